@@ -1,0 +1,119 @@
+/** Environment → frozen Config. The only place that reads POSTHORN_ variables; every problem is reported at once. */
+import { readFileSync } from "node:fs";
+import { AppError, messageOf } from "../model/app-error.ts";
+import { type Config, SETTINGS, type Setting, type SettingName } from "./settings.ts";
+
+const PREFIX = "POSTHORN_";
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Raised with one problem per setting, each naming its variable; main.ts exits with 78. */
+export class ConfigError extends AppError {
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super("CONFIG_INVALID", `Posthorn can't start with these settings:\n${problems.map((line) => `  ${line}`).join("\n")}`);
+    this.problems = problems;
+  }
+}
+
+/** @throws ConfigError */
+export function loadConfig(environment: Environment = process.env): Config {
+  const problems: string[] = unknownSettings(environment);
+  const config: Record<string, unknown> = {};
+  for (const name of Object.keys(SETTINGS) as SettingName[]) {
+    try {
+      config[camelCase(name)] = readSetting(name, (SETTINGS as Readonly<Record<SettingName, Setting<unknown>>>)[name], environment);
+    } catch (error) {
+      problems.push(messageOf(error));
+    }
+  }
+  if (problems.length === 0) problems.push(...contradictions(config as unknown as Config));
+  if (problems.length > 0) throw new ConfigError(problems);
+  return Object.freeze(config) as unknown as Config;
+}
+
+function readSetting(name: SettingName, { parse, check, secret, default: byDefault }: Setting<unknown>, environment: Environment): unknown {
+  const variable = PREFIX + name;
+  const direct = environment[variable];
+  const file = secret ? environment[`${variable}_FILE`] : undefined;
+  if (direct !== undefined && file !== undefined) {
+    throw new Error(`${variable}: set together with ${variable}_FILE, wanted only one of them`);
+  }
+  const text = file === undefined ? (direct ?? byDefault) : readSecretFile(`${variable}_FILE`, file);
+  if (text === undefined) return null;
+  let value: unknown;
+  try {
+    value = parse(text);
+  } catch (error) {
+    throw new Error(`${variable}: ${secret ? "" : `found ${JSON.stringify(text)}, `}${messageOf(error)}`);
+  }
+  const wanted = check?.(value);
+  if (wanted) throw new Error(`${variable}: found ${JSON.stringify(text)}, ${wanted}`);
+  return value;
+}
+
+function readSecretFile(variable: string, path: string): string {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch (error) {
+    throw new Error(`${variable}: can't read ${JSON.stringify(path)} (${messageOf(error)})`);
+  }
+}
+
+function unknownSettings(environment: Environment): string[] {
+  const known = new Set<string>();
+  for (const [name, { secret }] of Object.entries(SETTINGS as Readonly<Record<string, Setting<unknown>>>)) {
+    known.add(PREFIX + name);
+    if (secret) known.add(`${PREFIX + name}_FILE`);
+  }
+  return Object.keys(environment)
+    .filter((variable) => variable.startsWith(PREFIX) && !known.has(variable) && environment[variable] !== undefined)
+    .map((variable) => {
+      const near = nearest(variable, known);
+      return `${variable}: no such setting${near ? `, did you mean ${near}?` : ""}`;
+    });
+}
+
+/** Settings that are right one by one and wrong together. */
+function contradictions(config: Config): string[] {
+  const problems: string[] = [];
+  if (!isLoopback(config.httpHost) && config.apiTokens.length === 0) {
+    problems.push(`POSTHORN_HTTP_HOST: found ${JSON.stringify(config.httpHost)} without POSTHORN_API_TOKENS, wanted tokens or a loopback address`);
+  }
+  if (config.circuitMaxOpenTime < config.circuitOpenTime) {
+    problems.push("POSTHORN_CIRCUIT_MAX_OPEN_TIME: shorter than POSTHORN_CIRCUIT_OPEN_TIME, wanted at least as long");
+  }
+  return problems;
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
+}
+
+export function camelCase(name: string): string {
+  return name.toLowerCase().replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function nearest(word: string, candidates: Iterable<string>): string | undefined {
+  let best: string | undefined;
+  let bestDistance = 4;
+  for (const candidate of candidates) {
+    const distance = editDistance(word, candidate);
+    if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
+  }
+  return best;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(substitution, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

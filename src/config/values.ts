@@ -1,0 +1,135 @@
+/** Parsers for the value forms that settings use. Each throws an Error whose message says what was wanted. */
+import { isIP } from "node:net";
+
+const DURATION_UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `250ms`, `10s`, `5m`, `2h`, `30d` → milliseconds. */
+export function parseDuration(text: string): number {
+  const match = /^(\d+)(ms|s|m|h|d)$/.exec(text);
+  const unit = match?.[2];
+  if (!match || unit === undefined) throw new Error("wanted a duration such as 250ms, 10s, 5m, 2h or 30d");
+  return Number(match[1]) * (DURATION_UNITS_MS[unit] ?? 0);
+}
+
+/** Milliseconds → the longest unit that divides them: 30000 → `30s`. */
+export function formatDuration(ms: number): string {
+  const unit = Object.entries(DURATION_UNITS_MS)
+    .reverse()
+    .find(([, size]) => ms % size === 0 && ms >= size);
+  return unit ? `${ms / unit[1]}${unit[0]}` : `${ms}ms`;
+}
+
+export function parseDurations(text: string): readonly number[] {
+  return Object.freeze(
+    text
+      .split(",")
+      .map((part) => part.trim())
+      .filter((part) => part !== "")
+      .map(parseDuration),
+  );
+}
+
+export function parseInteger(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new Error("wanted a whole number");
+  return Number(text);
+}
+
+export function parseBoolean(text: string): boolean {
+  if (text === "true" || text === "1") return true;
+  if (text === "false" || text === "0") return false;
+  throw new Error("wanted true or false");
+}
+
+/** `10.0.0.0/8,::1` → the CIDRs; a bare address is a network of one. */
+export function parseCidrs(text: string): readonly string[] {
+  const parts = text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+  return Object.freeze(
+    parts.map((part) => {
+      const [address = "", bits, rest] = part.split("/");
+      const family = isIP(address);
+      const widest = family === 4 ? 32 : 128;
+      const prefix = bits === undefined ? widest : /^\d{1,3}$/.test(bits) ? Number(bits) : -1;
+      if (family === 0 || rest !== undefined || prefix < 0 || prefix > widest) {
+        throw new Error(`wanted networks such as 10.0.0.0/8 or ::1/128, separated by commas; ${part} is none`);
+      }
+      return `${address}/${prefix}`;
+    }),
+  );
+}
+
+export type ApiScope = "admin" | "read";
+
+export interface ApiToken {
+  readonly scope: ApiScope;
+  readonly token: string;
+}
+
+/** `admin:<token>,read:<token>`. */
+export function parseApiTokens(text: string): readonly ApiToken[] {
+  const parts = text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+  return Object.freeze(
+    parts.map((part): ApiToken => {
+      const colon = part.indexOf(":");
+      const scope = part.slice(0, colon);
+      const token = part.slice(colon + 1);
+      if ((scope !== "admin" && scope !== "read") || token === "" || /\s/.test(token)) {
+        throw new Error("wanted admin:<token> or read:<token>, separated by commas");
+      }
+      return { scope, token };
+    }),
+  );
+}
+
+export function parseUrl(schemes: readonly string[]): (text: string) => string {
+  return (text) => {
+    for (const part of text.split(",")) {
+      const url = URL.canParse(part.trim()) ? new URL(part.trim()) : null;
+      if (!url || !schemes.includes(url.protocol.slice(0, -1)) || url.hostname === "") {
+        throw new Error(`wanted a URL such as ${schemes[0]}://host:port`);
+      }
+    }
+    return text;
+  };
+}
+
+export function parseMatching(pattern: RegExp, wanted: string): (text: string) => string {
+  return (text) => {
+    if (!pattern.test(text)) throw new Error(`wanted ${wanted}`);
+    return text;
+  };
+}
+
+export function parseChoice<const T extends string>(choices: readonly T[]): (text: string) => T {
+  return (text) => {
+    const choice = choices.find((candidate) => candidate === text);
+    if (choice === undefined) throw new Error(`wanted one of ${choices.join(", ")}`);
+    return choice;
+  };
+}
+
+/** A JSON object, returned as its compact text. */
+export function parseJsonObject(text: string): string {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = undefined;
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Error("wanted a JSON object");
+  return JSON.stringify(value);
+}
+
+/** 32 bytes as 64 hex digits or base64, optionally `<key id>:` before it. */
+export function parseEncryptionKey(text: string): { readonly id: string; readonly key: Buffer } {
+  const match = /^(?:([A-Za-z0-9_-]{1,32}):)?([A-Za-z0-9+/=_-]+)$/.exec(text);
+  const encoded = match?.[2] ?? "";
+  const key = /^[0-9a-f]{64}$/i.test(encoded) ? Buffer.from(encoded, "hex") : Buffer.from(encoded, "base64");
+  if (key.length !== 32) throw new Error("wanted 32 bytes as 64 hex digits or as base64, optionally <key id>: before it");
+  return { id: match?.[1] ?? "1", key };
+}

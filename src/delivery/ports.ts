@@ -1,0 +1,111 @@
+/** What the delivery path needs from the rest of Posthorn. storage, telemetry, registry and subscribers implement it. */
+import type { App, Installation } from "../model/app.ts";
+import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
+import type { Event } from "../model/event.ts";
+import type { Outcome } from "../model/outcome.ts";
+
+/** Everything there is to know about one attempt; the log row, the counters, the log line and the metrics come from it. */
+export interface AttemptRecord {
+  readonly delivery: Delivery;
+  readonly app: App;
+  readonly installation: Installation;
+  /** From 1. */
+  readonly attempt: number;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  readonly endedAt: number;
+  readonly durationMs: number;
+  readonly webhookUrl: string;
+  readonly outcome: Outcome;
+  /** 0: no (complete) response. */
+  readonly responseCode: number;
+  /** In words, null when delivered. */
+  readonly error: string | null;
+  /** From the response's `<prefix>-Error` and `<prefix>-Project` headers, when it had both. */
+  readonly errorId: string | null;
+  readonly projectId: string | null;
+  readonly traceId: string;
+  readonly spanId: string;
+  /** As sent, in order, custom headers included (their names are the keys of `app.headers`). */
+  readonly requestHeaders: Readonly<Record<string, string>>;
+  readonly requestBody: Uint8Array;
+  /** At most 64 KiB; null when there was none. */
+  readonly responseBody: Uint8Array | null;
+}
+
+/** The request log, health counters and delivered marks, written in batches behind the delivery path. */
+export interface AttemptLog {
+  /** Buffers the attempt; never throws and never waits. A delivered attempt's mark is part of the same batch. */
+  record(attempt: AttemptRecord): void;
+  /** Whether this run of the delivery (model/delivery.ts markOf) was delivered before. False when Redis can't tell. */
+  wasDelivered(app: string, mark: string): Promise<boolean>;
+}
+
+/** The in-memory registry. */
+export interface RegistryView {
+  app(slug: string): App | undefined;
+  installation(uuid: string): Installation | undefined;
+}
+
+/** A position in a trace: what goes into `traceparent` and `tracestate`. */
+export interface TracePosition {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly traceparent: string;
+  readonly tracestate: string | null;
+}
+
+/** A consumer span: one message of a lane being handled. */
+export interface ProcessSpan extends TracePosition {
+  end(error?: string): void;
+}
+
+/** The client span of one attempt. */
+export interface AttemptSpan extends TracePosition {
+  end(attempt: AttemptRecord): void;
+}
+
+/** With the OpenTelemetry SDK off the positions are still valid, so that logs, rows and receivers share one trace id. */
+export interface Tracing {
+  process(event: Event, lane: LaneName): ProcessSpan;
+  attempt(parent: TracePosition, delivery: Delivery, attempt: number, url: string): AttemptSpan;
+}
+
+export type LaneName = "events" | "retries" | "parked" | "dead-letters" | "status";
+
+/** The message that a delivery was taken from; it is acknowledged once the delivery is done or stored in another lane. */
+export interface LaneSource {
+  readonly stream: string;
+  readonly sequence: number;
+}
+
+export interface RetryDelay {
+  /** Milliseconds since the epoch. */
+  readonly dueAt: number;
+  /** The whole delay at the time of scheduling; rests under 10 % of it are not walked. */
+  readonly delayMs: number;
+  /** True for a Retry-After: never earlier than dueAt. */
+  readonly floor: boolean;
+}
+
+/** `<prefix>.parked.<app>`, or `<prefix>.parked.<app>.<installation uuid>` when `installationUuid` is set. */
+export interface ParkedQueue {
+  readonly app: string;
+  readonly installationUuid: string | null;
+}
+
+/** Each call resolves when JetStream has stored the message, and rejects (AppError LANE_REFUSED) when it has not. */
+export interface Lanes {
+  retry(delivery: Delivery, delay: RetryDelay, source: LaneSource): Promise<void>;
+  park(delivery: Delivery, queue: ParkedQueue, source: LaneSource): Promise<void>;
+  deadLetter(delivery: Delivery, reason: DeadLetterReason, error: string | null, source: LaneSource): Promise<void>;
+}
+
+/** Hot-path telemetry: log lines and metrics. Calls must be cheap and never throw. */
+export interface DeliveryObserver {
+  attempted(attempt: AttemptRecord): void;
+  /** A delivery left the fast path. */
+  stored(lane: "retries" | "parked" | "dead-letters", delivery: Delivery, detail: string): void;
+  /** The message was seen before and its delivery is marked as done. */
+  skipped(delivery: Delivery): void;
+}

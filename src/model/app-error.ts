@@ -1,0 +1,38 @@
+/** Every fault that Posthorn raises on purpose. docs/errors.md is generated from this table. */
+export const ERROR_CODES = {
+  CONFIG_INVALID: "One or more settings are wrong or unknown; every problem is listed.",
+  APPS_FILE_INVALID: "POSTHORN_APPS_FILE can't be read or an entry in it is invalid.",
+  NATS_UNREACHABLE: "No NATS server answered within POSTHORN_STARTUP_TIMEOUT.",
+  REDIS_UNREACHABLE: "No Redis server answered within POSTHORN_STARTUP_TIMEOUT.",
+  JETSTREAM_UNAVAILABLE: "The NATS server or account has no JetStream.",
+  STREAM_MISMATCH: "A stream or consumer exists with settings that Posthorn can't work with.",
+  SECRET_UNREADABLE: "A stored client secret can't be decrypted with POSTHORN_ENCRYPTION_KEY.",
+  LANE_REFUSED: "JetStream did not store a lane message; its source stays unacknowledged and comes again.",
+  RECORD_INVALID: "An app, an installation or an event has a member that is missing or invalid.",
+  NOT_FOUND: "No such app, installation, delivery or dead letter.",
+  CONFLICT: "The record was changed by somebody else in the meantime, or another record stands in the way.",
+  PUBLISH_INVALID: "The client library refused an event before publishing it.",
+  PUBLISH_FAILED: "JetStream did not acknowledge a published event.",
+  WEBHOOK_INVALID: "A received webhook's signature or timestamp is missing or wrong.",
+} as const satisfies Record<string, string>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** A fault with a stable code. Expected outcomes (a 500 from a receiver, say) are values, never this. */
+export class AppError extends Error {
+  readonly code: ErrorCode;
+  /** Whether the same call may succeed later without anybody changing anything. */
+  readonly retryable: boolean;
+
+  constructor(code: ErrorCode, message: string, options: { retryable?: boolean; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "AppError";
+    this.code = code;
+    this.retryable = options.retryable ?? false;
+  }
+}
+
+/** The message of anything that was thrown, for one line of a log or a row. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}

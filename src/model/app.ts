@@ -1,0 +1,48 @@
+/** Apps, installations and which event types an app wants. */
+
+export type AppStatus = "internal" | "unpublished" | "published";
+
+/** A third party's or an internal integration, as the delivery path sees it: secrets in the clear. */
+export interface App {
+  readonly slug: string;
+  readonly name: string;
+  readonly webhookUrl: string;
+  readonly status: AppStatus;
+  /** Patterns: `*`, `<resource>`, `<resource>.*`, `<resource>.<action>`. */
+  readonly events: readonly string[];
+  readonly headers: Readonly<Record<string, string>>;
+  /** One deadline over connect, headers and body; null means POSTHORN_REQUEST_TIMEOUT. */
+  readonly timeoutMs: number | null;
+  /** Delays before the 2nd, 3rd, … attempt; null means POSTHORN_RETRY_SCHEDULE. */
+  readonly retryScheduleMs: readonly number[] | null;
+  /** Concurrent attempts; null means POSTHORN_APP_MAX_IN_FLIGHT. */
+  readonly maxInFlight: number | null;
+  readonly ordered: boolean;
+  readonly clientSecret: string;
+  /** The secret before the last rotation, valid until `validUntil` (milliseconds since the epoch). */
+  readonly previousSecret: { readonly value: string; readonly validUntil: number } | null;
+}
+
+export type InstallationStatus = "active" | "broken" | "disabled";
+
+/** An app installed in one organization. */
+export interface Installation {
+  readonly uuid: string;
+  readonly app: string;
+  readonly organizationId: string;
+  /** Empty: all projects. */
+  readonly projectIds: readonly string[];
+  readonly status: InstallationStatus;
+  /** Overrides the app's URL. */
+  readonly webhookUrl: string | null;
+}
+
+/** A subject token, and never one that Posthorn uses itself (those start with `_`). */
+export const APP_SLUG = /^[a-z0-9][a-z0-9_-]{0,63}$/;
+export const INSTALLATION_UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+export const EVENT_PATTERN = /^(\*|[a-z0-9_]{1,64}(\.(\*|[a-z0-9_]{1,64}))?)$/;
+
+/** Whether a pattern of an app's `events` covers an event type. */
+export function patternCovers(pattern: string, resource: string, type: string): boolean {
+  return pattern === "*" || pattern === type || pattern === resource || pattern === `${resource}.*`;
+}

@@ -1,0 +1,35 @@
+/** Time and chance, injected everywhere so that schedules can be tested without sleeping. */
+
+/** Wall clock in milliseconds since the Unix epoch, and timers that follow it. */
+export interface Clock {
+  now(): number;
+  /** Runs `task` once after `delayMs`; the returned function cancels it. Never keeps the process alive by itself. */
+  after(delayMs: number, task: () => void): () => void;
+}
+
+/** A number in [0, 1). */
+export type Random = () => number;
+
+/** setTimeout overflows (and fires at once) beyond this; longer waits are cut into pieces. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+export const systemClock: Clock = {
+  now: Date.now,
+  after(delayMs, task) {
+    let timer: NodeJS.Timeout;
+    const arm = (restMs: number): void => {
+      timer =
+        restMs > LONGEST_TIMER_MS
+          ? setTimeout(() => arm(restMs - LONGEST_TIMER_MS), LONGEST_TIMER_MS)
+          : setTimeout(task, Math.max(0, restMs));
+      timer.unref();
+    };
+    arm(delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
+/** RFC 3339 UTC with milliseconds, the only form in which times leave the process. */
+export function toRfc3339(epochMs: number): string {
+  return new Date(epochMs).toISOString();
+}

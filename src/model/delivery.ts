@@ -1,0 +1,59 @@
+/** One event for one installation, and the reasons for giving it up. */
+import { hash } from "node:crypto";
+import type { Event } from "./event.ts";
+import type { AttemptSummary } from "./outcome.ts";
+
+export interface Delivery {
+  /** The same for all attempts, redeliveries and replicas. */
+  readonly id: string;
+  readonly event: Event;
+  readonly app: string;
+  readonly installationUuid: string;
+  readonly attemptsMade: number;
+  /** The last attempts, oldest first, at most MAX_ATTEMPT_SUMMARIES. */
+  readonly attempts: readonly AttemptSummary[];
+  /** Set by a resend or replay: a fresh id that sets it apart in deduplication and marks; null for the first run. */
+  readonly replay: string | null;
+  /** False for test events and manual resends: logged, but not counted in health and circuit. */
+  readonly counted: boolean;
+  /** When it was first parked (milliseconds since the epoch), kept over re-parks; null if never. */
+  readonly firstParkedAt: number | null;
+}
+
+export const MAX_ATTEMPT_SUMMARIES = 20;
+
+/** `dlv_` + the first 32 hex digits of SHA-256(`<event id>:<installation uuid>`). */
+export function deliveryId(eventId: string, installationUuid: string): string {
+  return `dlv_${hash("sha256", `${eventId}:${installationUuid}`, "hex").slice(0, 32)}`;
+}
+
+export function newDelivery(event: Event, app: string, installationUuid: string): Delivery {
+  return {
+    id: deliveryId(event.id, installationUuid),
+    event,
+    app,
+    installationUuid,
+    attemptsMade: 0,
+    attempts: [],
+    replay: null,
+    counted: true,
+    firstParkedAt: null,
+  };
+}
+
+/** What the delivered mark is kept under: a replay is a run of its own. */
+export function markOf(delivery: Delivery): string {
+  return delivery.replay === null ? delivery.id : `${delivery.id}:${delivery.replay}`;
+}
+
+/** Why a delivery (or an unreadable event) is in dead letters. */
+export type DeadLetterReason =
+  | "exhausted"
+  | "rejected"
+  | "gone"
+  | "blocked"
+  | "uninstalled"
+  | "expired"
+  | "redelivered"
+  | "discarded"
+  | "invalid";

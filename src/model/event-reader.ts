@@ -1,0 +1,195 @@
+/**
+ * Reads an event off the bus (DESIGN 3.2): plain JSON, CloudEvents 1.0 structured and binary.
+ * Pure: what can't be read comes back as a value that says why, so that it can be stored in dead letters.
+ */
+import { EVENT_TOKEN, type Event, MAX_EVENT_ID_LENGTH } from "./event.ts";
+import { membersOf } from "./json-text.ts";
+import { toRfc3339 } from "./clock.ts";
+import { APP_SLUG, INSTALLATION_UUID } from "./app.ts";
+
+export interface RawEvent {
+  /** The two tokens after `<prefix>.events.`. */
+  readonly resource: string;
+  readonly action: string;
+  readonly body: Uint8Array;
+  /** A header's value by lower-case name, or undefined. */
+  header(name: string): string | undefined;
+  /** `<stream>:<sequence>`, the id of an event that brings none. */
+  readonly fallbackId: string;
+  /** When the stream stored it, milliseconds since the epoch. */
+  readonly storedAt: number;
+}
+
+export type ReadEvent = { readonly ok: true; readonly event: Event } | { readonly ok: false; readonly problem: string };
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+const TRACEPARENT = /^[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$/;
+
+class Unreadable extends Error {}
+
+/** Never throws: a problem is returned as text that names the member, what was found and what was wanted. */
+export function readEvent(raw: RawEvent): ReadEvent {
+  try {
+    return { ok: true, event: read(raw) };
+  } catch (error) {
+    if (error instanceof Unreadable) return { ok: false, problem: error.message };
+    throw error;
+  }
+}
+
+function read(raw: RawEvent): Event {
+  const resource = token("resource", raw.resource);
+  const action = token("action", raw.action);
+  const members = readMembers(raw);
+  const traceparent = raw.header("traceparent");
+  const validTrace = traceparent !== undefined && TRACEPARENT.test(traceparent) && !traceparent.startsWith("ff");
+  return {
+    id: identifier(members, "id") ?? checkedId("Nats-Msg-Id", raw.header("nats-msg-id")) ?? raw.fallbackId,
+    resource,
+    action,
+    type: `${resource}.${action}`,
+    organizationId: identifier(members, "organization_id") ?? missing("organization_id", "a string or an integer"),
+    installationUuid: matching(members, "installation_uuid", INSTALLATION_UUID, "a UUID")?.toLowerCase() ?? null,
+    app: matching(members, "app", APP_SLUG, "an app slug") ?? null,
+    projectId: identifier(members, "project_id") ?? null,
+    dataJson: object(members, "data") ?? missing("data", "an object"),
+    actorJson: object(members, "actor") ?? null,
+    occurredAt: time(members, "occurred_at") ?? toRfc3339(raw.storedAt),
+    traceparent: validTrace ? traceparent : null,
+    tracestate: validTrace ? (raw.header("tracestate") ?? null) : null,
+  };
+}
+
+function token(name: string, found: string): string {
+  if (EVENT_TOKEN.test(found)) return found;
+  throw new Unreadable(`${name} in the subject: found ${quote(found)}, wanted 1 to 64 characters of a-z, 0-9 and _`);
+}
+
+/** The event's members as compact JSON text, under the names of the plain format. */
+function readMembers(raw: RawEvent): Map<string, string> {
+  if (raw.header("ce-specversion") !== undefined) return binaryCloudEvent(raw);
+  const members = parseObject(raw.body);
+  const contentType = raw.header("content-type");
+  const structured = contentType !== undefined && /^application\/cloudevents\+json\s*(;|$)/i.test(contentType.trim());
+  return structured ? structuredCloudEvent(members) : members;
+}
+
+function parseObject(body: Uint8Array): Map<string, string> {
+  let text: string;
+  try {
+    text = utf8.decode(body);
+  } catch {
+    throw new Unreadable("body: not valid UTF-8, wanted a JSON object");
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new Unreadable(`body: not valid JSON (${(error as Error).message}), wanted a JSON object`);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new Unreadable(`body: found ${kindOf(text.trim())}, wanted a JSON object`);
+  }
+  return membersOf(text);
+}
+
+const CLOUD_EVENT_NAMES: ReadonlyArray<readonly [cloudEvent: string, member: string]> = [
+  ["id", "id"],
+  ["time", "occurred_at"],
+  ["organizationid", "organization_id"],
+  ["installationuuid", "installation_uuid"],
+  ["appslug", "app"],
+  ["projectid", "project_id"],
+];
+
+function structuredCloudEvent(attributes: Map<string, string>): Map<string, string> {
+  const version = attributes.get("specversion");
+  if (version !== '"1.0"') throw new Unreadable(`specversion: found ${version ?? "nothing"}, wanted "1.0"`);
+  if (attributes.has("data_base64")) throw new Unreadable("data_base64: found binary data, wanted a JSON object in data");
+  const members = new Map<string, string>();
+  for (const [attribute, member] of [...CLOUD_EVENT_NAMES, ["data", "data"], ["actor", "actor"]] as const) {
+    const value = attributes.get(attribute);
+    if (value !== undefined) members.set(member, value);
+  }
+  if (!members.has("id")) missing("id", "the CloudEvents attribute id");
+  return members;
+}
+
+function binaryCloudEvent(raw: RawEvent): Map<string, string> {
+  const version = raw.header("ce-specversion");
+  if (version !== "1.0") throw new Unreadable(`ce-specversion: found ${quote(version ?? "")}, wanted "1.0"`);
+  const members = new Map<string, string>();
+  for (const [attribute, member] of CLOUD_EVENT_NAMES) {
+    const value = raw.header(`ce-${attribute}`);
+    if (value !== undefined) members.set(member, JSON.stringify(percentDecoded(value)));
+  }
+  if (!members.has("id")) missing("ce-id", "the CloudEvents attribute id");
+  const data = parseObject(raw.body);
+  members.set("data", `{${[...data].map(([key, value]) => `${JSON.stringify(key)}:${value}`).join(",")}}`);
+  return members;
+}
+
+/** The NATS binding of CloudEvents percent-encodes what is not printable ASCII. */
+function percentDecoded(value: string): string {
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return value;
+  }
+}
+
+function identifier(members: Map<string, string>, name: string): string | undefined {
+  const text = members.get(name);
+  if (text === undefined || text === "null") return undefined;
+  // The number's own text is taken: an id above 2^53 must not be rounded.
+  if (/^-?\d+$/.test(text)) return checkedId(name, text);
+  if (!text.startsWith('"')) throw new Unreadable(`${name}: found ${kindOf(text)}, wanted a string or an integer`);
+  return checkedId(name, JSON.parse(text) as string);
+}
+
+function checkedId(name: string, value: string | undefined): string | undefined {
+  if (value === undefined) return undefined;
+  if (value.length === 0 || value.length > MAX_EVENT_ID_LENGTH) {
+    throw new Unreadable(`${name}: found ${value.length} characters, wanted 1 to ${MAX_EVENT_ID_LENGTH}`);
+  }
+  return value;
+}
+
+function matching(members: Map<string, string>, name: string, pattern: RegExp, wanted: string): string | undefined {
+  const value = identifier(members, name);
+  if (value === undefined || pattern.test(value)) return value;
+  throw new Unreadable(`${name}: found ${quote(value)}, wanted ${wanted}`);
+}
+
+function object(members: Map<string, string>, name: string): string | undefined {
+  const text = members.get(name);
+  if (text === undefined || (text === "null" && name !== "data")) return undefined;
+  if (!text.startsWith("{")) throw new Unreadable(`${name}: found ${kindOf(text)}, wanted an object`);
+  return text;
+}
+
+function time(members: Map<string, string>, name: string): string | undefined {
+  const text = members.get(name);
+  if (text === undefined || text === "null") return undefined;
+  const value: unknown = JSON.parse(text);
+  const isTime = typeof value === "string" && /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d/.test(value);
+  const epochMs = isTime ? Date.parse(value) : Number.NaN;
+  if (Number.isNaN(epochMs)) throw new Unreadable(`${name}: found ${quote(text)}, wanted an RFC 3339 time`);
+  return toRfc3339(epochMs);
+}
+
+function missing(name: string, wanted: string): never {
+  throw new Unreadable(`${name}: missing, wanted ${wanted}`);
+}
+
+function kindOf(json: string): string {
+  if (json === "null") return "null";
+  if (json.startsWith("[")) return "an array";
+  if (json.startsWith("{")) return "an object";
+  if (json.startsWith('"')) return "a string";
+  return json === "true" || json === "false" ? "a boolean" : "a number";
+}
+
+function quote(value: string): string {
+  return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
+}

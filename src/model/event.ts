@@ -1,0 +1,30 @@
+/** One thing that happened, as the rest of Posthorn sees it. How it is read off the bus: event-reader.ts. */
+export interface Event {
+  /** Unique per publisher; the delivery id is derived from it. */
+  readonly id: string;
+  readonly resource: string;
+  readonly action: string;
+  /** `<resource>.<action>`. */
+  readonly type: string;
+  readonly organizationId: string;
+  /** Narrows the addressees to one installation. */
+  readonly installationUuid: string | null;
+  /** Narrows the addressees to one app. */
+  readonly app: string | null;
+  readonly projectId: string | null;
+  /** The publisher's JSON text of `data`, compact, key order and number text kept. */
+  readonly dataJson: string;
+  /** Likewise; null means the default actor (POSTHORN_DEFAULT_ACTOR). */
+  readonly actorJson: string | null;
+  /** RFC 3339 UTC with milliseconds. */
+  readonly occurredAt: string;
+  /** W3C trace context of the publisher, or null. */
+  readonly traceparent: string | null;
+  readonly tracestate: string | null;
+}
+
+/** A resource or an action, as a subject token. */
+export const EVENT_TOKEN = /^[a-z0-9_]{1,64}$/;
+
+/** Longest event id in characters: it goes into headers, log rows and message ids. */
+export const MAX_EVENT_ID_LENGTH = 256;
