@@ -2,7 +2,7 @@
 import type { App, Installation } from "../model/app.ts";
 import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
-import type { Outcome } from "../model/outcome.ts";
+import type { AttemptSummary, Outcome } from "../model/outcome.ts";
 
 /** Everything there is to know about one attempt; the log row, the counters, the log line and the metrics come from it. */
 export interface AttemptRecord {
@@ -99,6 +99,22 @@ export interface Lanes {
   retry(delivery: Delivery, delay: RetryDelay, source: LaneSource): Promise<void>;
   park(delivery: Delivery, queue: ParkedQueue, source: LaneSource): Promise<void>;
   deadLetter(delivery: Delivery, reason: DeadLetterReason, error: string | null, source: LaneSource): Promise<void>;
+}
+
+/** Where the head of an ordered queue stands, kept outside of the process so that a restart goes on with it. */
+export interface Hold {
+  readonly deliveryId: string;
+  readonly attemptsMade: number;
+  readonly attempts: readonly AttemptSummary[];
+  /** Milliseconds since the epoch. */
+  readonly dueAt: number;
+}
+
+/** One record `hold.<app>` in the registry bucket. */
+export interface Holds {
+  read(app: string): Promise<Hold | null>;
+  write(app: string, hold: Hold): Promise<void>;
+  clear(app: string): Promise<void>;
 }
 
 /** Hot-path telemetry: log lines and metrics. Calls must be cheap and never throw. */

@@ -7,6 +7,8 @@ export interface Delivery {
   /** The same for all attempts, redeliveries and replicas. */
   readonly id: string;
   readonly event: Event;
+  /** Where the event is in the EVENTS stream, so that a resend can find it; null for one that never was there. */
+  readonly eventSequence: number | null;
   readonly app: string;
   readonly installationUuid: string;
   readonly attemptsMade: number;
@@ -27,10 +29,11 @@ export function deliveryId(eventId: string, installationUuid: string): string {
   return `dlv_${hash("sha256", `${eventId}:${installationUuid}`, "hex").slice(0, 32)}`;
 }
 
-export function newDelivery(event: Event, app: string, installationUuid: string): Delivery {
+export function newDelivery(event: Event, app: string, installationUuid: string, eventSequence: number | null): Delivery {
   return {
     id: deliveryId(event.id, installationUuid),
     event,
+    eventSequence,
     app,
     installationUuid,
     attemptsMade: 0,

@@ -1,0 +1,158 @@
+/**
+ * One attempt of one delivery: build, sign, POST, classify, record, and say what has to follow.
+ * URL, secrets and headers are read from the registry at this moment, never carried along.
+ */
+import type { App } from "../model/app.ts";
+import { type Clock, type Random, toRfc3339 } from "../model/clock.ts";
+import { type DeadLetterReason, type Delivery, MAX_ATTEMPT_SUMMARIES } from "../model/delivery.ts";
+import { OUTCOMES, type Outcome } from "../model/outcome.ts";
+import { classify, headerOf } from "./classify.ts";
+import type { EnvelopeBuilder } from "./envelope.ts";
+import type { HeaderBuilder } from "./headers.ts";
+import type { AttemptLog, AttemptRecord, DeliveryObserver, RegistryView, RetryDelay, TracePosition, Tracing } from "./ports.ts";
+import { nextRetry } from "./retry-policy.ts";
+import type { Sender, SendResult } from "./sender.ts";
+import { sign } from "./signature.ts";
+
+/** What has to happen to a delivery after an attempt, or without one. */
+export type Verdict =
+  | { readonly kind: "delivered"; readonly delivery: Delivery }
+  | { readonly kind: "retry"; readonly delivery: Delivery; readonly delay: RetryDelay }
+  | { readonly kind: "dead-letter"; readonly delivery: Delivery; readonly reason: DeadLetterReason; readonly error: string | null };
+
+export type Attempt = (delivery: Delivery, parent: TracePosition) => Promise<Verdict>;
+
+export interface AttemptDependencies {
+  readonly registry: RegistryView;
+  readonly envelope: EnvelopeBuilder;
+  readonly headers: HeaderBuilder;
+  readonly sender: Sender;
+  readonly log: AttemptLog;
+  readonly observer: DeliveryObserver;
+  /** Told of every attempt that counts: health rule and circuit. */
+  readonly judges: ReadonlyArray<(attempt: AttemptRecord) => void>;
+  readonly tracing: Tracing;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** 32 hex digits. */
+  readonly newRequestId: () => string;
+}
+
+export interface AttemptOptions {
+  readonly requestTimeoutMs: number;
+  readonly retryScheduleMs: readonly number[];
+  readonly headerPrefix: string;
+}
+
+export function createAttempt(dependencies: AttemptDependencies, options: AttemptOptions): Attempt {
+  const { registry, envelope, headers, sender, log, observer, judges, tracing, clock, random, newRequestId } = dependencies;
+  const errorHeader = `${options.headerPrefix.toLowerCase()}-error`;
+  const projectHeader = `${options.headerPrefix.toLowerCase()}-project`;
+
+  const verdictOf = (delivery: Delivery, app: App, outcome: Outcome, error: string | null, retryAfterMs: number | null): Verdict => {
+    const { next } = OUTCOMES[outcome];
+    if (next === "done") return { kind: "delivered", delivery };
+    if (next === "dead-letter") {
+      const reason = outcome === "gone" || outcome === "blocked" ? outcome : "rejected";
+      return { kind: "dead-letter", delivery, reason, error };
+    }
+    const delay = nextRetry(
+      {
+        attempt: delivery.attemptsMade,
+        scheduleMs: app.retryScheduleMs ?? options.retryScheduleMs,
+        retryAfterMs,
+        nowMs: clock.now(),
+      },
+      random,
+    );
+    if (delay === null) return { kind: "dead-letter", delivery, reason: "exhausted", error };
+    return { kind: "retry", delivery, delay };
+  };
+
+  return async (delivery, parent) => {
+    const installation = registry.installation(delivery.installationUuid);
+    const app = installation && registry.app(installation.app);
+    if (!installation || !app) return uninstalled(delivery);
+
+    const attempt = delivery.attemptsMade + 1;
+    const url = installation.webhookUrl ?? app.webhookUrl;
+    const span = tracing.attempt(parent, delivery, attempt, url);
+    const startedAt = clock.now();
+    const startedMs = performance.now();
+    const timestampS = Math.floor(startedAt / 1000);
+    const body = envelope.body(delivery.event, installation.uuid);
+    const requestHeaders = headers({
+      delivery,
+      app,
+      requestId: newRequestId(),
+      timestampS,
+      signatures: sign(app, delivery.id, timestampS, body, startedAt),
+      trace: span,
+    });
+
+    const result = await sender.send({ url, headers: requestHeaders, body, timeoutMs: app.timeoutMs ?? options.requestTimeoutMs });
+
+    const endedAt = clock.now();
+    const { outcome, responseCode, error, retryAfterMs } = classify(result, endedAt);
+    const durationMs = Math.round((performance.now() - startedMs) * 10) / 10;
+    const record: AttemptRecord = {
+      delivery,
+      app,
+      installation,
+      attempt,
+      startedAt,
+      endedAt,
+      durationMs,
+      webhookUrl: url,
+      outcome,
+      responseCode,
+      error,
+      ...referenceOf(result, errorHeader, projectHeader),
+      traceId: span.traceId,
+      spanId: span.spanId,
+      requestHeaders,
+      requestBody: body,
+      responseBody: result.kind === "answered" ? result.body : null,
+    };
+    span.end(record);
+    log.record(record);
+    observer.attempted(record);
+    if (delivery.counted) for (const judge of judges) judge(record);
+    return verdictOf(withAttempt(delivery, record), app, outcome, error, retryAfterMs);
+  };
+}
+
+export function uninstalled(delivery: Delivery): Verdict {
+  return {
+    kind: "dead-letter",
+    delivery,
+    reason: "uninstalled",
+    error: `installation ${delivery.installationUuid} of app ${delivery.app} is not in the registry any more`,
+  };
+}
+
+/** Both headers or neither: one alone points nowhere. */
+function referenceOf(result: SendResult, errorHeader: string, projectHeader: string): { errorId: string | null; projectId: string | null } {
+  if (result.kind !== "answered") return { errorId: null, projectId: null };
+  const errorId = headerOf(result.headers, errorHeader);
+  const projectId = headerOf(result.headers, projectHeader);
+  return errorId && projectId ? { errorId, projectId } : { errorId: null, projectId: null };
+}
+
+function withAttempt(delivery: Delivery, record: AttemptRecord): Delivery {
+  if (record.outcome === "delivered") return delivery;
+  const summary = {
+    attempt: record.attempt,
+    at: toRfc3339(record.startedAt),
+    outcome: record.outcome,
+    responseCode: record.responseCode,
+    durationMs: record.durationMs,
+    error: record.error,
+  };
+  return {
+    ...delivery,
+    attemptsMade: record.attempt,
+    attempts: [...delivery.attempts.slice(1 - MAX_ATTEMPT_SUMMARIES), summary],
+  };
+}
+

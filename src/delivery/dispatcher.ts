@@ -1,0 +1,85 @@
+/**
+ * The way of one delivery: gate → bulkhead → attempt → done, or stored in another lane.
+ *
+ * D1  `dispatch` resolves only when the delivery is done or JetStream has stored it; its source may be acknowledged then.
+ * D2  For an ordered app everything up to the park is synchronous: deliveries are stored in the order they came.
+ */
+import type { Delivery } from "../model/delivery.ts";
+import { type Attempt, uninstalled, type Verdict } from "./attempt.ts";
+import type { Bulkhead } from "./bulkhead.ts";
+import type { Gate } from "./gate.ts";
+import type { DeliveryObserver, Lanes, LaneSource, ParkedQueue, TracePosition } from "./ports.ts";
+
+export interface Dispatcher {
+  /** Attempts the delivery if it may be attempted now, else stores it. Rejects when it could be neither. */
+  dispatch(delivery: Delivery, trace: TracePosition, source: LaneSource): Promise<void>;
+  /** Does what a verdict asks for. */
+  settle(verdict: Verdict, source: LaneSource): Promise<void>;
+  park(delivery: Delivery, queue: ParkedQueue, why: string, source: LaneSource): Promise<void>;
+}
+
+export interface DispatcherDependencies {
+  readonly gate: Gate;
+  readonly bulkhead: Bulkhead;
+  readonly attempt: Attempt;
+  readonly lanes: Lanes;
+  readonly observer: DeliveryObserver;
+  /** How many attempts for the app this process may have in flight at once. */
+  readonly directLimit: (appMaxInFlight: number | null) => number;
+  /** Told when a delivery was stored in a parked queue. */
+  readonly onParked: (queue: ParkedQueue) => void;
+  /** Told when a delivery was given up and is in dead letters. */
+  readonly onGivenUp: (verdict: Verdict & { kind: "dead-letter" }) => void;
+}
+
+export function createDispatcher(dependencies: DispatcherDependencies): Dispatcher {
+  const { gate, bulkhead, attempt, lanes, observer, directLimit, onParked, onGivenUp } = dependencies;
+
+  const settle = async (verdict: Verdict, source: LaneSource): Promise<void> => {
+    switch (verdict.kind) {
+      case "delivered":
+        return;
+      case "retry":
+        await lanes.retry(verdict.delivery, verdict.delay, source);
+        return observer.stored("retries", verdict.delivery, `due in ${verdict.delay.delayMs} ms`);
+      case "dead-letter":
+        await lanes.deadLetter(verdict.delivery, verdict.reason, verdict.error, source);
+        onGivenUp(verdict);
+        return observer.stored("dead-letters", verdict.delivery, verdict.reason);
+    }
+  };
+
+  const park = async (delivery: Delivery, queue: ParkedQueue, why: string, source: LaneSource): Promise<void> => {
+    await lanes.park(delivery, queue, source);
+    observer.stored("parked", delivery, why);
+    onParked(queue);
+  };
+
+  const attemptIn = async (delivery: Delivery, trace: TracePosition, source: LaneSource): Promise<void> => {
+    let verdict: Verdict;
+    try {
+      verdict = await attempt(delivery, trace);
+    } finally {
+      bulkhead.leave(delivery.app);
+    }
+    if (verdict.kind !== "delivered") await settle(verdict, source);
+  };
+
+  const dispatch = (delivery: Delivery, trace: TracePosition, source: LaneSource): Promise<void> => {
+    const passage = gate.direct(delivery);
+    if (passage.kind === "uninstalled") return settle(uninstalled(delivery), source);
+    if (passage.kind === "park") return park(delivery, passage.queue, passage.why, source);
+
+    const entered = bulkhead.enter(delivery.app, directLimit(passage.app.maxInFlight));
+    if (entered === true) return attemptIn(delivery, trace, source);
+    return Promise.resolve(entered).then((late) => {
+      if (!late) return park(delivery, { app: delivery.app, installationUuid: null }, "bulkhead", source);
+      // The wait may have been long enough for the gate to close.
+      if (gate.direct(delivery).kind === "open") return attemptIn(delivery, trace, source);
+      bulkhead.leave(delivery.app);
+      return dispatch(delivery, trace, source);
+    });
+  };
+
+  return { dispatch, settle, park };
+}

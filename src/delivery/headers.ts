@@ -1,0 +1,83 @@
+/** The webhook's headers (DESIGN 3.4). An app's custom headers never override Posthorn's own. */
+import type { App } from "../model/app.ts";
+import type { Delivery } from "../model/delivery.ts";
+import type { TracePosition } from "./ports.ts";
+import type { Signatures } from "./signature.ts";
+
+export interface HeaderOptions {
+  /** POSTHORN_HEADER_PREFIX, e.g. `Sentry-Hook`. */
+  readonly prefix: string;
+  readonly userAgent: string;
+}
+
+export interface HeaderFacts {
+  readonly delivery: Delivery;
+  readonly app: App;
+  /** 32 hex digits, new for every attempt. */
+  readonly requestId: string;
+  readonly timestampS: number;
+  readonly signatures: Signatures;
+  readonly trace: TracePosition;
+}
+
+/** Names that belong to Posthorn or to the connection; a custom header of such a name is left out. */
+const RESERVED: ReadonlySet<string> = new Set([
+  "connection",
+  "content-encoding",
+  "content-length",
+  "content-type",
+  "expect",
+  "host",
+  "keep-alive",
+  "proxy-authorization",
+  "proxy-connection",
+  "request-id",
+  "te",
+  "traceparent",
+  "tracestate",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "user-agent",
+  "webhook-id",
+  "webhook-signature",
+  "webhook-timestamp",
+]);
+
+export type HeaderBuilder = (facts: HeaderFacts) => Record<string, string>;
+
+export function createHeaderBuilder({ prefix, userAgent }: HeaderOptions): HeaderBuilder {
+  const vendorPrefix = `${prefix.toLowerCase()}-`;
+  const customByApp = new WeakMap<App, ReadonlyArray<readonly [string, string]>>();
+
+  const customOf = (app: App): ReadonlyArray<readonly [string, string]> => {
+    let custom = customByApp.get(app);
+    if (custom === undefined) {
+      custom = Object.entries(app.headers).filter(([name]) => {
+        const lower = name.toLowerCase();
+        return !RESERVED.has(lower) && !lower.startsWith(vendorPrefix);
+      });
+      customByApp.set(app, custom);
+    }
+    return custom;
+  };
+
+  return ({ delivery, app, requestId, timestampS, signatures, trace }) => {
+    const timestamp = String(timestampS);
+    const headers: Record<string, string> = {
+      "Content-Type": "application/json",
+      "User-Agent": userAgent,
+      "Request-ID": requestId,
+      [`${prefix}-Resource`]: delivery.event.resource,
+      [`${prefix}-Timestamp`]: timestamp,
+      [`${prefix}-Signature`]: signatures.vendor,
+      "webhook-id": delivery.id,
+      "webhook-timestamp": timestamp,
+      "webhook-signature": signatures.standard,
+      traceparent: trace.traceparent,
+    };
+    if (trace.tracestate !== null) headers["tracestate"] = trace.tracestate;
+    for (const [name, value] of customOf(app)) headers[name] = value;
+    return headers;
+  };
+}

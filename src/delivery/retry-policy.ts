@@ -1,0 +1,26 @@
+/** When the next attempt is due: the app's schedule with jitter, or later if the receiver asked for it. */
+import type { Random } from "../model/clock.ts";
+import type { RetryDelay } from "./ports.ts";
+
+/** ± share of a scheduled delay, so that what failed together does not come back together. */
+const JITTER = 0.2;
+
+export interface FailedAttempt {
+  /** From 1. */
+  readonly attempt: number;
+  readonly scheduleMs: readonly number[];
+  /** What Retry-After said, or null. */
+  readonly retryAfterMs: number | null;
+  readonly nowMs: number;
+}
+
+/** Null: that was the last attempt. */
+export function nextRetry({ attempt, scheduleMs, retryAfterMs, nowMs }: FailedAttempt, random: Random): RetryDelay | null {
+  const scheduled = scheduleMs[attempt - 1];
+  if (scheduled === undefined) return null;
+  const jittered = Math.round(scheduled * (1 + JITTER * (2 * random() - 1)));
+  if (retryAfterMs !== null && retryAfterMs > jittered) {
+    return { dueAt: nowMs + retryAfterMs, delayMs: retryAfterMs, floor: true };
+  }
+  return { dueAt: nowMs + jittered, delayMs: jittered, floor: false };
+}

@@ -1,0 +1,157 @@
+/**
+ * What travels through the retries and parked lanes and rests in dead letters: a delivery with its whole event.
+ * `data` and `actor` stay the publisher's own JSON text on the way in and out.
+ */
+import type { Delivery } from "./delivery.ts";
+import type { Event } from "./event.ts";
+import { membersOf } from "./json-text.ts";
+import type { AttemptSummary, Outcome } from "./outcome.ts";
+
+export interface LaneMessage {
+  readonly delivery: Delivery;
+  /** When the next attempt is due; null in a parked queue. Times are milliseconds since the epoch. */
+  readonly dueAt: number | null;
+  /** The whole delay that dueAt came from. */
+  readonly delayMs: number;
+  /** Never before dueAt. */
+  readonly floor: boolean;
+}
+
+interface WireAttempt {
+  attempt: number;
+  at: string;
+  outcome: Outcome;
+  response_code: number;
+  duration_ms: number;
+  error: string | null;
+}
+
+/** @param extra members written before the delivery's own, e.g. a dead letter's reason. */
+export function encodeLaneMessage({ delivery, dueAt, delayMs, floor }: LaneMessage, extra: object = {}): string {
+  const { event } = delivery;
+  const head = JSON.stringify({
+    ...extra,
+    delivery_id: delivery.id,
+    app: delivery.app,
+    installation_uuid: delivery.installationUuid,
+    attempts_made: delivery.attemptsMade,
+    attempts: delivery.attempts.map(toWire),
+    replay: delivery.replay,
+    counted: delivery.counted,
+    first_parked_at: delivery.firstParkedAt === null ? null : new Date(delivery.firstParkedAt).toISOString(),
+    due_at: dueAt === null ? null : new Date(dueAt).toISOString(),
+    delay_ms: delayMs,
+    floor,
+    event_sequence: delivery.eventSequence,
+  });
+  return `${head.slice(0, -1)},"event":${encodeEvent(event)}}`;
+}
+
+export function encodeEvent(event: Event): string {
+  const head = JSON.stringify({
+    id: event.id,
+    resource: event.resource,
+    action: event.action,
+    organization_id: event.organizationId,
+    installation_uuid: event.installationUuid,
+    app: event.app,
+    project_id: event.projectId,
+    occurred_at: event.occurredAt,
+    traceparent: event.traceparent,
+    tracestate: event.tracestate,
+  });
+  return `${head.slice(0, -1)},"data":${event.dataJson},"actor":${event.actorJson ?? "null"}}`;
+}
+
+/** @throws Error when the text is not a lane message. */
+export function decodeLaneMessage(text: string): LaneMessage {
+  const wire = JSON.parse(text) as Record<string, unknown>;
+  const eventJson = membersOf(text).get("event");
+  if (eventJson === undefined) throw new Error("event: missing");
+  const delivery: Delivery = {
+    id: stringIn(wire, "delivery_id"),
+    app: stringIn(wire, "app"),
+    installationUuid: stringIn(wire, "installation_uuid"),
+    attemptsMade: numberIn(wire, "attempts_made"),
+    attempts: ((wire["attempts"] ?? []) as WireAttempt[]).map(fromWire),
+    replay: optionalStringIn(wire, "replay"),
+    counted: wire["counted"] !== false,
+    firstParkedAt: timeIn(wire, "first_parked_at"),
+    eventSequence: wire["event_sequence"] == null ? null : numberIn(wire, "event_sequence"),
+    event: decodeEvent(eventJson),
+  };
+  return {
+    delivery,
+    dueAt: timeIn(wire, "due_at"),
+    delayMs: numberIn(wire, "delay_ms"),
+    floor: wire["floor"] === true,
+  };
+}
+
+export function decodeEvent(text: string): Event {
+  const wire = JSON.parse(text) as Record<string, unknown>;
+  const members = membersOf(text);
+  const dataJson = members.get("data");
+  const actorJson = members.get("actor") ?? "null";
+  if (dataJson === undefined) throw new Error("event.data: missing");
+  const resource = stringIn(wire, "resource");
+  const action = stringIn(wire, "action");
+  return {
+    id: stringIn(wire, "id"),
+    resource,
+    action,
+    type: `${resource}.${action}`,
+    organizationId: stringIn(wire, "organization_id"),
+    installationUuid: optionalStringIn(wire, "installation_uuid"),
+    app: optionalStringIn(wire, "app"),
+    projectId: optionalStringIn(wire, "project_id"),
+    dataJson,
+    actorJson: actorJson === "null" ? null : actorJson,
+    occurredAt: stringIn(wire, "occurred_at"),
+    traceparent: optionalStringIn(wire, "traceparent"),
+    tracestate: optionalStringIn(wire, "tracestate"),
+  };
+}
+
+function toWire(summary: AttemptSummary): WireAttempt {
+  return {
+    attempt: summary.attempt,
+    at: summary.at,
+    outcome: summary.outcome,
+    response_code: summary.responseCode,
+    duration_ms: summary.durationMs,
+    error: summary.error,
+  };
+}
+
+function fromWire(wire: WireAttempt): AttemptSummary {
+  return {
+    attempt: wire.attempt,
+    at: wire.at,
+    outcome: wire.outcome,
+    responseCode: wire.response_code,
+    durationMs: wire.duration_ms,
+    error: wire.error,
+  };
+}
+
+function stringIn(wire: Record<string, unknown>, name: string): string {
+  const value = wire[name];
+  if (typeof value !== "string") throw new Error(`${name}: found ${typeof value}, wanted a string`);
+  return value;
+}
+
+function optionalStringIn(wire: Record<string, unknown>, name: string): string | null {
+  return wire[name] == null ? null : stringIn(wire, name);
+}
+
+function numberIn(wire: Record<string, unknown>, name: string): number {
+  const value = wire[name];
+  if (typeof value !== "number") throw new Error(`${name}: found ${typeof value}, wanted a number`);
+  return value;
+}
+
+function timeIn(wire: Record<string, unknown>, name: string): number | null {
+  const text = optionalStringIn(wire, name);
+  return text === null ? null : Date.parse(text);
+}

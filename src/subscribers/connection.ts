@@ -1,0 +1,91 @@
+/** The NATS connection: waits for a server at start, says so, gives up after a while; afterwards reconnects for ever. */
+import { readFileSync } from "node:fs";
+import { type ConnectionOptions, connect, credsAuthenticator, Events, type NatsConnection } from "nats";
+import { AppError, messageOf } from "../model/app-error.ts";
+import type { Clock } from "../model/clock.ts";
+import type { Logger } from "../model/logger.ts";
+
+export interface NatsOptions {
+  /** One or more URLs, separated by commas; user and password may be part of them. */
+  readonly url: string;
+  readonly credsFile: string | null;
+  readonly startupTimeoutMs: number;
+}
+
+const RETRY_CONNECT_MS = 500;
+
+/** @throws AppError NATS_UNREACHABLE */
+export async function connectNats(options: NatsOptions, clock: Clock, logger: Logger): Promise<NatsConnection> {
+  const servers = options.url.split(",").map((url) => url.trim());
+  const connectionOptions: ConnectionOptions = {
+    servers: servers.map(withoutUser),
+    ...userOf(servers),
+    ...(options.credsFile === null ? {} : { authenticator: credsAuthenticator(readCreds(options.credsFile)) }),
+    name: "posthorn",
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: RETRY_CONNECT_MS,
+    // A half-open connection is noticed after two unanswered pings.
+    pingInterval: 5_000,
+    maxPingOut: 2,
+    timeout: 5_000,
+  };
+  const giveUpAt = clock.now() + options.startupTimeoutMs;
+  for (let tries = 1; ; tries++) {
+    try {
+      const connection = await connect(connectionOptions);
+      void logStatus(connection, logger);
+      return connection;
+    } catch (error) {
+      const shown = servers.map(withoutUser).join(", ");
+      if (clock.now() + RETRY_CONNECT_MS >= giveUpAt) {
+        throw new AppError("NATS_UNREACHABLE", `POSTHORN_NATS_URL: no NATS server answered at ${shown} within ${options.startupTimeoutMs} ms (${messageOf(error)})`, {
+          cause: error,
+        });
+      }
+      if (tries % 10 === 1) logger.warn({ servers: shown, error: messageOf(error) }, "waiting for NATS");
+      await new Promise((resolve) => setTimeout(resolve, RETRY_CONNECT_MS));
+    }
+  }
+}
+
+/** Calls listeners after every reconnect. One reader of the connection's events serves all of them. */
+export function createReconnects(connection: NatsConnection): (listener: () => void) => () => void {
+  const listeners = new Set<() => void>();
+  void (async () => {
+    for await (const { type } of connection.status()) {
+      if (type === Events.Reconnect) for (const listener of listeners) listener();
+    }
+  })();
+  return (listener) => {
+    listeners.add(listener);
+    return () => listeners.delete(listener);
+  };
+}
+
+async function logStatus(connection: NatsConnection, logger: Logger): Promise<void> {
+  for await (const { type, data } of connection.status()) {
+    if (type === Events.Disconnect) logger.warn({ server: String(data) }, "NATS is away");
+    else if (type === Events.Reconnect) logger.info({ server: String(data) }, "NATS is back");
+    else if (type === Events.Error) logger.warn({ error: String(data) }, "NATS reported an error");
+  }
+}
+
+function readCreds(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new AppError("CONFIG_INVALID", `POSTHORN_NATS_CREDS_FILE: can't read ${JSON.stringify(path)} (${messageOf(error)})`);
+  }
+}
+
+function withoutUser(url: string): string {
+  const parsed = new URL(url);
+  return `${parsed.protocol}//${parsed.host}`;
+}
+
+function userOf(servers: readonly string[]): { user?: string; pass?: string; token?: string } {
+  const { username, password } = new URL(servers[0] ?? "nats://127.0.0.1");
+  if (username === "") return {};
+  if (password === "") return { token: decodeURIComponent(username) };
+  return { user: decodeURIComponent(username), pass: decodeURIComponent(password) };
+}

@@ -1,0 +1,104 @@
+/**
+ * Stores deliveries in the retries, parked and dead-letters lanes.
+ *
+ * L1  A call resolves only on JetStream's ack. It goes on trying until then or until `stop`: the source stays
+ *     unacknowledged and held, which is the back-pressure when a lane refuses or NATS is away.
+ * L2  The message id is `<delivery id>:<source stream>:<source sequence>`, so that storing the same source twice is once,
+ *     and storing the delivery again from another source is never swallowed.
+ */
+import { headers, type JetStreamClient } from "nats";
+import { firstRung } from "../delivery/rungs.ts";
+import type { Lanes, LaneSource } from "../delivery/ports.ts";
+import { AppError, messageOf } from "../model/app-error.ts";
+import { type Clock, toRfc3339 } from "../model/clock.ts";
+import type { Delivery } from "../model/delivery.ts";
+import { encodeLaneMessage } from "../model/lane-message.ts";
+import type { Logger } from "../model/logger.ts";
+import { type BusNames, INVALID } from "./names.ts";
+import type { PulledMessage } from "./pulled-message.ts";
+
+export interface LaneWriter extends Lanes {
+  /** Stores a message that can't be handled as it is, bytes and all, under the app's or the `_invalid` dead letters. */
+  deadLetterRaw(message: PulledMessage, reason: "invalid" | "redelivered", error: string, app?: string): Promise<void>;
+  /** Messages that are being stored at the moment. */
+  pending(): number;
+  /** True while the last try of a store was refused. */
+  refusing(): boolean;
+  /** Gives up what is still being stored; its sources come again. */
+  stop(): void;
+}
+
+const PUBLISH_TIMEOUT_MS = 5_000;
+const TRY_AGAIN_MS = 500;
+
+export function createLanes(jetStream: JetStreamClient, names: BusNames, clock: Clock, logger: Logger): LaneWriter {
+  let pending = 0;
+  let refusing = false;
+  let stopped = false;
+
+  const store = async (subject: string, body: string, messageId: string, trace: Delivery["event"] | null): Promise<void> => {
+    const messageHeaders = headers();
+    if (trace?.traceparent) messageHeaders.set("traceparent", trace.traceparent);
+    if (trace?.tracestate) messageHeaders.set("tracestate", trace.tracestate);
+    pending++;
+    try {
+      for (;;) {
+        try {
+          await jetStream.publish(subject, body, { msgID: messageId, headers: messageHeaders, timeout: PUBLISH_TIMEOUT_MS });
+          refusing = false;
+          return;
+        } catch (error) {
+          if (stopped) {
+            throw new AppError("LANE_REFUSED", `${subject}: not stored before the stop (${messageOf(error)})`, { retryable: true, cause: error });
+          }
+          if (!refusing) logger.error({ subject, error: messageOf(error) }, "a lane refuses messages; their sources are held back");
+          refusing = true;
+          await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_MS));
+        }
+      }
+    } finally {
+      pending--;
+    }
+  };
+
+  const idOf = (delivery: Delivery, { stream, sequence }: LaneSource): string => `${delivery.id}:${stream}:${sequence}`;
+
+  return {
+    retry(delivery, delay, source) {
+      const subject = names.retry(firstRung(delay, clock.now()), delivery.app);
+      return store(subject, encodeLaneMessage({ delivery, ...delay }), idOf(delivery, source), delivery.event);
+    },
+
+    park(delivery, queue, source) {
+      const parked = { ...delivery, firstParkedAt: delivery.firstParkedAt ?? clock.now() };
+      const body = encodeLaneMessage({ delivery: parked, dueAt: null, delayMs: 0, floor: false });
+      return store(names.parked(queue.app, queue.installationUuid), body, idOf(delivery, source), delivery.event);
+    },
+
+    deadLetter(delivery, reason, error, source) {
+      const extra = { reason, error, dead_lettered_at: toRfc3339(clock.now()) };
+      const body = encodeLaneMessage({ delivery, dueAt: null, delayMs: 0, floor: false }, extra);
+      return store(names.deadLetter(delivery.app), body, idOf(delivery, source), delivery.event);
+    },
+
+    deadLetterRaw(message, reason, error, app = INVALID) {
+      const body = JSON.stringify({
+        reason,
+        error,
+        dead_lettered_at: toRfc3339(clock.now()),
+        subject: message.subject,
+        stream: message.stream,
+        sequence: message.sequence,
+        body: Buffer.from(message.data).toString("utf8"),
+        body_base64: Buffer.from(message.data).toString("base64"),
+      });
+      return store(names.deadLetter(app), body, `${reason}:${message.stream}:${message.sequence}`, null);
+    },
+
+    pending: () => pending,
+    refusing: () => refusing,
+    stop() {
+      stopped = true;
+    },
+  };
+}

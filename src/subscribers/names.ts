@@ -1,0 +1,60 @@
+/** Every subject, stream, bucket and consumer name, derived from the prefix (DESIGN 3.1). */
+
+export interface BusNames {
+  readonly prefix: string;
+  readonly streams: {
+    readonly events: string;
+    readonly retries: string;
+    readonly parked: string;
+    readonly deadLetters: string;
+    readonly status: string;
+  };
+  readonly subjects: {
+    readonly events: readonly string[];
+    readonly retries: readonly string[];
+    readonly parked: readonly string[];
+    readonly deadLetters: readonly string[];
+    readonly status: readonly string[];
+  };
+  event(resource: string, action: string): string;
+  retry(rungS: number, app: string): string;
+  rungFilter(rungS: number): string;
+  parked(app: string, installationUuid: string | null): string;
+  deadLetter(app: string): string;
+  readonly eventsConsumer: string;
+  rungConsumer(rungS: number): string;
+  parkedConsumer(app: string, installationUuid: string | null): string;
+}
+
+/** Dead letters that belong to no app: unreadable events. */
+export const INVALID = "_invalid";
+
+export function busNames(prefix: string): BusNames {
+  const stream = (name: string): string => `${prefix}_${name}`.toUpperCase().replaceAll("-", "_");
+  return {
+    prefix,
+    streams: {
+      events: stream("EVENTS"),
+      retries: stream("RETRIES"),
+      parked: stream("PARKED"),
+      deadLetters: stream("DEAD_LETTERS"),
+      status: stream("STATUS"),
+    },
+    subjects: {
+      events: [`${prefix}.events.*.*`],
+      retries: [`${prefix}.retries.*.*`],
+      parked: [`${prefix}.parked.*`, `${prefix}.parked.*.*`],
+      deadLetters: [`${prefix}.dead-letters.*`],
+      status: [`${prefix}.status.*.*.*`, `${prefix}.status.*.*.*.*`],
+    },
+    event: (resource, action) => `${prefix}.events.${resource}.${action}`,
+    retry: (rungS, app) => `${prefix}.retries.${rungS}.${app}`,
+    rungFilter: (rungS) => `${prefix}.retries.${rungS}.*`,
+    parked: (app, installationUuid) => `${prefix}.parked.${app}${installationUuid === null ? "" : `.${installationUuid}`}`,
+    deadLetter: (app) => `${prefix}.dead-letters.${app}`,
+    eventsConsumer: "posthorn-events",
+    rungConsumer: (rungS) => `posthorn-rung-${rungS}`,
+    parkedConsumer: (app, installationUuid) =>
+      installationUuid === null ? `posthorn-app-${app}` : `posthorn-installation-${installationUuid}`,
+  };
+}

@@ -1,0 +1,234 @@
+/**
+ * The parked lane: which queues hold deliveries, which of them may flow, and a drain for each that may.
+ *
+ * A queue is found by the local park that filled it or by a look at the stream's subjects every few seconds (which also
+ * finds what other replicas parked). Its consumer is made on demand and deleted when num_pending + num_ack_pending = 0.
+ */
+import { AckPolicy, type ConsumerInfo, type JetStreamManager, nanos } from "nats";
+import type { ParkedQueue } from "../delivery/ports.ts";
+import { messageOf } from "../model/app-error.ts";
+import type { BusNames } from "./names.ts";
+import { createParkedDrain, type ParkedDrain, type ParkedDrainDependencies } from "./parked-drain.ts";
+import { ensureConsumer, isNotFound } from "./topology.ts";
+
+export interface ParkedSubscriber {
+  start(): Promise<void>;
+  /** Stops all drains; attempts in flight go on. */
+  stop(): Promise<void>;
+  /** Whether the queue holds deliveries as far as this replica knows. */
+  busy(queue: ParkedQueue): boolean;
+  /** Something was parked there, or a gate in front of it may have opened. */
+  wake(queue: ParkedQueue): void;
+  /** Drains look at their gates again, and queues that may flow now are drained. */
+  wakeAll(): void;
+  held(): number;
+  /** Queues known to hold deliveries. */
+  queues(): number;
+}
+
+export interface ParkedSubscriberDependencies extends Omit<ParkedDrainDependencies, "gate"> {
+  /** Given when the lane starts: gate and lane know each other. */
+  readonly gate: ParkedDrainDependencies["gate"];
+  readonly manager: JetStreamManager;
+  readonly names: BusNames;
+  /** Whether the queue's deliveries may be attempted now (status of the installation, circuit of the app). */
+  readonly mayFlow: (queue: ParkedQueue) => boolean;
+}
+
+export interface ParkedSubscriberOptions {
+  /** Concurrent attempts of an app when its record says nothing. */
+  readonly appMaxInFlight: number;
+  readonly maxParkedAgeMs: number;
+}
+
+const SCAN_MS = 3_000;
+const ACK_WAIT_MS = 10_000;
+/** A drain that saw no message for so long asks whether its queue is empty. */
+const QUIET_MS = 250;
+
+export function createParkedSubscriber(dependencies: ParkedSubscriberDependencies, options: ParkedSubscriberOptions): ParkedSubscriber {
+  const { manager, names, registry, mayFlow, clock, logger } = dependencies;
+  const stream = names.streams.parked;
+  const busyQueues = new Map<string, ParkedQueue>();
+  const drains = new Map<string, ParkedDrain>();
+  const opening = new Set<string>();
+  const checking = new Set<string>();
+  let stopping = false;
+  let cancelScan = (): void => {};
+
+  const keyOf = ({ app, installationUuid }: ParkedQueue): string => names.parked(app, installationUuid);
+  const consumerOf = ({ app, installationUuid }: ParkedQueue): string => names.parkedConsumer(app, installationUuid);
+
+  const maxInFlightOf = (queue: ParkedQueue): number => {
+    const app = registry.app(queue.app);
+    return app?.ordered ? 1 : Math.max(1, Math.floor((app?.maxInFlight ?? options.appMaxInFlight) / 2));
+  };
+
+  /** One installation queue at a time per app, and for an ordered app one queue at all, the installations' first. */
+  const isTurn = (queue: ParkedQueue): boolean => {
+    const ordered = registry.app(queue.app)?.ordered === true;
+    if (queue.installationUuid === null && !ordered) return true;
+    for (const [key, other] of busyQueues) {
+      if (other.app !== queue.app || key === keyOf(queue)) continue;
+      if (other.installationUuid === null) {
+        if (ordered && drains.has(key)) return false;
+      } else if (drains.has(key) || opening.has(key)) return false;
+      else if (ordered && queue.installationUuid === null && mayFlow(other)) return false;
+    }
+    return true;
+  };
+
+  const open = async (queue: ParkedQueue): Promise<void> => {
+    const key = keyOf(queue);
+    if (stopping || drains.has(key) || opening.has(key) || !mayFlow(queue) || !isTurn(queue)) return;
+    opening.add(key);
+    try {
+      const maxInFlight = maxInFlightOf(queue);
+      const ensure = async (): Promise<void> => {
+        await ensureConsumer(manager, stream, {
+          durable_name: consumerOf(queue),
+          filter_subject: key,
+          ack_policy: AckPolicy.Explicit,
+          ack_wait: nanos(ACK_WAIT_MS),
+          max_deliver: -1,
+          max_ack_pending: maxInFlight,
+        });
+      };
+      await ensure();
+      if (stopping) return;
+      const drain = createParkedDrain(dependencies, {
+        queue,
+        stream,
+        consumer: consumerOf(queue),
+        maxInFlight,
+        maxParkedAgeMs: options.maxParkedAgeMs,
+        ackWaitMs: ACK_WAIT_MS,
+        recover: ensure,
+        onIdle: () => {
+          if (drains.get(key)?.held() === 0 || !mayFlow(queue)) void closeWhenDone(queue);
+        },
+      });
+      drains.set(key, drain);
+      clock.after(QUIET_MS * 2, () => void closeWhenDone(queue));
+    } catch (error) {
+      logger.warn({ queue: key, error: messageOf(error) }, "parked queue can't be drained yet");
+    } finally {
+      opening.delete(key);
+    }
+  };
+
+  /** Ends the drain when its queue is empty, or may not flow any more. */
+  const closeWhenDone = async (queue: ParkedQueue): Promise<void> => {
+    const key = keyOf(queue);
+    const drain = drains.get(key);
+    if (drain === undefined || checking.has(key) || stopping) return;
+    checking.add(key);
+    try {
+      if (!mayFlow(queue) && !isCircuitOnly(queue)) {
+        drains.delete(key);
+        await drain.close();
+        return;
+      }
+      const quietForMs = clock.now() - drain.lastMessageAt();
+      if (drain.held() > 0) return;
+      if (quietForMs < QUIET_MS) {
+        clock.after(QUIET_MS - quietForMs + 1, () => void closeWhenDone(queue));
+        return;
+      }
+      if (!(await isEmpty(queue))) {
+        clock.after(SCAN_MS, () => void closeWhenDone(queue));
+        return;
+      }
+      busyQueues.delete(key);
+      drains.delete(key);
+      await drain.close();
+      await removeConsumer(queue);
+      // Whatever was parked between the look and the removal has woken nobody.
+      if ((await counts(key)).has(key)) wake(queue);
+      else openWaiting(queue.app);
+    } catch (error) {
+      logger.warn({ queue: key, error: messageOf(error) }, "parked queue can't be looked at");
+      clock.after(SCAN_MS, () => void closeWhenDone(queue));
+    } finally {
+      checking.delete(key);
+    }
+  };
+
+  /** The drain of a queue whose circuit is open keeps what it holds; one of a stopped installation does not. */
+  const isCircuitOnly = ({ installationUuid }: ParkedQueue): boolean => {
+    if (installationUuid === null) return true;
+    const status = registry.installation(installationUuid)?.status;
+    return status === undefined || status === "active";
+  };
+
+  const isEmpty = async (queue: ParkedQueue): Promise<boolean> => {
+    let info: ConsumerInfo;
+    try {
+      info = await manager.consumers.info(stream, consumerOf(queue));
+    } catch (error) {
+      if (isNotFound(error)) return !(await counts(keyOf(queue))).has(keyOf(queue));
+      throw error;
+    }
+    return info.num_pending + info.num_ack_pending === 0;
+  };
+
+  const removeConsumer = async (queue: ParkedQueue): Promise<void> => {
+    try {
+      await manager.consumers.delete(stream, consumerOf(queue));
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  };
+
+  const counts = async (filter: string): Promise<Map<string, number>> => {
+    const { state } = await manager.streams.info(stream, { subjects_filter: filter });
+    return new Map(Object.entries(state.subjects ?? {}));
+  };
+
+  const queueOf = (subject: string): ParkedQueue => {
+    const [, , app = "", installationUuid] = subject.split(".");
+    return { app, installationUuid: installationUuid ?? null };
+  };
+
+  const scan = async (): Promise<void> => {
+    const knownBefore = new Set(busyQueues.keys());
+    try {
+      const found = await counts(`${names.prefix}.parked.>`);
+      for (const subject of found.keys()) busyQueues.set(subject, queueOf(subject));
+      for (const key of knownBefore) if (!found.has(key) && !drains.has(key) && !opening.has(key)) busyQueues.delete(key);
+    } catch (error) {
+      logger.warn({ stream, error: messageOf(error) }, "parked queues can't be listed");
+    }
+    for (const queue of busyQueues.values()) void open(queue);
+    if (!stopping) cancelScan = clock.after(SCAN_MS, () => void scan());
+  };
+
+  const openWaiting = (app: string): void => {
+    for (const queue of busyQueues.values()) if (queue.app === app) void open(queue);
+  };
+
+  const wake = (queue: ParkedQueue): void => {
+    const key = keyOf(queue);
+    busyQueues.set(key, queue);
+    const drain = drains.get(key);
+    if (drain === undefined) void open(queue);
+    else drain.poke();
+  };
+
+  return {
+    start: scan,
+    async stop() {
+      stopping = true;
+      cancelScan();
+      await Promise.all([...drains.values()].map((drain) => drain.close()));
+    },
+    busy: (queue) => busyQueues.has(keyOf(queue)),
+    wake,
+    wakeAll() {
+      for (const drain of drains.values()) drain.poke();
+      for (const queue of busyQueues.values()) void open(queue);
+    },
+    held: () => [...drains.values()].reduce((sum, drain) => sum + drain.held(), 0),
+    queues: () => busyQueues.size,
+  };
+}

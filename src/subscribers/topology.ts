@@ -1,0 +1,159 @@
+/**
+ * Makes the streams that are missing and checks those that are there. What Posthorn can't work with stops the start:
+ * a work-queue lane that may drop a message by itself would break the one rule of durability.
+ */
+import {
+  type ConsumerConfig,
+  DiscardPolicy,
+  type JetStreamManager,
+  nanos,
+  NatsError,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+} from "nats";
+import { AppError, messageOf } from "../model/app-error.ts";
+import type { BusNames } from "./names.ts";
+
+const DAY_MS = 86_400_000;
+const DUPLICATE_WINDOW_MS = 10 * 60_000;
+
+interface StreamPlan {
+  readonly name: string;
+  readonly subjects: readonly string[];
+  readonly retention: RetentionPolicy;
+  /** 0: for ever. */
+  readonly maxAgeMs: number;
+}
+
+function plans({ streams, subjects }: BusNames): StreamPlan[] {
+  const limits = (name: string, of: readonly string[], days: number): StreamPlan => ({
+    name,
+    subjects: of,
+    retention: RetentionPolicy.Limits,
+    maxAgeMs: days * DAY_MS,
+  });
+  const workQueue = (name: string, of: readonly string[]): StreamPlan => ({
+    name,
+    subjects: of,
+    retention: RetentionPolicy.Workqueue,
+    maxAgeMs: 0,
+  });
+  return [
+    limits(streams.events, subjects.events, 7),
+    workQueue(streams.retries, subjects.retries),
+    workQueue(streams.parked, subjects.parked),
+    limits(streams.deadLetters, subjects.deadLetters, 30),
+    limits(streams.status, subjects.status, 30),
+  ];
+}
+
+/** @throws AppError STREAM_MISMATCH naming every stream, setting, what was found and what is wanted. */
+export async function ensureTopology(manager: JetStreamManager, names: BusNames, replicas: number): Promise<void> {
+  const problems: string[] = [];
+  for (const plan of plans(names)) {
+    const existing = await streamConfig(manager, plan.name);
+    if (existing === null) await addStream(manager, plan, replicas);
+    else problems.push(...mismatches(plan, existing));
+  }
+  if (problems.length > 0) {
+    throw new AppError("STREAM_MISMATCH", `Posthorn can't work with these streams:\n${problems.map((line) => `  ${line}`).join("\n")}`);
+  }
+}
+
+async function streamConfig(manager: JetStreamManager, name: string): Promise<StreamConfig | null> {
+  try {
+    return (await manager.streams.info(name)).config;
+  } catch (error) {
+    if (isNotFound(error)) return null;
+    throw error;
+  }
+}
+
+async function addStream(manager: JetStreamManager, plan: StreamPlan, replicas: number): Promise<void> {
+  try {
+    await manager.streams.add({
+      name: plan.name,
+      subjects: [...plan.subjects],
+      retention: plan.retention,
+      storage: StorageType.File,
+      discard: plan.retention === RetentionPolicy.Workqueue ? DiscardPolicy.New : DiscardPolicy.Old,
+      max_age: nanos(plan.maxAgeMs),
+      duplicate_window: nanos(DUPLICATE_WINDOW_MS),
+      num_replicas: replicas,
+    });
+  } catch (error) {
+    // Another replica may have made it in the meantime.
+    if ((await streamConfig(manager, plan.name)) !== null) return;
+    throw new AppError("STREAM_MISMATCH", `stream ${plan.name} can't be made: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function mismatches(plan: StreamPlan, found: StreamConfig): string[] {
+  const problems: string[] = [];
+  const differs = (setting: string, is: unknown, wanted: string): void => {
+    problems.push(`stream ${plan.name}: ${setting}: found ${JSON.stringify(is)}, wanted ${wanted}`);
+  };
+  if (found.retention !== plan.retention) differs("retention", found.retention, JSON.stringify(plan.retention));
+  for (const subject of plan.subjects) {
+    if (!found.subjects?.some((pattern) => covers(pattern, subject))) differs("subjects", found.subjects ?? [], `one that covers ${subject}`);
+  }
+  if (found.no_ack) differs("no_ack", true, "false");
+  if (found.mirror) differs("mirror", found.mirror.name, "none");
+  if (found.sealed) differs("sealed", true, "false");
+  if (plan.retention === RetentionPolicy.Workqueue) {
+    if (found.max_age > 0) differs("max_age", found.max_age, "0");
+    const limited = found.max_msgs > 0 || found.max_bytes > 0 || found.max_msgs_per_subject > 0;
+    if (limited && found.discard !== DiscardPolicy.New) differs("discard with a limit", found.discard, '"new"');
+  }
+  return problems;
+}
+
+/** Whether the subject pattern `wide` matches everything that `narrow` matches. */
+export function covers(wide: string, narrow: string): boolean {
+  const wideTokens = wide.split(".");
+  const narrowTokens = narrow.split(".");
+  for (const [index, token] of wideTokens.entries()) {
+    if (token === ">") return narrowTokens.length > index;
+    const other = narrowTokens[index];
+    if (other === undefined || (token !== "*" && token !== other)) return false;
+  }
+  return wideTokens.length === narrowTokens.length;
+}
+
+/** What Posthorn needs of one of its durable consumers. */
+export type ConsumerPlan = Partial<ConsumerConfig> & { readonly durable_name: string };
+
+/**
+ * Makes the consumer, or checks the one that is there.
+ * @returns true when it was made now.
+ * @throws AppError STREAM_MISMATCH
+ */
+export async function ensureConsumer(manager: JetStreamManager, stream: string, plan: ConsumerPlan): Promise<boolean> {
+  let found: ConsumerConfig;
+  try {
+    found = (await manager.consumers.info(stream, plan.durable_name)).config;
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    await manager.consumers.add(stream, plan);
+    return true;
+  }
+  const problems: string[] = [];
+  const check = (setting: keyof ConsumerConfig, isRight: boolean, wanted: unknown): void => {
+    if (isRight) return;
+    problems.push(`consumer ${plan.durable_name} of ${stream}: ${setting}: found ${JSON.stringify(found[setting])}, wanted ${JSON.stringify(wanted)}`);
+  };
+  check("deliver_subject", !found.deliver_subject, "none (a pull consumer)");
+  check("ack_policy", found.ack_policy === "explicit", "explicit");
+  check("max_deliver", (found.max_deliver ?? -1) <= 0, -1);
+  check("filter_subject", (found.filter_subject ?? "") === (plan.filter_subject ?? ""), plan.filter_subject ?? "");
+  if (problems.length > 0) throw new AppError("STREAM_MISMATCH", problems.join("\n"));
+  if (found.max_ack_pending !== plan.max_ack_pending || found.ack_wait !== plan.ack_wait) {
+    await manager.consumers.update(stream, plan.durable_name, { ...found, ...plan });
+  }
+  return false;
+}
+
+export function isNotFound(error: unknown): boolean {
+  return error instanceof NatsError && error.api_error?.code === 404;
+}
