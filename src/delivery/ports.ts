@@ -101,6 +101,36 @@ export interface Lanes {
   deadLetter(delivery: Delivery, reason: DeadLetterReason, error: string | null, source: LaneSource): Promise<void>;
 }
 
+/** An app's circuit as all replicas share it. Times are milliseconds since the epoch. */
+export interface CircuitState {
+  readonly state: "closed" | "open" | "half_open";
+  /** How long it stays open before a probe; doubles with every failed one. */
+  readonly openForMs: number;
+  readonly openUntil: number;
+  /** Half-open: until then only `probeBy` may attempt; afterwards it is taken for dead. */
+  readonly probeUntil: number;
+  readonly probeBy: string | null;
+}
+
+export interface CircuitReason {
+  readonly windowMs: number;
+  readonly attempts: number;
+  readonly failures: number;
+}
+
+export interface CircuitChange {
+  readonly next: CircuitState;
+  /** The status event that goes with it; null for steps that nobody is told of. */
+  readonly announce: "opened" | "closed" | null;
+  readonly reason: CircuitReason | null;
+}
+
+/** Compare-and-set of the shared state; `decide` may run more than once and returns null to leave all as it is. */
+export interface CircuitStore {
+  /** Resolves to the state afterwards. */
+  change(app: string, decide: (current: CircuitState) => CircuitChange | null): Promise<CircuitState>;
+}
+
 /** Where the head of an ordered queue stands, kept outside of the process so that a restart goes on with it. */
 export interface Hold {
   readonly deliveryId: string;

@@ -31,7 +31,7 @@ export interface ParkedSubscriberDependencies extends Omit<ParkedDrainDependenci
   readonly gate: ParkedDrainDependencies["gate"];
   readonly manager: JetStreamManager;
   readonly names: BusNames;
-  /** Whether the queue's deliveries may be attempted now (status of the installation, circuit of the app). */
+  /** Whether the installation's status lets the queue's deliveries go. The circuit is the drain's own business. */
   readonly mayFlow: (queue: ParkedQueue) => boolean;
 }
 
@@ -124,7 +124,7 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
     if (drain === undefined || checking.has(key) || stopping) return;
     checking.add(key);
     try {
-      if (!mayFlow(queue) && !isCircuitOnly(queue)) {
+      if (!mayFlow(queue)) {
         drains.delete(key);
         await drain.close();
         return;
@@ -152,13 +152,6 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
     } finally {
       checking.delete(key);
     }
-  };
-
-  /** The drain of a queue whose circuit is open keeps what it holds; one of a stopped installation does not. */
-  const isCircuitOnly = ({ installationUuid }: ParkedQueue): boolean => {
-    if (installationUuid === null) return true;
-    const status = registry.installation(installationUuid)?.status;
-    return status === undefined || status === "active";
   };
 
   const isEmpty = async (queue: ParkedQueue): Promise<boolean> => {

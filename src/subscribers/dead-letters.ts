@@ -1,0 +1,161 @@
+/**
+ * Reads the dead-letters lane and sends what is in it on its way again. A replay keeps the delivery id, starts counting
+ * attempts from 1 and carries a fresh replay id, so that neither deduplication nor delivered marks swallow it. The dead
+ * letter is removed once the retries lane has stored the delivery; if it fails again, it comes back.
+ */
+import { type JetStreamClient, type JetStreamManager, type JsMsg, NatsError } from "nats";
+import { randomUUID } from "node:crypto";
+import { AppError, messageOf } from "../model/app-error.ts";
+import type { Clock } from "../model/clock.ts";
+import { decodeLaneMessage } from "../model/lane-message.ts";
+import type { LaneWriter } from "./lanes.ts";
+import { type BusNames, INVALID } from "./names.ts";
+
+export interface DeadLetterFilter {
+  /** Null: all apps, and what belongs to none. */
+  readonly app: string | null;
+  readonly eventType?: string | null;
+  /** Milliseconds since the epoch, of when it became a dead letter. */
+  readonly start?: number | null;
+  readonly end?: number | null;
+}
+
+export interface DeadLetter {
+  /** Its number in the lane; names it in `get` and `replay`. */
+  readonly sequence: number;
+  readonly app: string | null;
+  /** As stored: reason, error, dead_lettered_at, delivery_id, attempts, event, … */
+  readonly content: Readonly<Record<string, unknown>>;
+  /** The stored JSON text. */
+  readonly json: string;
+}
+
+export interface ReplayProgress {
+  readonly matched: number;
+  readonly replayed: number;
+  /** What can't be replayed: unreadable events, messages that no lane could read. */
+  readonly skipped: number;
+}
+
+export interface DeadLetters {
+  /** In the order they were stored, after the given sequence. */
+  list(filter: DeadLetterFilter, after: number, limit: number): Promise<{ items: DeadLetter[]; next: number | null }>;
+  /** @throws AppError NOT_FOUND */
+  get(sequence: number): Promise<DeadLetter>;
+  /** @throws AppError NOT_FOUND, CONFLICT when it has no delivery in it */
+  replayOne(sequence: number): Promise<void>;
+  /** Replays all that match and were stored before the call. @param dryRun only counts. */
+  replayAll(filter: DeadLetterFilter, dryRun: boolean, onProgress?: (progress: ReplayProgress) => void): Promise<ReplayProgress>;
+}
+
+const PAGE = 200;
+const FETCH_EXPIRES_MS = 2_000;
+
+export function createDeadLetters(
+  jetStream: JetStreamClient,
+  manager: JetStreamManager,
+  lanes: LaneWriter,
+  names: BusNames,
+  clock: Clock,
+): DeadLetters {
+  const stream = names.streams.deadLetters;
+
+  const fromJson = (subject: string, sequence: number, json: string): DeadLetter => {
+    const app = subject.split(".").at(-1) ?? "";
+    return { sequence, app: app === INVALID ? null : app, content: JSON.parse(json) as Record<string, unknown>, json };
+  };
+
+  /** The next messages after a sequence, at most `limit`. */
+  const readAfter = async (app: string | null, after: number, limit: number): Promise<DeadLetter[]> => {
+    const filter = app === null ? `${names.prefix}.dead-letters.*` : names.deadLetter(app);
+    const consumer = await jetStream.consumers.get(stream, { filterSubjects: filter, opt_start_seq: after + 1 });
+    try {
+      const { num_pending: waiting } = await consumer.info();
+      const wanted = Math.min(limit, waiting);
+      if (wanted === 0) return [];
+      const found: DeadLetter[] = [];
+      const messages: AsyncIterable<JsMsg> = await consumer.fetch({ max_messages: wanted, expires: FETCH_EXPIRES_MS });
+      for await (const message of messages) found.push(fromJson(message.subject, message.seq, message.string()));
+      return found;
+    } finally {
+      await consumer.delete().catch(() => false);
+    }
+  };
+
+  const matches = ({ content }: DeadLetter, { eventType, start, end }: DeadLetterFilter): boolean => {
+    const event = content["event"] as { resource?: string; action?: string } | undefined;
+    if (eventType != null && `${event?.resource}.${event?.action}` !== eventType) return false;
+    const at = Date.parse(String(content["dead_lettered_at"]));
+    return (start == null || at >= start) && (end == null || at < end);
+  };
+
+  const list: DeadLetters["list"] = async (filter, after, limit) => {
+    const items: DeadLetter[] = [];
+    let from = after;
+    for (;;) {
+      const page = await readAfter(filter.app, from, PAGE);
+      for (const letter of page) {
+        from = letter.sequence;
+        if (!matches(letter, filter)) continue;
+        items.push(letter);
+        if (items.length === limit) return { items, next: from };
+      }
+      if (page.length < PAGE) return { items, next: null };
+    }
+  };
+
+  const get: DeadLetters["get"] = async (sequence) => {
+    try {
+      const { subject, data } = await manager.streams.getMessage(stream, { seq: sequence });
+      return fromJson(subject, sequence, Buffer.from(data).toString("utf8"));
+    } catch (error) {
+      if (error instanceof NatsError && error.api_error?.code === 404) {
+        throw new AppError("NOT_FOUND", `no dead letter ${sequence}`);
+      }
+      throw error;
+    }
+  };
+
+  const replay = async ({ sequence, json, content }: DeadLetter, replayId: string): Promise<void> => {
+    if (typeof content["delivery_id"] !== "string") {
+      throw new AppError("CONFLICT", `dead letter ${sequence} holds no delivery (reason ${String(content["reason"])}), it can't be replayed`);
+    }
+    const { delivery } = decodeLaneMessage(json);
+    const again = { ...delivery, attemptsMade: 0, attempts: [], replay: replayId, firstParkedAt: null };
+    await lanes.retry(again, { dueAt: clock.now(), delayMs: 0, floor: false }, { stream: replayId, sequence });
+    await manager.streams.deleteMessage(stream, sequence, false);
+  };
+
+  return {
+    list,
+    get,
+    async replayOne(sequence) {
+      await replay(await get(sequence), randomUUID());
+    },
+    async replayAll(filter, dryRun, onProgress) {
+      const replayId = randomUUID();
+      // What a replay sends back here during the run is not replayed again.
+      const { last_seq: lastSequence } = (await manager.streams.info(stream)).state;
+      const progress = { matched: 0, replayed: 0, skipped: 0 };
+      let after = 0;
+      for (;;) {
+        const { items, next } = await list(filter, after, PAGE);
+        for (const letter of items) {
+          if (letter.sequence > lastSequence) return progress;
+          progress.matched++;
+          if (dryRun) continue;
+          try {
+            await replay(letter, replayId);
+            progress.replayed++;
+          } catch (error) {
+            if (!(error instanceof AppError) || error.code !== "CONFLICT") throw new AppError("LANE_REFUSED", messageOf(error), { retryable: true, cause: error });
+            progress.skipped++;
+          }
+        }
+        onProgress?.({ ...progress });
+        if (next === null) return progress;
+        after = next;
+      }
+    },
+  };
+}

@@ -1,0 +1,38 @@
+/** Publishes events that came over HTTP, as any other service would. */
+import { headers, type JetStreamClient } from "nats";
+import { AppError, messageOf } from "../model/app-error.ts";
+import type { BusNames } from "./names.ts";
+
+export interface OutgoingEvent {
+  readonly resource: string;
+  readonly action: string;
+  readonly id: string;
+  /** The event's JSON text as it came. */
+  readonly body: string;
+  readonly traceparent: string | null;
+  readonly tracestate: string | null;
+}
+
+export interface StoredEvent {
+  readonly stream: string;
+  readonly sequence: number;
+  /** An event of this id was stored within the duplicate window already. */
+  readonly duplicate: boolean;
+}
+
+/** @throws AppError PUBLISH_FAILED */
+export type PublishEvent = (event: OutgoingEvent) => Promise<StoredEvent>;
+
+export function createEventPublisher(jetStream: JetStreamClient, names: BusNames): PublishEvent {
+  return async ({ resource, action, id, body, traceparent, tracestate }) => {
+    const messageHeaders = headers();
+    if (traceparent !== null) messageHeaders.set("traceparent", traceparent);
+    if (tracestate !== null) messageHeaders.set("tracestate", tracestate);
+    try {
+      const ack = await jetStream.publish(names.event(resource, action), body, { msgID: id, headers: messageHeaders });
+      return { stream: ack.stream, sequence: ack.seq, duplicate: ack.duplicate };
+    } catch (error) {
+      throw new AppError("PUBLISH_FAILED", `the event was not stored: ${messageOf(error)}`, { retryable: true, cause: error });
+    }
+  };
+}
