@@ -10,3 +10,18 @@ export interface HealthStore {
   /** Removes all counters of the installation. */
   clear(installationUuid: string): Promise<void>;
 }
+
+/** What a transition needs of the registry bucket. */
+export interface StatusRecords {
+  readRecord(key: string): Promise<{ readonly value: string; readonly revision: number } | null>;
+  createRecord(key: string, value: string): Promise<number | "conflict">;
+  updateRecord(key: string, value: string, revision: number): Promise<number | "conflict">;
+}
+
+/** What a transition needs of the status stream. */
+export interface StatusStream<E> {
+  /** Resolves when it is stored; the event's id is its Nats-Msg-Id. */
+  publish(event: E): Promise<void>;
+  /** The id of the last event on the subject that this event goes to, or null. */
+  lastId(event: E): Promise<string | null>;
+}

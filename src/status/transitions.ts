@@ -1,0 +1,135 @@
+/**
+ * A change of status that happens once and is announced once, over any number of replicas and crashes.
+ *
+ * T1  A transition is one compare-and-set that writes the new status, a counter n and `pending_event`, the whole event
+ *     with the id `<key's name>:<n>`. Whoever wins it, and nobody else, has made the transition.
+ * T2  Then the event is published with its id as Nats-Msg-Id, and the field is cleared. A process that dies between the
+ *     two leaves the field behind; any replica that finds it older than 5 s finishes the work.
+ * T3  Before an old event is published again, the subject's last message is read: with the same id it was published.
+ * T4  No further transition of the same record starts until the field is clear, so events leave in order.
+ */
+import { AppError, messageOf } from "../model/app-error.ts";
+import type { Clock } from "../model/clock.ts";
+import type { Logger } from "../model/logger.ts";
+import type { StatusRecords, StatusStream } from "./ports.ts";
+
+/** A record's JSON. Members that the transition does not know are kept. */
+export type RecordJson = Readonly<Record<string, unknown>>;
+
+/** What a pending event needs to be for this file; model/status-event.ts says what it is. */
+export interface PendingEvent {
+  readonly id: string;
+  readonly time: string;
+}
+
+export interface Transition<E extends PendingEvent> {
+  /** Members to write over the record's. */
+  readonly members: RecordJson;
+  /** Built with the id of this transition; null for a step that nobody is told of. */
+  readonly event: ((id: string) => E) | null;
+}
+
+export interface Transitions<E extends PendingEvent> {
+  /**
+   * Runs `decide` on the newest record (null when there is none) until its compare-and-set wins; null leaves all as is.
+   * @returns the record afterwards, and whether this call made a transition.
+   * @throws AppError CONFLICT when others kept winning, or whatever the store throws when it is away.
+   */
+  change(
+    key: string,
+    decide: (current: RecordJson | null) => Transition<E> | null,
+  ): Promise<{ readonly record: RecordJson | null; readonly changed: boolean }>;
+  /** Finishes what a dead process left behind. */
+  finish(key: string): Promise<void>;
+}
+
+/** Younger pending events are still somebody's work. */
+const STALE_MS = 5_000;
+const MAX_TRIES = 40;
+
+export interface TransitionDependencies<E extends PendingEvent> {
+  readonly records: StatusRecords;
+  readonly stream: StatusStream<E>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export function createTransitions<E extends PendingEvent>({ records, stream, clock, logger }: TransitionDependencies<E>): Transitions<E> {
+  /** Clears the field if it still holds this event. */
+  const clear = async (key: string, id: string): Promise<void> => {
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const found = await records.readRecord(key);
+      const record = found && parse(key, found.value);
+      if (!found || !record || pendingOf<E>(record)?.id !== id) return;
+      const { pending_event: _, ...rest } = record;
+      if ((await records.updateRecord(key, JSON.stringify(rest), found.revision)) !== "conflict") return;
+    }
+  };
+
+  const announce = async (key: string, event: E): Promise<void> => {
+    await stream.publish(event);
+    await clear(key, event.id);
+  };
+
+  /** @returns true when the record is clear now. */
+  const finishPending = async (key: string, pending: E): Promise<boolean> => {
+    if (clock.now() - Date.parse(pending.time) < STALE_MS) return false;
+    if ((await stream.lastId(pending)) !== pending.id) await stream.publish(pending);
+    await clear(key, pending.id);
+    logger.info({ key, event_id: pending.id }, "finished a status event that was left behind");
+    return true;
+  };
+
+  return {
+    async change(key, decide) {
+      for (let tries = 0; tries < MAX_TRIES; tries++) {
+        const found = await records.readRecord(key);
+        const record = found === null ? null : parse(key, found.value);
+        const transition = decide(record);
+        if (transition === null) return { record, changed: false };
+        const pending = record && pendingOf<E>(record);
+        if (pending) {
+          if (!(await finishPending(key, pending))) await new Promise((resolve) => setTimeout(resolve, 250));
+          continue;
+        }
+        const counter = Number(record?.["n"] ?? 0) + 1;
+        const event = transition.event?.(`${key.slice(key.indexOf(".") + 1)}:${counter}`) ?? null;
+        const next: RecordJson = {
+          ...record,
+          ...transition.members,
+          ...(event === null ? {} : { n: counter, pending_event: event }),
+        };
+        const value = JSON.stringify(next);
+        const revision =
+          found === null ? await records.createRecord(key, value) : await records.updateRecord(key, value, found.revision);
+        if (revision === "conflict") continue;
+        if (event !== null) {
+          // The transition has happened; if this fails, any replica publishes it later.
+          await announce(key, event).catch((error: unknown) =>
+            logger.warn({ key, event_id: event.id, error: messageOf(error) }, "status event will be published later"),
+          );
+        }
+        return { record: next, changed: true };
+      }
+      throw new AppError("CONFLICT", `record ${key} kept changing under a status transition`, { retryable: true });
+    },
+
+    async finish(key) {
+      const found = await records.readRecord(key);
+      const pending = found && pendingOf<E>(parse(key, found.value));
+      if (pending) await finishPending(key, pending);
+    },
+  };
+}
+
+function pendingOf<E extends PendingEvent>(record: RecordJson): E | null {
+  return (record["pending_event"] as E | undefined) ?? null;
+}
+
+function parse(key: string, value: string): RecordJson {
+  try {
+    return JSON.parse(value) as RecordJson;
+  } catch (error) {
+    throw new AppError("RECORD_INVALID", `record ${key} is not JSON`, { cause: error });
+  }
+}
