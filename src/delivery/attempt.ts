@@ -2,10 +2,9 @@
  * One attempt of one delivery: build, sign, POST, classify, record, and say what has to follow.
  * URL, secrets and headers are read from the registry at this moment, never carried along.
  */
-import type { App } from "../model/app.ts";
 import { type Clock, type Random, toRfc3339 } from "../model/clock.ts";
 import { type DeadLetterReason, type Delivery, MAX_ATTEMPT_SUMMARIES } from "../model/delivery.ts";
-import { OUTCOMES, type Outcome } from "../model/outcome.ts";
+import { OUTCOMES } from "../model/outcome.ts";
 import { classify, headerOf } from "./classify.ts";
 import type { EnvelopeBuilder } from "./envelope.ts";
 import type { HeaderBuilder } from "./headers.ts";
@@ -15,10 +14,28 @@ import type { Sender, SendResult } from "./sender.ts";
 import { sign } from "./signature.ts";
 
 /** What has to happen to a delivery after an attempt, or without one. */
-export type Verdict =
-  | { readonly kind: "delivered"; readonly delivery: Delivery }
-  | { readonly kind: "retry"; readonly delivery: Delivery; readonly delay: RetryDelay }
-  | { readonly kind: "dead-letter"; readonly delivery: Delivery; readonly reason: DeadLetterReason; readonly error: string | null };
+export type Verdict = DeliveredVerdict | RetryVerdict | DeadLetterVerdict;
+
+interface Judged {
+  readonly delivery: Delivery;
+  /** The attempt that it came of; null when there was none. */
+  readonly record: AttemptRecord | null;
+}
+
+export interface DeliveredVerdict extends Judged {
+  readonly kind: "delivered";
+}
+
+export interface RetryVerdict extends Judged {
+  readonly kind: "retry";
+  readonly delay: RetryDelay;
+}
+
+export interface DeadLetterVerdict extends Judged {
+  readonly kind: "dead-letter";
+  readonly reason: DeadLetterReason;
+  readonly error: string | null;
+}
 
 export type Attempt = (delivery: Delivery, parent: TracePosition) => Promise<Verdict>;
 
@@ -49,12 +66,13 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
   const errorHeader = `${options.headerPrefix.toLowerCase()}-error`;
   const projectHeader = `${options.headerPrefix.toLowerCase()}-project`;
 
-  const verdictOf = (delivery: Delivery, app: App, outcome: Outcome, error: string | null, retryAfterMs: number | null): Verdict => {
+  const verdictOf = (delivery: Delivery, record: AttemptRecord, retryAfterMs: number | null): Verdict => {
+    const { outcome, error, app } = record;
     const { next } = OUTCOMES[outcome];
-    if (next === "done") return { kind: "delivered", delivery };
+    if (next === "done") return { kind: "delivered", delivery, record };
     if (next === "dead-letter") {
       const reason = outcome === "gone" || outcome === "blocked" ? outcome : "rejected";
-      return { kind: "dead-letter", delivery, reason, error };
+      return { kind: "dead-letter", delivery, record, reason, error };
     }
     const delay = nextRetry(
       {
@@ -65,8 +83,8 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
       },
       random,
     );
-    if (delay === null) return { kind: "dead-letter", delivery, reason: "exhausted", error };
-    return { kind: "retry", delivery, delay };
+    if (delay === null) return { kind: "dead-letter", delivery, record, reason: "exhausted", error };
+    return { kind: "retry", delivery, record, delay };
   };
 
   return async (delivery, parent) => {
@@ -118,17 +136,17 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     log.record(record);
     observer.attempted(record);
     if (delivery.counted) for (const judge of judges) judge(record);
-    return verdictOf(withAttempt(delivery, record), app, outcome, error, retryAfterMs);
+    return verdictOf(withAttempt(delivery, record), record, retryAfterMs);
   };
 }
 
-export function uninstalled(delivery: Delivery): Verdict {
-  return {
-    kind: "dead-letter",
-    delivery,
-    reason: "uninstalled",
-    error: `installation ${delivery.installationUuid} of app ${delivery.app} is not in the registry any more`,
-  };
+/** Given up without an attempt. */
+export function givenUp(delivery: Delivery, reason: DeadLetterReason, error: string): DeadLetterVerdict {
+  return { kind: "dead-letter", delivery, record: null, reason, error };
+}
+
+export function uninstalled(delivery: Delivery): DeadLetterVerdict {
+  return givenUp(delivery, "uninstalled", `installation ${delivery.installationUuid} of app ${delivery.app} is not in the registry any more`);
 }
 
 /** Both headers or neither: one alone points nowhere. */

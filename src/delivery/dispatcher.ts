@@ -5,7 +5,7 @@
  * D2  For an ordered app everything up to the park is synchronous: deliveries are stored in the order they came.
  */
 import type { Delivery } from "../model/delivery.ts";
-import { type Attempt, uninstalled, type Verdict } from "./attempt.ts";
+import { type Attempt, type DeadLetterVerdict, uninstalled, type Verdict } from "./attempt.ts";
 import type { Bulkhead } from "./bulkhead.ts";
 import type { Gate } from "./gate.ts";
 import type { DeliveryObserver, Lanes, LaneSource, ParkedQueue, TracePosition } from "./ports.ts";
@@ -28,8 +28,8 @@ export interface DispatcherDependencies {
   readonly directLimit: (appMaxInFlight: number | null) => number;
   /** Told when a delivery was stored in a parked queue. */
   readonly onParked: (queue: ParkedQueue) => void;
-  /** Told when a delivery was given up and is in dead letters. */
-  readonly onGivenUp: (verdict: Verdict & { kind: "dead-letter" }) => void;
+  /** Tells the bus that a delivery was given up and is in dead letters; its source is acknowledged after that. */
+  readonly onGivenUp: (verdict: DeadLetterVerdict) => Promise<void>;
 }
 
 export function createDispatcher(dependencies: DispatcherDependencies): Dispatcher {
@@ -44,8 +44,8 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
         return observer.stored("retries", verdict.delivery, `due in ${verdict.delay.delayMs} ms`);
       case "dead-letter":
         await lanes.deadLetter(verdict.delivery, verdict.reason, verdict.error, source);
-        onGivenUp(verdict);
-        return observer.stored("dead-letters", verdict.delivery, verdict.reason);
+        observer.stored("dead-letters", verdict.delivery, verdict.reason);
+        return onGivenUp(verdict);
     }
   };
 

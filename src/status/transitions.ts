@@ -44,7 +44,7 @@ export interface Transitions<E extends PendingEvent> {
 }
 
 /** Younger pending events are still somebody's work. */
-const STALE_MS = 5_000;
+export const STALE_MS = 5_000;
 const MAX_TRIES = 40;
 
 export interface TransitionDependencies<E extends PendingEvent> {

@@ -9,6 +9,7 @@ export interface OutgoingEvent {
   readonly id: string;
   /** The event's JSON text as it came. */
   readonly body: string;
+  readonly contentType: string | null;
   readonly traceparent: string | null;
   readonly tracestate: string | null;
 }
@@ -24,8 +25,9 @@ export interface StoredEvent {
 export type PublishEvent = (event: OutgoingEvent) => Promise<StoredEvent>;
 
 export function createEventPublisher(jetStream: JetStreamClient, names: BusNames): PublishEvent {
-  return async ({ resource, action, id, body, traceparent, tracestate }) => {
+  return async ({ resource, action, id, body, contentType, traceparent, tracestate }) => {
     const messageHeaders = headers();
+    if (contentType !== null) messageHeaders.set("content-type", contentType);
     if (traceparent !== null) messageHeaders.set("traceparent", traceparent);
     if (tracestate !== null) messageHeaders.set("tracestate", tracestate);
     try {

@@ -22,6 +22,8 @@ export interface EventsSubscriber {
   start(): Promise<void>;
   /** Stops pulling; events in hand go on. */
   stop(): Promise<void>;
+  /** Looks again whether it may pull. */
+  poke(): void;
   /** Events that are not acknowledged yet. */
   held(): number;
 }
@@ -36,6 +38,8 @@ export interface EventsSubscriberDependencies extends PullLoopDependencies {
   readonly observer: DeliveryObserver & EventObserver;
   readonly tracing: Tracing;
   readonly logger: Logger;
+  /** Whether the index has everything: an event goes to the installations known when it is handled. */
+  readonly isCurrent: () => boolean;
 }
 
 export interface EventObserver {
@@ -57,7 +61,7 @@ const MAX_ACK_PENDING = 10_000;
 const AGAIN_AFTER_MS = 1_000;
 
 export function createEventsSubscriber(dependencies: EventsSubscriberDependencies, options: EventsSubscriberOptions): EventsSubscriber {
-  const { manager, names, match, dispatcher, lanes, log, observer, tracing, logger } = dependencies;
+  const { manager, names, match, dispatcher, lanes, log, observer, tracing, logger, isCurrent } = dependencies;
   const stream = names.streams.events;
 
   const ensure = async (): Promise<void> => {
@@ -128,7 +132,7 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
   const loop: PullLoop = createPullLoop(dependencies, {
     stream,
     consumer: names.eventsConsumer,
-    limit: () => options.maxHeld,
+    limit: () => (isCurrent() ? options.maxHeld : 0),
     onMessage: handle,
     recover: ensure,
     workingEveryMs: ACK_WAIT_MS / 3,
@@ -140,6 +144,7 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
       loop.start();
     },
     stop: () => loop.stop(),
+    poke: () => loop.poke(),
     held: () => loop.held(),
   };
 }

@@ -8,7 +8,7 @@ import type { AttemptSummary } from "../model/outcome.ts";
 export interface HoldRecords {
   readRecord(key: string): Promise<{ readonly value: string; readonly revision: number } | null>;
   putRecord(key: string, value: string): Promise<number>;
-  deleteRecord(key: string): Promise<void>;
+  deleteRecord(key: string): Promise<unknown>;
 }
 
 interface WireHold {
@@ -34,7 +34,9 @@ export function createHolds(records: HoldRecords): Holds {
       };
       await records.putRecord(keyOf(app), JSON.stringify(wire));
     },
-    clear: (app) => records.deleteRecord(keyOf(app)),
+    async clear(app) {
+      await records.deleteRecord(keyOf(app));
+    },
   };
 }
 

@@ -20,6 +20,8 @@ import type { PulledMessage } from "./pulled-message.ts";
 export interface LaneWriter extends Lanes {
   /** Stores a message that can't be handled as it is, bytes and all, under the app's or the `_invalid` dead letters. */
   deadLetterRaw(message: PulledMessage, reason: "invalid" | "redelivered", error: string, app?: string): Promise<void>;
+  /** Publishes a status event under its id. */
+  announce(subject: string, eventJson: string, eventId: string): Promise<void>;
   /** Messages that are being stored at the moment. */
   pending(): number;
   /** True while the last try of a store was refused. */
@@ -94,6 +96,8 @@ export function createLanes(jetStream: JetStreamClient, names: BusNames, clock: 
       });
       return store(names.deadLetter(app), body, `${reason}:${message.stream}:${message.sequence}`, null);
     },
+
+    announce: (subject, eventJson, eventId) => store(subject, eventJson, eventId, null),
 
     pending: () => pending,
     refusing: () => refusing,

@@ -7,7 +7,7 @@
  * K2  The head of an ordered queue writes its hold before it waits; the hold goes when the head is done or handed over.
  */
 import type { Attempt } from "../delivery/attempt.ts";
-import { uninstalled, type Verdict } from "../delivery/attempt.ts";
+import { givenUp, uninstalled, type Verdict } from "../delivery/attempt.ts";
 import type { Bulkhead } from "../delivery/bulkhead.ts";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
 import type { Gate } from "../delivery/gate.ts";
@@ -17,6 +17,7 @@ import { type Delivery, markOf } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
 import { MAX_REDELIVERIES } from "./events-subscriber.ts";
 import type { LaneWriter } from "./lanes.ts";
+import { expiredAfter } from "./parked-backlog.ts";
 import { createPullLoop, type PullLoopDependencies } from "./pull-loop.ts";
 import type { PulledMessage } from "./pulled-message.ts";
 
@@ -123,8 +124,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       if (closed) return false;
       const parkedForMs = clock.now() - (delivery.firstParkedAt ?? clock.now());
       if (parkedForMs > options.maxParkedAgeMs) {
-        const error = `parked for ${Math.round(parkedForMs / 1000)} s, longer than POSTHORN_MAX_PARKED_AGE`;
-        await dispatcher.settle({ kind: "dead-letter", delivery, reason: "expired", error }, source);
+        await dispatcher.settle(givenUp(delivery, "expired", expiredAfter(parkedForMs)), source);
         return done();
       }
       const passage = gate.parked(delivery, queue);

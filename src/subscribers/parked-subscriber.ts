@@ -21,9 +21,13 @@ export interface ParkedSubscriber {
   wake(queue: ParkedQueue): void;
   /** Drains look at their gates again, and queues that may flow now are drained. */
   wakeAll(): void;
+  /** As wakeAll, for one app. */
+  wakeApp(app: string): void;
   held(): number;
   /** Queues known to hold deliveries. */
   queues(): number;
+  /** Those of them that may not flow. */
+  standing(): ParkedQueue[];
 }
 
 export interface ParkedSubscriberDependencies extends Omit<ParkedDrainDependencies, "gate"> {
@@ -221,7 +225,11 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
       for (const drain of drains.values()) drain.poke();
       for (const queue of busyQueues.values()) void open(queue);
     },
+    wakeApp(app) {
+      for (const queue of busyQueues.values()) if (queue.app === app) wake(queue);
+    },
     held: () => [...drains.values()].reduce((sum, drain) => sum + drain.held(), 0),
     queues: () => busyQueues.size,
+    standing: () => [...busyQueues.values()].filter((queue) => !mayFlow(queue)),
   };
 }

@@ -1,0 +1,89 @@
+/** /v1/apps */
+import { z } from "zod";
+import { appBody, slugParameter } from "../registry/records.ts";
+import type { Registry } from "../registry/registry.ts";
+import { toApp } from "../registry/registry.ts";
+import type { RegistryIndex } from "../registry/registry-index.ts";
+import type { SecretBox } from "../registry/secret-box.ts";
+import { limit } from "./parameters.ts";
+import { appView, etag, preconditionOf, webhookSecret } from "./records.ts";
+import { type Route, route } from "./route.ts";
+
+const params = z.object({ slug: slugParameter });
+
+export function appRoutes({ registry, index, secretBox }: { registry: Registry; index: RegistryIndex; secretBox: SecretBox }): Route[] {
+  return [
+    route({
+      method: "PUT",
+      url: "/v1/apps/:slug",
+      access: "admin",
+      summary: "Makes or replaces an app. The answer that makes it is the only one with its secrets.",
+      params,
+      body: appBody,
+      answers: { 200: "replaced", 201: "made; client_secret and webhook_secret are in the answer", 412: "If-Match or If-None-Match" },
+      example: { name: "Acme Tracker", webhook_url: "https://hooks.acme.example/sentry", events: ["issue", "metric_alert.*"] },
+      async handle({ params: { slug }, body, headers }) {
+        const { record, revision, created, clientSecret } = await registry.putApp(slug, body, preconditionOf(headers));
+        const secrets = clientSecret === null ? {} : { client_secret: clientSecret, webhook_secret: webhookSecret(clientSecret) };
+        return {
+          status: created ? 201 : 200,
+          body: { ...appView(toApp(record, secretBox)), ...secrets },
+          headers: { etag: etag(revision), ...(created ? { location: `/v1/apps/${slug}` } : {}) },
+        };
+      },
+    }),
+    route({
+      method: "GET",
+      url: "/v1/apps/:slug",
+      access: "read",
+      summary: "One app.",
+      params,
+      answers: { 200: "the app" },
+      async handle({ params: { slug } }) {
+        const { record, revision } = await registry.getApp(slug);
+        return { status: 200, body: appView(toApp(record, secretBox)), headers: { etag: etag(revision) } };
+      },
+    }),
+    route({
+      method: "DELETE",
+      url: "/v1/apps/:slug",
+      access: "admin",
+      summary: "Removes an app and its installations; what waits for them goes to dead letters.",
+      params,
+      answers: { 204: "removed", 412: "If-Match" },
+      async handle({ params: { slug }, headers }) {
+        await registry.deleteApp(slug, preconditionOf(headers));
+        return { status: 204 };
+      },
+    }),
+    route({
+      method: "GET",
+      url: "/v1/apps",
+      access: "read",
+      summary: "Apps by slug.",
+      query: z.object({ limit: limit(100, 1000), after: slugParameter.optional().meta({ description: "`next` of the page before." }) }),
+      answers: { 200: "a page of apps" },
+      handle({ query: { limit: size, after } }) {
+        const all = [...index.apps()].sort((a, b) => (a.slug < b.slug ? -1 : 1));
+        const from = after === undefined ? all : all.filter(({ slug }) => slug > after);
+        const items = from.slice(0, size);
+        return { status: 200, body: { items: items.map(appView), next: from.length > size ? items.at(-1)?.slug : null } };
+      },
+    }),
+    route({
+      method: "POST",
+      url: "/v1/apps/:slug/secret/rotate",
+      access: "admin",
+      summary: "Makes a new client secret. Webhooks carry both signatures until previous_valid_until.",
+      params,
+      answers: { 200: "the new secret" },
+      async handle({ params: { slug } }) {
+        const { clientSecret, previousValidUntil } = await registry.rotateSecret(slug);
+        return {
+          status: 200,
+          body: { slug, client_secret: clientSecret, webhook_secret: webhookSecret(clientSecret), previous_valid_until: previousValidUntil },
+        };
+      },
+    }),
+  ];
+}

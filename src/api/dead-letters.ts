@@ -1,0 +1,161 @@
+/** /v1/dead-letters, and /v1/deliveries/{id}/resend: looking at what was given up and sending it again. */
+import { randomUUID } from "node:crypto";
+import { z } from "zod";
+import { AppError, messageOf } from "../model/app-error.ts";
+import { slugParameter } from "../registry/records.ts";
+import { eventType, limit, time } from "./parameters.ts";
+import type { DeadLetter, DeadLetterFilter, DeadLetters, ReplayProgress, ResendDelivery } from "./ports.ts";
+import { type Answer, type Route, route } from "./route.ts";
+
+const sequence = z.coerce.number().int().min(1);
+
+/** A replay that takes longer is answered with 202 and its progress is asked for. */
+const ANSWER_WITHIN_MS = 2_000;
+const MAX_REPLAYS = 100;
+
+interface Replay {
+  readonly id: string;
+  state: "running" | "done" | "failed";
+  progress: ReplayProgress;
+  error: string | null;
+}
+
+export function deadLetterRoutes({ deadLetters, resend }: { deadLetters: DeadLetters; resend: ResendDelivery }): Route[] {
+  const replays = new Map<string, Replay>();
+
+  const begin = (filter: DeadLetterFilter, dryRun: boolean): { replay: Replay; work: Promise<void> } => {
+    const replay: Replay = { id: randomUUID(), state: "running", progress: { matched: 0, replayed: 0, skipped: 0 }, error: null };
+    replays.set(replay.id, replay);
+    for (const id of replays.keys()) {
+      if (replays.size <= MAX_REPLAYS) break;
+      replays.delete(id);
+    }
+    const work = deadLetters
+      .replayAll(filter, dryRun, (progress) => {
+        replay.progress = progress;
+      })
+      .then(
+        (progress) => {
+          replay.progress = progress;
+          replay.state = "done";
+        },
+        (error: unknown) => {
+          replay.state = "failed";
+          replay.error = messageOf(error);
+        },
+      );
+    return { replay, work };
+  };
+
+  const shown = ({ id, state, progress, error }: Replay): object => ({ replay_id: id, state, ...progress, error });
+
+  return [
+    route({
+      method: "GET",
+      url: "/v1/dead-letters",
+      access: "read",
+      summary: "What was given up, oldest first, with the event, the attempts and the reason.",
+      query: z.object({
+        app: slugParameter.optional(),
+        event_type: eventType.optional(),
+        start: time.optional(),
+        end: time.optional(),
+        limit: limit(100, 1000),
+        after: z.coerce.number().int().min(0).default(0).meta({ description: "`next` of the page before." }),
+      }),
+      answers: { 200: "a page of dead letters" },
+      async handle({ query }) {
+        const { items, next } = await deadLetters.list(filterOf(query), query.after, query.limit);
+        // Their text is passed on as it is stored: numbers in an event's data are not rounded on the way.
+        return jsonText(`{"items":[${items.map(withSequence).join(",")}],"next":${next}}`);
+      },
+    }),
+    route({
+      method: "GET",
+      url: "/v1/dead-letters/:sequence",
+      access: "read",
+      summary: "One dead letter.",
+      params: z.object({ sequence }),
+      answers: { 200: "the dead letter" },
+      handle: async ({ params }) => jsonText(withSequence(await deadLetters.get(params.sequence))),
+    }),
+    route({
+      method: "POST",
+      url: "/v1/dead-letters/:sequence/replay",
+      access: "admin",
+      summary: "Sends one dead letter on its way again.",
+      params: z.object({ sequence }),
+      answers: { 202: "on its way", 409: "it holds no delivery" },
+      async handle({ params }) {
+        await deadLetters.replayOne(params.sequence);
+        return { status: 202, body: { sequence: params.sequence } };
+      },
+    }),
+    route({
+      method: "POST",
+      url: "/v1/dead-letters/replay",
+      access: "admin",
+      summary: "Sends all dead letters that match on their way again.",
+      body: z
+        .strictObject({
+          app: slugParameter.nullish().meta({ description: "All apps when not given." }),
+          event_type: eventType.nullish(),
+          start: time.nullish().meta({ description: "Given up at this time or later." }),
+          end: time.nullish().meta({ description: "Given up before." }),
+          dry_run: z.boolean().default(false).meta({ description: "Only counts." }),
+        })
+        .default({ dry_run: false }),
+      answers: { 200: "done", 202: "still running; its progress is at /v1/dead-letters/replays/{id}" },
+      example: { app: "acme-tracker", event_type: "issue.created", dry_run: true },
+      async handle({ body }) {
+        const { replay, work } = begin(filterOf(body), body.dry_run);
+        await Promise.race([work, new Promise((resolve) => setTimeout(resolve, ANSWER_WITHIN_MS).unref())]);
+        if (replay.state === "failed") throw new AppError("LANE_REFUSED", `replay ${replay.id}: ${replay.error}`, { retryable: true });
+        return { status: replay.state === "done" ? 200 : 202, body: shown(replay) };
+      },
+    }),
+    route({
+      method: "GET",
+      url: "/v1/dead-letters/replays/:id",
+      access: "read",
+      summary: "How far a replay is.",
+      params: z.object({ id: z.uuid() }),
+      answers: { 200: "the replay" },
+      handle({ params: { id } }) {
+        const replay = replays.get(id);
+        if (replay === undefined) throw new AppError("NOT_FOUND", `no replay ${id} on this replica`);
+        return { status: 200, body: shown(replay) };
+      },
+    }),
+    route({
+      method: "POST",
+      url: "/v1/deliveries/:id/resend",
+      access: "admin",
+      summary: "Sends a delivery of the last days again, whatever became of it. Logged, not counted.",
+      params: z.object({ id: z.string().regex(/^dlv_[0-9a-f]{32}$/, "wanted dlv_ and 32 hex digits") }),
+      answers: { 202: "on its way", 404: "no such delivery, or its event is not in the stream any more" },
+      async handle({ params: { id } }) {
+        return { status: 202, body: { delivery_id: id, resend_id: await resend(id) } };
+      },
+    }),
+  ];
+}
+
+interface FilterInput {
+  readonly app?: string | null | undefined;
+  readonly event_type?: string | null | undefined;
+  readonly start?: number | null | undefined;
+  readonly end?: number | null | undefined;
+}
+
+function filterOf({ app, event_type, start, end }: FilterInput): DeadLetterFilter {
+  return { app: app ?? null, eventType: event_type ?? null, start: start ?? null, end: end ?? null };
+}
+
+function withSequence({ sequence: number, json }: DeadLetter): string {
+  return `{"sequence":${number},${json.slice(1)}`;
+}
+
+function jsonText(body: string): Answer {
+  return { status: 200, body, headers: { "content-type": "application/json; charset=utf-8" } };
+}

@@ -1,0 +1,87 @@
+/** POST /v1/events: publishes an event as a service on the bus would. `data` stays the caller's own JSON text. */
+import { randomUUID } from "node:crypto";
+import { z } from "zod";
+import { readEvent } from "../model/event-reader.ts";
+import { RecordInvalid } from "../registry/records.ts";
+import type { PublishEvent } from "./ports.ts";
+import { type Route, route } from "./route.ts";
+
+/** For the reference page: the body is read by model/event-reader.ts, as every event is. */
+const eventBody = z
+  .looseObject({
+    type: z.string().meta({ description: "<resource>.<action>", example: "issue.created" }),
+    id: z.string().optional().meta({ description: "Unique per publisher; made when not given." }),
+    organization_id: z.union([z.string(), z.int()]),
+    installation_uuid: z.string().nullish(),
+    app: z.string().nullish(),
+    project_id: z.union([z.string(), z.int()]).nullish(),
+    actor: z.looseObject({}).nullish(),
+    occurred_at: z.string().nullish(),
+    data: z.looseObject({}),
+  })
+  .meta({ id: "Event" });
+
+export function eventRoutes(publish: PublishEvent): Route[] {
+  return [
+    route({
+      method: "POST",
+      url: "/v1/events",
+      access: "admin",
+      summary: "Publishes one event: plain, or a structured CloudEvent (application/cloudevents+json).",
+      body: eventBody,
+      rawBody: true,
+      answers: { 202: "stored in the events stream" },
+      example: { type: "issue.created", organization_id: "42", data: { issue: { id: "1" } } },
+      async handle({ body, headers }) {
+        const text = (body as unknown as string | undefined) ?? "";
+        const { resource, action, id } = addressOf(text);
+        const contentType = headers["content-type"] ?? null;
+        const read = readEvent({
+          resource,
+          action,
+          body: Buffer.from(text),
+          header: (name) => (name === "content-type" ? (contentType ?? undefined) : undefined),
+          fallbackId: id,
+          storedAt: Date.now(),
+        });
+        if (!read.ok) throw new RecordInvalid("event", [problemAt(read.problem)]);
+        const stored = await publish({
+          resource,
+          action,
+          id: read.event.id,
+          body: text,
+          contentType: contentType?.startsWith("application/cloudevents+json") ? contentType : null,
+          traceparent: single(headers["traceparent"]),
+          tracestate: single(headers["tracestate"]),
+        });
+        return { status: 202, body: { id: read.event.id, type: `${resource}.${action}`, ...stored } };
+      },
+    }),
+  ];
+}
+
+function addressOf(text: string): { resource: string; action: string; id: string } {
+  let members: Record<string, unknown>;
+  try {
+    members = JSON.parse(text) as Record<string, unknown>;
+  } catch (error) {
+    throw new RecordInvalid("event", [{ path: "", message: `not valid JSON (${(error as Error).message}), wanted a JSON object` }]);
+  }
+  const { type, resource, action } = members ?? {};
+  const named = typeof type === "string" ? type.split(".") : [resource, action];
+  if (named.length !== 2 || typeof named[0] !== "string" || typeof named[1] !== "string") {
+    const found = type === undefined ? "nothing" : JSON.stringify(type);
+    throw new RecordInvalid("event", [{ path: "type", message: `found ${found}, wanted <resource>.<action>` }]);
+  }
+  return { resource: named[0], action: named[1], id: randomUUID() };
+}
+
+/** The reader's problems begin with the member's name. */
+function problemAt(problem: string): { path: string; message: string } {
+  const colon = problem.indexOf(": ");
+  return { path: problem.slice(0, colon), message: problem.slice(colon + 2) };
+}
+
+function single(value: string | string[] | undefined): string | null {
+  return (Array.isArray(value) ? value[0] : value) ?? null;
+}

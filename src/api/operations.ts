@@ -1,0 +1,36 @@
+/** For those who run it: /healthz, /readyz, /metrics. */
+import type { Readiness } from "./ports.ts";
+import { type Route, route } from "./route.ts";
+
+export function operationRoutes({ readiness, renderMetrics }: { readiness: Readiness; renderMetrics: () => string }): Route[] {
+  return [
+    route({
+      method: "GET",
+      url: "/healthz",
+      access: "open",
+      summary: "The process is alive.",
+      answers: { 200: "alive" },
+      handle: () => ({ status: 200, body: { status: "ok" } }),
+    }),
+    route({
+      method: "GET",
+      url: "/readyz",
+      access: "open",
+      summary: "Whether events are consumed and delivered now, and what stands in the way.",
+      answers: { 200: "ready", 503: "not ready" },
+      handle() {
+        const checks = readiness.checks();
+        const isReady = Object.values(checks).every(({ ok, required }) => ok || !required);
+        return { status: isReady ? 200 : 503, body: { status: isReady ? "ready" : "not ready", checks } };
+      },
+    }),
+    route({
+      method: "GET",
+      url: "/metrics",
+      access: "read",
+      summary: "Metrics in the Prometheus text format.",
+      answers: { 200: "metrics" },
+      handle: () => ({ status: 200, body: renderMetrics(), headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } }),
+    }),
+  ];
+}

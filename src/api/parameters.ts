@@ -1,0 +1,31 @@
+/** Query parameters that several routes share. */
+import { z } from "zod";
+import { EVENT_TOKEN } from "../model/event.ts";
+
+/** RFC 3339 → milliseconds since the epoch. */
+export const time = z
+  .string()
+  .regex(/^\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)?)?$/, "wanted an RFC 3339 time such as 2026-01-05T10:11:12Z")
+  // A plus sign in a query string arrives as a space unless it was encoded.
+  .transform((text) => Date.parse(text.replace(" ", "T")))
+  .refine((epochMs) => !Number.isNaN(epochMs), "wanted an RFC 3339 time such as 2026-01-05T10:11:12Z")
+  .meta({ example: "2026-01-05T10:11:12Z" });
+
+export const flag = z
+  .enum(["true", "false", "1", "0", ""])
+  .transform((text) => text !== "false" && text !== "0")
+  .meta({ example: "true" });
+
+export const eventType = z
+  .string()
+  .refine((text) => isEventType(text), "wanted <resource>.<action> of a-z, 0-9 and _")
+  .meta({ example: "issue.created" });
+
+export function isEventType(text: string): boolean {
+  const tokens = text.split(".");
+  return tokens.length === 2 && tokens.every((token) => EVENT_TOKEN.test(token));
+}
+
+export function limit(byDefault: number, most: number): z.ZodType<number> {
+  return z.coerce.number().int().min(1).max(most).default(byDefault);
+}

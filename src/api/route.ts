@@ -1,0 +1,51 @@
+/** One HTTP route: what Fastify registers and what /openapi.json describes come from the same value. */
+import type { IncomingHttpHeaders } from "node:http";
+import type { z } from "zod";
+
+/** Who may call: nobody is asked, a read token or an admin token, an admin token. */
+export type Access = "open" | "read" | "admin";
+
+export interface Answer {
+  readonly status: number;
+  /** A string is sent as it is (with the content-type given), anything else as JSON; undefined: no body. */
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface Call<P, Q, B> {
+  readonly params: P;
+  readonly query: Q;
+  readonly body: B;
+  readonly headers: IncomingHttpHeaders;
+}
+
+export interface Route {
+  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  /** Fastify's form: `/v1/apps/:slug`. */
+  readonly url: string;
+  readonly access: Access;
+  readonly summary: string;
+  readonly params?: z.ZodType;
+  readonly query?: z.ZodType;
+  readonly body?: z.ZodType;
+  /** The body is handed on as the text it came as. */
+  readonly rawBody?: boolean;
+  /** Status code → what it means; the first is the one of success. */
+  readonly answers: Readonly<Record<number, string>>;
+  readonly example?: unknown;
+  readonly handle: (call: Call<never, never, never>) => Promise<Answer> | Answer;
+}
+
+interface RouteDefinition<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> extends Omit<Route, "params" | "query" | "body" | "handle"> {
+  readonly params?: P;
+  readonly query?: Q;
+  readonly body?: B;
+  readonly handle: (call: Call<z.output<P>, z.output<Q>, z.output<B>>) => Promise<Answer> | Answer;
+}
+
+/** Ties the handler's types to the schemas. */
+export function route<P extends z.ZodType = z.ZodUndefined, Q extends z.ZodType = z.ZodUndefined, B extends z.ZodType = z.ZodUndefined>(
+  definition: RouteDefinition<P, Q, B>,
+): Route {
+  return definition as unknown as Route;
+}

@@ -1,0 +1,99 @@
+/** The HTTP server: registers the routes, checks tokens, parses by schema, and turns every error into a problem. */
+import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
+import type { Logger } from "../model/logger.ts";
+import { parseRecord } from "../registry/records.ts";
+import { type AccessToken, createCheckAccess } from "./access.ts";
+import { openApi } from "./openapi.ts";
+import { problem, problemOf } from "./problems.ts";
+import type { Access, Answer, Call, Route } from "./route.ts";
+
+export interface ApiServer {
+  /** @returns the URL it listens on. */
+  start(): Promise<string>;
+  stop(): Promise<void>;
+}
+
+export interface ApiServerOptions {
+  readonly host: string;
+  /** 0: a free one. */
+  readonly port: number;
+  readonly tokens: readonly AccessToken[];
+  readonly version: string;
+}
+
+const MAX_BODY_BYTES = 1024 * 1024;
+
+declare module "fastify" {
+  interface FastifyContextConfig {
+    access?: Access;
+    rawBody?: boolean;
+  }
+}
+
+export function createApiServer(routes: readonly Route[], logger: Logger, options: ApiServerOptions): ApiServer {
+  const server = Fastify({ logger: false, bodyLimit: MAX_BODY_BYTES, forceCloseConnections: "idle", routerOptions: { maxParamLength: 300 } });
+  const checkAccess = createCheckAccess(options.tokens);
+
+  acceptJson(server);
+  server.addHook("onRequest", async (request) => {
+    checkAccess(request.routeOptions.config.access ?? "open", request.headers.authorization);
+  });
+  server.setErrorHandler((error, request, reply) => {
+    const found = problemOf(error);
+    if (found.status >= 500) {
+      const { stack, message } = error as Error;
+      logger.error({ method: request.method, path: request.routeOptions.url, error: found.status === 500 ? stack : message }, "API call failed");
+    }
+    if (found.status === 401) reply.header("www-authenticate", "Bearer");
+    return reply.status(found.status).type("application/problem+json").send(JSON.stringify(found));
+  });
+  server.setNotFoundHandler((request, reply) =>
+    reply
+      .status(404)
+      .type("application/problem+json")
+      .send(JSON.stringify(problem(404, `no such call: ${request.method} ${request.url.split("?")[0]}`))),
+  );
+
+  const document = openApi(routes, options.version);
+  for (const route of routes) register(server, route);
+  server.get("/openapi.json", { config: { access: "open" } }, () => document);
+
+  return {
+    start: () => server.listen({ host: options.host, port: options.port }),
+    stop: () => server.close(),
+  };
+}
+
+/** JSON with members such as __proto__ refused, an empty body as none, and the text itself where a route wants that. */
+function acceptJson(server: FastifyInstance): void {
+  const parse = server.getDefaultJsonParser("error", "error");
+  server.removeAllContentTypeParsers();
+  server.addContentTypeParser(["application/json", "application/cloudevents+json"], { parseAs: "string" }, (request, text, done) => {
+    if (request.routeOptions.config.rawBody) done(null, text);
+    else if (text.toString().trim() === "") done(null, undefined);
+    else void parse(request, text.toString(), done);
+  });
+}
+
+function register(server: FastifyInstance, { method, url, access, params, query, body, rawBody = false, handle }: Route): void {
+  server.route({
+    method,
+    url,
+    config: { access, rawBody },
+    handler: async (request, reply) => {
+      const call = {
+        params: params && parseRecord(params, request.params, "path"),
+        query: query && parseRecord(query, request.query, "query"),
+        body: rawBody || body === undefined ? request.body : parseRecord(body, request.body ?? undefined, "body"),
+        headers: request.headers,
+      } as Call<never, never, never>;
+      return send(reply, await handle(call));
+    },
+  });
+}
+
+function send(reply: FastifyReply, { status, body, headers }: Answer): FastifyReply {
+  reply.status(status);
+  if (headers !== undefined) reply.headers(headers);
+  return reply.send(body);
+}

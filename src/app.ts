@@ -1,0 +1,457 @@
+/**
+ * The composition root: builds everything and knows all folders. Components start in the order of the data's way and
+ * stop against it: first nothing new is taken, then what is under way ends, then what is buffered is written.
+ */
+import { randomBytes, randomUUID } from "node:crypto";
+import type { Redis } from "ioredis";
+import type { NatsConnection } from "nats";
+import { appRoutes } from "./api/apps.ts";
+import { deadLetterRoutes } from "./api/dead-letters.ts";
+import { eventRoutes } from "./api/events.ts";
+import { installationRoutes } from "./api/installations.ts";
+import { operationRoutes } from "./api/operations.ts";
+import type { Readiness } from "./api/ports.ts";
+import { requestLogRoutes } from "./api/request-log.ts";
+import { type ApiServer, createApiServer } from "./api/server.ts";
+import type { Config } from "./config/settings.ts";
+import { VERSION } from "./config/version.ts";
+import { createAddressGuard } from "./delivery/address-guard.ts";
+import { createAttempt } from "./delivery/attempt.ts";
+import { createBulkhead } from "./delivery/bulkhead.ts";
+import { createCircuits } from "./delivery/circuit.ts";
+import { createDispatcher } from "./delivery/dispatcher.ts";
+import { createEnvelopeBuilder } from "./delivery/envelope.ts";
+import { createGate } from "./delivery/gate.ts";
+import { createHeaderBuilder } from "./delivery/headers.ts";
+import type { ParkedQueue } from "./delivery/ports.ts";
+import { createSender } from "./delivery/sender.ts";
+import { createTestCall } from "./delivery/test-call.ts";
+import { AppError, messageOf } from "./model/app-error.ts";
+import type { Installation } from "./model/app.ts";
+import { type Clock, systemClock } from "./model/clock.ts";
+import type { Logger } from "./model/logger.ts";
+import { type StatusEvent, statusSubject } from "./model/status-event.ts";
+import { loadAppsFile } from "./registry/apps-file.ts";
+import { createRegistry, feedIndex, type RegistryDependencies } from "./registry/registry.ts";
+import { createRegistryIndex } from "./registry/registry-index.ts";
+import { createSecretBox } from "./registry/secret-box.ts";
+import { createRegistryStore } from "./registry/store.ts";
+import { CIRCUIT_PREFIX, circuitState, createCircuitStore } from "./status/circuit-store.ts";
+import { createGivenUp } from "./status/given-up.ts";
+import { createHealthWatch } from "./status/health-watch.ts";
+import { createIntegrationStatus, INSTALLATION_PREFIX, probedAt, statusOf } from "./status/integration-status.ts";
+import { createLeftBehind } from "./status/left-behind.ts";
+import { createProber } from "./status/prober.ts";
+import { createTransitions, type RecordJson } from "./status/transitions.ts";
+import { createAttemptLog } from "./storage/attempt-log.ts";
+import { createHealthStore } from "./storage/health-store.ts";
+import { connectRedis } from "./storage/redis.ts";
+import { createRequestLogQuery } from "./storage/request-log-query.ts";
+import { connectNats, createReconnects } from "./subscribers/connection.ts";
+import { createDeadLetters } from "./subscribers/dead-letters.ts";
+import { createEventPublisher } from "./subscribers/event-publisher.ts";
+import { createEventsSubscriber } from "./subscribers/events-subscriber.ts";
+import { createHolds } from "./subscribers/holds.ts";
+import { createLaneGauges } from "./subscribers/lane-gauges.ts";
+import { createLanes } from "./subscribers/lanes.ts";
+import { busNames } from "./subscribers/names.ts";
+import { createParkedBacklog } from "./subscribers/parked-backlog.ts";
+import { createParkedSubscriber, type ParkedSubscriber } from "./subscribers/parked-subscriber.ts";
+import { createAckGroup } from "./subscribers/pulled-message.ts";
+import { createResend } from "./subscribers/resend.ts";
+import { createRetriesSubscriber } from "./subscribers/retries-subscriber.ts";
+import { createStatusStream } from "./subscribers/status-stream.ts";
+import { ensureTopology } from "./subscribers/topology.ts";
+import { createDeliveryObserver } from "./telemetry/delivery-observer.ts";
+import { createLogger } from "./telemetry/logger.ts";
+import { createMetrics } from "./telemetry/metrics.ts";
+import { type Sdk, startSdk } from "./telemetry/sdk.ts";
+import { createTracing } from "./telemetry/tracing.ts";
+
+export interface Application {
+  readonly logger: Logger;
+  /** Resolves when events are consumed and the API listens. @throws AppError */
+  start(): Promise<void>;
+  /** Also ends a start that is still going on. @returns whether everything in hand was finished. */
+  stop(): Promise<boolean>;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** How long a delivery waits for its app's share before it is parked. */
+const BULKHEAD_WAIT_MS = 500;
+/** Events held beyond what is in flight, so that the next ones are at hand. */
+const EVENTS_PER_IN_FLIGHT = 2;
+const EXPIRY_SWEEP_MS = 60_000;
+const PROBE_LEASE_EXTRA_MS = 5_000;
+
+export async function createApp(config: Config, environment: Environment, clock: Clock = systemClock): Promise<Application> {
+  const logger = createLogger(config.logLevel);
+  let running: Running | undefined;
+  let starting: Promise<Running> | undefined;
+  let stopRequested = false;
+
+  return {
+    logger,
+    async start() {
+      starting = startAll(config, environment, clock, logger, () => stopRequested);
+      running = await starting;
+    },
+    async stop() {
+      stopRequested = true;
+      const started = running ?? (await starting?.catch(() => undefined));
+      return started === undefined ? true : started.stop();
+    },
+  };
+}
+
+interface Running {
+  stop(): Promise<boolean>;
+}
+
+async function startAll(config: Config, environment: Environment, clock: Clock, logger: Logger, isStopping: () => boolean): Promise<Running> {
+  /** What was started so far, to be undone in reverse when a later step fails. */
+  const undo: Array<() => Promise<unknown> | unknown> = [];
+  try {
+    const sdk = await startSdk(environment, VERSION, logger);
+    undo.push(() => sdk.stop());
+    const redis = await connectRedis({ url: config.redisUrl, startupTimeoutMs: config.startupTimeout }, clock, logger);
+    undo.push(() => redis.disconnect());
+    const nats = await connectNats({ url: config.natsUrl, credsFile: config.natsCredsFile, startupTimeoutMs: config.startupTimeout }, clock, logger);
+    undo.push(() => nats.close());
+    if (isStopping()) throw new AppError("NATS_UNREACHABLE", "stopped while starting", { retryable: true });
+    return await startOn({ config, clock, logger, sdk, redis, nats, undo });
+  } catch (error) {
+    for (const step of undo.reverse()) await Promise.resolve(step()).catch(() => {});
+    throw error;
+  }
+}
+
+interface Foundations {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly sdk: Sdk;
+  readonly redis: Redis;
+  readonly nats: NatsConnection;
+  readonly undo: Array<() => Promise<unknown> | unknown>;
+}
+
+async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Foundations): Promise<Running> {
+  const prefix = config.subjectPrefix;
+  const names = busNames(prefix);
+  const jetStream = nats.jetstream();
+  const manager = await nats.jetstreamManager().catch((error: unknown) => {
+    throw new AppError("JETSTREAM_UNAVAILABLE", `POSTHORN_NATS_URL: the server has no JetStream (${messageOf(error)})`, { cause: error });
+  });
+  await ensureTopology(manager, names, config.streamReplicas);
+  const onReconnect = createReconnects(nats);
+  const dashboardUrl = (path: string): string | null => config.dashboardUrl && `${config.dashboardUrl.replace(/\/$/, "")}${path}`;
+
+  // Telemetry
+  const metrics = createMetrics();
+  undo.push(() => metrics.stop());
+  const observer = createDeliveryObserver(logger, metrics);
+  const tracing = createTracing(sdk.isRecording, VERSION);
+
+  // Registry
+  const index = createRegistryIndex();
+  const store = createRegistryStore({ connection: nats, onReconnect, clock, logger }, { prefix, replicas: config.streamReplicas });
+  const guard = createAddressGuard(config.targetAllow);
+  const secretBox = createSecretBox(config.encryptionKey);
+  const registryDependencies: RegistryDependencies = { store, index, secretBox, refusesUrl: guard.refusesUrl, clock, logger };
+  feedIndex(registryDependencies);
+  const registry = createRegistry(registryDependencies);
+
+  // Status
+  const transitions = createTransitions<StatusEvent>({ records: store, stream: createStatusStream(jetStream, manager, names), clock, logger });
+  const leftBehind = createLeftBehind(transitions, clock, logger);
+  undo.push(() => leftBehind.stop());
+  const health = createHealthStore(redis, clock.now);
+  const webhookUrlOf = (uuid: string): string => {
+    const installation = index.installation(uuid);
+    return installation?.webhookUrl ?? (installation && index.app(installation.app)?.webhookUrl) ?? "";
+  };
+  const integrationStatus = createIntegrationStatus({ records: store, transitions, health, webhookUrlOf, clock }, { prefix, dashboardUrl });
+  const healthWatch = createHealthWatch(
+    { health, status: integrationStatus, isActive: (uuid) => index.installation(uuid)?.status === "active", clock, logger },
+    { windowDays: config.brokenWindow, timeouts: config.brokenTimeouts, rules: new Set(config.brokenRules) },
+  );
+
+  // Storage
+  const log = createAttemptLog(
+    { redis, clock, logger, onFailuresWritten: healthWatch.failuresWritten },
+    { size: config.requestLogSize, listTtlMs: config.requestLogTtl, bufferRows: config.logBufferRows },
+  );
+
+  // Delivery
+  let parked: ParkedSubscriber | undefined;
+  const circuits = createCircuits(
+    {
+      store: createCircuitStore(transitions, clock, { prefix, dashboardUrl }),
+      clock,
+      logger,
+      onAdmitting: (app) => parked?.wakeApp(app),
+    },
+    {
+      windowMs: config.circuitWindow,
+      minAttempts: config.circuitMinAttempts,
+      failurePercent: config.circuitFailurePercent,
+      openTimeMs: config.circuitOpenTime,
+      maxOpenTimeMs: config.circuitMaxOpenTime,
+      probeLeaseMs: config.requestTimeout + PROBE_LEASE_EXTRA_MS,
+      replica: randomUUID(),
+    },
+  );
+  const sender = createSender(guard, clock, { connectTimeoutMs: config.connectTimeout, connectionsPerOrigin: config.maxInFlight });
+  const attempt = createAttempt(
+    {
+      registry: index,
+      envelope: createEnvelopeBuilder(config.defaultActor),
+      headers: createHeaderBuilder({ prefix: config.headerPrefix, userAgent: `Posthorn/${VERSION}` }),
+      sender,
+      log,
+      observer,
+      judges: [healthWatch.judge, circuits.judge],
+      tracing,
+      clock,
+      random: Math.random,
+      newRequestId: () => randomBytes(16).toString("hex"),
+    },
+    { requestTimeoutMs: config.requestTimeout, retryScheduleMs: config.retrySchedule, headerPrefix: config.headerPrefix },
+  );
+  const gate = createGate({
+    registry: index,
+    circuitOpen: circuits.blocks,
+    queueBusy: (queue) => parked?.busy(queue) ?? false,
+    brokenAction: config.brokenAction,
+  });
+  const bulkhead = createBulkhead(clock, { maxInFlight: config.maxInFlight, maxWaitMs: BULKHEAD_WAIT_MS });
+  const lanes = createLanes(jetStream, names, clock, logger);
+  const announce = (event: StatusEvent): Promise<void> => lanes.announce(statusSubject(prefix, event), JSON.stringify(event), event.id);
+  const dispatcher = createDispatcher({
+    gate,
+    bulkhead,
+    attempt,
+    lanes,
+    observer,
+    directLimit: (appMaxInFlight) => Math.max(1, Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2)),
+    onParked: (queue) => parked?.wake(queue),
+    onGivenUp: createGivenUp(announce, index, clock, { prefix, dashboardUrl }),
+  });
+
+  // Subscribers
+  const mayFlow = ({ installationUuid }: ParkedQueue): boolean => {
+    const status = installationUuid === null ? undefined : index.installation(installationUuid)?.status;
+    return status !== "disabled" && !(status === "broken" && config.brokenAction === "park");
+  };
+  const pulling = { connection: nats, acks: createAckGroup(nats), onReconnect, clock, logger };
+  const handling = { ...pulling, manager, names, dispatcher, lanes, log, observer, tracing };
+  parked = createParkedSubscriber(
+    { ...handling, registry: index, gate, bulkhead, attempt, holds: createHolds(store), mayFlow },
+    { appMaxInFlight: config.appMaxInFlight, maxParkedAgeMs: config.maxParkedAge },
+  );
+  const retries = createRetriesSubscriber(handling);
+  const events = createEventsSubscriber({ ...handling, match: index.match, isCurrent: store.isCurrent }, { maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT });
+  const backlog = createParkedBacklog(manager, lanes, names, clock);
+  const queueOf = ({ app, uuid }: Installation): ParkedQueue => ({ app, installationUuid: uuid });
+  const prober = createProber(
+    {
+      installation: index.installation,
+      status: integrationStatus,
+      hasParked: async (installation) => (await backlog.oldest(queueOf(installation))) !== null,
+      async probe(installation) {
+        const oldest = await backlog.oldest(queueOf(installation));
+        if (oldest === null) return;
+        const span = tracing.process(oldest.delivery.event, "parked");
+        const verdict = await attempt(oldest.delivery, span);
+        span.end();
+        if (verdict.kind === "delivered") await backlog.remove(oldest);
+      },
+      clock,
+      logger,
+    },
+    { intervalMs: config.brokenProbeInterval },
+  );
+
+  // What the registry's watch brings beside apps and installations
+  const statuses = new Map<string, Installation["status"]>();
+  store.onRecord(INSTALLATION_PREFIX, (key, value) => {
+    const uuid = key.slice(INSTALLATION_PREFIX.length);
+    const record = value === null ? null : (JSON.parse(value) as RecordJson);
+    leftBehind.update(key, record);
+    const status = record && statusOf(record);
+    prober.update(uuid, record !== null && status === "broken" ? probedAt(record) : null);
+    if (statuses.get(uuid) !== status) {
+      if (status === null) statuses.delete(uuid);
+      else statuses.set(uuid, status);
+      parked?.wakeAll();
+    }
+  });
+  store.onRecord(CIRCUIT_PREFIX, (key, value) => {
+    const record = value === null ? null : (JSON.parse(value) as RecordJson);
+    leftBehind.update(key, record);
+    circuits.apply(key.slice(CIRCUIT_PREFIX.length), circuitState(record));
+  });
+  store.onCurrent(() => events.poke());
+
+  // API
+  let phase: "starting" | "ready" | "stopping" = "starting";
+  const readiness: Readiness = {
+    checks: () => ({
+      lifecycle: { ok: phase === "ready", required: true, detail: phase },
+      nats: { ok: !nats.isClosed() && connectionState.up, required: true, detail: connectionState.up ? "connected" : "away" },
+      registry: { ok: store.isCurrent(), required: true, detail: store.isCurrent() ? "current" : "catching up" },
+      lanes: { ok: !lanes.refusing(), required: true, detail: lanes.refusing() ? "a lane refuses messages" : "storing" },
+      redis: { ok: redis.status === "ready", required: false, detail: redis.status === "ready" ? "connected" : "away, the request log is buffered" },
+    }),
+  };
+  const connectionState = watchConnection(nats);
+  const api: ApiServer = createApiServer(
+    [
+      ...appRoutes({ registry, index, secretBox }),
+      ...installationRoutes({
+        registry,
+        index,
+        statusChanger: {
+          ...integrationStatus,
+          async discardBacklog(uuid) {
+            const installation = index.installation(uuid);
+            if (installation === undefined) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
+            if (installation.status === "active") throw new AppError("CONFLICT", `installation ${uuid} is active, what is parked for it is being delivered`);
+            return backlog.discard(queueOf(installation));
+          },
+        },
+      }),
+      ...eventRoutes(createEventPublisher(jetStream, names)),
+      ...requestLogRoutes({
+        registry,
+        queryRequestLog: createRequestLogQuery(redis, (uuid) => index.installation(uuid)?.organizationId),
+        callTest: createTestCall({
+          registry: index,
+          installationsOf: (app) => [...index.installations()].filter((installation) => installation.app === app),
+          attempt,
+          tracing,
+          clock,
+          newId: randomUUID,
+        }),
+      }),
+      ...deadLetterRoutes({
+        deadLetters: createDeadLetters(jetStream, manager, lanes, names, clock),
+        resend: createResend(manager, lanes, names, log.find, clock),
+      }),
+      ...operationRoutes({ readiness, renderMetrics: metrics.render }),
+    ],
+    logger,
+    { host: config.httpHost, port: config.httpPort, tokens: config.apiTokens, version: VERSION },
+  );
+
+  // Gauges
+  const gauges = createLaneGauges(manager, names, clock, logger);
+  undo.push(() => gauges.stop());
+  metrics.read("posthorn_in_flight", bulkhead.inFlight);
+  metrics.read("posthorn_waiting", bulkhead.waiting);
+  metrics.read("posthorn_held_messages", () => ({ events: events.held(), retries: retries.held(), parked: parked?.held() ?? 0 }));
+  metrics.read("posthorn_lane_stores_pending", lanes.pending);
+  metrics.read("posthorn_lane_refusing", () => Number(lanes.refusing()));
+  metrics.read("posthorn_parked_queues", () => parked?.queues() ?? 0);
+  metrics.read("posthorn_lane_messages", () => gauges.messages());
+  metrics.read("posthorn_events_pending", () => gauges.eventsPending());
+  metrics.read("posthorn_events_oldest_unacked_age_seconds", () => gauges.oldestUnackedAgeMs() / 1000);
+  metrics.read("posthorn_events_overdue", () => Number(gauges.isOverdue()));
+  metrics.read("posthorn_clock_skew_seconds", () => gauges.clockSkewMs() / 1000);
+  metrics.read("posthorn_circuits_open", () => circuits.open().length);
+  metrics.read("posthorn_integrations", () => countBy(statuses.values()));
+  metrics.read("posthorn_registry_apps", () => index.counts().apps);
+  metrics.read("posthorn_registry_current", () => Number(store.isCurrent()));
+  metrics.read("posthorn_log_buffered", log.buffered);
+  metrics.read("posthorn_log_dropped_total", log.dropped);
+  metrics.read("posthorn_destinations", sender.destinations);
+
+  // Start
+  await store.start();
+  undo.push(() => store.stop());
+  if (config.encryptionKey === null) logger.warn({}, "POSTHORN_ENCRYPTION_KEY is not set: client secrets are stored in the clear");
+  if (config.appsFile !== null) logger.info(await loadAppsFile(config.appsFile, registry), "apps file loaded");
+  const url = await api.start();
+  undo.push(() => api.stop());
+  await parked.start();
+  await retries.start();
+  await events.start();
+  prober.start();
+  gauges.start();
+  const cancelSweep = every(clock, EXPIRY_SWEEP_MS, async () => {
+    for (const queue of parked?.standing() ?? []) {
+      const expired = await backlog.expire(queue, config.maxParkedAge);
+      if (expired > 0) logger.warn({ app: queue.app, installation_uuid: queue.installationUuid, expired }, "parked deliveries have expired");
+    }
+  }, logger);
+  phase = "ready";
+  logger.info({ url, version: VERSION, prefix }, "Posthorn is ready");
+
+  return {
+    async stop() {
+      phase = "stopping";
+      const deadline = clock.now() + config.drainTimeout;
+      cancelSweep();
+      gauges.stop();
+      leftBehind.stop();
+      await Promise.all([events.stop(), retries.stop(), parked?.stop(), prober.stop()]);
+      const unfinished = (): number => events.held() + retries.held() + (parked?.held() ?? 0) + bulkhead.inFlight() + lanes.pending();
+      while (unfinished() > 0 && clock.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+      const left = unfinished();
+      if (left > 0) logger.warn({ unfinished: left }, "POSTHORN_DRAIN_TIMEOUT is over; what was not finished is handled again by the next process");
+      lanes.stop();
+      await healthWatch.settled();
+      const unwritten = await log.flush(Math.max(1_000, deadline - clock.now()));
+      if (unwritten > 0) logger.error({ unwritten }, "attempts could not be written to the request log");
+      await api.stop();
+      await store.stop();
+      await sender.close();
+      await Promise.race([nats.drain().catch(() => {}), new Promise((resolve) => setTimeout(resolve, 2_000).unref())]);
+      redis.disconnect();
+      metrics.stop();
+      await sdk.stop();
+      logger.info({}, "stopped");
+      return left === 0 && unwritten === 0;
+    },
+  };
+}
+
+/** Whether the connection is up at the moment; the library tells only of changes. */
+function watchConnection(nats: NatsConnection): { readonly up: boolean } {
+  const state = { up: true };
+  void (async () => {
+    for await (const { type } of nats.status()) {
+      if (type === "disconnect") state.up = false;
+      else if (type === "reconnect") state.up = true;
+    }
+  })();
+  return state;
+}
+
+function countBy(statuses: Iterable<Installation["status"]>): Record<Installation["status"], number> {
+  const counts = { active: 0, broken: 0, disabled: 0 };
+  for (const status of statuses) counts[status]++;
+  return counts;
+}
+
+/** Runs a task again and again, the next time `everyMs` after it ended. */
+function every(clock: Clock, everyMs: number, task: () => Promise<void>, logger: Logger): () => void {
+  let cancel = (): void => {};
+  let stopped = false;
+  const arm = (): void => {
+    cancel = clock.after(everyMs, () => {
+      task()
+        .catch((error: unknown) => logger.warn({ error: messageOf(error) }, "a periodic task failed and is tried again"))
+        .finally(() => {
+          if (!stopped) arm();
+        });
+    });
+  };
+  arm();
+  return () => {
+    stopped = true;
+    cancel();
+  };
+}

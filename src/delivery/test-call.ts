@@ -1,0 +1,61 @@
+/** A test event: one attempt right now, logged but not counted, never retried. Its delivery is like any other's. */
+import { AppError } from "../model/app-error.ts";
+import type { Installation } from "../model/app.ts";
+import { type Clock, toRfc3339 } from "../model/clock.ts";
+import { newDelivery } from "../model/delivery.ts";
+import type { Event } from "../model/event.ts";
+import type { Attempt } from "./attempt.ts";
+import type { AttemptRecord, RegistryView, Tracing } from "./ports.ts";
+
+export interface TestCallRequest {
+  readonly app: string;
+  /** Null: any of the app's. */
+  readonly installationUuid: string | null;
+  /** `<resource>.<action>`. */
+  readonly eventType: string;
+  readonly dataJson: string;
+}
+
+export interface TestCallDependencies {
+  readonly registry: RegistryView;
+  readonly installationsOf: (app: string) => readonly Installation[];
+  readonly attempt: Attempt;
+  readonly tracing: Tracing;
+  readonly clock: Clock;
+  readonly newId: () => string;
+}
+
+/** @throws AppError NOT_FOUND, CONFLICT */
+export function createTestCall({ registry, installationsOf, attempt, tracing, clock, newId }: TestCallDependencies) {
+  return async ({ app, installationUuid, eventType, dataJson }: TestCallRequest): Promise<AttemptRecord> => {
+    if (registry.app(app) === undefined) throw new AppError("NOT_FOUND", `no app ${app}`);
+    const installation = installationUuid === null ? installationsOf(app)[0] : registry.installation(installationUuid);
+    if (installation === undefined && installationUuid === null) throw new AppError("CONFLICT", `app ${app} is installed nowhere, there is nobody to test with`);
+    if (installation?.app !== app) throw new AppError("NOT_FOUND", `no installation ${installationUuid} of app ${app}`);
+
+    const [resource = "", action = ""] = eventType.split(".");
+    const event: Event = {
+      id: `test-${newId()}`,
+      resource,
+      action,
+      type: eventType,
+      organizationId: installation.organizationId,
+      installationUuid: installation.uuid,
+      app,
+      projectId: null,
+      dataJson,
+      actorJson: null,
+      occurredAt: toRfc3339(clock.now()),
+      traceparent: null,
+      tracestate: null,
+    };
+    const span = tracing.process(event, "events");
+    try {
+      const { record } = await attempt({ ...newDelivery(event, app, installation.uuid, null), counted: false }, span);
+      if (record === null) throw new AppError("NOT_FOUND", `installation ${installation.uuid} was removed in the meantime`);
+      return record;
+    } finally {
+      span.end();
+    }
+  };
+}

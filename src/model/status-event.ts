@@ -1,0 +1,146 @@
+/**
+ * Status events: CloudEvents 1.0 in JSON (DESIGN 3.7), snake_case as on the wire. The constructors below are the only way
+ * to make one. An event's id is `<uuid or slug>:<n>` for changes of status and `<delivery id>:<generation>:<change>` for
+ * deliveries that were given up, so that whoever publishes one twice publishes the same.
+ */
+import type { InstallationStatus } from "./app.ts";
+import type { Outcome } from "./outcome.ts";
+
+interface CloudEvent<Type extends string, Data> {
+  readonly specversion: "1.0";
+  readonly id: string;
+  readonly source: string;
+  readonly type: Type;
+  /** RFC 3339. */
+  readonly time: string;
+  /** The installation's uuid, the app's slug or the delivery's id. */
+  readonly subject: string;
+  readonly datacontenttype: "application/json";
+  readonly data: Data;
+}
+
+/** Why an integration is broken: the rule, and the counters that it was judged by. */
+export interface BrokenReasonData {
+  readonly rule: string;
+  readonly window_days: number;
+  /** UTC days, oldest first. */
+  readonly days: readonly string[];
+  readonly success: number;
+  readonly error: number;
+  readonly timeout: number;
+  readonly fatal: number;
+  readonly last_response_code: number | null;
+  readonly last_error: string | null;
+}
+
+export interface IntegrationData {
+  readonly app: string;
+  readonly installation_uuid: string;
+  readonly organization_id: string;
+  readonly webhook_url: string;
+  readonly previous_status: InstallationStatus;
+  readonly status: InstallationStatus;
+  readonly dashboard_url: string | null;
+}
+
+export interface BrokenData extends IntegrationData {
+  readonly reason: BrokenReasonData;
+}
+
+export interface StatusChangedData extends IntegrationData {
+  /** What made the change: `probe` (a first success) or `person` (through the API). */
+  readonly reason: { readonly by: "probe" | "person" };
+}
+
+export interface CircuitData {
+  readonly app: string;
+  readonly previous_state: "closed" | "open" | "half_open";
+  readonly state: "closed" | "open";
+  /** Null when it closed. */
+  readonly reason: { readonly window_s: number; readonly attempts: number; readonly failures: number; readonly failure_percent: number } | null;
+  /** RFC 3339 of the first probe; null when it closed. */
+  readonly open_until: string | null;
+  readonly dashboard_url: string | null;
+}
+
+export interface GivenUpData {
+  readonly app: string;
+  readonly installation_uuid: string;
+  readonly organization_id: string;
+  readonly delivery_id: string;
+  readonly event_id: string;
+  readonly event_type: string;
+  readonly attempts: number;
+  readonly reason: string;
+  readonly last_outcome: Outcome | null;
+  readonly last_response_code: number | null;
+  readonly last_error: string | null;
+  readonly dashboard_url: string | null;
+}
+
+export type IntegrationBroken = CloudEvent<"integration.broken", BrokenData>;
+export type IntegrationChanged = CloudEvent<"integration.recovered" | "integration.disabled" | "integration.enabled", StatusChangedData>;
+export type CircuitChanged = CloudEvent<"circuit.opened" | "circuit.closed", CircuitData>;
+export type DeliveryGivenUp = CloudEvent<"delivery.exhausted" | "delivery.rejected", GivenUpData>;
+
+export type StatusEvent = IntegrationBroken | IntegrationChanged | CircuitChanged | DeliveryGivenUp;
+export type StatusEventType = StatusEvent["type"];
+
+export const STATUS_EVENT_TYPES: readonly StatusEventType[] = [
+  "integration.broken",
+  "integration.recovered",
+  "integration.disabled",
+  "integration.enabled",
+  "circuit.opened",
+  "circuit.closed",
+  "delivery.exhausted",
+  "delivery.rejected",
+];
+
+/** What every status event needs beside its data. */
+export interface StatusEventFacts {
+  readonly id: string;
+  /** RFC 3339. */
+  readonly time: string;
+  /** The subject prefix of the platform whose Posthorn says this. */
+  readonly prefix: string;
+}
+
+export function integrationBroken(facts: StatusEventFacts, data: BrokenData): IntegrationBroken {
+  return cloudEvent(facts, "integration.broken", data.installation_uuid, data);
+}
+
+export function integrationChanged(
+  facts: StatusEventFacts,
+  change: "recovered" | "disabled" | "enabled",
+  data: StatusChangedData,
+): IntegrationChanged {
+  return cloudEvent(facts, `integration.${change}`, data.installation_uuid, data);
+}
+
+export function circuitChanged(facts: StatusEventFacts, change: "opened" | "closed", data: CircuitData): CircuitChanged {
+  return cloudEvent(facts, `circuit.${change}`, data.app, data);
+}
+
+export function deliveryGivenUp(facts: StatusEventFacts, change: "exhausted" | "rejected", data: GivenUpData): DeliveryGivenUp {
+  return cloudEvent(facts, `delivery.${change}`, data.delivery_id, data);
+}
+
+function cloudEvent<Type extends string, Data>(facts: StatusEventFacts, type: Type, subject: string, data: Data): CloudEvent<Type, Data> {
+  return {
+    specversion: "1.0",
+    id: facts.id,
+    source: `/posthorn/${facts.prefix}`,
+    type,
+    time: facts.time,
+    subject,
+    datacontenttype: "application/json",
+    data,
+  };
+}
+
+/** `<prefix>.status.<subject>.<change>.<app>[.<installation uuid>]` */
+export function statusSubject(prefix: string, { type, data }: StatusEvent): string {
+  const ofApp = `${prefix}.status.${type}.${data.app}`;
+  return "installation_uuid" in data ? `${ofApp}.${data.installation_uuid}` : ofApp;
+}

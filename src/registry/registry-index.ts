@@ -1,0 +1,74 @@
+/** Apps and installations in memory, as the delivery path asks for them. Fed by store.ts, read by everybody. */
+import type { App, Installation } from "../model/app.ts";
+import type { Event } from "../model/event.ts";
+import { isWanted } from "./match.ts";
+
+export interface RegistryIndex {
+  app(slug: string): App | undefined;
+  installation(uuid: string): Installation | undefined;
+  apps(): Iterable<App>;
+  installations(): Iterable<Installation>;
+  installationsOf(organizationId: string): readonly Installation[];
+  /** The installations that want the event, whatever their status. */
+  match(event: Event): Installation[];
+  putApp(app: App): void;
+  removeApp(slug: string): void;
+  putInstallation(installation: Installation): void;
+  removeInstallation(uuid: string): void;
+  counts(): { readonly apps: number; readonly installations: number };
+}
+
+export function createRegistryIndex(): RegistryIndex {
+  const apps = new Map<string, App>();
+  const installations = new Map<string, Installation>();
+  const byOrganization = new Map<string, Map<string, Installation>>();
+
+  const removeInstallation = (uuid: string): void => {
+    const installation = installations.get(uuid);
+    if (installation === undefined) return;
+    installations.delete(uuid);
+    const ofOrganization = byOrganization.get(installation.organizationId);
+    ofOrganization?.delete(uuid);
+    if (ofOrganization?.size === 0) byOrganization.delete(installation.organizationId);
+  };
+
+  return {
+    app: (slug) => apps.get(slug),
+    installation: (uuid) => installations.get(uuid),
+    apps: () => apps.values(),
+    installations: () => installations.values(),
+    installationsOf: (organizationId) => [...(byOrganization.get(organizationId)?.values() ?? [])],
+
+    match(event) {
+      const wanted: Installation[] = [];
+      const ofOrganization = byOrganization.get(event.organizationId);
+      if (ofOrganization === undefined) return wanted;
+      if (event.installationUuid !== null) {
+        const named = ofOrganization.get(event.installationUuid);
+        const app = named && apps.get(named.app);
+        if (named && app && isWanted(event, named, app)) wanted.push(named);
+        return wanted;
+      }
+      for (const installation of ofOrganization.values()) {
+        const app = apps.get(installation.app);
+        if (app !== undefined && isWanted(event, installation, app)) wanted.push(installation);
+      }
+      return wanted;
+    },
+
+    putApp: (app) => void apps.set(app.slug, app),
+    removeApp: (slug) => void apps.delete(slug),
+    putInstallation(installation) {
+      removeInstallation(installation.uuid);
+      installations.set(installation.uuid, installation);
+      let ofOrganization = byOrganization.get(installation.organizationId);
+      if (ofOrganization === undefined) {
+        ofOrganization = new Map();
+        byOrganization.set(installation.organizationId, ofOrganization);
+      }
+      ofOrganization.set(installation.uuid, installation);
+    },
+    removeInstallation,
+    counts: () => ({ apps: apps.size, installations: installations.size }),
+  };
+}

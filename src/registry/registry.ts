@@ -1,0 +1,251 @@
+/**
+ * Apps and installations: what people and the API do with them. Every change is a compare-and-set on the bucket's record
+ * and returns once this replica's index has it. Members that this version does not know are kept.
+ */
+import { randomBytes } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
+import type { App, Installation } from "../model/app.ts";
+import { AppError } from "../model/app-error.ts";
+import { type Clock, toRfc3339 } from "../model/clock.ts";
+import type { Logger } from "../model/logger.ts";
+import {
+  type AppBody,
+  appBody,
+  type InstallationBody,
+  installationBody,
+  parseRecord,
+  RecordInvalid,
+  type RefusesUrl,
+  type StoredApp,
+  type StoredInstallation,
+} from "./records.ts";
+import type { RegistryIndex } from "./registry-index.ts";
+import type { SecretBox } from "./secret-box.ts";
+import type { RegistryStore } from "./store.ts";
+
+/** What a caller knows of the record it wants to change (RFC 9110 If-Match and If-None-Match). */
+export interface Precondition {
+  /** The revision it has to have, or null for any. */
+  readonly revision: number | null;
+  /** It must not be there yet. */
+  readonly absent: boolean;
+}
+
+export const NO_PRECONDITION: Precondition = { revision: null, absent: false };
+
+export interface Revised<T> {
+  readonly record: T;
+  readonly revision: number;
+}
+
+export interface PutResult<T> extends Revised<T> {
+  readonly created: boolean;
+}
+
+export interface RotatedSecret {
+  readonly clientSecret: string;
+  /** RFC 3339; until then webhooks carry both signatures. */
+  readonly previousValidUntil: string;
+}
+
+export interface Registry {
+  /** `clientSecret` only when the app was made now. @throws AppError RECORD_INVALID, CONFLICT, PRECONDITION_FAILED */
+  putApp(slug: string, body: unknown, precondition: Precondition): Promise<PutResult<StoredApp> & { clientSecret: string | null }>;
+  getApp(slug: string): Promise<Revised<StoredApp>>;
+  /** Its installations go with it. */
+  deleteApp(slug: string, precondition: Precondition): Promise<void>;
+  rotateSecret(slug: string): Promise<RotatedSecret>;
+  putInstallation(uuid: string, body: unknown, precondition: Precondition): Promise<PutResult<StoredInstallation>>;
+  getInstallation(uuid: string): Promise<Revised<StoredInstallation>>;
+  deleteInstallation(uuid: string, precondition: Precondition): Promise<void>;
+}
+
+export interface RegistryDependencies {
+  readonly store: RegistryStore;
+  readonly index: RegistryIndex;
+  readonly secretBox: SecretBox;
+  readonly refusesUrl: RefusesUrl;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+const SECRET_OVERLAP_MS = 24 * 3_600_000;
+const MAX_TRIES = 20;
+
+export const appKey = (slug: string): string => `app.${slug}`;
+export const installationKey = (uuid: string): string => `installation.${uuid}`;
+
+/** Feeds the index from the store; call before the store starts. */
+export function feedIndex({ store, index, secretBox, logger }: RegistryDependencies): void {
+  store.onRecord("app.", (key, value) => {
+    const slug = key.slice("app.".length);
+    if (value === null) return index.removeApp(slug);
+    try {
+      index.putApp(toApp(JSON.parse(value) as StoredApp, secretBox));
+    } catch (error) {
+      // Without its secret nothing may be signed in its name.
+      index.removeApp(slug);
+      throw error;
+    }
+  });
+  store.onRecord("installation.", (key, value) => {
+    if (value === null) return index.removeInstallation(key.slice("installation.".length));
+    index.putInstallation(toInstallation(JSON.parse(value) as StoredInstallation));
+  });
+  store.onCurrent(() => logger.info(index.counts(), "registry is current"));
+}
+
+export function createRegistry({ store, index, secretBox, refusesUrl, clock }: RegistryDependencies): Registry {
+  /** Runs until the compare-and-set wins; `next` gets null when there is no record. */
+  const change = async <T extends object>(
+    key: string,
+    precondition: Precondition,
+    next: (current: T | null) => T | Promise<T>,
+  ): Promise<PutResult<T>> => {
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const found = await store.readRecord(key);
+      checkPrecondition(key, precondition, found?.revision ?? null);
+      const before = found && (JSON.parse(found.value) as T);
+      const after = await next(before);
+      const value = JSON.stringify(after);
+      if (found !== null && before !== null && isSame(before, after)) return { record: before, revision: found.revision, created: false };
+      const revision = found === null ? await store.createRecord(key, value) : await store.updateRecord(key, value, found.revision);
+      if (revision === "conflict") continue;
+      await store.reached(revision);
+      return { record: after, revision, created: found === null };
+    }
+    throw new AppError("CONFLICT", `record ${key} kept being changed by others`, { retryable: true });
+  };
+
+  const read = async <T>(key: string, what: string): Promise<Revised<T>> => {
+    const found = await store.readRecord(key);
+    if (found === null) throw new AppError("NOT_FOUND", `no ${what}`);
+    return { record: JSON.parse(found.value) as T, revision: found.revision };
+  };
+
+  const remove = async (key: string, what: string, precondition: Precondition): Promise<void> => {
+    const { revision } = await read(key, what);
+    checkPrecondition(key, precondition, revision);
+    await store.reached(await store.deleteRecord(key));
+  };
+
+  const checkUrl = (path: string, what: string, url: string | null | undefined): void => {
+    const problem = url == null ? null : refusesUrl(url);
+    if (problem !== null) throw new RecordInvalid(what, [{ path, message: `found ${JSON.stringify(url)}, ${problem}` }]);
+  };
+
+  const rotated = (record: StoredApp, clientSecret: string, now: number): StoredApp => ({
+    ...record,
+    client_secret: secretBox.seal(record.slug, clientSecret),
+    previous_secret: { value: record.client_secret, valid_until: toRfc3339(now + SECRET_OVERLAP_MS) },
+    updated_at: toRfc3339(now),
+  });
+
+  return {
+    async putApp(slug, raw, precondition) {
+      const what = `app ${slug}`;
+      const { client_secret: given, ...body }: AppBody = parseRecord(appBody, raw, what);
+      checkName(what, "slug", slug, body.slug);
+      checkUrl("webhook_url", what, body.webhook_url);
+      const clientSecret = given ?? randomBytes(32).toString("hex");
+      const result = await change<StoredApp>(appKey(slug), precondition, (before) => {
+        const now = clock.now();
+        const members = { ...body, slug, name: body.name ?? slug, updated_at: toRfc3339(now) };
+        if (before === null) return { ...members, client_secret: secretBox.seal(slug, clientSecret), created_at: toRfc3339(now) };
+        const after = { ...before, ...members };
+        return given === undefined || secretBox.open(slug, before.client_secret) === given ? after : rotated(after, given, now);
+      });
+      return { ...result, clientSecret: result.created ? clientSecret : null };
+    },
+
+    getApp: (slug) => read<StoredApp>(appKey(slug), `app ${slug}`),
+
+    async deleteApp(slug, precondition) {
+      const { revision } = await read(appKey(slug), `app ${slug}`);
+      checkPrecondition(appKey(slug), precondition, revision);
+      // Left behind they would come to life again with the next app of that name.
+      const installations = [...index.installations()].filter(({ app }) => app === slug);
+      for (const { uuid } of installations) await store.deleteRecord(installationKey(uuid));
+      await store.reached(await store.deleteRecord(appKey(slug)));
+    },
+
+    async rotateSecret(slug) {
+      await read(appKey(slug), `app ${slug}`);
+      const clientSecret = randomBytes(32).toString("hex");
+      const { record } = await change<StoredApp>(appKey(slug), NO_PRECONDITION, (before) => {
+        if (before === null) throw new AppError("NOT_FOUND", `no app ${slug}`);
+        return rotated(before, clientSecret, clock.now());
+      });
+      return { clientSecret, previousValidUntil: record.previous_secret?.valid_until ?? record.updated_at };
+    },
+
+    async putInstallation(uuid, raw, precondition) {
+      const what = `installation ${uuid}`;
+      const body: InstallationBody = parseRecord(installationBody, raw, what);
+      checkName(what, "uuid", uuid, body.uuid);
+      checkUrl("webhook_url", what, body.webhook_url);
+      if ((await store.readRecord(appKey(body.app))) === null) {
+        throw new RecordInvalid(what, [{ path: "app", message: `found ${JSON.stringify(body.app)}, wanted an app that exists` }]);
+      }
+      return change<StoredInstallation>(installationKey(uuid), precondition, (before) => {
+        if (before !== null && before.app !== body.app) {
+          throw new AppError("CONFLICT", `${what}: app: found ${JSON.stringify(body.app)}, it is an installation of ${JSON.stringify(before.app)}`);
+        }
+        const now = toRfc3339(clock.now());
+        const { status: _ignored, ...members } = { ...body, uuid };
+        return { ...(before ?? { status: "active", created_at: now }), ...members, updated_at: now };
+      });
+    },
+
+    getInstallation: (uuid) => read<StoredInstallation>(installationKey(uuid), `installation ${uuid}`),
+    deleteInstallation: (uuid, precondition) => remove(installationKey(uuid), `installation ${uuid}`, precondition),
+  };
+}
+
+export function toApp(record: StoredApp, secretBox: SecretBox): App {
+  const previous = record.previous_secret;
+  return {
+    slug: record.slug,
+    name: record.name,
+    webhookUrl: record.webhook_url,
+    status: record.status,
+    events: record.events,
+    headers: record.headers,
+    timeoutMs: record.timeout_ms ?? null,
+    retryScheduleMs: record.retry_schedule_s?.map((seconds) => Math.round(seconds * 1000)) ?? null,
+    maxInFlight: record.max_in_flight ?? null,
+    ordered: record.ordered,
+    clientSecret: secretBox.open(record.slug, record.client_secret),
+    previousSecret: previous ? { value: secretBox.open(record.slug, previous.value), validUntil: Date.parse(previous.valid_until) } : null,
+  };
+}
+
+export function toInstallation(record: StoredInstallation): Installation {
+  return {
+    uuid: record.uuid,
+    app: record.app,
+    organizationId: record.organization_id,
+    projectIds: record.project_ids,
+    status: record.status,
+    webhookUrl: record.webhook_url ?? null,
+  };
+}
+
+function checkName(what: string, member: string, wanted: string, found: string | undefined): void {
+  if (found === undefined || found === wanted) return;
+  throw new RecordInvalid(what, [{ path: member, message: `found ${JSON.stringify(found)}, wanted ${JSON.stringify(wanted)} as in the path` }]);
+}
+
+function checkPrecondition(key: string, { revision, absent }: Precondition, found: number | null): void {
+  if (absent && found !== null) throw new AppError("PRECONDITION_FAILED", `record ${key} is there already`);
+  if (revision !== null && revision !== found) {
+    throw new AppError("PRECONDITION_FAILED", `record ${key} is at revision ${found ?? "none"}, wanted ${revision}`);
+  }
+}
+
+/** A PUT that changes nothing writes nothing. */
+function isSame(before: object, after: object): boolean {
+  // Through JSON, so that a member that is undefined is one that is not there.
+  const withoutTime = (record: object): unknown => ({ ...(JSON.parse(JSON.stringify(record)) as object), updated_at: null });
+  return isDeepStrictEqual(withoutTime(before), withoutTime(after));
+}

@@ -1,0 +1,50 @@
+/** Finishes status events whose process died between writing a transition and publishing its event (transitions.ts T2). */
+import { messageOf } from "../model/app-error.ts";
+import type { Clock } from "../model/clock.ts";
+import type { Logger } from "../model/logger.ts";
+import type { StatusEvent } from "../model/status-event.ts";
+import { STALE_MS, type RecordJson, type Transitions } from "./transitions.ts";
+
+export interface LeftBehind {
+  /** A record of the registry bucket, as the watch brings it; null when it is gone. */
+  update(key: string, record: RecordJson | null): void;
+  stop(): void;
+}
+
+const AGAIN_MS = 2_000;
+
+export function createLeftBehind(transitions: Transitions<StatusEvent>, clock: Clock, logger: Logger): LeftBehind {
+  const timers = new Map<string, () => void>();
+
+  const forget = (key: string): void => {
+    timers.get(key)?.();
+    timers.delete(key);
+  };
+
+  const finishAfter = (key: string, delayMs: number): void => {
+    forget(key);
+    timers.set(
+      key,
+      clock.after(delayMs, () => {
+        timers.delete(key);
+        transitions.finish(key).catch((error: unknown) => {
+          logger.warn({ key, error: messageOf(error) }, "a status event that was left behind can't be published yet");
+          finishAfter(key, AGAIN_MS);
+        });
+      }),
+    );
+  };
+
+  return {
+    update(key, record) {
+      const pending = record?.["pending_event"] as { readonly time?: string } | undefined;
+      if (pending === undefined) return forget(key);
+      const ageMs = clock.now() - Date.parse(pending.time ?? "");
+      // A little later than stale, and by the record's own clock: the writer's may differ.
+      finishAfter(key, Math.max(0, STALE_MS - (Number.isNaN(ageMs) ? STALE_MS : ageMs)) + 100);
+    },
+    stop() {
+      for (const key of [...timers.keys()]) forget(key);
+    },
+  };
+}

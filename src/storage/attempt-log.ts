@@ -1,0 +1,163 @@
+/**
+ * The request log, health counters and delivery marks: attempts are collected for a few milliseconds and written in one
+ * round trip, behind the delivery path.
+ *
+ * A1  `record` never waits and never throws; a write that fails never fails a delivery.
+ * A2  One batch is under way at a time. It is sent again, as it was, until Redis has it (write-batch.ts W1).
+ * A3  While Redis is away at most `bufferRows` attempts are kept; beyond it the oldest are dropped and counted.
+ */
+import { randomUUID } from "node:crypto";
+import type { Redis } from "ioredis";
+import type { AttemptLog, AttemptRecord } from "../delivery/ports.ts";
+import { messageOf } from "../model/app-error.ts";
+import { type Clock, toRfc3339 } from "../model/clock.ts";
+import { markOf } from "../model/delivery.ts";
+import type { Logger } from "../model/logger.ts";
+import { OUTCOMES } from "../model/outcome.ts";
+import { DELIVERED, decodeMark, type DeliveryMark, encodeMark } from "./delivery-mark.ts";
+import { keys } from "./keys.ts";
+import { logRow } from "./log-row.ts";
+import { createWriteBatch, type LogEntry, type WriteOptions } from "./write-batch.ts";
+
+export interface BufferedAttemptLog extends AttemptLog {
+  /** Where a delivery's first run stands, or null when nothing is known of it. Rejects when Redis is away. */
+  find(deliveryId: string): Promise<DeliveryMark | null>;
+  /** Writes what is buffered; gives up after `deadlineMs`. @returns the attempts that could not be written. */
+  flush(deadlineMs: number): Promise<number>;
+  buffered(): number;
+  dropped(): number;
+}
+
+export interface AttemptLogOptions extends WriteOptions {
+  readonly bufferRows: number;
+}
+
+export interface AttemptLogDependencies {
+  readonly redis: Redis;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Told after a batch was written which installations had counted attempts that were not delivered. */
+  readonly onFailuresWritten?: (installationUuids: ReadonlySet<string>) => void;
+}
+
+/** How long attempts are collected: far below the 50 ms within which marks have to be written. */
+const COLLECT_MS = 5;
+const MAX_BATCH = 1_000;
+const FIRST_RETRY_MS = 100;
+const LONGEST_RETRY_MS = 1_000;
+const LOOKUP_TIMEOUT_MS = 1_000;
+
+export function createAttemptLog(dependencies: AttemptLogDependencies, options: AttemptLogOptions): BufferedAttemptLog {
+  const { redis, clock, logger, onFailuresWritten } = dependencies;
+  const write = createWriteBatch(redis, options);
+  const writer = randomUUID();
+  let waiting: LogEntry[] = [];
+  let batch: readonly LogEntry[] = [];
+  let batchNumber = 0;
+  let running: Promise<void> | undefined;
+  let dropped = 0;
+  let failing = false;
+  /** Runs delivered according to what is not written yet, with how many entries say so. */
+  const unwrittenMarks = new Set<string>();
+  let wakeRetry = (): void => {};
+
+  const writeBatchUntilDone = async (): Promise<void> => {
+    for (let retryMs = FIRST_RETRY_MS; ; retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS)) {
+      try {
+        const problems = await write(writer, batchNumber, batch);
+        if (problems.length > 0) logger.error({ problems: problems.slice(0, 5) }, "Redis refused parts of the request log");
+        if (failing) logger.info({ buffered: waiting.length, dropped }, "the request log is written again");
+        failing = false;
+        return;
+      } catch (error) {
+        if (!failing) logger.warn({ error: messageOf(error) }, "the request log can't be written; attempts are buffered");
+        failing = true;
+        await new Promise<void>((resolve) => {
+          wakeRetry = resolve;
+          clock.after(retryMs, resolve);
+        });
+      }
+    }
+  };
+
+  const run = async (): Promise<void> => {
+    while (waiting.length > 0) {
+      batch = waiting.slice(0, MAX_BATCH);
+      waiting = waiting.slice(MAX_BATCH);
+      batchNumber++;
+      await writeBatchUntilDone();
+      const failed = new Set<string>();
+      for (const { mark, failed: isFailed, counted, installationUuid } of batch) {
+        unwrittenMarks.delete(mark);
+        if (isFailed && counted !== null) failed.add(installationUuid);
+      }
+      batch = [];
+      if (failed.size > 0) onFailuresWritten?.(failed);
+    }
+    running = undefined;
+  };
+
+  const start = (): void => {
+    running ??= new Promise((resolve) => clock.after(COLLECT_MS, () => void run().then(resolve)));
+  };
+
+  const lookUp = async (mark: string): Promise<DeliveryMark | null> => {
+    const value = await Promise.race([
+      redis.get(keys.delivery(mark)),
+      new Promise<never>((_, reject) => clock.after(LOOKUP_TIMEOUT_MS, () => reject(new Error("Redis did not answer in time")))),
+    ]);
+    return value === null ? null : decodeMark(value);
+  };
+
+  return {
+    record(attempt) {
+      const entry = entryOf(attempt);
+      waiting.push(entry);
+      if (!entry.failed) unwrittenMarks.add(entry.mark);
+      if (waiting.length + batch.length > options.bufferRows) {
+        const oldest = waiting.shift();
+        dropped++;
+        if (oldest !== undefined) unwrittenMarks.delete(oldest.mark);
+      }
+      start();
+    },
+
+    async wasDelivered(_app, mark) {
+      if (unwrittenMarks.has(mark)) return true;
+      try {
+        return (await lookUp(mark))?.delivered === true;
+      } catch {
+        // A duplicate is better than a delivery that waits for Redis.
+        return false;
+      }
+    },
+
+    find: lookUp,
+
+    async flush(deadlineMs) {
+      wakeRetry();
+      const deadline = new Promise<void>((resolve) => clock.after(deadlineMs, resolve));
+      await Promise.race([running, deadline]);
+      return waiting.length + batch.length;
+    },
+
+    buffered: () => waiting.length + batch.length,
+    dropped: () => dropped,
+  };
+}
+
+function entryOf(attempt: AttemptRecord): LogEntry {
+  const { delivery, app, installation, outcome, endedAt } = attempt;
+  const isDelivered = outcome === DELIVERED;
+  return {
+    app: app.slug,
+    eventType: delivery.event.type,
+    installationUuid: installation.uuid,
+    row: logRow(attempt),
+    failed: !isDelivered,
+    counted: delivery.counted ? { day: toRfc3339(endedAt).slice(0, 10), as: OUTCOMES[outcome].countedAs } : null,
+    endedAt,
+    mark: markOf(delivery),
+    markValue: encodeMark(delivery, isDelivered),
+  };
+}

@@ -1,0 +1,31 @@
+/** The health counters of an installation, read and cleared for the health rule. They are written by attempt-log.ts. */
+import type { Redis } from "ioredis";
+import type { HealthStore } from "../status/ports.ts";
+import { keys } from "./keys.ts";
+
+/** The counters live 30 days: nothing older can be there. */
+const KEPT_DAYS = 31;
+const DAY_MS = 86_400_000;
+
+export function createHealthStore(redis: Redis, now: () => number): HealthStore {
+  return {
+    async read(installationUuid, days) {
+      const pipeline = redis.pipeline();
+      for (const day of days) pipeline.hgetall(keys.health(installationUuid, day));
+      const replies = (await pipeline.exec()) ?? [];
+      return days.map((day, index) => {
+        const [error, reply] = replies[index] ?? [new Error("no reply"), null];
+        if (error !== null) throw error;
+        const counters = reply as Record<string, string>;
+        const count = (name: string): number => Number(counters[name] ?? 0);
+        return { day, success: count("success"), error: count("error"), timeout: count("timeout"), fatal: count("fatal") };
+      });
+    },
+
+    async clear(installationUuid) {
+      // A day ahead too: the clocks of replicas may differ around midnight.
+      const days = Array.from({ length: KEPT_DAYS + 1 }, (_, ago) => new Date(now() + DAY_MS - ago * DAY_MS).toISOString().slice(0, 10));
+      await redis.del(...days.map((day) => keys.health(installationUuid, day)));
+    },
+  };
+}

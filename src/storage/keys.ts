@@ -1,0 +1,16 @@
+/** Every Redis key (DESIGN 3.6). The braces are literal: one app's lists share a cluster slot. */
+
+export const keys = {
+  /** List of the last attempts, newest first. */
+  requests: (app: string, eventType: string): string => `posthorn:request:{${app}}:${eventType}`,
+  /** List of the last attempts that were not delivered, newest first. */
+  errors: (app: string, eventType: string): string => `posthorn:error:{${app}}:${eventType}`,
+  /** Sorted set of the event types that have lists, scored by their last use. */
+  eventTypes: (app: string): string => `posthorn:event-types:{${app}}`,
+  /** Hash of one installation's UTC day: success, error, timeout, fatal. */
+  health: (installationUuid: string, day: string): string => `posthorn:health:{${installationUuid}}:${day}`,
+  /** Where one run of a delivery stands: `delivered` or `pending`, its event's place, its installation. */
+  delivery: (mark: string): string => `posthorn:delivery:${mark}`,
+  /** Number of the last batch that a writer has written. */
+  batch: (writer: string): string => `posthorn:batch:${writer}`,
+} as const;

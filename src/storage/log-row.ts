@@ -1,0 +1,108 @@
+/** One row of the request log (DESIGN 3.6) as JSON text. Nothing secret gets in, and bodies are cut. */
+import type { AttemptRecord } from "../delivery/ports.ts";
+import { toRfc3339 } from "../model/clock.ts";
+
+/** A row as the lists hold it; the last four only if it was not delivered. */
+export interface LogRow {
+  readonly date: string;
+  readonly event_type: string;
+  readonly event_id: string;
+  readonly delivery_id: string;
+  readonly installation_uuid: string;
+  /** Left out for internal apps. */
+  readonly organization_id?: string;
+  readonly webhook_url: string;
+  /** From 1. */
+  readonly attempt: number;
+  /** 0: no response. */
+  readonly response_code: number;
+  readonly outcome: string;
+  readonly duration_ms: number;
+  readonly trace_id: string;
+  readonly error_id?: string;
+  readonly project_id?: string;
+  readonly request_headers?: Readonly<Record<string, string>>;
+  readonly request_body?: string;
+  /** Null: there was no response. */
+  readonly response_body?: string | null;
+  readonly error?: string | null;
+}
+
+export const MAX_BODY_BYTES = 1024;
+const REDACTED = "[redacted]";
+/** Shorter values would blot out ordinary text wherever they occur in a body. */
+const SHORTEST_SECRET = 6;
+/** As much of a body as is searched for secrets; what is kept of it is far shorter. */
+const SEARCHED_BYTES = 16 * 1024;
+
+export function logRow(attempt: AttemptRecord): string {
+  const { delivery, app, installation } = attempt;
+  const { event } = delivery;
+  const row = {
+    date: toRfc3339(attempt.startedAt),
+    event_type: event.type,
+    event_id: event.id,
+    delivery_id: delivery.id,
+    installation_uuid: installation.uuid,
+    ...(app.status === "internal" ? {} : { organization_id: installation.organizationId }),
+    webhook_url: attempt.webhookUrl,
+    attempt: attempt.attempt,
+    response_code: attempt.responseCode,
+    outcome: attempt.outcome,
+    duration_ms: attempt.durationMs,
+    trace_id: attempt.traceId,
+    ...(attempt.errorId !== null && attempt.projectId !== null
+      ? { error_id: attempt.errorId, project_id: attempt.projectId }
+      : {}),
+    ...(attempt.outcome === "delivered" ? {} : evidence(attempt)),
+  } satisfies LogRow;
+  return JSON.stringify(row);
+}
+
+function evidence(attempt: AttemptRecord): Pick<LogRow, "request_headers" | "request_body" | "response_body" | "error"> {
+  const secrets = secretsOf(attempt);
+  return {
+    request_headers: redactedHeaders(attempt),
+    request_body: cutBody(attempt.requestBody, secrets),
+    response_body: attempt.responseBody === null ? null : cutBody(attempt.responseBody, secrets),
+    error: attempt.error === null ? null : redact(attempt.error, secrets),
+  };
+}
+
+/** Custom headers carry whatever credentials the receiver asked for. */
+function redactedHeaders({ app, requestHeaders }: AttemptRecord): Record<string, string> {
+  const custom = new Set(Object.keys(app.headers).map((name) => name.toLowerCase()));
+  const shown: Record<string, string> = {};
+  for (const [name, value] of Object.entries(requestHeaders)) {
+    shown[name] = custom.has(name.toLowerCase()) && value === app.headers[name] ? REDACTED : value;
+  }
+  return shown;
+}
+
+/** A receiver may echo what it got. */
+function secretsOf({ app }: AttemptRecord): string[] {
+  const secrets = [app.clientSecret, ...Object.values(app.headers)];
+  if (app.previousSecret !== null) secrets.push(app.previousSecret.value);
+  return secrets.filter((secret) => secret.length >= SHORTEST_SECRET).sort((a, b) => b.length - a.length);
+}
+
+function redact(text: string, secrets: readonly string[]): string {
+  let redacted = text;
+  for (const secret of secrets) redacted = redacted.replaceAll(secret, REDACTED);
+  return redacted;
+}
+
+function cutBody(body: Uint8Array, secrets: readonly string[]): string {
+  const text = Buffer.from(body.buffer, body.byteOffset, Math.min(body.byteLength, SEARCHED_BYTES)).toString("utf8");
+  return cutText(redact(text, secrets));
+}
+
+/** At most MAX_BODY_BYTES of UTF-8, never half a character. */
+export function cutText(text: string): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= MAX_BODY_BYTES) return text;
+  let end = MAX_BODY_BYTES;
+  // 10xxxxxx continues a character: the cut goes before the byte that began it.
+  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+  return bytes.toString("utf8", 0, end);
+}

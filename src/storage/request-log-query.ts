@@ -1,0 +1,41 @@
+/** Reads the request log back, for "why didn't my webhook arrive?". */
+import type { Redis } from "ioredis";
+import { AppError, messageOf } from "../model/app-error.ts";
+import { keys } from "./keys.ts";
+import type { LogRow } from "./log-row.ts";
+
+export interface RequestLogFilter {
+  readonly app: string;
+  /** Null: all types. */
+  readonly eventType: string | null;
+  readonly errorsOnly: boolean;
+  readonly organizationId: string | null;
+  /** Milliseconds since the epoch, both included; null: open. */
+  readonly start: number | null;
+  readonly end: number | null;
+}
+
+/** Rows newest first. @throws AppError REDIS_UNREACHABLE: an empty answer always means that there is nothing. */
+export type QueryRequestLog = (filter: RequestLogFilter) => Promise<LogRow[]>;
+
+/** @param organizationOf for the rows of internal apps, which don't say. */
+export function createRequestLogQuery(redis: Redis, organizationOf: (installationUuid: string) => string | undefined): QueryRequestLog {
+  return async ({ app, eventType, errorsOnly, organizationId, start, end }) => {
+    const keyOf = errorsOnly ? keys.errors : keys.requests;
+    let lists: string[][];
+    try {
+      const types = eventType === null ? await redis.zrange(keys.eventTypes(app), "0", "-1") : [eventType];
+      lists = await Promise.all(types.map((type) => redis.lrange(keyOf(app, type), 0, -1)));
+    } catch (error) {
+      throw new AppError("REDIS_UNREACHABLE", `the request log can't be read: ${messageOf(error)}`, { retryable: true, cause: error });
+    }
+    const isWanted = (row: LogRow): boolean => {
+      const at = Date.parse(row.date);
+      if ((start !== null && at < start) || (end !== null && at > end)) return false;
+      return organizationId === null || (row.organization_id ?? organizationOf(row.installation_uuid)) === organizationId;
+    };
+    const rows = lists.flat().map((text) => JSON.parse(text) as LogRow).filter(isWanted);
+    // The lists are newest first each; a stable sort keeps that order within one millisecond.
+    return rows.sort((a, b) => (a.date < b.date ? 1 : a.date > b.date ? -1 : 0));
+  };
+}

@@ -1,0 +1,120 @@
+/**
+ * Reads and empties parked queues without their consumers: a look at the oldest delivery for a probe, sending a backlog to
+ * dead letters, and giving up what has waited too long in a queue that may not flow. Nothing here counts as a redelivery.
+ */
+import type { JetStreamManager, SeqMsgRequest, StoredMsg } from "nats";
+import type { LaneSource, ParkedQueue } from "../delivery/ports.ts";
+import type { Clock } from "../model/clock.ts";
+import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
+import { decodeLaneMessage } from "../model/lane-message.ts";
+import type { LaneWriter } from "./lanes.ts";
+import type { BusNames } from "./names.ts";
+import { isNotFound } from "./topology.ts";
+
+export interface ParkedDelivery {
+  readonly source: LaneSource;
+  readonly delivery: Delivery;
+}
+
+export interface ParkedBacklog {
+  oldest(queue: ParkedQueue): Promise<ParkedDelivery | null>;
+  /** Takes a delivery that is done out of its queue. */
+  remove(parked: ParkedDelivery): Promise<void>;
+  /** Sends all to dead letters that were parked before the call. @returns how many. */
+  discard(queue: ParkedQueue): Promise<number>;
+  /** Sends to dead letters what was first parked longer ago than `maxAgeMs`. @returns how many. */
+  expire(queue: ParkedQueue, maxAgeMs: number): Promise<number>;
+  /** Deliveries waiting in the queue. */
+  count(queue: ParkedQueue): Promise<number>;
+}
+
+export function createParkedBacklog(manager: JetStreamManager, lanes: LaneWriter, names: BusNames, clock: Clock): ParkedBacklog {
+  const stream = names.streams.parked;
+
+  const next = async (queue: ParkedQueue, from: number): Promise<StoredMsg | null> => {
+    try {
+      // The server's JSApiMsgGetRequest has had next_by_subj since 2.9; the library's type has not.
+      const request = { seq: from, next_by_subj: names.parked(queue.app, queue.installationUuid) };
+      return await manager.streams.getMessage(stream, request as SeqMsgRequest);
+    } catch (error) {
+      if (isNotFound(error)) return null;
+      throw error;
+    }
+  };
+
+  const deleteMessage = async (sequence: number): Promise<void> => {
+    try {
+      await manager.streams.deleteMessage(stream, sequence, false);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  };
+
+  /** Null for what no lane could read; the drain sends that to dead letters as `invalid`. */
+  const decode = (message: StoredMsg): ParkedDelivery | null => {
+    try {
+      const { delivery } = decodeLaneMessage(message.string());
+      return { source: { stream, sequence: message.seq }, delivery };
+    } catch {
+      return null;
+    }
+  };
+
+  /** Walks the queue from its oldest message while `take` says what to do with it; null ends the walk. */
+  const giveUp = async (
+    queue: ParkedQueue,
+    lastSequence: number,
+    take: (delivery: Delivery) => { reason: DeadLetterReason; error: string } | null,
+  ): Promise<number> => {
+    let given = 0;
+    for (let from = 0; ; ) {
+      const message = await next(queue, from);
+      if (message === null || message.seq > lastSequence) return given;
+      from = message.seq + 1;
+      const parked = decode(message);
+      if (parked === null) continue;
+      const why = take(parked.delivery);
+      if (why === null) return given;
+      await lanes.deadLetter(parked.delivery, why.reason, why.error, parked.source);
+      await deleteMessage(message.seq);
+      given++;
+    }
+  };
+
+  return {
+    async oldest(queue) {
+      for (let from = 0; ; ) {
+        const message = await next(queue, from);
+        if (message === null) return null;
+        const parked = decode(message);
+        if (parked !== null) return parked;
+        from = message.seq + 1;
+      }
+    },
+
+    remove: ({ source }) => deleteMessage(source.sequence),
+
+    async discard(queue) {
+      const { state } = await manager.streams.info(stream);
+      return giveUp(queue, state.last_seq, () => ({ reason: "discarded", error: "discarded by a person while it was parked" }));
+    },
+
+    expire(queue, maxAgeMs) {
+      return giveUp(queue, Number.POSITIVE_INFINITY, ({ firstParkedAt }) => {
+        const ageMs = clock.now() - (firstParkedAt ?? clock.now());
+        if (ageMs <= maxAgeMs) return null;
+        return { reason: "expired", error: expiredAfter(ageMs) };
+      });
+    },
+
+    async count(queue) {
+      const subject = names.parked(queue.app, queue.installationUuid);
+      const { state } = await manager.streams.info(stream, { subjects_filter: subject });
+      return state.subjects?.[subject] ?? 0;
+    },
+  };
+}
+
+export function expiredAfter(ageMs: number): string {
+  return `parked for ${Math.round(ageMs / 1000)} s, longer than POSTHORN_MAX_PARKED_AGE`;
+}

@@ -1,0 +1,31 @@
+/** Publishes status events on the status stream, each under its id as Nats-Msg-Id. */
+import { headers, type JetStreamClient, type JetStreamManager } from "nats";
+import { type StatusEvent, statusSubject } from "../model/status-event.ts";
+import type { StatusStream } from "../status/ports.ts";
+import type { BusNames } from "./names.ts";
+import { isNotFound } from "./topology.ts";
+
+const TIMEOUT_MS = 5_000;
+
+export function createStatusStream(jetStream: JetStreamClient, manager: JetStreamManager, names: BusNames): StatusStream<StatusEvent> {
+  return {
+    async publish(event) {
+      const messageHeaders = headers();
+      messageHeaders.set("content-type", "application/cloudevents+json");
+      await jetStream.publish(statusSubject(names.prefix, event), JSON.stringify(event), {
+        msgID: event.id,
+        headers: messageHeaders,
+        timeout: TIMEOUT_MS,
+      });
+    },
+    async lastId(event) {
+      try {
+        const last = await manager.streams.getMessage(names.streams.status, { last_by_subj: statusSubject(names.prefix, event) });
+        return (last.json() as { id?: string }).id ?? null;
+      } catch (error) {
+        if (isNotFound(error)) return null;
+        throw error;
+      }
+    },
+  };
+}
