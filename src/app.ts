@@ -5,13 +5,8 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import type { NatsConnection } from "nats";
-import { appRoutes } from "./api/apps.ts";
-import { deadLetterRoutes } from "./api/dead-letters.ts";
-import { eventRoutes } from "./api/events.ts";
-import { installationRoutes } from "./api/installations.ts";
-import { operationRoutes } from "./api/operations.ts";
 import type { Readiness } from "./api/ports.ts";
-import { requestLogRoutes } from "./api/request-log.ts";
+import { allRoutes } from "./api/routes.ts";
 import { type ApiServer, createApiServer } from "./api/server.ts";
 import type { Config } from "./config/settings.ts";
 import { VERSION } from "./config/version.ts";
@@ -26,8 +21,8 @@ import { createHeaderBuilder } from "./delivery/headers.ts";
 import type { ParkedQueue } from "./delivery/ports.ts";
 import { createSender } from "./delivery/sender.ts";
 import { createTestCall } from "./delivery/test-call.ts";
-import { AppError, messageOf } from "./model/app-error.ts";
 import type { Installation } from "./model/app.ts";
+import { AppError, messageOf } from "./model/app-error.ts";
 import { type Clock, systemClock } from "./model/clock.ts";
 import type { Logger } from "./model/logger.ts";
 import { type StatusEvent, statusSubject } from "./model/status-event.ts";
@@ -109,7 +104,13 @@ interface Running {
   stop(): Promise<boolean>;
 }
 
-async function startAll(config: Config, environment: Environment, clock: Clock, logger: Logger, isStopping: () => boolean): Promise<Running> {
+async function startAll(
+  config: Config,
+  environment: Environment,
+  clock: Clock,
+  logger: Logger,
+  isStopping: () => boolean,
+): Promise<Running> {
   /** What was started so far, to be undone in reverse when a later step fails. */
   const undo: Array<() => Promise<unknown> | unknown> = [];
   try {
@@ -117,7 +118,11 @@ async function startAll(config: Config, environment: Environment, clock: Clock, 
     undo.push(() => sdk.stop());
     const redis = await connectRedis({ url: config.redisUrl, startupTimeoutMs: config.startupTimeout }, clock, logger);
     undo.push(() => redis.disconnect());
-    const nats = await connectNats({ url: config.natsUrl, credsFile: config.natsCredsFile, startupTimeoutMs: config.startupTimeout }, clock, logger);
+    const nats = await connectNats(
+      { url: config.natsUrl, credsFile: config.natsCredsFile, startupTimeoutMs: config.startupTimeout },
+      clock,
+      logger,
+    );
     undo.push(() => nats.close());
     if (isStopping()) throw new AppError("NATS_UNREACHABLE", "stopped while starting", { retryable: true });
     return await startOn({ config, clock, logger, sdk, redis, nats, undo });
@@ -164,7 +169,12 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   const registry = createRegistry(registryDependencies);
 
   // Status
-  const transitions = createTransitions<StatusEvent>({ records: store, stream: createStatusStream(jetStream, manager, names), clock, logger });
+  const transitions = createTransitions<StatusEvent>({
+    records: store,
+    stream: createStatusStream(jetStream, manager, names),
+    clock,
+    logger,
+  });
   const leftBehind = createLeftBehind(transitions, clock, logger);
   undo.push(() => leftBehind.stop());
   const health = createHealthStore(redis, clock.now);
@@ -252,7 +262,10 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
     { appMaxInFlight: config.appMaxInFlight, maxParkedAgeMs: config.maxParkedAge },
   );
   const retries = createRetriesSubscriber(handling);
-  const events = createEventsSubscriber({ ...handling, match: index.match, isCurrent: store.isCurrent }, { maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT });
+  const events = createEventsSubscriber(
+    { ...handling, match: index.match, isCurrent: store.isCurrent },
+    { maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT },
+  );
   const backlog = createParkedBacklog(manager, lanes, names, clock);
   const queueOf = ({ app, uuid }: Installation): ParkedQueue => ({ app, installationUuid: uuid });
   const prober = createProber(
@@ -303,45 +316,44 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
       nats: { ok: !nats.isClosed() && connectionState.up, required: true, detail: connectionState.up ? "connected" : "away" },
       registry: { ok: store.isCurrent(), required: true, detail: store.isCurrent() ? "current" : "catching up" },
       lanes: { ok: !lanes.refusing(), required: true, detail: lanes.refusing() ? "a lane refuses messages" : "storing" },
-      redis: { ok: redis.status === "ready", required: false, detail: redis.status === "ready" ? "connected" : "away, the request log is buffered" },
+      redis: {
+        ok: redis.status === "ready",
+        required: false,
+        detail: redis.status === "ready" ? "connected" : "away, the request log is buffered",
+      },
     }),
   };
   const connectionState = watchConnection(nats);
   const api: ApiServer = createApiServer(
-    [
-      ...appRoutes({ registry, index, secretBox }),
-      ...installationRoutes({
-        registry,
-        index,
-        statusChanger: {
-          ...integrationStatus,
-          async discardBacklog(uuid) {
-            const installation = index.installation(uuid);
-            if (installation === undefined) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
-            if (installation.status === "active") throw new AppError("CONFLICT", `installation ${uuid} is active, what is parked for it is being delivered`);
-            return backlog.discard(queueOf(installation));
-          },
+    allRoutes({
+      registry,
+      index,
+      secretBox,
+      statusChanger: {
+        ...integrationStatus,
+        async discardBacklog(uuid) {
+          const installation = index.installation(uuid);
+          if (installation === undefined) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
+          if (installation.status === "active")
+            throw new AppError("CONFLICT", `installation ${uuid} is active, what is parked for it is being delivered`);
+          return backlog.discard(queueOf(installation));
         },
+      },
+      publish: createEventPublisher(jetStream, names),
+      queryRequestLog: createRequestLogQuery(redis, (uuid) => index.installation(uuid)?.organizationId),
+      callTest: createTestCall({
+        registry: index,
+        installationsOf: (app) => [...index.installations()].filter((installation) => installation.app === app),
+        attempt,
+        tracing,
+        clock,
+        newId: randomUUID,
       }),
-      ...eventRoutes(createEventPublisher(jetStream, names)),
-      ...requestLogRoutes({
-        registry,
-        queryRequestLog: createRequestLogQuery(redis, (uuid) => index.installation(uuid)?.organizationId),
-        callTest: createTestCall({
-          registry: index,
-          installationsOf: (app) => [...index.installations()].filter((installation) => installation.app === app),
-          attempt,
-          tracing,
-          clock,
-          newId: randomUUID,
-        }),
-      }),
-      ...deadLetterRoutes({
-        deadLetters: createDeadLetters(jetStream, manager, lanes, names, clock),
-        resend: createResend(manager, lanes, names, log.find, clock),
-      }),
-      ...operationRoutes({ readiness, renderMetrics: metrics.render }),
-    ],
+      deadLetters: createDeadLetters(jetStream, manager, lanes, names, clock),
+      resend: createResend(manager, lanes, names, log.find, clock),
+      readiness,
+      renderMetrics: metrics.render,
+    }),
     logger,
     { host: config.httpHost, port: config.httpPort, tokens: config.apiTokens, version: VERSION },
   );
@@ -380,12 +392,18 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   await events.start();
   prober.start();
   gauges.start();
-  const cancelSweep = every(clock, EXPIRY_SWEEP_MS, async () => {
-    for (const queue of parked?.standing() ?? []) {
-      const expired = await backlog.expire(queue, config.maxParkedAge);
-      if (expired > 0) logger.warn({ app: queue.app, installation_uuid: queue.installationUuid, expired }, "parked deliveries have expired");
-    }
-  }, logger);
+  const cancelSweep = every(
+    clock,
+    EXPIRY_SWEEP_MS,
+    async () => {
+      for (const queue of parked?.standing() ?? []) {
+        const expired = await backlog.expire(queue, config.maxParkedAge);
+        if (expired > 0)
+          logger.warn({ app: queue.app, installation_uuid: queue.installationUuid, expired }, "parked deliveries have expired");
+      }
+    },
+    logger,
+  );
   phase = "ready";
   logger.info({ url, version: VERSION, prefix }, "Posthorn is ready");
 
@@ -400,7 +418,8 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
       const unfinished = (): number => events.held() + retries.held() + (parked?.held() ?? 0) + bulkhead.inFlight() + lanes.pending();
       while (unfinished() > 0 && clock.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
       const left = unfinished();
-      if (left > 0) logger.warn({ unfinished: left }, "POSTHORN_DRAIN_TIMEOUT is over; what was not finished is handled again by the next process");
+      if (left > 0)
+        logger.warn({ unfinished: left }, "POSTHORN_DRAIN_TIMEOUT is over; what was not finished is handled again by the next process");
       lanes.stop();
       await healthWatch.settled();
       const unwritten = await log.flush(Math.max(1_000, deadline - clock.now()));

@@ -81,7 +81,12 @@ export function appRoutes({ registry, index, secretBox }: { registry: Registry; 
         const { clientSecret, previousValidUntil } = await registry.rotateSecret(slug);
         return {
           status: 200,
-          body: { slug, client_secret: clientSecret, webhook_secret: webhookSecret(clientSecret), previous_valid_until: previousValidUntil },
+          body: {
+            slug,
+            client_secret: clientSecret,
+            webhook_secret: webhookSecret(clientSecret),
+            previous_valid_until: previousValidUntil,
+          },
         };
       },
     }),

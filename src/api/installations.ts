@@ -77,7 +77,9 @@ export function installationRoutes({ registry, index, statusChanger }: Installat
       answers: { 200: "a page of installations" },
       handle({ query: { app, organization_id: organizationId, limit: size, after = "" } }) {
         const candidates = organizationId === undefined ? index.installations() : index.installationsOf(organizationId);
-        const wanted = [...candidates].filter((installation) => installation.uuid > after && (app === undefined || installation.app === app));
+        const wanted = [...candidates].filter(
+          (installation) => installation.uuid > after && (app === undefined || installation.app === app),
+        );
         wanted.sort((a, b) => (a.uuid < b.uuid ? -1 : 1));
         const items = wanted.slice(0, size);
         return { status: 200, body: { items: items.map(installationView), next: wanted.length > size ? items.at(-1)?.uuid : null } };

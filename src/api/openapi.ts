@@ -53,7 +53,10 @@ function operation({ method, url, access, summary, params, query, body, answers,
 
 function parameters(place: "path" | "query", schema: z.ZodType | undefined): object[] {
   if (schema === undefined) return [];
-  const { properties = {}, required = [] } = jsonSchema(schema) as { properties?: Record<string, { description?: string }>; required?: string[] };
+  const { properties = {}, required = [] } = jsonSchema(schema) as {
+    properties?: Record<string, { description?: string }>;
+    required?: string[];
+  };
   return Object.entries(properties).map(([name, property]) => ({
     name,
     in: place,

@@ -36,7 +36,8 @@ export interface Route {
   readonly handle: (call: Call<never, never, never>) => Promise<Answer> | Answer;
 }
 
-interface RouteDefinition<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> extends Omit<Route, "params" | "query" | "body" | "handle"> {
+interface RouteDefinition<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType>
+  extends Omit<Route, "params" | "query" | "body" | "handle"> {
   readonly params?: P;
   readonly query?: Q;
   readonly body?: B;

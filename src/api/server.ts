@@ -31,7 +31,12 @@ declare module "fastify" {
 }
 
 export function createApiServer(routes: readonly Route[], logger: Logger, options: ApiServerOptions): ApiServer {
-  const server = Fastify({ logger: false, bodyLimit: MAX_BODY_BYTES, forceCloseConnections: "idle", routerOptions: { maxParamLength: 300 } });
+  const server = Fastify({
+    logger: false,
+    bodyLimit: MAX_BODY_BYTES,
+    forceCloseConnections: "idle",
+    routerOptions: { maxParamLength: 300 },
+  });
   const checkAccess = createCheckAccess(options.tokens);
 
   acceptJson(server);
@@ -42,7 +47,10 @@ export function createApiServer(routes: readonly Route[], logger: Logger, option
     const found = problemOf(error);
     if (found.status >= 500) {
       const { stack, message } = error as Error;
-      logger.error({ method: request.method, path: request.routeOptions.url, error: found.status === 500 ? stack : message }, "API call failed");
+      logger.error(
+        { method: request.method, path: request.routeOptions.url, error: found.status === 500 ? stack : message },
+        "API call failed",
+      );
     }
     if (found.status === 401) reply.header("www-authenticate", "Bearer");
     return reply.status(found.status).type("application/problem+json").send(JSON.stringify(found));

@@ -79,7 +79,9 @@ function unknownSettings(environment: Environment): string[] {
 function contradictions(config: Config): string[] {
   const problems: string[] = [];
   if (!isLoopback(config.httpHost) && config.apiTokens.length === 0) {
-    problems.push(`POSTHORN_HTTP_HOST: found ${JSON.stringify(config.httpHost)} without POSTHORN_API_TOKENS, wanted tokens or a loopback address`);
+    problems.push(
+      `POSTHORN_HTTP_HOST: found ${JSON.stringify(config.httpHost)} without POSTHORN_API_TOKENS, wanted tokens or a loopback address`,
+    );
   }
   if (config.circuitMaxOpenTime < config.circuitOpenTime) {
     problems.push("POSTHORN_CIRCUIT_MAX_OPEN_TIME: shorter than POSTHORN_CIRCUIT_OPEN_TIME, wanted at least as long");

@@ -6,7 +6,6 @@ import {
   type ApiToken,
   formatDuration,
   parseApiTokens,
-  parseBoolean,
   parseChoice,
   parseCidrs,
   parseDuration,
@@ -58,7 +57,12 @@ function duration(byDefault: string, { group, about }: Described, minimumMs = 1)
   });
 }
 
-function integer(byDefault: string, { group, about }: Described, minimum = 1, maximum = Number.MAX_SAFE_INTEGER): Setting<number> & { default: string } {
+function integer(
+  byDefault: string,
+  { group, about }: Described,
+  minimum = 1,
+  maximum = Number.MAX_SAFE_INTEGER,
+): Setting<number> & { default: string } {
   return setting({
     parse: parseInteger,
     default: byDefault,

@@ -34,12 +34,6 @@ export function parseInteger(text: string): number {
   return Number(text);
 }
 
-export function parseBoolean(text: string): boolean {
-  if (text === "true" || text === "1") return true;
-  if (text === "false" || text === "0") return false;
-  throw new Error("wanted true or false");
-}
-
 /** `10.0.0.0/8,::1` → the CIDRs; a bare address is a network of one. */
 export function parseCidrs(text: string): readonly string[] {
   const parts = text

@@ -146,7 +146,11 @@ export function givenUp(delivery: Delivery, reason: DeadLetterReason, error: str
 }
 
 export function uninstalled(delivery: Delivery): DeadLetterVerdict {
-  return givenUp(delivery, "uninstalled", `installation ${delivery.installationUuid} of app ${delivery.app} is not in the registry any more`);
+  return givenUp(
+    delivery,
+    "uninstalled",
+    `installation ${delivery.installationUuid} of app ${delivery.app} is not in the registry any more`,
+  );
 }
 
 /** Both headers or neither: one alone points nowhere. */
@@ -173,4 +177,3 @@ function withAttempt(delivery: Delivery, record: AttemptRecord): Delivery {
     attempts: [...delivery.attempts.slice(1 - MAX_ATTEMPT_SUMMARIES), summary],
   };
 }
-

@@ -8,7 +8,7 @@ import type { Delivery } from "../model/delivery.ts";
 import { type Attempt, type DeadLetterVerdict, uninstalled, type Verdict } from "./attempt.ts";
 import type { Bulkhead } from "./bulkhead.ts";
 import type { Gate } from "./gate.ts";
-import type { DeliveryObserver, Lanes, LaneSource, ParkedQueue, TracePosition } from "./ports.ts";
+import type { DeliveryObserver, LaneSource, Lanes, ParkedQueue, TracePosition } from "./ports.ts";
 
 export interface Dispatcher {
   /** Attempts the delivery if it may be attempted now, else stores it. Rejects when it could be neither. */

@@ -30,8 +30,6 @@ export function nextStep({ dueAt, delayMs, floor }: RetryDelay, nowMs: number): 
   const negligible = restMs < delayMs * NEGLIGIBLE_REST;
   if (negligible && !floor) return { kind: "attempt" };
   if (restMs < SMALLEST_MS) return { kind: "wait", restMs };
-  const rungS = negligible
-    ? RUNGS_S.find((rung) => rung * 1000 >= restMs)
-    : RUNGS_S.findLast((rung) => rung * 1000 <= restMs);
+  const rungS = negligible ? RUNGS_S.find((rung) => rung * 1000 >= restMs) : RUNGS_S.findLast((rung) => rung * 1000 <= restMs);
   return { kind: "walk", rungS: rungS ?? 2 ** 15 };
 }

@@ -1,6 +1,7 @@
 /** A test event: one attempt right now, logged but not counted, never retried. Its delivery is like any other's. */
-import { AppError } from "../model/app-error.ts";
+
 import type { Installation } from "../model/app.ts";
+import { AppError } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { newDelivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
@@ -30,7 +31,8 @@ export function createTestCall({ registry, installationsOf, attempt, tracing, cl
   return async ({ app, installationUuid, eventType, dataJson }: TestCallRequest): Promise<AttemptRecord> => {
     if (registry.app(app) === undefined) throw new AppError("NOT_FOUND", `no app ${app}`);
     const installation = installationUuid === null ? installationsOf(app)[0] : registry.installation(installationUuid);
-    if (installation === undefined && installationUuid === null) throw new AppError("CONFLICT", `app ${app} is installed nowhere, there is nobody to test with`);
+    if (installation === undefined && installationUuid === null)
+      throw new AppError("CONFLICT", `app ${app} is installed nowhere, there is nobody to test with`);
     if (installation?.app !== app) throw new AppError("NOT_FOUND", `no installation ${installationUuid} of app ${app}`);
 
     const [resource = "", action = ""] = eventType.split(".");

@@ -2,10 +2,11 @@
  * Reads an event off the bus (DESIGN 3.2): plain JSON, CloudEvents 1.0 structured and binary.
  * Pure: what can't be read comes back as a value that says why, so that it can be stored in dead letters.
  */
+
+import { APP_SLUG, INSTALLATION_UUID } from "./app.ts";
+import { toRfc3339 } from "./clock.ts";
 import { EVENT_TOKEN, type Event, MAX_EVENT_ID_LENGTH } from "./event.ts";
 import { membersOf } from "./json-text.ts";
-import { toRfc3339 } from "./clock.ts";
-import { APP_SLUG, INSTALLATION_UUID } from "./app.ts";
 
 export interface RawEvent {
   /** The two tokens after `<prefix>.events.`. */

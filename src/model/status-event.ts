@@ -57,7 +57,12 @@ export interface CircuitData {
   readonly previous_state: "closed" | "open" | "half_open";
   readonly state: "closed" | "open";
   /** Null when it closed. */
-  readonly reason: { readonly window_s: number; readonly attempts: number; readonly failures: number; readonly failure_percent: number } | null;
+  readonly reason: {
+    readonly window_s: number;
+    readonly attempts: number;
+    readonly failures: number;
+    readonly failure_percent: number;
+  } | null;
   /** RFC 3339 of the first probe; null when it closed. */
   readonly open_until: string | null;
   readonly dashboard_url: string | null;

@@ -44,10 +44,17 @@ async function readText(path: string): Promise<string> {
 
 function parse(path: string, text: string): z.output<typeof fileSchema> {
   const document = parseDocument(text, { prettyErrors: true });
-  if (document.errors.length > 0) throw invalid(path, document.errors.map((error) => error.message));
+  if (document.errors.length > 0)
+    throw invalid(
+      path,
+      document.errors.map((error) => error.message),
+    );
   const result = fileSchema.safeParse(document.toJS() ?? {});
   if (result.success) return result.data;
-  throw invalid(path, result.error.issues.map((issue) => `${issue.path.join(".") || "file"}: ${issue.message}`));
+  throw invalid(
+    path,
+    result.error.issues.map((issue) => `${issue.path.join(".") || "file"}: ${issue.message}`),
+  );
 }
 
 function invalid(path: string, problems: readonly string[]): AppError {

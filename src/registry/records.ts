@@ -3,8 +3,8 @@
  * Posthorn adds, the values in the registry bucket.
  */
 import { z } from "zod";
-import { AppError } from "../model/app-error.ts";
 import { APP_SLUG, EVENT_PATTERN, INSTALLATION_UUID } from "../model/app.ts";
+import { AppError } from "../model/app-error.ts";
 
 const identifier = z
   .union([z.string().min(1).max(256), z.int()])
@@ -13,7 +13,10 @@ const identifier = z
 
 const webhookUrl = z.string().max(2048).meta({ description: "Where webhooks go: http or https, a public address, no user name." });
 
-const slug = z.string().regex(APP_SLUG, "wanted 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or digit").meta({ example: "acme-tracker" });
+const slug = z
+  .string()
+  .regex(APP_SLUG, "wanted 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or digit")
+  .meta({ example: "acme-tracker" });
 const uuid = z
   .string()
   .regex(INSTALLATION_UUID, "wanted a UUID")
@@ -22,7 +25,10 @@ const uuid = z
 
 /** RFC 9110 token; a value without control characters. */
 const headerName = z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}$/, "wanted a header name");
-const headerValue = z.string().max(4096).regex(/^[\t\x20-\x7e\x80-\xff]*$/, "wanted a header value without control characters");
+const headerValue = z
+  .string()
+  .max(4096)
+  .regex(/^[\t\x20-\x7e\x80-\xff]*$/, "wanted a header value without control characters");
 
 export const appBody = z
   .strictObject({
@@ -42,13 +48,28 @@ export const appBody = z
       .refine((headers) => Object.keys(headers).length <= 50, "wanted at most 50 headers")
       .default({})
       .meta({ description: "Sent with every webhook; never instead of one of Posthorn's own." }),
-    timeout_ms: z.int().min(1).max(120_000).nullish().meta({ description: "Deadline of one attempt; POSTHORN_REQUEST_TIMEOUT when not given." }),
+    timeout_ms: z
+      .int()
+      .min(1)
+      .max(120_000)
+      .nullish()
+      .meta({ description: "Deadline of one attempt; POSTHORN_REQUEST_TIMEOUT when not given." }),
     retry_schedule_s: z
-      .array(z.number().min(0.001).max(30 * 86_400))
+      .array(
+        z
+          .number()
+          .min(0.001)
+          .max(30 * 86_400),
+      )
       .max(50)
       .nullish()
       .meta({ description: "Seconds before the 2nd, 3rd, … attempt; POSTHORN_RETRY_SCHEDULE when not given, no retries when empty." }),
-    max_in_flight: z.int().min(1).max(100_000).nullish().meta({ description: "Concurrent attempts; POSTHORN_APP_MAX_IN_FLIGHT when not given." }),
+    max_in_flight: z
+      .int()
+      .min(1)
+      .max(100_000)
+      .nullish()
+      .meta({ description: "Concurrent attempts; POSTHORN_APP_MAX_IN_FLIGHT when not given." }),
     ordered: z.boolean().default(false).meta({ description: "One delivery after the other, in the order of the events." }),
     client_secret: z
       .string()

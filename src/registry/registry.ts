@@ -189,7 +189,10 @@ export function createRegistry({ store, index, secretBox, refusesUrl, clock }: R
       }
       return change<StoredInstallation>(installationKey(uuid), precondition, (before) => {
         if (before !== null && before.app !== body.app) {
-          throw new AppError("CONFLICT", `${what}: app: found ${JSON.stringify(body.app)}, it is an installation of ${JSON.stringify(before.app)}`);
+          throw new AppError(
+            "CONFLICT",
+            `${what}: app: found ${JSON.stringify(body.app)}, it is an installation of ${JSON.stringify(before.app)}`,
+          );
         }
         const now = toRfc3339(clock.now());
         const { status: _ignored, ...members } = { ...body, uuid };
@@ -233,7 +236,9 @@ export function toInstallation(record: StoredInstallation): Installation {
 
 function checkName(what: string, member: string, wanted: string, found: string | undefined): void {
   if (found === undefined || found === wanted) return;
-  throw new RecordInvalid(what, [{ path: member, message: `found ${JSON.stringify(found)}, wanted ${JSON.stringify(wanted)} as in the path` }]);
+  throw new RecordInvalid(what, [
+    { path: member, message: `found ${JSON.stringify(found)}, wanted ${JSON.stringify(wanted)} as in the path` },
+  ]);
 }
 
 function checkPrecondition(key: string, { revision, absent }: Precondition, found: number | null): void {

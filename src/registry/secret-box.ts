@@ -27,10 +27,12 @@ export function createSecretBox(encryptionKey: { readonly id: string; readonly k
     open(slug, stored) {
       if (!stored.startsWith("enc:")) return stored;
       const [, version, keyId, text = ""] = stored.split(":");
-      const unreadable = (why: string): AppError => new AppError("SECRET_UNREADABLE", `the client secret of app ${slug} can't be read: ${why}`);
+      const unreadable = (why: string): AppError =>
+        new AppError("SECRET_UNREADABLE", `the client secret of app ${slug} can't be read: ${why}`);
       if (version !== "v1") throw unreadable(`unknown form ${version}`);
       if (encryptionKey === null) throw unreadable(`it is encrypted with key ${keyId} and POSTHORN_ENCRYPTION_KEY is not set`);
-      if (keyId !== encryptionKey.id) throw unreadable(`it is encrypted with key ${keyId}, POSTHORN_ENCRYPTION_KEY is key ${encryptionKey.id}`);
+      if (keyId !== encryptionKey.id)
+        throw unreadable(`it is encrypted with key ${keyId}, POSTHORN_ENCRYPTION_KEY is key ${encryptionKey.id}`);
       const bytes = Buffer.from(text, "base64");
       const decipher = createDecipheriv("aes-256-gcm", encryptionKey.key, bytes.subarray(0, IV_BYTES))
         .setAAD(Buffer.from(slug))

@@ -174,7 +174,11 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
         waiters.add(waiter);
         const cancel = clock.after(REACHED_TIMEOUT_MS, () => {
           waiters.delete(waiter);
-          reject(new AppError("NATS_UNREACHABLE", `the change is stored as revision ${revision}, but the registry watch has not seen it yet`, { retryable: true }));
+          reject(
+            new AppError("NATS_UNREACHABLE", `the change is stored as revision ${revision}, but the registry watch has not seen it yet`, {
+              retryable: true,
+            }),
+          );
         });
       });
     },

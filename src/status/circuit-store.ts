@@ -1,6 +1,7 @@
 /** The circuits' shared state: records `circuit.<app>` in the registry bucket, changed by transitions.ts. */
-import type { CircuitChange, CircuitState, CircuitStore } from "../delivery/ports.ts";
+
 import { CLOSED } from "../delivery/circuit.ts";
+import type { CircuitChange, CircuitState, CircuitStore } from "../delivery/ports.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { circuitChanged, type StatusEvent } from "../model/status-event.ts";
 import type { RecordJson, Transitions } from "./transitions.ts";

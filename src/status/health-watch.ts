@@ -73,7 +73,10 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
       ? days
       : [...days.slice(0, -1), { ...(days.at(-1) ?? EMPTY_DAY), day: utcDay(clock.now()), fatal: 1 }];
     const reason = judgeHealth(counted, { ...options, rules: new Set(["fatal"]) });
-    if (reason !== null && (await status.break(uuid, generation, { ...reason, windowDays: options.windowDays }, lastFailures.get(uuid) ?? null))) {
+    if (
+      reason !== null &&
+      (await status.break(uuid, generation, { ...reason, windowDays: options.windowDays }, lastFailures.get(uuid) ?? null))
+    ) {
       logger.warn({ installation_uuid: uuid, rule: reason.rule }, "integration is broken");
     }
   };
@@ -81,7 +84,8 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
   const attemptTo = (what: string, uuid: string, work: Promise<unknown>): Promise<void> =>
     work.then(
       () => {},
-      (error: unknown) => logger.warn({ installation_uuid: uuid, error: messageOf(error) }, `${what} failed, it is tried again with the next attempt`),
+      (error: unknown) =>
+        logger.warn({ installation_uuid: uuid, error: messageOf(error) }, `${what} failed, it is tried again with the next attempt`),
     );
 
   const work = async (): Promise<void> => {

@@ -6,8 +6,9 @@
  * I2  A judgement counts only for the state it was made of: if the record went through another transition meanwhile, the
  *     counters are read again.
  */
-import { AppError } from "../model/app-error.ts";
+
 import type { InstallationStatus } from "../model/app.ts";
+import { AppError } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { integrationBroken, integrationChanged, type StatusEvent } from "../model/status-event.ts";
 import type { BrokenReason } from "./health-rule.ts";

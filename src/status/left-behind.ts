@@ -3,7 +3,7 @@ import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import type { StatusEvent } from "../model/status-event.ts";
-import { STALE_MS, type RecordJson, type Transitions } from "./transitions.ts";
+import { type RecordJson, STALE_MS, type Transitions } from "./transitions.ts";
 
 export interface LeftBehind {
   /** A record of the registry bucket, as the watch brings it; null when it is gone. */

@@ -3,8 +3,9 @@
  * A success recovers the integration (health-watch.ts sees it) and takes the delivery out of its queue; a failure leaves
  * it where it is, with no attempt of its schedule spent.
  */
-import { messageOf } from "../model/app-error.ts";
+
 import type { Installation } from "../model/app.ts";
+import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import type { IntegrationStatus } from "./integration-status.ts";
@@ -36,7 +37,10 @@ export interface ProberOptions {
 const LONGEST_TICK_MS = 5_000;
 const SHORTEST_TICK_MS = 50;
 
-export function createProber({ installation, status, hasParked, probe, clock, logger }: ProberDependencies, { intervalMs }: ProberOptions): Prober {
+export function createProber(
+  { installation, status, hasParked, probe, clock, logger }: ProberDependencies,
+  { intervalMs }: ProberOptions,
+): Prober {
   const brokenSince = new Map<string, number>();
   const tickMs = Math.min(LONGEST_TICK_MS, Math.max(SHORTEST_TICK_MS, intervalMs / 10));
   let stopped = true;

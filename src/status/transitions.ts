@@ -100,8 +100,7 @@ export function createTransitions<E extends PendingEvent>({ records, stream, clo
           ...(event === null ? {} : { n: counter, pending_event: event }),
         };
         const value = JSON.stringify(next);
-        const revision =
-          found === null ? await records.createRecord(key, value) : await records.updateRecord(key, value, found.revision);
+        const revision = found === null ? await records.createRecord(key, value) : await records.updateRecord(key, value, found.revision);
         if (revision === "conflict") continue;
         if (event !== null) {
           // The transition has happened; if this fails, any replica publishes it later.

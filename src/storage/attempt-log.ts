@@ -14,7 +14,7 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { markOf } from "../model/delivery.ts";
 import type { Logger } from "../model/logger.ts";
 import { OUTCOMES } from "../model/outcome.ts";
-import { DELIVERED, decodeMark, type DeliveryMark, encodeMark } from "./delivery-mark.ts";
+import { DELIVERED, type DeliveryMark, decodeMark, encodeMark } from "./delivery-mark.ts";
 import { keys } from "./keys.ts";
 import { logRow } from "./log-row.ts";
 import { createWriteBatch, type LogEntry, type WriteOptions } from "./write-batch.ts";

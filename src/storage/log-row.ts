@@ -51,9 +51,7 @@ export function logRow(attempt: AttemptRecord): string {
     outcome: attempt.outcome,
     duration_ms: attempt.durationMs,
     trace_id: attempt.traceId,
-    ...(attempt.errorId !== null && attempt.projectId !== null
-      ? { error_id: attempt.errorId, project_id: attempt.projectId }
-      : {}),
+    ...(attempt.errorId !== null && attempt.projectId !== null ? { error_id: attempt.errorId, project_id: attempt.projectId } : {}),
     ...(attempt.outcome === "delivered" ? {} : evidence(attempt)),
   } satisfies LogRow;
   return JSON.stringify(row);

@@ -54,7 +54,10 @@ export async function connectRedis({ url, startupTimeoutMs }: RedisOptions, cloc
   for (let tries = 1; redis.status !== "ready"; tries++) {
     if (clock.now() >= giveUpAt) {
       redis.disconnect();
-      throw new AppError("REDIS_UNREACHABLE", `POSTHORN_REDIS_URL: no Redis server answered at ${shown} within ${startupTimeoutMs} ms (${lastError})`);
+      throw new AppError(
+        "REDIS_UNREACHABLE",
+        `POSTHORN_REDIS_URL: no Redis server answered at ${shown} within ${startupTimeoutMs} ms (${lastError})`,
+      );
     }
     if (tries % 20 === 4) logger.warn({ server: shown, error: lastError }, "waiting for Redis");
     await new Promise((resolve) => setTimeout(resolve, Math.min(RETRY_CONNECT_MS, 20 * tries)));

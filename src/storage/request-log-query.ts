@@ -34,7 +34,10 @@ export function createRequestLogQuery(redis: Redis, organizationOf: (installatio
       if ((start !== null && at < start) || (end !== null && at > end)) return false;
       return organizationId === null || (row.organization_id ?? organizationOf(row.installation_uuid)) === organizationId;
     };
-    const rows = lists.flat().map((text) => JSON.parse(text) as LogRow).filter(isWanted);
+    const rows = lists
+      .flat()
+      .map((text) => JSON.parse(text) as LogRow)
+      .filter(isWanted);
     // The lists are newest first each; a stable sort keeps that order within one millisecond.
     return rows.sort((a, b) => (a.date < b.date ? 1 : a.date > b.date ? -1 : 0));
   };

@@ -138,7 +138,19 @@ export function createWriteBatch(redis: Redis, { size, listTtlMs }: WriteOptions
         parts.push(at, type);
       }
     }
-    const head = [number, BATCH_TTL_S, size, listTtlMs, HEALTH_TTL_S, MARK_TTL_S, MAX_EVENT_TYPES, lists.size, dayCount, marks.size, typeCount];
+    const head = [
+      number,
+      BATCH_TTL_S,
+      size,
+      listTtlMs,
+      HEALTH_TTL_S,
+      MARK_TTL_S,
+      MAX_EVENT_TYPES,
+      lists.size,
+      dayCount,
+      marks.size,
+      typeCount,
+    ];
     return (redis as ScriptedRedis).writeBatch(scriptKeys.length, ...scriptKeys, ...head, ...parts);
   };
 }

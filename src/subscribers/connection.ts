@@ -38,9 +38,13 @@ export async function connectNats(options: NatsOptions, clock: Clock, logger: Lo
     } catch (error) {
       const shown = servers.map(withoutUser).join(", ");
       if (clock.now() + RETRY_CONNECT_MS >= giveUpAt) {
-        throw new AppError("NATS_UNREACHABLE", `POSTHORN_NATS_URL: no NATS server answered at ${shown} within ${options.startupTimeoutMs} ms (${messageOf(error)})`, {
-          cause: error,
-        });
+        throw new AppError(
+          "NATS_UNREACHABLE",
+          `POSTHORN_NATS_URL: no NATS server answered at ${shown} within ${options.startupTimeoutMs} ms (${messageOf(error)})`,
+          {
+            cause: error,
+          },
+        );
       }
       if (tries % 10 === 1) logger.warn({ servers: shown, error: messageOf(error) }, "waiting for NATS");
       await new Promise((resolve) => setTimeout(resolve, RETRY_CONNECT_MS));

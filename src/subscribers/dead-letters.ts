@@ -3,8 +3,9 @@
  * attempts from 1 and carries a fresh replay id, so that neither deduplication nor delivered marks swallow it. The dead
  * letter is removed once the retries lane has stored the delivery; if it fails again, it comes back.
  */
-import { type JetStreamClient, type JetStreamManager, type JsMsg, NatsError } from "nats";
+
 import { randomUUID } from "node:crypto";
+import { type JetStreamClient, type JetStreamManager, type JsMsg, NatsError } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
@@ -118,7 +119,10 @@ export function createDeadLetters(
 
   const replay = async ({ sequence, json, content }: DeadLetter, replayId: string): Promise<void> => {
     if (typeof content["delivery_id"] !== "string") {
-      throw new AppError("CONFLICT", `dead letter ${sequence} holds no delivery (reason ${String(content["reason"])}), it can't be replayed`);
+      throw new AppError(
+        "CONFLICT",
+        `dead letter ${sequence} holds no delivery (reason ${String(content["reason"])}), it can't be replayed`,
+      );
     }
     const { delivery } = decodeLaneMessage(json);
     const again = { ...delivery, attemptsMade: 0, attempts: [], replay: replayId, firstParkedAt: null };
@@ -148,7 +152,8 @@ export function createDeadLetters(
             await replay(letter, replayId);
             progress.replayed++;
           } catch (error) {
-            if (!(error instanceof AppError) || error.code !== "CONFLICT") throw new AppError("LANE_REFUSED", messageOf(error), { retryable: true, cause: error });
+            if (!(error instanceof AppError) || error.code !== "CONFLICT")
+              throw new AppError("LANE_REFUSED", messageOf(error), { retryable: true, cause: error });
             progress.skipped++;
           }
         }

@@ -4,7 +4,7 @@
  */
 import { AckPolicy, DeliverPolicy, type JetStreamManager, nanos } from "nats";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
-import type { AttemptLog, DeliveryObserver, LaneSource, ProcessSpan, Tracing } from "../delivery/ports.ts";
+import type { AttemptLog, DeliveryObserver, LaneSource, ProcessSpan, TracePosition, Tracing } from "../delivery/ports.ts";
 import type { Installation } from "../model/app.ts";
 import { messageOf } from "../model/app-error.ts";
 import { type Delivery, markOf, newDelivery } from "../model/delivery.ts";
@@ -98,12 +98,12 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
       observer.eventUnreadable(message.subject, read.problem);
       return settle(message, lanes.deadLetterRaw(message, "invalid", read.problem));
     }
-    const { event } = read;
-    const installations = match(event);
-    observer.eventHandled(event, installations.length);
+    const installations = match(read.event);
+    observer.eventHandled(read.event, installations.length);
     if (installations.length === 0) return message.ack();
 
-    const span = tracing.process(event, "events");
+    const span = tracing.process(read.event, "events");
+    const event = inTrace(read.event, span);
     const source: LaneSource = { stream, sequence: message.sequence };
     // Only what was handed out before can have been delivered before.
     const deliverOne = message.deliveries > 1 ? deliver : dispatcher.dispatch.bind(dispatcher);
@@ -147,4 +147,9 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
     poke: () => loop.poke(),
     held: () => loop.held(),
   };
+}
+
+/** An event that came without a trace starts one here, which its retries go on with. */
+function inTrace(event: Event, { traceparent, tracestate }: TracePosition): Event {
+  return event.traceparent === null ? { ...event, traceparent, tracestate } : event;
 }

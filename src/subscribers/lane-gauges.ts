@@ -62,11 +62,16 @@ export function createLaneGauges(manager: JetStreamManager, names: BusNames, clo
     oldestUnackedAgeMs = storedAt === null ? 0 : Math.max(0, clock.now() - storedAt);
     const maxAgeMs = events.config.max_age / 1e6;
     const isOverdue = maxAgeMs > 0 && oldestUnackedAgeMs > maxAgeMs / 2;
-    if (isOverdue && !overdue) logger.error({ stream: streams.events, age_ms: oldestUnackedAgeMs }, "an unacknowledged event is older than half of the stream's max_age");
+    if (isOverdue && !overdue)
+      logger.error(
+        { stream: streams.events, age_ms: oldestUnackedAgeMs },
+        "an unacknowledged event is older than half of the stream's max_age",
+      );
     overdue = isOverdue;
 
     const isSkewed = Math.abs(clockSkewMs) > SKEW_WARNING_MS;
-    if (isSkewed && !warned) logger.warn({ clock_skew_ms: clockSkewMs }, "this clock and the NATS server's differ; retries are early or late by as much");
+    if (isSkewed && !warned)
+      logger.warn({ clock_skew_ms: clockSkewMs }, "this clock and the NATS server's differ; retries are early or late by as much");
     warned = isSkewed;
   };
 

@@ -7,8 +7,8 @@
  *     and storing the delivery again from another source is never swallowed.
  */
 import { headers, type JetStreamClient } from "nats";
+import type { LaneSource, Lanes } from "../delivery/ports.ts";
 import { firstRung } from "../delivery/rungs.ts";
-import type { Lanes, LaneSource } from "../delivery/ports.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { Delivery } from "../model/delivery.ts";
@@ -51,7 +51,10 @@ export function createLanes(jetStream: JetStreamClient, names: BusNames, clock: 
           return;
         } catch (error) {
           if (stopped) {
-            throw new AppError("LANE_REFUSED", `${subject}: not stored before the stop (${messageOf(error)})`, { retryable: true, cause: error });
+            throw new AppError("LANE_REFUSED", `${subject}: not stored before the stop (${messageOf(error)})`, {
+              retryable: true,
+              cause: error,
+            });
           }
           if (!refusing) logger.error({ subject, error: messageOf(error) }, "a lane refuses messages; their sources are held back");
           refusing = true;
@@ -89,8 +92,8 @@ export function createLanes(jetStream: JetStreamClient, names: BusNames, clock: 
         error,
         dead_lettered_at: toRfc3339(clock.now()),
         subject: message.subject,
-        stream: message.stream,
-        sequence: message.sequence,
+        source_stream: message.stream,
+        source_sequence: message.sequence,
         body: Buffer.from(message.data).toString("utf8"),
         body_base64: Buffer.from(message.data).toString("base64"),
       });

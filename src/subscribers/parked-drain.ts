@@ -180,7 +180,10 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
           options.onIdle();
         },
         (error: unknown) => {
-          logger.error({ subject: message.subject, sequence: message.sequence, error: messageOf(error) }, "parked delivery will be handled again");
+          logger.error(
+            { subject: message.subject, sequence: message.sequence, error: messageOf(error) },
+            "parked delivery will be handled again",
+          );
           message.nak(AGAIN_AFTER_MS);
         },
       );

@@ -6,8 +6,8 @@ import {
   type ConsumerConfig,
   DiscardPolicy,
   type JetStreamManager,
-  nanos,
   NatsError,
+  nanos,
   RetentionPolicy,
   StorageType,
   type StreamConfig,
@@ -96,7 +96,8 @@ function mismatches(plan: StreamPlan, found: StreamConfig): string[] {
   };
   if (found.retention !== plan.retention) differs("retention", found.retention, JSON.stringify(plan.retention));
   for (const subject of plan.subjects) {
-    if (!found.subjects?.some((pattern) => covers(pattern, subject))) differs("subjects", found.subjects ?? [], `one that covers ${subject}`);
+    if (!found.subjects?.some((pattern) => covers(pattern, subject)))
+      differs("subjects", found.subjects ?? [], `one that covers ${subject}`);
   }
   if (found.no_ack) differs("no_ack", true, "false");
   if (found.mirror) differs("mirror", found.mirror.name, "none");
@@ -141,7 +142,9 @@ export async function ensureConsumer(manager: JetStreamManager, stream: string, 
   const problems: string[] = [];
   const check = (setting: keyof ConsumerConfig, isRight: boolean, wanted: unknown): void => {
     if (isRight) return;
-    problems.push(`consumer ${plan.durable_name} of ${stream}: ${setting}: found ${JSON.stringify(found[setting])}, wanted ${JSON.stringify(wanted)}`);
+    problems.push(
+      `consumer ${plan.durable_name} of ${stream}: ${setting}: found ${JSON.stringify(found[setting])}, wanted ${JSON.stringify(wanted)}`,
+    );
   };
   check("deliver_subject", !found.deliver_subject, "none (a pull consumer)");
   check("ack_policy", found.ack_policy === "explicit", "explicit");

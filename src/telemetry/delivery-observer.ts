@@ -42,7 +42,14 @@ export function createDeliveryObserver(logger: Logger, metrics: Metrics): Delive
 
     stored(lane, delivery, detail) {
       stored[lane].add();
-      const facts = { lane, detail, delivery_id: delivery.id, event_id: delivery.event.id, app: delivery.app, attempts: delivery.attemptsMade };
+      const facts = {
+        lane,
+        detail,
+        delivery_id: delivery.id,
+        event_id: delivery.event.id,
+        app: delivery.app,
+        attempts: delivery.attemptsMade,
+      };
       if (lane === "dead-letters") logger.warn(facts, "delivery.stored");
       else logger.debug(facts, "delivery.stored");
     },
@@ -65,7 +72,19 @@ export function createDeliveryObserver(logger: Logger, metrics: Metrics): Delive
   };
 }
 
-function factsOf({ delivery, app, installation, attempt, outcome, responseCode, durationMs, webhookUrl, error, traceId, spanId }: AttemptRecord): object {
+function factsOf({
+  delivery,
+  app,
+  installation,
+  attempt,
+  outcome,
+  responseCode,
+  durationMs,
+  webhookUrl,
+  error,
+  traceId,
+  spanId,
+}: AttemptRecord): object {
   const { event } = delivery;
   return {
     trace_id: traceId,

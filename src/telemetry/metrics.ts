@@ -3,7 +3,7 @@
  * (version 0.0.4) when somebody asks. What can be read at that moment is read then.
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { BUCKETS_S, type MetricDefinition, METRICS, type MetricName } from "./metric-table.ts";
+import { BUCKETS_S, METRICS, type MetricDefinition, type MetricName } from "./metric-table.ts";
 
 export interface Counter {
   add(by?: number): void;

@@ -2,7 +2,7 @@
  * Starts OpenTelemetry's SDK for traces when the standard OTEL_* settings ask for it, and loads it only then. The exporter
  * reads its own OTEL_EXPORTER_OTLP_* settings (endpoint, headers, timeout, compression).
  */
-import { diag, DiagLogLevel, trace } from "@opentelemetry/api";
+import { DiagLogLevel, diag, trace } from "@opentelemetry/api";
 import type { Logger } from "../model/logger.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -41,7 +41,10 @@ export async function startSdk(environment: Environment, version: string, logger
     spanProcessors: [new BatchSpanProcessor({ exporter: new OTLPTraceExporter() })],
   });
   trace.setGlobalTracerProvider(provider);
-  logger.info({ endpoint: environment["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] ?? environment["OTEL_EXPORTER_OTLP_ENDPOINT"] }, "exporting traces");
+  logger.info(
+    { endpoint: environment["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] ?? environment["OTEL_EXPORTER_OTLP_ENDPOINT"] },
+    "exporting traces",
+  );
   return {
     isRecording: true,
     async stop() {

@@ -3,7 +3,18 @@
  * the log line, the row in the request log and the receiver's traceparent carry the publisher's trace id. With it, each
  * message is a consumer span and each attempt a client span, after OpenTelemetry's conventions for messaging and HTTP.
  */
-import { type Context, context, isSpanContextValid, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, TraceFlags, createTraceState, trace } from "@opentelemetry/api";
+import {
+  type Context,
+  context,
+  createTraceState,
+  isSpanContextValid,
+  ROOT_CONTEXT,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  TraceFlags,
+  trace,
+} from "@opentelemetry/api";
 import type { AttemptRecord, AttemptSpan, ProcessSpan, TracePosition, Tracing } from "../delivery/ports.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
@@ -71,7 +82,11 @@ function createRecordingTracing(version: string): Tracing {
     },
 
     attempt(parent, delivery, attempt, url) {
-      const span = tracer.startSpan("POST", { kind: SpanKind.CLIENT, attributes: requestAttributes(delivery, attempt, url) }, contexts.get(parent) ?? context.active());
+      const span = tracer.startSpan(
+        "POST",
+        { kind: SpanKind.CLIENT, attributes: requestAttributes(delivery, attempt, url) },
+        contexts.get(parent) ?? context.active(),
+      );
       const attemptSpan: AttemptSpan = {
         ...positionOf(span),
         end(record) {

@@ -1,0 +1,122 @@
+/**
+ * The commands that work on a fresh clone: `demo`, `test`, `start`, and `deps`, which only installs.
+ * Usage: node scripts/run.mjs <command> [arguments for it]. Plain JavaScript without packages: Node 18 runs it.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { startNatsServer, startRedisServer } from "./servers.mjs";
+import {
+  ensureBinaries,
+  ensureDependencies,
+  ensureNode,
+  environmentWith,
+  hasDocker,
+  howToInstall,
+  ROOT,
+  SetUpError,
+  say,
+} from "./set-up.mjs";
+
+/** What was started here and has to end with the command, last first. @type {Array<() => Promise<unknown> | unknown>} */
+const cleanups = [];
+/** @type {import("node:child_process").ChildProcess | undefined} */
+let child;
+/** @type {NodeJS.Signals | undefined} */
+let received;
+
+for (const signal of /** @type {NodeJS.Signals[]} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
+  process.on(signal, () => {
+    const again = received !== undefined;
+    received = signal;
+    // A terminal's Ctrl-C reaches the child by itself, as part of this process group.
+    if (!again && !(signal === "SIGINT" && process.stdin.isTTY)) child?.kill(signal);
+    else if (again) child?.kill("SIGKILL");
+    if (child === undefined) void finish(1);
+  });
+}
+
+/** @param {number} code */
+async function finish(code) {
+  for (const cleanup of cleanups.reverse()) await Promise.resolve(cleanup()).catch(() => {});
+  process.exit(code);
+}
+
+/**
+ * @param {string} node @param {string[]} args @param {NodeJS.ProcessEnv} [environment]
+ * @returns {Promise<number>} the exit code
+ */
+function run(node, args, environment = {}) {
+  return new Promise((resolve) => {
+    const started = spawn(node, args, { cwd: ROOT, stdio: "inherit", env: { ...environmentWith(node), ...environment } });
+    child = started;
+    started.once("error", (error) => {
+      say(error.message);
+      resolve(1);
+    });
+    started.once("exit", (code, signal) => resolve(code ?? (signal === received ? 130 : 1)));
+  });
+}
+
+/** Settings, own private servers, packages, Docker: whichever is there first. @returns {Promise<NodeJS.ProcessEnv>} */
+async function demoServers() {
+  const { POSTHORN_NATS_URL: nats, POSTHORN_REDIS_URL: redis } = process.env;
+  if (nats && redis) {
+    say("using POSTHORN_NATS_URL and POSTHORN_REDIS_URL");
+    return { DEMO_SHARED: "1" };
+  }
+  if (ensureBinaries()) {
+    /** @type {NodeJS.ProcessEnv} */
+    const environment = {};
+    if (!nats) {
+      say("starting nats-server on a free port");
+      const server = await startNatsServer();
+      cleanups.push(server.stop);
+      environment["POSTHORN_NATS_URL"] = server.url;
+    }
+    if (!redis) {
+      say("starting redis-server on a free port");
+      const server = await startRedisServer();
+      cleanups.push(server.stop);
+      environment["POSTHORN_REDIS_URL"] = server.url;
+    }
+    return environment;
+  }
+  if (hasDocker()) {
+    say("starting NATS and Redis with Docker compose");
+    cleanups.push(() => spawnSync("docker", ["compose", "down"], { cwd: ROOT, stdio: ["ignore", 2, 2] }));
+    if (spawnSync("docker", ["compose", "up", "-d", "--wait", "nats", "redis"], { cwd: ROOT, stdio: ["ignore", 2, 2] }).status === 0) {
+      return { POSTHORN_NATS_URL: nats ?? "nats://127.0.0.1:4222", POSTHORN_REDIS_URL: redis ?? "redis://127.0.0.1:6379" };
+    }
+  }
+  throw new SetUpError(`${howToInstall("The demo")}\nor set POSTHORN_NATS_URL and POSTHORN_REDIS_URL to servers that run already.`);
+}
+
+const [command = "", ...args] = process.argv.slice(2);
+try {
+  ensureDependencies();
+  const node = ensureNode();
+  switch (command) {
+    case "deps":
+      await finish(0);
+      break;
+    case "demo":
+      await finish(await run(node, ["examples/demo/main.ts", ...args], await demoServers()));
+      break;
+    case "start":
+      await finish(await run(node, ["src/main.ts", ...args]));
+      break;
+    case "test":
+      if (!ensureBinaries()) throw new SetUpError(howToInstall("npm test"));
+      await finish(await run(node, [join("node_modules", "vitest", "vitest.mjs"), "run", ...args]));
+      break;
+    case "node":
+      if (!ensureBinaries()) throw new SetUpError(howToInstall("This command"));
+      await finish(await run(node, args));
+      break;
+    default:
+      throw new SetUpError(`unknown command ${JSON.stringify(command)}, wanted demo, test, start, node or deps`);
+  }
+} catch (error) {
+  say(error instanceof SetUpError ? error.message : String(error instanceof Error ? error.stack : error));
+  await finish(1);
+}

@@ -1,0 +1,112 @@
+/**
+ * What the commands need before they can run: the dependencies, Node 24, nats-server and redis-server. Says what it does
+ * on standard error while it does it. Plain JavaScript without packages: Node 18 runs it.
+ */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { delimiter, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { findBinary } from "./servers.mjs";
+
+export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const MODULES = join(ROOT, "node_modules");
+const STAMP = join(MODULES, ".posthorn-lock");
+const NODE_24 = join(MODULES, "node", "bin", process.platform === "win32" ? "node.exe" : "node");
+const OLDEST_NODE = 24;
+
+/** @param {string} line */
+export function say(line) {
+  process.stderr.write(`set-up: ${line}\n`);
+}
+
+/** Something a person has to do. */
+export class SetUpError extends Error {}
+
+/** Installs what package-lock.json names, unless that is there. */
+export function ensureDependencies() {
+  const lock = createHash("sha256")
+    .update(readFileSync(join(ROOT, "package-lock.json")))
+    .digest("hex");
+  if (existsSync(STAMP) && readFileSync(STAMP, "utf8") === lock) return;
+  say("installing the dependencies (npm ci)");
+  const { status } = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
+    cwd: ROOT,
+    stdio: ["ignore", 2, 2],
+    shell: process.platform === "win32",
+    // Inside of `npm start` and the like npm hands its own settings down.
+    env: { ...process.env, NODE_ENV: "development" },
+  });
+  if (status !== 0) throw new SetUpError("npm ci failed, its message is above");
+  writeFileSync(STAMP, lock);
+}
+
+/** @returns {string} the path of a Node that is new enough */
+export function ensureNode() {
+  if (Number(process.versions.node.split(".")[0]) >= OLDEST_NODE) return process.execPath;
+  const { status } = spawnSync(NODE_24, ["--version"], { stdio: "ignore" });
+  if (status === 0) return NODE_24;
+  // npm may have been told not to run install scripts: the package's own script puts the binary in its place.
+  say(`making Node ${OLDEST_NODE} available`);
+  spawnSync(process.execPath, ["installArchSpecificPackage.js"], { cwd: join(MODULES, "node"), stdio: ["ignore", 2, 2] });
+  if (spawnSync(NODE_24, ["--version"], { stdio: "ignore" }).status === 0) return NODE_24;
+  throw new SetUpError(
+    `Node ${OLDEST_NODE} or newer is needed, this is ${process.versions.node}: install it from https://nodejs.org and try again`,
+  );
+}
+
+/** @param {string} node @returns {NodeJS.ProcessEnv} the environment in which that Node and the installed tools come first */
+export function environmentWith(node) {
+  const path = [dirname(node), join(MODULES, ".bin"), process.env["PATH"] ?? ""].join(delimiter);
+  return { ...process.env, PATH: path };
+}
+
+const PACKAGES = [
+  { binary: "nats-server", debian: "nats-server", brew: "nats-server" },
+  { binary: "redis-server", debian: "redis-server", brew: "redis" },
+];
+
+/** @returns {boolean} whether nats-server and redis-server are there, installed now if that was possible */
+export function ensureBinaries() {
+  const missing = () =>
+    PACKAGES.filter(({ binary }) => findBinary(binary) === null && !(binary === "nats-server" && process.env["TEST_NATS_SERVER"]));
+  if (missing().length === 0) return true;
+  const apt = findBinary("apt-get");
+  const prefix = apt === null ? null : asRoot();
+  if (apt !== null && prefix !== null) {
+    const names = missing().map(({ debian }) => debian);
+    say(`installing ${names.join(" and ")} (apt-get)`);
+    const environment = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+    const run = (/** @type {string[]} */ args) => {
+      const [command = apt, ...rest] = [...prefix, apt, ...args];
+      return spawnSync(command, rest, { stdio: ["ignore", 2, 2], env: environment }).status === 0;
+    };
+    if (run(["update", "-qq"])) run(["install", "-y", "-qq", "--no-install-recommends", ...names]);
+  }
+  return missing().length === 0;
+}
+
+/** @returns {string[] | null} what to write before a command to run it as root; null when that can't be */
+function asRoot() {
+  if (process.getuid?.() === 0) return [];
+  const sudo = findBinary("sudo");
+  if (sudo === null) return null;
+  return spawnSync(sudo, ["-n", "true"], { stdio: "ignore" }).status === 0 ? [sudo, "-n", "-E"] : null;
+}
+
+/** @returns {boolean} whether a Docker engine with compose answers */
+export function hasDocker() {
+  return (
+    spawnSync("docker", ["compose", "version"], { stdio: "ignore" }).status === 0 &&
+    spawnSync("docker", ["info"], { stdio: "ignore" }).status === 0
+  );
+}
+
+/** @param {string} what */
+export function howToInstall(what) {
+  const command =
+    process.platform === "darwin"
+      ? `brew install ${PACKAGES.map(({ brew }) => brew).join(" ")}`
+      : `sudo apt-get install ${PACKAGES.map(({ debian }) => debian).join(" ")}   (Debian, Ubuntu)`;
+  return `${what} needs nats-server (2.9.10 or newer) and redis-server, and they could not be found or installed. Install them and try again:\n  ${command}`;
+}

@@ -1,0 +1,35 @@
+/** All routes in the order of the reference page. */
+import { appRoutes } from "./apps.ts";
+import { deadLetterRoutes } from "./dead-letters.ts";
+import { eventRoutes } from "./events.ts";
+import { type InstallationRoutesDependencies, installationRoutes } from "./installations.ts";
+import { operationRoutes } from "./operations.ts";
+import type { DeadLetters, PublishEvent, Readiness, ResendDelivery } from "./ports.ts";
+import { type RequestLogRoutesDependencies, requestLogRoutes } from "./request-log.ts";
+import type { Route } from "./route.ts";
+
+export type RoutesDependencies = Parameters<typeof appRoutes>[0] &
+  InstallationRoutesDependencies &
+  RequestLogRoutesDependencies & {
+    readonly publish: PublishEvent;
+    readonly deadLetters: DeadLetters;
+    readonly resend: ResendDelivery;
+    readonly readiness: Readiness;
+    readonly renderMetrics: () => string;
+  };
+
+export function allRoutes(dependencies: RoutesDependencies): Route[] {
+  return [
+    ...appRoutes(dependencies),
+    ...installationRoutes(dependencies),
+    ...eventRoutes(dependencies.publish),
+    ...requestLogRoutes(dependencies),
+    ...deadLetterRoutes(dependencies),
+    ...operationRoutes(dependencies),
+  ];
+}
+
+/** The routes for reading about them: their handlers have nothing behind them. */
+export function documentedRoutes(): Route[] {
+  return allRoutes({} as RoutesDependencies);
+}

@@ -1,0 +1,168 @@
+/** Posthorn as a child process, and its API and bus as a user has them. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { connect, type JetStreamClient, type MsgHdrs, type NatsConnection } from "nats";
+import { eventually } from "./eventually.ts";
+import type { Server } from "./servers.ts";
+
+const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+
+export interface Posthorn {
+  readonly url: string;
+  readonly prefix: string;
+  readonly child: ChildProcess;
+  /** The log so far, one object a line. */
+  readonly log: Array<Record<string, unknown>>;
+  /** What was printed that is no log line. */
+  readonly errors: string[];
+  api(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<{ status: number; body: any; headers: Headers }>;
+  /** Makes an app and installs it in organization 42. */
+  install(app: AppOptions): Promise<{ slug: string; uuid: string; clientSecret: string }>;
+  ready(): Promise<void>;
+  /** @returns the exit code; null when a signal ended it. */
+  end(signal?: NodeJS.Signals): Promise<number | null>;
+}
+
+export interface AppOptions {
+  readonly slug?: string;
+  readonly webhook_url: string;
+  readonly organization_id?: string;
+  readonly project_ids?: readonly string[];
+  readonly [member: string]: unknown;
+}
+
+export interface StartOptions {
+  readonly nats: Pick<Server, "url">;
+  readonly redis: Pick<Server, "url">;
+  readonly prefix?: string;
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Returns before it is ready. */
+  readonly waitForReady?: boolean;
+}
+
+const running = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
+export async function startPosthorn({
+  nats,
+  redis,
+  prefix = `t-${randomUUID().slice(0, 8)}`,
+  settings = {},
+  waitForReady = true,
+}: StartOptions): Promise<Posthorn> {
+  const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(POSTHORN|OTEL)_/.test(name)));
+  const child = spawn(process.execPath, [MAIN], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: {
+      ...inherited,
+      POSTHORN_NATS_URL: nats.url,
+      POSTHORN_REDIS_URL: redis.url,
+      POSTHORN_SUBJECT_PREFIX: prefix,
+      POSTHORN_HTTP_PORT: "0",
+      POSTHORN_TARGET_ALLOW: "127.0.0.0/8",
+      ...settings,
+    },
+  });
+  running.add(child);
+  const exited = new Promise<number | null>((resolve) => {
+    child.once("exit", (code) => {
+      running.delete(child);
+      resolve(code);
+    });
+  });
+  const log: Array<Record<string, unknown>> = [];
+  const errors: string[] = [];
+  readLines(child.stdout, (line) => {
+    try {
+      log.push(JSON.parse(line) as Record<string, unknown>);
+    } catch {
+      errors.push(line);
+    }
+  });
+  readLines(child.stderr, (line) => errors.push(line));
+
+  let url = "";
+  const posthorn: Posthorn = {
+    get url() {
+      return url;
+    },
+    prefix,
+    child,
+    log,
+    errors,
+    async api(method, path, body, headers = {}) {
+      const response = await fetch(url + path, {
+        method,
+        headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
+        ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+      });
+      const text = await response.text();
+      const isJson = response.headers.get("content-type")?.includes("json") ?? false;
+      return { status: response.status, body: isJson ? JSON.parse(text) : text, headers: response.headers };
+    },
+    async install({ slug = `app-${randomUUID().slice(0, 8)}`, organization_id = "42", project_ids = [], ...app }) {
+      const made = await posthorn.api("PUT", `/v1/apps/${slug}`, { events: ["*"], ...app });
+      if (made.status >= 300) throw new Error(`PUT app: ${JSON.stringify(made.body)}`);
+      const uuid = randomUUID();
+      const installed = await posthorn.api("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id, project_ids });
+      if (installed.status >= 300) throw new Error(`PUT installation: ${JSON.stringify(installed.body)}`);
+      return { slug, uuid, clientSecret: made.body.client_secret as string };
+    },
+    async ready() {
+      await eventually(async () => {
+        if (child.exitCode !== null)
+          throw new Error(`Posthorn ended with ${child.exitCode}:\n${[...errors, ...log.map((line) => JSON.stringify(line))].join("\n")}`);
+        const line = log.find(({ message }) => message === "Posthorn is ready");
+        if (line === undefined) throw new Error(`not ready yet:\n${errors.join("\n")}`);
+        url = String(line["url"]);
+        return (await fetch(`${url}/readyz`)).ok;
+      });
+    },
+    async end(signal = "SIGTERM") {
+      child.kill(signal);
+      return exited;
+    },
+  };
+  if (waitForReady) await posthorn.ready();
+  return posthorn;
+}
+
+function readLines(stream: NodeJS.ReadableStream | null, onLine: (line: string) => void): void {
+  let rest = "";
+  stream?.on("data", (chunk: Buffer) => {
+    const lines = (rest + chunk.toString()).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) if (line !== "") onLine(line);
+  });
+}
+
+export interface Bus {
+  readonly connection: NatsConnection;
+  readonly jetStream: JetStreamClient;
+  /** Publishes `<prefix>.events.<type>`, acknowledged. @returns its sequence. */
+  publish(type: string, event: object | string, headers?: MsgHdrs): Promise<number>;
+  close(): Promise<void>;
+}
+
+export async function connectBus(nats: Pick<Server, "url">, prefix: string): Promise<Bus> {
+  const connection = await connect({ servers: nats.url, maxReconnectAttempts: -1, reconnectTimeWait: 100 });
+  const jetStream = connection.jetstream();
+  return {
+    connection,
+    jetStream,
+    async publish(type, event, headers) {
+      const body = typeof event === "string" ? event : JSON.stringify(event);
+      const { seq } = await jetStream.publish(`${prefix}.events.${type}`, body, headers === undefined ? {} : { headers });
+      return seq;
+    },
+    close: () => connection.close(),
+  };
+}

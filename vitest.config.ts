@@ -1,0 +1,22 @@
+import { defineConfig } from "vitest/config";
+
+/** Integration, e2e and resilience start servers and child processes: fewer of them at once than cores. */
+const project = (name: string, parallel: boolean) => ({
+  extends: true as const,
+  test: {
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    fileParallelism: parallel,
+  },
+});
+
+export default defineConfig({
+  test: {
+    environment: "node",
+    globalSetup: ["test/support/global-setup.ts"],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    maxWorkers: 2,
+    projects: [project("unit", true), project("integration", true), project("e2e", true), project("resilience", true)],
+  },
+});
