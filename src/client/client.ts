@@ -1,0 +1,20 @@
+/** `posthorn/client`: what services around Posthorn use. Publishing events, following status events, verifying webhooks. */
+export { AppError, type ErrorCode } from "../model/app-error.ts";
+export type {
+  BrokenData,
+  BrokenReasonData,
+  CircuitChanged,
+  CircuitData,
+  DeliveryGivenUp,
+  GivenUpData,
+  IntegrationBroken,
+  IntegrationChanged,
+  IntegrationData,
+  StatusChangedData,
+  StatusEvent,
+  StatusEventType,
+} from "../model/status-event.ts";
+export { STATUS_EVENT_TYPES } from "../model/status-event.ts";
+export { createPublisher, type EventInput, type PublishedEvent, type Publisher, type PublisherOptions } from "./create-publisher.ts";
+export { type StatusHandler, type StatusSubscription, type SubscribeStatusOptions, subscribeStatus } from "./subscribe-status.ts";
+export { type VerifiedWebhook, type VerifyWebhookInput, verifyWebhook } from "./verify-webhook.ts";

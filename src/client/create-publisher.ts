@@ -1,0 +1,161 @@
+/** Publishes events: validated before they leave, deduplicated by their id, acknowledged by JetStream. */
+import { randomUUID } from "node:crypto";
+import { isSpanContextValid, type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import { headers, type MsgHdrs, NatsError, ErrorCode as NatsErrorCode } from "nats";
+import { AppError, messageOf } from "../model/app-error.ts";
+import { toRfc3339 } from "../model/clock.ts";
+import { readEvent } from "../model/event-reader.ts";
+import { DEFAULT_PREFIX, type NatsSource, openConnection, streamName } from "./connection.ts";
+
+export interface PublisherOptions {
+  readonly nats: NatsSource;
+  /** POSTHORN_SUBJECT_PREFIX of the Posthorn that is to deliver. */
+  readonly subjectPrefix?: string;
+  /** How long one try waits for the acknowledgement; there are two. */
+  readonly timeoutMs?: number;
+}
+
+export interface EventInput {
+  /** `<resource>.<action>`, e.g. `issue.created`. */
+  readonly type: string;
+  readonly organizationId: string | number;
+  /** A JSON object; as `dataJson` it is sent as the text it is, with its number text kept. */
+  readonly data?: object;
+  readonly dataJson?: string;
+  /** Unique per event; publishing the same id again within ten minutes stores nothing. A UUID when not given. */
+  readonly id?: string;
+  readonly installationUuid?: string;
+  readonly app?: string;
+  readonly projectId?: string | number;
+  readonly actor?: object;
+  readonly occurredAt?: Date | string;
+  /** W3C trace context to go on with; the active OpenTelemetry span's when not given. */
+  readonly traceparent?: string;
+  readonly tracestate?: string;
+}
+
+export interface PublishedEvent {
+  readonly id: string;
+  readonly stream: string;
+  readonly sequence: number;
+  /** An event of this id was there already; this one was not stored. */
+  readonly duplicate: boolean;
+  /** Of the trace that the event carries; null when it carries none and Posthorn starts one. */
+  readonly traceId: string | null;
+}
+
+export interface Publisher {
+  /** @throws AppError PUBLISH_INVALID naming the member, PUBLISH_FAILED when JetStream did not acknowledge. */
+  publish(event: EventInput): Promise<PublishedEvent>;
+  close(): Promise<void>;
+}
+
+const DEFAULT_TIMEOUT_MS = 5_000;
+
+/** @throws AppError NATS_UNREACHABLE */
+export async function createPublisher({
+  nats,
+  subjectPrefix = DEFAULT_PREFIX,
+  timeoutMs = DEFAULT_TIMEOUT_MS,
+}: PublisherOptions): Promise<Publisher> {
+  const { connection, close } = await openConnection(nats);
+  const jetStream = connection.jetstream();
+  const tracer = trace.getTracer("posthorn/client");
+
+  const store = async (
+    subject: string,
+    body: string,
+    id: string,
+    messageHeaders: MsgHdrs,
+  ): Promise<Omit<PublishedEvent, "id" | "traceId">> => {
+    for (let tries = 1; ; tries++) {
+      try {
+        const { stream, seq, duplicate } = await jetStream.publish(subject, body, {
+          msgID: id,
+          headers: messageHeaders,
+          timeout: timeoutMs,
+        });
+        return { stream, sequence: seq, duplicate };
+      } catch (error) {
+        const code = error instanceof NatsError ? error.code : undefined;
+        // It may have been stored: the same id again is harmless.
+        if (code === NatsErrorCode.Timeout && tries === 1) continue;
+        const why =
+          code === NatsErrorCode.NoResponders
+            ? `no stream takes ${subject}: was Posthorn started with the prefix ${JSON.stringify(subjectPrefix)}? It makes ${streamName(subjectPrefix, "EVENTS")}`
+            : messageOf(error);
+        throw new AppError("PUBLISH_FAILED", `event ${id} was not stored: ${why}`, { retryable: true, cause: error });
+      }
+    }
+  };
+
+  return {
+    async publish(event) {
+      const id = event.id ?? randomUUID();
+      const body = bodyOf(event, id);
+      const subject = checkedSubject(subjectPrefix, event, body, id);
+      const span = tracer.startSpan(`publish ${event.type}`, {
+        kind: SpanKind.PRODUCER,
+        attributes: {
+          "messaging.system": "nats",
+          "messaging.operation.name": "publish",
+          "messaging.operation.type": "send",
+          "messaging.destination.name": subject,
+          "messaging.message.id": id,
+        },
+      });
+      const { messageHeaders, traceId } = traceHeaders(event, span);
+      try {
+        return { id, ...(await store(subject, body, id, messageHeaders)), traceId };
+      } catch (error) {
+        span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) });
+        throw error;
+      } finally {
+        span.end();
+      }
+    },
+    close,
+  };
+}
+
+function bodyOf(event: EventInput, id: string): string {
+  const head = JSON.stringify({
+    id,
+    organization_id: event.organizationId,
+    installation_uuid: event.installationUuid,
+    app: event.app,
+    project_id: event.projectId,
+    actor: event.actor,
+    occurred_at: timeOf(event.occurredAt),
+  });
+  const data = event.dataJson ?? (event.data === undefined ? undefined : JSON.stringify(event.data));
+  return data === undefined ? head : `${head.slice(0, -1)},"data":${data}}`;
+}
+
+function timeOf(time: Date | string | undefined): string {
+  if (time === undefined) return toRfc3339(Date.now());
+  if (typeof time === "string") return time;
+  if (Number.isNaN(time.getTime())) throw new AppError("PUBLISH_INVALID", "occurredAt: found an invalid Date");
+  return toRfc3339(time.getTime());
+}
+
+/** The reader at the other end is the judge here too, so that what is published can be read. */
+function checkedSubject(prefix: string, { type }: EventInput, body: string, id: string): string {
+  const [resource = "", action = "", more] = type.split(".");
+  if (more !== undefined) throw new AppError("PUBLISH_INVALID", `type: found ${JSON.stringify(type)}, wanted <resource>.<action>`);
+  const read = readEvent({ resource, action, body: Buffer.from(body), header: () => undefined, fallbackId: id, storedAt: Date.now() });
+  if (!read.ok) throw new AppError("PUBLISH_INVALID", read.problem.replace(" in the subject", " in type"));
+  return `${prefix}.events.${resource}.${action}`;
+}
+
+function traceHeaders(event: EventInput, span: Span): { messageHeaders: MsgHdrs; traceId: string | null } {
+  const messageHeaders = headers();
+  const context = span.spanContext();
+  const flags = (context.traceFlags & 0xff).toString(16).padStart(2, "0");
+  const own = isSpanContextValid(context) ? `00-${context.traceId}-${context.spanId}-${flags}` : undefined;
+  const traceparent = event.traceparent ?? own;
+  const tracestate = event.traceparent === undefined ? context.traceState?.serialize() : event.tracestate;
+  if (traceparent !== undefined) messageHeaders.set("traceparent", traceparent);
+  if (traceparent !== undefined && tracestate) messageHeaders.set("tracestate", tracestate);
+  return { messageHeaders, traceId: traceparent?.split("-")[1] ?? null };
+}

@@ -1,0 +1,150 @@
+/**
+ * Follows status events through a durable consumer: at least once, in order, one at a time. A subscriber that was away
+ * catches up. An event is acknowledged when the handler resolved, and comes again, later each time, when it threw.
+ */
+import { AckPolicy, type ConsumerMessages, DeliverPolicy, type JetStreamManager, type JsMsg, NatsError, nanos } from "nats";
+import { AppError, messageOf } from "../model/app-error.ts";
+import type { StatusEvent, StatusEventType } from "../model/status-event.ts";
+import { DEFAULT_PREFIX, type NatsSource, openConnection, streamName } from "./connection.ts";
+
+export interface StatusHandlerContext {
+  readonly subject: string;
+  readonly sequence: number;
+  /** How often the event was handed out before. */
+  readonly redelivered: number;
+}
+
+export type StatusHandler = (event: StatusEvent, context: StatusHandlerContext) => void | Promise<void>;
+
+export interface SubscribeStatusOptions {
+  readonly nats: NatsSource;
+  /** Names the subscription: a process that starts with the same name goes on where the last one stopped. */
+  readonly durable: string;
+  readonly subjectPrefix?: string;
+  /** All when not given. */
+  readonly changes?: readonly StatusEventType[];
+  readonly app?: string;
+  readonly installationUuid?: string;
+  /** Where a new subscription begins; an existing one goes on. */
+  readonly startAt?: "new" | "all" | Date;
+  readonly onEvent: StatusHandler;
+  /** Told of what went wrong and is tried again; nobody when not given. */
+  readonly onError?: (error: unknown) => void;
+}
+
+export interface StatusSubscription {
+  /** Resolves when the handler that is running has ended. */
+  stop(): Promise<void>;
+}
+
+const ACK_WAIT_MS = 30_000;
+const FETCH_MS = 10_000;
+const AGAIN_AFTER_MS = 500;
+const LONGEST_BACKOFF_MS = 5 * 60_000;
+
+/** @throws AppError NATS_UNREACHABLE, NOT_FOUND when there is no status stream */
+export async function subscribeStatus(options: SubscribeStatusOptions): Promise<StatusSubscription> {
+  const { durable, subjectPrefix = DEFAULT_PREFIX, onEvent, onError = () => {} } = options;
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(durable))
+    throw new AppError("PUBLISH_INVALID", `durable: found ${JSON.stringify(durable)}, wanted 1 to 64 letters, digits, _ and -`);
+  const { connection, close } = await openConnection(options.nats);
+  const manager = await connection.jetstreamManager();
+  const stream = streamName(subjectPrefix, "STATUS");
+  await ensureConsumer(manager, stream, subjectPrefix, options);
+
+  let stopped = false;
+  let fetching: ConsumerMessages | undefined;
+
+  const handle = async (message: JsMsg): Promise<void> => {
+    const keepAlive = setInterval(() => message.working(), ACK_WAIT_MS / 3);
+    try {
+      const event = message.json<StatusEvent>();
+      if (isWanted(event, options)) {
+        await onEvent(event, { subject: message.subject, sequence: message.seq, redelivered: message.info.redeliveryCount - 1 });
+      }
+      message.ack();
+    } catch (error) {
+      onError(error);
+      message.nak(Math.min(1_000 * 2 ** (message.info.redeliveryCount - 1), LONGEST_BACKOFF_MS));
+    } finally {
+      clearInterval(keepAlive);
+    }
+  };
+
+  const run = async (): Promise<void> => {
+    while (!stopped) {
+      try {
+        const consumer = await connection.jetstream().consumers.get(stream, durable);
+        while (!stopped) {
+          const messages = await consumer.fetch({ max_messages: 1, expires: FETCH_MS });
+          fetching = messages;
+          for await (const message of messages) await handle(message);
+        }
+      } catch (error) {
+        if (stopped) return;
+        onError(error);
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_MS));
+        // It may have been deleted; where it stood is lost with it, and it begins as a new one does.
+        await ensureConsumer(manager, stream, subjectPrefix, options).catch(onError);
+      }
+    }
+  };
+  const running = run();
+
+  return {
+    async stop() {
+      stopped = true;
+      fetching?.stop();
+      await running;
+      await close();
+    },
+  };
+}
+
+async function ensureConsumer(manager: JetStreamManager, stream: string, prefix: string, options: SubscribeStatusOptions): Promise<void> {
+  const { durable, startAt = "new" } = options;
+  const filter = filterSubject(prefix, options);
+  try {
+    const { config } = await manager.consumers.info(stream, durable);
+    if (config.filter_subject !== filter) await manager.consumers.update(stream, durable, { ...config, filter_subject: filter });
+    return;
+  } catch (error) {
+    if (!(error instanceof NatsError) || error.api_error?.code !== 404) throw error;
+  }
+  try {
+    await manager.consumers.add(stream, {
+      durable_name: durable,
+      filter_subject: filter,
+      ack_policy: AckPolicy.Explicit,
+      ack_wait: nanos(ACK_WAIT_MS),
+      max_ack_pending: 1,
+      max_deliver: -1,
+      ...(startAt instanceof Date
+        ? { deliver_policy: DeliverPolicy.StartTime, opt_start_time: startAt.toISOString() }
+        : { deliver_policy: startAt === "all" ? DeliverPolicy.All : DeliverPolicy.New }),
+    });
+  } catch (error) {
+    throw new AppError(
+      "NOT_FOUND",
+      `can't follow ${stream}: was Posthorn started with the prefix ${JSON.stringify(prefix)}? (${messageOf(error)})`,
+      {
+        retryable: true,
+        cause: error,
+      },
+    );
+  }
+}
+
+/** One subject: servers before 2.10 take only one. What it lets through too much is filtered here. */
+function filterSubject(prefix: string, { changes, app = "*", installationUuid }: SubscribeStatusOptions): string {
+  const type = changes?.length === 1 ? changes[0] : "*.*";
+  if (installationUuid !== undefined) return `${prefix}.status.${type}.${app}.${installationUuid}`;
+  if (type === "*.*") return `${prefix}.status.>`;
+  return type?.startsWith("circuit.") ? `${prefix}.status.${type}.${app}` : `${prefix}.status.${type}.${app}.*`;
+}
+
+function isWanted({ type, data }: StatusEvent, { changes, app, installationUuid }: SubscribeStatusOptions): boolean {
+  if (changes !== undefined && !changes.includes(type)) return false;
+  if (app !== undefined && data.app !== app) return false;
+  return installationUuid === undefined || ("installation_uuid" in data && data.installation_uuid === installationUuid);
+}

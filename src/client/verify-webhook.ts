@@ -1,0 +1,113 @@
+/**
+ * Verifies a received webhook: the Standard Webhooks signature when its headers are there, else the vendor's hex HMAC.
+ * Both are over the raw body: verify before parsing, with the bytes as they came.
+ */
+import { createHmac, timingSafeEqual } from "node:crypto";
+import { AppError } from "../model/app-error.ts";
+
+type HeaderValue = string | readonly string[] | undefined;
+
+export interface VerifyWebhookInput {
+  /** As received, before any parsing. */
+  readonly body: Uint8Array | string;
+  /** node:http's or fetch's, or any record; names in any case. */
+  readonly headers: Readonly<Record<string, HeaderValue>> | { get(name: string): string | null };
+  /** The client secret (64 hex digits), or `whsec_…`; several while one is being replaced. */
+  readonly secret: string | readonly string[];
+  /** POSTHORN_HEADER_PREFIX; `Sentry-Hook` when not given. */
+  readonly headerPrefix?: string;
+  /** How far the timestamp may be from now, in either direction. */
+  readonly toleranceSeconds?: number;
+  readonly now?: Date;
+}
+
+export interface VerifiedWebhook {
+  /** The same for every attempt: remember it to skip what you have handled. Null without Standard Webhooks headers. */
+  readonly deliveryId: string | null;
+  readonly resource: string | null;
+  readonly action: string;
+  readonly installation: { readonly uuid: string };
+  readonly data: Readonly<Record<string, unknown>>;
+  readonly actor: Readonly<Record<string, unknown>>;
+}
+
+const DEFAULT_TOLERANCE_S = 300;
+
+/** @throws AppError WEBHOOK_INVALID saying which check failed. */
+export function verifyWebhook(input: VerifyWebhookInput): VerifiedWebhook {
+  const { headerPrefix = "Sentry-Hook", toleranceSeconds = DEFAULT_TOLERANCE_S, now = new Date() } = input;
+  const body = typeof input.body === "string" ? Buffer.from(input.body) : Buffer.from(input.body);
+  const keys = (typeof input.secret === "string" ? [input.secret] : input.secret).map(keyOf);
+  if (keys.length === 0) throw invalid("no secret was given");
+  const header = headerReader(input.headers);
+  const checkTime = (name: string): string => {
+    const timestamp = header(name);
+    if (timestamp === undefined || !/^\d{1,12}$/.test(timestamp))
+      throw invalid(`header ${name}: found ${JSON.stringify(timestamp)}, wanted unix seconds`);
+    const awayS = Math.abs(now.getTime() / 1000 - Number(timestamp));
+    if (awayS > toleranceSeconds) throw invalid(`header ${name}: ${Math.round(awayS)} s away from now, wanted at most ${toleranceSeconds}`);
+    return timestamp;
+  };
+
+  const id = header("webhook-id");
+  const signatures = header("webhook-signature");
+  if (id !== undefined && signatures !== undefined) {
+    const timestamp = checkTime("webhook-timestamp");
+    const found = signatures
+      .split(" ")
+      .filter((part) => part.startsWith("v1,"))
+      .map((part) => Buffer.from(part.slice(3), "base64"));
+    const wanted = keys.map((key) => createHmac("sha256", key).update(`${id}.${timestamp}.`).update(body).digest());
+    if (!matches(found, wanted)) throw invalid("header webhook-signature: no signature is right for this body and secret");
+  } else {
+    const name = `${headerPrefix}-Signature`;
+    const signature = header(name);
+    if (signature === undefined) throw invalid(`neither webhook-signature nor ${name} is there`);
+    checkTime(`${headerPrefix}-Timestamp`);
+    const wanted = keys.map((key) => createHmac("sha256", key).update(body).digest());
+    if (!matches([Buffer.from(signature, "hex")], wanted)) throw invalid(`header ${name}: not right for this body and secret`);
+  }
+
+  return { deliveryId: id ?? null, resource: header(`${headerPrefix}-Resource`) ?? null, ...parse(body) };
+}
+
+/** Every pair is compared in constant time. */
+function matches(found: readonly Buffer[], wanted: readonly Buffer[]): boolean {
+  let isRight = false;
+  for (const one of found) {
+    for (const other of wanted) {
+      if (one.length === other.length && timingSafeEqual(one, other)) isRight = true;
+    }
+  }
+  return isRight;
+}
+
+/** The key is the client secret's UTF-8 bytes; `whsec_` is their base64. */
+function keyOf(secret: string): Buffer {
+  if (secret === "") throw invalid("the secret is empty");
+  return secret.startsWith("whsec_") ? Buffer.from(secret.slice("whsec_".length), "base64") : Buffer.from(secret);
+}
+
+function headerReader(headers: VerifyWebhookInput["headers"]): (name: string) => string | undefined {
+  if (typeof headers["get"] === "function") {
+    const { get } = headers as { get(name: string): string | null };
+    return (name) => get.call(headers, name) ?? undefined;
+  }
+  const lowerCase = new Map(Object.entries(headers as Record<string, HeaderValue>).map(([name, value]) => [name.toLowerCase(), value]));
+  return (name) => {
+    const value = lowerCase.get(name.toLowerCase());
+    return typeof value === "string" ? value : value?.[0];
+  };
+}
+
+function parse(body: Buffer): Omit<VerifiedWebhook, "deliveryId" | "resource"> {
+  try {
+    return JSON.parse(body.toString("utf8")) as Omit<VerifiedWebhook, "deliveryId" | "resource">;
+  } catch (error) {
+    throw new AppError("WEBHOOK_INVALID", "the signature is right, but the body is not JSON", { cause: error });
+  }
+}
+
+function invalid(why: string): AppError {
+  return new AppError("WEBHOOK_INVALID", why);
+}
