@@ -1,0 +1,81 @@
+/** Values of the model for tests, each member replaceable. */
+import type { AttemptRecord } from "../../src/delivery/ports.ts";
+import type { App, Installation } from "../../src/model/app.ts";
+import { type Delivery, newDelivery } from "../../src/model/delivery.ts";
+import type { Event } from "../../src/model/event.ts";
+
+export const UUID = "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f";
+export const SECRET = "0123456789abcdef".repeat(4);
+
+export function anEvent(members: Partial<Event> = {}): Event {
+  const resource = members.resource ?? "issue";
+  const action = members.action ?? "created";
+  return {
+    id: "evt-1",
+    resource,
+    action,
+    type: `${resource}.${action}`,
+    organizationId: "42",
+    installationUuid: null,
+    app: null,
+    projectId: null,
+    dataJson: '{"issue":{"id":"1"}}',
+    actorJson: null,
+    occurredAt: "2026-01-05T10:11:12.345Z",
+    traceparent: null,
+    tracestate: null,
+    ...members,
+  };
+}
+
+export function anApp(members: Partial<App> = {}): App {
+  return {
+    slug: "acme",
+    name: "Acme",
+    webhookUrl: "https://hooks.acme.example/in",
+    status: "published",
+    events: ["*"],
+    headers: {},
+    timeoutMs: null,
+    retryScheduleMs: null,
+    maxInFlight: null,
+    ordered: false,
+    clientSecret: SECRET,
+    previousSecret: null,
+    ...members,
+  };
+}
+
+export function anInstallation(members: Partial<Installation> = {}): Installation {
+  return { uuid: UUID, app: "acme", organizationId: "42", projectIds: [], status: "active", webhookUrl: null, ...members };
+}
+
+export function aDelivery(members: Partial<Delivery> = {}, event: Event = anEvent()): Delivery {
+  return { ...newDelivery(event, "acme", UUID, 7), ...members };
+}
+
+export function anAttempt(members: Partial<AttemptRecord> = {}): AttemptRecord {
+  const delivery = members.delivery ?? aDelivery();
+  const isDelivered = (members.outcome ?? "delivered") === "delivered";
+  return {
+    delivery,
+    app: anApp(),
+    installation: anInstallation(),
+    attempt: delivery.attemptsMade + 1,
+    startedAt: Date.UTC(2026, 0, 5, 10, 11, 12, 345),
+    endedAt: Date.UTC(2026, 0, 5, 10, 11, 12, 400),
+    durationMs: 55,
+    webhookUrl: "https://hooks.acme.example/in",
+    outcome: "delivered",
+    responseCode: isDelivered ? 200 : 500,
+    error: isDelivered ? null : "answered with status 500",
+    errorId: null,
+    projectId: null,
+    traceId: "0af7651916cd43dd8448eb211c80319c",
+    spanId: "b7ad6b7169203331",
+    requestHeaders: { "Content-Type": "application/json" },
+    requestBody: Buffer.from('{"action":"created"}'),
+    responseBody: isDelivered ? Buffer.from("ok") : Buffer.from("no"),
+    ...members,
+  };
+}

@@ -1,0 +1,135 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { ConfigError, loadConfig } from "../../../src/config/load-config.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "posthorn-config-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function problems(environment: Record<string, string>): readonly string[] {
+  try {
+    loadConfig(environment);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  throw new Error("was accepted");
+}
+
+const second = 1_000;
+const hour = 3_600 * second;
+
+test("the defaults are the contract's", () => {
+  expect(loadConfig({})).toMatchObject({
+    natsUrl: "nats://127.0.0.1:4222",
+    subjectPrefix: "app-platform",
+    streamReplicas: 1,
+    httpHost: "127.0.0.1",
+    httpPort: 8080,
+    requestTimeout: 10 * second,
+    connectTimeout: 3 * second,
+    retrySchedule: [5 * second, 30 * second, 300 * second, 1_800 * second, 2 * hour, 5 * hour, 10 * hour, 10 * hour],
+    maxInFlight: 256,
+    appMaxInFlight: 32,
+    logLevel: "info",
+    requestLogSize: 100,
+    requestLogTtl: 30 * 24 * hour,
+    maxParkedAge: 7 * 24 * hour,
+    brokenWindow: 7,
+    brokenTimeouts: 1000,
+    circuitWindow: 60 * second,
+    circuitMinAttempts: 20,
+    circuitFailurePercent: 50,
+    circuitOpenTime: 30 * second,
+    circuitMaxOpenTime: 600 * second,
+    drainTimeout: 25 * second,
+    headerPrefix: "Sentry-Hook",
+    defaultActor: '{"type":"application","id":"sentry","name":"Sentry"}',
+    encryptionKey: null,
+    appsFile: null,
+  });
+});
+
+test("the config can't be changed", () => {
+  expect(Object.isFrozen(loadConfig({}))).toBe(true);
+});
+
+test("variables of others are none of its business", () => {
+  expect(() => loadConfig({ PATH: "/bin", OTEL_SERVICE_NAME: "x", POSTHORNY: "1" })).not.toThrow();
+});
+
+test("every problem is reported at once, each naming its variable", () => {
+  expect(
+    problems({ POSTHORN_REQUEST_TIMEOUT: "10", POSTHORN_HTTP_PORT: "70000", POSTHORN_LOG_LEVL: "debug", POSTHORN_REDIS_URL: "localhost" }).map((line) => line.split(":")[0]).sort(),
+  ).toEqual(["POSTHORN_HTTP_PORT", "POSTHORN_LOG_LEVL", "POSTHORN_REDIS_URL", "POSTHORN_REQUEST_TIMEOUT"]);
+});
+
+describe("a wrong value is said with what was found and what was wanted", () => {
+  test.each<[string, string, RegExp]>([
+    ["POSTHORN_REQUEST_TIMEOUT", "10", /found "10", wanted a duration such as 250ms, 10s, 5m, 2h or 30d/],
+    ["POSTHORN_REQUEST_TIMEOUT", "0s", /found "0s", wanted at least 1ms/],
+    ["POSTHORN_REQUEST_TIMEOUT", "", /wanted a duration/],
+    ["POSTHORN_RETRY_SCHEDULE", "5s,soon", /wanted a duration/],
+    ["POSTHORN_RETRY_SCHEDULE", Array.from({ length: 51 }, () => "1s").join(), /wanted at most 50 delays/],
+    ["POSTHORN_HTTP_PORT", "http", /wanted a whole number/],
+    ["POSTHORN_HTTP_PORT", "65536", /wanted 0 to 65535/],
+    ["POSTHORN_STREAM_REPLICAS", "0", /wanted 1 to 5/],
+    ["POSTHORN_LOG_LEVEL", "loud", /wanted one of trace, debug, info/],
+    ["POSTHORN_SUBJECT_PREFIX", "a.b", /wanted 1 to 32 letters/],
+    ["POSTHORN_TARGET_ALLOW", "10.0.0.0/33", /10\.0\.0\.0\/33 is none/],
+    ["POSTHORN_TARGET_ALLOW", "everything", /everything is none/],
+    ["POSTHORN_DEFAULT_ACTOR", "[]", /wanted a JSON object/],
+    ["POSTHORN_NATS_URL", "http://x", /wanted a URL such as nats:/],
+    ["POSTHORN_BROKEN_ACTION", "stop", /wanted one of park, deliver/],
+    ["POSTHORN_BROKEN_RULES", "fatal,all", /wanted one of fatal, failing_days/],
+  ])("%s=%s", (name, value, message) => {
+    const [only, ...rest] = problems({ [name]: value });
+    expect(rest).toEqual([]);
+    expect(only).toMatch(message);
+    expect(only).toContain(name);
+  });
+
+  test("an unknown one with the name that was probably meant", () => {
+    expect(problems({ POSTHORN_LOG_LEVL: "debug" })).toEqual(["POSTHORN_LOG_LEVL: no such setting, did you mean POSTHORN_LOG_LEVEL?"]);
+    expect(problems({ POSTHORN_SOMETHING_ELSE_ENTIRELY: "1" })).toEqual(["POSTHORN_SOMETHING_ELSE_ENTIRELY: no such setting"]);
+  });
+
+  test("settings that contradict each other", () => {
+    expect(problems({ POSTHORN_HTTP_HOST: "0.0.0.0" })[0]).toMatch(/without POSTHORN_API_TOKENS/);
+    expect(problems({ POSTHORN_CIRCUIT_OPEN_TIME: "1h" })[0]).toMatch(/POSTHORN_CIRCUIT_MAX_OPEN_TIME: shorter/);
+    expect(() => loadConfig({ POSTHORN_HTTP_HOST: "0.0.0.0", POSTHORN_API_TOKENS: "admin:t" })).not.toThrow();
+  });
+});
+
+describe("secrets", () => {
+  test("come from a file too", () => {
+    const file = join(folder, "tokens");
+    writeFileSync(file, "admin:from-file\n");
+    expect(loadConfig({ POSTHORN_API_TOKENS_FILE: file }).apiTokens).toEqual([{ scope: "admin", token: "from-file" }]);
+  });
+
+  test("given twice are a problem", () => {
+    expect(problems({ POSTHORN_API_TOKENS: "admin:t", POSTHORN_API_TOKENS_FILE: "/x" })).toEqual([
+      "POSTHORN_API_TOKENS: set together with POSTHORN_API_TOKENS_FILE, wanted only one of them",
+    ]);
+  });
+
+  test("in a file that can't be read are a problem", () => {
+    expect(problems({ POSTHORN_ENCRYPTION_KEY_FILE: join(folder, "nowhere") })[0]).toMatch(/POSTHORN_ENCRYPTION_KEY_FILE: can't read .*ENOENT/);
+  });
+
+  test("are never part of a message", () => {
+    const secret = "hunter2-hunter2";
+    const lines = problems({ POSTHORN_API_TOKENS: `root:${secret}`, POSTHORN_ENCRYPTION_KEY: secret, POSTHORN_REDIS_URL: `http://u:${secret}@h`, POSTHORN_NATS_URL: secret });
+    expect(lines).toHaveLength(4);
+    expect(lines.join()).not.toContain(secret);
+  });
+
+  test("an encryption key is 32 bytes in hex or base64, with or without an id", () => {
+    const key = Buffer.alloc(32, 7);
+    expect(loadConfig({ POSTHORN_ENCRYPTION_KEY: key.toString("hex") }).encryptionKey).toEqual({ id: "1", key });
+    expect(loadConfig({ POSTHORN_ENCRYPTION_KEY: `k2:${key.toString("base64")}` }).encryptionKey).toEqual({ id: "k2", key });
+    expect(problems({ POSTHORN_ENCRYPTION_KEY: "short" })[0]).toMatch(/wanted 32 bytes/);
+  });
+});

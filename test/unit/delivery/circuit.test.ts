@@ -1,0 +1,181 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import { type Circuits, CLOSED, createCircuits } from "../../../src/delivery/circuit.ts";
+import type { CircuitChange, CircuitState } from "../../../src/delivery/ports.ts";
+import { anApp, anAttempt } from "../../support/builders.ts";
+import { createManualClock, type ManualClock } from "../../support/manual-clock.ts";
+import { silentLogger } from "../../support/silent-logger.ts";
+
+/** What the replicas share: one state, changed by compare-and-set, pushed to all. */
+function createSharedState() {
+  let state: CircuitState = CLOSED;
+  let isDown = false;
+  const announced: string[] = [];
+  const replicas: Circuits[] = [];
+  return {
+    announced,
+    replicas,
+    state: () => state,
+    goDown: () => {
+      isDown = true;
+    },
+    async change(app: string, decide: (current: CircuitState) => CircuitChange | null): Promise<CircuitState> {
+      await Promise.resolve();
+      if (isDown) throw new Error("the store is down");
+      const change = decide(state);
+      if (change === null) return state;
+      state = change.next;
+      if (change.announce !== null) announced.push(change.announce);
+      for (const replica of replicas) replica.apply(app, state);
+      return state;
+    },
+  };
+}
+
+let clock: ManualClock;
+let shared: ReturnType<typeof createSharedState>;
+let admitted: number;
+
+function replica(name = "r1"): Circuits {
+  const circuits = createCircuits(
+    { store: shared, clock, logger: silentLogger, onAdmitting: () => void admitted++ },
+    { windowMs: 60_000, minAttempts: 20, failurePercent: 50, openTimeMs: 30_000, maxOpenTimeMs: 600_000, probeLeaseMs: 15_000, replica: name },
+  );
+  shared.replicas.push(circuits);
+  return circuits;
+}
+
+const app = anApp();
+const success = anAttempt({ app });
+const failure = anAttempt({ app, outcome: "failed", responseCode: 500 });
+
+async function attempts(circuits: Circuits, successes: number, failures: number): Promise<void> {
+  for (let i = 0; i < successes; i++) circuits.judge(success);
+  for (let i = 0; i < failures; i++) circuits.judge(failure);
+  await clock.advance(0);
+}
+
+beforeEach(() => {
+  clock = createManualClock();
+  shared = createSharedState();
+  admitted = 0;
+});
+
+describe("a closed circuit", () => {
+  test("stays closed below the floor of attempts", async () => {
+    const circuits = replica();
+    await attempts(circuits, 0, 19);
+    expect(circuits.isOpen("acme")).toBe(false);
+  });
+
+  test("opens at the floor when half of them failed, once", async () => {
+    const circuits = replica();
+    await attempts(circuits, 10, 30);
+    expect([circuits.isOpen("acme"), shared.announced]).toEqual([true, ["opened"]]);
+  });
+
+  test("50 failures that are spread beyond the window do not open it", async () => {
+    const circuits = replica();
+    for (let i = 0; i < 50; i++) {
+      circuits.judge(failure);
+      await clock.advance(10_000);
+    }
+    expect(circuits.isOpen("acme")).toBe(false);
+  });
+
+  test("900 successes and then 100 failures do not open it, 100 and then 200 do", async () => {
+    const circuits = replica();
+    await attempts(circuits, 900, 100);
+    expect(circuits.isOpen("acme")).toBe(false);
+    shared = createSharedState();
+    const others = replica();
+    await attempts(others, 100, 200);
+    expect(others.isOpen("acme")).toBe(true);
+  });
+
+  test.each([
+    ["429", { outcome: "failed" as const, responseCode: 429 }],
+    ["404", { outcome: "rejected" as const, responseCode: 404 }],
+    ["410", { outcome: "gone" as const, responseCode: 410 }],
+  ])("is not opened by %s", async (_what, members) => {
+    const circuits = replica();
+    for (let i = 0; i < 50; i++) circuits.judge(anAttempt({ app, ...members }));
+    await clock.advance(0);
+    expect(circuits.isOpen("acme")).toBe(false);
+  });
+
+  test("does not block when the store is down", async () => {
+    const circuits = replica();
+    shared.goDown();
+    await attempts(circuits, 0, 100);
+    expect(circuits.blocks("acme")).toBe(false);
+  });
+});
+
+describe("an open circuit", () => {
+  test("blocks on every replica, for its open time, and then lets one attempt through over all of them", async () => {
+    const [first, second] = [replica("r1"), replica("r2")];
+    await attempts(first, 0, 20);
+    expect([first.blocks("acme"), second.blocks("acme")]).toEqual([true, true]);
+    await clock.advance(29_000);
+    expect([first.blocks("acme"), second.blocks("acme")]).toEqual([true, true]);
+    await clock.advance(1_000);
+    // Asking starts the claim; who has the probe is told through onAdmitting.
+    expect([first.blocks("acme"), second.blocks("acme")]).toEqual([true, true]);
+    await clock.advance(0);
+    expect(admitted).toBe(1);
+    expect([first.blocks("acme"), second.blocks("acme")].filter((blocked) => !blocked)).toHaveLength(1);
+    expect([first.blocks("acme"), second.blocks("acme")]).toEqual([true, true]);
+  });
+
+  test("closes when the probe succeeds, once", async () => {
+    const circuits = replica();
+    await attempts(circuits, 0, 20);
+    await probe(circuits);
+    circuits.judge(success);
+    await clock.advance(0);
+    expect([circuits.blocks("acme"), shared.announced]).toEqual([false, ["opened", "closed"]]);
+    // What failed before it opened is forgotten.
+    await attempts(circuits, 0, 1);
+    expect(circuits.isOpen("acme")).toBe(false);
+  });
+
+  test("doubles its open time with every failed probe, up to its longest", async () => {
+    const circuits = replica();
+    await attempts(circuits, 0, 20);
+    const openTimes: number[] = [];
+    for (let probes = 0; probes < 7; probes++) {
+      openTimes.push(shared.state().openForMs / 1000);
+      await probe(circuits);
+      circuits.judge(failure);
+      await clock.advance(0);
+    }
+    expect(openTimes).toEqual([30, 60, 120, 240, 480, 600, 600]);
+    expect(shared.announced).toEqual(["opened"]);
+  });
+
+  test("gives the probe to somebody else when its replica died with it", async () => {
+    const [first, second] = [replica("r1"), replica("r2")];
+    await attempts(first, 0, 20);
+    await probe(first);
+    await clock.advance(15_000);
+    expect(second.blocks("acme")).toBe(true);
+    await clock.advance(0);
+    expect(second.blocks("acme")).toBe(false);
+  });
+
+  test("ignores attempts that had started before it opened", async () => {
+    const circuits = replica();
+    await attempts(circuits, 0, 20);
+    await attempts(circuits, 5, 5);
+    expect(shared.announced).toEqual(["opened"]);
+    expect(circuits.isOpen("acme")).toBe(true);
+  });
+});
+
+/** Waits out the open time and takes the probe. */
+async function probe(circuits: Circuits): Promise<void> {
+  await clock.advance(Math.max(0, shared.state().openUntil - clock.now()));
+  expect(circuits.blocks("acme")).toBe(true);
+  await clock.advance(0);
+  expect(circuits.blocks("acme")).toBe(false);
+}

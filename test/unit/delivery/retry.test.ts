@@ -1,0 +1,114 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { parseRetryAfter } from "../../../src/delivery/retry-after.ts";
+import { nextRetry } from "../../../src/delivery/retry-policy.ts";
+import { firstRung, nextStep, RUNGS_S } from "../../../src/delivery/rungs.ts";
+
+const now = Date.UTC(2026, 0, 5, 12);
+const hourMs = 3_600_000;
+
+describe("the retry policy", () => {
+  test("stays within ±20 % of the schedule", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 40 * hourMs }), fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), (scheduleMs, chance) => {
+        const delay = nextRetry({ attempt: 1, scheduleMs: [scheduleMs], retryAfterMs: null, nowMs: now }, () => chance);
+        expect(delay?.delayMs).toBeGreaterThanOrEqual(Math.floor(scheduleMs * 0.8));
+        expect(delay?.delayMs).toBeLessThanOrEqual(Math.ceil(scheduleMs * 1.2));
+        expect(delay?.dueAt).toBe(now + (delay?.delayMs ?? 0));
+        expect(delay?.floor).toBe(false);
+      }),
+    );
+  });
+
+  test("goes through the schedule and then gives up", () => {
+    const delays = [1, 2, 3, 4].map((attempt) => nextRetry({ attempt, scheduleMs: [1_000, 2_000, 3_000], retryAfterMs: null, nowMs: now }, () => 0.5)?.delayMs ?? null);
+    expect(delays).toEqual([1_000, 2_000, 3_000, null]);
+  });
+
+  test("an empty schedule means one attempt", () => {
+    expect(nextRetry({ attempt: 1, scheduleMs: [], retryAfterMs: 5_000, nowMs: now }, () => 0.5)).toBeNull();
+  });
+
+  test("a longer Retry-After is a floor, a shorter one changes nothing", () => {
+    const retry = (retryAfterMs: number) => nextRetry({ attempt: 1, scheduleMs: [10_000], retryAfterMs, nowMs: now }, () => 0.5);
+    expect(retry(60_000)).toEqual({ dueAt: now + 60_000, delayMs: 60_000, floor: true });
+    expect(retry(3_000)).toEqual({ dueAt: now + 10_000, delayMs: 10_000, floor: false });
+  });
+});
+
+describe("Retry-After", () => {
+  test.each<[string | undefined, number | null]>([
+    ["0", 0],
+    ["120", 120_000],
+    [" 7 ", 7_000],
+    ["86400", 24 * hourMs],
+    ["86401", 24 * hourMs],
+    ["99999999999999999999", 24 * hourMs],
+    ["Mon, 05 Jan 2026 12:00:30 GMT", 30_000],
+    ["Monday, 05-Jan-26 12:00:30 GMT", 30_000],
+    ["Mon Jan  5 12:00:30 2026", 30_000],
+    ["Mon, 05 Jan 2026 11:00:00 GMT", 0],
+    ["Fri, 05 Jan 2029 12:00:00 GMT", 24 * hourMs],
+    ["-1", null],
+    ["1.5", null],
+    ["soon", null],
+    ["", null],
+    [undefined, null],
+    ["Mon, nonsense", null],
+    ["2026-01-05T12:00:30Z", null],
+  ])("%j", (value, wanted) => {
+    expect(parseRetryAfter(value, now)).toBe(wanted);
+  });
+});
+
+describe("rungs", () => {
+  test("are the powers of two from 1 s to 2^15 s", () => {
+    expect(RUNGS_S).toEqual([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768]);
+  });
+
+  /** Walks a delay down as the lane does: each rung takes its time and a little more. */
+  function walk(delayMs: number, floor: boolean, lateMs: number): { attemptedAt: number; writes: number } {
+    const delay = { dueAt: now + delayMs, delayMs, floor };
+    let at = now;
+    let rungS = firstRung(delay, at);
+    for (let writes = 1; ; writes++) {
+      at += rungS * 1000 + lateMs;
+      const step = nextStep(delay, at);
+      if (step.kind === "attempt") return { attemptedAt: at, writes };
+      if (step.kind === "wait") return { attemptedAt: at + step.restMs, writes };
+      ({ rungS } = step);
+    }
+  }
+
+  test("any delay of a second or more ends within 10 % of its due time, or a second", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1_000, max: 48 * hourMs }), fc.integer({ min: 0, max: 40 }), (delayMs, lateMs) => {
+        const { attemptedAt, writes } = walk(delayMs, false, lateMs);
+        expect(Math.abs(attemptedAt - (now + delayMs))).toBeLessThanOrEqual(Math.max(delayMs * 0.1, 1_000) + lateMs * writes);
+        expect(writes).toBeLessThanOrEqual(8);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test("a floor is never early, and not late by more than a rung of its last tenth", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1_000, max: 24 * hourMs }), (delayMs) => {
+        const { attemptedAt } = walk(delayMs, true, 0);
+        expect(attemptedAt).toBeGreaterThanOrEqual(now + delayMs);
+        expect(attemptedAt - (now + delayMs)).toBeLessThanOrEqual(Math.max(delayMs * 0.2, 1_000));
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test("a delay that is over is attempted", () => {
+    expect(nextStep({ dueAt: now - 1, delayMs: 5_000, floor: true }, now)).toEqual({ kind: "attempt" });
+  });
+
+  test("the default schedule costs two writes a retry on average, at most five", () => {
+    const schedule = [5_000, 30_000, 300_000, 1_800_000, 2 * hourMs, 5 * hourMs, 10 * hourMs, 10 * hourMs];
+    const writes = schedule.map((delayMs) => walk(delayMs, false, 1).writes);
+    expect(Math.max(...writes)).toBeLessThanOrEqual(5);
+  });
+});

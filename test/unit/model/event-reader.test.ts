@@ -1,0 +1,181 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { type RawEvent, readEvent } from "../../../src/model/event-reader.ts";
+import { UUID } from "../../support/builders.ts";
+
+function raw(body: unknown, headers: Record<string, string> = {}, subject = "issue.created"): RawEvent {
+  const [resource = "", action = ""] = subject.split(".");
+  return {
+    resource,
+    action,
+    body: Buffer.from(typeof body === "string" ? body : JSON.stringify(body)),
+    header: (name) => headers[name],
+    fallbackId: "APP_PLATFORM_EVENTS:7",
+    storedAt: Date.UTC(2026, 0, 5, 10, 11, 12, 345),
+  };
+}
+
+function read(...given: Parameters<typeof raw>) {
+  const result = readEvent(raw(...given));
+  if (!result.ok) throw new Error(result.problem);
+  return result.event;
+}
+
+function problem(...given: Parameters<typeof raw>): string {
+  const result = readEvent(raw(...given));
+  if (result.ok) throw new Error("was read");
+  return result.problem;
+}
+
+const least = { organization_id: "42", data: {} };
+
+describe("a plain event", () => {
+  test("needs an organization and data, everything else has its default", () => {
+    expect(read(least)).toEqual({
+      id: "APP_PLATFORM_EVENTS:7",
+      resource: "issue",
+      action: "created",
+      type: "issue.created",
+      organizationId: "42",
+      installationUuid: null,
+      app: null,
+      projectId: null,
+      dataJson: "{}",
+      actorJson: null,
+      occurredAt: "2026-01-05T10:11:12.345Z",
+      traceparent: null,
+      tracestate: null,
+    });
+  });
+
+  test("takes its id from the body, else from Nats-Msg-Id", () => {
+    expect(read({ ...least, id: "evt-1" }, { "nats-msg-id": "m-1" }).id).toBe("evt-1");
+    expect(read(least, { "nats-msg-id": "m-1" }).id).toBe("m-1");
+  });
+
+  test("keeps ids above 2^53 as they are written", () => {
+    expect(read('{"organization_id":12345678901234567890,"project_id":98765432109876543210,"data":{}}')).toMatchObject({
+      organizationId: "12345678901234567890",
+      projectId: "98765432109876543210",
+    });
+  });
+
+  test("keeps the text of data and actor", () => {
+    const event = read('{"organization_id":"42","data":{ "z":1.0, "a":12345678901234567890 },"actor":{"type":"user","id":71}}');
+    expect(event.dataJson).toBe('{"z":1.0,"a":12345678901234567890}');
+    expect(event.actorJson).toBe('{"type":"user","id":71}');
+  });
+
+  test("narrows to an installation and an app", () => {
+    expect(read({ ...least, installation_uuid: UUID.toUpperCase(), app: "acme" })).toMatchObject({ installationUuid: UUID, app: "acme" });
+  });
+
+  test("normalizes occurred_at to UTC with milliseconds", () => {
+    expect(read({ ...least, occurred_at: "2026-01-05T11:11:12+01:00" }).occurredAt).toBe("2026-01-05T10:11:12.000Z");
+  });
+
+  test("goes on with a valid trace and with no other", () => {
+    const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    expect(read(least, { traceparent, tracestate: "a=1" })).toMatchObject({ traceparent, tracestate: "a=1" });
+    for (const wrong of ["", "nonsense", `00-${"0".repeat(32)}-b7ad6b7169203331-01`, `ff${traceparent.slice(2)}`, traceparent.toUpperCase()]) {
+      expect(read(least, { traceparent: wrong, tracestate: "a=1" })).toMatchObject({ traceparent: null, tracestate: null });
+    }
+  });
+
+  test("ignores members that it does not know", () => {
+    expect(read({ ...least, type: "x", shiny: { new: true } }).organizationId).toBe("42");
+  });
+});
+
+describe("what can't be read is said with member, found and wanted", () => {
+  test.each<[string, Parameters<typeof raw>, RegExp]>([
+    ["no JSON", ["garbage"], /^body: not valid JSON \(.*\), wanted a JSON object$/],
+    ["an empty body", [""], /^body: not valid JSON/],
+    ["an array", ["[]"], /^body: found an array, wanted a JSON object$/],
+    ["null", ["null"], /^body: found null/],
+    ["a missing organization", [{ data: {} }], /^organization_id: missing, wanted a string or an integer$/],
+    ["an organization that is null", [{ organization_id: null, data: {} }], /^organization_id: missing/],
+    ["an empty organization", [{ organization_id: "", data: {} }], /^organization_id: found 0 characters, wanted 1 to 256$/],
+    ["an organization that is an object", [{ organization_id: {}, data: {} }], /^organization_id: found an object, wanted a string or an integer$/],
+    ["an organization that is a fraction", [{ organization_id: 1.5, data: {} }], /^organization_id: found a number, wanted a string or an integer$/],
+    ["missing data", [{ organization_id: "42" }], /^data: missing, wanted an object$/],
+    ["data that is null", [{ organization_id: "42", data: null }], /^data: found null, wanted an object$/],
+    ["data that is an array", [{ organization_id: "42", data: [] }], /^data: found an array, wanted an object$/],
+    ["data that is a string", [{ organization_id: "42", data: "x" }], /^data: found a string, wanted an object$/],
+    ["an id of 10 KB", [{ ...least, id: "x".repeat(10_240) }], /^id: found 10240 characters, wanted 1 to 256$/],
+    ["a Nats-Msg-Id of 10 KB", [least, { "nats-msg-id": "x".repeat(10_240) }], /^Nats-Msg-Id: found 10240 characters/],
+    ["an installation that is no UUID", [{ ...least, installation_uuid: "7" }], /^installation_uuid: found "7", wanted a UUID$/],
+    ["an app that is no slug", [{ ...least, app: "No Slug" }], /^app: found "No Slug", wanted an app slug$/],
+    ["an actor that is no object", [{ ...least, actor: "me" }], /^actor: found a string, wanted an object$/],
+    ["a time that is none", [{ ...least, occurred_at: "yesterday" }], /^occurred_at: found .*, wanted an RFC 3339 time$/],
+    ["a resource with a capital", [least, {}, "Issue.created"], /^resource in the subject: found "Issue", wanted 1 to 64 characters of a-z, 0-9 and _$/],
+    ["an action with a dash", [least, {}, "issue.re-opened"], /^action in the subject: found "re-opened"/],
+    ["a resource of 65 characters", [least, {}, `${"a".repeat(65)}.created`], /^resource in the subject/],
+  ])("%s", (_what, given, message) => {
+    expect(problem(...given)).toMatch(message);
+  });
+
+  test("bytes that are no UTF-8", () => {
+    const result = readEvent({ ...raw(least), body: Buffer.from([0x7b, 0xff, 0x7d]) });
+    expect(result).toEqual({ ok: false, problem: "body: not valid UTF-8, wanted a JSON object" });
+  });
+
+  test("nothing makes it throw", () => {
+    fc.assert(
+      fc.property(fc.uint8Array(), fc.string(), fc.dictionary(fc.constantFrom("ce-specversion", "content-type", "nats-msg-id", "traceparent", "ce-id"), fc.string()), (body, subject, headers) => {
+        readEvent({ ...raw("", headers, subject), body });
+      }),
+      { numRuns: 500 },
+    );
+    fc.assert(
+      fc.property(fc.dictionary(fc.constantFrom("id", "organization_id", "data", "actor", "app", "project_id", "occurred_at", "specversion"), fc.jsonValue()), (object) => {
+        readEvent(raw(object));
+        readEvent(raw(object, { "content-type": "application/cloudevents+json" }));
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe("a CloudEvent", () => {
+  const attributes = {
+    specversion: "1.0",
+    id: "ce-1",
+    source: "/shop",
+    type: "issue.created",
+    time: "2026-01-05T10:11:12Z",
+    organizationid: "42",
+    installationuuid: UUID,
+    appslug: "acme",
+    projectid: "7",
+  };
+  const wanted = {
+    id: "ce-1",
+    organizationId: "42",
+    installationUuid: UUID,
+    app: "acme",
+    projectId: "7",
+    occurredAt: "2026-01-05T10:11:12.000Z",
+    dataJson: '{"n":1.0}',
+  };
+
+  test("in structured mode has its attributes and data in the body", () => {
+    const body = `${JSON.stringify(attributes).slice(0, -1)},"data":{"n":1.0}}`;
+    expect(read(body, { "content-type": "application/cloudevents+json; charset=utf-8" })).toMatchObject(wanted);
+  });
+
+  test("in binary mode has its attributes in ce- headers, percent-decoded, and its data as the body", () => {
+    const headers = Object.fromEntries(Object.entries(attributes).map(([name, value]) => [`ce-${name}`, value]));
+    expect(read('{ "n": 1.0 }', { ...headers, "ce-id": "caf%C3%A9", "content-type": "application/json" })).toMatchObject({ ...wanted, id: "café" });
+  });
+
+  test.each<[string, object, Record<string, string>, RegExp]>([
+    ["another version", { ...attributes, specversion: "0.3", data: {} }, { "content-type": "application/cloudevents+json" }, /^specversion: found "0.3", wanted "1.0"$/],
+    ["no id", { ...attributes, id: undefined, data: {} }, { "content-type": "application/cloudevents+json" }, /^id: missing/],
+    ["binary data", { ...attributes, data_base64: "AA==" }, { "content-type": "application/cloudevents+json" }, /^data_base64: found binary data/],
+    ["another version in binary mode", {}, { "ce-specversion": "0.3" }, /^ce-specversion: found "0.3", wanted "1.0"$/],
+    ["no organization in binary mode", {}, { "ce-specversion": "1.0", "ce-id": "1" }, /^organization_id: missing/],
+  ])("with %s can't be read", (_what, body, headers, message) => {
+    expect(problem(body, headers)).toMatch(message);
+  });
+});
