@@ -41,6 +41,7 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
   const due = new Set<string>();
   const resting = new Set<string>();
   const recovering = new Set<string>();
+  const underWay = new Set<Promise<void>>();
   let working: Promise<void> | undefined;
 
   const remember = (uuid: string, failure: LastFailure): void => {
@@ -81,17 +82,19 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
     }
   };
 
-  const attemptTo = (what: string, uuid: string, work: Promise<unknown>): Promise<void> =>
-    work.then(
+  const attemptTo = (what: string, uuid: string, work: Promise<unknown>): Promise<void> => {
+    const attempted = work.then(
       () => {},
       (error: unknown) =>
         logger.warn({ installation_uuid: uuid, error: messageOf(error) }, `${what} failed, it is tried again with the next attempt`),
     );
+    underWay.add(attempted);
+    return attempted.finally(() => underWay.delete(attempted));
+  };
 
   const work = async (): Promise<void> => {
     for (const uuid of due) {
       due.delete(uuid);
-      if (resting.has(uuid)) continue;
       resting.add(uuid);
       clock.after(LOOK_AGAIN_MS, () => {
         // What failed meanwhile was not looked at.
@@ -133,7 +136,7 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
     },
 
     async settled() {
-      await working;
+      while (working !== undefined || underWay.size > 0) await Promise.all([working, ...underWay]);
     },
   };
 }

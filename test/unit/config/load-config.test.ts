@@ -61,7 +61,9 @@ test("variables of others are none of its business", () => {
 
 test("every problem is reported at once, each naming its variable", () => {
   expect(
-    problems({ POSTHORN_REQUEST_TIMEOUT: "10", POSTHORN_HTTP_PORT: "70000", POSTHORN_LOG_LEVL: "debug", POSTHORN_REDIS_URL: "localhost" }).map((line) => line.split(":")[0]).sort(),
+    problems({ POSTHORN_REQUEST_TIMEOUT: "10", POSTHORN_HTTP_PORT: "70000", POSTHORN_LOG_LEVL: "debug", POSTHORN_REDIS_URL: "localhost" })
+      .map((line) => line.split(":")[0])
+      .sort(),
   ).toEqual(["POSTHORN_HTTP_PORT", "POSTHORN_LOG_LEVL", "POSTHORN_REDIS_URL", "POSTHORN_REQUEST_TIMEOUT"]);
 });
 
@@ -116,12 +118,19 @@ describe("secrets", () => {
   });
 
   test("in a file that can't be read are a problem", () => {
-    expect(problems({ POSTHORN_ENCRYPTION_KEY_FILE: join(folder, "nowhere") })[0]).toMatch(/POSTHORN_ENCRYPTION_KEY_FILE: can't read .*ENOENT/);
+    expect(problems({ POSTHORN_ENCRYPTION_KEY_FILE: join(folder, "nowhere") })[0]).toMatch(
+      /POSTHORN_ENCRYPTION_KEY_FILE: can't read .*ENOENT/,
+    );
   });
 
   test("are never part of a message", () => {
     const secret = "hunter2-hunter2";
-    const lines = problems({ POSTHORN_API_TOKENS: `root:${secret}`, POSTHORN_ENCRYPTION_KEY: secret, POSTHORN_REDIS_URL: `http://u:${secret}@h`, POSTHORN_NATS_URL: secret });
+    const lines = problems({
+      POSTHORN_API_TOKENS: `root:${secret}`,
+      POSTHORN_ENCRYPTION_KEY: secret,
+      POSTHORN_REDIS_URL: `http://u:${secret}@h`,
+      POSTHORN_NATS_URL: secret,
+    });
     expect(lines).toHaveLength(4);
     expect(lines.join()).not.toContain(secret);
   });

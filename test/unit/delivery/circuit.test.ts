@@ -38,7 +38,15 @@ let admitted: number;
 function replica(name = "r1"): Circuits {
   const circuits = createCircuits(
     { store: shared, clock, logger: silentLogger, onAdmitting: () => void admitted++ },
-    { windowMs: 60_000, minAttempts: 20, failurePercent: 50, openTimeMs: 30_000, maxOpenTimeMs: 600_000, probeLeaseMs: 15_000, replica: name },
+    {
+      windowMs: 60_000,
+      minAttempts: 20,
+      failurePercent: 50,
+      openTimeMs: 30_000,
+      maxOpenTimeMs: 600_000,
+      probeLeaseMs: 15_000,
+      replica: name,
+    },
   );
   shared.replicas.push(circuits);
   return circuits;

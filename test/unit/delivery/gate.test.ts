@@ -39,7 +39,11 @@ describe("from an event or a retry", () => {
     ["disabled", { installation: { status: "disabled" } }, "park in the installation's queue: disabled"],
     ["broken", { installation: { status: "broken" } }, "park in the installation's queue: broken"],
     ["broken, and deliveries go on", { installation: { status: "broken" }, brokenAction: "deliver" }, "open"],
-    ["disabled, and deliveries to broken ones go on", { installation: { status: "disabled" }, brokenAction: "deliver" }, "park in the installation's queue: disabled"],
+    [
+      "disabled, and deliveries to broken ones go on",
+      { installation: { status: "disabled" }, brokenAction: "deliver" },
+      "park in the installation's queue: disabled",
+    ],
     ["the circuit is open", { circuitOpen: true }, "park in the app's queue: circuit"],
     ["the queue is not empty", { busy: ["own"] }, "park in the app's queue: queue"],
     ["the installation's backlog is being delivered", { busy: ["installation"] }, "open"],

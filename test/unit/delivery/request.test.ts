@@ -8,7 +8,12 @@ import { sign } from "../../../src/delivery/signature.ts";
 import { aDelivery, anApp, anEvent, SECRET, UUID } from "../../support/builders.ts";
 
 const defaultActor = '{"type":"application","id":"sentry","name":"Sentry"}';
-const trace = { traceId: "a".repeat(32), spanId: "b".repeat(16), traceparent: `00-${"a".repeat(32)}-${"b".repeat(16)}-01`, tracestate: null };
+const trace = {
+  traceId: "a".repeat(32),
+  spanId: "b".repeat(16),
+  traceparent: `00-${"a".repeat(32)}-${"b".repeat(16)}-01`,
+  tracestate: null,
+};
 
 describe("the body", () => {
   const { body } = createEnvelopeBuilder(defaultActor);
@@ -21,7 +26,9 @@ describe("the body", () => {
   });
 
   test("has the default actor where the event names none", () => {
-    expect(body(anEvent({ dataJson: "{}" }), UUID).toString()).toBe(`{"action":"created","installation":{"uuid":"${UUID}"},"data":{},"actor":${defaultActor}}`);
+    expect(body(anEvent({ dataJson: "{}" }), UUID).toString()).toBe(
+      `{"action":"created","installation":{"uuid":"${UUID}"},"data":{},"actor":${defaultActor}}`,
+    );
   });
 
   test("of one event differs only in the installation", () => {
@@ -52,7 +59,8 @@ describe("the signatures", () => {
     const app = anApp({ previousSecret: { value: old, validUntil: 2_000_000 } });
     const body = Buffer.from("{}");
     const during = sign(app, "dlv_1", 1_999, body, 1_999_999).standard.split(" ");
-    const expected = (secret: string, timestamp: number): string => `v1,${createHmac("sha256", secret).update(`dlv_1.${timestamp}.{}`).digest("base64")}`;
+    const expected = (secret: string, timestamp: number): string =>
+      `v1,${createHmac("sha256", secret).update(`dlv_1.${timestamp}.{}`).digest("base64")}`;
     expect(during).toEqual([expected(SECRET, 1_999), expected(old, 1_999)]);
     expect(sign(app, "dlv_1", 2_000, body, 2_000_000).standard).toBe(expected(SECRET, 2_000));
   });
@@ -60,7 +68,14 @@ describe("the signatures", () => {
 
 describe("the headers", () => {
   const build = createHeaderBuilder({ prefix: "Sentry-Hook", userAgent: "Posthorn/1.2.3" });
-  const facts = { delivery: aDelivery(), app: anApp(), requestId: "c".repeat(32), timestampS: 1_767_607_872, signatures: { vendor: "ab", standard: "v1,cd" }, trace };
+  const facts = {
+    delivery: aDelivery(),
+    app: anApp(),
+    requestId: "c".repeat(32),
+    timestampS: 1_767_607_872,
+    signatures: { vendor: "ab", standard: "v1,cd" },
+    trace,
+  };
 
   test("are the contract's", () => {
     expect(build(facts)).toEqual({
@@ -98,7 +113,11 @@ describe("the headers", () => {
 
   test("have the vendor's names from a setting", () => {
     const headers = createHeaderBuilder({ prefix: "Acme-Event", userAgent: "x" })(facts);
-    expect(Object.keys(headers).filter((name) => name.startsWith("Acme-Event"))).toEqual(["Acme-Event-Resource", "Acme-Event-Timestamp", "Acme-Event-Signature"]);
+    expect(Object.keys(headers).filter((name) => name.startsWith("Acme-Event"))).toEqual([
+      "Acme-Event-Resource",
+      "Acme-Event-Timestamp",
+      "Acme-Event-Signature",
+    ]);
     expect(Object.keys(headers).some((name) => name.startsWith("Sentry-Hook"))).toBe(false);
   });
 });

@@ -10,18 +10,24 @@ const hourMs = 3_600_000;
 describe("the retry policy", () => {
   test("stays within ±20 % of the schedule", () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 40 * hourMs }), fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), (scheduleMs, chance) => {
-        const delay = nextRetry({ attempt: 1, scheduleMs: [scheduleMs], retryAfterMs: null, nowMs: now }, () => chance);
-        expect(delay?.delayMs).toBeGreaterThanOrEqual(Math.floor(scheduleMs * 0.8));
-        expect(delay?.delayMs).toBeLessThanOrEqual(Math.ceil(scheduleMs * 1.2));
-        expect(delay?.dueAt).toBe(now + (delay?.delayMs ?? 0));
-        expect(delay?.floor).toBe(false);
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 40 * hourMs }),
+        fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+        (scheduleMs, chance) => {
+          const delay = nextRetry({ attempt: 1, scheduleMs: [scheduleMs], retryAfterMs: null, nowMs: now }, () => chance);
+          expect(delay?.delayMs).toBeGreaterThanOrEqual(Math.floor(scheduleMs * 0.8));
+          expect(delay?.delayMs).toBeLessThanOrEqual(Math.ceil(scheduleMs * 1.2));
+          expect(delay?.dueAt).toBe(now + (delay?.delayMs ?? 0));
+          expect(delay?.floor).toBe(false);
+        },
+      ),
     );
   });
 
   test("goes through the schedule and then gives up", () => {
-    const delays = [1, 2, 3, 4].map((attempt) => nextRetry({ attempt, scheduleMs: [1_000, 2_000, 3_000], retryAfterMs: null, nowMs: now }, () => 0.5)?.delayMs ?? null);
+    const delays = [1, 2, 3, 4].map(
+      (attempt) => nextRetry({ attempt, scheduleMs: [1_000, 2_000, 3_000], retryAfterMs: null, nowMs: now }, () => 0.5)?.delayMs ?? null,
+    );
     expect(delays).toEqual([1_000, 2_000, 3_000, null]);
   });
 

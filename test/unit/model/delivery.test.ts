@@ -28,7 +28,9 @@ describe("a lane message", () => {
       app: "acme",
       projectId: "7",
     });
-    const attempts = [{ attempt: 1, at: "2026-01-05T10:11:12.345Z", outcome: "failed" as const, responseCode: 500, durationMs: 12.5, error: "no" }];
+    const attempts = [
+      { attempt: 1, at: "2026-01-05T10:11:12.345Z", outcome: "failed" as const, responseCode: 500, durationMs: 12.5, error: "no" },
+    ];
     const delivery = aDelivery({ attemptsMade: 1, attempts, replay: "r-1", counted: false, firstParkedAt: Date.UTC(2026, 0, 5) }, event);
     const message = { delivery, dueAt: Date.UTC(2026, 0, 6), delayMs: 30_000, floor: true };
     expect(decodeLaneMessage(encodeLaneMessage(message, { reason: "exhausted" }))).toEqual(message);
@@ -37,7 +39,12 @@ describe("a lane message", () => {
   test("round trips for any data", () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.nat(), (data, attemptsMade) => {
-        const message = { delivery: aDelivery({ attemptsMade }, anEvent({ dataJson: JSON.stringify(data) })), dueAt: null, delayMs: 0, floor: false };
+        const message = {
+          delivery: aDelivery({ attemptsMade }, anEvent({ dataJson: JSON.stringify(data) })),
+          dueAt: null,
+          delayMs: 0,
+          floor: false,
+        };
         expect(decodeLaneMessage(encodeLaneMessage(message))).toEqual(message);
       }),
     );
@@ -73,10 +80,20 @@ describe("outcomes", () => {
   });
 
   test("only what says that the receiver is down fails the circuit", () => {
-    expect([failsCircuit("failed", 500), failsCircuit("failed", 503), failsCircuit("timed_out", 0), failsCircuit("unreachable", 0)]).toEqual([true, true, true, true]);
-    expect([failsCircuit("failed", 429), failsCircuit("failed", 408), failsCircuit("rejected", 404), failsCircuit("gone", 410), failsCircuit("blocked", 0), failsCircuit("delivered", 200)]).toEqual(
-      Array.from({ length: 6 }, () => false),
-    );
+    expect([
+      failsCircuit("failed", 500),
+      failsCircuit("failed", 503),
+      failsCircuit("timed_out", 0),
+      failsCircuit("unreachable", 0),
+    ]).toEqual([true, true, true, true]);
+    expect([
+      failsCircuit("failed", 429),
+      failsCircuit("failed", 408),
+      failsCircuit("rejected", 404),
+      failsCircuit("gone", 410),
+      failsCircuit("blocked", 0),
+      failsCircuit("delivered", 200),
+    ]).toEqual(Array.from({ length: 6 }, () => false));
   });
 });
 

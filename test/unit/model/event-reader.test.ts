@@ -77,7 +77,13 @@ describe("a plain event", () => {
   test("goes on with a valid trace and with no other", () => {
     const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     expect(read(least, { traceparent, tracestate: "a=1" })).toMatchObject({ traceparent, tracestate: "a=1" });
-    for (const wrong of ["", "nonsense", `00-${"0".repeat(32)}-b7ad6b7169203331-01`, `ff${traceparent.slice(2)}`, traceparent.toUpperCase()]) {
+    for (const wrong of [
+      "",
+      "nonsense",
+      `00-${"0".repeat(32)}-b7ad6b7169203331-01`,
+      `ff${traceparent.slice(2)}`,
+      traceparent.toUpperCase(),
+    ]) {
       expect(read(least, { traceparent: wrong, tracestate: "a=1" })).toMatchObject({ traceparent: null, tracestate: null });
     }
   });
@@ -96,8 +102,16 @@ describe("what can't be read is said with member, found and wanted", () => {
     ["a missing organization", [{ data: {} }], /^organization_id: missing, wanted a string or an integer$/],
     ["an organization that is null", [{ organization_id: null, data: {} }], /^organization_id: missing/],
     ["an empty organization", [{ organization_id: "", data: {} }], /^organization_id: found 0 characters, wanted 1 to 256$/],
-    ["an organization that is an object", [{ organization_id: {}, data: {} }], /^organization_id: found an object, wanted a string or an integer$/],
-    ["an organization that is a fraction", [{ organization_id: 1.5, data: {} }], /^organization_id: found a number, wanted a string or an integer$/],
+    [
+      "an organization that is an object",
+      [{ organization_id: {}, data: {} }],
+      /^organization_id: found an object, wanted a string or an integer$/,
+    ],
+    [
+      "an organization that is a fraction",
+      [{ organization_id: 1.5, data: {} }],
+      /^organization_id: found a number, wanted a string or an integer$/,
+    ],
     ["missing data", [{ organization_id: "42" }], /^data: missing, wanted an object$/],
     ["data that is null", [{ organization_id: "42", data: null }], /^data: found null, wanted an object$/],
     ["data that is an array", [{ organization_id: "42", data: [] }], /^data: found an array, wanted an object$/],
@@ -108,7 +122,11 @@ describe("what can't be read is said with member, found and wanted", () => {
     ["an app that is no slug", [{ ...least, app: "No Slug" }], /^app: found "No Slug", wanted an app slug$/],
     ["an actor that is no object", [{ ...least, actor: "me" }], /^actor: found a string, wanted an object$/],
     ["a time that is none", [{ ...least, occurred_at: "yesterday" }], /^occurred_at: found .*, wanted an RFC 3339 time$/],
-    ["a resource with a capital", [least, {}, "Issue.created"], /^resource in the subject: found "Issue", wanted 1 to 64 characters of a-z, 0-9 and _$/],
+    [
+      "a resource with a capital",
+      [least, {}, "Issue.created"],
+      /^resource in the subject: found "Issue", wanted 1 to 64 characters of a-z, 0-9 and _$/,
+    ],
     ["an action with a dash", [least, {}, "issue.re-opened"], /^action in the subject: found "re-opened"/],
     ["a resource of 65 characters", [least, {}, `${"a".repeat(65)}.created`], /^resource in the subject/],
   ])("%s", (_what, given, message) => {
@@ -122,16 +140,27 @@ describe("what can't be read is said with member, found and wanted", () => {
 
   test("nothing makes it throw", () => {
     fc.assert(
-      fc.property(fc.uint8Array(), fc.string(), fc.dictionary(fc.constantFrom("ce-specversion", "content-type", "nats-msg-id", "traceparent", "ce-id"), fc.string()), (body, subject, headers) => {
-        readEvent({ ...raw("", headers, subject), body });
-      }),
+      fc.property(
+        fc.uint8Array(),
+        fc.string(),
+        fc.dictionary(fc.constantFrom("ce-specversion", "content-type", "nats-msg-id", "traceparent", "ce-id"), fc.string()),
+        (body, subject, headers) => {
+          readEvent({ ...raw("", headers, subject), body });
+        },
+      ),
       { numRuns: 500 },
     );
     fc.assert(
-      fc.property(fc.dictionary(fc.constantFrom("id", "organization_id", "data", "actor", "app", "project_id", "occurred_at", "specversion"), fc.jsonValue()), (object) => {
-        readEvent(raw(object));
-        readEvent(raw(object, { "content-type": "application/cloudevents+json" }));
-      }),
+      fc.property(
+        fc.dictionary(
+          fc.constantFrom("id", "organization_id", "data", "actor", "app", "project_id", "occurred_at", "specversion"),
+          fc.jsonValue(),
+        ),
+        (object) => {
+          readEvent(raw(object));
+          readEvent(raw(object, { "content-type": "application/cloudevents+json" }));
+        },
+      ),
       { numRuns: 500 },
     );
   });
@@ -166,13 +195,26 @@ describe("a CloudEvent", () => {
 
   test("in binary mode has its attributes in ce- headers, percent-decoded, and its data as the body", () => {
     const headers = Object.fromEntries(Object.entries(attributes).map(([name, value]) => [`ce-${name}`, value]));
-    expect(read('{ "n": 1.0 }', { ...headers, "ce-id": "caf%C3%A9", "content-type": "application/json" })).toMatchObject({ ...wanted, id: "café" });
+    expect(read('{ "n": 1.0 }', { ...headers, "ce-id": "caf%C3%A9", "content-type": "application/json" })).toMatchObject({
+      ...wanted,
+      id: "café",
+    });
   });
 
   test.each<[string, object, Record<string, string>, RegExp]>([
-    ["another version", { ...attributes, specversion: "0.3", data: {} }, { "content-type": "application/cloudevents+json" }, /^specversion: found "0.3", wanted "1.0"$/],
+    [
+      "another version",
+      { ...attributes, specversion: "0.3", data: {} },
+      { "content-type": "application/cloudevents+json" },
+      /^specversion: found "0.3", wanted "1.0"$/,
+    ],
     ["no id", { ...attributes, id: undefined, data: {} }, { "content-type": "application/cloudevents+json" }, /^id: missing/],
-    ["binary data", { ...attributes, data_base64: "AA==" }, { "content-type": "application/cloudevents+json" }, /^data_base64: found binary data/],
+    [
+      "binary data",
+      { ...attributes, data_base64: "AA==" },
+      { "content-type": "application/cloudevents+json" },
+      /^data_base64: found binary data/,
+    ],
     ["another version in binary mode", {}, { "ce-specversion": "0.3" }, /^ce-specversion: found "0.3", wanted "1.0"$/],
     ["no organization in binary mode", {}, { "ce-specversion": "1.0", "ce-id": "1" }, /^organization_id: missing/],
   ])("with %s can't be read", (_what, body, headers, message) => {

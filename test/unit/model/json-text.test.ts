@@ -4,7 +4,9 @@ import { membersOf } from "../../../src/model/json-text.ts";
 
 describe("membersOf", () => {
   test("keeps number text, key order and string escapes", () => {
-    const members = membersOf('{ "n" : 12345678901234567890 , "d": 1.0, "e":1e400, "o": { "b" : 1 , "a" : [ 2 , 3.50 ] }, "s":"\\u00e9 \\"{}[],:" }');
+    const members = membersOf(
+      '{ "n" : 12345678901234567890 , "d": 1.0, "e":1e400, "o": { "b" : 1 , "a" : [ 2 , 3.50 ] }, "s":"\\u00e9 \\"{}[],:" }',
+    );
     expect([...members]).toEqual([
       ["n", "12345678901234567890"],
       ["d", "1.0"],

@@ -1,0 +1,106 @@
+import { describe, expect, test } from "vitest";
+import { appBody, installationBody, parseRecord, RecordInvalid } from "../../../src/registry/records.ts";
+import { createSecretBox } from "../../../src/registry/secret-box.ts";
+import { SECRET } from "../../support/builders.ts";
+
+function problems(schema: typeof appBody | typeof installationBody, value: unknown): string[] {
+  try {
+    parseRecord(schema, value, "record");
+  } catch (error) {
+    if (error instanceof RecordInvalid) return error.problems.map(({ path, message }) => `${path}: ${message}`);
+    throw error;
+  }
+  throw new Error("was accepted");
+}
+
+const app = { webhook_url: "https://hooks.acme.example/in" };
+
+describe("an app", () => {
+  test("needs a URL only", () => {
+    expect(parseRecord(appBody, app, "app")).toEqual({ ...app, status: "unpublished", events: [], headers: {}, ordered: false });
+  });
+
+  test.each<[string, object, RegExp]>([
+    ["no URL", {}, /^webhook_url: /],
+    ["an unknown member", { ...app, webhook: "x" }, /^: Unrecognized key: "webhook"/],
+    ["an unknown status", { ...app, status: "live" }, /^status: .*internal/],
+    ["a pattern with a capital", { ...app, events: ["Issue"] }, /^events\.0: wanted \*, <resource>/],
+    ["a pattern with three parts", { ...app, events: ["*", "a.b.c"] }, /^events\.1: wanted/],
+    ["101 patterns", { ...app, events: Array.from({ length: 101 }, () => "issue") }, /^events: /],
+    ["a header name with a space", { ...app, headers: { "X Team": "a" } }, /^headers/],
+    [
+      "a header value with a line break",
+      { ...app, headers: { "X-Team": "a\r\nHost: b" } },
+      /^headers\.X-Team: wanted a header value without control characters/,
+    ],
+    [
+      "51 headers",
+      { ...app, headers: Object.fromEntries(Array.from({ length: 51 }, (_, at) => [`X-${at}`, "a"])) },
+      /^headers: wanted at most 50/,
+    ],
+    ["a timeout of 0", { ...app, timeout_ms: 0 }, /^timeout_ms: /],
+    ["a schedule with a negative delay", { ...app, retry_schedule_s: [-1] }, /^retry_schedule_s\.0: /],
+    ["no places", { ...app, max_in_flight: 0 }, /^max_in_flight: /],
+    ["a short secret", { ...app, client_secret: "abc" }, /^client_secret: wanted 64 lower-case hex/],
+    ["a name of 201 characters", { ...app, name: "x".repeat(201) }, /^name: /],
+  ])("can't have %s", (_what, value, message) => {
+    expect(problems(appBody, value)[0]).toMatch(message);
+  });
+
+  test("is told all of its problems at once", () => {
+    expect(problems(appBody, { events: ["A"], timeout_ms: -1 })).toHaveLength(3);
+  });
+});
+
+describe("an installation", () => {
+  test("keeps ids as strings and a UUID in lower case", () => {
+    expect(
+      parseRecord(
+        installationBody,
+        { uuid: "0F3C1D2E-5B6A-4C7D-8E9F-0A1B2C3D4E5F", app: "acme", organization_id: 42, project_ids: [7, "8"] },
+        "x",
+      ),
+    ).toEqual({
+      uuid: "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f",
+      app: "acme",
+      organization_id: "42",
+      project_ids: ["7", "8"],
+    });
+  });
+
+  test.each<[string, object, RegExp]>([
+    ["no organization", { app: "acme" }, /^organization_id: /],
+    ["no app", { organization_id: "42" }, /^app: /],
+    ["an app that is no slug", { app: "No Slug", organization_id: "42" }, /^app: wanted 1 to 64 of a-z/],
+    ["a UUID that is none", { uuid: "7", app: "acme", organization_id: "42" }, /^uuid: wanted a UUID/],
+  ])("can't have %s", (_what, value, message) => {
+    expect(problems(installationBody, value)[0]).toMatch(message);
+  });
+});
+
+describe("a client secret at rest", () => {
+  const key = { id: "k1", key: Buffer.alloc(32, 1) };
+  const box = createSecretBox(key);
+
+  test("is encrypted, and different every time", () => {
+    const [one, two] = [box.seal("acme", SECRET), box.seal("acme", SECRET)];
+    expect(one).toMatch(/^enc:v1:k1:/);
+    expect(one).not.toBe(two);
+    expect(one).not.toContain(SECRET);
+    expect([box.open("acme", one), box.open("acme", two)]).toEqual([SECRET, SECRET]);
+  });
+
+  test("is in the clear without a key, and a key reads that too", () => {
+    expect(createSecretBox(null).seal("acme", SECRET)).toBe(SECRET);
+    expect(box.open("acme", SECRET)).toBe(SECRET);
+  });
+
+  test.each<[string, ReturnType<typeof createSecretBox>, string, RegExp]>([
+    ["without a key", createSecretBox(null), "acme", /POSTHORN_ENCRYPTION_KEY is not set/],
+    ["with a key of another id", createSecretBox({ ...key, id: "k2" }), "acme", /encrypted with key k1, POSTHORN_ENCRYPTION_KEY is key k2/],
+    ["with another key of the same id", createSecretBox({ ...key, key: Buffer.alloc(32, 2) }), "acme", /not the one it was encrypted with/],
+    ["in another app's record", box, "other", /not the one it was encrypted with/],
+  ])("can't be read %s", (_what, wrong, slug, message) => {
+    expect(() => wrong.open(slug, box.seal("acme", SECRET))).toThrow(message);
+  });
+});

@@ -1,0 +1,197 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import type { StatusEvent } from "../../../src/model/status-event.ts";
+import { createHealthWatch, type HealthWatch } from "../../../src/status/health-watch.ts";
+import { createIntegrationStatus, type IntegrationStatus, statusOf } from "../../../src/status/integration-status.ts";
+import type { HealthDay } from "../../../src/status/ports.ts";
+import { createTransitions } from "../../../src/status/transitions.ts";
+import { anAttempt, anInstallation, UUID } from "../../support/builders.ts";
+import { createManualClock, type ManualClock } from "../../support/manual-clock.ts";
+import { createRecordStore, type RecordStore } from "../../support/record-store.ts";
+import { silentLogger } from "../../support/silent-logger.ts";
+
+const KEY = `installation.${UUID}`;
+const DAY_MS = 86_400_000;
+
+let clock: ManualClock;
+let records: RecordStore;
+let events: StatusEvent[];
+let counters: Map<string, HealthDay>;
+let status: IntegrationStatus;
+let watch: HealthWatch;
+
+const health = {
+  read: async (_uuid: string, days: readonly string[]): Promise<HealthDay[]> =>
+    days.map((day) => counters.get(day) ?? { day, success: 0, error: 0, timeout: 0, fatal: 0 }),
+  clear: async (): Promise<void> => counters.clear(),
+};
+
+const current = () => statusOf(records.json(KEY));
+
+/** An attempt as the delivery path makes it: counted, judged, written. */
+async function attempt(outcome: "delivered" | "failed" | "timed_out" | "gone"): Promise<void> {
+  const day = new Date(clock.now()).toISOString().slice(0, 10);
+  const before = counters.get(day) ?? { day, success: 0, error: 0, timeout: 0, fatal: 0 };
+  const counter = { delivered: "success", failed: "error", timed_out: "timeout", gone: "fatal" }[outcome] as "success";
+  counters.set(day, { ...before, [counter]: before[counter] + 1 });
+  const responseCode = { delivered: 200, failed: 500, timed_out: 0, gone: 410 }[outcome];
+  watch.judge(
+    anAttempt({ outcome, responseCode, error: outcome === "delivered" ? null : "no", installation: anInstallation({ status: current() }) }),
+  );
+  if (outcome !== "delivered") watch.failuresWritten(new Set([UUID]));
+  await clock.advance(1_500);
+  await watch.settled();
+}
+
+function begin(options: Partial<Parameters<typeof createHealthWatch>[1]> = {}): void {
+  watch = createHealthWatch(
+    { health, status, isActive: () => current() === "active", clock, logger: silentLogger },
+    { windowDays: 7, timeouts: 1000, rules: new Set(["fatal", "failing_days", "timeouts"]), ...options },
+  );
+}
+
+beforeEach(() => {
+  clock = createManualClock();
+  records = createRecordStore();
+  events = [];
+  counters = new Map();
+  records.put(KEY, { uuid: UUID, app: "acme", organization_id: "42", project_ids: [], status: "active" });
+  const stream = {
+    publish: async (event: StatusEvent) => void events.push(event),
+    lastId: async () => events.at(-1)?.id ?? null,
+  };
+  const transitions = createTransitions<StatusEvent>({ records, stream, clock, logger: silentLogger });
+  status = createIntegrationStatus(
+    { records, transitions, health, webhookUrlOf: () => "https://hooks.acme.example/in", clock },
+    { prefix: "app-platform", dashboardUrl: (path) => `https://posthorn.example${path}` },
+  );
+  begin();
+});
+
+describe("an integration", () => {
+  test("with one 500 a day breaks on the seventh day, once", async () => {
+    for (let day = 1; day <= 6; day++) {
+      await attempt("failed");
+      await clock.advance(DAY_MS - 1_500);
+    }
+    expect([current(), events]).toEqual(["active", []]);
+    for (let more = 0; more < 20; more++) await attempt("failed");
+    expect(current()).toBe("broken");
+    expect(events).toHaveLength(1);
+    expect(events[0]).toEqual({
+      specversion: "1.0",
+      id: `${UUID}:1`,
+      source: "/posthorn/app-platform",
+      type: "integration.broken",
+      time: expect.stringMatching(/^2026-01-11T12:00:0\d\.\d{3}Z$/),
+      subject: UUID,
+      datacontenttype: "application/json",
+      data: {
+        app: "acme",
+        installation_uuid: UUID,
+        organization_id: "42",
+        webhook_url: "https://hooks.acme.example/in",
+        previous_status: "active",
+        status: "broken",
+        reason: {
+          rule: "failing_days",
+          window_days: 7,
+          days: ["2026-01-05", "2026-01-06", "2026-01-07", "2026-01-08", "2026-01-09", "2026-01-10", "2026-01-11"],
+          success: 0,
+          error: 7,
+          timeout: 0,
+          fatal: 0,
+          last_response_code: 500,
+          last_error: "no",
+        },
+        dashboard_url: `https://posthorn.example/installations/${UUID}`,
+      },
+    });
+  });
+
+  test("breaks at once with a 410, also when Redis can't be asked", async () => {
+    await attempt("gone");
+    expect([current(), events[0]?.type]).toEqual(["broken", "integration.broken"]);
+    expect(events[0]?.data).toMatchObject({ reason: { rule: "fatal", fatal: 1, last_response_code: 410 } });
+  });
+
+  test("does not break with a 410 when that part of the rule is off", async () => {
+    begin({ rules: new Set(["timeouts"]) });
+    await attempt("gone");
+    expect(current()).toBe("active");
+  });
+
+  test("breaks with the third timeout when the threshold is 3", async () => {
+    begin({ timeouts: 3 });
+    await attempt("timed_out");
+    await attempt("timed_out");
+    expect(current()).toBe("active");
+    await attempt("timed_out");
+    expect(events.map(({ data }) => (data as { reason: { rule: string } }).reason.rule)).toEqual(["timeouts"]);
+  });
+
+  test("that is broken recovers with its first success, and the first failure after it does not break it again", async () => {
+    begin({ timeouts: 3 });
+    for (let i = 0; i < 3; i++) await attempt("timed_out");
+    expect(counters.size).toBe(0);
+    for (let probes = 0; probes < 5; probes++) await attempt("timed_out");
+    expect([current(), events.length]).toEqual(["broken", 1]);
+    await attempt("delivered");
+    expect([current(), events.map(({ type }) => type)]).toEqual(["active", ["integration.broken", "integration.recovered"]]);
+    expect(records.json(KEY)).not.toHaveProperty("broken_reason");
+    await attempt("timed_out");
+    await attempt("timed_out");
+    expect(current()).toBe("active");
+  });
+
+  test("is judged once when 1000 failures on two replicas come at the same time", async () => {
+    begin({ timeouts: 3 });
+    const other = watch;
+    begin({ timeouts: 3 });
+    for (let i = 0; i < 3; i++) counters.set("2026-01-05", { day: "2026-01-05", success: 0, error: 0, timeout: 3, fatal: 0 });
+    for (let i = 0; i < 500; i++) for (const replica of [other, watch]) replica.failuresWritten(new Set([UUID]));
+    await clock.advance(3_000);
+    await Promise.all([other.settled(), watch.settled()]);
+    expect(events).toHaveLength(1);
+  });
+});
+
+describe("a person", () => {
+  test("disables and enables, each announced once", async () => {
+    await status.disable(UUID);
+    await status.disable(UUID);
+    expect(current()).toBe("disabled");
+    await status.enable(UUID);
+    await status.enable(UUID);
+    expect(current()).toBe("active");
+    expect(events.map(({ type, data }) => [type, data])).toEqual([
+      ["integration.disabled", expect.objectContaining({ previous_status: "active", status: "disabled", reason: { by: "person" } })],
+      ["integration.enabled", expect.objectContaining({ previous_status: "disabled", status: "active", reason: { by: "person" } })],
+    ]);
+  });
+
+  test("mends a broken one: that is a recovery, and its counters are forgotten", async () => {
+    await attempt("gone");
+    await attempt("failed");
+    await status.enable(UUID);
+    expect([current(), counters.size, events.at(-1)?.type]).toEqual(["active", 0, "integration.recovered"]);
+  });
+
+  test("asks for an installation that is not there", async () => {
+    await expect(status.enable("ffffffff-5b6a-4c7d-8e9f-0a1b2c3d4e5f")).rejects.toMatchObject({ code: "NOT_FOUND" });
+  });
+
+  test("a success of a disabled one does not enable it", async () => {
+    await status.disable(UUID);
+    await attempt("delivered");
+    expect(current()).toBe("disabled");
+  });
+});
+
+test("a probe is claimed by one replica an interval", async () => {
+  await attempt("gone");
+  expect(await status.claimProbe(UUID, 3_600_000)).toBe(false);
+  await clock.advance(3_600_000);
+  const claims = await Promise.all([1, 2, 3].map(() => status.claimProbe(UUID, 3_600_000)));
+  expect(claims.filter(Boolean)).toHaveLength(1);
+  expect(events).toHaveLength(1);
+});

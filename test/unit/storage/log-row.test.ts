@@ -1,0 +1,106 @@
+import { describe, expect, test } from "vitest";
+import { cutText, type LogRow, logRow } from "../../../src/storage/log-row.ts";
+import { anApp, anAttempt, SECRET, UUID } from "../../support/builders.ts";
+
+const row = (members: Parameters<typeof anAttempt>[0] = {}): LogRow => JSON.parse(logRow(anAttempt(members))) as LogRow;
+
+test("a delivered attempt has the contract's members in the contract's order", () => {
+  const found = row();
+  expect(Object.keys(found)).toEqual([
+    ...["date", "event_type", "event_id", "delivery_id", "installation_uuid", "organization_id", "webhook_url"],
+    ...["attempt", "response_code", "outcome", "duration_ms", "trace_id"],
+  ]);
+  expect(found).toMatchObject({
+    date: "2026-01-05T10:11:12.345Z",
+    event_type: "issue.created",
+    event_id: "evt-1",
+    installation_uuid: UUID,
+    organization_id: "42",
+    attempt: 1,
+    response_code: 200,
+    outcome: "delivered",
+    duration_ms: 55,
+  });
+});
+
+test("an internal app's row leaves out the organization", () => {
+  expect(row({ app: anApp({ status: "internal" }) })).not.toHaveProperty("organization_id");
+});
+
+test("the receiver's error id and project are there together or not at all", () => {
+  expect(row({ errorId: "e1", projectId: "p1" })).toMatchObject({ error_id: "e1", project_id: "p1" });
+  expect(row({ errorId: "e1", projectId: null })).not.toHaveProperty("error_id");
+});
+
+describe("an attempt that was not delivered", () => {
+  test("has what was sent, what came back and why", () => {
+    expect(row({ outcome: "failed", responseBody: Buffer.from("no") })).toMatchObject({
+      response_code: 500,
+      outcome: "failed",
+      request_headers: { "Content-Type": "application/json" },
+      request_body: '{"action":"created"}',
+      response_body: "no",
+      error: "answered with status 500",
+    });
+  });
+
+  test("has null for a response that never came and text for an empty one", () => {
+    expect(row({ outcome: "timed_out", responseCode: 0, responseBody: null }).response_body).toBeNull();
+    expect(row({ outcome: "failed", responseBody: Buffer.alloc(0) }).response_body).toBe("");
+  });
+
+  test("survives a response that is no text", () => {
+    expect(row({ outcome: "failed", responseBody: Buffer.from([0xff, 0x00, 0x41]) }).response_body).toBe("\ufffd\u0000A");
+  });
+});
+
+describe("nothing secret gets into a row", () => {
+  const app = anApp({
+    headers: { Authorization: "Bearer abcdef-0123", "X-Short": "1" },
+    previousSecret: { value: "e".repeat(64), validUntil: 0 },
+  });
+  const failed = row({
+    app,
+    outcome: "failed",
+    requestHeaders: { "Content-Type": "application/json", Authorization: "Bearer abcdef-0123", "X-Short": "1" },
+    requestBody: Buffer.from(`{"leak":"${SECRET}"}`),
+    responseBody: Buffer.from(`you sent Bearer abcdef-0123 and ${"e".repeat(64)}, 1 time`),
+    error: `refused ${SECRET}`,
+  });
+
+  test("values of custom headers are redacted, short ones too", () => {
+    expect(failed.request_headers).toEqual({ "Content-Type": "application/json", Authorization: "[redacted]", "X-Short": "[redacted]" });
+  });
+
+  test("what the receiver echoes is redacted", () => {
+    expect(failed.response_body).toBe("you sent [redacted] and [redacted], 1 time");
+    expect(failed.request_body).toBe('{"leak":"[redacted]"}');
+    expect(failed.error).toBe("refused [redacted]");
+  });
+
+  test("also where the cut goes through a secret", () => {
+    const cut = row({ outcome: "failed", responseBody: Buffer.from(`${"x".repeat(1000)}${SECRET}`) }).response_body ?? "";
+    expect(cut).toBe(`${"x".repeat(1000)}[redacted]`);
+  });
+});
+
+describe("the cut", () => {
+  test("is at 1024 bytes", () => {
+    expect(cutText("x".repeat(1024))).toHaveLength(1024);
+    expect(cutText("x".repeat(1025))).toHaveLength(1024);
+  });
+
+  test.each([
+    ["2 bytes", "é", 1023],
+    ["3 bytes", "€", 1022],
+    ["3 bytes, one of them inside", "€", 1023],
+    ["4 bytes", "🚀", 1021],
+    ["4 bytes, three of them inside", "🚀", 1023],
+  ])("never goes through a character of %s", (_what, character, before) => {
+    const cut = cutText("x".repeat(before) + character.repeat(3));
+    const bytes = Buffer.byteLength(cut);
+    expect(bytes).toBeLessThanOrEqual(1024);
+    expect(bytes).toBeGreaterThan(1024 - Buffer.byteLength(character));
+    expect(cut).not.toContain("\ufffd");
+  });
+});
