@@ -17,7 +17,7 @@ test("an app gets its share and no more; the next waits and enters when one leav
 test("waiting for the app's share ends with false", async () => {
   const clock = createManualClock();
   const bulkhead = createBulkhead(clock, { maxInFlight: 10, maxWaitMs: 100 });
-  bulkhead.enter("a", 1);
+  void bulkhead.enter("a", 1);
   const second = bulkhead.enter("a", 1);
   await clock.advance(100);
   expect(await second).toBe(false);
@@ -33,7 +33,7 @@ test("one app's full share leaves the others their places", () => {
 test("waiting for the process's share does not end", async () => {
   const clock = createManualClock();
   const bulkhead = createBulkhead(clock, { maxInFlight: 1, maxWaitMs: 100 });
-  bulkhead.enter("a", 5);
+  void bulkhead.enter("a", 5);
   let entered = false;
   void Promise.resolve(bulkhead.enter("b", 5)).then(() => {
     entered = true;

@@ -1,0 +1,164 @@
+/** What Posthorn finds on a NATS server: nothing, its own streams, somebody else's. */
+import { connect, DiscardPolicy, type JetStreamManager, type NatsConnection, nanos, RetentionPolicy, type StreamConfig } from "nats";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { systemClock } from "../../src/model/clock.ts";
+import { connectRedis } from "../../src/storage/redis.ts";
+import { connectNats } from "../../src/subscribers/connection.ts";
+import { busNames } from "../../src/subscribers/names.ts";
+import { covers, ensureConsumer, ensureTopology } from "../../src/subscribers/topology.ts";
+import { freePort, type Server, startNatsServer } from "../support/servers.ts";
+import { silentLogger } from "../support/silent-logger.ts";
+
+let server: Server;
+let connection: NatsConnection;
+let manager: JetStreamManager;
+let prefixes = 0;
+
+beforeAll(async () => {
+  server = await startNatsServer();
+  connection = await connect({ servers: server.url });
+  manager = await connection.jetstreamManager();
+});
+afterAll(async () => {
+  await connection.close();
+  await server.stop();
+});
+
+const freshNames = () => busNames(`bus-${++prefixes}`);
+
+describe("the streams", () => {
+  test("are made as the contract says, and found again", async () => {
+    const names = busNames("app-platform");
+    await ensureTopology(manager, names, 1);
+    await ensureTopology(manager, names, 1);
+    const configs = Object.fromEntries(
+      await Promise.all(Object.values(names.streams).map(async (name) => [name, (await manager.streams.info(name)).config] as const)),
+    );
+    const shown = ({ subjects, retention, max_age, discard, duplicate_window }: Partial<StreamConfig>) => ({
+      subjects,
+      retention,
+      days: (max_age ?? 0) / nanos(86_400_000),
+      discard,
+      windowMinutes: (duplicate_window ?? 0) / nanos(60_000),
+    });
+    const limits = { retention: "limits", discard: "old", windowMinutes: 10 };
+    const workQueue = { retention: "workqueue", discard: "new", days: 0, windowMinutes: 10 };
+    expect(Object.fromEntries(Object.entries(configs).map(([name, config]) => [name, shown(config ?? {})]))).toEqual({
+      APP_PLATFORM_EVENTS: { subjects: ["app-platform.events.*.*"], days: 7, ...limits },
+      APP_PLATFORM_RETRIES: { subjects: ["app-platform.retries.*.*"], ...workQueue },
+      APP_PLATFORM_PARKED: { subjects: ["app-platform.parked.*", "app-platform.parked.*.*"], ...workQueue },
+      APP_PLATFORM_DEAD_LETTERS: { subjects: ["app-platform.dead-letters.*"], days: 30, ...limits },
+      APP_PLATFORM_STATUS: { subjects: ["app-platform.status.*.*.*", "app-platform.status.*.*.*.*"], days: 30, ...limits },
+    });
+  });
+
+  test("that somebody has tuned without harm are accepted", async () => {
+    const names = freshNames();
+    await manager.streams.add({
+      name: names.streams.events,
+      subjects: [`${names.prefix}.events.>`],
+      max_age: nanos(86_400_000),
+      max_bytes: 1_000_000,
+    });
+    await manager.streams.add({
+      name: names.streams.retries,
+      subjects: [...names.subjects.retries],
+      retention: RetentionPolicy.Workqueue,
+      discard: DiscardPolicy.New,
+      max_msgs: 1_000,
+    });
+    await expect(ensureTopology(manager, names, 1)).resolves.toBeUndefined();
+  });
+
+  test("that Posthorn can't work with stop it, each setting named with found and wanted", async () => {
+    const names = freshNames();
+    await manager.streams.add({
+      name: names.streams.events,
+      subjects: [`${names.prefix}.events.issue.*`],
+      retention: RetentionPolicy.Workqueue,
+    });
+    await manager.streams.add({ name: names.streams.retries, subjects: [...names.subjects.retries], max_age: nanos(1_000_000_000) });
+    await manager.streams.add({
+      name: names.streams.parked,
+      subjects: [...names.subjects.parked],
+      retention: RetentionPolicy.Workqueue,
+      discard: DiscardPolicy.Old,
+      max_msgs: 10,
+    });
+    const error = (await ensureTopology(manager, names, 1).catch((reason: unknown) => reason)) as Error & { code: string };
+    expect(error.code).toBe("STREAM_MISMATCH");
+    for (const line of [
+      `stream ${names.streams.events}: retention: found "workqueue", wanted "limits"`,
+      `stream ${names.streams.events}: subjects: found ["${names.prefix}.events.issue.*"], wanted one that covers ${names.prefix}.events.*.*`,
+      `stream ${names.streams.retries}: retention: found "limits", wanted "workqueue"`,
+      `stream ${names.streams.retries}: max_age: found ${nanos(1_000_000_000)}, wanted 0`,
+      `stream ${names.streams.parked}: discard with a limit: found "old", wanted "new"`,
+    ]) {
+      expect(error.message).toContain(line);
+    }
+  });
+
+  test("a consumer that gives up after some deliveries stops it", async () => {
+    const names = freshNames();
+    await ensureTopology(manager, names, 1);
+    await manager.consumers.add(names.streams.events, {
+      durable_name: names.eventsConsumer,
+      ack_policy: "explicit" as never,
+      max_deliver: 5,
+    });
+    const plan = { durable_name: names.eventsConsumer, ack_policy: "explicit" as never, max_deliver: -1 };
+    await expect(ensureConsumer(manager, names.streams.events, plan)).rejects.toThrow(
+      `consumer posthorn-events of ${names.streams.events}: max_deliver: found 5, wanted -1`,
+    );
+  });
+
+  test.each([
+    ["a.*.c", "a.b.c", true],
+    ["a.>", "a.b.c", true],
+    ["a.>", "a", false],
+    ["a.*", "a.*", true],
+    ["a.b", "a.*", false],
+    ["*.*", "a.b.c", false],
+  ])("the pattern %s covers %s: %s", (wide, narrow, wanted) => {
+    expect(covers(wide, narrow)).toBe(wanted);
+  });
+});
+
+describe("a server that is not there", () => {
+  test("is waited for, and then the start gives up naming the setting", async () => {
+    const warned: string[] = [];
+    const logger = { ...silentLogger, warn: (_fields: object, message: string) => void warned.push(message) };
+    const port = await freePort();
+    await expect(
+      connectNats({ url: `nats://user:pass@127.0.0.1:${port}`, credsFile: null, startupTimeoutMs: 1_200 }, systemClock, logger),
+    ).rejects.toMatchObject({
+      code: "NATS_UNREACHABLE",
+      message: expect.stringMatching(
+        new RegExp(`^POSTHORN_NATS_URL: no NATS server answered at nats://127\\.0\\.0\\.1:${port} within 1200 ms`),
+      ),
+    });
+    await expect(
+      connectRedis({ url: `redis://user:pass@127.0.0.1:${port}/2`, startupTimeoutMs: 1_200 }, systemClock, logger),
+    ).rejects.toMatchObject({
+      code: "REDIS_UNREACHABLE",
+      message: expect.stringMatching(
+        new RegExp(`^POSTHORN_REDIS_URL: no Redis server answered at redis://127\\.0\\.0\\.1:${port}/2 within 1200 ms`),
+      ),
+    });
+    expect(warned).toEqual(["waiting for NATS", "waiting for Redis"]);
+  });
+
+  test("is found when it comes up while waiting", async () => {
+    const port = await freePort();
+    const connecting = connectNats(
+      { url: `nats://127.0.0.1:${port}`, credsFile: null, startupTimeoutMs: 20_000 },
+      systemClock,
+      silentLogger,
+    );
+    const late = await startNatsServer({ port });
+    const found = await connecting;
+    expect(found.isClosed()).toBe(false);
+    await found.close();
+    await late.stop();
+  });
+});

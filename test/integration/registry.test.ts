@@ -1,0 +1,271 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect, type NatsConnection } from "nats";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { systemClock } from "../../src/model/clock.ts";
+import { loadAppsFile } from "../../src/registry/apps-file.ts";
+import { createRegistry, feedIndex, NO_PRECONDITION, type Registry } from "../../src/registry/registry.ts";
+import { createRegistryIndex, type RegistryIndex } from "../../src/registry/registry-index.ts";
+import { createSecretBox } from "../../src/registry/secret-box.ts";
+import { createRegistryStore, type RegistryStore } from "../../src/registry/store.ts";
+import { createReconnects } from "../../src/subscribers/connection.ts";
+import { SECRET, UUID } from "../support/builders.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Server, startNatsServer } from "../support/servers.ts";
+import { silentLogger } from "../support/silent-logger.ts";
+
+let server: Server;
+const connections: NatsConnection[] = [];
+const folder = mkdtempSync(join(tmpdir(), "posthorn-apps-"));
+
+beforeAll(async () => {
+  server = await startNatsServer();
+});
+afterAll(async () => {
+  for (const connection of connections) await connection.close();
+  await server.stop();
+  rmSync(folder, { recursive: true });
+});
+
+interface Replica {
+  readonly registry: Registry;
+  readonly index: RegistryIndex;
+  readonly store: RegistryStore;
+}
+
+async function replica(prefix: string, encryptionKey: { id: string; key: Buffer } | null = null): Promise<Replica> {
+  const connection = await connect({ servers: server.url, reconnectTimeWait: 100, maxReconnectAttempts: -1 });
+  connections.push(connection);
+  const index = createRegistryIndex();
+  const store = createRegistryStore(
+    { connection, onReconnect: createReconnects(connection), clock: systemClock, logger: silentLogger },
+    { prefix, replicas: 1 },
+  );
+  const dependencies = {
+    store,
+    index,
+    secretBox: createSecretBox(encryptionKey),
+    refusesUrl: (url: string) => (url.startsWith("https:") ? null : "not https"),
+    clock: systemClock,
+    logger: silentLogger,
+  };
+  feedIndex(dependencies);
+  await store.start();
+  return { registry: createRegistry(dependencies), index, store };
+}
+
+const app = { webhook_url: "https://hooks.acme.example/in", events: ["issue"] };
+const installation = { app: "acme", organization_id: 42 };
+
+describe("a change", () => {
+  test("is in this replica's index when it answers, and in the others' soon after", async () => {
+    const [one, two] = await Promise.all([replica("two"), replica("two")]);
+    const made = await one.registry.putApp("acme", app, NO_PRECONDITION);
+    expect([made.created, made.clientSecret]).toEqual([true, expect.stringMatching(/^[0-9a-f]{64}$/)]);
+    expect(one.index.app("acme")).toMatchObject({ name: "acme", webhookUrl: app.webhook_url, clientSecret: made.clientSecret });
+    await one.registry.putInstallation(UUID, installation, NO_PRECONDITION);
+    expect(one.index.installation(UUID)).toMatchObject({ app: "acme", organizationId: "42", status: "active" });
+    await eventually(() => two.index.installation(UUID));
+    await two.registry.deleteInstallation(UUID, NO_PRECONDITION);
+    expect(two.index.installation(UUID)).toBeUndefined();
+    await eventually(() => one.index.installation(UUID) === undefined);
+  });
+
+  test("replaces an app and keeps its secret; one that changes nothing keeps the revision", async () => {
+    const { registry, index } = await replica("replace");
+    const { clientSecret, revision } = await registry.putApp("acme", app, NO_PRECONDITION);
+    const same = await registry.putApp("acme", { ...app }, NO_PRECONDITION);
+    expect([same.created, same.clientSecret, same.revision]).toEqual([false, null, revision]);
+    const changed = await registry.putApp("acme", { ...app, ordered: true }, NO_PRECONDITION);
+    expect(changed.revision).toBeGreaterThan(revision);
+    expect(index.app("acme")).toMatchObject({ ordered: true, clientSecret });
+  });
+
+  test("rotates the secret with an overlap of a day", async () => {
+    const { registry, index } = await replica("rotate", { id: "k1", key: Buffer.alloc(32, 1) });
+    const { clientSecret: old } = await registry.putApp("acme", { ...app, client_secret: SECRET }, NO_PRECONDITION);
+    expect(old).toBe(SECRET);
+    const { clientSecret, previousValidUntil } = await registry.rotateSecret("acme");
+    expect(index.app("acme")).toMatchObject({ clientSecret, previousSecret: { value: old, validUntil: Date.parse(previousValidUntil) } });
+    expect(Date.parse(previousValidUntil) - Date.now()).toBeGreaterThan(23 * 3_600_000);
+  });
+
+  test("stores secrets encrypted", async () => {
+    const { registry, store } = await replica("encrypted", { id: "k1", key: Buffer.alloc(32, 1) });
+    await registry.putApp("acme", { ...app, client_secret: SECRET }, NO_PRECONDITION);
+    const stored = (await store.readRecord("app.acme"))?.value ?? "";
+    expect(stored).not.toContain(SECRET);
+    expect(stored).toContain("enc:v1:k1:");
+  });
+
+  test("keeps members that this version does not know, and the status", async () => {
+    const { registry, store, index } = await replica("unknown");
+    await registry.putApp("acme", app, NO_PRECONDITION);
+    await registry.putInstallation(UUID, installation, NO_PRECONDITION);
+    const record = JSON.parse((await store.readRecord(`installation.${UUID}`))?.value ?? "{}") as object;
+    await store.reached(
+      await store.putRecord(`installation.${UUID}`, JSON.stringify({ ...record, status: "broken", n: 3, from_the_future: true })),
+    );
+    await registry.putInstallation(UUID, { ...installation, project_ids: [7], status: "active" }, NO_PRECONDITION);
+    expect(JSON.parse((await store.readRecord(`installation.${UUID}`))?.value ?? "{}")).toMatchObject({
+      status: "broken",
+      n: 3,
+      from_the_future: true,
+      project_ids: ["7"],
+    });
+    expect(index.installation(UUID)?.status).toBe("broken");
+  });
+
+  test("of an app takes its installations with it when it is removed", async () => {
+    const { registry, index } = await replica("cascade");
+    await registry.putApp("acme", app, NO_PRECONDITION);
+    await registry.putInstallation(UUID, installation, NO_PRECONDITION);
+    await registry.deleteApp("acme", NO_PRECONDITION);
+    expect(index.counts()).toEqual({ apps: 0, installations: 0 });
+  });
+
+  test("is refused when it makes no sense", async () => {
+    const { registry } = await replica("refused");
+    await registry.putApp("acme", app, NO_PRECONDITION);
+    await registry.putApp("other", app, NO_PRECONDITION);
+    await registry.putInstallation(UUID, installation, NO_PRECONDITION);
+    const refused = (work: Promise<unknown>) =>
+      work.then(
+        () => "accepted",
+        (error: { code: string; message: string }) => `${error.code} ${error.message}`,
+      );
+    expect(await refused(registry.putApp("acme", { ...app, webhook_url: "http://x.example" }, NO_PRECONDITION))).toBe(
+      'RECORD_INVALID app acme: webhook_url: found "http://x.example", not https',
+    );
+    expect(await refused(registry.putApp("acme", { ...app, slug: "other" }, NO_PRECONDITION))).toMatch(
+      /^RECORD_INVALID app acme: slug: found "other", wanted "acme"/,
+    );
+    expect(await refused(registry.putInstallation(UUID, { ...installation, app: "nobody" }, NO_PRECONDITION))).toMatch(
+      /^RECORD_INVALID .*app: found "nobody", wanted an app that exists/,
+    );
+    expect(await refused(registry.putInstallation(UUID, { ...installation, app: "other" }, NO_PRECONDITION))).toMatch(/^CONFLICT/);
+    expect(await refused(registry.putApp("acme", app, { revision: null, absent: true }))).toMatch(/^PRECONDITION_FAILED/);
+    expect(await refused(registry.putApp("acme", app, { revision: 99_999, absent: false }))).toMatch(/^PRECONDITION_FAILED .*wanted 99999/);
+    expect(await refused(registry.getApp("nobody"))).toBe("NOT_FOUND no app nobody");
+    expect(await refused(registry.deleteInstallation("ffffffff-5b6a-4c7d-8e9f-0a1b2c3d4e5f", NO_PRECONDITION))).toMatch(/^NOT_FOUND/);
+    expect(await refused(registry.rotateSecret("nobody"))).toBe("NOT_FOUND no app nobody");
+  });
+
+  test("of the same record by many at once is lost by none", async () => {
+    const { store } = await replica("cas");
+    await store.putRecord("circuit.acme", JSON.stringify({ n: 0 }));
+    const increment = async (): Promise<void> => {
+      for (;;) {
+        const found = await store.readRecord("circuit.acme");
+        if (found === null) throw new Error("gone");
+        const { n } = JSON.parse(found.value) as { n: number };
+        if ((await store.updateRecord("circuit.acme", JSON.stringify({ n: n + 1 }), found.revision)) !== "conflict") return;
+      }
+    };
+    await Promise.all(Array.from({ length: 20 }, increment));
+    expect(JSON.parse((await store.readRecord("circuit.acme"))?.value ?? "")).toEqual({ n: 20 });
+    expect(await store.createRecord("circuit.acme", "{}")).toBe("conflict");
+  });
+});
+
+describe("the watch", () => {
+  test("brings what is there already, deletions included, and other kinds of records to their listeners", async () => {
+    const first = await replica("watch");
+    await first.registry.putApp("acme", app, NO_PRECONDITION);
+    await first.registry.putApp("gone", app, NO_PRECONDITION);
+    await first.registry.deleteApp("gone", NO_PRECONDITION);
+    const second = await replica("watch");
+    expect([second.store.isCurrent(), second.index.app("acme")?.slug, second.index.app("gone")]).toEqual([true, "acme", undefined]);
+    const seen: Array<[string, string | null]> = [];
+    second.store.onRecord("circuit.", (key, value) => void seen.push([key, value]));
+    await first.store.putRecord("circuit.acme", "{}");
+    await first.store.deleteRecord("circuit.acme");
+    await eventually(() => seen.length === 2);
+    expect(seen).toEqual([
+      ["circuit.acme", "{}"],
+      ["circuit.acme", null],
+    ]);
+  });
+
+  test("goes on after the server was restarted, without missing what changed meanwhile", async () => {
+    const own = await startNatsServer();
+    const connection = await connect({ servers: own.url, reconnectTimeWait: 100, maxReconnectAttempts: -1 });
+    const store = createRegistryStore(
+      { connection, onReconnect: createReconnects(connection), clock: systemClock, logger: silentLogger },
+      { prefix: "restart", replicas: 1 },
+    );
+    const seen: string[] = [];
+    let timesCurrent = 0;
+    store.onRecord("circuit.", (_key, value) => void seen.push(value ?? ""));
+    store.onCurrent(() => void timesCurrent++);
+    await store.start();
+    await store.putRecord("circuit.a", "1");
+    await own.restart();
+    await eventually(() => timesCurrent === 2);
+    const revision = await eventually(() => store.putRecord("circuit.a", "2"));
+    await store.reached(revision);
+    expect(seen).toEqual(["1", "2"]);
+    expect(store.isCurrent()).toBe(true);
+    await store.stop();
+    await connection.close();
+    await own.stop();
+  });
+});
+
+describe("the apps file", () => {
+  const write = (text: string): string => {
+    const file = join(folder, "apps.yaml");
+    writeFileSync(file, text);
+    return file;
+  };
+
+  test("is put into the registry at every start, and changes neither secrets nor statuses", async () => {
+    const { registry, store, index } = await replica("file");
+    const file = write(`
+apps:
+  - slug: acme
+    webhook_url: https://hooks.acme.example/in
+    events: [issue, "metric_alert.*"]
+    client_secret: ${SECRET}
+installations:
+  - uuid: ${UUID}
+    app: acme
+    organization_id: 42
+`);
+    expect(await loadAppsFile(file, registry)).toEqual({ apps: 1, installations: 1 });
+    const record = JSON.parse((await store.readRecord(`installation.${UUID}`))?.value ?? "{}") as object;
+    await store.reached(await store.putRecord(`installation.${UUID}`, JSON.stringify({ ...record, status: "disabled" })));
+    await loadAppsFile(file, registry);
+    expect(index.app("acme")).toMatchObject({ clientSecret: SECRET, previousSecret: null, events: ["issue", "metric_alert.*"] });
+    expect(index.installation(UUID)).toMatchObject({ organizationId: "42", status: "disabled" });
+  });
+
+  test.each<[string, string, RegExp]>([
+    ["is no YAML", "apps: [", /APPS_FILE.*\n.*(flow|Flow)/s],
+    ["has an unknown list", "app: []", /file: Unrecognized key: "app"/],
+    ["has an app without a slug", "apps:\n  - webhook_url: https://x.example", /apps\.0\.slug/],
+    [
+      "has two wrong entries",
+      "apps:\n  - slug: A\n    webhook_url: https://x.example\n  - slug: b\n    webhook_url: 7",
+      /apps\.0\.slug.*apps\.1\.webhook_url/s,
+    ],
+    ["has a URL that is refused", "apps:\n  - slug: b\n    webhook_url: http://x.example", /apps\.0: app b: webhook_url: .*not https/],
+    [
+      "installs an app that is not there",
+      `installations:\n  - uuid: ${UUID}\n    app: nobody\n    organization_id: 1`,
+      /installations\.0: .*wanted an app that exists/,
+    ],
+  ])("that %s stops the start", async (_what, text, message) => {
+    const { registry } = await replica("file");
+    await expect(loadAppsFile(write(text), registry)).rejects.toMatchObject({
+      code: "APPS_FILE_INVALID",
+      message: expect.stringMatching(message),
+    });
+  });
+
+  test("that is not there stops the start", async () => {
+    const { registry } = await replica("file");
+    await expect(loadAppsFile(join(folder, "nowhere.yaml"), registry)).rejects.toThrow(/nowhere\.yaml:\n {2}can't be read \(ENOENT/);
+  });
+});

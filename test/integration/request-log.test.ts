@@ -1,0 +1,270 @@
+import { Redis } from "ioredis";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { systemClock } from "../../src/model/clock.ts";
+import { type AttemptLogOptions, type BufferedAttemptLog, createAttemptLog } from "../../src/storage/attempt-log.ts";
+import { createHealthStore } from "../../src/storage/health-store.ts";
+import { connectRedis } from "../../src/storage/redis.ts";
+import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
+import { aDelivery, anApp, anAttempt, anEvent, anInstallation, UUID } from "../support/builders.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Server, startRedisServer } from "../support/servers.ts";
+import { silentLogger } from "../support/silent-logger.ts";
+
+let server: Server;
+let redis: Redis;
+/** Beside what is tested: looks as redis-cli would. */
+let look: Redis;
+let failures: string[];
+
+beforeAll(async () => {
+  server = await startRedisServer({ arguments: ["--appendfsync", "always"] });
+  redis = await connectRedis({ url: server.url, startupTimeoutMs: 10_000 }, systemClock, silentLogger);
+  look = new Redis(server.url);
+  look.on("error", () => {});
+});
+afterAll(async () => {
+  redis.disconnect();
+  look.disconnect();
+  await server.stop();
+});
+beforeEach(async () => {
+  await look.flushall();
+  failures = [];
+});
+
+function createLog(options: Partial<AttemptLogOptions> = {}): BufferedAttemptLog {
+  return createAttemptLog(
+    { redis, clock: systemClock, logger: silentLogger, onFailuresWritten: (uuids) => void failures.push(...uuids) },
+    { size: 100, listTtlMs: 30 * 86_400_000, bufferRows: 10_000, ...options },
+  );
+}
+
+const eventNumber = (id: number, type = "issue.created") => {
+  const [resource = "", action = ""] = type.split(".");
+  return aDelivery({}, anEvent({ id: `evt-${id}`, resource, action }));
+};
+const ids = (rows: readonly string[]): string[] => rows.map((row) => (JSON.parse(row) as { event_id: string }).event_id);
+const requests = (): Promise<string[]> => look.lrange("posthorn:request:{acme}:issue.created", 0, -1);
+const errors = (): Promise<string[]> => look.lrange("posthorn:error:{acme}:issue.created", 0, -1);
+
+describe("the lists", () => {
+  test("hold the last 100, newest first, in one batch or in many", async () => {
+    const log = createLog();
+    for (let id = 0; id < 250; id++) {
+      log.record(anAttempt({ delivery: eventNumber(id) }));
+      if (id % 60 === 59) await log.flush(5_000);
+    }
+    await log.flush(5_000);
+    expect(ids(await requests())).toEqual(Array.from({ length: 100 }, (_, at) => `evt-${249 - at}`));
+    expect(await errors()).toEqual([]);
+  });
+
+  test("have an error in both", async () => {
+    const log = createLog();
+    log.record(anAttempt({ delivery: eventNumber(1), outcome: "failed" }));
+    log.record(anAttempt({ delivery: eventNumber(2) }));
+    await log.flush(5_000);
+    expect([ids(await requests()), ids(await errors())]).toEqual([["evt-2", "evt-1"], ["evt-1"]]);
+  });
+
+  test("are of the size of the setting and live as long after their last row", async () => {
+    const log = createLog({ size: 3, listTtlMs: 60_000 });
+    for (let id = 0; id < 5; id++) log.record(anAttempt({ delivery: eventNumber(id) }));
+    await log.flush(5_000);
+    expect(ids(await requests())).toEqual(["evt-4", "evt-3", "evt-2"]);
+    const ttl = await look.pttl("posthorn:request:{acme}:issue.created");
+    expect(ttl).toBeGreaterThan(50_000);
+    expect(ttl).toBeLessThanOrEqual(60_000);
+  });
+
+  test("are kept by app and event type", async () => {
+    const log = createLog();
+    log.record(anAttempt({ delivery: eventNumber(1, "issue.created") }));
+    log.record(anAttempt({ delivery: eventNumber(2, "comment.created") }));
+    log.record(anAttempt({ delivery: eventNumber(3), app: anApp({ slug: "other" }) }));
+    await log.flush(5_000);
+    expect((await look.keys("posthorn:request:*")).sort()).toEqual([
+      "posthorn:request:{acme}:comment.created",
+      "posthorn:request:{acme}:issue.created",
+      "posthorn:request:{other}:issue.created",
+    ]);
+  });
+
+  test("are written in one round trip a batch", async () => {
+    const log = createLog();
+    await look.config("RESETSTAT");
+    for (let id = 0; id < 500; id++) log.record(anAttempt({ delivery: eventNumber(id), outcome: id % 2 === 0 ? "failed" : "delivered" }));
+    await log.flush(5_000);
+    const stats = await look.info("commandstats");
+    const calls = [...stats.matchAll(/cmdstat_(evalsha|eval):calls=(\d+)/g)].reduce((sum, match) => sum + Number(match[2]), 0);
+    // The first may be told that the script is not known yet.
+    expect(calls).toBeLessThanOrEqual(2);
+  });
+
+  test("a key of another type costs only its own rows", async () => {
+    await look.set("posthorn:request:{acme}:issue.created", "not a list");
+    const log = createLog();
+    log.record(anAttempt({ delivery: eventNumber(1), outcome: "failed" }));
+    expect(await log.flush(5_000)).toBe(0);
+    expect(ids(await errors())).toEqual(["evt-1"]);
+  });
+});
+
+describe("health", () => {
+  const health = () => createHealthStore(redis, () => Date.UTC(2026, 0, 6));
+  const at = (endedAt: number, members: Parameters<typeof anAttempt>[0] = {}) =>
+    anAttempt({ endedAt, startedAt: endedAt - 1_000, ...members });
+  const midnight = Date.UTC(2026, 0, 6);
+
+  test("counts each attempt on the UTC day it ended, and what does not count not", async () => {
+    const log = createLog();
+    log.record(at(midnight - 1));
+    log.record(at(midnight, { outcome: "failed" }));
+    log.record(at(midnight, { outcome: "timed_out", responseCode: 0 }));
+    log.record(at(midnight, { outcome: "gone", responseCode: 410 }));
+    log.record(at(midnight, { outcome: "rejected", responseCode: 404 }));
+    log.record(at(midnight, { outcome: "failed", delivery: aDelivery({ counted: false }) }));
+    await log.flush(5_000);
+    expect(await health().read(UUID, ["2026-01-05", "2026-01-06", "2026-01-07"])).toEqual([
+      { day: "2026-01-05", success: 1, error: 0, timeout: 0, fatal: 0 },
+      { day: "2026-01-06", success: 0, error: 2, timeout: 1, fatal: 1 },
+      { day: "2026-01-07", success: 0, error: 0, timeout: 0, fatal: 0 },
+    ]);
+    expect(await look.hgetall(`posthorn:health:{${UUID}}:2026-01-06`)).toEqual({ error: "2", timeout: "1", fatal: "1" });
+    expect(await look.ttl(`posthorn:health:{${UUID}}:2026-01-06`)).toBeGreaterThan(29 * 86_400);
+    expect(new Set(failures)).toEqual(new Set([UUID]));
+  });
+
+  test("is cleared as a whole", async () => {
+    const log = createLog();
+    log.record(at(midnight - 1));
+    log.record(at(midnight));
+    await log.flush(5_000);
+    await health().clear(UUID);
+    expect(await look.keys("posthorn:health:*")).toEqual([]);
+  });
+});
+
+describe("marks", () => {
+  test("say what was delivered, at once and after they were written", async () => {
+    const log = createLog();
+    const { id } = eventNumber(1);
+    expect(await log.wasDelivered("acme", id)).toBe(false);
+    log.record(anAttempt({ delivery: eventNumber(1), outcome: "failed" }));
+    expect(await log.wasDelivered("acme", id)).toBe(false);
+    log.record(anAttempt({ delivery: eventNumber(1) }));
+    expect(await log.wasDelivered("acme", id)).toBe(true);
+    await log.flush(5_000);
+    expect(await createLog().wasDelivered("acme", id)).toBe(true);
+    expect(await log.find(id)).toEqual({ delivered: true, eventSequence: 7, app: "acme", installationUuid: UUID });
+    const ttl = await look.ttl(`posthorn:delivery:${id}`);
+    expect(ttl).toBeGreaterThan(7 * 86_400);
+    expect(ttl).toBeLessThanOrEqual(8 * 86_400);
+  });
+
+  test("stay when a late failure of a duplicate comes", async () => {
+    const log = createLog();
+    log.record(anAttempt({ delivery: eventNumber(1) }));
+    await log.flush(5_000);
+    log.record(anAttempt({ delivery: eventNumber(1), outcome: "failed" }));
+    await log.flush(5_000);
+    expect(await createLog().wasDelivered("acme", eventNumber(1).id)).toBe(true);
+  });
+
+  test("of a replay are its own", async () => {
+    const log = createLog();
+    log.record(anAttempt({ delivery: eventNumber(1) }));
+    await log.flush(5_000);
+    expect(await log.wasDelivered("acme", `${eventNumber(1).id}:r-1`)).toBe(false);
+  });
+});
+
+describe("when Redis is away", () => {
+  test("attempts wait in memory and are written once when it is back", async () => {
+    const log = createLog();
+    await server.kill();
+    for (let id = 0; id < 50; id++) log.record(anAttempt({ delivery: eventNumber(id), outcome: "failed" }));
+    expect(await log.wasDelivered("acme", eventNumber(1).id)).toBe(false);
+    expect(log.buffered()).toBe(50);
+    await server.restart();
+    await eventually(() => log.buffered() === 0);
+    expect(ids(await requests())).toEqual(Array.from({ length: 50 }, (_, at) => `evt-${49 - at}`));
+    expect(await look.hgetall(`posthorn:health:{${UUID}}:2026-01-05`)).toEqual({ error: "50" });
+  });
+
+  test("a batch whose answer was lost is not written twice", async () => {
+    const log = createLog();
+    log.record(anAttempt({ delivery: eventNumber(0) }));
+    await log.flush(5_000);
+    // The script runs and the connection goes before its answer comes.
+    await look.call("CLIENT", "PAUSE", "300", "WRITE");
+    log.record(anAttempt({ delivery: eventNumber(1), outcome: "failed" }));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const clients = String(await look.call("CLIENT", "LIST"));
+    const id = /id=(\d+)[^\n]*name=posthorn /.exec(clients)?.[1] ?? "";
+    await look.call("CLIENT", "KILL", "ID", id);
+    await eventually(() => log.buffered() === 0);
+    expect(ids(await requests())).toEqual(["evt-1", "evt-0"]);
+    expect((await look.hgetall(`posthorn:health:{${UUID}}:2026-01-05`))["error"]).toBe("1");
+  });
+
+  test("no more is kept than the setting says, the oldest is dropped and counted", async () => {
+    const log = createLog({ bufferRows: 10 });
+    await server.kill();
+    for (let id = 0; id < 25; id++) log.record(anAttempt({ delivery: eventNumber(id) }));
+    expect([log.buffered(), log.dropped()]).toEqual([10, 15]);
+    await server.restart();
+    await eventually(() => log.buffered() === 0);
+    expect(ids(await requests())).toEqual(Array.from({ length: 10 }, (_, at) => `evt-${24 - at}`));
+  });
+
+  test("a flush gives up at its deadline and says what is left", async () => {
+    const log = createLog();
+    await server.kill();
+    log.record(anAttempt());
+    expect(await log.flush(100)).toBe(1);
+    await server.restart();
+    await eventually(() => log.buffered() === 0);
+  });
+
+  test("a Redis that refuses writes is away, too", async () => {
+    const log = createLog();
+    await look.config("SET", "maxmemory", "1");
+    log.record(anAttempt({ delivery: eventNumber(1) }));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(log.buffered()).toBe(1);
+    await look.config("SET", "maxmemory", "0");
+    await eventually(() => log.buffered() === 0);
+    expect(ids(await requests())).toEqual(["evt-1"]);
+  });
+});
+
+describe("a query", () => {
+  const all = { app: "acme", eventType: null, errorsOnly: false, organizationId: null, start: null, end: null };
+  const query = (filter: Partial<typeof all> | object) =>
+    createRequestLogQuery(redis, () => "9")({ ...all, ...filter }).then((rows) => rows.map(({ event_id }) => event_id));
+
+  test("finds rows by type, errors, organization and time, newest first over all types", async () => {
+    const log = createLog();
+    const second = (at: number) => ({ startedAt: Date.UTC(2026, 0, 5, 12, 0, at), endedAt: Date.UTC(2026, 0, 5, 12, 0, at) });
+    log.record(anAttempt({ delivery: eventNumber(1), ...second(1) }));
+    log.record(anAttempt({ delivery: eventNumber(2, "comment.created"), outcome: "failed", ...second(2) }));
+    log.record(anAttempt({ delivery: eventNumber(3), installation: anInstallation({ organizationId: "43" }), ...second(3) }));
+    log.record(anAttempt({ delivery: eventNumber(4), app: anApp({ status: "internal" }), ...second(4) }));
+    await log.flush(5_000);
+    expect(await query({})).toEqual(["evt-4", "evt-3", "evt-2", "evt-1"]);
+    expect(await query({ eventType: "comment.created" })).toEqual(["evt-2"]);
+    expect(await query({ eventType: "nothing.here" })).toEqual([]);
+    expect(await query({ errorsOnly: true })).toEqual(["evt-2"]);
+    expect(await query({ organizationId: "43" })).toEqual(["evt-3"]);
+    expect(await query({ organizationId: "9" })).toEqual(["evt-4"]);
+    expect(await query({ start: second(2).startedAt, end: second(3).startedAt })).toEqual(["evt-3", "evt-2"]);
+  });
+
+  test("fails when Redis is away, it is never empty for that", async () => {
+    await server.kill();
+    await expect(query({})).rejects.toMatchObject({ code: "REDIS_UNREACHABLE", retryable: true });
+    await server.restart();
+    await eventually(() => query({}).then(() => true));
+  });
+});

@@ -1,0 +1,265 @@
+/** Each row of the table of outcomes, with the behaviour of a real socket behind it. */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import type { Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { afterEach, describe, expect, test } from "vitest";
+import { createAddressGuard } from "../../src/delivery/address-guard.ts";
+import { classify } from "../../src/delivery/classify.ts";
+import { createSender, type Sender } from "../../src/delivery/sender.ts";
+import { systemClock } from "../../src/model/clock.ts";
+import { eventually } from "../support/eventually.ts";
+import { startRawServer } from "../support/raw-server.ts";
+import { answer, startReceiver } from "../support/receiver.ts";
+import { freePort } from "../support/servers.ts";
+
+const cleanups: Array<() => Promise<unknown> | unknown> = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+function sender(allow: readonly string[] = ["127.0.0.0/8", "::1/128"], connectTimeoutMs = 2_000): Sender {
+  const made = createSender(createAddressGuard(allow), systemClock, { connectTimeoutMs, connectionsPerOrigin: 16 });
+  cleanups.push(made.close);
+  return made;
+}
+
+async function post(url: string, { timeoutMs = 5_000, from = sender(), body = "{}" } = {}) {
+  const result = await from.send({ url, headers: { "Content-Type": "application/json" }, body: Buffer.from(body), timeoutMs });
+  return { result, ...classify(result, Date.now()) };
+}
+
+async function receiver(...given: Parameters<typeof startReceiver>) {
+  const started = await startReceiver(...given);
+  cleanups.push(started.stop);
+  return started;
+}
+
+async function rawServer(...given: Parameters<typeof startRawServer>) {
+  const started = await startRawServer(...given);
+  cleanups.push(started.stop);
+  return `http://127.0.0.1:${started.port}/`;
+}
+
+describe("an answer", () => {
+  test.each<[number, string]>([
+    [200, "delivered"],
+    [201, "delivered"],
+    [204, "delivered"],
+    [299, "delivered"],
+    [301, "rejected"],
+    [302, "rejected"],
+    [307, "rejected"],
+    [400, "rejected"],
+    [401, "rejected"],
+    [404, "rejected"],
+    [408, "failed"],
+    [410, "gone"],
+    [422, "rejected"],
+    [425, "failed"],
+    [429, "failed"],
+    [500, "failed"],
+    [503, "failed"],
+    [599, "failed"],
+  ])("of %i is %s", async (status, outcome) => {
+    const { url } = await receiver(answer(status, status === 204 ? "" : "body", { location: "http://127.0.0.1:1/" }));
+    expect(await post(url)).toMatchObject({ outcome, responseCode: status });
+  });
+
+  test("of 429 brings its Retry-After", async () => {
+    const { url } = await receiver(answer(429, "", { "retry-after": "7" }));
+    expect((await post(url)).retryAfterMs).toBe(7_000);
+  });
+
+  test("that redirects is not followed", async () => {
+    const target = await receiver();
+    const { url } = await receiver(answer(302, "", { location: target.url }));
+    expect(await post(url)).toMatchObject({ outcome: "rejected", responseCode: 302 });
+    expect(target.requests).toHaveLength(0);
+  });
+
+  test("has its body kept as it came, compressed or not", async () => {
+    const compressed = gzipSync("hello");
+    const { url } = await receiver((_request, response) => response.writeHead(500, { "content-encoding": "gzip" }).end(compressed));
+    const { result } = await post(url);
+    expect(result).toMatchObject({ kind: "answered", body: compressed });
+  });
+
+  test("after informational ones is the one that counts", async () => {
+    const url = await rawServer((socket) =>
+      socket.end("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+    );
+    expect(await post(url)).toMatchObject({ outcome: "delivered", responseCode: 200 });
+  });
+
+  test("of endless size is read up to 64 KiB, and the connection closed", async () => {
+    let closed = false;
+    const { url } = await receiver((_request, response, socket) => {
+      socket.on("close", () => {
+        closed = true;
+      });
+      response.writeHead(500);
+      const pump = (): void => {
+        while (!response.destroyed && response.write("x".repeat(16_384)));
+        if (!response.destroyed) response.once("drain", pump);
+      };
+      pump();
+    });
+    const { result, outcome } = await post(url);
+    expect(outcome).toBe("failed");
+    expect(result.kind === "answered" && result.body?.byteLength).toBe(64 * 1024);
+    await eventually(() => closed);
+  });
+});
+
+describe("no answer", () => {
+  test("refused", async () => {
+    expect(await post(`http://127.0.0.1:${await freePort()}/`)).toMatchObject({
+      outcome: "unreachable",
+      responseCode: 0,
+      error: expect.stringMatching(/ECONNREFUSED/),
+    });
+  });
+
+  test("reset before the headers", async () => {
+    expect(await post(await rawServer((socket) => socket.resetAndDestroy()))).toMatchObject({ outcome: "unreachable", responseCode: 0 });
+  });
+
+  test("closed before the headers", async () => {
+    expect(await post(await rawServer((socket) => socket.end()))).toMatchObject({ outcome: "unreachable" });
+  });
+
+  test("reset in the middle of the body", async () => {
+    const url = await rawServer((socket) => {
+      socket.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", () => setTimeout(() => socket.resetAndDestroy(), 20));
+    });
+    expect(await post(url)).toMatchObject({ outcome: "unreachable", responseCode: 0 });
+  });
+
+  test("something that is no HTTP", async () => {
+    expect(await post(await rawServer((socket) => socket.end("SSH-2.0-OpenSSH_9.2\r\n")))).toMatchObject({ outcome: "unreachable" });
+  });
+
+  test("headers larger than a client takes", async () => {
+    const url = await rawServer((socket) => socket.end(`HTTP/1.1 200 OK\r\nX-Big: ${"x".repeat(200_000)}\r\n\r\n`));
+    expect(await post(url)).toMatchObject({ outcome: "unreachable" });
+  });
+
+  test("a name that does not exist", async () => {
+    expect(await post("http://does-not-exist.invalid/")).toMatchObject({ outcome: "unreachable", responseCode: 0 });
+  });
+
+  test("a certificate that nobody signed", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "posthorn-tls-"));
+    cleanups.push(() => rmSync(folder, { recursive: true }));
+    const file = (name: string): string => join(folder, name);
+    execFileSync(
+      "openssl",
+      [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=localhost",
+        "-keyout",
+        file("key"),
+        "-out",
+        file("cert"),
+      ],
+      { stdio: "ignore" },
+    );
+    const url = await rawServer((socket) => socket.end("HTTP/1.1 200 OK\r\n\r\n"), {
+      key: readFileSync(file("key")),
+      cert: readFileSync(file("cert")),
+    });
+    expect(await post(url.replace("http:", "https:"))).toMatchObject({
+      outcome: "unreachable",
+      error: expect.stringMatching(/self-signed|certificate/i),
+    });
+  });
+});
+
+describe("one deadline covers the whole attempt", () => {
+  const drip = (text: string, everyMs: number) => (socket: Socket) => {
+    const characters = [...text];
+    const timer = setInterval(() => {
+      const next = characters.shift() ?? "x";
+      if (socket.destroyed) clearInterval(timer);
+      else socket.write(next);
+    }, everyMs);
+  };
+
+  test("a server that never answers", async () => {
+    expect(await post(await rawServer(() => {}), { timeoutMs: 200 })).toMatchObject({ outcome: "timed_out", responseCode: 0 });
+  });
+
+  test("headers that drip", async () => {
+    expect(await post(await rawServer(drip("HTTP/1.1 200 OK\r\nX-Slow: ", 20)), { timeoutMs: 300 })).toMatchObject({
+      outcome: "timed_out",
+    });
+  });
+
+  test("a body that drips", async () => {
+    const url = await rawServer((socket) => {
+      socket.write("HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n");
+      drip("", 20)(socket);
+    });
+    expect(await post(url, { timeoutMs: 300 })).toMatchObject({ outcome: "timed_out", responseCode: 0 });
+  });
+
+  test("afterwards the next send gets a connection that works", async () => {
+    let requests = 0;
+    const { url } = await receiver((_request, response) => void (++requests > 1 && response.end("ok")));
+    const from = sender();
+    expect(await post(url, { from, timeoutMs: 200 })).toMatchObject({ outcome: "timed_out" });
+    expect(await post(url, { from })).toMatchObject({ outcome: "delivered" });
+  });
+});
+
+describe("an address that is not allowed", () => {
+  test("is blocked as a literal, before a connection is made", async () => {
+    const { url, requests } = await receiver();
+    expect(await post(url, { from: sender([]) })).toMatchObject({
+      outcome: "blocked",
+      responseCode: 0,
+      error: expect.stringMatching(/127\.0\.0\.1 is not a public address/),
+    });
+    expect(requests).toHaveLength(0);
+  });
+
+  test("is blocked behind a name", async () => {
+    const { port, requests } = await receiver();
+    expect(await post(`http://localhost:${port}/`, { from: sender([]) })).toMatchObject({ outcome: "blocked" });
+    expect(requests).toHaveLength(0);
+  });
+
+  test("behind a name is reached when its network is opened", async () => {
+    const { port } = await receiver();
+    expect(await post(`http://localhost:${port}/`)).toMatchObject({ outcome: "delivered" });
+  });
+});
+
+describe("a connection", () => {
+  test("is used again, and the bytes on it are exactly the body", async () => {
+    const requests: string[] = [];
+    const server = await startRawServer((socket, text) => {
+      requests.push(text);
+      socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    });
+    cleanups.push(server.stop);
+    const from = sender();
+    const url = `http://127.0.0.1:${server.port}/in?x=1`;
+    for (let i = 0; i < 20; i++) await post(url, { from, body: `{"n":"ü${i % 10}"}` });
+    // A request that follows at once may find the first connection still ending its response.
+    expect(server.connections()).toBeLessThanOrEqual(2);
+    expect(requests[0]).toMatch(/^POST \/in\?x=1 HTTP\/1\.1\r\n/);
+    expect(requests[0]).toMatch(/content-length: 11\r\n/i);
+    expect(Buffer.from(requests[0]?.split("\r\n\r\n")[1] ?? "", "latin1").toString("utf8")).toBe('{"n":"ü0"}');
+  });
+});
