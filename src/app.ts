@@ -84,16 +84,16 @@ export async function createApp(config: Config, environment: Environment, clock:
   const logger = createLogger(config.logLevel);
   let running: Running | undefined;
   let starting: Promise<Running> | undefined;
-  let stopRequested = false;
+  const stopping = new AbortController();
 
   return {
     logger,
     async start() {
-      starting = startAll(config, environment, clock, logger, () => stopRequested);
+      starting = startAll(config, environment, clock, logger, stopping.signal);
       running = await starting;
     },
     async stop() {
-      stopRequested = true;
+      stopping.abort();
       const started = running ?? (await starting?.catch(() => undefined));
       return started === undefined ? true : started.stop();
     },
@@ -104,27 +104,21 @@ interface Running {
   stop(): Promise<boolean>;
 }
 
-async function startAll(
-  config: Config,
-  environment: Environment,
-  clock: Clock,
-  logger: Logger,
-  isStopping: () => boolean,
-): Promise<Running> {
+async function startAll(config: Config, environment: Environment, clock: Clock, logger: Logger, signal: AbortSignal): Promise<Running> {
   /** What was started so far, to be undone in reverse when a later step fails. */
   const undo: Array<() => Promise<unknown> | unknown> = [];
   try {
     const sdk = await startSdk(environment, VERSION, logger);
     undo.push(() => sdk.stop());
-    const redis = await connectRedis({ url: config.redisUrl, startupTimeoutMs: config.startupTimeout }, clock, logger);
+    const redis = await connectRedis({ url: config.redisUrl, startupTimeoutMs: config.startupTimeout, signal }, clock, logger);
     undo.push(() => redis.disconnect());
     const nats = await connectNats(
-      { url: config.natsUrl, credsFile: config.natsCredsFile, startupTimeoutMs: config.startupTimeout },
+      { url: config.natsUrl, credsFile: config.natsCredsFile, startupTimeoutMs: config.startupTimeout, signal },
       clock,
       logger,
     );
     undo.push(() => nats.close());
-    if (isStopping()) throw new AppError("NATS_UNREACHABLE", "stopped while starting", { retryable: true });
+    if (signal.aborted) throw new AppError("NATS_UNREACHABLE", "stopped while starting", { retryable: true });
     return await startOn({ config, clock, logger, sdk, redis, nats, undo });
   } catch (error) {
     for (const step of undo.reverse()) await Promise.resolve(step()).catch(() => {});

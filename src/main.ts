@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /** Process entry: settings → app → signals → exit code. The only place that touches process.on and process.exit. */
 import { createApp } from "./app.ts";
 import { ConfigError, loadConfig } from "./config/load-config.ts";
@@ -6,10 +7,18 @@ import { AppError, messageOf } from "./model/app-error.ts";
 const OLDEST_NODE = 24;
 /** sysexits.h EX_CONFIG. */
 const EXIT_CONFIG = 78;
+/** sysexits.h EX_USAGE. */
+const EXIT_USAGE = 64;
 
 if (Number(process.versions.node.split(".")[0]) < OLDEST_NODE) {
   process.stderr.write(`Posthorn needs Node ${OLDEST_NODE} or newer, this is ${process.versions.node}\n`);
   process.exit(EXIT_CONFIG);
+}
+
+const [command = "serve", ...rest] = process.argv.slice(2);
+if (command !== "serve" || rest.length > 0) {
+  process.stderr.write("usage: posthorn [serve]\nSettings are environment variables, see docs/configuration.md.\n");
+  process.exit(EXIT_USAGE);
 }
 
 async function main(): Promise<void> {

@@ -4,7 +4,7 @@ import type { Logger } from "../model/logger.ts";
 import { parseRecord } from "../registry/records.ts";
 import { type AccessToken, createCheckAccess } from "./access.ts";
 import { openApi } from "./openapi.ts";
-import { problem, problemOf } from "./problems.ts";
+import { type Problem, problem, problemOf } from "./problems.ts";
 import type { Access, Answer, Call, Route } from "./route.ts";
 
 export interface ApiServer {
@@ -53,13 +53,10 @@ export function createApiServer(routes: readonly Route[], logger: Logger, option
       );
     }
     if (found.status === 401) reply.header("www-authenticate", "Bearer");
-    return reply.status(found.status).type("application/problem+json").send(JSON.stringify(found));
+    return sendProblem(reply, found);
   });
   server.setNotFoundHandler((request, reply) =>
-    reply
-      .status(404)
-      .type("application/problem+json")
-      .send(JSON.stringify(problem(404, `no such call: ${request.method} ${request.url.split("?")[0]}`))),
+    sendProblem(reply, problem(404, `no such call: ${request.method} ${request.url.split("?")[0]}`)),
   );
 
   const document = openApi(routes, options.version);
@@ -104,4 +101,12 @@ function send(reply: FastifyReply, { status, body, headers }: Answer): FastifyRe
   reply.status(status);
   if (headers !== undefined) reply.headers(headers);
   return reply.send(body);
+}
+
+/** As bytes: to a string the framework would add a charset, which JSON media types do not have. */
+function sendProblem(reply: FastifyReply, found: Problem): FastifyReply {
+  return reply
+    .status(found.status)
+    .header("content-type", "application/problem+json")
+    .send(Buffer.from(JSON.stringify(found)));
 }

@@ -11,6 +11,8 @@ import type { Logger } from "../model/logger.ts";
 export interface RedisOptions {
   readonly url: string;
   readonly startupTimeoutMs: number;
+  /** Ends the waiting. */
+  readonly signal?: AbortSignal;
 }
 
 const LONGEST_RECONNECT_MS = 1_000;
@@ -20,7 +22,7 @@ const SOCKET_TIMEOUT_MS = 10_000;
 const RETRY_CONNECT_MS = 250;
 
 /** @throws AppError REDIS_UNREACHABLE */
-export async function connectRedis({ url, startupTimeoutMs }: RedisOptions, clock: Clock, logger: Logger): Promise<Redis> {
+export async function connectRedis({ url, startupTimeoutMs, signal }: RedisOptions, clock: Clock, logger: Logger): Promise<Redis> {
   const redis = new Redis(url, {
     lazyConnect: true,
     connectionName: "posthorn",
@@ -52,11 +54,12 @@ export async function connectRedis({ url, startupTimeoutMs }: RedisOptions, cloc
   const giveUpAt = clock.now() + startupTimeoutMs;
   redis.connect().catch(() => {});
   for (let tries = 1; redis.status !== "ready"; tries++) {
-    if (clock.now() >= giveUpAt) {
+    if (clock.now() >= giveUpAt || signal?.aborted) {
       redis.disconnect();
       throw new AppError(
         "REDIS_UNREACHABLE",
         `POSTHORN_REDIS_URL: no Redis server answered at ${shown} within ${startupTimeoutMs} ms (${lastError})`,
+        { retryable: true },
       );
     }
     if (tries % 20 === 4) logger.warn({ server: shown, error: lastError }, "waiting for Redis");

@@ -10,6 +10,8 @@ export interface NatsOptions {
   readonly url: string;
   readonly credsFile: string | null;
   readonly startupTimeoutMs: number;
+  /** Ends the waiting. */
+  readonly signal?: AbortSignal;
 }
 
 const RETRY_CONNECT_MS = 500;
@@ -37,11 +39,12 @@ export async function connectNats(options: NatsOptions, clock: Clock, logger: Lo
       return connection;
     } catch (error) {
       const shown = servers.map(withoutUser).join(", ");
-      if (clock.now() + RETRY_CONNECT_MS >= giveUpAt) {
+      if (clock.now() + RETRY_CONNECT_MS >= giveUpAt || options.signal?.aborted) {
         throw new AppError(
           "NATS_UNREACHABLE",
           `POSTHORN_NATS_URL: no NATS server answered at ${shown} within ${options.startupTimeoutMs} ms (${messageOf(error)})`,
           {
+            retryable: true,
             cause: error,
           },
         );

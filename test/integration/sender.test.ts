@@ -82,7 +82,7 @@ describe("an answer", () => {
 
   test("has its body kept as it came, compressed or not", async () => {
     const compressed = gzipSync("hello");
-    const { url } = await receiver((_request, response) => response.writeHead(500, { "content-encoding": "gzip" }).end(compressed));
+    const { url } = await receiver((_request, response) => void response.writeHead(500, { "content-encoding": "gzip" }).end(compressed));
     const { result } = await post(url);
     expect(result).toMatchObject({ kind: "answered", body: compressed });
   });

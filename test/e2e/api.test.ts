@@ -1,0 +1,257 @@
+/** The HTTP API as a caller has it. */
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import { connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
+import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+
+let nats: Server;
+let redis: Server;
+let posthorn: Posthorn;
+let receiver: Receiver;
+const admin = { authorization: "Bearer admin-token-1" };
+const read = { authorization: "Bearer read-token-1" };
+
+beforeAll(async () => {
+  [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
+  posthorn = await startPosthorn({
+    nats,
+    redis,
+    settings: { POSTHORN_API_TOKENS: "admin:admin-token-1,read:read-token-1", POSTHORN_ENCRYPTION_KEY: "ab".repeat(32) },
+  });
+});
+afterAll(async () => {
+  await posthorn.end();
+  await Promise.all([nats.stop(), redis.stop(), receiver.stop()]);
+});
+
+const call = (method: string, path: string, body?: unknown, headers: Record<string, string> = admin) =>
+  posthorn.api(method, path, body, headers);
+
+describe("apps", () => {
+  test("are made, read, replaced and removed", async () => {
+    const url = receiver.url;
+    const made = await call("PUT", "/v1/apps/acme", {
+      name: "Acme",
+      webhook_url: url,
+      events: ["issue"],
+      headers: { "X-Team": "blue" },
+      timeout_ms: 5_000,
+      retry_schedule_s: [5, 30.5],
+      max_in_flight: 8,
+      ordered: true,
+      status: "published",
+    });
+    expect(made.status).toBe(201);
+    expect(made.headers.get("location")).toBe("/v1/apps/acme");
+    const { client_secret: secret, webhook_secret: webhookSecret, ...shown } = made.body;
+    expect(secret).toMatch(/^[0-9a-f]{64}$/);
+    expect(webhookSecret).toBe(`whsec_${Buffer.from(secret as string).toString("base64")}`);
+    expect(shown).toEqual({
+      ...{ slug: "acme", name: "Acme", webhook_url: url, status: "published", events: ["issue"], headers: { "X-Team": "blue" } },
+      ...{ timeout_ms: 5_000, retry_schedule_s: [5, 30.5], max_in_flight: 8, ordered: true },
+    });
+    const found = await call("GET", "/v1/apps/acme");
+    expect([found.status, found.body, found.headers.get("etag")]).toEqual([200, shown, made.headers.get("etag")]);
+    const replaced = await call("PUT", "/v1/apps/acme", { webhook_url: url });
+    expect([replaced.status, replaced.body.events, replaced.body.client_secret]).toEqual([200, [], undefined]);
+    const rotated = await call("POST", "/v1/apps/acme/secret/rotate");
+    expect(rotated.body.client_secret).not.toBe(secret);
+    expect(Object.keys(rotated.body).sort()).toEqual(["client_secret", "previous_valid_until", "slug", "webhook_secret"]);
+    expect((await call("DELETE", "/v1/apps/acme")).status).toBe(204);
+    expect((await call("GET", "/v1/apps/acme")).status).toBe(404);
+    expect((await call("DELETE", "/v1/apps/acme")).status).toBe(404);
+  });
+
+  test("are listed in pages", async () => {
+    for (const slug of ["list-a", "list-b", "list-c"]) await call("PUT", `/v1/apps/${slug}`, { webhook_url: receiver.url });
+    const first = await call("GET", "/v1/apps?limit=2&after=list");
+    expect([first.body.items.map(({ slug }: { slug: string }) => slug), first.body.next]).toEqual([["list-a", "list-b"], "list-b"]);
+    const second = await call("GET", `/v1/apps?limit=2&after=${first.body.next}`);
+    expect([second.body.items[0].slug, second.body.next]).toEqual(["list-c", null]);
+  });
+
+  test("change under a condition only", async () => {
+    const made = await call("PUT", "/v1/apps/etag", { webhook_url: receiver.url }, { ...admin, "if-none-match": "*" });
+    expect(made.status).toBe(201);
+    expect(
+      (await call("PUT", "/v1/apps/etag", { webhook_url: receiver.url, ordered: true }, { ...admin, "if-none-match": "*" })).status,
+    ).toBe(412);
+    expect(
+      (await call("PUT", "/v1/apps/etag", { webhook_url: receiver.url, ordered: true }, { ...admin, "if-match": '"1234567"' })).status,
+    ).toBe(412);
+    expect(
+      (
+        await call(
+          "PUT",
+          "/v1/apps/etag",
+          { webhook_url: receiver.url, ordered: true },
+          { ...admin, "if-match": made.headers.get("etag") ?? "" },
+        )
+      ).status,
+    ).toBe(200);
+    expect((await call("DELETE", "/v1/apps/etag", undefined, { ...admin, "if-match": made.headers.get("etag") ?? "" })).status).toBe(412);
+  });
+});
+
+describe("installations", () => {
+  test("are made, listed, disabled, enabled and removed", async () => {
+    await call("PUT", "/v1/apps/inst", { webhook_url: receiver.url });
+    const [one, two] = [randomUUID(), randomUUID()].sort() as [string, string];
+    const made = await call("PUT", `/v1/installations/${one}`, { app: "inst", organization_id: 77, project_ids: [7] });
+    expect([made.status, made.body]).toEqual([
+      201,
+      { uuid: one, app: "inst", organization_id: "77", project_ids: ["7"], status: "active", webhook_url: null },
+    ]);
+    await call("PUT", `/v1/installations/${two.toUpperCase()}`, { app: "inst", organization_id: "78" });
+    const uuids = async (query: string) =>
+      (await call("GET", `/v1/installations?${query}`)).body.items.map(({ uuid }: { uuid: string }) => uuid);
+    expect(await uuids("app=inst")).toEqual([one, two]);
+    expect(await uuids("app=inst&organization_id=78")).toEqual([two]);
+    expect(await uuids("organization_id=nobody")).toEqual([]);
+    expect((await call("POST", `/v1/installations/${one}/disable`)).body.status).toBe("disabled");
+    expect((await call("PUT", `/v1/installations/${one}`, { app: "inst", organization_id: "77", status: "active" })).body.status).toBe(
+      "disabled",
+    );
+    expect((await call("POST", `/v1/installations/${one}/enable`)).body.status).toBe("active");
+    expect((await call("POST", `/v1/installations/${one}/discard`)).status).toBe(409);
+    expect((await call("POST", `/v1/installations/${randomUUID()}/enable`)).status).toBe(404);
+    expect((await call("DELETE", `/v1/installations/${one}`)).status).toBe(204);
+    expect((await call("GET", `/v1/installations/${one}`)).status).toBe(404);
+  });
+});
+
+describe("events over HTTP", () => {
+  test("are published as the caller wrote them", async () => {
+    const organization = randomUUID();
+    const { slug, uuid } = await posthorn.install({ webhook_url: receiver.url }).catch(() => ({ slug: "http-events", uuid: randomUUID() }));
+    await call("PUT", `/v1/apps/${slug}`, { webhook_url: receiver.url, events: ["*"] });
+    await call("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id: organization });
+    const traceparent = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const published = await call(
+      "POST",
+      "/v1/events",
+      `{"type":"issue.created","id":"http-1","organization_id":"${organization}","data":{"big":12345678901234567890}}`,
+      { ...admin, traceparent },
+    );
+    expect([published.status, published.body]).toEqual([
+      202,
+      { id: "http-1", type: "issue.created", stream: expect.stringMatching(/_EVENTS$/), sequence: expect.any(Number), duplicate: false },
+    ]);
+    const again = await call("POST", "/v1/events", { type: "issue.created", id: "http-1", organization_id: organization, data: {} });
+    expect(again.body.duplicate).toBe(true);
+    const request = await eventually(() => receiver.requests.find(({ body }) => body.toString().includes('"big":12345678901234567890')));
+    expect(request.headers["traceparent"]).toContain("1af7651916cd43dd8448eb211c80319c");
+    const cloudEvent = await call(
+      "POST",
+      "/v1/events",
+      JSON.stringify({
+        specversion: "1.0",
+        id: "ce-http",
+        source: "/x",
+        type: "issue.created",
+        organizationid: organization,
+        data: { ce: true },
+      }),
+      {
+        ...admin,
+        "content-type": "application/cloudevents+json",
+      },
+    );
+    expect(cloudEvent.status).toBe(202);
+    await eventually(() => receiver.requests.find(({ body }) => body.toString().includes('"ce":true')));
+  });
+
+  test.each<[string, string | object, string, RegExp]>([
+    ["no JSON", "{", "", /not valid JSON/],
+    ["no type", { organization_id: "1", data: {} }, "type", /found nothing, wanted <resource>\.<action>/],
+    ["a type with one part", { type: "issue", organization_id: "1", data: {} }, "type", /found "issue"/],
+    ["a type with a capital", { type: "Issue.created", organization_id: "1", data: {} }, "resource in the subject", /found "Issue"/],
+    ["no organization", { type: "issue.created", data: {} }, "organization_id", /missing/],
+    ["data that is no object", { type: "issue.created", organization_id: "1", data: [] }, "data", /found an array, wanted an object/],
+  ])("with %s are refused", async (_what, body, path, message) => {
+    const { status, body: problem } = await call("POST", "/v1/events", body);
+    expect([status, problem.code, problem.errors]).toEqual([400, "RECORD_INVALID", [{ path, message: expect.stringMatching(message) }]]);
+  });
+});
+
+describe("the request log", () => {
+  test("is asked by type, errors, organization and time", async () => {
+    const failing = await startReceiver(answer(500, "broken"));
+    const bus = await connectBus(nats, posthorn.prefix);
+    const organization = randomUUID();
+    await call("PUT", "/v1/apps/log", { webhook_url: failing.url, events: ["*"], retry_schedule_s: [] });
+    await call("PUT", `/v1/installations/${randomUUID()}`, { app: "log", organization_id: organization });
+    const query = async (text: string) =>
+      (await call("GET", `/v1/apps/log/webhook-requests?${text}`, undefined, read)).body.items as Array<Record<string, unknown>>;
+    expect(await query("")).toEqual([]);
+    await bus.publish("issue.created", { organization_id: organization, data: {} });
+    await eventually(async () => (await query("")).length === 1);
+    failing.behave(answer(200));
+    await bus.publish("comment.created", { organization_id: organization, data: {} });
+    await eventually(async () => (await query("")).length === 2);
+    const types = async (text: string) => (await query(text)).map(({ event_type }) => event_type);
+    expect(await types("")).toEqual(["comment.created", "issue.created"]);
+    expect(await types("errors_only=true")).toEqual(["issue.created"]);
+    expect(await types("event_type=comment.created")).toEqual(["comment.created"]);
+    expect(await types(`organization_id=${organization}&limit=1`)).toEqual(["comment.created"]);
+    expect(await types("organization_id=other")).toEqual([]);
+    expect(await types("start=2100-01-01T00:00:00Z")).toEqual([]);
+    expect(await types(`end=${encodeURIComponent(new Date(Date.now() + 60_000).toISOString())}`)).toHaveLength(2);
+    for (const wrong of ["event_type=Issue", "errors_only=maybe", "start=yesterday", "limit=0"]) {
+      expect((await call("GET", `/v1/apps/log/webhook-requests?${wrong}`)).status).toBe(400);
+    }
+    expect((await call("GET", "/v1/apps/nobody/webhook-requests")).status).toBe(404);
+    await bus.close();
+    await failing.stop();
+  });
+});
+
+describe("a token", () => {
+  test("is needed, and covers what its scope says", async () => {
+    const statuses = async (headers: Record<string, string>) => [
+      (await call("GET", "/v1/apps", undefined, headers)).status,
+      (await call("PUT", "/v1/apps/token", { webhook_url: receiver.url }, headers)).status,
+      (await call("GET", "/metrics", undefined, headers)).status,
+      (await call("GET", "/healthz", undefined, headers)).status,
+      (await call("GET", "/readyz", undefined, headers)).status,
+      (await call("GET", "/openapi.json", undefined, headers)).status,
+    ];
+    expect(await statuses({})).toEqual([401, 401, 401, 200, 200, 200]);
+    expect(await statuses({ authorization: "Bearer wrong" })).toEqual([401, 401, 401, 200, 200, 200]);
+    expect(await statuses(read)).toEqual([200, 403, 200, 200, 200, 200]);
+    expect(await statuses(admin)).toEqual([200, 201, 200, 200, 200, 200]);
+    expect((await call("GET", "/v1/apps", undefined, {})).headers.get("www-authenticate")).toBe("Bearer");
+  });
+});
+
+describe("every error is a problem", () => {
+  test.each<[string, Parameters<typeof call>, number]>([
+    ["a path that is not there", ["GET", "/v1/nothing"], 404],
+    ["a slug that is none", ["GET", "/v1/apps/Not%20A%20Slug"], 400],
+    ["a UUID that is none", ["GET", "/v1/installations/7"], 400],
+    ["malformed JSON", ["PUT", "/v1/apps/x", "{", { ...admin, "content-type": "application/json" }], 400],
+    [
+      "a member called __proto__",
+      ["PUT", "/v1/apps/x", '{"__proto__":{"admin":true}}', { ...admin, "content-type": "application/json" }],
+      400,
+    ],
+    ["another content type", ["PUT", "/v1/apps/x", "<x/>", { ...admin, "content-type": "text/xml" }], 415],
+    ["a body of 2 MB", ["PUT", "/v1/apps/x", JSON.stringify({ name: "x".repeat(2_000_000) })], 413],
+    ["an unusable URL", ["PUT", "/v1/apps/x", { webhook_url: "http://169.254.169.254/latest" }], 400],
+    ["an unknown event pattern", ["PUT", "/v1/apps/x", { webhook_url: "https://x.example", events: ["Issue Created"] }], 400],
+  ])("%s", async (_what, given, status) => {
+    const answered = await call(...given);
+    expect(answered.status).toBe(status);
+    expect(answered.headers.get("content-type")).toBe("application/problem+json");
+    expect(answered.body).toMatchObject({ type: "about:blank", status, title: expect.any(String), detail: expect.any(String) });
+    expect(JSON.stringify(answered.body)).not.toMatch(/node_modules|\.ts:\d+/);
+  });
+});
+
+test("/openapi.json describes every call", async () => {
+  const { body } = await call("GET", "/openapi.json");
+  expect(body.openapi).toBe("3.1.0");
+  expect(Object.keys(body.paths)).toContain("/v1/apps/{slug}/webhook-requests");
+});

@@ -1,0 +1,189 @@
+/** How the process starts, stops and says what is wrong. */
+import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { Redis } from "ioredis";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import { connectBus, startPosthorn } from "../support/posthorn.ts";
+import { startReceiver } from "../support/receiver.ts";
+import { freePort, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+
+let nats: Server;
+let redis: Server;
+
+beforeAll(async () => {
+  [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
+});
+afterAll(async () => {
+  await Promise.all([nats.stop(), redis.stop()]);
+});
+
+describe("a start", () => {
+  test("with wrong settings prints every problem and exits with 78", async () => {
+    const posthorn = await startPosthorn({
+      nats,
+      redis,
+      waitForReady: false,
+      settings: { POSTHORN_REQUEST_TIMEOUT: "ten", POSTHORN_LOG_LEVL: "debug" },
+    });
+    expect(await posthorn.end("SIGCONT")).toBe(78);
+    expect(posthorn.errors.join("\n")).toBe(
+      [
+        "Posthorn can't start with these settings:",
+        "  POSTHORN_LOG_LEVL: no such setting, did you mean POSTHORN_LOG_LEVEL?",
+        '  POSTHORN_REQUEST_TIMEOUT: found "ten", wanted a duration such as 250ms, 10s, 5m, 2h or 30d',
+      ].join("\n"),
+    );
+    expect(posthorn.log).toEqual([]);
+  });
+
+  test.each(["POSTHORN_NATS_URL", "POSTHORN_REDIS_URL"])(
+    "without a server behind %s waits, says so and gives up after a setting",
+    async (name) => {
+      const scheme = name.includes("NATS") ? "nats" : "redis";
+      const url = `${scheme}://127.0.0.1:${await freePort()}`;
+      const posthorn = await startPosthorn({ nats, redis, waitForReady: false, settings: { [name]: url, POSTHORN_STARTUP_TIMEOUT: "1s" } });
+      expect(await posthorn.end("SIGCONT")).toBe(1);
+      expect(posthorn.log.map(({ message }) => message)).toContain(scheme === "nats" ? "waiting for NATS" : "waiting for Redis");
+      expect(posthorn.log.at(-1)).toMatchObject({
+        level: "fatal",
+        message: "start failed",
+        error: expect.stringMatching(new RegExp(`^${name}: no .* answered at ${url}.* within 1000 ms`)),
+      });
+    },
+  );
+
+  test("on a stream that it can't work with says which setting, and exits with 78", async () => {
+    const prefix = `t-${randomUUID().slice(0, 8)}`;
+    const bus = await connectBus(nats, prefix);
+    const manager = await bus.connection.jetstreamManager();
+    const name = `${prefix}_RETRIES`.toUpperCase().replaceAll("-", "_");
+    await manager.streams.add({ name, subjects: [`${prefix}.retries.*.*`] });
+    const posthorn = await startPosthorn({ nats, redis, prefix, waitForReady: false });
+    expect(await posthorn.end("SIGCONT")).toBe(78);
+    expect(posthorn.log.at(-1)).toMatchObject({
+      code: "STREAM_MISMATCH",
+      error: expect.stringContaining(`stream ${name}: retention: found "limits", wanted "workqueue"`),
+    });
+    await bus.close();
+  });
+
+  test("with an apps file that has a mistake names the entry", async () => {
+    const posthorn = await startPosthorn({ nats, redis, waitForReady: false, settings: { POSTHORN_APPS_FILE: "/nowhere/apps.yaml" } });
+    expect(await posthorn.end("SIGCONT")).toBe(78);
+    expect(posthorn.log.at(-1)).toMatchObject({ code: "APPS_FILE_INVALID", error: expect.stringMatching(/\/nowhere\/apps\.yaml/) });
+  });
+
+  test("on a port that is taken fails and says so", async () => {
+    const receiver = await startReceiver();
+    const posthorn = await startPosthorn({ nats, redis, waitForReady: false, settings: { POSTHORN_HTTP_PORT: String(receiver.port) } });
+    expect(await posthorn.end("SIGCONT")).not.toBe(0);
+    expect(JSON.stringify(posthorn.log.at(-1))).toContain("EADDRINUSE");
+    await receiver.stop();
+  });
+});
+
+describe("SIGTERM", () => {
+  test("finishes what is in flight, writes its rows and exits with 0; the next process delivers the rest, nothing twice", async () => {
+    const prefix = `t-${randomUUID().slice(0, 8)}`;
+    const receiver = await startReceiver((_request, response) => void setTimeout(() => response.end("ok"), 30));
+    const first = await startPosthorn({ nats, redis, prefix });
+    const bus = await connectBus(nats, prefix);
+    const { slug } = await first.install({ webhook_url: receiver.url, max_in_flight: 8 });
+    const count = 300;
+    await Promise.all(Array.from({ length: count }, (_, n) => bus.publish("issue.created", { organization_id: "42", data: { n } })));
+    await receiver.waitFor(20);
+    expect(await first.end()).toBe(0);
+    expect(first.log.map(({ message }) => message)).toContain("stopped");
+    const afterFirst = receiver.requests.length;
+    expect(afterFirst).toBeLessThan(count);
+    const client = new Redis(redis.url);
+    expect(await client.llen(`posthorn:request:{${slug}}:issue.created`)).toBe(Math.min(100, afterFirst));
+    client.disconnect();
+
+    const second = await startPosthorn({ nats, redis, prefix });
+    await receiver.waitFor(count);
+    await eventually(async () => (await second.api("GET", "/metrics")).body.includes('posthorn_held_messages{lane="parked"} 0'));
+    expect(receiver.requests.length).toBe(count);
+    expect(new Set(receiver.requests.map((request) => request.json().data["n"])).size).toBe(count);
+    expect(await second.end()).toBe(0);
+    await bus.close();
+    await receiver.stop();
+  });
+
+  test("gives up on what hangs after POSTHORN_DRAIN_TIMEOUT, and says so", async () => {
+    const receiver = await startReceiver(() => {});
+    const posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_DRAIN_TIMEOUT: "500ms" } });
+    const bus = await connectBus(nats, posthorn.prefix);
+    await posthorn.install({ webhook_url: receiver.url });
+    await bus.publish("issue.created", { organization_id: "42", data: {} });
+    await receiver.waitFor(1);
+    expect(await posthorn.end()).toBe(1);
+    expect(posthorn.log.map(({ message }) => message)).toContainEqual(expect.stringMatching(/^POSTHORN_DRAIN_TIMEOUT is over/));
+    await bus.close();
+    await receiver.stop();
+  });
+
+  test("a second time exits at once", async () => {
+    const receiver = await startReceiver(() => {});
+    const posthorn = await startPosthorn({ nats, redis });
+    const bus = await connectBus(nats, posthorn.prefix);
+    await posthorn.install({ webhook_url: receiver.url });
+    await bus.publish("issue.created", { organization_id: "42", data: {} });
+    await receiver.waitFor(1);
+    const ended = posthorn.end("SIGTERM");
+    await eventually(() => posthorn.log.some(({ message }) => message === "stopping"));
+    posthorn.child.kill("SIGINT");
+    expect(await ended).toBe(1);
+    await bus.close();
+    await receiver.stop();
+  });
+
+  test("while it waits for NATS ends it", async () => {
+    const posthorn = await startPosthorn({
+      nats: { url: `nats://127.0.0.1:${await freePort()}` },
+      redis,
+      waitForReady: false,
+      settings: { POSTHORN_STARTUP_TIMEOUT: "30s" },
+    });
+    await eventually(() => posthorn.log.some(({ message }) => message === "waiting for NATS"));
+    expect(await posthorn.end()).toBe(0);
+  });
+});
+
+describe("readiness", () => {
+  test("says no while NATS is away and yes when it is back; Redis is not needed for it", async () => {
+    const [ownNats, ownRedis] = await Promise.all([startNatsServer(), startRedisServer()]);
+    const posthorn = await startPosthorn({ nats: ownNats, redis: ownRedis });
+    const ready = async () => {
+      const { status, body } = await posthorn.api("GET", "/readyz");
+      return { status, nats: body.checks.nats.ok as boolean, redis: body.checks.redis.ok as boolean };
+    };
+    expect(await ready()).toEqual({ status: 200, nats: true, redis: true });
+    await ownRedis.kill();
+    await eventually(async () => !(await ready()).redis);
+    expect((await ready()).status).toBe(200);
+    await ownNats.kill();
+    await eventually(async () => (await ready()).status === 503);
+    expect((await posthorn.api("GET", "/healthz")).status).toBe(200);
+    await Promise.all([ownNats.restart(), ownRedis.restart()]);
+    await eventually(async () => (await ready()).status === 200 && (await ready()).redis);
+    expect(await posthorn.end()).toBe(0);
+    await Promise.all([ownNats.stop(), ownRedis.stop()]);
+  });
+});
+
+test("what is started can be run with arguments of the command line's posthorn serve", async () => {
+  const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+  const child = spawn(process.execPath, [main, "--no-such-option"], {
+    stdio: ["ignore", "ignore", "pipe"],
+    env: { PATH: process.env["PATH"] },
+  });
+  let errors = "";
+  child.stderr.on("data", (chunk: Buffer) => {
+    errors += chunk.toString();
+  });
+  expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(64);
+  expect(errors).toMatch(/usage: posthorn \[serve\]/);
+});
