@@ -1,5 +1,5 @@
 /**
- * The commands that work on a fresh clone: `demo`, `test`, `start`, and `deps`, which only installs.
+ * The commands that work on a fresh clone: `demo`, `test`, `start`, `example`, and `deps`, which only installs.
  * Usage: node scripts/run.mjs <command> [arguments for it]. Plain JavaScript without packages: Node 18 runs it.
  */
 import { spawn, spawnSync } from "node:child_process";
@@ -105,16 +105,15 @@ try {
     case "start":
       await finish(await run(node, ["src/main.ts", ...args]));
       break;
+    case "example":
+      await finish(await run(node, args));
+      break;
     case "test":
       if (!ensureBinaries()) throw new SetUpError(howToInstall("npm test"));
       await finish(await run(node, [join("node_modules", "vitest", "vitest.mjs"), "run", ...args]));
       break;
-    case "node":
-      if (!ensureBinaries()) throw new SetUpError(howToInstall("This command"));
-      await finish(await run(node, args));
-      break;
     default:
-      throw new SetUpError(`unknown command ${JSON.stringify(command)}, wanted demo, test, start, node or deps`);
+      throw new SetUpError(`unknown command ${JSON.stringify(command)}, wanted demo, test, start, example or deps`);
   }
 } catch (error) {
   say(error instanceof SetUpError ? error.message : String(error instanceof Error ? error.stack : error));

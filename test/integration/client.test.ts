@@ -1,0 +1,222 @@
+/** posthorn/client against a real server. */
+import { connect, type NatsConnection } from "nats";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createPublisher, type StatusEvent, type StatusEventType, subscribeStatus } from "../../src/client/client.ts";
+import { circuitChanged, integrationChanged, statusSubject } from "../../src/model/status-event.ts";
+import { busNames } from "../../src/subscribers/names.ts";
+import { ensureTopology } from "../../src/subscribers/topology.ts";
+import { UUID } from "../support/builders.ts";
+import { eventually } from "../support/eventually.ts";
+import { freePort, type Server, startNatsServer } from "../support/servers.ts";
+
+let server: Server;
+let connection: NatsConnection;
+const prefix = "client-test";
+
+beforeAll(async () => {
+  server = await startNatsServer();
+  connection = await connect({ servers: server.url });
+  await ensureTopology(await connection.jetstreamManager(), busNames(prefix), 1);
+});
+afterAll(async () => {
+  await connection.close();
+  await server.stop();
+});
+
+const stored = async (sequence: number) =>
+  (await connection.jetstreamManager()).streams.getMessage("CLIENT_TEST_EVENTS", { seq: sequence });
+
+describe("a publisher", () => {
+  test("publishes what Posthorn reads, with id and trace in the headers", async () => {
+    const publisher = await createPublisher({ nats: server.url, subjectPrefix: prefix });
+    const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const published = await publisher.publish({
+      ...{ type: "issue.created", id: "evt-1", organizationId: 42, projectId: 7, app: "acme", installationUuid: UUID },
+      ...{
+        data: { name: "Grüße" },
+        actor: { type: "user" },
+        occurredAt: new Date("2026-01-05T10:11:12.345Z"),
+        traceparent,
+        tracestate: "a=1",
+      },
+    });
+    expect(published).toEqual({
+      id: "evt-1",
+      stream: "CLIENT_TEST_EVENTS",
+      sequence: 1,
+      duplicate: false,
+      traceId: "0af7651916cd43dd8448eb211c80319c",
+    });
+    const message = await stored(1);
+    expect([
+      message.subject,
+      message.header.get("Nats-Msg-Id"),
+      message.header.get("traceparent"),
+      message.header.get("tracestate"),
+    ]).toEqual([`${prefix}.events.issue.created`, "evt-1", traceparent, "a=1"]);
+    expect(message.json()).toEqual({
+      ...{ id: "evt-1", organization_id: 42, installation_uuid: UUID, app: "acme", project_id: 7, actor: { type: "user" } },
+      ...{ occurred_at: "2026-01-05T10:11:12.345Z", data: { name: "Grüße" } },
+    });
+    expect((await publisher.publish({ type: "issue.created", id: "evt-1", organizationId: 42, data: {} })).duplicate).toBe(true);
+    await publisher.close();
+  });
+
+  test("keeps the number text of dataJson, and makes an id when none is given", async () => {
+    const publisher = await createPublisher({ nats: connection, subjectPrefix: prefix });
+    const { id, sequence, traceId } = await publisher.publish({
+      type: "issue.created",
+      organizationId: "42",
+      dataJson: '{"n":12345678901234567890}',
+    });
+    expect((await stored(sequence)).string()).toContain('"data":{"n":12345678901234567890}');
+    expect([id, traceId]).toEqual([expect.stringMatching(/^[0-9a-f-]{36}$/), null]);
+    await publisher.close();
+    expect(connection.isClosed()).toBe(false);
+  });
+
+  test.each<[string, object, RegExp]>([
+    ["type with three parts", { type: "a.b.c" }, /^type: found "a\.b\.c", wanted <resource>\.<action>$/],
+    ["type with a capital", { type: "Issue.created" }, /^resource in type: found "Issue"/],
+    ["missing organization", { organizationId: undefined }, /^organization_id: missing/],
+    ["missing data", { data: undefined }, /^data: missing, wanted an object$/],
+    ["data that is an array", { data: [] }, /^data: found an array/],
+    ["dataJson that is no JSON", { data: undefined, dataJson: "{" }, /^body: not valid JSON/],
+    ["id of 10 KB", { id: "x".repeat(10_240) }, /^id: found 10240 characters/],
+    ["installation that is no UUID", { installationUuid: "7" }, /^installation_uuid: found "7", wanted a UUID/],
+    ["invalid Date", { occurredAt: new Date("x") }, /^occurredAt: found an invalid Date/],
+  ])("refuses a %s before it publishes", async (_what, changes, message) => {
+    const publisher = await createPublisher({ nats: connection, subjectPrefix: prefix });
+    await expect(publisher.publish({ type: "issue.created", organizationId: "42", data: {}, ...changes })).rejects.toMatchObject({
+      code: "PUBLISH_INVALID",
+      message: expect.stringMatching(message),
+    });
+  });
+
+  test("says what to look at when no stream takes the event, or no server answers", async () => {
+    const publisher = await createPublisher({ nats: connection, subjectPrefix: "nobody" });
+    await expect(publisher.publish({ type: "issue.created", organizationId: "42", data: {} })).rejects.toMatchObject({
+      code: "PUBLISH_FAILED",
+      retryable: true,
+      message: expect.stringMatching(
+        /no stream takes nobody\.events\.issue\.created: was Posthorn started with the prefix "nobody"\? It makes NOBODY_EVENTS/,
+      ),
+    });
+    await expect(createPublisher({ nats: `nats://127.0.0.1:${await freePort()}` })).rejects.toMatchObject({ code: "NATS_UNREACHABLE" });
+  });
+});
+
+describe("a status subscription", () => {
+  let number = 0;
+  const announce = async (type: "integration.disabled" | "circuit.opened", app: string, uuid = UUID): Promise<string> => {
+    const facts = { id: `test:${++number}`, time: "2026-01-05T10:11:12.345Z", prefix };
+    const event: StatusEvent =
+      type === "circuit.opened"
+        ? circuitChanged(facts, "opened", {
+            app,
+            previous_state: "closed",
+            state: "open",
+            reason: null,
+            open_until: null,
+            dashboard_url: null,
+          })
+        : integrationChanged(facts, "disabled", {
+            ...{
+              app,
+              installation_uuid: uuid,
+              organization_id: "42",
+              webhook_url: "https://x.example",
+              previous_status: "active",
+              status: "disabled",
+            },
+            ...{ dashboard_url: null, reason: { by: "person" as const } },
+          });
+    await connection.jetstream().publish(statusSubject(prefix, event), JSON.stringify(event), { msgID: event.id });
+    return event.id;
+  };
+
+  const subscribe = async (durable: string, seen: string[], more: Partial<Parameters<typeof subscribeStatus>[0]> = {}) =>
+    subscribeStatus({ nats: server.url, subjectPrefix: prefix, durable, startAt: "all", onEvent: ({ id }) => void seen.push(id), ...more });
+
+  test("goes on where the last one of its name stopped", async () => {
+    const seen: string[] = [];
+    const first = await subscribe("catch-up", seen, { startAt: "new" });
+    const one = await announce("integration.disabled", "acme");
+    await eventually(() => seen.length === 1);
+    await first.stop();
+    const two = await announce("circuit.opened", "acme");
+    const second = await subscribe("catch-up", seen, { startAt: "new" });
+    await eventually(() => seen.length === 2);
+    expect(seen).toEqual([one, two]);
+    await second.stop();
+  });
+
+  test.each<[string, { changes?: StatusEventType[]; app?: string; installationUuid?: string }, string[]]>([
+    ["everything", {}, ["a", "b", "c", "d"]],
+    ["one change", { changes: ["integration.disabled"] }, ["a", "b", "d"]],
+    ["one circuit change", { changes: ["circuit.opened"] }, ["c"]],
+    ["several changes", { changes: ["circuit.opened", "circuit.closed"] }, ["c"]],
+    ["one app", { app: "filter-one" }, ["a", "c", "d"]],
+    ["one change of one app", { changes: ["integration.disabled"], app: "filter-two" }, ["b"]],
+    ["one installation", { installationUuid: "ffffffff-5b6a-4c7d-8e9f-0a1b2c3d4e5f" }, ["d"]],
+  ])("filters: %s", async (name, filter, wanted) => {
+    const from = new Date();
+    const names = new Map<string, string>();
+    names.set(await announce("integration.disabled", "filter-one"), "a");
+    names.set(await announce("integration.disabled", "filter-two"), "b");
+    names.set(await announce("circuit.opened", "filter-one"), "c");
+    names.set(await announce("integration.disabled", "filter-one", "ffffffff-5b6a-4c7d-8e9f-0a1b2c3d4e5f"), "d");
+    const seen: string[] = [];
+    const subscription = await subscribe(`filter-${name.replaceAll(" ", "-")}`, seen, { startAt: new Date(from.getTime() - 1), ...filter });
+    const known = () => seen.map((id) => names.get(id)).filter((found) => found !== undefined);
+    await eventually(() => known().length >= wanted.length);
+    // What comes next would show anything that slipped through.
+    const last = await announce(
+      wanted.includes("c") ? "circuit.opened" : "integration.disabled",
+      filter.app ?? "filter-one",
+      filter.installationUuid ?? UUID,
+    );
+    await eventually(() => seen.includes(last));
+    expect(known()).toEqual(wanted);
+    await subscription.stop();
+  });
+
+  test("gets an event again when its handler failed, and the next only after that", async () => {
+    const seen: string[] = [];
+    const errors: unknown[] = [];
+    let failures = 0;
+    const id = await announce("integration.disabled", "again");
+    const subscription = await subscribe("again", [], {
+      app: "again",
+      onError: (error) => void errors.push(error),
+      onEvent: (event, { redelivered }) => {
+        if (failures++ < 1) throw new Error("not now");
+        seen.push(`${event.id} ${redelivered}`);
+      },
+    });
+    await eventually(() => seen.length === 1);
+    expect([seen, errors]).toEqual([[`${id} 1`], [new Error("not now")]]);
+    await subscription.stop();
+  });
+
+  test("survives the deletion of its consumer", async () => {
+    const seen: string[] = [];
+    const subscription = await subscribe("deleted", seen, { startAt: "all", app: "survivor" });
+    await announce("integration.disabled", "survivor");
+    await eventually(() => seen.length === 1);
+    await (await connection.jetstreamManager()).consumers.delete("CLIENT_TEST_STATUS", "deleted");
+    const id = await announce("integration.disabled", "survivor");
+    await eventually(() => seen.includes(id), 40_000);
+    await subscription.stop();
+  });
+
+  test("says what to look at when there is no stream", async () => {
+    await expect(subscribeStatus({ nats: server.url, subjectPrefix: "nobody", durable: "x", onEvent: () => {} })).rejects.toMatchObject({
+      code: "NOT_FOUND",
+      message: expect.stringMatching(/can't follow NOBODY_STATUS: was Posthorn started with the prefix "nobody"\?/),
+    });
+    await expect(subscribeStatus({ nats: server.url, subjectPrefix: prefix, durable: "not a name", onEvent: () => {} })).rejects.toThrow(
+      /durable: found "not a name"/,
+    );
+  });
+});
