@@ -1,4 +1,5 @@
 /** The HTTP server: registers the routes, checks tokens, parses by schema, and turns every error into a problem. */
+import type { IncomingMessage } from "node:http";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import type { Logger } from "../model/logger.ts";
 import { parseRecord } from "../registry/records.ts";
@@ -22,6 +23,8 @@ export interface ApiServerOptions {
 }
 
 const MAX_BODY_BYTES = 1024 * 1024;
+/** What is read, and thrown away, of a body that was refused, so that its sender gets to read why. */
+const MAX_DISCARDED_BYTES = 16 * MAX_BODY_BYTES;
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -53,6 +56,11 @@ export function createApiServer(routes: readonly Route[], logger: Logger, option
       );
     }
     if (found.status === 401) reply.header("www-authenticate", "Bearer");
+    if (!request.raw.complete) {
+      // Closing now would reset the connection under a sender that is still writing.
+      reply.removeHeader("connection");
+      discardRest(request.raw);
+    }
     return sendProblem(reply, found);
   });
   server.setNotFoundHandler((request, reply) =>
@@ -94,6 +102,14 @@ function register(server: FastifyInstance, { method, url, access, params, query,
       } as Call<never, never, never>;
       return send(reply, await handle(call));
     },
+  });
+}
+
+function discardRest(request: IncomingMessage): void {
+  let left = MAX_DISCARDED_BYTES;
+  request.on("data", (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left < 0) request.destroy();
   });
 }
 

@@ -250,6 +250,12 @@ describe("every error is a problem", () => {
   });
 });
 
+test("a body that is refused unread is thrown away, and its sender reads why, every time", async () => {
+  const body = JSON.stringify({ name: "x".repeat(8_000_000) });
+  for (let times = 0; times < 20; times++) expect((await call("PUT", "/v1/apps/x", body)).status).toBe(413);
+  expect((await call("PUT", "/v1/apps/x", body, {})).status).toBe(401);
+});
+
 test("/openapi.json describes every call", async () => {
   const { body } = await call("GET", "/openapi.json");
   expect(body.openapi).toBe("3.1.0");
