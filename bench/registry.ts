@@ -10,7 +10,7 @@ import { feedIndex } from "../src/registry/registry.ts";
 import { createRegistryIndex } from "../src/registry/registry-index.ts";
 import { createSecretBox } from "../src/registry/secret-box.ts";
 import { createRegistryStore } from "../src/registry/store.ts";
-import { createReconnects } from "../src/subscribers/connection.ts";
+import { createConnectionState } from "../src/subscribers/connection.ts";
 import { createLogger } from "../src/telemetry/logger.ts";
 
 const INSTALLATIONS = 100_000;
@@ -22,7 +22,7 @@ const connection = await connect({ servers: server.url });
 const logger = createLogger("warn");
 const newStore = () =>
   createRegistryStore(
-    { connection, onReconnect: createReconnects(connection), clock: systemClock, logger },
+    { connection, onReconnect: createConnectionState(connection).onReconnect, clock: systemClock, logger },
     { prefix: "bench", replicas: 1 },
   );
 

@@ -14,6 +14,7 @@ import { createAddressGuard } from "./delivery/address-guard.ts";
 import { createAttempt } from "./delivery/attempt.ts";
 import { createBulkhead } from "./delivery/bulkhead.ts";
 import { createCircuits } from "./delivery/circuit.ts";
+import { createDeliverAll } from "./delivery/deliver-all.ts";
 import { createDispatcher } from "./delivery/dispatcher.ts";
 import { createEnvelopeBuilder } from "./delivery/envelope.ts";
 import { createGate } from "./delivery/gate.ts";
@@ -42,10 +43,12 @@ import { createAttemptLog } from "./storage/attempt-log.ts";
 import { createHealthStore } from "./storage/health-store.ts";
 import { connectRedis } from "./storage/redis.ts";
 import { createRequestLogQuery } from "./storage/request-log-query.ts";
-import { connectNats, createReconnects } from "./subscribers/connection.ts";
+import { createAckFloor } from "./subscribers/ack-floor.ts";
+import { connectNats, createConnectionState } from "./subscribers/connection.ts";
 import { createDeadLetters } from "./subscribers/dead-letters.ts";
 import { createEventPublisher } from "./subscribers/event-publisher.ts";
 import { createEventsSubscriber } from "./subscribers/events-subscriber.ts";
+import { createFanOutSubscriber } from "./subscribers/fan-out-subscriber.ts";
 import { createHolds } from "./subscribers/holds.ts";
 import { createLaneGauges } from "./subscribers/lane-gauges.ts";
 import { createLanes } from "./subscribers/lanes.ts";
@@ -55,6 +58,7 @@ import { createParkedSubscriber, type ParkedSubscriber } from "./subscribers/par
 import { createAckGroup } from "./subscribers/pulled-message.ts";
 import { createResend } from "./subscribers/resend.ts";
 import { createRetriesSubscriber } from "./subscribers/retries-subscriber.ts";
+import { createSettle } from "./subscribers/settle.ts";
 import { createStatusStream } from "./subscribers/status-stream.ts";
 import { ensureTopology } from "./subscribers/topology.ts";
 import { createDeliveryObserver } from "./telemetry/delivery-observer.ts";
@@ -75,9 +79,13 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** How long a delivery waits for its app's share before it is parked. */
 const BULKHEAD_WAIT_MS = 500;
+/** The server's own default, until it has said what it takes. */
+const DEFAULT_MAX_PAYLOAD_BYTES = 1024 * 1024;
+/** What a lane message says beside its event: attempts made, or the installations of a part of a fan-out. */
+const LANE_OVERHEAD_BYTES = 32 * 1024;
 /** Events held beyond what is in flight, so that the next ones are at hand. */
 const EVENTS_PER_IN_FLIGHT = 2;
-const EXPIRY_SWEEP_MS = 60_000;
+const LONGEST_EXPIRY_SWEEP_MS = 60_000;
 const PROBE_LEASE_EXTRA_MS = 5_000;
 
 export async function createApp(config: Config, environment: Environment, clock: Clock = systemClock): Promise<Application> {
@@ -144,7 +152,7 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
     throw new AppError("JETSTREAM_UNAVAILABLE", `POSTHORN_NATS_URL: the server has no JetStream (${messageOf(error)})`, { cause: error });
   });
   await ensureTopology(manager, names, config.streamReplicas);
-  const onReconnect = createReconnects(nats);
+  const connectionState = createConnectionState(nats);
   const dashboardUrl = (path: string): string | null => config.dashboardUrl && `${config.dashboardUrl.replace(/\/$/, "")}${path}`;
 
   // Telemetry
@@ -155,7 +163,10 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
 
   // Registry
   const index = createRegistryIndex();
-  const store = createRegistryStore({ connection: nats, onReconnect, clock, logger }, { prefix, replicas: config.streamReplicas });
+  const store = createRegistryStore(
+    { connection: nats, onReconnect: connectionState.onReconnect, clock, logger },
+    { prefix, replicas: config.streamReplicas },
+  );
   const guard = createAddressGuard(config.targetAllow);
   const secretBox = createSecretBox(config.encryptionKey);
   const registryDependencies: RegistryDependencies = { store, index, secretBox, refusesUrl: guard.refusesUrl, clock, logger };
@@ -231,13 +242,18 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
     brokenAction: config.brokenAction,
   });
   const bulkhead = createBulkhead(clock, { maxInFlight: config.maxInFlight, maxWaitMs: BULKHEAD_WAIT_MS });
-  const lanes = createLanes(jetStream, names, clock, logger);
+  // Without NATS nothing can be acknowledged or stored: what is in flight ends, and nothing new starts.
+  connectionState.onDisconnect(bulkhead.suspend);
+  connectionState.onReconnect(bulkhead.resume);
+  const maxPayloadBytes = (): number => nats.info?.max_payload ?? DEFAULT_MAX_PAYLOAD_BYTES;
+  const lanes = createLanes(jetStream, names, clock, logger, { maxPayloadBytes });
   const announce = (event: StatusEvent): Promise<void> => lanes.announce(statusSubject(prefix, event), JSON.stringify(event), event.id);
   const dispatcher = createDispatcher({
     gate,
     bulkhead,
     attempt,
     lanes,
+    log,
     observer,
     directLimit: (appMaxInFlight) => Math.max(1, Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2)),
     onParked: (queue) => parked?.wake(queue),
@@ -249,18 +265,25 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
     const status = installationUuid === null ? undefined : index.installation(installationUuid)?.status;
     return status !== "disabled" && !(status === "broken" && config.brokenAction === "park");
   };
-  const pulling = { connection: nats, acks: createAckGroup(nats), onReconnect, clock, logger };
-  const handling = { ...pulling, manager, names, dispatcher, lanes, log, observer, tracing };
+  const acks = createAckGroup(nats, connectionState, clock);
+  const pulling = { connection: nats, manager, acks, connectionState, clock, logger };
+  const handling = { ...pulling, names, dispatcher, lanes, log, observer, tracing, settle: createSettle(logger) };
+  const deliverAll = createDeliverAll({ registry: index, dispatcher, log, observer });
+  const backlog = createParkedBacklog(manager, lanes, names, clock);
   parked = createParkedSubscriber(
-    { ...handling, registry: index, gate, bulkhead, attempt, holds: createHolds(store), mayFlow },
+    { ...handling, registry: index, gate, bulkhead, attempt, holds: createHolds(store), oldestParked: backlog.oldest, mayFlow },
     { appMaxInFlight: config.appMaxInFlight, maxParkedAgeMs: config.maxParkedAge },
   );
   const retries = createRetriesSubscriber(handling);
+  const fanOut = createFanOutSubscriber({ ...handling, deliverAll, waiting: bulkhead.waiting });
+  const ackFloor = createAckFloor(manager, store, names, clock, logger);
   const events = createEventsSubscriber(
-    { ...handling, match: index.match, isCurrent: store.isCurrent },
-    { maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT },
+    { ...handling, match: index.match, deliverAll, ackFloor, isCurrent: store.isCurrent },
+    {
+      maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT,
+      maxEventBytes: () => maxPayloadBytes() - LANE_OVERHEAD_BYTES,
+    },
   );
-  const backlog = createParkedBacklog(manager, lanes, names, clock);
   const queueOf = ({ app, uuid }: Installation): ParkedQueue => ({ app, installationUuid: uuid });
   const prober = createProber(
     {
@@ -317,7 +340,6 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
       },
     }),
   };
-  const connectionState = watchConnection(nats);
   const api: ApiServer = createApiServer(
     allRoutes({
       registry,
@@ -343,7 +365,7 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
         clock,
         newId: randomUUID,
       }),
-      deadLetters: createDeadLetters(jetStream, manager, lanes, names, clock),
+      deadLetters: createDeadLetters({ jetStream, manager, lanes, names, match: index.match, clock }),
       resend: createResend(manager, lanes, names, log.find, clock),
       readiness,
       renderMetrics: metrics.render,
@@ -357,7 +379,11 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   undo.push(() => gauges.stop());
   metrics.read("posthorn_in_flight", bulkhead.inFlight);
   metrics.read("posthorn_waiting", bulkhead.waiting);
-  metrics.read("posthorn_held_messages", () => ({ events: events.held(), retries: retries.held(), parked: parked?.held() ?? 0 }));
+  metrics.read("posthorn_held_messages", () => ({
+    events: events.held(),
+    retries: retries.held() + fanOut.held(),
+    parked: parked?.held() ?? 0,
+  }));
   metrics.read("posthorn_lane_stores_pending", lanes.pending);
   metrics.read("posthorn_lane_refusing", () => Number(lanes.refusing()));
   metrics.read("posthorn_parked_queues", () => parked?.queues() ?? 0);
@@ -383,12 +409,14 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   undo.push(() => api.stop());
   await parked.start();
   await retries.start();
+  await fanOut.start();
   await events.start();
+  ackFloor.start();
   prober.start();
   gauges.start();
   const cancelSweep = every(
     clock,
-    EXPIRY_SWEEP_MS,
+    Math.min(LONGEST_EXPIRY_SWEEP_MS, Math.max(1_000, config.maxParkedAge / 10)),
     async () => {
       for (const queue of parked?.standing() ?? []) {
         const expired = await backlog.expire(queue, config.maxParkedAge);
@@ -408,8 +436,13 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
       cancelSweep();
       gauges.stop();
       leftBehind.stop();
-      await Promise.all([events.stop(), retries.stop(), parked?.stop(), prober.stop()]);
-      const unfinished = (): number => events.held() + retries.held() + (parked?.held() ?? 0) + bulkhead.inFlight() + lanes.pending();
+      ackFloor.stop();
+      const stopped = Promise.all([events.stop(), retries.stop(), fanOut.stop(), parked?.stop(), prober.stop()]);
+      // What has not begun is parked or given back at once, for another replica.
+      bulkhead.close();
+      await stopped;
+      const held = (): number => events.held() + retries.held() + fanOut.held() + (parked?.held() ?? 0);
+      const unfinished = (): number => held() + bulkhead.inFlight() + lanes.pending();
       while (unfinished() > 0 && clock.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
       const left = unfinished();
       if (left > 0)
@@ -429,18 +462,6 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
       return left === 0 && unwritten === 0;
     },
   };
-}
-
-/** Whether the connection is up at the moment; the library tells only of changes. */
-function watchConnection(nats: NatsConnection): { readonly up: boolean } {
-  const state = { up: true };
-  void (async () => {
-    for await (const { type } of nats.status()) {
-      if (type === "disconnect") state.up = false;
-      else if (type === "reconnect") state.up = true;
-    }
-  })();
-  return state;
 }
 
 function countBy(statuses: Iterable<Installation["status"]>): Record<Installation["status"], number> {

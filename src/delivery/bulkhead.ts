@@ -3,15 +3,24 @@
  * places of the others; the process holds at most POSTHORN_MAX_IN_FLIGHT.
  *
  * B1  inFlight of an app never exceeds the limit it entered with, and the process's never maxInFlight.
- * B2  Waiting for the app's share ends after maxWaitMs with `false` (the delivery is parked then); waiting for the
+ * B2  Waiting for the app's share ends after maxWaitMs with `full` (the delivery is parked then); waiting for the
  *     process's share does not end, it is what holds back the pull loops.
+ * B3  While suspended (NATS is away) nobody enters; who waits goes on waiting. After `close` nobody enters any more.
  */
 import type { Clock } from "../model/clock.ts";
 
+/** `entered`: a place is taken, give it back with `leave`. `full`: the app had none within maxWaitMs. */
+export type Entry = "entered" | "full" | "closed";
+
 export interface Bulkhead {
-  /** True once a place is taken (give it back with `leave`); false when the app had none within maxWaitMs. */
-  enter(app: string, limit: number): boolean | Promise<boolean>;
+  enter(app: string, limit: number): Entry | Promise<Entry>;
   leave(app: string): void;
+  suspend(): void;
+  resume(): void;
+  /** Sends away who waits, and who comes. */
+  close(): void;
+  /** How often it was suspended: what waited meanwhile may have been done by somebody else. */
+  suspensions(): number;
   inFlight(): number;
   waiting(): number;
 }
@@ -23,86 +32,115 @@ export interface BulkheadOptions {
 
 interface Waiter {
   readonly limit: number;
-  readonly grant: (entered: boolean) => void;
-  cancelTimer: () => void;
+  readonly end: (entry: Entry) => void;
 }
 
 interface Share {
   inFlight: number;
-  readonly queue: Waiter[];
+  readonly queue: Set<Waiter>;
 }
 
 export function createBulkhead(clock: Clock, { maxInFlight, maxWaitMs }: BulkheadOptions): Bulkhead {
   const shares = new Map<string, Share>();
-  const processQueue: Array<() => void> = [];
+  /** Those that have their app's share and wait for the process's. */
+  let processQueue: Array<(entry: Entry) => void> = [];
   let inFlight = 0;
   let waiting = 0;
+  let suspended = false;
+  let suspensions = 0;
+  let closed = false;
 
-  const enterProcess = (): boolean | Promise<boolean> => {
-    if (inFlight < maxInFlight) {
+  const shareOf = (app: string): Share => {
+    let share = shares.get(app);
+    if (share === undefined) {
+      share = { inFlight: 0, queue: new Set() };
+      shares.set(app, share);
+    }
+    return share;
+  };
+
+  const enterProcess = (app: string, share: Share): Entry | Promise<Entry> => {
+    share.inFlight++;
+    if (inFlight < maxInFlight && !suspended) {
       inFlight++;
-      return true;
+      return "entered";
     }
     waiting++;
     return new Promise((resolve) => {
-      processQueue.push(() => {
+      processQueue.push((entry) => {
         waiting--;
-        inFlight++;
-        resolve(true);
+        if (entry === "entered") inFlight++;
+        else leaveShare(app);
+        resolve(entry);
       });
     });
   };
 
-  const waitForShare = (share: Share, limit: number): Promise<boolean> =>
-    new Promise((resolve) => {
-      waiting++;
+  const waitForShare = (app: string, share: Share, limit: number): Promise<Entry> => {
+    waiting++;
+    return new Promise((resolve) => {
       const waiter: Waiter = {
         limit,
-        cancelTimer: () => {},
-        grant: (entered) => {
+        end(entry) {
           waiting--;
-          waiter.cancelTimer();
-          if (!entered) return resolve(false);
-          share.inFlight++;
-          resolve(enterProcess());
+          cancelTimer();
+          share.queue.delete(waiter);
+          resolve(entry === "entered" ? enterProcess(app, share) : entry);
         },
       };
-      share.queue.push(waiter);
-      waiter.cancelTimer = clock.after(maxWaitMs, () => {
-        const at = share.queue.indexOf(waiter);
-        if (at === -1) return;
-        share.queue.splice(at, 1);
-        waiter.grant(false);
-      });
+      share.queue.add(waiter);
+      const cancelTimer = clock.after(maxWaitMs, () => waiter.end("full"));
     });
+  };
+
+  const leaveShare = (app: string): void => {
+    const share = shares.get(app);
+    if (share === undefined) return;
+    share.inFlight--;
+    const [next] = share.queue;
+    if (next !== undefined && share.inFlight < next.limit) next.end("entered");
+    else if (share.inFlight === 0 && next === undefined) shares.delete(app);
+  };
+
+  const admit = (): void => {
+    while (!suspended && inFlight < maxInFlight) {
+      const next = processQueue.shift();
+      if (next === undefined) return;
+      next("entered");
+    }
+  };
 
   return {
     enter(app, limit) {
-      let share = shares.get(app);
-      if (share === undefined) {
-        share = { inFlight: 0, queue: [] };
-        shares.set(app, share);
-      }
-      if (share.inFlight >= limit) return waitForShare(share, limit);
-      share.inFlight++;
-      return enterProcess();
+      if (closed) return "closed";
+      const share = shareOf(app);
+      return share.inFlight >= limit ? waitForShare(app, share, limit) : enterProcess(app, share);
     },
 
     leave(app) {
       inFlight--;
-      processQueue.shift()?.();
-      const share = shares.get(app);
-      if (share === undefined) return;
-      share.inFlight--;
-      const [next] = share.queue;
-      if (next !== undefined && share.inFlight < next.limit) {
-        share.queue.shift();
-        next.grant(true);
-      } else if (share.inFlight === 0 && next === undefined) {
-        shares.delete(app);
-      }
+      admit();
+      leaveShare(app);
     },
 
+    suspend() {
+      suspended = true;
+      suspensions++;
+    },
+    resume() {
+      suspended = false;
+      admit();
+    },
+
+    close() {
+      closed = true;
+      for (const { queue } of [...shares.values()]) for (const waiter of [...queue]) waiter.end("closed");
+      const refused = processQueue;
+      processQueue = [];
+      for (const end of refused) end("closed");
+    },
+
+    suspensions: () => suspensions,
     inFlight: () => inFlight,
     waiting: () => waiting,
   };

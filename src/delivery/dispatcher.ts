@@ -3,19 +3,23 @@
  *
  * D1  `dispatch` resolves only when the delivery is done or JetStream has stored it; its source may be acknowledged then.
  * D2  For an ordered app everything up to the park is synchronous: deliveries are stored in the order they came.
+ * D3  A delivery that waited while NATS was away may have been handed to another replica: its mark is looked at again.
  */
-import type { Delivery } from "../model/delivery.ts";
+import { type Delivery, markOf } from "../model/delivery.ts";
 import { type Attempt, type DeadLetterVerdict, uninstalled, type Verdict } from "./attempt.ts";
 import type { Bulkhead } from "./bulkhead.ts";
-import type { Gate } from "./gate.ts";
-import type { DeliveryObserver, LaneSource, Lanes, ParkedQueue, TracePosition } from "./ports.ts";
+import type { Gate, ParkedBecause } from "./gate.ts";
+import type { AttemptLog, DeliveryObserver, LaneSource, Lanes, ParkedQueue, TracePosition } from "./ports.ts";
 
 export interface Dispatcher {
-  /** Attempts the delivery if it may be attempted now, else stores it. Rejects when it could be neither. */
+  /**
+   * Attempts the delivery if it may be attempted now, else stores it.
+   * @throws AppError LANE_REFUSED when it could be neither: the source has to come again.
+   */
   dispatch(delivery: Delivery, trace: TracePosition, source: LaneSource): Promise<void>;
   /** Does what a verdict asks for. */
   settle(verdict: Verdict, source: LaneSource): Promise<void>;
-  park(delivery: Delivery, queue: ParkedQueue, why: string, source: LaneSource): Promise<void>;
+  park(delivery: Delivery, queue: ParkedQueue, why: ParkedBecause, source: LaneSource): Promise<void>;
 }
 
 export interface DispatcherDependencies {
@@ -23,6 +27,7 @@ export interface DispatcherDependencies {
   readonly bulkhead: Bulkhead;
   readonly attempt: Attempt;
   readonly lanes: Lanes;
+  readonly log: Pick<AttemptLog, "wasDelivered">;
   readonly observer: DeliveryObserver;
   /** How many attempts for the app this process may have in flight at once. */
   readonly directLimit: (appMaxInFlight: number | null) => number;
@@ -33,7 +38,7 @@ export interface DispatcherDependencies {
 }
 
 export function createDispatcher(dependencies: DispatcherDependencies): Dispatcher {
-  const { gate, bulkhead, attempt, lanes, observer, directLimit, onParked, onGivenUp } = dependencies;
+  const { gate, bulkhead, attempt, lanes, log, observer, directLimit, onParked, onGivenUp } = dependencies;
 
   const settle = async (verdict: Verdict, source: LaneSource): Promise<void> => {
     switch (verdict.kind) {
@@ -49,7 +54,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
     }
   };
 
-  const park = async (delivery: Delivery, queue: ParkedQueue, why: string, source: LaneSource): Promise<void> => {
+  const park = async (delivery: Delivery, queue: ParkedQueue, why: ParkedBecause, source: LaneSource): Promise<void> => {
     await lanes.park(delivery, queue, source);
     observer.stored("parked", delivery, why);
     onParked(queue);
@@ -70,14 +75,24 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
     if (passage.kind === "uninstalled") return settle(uninstalled(delivery), source);
     if (passage.kind === "park") return park(delivery, passage.queue, passage.why, source);
 
-    const entered = bulkhead.enter(delivery.app, directLimit(passage.app.maxInFlight));
-    if (entered === true) return attemptIn(delivery, trace, source);
-    return Promise.resolve(entered).then((late) => {
-      if (!late) return park(delivery, { app: delivery.app, installationUuid: null }, "bulkhead", source);
-      // The wait may have been long enough for the gate to close.
-      if (gate.direct(delivery).kind === "open") return attemptIn(delivery, trace, source);
-      bulkhead.leave(delivery.app);
-      return dispatch(delivery, trace, source);
+    const suspensions = bulkhead.suspensions();
+    const entry = bulkhead.enter(delivery.app, directLimit(passage.app.maxInFlight));
+    if (entry === "entered") return attemptIn(delivery, trace, source);
+    // Sent away by a stop it is parked, not given back: redeliveries are for crashes.
+    return Promise.resolve(entry).then(async (late) => {
+      switch (late) {
+        case "full":
+          return park(delivery, { app: delivery.app, installationUuid: null }, "bulkhead", source);
+        case "closed":
+          return park(delivery, { app: delivery.app, installationUuid: null }, "stopping", source);
+        case "entered": {
+          const isDone = bulkhead.suspensions() !== suspensions && (await log.wasDelivered(delivery.app, markOf(delivery)));
+          // The wait may have been long enough for the gate to close.
+          if (!isDone && gate.direct(delivery).kind === "open") return attemptIn(delivery, trace, source);
+          bulkhead.leave(delivery.app);
+          return isDone ? observer.skipped(delivery) : dispatch(delivery, trace, source);
+        }
+      }
     });
   };
 

@@ -8,7 +8,7 @@ export type Passage =
   | { readonly kind: "park"; readonly queue: ParkedQueue; readonly why: ParkedBecause }
   | { readonly kind: "uninstalled" };
 
-export type ParkedBecause = "broken" | "disabled" | "ordered" | "circuit" | "queue" | "bulkhead";
+export type ParkedBecause = "broken" | "disabled" | "ordered" | "circuit" | "queue" | "bulkhead" | "stopping";
 
 export interface GateDependencies {
   readonly registry: RegistryView;
@@ -42,12 +42,9 @@ export function createGate({ registry, circuitOpen, queueBusy, brokenAction }: G
 
     const why = stopped(installation);
     if (why !== null) return { kind: "park", queue: installations, why };
-    if (from === null) {
-      // A recovered installation of an ordered app first gets what waited for it.
-      if (app.ordered && queueBusy(installations)) return { kind: "park", queue: installations, why: "ordered" };
-      if (app.ordered) return { kind: "park", queue: own, why: "ordered" };
-      if (queueBusy(own)) return { kind: "park", queue: own, why: "queue" };
-    }
+    // An ordered app is attempted from its own queue only.
+    if (app.ordered && (from === null || from.installationUuid !== null)) return { kind: "park", queue: own, why: "ordered" };
+    if (from === null && queueBusy(own)) return { kind: "park", queue: own, why: "queue" };
     if (circuitOpen(app.slug)) return { kind: "park", queue: from ?? own, why: "circuit" };
     return { kind: "open", app, installation };
   };

@@ -14,9 +14,9 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { markOf } from "../model/delivery.ts";
 import type { Logger } from "../model/logger.ts";
 import { OUTCOMES } from "../model/outcome.ts";
-import { DELIVERED, type DeliveryMark, decodeMark, encodeMark } from "./delivery-mark.ts";
-import { keys } from "./keys.ts";
+import { DELIVERED, type DeliveryMark, encodeMark } from "./delivery-mark.ts";
 import { logRow } from "./log-row.ts";
+import { createMarkReader } from "./mark-reader.ts";
 import { createWriteBatch, type LogEntry, type WriteOptions } from "./write-batch.ts";
 
 export interface BufferedAttemptLog extends AttemptLog {
@@ -45,11 +45,11 @@ const COLLECT_MS = 5;
 const MAX_BATCH = 1_000;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 1_000;
-const LOOKUP_TIMEOUT_MS = 1_000;
 
 export function createAttemptLog(dependencies: AttemptLogDependencies, options: AttemptLogOptions): BufferedAttemptLog {
   const { redis, clock, logger, onFailuresWritten } = dependencies;
   const write = createWriteBatch(redis, options);
+  const readMark = createMarkReader(redis, clock);
   const writer = randomUUID();
   let waiting: LogEntry[] = [];
   let batch: readonly LogEntry[] = [];
@@ -101,14 +101,6 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
     running ??= new Promise((resolve) => clock.after(COLLECT_MS, () => void run().then(resolve)));
   };
 
-  const lookUp = async (mark: string): Promise<DeliveryMark | null> => {
-    const value = await Promise.race([
-      redis.get(keys.delivery(mark)),
-      new Promise<never>((_, reject) => clock.after(LOOKUP_TIMEOUT_MS, () => reject(new Error("Redis did not answer in time")))),
-    ]);
-    return value === null ? null : decodeMark(value);
-  };
-
   return {
     record(attempt) {
       const entry = entryOf(attempt);
@@ -125,14 +117,14 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
     async wasDelivered(_app, mark) {
       if (unwrittenMarks.has(mark)) return true;
       try {
-        return (await lookUp(mark))?.delivered === true;
+        return (await readMark(mark))?.delivered === true;
       } catch {
         // A duplicate is better than a delivery that waits for Redis.
         return false;
       }
     },
 
-    find: lookUp,
+    find: readMark,
 
     async flush(deadlineMs) {
       wakeRetry();

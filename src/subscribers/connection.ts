@@ -55,17 +55,34 @@ export async function connectNats(options: NatsOptions, clock: Clock, logger: Lo
   }
 }
 
-/** Calls listeners after every reconnect. One reader of the connection's events serves all of them. */
-export function createReconnects(connection: NatsConnection): (listener: () => void) => () => void {
-  const listeners = new Set<() => void>();
+/** Whether the connection is up, and who wants to know when that changes. One reader of its events serves all of them. */
+export interface ConnectionState {
+  readonly up: boolean;
+  /** The returned function takes the listener away. */
+  onReconnect(listener: () => void): () => void;
+  onDisconnect(listener: () => void): () => void;
+}
+
+export function createConnectionState(connection: NatsConnection): ConnectionState {
+  const listeners = { reconnect: new Set<() => void>(), disconnect: new Set<() => void>() };
+  let up = true;
+  const add = (to: Set<() => void>, listener: () => void): (() => void) => {
+    to.add(listener);
+    return () => to.delete(listener);
+  };
   void (async () => {
     for await (const { type } of connection.status()) {
-      if (type === Events.Reconnect) for (const listener of listeners) listener();
+      if (type !== Events.Reconnect && type !== Events.Disconnect) continue;
+      up = type === Events.Reconnect;
+      for (const listener of listeners[type]) listener();
     }
   })();
-  return (listener) => {
-    listeners.add(listener);
-    return () => listeners.delete(listener);
+  return {
+    get up() {
+      return up;
+    },
+    onReconnect: (listener) => add(listeners.reconnect, listener),
+    onDisconnect: (listener) => add(listeners.disconnect, listener),
   };
 }
 

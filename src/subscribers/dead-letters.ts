@@ -2,15 +2,21 @@
  * Reads the dead-letters lane and sends what is in it on its way again. A replay keeps the delivery id, starts counting
  * attempts from 1 and carries a fresh replay id, so that neither deduplication nor delivered marks swallow it. The dead
  * letter is removed once the retries lane has stored the delivery; if it fails again, it comes back.
+ *
+ * A letter that holds a whole event goes to everybody who wants it and whom it has not reached yet.
  */
 
 import { randomUUID } from "node:crypto";
 import { type JetStreamClient, type JetStreamManager, type JsMsg, NatsError } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
+import type { Event } from "../model/event.ts";
+import { readEvent } from "../model/event-reader.ts";
+import { decodeChunk, type Target } from "../model/fan-out-chunk.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { LaneWriter } from "./lanes.ts";
 import { type BusNames, INVALID } from "./names.ts";
+import { decodeRawLetter, type RawMessage } from "./raw-letter.ts";
 
 export interface DeadLetterFilter {
   /** Null: all apps, and what belongs to none. */
@@ -34,7 +40,7 @@ export interface DeadLetter {
 export interface ReplayProgress {
   readonly matched: number;
   readonly replayed: number;
-  /** What can't be replayed: unreadable events, messages that no lane could read. */
+  /** What can't be replayed: what still can't be read, or was cut to fit. */
   readonly skipped: number;
 }
 
@@ -52,13 +58,16 @@ export interface DeadLetters {
 const PAGE = 200;
 const FETCH_EXPIRES_MS = 2_000;
 
-export function createDeadLetters(
-  jetStream: JetStreamClient,
-  manager: JetStreamManager,
-  lanes: LaneWriter,
-  names: BusNames,
-  clock: Clock,
-): DeadLetters {
+export interface DeadLettersDependencies {
+  readonly jetStream: JetStreamClient;
+  readonly manager: JetStreamManager;
+  readonly lanes: LaneWriter;
+  readonly names: BusNames;
+  readonly match: (event: Event) => readonly Target[];
+  readonly clock: Clock;
+}
+
+export function createDeadLetters({ jetStream, manager, lanes, names, match, clock }: DeadLettersDependencies): DeadLetters {
   const stream = names.streams.deadLetters;
 
   const fromJson = (subject: string, sequence: number, json: string): DeadLetter => {
@@ -117,16 +126,47 @@ export function createDeadLetters(
     }
   };
 
-  const replay = async ({ sequence, json, content }: DeadLetter, replayId: string): Promise<void> => {
-    if (typeof content["delivery_id"] !== "string") {
-      throw new AppError(
-        "CONFLICT",
-        `dead letter ${sequence} holds no delivery (reason ${String(content["reason"])}), it can't be replayed`,
-      );
-    }
+  const conflict = (sequence: number, content: DeadLetter["content"], why: string): AppError =>
+    new AppError("CONFLICT", `dead letter ${sequence} (reason ${String(content["reason"])}) can't be replayed: ${why}`);
+
+  const replayDelivery = async (json: string, sequence: number, replayId: string): Promise<void> => {
     const { delivery } = decodeLaneMessage(json);
     const again = { ...delivery, attemptsMade: 0, attempts: [], replay: replayId, firstParkedAt: null };
     await lanes.retry(again, { dueAt: clock.now(), delayMs: 0, floor: false }, { stream: replayId, sequence });
+  };
+
+  const replayRaw = async ({ sequence, content }: DeadLetter, raw: RawMessage, replayId: string): Promise<void> => {
+    const source = { stream: replayId, sequence };
+    if (raw.stream !== names.streams.events) {
+      const text = Buffer.from(raw.data).toString("utf8");
+      try {
+        if (raw.subject === names.fanOut) return await lanes.fanOut(decodeChunk(text), source);
+        return await replayDelivery(text, sequence, replayId);
+      } catch (error) {
+        if (error instanceof AppError) throw error;
+        throw conflict(sequence, content, messageOf(error));
+      }
+    }
+    const [, , resource = "", action = ""] = raw.subject.split(".");
+    const byName = new Map(Object.entries(raw.headers).map(([name, value]) => [name.toLowerCase(), value]));
+    const read = readEvent({
+      resource,
+      action,
+      body: raw.data,
+      header: (name) => byName.get(name),
+      fallbackId: `${raw.stream}:${raw.sequence}`,
+      storedAt: raw.storedAt,
+    });
+    if (!read.ok) throw conflict(sequence, content, read.problem);
+    await lanes.fanOut({ event: read.event, eventSequence: raw.sequence, targets: match(read.event) }, source);
+  };
+
+  const replay = async (letter: DeadLetter, replayId: string): Promise<void> => {
+    const { sequence, json, content } = letter;
+    const raw = decodeRawLetter(content);
+    if (raw !== null) await replayRaw(letter, raw, replayId);
+    else if (typeof content["delivery_id"] === "string") await replayDelivery(json, sequence, replayId);
+    else throw conflict(sequence, content, "its body was cut to fit");
     await manager.streams.deleteMessage(stream, sequence, false);
   };
 

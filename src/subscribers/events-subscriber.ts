@@ -1,20 +1,24 @@
 /**
  * The events lane: reads each event, finds the installations that want it, and delivers it to each of them straight from
  * the message. The message is acknowledged when every delivery is done or stored.
+ *
+ * V1  What was stored before this replica began, or lost its connection, may have been delivered, whatever its redelivery
+ *     count says: a server that was killed forgets acks, and a consumer made anew starts from a saved floor.
+ * V2  An event for very many is stored in parts first (model/fan-out-chunk.ts), so that it is never held as a whole.
  */
-import { AckPolicy, DeliverPolicy, type JetStreamManager, nanos } from "nats";
-import type { Dispatcher } from "../delivery/dispatcher.ts";
-import type { AttemptLog, DeliveryObserver, LaneSource, ProcessSpan, TracePosition, Tracing } from "../delivery/ports.ts";
+import { AckPolicy, nanos } from "nats";
+import type { DeliverAll } from "../delivery/deliver-all.ts";
+import type { DeliveryObserver, LaneSource, TracePosition, Tracing } from "../delivery/ports.ts";
 import type { Installation } from "../model/app.ts";
-import { messageOf } from "../model/app-error.ts";
-import { type Delivery, markOf, newDelivery } from "../model/delivery.ts";
+import { newDelivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
-import { readEvent } from "../model/event-reader.ts";
-import type { Logger } from "../model/logger.ts";
+import { type ReadEvent, readEvent } from "../model/event-reader.ts";
+import type { AckFloor } from "./ack-floor.ts";
 import type { LaneWriter } from "./lanes.ts";
 import type { BusNames } from "./names.ts";
 import { createPullLoop, type PullLoop, type PullLoopDependencies } from "./pull-loop.ts";
-import type { PulledMessage } from "./pulled-message.ts";
+import { isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
+import type { Settle } from "./settle.ts";
 import { ensureConsumer } from "./topology.ts";
 
 export interface EventsSubscriber {
@@ -29,15 +33,14 @@ export interface EventsSubscriber {
 }
 
 export interface EventsSubscriberDependencies extends PullLoopDependencies {
-  readonly manager: JetStreamManager;
   readonly names: BusNames;
   readonly match: (event: Event) => readonly Installation[];
-  readonly dispatcher: Dispatcher;
+  readonly deliverAll: DeliverAll;
   readonly lanes: LaneWriter;
-  readonly log: AttemptLog;
+  readonly ackFloor: AckFloor;
   readonly observer: DeliveryObserver & EventObserver;
   readonly tracing: Tracing;
-  readonly logger: Logger;
+  readonly settle: Settle;
   /** Whether the index has everything: an event goes to the installations known when it is handled. */
   readonly isCurrent: () => boolean;
 }
@@ -50,43 +53,44 @@ export interface EventObserver {
 export interface EventsSubscriberOptions {
   /** Events held by this process at once. */
   readonly maxHeld: number;
+  /** Larger ones can't be stored in a lane with what has to be said of them. */
+  readonly maxEventBytes: () => number;
 }
 
 const ACK_WAIT_MS = 30_000;
-/** A message that was handed out more often than this may be what kills the process. */
-export const MAX_REDELIVERIES = 10;
 /** Events that were handed out and not acknowledged, over all replicas. */
 const MAX_ACK_PENDING = 10_000;
-/** After a failure that is not the event's fault. */
-const AGAIN_AFTER_MS = 1_000;
+/** An event for more installations than this is stored in parts. */
+const MAX_DIRECT_TARGETS = 500;
 
 export function createEventsSubscriber(dependencies: EventsSubscriberDependencies, options: EventsSubscriberOptions): EventsSubscriber {
-  const { manager, names, match, dispatcher, lanes, log, observer, tracing, logger, isCurrent } = dependencies;
+  const { manager, names, match, deliverAll, lanes, ackFloor, observer, tracing, settle, isCurrent } = dependencies;
   const stream = names.streams.events;
+  /** V1. */
+  let suspectUpTo = 0;
 
   const ensure = async (): Promise<void> => {
-    await ensureConsumer(manager, stream, {
-      durable_name: names.eventsConsumer,
-      ack_policy: AckPolicy.Explicit,
-      deliver_policy: DeliverPolicy.All,
-      ack_wait: nanos(ACK_WAIT_MS),
-      max_deliver: -1,
-      max_ack_pending: MAX_ACK_PENDING,
-    });
+    await ensureConsumer(
+      manager,
+      stream,
+      {
+        durable_name: names.eventsConsumer,
+        ack_policy: AckPolicy.Explicit,
+        ack_wait: nanos(ACK_WAIT_MS),
+        max_deliver: -1,
+        max_ack_pending: MAX_ACK_PENDING,
+      },
+      ackFloor.startingPoint,
+    );
+    suspectUpTo = (await manager.streams.info(stream)).state.last_seq;
   };
 
-  const deliver = async (delivery: Delivery, span: ProcessSpan, source: LaneSource): Promise<void> => {
-    if (await log.wasDelivered(delivery.app, markOf(delivery))) return observer.skipped(delivery);
-    await dispatcher.dispatch(delivery, span, source);
-  };
-
-  const handle = (message: PulledMessage): void => {
-    if (message.deliveries > MAX_REDELIVERIES + 1) {
-      const error = `redelivered ${message.deliveries - 1} times without being acknowledged`;
-      return settle(message, lanes.deadLetterRaw(message, "redelivered", error));
-    }
+  const read = (message: PulledMessage): ReadEvent => {
+    const bytes = message.data.length;
+    const maxBytes = options.maxEventBytes();
+    if (bytes > maxBytes) return { ok: false, problem: `body: found ${bytes} bytes, wanted at most ${maxBytes}` };
     const [, , resource = "", action = ""] = message.subject.split(".");
-    const read = readEvent({
+    return readEvent({
       resource,
       action,
       body: message.data,
@@ -94,44 +98,35 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
       fallbackId: `${stream}:${message.sequence}`,
       storedAt: message.storedAt,
     });
-    if (!read.ok) {
-      observer.eventUnreadable(message.subject, read.problem);
-      return settle(message, lanes.deadLetterRaw(message, "invalid", read.problem));
-    }
-    const installations = match(read.event);
-    observer.eventHandled(read.event, installations.length);
-    if (installations.length === 0) return message.ack();
-
-    const span = tracing.process(read.event, "events");
-    const event = inTrace(read.event, span);
-    const source: LaneSource = { stream, sequence: message.sequence };
-    // Only what was handed out before can have been delivered before.
-    const deliverOne = message.deliveries > 1 ? deliver : dispatcher.dispatch.bind(dispatcher);
-    const [only] = installations;
-    const all =
-      installations.length === 1 && only !== undefined
-        ? deliverOne(newDelivery(event, only.app, only.uuid, message.sequence), span, source)
-        : Promise.all(installations.map(({ app, uuid }) => deliverOne(newDelivery(event, app, uuid, message.sequence), span, source)));
-    settle(message, all, span);
   };
 
-  const settle = (message: PulledMessage, work: Promise<unknown>, span?: ProcessSpan): void => {
-    work.then(
-      () => {
-        message.ack();
-        span?.end();
-      },
-      (error: unknown) => {
-        logger.error({ subject: message.subject, sequence: message.sequence, error: messageOf(error) }, "event will be handled again");
-        message.nak(AGAIN_AFTER_MS);
-        span?.end(messageOf(error));
-      },
-    );
+  const handle = (message: PulledMessage): void => {
+    if (isWornOut(message)) return settle(message, lanes.deadLetterRaw(message, "redelivered", wornOut(message)));
+    const found = read(message);
+    if (!found.ok) {
+      observer.eventUnreadable(message.subject, found.problem);
+      return settle(message, lanes.deadLetterRaw(message, "invalid", found.problem));
+    }
+    const installations = match(found.event);
+    observer.eventHandled(found.event, installations.length);
+    if (installations.length === 0) return message.ack();
+
+    const span = tracing.process(found.event, "events");
+    const event = inTrace(found.event, span);
+    const { sequence } = message;
+    const source: LaneSource = { stream, sequence };
+    if (installations.length > MAX_DIRECT_TARGETS) {
+      return settle(message, lanes.fanOut({ event, eventSequence: sequence, targets: installations }, source), span.end);
+    }
+    const deliveries = installations.map(({ app, uuid }) => newDelivery(event, app, uuid, sequence));
+    const mayBeDone = message.deliveries > 1 || sequence <= suspectUpTo;
+    settle(message, deliverAll(deliveries, span, source, mayBeDone), span.end);
   };
 
   const loop: PullLoop = createPullLoop(dependencies, {
     stream,
     consumer: names.eventsConsumer,
+    workQueueSubject: null,
     limit: () => (isCurrent() ? options.maxHeld : 0),
     onMessage: handle,
     recover: ensure,

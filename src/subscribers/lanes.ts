@@ -5,21 +5,28 @@
  *     unacknowledged and held, which is the back-pressure when a lane refuses or NATS is away.
  * L2  The message id is `<delivery id>:<source stream>:<source sequence>`, so that storing the same source twice is once,
  *     and storing the delivery again from another source is never swallowed.
+ * L3  What is larger than the server takes is not tried again for ever: the call rejects, its source comes again, and in
+ *     the end rests in dead letters, cut to what fits.
  */
-import { headers, type JetStreamClient } from "nats";
+import { headers, type JetStreamClient, NatsError, ErrorCode as NatsErrorCode } from "nats";
 import type { LaneSource, Lanes } from "../delivery/ports.ts";
 import { firstRung } from "../delivery/rungs.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { Delivery } from "../model/delivery.ts";
+import type { Event } from "../model/event.ts";
+import { chunksOf, encodeChunk, type FanOutChunk } from "../model/fan-out-chunk.ts";
 import { encodeLaneMessage } from "../model/lane-message.ts";
 import type { Logger } from "../model/logger.ts";
 import { type BusNames, INVALID } from "./names.ts";
 import type { PulledMessage } from "./pulled-message.ts";
+import { encodeRawLetter } from "./raw-letter.ts";
 
 export interface LaneWriter extends Lanes {
   /** Stores a message that can't be handled as it is, bytes and all, under the app's or the `_invalid` dead letters. */
   deadLetterRaw(message: PulledMessage, reason: "invalid" | "redelivered", error: string, app?: string): Promise<void>;
+  /** Stores a large fan-out in parts. */
+  fanOut(fanOut: FanOutChunk, source: LaneSource): Promise<void>;
   /** Publishes a status event under its id. */
   announce(subject: string, eventJson: string, eventId: string): Promise<void>;
   /** Messages that are being stored at the moment. */
@@ -32,13 +39,27 @@ export interface LaneWriter extends Lanes {
 
 const PUBLISH_TIMEOUT_MS = 5_000;
 const TRY_AGAIN_MS = 500;
+/** Of one part of a fan-out, on average. */
+const TARGETS_PER_CHUNK = 250;
+const CHUNKS_AT_ONCE = 16;
 
-export function createLanes(jetStream: JetStreamClient, names: BusNames, clock: Clock, logger: Logger): LaneWriter {
+export interface LaneLimits {
+  /** What the server takes in one message, headers included. */
+  readonly maxPayloadBytes: () => number;
+}
+
+export function createLanes(
+  jetStream: JetStreamClient,
+  names: BusNames,
+  clock: Clock,
+  logger: Logger,
+  { maxPayloadBytes }: LaneLimits,
+): LaneWriter {
   let pending = 0;
   let refusing = false;
   let stopped = false;
 
-  const store = async (subject: string, body: string, messageId: string, trace: Delivery["event"] | null): Promise<void> => {
+  const store = async (subject: string, body: string, messageId: string, trace: Event | null): Promise<void> => {
     const messageHeaders = headers();
     if (trace?.traceparent) messageHeaders.set("traceparent", trace.traceparent);
     if (trace?.tracestate) messageHeaders.set("tracestate", trace.tracestate);
@@ -50,6 +71,9 @@ export function createLanes(jetStream: JetStreamClient, names: BusNames, clock: 
           refusing = false;
           return;
         } catch (error) {
+          if (error instanceof NatsError && error.code === NatsErrorCode.MaxPayloadExceeded) {
+            throw new AppError("LANE_REFUSED", `${subject}: ${body.length} characters are more than the server takes`, { cause: error });
+          }
           if (stopped) {
             throw new AppError("LANE_REFUSED", `${subject}: not stored before the stop (${messageOf(error)})`, {
               retryable: true,
@@ -87,17 +111,21 @@ export function createLanes(jetStream: JetStreamClient, names: BusNames, clock: 
     },
 
     deadLetterRaw(message, reason, error, app = INVALID) {
-      const body = JSON.stringify({
-        reason,
-        error,
-        dead_lettered_at: toRfc3339(clock.now()),
-        subject: message.subject,
-        source_stream: message.stream,
-        source_sequence: message.sequence,
-        body: Buffer.from(message.data).toString("utf8"),
-        body_base64: Buffer.from(message.data).toString("base64"),
-      });
-      return store(names.deadLetter(app), body, `${reason}:${message.stream}:${message.sequence}`, null);
+      const letter = encodeRawLetter(message, reason, error, toRfc3339(clock.now()), maxPayloadBytes());
+      return store(names.deadLetter(app), letter, `${reason}:${message.stream}:${message.sequence}`, null);
+    },
+
+    async fanOut({ event, eventSequence, targets }, { stream, sequence }) {
+      const count = Math.ceil(targets.length / TARGETS_PER_CHUNK);
+      const chunks = chunksOf(targets, count);
+      for (let from = 0; from < count; from += CHUNKS_AT_ONCE) {
+        await Promise.all(
+          chunks.slice(from, from + CHUNKS_AT_ONCE).map((chunk, at) => {
+            const body = encodeChunk({ event, eventSequence, targets: chunk });
+            return store(names.fanOut, body, `fan-out:${count}:${from + at}:${stream}:${sequence}`, event);
+          }),
+        );
+      }
     },
 
     announce: (subject, eventJson, eventId) => store(subject, eventJson, eventId, null),

@@ -19,9 +19,12 @@ export interface BusNames {
   event(resource: string, action: string): string;
   retry(rungS: number, app: string): string;
   rungFilter(rungS: number): string;
+  /** Parts of large fan-outs: rung 0 of the retries lane, due at once. */
+  readonly fanOut: string;
   parked(app: string, installationUuid: string | null): string;
   deadLetter(app: string): string;
   readonly eventsConsumer: string;
+  readonly fanOutConsumer: string;
   rungConsumer(rungS: number): string;
   parkedConsumer(app: string, installationUuid: string | null): string;
 }
@@ -50,9 +53,11 @@ export function busNames(prefix: string): BusNames {
     event: (resource, action) => `${prefix}.events.${resource}.${action}`,
     retry: (rungS, app) => `${prefix}.retries.${rungS}.${app}`,
     rungFilter: (rungS) => `${prefix}.retries.${rungS}.*`,
+    fanOut: `${prefix}.retries.0._fan-out`,
     parked: (app, installationUuid) => `${prefix}.parked.${app}${installationUuid === null ? "" : `.${installationUuid}`}`,
     deadLetter: (app) => `${prefix}.dead-letters.${app}`,
     eventsConsumer: "posthorn-events",
+    fanOutConsumer: "posthorn-fan-out",
     rungConsumer: (rungS) => `posthorn-rung-${rungS}`,
     parkedConsumer: (app, installationUuid) =>
       installationUuid === null ? `posthorn-app-${app}` : `posthorn-installation-${installationUuid}`,

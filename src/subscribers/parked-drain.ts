@@ -5,6 +5,9 @@
  * K1  A message that can't be attempted yet (circuit open, the head of an ordered queue not due) is held in memory with
  *     working() heartbeats, not given back: its redelivery count stays a count of crashes, and its order is kept.
  * K2  The head of an ordered queue writes its hold before it waits; the hold goes when the head is done or handed over.
+ * K3  An ordered app is attempted from its own queue only, whose consumer hands out one message at a time over all
+ *     replicas. What waited for an installation of it moves there when the installation is mended, and what is younger than
+ *     something that still waits for its installation goes behind it.
  */
 import type { Attempt } from "../delivery/attempt.ts";
 import { givenUp, uninstalled, type Verdict } from "../delivery/attempt.ts";
@@ -15,14 +18,15 @@ import type { AttemptLog, DeliveryObserver, Holds, LaneSource, ParkedQueue, Regi
 import { messageOf } from "../model/app-error.ts";
 import { type Delivery, markOf } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
-import { MAX_REDELIVERIES } from "./events-subscriber.ts";
 import type { LaneWriter } from "./lanes.ts";
-import { expiredAfter } from "./parked-backlog.ts";
+import { expiredAfter, type ParkedBacklog } from "./parked-backlog.ts";
 import { createPullLoop, type PullLoopDependencies } from "./pull-loop.ts";
-import type { PulledMessage } from "./pulled-message.ts";
+import { isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
+import { AGAIN_AFTER_MS } from "./settle.ts";
 
 export interface ParkedDrain {
   readonly queue: ParkedQueue;
+  readonly maxInFlight: number;
   /** Something that the gate looks at has changed. */
   poke(): void;
   held(): number;
@@ -40,6 +44,7 @@ export interface ParkedDrainDependencies extends PullLoopDependencies {
   readonly dispatcher: Dispatcher;
   readonly lanes: LaneWriter;
   readonly holds: Holds;
+  readonly oldestParked: ParkedBacklog["oldest"];
   readonly log: AttemptLog;
   readonly observer: DeliveryObserver;
   readonly tracing: Tracing;
@@ -49,6 +54,7 @@ export interface ParkedDrainOptions {
   readonly queue: ParkedQueue;
   readonly stream: string;
   readonly consumer: string;
+  readonly subject: string;
   readonly maxInFlight: number;
   readonly maxParkedAgeMs: number;
   readonly ackWaitMs: number;
@@ -59,10 +65,9 @@ export interface ParkedDrainOptions {
 
 /** How often a message that has to wait asks again whether it may go. */
 const ASK_AGAIN_MS = 1_000;
-const AGAIN_AFTER_MS = 1_000;
 
 export function createParkedDrain(dependencies: ParkedDrainDependencies, options: ParkedDrainOptions): ParkedDrain {
-  const { registry, gate, bulkhead, attempt, dispatcher, lanes, holds, log, observer, tracing, clock, logger } = dependencies;
+  const { registry, gate, bulkhead, attempt, dispatcher, lanes, holds, oldestParked, log, observer, tracing, clock, logger } = dependencies;
   const { queue, stream, maxInFlight } = options;
   const share = `parked:${queue.app}:${queue.installationUuid ?? ""}`;
   const sleepers = new Set<() => void>();
@@ -89,27 +94,39 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   /** True when the message is settled, false when it has to be given back. */
   const handle = async (message: PulledMessage): Promise<boolean> => {
     const source: LaneSource = { stream, sequence: message.sequence };
+    const deadLetter = async (reason: "redelivered" | "invalid", error: string): Promise<true> => {
+      await lanes.deadLetterRaw(message, reason, error, queue.app);
+      return true;
+    };
+    const ordered = isOrdered();
+    if (!ordered && isWornOut(message)) return deadLetter("redelivered", wornOut(message));
     let delivery: Delivery;
     try {
       delivery = decodeLaneMessage(Buffer.from(message.data).toString("utf8")).delivery;
     } catch (error) {
-      await lanes.deadLetterRaw(message, "invalid", messageOf(error), queue.app);
-      return true;
+      return deadLetter("invalid", messageOf(error));
     }
-    const hold = isOrdered() ? await holds.read(queue.app) : null;
+    const hold = ordered ? await holds.read(queue.app) : null;
     const held = hold?.deliveryId === delivery.id ? hold : null;
     if (held !== null) delivery = { ...delivery, attemptsMade: held.attemptsMade, attempts: held.attempts };
-    else if (message.deliveries > MAX_REDELIVERIES + 1) {
-      const error = `redelivered ${message.deliveries - 1} times without being acknowledged`;
-      await lanes.deadLetterRaw(message, "redelivered", error, queue.app);
-      return true;
-    }
+    else if (isWornOut(message)) return deadLetter("redelivered", wornOut(message));
     if (await log.wasDelivered(delivery.app, markOf(delivery))) {
       observer.skipped(delivery);
       if (held !== null) await holds.clear(queue.app);
       return true;
     }
+    if (ordered && held === null && (await isBehind(delivery))) {
+      await dispatcher.park(delivery, { app: queue.app, installationUuid: delivery.installationUuid }, "ordered", source);
+      return true;
+    }
     return run(delivery, held?.dueAt ?? 0, held !== null, source);
+  };
+
+  /** Whether something older waits for the same installation (K3). */
+  const isBehind = async ({ installationUuid, eventSequence }: Delivery): Promise<boolean> => {
+    if (queue.installationUuid !== null || eventSequence === null) return false;
+    const oldest = (await oldestParked({ app: queue.app, installationUuid }))?.delivery.eventSequence ?? null;
+    return oldest !== null && oldest < eventSequence;
   };
 
   const run = async (first: Delivery, firstDueAt: number, wasHeld: boolean, source: LaneSource): Promise<boolean> => {
@@ -146,6 +163,8 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
         continue;
       }
       const verdict = await attemptOnce(delivery);
+      if (verdict === "closed") return false;
+      if (verdict === "done elsewhere") return done();
       if (verdict.kind !== "retry" || !isOrdered()) {
         await dispatcher.settle(verdict, source);
         return done();
@@ -157,10 +176,14 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     }
   };
 
-  const attemptOnce = async (delivery: Delivery): Promise<Verdict> => {
-    await bulkhead.enter(share, Number.POSITIVE_INFINITY);
+  const attemptOnce = async (delivery: Delivery): Promise<Verdict | "closed" | "done elsewhere"> => {
+    const suspensions = bulkhead.suspensions();
+    if ((await bulkhead.enter(share, Number.POSITIVE_INFINITY)) !== "entered") return "closed";
     const span = tracing.process(delivery.event, "parked");
     try {
+      // While NATS was away another replica may have got the message.
+      const wasAway = bulkhead.suspensions() !== suspensions;
+      if (wasAway && (await log.wasDelivered(delivery.app, markOf(delivery)))) return "done elsewhere";
       return await attempt(delivery, span);
     } finally {
       span.end();
@@ -171,12 +194,13 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   const loop = createPullLoop(dependencies, {
     stream,
     consumer: options.consumer,
+    workQueueSubject: options.subject,
     limit: () => maxInFlight,
     onMessage: (message) => {
       handle(message).then(
         (settled) => {
           if (settled) message.ack();
-          else message.nak(AGAIN_AFTER_MS);
+          else message.nak(closed ? 1 : AGAIN_AFTER_MS);
           options.onIdle();
         },
         (error: unknown) => {
@@ -195,6 +219,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
 
   return {
     queue,
+    maxInFlight,
     poke() {
       wakeAll();
       loop.poke();

@@ -4,7 +4,7 @@
  * A queue is found by the local park that filled it or by a look at the stream's subjects every few seconds (which also
  * finds what other replicas parked). Its consumer is made on demand and deleted when num_pending + num_ack_pending = 0.
  */
-import { AckPolicy, type ConsumerInfo, type JetStreamManager, nanos } from "nats";
+import { AckPolicy, type ConsumerInfo, nanos } from "nats";
 import type { ParkedQueue } from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { BusNames } from "./names.ts";
@@ -30,10 +30,7 @@ export interface ParkedSubscriber {
   standing(): ParkedQueue[];
 }
 
-export interface ParkedSubscriberDependencies extends Omit<ParkedDrainDependencies, "gate"> {
-  /** Given when the lane starts: gate and lane know each other. */
-  readonly gate: ParkedDrainDependencies["gate"];
-  readonly manager: JetStreamManager;
+export interface ParkedSubscriberDependencies extends ParkedDrainDependencies {
   readonly names: BusNames;
   /** Whether the installation's status lets the queue's deliveries go. The circuit is the drain's own business. */
   readonly mayFlow: (queue: ParkedQueue) => boolean;
@@ -68,16 +65,13 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
     return app?.ordered ? 1 : Math.max(1, Math.floor((app?.maxInFlight ?? options.appMaxInFlight) / 2));
   };
 
-  /** One installation queue at a time per app, and for an ordered app one queue at all, the installations' first. */
+  /** One installation queue at a time per app: the one being drained, else the first by name that may flow. */
   const isTurn = (queue: ParkedQueue): boolean => {
-    const ordered = registry.app(queue.app)?.ordered === true;
-    if (queue.installationUuid === null && !ordered) return true;
-    for (const [key, other] of busyQueues) {
-      if (other.app !== queue.app || key === keyOf(queue)) continue;
-      if (other.installationUuid === null) {
-        if (ordered && drains.has(key)) return false;
-      } else if (drains.has(key) || opening.has(key)) return false;
-      else if (ordered && queue.installationUuid === null && mayFlow(other)) return false;
+    if (queue.installationUuid === null) return true;
+    const key = keyOf(queue);
+    for (const [otherKey, other] of busyQueues) {
+      if (other.app !== queue.app || other.installationUuid === null || otherKey === key) continue;
+      if (drains.has(otherKey) || opening.has(otherKey) || (otherKey < key && mayFlow(other))) return false;
     }
     return true;
   };
@@ -104,6 +98,7 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
         queue,
         stream,
         consumer: consumerOf(queue),
+        subject: key,
         maxInFlight,
         maxParkedAgeMs: options.maxParkedAgeMs,
         ackWaitMs: ACK_WAIT_MS,
@@ -204,11 +199,21 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
     for (const queue of busyQueues.values()) if (queue.app === app) void open(queue);
   };
 
+  /** A drain whose app may have more or fewer in flight by now ends, and another begins. */
+  const isOutdated = (drain: ParkedDrain): boolean => drain.maxInFlight !== maxInFlightOf(drain.queue);
+
+  const reopen = async (queue: ParkedQueue, drain: ParkedDrain): Promise<void> => {
+    drains.delete(keyOf(queue));
+    await drain.close();
+    await open(queue);
+  };
+
   const wake = (queue: ParkedQueue): void => {
     const key = keyOf(queue);
     busyQueues.set(key, queue);
     const drain = drains.get(key);
     if (drain === undefined) void open(queue);
+    else if (isOutdated(drain)) void reopen(queue, drain);
     else drain.poke();
   };
 

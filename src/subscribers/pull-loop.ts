@@ -6,12 +6,16 @@
  * P2  A message that arrives after stop() began is given back at once (nak), so that another replica gets it.
  * P3  A deleted consumer, a lost pull or a silent server is noticed by the heartbeats at the latest, and `recover` is
  *     called before pulling goes on; nothing waits for ever.
+ * P4  A message that is handed out again while it is held goes on as the one that it is: it is never handled twice at once.
  */
-import { createInbox, type Msg, type NatsConnection, nanos, type Subscription } from "nats";
+import { createInbox, type JetStreamManager, type Msg, type NatsConnection, nanos, type Subscription } from "nats";
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import type { ConnectionState } from "./connection.ts";
 import { type AckGroup, createPulledMessage, type PulledMessage } from "./pulled-message.ts";
+import { AGAIN_AFTER_MS } from "./settle.ts";
+import { createWatchdog, type WatchedConsumer } from "./watchdog.ts";
 
 export interface PullLoop {
   start(): void;
@@ -26,16 +30,14 @@ export interface PullLoop {
 
 export interface PullLoopDependencies {
   readonly connection: NatsConnection;
+  readonly manager: JetStreamManager;
   readonly acks: AckGroup;
-  /** Calls the listener after every reconnect; the returned function takes it away. */
-  readonly onReconnect: (listener: () => void) => () => void;
+  readonly connectionState: ConnectionState;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-export interface PullLoopOptions {
-  readonly stream: string;
-  readonly consumer: string;
+export interface PullLoopOptions extends WatchedConsumer {
   /** How many messages may be held (pulled and not yet acknowledged) at once; 0 pauses. */
   readonly limit: () => number;
   /** Settles the message itself (ack or nak), now or later. */
@@ -52,15 +54,19 @@ const RECOVER_AFTER_MS = 250;
 const TICK_MS = 1000;
 
 export function createPullLoop(dependencies: PullLoopDependencies, options: PullLoopOptions): PullLoop {
-  const { connection, acks, onReconnect, clock, logger } = dependencies;
+  const { connection, acks, connectionState, clock, logger } = dependencies;
   const { stream, consumer, limit, onMessage, recover } = options;
   const pullSubject = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
   const inbox = createInbox();
-  const held = new Map<PulledMessage, number>();
+  /** By sequence. */
+  const held = new Map<number, { readonly message: PulledMessage; touchedAt: number }>();
+  const watchdog = createWatchdog(dependencies, options);
   let subscription: Subscription | undefined;
   let outstanding = 0;
   let lastHeardAt = clock.now();
   let lastMessageAt = clock.now();
+  /** Of the pulls that are outstanding. */
+  let startedAt = clock.now();
   let recovering = false;
   let stopping = false;
   let cancelTick = (): void => {};
@@ -72,14 +78,14 @@ export function createPullLoop(dependencies: PullLoopDependencies, options: Pull
     const free = most - held.size - outstanding;
     // Small top-ups cost a round trip each: wait until a quarter is free, unless nothing is on its way.
     if (free <= 0 || (outstanding > 0 && free < most / 4)) return;
-    if (outstanding === 0) lastHeardAt = clock.now();
+    if (outstanding === 0) lastHeardAt = startedAt = clock.now();
     outstanding += free;
     const request = { batch: free, expires: nanos(EXPIRES_MS), idle_heartbeat: nanos(HEARTBEAT_MS) };
     connection.publish(pullSubject, JSON.stringify(request), { reply: inbox });
   };
 
   const onSettled = (message: PulledMessage): void => {
-    held.delete(message);
+    held.delete(message.sequence);
     pull();
   };
 
@@ -121,21 +127,29 @@ export function createPullLoop(dependencies: PullLoopDependencies, options: Pull
     outstanding = Math.max(0, outstanding - 1);
     lastMessageAt = lastHeardAt;
     const pulled = createPulledMessage(message, acks, onSettled);
+    const before = held.get(pulled.sequence);
+    if (before !== undefined) return before.message.renew(message.reply ?? "");
     if (stopping) return pulled.nak(1);
-    held.set(pulled, lastHeardAt);
-    onMessage(pulled);
+    held.set(pulled.sequence, { message: pulled, touchedAt: lastHeardAt });
+    try {
+      onMessage(pulled);
+    } catch (fault) {
+      logger.error({ stream, sequence: pulled.sequence, error: messageOf(fault) }, "message could not be handled, it comes again");
+      pulled.nak(AGAIN_AFTER_MS);
+    }
     if (outstanding === 0) pull();
   };
 
   const tick = (): void => {
     const now = clock.now();
-    for (const [message, touchedAt] of held) {
-      if (now - touchedAt < options.workingEveryMs) continue;
-      message.working();
-      held.set(message, now);
+    for (const one of held.values()) {
+      if (now - one.touchedAt < options.workingEveryMs) continue;
+      one.message.working();
+      one.touchedAt = now;
     }
     if (!stopping && outstanding > 0 && now - lastHeardAt > 3 * HEARTBEAT_MS) void recoverNow("no heartbeat");
     else pull();
+    if (outstanding > 0 && !recovering) watchdog.look(Math.max(lastMessageAt, startedAt));
     if (!stopping || held.size > 0) cancelTick = clock.after(TICK_MS, tick);
   };
 
@@ -143,7 +157,7 @@ export function createPullLoop(dependencies: PullLoopDependencies, options: Pull
     start() {
       subscription = connection.subscribe(inbox, { callback: receive });
       // Pulls of the old connection are gone with it.
-      offReconnect = onReconnect(() => void recoverNow("reconnected"));
+      offReconnect = connectionState.onReconnect(() => void recoverNow("reconnected"));
       cancelTick = clock.after(TICK_MS, tick);
       pull();
     },

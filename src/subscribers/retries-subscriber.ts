@@ -2,19 +2,22 @@
  * The retries lane: one durable consumer per rung. Within a rung messages come due in the order they were stored, so a
  * small batch from its head is held in memory until due, kept alive with working() heartbeats. A killed worker's batch
  * comes back after ack_wait.
+ *
+ * Y1  Waiting is not working: a message that was given back several times before it was due (by restarts, say) is stored
+ *     anew for the rest of its delay, so that its redelivery count stays a count of crashes.
  */
-import { AckPolicy, type JetStreamManager, nanos } from "nats";
+import { AckPolicy, nanos } from "nats";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
 import type { AttemptLog, DeliveryObserver, LaneSource, Tracing } from "../delivery/ports.ts";
 import { nextStep, RUNGS_S } from "../delivery/rungs.ts";
 import { messageOf } from "../model/app-error.ts";
 import { type Delivery, markOf } from "../model/delivery.ts";
 import { decodeLaneMessage, type LaneMessage } from "../model/lane-message.ts";
-import { MAX_REDELIVERIES } from "./events-subscriber.ts";
 import type { LaneWriter } from "./lanes.ts";
 import type { BusNames } from "./names.ts";
 import { createPullLoop, type PullLoop, type PullLoopDependencies } from "./pull-loop.ts";
-import type { PulledMessage } from "./pulled-message.ts";
+import { isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
+import type { Settle } from "./settle.ts";
 import { ensureConsumer } from "./topology.ts";
 
 export interface RetriesSubscriber {
@@ -25,13 +28,13 @@ export interface RetriesSubscriber {
 }
 
 export interface RetriesSubscriberDependencies extends PullLoopDependencies {
-  readonly manager: JetStreamManager;
   readonly names: BusNames;
   readonly dispatcher: Dispatcher;
   readonly lanes: LaneWriter;
   readonly log: AttemptLog;
   readonly observer: DeliveryObserver;
   readonly tracing: Tracing;
+  readonly settle: Settle;
 }
 
 /** Short, so that a killed worker's batch is not late by much. */
@@ -39,10 +42,11 @@ const ACK_WAIT_MS = 10_000;
 /** Messages of one rung held by one process. */
 const HELD_PER_RUNG = 128;
 const MAX_ACK_PENDING = 10_000;
-const AGAIN_AFTER_MS = 1_000;
+/** Y1. */
+const MAX_DELIVERIES_WAITING = 5;
 
 export function createRetriesSubscriber(dependencies: RetriesSubscriberDependencies): RetriesSubscriber {
-  const { manager, names, dispatcher, lanes, log, observer, tracing, clock, logger } = dependencies;
+  const { manager, names, dispatcher, lanes, log, observer, tracing, settle, clock } = dependencies;
   const stream = names.streams.retries;
   const waiting = new Map<PulledMessage, () => void>();
 
@@ -67,16 +71,14 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
 
   const onMessage = (message: PulledMessage, rungS: number): void => {
     const dueInRungMs = message.storedAt + rungS * 1000 - clock.now();
-    if (dueInRungMs > 0) wait(message, dueInRungMs, () => handle(message));
+    const isWaitedFor = dueInRungMs > 0 && message.deliveries <= MAX_DELIVERIES_WAITING;
+    if (isWaitedFor) wait(message, dueInRungMs, () => handle(message));
     else handle(message);
   };
 
   const handle = (message: PulledMessage): void => {
     const app = message.subject.split(".").at(-1) ?? "";
-    if (message.deliveries > MAX_REDELIVERIES + 1) {
-      const error = `redelivered ${message.deliveries - 1} times without being acknowledged`;
-      return settle(message, lanes.deadLetterRaw(message, "redelivered", error, app));
-    }
+    if (isWornOut(message)) return settle(message, lanes.deadLetterRaw(message, "redelivered", wornOut(message), app));
     let lane: LaneMessage;
     try {
       lane = decodeLaneMessage(Buffer.from(message.data).toString("utf8"));
@@ -87,9 +89,14 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
     const { delivery, delayMs, floor } = lane;
     const delay = { dueAt: lane.dueAt ?? 0, delayMs, floor };
     const step = nextStep(delay, clock.now());
-    if (step.kind === "walk") return settle(message, lanes.retry(delivery, delay, source));
-    if (step.kind === "wait") return wait(message, step.restMs, () => settle(message, attempt(delivery, source)));
-    settle(message, attempt(delivery, source));
+    switch (step.kind) {
+      case "walk":
+        return settle(message, lanes.retry(delivery, delay, source));
+      case "wait":
+        return wait(message, step.restMs, () => settle(message, attempt(delivery, source)));
+      case "attempt":
+        return settle(message, attempt(delivery, source));
+    }
   };
 
   const attempt = async (delivery: Delivery, source: LaneSource): Promise<void> => {
@@ -102,20 +109,11 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
     }
   };
 
-  const settle = (message: PulledMessage, work: Promise<unknown>): void => {
-    work.then(
-      () => message.ack(),
-      (error: unknown) => {
-        logger.error({ subject: message.subject, sequence: message.sequence, error: messageOf(error) }, "retry will be handled again");
-        message.nak(AGAIN_AFTER_MS);
-      },
-    );
-  };
-
   const loops: readonly PullLoop[] = RUNGS_S.map((rungS) =>
     createPullLoop(dependencies, {
       stream,
       consumer: names.rungConsumer(rungS),
+      workQueueSubject: names.rungFilter(rungS),
       limit: () => HELD_PER_RUNG,
       onMessage: (message) => onMessage(message, rungS),
       recover: () => ensure(rungS),

@@ -4,6 +4,7 @@
  */
 import {
   type ConsumerConfig,
+  DeliverPolicy,
   DiscardPolicy,
   type JetStreamManager,
   NatsError,
@@ -127,16 +128,22 @@ export type ConsumerPlan = Partial<ConsumerConfig> & { readonly durable_name: st
 
 /**
  * Makes the consumer, or checks the one that is there.
+ * @param startingPoint where one that is made now begins; with the oldest message when not given.
  * @returns true when it was made now.
  * @throws AppError STREAM_MISMATCH
  */
-export async function ensureConsumer(manager: JetStreamManager, stream: string, plan: ConsumerPlan): Promise<boolean> {
+export async function ensureConsumer(
+  manager: JetStreamManager,
+  stream: string,
+  plan: ConsumerPlan,
+  startingPoint: () => Promise<Partial<ConsumerConfig>> = async () => ({ deliver_policy: DeliverPolicy.All }),
+): Promise<boolean> {
   let found: ConsumerConfig;
   try {
     found = (await manager.consumers.info(stream, plan.durable_name)).config;
   } catch (error) {
     if (!isNotFound(error)) throw error;
-    await manager.consumers.add(stream, plan);
+    await manager.consumers.add(stream, { ...plan, ...(await startingPoint()) });
     return true;
   }
   const problems: string[] = [];

@@ -9,7 +9,7 @@ import { createRegistry, feedIndex, NO_PRECONDITION, type Registry } from "../..
 import { createRegistryIndex, type RegistryIndex } from "../../src/registry/registry-index.ts";
 import { createSecretBox } from "../../src/registry/secret-box.ts";
 import { createRegistryStore, type RegistryStore } from "../../src/registry/store.ts";
-import { createReconnects } from "../../src/subscribers/connection.ts";
+import { createConnectionState } from "../../src/subscribers/connection.ts";
 import { SECRET, UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Server, startNatsServer } from "../support/servers.ts";
@@ -39,7 +39,7 @@ async function replica(prefix: string, encryptionKey: { id: string; key: Buffer 
   connections.push(connection);
   const index = createRegistryIndex();
   const store = createRegistryStore(
-    { connection, onReconnect: createReconnects(connection), clock: systemClock, logger: silentLogger },
+    { connection, onReconnect: createConnectionState(connection).onReconnect, clock: systemClock, logger: silentLogger },
     { prefix, replicas: 1 },
   );
   const dependencies = {
@@ -192,7 +192,7 @@ describe("the watch", () => {
     const own = await startNatsServer();
     const connection = await connect({ servers: own.url, reconnectTimeWait: 100, maxReconnectAttempts: -1 });
     const store = createRegistryStore(
-      { connection, onReconnect: createReconnects(connection), clock: systemClock, logger: silentLogger },
+      { connection, onReconnect: createConnectionState(connection).onReconnect, clock: systemClock, logger: silentLogger },
       { prefix: "restart", replicas: 1 },
     );
     const seen: string[] = [];

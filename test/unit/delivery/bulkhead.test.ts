@@ -5,29 +5,29 @@ import { createManualClock } from "../../support/manual-clock.ts";
 
 test("an app gets its share and no more; the next waits and enters when one leaves", async () => {
   const bulkhead = createBulkhead(createManualClock(), { maxInFlight: 10, maxWaitMs: 100 });
-  expect(bulkhead.enter("a", 2)).toBe(true);
-  expect(bulkhead.enter("a", 2)).toBe(true);
+  expect(bulkhead.enter("a", 2)).toBe("entered");
+  expect(bulkhead.enter("a", 2)).toBe("entered");
   const third = bulkhead.enter("a", 2);
   expect(bulkhead.waiting()).toBe(1);
   bulkhead.leave("a");
-  expect(await third).toBe(true);
+  expect(await third).toBe("entered");
   expect(bulkhead.inFlight()).toBe(2);
 });
 
-test("waiting for the app's share ends with false", async () => {
+test("waiting for the app's share ends: it is full", async () => {
   const clock = createManualClock();
   const bulkhead = createBulkhead(clock, { maxInFlight: 10, maxWaitMs: 100 });
   void bulkhead.enter("a", 1);
   const second = bulkhead.enter("a", 1);
   await clock.advance(100);
-  expect(await second).toBe(false);
+  expect(await second).toBe("full");
   expect(bulkhead.waiting()).toBe(0);
 });
 
 test("one app's full share leaves the others their places", () => {
   const bulkhead = createBulkhead(createManualClock(), { maxInFlight: 10, maxWaitMs: 100 });
   for (let i = 0; i < 5; i++) void bulkhead.enter("hangs", 2);
-  expect(bulkhead.enter("other", 2)).toBe(true);
+  expect(bulkhead.enter("other", 2)).toBe("entered");
 });
 
 test("waiting for the process's share does not end", async () => {
@@ -65,8 +65,8 @@ test("whatever comes and goes, no limit is exceeded and nothing is left waiting 
           bulkhead.leave(app);
         } else {
           const entered = bulkhead.enter(app, 2);
-          if (entered === true) enter(app);
-          else void Promise.resolve(entered).then((late) => late && enter(app));
+          if (entered === "entered") enter(app);
+          else void Promise.resolve(entered).then((late) => late === "entered" && enter(app));
         }
         await clock.advance(waitMs);
         check();
@@ -83,4 +83,27 @@ test("whatever comes and goes, no limit is exceeded and nothing is left waiting 
       expect([bulkhead.inFlight(), bulkhead.waiting()]).toEqual([0, 0]);
     }),
   );
+});
+
+test("while it is suspended nobody enters, and who waited enters when it goes on", async () => {
+  const bulkhead = createBulkhead(createManualClock(), { maxInFlight: 2, maxWaitMs: 100 });
+  expect(bulkhead.enter("a", 5)).toBe("entered");
+  bulkhead.suspend();
+  const second = bulkhead.enter("b", 5);
+  bulkhead.leave("a");
+  expect([bulkhead.inFlight(), bulkhead.waiting(), bulkhead.suspensions()]).toEqual([0, 1, 1]);
+  bulkhead.resume();
+  expect(await second).toBe("entered");
+});
+
+test("when it closes, who waits is sent away, and who comes", async () => {
+  const bulkhead = createBulkhead(createManualClock(), { maxInFlight: 1, maxWaitMs: 100 });
+  expect(bulkhead.enter("a", 1)).toBe("entered");
+  const forItsShare = bulkhead.enter("a", 1);
+  const forThePlace = bulkhead.enter("b", 1);
+  bulkhead.close();
+  expect(await Promise.all([forItsShare, forThePlace])).toEqual(["closed", "closed"]);
+  expect(bulkhead.enter("c", 1)).toBe("closed");
+  bulkhead.leave("a");
+  expect([bulkhead.inFlight(), bulkhead.waiting()]).toEqual([0, 0]);
 });

@@ -48,7 +48,7 @@ describe("from an event or a retry", () => {
     ["the queue is not empty", { busy: ["own"] }, "park in the app's queue: queue"],
     ["the installation's backlog is being delivered", { busy: ["installation"] }, "open"],
     ["ordered", { app: { ordered: true } }, "park in the app's queue: ordered"],
-    ["ordered, with a backlog", { app: { ordered: true }, busy: ["installation"] }, "park in the installation's queue: ordered"],
+    ["ordered, with a backlog", { app: { ordered: true }, busy: ["installation"] }, "park in the app's queue: ordered"],
     ["ordered and broken", { app: { ordered: true }, installation: { status: "broken" } }, "park in the installation's queue: broken"],
   ])("%s", (_what, situation, wanted) => {
     expect(pass(situation)).toBe(wanted);
@@ -62,6 +62,7 @@ describe("from a parked queue", () => {
     ["broken meanwhile", { from: own, installation: { status: "broken" } }, "park in the installation's queue: broken"],
     ["still broken", { from: ofInstallation, installation: { status: "broken" } }, "park in the installation's queue: broken"],
     ["recovered", { from: ofInstallation, busy: ["installation"] }, "open"],
+    ["recovered and ordered", { from: ofInstallation, app: { ordered: true } }, "park in the app's queue: ordered"],
     ["the circuit is open", { from: ofInstallation, circuitOpen: true }, "park in the installation's queue: circuit"],
     ["uninstalled meanwhile", { from: own, installation: null }, "uninstalled"],
   ])("%s", (_what, situation, wanted) => {

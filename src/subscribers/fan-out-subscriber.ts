@@ -1,0 +1,87 @@
+/**
+ * Deals out the parts of large fan-outs (model/fan-out-chunk.ts) that rest in the retries lane. A replica takes the next
+ * part when all deliveries of those it holds are under way, so that one slow receiver does not hold up the rest, and a
+ * crash leaves little undone.
+ */
+import { AckPolicy, nanos } from "nats";
+import type { DeliverAll } from "../delivery/deliver-all.ts";
+import type { Tracing } from "../delivery/ports.ts";
+import { messageOf } from "../model/app-error.ts";
+import { newDelivery } from "../model/delivery.ts";
+import { decodeChunk, type FanOutChunk } from "../model/fan-out-chunk.ts";
+import type { LaneWriter } from "./lanes.ts";
+import { type BusNames, INVALID } from "./names.ts";
+import { createPullLoop, type PullLoop, type PullLoopDependencies } from "./pull-loop.ts";
+import { isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
+import type { Settle } from "./settle.ts";
+import { ensureConsumer } from "./topology.ts";
+
+export interface FanOutSubscriber {
+  start(): Promise<void>;
+  /** Stops pulling; parts in hand go on. */
+  stop(): Promise<void>;
+  held(): number;
+}
+
+export interface FanOutSubscriberDependencies extends PullLoopDependencies {
+  readonly names: BusNames;
+  readonly deliverAll: DeliverAll;
+  readonly lanes: LaneWriter;
+  readonly tracing: Tracing;
+  readonly settle: Settle;
+  /** Deliveries of this process that wait for a place. */
+  readonly waiting: () => number;
+}
+
+const ACK_WAIT_MS = 10_000;
+const MAX_CHUNKS_HELD = 8;
+const MAX_ACK_PENDING = 1_000;
+
+export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencies): FanOutSubscriber {
+  const { manager, names, deliverAll, lanes, tracing, settle, waiting } = dependencies;
+  const stream = names.streams.retries;
+
+  const ensure = async (): Promise<void> => {
+    await ensureConsumer(manager, stream, {
+      durable_name: names.fanOutConsumer,
+      filter_subject: names.fanOut,
+      ack_policy: AckPolicy.Explicit,
+      ack_wait: nanos(ACK_WAIT_MS),
+      max_deliver: -1,
+      max_ack_pending: MAX_ACK_PENDING,
+    });
+  };
+
+  const handle = (message: PulledMessage): void => {
+    if (isWornOut(message)) return settle(message, lanes.deadLetterRaw(message, "redelivered", wornOut(message), INVALID));
+    let chunk: FanOutChunk;
+    try {
+      chunk = decodeChunk(Buffer.from(message.data).toString("utf8"));
+    } catch (error) {
+      return settle(message, lanes.deadLetterRaw(message, "invalid", messageOf(error), INVALID));
+    }
+    const { event, eventSequence, targets } = chunk;
+    const span = tracing.process(event, "retries");
+    const deliveries = targets.map(({ app, uuid }) => newDelivery(event, app, uuid, eventSequence));
+    settle(message, deliverAll(deliveries, span, { stream, sequence: message.sequence }, true), span.end);
+  };
+
+  const loop: PullLoop = createPullLoop(dependencies, {
+    stream,
+    consumer: names.fanOutConsumer,
+    workQueueSubject: names.fanOut,
+    limit: () => (waiting() === 0 ? Math.min(loop.held() + 1, MAX_CHUNKS_HELD) : 1),
+    onMessage: handle,
+    recover: ensure,
+    workingEveryMs: ACK_WAIT_MS / 3,
+  });
+
+  return {
+    async start() {
+      await ensure();
+      loop.start();
+    },
+    stop: () => loop.stop(),
+    held: () => loop.held(),
+  };
+}

@@ -1,0 +1,62 @@
+/**
+ * A dead letter that holds a whole message instead of a delivery: one that can't be read, or that was redelivered too
+ * often to be touched again. Bytes and headers are kept, so that it can be replayed.
+ */
+import { isUtf8 } from "node:buffer";
+import type { PulledMessage } from "./pulled-message.ts";
+
+/** What is left of a message in dead letters. */
+export interface RawMessage {
+  readonly stream: string;
+  readonly sequence: number;
+  readonly subject: string;
+  readonly storedAt: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly data: Uint8Array;
+}
+
+/** Room for the subject, the message id and other headers. */
+const HEADER_BYTES = 1024;
+
+/**
+ * JSON text that fits into a message. A body that would not fit is cut, which `body_cut` says; the whole one is in its own
+ * stream for as long as that keeps it.
+ */
+export function encodeRawLetter(message: PulledMessage, reason: string, error: string, now: string, maxPayloadBytes: number): string {
+  const encode = (data: Uint8Array, headers: Readonly<Record<string, string>>): string =>
+    JSON.stringify({
+      reason,
+      error,
+      dead_lettered_at: now,
+      subject: message.subject,
+      source_stream: message.stream,
+      source_sequence: message.sequence,
+      stored_at: new Date(message.storedAt).toISOString(),
+      headers,
+      ...(data.length < message.data.length ? { body_cut: true, body_bytes: message.data.length } : {}),
+      // What is text is shown as text; the bytes themselves are only kept where the text does not say it all.
+      ...(isUtf8(data) ? { body: Buffer.from(data).toString("utf8") } : { body_base64: Buffer.from(data).toString("base64") }),
+    });
+  const room = maxPayloadBytes - HEADER_BYTES;
+  const headers = message.headers();
+  for (let kept = message.data.length; ; kept = Math.floor(kept / 2)) {
+    const letter = encode(message.data.subarray(0, kept), headers);
+    if (Buffer.byteLength(letter) <= room) return letter;
+    if (kept === 0) return encode(message.data.subarray(0, 0), {});
+  }
+}
+
+/** @returns null when the letter holds a delivery, or the body was cut. */
+export function decodeRawLetter(content: Readonly<Record<string, unknown>>): RawMessage | null {
+  const { source_stream, source_sequence, subject, stored_at, headers, body, body_base64, body_cut } = content;
+  if (typeof source_stream !== "string" || body_cut === true) return null;
+  const data = typeof body_base64 === "string" ? Buffer.from(body_base64, "base64") : Buffer.from(String(body ?? ""));
+  return {
+    stream: source_stream,
+    sequence: Number(source_sequence),
+    subject: String(subject),
+    storedAt: Date.parse(String(stored_at)) || 0,
+    headers: (headers ?? {}) as Record<string, string>,
+    data,
+  };
+}

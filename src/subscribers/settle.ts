@@ -1,0 +1,26 @@
+/** Ends a message as its work ended: acknowledged, or given back to be handled again. */
+import { messageOf } from "../model/app-error.ts";
+import type { Logger } from "../model/logger.ts";
+import type { PulledMessage } from "./pulled-message.ts";
+
+/** After a fault that is not the message's. */
+export const AGAIN_AFTER_MS = 1_000;
+
+export type Settle = (message: PulledMessage, work: Promise<unknown>, onEnd?: (error?: string) => void) => void;
+
+export function createSettle(logger: Logger): Settle {
+  return (message, work, onEnd) => {
+    work.then(
+      () => {
+        message.ack();
+        onEnd?.();
+      },
+      (error: unknown) => {
+        const { subject, stream, sequence } = message;
+        logger.error({ subject, stream, sequence, error: messageOf(error) }, "message will be handled again");
+        message.nak(AGAIN_AFTER_MS);
+        onEnd?.(messageOf(error));
+      },
+    );
+  };
+}
