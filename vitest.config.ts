@@ -1,12 +1,13 @@
 import { defineConfig } from "vitest/config";
 
 /** Integration, e2e and resilience start servers and child processes: fewer of them at once than cores. */
-const project = (name: string, parallel: boolean) => ({
+const project = (name: string, concurrent = false) => ({
   extends: true as const,
   test: {
     name,
     include: [`test/${name}/**/*.test.ts`],
-    fileParallelism: parallel,
+    // Most of a resilience test is waiting.
+    sequence: { concurrent },
   },
 });
 
@@ -17,6 +18,6 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     maxWorkers: 2,
-    projects: [project("unit", true), project("integration", true), project("e2e", true), project("resilience", true)],
+    projects: [project("unit"), project("integration"), project("e2e"), project("resilience", true)],
   },
 });

@@ -1,5 +1,5 @@
 /**
- * The commands that work on a fresh clone: `demo`, `test`, `start`, `example`, and `deps`, which only installs.
+ * The commands that work on a fresh clone: `demo`, `test`, `chaos`, `start`, `example`, and `deps`, which only installs.
  * Usage: node scripts/run.mjs <command> [arguments for it]. Plain JavaScript without packages: Node 18 runs it.
  */
 import { spawn, spawnSync } from "node:child_process";
@@ -108,12 +108,16 @@ try {
     case "example":
       await finish(await run(node, args));
       break;
+    case "chaos":
+      if (!ensureBinaries()) throw new SetUpError(howToInstall("npm run chaos"));
+      await finish(await run(node, ["test/chaos/main.ts", ...args]));
+      break;
     case "test":
       if (!ensureBinaries()) throw new SetUpError(howToInstall("npm test"));
       await finish(await run(node, [join("node_modules", "vitest", "vitest.mjs"), "run", ...args]));
       break;
     default:
-      throw new SetUpError(`unknown command ${JSON.stringify(command)}, wanted demo, test, start, example or deps`);
+      throw new SetUpError(`unknown command ${JSON.stringify(command)}, wanted demo, test, chaos, start, example or deps`);
   }
 } catch (error) {
   say(error instanceof SetUpError ? error.message : String(error instanceof Error ? error.stack : error));

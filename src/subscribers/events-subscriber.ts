@@ -101,11 +101,11 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
   };
 
   const handle = (message: PulledMessage): void => {
-    if (isWornOut(message)) return settle(message, lanes.deadLetterRaw(message, "redelivered", wornOut(message)));
+    if (isWornOut(message)) return settle(message, lanes.deadLetterRaw(message, "redelivered", wornOut(message), null));
     const found = read(message);
     if (!found.ok) {
       observer.eventUnreadable(message.subject, found.problem);
-      return settle(message, lanes.deadLetterRaw(message, "invalid", found.problem));
+      return settle(message, lanes.deadLetterRaw(message, "invalid", found.problem, null));
     }
     const installations = match(found.event);
     observer.eventHandled(found.event, installations.length);

@@ -10,7 +10,7 @@ import { messageOf } from "../model/app-error.ts";
 import { newDelivery } from "../model/delivery.ts";
 import { decodeChunk, type FanOutChunk } from "../model/fan-out-chunk.ts";
 import type { LaneWriter } from "./lanes.ts";
-import { type BusNames, INVALID } from "./names.ts";
+import type { BusNames } from "./names.ts";
 import { createPullLoop, type PullLoop, type PullLoopDependencies } from "./pull-loop.ts";
 import { isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
 import type { Settle } from "./settle.ts";
@@ -53,12 +53,12 @@ export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencie
   };
 
   const handle = (message: PulledMessage): void => {
-    if (isWornOut(message)) return settle(message, lanes.deadLetterRaw(message, "redelivered", wornOut(message), INVALID));
+    if (isWornOut(message)) return settle(message, lanes.deadLetterRaw(message, "redelivered", wornOut(message), null));
     let chunk: FanOutChunk;
     try {
       chunk = decodeChunk(Buffer.from(message.data).toString("utf8"));
     } catch (error) {
-      return settle(message, lanes.deadLetterRaw(message, "invalid", messageOf(error), INVALID));
+      return settle(message, lanes.deadLetterRaw(message, "invalid", messageOf(error), null));
     }
     const { event, eventSequence, targets } = chunk;
     const span = tracing.process(event, "retries");

@@ -23,8 +23,8 @@ import type { PulledMessage } from "./pulled-message.ts";
 import { encodeRawLetter } from "./raw-letter.ts";
 
 export interface LaneWriter extends Lanes {
-  /** Stores a message that can't be handled as it is, bytes and all, under the app's or the `_invalid` dead letters. */
-  deadLetterRaw(message: PulledMessage, reason: "invalid" | "redelivered", error: string, app?: string): Promise<void>;
+  /** Stores a message that can't be handled as it is, bytes and all, under the app's or (null) the `_invalid` dead letters. */
+  deadLetterRaw(message: PulledMessage, reason: "invalid" | "redelivered", error: string, app: string | null): Promise<void>;
   /** Stores a large fan-out in parts. */
   fanOut(fanOut: FanOutChunk, source: LaneSource): Promise<void>;
   /** Publishes a status event under its id. */
@@ -110,9 +110,9 @@ export function createLanes(
       return store(names.deadLetter(delivery.app), body, idOf(delivery, source), delivery.event);
     },
 
-    deadLetterRaw(message, reason, error, app = INVALID) {
-      const letter = encodeRawLetter(message, reason, error, toRfc3339(clock.now()), maxPayloadBytes());
-      return store(names.deadLetter(app), letter, `${reason}:${message.stream}:${message.sequence}`, null);
+    deadLetterRaw(message, reason, error, app) {
+      const letter = encodeRawLetter(message, { reason, error, app, at: toRfc3339(clock.now()) }, maxPayloadBytes());
+      return store(names.deadLetter(app ?? INVALID), letter, `${reason}:${message.stream}:${message.sequence}`, null);
     },
 
     async fanOut({ event, eventSequence, targets }, { stream, sequence }) {

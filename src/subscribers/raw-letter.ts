@@ -15,6 +15,15 @@ export interface RawMessage {
   readonly data: Uint8Array;
 }
 
+export interface RawLetterFacts {
+  readonly reason: "invalid" | "redelivered";
+  readonly error: string;
+  /** RFC 3339. */
+  readonly at: string;
+  /** Null: it belongs to none. */
+  readonly app: string | null;
+}
+
 /** Room for the subject, the message id and other headers. */
 const HEADER_BYTES = 1024;
 
@@ -22,12 +31,13 @@ const HEADER_BYTES = 1024;
  * JSON text that fits into a message. A body that would not fit is cut, which `body_cut` says; the whole one is in its own
  * stream for as long as that keeps it.
  */
-export function encodeRawLetter(message: PulledMessage, reason: string, error: string, now: string, maxPayloadBytes: number): string {
+export function encodeRawLetter(message: PulledMessage, facts: RawLetterFacts, maxPayloadBytes: number): string {
   const encode = (data: Uint8Array, headers: Readonly<Record<string, string>>): string =>
     JSON.stringify({
-      reason,
-      error,
-      dead_lettered_at: now,
+      reason: facts.reason,
+      error: facts.error,
+      dead_lettered_at: facts.at,
+      app: facts.app,
       subject: message.subject,
       source_stream: message.stream,
       source_sequence: message.sequence,

@@ -18,7 +18,7 @@ export interface WatchedConsumer {
   readonly consumer: string;
   /** What it takes of a work queue; null on a stream whose messages stay when they are acknowledged. */
   readonly workQueueSubject: string | null;
-  /** How long nothing has to come before a look, and between two; 20 s when not given. */
+  /** How long nothing has to come before a look, and between two; 10 s when not given. */
   readonly quietMs?: number;
 }
 
@@ -33,7 +33,7 @@ export interface Watchdog {
   look(quietSince: number): void;
 }
 
-const QUIET_MS = 20_000;
+const QUIET_MS = 10_000;
 
 export function createWatchdog({ manager, clock, logger }: WatchdogDependencies, options: WatchedConsumer): Watchdog {
   const { stream, consumer, workQueueSubject, quietMs = QUIET_MS } = options;

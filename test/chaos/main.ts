@@ -1,0 +1,62 @@
+/**
+ * `npm run chaos [-- --seed N] [--only name,name] [--intensity 0.1]`: breaks everything and counts what arrives. Prints a
+ * table and ends with 1 when something is lost, or delivered more often than the faults explain.
+ */
+import { parseArgs } from "node:util";
+import { complaints, SCENARIOS, type Scenario } from "./scenarios.ts";
+
+const { values } = parseArgs({
+  options: { seed: { type: "string", default: "1" }, only: { type: "string" }, intensity: { type: "string", default: "1" } },
+});
+const seed = Number(values.seed);
+const intensity = Number(values.intensity);
+const only = values.only?.split(",");
+const chosen = SCENARIOS.filter(({ name }) => only === undefined || only.includes(name));
+if (!Number.isInteger(seed) || !(intensity > 0) || chosen.length === 0) {
+  console.error(
+    `usage: npm run chaos -- [--seed <whole number>] [--intensity <above 0>] [--only ${SCENARIOS.map(({ name }) => name).join(",")}]`,
+  );
+  process.exit(64);
+}
+
+const COLUMNS = [10, 9, 11, 9, 5, 11, 10, 14, 8];
+const print = (...cells: ReadonlyArray<string | number>): void =>
+  console.log(
+    cells.map((cell, at) => (at === 0 ? String(cell).padEnd(COLUMNS[at] ?? 0) : String(cell).padStart(COLUMNS[at] ?? 0))).join(" "),
+  );
+
+const timesOf = ({ times }: Scenario): number => Math.max(1, Math.round(times * intensity));
+
+console.log(`seed ${seed}, intensity ${intensity}`);
+print("scenario", "events", "deliveries", "requests", "lost", "duplicated", "bound", "longest delay", "took");
+let failed = false;
+for (const scenario of chosen) {
+  const startedAt = performance.now();
+  try {
+    const verdict = await scenario.run(seed, timesOf(scenario));
+    const { events, deliveries, requests, lost, duplicated, bound, longestDelayMs } = verdict;
+    const shownBound = scenario.duplicates === "counted" ? "–" : scenario.duplicates === "none" ? 0 : bound;
+    const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
+    print(
+      scenario.name,
+      events,
+      deliveries,
+      requests,
+      lost,
+      duplicated,
+      shownBound,
+      seconds(longestDelayMs),
+      seconds(performance.now() - startedAt),
+    );
+    for (const complaint of complaints(scenario, verdict)) {
+      failed = true;
+      console.log(`  FAILED: ${complaint}`);
+    }
+  } catch (error) {
+    failed = true;
+    print(scenario.name);
+    console.log(`  FAILED: ${error instanceof Error ? error.stack : String(error)}`);
+  }
+}
+for (const scenario of chosen) console.log(`${scenario.name}: ${scenario.faults}, ${timesOf(scenario)} times`);
+process.exit(failed ? 1 : 0);

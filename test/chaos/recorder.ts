@@ -1,0 +1,126 @@
+/**
+ * The receivers of a chaos run: real HTTP servers that record every request, and answer, refuse, reset, hang, drip or talk
+ * garbage as they are told. What was delivered is what they have answered with 200 to the last byte.
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import type { Chance } from "./random.ts";
+
+export type Mood = "well" | "fails" | "resets" | "hangs" | "drips" | "garbage" | "absent";
+
+interface Received {
+  readonly deliveryId: string;
+  readonly socket: Socket;
+  /** When the answer was written out; null before, or when it was none. */
+  deliveredAt: number | null;
+  isOpen: boolean;
+}
+
+export interface Recorder {
+  readonly url: string;
+  /** How requests are answered from now on. */
+  feel(mood: Mood): Promise<void>;
+  /** Times of the answers per delivery. */
+  readonly delivered: ReadonlyMap<string, readonly number[]>;
+  requests(): number;
+  /**
+   * How many deliveries a process that was just killed may have left without a mark: its connections are those that closed
+   * since `since`; what was under way on them, or was answered within `unwrittenMs` before.
+   */
+  unmarkedOf(since: number, unwrittenMs: number): number;
+  stop(): Promise<void>;
+}
+
+/** The time that a receiver takes. */
+const LONGEST_ANSWER_MS = 20;
+
+export async function startRecorder(chance: Chance): Promise<Recorder> {
+  const delivered = new Map<string, number[]>();
+  const received: Received[] = [];
+  const closedAt = new Map<Socket, number>();
+  let mood: Mood = "well";
+
+  const answer = (one: Received, response: ServerResponse): void => {
+    response.end("ok", () => {
+      one.isOpen = false;
+      one.deliveredAt = performance.now();
+      const times = delivered.get(one.deliveryId);
+      if (times === undefined) delivered.set(one.deliveryId, [one.deliveredAt]);
+      else times.push(one.deliveredAt);
+    });
+  };
+
+  const misbehave = (one: Received, response: ServerResponse): void => {
+    const { socket } = one;
+    const end = (): void => {
+      one.isOpen = false;
+    };
+    response.once("close", end);
+    switch (mood) {
+      case "fails":
+        response.writeHead(503).end("no", end);
+        return;
+      case "resets":
+        socket.resetAndDestroy();
+        return;
+      case "garbage":
+        socket.end("\u0000\u0001 this is not HTTP \r\n\r\n");
+        return;
+      case "drips": {
+        response.writeHead(200, { "content-length": "1000" });
+        const drip = setInterval(() => (socket.destroyed ? clearInterval(drip) : response.write(".")), 50);
+        return;
+      }
+      default:
+        // Hangs.
+        return;
+    }
+  };
+
+  const handle = (request: IncomingMessage, response: ServerResponse): void => {
+    request.resume();
+    request.on("error", () => {});
+    response.on("error", () => {});
+    request.on("end", () => {
+      const one: Received = {
+        deliveryId: String(request.headers["webhook-id"]),
+        socket: request.socket,
+        deliveredAt: null,
+        isOpen: true,
+      };
+      received.push(one);
+      if (mood !== "well") return misbehave(one, response);
+      setTimeout(() => answer(one, response), chance.between(0, LONGEST_ANSWER_MS));
+    });
+  };
+
+  const server = createServer(handle);
+  server.on("connection", (socket) => socket.once("close", () => closedAt.set(socket, performance.now())));
+  const listen = (port: number): Promise<void> => new Promise((resolve) => server.listen(port, "127.0.0.1", resolve));
+  const close = (): Promise<void> =>
+    new Promise((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+  await listen(0);
+  const { port } = server.address() as AddressInfo;
+
+  return {
+    url: `http://127.0.0.1:${port}/`,
+    delivered,
+    async feel(next) {
+      if (next === mood) return;
+      if (mood === "absent") await listen(port);
+      else if (next === "absent") await close();
+      mood = next;
+    },
+    requests: () => received.length,
+    unmarkedOf(since, unwrittenMs) {
+      const isLost = ({ socket }: Received): boolean => (closedAt.get(socket) ?? 0) >= since;
+      const isUnmarked = ({ isOpen, deliveredAt }: Received): boolean =>
+        deliveredAt === null ? isOpen : deliveredAt >= since - unwrittenMs;
+      return received.filter((one) => isLost(one) && isUnmarked(one)).length;
+    },
+    stop: close,
+  };
+}

@@ -1,0 +1,200 @@
+/** The faults, one scenario each. */
+import { startNatsCluster } from "../support/nats-cluster.ts";
+import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+import { startTcpProxy } from "../support/tcp-proxy.ts";
+import type { Mood } from "./recorder.ts";
+import { runWorld, type Verdict, type World, type WorldOptions } from "./world.ts";
+
+export interface Scenario {
+  readonly name: string;
+  readonly faults: string;
+  /** How often, in the whole suite; the short form of `npm test` takes fewer. */
+  readonly times: number;
+  /**
+   * What duplicates may be: none, at most what the kills left unmarked, or as many as the server's version makes of its
+   * own hard kill, counted and reported.
+   */
+  readonly duplicates: "none" | "bounded" | "counted";
+  run(seed: number, times: number): Promise<Verdict>;
+}
+
+type Rest = Omit<WorldOptions, "seed" | "natsUrl" | "redisUrl">;
+const TWO_REPLICAS: Rest = { replicas: 2, eventsPerSecond: 100 };
+
+async function onServers(
+  seed: number,
+  rest: Rest,
+  faults: (world: World, servers: { readonly nats: Server; readonly redis: Server }) => Promise<void>,
+): Promise<Verdict> {
+  const [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
+  try {
+    return await runWorld({ seed, natsUrl: nats.url, redisUrl: redis.url, ...rest }, (world) => faults(world, { nats, redis }));
+  } finally {
+    await Promise.all([nats.stop(), redis.stop()]);
+  }
+}
+
+const MOODS: readonly Mood[] = ["fails", "resets", "hangs", "drips", "garbage", "absent"];
+
+export const SCENARIOS: readonly Scenario[] = [
+  {
+    name: "kill",
+    faults: "kill -9 of a replica at random moments",
+    times: 50,
+    duplicates: "bounded",
+    run: (seed, times) =>
+      onServers(seed, TWO_REPLICAS, async ({ killOne, wait, chance }) => {
+        for (let n = 0; n < times; n++) {
+          await wait(chance.between(0, 800));
+          await killOne();
+        }
+      }),
+  },
+  {
+    name: "terminate",
+    faults: "SIGTERM of a replica",
+    times: 20,
+    duplicates: "none",
+    run: (seed, times) =>
+      onServers(seed, TWO_REPLICAS, async ({ endOne, wait, chance }) => {
+        for (let n = 0; n < times; n++) {
+          await wait(chance.between(0, 800));
+          const code = await endOne();
+          if (code !== 0) throw new Error(`a replica that was told to stop ended with ${code}`);
+        }
+      }),
+  },
+  {
+    name: "nats",
+    faults: "kill -9 of nats-server, away for up to 3 s",
+    times: 10,
+    duplicates: "counted",
+    run: (seed, times) =>
+      onServers(seed, TWO_REPLICAS, async ({ wait, chance }, { nats }) => {
+        for (let n = 0; n < times; n++) {
+          await wait(chance.between(1_000, 3_000));
+          await nats.kill();
+          await wait(chance.between(0, 3_000));
+          await nats.restart();
+        }
+        await wait(1_000);
+      }),
+  },
+  {
+    name: "cluster",
+    faults: "kill -9 of the leader of three NATS nodes",
+    times: 5,
+    duplicates: "counted",
+    async run(seed, times) {
+      const [cluster, redis] = await Promise.all([startNatsCluster(), startRedisServer()]);
+      try {
+        const options = { seed, natsUrl: cluster.url, redisUrl: redis.url, ...TWO_REPLICAS, settings: { POSTHORN_STREAM_REPLICAS: "3" } };
+        return await runWorld(options, async ({ manager, prefix, wait, chance }) => {
+          for (let n = 0; n < times; n++) {
+            await wait(chance.between(2_000, 4_000));
+            const leader = await cluster.leaderOf(manager, `${prefix}_EVENTS`.toUpperCase().replaceAll("-", "_"));
+            await leader.kill();
+            await wait(chance.between(2_000, 5_000));
+            await leader.restart();
+          }
+          await wait(3_000);
+        });
+      } finally {
+        await Promise.all([cluster.stop(), redis.stop()]);
+      }
+    },
+  },
+  {
+    name: "redis",
+    faults: "kill -9 of redis-server, away for up to 3 s",
+    times: 10,
+    duplicates: "none",
+    run: (seed, times) =>
+      onServers(seed, TWO_REPLICAS, async ({ wait, chance }, { redis }) => {
+        for (let n = 0; n < times; n++) {
+          await wait(chance.between(500, 2_000));
+          await redis.kill();
+          await wait(chance.between(0, 3_000));
+          await redis.restart();
+        }
+      }),
+  },
+  {
+    name: "receivers",
+    faults: "two of three receivers fail, reset, hang, drip, answer garbage or are gone",
+    times: 10,
+    duplicates: "none",
+    run: (seed, times) =>
+      onServers(seed, TWO_REPLICAS, async ({ wait, chance, receivers }) => {
+        for (let n = 0; n < times; n++) {
+          const [, ...ill] = receivers;
+          for (const receiver of ill) await receiver.feel(chance.pick(MOODS));
+          await wait(chance.between(1_000, 3_000));
+          for (const receiver of ill) await receiver.feel("well");
+          await wait(chance.between(0, 1_000));
+        }
+      }),
+  },
+  {
+    name: "half-open",
+    faults: "connections to NATS and Redis go silent for 12 s without closing",
+    times: 3,
+    duplicates: "none",
+    async run(seed, times) {
+      const [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
+      const [natsProxy, redisProxy] = await Promise.all([startTcpProxy(nats.port), startTcpProxy(redis.port)]);
+      try {
+        const options = {
+          seed,
+          natsUrl: `nats://127.0.0.1:${natsProxy.port}`,
+          redisUrl: `redis://127.0.0.1:${redisProxy.port}`,
+          ...TWO_REPLICAS,
+        };
+        return await runWorld(options, async ({ wait, chance }) => {
+          for (let n = 0; n < times; n++) {
+            await wait(chance.between(1_000, 3_000));
+            natsProxy.freeze();
+            redisProxy.freeze();
+            await wait(12_000);
+            natsProxy.thaw();
+            redisProxy.thaw();
+          }
+          await wait(1_000);
+        });
+      } finally {
+        await Promise.all([natsProxy.stop(), redisProxy.stop()]);
+        await Promise.all([nats.stop(), redis.stop()]);
+      }
+    },
+  },
+  {
+    name: "everything",
+    faults: "one of all these, and the next at once",
+    times: 20,
+    duplicates: "counted",
+    run: (seed, times) =>
+      onServers(seed, { replicas: 3, eventsPerSecond: 100 }, async ({ wait, chance, receivers, killOne, endOne }, { nats, redis }) => {
+        for (let n = 0; n < times; n++) {
+          await wait(chance.between(0, 1_000));
+          const fault = chance.between(0, 4);
+          if (fault === 0) await killOne();
+          else if (fault === 1) await endOne();
+          else if (fault === 2) await nats.kill().then(() => nats.restart());
+          else if (fault === 3) await redis.kill().then(() => redis.restart());
+          else for (const receiver of receivers) await receiver.feel(chance.pick([...MOODS, "well"]));
+        }
+        for (const receiver of receivers) await receiver.feel("well");
+      }),
+  },
+];
+
+/** What is wrong with a verdict; empty when nothing is. */
+export function complaints({ duplicates }: Scenario, { lost, duplicated, bound, deadLetters, events }: Verdict): string[] {
+  const wrong: string[] = [];
+  if (events === 0) wrong.push("no event was published");
+  if (lost > 0) wrong.push(`${lost} deliveries are lost`);
+  if (deadLetters > 0) wrong.push(`${deadLetters} deliveries were given up`);
+  if (duplicates === "none" && duplicated > 0) wrong.push(`${duplicated} duplicates, wanted none`);
+  if (duplicates === "bounded" && duplicated > bound) wrong.push(`${duplicated} duplicates, wanted at most ${bound}`);
+  return wrong;
+}

@@ -1,0 +1,158 @@
+/** What a scenario works on: servers, replicas of Posthorn, a publisher, receivers; and the judgement at the end. */
+import { connect, type JetStreamManager } from "nats";
+import { deliveryId } from "../../src/model/delivery.ts";
+import { type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { startPublisher } from "./publisher.ts";
+import { type Chance, createChance } from "./random.ts";
+import { type Recorder, startRecorder } from "./recorder.ts";
+
+export interface World {
+  readonly chance: Chance;
+  readonly receivers: readonly Recorder[];
+  readonly manager: JetStreamManager;
+  readonly prefix: string;
+  wait(ms: number): Promise<void>;
+  /** kill -9 of one replica and a new one in its place. What it may have left without a mark raises the bound. */
+  killOne(): Promise<void>;
+  /** SIGTERM to one replica and a new one in its place. @returns its exit code. */
+  endOne(): Promise<number | null>;
+}
+
+export interface WorldOptions {
+  readonly seed: number;
+  readonly natsUrl: string;
+  readonly redisUrl: string;
+  readonly replicas: number;
+  readonly eventsPerSecond: number;
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Nothing new for so long means that what is missing is lost. */
+  readonly quietMs?: number;
+}
+
+export interface Verdict {
+  readonly events: number;
+  readonly deliveries: number;
+  readonly requests: number;
+  readonly lost: number;
+  readonly duplicated: number;
+  /** Attempts in flight at the kills and marks not written then. */
+  readonly bound: number;
+  /** From the publisher's ack to the receiver's answer. */
+  readonly longestDelayMs: number;
+  readonly deadLetters: number;
+}
+
+const RECEIVERS = 3;
+/** Marks are written within this time. */
+const UNWRITTEN_MS = 50;
+/** Enough attempts to outlive every fault of the suite. */
+const RETRY_SCHEDULE_S = [1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 30, 30];
+
+/** Runs the faults while events flow, then waits until all has arrived, or nothing comes any more. */
+export async function runWorld(options: WorldOptions, faults: (world: World) => Promise<void>): Promise<Verdict> {
+  const { seed, natsUrl, redisUrl, replicas, eventsPerSecond, settings = {}, quietMs = 45_000 } = options;
+  const chance = createChance(seed);
+  const prefix = `chaos-${seed}-${process.pid}`;
+  const connection = await connect({ servers: natsUrl.split(","), maxReconnectAttempts: -1, reconnectTimeWait: 100 });
+  const manager = await connection.jetstreamManager({ checkAPI: false });
+  const start = (): Promise<Posthorn> =>
+    startPosthorn({ nats: { url: natsUrl }, redis: { url: redisUrl }, prefix, settings: { POSTHORN_REQUEST_TIMEOUT: "2s", ...settings } });
+  const processes: Posthorn[] = [];
+  const receivers: Recorder[] = [];
+  let publisher: Awaited<ReturnType<typeof startPublisher>> | undefined;
+  let bound = 0;
+
+  try {
+    for (let n = 0; n < replicas; n++) processes.push(await start());
+    const [first] = processes;
+    if (first === undefined) throw new Error("no replica was started");
+    const uuids: string[] = [];
+    for (let n = 0; n < RECEIVERS; n++) {
+      const receiver = await startRecorder(chance);
+      receivers.push(receiver);
+      uuids.push((await first.install({ webhook_url: receiver.url, retry_schedule_s: RETRY_SCHEDULE_S })).uuid);
+    }
+    publisher = await startPublisher(natsUrl, prefix, eventsPerSecond, chance);
+
+    const replace = async <T>(end: (victim: Posthorn) => Promise<T>): Promise<T> => {
+      const at = chance.between(0, processes.length - 1);
+      const victim = processes[at];
+      if (victim === undefined) throw new Error("no replica to end");
+      const ended = await end(victim);
+      processes[at] = await start();
+      return ended;
+    };
+    await faults({
+      chance,
+      receivers,
+      manager,
+      prefix,
+      wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+      killOne: () =>
+        replace(async (victim) => {
+          const since = performance.now();
+          await victim.end("SIGKILL");
+          // Its connections are closed by the kernel at once; the receivers hear of it in their next turns.
+          await new Promise((resolve) => setTimeout(resolve, 100));
+          for (const receiver of receivers) bound += receiver.unmarkedOf(since, UNWRITTEN_MS);
+        }),
+      endOne: () => replace((victim) => victim.end("SIGTERM")),
+    });
+    await publisher.finish();
+    const { acked } = publisher;
+
+    const missing = (): number => {
+      let count = 0;
+      for (const id of acked.keys()) {
+        receivers.forEach(({ delivered }, at) => {
+          if (!delivered.has(deliveryId(id, uuids[at] ?? ""))) count++;
+        });
+      }
+      return count;
+    };
+    await untilQuiet(missing, () => receivers.reduce((sum, { requests }) => sum + requests(), 0), quietMs);
+
+    let duplicated = 0;
+    let longestDelayMs = 0;
+    for (const [id, ackedAt] of acked) {
+      receivers.forEach(({ delivered }, at) => {
+        const times = delivered.get(deliveryId(id, uuids[at] ?? "")) ?? [];
+        duplicated += Math.max(0, times.length - 1);
+        longestDelayMs = Math.max(longestDelayMs, (times[0] ?? ackedAt) - ackedAt);
+      });
+    }
+    const { state } = await manager.streams.info(`${prefix}_DEAD_LETTERS`.toUpperCase().replaceAll("-", "_"));
+    return {
+      events: acked.size,
+      deliveries: acked.size * RECEIVERS,
+      requests: receivers.reduce((sum, { requests }) => sum + requests(), 0),
+      lost: missing(),
+      duplicated,
+      bound,
+      longestDelayMs,
+      deadLetters: state.messages,
+    };
+  } finally {
+    await publisher?.close();
+    await Promise.all(processes.map((one) => one.end("SIGKILL")));
+    await Promise.all(receivers.map((receiver) => receiver.stop()));
+    await connection.close();
+  }
+}
+
+/** A little longer than it takes, so that a duplicate that is on its way is seen. */
+const AFTERMATH_MS = 1_500;
+
+async function untilQuiet(missing: () => number, requests: () => number, quietMs: number): Promise<void> {
+  let before = -1;
+  let since = Date.now();
+  while (missing() > 0) {
+    if (requests() !== before) {
+      before = requests();
+      since = Date.now();
+    }
+    if (Date.now() - since > quietMs) return;
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+  await new Promise((resolve) => setTimeout(resolve, AFTERMATH_MS));
+}

@@ -1,0 +1,378 @@
+/** What one fault at a time does, and what is left of it. */
+import { randomUUID } from "node:crypto";
+import { Redis } from "ioredis";
+import { DeliverPolicy, type JetStreamManager, nanos } from "nats";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { deliveryId } from "../../src/model/delivery.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
+import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+import { startTcpProxy } from "../support/tcp-proxy.ts";
+
+let nats: Server;
+let redisServer: Server;
+let redis: Redis;
+const stopping: Array<() => Promise<unknown> | unknown> = [];
+
+beforeAll(async () => {
+  [nats, redisServer] = await Promise.all([startNatsServer(), startRedisServer()]);
+  redis = new Redis(redisServer.url);
+});
+afterAll(async () => {
+  for (const stop of stopping.reverse()) await stop();
+  redis.disconnect();
+  await Promise.all([nats.stop(), redisServer.stop()]);
+});
+
+interface Platform {
+  readonly prefix: string;
+  readonly bus: Bus;
+  readonly manager: JetStreamManager;
+  readonly receiver: Receiver;
+  stream(lane: "EVENTS" | "RETRIES" | "PARKED" | "DEAD_LETTERS"): string;
+  start(settings?: Readonly<Record<string, string>>): Promise<Posthorn>;
+  deadLetters(posthorn: Posthorn, count: number): Promise<Array<Record<string, any>>>;
+}
+
+async function aPlatform(): Promise<Platform> {
+  const prefix = `t-${randomUUID().slice(0, 8)}`;
+  const bus = await connectBus(nats, prefix);
+  const receiver = await startReceiver();
+  stopping.push(bus.close, receiver.stop);
+  return {
+    prefix,
+    bus,
+    manager: await bus.connection.jetstreamManager(),
+    receiver,
+    stream: (lane) => `${prefix}_${lane}`.toUpperCase().replaceAll("-", "_"),
+    async start(settings = {}) {
+      const posthorn = await startPosthorn({ nats, redis: redisServer, prefix, settings });
+      stopping.push(() => posthorn.end("SIGKILL"));
+      return posthorn;
+    },
+    deadLetters: (posthorn, count) =>
+      eventually(async () => {
+        const { items } = (await posthorn.api("GET", "/v1/dead-letters")).body;
+        return items.length === count && items;
+      }),
+  };
+}
+
+const event = (n = 1) => ({ id: `e-${n}`, organization_id: "42", data: { n } });
+const numbers = ({ requests }: Receiver): number[] => requests.map((request) => Number(request.json().data["n"]));
+
+/** Hands the next message of a consumer out, and takes no notice of it, so often that it counts as redelivered. */
+async function wearOut({ bus }: Platform, stream: string, consumer: string): Promise<void> {
+  const pull = await bus.jetStream.consumers.get(stream, consumer);
+  for (let times = 0; times < 11; times++) {
+    const message = await pull.next({ expires: 5_000 });
+    if (message === null) throw new Error("no message came");
+    message.nak();
+  }
+  await bus.connection.flush();
+}
+
+describe("a message that keeps killing the process", () => {
+  test("goes to dead letters before it is touched again, and a replay delivers it", async () => {
+    const platform = await aPlatform();
+    const first = await platform.start();
+    const { uuid } = await first.install({ webhook_url: platform.receiver.url });
+    await first.end();
+    await platform.bus.publish("issue.created", { ...event(), data: { n: 1, exact: 1 } });
+    await wearOut(platform, platform.stream("EVENTS"), "posthorn-events");
+
+    const second = await platform.start();
+    const [letter] = await platform.deadLetters(second, 1);
+    expect(letter).toMatchObject({
+      reason: "redelivered",
+      error: "redelivered 11 times without being acknowledged",
+      subject: `${platform.prefix}.events.issue.created`,
+    });
+    expect(platform.receiver.requests).toHaveLength(0);
+    await platform.bus.publish("issue.created", event(2));
+    await platform.receiver.waitFor(1);
+
+    expect((await second.api("POST", `/v1/dead-letters/${letter?.["sequence"]}/replay`)).status).toBe(202);
+    await platform.receiver.waitFor(2);
+    expect(numbers(platform.receiver)).toEqual([2, 1]);
+    expect(platform.receiver.requests[1]?.headers["webhook-id"]).toBe(deliveryId("e-1", uuid));
+    await platform.deadLetters(second, 0);
+    await second.end();
+  });
+
+  test("also from the retries lane, and waiting for its time does not count", async () => {
+    const platform = await aPlatform();
+    const first = await platform.start();
+    platform.receiver.behave(answer(500));
+    const { slug } = await first.install({ webhook_url: platform.receiver.url, retry_schedule_s: [60] });
+    await platform.bus.publish("issue.created", event());
+    await eventually(async () => (await platform.manager.streams.info(platform.stream("RETRIES"))).state.messages === 1);
+    const rung = async () => {
+      const { state } = await platform.manager.streams.info(platform.stream("RETRIES"), { subjects_filter: ">" });
+      return Number(Object.keys(state.subjects ?? {})[0]?.split(".")[2]);
+    };
+    await first.end();
+    const before = await rung();
+    for (let times = 0; times < 6; times++) {
+      const pull = await platform.bus.jetStream.consumers.get(platform.stream("RETRIES"), `posthorn-rung-${before}`);
+      (await pull.next({ expires: 5_000 }))?.nak();
+    }
+    const second = await platform.start();
+    // It is stored anew for the rest of its delay, and its count begins again.
+    await eventually(async () => (await platform.manager.streams.info(platform.stream("RETRIES"))).state.last_seq === 2);
+    await second.end();
+    await wearOut(platform, platform.stream("RETRIES"), `posthorn-rung-${await rung()}`);
+    const third = await platform.start();
+    const [letter] = await platform.deadLetters(third, 1);
+    expect(letter).toMatchObject({ reason: "redelivered", app: slug });
+    platform.receiver.behave(answer(200));
+    const replayed = await third.api("POST", "/v1/dead-letters/replay", { app: slug });
+    expect(replayed.body).toMatchObject({ matched: 1, replayed: 1 });
+    await platform.receiver.waitFor(2);
+    await third.end();
+  });
+});
+
+describe("a consumer that vanishes", () => {
+  test("while Posthorn runs is made anew; nothing is lost and nothing comes twice", async () => {
+    const platform = await aPlatform();
+    const posthorn = await platform.start();
+    await posthorn.install({ webhook_url: platform.receiver.url });
+    for (let n = 0; n < 20; n++) await platform.bus.publish("issue.created", event(n));
+    await platform.receiver.waitFor(20);
+    await platform.manager.consumers.delete(platform.stream("EVENTS"), "posthorn-events");
+    for (let n = 20; n < 40; n++) await platform.bus.publish("issue.created", event(n));
+    await platform.receiver.waitFor(40);
+    expect(numbers(platform.receiver).sort((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, n) => n));
+    await posthorn.end();
+  });
+
+  test("while Posthorn is away starts at the saved floor, not at the oldest event", async () => {
+    const platform = await aPlatform();
+    const first = await platform.start();
+    await first.install({ webhook_url: platform.receiver.url });
+    for (let n = 0; n < 5; n++) await platform.bus.publish("issue.created", event(n));
+    await platform.receiver.waitFor(5);
+    const bucket = await platform.bus.jetStream.views.kv(`${platform.prefix}-registry`);
+    await eventually(async () => (await bucket.get("ack-floor.events"))?.json<{ sequence: number }>().sequence === 5);
+    await first.end();
+    await platform.manager.consumers.delete(platform.stream("EVENTS"), "posthorn-events");
+    // Not even the marks are needed for that.
+    await redis.flushall();
+    await platform.bus.publish("issue.created", event(5));
+    const second = await platform.start();
+    await platform.receiver.waitFor(6);
+    const { config } = await platform.manager.consumers.info(platform.stream("EVENTS"), "posthorn-events");
+    expect(config).toMatchObject({ deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: 6 });
+    await second.end();
+    expect(numbers(platform.receiver)).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  test("of a first-ever start is made for all events that there are", async () => {
+    const platform = await aPlatform();
+    await platform.manager.streams.add({
+      name: platform.stream("EVENTS"),
+      subjects: [`${platform.prefix}.events.*.*`],
+      duplicate_window: nanos(600_000),
+    });
+    await platform.bus.publish("issue.created", event(1));
+    const posthorn = await platform.start();
+    await eventually(async () => {
+      const { ack_floor } = await platform.manager.consumers.info(platform.stream("EVENTS"), "posthorn-events");
+      return ack_floor.stream_seq === 1;
+    });
+    await posthorn.end();
+  });
+});
+
+describe("a lane that refuses", () => {
+  test("holds its source back, says so in readiness, and goes on when it takes messages again", async () => {
+    const platform = await aPlatform();
+    const { bus, manager, receiver } = platform;
+    const posthorn = await platform.start();
+    receiver.behave(answer(500));
+    await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [0.1] });
+    const retries = platform.stream("RETRIES");
+    const { config } = await manager.streams.info(retries);
+    await manager.streams.update(retries, { ...config, max_bytes: 1 });
+    await bus.publish("issue.created", event());
+    await receiver.waitFor(1);
+    const refused = await eventually(async () => {
+      const { status, body } = await posthorn.api("GET", "/readyz");
+      return status === 503 && body;
+    });
+    expect(refused.checks.lanes).toMatchObject({ ok: false, detail: "a lane refuses messages" });
+    const { num_ack_pending } = await manager.consumers.info(platform.stream("EVENTS"), "posthorn-events");
+    expect(num_ack_pending).toBe(1);
+    receiver.behave(answer(200));
+    await manager.streams.update(retries, { ...config, max_bytes: -1 });
+    await receiver.waitFor(2);
+    await eventually(async () => (await posthorn.api("GET", "/readyz")).status === 200);
+    expect(await posthorn.end()).toBe(0);
+  });
+});
+
+describe("events of unusual size", () => {
+  test("a large one is retried as it is, and what can't be read is kept as far as a message holds it", async () => {
+    const platform = await aPlatform();
+    const { bus, receiver } = platform;
+    const posthorn = await platform.start();
+    receiver.behave(answer(500));
+    await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [0.1] });
+    const text = "é\u0001".repeat(115_000);
+    await bus.publish("issue.created", { ...event(), data: { n: 1, text } });
+    await receiver.waitFor(1);
+    receiver.behave(answer(200));
+    await receiver.waitFor(2);
+    expect(receiver.requests[1]?.json().data["text"]).toBe(text);
+
+    await bus.publish("issue.created", "\u0001".repeat(1_000_000));
+    await bus.publish("issue.created", JSON.stringify({ ...event(2), data: { text: "x".repeat(1_030_000) } }));
+    const letters = await platform.deadLetters(posthorn, 2);
+    expect(letters[0]).toMatchObject({ reason: "invalid", body_cut: true, body_bytes: 1_000_000, error: expect.stringMatching(/JSON/) });
+    expect(letters[1]).toMatchObject({ reason: "invalid", error: expect.stringMatching(/^body: found 10\d{5} bytes, wanted at most/) });
+    await posthorn.end();
+  });
+});
+
+describe("what waits in the parked lane", () => {
+  test("longer than POSTHORN_MAX_PARKED_AGE goes to dead letters", async () => {
+    const platform = await aPlatform();
+    const posthorn = await platform.start({ POSTHORN_MAX_PARKED_AGE: "1s" });
+    const { uuid } = await posthorn.install({ webhook_url: platform.receiver.url });
+    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    await platform.bus.publish("issue.created", event());
+    const [letter] = await platform.deadLetters(posthorn, 1);
+    expect(letter).toMatchObject({ reason: "expired", delivery_id: deliveryId("e-1", uuid), attempts: [] });
+    expect(platform.receiver.requests).toHaveLength(0);
+    await posthorn.end();
+  });
+});
+
+describe("while NATS is away", () => {
+  test("what is in flight ends and nothing new starts; afterwards nothing comes twice", async () => {
+    const platform = await aPlatform();
+    const proxy = await startTcpProxy(nats.port);
+    stopping.push(proxy.stop);
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    platform.receiver.behave(async (_request, response) => {
+      await held;
+      response.end("ok");
+    });
+    const posthorn = await startPosthorn({
+      nats: { url: `nats://127.0.0.1:${proxy.port}` },
+      redis: redisServer,
+      prefix: platform.prefix,
+      settings: { POSTHORN_MAX_IN_FLIGHT: "2" },
+    });
+    await posthorn.install({ webhook_url: platform.receiver.url, max_in_flight: 100 });
+    for (let n = 0; n < 6; n++) await platform.bus.publish("issue.created", event(n));
+    await platform.receiver.waitFor(2);
+    await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes("posthorn_waiting 2"));
+    await proxy.stop();
+    await eventually(async () => (await posthorn.api("GET", "/readyz")).status === 503);
+    release();
+    await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes("posthorn_in_flight 0"));
+    expect(platform.receiver.requests).toHaveLength(2);
+    const again = await startTcpProxy(nats.port, proxy.port);
+    stopping.push(again.stop);
+    await platform.receiver.waitFor(6);
+    await eventually(async () => {
+      const { num_pending, num_ack_pending } = await platform.manager.consumers.info(platform.stream("EVENTS"), "posthorn-events");
+      return num_pending + num_ack_pending === 0;
+    });
+    expect(numbers(platform.receiver).sort()).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(await posthorn.end()).toBe(0);
+  });
+});
+
+describe("a large fan-out", () => {
+  const INSTALLATIONS = 1_200;
+  const LARGEST_PART = 320;
+
+  test("is stored in parts and dealt out, also when the process is killed in the middle, while other events go on", async () => {
+    const platform = await aPlatform();
+    const { bus, receiver, manager } = platform;
+    const first = await platform.start({ POSTHORN_MAX_IN_FLIGHT: "16" });
+    const { uuid: small } = await first.install({ webhook_url: receiver.url, organization_id: "small", max_in_flight: 8 });
+    const uuids = Array.from({ length: INSTALLATIONS }, () => randomUUID());
+    const bucket = await bus.jetStream.views.kv(`${platform.prefix}-registry`);
+    const record = (await bucket.get(`installation.${small}`))?.json<object>();
+    await Promise.all(
+      uuids.map((uuid) => bucket.put(`installation.${uuid}`, JSON.stringify({ ...record, uuid, organization_id: "large" }))),
+    );
+    await eventually(async () => (await first.api("GET", "/v1/installations?organization_id=large&limit=1000")).body.items.length === 1000);
+    receiver.behave((_request, response) => void setTimeout(() => response.end("ok"), 2));
+
+    await bus.publish("issue.created", { id: "large", organization_id: "large", data: {} });
+    await bus.publish("issue.created", { id: "small", organization_id: "small", data: {} });
+    await receiver.waitFor(100);
+    await first.end("SIGKILL");
+    const second = await platform.start();
+    const wanted = new Set([...uuids.map((uuid) => deliveryId("large", uuid))]);
+    await eventually(() => {
+      for (const { headers } of receiver.requests) wanted.delete(String(headers["webhook-id"]));
+      return wanted.size === 0;
+    }, 50_000);
+    for (const lane of ["RETRIES", "PARKED"] as const) {
+      await eventually(async () => (await manager.streams.info(platform.stream(lane))).state.messages === 0, 40_000);
+    }
+    // A crash repeats at most what one part had not marked yet.
+    expect(receiver.requests.length).toBeLessThanOrEqual(INSTALLATIONS + 1 + LARGEST_PART);
+    expect((await second.api("GET", "/v1/dead-letters")).body.items).toEqual([]);
+    await second.end();
+  });
+});
+
+describe("a server that was killed", () => {
+  test("and brings back what was acknowledged, or forgets who holds it, makes nobody get it twice", async () => {
+    const own = await startNatsServer();
+    const prefix = `t-${randomUUID().slice(0, 8)}`;
+    const bus = await connectBus(own, prefix);
+    const manager = await bus.connection.jetstreamManager();
+    const receiver = await startReceiver();
+    stopping.push(bus.close, receiver.stop, own.stop);
+    const settings = { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" };
+    const posthorn = await startPosthorn({ nats: own, redis: redisServer, prefix, settings });
+    const seen = new Set<string>();
+    receiver.behave((request, response) => {
+      const id = String(request.headers["webhook-id"]);
+      response.writeHead(seen.has(id) ? 200 : 500).end();
+      seen.add(id);
+    });
+    await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [0.1], max_in_flight: 1_000 });
+    const count = 200;
+    for (let n = 0; n < count; n++) void bus.publish("issue.created", event(n));
+    await receiver.waitFor(2 * count);
+    await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes('posthorn_held_messages{lane="retries"} 0'));
+    await own.kill();
+    await own.restart();
+    // Some servers have the messages still, and consumers that do not know of them.
+    await eventually(
+      async () => (await manager.streams.info(`${prefix}_RETRIES`.toUpperCase().replaceAll("-", "_"))).state.messages === 0,
+      59_000,
+    );
+    expect(receiver.requests).toHaveLength(2 * count);
+    await posthorn.end();
+  });
+
+  test("or whose consumer stands still, does not stand still for ever", async ({ skip }) => {
+    const platform = await aPlatform();
+    const { bus, manager, receiver } = platform;
+    const [major = 0, minor = 0] = (bus.connection.info?.version ?? "").split(".").map(Number);
+    if (major === 2 && minor < 11) skip("a consumer can be made to stand still from nats-server 2.11 on");
+    const posthorn = await platform.start();
+    await posthorn.install({ webhook_url: receiver.url });
+    const pause = JSON.stringify({ pause_until: new Date(Date.now() + 3_600_000).toISOString() });
+    await bus.connection.request(`$JS.API.CONSUMER.PAUSE.${platform.stream("EVENTS")}.posthorn-events`, pause);
+    await bus.publish("issue.created", event());
+    await eventually(() => receiver.requests.length === 1, 59_000);
+    expect(posthorn.log.map(({ message }) => message)).toContain("a consumer stands still and is made anew");
+    expect((await manager.consumers.info(platform.stream("EVENTS"), "posthorn-events")).num_pending).toBe(0);
+    await posthorn.end();
+  });
+});
