@@ -3,7 +3,7 @@
  * removed with it. Used by the demo, the tests and the benchmarks. Plain JavaScript without packages: Node 18 runs it.
  */
 import { spawn } from "node:child_process";
-import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, appendFileSync, constants, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -29,6 +29,19 @@ process.on("exit", () => {
 /** Folders of Debian's daemons, which an ordinary user's PATH leaves out. */
 const MORE_FOLDERS = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/usr/bin"];
 const START_TIMEOUT_MS = 15_000;
+
+/**
+ * Notes a process, and a folder that goes with it, for whoever ends what is left when this process is killed.
+ * @param {import("node:child_process").ChildProcess} child
+ * @param {string} [folder]
+ */
+export function noteChild(child, folder = "") {
+  const file = process.env["TEST_REAPER_FILE"];
+  if (file === undefined || child.pid === undefined) return;
+  appendFileSync(file, `+${child.pid} ${folder}\n`);
+  // A folder outlives its process over a restart.
+  if (folder === "") child.once("exit", () => appendFileSync(file, `-${child.pid}\n`));
+}
 
 /**
  * @param {string} name
@@ -102,6 +115,7 @@ async function startServer(binary, name, scheme, wantedPort, argumentsFor) {
   const start = async (port) => {
     const started = spawn(path, argumentsFor(port, folder), { stdio: ["ignore", "pipe", "pipe"] });
     child = started;
+    noteChild(started, folder);
     const keep = (/** @type {Buffer} */ chunk) => {
       output = (output + chunk.toString()).slice(-8_000);
     };

@@ -271,7 +271,7 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   const deliverAll = createDeliverAll({ registry: index, dispatcher, log, observer });
   const backlog = createParkedBacklog(manager, lanes, names, clock);
   parked = createParkedSubscriber(
-    { ...handling, registry: index, gate, bulkhead, attempt, holds: createHolds(store), oldestParked: backlog.oldest, mayFlow },
+    { ...handling, registry: index, gate, bulkhead, attempt, holds: createHolds(store), backlog, mayFlow },
     { appMaxInFlight: config.appMaxInFlight, maxParkedAgeMs: config.maxParkedAge },
   );
   const retries = createRetriesSubscriber(handling);

@@ -42,9 +42,10 @@ export function createGate({ registry, circuitOpen, queueBusy, brokenAction }: G
 
     const why = stopped(installation);
     if (why !== null) return { kind: "park", queue: installations, why };
-    // An ordered app is attempted from its own queue only.
-    if (app.ordered && (from === null || from.installationUuid !== null)) return { kind: "park", queue: own, why: "ordered" };
-    if (from === null && queueBusy(own)) return { kind: "park", queue: own, why: "queue" };
+    if (from === null) {
+      if (app.ordered) return { kind: "park", queue: own, why: "ordered" };
+      if (queueBusy(own)) return { kind: "park", queue: own, why: "queue" };
+    }
     if (circuitOpen(app.slug)) return { kind: "park", queue: from ?? own, why: "circuit" };
     return { kind: "open", app, installation };
   };

@@ -131,9 +131,14 @@ export interface CircuitStore {
   change(app: string, decide: (current: CircuitState) => CircuitChange | null): Promise<CircuitState>;
 }
 
-/** Where the head of an ordered queue stands, kept outside of the process so that a restart goes on with it. */
+/**
+ * The delivery that an ordered app is getting, kept outside of the process: nobody attempts another one meanwhile, and a
+ * restart goes on with it.
+ */
 export interface Hold {
   readonly deliveryId: string;
+  /** Its message in the parked lane; a hold whose message is gone holds nothing. */
+  readonly parkedSequence: number;
   readonly attemptsMade: number;
   readonly attempts: readonly AttemptSummary[];
   /** Milliseconds since the epoch. */
@@ -143,6 +148,9 @@ export interface Hold {
 /** One record `hold.<app>` in the registry bucket. */
 export interface Holds {
   read(app: string): Promise<Hold | null>;
+  /** @param instead the hold that it takes the place of; null for none. @returns false when somebody else was faster. */
+  claim(app: string, hold: Hold, instead: Hold | null): Promise<boolean>;
+  /** By whoever has it. */
   write(app: string, hold: Hold): Promise<void>;
   clear(app: string): Promise<void>;
 }

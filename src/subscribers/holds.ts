@@ -1,4 +1,4 @@
-/** The holds of ordered queues, as records `hold.<app>` in the registry bucket. */
+/** The holds of ordered apps, as records `hold.<app>` in the registry bucket. */
 import type { Hold, Holds } from "../delivery/ports.ts";
 import { AppError } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
@@ -7,12 +7,15 @@ import type { AttemptSummary } from "../model/outcome.ts";
 /** What is needed of the bucket; registry/store.ts has it. */
 export interface HoldRecords {
   readRecord(key: string): Promise<{ readonly value: string; readonly revision: number } | null>;
+  createRecord(key: string, value: string): Promise<number | "conflict">;
+  updateRecord(key: string, value: string, revision: number): Promise<number | "conflict">;
   putRecord(key: string, value: string): Promise<number>;
   deleteRecord(key: string): Promise<unknown>;
 }
 
 interface WireHold {
   delivery_id: string;
+  parked_sequence: number;
   attempts_made: number;
   attempts: AttemptSummary[];
   due_at: string;
@@ -25,14 +28,15 @@ export function createHolds(records: HoldRecords): Holds {
       const record = await records.readRecord(keyOf(app));
       return record === null ? null : fromWire(app, record.value);
     },
-    async write(app, { deliveryId, attemptsMade, attempts, dueAt }) {
-      const wire: WireHold = {
-        delivery_id: deliveryId,
-        attempts_made: attemptsMade,
-        attempts: [...attempts],
-        due_at: toRfc3339(dueAt),
-      };
-      await records.putRecord(keyOf(app), JSON.stringify(wire));
+    async claim(app, hold, instead) {
+      const value = toWire(hold);
+      if (instead === null) return (await records.createRecord(keyOf(app), value)) !== "conflict";
+      const found = await records.readRecord(keyOf(app));
+      if (found === null || fromWire(app, found.value).deliveryId !== instead.deliveryId) return false;
+      return (await records.updateRecord(keyOf(app), value, found.revision)) !== "conflict";
+    },
+    async write(app, hold) {
+      await records.putRecord(keyOf(app), toWire(hold));
     },
     async clear(app) {
       await records.deleteRecord(keyOf(app));
@@ -40,11 +44,23 @@ export function createHolds(records: HoldRecords): Holds {
   };
 }
 
+function toWire({ deliveryId, parkedSequence, attemptsMade, attempts, dueAt }: Hold): string {
+  const wire: WireHold = {
+    delivery_id: deliveryId,
+    parked_sequence: parkedSequence,
+    attempts_made: attemptsMade,
+    attempts: [...attempts],
+    due_at: toRfc3339(dueAt),
+  };
+  return JSON.stringify(wire);
+}
+
 function fromWire(app: string, value: string): Hold {
   try {
     const wire = JSON.parse(value) as WireHold;
     return {
       deliveryId: wire.delivery_id,
+      parkedSequence: wire.parked_sequence,
       attemptsMade: wire.attempts_made,
       attempts: wire.attempts,
       dueAt: Date.parse(wire.due_at),

@@ -13,11 +13,19 @@ import { isNotFound } from "./topology.ts";
 
 export interface ParkedDelivery {
   readonly source: LaneSource;
+  /** When the server stored it, milliseconds since the epoch. */
+  readonly storedAt: number;
   readonly delivery: Delivery;
 }
 
 export interface ParkedBacklog {
   oldest(queue: ParkedQueue): Promise<ParkedDelivery | null>;
+  /** The next one that was stored after the sequence. */
+  after(queue: ParkedQueue, sequence: number): Promise<ParkedDelivery | null>;
+  /** The app's queues that hold something. */
+  queuesOf(app: string): Promise<ParkedQueue[]>;
+  /** Whether the message is still in the lane. */
+  isStored(sequence: number): Promise<boolean>;
   /** Takes a delivery that is done out of its queue. */
   remove(parked: ParkedDelivery): Promise<void>;
   /** Sends all to dead letters that were parked before the call. @returns how many. */
@@ -54,9 +62,19 @@ export function createParkedBacklog(manager: JetStreamManager, lanes: LaneWriter
   const decode = (message: StoredMsg): ParkedDelivery | null => {
     try {
       const { delivery } = decodeLaneMessage(message.string());
-      return { source: { stream, sequence: message.seq }, delivery };
+      return { source: { stream, sequence: message.seq }, storedAt: message.time.getTime(), delivery };
     } catch {
       return null;
+    }
+  };
+
+  const after: ParkedBacklog["after"] = async (queue, sequence) => {
+    for (let from = sequence + 1; ; ) {
+      const message = await next(queue, from);
+      if (message === null) return null;
+      const parked = decode(message);
+      if (parked !== null) return parked;
+      from = message.seq + 1;
     }
   };
 
@@ -82,13 +100,26 @@ export function createParkedBacklog(manager: JetStreamManager, lanes: LaneWriter
   };
 
   return {
-    async oldest(queue) {
-      for (let from = 0; ; ) {
-        const message = await next(queue, from);
-        if (message === null) return null;
-        const parked = decode(message);
-        if (parked !== null) return parked;
-        from = message.seq + 1;
+    oldest: (queue) => after(queue, 0),
+    after,
+
+    async queuesOf(app) {
+      const own = names.parked(app, null);
+      const [first, others] = await Promise.all(
+        [own, `${own}.*`].map(async (filter) =>
+          Object.keys((await manager.streams.info(stream, { subjects_filter: filter })).state.subjects ?? {}),
+        ),
+      );
+      return [...(first ?? []), ...(others ?? [])].map((subject) => ({ app, installationUuid: subject.slice(own.length + 1) || null }));
+    },
+
+    async isStored(sequence) {
+      try {
+        await manager.streams.getMessage(stream, { seq: sequence });
+        return true;
+      } catch (error) {
+        if (isNotFound(error)) return false;
+        throw error;
       }
     },
 

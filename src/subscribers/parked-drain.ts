@@ -4,10 +4,8 @@
  *
  * K1  A message that can't be attempted yet (circuit open, the head of an ordered queue not due) is held in memory with
  *     working() heartbeats, not given back: its redelivery count stays a count of crashes, and its order is kept.
- * K2  The head of an ordered queue writes its hold before it waits; the hold goes when the head is done or handed over.
- * K3  An ordered app is attempted from its own queue only, whose consumer hands out one message at a time over all
- *     replicas. What waited for an installation of it moves there when the installation is mended, and what is younger than
- *     something that still waits for its installation goes behind it.
+ * K2  A delivery of an ordered app is attempted with the app's hold only (queue-order.ts), which goes when the delivery is
+ *     done or handed over, with the attempts that it has made.
  */
 import type { Attempt } from "../delivery/attempt.ts";
 import { givenUp, uninstalled, type Verdict } from "../delivery/attempt.ts";
@@ -19,9 +17,10 @@ import { messageOf } from "../model/app-error.ts";
 import { type Delivery, markOf } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { LaneWriter } from "./lanes.ts";
-import { expiredAfter, type ParkedBacklog } from "./parked-backlog.ts";
+import { expiredAfter, type ParkedBacklog, type ParkedDelivery } from "./parked-backlog.ts";
 import { createPullLoop, type PullLoopDependencies } from "./pull-loop.ts";
 import { isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
+import { createQueueOrder, ORDER_GRACE_MS, ORDER_POLL_MS, type QueueOrderDependencies } from "./queue-order.ts";
 import { AGAIN_AFTER_MS } from "./settle.ts";
 
 export interface ParkedDrain {
@@ -44,7 +43,7 @@ export interface ParkedDrainDependencies extends PullLoopDependencies {
   readonly dispatcher: Dispatcher;
   readonly lanes: LaneWriter;
   readonly holds: Holds;
-  readonly oldestParked: ParkedBacklog["oldest"];
+  readonly backlog: ParkedBacklog;
   readonly log: AttemptLog;
   readonly observer: DeliveryObserver;
   readonly tracing: Tracing;
@@ -59,6 +58,7 @@ export interface ParkedDrainOptions {
   readonly maxParkedAgeMs: number;
   readonly ackWaitMs: number;
   readonly recover: () => Promise<void>;
+  readonly mayFlow: QueueOrderDependencies["mayFlow"];
   /** The queue may not flow any more, or a message was settled: time to look whether the drain is still wanted. */
   readonly onIdle: () => void;
 }
@@ -67,9 +67,11 @@ export interface ParkedDrainOptions {
 const ASK_AGAIN_MS = 1_000;
 
 export function createParkedDrain(dependencies: ParkedDrainDependencies, options: ParkedDrainOptions): ParkedDrain {
-  const { registry, gate, bulkhead, attempt, dispatcher, lanes, holds, oldestParked, log, observer, tracing, clock, logger } = dependencies;
+  const { registry, gate, bulkhead, attempt, dispatcher, lanes, holds, backlog, log, observer, tracing, clock, logger } = dependencies;
   const { queue, stream, maxInFlight } = options;
   const share = `parked:${queue.app}:${queue.installationUuid ?? ""}`;
+  const isDelivered = (delivery: Delivery): Promise<boolean> => log.wasDelivered(delivery.app, markOf(delivery));
+  const order = createQueueOrder(queue, { backlog, holds, mayFlow: options.mayFlow, isDelivered });
   const sleepers = new Set<() => void>();
   let closed = false;
 
@@ -93,73 +95,71 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
 
   /** True when the message is settled, false when it has to be given back. */
   const handle = async (message: PulledMessage): Promise<boolean> => {
-    const source: LaneSource = { stream, sequence: message.sequence };
+    if (order.wasSettled(message.sequence)) return true;
+    const ordered = isOrdered();
     const deadLetter = async (reason: "redelivered" | "invalid", error: string): Promise<true> => {
       await lanes.deadLetterRaw(message, reason, error, queue.app);
       return true;
     };
-    const ordered = isOrdered();
-    if (!ordered && isWornOut(message)) return deadLetter("redelivered", wornOut(message));
+    if (isWornOut(message) && !(ordered && (await order.hold()))) return deadLetter("redelivered", wornOut(message));
     let delivery: Delivery;
     try {
       delivery = decodeLaneMessage(Buffer.from(message.data).toString("utf8")).delivery;
     } catch (error) {
       return deadLetter("invalid", messageOf(error));
     }
-    const hold = ordered ? await holds.read(queue.app) : null;
-    const held = hold?.deliveryId === delivery.id ? hold : null;
-    if (held !== null) delivery = { ...delivery, attemptsMade: held.attemptsMade, attempts: held.attempts };
-    else if (isWornOut(message)) return deadLetter("redelivered", wornOut(message));
-    if (await log.wasDelivered(delivery.app, markOf(delivery))) {
-      observer.skipped(delivery);
-      if (held !== null) await holds.clear(queue.app);
-      return true;
-    }
-    if (ordered && held === null && (await isBehind(delivery))) {
-      await dispatcher.park(delivery, { app: queue.app, installationUuid: delivery.installationUuid }, "ordered", source);
-      return true;
-    }
-    return run(delivery, held?.dueAt ?? 0, held !== null, source);
+    const parked: ParkedDelivery = { source: { stream, sequence: message.sequence }, storedAt: message.storedAt, delivery };
+    return ordered ? runOrdered(parked) : run(parked);
   };
 
-  /** Whether something older waits for the same installation (K3). */
-  const isBehind = async ({ installationUuid, eventSequence }: Delivery): Promise<boolean> => {
-    if (queue.installationUuid !== null || eventSequence === null) return false;
-    const oldest = (await oldestParked({ app: queue.app, installationUuid }))?.delivery.eventSequence ?? null;
-    return oldest !== null && oldest < eventSequence;
-  };
-
-  const run = async (first: Delivery, firstDueAt: number, wasHeld: boolean, source: LaneSource): Promise<boolean> => {
-    let delivery = first;
-    let dueAt = firstDueAt;
-    let isHeld = wasHeld;
-    const done = async (): Promise<true> => {
-      if (isHeld) await holds.clear(queue.app);
-      return true;
-    };
+  const run = async ({ delivery, source }: ParkedDelivery): Promise<boolean> => {
+    if (await isDone(delivery)) return true;
     for (;;) {
-      if (closed) return false;
-      const parkedForMs = clock.now() - (delivery.firstParkedAt ?? clock.now());
-      if (parkedForMs > options.maxParkedAgeMs) {
-        await dispatcher.settle(givenUp(delivery, "expired", expiredAfter(parkedForMs)), source);
+      const passage = await pass(delivery, source);
+      if (passage === "settled") return true;
+      if (passage === "closed" || passage === "stopped") return false;
+      if (passage === "wait") {
+        await pause(ASK_AGAIN_MS);
+        continue;
+      }
+      const verdict = await attemptOnce(delivery);
+      if (verdict === "closed") return false;
+      if (verdict !== "done elsewhere") await dispatcher.settle(verdict, source);
+      return true;
+    }
+  };
+
+  const runOrdered = async ({ delivery: stored, source, storedAt }: ParkedDelivery, isHead = true): Promise<boolean> => {
+    for (;;) {
+      const found = await order.hold();
+      const hold = found?.deliveryId === stored.id ? found : null;
+      const delivery = hold === null ? stored : { ...stored, attemptsMade: hold.attemptsMade, attempts: hold.attempts };
+      const done = async (): Promise<true> => {
+        if (hold !== null) await holds.clear(queue.app);
+        return true;
+      };
+      if (await isDone(delivery)) return done();
+      const passage = await pass(delivery, source);
+      if (passage === "settled") return done();
+      if (passage === "closed" || (passage === "stopped" && hold === null)) return false;
+      if (passage === "stopped") {
+        await dispatcher.park(delivery, queue, "ordered", source);
         return done();
       }
-      const passage = gate.parked(delivery, queue);
-      if (passage.kind === "uninstalled") {
-        await dispatcher.settle(uninstalled(delivery), source);
-        return done();
-      }
-      if (passage.kind === "park" && passage.queue.installationUuid !== queue.installationUuid) {
-        await dispatcher.park(delivery, passage.queue, passage.why, source);
-        return done();
-      }
-      if (passage.kind === "park" && passage.why !== "circuit") {
-        options.onIdle();
-        return false;
-      }
-      const waitMs = passage.kind === "park" ? ASK_AGAIN_MS : dueAt - clock.now();
+      const waitMs = passage === "wait" ? ASK_AGAIN_MS : Math.max(storedAt + ORDER_GRACE_MS, hold?.dueAt ?? 0) - clock.now();
       if (waitMs > 0) {
         await pause(waitMs);
+        continue;
+      }
+      if (hold === null) {
+        const older = isHead ? await order.oldestBehind(delivery, source.sequence) : null;
+        if (older !== null) {
+          if (!(await runOrdered(older, false))) return false;
+          order.settled(older.source.sequence);
+          continue;
+        }
+        if (!(await order.isOlderElsewhere(delivery)) && (await order.claim(delivery, source.sequence))) continue;
+        await pause(ORDER_POLL_MS);
         continue;
       }
       const verdict = await attemptOnce(delivery);
@@ -169,11 +169,41 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
         await dispatcher.settle(verdict, source);
         return done();
       }
-      ({ delivery } = verdict);
-      ({ dueAt } = verdict.delay);
-      await holds.write(queue.app, { deliveryId: delivery.id, attemptsMade: delivery.attemptsMade, attempts: delivery.attempts, dueAt });
-      isHeld = true;
+      const { attemptsMade, attempts } = verdict.delivery;
+      await holds.write(queue.app, { ...hold, attemptsMade, attempts, dueAt: verdict.delay.dueAt });
     }
+  };
+
+  const isDone = async (delivery: Delivery): Promise<boolean> => {
+    if (!(await isDelivered(delivery))) return false;
+    observer.skipped(delivery);
+    return true;
+  };
+
+  /**
+   * What stands between a delivery and its attempt. `settled`: it went elsewhere. `stopped`: its queue may not flow any
+   * more. `closed`: the drain ends. `wait`: the circuit is open.
+   */
+  const pass = async (delivery: Delivery, source: LaneSource): Promise<"open" | "settled" | "stopped" | "closed" | "wait"> => {
+    if (closed) return "closed";
+    const parkedForMs = clock.now() - (delivery.firstParkedAt ?? clock.now());
+    if (parkedForMs > options.maxParkedAgeMs) {
+      await dispatcher.settle(givenUp(delivery, "expired", expiredAfter(parkedForMs)), source);
+      return "settled";
+    }
+    const passage = gate.parked(delivery, queue);
+    if (passage.kind === "open") return "open";
+    if (passage.kind === "uninstalled") {
+      await dispatcher.settle(uninstalled(delivery), source);
+      return "settled";
+    }
+    if (passage.queue.installationUuid !== queue.installationUuid) {
+      await dispatcher.park(delivery, passage.queue, passage.why, source);
+      return "settled";
+    }
+    if (passage.why === "circuit") return "wait";
+    options.onIdle();
+    return "stopped";
   };
 
   const attemptOnce = async (delivery: Delivery): Promise<Verdict | "closed" | "done elsewhere"> => {
@@ -183,7 +213,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     try {
       // While NATS was away another replica may have got the message.
       const wasAway = bulkhead.suspensions() !== suspensions;
-      if (wasAway && (await log.wasDelivered(delivery.app, markOf(delivery)))) return "done elsewhere";
+      if (wasAway && (await isDelivered(delivery))) return "done elsewhere";
       return await attempt(delivery, span);
     } finally {
       span.end();

@@ -65,9 +65,12 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
     return app?.ordered ? 1 : Math.max(1, Math.floor((app?.maxInFlight ?? options.appMaxInFlight) / 2));
   };
 
-  /** One installation queue at a time per app: the one being drained, else the first by name that may flow. */
+  /**
+   * One installation queue at a time per app: the one being drained, else the first by name that may flow. The queues of an
+   * ordered app are all open: which delivery goes next is decided over all of them.
+   */
   const isTurn = (queue: ParkedQueue): boolean => {
-    if (queue.installationUuid === null) return true;
+    if (queue.installationUuid === null || registry.app(queue.app)?.ordered === true) return true;
     const key = keyOf(queue);
     for (const [otherKey, other] of busyQueues) {
       if (other.app !== queue.app || other.installationUuid === null || otherKey === key) continue;
@@ -103,6 +106,7 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
         maxParkedAgeMs: options.maxParkedAgeMs,
         ackWaitMs: ACK_WAIT_MS,
         recover: ensure,
+        mayFlow,
         onIdle: () => {
           if (drains.get(key)?.held() === 0 || !mayFlow(queue)) void closeWhenDone(queue);
         },

@@ -1,7 +1,12 @@
-/** Fails before the first test when something is missing that every test needs. */
+/** Fails before the first test when something is missing that every test needs, and leaves nothing behind after the last. */
+import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { findBinary } from "../../scripts/servers.mjs";
 
-export default function setup(): void {
+export default function setup(): () => Promise<void> {
   if (Number(process.versions.node.split(".")[0]) < 24) {
     throw new Error(`the tests need Node 24 or newer, this is ${process.versions.node}: run them with npm test`);
   }
@@ -10,4 +15,17 @@ export default function setup(): void {
     if (findBinary(binary) === null)
       throw new Error(`the tests start their own ${binary}, and none is on the PATH: run them with npm test`);
   }
+
+  const file = join(tmpdir(), `posthorn-test-run-${process.pid}`);
+  writeFileSync(file, "");
+  process.env["TEST_REAPER_FILE"] = file;
+  const reaper = spawn(process.execPath, [fileURLToPath(new URL("reaper.mjs", import.meta.url)), file], {
+    stdio: ["pipe", "ignore", "inherit"],
+    detached: true,
+  });
+  return () =>
+    new Promise((resolve) => {
+      reaper.once("exit", () => resolve());
+      reaper.stdin.end();
+    });
 }

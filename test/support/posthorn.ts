@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { connect, type JetStreamClient, type MsgHdrs, type NatsConnection } from "nats";
 import { eventually } from "./eventually.ts";
-import type { Server } from "./servers.ts";
+import { noteChild, type Server } from "./servers.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
@@ -72,6 +72,7 @@ export async function startPosthorn({
     },
   });
   running.add(child);
+  noteChild(child);
   const exited = new Promise<number | null>((resolve) => {
     child.once("exit", (code) => {
       running.delete(child);

@@ -62,7 +62,7 @@ describe("from a parked queue", () => {
     ["broken meanwhile", { from: own, installation: { status: "broken" } }, "park in the installation's queue: broken"],
     ["still broken", { from: ofInstallation, installation: { status: "broken" } }, "park in the installation's queue: broken"],
     ["recovered", { from: ofInstallation, busy: ["installation"] }, "open"],
-    ["recovered and ordered", { from: ofInstallation, app: { ordered: true } }, "park in the app's queue: ordered"],
+    ["recovered and ordered", { from: ofInstallation, app: { ordered: true } }, "open"],
     ["the circuit is open", { from: ofInstallation, circuitOpen: true }, "park in the installation's queue: circuit"],
     ["uninstalled meanwhile", { from: own, installation: null }, "uninstalled"],
   ])("%s", (_what, situation, wanted) => {

@@ -1,0 +1,203 @@
+/** The parked and retries lanes over restarts and replicas. */
+import { randomUUID } from "node:crypto";
+import type { JetStreamManager } from "nats";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
+import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+
+let redis: Server;
+let nats: Server;
+const stopping: Array<() => Promise<unknown> | unknown> = [];
+
+beforeAll(async () => {
+  [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
+});
+afterAll(async () => {
+  for (const stop of stopping.reverse()) await stop();
+  await Promise.all([nats.stop(), redis.stop()]);
+});
+
+interface Platform {
+  readonly bus: Bus;
+  readonly manager: JetStreamManager;
+  readonly receiver: Receiver;
+  readonly parked: string;
+  start(settings?: Readonly<Record<string, string>>): Promise<Posthorn>;
+}
+
+async function aPlatform(server: Server = nats): Promise<Platform> {
+  const prefix = `t-${randomUUID().slice(0, 8)}`;
+  const bus = await connectBus(server, prefix);
+  const receiver = await startReceiver();
+  stopping.push(bus.close, receiver.stop);
+  return {
+    bus,
+    receiver,
+    manager: await bus.connection.jetstreamManager(),
+    parked: `${prefix}_PARKED`.toUpperCase().replaceAll("-", "_"),
+    async start(settings = {}) {
+      const posthorn = await startPosthorn({ nats: server, redis, prefix, settings });
+      stopping.push(() => posthorn.end("SIGKILL"));
+      return posthorn;
+    },
+  };
+}
+
+const event = (n: number) => ({ id: `e-${n}`, organization_id: "42", data: { n } });
+const numbers = ({ requests }: Receiver): number[] => requests.map((request) => Number(request.json().data["n"]));
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
+
+/** How many requests were answered at once, at most. */
+function watchConcurrency(receiver: Receiver, answerAfterMs: number): () => number {
+  let now = 0;
+  let most = 0;
+  receiver.behave((_request, response) => {
+    most = Math.max(most, ++now);
+    setTimeout(() => {
+      now--;
+      response.end("ok");
+    }, answerAfterMs);
+  });
+  return () => most;
+}
+
+describe("an ordered app", () => {
+  test("gets one delivery at a time and in order from two replicas, over a kill and a mended installation", async () => {
+    const { bus, receiver, parked, manager, start } = await aPlatform();
+    const [one, two] = [await start(), await start()];
+    const { uuid } = await one.install({ webhook_url: receiver.url, ordered: true });
+    const most = watchConcurrency(receiver, 3);
+    for (let n = 0; n < 20; n++) await bus.publish("issue.created", event(n));
+    await receiver.waitFor(5);
+    await one.api("POST", `/v1/installations/${uuid}/disable`);
+    for (let n = 20; n < 40; n++) await bus.publish("issue.created", event(n));
+    await eventually(async () => (await manager.streams.info(parked)).state.messages >= 20);
+    await two.api("POST", `/v1/installations/${uuid}/enable`);
+    for (let n = 40; n < 60; n++) await bus.publish("issue.created", event(n));
+    await receiver.waitFor(45);
+    await one.end("SIGKILL");
+    await eventually(() => new Set(numbers(receiver)).size === 60, 50_000);
+    // What was in flight at the kill may come twice, one after the other.
+    const inOrder = numbers(receiver).filter((n, at, all) => at === 0 || n !== all[at - 1]);
+    expect(inOrder).toEqual(upTo(60));
+    expect(most()).toBe(1);
+    await two.end();
+  });
+
+  test("goes on with the attempt that was due when the process was killed while its head waited", async () => {
+    const { bus, receiver, start } = await aPlatform();
+    const first = await start();
+    let failures = 2;
+    receiver.behave((_request, response) => {
+      response.writeHead(failures-- > 0 ? 500 : 200).end();
+    });
+    const { slug } = await first.install({ webhook_url: receiver.url, ordered: true, retry_schedule_s: [0.2, 3, 0.2] });
+    for (let n = 0; n < 3; n++) await bus.publish("issue.created", event(n));
+    await receiver.waitFor(2);
+    const bucket = await bus.jetStream.views.kv(`${first.prefix}-registry`);
+    const hold = await eventually(async () => {
+      const found = (await bucket.get(`hold.${slug}`))?.json<{ attempts_made: number; due_at: string }>();
+      return found?.attempts_made === 2 && found;
+    });
+    await first.end("SIGKILL");
+    const second = await start();
+    await eventually(() => receiver.requests.length === 5, 50_000);
+    expect(numbers(receiver)).toEqual([0, 0, 0, 1, 2]);
+    expect(receiver.requests[2]?.receivedAt).toBeGreaterThanOrEqual(Date.parse(hold.due_at) - 5);
+    const { items } = (await second.api("GET", `/v1/apps/${slug}/webhook-requests?event_type=issue.created`)).body;
+    expect(items.map(({ attempt }: { attempt: number }) => attempt)).toEqual([1, 1, 3, 2, 1]);
+    await eventually(async () => (await bucket.get(`hold.${slug}`))?.operation !== "PUT");
+    await second.end();
+  });
+
+  test("that becomes one in the middle of its backlog is one from then on", async () => {
+    const { bus, receiver, start } = await aPlatform();
+    const posthorn = await start();
+    const app = { webhook_url: receiver.url, max_in_flight: 32 };
+    const { slug } = await posthorn.install(app);
+    const most = watchConcurrency(receiver, 20);
+    for (let n = 0; n < 300; n++) void bus.publish("issue.created", event(n));
+    await receiver.waitFor(40);
+    expect(most()).toBeGreaterThan(1);
+    await posthorn.api("PUT", `/v1/apps/${slug}`, { events: ["*"], ...app, ordered: true });
+    const seen = receiver.requests.length;
+    await eventually(() => receiver.requests.length > seen + 32);
+    const mostThen = watchConcurrency(receiver, 5);
+    await eventually(() => receiver.requests.length === 300, 30_000);
+    expect(mostThen()).toBe(1);
+    await posthorn.end();
+  });
+});
+
+describe("an app that takes long to answer", () => {
+  test("overflows into its queue and never has more in flight than its share; the consumer goes with the queue", async () => {
+    const { bus, receiver, parked, manager, start } = await aPlatform();
+    const posthorn = await start();
+    const { slug } = await posthorn.install({ webhook_url: receiver.url, max_in_flight: 8 });
+    const most = watchConcurrency(receiver, 60);
+    const count = 200;
+    for (let n = 0; n < count; n++) void bus.publish("issue.created", event(n));
+    await eventually(async () => {
+      const { state } = await manager.streams.info(parked, { subjects_filter: ">" });
+      return state.subjects?.[`${posthorn.prefix}.parked.${slug}`];
+    });
+    await eventually(() => receiver.requests.length === count, 30_000);
+    expect(new Set(numbers(receiver)).size).toBe(count);
+    expect(most()).toBeLessThanOrEqual(8);
+    await eventually(async () => {
+      const { messages, consumer_count } = (await manager.streams.info(parked)).state;
+      return messages === 0 && consumer_count === 0;
+    });
+    await posthorn.end();
+  });
+});
+
+describe("a retry", () => {
+  test("keeps its time, its number and its trace over a restart of NATS and of Posthorn", async () => {
+    const own = await startNatsServer();
+    stopping.push(own.stop);
+    const { bus, receiver, start } = await aPlatform(own);
+    const first = await start();
+    receiver.behave(answer(503, "later", { "retry-after": "7" }));
+    const { slug } = await first.install({ webhook_url: receiver.url, retry_schedule_s: [1] });
+    await bus.publish("issue.created", event(1));
+    const [attempt] = await receiver.waitFor(1);
+    await eventually(async () => (await first.api("GET", "/metrics")).body.includes('posthorn_held_messages{lane="retries"} 1'));
+    receiver.behave(answer(200));
+    await own.kill();
+    await own.restart();
+    await eventually(async () => (await first.api("GET", "/readyz")).status === 200);
+    await first.end("SIGKILL");
+    const second = await start();
+    await eventually(() => receiver.requests.length === 2, 50_000);
+    const [, again] = receiver.requests;
+    // A Retry-After is never early.
+    expect((again?.receivedAt ?? 0) - (attempt?.receivedAt ?? 0)).toBeGreaterThanOrEqual(7_000);
+    expect(String(again?.headers["traceparent"]).slice(3, 35)).toBe(String(attempt?.headers["traceparent"]).slice(3, 35));
+    expect(again?.headers["webhook-id"]).toBe(attempt?.headers["webhook-id"]);
+    const rows = await eventually(async () => {
+      const { items } = (await second.api("GET", `/v1/apps/${slug}/webhook-requests`)).body;
+      return items.length === 2 && items;
+    });
+    expect(rows.map((row: { attempt: number }) => row.attempt)).toEqual([2, 1]);
+    await second.end();
+  });
+
+  test("that waits does not stand in the way of fresh events, however many wait", async () => {
+    const { bus, receiver, manager, start } = await aPlatform();
+    const posthorn = await start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" });
+    const ill = await startReceiver(answer(500));
+    stopping.push(ill.stop);
+    await posthorn.install({ webhook_url: ill.url, retry_schedule_s: [3_600], max_in_flight: 1_000, events: ["issue"] });
+    const count = 1_500;
+    await Promise.all(upTo(count).map((n) => bus.publish("issue.created", event(n))));
+    const retries = `${posthorn.prefix}_RETRIES`.toUpperCase().replaceAll("-", "_");
+    await eventually(async () => (await manager.streams.info(retries)).state.messages === count, 40_000);
+    await posthorn.install({ webhook_url: receiver.url, events: ["comment"] });
+    await bus.publish("comment.created", { organization_id: "42", data: {} });
+    await receiver.waitFor(1);
+    await posthorn.end();
+  });
+});
