@@ -3,7 +3,7 @@
  * URL, secrets and headers are read from the registry at this moment, never carried along.
  */
 import { type Clock, type Random, toRfc3339 } from "../model/clock.ts";
-import { type DeadLetterReason, type Delivery, MAX_ATTEMPT_SUMMARIES } from "../model/delivery.ts";
+import { type DeadLetterReason, type Delivery, MAX_ATTEMPT_SUMMARIES, MAX_SUMMARY_ERROR } from "../model/delivery.ts";
 import { OUTCOMES } from "../model/outcome.ts";
 import { classify, headerOf } from "./classify.ts";
 import type { EnvelopeBuilder } from "./envelope.ts";
@@ -169,7 +169,7 @@ function withAttempt(delivery: Delivery, record: AttemptRecord): Delivery {
     outcome: record.outcome,
     responseCode: record.responseCode,
     durationMs: record.durationMs,
-    error: record.error,
+    error: record.error?.slice(0, MAX_SUMMARY_ERROR) ?? null,
   };
   return {
     ...delivery,

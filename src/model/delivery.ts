@@ -12,7 +12,7 @@ export interface Delivery {
   readonly app: string;
   readonly installationUuid: string;
   readonly attemptsMade: number;
-  /** The last attempts, oldest first, at most MAX_ATTEMPT_SUMMARIES. */
+  /** Oldest first, at most MAX_ATTEMPT_SUMMARIES. */
   readonly attempts: readonly AttemptSummary[];
   /** Set by a resend or replay: a fresh id that sets it apart in deduplication and marks; null for the first run. */
   readonly replay: string | null;
@@ -22,7 +22,10 @@ export interface Delivery {
   readonly firstParkedAt: number | null;
 }
 
-export const MAX_ATTEMPT_SUMMARIES = 20;
+/** As many as the longest retry schedule makes. */
+export const MAX_ATTEMPT_SUMMARIES = 51;
+/** Characters of an error in a summary: a lane message has to hold them all. */
+export const MAX_SUMMARY_ERROR = 256;
 
 /** `dlv_` + the first 32 hex digits of SHA-256(`<event id>:<installation uuid>`). */
 export function deliveryId(eventId: string, installationUuid: string): string {

@@ -168,6 +168,20 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: "away",
+    faults: "NATS and Redis are both away, without a break, for 10 s",
+    times: 12,
+    duplicates: "counted",
+    run: (seed, times) =>
+      onServers(seed, TWO_REPLICAS, async ({ wait }, { nats, redis }) => {
+        await wait(2_000);
+        await Promise.all([nats.kill(), redis.kill()]);
+        await wait(times * 10_000);
+        await Promise.all([nats.restart(), redis.restart()]);
+        await wait(5_000);
+      }),
+  },
+  {
     name: "everything",
     faults: "one of all these, and the next at once",
     times: 20,
