@@ -35,8 +35,8 @@ export interface CircuitOptions {
   readonly failurePercent: number;
   readonly openTimeMs: number;
   readonly maxOpenTimeMs: number;
-  /** How long a probe may take before it is taken for dead. */
-  readonly probeLeaseMs: number;
+  /** How long a probe of the app may take before it is taken for dead. */
+  readonly probeLeaseMs: (app: string) => number;
   /** Names this replica. */
   readonly replica: string;
 }
@@ -56,13 +56,18 @@ export function createCircuits({ store, clock, logger, onAdmitting }: CircuitDep
   const states = new Map<string, CircuitState>();
   /** Apps whose probe this replica holds and has not started yet. */
   const probes = new Set<string>();
+  /** App → when this replica let the probe through. */
+  const probing = new Map<string, number>();
   const changing = new Set<string>();
 
   const apply = (app: string, state: CircuitState): void => {
     const before = states.get(app) ?? CLOSED;
     if (state.state === "closed") states.delete(app);
     else states.set(app, state);
-    if (state.state !== "half_open" || state.probeBy !== options.replica) probes.delete(app);
+    if (state.state !== "half_open" || state.probeBy !== options.replica) {
+      probes.delete(app);
+      probing.delete(app);
+    }
     if (state.state === "closed" && before.state !== "closed") {
       windows.delete(app);
       onAdmitting(app);
@@ -93,7 +98,12 @@ export function createCircuits({ store, clock, logger, onAdmitting }: CircuitDep
       (current) => {
         const nowMs = clock.now();
         if (!mayProbe(current, nowMs)) return null;
-        const next: CircuitState = { ...current, state: "half_open", probeBy: options.replica, probeUntil: nowMs + options.probeLeaseMs };
+        const next: CircuitState = {
+          ...current,
+          state: "half_open",
+          probeBy: options.replica,
+          probeUntil: nowMs + options.probeLeaseMs(app),
+        };
         return { next, announce: null, reason: null };
       },
       (state) => {
@@ -130,19 +140,23 @@ export function createCircuits({ store, clock, logger, onAdmitting }: CircuitDep
     blocks(app) {
       const state = states.get(app);
       if (state === undefined) return false;
-      if (probes.delete(app)) return false;
+      if (probes.delete(app)) {
+        probing.set(app, clock.now());
+        return false;
+      }
       if (mayProbe(state, clock.now())) claimProbe(app);
       return true;
     },
 
     isOpen: (app) => states.has(app) && !probes.has(app),
 
-    judge({ app: { slug }, outcome, responseCode }) {
+    judge({ app: { slug }, outcome, responseCode, startedAt }) {
       const failed = failsCircuit(outcome, responseCode);
-      const state = states.get(slug);
-      if (state !== undefined) {
-        // Late results of attempts that started before it opened say nothing new.
-        if (state.state === "half_open" && state.probeBy === options.replica && !probes.has(slug)) endProbe(slug, failed);
+      if (states.has(slug)) {
+        // Late results of attempts that started before the probe say nothing new.
+        if (startedAt < (probing.get(slug) ?? Number.POSITIVE_INFINITY)) return;
+        probing.delete(slug);
+        endProbe(slug, failed);
         return;
       }
       let window = windows.get(slug);
