@@ -94,6 +94,12 @@ export interface ParkedQueue {
   readonly installationUuid: string | null;
 }
 
+/** A delivery in a parked queue, and where in the stream. */
+export interface ParkedDelivery {
+  readonly source: LaneSource;
+  readonly delivery: Delivery;
+}
+
 /** Each call resolves when JetStream has stored the message, and rejects (AppError LANE_REFUSED) when it has not. */
 export interface Lanes {
   retry(delivery: Delivery, delay: RetryDelay, source: LaneSource): Promise<void>;

@@ -6,7 +6,8 @@
  * T2  Then the event is published with its id as Nats-Msg-Id, and the field is cleared. A process that dies between the
  *     two leaves the field behind; any replica that finds it older than 5 s finishes the work.
  * T3  Before an old event is published again, the subject's last message is read: with the same id it was published.
- * T4  No further transition of the same record starts until the field is clear, so events leave in order.
+ * T4  No further transition of the same record starts until the field is clear, so events leave in order. A step that
+ *     nobody is told of does not wait for that.
  */
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
@@ -39,8 +40,8 @@ export interface Transitions<E extends PendingEvent> {
     key: string,
     decide: (current: RecordJson | null) => Transition<E> | null,
   ): Promise<{ readonly record: RecordJson | null; readonly changed: boolean }>;
-  /** Finishes what a dead process left behind. */
-  finish(key: string): Promise<void>;
+  /** Finishes what a dead process left behind. @returns false when it may still be somebody's work. */
+  finish(key: string): Promise<boolean>;
 }
 
 /** Younger pending events are still somebody's work. */
@@ -88,7 +89,7 @@ export function createTransitions<E extends PendingEvent>({ records, stream, clo
         const transition = decide(record);
         if (transition === null) return { record, changed: false };
         const pending = record && pendingOf<E>(record);
-        if (pending) {
+        if (pending && transition.event !== null) {
           if (!(await finishPending(key, pending))) await new Promise((resolve) => setTimeout(resolve, 250));
           continue;
         }
@@ -116,7 +117,7 @@ export function createTransitions<E extends PendingEvent>({ records, stream, clo
     async finish(key) {
       const found = await records.readRecord(key);
       const pending = found && pendingOf<E>(parse(key, found.value));
-      if (pending) await finishPending(key, pending);
+      return pending ? finishPending(key, pending) : true;
     },
   };
 }
