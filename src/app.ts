@@ -37,6 +37,7 @@ import { createRegistryStore } from "./registry/store.ts";
 import { CIRCUIT_PREFIX, circuitState, createCircuitStore } from "./status/circuit-store.ts";
 import { createGivenUp } from "./status/given-up.ts";
 import { createHealthWatch } from "./status/health-watch.ts";
+import { createHealthQuery } from "./status/integration-health.ts";
 import { createIntegrationStatus, INSTALLATION_PREFIX, probedAt, statusOf } from "./status/integration-status.ts";
 import { createLeftBehind } from "./status/left-behind.ts";
 import { createProber } from "./status/prober.ts";
@@ -370,6 +371,19 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
           return backlog.discard(queueOf(installation));
         },
       },
+      queryHealth: createHealthQuery(
+        {
+          records: store,
+          health,
+          parkedCount: (app, installationUuid) => backlog.count({ app, installationUuid }),
+          oldestParked: (app, installationUuid) => backlog.oldest({ app, installationUuid }),
+          clock,
+        },
+        {
+          windowDays: config.brokenWindow,
+          probeIntervalMs: config.brokenAction === "park" ? config.brokenProbeInterval : null,
+        },
+      ),
       publish: createEventPublisher(jetStream, names),
       queryRequestLog: createRequestLogQuery(redis, (uuid) => index.installation(uuid)?.organizationId),
       callTest: createTestCall({

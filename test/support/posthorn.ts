@@ -146,6 +146,7 @@ function readLines(stream: NodeJS.ReadableStream | null, onLine: (line: string) 
 }
 
 export interface Bus {
+  readonly prefix: string;
   readonly connection: NatsConnection;
   readonly jetStream: JetStreamClient;
   /** Publishes `<prefix>.events.<type>`, acknowledged. @returns its sequence. */
@@ -157,6 +158,7 @@ export async function connectBus(nats: Pick<Server, "url">, prefix: string): Pro
   const connection = await connect({ servers: nats.url, maxReconnectAttempts: -1, reconnectTimeWait: 100 });
   const jetStream = connection.jetstream();
   return {
+    prefix,
     connection,
     jetStream,
     async publish(type, event, headers) {
