@@ -68,7 +68,7 @@ test("every link between documents leads somewhere", () => {
     "SECURITY.md",
     "CHANGELOG.md",
     ...globSync("docs/**/*.md", { cwd: root }),
-    "examples/README.md",
+    ...globSync("examples/**/*.md", { cwd: root }),
   ];
   expect(files.length).toBeGreaterThan(15);
   const broken = files.flatMap((file) =>
