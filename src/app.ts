@@ -334,10 +334,10 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
       parked?.wakeAll();
     }
   });
-  store.onRecord(CIRCUIT_PREFIX, (key, value) => {
+  store.onRecord(CIRCUIT_PREFIX, (key, value, revision) => {
     const record = value === null ? null : (JSON.parse(value) as RecordJson);
     leftBehind.update(key, record);
-    circuits.apply(key.slice(CIRCUIT_PREFIX.length), circuitState(record));
+    circuits.apply(key.slice(CIRCUIT_PREFIX.length), circuitState(record), revision);
   });
   store.onCurrent(() => events.poke());
 

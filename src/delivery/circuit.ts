@@ -5,7 +5,8 @@
  *     replica, so that nothing is read per attempt.
  * C2  Half-open admits one attempt over all replicas: the store's compare-and-set hands the probe to one of them, with a
  *     lease, so that a probe that died with its process does not keep the circuit open for ever.
- * C3  When the store can't be reached the state stays as it is: no delivery waits for it.
+ * C3  A state is never followed by an older one: what this replica wrote itself may be known before it is pushed.
+ * C4  When the store can't be reached the state stays as it is: no delivery waits for it.
  */
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
@@ -24,7 +25,7 @@ export interface Circuits {
   isOpen(app: string): boolean;
   judge(attempt: AttemptRecord): void;
   /** The shared state has changed. */
-  apply(app: string, state: CircuitState): void;
+  apply(app: string, state: CircuitState, revision: number): void;
   /** Apps whose circuit is not closed. */
   open(): readonly string[];
 }
@@ -54,13 +55,16 @@ export const CLOSED: CircuitState = { state: "closed", openForMs: 0, openUntil: 
 export function createCircuits({ store, clock, logger, onAdmitting }: CircuitDependencies, options: CircuitOptions): Circuits {
   const windows = new Map<string, FailureWindow>();
   const states = new Map<string, CircuitState>();
+  const revisions = new Map<string, number>();
   /** Apps whose probe this replica holds and has not started yet. */
   const probes = new Set<string>();
   /** App → when this replica let the probe through. */
   const probing = new Map<string, number>();
   const changing = new Set<string>();
 
-  const apply = (app: string, state: CircuitState): void => {
+  const apply = (app: string, state: CircuitState, revision: number): void => {
+    if (revision < (revisions.get(app) ?? 0)) return;
+    revisions.set(app, revision);
     const before = states.get(app) ?? CLOSED;
     if (state.state === "closed") states.delete(app);
     else states.set(app, state);
@@ -74,15 +78,15 @@ export function createCircuits({ store, clock, logger, onAdmitting }: CircuitDep
     }
   };
 
-  const change = (app: string, decide: (current: CircuitState) => CircuitChange | null, then?: (state: CircuitState) => void): void => {
+  const change = (app: string, decide: (current: CircuitState) => CircuitChange | null, then?: () => void): void => {
     if (changing.has(app)) return;
     changing.add(app);
     store
       .change(app, decide)
       .then(
-        (state) => {
-          apply(app, state);
-          then?.(state);
+        ({ state, revision }) => {
+          apply(app, state, revision);
+          then?.();
         },
         (error: unknown) => logger.warn({ app, error: messageOf(error) }, "circuit state can't be stored"),
       )
@@ -106,8 +110,9 @@ export function createCircuits({ store, clock, logger, onAdmitting }: CircuitDep
         };
         return { next, announce: null, reason: null };
       },
-      (state) => {
-        if (state.state !== "half_open" || state.probeBy !== options.replica) return;
+      () => {
+        const state = states.get(app);
+        if (state?.state !== "half_open" || state.probeBy !== options.replica) return;
         probes.add(app);
         onAdmitting(app);
       },

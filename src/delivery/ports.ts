@@ -133,8 +133,11 @@ export interface CircuitChange {
 
 /** Compare-and-set of the shared state; `decide` may run more than once and returns null to leave all as it is. */
 export interface CircuitStore {
-  /** Resolves to the state afterwards. */
-  change(app: string, decide: (current: CircuitState) => CircuitChange | null): Promise<CircuitState>;
+  /** Resolves to the state afterwards and the revision that has it; later states have higher ones. */
+  change(
+    app: string,
+    decide: (current: CircuitState) => CircuitChange | null,
+  ): Promise<{ readonly state: CircuitState; readonly revision: number }>;
 }
 
 /**

@@ -33,13 +33,13 @@ export interface Transition<E extends PendingEvent> {
 export interface Transitions<E extends PendingEvent> {
   /**
    * Runs `decide` on the newest record (null when there is none) until its compare-and-set wins; null leaves all as is.
-   * @returns the record afterwards, and whether this call made a transition.
+   * @returns the record afterwards with its revision (0 when there is none), and whether this call made a transition.
    * @throws AppError CONFLICT when others kept winning, or whatever the store throws when it is away.
    */
   change(
     key: string,
     decide: (current: RecordJson | null) => Transition<E> | null,
-  ): Promise<{ readonly record: RecordJson | null; readonly changed: boolean }>;
+  ): Promise<{ readonly record: RecordJson | null; readonly revision: number; readonly changed: boolean }>;
   /** Finishes what a dead process left behind. @returns false when it may still be somebody's work. */
   finish(key: string): Promise<boolean>;
 }
@@ -87,7 +87,7 @@ export function createTransitions<E extends PendingEvent>({ records, stream, clo
         const found = await records.readRecord(key);
         const record = found === null ? null : parse(key, found.value);
         const transition = decide(record);
-        if (transition === null) return { record, changed: false };
+        if (transition === null) return { record, revision: found?.revision ?? 0, changed: false };
         const pending = record && pendingOf<E>(record);
         if (pending && transition.event !== null) {
           if (!(await finishPending(key, pending))) await new Promise((resolve) => setTimeout(resolve, 250));
@@ -109,7 +109,7 @@ export function createTransitions<E extends PendingEvent>({ records, stream, clo
             logger.warn({ key, event_id: event.id, error: messageOf(error) }, "status event will be published later"),
           );
         }
-        return { record: next, changed: true };
+        return { record: next, revision, changed: true };
       }
       throw new AppError("CONFLICT", `record ${key} kept changing under a status transition`, { retryable: true });
     },

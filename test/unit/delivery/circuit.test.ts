@@ -8,6 +8,7 @@ import { silentLogger } from "../../support/silent-logger.ts";
 /** What the replicas share: one state, changed by compare-and-set, pushed to all. */
 function createSharedState() {
   let state: CircuitState = CLOSED;
+  let revision = 0;
   let isDown = false;
   const announced: string[] = [];
   const replicas: Circuits[] = [];
@@ -21,15 +22,16 @@ function createSharedState() {
     comeUp: () => {
       isDown = false;
     },
-    async change(app: string, decide: (current: CircuitState) => CircuitChange | null): Promise<CircuitState> {
+    async change(app: string, decide: (current: CircuitState) => CircuitChange | null) {
       await Promise.resolve();
       if (isDown) throw new Error("the store is down");
       const change = decide(state);
-      if (change === null) return state;
+      if (change === null) return { state, revision };
       state = change.next;
+      revision++;
       if (change.announce !== null) announced.push(change.announce);
-      for (const replica of replicas) replica.apply(app, state);
-      return state;
+      for (const replica of replicas) replica.apply(app, state, revision);
+      return { state, revision };
     },
   };
 }
@@ -161,6 +163,17 @@ describe("an open circuit", () => {
     }
     expect(openTimes).toEqual([30, 60, 120, 240, 480, 600, 600]);
     expect(shared.announced).toEqual(["opened"]);
+  });
+
+  test("keeps its probe when an older state is pushed late", async () => {
+    const circuits = replica();
+    await attempts(circuits, 0, 20);
+    const opened = shared.state();
+    await clock.advance(30_000);
+    expect(circuits.blocks("acme")).toBe(true);
+    await clock.advance(0);
+    circuits.apply("acme", opened, 1);
+    expect(circuits.blocks("acme")).toBe(false);
   });
 
   test("gives the probe to somebody else when its replica died with it", async () => {
