@@ -32,21 +32,21 @@ interface Mailer {
 }
 
 beforeAll(async () => {
-  [nats, redis, smtp, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startSmtpServer(), startReceiver()]);
+  [nats, redis, smtp, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startSmtpServer(), startReceiver(answer(410))]);
   writeFileSync(join(folder, "owners.json"), JSON.stringify(OWNERS));
-});
-beforeEach(async () => {
-  smtp.mails.length = 0;
-  smtp.answer(null);
   posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_DASHBOARD_URL: "https://posthorn.example" } });
   bus = await connectBus(nats, posthorn.prefix);
+});
+beforeEach(() => {
+  smtp.mails.length = 0;
+  smtp.answer(null);
   return async () => {
     for (const mailer of mailers) await mailer.end("SIGKILL");
-    await posthorn.end();
-    await bus.close();
   };
 });
 afterAll(async () => {
+  await posthorn.end();
+  await bus.close();
   rmSync(folder, { recursive: true });
   await Promise.all([nats.stop(), redis.stop(), smtp.stop(), receiver.stop()]);
 });
@@ -61,6 +61,7 @@ async function startMailer(settings: Record<string, string> = {}): Promise<Maile
       SMTP_URL: smtp.url,
       MAIL_FROM: "posthorn@example.com",
       OWNERS_FILE: join(folder, "owners.json"),
+      DURABLE: randomUUID(),
       ...settings,
     },
   });
@@ -86,14 +87,15 @@ async function startMailer(settings: Record<string, string> = {}): Promise<Maile
 
 /** @returns the installation. */
 async function breakOne(organizationId = "42"): Promise<{ slug: string; uuid: string }> {
-  receiver.behave(answer(410));
   const installed = await posthorn.install({ webhook_url: `${receiver.url}/in?token=t0ps3cret`, organization_id: organizationId });
   await bus.publish("issue.created", { organization_id: organizationId, app: installed.slug, data: {} });
   await eventually(async () => (await statusEventsOf(bus, "integration.broken")).some(({ subject }) => subject === installed.uuid));
   return installed;
 }
 
-const said = ({ output }: Mailer, what: string): boolean => output.some((line) => line.includes(`  ${what}`));
+/** Whether it said so of the installation. */
+const said = ({ output }: Mailer, what: string, uuid: string): boolean =>
+  output.some((line) => line.includes(`  ${what}`) && line.includes(uuid));
 
 test("the owners get one mail that says what is broken, where, why, and what to do", async () => {
   const mailer = await startMailer();
@@ -110,40 +112,40 @@ test("the owners get one mail that says what is broken, where, why, and what to 
   expect(mail?.text).toContain("answered with status 410");
   expect(mail?.text).toContain(`https://posthorn.example/installations/${uuid}`);
   expect(mail?.text).toMatch(/What to do\n\n {2}1\. /);
-  await eventually(() => said(mailer, "sent"));
+  await eventually(() => said(mailer, "sent", uuid));
   expect(await mailer.end()).toBe(0);
 });
 
 test("one mail for each time, over a restart, a redelivery and a second subscription", async () => {
-  const first = await startMailer();
-  const { uuid } = await breakOne();
-  await eventually(() => said(first, "sent"));
+  const DURABLE = randomUUID();
+  const first = await startMailer({ DURABLE });
+  const { slug, uuid } = await breakOne();
+  await eventually(() => said(first, "sent", uuid));
   await first.end("SIGKILL");
 
   // The next one goes on behind it; one with another name gets everything again.
-  const [next, other] = await Promise.all([startMailer(), startMailer({ DURABLE: "other", START_AT: "all" })]);
-  await eventually(() => said(other, "not again (sent)"));
+  const [next, other] = await Promise.all([startMailer({ DURABLE }), startMailer({ START_AT: "all" })]);
+  await eventually(() => said(other, "not again (sent)", uuid));
   await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
-  await bus.publish("issue.created", { organization_id: "42", data: {} });
-  await eventually(() => said(next, "sent") || said(other, "sent"));
-  await eventually(() => [next, other].every((mailer) => mailer.output.filter((line) => line.includes(`${uuid}:3`)).length > 0));
+  await bus.publish("issue.created", { organization_id: "42", app: slug, data: {} });
+  await eventually(() => [next, other].every(({ output }) => output.some((line) => line.includes(`${uuid}:3`))));
   expect(smtp.mails.map(({ messageId }) => messageId)).toEqual([`<${uuid}.1@posthorn>`, `<${uuid}.3@posthorn>`]);
 });
 
 test("nobody is told of what belongs to nobody known", async () => {
   const mailer = await startMailer();
-  await breakOne("777");
-  await eventually(() => said(mailer, "nobody to tell"));
+  const { uuid } = await breakOne("777");
+  await eventually(() => said(mailer, "nobody to tell", uuid));
   expect(smtp.mails).toEqual([]);
 });
 
 test("while the SMTP server is away nothing is lost, and then there is one mail", async () => {
   const port = await freePort();
   const mailer = await startMailer({ SMTP_URL: `smtp://127.0.0.1:${port}` });
-  await breakOne();
+  const { uuid } = await breakOne();
   await eventually(() => mailer.output.some((line) => line.includes("tried again later") && line.includes("ECONNREFUSED")));
   const late = await startSmtpServer(port);
-  await eventually(() => said(mailer, "sent"));
+  await eventually(() => said(mailer, "sent", uuid));
   expect(late.mails).toHaveLength(1);
   await late.stop();
 });
@@ -156,33 +158,33 @@ test.each<[string, number | "lost", string, number, number]>([
   const mailer = await startMailer();
   const before = smtp.offered();
   smtp.answer(code);
-  await breakOne();
+  const { uuid } = await breakOne();
   await eventually(() => smtp.offered() > before);
   smtp.answer(null);
-  await eventually(() => said(mailer, outcome));
+  await eventually(() => said(mailer, outcome, uuid));
   // The same event by another way: nothing more is sent.
-  const other = await startMailer({ DURABLE: randomUUID(), START_AT: "all" });
-  await eventually(() => said(other, "not again"));
+  const other = await startMailer({ START_AT: "all" });
+  await eventually(() => said(other, "not again", uuid));
   expect([smtp.mails.length, smtp.offered() - before]).toEqual([mails, offers]);
 });
 
 test("a mailer that is killed while the SMTP server has the mail leaves it at that one", async () => {
   const first = await startMailer();
   smtp.answer("never");
-  await breakOne();
+  const { uuid } = await breakOne();
   await eventually(() => smtp.mails.length === 1);
   await first.end("SIGKILL");
   smtp.answer(null);
-  const other = await startMailer({ DURABLE: "other", START_AT: "all" });
-  await eventually(() => said(other, "not again (sending)"));
+  const other = await startMailer({ START_AT: "all" });
+  await eventually(() => said(other, "not again (sending)", uuid));
   expect(smtp.mails).toHaveLength(1);
 });
 
 test("what an app says of itself stays text: a line break in an error makes no header", async () => {
   const mailer = await startMailer();
   const { uuid } = await breakOne();
-  await eventually(() => said(mailer, "sent"));
-  const [event] = await statusEventsOf(bus, "integration.broken");
+  await eventually(() => said(mailer, "sent", uuid));
+  const event = (await statusEventsOf(bus, "integration.broken")).find(({ subject }) => subject === uuid);
   if (event === undefined) throw new Error("no event");
   const forged: StatusEvent = {
     ...event,
@@ -192,4 +194,5 @@ test("what an app says of itself stays text: a line break in an error makes no h
   await bus.jetStream.publish(statusSubject(posthorn.prefix, event), JSON.stringify(forged));
   await eventually(() => smtp.mails.length === 2);
   expect(smtp.mails[1]?.to).toEqual(OWNERS["42"]);
+  expect(smtp.mails[1]?.subject).toMatch(/^Integration acme /);
 });
