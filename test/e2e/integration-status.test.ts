@@ -286,8 +286,8 @@ describe("a broken integration", () => {
     const { slug, uuid } = await breakOne(world);
     const [unwanted] = await world.publish(1);
     await eventually(async () => (await world.health(uuid)).parked.deliveries === 1);
-    await world.bus.publish("issue.resolved", { organization_id: "42", data: {} });
-    await eventually(async () => (await world.health(uuid)).parked.deliveries === 2);
+    for (let n = 0; n < 20; n++) await world.bus.publish("issue.resolved", { organization_id: "42", data: {} });
+    await eventually(async () => (await world.health(uuid)).parked.deliveries === 21);
     world.receiver.behave((request, response) => {
       response.writeHead(request.json().action === "created" ? 422 : 200).end();
     });
@@ -297,6 +297,9 @@ describe("a broken integration", () => {
     expect(await world.status(uuid)).toBe("broken");
     await world.advance(HOUR_MS);
     await eventually(async () => (await world.status(uuid)) === "active");
+    // The unwanted one twice, each of the others once.
+    await world.receiver.waitFor(before + 22);
+    await eventually(async () => (await world.health(uuid)).parked.deliveries === 0);
     const letters = await eventually(async () => {
       const found = await world.deadLetters(slug);
       return found.length === 2 && found;

@@ -74,7 +74,8 @@ export async function startPosthorn({
   running.add(child);
   noteChild(child);
   const exited = new Promise<number | null>((resolve) => {
-    child.once("exit", (code) => {
+    // After the last of what it printed has been read.
+    child.once("close", (code) => {
       running.delete(child);
       resolve(code);
     });

@@ -1,5 +1,6 @@
 /** What the documents promise is there. */
 import { existsSync, globSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
@@ -41,6 +42,14 @@ describe("asyncapi.yaml", () => {
       const schema = JSON.parse(read(payload.$ref ?? "")) as { properties: { type: { const: string } } };
       expect(schema.properties.type.const).toBe(name);
     }
+  });
+
+  test("and its schemas are in the package", () => {
+    const { files } = JSON.parse(read("package.json")) as { files: string[] };
+    expect(files).toEqual(expect.arrayContaining(["schemas", "asyncapi.yaml"]));
+    const { resolve } = createRequire(import.meta.url);
+    for (const name of ["asyncapi.yaml", ...STATUS_EVENT_TYPES.map((type) => `schemas/${type}.json`)])
+      expect(resolve(`posthorn/${name}`)).toBe(join(root, name));
   });
 
   test("has every status event in the channel of its subject", () => {
