@@ -8,6 +8,7 @@ import type { NatsConnection } from "nats";
 import type { Readiness } from "./api/ports.ts";
 import { allRoutes } from "./api/routes.ts";
 import { type ApiServer, createApiServer } from "./api/server.ts";
+import { createSettableClock } from "./config/settable-clock.ts";
 import type { Config } from "./config/settings.ts";
 import { VERSION } from "./config/version.ts";
 import { createAddressGuard } from "./delivery/address-guard.ts";
@@ -20,6 +21,7 @@ import { createEnvelopeBuilder } from "./delivery/envelope.ts";
 import { createGate } from "./delivery/gate.ts";
 import { createHeaderBuilder } from "./delivery/headers.ts";
 import type { ParkedQueue } from "./delivery/ports.ts";
+import { createNextProbe } from "./delivery/probe.ts";
 import { createSender } from "./delivery/sender.ts";
 import { createTestCall } from "./delivery/test-call.ts";
 import type { Installation } from "./model/app.ts";
@@ -35,6 +37,7 @@ import { createRegistryStore } from "./registry/store.ts";
 import { CIRCUIT_PREFIX, circuitState, createCircuitStore } from "./status/circuit-store.ts";
 import { createGivenUp } from "./status/given-up.ts";
 import { createHealthWatch } from "./status/health-watch.ts";
+import { createHealthQuery } from "./status/integration-health.ts";
 import { createIntegrationStatus, INSTALLATION_PREFIX, probedAt, statusOf } from "./status/integration-status.ts";
 import { createLeftBehind } from "./status/left-behind.ts";
 import { createProber } from "./status/prober.ts";
@@ -88,8 +91,12 @@ const EVENTS_PER_IN_FLIGHT = 2;
 const LONGEST_EXPIRY_SWEEP_MS = 60_000;
 const PROBE_LEASE_EXTRA_MS = 5_000;
 
-export async function createApp(config: Config, environment: Environment, clock: Clock = systemClock): Promise<Application> {
+export async function createApp(config: Config, environment: Environment): Promise<Application> {
   const logger = createLogger(config.logLevel);
+  const clock =
+    config.testClock === null
+      ? systemClock
+      : createSettableClock(config.testClock, (aheadMs) => logger.warn({ ahead_ms: aheadMs }, "POSTHORN_TEST_CLOCK has set the clock"));
   let running: Running | undefined;
   let starting: Promise<Running> | undefined;
   const stopping = new AbortController();
@@ -187,10 +194,22 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
     const installation = index.installation(uuid);
     return installation?.webhookUrl ?? (installation && index.app(installation.app)?.webhookUrl) ?? "";
   };
-  const integrationStatus = createIntegrationStatus({ records: store, transitions, health, webhookUrlOf, clock }, { prefix, dashboardUrl });
+  const parkedFor = async (uuid: string): Promise<number> => {
+    const installation = index.installation(uuid);
+    return installation === undefined ? 0 : backlog.count(queueOf(installation));
+  };
+  const integrationStatus = createIntegrationStatus(
+    { records: store, transitions, health, parkedFor, webhookUrlOf, clock },
+    { prefix, dashboardUrl },
+  );
   const healthWatch = createHealthWatch(
     { health, status: integrationStatus, isActive: (uuid) => index.installation(uuid)?.status === "active", clock, logger },
-    { windowDays: config.brokenWindow, timeouts: config.brokenTimeouts, rules: new Set(config.brokenRules) },
+    {
+      windowDays: config.brokenWindow,
+      timeouts: config.brokenTimeouts,
+      rules: new Set(config.brokenRules),
+      recovers: config.brokenAction === "deliver",
+    },
   );
 
   // Storage
@@ -214,7 +233,7 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
       failurePercent: config.circuitFailurePercent,
       openTimeMs: config.circuitOpenTime,
       maxOpenTimeMs: config.circuitMaxOpenTime,
-      probeLeaseMs: config.requestTimeout + PROBE_LEASE_EXTRA_MS,
+      probeLeaseMs: (app) => (index.app(app)?.timeoutMs ?? config.requestTimeout) + PROBE_LEASE_EXTRA_MS,
       replica: randomUUID(),
     },
   );
@@ -289,15 +308,12 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
     {
       installation: index.installation,
       status: integrationStatus,
-      hasParked: async (installation) => (await backlog.oldest(queueOf(installation))) !== null,
-      async probe(installation) {
-        const oldest = await backlog.oldest(queueOf(installation));
-        if (oldest === null) return;
-        const span = tracing.process(oldest.delivery.event, "parked");
-        const verdict = await attempt(oldest.delivery, span);
-        span.end();
-        if (verdict.kind === "delivered") await backlog.remove(oldest);
-      },
+      nextProbe: createNextProbe({
+        queueBusy: parked.busy,
+        parkedAfter: backlog.after,
+        removeParked: backlog.remove,
+        ...{ attempt, bulkhead, log, observer, tracing },
+      }),
       clock,
       logger,
     },
@@ -318,10 +334,10 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
       parked?.wakeAll();
     }
   });
-  store.onRecord(CIRCUIT_PREFIX, (key, value) => {
+  store.onRecord(CIRCUIT_PREFIX, (key, value, revision) => {
     const record = value === null ? null : (JSON.parse(value) as RecordJson);
     leftBehind.update(key, record);
-    circuits.apply(key.slice(CIRCUIT_PREFIX.length), circuitState(record));
+    circuits.apply(key.slice(CIRCUIT_PREFIX.length), circuitState(record), revision);
   });
   store.onCurrent(() => events.poke());
 
@@ -355,6 +371,19 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
           return backlog.discard(queueOf(installation));
         },
       },
+      queryHealth: createHealthQuery(
+        {
+          records: store,
+          health,
+          parkedCount: (app, installationUuid) => backlog.count({ app, installationUuid }),
+          oldestParked: (app, installationUuid) => backlog.oldest({ app, installationUuid }),
+          clock,
+        },
+        {
+          windowDays: config.brokenWindow,
+          probeIntervalMs: config.brokenAction === "park" ? config.brokenProbeInterval : null,
+        },
+      ),
       publish: createEventPublisher(jetStream, names),
       queryRequestLog: createRequestLogQuery(redis, (uuid) => index.installation(uuid)?.organizationId),
       callTest: createTestCall({
@@ -412,7 +441,7 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   await fanOut.start();
   await events.start();
   ackFloor.start();
-  prober.start();
+  if (config.brokenAction === "park") prober.start();
   gauges.start();
   const cancelSweep = every(
     clock,
@@ -448,8 +477,8 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
       if (left > 0)
         logger.warn({ unfinished: left }, "POSTHORN_DRAIN_TIMEOUT is over; what was not finished is handled again by the next process");
       lanes.stop();
-      await healthWatch.settled();
       const unwritten = await log.flush(Math.max(1_000, deadline - clock.now()));
+      await healthWatch.settled();
       if (unwritten > 0) logger.error({ unwritten }, "attempts could not be written to the request log");
       await api.stop();
       await store.stop();

@@ -4,6 +4,7 @@ import { installationBody, slugParameter, uuidParameter } from "../registry/reco
 import type { Registry } from "../registry/registry.ts";
 import { toInstallation } from "../registry/registry.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
+import type { QueryHealth } from "../status/integration-health.ts";
 import { limit } from "./parameters.ts";
 import type { StatusChanger } from "./ports.ts";
 import { etag, installationView, preconditionOf } from "./records.ts";
@@ -15,9 +16,10 @@ export interface InstallationRoutesDependencies {
   readonly registry: Registry;
   readonly index: RegistryIndex;
   readonly statusChanger: StatusChanger;
+  readonly queryHealth: QueryHealth;
 }
 
-export function installationRoutes({ registry, index, statusChanger }: InstallationRoutesDependencies): Route[] {
+export function installationRoutes({ registry, index, statusChanger, queryHealth }: InstallationRoutesDependencies): Route[] {
   const shown = async (uuid: string): Promise<{ status: number; body: object; headers: Record<string, string> }> => {
     const { record, revision } = await registry.getInstallation(uuid);
     return { status: 200, body: installationView(toInstallation(record)), headers: { etag: etag(revision) } };
@@ -86,10 +88,19 @@ export function installationRoutes({ registry, index, statusChanger }: Installat
       },
     }),
     route({
+      method: "GET",
+      url: "/v1/installations/:uuid/health",
+      access: "read",
+      summary: "Why an installation has its status, its counters of the last days, and how much of what was parked still waits.",
+      params,
+      answers: { 200: "its health" },
+      handle: async ({ params: { uuid } }) => ({ status: 200, body: await queryHealth(uuid) }),
+    }),
+    route({
       method: "POST",
       url: "/v1/installations/:uuid/enable",
       access: "admin",
-      summary: "Makes a disabled or broken installation active; what is parked for it is delivered.",
+      summary: "Makes a disabled or broken installation active; what is parked for it is delivered. An active one stays as it is.",
       params,
       answers: { 200: "the installation" },
       async handle({ params: { uuid } }) {

@@ -3,15 +3,12 @@ export { AppError, type ErrorCode } from "../model/app-error.ts";
 export type {
   BrokenData,
   BrokenReasonData,
-  CircuitChanged,
   CircuitData,
-  DeliveryGivenUp,
   GivenUpData,
-  IntegrationBroken,
-  IntegrationChanged,
   IntegrationData,
   StatusChangedData,
   StatusEvent,
+  StatusEventOf,
   StatusEventType,
 } from "../model/status-event.ts";
 export { STATUS_EVENT_TYPES } from "../model/status-event.ts";

@@ -4,7 +4,7 @@
  */
 import { AckPolicy, type ConsumerMessages, DeliverPolicy, type JetStreamManager, type JsMsg, NatsError, nanos } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
-import type { StatusEvent, StatusEventType } from "../model/status-event.ts";
+import { STATUS_EVENT_TYPES, type StatusEvent, type StatusEventOf, type StatusEventType } from "../model/status-event.ts";
 import { DEFAULT_PREFIX, type NatsSource, openConnection, streamName } from "./connection.ts";
 
 export interface StatusHandlerContext {
@@ -14,20 +14,23 @@ export interface StatusHandlerContext {
   readonly redelivered: number;
 }
 
-export type StatusHandler = (event: StatusEvent, context: StatusHandlerContext) => void | Promise<void>;
+export type StatusHandler<Type extends StatusEventType = StatusEventType> = (
+  event: StatusEventOf<Type>,
+  context: StatusHandlerContext,
+) => void | Promise<void>;
 
-export interface SubscribeStatusOptions {
+export interface SubscribeStatusOptions<Type extends StatusEventType = StatusEventType> {
   readonly nats: NatsSource;
   /** Names the subscription: a process that starts with the same name goes on where the last one stopped. */
   readonly durable: string;
   readonly subjectPrefix?: string;
-  /** All when not given. */
-  readonly changes?: readonly StatusEventType[];
+  /** All when not given. The handler's event is one of these. */
+  readonly changes?: readonly Type[];
   readonly app?: string;
   readonly installationUuid?: string;
   /** Where a new subscription begins; an existing one goes on. */
   readonly startAt?: "new" | "all" | Date;
-  readonly onEvent: StatusHandler;
+  readonly onEvent: StatusHandler<Type>;
   /** Told of what went wrong and is tried again; nobody when not given. */
   readonly onError?: (error: unknown) => void;
 }
@@ -42,11 +45,20 @@ const FETCH_MS = 10_000;
 const AGAIN_AFTER_MS = 500;
 const LONGEST_BACKOFF_MS = 5 * 60_000;
 
-/** @throws AppError NATS_UNREACHABLE, NOT_FOUND when there is no status stream */
-export async function subscribeStatus(options: SubscribeStatusOptions): Promise<StatusSubscription> {
+type Where = Omit<SubscribeStatusOptions, "onEvent">;
+
+/** @throws AppError NATS_UNREACHABLE, NOT_FOUND when there is no status stream, PUBLISH_INVALID naming the wrong option */
+export async function subscribeStatus<const Type extends StatusEventType = StatusEventType>(
+  options: SubscribeStatusOptions<Type>,
+): Promise<StatusSubscription> {
   const { durable, subjectPrefix = DEFAULT_PREFIX, onEvent, onError = () => {} } = options;
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(durable))
     throw new AppError("PUBLISH_INVALID", `durable: found ${JSON.stringify(durable)}, wanted 1 to 64 letters, digits, _ and -`);
+  const unknown = options.changes?.find((change) => !STATUS_EVENT_TYPES.includes(change));
+  if (unknown !== undefined || options.changes?.length === 0) {
+    const found = JSON.stringify(unknown ?? []);
+    throw new AppError("PUBLISH_INVALID", `changes: found ${found}, wanted some of ${STATUS_EVENT_TYPES.join(", ")}`);
+  }
   const { connection, close } = await openConnection(options.nats);
   const manager = await connection.jetstreamManager();
   const stream = streamName(subjectPrefix, "STATUS");
@@ -56,11 +68,20 @@ export async function subscribeStatus(options: SubscribeStatusOptions): Promise<
   let fetching: ConsumerMessages | undefined;
 
   const handle = async (message: JsMsg): Promise<void> => {
+    const event = eventOf(message);
+    if (event === null) {
+      // It would stand in the way of all that follow.
+      onError(new AppError("RECORD_INVALID", `${message.subject}: message ${message.seq} of ${stream} is no status event; it is skipped`));
+      return message.term();
+    }
     const keepAlive = setInterval(() => message.working(), ACK_WAIT_MS / 3);
     try {
-      const event = message.json<StatusEvent>();
       if (isWanted(event, options)) {
-        await onEvent(event, { subject: message.subject, sequence: message.seq, redelivered: message.info.redeliveryCount - 1 });
+        await onEvent(event as StatusEventOf<Type>, {
+          subject: message.subject,
+          sequence: message.seq,
+          redelivered: message.info.redeliveryCount - 1,
+        });
       }
       message.ack();
     } catch (error) {
@@ -101,7 +122,7 @@ export async function subscribeStatus(options: SubscribeStatusOptions): Promise<
   };
 }
 
-async function ensureConsumer(manager: JetStreamManager, stream: string, prefix: string, options: SubscribeStatusOptions): Promise<void> {
+async function ensureConsumer(manager: JetStreamManager, stream: string, prefix: string, options: Where): Promise<void> {
   const { durable, startAt = "new" } = options;
   const filter = filterSubject(prefix, options);
   try {
@@ -136,14 +157,23 @@ async function ensureConsumer(manager: JetStreamManager, stream: string, prefix:
 }
 
 /** One subject: servers before 2.10 take only one. What it lets through too much is filtered here. */
-function filterSubject(prefix: string, { changes, app = "*", installationUuid }: SubscribeStatusOptions): string {
+function filterSubject(prefix: string, { changes, app = "*", installationUuid }: Where): string {
   const type = changes?.length === 1 ? changes[0] : "*.*";
   if (installationUuid !== undefined) return `${prefix}.status.${type}.${app}.${installationUuid}`;
   if (type === "*.*") return `${prefix}.status.>`;
   return type?.startsWith("circuit.") ? `${prefix}.status.${type}.${app}` : `${prefix}.status.${type}.${app}.*`;
 }
 
-function isWanted({ type, data }: StatusEvent, { changes, app, installationUuid }: SubscribeStatusOptions): boolean {
+function eventOf(message: JsMsg): StatusEvent | null {
+  try {
+    const event = message.json<StatusEvent | null>();
+    return typeof event?.type === "string" && typeof event.data === "object" && event.data !== null ? event : null;
+  } catch {
+    return null;
+  }
+}
+
+function isWanted({ type, data }: StatusEvent, { changes, app, installationUuid }: Where): boolean {
   if (changes !== undefined && !changes.includes(type)) return false;
   if (app !== undefined && data.app !== app) return false;
   return installationUuid === undefined || ("installation_uuid" in data && data.installation_uuid === installationUuid);

@@ -28,7 +28,7 @@ export function loadConfig(environment: Environment = process.env): Config {
       problems.push(messageOf(error));
     }
   }
-  if (problems.length === 0) problems.push(...contradictions(config as unknown as Config));
+  if (problems.length === 0) problems.push(...contradictions(config as unknown as Config, environment));
   if (problems.length > 0) throw new ConfigError(problems);
   return Object.freeze(config) as unknown as Config;
 }
@@ -76,7 +76,7 @@ function unknownSettings(environment: Environment): string[] {
 }
 
 /** Settings that are right one by one and wrong together. */
-function contradictions(config: Config): string[] {
+function contradictions(config: Config, environment: Environment): string[] {
   const problems: string[] = [];
   if (!isLoopback(config.httpHost) && config.apiTokens.length === 0) {
     problems.push(
@@ -85,6 +85,9 @@ function contradictions(config: Config): string[] {
   }
   if (config.circuitMaxOpenTime < config.circuitOpenTime) {
     problems.push("POSTHORN_CIRCUIT_MAX_OPEN_TIME: shorter than POSTHORN_CIRCUIT_OPEN_TIME, wanted at least as long");
+  }
+  if (config.testClock !== null && environment["NODE_ENV"] === "production") {
+    problems.push("POSTHORN_TEST_CLOCK: set together with NODE_ENV=production, wanted not to be set: it is for tests only");
   }
   return problems;
 }

@@ -80,6 +80,7 @@ const LOG = "Request log";
 const HEALTH = "Integration health";
 const CIRCUIT = "Circuit";
 const PROCESS = "Process";
+const TESTS = "Tests";
 
 export const SETTINGS = {
   NATS_URL: setting({
@@ -247,6 +248,13 @@ export const SETTINGS = {
     form: "level",
     group: PROCESS,
     about: "`debug` and below add detail; `info` has one line per attempt.",
+  }),
+
+  TEST_CLOCK: optional({
+    parse: String,
+    form: "path",
+    group: TESTS,
+    about: "A file that says how far ahead of the system's clock Posthorn's is, such as `6d`. Refused with NODE_ENV=production.",
   }),
 } as const;
 

@@ -5,7 +5,8 @@
  *     replica, so that nothing is read per attempt.
  * C2  Half-open admits one attempt over all replicas: the store's compare-and-set hands the probe to one of them, with a
  *     lease, so that a probe that died with its process does not keep the circuit open for ever.
- * C3  When the store can't be reached the state stays as it is: no delivery waits for it.
+ * C3  A state is never followed by an older one: what this replica wrote itself may be known before it is pushed.
+ * C4  When the store can't be reached the state stays as it is: no delivery waits for it.
  */
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
@@ -24,7 +25,7 @@ export interface Circuits {
   isOpen(app: string): boolean;
   judge(attempt: AttemptRecord): void;
   /** The shared state has changed. */
-  apply(app: string, state: CircuitState): void;
+  apply(app: string, state: CircuitState, revision: number): void;
   /** Apps whose circuit is not closed. */
   open(): readonly string[];
 }
@@ -35,8 +36,8 @@ export interface CircuitOptions {
   readonly failurePercent: number;
   readonly openTimeMs: number;
   readonly maxOpenTimeMs: number;
-  /** How long a probe may take before it is taken for dead. */
-  readonly probeLeaseMs: number;
+  /** How long a probe of the app may take before it is taken for dead. */
+  readonly probeLeaseMs: (app: string) => number;
   /** Names this replica. */
   readonly replica: string;
 }
@@ -54,30 +55,38 @@ export const CLOSED: CircuitState = { state: "closed", openForMs: 0, openUntil: 
 export function createCircuits({ store, clock, logger, onAdmitting }: CircuitDependencies, options: CircuitOptions): Circuits {
   const windows = new Map<string, FailureWindow>();
   const states = new Map<string, CircuitState>();
+  const revisions = new Map<string, number>();
   /** Apps whose probe this replica holds and has not started yet. */
   const probes = new Set<string>();
+  /** App → when this replica let the probe through. */
+  const probing = new Map<string, number>();
   const changing = new Set<string>();
 
-  const apply = (app: string, state: CircuitState): void => {
+  const apply = (app: string, state: CircuitState, revision: number): void => {
+    if (revision < (revisions.get(app) ?? 0)) return;
+    revisions.set(app, revision);
     const before = states.get(app) ?? CLOSED;
     if (state.state === "closed") states.delete(app);
     else states.set(app, state);
-    if (state.state !== "half_open" || state.probeBy !== options.replica) probes.delete(app);
+    if (state.state !== "half_open" || state.probeBy !== options.replica) {
+      probes.delete(app);
+      probing.delete(app);
+    }
     if (state.state === "closed" && before.state !== "closed") {
       windows.delete(app);
       onAdmitting(app);
     }
   };
 
-  const change = (app: string, decide: (current: CircuitState) => CircuitChange | null, then?: (state: CircuitState) => void): void => {
+  const change = (app: string, decide: (current: CircuitState) => CircuitChange | null, then?: () => void): void => {
     if (changing.has(app)) return;
     changing.add(app);
     store
       .change(app, decide)
       .then(
-        (state) => {
-          apply(app, state);
-          then?.(state);
+        ({ state, revision }) => {
+          apply(app, state, revision);
+          then?.();
         },
         (error: unknown) => logger.warn({ app, error: messageOf(error) }, "circuit state can't be stored"),
       )
@@ -93,11 +102,17 @@ export function createCircuits({ store, clock, logger, onAdmitting }: CircuitDep
       (current) => {
         const nowMs = clock.now();
         if (!mayProbe(current, nowMs)) return null;
-        const next: CircuitState = { ...current, state: "half_open", probeBy: options.replica, probeUntil: nowMs + options.probeLeaseMs };
+        const next: CircuitState = {
+          ...current,
+          state: "half_open",
+          probeBy: options.replica,
+          probeUntil: nowMs + options.probeLeaseMs(app),
+        };
         return { next, announce: null, reason: null };
       },
-      (state) => {
-        if (state.state !== "half_open" || state.probeBy !== options.replica) return;
+      () => {
+        const state = states.get(app);
+        if (state?.state !== "half_open" || state.probeBy !== options.replica) return;
         probes.add(app);
         onAdmitting(app);
       },
@@ -130,19 +145,23 @@ export function createCircuits({ store, clock, logger, onAdmitting }: CircuitDep
     blocks(app) {
       const state = states.get(app);
       if (state === undefined) return false;
-      if (probes.delete(app)) return false;
+      if (probes.delete(app)) {
+        probing.set(app, clock.now());
+        return false;
+      }
       if (mayProbe(state, clock.now())) claimProbe(app);
       return true;
     },
 
     isOpen: (app) => states.has(app) && !probes.has(app),
 
-    judge({ app: { slug }, outcome, responseCode }) {
+    judge({ app: { slug }, outcome, responseCode, startedAt }) {
       const failed = failsCircuit(outcome, responseCode);
-      const state = states.get(slug);
-      if (state !== undefined) {
-        // Late results of attempts that started before it opened say nothing new.
-        if (state.state === "half_open" && state.probeBy === options.replica && !probes.has(slug)) endProbe(slug, failed);
+      if (states.has(slug)) {
+        // Late results of attempts that started before the probe say nothing new.
+        if (startedAt < (probing.get(slug) ?? Number.POSITIVE_INFINITY)) return;
+        probing.delete(slug);
+        endProbe(slug, failed);
         return;
       }
       let window = windows.get(slug);

@@ -94,6 +94,12 @@ export interface ParkedQueue {
   readonly installationUuid: string | null;
 }
 
+/** A delivery in a parked queue, and where in the stream. */
+export interface ParkedDelivery {
+  readonly source: LaneSource;
+  readonly delivery: Delivery;
+}
+
 /** Each call resolves when JetStream has stored the message, and rejects (AppError LANE_REFUSED) when it has not. */
 export interface Lanes {
   retry(delivery: Delivery, delay: RetryDelay, source: LaneSource): Promise<void>;
@@ -127,8 +133,11 @@ export interface CircuitChange {
 
 /** Compare-and-set of the shared state; `decide` may run more than once and returns null to leave all as it is. */
 export interface CircuitStore {
-  /** Resolves to the state afterwards. */
-  change(app: string, decide: (current: CircuitState) => CircuitChange | null): Promise<CircuitState>;
+  /** Resolves to the state afterwards and the revision that has it; later states have higher ones. */
+  change(
+    app: string,
+    decide: (current: CircuitState) => CircuitChange | null,
+  ): Promise<{ readonly state: CircuitState; readonly revision: number }>;
 }
 
 /**

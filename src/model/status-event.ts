@@ -21,7 +21,7 @@ interface CloudEvent<Type extends string, Data> {
 
 /** Why an integration is broken: the rule, and the counters that it was judged by. */
 export interface BrokenReasonData {
-  readonly rule: string;
+  readonly rule: "fatal" | "failing_days" | "timeouts";
   readonly window_days: number;
   /** UTC days, oldest first. */
   readonly days: readonly string[];
@@ -76,20 +76,28 @@ export interface GivenUpData {
   readonly event_id: string;
   readonly event_type: string;
   readonly attempts: number;
-  readonly reason: string;
+  readonly reason: "exhausted" | "rejected" | "gone" | "blocked";
   readonly last_outcome: Outcome | null;
   readonly last_response_code: number | null;
   readonly last_error: string | null;
   readonly dashboard_url: string | null;
 }
 
-export type IntegrationBroken = CloudEvent<"integration.broken", BrokenData>;
-export type IntegrationChanged = CloudEvent<"integration.recovered" | "integration.disabled" | "integration.enabled", StatusChangedData>;
-export type CircuitChanged = CloudEvent<"circuit.opened" | "circuit.closed", CircuitData>;
-export type DeliveryGivenUp = CloudEvent<"delivery.exhausted" | "delivery.rejected", GivenUpData>;
+interface DataOf {
+  readonly "integration.broken": BrokenData;
+  readonly "integration.recovered": StatusChangedData;
+  readonly "integration.disabled": StatusChangedData;
+  readonly "integration.enabled": StatusChangedData;
+  readonly "circuit.opened": CircuitData;
+  readonly "circuit.closed": CircuitData;
+  readonly "delivery.exhausted": GivenUpData;
+  readonly "delivery.rejected": GivenUpData;
+}
 
-export type StatusEvent = IntegrationBroken | IntegrationChanged | CircuitChanged | DeliveryGivenUp;
-export type StatusEventType = StatusEvent["type"];
+export type StatusEventType = keyof DataOf;
+/** The events of some types: a union that `type` tells apart. */
+export type StatusEventOf<Type extends StatusEventType> = { readonly [T in Type]: CloudEvent<T, DataOf[T]> }[Type];
+export type StatusEvent = StatusEventOf<StatusEventType>;
 
 export const STATUS_EVENT_TYPES: readonly StatusEventType[] = [
   "integration.broken",
@@ -111,7 +119,7 @@ export interface StatusEventFacts {
   readonly prefix: string;
 }
 
-export function integrationBroken(facts: StatusEventFacts, data: BrokenData): IntegrationBroken {
+export function integrationBroken(facts: StatusEventFacts, data: BrokenData): StatusEvent {
   return cloudEvent(facts, "integration.broken", data.installation_uuid, data);
 }
 
@@ -119,19 +127,24 @@ export function integrationChanged(
   facts: StatusEventFacts,
   change: "recovered" | "disabled" | "enabled",
   data: StatusChangedData,
-): IntegrationChanged {
+): StatusEvent {
   return cloudEvent(facts, `integration.${change}`, data.installation_uuid, data);
 }
 
-export function circuitChanged(facts: StatusEventFacts, change: "opened" | "closed", data: CircuitData): CircuitChanged {
+export function circuitChanged(facts: StatusEventFacts, change: "opened" | "closed", data: CircuitData): StatusEvent {
   return cloudEvent(facts, `circuit.${change}`, data.app, data);
 }
 
-export function deliveryGivenUp(facts: StatusEventFacts, change: "exhausted" | "rejected", data: GivenUpData): DeliveryGivenUp {
+export function deliveryGivenUp(facts: StatusEventFacts, change: "exhausted" | "rejected", data: GivenUpData): StatusEvent {
   return cloudEvent(facts, `delivery.${change}`, data.delivery_id, data);
 }
 
-function cloudEvent<Type extends string, Data>(facts: StatusEventFacts, type: Type, subject: string, data: Data): CloudEvent<Type, Data> {
+function cloudEvent<Type extends StatusEventType>(
+  facts: StatusEventFacts,
+  type: Type,
+  subject: string,
+  data: DataOf[Type],
+): StatusEventOf<Type> {
   return {
     specversion: "1.0",
     id: facts.id,

@@ -142,6 +142,10 @@ export interface StoredApp extends Omit<AppBody, "client_secret"> {
 export interface StoredInstallation extends Omit<InstallationBody, "status"> {
   readonly uuid: string;
   readonly status: "active" | "broken" | "disabled";
+  /** Number of its last status event. */
+  readonly n?: number;
+  /** The counters in Redis are of an earlier state; status/integration-status.ts clears them before they are judged by. */
+  readonly counters_stale?: true;
   readonly created_at: string;
   readonly updated_at: string;
 }

@@ -134,6 +134,16 @@ export function createRegistry({ store, index, secretBox, refusesUrl, clock }: R
     if (problem !== null) throw new RecordInvalid(what, [{ path, message: `found ${JSON.stringify(url)}, ${problem}` }]);
   };
 
+  /** One that was removed and comes back neither uses the numbers of its status events again nor is judged by its old counters. */
+  const installedNow = async (
+    uuid: string,
+    now: string,
+  ): Promise<Omit<StoredInstallation, keyof InstallationBody> & { status: "active" }> => {
+    const removedAt = await store.deletedAt(installationKey(uuid));
+    const earlierLife = removedAt > 0 ? { n: removedAt, counters_stale: true as const } : {};
+    return { status: "active", created_at: now, updated_at: now, ...earlierLife };
+  };
+
   const rotated = (record: StoredApp, clientSecret: string, now: number): StoredApp => ({
     ...record,
     client_secret: secretBox.seal(record.slug, clientSecret),
@@ -187,7 +197,7 @@ export function createRegistry({ store, index, secretBox, refusesUrl, clock }: R
       if ((await store.readRecord(appKey(body.app))) === null) {
         throw new RecordInvalid(what, [{ path: "app", message: `found ${JSON.stringify(body.app)}, wanted an app that exists` }]);
       }
-      return change<StoredInstallation>(installationKey(uuid), precondition, (before) => {
+      return change<StoredInstallation>(installationKey(uuid), precondition, async (before) => {
         if (before !== null && before.app !== body.app) {
           throw new AppError(
             "CONFLICT",
@@ -196,7 +206,7 @@ export function createRegistry({ store, index, secretBox, refusesUrl, clock }: R
         }
         const now = toRfc3339(clock.now());
         const { status: _ignored, ...members } = { ...body, uuid };
-        return { ...(before ?? { status: "active", created_at: now }), ...members, updated_at: now };
+        return { ...(before ?? (await installedNow(uuid, now))), ...members, updated_at: now };
       });
     },
 

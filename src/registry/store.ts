@@ -34,6 +34,8 @@ export interface RegistryStore {
   /** Resolves when the listeners have seen the revision. */
   reached(revision: number): Promise<void>;
   readRecord(key: string): Promise<StoredRecord | null>;
+  /** The revision by which a record was deleted; 0 when it is there, or never was. */
+  deletedAt(key: string): Promise<number>;
   createRecord(key: string, value: string): Promise<number | "conflict">;
   updateRecord(key: string, value: string, revision: number): Promise<number | "conflict">;
   putRecord(key: string, value: string): Promise<number>;
@@ -184,6 +186,10 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     },
 
     readRecord,
+    async deletedAt(key) {
+      const entry = await kv().get(key);
+      return entry === null || entry.operation === "PUT" ? 0 : entry.revision;
+    },
     createRecord: (key, value) => conflictOr(kv().create(key, value)),
     updateRecord: (key, value, revision) => conflictOr(kv().update(key, value, revision)),
     putRecord: (key, value) => kv().put(key, value),

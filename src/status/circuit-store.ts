@@ -33,13 +33,13 @@ export function createCircuitStore(transitions: Transitions<StatusEvent>, clock:
 
   return {
     async change(app, decide) {
-      const { record } = await transitions.change(CIRCUIT_PREFIX + app, (current) => {
+      const { record, revision } = await transitions.change(CIRCUIT_PREFIX + app, (current) => {
         const before = circuitState(current);
         const change = decide(before);
         if (change === null) return null;
         return { members: members(change.next), event: change.announce === null ? null : (id) => eventOf(app, before, change, id) };
       });
-      return circuitState(record);
+      return { state: circuitState(record), revision };
     },
   };
 }

@@ -18,9 +18,8 @@ export function createGivenUp(
   { prefix, dashboardUrl }: GivenUpOptions,
 ) {
   return async ({ delivery, reason, error }: DeadLetterVerdict): Promise<void> => {
-    const change =
-      reason === "exhausted" ? "exhausted" : reason === "rejected" || reason === "gone" || reason === "blocked" ? "rejected" : null;
-    if (change === null) return;
+    if (reason !== "exhausted" && reason !== "rejected" && reason !== "gone" && reason !== "blocked") return;
+    const change = reason === "exhausted" ? "exhausted" : "rejected";
     const last = delivery.attempts.at(-1) ?? null;
     const id = `${delivery.id}:${delivery.replay ?? 0}:${change}`;
     await announce(

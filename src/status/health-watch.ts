@@ -1,12 +1,13 @@
 /**
- * Finds out which integrations are broken and which have recovered. Looks at the counters of an integration after a
- * failure of it was written, at most once a second each; a 410 and a success of a broken one are acted on at once.
+ * Finds out which integrations are broken and, where broken ones go on being delivered to, which have recovered. Looks at
+ * the counters of an integration after a failure of it was written, at most once a second each, as they were on the day of
+ * that failure; a 410 and a success of a broken one are acted on at once.
  */
 import type { AttemptRecord } from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
-import { type HealthRuleOptions, judgeHealth, lastDays, utcDay } from "./health-rule.ts";
+import { type BrokenReason, type BrokenRule, type HealthRuleOptions, judgeHealth, lastDays } from "./health-rule.ts";
 import type { IntegrationStatus, LastFailure } from "./integration-status.ts";
 import type { HealthDay, HealthStore } from "./ports.ts";
 
@@ -29,6 +30,8 @@ export interface HealthWatchDependencies {
 
 export interface HealthWatchOptions extends HealthRuleOptions {
   readonly windowDays: number;
+  /** Whether any success of a broken one is a recovery; where its deliveries park it is the probe's (prober.ts). */
+  readonly recovers: boolean;
 }
 
 const LOOK_AGAIN_MS = 1_000;
@@ -50,18 +53,23 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
     if (lastFailures.size > MAX_REMEMBERED) lastFailures.delete(lastFailures.keys().next().value ?? "");
   };
 
-  const readDays = (uuid: string): Promise<HealthDay[]> => health.read(uuid, lastDays(clock.now(), options.windowDays));
+  /** Up to the day of the last failure: one that ended right before midnight is judged by its own day. */
+  const daysOf = (uuid: string): string[] => lastDays(lastFailures.get(uuid)?.endedAt ?? clock.now(), options.windowDays);
+
+  const judgeCounters = async (uuid: string): Promise<BrokenReason | null> => judgeHealth(await health.read(uuid, daysOf(uuid)), options);
+
+  const breakNow = async (uuid: string, generation: number, reason: BrokenReason): Promise<void> => {
+    if (await status.break(uuid, generation, reason, lastFailures.get(uuid) ?? null))
+      logger.warn({ installation_uuid: uuid, rule: reason.rule }, "integration is broken");
+  };
 
   const look = async (uuid: string): Promise<void> => {
-    if (!isActive(uuid)) return;
-    if (judgeHealth(await readDays(uuid), options) === null) return;
+    if (!isActive(uuid) || (await judgeCounters(uuid)) === null) return;
+    await status.dropStaleCounters(uuid);
     // The counters are read once more, now that it is known which generation they belong to.
     const generation = await status.generation(uuid);
-    if (generation === null) return;
-    const reason = judgeHealth(await readDays(uuid), options);
-    if (reason !== null && (await status.break(uuid, generation, reason, lastFailures.get(uuid) ?? null))) {
-      logger.warn({ installation_uuid: uuid, rule: reason.rule }, "integration is broken");
-    }
+    const reason = generation === null ? null : await judgeCounters(uuid);
+    if (generation !== null && reason !== null) await breakNow(uuid, generation, reason);
   };
 
   /** A 410 breaks although its counter may not be written yet, or Redis is away. */
@@ -69,17 +77,12 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
     if (!options.rules.has("fatal") || !isActive(uuid)) return;
     const generation = await status.generation(uuid);
     if (generation === null) return;
-    const days = await readDays(uuid).catch(() => []);
-    const counted: HealthDay[] = days.some(({ fatal }) => fatal > 0)
-      ? days
-      : [...days.slice(0, -1), { ...(days.at(-1) ?? EMPTY_DAY), day: utcDay(clock.now()), fatal: 1 }];
-    const reason = judgeHealth(counted, { ...options, rules: new Set(["fatal"]) });
-    if (
-      reason !== null &&
-      (await status.break(uuid, generation, { ...reason, windowDays: options.windowDays }, lastFailures.get(uuid) ?? null))
-    ) {
-      logger.warn({ installation_uuid: uuid, rule: reason.rule }, "integration is broken");
-    }
+    const names = daysOf(uuid);
+    const days = await health.read(uuid, names).catch(() => names.map((day): HealthDay => ({ ...EMPTY_DAY, day })));
+    const isCounted = days.some(({ fatal }) => fatal > 0);
+    const counted = isCounted ? days : days.map((day, at) => (at === days.length - 1 ? { ...day, fatal: 1 } : day));
+    const reason = judgeHealth(counted, { ...options, rules: FATAL });
+    if (reason !== null) await breakNow(uuid, generation, reason);
   };
 
   const attemptTo = (what: string, uuid: string, work: Promise<unknown>): Promise<void> => {
@@ -116,10 +119,10 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
   };
 
   return {
-    judge({ installation, outcome, responseCode, error }) {
+    judge({ installation, outcome, responseCode, error, endedAt }) {
       const { uuid } = installation;
       if (outcome === "delivered") {
-        if (installation.status !== "broken" || recovering.has(uuid)) return;
+        if (!options.recovers || installation.status !== "broken" || recovering.has(uuid)) return;
         recovering.add(uuid);
         const recovery = status.recover(uuid).then((changed) => {
           if (changed) logger.info({ installation_uuid: uuid }, "integration has recovered");
@@ -127,7 +130,7 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
         void attemptTo("recovering", uuid, recovery).finally(() => recovering.delete(uuid));
         return;
       }
-      remember(uuid, { responseCode, error });
+      remember(uuid, { responseCode, error, endedAt });
       if (outcome === "gone") void attemptTo("breaking", uuid, breakAsGone(uuid));
     },
 
@@ -141,4 +144,5 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
   };
 }
 
+const FATAL: ReadonlySet<string> = new Set<BrokenRule>(["fatal"]);
 const EMPTY_DAY: HealthDay = { day: "", success: 0, error: 0, timeout: 0, fatal: 0 };

@@ -2,7 +2,8 @@
  * The status of an integration: active, broken, disabled. Each change is a transition (transitions.ts) of the record
  * `installation.<uuid>`, so that it happens once and is announced once.
  *
- * I1  The counters are cleared when it breaks and again before it becomes active: an old failure never breaks it anew.
+ * I1  The counters are cleared when it breaks and again before it becomes active: an old failure never breaks it anew. If
+ *     Redis is away then, the record says so, and they are cleared before they are judged by again.
  * I2  A judgement counts only for the state it was made of: if the record went through another transition meanwhile, the
  *     counters are read again.
  */
@@ -18,16 +19,20 @@ import type { RecordJson, Transitions } from "./transitions.ts";
 export interface LastFailure {
   readonly responseCode: number;
   readonly error: string | null;
+  /** Milliseconds since the epoch. */
+  readonly endedAt: number;
 }
 
 export interface IntegrationStatus {
   /** How often the integration's status has changed; null when it is not active or not there. */
   generation(uuid: string): Promise<number | null>;
+  /** Clears counters that could not be cleared when they should have been. Rejects when they still can't. */
+  dropStaleCounters(uuid: string): Promise<void>;
   /** @param generation what the counters belong to. @returns whether this call broke it. */
   break(uuid: string, generation: number, reason: BrokenReason, last: LastFailure | null): Promise<boolean>;
   /** A broken one had a success. */
   recover(uuid: string): Promise<boolean>;
-  /** By a person: active, whatever it was. @throws AppError NOT_FOUND */
+  /** By a person: a broken one has recovered, a disabled one is enabled, an active one stays as it is. @throws AppError NOT_FOUND */
   enable(uuid: string): Promise<InstallationStatus>;
   disable(uuid: string): Promise<InstallationStatus>;
   /** Claims the next probe of a broken integration. @returns whether this replica has it. */
@@ -38,6 +43,8 @@ export interface IntegrationStatusDependencies {
   readonly records: StatusRecords;
   readonly transitions: Transitions<StatusEvent>;
   readonly health: HealthStore;
+  /** Deliveries that wait for the installation. */
+  readonly parkedFor: (uuid: string) => Promise<number>;
   /** The URL that the installation's webhooks go to. */
   readonly webhookUrlOf: (uuid: string) => string;
   readonly clock: Clock;
@@ -51,7 +58,7 @@ export interface IntegrationStatusOptions {
 export const INSTALLATION_PREFIX = "installation.";
 
 export function createIntegrationStatus(dependencies: IntegrationStatusDependencies, options: IntegrationStatusOptions): IntegrationStatus {
-  const { records, transitions, health, webhookUrlOf, clock } = dependencies;
+  const { records, transitions, health, parkedFor, webhookUrlOf, clock } = dependencies;
   const keyOf = (uuid: string): string => INSTALLATION_PREFIX + uuid;
   const facts = (id: string) => ({ id, time: toRfc3339(clock.now()), prefix: options.prefix });
 
@@ -65,29 +72,62 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
     dashboard_url: options.dashboardUrl(`/installations/${uuid}`),
   });
 
+  const read = async (uuid: string): Promise<RecordJson | null> => {
+    const found = await records.readRecord(keyOf(uuid));
+    return found && (JSON.parse(found.value) as RecordJson);
+  };
+
+  /** Without Redis there are no counters to judge by either. @returns whether they are cleared. */
+  const clearCounters = (uuid: string): Promise<boolean> =>
+    health.clear(uuid).then(
+      () => true,
+      () => false,
+    );
+
+  /** What becoming active writes: nothing is left of why it was not, and how much waits to be delivered now. */
+  const mended = async (uuid: string): Promise<RecordJson> => ({
+    status: "active",
+    broken_at: undefined,
+    broken_reason: undefined,
+    probed_at: undefined,
+    counters_stale: (await clearCounters(uuid)) ? undefined : true,
+    mended_at: toRfc3339(clock.now()),
+    mended_backlog: await parkedFor(uuid).catch(() => null),
+  });
+
   const byPerson = async (uuid: string, status: "active" | "disabled"): Promise<InstallationStatus> => {
+    const found = await read(uuid);
+    if (found === null) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
+    if (statusOf(found) === status) return status;
+    const members = status === "active" ? await mended(uuid) : { status };
     const { record } = await transitions.change(keyOf(uuid), (current) => {
       if (current === null) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
       const before = statusOf(current);
       if (before === status) return null;
       const change = status === "disabled" ? "disabled" : before === "broken" ? "recovered" : "enabled";
       return {
-        members: { status, ...(status === "active" ? MENDED : {}), updated_at: toRfc3339(clock.now()) },
+        members: { ...members, updated_at: toRfc3339(clock.now()) },
         event: (id) => integrationChanged(facts(id), change, { ...data(uuid, current, status), reason: { by: "person" } }),
       };
     });
+    // What the caller publishes next finds the new status here.
+    const written = await records.readRecord(keyOf(uuid));
+    if (written !== null) await records.reached(written.revision);
     return record === null ? status : statusOf(record);
   };
 
-  /** Without Redis there are no counters to judge by either. */
-  const clearCounters = (uuid: string): Promise<void> => health.clear(uuid).catch(() => {});
-
   return {
     async generation(uuid) {
-      const found = await records.readRecord(keyOf(uuid));
-      if (found === null) return null;
-      const record = JSON.parse(found.value) as RecordJson;
-      return statusOf(record) === "active" ? generationOf(record) : null;
+      const record = await read(uuid);
+      return record !== null && statusOf(record) === "active" ? generationOf(record) : null;
+    },
+
+    async dropStaleCounters(uuid) {
+      if ((await read(uuid))?.["counters_stale"] !== true) return;
+      await health.clear(uuid);
+      await transitions.change(keyOf(uuid), (current) =>
+        current?.["counters_stale"] === true ? { members: { counters_stale: undefined }, event: null } : null,
+      );
     },
 
     async break(uuid, generation, reason, last) {
@@ -115,22 +155,18 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
     },
 
     async recover(uuid) {
-      await clearCounters(uuid);
+      const members = await mended(uuid);
       const { changed } = await transitions.change(keyOf(uuid), (current) => {
         if (current === null || statusOf(current) !== "broken") return null;
         return {
-          members: { status: "active", ...MENDED, updated_at: toRfc3339(clock.now()) },
+          members: { ...members, updated_at: toRfc3339(clock.now()) },
           event: (id) => integrationChanged(facts(id), "recovered", { ...data(uuid, current, "active"), reason: { by: "probe" } }),
         };
       });
       return changed;
     },
 
-    async enable(uuid) {
-      await clearCounters(uuid);
-      return byPerson(uuid, "active");
-    },
-
+    enable: (uuid) => byPerson(uuid, "active"),
     disable: (uuid) => byPerson(uuid, "disabled"),
 
     async claimProbe(uuid, intervalMs) {
@@ -144,9 +180,6 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
     },
   };
 }
-
-/** Members of a broken record that mean nothing once it is mended. */
-const MENDED = { broken_at: undefined, broken_reason: undefined, probed_at: undefined } as const;
 
 export function statusOf(record: RecordJson): InstallationStatus {
   const status = record["status"];

@@ -15,23 +15,28 @@ const AGAIN_MS = 2_000;
 
 export function createLeftBehind(transitions: Transitions<StatusEvent>, clock: Clock, logger: Logger): LeftBehind {
   const timers = new Map<string, () => void>();
+  let stopped = false;
 
   const forget = (key: string): void => {
     timers.get(key)?.();
     timers.delete(key);
   };
 
+  const finish = async (key: string): Promise<void> => {
+    timers.delete(key);
+    try {
+      if (await transitions.finish(key)) return;
+    } catch (error) {
+      logger.warn({ key, error: messageOf(error) }, "a status event that was left behind can't be published yet");
+    }
+    if (!stopped) finishAfter(key, AGAIN_MS);
+  };
+
   const finishAfter = (key: string, delayMs: number): void => {
     forget(key);
     timers.set(
       key,
-      clock.after(delayMs, () => {
-        timers.delete(key);
-        transitions.finish(key).catch((error: unknown) => {
-          logger.warn({ key, error: messageOf(error) }, "a status event that was left behind can't be published yet");
-          finishAfter(key, AGAIN_MS);
-        });
-      }),
+      clock.after(delayMs, () => void finish(key)),
     );
   };
 
@@ -44,6 +49,7 @@ export function createLeftBehind(transitions: Transitions<StatusEvent>, clock: C
       finishAfter(key, Math.max(0, STALE_MS - (Number.isNaN(ageMs) ? STALE_MS : ageMs)) + 100);
     },
     stop() {
+      stopped = true;
       for (const key of [...timers.keys()]) forget(key);
     },
   };

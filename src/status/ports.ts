@@ -16,6 +16,8 @@ export interface StatusRecords {
   readRecord(key: string): Promise<{ readonly value: string; readonly revision: number } | null>;
   createRecord(key: string, value: string): Promise<number | "conflict">;
   updateRecord(key: string, value: string, revision: number): Promise<number | "conflict">;
+  /** Resolves when this process acts by the revision. */
+  reached(revision: number): Promise<void>;
 }
 
 /** What a transition needs of the status stream. */

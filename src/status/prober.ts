@@ -1,7 +1,6 @@
 /**
- * Probes broken integrations: after each interval the oldest parked delivery of each is attempted once, by one replica.
- * A success recovers the integration (health-watch.ts sees it) and takes the delivery out of its queue; a failure leaves
- * it where it is, with no attempt of its schedule spent.
+ * Probes broken integrations: after each interval one parked delivery of each is attempted once, by one replica. A success
+ * recovers the integration; a failure leaves the delivery where it is, with no attempt of its schedule spent.
  */
 
 import type { Installation } from "../model/app.ts";
@@ -12,20 +11,20 @@ import type { IntegrationStatus } from "./integration-status.ts";
 
 export interface Prober {
   start(): void;
+  /** Resolves when no probe is under way. */
   stop(): Promise<void>;
   /** When the integration was last probed, or broke, as the registry says; null when it is not broken. */
   update(installationUuid: string, probedAt: number | null): void;
-  /** Integrations that are broken. */
-  broken(): number;
 }
+
+/** Attempts a delivery. @returns whether it was delivered; it is out of its queue then. */
+export type Probe = () => Promise<boolean>;
 
 export interface ProberDependencies {
   readonly installation: (uuid: string) => Installation | undefined;
-  readonly status: IntegrationStatus;
-  /** Whether something waits for the installation. */
-  readonly hasParked: (installation: Installation) => Promise<boolean>;
-  /** Attempts the oldest parked delivery of the installation. */
-  readonly probe: (installation: Installation) => Promise<void>;
+  readonly status: Pick<IntegrationStatus, "claimProbe" | "recover">;
+  /** Null when nothing waits for the installation: what is parked next is probed with. */
+  readonly nextProbe: (installation: Installation) => Promise<Probe | null>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -36,59 +35,62 @@ export interface ProberOptions {
 
 const LONGEST_TICK_MS = 5_000;
 const SHORTEST_TICK_MS = 50;
+/** Receivers that hang must not keep the probes of others waiting. */
+const PROBES_AT_ONCE = 32;
 
 export function createProber(
-  { installation, status, hasParked, probe, clock, logger }: ProberDependencies,
+  { installation, status, nextProbe, clock, logger }: ProberDependencies,
   { intervalMs }: ProberOptions,
 ): Prober {
-  const brokenSince = new Map<string, number>();
+  const probedAts = new Map<string, number>();
+  /** Had a success, and could not be made active yet. */
+  const delivered = new Set<string>();
+  const underWay = new Map<string, Promise<void>>();
   const tickMs = Math.min(LONGEST_TICK_MS, Math.max(SHORTEST_TICK_MS, intervalMs / 10));
   let stopped = true;
   let cancel = (): void => {};
-  let running: Promise<void> = Promise.resolve();
 
-  const probeOne = async (uuid: string): Promise<void> => {
-    const found = installation(uuid);
-    if (found === undefined || !(await hasParked(found))) return;
-    if (!(await status.claimProbe(uuid, intervalMs))) return;
-    logger.info({ installation_uuid: uuid, app: found.app }, "probing a broken integration");
-    await probe(found);
-  };
-
-  const tick = async (): Promise<void> => {
-    for (const [uuid, probedAt] of brokenSince) {
-      if (stopped) return;
-      if (clock.now() - probedAt < intervalMs) continue;
-      try {
-        await probeOne(uuid);
-      } catch (error) {
-        logger.warn({ installation_uuid: uuid, error: messageOf(error) }, "probe could not be made");
-      }
+  const probe = async (uuid: string): Promise<void> => {
+    if (!delivered.has(uuid)) {
+      const found = installation(uuid);
+      const attempt = found === undefined ? null : await nextProbe(found);
+      if (attempt === null || !(await status.claimProbe(uuid, intervalMs))) return;
+      logger.info({ installation_uuid: uuid, app: found?.app }, "probing a broken integration");
+      if (!(await attempt())) return;
+      delivered.add(uuid);
     }
+    if (await status.recover(uuid)) logger.info({ installation_uuid: uuid }, "integration has recovered");
+    delivered.delete(uuid);
   };
 
-  const schedule = (): void => {
-    cancel = clock.after(tickMs, () => {
-      running = tick().finally(() => {
-        if (!stopped) schedule();
-      });
-    });
+  const tick = (): void => {
+    for (const [uuid, probedAt] of probedAts) {
+      if (underWay.size >= PROBES_AT_ONCE) break;
+      const isDue = delivered.has(uuid) || clock.now() - probedAt >= intervalMs;
+      if (!isDue || underWay.has(uuid)) continue;
+      const probing = probe(uuid)
+        .catch((error: unknown) => logger.warn({ installation_uuid: uuid, error: messageOf(error) }, "probe could not be made"))
+        .finally(() => underWay.delete(uuid));
+      underWay.set(uuid, probing);
+    }
+    if (!stopped) cancel = clock.after(tickMs, tick);
   };
 
   return {
     start() {
       stopped = false;
-      schedule();
+      cancel = clock.after(tickMs, tick);
     },
     async stop() {
       stopped = true;
       cancel();
-      await running;
+      await Promise.all(underWay.values());
     },
     update(uuid, probedAt) {
-      if (probedAt === null) brokenSince.delete(uuid);
-      else brokenSince.set(uuid, probedAt);
+      if (probedAt === null) {
+        probedAts.delete(uuid);
+        delivered.delete(uuid);
+      } else probedAts.set(uuid, probedAt);
     },
-    broken: () => brokenSince.size,
   };
 }

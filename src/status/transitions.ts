@@ -6,7 +6,8 @@
  * T2  Then the event is published with its id as Nats-Msg-Id, and the field is cleared. A process that dies between the
  *     two leaves the field behind; any replica that finds it older than 5 s finishes the work.
  * T3  Before an old event is published again, the subject's last message is read: with the same id it was published.
- * T4  No further transition of the same record starts until the field is clear, so events leave in order.
+ * T4  No further transition of the same record starts until the field is clear, so events leave in order. A step that
+ *     nobody is told of does not wait for that.
  */
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
@@ -32,15 +33,15 @@ export interface Transition<E extends PendingEvent> {
 export interface Transitions<E extends PendingEvent> {
   /**
    * Runs `decide` on the newest record (null when there is none) until its compare-and-set wins; null leaves all as is.
-   * @returns the record afterwards, and whether this call made a transition.
+   * @returns the record afterwards with its revision (0 when there is none), and whether this call made a transition.
    * @throws AppError CONFLICT when others kept winning, or whatever the store throws when it is away.
    */
   change(
     key: string,
     decide: (current: RecordJson | null) => Transition<E> | null,
-  ): Promise<{ readonly record: RecordJson | null; readonly changed: boolean }>;
-  /** Finishes what a dead process left behind. */
-  finish(key: string): Promise<void>;
+  ): Promise<{ readonly record: RecordJson | null; readonly revision: number; readonly changed: boolean }>;
+  /** Finishes what a dead process left behind. @returns false when it may still be somebody's work. */
+  finish(key: string): Promise<boolean>;
 }
 
 /** Younger pending events are still somebody's work. */
@@ -86,9 +87,9 @@ export function createTransitions<E extends PendingEvent>({ records, stream, clo
         const found = await records.readRecord(key);
         const record = found === null ? null : parse(key, found.value);
         const transition = decide(record);
-        if (transition === null) return { record, changed: false };
+        if (transition === null) return { record, revision: found?.revision ?? 0, changed: false };
         const pending = record && pendingOf<E>(record);
-        if (pending) {
+        if (pending && transition.event !== null) {
           if (!(await finishPending(key, pending))) await new Promise((resolve) => setTimeout(resolve, 250));
           continue;
         }
@@ -108,7 +109,7 @@ export function createTransitions<E extends PendingEvent>({ records, stream, clo
             logger.warn({ key, event_id: event.id, error: messageOf(error) }, "status event will be published later"),
           );
         }
-        return { record: next, changed: true };
+        return { record: next, revision, changed: true };
       }
       throw new AppError("CONFLICT", `record ${key} kept changing under a status transition`, { retryable: true });
     },
@@ -116,7 +117,7 @@ export function createTransitions<E extends PendingEvent>({ records, stream, clo
     async finish(key) {
       const found = await records.readRecord(key);
       const pending = found && pendingOf<E>(parse(key, found.value));
-      if (pending) await finishPending(key, pending);
+      return pending ? finishPending(key, pending) : true;
     },
   };
 }

@@ -59,8 +59,9 @@ export function createLanes(
   let refusing = false;
   let stopped = false;
 
-  const store = async (subject: string, body: string, messageId: string, trace: Event | null): Promise<void> => {
+  const store = async (subject: string, body: string, messageId: string, trace: Event | null, contentType?: string): Promise<void> => {
     const messageHeaders = headers();
+    if (contentType !== undefined) messageHeaders.set("content-type", contentType);
     if (trace?.traceparent) messageHeaders.set("traceparent", trace.traceparent);
     if (trace?.tracestate) messageHeaders.set("tracestate", trace.tracestate);
     pending++;
@@ -128,7 +129,7 @@ export function createLanes(
       }
     },
 
-    announce: (subject, eventJson, eventId) => store(subject, eventJson, eventId, null),
+    announce: (subject, eventJson, eventId) => store(subject, eventJson, eventId, null, "application/cloudevents+json"),
 
     pending: () => pending,
     refusing: () => refusing,

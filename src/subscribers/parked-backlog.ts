@@ -27,7 +27,7 @@ export interface ParkedBacklog {
   /** Whether the message is still in the lane. */
   isStored(sequence: number): Promise<boolean>;
   /** Takes a delivery that is done out of its queue. */
-  remove(parked: ParkedDelivery): Promise<void>;
+  remove(parked: Pick<ParkedDelivery, "source">): Promise<void>;
   /** Sends all to dead letters that were parked before the call. @returns how many. */
   discard(queue: ParkedQueue): Promise<number>;
   /** Sends to dead letters what was first parked longer ago than `maxAgeMs`. @returns how many. */

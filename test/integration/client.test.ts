@@ -210,6 +210,42 @@ describe("a status subscription", () => {
     await subscription.stop();
   });
 
+  test("hands out events whose data is known by the changes that were asked for", async () => {
+    const seen: string[] = [];
+    const id = await announce("integration.disabled", "typed");
+    const subscription = await subscribeStatus({
+      ...{ nats: server.url, subjectPrefix: prefix, durable: "typed", app: "typed", startAt: "all" },
+      changes: ["integration.disabled", "circuit.opened"],
+      // The compiler knows which members there are.
+      onEvent: (event) => void seen.push(event.type === "circuit.opened" ? event.data.state : `${event.id} ${event.data.reason.by}`),
+    });
+    await eventually(() => seen.length === 1);
+    expect(seen).toEqual([`${id} person`]);
+    await subscription.stop();
+  });
+
+  test("skips what is no status event, and says so", async () => {
+    const seen: string[] = [];
+    const errors: unknown[] = [];
+    for (const body of ["garbage", "null", "{}", '"text"'])
+      await connection.jetstream().publish(`${prefix}.status.integration.broken.skips.${UUID}`, body);
+    const id = await announce("integration.disabled", "skips");
+    const subscription = await subscribe("skips", seen, { app: "skips", onError: (error) => void errors.push(error) });
+    await eventually(() => seen.length === 1);
+    expect(seen).toEqual([id]);
+    expect(errors).toHaveLength(4);
+    expect(errors[0]).toMatchObject({ code: "RECORD_INVALID", message: expect.stringMatching(/message \d+ of CLIENT_TEST_STATUS is no/) });
+    await subscription.stop();
+  });
+
+  test.each<[string, string[]]>([
+    ["a change that there is none of", ["integration.brokn"]],
+    ["no change at all", []],
+  ])("refuses %s", async (_what, changes) => {
+    const subscribing = subscribe("refused", [], { changes: changes as StatusEventType[] });
+    await expect(subscribing).rejects.toThrow(/^changes: found .*, wanted some of integration\.broken, integration\.recovered/);
+  });
+
   test("says what to look at when there is no stream", async () => {
     await expect(subscribeStatus({ nats: server.url, subjectPrefix: "nobody", durable: "x", onEvent: () => {} })).rejects.toMatchObject({
       code: "NOT_FOUND",

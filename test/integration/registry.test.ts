@@ -117,6 +117,20 @@ describe("a change", () => {
     expect(index.installation(UUID)?.status).toBe("broken");
   });
 
+  test("that brings back a removed installation does not bring back its past", async () => {
+    const { registry, store } = await replica("again");
+    await registry.putApp("acme", app, NO_PRECONDITION);
+    const stored = async () => JSON.parse((await store.readRecord(`installation.${UUID}`))?.value ?? "{}") as { n?: number };
+    await registry.putInstallation(UUID, installation, NO_PRECONDITION);
+    expect(await stored()).toEqual(expect.not.objectContaining({ n: expect.anything() }));
+    await store.reached(await store.putRecord(`installation.${UUID}`, JSON.stringify({ ...(await stored()), status: "broken", n: 2 })));
+    await registry.deleteInstallation(UUID, NO_PRECONDITION);
+    await registry.putInstallation(UUID, installation, NO_PRECONDITION);
+    expect(await stored()).toMatchObject({ status: "active", counters_stale: true });
+    // Its next status event has an id that was never used, and its old counters are cleared before they are judged by.
+    expect((await stored()).n).toBeGreaterThan(2);
+  });
+
   test("of an app takes its installations with it when it is removed", async () => {
     const { registry, index } = await replica("cascade");
     await registry.putApp("acme", app, NO_PRECONDITION);

@@ -74,7 +74,8 @@ export async function startPosthorn({
   running.add(child);
   noteChild(child);
   const exited = new Promise<number | null>((resolve) => {
-    child.once("exit", (code) => {
+    // After the last of what it printed has been read.
+    child.once("close", (code) => {
       running.delete(child);
       resolve(code);
     });
@@ -146,6 +147,7 @@ function readLines(stream: NodeJS.ReadableStream | null, onLine: (line: string) 
 }
 
 export interface Bus {
+  readonly prefix: string;
   readonly connection: NatsConnection;
   readonly jetStream: JetStreamClient;
   /** Publishes `<prefix>.events.<type>`, acknowledged. @returns its sequence. */
@@ -157,6 +159,7 @@ export async function connectBus(nats: Pick<Server, "url">, prefix: string): Pro
   const connection = await connect({ servers: nats.url, maxReconnectAttempts: -1, reconnectTimeWait: 100 });
   const jetStream = connection.jetstream();
   return {
+    prefix,
     connection,
     jetStream,
     async publish(type, event, headers) {

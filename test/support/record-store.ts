@@ -29,6 +29,7 @@ export function createRecordStore(): RecordStore {
     },
     createRecord: (key, value) => write(key, value, 0),
     updateRecord: write,
+    reached: async () => {},
     put: (key, value) => void records.set(key, { value: JSON.stringify(value), revision: ++revision }),
     json: (key) => JSON.parse(records.get(key)?.value ?? "null") as Record<string, unknown>,
     failUpdates(count) {

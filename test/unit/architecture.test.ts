@@ -47,7 +47,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   undici: ["delivery/sender.ts"],
   pino: ["telemetry/"],
   fastify: ["api/"],
-  zod: ["api/", "registry/", "config/"],
+  zod: ["api/", "registry/", "config/", "status/status-event-schemas.ts"],
   yaml: ["registry/apps-file.ts"],
   "@opentelemetry/": ["telemetry/", "client/"],
 };

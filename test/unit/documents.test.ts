@@ -1,5 +1,6 @@
 /** What the documents promise is there. */
 import { existsSync, globSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
@@ -14,10 +15,11 @@ const read = (file: string): string => readFileSync(join(root, file), "utf8");
 describe("asyncapi.yaml", () => {
   const document = parse(read("asyncapi.yaml")) as {
     asyncapi: string;
-    channels: Record<string, { address: string; parameters: Record<string, { enum?: string[] }> }>;
-    components: {
-      messages: Record<string, { payload: { allOf?: Array<{ properties?: { type: { const?: string; enum?: string[] } } }> } }>;
-    };
+    channels: Record<
+      string,
+      { address: string; parameters: Record<string, { enum?: string[] }>; messages: Record<string, { $ref: string }> }
+    >;
+    components: { messages: Record<string, { name?: string; payload: { $ref?: string } }> };
   };
 
   test("has the channels of the code's subjects", () => {
@@ -32,11 +34,33 @@ describe("asyncapi.yaml", () => {
       expect([...subjects.events, ...subjects.status].some((subject) => covers(subject, pattern(address)))).toBe(true);
   });
 
-  test("has every status event's type", () => {
-    const types = Object.values(document.components.messages).flatMap(({ payload }) =>
-      (payload.allOf ?? []).flatMap(({ properties }) => properties?.type.enum ?? properties?.type.const ?? []),
+  test("has every status event as its schema describes it", () => {
+    const messages = Object.values(document.components.messages).filter(({ name }) => name !== undefined);
+    expect(messages.map(({ name }) => name).sort()).toEqual([...STATUS_EVENT_TYPES].sort());
+    for (const { name, payload } of messages) {
+      expect(payload.$ref).toBe(`./schemas/${name}.json`);
+      const schema = JSON.parse(read(payload.$ref ?? "")) as { properties: { type: { const: string } } };
+      expect(schema.properties.type.const).toBe(name);
+    }
+  });
+
+  test("and its schemas are in the package", () => {
+    const { files } = JSON.parse(read("package.json")) as { files: string[] };
+    expect(files).toEqual(expect.arrayContaining(["schemas", "asyncapi.yaml"]));
+    const { resolve } = createRequire(import.meta.url);
+    for (const name of ["asyncapi.yaml", ...STATUS_EVENT_TYPES.map((type) => `schemas/${type}.json`)])
+      expect(resolve(`posthorn/${name}`)).toBe(join(root, name));
+  });
+
+  test("has every status event in the channel of its subject", () => {
+    const found = Object.values(document.channels).flatMap(({ parameters, messages }) =>
+      Object.values(messages).flatMap(({ $ref }) => {
+        const { name } = document.components.messages[$ref.split("/").at(-1) ?? ""] ?? {};
+        const [subject = "", change = ""] = name?.split(".") ?? [];
+        return parameters["subject"]?.enum?.includes(subject) && parameters["change"]?.enum?.includes(change) ? [name] : [];
+      }),
     );
-    expect(types.sort()).toEqual([...STATUS_EVENT_TYPES].sort());
+    expect(found.sort()).toEqual([...STATUS_EVENT_TYPES].sort());
   });
 });
 
@@ -53,7 +77,7 @@ test("every link between documents leads somewhere", () => {
     "SECURITY.md",
     "CHANGELOG.md",
     ...globSync("docs/**/*.md", { cwd: root }),
-    "examples/README.md",
+    ...globSync("examples/**/*.md", { cwd: root }),
   ];
   expect(files.length).toBeGreaterThan(15);
   const broken = files.flatMap((file) =>

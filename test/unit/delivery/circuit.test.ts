@@ -8,6 +8,7 @@ import { silentLogger } from "../../support/silent-logger.ts";
 /** What the replicas share: one state, changed by compare-and-set, pushed to all. */
 function createSharedState() {
   let state: CircuitState = CLOSED;
+  let revision = 0;
   let isDown = false;
   const announced: string[] = [];
   const replicas: Circuits[] = [];
@@ -18,15 +19,19 @@ function createSharedState() {
     goDown: () => {
       isDown = true;
     },
-    async change(app: string, decide: (current: CircuitState) => CircuitChange | null): Promise<CircuitState> {
+    comeUp: () => {
+      isDown = false;
+    },
+    async change(app: string, decide: (current: CircuitState) => CircuitChange | null) {
       await Promise.resolve();
       if (isDown) throw new Error("the store is down");
       const change = decide(state);
-      if (change === null) return state;
+      if (change === null) return { state, revision };
       state = change.next;
+      revision++;
       if (change.announce !== null) announced.push(change.announce);
-      for (const replica of replicas) replica.apply(app, state);
-      return state;
+      for (const replica of replicas) replica.apply(app, state, revision);
+      return { state, revision };
     },
   };
 }
@@ -44,7 +49,7 @@ function replica(name = "r1"): Circuits {
       failurePercent: 50,
       openTimeMs: 30_000,
       maxOpenTimeMs: 600_000,
-      probeLeaseMs: 15_000,
+      probeLeaseMs: () => 15_000,
       replica: name,
     },
   );
@@ -56,9 +61,10 @@ const app = anApp();
 const success = anAttempt({ app });
 const failure = anAttempt({ app, outcome: "failed", responseCode: 500 });
 
+/** Attempts that start and end now. */
 async function attempts(circuits: Circuits, successes: number, failures: number): Promise<void> {
-  for (let i = 0; i < successes; i++) circuits.judge(success);
-  for (let i = 0; i < failures; i++) circuits.judge(failure);
+  for (let i = 0; i < successes; i++) circuits.judge({ ...success, startedAt: clock.now() });
+  for (let i = 0; i < failures; i++) circuits.judge({ ...failure, startedAt: clock.now() });
   await clock.advance(0);
 }
 
@@ -139,8 +145,7 @@ describe("an open circuit", () => {
     const circuits = replica();
     await attempts(circuits, 0, 20);
     await probe(circuits);
-    circuits.judge(success);
-    await clock.advance(0);
+    await attempts(circuits, 1, 0);
     expect([circuits.blocks("acme"), shared.announced]).toEqual([false, ["opened", "closed"]]);
     // What failed before it opened is forgotten.
     await attempts(circuits, 0, 1);
@@ -154,11 +159,21 @@ describe("an open circuit", () => {
     for (let probes = 0; probes < 7; probes++) {
       openTimes.push(shared.state().openForMs / 1000);
       await probe(circuits);
-      circuits.judge(failure);
-      await clock.advance(0);
+      await attempts(circuits, 0, 1);
     }
     expect(openTimes).toEqual([30, 60, 120, 240, 480, 600, 600]);
     expect(shared.announced).toEqual(["opened"]);
+  });
+
+  test("keeps its probe when an older state is pushed late", async () => {
+    const circuits = replica();
+    await attempts(circuits, 0, 20);
+    const opened = shared.state();
+    await clock.advance(30_000);
+    expect(circuits.blocks("acme")).toBe(true);
+    await clock.advance(0);
+    circuits.apply("acme", opened, 1);
+    expect(circuits.blocks("acme")).toBe(false);
   });
 
   test("gives the probe to somebody else when its replica died with it", async () => {
@@ -171,12 +186,30 @@ describe("an open circuit", () => {
     expect(second.blocks("acme")).toBe(false);
   });
 
-  test("ignores attempts that had started before it opened", async () => {
+  test("ignores the results of attempts that had started before it opened, also while its probe is under way", async () => {
     const circuits = replica();
     await attempts(circuits, 0, 20);
     await attempts(circuits, 5, 5);
-    expect(shared.announced).toEqual(["opened"]);
-    expect(circuits.isOpen("acme")).toBe(true);
+    const startedAt = clock.now();
+    await probe(circuits);
+    for (const late of [success, failure]) circuits.judge({ ...late, startedAt });
+    await clock.advance(0);
+    expect([shared.state().state, shared.state().openForMs, shared.announced]).toEqual(["half_open", 30_000, ["opened"]]);
+    await attempts(circuits, 1, 0);
+    expect(shared.announced).toEqual(["opened", "closed"]);
+  });
+
+  test("keeps its state while the store is down, and its probe is claimed when it is back", async () => {
+    const circuits = replica();
+    await attempts(circuits, 0, 20);
+    shared.goDown();
+    await clock.advance(30_000);
+    for (let asked = 0; asked < 3; asked++) {
+      expect(circuits.blocks("acme")).toBe(true);
+      await clock.advance(0);
+    }
+    shared.comeUp();
+    await probe(circuits);
   });
 });
 

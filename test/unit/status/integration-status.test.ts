@@ -18,34 +18,48 @@ let events: StatusEvent[];
 let counters: Map<string, HealthDay>;
 let status: IntegrationStatus;
 let watch: HealthWatch;
+let parked: number;
+let redisIsAway: boolean;
 
 const health = {
-  read: async (_uuid: string, days: readonly string[]): Promise<HealthDay[]> =>
-    days.map((day) => counters.get(day) ?? { day, success: 0, error: 0, timeout: 0, fatal: 0 }),
-  clear: async (): Promise<void> => counters.clear(),
+  async read(_uuid: string, days: readonly string[]): Promise<HealthDay[]> {
+    if (redisIsAway) throw new Error("Redis is away");
+    return days.map((day) => counters.get(day) ?? { day, success: 0, error: 0, timeout: 0, fatal: 0 });
+  },
+  async clear(): Promise<void> {
+    if (redisIsAway) throw new Error("Redis is away");
+    counters.clear();
+  },
 };
 
 const current = () => statusOf(records.json(KEY));
 
-/** An attempt as the delivery path makes it: counted, judged, written. */
-async function attempt(outcome: "delivered" | "failed" | "timed_out" | "gone"): Promise<void> {
+/** An attempt as the delivery path makes it: counted, judged, and written a little later. */
+async function attempt(outcome: "delivered" | "failed" | "timed_out" | "gone", writtenAfterMs = 0): Promise<void> {
   const day = new Date(clock.now()).toISOString().slice(0, 10);
   const before = counters.get(day) ?? { day, success: 0, error: 0, timeout: 0, fatal: 0 };
   const counter = { delivered: "success", failed: "error", timed_out: "timeout", gone: "fatal" }[outcome] as "success";
   counters.set(day, { ...before, [counter]: before[counter] + 1 });
   const responseCode = { delivered: 200, failed: 500, timed_out: 0, gone: 410 }[outcome];
   watch.judge(
-    anAttempt({ outcome, responseCode, error: outcome === "delivered" ? null : "no", installation: anInstallation({ status: current() }) }),
+    anAttempt({
+      outcome,
+      responseCode,
+      error: outcome === "delivered" ? null : "no",
+      installation: anInstallation({ status: current() }),
+      endedAt: clock.now(),
+    }),
   );
+  await clock.advance(writtenAfterMs);
   if (outcome !== "delivered") watch.failuresWritten(new Set([UUID]));
-  await clock.advance(1_500);
+  await clock.advance(1_500 - writtenAfterMs);
   await watch.settled();
 }
 
 function begin(options: Partial<Parameters<typeof createHealthWatch>[1]> = {}): void {
   watch = createHealthWatch(
     { health, status, isActive: () => current() === "active", clock, logger: silentLogger },
-    { windowDays: 7, timeouts: 1000, rules: new Set(["fatal", "failing_days", "timeouts"]), ...options },
+    { windowDays: 7, timeouts: 1000, rules: new Set(["fatal", "failing_days", "timeouts"]), recovers: true, ...options },
   );
 }
 
@@ -54,6 +68,8 @@ beforeEach(() => {
   records = createRecordStore();
   events = [];
   counters = new Map();
+  parked = 0;
+  redisIsAway = false;
   records.put(KEY, { uuid: UUID, app: "acme", organization_id: "42", project_ids: [], status: "active" });
   const stream = {
     publish: async (event: StatusEvent) => void events.push(event),
@@ -61,7 +77,7 @@ beforeEach(() => {
   };
   const transitions = createTransitions<StatusEvent>({ records, stream, clock, logger: silentLogger });
   status = createIntegrationStatus(
-    { records, transitions, health, webhookUrlOf: () => "https://hooks.acme.example/in", clock },
+    { records, transitions, health, parkedFor: async () => parked, webhookUrlOf: () => "https://hooks.acme.example/in", clock },
     { prefix: "app-platform", dashboardUrl: (path) => `https://posthorn.example${path}` },
   );
   begin();
@@ -108,10 +124,21 @@ describe("an integration", () => {
     });
   });
 
-  test("breaks at once with a 410, also when Redis can't be asked", async () => {
+  test("whose failure of the seventh day ends right before midnight is judged by that day", async () => {
+    await clock.advance(Date.UTC(2026, 0, 5, 23, 59, 59, 999) - clock.now());
+    for (let day = 1; day <= 7; day++) {
+      await attempt("failed", 5);
+      await clock.advance(DAY_MS - 1_500);
+    }
+    expect(events[0]?.data).toMatchObject({ reason: { days: expect.arrayContaining(["2026-01-05", "2026-01-11"]) } });
+  });
+
+  test.each([false, true])("breaks at once with a 410, and says by what; Redis is away: %s", async (isAway) => {
+    redisIsAway = isAway;
     await attempt("gone");
     expect([current(), events[0]?.type]).toEqual(["broken", "integration.broken"]);
-    expect(events[0]?.data).toMatchObject({ reason: { rule: "fatal", fatal: 1, last_response_code: 410 } });
+    const days = Array.from({ length: 7 }, () => expect.stringMatching(/^20\d\d-\d\d-\d\d$/));
+    expect(events[0]?.data).toMatchObject({ reason: { rule: "fatal", window_days: 7, days, fatal: 1, last_response_code: 410 } });
   });
 
   test("does not break with a 410 when that part of the rule is off", async () => {
@@ -129,18 +156,18 @@ describe("an integration", () => {
     expect(events.map(({ data }) => (data as { reason: { rule: string } }).reason.rule)).toEqual(["timeouts"]);
   });
 
-  test("that is broken recovers with its first success, and the first failure after it does not break it again", async () => {
-    begin({ timeouts: 3 });
-    for (let i = 0; i < 3; i++) await attempt("timed_out");
-    expect(counters.size).toBe(0);
-    for (let probes = 0; probes < 5; probes++) await attempt("timed_out");
-    expect([current(), events.length]).toEqual(["broken", 1]);
-    await attempt("delivered");
+  test("that is broken and goes on being delivered to recovers with its first success, once", async () => {
+    await attempt("gone");
+    await Promise.all([attempt("delivered"), attempt("delivered")]);
     expect([current(), events.map(({ type }) => type)]).toEqual(["active", ["integration.broken", "integration.recovered"]]);
-    expect(records.json(KEY)).not.toHaveProperty("broken_reason");
-    await attempt("timed_out");
-    await attempt("timed_out");
-    expect(current()).toBe("active");
+    expect(events[1]?.data).toMatchObject({ previous_status: "broken", status: "active", reason: { by: "probe" } });
+  });
+
+  test("whose deliveries park is not recovered by an attempt that was under way", async () => {
+    begin({ recovers: false });
+    await attempt("gone");
+    await attempt("delivered");
+    expect(current()).toBe("broken");
   });
 
   test("is judged once when 1000 failures on two replicas come at the same time", async () => {
@@ -155,7 +182,63 @@ describe("an integration", () => {
   });
 });
 
+describe("after a recovery the next failure does not break it again", () => {
+  const recoverByProbe = async () => {
+    await status.recover(UUID);
+    expect(current()).toBe("active");
+  };
+
+  test.each<[string, () => Promise<void>]>([
+    ["a 410", () => attempt("gone")],
+    [
+      "seven days of errors",
+      async () => {
+        for (let day = 1; day <= 7; day++) {
+          await attempt("failed");
+          await clock.advance(DAY_MS - 1_500);
+        }
+      },
+    ],
+    [
+      "timeouts",
+      async () => {
+        begin({ timeouts: 3 });
+        for (let i = 0; i < 3; i++) await attempt("timed_out");
+      },
+    ],
+  ])("when it broke by %s", async (_what, breakIt) => {
+    await breakIt();
+    expect(current()).toBe("broken");
+    // Probes that fail are counted, too.
+    for (let probes = 0; probes < 10; probes++) await attempt("timed_out");
+    await recoverByProbe();
+    await attempt("failed");
+    await attempt("timed_out");
+    expect([current(), events.length]).toEqual(["active", 2]);
+  });
+
+  test("also when Redis was away as it broke and as it recovered", async () => {
+    await attempt("failed");
+    redisIsAway = true;
+    await attempt("gone");
+    expect([current(), counters.size]).toEqual(["broken", 1]);
+    await recoverByProbe();
+    redisIsAway = false;
+    await attempt("failed");
+    await attempt("failed");
+    expect([current(), records.json(KEY)]).toEqual(["active", expect.not.objectContaining({ counters_stale: true })]);
+    await attempt("gone");
+    expect(current()).toBe("broken");
+  });
+});
+
 describe("a person", () => {
+  const told = () =>
+    events.map(({ type, data }) => {
+      const { previous_status, status: now, reason } = data as { previous_status: string; status: string; reason: { by?: string } };
+      return `${type}: ${previous_status} to ${now} by ${reason.by ?? "the rule"}`;
+    });
+
   test("disables and enables, each announced once", async () => {
     await status.disable(UUID);
     await status.disable(UUID);
@@ -163,21 +246,43 @@ describe("a person", () => {
     await status.enable(UUID);
     await status.enable(UUID);
     expect(current()).toBe("active");
-    expect(events.map(({ type, data }) => [type, data])).toEqual([
-      ["integration.disabled", expect.objectContaining({ previous_status: "active", status: "disabled", reason: { by: "person" } })],
-      ["integration.enabled", expect.objectContaining({ previous_status: "disabled", status: "active", reason: { by: "person" } })],
-    ]);
+    expect(told()).toEqual(["integration.disabled: active to disabled by person", "integration.enabled: disabled to active by person"]);
   });
 
-  test("mends a broken one: that is a recovery, and its counters are forgotten", async () => {
+  test("enables an active one: nothing happens, and what it is judged by stays", async () => {
+    await attempt("failed");
+    const before = records.json(KEY);
+    expect(await status.enable(UUID)).toBe("active");
+    expect([records.json(KEY), counters.size, events]).toEqual([before, 1, []]);
+  });
+
+  test("mends a broken one: that is a recovery, its counters are forgotten, and it is known what waits", async () => {
     await attempt("gone");
     await attempt("failed");
+    parked = 12;
     await status.enable(UUID);
-    expect([current(), counters.size, events.at(-1)?.type]).toEqual(["active", 0, "integration.recovered"]);
+    expect([current(), counters.size]).toEqual(["active", 0]);
+    expect(told().at(-1)).toBe("integration.recovered: broken to active by person");
+    expect(records.json(KEY)).toMatchObject({ mended_at: expect.any(String), mended_backlog: 12 });
+    expect(Object.keys(records.json(KEY)).filter((member) => /^(broken|probed)_/.test(member))).toEqual([]);
+  });
+
+  test("disables a broken one and enables it: nothing is left of why it was broken", async () => {
+    await attempt("gone");
+    await status.disable(UUID);
+    await status.enable(UUID);
+    expect(told()).toEqual([
+      "integration.broken: active to broken by the rule",
+      "integration.disabled: broken to disabled by person",
+      "integration.enabled: disabled to active by person",
+    ]);
+    await attempt("failed");
+    expect([current(), events.length]).toEqual(["active", 3]);
   });
 
   test("asks for an installation that is not there", async () => {
-    await expect(status.enable("ffffffff-5b6a-4c7d-8e9f-0a1b2c3d4e5f")).rejects.toMatchObject({ code: "NOT_FOUND" });
+    for (const change of [status.enable, status.disable])
+      await expect(change("ffffffff-5b6a-4c7d-8e9f-0a1b2c3d4e5f")).rejects.toMatchObject({ code: "NOT_FOUND" });
   });
 
   test("a success of a disabled one does not enable it", async () => {

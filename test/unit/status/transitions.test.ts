@@ -113,3 +113,10 @@ test("the next transition first finishes what was left behind, so that events le
   }));
   expect(published.map(({ id, type }) => `${id} ${type}`)).toEqual(["u1:1 broken", "u1:2 recovered"]);
 });
+
+test("a step that nobody is told of does not wait for an event that can't be published", async () => {
+  publishFails = true;
+  await replica().change("installation.u1", toBroken);
+  await replica().change("installation.u1", () => ({ members: { probed: true }, event: null }));
+  expect(records.json("installation.u1")).toMatchObject({ probed: true, pending_event: { id: "u1:1" } });
+});

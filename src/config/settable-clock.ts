@@ -1,0 +1,75 @@
+/**
+ * The system's clock, ahead by what a file says (`6d`): in a test, days pass as fast as it writes. The file is looked at
+ * again and again; time goes forward only, and timers that have come due by that fire at once, in their order.
+ */
+import { readFileSync } from "node:fs";
+import { AppError, messageOf } from "../model/app-error.ts";
+import { type Clock, systemClock } from "../model/clock.ts";
+import { parseDuration } from "./values.ts";
+
+const LOOK_EVERY_MS = 20;
+
+interface Timer {
+  readonly dueAt: number;
+  readonly task: () => void;
+  disarm: () => void;
+}
+
+/** @param onSet told how far ahead the clock is now. @throws AppError CONFIG_INVALID when the file says no duration. */
+export function createSettableClock(file: string, onSet: (aheadMs: number) => void): Clock {
+  const timers = new Set<Timer>();
+  let aheadMs = 0;
+  const now = (): number => systemClock.now() + aheadMs;
+
+  const arm = (timer: Timer): void => {
+    timer.disarm = systemClock.after(timer.dueAt - now(), () => {
+      timers.delete(timer);
+      timer.task();
+    });
+  };
+
+  const set = (ms: number): void => {
+    if (ms <= aheadMs) return;
+    aheadMs = ms;
+    for (const timer of [...timers].sort((a, b) => a.dueAt - b.dueAt)) {
+      timer.disarm();
+      arm(timer);
+    }
+    onSet(aheadMs);
+  };
+
+  const lookAgain = (): void => {
+    systemClock.after(LOOK_EVERY_MS, () => {
+      try {
+        set(readDuration(file));
+      } catch {
+        // It is being written.
+      }
+      lookAgain();
+    });
+  };
+
+  try {
+    set(readDuration(file));
+  } catch (error) {
+    throw new AppError("CONFIG_INVALID", `POSTHORN_TEST_CLOCK: ${JSON.stringify(file)}: ${messageOf(error)}`, { cause: error });
+  }
+  lookAgain();
+
+  return {
+    now,
+    after(delayMs, task) {
+      const timer: Timer = { dueAt: now() + Math.max(0, delayMs), task, disarm: () => {} };
+      timers.add(timer);
+      arm(timer);
+      return () => {
+        timers.delete(timer);
+        timer.disarm();
+      };
+    },
+  };
+}
+
+function readDuration(file: string): number {
+  return parseDuration(readFileSync(file, "utf8").trim());
+}

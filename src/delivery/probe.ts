@@ -1,0 +1,73 @@
+/**
+ * The probe of an installation whose deliveries are parked: the oldest of them is attempted out of its turn, and stays
+ * where it is when it fails.
+ *
+ * A delivery that the receiver refuses for good says little about the receiver: the next probe takes the one behind it, so
+ * that one which nobody wants does not keep its integration broken for ever.
+ */
+import type { Installation } from "../model/app.ts";
+import { markOf } from "../model/delivery.ts";
+import type { Attempt, Verdict } from "./attempt.ts";
+import type { Bulkhead } from "./bulkhead.ts";
+import type { AttemptLog, DeliveryObserver, ParkedDelivery, ParkedQueue, Tracing } from "./ports.ts";
+
+export interface ProbeDependencies {
+  /** Whether deliveries are known to wait there. */
+  readonly queueBusy: (queue: ParkedQueue) => boolean;
+  /** The oldest one that was stored after a sequence. */
+  readonly parkedAfter: (queue: ParkedQueue, sequence: number) => Promise<ParkedDelivery | null>;
+  /** Takes it out of its queue. */
+  readonly removeParked: (parked: ParkedDelivery) => Promise<void>;
+  readonly attempt: Attempt;
+  readonly bulkhead: Bulkhead;
+  readonly log: AttemptLog;
+  readonly observer: DeliveryObserver;
+  readonly tracing: Tracing;
+}
+
+/** Null when nothing waits. What it resolves to attempts the delivery and says whether it was delivered. */
+export type NextProbe = (installation: Installation) => Promise<(() => Promise<boolean>) | null>;
+
+export function createNextProbe(dependencies: ProbeDependencies): NextProbe {
+  const { queueBusy, parkedAfter, removeParked, attempt, bulkhead, log, observer, tracing } = dependencies;
+  /** Installation → the sequence of what was last refused for good. */
+  const refusedUpTo = new Map<string, number>();
+
+  const nextIn = async (queue: ParkedQueue, uuid: string): Promise<ParkedDelivery | null> => {
+    for (;;) {
+      const found = (await parkedAfter(queue, refusedUpTo.get(uuid) ?? 0)) ?? (await parkedAfter(queue, 0));
+      if (found === null || !(await log.wasDelivered(found.delivery.app, markOf(found.delivery)))) return found;
+      // Whoever delivered it died before it could take it out.
+      observer.skipped(found.delivery);
+      await removeParked(found);
+    }
+  };
+
+  const attemptOnce = async ({ delivery }: ParkedDelivery): Promise<Verdict | "closed"> => {
+    const share = `probe:${delivery.installationUuid}`;
+    if ((await bulkhead.enter(share, Number.POSITIVE_INFINITY)) !== "entered") return "closed";
+    const span = tracing.process(delivery.event, "parked");
+    try {
+      return await attempt(delivery, span);
+    } finally {
+      span.end();
+      bulkhead.leave(share);
+    }
+  };
+
+  return async ({ app, uuid }) => {
+    const queue: ParkedQueue = { app, installationUuid: uuid };
+    const found = queueBusy(queue) ? await nextIn(queue, uuid) : null;
+    if (found === null) return null;
+    return async () => {
+      const verdict = await attemptOnce(found);
+      if (verdict === "closed") return false;
+      if (verdict.kind === "dead-letter" && verdict.reason === "rejected") refusedUpTo.set(uuid, found.source.sequence);
+      else refusedUpTo.delete(uuid);
+      if (verdict.kind !== "delivered") return false;
+      // If it can't be taken out now, its mark keeps it from being delivered again.
+      await removeParked(found).catch(() => {});
+      return true;
+    };
+  };
+}

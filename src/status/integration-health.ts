@@ -1,0 +1,84 @@
+/** What people ask about an integration: why it has its status, by which counters, and what waits for it. */
+import type { ParkedDelivery } from "../delivery/ports.ts";
+import type { InstallationStatus } from "../model/app.ts";
+import { AppError } from "../model/app-error.ts";
+import { type Clock, toRfc3339 } from "../model/clock.ts";
+import type { BrokenReasonData } from "../model/status-event.ts";
+import { lastDays } from "./health-rule.ts";
+import { INSTALLATION_PREFIX, probedAt, statusOf } from "./integration-status.ts";
+import type { HealthDay, HealthStore, StatusRecords } from "./ports.ts";
+import type { RecordJson } from "./transitions.ts";
+
+/** As it is answered. */
+export interface IntegrationHealth {
+  readonly uuid: string;
+  readonly status: InstallationStatus;
+  /** Null when it is not broken. */
+  readonly broken: {
+    readonly at: string;
+    readonly reason: BrokenReasonData;
+    /** In the past while nothing is parked: what is parked next is probed with. Null where broken ones are delivered to. */
+    readonly next_probe_at: string | null;
+  } | null;
+  /** The counters since it last became active, or broke; null when Redis is away. */
+  readonly days: readonly HealthDay[] | null;
+  readonly parked: {
+    readonly deliveries: number;
+    readonly oldest_at: string | null;
+  };
+  /** When it last became active, and how many deliveries waited then; null when it never was anything else. */
+  readonly mended: { readonly at: string; readonly backlog: number | null } | null;
+}
+
+/** @throws AppError NOT_FOUND */
+export type QueryHealth = (uuid: string) => Promise<IntegrationHealth>;
+
+export interface HealthQueryDependencies {
+  readonly records: Pick<StatusRecords, "readRecord">;
+  readonly health: HealthStore;
+  readonly parkedCount: (app: string, uuid: string) => Promise<number>;
+  readonly oldestParked: (app: string, uuid: string) => Promise<ParkedDelivery | null>;
+  readonly clock: Clock;
+}
+
+export interface HealthQueryOptions {
+  readonly windowDays: number;
+  /** Null: broken ones are not probed. */
+  readonly probeIntervalMs: number | null;
+}
+
+export function createHealthQuery(
+  { records, health, parkedCount, oldestParked, clock }: HealthQueryDependencies,
+  { windowDays, probeIntervalMs }: HealthQueryOptions,
+): QueryHealth {
+  const brokenOf = (record: RecordJson): IntegrationHealth["broken"] => {
+    if (statusOf(record) !== "broken") return null;
+    return {
+      at: String(record["broken_at"]),
+      reason: record["broken_reason"] as BrokenReasonData,
+      next_probe_at: probeIntervalMs === null ? null : toRfc3339(probedAt(record) + probeIntervalMs),
+    };
+  };
+
+  return async (uuid) => {
+    const found = await records.readRecord(INSTALLATION_PREFIX + uuid);
+    if (found === null) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
+    const record = JSON.parse(found.value) as RecordJson;
+    const app = String(record["app"]);
+    const [days, deliveries, oldest] = await Promise.all([
+      health.read(uuid, lastDays(clock.now(), windowDays)).catch(() => null),
+      parkedCount(app, uuid),
+      oldestParked(app, uuid),
+    ]);
+    const mendedAt = record["mended_at"] as string | undefined;
+    const oldestAt = oldest?.delivery.firstParkedAt ?? null;
+    return {
+      uuid,
+      status: statusOf(record),
+      broken: brokenOf(record),
+      days,
+      parked: { deliveries, oldest_at: oldestAt === null ? null : toRfc3339(oldestAt) },
+      mended: mendedAt === undefined ? null : { at: mendedAt, backlog: (record["mended_backlog"] as number | null | undefined) ?? null },
+    };
+  };
+}

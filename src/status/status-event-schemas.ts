@@ -1,0 +1,110 @@
+/**
+ * The forms of the status events, for those who read them: schemas/<type>.json is generated from here. That they are the
+ * forms of model/status-event.ts is checked by the compiler, and on real events by the tests.
+ */
+import { z } from "zod";
+import type { StatusEventOf, StatusEventType } from "../model/status-event.ts";
+
+const time = z.string().meta({ format: "date-time", description: "RFC 3339, UTC, milliseconds." });
+const dashboardUrl = z.string().nullable().meta({ description: "Null when POSTHORN_DASHBOARD_URL is not set." });
+const status = z.enum(["active", "broken", "disabled"]);
+const count = z.int().min(0);
+const responseCode = z.int().min(0).max(999).nullable().meta({ description: "0: no response." });
+
+const app = z.string().meta({ description: "The app's slug." });
+const installation = {
+  app,
+  installation_uuid: z.string().meta({ format: "uuid" }),
+  organization_id: z.string(),
+};
+
+const integration = {
+  ...installation,
+  webhook_url: z.string().meta({ description: "Where the installation's webhooks go." }),
+  previous_status: status,
+  status,
+  dashboard_url: dashboardUrl,
+};
+
+const broken = z.object({
+  ...integration,
+  reason: z
+    .object({
+      rule: z.enum(["fatal", "failing_days", "timeouts"]),
+      window_days: count,
+      days: z.array(z.string().meta({ format: "date" })).meta({ description: "The UTC days that were looked at, oldest first." }),
+      success: count,
+      error: count,
+      timeout: count,
+      fatal: count,
+      last_response_code: responseCode,
+      last_error: z.string().nullable(),
+    })
+    .meta({ description: "The rule, and the counters of those days that it was judged by." }),
+});
+
+const changed = z.object({
+  ...integration,
+  reason: z.object({
+    by: z.enum(["probe", "person"]).meta({ description: "A first success, or somebody through the API." }),
+  }),
+});
+
+const circuit = z.object({
+  app,
+  previous_state: z.enum(["closed", "open", "half_open"]),
+  state: z.enum(["closed", "open"]),
+  reason: z
+    .object({ window_s: z.number(), attempts: count, failures: count, failure_percent: z.number() })
+    .nullable()
+    .meta({ description: "Null when it closed." }),
+  open_until: time.nullable().meta({ description: "When it is looked at again; null when it closed." }),
+  dashboard_url: dashboardUrl,
+});
+
+const givenUp = z.object({
+  ...installation,
+  delivery_id: z.string().regex(/^dlv_[0-9a-f]{32}$/),
+  event_id: z.string(),
+  event_type: z.string().meta({ description: "<resource>.<action>" }),
+  attempts: count,
+  reason: z.enum(["exhausted", "rejected", "gone", "blocked"]),
+  last_outcome: z.enum(["delivered", "gone", "failed", "rejected", "timed_out", "unreachable", "blocked"]).nullable(),
+  last_response_code: responseCode,
+  last_error: z.string().nullable(),
+  dashboard_url: dashboardUrl,
+});
+
+function cloudEvent<Type extends StatusEventType, Data extends z.ZodType>(type: Type, subject: string, data: Data, description: string) {
+  return z
+    .object({
+      specversion: z.literal("1.0"),
+      id: z.string().meta({ description: "The same whenever the event is published or handed out again." }),
+      source: z.string().meta({ description: "/posthorn/<subject prefix>" }),
+      type: z.literal(type),
+      time,
+      subject: z.string().meta({ description: subject }),
+      datacontenttype: z.literal("application/json"),
+      data,
+    })
+    .meta({ title: type, description });
+}
+
+const ofInstallation = "The installation's uuid.";
+const ofDelivery = "The delivery's id.";
+
+const SCHEMAS = {
+  "integration.broken": cloudEvent("integration.broken", ofInstallation, broken, "The health rule or a 410: it does not work."),
+  "integration.recovered": cloudEvent("integration.recovered", ofInstallation, changed, "A broken one works again."),
+  "integration.disabled": cloudEvent("integration.disabled", ofInstallation, changed, "A person has stopped it."),
+  "integration.enabled": cloudEvent("integration.enabled", ofInstallation, changed, "A person lets a disabled one go on."),
+  "circuit.opened": cloudEvent("circuit.opened", "The app's slug.", circuit, "The app is down at the moment; its deliveries wait."),
+  "circuit.closed": cloudEvent("circuit.closed", "The app's slug.", circuit, "The app answers again."),
+  "delivery.exhausted": cloudEvent("delivery.exhausted", ofDelivery, givenUp, "In dead letters after its last attempt."),
+  "delivery.rejected": cloudEvent("delivery.rejected", ofDelivery, givenUp, "In dead letters without a retry."),
+} as const satisfies { readonly [Type in StatusEventType]: z.ZodType<StatusEventOf<Type>> };
+
+/** JSON Schema of one type of event, draft 7: AsyncAPI's. Members that a later version adds are let through. */
+export function statusEventJsonSchema(type: StatusEventType): object {
+  return z.toJSONSchema(SCHEMAS[type], { io: "input", target: "draft-7" });
+}
