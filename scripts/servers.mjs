@@ -113,7 +113,11 @@ async function startServer(binary, name, scheme, wantedPort, argumentsFor) {
 
   /** @param {number} port */
   const start = async (port) => {
-    const started = spawn(path, argumentsFor(port, folder), { stdio: ["ignore", "pipe", "pipe"] });
+    const started = spawn(path, argumentsFor(port, folder), {
+      stdio: ["ignore", "pipe", "pipe"],
+      // A Ctrl-C is for the command, which still needs its servers to clean up.
+      detached: process.platform !== "win32",
+    });
     child = started;
     noteChild(started, folder);
     const keep = (/** @type {Buffer} */ chunk) => {

@@ -274,7 +274,7 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
     lanes,
     log,
     observer,
-    directLimit: (appMaxInFlight) => Math.max(1, Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2)),
+    directLimit: (appMaxInFlight) => Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2),
     onParked: (queue) => parked?.wake(queue),
     onGivenUp: createGivenUp(announce, index, clock, { prefix, dashboardUrl }),
   });

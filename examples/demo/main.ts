@@ -16,17 +16,22 @@ import { bold, cell, cyan, dim, green, heading, red, say, yellow } from "./termi
 const keep = process.argv.includes("--keep");
 const nats = process.env["POSTHORN_NATS_URL"] ?? "nats://127.0.0.1:4222";
 const redisUrl = process.env["POSTHORN_REDIS_URL"] ?? "redis://127.0.0.1:6379";
-const prefix = `demo-${randomBytes(3).toString("hex")}`;
+const run = randomBytes(3).toString("hex");
+const prefix = `demo-${run}`;
+// On servers that others use as well the apps get names of their own, so that nobody's rows are touched.
+const isShared = process.env["DEMO_SHARED"] !== undefined;
+const TRACKER = isShared ? `tracker-${run}` : "tracker";
+const PAGER = isShared ? `pager-${run}` : "pager";
 const folder = mkdtempSync(join(tmpdir(), "posthorn-demo-"));
 const PAYLOADS = new URL("../payloads/", import.meta.url);
 
 const INSTALLATIONS = [
-  { uuid: "5c7d9e10-3b2a-4f6e-8d1c-90a7b6e5f412", app: "tracker", organization: "northwind" },
-  { uuid: "b1f2a3c4-0d9e-4c8b-a7f6-25e4d3c2b1a0", app: "tracker", organization: "contoso" },
-  { uuid: "77e6d5c4-b3a2-4190-8f7e-6d5c4b3a2918", app: "pager", organization: "northwind" },
-  { uuid: "c0ffee00-1234-4abc-9def-0123456789ab", app: "pager", organization: "contoso" },
+  { uuid: "5c7d9e10-3b2a-4f6e-8d1c-90a7b6e5f412", app: TRACKER, organization: "northwind" },
+  { uuid: "b1f2a3c4-0d9e-4c8b-a7f6-25e4d3c2b1a0", app: TRACKER, organization: "contoso" },
+  { uuid: "77e6d5c4-b3a2-4190-8f7e-6d5c4b3a2918", app: PAGER, organization: "northwind" },
+  { uuid: "c0ffee00-1234-4abc-9def-0123456789ab", app: PAGER, organization: "contoso" },
 ] as const;
-const APPS = ["tracker", "pager"] as const;
+const APPS = [TRACKER, PAGER];
 
 const cleanups: Array<() => Promise<unknown> | unknown> = [() => rmSync(folder, { recursive: true, force: true })];
 let cleaning: Promise<void> | undefined;
@@ -64,6 +69,10 @@ async function until(check: () => boolean, timeoutMs: number): Promise<boolean> 
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
   return true;
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
 }
 
 function indented(value: unknown): string {
@@ -108,25 +117,25 @@ async function main(): Promise<void> {
 
   heading("1. Two apps, installed in two organizations");
   const receivers = Object.fromEntries(await Promise.all(APPS.map(async (app) => [app, await startReceiver(app, show)] as const)));
-  const tracker = receivers["tracker"];
-  const pager = receivers["pager"];
+  const tracker = receivers[TRACKER];
+  const pager = receivers[PAGER];
   if (tracker === undefined || pager === undefined) throw new Error("no receivers");
   cleanups.push(tracker.stop, pager.stop);
   // Every third request fails, so that there is something to retry.
   pager.answer = (request) => (request % 3 === 0 ? 503 : 200);
-  const subscriptions = {
-    tracker: ["issue", "comment", "error.created", "event_alert"],
-    pager: ["issue.created", "metric_alert.*", "event_alert", "error"],
+  const subscriptions: Readonly<Record<string, readonly string[]>> = {
+    [TRACKER]: ["issue", "comment", "error.created", "event_alert"],
+    [PAGER]: ["issue.created", "metric_alert.*", "event_alert", "error"],
   };
   for (const app of APPS) {
     const receiver = receivers[app];
     const made = await posthorn.put(`/v1/apps/${app}`, {
       webhook_url: receiver?.url,
-      events: subscriptions[app],
+      events: subscriptions[app] ?? [],
       retry_schedule_s: [1, 2],
     });
     if (receiver !== undefined) receiver.secret = String(made["client_secret"]);
-    say(`  ${cell(app, 8, cyan)} ${cell(subscriptions[app].join(", "), 48)} ${dim(String(receiver?.url))}`);
+    say(`  ${cell(app, 8, cyan)} ${cell((subscriptions[app] ?? []).join(", "), 48)} ${dim(String(receiver?.url))}`);
   }
   for (const { uuid, app, organization } of INSTALLATIONS) {
     await posthorn.put(`/v1/installations/${uuid}`, { app, organization_id: organization });
@@ -156,7 +165,7 @@ async function main(): Promise<void> {
       organizationId,
       data,
       actor,
-      ...(type.startsWith("installation.") ? { app: "tracker" } : {}),
+      ...(type.startsWith("installation.") ? { app: TRACKER } : {}),
       ...(type === "issue.created" ? { traceparent: `00-${trace}-${randomBytes(8).toString("hex")}-01` } : {}),
     });
     eventNames.set(published.id, type);
@@ -164,9 +173,18 @@ async function main(): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 120));
   }
   const failedFirst = new Set(received.filter(({ answered }) => answered >= 300).map(({ deliveryId }) => deliveryId));
-  say(dim(`  … waiting for the retries of ${failedFirst.size} failed deliveries`));
+  say(dim(`  … waiting for the retries of ${failedFirst.size} failed ${failedFirst.size === 1 ? "delivery" : "deliveries"}`));
   const isDelivered = (id: string): boolean => received.some(({ deliveryId, answered }) => deliveryId === id && answered < 300);
   if (!(await until(() => [...failedFirst].every(isDelivered), 15_000))) throw new Error("the retries did not arrive");
+
+  const rowsOf = async (kind: string): Promise<number> => {
+    const keys = (await Promise.all(APPS.map((app) => redis.keys(`posthorn:${kind}:{${app}}:*`)))).flat();
+    return (await Promise.all(keys.map((key) => redis.llen(key)))).reduce((sum, length) => sum + length, 0);
+  };
+  // Rows are written some milliseconds behind the attempts.
+  for (let tries = 0; (await rowsOf("request")) < received.length && tries < 100; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
 
   heading("3. The request log and the error log, as Redis holds them");
   for (const app of APPS) {
@@ -174,7 +192,7 @@ async function main(): Promise<void> {
       const keys = (await redis.keys(`posthorn:${kind}:{${app}}:*`)).sort();
       for (const key of keys.slice(0, 4)) {
         const rows = await redis.lrange(key, 0, 1);
-        say(`  ${cell(key, 48, cyan)} ${dim(`${await redis.llen(key)} rows`)}`);
+        say(`  ${cell(key, 48, cyan)} ${dim(count(await redis.llen(key), "row"))}`);
         for (const text of rows) {
           const row = JSON.parse(text) as Record<string, unknown>;
           const outcome = String(row["outcome"]);
@@ -190,7 +208,7 @@ async function main(): Promise<void> {
   say(`  published with trace id   ${yellow(trace)}   (traceparent header of the NATS message)`);
   const arrived = received.filter(({ traceparent }) => traceparent.includes(trace));
   for (const { app, traceparent } of arrived) say(`  ${cell(app, 8, cyan)} received          ${traceparent.replace(trace, yellow(trace))}`);
-  const [row] = await redis.lrange("posthorn:request:{tracker}:issue.created", 0, 0);
+  const [row] = await redis.lrange(`posthorn:request:{${TRACKER}}:issue.created`, 0, 0);
   say(`  log row of tracker        ${yellow(String((JSON.parse(row ?? "{}") as Record<string, unknown>)["trace_id"]))}   (trace_id)`);
   if (arrived.length === 0) throw new Error("the trace did not reach a receiver");
 
@@ -199,12 +217,14 @@ async function main(): Promise<void> {
   pager.answer = () => 500;
   const before = received.length;
   for (let i = 0; i < 40; i++)
-    await publisher.publish({ type: "issue.created", organizationId: "northwind", app: "pager", data: { issue: { id: String(i) } } });
+    await publisher.publish({ type: "issue.created", organizationId: "northwind", app: PAGER, data: { issue: { id: String(i) } } });
   const told = (type: string): StatusEvent | undefined => statusEvents.find((event) => event.type === type);
   if (!(await until(() => told("circuit.opened") !== undefined, 15_000))) throw new Error("no circuit.opened event came");
-  say(`  40 events published, ${red(`${received.length - before} attempts answered with 500`)}; then this came on the status stream:`);
+  say(
+    `  40 events published; ${red(`${received.length - before} attempts`)} were under way or answered with 500 when this came on the status stream:`,
+  );
   say(dim(indented(told("circuit.opened"))));
-  say(`  What is not attempted now waits in the parked lane, ${cyan(`${prefix}.parked.pager`)}. The app is mended …`);
+  say(`  What is not attempted now waits in the parked lane, ${cyan(`${prefix}.parked.${PAGER}`)}. The app is mended …`);
   pager.answer = () => 200;
   if (!(await until(() => told("circuit.closed") !== undefined, 20_000))) throw new Error("no circuit.closed event came");
   const delivered = (): number =>
@@ -219,7 +239,7 @@ async function main(): Promise<void> {
 
   heading("Three things to try next");
   if (keep) {
-    say(`  1. Ask why a webhook failed:  curl '${posthorn.url}/v1/apps/pager/webhook-requests?errors_only=true'`);
+    say(`  1. Ask why a webhook failed:  curl '${posthorn.url}/v1/apps/${PAGER}/webhook-requests?errors_only=true'`);
     say(`  2. Publish an event yourself: curl -X POST ${posthorn.url}/v1/events -H 'content-type: application/json' \\`);
     say(`       -d '{"type":"issue.created","organization_id":"northwind","data":{"issue":{"id":"1"}}}'`);
     say(`  3. See what stands where:     curl ${posthorn.url}/readyz; curl -s ${posthorn.url}/metrics | grep posthorn_`);

@@ -17,7 +17,8 @@ export interface DemoPosthorn {
 export async function startPosthorn(settings: Readonly<Record<string, string>>, logFile: string): Promise<DemoPosthorn> {
   const child = spawn(process.execPath, [MAIN], {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, ...settings },
+    // Settings of somebody's own service are not the demo's.
+    env: { ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("POSTHORN_"))), ...settings },
     // A Ctrl-C is the demo's to handle: it stops Posthorn when everything else is stopped.
     detached: process.platform !== "win32",
   });

@@ -91,8 +91,8 @@ export async function createPublisher({
 
   return {
     async publish(event) {
-      const id = event.id ?? randomUUID();
-      const body = bodyOf(event, id);
+      const id = event?.id ?? randomUUID();
+      const body = checkedBody(event, id);
       const subject = checkedSubject(subjectPrefix, event, body, id);
       const span = tracer.startSpan(`publish ${event.type}`, {
         kind: SpanKind.PRODUCER,
@@ -116,6 +116,17 @@ export async function createPublisher({
     },
     close,
   };
+}
+
+function checkedBody(event: EventInput, id: string): string {
+  if (typeof event !== "object" || event === null) throw new AppError("PUBLISH_INVALID", "event: wanted an object");
+  try {
+    return bodyOf(event, id);
+  } catch (error) {
+    // What JSON can't say: a BigInt, a circle.
+    if (error instanceof AppError) throw error;
+    throw new AppError("PUBLISH_INVALID", `event: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 function bodyOf(event: EventInput, id: string): string {

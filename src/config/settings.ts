@@ -46,14 +46,22 @@ interface Described {
   readonly about: string;
 }
 
-function duration(byDefault: string, { group, about }: Described, minimumMs = 1): Setting<number> & { default: string } {
+function duration(
+  byDefault: string,
+  { group, about }: Described,
+  minimumMs = 1,
+  maximumMs = Number.POSITIVE_INFINITY,
+): Setting<number> & { default: string } {
   return setting({
     parse: parseDuration,
     default: byDefault,
     form: "duration",
     group,
     about,
-    check: (ms) => (ms >= minimumMs ? null : `wanted at least ${formatDuration(minimumMs)}`),
+    check: (ms) => {
+      if (ms < minimumMs) return `wanted at least ${formatDuration(minimumMs)}`;
+      return ms > maximumMs ? `wanted at most ${formatDuration(maximumMs)}` : null;
+    },
   });
 }
 
@@ -80,6 +88,9 @@ const LOG = "Request log";
 const HEALTH = "Integration health";
 const CIRCUIT = "Circuit";
 const PROCESS = "Process";
+
+/** Of what somebody waits for. */
+const LONGEST_WAIT_MS = 3_600_000;
 const TESTS = "Tests";
 
 export const SETTINGS = {
@@ -105,10 +116,15 @@ export const SETTINGS = {
     about: "The Redis server.",
     secret: true,
   }),
-  STARTUP_TIMEOUT: duration("60s", {
-    group: CONNECTIONS,
-    about: "How long a start waits for NATS and Redis before it gives up.",
-  }),
+  STARTUP_TIMEOUT: duration(
+    "60s",
+    {
+      group: CONNECTIONS,
+      about: "How long a start waits for NATS and Redis before it gives up.",
+    },
+    1,
+    LONGEST_WAIT_MS,
+  ),
   SUBJECT_PREFIX: setting({
     parse: parseMatching(/^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/, "1 to 32 letters, digits, _ and -"),
     default: "app-platform",
@@ -180,11 +196,16 @@ export const SETTINGS = {
     group: DELIVERY,
     about: "Networks that webhooks may go to although they are not public.",
   }),
-  REQUEST_TIMEOUT: duration("10s", {
-    group: DELIVERY,
-    about: "One deadline over connect, headers and body of an attempt; an app's `timeout_ms` replaces it.",
-  }),
-  CONNECT_TIMEOUT: duration("3s", { group: DELIVERY, about: "Deadline of the connect alone." }),
+  REQUEST_TIMEOUT: duration(
+    "10s",
+    {
+      group: DELIVERY,
+      about: "One deadline over connect, headers and body of an attempt; an app's `timeout_ms` replaces it.",
+    },
+    1,
+    LONGEST_WAIT_MS,
+  ),
+  CONNECT_TIMEOUT: duration("3s", { group: DELIVERY, about: "Deadline of the connect alone." }, 1, LONGEST_WAIT_MS),
   RETRY_SCHEDULE: setting<readonly number[]>({
     parse: parseDurations,
     default: "5s,30s,5m,30m,2h,5h,10h,10h",
@@ -241,7 +262,7 @@ export const SETTINGS = {
   CIRCUIT_OPEN_TIME: duration("30s", { group: CIRCUIT, about: "How long it first stays open; doubles with every failed probe." }),
   CIRCUIT_MAX_OPEN_TIME: duration("10m", { group: CIRCUIT, about: "The longest it stays open before the next probe." }),
 
-  DRAIN_TIMEOUT: duration("25s", { group: PROCESS, about: "How long SIGTERM waits for attempts in flight." }),
+  DRAIN_TIMEOUT: duration("25s", { group: PROCESS, about: "How long SIGTERM waits for attempts in flight." }, 1, LONGEST_WAIT_MS),
   LOG_LEVEL: setting({
     parse: parseChoice(["trace", "debug", "info", "warn", "error", "fatal", "silent"]),
     default: "info",

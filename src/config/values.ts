@@ -1,14 +1,19 @@
 /** Parsers for the value forms that settings use. Each throws an Error whose message says what was wanted. */
 import { isIP } from "node:net";
+import { compactJson } from "../model/json-text.ts";
 
 const DURATION_UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+const LONGEST_DURATION_MS = 3650 * 86_400_000;
 
 /** `250ms`, `10s`, `5m`, `2h`, `30d` → milliseconds. */
 export function parseDuration(text: string): number {
   const match = /^(\d+)(ms|s|m|h|d)$/.exec(text);
   const unit = match?.[2];
   if (!match || unit === undefined) throw new Error("wanted a duration such as 250ms, 10s, 5m, 2h or 30d");
-  return Number(match[1]) * (DURATION_UNITS_MS[unit] ?? 0);
+  const ms = Number(match[1]) * (DURATION_UNITS_MS[unit] ?? 0);
+  if (ms > LONGEST_DURATION_MS) throw new Error(`wanted at most ${formatDuration(LONGEST_DURATION_MS)}`);
+  return ms;
 }
 
 /** Milliseconds → the longest unit that divides them: 30000 → `30s`. */
@@ -116,7 +121,7 @@ export function parseJsonObject(text: string): string {
     value = undefined;
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Error("wanted a JSON object");
-  return JSON.stringify(value);
+  return compactJson(text.trim());
 }
 
 /** 32 bytes as 64 hex digits or base64, optionally `<key id>:` before it. */

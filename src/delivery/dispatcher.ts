@@ -29,7 +29,7 @@ export interface DispatcherDependencies {
   readonly lanes: Lanes;
   readonly log: Pick<AttemptLog, "wasDelivered">;
   readonly observer: DeliveryObserver;
-  /** How many attempts for the app this process may have in flight at once. */
+  /** How many attempts for the app this process may have in flight at once; with 0 all go through its queue. */
   readonly directLimit: (appMaxInFlight: number | null) => number;
   /** Told when a delivery was stored in a parked queue. */
   readonly onParked: (queue: ParkedQueue) => void;
@@ -76,7 +76,9 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
     if (passage.kind === "park") return park(delivery, passage.queue, passage.why, source);
 
     const suspensions = bulkhead.suspensions();
-    const entry = bulkhead.enter(delivery.app, directLimit(passage.app.maxInFlight));
+    const limit = directLimit(passage.app.maxInFlight);
+    if (limit === 0) return park(delivery, { app: delivery.app, installationUuid: null }, "bulkhead", source);
+    const entry = bulkhead.enter(delivery.app, limit);
     if (entry === "entered") return attemptIn(delivery, trace, source);
     // Sent away by a stop it is parked, not given back: redeliveries are for crashes.
     return Promise.resolve(entry).then(async (late) => {

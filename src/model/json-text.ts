@@ -28,7 +28,7 @@ export function membersOf(json: string): Map<string, string> {
     const value = scanValue(json, at);
     members.set(
       key.includes("\\") ? (JSON.parse(key) as string) : key.slice(1, -1),
-      value.hasSpace ? compact(json.slice(at, value.end)) : json.slice(at, value.end),
+      value.hasSpace ? compactJson(json.slice(at, value.end)) : json.slice(at, value.end),
     );
     at = value.end;
   }
@@ -75,7 +75,7 @@ function scanValue(json: string, from: number): { end: number; hasSpace: boolean
 }
 
 /** Removes white space outside of strings. */
-function compact(json: string): string {
+export function compactJson(json: string): string {
   let result = "";
   let at = 0;
   let kept = 0;

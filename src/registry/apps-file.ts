@@ -26,12 +26,20 @@ export async function loadAppsFile(path: string, registry: Registry): Promise<{ 
       problems.push(`${where}: ${error.message}`);
     }
   };
+  problems.push(...twice("apps", apps, ({ slug }) => slug), ...twice("installations", installations, ({ uuid }) => uuid));
+  if (problems.length > 0) throw invalid(path, problems);
   for (const [at, app] of apps.entries()) await put(`apps.${at}`, () => registry.putApp(app.slug, app, NO_PRECONDITION));
   for (const [at, installation] of installations.entries()) {
     await put(`installations.${at}`, () => registry.putInstallation(installation.uuid, installation, NO_PRECONDITION));
   }
   if (problems.length > 0) throw invalid(path, problems);
   return { apps: apps.length, installations: installations.length };
+}
+
+/** Of two entries of one name nobody can say which is meant. */
+function twice<T>(where: string, entries: readonly T[], nameOf: (entry: T) => string): string[] {
+  const names = entries.map(nameOf);
+  return names.flatMap((name, at) => (names.indexOf(name) < at ? [`${where}.${at}: ${name} is there twice`] : []));
 }
 
 async function readText(path: string): Promise<string> {

@@ -176,6 +176,9 @@ export function createRegistry({ store, index, secretBox, refusesUrl, clock }: R
       // Left behind they would come to life again with the next app of that name.
       const installations = [...index.installations()].filter(({ app }) => app === slug);
       for (const { uuid } of installations) await store.deleteRecord(installationKey(uuid));
+      for (const key of [`circuit.${slug}`, `hold.${slug}`]) {
+        if ((await store.readRecord(key)) !== null) await store.deleteRecord(key);
+      }
       await store.reached(await store.deleteRecord(appKey(slug)));
     },
 

@@ -89,7 +89,9 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
     const bytes = message.data.length;
     const maxBytes = options.maxEventBytes();
     if (bytes > maxBytes) return { ok: false, problem: `body: found ${bytes} bytes, wanted at most ${maxBytes}` };
-    const [, , resource = "", action = ""] = message.subject.split(".");
+    const [, , resource = "", action = "", ...more] = message.subject.split(".");
+    if (more.length > 0)
+      return { ok: false, problem: `subject: found ${message.subject}, wanted ${names.event("<resource>", "<action>")}` };
     return readEvent({
       resource,
       action,

@@ -23,11 +23,16 @@ export interface BusNames {
   readonly fanOut: string;
   parked(app: string, installationUuid: string | null): string;
   deadLetter(app: string): string;
+  /** What the registry bucket is stored in. */
+  readonly registryStream: string;
   readonly eventsConsumer: string;
   readonly fanOutConsumer: string;
   rungConsumer(rungS: number): string;
   parkedConsumer(app: string, installationUuid: string | null): string;
 }
+
+/** Beginning of the name of every consumer that Posthorn makes. */
+export const CONSUMER_PREFIX = "posthorn-";
 
 /** Dead letters that belong to no app: unreadable events. */
 export const INVALID = "_invalid";
@@ -56,10 +61,11 @@ export function busNames(prefix: string): BusNames {
     fanOut: `${prefix}.retries.0._fan-out`,
     parked: (app, installationUuid) => `${prefix}.parked.${app}${installationUuid === null ? "" : `.${installationUuid}`}`,
     deadLetter: (app) => `${prefix}.dead-letters.${app}`,
-    eventsConsumer: "posthorn-events",
-    fanOutConsumer: "posthorn-fan-out",
-    rungConsumer: (rungS) => `posthorn-rung-${rungS}`,
+    registryStream: `KV_${prefix}-registry`,
+    eventsConsumer: `${CONSUMER_PREFIX}events`,
+    fanOutConsumer: `${CONSUMER_PREFIX}fan-out`,
+    rungConsumer: (rungS) => `${CONSUMER_PREFIX}rung-${rungS}`,
     parkedConsumer: (app, installationUuid) =>
-      installationUuid === null ? `posthorn-app-${app}` : `posthorn-installation-${installationUuid}`,
+      `${CONSUMER_PREFIX}${installationUuid === null ? `app-${app}` : `installation-${installationUuid}`}`,
   };
 }

@@ -191,7 +191,12 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
     try {
       const found = await counts(`${names.prefix}.parked.>`);
       for (const subject of found.keys()) busyQueues.set(subject, queueOf(subject));
-      for (const key of knownBefore) if (!found.has(key) && !drains.has(key) && !opening.has(key)) busyQueues.delete(key);
+      for (const key of knownBefore) {
+        if (found.has(key) || drains.has(key) || opening.has(key)) continue;
+        busyQueues.delete(key);
+        // Emptied in some other way: discarded, expired, drained by another replica.
+        await removeConsumer(queueOf(key));
+      }
     } catch (error) {
       logger.warn({ stream, error: messageOf(error) }, "parked queues can't be listed");
     }

@@ -14,7 +14,7 @@ import {
   type StreamConfig,
 } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
-import type { BusNames } from "./names.ts";
+import { type BusNames, CONSUMER_PREFIX } from "./names.ts";
 
 const DAY_MS = 86_400_000;
 const DUPLICATE_WINDOW_MS = 10 * 60_000;
@@ -55,7 +55,11 @@ export async function ensureTopology(manager: JetStreamManager, names: BusNames,
   for (const plan of plans(names)) {
     const existing = await streamConfig(manager, plan.name);
     if (existing === null) await addStream(manager, plan, replicas);
-    else problems.push(...mismatches(plan, existing));
+    else problems.push(...mismatches(plan, existing), ...(await consumerMismatches(manager, plan)));
+  }
+  const bucket = await streamConfig(manager, names.registryStream);
+  if (bucket !== null && bucket.max_age > 0) {
+    problems.push(`stream ${names.registryStream} (the registry bucket): max_age: found ${bucket.max_age}, wanted 0`);
   }
   if (problems.length > 0) {
     throw new AppError("STREAM_MISMATCH", `Posthorn can't work with these streams:\n${problems.map((line) => `  ${line}`).join("\n")}`);
@@ -107,6 +111,20 @@ function mismatches(plan: StreamPlan, found: StreamConfig): string[] {
     if (found.max_age > 0) differs("max_age", found.max_age, "0");
     const limited = found.max_msgs > 0 || found.max_bytes > 0 || found.max_msgs_per_subject > 0;
     if (limited && found.discard !== DiscardPolicy.New) differs("discard with a limit", found.discard, '"new"');
+  }
+  return problems;
+}
+
+/** A work queue hands each message to one consumer: one that is not Posthorn's own, or gives up, keeps messages from it. */
+async function consumerMismatches(manager: JetStreamManager, { name: stream, retention }: StreamPlan): Promise<string[]> {
+  if (retention !== RetentionPolicy.Workqueue) return [];
+  const problems: string[] = [];
+  for await (const { name, config } of manager.consumers.list(stream)) {
+    if (!name.startsWith(CONSUMER_PREFIX)) {
+      problems.push(`consumer ${name} of ${stream}: found one that is not Posthorn's, wanted none beside ${CONSUMER_PREFIX}…`);
+    } else if ((config.max_deliver ?? -1) > 0) {
+      problems.push(`consumer ${name} of ${stream}: max_deliver: found ${config.max_deliver}, wanted -1`);
+    }
   }
   return problems;
 }

@@ -152,6 +152,28 @@ describe("SIGTERM", () => {
   });
 });
 
+test.each(["SIGTERM", "SIGINT"] as const)("npm start hands %s on, and ends as Posthorn does", async (signal) => {
+  const root = fileURLToPath(new URL("../..", import.meta.url));
+  const env = {
+    ...process.env,
+    POSTHORN_NATS_URL: nats.url,
+    POSTHORN_REDIS_URL: redis.url,
+    POSTHORN_SUBJECT_PREFIX: `t-${randomUUID().slice(0, 8)}`,
+    POSTHORN_HTTP_PORT: "0",
+  };
+  const child = spawn("npm", ["start", "--silent"], { cwd: root, stdio: ["ignore", "pipe", "inherit"], env, detached: true });
+  let output = "";
+  child.stdout.on("data", (chunk: Buffer) => {
+    output += chunk.toString();
+  });
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  await eventually(() => output.includes('"Posthorn is ready"'));
+  // As a supervisor does: only npm gets it.
+  child.kill(signal);
+  await ended;
+  expect(output).toContain('"message":"stopped"');
+});
+
 describe("readiness", () => {
   test("says no while NATS is away and yes when it is back; Redis is not needed for it", async () => {
     const [ownNats, ownRedis] = await Promise.all([startNatsServer(), startRedisServer()]);

@@ -1,5 +1,14 @@
 /** What Posthorn finds on a NATS server: nothing, its own streams, somebody else's. */
-import { connect, DiscardPolicy, type JetStreamManager, type NatsConnection, nanos, RetentionPolicy, type StreamConfig } from "nats";
+import {
+  AckPolicy,
+  connect,
+  DiscardPolicy,
+  type JetStreamManager,
+  type NatsConnection,
+  nanos,
+  RetentionPolicy,
+  type StreamConfig,
+} from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
 import { connectRedis } from "../../src/storage/redis.ts";
@@ -93,6 +102,31 @@ describe("the streams", () => {
       `stream ${names.streams.retries}: retention: found "limits", wanted "workqueue"`,
       `stream ${names.streams.retries}: max_age: found ${nanos(1_000_000_000)}, wanted 0`,
       `stream ${names.streams.parked}: discard with a limit: found "old", wanted "new"`,
+    ]) {
+      expect(error.message).toContain(line);
+    }
+  });
+
+  test("a consumer of a work queue that is somebody else's, or gives up, stops it, and so does a registry whose records expire", async () => {
+    const names = freshNames();
+    await ensureTopology(manager, names, 1);
+    await manager.consumers.add(names.streams.retries, {
+      durable_name: "somebody",
+      ack_policy: AckPolicy.Explicit,
+      filter_subject: names.rungFilter(1),
+    });
+    await manager.consumers.add(names.streams.parked, {
+      durable_name: names.parkedConsumer("acme", null),
+      ack_policy: AckPolicy.Explicit,
+      filter_subject: names.parked("acme", null),
+      max_deliver: 5,
+    });
+    await connection.jetstream().views.kv(`${names.prefix}-registry`, { ttl: 5_000 });
+    const error = (await ensureTopology(manager, names, 1).catch((reason: unknown) => reason)) as Error;
+    for (const line of [
+      `consumer somebody of ${names.streams.retries}: found one that is not Posthorn's`,
+      `consumer posthorn-app-acme of ${names.streams.parked}: max_deliver: found 5, wanted -1`,
+      `stream KV_${names.prefix}-registry (the registry bucket): max_age: found 5000000000, wanted 0`,
     ]) {
       expect(error.message).toContain(line);
     }

@@ -93,6 +93,13 @@ describe("a publisher", () => {
     });
   });
 
+  test("refuses what JSON can't say, with a code", async () => {
+    const publisher = await createPublisher({ nats: connection, subjectPrefix: prefix });
+    for (const event of [null, { type: "issue.created", organizationId: "42", data: { n: 1n } }]) {
+      await expect(publisher.publish(event as never)).rejects.toMatchObject({ code: "PUBLISH_INVALID" });
+    }
+  });
+
   test("says what to look at when no stream takes the event, or no server answers", async () => {
     const publisher = await createPublisher({ nats: connection, subjectPrefix: "nobody" });
     await expect(publisher.publish({ type: "issue.created", organizationId: "42", data: {} })).rejects.toMatchObject({

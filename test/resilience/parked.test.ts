@@ -132,6 +132,17 @@ describe("an ordered app", () => {
 });
 
 describe("an app that takes long to answer", () => {
+  test("with max_in_flight 1 gets one at a time", async () => {
+    const { bus, receiver, start } = await aPlatform();
+    const posthorn = await start();
+    await posthorn.install({ webhook_url: receiver.url, max_in_flight: 1 });
+    const most = watchConcurrency(receiver, 10);
+    for (let n = 0; n < 30; n++) await bus.publish("issue.created", event(n));
+    await eventually(() => receiver.requests.length === 30);
+    expect(most()).toBe(1);
+    await posthorn.end();
+  });
+
   test("overflows into its queue and never has more in flight than its share; the consumer goes with the queue", async () => {
     const { bus, receiver, parked, manager, start } = await aPlatform();
     const posthorn = await start();

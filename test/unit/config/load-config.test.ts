@@ -82,6 +82,8 @@ describe("a wrong value is said with what was found and what was wanted", () => 
     ["POSTHORN_TARGET_ALLOW", "10.0.0.0/33", /10\.0\.0\.0\/33 is none/],
     ["POSTHORN_TARGET_ALLOW", "everything", /everything is none/],
     ["POSTHORN_DEFAULT_ACTOR", "[]", /wanted a JSON object/],
+    ["POSTHORN_REQUEST_TIMEOUT", "30d", /wanted at most 1h/],
+    ["POSTHORN_MAX_PARKED_AGE", "99999999999d", /wanted at most 3650d/],
     ["POSTHORN_NATS_URL", "http://x", /wanted a URL such as nats:/],
     ["POSTHORN_BROKEN_ACTION", "stop", /wanted one of park, deliver/],
     ["POSTHORN_BROKEN_RULES", "fatal,all", /wanted one of fatal, failing_days/],
