@@ -5,6 +5,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import type { NatsConnection } from "nats";
+import { createExplain } from "./api/explain.ts";
 import type { Readiness } from "./api/ports.ts";
 import { allRoutes } from "./api/routes.ts";
 import { type ApiServer, createApiServer } from "./api/server.ts";
@@ -43,6 +44,7 @@ import { createLeftBehind } from "./status/left-behind.ts";
 import { createProber } from "./status/prober.ts";
 import { createTransitions, type RecordJson } from "./status/transitions.ts";
 import { createAttemptLog } from "./storage/attempt-log.ts";
+import { createDeliveryTrails } from "./storage/delivery-trails.ts";
 import { createHealthStore } from "./storage/health-store.ts";
 import { connectRedis } from "./storage/redis.ts";
 import { createRequestLogQuery } from "./storage/request-log-query.ts";
@@ -54,6 +56,7 @@ import { createEventsSubscriber } from "./subscribers/events-subscriber.ts";
 import { createFanOutSubscriber } from "./subscribers/fan-out-subscriber.ts";
 import { createHolds } from "./subscribers/holds.ts";
 import { createLaneGauges } from "./subscribers/lane-gauges.ts";
+import { createLaneSearch } from "./subscribers/lane-search.ts";
 import { createLanes } from "./subscribers/lanes.ts";
 import { busNames } from "./subscribers/names.ts";
 import { createParkedBacklog } from "./subscribers/parked-backlog.ts";
@@ -63,6 +66,7 @@ import { createResend } from "./subscribers/resend.ts";
 import { createRetriesSubscriber } from "./subscribers/retries-subscriber.ts";
 import { createSettle } from "./subscribers/settle.ts";
 import { createStatusStream } from "./subscribers/status-stream.ts";
+import { createStoredEvents } from "./subscribers/stored-events.ts";
 import { ensureTopology } from "./subscribers/topology.ts";
 import { createDeliveryObserver } from "./telemetry/delivery-observer.ts";
 import { createLogger } from "./telemetry/logger.ts";
@@ -265,7 +269,7 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   connectionState.onDisconnect(bulkhead.suspend);
   connectionState.onReconnect(bulkhead.resume);
   const maxPayloadBytes = (): number => nats.info?.max_payload ?? DEFAULT_MAX_PAYLOAD_BYTES;
-  const lanes = createLanes(jetStream, names, clock, logger, { maxPayloadBytes });
+  const lanes = createLanes({ jetStream, names, clock, logger, maxPayloadBytes, onStored: log.stored });
   const announce = (event: StatusEvent): Promise<void> => lanes.announce(statusSubject(prefix, event), JSON.stringify(event), event.id);
   const dispatcher = createDispatcher({
     gate,
@@ -289,8 +293,9 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   const handling = { ...pulling, names, dispatcher, lanes, log, observer, tracing, settle: createSettle(logger) };
   const deliverAll = createDeliverAll({ registry: index, dispatcher, log, observer });
   const backlog = createParkedBacklog(manager, lanes, names, clock);
+  const holds = createHolds(store);
   parked = createParkedSubscriber(
-    { ...handling, registry: index, gate, bulkhead, attempt, holds: createHolds(store), backlog, mayFlow },
+    { ...handling, registry: index, gate, bulkhead, attempt, holds, backlog, mayFlow },
     { appMaxInFlight: config.appMaxInFlight, maxParkedAgeMs: config.maxParkedAge },
   );
   const retries = createRetriesSubscriber(handling);
@@ -356,6 +361,25 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
       },
     }),
   };
+  const queryRequestLog = createRequestLogQuery(redis, (uuid) => index.installation(uuid)?.organizationId);
+  const trails = createDeliveryTrails(redis);
+  const storedEvents = createStoredEvents(jetStream, manager, names, clock);
+  const explain = createExplain(
+    {
+      registry,
+      index,
+      whereabouts: {
+        queryRequestLog,
+        trails,
+        events: storedEvents,
+        lanes: createLaneSearch(jetStream, manager, names),
+        circuitOf: circuits.stateOf,
+        holdOf: holds.read,
+      },
+      clock,
+    },
+    { stream: names.streams.events, maxParkedAgeMs: config.maxParkedAge, probeIntervalMs: config.brokenProbeInterval },
+  );
   const api: ApiServer = createApiServer(
     allRoutes({
       registry,
@@ -385,7 +409,7 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
         },
       ),
       publish: createEventPublisher(jetStream, names),
-      queryRequestLog: createRequestLogQuery(redis, (uuid) => index.installation(uuid)?.organizationId),
+      queryRequestLog,
       callTest: createTestCall({
         registry: index,
         installationsOf: (app) => [...index.installations()].filter((installation) => installation.app === app),
@@ -395,7 +419,8 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
         newId: randomUUID,
       }),
       deadLetters: createDeadLetters({ jetStream, manager, lanes, names, match: index.match, clock }),
-      resend: createResend(manager, lanes, names, log.find, clock),
+      explain,
+      resend: createResend(storedEvents, lanes, trails.find, clock),
       readiness,
       renderMetrics: metrics.render,
     }),

@@ -1,7 +1,9 @@
 /** All routes in the order of the reference page. */
 import { appRoutes } from "./apps.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
+import { deliveryRoutes } from "./deliveries.ts";
 import { eventRoutes } from "./events.ts";
+import type { Explain } from "./explain.ts";
 import { type InstallationRoutesDependencies, installationRoutes } from "./installations.ts";
 import { operationRoutes } from "./operations.ts";
 import type { DeadLetters, PublishEvent, Readiness, ResendDelivery } from "./ports.ts";
@@ -13,6 +15,7 @@ export type RoutesDependencies = Parameters<typeof appRoutes>[0] &
   RequestLogRoutesDependencies & {
     readonly publish: PublishEvent;
     readonly deadLetters: DeadLetters;
+    readonly explain: Explain;
     readonly resend: ResendDelivery;
     readonly readiness: Readiness;
     readonly renderMetrics: () => string;
@@ -24,6 +27,7 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
     ...installationRoutes(dependencies),
     ...eventRoutes(dependencies.publish),
     ...requestLogRoutes(dependencies),
+    ...deliveryRoutes(dependencies),
     ...deadLetterRoutes(dependencies),
     ...operationRoutes(dependencies),
   ];

@@ -26,6 +26,7 @@ export interface Circuits {
   judge(attempt: AttemptRecord): void;
   /** The shared state has changed. */
   apply(app: string, state: CircuitState, revision: number): void;
+  stateOf(app: string): CircuitState;
   /** Apps whose circuit is not closed. */
   open(): readonly string[];
 }
@@ -174,6 +175,7 @@ export function createCircuits({ store, clock, logger, onAdmitting }: CircuitDep
     },
 
     apply,
+    stateOf: (app) => states.get(app) ?? CLOSED,
     open: () => [...states.keys()],
   };
 }

@@ -1,27 +1,30 @@
 /**
  * The request log, health counters and delivery marks: attempts are collected for a few milliseconds and written in one
- * round trip, behind the delivery path.
+ * round trip, behind the delivery path. Notes of where an event and a delivery are go with them.
  *
  * A1  `record` never waits and never throws; a write that fails never fails a delivery.
  * A2  One batch is under way at a time. It is sent again, as it was, until Redis has it (write-batch.ts W1).
- * A3  While Redis is away at most `bufferRows` attempts are kept; beyond it the oldest are dropped and counted.
+ * A3  While Redis is away at most `bufferRows` attempts are kept; beyond it the oldest are dropped and counted;
+ *     of the notes, which only help to find things again, the newest are.
  */
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import type { AttemptLog, AttemptRecord } from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
-import { markOf } from "../model/delivery.ts";
+import { type Delivery, markOf } from "../model/delivery.ts";
 import type { Logger } from "../model/logger.ts";
 import { OUTCOMES } from "../model/outcome.ts";
-import { DELIVERED, type DeliveryMark, encodeMark } from "./delivery-mark.ts";
+import type { LanePlace } from "../model/whereabouts.ts";
+import { DELIVERED, encodeMark, encodePlace } from "./delivery-mark.ts";
+import { keys } from "./keys.ts";
 import { logRow } from "./log-row.ts";
 import { createMarkReader } from "./mark-reader.ts";
-import { createWriteBatch, type LogEntry, type WriteOptions } from "./write-batch.ts";
+import { type Batch, createWriteBatch, type LogEntry, type WriteOptions } from "./write-batch.ts";
 
 export interface BufferedAttemptLog extends AttemptLog {
-  /** Where a delivery's first run stands, or null when nothing is known of it. Rejects when Redis is away. */
-  find(deliveryId: string): Promise<DeliveryMark | null>;
+  /** Notes where a delivery was stored. */
+  stored(delivery: Delivery, place: LanePlace): void;
   /** Writes what is buffered; gives up after `deadlineMs`. @returns the attempts that could not be written. */
   flush(deadlineMs: number): Promise<number>;
   buffered(): number;
@@ -46,13 +49,16 @@ const MAX_BATCH = 1_000;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 1_000;
 
+const NOTHING: Batch = { entries: [], notes: new Map() };
+
 export function createAttemptLog(dependencies: AttemptLogDependencies, options: AttemptLogOptions): BufferedAttemptLog {
   const { redis, clock, logger, onFailuresWritten } = dependencies;
   const write = createWriteBatch(redis, options);
   const readMark = createMarkReader(redis, clock);
   const writer = randomUUID();
   let waiting: LogEntry[] = [];
-  let batch: readonly LogEntry[] = [];
+  let notes = new Map<string, string>();
+  let batch: Batch = NOTHING;
   let batchNumber = 0;
   let running: Promise<void> | undefined;
   let dropped = 0;
@@ -81,17 +87,18 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
   };
 
   const run = async (): Promise<void> => {
-    while (waiting.length > 0) {
-      batch = waiting.slice(0, MAX_BATCH);
+    while (waiting.length > 0 || notes.size > 0) {
+      batch = { entries: waiting.slice(0, MAX_BATCH), notes };
       waiting = waiting.slice(MAX_BATCH);
+      notes = new Map();
       batchNumber++;
       await writeBatchUntilDone();
       const failed = new Set<string>();
-      for (const { mark, failed: isFailed, counted, installationUuid } of batch) {
+      for (const { mark, failed: isFailed, counted, installationUuid } of batch.entries) {
         unwrittenMarks.delete(mark);
         if (isFailed && counted !== null) failed.add(installationUuid);
       }
-      batch = [];
+      batch = NOTHING;
       if (failed.size > 0) onFailuresWritten?.(failed);
     }
     running = undefined;
@@ -101,12 +108,22 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
     running ??= new Promise((resolve) => clock.after(COLLECT_MS, () => void run().then(resolve)));
   };
 
+  const note = (key: string, value: string): void => {
+    if (notes.size < options.bufferRows || notes.has(key)) notes.set(key, value);
+  };
+
+  const noteEvent = ({ event, eventSequence }: Delivery): void => {
+    // An event that brought no id has its place for one.
+    if (eventSequence !== null && !event.id.endsWith(`:${eventSequence}`)) note(keys.event(event.id), String(eventSequence));
+  };
+
   return {
     record(attempt) {
       const entry = entryOf(attempt);
       waiting.push(entry);
       if (!entry.failed) unwrittenMarks.add(entry.mark);
-      if (waiting.length + batch.length > options.bufferRows) {
+      if (attempt.attempt === 1) noteEvent(attempt.delivery);
+      if (waiting.length + batch.entries.length > options.bufferRows) {
         const oldest = waiting.shift();
         dropped++;
         if (oldest !== undefined) unwrittenMarks.delete(oldest.mark);
@@ -124,16 +141,20 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
       }
     },
 
-    find: readMark,
+    stored(delivery, place) {
+      noteEvent(delivery);
+      note(keys.place(delivery.id), encodePlace(delivery, place));
+      start();
+    },
 
     async flush(deadlineMs) {
       wakeRetry();
       const deadline = new Promise<void>((resolve) => clock.after(deadlineMs, resolve));
       await Promise.race([running, deadline]);
-      return waiting.length + batch.length;
+      return waiting.length + batch.entries.length;
     },
 
-    buffered: () => waiting.length + batch.length,
+    buffered: () => waiting.length + batch.entries.length,
     dropped: () => dropped,
   };
 }

@@ -7,7 +7,7 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { type JetStreamClient, type JetStreamManager, type JsMsg, NatsError } from "nats";
+import { type JetStreamClient, type JetStreamManager, NatsError } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Event } from "../model/event.ts";
@@ -17,6 +17,7 @@ import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { LaneWriter } from "./lanes.ts";
 import { type BusNames, INVALID } from "./names.ts";
 import { decodeRawLetter, type RawMessage } from "./raw-letter.ts";
+import { readPage } from "./read-page.ts";
 
 export interface DeadLetterFilter {
   /** Null: all apps, and what belongs to none. */
@@ -56,7 +57,6 @@ export interface DeadLetters {
 }
 
 const PAGE = 200;
-const FETCH_EXPIRES_MS = 2_000;
 
 export interface DeadLettersDependencies {
   readonly jetStream: JetStreamClient;
@@ -78,18 +78,8 @@ export function createDeadLetters({ jetStream, manager, lanes, names, match, clo
   /** The next messages after a sequence, at most `limit`. */
   const readAfter = async (app: string | null, after: number, limit: number): Promise<DeadLetter[]> => {
     const filter = app === null ? `${names.prefix}.dead-letters.*` : names.deadLetter(app);
-    const consumer = await jetStream.consumers.get(stream, { filterSubjects: filter, opt_start_seq: after + 1 });
-    try {
-      const { num_pending: waiting } = await consumer.info();
-      const wanted = Math.min(limit, waiting);
-      if (wanted === 0) return [];
-      const found: DeadLetter[] = [];
-      const messages: AsyncIterable<JsMsg> = await consumer.fetch({ max_messages: wanted, expires: FETCH_EXPIRES_MS });
-      for await (const message of messages) found.push(fromJson(message.subject, message.seq, message.string()));
-      return found;
-    } finally {
-      await consumer.delete().catch(() => false);
-    }
+    const { messages } = await readPage(jetStream, stream, { filterSubjects: filter, opt_start_seq: after + 1 }, limit);
+    return messages.map((message) => fromJson(message.subject, message.seq, message.string()));
   };
 
   const matches = ({ content }: DeadLetter, { eventType, start, end }: DeadLetterFilter): boolean => {

@@ -18,6 +18,7 @@ import type { Event } from "../model/event.ts";
 import { chunksOf, encodeChunk, type FanOutChunk } from "../model/fan-out-chunk.ts";
 import { encodeLaneMessage } from "../model/lane-message.ts";
 import type { Logger } from "../model/logger.ts";
+import type { LanePlace } from "../model/whereabouts.ts";
 import { type BusNames, INVALID } from "./names.ts";
 import type { PulledMessage } from "./pulled-message.ts";
 import { encodeRawLetter } from "./raw-letter.ts";
@@ -43,23 +44,23 @@ const TRY_AGAIN_MS = 500;
 const TARGETS_PER_CHUNK = 250;
 const CHUNKS_AT_ONCE = 16;
 
-export interface LaneLimits {
+export interface LanesDependencies {
+  readonly jetStream: JetStreamClient;
+  readonly names: BusNames;
+  readonly clock: Clock;
+  readonly logger: Logger;
   /** What the server takes in one message, headers included. */
   readonly maxPayloadBytes: () => number;
+  /** Told where each delivery was stored. */
+  readonly onStored: (delivery: Delivery, place: LanePlace) => void;
 }
 
-export function createLanes(
-  jetStream: JetStreamClient,
-  names: BusNames,
-  clock: Clock,
-  logger: Logger,
-  { maxPayloadBytes }: LaneLimits,
-): LaneWriter {
+export function createLanes({ jetStream, names, clock, logger, maxPayloadBytes, onStored }: LanesDependencies): LaneWriter {
   let pending = 0;
   let refusing = false;
   let stopped = false;
 
-  const store = async (subject: string, body: string, messageId: string, trace: Event | null, contentType?: string): Promise<void> => {
+  const store = async (subject: string, body: string, messageId: string, trace: Event | null, contentType?: string): Promise<number> => {
     const messageHeaders = headers();
     if (contentType !== undefined) messageHeaders.set("content-type", contentType);
     if (trace?.traceparent) messageHeaders.set("traceparent", trace.traceparent);
@@ -68,9 +69,9 @@ export function createLanes(
     try {
       for (;;) {
         try {
-          await jetStream.publish(subject, body, { msgID: messageId, headers: messageHeaders, timeout: PUBLISH_TIMEOUT_MS });
+          const ack = await jetStream.publish(subject, body, { msgID: messageId, headers: messageHeaders, timeout: PUBLISH_TIMEOUT_MS });
           refusing = false;
-          return;
+          return ack.seq;
         } catch (error) {
           if (error instanceof NatsError && error.code === NatsErrorCode.MaxPayloadExceeded) {
             throw new AppError("LANE_REFUSED", `${subject}: ${body.length} characters are more than the server takes`, { cause: error });
@@ -91,29 +92,38 @@ export function createLanes(
     }
   };
 
-  const idOf = (delivery: Delivery, { stream, sequence }: LaneSource): string => `${delivery.id}:${stream}:${sequence}`;
+  const storeDelivery = async (
+    lane: LanePlace["lane"],
+    subject: string,
+    body: string,
+    delivery: Delivery,
+    { stream, sequence }: LaneSource,
+  ): Promise<void> => {
+    const stored = await store(subject, body, `${delivery.id}:${stream}:${sequence}`, delivery.event);
+    onStored(delivery, { lane, sequence: stored });
+  };
 
   return {
     retry(delivery, delay, source) {
       const subject = names.retry(firstRung(delay, clock.now()), delivery.app);
-      return store(subject, encodeLaneMessage({ delivery, ...delay }), idOf(delivery, source), delivery.event);
+      return storeDelivery("retries", subject, encodeLaneMessage({ delivery, ...delay }), delivery, source);
     },
 
     park(delivery, queue, source) {
       const parked = { ...delivery, firstParkedAt: delivery.firstParkedAt ?? clock.now() };
       const body = encodeLaneMessage({ delivery: parked, dueAt: null, delayMs: 0, floor: false });
-      return store(names.parked(queue.app, queue.installationUuid), body, idOf(delivery, source), delivery.event);
+      return storeDelivery("parked", names.parked(queue.app, queue.installationUuid), body, delivery, source);
     },
 
     deadLetter(delivery, reason, error, source) {
       const extra = { reason, error, dead_lettered_at: toRfc3339(clock.now()) };
       const body = encodeLaneMessage({ delivery, dueAt: null, delayMs: 0, floor: false }, extra);
-      return store(names.deadLetter(delivery.app), body, idOf(delivery, source), delivery.event);
+      return storeDelivery("dead-letters", names.deadLetter(delivery.app), body, delivery, source);
     },
 
-    deadLetterRaw(message, reason, error, app) {
+    async deadLetterRaw(message, reason, error, app) {
       const letter = encodeRawLetter(message, { reason, error, app, at: toRfc3339(clock.now()) }, maxPayloadBytes());
-      return store(names.deadLetter(app ?? INVALID), letter, `${reason}:${message.stream}:${message.sequence}`, null);
+      await store(names.deadLetter(app ?? INVALID), letter, `${reason}:${message.stream}:${message.sequence}`, null);
     },
 
     async fanOut({ event, eventSequence, targets }, { stream, sequence }) {
@@ -129,7 +139,9 @@ export function createLanes(
       }
     },
 
-    announce: (subject, eventJson, eventId) => store(subject, eventJson, eventId, null, "application/cloudevents+json"),
+    async announce(subject, eventJson, eventId) {
+      await store(subject, eventJson, eventId, null, "application/cloudevents+json");
+    },
 
     pending: () => pending,
     refusing: () => refusing,
