@@ -170,7 +170,7 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   const metrics = createMetrics();
   undo.push(() => metrics.stop());
   const observer = createDeliveryObserver(logger, metrics);
-  const tracing = createTracing(sdk.isRecording, VERSION);
+  const tracing = createTracing(sdk.isTracing, { version: VERSION, prefix });
 
   // Registry
   const index = createRegistryIndex();
@@ -218,7 +218,7 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
 
   // Storage
   const log = createAttemptLog(
-    { redis, clock, logger, onFailuresWritten: healthWatch.failuresWritten },
+    { redis, clock, logger, onFailuresWritten: healthWatch.failuresWritten, onLateBatch: tracing.lateBatch },
     { size: config.requestLogSize, listTtlMs: config.requestLogTtl, bufferRows: config.logBufferRows },
   );
 
@@ -278,6 +278,7 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
     lanes,
     log,
     observer,
+    tracing,
     directLimit: (appMaxInFlight) => Math.max(1, Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2)),
     onParked: (queue) => parked?.wake(queue),
     onGivenUp: createGivenUp(announce, index, clock, { prefix, dashboardUrl }),
@@ -408,7 +409,7 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
           probeIntervalMs: config.brokenAction === "park" ? config.brokenProbeInterval : null,
         },
       ),
-      publish: createEventPublisher(jetStream, names),
+      publish: createEventPublisher(jetStream, names, tracing),
       queryRequestLog,
       callTest: createTestCall({
         registry: index,
@@ -418,9 +419,9 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
         clock,
         newId: randomUUID,
       }),
-      deadLetters: createDeadLetters({ jetStream, manager, lanes, names, match: index.match, clock }),
+      deadLetters: createDeadLetters({ jetStream, manager, lanes, names, match: index.match, tracing, clock }),
       explain,
-      resend: createResend(storedEvents, lanes, trails.find, clock),
+      resend: createResend({ events: storedEvents, lanes, find: trails.find, tracing, clock }),
       readiness,
       renderMetrics: metrics.render,
     }),

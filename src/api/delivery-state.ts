@@ -5,6 +5,7 @@
 import type { CircuitState, Hold } from "../delivery/ports.ts";
 import type { App, Installation } from "../model/app.ts";
 import { toRfc3339 } from "../model/clock.ts";
+import { parseTraceparent } from "../model/trace-context.ts";
 import type { DeliveryTrail, LocatedDelivery, StoredEvent } from "../model/whereabouts.ts";
 import type { ExplainedAttempt, ExplainedDelivery } from "./explanation.ts";
 
@@ -49,7 +50,7 @@ export function explainState(facts: DeliveryFacts): ExplainedDelivery {
     installation_status: registered.installation?.status ?? "uninstalled",
     circuit: facts.circuit.state,
     attempts: [...attempts],
-    trace_id: attempts.at(-1)?.trace_id ?? traceIdOf(located?.delivery.event.traceparent ?? stored?.event?.traceparent ?? null),
+    trace_id: attempts.at(-1)?.trace_id ?? parseTraceparent((located?.delivery.event ?? stored?.event)?.traceparent)?.traceId ?? null,
   };
 }
 
@@ -76,10 +77,6 @@ function stateOf(facts: DeliveryFacts, delivered: ExplainedAttempt | undefined):
 
 function endOf({ at, duration_ms: durationMs }: ExplainedAttempt): number {
   return Date.parse(at) + durationMs;
-}
-
-export function traceIdOf(traceparent: string | null): string | null {
-  return traceparent?.split("-")[1] ?? null;
 }
 
 function retrying({ dueAt, delivery: { attemptsMade, replay } }: LocatedDelivery & { lane: "retries" }, { now }: DeliveryFacts): State {

@@ -7,12 +7,13 @@ import { AppError } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { deliveryId as deliveryIdOf } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
+import { parseTraceparent } from "../model/trace-context.ts";
 import type { DeliveryTrail, LocatedDelivery, StoredEvent } from "../model/whereabouts.ts";
 import { type NotWantedBecause, whyNotWanted } from "../registry/match.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
 import { probedAt } from "../status/integration-status.ts";
-import { explainState, traceIdOf } from "./delivery-state.ts";
+import { explainState } from "./delivery-state.ts";
 import type { DeliveryAnswer, EventAnswer, ExplainedAttempt, ExplainedDelivery, ExplainedEvent } from "./explanation.ts";
 import type { RequestLogRow, Whereabouts } from "./ports.ts";
 
@@ -253,7 +254,7 @@ function explainEvent(event: Event, stored: StoredEvent | null, traceId: string 
     stream: stored?.stream ?? null,
     sequence: stored?.sequence ?? null,
     stage: stored?.stage ?? null,
-    trace_id: traceIdOf(event.traceparent) ?? traceId,
+    trace_id: parseTraceparent(event.traceparent)?.traceId ?? traceId,
   };
 }
 

@@ -9,7 +9,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
-import type { AttemptLog, AttemptRecord } from "../delivery/ports.ts";
+import type { AttemptLog, AttemptRecord, LateBatch } from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { type Delivery, markOf } from "../model/delivery.ts";
@@ -41,10 +41,13 @@ export interface AttemptLogDependencies {
   readonly logger: Logger;
   /** Told after a batch was written which installations had counted attempts that were not delivered. */
   readonly onFailuresWritten?: (installationUuids: ReadonlySet<string>) => void;
+  /** Told of a batch that took longer than marks may take, or more than one try. */
+  readonly onLateBatch?: (batch: LateBatch) => void;
 }
 
 /** How long attempts are collected: far below the 50 ms within which marks have to be written. */
 const COLLECT_MS = 5;
+const LATE_MS = 50;
 const MAX_BATCH = 1_000;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 1_000;
@@ -52,7 +55,7 @@ const LONGEST_RETRY_MS = 1_000;
 const NOTHING: Batch = { entries: [], notes: new Map() };
 
 export function createAttemptLog(dependencies: AttemptLogDependencies, options: AttemptLogOptions): BufferedAttemptLog {
-  const { redis, clock, logger, onFailuresWritten } = dependencies;
+  const { redis, clock, logger, onFailuresWritten, onLateBatch } = dependencies;
   const write = createWriteBatch(redis, options);
   const readMark = createMarkReader(redis, clock);
   const writer = randomUUID();
@@ -68,15 +71,21 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
   let wakeRetry = (): void => {};
 
   const writeBatchUntilDone = async (): Promise<void> => {
-    for (let retryMs = FIRST_RETRY_MS; ; retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS)) {
+    const startedAt = clock.now();
+    let lastError: string | null = null;
+    for (let tries = 1, retryMs = FIRST_RETRY_MS; ; tries++, retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS)) {
       try {
         const problems = await write(writer, batchNumber, batch);
         if (problems.length > 0) logger.error({ problems: problems.slice(0, 5) }, "Redis refused parts of the request log");
         if (failing) logger.info({ buffered: waiting.length, dropped }, "the request log is written again");
         failing = false;
+        const endedAt = clock.now();
+        if (tries > 1 || endedAt - startedAt > LATE_MS)
+          onLateBatch?.({ startedAt, endedAt, tries, error: lastError, traceparents: batch.entries.map(({ traceparent }) => traceparent) });
         return;
       } catch (error) {
-        if (!failing) logger.warn({ error: messageOf(error) }, "the request log can't be written; attempts are buffered");
+        lastError = messageOf(error);
+        if (!failing) logger.warn({ error: lastError }, "the request log can't be written; attempts are buffered");
         failing = true;
         await new Promise<void>((resolve) => {
           wakeRetry = resolve;
@@ -172,5 +181,6 @@ function entryOf(attempt: AttemptRecord): LogEntry {
     endedAt,
     mark: markOf(delivery),
     markValue: encodeMark(delivery, isDelivered),
+    traceparent: attempt.requestHeaders["traceparent"] ?? "",
   };
 }

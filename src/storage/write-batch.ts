@@ -26,6 +26,8 @@ export interface LogEntry {
   readonly endedAt: number;
   readonly mark: string;
   readonly markValue: string;
+  /** Of the attempt. */
+  readonly traceparent: string;
 }
 
 export interface WriteOptions {

@@ -9,12 +9,11 @@
  *     the end rests in dead letters, cut to what fits.
  */
 import { headers, type JetStreamClient, NatsError, ErrorCode as NatsErrorCode } from "nats";
-import type { LaneSource, Lanes } from "../delivery/ports.ts";
+import type { LaneReceipt, LaneSource, Lanes, TraceHeaders } from "../delivery/ports.ts";
 import { firstRung } from "../delivery/rungs.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { Delivery } from "../model/delivery.ts";
-import type { Event } from "../model/event.ts";
 import { chunksOf, encodeChunk, type FanOutChunk } from "../model/fan-out-chunk.ts";
 import { encodeLaneMessage } from "../model/lane-message.ts";
 import type { Logger } from "../model/logger.ts";
@@ -27,7 +26,7 @@ export interface LaneWriter extends Lanes {
   /** Stores a message that can't be handled as it is, bytes and all, under the app's or (null) the `_invalid` dead letters. */
   deadLetterRaw(message: PulledMessage, reason: "invalid" | "redelivered", error: string, app: string | null): Promise<void>;
   /** Stores a large fan-out in parts. */
-  fanOut(fanOut: FanOutChunk, source: LaneSource): Promise<void>;
+  fanOut(fanOut: FanOutChunk, source: LaneSource, trace?: TraceHeaders): Promise<void>;
   /** Publishes a status event under its id. */
   announce(subject: string, eventJson: string, eventId: string): Promise<void>;
   /** Messages that are being stored at the moment. */
@@ -60,7 +59,13 @@ export function createLanes({ jetStream, names, clock, logger, maxPayloadBytes, 
   let refusing = false;
   let stopped = false;
 
-  const store = async (subject: string, body: string, messageId: string, trace: Event | null, contentType?: string): Promise<number> => {
+  const store = async (
+    subject: string,
+    body: string,
+    messageId: string,
+    trace: TraceHeaders | null,
+    contentType?: string,
+  ): Promise<LaneReceipt> => {
     const messageHeaders = headers();
     if (contentType !== undefined) messageHeaders.set("content-type", contentType);
     if (trace?.traceparent) messageHeaders.set("traceparent", trace.traceparent);
@@ -71,7 +76,7 @@ export function createLanes({ jetStream, names, clock, logger, maxPayloadBytes, 
         try {
           const ack = await jetStream.publish(subject, body, { msgID: messageId, headers: messageHeaders, timeout: PUBLISH_TIMEOUT_MS });
           refusing = false;
-          return ack.seq;
+          return { subject, sequence: ack.seq, messageId };
         } catch (error) {
           if (error instanceof NatsError && error.code === NatsErrorCode.MaxPayloadExceeded) {
             throw new AppError("LANE_REFUSED", `${subject}: ${body.length} characters are more than the server takes`, { cause: error });
@@ -98,27 +103,29 @@ export function createLanes({ jetStream, names, clock, logger, maxPayloadBytes, 
     body: string,
     delivery: Delivery,
     { stream, sequence }: LaneSource,
-  ): Promise<void> => {
-    const stored = await store(subject, body, `${delivery.id}:${stream}:${sequence}`, delivery.event);
-    onStored(delivery, { lane, sequence: stored });
+    trace: TraceHeaders = delivery.event,
+  ): Promise<LaneReceipt> => {
+    const receipt = await store(subject, body, `${delivery.id}:${stream}:${sequence}`, trace);
+    onStored(delivery, { lane, sequence: receipt.sequence });
+    return receipt;
   };
 
   return {
-    retry(delivery, delay, source) {
+    retry(delivery, delay, source, trace) {
       const subject = names.retry(firstRung(delay, clock.now()), delivery.app);
-      return storeDelivery("retries", subject, encodeLaneMessage({ delivery, ...delay }), delivery, source);
+      return storeDelivery("retries", subject, encodeLaneMessage({ delivery, ...delay }), delivery, source, trace);
     },
 
-    park(delivery, queue, source) {
+    park(delivery, queue, source, trace) {
       const parked = { ...delivery, firstParkedAt: delivery.firstParkedAt ?? clock.now() };
       const body = encodeLaneMessage({ delivery: parked, dueAt: null, delayMs: 0, floor: false });
-      return storeDelivery("parked", names.parked(queue.app, queue.installationUuid), body, delivery, source);
+      return storeDelivery("parked", names.parked(queue.app, queue.installationUuid), body, delivery, source, trace);
     },
 
-    deadLetter(delivery, reason, error, source) {
+    deadLetter(delivery, reason, error, source, trace) {
       const extra = { reason, error, dead_lettered_at: toRfc3339(clock.now()) };
       const body = encodeLaneMessage({ delivery, dueAt: null, delayMs: 0, floor: false }, extra);
-      return storeDelivery("dead-letters", names.deadLetter(delivery.app), body, delivery, source);
+      return storeDelivery("dead-letters", names.deadLetter(delivery.app), body, delivery, source, trace);
     },
 
     async deadLetterRaw(message, reason, error, app) {
@@ -126,14 +133,14 @@ export function createLanes({ jetStream, names, clock, logger, maxPayloadBytes, 
       await store(names.deadLetter(app ?? INVALID), letter, `${reason}:${message.stream}:${message.sequence}`, null);
     },
 
-    async fanOut({ event, eventSequence, targets }, { stream, sequence }) {
+    async fanOut({ event, eventSequence, targets }, { stream, sequence }, trace = event) {
       const count = Math.ceil(targets.length / TARGETS_PER_CHUNK);
       const chunks = chunksOf(targets, count);
       for (let from = 0; from < count; from += CHUNKS_AT_ONCE) {
         await Promise.all(
           chunks.slice(from, from + CHUNKS_AT_ONCE).map((chunk, at) => {
             const body = encodeChunk({ event, eventSequence, targets: chunk });
-            return store(names.fanOut, body, `fan-out:${count}:${from + at}:${stream}:${sequence}`, event);
+            return store(names.fanOut, body, `fan-out:${count}:${from + at}:${stream}:${sequence}`, trace);
           }),
         );
       }

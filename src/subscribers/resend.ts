@@ -3,6 +3,7 @@
  * deduplication and delivered marks from swallowing it, and it counts for neither health nor circuit.
  */
 import { randomUUID } from "node:crypto";
+import type { Tracing } from "../delivery/ports.ts";
 import { AppError } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import { newDelivery } from "../model/delivery.ts";
@@ -16,7 +17,15 @@ export type FindDeliveries = (deliveryIds: readonly string[]) => Promise<Array<D
 /** @throws AppError NOT_FOUND, REDIS_UNREACHABLE @returns the resend's id. */
 export type Resend = (deliveryId: string) => Promise<string>;
 
-export function createResend(events: StoredEvents, lanes: LaneWriter, find: FindDeliveries, clock: Clock): Resend {
+export interface ResendDependencies {
+  readonly events: StoredEvents;
+  readonly lanes: LaneWriter;
+  readonly find: FindDeliveries;
+  readonly tracing: Tracing;
+  readonly clock: Clock;
+}
+
+export function createResend({ events, lanes, find, tracing, clock }: ResendDependencies): Resend {
   return async (deliveryId) => {
     const [found] = await find([deliveryId]);
     if (found == null) throw new AppError("NOT_FOUND", `no delivery ${deliveryId} in the last days`);
@@ -26,10 +35,10 @@ export function createResend(events: StoredEvents, lanes: LaneWriter, find: Find
     const delivery = stored && newDelivery(stored.event, found.app, found.installationUuid, stored.sequence);
     if (delivery?.id !== deliveryId) throw new AppError("NOT_FOUND", `the event of delivery ${deliveryId} is not in the stream any more`);
     const resendId = randomUUID();
-    await lanes.retry(
-      { ...delivery, replay: resendId, counted: false },
-      { dueAt: clock.now(), delayMs: 0, floor: false },
-      { stream: resendId, sequence: 0 },
+    const again = { ...delivery, replay: resendId, counted: false };
+    const now = { dueAt: clock.now(), delayMs: 0, floor: false };
+    await tracing.batch("resend", (batch) =>
+      batch.store("retries", again, "resent", (trace) => lanes.retry(again, now, { stream: resendId, sequence: 0 }, trace)),
     );
     return resendId;
   };

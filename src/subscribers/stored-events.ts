@@ -112,7 +112,8 @@ function storedAtOf({ info }: JsMsg): number {
   return Math.floor(info.timestampNanos / 1e6);
 }
 
-function headerOf(headers: MsgHdrs | undefined, name: string): string | undefined {
+/** A header by its lower-case name. */
+export function headerOf(headers: MsgHdrs | undefined, name: string): string | undefined {
   for (const [key, values] of headers ?? []) if (key.toLowerCase() === name) return values[0];
   return undefined;
 }

@@ -4,6 +4,7 @@ import type { Event } from "../model/event.ts";
 import type { Logger } from "../model/logger.ts";
 import { OUTCOMES, type Outcome } from "../model/outcome.ts";
 import type { Counter, Metrics } from "./metrics.ts";
+import { withoutSecrets } from "./safe-url.ts";
 
 /** What the events lane tells beside it. */
 interface EventObserver {
@@ -99,14 +100,8 @@ function factsOf({
     outcome,
     response_code: responseCode,
     duration_ms: durationMs,
-    webhook_url: withoutQuery(webhookUrl),
+    webhook_url: withoutSecrets(webhookUrl),
     ...(error === null ? {} : { error }),
     ...(delivery.replay === null ? {} : { replay: delivery.replay }),
   };
-}
-
-/** Queries of webhook URLs often carry tokens. */
-export function withoutQuery(url: string): string {
-  const query = url.indexOf("?");
-  return query === -1 ? url : url.slice(0, query);
 }

@@ -8,7 +8,7 @@ import type { Logger } from "../model/logger.ts";
 type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface Sdk {
-  readonly isRecording: boolean;
+  readonly isTracing: boolean;
   /** Sends what is not sent yet. */
   stop(): Promise<void>;
 }
@@ -16,7 +16,7 @@ export interface Sdk {
 const STOP_WITHIN_MS = 5_000;
 
 export async function startSdk(environment: Environment, version: string, logger: Logger): Promise<Sdk> {
-  if (!isWanted(environment)) return { isRecording: false, stop: async () => {} };
+  if (!isWanted(environment)) return { isTracing: false, stop: async () => {} };
   const [{ BatchSpanProcessor, TracerProvider }, { OTLPTraceExporter }, resources] = await Promise.all([
     import("@opentelemetry/sdk-trace"),
     import("@opentelemetry/exporter-trace-otlp-http"),
@@ -38,7 +38,7 @@ export async function startSdk(environment: Environment, version: string, logger
   const provider = new TracerProvider({
     resource,
     sampler: await samplerOf(environment),
-    spanProcessors: [new BatchSpanProcessor({ exporter: new OTLPTraceExporter() })],
+    spanProcessors: [new BatchSpanProcessor({ exporter: new OTLPTraceExporter(), ...batchOptions(environment) })],
   });
   trace.setGlobalTracerProvider(provider);
   logger.info(
@@ -46,7 +46,7 @@ export async function startSdk(environment: Environment, version: string, logger
     "exporting traces",
   );
   return {
-    isRecording: true,
+    isTracing: true,
     async stop() {
       await Promise.race([
         provider.shutdown().catch((error: unknown) => logger.warn({ error: String(error) }, "the last spans could not be exported")),
@@ -61,6 +61,21 @@ function isWanted(environment: Environment): boolean {
   return Boolean(
     environment["OTEL_EXPORTER_OTLP_ENDPOINT"] || environment["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] || environment["OTEL_TRACES_EXPORTER"],
   );
+}
+
+/** The specification's OTEL_BSP_*, which the SDK leaves to whoever starts it. */
+function batchOptions(environment: Environment) {
+  const numberOf = (name: string): number | undefined => {
+    const value = Number(environment[`OTEL_BSP_${name}`] || Number.NaN);
+    return Number.isInteger(value) && value > 0 ? value : undefined;
+  };
+  const options = {
+    scheduledDelayMillis: numberOf("SCHEDULE_DELAY"),
+    exportTimeoutMillis: numberOf("EXPORT_TIMEOUT"),
+    maxQueueSize: numberOf("MAX_QUEUE_SIZE"),
+    maxExportBatchSize: numberOf("MAX_EXPORT_BATCH_SIZE"),
+  };
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
 /** OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG, with the specification's names and default. */

@@ -279,7 +279,7 @@ describe("a delivery", () => {
     const id = randomUUID();
     await bus.publish("issue.created", { id, organization_id: organization, data: {} });
     const { delivery } = await until(id, uuid, "parked");
-    expect((await posthorn.api("POST", `/v1/deliveries/${delivery.delivery_id}/resend`)).status).toBe(202);
+    await eventually(async () => (await posthorn.api("POST", `/v1/deliveries/${delivery.delivery_id}/resend`)).status === 202);
   });
 
   test("of nobody is not found, and it is said what was looked at", async () => {
