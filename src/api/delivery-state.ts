@@ -6,7 +6,7 @@ import type { CircuitState, Hold } from "../delivery/ports.ts";
 import type { App, Installation } from "../model/app.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
-import type { DeliveryTrail, LocatedDelivery, StoredEvent } from "../model/whereabouts.ts";
+import type { DeliveryTrail, LocatedDelivery, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
 import type { ExplainedAttempt, ExplainedDelivery } from "./explanation.ts";
 
 export interface DeliveryFacts {
@@ -18,6 +18,8 @@ export interface DeliveryFacts {
   readonly stored: StoredEvent | null;
   readonly trail: DeliveryTrail | null;
   readonly located: LocatedDelivery | null;
+  /** Of its event as a whole. */
+  readonly rest: RestOfEvent | null;
   /** Oldest first. */
   readonly attempts: readonly ExplainedAttempt[];
   readonly circuit: CircuitState;
@@ -33,7 +35,7 @@ type State = Pick<ExplainedDelivery, "state" | "detail"> & { readonly nextAttemp
 type ParkedBecause = NonNullable<ExplainedDelivery["parked"]>["because"];
 
 export function explainState(facts: DeliveryFacts): ExplainedDelivery {
-  const { located, attempts, registered, stored } = facts;
+  const { located, attempts, registered, rest, stored } = facts;
   const delivered = attempts.findLast(({ outcome }) => outcome === "delivered");
   const { state, detail, nextAttemptAt } = stateOf(facts, delivered);
   return {
@@ -46,7 +48,7 @@ export function explainState(facts: DeliveryFacts): ExplainedDelivery {
     next_attempt_at: nextAttemptAt === null ? null : toRfc3339(nextAttemptAt),
     retry: located?.lane === "retries" ? retryOf(located) : null,
     parked: located?.lane === "parked" ? parkedOf(located, facts) : null,
-    dead_letter: located?.lane === "dead-letters" ? deadLetterOf(located) : null,
+    dead_letter: located?.lane === "dead-letters" ? deadLetterOf(located) : rest?.kind === "dead-letter" ? deadLetterOf(rest) : null,
     installation_status: registered.installation?.status ?? "uninstalled",
     circuit: facts.circuit.state,
     attempts: [...attempts],
@@ -106,7 +108,9 @@ function parked(located: LocatedDelivery & { lane: "parked" }, facts: DeliveryFa
   }
 }
 
-function given({ sequence, reason, error }: LocatedDelivery & { lane: "dead-letters" }): State {
+type GivenUp = Pick<LocatedDelivery & { lane: "dead-letters" }, "sequence" | "storedAt" | "error"> & { readonly reason: string };
+
+function given({ sequence, reason, error }: GivenUp): State {
   const why = error === null ? reason : `${reason}: ${error}`;
   return {
     state: "dead_letter",
@@ -115,10 +119,12 @@ function given({ sequence, reason, error }: LocatedDelivery & { lane: "dead-lett
   };
 }
 
-function nowhere({ stored, attempts }: DeliveryFacts): State {
+function nowhere({ stored, rest, attempts }: DeliveryFacts): State {
   const state = (name: "pending" | "unknown", detail: string): State => ({ state: name, detail, nextAttemptAt: null });
   if (stored?.stage === "waiting") return state("pending", "its event waits in the events stream, no replica has taken it yet");
   if (stored?.stage === "taken") return state("pending", "its event is being handled now");
+  if (rest?.kind === "parts") return state("pending", "its event goes to very many installations and is being dealt out in parts");
+  if (rest?.kind === "dead-letter") return given(rest);
   const last = attempts.at(-1);
   if (last !== undefined) return state("unknown", `attempt ${last.attempt} was ${last.outcome}, and no lane that was looked at holds it`);
   return state("unknown", "nothing is known of it: no attempt in the request log, and no lane that was looked at holds it");
@@ -139,7 +145,7 @@ function parkedOf(located: LocatedDelivery & { lane: "parked" }, facts: Delivery
   };
 }
 
-function deadLetterOf({ sequence, reason, error, storedAt }: LocatedDelivery & { lane: "dead-letters" }): ExplainedDelivery["dead_letter"] {
+function deadLetterOf({ sequence, reason, error, storedAt }: GivenUp): ExplainedDelivery["dead_letter"] {
   return { sequence, reason, error, at: toRfc3339(storedAt) };
 }
 

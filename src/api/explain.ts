@@ -8,7 +8,7 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { deliveryId as deliveryIdOf } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
-import type { DeliveryTrail, LocatedDelivery, StoredEvent } from "../model/whereabouts.ts";
+import type { DeliveryTrail, LocatedDelivery, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
 import { type NotWantedBecause, whyNotWanted } from "../registry/match.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
@@ -49,6 +49,15 @@ interface Subject {
   readonly installationUuid: string;
 }
 
+/** What was found of it. */
+interface Known {
+  readonly trail: DeliveryTrail | null;
+  readonly located: LocatedDelivery | null;
+  readonly stored: StoredEvent | null;
+  readonly rest: RestOfEvent | null;
+  readonly rows: readonly RequestLogRow[];
+}
+
 export function createExplain({ registry, index, whereabouts, clock }: ExplainDependencies, options: ExplainOptions): Explain {
   const { trails, events, lanes, queryRequestLog, circuitOf, holdOf } = whereabouts;
 
@@ -84,11 +93,8 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
     return probedAt({ ...record }) + options.probeIntervalMs;
   };
 
-  const explain = async (
-    { deliveryId, app, installationUuid }: Subject,
-    known: { trail: DeliveryTrail | null; located: LocatedDelivery | null; stored: StoredEvent | null; rows: readonly RequestLogRow[] },
-  ): Promise<ExplainedDelivery> => {
-    const { located, rows, stored, trail } = known;
+  const explain = async ({ deliveryId, app, installationUuid }: Subject, known: Known): Promise<ExplainedDelivery> => {
+    const { located, rest, rows, stored, trail } = known;
     const registered = { app: index.app(app), installation: index.installation(installationUuid) };
     const hold = registered.app?.ordered && located?.lane === "parked" ? await holdOf(app) : null;
     const held = hold?.deliveryId === deliveryId ? hold.attempts : [];
@@ -100,6 +106,7 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
       stored,
       trail,
       located,
+      rest,
       attempts: attemptsOf(
         rows.filter((row) => row.delivery_id === deliveryId),
         [...(located?.delivery.attempts ?? []), ...held],
@@ -143,7 +150,7 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
       const stored = eventSequence === null ? null : await events.at(eventSequence);
       const event = stored?.event ?? located?.delivery.event ?? null;
       const rows = await rowsOf(app, event?.type ?? null, notes);
-      const delivery = await explain({ deliveryId, app, installationUuid }, { trail, located, stored, rows });
+      const delivery = await explain({ deliveryId, app, installationUuid }, { trail, located, stored, rest: null, rows });
       return {
         delivery,
         event: event && explainEvent(event, stored, delivery.trace_id),
@@ -156,7 +163,9 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
       const stored = await findEvent(eventId, since, notes);
       const { event } = stored;
       if (event === null) {
-        throw new AppError("NOT_FOUND", `event ${eventId} can't be read, it is in dead letters as invalid: ${stored.problem}`);
+        const rest = await lanes.restOf(stored.sequence);
+        const letter = rest?.kind === "dead-letter" ? `, it is dead letter ${rest.sequence}` : "";
+        throw new AppError("NOT_FOUND", `event ${eventId} can't be read${letter}: ${stored.problem}`);
       }
       const { wanted, notWanted } = addressees(event, index);
       const subjects = wanted.slice(0, MOST_DELIVERIES).map((installation) => ({
@@ -178,9 +187,11 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
         notes,
       );
       const rows = (await Promise.all([...apps].map((app) => rowsOf(app, event.type, notes)))).flat();
+      const isLost = ids.some((id, at) => trailOf(at) === null && !located.has(id));
+      const rest = isLost && stored.stage === "handled" ? await lanes.restOf(stored.sequence) : null;
       const deliveries: ExplainedDelivery[] = [];
       for (const [at, subject] of subjects.entries()) {
-        const known = { trail: trailOf(at), located: located.get(subject.deliveryId) ?? null, stored, rows };
+        const known = { trail: trailOf(at), located: located.get(subject.deliveryId) ?? null, stored, rest, rows };
         const delivery = await explain(subject, known);
         const detail = await installedLater(delivery, stored);
         if (detail === null) deliveries.push(delivery);

@@ -1,7 +1,7 @@
 /** What the API needs of the rest of Posthorn and may not import: the bus, storage and telemetry. */
 import type { AttemptRecord, CircuitState, Hold } from "../delivery/ports.ts";
 import type { InstallationStatus } from "../model/app.ts";
-import type { DeliveryTrail, LanePlace, LocatedDelivery, StoredEvent } from "../model/whereabouts.ts";
+import type { DeliveryTrail, LanePlace, LocatedDelivery, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
 
 export interface OutgoingEvent {
   readonly resource: string;
@@ -71,6 +71,7 @@ export interface Whereabouts {
   readonly lanes: {
     at(deliveryId: string, place: LanePlace): Promise<LocatedDelivery | null>;
     search(deliveryIds: ReadonlySet<string>, app: string | null): Promise<LocatedDelivery[]>;
+    restOf(eventSequence: number): Promise<RestOfEvent | null>;
     readonly looksAt: string;
   };
   circuitOf(app: string): CircuitState;

@@ -32,6 +32,11 @@ export type LocatedDelivery =
   | (Located & { readonly lane: "parked"; readonly queue: string; readonly ofInstallation: boolean })
   | (Located & { readonly lane: "dead-letters"; readonly reason: DeadLetterReason; readonly error: string | null });
 
+/** What rests of a handled event as a whole: parts of a large fan-out that are not dealt out yet, or a dead letter. */
+export type RestOfEvent =
+  | { readonly kind: "parts" }
+  | { readonly kind: "dead-letter"; readonly sequence: number; readonly storedAt: number; readonly reason: string; readonly error: string };
+
 /** An event's message in the EVENTS stream. */
 export interface StoredEvent {
   readonly stream: string;

@@ -2,11 +2,12 @@
  * Finds a delivery's message in the retries, parked and dead-letters lanes: at the place where it was noted, else by
  * looking at a bounded number of messages of each queue that it can be in. Nothing here counts as a redelivery.
  */
-import type { JetStreamClient, JetStreamManager, SeqMsgRequest, StoredMsg } from "nats";
+import type { JetStreamClient, JetStreamManager, JsMsg, SeqMsgRequest, StoredMsg } from "nats";
 import type { DeadLetterReason } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
-import type { LanePlace, LocatedDelivery } from "../model/whereabouts.ts";
-import type { BusNames } from "./names.ts";
+import type { LanePlace, LocatedDelivery, RestOfEvent } from "../model/whereabouts.ts";
+import { type BusNames, INVALID } from "./names.ts";
+import { decodeRawLetter } from "./raw-letter.ts";
 import { readPage } from "./read-page.ts";
 import { isNotFound } from "./topology.ts";
 
@@ -15,6 +16,8 @@ export interface LaneSearch {
   at(deliveryId: string, place: LanePlace): Promise<LocatedDelivery | null>;
   /** What is found of the deliveries. @param app null: all apps' messages are looked at. */
   search(deliveryIds: ReadonlySet<string>, app: string | null): Promise<LocatedDelivery[]>;
+  /** @param eventSequence of an event that no delivery is known of. */
+  restOf(eventSequence: number): Promise<RestOfEvent | null>;
   /** What a search looks at, in words. */
   readonly looksAt: string;
 }
@@ -37,23 +40,34 @@ export function createLaneSearch(jetStream: JetStreamClient, manager: JetStreamM
     }
   };
 
+  /** The oldest messages of a work queue, one by one: it allows no second consumer. */
+  async function* oldest(stream: string, subject: string): AsyncGenerator<StoredMsg> {
+    for (let looked = 0, from = 1; looked < MOST_IN_QUEUE; looked++) {
+      const message = await get(stream, { seq: from, next_by_subj: subject });
+      if (message === null) return;
+      yield message;
+      from = message.seq + 1;
+    }
+  }
+
   const walk = async (lane: LanePlace["lane"], subject: string, wanted: ReadonlySet<string>): Promise<LocatedDelivery[]> => {
     const found: LocatedDelivery[] = [];
-    for (let looked = 0, from = 1; looked < MOST_IN_QUEUE && found.length < wanted.size; looked++) {
-      const message = await get(streamOf[lane], { seq: from, next_by_subj: subject });
-      if (message === null) break;
+    for await (const message of oldest(streamOf[lane], subject)) {
       const located = locate(lane, message.subject, message.seq, message.time.getTime(), message.string());
       if (located !== null && wanted.has(located.delivery.id)) found.push(located);
-      from = message.seq + 1;
+      if (found.length === wanted.size) break;
     }
     return found;
   };
 
-  const searchDeadLetters = async (filterSubjects: string, wanted: ReadonlySet<string>): Promise<LocatedDelivery[]> => {
+  const newestDeadLetters = async (filterSubjects: string): Promise<readonly JsMsg[]> => {
     const { last_seq: last } = (await manager.streams.info(streams.deadLetters)).state;
     const from = Math.max(1, last - MOST_DEAD_LETTERS + 1);
-    const { messages } = await readPage(jetStream, streams.deadLetters, { filterSubjects, opt_start_seq: from }, MOST_DEAD_LETTERS);
-    return messages.flatMap((message) => {
+    return (await readPage(jetStream, streams.deadLetters, { filterSubjects, opt_start_seq: from }, MOST_DEAD_LETTERS)).messages;
+  };
+
+  const searchDeadLetters = async (filterSubjects: string, wanted: ReadonlySet<string>): Promise<LocatedDelivery[]> => {
+    return (await newestDeadLetters(filterSubjects)).flatMap((message) => {
       const text = message.string();
       if (![...wanted].some((id) => text.includes(id))) return [];
       const located = locate("dead-letters", message.subject, message.seq, message.info.timestampNanos / 1e6, text);
@@ -79,6 +93,19 @@ export function createLaneSearch(jetStream: JetStreamClient, manager: JetStreamM
       return found.flat();
     },
 
+    async restOf(eventSequence) {
+      for await (const message of oldest(streams.retries, names.fanOut)) {
+        if (message.json<{ event_sequence?: number }>().event_sequence === eventSequence) return { kind: "parts" };
+      }
+      for (const message of await newestDeadLetters(names.deadLetter(INVALID))) {
+        const letter = message.json<{ source_stream?: string; source_sequence?: number; reason: string; error: string }>();
+        if (letter.source_stream !== streams.events || letter.source_sequence !== eventSequence) continue;
+        const { reason, error } = letter;
+        return { kind: "dead-letter", sequence: message.seq, storedAt: message.info.timestampNanos / 1e6, reason, error };
+      }
+      return null;
+    },
+
     looksAt: `the oldest ${MOST_IN_QUEUE} messages of the retries and parked lanes and the newest ${MOST_DEAD_LETTERS} dead letters`,
   };
 }
@@ -87,13 +114,20 @@ export function createLaneSearch(jetStream: JetStreamClient, manager: JetStreamM
 function locate(lane: LanePlace["lane"], subject: string, sequence: number, storedAt: number, text: string): LocatedDelivery | null {
   const [, , first = "", installationUuid] = subject.split(".");
   try {
+    if (lane === "dead-letters") return locateDeadLetter(sequence, storedAt, text);
     const { delivery, dueAt } = decodeLaneMessage(text);
     const found = { sequence, storedAt, delivery };
     if (lane === "retries") return { ...found, lane, dueAt: dueAt ?? storedAt, rungS: Number(first) };
-    if (lane === "parked") return { ...found, lane, queue: subject, ofInstallation: installationUuid !== undefined };
-    const { reason, error } = JSON.parse(text) as { reason: DeadLetterReason; error: string | null };
-    return { ...found, lane, reason, error };
+    return { ...found, lane, queue: subject, ofInstallation: installationUuid !== undefined };
   } catch {
     return null;
   }
+}
+
+/** A delivery, or the whole message of one that was redelivered too often. */
+function locateDeadLetter(sequence: number, storedAt: number, text: string): LocatedDelivery {
+  const content = JSON.parse(text) as Record<string, unknown> & { reason: DeadLetterReason; error: string | null };
+  const raw = decodeRawLetter(content);
+  const { delivery } = decodeLaneMessage(raw === null ? text : Buffer.from(raw.data).toString("utf8"));
+  return { lane: "dead-letters", sequence, storedAt, delivery, reason: content.reason, error: content.error };
 }

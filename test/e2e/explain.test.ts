@@ -171,8 +171,30 @@ describe("an event", () => {
   test("that can't be read says why", async () => {
     const sequence = await bus.publish("issue.created", "{");
     const id = `${posthorn.prefix}_EVENTS:${sequence}`.toUpperCase().replaceAll("-", "_");
-    const { status, body } = await posthorn.api("GET", `/v1/events/${id}`);
-    expect([status, body.detail]).toEqual([404, expect.stringContaining("it is in dead letters as invalid: body: not valid JSON")]);
+    const { status, body } = await eventually(async () => {
+      const found = await posthorn.api("GET", `/v1/events/${id}`);
+      return found.body.detail.includes("dead letter") && found;
+    });
+    expect([status, body.detail]).toEqual([404, expect.stringMatching(/can't be read, it is dead letter \d+: body: not valid JSON/)]);
+  });
+
+  test("for very many says of those it has not reached yet that they are to come", async () => {
+    const slow = await startReceiver(() => {});
+    const organization = randomUUID();
+    const { slug } = await posthorn.install({ webhook_url: slow.url, organization_id: organization, max_in_flight: 1 });
+    const uuids = Array.from({ length: 600 }, () => randomUUID());
+    for (const uuid of uuids) await posthorn.api("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id: organization });
+    const id = randomUUID();
+    await bus.publish("issue.created", { id, organization_id: organization, data: {} });
+    await slow.waitFor(1);
+    const { deliveries, notes } = await explainEvent(id);
+    expect(deliveries).toHaveLength(100);
+    const states = new Set(deliveries.map(({ state }) => state));
+    expect([states.has("pending"), states.has("unknown")]).toEqual([true, false]);
+    expect(notes.join()).toContain("601 installations want it; the first 100 are shown.");
+    slow.behave(answer(200));
+    await slow.stop();
+    await posthorn.api("DELETE", `/v1/apps/${slug}`);
   });
 
   test("of nobody is not found, and it is said what was looked at", async () => {
