@@ -1,6 +1,7 @@
 /** All routes in the order of the reference page. */
 import { appRoutes } from "./apps.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
+import { type DebugLogRoutesDependencies, debugLogRoutes } from "./debug-log.ts";
 import { deliveryRoutes } from "./deliveries.ts";
 import { eventRoutes } from "./events.ts";
 import type { Explain } from "./explain.ts";
@@ -12,6 +13,7 @@ import type { Route } from "./route.ts";
 
 export type RoutesDependencies = Parameters<typeof appRoutes>[0] &
   InstallationRoutesDependencies &
+  DebugLogRoutesDependencies &
   RequestLogRoutesDependencies & {
     readonly publish: PublishEvent;
     readonly deadLetters: DeadLetters;
@@ -29,6 +31,7 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
     ...requestLogRoutes(dependencies),
     ...deliveryRoutes(dependencies),
     ...deadLetterRoutes(dependencies),
+    ...debugLogRoutes(dependencies),
     ...operationRoutes(dependencies),
   ];
 }

@@ -27,8 +27,8 @@ export interface Circuits {
   /** The shared state has changed. */
   apply(app: string, state: CircuitState, revision: number): void;
   stateOf(app: string): CircuitState;
-  /** Apps whose circuit is not closed. */
-  open(): readonly string[];
+  /** Of the apps whose circuit is not closed. */
+  states(): Iterable<CircuitState["state"]>;
 }
 
 export interface CircuitOptions {
@@ -176,6 +176,6 @@ export function createCircuits({ store, clock, logger, onAdmitting }: CircuitDep
 
     apply,
     stateOf: (app) => states.get(app) ?? CLOSED,
-    open: () => [...states.keys()],
+    states: () => [...states.values()].map(({ state }) => state),
   };
 }

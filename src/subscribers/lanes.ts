@@ -13,7 +13,7 @@ import type { LaneReceipt, LaneSource, Lanes, TraceHeaders } from "../delivery/p
 import { firstRung } from "../delivery/rungs.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
-import type { Delivery } from "../model/delivery.ts";
+import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
 import { chunksOf, encodeChunk, type FanOutChunk } from "../model/fan-out-chunk.ts";
 import { encodeLaneMessage } from "../model/lane-message.ts";
 import type { Logger } from "../model/logger.ts";
@@ -52,9 +52,10 @@ export interface LanesDependencies {
   readonly maxPayloadBytes: () => number;
   /** Told where each delivery was stored. */
   readonly onStored: (delivery: Delivery, place: LanePlace) => void;
+  readonly onDeadLetter: (reason: DeadLetterReason) => void;
 }
 
-export function createLanes({ jetStream, names, clock, logger, maxPayloadBytes, onStored }: LanesDependencies): LaneWriter {
+export function createLanes({ jetStream, names, clock, logger, maxPayloadBytes, onStored, onDeadLetter }: LanesDependencies): LaneWriter {
   let pending = 0;
   let refusing = false;
   let stopped = false;
@@ -122,15 +123,18 @@ export function createLanes({ jetStream, names, clock, logger, maxPayloadBytes, 
       return storeDelivery("parked", names.parked(queue.app, queue.installationUuid), body, delivery, source, trace);
     },
 
-    deadLetter(delivery, reason, error, source, trace) {
+    async deadLetter(delivery, reason, error, source, trace) {
       const extra = { reason, error, dead_lettered_at: toRfc3339(clock.now()) };
       const body = encodeLaneMessage({ delivery, dueAt: null, delayMs: 0, floor: false }, extra);
-      return storeDelivery("dead-letters", names.deadLetter(delivery.app), body, delivery, source, trace);
+      const receipt = await storeDelivery("dead-letters", names.deadLetter(delivery.app), body, delivery, source, trace);
+      onDeadLetter(reason);
+      return receipt;
     },
 
     async deadLetterRaw(message, reason, error, app) {
       const letter = encodeRawLetter(message, { reason, error, app, at: toRfc3339(clock.now()) }, maxPayloadBytes());
       await store(names.deadLetter(app ?? INVALID), letter, `${reason}:${message.stream}:${message.sequence}`, null);
+      onDeadLetter(reason);
     },
 
     async fanOut({ event, eventSequence, targets }, { stream, sequence }, trace = event) {
