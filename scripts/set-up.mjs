@@ -103,7 +103,9 @@ export function ensurePrometheus() {
     say("unpacking promtool and prometheus (apt-get download) for the tests of rules and dashboards");
     const run = (/** @type {string} */ command, /** @type {string[]} */ args) =>
       spawnSync(command, args, { cwd: folder, stdio: ["ignore", "ignore", 2] }).status === 0;
-    if (!run("apt-get", ["download", "-qq", "prometheus"])) return false;
+    // As root apt would fetch as another user, who can't write here.
+    const asItself = process.getuid?.() === 0 ? ["-o", "APT::Sandbox::User=root"] : [];
+    if (!run("apt-get", ["download", "-qq", ...asItself, "prometheus"])) return false;
     const [archive = ""] = readdirSync(folder);
     if (!run("dpkg-deb", ["-x", archive, "unpacked"])) return false;
     for (const tool of PROMETHEUS_TOOLS) copyFileSync(join(folder, "unpacked", "usr", "bin", tool), join(bin, tool));

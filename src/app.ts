@@ -80,6 +80,8 @@ import { createTracing } from "./telemetry/tracing.ts";
 
 export interface Application {
   readonly logger: Logger;
+  /** Writes what is logged and not written yet; for the end of the process. */
+  flushLog(): void;
   /** Resolves when events are consumed and the API listens. @throws AppError */
   start(): Promise<void>;
   /** Also ends a start that is still going on. @returns whether everything in hand was finished. */
@@ -112,6 +114,7 @@ export async function createApp(config: Config, environment: Environment): Promi
 
   return {
     logger,
+    flushLog: log.flush,
     async start() {
       starting = startAll(config, environment, clock, log, stopping.signal);
       running = await starting;
@@ -337,7 +340,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
         queueBusy: parked.busy,
         parkedAfter: backlog.after,
         removeParked: backlog.remove,
-        ...{ attempt, bulkhead, log, observer, tracing },
+        ...{ attempt, bulkhead, log: attemptLog, observer, tracing },
       }),
       clock,
       logger,

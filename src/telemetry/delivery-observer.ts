@@ -69,8 +69,9 @@ export function createDeliveryObserver(
       }
       const isAsked = isDebugged(app.slug, installation.uuid);
       if (isDelivered && !isAsked && shareOf(delivery.id) >= logDeliveredPercent) return;
-      const evidence = isAsked ? `,${JSON.stringify(evidenceOf(attempt)).slice(1, -1)}` : "";
-      log.line(isDelivered ? "info" : "warn", attemptLine(attempt) + evidence, "delivery.attempted", isAsked);
+      const members = (): string =>
+        isAsked ? `${attemptLine(attempt)},${JSON.stringify(evidenceOf(attempt)).slice(1, -1)}` : attemptLine(attempt);
+      log.line(isDelivered ? "info" : "warn", members, "delivery.attempted", isAsked);
     },
 
     stored(lane, delivery, detail) {

@@ -9,6 +9,8 @@ export interface ExportedSpan {
   readonly parentSpanId?: string;
   readonly name: string;
   readonly kind: number;
+  readonly startTimeUnixNano: string;
+  readonly endTimeUnixNano: string;
   readonly attributes: Record<string, unknown>;
   readonly status: { readonly code?: number; readonly message?: string };
   readonly links?: ReadonlyArray<{ readonly traceId: string; readonly spanId: string }>;

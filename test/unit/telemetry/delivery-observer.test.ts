@@ -13,14 +13,19 @@ function observed({
   ...members
 }: { level?: string; percent?: number } & Partial<DeliveryObserverDependencies> = {}) {
   const written: string[] = [];
-  const log = createLog(level, { write: (line: string) => void written.push(line) });
+  const log = createLog(level, { write: (lines: string) => void written.push(lines) });
   const metrics = createMetrics(createNoopMeter());
   metrics.stop();
   const observer = createDeliveryObserver(
     { log, metrics, isDebugged: () => false, evidenceOf: () => ({ request_body: "{}" }), ...members },
     { metricsApps: 2, logDeliveredPercent: percent },
   );
-  return { observer, metrics, log, lines: () => written.map((line) => JSON.parse(line) as Record<string, unknown>) };
+  const lines = (): Array<Record<string, unknown>> => {
+    log.flush();
+    const texts = written.join("").split("\n").slice(0, -1);
+    return texts.map((line) => JSON.parse(line) as Record<string, unknown>);
+  };
+  return { observer, metrics, log, written, lines };
 }
 
 describe("delivery.attempted", () => {
@@ -117,6 +122,17 @@ test("what leaves the fast path says which trace it belongs to", () => {
   expect(lines()).toMatchObject([
     { level: "warn", message: "delivery.stored", lane: "dead-letters", attempts: 9, trace_id: "0af7651916cd43dd8448eb211c80319c" },
   ]);
+});
+
+test("the lines of a turn leave together, without being asked for", async () => {
+  const { observer, log, written } = observed();
+  observer.attempted(anAttempt());
+  log.logger.info({}, "x");
+  observer.attempted(anAttempt());
+  expect(written).toEqual([]);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(written).toHaveLength(1);
+  expect(written[0]?.split("\n").map((line) => line.includes("delivery.attempted"))).toEqual([true, false, true, false]);
 });
 
 test("the log redacts what is secret by its name", () => {
