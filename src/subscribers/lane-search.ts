@@ -7,10 +7,12 @@ import type { DeadLetterReason } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { LanePlace, LocatedDelivery, RestOfEvent } from "../model/whereabouts.ts";
 import { type BusNames, INVALID } from "./names.ts";
+import { orUnreachable } from "./or-unreachable.ts";
 import { decodeRawLetter } from "./raw-letter.ts";
 import { readPage } from "./read-page.ts";
 import { isNotFound } from "./topology.ts";
 
+/** Every call rejects with AppError NATS_UNREACHABLE when the server does not answer. */
 export interface LaneSearch {
   /** Null: the message is not there any more. */
   at(deliveryId: string, place: LanePlace): Promise<LocatedDelivery | null>;
@@ -75,37 +77,40 @@ export function createLaneSearch(jetStream: JetStreamClient, manager: JetStreamM
     });
   };
 
+  const at = async (deliveryId: string, { lane, sequence }: LanePlace): Promise<LocatedDelivery | null> => {
+    const message = await get(streamOf[lane], { seq: sequence });
+    const located = message && locate(lane, message.subject, message.seq, message.time.getTime(), message.string());
+    return located?.delivery.id === deliveryId ? located : null;
+  };
+
+  const search = async (deliveryIds: ReadonlySet<string>, app: string | null): Promise<LocatedDelivery[]> => {
+    const token = app ?? "*";
+    const found = await Promise.all([
+      walk("retries", `${prefix}.retries.*.${token}`, deliveryIds),
+      walk("parked", `${prefix}.parked.${token}`, deliveryIds),
+      walk("parked", `${prefix}.parked.${token}.*`, deliveryIds),
+      searchDeadLetters(`${prefix}.dead-letters.${token}`, deliveryIds),
+    ]);
+    return found.flat();
+  };
+
+  const restOf = async (eventSequence: number): Promise<RestOfEvent | null> => {
+    for await (const message of oldest(streams.retries, names.fanOut)) {
+      if (message.json<{ event_sequence?: number }>().event_sequence === eventSequence) return { kind: "parts" };
+    }
+    for (const message of await newestDeadLetters(names.deadLetter(INVALID))) {
+      const letter = message.json<{ source_stream?: string; source_sequence?: number; reason: string; error: string }>();
+      if (letter.source_stream !== streams.events || letter.source_sequence !== eventSequence) continue;
+      const { reason, error } = letter;
+      return { kind: "dead-letter", sequence: message.seq, storedAt: message.info.timestampNanos / 1e6, reason, error };
+    }
+    return null;
+  };
+
   return {
-    async at(deliveryId, { lane, sequence }) {
-      const message = await get(streamOf[lane], { seq: sequence });
-      const located = message && locate(lane, message.subject, message.seq, message.time.getTime(), message.string());
-      return located?.delivery.id === deliveryId ? located : null;
-    },
-
-    async search(deliveryIds, app) {
-      const token = app ?? "*";
-      const found = await Promise.all([
-        walk("retries", `${prefix}.retries.*.${token}`, deliveryIds),
-        walk("parked", `${prefix}.parked.${token}`, deliveryIds),
-        walk("parked", `${prefix}.parked.${token}.*`, deliveryIds),
-        searchDeadLetters(`${prefix}.dead-letters.${token}`, deliveryIds),
-      ]);
-      return found.flat();
-    },
-
-    async restOf(eventSequence) {
-      for await (const message of oldest(streams.retries, names.fanOut)) {
-        if (message.json<{ event_sequence?: number }>().event_sequence === eventSequence) return { kind: "parts" };
-      }
-      for (const message of await newestDeadLetters(names.deadLetter(INVALID))) {
-        const letter = message.json<{ source_stream?: string; source_sequence?: number; reason: string; error: string }>();
-        if (letter.source_stream !== streams.events || letter.source_sequence !== eventSequence) continue;
-        const { reason, error } = letter;
-        return { kind: "dead-letter", sequence: message.seq, storedAt: message.info.timestampNanos / 1e6, reason, error };
-      }
-      return null;
-    },
-
+    at: (deliveryId, place) => orUnreachable(at(deliveryId, place)),
+    search: (deliveryIds, app) => orUnreachable(search(deliveryIds, app)),
+    restOf: (eventSequence) => orUnreachable(restOf(eventSequence)),
     looksAt: `the oldest ${MOST_IN_QUEUE} messages of the retries and parked lanes and the newest ${MOST_DEAD_LETTERS} dead letters`,
   };
 }

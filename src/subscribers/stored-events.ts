@@ -4,6 +4,7 @@ import type { Clock } from "../model/clock.ts";
 import { readEvent } from "../model/event-reader.ts";
 import type { StoredEvent } from "../model/whereabouts.ts";
 import type { BusNames } from "./names.ts";
+import { orUnreachable } from "./or-unreachable.ts";
 import { readPage } from "./read-page.ts";
 import { isNotFound } from "./topology.ts";
 
@@ -17,6 +18,7 @@ export interface EventSearch {
   readonly complete: boolean;
 }
 
+/** Every call rejects with AppError NATS_UNREACHABLE when the server does not answer. */
 export interface StoredEvents {
   /** Null: the stream has it no more, or not yet. */
   at(sequence: number): Promise<StoredEvent | null>;
@@ -66,39 +68,42 @@ export function createStoredEvents(jetStream: JetStreamClient, manager: JetStrea
     return { stream, sequence, storedAt, event, problem, stage: await stageOf(sequence) };
   };
 
-  return {
-    async at(sequence) {
-      try {
-        const { subject, data, header, seq, time } = await manager.streams.getMessage(stream, { seq: sequence });
-        return await read({ subject, data, headers: header, sequence: seq, storedAt: time.getTime() });
-      } catch (error) {
-        if (isNotFound(error)) return null;
-        throw error;
-      }
-    },
+  const at = async (sequence: number): Promise<StoredEvent | null> => {
+    try {
+      const { subject, data, header, seq, time } = await manager.streams.getMessage(stream, { seq: sequence });
+      return await read({ subject, data, headers: header, sequence: seq, storedAt: time.getTime() });
+    } catch (error) {
+      if (isNotFound(error)) return null;
+      throw error;
+    }
+  };
 
-    async search(eventId, since) {
-      const { last_seq: last, first_seq: first } = (await manager.streams.info(stream)).state;
-      const until = clock.now() + SEARCH_MS;
-      let position: Partial<OrderedConsumerOptions> =
-        since === null ? { opt_start_seq: Math.max(first, last - MOST_EVENTS + 1, 1) } : { opt_start_time: new Date(since).toISOString() };
-      let searched = 0;
-      let from: number | null = null;
-      for (;;) {
-        const { messages, left } = await readPage(jetStream, stream, position, PAGE);
-        for (const message of messages) {
-          searched++;
-          from ??= storedAtOf(message);
-          if (!mayBe(message, eventId)) continue;
-          const { subject, data, headers, seq: sequence } = message;
-          const found = await read({ subject, data, headers, sequence, storedAt: storedAtOf(message) });
-          if (found.event?.id === eventId) return { found, searched, from, complete: true };
-        }
-        const complete = left === 0 || messages.length === 0;
-        if (complete || searched >= MOST_EVENTS || clock.now() >= until) return { found: null, searched, from, complete };
-        position = { opt_start_seq: (messages.at(-1)?.seq ?? last) + 1 };
+  const search = async (eventId: string, since: number | null): Promise<EventSearch> => {
+    const { last_seq: last, first_seq: first } = (await manager.streams.info(stream)).state;
+    const until = clock.now() + SEARCH_MS;
+    let position: Partial<OrderedConsumerOptions> =
+      since === null ? { opt_start_seq: Math.max(first, last - MOST_EVENTS + 1, 1) } : { opt_start_time: new Date(since).toISOString() };
+    let searched = 0;
+    let from: number | null = null;
+    for (;;) {
+      const { messages, left } = await readPage(jetStream, stream, position, PAGE);
+      for (const message of messages) {
+        searched++;
+        from ??= storedAtOf(message);
+        if (!mayBe(message, eventId)) continue;
+        const { subject, data, headers, seq: sequence } = message;
+        const found = await read({ subject, data, headers, sequence, storedAt: storedAtOf(message) });
+        if (found.event?.id === eventId) return { found, searched, from, complete: true };
       }
-    },
+      const complete = left === 0 || messages.length === 0;
+      if (complete || searched >= MOST_EVENTS || clock.now() >= until) return { found: null, searched, from, complete };
+      position = { opt_start_seq: (messages.at(-1)?.seq ?? last) + 1 };
+    }
+  };
+
+  return {
+    at: (sequence) => orUnreachable(at(sequence)),
+    search: (eventId, since) => orUnreachable(search(eventId, since)),
   };
 }
 

@@ -332,3 +332,16 @@ test("without Redis the lanes and the stream still tell, and the answer says wha
   await eventually(async () => (await posthorn.api("GET", "/readyz")).body.checks.redis.ok === true);
   expect((await until(id, delivered.uuid, "delivered")).notes).toEqual([]);
 });
+
+test("without NATS the answer is that it can't be told now", async () => {
+  const { organization, uuid } = await installed({ webhook_url: good.url });
+  const id = randomUUID();
+  await bus.publish("issue.created", { id, organization_id: organization, data: {} });
+  await until(id, uuid, "delivered");
+  await nats.kill();
+  const { status, body } = await posthorn.api("GET", `/v1/deliveries/${deliveryId(id, uuid)}`);
+  expect([status, body.code]).toEqual([503, "NATS_UNREACHABLE"]);
+  await nats.restart();
+  await eventually(async () => (await posthorn.api("GET", "/readyz")).status === 200);
+  expect((await until(id, uuid, "delivered")).notes).toEqual([]);
+});
