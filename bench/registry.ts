@@ -11,7 +11,7 @@ import { createRegistryIndex } from "../src/registry/registry-index.ts";
 import { createSecretBox } from "../src/registry/secret-box.ts";
 import { createRegistryStore } from "../src/registry/store.ts";
 import { createConnectionState } from "../src/subscribers/connection.ts";
-import { createLogger } from "../src/telemetry/logger.ts";
+import { createLog } from "../src/telemetry/logger.ts";
 
 const INSTALLATIONS = 100_000;
 const APPS_PER_ORGANIZATION = 20;
@@ -19,7 +19,7 @@ const MATCHES = 200_000;
 
 const server = await startNatsServer();
 const connection = await connect({ servers: server.url });
-const logger = createLogger("warn");
+const { logger } = createLog("warn");
 const newStore = () =>
   createRegistryStore(
     { connection, onReconnect: createConnectionState(connection).onReconnect, clock: systemClock, logger },

@@ -9,6 +9,7 @@ import {
   ensureBinaries,
   ensureDependencies,
   ensureNode,
+  ensurePrometheus,
   environmentWith,
   hasDocker,
   howToInstall,
@@ -114,6 +115,7 @@ try {
       break;
     case "test":
       if (!ensureBinaries()) throw new SetUpError(howToInstall("npm test"));
+      if (!ensurePrometheus()) say("no promtool: the tests of alert rules and dashboards are skipped");
       await finish(await run(node, [join("node_modules", "vitest", "vitest.mjs"), "run", ...args]));
       break;
     default:

@@ -4,7 +4,8 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { findBinary } from "./servers.mjs";
@@ -84,6 +85,34 @@ export function ensureBinaries() {
     if (run(["update", "-qq"])) run(["install", "-y", "-qq", "--no-install-recommends", ...names]);
   }
   return missing().length === 0;
+}
+
+const PROMETHEUS_TOOLS = ["promtool", "prometheus"];
+
+/**
+ * What checks the alert rules and dashboards in the tests. Debian's package is unpacked beside the dependencies, not installed:
+ * that would start a server. @returns {boolean} whether the tools are there
+ */
+export function ensurePrometheus() {
+  const bin = join(MODULES, ".bin");
+  const isThere = () => PROMETHEUS_TOOLS.every((tool) => findBinary(tool) !== null || existsSync(join(bin, tool)));
+  if (isThere()) return true;
+  if (findBinary("apt-get") === null || findBinary("dpkg-deb") === null) return false;
+  const folder = mkdtempSync(join(tmpdir(), "posthorn-prometheus-"));
+  try {
+    say("unpacking promtool and prometheus (apt-get download) for the tests of rules and dashboards");
+    const run = (/** @type {string} */ command, /** @type {string[]} */ args) =>
+      spawnSync(command, args, { cwd: folder, stdio: ["ignore", "ignore", 2] }).status === 0;
+    // As root apt would fetch as another user, who can't write here.
+    const asItself = process.getuid?.() === 0 ? ["-o", "APT::Sandbox::User=root"] : [];
+    if (!run("apt-get", ["download", "-qq", ...asItself, "prometheus"])) return false;
+    const [archive = ""] = readdirSync(folder);
+    if (!run("dpkg-deb", ["-x", archive, "unpacked"])) return false;
+    for (const tool of PROMETHEUS_TOOLS) copyFileSync(join(folder, "unpacked", "usr", "bin", tool), join(bin, tool));
+    return isThere();
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /** @returns {string[] | null} what to write before a command to run it as root; null when that can't be */

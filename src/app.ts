@@ -5,6 +5,8 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import type { NatsConnection } from "nats";
+import { createExplain } from "./api/explain.ts";
+import { isReady } from "./api/operations.ts";
 import type { Readiness } from "./api/ports.ts";
 import { allRoutes } from "./api/routes.ts";
 import { type ApiServer, createApiServer } from "./api/server.ts";
@@ -30,6 +32,7 @@ import { type Clock, systemClock } from "./model/clock.ts";
 import type { Logger } from "./model/logger.ts";
 import { type StatusEvent, statusSubject } from "./model/status-event.ts";
 import { loadAppsFile } from "./registry/apps-file.ts";
+import { createDebugLog } from "./registry/debug-log.ts";
 import { createRegistry, feedIndex, type RegistryDependencies } from "./registry/registry.ts";
 import { createRegistryIndex } from "./registry/registry-index.ts";
 import { createSecretBox } from "./registry/secret-box.ts";
@@ -43,7 +46,9 @@ import { createLeftBehind } from "./status/left-behind.ts";
 import { createProber } from "./status/prober.ts";
 import { createTransitions, type RecordJson } from "./status/transitions.ts";
 import { createAttemptLog } from "./storage/attempt-log.ts";
+import { createDeliveryTrails } from "./storage/delivery-trails.ts";
 import { createHealthStore } from "./storage/health-store.ts";
+import { evidence } from "./storage/log-row.ts";
 import { connectRedis } from "./storage/redis.ts";
 import { createRequestLogQuery } from "./storage/request-log-query.ts";
 import { createAckFloor } from "./subscribers/ack-floor.ts";
@@ -54,6 +59,7 @@ import { createEventsSubscriber } from "./subscribers/events-subscriber.ts";
 import { createFanOutSubscriber } from "./subscribers/fan-out-subscriber.ts";
 import { createHolds } from "./subscribers/holds.ts";
 import { createLaneGauges } from "./subscribers/lane-gauges.ts";
+import { createLaneSearch } from "./subscribers/lane-search.ts";
 import { createLanes } from "./subscribers/lanes.ts";
 import { busNames } from "./subscribers/names.ts";
 import { createParkedBacklog } from "./subscribers/parked-backlog.ts";
@@ -63,15 +69,19 @@ import { createResend } from "./subscribers/resend.ts";
 import { createRetriesSubscriber } from "./subscribers/retries-subscriber.ts";
 import { createSettle } from "./subscribers/settle.ts";
 import { createStatusStream } from "./subscribers/status-stream.ts";
+import { createStoredEvents } from "./subscribers/stored-events.ts";
 import { ensureTopology } from "./subscribers/topology.ts";
 import { createDeliveryObserver } from "./telemetry/delivery-observer.ts";
-import { createLogger } from "./telemetry/logger.ts";
-import { createMetrics } from "./telemetry/metrics.ts";
+import { readGauges } from "./telemetry/gauges.ts";
+import { createLog, type Log } from "./telemetry/logger.ts";
+import { createMeter, createMetrics } from "./telemetry/metrics.ts";
 import { type Sdk, startSdk } from "./telemetry/sdk.ts";
 import { createTracing } from "./telemetry/tracing.ts";
 
 export interface Application {
   readonly logger: Logger;
+  /** Writes what is logged and not written yet; for the end of the process. */
+  flushLog(): void;
   /** Resolves when events are consumed and the API listens. @throws AppError */
   start(): Promise<void>;
   /** Also ends a start that is still going on. @returns whether everything in hand was finished. */
@@ -92,7 +102,8 @@ const LONGEST_EXPIRY_SWEEP_MS = 60_000;
 const PROBE_LEASE_EXTRA_MS = 5_000;
 
 export async function createApp(config: Config, environment: Environment): Promise<Application> {
-  const logger = createLogger(config.logLevel);
+  const log = createLog(config.logLevel);
+  const { logger } = log;
   const clock =
     config.testClock === null
       ? systemClock
@@ -103,8 +114,9 @@ export async function createApp(config: Config, environment: Environment): Promi
 
   return {
     logger,
+    flushLog: log.flush,
     async start() {
-      starting = startAll(config, environment, clock, logger, stopping.signal);
+      starting = startAll(config, environment, clock, log, stopping.signal);
       running = await starting;
     },
     async stop() {
@@ -119,7 +131,8 @@ interface Running {
   stop(): Promise<boolean>;
 }
 
-async function startAll(config: Config, environment: Environment, clock: Clock, logger: Logger, signal: AbortSignal): Promise<Running> {
+async function startAll(config: Config, environment: Environment, clock: Clock, log: Log, signal: AbortSignal): Promise<Running> {
+  const { logger } = log;
   /** What was started so far, to be undone in reverse when a later step fails. */
   const undo: Array<() => Promise<unknown> | unknown> = [];
   try {
@@ -134,7 +147,7 @@ async function startAll(config: Config, environment: Environment, clock: Clock, 
     );
     undo.push(() => nats.close());
     if (signal.aborted) throw new AppError("NATS_UNREACHABLE", "stopped while starting", { retryable: true });
-    return await startOn({ config, clock, logger, sdk, redis, nats, undo });
+    return await startOn({ config, clock, log, sdk, redis, nats, undo });
   } catch (error) {
     for (const step of undo.reverse()) await Promise.resolve(step()).catch(() => {});
     throw error;
@@ -144,14 +157,15 @@ async function startAll(config: Config, environment: Environment, clock: Clock, 
 interface Foundations {
   readonly config: Config;
   readonly clock: Clock;
-  readonly logger: Logger;
+  readonly log: Log;
   readonly sdk: Sdk;
   readonly redis: Redis;
   readonly nats: NatsConnection;
   readonly undo: Array<() => Promise<unknown> | unknown>;
 }
 
-async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Foundations): Promise<Running> {
+async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundations): Promise<Running> {
+  const { logger } = log;
   const prefix = config.subjectPrefix;
   const names = busNames(prefix);
   const jetStream = nats.jetstream();
@@ -161,12 +175,6 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   await ensureTopology(manager, names, config.streamReplicas);
   const connectionState = createConnectionState(nats);
   const dashboardUrl = (path: string): string | null => config.dashboardUrl && `${config.dashboardUrl.replace(/\/$/, "")}${path}`;
-
-  // Telemetry
-  const metrics = createMetrics();
-  undo.push(() => metrics.stop());
-  const observer = createDeliveryObserver(logger, metrics);
-  const tracing = createTracing(sdk.isRecording, VERSION);
 
   // Registry
   const index = createRegistryIndex();
@@ -179,6 +187,16 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   const registryDependencies: RegistryDependencies = { store, index, secretBox, refusesUrl: guard.refusesUrl, clock, logger };
   feedIndex(registryDependencies);
   const registry = createRegistry(registryDependencies);
+
+  // Telemetry
+  const debugLog = createDebugLog({ store, clock, logger });
+  const metrics = createMetrics(createMeter(VERSION));
+  undo.push(() => metrics.stop());
+  const observer = createDeliveryObserver(
+    { log, metrics, isDebugged: debugLog.isOn, evidenceOf: evidence },
+    { metricsApps: config.metricsApps, logDeliveredPercent: config.logDeliveredPercent },
+  );
+  const tracing = createTracing(sdk.isTracing, { version: VERSION, prefix });
 
   // Status
   const transitions = createTransitions<StatusEvent>({
@@ -213,8 +231,8 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   );
 
   // Storage
-  const log = createAttemptLog(
-    { redis, clock, logger, onFailuresWritten: healthWatch.failuresWritten },
+  const attemptLog = createAttemptLog(
+    { redis, clock, logger, onFailuresWritten: healthWatch.failuresWritten, onLateBatch: tracing.lateBatch },
     { size: config.requestLogSize, listTtlMs: config.requestLogTtl, bufferRows: config.logBufferRows },
   );
 
@@ -244,7 +262,7 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
       envelope: createEnvelopeBuilder(config.defaultActor),
       headers: createHeaderBuilder({ prefix: config.headerPrefix, userAgent: `Posthorn/${VERSION}` }),
       sender,
-      log,
+      log: attemptLog,
       observer,
       judges: [healthWatch.judge, circuits.judge],
       tracing,
@@ -265,15 +283,24 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   connectionState.onDisconnect(bulkhead.suspend);
   connectionState.onReconnect(bulkhead.resume);
   const maxPayloadBytes = (): number => nats.info?.max_payload ?? DEFAULT_MAX_PAYLOAD_BYTES;
-  const lanes = createLanes(jetStream, names, clock, logger, { maxPayloadBytes });
+  const lanes = createLanes({
+    jetStream,
+    names,
+    clock,
+    logger,
+    maxPayloadBytes,
+    onStored: attemptLog.stored,
+    onDeadLetter: observer.deadLettered,
+  });
   const announce = (event: StatusEvent): Promise<void> => lanes.announce(statusSubject(prefix, event), JSON.stringify(event), event.id);
   const dispatcher = createDispatcher({
     gate,
     bulkhead,
     attempt,
     lanes,
-    log,
+    log: attemptLog,
     observer,
+    tracing,
     directLimit: (appMaxInFlight) => Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2),
     onParked: (queue) => parked?.wake(queue),
     onGivenUp: createGivenUp(announce, index, clock, { prefix, dashboardUrl }),
@@ -286,11 +313,12 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   };
   const acks = createAckGroup(nats, connectionState, clock);
   const pulling = { connection: nats, manager, acks, connectionState, clock, logger };
-  const handling = { ...pulling, names, dispatcher, lanes, log, observer, tracing, settle: createSettle(logger) };
-  const deliverAll = createDeliverAll({ registry: index, dispatcher, log, observer });
+  const handling = { ...pulling, names, dispatcher, lanes, log: attemptLog, observer, tracing, settle: createSettle(logger) };
+  const deliverAll = createDeliverAll({ registry: index, dispatcher, log: attemptLog, observer });
   const backlog = createParkedBacklog(manager, lanes, names, clock);
+  const holds = createHolds(store);
   parked = createParkedSubscriber(
-    { ...handling, registry: index, gate, bulkhead, attempt, holds: createHolds(store), backlog, mayFlow },
+    { ...handling, registry: index, gate, bulkhead, attempt, holds, backlog, mayFlow },
     { appMaxInFlight: config.appMaxInFlight, maxParkedAgeMs: config.maxParkedAge },
   );
   const retries = createRetriesSubscriber(handling);
@@ -312,7 +340,7 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
         queueBusy: parked.busy,
         parkedAfter: backlog.after,
         removeParked: backlog.remove,
-        ...{ attempt, bulkhead, log, observer, tracing },
+        ...{ attempt, bulkhead, log: attemptLog, observer, tracing },
       }),
       clock,
       logger,
@@ -356,6 +384,25 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
       },
     }),
   };
+  const queryRequestLog = createRequestLogQuery(redis, (uuid) => index.installation(uuid)?.organizationId);
+  const trails = createDeliveryTrails(redis);
+  const storedEvents = createStoredEvents(jetStream, manager, names, clock);
+  const explain = createExplain(
+    {
+      registry,
+      index,
+      whereabouts: {
+        queryRequestLog,
+        trails,
+        events: storedEvents,
+        lanes: createLaneSearch(jetStream, manager, names),
+        circuitOf: circuits.stateOf,
+        holdOf: holds.read,
+      },
+      clock,
+    },
+    { stream: names.streams.events, maxParkedAgeMs: config.maxParkedAge, probeIntervalMs: config.brokenProbeInterval },
+  );
   const api: ApiServer = createApiServer(
     allRoutes({
       registry,
@@ -384,8 +431,8 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
           probeIntervalMs: config.brokenAction === "park" ? config.brokenProbeInterval : null,
         },
       ),
-      publish: createEventPublisher(jetStream, names),
-      queryRequestLog: createRequestLogQuery(redis, (uuid) => index.installation(uuid)?.organizationId),
+      publish: createEventPublisher(jetStream, names, tracing),
+      queryRequestLog,
       callTest: createTestCall({
         registry: index,
         installationsOf: (app) => [...index.installations()].filter((installation) => installation.app === app),
@@ -394,8 +441,11 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
         clock,
         newId: randomUUID,
       }),
-      deadLetters: createDeadLetters({ jetStream, manager, lanes, names, match: index.match, clock }),
-      resend: createResend(manager, lanes, names, log.find, clock),
+      deadLetters: createDeadLetters({ jetStream, manager, lanes, names, match: index.match, tracing, clock }),
+      explain,
+      resend: createResend({ events: storedEvents, lanes, find: trails.find, tracing, clock }),
+      debugLog,
+      clock,
       readiness,
       renderMetrics: metrics.render,
     }),
@@ -406,28 +456,25 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   // Gauges
   const gauges = createLaneGauges(manager, names, clock, logger);
   undo.push(() => gauges.stop());
-  metrics.read("posthorn_in_flight", bulkhead.inFlight);
-  metrics.read("posthorn_waiting", bulkhead.waiting);
-  metrics.read("posthorn_held_messages", () => ({
-    events: events.held(),
-    retries: retries.held() + fanOut.held(),
-    parked: parked?.held() ?? 0,
-  }));
-  metrics.read("posthorn_lane_stores_pending", lanes.pending);
-  metrics.read("posthorn_lane_refusing", () => Number(lanes.refusing()));
-  metrics.read("posthorn_parked_queues", () => parked?.queues() ?? 0);
-  metrics.read("posthorn_lane_messages", () => gauges.messages());
-  metrics.read("posthorn_events_pending", () => gauges.eventsPending());
-  metrics.read("posthorn_events_oldest_unacked_age_seconds", () => gauges.oldestUnackedAgeMs() / 1000);
-  metrics.read("posthorn_events_overdue", () => Number(gauges.isOverdue()));
-  metrics.read("posthorn_clock_skew_seconds", () => gauges.clockSkewMs() / 1000);
-  metrics.read("posthorn_circuits_open", () => circuits.open().length);
-  metrics.read("posthorn_integrations", () => countBy(statuses.values()));
-  metrics.read("posthorn_registry_apps", () => index.counts().apps);
-  metrics.read("posthorn_registry_current", () => Number(store.isCurrent()));
-  metrics.read("posthorn_log_buffered", log.buffered);
-  metrics.read("posthorn_log_dropped_total", log.dropped);
-  metrics.read("posthorn_destinations", sender.destinations);
+  readGauges(metrics, {
+    version: VERSION,
+    inFlight: bulkhead.inFlight,
+    waiting: bulkhead.waiting,
+    held: () => ({ events: events.held(), retries: retries.held() + fanOut.held(), parked: parked?.held() ?? 0 }),
+    storesPending: lanes.pending,
+    isRefusing: lanes.refusing,
+    parkedQueues: () => parked?.queues() ?? 0,
+    lanes: gauges.figures,
+    circuits: () => countBy(["open", "half_open"], circuits.states()),
+    integrations: () => countBy(["active", "broken", "disabled"], statuses.values()),
+    registry: index.counts,
+    isRegistryCurrent: store.isCurrent,
+    logBuffered: attemptLog.buffered,
+    logDropped: attemptLog.dropped,
+    destinations: sender.destinations,
+    isReady: () => isReady(readiness.checks()),
+    dependenciesUp: () => ({ nats: connectionState.up, redis: redis.status === "ready" }),
+  });
 
   // Start
   await store.start();
@@ -477,7 +524,7 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
       if (left > 0)
         logger.warn({ unfinished: left }, "POSTHORN_DRAIN_TIMEOUT is over; what was not finished is handled again by the next process");
       lanes.stop();
-      const unwritten = await log.flush(Math.max(1_000, deadline - clock.now()));
+      const unwritten = await attemptLog.flush(Math.max(1_000, deadline - clock.now()));
       await healthWatch.settled();
       if (unwritten > 0) logger.error({ unwritten }, "attempts could not be written to the request log");
       await api.stop();
@@ -493,9 +540,9 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   };
 }
 
-function countBy(statuses: Iterable<Installation["status"]>): Record<Installation["status"], number> {
-  const counts = { active: 0, broken: 0, disabled: 0 };
-  for (const status of statuses) counts[status]++;
+function countBy<T extends string>(all: readonly T[], values: Iterable<string>): Record<T, number> {
+  const counts = Object.fromEntries(all.map((value) => [value, 0])) as Record<T, number>;
+  for (const value of values) if (value in counts) counts[value as T]++;
   return counts;
 }
 

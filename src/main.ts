@@ -24,6 +24,7 @@ if (command !== "serve" || rest.length > 0) {
 async function main(): Promise<void> {
   const app = await createApp(loadConfig(), process.env);
   const { logger } = app;
+  process.on("exit", app.flushLog);
 
   let stopping = false;
   const stop = (signal: NodeJS.Signals): void => {

@@ -1,10 +1,10 @@
-/** /v1/dead-letters, and /v1/deliveries/{id}/resend: looking at what was given up and sending it again. */
+/** /v1/dead-letters: looking at what was given up and sending it again. */
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { slugParameter } from "../registry/records.ts";
 import { eventType, limit, time } from "./parameters.ts";
-import type { DeadLetter, DeadLetterFilter, DeadLetters, ReplayProgress, ResendDelivery } from "./ports.ts";
+import type { DeadLetter, DeadLetterFilter, DeadLetters, ReplayProgress } from "./ports.ts";
 import { type Answer, type Route, route } from "./route.ts";
 
 const sequence = z.coerce.number().int().min(1);
@@ -20,7 +20,7 @@ interface Replay {
   error: string | null;
 }
 
-export function deadLetterRoutes({ deadLetters, resend }: { deadLetters: DeadLetters; resend: ResendDelivery }): Route[] {
+export function deadLetterRoutes({ deadLetters }: { deadLetters: DeadLetters }): Route[] {
   const replays = new Map<string, Replay>();
 
   const begin = (filter: DeadLetterFilter, dryRun: boolean): { replay: Replay; work: Promise<void> } => {
@@ -125,17 +125,6 @@ export function deadLetterRoutes({ deadLetters, resend }: { deadLetters: DeadLet
         const replay = replays.get(id);
         if (replay === undefined) throw new AppError("NOT_FOUND", `no replay ${id} on this replica`);
         return { status: 200, body: shown(replay) };
-      },
-    }),
-    route({
-      method: "POST",
-      url: "/v1/deliveries/:id/resend",
-      access: "admin",
-      summary: "Sends a delivery of the last days again, whatever became of it. Logged, not counted.",
-      params: z.object({ id: z.string().regex(/^dlv_[0-9a-f]{32}$/, "wanted dlv_ and 32 hex digits") }),
-      answers: { 202: "on its way", 404: "no such delivery, or its event is not in the stream any more" },
-      async handle({ params: { id } }) {
-        return { status: 202, body: { delivery_id: id, resend_id: await resend(id) } };
       },
     }),
   ];

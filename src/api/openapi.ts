@@ -35,7 +35,7 @@ export function openApi(routes: readonly Route[], version: string): object {
   };
 }
 
-function operation({ method, url, access, summary, params, query, body, answers, example }: Route): object {
+function operation({ method, url, access, summary, params, query, body, answers, answer, example }: Route): object {
   return {
     operationId: `${method.toLowerCase()}${url.replace(/[^A-Za-z]+(\w)/g, (_, letter: string) => letter.toUpperCase())}`,
     summary,
@@ -45,7 +45,14 @@ function operation({ method, url, access, summary, params, query, body, answers,
       ? {}
       : { requestBody: { content: { "application/json": { schema: jsonSchema(body), ...(example === undefined ? {} : { example }) } } } }),
     responses: {
-      ...Object.fromEntries(Object.entries(answers).map(([status, description]) => [status, { description }])),
+      ...Object.fromEntries(
+        Object.entries(answers).map(([status, description], at) => [
+          status,
+          at === 0 && answer !== undefined
+            ? { description, content: { "application/json": { schema: jsonSchema(answer) } } }
+            : { description },
+        ]),
+      ),
       default: { description: "a problem", content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } } },
     },
   };

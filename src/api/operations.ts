@@ -2,6 +2,10 @@
 import type { Readiness } from "./ports.ts";
 import { type Route, route } from "./route.ts";
 
+export function isReady(checks: ReturnType<Readiness["checks"]>): boolean {
+  return Object.values(checks).every(({ ok, required }) => ok || !required);
+}
+
 export function operationRoutes({ readiness, renderMetrics }: { readiness: Readiness; renderMetrics: () => string }): Route[] {
   return [
     route({
@@ -20,8 +24,8 @@ export function operationRoutes({ readiness, renderMetrics }: { readiness: Readi
       answers: { 200: "ready", 503: "not ready" },
       handle() {
         const checks = readiness.checks();
-        const isReady = Object.values(checks).every(({ ok, required }) => ok || !required);
-        return { status: isReady ? 200 : 503, body: { status: isReady ? "ready" : "not ready", checks } };
+        const ready = isReady(checks);
+        return { status: ready ? 200 : 503, body: { status: ready ? "ready" : "not ready", checks } };
       },
     }),
     route({

@@ -29,3 +29,8 @@ export function isEventType(text: string): boolean {
 export function limit(byDefault: number, most: number): z.ZodType<number> {
   return z.coerce.number().int().min(1).max(most).default(byDefault);
 }
+
+export const deliveryId = z
+  .string()
+  .regex(/^dlv_[0-9a-f]{32}$/, "wanted dlv_ and 32 hex digits")
+  .meta({ example: "dlv_0123456789abcdef0123456789abcdef" });

@@ -1,6 +1,7 @@
 /** What the API needs of the rest of Posthorn and may not import: the bus, storage and telemetry. */
-import type { AttemptRecord } from "../delivery/ports.ts";
+import type { AttemptRecord, CircuitState, Hold } from "../delivery/ports.ts";
 import type { InstallationStatus } from "../model/app.ts";
+import type { DeliveryTrail, LanePlace, LocatedDelivery, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
 
 export interface OutgoingEvent {
   readonly resource: string;
@@ -29,8 +30,54 @@ export interface RequestLogFilter {
   readonly end: number | null;
 }
 
-/** Rows newest first. */
-export type QueryRequestLog = (filter: RequestLogFilter) => Promise<object[]>;
+/** What is read of a row here; all its members are passed on. */
+export interface RequestLogRow {
+  readonly date: string;
+  readonly event_id: string;
+  readonly event_type: string;
+  readonly delivery_id: string;
+  readonly webhook_url: string;
+  readonly attempt: number;
+  readonly response_code: number;
+  readonly outcome: string;
+  readonly duration_ms: number;
+  readonly trace_id: string;
+  readonly response_body?: string | null;
+  readonly error?: string | null;
+}
+
+/** Rows newest first. @throws AppError REDIS_UNREACHABLE */
+export type QueryRequestLog = (filter: RequestLogFilter) => Promise<RequestLogRow[]>;
+
+/** Where events and deliveries are. What is read from Redis rejects with AppError REDIS_UNREACHABLE when it is away. */
+export interface Whereabouts {
+  readonly queryRequestLog: QueryRequestLog;
+  readonly trails: {
+    eventSequence(eventId: string): Promise<number | null>;
+    find(deliveryIds: readonly string[]): Promise<Array<DeliveryTrail | null>>;
+  };
+  readonly events: {
+    at(sequence: number): Promise<StoredEvent | null>;
+    search(
+      eventId: string,
+      since: number | null,
+    ): Promise<{
+      readonly found: StoredEvent | null;
+      readonly searched: number;
+      readonly from: number | null;
+      readonly complete: boolean;
+    }>;
+  };
+  readonly lanes: {
+    at(deliveryId: string, place: LanePlace): Promise<LocatedDelivery | null>;
+    search(deliveryIds: ReadonlySet<string>, app: string | null): Promise<LocatedDelivery[]>;
+    restOf(eventSequence: number): Promise<RestOfEvent | null>;
+    readonly looksAt: string;
+  };
+  circuitOf(app: string): CircuitState;
+  /** Of the app's ordered queue. */
+  holdOf(app: string): Promise<Hold | null>;
+}
 
 export interface DeadLetterFilter {
   readonly app: string | null;

@@ -32,6 +32,8 @@ export interface Route {
   readonly rawBody?: boolean;
   /** Status code → what it means; the first is the one of success. */
   readonly answers: Readonly<Record<number, string>>;
+  /** The body of the first of them, for those who read about it. */
+  readonly answer?: z.ZodType;
   readonly example?: unknown;
   readonly handle: (call: Call<never, never, never>) => Promise<Answer> | Answer;
 }

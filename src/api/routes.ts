@@ -1,7 +1,10 @@
 /** All routes in the order of the reference page. */
 import { appRoutes } from "./apps.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
+import { type DebugLogRoutesDependencies, debugLogRoutes } from "./debug-log.ts";
+import { deliveryRoutes } from "./deliveries.ts";
 import { eventRoutes } from "./events.ts";
+import type { Explain } from "./explain.ts";
 import { type InstallationRoutesDependencies, installationRoutes } from "./installations.ts";
 import { operationRoutes } from "./operations.ts";
 import type { DeadLetters, PublishEvent, Readiness, ResendDelivery } from "./ports.ts";
@@ -10,9 +13,11 @@ import type { Route } from "./route.ts";
 
 export type RoutesDependencies = Parameters<typeof appRoutes>[0] &
   InstallationRoutesDependencies &
+  DebugLogRoutesDependencies &
   RequestLogRoutesDependencies & {
     readonly publish: PublishEvent;
     readonly deadLetters: DeadLetters;
+    readonly explain: Explain;
     readonly resend: ResendDelivery;
     readonly readiness: Readiness;
     readonly renderMetrics: () => string;
@@ -24,7 +29,9 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
     ...installationRoutes(dependencies),
     ...eventRoutes(dependencies.publish),
     ...requestLogRoutes(dependencies),
+    ...deliveryRoutes(dependencies),
     ...deadLetterRoutes(dependencies),
+    ...debugLogRoutes(dependencies),
     ...operationRoutes(dependencies),
   ];
 }

@@ -1,6 +1,7 @@
 /** The HTTP server: registers the routes, checks tokens, parses by schema, and turns every error into a problem. */
 import type { IncomingMessage } from "node:http";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
+import { MAX_EVENT_ID_LENGTH } from "../model/event.ts";
 import type { Logger } from "../model/logger.ts";
 import { parseRecord } from "../registry/records.ts";
 import { type AccessToken, createCheckAccess } from "./access.ts";
@@ -26,6 +27,9 @@ const MAX_BODY_BYTES = 1024 * 1024;
 /** What is read, and thrown away, of a body that was refused, so that its sender gets to read why. */
 const MAX_DISCARDED_BYTES = 16 * MAX_BODY_BYTES;
 
+/** An event id, each of its characters percent-encoded as three bytes. */
+const MAX_PARAMETER_LENGTH = MAX_EVENT_ID_LENGTH * 9;
+
 declare module "fastify" {
   interface FastifyContextConfig {
     access?: Access;
@@ -38,7 +42,7 @@ export function createApiServer(routes: readonly Route[], logger: Logger, option
     logger: false,
     bodyLimit: MAX_BODY_BYTES,
     forceCloseConnections: "idle",
-    routerOptions: { maxParamLength: 300 },
+    routerOptions: { maxParamLength: MAX_PARAMETER_LENGTH },
   });
   const checkAccess = createCheckAccess(options.tokens);
 

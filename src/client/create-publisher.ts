@@ -1,10 +1,21 @@
 /** Publishes events: validated before they leave, deduplicated by their id, acknowledged by JetStream. */
 import { randomUUID } from "node:crypto";
-import { isSpanContextValid, type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import {
+  type Context,
+  context,
+  createTraceState,
+  isSpanContextValid,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  TraceFlags,
+  trace,
+} from "@opentelemetry/api";
 import { headers, type MsgHdrs, NatsError, ErrorCode as NatsErrorCode } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { readEvent } from "../model/event-reader.ts";
+import { formatTraceparent, parseTraceparent } from "../model/trace-context.ts";
 import { DEFAULT_PREFIX, type NatsSource, openConnection, streamName } from "./connection.ts";
 
 export interface PublisherOptions {
@@ -29,7 +40,10 @@ export interface EventInput {
   readonly projectId?: string | number;
   readonly actor?: object;
   readonly occurredAt?: Date | string;
-  /** W3C trace context to go on with; the active OpenTelemetry span's when not given. */
+  /**
+   * W3C trace context to go on with; the active OpenTelemetry span's when not given. With an SDK the event's own span, its
+   * child, is what the event carries.
+   */
   readonly traceparent?: string;
   readonly tracestate?: string;
 }
@@ -94,20 +108,25 @@ export async function createPublisher({
       const id = event?.id ?? randomUUID();
       const body = checkedBody(event, id);
       const subject = checkedSubject(subjectPrefix, event, body, id);
-      const span = tracer.startSpan(`publish ${event.type}`, {
-        kind: SpanKind.PRODUCER,
-        attributes: {
-          "messaging.system": "nats",
-          "messaging.operation.name": "publish",
-          "messaging.operation.type": "send",
-          "messaging.destination.name": subject,
-          "messaging.message.id": id,
+      const span = tracer.startSpan(
+        `publish ${subject}`,
+        {
+          kind: SpanKind.PRODUCER,
+          attributes: {
+            "messaging.system": "nats",
+            "messaging.operation.name": "publish",
+            "messaging.operation.type": "send",
+            "messaging.destination.name": subject,
+            "messaging.message.id": id,
+          },
         },
-      });
-      const { messageHeaders, traceId } = traceHeaders(event, span);
+        parentOf(event),
+      );
+      const { messageHeaders, traceId } = traceHeaders(span);
       try {
         return { id, ...(await store(subject, body, id, messageHeaders)), traceId };
       } catch (error) {
+        span.setAttribute("error.type", error instanceof AppError ? error.code : "_OTHER");
         span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) });
         throw error;
       } finally {
@@ -159,14 +178,26 @@ function checkedSubject(prefix: string, { type }: EventInput, body: string, id: 
   return `${prefix}.events.${resource}.${action}`;
 }
 
-function traceHeaders(event: EventInput, span: Span): { messageHeaders: MsgHdrs; traceId: string | null } {
+/** What the event's span goes on with: the caller's trace, or the active span. */
+function parentOf({ traceparent, tracestate }: EventInput): Context {
+  const parent = parseTraceparent(traceparent);
+  if (parent === null) return context.active();
+  return trace.setSpanContext(context.active(), {
+    traceId: parent.traceId,
+    spanId: parent.spanId,
+    traceFlags: parent.isSampled ? TraceFlags.SAMPLED : TraceFlags.NONE,
+    isRemote: true,
+    ...(tracestate === undefined ? {} : { traceState: createTraceState(tracestate) }),
+  });
+}
+
+/** Baggage stays behind: it would go to every receiver. */
+function traceHeaders(span: Span): { messageHeaders: MsgHdrs; traceId: string | null } {
   const messageHeaders = headers();
-  const context = span.spanContext();
-  const flags = (context.traceFlags & 0xff).toString(16).padStart(2, "0");
-  const own = isSpanContextValid(context) ? `00-${context.traceId}-${context.spanId}-${flags}` : undefined;
-  const traceparent = event.traceparent ?? own;
-  const tracestate = event.traceparent === undefined ? context.traceState?.serialize() : event.tracestate;
-  if (traceparent !== undefined) messageHeaders.set("traceparent", traceparent);
-  if (traceparent !== undefined && tracestate) messageHeaders.set("tracestate", tracestate);
-  return { messageHeaders, traceId: traceparent?.split("-")[1] ?? null };
+  const { traceId, spanId, traceFlags, traceState } = span.spanContext();
+  if (!isSpanContextValid(span.spanContext())) return { messageHeaders, traceId: null };
+  messageHeaders.set("traceparent", formatTraceparent(traceId, spanId, traceFlags));
+  const tracestate = traceState?.serialize();
+  if (tracestate) messageHeaders.set("tracestate", tracestate);
+  return { messageHeaders, traceId };
 }

@@ -270,6 +270,18 @@ export const SETTINGS = {
     group: PROCESS,
     about: "`debug` and below add detail; `info` has one line per attempt.",
   }),
+  LOG_DELIVERED_PERCENT: integer(
+    "100",
+    { group: PROCESS, about: "Share of the delivered attempts that are logged; of the others all are." },
+    0,
+    100,
+  ),
+  METRICS_APPS: integer(
+    "100",
+    { group: PROCESS, about: "Apps with attempt counters of their own in the metrics; all others are counted as `_other`." },
+    0,
+    1_000,
+  ),
 
   TEST_CLOCK: optional({
     parse: String,

@@ -26,8 +26,9 @@ export interface Circuits {
   judge(attempt: AttemptRecord): void;
   /** The shared state has changed. */
   apply(app: string, state: CircuitState, revision: number): void;
-  /** Apps whose circuit is not closed. */
-  open(): readonly string[];
+  stateOf(app: string): CircuitState;
+  /** Of the apps whose circuit is not closed. */
+  states(): Iterable<CircuitState["state"]>;
 }
 
 export interface CircuitOptions {
@@ -174,6 +175,7 @@ export function createCircuits({ store, clock, logger, onAdmitting }: CircuitDep
     },
 
     apply,
-    open: () => [...states.keys()],
+    stateOf: (app) => states.get(app) ?? CLOSED,
+    states: () => [...states.values()].map(({ state }) => state),
   };
 }

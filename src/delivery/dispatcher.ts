@@ -9,7 +9,7 @@ import { type Delivery, markOf } from "../model/delivery.ts";
 import { type Attempt, type DeadLetterVerdict, uninstalled, type Verdict } from "./attempt.ts";
 import type { Bulkhead } from "./bulkhead.ts";
 import type { Gate, ParkedBecause } from "./gate.ts";
-import type { AttemptLog, DeliveryObserver, LaneSource, Lanes, ParkedQueue, TracePosition } from "./ports.ts";
+import type { AttemptLog, DeliveryObserver, LaneSource, Lanes, ParkedQueue, TracePosition, Tracing } from "./ports.ts";
 
 export interface Dispatcher {
   /**
@@ -18,8 +18,8 @@ export interface Dispatcher {
    */
   dispatch(delivery: Delivery, trace: TracePosition, source: LaneSource): Promise<void>;
   /** Does what a verdict asks for. */
-  settle(verdict: Verdict, source: LaneSource): Promise<void>;
-  park(delivery: Delivery, queue: ParkedQueue, why: ParkedBecause, source: LaneSource): Promise<void>;
+  settle(verdict: Verdict, source: LaneSource, trace: TracePosition): Promise<void>;
+  park(delivery: Delivery, queue: ParkedQueue, why: ParkedBecause, source: LaneSource, trace: TracePosition): Promise<void>;
 }
 
 export interface DispatcherDependencies {
@@ -29,6 +29,7 @@ export interface DispatcherDependencies {
   readonly lanes: Lanes;
   readonly log: Pick<AttemptLog, "wasDelivered">;
   readonly observer: DeliveryObserver;
+  readonly tracing: Tracing;
   /** How many attempts for the app this process may have in flight at once; with 0 all go through its queue. */
   readonly directLimit: (appMaxInFlight: number | null) => number;
   /** Told when a delivery was stored in a parked queue. */
@@ -38,24 +39,35 @@ export interface DispatcherDependencies {
 }
 
 export function createDispatcher(dependencies: DispatcherDependencies): Dispatcher {
-  const { gate, bulkhead, attempt, lanes, log, observer, directLimit, onParked, onGivenUp } = dependencies;
+  const { gate, bulkhead, attempt, lanes, log, observer, tracing, directLimit, onParked, onGivenUp } = dependencies;
 
-  const settle = async (verdict: Verdict, source: LaneSource): Promise<void> => {
+  const settle = async (verdict: Verdict, source: LaneSource, trace: TracePosition): Promise<void> => {
     switch (verdict.kind) {
       case "delivered":
         return;
-      case "retry":
-        await lanes.retry(verdict.delivery, verdict.delay, source);
-        return observer.stored("retries", verdict.delivery, `due in ${verdict.delay.delayMs} ms`);
-      case "dead-letter":
-        await lanes.deadLetter(verdict.delivery, verdict.reason, verdict.error, source);
-        observer.stored("dead-letters", verdict.delivery, verdict.reason);
+      case "retry": {
+        const { delivery, delay } = verdict;
+        const due = `due in ${delay.delayMs} ms`;
+        await tracing.store(trace, "retries", delivery, due, (at) => lanes.retry(delivery, delay, source, at));
+        return observer.stored("retries", delivery, due);
+      }
+      case "dead-letter": {
+        const { delivery, reason, error } = verdict;
+        await tracing.store(trace, "dead-letters", delivery, reason, (at) => lanes.deadLetter(delivery, reason, error, source, at));
+        observer.stored("dead-letters", delivery, reason);
         return onGivenUp(verdict);
+      }
     }
   };
 
-  const park = async (delivery: Delivery, queue: ParkedQueue, why: ParkedBecause, source: LaneSource): Promise<void> => {
-    await lanes.park(delivery, queue, source);
+  const park = async (
+    delivery: Delivery,
+    queue: ParkedQueue,
+    why: ParkedBecause,
+    source: LaneSource,
+    trace: TracePosition,
+  ): Promise<void> => {
+    await tracing.store(trace, "parked", delivery, why, (at) => lanes.park(delivery, queue, source, at));
     observer.stored("parked", delivery, why);
     onParked(queue);
   };
@@ -67,13 +79,13 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
     } finally {
       bulkhead.leave(delivery.app);
     }
-    if (verdict.kind !== "delivered") await settle(verdict, source);
+    if (verdict.kind !== "delivered") await settle(verdict, source, trace);
   };
 
-  const dispatch = (delivery: Delivery, trace: TracePosition, source: LaneSource): Promise<void> => {
+  const send = (delivery: Delivery, trace: TracePosition, source: LaneSource): Promise<void> => {
     const passage = gate.direct(delivery);
-    if (passage.kind === "uninstalled") return settle(uninstalled(delivery), source);
-    if (passage.kind === "park") return park(delivery, passage.queue, passage.why, source);
+    if (passage.kind === "uninstalled") return settle(uninstalled(delivery), source, trace);
+    if (passage.kind === "park") return park(delivery, passage.queue, passage.why, source, trace);
 
     const suspensions = bulkhead.suspensions();
     const limit = directLimit(passage.app.maxInFlight);
@@ -84,19 +96,22 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
     return Promise.resolve(entry).then(async (late) => {
       switch (late) {
         case "full":
-          return park(delivery, { app: delivery.app, installationUuid: null }, "bulkhead", source);
+          return park(delivery, { app: delivery.app, installationUuid: null }, "bulkhead", source, trace);
         case "closed":
-          return park(delivery, { app: delivery.app, installationUuid: null }, "stopping", source);
+          return park(delivery, { app: delivery.app, installationUuid: null }, "stopping", source, trace);
         case "entered": {
           const isDone = bulkhead.suspensions() !== suspensions && (await log.wasDelivered(delivery.app, markOf(delivery)));
           // The wait may have been long enough for the gate to close.
           if (!isDone && gate.direct(delivery).kind === "open") return attemptIn(delivery, trace, source);
           bulkhead.leave(delivery.app);
-          return isDone ? observer.skipped(delivery) : dispatch(delivery, trace, source);
+          return isDone ? observer.skipped(delivery) : send(delivery, trace, source);
         }
       }
     });
   };
+
+  const dispatch: Dispatcher["dispatch"] = (delivery, parent, source) =>
+    tracing.deliver(parent, delivery, (span) => send(delivery, span, source));
 
   return { dispatch, settle, park };
 }

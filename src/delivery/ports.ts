@@ -47,17 +47,17 @@ export interface RegistryView {
   installation(uuid: string): Installation | undefined;
 }
 
-/** A position in a trace: what goes into `traceparent` and `tracestate`. */
-export interface TracePosition {
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly traceparent: string;
+/** Where a trace goes on: W3C Trace Context. An event has these members, too. */
+export interface TraceHeaders {
+  readonly traceparent: string | null;
   readonly tracestate: string | null;
 }
 
-/** A consumer span: one message of a lane being handled. */
-export interface ProcessSpan extends TracePosition {
-  end(error?: string): void;
+/** A span, or the place of one where none is recorded. */
+export interface TracePosition extends TraceHeaders {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly traceparent: string;
 }
 
 /** The client span of one attempt. */
@@ -65,10 +65,59 @@ export interface AttemptSpan extends TracePosition {
   end(attempt: AttemptRecord): void;
 }
 
-/** With the OpenTelemetry SDK off the positions are still valid, so that logs, rows and receivers share one trace id. */
+/** What a span tells of the message that is being handled. */
+export interface HandledMessage {
+  readonly subject: string;
+  /** Empty: it was read without one. */
+  readonly consumer: string;
+  readonly sequence: number;
+  /** How often it was handed out, this time included. */
+  readonly deliveries: number;
+  header(name: string): string | undefined;
+}
+
+/** A batch of attempts that was written to Redis late: slowly, or not at the first try. */
+export interface LateBatch {
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  readonly endedAt: number;
+  readonly tries: number;
+  /** Of the last try that failed. */
+  readonly error: string | null;
+  /** The `traceparent` headers of its attempts. */
+  readonly traceparents: readonly string[];
+}
+
+/**
+ * Spans. Each `work` is called at once and the span ends when its promise settles. With the OpenTelemetry SDK off no span is
+ * recorded, but the positions are valid, so that logs, rows and receivers share one trace id.
+ */
 export interface Tracing {
-  process(event: Event, lane: LaneName): ProcessSpan;
+  /** Consumer span: a message of a lane is handled. It goes on with the trace of the message. */
+  process<T>(event: Event, lane: LaneName, message: HandledMessage, work: (span: TracePosition) => Promise<T>): Promise<T>;
+  /** Something that is done with an event without a message: a probe, a test. */
+  start<T>(what: "probe" | "test", event: Event, work: (span: TracePosition) => Promise<T>): Promise<T>;
+  /** One delivery of what is handled, until it is done or stored in a lane. */
+  deliver<T>(parent: TracePosition, delivery: Delivery, work: (span: TracePosition) => Promise<T>): Promise<T>;
   attempt(parent: TracePosition, delivery: Delivery, attempt: number, url: string): AttemptSpan;
+  /** Producer span: a delivery is stored in a lane. @param work gets what goes into the message's headers. */
+  store(
+    parent: TraceHeaders,
+    lane: LaneName,
+    delivery: Delivery,
+    detail: string,
+    work: (trace: TraceHeaders) => Promise<LaneReceipt>,
+  ): Promise<unknown>;
+  /** Producer span: an event that came over HTTP is published. */
+  publish<T>(caller: TraceHeaders, subject: string, eventId: string, work: (trace: TraceHeaders) => Promise<T>): Promise<T>;
+  /** Many deliveries are sent on their way again at once: a trace of its own, linked with theirs. */
+  batch<T>(name: string, work: (batch: TraceBatch) => Promise<T>): Promise<T>;
+  lateBatch(batch: LateBatch): void;
+}
+
+export interface TraceBatch {
+  /** As `Tracing.store`; the delivery's own trace goes on. */
+  store(lane: LaneName, delivery: Delivery, detail: string, work: (trace: TraceHeaders) => Promise<LaneReceipt>): Promise<unknown>;
 }
 
 export type LaneName = "events" | "retries" | "parked" | "dead-letters" | "status";
@@ -100,11 +149,27 @@ export interface ParkedDelivery {
   readonly delivery: Delivery;
 }
 
-/** Each call resolves when JetStream has stored the message, and rejects (AppError LANE_REFUSED) when it has not. */
+/** A message as JetStream has it. */
+export interface LaneReceipt {
+  readonly subject: string;
+  readonly sequence: number;
+  readonly messageId: string;
+}
+
+/**
+ * Each call resolves when JetStream has stored the message, and rejects (AppError LANE_REFUSED) when it has not.
+ * `trace` goes into the message's headers; the event's own when it is not given.
+ */
 export interface Lanes {
-  retry(delivery: Delivery, delay: RetryDelay, source: LaneSource): Promise<void>;
-  park(delivery: Delivery, queue: ParkedQueue, source: LaneSource): Promise<void>;
-  deadLetter(delivery: Delivery, reason: DeadLetterReason, error: string | null, source: LaneSource): Promise<void>;
+  retry(delivery: Delivery, delay: RetryDelay, source: LaneSource, trace?: TraceHeaders): Promise<LaneReceipt>;
+  park(delivery: Delivery, queue: ParkedQueue, source: LaneSource, trace?: TraceHeaders): Promise<LaneReceipt>;
+  deadLetter(
+    delivery: Delivery,
+    reason: DeadLetterReason,
+    error: string | null,
+    source: LaneSource,
+    trace?: TraceHeaders,
+  ): Promise<LaneReceipt>;
 }
 
 /** An app's circuit as all replicas share it. Times are milliseconds since the epoch. */

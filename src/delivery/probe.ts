@@ -46,11 +46,9 @@ export function createNextProbe(dependencies: ProbeDependencies): NextProbe {
   const attemptOnce = async ({ delivery }: ParkedDelivery): Promise<Verdict | "closed"> => {
     const share = `probe:${delivery.installationUuid}`;
     if ((await bulkhead.enter(share, Number.POSITIVE_INFINITY)) !== "entered") return "closed";
-    const span = tracing.process(delivery.event, "parked");
     try {
-      return await attempt(delivery, span);
+      return await tracing.start("probe", delivery.event, (span) => attempt(delivery, span));
     } finally {
-      span.end();
       bulkhead.leave(share);
     }
   };

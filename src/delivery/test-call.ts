@@ -51,13 +51,10 @@ export function createTestCall({ registry, installationsOf, attempt, tracing, cl
       traceparent: null,
       tracestate: null,
     };
-    const span = tracing.process(event, "events");
-    try {
+    return tracing.start("test", event, async (span) => {
       const { record } = await attempt({ ...newDelivery(event, app, installation.uuid, null), counted: false }, span);
       if (record === null) throw new AppError("NOT_FOUND", `installation ${installation.uuid} was removed in the meantime`);
       return record;
-    } finally {
-      span.end();
-    }
+    });
   };
 }

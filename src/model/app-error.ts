@@ -2,7 +2,7 @@
 export const ERROR_CODES = {
   CONFIG_INVALID: "One or more settings are wrong or unknown; every problem is listed.",
   APPS_FILE_INVALID: "POSTHORN_APPS_FILE can't be read or an entry in it is invalid.",
-  NATS_UNREACHABLE: "No NATS server answered within POSTHORN_STARTUP_TIMEOUT.",
+  NATS_UNREACHABLE: "NATS does not answer: at start not within POSTHORN_STARTUP_TIMEOUT, later while something was asked of it.",
   REDIS_UNREACHABLE: "Redis does not answer: at start not within POSTHORN_STARTUP_TIMEOUT, later while something was read.",
   JETSTREAM_UNAVAILABLE: "The NATS server or account has no JetStream.",
   STREAM_MISMATCH: "A stream or consumer exists with settings that Posthorn can't work with.",

@@ -53,13 +53,16 @@ export function markOf(delivery: Delivery): string {
 }
 
 /** Why a delivery (or an unreadable event) is in dead letters. */
-export type DeadLetterReason =
-  | "exhausted"
-  | "rejected"
-  | "gone"
-  | "blocked"
-  | "uninstalled"
-  | "expired"
-  | "redelivered"
-  | "discarded"
-  | "invalid";
+export const DEAD_LETTER_REASONS = [
+  "exhausted",
+  "rejected",
+  "gone",
+  "blocked",
+  "uninstalled",
+  "expired",
+  "redelivered",
+  "discarded",
+  "invalid",
+] as const;
+
+export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number];

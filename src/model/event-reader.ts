@@ -7,6 +7,7 @@ import { APP_SLUG, INSTALLATION_UUID } from "./app.ts";
 import { toRfc3339 } from "./clock.ts";
 import { EVENT_TOKEN, type Event, MAX_EVENT_ID_LENGTH } from "./event.ts";
 import { membersOf } from "./json-text.ts";
+import { isTraceparent, isTracestate } from "./trace-context.ts";
 
 export interface RawEvent {
   /** The two tokens after `<prefix>.events.`. */
@@ -24,7 +25,6 @@ export interface RawEvent {
 export type ReadEvent = { readonly ok: true; readonly event: Event } | { readonly ok: false; readonly problem: string };
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
-const TRACEPARENT = /^[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$/;
 
 class Unreadable extends Error {}
 
@@ -43,7 +43,8 @@ function read(raw: RawEvent): Event {
   const action = token("action", raw.action);
   const members = readMembers(raw);
   const traceparent = raw.header("traceparent");
-  const validTrace = traceparent !== undefined && TRACEPARENT.test(traceparent) && !traceparent.startsWith("ff");
+  const tracestate = raw.header("tracestate");
+  const validTrace = traceparent !== undefined && isTraceparent(traceparent);
   return {
     id: identifier(members, "id") ?? checkedId("Nats-Msg-Id", raw.header("nats-msg-id")) ?? raw.fallbackId,
     resource,
@@ -57,7 +58,7 @@ function read(raw: RawEvent): Event {
     actorJson: object(members, "actor") ?? null,
     occurredAt: time(members, "occurred_at") ?? toRfc3339(raw.storedAt),
     traceparent: validTrace ? traceparent : null,
-    tracestate: validTrace ? (raw.header("tracestate") ?? null) : null,
+    tracestate: validTrace && tracestate !== undefined && isTracestate(tracestate) ? tracestate : null,
   };
 }
 

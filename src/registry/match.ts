@@ -1,14 +1,16 @@
-/** Who wants an event (DESIGN 3.2). Pure. */
+/** Who wants an event (DESIGN 3.2), and why the others do not. Pure. */
 import { type App, type Installation, patternCovers } from "../model/app.ts";
 import type { Event } from "../model/event.ts";
 
-/** Whether the installation, of the event's organization, gets the event. Its status is the gate's business, not ours. */
-export function isWanted(event: Event, installation: Installation, app: App): boolean {
-  if (event.app !== null && event.app !== app.slug) return false;
-  if (event.installationUuid !== null && event.installationUuid !== installation.uuid) return false;
-  if (!coversProject(installation, event.projectId)) return false;
-  if (event.resource === "installation" && (event.app !== null || event.installationUuid !== null)) return true;
-  return app.events.some((pattern) => patternCovers(pattern, event.resource, event.type));
+export type NotWantedBecause = "other_app" | "other_installation" | "other_project" | "not_subscribed";
+
+/** Why the installation, of the event's organization, does not get the event; null: it does. Its status is the gate's business. */
+export function whyNotWanted(event: Event, installation: Installation, app: App): NotWantedBecause | null {
+  if (event.app !== null && event.app !== app.slug) return "other_app";
+  if (event.installationUuid !== null && event.installationUuid !== installation.uuid) return "other_installation";
+  if (!coversProject(installation, event.projectId)) return "other_project";
+  if (event.resource === "installation" && (event.app !== null || event.installationUuid !== null)) return null;
+  return app.events.some((pattern) => patternCovers(pattern, event.resource, event.type)) ? null : "not_subscribed";
 }
 
 /** An event that belongs to no project reaches every installation. */

@@ -1,7 +1,7 @@
 /** Apps and installations in memory, as the delivery path asks for them. Fed by store.ts, read by everybody. */
 import type { App, Installation } from "../model/app.ts";
 import type { Event } from "../model/event.ts";
-import { isWanted } from "./match.ts";
+import { whyNotWanted } from "./match.ts";
 
 export interface RegistryIndex {
   app(slug: string): App | undefined;
@@ -46,12 +46,12 @@ export function createRegistryIndex(): RegistryIndex {
       if (event.installationUuid !== null) {
         const named = ofOrganization.get(event.installationUuid);
         const app = named && apps.get(named.app);
-        if (named && app && isWanted(event, named, app)) wanted.push(named);
+        if (named && app && whyNotWanted(event, named, app) === null) wanted.push(named);
         return wanted;
       }
       for (const installation of ofOrganization.values()) {
         const app = apps.get(installation.app);
-        if (app !== undefined && isWanted(event, installation, app)) wanted.push(installation);
+        if (app !== undefined && whyNotWanted(event, installation, app) === null) wanted.push(installation);
       }
       return wanted;
     },

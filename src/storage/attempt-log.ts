@@ -1,27 +1,30 @@
 /**
  * The request log, health counters and delivery marks: attempts are collected for a few milliseconds and written in one
- * round trip, behind the delivery path.
+ * round trip, behind the delivery path. Notes of where an event and a delivery are go with them.
  *
  * A1  `record` never waits and never throws; a write that fails never fails a delivery.
  * A2  One batch is under way at a time. It is sent again, as it was, until Redis has it (write-batch.ts W1).
- * A3  While Redis is away at most `bufferRows` attempts are kept; beyond it the oldest are dropped and counted.
+ * A3  While Redis is away at most `bufferRows` attempts are kept; beyond it the oldest are dropped and counted;
+ *     of the notes, which only help to find things again, the newest are.
  */
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
-import type { AttemptLog, AttemptRecord } from "../delivery/ports.ts";
+import type { AttemptLog, AttemptRecord, LateBatch } from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
-import { markOf } from "../model/delivery.ts";
+import { type Delivery, markOf } from "../model/delivery.ts";
 import type { Logger } from "../model/logger.ts";
 import { OUTCOMES } from "../model/outcome.ts";
-import { DELIVERED, type DeliveryMark, encodeMark } from "./delivery-mark.ts";
+import type { LanePlace } from "../model/whereabouts.ts";
+import { DELIVERED, encodeMark, encodePlace } from "./delivery-mark.ts";
+import { keys } from "./keys.ts";
 import { logRow } from "./log-row.ts";
 import { createMarkReader } from "./mark-reader.ts";
-import { createWriteBatch, type LogEntry, type WriteOptions } from "./write-batch.ts";
+import { type Batch, createWriteBatch, type LogEntry, type WriteOptions } from "./write-batch.ts";
 
 export interface BufferedAttemptLog extends AttemptLog {
-  /** Where a delivery's first run stands, or null when nothing is known of it. Rejects when Redis is away. */
-  find(deliveryId: string): Promise<DeliveryMark | null>;
+  /** Notes where a delivery was stored. */
+  stored(delivery: Delivery, place: LanePlace): void;
   /** Writes what is buffered; gives up after `deadlineMs`. @returns the attempts that could not be written. */
   flush(deadlineMs: number): Promise<number>;
   buffered(): number;
@@ -38,21 +41,27 @@ export interface AttemptLogDependencies {
   readonly logger: Logger;
   /** Told after a batch was written which installations had counted attempts that were not delivered. */
   readonly onFailuresWritten?: (installationUuids: ReadonlySet<string>) => void;
+  /** Told of a batch that took longer than marks may take, or more than one try. */
+  readonly onLateBatch?: (batch: LateBatch) => void;
 }
 
 /** How long attempts are collected: far below the 50 ms within which marks have to be written. */
 const COLLECT_MS = 5;
+const LATE_MS = 50;
 const MAX_BATCH = 1_000;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 1_000;
 
+const NOTHING: Batch = { entries: [], notes: new Map() };
+
 export function createAttemptLog(dependencies: AttemptLogDependencies, options: AttemptLogOptions): BufferedAttemptLog {
-  const { redis, clock, logger, onFailuresWritten } = dependencies;
+  const { redis, clock, logger, onFailuresWritten, onLateBatch } = dependencies;
   const write = createWriteBatch(redis, options);
   const readMark = createMarkReader(redis, clock);
   const writer = randomUUID();
   let waiting: LogEntry[] = [];
-  let batch: readonly LogEntry[] = [];
+  let notes = new Map<string, string>();
+  let batch: Batch = NOTHING;
   let batchNumber = 0;
   let running: Promise<void> | undefined;
   let dropped = 0;
@@ -62,15 +71,21 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
   let wakeRetry = (): void => {};
 
   const writeBatchUntilDone = async (): Promise<void> => {
-    for (let retryMs = FIRST_RETRY_MS; ; retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS)) {
+    const startedAt = clock.now();
+    let lastError: string | null = null;
+    for (let tries = 1, retryMs = FIRST_RETRY_MS; ; tries++, retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS)) {
       try {
         const problems = await write(writer, batchNumber, batch);
         if (problems.length > 0) logger.error({ problems: problems.slice(0, 5) }, "Redis refused parts of the request log");
         if (failing) logger.info({ buffered: waiting.length, dropped }, "the request log is written again");
         failing = false;
+        const endedAt = clock.now();
+        if (tries > 1 || endedAt - startedAt > LATE_MS)
+          onLateBatch?.({ startedAt, endedAt, tries, error: lastError, traceparents: batch.entries.map(({ traceparent }) => traceparent) });
         return;
       } catch (error) {
-        if (!failing) logger.warn({ error: messageOf(error) }, "the request log can't be written; attempts are buffered");
+        lastError = messageOf(error);
+        if (!failing) logger.warn({ error: lastError }, "the request log can't be written; attempts are buffered");
         failing = true;
         await new Promise<void>((resolve) => {
           wakeRetry = resolve;
@@ -81,17 +96,18 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
   };
 
   const run = async (): Promise<void> => {
-    while (waiting.length > 0) {
-      batch = waiting.slice(0, MAX_BATCH);
+    while (waiting.length > 0 || notes.size > 0) {
+      batch = { entries: waiting.slice(0, MAX_BATCH), notes };
       waiting = waiting.slice(MAX_BATCH);
+      notes = new Map();
       batchNumber++;
       await writeBatchUntilDone();
       const failed = new Set<string>();
-      for (const { mark, failed: isFailed, counted, installationUuid } of batch) {
+      for (const { mark, failed: isFailed, counted, installationUuid } of batch.entries) {
         unwrittenMarks.delete(mark);
         if (isFailed && counted !== null) failed.add(installationUuid);
       }
-      batch = [];
+      batch = NOTHING;
       if (failed.size > 0) onFailuresWritten?.(failed);
     }
     running = undefined;
@@ -101,12 +117,22 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
     running ??= new Promise((resolve) => clock.after(COLLECT_MS, () => void run().then(resolve)));
   };
 
+  const note = (key: string, value: string): void => {
+    if (notes.size < options.bufferRows || notes.has(key)) notes.set(key, value);
+  };
+
+  const noteEvent = ({ event, eventSequence }: Delivery): void => {
+    // An event that brought no id has its place for one.
+    if (eventSequence !== null && !event.id.endsWith(`:${eventSequence}`)) note(keys.event(event.id), String(eventSequence));
+  };
+
   return {
     record(attempt) {
       const entry = entryOf(attempt);
       waiting.push(entry);
       if (!entry.failed) unwrittenMarks.add(entry.mark);
-      if (waiting.length + batch.length > options.bufferRows) {
+      if (attempt.attempt === 1) noteEvent(attempt.delivery);
+      if (waiting.length + batch.entries.length > options.bufferRows) {
         const oldest = waiting.shift();
         dropped++;
         if (oldest !== undefined) unwrittenMarks.delete(oldest.mark);
@@ -124,16 +150,20 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
       }
     },
 
-    find: readMark,
+    stored(delivery, place) {
+      noteEvent(delivery);
+      note(keys.place(delivery.id), encodePlace(delivery, place));
+      start();
+    },
 
     async flush(deadlineMs) {
       wakeRetry();
       const deadline = new Promise<void>((resolve) => clock.after(deadlineMs, resolve));
       await Promise.race([running, deadline]);
-      return waiting.length + batch.length;
+      return waiting.length + batch.entries.length;
     },
 
-    buffered: () => waiting.length + batch.length,
+    buffered: () => waiting.length + batch.entries.length,
     dropped: () => dropped,
   };
 }
@@ -151,5 +181,6 @@ function entryOf(attempt: AttemptRecord): LogEntry {
     endedAt,
     mark: markOf(delivery),
     markValue: encodeMark(delivery, isDelivered),
+    traceparent: attempt.requestHeaders["traceparent"] ?? "",
   };
 }

@@ -11,6 +11,10 @@ export const keys = {
   health: (installationUuid: string, day: string): string => `posthorn:health:{${installationUuid}}:${day}`,
   /** Where one run of a delivery stands: `delivered` or `pending`, its event's place, its installation. */
   delivery: (mark: string): string => `posthorn:delivery:${mark}`,
+  /** Where a delivery was stored last: lane, sequence, its event's place, its installation. */
+  place: (deliveryId: string): string => `posthorn:place:${deliveryId}`,
+  /** An event's place in the EVENTS stream. */
+  event: (eventId: string): string => `posthorn:event:${eventId}`,
   /** Number of the last batch that a writer has written. */
   batch: (writer: string): string => `posthorn:batch:${writer}`,
 } as const;

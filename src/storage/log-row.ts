@@ -57,7 +57,8 @@ export function logRow(attempt: AttemptRecord): string {
   return JSON.stringify(row);
 }
 
-function evidence(attempt: AttemptRecord): Pick<LogRow, "request_headers" | "request_body" | "response_body" | "error"> {
+/** What was sent and what came back, with nothing secret in it. */
+export function evidence(attempt: AttemptRecord): Pick<LogRow, "request_headers" | "request_body" | "response_body" | "error"> {
   const secrets = secretsOf(attempt);
   return {
     request_headers: redactedHeaders(attempt),
@@ -78,8 +79,10 @@ function redactedHeaders({ app, requestHeaders }: AttemptRecord): Record<string,
 }
 
 /** A receiver may echo what it got. */
-function secretsOf({ app }: AttemptRecord): string[] {
-  const secrets = [app.clientSecret, ...Object.values(app.headers)];
+function secretsOf({ app, webhookUrl }: AttemptRecord): string[] {
+  // The query of a webhook URL often is a token.
+  const { search, searchParams } = new URL(webhookUrl);
+  const secrets = [app.clientSecret, ...Object.values(app.headers), search.slice(1), ...searchParams.values()];
   if (app.previousSecret !== null) secrets.push(app.previousSecret.value);
   return secrets.filter((secret) => secret.length >= SHORTEST_SECRET).sort((a, b) => b.length - a.length);
 }

@@ -1,6 +1,6 @@
 /**
- * Writes a batch of attempts in one call: log rows, health counters and delivery marks together, so that a mark is never
- * there without its row nor the other way round.
+ * Writes a batch of attempts in one call: log rows, health counters, delivery marks and notes together, so that a mark is
+ * never there without its row nor the other way round.
  *
  * W1  A batch has a number, and the script remembers the last one of each writer: a batch that is sent again because its
  *     answer was lost is written once.
@@ -26,6 +26,8 @@ export interface LogEntry {
   readonly endedAt: number;
   readonly mark: string;
   readonly markValue: string;
+  /** Of the attempt. */
+  readonly traceparent: string;
 }
 
 export interface WriteOptions {
@@ -45,7 +47,8 @@ if redis.call('GET', batch) == number then return {} end
 redis.call('SET', batch, number, 'EX', ARGV[2])
 local size, list_ttl, health_ttl, mark_ttl, max_types = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local lists, days, marks, types = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-local key, arg = 1, 11
+local notes = tonumber(ARGV[12])
+local key, arg = 1, 12
 local problems = {}
 local function try(...)
   local reply = redis.pcall(...)
@@ -82,18 +85,29 @@ for _ = 1, types do
   try('PEXPIRE', KEYS[key], list_ttl)
   arg = arg + 2
 end
+for _ = 1, notes do
+  key = key + 1
+  arg = arg + 1
+  try('SET', KEYS[key], ARGV[arg], 'EX', mark_ttl)
+end
 return problems
 `;
 
+export interface Batch {
+  readonly entries: readonly LogEntry[];
+  /** Key → value of what is only looked up: where events and deliveries are. */
+  readonly notes: ReadonlyMap<string, string>;
+}
+
 /** @returns what was wrong with single keys. */
-export type WriteBatch = (writer: string, number: number, entries: readonly LogEntry[]) => Promise<string[]>;
+export type WriteBatch = (writer: string, number: number, batch: Batch) => Promise<string[]>;
 
 type ScriptedRedis = Redis & { writeBatch(keyCount: number, ...keysAndArguments: Array<string | number>): Promise<string[]> };
 
 export function createWriteBatch(redis: Redis, { size, listTtlMs }: WriteOptions): WriteBatch {
   redis.defineCommand("writeBatch", { lua: SCRIPT });
 
-  return (writer, number, entries) => {
+  return (writer, number, { entries, notes }) => {
     const lists = new Map<string, string[]>();
     const days = new Map<string, Map<CountedAs, number>>();
     const marks = new Map<string, string>();
@@ -138,6 +152,10 @@ export function createWriteBatch(redis: Redis, { size, listTtlMs }: WriteOptions
         parts.push(at, type);
       }
     }
+    for (const [key, value] of notes) {
+      scriptKeys.push(key);
+      parts.push(value);
+    }
     const head = [
       number,
       BATCH_TTL_S,
@@ -150,6 +168,7 @@ export function createWriteBatch(redis: Redis, { size, listTtlMs }: WriteOptions
       dayCount,
       marks.size,
       typeCount,
+      notes.size,
     ];
     return (redis as ScriptedRedis).writeBatch(scriptKeys.length, ...scriptKeys, ...head, ...parts);
   };

@@ -7,7 +7,8 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { type JetStreamClient, type JetStreamManager, type JsMsg, NatsError } from "nats";
+import { type JetStreamClient, type JetStreamManager, NatsError } from "nats";
+import type { TraceBatch, Tracing } from "../delivery/ports.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Event } from "../model/event.ts";
@@ -17,6 +18,7 @@ import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { LaneWriter } from "./lanes.ts";
 import { type BusNames, INVALID } from "./names.ts";
 import { decodeRawLetter, type RawMessage } from "./raw-letter.ts";
+import { readPage } from "./read-page.ts";
 
 export interface DeadLetterFilter {
   /** Null: all apps, and what belongs to none. */
@@ -56,7 +58,6 @@ export interface DeadLetters {
 }
 
 const PAGE = 200;
-const FETCH_EXPIRES_MS = 2_000;
 
 export interface DeadLettersDependencies {
   readonly jetStream: JetStreamClient;
@@ -64,10 +65,11 @@ export interface DeadLettersDependencies {
   readonly lanes: LaneWriter;
   readonly names: BusNames;
   readonly match: (event: Event) => readonly Target[];
+  readonly tracing: Tracing;
   readonly clock: Clock;
 }
 
-export function createDeadLetters({ jetStream, manager, lanes, names, match, clock }: DeadLettersDependencies): DeadLetters {
+export function createDeadLetters({ jetStream, manager, lanes, names, match, tracing, clock }: DeadLettersDependencies): DeadLetters {
   const stream = names.streams.deadLetters;
 
   const fromJson = (subject: string, sequence: number, json: string): DeadLetter => {
@@ -78,18 +80,8 @@ export function createDeadLetters({ jetStream, manager, lanes, names, match, clo
   /** The next messages after a sequence, at most `limit`. */
   const readAfter = async (app: string | null, after: number, limit: number): Promise<DeadLetter[]> => {
     const filter = app === null ? `${names.prefix}.dead-letters.*` : names.deadLetter(app);
-    const consumer = await jetStream.consumers.get(stream, { filterSubjects: filter, opt_start_seq: after + 1 });
-    try {
-      const { num_pending: waiting } = await consumer.info();
-      const wanted = Math.min(limit, waiting);
-      if (wanted === 0) return [];
-      const found: DeadLetter[] = [];
-      const messages: AsyncIterable<JsMsg> = await consumer.fetch({ max_messages: wanted, expires: FETCH_EXPIRES_MS });
-      for await (const message of messages) found.push(fromJson(message.subject, message.seq, message.string()));
-      return found;
-    } finally {
-      await consumer.delete().catch(() => false);
-    }
+    const { messages } = await readPage(jetStream, stream, { filterSubjects: filter, opt_start_seq: after + 1 }, limit);
+    return messages.map((message) => fromJson(message.subject, message.seq, message.string()));
   };
 
   const matches = ({ content }: DeadLetter, { eventType, start, end }: DeadLetterFilter): boolean => {
@@ -129,19 +121,20 @@ export function createDeadLetters({ jetStream, manager, lanes, names, match, clo
   const conflict = (sequence: number, content: DeadLetter["content"], why: string): AppError =>
     new AppError("CONFLICT", `dead letter ${sequence} (reason ${String(content["reason"])}) can't be replayed: ${why}`);
 
-  const replayDelivery = async (json: string, sequence: number, replayId: string): Promise<void> => {
+  const replayDelivery = async (json: string, sequence: number, replayId: string, batch: TraceBatch): Promise<void> => {
     const { delivery } = decodeLaneMessage(json);
     const again = { ...delivery, attemptsMade: 0, attempts: [], replay: replayId, firstParkedAt: null };
-    await lanes.retry(again, { dueAt: clock.now(), delayMs: 0, floor: false }, { stream: replayId, sequence });
+    const now = { dueAt: clock.now(), delayMs: 0, floor: false };
+    await batch.store("retries", again, "replayed", (trace) => lanes.retry(again, now, { stream: replayId, sequence }, trace));
   };
 
-  const replayRaw = async ({ sequence, content }: DeadLetter, raw: RawMessage, replayId: string): Promise<void> => {
+  const replayRaw = async ({ sequence, content }: DeadLetter, raw: RawMessage, replayId: string, batch: TraceBatch): Promise<void> => {
     const source = { stream: replayId, sequence };
     if (raw.stream !== names.streams.events) {
       const text = Buffer.from(raw.data).toString("utf8");
       try {
         if (raw.subject === names.fanOut) return await lanes.fanOut(decodeChunk(text), source);
-        return await replayDelivery(text, sequence, replayId);
+        return await replayDelivery(text, sequence, replayId, batch);
       } catch (error) {
         if (error instanceof AppError) throw error;
         throw conflict(sequence, content, messageOf(error));
@@ -161,46 +154,55 @@ export function createDeadLetters({ jetStream, manager, lanes, names, match, clo
     await lanes.fanOut({ event: read.event, eventSequence: raw.sequence, targets: match(read.event) }, source);
   };
 
-  const replay = async (letter: DeadLetter, replayId: string): Promise<void> => {
+  const replay = async (letter: DeadLetter, replayId: string, batch: TraceBatch): Promise<void> => {
     const { sequence, json, content } = letter;
     const raw = decodeRawLetter(content);
-    if (raw !== null) await replayRaw(letter, raw, replayId);
-    else if (typeof content["delivery_id"] === "string") await replayDelivery(json, sequence, replayId);
+    if (raw !== null) await replayRaw(letter, raw, replayId, batch);
+    else if (typeof content["delivery_id"] === "string") await replayDelivery(json, sequence, replayId, batch);
     else throw conflict(sequence, content, "its body was cut to fit");
     await manager.streams.deleteMessage(stream, sequence, false);
+  };
+
+  const replayAll = async (
+    filter: DeadLetterFilter,
+    dryRun: boolean,
+    onProgress: ((progress: ReplayProgress) => void) | undefined,
+    batch: TraceBatch,
+  ): Promise<ReplayProgress> => {
+    const replayId = randomUUID();
+    // What a replay sends back here during the run is not replayed again.
+    const { last_seq: lastSequence } = (await manager.streams.info(stream)).state;
+    const progress = { matched: 0, replayed: 0, skipped: 0 };
+    let after = 0;
+    for (;;) {
+      const { items, next } = await list(filter, after, PAGE);
+      for (const letter of items) {
+        if (letter.sequence > lastSequence) return progress;
+        progress.matched++;
+        if (dryRun) continue;
+        try {
+          await replay(letter, replayId, batch);
+          progress.replayed++;
+        } catch (error) {
+          if (!(error instanceof AppError) || error.code !== "CONFLICT")
+            throw new AppError("LANE_REFUSED", messageOf(error), { retryable: true, cause: error });
+          progress.skipped++;
+        }
+      }
+      onProgress?.({ ...progress });
+      if (next === null) return progress;
+      after = next;
+    }
   };
 
   return {
     list,
     get,
     async replayOne(sequence) {
-      await replay(await get(sequence), randomUUID());
+      const letter = await get(sequence);
+      await tracing.batch("replay dead letters", (batch) => replay(letter, randomUUID(), batch));
     },
-    async replayAll(filter, dryRun, onProgress) {
-      const replayId = randomUUID();
-      // What a replay sends back here during the run is not replayed again.
-      const { last_seq: lastSequence } = (await manager.streams.info(stream)).state;
-      const progress = { matched: 0, replayed: 0, skipped: 0 };
-      let after = 0;
-      for (;;) {
-        const { items, next } = await list(filter, after, PAGE);
-        for (const letter of items) {
-          if (letter.sequence > lastSequence) return progress;
-          progress.matched++;
-          if (dryRun) continue;
-          try {
-            await replay(letter, replayId);
-            progress.replayed++;
-          } catch (error) {
-            if (!(error instanceof AppError) || error.code !== "CONFLICT")
-              throw new AppError("LANE_REFUSED", messageOf(error), { retryable: true, cause: error });
-            progress.skipped++;
-          }
-        }
-        onProgress?.({ ...progress });
-        if (next === null) return progress;
-        after = next;
-      }
-    },
+    replayAll: (filter, dryRun, onProgress) =>
+      tracing.batch("replay dead letters", (batch) => replayAll(filter, dryRun, onProgress, batch)),
   };
 }

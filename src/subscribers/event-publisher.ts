@@ -1,5 +1,6 @@
 /** Publishes events that came over HTTP, as any other service would. */
 import { headers, type JetStreamClient } from "nats";
+import type { Tracing } from "../delivery/ports.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { BusNames } from "./names.ts";
 
@@ -24,17 +25,20 @@ export interface StoredEvent {
 /** @throws AppError PUBLISH_FAILED */
 export type PublishEvent = (event: OutgoingEvent) => Promise<StoredEvent>;
 
-export function createEventPublisher(jetStream: JetStreamClient, names: BusNames): PublishEvent {
-  return async ({ resource, action, id, body, contentType, traceparent, tracestate }) => {
-    const messageHeaders = headers();
-    if (contentType !== null) messageHeaders.set("content-type", contentType);
-    if (traceparent !== null) messageHeaders.set("traceparent", traceparent);
-    if (tracestate !== null) messageHeaders.set("tracestate", tracestate);
-    try {
-      const ack = await jetStream.publish(names.event(resource, action), body, { msgID: id, headers: messageHeaders });
-      return { stream: ack.stream, sequence: ack.seq, duplicate: ack.duplicate };
-    } catch (error) {
-      throw new AppError("PUBLISH_FAILED", `the event was not stored: ${messageOf(error)}`, { retryable: true, cause: error });
-    }
+export function createEventPublisher(jetStream: JetStreamClient, names: BusNames, tracing: Tracing): PublishEvent {
+  return ({ resource, action, id, body, contentType, ...caller }) => {
+    const subject = names.event(resource, action);
+    return tracing.publish(caller, subject, id, async ({ traceparent, tracestate }) => {
+      const messageHeaders = headers();
+      if (contentType !== null) messageHeaders.set("content-type", contentType);
+      if (traceparent !== null) messageHeaders.set("traceparent", traceparent);
+      if (tracestate !== null) messageHeaders.set("tracestate", tracestate);
+      try {
+        const ack = await jetStream.publish(subject, body, { msgID: id, headers: messageHeaders });
+        return { stream: ack.stream, sequence: ack.seq, duplicate: ack.duplicate };
+      } catch (error) {
+        throw new AppError("PUBLISH_FAILED", `the event was not stored: ${messageOf(error)}`, { retryable: true, cause: error });
+      }
+    });
   };
 }

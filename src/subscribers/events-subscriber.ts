@@ -113,16 +113,18 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
     observer.eventHandled(found.event, installations.length);
     if (installations.length === 0) return message.ack();
 
-    const span = tracing.process(found.event, "events");
-    const event = inTrace(found.event, span);
     const { sequence } = message;
     const source: LaneSource = { stream, sequence };
-    if (installations.length > MAX_DIRECT_TARGETS) {
-      return settle(message, lanes.fanOut({ event, eventSequence: sequence, targets: installations }, source), span.end);
-    }
-    const deliveries = installations.map(({ app, uuid }) => newDelivery(event, app, uuid, sequence));
-    const mayBeDone = message.deliveries > 1 || sequence <= suspectUpTo;
-    settle(message, deliverAll(deliveries, span, source, mayBeDone), span.end);
+    const work = tracing.process(found.event, "events", message, (span) => {
+      const event = inTrace(found.event, span);
+      if (installations.length > MAX_DIRECT_TARGETS) {
+        return lanes.fanOut({ event, eventSequence: sequence, targets: installations }, source, span);
+      }
+      const deliveries = installations.map(({ app, uuid }) => newDelivery(event, app, uuid, sequence));
+      const mayBeDone = message.deliveries > 1 || sequence <= suspectUpTo;
+      return deliverAll(deliveries, span, source, mayBeDone);
+    });
+    settle(message, work);
   };
 
   const loop: PullLoop = createPullLoop(dependencies, {

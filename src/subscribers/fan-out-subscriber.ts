@@ -61,9 +61,12 @@ export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencie
       return settle(message, lanes.deadLetterRaw(message, "invalid", messageOf(error), null));
     }
     const { event, eventSequence, targets } = chunk;
-    const span = tracing.process(event, "retries");
     const deliveries = targets.map(({ app, uuid }) => newDelivery(event, app, uuid, eventSequence));
-    settle(message, deliverAll(deliveries, span, { stream, sequence: message.sequence }, true), span.end);
+    const source = { stream, sequence: message.sequence };
+    settle(
+      message,
+      tracing.process(event, "retries", message, (span) => deliverAll(deliveries, span, source, true)),
+    );
   };
 
   const loop: PullLoop = createPullLoop(dependencies, {

@@ -3,15 +3,17 @@
  * dead letters, and giving up what has waited too long in a queue that may not flow. Nothing here counts as a redelivery.
  */
 import type { JetStreamManager, SeqMsgRequest, StoredMsg } from "nats";
-import type { LaneSource, ParkedQueue } from "../delivery/ports.ts";
+import type { HandledMessage, LaneSource, ParkedQueue } from "../delivery/ports.ts";
 import type { Clock } from "../model/clock.ts";
 import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { LaneWriter } from "./lanes.ts";
 import type { BusNames } from "./names.ts";
+import { headerOf } from "./stored-events.ts";
 import { isNotFound } from "./topology.ts";
 
 export interface ParkedDelivery {
+  readonly message: HandledMessage;
   readonly source: LaneSource;
   /** When the server stored it, milliseconds since the epoch. */
   readonly storedAt: number;
@@ -62,7 +64,7 @@ export function createParkedBacklog(manager: JetStreamManager, lanes: LaneWriter
   const decode = (message: StoredMsg): ParkedDelivery | null => {
     try {
       const { delivery } = decodeLaneMessage(message.string());
-      return { source: { stream, sequence: message.seq }, storedAt: message.time.getTime(), delivery };
+      return { message: handled(message), source: { stream, sequence: message.seq }, storedAt: message.time.getTime(), delivery };
     } catch {
       return null;
     }
@@ -144,6 +146,11 @@ export function createParkedBacklog(manager: JetStreamManager, lanes: LaneWriter
       return state.subjects?.[subject] ?? 0;
     },
   };
+}
+
+/** As a drain would have it: read past the consumer, it was never handed out. */
+function handled({ subject, seq: sequence, header }: StoredMsg): HandledMessage {
+  return { subject, consumer: "", sequence, deliveries: 0, header: (name) => headerOf(header, name) };
 }
 
 export function expiredAfter(ageMs: number): string {

@@ -8,11 +8,11 @@
  *     done or handed over, with the attempts that it has made.
  */
 import type { Attempt } from "../delivery/attempt.ts";
-import { givenUp, uninstalled, type Verdict } from "../delivery/attempt.ts";
+import { givenUp, type RetryVerdict, uninstalled, type Verdict } from "../delivery/attempt.ts";
 import type { Bulkhead } from "../delivery/bulkhead.ts";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
 import type { Gate } from "../delivery/gate.ts";
-import type { AttemptLog, DeliveryObserver, Holds, LaneSource, ParkedQueue, RegistryView, Tracing } from "../delivery/ports.ts";
+import type { AttemptLog, DeliveryObserver, Holds, ParkedQueue, RegistryView, TracePosition, Tracing } from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import { type Delivery, markOf } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
@@ -108,42 +108,42 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     } catch (error) {
       return deadLetter("invalid", messageOf(error));
     }
-    const parked: ParkedDelivery = { source: { stream, sequence: message.sequence }, storedAt: message.storedAt, delivery };
+    const parked: ParkedDelivery = { message, source: { stream, sequence: message.sequence }, storedAt: message.storedAt, delivery };
     return ordered ? runOrdered(parked) : run(parked);
   };
 
-  const run = async ({ delivery, source }: ParkedDelivery): Promise<boolean> => {
-    if (await isDone(delivery)) return true;
+  const run = async (parked: ParkedDelivery): Promise<boolean> => {
+    if (await isDone(parked.delivery)) return true;
     for (;;) {
-      const passage = await pass(delivery, source);
+      const passage = await pass(parked);
       if (passage === "settled") return true;
       if (passage === "closed" || passage === "stopped") return false;
       if (passage === "wait") {
         await pause(ASK_AGAIN_MS);
         continue;
       }
-      const verdict = await attemptOnce(delivery);
-      if (verdict === "closed") return false;
-      if (verdict !== "done elsewhere") await dispatcher.settle(verdict, source);
-      return true;
+      return (await attemptOnce(parked, () => false)) !== "closed";
     }
   };
 
-  const runOrdered = async ({ delivery: stored, source, storedAt }: ParkedDelivery, isHead = true): Promise<boolean> => {
+  const runOrdered = async (stored: ParkedDelivery, isHead = true): Promise<boolean> => {
+    const { source, storedAt } = stored;
     for (;;) {
       const found = await order.hold();
-      const hold = found?.deliveryId === stored.id ? found : null;
-      const delivery = hold === null ? stored : { ...stored, attemptsMade: hold.attemptsMade, attempts: hold.attempts };
+      const hold = found?.deliveryId === stored.delivery.id ? found : null;
+      const { attemptsMade, attempts } = hold ?? stored.delivery;
+      const delivery = { ...stored.delivery, attemptsMade, attempts };
+      const parked = { ...stored, delivery };
       const done = async (): Promise<true> => {
         if (hold !== null) await holds.clear(queue.app);
         return true;
       };
       if (await isDone(delivery)) return done();
-      const passage = await pass(delivery, source);
+      const passage = await pass(parked);
       if (passage === "settled") return done();
       if (passage === "closed" || (passage === "stopped" && hold === null)) return false;
       if (passage === "stopped") {
-        await dispatcher.park(delivery, queue, "ordered", source);
+        await traced(parked, (span) => dispatcher.park(delivery, queue, "ordered", source, span));
         return done();
       }
       const waitMs = passage === "wait" ? ASK_AGAIN_MS : Math.max(storedAt + ORDER_GRACE_MS, hold?.dueAt ?? 0) - clock.now();
@@ -162,15 +162,11 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
         await pause(ORDER_POLL_MS);
         continue;
       }
-      const verdict = await attemptOnce(delivery);
-      if (verdict === "closed") return false;
-      if (verdict === "done elsewhere") return done();
-      if (verdict.kind !== "retry" || !isOrdered()) {
-        await dispatcher.settle(verdict, source);
-        return done();
-      }
-      const { attemptsMade, attempts } = verdict.delivery;
-      await holds.write(queue.app, { ...hold, attemptsMade, attempts, dueAt: verdict.delay.dueAt });
+      const next = await attemptOnce(parked, isOrdered);
+      if (next === "closed") return false;
+      if (next === "settled") return done();
+      const made = { attemptsMade: next.delivery.attemptsMade, attempts: next.delivery.attempts };
+      await holds.write(queue.app, { ...hold, ...made, dueAt: next.delay.dueAt });
     }
   };
 
@@ -184,42 +180,54 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
    * What stands between a delivery and its attempt. `settled`: it went elsewhere. `stopped`: its queue may not flow any
    * more. `closed`: the drain ends. `wait`: the circuit is open.
    */
-  const pass = async (delivery: Delivery, source: LaneSource): Promise<"open" | "settled" | "stopped" | "closed" | "wait"> => {
+  const pass = async (parked: ParkedDelivery): Promise<"open" | "settled" | "stopped" | "closed" | "wait"> => {
     if (closed) return "closed";
+    const { delivery, source } = parked;
     const parkedForMs = clock.now() - (delivery.firstParkedAt ?? clock.now());
     if (parkedForMs > options.maxParkedAgeMs) {
-      await dispatcher.settle(givenUp(delivery, "expired", expiredAfter(parkedForMs)), source);
+      const verdict = givenUp(delivery, "expired", expiredAfter(parkedForMs));
+      await traced(parked, (span) => dispatcher.settle(verdict, source, span));
       return "settled";
     }
     const passage = gate.parked(delivery, queue);
     if (passage.kind === "open") return "open";
     if (passage.kind === "uninstalled") {
-      await dispatcher.settle(uninstalled(delivery), source);
+      await traced(parked, (span) => dispatcher.settle(uninstalled(delivery), source, span));
       return "settled";
     }
-    if (passage.queue.installationUuid !== queue.installationUuid) {
-      await dispatcher.park(delivery, passage.queue, passage.why, source);
+    const { queue: wanted, why } = passage;
+    if (wanted.installationUuid !== queue.installationUuid) {
+      await traced(parked, (span) => dispatcher.park(delivery, wanted, why, source, span));
       return "settled";
     }
-    if (passage.why === "circuit") return "wait";
+    if (why === "circuit") return "wait";
     options.onIdle();
     return "stopped";
   };
 
-  const attemptOnce = async (delivery: Delivery): Promise<Verdict | "closed" | "done elsewhere"> => {
+  /** @param goesOn whether a retry is left to the caller; everything else is settled here. */
+  const attemptOnce = async (parked: ParkedDelivery, goesOn: () => boolean): Promise<RetryVerdict | "settled" | "closed"> => {
+    const { delivery, source } = parked;
     const suspensions = bulkhead.suspensions();
     if ((await bulkhead.enter(share, Number.POSITIVE_INFINITY)) !== "entered") return "closed";
-    const span = tracing.process(delivery.event, "parked");
-    try {
-      // While NATS was away another replica may have got the message.
-      const wasAway = bulkhead.suspensions() !== suspensions;
-      if (wasAway && (await isDelivered(delivery))) return "done elsewhere";
-      return await attempt(delivery, span);
-    } finally {
-      span.end();
-      bulkhead.leave(share);
-    }
+    return traced(parked, async (span) => {
+      let verdict: Verdict;
+      try {
+        // While NATS was away another replica may have got the message.
+        const wasAway = bulkhead.suspensions() !== suspensions;
+        if (wasAway && (await isDelivered(delivery))) return "settled";
+        verdict = await attempt(delivery, span);
+      } finally {
+        bulkhead.leave(share);
+      }
+      if (verdict.kind === "retry" && goesOn()) return verdict;
+      await dispatcher.settle(verdict, source, span);
+      return "settled";
+    });
   };
+
+  const traced = <T>({ message, delivery }: ParkedDelivery, work: (span: TracePosition) => Promise<T>): Promise<T> =>
+    tracing.process(delivery.event, "parked", message, (span) => tracing.deliver(span, delivery, work));
 
   const loop = createPullLoop(dependencies, {
     stream,

@@ -10,6 +10,7 @@ export interface PulledMessage {
   readonly subject: string;
   readonly data: Uint8Array;
   readonly stream: string;
+  readonly consumer: string;
   readonly sequence: number;
   /** 1 the first time. */
   readonly deliveries: number;
@@ -126,7 +127,7 @@ export function createAckGroup(connection: NatsConnection, state: ConnectionStat
 /** @param onSettled called once, when the message was acknowledged one way or the other. */
 export function createPulledMessage(message: Msg, acks: AckGroup, onSettled: (message: PulledMessage) => void): PulledMessage {
   let reply = message.reply ?? "";
-  const { stream, sequence, deliveries, storedAt } = parseAckSubject(reply);
+  const { stream, consumer, sequence, deliveries, storedAt } = parseAckSubject(reply);
   let lowerCase: Map<string, string> | undefined;
   let settled = false;
 
@@ -141,6 +142,7 @@ export function createPulledMessage(message: Msg, acks: AckGroup, onSettled: (me
     subject: message.subject,
     data: message.data ?? Empty,
     stream,
+    consumer,
     sequence,
     deliveries,
     storedAt,

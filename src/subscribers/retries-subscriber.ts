@@ -8,7 +8,7 @@
  */
 import { AckPolicy, nanos } from "nats";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
-import type { AttemptLog, DeliveryObserver, LaneSource, Tracing } from "../delivery/ports.ts";
+import type { AttemptLog, DeliveryObserver, LaneSource, TraceHeaders, Tracing } from "../delivery/ports.ts";
 import { nextStep, RUNGS_S } from "../delivery/rungs.ts";
 import { messageOf } from "../model/app-error.ts";
 import { type Delivery, markOf } from "../model/delivery.ts";
@@ -91,22 +91,17 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
     const step = nextStep(delay, clock.now());
     switch (step.kind) {
       case "walk":
-        return settle(message, lanes.retry(delivery, delay, source));
+        return settle(message, lanes.retry(delivery, delay, source, traceOf(message, delivery)));
       case "wait":
-        return wait(message, step.restMs, () => settle(message, attempt(delivery, source)));
+        return wait(message, step.restMs, () => settle(message, attempt(message, delivery, source)));
       case "attempt":
-        return settle(message, attempt(delivery, source));
+        return settle(message, attempt(message, delivery, source));
     }
   };
 
-  const attempt = async (delivery: Delivery, source: LaneSource): Promise<void> => {
+  const attempt = async (message: PulledMessage, delivery: Delivery, source: LaneSource): Promise<void> => {
     if (await log.wasDelivered(delivery.app, markOf(delivery))) return observer.skipped(delivery);
-    const span = tracing.process(delivery.event, "retries");
-    try {
-      await dispatcher.dispatch(delivery, span, source);
-    } finally {
-      span.end();
-    }
+    await tracing.process(delivery.event, "retries", message, (span) => dispatcher.dispatch(delivery, span, source));
   };
 
   const loops: readonly PullLoop[] = RUNGS_S.map((rungS) =>
@@ -137,4 +132,10 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
     },
     held: () => loops.reduce((sum, loop) => sum + loop.held(), 0),
   };
+}
+
+/** A hop to the next rung is no step of its own in the trace: the next attempt follows from what was stored first. */
+function traceOf(message: PulledMessage, { event }: Delivery): TraceHeaders {
+  const traceparent = message.header("traceparent");
+  return traceparent === undefined ? event : { traceparent, tracestate: message.header("tracestate") ?? null };
 }

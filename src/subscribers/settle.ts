@@ -6,20 +6,16 @@ import type { PulledMessage } from "./pulled-message.ts";
 /** After a fault that is not the message's. */
 export const AGAIN_AFTER_MS = 1_000;
 
-export type Settle = (message: PulledMessage, work: Promise<unknown>, onEnd?: (error?: string) => void) => void;
+export type Settle = (message: PulledMessage, work: Promise<unknown>) => void;
 
 export function createSettle(logger: Logger): Settle {
-  return (message, work, onEnd) => {
+  return (message, work) => {
     work.then(
-      () => {
-        message.ack();
-        onEnd?.();
-      },
+      () => message.ack(),
       (error: unknown) => {
         const { subject, stream, sequence } = message;
         logger.error({ subject, stream, sequence, error: messageOf(error) }, "message will be handled again");
         message.nak(AGAIN_AFTER_MS);
-        onEnd?.(messageOf(error));
       },
     );
   };

@@ -1,112 +1,121 @@
-/** What the delivery path tells: one `delivery.attempted` line per attempt with all its facts, and the counters. */
+/**
+ * What the delivery path tells: one `delivery.attempted` line per attempt with all its facts, and the counters.
+ *
+ * O1  Every failed attempt is logged. Of the delivered ones a share may be left out; which, is decided by the delivery's id,
+ *     so that all replicas and both runs of a test agree.
+ * O2  For an app or installation that is debugged nothing is left out, and headers and bodies are told, too: redacted and
+ *     cut as in the request log.
+ */
 import type { AttemptRecord, DeliveryObserver } from "../delivery/ports.ts";
+import { DEAD_LETTER_REASONS, type DeadLetterReason, type Delivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
 import type { Logger } from "../model/logger.ts";
 import { OUTCOMES, type Outcome } from "../model/outcome.ts";
+import { parseTraceparent } from "../model/trace-context.ts";
+import { createAppCounters } from "./app-counters.ts";
+import { attemptLine } from "./attempt-line.ts";
+import type { Log } from "./logger.ts";
+import type { MetricName } from "./metric-table.ts";
 import type { Counter, Metrics } from "./metrics.ts";
 
-/** What the events lane tells beside it. */
-interface EventObserver {
+/** What the lanes tell beside it. */
+interface LaneObserver {
   eventHandled(event: Event, deliveries: number): void;
   eventUnreadable(subject: string, problem: string): void;
+  deadLettered(reason: DeadLetterReason): void;
 }
 
-export function createDeliveryObserver(logger: Logger, metrics: Metrics): DeliveryObserver & EventObserver {
-  const attempts = Object.fromEntries(
-    (Object.keys(OUTCOMES) as Outcome[]).map((outcome) => [outcome, metrics.counter("posthorn_attempts_total", outcome)]),
-  ) as Record<Outcome, Counter>;
-  const stored = {
-    retries: metrics.counter("posthorn_deliveries_stored_total", "retries"),
-    parked: metrics.counter("posthorn_deliveries_stored_total", "parked"),
-    "dead-letters": metrics.counter("posthorn_deliveries_stored_total", "dead-letters"),
-  };
+export interface DeliveryObserverDependencies {
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly isDebugged: (app: string, installationUuid: string) => boolean;
+  /** Headers and bodies of an attempt, with nothing secret in them. */
+  readonly evidenceOf: (attempt: AttemptRecord) => object;
+}
+
+export interface DeliveryObserverOptions {
+  /** Apps with counters of their own. */
+  readonly metricsApps: number;
+  /** Share of the delivered attempts that are logged. */
+  readonly logDeliveredPercent: number;
+}
+
+export function createDeliveryObserver(
+  { log, metrics, isDebugged, evidenceOf }: DeliveryObserverDependencies,
+  { metricsApps, logDeliveredPercent }: DeliveryObserverOptions,
+): DeliveryObserver & LaneObserver {
+  const attempts = countersOf(metrics, "posthorn_attempts_total", Object.keys(OUTCOMES) as Outcome[]);
+  const stored = countersOf(metrics, "posthorn_deliveries_stored_total", ["retries", "parked", "dead-letters"] as const);
+  const events = countersOf(metrics, "posthorn_events_total", ["matched", "unmatched", "unreadable"] as const);
+  const deadLetters = countersOf(metrics, "posthorn_dead_letters_total", DEAD_LETTER_REASONS);
   const skipped = metrics.counter("posthorn_deliveries_skipped_total");
-  const matched = metrics.counter("posthorn_events_total", "matched");
-  const unmatched = metrics.counter("posthorn_events_total", "unmatched");
-  const unreadable = metrics.counter("posthorn_events_total", "unreadable");
   const duration = metrics.histogram("posthorn_attempt_duration_seconds");
-  const age = metrics.histogram("posthorn_delivery_age_seconds");
+  const firstAge = metrics.histogram("posthorn_delivery_age_seconds", "first");
+  const laterAge = metrics.histogram("posthorn_delivery_age_seconds", "later");
+  const apps = createAppCounters(metrics, metricsApps);
+
+  const loggerFor = ({ app, installationUuid }: Delivery): Logger => (isDebugged(app, installationUuid) ? log.verbose : log.logger);
 
   return {
     attempted(attempt) {
-      const { outcome } = attempt;
+      const { app, delivery, installation, outcome } = attempt;
+      const isDelivered = outcome === "delivered";
       attempts[outcome].add();
+      apps.attempted(app.slug, outcome, attempt.durationMs);
       duration.observe(attempt.durationMs / 1000);
-      if (outcome === "delivered") {
-        age.observe(Math.max(0, attempt.endedAt - Date.parse(attempt.delivery.event.occurredAt)) / 1000);
-        logger.info(factsOf(attempt), "delivery.attempted");
-      } else {
-        logger.warn(factsOf(attempt), "delivery.attempted");
+      if (isDelivered) {
+        const age = attempt.attempt === 1 && delivery.replay === null ? firstAge : laterAge;
+        age.observe(Math.max(0, attempt.endedAt - Date.parse(delivery.event.occurredAt)) / 1000);
       }
+      const isAsked = isDebugged(app.slug, installation.uuid);
+      if (isDelivered && !isAsked && shareOf(delivery.id) >= logDeliveredPercent) return;
+      const members = (): string =>
+        isAsked ? `${attemptLine(attempt)},${JSON.stringify(evidenceOf(attempt)).slice(1, -1)}` : attemptLine(attempt);
+      log.line(isDelivered ? "info" : "warn", members, "delivery.attempted", isAsked);
     },
 
     stored(lane, delivery, detail) {
       stored[lane].add();
-      const facts = {
-        lane,
-        detail,
-        delivery_id: delivery.id,
-        event_id: delivery.event.id,
-        app: delivery.app,
-        attempts: delivery.attemptsMade,
-      };
-      if (lane === "dead-letters") logger.warn(facts, "delivery.stored");
-      else logger.debug(facts, "delivery.stored");
+      const facts = { ...factsOf(delivery), lane, detail, attempts: delivery.attemptsMade };
+      if (lane === "dead-letters") log.logger.warn(facts, "delivery.stored");
+      else loggerFor(delivery).debug(facts, "delivery.stored");
     },
 
     skipped(delivery) {
       skipped.add();
-      logger.debug({ delivery_id: delivery.id, event_id: delivery.event.id, app: delivery.app }, "delivery.skipped");
+      loggerFor(delivery).debug(factsOf(delivery), "delivery.skipped");
     },
 
     eventHandled(event, deliveries) {
-      if (deliveries > 0) return matched.add();
-      unmatched.add();
-      logger.debug({ event_id: event.id, event_type: event.type, organization_id: event.organizationId }, "event.unmatched");
+      if (deliveries > 0) return events.matched.add();
+      events.unmatched.add();
+      log.logger.debug({ event_id: event.id, event_type: event.type, organization_id: event.organizationId }, "event.unmatched");
     },
 
     eventUnreadable(subject, problem) {
-      unreadable.add();
-      logger.warn({ subject, problem }, "event.unreadable");
+      events.unreadable.add();
+      log.logger.warn({ subject, problem }, "event.unreadable");
     },
+
+    deadLettered: (reason) => deadLetters[reason].add(),
   };
 }
 
-function factsOf({
-  delivery,
-  app,
-  installation,
-  attempt,
-  outcome,
-  responseCode,
-  durationMs,
-  webhookUrl,
-  error,
-  traceId,
-  spanId,
-}: AttemptRecord): object {
-  const { event } = delivery;
+function countersOf<Label extends string>(metrics: Metrics, name: MetricName, labels: readonly Label[]): Record<Label, Counter> {
+  return Object.fromEntries(labels.map((label) => [label, metrics.counter(name, label)])) as Record<Label, Counter>;
+}
+
+/** 0 to 99, evenly spread: the id is a hash. */
+function shareOf(deliveryId: string): number {
+  return Number.parseInt(deliveryId.slice(4, 12), 16) % 100;
+}
+
+function factsOf({ id, app, installationUuid, event }: Delivery): object {
   return {
-    trace_id: traceId,
-    span_id: spanId,
-    app: app.slug,
-    installation_uuid: installation.uuid,
-    organization_id: installation.organizationId,
+    trace_id: parseTraceparent(event.traceparent)?.traceId,
+    app,
+    installation_uuid: installationUuid,
     event_id: event.id,
-    event_type: event.type,
-    delivery_id: delivery.id,
-    attempt,
-    outcome,
-    response_code: responseCode,
-    duration_ms: durationMs,
-    webhook_url: withoutQuery(webhookUrl),
-    ...(error === null ? {} : { error }),
-    ...(delivery.replay === null ? {} : { replay: delivery.replay }),
+    delivery_id: id,
   };
-}
-
-/** Queries of webhook URLs often carry tokens. */
-export function withoutQuery(url: string): string {
-  const query = url.indexOf("?");
-  return query === -1 ? url : url.slice(0, query);
 }

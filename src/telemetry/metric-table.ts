@@ -1,21 +1,45 @@
-/** Every metric: docs/metrics.md is generated from this table, and nothing is measured that is not in it. */
+/** Every metric: docs/metrics.md and the instruments come from this table, and nothing is measured that is not in it. */
+import { DEAD_LETTER_REASONS } from "../model/delivery.ts";
+import { OUTCOMES } from "../model/outcome.ts";
 
 export interface MetricDefinition {
   readonly kind: "counter" | "gauge" | "histogram";
   readonly help: string;
-  /** Label → what its values are; each has few, whatever the number of apps. */
+  /** UCUM, for OTLP; the name says it for Prometheus. */
+  readonly unit?: "s" | "By";
+  /** Label → what its values are. */
   readonly labels?: Readonly<Record<string, string>>;
 }
 
+const LANE = "retries, parked, dead-letters";
+const OUTCOME = Object.keys(OUTCOMES).join(", ");
+
 export const METRICS = {
   posthorn_events_total: { kind: "counter", help: "Events read from the bus.", labels: { result: "matched, unmatched, unreadable" } },
-  posthorn_attempts_total: { kind: "counter", help: "Attempts by what came of them.", labels: { outcome: "the outcomes of an attempt" } },
-  posthorn_attempt_duration_seconds: { kind: "histogram", help: "Time from the start of an attempt to its answer." },
-  posthorn_delivery_age_seconds: { kind: "histogram", help: "Time from the event's occurred_at to its delivery." },
-  posthorn_deliveries_stored_total: {
+  posthorn_attempts_total: { kind: "counter", help: "Attempts by what came of them.", labels: { outcome: OUTCOME } },
+  posthorn_app_attempts_total: {
     kind: "counter",
-    help: "Deliveries written to a lane.",
-    labels: { lane: "retries, parked, dead-letters" },
+    help: "Attempts of single apps.",
+    labels: { app: "the first POSTHORN_METRICS_APPS apps that this process attempted, the others together as _other", outcome: OUTCOME },
+  },
+  posthorn_app_attempt_seconds_total: {
+    kind: "counter",
+    unit: "s",
+    help: "Time spent in attempts of single apps; divided by their number it is the mean.",
+    labels: { app: "as above" },
+  },
+  posthorn_attempt_duration_seconds: { kind: "histogram", unit: "s", help: "Time from the start of an attempt to its answer." },
+  posthorn_delivery_age_seconds: {
+    kind: "histogram",
+    unit: "s",
+    help: "Time from the event's occurred_at to its delivery.",
+    labels: { attempt: "first: delivered by its first attempt; later: by a retry, resend or replay" },
+  },
+  posthorn_deliveries_stored_total: { kind: "counter", help: "Deliveries written to a lane.", labels: { lane: LANE } },
+  posthorn_dead_letters_total: {
+    kind: "counter",
+    help: "What was stored in dead letters, by reason.",
+    labels: { reason: DEAD_LETTER_REASONS.join(", ") },
   },
   posthorn_deliveries_skipped_total: { kind: "counter", help: "Redelivered messages whose delivery was done already." },
   posthorn_in_flight: { kind: "gauge", help: "Attempts under way." },
@@ -23,22 +47,46 @@ export const METRICS = {
   posthorn_held_messages: { kind: "gauge", help: "Messages pulled and not acknowledged.", labels: { lane: "events, retries, parked" } },
   posthorn_lane_stores_pending: { kind: "gauge", help: "Messages being stored in a lane." },
   posthorn_lane_refusing: { kind: "gauge", help: "1 while a lane refuses messages and their sources are held back." },
+  posthorn_lane_messages: { kind: "gauge", help: "Messages in a lane.", labels: { lane: LANE } },
+  posthorn_lane_oldest_age_seconds: { kind: "gauge", unit: "s", help: "Age of the oldest message in a lane.", labels: { lane: LANE } },
+  posthorn_retries_messages: { kind: "gauge", help: "Retries waiting in a rung.", labels: { rung: "1, 2, 4 … 32768 seconds" } },
+  posthorn_retries_late_seconds: { kind: "gauge", unit: "s", help: "How long the retry that is most overdue has been due." },
   posthorn_parked_queues: { kind: "gauge", help: "Parked queues known to hold deliveries." },
-  posthorn_events_pending: { kind: "gauge", help: "Events not handed out yet, over all replicas." },
-  posthorn_events_oldest_unacked_age_seconds: { kind: "gauge", help: "Age of the oldest event that is not acknowledged." },
+  posthorn_parked_messages: {
+    kind: "gauge",
+    help: "Deliveries parked for single apps.",
+    labels: { app: "the 20 apps with most, the others together as _other" },
+  },
+  posthorn_parked_oldest_age_seconds: {
+    kind: "gauge",
+    unit: "s",
+    help: "Age of the oldest delivery parked for an app.",
+    labels: { app: "the 20 apps with most" },
+  },
+  posthorn_events_pending: { kind: "gauge", help: "Events not handed out yet, over all replicas: the consumer's lag." },
+  posthorn_events_ack_pending: { kind: "gauge", help: "Events handed out and not acknowledged, over all replicas." },
+  posthorn_events_oldest_unacked_age_seconds: { kind: "gauge", unit: "s", help: "Age of the oldest event that is not acknowledged." },
   posthorn_events_overdue: { kind: "gauge", help: "1 when an unacknowledged event is older than half of the stream's max_age." },
-  posthorn_lane_messages: { kind: "gauge", help: "Messages in a lane.", labels: { lane: "retries, parked, dead-letters" } },
-  posthorn_circuits_open: { kind: "gauge", help: "Apps whose circuit is not closed." },
+  posthorn_circuits: { kind: "gauge", help: "Apps whose circuit is not closed, by its state.", labels: { state: "open, half_open" } },
   posthorn_integrations: { kind: "gauge", help: "Installations by status.", labels: { status: "active, broken, disabled" } },
   posthorn_registry_apps: { kind: "gauge", help: "Apps in the index." },
+  posthorn_registry_installations: { kind: "gauge", help: "Installations in the index." },
   posthorn_registry_current: { kind: "gauge", help: "1 while the index has everything the bucket has." },
   posthorn_log_buffered: { kind: "gauge", help: "Attempts not yet written to Redis." },
   posthorn_log_dropped_total: { kind: "counter", help: "Attempts whose log row was dropped while Redis was away." },
   posthorn_destinations: { kind: "gauge", help: "Origins with open connections." },
-  posthorn_clock_skew_seconds: { kind: "gauge", help: "This process's clock minus the NATS server's." },
-  posthorn_event_loop_delay_seconds: { kind: "gauge", help: "99th percentile of the event loop's delay since the last scrape." },
-  process_resident_memory_bytes: { kind: "gauge", help: "Resident memory." },
-  process_cpu_seconds_total: { kind: "counter", help: "CPU time, user and system." },
+  posthorn_ready: { kind: "gauge", help: "1 while /readyz says ready." },
+  posthorn_dependency_up: { kind: "gauge", help: "1 while the connection stands.", labels: { dependency: "nats, redis" } },
+  posthorn_clock_skew_seconds: { kind: "gauge", unit: "s", help: "This process's clock minus the NATS server's." },
+  posthorn_event_loop_delay_seconds: {
+    kind: "gauge",
+    unit: "s",
+    help: "99th percentile of the event loop's delay over the last 10 to 20 seconds.",
+  },
+  posthorn_build_info: { kind: "gauge", help: "Always 1.", labels: { version: "the version that runs" } },
+  process_start_time_seconds: { kind: "gauge", unit: "s", help: "When the process started, seconds since the epoch." },
+  process_resident_memory_bytes: { kind: "gauge", unit: "By", help: "Resident memory." },
+  process_cpu_seconds_total: { kind: "counter", unit: "s", help: "CPU time, user and system." },
 } as const satisfies Record<string, MetricDefinition>;
 
 export type MetricName = keyof typeof METRICS;

@@ -1,8 +1,19 @@
 /**
- * Metrics: plain numbers that the hot path bumps without allocating, rendered in the Prometheus text format
- * (version 0.0.4) when somebody asks. What can be read at that moment is read then.
+ * Metrics: plain numbers that the hot path bumps without allocating. They leave the process in two ways, each when it is
+ * asked: rendered in the Prometheus text format (version 0.0.4), and read by OpenTelemetry instruments for OTLP.
+ *
+ * M1  A series has its labels and attributes made once; a bump is an addition.
+ * M2  Counters and gauges are observable instruments over the same numbers. Only histograms are told of each value, since
+ *     OpenTelemetry has none that is observed; without the SDK that call does nothing.
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
+import {
+  type Attributes,
+  type Histogram as HistogramInstrument,
+  type Meter,
+  type ObservableResult,
+  metrics as openTelemetry,
+} from "@opentelemetry/api";
 import { BUCKETS_S, METRICS, type MetricDefinition, type MetricName } from "./metric-table.ts";
 
 export interface Counter {
@@ -14,55 +25,97 @@ export interface Histogram {
   observe(seconds: number): void;
 }
 
+/** One number, or one for each value of the metric's label. */
+export type Reading = number | Readonly<Record<string, number>>;
+
 export interface Metrics {
-  /** @param label the value of the metric's only label, for one that has it. */
-  counter(name: MetricName, label?: string): Counter;
-  histogram(name: MetricName): Histogram;
-  /** Read at every render: one number, or one per value of the metric's label. */
-  read(name: MetricName, read: () => number | Readonly<Record<string, number>>): void;
+  /** @param labels the values of the metric's labels, in the table's order. */
+  counter(name: MetricName, ...labels: readonly string[]): Counter;
+  histogram(name: MetricName, ...labels: readonly string[]): Histogram;
+  /** Read whenever somebody asks. */
+  read(name: MetricName, read: () => Reading): void;
   render(): string;
   stop(): void;
 }
 
-interface HistogramState {
+interface Series {
+  /** `{a="b"}`, or nothing. */
+  readonly labels: string;
+  readonly attributes: Attributes;
+  value: number;
+}
+
+interface HistogramSeries {
+  readonly labels: string;
   readonly buckets: Float64Array;
   sum: number;
   count: number;
 }
 
-export function createMetrics(): Metrics {
-  const counters = new Map<string, { value: number }>();
-  const histograms = new Map<MetricName, HistogramState>();
-  const readers = new Map<MetricName, () => number | Readonly<Record<string, number>>>();
-  const loopDelay = monitorEventLoopDelay({ resolution: 20 });
-  loopDelay.enable();
+const LOOP_DELAY_WINDOW_MS = 10_000;
+const LOOP_DELAY_RESOLUTION_MS = 20;
+
+/** Of the SDK that was started before; without one its instruments do nothing. */
+export function createMeter(version: string): Meter {
+  return openTelemetry.getMeter("posthorn", version);
+}
+
+export function createMetrics(meter: Meter): Metrics {
+  const counters = new Map<MetricName, Map<string, Series>>();
+  const histograms = new Map<MetricName, HistogramSeries[]>();
+  const instruments = new Map<MetricName, HistogramInstrument>();
+  const readers = new Map<MetricName, () => Reading>();
+  const loopDelay = watchLoopDelay();
+
+  const seriesOf = (name: MetricName): readonly Series[] => {
+    const read = readers.get(name);
+    if (read === undefined) return [...(counters.get(name)?.values() ?? [])];
+    const reading = read();
+    if (typeof reading === "number") return [{ ...labelled(name, []), value: reading }];
+    return Object.entries(reading).map(([label, value]) => ({ ...labelled(name, [label]), value }));
+  };
+
+  for (const name of Object.keys(METRICS) as MetricName[]) {
+    const { kind, help: description, unit = "" } = METRICS[name] as MetricDefinition;
+    if (kind === "histogram") {
+      const advice = { explicitBucketBoundaries: [...BUCKETS_S] };
+      instruments.set(name, meter.createHistogram(name, { description, unit, advice }));
+      continue;
+    }
+    const options = { description, unit };
+    const instrument = kind === "counter" ? meter.createObservableCounter(name, options) : meter.createObservableGauge(name, options);
+    instrument.addCallback((result: ObservableResult) => {
+      for (const { attributes, value } of seriesOf(name)) result.observe(value, attributes);
+    });
+  }
 
   const metrics: Metrics = {
-    counter(name, label) {
-      const key = seriesOf(name, label);
-      let state = counters.get(key);
-      if (state === undefined) {
-        state = { value: 0 };
-        counters.set(key, state);
-      }
-      const counted = state;
+    counter(name, ...labels) {
+      const key = labels.join();
+      const ofMetric = counters.get(name) ?? new Map<string, Series>();
+      counters.set(name, ofMetric);
+      const series = ofMetric.get(key) ?? { ...labelled(name, labels), value: 0 };
+      ofMetric.set(key, series);
       return {
         add(by = 1) {
-          counted.value += by;
+          series.value += by;
         },
       };
     },
 
-    histogram(name) {
-      const state: HistogramState = { buckets: new Float64Array(BUCKETS_S.length + 1), sum: 0, count: 0 };
-      histograms.set(name, state);
+    histogram(name, ...labelValues) {
+      const { labels, attributes } = labelled(name, labelValues);
+      const series: HistogramSeries = { labels, buckets: new Float64Array(BUCKETS_S.length + 1), sum: 0, count: 0 };
+      histograms.set(name, [...(histograms.get(name) ?? []), series]);
+      const instrument = instruments.get(name);
       return {
         observe(seconds) {
           let bucket = 0;
           while (bucket < BUCKETS_S.length && seconds > (BUCKETS_S[bucket] ?? 0)) bucket++;
-          state.buckets[bucket] = (state.buckets[bucket] ?? 0) + 1;
-          state.sum += seconds;
-          state.count++;
+          series.buckets[bucket] = (series.buckets[bucket] ?? 0) + 1;
+          series.sum += seconds;
+          series.count++;
+          instrument?.record(seconds, attributes);
         },
       };
     },
@@ -72,32 +125,20 @@ export function createMetrics(): Metrics {
     render() {
       const lines: string[] = [];
       for (const [name, { kind, help }] of Object.entries(METRICS) as Array<[MetricName, MetricDefinition]>) {
-        const series = seriesLines(name);
+        const series =
+          kind === "histogram"
+            ? (histograms.get(name) ?? []).flatMap((of) => histogramLines(name, of))
+            : seriesOf(name).map(({ labels, value }) => `${name}${labels} ${value}`);
         if (series.length > 0) lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${kind}`, ...series);
       }
       return `${lines.join("\n")}\n`;
     },
 
-    stop: () => void loopDelay.disable(),
+    stop: loopDelay.stop,
   };
 
-  const seriesLines = (name: MetricName): string[] => {
-    const histogram = histograms.get(name);
-    if (histogram !== undefined) return histogramLines(name, histogram);
-    const read = readers.get(name);
-    if (read !== undefined) {
-      const value = read();
-      if (typeof value === "number") return [`${name} ${value}`];
-      return Object.entries(value).map(([label, of]) => `${seriesOf(name, label)} ${of}`);
-    }
-    return [...counters].filter(([key]) => key === name || key.startsWith(`${name}{`)).map(([key, { value }]) => `${key} ${value}`);
-  };
-
-  metrics.read("posthorn_event_loop_delay_seconds", () => {
-    const seconds = loopDelay.percentile(99) / 1e9;
-    loopDelay.reset();
-    return seconds;
-  });
+  metrics.read("posthorn_event_loop_delay_seconds", loopDelay.seconds);
+  metrics.read("process_start_time_seconds", () => performance.timeOrigin / 1000);
   metrics.read("process_resident_memory_bytes", () => process.memoryUsage.rss());
   metrics.read("process_cpu_seconds_total", () => {
     const { user, system } = process.cpuUsage();
@@ -106,18 +147,42 @@ export function createMetrics(): Metrics {
   return metrics;
 }
 
-/** The Prometheus name of one series. */
-function seriesOf(name: MetricName, label: string | undefined): string {
-  const { labels } = METRICS[name] as MetricDefinition;
-  const [labelName] = Object.keys(labels ?? {});
-  return label === undefined || labelName === undefined ? name : `${name}{${labelName}="${label}"}`;
+function labelled(name: MetricName, values: readonly string[]): Pick<Series, "labels" | "attributes"> {
+  const names = Object.keys((METRICS[name] as MetricDefinition).labels ?? {});
+  const pairs = names.map((label, at) => [label, values[at] ?? ""] as const);
+  return {
+    labels: pairs.length === 0 ? "" : `{${pairs.map(([label, value]) => `${label}=${JSON.stringify(value)}`).join(",")}}`,
+    attributes: Object.fromEntries(pairs),
+  };
 }
 
-function histogramLines(name: string, { buckets, sum, count }: HistogramState): string[] {
+function histogramLines(name: string, { labels, buckets, sum, count }: HistogramSeries): string[] {
+  const inner = labels === "" ? "" : `${labels.slice(1, -1)},`;
   let total = 0;
   const lines = BUCKETS_S.map((bound, at) => {
     total += buckets[at] ?? 0;
-    return `${name}_bucket{le="${bound}"} ${total}`;
+    return `${name}_bucket{${inner}le="${bound}"} ${total}`;
   });
-  return [...lines, `${name}_bucket{le="+Inf"} ${count}`, `${name}_sum ${sum}`, `${name}_count ${count}`];
+  return [...lines, `${name}_bucket{${inner}le="+Inf"} ${count}`, `${name}_sum${labels} ${sum}`, `${name}_count${labels} ${count}`];
+}
+
+/** The 99th percentile over this window and the one before: who asks, and how often, does not change the answer. */
+function watchLoopDelay(): { seconds: () => number; stop: () => void } {
+  const delay = monitorEventLoopDelay({ resolution: LOOP_DELAY_RESOLUTION_MS });
+  delay.enable();
+  let before = 0;
+  // Node measures from one sample to the next: an idle loop has the resolution itself as its delay.
+  const current = (): number => (delay.count === 0 ? 0 : Math.max(0, delay.percentile(99) / 1e6 - LOOP_DELAY_RESOLUTION_MS) / 1e3);
+  const timer = setInterval(() => {
+    before = current();
+    delay.reset();
+  }, LOOP_DELAY_WINDOW_MS);
+  timer.unref();
+  return {
+    seconds: () => Math.max(before, current()),
+    stop() {
+      clearInterval(timer);
+      delay.disable();
+    },
+  };
 }

@@ -2,6 +2,7 @@ import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
 import { type AttemptLogOptions, type BufferedAttemptLog, createAttemptLog } from "../../src/storage/attempt-log.ts";
+import { createDeliveryTrails } from "../../src/storage/delivery-trails.ts";
 import { createHealthStore } from "../../src/storage/health-store.ts";
 import { connectRedis } from "../../src/storage/redis.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
@@ -145,6 +146,8 @@ describe("health", () => {
   });
 });
 
+const trails = () => createDeliveryTrails(redis);
+
 describe("marks", () => {
   test("say what was delivered, at once and after they were written", async () => {
     const log = createLog();
@@ -156,7 +159,7 @@ describe("marks", () => {
     expect(await log.wasDelivered("acme", id)).toBe(true);
     await log.flush(5_000);
     expect(await createLog().wasDelivered("acme", id)).toBe(true);
-    expect(await log.find(id)).toEqual({ delivered: true, eventSequence: 7, app: "acme", installationUuid: UUID });
+    expect(await trails().find([id])).toEqual([{ delivered: true, place: null, eventSequence: 7, app: "acme", installationUuid: UUID }]);
     const ttl = await look.ttl(`posthorn:delivery:${id}`);
     expect(ttl).toBeGreaterThan(7 * 86_400);
     expect(ttl).toBeLessThanOrEqual(8 * 86_400);
@@ -176,6 +179,47 @@ describe("marks", () => {
     log.record(anAttempt({ delivery: eventNumber(1) }));
     await log.flush(5_000);
     expect(await log.wasDelivered("acme", `${eventNumber(1).id}:r-1`)).toBe(false);
+  });
+});
+
+describe("notes", () => {
+  test("lead from an event's id to its place in the stream", async () => {
+    const log = createLog();
+    log.record(anAttempt({ delivery: eventNumber(1) }));
+    log.stored(eventNumber(2), { lane: "parked", sequence: 12 });
+    log.record(anAttempt({ delivery: aDelivery({ eventSequence: 9 }, anEvent({ id: "APP_PLATFORM_EVENTS:9" })) }));
+    log.record(anAttempt({ delivery: aDelivery({ eventSequence: null }, anEvent({ id: "test-1" })) }));
+    await log.flush(5_000);
+    expect(await Promise.all(["evt-1", "evt-2", "evt-3"].map((id) => trails().eventSequence(id)))).toEqual([7, 7, null]);
+    // An event that brought no id has its place for one, a test has none.
+    expect((await look.keys("posthorn:event:*")).sort()).toEqual(["posthorn:event:evt-1", "posthorn:event:evt-2"]);
+    expect(await look.ttl("posthorn:event:evt-1")).toBeGreaterThan(7 * 86_400);
+  });
+
+  test("lead from a delivery's id to where it was stored last", async () => {
+    const log = createLog();
+    const [parked, retried] = [eventNumber(1), eventNumber(2)];
+    log.stored(parked, { lane: "retries", sequence: 11 });
+    log.stored(parked, { lane: "parked", sequence: 12 });
+    log.stored(retried, { lane: "retries", sequence: 13 });
+    log.record(anAttempt({ delivery: retried }));
+    await log.flush(5_000);
+    const known = { eventSequence: 7, app: "acme", installationUuid: UUID };
+    expect(await trails().find([parked.id, "dlv_unknown", retried.id])).toEqual([
+      { delivered: false, place: { lane: "parked", sequence: 12 }, ...known },
+      null,
+      { delivered: true, place: { lane: "retries", sequence: 13 }, ...known },
+    ]);
+  });
+
+  test("are kept while Redis is away, as many as the setting says", async () => {
+    const log = createLog({ bufferRows: 3 });
+    await server.kill();
+    for (let id = 0; id < 9; id++) log.stored(eventNumber(id), { lane: "parked", sequence: id });
+    await expect(trails().eventSequence("evt-0")).rejects.toMatchObject({ code: "REDIS_UNREACHABLE" });
+    await server.restart();
+    await eventually(async () => (await trails().eventSequence("evt-0")) === 7);
+    expect(await look.keys("posthorn:event:*")).toHaveLength(2);
   });
 });
 

@@ -1,25 +1,28 @@
-/** Spans as they arrive at an OTLP receiver: parentage, attributes, and that the receiver's traceparent is the client span. */
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { headers as natsHeaders } from "nats";
-import { afterAll, beforeAll, expect, test } from "vitest";
+/**
+ * Spans as they arrive at an OTLP receiver, of whole runs: a success, a retry, a parked delivery, a replay, a crash. Who is
+ * whose parent, what is linked, what the attributes say, and that the receiver's traceparent is the client span.
+ */
+import { randomUUID } from "node:crypto";
+import { context, trace } from "@opentelemetry/api";
+import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
+import { SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
+import { Redis } from "ioredis";
+import { nanos, headers as natsHeaders } from "nats";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { createPublisher } from "../../src/client/client.ts";
+import { deliveryId } from "../../src/model/delivery.ts";
 import { eventually } from "../support/eventually.ts";
-import { connectBus, startPosthorn } from "../support/posthorn.ts";
-import { answer, startReceiver } from "../support/receiver.ts";
+import { type ExportedSpan, type OtlpCollector, SPAN_KIND, startOtlpCollector } from "../support/otlp-collector.ts";
+import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { answer, type ReceivedRequest, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
-
-interface ExportedSpan {
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentSpanId?: string;
-  readonly name: string;
-  readonly kind: number;
-  readonly attributes: Record<string, unknown>;
-  readonly status: { readonly code?: number };
-}
 
 let nats: Server;
 let redis: Server;
+let collector: OtlpCollector;
+let receiver: Receiver;
+let posthorn: Posthorn;
+let bus: Bus;
 
 beforeAll(async () => {
   [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
@@ -27,125 +30,335 @@ beforeAll(async () => {
 afterAll(async () => {
   await Promise.all([nats.stop(), redis.stop()]);
 });
+beforeEach(async () => {
+  [collector, receiver] = await Promise.all([startOtlpCollector(), startReceiver()]);
+});
+afterEach(async () => {
+  await bus.close();
+  await posthorn.end("SIGKILL");
+  await Promise.all([receiver.stop(), collector.stop()]);
+});
 
-async function startCollector() {
-  const spans: ExportedSpan[] = [];
-  const resources: string[] = [];
-  const server = createServer((request, response) => {
-    const chunks: Buffer[] = [];
-    request.on("data", (chunk: Buffer) => chunks.push(chunk));
-    request.on("end", () => {
-      const body = JSON.parse(Buffer.concat(chunks).toString()) as { resourceSpans: any[] };
-      for (const { resource, scopeSpans } of body.resourceSpans) {
-        resources.push(JSON.stringify(resource));
-        for (const { spans: exported } of scopeSpans) {
-          for (const span of exported) {
-            const attributes = Object.fromEntries(
-              span.attributes.map(({ key, value }: { key: string; value: object }) => [key, Object.values(value)[0]]),
-            );
-            spans.push({ ...span, attributes });
-          }
-        }
-      }
-      response.writeHead(200, { "content-type": "application/json" }).end("{}");
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
-    spans,
-    resources,
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    stop: () => new Promise((resolve) => server.close(resolve)),
-  };
-}
-
-const CLIENT = 3;
-const CONSUMER = 5;
-
-test("one trace goes from the publisher over a retry to the receiver", async () => {
-  const collector = await startCollector();
-  const receiver = await startReceiver(answer(503));
-  const posthorn = await startPosthorn({
+const start = async (settings: Record<string, string> = {}, prefix?: string): Promise<void> => {
+  posthorn = await startPosthorn({
     nats,
     redis,
-    settings: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_RESOURCE_ATTRIBUTES: "deployment.environment.name=test" },
+    ...(prefix === undefined ? {} : { prefix }),
+    settings: {
+      OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+      OTEL_BSP_SCHEDULE_DELAY: "20",
+      OTEL_RESOURCE_ATTRIBUTES: "deployment.environment.name=test",
+      ...settings,
+    },
   });
-  const bus = await connectBus(nats, posthorn.prefix);
-  const { slug, uuid } = await posthorn.install({ webhook_url: `${receiver.url}/in?token=s3cret`, retry_schedule_s: [0.3] });
-  const traceId = "0af7651916cd43dd8448eb211c80319c";
+  bus = await connectBus(nats, posthorn.prefix);
+};
+
+/** The spans of one trace, by what they are. */
+const spansOf = (traceId: string) => {
+  const all = collector.spans.filter((span) => span.traceId === traceId);
+  const children = (parent: ExportedSpan | undefined): ExportedSpan[] => all.filter(({ parentSpanId }) => parentSpanId === parent?.spanId);
+  return { all, children, named: (name: string): ExportedSpan[] => all.filter((span) => span.name.startsWith(name)) };
+};
+const traceparentOf = (span: ExportedSpan | undefined): string => `00-${span?.traceId}-${span?.spanId}-01`;
+const linked = (span: ExportedSpan | undefined): string[] => (span?.links ?? []).map(({ spanId }) => spanId);
+const onlyOf = <T>(items: readonly T[]): T => {
+  expect(items).toHaveLength(1);
+  return items[0] as T;
+};
+/** The client span that a request was sent in. */
+const attemptOf = (request: ReceivedRequest | undefined): ExportedSpan =>
+  onlyOf(collector.spans.filter((span) => span.kind === SPAN_KIND.client && traceparentOf(span) === request?.headers["traceparent"]));
+const parentOf = (span: ExportedSpan): ExportedSpan => onlyOf(collector.spans.filter(({ spanId }) => spanId === span.parentSpanId));
+const isAttempt = (outcome: string, of: { slug: string }) => (span: ExportedSpan) =>
+  span.attributes["posthorn.outcome"] === outcome && span.attributes["posthorn.app"] === of.slug;
+
+/** Publishes with the client package as a service that has an SDK of its own would. */
+const publishTraced = async (event: { organizationId: string; id?: string }): Promise<ExportedSpan> => {
+  const provider = new TracerProvider({
+    spanProcessors: [new SimpleSpanProcessor({ exporter: new OTLPTraceExporter({ url: `${collector.url}/v1/traces` }) })],
+  });
+  trace.setGlobalTracerProvider(provider);
+  const publisher = await createPublisher({ nats: bus.connection, subjectPrefix: posthorn.prefix });
+  const published = await publisher.publish({ type: "issue.created", data: {}, ...event });
+  await provider.forceFlush();
+  await provider.shutdown();
+  trace.disable();
+  context.disable();
+  return onlyOf(await collector.waitFor(({ kind, traceId }) => kind === SPAN_KIND.producer && traceId === published.traceId));
+};
+
+/** What a killed process held comes again after the consumer's ack_wait; here sooner, by way of this process. */
+const bringBack = async (prefix: string): Promise<void> => {
+  const stream = `${prefix}_EVENTS`.toUpperCase().replaceAll("-", "_");
+  const manager = await bus.connection.jetstreamManager();
+  await manager.consumers.update(stream, "posthorn-events", { ack_wait: nanos(100) });
+  const consumer = await bus.jetStream.consumers.get(stream, "posthorn-events");
+  const message = await consumer.next({ expires: 10_000 });
+  message?.nak();
+};
+
+describe("one trace", () => {
+  test("goes from the publisher through one deliver span per installation to each receiver", async () => {
+    await start();
+    const [one, two] = [
+      await posthorn.install({ webhook_url: `${receiver.url}/one?token=s3cret` }),
+      await posthorn.install({ webhook_url: `${receiver.url}/two` }),
+    ];
+    const producer = await publishTraced({ organizationId: "42", id: "evt-1" });
+    const requests = await receiver.waitFor(2);
+    await collector.waitFor(({ name }) => name.startsWith("process"));
+
+    const { all, children } = spansOf(producer.traceId);
+    expect(producer).toMatchObject({
+      name: `publish ${posthorn.prefix}.events.issue.created`,
+      attributes: { "messaging.system": "nats", "messaging.operation.type": "send", "messaging.message.id": "evt-1" },
+    });
+    const process = onlyOf(children(producer));
+    expect(process).toMatchObject({
+      name: `process ${posthorn.prefix}.events.issue.created`,
+      kind: SPAN_KIND.consumer,
+      attributes: {
+        "messaging.system": "nats",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": `${posthorn.prefix}.events.issue.created`,
+        "messaging.consumer.group.name": "posthorn-events",
+        "messaging.message.id": "evt-1",
+        "posthorn.event.type": "issue.created",
+        "posthorn.organization.id": "42",
+      },
+    });
+    expect(linked(process)).toEqual([producer.spanId]);
+    const delivers = children(process);
+    expect(delivers.map(({ name, kind, attributes }) => [name, kind, attributes["posthorn.delivery.id"]]).sort()).toEqual(
+      [one, two].map(({ uuid }) => ["deliver", SPAN_KIND.internal, deliveryId("evt-1", uuid)]).sort(),
+    );
+    for (const deliver of delivers) {
+      const attempt = onlyOf(children(deliver));
+      const request = requests.find(({ headers }) => headers["webhook-id"] === deliver.attributes["posthorn.delivery.id"]);
+      expect(request?.headers["traceparent"]).toBe(traceparentOf(attempt));
+      expect(attempt).toMatchObject({
+        name: "POST",
+        kind: SPAN_KIND.client,
+        attributes: {
+          "http.request.method": "POST",
+          "url.full": `${receiver.url}${request?.path.split("?")[0]}`,
+          "server.address": "127.0.0.1",
+          "server.port": receiver.port,
+          "http.response.status_code": 200,
+          "http.response.body.size": 2,
+          "posthorn.attempt": 1,
+          "posthorn.outcome": "delivered",
+        },
+      });
+      expect(attempt.attributes["http.request.resend_count"]).toBeUndefined();
+      expect(attempt.status.code ?? 0).toBe(0);
+    }
+    expect(all).toHaveLength(6);
+    expect(collector.resources.at(-1)).toMatch(/"service\.name".*"posthorn"/);
+    expect(collector.resources.at(-1)).toMatch(/"deployment\.environment\.name".*"test"/);
+    expect(collector.bodies.join()).not.toContain("s3cret");
+  });
+
+  test("goes on over a retry: each attempt says what it followed from", async () => {
+    receiver.behave(answer(503, "busy"));
+    await start();
+    const app = await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [0.3] });
+    const producer = await publishTraced({ organizationId: "42" });
+    await receiver.waitFor(1);
+    receiver.behave(answer(200));
+    const [first, second] = await receiver.waitFor(2);
+    await collector.waitFor(isAttempt("delivered", app));
+
+    const { children } = spansOf(producer.traceId);
+    const [failed, delivered] = [attemptOf(first), attemptOf(second)];
+    expect(failed).toMatchObject({
+      attributes: { "http.response.status_code": 503, "error.type": "503", "posthorn.outcome": "failed", "http.response.body.size": 4 },
+      status: { code: 2 },
+    });
+    expect(failed.status.message ?? "").toBe("");
+    expect(delivered.attributes).toMatchObject({ "http.request.resend_count": 1, "posthorn.attempt": 2, "posthorn.outcome": "delivered" });
+    const stored = onlyOf(children(parentOf(failed)).filter(({ kind }) => kind === SPAN_KIND.producer));
+    expect(stored).toMatchObject({
+      name: `publish ${posthorn.prefix}.retries.{rung}.{app}`,
+      attributes: {
+        "messaging.destination.name": `${posthorn.prefix}.retries.1.${app.slug}`,
+        "posthorn.detail": expect.stringMatching(/^due in \d+ ms$/),
+      },
+    });
+    const again = await eventually(() => onlyOf(children(stored)));
+    expect(again).toMatchObject({ name: `process ${posthorn.prefix}.retries.{rung}.{app}`, kind: SPAN_KIND.consumer });
+    expect(linked(again)).toEqual([stored.spanId, producer.spanId]);
+    expect(parentOf(delivered).parentSpanId).toBe(again.spanId);
+    expect([first, second].map((request) => request?.headers["traceparent"])).toEqual([failed, delivered].map(traceparentOf));
+  });
+
+  test("goes on over a parked delivery and a replay from dead letters", async () => {
+    receiver.behave(answer(404));
+    await start();
+    const app = await posthorn.install({ webhook_url: receiver.url });
+    await posthorn.api("POST", `/v1/installations/${app.uuid}/disable`);
+    const producer = await publishTraced({ organizationId: "42" });
+    const parked = onlyOf(await collector.waitFor(({ name }) => name === `publish ${posthorn.prefix}.parked.{app}`));
+    expect(parked).toMatchObject({
+      traceId: producer.traceId,
+      attributes: { "posthorn.detail": "disabled", "messaging.destination.name": `${posthorn.prefix}.parked.${app.slug}.${app.uuid}` },
+    });
+    await posthorn.api("POST", `/v1/installations/${app.uuid}/enable`);
+    const givenUp = onlyOf(await collector.waitFor(({ name }) => name === `publish ${posthorn.prefix}.dead-letters.{app}`));
+    const [first] = await receiver.waitFor(1);
+    const drained = await eventually(() => parentOf(parentOf(attemptOf(first))));
+    expect([drained.name, drained.parentSpanId]).toEqual([`process ${posthorn.prefix}.parked.{app}`, parked.spanId]);
+    expect(linked(drained)).toEqual([parked.spanId, producer.spanId]);
+    expect(givenUp.attributes).toMatchObject({ "posthorn.detail": "rejected", "posthorn.app": app.slug });
+
+    receiver.behave(answer(200));
+    expect((await posthorn.api("POST", "/v1/dead-letters/replay", { app: app.slug })).body.replayed).toBe(1);
+    const [, second] = await receiver.waitFor(2);
+    const replay = onlyOf(await collector.waitFor(({ name }) => name === "replay dead letters"));
+    await collector.waitFor(isAttempt("delivered", app));
+    const delivered = attemptOf(second);
+    const process = await eventually(() => parentOf(parentOf(delivered)));
+    const replayed = parentOf(process);
+    expect(delivered.traceId).toBe(producer.traceId);
+    expect(delivered.attributes).toMatchObject({ "posthorn.attempt": 1, "posthorn.replay": expect.any(String) });
+    expect([replayed.name, replayed.parentSpanId, replayed.attributes["posthorn.detail"]]).toEqual([
+      `publish ${posthorn.prefix}.retries.{rung}.{app}`,
+      producer.spanId,
+      "replayed",
+    ]);
+    // The replay is work on many traces: one of its own, linked both ways.
+    expect(replay.traceId).not.toBe(producer.traceId);
+    expect(replay.parentSpanId ?? "").toBe("");
+    expect(replay.attributes["posthorn.deliveries"]).toBe(1);
+    expect([linked(replay), linked(replayed)]).toEqual([[replayed.spanId], [replay.spanId]]);
+  });
+
+  test("goes on after a crash: the message comes again and says so", async () => {
+    receiver.behave(() => {});
+    await start();
+    const { prefix } = posthorn;
+    await posthorn.install({ webhook_url: receiver.url });
+    const producer = await publishTraced({ organizationId: "42" });
+    const [lost] = await receiver.waitFor(1);
+    await posthorn.end("SIGKILL");
+    await bringBack(prefix);
+    receiver.behave(answer(200));
+    await bus.close();
+    await start({}, prefix);
+    const [, delivered] = await receiver.waitFor(2);
+    const process = onlyOf(await collector.waitFor(({ name, traceId }) => name.startsWith("process") && traceId === producer.traceId));
+    expect([process.parentSpanId, process.attributes["posthorn.redeliveries"]]).toEqual([producer.spanId, 2]);
+    expect(parentOf(parentOf(attemptOf(delivered))).spanId).toBe(process.spanId);
+    // What was cut off by the crash was not exported, but the receiver saw the same trace.
+    expect(lost?.headers["traceparent"]).toContain(producer.traceId);
+  });
+
+  test("begins at Posthorn where the publisher has none, and is one over the retries too", async () => {
+    receiver.behave(answer(503));
+    await start();
+    const app = await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [0.2] });
+    await bus.publish("issue.created", { organization_id: "42", data: {} });
+    await receiver.waitFor(1);
+    receiver.behave(answer(200));
+    const requests = await receiver.waitFor(2);
+    await collector.waitFor(isAttempt("delivered", app));
+    const [first, second] = requests.map(attemptOf);
+    expect(first?.traceId).toBe(second?.traceId);
+    const root = await eventually(() =>
+      onlyOf(spansOf(first?.traceId ?? "").all.filter(({ parentSpanId }) => (parentSpanId ?? "") === "")),
+    );
+    expect([root.name, linked(root)]).toEqual([`process ${posthorn.prefix}.events.issue.created`, []]);
+  });
+
+  test("goes on from the caller of POST /v1/events", async () => {
+    await start();
+    await posthorn.install({ webhook_url: receiver.url });
+    const caller = { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331" };
+    const headers = { traceparent: `00-${caller.traceId}-${caller.spanId}-01` };
+    await posthorn.api("POST", "/v1/events", { type: "issue.created", id: "http-1", organization_id: "42", data: {} }, headers);
+    const producer = onlyOf(await collector.waitFor(({ kind }) => kind === SPAN_KIND.producer));
+    expect(producer).toMatchObject({ ...caller, spanId: producer.spanId, parentSpanId: caller.spanId });
+    expect(producer.attributes["messaging.message.id"]).toBe("http-1");
+    const process = onlyOf(await collector.waitFor(({ kind }) => kind === SPAN_KIND.consumer));
+    expect(process.parentSpanId).toBe(producer.spanId);
+  });
+});
+
+test("a failed attempt without an answer says in its status why", async () => {
+  await start();
+  const app = await posthorn.install({ webhook_url: "http://127.0.0.1:1/", retry_schedule_s: [] });
+  await bus.publish("issue.created", { organization_id: "42", data: {} });
+  const attempt = onlyOf(await collector.waitFor(isAttempt("unreachable", app)));
+  expect(attempt.attributes["error.type"]).toBe("unreachable");
+  expect(attempt.attributes["http.response.status_code"]).toBeUndefined();
+  expect(attempt.status).toEqual({ code: 2, message: expect.stringContaining("ECONNREFUSED") });
+});
+
+test("a publisher that is not sampled is not recorded, and its trace goes on with the same decision", async () => {
+  receiver.behave(answer(503));
+  await start();
+  await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [0.2] });
   const headers = natsHeaders();
-  headers.set("traceparent", `00-${traceId}-b7ad6b7169203331-01`);
+  headers.set("traceparent", "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00");
+  headers.set("tracestate", "vendor=1");
   headers.set("baggage", "user=secret");
-  await bus.publish("issue.created", { id: "evt-1", organization_id: "42", data: {} }, headers);
+  await bus.publish("issue.created", { organization_id: "42", data: {} }, headers);
   await receiver.waitFor(1);
   receiver.behave(answer(200));
   const requests = await receiver.waitFor(2);
-  expect(await posthorn.end()).toBe(0);
-
-  const spans = collector.spans.filter((span) => span.traceId === traceId);
-  const [first, second] = spans
-    .filter(({ kind }) => kind === CLIENT)
-    .sort((a, b) => Number(a.attributes["posthorn.attempt"]) - Number(b.attributes["posthorn.attempt"]));
-  const consumers = Object.fromEntries(spans.filter(({ kind }) => kind === CONSUMER).map((span) => [span.name, span]));
-  expect(Object.keys(consumers).sort()).toEqual(["process events", "process retries"]);
-  for (const consumer of Object.values(consumers)) expect(consumer.parentSpanId).toBe("b7ad6b7169203331");
-  expect([first?.parentSpanId, second?.parentSpanId]).toEqual([consumers["process events"]?.spanId, consumers["process retries"]?.spanId]);
-  expect(requests.map((request) => request.headers["traceparent"])).toEqual(
-    [first, second].map((span) => `00-${traceId}-${span?.spanId}-01`),
-  );
-  for (const request of requests) expect(request.headers["baggage"]).toBeUndefined();
-  expect(first?.attributes).toMatchObject({
-    "http.request.method": "POST",
-    "url.full": `${receiver.url}/in`,
-    "server.address": "127.0.0.1",
-    "http.response.status_code": 503,
-    "error.type": "503",
-    "posthorn.app": slug,
-    "posthorn.installation.uuid": uuid,
-    "posthorn.outcome": "failed",
-  });
-  expect([first?.status.code, second?.status.code ?? 0]).toEqual([2, 0]);
-  expect(second?.attributes).toMatchObject({
-    "http.request.resend_count": 1,
-    "http.response.status_code": 200,
-    "posthorn.outcome": "delivered",
-  });
-  expect(consumers["process events"]?.attributes).toMatchObject({
-    "messaging.system": "nats",
-    "messaging.operation.type": "process",
-    "messaging.message.id": "evt-1",
-  });
-  expect(collector.resources[0]).toMatch(/"service\.name".*"posthorn"/);
-  expect(JSON.stringify(collector.spans)).not.toContain("s3cret");
-  await bus.close();
-  await receiver.stop();
-  await collector.stop();
-});
-
-test("a publisher that is not sampled is not recorded, and its trace goes on", async () => {
-  const collector = await startCollector();
-  const receiver = await startReceiver();
-  const posthorn = await startPosthorn({ nats, redis, settings: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } });
-  const bus = await connectBus(nats, posthorn.prefix);
-  await posthorn.install({ webhook_url: receiver.url });
-  const headers = natsHeaders();
-  headers.set("traceparent", "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00");
-  await bus.publish("issue.created", { organization_id: "42", data: {} }, headers);
-  const [request] = await receiver.waitFor(1);
-  expect(request?.headers["traceparent"]).toMatch(/^00-1af7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-00$/);
+  for (const request of requests) {
+    expect(request.headers["traceparent"]).toMatch(/^00-1af7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-00$/);
+    expect(request.headers["tracestate"]).toBe("vendor=1");
+    expect(request.headers["baggage"]).toBeUndefined();
+  }
+  expect(new Set(requests.map(({ headers: { traceparent } }) => traceparent)).size).toBe(2);
   expect(await posthorn.end()).toBe(0);
   expect(collector.spans).toEqual([]);
-  await bus.close();
-  await receiver.stop();
-  await collector.stop();
+});
+
+test("a sampler of the settings decides where the publisher has not", async () => {
+  await start({ OTEL_TRACES_SAMPLER: "parentbased_always_off" });
+  await posthorn.install({ webhook_url: receiver.url });
+  const headers = natsHeaders();
+  headers.set("traceparent", "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  await bus.publish("issue.created", { organization_id: "42", data: {} });
+  await bus.publish("issue.created", { organization_id: "42", data: {} }, headers);
+  const requests = await receiver.waitFor(2);
+  expect(await posthorn.end()).toBe(0);
+  expect(new Set(collector.spans.map(({ traceId }) => traceId))).toEqual(new Set(["1af7651916cd43dd8448eb211c80319c"]));
+  expect(requests.map((request) => String(request.headers["traceparent"]).slice(-2)).sort()).toEqual(["00", "01"]);
+});
+
+test("a batch that Redis took late is a span of its own, linked with its attempts", async () => {
+  await start();
+  const app = await posthorn.install({ webhook_url: receiver.url });
+  await bus.publish("issue.created", { organization_id: "42", data: {} });
+  await collector.waitFor(isAttempt("delivered", app));
+  expect(collector.spans.filter(({ name }) => name.startsWith("EVALSHA"))).toEqual([]);
+  const look = new Redis(redis.url);
+  await look.call("CLIENT", "PAUSE", "200", "WRITE");
+  await bus.publish("issue.created", { organization_id: "42", id: randomUUID(), data: {} });
+  const attempts = await collector.waitFor(isAttempt("delivered", app), 2);
+  const batch = onlyOf(await collector.waitFor(({ name }) => name === "EVALSHA write-batch"));
+  expect(batch).toMatchObject({
+    kind: SPAN_KIND.client,
+    attributes: { "db.system.name": "redis", "db.operation.name": "EVALSHA", "posthorn.tries": 1 },
+  });
+  expect(linked(batch)).toEqual([attempts.at(-1)?.spanId]);
+  expect(attempts.map(({ traceId }) => traceId)).not.toContain(batch.traceId);
+  look.disconnect();
 });
 
 test("without OTEL settings nothing is exported", async () => {
-  const collector = await startCollector();
-  const posthorn = await startPosthorn({ nats, redis });
+  posthorn = await startPosthorn({ nats, redis });
+  bus = await connectBus(nats, posthorn.prefix);
+  await posthorn.install({ webhook_url: receiver.url });
+  await bus.publish("issue.created", { organization_id: "42", data: {} });
+  const [request] = await receiver.waitFor(1);
+  expect(request?.headers["traceparent"]).toMatch(/^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-00$/);
+  expect(await posthorn.end()).toBe(0);
   expect(posthorn.log.some(({ message }) => message === "exporting traces")).toBe(false);
-  await eventually(() => posthorn.url !== "");
-  await posthorn.end();
-  expect(collector.spans).toEqual([]);
-  await collector.stop();
+  expect(collector.bodies).toEqual([]);
 });

@@ -2,7 +2,7 @@
  * JetStream's part in a model of the lanes: messages that stay until they are acknowledged, and publishes that are stored
  * once per message id. What is in it survives a crash of the process under test.
  */
-import type { LaneSource, Lanes, ParkedQueue, RetryDelay } from "../../src/delivery/ports.ts";
+import type { LaneReceipt, LaneSource, Lanes, ParkedQueue, RetryDelay } from "../../src/delivery/ports.ts";
 import { firstRung } from "../../src/delivery/rungs.ts";
 import type { Clock } from "../../src/model/clock.ts";
 import type { DeadLetterReason, Delivery } from "../../src/model/delivery.ts";
@@ -30,12 +30,19 @@ export function createLanesInMemory(clock: Clock): LanesInMemory {
   const ids = new Set<string>();
   let sequence = 0;
 
-  const store = (stream: string, delivery: Delivery, source: LaneSource, members: Partial<StoredMessage>, delay?: RetryDelay): void => {
+  const store = (
+    stream: string,
+    delivery: Delivery,
+    source: LaneSource,
+    members: Partial<StoredMessage>,
+    delay?: RetryDelay,
+  ): LaneReceipt => {
     const id = `${stream} ${delivery.id}:${source.stream}:${source.sequence}`;
-    if (ids.has(id)) return;
+    if (ids.has(id)) return { subject: stream, sequence, messageId: id };
     ids.add(id);
     const text = encodeLaneMessage({ delivery, dueAt: delay?.dueAt ?? null, delayMs: delay?.delayMs ?? 0, floor: delay?.floor ?? false });
     messages.add({ stream, sequence: ++sequence, text, storedAt: clock.now(), rungS: 0, queue: null, reason: null, ...members });
+    return { subject: stream, sequence, messageId: id };
   };
 
   return {
@@ -43,13 +50,13 @@ export function createLanesInMemory(clock: Clock): LanesInMemory {
     in: (stream) => [...messages].filter((message) => message.stream === stream),
     delivery: ({ text }) => decodeLaneMessage(text).delivery,
     async retry(delivery, delay, source) {
-      store("RETRIES", delivery, source, { rungS: firstRung(delay, clock.now()) }, delay);
+      return store("RETRIES", delivery, source, { rungS: firstRung(delay, clock.now()) }, delay);
     },
     async park(delivery, queue, source) {
-      store("PARKED", { ...delivery, firstParkedAt: delivery.firstParkedAt ?? clock.now() }, source, { queue });
+      return store("PARKED", { ...delivery, firstParkedAt: delivery.firstParkedAt ?? clock.now() }, source, { queue });
     },
     async deadLetter(delivery, reason, _error, source) {
-      store("DEAD_LETTERS", delivery, source, { reason });
+      return store("DEAD_LETTERS", delivery, source, { reason });
     },
   };
 }

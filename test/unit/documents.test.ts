@@ -64,10 +64,23 @@ describe("asyncapi.yaml", () => {
   });
 });
 
-test("docker-compose.yml has what the demo needs, and a backend for traces under a profile", () => {
-  const { services } = parse(read("docker-compose.yml")) as { services: Record<string, { profiles?: string[] }> };
-  expect(Object.keys(services)).toEqual(["posthorn", "nats", "redis", "jaeger"]);
-  expect(services["jaeger"]?.profiles).toEqual(["observability"]);
+describe("docker-compose.yml", () => {
+  const { services } = parse(read("docker-compose.yml")) as {
+    services: Record<string, { profiles?: string[]; volumes?: string[] }>;
+  };
+
+  test("has what the demo needs, and backends for traces and metrics under a profile", () => {
+    const of = (profiles: string[] | undefined): string[] =>
+      Object.keys(services).filter((name) => JSON.stringify(services[name]?.profiles) === JSON.stringify(profiles));
+    expect(of(undefined)).toEqual(["posthorn", "nats", "redis"]);
+    expect(of(["observability"])).toEqual(["jaeger", "prometheus", "grafana"]);
+  });
+
+  test("mounts only what is there", () => {
+    const mounted = Object.values(services).flatMap(({ volumes = [] }) => volumes.filter((volume) => volume.startsWith("./")));
+    expect(mounted).toHaveLength(3);
+    for (const volume of mounted) expect(existsSync(join(root, volume.split(":")[0] ?? ""))).toBe(true);
+  });
 });
 
 test("every link between documents leads somewhere", () => {
@@ -76,8 +89,7 @@ test("every link between documents leads somewhere", () => {
     "CONTRIBUTING.md",
     "SECURITY.md",
     "CHANGELOG.md",
-    ...globSync("docs/**/*.md", { cwd: root }),
-    ...globSync("examples/**/*.md", { cwd: root }),
+    ...globSync("{docs,examples,observability}/**/*.md", { cwd: root }),
   ];
   expect(files.length).toBeGreaterThan(15);
   const broken = files.flatMap((file) =>

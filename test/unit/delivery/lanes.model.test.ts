@@ -22,6 +22,7 @@ import { anApp, anEvent, anInstallation, UUID } from "../../support/builders.ts"
 import { createLanesInMemory, type StoredMessage } from "../../support/lanes-in-memory.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
 
+const tracing = createTracing(false, { version: "test", prefix: "app-platform" });
 const SCHEDULE_MS = [1_000, 3_000, 7_000];
 const EVENTS = "EVENTS";
 
@@ -84,7 +85,7 @@ class World {
         log,
         observer,
         judges: [],
-        tracing: createTracing(false, "test"),
+        tracing,
         clock: this.clock,
         random: () => 0.5,
         newRequestId: () => "0".repeat(32),
@@ -98,6 +99,7 @@ class World {
       lanes: this.lanes,
       log,
       observer,
+      tracing,
       directLimit: () => 10,
       onParked() {},
       onGivenUp: async () => {},
@@ -175,8 +177,8 @@ class World {
       const crashes = this.crashes;
       await this.settle(
         async () => {
-          if (step.kind === "walk") return this.lanes.retry(delivery, delay, source);
-          if (!this.isMarked(markOf(delivery))) await this.dispatcher.dispatch(delivery, trace, source);
+          if (step.kind === "walk") await this.lanes.retry(delivery, delay, source);
+          else if (!this.isMarked(markOf(delivery))) await this.dispatcher.dispatch(delivery, trace, source);
         },
         () => this.lanes.messages.delete(message),
       );
@@ -196,12 +198,13 @@ class World {
       await this.settle(
         async () => {
           if (this.isMarked(markOf(delivery))) return;
-          if (passage.kind === "park") return this.dispatcher.park(delivery, passage.queue, passage.why, source);
+          if (passage.kind === "park") return this.dispatcher.park(delivery, passage.queue, passage.why, source, trace);
           // Its queue is busy with this very message: it passes as the drain's, not as a fresh one.
           this.lanes.messages.delete(message);
           const direct = this.gate.direct(delivery);
           this.lanes.messages.add(message);
-          if (direct.kind === "park" && direct.why !== "queue") return this.dispatcher.park(delivery, direct.queue, direct.why, source);
+          if (direct.kind === "park" && direct.why !== "queue")
+            return this.dispatcher.park(delivery, direct.queue, direct.why, source, trace);
           await this.attemptParked(message);
         },
         () => this.lanes.messages.delete(message),

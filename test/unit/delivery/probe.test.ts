@@ -4,6 +4,7 @@ import { createBulkhead } from "../../../src/delivery/bulkhead.ts";
 import type { ParkedDelivery } from "../../../src/delivery/ports.ts";
 import { createNextProbe, type NextProbe } from "../../../src/delivery/probe.ts";
 import type { Delivery } from "../../../src/model/delivery.ts";
+import { createTracing } from "../../../src/telemetry/tracing.ts";
 import { aDelivery, anInstallation } from "../../support/builders.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
 
@@ -38,7 +39,7 @@ beforeEach(() => {
     bulkhead: createBulkhead(createManualClock(), { maxInFlight: 8, maxWaitMs: 500 }),
     log: { record: () => {}, wasDelivered: async (_app, mark) => delivered.has(mark) },
     observer: { attempted: () => {}, stored: () => {}, skipped: () => {} },
-    tracing: { process: () => ({ end: () => {} }) as never, attempt: () => ({}) as never },
+    tracing: createTracing(false, { version: "test", prefix: "app-platform" }),
   });
 });
 

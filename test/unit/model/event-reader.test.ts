@@ -88,6 +88,12 @@ describe("a plain event", () => {
     }
   });
 
+  test("leaves out a tracestate that no header can carry, and keeps the trace", () => {
+    const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    for (const wrong of ["a=é", "a=\u0001", "a=日本", `a=${"x".repeat(511)}`, ""])
+      expect(read(least, { traceparent, tracestate: wrong })).toMatchObject({ traceparent, tracestate: null });
+  });
+
   test("ignores members that it does not know", () => {
     expect(read({ ...least, type: "x", shiny: { new: true } }).organizationId).toBe("42");
   });

@@ -1,39 +1,45 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { App, Installation } from "../../../src/model/app.ts";
-import { isWanted } from "../../../src/registry/match.ts";
+import { type NotWantedBecause, whyNotWanted } from "../../../src/registry/match.ts";
 import { createRegistryIndex } from "../../../src/registry/registry-index.ts";
 import { anApp, anEvent, anInstallation, UUID } from "../../support/builders.ts";
 
 const other = "ffffffff-5b6a-4c7d-8e9f-0a1b2c3d4e5f";
 
 describe("an event is wanted", () => {
-  test.each<[string, Partial<Parameters<typeof anEvent>[0]>, Partial<App>, Partial<Installation>, boolean]>([
-    ["by an app that subscribes to the type", {}, { events: ["issue.created"] }, {}, true],
-    ["by an app that subscribes to the resource", {}, { events: ["issue"] }, {}, true],
-    ["not by an app that subscribes to other types", {}, { events: ["issue.resolved", "comment"] }, {}, false],
-    ["not by an app without subscriptions", {}, { events: [] }, {}, false],
-    ["by the app that it names", { app: "acme" }, {}, {}, true],
-    ["not by another app than it names", { app: "other" }, {}, {}, false],
-    ["not by the app that it names when that has not subscribed", { app: "acme" }, { events: ["comment"] }, {}, false],
-    ["by the installation that it names", { installationUuid: UUID }, {}, {}, true],
-    ["not by another installation than it names", { installationUuid: other }, {}, {}, false],
-    ["by an installation of its project", { projectId: "7" }, {}, { projectIds: ["6", "7"] }, true],
-    ["not by an installation of other projects", { projectId: "8" }, {}, { projectIds: ["6", "7"] }, false],
-    ["by an installation of all projects", { projectId: "8" }, {}, { projectIds: [] }, true],
-    ["by an installation of some projects when it belongs to none", {}, {}, { projectIds: ["6"] }, true],
+  test.each<[string, Partial<Parameters<typeof anEvent>[0]>, Partial<App>, Partial<Installation>, NotWantedBecause | null]>([
+    ["by an app that subscribes to the type", {}, { events: ["issue.created"] }, {}, null],
+    ["by an app that subscribes to the resource", {}, { events: ["issue"] }, {}, null],
+    ["not by an app that subscribes to other types", {}, { events: ["issue.resolved", "comment"] }, {}, "not_subscribed"],
+    ["not by an app without subscriptions", {}, { events: [] }, {}, "not_subscribed"],
+    ["by the app that it names", { app: "acme" }, {}, {}, null],
+    ["not by another app than it names", { app: "other" }, {}, {}, "other_app"],
+    ["not by the app that it names when that has not subscribed", { app: "acme" }, { events: ["comment"] }, {}, "not_subscribed"],
+    ["by the installation that it names", { installationUuid: UUID }, {}, {}, null],
+    ["not by another installation than it names", { installationUuid: other }, {}, {}, "other_installation"],
+    ["by an installation of its project", { projectId: "7" }, {}, { projectIds: ["6", "7"] }, null],
+    ["not by an installation of other projects", { projectId: "8" }, {}, { projectIds: ["6", "7"] }, "other_project"],
+    ["by an installation of all projects", { projectId: "8" }, {}, { projectIds: [] }, null],
+    ["by an installation of some projects when it belongs to none", {}, {}, { projectIds: ["6"] }, null],
     [
       "without a subscription when it is about the app's installation",
       { resource: "installation", installationUuid: UUID },
       { events: [] },
       {},
-      true,
+      null,
     ],
-    ["without a subscription when it is about the app", { resource: "installation", app: "acme" }, { events: [] }, {}, true],
-    ["not without a subscription when it is about nobody in particular", { resource: "installation" }, { events: [] }, {}, false],
-    ["whatever the installation's status", {}, {}, { status: "broken" }, true],
-  ])("%s", (_what, event, app, installation, wanted) => {
-    expect(isWanted(anEvent(event), anInstallation(installation), anApp(app))).toBe(wanted);
+    ["without a subscription when it is about the app", { resource: "installation", app: "acme" }, { events: [] }, {}, null],
+    [
+      "not without a subscription when it is about nobody in particular",
+      { resource: "installation" },
+      { events: [] },
+      {},
+      "not_subscribed",
+    ],
+    ["whatever the installation's status", {}, {}, { status: "broken" }, null],
+  ])("%s", (_what, event, app, installation, why) => {
+    expect(whyNotWanted(anEvent(event), anInstallation(installation), anApp(app))).toBe(why);
   });
 });
 
@@ -85,7 +91,11 @@ describe("the index", () => {
         const published = anEvent(members);
         const expected = [...installations.values()].filter((installation) => {
           const app = apps.get(installation.app);
-          return app !== undefined && installation.organizationId === published.organizationId && isWanted(published, installation, app);
+          return (
+            app !== undefined &&
+            installation.organizationId === published.organizationId &&
+            whyNotWanted(published, installation, app) === null
+          );
         });
         expect(new Set(index.match(published))).toEqual(new Set(expected));
         expect(index.counts()).toEqual({ apps: apps.size, installations: installations.size });

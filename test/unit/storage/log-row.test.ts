@@ -64,7 +64,8 @@ describe("nothing secret gets into a row", () => {
     outcome: "failed",
     requestHeaders: { "Content-Type": "application/json", Authorization: "Bearer abcdef-0123", "X-Short": "1" },
     requestBody: Buffer.from(`{"leak":"${SECRET}"}`),
-    responseBody: Buffer.from(`you sent Bearer abcdef-0123 and ${"e".repeat(64)}, 1 time`),
+    webhookUrl: "https://hooks.acme.example/in?key=s3cr%2Bet",
+    responseBody: Buffer.from(`you sent Bearer abcdef-0123 and ${"e".repeat(64)}, 1 time, to /in?key=s3cr%2Bet (s3cr+et)`),
     error: `refused ${SECRET}`,
   });
 
@@ -73,7 +74,7 @@ describe("nothing secret gets into a row", () => {
   });
 
   test("what the receiver echoes is redacted", () => {
-    expect(failed.response_body).toBe("you sent [redacted] and [redacted], 1 time");
+    expect(failed.response_body).toBe("you sent [redacted] and [redacted], 1 time, to /in?[redacted] ([redacted])");
     expect(failed.request_body).toBe('{"leak":"[redacted]"}');
     expect(failed.error).toBe("refused [redacted]");
   });

@@ -1,0 +1,49 @@
+/** /v1/deliveries/{id} and /v1/events/{id}: what became of it; and sending a delivery again. */
+import { z } from "zod";
+import { MAX_EVENT_ID_LENGTH } from "../model/event.ts";
+import type { Explain } from "./explain.ts";
+import { deliveryAnswer, eventAnswer } from "./explanation.ts";
+import { deliveryId, time } from "./parameters.ts";
+import type { ResendDelivery } from "./ports.ts";
+import { type Route, route } from "./route.ts";
+
+export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: ResendDelivery }): Route[] {
+  return [
+    route({
+      method: "GET",
+      url: "/v1/deliveries/:id",
+      access: "read",
+      summary: "What became of a delivery: each attempt, where it is now, when the next attempt is due. Its id is the webhook-id header.",
+      params: z.object({ id: deliveryId }),
+      answers: { 200: "the explanation; `notes` says what it can't know", 404: "nothing is known of it any more" },
+      answer: deliveryAnswer,
+      handle: async ({ params: { id } }) => ({ status: 200, body: await explain.delivery(id) }),
+    }),
+    route({
+      method: "GET",
+      url: "/v1/events/:id",
+      access: "read",
+      summary: "Who of the event's organization wanted an event, who did not and why, and what became of each delivery.",
+      params: z.object({ id: z.string().min(1).max(MAX_EVENT_ID_LENGTH) }),
+      query: z.object({
+        since: time.optional().meta({
+          description: "Where to begin looking for an event that no delivery was made of; the newest are looked at when not given.",
+        }),
+      }),
+      answers: { 200: "the explanation; `notes` says what it can't know", 404: "not among the events that were looked at" },
+      answer: eventAnswer,
+      handle: async ({ params: { id }, query: { since } }) => ({ status: 200, body: await explain.event(id, since ?? null) }),
+    }),
+    route({
+      method: "POST",
+      url: "/v1/deliveries/:id/resend",
+      access: "admin",
+      summary: "Sends a delivery of the last days again, whatever became of it. Logged, not counted.",
+      params: z.object({ id: deliveryId }),
+      answers: { 202: "on its way", 404: "no such delivery, or its event is not in the stream any more" },
+      async handle({ params: { id } }) {
+        return { status: 202, body: { delivery_id: id, resend_id: await resend(id) } };
+      },
+    }),
+  ];
+}

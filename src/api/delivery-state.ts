@@ -1,0 +1,162 @@
+/**
+ * What became of a delivery, from everything that is known of it. Pure. The latest evidence wins: a delivered attempt says
+ * more than a lane message that is older, and a lane message more than a mark.
+ */
+import type { CircuitState, Hold } from "../delivery/ports.ts";
+import type { App, Installation } from "../model/app.ts";
+import { toRfc3339 } from "../model/clock.ts";
+import { parseTraceparent } from "../model/trace-context.ts";
+import type { DeliveryTrail, LocatedDelivery, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
+import type { ExplainedAttempt, ExplainedDelivery } from "./explanation.ts";
+
+export interface DeliveryFacts {
+  readonly deliveryId: string;
+  readonly app: string;
+  readonly installationUuid: string;
+  /** As of now; undefined: gone. */
+  readonly registered: { readonly app: App | undefined; readonly installation: Installation | undefined };
+  readonly stored: StoredEvent | null;
+  readonly trail: DeliveryTrail | null;
+  readonly located: LocatedDelivery | null;
+  /** Of its event as a whole. */
+  readonly rest: RestOfEvent | null;
+  /** Oldest first. */
+  readonly attempts: readonly ExplainedAttempt[];
+  readonly circuit: CircuitState;
+  /** Of the app's ordered queue. */
+  readonly hold: Hold | null;
+  /** When a broken installation is probed next, milliseconds since the epoch. */
+  readonly nextProbeAt: number | null;
+  readonly maxParkedAgeMs: number;
+  readonly now: number;
+}
+
+type State = Pick<ExplainedDelivery, "state" | "detail"> & { readonly nextAttemptAt: number | null };
+type ParkedBecause = NonNullable<ExplainedDelivery["parked"]>["because"];
+
+export function explainState(facts: DeliveryFacts): ExplainedDelivery {
+  const { located, attempts, registered, rest, stored } = facts;
+  const delivered = attempts.findLast(({ outcome }) => outcome === "delivered");
+  const { state, detail, nextAttemptAt } = stateOf(facts, delivered);
+  return {
+    delivery_id: facts.deliveryId,
+    app: facts.app,
+    installation_uuid: facts.installationUuid,
+    state,
+    detail,
+    delivered_at: delivered === undefined ? null : toRfc3339(endOf(delivered)),
+    next_attempt_at: nextAttemptAt === null ? null : toRfc3339(nextAttemptAt),
+    retry: located?.lane === "retries" ? retryOf(located) : null,
+    parked: located?.lane === "parked" ? parkedOf(located, facts) : null,
+    dead_letter: located?.lane === "dead-letters" ? deadLetterOf(located) : rest?.kind === "dead-letter" ? deadLetterOf(rest) : null,
+    installation_status: registered.installation?.status ?? "uninstalled",
+    circuit: facts.circuit.state,
+    attempts: [...attempts],
+    trace_id: attempts.at(-1)?.trace_id ?? parseTraceparent((located?.delivery.event ?? stored?.event)?.traceparent)?.traceId ?? null,
+  };
+}
+
+function stateOf(facts: DeliveryFacts, delivered: ExplainedAttempt | undefined): State {
+  const { located, trail } = facts;
+  if (delivered !== undefined && (located === null || endOf(delivered) >= located.storedAt)) {
+    const { attempt, response_code: status } = delivered;
+    const at = toRfc3339(endOf(delivered));
+    return { state: "delivered", detail: `delivered at ${at} by attempt ${attempt}, answered with status ${status}`, nextAttemptAt: null };
+  }
+  if (trail?.delivered && (located === null || located.delivery.replay === null))
+    return { state: "delivered", detail: "delivered; the request log has no row of it (any more)", nextAttemptAt: null };
+  switch (located?.lane) {
+    case "retries":
+      return retrying(located, facts);
+    case "parked":
+      return parked(located, facts);
+    case "dead-letters":
+      return given(located);
+    default:
+      return nowhere(facts);
+  }
+}
+
+function endOf({ at, duration_ms: durationMs }: ExplainedAttempt): number {
+  return Date.parse(at) + durationMs;
+}
+
+function retrying({ dueAt, delivery: { attemptsMade, replay } }: LocatedDelivery & { lane: "retries" }, { now }: DeliveryFacts): State {
+  const run = replay === null ? "" : " of a resend or replay";
+  const when = dueAt <= now ? "is due now" : `is due at ${toRfc3339(dueAt)}`;
+  return { state: "retrying", detail: `attempt ${attemptsMade + 1}${run} ${when}`, nextAttemptAt: dueAt };
+}
+
+function parked(located: LocatedDelivery & { lane: "parked" }, facts: DeliveryFacts): State {
+  const { circuit, hold, nextProbeAt } = facts;
+  const since = `parked since ${toRfc3339(sinceOf(located))}`;
+  const at = (time: number | null, detail: string): State => ({ state: "parked", detail: `${since}: ${detail}`, nextAttemptAt: time });
+  switch (becauseOf(located, facts)) {
+    case "disabled":
+      return at(null, "the installation is disabled; it is delivered when somebody enables it");
+    case "broken":
+      return at(nextProbeAt, "the integration is broken; the oldest parked delivery is its next probe, a success delivers the others");
+    case "circuit":
+      return circuit.state === "open"
+        ? at(circuit.openUntil, "the app's circuit is open; then one delivery tries it")
+        : at(null, "the app's circuit is half open; one delivery is trying it");
+    case "ordered":
+      if (hold?.deliveryId !== facts.deliveryId) return at(null, "the app gets one delivery after the other, and others are before it");
+      return at(hold.dueAt, `attempt ${hold.attemptsMade + 1} is due, everything behind it waits for it`);
+    case "queue":
+      return at(null, "it waits for those before it, or for one of the app's places");
+  }
+}
+
+type GivenUp = Pick<LocatedDelivery & { lane: "dead-letters" }, "sequence" | "storedAt" | "error"> & { readonly reason: string };
+
+function given({ sequence, reason, error }: GivenUp): State {
+  const why = error === null ? reason : `${reason}: ${error}`;
+  return {
+    state: "dead_letter",
+    detail: `given up (${why}); POST /v1/dead-letters/${sequence}/replay sends it again`,
+    nextAttemptAt: null,
+  };
+}
+
+function nowhere({ stored, rest, attempts }: DeliveryFacts): State {
+  const state = (name: "pending" | "unknown", detail: string): State => ({ state: name, detail, nextAttemptAt: null });
+  if (stored?.stage === "waiting") return state("pending", "its event waits in the events stream, no replica has taken it yet");
+  if (stored?.stage === "taken") return state("pending", "its event is being handled now");
+  if (rest?.kind === "parts") return state("pending", "its event goes to very many installations and is being dealt out in parts");
+  if (rest?.kind === "dead-letter") return given(rest);
+  const last = attempts.at(-1);
+  if (last !== undefined) return state("unknown", `attempt ${last.attempt} was ${last.outcome}, and no lane that was looked at holds it`);
+  return state("unknown", "nothing is known of it: no attempt in the request log, and no lane that was looked at holds it");
+}
+
+function retryOf({ sequence, rungS, dueAt, storedAt }: LocatedDelivery & { lane: "retries" }): ExplainedDelivery["retry"] {
+  return { sequence, rung_s: rungS, due_at: toRfc3339(dueAt), stored_at: toRfc3339(storedAt) };
+}
+
+function parkedOf(located: LocatedDelivery & { lane: "parked" }, facts: DeliveryFacts): ExplainedDelivery["parked"] {
+  const since = sinceOf(located);
+  return {
+    sequence: located.sequence,
+    queue: located.queue,
+    since: toRfc3339(since),
+    because: becauseOf(located, facts),
+    expires_at: toRfc3339(since + facts.maxParkedAgeMs),
+  };
+}
+
+function deadLetterOf({ sequence, reason, error, storedAt }: GivenUp): ExplainedDelivery["dead_letter"] {
+  return { sequence, reason, error, at: toRfc3339(storedAt) };
+}
+
+function sinceOf({ delivery: { firstParkedAt }, storedAt }: LocatedDelivery): number {
+  return firstParkedAt ?? storedAt;
+}
+
+/** As the gate would say now. */
+function becauseOf({ ofInstallation }: LocatedDelivery & { lane: "parked" }, { registered, circuit }: DeliveryFacts): ParkedBecause {
+  const status = registered.installation?.status;
+  if (ofInstallation && (status === "disabled" || status === "broken")) return status;
+  if (circuit.state !== "closed") return "circuit";
+  return registered.app?.ordered ? "ordered" : "queue";
+}

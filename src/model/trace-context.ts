@@ -1,0 +1,33 @@
+/** The headers of W3C Trace Context, as far as Posthorn reads and writes them. */
+
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$/;
+/** What a header can carry, and no more than has to be passed on. */
+const TRACESTATE = /^[\t\x20-\x7e]{1,512}$/;
+
+const SAMPLED = 1;
+
+export interface Traceparent {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly isSampled: boolean;
+}
+
+export function isTraceparent(text: string): boolean {
+  return TRACEPARENT.test(text);
+}
+
+/** One that no header can carry, or that is too long, is left out. */
+export function isTracestate(text: string): boolean {
+  return TRACESTATE.test(text);
+}
+
+export function parseTraceparent(text: string | null | undefined): Traceparent | null {
+  if (text == null || !isTraceparent(text)) return null;
+  const flags = Number.parseInt(text.slice(53, 55), 16);
+  return { traceId: text.slice(3, 35), spanId: text.slice(36, 52), isSampled: (flags & SAMPLED) !== 0 };
+}
+
+/** @param flags only the sampled bit is passed on. */
+export function formatTraceparent(traceId: string, spanId: string, flags: number): string {
+  return `00-${traceId}-${spanId}-0${flags & SAMPLED}`;
+}

@@ -1,0 +1,138 @@
+/**
+ * Finds a delivery's message in the retries, parked and dead-letters lanes: at the place where it was noted, else by
+ * looking at a bounded number of messages of each queue that it can be in. Nothing here counts as a redelivery.
+ */
+import type { JetStreamClient, JetStreamManager, JsMsg, SeqMsgRequest, StoredMsg } from "nats";
+import type { DeadLetterReason } from "../model/delivery.ts";
+import { decodeLaneMessage } from "../model/lane-message.ts";
+import type { LanePlace, LocatedDelivery, RestOfEvent } from "../model/whereabouts.ts";
+import { type BusNames, INVALID } from "./names.ts";
+import { orUnreachable } from "./or-unreachable.ts";
+import { decodeRawLetter } from "./raw-letter.ts";
+import { readPage } from "./read-page.ts";
+import { isNotFound } from "./topology.ts";
+
+/** Every call rejects with AppError NATS_UNREACHABLE when the server does not answer. */
+export interface LaneSearch {
+  /** Null: the message is not there any more. */
+  at(deliveryId: string, place: LanePlace): Promise<LocatedDelivery | null>;
+  /** What is found of the deliveries. @param app null: all apps' messages are looked at. */
+  search(deliveryIds: ReadonlySet<string>, app: string | null): Promise<LocatedDelivery[]>;
+  /** @param eventSequence of an event that no delivery is known of. */
+  restOf(eventSequence: number): Promise<RestOfEvent | null>;
+  /** What a search looks at, in words. */
+  readonly looksAt: string;
+}
+
+/** Messages looked at under one subject, oldest first. */
+const MOST_IN_QUEUE = 200;
+/** Dead letters looked at, of the newest. */
+const MOST_DEAD_LETTERS = 2_000;
+
+export function createLaneSearch(jetStream: JetStreamClient, manager: JetStreamManager, names: BusNames): LaneSearch {
+  const { streams, prefix } = names;
+  const streamOf = { retries: streams.retries, parked: streams.parked, "dead-letters": streams.deadLetters } as const;
+
+  const get = async (stream: string, request: object): Promise<StoredMsg | null> => {
+    try {
+      return await manager.streams.getMessage(stream, request as SeqMsgRequest);
+    } catch (error) {
+      if (isNotFound(error)) return null;
+      throw error;
+    }
+  };
+
+  /** The oldest messages of a work queue, one by one: it allows no second consumer. */
+  async function* oldest(stream: string, subject: string): AsyncGenerator<StoredMsg> {
+    for (let looked = 0, from = 1; looked < MOST_IN_QUEUE; looked++) {
+      const message = await get(stream, { seq: from, next_by_subj: subject });
+      if (message === null) return;
+      yield message;
+      from = message.seq + 1;
+    }
+  }
+
+  const walk = async (lane: LanePlace["lane"], subject: string, wanted: ReadonlySet<string>): Promise<LocatedDelivery[]> => {
+    const found: LocatedDelivery[] = [];
+    for await (const message of oldest(streamOf[lane], subject)) {
+      const located = locate(lane, message.subject, message.seq, message.time.getTime(), message.string());
+      if (located !== null && wanted.has(located.delivery.id)) found.push(located);
+      if (found.length === wanted.size) break;
+    }
+    return found;
+  };
+
+  const newestDeadLetters = async (filterSubjects: string): Promise<readonly JsMsg[]> => {
+    const { last_seq: last } = (await manager.streams.info(streams.deadLetters)).state;
+    const from = Math.max(1, last - MOST_DEAD_LETTERS + 1);
+    return (await readPage(jetStream, streams.deadLetters, { filterSubjects, opt_start_seq: from }, MOST_DEAD_LETTERS)).messages;
+  };
+
+  const searchDeadLetters = async (filterSubjects: string, wanted: ReadonlySet<string>): Promise<LocatedDelivery[]> => {
+    return (await newestDeadLetters(filterSubjects)).flatMap((message) => {
+      const text = message.string();
+      if (![...wanted].some((id) => text.includes(id))) return [];
+      const located = locate("dead-letters", message.subject, message.seq, message.info.timestampNanos / 1e6, text);
+      return located !== null && wanted.has(located.delivery.id) ? [located] : [];
+    });
+  };
+
+  const at = async (deliveryId: string, { lane, sequence }: LanePlace): Promise<LocatedDelivery | null> => {
+    const message = await get(streamOf[lane], { seq: sequence });
+    const located = message && locate(lane, message.subject, message.seq, message.time.getTime(), message.string());
+    return located?.delivery.id === deliveryId ? located : null;
+  };
+
+  const search = async (deliveryIds: ReadonlySet<string>, app: string | null): Promise<LocatedDelivery[]> => {
+    const token = app ?? "*";
+    const found = await Promise.all([
+      walk("retries", `${prefix}.retries.*.${token}`, deliveryIds),
+      walk("parked", `${prefix}.parked.${token}`, deliveryIds),
+      walk("parked", `${prefix}.parked.${token}.*`, deliveryIds),
+      searchDeadLetters(`${prefix}.dead-letters.${token}`, deliveryIds),
+    ]);
+    return found.flat();
+  };
+
+  const restOf = async (eventSequence: number): Promise<RestOfEvent | null> => {
+    for await (const message of oldest(streams.retries, names.fanOut)) {
+      if (message.json<{ event_sequence?: number }>().event_sequence === eventSequence) return { kind: "parts" };
+    }
+    for (const message of await newestDeadLetters(names.deadLetter(INVALID))) {
+      const letter = message.json<{ source_stream?: string; source_sequence?: number; reason: string; error: string }>();
+      if (letter.source_stream !== streams.events || letter.source_sequence !== eventSequence) continue;
+      const { reason, error } = letter;
+      return { kind: "dead-letter", sequence: message.seq, storedAt: message.info.timestampNanos / 1e6, reason, error };
+    }
+    return null;
+  };
+
+  return {
+    at: (deliveryId, place) => orUnreachable(at(deliveryId, place)),
+    search: (deliveryIds, app) => orUnreachable(search(deliveryIds, app)),
+    restOf: (eventSequence) => orUnreachable(restOf(eventSequence)),
+    looksAt: `the oldest ${MOST_IN_QUEUE} messages of the retries and parked lanes and the newest ${MOST_DEAD_LETTERS} dead letters`,
+  };
+}
+
+/** Null for what no lane could read. */
+function locate(lane: LanePlace["lane"], subject: string, sequence: number, storedAt: number, text: string): LocatedDelivery | null {
+  const [, , first = "", installationUuid] = subject.split(".");
+  try {
+    if (lane === "dead-letters") return locateDeadLetter(sequence, storedAt, text);
+    const { delivery, dueAt } = decodeLaneMessage(text);
+    const found = { sequence, storedAt, delivery };
+    if (lane === "retries") return { ...found, lane, dueAt: dueAt ?? storedAt, rungS: Number(first) };
+    return { ...found, lane, queue: subject, ofInstallation: installationUuid !== undefined };
+  } catch {
+    return null;
+  }
+}
+
+/** A delivery, or the whole message of one that was redelivered too often. */
+function locateDeadLetter(sequence: number, storedAt: number, text: string): LocatedDelivery {
+  const content = JSON.parse(text) as Record<string, unknown> & { reason: DeadLetterReason; error: string | null };
+  const raw = decodeRawLetter(content);
+  const { delivery } = decodeLaneMessage(raw === null ? text : Buffer.from(raw.data).toString("utf8"));
+  return { lane: "dead-letters", sequence, storedAt, delivery, reason: content.reason, error: content.error };
+}

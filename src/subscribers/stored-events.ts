@@ -1,0 +1,124 @@
+/** Finds events in the EVENTS stream again: by their place, or by their id among the newest. */
+import type { JetStreamClient, JetStreamManager, JsMsg, MsgHdrs, OrderedConsumerOptions } from "nats";
+import type { Clock } from "../model/clock.ts";
+import { readEvent } from "../model/event-reader.ts";
+import type { StoredEvent } from "../model/whereabouts.ts";
+import type { BusNames } from "./names.ts";
+import { orUnreachable } from "./or-unreachable.ts";
+import { readPage } from "./read-page.ts";
+import { isNotFound } from "./topology.ts";
+
+export interface EventSearch {
+  readonly found: StoredEvent | null;
+  /** How many events were looked at. */
+  readonly searched: number;
+  /** When the earliest of them was stored, milliseconds since the epoch; null: there was none to look at. */
+  readonly from: number | null;
+  /** Whether there was nothing left to look at. */
+  readonly complete: boolean;
+}
+
+/** Every call rejects with AppError NATS_UNREACHABLE when the server does not answer. */
+export interface StoredEvents {
+  /** Null: the stream has it no more, or not yet. */
+  at(sequence: number): Promise<StoredEvent | null>;
+  /** Looks for an id from a time on (milliseconds since the epoch), or among the newest when that is null. */
+  search(eventId: string, since: number | null): Promise<EventSearch>;
+}
+
+/** What one call looks at, and for how long. */
+const MOST_EVENTS = 20_000;
+const SEARCH_MS = 3_000;
+const PAGE = 500;
+
+interface Message {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly headers: MsgHdrs | undefined;
+  readonly sequence: number;
+  readonly storedAt: number;
+}
+
+export function createStoredEvents(jetStream: JetStreamClient, manager: JetStreamManager, names: BusNames, clock: Clock): StoredEvents {
+  const stream = names.streams.events;
+
+  const stageOf = async (sequence: number): Promise<StoredEvent["stage"]> => {
+    try {
+      const { ack_floor, delivered } = await manager.consumers.info(stream, names.eventsConsumer);
+      if (sequence <= ack_floor.stream_seq) return "handled";
+      return sequence > delivered.stream_seq ? "waiting" : "taken";
+    } catch (error) {
+      if (isNotFound(error)) return "waiting";
+      throw error;
+    }
+  };
+
+  const read = async (message: Message): Promise<StoredEvent> => {
+    const { sequence, storedAt } = message;
+    const [, , resource = "", action = ""] = message.subject.split(".");
+    const result = readEvent({
+      resource,
+      action,
+      body: message.data,
+      header: (name) => headerOf(message.headers, name),
+      fallbackId: `${stream}:${sequence}`,
+      storedAt,
+    });
+    const { event, problem } = result.ok ? { event: result.event, problem: null } : { event: null, problem: result.problem };
+    return { stream, sequence, storedAt, event, problem, stage: await stageOf(sequence) };
+  };
+
+  const at = async (sequence: number): Promise<StoredEvent | null> => {
+    try {
+      const { subject, data, header, seq, time } = await manager.streams.getMessage(stream, { seq: sequence });
+      return await read({ subject, data, headers: header, sequence: seq, storedAt: time.getTime() });
+    } catch (error) {
+      if (isNotFound(error)) return null;
+      throw error;
+    }
+  };
+
+  const search = async (eventId: string, since: number | null): Promise<EventSearch> => {
+    const { last_seq: last, first_seq: first } = (await manager.streams.info(stream)).state;
+    const until = clock.now() + SEARCH_MS;
+    let position: Partial<OrderedConsumerOptions> =
+      since === null ? { opt_start_seq: Math.max(first, last - MOST_EVENTS + 1, 1) } : { opt_start_time: new Date(since).toISOString() };
+    let searched = 0;
+    let from: number | null = null;
+    for (;;) {
+      const { messages, left } = await readPage(jetStream, stream, position, PAGE);
+      for (const message of messages) {
+        searched++;
+        from ??= storedAtOf(message);
+        if (!mayBe(message, eventId)) continue;
+        const { subject, data, headers, seq: sequence } = message;
+        const found = await read({ subject, data, headers, sequence, storedAt: storedAtOf(message) });
+        if (found.event?.id === eventId) return { found, searched, from, complete: true };
+      }
+      const complete = left === 0 || messages.length === 0;
+      if (complete || searched >= MOST_EVENTS || clock.now() >= until) return { found: null, searched, from, complete };
+      position = { opt_start_seq: (messages.at(-1)?.seq ?? last) + 1 };
+    }
+  };
+
+  return {
+    at: (sequence) => orUnreachable(at(sequence)),
+    search: (eventId, since) => orUnreachable(search(eventId, since)),
+  };
+}
+
+/** Whether it is worth reading: the id is in a header, or somewhere in the body as it would be written there. */
+function mayBe({ headers, data }: JsMsg, eventId: string): boolean {
+  if (headerOf(headers, "nats-msg-id") === eventId || headerOf(headers, "ce-id") !== undefined) return true;
+  return Buffer.from(data.buffer, data.byteOffset, data.byteLength).includes(JSON.stringify(eventId).slice(1, -1));
+}
+
+function storedAtOf({ info }: JsMsg): number {
+  return Math.floor(info.timestampNanos / 1e6);
+}
+
+/** A header by its lower-case name. */
+export function headerOf(headers: MsgHdrs | undefined, name: string): string | undefined {
+  for (const [key, values] of headers ?? []) if (key.toLowerCase() === name) return values[0];
+  return undefined;
+}

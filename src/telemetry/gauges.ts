@@ -1,0 +1,65 @@
+/** The metrics that are read when somebody asks, and where each comes from. */
+import { type LaneFigures, OTHER_APPS } from "../model/lane-figures.ts";
+import type { Metrics, Reading } from "./metrics.ts";
+
+/** What the rest of Posthorn can be asked for at any time. Ages are in milliseconds. */
+export interface GaugeSources {
+  readonly version: string;
+  readonly inFlight: () => number;
+  readonly waiting: () => number;
+  readonly held: () => Readonly<Record<"events" | "retries" | "parked", number>>;
+  readonly storesPending: () => number;
+  readonly isRefusing: () => boolean;
+  readonly parkedQueues: () => number;
+  readonly lanes: () => LaneFigures;
+  readonly circuits: () => Readonly<Record<"open" | "half_open", number>>;
+  readonly integrations: () => Readonly<Record<"active" | "broken" | "disabled", number>>;
+  readonly registry: () => { readonly apps: number; readonly installations: number };
+  readonly isRegistryCurrent: () => boolean;
+  readonly logBuffered: () => number;
+  readonly logDropped: () => number;
+  readonly destinations: () => number;
+  readonly isReady: () => boolean;
+  readonly dependenciesUp: () => Readonly<Record<"nats" | "redis", boolean>>;
+}
+
+export function readGauges({ read }: Metrics, sources: GaugeSources): void {
+  const ofLanes = (name: Parameters<typeof read>[0], figure: (lanes: LaneFigures) => Reading): void =>
+    read(name, () => figure(sources.lanes()));
+
+  read("posthorn_build_info", () => ({ [sources.version]: 1 }));
+  read("posthorn_in_flight", sources.inFlight);
+  read("posthorn_waiting", sources.waiting);
+  read("posthorn_held_messages", sources.held);
+  read("posthorn_lane_stores_pending", sources.storesPending);
+  read("posthorn_lane_refusing", () => Number(sources.isRefusing()));
+  read("posthorn_parked_queues", sources.parkedQueues);
+  ofLanes("posthorn_lane_messages", ({ messages }) => messages);
+  ofLanes("posthorn_lane_oldest_age_seconds", ({ oldestAgeMs }) => inSeconds(oldestAgeMs));
+  ofLanes("posthorn_retries_messages", ({ retriesByRung }) => retriesByRung);
+  ofLanes("posthorn_retries_late_seconds", ({ retriesLateMs }) => retriesLateMs / 1000);
+  ofLanes("posthorn_parked_messages", ({ parkedByApp }) => ({ [OTHER_APPS]: 0, ...parkedByApp }));
+  ofLanes("posthorn_parked_oldest_age_seconds", ({ parkedOldestAgeMs }) => inSeconds(parkedOldestAgeMs));
+  ofLanes("posthorn_events_pending", ({ eventsPending }) => eventsPending);
+  ofLanes("posthorn_events_ack_pending", ({ eventsAckPending }) => eventsAckPending);
+  ofLanes("posthorn_events_oldest_unacked_age_seconds", ({ oldestUnackedAgeMs }) => oldestUnackedAgeMs / 1000);
+  ofLanes("posthorn_events_overdue", ({ isOverdue }) => Number(isOverdue));
+  ofLanes("posthorn_clock_skew_seconds", ({ clockSkewMs }) => clockSkewMs / 1000);
+  read("posthorn_circuits", sources.circuits);
+  read("posthorn_integrations", sources.integrations);
+  read("posthorn_registry_apps", () => sources.registry().apps);
+  read("posthorn_registry_installations", () => sources.registry().installations);
+  read("posthorn_registry_current", () => Number(sources.isRegistryCurrent()));
+  read("posthorn_log_buffered", sources.logBuffered);
+  read("posthorn_log_dropped_total", sources.logDropped);
+  read("posthorn_destinations", sources.destinations);
+  read("posthorn_ready", () => Number(sources.isReady()));
+  read("posthorn_dependency_up", () => {
+    const { nats, redis } = sources.dependenciesUp();
+    return { nats: Number(nats), redis: Number(redis) };
+  });
+}
+
+function inSeconds(milliseconds: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(milliseconds).map(([label, ms]) => [label, ms / 1000]));
+}

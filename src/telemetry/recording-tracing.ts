@@ -1,0 +1,193 @@
+/**
+ * Spans by the OpenTelemetry API.
+ *
+ * T1  A message's creation context is the parent of its process span and linked from it; what was stored in a lane is linked
+ *     with the publisher's context, too. So an event is one trace, over all of its retries, parkings and replays.
+ * T2  The publisher's sampling decision holds: below a process span that is not recorded nothing is, and the receiver's
+ *     traceparent says so.
+ * T3  Work that belongs to many traces at once (a replay, a batch written to Redis) has a trace of its own with links.
+ */
+import {
+  type Context,
+  createTraceState,
+  type Link,
+  ROOT_CONTEXT,
+  type Span,
+  type SpanContext,
+  SpanKind,
+  SpanStatusCode,
+  TraceFlags,
+  trace,
+} from "@opentelemetry/api";
+import type { AttemptRecord, LaneName, LaneReceipt, TraceHeaders, TracePosition, Tracing } from "../delivery/ports.ts";
+import { AppError, messageOf } from "../model/app-error.ts";
+import type { Delivery } from "../model/delivery.ts";
+import { formatTraceparent, parseTraceparent } from "../model/trace-context.ts";
+import {
+  deliveryAttributes,
+  destinationTemplate,
+  eventAttributes,
+  lateBatchAttributes,
+  processAttributes,
+  publishAttributes,
+  requestAttributes,
+  responseAttributes,
+} from "./span-attributes.ts";
+import { createTraceIds } from "./trace-ids.ts";
+import { silentAttempt } from "./trace-position.ts";
+
+export interface RecordingOptions {
+  readonly version: string;
+  /** POSTHORN_SUBJECT_PREFIX. */
+  readonly prefix: string;
+}
+
+/** OpenTelemetry's limit on the links of a span. */
+const MOST_LINKS = 128;
+
+export function createRecordingTracing({ version, prefix }: RecordingOptions): Tracing {
+  const tracer = trace.getTracer("posthorn", version);
+  const ids = createTraceIds();
+  /** The recorded spans behind positions. */
+  const spans = new WeakMap<TraceHeaders, Span>();
+
+  const parentContext = (headers: TraceHeaders): Context => {
+    const span = spans.get(headers);
+    if (span !== undefined) return trace.setSpan(ROOT_CONTEXT, span);
+    const context = spanContextOf(headers);
+    return context === null ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, context);
+  };
+
+  /** Ends the span when the work is done, with its fault if it had one. */
+  const within = <T>(span: Span, work: (position: TracePosition) => Promise<T>): Promise<T> => {
+    const position = positionOf(span);
+    if (span.isRecording()) spans.set(position, span);
+    return work(position).then(
+      (result) => {
+        span.end();
+        return result;
+      },
+      (error: unknown) => {
+        span.setAttribute("error.type", error instanceof AppError ? error.code : "_OTHER");
+        span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) });
+        span.end();
+        throw error;
+      },
+    );
+  };
+
+  const storeIn = async (
+    parent: TraceHeaders,
+    lane: LaneName,
+    delivery: Delivery,
+    detail: string,
+    work: (trace: TraceHeaders) => Promise<LaneReceipt>,
+    links: Link[],
+  ): Promise<SpanContext> => {
+    const template = destinationTemplate(prefix, lane);
+    const attributes = {
+      ...publishAttributes({ "messaging.destination.template": template }),
+      ...deliveryAttributes(delivery),
+      "posthorn.detail": detail,
+    };
+    const span = tracer.startSpan(`publish ${template}`, { kind: SpanKind.PRODUCER, attributes, links }, parentContext(parent));
+    await within(span, async (position) => {
+      const { subject, sequence, messageId } = await work(position);
+      span.setAttribute("messaging.destination.name", subject);
+      span.setAttribute("messaging.message.id", messageId);
+      span.setAttribute("posthorn.sequence", sequence);
+    });
+    return span.spanContext();
+  };
+
+  return {
+    process(event, lane, message, work) {
+      const template = lane === "events" ? null : destinationTemplate(prefix, lane);
+      const traceparent = template === null ? undefined : message.header("traceparent");
+      const created = traceparent === undefined ? event : { traceparent, tracestate: message.header("tracestate") ?? null };
+      const links = linksTo(created.traceparent === event.traceparent ? [created] : [created, event]);
+      const attributes = processAttributes(event, template, message);
+      const name = `process ${template ?? message.subject}`;
+      return within(tracer.startSpan(name, { kind: SpanKind.CONSUMER, attributes, links }, parentContext(created)), work);
+    },
+
+    start: (what, event, work) => within(tracer.startSpan(what, { attributes: eventAttributes(event) }, parentContext(event)), work),
+
+    deliver(parent, delivery, work) {
+      if (!spans.has(parent)) return work(parent);
+      return within(tracer.startSpan("deliver", { attributes: deliveryAttributes(delivery) }, parentContext(parent)), work);
+    },
+
+    attempt(parent, delivery, attempt, url) {
+      if (!spans.has(parent)) return silentAttempt(parent, ids);
+      const attributes = requestAttributes(delivery, attempt, url);
+      const span = tracer.startSpan("POST", { kind: SpanKind.CLIENT, attributes }, parentContext(parent));
+      return { ...positionOf(span), end: (record) => endAttempt(span, record) };
+    },
+
+    store: (parent, lane, delivery, detail, work) => storeIn(parent, lane, delivery, detail, work, []),
+
+    publish(caller, subject, eventId, work) {
+      const attributes = publishAttributes({ "messaging.destination.name": subject, "messaging.message.id": eventId });
+      return within(tracer.startSpan(`publish ${subject}`, { kind: SpanKind.PRODUCER, attributes }, parentContext(caller)), work);
+    },
+
+    batch(name, work) {
+      const span = tracer.startSpan(name, { root: true });
+      let stored = 0;
+      return within(span, (position) =>
+        work({
+          async store(lane, delivery, detail, store) {
+            const context = await storeIn(delivery.event, lane, delivery, detail, store, linksTo([position]));
+            span.setAttribute("posthorn.deliveries", ++stored);
+            if (stored <= MOST_LINKS) span.addLink({ context });
+          },
+        }),
+      );
+    },
+
+    lateBatch(batch) {
+      const links = linksTo(batch.traceparents.map((traceparent) => ({ traceparent, tracestate: null }))).filter(isSampled);
+      if (links.length === 0) return;
+      const attributes = lateBatchAttributes(batch);
+      const options = { kind: SpanKind.CLIENT, attributes, links: links.slice(0, MOST_LINKS), startTime: batch.startedAt, root: true };
+      tracer.startSpan("EVALSHA write-batch", options).end(batch.endedAt);
+    },
+  };
+}
+
+function endAttempt(span: Span, record: AttemptRecord): void {
+  span.setAttributes(responseAttributes(record));
+  if (record.outcome !== "delivered") {
+    // A status code says it all; without one the error is the only word about it.
+    const message = record.responseCode === 0 ? record.error : null;
+    span.setStatus({ code: SpanStatusCode.ERROR, ...(message === null ? {} : { message }) });
+  }
+  span.end();
+}
+
+function positionOf(span: Span): TracePosition {
+  const { traceId, spanId, traceFlags, traceState } = span.spanContext();
+  return { traceId, spanId, traceparent: formatTraceparent(traceId, spanId, traceFlags), tracestate: traceState?.serialize() ?? null };
+}
+
+/** Null: there is none, or it is not one. */
+function spanContextOf({ traceparent, tracestate }: TraceHeaders): SpanContext | null {
+  const parsed = parseTraceparent(traceparent);
+  if (parsed === null) return null;
+  return {
+    traceId: parsed.traceId,
+    spanId: parsed.spanId,
+    traceFlags: parsed.isSampled ? TraceFlags.SAMPLED : TraceFlags.NONE,
+    isRemote: true,
+    ...(tracestate === null ? {} : { traceState: createTraceState(tracestate) }),
+  };
+}
+
+function linksTo(all: readonly TraceHeaders[]): Link[] {
+  return all.map(spanContextOf).flatMap((context) => (context === null ? [] : [{ context }]));
+}
+
+function isSampled({ context }: Link): boolean {
+  return (context.traceFlags & TraceFlags.SAMPLED) !== 0;
+}

@@ -1,0 +1,87 @@
+/**
+ * Names and attributes of the spans, after OpenTelemetry's semantic conventions: messaging (system `nats`), HTTP client and
+ * Redis. What they have no word for begins with `posthorn.`.
+ */
+import type { Attributes } from "@opentelemetry/api";
+import type { AttemptRecord, HandledMessage, LaneName, LateBatch } from "../delivery/ports.ts";
+import type { Delivery } from "../model/delivery.ts";
+import type { Event } from "../model/event.ts";
+import { withoutSecrets } from "./safe-url.ts";
+
+/** Of low cardinality, for span names: apps and rungs are many, event types are not. */
+export function destinationTemplate(prefix: string, lane: LaneName): string {
+  switch (lane) {
+    case "retries":
+      return `${prefix}.retries.{rung}.{app}`;
+    case "parked":
+      return `${prefix}.parked.{app}`;
+    default:
+      return `${prefix}.${lane}.{app}`;
+  }
+}
+
+export function processAttributes(event: Event, template: string | null, message: HandledMessage): Attributes {
+  return {
+    "messaging.system": "nats",
+    "messaging.operation.name": "process",
+    "messaging.operation.type": "process",
+    "messaging.destination.name": message.subject,
+    ...(template === null ? {} : { "messaging.destination.template": template }),
+    ...(message.consumer === "" ? {} : { "messaging.consumer.group.name": message.consumer }),
+    "messaging.message.id": template === null ? event.id : (message.header("nats-msg-id") ?? event.id),
+    ...eventAttributes(event),
+    "posthorn.sequence": message.sequence,
+    ...(message.deliveries > 1 ? { "posthorn.redeliveries": message.deliveries - 1 } : {}),
+  };
+}
+
+export function eventAttributes(event: Event): Attributes {
+  return { "posthorn.event.id": event.id, "posthorn.event.type": event.type, "posthorn.organization.id": event.organizationId };
+}
+
+export function deliveryAttributes({ id, app, installationUuid, replay }: Delivery): Attributes {
+  return {
+    "posthorn.app": app,
+    "posthorn.installation.uuid": installationUuid,
+    "posthorn.delivery.id": id,
+    ...(replay === null ? {} : { "posthorn.replay": replay }),
+  };
+}
+
+/** @param destination a template or a subject. */
+export function publishAttributes(destination: Attributes): Attributes {
+  return { "messaging.system": "nats", "messaging.operation.name": "publish", "messaging.operation.type": "send", ...destination };
+}
+
+export function requestAttributes(delivery: Delivery, attempt: number, url: string): Attributes {
+  const { protocol, hostname, port } = new URL(url);
+  return {
+    "http.request.method": "POST",
+    "url.full": withoutSecrets(url),
+    "server.address": hostname,
+    "server.port": port === "" ? (protocol === "https:" ? 443 : 80) : Number(port),
+    ...(attempt > 1 ? { "http.request.resend_count": attempt - 1 } : {}),
+    ...deliveryAttributes(delivery),
+    "posthorn.attempt": attempt,
+  };
+}
+
+export function responseAttributes({ outcome, responseCode, responseBody }: AttemptRecord): Attributes {
+  return {
+    "posthorn.outcome": outcome,
+    ...(responseCode === 0 ? {} : { "http.response.status_code": responseCode }),
+    ...(responseBody === null ? {} : { "http.response.body.size": responseBody.byteLength }),
+    ...(outcome === "delivered" ? {} : { "error.type": responseCode === 0 ? outcome : String(responseCode) }),
+  };
+}
+
+export function lateBatchAttributes({ tries, error, traceparents }: LateBatch): Attributes {
+  return {
+    "db.system.name": "redis",
+    "db.operation.name": "EVALSHA",
+    "db.stored_procedure.name": "write-batch",
+    ...(traceparents.length > 1 ? { "db.operation.batch.size": traceparents.length } : {}),
+    "posthorn.tries": tries,
+    ...(error === null ? {} : { "posthorn.error": error }),
+  };
+}

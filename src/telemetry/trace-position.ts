@@ -1,0 +1,19 @@
+/** Places in a trace where no span is recorded. */
+import type { AttemptSpan, TraceHeaders, TracePosition } from "../delivery/ports.ts";
+import type { TraceIds } from "./trace-ids.ts";
+
+/** The publisher's own, as nothing was recorded in between; or the beginning of a trace, not sampled. */
+export function silentPosition({ traceparent, tracestate }: TraceHeaders, ids: TraceIds): TracePosition {
+  if (traceparent !== null) return { traceId: traceparent.slice(3, 35), spanId: traceparent.slice(36, 52), traceparent, tracestate };
+  const traceId = ids.traceId();
+  const spanId = ids.spanId();
+  return { traceId, spanId, traceparent: `00-${traceId}-${spanId}-00`, tracestate: null };
+}
+
+/** One of its own for each attempt, with the sampling decision of its trace. */
+export function silentAttempt({ traceId, traceparent, tracestate }: TracePosition, ids: TraceIds): AttemptSpan {
+  const spanId = ids.spanId();
+  return { traceId, spanId, traceparent: `00-${traceId}-${spanId}-${traceparent.slice(53, 55)}`, tracestate, end: nothing };
+}
+
+function nothing(): void {}

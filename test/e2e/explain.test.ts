@@ -1,0 +1,347 @@
+/** "We didn't get it": what GET /v1/events/{id} and GET /v1/deliveries/{id} say, and what they say they don't know. */
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { DeliveryAnswer, EventAnswer, ExplainedDelivery } from "../../src/api/explanation.ts";
+import { deliveryId } from "../../src/model/delivery.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
+import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+
+let nats: Server;
+let redis: Server;
+let posthorn: Posthorn;
+let bus: Bus;
+let good: Receiver;
+let bad: Receiver;
+
+beforeAll(async () => {
+  [nats, redis, good, bad] = await Promise.all([
+    startNatsServer(),
+    startRedisServer({ arguments: ["--appendfsync", "always"] }),
+    startReceiver(),
+    startReceiver(answer(503, "out of order")),
+  ]);
+  posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "3", POSTHORN_CIRCUIT_OPEN_TIME: "5m" } });
+  bus = await connectBus(nats, posthorn.prefix);
+});
+afterAll(async () => {
+  await bus.close();
+  await posthorn.end();
+  await Promise.all([nats.stop(), redis.stop(), good.stop(), bad.stop()]);
+});
+
+const explainEvent = async (id: string, query = ""): Promise<EventAnswer> => {
+  const { status, body } = await posthorn.api("GET", `/v1/events/${encodeURIComponent(id)}${query}`);
+  if (status !== 200) throw new Error(`${status}: ${JSON.stringify(body)}`);
+  return body as EventAnswer;
+};
+
+const explain = async (eventId: string, uuid: string): Promise<DeliveryAnswer> => {
+  const { status, body } = await posthorn.api("GET", `/v1/deliveries/${deliveryId(eventId, uuid)}`);
+  if (status !== 200) throw new Error(`${status}: ${JSON.stringify(body)}`);
+  return body as DeliveryAnswer;
+};
+
+const until = (eventId: string, uuid: string, state: ExplainedDelivery["state"]): Promise<DeliveryAnswer> =>
+  eventually(async () => {
+    const found = await explain(eventId, uuid);
+    if (found.delivery.state !== state) throw new Error(`still ${JSON.stringify(found.delivery)}`);
+    return found;
+  });
+
+/** An app installed in an organization of its own. */
+const installed = async (app: { webhook_url: string; [member: string]: unknown }) => {
+  const organization = randomUUID();
+  return { organization, ...(await posthorn.install({ organization_id: organization, ...app })) };
+};
+
+describe("an event", () => {
+  test("is explained for every installation of its organization, and for no other", async () => {
+    const organization = randomUUID();
+    const install = (members: object) => posthorn.install({ webhook_url: good.url, organization_id: organization, ...members });
+    const delivered = await install({});
+    const retrying = await install({ webhook_url: bad.url, retry_schedule_s: [600] });
+    const disabled = await install({});
+    await posthorn.api("POST", `/v1/installations/${disabled.uuid}/disable`);
+    const givenUp = await install({ webhook_url: bad.url, retry_schedule_s: [] });
+    const unsubscribed = await install({ events: ["comment"] });
+    const otherProject = await install({ project_ids: ["8"] });
+    await install({ organization_id: randomUUID() });
+    const id = `evt "1"/${randomUUID()} é`;
+    const sequence = await bus.publish("issue.created", { id, organization_id: organization, project_id: "7", data: {} });
+    await until(id, givenUp.uuid, "dead_letter");
+    await until(id, retrying.uuid, "retrying");
+    await until(id, delivered.uuid, "delivered");
+
+    const {
+      event,
+      deliveries,
+      not_wanted: notWanted,
+      notes,
+    } = await eventually(async () => {
+      const found = await explainEvent(id);
+      return found.event.stage === "handled" && found;
+    });
+    expect(event).toMatchObject({ id, type: "issue.created", organization_id: organization, project_id: "7", sequence });
+    expect(notes).toEqual([]);
+    const byUuid = Object.fromEntries(deliveries.map((delivery) => [delivery.installation_uuid, delivery]));
+    expect(Object.keys(byUuid).sort()).toEqual([delivered.uuid, retrying.uuid, disabled.uuid, givenUp.uuid].sort());
+    expect(byUuid[delivered.uuid]).toMatchObject({
+      app: delivered.slug,
+      delivery_id: deliveryId(id, delivered.uuid),
+      state: "delivered",
+      attempts: [{ attempt: 1, outcome: "delivered", response_code: 200, webhook_url: good.url, trace_id: event.trace_id }],
+    });
+    expect(byUuid[retrying.uuid]).toMatchObject({
+      state: "retrying",
+      attempts: [{ attempt: 1, outcome: "failed", response_code: 503, response_body: "out of order" }],
+      trace_id: event.trace_id,
+    });
+    const { next_attempt_at: due, retry } = byUuid[retrying.uuid] as ExplainedDelivery;
+    expect(Date.parse(due ?? "") - Date.parse(event.stored_at ?? "")).toBeGreaterThan(400_000);
+    expect(retry?.due_at).toBe(due);
+    expect(byUuid[disabled.uuid]).toMatchObject({
+      state: "parked",
+      parked: { because: "disabled", queue: `${posthorn.prefix}.parked.${disabled.slug}.${disabled.uuid}` },
+      installation_status: "disabled",
+      next_attempt_at: null,
+      attempts: [],
+    });
+    expect(byUuid[givenUp.uuid]).toMatchObject({
+      state: "dead_letter",
+      dead_letter: { reason: "exhausted", error: "answered with status 503" },
+    });
+    expect(notWanted).toEqual([
+      {
+        app: unsubscribed.slug,
+        installation_uuid: unsubscribed.uuid,
+        because: "not_subscribed",
+        detail: "the app subscribes to comment; the event is issue.created",
+      },
+      {
+        app: otherProject.slug,
+        installation_uuid: otherProject.uuid,
+        because: "other_project",
+        detail: "it covers the projects 8; the event is of project 7",
+      },
+    ]);
+  });
+
+  test("that nobody wanted is found among the newest, by its own id or its place", async () => {
+    const organization = randomUUID();
+    const { uuid } = await posthorn.install({ webhook_url: good.url, organization_id: organization, events: ["comment"] });
+    const id = `nobody-${randomUUID()}`;
+    const sequence = await bus.publish("issue.created", { id, organization_id: organization, data: {} });
+    const unnamed = await bus.publish("issue.created", { organization_id: organization, data: {} });
+    const stream = `${posthorn.prefix}_EVENTS`.toUpperCase().replaceAll("-", "_");
+    const own = await explainEvent(id);
+    expect([own.event.sequence, own.deliveries, own.not_wanted.map((other) => other.installation_uuid)]).toEqual([sequence, [], [uuid]]);
+    expect((await explainEvent(`${stream}:${unnamed}`)).event).toMatchObject({ id: `${stream}:${unnamed}`, sequence: unnamed });
+    expect((await explainEvent(id, `?since=${new Date(Date.now() - 60_000).toISOString()}`)).event.sequence).toBe(sequence);
+    const tooLate = await posthorn.api("GET", `/v1/events/${id}?since=${new Date(Date.now() + 60_000).toISOString()}`);
+    expect([tooLate.status, tooLate.body.detail]).toEqual([404, `no event ${id}: there is none in the events stream`]);
+  });
+
+  test("that is older than an installation is not wanted by it", async () => {
+    const { organization, slug } = await installed({ webhook_url: good.url });
+    const id = randomUUID();
+    await bus.publish("issue.created", { id, organization_id: organization, data: {} });
+    await eventually(async () => (await explainEvent(id)).event.stage === "handled");
+    const late = randomUUID();
+    await posthorn.api("PUT", `/v1/installations/${late}`, { app: slug, organization_id: organization });
+    const { deliveries, not_wanted: notWanted } = await explainEvent(id);
+    expect(deliveries).toHaveLength(1);
+    expect(notWanted).toEqual([
+      { app: slug, installation_uuid: late, because: "installed_later", detail: expect.stringMatching(/^it was installed at .+, after/) },
+    ]);
+  });
+
+  test("that is addressed to one is explained for the others", async () => {
+    const { organization, slug, uuid } = await installed({ webhook_url: good.url });
+    const other = await posthorn.install({ webhook_url: good.url, organization_id: organization });
+    const [id, toApp] = [randomUUID(), randomUUID()];
+    await bus.publish("issue.created", { id, organization_id: organization, installation_uuid: uuid, data: {} });
+    await bus.publish("issue.created", { id: toApp, organization_id: organization, app: slug, data: {} });
+    await until(toApp, uuid, "delivered");
+    expect((await explainEvent(id)).not_wanted).toMatchObject([{ installation_uuid: other.uuid, because: "other_installation" }]);
+    expect((await explainEvent(toApp)).not_wanted).toMatchObject([{ installation_uuid: other.uuid, because: "other_app" }]);
+  });
+
+  test("that can't be read says why", async () => {
+    const sequence = await bus.publish("issue.created", "{");
+    const id = `${posthorn.prefix}_EVENTS:${sequence}`.toUpperCase().replaceAll("-", "_");
+    const { status, body } = await eventually(async () => {
+      const found = await posthorn.api("GET", `/v1/events/${id}`);
+      return found.body.detail.includes("dead letter") && found;
+    });
+    expect([status, body.detail]).toEqual([404, expect.stringMatching(/can't be read, it is dead letter \d+: body: not valid JSON/)]);
+  });
+
+  test("for very many says of those it has not reached yet that they are to come", async () => {
+    const slow = await startReceiver(() => {});
+    const organization = randomUUID();
+    const { slug } = await posthorn.install({ webhook_url: slow.url, organization_id: organization, max_in_flight: 1 });
+    const uuids = Array.from({ length: 600 }, () => randomUUID());
+    for (const uuid of uuids) await posthorn.api("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id: organization });
+    const id = randomUUID();
+    await bus.publish("issue.created", { id, organization_id: organization, data: {} });
+    await slow.waitFor(1);
+    const { deliveries, notes } = await explainEvent(id);
+    expect(deliveries).toHaveLength(100);
+    const states = new Set(deliveries.map(({ state }) => state));
+    expect([states.has("pending"), states.has("unknown")]).toEqual([true, false]);
+    expect(notes.join()).toContain("601 installations want it; the first 100 are shown.");
+    slow.behave(answer(200));
+    await slow.stop();
+    await posthorn.api("DELETE", `/v1/apps/${slug}`);
+  });
+
+  test("of nobody is not found, and it is said what was looked at", async () => {
+    const { status, body } = await posthorn.api("GET", "/v1/events/never-published");
+    expect([status, body.code]).toEqual([404, "NOT_FOUND"]);
+    expect(body.detail).toMatch(/^no event never-published: \d+ events from \S+Z on were looked at$/);
+  });
+});
+
+describe("a delivery", () => {
+  test("behind a long backlog is found where it was noted", async () => {
+    const { organization, slug, uuid } = await installed({ webhook_url: good.url });
+    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    const ids = Array.from({ length: 400 }, () => randomUUID());
+    await Promise.all(ids.map((id) => bus.publish("issue.created", { id, organization_id: organization, data: {} })));
+    const last = ids.at(-1) ?? "";
+    const { delivery, notes } = await until(last, uuid, "parked");
+    expect(delivery).toMatchObject({
+      app: slug,
+      parked: { because: "disabled" },
+      detail: expect.stringContaining("when somebody enables it"),
+    });
+    expect(notes).toEqual([]);
+    await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
+    await until(last, uuid, "delivered");
+  });
+
+  test("waits for the circuit until its next attempt", async () => {
+    const { organization, slug, uuid } = await installed({ webhook_url: bad.url, retry_schedule_s: [600] });
+    const publish = async (): Promise<string> => {
+      const id = randomUUID();
+      await bus.publish("issue.created", { id, organization_id: organization, data: {} });
+      return id;
+    };
+    for (let i = 0; i < 3; i++) await publish();
+    await eventually(async () => (await bus.connection.jetstream().views.kv(`${posthorn.prefix}-registry`)).get(`circuit.${slug}`));
+    const { delivery } = await eventually(async () => {
+      const found = await explain(await publish(), uuid);
+      return found.delivery.state === "parked" && found;
+    });
+    expect(delivery).toMatchObject({
+      circuit: "open",
+      parked: { because: "circuit" },
+      detail: expect.stringContaining("the app's circuit is open"),
+    });
+    expect(Date.parse(delivery.next_attempt_at ?? "")).toBeGreaterThan(Date.parse(delivery.parked?.since ?? ""));
+  });
+
+  test("of a broken integration says when it is probed", async () => {
+    const gone = await startReceiver(answer(410));
+    const { organization, uuid } = await installed({ webhook_url: gone.url });
+    const [first, second] = [randomUUID(), randomUUID()];
+    await bus.publish("issue.created", { id: first, organization_id: organization, data: {} });
+    expect((await until(first, uuid, "dead_letter")).delivery.dead_letter?.reason).toBe("gone");
+    await eventually(async () => (await posthorn.api("GET", `/v1/installations/${uuid}`)).body.status === "broken");
+    await bus.publish("issue.created", { id: second, organization_id: organization, data: {} });
+    const { delivery } = await until(second, uuid, "parked");
+    expect(delivery).toMatchObject({ installation_status: "broken", parked: { because: "broken" } });
+    expect(Date.parse(delivery.next_attempt_at ?? "") - Date.now()).toBeGreaterThan(50 * 60_000);
+    await gone.stop();
+  });
+
+  test("of an ordered app is the head that waits, or waits behind it", async () => {
+    const { organization, uuid } = await installed({ webhook_url: bad.url, ordered: true, retry_schedule_s: [600] });
+    const [first, second] = [randomUUID(), randomUUID()];
+    for (const id of [first, second]) await bus.publish("issue.created", { id, organization_id: organization, data: {} });
+    const head = await eventually(async () => {
+      const found = await explain(first, uuid);
+      return found.delivery.next_attempt_at !== null && found;
+    });
+    expect(head.delivery).toMatchObject({ state: "parked", parked: { because: "ordered" }, attempts: [{ attempt: 1, outcome: "failed" }] });
+    expect((await until(second, uuid, "parked")).delivery).toMatchObject({ next_attempt_at: null, attempts: [] });
+  });
+
+  test("that was given up and replayed is delivered, with the attempts of both runs", async () => {
+    const flaky = await startReceiver(answer(404));
+    const { organization, uuid } = await installed({ webhook_url: flaky.url });
+    const id = randomUUID();
+    await bus.publish("issue.created", { id, organization_id: organization, data: {} });
+    const { delivery } = await until(id, uuid, "dead_letter");
+    flaky.behave(answer(200));
+    expect((await posthorn.api("POST", `/v1/dead-letters/${delivery.dead_letter?.sequence}/replay`)).status).toBe(202);
+    const replayed = await until(id, uuid, "delivered");
+    expect(replayed.delivery.attempts.map(({ attempt, outcome }) => [attempt, outcome])).toEqual([
+      [1, "rejected"],
+      [1, "delivered"],
+    ]);
+    await flaky.stop();
+  });
+
+  test("of a test call is known although its event never was in the stream", async () => {
+    const { slug } = await installed({ webhook_url: good.url });
+    const { body } = await posthorn.api("POST", `/v1/apps/${slug}/test`);
+    const { delivery, event } = await eventually(async () => {
+      const found = await posthorn.api("GET", `/v1/deliveries/${body.delivery_id}`);
+      return found.status === 200 && (found.body as DeliveryAnswer);
+    });
+    expect([delivery.state, event]).toEqual(["delivered", null]);
+  });
+
+  test("that was parked can be sent again by its id", async () => {
+    const { organization, uuid } = await installed({ webhook_url: good.url });
+    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    const id = randomUUID();
+    await bus.publish("issue.created", { id, organization_id: organization, data: {} });
+    const { delivery } = await until(id, uuid, "parked");
+    await eventually(async () => (await posthorn.api("POST", `/v1/deliveries/${delivery.delivery_id}/resend`)).status === 202);
+  });
+
+  test("of nobody is not found, and it is said what was looked at", async () => {
+    const { status, body } = await posthorn.api("GET", `/v1/deliveries/dlv_${"0".repeat(32)}`);
+    expect([status, body.detail]).toEqual([404, expect.stringMatching(/nothing is known .* in the last 8 days.*were looked at/)]);
+    expect((await posthorn.api("GET", "/v1/deliveries/evt-1")).status).toBe(400);
+  });
+});
+
+test("without Redis the lanes and the stream still tell, and the answer says what is missing", async () => {
+  const { organization, uuid } = await installed({ webhook_url: bad.url, retry_schedule_s: [600] });
+  const delivered = await posthorn.install({ webhook_url: good.url, organization_id: organization });
+  const id = randomUUID();
+  await bus.publish("issue.created", { id, organization_id: organization, data: {} });
+  await until(id, uuid, "retrying");
+  await redis.kill();
+  await eventually(async () => (await posthorn.api("GET", "/readyz")).body.checks.redis.ok === false);
+  const { delivery, event, notes } = await explain(id, uuid);
+  expect(delivery).toMatchObject({
+    state: "retrying",
+    attempts: [{ attempt: 1, outcome: "failed", error: "answered with status 503", response_body: null }],
+  });
+  expect(event?.id).toBe(id);
+  expect(notes.join()).toMatch(/Redis is away.*were looked at/);
+  const whole = await explainEvent(id);
+  expect(whole.deliveries.find(({ installation_uuid: of }) => of === delivered.uuid)?.state).toBe("unknown");
+  await redis.restart();
+  await eventually(async () => (await posthorn.api("GET", "/readyz")).body.checks.redis.ok === true);
+  expect((await until(id, delivered.uuid, "delivered")).notes).toEqual([]);
+});
+
+test("without NATS the answer is that it can't be told now", async () => {
+  const { organization, uuid } = await installed({ webhook_url: good.url });
+  const id = randomUUID();
+  await bus.publish("issue.created", { id, organization_id: organization, data: {} });
+  await until(id, uuid, "delivered");
+  await nats.kill();
+  const { status, body } = await posthorn.api("GET", `/v1/deliveries/${deliveryId(id, uuid)}`);
+  expect([status, body.code]).toEqual([503, "NATS_UNREACHABLE"]);
+  await nats.restart();
+  await eventually(async () => (await posthorn.api("GET", "/readyz")).status === 200);
+  expect((await until(id, uuid, "delivered")).notes).toEqual([]);
+});

@@ -1,0 +1,108 @@
+/** An OTLP/HTTP receiver (JSON): keeps every span and the last value of every metric that is exported to it. */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { eventually } from "./eventually.ts";
+
+export interface ExportedSpan {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly parentSpanId?: string;
+  readonly name: string;
+  readonly kind: number;
+  readonly startTimeUnixNano: string;
+  readonly endTimeUnixNano: string;
+  readonly attributes: Record<string, unknown>;
+  readonly status: { readonly code?: number; readonly message?: string };
+  readonly links?: ReadonlyArray<{ readonly traceId: string; readonly spanId: string }>;
+}
+
+export interface ExportedPoint {
+  readonly attributes: Record<string, unknown>;
+  readonly asInt?: string | number;
+  readonly asDouble?: number;
+  readonly count?: string | number;
+  readonly sum?: number;
+  readonly bucketCounts?: ReadonlyArray<string | number>;
+  readonly explicitBounds?: readonly number[];
+}
+
+export interface ExportedMetric {
+  readonly name: string;
+  readonly unit: string;
+  readonly description: string;
+  readonly kind: "sum" | "gauge" | "histogram";
+  readonly isMonotonic: boolean;
+  readonly points: readonly ExportedPoint[];
+}
+
+export const SPAN_KIND = { internal: 1, server: 2, client: 3, producer: 4, consumer: 5 } as const;
+
+export interface OtlpCollector {
+  readonly url: string;
+  readonly spans: ExportedSpan[];
+  /** By name, as exported last. */
+  readonly metrics: Map<string, ExportedMetric>;
+  /** The resources of all exports, as JSON. */
+  readonly resources: string[];
+  /** Every body, as it came. */
+  readonly bodies: string[];
+  /** Waits for spans that match, at least so many. */
+  waitFor(matches: (span: ExportedSpan) => boolean, count?: number): Promise<ExportedSpan[]>;
+  stop(): Promise<void>;
+}
+
+export async function startOtlpCollector(): Promise<OtlpCollector> {
+  const spans: ExportedSpan[] = [];
+  const metrics = new Map<string, ExportedMetric>();
+  const resources: string[] = [];
+  const bodies: string[] = [];
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on("data", (chunk: Buffer) => chunks.push(chunk));
+    request.on("end", () => {
+      const text = Buffer.concat(chunks).toString();
+      bodies.push(text);
+      const body = JSON.parse(text) as { resourceSpans?: any[]; resourceMetrics?: any[] };
+      for (const { resource, scopeSpans } of body.resourceSpans ?? []) {
+        resources.push(JSON.stringify(resource));
+        for (const { spans: exported } of scopeSpans)
+          for (const span of exported) spans.push({ ...span, attributes: attributesOf(span.attributes) });
+      }
+      for (const { resource, scopeMetrics } of body.resourceMetrics ?? []) {
+        resources.push(JSON.stringify(resource));
+        for (const { metrics: exported } of scopeMetrics) for (const metric of exported) metrics.set(metric.name, metricOf(metric));
+      }
+      response.writeHead(200, { "content-type": "application/json" }).end("{}");
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    spans,
+    metrics,
+    resources,
+    bodies,
+    waitFor: (matches, count = 1) =>
+      eventually(() => {
+        const found = spans.filter(matches);
+        if (found.length < count) throw new Error(`${found.length} of ${count} spans came`);
+        return found;
+      }),
+    stop: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function attributesOf(attributes: ReadonlyArray<{ key: string; value: object }> = []): Record<string, unknown> {
+  return Object.fromEntries(attributes.map(({ key, value }) => [key, Object.values(value)[0]]));
+}
+
+function metricOf(metric: any): ExportedMetric {
+  const kind = metric.sum ? "sum" : metric.gauge ? "gauge" : "histogram";
+  const { dataPoints = [], isMonotonic = false } = metric[kind] ?? {};
+  const points = dataPoints.map((point: any) => ({ ...point, attributes: attributesOf(point.attributes) }));
+  return { name: metric.name, unit: metric.unit, description: metric.description, kind, isMonotonic, points };
+}
