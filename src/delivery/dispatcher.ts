@@ -89,7 +89,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
 
     const suspensions = bulkhead.suspensions();
     const limit = directLimit(passage.app.maxInFlight);
-    if (limit === 0) return park(delivery, { app: delivery.app, installationUuid: null }, "bulkhead", source);
+    if (limit === 0) return park(delivery, { app: delivery.app, installationUuid: null }, "bulkhead", source, trace);
     const entry = bulkhead.enter(delivery.app, limit);
     if (entry === "entered") return attemptIn(delivery, trace, source);
     // Sent away by a stop it is parked, not given back: redeliveries are for crashes.
