@@ -1,5 +1,6 @@
 /** What is generated from the tables in the code: the references of settings, errors, metrics, HTTP, the forms of status events, the dashboards. */
 
+import { pathOf } from "../src/api/openapi.ts";
 import type { Route } from "../src/api/route.ts";
 import { documentedRoutes } from "../src/api/routes.ts";
 import { SETTINGS, type Setting } from "../src/config/settings.ts";
@@ -96,11 +97,11 @@ ${table(["Metric", "Kind", "Labels", "What it tells"], rows)}
 
 function http(routes: readonly Route[]): string {
   const rows = routes.map(({ method, url, access, summary, answers }) => [
-    `\`${method} ${url.replace(/:([a-z_]+)/g, "{$1}")}\``,
+    `\`${method} ${pathOf({ url })}\``,
     access === "open" ? "none" : access,
     summary,
     Object.entries(answers)
-      .map(([status, meaning]) => `${status} ${meaning}`)
+      .map(([status, form]) => `${status} ${typeof form === "string" ? form : form.about}`)
       .join("; "),
   ]);
   return `${HEAD}# HTTP API
