@@ -88,8 +88,31 @@ export interface DeadLetterPage {
   readonly next: number | null;
 }
 
+export interface DeliveryAnswer {
+  readonly delivery: ExplainedDelivery;
+  /** Null: nothing has it any more. */
+  readonly event: ExplainedEvent | null;
+  /** What this answer can't know, and why. */
+  readonly notes: ReadonlyArray<string>;
+}
+
 export interface Discarded {
   readonly discarded: number;
+}
+
+export interface EventAnswer {
+  readonly event: ExplainedEvent;
+  /** One for each installation that wants the event. */
+  readonly deliveries: ReadonlyArray<ExplainedDelivery>;
+  /** The other installations of the event's organization. Other organizations never get it and are not listed. */
+  readonly not_wanted: ReadonlyArray<{
+    readonly app: string;
+    readonly installation_uuid: string;
+    readonly because: "not_subscribed" | "other_project" | "other_app" | "other_installation" | "no_app" | "installed_later";
+    readonly detail: string;
+  }>;
+  /** What this answer can't know, and why. */
+  readonly notes: ReadonlyArray<string>;
 }
 
 export interface EventBody {
@@ -105,6 +128,88 @@ export interface EventBody {
   readonly occurred_at?: string | null | undefined;
   readonly data: Readonly<Record<string, unknown>>;
   readonly [member: string]: unknown;
+}
+
+export interface ExplainedAttempt {
+  /** From 1 in each run; a resend or replay is a run of its own. */
+  readonly attempt: number;
+  /** RFC 3339, UTC. */
+  readonly at: string;
+  /** delivered, gone, failed, rejected, timed_out, unreachable or blocked. */
+  readonly outcome: string;
+  /** 0: no complete answer. */
+  readonly response_code: number;
+  readonly duration_ms: number;
+  readonly error: string | null;
+  /** Its beginning, when it was not delivered and is still in the request log. */
+  readonly response_body: string | null;
+  readonly webhook_url: string | null;
+  readonly trace_id: string | null;
+}
+
+export interface ExplainedDelivery {
+  /** The webhook-id header. */
+  readonly delivery_id: string;
+  readonly app: string;
+  readonly installation_uuid: string;
+  readonly state: "delivered" | "retrying" | "parked" | "dead_letter" | "pending" | "unknown";
+  /** The state in a sentence: why, and what happens next. */
+  readonly detail: string;
+  readonly delivered_at: string | null;
+  /** When the next attempt is due at the earliest; null: none is planned by time. */
+  readonly next_attempt_at: string | null;
+  readonly retry: {
+    readonly sequence: number;
+    readonly rung_s: number;
+    /** RFC 3339, UTC. */
+    readonly due_at: string;
+    /** RFC 3339, UTC. */
+    readonly stored_at: string;
+  } | null;
+  readonly parked: {
+    readonly sequence: number;
+    /** The subject of the parked lane. */
+    readonly queue: string;
+    /** RFC 3339, UTC. */
+    readonly since: string;
+    readonly because: "disabled" | "broken" | "circuit" | "ordered" | "queue";
+    /** Then it goes to dead letters. */
+    readonly expires_at: string;
+  } | null;
+  readonly dead_letter: {
+    readonly sequence: number;
+    readonly reason: string;
+    readonly error: string | null;
+    /** RFC 3339, UTC. */
+    readonly at: string;
+  } | null;
+  /** As of now. */
+  readonly installation_status: "active" | "broken" | "disabled" | "uninstalled";
+  /** The app's, as of now. */
+  readonly circuit: "closed" | "open" | "half_open";
+  /** Those that are still known, oldest first. */
+  readonly attempts: ReadonlyArray<ExplainedAttempt>;
+  readonly trace_id: string | null;
+}
+
+export interface ExplainedEvent {
+  readonly id: string;
+  readonly type: string;
+  readonly organization_id: string;
+  readonly project_id: string | null;
+  /** The only app it is addressed to. */
+  readonly app: string | null;
+  /** The only installation it is addressed to. */
+  readonly installation_uuid: string | null;
+  /** RFC 3339, UTC. */
+  readonly occurred_at: string;
+  readonly stored_at: string | null;
+  readonly stream: string | null;
+  /** Null: it is not in the events stream (any more). */
+  readonly sequence: number | null;
+  /** waiting: not taken from the stream yet; taken: being handled; handled: acknowledged. */
+  readonly stage: "waiting" | "taken" | "handled" | null;
+  readonly trace_id: string | null;
 }
 
 export interface Health {
@@ -296,7 +401,9 @@ export interface Calls {
   "DELETE /v1/installations/{uuid}": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
   /** Installations by uuid, of one app or organization. */
   "GET /v1/installations": { readonly path: undefined; readonly query: { readonly app?: string; readonly organization_id?: string; readonly limit?: number; readonly after?: string }; readonly body: undefined; readonly answer: InstallationPage };
-  /** Makes a disabled or broken installation active; what is parked for it is delivered. */
+  /** Why an installation has its status, its counters of the last days, and how much of what was parked still waits. */
+  "GET /v1/installations/{uuid}/health": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
+  /** Makes a disabled or broken installation active; what is parked for it is delivered. An active one stays as it is. */
   "POST /v1/installations/{uuid}/enable": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: Installation };
   /** Stops deliveries to the installation; they are parked until it is enabled. */
   "POST /v1/installations/{uuid}/disable": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: Installation };
@@ -313,6 +420,12 @@ export interface Calls {
       readonly installation_uuid?: string | null | undefined;
       readonly data?: Readonly<Record<string, unknown>> | undefined;
     } | undefined; readonly answer: TestResult };
+  /** What became of a delivery: each attempt, where it is now, when the next attempt is due. Its id is the webhook-id header. */
+  "GET /v1/deliveries/{id}": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: DeliveryAnswer };
+  /** Who of the event's organization wanted an event, who did not and why, and what became of each delivery. */
+  "GET /v1/events/{id}": { readonly path: { readonly id: string }; readonly query: { readonly since?: string }; readonly body: undefined; readonly answer: EventAnswer };
+  /** Sends a delivery of the last days again, whatever became of it. Logged, not counted. */
+  "POST /v1/deliveries/{id}/resend": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Resent };
   /** What was given up, oldest first, with the event, the attempts and the reason. */
   "GET /v1/dead-letters": { readonly path: undefined; readonly query: { readonly app?: string; readonly event_type?: string; readonly start?: string; readonly end?: string; readonly limit?: number; readonly after?: number }; readonly body: undefined; readonly answer: DeadLetterPage };
   /** One dead letter. */
@@ -333,8 +446,22 @@ export interface Calls {
     } | undefined; readonly answer: Replay };
   /** How far a replay is. */
   "GET /v1/dead-letters/replays/{id}": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Replay };
-  /** Sends a delivery of the last days again, whatever became of it. Logged, not counted. */
-  "POST /v1/deliveries/{id}/resend": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Resent };
+  /** Logs an app's deliveries in detail for a while, headers and bodies included, on all replicas. */
+  "PUT /v1/apps/{slug}/debug-log": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: {
+      /** Seconds until it ends by itself. */
+      readonly for_s?: number | undefined;
+    } | undefined; readonly answer: undefined };
+  /** Ends the detailed logging of an app. */
+  "DELETE /v1/apps/{slug}/debug-log": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
+  /** Logs an installation's deliveries in detail for a while, headers and bodies included, on all replicas. */
+  "PUT /v1/installations/{uuid}/debug-log": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: {
+      /** Seconds until it ends by itself. */
+      readonly for_s?: number | undefined;
+    } | undefined; readonly answer: undefined };
+  /** Ends the detailed logging of an installation. */
+  "DELETE /v1/installations/{uuid}/debug-log": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
+  /** The apps and installations that are logged in detail. */
+  "GET /v1/debug-log": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
   /** The process is alive. */
   "GET /healthz": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Health };
   /** Whether events are consumed and delivered now, and what stands in the way. */
