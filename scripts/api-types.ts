@@ -45,7 +45,7 @@ function callType({ parameters, requestBody, responses }: Operation): string {
   const within = (place: string): string => {
     const members = parameters.filter((parameter) => parameter.in === place);
     if (members.length === 0) return "undefined";
-    return `{ ${members.map(({ name, required, schema }) => `readonly ${name}${required ? "" : "?"}: ${parameterType(schema)}`).join("; ")} }`;
+    return `{ ${members.map(({ name, required, schema }) => `readonly ${name}${required ? "" : "?"}: ${parameterType(schema)}${required ? "" : " | undefined"}`).join("; ")} }`;
   };
   const body = requestBody === undefined ? "undefined" : contentType(requestBody.content) + (requestBody.required ? "" : " | undefined");
   const answers = Object.entries(responses)

@@ -390,7 +390,7 @@ export interface Calls {
   /** Removes an app and its installations; what waits for them goes to dead letters. */
   "DELETE /v1/apps/{slug}": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
   /** Apps by slug. */
-  "GET /v1/apps": { readonly path: undefined; readonly query: { readonly limit?: number; readonly after?: string }; readonly body: undefined; readonly answer: AppPage };
+  "GET /v1/apps": { readonly path: undefined; readonly query: { readonly limit?: number | undefined; readonly after?: string | undefined }; readonly body: undefined; readonly answer: AppPage };
   /** Makes a new client secret. Webhooks carry both signatures until previous_valid_until. */
   "POST /v1/apps/{slug}/secret/rotate": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: RotatedSecret };
   /** Installs an app in an organization, or replaces the installation's organization, projects and URL. */
@@ -400,7 +400,7 @@ export interface Calls {
   /** Removes an installation; what waits for it goes to dead letters. */
   "DELETE /v1/installations/{uuid}": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
   /** Installations by uuid, of one app or organization. */
-  "GET /v1/installations": { readonly path: undefined; readonly query: { readonly app?: string; readonly organization_id?: string; readonly limit?: number; readonly after?: string }; readonly body: undefined; readonly answer: InstallationPage };
+  "GET /v1/installations": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly organization_id?: string | undefined; readonly limit?: number | undefined; readonly after?: string | undefined }; readonly body: undefined; readonly answer: InstallationPage };
   /** Why an installation has its status, its counters of the last days, and how much of what was parked still waits. */
   "GET /v1/installations/{uuid}/health": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
   /** Makes a disabled or broken installation active; what is parked for it is delivered. An active one stays as it is. */
@@ -412,7 +412,7 @@ export interface Calls {
   /** Publishes one event: plain, or a structured CloudEvent (application/cloudevents+json). */
   "POST /v1/events": { readonly path: undefined; readonly query: undefined; readonly body: EventBody; readonly answer: StoredEvent };
   /** The last attempts of an app, newest first. */
-  "GET /v1/apps/{slug}/webhook-requests": { readonly path: { readonly slug: string }; readonly query: { readonly event_type?: string; readonly errors_only?: boolean; readonly organization_id?: string; readonly start?: string; readonly end?: string; readonly limit?: number; readonly after?: string }; readonly body: undefined; readonly answer: WebhookRequestPage };
+  "GET /v1/apps/{slug}/webhook-requests": { readonly path: { readonly slug: string }; readonly query: { readonly event_type?: string | undefined; readonly errors_only?: boolean | undefined; readonly organization_id?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly after?: string | undefined }; readonly body: undefined; readonly answer: WebhookRequestPage };
   /** Sends a test event to the app now and answers with what came back. Logged, not counted, not retried. */
   "POST /v1/apps/{slug}/test": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: {
       readonly event_type?: string | undefined;
@@ -423,11 +423,11 @@ export interface Calls {
   /** What became of a delivery: each attempt, where it is now, when the next attempt is due. Its id is the webhook-id header. */
   "GET /v1/deliveries/{id}": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: DeliveryAnswer };
   /** Who of the event's organization wanted an event, who did not and why, and what became of each delivery. */
-  "GET /v1/events/{id}": { readonly path: { readonly id: string }; readonly query: { readonly since?: string }; readonly body: undefined; readonly answer: EventAnswer };
+  "GET /v1/events/{id}": { readonly path: { readonly id: string }; readonly query: { readonly since?: string | undefined }; readonly body: undefined; readonly answer: EventAnswer };
   /** Sends a delivery of the last days again, whatever became of it. Logged, not counted. */
   "POST /v1/deliveries/{id}/resend": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Resent };
   /** What was given up, oldest first, with the event, the attempts and the reason. */
-  "GET /v1/dead-letters": { readonly path: undefined; readonly query: { readonly app?: string; readonly event_type?: string; readonly start?: string; readonly end?: string; readonly limit?: number; readonly after?: number }; readonly body: undefined; readonly answer: DeadLetterPage };
+  "GET /v1/dead-letters": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly event_type?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly after?: number | undefined }; readonly body: undefined; readonly answer: DeadLetterPage };
   /** One dead letter. */
   "GET /v1/dead-letters/{sequence}": { readonly path: { readonly sequence: number }; readonly query: undefined; readonly body: undefined; readonly answer: DeadLetter };
   /** Sends one dead letter on its way again. */

@@ -79,14 +79,14 @@ function readSecretFile(variable: string, path: string): string {
 function unknownSettings(environment: Environment): string[] {
   const known = new Set<string>();
   for (const [name, { secret }] of Object.entries({ ...SETTINGS, ...CLIENT_SETTINGS } as Readonly<Record<string, Setting<unknown>>>)) {
-    known.add(PREFIX + name);
-    if (secret) known.add(`${PREFIX + name}_FILE`);
+    known.add(name);
+    if (secret) known.add(`${name}_FILE`);
   }
   return Object.keys(environment)
-    .filter((variable) => variable.startsWith(PREFIX) && !known.has(variable) && environment[variable] !== undefined)
+    .filter((variable) => variable.startsWith(PREFIX) && !known.has(variable.slice(PREFIX.length)) && environment[variable] !== undefined)
     .map((variable) => {
-      const near = nearest(variable, known);
-      return `${variable}: no such setting${near ? `, did you mean ${near}?` : ""}`;
+      const near = nearest(variable.slice(PREFIX.length), known);
+      return `${variable}: no such setting${near ? `, did you mean ${PREFIX}${near}?` : ""}`;
     });
 }
 
