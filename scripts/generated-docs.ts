@@ -3,6 +3,10 @@
 import { pathOf } from "../src/api/openapi.ts";
 import type { Route } from "../src/api/route.ts";
 import { documentedRoutes } from "../src/api/routes.ts";
+import { API_OPTIONS, COMMON_OPTIONS } from "../src/cli/command-line.ts";
+import { COMMANDS } from "../src/cli/commands.ts";
+import { EXIT_CODES } from "../src/cli/exit-codes.ts";
+import { aboutOf, optionText, synopsis } from "../src/cli/usage.ts";
 import { CLIENT_SETTINGS } from "../src/config/client-settings.ts";
 import { SETTINGS, type Setting } from "../src/config/settings.ts";
 import { ERROR_CODES } from "../src/model/app-error.ts";
@@ -25,6 +29,7 @@ export function generatedDocs(): Record<string, string> {
       STATUS_EVENT_TYPES.map((type) => [`schemas/${type}.json`, `${JSON.stringify(statusEventJsonSchema(type), null, 2)}\n`]),
     ),
     ...Object.fromEntries(DASHBOARDS.map((dashboard) => [dashboardFile(dashboard.uid), dashboardJson(dashboard)])),
+    "docs/cli.md": cli(),
     "src/client/api-types.generated.ts": apiTypes(),
   };
 }
@@ -117,4 +122,43 @@ and parameters: \`GET /openapi.json\`.
 
 ${table(["Call", "Token", "What it does", "Answers"], rows)}
 `;
+}
+
+function cli(): string {
+  const sections = COMMANDS.map((command) => {
+    const { summary, details, options, examples } = command;
+    const rows = Object.entries(options).map(([name, option]) => [`\`${optionText(name, option)}\``, aboutOf(option)]);
+    return [
+      `## ${command.name}\n`,
+      `\`${synopsis(command).replace("usage: ", "")}\`\n`,
+      `${summary}\n`,
+      ...(details === undefined ? [] : [`\`\`\`text\n${details}\n\`\`\`\n`]),
+      ...(rows.length === 0 ? [] : [`${table(["Option", "What it does"], rows)}\n`]),
+      ["```text", ...examples.map((example) => `posthorn ${example}`), "```\n"].join("\n"),
+    ].join("\n");
+  });
+  const codes = Object.entries(EXIT_CODES).map(([code, about]) => [code, about]);
+  const common = Object.entries({ ...API_OPTIONS, ...COMMON_OPTIONS }).map(([name, option]) => [
+    `\`${optionText(name, option)}\``,
+    aboutOf(option),
+  ]);
+  return `${HEAD}# The command line
+
+\`npx posthorn <command>\`, or \`posthorn <command>\` where the package is installed globally. Commands talk to the HTTP API of a
+running Posthorn; \`status\` reads the bus instead, \`serve\`, \`listen\`, \`config\`, \`completion\` and \`help\` need neither. Results go
+to standard output, everything else to standard error. NO_COLOR turns colours off.
+
+| Variable | What it says |
+| --- | --- |
+${Object.entries(CLIENT_SETTINGS)
+  .map(([name, { about }]) => `| \`POSTHORN_${name}\` | ${about} |`)
+  .join("\n")}
+
+${table(["Option of every command", "What it does"], common)}
+
+\`--url\` and \`--token\` are options of the commands that talk to the API.
+
+${table(["Exit code", "What it means"], codes)}
+
+${sections.join("\n")}`;
 }
