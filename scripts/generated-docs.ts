@@ -3,6 +3,7 @@
 import { pathOf } from "../src/api/openapi.ts";
 import type { Route } from "../src/api/route.ts";
 import { documentedRoutes } from "../src/api/routes.ts";
+import type { Options } from "../src/cli/command.ts";
 import { API_OPTIONS, COMMON_OPTIONS } from "../src/cli/command-line.ts";
 import { COMMANDS } from "../src/cli/commands.ts";
 import { EXIT_CODES } from "../src/cli/exit-codes.ts";
@@ -138,25 +139,21 @@ function cli(): string {
     ].join("\n");
   });
   const codes = Object.entries(EXIT_CODES).map(([code, about]) => [code, about]);
-  const common = Object.entries({ ...API_OPTIONS, ...COMMON_OPTIONS }).map(([name, option]) => [
-    `\`${optionText(name, option)}\``,
-    aboutOf(option),
-  ]);
+  const rowsOf = (options: Options, whose: string): string[][] =>
+    Object.entries(options).map(([name, option]) => [`\`${optionText(name, option)}\``, whose, aboutOf(option)]);
   return `${HEAD}# The command line
 
 \`npx posthorn <command>\`, or \`posthorn <command>\` where the package is installed globally. Commands talk to the HTTP API of a
 running Posthorn; \`status\` reads the bus instead, \`serve\`, \`listen\`, \`config\`, \`completion\` and \`help\` need neither. Results go
 to standard output, everything else to standard error. NO_COLOR turns colours off.
 
+${table(["Option", "Of", "What it does"], [...rowsOf(COMMON_OPTIONS, "every command"), ...rowsOf(API_OPTIONS, "commands that talk to the API")])}
+
 | Variable | What it says |
 | --- | --- |
 ${Object.entries(CLIENT_SETTINGS)
   .map(([name, { about }]) => `| \`POSTHORN_${name}\` | ${about} |`)
   .join("\n")}
-
-${table(["Option of every command", "What it does"], common)}
-
-\`--url\` and \`--token\` are options of the commands that talk to the API.
 
 ${table(["Exit code", "What it means"], codes)}
 
