@@ -118,8 +118,20 @@ function http(routes: readonly Route[]): string {
 JSON in and out. Errors are RFC 9457 \`application/problem+json\`. Calls are authorized by \`Authorization: Bearer <token>\`
 with a token of POSTHORN_API_TOKENS: \`admin\` covers every call, \`read\` those marked read. Without any tokens the API is
 open, and listens on loopback addresses only. Lists are \`{"items": […], "next": …}\`; give \`next\` as \`after\` to get the page
-that follows. Records carry an \`ETag\`; \`If-Match\` and \`If-None-Match: *\` make a change conditional. Schemas of all bodies
-and parameters: \`GET /openapi.json\`.
+that follows. Records carry an \`ETag\`; \`If-Match\` and \`If-None-Match: *\` make a change conditional, and \`If-None-Match\` with a
+tag spares a GET its body. \`GET /openapi.json\` is OpenAPI 3.1 with the schemas and an example of every body.
+
+From TypeScript:
+
+\`\`\`ts
+import { createApiClient } from "posthorn/api";
+
+const client = createApiClient({ url: "http://127.0.0.1:8080", token });
+const { body, etag } = await client.call("GET /v1/apps/{slug}", { path: { slug: "acme-tracker" } });
+for await (const row of client.items("GET /v1/apps/{slug}/webhook-requests", { path: { slug: body.slug } })) console.log(row.outcome);
+\`\`\`
+
+A call that is refused throws an \`ApiError\` with the problem and its \`code\` ([all codes](errors.md)).
 
 ${table(["Call", "Token", "What it does", "Answers"], rows)}
 `;
