@@ -6,7 +6,7 @@ import { CommandFailed, UsageError } from "./exit-codes.ts";
 import { counted, milliseconds, outcomeStyle, responseCode } from "./format.ts";
 import type { Output } from "./output.ts";
 import { take } from "./take.ts";
-import { commaSeparated, header, jsonText, positive, seconds } from "./values.ts";
+import { commaSeparated, header, jsonObject, positive, seconds } from "./values.ts";
 
 const members = {
   webhook: value("url", "Where webhooks go."),
@@ -113,6 +113,7 @@ export const appCommands: readonly Command[] = [
     summary: "Changes what is given and leaves the rest as it is.",
     operands: ["<slug>"],
     options: members,
+    details: "Events and headers that are given replace all that were there.",
     examples: ["apps set acme-tracker --events '*' --timeout 5s"],
     async run({ api, output, options, operands: [slug = ""] }) {
       const change = given(options);
@@ -165,7 +166,9 @@ export const appCommands: readonly Command[] = [
       const body = {
         ...(options.type === undefined ? {} : { event_type: options.type }),
         ...(options.installation === undefined ? {} : { installation_uuid: options.installation }),
-        ...(options.data === undefined ? {} : { data: JSON.parse(await jsonText(options.data, readInput)) as Record<string, unknown> }),
+        ...(options.data === undefined
+          ? {}
+          : { data: JSON.parse(await jsonObject("data", options.data, readInput)) as Record<string, unknown> }),
       };
       const { body: attempt } = await api().call("POST /v1/apps/{slug}/test", { path: { slug }, body });
       output.result(attempt, () =>

@@ -10,7 +10,7 @@ import { AppError, messageOf } from "../model/app-error.ts";
 import { command, flag, list, value } from "./command.ts";
 import { CommandFailed, UsageError } from "./exit-codes.ts";
 import { type Output, oneLine } from "./output.ts";
-import { header, parseExactly, positive } from "./values.ts";
+import { header, parseExactly, port, positive } from "./values.ts";
 
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 
@@ -34,7 +34,7 @@ export const listenCommand = command({
   summary: "Receives webhooks on this machine, verifies and prints them, and fails when told to.",
   usesApi: false,
   options: {
-    port: value("number", "3000 when not given; 0 for a free one.", parseInteger),
+    port: value("number", "3000 when not given; 0 for a free one.", port),
     host: value("address", "127.0.0.1 when not given."),
     secret: list("secret", "The app's client secret, or whsec_…; better in POSTHORN_CLIENT_SECRET. Without any, nothing is verified."),
     "header-prefix": value("prefix", "The service's POSTHORN_HEADER_PREFIX; Sentry-Hook when not given."),
@@ -51,7 +51,7 @@ export const listenCommand = command({
   details: "Posthorn sends to this machine only if POSTHORN_TARGET_ALLOW has 127.0.0.0/8. A request with a wrong signature gets 401.",
   examples: ["listen", "listen --status 503 --every 3", "listen --delay 20s", "listen --status 429 --header 'Retry-After: 30'"],
   async run({ output, options, config, signal }) {
-    const { port = 3000, host = "127.0.0.1", every = 1, count, "header-prefix": headerPrefix } = options;
+    const { port: wantedPort = 3000, host = "127.0.0.1", every = 1, count, "header-prefix": headerPrefix } = options;
     if (options.hang && options.reset) throw new UsageError("--hang and --reset: wanted one of them");
     const { clientSecret } = config();
     const secrets = options.secret.length > 0 ? options.secret : clientSecret === null ? [] : [clientSecret];
@@ -87,9 +87,9 @@ export const listenCommand = command({
     });
     await new Promise<void>((resolve, reject) => {
       server.once("error", (error: NodeJS.ErrnoException) =>
-        reject(new CommandFailed(error.code === "EADDRINUSE" ? `port ${port} is taken; --port names another` : error.message)),
+        reject(new CommandFailed(error.code === "EADDRINUSE" ? `port ${wantedPort} is taken; --port names another` : error.message)),
       );
-      server.listen(port, host, resolve);
+      server.listen(wantedPort, host, resolve);
     });
     const { port: listening } = server.address() as AddressInfo;
     output.note(

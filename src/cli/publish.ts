@@ -1,8 +1,7 @@
 /** posthorn publish: one event through POST /v1/events. Services publish on the bus, with posthorn/client. */
-import { messageOf } from "../model/app-error.ts";
 import { command, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
-import { jsonText } from "./values.ts";
+import { jsonObject } from "./values.ts";
 
 export const publishCommand = command({
   name: "publish",
@@ -25,17 +24,10 @@ export const publishCommand = command({
   async run({ api, output, options, readInput, operands: [type = ""] }) {
     const { organization, data = "{}", id, app, installation, project, actor, traceparent } = options;
     if (organization === undefined) throw new UsageError("publish: --organization is missing");
-    const read = async (name: string, text: string): Promise<string> => {
-      try {
-        return await jsonText(text, readInput);
-      } catch (error) {
-        throw new UsageError(`--${name}: ${messageOf(error)}`);
-      }
-    };
     const head = JSON.stringify({ type, id, organization_id: organization, app, installation_uuid: installation, project_id: project });
-    const actorJson = actor === undefined ? "" : `,"actor":${await read("actor", actor)}`;
+    const actorJson = actor === undefined ? "" : `,"actor":${await jsonObject("actor", actor, readInput)}`;
     // As text, so that its numbers and the order of its keys reach the receiver as they were written.
-    const text = `${head.slice(0, -1)}${actorJson},"data":${await read("data", data)}}`;
+    const text = `${head.slice(0, -1)}${actorJson},"data":${await jsonObject("data", data, readInput)}}`;
     const { body } = await api().call("POST /v1/events", {
       body: text as unknown as {
         readonly type: string;

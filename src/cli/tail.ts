@@ -5,6 +5,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { WebhookRequest } from "../client/api-types.generated.ts";
+import { ApiError } from "../client/create-api-client.ts";
 import { command, flag, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
 import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
@@ -41,7 +42,7 @@ export const tailCommand = command({
       return body.items.map(({ slug }) => slug);
     };
     /** Rows that were not seen yet, oldest first. */
-    const look = async (slug: string): Promise<WebhookRequest[]> => {
+    const rowsOf = async (slug: string): Promise<WebhookRequest[]> => {
       const { errors, type, organization } = options;
       const start = new Date(Math.max(startedAt, Date.now() - LOOK_BACK_MS) - LOOK_BACK_MS).toISOString();
       const query = { errors_only: errors, event_type: type, organization_id: organization, start, limit: 1000 };
@@ -54,19 +55,36 @@ export const tailCommand = command({
       });
     };
 
+    /** @returns whether enough was shown. */
+    const look = async (): Promise<boolean> => {
+      for (const slug of await apps()) {
+        for (const row of await rowsOf(slug)) {
+          output.result({ app: slug, ...row }, () => show(output, slug, row));
+          if (++shown === options.count) return true;
+        }
+      }
+      for (const [key, at] of seen) if (at < Date.now() - LOOK_BACK_MS) seen.delete(key);
+      return false;
+    };
+
     try {
       // What was there before is not live.
-      for (const slug of await apps()) await look(slug);
+      for (const slug of await apps()) await rowsOf(slug);
       output.note(`Following ${operands.length > 0 ? operands.join(", ") : "all apps"}; Ctrl-C ends it.`);
-      for (;;) {
-        for (const slug of await apps()) {
-          for (const row of await look(slug)) {
-            output.result({ app: slug, ...row }, () => show(output, slug, row));
-            if (++shown === options.count) return;
-          }
-        }
-        for (const [key, at] of seen) if (at < Date.now() - LOOK_BACK_MS) seen.delete(key);
-        await sleep(LOOK_EVERY_MS, undefined, { signal });
+      let isAway = false;
+      while (!(await look().then(back, away))) await sleep(LOOK_EVERY_MS, undefined, { signal });
+
+      function back(isEnough: boolean): boolean {
+        if (isAway) output.note("It answers again.");
+        isAway = false;
+        return isEnough;
+      }
+      /** A service that is started anew is worth waiting for. */
+      function away(error: unknown): boolean {
+        if (signal.aborted || !(error instanceof ApiError) || !error.retryable) throw error;
+        if (!isAway) output.note(`${error.message}; trying again.`);
+        isAway = true;
+        return false;
       }
     } catch (error) {
       if (!signal.aborted) throw error;

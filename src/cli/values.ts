@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { parseDuration, parseInteger } from "../config/values.ts";
 import { messageOf } from "../model/app-error.ts";
+import { UsageError } from "./exit-codes.ts";
 
 /** `2h` is two hours ago; else an RFC 3339 time or a date. → RFC 3339 */
 export function pastTime(text: string, now = Date.now()): string {
@@ -37,15 +38,22 @@ export function header(text: string): [string, string] {
   return [match[1] ?? "", match[2] ?? ""];
 }
 
-/** JSON text as it is, `@file`, or `-` for standard input. */
-export async function jsonText(text: string, readInput: () => Promise<string>): Promise<string> {
-  const found = text === "-" ? await readInput() : text.startsWith("@") ? readFileSync(text.slice(1), "utf8") : text;
+export function port(text: string): number {
+  const found = parseInteger(text);
+  if (found > 65_535) throw new Error("wanted a port up to 65535");
+  return found;
+}
+
+/** The text of a JSON object: itself, `@file`, or `-` for standard input. @throws UsageError */
+export async function jsonObject(option: string, text: string, readInput: () => Promise<string>): Promise<string> {
   try {
-    JSON.parse(found);
+    const found = text === "-" ? await readInput() : text.startsWith("@") ? readFileSync(text.slice(1), "utf8") : text;
+    const parsed = JSON.parse(found) as unknown;
+    if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) throw new Error("found no object");
+    return found.trim();
   } catch (error) {
-    throw new Error(`not valid JSON (${messageOf(error)})`);
+    throw new UsageError(`--${option}: wanted a JSON object (${messageOf(error)})`);
   }
-  return found.trim();
 }
 
 const { rawJSON } = JSON as unknown as { rawJSON: (text: string) => unknown };

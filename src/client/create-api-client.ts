@@ -111,9 +111,8 @@ export function createApiClient({
       if (input.signal?.aborted) throw error;
       throw new ApiError("API_UNREACHABLE", `no answer from ${url} (${reasonOf(error)})`, null, error);
     }
-    const isJson = /^application\/(?:[a-z.+-]+\+)?json\b/.test(response.headers.get("content-type") ?? "");
-    const body = isJson && text !== "" ? parse(text) : text === "" ? undefined : text;
-    if (!response.ok) throw refusal(call, response, body);
+    const body = bodyOf(response, text, parse);
+    if (!response.ok || body === NOT_OURS) throw refusal(call, response, body);
     return { status: response.status, body: body as ApiResult<Call>["body"], etag: response.headers.get("etag") };
   };
 
@@ -140,10 +139,26 @@ function addressOf(base: string, template: string, { path = {}, query = {} }: An
   return address;
 }
 
+/** What Posthorn never answers: something else is at that URL. */
+const NOT_OURS = Symbol("not Posthorn's");
+
+function bodyOf({ headers }: Response, text: string, parse: (text: string) => unknown): unknown {
+  const type = headers.get("content-type") ?? "";
+  if (text === "") return undefined;
+  if (type.startsWith("text/plain")) return text;
+  if (!/^application\/(?:problem\+)?json\b/.test(type)) return NOT_OURS;
+  try {
+    return parse(text);
+  } catch {
+    return NOT_OURS;
+  }
+}
+
 function refusal(call: string, { status, statusText }: Response, body: unknown): ApiError {
   const problem = body as Partial<ApiProblem> | undefined;
   if (typeof problem?.detail !== "string") {
-    const found = { title: statusText, status, detail: `${call} was answered with ${status} and no problem: is this Posthorn's URL?` };
+    const detail = `${call} was answered with ${status} and nothing that Posthorn says: is this its URL?`;
+    const found = { title: statusText, status, detail };
     return new ApiError("API_REFUSED", found.detail, found);
   }
   const code = problem.code !== undefined && problem.code in ERROR_CODES ? (problem.code as ErrorCode) : "API_REFUSED";

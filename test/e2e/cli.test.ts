@@ -183,6 +183,21 @@ describe("what happens now", () => {
     expect((await every.end()).code).toBe(0);
   });
 
+  test("is shown by tail over a restart of the service", async () => {
+    const prefix = `t-${randomUUID().slice(0, 8)}`;
+    const options = { nats, redis, prefix, settings: { POSTHORN_HTTP_PORT: String(await freePort()) } };
+    const first = await startPosthorn(options);
+    const { slug } = await first.install({ webhook_url: receiver.url });
+    const tail = following(`tail ${slug} --count 1 --json --url ${first.url}`);
+    await tail.says("Following");
+    await first.end();
+    await tail.says("trying again");
+    const second = await startPosthorn(options);
+    await second.api("POST", `/v1/apps/${slug}/test`);
+    expect((await tail.ended).json).toEqual([expect.objectContaining({ app: slug, event_type: "test.ping" })]);
+    await second.end();
+  });
+
   test("and what changed is shown by status, also from before", async () => {
     const { slug, uuid } = await installed();
     const live = following(`status --app ${slug}`);
