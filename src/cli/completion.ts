@@ -14,7 +14,7 @@ export const completionCommand = (commands: () => readonly Command[]): Command =
     operands: ["<bash|zsh|fish>"],
     details: [
       "bash:  echo 'source <(posthorn completion bash)' >> ~/.bashrc",
-      "zsh:   posthorn completion zsh > ~/.zfunc/_posthorn   (with ~/.zfunc in $fpath)",
+      "zsh:   echo 'source <(posthorn completion zsh)' >> ~/.zshrc   (after compinit)",
       "fish:  posthorn completion fish > ~/.config/fish/completions/posthorn.fish",
     ].join("\n"),
     examples: ["completion bash"],
@@ -90,8 +90,7 @@ complete -o default -F _posthorn posthorn`;
 
 /** zsh runs bash's script as it is. */
 function zsh(commands: readonly Command[]): string {
-  return `#compdef posthorn
-autoload -U +X bashcompinit && bashcompinit
+  return `autoload -U +X bashcompinit && bashcompinit
 ${bash(commands)}`;
 }
 
@@ -115,7 +114,7 @@ function fish(commands: readonly Command[]): string {
     const here = second === undefined ? seen : `${seen}; and __fish_seen_subcommand_from ${second}`;
     if (candidate.name === "completion") lines.push(`complete -c posthorn -n '${seen}' -a '${SHELLS.join(" ")}'`);
     for (const [name, option] of Object.entries(optionsOf(candidate))) {
-      const values = option.kind === "flag" ? "" : ` -r${option.choices === undefined ? "" : ` -a '${option.choices.join(" ")}'`}`;
+      const values = option.kind === "flag" ? "" : option.choices === undefined ? " -r" : ` -x -a '${option.choices.join(" ")}'`;
       lines.push(`complete -c posthorn -n '${here}' -l ${name}${values} -d ${quoted(option.about)}`);
     }
   }
