@@ -1,5 +1,4 @@
 /** What is generated from tables in the code: the references, forms and types for others, and the dashboards. */
-
 import { pathOf } from "../src/api/openapi.ts";
 import type { Route } from "../src/api/route.ts";
 import { documentedRoutes } from "../src/api/routes.ts";

@@ -67,7 +67,7 @@ export const appCommands: readonly Command[] = [
     summary: "Lists the apps.",
     examples: ["apps", "apps list --json"],
     async run({ api, output }) {
-      const { rows } = await take(api().items("GET /v1/apps", { query: { limit: 1000 } }));
+      const { rows } = await take(api().items("GET /v1/apps"));
       output.table(
         [
           { title: "SLUG", cell: ({ slug }) => slug, style: () => "bold" },
@@ -132,7 +132,7 @@ export const appCommands: readonly Command[] = [
     examples: ["apps delete acme-tracker --yes"],
     async run({ api, output, options, operands: [slug = ""] }) {
       const { etag } = await api().call("GET /v1/apps/{slug}", { path: { slug } });
-      const { rows: installations } = await take(api().items("GET /v1/installations", { query: { app: slug, limit: 1000 } }));
+      const { rows: installations } = await take(api().items("GET /v1/installations", { query: { app: slug } }));
       const what = `app ${slug} and its ${counted(installations.length, "installation")}`;
       if (!options.yes) throw new UsageError(`apps delete: this removes ${what}; say so with --yes`);
       await api().call("DELETE /v1/apps/{slug}", { path: { slug }, headers: { "if-match": etag ?? "*" } });

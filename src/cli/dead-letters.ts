@@ -4,7 +4,7 @@ import { type Command, command, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
 import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
 import { type Output, oneLine } from "./output.ts";
-import { take } from "./take.ts";
+import { PAGE, take } from "./take.ts";
 import { pastTime, positive } from "./values.ts";
 
 /** The options that choose dead letters, here and for a replay. */
@@ -61,7 +61,7 @@ export const deadLetterCommands: readonly Command[] = [
     options: { ...deadLetterFilter, limit: value("number", "At most so many; 50 when not given.", positive) },
     examples: ["dead-letters --app acme-tracker", "dead-letters list --since 1d --json"],
     async run({ api, output, options: { app, type, since, until, limit = 50 } }) {
-      const query = { app, event_type: type, start: since, end: until, limit: Math.min(limit, 1000) };
+      const query = { app, event_type: type, start: since, end: until, limit: Math.min(limit, PAGE) };
       const { rows, more } = await take(api().items("GET /v1/dead-letters", { query }), limit);
       output.table(
         [

@@ -8,7 +8,7 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 export const EXIT_CODES: Readonly<Record<ExitCode, string>> = {
   0: "done; for commands that follow something also: ended by Ctrl-C",
-  1: "not done: nothing of that name, a conflict, a test call that failed, a replay that failed; serve: something was left for the next process",
+  1: "not done: nothing of that name, a conflict, a failed test call or replay; serve: something was left for the next process",
   64: "the command line is wrong",
   65: "the service refused what was sent as invalid",
   69: "the service or the bus did not answer, or can't do it now",

@@ -48,7 +48,7 @@ export const installationCommands: readonly Command[] = [
     options: { app: value("slug", "Of this app."), organization: value("id", "In this organization.") },
     examples: ["installations", "installations list --app acme-tracker --json"],
     async run({ api, output, options }) {
-      const query = { app: options.app, organization_id: options.organization, limit: 1000 };
+      const query = { app: options.app, organization_id: options.organization };
       const { rows } = await take(api().items("GET /v1/installations", { query }));
       output.table(
         [

@@ -22,8 +22,10 @@ export const replayCommand = command({
     all: flag("Every dead letter there is, when nothing narrows it."),
     "dry-run": flag("Only counts."),
   },
-  details:
-    "Numbers are those of posthorn dead-letters. A delivery id (dlv_…) of the last days is sent again whatever became of\nit. A replay counts its attempts from 1; what fails again comes back to dead letters.",
+  details: [
+    "Numbers are those of posthorn dead-letters. A delivery id (dlv_…) of the last days is sent again whatever became of it.",
+    "A replay counts its attempts from 1; what fails again comes back to dead letters.",
+  ].join("\n"),
   examples: ["replay 7 8", "replay --app acme-tracker --since 1d --dry-run", "replay dlv_5f2b6c0a9e134d7788aa10c3d4e5f607"],
   async run({ api, output, options, operands, signal }) {
     const { app, type, since, until, all, "dry-run": dryRun } = options;

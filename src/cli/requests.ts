@@ -3,7 +3,7 @@ import type { WebhookRequest } from "../client/api-types.generated.ts";
 import { command, flag, value } from "./command.ts";
 import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
 import { type Column, type Output, oneLine } from "./output.ts";
-import { take } from "./take.ts";
+import { PAGE, take } from "./take.ts";
 import { pastTime, positive } from "./values.ts";
 
 export const requestColumns: ReadonlyArray<Column<WebhookRequest>> = [
@@ -57,7 +57,7 @@ export const requestsCommand = command({
     const { errors, type, organization, since, until, limit = 50, full } = options;
     const query = { errors_only: errors, event_type: type, organization_id: organization, start: since, end: until };
     const { rows, more } = await take(
-      api().items("GET /v1/apps/{slug}/webhook-requests", { path: { slug }, query: { ...query, limit: Math.min(limit, 1000) } }),
+      api().items("GET /v1/apps/{slug}/webhook-requests", { path: { slug }, query: { ...query, limit: Math.min(limit, PAGE) } }),
       limit,
     );
     if (full && !output.json) for (const row of rows) showWhole(output, row);

@@ -10,6 +10,7 @@ import { findCommand, parseCommand } from "./command-line.ts";
 import { COMMANDS } from "./commands.ts";
 import { EXIT, type ExitCode, exitCodeOf, UsageError } from "./exit-codes.ts";
 import { createOutput, type OutputStream } from "./output.ts";
+import { take } from "./take.ts";
 import { overview, synopsis, usageOf } from "./usage.ts";
 import { parseExactly } from "./values.ts";
 
@@ -19,6 +20,7 @@ export interface Terminal extends Surroundings {
 }
 
 const VERSION_WORDS: readonly string[] = ["-v", "--version", "version"];
+const MOST_APPS_COMPARED = 1000;
 const HELP_WORDS: readonly string[] = ["-h", "--help"];
 
 export async function runCommandLine(words: readonly string[], terminal: Terminal): Promise<ExitCode> {
@@ -95,8 +97,12 @@ async function hintsFor(
 
 async function nearestApp(slug: string, api: ApiClient | undefined): Promise<string[]> {
   try {
-    const page = await api?.call("GET /v1/apps", { query: { limit: 1000 } });
-    const near = nearest(slug, page?.body.items.map((app) => app.slug) ?? []);
+    if (api === undefined) return [];
+    const { rows } = await take(api.items("GET /v1/apps"), MOST_APPS_COMPARED);
+    const near = nearest(
+      slug,
+      rows.map((app) => app.slug),
+    );
     return near === undefined ? [] : [`Did you mean ${near}?`];
   } catch {
     // The first error is the one to tell of.

@@ -45,7 +45,7 @@ export const tailCommand = command({
     const rowsOf = async (slug: string): Promise<WebhookRequest[]> => {
       const { errors, type, organization } = options;
       const start = new Date(Math.max(startedAt, Date.now() - LOOK_BACK_MS) - LOOK_BACK_MS).toISOString();
-      const query = { errors_only: errors, event_type: type, organization_id: organization, start, limit: 1000 };
+      const query = { errors_only: errors, event_type: type, organization_id: organization, start };
       const { body } = await api().call("GET /v1/apps/{slug}/webhook-requests", { path: { slug }, query, signal });
       return body.items.toReversed().filter((row) => {
         const key = `${row.delivery_id} ${row.attempt} ${row.date}`;

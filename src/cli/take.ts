@@ -1,3 +1,6 @@
+/** Rows asked for at once: every service gives so many, whatever its limits are. */
+export const PAGE = 100;
+
 /** All, or the first so many, of a list that comes in pages. */
 export async function take<T>(
   items: AsyncIterable<T>,
