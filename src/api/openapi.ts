@@ -86,10 +86,21 @@ function operation(route: Route, definitions: Definitions): object {
           },
         }),
     responses: {
+      ...Object.fromEntries(refusals(route).map((status) => [status, { $ref: "#/components/responses/Problem" }])),
       ...Object.fromEntries(Object.entries(answers).map(([status, form]) => [status, response(route, Number(status), form, definitions)])),
       default: { $ref: "#/components/responses/Problem" },
     },
   };
+}
+
+/** What a call can be refused with, whatever it does. */
+function refusals({ access, params, query, body }: Route): number[] {
+  return [
+    ...((params ?? query ?? body) ? [400] : []),
+    ...(access === "open" ? [] : [401]),
+    ...(access === "admin" ? [403] : []),
+    ...(params === undefined ? [] : [404]),
+  ];
 }
 
 function response({ record }: Route, status: number, form: string | AnswerForm, definitions: Definitions): object {
