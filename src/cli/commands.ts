@@ -4,6 +4,7 @@ import type { Command } from "./command.ts";
 import { completionCommand } from "./completion.ts";
 import { configCommand } from "./config.ts";
 import { deadLetterCommands } from "./dead-letters.ts";
+import { debugCommands } from "./debug.ts";
 import { explainCommand } from "./explain.ts";
 import { helpCommand } from "./help.ts";
 import { installationCommands } from "./installations.ts";
@@ -26,6 +27,7 @@ export const COMMANDS: readonly Command[] = [
   ...deadLetterCommands,
   replayCommand,
   statusCommand,
+  ...debugCommands,
   listenCommand,
   configCommand,
   completionCommand(() => COMMANDS),

@@ -88,6 +88,18 @@ export interface DeadLetterPage {
   readonly next: number | null;
 }
 
+export interface Debugged {
+  readonly app?: string | undefined;
+  readonly installation_uuid?: string | undefined;
+  /** RFC 3339, UTC. */
+  readonly until: string;
+}
+
+export interface DebuggedPage {
+  readonly items: ReadonlyArray<Debugged>;
+  readonly next: null;
+}
+
 export interface DeliveryAnswer {
   readonly delivery: ExplainedDelivery;
   /** Null: nothing has it any more. */
@@ -450,18 +462,18 @@ export interface Calls {
   "PUT /v1/apps/{slug}/debug-log": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: {
       /** Seconds until it ends by itself. */
       readonly for_s?: number | undefined;
-    } | undefined; readonly answer: undefined };
+    } | undefined; readonly answer: Debugged };
   /** Ends the detailed logging of an app. */
   "DELETE /v1/apps/{slug}/debug-log": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
   /** Logs an installation's deliveries in detail for a while, headers and bodies included, on all replicas. */
   "PUT /v1/installations/{uuid}/debug-log": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: {
       /** Seconds until it ends by itself. */
       readonly for_s?: number | undefined;
-    } | undefined; readonly answer: undefined };
+    } | undefined; readonly answer: Debugged };
   /** Ends the detailed logging of an installation. */
   "DELETE /v1/installations/{uuid}/debug-log": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
   /** The apps and installations that are logged in detail. */
-  "GET /v1/debug-log": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
+  "GET /v1/debug-log": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: DebuggedPage };
   /** The process is alive. */
   "GET /healthz": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Health };
   /** Whether events are consumed and delivered now, and what stands in the way. */

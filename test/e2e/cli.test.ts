@@ -211,6 +211,17 @@ describe("what happens now", () => {
   });
 });
 
+test("detailed logging is switched on for a while, shown and switched off", async () => {
+  const { slug, uuid } = await installed();
+  expect((await cli(`debug on ${slug} --for 5m`)).out).toMatch(new RegExp(`^${slug} is logged in detail until \\d{4}-`));
+  await cli(`debug on ${uuid}`);
+  await eventually(async () => (await cli("debug --json")).json.length === 2);
+  expect((await cli(`debug off ${slug}`)).code).toBe(0);
+  await cli(`debug off ${uuid}`);
+  await eventually(async () => (await cli("debug")).out === "Nothing is logged in detail.\n");
+  expect((await cli("debug on nobody")).code).toBe(1);
+});
+
 describe("a local receiver", () => {
   const listen = async (slug: string, options: string) => {
     const port = await freePort();

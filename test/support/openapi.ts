@@ -44,7 +44,8 @@ export function createDocumentChecker(document: OpenApiDocument): DocumentChecke
       const calls = document.paths[pathname] ?? Object.entries(document.paths).find(([template]) => isAt(template, pathname))?.[1];
       const operation = calls?.[method.toLowerCase()];
       const what = `${method} ${path} → ${status}`;
-      const promised = operation?.responses[status] ?? document.components.responses["Problem"];
+      const found = operation?.responses[status];
+      const promised = found?.$ref === undefined && found !== undefined ? found : document.components.responses["Problem"];
       if (operation === undefined && status !== 404 && status !== 405) throw new Error(`${what}: no such call in the document`);
       if (operation?.responses[status] === undefined && status < 400) throw new Error(`${what}: no such answer in the document`);
       const type = headers.get("content-type")?.split(";")[0];

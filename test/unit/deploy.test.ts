@@ -24,11 +24,19 @@ const LABELS = { "app.kubernetes.io/name": "posthorn" };
 const secrets = { "api-tokens": "admin:t1,read:t2", "encryption-key": "ab".repeat(32), "redis-url": "redis://u:p@redis:6379" };
 const defaultMs = (name: "DRAIN_TIMEOUT" | "STARTUP_TIMEOUT"): number => parseDuration(SETTINGS[name].default);
 
-test.each(["Dockerfile", "docker-compose.yml", "deploy/systemd/posthorn.service"])("%s names settings that there are", (file) => {
+const variables: Array<[file: string, variables: string[]]> = [
+  ...["Dockerfile", "deploy/systemd/posthorn.service"].map((file): [string, string[]] => [
+    file,
+    read(file).match(/POSTHORN_[A-Z_]+/g) ?? [],
+  ]),
+  ["docker-compose.yml", Object.keys(parse(read("docker-compose.yml")).services.posthorn.environment)],
+];
+
+test.each(variables)("%s sets what is a setting", (_file, found) => {
   const known = Object.entries(SETTINGS as Readonly<Record<string, Setting<unknown>>>).flatMap(([name, { secret }]) =>
     secret ? [name, `${name}_FILE`] : [name],
   );
-  const named = [...read(file).matchAll(/POSTHORN_([A-Z_]+)/g)].map(([, name]) => name ?? "");
+  const named = found.filter((name) => name.startsWith("POSTHORN_")).map((name) => name.slice("POSTHORN_".length));
   expect(named.length).toBeGreaterThan(0);
   expect(named.filter((name) => !known.includes(name))).toEqual([]);
 });
