@@ -5,6 +5,7 @@ import type { Registry } from "../registry/registry.ts";
 import { toInstallation } from "../registry/registry.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
 import type { QueryHealth } from "../status/integration-health.ts";
+import { integrationHealth } from "./health-form.ts";
 import { limit } from "./parameters.ts";
 import type { StatusChanger } from "./ports.ts";
 import { etag, installationView, preconditionOf } from "./records.ts";
@@ -100,7 +101,7 @@ export function installationRoutes({ registry, index, statusChanger, queryHealth
       access: "read",
       summary: "Why an installation has its status, its counters of the last days, and how much of what was parked still waits.",
       params,
-      answers: { 200: "its health" },
+      answers: { 200: answer("its health", integrationHealth) },
       handle: async ({ params: { uuid } }) => ({ status: 200, body: await queryHealth(uuid) }),
     }),
     route({

@@ -1,9 +1,9 @@
 /** posthorn installations …: where apps are installed, and whether deliveries go there. */
 import { randomUUID } from "node:crypto";
-import type { Installation } from "../client/api-types.generated.ts";
+import type { Installation, IntegrationHealth } from "../client/api-types.generated.ts";
 import { type Command, type CommandCall, command, flag, list, type Options, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
-import { statusStyle } from "./format.ts";
+import { statusStyle, time } from "./format.ts";
 import type { Output } from "./output.ts";
 import { take } from "./take.ts";
 
@@ -25,6 +25,31 @@ function show(
     ["status", output.paint(statusStyle(status), status)],
     ["webhook", url],
   ]);
+}
+
+function showHealth(output: Output, { status, broken, days, parked, mended }: IntegrationHealth): void {
+  const { reason } = broken ?? {};
+  output.facts([
+    ["status", output.paint(statusStyle(status), status)],
+    ["broken", broken && time(broken.at)],
+    ["rule", reason && `${reason.rule}: ${reason.success} good, ${reason.error} errors, ${reason.timeout} timeouts, ${reason.fatal} fatal`],
+    ["last error", reason?.last_error],
+    ["next probe", broken?.next_probe_at && time(broken.next_probe_at)],
+    ["parked", `${parked.deliveries}${parked.oldest_at === null ? "" : `, the oldest since ${time(parked.oldest_at)}`}`],
+    ["mended", mended && time(mended.at)],
+  ]);
+  output.line("");
+  output.table(
+    [
+      { title: "DAY (UTC)", cell: ({ day }) => day },
+      { title: "GOOD", cell: ({ success }) => String(success) },
+      { title: "ERRORS", cell: ({ error }) => String(error) },
+      { title: "TIMEOUTS", cell: ({ timeout }) => String(timeout) },
+      { title: "FATAL", cell: ({ fatal }) => String(fatal) },
+    ],
+    days ?? [],
+    "The counters are not known: Redis is away.",
+  );
 }
 
 /** A command that does one thing to one installation and shows it. */
@@ -111,6 +136,16 @@ export const installationCommands: readonly Command[] = [
         headers: { "if-match": etag ?? "*" },
       });
       output.result(body, () => show(output, body));
+    },
+  }),
+  command({
+    name: "installations health",
+    summary: "Tells why an installation has its status, its counters, and what waits for it.",
+    operands: ["<uuid>"],
+    examples: ["installations health 0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f"],
+    async run({ api, output, operands: [uuid = ""] }) {
+      const { body } = await api().call("GET /v1/installations/{uuid}/health", { path: { uuid } });
+      output.result(body, () => showHealth(output, body));
     },
   }),
   change("enable", "Makes a disabled or broken installation active; what is parked for it is delivered."),

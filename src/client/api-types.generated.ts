@@ -259,6 +259,46 @@ export interface InstallationPage {
   readonly next: string | null;
 }
 
+export interface IntegrationHealth {
+  readonly uuid: string;
+  readonly status: "active" | "broken" | "disabled";
+  /** Null when it is not broken. */
+  readonly broken: {
+    readonly at: string;
+    readonly reason: {
+      readonly rule: string;
+      readonly window_days: number;
+      /** UTC days, oldest first. */
+      readonly days: ReadonlyArray<string>;
+      readonly success: number;
+      readonly error: number;
+      readonly timeout: number;
+      readonly fatal: number;
+      readonly last_response_code: number | null;
+      readonly last_error: string | null;
+    };
+    /** In the past while nothing is parked. Null where broken ones are delivered to. */
+    readonly next_probe_at: string | null;
+  } | null;
+  /** The counters since it last became active, or broke; null when Redis is away. */
+  readonly days: ReadonlyArray<{
+    readonly day: string;
+    readonly success: number;
+    readonly error: number;
+    readonly timeout: number;
+    readonly fatal: number;
+  }> | null;
+  readonly parked: {
+    readonly deliveries: number;
+    readonly oldest_at: string | null;
+  };
+  /** When it last became active, and how many deliveries waited then. */
+  readonly mended: {
+    readonly at: string;
+    readonly backlog: number | null;
+  } | null;
+}
+
 /** The only answer with an app's secrets. */
 export interface MadeApp {
   readonly slug: string;
@@ -414,7 +454,7 @@ export interface Calls {
   /** Installations by uuid, of one app or organization. */
   "GET /v1/installations": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly organization_id?: string | undefined; readonly limit?: number | undefined; readonly after?: string | undefined }; readonly body: undefined; readonly answer: InstallationPage };
   /** Why an installation has its status, its counters of the last days, and how much of what was parked still waits. */
-  "GET /v1/installations/{uuid}/health": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
+  "GET /v1/installations/{uuid}/health": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: IntegrationHealth };
   /** Makes a disabled or broken installation active; what is parked for it is delivered. An active one stays as it is. */
   "POST /v1/installations/{uuid}/enable": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: Installation };
   /** Stops deliveries to the installation; they are parked until it is enabled. */

@@ -132,6 +132,7 @@ describe("installations", () => {
     expect(await uuids("app=inst")).toEqual([one, two]);
     expect(await uuids("app=inst&organization_id=78")).toEqual([two]);
     expect(await uuids("organization_id=nobody")).toEqual([]);
+    expect((await call("GET", `/v1/installations/${one}/health`)).body).toMatchObject({ status: "active", broken: null });
     expect((await call("POST", `/v1/installations/${one}/disable`)).body.status).toBe("disabled");
     expect((await call("PUT", `/v1/installations/${one}`, { app: "inst", organization_id: "77", status: "active" })).body.status).toBe(
       "disabled",

@@ -79,6 +79,7 @@ describe("apps and installations", () => {
     const rotated = await cli("apps rotate-secret shop --json");
     expect(rotated.json[0].client_secret).toMatch(/^[0-9a-f]{64}$/);
     const { uuid } = (await cli("installations add shop --organization 7 --project 1 --project 2 --json")).json[0];
+    expect((await cli(`installations health ${uuid}`)).out).toMatch(/^status +active\nparked +0\n\nDAY/);
     expect((await cli(`installations disable ${uuid}`)).out).toMatch(/status +disabled/);
     expect((await cli(`installations discard ${uuid}`)).out).toMatch(/^0 went to dead letters/);
     expect((await cli(`installations enable ${uuid} --json`)).json[0].status).toBe("active");
