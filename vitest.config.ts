@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 
 /** Integration, e2e and resilience start servers and child processes: fewer of them at once than cores. */
@@ -18,6 +19,8 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     maxWorkers: 2,
+    // Child processes of the tests run from source: they start three times as fast when Node keeps what it compiled.
+    env: { NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules", ".cache", "node") },
     projects: [project("unit"), project("integration"), project("e2e"), project("resilience", true)],
   },
 });

@@ -1,27 +1,35 @@
 #!/usr/bin/env node
-/** Process entry: settings → app → signals → exit code. The only place that touches process.on and process.exit. */
-import { createApp } from "./app.ts";
-import { ConfigError, loadConfig } from "./config/load-config.ts";
-import { AppError, messageOf } from "./model/app-error.ts";
-
+/**
+ * Process entry: command line → command, or settings → app → signals; then the exit code. The only place that touches
+ * process.on and process.exit. Everything else is imported once the version of Node is known to be right.
+ */
 const OLDEST_NODE = 24;
 /** sysexits.h EX_CONFIG. */
 const EXIT_CONFIG = 78;
-/** sysexits.h EX_USAGE. */
-const EXIT_USAGE = 64;
+/** 128 + SIGINT */
+const EXIT_INTERRUPTED = 130;
 
 if (Number(process.versions.node.split(".")[0]) < OLDEST_NODE) {
-  process.stderr.write(`Posthorn needs Node ${OLDEST_NODE} or newer, this is ${process.versions.node}\n`);
+  process.stderr.write(
+    `Posthorn needs Node ${OLDEST_NODE} or newer, this is ${process.versions.node}. npm can bring one along:\n` +
+      `  npx --package node@${OLDEST_NODE} --package posthorn posthorn ${process.argv.slice(2).join(" ")}\n`,
+  );
   process.exit(EXIT_CONFIG);
 }
 
-const [command = "serve", ...rest] = process.argv.slice(2);
-if (command !== "serve" || rest.length > 0) {
-  process.stderr.write("usage: posthorn [serve]\nSettings are environment variables, see docs/configuration.md.\n");
-  process.exit(EXIT_USAGE);
-}
+const { AppError, messageOf } = await import("./model/app-error.ts");
+const { runCommandLine } = await import("./cli/run.ts");
 
-async function main(): Promise<void> {
+const interrupted = new AbortController();
+const interrupt = (): void => {
+  if (interrupted.signal.aborted) process.exit(EXIT_INTERRUPTED);
+  interrupted.abort();
+};
+
+/** Runs the service; it ends with the process. */
+async function serve(): Promise<never> {
+  const { createApp } = await import("./app.ts");
+  const { loadConfig } = await import("./config/load-config.ts");
   const app = await createApp(loadConfig(), process.env);
   const { logger } = app;
   process.on("exit", app.flushLog);
@@ -42,8 +50,10 @@ async function main(): Promise<void> {
       },
     );
   };
-  process.on("SIGTERM", stop);
-  process.on("SIGINT", stop);
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.off(signal, interrupt);
+    process.on(signal, stop);
+  }
   process.on("unhandledRejection", (error) => {
     logger.fatal({ error: error instanceof Error ? error.stack : String(error) }, "unhandled rejection");
     process.exit(1);
@@ -52,11 +62,14 @@ async function main(): Promise<void> {
   try {
     await app.start();
   } catch (error) {
-    if (stopping) return;
-    logger.fatal({ code: error instanceof AppError ? error.code : undefined, error: messageOf(error) }, "start failed");
-    await app.stop();
-    process.exit(exitCodeOf(error));
+    // A stop ends a start that is still going on, and then the process.
+    if (!stopping) {
+      logger.fatal({ code: error instanceof AppError ? error.code : undefined, error: messageOf(error) }, "start failed");
+      await app.stop();
+      process.exit(exitCodeOf(error));
+    }
   }
+  return new Promise<never>(() => {});
 }
 
 /** What only a person can mend is a matter of configuration; what may mend itself is worth a restart. */
@@ -64,7 +77,23 @@ function exitCodeOf(error: unknown): number {
   return error instanceof AppError && !error.retryable ? EXIT_CONFIG : 1;
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(`${error instanceof ConfigError || error instanceof AppError ? error.message : (error as Error).stack}\n`);
-  process.exit(exitCodeOf(error));
+async function readInput(): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+process.on("SIGTERM", interrupt);
+process.on("SIGINT", interrupt);
+// A reader that has seen enough, as head has, is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+
+const exitCode = await runCommandLine(process.argv.slice(2), {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  environment: process.env,
+  signal: interrupted.signal,
+  readInput,
+  serve,
 });
+process.exit(exitCode);

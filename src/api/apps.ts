@@ -7,7 +7,8 @@ import type { RegistryIndex } from "../registry/registry-index.ts";
 import type { SecretBox } from "../registry/secret-box.ts";
 import { limit } from "./parameters.ts";
 import { appView, etag, preconditionOf, webhookSecret } from "./records.ts";
-import { type Route, route } from "./route.ts";
+import { answer, type Route, route } from "./route.ts";
+import { app, appPage, madeApp, rotatedSecret } from "./schemas.ts";
 
 const params = z.object({ slug: slugParameter });
 
@@ -20,7 +21,12 @@ export function appRoutes({ registry, index, secretBox }: { registry: Registry; 
       summary: "Makes or replaces an app. The answer that makes it is the only one with its secrets.",
       params,
       body: appBody,
-      answers: { 200: "replaced", 201: "made; client_secret and webhook_secret are in the answer", 412: "If-Match or If-None-Match" },
+      record: true,
+      answers: {
+        200: answer("replaced", app),
+        201: answer("made; client_secret and webhook_secret are in the answer", madeApp),
+        412: "If-Match or If-None-Match",
+      },
       example: { name: "Acme Tracker", webhook_url: "https://hooks.acme.example/sentry", events: ["issue", "metric_alert.*"] },
       async handle({ params: { slug }, body, headers }) {
         const { record, revision, created, clientSecret } = await registry.putApp(slug, body, preconditionOf(headers));
@@ -38,7 +44,8 @@ export function appRoutes({ registry, index, secretBox }: { registry: Registry; 
       access: "read",
       summary: "One app.",
       params,
-      answers: { 200: "the app" },
+      record: true,
+      answers: { 200: answer("the app", app), 304: "If-None-Match" },
       async handle({ params: { slug } }) {
         const { record, revision } = await registry.getApp(slug);
         return { status: 200, body: appView(toApp(record, secretBox)), headers: { etag: etag(revision) } };
@@ -50,6 +57,7 @@ export function appRoutes({ registry, index, secretBox }: { registry: Registry; 
       access: "admin",
       summary: "Removes an app and its installations; what waits for them goes to dead letters.",
       params,
+      record: true,
       answers: { 204: "removed", 412: "If-Match" },
       async handle({ params: { slug }, headers }) {
         await registry.deleteApp(slug, preconditionOf(headers));
@@ -62,7 +70,7 @@ export function appRoutes({ registry, index, secretBox }: { registry: Registry; 
       access: "read",
       summary: "Apps by slug.",
       query: z.object({ limit: limit(100, 1000), after: slugParameter.optional().meta({ description: "`next` of the page before." }) }),
-      answers: { 200: "a page of apps" },
+      answers: { 200: answer("a page of apps", appPage) },
       handle({ query: { limit: size, after } }) {
         const all = [...index.apps()].sort((a, b) => (a.slug < b.slug ? -1 : 1));
         const from = after === undefined ? all : all.filter(({ slug }) => slug > after);
@@ -76,7 +84,7 @@ export function appRoutes({ registry, index, secretBox }: { registry: Registry; 
       access: "admin",
       summary: "Makes a new client secret. Webhooks carry both signatures until previous_valid_until.",
       params,
-      answers: { 200: "the new secret" },
+      answers: { 200: answer("the new secret", rotatedSecret) },
       async handle({ params: { slug } }) {
         const { clientSecret, previousValidUntil } = await registry.rotateSecret(slug);
         return {

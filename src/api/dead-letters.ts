@@ -5,9 +5,10 @@ import { AppError, messageOf } from "../model/app-error.ts";
 import { slugParameter } from "../registry/records.ts";
 import { eventType, limit, time } from "./parameters.ts";
 import type { DeadLetter, DeadLetterFilter, DeadLetters, ReplayProgress } from "./ports.ts";
-import { type Answer, type Route, route } from "./route.ts";
+import { type Answer, answer, type Route, route } from "./route.ts";
+import { deadLetter, deadLetterPage, replayedOne, replay as replayForm } from "./schemas.ts";
 
-const sequence = z.coerce.number().int().min(1);
+const sequence = z.coerce.number().int().min(1).meta({ example: 7 });
 
 /** A replay that takes longer is answered with 202 and its progress is asked for. */
 const ANSWER_WITHIN_MS = 2_000;
@@ -63,7 +64,7 @@ export function deadLetterRoutes({ deadLetters }: { deadLetters: DeadLetters }):
         limit: limit(100, 1000),
         after: z.coerce.number().int().min(0).default(0).meta({ description: "`next` of the page before." }),
       }),
-      answers: { 200: "a page of dead letters" },
+      answers: { 200: answer("a page of dead letters", deadLetterPage) },
       async handle({ query }) {
         const { items, next } = await deadLetters.list(filterOf(query), query.after, query.limit);
         // Their text is passed on as it is stored: numbers in an event's data are not rounded on the way.
@@ -76,7 +77,7 @@ export function deadLetterRoutes({ deadLetters }: { deadLetters: DeadLetters }):
       access: "read",
       summary: "One dead letter.",
       params: z.object({ sequence }),
-      answers: { 200: "the dead letter" },
+      answers: { 200: answer("the dead letter", deadLetter) },
       handle: async ({ params }) => jsonText(withSequence(await deadLetters.get(params.sequence))),
     }),
     route({
@@ -85,7 +86,7 @@ export function deadLetterRoutes({ deadLetters }: { deadLetters: DeadLetters }):
       access: "admin",
       summary: "Sends one dead letter on its way again.",
       params: z.object({ sequence }),
-      answers: { 202: "on its way", 409: "it holds no delivery" },
+      answers: { 202: answer("on its way", replayedOne), 409: "it holds no delivery" },
       async handle({ params }) {
         await deadLetters.replayOne(params.sequence);
         return { status: 202, body: { sequence: params.sequence } };
@@ -105,7 +106,10 @@ export function deadLetterRoutes({ deadLetters }: { deadLetters: DeadLetters }):
           dry_run: z.boolean().default(false).meta({ description: "Only counts." }),
         })
         .default({ dry_run: false }),
-      answers: { 200: "done", 202: "still running; its progress is at /v1/dead-letters/replays/{id}" },
+      answers: {
+        200: answer("done", replayForm),
+        202: answer("still running; its progress is at /v1/dead-letters/replays/{id}", replayForm),
+      },
       example: { app: "acme-tracker", event_type: "issue.created", dry_run: true },
       async handle({ body }) {
         const { replay, work } = begin(filterOf(body), body.dry_run);
@@ -119,8 +123,8 @@ export function deadLetterRoutes({ deadLetters }: { deadLetters: DeadLetters }):
       url: "/v1/dead-letters/replays/:id",
       access: "read",
       summary: "How far a replay is.",
-      params: z.object({ id: z.uuid() }),
-      answers: { 200: "the replay" },
+      params: z.object({ id: z.uuid().meta({ example: "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f" }) }),
+      answers: { 200: answer("the replay", replayForm) },
       handle({ params: { id } }) {
         const replay = replays.get(id);
         if (replay === undefined) throw new AppError("NOT_FOUND", `no replay ${id} on this replica`);

@@ -4,7 +4,7 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { Debugged, DebugLog, DebugTarget } from "../registry/debug-log.ts";
 import { slugParameter, uuidParameter } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
-import { type Route, route } from "./route.ts";
+import { answer, type Route, route } from "./route.ts";
 
 const slug = z.object({ slug: slugParameter });
 const uuid = z.object({ uuid: uuidParameter });
@@ -15,11 +15,17 @@ const body = z
   })
   .default({ for_s: 900 });
 
-const answer = z.object({
-  app: z.string().optional(),
-  installation_uuid: z.string().optional(),
-  until: z.string().meta({ description: "RFC 3339, UTC." }),
-});
+const EXAMPLE = { app: "acme-tracker", until: "2026-01-05T10:26:12.345Z" };
+const logged = z
+  .object({
+    app: z.string().optional(),
+    installation_uuid: z.string().optional(),
+    until: z.string().meta({ description: "RFC 3339, UTC." }),
+  })
+  .meta({ id: "Debugged", example: EXAMPLE });
+const loggedPage = z
+  .object({ items: z.array(logged), next: z.null() })
+  .meta({ id: "DebuggedPage", example: { items: [EXAMPLE], next: null } });
 
 export interface DebugLogRoutesDependencies {
   readonly debugLog: DebugLog;
@@ -42,8 +48,7 @@ export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDepe
       summary: "Logs an app's deliveries in detail for a while, headers and bodies included, on all replicas.",
       params: slug,
       body,
-      answers: { 200: "what is logged, and until when" },
-      answer,
+      answers: { 200: answer("what is logged, and until when", logged) },
       example: { for_s: 900 },
       async handle({ params, body: { for_s: forS } }) {
         await registry.getApp(params.slug);
@@ -69,8 +74,7 @@ export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDepe
       summary: "Logs an installation's deliveries in detail for a while, headers and bodies included, on all replicas.",
       params: uuid,
       body,
-      answers: { 200: "what is logged, and until when" },
-      answer,
+      answers: { 200: answer("what is logged, and until when", logged) },
       example: { for_s: 900 },
       async handle({ params, body: { for_s: forS } }) {
         await registry.getInstallation(params.uuid);
@@ -94,14 +98,13 @@ export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDepe
       url: "/v1/debug-log",
       access: "read",
       summary: "The apps and installations that are logged in detail.",
-      answers: { 200: "what is logged, and until when" },
-      answer: z.object({ items: z.array(answer), next: z.null() }),
+      answers: { 200: answer("what is logged, and until when", loggedPage) },
       handle: () => ({ status: 200, body: { items: debugLog.list().map(shown), next: null } }),
     }),
   ];
 }
 
-function shown({ target, until }: Debugged): z.output<typeof answer> {
+function shown({ target, until }: Debugged): z.output<typeof logged> {
   const of = "app" in target ? target : { installation_uuid: target.installationUuid };
   return { ...of, until: toRfc3339(until) };
 }

@@ -5,7 +5,8 @@ import type { Explain } from "./explain.ts";
 import { deliveryAnswer, eventAnswer } from "./explanation.ts";
 import { deliveryId, time } from "./parameters.ts";
 import type { ResendDelivery } from "./ports.ts";
-import { type Route, route } from "./route.ts";
+import { answer, type Route, route } from "./route.ts";
+import { resent } from "./schemas.ts";
 
 export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: ResendDelivery }): Route[] {
   return [
@@ -15,8 +16,7 @@ export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: 
       access: "read",
       summary: "What became of a delivery: each attempt, where it is now, when the next attempt is due. Its id is the webhook-id header.",
       params: z.object({ id: deliveryId }),
-      answers: { 200: "the explanation; `notes` says what it can't know", 404: "nothing is known of it any more" },
-      answer: deliveryAnswer,
+      answers: { 200: answer("the explanation; `notes` says what it can't know", deliveryAnswer), 404: "nothing is known of it any more" },
       handle: async ({ params: { id } }) => ({ status: 200, body: await explain.delivery(id) }),
     }),
     route({
@@ -24,14 +24,16 @@ export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: 
       url: "/v1/events/:id",
       access: "read",
       summary: "Who of the event's organization wanted an event, who did not and why, and what became of each delivery.",
-      params: z.object({ id: z.string().min(1).max(MAX_EVENT_ID_LENGTH) }),
+      params: z.object({ id: z.string().min(1).max(MAX_EVENT_ID_LENGTH).meta({ example: "evt-1" }) }),
       query: z.object({
         since: time.optional().meta({
           description: "Where to begin looking for an event that no delivery was made of; the newest are looked at when not given.",
         }),
       }),
-      answers: { 200: "the explanation; `notes` says what it can't know", 404: "not among the events that were looked at" },
-      answer: eventAnswer,
+      answers: {
+        200: answer("the explanation; `notes` says what it can't know", eventAnswer),
+        404: "not among the events that were looked at",
+      },
       handle: async ({ params: { id }, query: { since } }) => ({ status: 200, body: await explain.event(id, since ?? null) }),
     }),
     route({
@@ -40,7 +42,7 @@ export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: 
       access: "admin",
       summary: "Sends a delivery of the last days again, whatever became of it. Logged, not counted.",
       params: z.object({ id: deliveryId }),
-      answers: { 202: "on its way", 404: "no such delivery, or its event is not in the stream any more" },
+      answers: { 202: answer("on its way", resent), 404: "no such delivery, or its event is not in the stream any more" },
       async handle({ params: { id } }) {
         return { status: 202, body: { delivery_id: id, resend_id: await resend(id) } };
       },

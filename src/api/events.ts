@@ -4,7 +4,8 @@ import { z } from "zod";
 import { readEvent } from "../model/event-reader.ts";
 import { RecordInvalid } from "../registry/records.ts";
 import type { PublishEvent } from "./ports.ts";
-import { type Route, route } from "./route.ts";
+import { answer, type Route, route } from "./route.ts";
+import { storedEvent } from "./schemas.ts";
 
 /** For the reference page: the body is read by model/event-reader.ts, as every event is. */
 const eventBody = z
@@ -19,7 +20,7 @@ const eventBody = z
     occurred_at: z.string().nullish(),
     data: z.looseObject({}),
   })
-  .meta({ id: "Event" });
+  .meta({ id: "EventBody" });
 
 export function eventRoutes(publish: PublishEvent): Route[] {
   return [
@@ -30,7 +31,7 @@ export function eventRoutes(publish: PublishEvent): Route[] {
       summary: "Publishes one event: plain, or a structured CloudEvent (application/cloudevents+json).",
       body: eventBody,
       rawBody: true,
-      answers: { 202: "stored in the events stream" },
+      answers: { 202: answer("stored in the events stream", storedEvent) },
       example: { type: "issue.created", organization_id: "42", data: { issue: { id: "1" } } },
       async handle({ body, headers }) {
         const text = (body as unknown as string | undefined) ?? "";

@@ -3,83 +3,147 @@ import { z } from "zod";
 
 const time = z.string().meta({ description: "RFC 3339, UTC." });
 
-const explainedAttempt = z.object({
-  attempt: z.int().meta({ description: "From 1 in each run; a resend or replay is a run of its own." }),
-  at: time,
-  outcome: z.string().meta({ description: "delivered, gone, failed, rejected, timed_out, unreachable or blocked." }),
-  response_code: z.int().meta({ description: "0: no complete answer." }),
-  duration_ms: z.number(),
-  error: z.string().nullable(),
-  response_body: z.string().nullable().meta({ description: "Its beginning, when it was not delivered and is still in the request log." }),
-  webhook_url: z.string().nullable(),
-  trace_id: z.string().nullable(),
-});
+const UUID = "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f";
+const TRACE_ID = "0af7651916cd43dd8448eb211c80319c";
+const DELIVERY_EXAMPLE = {
+  delivery_id: "dlv_5f2b6c0a9e134d7788aa10c3d4e5f607",
+  app: "acme-tracker",
+  installation_uuid: UUID,
+  state: "retrying",
+  detail: "attempt 2 is due at 2026-01-05T10:11:17.345Z",
+  delivered_at: null,
+  next_attempt_at: "2026-01-05T10:11:17.345Z",
+  retry: { sequence: 3, rung_s: 4, due_at: "2026-01-05T10:11:17.345Z", stored_at: "2026-01-05T10:11:12.400Z" },
+  parked: null,
+  dead_letter: null,
+  installation_status: "active",
+  circuit: "closed",
+  attempts: [
+    {
+      attempt: 1,
+      at: "2026-01-05T10:11:12.345Z",
+      outcome: "failed",
+      response_code: 503,
+      duration_ms: 55,
+      error: "answered with status 503",
+      response_body: "not now",
+      webhook_url: "https://hooks.acme.example/sentry",
+      trace_id: TRACE_ID,
+    },
+  ],
+  trace_id: TRACE_ID,
+};
+const EVENT_EXAMPLE = {
+  id: "evt-1",
+  type: "issue.created",
+  organization_id: "42",
+  project_id: "7",
+  app: null,
+  installation_uuid: null,
+  occurred_at: "2026-01-05T10:11:12.000Z",
+  stored_at: "2026-01-05T10:11:12.300Z",
+  stream: "APP_PLATFORM_EVENTS",
+  sequence: 1,
+  stage: "handled",
+  trace_id: TRACE_ID,
+};
+const NOT_WANTED_EXAMPLE = {
+  app: "pager",
+  installation_uuid: "77e6d5c4-b3a2-4190-8f7e-6d5c4b3a2918",
+  because: "not_subscribed",
+  detail: "it subscribes to metric_alert.*",
+};
 
-const explainedDelivery = z.object({
-  delivery_id: z.string().meta({ description: "The webhook-id header." }),
-  app: z.string(),
-  installation_uuid: z.string(),
-  state: z.enum(["delivered", "retrying", "parked", "dead_letter", "pending", "unknown"]),
-  detail: z.string().meta({ description: "The state in a sentence: why, and what happens next." }),
-  delivered_at: time.nullable(),
-  next_attempt_at: time.nullable().meta({ description: "When the next attempt is due at the earliest; null: none is planned by time." }),
-  retry: z.object({ sequence: z.int(), rung_s: z.int(), due_at: time, stored_at: time }).nullable(),
-  parked: z
-    .object({
-      sequence: z.int(),
-      queue: z.string().meta({ description: "The subject of the parked lane." }),
-      since: time,
-      because: z.enum(["disabled", "broken", "circuit", "ordered", "queue"]),
-      expires_at: time.meta({ description: "Then it goes to dead letters." }),
-    })
-    .nullable(),
-  dead_letter: z.object({ sequence: z.int(), reason: z.string(), error: z.string().nullable(), at: time }).nullable(),
-  installation_status: z.enum(["active", "broken", "disabled", "uninstalled"]).meta({ description: "As of now." }),
-  circuit: z.enum(["closed", "open", "half_open"]).meta({ description: "The app's, as of now." }),
-  attempts: z.array(explainedAttempt).meta({ description: "Those that are still known, oldest first." }),
-  trace_id: z.string().nullable(),
-});
+const explainedAttempt = z
+  .object({
+    attempt: z.int().meta({ description: "From 1 in each run; a resend or replay is a run of its own." }),
+    at: time,
+    outcome: z.string().meta({ description: "delivered, gone, failed, rejected, timed_out, unreachable or blocked." }),
+    response_code: z.int().meta({ description: "0: no complete answer." }),
+    duration_ms: z.number(),
+    error: z.string().nullable(),
+    response_body: z.string().nullable().meta({ description: "Its beginning, when it was not delivered and is still in the request log." }),
+    webhook_url: z.string().nullable(),
+    trace_id: z.string().nullable(),
+  })
+  .meta({ id: "ExplainedAttempt" });
 
-const explainedEvent = z.object({
-  id: z.string(),
-  type: z.string(),
-  organization_id: z.string(),
-  project_id: z.string().nullable(),
-  app: z.string().nullable().meta({ description: "The only app it is addressed to." }),
-  installation_uuid: z.string().nullable().meta({ description: "The only installation it is addressed to." }),
-  occurred_at: time,
-  stored_at: time.nullable(),
-  stream: z.string().nullable(),
-  sequence: z.int().nullable().meta({ description: "Null: it is not in the events stream (any more)." }),
-  stage: z.enum(["waiting", "taken", "handled"]).nullable().meta({
-    description: "waiting: not taken from the stream yet; taken: being handled; handled: acknowledged.",
-  }),
-  trace_id: z.string().nullable(),
-});
+const explainedDelivery = z
+  .object({
+    delivery_id: z.string().meta({ description: "The webhook-id header." }),
+    app: z.string(),
+    installation_uuid: z.string(),
+    state: z.enum(["delivered", "retrying", "parked", "dead_letter", "pending", "unknown"]),
+    detail: z.string().meta({ description: "The state in a sentence: why, and what happens next." }),
+    delivered_at: time.nullable(),
+    next_attempt_at: time.nullable().meta({ description: "When the next attempt is due at the earliest; null: none is planned by time." }),
+    retry: z.object({ sequence: z.int(), rung_s: z.int(), due_at: time, stored_at: time }).nullable(),
+    parked: z
+      .object({
+        sequence: z.int(),
+        queue: z.string().meta({ description: "The subject of the parked lane." }),
+        since: time,
+        because: z.enum(["disabled", "broken", "circuit", "ordered", "queue"]),
+        expires_at: time.meta({ description: "Then it goes to dead letters." }),
+      })
+      .nullable(),
+    dead_letter: z.object({ sequence: z.int(), reason: z.string(), error: z.string().nullable(), at: time }).nullable(),
+    installation_status: z.enum(["active", "broken", "disabled", "uninstalled"]).meta({ description: "As of now." }),
+    circuit: z.enum(["closed", "open", "half_open"]).meta({ description: "The app's, as of now." }),
+    attempts: z.array(explainedAttempt).meta({ description: "Those that are still known, oldest first." }),
+    trace_id: z.string().nullable(),
+  })
+  .meta({ id: "ExplainedDelivery" });
+
+const explainedEvent = z
+  .object({
+    id: z.string(),
+    type: z.string(),
+    organization_id: z.string(),
+    project_id: z.string().nullable(),
+    app: z.string().nullable().meta({ description: "The only app it is addressed to." }),
+    installation_uuid: z.string().nullable().meta({ description: "The only installation it is addressed to." }),
+    occurred_at: time,
+    stored_at: time.nullable(),
+    stream: z.string().nullable(),
+    sequence: z.int().nullable().meta({ description: "Null: it is not in the events stream (any more)." }),
+    stage: z.enum(["waiting", "taken", "handled"]).nullable().meta({
+      description: "waiting: not taken from the stream yet; taken: being handled; handled: acknowledged.",
+    }),
+    trace_id: z.string().nullable(),
+  })
+  .meta({ id: "ExplainedEvent" });
 
 const notes = z.array(z.string()).meta({ description: "What this answer can't know, and why." });
 
-export const deliveryAnswer = z.object({
-  delivery: explainedDelivery,
-  event: explainedEvent.nullable().meta({ description: "Null: nothing has it any more." }),
-  notes,
-});
+export const deliveryAnswer = z
+  .object({
+    delivery: explainedDelivery,
+    event: explainedEvent.nullable().meta({ description: "Null: nothing has it any more." }),
+    notes,
+  })
+  .meta({ id: "DeliveryAnswer", example: { delivery: DELIVERY_EXAMPLE, event: EVENT_EXAMPLE, notes: [] } });
 
-export const eventAnswer = z.object({
-  event: explainedEvent,
-  deliveries: z.array(explainedDelivery).meta({ description: "One for each installation that wants the event." }),
-  not_wanted: z
-    .array(
-      z.object({
-        app: z.string(),
-        installation_uuid: z.string(),
-        because: z.enum(["not_subscribed", "other_project", "other_app", "other_installation", "no_app", "installed_later"]),
-        detail: z.string(),
-      }),
-    )
-    .meta({ description: "The other installations of the event's organization. Other organizations never get it and are not listed." }),
-  notes,
-});
+export const eventAnswer = z
+  .object({
+    event: explainedEvent,
+    deliveries: z.array(explainedDelivery).meta({ description: "One for each installation that wants the event." }),
+    not_wanted: z
+      .array(
+        z.object({
+          app: z.string(),
+          installation_uuid: z.string(),
+          because: z.enum(["not_subscribed", "other_project", "other_app", "other_installation", "no_app", "installed_later"]),
+          detail: z.string(),
+        }),
+      )
+      .meta({ description: "The other installations of the event's organization. Other organizations never get it and are not listed." }),
+    notes,
+  })
+  .meta({
+    id: "EventAnswer",
+    example: { event: EVENT_EXAMPLE, deliveries: [DELIVERY_EXAMPLE], not_wanted: [NOT_WANTED_EXAMPLE], notes: [] },
+  });
 
 export type ExplainedAttempt = z.output<typeof explainedAttempt>;
 export type ExplainedDelivery = z.output<typeof explainedDelivery>;

@@ -5,10 +5,12 @@ import type { Registry } from "../registry/registry.ts";
 import { toInstallation } from "../registry/registry.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
 import type { QueryHealth } from "../status/integration-health.ts";
+import { integrationHealth } from "./health-form.ts";
 import { limit } from "./parameters.ts";
 import type { StatusChanger } from "./ports.ts";
 import { etag, installationView, preconditionOf } from "./records.ts";
-import { type Route, route } from "./route.ts";
+import { answer, type Route, route } from "./route.ts";
+import { discarded, installation, installationPage } from "./schemas.ts";
 
 const params = z.object({ uuid: uuidParameter });
 
@@ -33,7 +35,13 @@ export function installationRoutes({ registry, index, statusChanger, queryHealth
       summary: "Installs an app in an organization, or replaces the installation's organization, projects and URL.",
       params,
       body: installationBody,
-      answers: { 200: "replaced", 201: "made", 409: "it is an installation of another app", 412: "If-Match or If-None-Match" },
+      record: true,
+      answers: {
+        200: answer("replaced", installation),
+        201: answer("made", installation),
+        409: "it is an installation of another app",
+        412: "If-Match or If-None-Match",
+      },
       example: { app: "acme-tracker", organization_id: "42", project_ids: ["7"] },
       async handle({ params: { uuid }, body, headers }) {
         const { record, revision, created } = await registry.putInstallation(uuid, body, preconditionOf(headers));
@@ -50,7 +58,8 @@ export function installationRoutes({ registry, index, statusChanger, queryHealth
       access: "read",
       summary: "One installation.",
       params,
-      answers: { 200: "the installation" },
+      record: true,
+      answers: { 200: answer("the installation", installation), 304: "If-None-Match" },
       handle: ({ params: { uuid } }) => shown(uuid),
     }),
     route({
@@ -59,6 +68,7 @@ export function installationRoutes({ registry, index, statusChanger, queryHealth
       access: "admin",
       summary: "Removes an installation; what waits for it goes to dead letters.",
       params,
+      record: true,
       answers: { 204: "removed", 412: "If-Match" },
       async handle({ params: { uuid }, headers }) {
         await registry.deleteInstallation(uuid, preconditionOf(headers));
@@ -76,12 +86,10 @@ export function installationRoutes({ registry, index, statusChanger, queryHealth
         limit: limit(100, 1000),
         after: uuidParameter.optional().meta({ description: "`next` of the page before." }),
       }),
-      answers: { 200: "a page of installations" },
+      answers: { 200: answer("a page of installations", installationPage) },
       handle({ query: { app, organization_id: organizationId, limit: size, after = "" } }) {
         const candidates = organizationId === undefined ? index.installations() : index.installationsOf(organizationId);
-        const wanted = [...candidates].filter(
-          (installation) => installation.uuid > after && (app === undefined || installation.app === app),
-        );
+        const wanted = [...candidates].filter((candidate) => candidate.uuid > after && (app === undefined || candidate.app === app));
         wanted.sort((a, b) => (a.uuid < b.uuid ? -1 : 1));
         const items = wanted.slice(0, size);
         return { status: 200, body: { items: items.map(installationView), next: wanted.length > size ? items.at(-1)?.uuid : null } };
@@ -93,7 +101,7 @@ export function installationRoutes({ registry, index, statusChanger, queryHealth
       access: "read",
       summary: "Why an installation has its status, its counters of the last days, and how much of what was parked still waits.",
       params,
-      answers: { 200: "its health" },
+      answers: { 200: answer("its health", integrationHealth) },
       handle: async ({ params: { uuid } }) => ({ status: 200, body: await queryHealth(uuid) }),
     }),
     route({
@@ -102,7 +110,7 @@ export function installationRoutes({ registry, index, statusChanger, queryHealth
       access: "admin",
       summary: "Makes a disabled or broken installation active; what is parked for it is delivered. An active one stays as it is.",
       params,
-      answers: { 200: "the installation" },
+      answers: { 200: answer("the installation", installation) },
       async handle({ params: { uuid } }) {
         await statusChanger.enable(uuid);
         return shown(uuid);
@@ -114,7 +122,7 @@ export function installationRoutes({ registry, index, statusChanger, queryHealth
       access: "admin",
       summary: "Stops deliveries to the installation; they are parked until it is enabled.",
       params,
-      answers: { 200: "the installation" },
+      answers: { 200: answer("the installation", installation) },
       async handle({ params: { uuid } }) {
         await statusChanger.disable(uuid);
         return shown(uuid);
@@ -126,7 +134,7 @@ export function installationRoutes({ registry, index, statusChanger, queryHealth
       access: "admin",
       summary: "Sends what is parked for a broken or disabled installation to dead letters, from where it can be replayed.",
       params,
-      answers: { 200: "how many deliveries were discarded", 409: "the installation is active" },
+      answers: { 200: answer("how many deliveries were discarded", discarded), 409: "the installation is active" },
       async handle({ params: { uuid } }) {
         return { status: 200, body: { discarded: await statusChanger.discardBacklog(uuid) } };
       },

@@ -1,6 +1,7 @@
 /** For those who run it: /healthz, /readyz, /metrics. */
 import type { Readiness } from "./ports.ts";
-import { type Route, route } from "./route.ts";
+import { answer, type Route, route } from "./route.ts";
+import { health, metricsText, readiness as readinessForm } from "./schemas.ts";
 
 export function isReady(checks: ReturnType<Readiness["checks"]>): boolean {
   return Object.values(checks).every(({ ok, required }) => ok || !required);
@@ -13,7 +14,7 @@ export function operationRoutes({ readiness, renderMetrics }: { readiness: Readi
       url: "/healthz",
       access: "open",
       summary: "The process is alive.",
-      answers: { 200: "alive" },
+      answers: { 200: answer("alive", health) },
       handle: () => ({ status: 200, body: { status: "ok" } }),
     }),
     route({
@@ -21,7 +22,7 @@ export function operationRoutes({ readiness, renderMetrics }: { readiness: Readi
       url: "/readyz",
       access: "open",
       summary: "Whether events are consumed and delivered now, and what stands in the way.",
-      answers: { 200: "ready", 503: "not ready" },
+      answers: { 200: answer("ready", readinessForm), 503: answer("not ready", readinessForm) },
       handle() {
         const checks = readiness.checks();
         const ready = isReady(checks);
@@ -33,7 +34,7 @@ export function operationRoutes({ readiness, renderMetrics }: { readiness: Readi
       url: "/metrics",
       access: "read",
       summary: "Metrics in the Prometheus text format.",
-      answers: { 200: "metrics" },
+      answers: { 200: answer("metrics", metricsText, "text/plain") },
       handle: () => ({ status: 200, body: renderMetrics(), headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } }),
     }),
   ];

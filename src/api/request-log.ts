@@ -3,10 +3,13 @@ import { z } from "zod";
 import { slugParameter, uuidParameter } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import { eventType, flag, limit, time } from "./parameters.ts";
-import type { CallTest, QueryRequestLog } from "./ports.ts";
-import { type Route, route } from "./route.ts";
+import type { CallTest, QueryRequestLog, RequestLogRow } from "./ports.ts";
+import { answer, type Route, route } from "./route.ts";
+import { testResult, webhookRequestPage } from "./schemas.ts";
 
 const params = z.object({ slug: slugParameter });
+
+const cursor = z.string().regex(/^\d{4}-\d\d-\d\dT[\d:.]+Z~dlv_[0-9a-f]{32}~\d+$/, "wanted the `next` of a page");
 
 export interface RequestLogRoutesDependencies {
   readonly registry: Registry;
@@ -29,8 +32,9 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest }: Reques
         start: time.optional().meta({ description: "The earliest attempt, included." }),
         end: time.optional().meta({ description: "The latest attempt, included." }),
         limit: limit(1000, 10_000),
+        after: cursor.optional().meta({ description: "`next` of the page before." }),
       }),
-      answers: { 200: "rows of the request log", 503: "Redis is away" },
+      answers: { 200: answer("a page of the request log", webhookRequestPage), 503: "Redis is away" },
       async handle({ params: { slug }, query }) {
         await registry.getApp(slug);
         const rows = await queryRequestLog({
@@ -41,7 +45,7 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest }: Reques
           start: query.start ?? null,
           end: query.end ?? null,
         });
-        return { status: 200, body: { items: rows.slice(0, query.limit), next: null } };
+        return { status: 200, body: pageAfter(rows, query.after, query.limit) };
       },
     }),
     route({
@@ -57,7 +61,8 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest }: Reques
           data: z.record(z.string(), z.unknown()).default({ message: "This is a test." }),
         })
         .default({ event_type: "test.ping", data: { message: "This is a test." } }),
-      answers: { 200: "the attempt", 409: "the app is installed nowhere" },
+      answers: { 200: answer("the attempt", testResult), 409: "the app is installed nowhere" },
+      example: { event_type: "issue.created", data: { issue: { id: "1" } } },
       async handle({ params: { slug }, body }) {
         const attempt = await callTest({
           app: slug,
@@ -81,4 +86,24 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest }: Reques
       },
     }),
   ];
+}
+
+/** Rows come in meanwhile and old ones fall out: the cursor names a row, and where that is gone, its time. */
+function pageAfter(rows: readonly RequestLogRow[], after: string | undefined, size: number): { items: object[]; next: string | null } {
+  const from = after === undefined ? 0 : positionAfter(rows, after);
+  const items = rows.slice(from, from + size);
+  const last = items.at(-1);
+  return { items, next: last !== undefined && rows.length > from + size ? cursorOf(last) : null };
+}
+
+function positionAfter(rows: readonly RequestLogRow[], after: string): number {
+  const found = rows.findIndex((row) => cursorOf(row) === after);
+  if (found !== -1) return found + 1;
+  const [date = ""] = after.split("~");
+  const older = rows.findIndex((row) => row.date < date);
+  return older === -1 ? rows.length : older;
+}
+
+function cursorOf({ date, delivery_id: deliveryId, attempt }: RequestLogRow): string {
+  return `${date}~${deliveryId}~${attempt}`;
 }

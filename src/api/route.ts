@@ -12,6 +12,14 @@ export interface Answer {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** An answer that has a body of its own; every other one is a problem, or has none. */
+export interface AnswerForm {
+  readonly about: string;
+  readonly body: z.ZodType;
+  /** application/json when not given. */
+  readonly contentType?: string;
+}
+
 export interface Call<P, Q, B> {
   readonly params: P;
   readonly query: Q;
@@ -30,10 +38,11 @@ export interface Route {
   readonly body?: z.ZodType;
   /** The body is handed on as the text it came as. */
   readonly rawBody?: boolean;
+  /** The call is about a record: its answers carry an ETag, and If-Match and If-None-Match make it conditional. */
+  readonly record?: boolean;
   /** Status code → what it means; the first is the one of success. */
-  readonly answers: Readonly<Record<number, string>>;
-  /** The body of the first of them, for those who read about it. */
-  readonly answer?: z.ZodType;
+  readonly answers: Readonly<Record<number, string | AnswerForm>>;
+  /** Of the request's body. */
   readonly example?: unknown;
   readonly handle: (call: Call<never, never, never>) => Promise<Answer> | Answer;
 }
@@ -44,6 +53,11 @@ interface RouteDefinition<P extends z.ZodType, Q extends z.ZodType, B extends z.
   readonly query?: Q;
   readonly body?: B;
   readonly handle: (call: Call<z.output<P>, z.output<Q>, z.output<B>>) => Promise<Answer> | Answer;
+}
+
+/** An answer with a body of this form. */
+export function answer(about: string, body: z.ZodType, contentType?: string): AnswerForm {
+  return { about, body, ...(contentType === undefined ? {} : { contentType }) };
 }
 
 /** Ties the handler's types to the schemas. */

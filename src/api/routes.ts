@@ -6,6 +6,7 @@ import { deliveryRoutes } from "./deliveries.ts";
 import { eventRoutes } from "./events.ts";
 import type { Explain } from "./explain.ts";
 import { type InstallationRoutesDependencies, installationRoutes } from "./installations.ts";
+import { withDocument } from "./openapi.ts";
 import { operationRoutes } from "./operations.ts";
 import type { DeadLetters, PublishEvent, Readiness, ResendDelivery } from "./ports.ts";
 import { type RequestLogRoutesDependencies, requestLogRoutes } from "./request-log.ts";
@@ -38,5 +39,5 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
 
 /** The routes for reading about them: their handlers have nothing behind them. */
 export function documentedRoutes(): Route[] {
-  return allRoutes({} as RoutesDependencies);
+  return withDocument(allRoutes({} as RoutesDependencies), "0.0.0");
 }

@@ -1,11 +1,12 @@
 /** The HTTP server: registers the routes, checks tokens, parses by schema, and turns every error into a problem. */
-import type { IncomingMessage } from "node:http";
-import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
+import { type IncomingMessage, STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { MAX_EVENT_ID_LENGTH } from "../model/event.ts";
 import type { Logger } from "../model/logger.ts";
 import { parseRecord } from "../registry/records.ts";
 import { type AccessToken, createCheckAccess } from "./access.ts";
-import { openApi } from "./openapi.ts";
+import { withDocument } from "./openapi.ts";
 import { type Problem, problem, problemOf } from "./problems.ts";
 import type { Access, Answer, Call, Route } from "./route.ts";
 
@@ -37,12 +38,16 @@ declare module "fastify" {
   }
 }
 
-export function createApiServer(routes: readonly Route[], logger: Logger, options: ApiServerOptions): ApiServer {
+export function createApiServer(undocumented: readonly Route[], logger: Logger, options: ApiServerOptions): ApiServer {
+  const routes = withDocument(undocumented, options.version);
   const server = Fastify({
     logger: false,
     bodyLimit: MAX_BODY_BYTES,
     forceCloseConnections: "idle",
     routerOptions: { maxParamLength: MAX_PARAMETER_LENGTH },
+    // What is refused before there is a route: a malformed or overlong path, and what is no HTTP at all.
+    frameworkErrors: (error, _request, reply) => void sendProblem(reply as FastifyReply, problemOf(error)),
+    clientErrorHandler: refuse,
   });
   const checkAccess = createCheckAccess(options.tokens);
 
@@ -67,18 +72,40 @@ export function createApiServer(routes: readonly Route[], logger: Logger, option
     }
     return sendProblem(reply, found);
   });
-  server.setNotFoundHandler((request, reply) =>
-    sendProblem(reply, problem(404, `no such call: ${request.method} ${request.url.split("?")[0]}`)),
-  );
+  server.setNotFoundHandler((request, reply) => {
+    const [path = ""] = request.url.split("?");
+    const methods = routes.filter(({ url }) => isAt(url, path)).map(({ method }) => method);
+    if (methods.length === 0) return sendProblem(reply, problem(404, `no such call: ${request.method} ${path}`));
+    return sendProblem(
+      reply.header("allow", methods.join(", ")),
+      problem(405, `${path} takes ${methods.join(", ")}, not ${request.method}`),
+    );
+  });
 
-  const document = openApi(routes, options.version);
   for (const route of routes) register(server, route);
-  server.get("/openapi.json", { config: { access: "open" } }, () => document);
 
   return {
     start: () => server.listen({ host: options.host, port: options.port }),
     stop: () => server.close(),
   };
+}
+
+function isAt(url: string, path: string): boolean {
+  return new RegExp(`^${url.replace(/:[a-z_]+/g, "[^/]+")}$`).test(path);
+}
+
+/** Answers on the bare socket: there is no request to answer to. */
+function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
+  const status = error.code === "HPE_HEADER_OVERFLOW" ? 431 : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400;
+  const body = JSON.stringify(problem(status, `this is no HTTP request that can be read (${error.code ?? error.message})`));
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    "content-type: application/problem+json",
+    `content-length: ${Buffer.byteLength(body)}`,
+    "connection: close",
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
 }
 
 /** JSON with members such as __proto__ refused, an empty body as none, and the text itself where a route wants that. */
@@ -104,9 +131,15 @@ function register(server: FastifyInstance, { method, url, access, params, query,
         body: rawBody || body === undefined ? request.body : parseRecord(body, request.body ?? undefined, "body"),
         headers: request.headers,
       } as Call<never, never, never>;
-      return send(reply, await handle(call));
+      const answer = await handle(call);
+      return send(reply, isKnown(answer, request) ? { status: 304, headers: answer.headers ?? {} } : answer);
     },
   });
+}
+
+/** RFC 9110 If-None-Match: the caller has this very record. */
+function isKnown({ headers }: Answer, { method, headers: { "if-none-match": known } }: FastifyRequest): boolean {
+  return method === "GET" && headers?.["etag"] !== undefined && headers["etag"] === known?.replace(/^W\//, "");
 }
 
 function discardRest(request: IncomingMessage): void {

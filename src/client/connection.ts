@@ -1,18 +1,29 @@
 /** A connection of the caller's own, or one that is opened here and closed with what uses it. */
-import { connect, type NatsConnection } from "nats";
+import { readFileSync } from "node:fs";
+import { connect, credsAuthenticator, type NatsConnection } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
+import { userOf, withoutUser } from "../model/nats-url.ts";
 
-/** One URL, several, or a connection that stays the caller's. */
-export type NatsSource = string | readonly string[] | NatsConnection;
+export interface NatsServers {
+  /** URLs, separated by commas. */
+  readonly servers: string;
+  /** A credentials file (JWT and seed). */
+  readonly credsFile: string | null;
+}
+
+/** One URL, several, with credentials, or a connection that stays the caller's. */
+export type NatsSource = string | readonly string[] | NatsServers | NatsConnection;
 
 export const DEFAULT_PREFIX = "app-platform";
 
 /** @throws AppError NATS_UNREACHABLE */
 export async function openConnection(source: NatsSource): Promise<{ connection: NatsConnection; close: () => Promise<void> }> {
   if (typeof source === "object" && "jetstream" in source) return { connection: source, close: async () => {} };
-  const servers = typeof source === "string" ? source.split(",") : [...source];
+  const { urls, credsFile } = serversOf(source);
+  const servers = urls.map(withoutUser);
   try {
-    const connection = await connect({ servers, maxReconnectAttempts: -1, name: "posthorn-client" });
+    const credentials = credsFile === null ? userOf(urls) : { authenticator: credsAuthenticator(readFileSync(credsFile)) };
+    const connection = await connect({ servers, ...credentials, maxReconnectAttempts: -1, name: "posthorn-client" });
     return { connection, close: () => connection.drain().catch(() => connection.close()) };
   } catch (error) {
     throw new AppError("NATS_UNREACHABLE", `no NATS server answered at ${servers.join(", ")} (${messageOf(error)})`, {
@@ -20,6 +31,12 @@ export async function openConnection(source: NatsSource): Promise<{ connection: 
       cause: error,
     });
   }
+}
+
+function serversOf(source: Exclude<NatsSource, NatsConnection>): { urls: string[]; credsFile: string | null } {
+  const { servers, credsFile } =
+    typeof source === "object" && "servers" in source ? source : { servers: [source].flat().join(","), credsFile: null };
+  return { urls: servers.split(",").map((url) => (url.includes("://") ? url : `nats://${url}`).trim()), credsFile };
 }
 
 /** `APP_PLATFORM_EVENTS` of `app-platform`. */

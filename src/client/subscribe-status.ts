@@ -1,7 +1,8 @@
 /**
- * Follows status events through a durable consumer: at least once, in order, one at a time. A subscriber that was away
- * catches up. An event is acknowledged when the handler resolved, and comes again, later each time, when it threw.
+ * Follows status events through a consumer: at least once, in order, one at a time. With a durable name a subscriber that
+ * was away catches up. An event is acknowledged when the handler resolved, and comes again, later each time, when it threw.
  */
+import { randomUUID } from "node:crypto";
 import { AckPolicy, type ConsumerMessages, DeliverPolicy, type JetStreamManager, type JsMsg, NatsError, nanos } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { STATUS_EVENT_TYPES, type StatusEvent, type StatusEventOf, type StatusEventType } from "../model/status-event.ts";
@@ -21,8 +22,11 @@ export type StatusHandler<Type extends StatusEventType = StatusEventType> = (
 
 export interface SubscribeStatusOptions<Type extends StatusEventType = StatusEventType> {
   readonly nats: NatsSource;
-  /** Names the subscription: a process that starts with the same name goes on where the last one stopped. */
-  readonly durable: string;
+  /**
+   * Names the subscription: a process that starts with the same name goes on where the last one stopped. Without it the
+   * subscription ends with `stop`, or some minutes after the process.
+   */
+  readonly durable?: string;
   readonly subjectPrefix?: string;
   /** All when not given. The handler's event is one of these. */
   readonly changes?: readonly Type[];
@@ -44,6 +48,8 @@ const ACK_WAIT_MS = 30_000;
 const FETCH_MS = 10_000;
 const AGAIN_AFTER_MS = 500;
 const LONGEST_BACKOFF_MS = 5 * 60_000;
+/** The server forgets a subscription without a name that asked for nothing for so long. */
+const FORGOTTEN_AFTER_MS = 5 * 60_000;
 
 type Where = Omit<SubscribeStatusOptions, "onEvent">;
 
@@ -51,7 +57,7 @@ type Where = Omit<SubscribeStatusOptions, "onEvent">;
 export async function subscribeStatus<const Type extends StatusEventType = StatusEventType>(
   options: SubscribeStatusOptions<Type>,
 ): Promise<StatusSubscription> {
-  const { durable, subjectPrefix = DEFAULT_PREFIX, onEvent, onError = () => {} } = options;
+  const { durable = `once-${randomUUID()}`, subjectPrefix = DEFAULT_PREFIX, onEvent, onError = () => {} } = options;
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(durable))
     throw new AppError("PUBLISH_INVALID", `durable: found ${JSON.stringify(durable)}, wanted 1 to 64 letters, digits, _ and -`);
   const unknown = options.changes?.find((change) => !STATUS_EVENT_TYPES.includes(change));
@@ -62,7 +68,8 @@ export async function subscribeStatus<const Type extends StatusEventType = Statu
   const { connection, close } = await openConnection(options.nats);
   const manager = await connection.jetstreamManager();
   const stream = streamName(subjectPrefix, "STATUS");
-  await ensureConsumer(manager, stream, subjectPrefix, options);
+  const ensure = (): Promise<void> => ensureConsumer(manager, stream, subjectPrefix, durable, options);
+  await ensure();
 
   let stopped = false;
   let fetching: ConsumerMessages | undefined;
@@ -106,7 +113,7 @@ export async function subscribeStatus<const Type extends StatusEventType = Statu
         onError(error);
         await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_MS));
         // It may have been deleted; where it stood is lost with it, and it begins as a new one does.
-        await ensureConsumer(manager, stream, subjectPrefix, options).catch(onError);
+        await ensure().catch(onError);
       }
     }
   };
@@ -117,13 +124,14 @@ export async function subscribeStatus<const Type extends StatusEventType = Statu
       stopped = true;
       fetching?.stop();
       await running;
+      if (options.durable === undefined) await manager.consumers.delete(stream, durable).catch(() => false);
       await close();
     },
   };
 }
 
-async function ensureConsumer(manager: JetStreamManager, stream: string, prefix: string, options: Where): Promise<void> {
-  const { durable, startAt = "new" } = options;
+async function ensureConsumer(manager: JetStreamManager, stream: string, prefix: string, durable: string, options: Where): Promise<void> {
+  const { startAt = "new" } = options;
   const filter = filterSubject(prefix, options);
   try {
     const { config } = await manager.consumers.info(stream, durable);
@@ -140,6 +148,7 @@ async function ensureConsumer(manager: JetStreamManager, stream: string, prefix:
       ack_wait: nanos(ACK_WAIT_MS),
       max_ack_pending: 1,
       max_deliver: -1,
+      ...(options.durable === undefined ? { inactive_threshold: nanos(FORGOTTEN_AFTER_MS) } : {}),
       ...(startAt instanceof Date
         ? { deliver_policy: DeliverPolicy.StartTime, opt_start_time: startAt.toISOString() }
         : { deliver_policy: startAt === "all" ? DeliverPolicy.All : DeliverPolicy.New }),

@@ -1,7 +1,9 @@
 /** Environment → frozen Config. The only place that reads POSTHORN_ variables; every problem is reported at once. */
 import { readFileSync } from "node:fs";
 import { AppError, messageOf } from "../model/app-error.ts";
-import { type Config, SETTINGS, type Setting, type SettingName } from "./settings.ts";
+import { nearest } from "../model/nearest.ts";
+import { CLIENT_SETTINGS, type ClientConfig, COMMAND_SETTINGS } from "./client-settings.ts";
+import { type Config, SETTINGS, type Setting } from "./settings.ts";
 
 const PREFIX = "POSTHORN_";
 
@@ -20,20 +22,33 @@ export class ConfigError extends AppError {
 /** @throws ConfigError */
 export function loadConfig(environment: Environment = process.env): Config {
   const problems: string[] = unknownSettings(environment);
+  const config = readSettings(SETTINGS, environment, problems) as unknown as Config;
+  if (problems.length === 0) problems.push(...contradictions(config, environment));
+  if (problems.length > 0) throw new ConfigError(problems);
+  return Object.freeze(config);
+}
+
+/** What the commands of the command line need, whatever else is set. @throws ConfigError */
+export function loadClientConfig(environment: Environment): ClientConfig {
+  const problems: string[] = [];
+  const config = readSettings(COMMAND_SETTINGS, environment, problems) as unknown as ClientConfig;
+  if (problems.length > 0) throw new ConfigError(problems);
+  return Object.freeze(config);
+}
+
+function readSettings(table: object, environment: Environment, problems: string[]): Record<string, unknown> {
   const config: Record<string, unknown> = {};
-  for (const name of Object.keys(SETTINGS) as SettingName[]) {
+  for (const [name, setting] of Object.entries(table as Readonly<Record<string, Setting<unknown>>>)) {
     try {
-      config[camelCase(name)] = readSetting(name, (SETTINGS as Readonly<Record<SettingName, Setting<unknown>>>)[name], environment);
+      config[camelCase(name)] = readSetting(name, setting, environment);
     } catch (error) {
       problems.push(messageOf(error));
     }
   }
-  if (problems.length === 0) problems.push(...contradictions(config as unknown as Config, environment));
-  if (problems.length > 0) throw new ConfigError(problems);
-  return Object.freeze(config) as unknown as Config;
+  return config;
 }
 
-function readSetting(name: SettingName, { parse, check, secret, default: byDefault }: Setting<unknown>, environment: Environment): unknown {
+function readSetting(name: string, { parse, check, secret, default: byDefault }: Setting<unknown>, environment: Environment): unknown {
   const variable = PREFIX + name;
   const direct = environment[variable];
   const file = secret ? environment[`${variable}_FILE`] : undefined;
@@ -63,15 +78,15 @@ function readSecretFile(variable: string, path: string): string {
 
 function unknownSettings(environment: Environment): string[] {
   const known = new Set<string>();
-  for (const [name, { secret }] of Object.entries(SETTINGS as Readonly<Record<string, Setting<unknown>>>)) {
-    known.add(PREFIX + name);
-    if (secret) known.add(`${PREFIX + name}_FILE`);
+  for (const [name, { secret }] of Object.entries({ ...SETTINGS, ...CLIENT_SETTINGS } as Readonly<Record<string, Setting<unknown>>>)) {
+    known.add(name);
+    if (secret) known.add(`${name}_FILE`);
   }
   return Object.keys(environment)
-    .filter((variable) => variable.startsWith(PREFIX) && !known.has(variable) && environment[variable] !== undefined)
+    .filter((variable) => variable.startsWith(PREFIX) && !known.has(variable.slice(PREFIX.length)) && environment[variable] !== undefined)
     .map((variable) => {
-      const near = nearest(variable, known);
-      return `${variable}: no such setting${near ? `, did you mean ${near}?` : ""}`;
+      const near = nearest(variable.slice(PREFIX.length), known);
+      return `${variable}: no such setting${near ? `, did you mean ${PREFIX}${near}?` : ""}`;
     });
 }
 
@@ -98,27 +113,4 @@ function isLoopback(host: string): boolean {
 
 export function camelCase(name: string): string {
   return name.toLowerCase().replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
-}
-
-function nearest(word: string, candidates: Iterable<string>): string | undefined {
-  let best: string | undefined;
-  let bestDistance = 4;
-  for (const candidate of candidates) {
-    const distance = editDistance(word, candidate);
-    if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
-  }
-  return best;
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(substitution, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

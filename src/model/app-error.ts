@@ -16,6 +16,8 @@ export const ERROR_CODES = {
   FORBIDDEN: "The bearer token does not cover this call.",
   PUBLISH_INVALID: "The client library refused an event before publishing it.",
   PUBLISH_FAILED: "JetStream did not acknowledge a published event.",
+  API_UNREACHABLE: "`posthorn/api` got no answer from the service.",
+  API_REFUSED: "The service refused a call of `posthorn/api` without a code of its own; the status says why.",
   WEBHOOK_INVALID: "A received webhook's signature or timestamp is missing or wrong.",
 } as const satisfies Record<string, string>;
 

@@ -77,7 +77,7 @@ export const appBody = z
       .optional()
       .meta({ description: "For apps that move here with a secret; made by Posthorn when not given. Never in an answer." }),
   })
-  .meta({ id: "App" });
+  .meta({ id: "AppBody" });
 
 export type AppBody = z.output<typeof appBody>;
 
@@ -92,7 +92,7 @@ export const installationBody = z
     }),
     webhook_url: webhookUrl.nullish().meta({ description: "Replaces the app's." }),
   })
-  .meta({ id: "Installation" });
+  .meta({ id: "InstallationBody" });
 
 export type InstallationBody = z.output<typeof installationBody>;
 

@@ -4,6 +4,7 @@ import { type ConnectionOptions, connect, credsAuthenticator, Events, type NatsC
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { userOf, withoutUser } from "../model/nats-url.ts";
 
 export interface NatsOptions {
   /** One or more URLs, separated by commas; user and password may be part of them. */
@@ -100,16 +101,4 @@ function readCreds(path: string): Uint8Array {
   } catch (error) {
     throw new AppError("CONFIG_INVALID", `POSTHORN_NATS_CREDS_FILE: can't read ${JSON.stringify(path)} (${messageOf(error)})`);
   }
-}
-
-function withoutUser(url: string): string {
-  const parsed = new URL(url);
-  return `${parsed.protocol}//${parsed.host}`;
-}
-
-function userOf(servers: readonly string[]): { user?: string; pass?: string; token?: string } {
-  const { username, password } = new URL(servers[0] ?? "nats://127.0.0.1");
-  if (username === "") return {};
-  if (password === "") return { token: decodeURIComponent(username) };
-  return { user: decodeURIComponent(username), pass: decodeURIComponent(password) };
 }

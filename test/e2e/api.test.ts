@@ -1,7 +1,9 @@
 /** The HTTP API as a caller has it. */
 import { randomUUID } from "node:crypto";
+import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
+import { createDocumentChecker, type DocumentChecker, type OpenApiDocument } from "../support/openapi.ts";
 import { connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
@@ -10,6 +12,7 @@ let nats: Server;
 let redis: Server;
 let posthorn: Posthorn;
 let receiver: Receiver;
+let document: DocumentChecker;
 const admin = { authorization: "Bearer admin-token-1" };
 const read = { authorization: "Bearer read-token-1" };
 
@@ -20,14 +23,19 @@ beforeAll(async () => {
     redis,
     settings: { POSTHORN_API_TOKENS: "admin:admin-token-1,read:read-token-1", POSTHORN_ENCRYPTION_KEY: "ab".repeat(32) },
   });
+  document = createDocumentChecker((await posthorn.api("GET", "/openapi.json")).body as OpenApiDocument);
 });
 afterAll(async () => {
   await posthorn.end();
   await Promise.all([nats.stop(), redis.stop(), receiver.stop()]);
 });
 
-const call = (method: string, path: string, body?: unknown, headers: Record<string, string> = admin) =>
-  posthorn.api(method, path, body, headers);
+/** Every answer of this file is held against the document. */
+const call = async (method: string, path: string, body?: unknown, headers: Record<string, string> = admin) => {
+  const answered = await posthorn.api(method, path, body, headers);
+  document.check(method, path, answered);
+  return answered;
+};
 
 describe("apps", () => {
   test("are made, read, replaced and removed", async () => {
@@ -93,6 +101,20 @@ describe("apps", () => {
     ).toBe(200);
     expect((await call("DELETE", "/v1/apps/etag", undefined, { ...admin, "if-match": made.headers.get("etag") ?? "" })).status).toBe(412);
   });
+
+  test("are not sent again to who has them", async () => {
+    const made = await call("PUT", "/v1/apps/known", { webhook_url: receiver.url });
+    const known = { ...admin, "if-none-match": made.headers.get("etag") ?? "" };
+    expect((await call("GET", "/v1/apps/known", undefined, known)).status).toBe(304);
+    await call("PUT", "/v1/apps/known", { webhook_url: receiver.url, ordered: true });
+    expect((await call("GET", "/v1/apps/known", undefined, known)).status).toBe(200);
+  });
+
+  test("stay as they are when the same is put again", async () => {
+    const body = { webhook_url: receiver.url, events: ["issue"] };
+    const [first, second] = [await call("PUT", "/v1/apps/same", body), await call("PUT", "/v1/apps/same", body)];
+    expect([first.status, second.status, second.headers.get("etag")]).toEqual([201, 200, first.headers.get("etag")]);
+  });
 });
 
 describe("installations", () => {
@@ -110,6 +132,7 @@ describe("installations", () => {
     expect(await uuids("app=inst")).toEqual([one, two]);
     expect(await uuids("app=inst&organization_id=78")).toEqual([two]);
     expect(await uuids("organization_id=nobody")).toEqual([]);
+    expect((await call("GET", `/v1/installations/${one}/health`)).body).toMatchObject({ status: "active", broken: null });
     expect((await call("POST", `/v1/installations/${one}/disable`)).body.status).toBe("disabled");
     expect((await call("PUT", `/v1/installations/${one}`, { app: "inst", organization_id: "77", status: "active" })).body.status).toBe(
       "disabled",
@@ -199,7 +222,13 @@ describe("the request log", () => {
     expect(await types("organization_id=other")).toEqual([]);
     expect(await types("start=2100-01-01T00:00:00Z")).toEqual([]);
     expect(await types(`end=${encodeURIComponent(new Date(Date.now() + 60_000).toISOString())}`)).toHaveLength(2);
-    for (const wrong of ["event_type=Issue", "errors_only=maybe", "start=yesterday", "limit=0"]) {
+    const first = (await call("GET", "/v1/apps/log/webhook-requests?limit=1")).body;
+    const second = (await call("GET", `/v1/apps/log/webhook-requests?limit=1&after=${encodeURIComponent(first.next as string)}`)).body;
+    expect([first.items[0].event_type, second.items[0].event_type, second.next]).toEqual(["comment.created", "issue.created", null]);
+    // A row that has fallen out of its list: the page goes on with what is older.
+    const gone = (first.next as string).replace(/dlv_[0-9a-f]{32}/, `dlv_${"0".repeat(32)}`);
+    expect(await types(`after=${encodeURIComponent(gone)}`)).toEqual(["issue.created"]);
+    for (const wrong of ["after=yesterday", "event_type=Issue", "errors_only=maybe", "start=yesterday", "limit=0"]) {
       expect((await call("GET", `/v1/apps/log/webhook-requests?${wrong}`)).status).toBe(400);
     }
     expect((await call("GET", "/v1/apps/nobody/webhook-requests")).status).toBe(404);
@@ -229,6 +258,10 @@ describe("a token", () => {
 describe("every error is a problem", () => {
   test.each<[string, Parameters<typeof call>, number]>([
     ["a path that is not there", ["GET", "/v1/nothing"], 404],
+    ["a method that the path does not take", ["POST", "/v1/apps"], 405],
+    ["a path that is no path", ["GET", "/v1/apps/%zz"], 400],
+    ["a path that is too long", ["GET", `/v1/apps/${"a".repeat(4_000)}`], 414],
+    ["headers that are too long", ["GET", "/v1/apps", undefined, { ...admin, "x-long": "x".repeat(20_000) }], 431],
     ["a slug that is none", ["GET", "/v1/apps/Not%20A%20Slug"], 400],
     ["a UUID that is none", ["GET", "/v1/installations/7"], 400],
     ["malformed JSON", ["PUT", "/v1/apps/x", "{", { ...admin, "content-type": "application/json" }], 400],
@@ -256,8 +289,37 @@ test("a body that is refused unread is thrown away, and its sender reads why, ev
   expect((await call("PUT", "/v1/apps/x", body, {})).status).toBe(401);
 });
 
-test("/openapi.json describes every call", async () => {
-  const { body } = await call("GET", "/openapi.json");
-  expect(body.openapi).toBe("3.1.0");
-  expect(Object.keys(body.paths)).toContain("/v1/apps/{slug}/webhook-requests");
+test("what is no HTTP at all gets a problem too", async () => {
+  const socket = connect(Number(new URL(posthorn.url).port), "127.0.0.1");
+  socket.write("this is not HTTP\r\n\r\n");
+  const text = Buffer.concat(await socket.toArray()).toString();
+  expect(text).toMatch(/^HTTP\/1\.1 400 Bad Request\r\ncontent-type: application\/problem\+json\r\n/);
+  expect(JSON.parse(text.split("\r\n\r\n")[1] ?? "")).toMatchObject({ status: 400, detail: expect.stringContaining("HTTP") });
+});
+
+test("the calls about what was given up answer as they are documented", async () => {
+  const rejecting = await startReceiver(answer(400, "no"));
+  await call("PUT", "/v1/apps/given-up", { webhook_url: rejecting.url, events: ["*"] });
+  const uuid = randomUUID();
+  await call("PUT", `/v1/installations/${uuid}`, { app: "given-up", organization_id: uuid });
+  const tried = await call("POST", "/v1/apps/given-up/test", { event_type: "issue.created" });
+  expect(tried.body).toMatchObject({ outcome: "rejected", response_code: 400 });
+  for (const id of ["1", "2"])
+    await call("POST", "/v1/events", { type: "issue.created", id: `${uuid}-${id}`, organization_id: uuid, data: {} });
+  const letters = await eventually(async () => {
+    const { items } = (await call("GET", "/v1/dead-letters?app=given-up")).body;
+    return items.length === 2 && (items as Array<{ sequence: number; delivery_id: string }>);
+  });
+  const [letter] = letters;
+  expect((await call("GET", "/v1/dead-letters?app=given-up&limit=1")).body.next).toBe(letter?.sequence);
+  expect((await call("GET", `/v1/dead-letters/${letter?.sequence}`)).body).toEqual(letter);
+  rejecting.behave(answer(200));
+  expect((await call("POST", `/v1/dead-letters/${letter?.sequence}/replay`)).status).toBe(202);
+  expect((await call("POST", `/v1/deliveries/${letter?.delivery_id}/resend`)).status).toBe(202);
+  const replayed = await call("POST", "/v1/dead-letters/replay", { app: "given-up" });
+  expect(replayed.body).toMatchObject({ state: "done", matched: 1, replayed: 1 });
+  expect((await call("GET", `/v1/dead-letters/replays/${replayed.body.replay_id}`)).body).toEqual(replayed.body);
+  await call("POST", `/v1/installations/${uuid}/disable`);
+  expect((await call("POST", `/v1/installations/${uuid}/discard`)).body).toEqual({ discarded: 0 });
+  await rejecting.stop();
 });

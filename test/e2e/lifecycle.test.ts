@@ -1,7 +1,5 @@
 /** How the process starts, stops and says what is wrong. */
-import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
@@ -194,18 +192,4 @@ describe("readiness", () => {
     expect(await posthorn.end()).toBe(0);
     await Promise.all([ownNats.stop(), ownRedis.stop()]);
   });
-});
-
-test("what is started can be run with arguments of the command line's posthorn serve", async () => {
-  const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
-  const child = spawn(process.execPath, [main, "--no-such-option"], {
-    stdio: ["ignore", "ignore", "pipe"],
-    env: { PATH: process.env["PATH"] },
-  });
-  let errors = "";
-  child.stderr.on("data", (chunk: Buffer) => {
-    errors += chunk.toString();
-  });
-  expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(64);
-  expect(errors).toMatch(/usage: posthorn \[serve\]/);
 });

@@ -253,6 +253,31 @@ describe("a status subscription", () => {
     await expect(subscribing).rejects.toThrow(/^changes: found .*, wanted some of integration\.broken, integration\.recovered/);
   });
 
+  test("without a name gets what comes from then on, and leaves nothing behind", async () => {
+    const seen: string[] = [];
+    const subscription = await subscribeStatus({
+      ...{ nats: { servers: server.url, credsFile: null }, subjectPrefix: prefix, app: "nameless" },
+      onEvent: ({ id }) => void seen.push(id),
+    });
+    const id = await announce("integration.disabled", "nameless");
+    await eventually(() => seen.includes(id));
+    const manager = await connection.jetstreamManager();
+    const names = async () => (await manager.consumers.list("CLIENT_TEST_STATUS").next()).map(({ name }) => name);
+    expect((await names()).filter((name) => name.startsWith("once-"))).toHaveLength(1);
+    await subscription.stop();
+    expect((await names()).filter((name) => name.startsWith("once-"))).toEqual([]);
+  });
+
+  test("reaches a server with the user of its URL, which no error shows", async () => {
+    const guarded = await startNatsServer({ config: 'authorization { user: "svc", password: "p@ss" }' });
+    const url = (password: string) => guarded.url.replace("//", `//svc:${password}@`);
+    await (await createPublisher({ nats: url("p%40ss") })).close();
+    const refused = await createPublisher({ nats: url("s3cr3t") }).catch((error: unknown) => error as Error);
+    expect(String(refused)).toMatch(/NATS_UNREACHABLE|no NATS server answered/);
+    expect(String(refused)).not.toContain("s3cr3t");
+    await guarded.stop();
+  });
+
   test("says what to look at when there is no stream", async () => {
     await expect(subscribeStatus({ nats: server.url, subjectPrefix: "nobody", durable: "x", onEvent: () => {} })).rejects.toMatchObject({
       code: "NOT_FOUND",

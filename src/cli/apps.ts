@@ -1,0 +1,187 @@
+/** posthorn apps …: the registry's apps. */
+import type { App, AppBody } from "../client/api-types.generated.ts";
+import { parseDuration } from "../config/values.ts";
+import { type Command, choice, command, flag, list, type OptionValues, value } from "./command.ts";
+import { CommandFailed, UsageError } from "./exit-codes.ts";
+import { counted, milliseconds, outcomeStyle, responseCode } from "./format.ts";
+import type { Output } from "./output.ts";
+import { take } from "./take.ts";
+import { commaSeparated, header, jsonObject, positive, seconds } from "./values.ts";
+
+const members = {
+  webhook: value("url", "Where webhooks go."),
+  name: value("name", "Shown to people."),
+  events: value("patterns", "What it subscribes to, separated by commas: issue,comment.created,metric_alert.* or *.", commaSeparated),
+  status: choice(["internal", "unpublished", "published"], "What kind of app it is."),
+  header: list("header", "Sent with every webhook, e.g. 'X-Team: blue'.", header),
+  timeout: value("duration", "Deadline of an attempt, e.g. 5s.", parseDuration),
+  retry: value("durations", "Delays before the 2nd, 3rd, … attempt, e.g. 5s,30s,5m; '' for no retries.", seconds),
+  "max-in-flight": value("number", "Concurrent attempts.", positive),
+  ordered: flag("One delivery after the other, in the order of the events."),
+  unordered: flag("Several deliveries at a time, in no particular order."),
+} as const;
+
+/** What the options say, as members of the record. */
+function given(options: OptionValues<typeof members>): Partial<AppBody> {
+  const { webhook, name, events, status, header: headers, timeout, retry, "max-in-flight": maxInFlight, ordered, unordered } = options;
+  if (ordered && unordered) throw new UsageError("--ordered and --unordered: wanted one of them");
+  return {
+    ...(webhook === undefined ? {} : { webhook_url: webhook }),
+    ...(name === undefined ? {} : { name }),
+    ...(events === undefined ? {} : { events }),
+    ...(status === undefined ? {} : { status }),
+    ...(headers.length === 0 ? {} : { headers: Object.fromEntries(headers) }),
+    ...(timeout === undefined ? {} : { timeout_ms: timeout }),
+    ...(retry === undefined ? {} : { retry_schedule_s: retry }),
+    ...(maxInFlight === undefined ? {} : { max_in_flight: maxInFlight }),
+    ...(ordered || unordered ? { ordered } : {}),
+  };
+}
+
+function show(output: Output, app: App): void {
+  output.facts([
+    ["slug", app.slug],
+    ["name", app.name],
+    ["webhook", app.webhook_url],
+    ["status", app.status],
+    ["events", app.events.length === 0 ? "none" : app.events.join(", ")],
+    ["headers", Object.keys(app.headers).join(", ") || null],
+    ["timeout", app.timeout_ms === null ? null : milliseconds(app.timeout_ms)],
+    ["retry", app.retry_schedule_s === null ? null : app.retry_schedule_s.map((delay) => `${delay}s`).join(", ") || "no retries"],
+    ["max in flight", app.max_in_flight === null ? null : String(app.max_in_flight)],
+    ["ordered", app.ordered ? "yes" : null],
+  ]);
+}
+
+function showSecrets(output: Output, secrets: { readonly client_secret: string; readonly webhook_secret: string }): void {
+  output.facts([
+    ["client secret", output.paint("bold", secrets.client_secret)],
+    ["webhook secret", secrets.webhook_secret],
+  ]);
+  output.note("The secrets are shown this once.");
+}
+
+export const appCommands: readonly Command[] = [
+  command({
+    name: "apps list",
+    summary: "Lists the apps.",
+    examples: ["apps", "apps list --json"],
+    async run({ api, output }) {
+      const { rows } = await take(api().items("GET /v1/apps"));
+      output.table(
+        [
+          { title: "SLUG", cell: ({ slug }) => slug, style: () => "bold" },
+          { title: "STATUS", cell: ({ status }) => status },
+          { title: "EVENTS", cell: ({ events }) => events.join(",") || "none" },
+          { title: "WEBHOOK", cell: ({ webhook_url: url }) => url },
+        ],
+        rows,
+        "No apps yet: posthorn apps add",
+      );
+    },
+  }),
+  command({
+    name: "apps get",
+    summary: "Shows one app.",
+    operands: ["<slug>"],
+    examples: ["apps get acme-tracker"],
+    async run({ api, output, operands: [slug = ""] }) {
+      const { body } = await api().call("GET /v1/apps/{slug}", { path: { slug } });
+      output.result(body, () => show(output, body));
+    },
+  }),
+  command({
+    name: "apps add",
+    summary: "Makes an app and shows its secrets, this once.",
+    operands: ["<slug>"],
+    options: { ...members, secret: value("hex", "A client secret of 64 hex digits that it has already; made when not given.") },
+    examples: ["apps add acme-tracker --webhook https://hooks.acme.example/sentry --events issue,metric_alert.*"],
+    async run({ api, output, options, operands: [slug = ""] }) {
+      const { webhook_url: url, ...rest } = given(options);
+      if (url === undefined) throw new UsageError("apps add: --webhook is missing");
+      const body = { ...rest, webhook_url: url, ...(options.secret === undefined ? {} : { client_secret: options.secret }) };
+      // Another one's app is never replaced by mistake.
+      const made = await api().call("PUT /v1/apps/{slug}", { path: { slug }, body, headers: { "if-none-match": "*" } });
+      output.result(made.body, () => {
+        show(output, made.body);
+        if ("client_secret" in made.body) showSecrets(output, made.body);
+      });
+    },
+  }),
+  command({
+    name: "apps set",
+    summary: "Changes what is given and leaves the rest as it is.",
+    operands: ["<slug>"],
+    options: members,
+    details: "Events and headers that are given replace all that were there.",
+    examples: ["apps set acme-tracker --events '*' --timeout 5s"],
+    async run({ api, output, options, operands: [slug = ""] }) {
+      const change = given(options);
+      if (Object.keys(change).length === 0) throw new UsageError("apps set: nothing to change was given");
+      const { body: current, etag } = await api().call("GET /v1/apps/{slug}", { path: { slug } });
+      const body = { ...current, ...change };
+      const { body: changed } = await api().call("PUT /v1/apps/{slug}", { path: { slug }, body, headers: { "if-match": etag ?? "*" } });
+      output.result(changed, () => show(output, changed));
+    },
+  }),
+  command({
+    name: "apps delete",
+    summary: "Removes an app and its installations; what waits for them goes to dead letters.",
+    operands: ["<slug>"],
+    options: { yes: flag("Really.") },
+    examples: ["apps delete acme-tracker --yes"],
+    async run({ api, output, options, operands: [slug = ""] }) {
+      const { etag } = await api().call("GET /v1/apps/{slug}", { path: { slug } });
+      const { rows: installations } = await take(api().items("GET /v1/installations", { query: { app: slug } }));
+      const what = `app ${slug} and its ${counted(installations.length, "installation")}`;
+      if (!options.yes) throw new UsageError(`apps delete: this removes ${what}; say so with --yes`);
+      await api().call("DELETE /v1/apps/{slug}", { path: { slug }, headers: { "if-match": etag ?? "*" } });
+      output.result({ slug, deleted: true }, () => output.line(`Removed ${what}.`));
+    },
+  }),
+  command({
+    name: "apps rotate-secret",
+    summary: "Makes a new client secret; for a day webhooks carry the signatures of both.",
+    operands: ["<slug>"],
+    examples: ["apps rotate-secret acme-tracker"],
+    async run({ api, output, operands: [slug = ""] }) {
+      const { body } = await api().call("POST /v1/apps/{slug}/secret/rotate", { path: { slug } });
+      output.result(body, () => {
+        showSecrets(output, body);
+        output.note(`The previous secret is valid until ${body.previous_valid_until}.`);
+      });
+    },
+  }),
+  command({
+    name: "apps test",
+    summary: "Sends a test event to the app now and shows what came back.",
+    operands: ["<slug>"],
+    options: {
+      type: value("type", "The event's type; test.ping when not given."),
+      installation: value("uuid", "Any of the app's when not given."),
+      data: value("json", "The event's data: JSON, @file, or - for standard input."),
+    },
+    examples: ["apps test acme-tracker", "apps test acme-tracker --type issue.created --data @examples/payloads/issue.created.json"],
+    async run({ api, output, options, readInput, operands: [slug = ""] }) {
+      const body = {
+        ...(options.type === undefined ? {} : { event_type: options.type }),
+        ...(options.installation === undefined ? {} : { installation_uuid: options.installation }),
+        ...(options.data === undefined
+          ? {}
+          : { data: JSON.parse(await jsonObject("data", options.data, readInput)) as Record<string, unknown> }),
+      };
+      const { body: attempt } = await api().call("POST /v1/apps/{slug}/test", { path: { slug }, body });
+      output.result(attempt, () =>
+        output.facts([
+          ["outcome", output.paint(outcomeStyle(attempt.outcome), attempt.outcome)],
+          ["response", responseCode(attempt.response_code)],
+          ["took", milliseconds(attempt.duration_ms)],
+          ["webhook", attempt.webhook_url],
+          ["delivery", attempt.delivery_id],
+          ["error", attempt.error],
+        ]),
+      );
+      if (attempt.outcome !== "delivered") throw new CommandFailed(`the test event was not delivered (${attempt.outcome})`);
+    },
+  }),
+];

@@ -1,0 +1,111 @@
+/** What a command of the command line is: parsing, help, completion and the reference page come from the same value. */
+
+import type { ApiClient } from "../client/create-api-client.ts";
+import type { ClientConfig } from "../config/client-settings.ts";
+import type { ExitCode } from "./exit-codes.ts";
+import type { Output } from "./output.ts";
+
+export interface Flag {
+  readonly kind: "flag";
+  readonly about: string;
+}
+
+export interface ValueOption<T> {
+  readonly kind: "value";
+  /** What stands for the value in the help: `<slug>`. */
+  readonly value: string;
+  readonly about: string;
+  /** @throws Error saying what was wanted. */
+  readonly parse: (text: string) => T;
+  readonly choices?: readonly string[];
+}
+
+/** May be given several times. */
+export interface ListOption<T> extends Omit<ValueOption<T>, "kind"> {
+  readonly kind: "list";
+}
+
+/** The type of the value is each option's own. */
+export type Option = Flag | ValueOption<any> | ListOption<any>;
+export type Options = Readonly<Record<string, Option>>;
+
+export type OptionValues<O extends Options> = {
+  readonly [N in keyof O]: O[N] extends Flag
+    ? boolean
+    : O[N] extends ValueOption<infer T>
+      ? T | undefined
+      : O[N] extends ListOption<infer T>
+        ? readonly T[]
+        : never;
+};
+
+export const flag = (about: string): Flag => ({ kind: "flag", about });
+export const value = <T = string>(
+  name: string,
+  about: string,
+  parse: (text: string) => T = String as unknown as (text: string) => T,
+): ValueOption<T> => ({ kind: "value", value: `<${name}>`, about, parse });
+export const list = <T = string>(name: string, about: string, parse?: (text: string) => T): ListOption<T> => ({
+  ...value(name, about, parse),
+  kind: "list",
+});
+export const choice = <const T extends string>(choices: readonly T[], about: string): ValueOption<T> => ({
+  kind: "value",
+  value: `<${choices.join("|")}>`,
+  about,
+  choices,
+  parse(text) {
+    const found = choices.find((candidate) => candidate === text);
+    if (found === undefined) throw new Error(`wanted one of ${choices.join(", ")}`);
+    return found;
+  },
+});
+
+/** What the world gives a command; main.ts has the real one. */
+export interface Surroundings {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Ctrl-C and SIGTERM. */
+  readonly signal: AbortSignal;
+  /** Everything that comes on standard input. */
+  readonly readInput: () => Promise<string>;
+  /** Runs the service until it is stopped. */
+  readonly serve: () => Promise<ExitCode>;
+}
+
+export interface CommandCall<O extends Options> extends Surroundings {
+  readonly options: OptionValues<O>;
+  /** As many as the command's `operands` ask for. */
+  readonly operands: readonly string[];
+  readonly output: Output;
+  /** @throws ConfigError */
+  readonly config: () => ClientConfig;
+  /** @throws ConfigError */
+  readonly api: () => ApiClient;
+}
+
+export interface Command {
+  /** One word or two: `apps list`. */
+  readonly name: string;
+  readonly summary: string;
+  /** `<slug>`, `[slug]`, `<sequence>...`. */
+  readonly operands: readonly string[];
+  readonly options: Options;
+  /** Talks to the service: --url and --token are its options too. */
+  readonly usesApi: boolean;
+  readonly details?: string;
+  /** Command lines without the `posthorn` before them. */
+  readonly examples: readonly string[];
+  readonly run: (call: CommandCall<Options>) => Promise<ExitCode | undefined>;
+}
+
+interface CommandDefinition<O extends Options> extends Omit<Command, "operands" | "options" | "usesApi" | "run"> {
+  readonly operands?: readonly string[];
+  readonly options?: O;
+  readonly usesApi?: boolean;
+  readonly run: (call: CommandCall<O>) => Promise<ExitCode | undefined>;
+}
+
+// biome-ignore lint/complexity/noBannedTypes: a command without options of its own.
+export function command<O extends Options = {}>({ operands = [], options, usesApi = true, ...rest }: CommandDefinition<O>): Command {
+  return { operands, options: options ?? {}, usesApi, ...rest } as unknown as Command;
+}

@@ -1,0 +1,35 @@
+/** All commands, in the order of the help. */
+import { appCommands } from "./apps.ts";
+import type { Command } from "./command.ts";
+import { completionCommand } from "./completion.ts";
+import { configCommand } from "./config.ts";
+import { deadLetterCommands } from "./dead-letters.ts";
+import { debugCommands } from "./debug.ts";
+import { explainCommand } from "./explain.ts";
+import { helpCommand } from "./help.ts";
+import { installationCommands } from "./installations.ts";
+import { listenCommand } from "./listen.ts";
+import { publishCommand } from "./publish.ts";
+import { replayCommand } from "./replay.ts";
+import { requestsCommand } from "./requests.ts";
+import { serveCommand } from "./serve.ts";
+import { statusCommand } from "./status.ts";
+import { tailCommand } from "./tail.ts";
+
+export const COMMANDS: readonly Command[] = [
+  serveCommand,
+  ...appCommands,
+  ...installationCommands,
+  publishCommand,
+  requestsCommand,
+  tailCommand,
+  explainCommand,
+  ...deadLetterCommands,
+  replayCommand,
+  statusCommand,
+  ...debugCommands,
+  listenCommand,
+  configCommand,
+  completionCommand(() => COMMANDS),
+  helpCommand(() => COMMANDS),
+];

@@ -1,0 +1,92 @@
+/** posthorn dead-letters …: what was given up. */
+import type { DeadLetter } from "../client/api-types.generated.ts";
+import { type Command, command, value } from "./command.ts";
+import { UsageError } from "./exit-codes.ts";
+import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
+import { type Output, oneLine } from "./output.ts";
+import { PAGE, take } from "./take.ts";
+import { pastTime, positive } from "./values.ts";
+
+/** The options that choose dead letters, here and for a replay. */
+export const deadLetterFilter = {
+  app: value("slug", "Of this app."),
+  type: value("type", "Of this event type."),
+  since: value("time", "Given up at this time or later: 2h ago, or 2026-01-05T10:11:12Z.", (text) => pastTime(text)),
+  until: value("time", "Given up before.", (text) => pastTime(text)),
+} as const;
+
+export function sequenceOf(text: string): number {
+  if (!/^[1-9]\d{0,14}$/.test(text)) throw new UsageError(`found ${JSON.stringify(text)}, wanted the number of a dead letter`);
+  return Number(text);
+}
+
+function eventType({ event }: DeadLetter): string {
+  return event === undefined ? "–" : `${event.resource}.${event.action}`;
+}
+
+function show(output: Output, letter: DeadLetter): void {
+  output.facts([
+    ["dead letter", String(letter.sequence)],
+    ["given up", time(letter.dead_lettered_at)],
+    ["reason", output.paint("red", letter.reason)],
+    ["error", letter.error && oneLine(letter.error)],
+    ["app", letter.app],
+    ["event", letter.event && `${eventType(letter)} ${letter.event.id}`],
+    ["organization", letter.event?.organization_id],
+    ["installation", letter.installation_uuid],
+    ["delivery", letter.delivery_id],
+    ["data", letter.event && JSON.stringify(letter.event.data)],
+    ["body", letter.body && oneLine(letter.body)],
+  ]);
+  if (!letter.attempts?.length) return;
+  output.line("");
+  output.table(
+    [
+      { title: "ATTEMPT", cell: ({ attempt }) => String(attempt) },
+      { title: "TIME", cell: ({ at }) => time(at) },
+      { title: "OUTCOME", cell: ({ outcome }) => outcome, style: ({ outcome }) => outcomeStyle(outcome) },
+      { title: "CODE", cell: ({ response_code: code }) => responseCode(code) },
+      { title: "TOOK", cell: ({ duration_ms: ms }) => milliseconds(ms) },
+      { title: "ERROR", cell: ({ error }) => error ?? "" },
+    ],
+    letter.attempts,
+    "",
+  );
+}
+
+export const deadLetterCommands: readonly Command[] = [
+  command({
+    name: "dead-letters list",
+    summary: "Lists what was given up, oldest first.",
+    options: { ...deadLetterFilter, limit: value("number", "At most so many; 50 when not given.", positive) },
+    examples: ["dead-letters --app acme-tracker", "dead-letters list --since 1d --json"],
+    async run({ api, output, options: { app, type, since, until, limit = 50 } }) {
+      const query = { app, event_type: type, start: since, end: until, limit: Math.min(limit, PAGE) };
+      const { rows, more } = await take(api().items("GET /v1/dead-letters", { query }), limit);
+      output.table(
+        [
+          { title: "NUMBER", cell: ({ sequence }) => String(sequence), style: () => "bold" },
+          { title: "GIVEN UP", cell: ({ dead_lettered_at: at }) => time(at) },
+          { title: "REASON", cell: ({ reason }) => reason, style: () => "red" },
+          { title: "APP", cell: ({ app: slug }) => slug ?? "–" },
+          { title: "EVENT", cell: eventType },
+          { title: "TRIES", cell: ({ attempts_made: made }) => String(made ?? 0) },
+          { title: "ERROR", cell: ({ error }) => error ?? "" },
+        ],
+        rows,
+        "No dead letters.",
+      );
+      if (more) output.note(`There are more: --limit ${limit * 10}`);
+    },
+  }),
+  command({
+    name: "dead-letters get",
+    summary: "Shows one with its event and its attempts.",
+    operands: ["<number>"],
+    examples: ["dead-letters get 7"],
+    async run({ api, output, operands: [number = ""] }) {
+      const { body } = await api().call("GET /v1/dead-letters/{sequence}", { path: { sequence: sequenceOf(number) } });
+      output.result(body, () => show(output, body));
+    },
+  }),
+];

@@ -1,0 +1,41 @@
+/** How a command ends (sysexits.h where it has a word for it). The reference page and `posthorn help` print this table. */
+import { ApiError } from "../client/create-api-client.ts";
+import { AppError } from "../model/app-error.ts";
+
+export const EXIT = { ok: 0, failed: 1, usage: 64, data: 65, unavailable: 69, permission: 77, config: 78, interrupted: 130 } as const;
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+export const EXIT_CODES: Readonly<Record<ExitCode, string>> = {
+  0: "done; for commands that follow something also: ended by Ctrl-C",
+  1: "not done: nothing of that name, a conflict, a failed test call or replay; serve: something was left for the next process",
+  64: "the command line is wrong",
+  65: "the service refused what was sent as invalid",
+  69: "the service or the bus did not answer, or can't do it now",
+  77: "the token is missing, not known, or does not cover the call",
+  78: "a setting or a stream has to be mended first",
+  130: "interrupted",
+};
+
+/** A wrong command line, told with the usage of the command. */
+export class UsageError extends Error {}
+
+/** The command did not do what was asked, and has said why. */
+export class CommandFailed extends Error {}
+
+export function exitCodeOf(error: unknown): ExitCode {
+  if (error instanceof UsageError) return EXIT.usage;
+  if (error instanceof CommandFailed) return EXIT.failed;
+  if (error instanceof ApiError) return ofStatus(error.problem?.status ?? null);
+  if (error instanceof AppError) {
+    if (error.code === "CONFIG_INVALID") return EXIT.config;
+    return error.retryable ? EXIT.unavailable : EXIT.failed;
+  }
+  return EXIT.failed;
+}
+
+function ofStatus(status: number | null): ExitCode {
+  if (status === null || status >= 500 || status === 429) return EXIT.unavailable;
+  if (status === 401 || status === 403) return EXIT.permission;
+  return [400, 413, 414, 415].includes(status) ? EXIT.data : EXIT.failed;
+}

@@ -1,0 +1,79 @@
+/** posthorn explain: what became of an event, or of one delivery, and why. */
+import type { ExplainedAttempt, ExplainedDelivery, ExplainedEvent } from "../client/api-types.generated.ts";
+import { command, value } from "./command.ts";
+import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
+import type { Column, Output, Style } from "./output.ts";
+import { pastTime } from "./values.ts";
+
+const STATE_STYLES: Readonly<Record<ExplainedDelivery["state"], Style>> = {
+  delivered: "green",
+  retrying: "yellow",
+  parked: "yellow",
+  pending: "yellow",
+  dead_letter: "red",
+  unknown: "red",
+};
+
+const ATTEMPT_COLUMNS: ReadonlyArray<Column<ExplainedAttempt>> = [
+  { title: "  ATTEMPT", cell: ({ attempt }) => `  ${attempt}` },
+  { title: "TIME", cell: ({ at }) => time(at) },
+  { title: "OUTCOME", cell: ({ outcome }) => outcome, style: ({ outcome }) => outcomeStyle(outcome) },
+  { title: "CODE", cell: ({ response_code: code }) => responseCode(code) },
+  { title: "TOOK", cell: ({ duration_ms: ms }) => milliseconds(ms) },
+  { title: "ERROR", cell: ({ error, response_body: body }) => [error, body].filter((part) => part !== null).join(": ") },
+];
+
+function showEvent(output: Output, event: ExplainedEvent): void {
+  output.facts([
+    ["event", `${output.paint("bold", event.type)} ${event.id}`],
+    ["organization", event.organization_id],
+    ["project", event.project_id],
+    ["occurred", time(event.occurred_at)],
+    ["stored", event.sequence === null ? "not in the events stream any more" : `${event.stream} ${event.sequence}`],
+    ["stage", event.stage],
+    ["trace", event.trace_id],
+  ]);
+}
+
+function showDelivery(output: Output, delivery: ExplainedDelivery): void {
+  output.line("");
+  const head = [output.paint("bold", delivery.app), output.paint(STATE_STYLES[delivery.state], delivery.state), delivery.detail];
+  output.line(head.join("  "));
+  output.line(
+    output.paint("dim", `  ${delivery.delivery_id}  installation ${delivery.installation_uuid} (${delivery.installation_status})`),
+  );
+  if (delivery.attempts.length > 0) output.table(ATTEMPT_COLUMNS, delivery.attempts, "");
+}
+
+export const explainCommand = command({
+  name: "explain",
+  summary: "Tells what became of an event, or of one delivery, and why.",
+  operands: ["<event id or delivery id>"],
+  options: {
+    since: value("time", "Where to begin looking for an old event that nobody wanted: 2h ago, or 2026-01-05T10:11:12Z.", (text) =>
+      pastTime(text),
+    ),
+  },
+  details: "A delivery id (dlv_…) is the webhook-id header that the receiver got.",
+  examples: ["explain evt-1", "explain dlv_5f2b6c0a9e134d7788aa10c3d4e5f607"],
+  async run({ api, output, options, operands: [id = ""] }) {
+    if (/^dlv_[0-9a-f]{32}$/.test(id)) {
+      const { body } = await api().call("GET /v1/deliveries/{id}", { path: { id } });
+      output.result(body, () => {
+        if (body.event !== null) showEvent(output, body.event);
+        showDelivery(output, body.delivery);
+        for (const note of body.notes) output.line(`\n${note}`);
+      });
+      return;
+    }
+    const { body } = await api().call("GET /v1/events/{id}", { path: { id }, query: { since: options.since } });
+    output.result(body, () => {
+      showEvent(output, body.event);
+      for (const delivery of body.deliveries) showDelivery(output, delivery);
+      if (body.deliveries.length === 0) output.line("\nNo installation of the organization wanted it.");
+      if (body.not_wanted.length > 0) output.line("");
+      for (const { app, detail } of body.not_wanted) output.line(`${output.paint("dim", "not for")} ${app}: ${detail}`);
+      for (const note of body.notes) output.line(`\n${note}`);
+    });
+  },
+});

@@ -1,0 +1,33 @@
+/** Values as people read them. */
+import type { Style } from "./output.ts";
+
+/** RFC 3339 → the same to the second, without the T: `2026-01-05 10:11:12`. UTC, as in every log. */
+export function time(rfc3339: string): string {
+  return rfc3339.slice(0, 19).replace("T", " ");
+}
+
+export function outcomeStyle(outcome: string): Style {
+  return outcome === "delivered"
+    ? "green"
+    : outcome === "failed" || outcome === "timed_out" || outcome === "unreachable"
+      ? "yellow"
+      : "red";
+}
+
+export function statusStyle(status: string): Style | undefined {
+  return status === "broken" ? "red" : status === "disabled" ? "yellow" : status === "active" ? "green" : undefined;
+}
+
+/** 0 stands for no response. */
+export function responseCode(code: number): string {
+  return code === 0 ? "–" : String(code);
+}
+
+export function milliseconds(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
+/** `1 app`, `2 apps`. */
+export function counted(count: number, what: string, plural = `${what}s`): string {
+  return `${count} ${count === 1 ? what : plural}`;
+}

@@ -1,0 +1,177 @@
+/** posthorn installations …: where apps are installed, and whether deliveries go there. */
+import { randomUUID } from "node:crypto";
+import type { Installation, IntegrationHealth } from "../client/api-types.generated.ts";
+import { type Command, type CommandCall, command, flag, list, type Options, value } from "./command.ts";
+import { UsageError } from "./exit-codes.ts";
+import { statusStyle, time } from "./format.ts";
+import type { Output } from "./output.ts";
+import { take } from "./take.ts";
+
+const members = {
+  organization: value("id", "The organization."),
+  project: list("id", "Only events of this project; all when none is given."),
+  webhook: value("url", "Instead of the app's."),
+} as const;
+
+function show(
+  output: Output,
+  { uuid, app, organization_id: organization, project_ids: projects, status, webhook_url: url }: Installation,
+): void {
+  output.facts([
+    ["uuid", uuid],
+    ["app", app],
+    ["organization", organization],
+    ["projects", projects.join(", ") || "all"],
+    ["status", output.paint(statusStyle(status), status)],
+    ["webhook", url],
+  ]);
+}
+
+function showHealth(output: Output, { status, broken, days, parked, mended }: IntegrationHealth): void {
+  const { reason } = broken ?? {};
+  output.facts([
+    ["status", output.paint(statusStyle(status), status)],
+    ["broken", broken && time(broken.at)],
+    ["rule", reason && `${reason.rule}: ${reason.success} good, ${reason.error} errors, ${reason.timeout} timeouts, ${reason.fatal} fatal`],
+    ["last error", reason?.last_error],
+    ["next probe", broken?.next_probe_at && time(broken.next_probe_at)],
+    ["parked", `${parked.deliveries}${parked.oldest_at === null ? "" : `, the oldest since ${time(parked.oldest_at)}`}`],
+    ["mended", mended && time(mended.at)],
+  ]);
+  output.line("");
+  output.table(
+    [
+      { title: "DAY (UTC)", cell: ({ day }) => day },
+      { title: "GOOD", cell: ({ success }) => String(success) },
+      { title: "ERRORS", cell: ({ error }) => String(error) },
+      { title: "TIMEOUTS", cell: ({ timeout }) => String(timeout) },
+      { title: "FATAL", cell: ({ fatal }) => String(fatal) },
+    ],
+    days ?? [],
+    "The counters are not known: Redis is away.",
+  );
+}
+
+/** A command that does one thing to one installation and shows it. */
+function change(verb: "enable" | "disable", summary: string): Command {
+  return command({
+    name: `installations ${verb}`,
+    summary,
+    operands: ["<uuid>"],
+    examples: [`installations ${verb} 0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f`],
+    async run({ api, output, operands: [uuid = ""] }: CommandCall<Options>) {
+      const { body } = await api().call(`POST /v1/installations/{uuid}/${verb}`, { path: { uuid } });
+      output.result(body, () => show(output, body));
+    },
+  });
+}
+
+export const installationCommands: readonly Command[] = [
+  command({
+    name: "installations list",
+    summary: "Lists installations.",
+    options: { app: value("slug", "Of this app."), organization: value("id", "In this organization.") },
+    examples: ["installations", "installations list --app acme-tracker --json"],
+    async run({ api, output, options }) {
+      const query = { app: options.app, organization_id: options.organization };
+      const { rows } = await take(api().items("GET /v1/installations", { query }));
+      output.table(
+        [
+          { title: "UUID", cell: ({ uuid }) => uuid },
+          { title: "APP", cell: ({ app }) => app, style: () => "bold" },
+          { title: "ORGANIZATION", cell: ({ organization_id: id }) => id },
+          { title: "STATUS", cell: ({ status }) => status, style: ({ status }) => statusStyle(status) },
+          { title: "PROJECTS", cell: ({ project_ids: ids }) => ids.join(",") || "all" },
+        ],
+        rows,
+        "No installations: posthorn installations add",
+      );
+    },
+  }),
+  command({
+    name: "installations get",
+    summary: "Shows one installation.",
+    operands: ["<uuid>"],
+    examples: ["installations get 0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f"],
+    async run({ api, output, operands: [uuid = ""] }) {
+      const { body } = await api().call("GET /v1/installations/{uuid}", { path: { uuid } });
+      output.result(body, () => show(output, body));
+    },
+  }),
+  command({
+    name: "installations add",
+    summary: "Installs an app in an organization.",
+    operands: ["<app>"],
+    options: { ...members, uuid: value("uuid", "Made when not given.") },
+    examples: ["installations add acme-tracker --organization 42"],
+    async run({ api, output, options, operands: [app = ""] }) {
+      const { organization, project, webhook, uuid = randomUUID() } = options;
+      if (organization === undefined) throw new UsageError("installations add: --organization is missing");
+      const { body } = await api().call("PUT /v1/installations/{uuid}", {
+        path: { uuid },
+        body: { app, organization_id: organization, project_ids: project, webhook_url: webhook },
+        headers: { "if-none-match": "*" },
+      });
+      output.result(body, () => show(output, body));
+    },
+  }),
+  command({
+    name: "installations set",
+    summary: "Changes what is given and leaves the rest as it is.",
+    operands: ["<uuid>"],
+    options: { ...members, "all-projects": flag("Events of every project again."), "app-webhook": flag("The app's webhook URL again.") },
+    examples: ["installations set 0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f --project 7 --project 8"],
+    async run({ api, output, options, operands: [uuid = ""] }) {
+      const { organization, project, webhook, "all-projects": allProjects, "app-webhook": appWebhook } = options;
+      const given = {
+        ...(organization === undefined ? {} : { organization_id: organization }),
+        ...(project.length > 0 || allProjects ? { project_ids: project } : {}),
+        ...(webhook !== undefined || appWebhook ? { webhook_url: webhook ?? null } : {}),
+      };
+      if (Object.keys(given).length === 0) throw new UsageError("installations set: nothing to change was given");
+      const { body: current, etag } = await api().call("GET /v1/installations/{uuid}", { path: { uuid } });
+      const { body } = await api().call("PUT /v1/installations/{uuid}", {
+        path: { uuid },
+        body: { ...current, ...given },
+        headers: { "if-match": etag ?? "*" },
+      });
+      output.result(body, () => show(output, body));
+    },
+  }),
+  command({
+    name: "installations health",
+    summary: "Tells why an installation has its status, its counters, and what waits for it.",
+    operands: ["<uuid>"],
+    examples: ["installations health 0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f"],
+    async run({ api, output, operands: [uuid = ""] }) {
+      const { body } = await api().call("GET /v1/installations/{uuid}/health", { path: { uuid } });
+      output.result(body, () => showHealth(output, body));
+    },
+  }),
+  change("enable", "Makes a disabled or broken installation active; what is parked for it is delivered."),
+  change("disable", "Stops deliveries to an installation; they are parked until it is enabled."),
+  command({
+    name: "installations discard",
+    summary: "Sends what is parked for a broken or disabled installation to dead letters.",
+    operands: ["<uuid>"],
+    examples: ["installations discard 0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f"],
+    async run({ api, output, operands: [uuid = ""] }) {
+      const { body } = await api().call("POST /v1/installations/{uuid}/discard", { path: { uuid } });
+      output.result(body, () => output.line(`${body.discarded} went to dead letters; posthorn replay sends them again.`));
+    },
+  }),
+  command({
+    name: "installations delete",
+    summary: "Removes an installation; what waits for it goes to dead letters.",
+    operands: ["<uuid>"],
+    options: { yes: flag("Really.") },
+    examples: ["installations delete 0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f --yes"],
+    async run({ api, output, options, operands: [uuid = ""] }) {
+      const { body, etag } = await api().call("GET /v1/installations/{uuid}", { path: { uuid } });
+      const what = `the installation of ${body.app} in organization ${body.organization_id}`;
+      if (!options.yes) throw new UsageError(`installations delete: this removes ${what}; say so with --yes`);
+      await api().call("DELETE /v1/installations/{uuid}", { path: { uuid }, headers: { "if-match": etag ?? "*" } });
+      output.result({ uuid, deleted: true }, () => output.line(`Removed ${what}.`));
+    },
+  }),
+];

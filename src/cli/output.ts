@@ -1,0 +1,128 @@
+/**
+ * What a command says. Results go to standard output: tables for people, one JSON object a line with --json. Notes and
+ * progress go to standard error, so that a pipe gets nothing but results.
+ */
+import { styleText } from "node:util";
+
+export interface OutputStream {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+export type Style = "bold" | "dim" | "red" | "green" | "yellow" | "cyan";
+
+export interface Column<T> {
+  readonly title: string;
+  readonly cell: (row: T) => string;
+  readonly style?: (row: T) => Style | undefined;
+}
+
+export interface Output {
+  readonly json: boolean;
+  /** One result: the object as a line with --json, else what `human` prints. */
+  result(object: unknown, human: () => void): void;
+  /** Rows under titles; every row a line of JSON with --json. */
+  table<T>(columns: ReadonlyArray<Column<T>>, rows: readonly T[], none: string): void;
+  /** Names and values under each other. */
+  facts(pairs: ReadonlyArray<readonly [name: string, value: string | null | undefined]>): void;
+  line(text: string): void;
+  /** For people only, on standard error. */
+  note(text: string): void;
+  paint(style: Style | undefined, text: string): string;
+  /** A bar on a terminal, nothing elsewhere. */
+  progress(label: string): Progress;
+}
+
+export interface Progress {
+  at(done: number, total: number): void;
+  end(): void;
+}
+
+export interface OutputOptions {
+  readonly stdout: OutputStream;
+  readonly stderr: OutputStream;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly json: boolean;
+}
+
+const BAR_CELLS = 30;
+const GAP = "  ";
+
+export function createOutput({ stdout, stderr, environment, json }: OutputOptions): Output {
+  const hasColours = (stream: OutputStream): boolean => stream.isTTY === true && !environment["NO_COLOR"] && environment["TERM"] !== "dumb";
+  const paintFor =
+    (stream: OutputStream) =>
+    (style: Style | undefined, text: string): string =>
+      style !== undefined && hasColours(stream) ? styleText(style, text, { validateStream: false }) : text;
+  const paint = paintFor(stdout);
+  const line = (text: string): void => void stdout.write(`${text}\n`);
+  const jsonLine = (object: unknown): void => line(JSON.stringify(object));
+
+  return {
+    json,
+    line,
+    paint,
+    note: (text) => void stderr.write(`${paintFor(stderr)("dim", text)}\n`),
+
+    result(object, human) {
+      if (json) jsonLine(object);
+      else human();
+    },
+
+    table(columns, rows, none) {
+      if (json) return rows.forEach(jsonLine);
+      if (rows.length === 0) return line(none);
+      const cells = rows.map((row) => columns.map(({ cell }) => oneLine(cell(row))));
+      const widths = columns.map(({ title }, at) => Math.max(title.length, ...cells.map((row) => row[at]?.length ?? 0)));
+      // What does not fit is cut on a terminal only: a pipe gets it all.
+      const cut = (plain: string, used: number): string => {
+        const room = stdout.isTTY === true ? (stdout.columns ?? 80) - used : plain.length;
+        return plain.length <= room ? plain : `${plain.slice(0, Math.max(0, room - 1))}…`;
+      };
+      const print = (texts: readonly string[], styleOf: (at: number) => Style | undefined): void => {
+        let used = 0;
+        const printed = texts.map((text, at) => {
+          const padded = at === texts.length - 1 ? text : text.padEnd(widths[at] ?? 0);
+          const shown = cut(padded, used);
+          used += padded.length + GAP.length;
+          return paint(styleOf(at), shown);
+        });
+        line(printed.join(GAP).trimEnd());
+      };
+      print(
+        columns.map(({ title }) => title),
+        () => "dim",
+      );
+      for (const [index, row] of rows.entries()) print(cells[index] ?? [], (at) => columns[at]?.style?.(row));
+    },
+
+    facts(pairs) {
+      const known = pairs.filter((pair): pair is readonly [string, string] => pair[1] !== null && pair[1] !== undefined);
+      const width = Math.max(0, ...known.map(([name]) => name.length));
+      for (const [name, text] of known) line(`${paint("dim", name.padEnd(width))}${GAP}${text}`);
+    },
+
+    progress(label) {
+      if (stderr.isTTY !== true) return { at: () => {}, end: () => {} };
+      let isShown = false;
+      return {
+        at(done, total) {
+          isShown = true;
+          const share = total === 0 ? 1 : Math.min(1, done / total);
+          const full = Math.round(share * BAR_CELLS);
+          stderr.write(`\r${label} ${"█".repeat(full)}${"░".repeat(BAR_CELLS - full)} ${done}/${total}`);
+        },
+        end() {
+          if (isShown) stderr.write("\n");
+        },
+      };
+    },
+  };
+}
+
+/** Control characters of a receiver's answer have no business on a terminal. */
+export function oneLine(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ");
+}

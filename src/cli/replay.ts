@@ -1,0 +1,81 @@
+/** posthorn replay: dead letters by number or by filter, or deliveries by id, on their way again. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Replay } from "../client/api-types.generated.ts";
+import type { ApiClient } from "../client/create-api-client.ts";
+import { ApiError } from "../client/create-api-client.ts";
+import { command, flag } from "./command.ts";
+import { deadLetterFilter, sequenceOf } from "./dead-letters.ts";
+import { CommandFailed, UsageError } from "./exit-codes.ts";
+import { counted } from "./format.ts";
+import type { Output } from "./output.ts";
+
+const ASK_EVERY_MS = 250;
+/** The progress of a replay is known to the replica that runs it; another one may be asked. */
+const NOT_FOUND_LIMIT = 40;
+
+export const replayCommand = command({
+  name: "replay",
+  summary: "Sends dead letters, or deliveries, on their way again.",
+  operands: ["[number or delivery id]..."],
+  options: {
+    ...deadLetterFilter,
+    all: flag("Every dead letter there is, when nothing narrows it."),
+    "dry-run": flag("Only counts."),
+  },
+  details: [
+    "Numbers are those of posthorn dead-letters. A delivery id (dlv_…) of the last days is sent again whatever became of it.",
+    "A replay counts its attempts from 1; what fails again comes back to dead letters.",
+  ].join("\n"),
+  examples: ["replay 7 8", "replay --app acme-tracker --since 1d --dry-run", "replay dlv_5f2b6c0a9e134d7788aa10c3d4e5f607"],
+  async run({ api, output, options, operands, signal }) {
+    const { app, type, since, until, all, "dry-run": dryRun } = options;
+    const isNarrowed = [app, type, since, until].some((narrowing) => narrowing !== undefined);
+    if (operands.length > 0) {
+      if (isNarrowed || all || dryRun) throw new UsageError("replay: wanted numbers and delivery ids, or options, not both");
+      await replayNamed(api(), output, operands);
+      return;
+    }
+    if (!isNarrowed && !all) throw new UsageError("replay: what? Numbers, delivery ids, --app, --type, --since, --until, or --all");
+    const body = { app, event_type: type, start: since, end: until, dry_run: dryRun };
+    const replay = await finished(api(), output, (await api().call("POST /v1/dead-letters/replay", { body, signal })).body, signal);
+    output.result(replay, () => {
+      if (dryRun) output.line(`${counted(replay.matched, "dead letter")} would be replayed.`);
+      else
+        output.line(
+          `${counted(replay.replayed, "dead letter")} replayed${replay.skipped > 0 ? `, ${replay.skipped} hold no delivery` : ""}.`,
+        );
+    });
+    if (replay.state === "failed") throw new CommandFailed(`the replay stopped: ${replay.error ?? "unknown"}`);
+  },
+});
+
+async function replayNamed(api: ApiClient, output: Output, names: readonly string[]): Promise<void> {
+  const isDelivery = (name: string): boolean => name.startsWith("dlv_");
+  // A mistake in the last one is told before the first one is sent.
+  for (const name of names) if (!isDelivery(name)) sequenceOf(name);
+  for (const name of names) {
+    const { body } = isDelivery(name)
+      ? await api.call("POST /v1/deliveries/{id}/resend", { path: { id: name } })
+      : await api.call("POST /v1/dead-letters/{sequence}/replay", { path: { sequence: sequenceOf(name) } });
+    output.result(body, () => output.line(`${name} is on its way.`));
+  }
+}
+
+async function finished(api: ApiClient, output: Output, begun: Replay, signal: AbortSignal): Promise<Replay> {
+  const progress = output.progress("replaying");
+  let replay = begun;
+  let notFound = 0;
+  while (replay.state === "running") {
+    progress.at(replay.replayed + replay.skipped, replay.matched);
+    await sleep(ASK_EVERY_MS, undefined, { signal });
+    try {
+      replay = (await api.call("GET /v1/dead-letters/replays/{id}", { path: { id: begun.replay_id }, signal })).body;
+      notFound = 0;
+    } catch (error) {
+      if (!(error instanceof ApiError && error.code === "NOT_FOUND") || ++notFound > NOT_FOUND_LIMIT) throw error;
+    }
+  }
+  progress.at(replay.replayed + replay.skipped, replay.matched);
+  progress.end();
+  return replay;
+}

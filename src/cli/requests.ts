@@ -1,0 +1,67 @@
+/** posthorn requests: the request log of an app. */
+import type { WebhookRequest } from "../client/api-types.generated.ts";
+import { command, flag, value } from "./command.ts";
+import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
+import { type Column, type Output, oneLine } from "./output.ts";
+import { PAGE, take } from "./take.ts";
+import { pastTime, positive } from "./values.ts";
+
+export const requestColumns: ReadonlyArray<Column<WebhookRequest>> = [
+  { title: "TIME", cell: ({ date }) => time(date) },
+  { title: "EVENT", cell: ({ event_type: type }) => type, style: () => "bold" },
+  { title: "OUTCOME", cell: ({ outcome }) => outcome, style: ({ outcome }) => outcomeStyle(outcome) },
+  { title: "CODE", cell: ({ response_code: code }) => responseCode(code) },
+  { title: "TOOK", cell: ({ duration_ms: ms }) => milliseconds(ms) },
+  { title: "TRY", cell: ({ attempt }) => String(attempt) },
+  { title: "DELIVERY", cell: ({ delivery_id: id }) => id },
+  { title: "ERROR", cell: ({ error }) => error ?? "" },
+];
+
+function showWhole(output: Output, row: WebhookRequest): void {
+  output.facts([
+    ["time", time(row.date)],
+    ["event", `${row.event_type} ${row.event_id}`],
+    ["outcome", output.paint(outcomeStyle(row.outcome), row.outcome)],
+    ["response", responseCode(row.response_code)],
+    ["took", milliseconds(row.duration_ms)],
+    ["attempt", String(row.attempt)],
+    ["delivery", row.delivery_id],
+    ["installation", row.installation_uuid],
+    ["organization", row.organization_id],
+    ["webhook", row.webhook_url],
+    ["trace", row.trace_id],
+    ["their error", row.error_id === undefined ? null : `${row.error_id} in project ${row.project_id ?? "?"}`],
+    ["error", row.error && oneLine(row.error)],
+    ...Object.entries(row.request_headers ?? {}).map(([name, text]) => [`> ${name}`, oneLine(text)] as const),
+    ["request body", row.request_body && oneLine(row.request_body)],
+    ["response body", row.response_body && oneLine(row.response_body)],
+  ]);
+  output.line("");
+}
+
+export const requestsCommand = command({
+  name: "requests",
+  summary: "Shows the last webhook requests of an app, newest first.",
+  operands: ["<app>"],
+  options: {
+    errors: flag("Only what was not delivered."),
+    type: value("type", "Of this event type."),
+    organization: value("id", "Of this organization."),
+    since: value("time", "The earliest: 2h ago, or 2026-01-05T10:11:12Z.", (text) => pastTime(text)),
+    until: value("time", "The latest.", (text) => pastTime(text)),
+    limit: value("number", "At most so many; 50 when not given.", positive),
+    full: flag("With headers and bodies, as far as the log has them."),
+  },
+  examples: ["requests acme-tracker --errors --since 2h", "requests acme-tracker --errors --full --limit 1"],
+  async run({ api, output, options, operands: [slug = ""] }) {
+    const { errors, type, organization, since, until, limit = 50, full } = options;
+    const query = { errors_only: errors, event_type: type, organization_id: organization, start: since, end: until };
+    const { rows, more } = await take(
+      api().items("GET /v1/apps/{slug}/webhook-requests", { path: { slug }, query: { ...query, limit: Math.min(limit, PAGE) } }),
+      limit,
+    );
+    if (full && !output.json) for (const row of rows) showWhole(output, row);
+    else output.table(requestColumns, rows, "No requests: nothing was attempted, or nothing that matches.");
+    if (more) output.note(`There are more: --limit ${limit * 10}`);
+  },
+});

@@ -1,0 +1,88 @@
+/** posthorn status: follows status events on the bus, where they are published. It needs NATS, not the HTTP API. */
+import { subscribeStatus } from "../client/subscribe-status.ts";
+import { messageOf } from "../model/app-error.ts";
+import { STATUS_EVENT_TYPES, type StatusEvent } from "../model/status-event.ts";
+import { choice, command, value } from "./command.ts";
+import { time } from "./format.ts";
+import { type Output, oneLine, type Style } from "./output.ts";
+import { pastTime, positive } from "./values.ts";
+
+const STYLES: Readonly<Record<string, Style>> = { broken: "red", opened: "red", recovered: "green", closed: "green", enabled: "green" };
+
+export const statusCommand = command({
+  name: "status",
+  summary: "Follows status events: what broke, recovered, was given up.",
+  usesApi: false,
+  options: {
+    app: value("slug", "Of this app."),
+    installation: value("uuid", "Of this installation."),
+    type: { ...choice(STATUS_EVENT_TYPES, "Of this type."), value: "<type>" },
+    since: value("time", "Also what was since: 2h ago, or 2026-01-05T10:11:12Z.", (text) => pastTime(text)),
+    durable: value("name", "Goes on where the last one of this name stopped."),
+    count: value("number", "Ends after so many.", positive),
+  },
+  details: "Reads the bus: POSTHORN_NATS_URL, POSTHORN_NATS_CREDS_FILE and POSTHORN_SUBJECT_PREFIX are the service's own settings.",
+  examples: ["status", "status --type integration.broken --since 7d", "status --json --durable mailer"],
+  async run({ output, options, config, signal }) {
+    const { app, installation, type, since, durable, count } = options;
+    const { natsUrl, natsCredsFile, subjectPrefix } = config();
+    let seen = 0;
+    const ended = Promise.withResolvers<void>();
+    signal.addEventListener("abort", () => ended.resolve());
+    const subscription = await subscribeStatus({
+      nats: { servers: natsUrl, credsFile: natsCredsFile },
+      subjectPrefix,
+      ...(durable === undefined ? {} : { durable }),
+      ...(type === undefined ? {} : { changes: [type] }),
+      ...(app === undefined ? {} : { app }),
+      ...(installation === undefined ? {} : { installationUuid: installation }),
+      ...(since === undefined ? {} : { startAt: new Date(since) }),
+      onEvent(event) {
+        if (signal.aborted || (count !== undefined && seen >= count)) throw new Error("this one is for the next subscriber");
+        output.result(event, () => show(output, event));
+        seen++;
+        if (seen === count) ended.resolve();
+      },
+      onError: (error) => output.note(messageOf(error)),
+    });
+    output.note("Following status events; Ctrl-C ends it.");
+    if (!signal.aborted) await ended.promise;
+    await subscription.stop();
+  },
+});
+
+function show(output: Output, event: StatusEvent): void {
+  const [, change = ""] = event.type.split(".");
+  const parts = [
+    time(event.time),
+    output.paint(STYLES[change] ?? "yellow", event.type),
+    output.paint("bold", event.data.app),
+    detail(event),
+  ];
+  output.line(parts.join("  "));
+}
+
+function detail(event: StatusEvent): string {
+  switch (event.type) {
+    case "integration.broken": {
+      const { installation_uuid: uuid, organization_id: organization, reason } = event.data;
+      return oneLine(`${uuid} in ${organization}: rule ${reason.rule}, last error ${reason.last_error ?? "unknown"}`);
+    }
+    case "integration.recovered":
+    case "integration.disabled":
+    case "integration.enabled":
+      return `${event.data.installation_uuid} in ${event.data.organization_id}: by ${event.data.reason.by}`;
+    case "circuit.opened":
+    case "circuit.closed": {
+      const { reason, open_until: until } = event.data;
+      return reason === null
+        ? ""
+        : `${reason.failures} of ${reason.attempts} attempts failed; next look ${until === null ? "soon" : time(until)}`;
+    }
+    case "delivery.exhausted":
+    case "delivery.rejected": {
+      const { event_type: type, delivery_id: id, attempts, last_error: error } = event.data;
+      return oneLine(`${type} ${id} after ${attempts}: ${error ?? event.data.reason}`);
+    }
+  }
+}

@@ -1,0 +1,66 @@
+/** Values as people write them on a command line. Each parser throws an Error that says what was wanted. */
+import { readFileSync } from "node:fs";
+import { parseDuration, parseInteger } from "../config/values.ts";
+import { messageOf } from "../model/app-error.ts";
+import { UsageError } from "./exit-codes.ts";
+
+/** `2h` is two hours ago; else an RFC 3339 time or a date. → RFC 3339 */
+export function pastTime(text: string, now = Date.now()): string {
+  if (/^\d+(ms|s|m|h|d)$/.test(text)) return new Date(now - parseDuration(text)).toISOString();
+  const at = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(at)) throw new Error("wanted a duration such as 2h, or a time such as 2026-01-05T10:11:12Z");
+  return new Date(at).toISOString();
+}
+
+export function positive(text: string): number {
+  const found = parseInteger(text);
+  if (found < 1) throw new Error("wanted 1 or more");
+  return found;
+}
+
+/** `5s,30s,5m` → seconds; an empty text is no retries. */
+export function seconds(text: string): number[] {
+  return text === "" ? [] : text.split(",").map((part) => parseDuration(part.trim()) / 1000);
+}
+
+/** `issue,metric_alert.*` */
+export function commaSeparated(text: string): string[] {
+  return text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+}
+
+/** `X-Team: blue` or `X-Team=blue`. */
+export function header(text: string): [string, string] {
+  const match = /^([^:=\s]+)\s*[:=]\s*(.*)$/.exec(text);
+  if (!match) throw new Error("wanted <name>: <value>");
+  return [match[1] ?? "", match[2] ?? ""];
+}
+
+export function port(text: string): number {
+  const found = parseInteger(text);
+  if (found > 65_535) throw new Error("wanted a port up to 65535");
+  return found;
+}
+
+/** The text of a JSON object: itself, `@file`, or `-` for standard input. @throws UsageError */
+export async function jsonObject(option: string, text: string, readInput: () => Promise<string>): Promise<string> {
+  try {
+    const found = text === "-" ? await readInput() : text.startsWith("@") ? readFileSync(text.slice(1), "utf8") : text;
+    const parsed = JSON.parse(found) as unknown;
+    if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) throw new Error("found no object");
+    return found.trim();
+  } catch (error) {
+    throw new UsageError(`--${option}: wanted a JSON object (${messageOf(error)})`);
+  }
+}
+
+const { rawJSON } = JSON as unknown as { rawJSON: (text: string) => unknown };
+
+/** JSON.parse that keeps the text of numbers which JavaScript would round or write otherwise. */
+export function parseExactly(text: string): unknown {
+  const reviver = (_key: string, found: unknown, context?: { readonly source?: string }): unknown =>
+    typeof found === "number" && context?.source !== undefined && String(found) !== context.source ? rawJSON(context.source) : found;
+  return JSON.parse(text, reviver);
+}

@@ -1,0 +1,46 @@
+/** The settings of the commands that talk to a running Posthorn. `serve` knows them, so that it can tell them from mistakes. */
+import { SETTINGS, type Setting } from "./settings.ts";
+import { parseMatching, parseUrl } from "./values.ts";
+
+const GROUP = "Command line";
+
+export const CLIENT_SETTINGS = {
+  URL: {
+    parse: parseUrl(["http", "https"]),
+    default: "http://127.0.0.1:8080",
+    form: "URL",
+    group: GROUP,
+    about: "The Posthorn that commands talk to; `--url` replaces it.",
+  },
+  TOKEN: {
+    parse: parseMatching(/^\S+$/, "a token without spaces"),
+    form: "token",
+    group: GROUP,
+    about: "The bearer token that commands send; `--token` replaces it.",
+    secret: true,
+  },
+  CLIENT_SECRET: {
+    parse: parseMatching(/^\S+$/, "a secret without spaces"),
+    form: "64 hex digits or `whsec_…`",
+    group: GROUP,
+    about: "The secret that `posthorn listen` verifies signatures with; `--secret` replaces it.",
+    secret: true,
+  },
+} as const satisfies Record<string, Setting<string>>;
+
+/** What commands read: their own settings, and those of the service that say where the bus is. */
+export const COMMAND_SETTINGS = {
+  ...CLIENT_SETTINGS,
+  NATS_URL: SETTINGS.NATS_URL,
+  NATS_CREDS_FILE: SETTINGS.NATS_CREDS_FILE,
+  SUBJECT_PREFIX: SETTINGS.SUBJECT_PREFIX,
+};
+
+export interface ClientConfig {
+  readonly url: string;
+  readonly token: string | null;
+  readonly clientSecret: string | null;
+  readonly natsUrl: string;
+  readonly natsCredsFile: string | null;
+  readonly subjectPrefix: string;
+}

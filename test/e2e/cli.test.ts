@@ -1,0 +1,328 @@
+/** The command line against a running service: as people and as programs use it. */
+import { spawn, spawnSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type CliOptions, type CliRun, runCli } from "../support/cli.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
+import { freePort, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+
+const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+
+let nats: Server;
+let redis: Server;
+let posthorn: Posthorn;
+let receiver: Receiver;
+let environment: Record<string, string>;
+
+beforeAll(async () => {
+  [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
+  posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_API_TOKENS: "admin:admin-token-1,read:read-token-1" } });
+  environment = {
+    POSTHORN_URL: posthorn.url,
+    POSTHORN_TOKEN: "admin-token-1",
+    POSTHORN_NATS_URL: nats.url,
+    POSTHORN_SUBJECT_PREFIX: posthorn.prefix,
+  };
+});
+afterAll(async () => {
+  await posthorn.end();
+  await Promise.all([nats.stop(), redis.stop(), receiver.stop()]);
+});
+
+const cli = (line: string | readonly string[], options: CliOptions = {}): Promise<CliRun> =>
+  runCli(typeof line === "string" ? line.split(" ") : line, { environment, ...options });
+
+/** Something that goes on until it is interrupted, and what it says meanwhile. */
+function following(line: string) {
+  const interrupt = new AbortController();
+  let said = "";
+  const onOutput = (text: string): void => {
+    said += text;
+  };
+  const ended = cli(line, { signal: interrupt.signal, onOutput });
+  return {
+    says: (text: string) => eventually(() => said.includes(text)),
+    end() {
+      interrupt.abort();
+      return ended;
+    },
+    ended,
+  };
+}
+
+/** An app of its own in an organization of its own. */
+async function installed(options: readonly string[] = []): Promise<{ slug: string; organization: string; uuid: string }> {
+  const slug = `app-${randomUUID().slice(0, 8)}`;
+  const organization = randomUUID();
+  const added = await cli(["apps", "add", slug, "--webhook", receiver.url, "--events", "*", "--retry", "", ...options, "--json"]);
+  expect(added.err).toBe("");
+  const { json } = await cli(["installations", "add", slug, "--organization", organization, "--json"]);
+  return { slug, organization, uuid: json[0].uuid as string };
+}
+
+const publish = (organization: string, id: string) => cli(["publish", "issue.created", "--organization", organization, "--id", id]);
+
+describe("apps and installations", () => {
+  test("are made, shown, changed by what is given, and removed when that is meant", async () => {
+    const added = await cli(["apps", "add", "shop", "--webhook", receiver.url, "--header", "X-Team: blue", "--events", "issue,comment.*"]);
+    expect([added.code, added.out]).toEqual([0, expect.stringMatching(/client secret {3}[0-9a-f]{64}\nwebhook secret {2}whsec_/)]);
+    const again = await cli(["apps", "add", "shop", "--webhook", receiver.url]);
+    expect([again.code, again.err]).toEqual([1, expect.stringMatching(/is there already\nposthorn apps set changes one that is there/)]);
+    const changed = await cli("apps set shop --timeout 5s --ordered --json");
+    expect(changed.json).toEqual([
+      expect.objectContaining({ timeout_ms: 5_000, ordered: true, events: ["issue", "comment.*"], headers: { "X-Team": "blue" } }),
+    ]);
+    expect((await cli("apps")).out).toMatch(/^SLUG[\s\S]*\nshop /);
+    const rotated = await cli("apps rotate-secret shop --json");
+    expect(rotated.json[0].client_secret).toMatch(/^[0-9a-f]{64}$/);
+    const { uuid } = (await cli("installations add shop --organization 7 --project 1 --project 2 --json")).json[0];
+    expect((await cli(`installations health ${uuid}`)).out).toMatch(/^status +active\nparked +0\n\nDAY/);
+    expect((await cli(`installations disable ${uuid}`)).out).toMatch(/status +disabled/);
+    expect((await cli(`installations discard ${uuid}`)).out).toMatch(/^0 went to dead letters/);
+    expect((await cli(`installations enable ${uuid} --json`)).json[0].status).toBe("active");
+    expect((await cli(`installations set ${uuid} --all-projects --json`)).json[0]).toMatchObject({ project_ids: [], organization_id: "7" });
+    expect((await cli("installations --app shop --json")).json).toHaveLength(1);
+    const unsure = await cli("apps delete shop");
+    expect([unsure.code, unsure.err]).toEqual([
+      64,
+      expect.stringMatching(/this removes app shop and its 1 installation; say so with --yes/),
+    ]);
+    expect((await cli(`installations delete ${uuid} --yes`)).out).toMatch(/^Removed the installation of shop in organization 7/);
+    expect((await cli("apps delete shop --yes")).out).toBe("Removed app shop and its 0 installations.\n");
+    expect((await cli("apps get shop")).code).toBe(1);
+  });
+
+  test("that are not there are told with the nearest one that is", async () => {
+    await installed(["--name", "Near"]);
+    const { slug } = await installed();
+    const { code, err } = await cli(`requests ${slug}x`);
+    expect([code, err]).toEqual([1, `posthorn: no app ${slug}x\nDid you mean ${slug}?\n`]);
+  });
+});
+
+describe("an event", () => {
+  test("is published with its numbers as written, looked for in the log and explained", async () => {
+    const { slug, organization, uuid } = await installed();
+    const id = randomUUID();
+    const data = '{"big":12345678901234567890,"n":1.0}';
+    const published = await cli(["publish", "issue.created", "--organization", organization, "--id", id, "--data", "-"], { input: data });
+    expect([published.code, published.out]).toEqual([0, expect.stringMatching(/^issue\.created .+ is stored as \S+_EVENTS \d+\n$/)]);
+    expect((await publish(organization, id)).out).toMatch(/was published before, nothing was stored/);
+    await eventually(() => receiver.requests.some(({ body }) => body.toString().includes(data)));
+    const rows = await eventually(async () => {
+      const { json } = await cli(`requests ${slug} --json`);
+      return json.length > 0 && json;
+    });
+    expect(rows).toEqual([expect.objectContaining({ event_id: id, outcome: "delivered", response_code: 200 })]);
+    expect((await cli(`requests ${slug} --errors`)).out).toMatch(/^No requests/);
+    expect((await cli(`explain ${id}`)).out).toMatch(new RegExp(`${slug}  delivered[\\s\\S]*installation ${uuid} \\(active\\)`));
+    expect((await cli(`explain ${rows[0].delivery_id} --json`)).json[0].delivery.state).toBe("delivered");
+    expect((await cli(`explain ${randomUUID()}`)).code).toBe(1);
+  });
+
+  test("that is invalid is refused with the reason", async () => {
+    const { code, err } = await cli("publish Issue.Created --organization 42");
+    expect([code, err]).toEqual([65, expect.stringMatching(/found "Issue"/)]);
+  });
+});
+
+test("what was given up is listed, shown and replayed", async () => {
+  receiver.behave(answer(400, "no\u001b[31m"));
+  const { slug, organization } = await installed();
+  const [one, two] = [randomUUID(), randomUUID()];
+  await publish(organization, one);
+  await publish(organization, two);
+  const letters = await eventually(async () => {
+    const { json } = await cli(`dead-letters --app ${slug} --json`);
+    return json.length === 2 && json;
+  });
+  expect((await cli(`dead-letters --app ${slug} --limit 1`)).err).toBe("There are more: --limit 10\n");
+  expect((await cli(`dead-letters get ${letters[0].sequence}`)).out).toMatch(/reason +rejected[\s\S]*ATTEMPT[\s\S]*1 .* rejected +400/);
+  expect((await cli(`requests ${slug} --errors --full --limit 1`)).out).toMatch(/response body +no \[31m\n/);
+  expect((await cli(`replay --app ${slug} --dry-run`)).out).toBe("2 dead letters would be replayed.\n");
+  receiver.behave(answer(200));
+  expect((await cli(`replay ${letters[0].sequence}`)).out).toBe(`${letters[0].sequence} is on its way.\n`);
+  expect((await cli(`replay ${letters[1].delivery_id} --json`)).json[0].resend_id).toMatch(/^[0-9a-f-]{36}$/);
+  const all = await cli(`replay --app ${slug}`, { columns: 100 });
+  expect([all.out, all.err]).toEqual(["1 dead letter replayed.\n", expect.stringContaining("1/1")]);
+  await eventually(async () => (await cli(`requests ${slug} --json`)).json.filter(({ outcome }) => outcome === "delivered").length === 3);
+  expect((await cli("replay 999999")).code).toBe(1);
+});
+
+test("a test call says what came back, and its exit code whether it was good", async () => {
+  const { slug } = await installed();
+  expect((await cli(`apps test ${slug}`)).out).toMatch(/outcome +delivered\nresponse +200/);
+  receiver.behave(answer(503));
+  const failed = await cli(`apps test ${slug} --json`);
+  receiver.behave(answer(200));
+  expect([failed.code, failed.json[0].outcome, failed.err]).toEqual([1, "failed", expect.stringContaining("was not delivered (failed)")]);
+});
+
+describe("what happens now", () => {
+  test("is shown by tail: every attempt once, of every app", async () => {
+    const { slug, organization } = await installed();
+    await publish(organization, "before");
+    await eventually(async () => (await cli(`requests ${slug} --json`)).json.length === 1);
+    const one = following(`tail ${slug} --json --count 2`);
+    const every = following("tail");
+    await Promise.all([one.says("Following"), every.says("Following all apps")]);
+    await publish(organization, "first");
+    await one.says("first");
+    await publish(organization, "second");
+    const { code, json } = await one.ended;
+    expect([code, json.map(({ app, event_id: id }) => [app, id])]).toEqual([
+      0,
+      [
+        [slug, "first"],
+        [slug, "second"],
+      ],
+    ]);
+    await every.says(slug);
+    expect((await every.end()).code).toBe(0);
+  });
+
+  test("is shown by tail over a restart of the service", async () => {
+    const prefix = `t-${randomUUID().slice(0, 8)}`;
+    const options = { nats, redis, prefix, settings: { POSTHORN_HTTP_PORT: String(await freePort()) } };
+    const first = await startPosthorn(options);
+    const { slug } = await first.install({ webhook_url: receiver.url });
+    const tail = following(`tail ${slug} --count 1 --json --url ${first.url}`);
+    await tail.says("Following");
+    await first.end();
+    await tail.says("trying again");
+    const second = await startPosthorn(options);
+    await second.api("POST", `/v1/apps/${slug}/test`);
+    expect((await tail.ended).json).toEqual([expect.objectContaining({ app: slug, event_type: "test.ping" })]);
+    await second.end();
+  });
+
+  test("and what changed is shown by status, also from before", async () => {
+    const { slug, uuid } = await installed();
+    const live = following(`status --app ${slug}`);
+    await live.says("Following");
+    await cli(`installations disable ${uuid}`);
+    await live.says("integration.disabled");
+    expect((await live.end()).code).toBe(0);
+    await cli(`installations enable ${uuid}`);
+    const past = await cli(`status --since 1h --app ${slug} --count 2 --json`);
+    expect(past.json.map(({ type }) => type)).toEqual(["integration.disabled", "integration.enabled"]);
+  });
+});
+
+test("detailed logging is switched on for a while, shown and switched off", async () => {
+  const { slug, uuid } = await installed();
+  expect((await cli(`debug on ${slug} --for 5m`)).out).toMatch(new RegExp(`^${slug} is logged in detail until \\d{4}-`));
+  await cli(`debug on ${uuid}`);
+  await eventually(async () => (await cli("debug --json")).json.length === 2);
+  expect((await cli(`debug off ${slug}`)).code).toBe(0);
+  await cli(`debug off ${uuid}`);
+  await eventually(async () => (await cli("debug")).out === "Nothing is logged in detail.\n");
+  expect((await cli("debug on nobody")).code).toBe(1);
+});
+
+describe("a local receiver", () => {
+  const listen = async (slug: string, options: string) => {
+    const port = await freePort();
+    await cli(["apps", "set", slug, "--webhook", `http://127.0.0.1:${port}/hook`]);
+    const listening = following(`listen --port ${port} ${options}`);
+    await listening.says("Listening");
+    return listening;
+  };
+
+  test("verifies, prints, and fails every so-manieth request", async () => {
+    const secret = "0123456789abcdef".repeat(4);
+    const { slug } = await installed(["--secret", secret]);
+    const listening = await listen(slug, `--secret ${secret} --status 503 --every 2 --count 3 --json`);
+    const outcomes: string[] = [];
+    for (let times = 0; times < 3; times++) outcomes.push((await cli(`apps test ${slug} --json`)).json[0].outcome);
+    expect(outcomes).toEqual(["delivered", "failed", "delivered"]);
+    const { code, json } = await listening.ended;
+    expect([code, json.map(({ signature, answered }) => [signature, answered])]).toEqual([
+      0,
+      [
+        ["right", 200],
+        ["right", 503],
+        ["right", 200],
+      ],
+    ]);
+  });
+
+  test.each<[string, string]>([
+    ["--reset", "unreachable"],
+    ["--hang", "timed_out"],
+    ["--delay 2s", "timed_out"],
+    ["--status 410", "gone"],
+    [`--secret ${"f".repeat(64)}`, "rejected"],
+  ])("told %s makes a test call end as %s", async (options, outcome) => {
+    const { slug } = await installed(["--timeout", "300ms"]);
+    const listening = await listen(slug, options);
+    expect((await cli(`apps test ${slug} --json`)).json[0].outcome).toBe(outcome);
+    await listening.says("test.ping");
+    expect((await listening.end()).code).toBe(0);
+  });
+
+  test("on a port that is taken says so", async () => {
+    const { code, err } = await cli(`listen --port ${receiver.port}`);
+    expect([code, err]).toEqual([1, `posthorn: port ${receiver.port} is taken; --port names another\n`]);
+  });
+});
+
+describe("a token", () => {
+  test.each<[string, Record<string, string>, string[], number, RegExp]>([
+    ["that is missing", { POSTHORN_TOKEN: "" }, ["apps"], 78, /POSTHORN_TOKEN/],
+    ["that is wrong", { POSTHORN_TOKEN: "nobody" }, ["apps"], 77, /Set POSTHORN_TOKEN to one of the service's POSTHORN_API_TOKENS/],
+    ["for reading only", { POSTHORN_TOKEN: "read-token-1" }, ["apps", "rotate-secret", "x"], 77, /read token/],
+    ["given as an option", { POSTHORN_TOKEN: "nobody" }, ["apps", "--token", "read-token-1"], 0, /^$/],
+  ])("%s", async (_what, changed, words, code, err) => {
+    const run = await cli(words, { environment: { ...environment, ...changed } });
+    expect([run.code, run.err]).toEqual([code, expect.stringMatching(err)]);
+  });
+});
+
+describe("the process", () => {
+  const start = (...words: string[]) => spawn(process.execPath, [MAIN, ...words], { env: { PATH: process.env["PATH"], ...environment } });
+
+  test("shows its settings without secrets, and what is wrong with them", () => {
+    const run = spawnSync(process.execPath, [MAIN, "config", "--set"], {
+      encoding: "utf8",
+      env: { ...environment, POSTHORN_API_TOKENS: "admin:hunter2", POSTHORN_MAX_IN_FLIGT: "8" },
+    });
+    expect(run.status).toBe(78);
+    expect(run.stdout).toMatch(/POSTHORN_API_TOKENS +environment +\*{8}\n/);
+    expect(run.stdout).not.toContain("hunter2");
+    expect(run.stderr).toContain("POSTHORN_MAX_IN_FLIGT: no such setting, did you mean POSTHORN_MAX_IN_FLIGHT?");
+  });
+
+  test("ends quietly when its reader has seen enough", async () => {
+    const { slug, organization } = await installed();
+    const child = start("tail", slug);
+    let said = "";
+    child.stderr.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+    await eventually(() => said.includes("Following"));
+    child.stdout.destroy();
+    await publish(organization, randomUUID());
+    expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(0);
+    expect(said).toBe(`Following ${slug}; Ctrl-C ends it.\n`);
+  });
+
+  test("follows until Ctrl-C", async () => {
+    const child = start("tail");
+    let said = "";
+    child.stderr.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+    await eventually(() => said.includes("Following"));
+    child.kill("SIGINT");
+    expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(0);
+  });
+
+  test("serves with POSTHORN_URL and POSTHORN_TOKEN set, which are the command line's", async () => {
+    const other = await startPosthorn({ nats, redis, settings: { POSTHORN_URL: posthorn.url, POSTHORN_TOKEN: "x" } });
+    expect(await other.end()).toBe(0);
+  });
+});

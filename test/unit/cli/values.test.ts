@@ -1,0 +1,29 @@
+import { expect, test } from "vitest";
+import { commaSeparated, header, parseExactly, pastTime, seconds } from "../../../src/cli/values.ts";
+
+test("numbers keep their text from the service to the terminal", () => {
+  const text = '{"a":12345678901234567890,"b":1.0,"c":1e3,"d":7,"e":[0.1,-0],"f":"1.0"}';
+  expect(JSON.stringify(parseExactly(text))).toBe(text);
+});
+
+test.each<[string, string]>([
+  ["2h", "2026-01-05T08:00:00.000Z"],
+  ["30m", "2026-01-05T09:30:00.000Z"],
+  ["2026-01-05T10:11:12+02:00", "2026-01-05T08:11:12.000Z"],
+  ["2026-01-05", "2026-01-05T00:00:00.000Z"],
+])("%s is a time in the past", (text, wanted) => {
+  expect(pastTime(text, Date.UTC(2026, 0, 5, 10))).toBe(wanted);
+});
+
+test.each(["yesterday", "", "2026-99-99", "5"])("%j is no time", (text) => {
+  expect(() => pastTime(text)).toThrow(/wanted a duration such as 2h/);
+});
+
+test("headers, lists and delays are read as people write them", () => {
+  expect([header("X-Team: blue"), header("X-Team=a=b: c")]).toEqual([
+    ["X-Team", "blue"],
+    ["X-Team", "a=b: c"],
+  ]);
+  expect(commaSeparated("issue, metric_alert.*,")).toEqual(["issue", "metric_alert.*"]);
+  expect([seconds("5s,500ms,2m"), seconds("")]).toEqual([[5, 0.5, 120], []]);
+});
