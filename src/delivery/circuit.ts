@@ -4,7 +4,8 @@
  * C1  Each replica judges by the attempts it made itself; the state is shared through the store and pushed to every
  *     replica, so that nothing is read per attempt.
  * C2  Half-open admits one attempt over all replicas: the store's compare-and-set hands the probe to one of them, with a
- *     lease, so that a probe that died with its process does not keep the circuit open for ever.
+ *     lease, so that a probe that died with its process does not keep the circuit open for ever. Who has no delivery to
+ *     make it with (another replica holds them all) gives it back.
  * C3  A state is never followed by an older one: what this replica wrote itself may be known before it is pushed.
  * C4  When the store can't be reached the state stays as it is: no delivery waits for it.
  */
@@ -51,17 +52,26 @@ export interface CircuitDependencies {
   readonly onAdmitting: (app: string) => void;
 }
 
+/** A delivery that waits here would have started by then. */
+const UNUSED_PROBE_MS = 1_000;
+
 export const CLOSED: CircuitState = { state: "closed", openForMs: 0, openUntil: 0, probeUntil: 0, probeBy: null };
 
 export function createCircuits({ store, clock, logger, onAdmitting }: CircuitDependencies, options: CircuitOptions): Circuits {
   const windows = new Map<string, FailureWindow>();
   const states = new Map<string, CircuitState>();
   const revisions = new Map<string, number>();
-  /** Apps whose probe this replica holds and has not started yet. */
-  const probes = new Set<string>();
+  /** Apps whose probe this replica holds and has not started yet, with what keeps it from being given back. */
+  const probes = new Map<string, () => void>();
   /** App → when this replica let the probe through. */
   const probing = new Map<string, number>();
   const changing = new Set<string>();
+
+  /** @returns whether there was one. */
+  const takeProbe = (app: string): boolean => {
+    probes.get(app)?.();
+    return probes.delete(app);
+  };
 
   const apply = (app: string, state: CircuitState, revision: number): void => {
     if (revision < (revisions.get(app) ?? 0)) return;
@@ -70,7 +80,7 @@ export function createCircuits({ store, clock, logger, onAdmitting }: CircuitDep
     if (state.state === "closed") states.delete(app);
     else states.set(app, state);
     if (state.state !== "half_open" || state.probeBy !== options.replica) {
-      probes.delete(app);
+      takeProbe(app);
       probing.delete(app);
     }
     if (state.state === "closed" && before.state !== "closed") {
@@ -114,10 +124,23 @@ export function createCircuits({ store, clock, logger, onAdmitting }: CircuitDep
       () => {
         const state = states.get(app);
         if (state?.state !== "half_open" || state.probeBy !== options.replica) return;
-        probes.add(app);
+        takeProbe(app);
+        probes.set(
+          app,
+          clock.after(UNUSED_PROBE_MS, () => giveBackProbe(app)),
+        );
         onAdmitting(app);
       },
     );
+  };
+
+  const giveBackProbe = (app: string): void => {
+    if (!takeProbe(app)) return;
+    change(app, (current) => {
+      if (current.state !== "half_open" || current.probeBy !== options.replica) return null;
+      const next: CircuitState = { ...current, state: "open", openUntil: clock.now(), probeUntil: 0, probeBy: null };
+      return { next, announce: null, reason: null };
+    });
   };
 
   const open = (app: string, window: FailureWindow): void => {
@@ -146,7 +169,7 @@ export function createCircuits({ store, clock, logger, onAdmitting }: CircuitDep
     blocks(app) {
       const state = states.get(app);
       if (state === undefined) return false;
-      if (probes.delete(app)) {
+      if (takeProbe(app)) {
         probing.set(app, clock.now());
         return false;
       }

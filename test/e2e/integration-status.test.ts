@@ -2,8 +2,9 @@
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { deliveryId } from "../../src/model/delivery.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, everywhere, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { statusEvents, statusEventsOf } from "../support/status-events.ts";
@@ -88,8 +89,12 @@ async function start({ settings = {}, replicas: replicaCount = 1, realTime = fal
   };
 }
 
-const install = ({ posthorn, receiver }: World, more: object = {}) =>
-  posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [], ...more });
+/** The only integration of its world. */
+async function install({ posthorn, receiver, replicas }: World, more: object = {}) {
+  const installed = await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [], ...more });
+  await everywhere(replicas, 'posthorn_integrations{status="active"} 1');
+  return installed;
+}
 
 const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
@@ -98,7 +103,7 @@ async function breakOne(world: World, more: object = {}) {
   const installed = await install(world, more);
   world.receiver.behave(answer(410));
   await world.publish(1);
-  await eventually(async () => (await world.status(installed.uuid)) === "broken");
+  await everywhere(world.replicas, 'posthorn_integrations{status="broken"} 1');
   return installed;
 }
 
@@ -218,9 +223,8 @@ describe("a broken integration", () => {
     await eventually(async () => (await world.health(uuid)).parked.deliveries === 0);
     expect(await world.health(uuid)).toMatchObject({ status: "active", broken: null, mended: { backlog: 999 } });
 
-    const log = world.replicas.flatMap((replica) => replica.log);
-    const eventOf = new Map(log.map((line) => [line["delivery_id"], line["event_id"] as string]));
-    const arrived = receiver.requests.slice(requestsBefore).map(({ headers }) => eventOf.get(headers["webhook-id"]) ?? "");
+    const eventOf = new Map(stored.map((id) => [deliveryId(id, uuid), id]));
+    const arrived = receiver.requests.slice(requestsBefore).map(({ headers }) => eventOf.get(String(headers["webhook-id"])) ?? "");
     expect([...arrived].sort()).toEqual([...stored].sort());
     // With 8 at once one may overtake another, but none starts before what is 8 places ahead of it is done.
     const place = new Map(stored.map((id, at) => [id, at]));
@@ -308,6 +312,23 @@ describe("a broken integration", () => {
       ["gone", expect.any(String)],
       ["rejected", unwanted],
     ]);
+  });
+
+  test("that is removed and comes back is active, is not judged by its past, and can break and be told of again", async () => {
+    const world = await start();
+    const { slug, uuid } = await breakOne(world);
+    await world.posthorn.api("DELETE", `/v1/installations/${uuid}`);
+    await world.posthorn.api("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id: "42" });
+    world.receiver.behave(answer(500));
+    await world.publish(1);
+    await world.receiver.waitFor(2);
+    expect(await world.status(uuid)).toBe("active");
+    world.receiver.behave(answer(410));
+    await world.publish(1);
+    await eventually(async () => (await world.status(uuid)) === "broken");
+    await eventually(async () => (await statusEventsOf(world.bus, "integration.broken")).length === 2);
+    const ids = (await statusEventsOf(world.bus, "integration.broken")).map(({ id }) => id);
+    expect(new Set(ids).size).toBe(2);
   });
 
   test("goes on being delivered to when that is the setting, and its first success is its recovery", async () => {

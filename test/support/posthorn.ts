@@ -137,6 +137,16 @@ export async function startPosthorn({
   return posthorn;
 }
 
+/** Waits until every replica's metrics have the line: what one of them was told, the others know a moment later. */
+export async function everywhere(replicas: readonly Posthorn[], metric: string): Promise<void> {
+  for (const replica of replicas)
+    await eventually(async () =>
+      String((await replica.api("GET", "/metrics")).body)
+        .split("\n")
+        .includes(metric),
+    );
+}
+
 function readLines(stream: NodeJS.ReadableStream | null, onLine: (line: string) => void): void {
   let rest = "";
   stream?.on("data", (chunk: Buffer) => {

@@ -176,6 +176,20 @@ describe("an open circuit", () => {
     expect(circuits.blocks("acme")).toBe(false);
   });
 
+  test("gets its probe back from a replica that has no delivery to make it with", async () => {
+    const [first, second] = [replica("r1"), replica("r2")];
+    await attempts(first, 0, 20);
+    await clock.advance(30_000);
+    expect(first.blocks("acme")).toBe(true);
+    await clock.advance(500);
+    expect(shared.state()).toMatchObject({ state: "half_open", probeBy: "r1" });
+    await clock.advance(1_000);
+    expect(shared.state()).toMatchObject({ state: "open", openForMs: 30_000 });
+    await probe(second);
+    await clock.advance(5_000);
+    expect([first.blocks("acme"), shared.state().state]).toEqual([true, "half_open"]);
+  });
+
   test("gives the probe to somebody else when its replica died with it", async () => {
     const [first, second] = [replica("r1"), replica("r2")];
     await attempts(first, 0, 20);
