@@ -58,17 +58,22 @@ function warnOfProtocols(environment: Environment, logger: Logger): void {
   }
 }
 
+/** What the SDK complains of is about telemetry, and never more than a warning: deliveries go on. */
 function logThrough(logger: Logger): void {
+  const complain = (message: string): void => logger.warn({ problem: problemIn(message) }, "OpenTelemetry can't do all it should");
   diag.setLogger(
-    {
-      verbose: (message) => logger.trace({}, message),
-      debug: (message) => logger.debug({}, message),
-      info: (message) => logger.info({}, message),
-      warn: (message) => logger.warn({}, message),
-      error: (message) => logger.error({}, message),
-    },
+    { verbose: () => {}, debug: () => {}, info: () => {}, warn: complain, error: complain },
     { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true },
   );
+}
+
+/** Errors come as JSON with their stack. */
+function problemIn(message: string): string {
+  try {
+    return String((JSON.parse(message) as { message?: unknown }).message ?? message);
+  } catch {
+    return message;
+  }
 }
 
 async function resourceOf(version: string): Promise<Resource> {

@@ -133,6 +133,30 @@ test("every metric of the table is there both ways, as what the table says it is
   expect(collector.spans).toEqual([]);
 });
 
+test("a collector that is not there is said in the log, and deliveries go on", async () => {
+  const alone = await startPosthorn({
+    nats,
+    redis,
+    settings: {
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9",
+      OTEL_EXPORTER_OTLP_PROTOCOL: "grpc",
+      OTEL_BSP_SCHEDULE_DELAY: "50",
+      OTEL_METRIC_EXPORT_INTERVAL: "100",
+      OTEL_METRIC_EXPORT_TIMEOUT: "100",
+    },
+  });
+  const aside = await connectBus(nats, alone.prefix);
+  const receiver = await startReceiver();
+  await alone.install({ webhook_url: receiver.url });
+  for (let i = 0; i < 5; i++) await aside.publish("issue.created", { organization_id: "42", data: {} });
+  await receiver.waitFor(5);
+  await eventually(() => alone.log.some(({ message }) => message === "OpenTelemetry can't do all it should"));
+  expect(alone.log.some(({ OTEL_EXPORTER_OTLP_PROTOCOL: protocol }) => protocol === "grpc")).toBe(true);
+  expect(alone.log.filter(({ level }) => level === "error")).toEqual([]);
+  await alone.end("SIGKILL");
+  await Promise.all([aside.close(), receiver.stop()]);
+});
+
 test("the series of single apps are as many as the setting allows", async () => {
   for (let i = 0; i < 5; i++) await posthorn.install({ slug: `many-${i}`, webhook_url: good.url, events: ["release"] });
   await bus.publish("release.created", { organization_id: "42", data: {} });

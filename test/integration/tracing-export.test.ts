@@ -7,13 +7,13 @@ import { context, trace } from "@opentelemetry/api";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import { Redis } from "ioredis";
-import { nanos, headers as natsHeaders } from "nats";
+import { type MsgHdrs, nanos, headers as natsHeaders } from "nats";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createPublisher } from "../../src/client/client.ts";
 import { deliveryId } from "../../src/model/delivery.ts";
 import { eventually } from "../support/eventually.ts";
 import { type ExportedSpan, type OtlpCollector, SPAN_KIND, startOtlpCollector } from "../support/otlp-collector.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type AppOptions, type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type ReceivedRequest, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -23,24 +23,34 @@ let collector: OtlpCollector;
 let receiver: Receiver;
 let posthorn: Posthorn;
 let bus: Bus;
+/** Of this test: its apps alone get its events. */
+let organization: string;
+let shared: { readonly posthorn: Posthorn; readonly bus: Bus };
 
 beforeAll(async () => {
-  [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
+  [nats, redis, collector] = await Promise.all([startNatsServer(), startRedisServer(), startOtlpCollector()]);
+  shared = await start();
 });
 afterAll(async () => {
-  await Promise.all([nats.stop(), redis.stop()]);
+  await shared.bus.close();
+  await shared.posthorn.end("SIGKILL");
+  await Promise.all([nats.stop(), redis.stop(), collector.stop()]);
 });
 beforeEach(async () => {
-  [collector, receiver] = await Promise.all([startOtlpCollector(), startReceiver()]);
+  receiver = await startReceiver();
+  organization = randomUUID();
+  ({ posthorn, bus } = shared);
 });
 afterEach(async () => {
-  await bus.close();
-  await posthorn.end("SIGKILL");
-  await Promise.all([receiver.stop(), collector.stop()]);
+  if (posthorn !== shared.posthorn) {
+    await bus.close();
+    await posthorn.end("SIGKILL");
+  }
+  await receiver.stop();
 });
 
-const start = async (settings: Record<string, string> = {}, prefix?: string): Promise<void> => {
-  posthorn = await startPosthorn({
+async function start(settings: Record<string, string> = {}, prefix?: string): Promise<{ posthorn: Posthorn; bus: Bus }> {
+  const started = await startPosthorn({
     nats,
     redis,
     ...(prefix === undefined ? {} : { prefix }),
@@ -51,8 +61,11 @@ const start = async (settings: Record<string, string> = {}, prefix?: string): Pr
       ...settings,
     },
   });
-  bus = await connectBus(nats, posthorn.prefix);
-};
+  return { posthorn: started, bus: await connectBus(nats, started.prefix) };
+}
+
+const install = (app: Partial<AppOptions> = {}) => posthorn.install({ webhook_url: receiver.url, organization_id: organization, ...app });
+const publish = (headers?: MsgHdrs) => bus.publish("issue.created", { organization_id: organization, data: {} }, headers);
 
 /** The spans of one trace, by what they are. */
 const spansOf = (traceId: string) => {
@@ -74,13 +87,13 @@ const isAttempt = (outcome: string, of: { slug: string }) => (span: ExportedSpan
   span.attributes["posthorn.outcome"] === outcome && span.attributes["posthorn.app"] === of.slug;
 
 /** Publishes with the client package as a service that has an SDK of its own would. */
-const publishTraced = async (event: { organizationId: string; id?: string }): Promise<ExportedSpan> => {
+const publishTraced = async (id: string = randomUUID()): Promise<ExportedSpan> => {
   const provider = new TracerProvider({
     spanProcessors: [new SimpleSpanProcessor({ exporter: new OTLPTraceExporter({ url: `${collector.url}/v1/traces` }) })],
   });
   trace.setGlobalTracerProvider(provider);
   const publisher = await createPublisher({ nats: bus.connection, subjectPrefix: posthorn.prefix });
-  const published = await publisher.publish({ type: "issue.created", data: {}, ...event });
+  const published = await publisher.publish({ type: "issue.created", data: {}, organizationId: organization, id });
   await provider.forceFlush();
   await provider.shutdown();
   trace.disable();
@@ -100,14 +113,13 @@ const bringBack = async (prefix: string): Promise<void> => {
 
 describe("one trace", () => {
   test("goes from the publisher through one deliver span per installation to each receiver", async () => {
-    await start();
     const [one, two] = [
-      await posthorn.install({ webhook_url: `${receiver.url}/one?token=s3cret` }),
-      await posthorn.install({ webhook_url: `${receiver.url}/two` }),
+      await install({ webhook_url: `${receiver.url}/one?token=s3cret` }),
+      await install({ webhook_url: `${receiver.url}/two` }),
     ];
-    const producer = await publishTraced({ organizationId: "42", id: "evt-1" });
+    const producer = await publishTraced("evt-1");
     const requests = await receiver.waitFor(2);
-    await collector.waitFor(({ name }) => name.startsWith("process"));
+    await collector.waitFor(({ name, traceId }) => name.startsWith("process") && traceId === producer.traceId);
 
     const { all, children } = spansOf(producer.traceId);
     expect(producer).toMatchObject({
@@ -126,7 +138,7 @@ describe("one trace", () => {
         "messaging.consumer.group.name": "posthorn-events",
         "messaging.message.id": "evt-1",
         "posthorn.event.type": "issue.created",
-        "posthorn.organization.id": "42",
+        "posthorn.organization.id": organization,
       },
     });
     expect(linked(process)).toEqual([producer.spanId]);
@@ -163,9 +175,8 @@ describe("one trace", () => {
 
   test("goes on over a retry: each attempt says what it followed from", async () => {
     receiver.behave(answer(503, "busy"));
-    await start();
-    const app = await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [0.3] });
-    const producer = await publishTraced({ organizationId: "42" });
+    const app = await install({ retry_schedule_s: [0.3] });
+    const producer = await publishTraced();
     await receiver.waitFor(1);
     receiver.behave(answer(200));
     const [first, second] = await receiver.waitFor(2);
@@ -196,17 +207,18 @@ describe("one trace", () => {
 
   test("goes on over a parked delivery and a replay from dead letters", async () => {
     receiver.behave(answer(404));
-    await start();
-    const app = await posthorn.install({ webhook_url: receiver.url });
+    const app = await install();
     await posthorn.api("POST", `/v1/installations/${app.uuid}/disable`);
-    const producer = await publishTraced({ organizationId: "42" });
-    const parked = onlyOf(await collector.waitFor(({ name }) => name === `publish ${posthorn.prefix}.parked.{app}`));
+    const producer = await publishTraced();
+    const parked = onlyOf(await collector.waitFor(({ name, traceId }) => name.endsWith(".parked.{app}") && traceId === producer.traceId));
     expect(parked).toMatchObject({
       traceId: producer.traceId,
       attributes: { "posthorn.detail": "disabled", "messaging.destination.name": `${posthorn.prefix}.parked.${app.slug}.${app.uuid}` },
     });
     await posthorn.api("POST", `/v1/installations/${app.uuid}/enable`);
-    const givenUp = onlyOf(await collector.waitFor(({ name }) => name === `publish ${posthorn.prefix}.dead-letters.{app}`));
+    const givenUp = onlyOf(
+      await collector.waitFor(({ name, traceId }) => name.endsWith(".dead-letters.{app}") && traceId === producer.traceId),
+    );
     const [first] = await receiver.waitFor(1);
     const drained = await eventually(() => parentOf(parentOf(attemptOf(first))));
     expect([drained.name, drained.parentSpanId]).toEqual([`process ${posthorn.prefix}.parked.{app}`, parked.spanId]);
@@ -237,16 +249,16 @@ describe("one trace", () => {
 
   test("goes on after a crash: the message comes again and says so", async () => {
     receiver.behave(() => {});
-    await start();
+    ({ posthorn, bus } = await start());
     const { prefix } = posthorn;
-    await posthorn.install({ webhook_url: receiver.url });
-    const producer = await publishTraced({ organizationId: "42" });
+    await install();
+    const producer = await publishTraced();
     const [lost] = await receiver.waitFor(1);
     await posthorn.end("SIGKILL");
     await bringBack(prefix);
     receiver.behave(answer(200));
     await bus.close();
-    await start({}, prefix);
+    ({ posthorn, bus } = await start({}, prefix));
     const [, delivered] = await receiver.waitFor(2);
     const process = onlyOf(await collector.waitFor(({ name, traceId }) => name.startsWith("process") && traceId === producer.traceId));
     expect([process.parentSpanId, process.attributes["posthorn.redeliveries"]]).toEqual([producer.spanId, 2]);
@@ -257,9 +269,8 @@ describe("one trace", () => {
 
   test("begins at Posthorn where the publisher has none, and is one over the retries too", async () => {
     receiver.behave(answer(503));
-    await start();
-    const app = await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [0.2] });
-    await bus.publish("issue.created", { organization_id: "42", data: {} });
+    const app = await install({ retry_schedule_s: [0.2] });
+    await publish();
     await receiver.waitFor(1);
     receiver.behave(answer(200));
     const requests = await receiver.waitFor(2);
@@ -273,23 +284,22 @@ describe("one trace", () => {
   });
 
   test("goes on from the caller of POST /v1/events", async () => {
-    await start();
-    await posthorn.install({ webhook_url: receiver.url });
+    await install();
     const caller = { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331" };
     const headers = { traceparent: `00-${caller.traceId}-${caller.spanId}-01` };
-    await posthorn.api("POST", "/v1/events", { type: "issue.created", id: "http-1", organization_id: "42", data: {} }, headers);
-    const producer = onlyOf(await collector.waitFor(({ kind }) => kind === SPAN_KIND.producer));
+    await posthorn.api("POST", "/v1/events", { type: "issue.created", id: "http-1", organization_id: organization, data: {} }, headers);
+    const isOfCaller = (kind: number) => (span: ExportedSpan) => span.kind === kind && span.traceId === caller.traceId;
+    const producer = onlyOf(await collector.waitFor(isOfCaller(SPAN_KIND.producer)));
     expect(producer).toMatchObject({ ...caller, spanId: producer.spanId, parentSpanId: caller.spanId });
     expect(producer.attributes["messaging.message.id"]).toBe("http-1");
-    const process = onlyOf(await collector.waitFor(({ kind }) => kind === SPAN_KIND.consumer));
+    const process = onlyOf(await collector.waitFor(isOfCaller(SPAN_KIND.consumer)));
     expect(process.parentSpanId).toBe(producer.spanId);
   });
 });
 
 test("a failed attempt without an answer says in its status why", async () => {
-  await start();
-  const app = await posthorn.install({ webhook_url: "http://127.0.0.1:1/", retry_schedule_s: [] });
-  await bus.publish("issue.created", { organization_id: "42", data: {} });
+  const app = await install({ webhook_url: "http://127.0.0.1:1/", retry_schedule_s: [] });
+  await publish();
   const attempt = onlyOf(await collector.waitFor(isAttempt("unreachable", app)));
   expect(attempt.attributes["error.type"]).toBe("unreachable");
   expect(attempt.attributes["http.response.status_code"]).toBeUndefined();
@@ -298,13 +308,13 @@ test("a failed attempt without an answer says in its status why", async () => {
 
 test("a publisher that is not sampled is not recorded, and its trace goes on with the same decision", async () => {
   receiver.behave(answer(503));
-  await start();
-  await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [0.2] });
+  ({ posthorn, bus } = await start());
+  await install({ retry_schedule_s: [0.2] });
   const headers = natsHeaders();
   headers.set("traceparent", "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00");
   headers.set("tracestate", "vendor=1");
   headers.set("baggage", "user=secret");
-  await bus.publish("issue.created", { organization_id: "42", data: {} }, headers);
+  await publish(headers);
   await receiver.waitFor(1);
   receiver.behave(answer(200));
   const requests = await receiver.waitFor(2);
@@ -315,50 +325,53 @@ test("a publisher that is not sampled is not recorded, and its trace goes on wit
   }
   expect(new Set(requests.map(({ headers: { traceparent } }) => traceparent)).size).toBe(2);
   expect(await posthorn.end()).toBe(0);
-  expect(collector.spans).toEqual([]);
+  expect(collector.spans.filter(({ traceId }) => traceId === "1af7651916cd43dd8448eb211c80319c")).toEqual([]);
 });
 
 test("a sampler of the settings decides where the publisher has not", async () => {
-  await start({ OTEL_TRACES_SAMPLER: "parentbased_always_off" });
-  await posthorn.install({ webhook_url: receiver.url });
+  ({ posthorn, bus } = await start({ OTEL_TRACES_SAMPLER: "parentbased_always_off" }));
+  await install();
   const headers = natsHeaders();
-  headers.set("traceparent", "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-  await bus.publish("issue.created", { organization_id: "42", data: {} });
-  await bus.publish("issue.created", { organization_id: "42", data: {} }, headers);
+  headers.set("traceparent", "00-2af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  await publish();
+  await publish(headers);
   const requests = await receiver.waitFor(2);
   expect(await posthorn.end()).toBe(0);
-  expect(new Set(collector.spans.map(({ traceId }) => traceId))).toEqual(new Set(["1af7651916cd43dd8448eb211c80319c"]));
+  const traces = requests.map((request) => String(request.headers["traceparent"]).slice(3, 35));
+  const recorded = new Set(collector.spans.map(({ traceId }) => traceId));
+  expect(traces.filter((traceId) => recorded.has(traceId))).toEqual(["2af7651916cd43dd8448eb211c80319c"]);
   expect(requests.map((request) => String(request.headers["traceparent"]).slice(-2)).sort()).toEqual(["00", "01"]);
 });
 
 test("a batch that Redis took late is a span of its own, linked with its attempts", async () => {
-  await start();
-  const app = await posthorn.install({ webhook_url: receiver.url });
-  await bus.publish("issue.created", { organization_id: "42", data: {} });
+  const app = await install();
+  await publish();
   await collector.waitFor(isAttempt("delivered", app));
-  expect(collector.spans.filter(({ name }) => name.startsWith("EVALSHA"))).toEqual([]);
   const look = new Redis(redis.url);
   await look.call("CLIENT", "PAUSE", "200", "WRITE");
-  await bus.publish("issue.created", { organization_id: "42", id: randomUUID(), data: {} });
+  await publish();
   const attempts = await collector.waitFor(isAttempt("delivered", app), 2);
-  const batch = onlyOf(await collector.waitFor(({ name }) => name === "EVALSHA write-batch"));
+  const [, last] = attempts;
+  const isOfLast = (span: ExportedSpan): boolean => span.name === "EVALSHA write-batch" && linked(span).includes(last?.spanId ?? "");
+  const batch = onlyOf(await collector.waitFor(isOfLast));
   expect(batch).toMatchObject({
     kind: SPAN_KIND.client,
     attributes: { "db.system.name": "redis", "db.operation.name": "EVALSHA", "posthorn.tries": 1 },
   });
-  expect(linked(batch)).toEqual([attempts.at(-1)?.spanId]);
   expect(attempts.map(({ traceId }) => traceId)).not.toContain(batch.traceId);
   look.disconnect();
 });
 
 test("without OTEL settings nothing is exported", async () => {
+  const exports = collector.bodies.length;
   posthorn = await startPosthorn({ nats, redis });
   bus = await connectBus(nats, posthorn.prefix);
-  await posthorn.install({ webhook_url: receiver.url });
-  await bus.publish("issue.created", { organization_id: "42", data: {} });
+  await install();
+  await publish();
   const [request] = await receiver.waitFor(1);
   expect(request?.headers["traceparent"]).toMatch(/^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-00$/);
   expect(await posthorn.end()).toBe(0);
-  expect(posthorn.log.some(({ message }) => message === "exporting traces")).toBe(false);
-  expect(collector.bodies).toEqual([]);
+  expect(posthorn.log.some(({ message }) => message === "exporting by OTLP")).toBe(false);
+  expect(collector.spans.filter(({ traceId }) => traceId === String(request?.headers["traceparent"]).slice(3, 35))).toEqual([]);
+  expect(exports).toBeGreaterThan(0);
 });
