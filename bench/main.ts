@@ -18,13 +18,14 @@ const { values } = parseArgs({
     only: { type: "string" },
     cases: { type: "string" },
     deliveries: { type: "string" },
+    "delay-seconds": { type: "string" },
   },
 });
 const quick = values.quick;
 const rounds = Number(values.rounds ?? (quick ? 1 : 3));
 const deliveries = Number(values.deliveries ?? (quick ? 6_000 : 20_000));
 const options = { warmUp: quick ? 3_000 : 6_000, deliveries };
-const DELAY_SECONDS = quick ? 2 : 5;
+const secondsOfDelays = Number(values["delay-seconds"] ?? (quick ? 2 : 5));
 
 const CONTENDERS: Readonly<Record<string, (world: World) => Contender>> = {
   floor: () => floor,
@@ -47,7 +48,7 @@ const names = values.only?.split(",") ?? Object.keys(CONTENDERS);
 const cases = (values.cases?.split(",").map(Number) ?? (quick ? [1] : [...CASES.keys()])).map((at) => CASES[at]);
 if (names.some((name) => !(name in CONTENDERS)) || cases.includes(undefined) || !(rounds >= 1) || !(deliveries >= 1)) {
   console.error(
-    `usage: npm run bench -- [--quick] [--rounds N] [--deliveries N] [--only ${Object.keys(CONTENDERS).join(",")}] [--cases ${[...CASES.keys()].join(",")}]`,
+    `usage: npm run bench -- [--quick] [--rounds N] [--deliveries N] [--delay-seconds N] [--only ${Object.keys(CONTENDERS).join(",")}] [--cases ${[...CASES.keys()].join(",")}]`,
   );
   process.exit(64);
 }
@@ -58,7 +59,7 @@ for (const workload of cases as Workload[]) {
   const measured = new Map<string, Measured[]>(names.map((name) => [name, []]));
   for (let round = 1; round <= rounds; round++) {
     for (const name of names) {
-      const delaySeconds = workload.fanOut === 1 && name !== "bullmq" ? DELAY_SECONDS : 0;
+      const delaySeconds = workload.fanOut === 1 && name !== "bullmq" ? secondsOfDelays : 0;
       const contender = CONTENDERS[name]?.(world);
       if (contender === undefined) continue;
       const one = await measure(world, contender, workload, { ...options, delaySeconds });
