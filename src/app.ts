@@ -2,7 +2,7 @@
  * The composition root: builds everything and knows all folders. Components start in the order of the data's way and
  * stop against it: first nothing new is taken, then what is under way ends, then what is buffered is written.
  */
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import type { NatsConnection } from "nats";
 import { createExplain } from "./api/explain.ts";
@@ -76,6 +76,7 @@ import { readGauges } from "./telemetry/gauges.ts";
 import { createLog, type Log } from "./telemetry/logger.ts";
 import { createMeter, createMetrics } from "./telemetry/metrics.ts";
 import { type Sdk, startSdk } from "./telemetry/sdk.ts";
+import { createTraceIds } from "./telemetry/trace-ids.ts";
 import { createTracing } from "./telemetry/tracing.ts";
 
 export interface Application {
@@ -268,7 +269,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
       tracing,
       clock,
       random: Math.random,
-      newRequestId: () => randomBytes(16).toString("hex"),
+      newRequestId: createTraceIds().traceId,
     },
     { requestTimeoutMs: config.requestTimeout, retryScheduleMs: config.retrySchedule, headerPrefix: config.headerPrefix },
   );
@@ -530,6 +531,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
       await api.stop();
       await store.stop();
       await sender.close();
+      acks.flush();
       await Promise.race([nats.drain().catch(() => {}), new Promise((resolve) => setTimeout(resolve, 2_000).unref())]);
       redis.disconnect();
       metrics.stop();

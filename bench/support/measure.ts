@@ -29,11 +29,7 @@ export async function measure(world: World, contender: Contender, workload: Work
   const contestant = await contender(world, workload);
   const pids = contestant.processes.map(({ pid }) => pid ?? 0);
   const eventsFor = (deliveries: number): number => Math.max(1, Math.round(deliveries / workload.fanOut));
-  const used = (): readonly number[] => [
-    pids.reduce((sum, pid) => sum + cpuUs(pid), 0),
-    cpuUs(world.nats.pid()),
-    cpuUs(world.redis.pid()),
-  ];
+  const used = (): readonly number[] => [pids.reduce((sum, pid) => sum + cpuUs(pid), 0), cpuUs(world.nats.pid()), cpuUs(world.redis.pid())];
 
   /** The workers stand still while the backlog is stored, so that nothing of that is measured. */
   const drain = async (deliveries: number) => {

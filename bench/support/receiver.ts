@@ -27,7 +27,8 @@ function count(destination: number, body: Buffer): void {
   const now = monotonicUs();
   counts[destination] = (counts[destination] ?? 0) + 1;
   const at = body.indexOf(SENT_AT);
-  if (at !== -1) latenciesUs.push(now - Number.parseInt(body.toString("latin1", at + SENT_AT.length, at + SENT_AT.length + SENT_AT_DIGITS), 10));
+  if (at !== -1)
+    latenciesUs.push(now - Number.parseInt(body.toString("latin1", at + SENT_AT.length, at + SENT_AT.length + SENT_AT_DIGITS), 10));
   if (++total === expected) tell({ kind: "reached", atUs: now });
 }
 

@@ -40,7 +40,16 @@ function section({ workload: { destinations, bodyBytes, fanOut }, measured }: Re
     const cells = [
       ...[name, spread((one) => one.perSecond), spread((one) => one.workerUs), (workerUs(all) / floorUs).toFixed(2)],
       ...[spread((one) => one.natsUs), spread((one) => one.redisUs), spread((one) => one.residentMb)],
-      delays.length === 0 ? "" : (["p50", "p99", "p999"] as const).map((of) => spreadOf(delays.map((one) => one[of]), 1)).join(" · "),
+      delays.length === 0
+        ? ""
+        : (["p50", "p99", "p999"] as const)
+            .map((of) =>
+              spreadOf(
+                delays.map((one) => one[of]),
+                1,
+              ),
+            )
+            .join(" · "),
     ];
     return `| ${cells.join(" | ")} |`;
   });

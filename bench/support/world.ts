@@ -72,9 +72,11 @@ export async function createWorld(destinations: number): Promise<World> {
       return { prefix, name: `${prefix.toUpperCase().replaceAll("-", "_")}_EVENTS` };
     },
     async publish(workload, events) {
-      for (let done = 0; done < events; done += WINDOW) {
-        const size = Math.min(WINDOW, events - done);
-        await Promise.all(Array.from({ length: size }, () => jetStream.publish(`${prefix}.events.issue.created`, next(workload))));
+      // The last of each window is acknowledged, and so those before it: one connection's messages are stored in order.
+      for (let sent = 1; sent <= events; sent++) {
+        const subject = `${prefix}.events.issue.created`;
+        if (sent % WINDOW === 0 || sent === events) await jetStream.publish(subject, next(workload));
+        else connection.publish(subject, next(workload));
       }
     },
     async publishAtRate(workload, eventsPerSecond, seconds) {
