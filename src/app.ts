@@ -97,8 +97,11 @@ const BULKHEAD_WAIT_MS = 500;
 const DEFAULT_MAX_PAYLOAD_BYTES = 1024 * 1024;
 /** What a lane message says beside its event: attempts made, or the installations of a part of a fan-out. */
 const LANE_OVERHEAD_BYTES = 32 * 1024;
-/** Events held beyond what is in flight, so that the next ones are at hand. */
-const EVENTS_PER_IN_FLIGHT = 2;
+/**
+ * Events that are held for each attempt that may be in flight: the next ones are asked for when a quarter is free. What is
+ * held outlives the collector's young generation and is copied, so that holding more costs time for each.
+ */
+const EVENTS_PER_IN_FLIGHT = 1;
 const LONGEST_EXPIRY_SWEEP_MS = 60_000;
 const PROBE_LEASE_EXTRA_MS = 5_000;
 
