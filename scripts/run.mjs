@@ -1,5 +1,5 @@
 /**
- * The commands that work on a fresh clone: `demo`, `test`, `chaos`, `start`, `example`, and `deps`, which only installs.
+ * The commands that work on a fresh clone: `demo`, `test`, `chaos`, `bench`, `start`, `example`, and `deps`, which only installs.
  * Usage: node scripts/run.mjs <command> [arguments for it]. Plain JavaScript without packages: Node 18 runs it.
  */
 import { spawn, spawnSync } from "node:child_process";
@@ -113,13 +113,19 @@ try {
       if (!ensureBinaries()) throw new SetUpError(howToInstall("npm run chaos"));
       await finish(await run(node, ["test/chaos/main.ts", ...args]));
       break;
+    case "bench": {
+      if (!ensureBinaries()) throw new SetUpError(howToInstall("npm run bench"));
+      const built = await run(node, ["scripts/build.mjs"]);
+      await finish(built === 0 ? await run(node, [join("bench", `${args[0]}.ts`), ...args.slice(1)]) : built);
+      break;
+    }
     case "test":
       if (!ensureBinaries()) throw new SetUpError(howToInstall("npm test"));
       if (!ensurePrometheus()) say("no promtool: the tests of alert rules and dashboards are skipped");
       await finish(await run(node, [join("node_modules", "vitest", "vitest.mjs"), "run", ...args]));
       break;
     default:
-      throw new SetUpError(`unknown command ${JSON.stringify(command)}, wanted demo, test, chaos, start, example or deps`);
+      throw new SetUpError(`unknown command ${JSON.stringify(command)}, wanted demo, test, chaos, bench, start, example or deps`);
   }
 } catch (error) {
   say(error instanceof SetUpError ? error.message : String(error instanceof Error ? error.stack : error));

@@ -2,7 +2,7 @@
  * The composition root: builds everything and knows all folders. Components start in the order of the data's way and
  * stop against it: first nothing new is taken, then what is under way ends, then what is buffered is written.
  */
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import type { NatsConnection } from "nats";
 import { createExplain } from "./api/explain.ts";
@@ -76,6 +76,7 @@ import { readGauges } from "./telemetry/gauges.ts";
 import { createLog, type Log } from "./telemetry/logger.ts";
 import { createMeter, createMetrics } from "./telemetry/metrics.ts";
 import { type Sdk, startSdk } from "./telemetry/sdk.ts";
+import { createTraceIds } from "./telemetry/trace-ids.ts";
 import { createTracing } from "./telemetry/tracing.ts";
 
 export interface Application {
@@ -96,8 +97,11 @@ const BULKHEAD_WAIT_MS = 500;
 const DEFAULT_MAX_PAYLOAD_BYTES = 1024 * 1024;
 /** What a lane message says beside its event: attempts made, or the installations of a part of a fan-out. */
 const LANE_OVERHEAD_BYTES = 32 * 1024;
-/** Events held beyond what is in flight, so that the next ones are at hand. */
-const EVENTS_PER_IN_FLIGHT = 2;
+/**
+ * Events that are held for each attempt that may be in flight: the next ones are asked for when a quarter is free. What is
+ * held outlives the collector's young generation and is copied, so that holding more costs time for each.
+ */
+const EVENTS_PER_IN_FLIGHT = 1;
 const LONGEST_EXPIRY_SWEEP_MS = 60_000;
 const PROBE_LEASE_EXTRA_MS = 5_000;
 
@@ -268,7 +272,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
       tracing,
       clock,
       random: Math.random,
-      newRequestId: () => randomBytes(16).toString("hex"),
+      newRequestId: createTraceIds().traceId,
     },
     { requestTimeoutMs: config.requestTimeout, retryScheduleMs: config.retrySchedule, headerPrefix: config.headerPrefix },
   );
@@ -530,6 +534,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
       await api.stop();
       await store.stop();
       await sender.close();
+      acks.flush();
       await Promise.race([nats.drain().catch(() => {}), new Promise((resolve) => setTimeout(resolve, 2_000).unref())]);
       redis.disconnect();
       metrics.stop();

@@ -113,6 +113,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     const endedAt = clock.now();
     const { outcome, responseCode, error, retryAfterMs } = classify(result, endedAt);
     const durationMs = Math.round((performance.now() - startedMs) * 10) / 10;
+    const reference = referenceOf(result, errorHeader, projectHeader);
     const record: AttemptRecord = {
       delivery,
       app,
@@ -125,7 +126,8 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
       outcome,
       responseCode,
       error,
-      ...referenceOf(result, errorHeader, projectHeader),
+      errorId: reference?.errorId ?? null,
+      projectId: reference?.projectId ?? null,
       traceId: span.traceId,
       spanId: span.spanId,
       requestHeaders,
@@ -154,11 +156,11 @@ export function uninstalled(delivery: Delivery): DeadLetterVerdict {
 }
 
 /** Both headers or neither: one alone points nowhere. */
-function referenceOf(result: SendResult, errorHeader: string, projectHeader: string): { errorId: string | null; projectId: string | null } {
-  if (result.kind !== "answered") return { errorId: null, projectId: null };
+function referenceOf(result: SendResult, errorHeader: string, projectHeader: string): { errorId: string; projectId: string } | null {
+  if (result.kind !== "answered") return null;
   const errorId = headerOf(result.headers, errorHeader);
   const projectId = headerOf(result.headers, projectHeader);
-  return errorId && projectId ? { errorId, projectId } : { errorId: null, projectId: null };
+  return errorId && projectId ? { errorId, projectId } : null;
 }
 
 function withAttempt(delivery: Delivery, record: AttemptRecord): Delivery {

@@ -5,6 +5,7 @@
  * B1  inFlight of an app never exceeds the limit it entered with, and the process's never maxInFlight.
  * B2  Waiting for the app's share ends after maxWaitMs with `full` (the delivery is parked then); waiting for the
  *     process's share does not end, it is what holds back the pull loops.
+ * B4  Places of the process that come free go to the apps in turn: one with many waiting gets no more than one with few.
  * B3  While suspended (NATS is away) nobody enters; who waits goes on waiting. After `close` nobody enters any more.
  */
 import type { Clock } from "../model/clock.ts";
@@ -32,18 +33,23 @@ export interface BulkheadOptions {
 
 interface Waiter {
   readonly limit: number;
+  readonly dueAt: number;
   readonly end: (entry: Entry) => void;
 }
 
 interface Share {
   inFlight: number;
   readonly queue: Set<Waiter>;
+  /** One timer, for the one that has waited longest: a timer for each costs as much as the rest of the way in. */
+  isTimed: boolean;
 }
+
+type End = (entry: Entry) => void;
 
 export function createBulkhead(clock: Clock, { maxInFlight, maxWaitMs }: BulkheadOptions): Bulkhead {
   const shares = new Map<string, Share>();
-  /** Those that have their app's share and wait for the process's. */
-  let processQueue: Array<(entry: Entry) => void> = [];
+  /** Those that have their app's share and wait for the process's, by app; the next one's turn is first (B4). */
+  const processQueue = new Map<string, End[]>();
   let inFlight = 0;
   let waiting = 0;
   let suspended = false;
@@ -53,7 +59,7 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxWaitMs }: Bulkhea
   const shareOf = (app: string): Share => {
     let share = shares.get(app);
     if (share === undefined) {
-      share = { inFlight: 0, queue: new Set() };
+      share = { inFlight: 0, queue: new Set(), isTimed: false };
       shares.set(app, share);
     }
     return share;
@@ -67,13 +73,31 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxWaitMs }: Bulkhea
     }
     waiting++;
     return new Promise((resolve) => {
-      processQueue.push((entry) => {
+      const end: End = (entry) => {
         waiting--;
         if (entry === "entered") inFlight++;
         else leaveShare(app);
         resolve(entry);
-      });
+      };
+      const ofApp = processQueue.get(app);
+      if (ofApp === undefined) processQueue.set(app, [end]);
+      else ofApp.push(end);
     });
+  };
+
+  const endOverdue = (share: Share): void => {
+    const now = clock.now();
+    share.isTimed = false;
+    for (const waiter of share.queue) {
+      if (waiter.dueAt > now) return timeOldest(share, waiter.dueAt - now);
+      waiter.end("full");
+    }
+  };
+
+  const timeOldest = (share: Share, restMs: number): void => {
+    if (share.isTimed) return;
+    share.isTimed = true;
+    clock.after(restMs, () => endOverdue(share));
   };
 
   const waitForShare = (app: string, share: Share, limit: number): Promise<Entry> => {
@@ -81,15 +105,15 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxWaitMs }: Bulkhea
     return new Promise((resolve) => {
       const waiter: Waiter = {
         limit,
+        dueAt: clock.now() + maxWaitMs,
         end(entry) {
           waiting--;
-          cancelTimer();
           share.queue.delete(waiter);
           resolve(entry === "entered" ? enterProcess(app, share) : entry);
         },
       };
       share.queue.add(waiter);
-      const cancelTimer = clock.after(maxWaitMs, () => waiter.end("full"));
+      timeOldest(share, maxWaitMs);
     });
   };
 
@@ -104,9 +128,13 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxWaitMs }: Bulkhea
 
   const admit = (): void => {
     while (!suspended && inFlight < maxInFlight) {
-      const next = processQueue.shift();
+      const [next] = processQueue;
       if (next === undefined) return;
-      next("entered");
+      const [app, ends] = next;
+      const end = ends.shift();
+      processQueue.delete(app);
+      if (ends.length > 0) processQueue.set(app, ends);
+      end?.("entered");
     }
   };
 
@@ -135,8 +163,8 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxWaitMs }: Bulkhea
     close() {
       closed = true;
       for (const { queue } of [...shares.values()]) for (const waiter of [...queue]) waiter.end("closed");
-      const refused = processQueue;
-      processQueue = [];
+      const refused = [...processQueue.values()].flat();
+      processQueue.clear();
       for (const end of refused) end("closed");
     },
 

@@ -14,9 +14,15 @@ export interface EnvelopeBuilder {
   body(event: Event, installationUuid: string): Buffer;
 }
 
+/**
+ * Events whose shared parts are kept: many more than take turns in one process. A WeakMap would need no bound, but its
+ * entries live until the next full collection, which costs more than all the rest of this file.
+ */
+const MAX_KEPT = 64;
+
 /** @param defaultActorJson compact JSON, the actor of events that name none. */
 export function createEnvelopeBuilder(defaultActorJson: string): EnvelopeBuilder {
-  const parts = new WeakMap<Event, SharedParts>();
+  const parts = new Map<Event, SharedParts>();
 
   const partsOf = (event: Event): SharedParts => {
     let shared = parts.get(event);
@@ -26,6 +32,7 @@ export function createEnvelopeBuilder(defaultActorJson: string): EnvelopeBuilder
         head: Buffer.from(`{"action":"${event.action}","installation":{"uuid":"`),
         tail: Buffer.from(`"},"data":${event.dataJson},"actor":${actor}}`),
       };
+      if (parts.size >= MAX_KEPT) parts.clear();
       parts.set(event, shared);
     }
     return shared;

@@ -48,6 +48,7 @@ export type HeaderBuilder = (facts: HeaderFacts) => Record<string, string>;
 
 export function createHeaderBuilder({ prefix, userAgent }: HeaderOptions): HeaderBuilder {
   const vendorPrefix = `${prefix.toLowerCase()}-`;
+  const [resourceName, timestampName, signatureName] = [`${prefix}-Resource`, `${prefix}-Timestamp`, `${prefix}-Signature`];
   const customByApp = new WeakMap<App, ReadonlyArray<readonly [string, string]>>();
 
   const customOf = (app: App): ReadonlyArray<readonly [string, string]> => {
@@ -68,9 +69,9 @@ export function createHeaderBuilder({ prefix, userAgent }: HeaderOptions): Heade
       "Content-Type": "application/json",
       "User-Agent": userAgent,
       "Request-ID": requestId,
-      [`${prefix}-Resource`]: delivery.event.resource,
-      [`${prefix}-Timestamp`]: timestamp,
-      [`${prefix}-Signature`]: signatures.vendor,
+      [resourceName]: delivery.event.resource,
+      [timestampName]: timestamp,
+      [signatureName]: signatures.vendor,
       "webhook-id": delivery.id,
       "webhook-timestamp": timestamp,
       "webhook-signature": signatures.standard,

@@ -29,7 +29,14 @@ export const systemClock: Clock = {
   },
 };
 
-/** RFC 3339 UTC with milliseconds, the only form in which times leave the process. */
+let lastMs = Number.NaN;
+let lastText = "";
+
+/** RFC 3339 UTC with milliseconds, the only form in which times leave the process. What is asked for twice is made once. */
 export function toRfc3339(epochMs: number): string {
-  return new Date(epochMs).toISOString();
+  if (epochMs !== lastMs) {
+    lastText = new Date(epochMs).toISOString();
+    lastMs = epochMs;
+  }
+  return lastText;
 }

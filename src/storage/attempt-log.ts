@@ -168,6 +168,20 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
   };
 }
 
+const DAY_MS = 86_400_000;
+let lastDay = Number.NaN;
+let lastDayText = "";
+
+/** UTC, `YYYY-MM-DD`; almost always that of the attempt before. */
+function dayOf(epochMs: number): string {
+  const day = Math.floor(epochMs / DAY_MS);
+  if (day !== lastDay) {
+    lastDayText = toRfc3339(epochMs).slice(0, 10);
+    lastDay = day;
+  }
+  return lastDayText;
+}
+
 function entryOf(attempt: AttemptRecord): LogEntry {
   const { delivery, app, installation, outcome, endedAt } = attempt;
   const isDelivered = outcome === DELIVERED;
@@ -177,7 +191,7 @@ function entryOf(attempt: AttemptRecord): LogEntry {
     installationUuid: installation.uuid,
     row: logRow(attempt),
     failed: !isDelivered,
-    counted: delivery.counted ? { day: toRfc3339(endedAt).slice(0, 10), as: OUTCOMES[outcome].countedAs } : null,
+    counted: delivery.counted ? { day: dayOf(endedAt), as: OUTCOMES[outcome].countedAs } : null,
     endedAt,
     mark: markOf(delivery),
     markValue: encodeMark(delivery, isDelivered),

@@ -35,26 +35,30 @@ const SHORTEST_SECRET = 6;
 /** As much of a body as is searched for secrets; what is kept of it is far shorter. */
 const SEARCHED_BYTES = 16 * 1024;
 
+/** Members that are undefined are left out of the text; without spreads every row has one shape. */
+type WithGaps<Row> = { [Member in keyof Row]: Row[Member] | undefined };
+
 export function logRow(attempt: AttemptRecord): string {
   const { delivery, app, installation } = attempt;
   const { event } = delivery;
+  const hasReference = attempt.errorId !== null && attempt.projectId !== null;
   const row = {
     date: toRfc3339(attempt.startedAt),
     event_type: event.type,
     event_id: event.id,
     delivery_id: delivery.id,
     installation_uuid: installation.uuid,
-    ...(app.status === "internal" ? {} : { organization_id: installation.organizationId }),
+    organization_id: app.status === "internal" ? undefined : installation.organizationId,
     webhook_url: attempt.webhookUrl,
     attempt: attempt.attempt,
     response_code: attempt.responseCode,
     outcome: attempt.outcome,
     duration_ms: attempt.durationMs,
     trace_id: attempt.traceId,
-    ...(attempt.errorId !== null && attempt.projectId !== null ? { error_id: attempt.errorId, project_id: attempt.projectId } : {}),
-    ...(attempt.outcome === "delivered" ? {} : evidence(attempt)),
-  } satisfies LogRow;
-  return JSON.stringify(row);
+    error_id: hasReference ? attempt.errorId : undefined,
+    project_id: hasReference ? attempt.projectId : undefined,
+  } satisfies WithGaps<LogRow>;
+  return JSON.stringify(attempt.outcome === "delivered" ? row : { ...row, ...evidence(attempt) });
 }
 
 /** What was sent and what came back, with nothing secret in it. */

@@ -68,13 +68,21 @@ const WORKING = new TextEncoder().encode("+WPI");
 export interface AckGroup {
   ack(reply: string): void;
   send(reply: string, payload: Uint8Array): void;
+  /** Sends what is collected now. */
+  flush(): void;
 }
+
+/**
+ * How long acks are collected. A crash meanwhile repeats messages whose deliveries are marked by then or were in flight;
+ * nothing waits for an ack, as a message stops being held when it is handed in.
+ */
+const COLLECT_MS = 5;
 
 /** How often the server is asked whether it has read the acks. */
 const CONFIRM_MS = 500;
 
 /**
- * Acks of one turn of the event loop leave together, in one write. JetStream does not answer an ack, and the library drops
+ * Acks of a few milliseconds leave together, in one write. JetStream does not answer an ack, and the library drops
  * what was written while the connection was away: acks that no PONG has followed are sent again after a reconnect. An ack
  * too many is harmless, one too few repeats the message.
  */
@@ -105,6 +113,7 @@ export function createAckGroup(connection: NatsConnection, state: ConnectionStat
   const flush = (): void => {
     const group = replies;
     replies = [];
+    if (group.length === 0) return;
     publish(group);
     for (const reply of group) unconfirmed.push(reply);
     if (confirming) return;
@@ -116,11 +125,12 @@ export function createAckGroup(connection: NatsConnection, state: ConnectionStat
 
   return {
     ack(reply) {
-      if (replies.push(reply) === 1) setImmediate(flush);
+      if (replies.push(reply) === 1) clock.after(COLLECT_MS, flush);
     },
     send(reply, payload) {
       if (state.up && !connection.isClosed()) connection.publish(reply, payload);
     },
+    flush,
   };
 }
 

@@ -45,6 +45,36 @@ test("waiting for the process's share does not end", async () => {
   expect(entered).toBe(true);
 });
 
+test("places that come free go to the apps in turn, however many of one are waiting", async () => {
+  const bulkhead = createBulkhead(createManualClock(), { maxInFlight: 1, maxWaitMs: 100 });
+  const entered: string[] = [];
+  const enter = (app: string): void => void Promise.resolve(bulkhead.enter(app, 10)).then(() => entered.push(app));
+  enter("crowd");
+  for (let i = 0; i < 4; i++) enter("crowd");
+  enter("single");
+  enter("pair");
+  enter("pair");
+  for (let i = 0; i < 7; i++) {
+    await Promise.resolve();
+    bulkhead.leave(entered[i] ?? "");
+    await Promise.resolve();
+  }
+  expect(entered).toEqual(["crowd", "crowd", "single", "pair", "crowd", "pair", "crowd", "crowd"]);
+});
+
+test("of those that wait for their app's share each is sent away after its own time", async () => {
+  const clock = createManualClock();
+  const bulkhead = createBulkhead(clock, { maxInFlight: 10, maxWaitMs: 100 });
+  void bulkhead.enter("a", 1);
+  const first = bulkhead.enter("a", 1);
+  await clock.advance(60);
+  const second = bulkhead.enter("a", 1);
+  await clock.advance(40);
+  expect([await first, bulkhead.waiting()]).toEqual(["full", 1]);
+  await clock.advance(60);
+  expect([await second, bulkhead.waiting()]).toEqual(["full", 0]);
+});
+
 test("whatever comes and goes, no limit is exceeded and nothing is left waiting for a free place", async () => {
   const step = fc.record({ app: fc.constantFrom("a", "b", "c"), leave: fc.boolean(), waitMs: fc.constantFrom(0, 0, 50, 200) });
   await fc.assert(

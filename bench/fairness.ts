@@ -1,0 +1,116 @@
+/**
+ * `npm run bench:fairness [-- --backlog 100000] [--rate 500] [--seconds 10]`: 50 healthy apps at a steady rate, alone and beside
+ * one app that never answers and has a backlog, one that answers after 5 s, and one that resets every connection. What the
+ * healthy ones feel of it, and how long it takes to drain when the others have recovered.
+ */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { ended, startPosthorn } from "./support/contenders.ts";
+import { median, percentile } from "./support/usage.ts";
+import { createWorld, uuidOf, type Workload } from "./support/world.ts";
+
+const { values } = parseArgs({
+  options: {
+    backlog: { type: "string", default: "100000" },
+    rate: { type: "string", default: "500" },
+    seconds: { type: "string", default: "10" },
+    rounds: { type: "string", default: "3" },
+  },
+});
+const [backlog = 0, rate = 0, seconds = 0, rounds = 0] = [values.backlog, values.rate, values.seconds, values.rounds].map(Number);
+if (![backlog, rate, seconds, rounds].every((value) => value > 0)) {
+  console.error("usage: npm run bench:fairness -- [--backlog N] [--rate events a second] [--seconds N] [--rounds N]");
+  process.exit(64);
+}
+
+const HEALTHY = 50;
+const HANGS = HEALTHY;
+const SLOW = HEALTHY + 1;
+const RESETS = HEALTHY + 2;
+/** Events a second for each of the three. */
+const BAD_RATE = 20;
+const RECOVERED_WITHIN_MS = 600_000;
+
+const world = await createWorld(HEALTHY + 3);
+const { prefix } = world.nextStream();
+const appsFile = join(world.folder, "apps.json");
+const everybody = Array.from({ length: HEALTHY + 3 }, (_, app) => app);
+writeFileSync(
+  appsFile,
+  JSON.stringify({
+    apps: everybody.map((app) => ({ slug: `app-${app}`, webhook_url: world.receiver.urls[app], events: ["issue"] })),
+    installations: everybody.map((app) => ({ uuid: uuidOf(app), app: `app-${app}`, organization_id: String(app) })),
+  }),
+);
+const posthorn = await startPosthorn(world, prefix, { POSTHORN_APPS_FILE: appsFile });
+
+const healthy: Workload = { destinations: HEALTHY, bodyBytes: 1_000, fanOut: 1 };
+const publishFor = (app: number): void =>
+  world.connection.publish(
+    `${prefix}.events.issue.created`,
+    JSON.stringify({ organization_id: String(app), data: { text: "x".repeat(900) } }),
+  );
+const messagesOf = async (lane: string): Promise<number> => {
+  const { state } = await world.manager.streams.info(`${prefix.toUpperCase().replaceAll("-", "_")}_${lane}`);
+  return state.messages;
+};
+const unhandled = async (): Promise<number> => {
+  const [consumer] = await world.manager.consumers.list(`${prefix.toUpperCase().replaceAll("-", "_")}_EVENTS`).next();
+  return (consumer?.num_pending ?? 0) + (consumer?.num_ack_pending ?? 0);
+};
+const until = async (is: () => Promise<boolean>, withinMs: number): Promise<number> => {
+  const startedAt = performance.now();
+  while (!(await is())) {
+    if (performance.now() - startedAt > withinMs) return Number.NaN;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return (performance.now() - startedAt) / 1000;
+};
+
+/** Delays of the healthy apps' events over so many seconds, in ms. */
+async function feel(name: string): Promise<number> {
+  void world.receiver.expect(Number.MAX_SAFE_INTEGER);
+  const sent = await world.publishAtRate(healthy, rate, seconds);
+  let latenciesUs: readonly number[] = [];
+  await until(async () => {
+    ({ latenciesUs } = await world.receiver.report());
+    return latenciesUs.length >= sent;
+  }, 60_000);
+  const sorted = latenciesUs.map((us) => us / 1000).sort((a, b) => a - b);
+  const [p50, p99, p999] = [0.5, 0.99, 0.999].map((share) => percentile(sorted, share).toFixed(1));
+  console.log(`${name}: ${sorted.length} of ${sent} delivered, p50 ${p50} ms, p99 ${p99} ms, p99.9 ${p999} ms`);
+  return percentile(sorted, 0.99);
+}
+
+await feel("warm-up");
+const alone: number[] = [];
+for (let round = 1; round <= rounds; round++) alone.push(await feel(`alone ${round}`));
+
+world.receiver.behave([HANGS], "hangs");
+world.receiver.behave([SLOW], "slow");
+world.receiver.behave([RESETS], "resets");
+for (let at = 0; at < backlog; at++) {
+  publishFor(HANGS);
+  if (at % 1_000 === 0) await world.connection.flush();
+}
+await world.connection.flush();
+await feel("while the backlog is taken in, behind it in the same stream");
+console.log(`backlog stored in the parked lane: ${(await until(async () => (await unhandled()) < 100, 300_000)).toFixed(1)} s more`);
+
+const bad = setInterval(() => [HANGS, SLOW, RESETS].forEach(publishFor), 1_000 / BAD_RATE);
+const beside: number[] = [];
+for (let round = 1; round <= rounds; round++) beside.push(await feel(`beside them ${round}`));
+clearInterval(bad);
+const [before, after] = [median(alone), median(beside)];
+console.log(`healthy p99: ${before.toFixed(1)} ms alone, ${after.toFixed(1)} ms beside them (${(after / before).toFixed(2)} ×)`);
+
+const waiting = (await messagesOf("PARKED")) + (await messagesOf("RETRIES"));
+world.receiver.behave([HANGS, SLOW, RESETS], "answers");
+const isDrained = async (): Promise<boolean> => (await messagesOf("PARKED")) + (await messagesOf("RETRIES")) === 0;
+const drainSeconds = await until(isDrained, RECOVERED_WITHIN_MS);
+console.log(`${waiting} deliveries waited; all of them were delivered ${drainSeconds.toFixed(1)} s after the receivers had recovered`);
+console.log(`dead letters: ${await messagesOf("DEAD_LETTERS")}`);
+await ended(posthorn);
+await world.stop();
+process.exit(0);

@@ -1,0 +1,82 @@
+/**
+ * `npm run bench [-- --quick] [--rounds 3] [--only floor,posthorn] [--cases 0,2]`: Posthorn beside the least that does the
+ * same I/O, on private servers, in turns. A whole run writes bench/results.md; figures of one run are for comparing with
+ * each other.
+ */
+import { writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { baseline, type Contender, floor, posthorn } from "./support/contenders.ts";
+import { type Measured, measure } from "./support/measure.ts";
+import { type Result, report } from "./support/report.ts";
+import { createWorld, type Workload, type World } from "./support/world.ts";
+
+const { values } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    rounds: { type: "string" },
+    only: { type: "string" },
+    cases: { type: "string" },
+    deliveries: { type: "string" },
+    "delay-seconds": { type: "string" },
+  },
+});
+const quick = values.quick;
+const rounds = Number(values.rounds ?? (quick ? 1 : 3));
+const deliveries = Number(values.deliveries ?? (quick ? 6_000 : 20_000));
+const options = { warmUp: quick ? 3_000 : 6_000, deliveries };
+const secondsOfDelays = Number(values["delay-seconds"] ?? (quick ? 2 : 5));
+
+const CONTENDERS: Readonly<Record<string, (world: World) => Contender>> = {
+  floor: () => floor,
+  posthorn: () => posthorn(1),
+  traced: ({ receiver }) => posthorn(1, { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: receiver.tracesUrl, OTEL_TRACES_SAMPLER: "always_on" }),
+  "two processes": () => posthorn(2),
+  bullmq: () => baseline,
+};
+/** Of the events with a fan-out of one the delay of each is measured, too. */
+const CASES: readonly Workload[] = [
+  { destinations: 1, bodyBytes: 1_000, fanOut: 1 },
+  { destinations: 100, bodyBytes: 1_000, fanOut: 1 },
+  { destinations: 1, bodyBytes: 10_000, fanOut: 1 },
+  { destinations: 100, bodyBytes: 10_000, fanOut: 1 },
+  { destinations: 100, bodyBytes: 1_000, fanOut: 10 },
+  { destinations: 100, bodyBytes: 1_000, fanOut: 1_000 },
+];
+
+const names = values.only?.split(",") ?? Object.keys(CONTENDERS);
+const cases = (values.cases?.split(",").map(Number) ?? (quick ? [1] : [...CASES.keys()])).map((at) => CASES[at]);
+if (names.some((name) => !(name in CONTENDERS)) || cases.includes(undefined) || !(rounds >= 1) || !(deliveries >= 1)) {
+  console.error(
+    `usage: npm run bench -- [--quick] [--rounds N] [--deliveries N] [--delay-seconds N] [--only ${Object.keys(CONTENDERS).join(",")}] [--cases ${[...CASES.keys()].join(",")}]`,
+  );
+  process.exit(64);
+}
+
+const results: Result[] = [];
+for (const workload of cases as Workload[]) {
+  const world = await createWorld(workload.destinations);
+  const measured = new Map<string, Measured[]>(names.map((name) => [name, []]));
+  for (let round = 1; round <= rounds; round++) {
+    for (const name of names) {
+      const delaySeconds = workload.fanOut === 1 && name !== "bullmq" ? secondsOfDelays : 0;
+      const contender = CONTENDERS[name]?.(world);
+      if (contender === undefined) continue;
+      const one = await measure(world, contender, workload, { ...options, delaySeconds });
+      measured.get(name)?.push(one);
+      console.log(
+        `${JSON.stringify(workload)} ${name} ${round}/${rounds}: ${Math.round(one.perSecond)}/s, ` +
+          `worker ${one.workerUs.toFixed(0)} µs, NATS ${one.natsUs.toFixed(0)} µs, Redis ${one.redisUs.toFixed(0)} µs` +
+          (one.delays === null ? "" : `, p50 ${one.delays.p50.toFixed(1)} p99 ${one.delays.p99.toFixed(1)} ms`),
+      );
+    }
+  }
+  results.push({ workload, measured });
+  await world.stop();
+}
+
+const text = report(results, { command: ["npm run bench --", ...process.argv.slice(2)].join(" "), rounds, deliveries });
+console.log(`\n${text}`);
+const isWhole = values.only === undefined && values.cases === undefined && !quick;
+if (isWhole) writeFileSync(fileURLToPath(new URL("./results.md", import.meta.url)), text);
+process.exit(0);

@@ -1,0 +1,100 @@
+/**
+ * The other end of every benchmark, as a process of its own: plain sockets and one fixed answer, so that it is never what
+ * is waited for. One port per destination, each with a behaviour that can be changed, and one that takes traces by OTLP.
+ * Started by start-receiver.ts, which it talks to over IPC.
+ */
+import { createServer as createHttpServer } from "node:http";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import type { Behaviour, FromReceiver, ToReceiver } from "./start-receiver.ts";
+import { monotonicUs } from "./usage.ts";
+
+const ANSWER = Buffer.from("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok");
+const END_OF_HEAD = Buffer.from("\r\n\r\n");
+/** What bench events carry to tell how long they were under way. */
+const SENT_AT = Buffer.from('"sent_at":');
+const SENT_AT_DIGITS = 20;
+const SLOW_MS = 5_000;
+
+const behaviours: Behaviour[] = [];
+const counts: number[] = [];
+let expected = Number.POSITIVE_INFINITY;
+let total = 0;
+let latenciesUs: number[] = [];
+
+const tell = (message: FromReceiver): void => void process.send?.(message);
+
+function count(destination: number, body: Buffer): void {
+  const now = monotonicUs();
+  counts[destination] = (counts[destination] ?? 0) + 1;
+  const at = body.indexOf(SENT_AT);
+  if (at !== -1)
+    latenciesUs.push(now - Number.parseInt(body.toString("latin1", at + SENT_AT.length, at + SENT_AT.length + SENT_AT_DIGITS), 10));
+  if (++total === expected) tell({ kind: "reached", atUs: now });
+}
+
+function answer(socket: Socket, destination: number): void {
+  switch (behaviours[destination]) {
+    case "hangs":
+      return;
+    case "resets":
+      return void socket.resetAndDestroy();
+    case "slow":
+      return void setTimeout(() => socket.writable && socket.write(ANSWER), SLOW_MS);
+    default:
+      socket.write(ANSWER);
+  }
+}
+
+function listen(destination: number): Server {
+  return createServer({ noDelay: true }, (socket) => {
+    let rest: Buffer | null = null;
+    socket.on("error", () => {});
+    socket.on("data", (chunk) => {
+      let bytes = rest === null ? chunk : Buffer.concat([rest, chunk]);
+      rest = null;
+      for (;;) {
+        const headEnd = bytes.indexOf(END_OF_HEAD);
+        if (headEnd === -1) break;
+        const length = Number(/content-length: (\d+)/i.exec(bytes.toString("latin1", 0, headEnd))?.[1] ?? 0);
+        const bodyAt = headEnd + END_OF_HEAD.length;
+        if (bytes.length < bodyAt + length) break;
+        count(destination, bytes.subarray(bodyAt, bodyAt + length));
+        answer(socket, destination);
+        bytes = bytes.subarray(bodyAt + length);
+      }
+      if (bytes.length > 0) rest = bytes;
+    });
+  });
+}
+
+const portOf = (server: { listen(port: number, host: string, then: () => void): unknown; address(): unknown }): Promise<number> =>
+  new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve((server.address() as AddressInfo).port)));
+
+const destinations = Number(process.argv[2] ?? 1);
+const ports: number[] = [];
+for (let destination = 0; destination < destinations; destination++) {
+  behaviours.push("answers");
+  ports.push(await portOf(listen(destination)));
+}
+const traces = createHttpServer((request, response) => {
+  request.resume().on("end", () => response.setHeader("content-type", "application/json").end("{}"));
+});
+tell({ kind: "listening", ports, tracesPort: await portOf(traces) });
+
+process.on("message", (message: ToReceiver) => {
+  switch (message.kind) {
+    case "expect":
+      total = 0;
+      latenciesUs = [];
+      counts.fill(0);
+      expected = message.count;
+      return;
+    case "behave":
+      for (const destination of message.destinations) behaviours[destination] = message.behaviour;
+      return;
+    case "report":
+      tell({ kind: "report", total, counts, latenciesUs });
+      return;
+  }
+});
+process.on("disconnect", () => process.exit(0));

@@ -1,0 +1,76 @@
+/** Starts receiver.ts and talks to it. */
+import { type ChildProcess, fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+/** `slow`: answers after 5 s. */
+export type Behaviour = "answers" | "hangs" | "slow" | "resets";
+
+export type ToReceiver =
+  | { readonly kind: "expect"; readonly count: number }
+  | { readonly kind: "behave"; readonly destinations: readonly number[]; readonly behaviour: Behaviour }
+  | { readonly kind: "report" };
+
+export interface Report {
+  readonly kind: "report";
+  readonly total: number;
+  /** Requests by destination. */
+  readonly counts: readonly number[];
+  /** From publish to receipt, of the requests whose event said when it was sent. */
+  readonly latenciesUs: readonly number[];
+}
+
+export type FromReceiver =
+  | { readonly kind: "listening"; readonly ports: readonly number[]; readonly tracesPort: number }
+  | { readonly kind: "reached"; readonly atUs: number }
+  | Report;
+
+export interface Receiver {
+  readonly pid: number;
+  /** One per destination. */
+  readonly urls: readonly string[];
+  readonly tracesUrl: string;
+  /** Counts from zero. @returns resolves to the time (monotonicUs) of the last of so many requests. */
+  expect(count: number): Promise<number>;
+  behave(destinations: readonly number[], behaviour: Behaviour): void;
+  report(): Promise<Report>;
+  stop(): void;
+}
+
+const SCRIPT = fileURLToPath(new URL("./receiver.ts", import.meta.url));
+
+export async function startReceiver(destinations: number): Promise<Receiver> {
+  const child = fork(SCRIPT, [String(destinations)], { stdio: "inherit" });
+  const { ports, tracesPort } = await next(child, "listening");
+  return {
+    pid: child.pid ?? 0,
+    urls: ports.map((port) => `http://127.0.0.1:${port}/webhooks`),
+    tracesUrl: `http://127.0.0.1:${tracesPort}/v1/traces`,
+    async expect(count) {
+      const reached = next(child, "reached");
+      send(child, { kind: "expect", count });
+      return (await reached).atUs;
+    },
+    behave: (of, behaviour) => send(child, { kind: "behave", destinations: of, behaviour }),
+    report() {
+      const report = next(child, "report");
+      send(child, { kind: "report" });
+      return report;
+    },
+    stop: () => void child.kill(),
+  };
+}
+
+function send(child: ChildProcess, message: ToReceiver): void {
+  child.send(message);
+}
+
+function next<Kind extends FromReceiver["kind"]>(child: ChildProcess, kind: Kind): Promise<Extract<FromReceiver, { kind: Kind }>> {
+  return new Promise((resolve) => {
+    const listener = (message: FromReceiver): void => {
+      if (message.kind !== kind) return;
+      child.off("message", listener);
+      resolve(message as Extract<FromReceiver, { kind: Kind }>);
+    };
+    child.on("message", listener);
+  });
+}
