@@ -2,7 +2,8 @@
 
 import type { Route } from "../src/api/route.ts";
 import { documentedRoutes } from "../src/api/routes.ts";
-import { SETTINGS, type Setting } from "../src/config/settings.ts";
+import type { Setting } from "../src/config/setting.ts";
+import { SETTINGS } from "../src/config/settings.ts";
 import { ERROR_CODES } from "../src/model/app-error.ts";
 import { METRICS, type MetricDefinition } from "../src/telemetry/metric-table.ts";
 
@@ -36,7 +37,8 @@ function configuration(): string {
   const sections = [...groups].map(([group, rows]) => `## ${group}\n\n${table(["Setting", "Form", "Default", "What it does"], rows)}\n`);
   return `${HEAD}# Configuration
 
-All settings are environment variables. Durations are written \`250ms\`, \`10s\`, \`5m\`, \`2h\`, \`30d\`. A wrong or unknown
+All settings are environment variables. Durations are written \`250ms\`, \`10s\`, \`5m\`, \`2h\`, \`30d\`, sizes \`500B\`, \`64KiB\`,
+\`1MiB\`. Files are read at the start. A wrong or unknown
 \`POSTHORN_\` variable stops the start with exit code 78; all problems are printed at once, each naming its variable.
 Traces are exported when the standard \`OTEL_*\` variables ask for it (see [tracing](tracing.md)).
 

@@ -167,7 +167,7 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
     { connection: nats, onReconnect: connectionState.onReconnect, clock, logger },
     { prefix, replicas: config.streamReplicas },
   );
-  const guard = createAddressGuard(config.targetAllow);
+  const guard = createAddressGuard(config.targetAllow, { schemes: config.targetSchemes, ports: config.targetPorts });
   const secretBox = createSecretBox(config.encryptionKey);
   const registryDependencies: RegistryDependencies = { store, index, secretBox, refusesUrl: guard.refusesUrl, clock, logger };
   feedIndex(registryDependencies);
@@ -218,7 +218,13 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
       replica: randomUUID(),
     },
   );
-  const sender = createSender(guard, clock, { connectTimeoutMs: config.connectTimeout, connectionsPerOrigin: config.maxInFlight });
+  const sender = createSender(guard, clock, {
+    connectTimeoutMs: config.connectTimeout,
+    connectionsPerOrigin: config.targetMaxConnections,
+    tlsMinVersion: config.targetTlsMinVersion,
+    extraAuthorities: config.targetCaFile,
+    proxy: config.targetProxy,
+  });
   const attempt = createAttempt(
     {
       registry: index,

@@ -1,7 +1,8 @@
 /** Environment → frozen Config. The only place that reads POSTHORN_ variables; every problem is reported at once. */
 import { readFileSync } from "node:fs";
 import { AppError, messageOf } from "../model/app-error.ts";
-import { type Config, SETTINGS, type Setting, type SettingName } from "./settings.ts";
+import type { Setting } from "./setting.ts";
+import { type Config, SETTINGS, type SettingName } from "./settings.ts";
 
 const PREFIX = "POSTHORN_";
 
@@ -85,6 +86,23 @@ function contradictions(config: Config): string[] {
   }
   if (config.circuitMaxOpenTime < config.circuitOpenTime) {
     problems.push("POSTHORN_CIRCUIT_MAX_OPEN_TIME: shorter than POSTHORN_CIRCUIT_OPEN_TIME, wanted at least as long");
+  }
+  for (const server of ["nats", "redis"] as const) {
+    const name = `POSTHORN_${server.toUpperCase()}`;
+    if ((config[`${server}CertFile`] === null) !== (config[`${server}KeyFile`] === null)) {
+      problems.push(`${name}_CERT_FILE, ${name}_KEY_FILE: found one of them, wanted both or none`);
+    }
+  }
+  if ((config.redisCaFile ?? config.redisCertFile) !== null && !config.redisUrl.startsWith("rediss:")) {
+    problems.push("POSTHORN_REDIS_URL: found files for TLS and no TLS, wanted rediss://…");
+  }
+  if (config.encryptionKey === null && config.encryptionKeyPrevious.length > 0) {
+    problems.push("POSTHORN_ENCRYPTION_KEY_PREVIOUS: found without POSTHORN_ENCRYPTION_KEY, wanted both");
+  }
+  const keyIds = [config.encryptionKey, ...config.encryptionKeyPrevious].map((key) => key?.id);
+  const twice = keyIds.find((id, at) => keyIds.indexOf(id) !== at);
+  if (twice !== undefined) {
+    problems.push(`POSTHORN_ENCRYPTION_KEY, POSTHORN_ENCRYPTION_KEY_PREVIOUS: found key id ${twice} twice, wanted an id for each key`);
   }
   return problems;
 }

@@ -1,4 +1,5 @@
 /** Parsers for the value forms that settings use. Each throws an Error whose message says what was wanted. */
+import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 
 const DURATION_UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -19,15 +20,36 @@ export function formatDuration(ms: number): string {
   return unit ? `${ms / unit[1]}${unit[0]}` : `${ms}ms`;
 }
 
-export function parseDurations(text: string): readonly number[] {
-  return Object.freeze(
-    text
-      .split(",")
-      .map((part) => part.trim())
-      .filter((part) => part !== "")
-      .map(parseDuration),
-  );
+const SIZE_UNITS: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1024 * 1024 };
+
+/** `64KiB`, `1MiB` → bytes. */
+export function parseSize(text: string): number {
+  const match = /^(\d{1,9})(B|KiB|MiB)$/.exec(text);
+  if (match === null) throw new Error("wanted a size such as 500B, 64KiB or 1MiB");
+  return Number(match[1]) * (SIZE_UNITS[match[2] ?? ""] ?? 0);
 }
+
+/** Bytes → the largest unit that divides them: 65536 → `64KiB`. */
+export function formatSize(bytes: number): string {
+  const unit = Object.entries(SIZE_UNITS)
+    .reverse()
+    .find(([, size]) => bytes % size === 0 && bytes >= size);
+  return unit ? `${bytes / unit[1]}${unit[0]}` : `${bytes}B`;
+}
+
+/** Values separated by commas. */
+export function parseList<T>(parse: (text: string) => T): (text: string) => readonly T[] {
+  return (text) =>
+    Object.freeze(
+      text
+        .split(",")
+        .map((part) => part.trim())
+        .filter((part) => part !== "")
+        .map(parse),
+    );
+}
+
+export const parseDurations = parseList(parseDuration);
 
 export function parseInteger(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new Error("wanted a whole number");
@@ -35,24 +57,30 @@ export function parseInteger(text: string): number {
 }
 
 /** `10.0.0.0/8,::1` → the CIDRs; a bare address is a network of one. */
-export function parseCidrs(text: string): readonly string[] {
-  const parts = text
-    .split(",")
-    .map((part) => part.trim())
-    .filter((part) => part !== "");
-  return Object.freeze(
-    parts.map((part) => {
-      const [address = "", bits, rest] = part.split("/");
-      const family = isIP(address);
-      const widest = family === 4 ? 32 : 128;
-      const prefix = bits === undefined ? widest : /^\d{1,3}$/.test(bits) ? Number(bits) : -1;
-      if (family === 0 || rest !== undefined || prefix < 0 || prefix > widest) {
-        throw new Error(`wanted networks such as 10.0.0.0/8 or ::1/128, separated by commas; ${part} is none`);
-      }
-      return `${address}/${prefix}`;
-    }),
-  );
-}
+export const parseCidrs = parseList((part) => {
+  const [address = "", bits, rest] = part.split("/");
+  const family = isIP(address);
+  const widest = family === 4 ? 32 : 128;
+  const prefix = bits === undefined ? widest : /^\d{1,3}$/.test(bits) ? Number(bits) : -1;
+  if (family === 0 || rest !== undefined || prefix < 0 || prefix > widest) {
+    throw new Error(`wanted networks such as 10.0.0.0/8 or ::1/128, separated by commas; ${part} is none`);
+  }
+  return `${address}/${prefix}`;
+});
+
+/** From and to, both included. */
+export type PortRange = readonly [first: number, last: number];
+
+/** `443,8000-8999` */
+export const parsePorts = parseList((part): PortRange => {
+  const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part);
+  const first = Number(match?.[1]);
+  const last = Number(match?.[2] ?? match?.[1]);
+  if (match === null || first < 1 || last > 65535 || first > last) {
+    throw new Error(`wanted ports of 1 to 65535 and ranges such as 8000-8999, separated by commas; ${part} is none`);
+  }
+  return [first, last];
+});
 
 export type ApiScope = "admin" | "read";
 
@@ -62,23 +90,15 @@ export interface ApiToken {
 }
 
 /** `admin:<token>,read:<token>`. */
-export function parseApiTokens(text: string): readonly ApiToken[] {
-  const parts = text
-    .split(",")
-    .map((part) => part.trim())
-    .filter((part) => part !== "");
-  return Object.freeze(
-    parts.map((part): ApiToken => {
-      const colon = part.indexOf(":");
-      const scope = part.slice(0, colon);
-      const token = part.slice(colon + 1);
-      if ((scope !== "admin" && scope !== "read") || token === "" || /\s/.test(token)) {
-        throw new Error("wanted admin:<token> or read:<token>, separated by commas");
-      }
-      return { scope, token };
-    }),
-  );
-}
+export const parseApiTokens = parseList((part): ApiToken => {
+  const colon = part.indexOf(":");
+  const scope = part.slice(0, colon);
+  const token = part.slice(colon + 1);
+  if ((scope !== "admin" && scope !== "read") || token === "" || /\s/.test(token)) {
+    throw new Error("wanted admin:<token> or read:<token>, separated by commas");
+  }
+  return { scope, token };
+});
 
 export function parseUrl(schemes: readonly string[]): (text: string) => string {
   return (text) => {
@@ -90,6 +110,26 @@ export function parseUrl(schemes: readonly string[]): (text: string) => string {
     }
     return text;
   };
+}
+
+/** `http://user:password@proxy:3128` */
+export function parseProxyUrl(text: string): string {
+  const url = parseUrl(["http", "https"])(text);
+  const { pathname, search, hash } = new URL(url);
+  if (url.includes(",") || pathname !== "/" || search !== "" || hash !== "") throw new Error("wanted one URL such as http://proxy:3128");
+  return url;
+}
+
+/** Reads the file; its text is the value. */
+export function parsePem(path: string): string {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new Error(`wanted a file that can be read (${(error as Error).message})`);
+  }
+  if (!text.includes("-----BEGIN ")) throw new Error("wanted a file in PEM form, with -----BEGIN … lines");
+  return text;
 }
 
 export function parseMatching(pattern: RegExp, wanted: string): (text: string) => string {
