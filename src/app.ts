@@ -10,6 +10,7 @@ import { allRoutes } from "./api/routes.ts";
 import { type ApiServer, createApiServer } from "./api/server.ts";
 import type { Config } from "./config/settings.ts";
 import { VERSION } from "./config/version.ts";
+import { natsOptions, redisOptions } from "./connections.ts";
 import { createAddressGuard } from "./delivery/address-guard.ts";
 import { createAttempt } from "./delivery/attempt.ts";
 import { createBulkhead } from "./delivery/bulkhead.ts";
@@ -31,6 +32,7 @@ import { loadAppsFile } from "./registry/apps-file.ts";
 import { createRegistry, feedIndex, type RegistryDependencies } from "./registry/registry.ts";
 import { createRegistryIndex } from "./registry/registry-index.ts";
 import { createSecretBox } from "./registry/secret-box.ts";
+import { createSigningKey } from "./registry/signing-key.ts";
 import { createRegistryStore } from "./registry/store.ts";
 import { CIRCUIT_PREFIX, circuitState, createCircuitStore } from "./status/circuit-store.ts";
 import { createGivenUp } from "./status/given-up.ts";
@@ -87,6 +89,7 @@ const LANE_OVERHEAD_BYTES = 32 * 1024;
 const EVENTS_PER_IN_FLIGHT = 2;
 const LONGEST_EXPIRY_SWEEP_MS = 60_000;
 const PROBE_LEASE_EXTRA_MS = 5_000;
+const MAX_SHOWN_PROBLEMS = 10;
 
 export async function createApp(config: Config, environment: Environment, clock: Clock = systemClock): Promise<Application> {
   const logger = createLogger(config.logLevel);
@@ -118,13 +121,9 @@ async function startAll(config: Config, environment: Environment, clock: Clock, 
   try {
     const sdk = await startSdk(environment, VERSION, logger);
     undo.push(() => sdk.stop());
-    const redis = await connectRedis({ url: config.redisUrl, startupTimeoutMs: config.startupTimeout, signal }, clock, logger);
+    const redis = await connectRedis({ ...redisOptions(config), signal }, clock, logger);
     undo.push(() => redis.disconnect());
-    const nats = await connectNats(
-      { url: config.natsUrl, credsFile: config.natsCredsFile, startupTimeoutMs: config.startupTimeout, signal },
-      clock,
-      logger,
-    );
+    const nats = await connectNats({ ...natsOptions(config), signal }, clock, logger);
     undo.push(() => nats.close());
     if (signal.aborted) throw new AppError("NATS_UNREACHABLE", "stopped while starting", { retryable: true });
     return await startOn({ config, clock, logger, sdk, redis, nats, undo });
@@ -168,10 +167,13 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
     { prefix, replicas: config.streamReplicas },
   );
   const guard = createAddressGuard(config.targetAllow, { schemes: config.targetSchemes, ports: config.targetPorts });
-  const secretBox = createSecretBox(config.encryptionKey);
+  const secretBox = createSecretBox(config.encryptionKey, config.encryptionKeyPrevious);
   const registryDependencies: RegistryDependencies = { store, index, secretBox, refusesUrl: guard.refusesUrl, clock, logger };
-  feedIndex(registryDependencies);
-  const registry = createRegistry(registryDependencies);
+  const feed = feedIndex(registryDependencies);
+  const signingKey = createSigningKey(store, secretBox);
+  const unreadableSecrets = (): readonly string[] => [...feed.unreadable(), ...signingKey.unreadable()];
+  const registryIsCurrent = (): boolean => store.isCurrent() && unreadableSecrets().length === 0;
+  const registry = createRegistry(registryDependencies, { secretOverlapMs: config.secretOverlap });
 
   // Status
   const transitions = createTransitions<StatusEvent>({
@@ -284,7 +286,7 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   const fanOut = createFanOutSubscriber({ ...handling, deliverAll, waiting: bulkhead.waiting });
   const ackFloor = createAckFloor(manager, store, names, clock, logger);
   const events = createEventsSubscriber(
-    { ...handling, match: index.match, deliverAll, ackFloor, isCurrent: store.isCurrent },
+    { ...handling, match: index.match, deliverAll, ackFloor, isCurrent: registryIsCurrent },
     {
       maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT,
       maxEventBytes: () => maxPayloadBytes() - LANE_OVERHEAD_BYTES,
@@ -337,7 +339,11 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
     checks: () => ({
       lifecycle: { ok: phase === "ready", required: true, detail: phase },
       nats: { ok: !nats.isClosed() && connectionState.up, required: true, detail: connectionState.up ? "connected" : "away" },
-      registry: { ok: store.isCurrent(), required: true, detail: store.isCurrent() ? "current" : "catching up" },
+      registry: {
+        ok: registryIsCurrent(),
+        required: true,
+        detail: unreadableSecrets().length > 0 ? "stored secrets can't be read" : store.isCurrent() ? "current" : "catching up",
+      },
       lanes: { ok: !lanes.refusing(), required: true, detail: lanes.refusing() ? "a lane refuses messages" : "storing" },
       redis: {
         ok: redis.status === "ready",
@@ -409,7 +415,10 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   // Start
   await store.start();
   undo.push(() => store.stop());
+  refuseUnreadable(unreadableSecrets());
   if (config.encryptionKey === null) logger.warn({}, "POSTHORN_ENCRYPTION_KEY is not set: client secrets are stored in the clear");
+  else if (feed.outdated() > 0)
+    logger.warn({ apps: feed.outdated() }, "client secrets are not encrypted with POSTHORN_ENCRYPTION_KEY: run posthorn re-encrypt");
   if (config.appsFile !== null) logger.info(await loadAppsFile(config.appsFile, registry), "apps file loaded");
   const url = await api.start();
   undo.push(() => api.stop());
@@ -468,6 +477,14 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
       return left === 0 && unwritten === 0;
     },
   };
+}
+
+/** @throws AppError SECRET_UNREADABLE */
+function refuseUnreadable(problems: readonly string[]): void {
+  if (problems.length === 0) return;
+  const shown = problems.slice(0, MAX_SHOWN_PROBLEMS).map((line) => `  ${line}`);
+  if (problems.length > shown.length) shown.push(`  and ${problems.length - shown.length} more`);
+  throw new AppError("SECRET_UNREADABLE", `Posthorn can't start without these secrets:\n${shown.join("\n")}`);
 }
 
 function countBy(statuses: Iterable<Installation["status"]>): Record<Installation["status"], number> {

@@ -2,6 +2,7 @@
 /** Process entry: settings → app → signals → exit code. The only place that touches process.on and process.exit. */
 import { createApp } from "./app.ts";
 import { ConfigError, loadConfig } from "./config/load-config.ts";
+import { reEncryptSecrets } from "./maintenance.ts";
 import { AppError, messageOf } from "./model/app-error.ts";
 
 const OLDEST_NODE = 24;
@@ -15,13 +16,21 @@ if (Number(process.versions.node.split(".")[0]) < OLDEST_NODE) {
   process.exit(EXIT_CONFIG);
 }
 
-const [command = "serve", ...rest] = process.argv.slice(2);
-if (command !== "serve" || rest.length > 0) {
-  process.stderr.write("usage: posthorn [serve]\nSettings are environment variables, see docs/configuration.md.\n");
+const COMMANDS: Readonly<Record<string, () => Promise<void>>> = {
+  serve,
+  "re-encrypt": () => reEncryptSecrets(loadConfig()),
+};
+
+const [name = "serve", ...rest] = process.argv.slice(2);
+const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+if (command === undefined || rest.length > 0) {
+  process.stderr.write(
+    `usage: posthorn [${Object.keys(COMMANDS).join(" | ")}]\nSettings are environment variables, see docs/configuration.md.\n`,
+  );
   process.exit(EXIT_USAGE);
 }
 
-async function main(): Promise<void> {
+async function serve(): Promise<void> {
   const app = await createApp(loadConfig(), process.env);
   const { logger } = app;
 
@@ -63,7 +72,7 @@ function exitCodeOf(error: unknown): number {
   return error instanceof AppError && !error.retryable ? EXIT_CONFIG : 1;
 }
 
-main().catch((error: unknown) => {
+command().catch((error: unknown) => {
   process.stderr.write(`${error instanceof ConfigError || error instanceof AppError ? error.message : (error as Error).stack}\n`);
   process.exit(exitCodeOf(error));
 });
