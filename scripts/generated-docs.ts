@@ -75,9 +75,9 @@ ${table(["Metric", "Kind", "Labels", "What it tells"], rows)}
 }
 
 function http(routes: readonly Route[]): string {
-  const rows = routes.map(({ method, url, access, summary, answers }) => [
+  const rows = routes.map(({ method, url, access, forApp, summary, answers }) => [
     `\`${method} ${url.replace(/:([a-z_]+)/g, "{$1}")}\``,
-    access === "open" ? "none" : access,
+    access === "open" ? "none" : `${access}${forApp ? ", app" : ""}`,
     summary,
     Object.entries(answers)
       .map(([status, meaning]) => `${status} ${meaning}`)
@@ -86,8 +86,9 @@ function http(routes: readonly Route[]): string {
   return `${HEAD}# HTTP API
 
 JSON in and out. Errors are RFC 9457 \`application/problem+json\`. Calls are authorized by \`Authorization: Bearer <token>\`
-with a token of POSTHORN_API_TOKENS: \`admin\` covers every call, \`read\` those marked read. Without any tokens the API is
-open, and listens on loopback addresses only. Lists are \`{"items": […], "next": …}\`; give \`next\` as \`after\` to get the page
+with a token of POSTHORN_API_TOKENS: \`admin\` covers every call, \`read\` those marked read. The tokens that
+\`POST /v1/apps/{slug}/tokens\` makes cover the calls marked app, for that app alone. Without any tokens the API is open, and
+listens on loopback addresses only. Lists are \`{"items": […], "next": …}\`; give \`next\` as \`after\` to get the page
 that follows. Records carry an \`ETag\`; \`If-Match\` and \`If-None-Match: *\` make a change conditional. Schemas of all bodies
 and parameters: \`GET /openapi.json\`.
 

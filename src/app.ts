@@ -5,7 +5,9 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import type { NatsConnection } from "nats";
+import { createCheckAccess } from "./api/access.ts";
 import type { Readiness } from "./api/ports.ts";
+import { createRateLimit } from "./api/rate-limit.ts";
 import { allRoutes } from "./api/routes.ts";
 import { type ApiServer, createApiServer } from "./api/server.ts";
 import type { Config } from "./config/settings.ts";
@@ -26,8 +28,10 @@ import { createTestCall } from "./delivery/test-call.ts";
 import type { Installation } from "./model/app.ts";
 import { AppError, messageOf } from "./model/app-error.ts";
 import { type Clock, systemClock } from "./model/clock.ts";
+import type { EventLimits } from "./model/event-reader.ts";
 import type { Logger } from "./model/logger.ts";
 import { type StatusEvent, statusSubject } from "./model/status-event.ts";
+import { createAppTokens } from "./registry/app-tokens.ts";
 import { loadAppsFile } from "./registry/apps-file.ts";
 import { createRegistry, feedIndex, type RegistryDependencies } from "./registry/registry.ts";
 import { createRegistryIndex } from "./registry/registry-index.ts";
@@ -254,6 +258,15 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   connectionState.onDisconnect(bulkhead.suspend);
   connectionState.onReconnect(bulkhead.resume);
   const maxPayloadBytes = (): number => nats.info?.max_payload ?? DEFAULT_MAX_PAYLOAD_BYTES;
+  const eventLimits: EventLimits = {
+    // A larger one could not be stored in a lane with what has to be said of it.
+    get maxBytes() {
+      return Math.min(config.maxEventSize, maxPayloadBytes() - LANE_OVERHEAD_BYTES);
+    },
+    maxHeaders: config.maxEventHeaders,
+    maxDepth: config.maxEventDepth,
+    maxKeys: config.maxEventKeys,
+  };
   const lanes = createLanes(jetStream, names, clock, logger, { maxPayloadBytes });
   const announce = (event: StatusEvent): Promise<void> => lanes.announce(statusSubject(prefix, event), JSON.stringify(event), event.id);
   const dispatcher = createDispatcher({
@@ -287,10 +300,7 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
   const ackFloor = createAckFloor(manager, store, names, clock, logger);
   const events = createEventsSubscriber(
     { ...handling, match: index.match, deliverAll, ackFloor, isCurrent: registryIsCurrent },
-    {
-      maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT,
-      maxEventBytes: () => maxPayloadBytes() - LANE_OVERHEAD_BYTES,
-    },
+    { maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT, limits: eventLimits },
   );
   const queueOf = ({ app, uuid }: Installation): ParkedQueue => ({ app, installationUuid: uuid });
   const prober = createProber(
@@ -352,11 +362,14 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
       },
     }),
   };
+  const appTokens = createAppTokens({ index, signingKey, clock }, { maxTtlMs: config.appTokenMaxTtl });
   const api: ApiServer = createApiServer(
     allRoutes({
       registry,
       index,
       secretBox,
+      appTokens,
+      maxPageSize: config.httpMaxPageSize,
       statusChanger: {
         ...integrationStatus,
         async discardBacklog(uuid) {
@@ -368,6 +381,7 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
         },
       },
       publish: createEventPublisher(jetStream, names),
+      eventLimits,
       queryRequestLog: createRequestLogQuery(redis, (uuid) => index.installation(uuid)?.organizationId),
       callTest: createTestCall({
         registry: index,
@@ -382,8 +396,24 @@ async function startOn({ config, clock, logger, sdk, redis, nats, undo }: Founda
       readiness,
       renderMetrics: metrics.render,
     }),
+    createCheckAccess({
+      tokens: config.apiTokens,
+      appOf: appTokens.appOf,
+      calls: createRateLimit(config.httpRateLimit, clock.now),
+      failures: createRateLimit(config.httpFailedAuthLimit, clock.now),
+    }),
     logger,
-    { host: config.httpHost, port: config.httpPort, tokens: config.apiTokens, version: VERSION },
+    {
+      host: config.httpHost,
+      port: config.httpPort,
+      version: VERSION,
+      limits: {
+        maxBodyBytes: config.httpMaxBodySize,
+        maxHeaderBytes: config.httpMaxHeaderSize,
+        maxHeaders: config.httpMaxHeaders,
+        requestTimeoutMs: config.httpRequestTimeout,
+      },
+    },
   );
 
   // Gauges

@@ -1,5 +1,7 @@
 /** /v1/apps */
 import { z } from "zod";
+import { toRfc3339 } from "../model/clock.ts";
+import type { AppTokens } from "../registry/app-tokens.ts";
 import { appBody, slugParameter } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import { toApp } from "../registry/registry.ts";
@@ -11,7 +13,15 @@ import { type Route, route } from "./route.ts";
 
 const params = z.object({ slug: slugParameter });
 
-export function appRoutes({ registry, index, secretBox }: { registry: Registry; index: RegistryIndex; secretBox: SecretBox }): Route[] {
+export interface AppRoutesDependencies {
+  readonly registry: Registry;
+  readonly index: RegistryIndex;
+  readonly secretBox: SecretBox;
+  readonly appTokens: AppTokens;
+  readonly maxPageSize: number;
+}
+
+export function appRoutes({ registry, index, secretBox, appTokens, maxPageSize }: AppRoutesDependencies): Route[] {
   return [
     route({
       method: "PUT",
@@ -36,6 +46,7 @@ export function appRoutes({ registry, index, secretBox }: { registry: Registry; 
       method: "GET",
       url: "/v1/apps/:slug",
       access: "read",
+      forApp: true,
       summary: "One app.",
       params,
       answers: { 200: "the app" },
@@ -61,7 +72,10 @@ export function appRoutes({ registry, index, secretBox }: { registry: Registry; 
       url: "/v1/apps",
       access: "read",
       summary: "Apps by slug.",
-      query: z.object({ limit: limit(100, 1000), after: slugParameter.optional().meta({ description: "`next` of the page before." }) }),
+      query: z.object({
+        limit: limit(100, maxPageSize),
+        after: slugParameter.optional().meta({ description: "`next` of the page before." }),
+      }),
       answers: { 200: "a page of apps" },
       handle({ query: { limit: size, after } }) {
         const all = [...index.apps()].sort((a, b) => (a.slug < b.slug ? -1 : 1));
@@ -88,6 +102,24 @@ export function appRoutes({ registry, index, secretBox }: { registry: Registry; 
             previous_valid_until: previousValidUntil,
           },
         };
+      },
+    }),
+    route({
+      method: "POST",
+      url: "/v1/apps/:slug/tokens",
+      access: "admin",
+      summary: "Makes a short-lived token for the app's own developer, valid until it expires or the client secret is replaced.",
+      params,
+      body: z
+        .strictObject({
+          ttl_s: z.int().min(1).nullish().meta({ description: "Seconds; an hour when not given, POSTHORN_APP_TOKEN_MAX_TTL at most." }),
+        })
+        .default({}),
+      answers: { 201: "the token, which is shown only here" },
+      example: { ttl_s: 3600 },
+      async handle({ params: { slug }, body }) {
+        const { token, expiresAt } = await appTokens.issue(slug, body.ttl_s ?? null);
+        return { status: 201, body: { app: slug, token, expires_at: toRfc3339(expiresAt) } };
       },
     }),
   ];

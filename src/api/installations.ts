@@ -15,9 +15,10 @@ export interface InstallationRoutesDependencies {
   readonly registry: Registry;
   readonly index: RegistryIndex;
   readonly statusChanger: StatusChanger;
+  readonly maxPageSize: number;
 }
 
-export function installationRoutes({ registry, index, statusChanger }: InstallationRoutesDependencies): Route[] {
+export function installationRoutes({ registry, index, statusChanger, maxPageSize }: InstallationRoutesDependencies): Route[] {
   const shown = async (uuid: string): Promise<{ status: number; body: object; headers: Record<string, string> }> => {
     const { record, revision } = await registry.getInstallation(uuid);
     return { status: 200, body: installationView(toInstallation(record)), headers: { etag: etag(revision) } };
@@ -71,7 +72,7 @@ export function installationRoutes({ registry, index, statusChanger }: Installat
       query: z.object({
         app: slugParameter.optional(),
         organization_id: z.string().optional(),
-        limit: limit(100, 1000),
+        limit: limit(100, maxPageSize),
         after: uuidParameter.optional().meta({ description: "`next` of the page before." }),
       }),
       answers: { 200: "a page of installations" },

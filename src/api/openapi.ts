@@ -35,11 +35,11 @@ export function openApi(routes: readonly Route[], version: string): object {
   };
 }
 
-function operation({ method, url, access, summary, params, query, body, answers, example }: Route): object {
+function operation({ method, url, access, forApp = false, summary, params, query, body, answers, example }: Route): object {
   return {
     operationId: `${method.toLowerCase()}${url.replace(/[^A-Za-z]+(\w)/g, (_, letter: string) => letter.toUpperCase())}`,
     summary,
-    ...(access === "open" ? { security: [] } : { security: [{ bearer: [] }], "x-scope": access }),
+    ...(access === "open" ? { security: [] } : { security: [{ bearer: [] }], "x-scope": access, "x-app-token": forApp }),
     parameters: [...parameters("path", params), ...parameters("query", query)],
     ...(body === undefined
       ? {}

@@ -1,9 +1,11 @@
 /** GET /v1/apps/{slug}/webhook-requests: the request log, and POST /v1/apps/{slug}/test: one attempt right now. */
 import { z } from "zod";
-import { slugParameter, uuidParameter } from "../registry/records.ts";
+import { type EventLimits, jsonExceeds } from "../model/event-reader.ts";
+import { membersOf } from "../model/json-text.ts";
+import { parseRecord, RecordInvalid, slugParameter, uuidParameter } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import { eventType, flag, limit, time } from "./parameters.ts";
-import type { CallTest, QueryRequestLog } from "./ports.ts";
+import type { CallTest, QueryRequestLog, TestCall } from "./ports.ts";
 import { type Route, route } from "./route.ts";
 
 const params = z.object({ slug: slugParameter });
@@ -12,14 +14,25 @@ export interface RequestLogRoutesDependencies {
   readonly registry: Registry;
   readonly queryRequestLog: QueryRequestLog;
   readonly callTest: CallTest;
+  readonly eventLimits: EventLimits;
 }
 
-export function requestLogRoutes({ registry, queryRequestLog, callTest }: RequestLogRoutesDependencies): Route[] {
+const testBody = z.strictObject({
+  event_type: eventType.default("test.ping"),
+  installation_uuid: uuidParameter.nullish().meta({ description: "Any of the app's when not given." }),
+  data: z
+    .looseObject({})
+    .optional()
+    .meta({ description: "Sent as it is written.", example: { message: "This is a test." } }),
+});
+
+export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLimits }: RequestLogRoutesDependencies): Route[] {
   return [
     route({
       method: "GET",
       url: "/v1/apps/:slug/webhook-requests",
       access: "read",
+      forApp: true,
       summary: "The last attempts of an app, newest first.",
       params,
       query: z.object({
@@ -48,23 +61,14 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest }: Reques
       method: "POST",
       url: "/v1/apps/:slug/test",
       access: "admin",
+      forApp: true,
       summary: "Sends a test event to the app now and answers with what came back. Logged, not counted, not retried.",
       params,
-      body: z
-        .strictObject({
-          event_type: eventType.default("test.ping"),
-          installation_uuid: uuidParameter.nullish().meta({ description: "Any of the app's when not given." }),
-          data: z.record(z.string(), z.unknown()).default({ message: "This is a test." }),
-        })
-        .default({ event_type: "test.ping", data: { message: "This is a test." } }),
+      body: testBody,
+      rawBody: true,
       answers: { 200: "the attempt", 409: "the app is installed nowhere" },
-      async handle({ params: { slug }, body }) {
-        const attempt = await callTest({
-          app: slug,
-          installationUuid: body.installation_uuid ?? null,
-          eventType: body.event_type,
-          dataJson: JSON.stringify(body.data),
-        });
+      async handle({ params: { slug }, body: text }) {
+        const attempt = await callTest({ app: slug, ...readTestCall(text as unknown as string | undefined, eventLimits) });
         return {
           status: 200,
           body: {
@@ -81,4 +85,20 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest }: Reques
       },
     }),
   ];
+}
+
+/** `data` stays the caller's own text, as in an event: number text, and names such as __proto__. */
+function readTestCall(text: string | undefined, limits: EventLimits): Omit<TestCall, "app"> {
+  const json = text === undefined || text.trim() === "" ? "{}" : text;
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (error) {
+    throw new RecordInvalid("body", [{ path: "", message: `not valid JSON (${(error as Error).message}), wanted a JSON object` }]);
+  }
+  const body = parseRecord(testBody, value, "body");
+  const dataJson = membersOf(json).get("data") ?? '{"message":"This is a test."}';
+  const excess = jsonExceeds(dataJson, limits);
+  if (excess !== null) throw new RecordInvalid("body", [{ path: "data", message: excess }]);
+  return { installationUuid: body.installation_uuid ?? null, eventType: body.event_type, dataJson };
 }

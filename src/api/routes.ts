@@ -1,5 +1,6 @@
 /** All routes in the order of the reference page. */
-import { appRoutes } from "./apps.ts";
+import type { EventLimits } from "../model/event-reader.ts";
+import { type AppRoutesDependencies, appRoutes } from "./apps.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
 import { eventRoutes } from "./events.ts";
 import { type InstallationRoutesDependencies, installationRoutes } from "./installations.ts";
@@ -8,10 +9,11 @@ import type { DeadLetters, PublishEvent, Readiness, ResendDelivery } from "./por
 import { type RequestLogRoutesDependencies, requestLogRoutes } from "./request-log.ts";
 import type { Route } from "./route.ts";
 
-export type RoutesDependencies = Parameters<typeof appRoutes>[0] &
+export type RoutesDependencies = AppRoutesDependencies &
   InstallationRoutesDependencies &
   RequestLogRoutesDependencies & {
     readonly publish: PublishEvent;
+    readonly eventLimits: EventLimits;
     readonly deadLetters: DeadLetters;
     readonly resend: ResendDelivery;
     readonly readiness: Readiness;
@@ -22,7 +24,7 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
   return [
     ...appRoutes(dependencies),
     ...installationRoutes(dependencies),
-    ...eventRoutes(dependencies.publish),
+    ...eventRoutes(dependencies.publish, dependencies.eventLimits),
     ...requestLogRoutes(dependencies),
     ...deadLetterRoutes(dependencies),
     ...operationRoutes(dependencies),
@@ -31,5 +33,5 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
 
 /** The routes for reading about them: their handlers have nothing behind them. */
 export function documentedRoutes(): Route[] {
-  return allRoutes({} as RoutesDependencies);
+  return allRoutes({ maxPageSize: 1000 } as RoutesDependencies);
 }

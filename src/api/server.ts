@@ -1,11 +1,13 @@
 /** The HTTP server: registers the routes, checks tokens, parses by schema, and turns every error into a problem. */
 import type { IncomingMessage } from "node:http";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
+import { AppError } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
 import { parseRecord } from "../registry/records.ts";
-import { type AccessToken, createCheckAccess } from "./access.ts";
+import { type CheckAccess, RateLimited } from "./access.ts";
 import { openApi } from "./openapi.ts";
 import { type Problem, problem, problemOf } from "./problems.ts";
+import { answerUnreadable, checkHead, type RequestLimits } from "./request-limits.ts";
 import type { Access, Answer, Call, Route } from "./route.ts";
 
 export interface ApiServer {
@@ -18,33 +20,44 @@ export interface ApiServerOptions {
   readonly host: string;
   /** 0: a free one. */
   readonly port: number;
-  readonly tokens: readonly AccessToken[];
   readonly version: string;
+  readonly limits: RequestLimits;
 }
 
-const MAX_BODY_BYTES = 1024 * 1024;
 /** What is read, and thrown away, of a body that was refused, so that its sender gets to read why. */
-const MAX_DISCARDED_BYTES = 16 * MAX_BODY_BYTES;
+const MAX_DISCARDED_BYTES = 16 * 1024 * 1024;
+/** How often the HTTP server looks for requests that take too long. */
+const LOOK_FOR_SLOW_MS = 1_000;
 
 declare module "fastify" {
   interface FastifyContextConfig {
     access?: Access;
+    forApp?: boolean;
     rawBody?: boolean;
+  }
+  interface FastifyRequest {
+    onlyApp: string | null;
   }
 }
 
-export function createApiServer(routes: readonly Route[], logger: Logger, options: ApiServerOptions): ApiServer {
+export function createApiServer(routes: readonly Route[], checkAccess: CheckAccess, logger: Logger, options: ApiServerOptions): ApiServer {
+  const { limits } = options;
   const server = Fastify({
     logger: false,
-    bodyLimit: MAX_BODY_BYTES,
+    bodyLimit: limits.maxBodyBytes,
+    requestTimeout: limits.requestTimeoutMs,
+    http: { maxHeaderSize: limits.maxHeaderBytes, connectionsCheckingInterval: LOOK_FOR_SLOW_MS },
+    clientErrorHandler: answerUnreadable,
     forceCloseConnections: "idle",
     routerOptions: { maxParamLength: 300 },
   });
-  const checkAccess = createCheckAccess(options.tokens);
 
   acceptJson(server);
+  server.decorateRequest("onlyApp", null);
   server.addHook("onRequest", async (request) => {
-    checkAccess(request.routeOptions.config.access ?? "open", request.headers.authorization);
+    checkHead(request.raw, limits);
+    const { access = "open", forApp = false } = request.routeOptions.config;
+    request.onlyApp = checkAccess({ access, forApp, headers: request.headers, address: request.ip }).onlyApp;
   });
   server.setErrorHandler((error, request, reply) => {
     const found = problemOf(error);
@@ -56,6 +69,7 @@ export function createApiServer(routes: readonly Route[], logger: Logger, option
       );
     }
     if (found.status === 401) reply.header("www-authenticate", "Bearer");
+    if (error instanceof RateLimited) reply.header("retry-after", error.retryAfterS);
     if (!request.raw.complete) {
       // Closing now would reset the connection under a sender that is still writing.
       reply.removeHeader("connection");
@@ -88,17 +102,23 @@ function acceptJson(server: FastifyInstance): void {
   });
 }
 
-function register(server: FastifyInstance, { method, url, access, params, query, body, rawBody = false, handle }: Route): void {
+function register(server: FastifyInstance, route: Route): void {
+  const { method, url, access, forApp = false, params, query, body, rawBody = false, handle } = route;
   server.route({
     method,
     url,
-    config: { access, rawBody },
+    config: { access, forApp, rawBody },
     handler: async (request, reply) => {
+      const { onlyApp } = request;
+      const { slug } = request.params as { slug?: string };
+      if (onlyApp !== null && slug !== undefined && slug !== onlyApp)
+        throw new AppError("FORBIDDEN", `the token of app ${onlyApp} covers no other app`);
       const call = {
         params: params && parseRecord(params, request.params, "path"),
         query: query && parseRecord(query, request.query, "query"),
         body: rawBody || body === undefined ? request.body : parseRecord(body, request.body ?? undefined, "body"),
         headers: request.headers,
+        onlyApp,
       } as Call<never, never, never>;
       return send(reply, await handle(call));
     },

@@ -109,7 +109,7 @@ export const SETTINGS = {
   HTTP_REQUEST_TIMEOUT: duration("30s", { group: HTTP, about: "How long a caller may take to send a request." }, 1000),
   HTTP_MAX_BODY_SIZE: size("1MiB", { group: HTTP, about: "The largest body of a request; a larger one is answered with 413." }),
   HTTP_MAX_HEADER_SIZE: size("16KiB", { group: HTTP, about: "All headers of a request together; more is answered with 431." }, 1024),
-  HTTP_MAX_HEADERS: integer("100", { group: HTTP, about: "Headers of a request; more are answered with 431." }, 10, 2000),
+  HTTP_MAX_HEADERS: integer("100", { group: HTTP, about: "Headers of a request; more are answered with 431." }, 10, 1000),
   HTTP_MAX_PAGE_SIZE: integer("1000", { group: HTTP, about: "Apps, installations or dead letters in one answer." }, 1, 10_000),
   ENCRYPTION_KEY: optional({
     parse: parseEncryptionKey,
@@ -228,9 +228,10 @@ export const SETTINGS = {
     secret: true,
   }),
 
-  MAX_EVENT_SIZE: size("960KiB", {
+  MAX_EVENT_SIZE: size("1MiB", {
     group: EVENTS,
-    about: "An event's body on the bus. The NATS server's max_payload has to be 64 KiB above it, for what the lanes add.",
+    about:
+      "An event's body. What the lanes add has to fit too: with more than max_payload of the NATS server less 32 KiB that is the limit.",
   }),
   MAX_EVENT_HEADERS: integer("64", { group: EVENTS, about: "NATS headers of an event." }),
   MAX_EVENT_DEPTH: integer("64", { group: EVENTS, about: "Objects and arrays within each other in an event." }, 2, 1000),

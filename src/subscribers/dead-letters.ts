@@ -55,7 +55,10 @@ export interface DeadLetters {
   replayAll(filter: DeadLetterFilter, dryRun: boolean, onProgress?: (progress: ReplayProgress) => void): Promise<ReplayProgress>;
 }
 
-const PAGE = 200;
+/** Read at once; each may be as large as the server takes. */
+const PAGE = 50;
+/** Of one answer: it ends with the letter that reaches it. */
+const MAX_LIST_BYTES = 16 * 1024 * 1024;
 const FETCH_EXPIRES_MS = 2_000;
 
 export interface DeadLettersDependencies {
@@ -101,6 +104,7 @@ export function createDeadLetters({ jetStream, manager, lanes, names, match, clo
 
   const list: DeadLetters["list"] = async (filter, after, limit) => {
     const items: DeadLetter[] = [];
+    let bytes = 0;
     let from = after;
     for (;;) {
       const page = await readAfter(filter.app, from, PAGE);
@@ -108,7 +112,8 @@ export function createDeadLetters({ jetStream, manager, lanes, names, match, clo
         from = letter.sequence;
         if (!matches(letter, filter)) continue;
         items.push(letter);
-        if (items.length === limit) return { items, next: from };
+        bytes += letter.json.length;
+        if (items.length === limit || bytes >= MAX_LIST_BYTES) return { items, next: from };
       }
       if (page.length < PAGE) return { items, next: null };
     }
