@@ -8,7 +8,8 @@ COPY src ./src
 RUN npm run build && npm prune --omit=dev --ignore-scripts
 
 FROM node:24-slim
-ENV NODE_ENV=production
+# Look-ups of names wait in the thread pool: slow ones must not hold up the others.
+ENV NODE_ENV=production UV_THREADPOOL_SIZE=32
 WORKDIR /app
 COPY --from=build /build/package.json ./
 COPY --from=build /build/node_modules ./node_modules

@@ -48,6 +48,8 @@ export function createApiServer(routes: readonly Route[], checkAccess: CheckAcce
     requestTimeout: limits.requestTimeoutMs,
     http: { maxHeaderSize: limits.maxHeaderBytes, connectionsCheckingInterval: LOOK_FOR_SLOW_MS },
     clientErrorHandler: answerUnreadable,
+    // What the router refuses before there is a route.
+    frameworkErrors: (error, _request, reply) => void sendProblem(reply, problemOf(error)),
     forceCloseConnections: "idle",
     routerOptions: { maxParamLength: 300 },
   });

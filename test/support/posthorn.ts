@@ -42,6 +42,8 @@ export interface StartOptions {
   readonly redis: Pick<Server, "url">;
   readonly prefix?: string;
   readonly settings?: Readonly<Record<string, string>>;
+  /** Of the command line. */
+  readonly command?: string;
   /** Returns before it is ready. */
   readonly waitForReady?: boolean;
 }
@@ -56,10 +58,11 @@ export async function startPosthorn({
   redis,
   prefix = `t-${randomUUID().slice(0, 8)}`,
   settings = {},
+  command = "serve",
   waitForReady = true,
 }: StartOptions): Promise<Posthorn> {
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(POSTHORN|OTEL)_/.test(name)));
-  const child = spawn(process.execPath, [MAIN], {
+  const child = spawn(process.execPath, [MAIN, command], {
     stdio: ["ignore", "pipe", "pipe"],
     env: {
       ...inherited,
@@ -74,7 +77,8 @@ export async function startPosthorn({
   running.add(child);
   noteChild(child);
   const exited = new Promise<number | null>((resolve) => {
-    child.once("exit", (code) => {
+    // Not "exit": its last words may still be under way then.
+    child.once("close", (code) => {
       running.delete(child);
       resolve(code);
     });
