@@ -26,7 +26,7 @@ beforeAll(async () => {
       POSTHORN_HTTP_MAX_HEADERS: "20",
       POSTHORN_HTTP_MAX_PAGE_SIZE: "2",
       POSTHORN_HTTP_REQUEST_TIMEOUT: "1s",
-      POSTHORN_HTTP_RATE_LIMIT: "1000",
+      POSTHORN_HTTP_RATE_LIMIT: "600",
       POSTHORN_HTTP_FAILED_AUTH_LIMIT: "5",
       POSTHORN_SECRET_OVERLAP: "1h",
       POSTHORN_MAX_EVENT_SIZE: "2KiB",
@@ -120,13 +120,10 @@ describe("a request", () => {
 
   test("too many of one token are answered with 429 and a Retry-After, those of another are not", async () => {
     const read = { authorization: "Bearer read-token-1" };
-    const statuses = await Promise.all(
-      Array.from({ length: 1_100 }, async () => (await posthorn.api("GET", "/v1/apps", undefined, read)).status),
-    );
-    expect(new Set(statuses)).toEqual(new Set([200, 429]));
-    const limited = await posthorn.api("GET", "/metrics", undefined, read);
-    expect([limited.status, limited.headers.get("retry-after"), limited.body.detail]).toEqual([
-      429,
+    const answers = await Promise.all(Array.from({ length: 1_100 }, () => posthorn.api("GET", "/v1/apps", undefined, read)));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200, 429]));
+    const limited = answers.find(({ status }) => status === 429);
+    expect([limited?.headers.get("retry-after"), limited?.body.detail]).toEqual([
       "1",
       "too many calls with this token, the next one in 1 s",
     ]);
@@ -207,4 +204,37 @@ test("a rotated secret overlaps for as long as the setting says, with both signa
   await call("POST", "/v1/apps/acme/test");
   const request = (await receiver.waitFor(before + 1)).at(-1);
   expect(request?.headers["webhook-signature"]).toMatch(/^v1,\S+ v1,\S+$/);
+});
+
+describe("a webhook URL that is not allowed any more", () => {
+  test("is blocked in deliveries and test calls, and can't be saved", async () => {
+    const first = await startPosthorn({ nats, redis });
+    const { slug } = await first.install({ webhook_url: receiver.url });
+    expect(await first.end()).toBe(0);
+    const second = await startPosthorn({ nats, redis, prefix: first.prefix, settings: { POSTHORN_TARGET_ALLOW: "" } });
+    const own = await connectBus(nats, first.prefix);
+    const before = receiver.requests.length;
+    const message = "127.0.0.1 is not a public address (POSTHORN_TARGET_ALLOW opens networks)";
+    expect((await second.api("POST", `/v1/apps/${slug}/test`)).body).toMatchObject({
+      outcome: "blocked",
+      response_code: 0,
+      error: message,
+    });
+    await own.publish("issue.created", { organization_id: "42", data: {} });
+    const [letter] = await eventually(async () => {
+      const { items } = (await second.api("GET", `/v1/dead-letters?app=${slug}`)).body;
+      return items.length > 0 && items;
+    });
+    expect(letter).toMatchObject({ reason: "blocked", error: message, attempts_made: 1 });
+    for (const [path, body] of [
+      [`/v1/apps/${slug}`, { webhook_url: receiver.url }],
+      ["/v1/installations/0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f", { app: slug, organization_id: "1", webhook_url: receiver.url }],
+    ] as const) {
+      const { status, body: problem } = await second.api("PUT", path, body);
+      expect([status, problem.errors]).toEqual([400, [{ path: "webhook_url", message: `found "${receiver.url}", ${message}` }]]);
+    }
+    expect(receiver.requests).toHaveLength(before);
+    await own.close();
+    expect(await second.end()).toBe(0);
+  });
 });
