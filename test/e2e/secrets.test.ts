@@ -227,7 +227,7 @@ describe("under load", () => {
   });
 
   test("answers of the API have none, metrics and problems among them", () => {
-    expect(answers.length).toBeGreaterThan(100);
+    expect(answers.length).toBeGreaterThan(50);
     // An app's record shows the headers that it was made with.
     const names = Object.keys(SECRETS).filter((name) => name !== "a custom header's value");
     expect(found(answers, names)).toEqual([]);
