@@ -1,5 +1,5 @@
 /** What a setting is, and short ways to write the usual ones; the table of all of them is settings.ts. */
-import { formatDuration, formatSize, parseDuration, parseInteger, parsePem, parseSize } from "./values.ts";
+import { formatDuration, formatSize, parseCertificateFile, parseDuration, parseInteger, parseKeyFile, parseSize } from "./values.ts";
 
 /** One setting: environment variable POSTHORN_<name>. */
 export interface Setting<T> {
@@ -69,6 +69,10 @@ export function size(byDefault: string, { group, about }: Described, minimumByte
 }
 
 /** The text of the PEM file that the setting names, read once, at the start. */
-export function pemFile({ group, about }: Described): Setting<string> {
-  return optional({ parse: parsePem, form: "path of a PEM file", group, about });
+export function certificateFile({ group, about }: Described): Setting<string> {
+  return optional({ parse: parseCertificateFile, form: "path of a PEM file", group, about });
+}
+
+export function keyFile({ group, about }: Described): Setting<string> {
+  return optional({ parse: parseKeyFile, form: "path of a PEM file", group, about });
 }

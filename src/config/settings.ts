@@ -2,7 +2,7 @@
  * The one table of all settings: name, form, default and what it does. The Config type, the parser and
  * docs/configuration.md all come from it. A setting is added here and nowhere else.
  */
-import { duration, integer, optional, pemFile, type Setting, setting, size } from "./setting.ts";
+import { certificateFile, duration, integer, keyFile, optional, type Setting, setting, size } from "./setting.ts";
 import {
   type ApiToken,
   parseApiTokens,
@@ -43,12 +43,12 @@ export const SETTINGS = {
     group: CONNECTIONS,
     about: "A NATS credentials file (JWT and seed).",
   }),
-  NATS_CA_FILE: pemFile({
+  NATS_CA_FILE: certificateFile({
     group: CONNECTIONS,
     about: "Authorities that the NATS servers' certificates are checked by, instead of the system's. TLS is required then.",
   }),
-  NATS_CERT_FILE: pemFile({ group: CONNECTIONS, about: "The client certificate shown to NATS. TLS is required then." }),
-  NATS_KEY_FILE: pemFile({ group: CONNECTIONS, about: "The key of NATS_CERT_FILE." }),
+  NATS_CERT_FILE: certificateFile({ group: CONNECTIONS, about: "The client certificate shown to NATS. TLS is required then." }),
+  NATS_KEY_FILE: keyFile({ group: CONNECTIONS, about: "The key of NATS_CERT_FILE." }),
   REDIS_URL: setting({
     parse: parseUrl(["redis", "rediss"]),
     default: "redis://127.0.0.1:6379",
@@ -57,12 +57,12 @@ export const SETTINGS = {
     about: "The Redis server, with an ACL user as `redis://<user>:<password>@<host>`; `rediss:` is TLS.",
     secret: true,
   }),
-  REDIS_CA_FILE: pemFile({
+  REDIS_CA_FILE: certificateFile({
     group: CONNECTIONS,
     about: "Authorities that the Redis server's certificate is checked by, instead of the system's.",
   }),
-  REDIS_CERT_FILE: pemFile({ group: CONNECTIONS, about: "The client certificate shown to Redis." }),
-  REDIS_KEY_FILE: pemFile({ group: CONNECTIONS, about: "The key of REDIS_CERT_FILE." }),
+  REDIS_CERT_FILE: certificateFile({ group: CONNECTIONS, about: "The client certificate shown to Redis." }),
+  REDIS_KEY_FILE: keyFile({ group: CONNECTIONS, about: "The key of REDIS_CERT_FILE." }),
   STARTUP_TIMEOUT: duration("60s", {
     group: CONNECTIONS,
     about: "How long a start waits for NATS and Redis before it gives up.",
@@ -216,7 +216,7 @@ export const SETTINGS = {
     group: TARGETS,
     about: "The oldest TLS that is spoken with a webhook's receiver. Certificates are always verified.",
   }),
-  TARGET_CA_FILE: pemFile({
+  TARGET_CA_FILE: certificateFile({
     group: TARGETS,
     about: "Authorities that receivers' certificates may be signed by beside the system's.",
   }),

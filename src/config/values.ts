@@ -1,4 +1,5 @@
 /** Parsers for the value forms that settings use. Each throws an Error whose message says what was wanted. */
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 
@@ -114,22 +115,45 @@ export function parseUrl(schemes: readonly string[]): (text: string) => string {
 
 /** `http://user:password@proxy:3128` */
 export function parseProxyUrl(text: string): string {
-  const url = parseUrl(["http", "https"])(text);
+  if (text.includes(",")) throw new Error("wanted one URL such as http://proxy:3128");
+  const url = parseUrl(["http"])(text);
   const { pathname, search, hash } = new URL(url);
-  if (url.includes(",") || pathname !== "/" || search !== "" || hash !== "") throw new Error("wanted one URL such as http://proxy:3128");
+  if (pathname !== "/" || search !== "" || hash !== "") throw new Error("wanted one URL such as http://proxy:3128, without a path");
   return url;
 }
 
-/** Reads the file; its text is the value. */
-export function parsePem(path: string): string {
-  let text: string;
+/** A file's certificates, in PEM form; its text is the value. */
+export function parseCertificateFile(path: string): string {
+  const text = readText(path);
+  const certificates = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  if (certificates.length === 0) throw new Error("wanted a file with certificates in PEM form");
+  for (const [at, certificate] of certificates.entries()) {
+    try {
+      new X509Certificate(certificate);
+    } catch (error) {
+      throw new Error(`wanted a file with certificates in PEM form; the one at ${at + 1} can't be read (${(error as Error).message})`);
+    }
+  }
+  return text;
+}
+
+/** A file's private key, in PEM form; its text is the value. */
+export function parseKeyFile(path: string): string {
+  const text = readText(path);
   try {
-    text = readFileSync(path, "utf8");
+    createPrivateKey(text);
+  } catch (error) {
+    throw new Error(`wanted a file with a private key in PEM form (${(error as Error).message})`);
+  }
+  return text;
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
   } catch (error) {
     throw new Error(`wanted a file that can be read (${(error as Error).message})`);
   }
-  if (!text.includes("-----BEGIN ")) throw new Error("wanted a file in PEM form, with -----BEGIN … lines");
-  return text;
 }
 
 export function parseMatching(pattern: RegExp, wanted: string): (text: string) => string {

@@ -47,7 +47,7 @@ export function createConnector<E extends Endpoint>(
   const lookup = createGuardedLookup(guard, options.lookup ?? (dnsLookup as LookupFunction));
 
   return (endpoint, connected) => {
-    const host = endpoint.hostname.replace(/^\[(.*)\]$/, "$1");
+    const host = withoutBrackets(endpoint.hostname);
     const port = endpoint.port === "" ? (endpoint.protocol === "https:" ? 443 : 80) : Number(endpoint.port);
     const refused = isIP(host) === 0 ? null : guard.refuses(host);
     if (refused !== null) {
@@ -55,7 +55,7 @@ export function createConnector<E extends Endpoint>(
       return undefined;
     }
     const socket = connect({
-      ...(proxy === null ? { host, port, lookup } : { host: proxy.hostname, port: Number(proxy.port) || 80 }),
+      ...(proxy === null ? { host, port, lookup } : { host: withoutBrackets(proxy.hostname), port: Number(proxy.port) || 80 }),
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_MS,
@@ -89,6 +89,10 @@ export function createConnector<E extends Endpoint>(
     });
     return socket;
   };
+}
+
+function withoutBrackets(hostname: string): string {
+  return hostname.replace(/^\[(.*)\]$/, "$1");
 }
 
 function createGuardedLookup(guard: AddressGuard, lookup: LookupFunction): LookupFunction {
