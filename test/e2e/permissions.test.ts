@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createPublisher, type Publisher, type StatusEvent, subscribeStatus } from "../../src/client/client.ts";
 import { makeAuthority } from "../support/certificates.ts";
 import { eventually } from "../support/eventually.ts";
+import { makeOperator } from "../support/nats-operator.ts";
 import { type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { freePort, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
@@ -44,6 +45,8 @@ const natsAs = async (user: string, options: ConnectionOptions = {}): Promise<Na
   connections.push(connection);
   return connection;
 };
+
+const WITHOUT_TLS = Object.fromEntries(["CA", "CERT", "KEY"].map((kind) => [`POSTHORN_NATS_${kind}_FILE`, undefined]));
 
 function settings(): Record<string, string> {
   return {
@@ -266,5 +269,30 @@ describe("a start", () => {
     const { code, error } = await failed({ POSTHORN_NATS_URL: url, POSTHORN_NATS_CA_FILE: files.ca });
     expect([code, error]).toEqual([1, expect.stringMatching(/tls/i)]);
     await plain.stop();
+  });
+});
+
+describe("a NATS credentials file", () => {
+  test("is what Posthorn can come with, and one of another operator gets it nowhere", async () => {
+    const [operator, other] = [makeOperator(), makeOperator()];
+    const own = await startNatsServer({ config: operator.config });
+    const file = (name: string, text: string): string => {
+      const path = join(authority.certFile, "..", name);
+      writeFileSync(path, text);
+      return path;
+    };
+    const start = (creds: string) =>
+      startPosthorn({
+        ...{ nats: own, redis, waitForReady: false },
+        settings: { ...settings(), POSTHORN_NATS_URL: own.url, ...WITHOUT_TLS, POSTHORN_NATS_CREDS_FILE: creds },
+      });
+    const accepted = await start(file("posthorn.creds", operator.creds));
+    await accepted.ready();
+    expect((await accepted.api("GET", "/readyz")).status).toBe(200);
+    expect(await accepted.end()).toBe(0);
+    const refused = await start(file("other.creds", other.creds));
+    expect(await refused.end("SIGCONT")).toBe(1);
+    expect(refused.log.at(-1)?.["error"]).toMatch(/NATS_URL: no NATS server answered.*Authorization/i);
+    await own.stop();
   });
 });

@@ -41,7 +41,7 @@ export interface StartOptions {
   readonly nats: Pick<Server, "url">;
   readonly redis: Pick<Server, "url">;
   readonly prefix?: string;
-  readonly settings?: Readonly<Record<string, string>>;
+  readonly settings?: Readonly<Record<string, string | undefined>>;
   /** Of the command line. */
   readonly command?: string;
   /** Returns before it is ready. */
