@@ -98,7 +98,7 @@ export const SETTINGS = {
     secret: true,
   }),
   APP_TOKEN_MAX_TTL: duration("24h", { group: HTTP, about: "The longest life of a token that is made for an app." }, 1000),
-  HTTP_RATE_LIMIT: integer("60000", {
+  HTTP_RATE_LIMIT: integer("120000", {
     group: HTTP,
     about: "Calls a minute of one token, or of one address where no token is asked for; more are answered with 429.",
   }),
