@@ -25,7 +25,7 @@ beforeAll(async () => {
       POSTHORN_HTTP_MAX_HEADER_SIZE: "2KiB",
       POSTHORN_HTTP_MAX_HEADERS: "20",
       POSTHORN_HTTP_MAX_PAGE_SIZE: "2",
-      POSTHORN_HTTP_REQUEST_TIMEOUT: "1s",
+      POSTHORN_HTTP_REQUEST_TIMEOUT: "2s",
       POSTHORN_HTTP_RATE_LIMIT: "600",
       POSTHORN_HTTP_FAILED_AUTH_LIMIT: "5",
       POSTHORN_SECRET_OVERLAP: "1h",
@@ -120,7 +120,11 @@ describe("a request", () => {
 
   test("too many of one token are answered with 429 and a Retry-After, those of another are not", async () => {
     const read = { authorization: "Bearer read-token-1" };
-    const answers = await Promise.all(Array.from({ length: 1_100 }, () => posthorn.api("GET", "/v1/apps", undefined, read)));
+    const answers: Awaited<ReturnType<typeof call>>[] = [];
+    const isLimited = (): boolean => answers.some(({ status }) => status === 429);
+    while (!isLimited() && answers.length < 5_000) {
+      answers.push(...(await Promise.all(Array.from({ length: 25 }, () => posthorn.api("GET", "/v1/apps", undefined, read)))));
+    }
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200, 429]));
     const limited = answers.find(({ status }) => status === 429);
     expect([limited?.headers.get("retry-after"), limited?.body.detail]).toEqual([
