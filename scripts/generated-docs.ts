@@ -8,7 +8,8 @@ import { COMMANDS } from "../src/cli/commands.ts";
 import { EXIT_CODES } from "../src/cli/exit-codes.ts";
 import { aboutOf, optionText, synopsis } from "../src/cli/usage.ts";
 import { CLIENT_SETTINGS } from "../src/config/client-settings.ts";
-import { SETTINGS, type Setting } from "../src/config/settings.ts";
+import type { Setting } from "../src/config/setting.ts";
+import { SETTINGS } from "../src/config/settings.ts";
 import { ERROR_CODES } from "../src/model/app-error.ts";
 import { STATUS_EVENT_TYPES } from "../src/model/status-event.ts";
 import { statusEventJsonSchema } from "../src/status/status-event-schemas.ts";
@@ -56,7 +57,8 @@ function configuration(): string {
   const sections = [...groups].map(([group, rows]) => `## ${group}\n\n${table(["Setting", "Form", "Default", "What it does"], rows)}\n`);
   return `${HEAD}# Configuration
 
-All settings are environment variables. Durations are written \`250ms\`, \`10s\`, \`5m\`, \`2h\`, \`30d\`. A wrong or unknown
+All settings are environment variables. Durations are written \`250ms\`, \`10s\`, \`5m\`, \`2h\`, \`30d\`, sizes \`500B\`, \`64KiB\`,
+\`1MiB\`. Files are read at the start. A wrong or unknown
 \`POSTHORN_\` variable stops the start with exit code 78; all problems are printed at once, each naming its variable.
 Traces and metrics are exported when the standard \`OTEL_*\` variables ask for it (see [tracing](tracing.md)).
 
@@ -104,9 +106,9 @@ ${table(["Metric", "Kind", "Labels", "What it tells"], rows)}
 }
 
 function http(routes: readonly Route[]): string {
-  const rows = routes.map(({ method, url, access, summary, answers }) => [
+  const rows = routes.map(({ method, url, access, forApp, summary, answers }) => [
     `\`${method} ${pathOf({ url })}\``,
-    access === "open" ? "none" : access,
+    access === "open" ? "none" : `${access}${forApp ? ", app" : ""}`,
     summary,
     Object.entries(answers)
       .map(([status, form]) => `${status} ${typeof form === "string" ? form : form.about}`)
@@ -115,8 +117,9 @@ function http(routes: readonly Route[]): string {
   return `${HEAD}# HTTP API
 
 JSON in and out. Errors are RFC 9457 \`application/problem+json\`. Calls are authorized by \`Authorization: Bearer <token>\`
-with a token of POSTHORN_API_TOKENS: \`admin\` covers every call, \`read\` those marked read. Without any tokens the API is
-open, and listens on loopback addresses only. Lists are \`{"items": […], "next": …}\`; give \`next\` as \`after\` to get the page
+with a token of POSTHORN_API_TOKENS: \`admin\` covers every call, \`read\` those marked read. The tokens that
+\`POST /v1/apps/{slug}/tokens\` makes cover the calls marked app, for that app alone. Without any tokens the API is open, and
+listens on loopback addresses only. Lists are \`{"items": […], "next": …}\`; give \`next\` as \`after\` to get the page
 that follows. Records carry an \`ETag\`; \`If-Match\` and \`If-None-Match: *\` make a change conditional, and \`If-None-Match\` with a
 tag spares a GET its body. \`GET /openapi.json\` is OpenAPI 3.1 with the schemas and an example of every body.
 

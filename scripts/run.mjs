@@ -1,5 +1,6 @@
 /**
- * The commands that work on a fresh clone: `demo`, `test`, `chaos`, `bench`, `start`, `example`, and `deps`, which only installs.
+ * The commands that work on a fresh clone: `demo`, `test`, `fuzz`, `chaos`, `bench`, `start`, `example`, and `deps`, which only
+ * installs.
  * Usage: node scripts/run.mjs <command> [arguments for it]. Plain JavaScript without packages: Node 18 runs it.
  */
 import { spawn, spawnSync } from "node:child_process";
@@ -20,6 +21,10 @@ import {
 
 /** What was started here and has to end with the command, last first. @type {Array<() => Promise<unknown> | unknown>} */
 const cleanups = [];
+/** Every property is tried with this many cases, more or less by what one takes: 110,000 together. */
+const FUZZ_ENVIRONMENT = { FUZZ_CASES: process.env["FUZZ_CASES"] ?? "10000" };
+const FUZZ = ["--testTimeout=3600000", "--teardownTimeout=60000"];
+
 /** @type {import("node:child_process").ChildProcess | undefined} */
 let child;
 /** @type {NodeJS.Signals | undefined} */
@@ -124,8 +129,12 @@ try {
       if (!ensurePrometheus()) say("no promtool: the tests of alert rules and dashboards are skipped");
       await finish(await run(node, [join("node_modules", "vitest", "vitest.mjs"), "run", ...args]));
       break;
+    case "fuzz":
+      if (!ensureBinaries()) throw new SetUpError(howToInstall("npm run fuzz"));
+      await finish(await run(node, [join("node_modules", "vitest", "vitest.mjs"), "run", "fuzz", ...FUZZ, ...args], FUZZ_ENVIRONMENT));
+      break;
     default:
-      throw new SetUpError(`unknown command ${JSON.stringify(command)}, wanted demo, test, chaos, bench, start, example or deps`);
+      throw new SetUpError(`unknown command ${JSON.stringify(command)}, wanted demo, test, fuzz, chaos, bench, start, example or deps`);
   }
 } catch (error) {
   say(error instanceof SetUpError ? error.message : String(error instanceof Error ? error.stack : error));

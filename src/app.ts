@@ -5,14 +5,17 @@
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import type { NatsConnection } from "nats";
+import { createCheckAccess } from "./api/access.ts";
 import { createExplain } from "./api/explain.ts";
 import { isReady } from "./api/operations.ts";
 import type { Readiness } from "./api/ports.ts";
+import { createRateLimit } from "./api/rate-limit.ts";
 import { allRoutes } from "./api/routes.ts";
 import { type ApiServer, createApiServer } from "./api/server.ts";
 import { createSettableClock } from "./config/settable-clock.ts";
 import type { Config } from "./config/settings.ts";
 import { VERSION } from "./config/version.ts";
+import { natsOptions, redisOptions } from "./connections.ts";
 import { createAddressGuard } from "./delivery/address-guard.ts";
 import { createAttempt } from "./delivery/attempt.ts";
 import { createBulkhead } from "./delivery/bulkhead.ts";
@@ -29,13 +32,16 @@ import { createTestCall } from "./delivery/test-call.ts";
 import type { Installation } from "./model/app.ts";
 import { AppError, messageOf } from "./model/app-error.ts";
 import { type Clock, systemClock } from "./model/clock.ts";
+import type { EventLimits } from "./model/event-reader.ts";
 import type { Logger } from "./model/logger.ts";
 import { type StatusEvent, statusSubject } from "./model/status-event.ts";
+import { createAppTokens } from "./registry/app-tokens.ts";
 import { loadAppsFile } from "./registry/apps-file.ts";
 import { createDebugLog } from "./registry/debug-log.ts";
 import { createRegistry, feedIndex, type RegistryDependencies } from "./registry/registry.ts";
 import { createRegistryIndex } from "./registry/registry-index.ts";
 import { createSecretBox } from "./registry/secret-box.ts";
+import { createSigningKey } from "./registry/signing-key.ts";
 import { createRegistryStore } from "./registry/store.ts";
 import { CIRCUIT_PREFIX, circuitState, createCircuitStore } from "./status/circuit-store.ts";
 import { createGivenUp } from "./status/given-up.ts";
@@ -104,6 +110,7 @@ const LANE_OVERHEAD_BYTES = 32 * 1024;
 const EVENTS_PER_IN_FLIGHT = 1;
 const LONGEST_EXPIRY_SWEEP_MS = 60_000;
 const PROBE_LEASE_EXTRA_MS = 5_000;
+const MAX_SHOWN_PROBLEMS = 10;
 
 export async function createApp(config: Config, environment: Environment): Promise<Application> {
   const log = createLog(config.logLevel);
@@ -142,13 +149,9 @@ async function startAll(config: Config, environment: Environment, clock: Clock, 
   try {
     const sdk = await startSdk(environment, VERSION, logger);
     undo.push(() => sdk.stop());
-    const redis = await connectRedis({ url: config.redisUrl, startupTimeoutMs: config.startupTimeout, signal }, clock, logger);
+    const redis = await connectRedis({ ...redisOptions(config), signal }, clock, logger);
     undo.push(() => redis.disconnect());
-    const nats = await connectNats(
-      { url: config.natsUrl, credsFile: config.natsCredsFile, startupTimeoutMs: config.startupTimeout, signal },
-      clock,
-      logger,
-    );
+    const nats = await connectNats({ ...natsOptions(config), signal }, clock, logger);
     undo.push(() => nats.close());
     if (signal.aborted) throw new AppError("NATS_UNREACHABLE", "stopped while starting", { retryable: true });
     return await startOn({ config, clock, log, sdk, redis, nats, undo });
@@ -186,11 +189,14 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
     { connection: nats, onReconnect: connectionState.onReconnect, clock, logger },
     { prefix, replicas: config.streamReplicas },
   );
-  const guard = createAddressGuard(config.targetAllow);
-  const secretBox = createSecretBox(config.encryptionKey);
+  const guard = createAddressGuard(config.targetAllow, { schemes: config.targetSchemes, ports: config.targetPorts });
+  const secretBox = createSecretBox(config.encryptionKey, config.encryptionKeyPrevious);
   const registryDependencies: RegistryDependencies = { store, index, secretBox, refusesUrl: guard.refusesUrl, clock, logger };
-  feedIndex(registryDependencies);
-  const registry = createRegistry(registryDependencies);
+  const feed = feedIndex(registryDependencies);
+  const signingKey = createSigningKey(store, secretBox);
+  const unreadableSecrets = (): readonly string[] => [...feed.unreadable(), ...signingKey.unreadable()];
+  const registryIsCurrent = (): boolean => store.isCurrent() && unreadableSecrets().length === 0;
+  const registry = createRegistry(registryDependencies, { secretOverlapMs: config.secretOverlap });
 
   // Telemetry
   const debugLog = createDebugLog({ store, clock, logger });
@@ -259,7 +265,13 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
       replica: randomUUID(),
     },
   );
-  const sender = createSender(guard, clock, { connectTimeoutMs: config.connectTimeout, connectionsPerOrigin: config.maxInFlight });
+  const sender = createSender(guard, clock, {
+    connectTimeoutMs: config.connectTimeout,
+    connectionsPerOrigin: config.targetMaxConnections,
+    tlsMinVersion: config.targetTlsMinVersion,
+    extraAuthorities: config.targetCaFile,
+    proxy: config.targetProxy,
+  });
   const attempt = createAttempt(
     {
       registry: index,
@@ -287,6 +299,15 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
   connectionState.onDisconnect(bulkhead.suspend);
   connectionState.onReconnect(bulkhead.resume);
   const maxPayloadBytes = (): number => nats.info?.max_payload ?? DEFAULT_MAX_PAYLOAD_BYTES;
+  const eventLimits: EventLimits = {
+    // A larger one could not be stored in a lane with what has to be said of it.
+    get maxBytes() {
+      return Math.min(config.maxEventSize, maxPayloadBytes() - LANE_OVERHEAD_BYTES);
+    },
+    maxHeaders: config.maxEventHeaders,
+    maxDepth: config.maxEventDepth,
+    maxKeys: config.maxEventKeys,
+  };
   const lanes = createLanes({
     jetStream,
     names,
@@ -329,11 +350,8 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
   const fanOut = createFanOutSubscriber({ ...handling, deliverAll, waiting: bulkhead.waiting });
   const ackFloor = createAckFloor(manager, store, names, clock, logger);
   const events = createEventsSubscriber(
-    { ...handling, match: index.match, deliverAll, ackFloor, isCurrent: store.isCurrent },
-    {
-      maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT,
-      maxEventBytes: () => maxPayloadBytes() - LANE_OVERHEAD_BYTES,
-    },
+    { ...handling, match: index.match, deliverAll, ackFloor, isCurrent: registryIsCurrent },
+    { maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT, limits: eventLimits },
   );
   const queueOf = ({ app, uuid }: Installation): ParkedQueue => ({ app, installationUuid: uuid });
   const prober = createProber(
@@ -379,7 +397,11 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
     checks: () => ({
       lifecycle: { ok: phase === "ready", required: true, detail: phase },
       nats: { ok: !nats.isClosed() && connectionState.up, required: true, detail: connectionState.up ? "connected" : "away" },
-      registry: { ok: store.isCurrent(), required: true, detail: store.isCurrent() ? "current" : "catching up" },
+      registry: {
+        ok: registryIsCurrent(),
+        required: true,
+        detail: unreadableSecrets().length > 0 ? "stored secrets can't be read" : store.isCurrent() ? "current" : "catching up",
+      },
       lanes: { ok: !lanes.refusing(), required: true, detail: lanes.refusing() ? "a lane refuses messages" : "storing" },
       redis: {
         ok: redis.status === "ready",
@@ -407,11 +429,14 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
     },
     { stream: names.streams.events, maxParkedAgeMs: config.maxParkedAge, probeIntervalMs: config.brokenProbeInterval },
   );
+  const appTokens = createAppTokens({ index, signingKey, clock }, { maxTtlMs: config.appTokenMaxTtl });
   const api: ApiServer = createApiServer(
     allRoutes({
       registry,
       index,
       secretBox,
+      appTokens,
+      maxPageSize: config.httpMaxPageSize,
       statusChanger: {
         ...integrationStatus,
         async discardBacklog(uuid) {
@@ -436,6 +461,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
         },
       ),
       publish: createEventPublisher(jetStream, names, tracing),
+      eventLimits,
       queryRequestLog,
       callTest: createTestCall({
         registry: index,
@@ -453,8 +479,24 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
       readiness,
       renderMetrics: metrics.render,
     }),
+    createCheckAccess({
+      tokens: config.apiTokens,
+      appOf: appTokens.appOf,
+      calls: createRateLimit(config.httpRateLimit, clock.now),
+      failures: createRateLimit(config.httpFailedAuthLimit, clock.now),
+    }),
     logger,
-    { host: config.httpHost, port: config.httpPort, tokens: config.apiTokens, version: VERSION },
+    {
+      host: config.httpHost,
+      port: config.httpPort,
+      version: VERSION,
+      limits: {
+        maxBodyBytes: config.httpMaxBodySize,
+        maxHeaderBytes: config.httpMaxHeaderSize,
+        maxHeaders: config.httpMaxHeaders,
+        requestTimeoutMs: config.httpRequestTimeout,
+      },
+    },
   );
 
   // Gauges
@@ -483,7 +525,10 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
   // Start
   await store.start();
   undo.push(() => store.stop());
+  refuseUnreadable(unreadableSecrets());
   if (config.encryptionKey === null) logger.warn({}, "POSTHORN_ENCRYPTION_KEY is not set: client secrets are stored in the clear");
+  else if (feed.outdated() > 0)
+    logger.warn({ apps: feed.outdated() }, "client secrets are not encrypted with POSTHORN_ENCRYPTION_KEY: run posthorn re-encrypt");
   if (config.appsFile !== null) logger.info(await loadAppsFile(config.appsFile, registry), "apps file loaded");
   const url = await api.start();
   undo.push(() => api.stop());
@@ -543,6 +588,14 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
       return left === 0 && unwritten === 0;
     },
   };
+}
+
+/** @throws AppError SECRET_UNREADABLE */
+function refuseUnreadable(problems: readonly string[]): void {
+  if (problems.length === 0) return;
+  const shown = problems.slice(0, MAX_SHOWN_PROBLEMS).map((line) => `  ${line}`);
+  if (problems.length > shown.length) shown.push(`  and ${problems.length - shown.length} more`);
+  throw new AppError("SECRET_UNREADABLE", `Posthorn can't start without these secrets:\n${shown.join("\n")}`);
 }
 
 function countBy<T extends string>(all: readonly T[], values: Iterable<string>): Record<T, number> {

@@ -72,6 +72,13 @@ async function serve(): Promise<never> {
   return new Promise<never>(() => {});
 }
 
+async function reEncrypt(): Promise<0> {
+  const { loadConfig } = await import("./config/load-config.ts");
+  const { reEncryptSecrets } = await import("./maintenance.ts");
+  await reEncryptSecrets(loadConfig());
+  return 0;
+}
+
 /** What only a person can mend is a matter of configuration; what may mend itself is worth a restart. */
 function exitCodeOf(error: unknown): number {
   return error instanceof AppError && !error.retryable ? EXIT_CONFIG : 1;
@@ -95,5 +102,6 @@ const exitCode = await runCommandLine(process.argv.slice(2), {
   signal: interrupted.signal,
   readInput,
   serve,
+  reEncrypt,
 });
 process.exit(exitCode);

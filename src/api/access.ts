@@ -1,6 +1,13 @@
-/** Bearer tokens: which calls a request may make. Compared by digest, so that the time taken says nothing. */
+/**
+ * Who calls, and whether they may. Tokens are compared by digest, so that the time taken says nothing.
+ *
+ * C1  A known token is never held up by what others try from the same address: failures have a limit of their own.
+ * C2  Without any tokens everybody on this machine may do everything, but not a web page that somebody there looks at.
+ */
 import { createHash, timingSafeEqual } from "node:crypto";
+import type { IncomingHttpHeaders } from "node:http";
 import { AppError } from "../model/app-error.ts";
+import type { RateLimit } from "./rate-limit.ts";
 import type { Access } from "./route.ts";
 
 export interface AccessToken {
@@ -8,25 +15,94 @@ export interface AccessToken {
   readonly token: string;
 }
 
-/** @throws AppError UNAUTHORIZED, FORBIDDEN */
-export type CheckAccess = (access: Access, authorization: string | undefined) => void;
+export interface AccessRequest {
+  readonly access: Access;
+  /** Whether the token of an app may be used, for what belongs to the app. */
+  readonly forApp: boolean;
+  readonly headers: IncomingHttpHeaders;
+  readonly address: string;
+}
 
-export function createCheckAccess(tokens: readonly AccessToken[]): CheckAccess {
+export interface Caller {
+  /** Set when an app's own token calls: nothing of another app may be shown or done. */
+  readonly onlyApp: string | null;
+}
+
+export class RateLimited extends AppError {
+  readonly retryAfterS: number;
+
+  constructor(retryAfterS: number, whose: string) {
+    super("RATE_LIMITED", `too many calls ${whose}, the next one in ${retryAfterS} s`, { retryable: true });
+    this.retryAfterS = retryAfterS;
+  }
+}
+
+export interface AccessDependencies {
+  readonly tokens: readonly AccessToken[];
+  /** The app that a token was made for, or null. */
+  readonly appOf: (token: string) => string | null;
+  /** Calls that may be made. */
+  readonly calls: RateLimit;
+  /** Calls without a known token. */
+  readonly failures: RateLimit;
+}
+
+/** @throws AppError UNAUTHORIZED, FORBIDDEN, RATE_LIMITED */
+export type CheckAccess = (request: AccessRequest) => Caller;
+
+const EVERYTHING: Caller = { onlyApp: null };
+
+export function createCheckAccess({ tokens, appOf, calls, failures }: AccessDependencies): CheckAccess {
   const known = tokens.map(({ scope, token }) => ({ scope, digest: digest(token) }));
 
-  return (access, authorization) => {
-    if (access === "open" || known.length === 0) return;
-    const token = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
-    if (token === undefined) throw new AppError("UNAUTHORIZED", "wanted Authorization: Bearer <token>");
-    const found = digest(token);
-    let scope: AccessToken["scope"] | null = null;
-    // All are compared, also after a hit.
-    for (const candidate of known) {
-      if (timingSafeEqual(candidate.digest, found) && scope !== "admin") ({ scope } = candidate);
-    }
-    if (scope === null) throw new AppError("UNAUTHORIZED", "the bearer token is not known");
-    if (access === "admin" && scope !== "admin") throw new AppError("FORBIDDEN", "a read token covers GET calls only");
+  const take = (limit: RateLimit, key: string, whose: string): void => {
+    const retryAfterS = limit.take(key);
+    if (retryAfterS > 0) throw new RateLimited(retryAfterS, whose);
   };
+
+  const scopeOf = (token: string): { scope: AccessToken["scope"]; key: string } | null => {
+    const found = digest(token);
+    let best: { scope: AccessToken["scope"]; key: string } | null = null;
+    // All are compared, also after a hit.
+    for (const [at, candidate] of known.entries()) {
+      if (timingSafeEqual(candidate.digest, found) && best?.scope !== "admin") best = { scope: candidate.scope, key: `token ${at}` };
+    }
+    return best;
+  };
+
+  return ({ access, forApp, headers, address }) => {
+    if (access === "open") return EVERYTHING;
+    if (known.length === 0) {
+      refuseForeignPages(headers);
+      take(calls, address, "from this address");
+      return EVERYTHING;
+    }
+    const token = /^Bearer +(\S+)$/i.exec(headers.authorization ?? "")?.[1];
+    const found = token === undefined ? null : scopeOf(token);
+    if (found !== null) {
+      take(calls, found.key, "with this token");
+      if (access === "admin" && found.scope !== "admin") throw new AppError("FORBIDDEN", "a read token covers GET calls only");
+      return EVERYTHING;
+    }
+    const app = token === undefined ? null : appOf(token);
+    if (app !== null) {
+      take(calls, `app ${app}`, "with tokens of this app");
+      if (!forApp) throw new AppError("FORBIDDEN", `the token of app ${app} does not cover this call`);
+      return { onlyApp: app };
+    }
+    take(failures, address, "without a known token from this address");
+    throw new AppError("UNAUTHORIZED", token === undefined ? "wanted Authorization: Bearer <token>" : "the bearer token is not known");
+  };
+}
+
+/** A page of another site can make a browser call this machine, and by rebinding its own name even read the answer. */
+function refuseForeignPages({ host = "", "sec-fetch-site": site }: IncomingHttpHeaders): void {
+  const name = host.replace(/:\d*$/, "").toLowerCase();
+  const isLocal = name === "localhost" || name === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(name);
+  if (!isLocal) throw new AppError("FORBIDDEN", `without POSTHORN_API_TOKENS only loopback names are answered, found Host: ${host}`);
+  if (site !== undefined && site !== "same-origin" && site !== "none") {
+    throw new AppError("FORBIDDEN", "without POSTHORN_API_TOKENS no page of another site may call");
+  }
 }
 
 function digest(token: string): Buffer {

@@ -1,5 +1,7 @@
 /** /v1/apps */
 import { z } from "zod";
+import { toRfc3339 } from "../model/clock.ts";
+import type { AppTokens } from "../registry/app-tokens.ts";
 import { appBody, slugParameter } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import { toApp } from "../registry/registry.ts";
@@ -8,11 +10,19 @@ import type { SecretBox } from "../registry/secret-box.ts";
 import { limit } from "./parameters.ts";
 import { appView, etag, preconditionOf, webhookSecret } from "./records.ts";
 import { answer, type Route, route } from "./route.ts";
-import { app, appPage, madeApp, rotatedSecret } from "./schemas.ts";
+import { app, appPage, appToken, madeApp, rotatedSecret } from "./schemas.ts";
 
 const params = z.object({ slug: slugParameter });
 
-export function appRoutes({ registry, index, secretBox }: { registry: Registry; index: RegistryIndex; secretBox: SecretBox }): Route[] {
+export interface AppRoutesDependencies {
+  readonly registry: Registry;
+  readonly index: RegistryIndex;
+  readonly secretBox: SecretBox;
+  readonly appTokens: AppTokens;
+  readonly maxPageSize: number;
+}
+
+export function appRoutes({ registry, index, secretBox, appTokens, maxPageSize }: AppRoutesDependencies): Route[] {
   return [
     route({
       method: "PUT",
@@ -42,6 +52,7 @@ export function appRoutes({ registry, index, secretBox }: { registry: Registry; 
       method: "GET",
       url: "/v1/apps/:slug",
       access: "read",
+      forApp: true,
       summary: "One app.",
       params,
       record: true,
@@ -69,7 +80,10 @@ export function appRoutes({ registry, index, secretBox }: { registry: Registry; 
       url: "/v1/apps",
       access: "read",
       summary: "Apps by slug.",
-      query: z.object({ limit: limit(100, 1000), after: slugParameter.optional().meta({ description: "`next` of the page before." }) }),
+      query: z.object({
+        limit: limit(100, maxPageSize),
+        after: slugParameter.optional().meta({ description: "`next` of the page before." }),
+      }),
       answers: { 200: answer("a page of apps", appPage) },
       handle({ query: { limit: size, after } }) {
         const all = [...index.apps()].sort((a, b) => (a.slug < b.slug ? -1 : 1));
@@ -96,6 +110,24 @@ export function appRoutes({ registry, index, secretBox }: { registry: Registry; 
             previous_valid_until: previousValidUntil,
           },
         };
+      },
+    }),
+    route({
+      method: "POST",
+      url: "/v1/apps/:slug/tokens",
+      access: "admin",
+      summary: "Makes a short-lived token for the app's own developer, valid until it expires or the client secret is replaced.",
+      params,
+      body: z
+        .strictObject({
+          ttl_s: z.int().min(1).nullish().meta({ description: "Seconds; an hour when not given, POSTHORN_APP_TOKEN_MAX_TTL at most." }),
+        })
+        .default({}),
+      answers: { 201: answer("the token, which is shown only here", appToken) },
+      example: { ttl_s: 3600 },
+      async handle({ params: { slug }, body }) {
+        const { token, expiresAt } = await appTokens.issue(slug, body.ttl_s ?? null);
+        return { status: 201, body: { app: slug, token, expires_at: toRfc3339(expiresAt) } };
       },
     }),
   ];

@@ -1,7 +1,7 @@
 /** POST /v1/events: publishes an event as a service on the bus would. `data` stays the caller's own JSON text. */
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
-import { readEvent } from "../model/event-reader.ts";
+import { type EventLimits, readEvent } from "../model/event-reader.ts";
 import { RecordInvalid } from "../registry/records.ts";
 import type { PublishEvent } from "./ports.ts";
 import { answer, type Route, route } from "./route.ts";
@@ -22,7 +22,7 @@ const eventBody = z
   })
   .meta({ id: "EventBody" });
 
-export function eventRoutes(publish: PublishEvent): Route[] {
+export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[] {
   return [
     route({
       method: "POST",
@@ -37,14 +37,15 @@ export function eventRoutes(publish: PublishEvent): Route[] {
         const text = (body as unknown as string | undefined) ?? "";
         const { resource, action, id } = addressOf(text);
         const contentType = headers["content-type"] ?? null;
-        const read = readEvent({
+        const raw = {
           resource,
           action,
           body: Buffer.from(text),
-          header: (name) => (name === "content-type" ? (contentType ?? undefined) : undefined),
+          header: (name: string) => (name === "content-type" ? (contentType ?? undefined) : undefined),
           fallbackId: id,
           storedAt: Date.now(),
-        });
+        };
+        const read = readEvent(raw, limits);
         if (!read.ok) throw new RecordInvalid("event", [problemAt(read.problem)]);
         const stored = await publish({
           resource,

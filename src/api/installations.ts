@@ -19,9 +19,10 @@ export interface InstallationRoutesDependencies {
   readonly index: RegistryIndex;
   readonly statusChanger: StatusChanger;
   readonly queryHealth: QueryHealth;
+  readonly maxPageSize: number;
 }
 
-export function installationRoutes({ registry, index, statusChanger, queryHealth }: InstallationRoutesDependencies): Route[] {
+export function installationRoutes({ registry, index, statusChanger, queryHealth, maxPageSize }: InstallationRoutesDependencies): Route[] {
   const shown = async (uuid: string): Promise<{ status: number; body: object; headers: Record<string, string> }> => {
     const { record, revision } = await registry.getInstallation(uuid);
     return { status: 200, body: installationView(toInstallation(record)), headers: { etag: etag(revision) } };
@@ -83,7 +84,7 @@ export function installationRoutes({ registry, index, statusChanger, queryHealth
       query: z.object({
         app: slugParameter.optional(),
         organization_id: z.string().optional(),
-        limit: limit(100, 1000),
+        limit: limit(100, maxPageSize),
         after: uuidParameter.optional().meta({ description: "`next` of the page before." }),
       }),
       answers: { 200: answer("a page of installations", installationPage) },

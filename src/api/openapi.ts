@@ -70,12 +70,12 @@ function tagOf({ url }: Route): string {
 }
 
 function operation(route: Route, definitions: Definitions): object {
-  const { method, url, access, summary, params, query, body, answers, example } = route;
+  const { method, url, access, forApp = false, summary, params, query, body, answers, example } = route;
   return {
     operationId: `${method.toLowerCase()}${url.replace(/^\/v1/, "").replace(/[^A-Za-z]+(\w)/g, (_, letter: string) => letter.toUpperCase())}`,
     summary,
     tags: [tagOf(route)],
-    ...(access === "open" ? { security: [] } : { security: [{ bearer: [] }], "x-scope": access }),
+    ...(access === "open" ? { security: [] } : { security: [{ bearer: [] }], "x-scope": access, "x-app-token": forApp }),
     parameters: [...parameters("path", params, definitions), ...parameters("query", query, definitions), ...preconditions(route)],
     ...(body === undefined
       ? {}

@@ -27,7 +27,7 @@ export function isEventType(text: string): boolean {
 }
 
 export function limit(byDefault: number, most: number): z.ZodType<number> {
-  return z.coerce.number().int().min(1).max(most).default(byDefault);
+  return z.coerce.number().int().min(1).max(most).default(Math.min(byDefault, most));
 }
 
 export const deliveryId = z

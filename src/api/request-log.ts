@@ -1,9 +1,11 @@
 /** GET /v1/apps/{slug}/webhook-requests: the request log, and POST /v1/apps/{slug}/test: one attempt right now. */
 import { z } from "zod";
-import { slugParameter, uuidParameter } from "../registry/records.ts";
+import { type EventLimits, jsonExceeds } from "../model/event-reader.ts";
+import { membersOf } from "../model/json-text.ts";
+import { parseRecord, RecordInvalid, slugParameter, uuidParameter } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import { eventType, flag, limit, time } from "./parameters.ts";
-import type { CallTest, QueryRequestLog, RequestLogRow } from "./ports.ts";
+import type { CallTest, QueryRequestLog, RequestLogRow, TestCall } from "./ports.ts";
 import { answer, type Route, route } from "./route.ts";
 import { testResult, webhookRequestPage } from "./schemas.ts";
 
@@ -15,14 +17,25 @@ export interface RequestLogRoutesDependencies {
   readonly registry: Registry;
   readonly queryRequestLog: QueryRequestLog;
   readonly callTest: CallTest;
+  readonly eventLimits: EventLimits;
 }
 
-export function requestLogRoutes({ registry, queryRequestLog, callTest }: RequestLogRoutesDependencies): Route[] {
+const testBody = z.strictObject({
+  event_type: eventType.default("test.ping"),
+  installation_uuid: uuidParameter.nullish().meta({ description: "Any of the app's when not given." }),
+  data: z
+    .looseObject({})
+    .optional()
+    .meta({ description: "Sent as it is written.", example: { message: "This is a test." } }),
+});
+
+export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLimits }: RequestLogRoutesDependencies): Route[] {
   return [
     route({
       method: "GET",
       url: "/v1/apps/:slug/webhook-requests",
       access: "read",
+      forApp: true,
       summary: "The last attempts of an app, newest first.",
       params,
       query: z.object({
@@ -52,24 +65,15 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest }: Reques
       method: "POST",
       url: "/v1/apps/:slug/test",
       access: "admin",
+      forApp: true,
       summary: "Sends a test event to the app now and answers with what came back. Logged, not counted, not retried.",
       params,
-      body: z
-        .strictObject({
-          event_type: eventType.default("test.ping"),
-          installation_uuid: uuidParameter.nullish().meta({ description: "Any of the app's when not given." }),
-          data: z.record(z.string(), z.unknown()).default({ message: "This is a test." }),
-        })
-        .default({ event_type: "test.ping", data: { message: "This is a test." } }),
+      body: testBody,
+      rawBody: true,
       answers: { 200: answer("the attempt", testResult), 409: "the app is installed nowhere" },
       example: { event_type: "issue.created", data: { issue: { id: "1" } } },
-      async handle({ params: { slug }, body }) {
-        const attempt = await callTest({
-          app: slug,
-          installationUuid: body.installation_uuid ?? null,
-          eventType: body.event_type,
-          dataJson: JSON.stringify(body.data),
-        });
+      async handle({ params: { slug }, body: text }) {
+        const attempt = await callTest({ app: slug, ...readTestCall(text as unknown as string | undefined, eventLimits) });
         return {
           status: 200,
           body: {
@@ -106,4 +110,20 @@ function positionAfter(rows: readonly RequestLogRow[], after: string): number {
 
 function cursorOf({ date, delivery_id: deliveryId, attempt }: RequestLogRow): string {
   return `${date}~${deliveryId}~${attempt}`;
+}
+
+/** `data` stays the caller's own text, as in an event: number text, and names such as __proto__. */
+function readTestCall(text: string | undefined, limits: EventLimits): Omit<TestCall, "app"> {
+  const json = text === undefined || text.trim() === "" ? "{}" : text;
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (error) {
+    throw new RecordInvalid("body", [{ path: "", message: `not valid JSON (${(error as Error).message}), wanted a JSON object` }]);
+  }
+  const body = parseRecord(testBody, value, "body");
+  const dataJson = membersOf(json).get("data") ?? '{"message":"This is a test."}';
+  const excess = jsonExceeds(dataJson, limits);
+  if (excess !== null) throw new RecordInvalid("body", [{ path: "data", message: excess }]);
+  return { installationUuid: body.installation_uuid ?? null, eventType: body.event_type, dataJson };
 }

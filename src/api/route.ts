@@ -25,6 +25,8 @@ export interface Call<P, Q, B> {
   readonly query: Q;
   readonly body: B;
   readonly headers: IncomingHttpHeaders;
+  /** Set when an app's own token calls: nothing of another app may be shown or done. A `:slug` is checked already. */
+  readonly onlyApp: string | null;
 }
 
 export interface Route {
@@ -32,6 +34,8 @@ export interface Route {
   /** Fastify's form: `/v1/apps/:slug`. */
   readonly url: string;
   readonly access: Access;
+  /** An app's own token may be used too, for what belongs to the app. */
+  readonly forApp?: boolean;
   readonly summary: string;
   readonly params?: z.ZodType;
   readonly query?: z.ZodType;

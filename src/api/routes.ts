@@ -1,5 +1,6 @@
 /** All routes in the order of the reference page. */
-import { appRoutes } from "./apps.ts";
+import type { EventLimits } from "../model/event-reader.ts";
+import { type AppRoutesDependencies, appRoutes } from "./apps.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
 import { type DebugLogRoutesDependencies, debugLogRoutes } from "./debug-log.ts";
 import { deliveryRoutes } from "./deliveries.ts";
@@ -12,11 +13,12 @@ import type { DeadLetters, PublishEvent, Readiness, ResendDelivery } from "./por
 import { type RequestLogRoutesDependencies, requestLogRoutes } from "./request-log.ts";
 import type { Route } from "./route.ts";
 
-export type RoutesDependencies = Parameters<typeof appRoutes>[0] &
+export type RoutesDependencies = AppRoutesDependencies &
   InstallationRoutesDependencies &
   DebugLogRoutesDependencies &
   RequestLogRoutesDependencies & {
     readonly publish: PublishEvent;
+    readonly eventLimits: EventLimits;
     readonly deadLetters: DeadLetters;
     readonly explain: Explain;
     readonly resend: ResendDelivery;
@@ -28,7 +30,7 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
   return [
     ...appRoutes(dependencies),
     ...installationRoutes(dependencies),
-    ...eventRoutes(dependencies.publish),
+    ...eventRoutes(dependencies.publish, dependencies.eventLimits),
     ...requestLogRoutes(dependencies),
     ...deliveryRoutes(dependencies),
     ...deadLetterRoutes(dependencies),
@@ -39,5 +41,5 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
 
 /** The routes for reading about them: their handlers have nothing behind them. */
 export function documentedRoutes(): Route[] {
-  return withDocument(allRoutes({} as RoutesDependencies), "0.0.0");
+  return withDocument(allRoutes({ maxPageSize: 1000 } as RoutesDependencies), "0.0.0");
 }

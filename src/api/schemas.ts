@@ -46,6 +46,10 @@ export const madeApp = z
   .strictObject({ ...appMembers, ...secretMembers })
   .meta({ id: "MadeApp", description: "The only answer with an app's secrets.", example: { ...appExample, ...SECRETS } });
 
+export const appToken = z
+  .strictObject({ app: z.string(), token: z.string(), expires_at: time })
+  .meta({ id: "AppToken", example: { app: "acme-tracker", token: "app.acme-tracker.…", expires_at: "2026-01-05T11:11:12.345Z" } });
+
 export const rotatedSecret = z
   .strictObject({
     slug: z.string(),

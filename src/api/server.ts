@@ -1,13 +1,14 @@
 /** The HTTP server: registers the routes, checks tokens, parses by schema, and turns every error into a problem. */
-import { type IncomingMessage, STATUS_CODES } from "node:http";
-import type { Socket } from "node:net";
+import type { IncomingMessage } from "node:http";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { AppError } from "../model/app-error.ts";
 import { MAX_EVENT_ID_LENGTH } from "../model/event.ts";
 import type { Logger } from "../model/logger.ts";
 import { parseRecord } from "../registry/records.ts";
-import { type AccessToken, createCheckAccess } from "./access.ts";
+import { type CheckAccess, RateLimited } from "./access.ts";
 import { withDocument } from "./openapi.ts";
 import { type Problem, problem, problemOf } from "./problems.ts";
+import { answerUnreadable, checkHead, type RequestLimits } from "./request-limits.ts";
 import type { Access, Answer, Call, Route } from "./route.ts";
 
 export interface ApiServer {
@@ -20,13 +21,14 @@ export interface ApiServerOptions {
   readonly host: string;
   /** 0: a free one. */
   readonly port: number;
-  readonly tokens: readonly AccessToken[];
   readonly version: string;
+  readonly limits: RequestLimits;
 }
 
-const MAX_BODY_BYTES = 1024 * 1024;
 /** What is read, and thrown away, of a body that was refused, so that its sender gets to read why. */
-const MAX_DISCARDED_BYTES = 16 * MAX_BODY_BYTES;
+const MAX_DISCARDED_BYTES = 16 * 1024 * 1024;
+/** How often the HTTP server looks for requests that take too long. */
+const LOOK_FOR_SLOW_MS = 1_000;
 
 /** An event id, each of its characters percent-encoded as three bytes. */
 const MAX_PARAMETER_LENGTH = MAX_EVENT_ID_LENGTH * 9;
@@ -34,26 +36,40 @@ const MAX_PARAMETER_LENGTH = MAX_EVENT_ID_LENGTH * 9;
 declare module "fastify" {
   interface FastifyContextConfig {
     access?: Access;
+    forApp?: boolean;
     rawBody?: boolean;
+  }
+  interface FastifyRequest {
+    onlyApp: string | null;
   }
 }
 
-export function createApiServer(undocumented: readonly Route[], logger: Logger, options: ApiServerOptions): ApiServer {
+export function createApiServer(
+  undocumented: readonly Route[],
+  checkAccess: CheckAccess,
+  logger: Logger,
+  options: ApiServerOptions,
+): ApiServer {
+  const { limits } = options;
   const routes = withDocument(undocumented, options.version);
   const server = Fastify({
     logger: false,
-    bodyLimit: MAX_BODY_BYTES,
+    bodyLimit: limits.maxBodyBytes,
+    requestTimeout: limits.requestTimeoutMs,
+    http: { maxHeaderSize: limits.maxHeaderBytes, connectionsCheckingInterval: LOOK_FOR_SLOW_MS },
+    clientErrorHandler: answerUnreadable,
+    // What the router refuses before there is a route.
+    frameworkErrors: (error, _request, reply) => void sendProblem(reply, problemOf(error)),
     forceCloseConnections: "idle",
     routerOptions: { maxParamLength: MAX_PARAMETER_LENGTH },
-    // What is refused before there is a route: a malformed or overlong path, and what is no HTTP at all.
-    frameworkErrors: (error, _request, reply) => void sendProblem(reply as FastifyReply, problemOf(error)),
-    clientErrorHandler: refuse,
   });
-  const checkAccess = createCheckAccess(options.tokens);
 
   acceptJson(server);
+  server.decorateRequest("onlyApp", null);
   server.addHook("onRequest", async (request) => {
-    checkAccess(request.routeOptions.config.access ?? "open", request.headers.authorization);
+    checkHead(request.raw, limits);
+    const { access = "open", forApp = false } = request.routeOptions.config;
+    request.onlyApp = checkAccess({ access, forApp, headers: request.headers, address: request.ip }).onlyApp;
   });
   server.setErrorHandler((error, request, reply) => {
     const found = problemOf(error);
@@ -65,6 +81,7 @@ export function createApiServer(undocumented: readonly Route[], logger: Logger, 
       );
     }
     if (found.status === 401) reply.header("www-authenticate", "Bearer");
+    if (error instanceof RateLimited) reply.header("retry-after", error.retryAfterS);
     if (!request.raw.complete) {
       // Closing now would reset the connection under a sender that is still writing.
       reply.removeHeader("connection");
@@ -94,20 +111,6 @@ function isAt(url: string, path: string): boolean {
   return new RegExp(`^${url.replace(/:[a-z_]+/g, "[^/]+")}$`).test(path);
 }
 
-/** Answers on the bare socket: there is no request to answer to. */
-function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
-  const status = error.code === "HPE_HEADER_OVERFLOW" ? 431 : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400;
-  const body = JSON.stringify(problem(status, `this is no HTTP request that can be read (${error.code ?? error.message})`));
-  const head = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-    "content-type: application/problem+json",
-    `content-length: ${Buffer.byteLength(body)}`,
-    "connection: close",
-  ];
-  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
-}
-
 /** JSON with members such as __proto__ refused, an empty body as none, and the text itself where a route wants that. */
 function acceptJson(server: FastifyInstance): void {
   const parse = server.getDefaultJsonParser("error", "error");
@@ -119,17 +122,23 @@ function acceptJson(server: FastifyInstance): void {
   });
 }
 
-function register(server: FastifyInstance, { method, url, access, params, query, body, rawBody = false, handle }: Route): void {
+function register(server: FastifyInstance, route: Route): void {
+  const { method, url, access, forApp = false, params, query, body, rawBody = false, handle } = route;
   server.route({
     method,
     url,
-    config: { access, rawBody },
+    config: { access, forApp, rawBody },
     handler: async (request, reply) => {
+      const { onlyApp } = request;
+      const { slug } = request.params as { slug?: string };
+      if (onlyApp !== null && slug !== undefined && slug !== onlyApp)
+        throw new AppError("FORBIDDEN", `the token of app ${onlyApp} covers no other app`);
       const call = {
         params: params && parseRecord(params, request.params, "path"),
         query: query && parseRecord(query, request.query, "query"),
         body: rawBody || body === undefined ? request.body : parseRecord(body, request.body ?? undefined, "body"),
         headers: request.headers,
+        onlyApp,
       } as Call<never, never, never>;
       const answer = await handle(call);
       return send(reply, isKnown(answer, request) ? { status: 304, headers: answer.headers ?? {} } : answer);

@@ -70,6 +70,7 @@ export interface Surroundings {
   readonly readInput: () => Promise<string>;
   /** Runs the service until it is stopped. */
   readonly serve: () => Promise<ExitCode>;
+  readonly reEncrypt: () => Promise<ExitCode>;
 }
 
 export interface CommandCall<O extends Options> extends Surroundings {

@@ -10,6 +10,7 @@ import { helpCommand } from "./help.ts";
 import { installationCommands } from "./installations.ts";
 import { listenCommand } from "./listen.ts";
 import { publishCommand } from "./publish.ts";
+import { reEncryptCommand } from "./re-encrypt.ts";
 import { replayCommand } from "./replay.ts";
 import { requestsCommand } from "./requests.ts";
 import { serveCommand } from "./serve.ts";
@@ -29,6 +30,7 @@ export const COMMANDS: readonly Command[] = [
   statusCommand,
   ...debugCommands,
   listenCommand,
+  reEncryptCommand,
   configCommand,
   completionCommand(() => COMMANDS),
   helpCommand(() => COMMANDS),

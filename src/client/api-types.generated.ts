@@ -47,6 +47,12 @@ export interface AppPage {
   readonly next: string | null;
 }
 
+export interface AppToken {
+  readonly app: string;
+  readonly token: string;
+  readonly expires_at: string;
+}
+
 export interface DeadLetter {
   /** Names it in the calls about one dead letter. */
   readonly sequence: number;
@@ -445,6 +451,11 @@ export interface Calls {
   "GET /v1/apps": { readonly path: undefined; readonly query: { readonly limit?: number | undefined; readonly after?: string | undefined }; readonly body: undefined; readonly answer: AppPage };
   /** Makes a new client secret. Webhooks carry both signatures until previous_valid_until. */
   "POST /v1/apps/{slug}/secret/rotate": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: RotatedSecret };
+  /** Makes a short-lived token for the app's own developer, valid until it expires or the client secret is replaced. */
+  "POST /v1/apps/{slug}/tokens": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: {
+      /** Seconds; an hour when not given, POSTHORN_APP_TOKEN_MAX_TTL at most. */
+      readonly ttl_s?: number | null | undefined;
+    } | undefined; readonly answer: AppToken };
   /** Installs an app in an organization, or replaces the installation's organization, projects and URL. */
   "PUT /v1/installations/{uuid}": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: InstallationBody; readonly answer: Installation };
   /** One installation. */
@@ -470,8 +481,9 @@ export interface Calls {
       readonly event_type?: string | undefined;
       /** Any of the app's when not given. */
       readonly installation_uuid?: string | null | undefined;
+      /** Sent as it is written. */
       readonly data?: Readonly<Record<string, unknown>> | undefined;
-    } | undefined; readonly answer: TestResult };
+    }; readonly answer: TestResult };
   /** What became of a delivery: each attempt, where it is now, when the next attempt is due. Its id is the webhook-id header. */
   "GET /v1/deliveries/{id}": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: DeliveryAnswer };
   /** Who of the event's organization wanted an event, who did not and why, and what became of each delivery. */

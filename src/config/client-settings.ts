@@ -1,5 +1,6 @@
 /** The settings of the commands that talk to a running Posthorn. `serve` knows them, so that it can tell them from mistakes. */
-import { SETTINGS, type Setting } from "./settings.ts";
+import type { Setting } from "./setting.ts";
+import { SETTINGS } from "./settings.ts";
 import { parseMatching, parseUrl } from "./values.ts";
 
 const GROUP = "Command line";

@@ -1,7 +1,8 @@
 /** Every setting as it is in force, for people to look at: where it comes from, and secrets masked. */
 import { CLIENT_SETTINGS } from "./client-settings.ts";
 import type { Environment } from "./load-config.ts";
-import { SETTINGS, type Setting } from "./settings.ts";
+import type { Setting } from "./setting.ts";
+import { SETTINGS } from "./settings.ts";
 
 export interface EffectiveSetting {
   readonly variable: string;

@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { nearest } from "../model/nearest.ts";
 import { CLIENT_SETTINGS, type ClientConfig, COMMAND_SETTINGS } from "./client-settings.ts";
-import { type Config, SETTINGS, type Setting } from "./settings.ts";
+import type { Setting } from "./setting.ts";
+import { type Config, SETTINGS } from "./settings.ts";
 
 const PREFIX = "POSTHORN_";
 
@@ -103,6 +104,23 @@ function contradictions(config: Config, environment: Environment): string[] {
   }
   if (config.testClock !== null && environment["NODE_ENV"] === "production") {
     problems.push("POSTHORN_TEST_CLOCK: set together with NODE_ENV=production, wanted not to be set: it is for tests only");
+  }
+  for (const server of ["nats", "redis"] as const) {
+    const name = `POSTHORN_${server.toUpperCase()}`;
+    if ((config[`${server}CertFile`] === null) !== (config[`${server}KeyFile`] === null)) {
+      problems.push(`${name}_CERT_FILE, ${name}_KEY_FILE: found one of them, wanted both or none`);
+    }
+  }
+  if ((config.redisCaFile ?? config.redisCertFile) !== null && !config.redisUrl.startsWith("rediss:")) {
+    problems.push("POSTHORN_REDIS_URL: found files for TLS and no TLS, wanted rediss://…");
+  }
+  if (config.encryptionKey === null && config.encryptionKeyPrevious.length > 0) {
+    problems.push("POSTHORN_ENCRYPTION_KEY_PREVIOUS: found without POSTHORN_ENCRYPTION_KEY, wanted both");
+  }
+  const keyIds = [config.encryptionKey, ...config.encryptionKeyPrevious].map((key) => key?.id);
+  const twice = keyIds.find((id, at) => keyIds.indexOf(id) !== at);
+  if (twice !== undefined) {
+    problems.push(`POSTHORN_ENCRYPTION_KEY, POSTHORN_ENCRYPTION_KEY_PREVIOUS: found key id ${twice} twice, wanted an id for each key`);
   }
   return problems;
 }

@@ -2,88 +2,27 @@
  * The one table of all settings: name, form, default and what it does. The Config type, the parser and
  * docs/configuration.md all come from it. A setting is added here and nowhere else.
  */
+import { certificateFile, duration, integer, keyFile, optional, type Setting, setting, size } from "./setting.ts";
 import {
   type ApiToken,
-  formatDuration,
   parseApiTokens,
   parseChoice,
   parseCidrs,
-  parseDuration,
   parseDurations,
   parseEncryptionKey,
-  parseInteger,
   parseJsonObject,
+  parseList,
   parseMatching,
+  parsePorts,
+  parseProxyUrl,
   parseUrl,
 } from "./values.ts";
-
-/** One setting: environment variable POSTHORN_<name>. */
-export interface Setting<T> {
-  readonly parse: (text: string) => T;
-  /** As it would be written in the environment; undefined: not set, and the value is null. */
-  readonly default?: string;
-  readonly form: string;
-  readonly about: string;
-  readonly group: string;
-  /** Also readable from a file named by POSTHORN_<name>_FILE, and masked wherever settings are shown. */
-  readonly secret?: boolean;
-  /** Checked after parsing; returns what was wanted, or null. */
-  readonly check?: (value: T) => string | null;
-}
-
-/** A setting that always has a value. */
-function setting<T>(definition: Setting<T> & { default: string }): Setting<T> & { default: string } {
-  return definition;
-}
-
-/** A setting that is null when not set. */
-function optional<T>(definition: Setting<T>): Setting<T> {
-  return definition;
-}
-
-interface Described {
-  readonly group: string;
-  readonly about: string;
-}
-
-function duration(
-  byDefault: string,
-  { group, about }: Described,
-  minimumMs = 1,
-  maximumMs = Number.POSITIVE_INFINITY,
-): Setting<number> & { default: string } {
-  return setting({
-    parse: parseDuration,
-    default: byDefault,
-    form: "duration",
-    group,
-    about,
-    check: (ms) => {
-      if (ms < minimumMs) return `wanted at least ${formatDuration(minimumMs)}`;
-      return ms > maximumMs ? `wanted at most ${formatDuration(maximumMs)}` : null;
-    },
-  });
-}
-
-function integer(
-  byDefault: string,
-  { group, about }: Described,
-  minimum = 1,
-  maximum = Number.MAX_SAFE_INTEGER,
-): Setting<number> & { default: string } {
-  return setting({
-    parse: parseInteger,
-    default: byDefault,
-    form: "whole number",
-    group,
-    about,
-    check: (value) => (value >= minimum && value <= maximum ? null : `wanted ${minimum} to ${maximum}`),
-  });
-}
 
 const CONNECTIONS = "Connections";
 const HTTP = "HTTP API";
 const DELIVERY = "Delivery";
+const TARGETS = "Targets";
+const EVENTS = "Limits on events";
 const LOG = "Request log";
 const HEALTH = "Integration health";
 const CIRCUIT = "Circuit";
@@ -108,14 +47,26 @@ export const SETTINGS = {
     group: CONNECTIONS,
     about: "A NATS credentials file (JWT and seed).",
   }),
+  NATS_CA_FILE: certificateFile({
+    group: CONNECTIONS,
+    about: "Authorities that the NATS servers' certificates are checked by, instead of the system's. TLS is required then.",
+  }),
+  NATS_CERT_FILE: certificateFile({ group: CONNECTIONS, about: "The client certificate shown to NATS. TLS is required then." }),
+  NATS_KEY_FILE: keyFile({ group: CONNECTIONS, about: "The key of NATS_CERT_FILE." }),
   REDIS_URL: setting({
     parse: parseUrl(["redis", "rediss"]),
     default: "redis://127.0.0.1:6379",
     form: "URL",
     group: CONNECTIONS,
-    about: "The Redis server.",
+    about: "The Redis server, with an ACL user as `redis://<user>:<password>@<host>`; `rediss:` is TLS.",
     secret: true,
   }),
+  REDIS_CA_FILE: certificateFile({
+    group: CONNECTIONS,
+    about: "Authorities that the Redis server's certificate is checked by, instead of the system's.",
+  }),
+  REDIS_CERT_FILE: certificateFile({ group: CONNECTIONS, about: "The client certificate shown to Redis." }),
+  REDIS_KEY_FILE: keyFile({ group: CONNECTIONS, about: "The key of REDIS_CERT_FILE." }),
   STARTUP_TIMEOUT: duration(
     "60s",
     {
@@ -155,12 +106,39 @@ export const SETTINGS = {
     about: "Bearer tokens. Without any, the API is open to whoever reaches it, and only loopback is allowed.",
     secret: true,
   }),
+  APP_TOKEN_MAX_TTL: duration("24h", { group: HTTP, about: "The longest life of a token that is made for an app." }, 1000),
+  HTTP_RATE_LIMIT: integer("120000", {
+    group: HTTP,
+    about: "Calls a minute of one token, or of one address where no token is asked for; more are answered with 429.",
+  }),
+  HTTP_FAILED_AUTH_LIMIT: integer("600", {
+    group: HTTP,
+    about: "Calls a minute of one address that may come without a token or with a wrong one, before they are answered with 429.",
+  }),
+  HTTP_REQUEST_TIMEOUT: duration("30s", { group: HTTP, about: "How long a caller may take to send a request." }, 1000),
+  HTTP_MAX_BODY_SIZE: size("1MiB", { group: HTTP, about: "The largest body of a request; a larger one is answered with 413." }),
+  HTTP_MAX_HEADER_SIZE: size("16KiB", { group: HTTP, about: "All headers of a request together; more is answered with 431." }, 1024),
+  HTTP_MAX_HEADERS: integer("100", { group: HTTP, about: "Headers of a request; more are answered with 431." }, 10, 1000),
+  HTTP_MAX_PAGE_SIZE: integer("1000", { group: HTTP, about: "Apps, installations or dead letters in one answer." }, 1, 10_000),
   ENCRYPTION_KEY: optional({
     parse: parseEncryptionKey,
-    form: "32 bytes, hex or base64",
+    form: "`<key id>:<32 bytes, hex or base64>`",
     group: HTTP,
-    about: "Encrypts client secrets in the registry (AES-256-GCM). Without it they are stored in the clear and the start warns.",
+    about:
+      "Encrypts client secrets in the registry (AES-256-GCM). Without it they are stored in the clear and the start warns. The key id is `1` when not given.",
     secret: true,
+  }),
+  ENCRYPTION_KEY_PREVIOUS: setting({
+    parse: parseList(parseEncryptionKey),
+    default: "",
+    form: "keys, separated by commas",
+    group: HTTP,
+    about: "Keys that stored secrets may still be encrypted with, until `posthorn re-encrypt` has run.",
+    secret: true,
+  }),
+  SECRET_OVERLAP: duration("24h", {
+    group: HTTP,
+    about: "How long webhooks carry the signatures of both secrets after a client secret was replaced.",
   }),
   APPS_FILE: optional({
     parse: String,
@@ -189,13 +167,6 @@ export const SETTINGS = {
     group: DELIVERY,
     about: "The actor of events that name none.",
   }),
-  TARGET_ALLOW: setting<readonly string[]>({
-    parse: parseCidrs,
-    default: "",
-    form: "CIDRs, separated by commas",
-    group: DELIVERY,
-    about: "Networks that webhooks may go to although they are not public.",
-  }),
   REQUEST_TIMEOUT: duration(
     "10s",
     {
@@ -205,7 +176,7 @@ export const SETTINGS = {
     1,
     LONGEST_WAIT_MS,
   ),
-  CONNECT_TIMEOUT: duration("3s", { group: DELIVERY, about: "Deadline of the connect alone." }, 1, LONGEST_WAIT_MS),
+  CONNECT_TIMEOUT: duration("3s", { group: DELIVERY, about: "Deadline of look-up, connect and TLS alone." }, 1, LONGEST_WAIT_MS),
   RETRY_SCHEDULE: setting<readonly number[]>({
     parse: parseDurations,
     default: "5s,30s,5m,30m,2h,5h,10h,10h",
@@ -226,6 +197,60 @@ export const SETTINGS = {
     about: "What has waited in the parked lane longer than this, counted from the first parking, goes to dead letters.",
   }),
 
+  TARGET_ALLOW: setting<readonly string[]>({
+    parse: parseCidrs,
+    default: "",
+    form: "CIDRs, separated by commas",
+    group: TARGETS,
+    about: "Networks that webhooks may go to although they are not public.",
+  }),
+  TARGET_SCHEMES: setting<ReadonlyArray<"http" | "https">>({
+    parse: parseList(parseChoice(["http", "https"])),
+    default: "http,https",
+    form: "schemes, separated by commas",
+    group: TARGETS,
+    about: "Schemes of webhook URLs; `https` forbids unencrypted ones.",
+    check: (schemes) => (schemes.length > 0 ? null : "wanted at least one"),
+  }),
+  TARGET_PORTS: setting({
+    parse: parsePorts,
+    default: "1-65535",
+    form: "ports and ranges, separated by commas",
+    group: TARGETS,
+    about: "Ports that webhooks may go to, e.g. `443,8000-8999`.",
+  }),
+  TARGET_MAX_CONNECTIONS: integer("64", {
+    group: TARGETS,
+    about: "Connections of one process to one scheme, host and port; attempts beyond it wait, within their deadline.",
+  }),
+  TARGET_TLS_MIN_VERSION: setting({
+    parse: parseChoice(["TLSv1.2", "TLSv1.3"]),
+    default: "TLSv1.2",
+    form: "`TLSv1.2` or `TLSv1.3`",
+    group: TARGETS,
+    about: "The oldest TLS that is spoken with a webhook's receiver. Certificates are always verified.",
+  }),
+  TARGET_CA_FILE: certificateFile({
+    group: TARGETS,
+    about: "Authorities that receivers' certificates may be signed by beside the system's.",
+  }),
+  TARGET_PROXY: optional({
+    parse: parseProxyUrl,
+    form: "URL",
+    group: TARGETS,
+    about: "An HTTP proxy that webhooks go through (CONNECT). It resolves names: see what that means in docs/security.md.",
+    secret: true,
+  }),
+
+  MAX_EVENT_SIZE: size("1MiB", {
+    group: EVENTS,
+    about:
+      "An event's body. What the lanes add has to fit too: with more than max_payload of the NATS server less 32 KiB that is the limit.",
+  }),
+  MAX_EVENT_HEADERS: integer("64", { group: EVENTS, about: "NATS headers of an event." }),
+  MAX_EVENT_DEPTH: integer("64", { group: EVENTS, about: "Objects and arrays within each other in an event." }, 2, 1000),
+  MAX_EVENT_KEYS: integer("50000", { group: EVENTS, about: "Keys of all objects in an event together." }, 2),
+
   REQUEST_LOG_SIZE: integer("100", { group: LOG, about: "Length of each request and error list." }, 1, 100_000),
   REQUEST_LOG_TTL: duration("30d", { group: LOG, about: "How long a list lives after its last row." }, 1000),
   LOG_BUFFER_ROWS: integer(
@@ -241,7 +266,7 @@ export const SETTINGS = {
     about: "Timeouts of one day that break an integration when successes are not more.",
   }),
   BROKEN_RULES: setting({
-    parse: (text) => Object.freeze(text.split(",").map((part) => parseChoice(["fatal", "failing_days", "timeouts", "none"])(part.trim()))),
+    parse: parseList(parseChoice(["fatal", "failing_days", "timeouts", "none"])),
     default: "fatal,failing_days,timeouts",
     form: "rules, separated by commas",
     group: HEALTH,

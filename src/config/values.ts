@@ -1,4 +1,6 @@
 /** Parsers for the value forms that settings use. Each throws an Error whose message says what was wanted. */
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { compactJson } from "../model/json-text.ts";
 
@@ -24,15 +26,36 @@ export function formatDuration(ms: number): string {
   return unit ? `${ms / unit[1]}${unit[0]}` : `${ms}ms`;
 }
 
-export function parseDurations(text: string): readonly number[] {
-  return Object.freeze(
-    text
-      .split(",")
-      .map((part) => part.trim())
-      .filter((part) => part !== "")
-      .map(parseDuration),
-  );
+const SIZE_UNITS: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1024 * 1024 };
+
+/** `64KiB`, `1MiB` → bytes. */
+export function parseSize(text: string): number {
+  const match = /^(\d{1,9})(B|KiB|MiB)$/.exec(text);
+  if (match === null) throw new Error("wanted a size such as 500B, 64KiB or 1MiB");
+  return Number(match[1]) * (SIZE_UNITS[match[2] ?? ""] ?? 0);
 }
+
+/** Bytes → the largest unit that divides them: 65536 → `64KiB`. */
+export function formatSize(bytes: number): string {
+  const unit = Object.entries(SIZE_UNITS)
+    .reverse()
+    .find(([, size]) => bytes % size === 0 && bytes >= size);
+  return unit ? `${bytes / unit[1]}${unit[0]}` : `${bytes}B`;
+}
+
+/** Values separated by commas. */
+export function parseList<T>(parse: (text: string) => T): (text: string) => readonly T[] {
+  return (text) =>
+    Object.freeze(
+      text
+        .split(",")
+        .map((part) => part.trim())
+        .filter((part) => part !== "")
+        .map(parse),
+    );
+}
+
+export const parseDurations = parseList(parseDuration);
 
 export function parseInteger(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new Error("wanted a whole number");
@@ -40,24 +63,30 @@ export function parseInteger(text: string): number {
 }
 
 /** `10.0.0.0/8,::1` → the CIDRs; a bare address is a network of one. */
-export function parseCidrs(text: string): readonly string[] {
-  const parts = text
-    .split(",")
-    .map((part) => part.trim())
-    .filter((part) => part !== "");
-  return Object.freeze(
-    parts.map((part) => {
-      const [address = "", bits, rest] = part.split("/");
-      const family = isIP(address);
-      const widest = family === 4 ? 32 : 128;
-      const prefix = bits === undefined ? widest : /^\d{1,3}$/.test(bits) ? Number(bits) : -1;
-      if (family === 0 || rest !== undefined || prefix < 0 || prefix > widest) {
-        throw new Error(`wanted networks such as 10.0.0.0/8 or ::1/128, separated by commas; ${part} is none`);
-      }
-      return `${address}/${prefix}`;
-    }),
-  );
-}
+export const parseCidrs = parseList((part) => {
+  const [address = "", bits, rest] = part.split("/");
+  const family = isIP(address);
+  const widest = family === 4 ? 32 : 128;
+  const prefix = bits === undefined ? widest : /^\d{1,3}$/.test(bits) ? Number(bits) : -1;
+  if (family === 0 || rest !== undefined || prefix < 0 || prefix > widest) {
+    throw new Error(`wanted networks such as 10.0.0.0/8 or ::1/128, separated by commas; ${part} is none`);
+  }
+  return `${address}/${prefix}`;
+});
+
+/** From and to, both included. */
+export type PortRange = readonly [first: number, last: number];
+
+/** `443,8000-8999` */
+export const parsePorts = parseList((part): PortRange => {
+  const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part);
+  const first = Number(match?.[1]);
+  const last = Number(match?.[2] ?? match?.[1]);
+  if (match === null || first < 1 || last > 65535 || first > last) {
+    throw new Error(`wanted ports of 1 to 65535 and ranges such as 8000-8999, separated by commas; ${part} is none`);
+  }
+  return [first, last];
+});
 
 export type ApiScope = "admin" | "read";
 
@@ -67,23 +96,15 @@ export interface ApiToken {
 }
 
 /** `admin:<token>,read:<token>`. */
-export function parseApiTokens(text: string): readonly ApiToken[] {
-  const parts = text
-    .split(",")
-    .map((part) => part.trim())
-    .filter((part) => part !== "");
-  return Object.freeze(
-    parts.map((part): ApiToken => {
-      const colon = part.indexOf(":");
-      const scope = part.slice(0, colon);
-      const token = part.slice(colon + 1);
-      if ((scope !== "admin" && scope !== "read") || token === "" || /\s/.test(token)) {
-        throw new Error("wanted admin:<token> or read:<token>, separated by commas");
-      }
-      return { scope, token };
-    }),
-  );
-}
+export const parseApiTokens = parseList((part): ApiToken => {
+  const colon = part.indexOf(":");
+  const scope = part.slice(0, colon);
+  const token = part.slice(colon + 1);
+  if ((scope !== "admin" && scope !== "read") || token === "" || /\s/.test(token)) {
+    throw new Error("wanted admin:<token> or read:<token>, separated by commas");
+  }
+  return { scope, token };
+});
 
 export function parseUrl(schemes: readonly string[]): (text: string) => string {
   return (text) => {
@@ -95,6 +116,49 @@ export function parseUrl(schemes: readonly string[]): (text: string) => string {
     }
     return text;
   };
+}
+
+/** `http://user:password@proxy:3128` */
+export function parseProxyUrl(text: string): string {
+  if (text.includes(",")) throw new Error("wanted one URL such as http://proxy:3128");
+  const url = parseUrl(["http"])(text);
+  const { pathname, search, hash } = new URL(url);
+  if (pathname !== "/" || search !== "" || hash !== "") throw new Error("wanted one URL such as http://proxy:3128, without a path");
+  return url;
+}
+
+/** A file's certificates, in PEM form; its text is the value. */
+export function parseCertificateFile(path: string): string {
+  const text = readText(path);
+  const certificates = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  if (certificates.length === 0) throw new Error("wanted a file with certificates in PEM form");
+  for (const [at, certificate] of certificates.entries()) {
+    try {
+      new X509Certificate(certificate);
+    } catch (error) {
+      throw new Error(`wanted a file with certificates in PEM form; the one at ${at + 1} can't be read (${(error as Error).message})`);
+    }
+  }
+  return text;
+}
+
+/** A file's private key, in PEM form; its text is the value. */
+export function parseKeyFile(path: string): string {
+  const text = readText(path);
+  try {
+    createPrivateKey(text);
+  } catch (error) {
+    throw new Error(`wanted a file with a private key in PEM form (${(error as Error).message})`);
+  }
+  return text;
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new Error(`wanted a file that can be read (${(error as Error).message})`);
+  }
 }
 
 export function parseMatching(pattern: RegExp, wanted: string): (text: string) => string {

@@ -61,6 +61,9 @@ export interface AttemptOptions {
   readonly headerPrefix: string;
 }
 
+/** Of what a receiver says about an error of its own: it is kept in every row. */
+const MAX_REFERENCE_CHARACTERS = 256;
+
 export function createAttempt(dependencies: AttemptDependencies, options: AttemptOptions): Attempt {
   const { registry, envelope, headers, sender, log, observer, judges, tracing, clock, random, newRequestId } = dependencies;
   const errorHeader = `${options.headerPrefix.toLowerCase()}-error`;
@@ -158,8 +161,8 @@ export function uninstalled(delivery: Delivery): DeadLetterVerdict {
 /** Both headers or neither: one alone points nowhere. */
 function referenceOf(result: SendResult, errorHeader: string, projectHeader: string): { errorId: string; projectId: string } | null {
   if (result.kind !== "answered") return null;
-  const errorId = headerOf(result.headers, errorHeader);
-  const projectId = headerOf(result.headers, projectHeader);
+  const errorId = headerOf(result.headers, errorHeader)?.slice(0, MAX_REFERENCE_CHARACTERS);
+  const projectId = headerOf(result.headers, projectHeader)?.slice(0, MAX_REFERENCE_CHARACTERS);
   return errorId && projectId ? { errorId, projectId } : null;
 }
 

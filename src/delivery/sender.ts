@@ -1,17 +1,18 @@
 /**
  * One HTTP POST over undici, with one deadline over connect, headers and body.
  *
- * S1  The address guard sees every resolved address and the connected peer before a byte is sent.
+ * S1  Every connection comes from connector.ts, which asks the address guard before a byte is sent.
  * S2  A send settles exactly once; what arrives later is ignored and its connection closed.
  * S3  A response body is read up to 64 KiB, then the connection is closed; the answer still counts.
- * S4  Redirects are not followed and nothing is decompressed.
+ * S4  Redirects are not followed, nothing is decompressed, no cookie is kept.
+ * S5  Certificates are always verified, whatever NODE_TLS_REJECT_UNAUTHORIZED says.
  */
-import { lookup as dnsLookup, type LookupAddress } from "node:dns";
-import { isIP, type LookupFunction } from "node:net";
-import { buildConnector, type Dispatcher, errors, Pool } from "undici";
-import { messageOf } from "../model/app-error.ts";
+import type { LookupFunction } from "node:net";
+import { createSecureContext, getCACertificates, type SecureVersion } from "node:tls";
+import { buildConnector, type Dispatcher, Pool } from "undici";
 import type { Clock } from "../model/clock.ts";
 import type { AddressGuard } from "./address-guard.ts";
+import { BlockedAddressError, ConnectTimeoutError, createConnector } from "./connector.ts";
 
 export const MAX_RESPONSE_BYTES = 64 * 1024;
 
@@ -44,16 +45,25 @@ export interface SenderOptions {
   readonly connectTimeoutMs: number;
   /** Connections to one origin. */
   readonly connectionsPerOrigin: number;
+  readonly tlsMinVersion?: SecureVersion;
+  /** PEM of authorities that are trusted beside the system's. */
+  readonly extraAuthorities?: string | null;
+  /** URL of an HTTP proxy. */
+  readonly proxy?: string | null;
+  /** The system's unless given. */
+  readonly lookup?: LookupFunction;
 }
 
 /** A destination that was not used for so long gives up its connections and its memory. */
 const IDLE_POOL_MS = 60_000;
 const SWEEP_MS = 15_000;
+/** More destinations than this are not kept open when idle (26 KB each): the one that was used longest ago goes. */
+const MAX_IDLE_POOLS = 1_000;
+const MAX_HEADER_BYTES = 16 * 1024;
+const MAX_ERROR_CHARACTERS = 300;
 
 /** Parsed URLs that are kept; beyond it all are parsed again. */
 const MAX_TARGETS = 20_000;
-
-class BlockedAddressError extends Error {}
 
 interface Target {
   readonly origin: string;
@@ -71,7 +81,11 @@ interface Destination {
 export function createSender(guard: AddressGuard, clock: Clock, options: SenderOptions): Sender {
   const targets = new Map<string, Target>();
   const destinations = new Map<string, Destination>();
-  const connect = createGuardedConnector(guard, options.connectTimeoutMs);
+  const connect = createConnector<buildConnector.Options>(guard, buildSecure(options), {
+    timeoutMs: options.connectTimeoutMs,
+    proxy: options.proxy ?? null,
+    ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
+  });
 
   const targetOf = (url: string): Target => {
     let target = targets.get(url);
@@ -85,14 +99,29 @@ export function createSender(guard: AddressGuard, clock: Clock, options: SenderO
     return target;
   };
 
+  const drop = (origin: string, { pool }: Destination): void => {
+    destinations.delete(origin);
+    void pool.close();
+  };
+
+  const makeRoom = (): void => {
+    let oldest: [string, Destination] | undefined;
+    for (const entry of destinations) {
+      if (entry[1].inFlight === 0 && (oldest === undefined || entry[1].lastUsedAt < oldest[1].lastUsedAt)) oldest = entry;
+    }
+    if (oldest !== undefined) drop(...oldest);
+  };
+
   const destinationOf = (origin: string): Destination => {
     let destination = destinations.get(origin);
     if (destination === undefined) {
+      if (destinations.size >= MAX_IDLE_POOLS) makeRoom();
       const pool = new Pool(origin, {
         connect,
         connections: options.connectionsPerOrigin,
         pipelining: 1,
         allowH2: false,
+        maxHeaderSize: MAX_HEADER_BYTES,
         // The exchange's own deadline covers both.
         headersTimeout: 0,
         bodyTimeout: 0,
@@ -106,10 +135,8 @@ export function createSender(guard: AddressGuard, clock: Clock, options: SenderO
   let stopSweeping = (): void => {};
   const sweep = (): void => {
     const oldest = clock.now() - IDLE_POOL_MS;
-    for (const [origin, { pool, inFlight, lastUsedAt }] of destinations) {
-      if (inFlight > 0 || lastUsedAt > oldest) continue;
-      destinations.delete(origin);
-      void pool.close();
+    for (const [origin, destination] of destinations) {
+      if (destination.inFlight === 0 && destination.lastUsedAt <= oldest) drop(origin, destination);
     }
     stopSweeping = clock.after(SWEEP_MS, sweep);
   };
@@ -216,37 +243,22 @@ function failureOf(error: Error, status: number): SendResult {
   // Happy eyeballs wrap one error per address; the first one tells.
   const cause = error instanceof AggregateError && error.errors[0] instanceof Error ? error.errors[0] : error;
   if (cause instanceof BlockedAddressError) return { kind: "blocked", error: cause.message };
-  if (cause instanceof errors.ConnectTimeoutError) return { kind: "timed_out", error: "no connection within the connect timeout" };
-  const code = "code" in cause && typeof cause.code === "string" ? `${cause.code}: ` : "";
+  const { code, reason } = cause as { code?: unknown; reason?: unknown };
+  if (cause instanceof ConnectTimeoutError || code === "ETIMEDOUT") return { kind: "timed_out", error: cause.message };
+  // OpenSSL's own messages are addresses in its sources.
+  const text = typeof reason === "string" && String(code).startsWith("ERR_SSL_") ? reason : cause.message;
   const during = status === 0 ? "" : ` (after status ${status}, before the end of the body)`;
-  return { kind: "unreachable", error: `${code}${messageOf(cause)}${during}` };
+  const what = typeof code === "string" ? `${code}: ${text}` : text;
+  // A certificate can have thousands of names, and the message all of them.
+  return { kind: "unreachable", error: `${what.slice(0, MAX_ERROR_CHARACTERS)}${during}` };
 }
 
-function createGuardedConnector(guard: AddressGuard, timeoutMs: number): buildConnector.connector {
-  const guardedLookup: LookupFunction = (hostname, lookupOptions, callback) => {
-    dnsLookup(hostname, { ...lookupOptions, all: true }, (error, addresses: LookupAddress[]) => {
-      if (error) return callback(error, []);
-      for (const { address } of addresses) {
-        const refused = guard.refuses(address);
-        if (refused !== null) return callback(new BlockedAddressError(`${hostname}: ${refused}`), []);
-      }
-      if (lookupOptions.all === true) return callback(null, addresses);
-      const [first] = addresses;
-      return first ? callback(null, first.address, first.family) : callback(new Error(`${hostname}: no address`), []);
-    });
-  };
-  const connector = buildConnector({ timeout: timeoutMs, lookup: guardedLookup, allowH2: false });
-
-  return (connectOptions, callback) => {
-    const host = connectOptions.hostname.replace(/^\[(.*)\]$/, "$1");
-    const refused = isIP(host) === 0 ? null : guard.refuses(host);
-    if (refused !== null) return callback(new BlockedAddressError(refused), null);
-    connector(connectOptions, (...[error, socket]: [Error, null] | [null, import("node:net").Socket]) => {
-      if (error !== null) return callback(error, null);
-      const refusedPeer = guard.refuses(socket.remoteAddress ?? "unknown");
-      if (refusedPeer === null) return callback(null, socket);
-      socket.destroy();
-      return callback(new BlockedAddressError(refusedPeer), null);
-    });
-  };
+/** One context for all connections: to make one parses every authority. */
+function buildSecure({ tlsMinVersion = "TLSv1.2", extraAuthorities = null }: SenderOptions): buildConnector.connector {
+  const secureContext = createSecureContext({
+    minVersion: tlsMinVersion,
+    ...(extraAuthorities === null ? {} : { ca: [...getCACertificates("default"), extraAuthorities] }),
+  });
+  // The connector's own deadline covers TLS too.
+  return buildConnector({ timeout: 0, allowH2: false, rejectUnauthorized: true, secureContext });
 }

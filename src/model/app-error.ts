@@ -14,6 +14,7 @@ export const ERROR_CODES = {
   PRECONDITION_FAILED: "The record is not in the state that If-Match or If-None-Match asked for.",
   UNAUTHORIZED: "No bearer token, or one that is not known.",
   FORBIDDEN: "The bearer token does not cover this call.",
+  RATE_LIMITED: "Too many calls with this token or from this address; Retry-After says when the next one may come.",
   PUBLISH_INVALID: "The client library refused an event before publishing it.",
   PUBLISH_FAILED: "JetStream did not acknowledge a published event.",
   API_UNREACHABLE: "`posthorn/api` got no answer from the service.",

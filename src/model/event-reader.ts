@@ -6,7 +6,7 @@
 import { APP_SLUG, INSTALLATION_UUID } from "./app.ts";
 import { toRfc3339 } from "./clock.ts";
 import { EVENT_TOKEN, type Event, MAX_EVENT_ID_LENGTH } from "./event.ts";
-import { membersOf } from "./json-text.ts";
+import { measureJson, membersOf } from "./json-text.ts";
 import { isTraceparent, isTracestate } from "./trace-context.ts";
 
 export interface RawEvent {
@@ -16,10 +16,22 @@ export interface RawEvent {
   readonly body: Uint8Array;
   /** A header's value by lower-case name, or undefined. */
   header(name: string): string | undefined;
+  /** How many headers there are; none are counted when not given. */
+  headerCount?(): number;
   /** `<stream>:<sequence>`, the id of an event that brings none. */
   readonly fallbackId: string;
   /** When the stream stored it, milliseconds since the epoch. */
   readonly storedAt: number;
+}
+
+export interface EventLimits {
+  /** Of the body. */
+  readonly maxBytes: number;
+  readonly maxHeaders: number;
+  /** Objects and arrays within each other. */
+  readonly maxDepth: number;
+  /** Keys of all objects together. */
+  readonly maxKeys: number;
 }
 
 export type ReadEvent = { readonly ok: true; readonly event: Event } | { readonly ok: false; readonly problem: string };
@@ -29,19 +41,50 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
 class Unreadable extends Error {}
 
 /** Never throws: a problem is returned as text that names the member, what was found and what was wanted. */
-export function readEvent(raw: RawEvent): ReadEvent {
+export function readEvent(raw: RawEvent, limits?: EventLimits): ReadEvent {
   try {
-    return { ok: true, event: read(raw) };
+    if (limits !== undefined) checkSize(raw, limits);
+    return { ok: true, event: read(raw, limits) };
   } catch (error) {
     if (error instanceof Unreadable) return { ok: false, problem: error.message };
     throw error;
   }
 }
 
-function read(raw: RawEvent): Event {
+/** Before anything is parsed. */
+function checkSize(raw: RawEvent, { maxBytes, maxHeaders }: EventLimits): void {
+  const bytes = raw.body.byteLength;
+  if (bytes > maxBytes) throw new Unreadable(`body: found ${bytes} bytes, wanted at most ${maxBytes}`);
+  const headers = raw.headerCount?.() ?? 0;
+  if (headers > maxHeaders) throw new Unreadable(`headers: found ${headers}, wanted at most ${maxHeaders}`);
+}
+
+/** `"":0,` */
+const SHORTEST_KEY = 5;
+
+/** Whether there are no more brackets, in strings or not, than may be within each other. */
+function isFlat(json: string, maxDepth: number): boolean {
+  let left = maxDepth;
+  for (const bracket of ["{", "["]) {
+    for (let at = json.indexOf(bracket); at !== -1; at = json.indexOf(bracket, at + 1)) if (--left < 0) return false;
+  }
+  return true;
+}
+
+/** What is within limits of JSON text that is valid, or what is not. */
+export function jsonExceeds(json: string, { maxDepth, maxKeys }: Pick<EventLimits, "maxDepth" | "maxKeys">): string | null {
+  // Most events are too short and too flat to exceed anything, which is quicker to see than to measure.
+  if (json.length < SHORTEST_KEY * maxKeys && isFlat(json, maxDepth)) return null;
+  const { depth, keys } = measureJson(json);
+  if (depth > maxDepth) return `found objects and arrays ${depth} deep, wanted at most ${maxDepth}`;
+  if (keys > maxKeys) return `found ${keys} keys, wanted at most ${maxKeys}`;
+  return null;
+}
+
+function read(raw: RawEvent, limits: EventLimits | undefined): Event {
   const resource = token("resource", raw.resource);
   const action = token("action", raw.action);
-  const members = readMembers(raw);
+  const members = readMembers(raw, limits);
   const traceparent = raw.header("traceparent");
   const tracestate = raw.header("tracestate");
   const validTrace = traceparent !== undefined && isTraceparent(traceparent);
@@ -68,15 +111,15 @@ function token(name: string, found: string): string {
 }
 
 /** The event's members as compact JSON text, under the names of the plain format. */
-function readMembers(raw: RawEvent): Map<string, string> {
-  if (raw.header("ce-specversion") !== undefined) return binaryCloudEvent(raw);
-  const members = parseObject(raw.body);
+function readMembers(raw: RawEvent, limits: EventLimits | undefined): Map<string, string> {
+  if (raw.header("ce-specversion") !== undefined) return binaryCloudEvent(raw, limits);
+  const members = parseObject(raw.body, limits);
   const contentType = raw.header("content-type");
   const structured = contentType !== undefined && /^application\/cloudevents\+json\s*(;|$)/i.test(contentType.trim());
   return structured ? structuredCloudEvent(members) : members;
 }
 
-function parseObject(body: Uint8Array): Map<string, string> {
+function parseObject(body: Uint8Array, limits: EventLimits | undefined): Map<string, string> {
   let text: string;
   try {
     text = utf8.decode(body);
@@ -92,6 +135,8 @@ function parseObject(body: Uint8Array): Map<string, string> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new Unreadable(`body: found ${kindOf(text.trim())}, wanted a JSON object`);
   }
+  const excess = limits && jsonExceeds(text, limits);
+  if (excess) throw new Unreadable(`body: ${excess}`);
   return membersOf(text);
 }
 
@@ -117,7 +162,7 @@ function structuredCloudEvent(attributes: Map<string, string>): Map<string, stri
   return members;
 }
 
-function binaryCloudEvent(raw: RawEvent): Map<string, string> {
+function binaryCloudEvent(raw: RawEvent, limits: EventLimits | undefined): Map<string, string> {
   const version = raw.header("ce-specversion");
   if (version !== "1.0") throw new Unreadable(`ce-specversion: found ${quote(version ?? "")}, wanted "1.0"`);
   const members = new Map<string, string>();
@@ -126,7 +171,7 @@ function binaryCloudEvent(raw: RawEvent): Map<string, string> {
     if (value !== undefined) members.set(member, JSON.stringify(percentDecoded(value)));
   }
   if (!members.has("id")) missing("ce-id", "the CloudEvents attribute id");
-  const data = parseObject(raw.body);
+  const data = parseObject(raw.body, limits);
   members.set("data", `{${[...data].map(([key, value]) => `${JSON.stringify(key)}:${value}`).join(",")}}`);
   return members;
 }

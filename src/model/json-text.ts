@@ -7,6 +7,7 @@
 
 const QUOTE = 34;
 const COMMA = 44;
+const COLON = 58;
 const BACKSLASH = 92;
 const OPEN_BRACKET = 91;
 const CLOSE_BRACKET = 93;
@@ -32,6 +33,21 @@ export function membersOf(json: string): Map<string, string> {
     );
     at = value.end;
   }
+}
+
+/** How deep objects and arrays are within each other, and how many keys all objects have together. */
+export function measureJson(json: string): { readonly depth: number; readonly keys: number } {
+  let depth = 0;
+  let deepest = 0;
+  let keys = 0;
+  for (let at = 0; at < json.length; at++) {
+    const code = json.charCodeAt(at);
+    if (code === QUOTE) at = endOfString(json, at) - 1;
+    else if (code === COLON) keys++;
+    else if (code === OPEN_BRACE || code === OPEN_BRACKET) deepest = Math.max(deepest, ++depth);
+    else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) depth--;
+  }
+  return { depth: deepest, keys };
 }
 
 function skipSpace(json: string, from: number): number {

@@ -1,6 +1,8 @@
 /** The headers of W3C Trace Context, as far as Posthorn reads and writes them. */
 
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$/;
+/** Version 00 ends here; versions to come may say more. */
+const TRACEPARENT_00 = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+const LATER_TRACEPARENT = /^(?!00|ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[\x20-\x7e]{0,64})?$/;
 /** What a header can carry, and no more than has to be passed on. */
 const TRACESTATE = /^[\t\x20-\x7e]{1,512}$/;
 
@@ -13,7 +15,7 @@ export interface Traceparent {
 }
 
 export function isTraceparent(text: string): boolean {
-  return TRACEPARENT.test(text);
+  return TRACEPARENT_00.test(text) || LATER_TRACEPARENT.test(text);
 }
 
 /** One that no header can carry, or that is too long, is left out. */

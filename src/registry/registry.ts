@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import type { App, Installation } from "../model/app.ts";
-import { AppError } from "../model/app-error.ts";
+import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import {
@@ -69,33 +69,58 @@ export interface RegistryDependencies {
   readonly logger: Logger;
 }
 
-const SECRET_OVERLAP_MS = 24 * 3_600_000;
+export interface RegistryOptions {
+  /** How long the secret before a rotation is still signed with. */
+  readonly secretOverlapMs: number;
+}
+
+export interface IndexFeed {
+  /** What is wrong with app records whose secret can't be read: one line each. */
+  unreadable(): readonly string[];
+  /** Apps whose secrets are not stored as they would be today. */
+  outdated(): number;
+}
+
 const MAX_TRIES = 20;
 
 export const appKey = (slug: string): string => `app.${slug}`;
 export const installationKey = (uuid: string): string => `installation.${uuid}`;
 
-/** Feeds the index from the store; call before the store starts. */
-export function feedIndex({ store, index, secretBox, logger }: RegistryDependencies): void {
+/**
+ * Feeds the index from the store; call before the store starts. An app whose new record has a secret that can't be read
+ * stays as it was: nothing may be signed in its name with a wrong secret, and its deliveries must not be taken for
+ * those of an app that is gone.
+ */
+export function feedIndex({ store, index, secretBox, logger }: RegistryDependencies): IndexFeed {
+  const unreadable = new Map<string, string>();
+  const outdated = new Set<string>();
   store.onRecord("app.", (key, value) => {
     const slug = key.slice("app.".length);
+    unreadable.delete(slug);
+    outdated.delete(slug);
     if (value === null) return index.removeApp(slug);
+    const record = JSON.parse(value) as StoredApp;
     try {
-      index.putApp(toApp(JSON.parse(value) as StoredApp, secretBox));
+      index.putApp(toApp(record, secretBox));
     } catch (error) {
-      // Without its secret nothing may be signed in its name.
-      index.removeApp(slug);
+      unreadable.set(slug, messageOf(error));
       throw error;
     }
+    const stored = [record.client_secret, record.previous_secret?.value ?? record.client_secret];
+    if (!stored.every((secret) => secretBox.isCurrent(secret))) outdated.add(slug);
   });
   store.onRecord("installation.", (key, value) => {
     if (value === null) return index.removeInstallation(key.slice("installation.".length));
     index.putInstallation(toInstallation(JSON.parse(value) as StoredInstallation));
   });
   store.onCurrent(() => logger.info(index.counts(), "registry is current"));
+  return { unreadable: () => [...unreadable.values()], outdated: () => outdated.size };
 }
 
-export function createRegistry({ store, index, secretBox, refusesUrl, clock }: RegistryDependencies): Registry {
+export function createRegistry(
+  { store, index, secretBox, refusesUrl, clock }: RegistryDependencies,
+  { secretOverlapMs }: RegistryOptions,
+): Registry {
   /** Runs until the compare-and-set wins; `next` gets null when there is no record. */
   const change = async <T extends object>(
     key: string,
@@ -131,7 +156,7 @@ export function createRegistry({ store, index, secretBox, refusesUrl, clock }: R
 
   const checkUrl = (path: string, what: string, url: string | null | undefined): void => {
     const problem = url == null ? null : refusesUrl(url);
-    if (problem !== null) throw new RecordInvalid(what, [{ path, message: `found ${JSON.stringify(url)}, ${problem}` }]);
+    if (problem !== null) throw new RecordInvalid(what, [{ path, message: `found ${JSON.stringify(withoutUser(url ?? ""))}, ${problem}` }]);
   };
 
   /** One that was removed and comes back neither uses the numbers of its status events again nor is judged by its old counters. */
@@ -147,7 +172,7 @@ export function createRegistry({ store, index, secretBox, refusesUrl, clock }: R
   const rotated = (record: StoredApp, clientSecret: string, now: number): StoredApp => ({
     ...record,
     client_secret: secretBox.seal(record.slug, clientSecret),
-    previous_secret: { value: record.client_secret, valid_until: toRfc3339(now + SECRET_OVERLAP_MS) },
+    previous_secret: { value: record.client_secret, valid_until: toRfc3339(now + secretOverlapMs) },
     updated_at: toRfc3339(now),
   });
 
@@ -259,6 +284,11 @@ function checkPrecondition(key: string, { revision, absent }: Precondition, foun
   if (revision !== null && revision !== found) {
     throw new AppError("PRECONDITION_FAILED", `record ${key} is at revision ${found ?? "none"}, wanted ${revision}`);
   }
+}
+
+/** Answers and logs are no place for a password. */
+function withoutUser(url: string): string {
+  return url.replace(/^([a-z]*:)?.*@/is, "$1[redacted]@");
 }
 
 /** A PUT that changes nothing writes nothing. */

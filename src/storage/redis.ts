@@ -10,6 +10,8 @@ import type { Logger } from "../model/logger.ts";
 
 export interface RedisOptions {
   readonly url: string;
+  /** PEM texts, for a rediss: URL. */
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
   readonly startupTimeoutMs: number;
   /** Ends the waiting. */
   readonly signal?: AbortSignal;
@@ -22,8 +24,9 @@ const SOCKET_TIMEOUT_MS = 10_000;
 const RETRY_CONNECT_MS = 250;
 
 /** @throws AppError REDIS_UNREACHABLE */
-export async function connectRedis({ url, startupTimeoutMs, signal }: RedisOptions, clock: Clock, logger: Logger): Promise<Redis> {
+export async function connectRedis({ url, tls, startupTimeoutMs, signal }: RedisOptions, clock: Clock, logger: Logger): Promise<Redis> {
   const redis = new Redis(url, {
+    ...(url.startsWith("rediss:") ? { tls: { ...tls, rejectUnauthorized: true } } : {}),
     lazyConnect: true,
     connectionName: "posthorn",
     enableOfflineQueue: false,

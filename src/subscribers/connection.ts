@@ -7,15 +7,20 @@ import type { Logger } from "../model/logger.ts";
 import { userOf, withoutUser } from "../model/nats-url.ts";
 
 export interface NatsOptions {
-  /** One or more URLs, separated by commas; user and password may be part of them. */
+  /** One or more URLs, separated by commas; user and password, or a token, may be part of the first. */
   readonly url: string;
   readonly credsFile: string | null;
+  /** PEM texts. Required is TLS when one is set. */
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
   readonly startupTimeoutMs: number;
   /** Ends the waiting. */
   readonly signal?: AbortSignal;
 }
 
 const RETRY_CONNECT_MS = 500;
+
+/** What comes back to Posthorn arrives under it, so that nobody else has to be allowed to listen there. */
+export const INBOX_PREFIX = "_INBOX.posthorn";
 
 /** @throws AppError NATS_UNREACHABLE */
 export async function connectNats(options: NatsOptions, clock: Clock, logger: Logger): Promise<NatsConnection> {
@@ -24,7 +29,9 @@ export async function connectNats(options: NatsOptions, clock: Clock, logger: Lo
     servers: servers.map(withoutUser),
     ...userOf(servers),
     ...(options.credsFile === null ? {} : { authenticator: credsAuthenticator(readCreds(options.credsFile)) }),
+    ...(isTlsWanted(servers, options) ? { tls: { ...options.tls } } : {}),
     name: "posthorn",
+    inboxPrefix: INBOX_PREFIX,
     maxReconnectAttempts: -1,
     reconnectTimeWait: RETRY_CONNECT_MS,
     // A half-open connection is noticed after two unanswered pings.
@@ -93,6 +100,11 @@ async function logStatus(connection: NatsConnection, logger: Logger): Promise<vo
     else if (type === Events.Reconnect) logger.info({ server: String(data) }, "NATS is back");
     else if (type === Events.Error) logger.warn({ error: String(data) }, "NATS reported an error");
   }
+}
+
+/** By itself the library takes what the server offers: a tls: URL alone would not insist on it. */
+function isTlsWanted(servers: readonly string[], { tls = {} }: NatsOptions): boolean {
+  return Object.keys(tls).length > 0 || servers.some((url) => /^(tls|wss):/i.test(url));
 }
 
 function readCreds(path: string): Uint8Array {

@@ -57,7 +57,10 @@ export interface DeadLetters {
   replayAll(filter: DeadLetterFilter, dryRun: boolean, onProgress?: (progress: ReplayProgress) => void): Promise<ReplayProgress>;
 }
 
-const PAGE = 200;
+/** Read at once; each may be as large as the server takes. */
+const PAGE = 50;
+/** Of one answer: it ends with the letter that reaches it. */
+const MAX_LIST_BYTES = 16 * 1024 * 1024;
 
 export interface DeadLettersDependencies {
   readonly jetStream: JetStreamClient;
@@ -93,6 +96,7 @@ export function createDeadLetters({ jetStream, manager, lanes, names, match, tra
 
   const list: DeadLetters["list"] = async (filter, after, limit) => {
     const items: DeadLetter[] = [];
+    let bytes = 0;
     let from = after;
     for (;;) {
       const page = await readAfter(filter.app, from, PAGE);
@@ -100,7 +104,8 @@ export function createDeadLetters({ jetStream, manager, lanes, names, match, tra
         from = letter.sequence;
         if (!matches(letter, filter)) continue;
         items.push(letter);
-        if (items.length === limit) return { items, next: from };
+        bytes += letter.json.length;
+        if (items.length === limit || bytes >= MAX_LIST_BYTES) return { items, next: from };
       }
       if (page.length < PAGE) return { items, next: null };
     }

@@ -12,7 +12,7 @@ import type { DeliveryObserver, LaneSource, TracePosition, Tracing } from "../de
 import type { Installation } from "../model/app.ts";
 import { newDelivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
-import { type ReadEvent, readEvent } from "../model/event-reader.ts";
+import { type EventLimits, type ReadEvent, readEvent } from "../model/event-reader.ts";
 import type { AckFloor } from "./ack-floor.ts";
 import type { LaneWriter } from "./lanes.ts";
 import type { BusNames } from "./names.ts";
@@ -53,8 +53,7 @@ export interface EventObserver {
 export interface EventsSubscriberOptions {
   /** Events held by this process at once. */
   readonly maxHeld: number;
-  /** Larger ones can't be stored in a lane with what has to be said of them. */
-  readonly maxEventBytes: () => number;
+  readonly limits: EventLimits;
 }
 
 const ACK_WAIT_MS = 30_000;
@@ -86,20 +85,19 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
   };
 
   const read = (message: PulledMessage): ReadEvent => {
-    const bytes = message.data.length;
-    const maxBytes = options.maxEventBytes();
-    if (bytes > maxBytes) return { ok: false, problem: `body: found ${bytes} bytes, wanted at most ${maxBytes}` };
     const [, , resource = "", action = "", ...more] = message.subject.split(".");
     if (more.length > 0)
       return { ok: false, problem: `subject: found ${message.subject}, wanted ${names.event("<resource>", "<action>")}` };
-    return readEvent({
+    const raw = {
       resource,
       action,
       body: message.data,
       header: message.header,
+      headerCount: message.headerCount,
       fallbackId: `${stream}:${message.sequence}`,
       storedAt: message.storedAt,
-    });
+    };
+    return readEvent(raw, options.limits);
   };
 
   const handle = (message: PulledMessage): void => {

@@ -12,7 +12,7 @@ import { createInbox, type JetStreamManager, type Msg, type NatsConnection, nano
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
-import type { ConnectionState } from "./connection.ts";
+import { type ConnectionState, INBOX_PREFIX } from "./connection.ts";
 import { type AckGroup, createPulledMessage, type PulledMessage } from "./pulled-message.ts";
 import { AGAIN_AFTER_MS } from "./settle.ts";
 import { createWatchdog, type WatchedConsumer } from "./watchdog.ts";
@@ -57,7 +57,7 @@ export function createPullLoop(dependencies: PullLoopDependencies, options: Pull
   const { connection, acks, connectionState, clock, logger } = dependencies;
   const { stream, consumer, limit, onMessage, recover } = options;
   const pullSubject = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
-  const inbox = createInbox();
+  const inbox = createInbox(INBOX_PREFIX);
   /** By sequence. */
   const held = new Map<number, { readonly message: PulledMessage; touchedAt: number }>();
   const watchdog = createWatchdog(dependencies, options);

@@ -18,6 +18,7 @@ export interface PulledMessage {
   readonly storedAt: number;
   /** A header's value by lower-case name. */
   header(name: string): string | undefined;
+  headerCount(): number;
   /** All of them by name as it came; the first value of each. */
   headers(): Record<string, string>;
   ack(): void;
@@ -164,6 +165,7 @@ export function createPulledMessage(message: Msg, acks: AckGroup, onSettled: (me
       }
       return lowerCase.get(name);
     },
+    headerCount: () => message.headers?.keys().length ?? 0,
     headers: () => Object.fromEntries([...(message.headers ?? [])].map(([key, values]) => [key, values[0] ?? ""])),
     ack() {
       if (settle()) acks.ack(reply);

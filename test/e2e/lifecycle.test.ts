@@ -84,6 +84,67 @@ describe("a start", () => {
   });
 });
 
+describe("a change of the encryption key", () => {
+  const [k1, k2] = [`k1:${"a1".repeat(32)}`, `k2:${"b2".repeat(32)}`];
+  const prefix = `t-${randomUUID().slice(0, 8)}`;
+  const withKeys = (keys: Record<string, string>, command = "serve") =>
+    startPosthorn({ nats, redis, prefix, command, waitForReady: false, settings: keys });
+  const failed = async (keys: Record<string, string>, command?: string) => {
+    const posthorn = await withKeys(keys, command);
+    return { code: await posthorn.end("SIGCONT"), last: posthorn.log.at(-1), errors: posthorn.errors.join("\n") };
+  };
+
+  test("goes over previous keys and posthorn re-encrypt; without them nothing starts and nothing is lost", async () => {
+    const receiver = await startReceiver();
+    const first = await withKeys({ POSTHORN_ENCRYPTION_KEY: k1 });
+    await first.ready();
+    await first.api("PUT", "/v1/apps/acme", { webhook_url: receiver.url, events: ["*"] });
+    await first.api("PUT", `/v1/installations/${randomUUID()}`, { app: "acme", organization_id: "42" });
+    expect(await first.end()).toBe(0);
+
+    for (const [keys, wanted] of [
+      [{ POSTHORN_ENCRYPTION_KEY: k2 }, "wanted key k2 of POSTHORN_ENCRYPTION_KEY"],
+      [{}, "POSTHORN_ENCRYPTION_KEY is not set"],
+    ] as const) {
+      const { code, last } = await failed(keys);
+      expect([code, last]).toEqual([
+        78,
+        expect.objectContaining({
+          code: "SECRET_UNREADABLE",
+          error: expect.stringContaining(`the client secret of app acme: found it encrypted with key k1, ${wanted}`),
+        }),
+      ]);
+    }
+    const wrong = await failed({ POSTHORN_ENCRYPTION_KEY: k2 }, "re-encrypt");
+    expect([wrong.code, wrong.errors]).toEqual([78, expect.stringContaining("app acme: found it encrypted with key k1, wanted key k2")]);
+
+    const both = { POSTHORN_ENCRYPTION_KEY: k2, POSTHORN_ENCRYPTION_KEY_PREVIOUS: k1 };
+    for (const changed of [1, 0]) {
+      const { code, last } = await failed(both, "re-encrypt");
+      expect([code, last]).toEqual([0, expect.objectContaining({ records: 1, changed, key: "k2" })]);
+    }
+    const last = await withKeys({ POSTHORN_ENCRYPTION_KEY: k2 });
+    await last.ready();
+    const bus = await connectBus(nats, prefix);
+    await bus.publish("issue.created", { organization_id: "42", data: {} });
+    await receiver.waitFor(1);
+
+    // A replica with a key that this one does not have comes too early: it steps back until it can read again.
+    const bucket = await bus.jetStream.views.kv(`${prefix}-registry`);
+    const record = (await bucket.get("app.acme"))?.string() ?? "";
+    await bucket.put("app.acme", record.replace("enc:v1:k2:", "enc:v1:k3:"));
+    await eventually(async () => (await last.api("GET", "/readyz")).status === 503);
+    expect((await last.api("GET", "/readyz")).body.checks.registry.detail).toBe("stored secrets can't be read");
+    await bus.publish("issue.created", { organization_id: "42", data: { n: 2 } });
+    await bucket.put("app.acme", record);
+    await receiver.waitFor(2);
+    expect((await last.api("GET", "/readyz")).status).toBe(200);
+    expect(await last.end()).toBe(0);
+    await bus.close();
+    await receiver.stop();
+  });
+});
+
 describe("SIGTERM", () => {
   test("finishes what is in flight, writes its rows and exits with 0; the next process delivers the rest, nothing twice", async () => {
     const prefix = `t-${randomUUID().slice(0, 8)}`;

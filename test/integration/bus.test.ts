@@ -13,8 +13,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
 import { connectRedis } from "../../src/storage/redis.ts";
 import { connectNats } from "../../src/subscribers/connection.ts";
+import { createDeadLetters } from "../../src/subscribers/dead-letters.ts";
+import { createLanes } from "../../src/subscribers/lanes.ts";
 import { busNames } from "../../src/subscribers/names.ts";
 import { covers, ensureConsumer, ensureTopology } from "../../src/subscribers/topology.ts";
+import { createTracing } from "../../src/telemetry/tracing.ts";
 import { freePort, type Server, startNatsServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 
@@ -155,6 +158,33 @@ describe("the streams", () => {
     ["*.*", "a.b.c", false],
   ])("the pattern %s covers %s: %s", (wide, narrow, wanted) => {
     expect(covers(wide, narrow)).toBe(wanted);
+  });
+});
+
+describe("dead letters", () => {
+  test("are listed in answers of a bounded size, however large each is", async () => {
+    const names = freshNames();
+    await ensureTopology(manager, names, 1);
+    const jetStream = connection.jetstream();
+    const letter = JSON.stringify({ reason: "invalid", dead_lettered_at: new Date().toISOString(), body: "x".repeat(900_000) });
+    for (let n = 0; n < 25; n++) await jetStream.publish(names.deadLetter("acme"), letter);
+    const lanes = createLanes({
+      jetStream,
+      names,
+      clock: systemClock,
+      logger: silentLogger,
+      maxPayloadBytes: () => 1_048_576,
+      onStored: () => {},
+      onDeadLetter: () => {},
+    });
+    const deadLetters = createDeadLetters({
+      ...{ jetStream, manager, lanes, names, match: () => [], clock: systemClock },
+      tracing: createTracing(false, { version: "test", prefix: names.prefix }),
+    });
+    const first = await deadLetters.list({ app: "acme" }, 0, 1_000);
+    expect([first.items.length, first.next]).toEqual([19, 19]);
+    const rest = await deadLetters.list({ app: "acme" }, first.next ?? 0, 1_000);
+    expect([rest.items.length, rest.next]).toEqual([6, null]);
   });
 });
 

@@ -5,9 +5,11 @@ import { connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
 import { loadAppsFile } from "../../src/registry/apps-file.ts";
-import { createRegistry, feedIndex, NO_PRECONDITION, type Registry } from "../../src/registry/registry.ts";
+import { reEncrypt } from "../../src/registry/re-encrypt.ts";
+import { createRegistry, feedIndex, type IndexFeed, NO_PRECONDITION, type Registry } from "../../src/registry/registry.ts";
 import { createRegistryIndex, type RegistryIndex } from "../../src/registry/registry-index.ts";
-import { createSecretBox } from "../../src/registry/secret-box.ts";
+import { createSecretBox, type EncryptionKey } from "../../src/registry/secret-box.ts";
+import { createSigningKey, type SigningKey } from "../../src/registry/signing-key.ts";
 import { createRegistryStore, type RegistryStore } from "../../src/registry/store.ts";
 import { createConnectionState } from "../../src/subscribers/connection.ts";
 import { SECRET, UUID } from "../support/builders.ts";
@@ -29,30 +31,37 @@ afterAll(async () => {
 });
 
 interface Replica {
+  readonly feed: IndexFeed;
+  readonly signingKey: SigningKey;
   readonly registry: Registry;
   readonly index: RegistryIndex;
   readonly store: RegistryStore;
 }
 
-async function replica(prefix: string, encryptionKey: { id: string; key: Buffer } | null = null): Promise<Replica> {
-  const connection = await connect({ servers: server.url, reconnectTimeWait: 100, maxReconnectAttempts: -1 });
-  connections.push(connection);
-  const index = createRegistryIndex();
-  const store = createRegistryStore(
+function storeOf(prefix: string, connection: NatsConnection): RegistryStore {
+  return createRegistryStore(
     { connection, onReconnect: createConnectionState(connection).onReconnect, clock: systemClock, logger: silentLogger },
     { prefix, replicas: 1 },
   );
+}
+
+async function replica(prefix: string, encryptionKey: EncryptionKey | null = null, previous: EncryptionKey[] = []): Promise<Replica> {
+  const connection = await connect({ servers: server.url, reconnectTimeWait: 100, maxReconnectAttempts: -1 });
+  connections.push(connection);
+  const index = createRegistryIndex();
+  const store = storeOf(prefix, connection);
   const dependencies = {
     store,
     index,
-    secretBox: createSecretBox(encryptionKey),
+    secretBox: createSecretBox(encryptionKey, previous),
     refusesUrl: (url: string) => (url.startsWith("https:") ? null : "not https"),
     clock: systemClock,
     logger: silentLogger,
   };
-  feedIndex(dependencies);
+  const feed = feedIndex(dependencies);
+  const signingKey = createSigningKey(store, dependencies.secretBox);
   await store.start();
-  return { registry: createRegistry(dependencies), index, store };
+  return { feed, signingKey, registry: createRegistry(dependencies, { secretOverlapMs: 24 * 3_600_000 }), index, store };
 }
 
 const app = { webhook_url: "https://hooks.acme.example/in", events: ["issue"] };
@@ -180,6 +189,78 @@ describe("a change", () => {
     await Promise.all(Array.from({ length: 20 }, increment));
     expect(JSON.parse((await store.readRecord("circuit.acme"))?.value ?? "")).toEqual({ n: 20 });
     expect(await store.createRecord("circuit.acme", "{}")).toBe("conflict");
+  });
+});
+
+describe("encryption keys", () => {
+  const [k1, k2] = ["k1", "k2"].map((id, n) => ({ id, key: Buffer.alloc(32, n + 1) })) as [EncryptionKey, EncryptionKey];
+  const reEncrypted = async (prefix: string, current: EncryptionKey, previous: EncryptionKey[]) => {
+    const connection = await connect({ servers: server.url });
+    connections.push(connection);
+    const store = storeOf(prefix, connection);
+    try {
+      return await reEncrypt(store, createSecretBox(current, previous));
+    } finally {
+      await store.stop();
+    }
+  };
+
+  test("are changed in steps, in none of which a replica can't read a secret", async () => {
+    const clear = await replica("keys");
+    const { clientSecret } = await clear.registry.putApp("acme", app, NO_PRECONDITION);
+    const first = await replica("keys", k1);
+    expect([first.feed.unreadable(), first.feed.outdated()]).toEqual([[], 1]);
+    const rotated = await first.registry.rotateSecret("acme");
+    const signingKey = await first.signingKey.get();
+
+    const second = await replica("keys", k2, [k1]);
+    expect([second.feed.unreadable(), second.feed.outdated(), second.signingKey.current()]).toEqual([[], 1, signingKey]);
+    expect(await reEncrypted("keys", k2, [k1])).toEqual({ records: 2, changed: 2 });
+    expect(await reEncrypted("keys", k2, [k1])).toEqual({ records: 2, changed: 0 });
+    await eventually(() => second.feed.outdated() === 0);
+
+    const third = await replica("keys", k2);
+    expect(third.feed.unreadable()).toEqual([]);
+    expect(third.signingKey.current()).toEqual(signingKey);
+    expect(third.index.app("acme")).toMatchObject({ clientSecret: rotated.clientSecret, previousSecret: { value: clientSecret } });
+    const stored = (await third.store.readRecord("app.acme"))?.value ?? "";
+    expect(stored).not.toContain("enc:v1:k1:");
+    expect(stored.match(/enc:v1:k2:/g)).toHaveLength(2);
+  });
+
+  test("that can't open what is stored are told apart, and nothing is changed with them", async () => {
+    const { registry, store } = await replica("wrong-key", k1);
+    await registry.putApp("acme", app, NO_PRECONDITION);
+    const before = await store.readRecord("app.acme");
+    const wrong = await replica("wrong-key", k2);
+    expect(wrong.feed.unreadable()).toEqual([
+      "the client secret of app acme: found it encrypted with key k1, wanted key k2 of POSTHORN_ENCRYPTION_KEY",
+    ]);
+    await expect(reEncrypted("wrong-key", k2, [])).rejects.toMatchObject({ code: "SECRET_UNREADABLE" });
+    expect(await store.readRecord("app.acme")).toEqual(before);
+  });
+
+  test("that another replica has changed too early leave the app as it was, and it is not taken for one that is gone", async () => {
+    const early = await replica("early", k2, [k1]);
+    const late = await replica("early", k1);
+    const { clientSecret } = await late.registry.putApp("acme", app, NO_PRECONDITION);
+    await eventually(() => early.index.app("acme"));
+    await early.registry.rotateSecret("acme");
+    await eventually(() => late.feed.unreadable().length === 1);
+    expect(late.index.app("acme")?.clientSecret).toBe(clientSecret);
+    await early.registry.deleteApp("acme", NO_PRECONDITION);
+    await eventually(() => late.feed.unreadable().length === 0);
+    expect(late.index.app("acme")).toBeUndefined();
+  });
+
+  test("sign for all replicas with one key, whoever needs it first", async () => {
+    const [one, two] = await Promise.all([replica("signing", k1), replica("signing", k1)]);
+    const [first, second] = await Promise.all([one.signingKey.get(), two.signingKey.get()]);
+    expect(first).toEqual(second);
+    expect((await replica("signing", k1)).signingKey.current()).toEqual(first);
+    const wrong = await replica("signing", k2);
+    expect(wrong.signingKey.unreadable()[0]).toMatch(/^the secret _signing-key: found it encrypted with key k1, wanted key k2/);
+    await expect(wrong.signingKey.get()).rejects.toMatchObject({ code: "SECRET_UNREADABLE" });
   });
 });
 

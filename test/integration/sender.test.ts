@@ -1,9 +1,5 @@
 /** Each row of the table of outcomes, with the behaviour of a real socket behind it. */
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import type { Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, describe, expect, test } from "vitest";
 import { createAddressGuard } from "../../src/delivery/address-guard.ts";
@@ -11,6 +7,7 @@ import { classify } from "../../src/delivery/classify.ts";
 import { createSender, type Sender } from "../../src/delivery/sender.ts";
 import { systemClock } from "../../src/model/clock.ts";
 import { eventually } from "../support/eventually.ts";
+import { createManualClock } from "../support/manual-clock.ts";
 import { startRawServer } from "../support/raw-server.ts";
 import { answer, startReceiver } from "../support/receiver.ts";
 import { freePort } from "../support/servers.ts";
@@ -20,8 +17,8 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-function sender(allow: readonly string[] = ["127.0.0.0/8", "::1/128"], connectTimeoutMs = 2_000): Sender {
-  const made = createSender(createAddressGuard(allow), systemClock, { connectTimeoutMs, connectionsPerOrigin: 16 });
+function sender(allow: readonly string[] = ["127.0.0.0/8", "::1/128"], connectTimeoutMs = 2_000, connectionsPerOrigin = 16): Sender {
+  const made = createSender(createAddressGuard(allow), systemClock, { connectTimeoutMs, connectionsPerOrigin });
   cleanups.push(made.close);
   return made;
 }
@@ -150,39 +147,6 @@ describe("no answer", () => {
   test("a name that does not exist", async () => {
     expect(await post("http://does-not-exist.invalid/")).toMatchObject({ outcome: "unreachable", responseCode: 0 });
   });
-
-  test("a certificate that nobody signed", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "posthorn-tls-"));
-    cleanups.push(() => rmSync(folder, { recursive: true }));
-    const file = (name: string): string => join(folder, name);
-    execFileSync(
-      "openssl",
-      [
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "1",
-        "-subj",
-        "/CN=localhost",
-        "-keyout",
-        file("key"),
-        "-out",
-        file("cert"),
-      ],
-      { stdio: "ignore" },
-    );
-    const url = await rawServer((socket) => socket.end("HTTP/1.1 200 OK\r\n\r\n"), {
-      key: readFileSync(file("key")),
-      cert: readFileSync(file("cert")),
-    });
-    expect(await post(url.replace("http:", "https:"))).toMatchObject({
-      outcome: "unreachable",
-      error: expect.stringMatching(/self-signed|certificate/i),
-    });
-  });
 });
 
 describe("one deadline covers the whole attempt", () => {
@@ -261,5 +225,50 @@ describe("a connection", () => {
     expect(requests[0]).toMatch(/^POST \/in\?x=1 HTTP\/1\.1\r\n/);
     expect(requests[0]).toMatch(/content-length: 11\r\n/i);
     expect(Buffer.from(requests[0]?.split("\r\n\r\n")[1] ?? "", "latin1").toString("utf8")).toBe('{"n":"ü0"}');
+  });
+
+  test("carries no cookie that came before", async () => {
+    const { url, requests } = await receiver(answer(200, "", { "set-cookie": "session=1" }));
+    const from = sender();
+    for (let times = 0; times < 3; times++) await post(url, { from });
+    expect(requests.map(({ headers }) => headers.cookie)).toEqual([undefined, undefined, undefined]);
+  });
+
+  test("is one of a limited number to the same host; what is beyond waits", async () => {
+    const open = new Set<Socket>();
+    const { url, requests } = await receiver((_request, response, socket) => {
+      open.add(socket);
+      setTimeout(() => response.end("ok"), 5);
+    });
+    const from = sender(undefined, undefined, 3);
+    const results = await Promise.all(Array.from({ length: 30 }, () => post(url, { from })));
+    expect(new Set(results.map(({ outcome }) => outcome))).toEqual(new Set(["delivered"]));
+    expect([requests.length, open.size]).toEqual([30, 3]);
+  });
+});
+
+describe("idle destinations", () => {
+  test("are given up, the one first that was used longest ago, however many hosts there are", async () => {
+    const { port } = await receiver(answer(200), 0, "0.0.0.0");
+    const from = sender();
+    const host = (n: number): string => `http://127.1.${n >> 8}.${n & 255}:${port}/`;
+    for (let n = 0; n < 1_200; n += 50) {
+      await Promise.all(Array.from({ length: 50 }, (_, at) => post(host(n + at), { from })));
+      await post(host(0), { from });
+    }
+    expect(from.destinations()).toBe(1_000);
+  });
+
+  test("are given up after a minute", async () => {
+    const { url } = await receiver();
+    const clock = createManualClock();
+    const from = createSender(createAddressGuard(["127.0.0.0/8"]), clock, { connectTimeoutMs: 2_000, connectionsPerOrigin: 1 });
+    cleanups.push(from.close);
+    await post(url, { from });
+    await clock.advance(59_000);
+    expect(from.destinations()).toBe(1);
+    await clock.advance(20_000);
+    expect(from.destinations()).toBe(0);
+    expect(await post(url, { from })).toMatchObject({ outcome: "delivered" });
   });
 });

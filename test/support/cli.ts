@@ -36,6 +36,7 @@ export async function runCli(words: readonly string[], options: CliOptions = {})
     signal,
     readInput: async () => input,
     serve: async () => 0,
+    reEncrypt: async () => 0,
   });
   return {
     code,

@@ -41,7 +41,9 @@ export interface StartOptions {
   readonly nats: Pick<Server, "url">;
   readonly redis: Pick<Server, "url">;
   readonly prefix?: string;
-  readonly settings?: Readonly<Record<string, string>>;
+  readonly settings?: Readonly<Record<string, string | undefined>>;
+  /** Of the command line. */
+  readonly command?: string;
   /** Returns before it is ready. */
   readonly waitForReady?: boolean;
 }
@@ -56,10 +58,11 @@ export async function startPosthorn({
   redis,
   prefix = `t-${randomUUID().slice(0, 8)}`,
   settings = {},
+  command = "serve",
   waitForReady = true,
 }: StartOptions): Promise<Posthorn> {
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(POSTHORN|OTEL)_/.test(name)));
-  const child = spawn(process.execPath, [MAIN], {
+  const child = spawn(process.execPath, [MAIN, command], {
     stdio: ["ignore", "pipe", "pipe"],
     env: {
       ...inherited,

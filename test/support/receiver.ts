@@ -32,7 +32,7 @@ export const answer =
     response.writeHead(status, headers).end(body);
   };
 
-export async function startReceiver(initial: Behaviour = answer(200, "ok"), port = 0): Promise<Receiver> {
+export async function startReceiver(initial: Behaviour = answer(200, "ok"), port = 0, host = "127.0.0.1"): Promise<Receiver> {
   const requests: ReceivedRequest[] = [];
   let behaviour = initial;
   const server = createServer((incoming, response) => {
@@ -53,7 +53,7 @@ export async function startReceiver(initial: Behaviour = answer(200, "ok"), port
       void behaviour(request, response, incoming.socket);
     });
   });
-  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(port, host, resolve));
   const { port: listening } = server.address() as AddressInfo;
   return {
     url: `http://127.0.0.1:${listening}`,

@@ -9,7 +9,8 @@ import { parse, parseAllDocuments } from "yaml";
 import { findBinary } from "../../scripts/servers.mjs";
 import { documentedRoutes } from "../../src/api/routes.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
-import { SETTINGS, type Setting } from "../../src/config/settings.ts";
+import type { Setting } from "../../src/config/setting.ts";
+import { SETTINGS } from "../../src/config/settings.ts";
 import { parseDuration } from "../../src/config/values.ts";
 import { busNames } from "../../src/subscribers/names.ts";
 

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
+import { SETTINGS } from "../../src/config/settings.ts";
 import { STATUS_EVENT_TYPES } from "../../src/model/status-event.ts";
 import { busNames } from "../../src/subscribers/names.ts";
 import { covers } from "../../src/subscribers/topology.ts";
@@ -81,6 +82,36 @@ describe("docker-compose.yml", () => {
     expect(mounted).toHaveLength(3);
     for (const volume of mounted) expect(existsSync(join(root, volume.split(":")[0] ?? ""))).toBe(true);
   });
+});
+
+test("docs/dependencies.md has every production dependency, and no other", () => {
+  const { dependencies } = JSON.parse(read("package.json")) as { dependencies: Record<string, string> };
+  const rows = [...read("docs/dependencies.md").matchAll(/^\| `([^`]+)` \| (\S.*) \| (\S.*) \|$/gm)].map(([, name]) => name);
+  expect(rows.sort()).toEqual(Object.keys(dependencies).sort());
+  expect(Object.values(dependencies).filter((version) => !/^\d+\.\d+\.\d+$/.test(version))).toEqual([]);
+});
+
+test("the container is as hard as docs/security.md says", () => {
+  const [, block = ""] = /```yaml\n(.*?)```/s.exec(read("docs/security.md")) ?? [];
+  const { services } = parse(read("docker-compose.yml")) as { services: { posthorn: Record<string, unknown> } };
+  expect(services.posthorn).toMatchObject(parse(block) as object);
+  const image =
+    read("Dockerfile")
+      .split(/^FROM /m)
+      .at(-1) ?? "";
+  expect(image).toMatch(/^USER node$/m);
+  expect(image).toMatch(/UV_THREADPOOL_SIZE=32/);
+});
+
+test("every limit that docs/security.md names has that default", () => {
+  const section = read("docs/security.md").split("## Limits")[1]?.split("\n## ")[0] ?? "";
+  const named = [...section.matchAll(/^\| .* \| (.*) \| (.*) \|$/gm)].flatMap(([, limits = "", settings = ""]) =>
+    [...settings.matchAll(/`POSTHORN_([A-Z_]+)`/g)].map(([, name = ""]) => ({ name, limits: limits.replaceAll(" ", "") })),
+  );
+  expect(named.length).toBeGreaterThan(10);
+  const defaultOf = (name: string): string =>
+    (SETTINGS as Readonly<Record<string, { default?: string }>>)[name]?.default ?? "no such setting";
+  expect(named.filter(({ name, limits }) => !limits.includes(defaultOf(name)))).toEqual([]);
 });
 
 test("every link between documents leads somewhere", () => {

@@ -89,7 +89,7 @@ describe("completion", () => {
   };
 
   test.each<[string, string[]]>([
-    ["posthorn re", ["requests", "replay"]],
+    ["posthorn re", ["requests", "replay", "re-encrypt"]],
     ["posthorn apps r", ["rotate-secret"]],
     ["posthorn apps set acme --un", ["--unordered"]],
     ["posthorn apps add acme --status p", ["published"]],

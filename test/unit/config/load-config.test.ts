@@ -1,9 +1,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import { ConfigError, loadConfig } from "../../../src/config/load-config.ts";
+import { makeAuthority } from "../../support/certificates.ts";
 
+const PACKAGE = fileURLToPath(new URL("../../../package.json", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "posthorn-config-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -29,6 +32,13 @@ test("the defaults are the contract's", () => {
     httpPort: 8080,
     requestTimeout: 10 * second,
     connectTimeout: 3 * second,
+    targetAllow: [],
+    targetSchemes: ["http", "https"],
+    targetPorts: [[1, 65_535]],
+    targetTlsMinVersion: "TLSv1.2",
+    maxEventSize: 1_048_576,
+    secretOverlap: 24 * hour,
+    encryptionKeyPrevious: [],
     retrySchedule: [5 * second, 30 * second, 300 * second, 1_800 * second, 2 * hour, 5 * hour, 10 * hour, 10 * hour],
     maxInFlight: 256,
     appMaxInFlight: 32,
@@ -81,6 +91,18 @@ describe("a wrong value is said with what was found and what was wanted", () => 
     ["POSTHORN_SUBJECT_PREFIX", "a.b", /wanted 1 to 32 letters/],
     ["POSTHORN_TARGET_ALLOW", "10.0.0.0/33", /10\.0\.0\.0\/33 is none/],
     ["POSTHORN_TARGET_ALLOW", "everything", /everything is none/],
+    ["POSTHORN_TARGET_PORTS", "0", /wanted ports of 1 to 65535 and ranges such as 8000-8999, separated by commas; 0 is none/],
+    ["POSTHORN_TARGET_PORTS", "443,9000-8000", /9000-8000 is none/],
+    ["POSTHORN_TARGET_PORTS", "65536", /65536 is none/],
+    ["POSTHORN_TARGET_SCHEMES", "ftp", /wanted one of http, https/],
+    ["POSTHORN_TARGET_SCHEMES", "", /wanted at least one/],
+    ["POSTHORN_TARGET_TLS_MIN_VERSION", "TLSv1.1", /wanted one of TLSv1.2, TLSv1.3/],
+    ["POSTHORN_TARGET_CA_FILE", "/nowhere/ca.pem", /found "\/nowhere\/ca.pem", wanted a file that can be read \(ENOENT/],
+    ["POSTHORN_TARGET_CA_FILE", PACKAGE, /wanted a file with certificates in PEM form/],
+    ["POSTHORN_NATS_KEY_FILE", PACKAGE, /wanted a file with a private key in PEM form/],
+    ["POSTHORN_MAX_EVENT_SIZE", "1MB", /wanted a size such as 500B, 64KiB or 1MiB/],
+    ["POSTHORN_HTTP_MAX_HEADER_SIZE", "1023B", /wanted at least 1KiB/],
+    ["POSTHORN_HTTP_RATE_LIMIT", "0", /wanted 1 to /],
     ["POSTHORN_DEFAULT_ACTOR", "[]", /wanted a JSON object/],
     ["POSTHORN_REQUEST_TIMEOUT", "30d", /wanted at most 1h/],
     ["POSTHORN_MAX_PARKED_AGE", "99999999999d", /wanted at most 3650d/],
@@ -107,6 +129,17 @@ describe("a wrong value is said with what was found and what was wanted", () => 
       /^POSTHORN_TEST_CLOCK: set together with NODE_ENV=production/,
     );
     expect(loadConfig({ POSTHORN_TEST_CLOCK: "/tmp/clock", NODE_ENV: "test" }).testClock).toBe("/tmp/clock");
+    const authority = makeAuthority();
+    const pem = authority.certFile;
+    expect(problems({ POSTHORN_NATS_CERT_FILE: pem })).toEqual([
+      "POSTHORN_NATS_CERT_FILE, POSTHORN_NATS_KEY_FILE: found one of them, wanted both or none",
+    ]);
+    expect(problems({ POSTHORN_REDIS_CA_FILE: pem })).toEqual(["POSTHORN_REDIS_URL: found files for TLS and no TLS, wanted rediss://…"]);
+    expect(loadConfig({ POSTHORN_REDIS_CA_FILE: pem, POSTHORN_REDIS_URL: "rediss://h" }).redisCaFile).toContain("BEGIN");
+    const cut = join(folder, "cut.pem");
+    writeFileSync(cut, authority.cert + authority.cert.replace(/MII.*/, "MII"));
+    expect(problems({ POSTHORN_TARGET_CA_FILE: cut })[0]).toMatch(/certificates in PEM form; the one at 2 can't be read/);
+    authority.remove();
   });
 });
 
@@ -139,6 +172,29 @@ describe("secrets", () => {
     });
     expect(lines).toHaveLength(4);
     expect(lines.join()).not.toContain(secret);
+  });
+
+  test("a proxy's URL is one URL of http:, and not part of a message", () => {
+    for (const url of ["http://u:hunter2-hunter2@p:3128,http://q", "https://u:hunter2-hunter2@p", "http://u:hunter2-hunter2@p/path"]) {
+      const [only = ""] = problems({ POSTHORN_TARGET_PROXY: url });
+      expect(only).toMatch(/^POSTHORN_TARGET_PROXY: wanted (one|a) URL such as http:/);
+      expect(only).not.toContain("hunter2");
+    }
+    expect(loadConfig({ POSTHORN_TARGET_PROXY: "http://u:p@proxy:3128" }).targetProxy).toBe("http://u:p@proxy:3128");
+  });
+
+  test("encryption keys have an id each, and previous ones come with a current one", () => {
+    const [a, b] = ["aa", "bb"].map((byte) => byte.repeat(32));
+    expect(loadConfig({ POSTHORN_ENCRYPTION_KEY: `k2:${a}`, POSTHORN_ENCRYPTION_KEY_PREVIOUS: `k1:${b}, k0:${b}` })).toMatchObject({
+      encryptionKey: { id: "k2" },
+      encryptionKeyPrevious: [{ id: "k1" }, { id: "k0" }],
+    });
+    expect(problems({ POSTHORN_ENCRYPTION_KEY: `${a}`, POSTHORN_ENCRYPTION_KEY_PREVIOUS: `${b}` })).toEqual([
+      "POSTHORN_ENCRYPTION_KEY, POSTHORN_ENCRYPTION_KEY_PREVIOUS: found key id 1 twice, wanted an id for each key",
+    ]);
+    expect(problems({ POSTHORN_ENCRYPTION_KEY_PREVIOUS: `k1:${b}` })).toEqual([
+      "POSTHORN_ENCRYPTION_KEY_PREVIOUS: found without POSTHORN_ENCRYPTION_KEY, wanted both",
+    ]);
   });
 
   test("an encryption key is 32 bytes in hex or base64, with or without an id", () => {

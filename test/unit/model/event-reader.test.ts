@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type RawEvent, readEvent } from "../../../src/model/event-reader.ts";
+import { decodeEvent, encodeEvent } from "../../../src/model/lane-message.ts";
 import { UUID } from "../../support/builders.ts";
 
 function raw(body: unknown, headers: Record<string, string> = {}, subject = "issue.created"): RawEvent {
@@ -169,6 +170,68 @@ describe("what can't be read is said with member, found and wanted", () => {
       ),
       { numRuns: 500 },
     );
+  });
+});
+
+describe("limits", () => {
+  const limits = { maxBytes: 200, maxHeaders: 2, maxDepth: 4, maxKeys: 6 };
+  const limited = (body: string, { headers = {}, headerCount = 0 } = {}) => {
+    const result = readEvent({ ...raw(body, headers), headerCount: () => headerCount }, limits);
+    return result.ok ? "read" : result.problem;
+  };
+  const withData = (data: string): string => `{"organization_id":1,"data":${data}}`;
+
+  test.each<[string, string, string]>([
+    ["as deep as allowed", withData('{"a":[{}]}'), "read"],
+    ["deeper", withData('{"a":[[{}]]}'), "body: found objects and arrays 5 deep, wanted at most 4"],
+    ["deeper, outside of data", '{"organization_id":1,"data":{},"x":[[[[]]]]}', "body: found objects and arrays 5 deep, wanted at most 4"],
+    ["brackets in a string", withData('{"a":"[[[[[{{{{\\"[[:::::::"}'), "read"],
+    ["as many keys as allowed", withData('{"a":1,"b":{"c":2,"d":3}}'), "read"],
+    ["more keys", withData('{"a":1,"b":{"c":2,"d":3,"e":4}}'), "body: found 7 keys, wanted at most 6"],
+    ["the same key again and again", withData(`{${'"a":1,'.repeat(9)}"a":1}`), "body: found 12 keys, wanted at most 6"],
+    ["a long body", withData(`{"a":"${"x".repeat(200)}"}`), "body: found 237 bytes, wanted at most 200"],
+  ])("%s", (_what, body, found) => {
+    expect(limited(body)).toBe(found);
+  });
+
+  test("of headers", () => {
+    expect(limited(withData("{}"), { headerCount: 2 })).toBe("read");
+    expect(limited(withData("{}"), { headerCount: 3 })).toBe("headers: found 3, wanted at most 2");
+  });
+
+  test("hold for CloudEvents in both modes", () => {
+    const body = '{"specversion":"1.0","id":"1","organizationid":"1","data":{"a":[[[]]]}}';
+    expect(limited(body, { headers: { "content-type": "application/cloudevents+json" } })).toMatch(/5 deep/);
+    expect(limited('{"a":[[[[]]]]}', { headers: { "ce-specversion": "1.0", "ce-id": "1", "ce-organizationid": "1" } })).toMatch(/5 deep/);
+  });
+
+  test("are met at once by half a million brackets", () => {
+    const body = Buffer.from(withData(`{"a":${"[".repeat(500_000)}${"]".repeat(500_000)}}`));
+    const result = readEvent({ ...raw(""), body }, { ...limits, maxBytes: Number.POSITIVE_INFINITY });
+    expect(result).toEqual({ ok: false, problem: "body: found objects and arrays 500002 deep, wanted at most 4" });
+  });
+
+  test("of a tracestate: what no HTTP header can hold, and more than everybody has to pass on, is dropped", () => {
+    const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    expect(read(least, { traceparent, tracestate: "a=1" }).tracestate).toBe("a=1");
+    for (const tracestate of ["", "a=☃", "a=\n", `a=${"x".repeat(511)}`])
+      expect(read(least, { traceparent, tracestate })).toMatchObject({ traceparent, tracestate: null });
+    const later = `cc${traceparent.slice(2)}`;
+    expect(read(least, { traceparent: `${later}-more` }).traceparent).toBe(`${later}-more`);
+    for (const wrong of [`${traceparent}-more`, `${later}-${"x".repeat(65)}`, `ff${traceparent.slice(2)}`]) {
+      expect(read(least, { traceparent: wrong }).traceparent).toBeNull();
+    }
+  });
+});
+
+describe("names that change objects elsewhere", () => {
+  const names = '{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}},"prototype":{"polluted":1.0}}';
+
+  test("are data like any other, and change nothing", () => {
+    const event = read(`{"organization_id":"42","__proto__":{"organization_id":"666"},"data":${names},"actor":${names}}`);
+    expect(event).toMatchObject({ organizationId: "42", dataJson: names, actorJson: names });
+    expect(({} as Record<string, unknown>)["polluted"]).toBeUndefined();
+    expect(decodeEvent(encodeEvent(event))).toEqual(event);
   });
 });
 

@@ -95,12 +95,39 @@ describe("a client secret at rest", () => {
     expect(box.open("acme", SECRET)).toBe(SECRET);
   });
 
+  test("of a previous key is read, and not written any more", () => {
+    const changed = createSecretBox({ id: "k2", key: Buffer.alloc(32, 2) }, [key]);
+    const old = box.seal("acme", SECRET);
+    expect(changed.open("acme", old)).toBe(SECRET);
+    expect(changed.seal("acme", SECRET)).toMatch(/^enc:v1:k2:/);
+    expect([changed.isCurrent(old), changed.isCurrent(SECRET), changed.isCurrent(changed.seal("acme", SECRET))]).toEqual([
+      false,
+      false,
+      true,
+    ]);
+    expect([createSecretBox(null).isCurrent(SECRET), createSecretBox(null).isCurrent(old)]).toEqual([true, false]);
+  });
+
   test.each<[string, ReturnType<typeof createSecretBox>, string, RegExp]>([
-    ["without a key", createSecretBox(null), "acme", /POSTHORN_ENCRYPTION_KEY is not set/],
-    ["with a key of another id", createSecretBox({ ...key, id: "k2" }), "acme", /encrypted with key k1, POSTHORN_ENCRYPTION_KEY is key k2/],
-    ["with another key of the same id", createSecretBox({ ...key, key: Buffer.alloc(32, 2) }), "acme", /not the one it was encrypted with/],
-    ["in another app's record", box, "other", /not the one it was encrypted with/],
+    ["without a key", createSecretBox(null), "acme", /app acme: found it encrypted with key k1, POSTHORN_ENCRYPTION_KEY is not set$/],
+    [
+      "with keys of other ids",
+      createSecretBox({ ...key, id: "k3" }, [{ ...key, id: "k2" }]),
+      "acme",
+      /app acme: found it encrypted with key k1, wanted key k3 or k2 of POSTHORN_ENCRYPTION_KEY$/,
+    ],
+    [
+      "with another key of the same id",
+      createSecretBox({ ...key, key: Buffer.alloc(32, 2) }),
+      "acme",
+      /app acme: found it encrypted with another key of the id k1, or for another record, wanted key k1 of POSTHORN_ENCRYPTION_KEY$/,
+    ],
+    ["in another app's record", box, "other", /app other: found it encrypted with another key of the id k1, or for another record/],
   ])("can't be read %s", (_what, wrong, slug, message) => {
     expect(() => wrong.open(slug, box.seal("acme", SECRET))).toThrow(message);
+  });
+
+  test.each(["enc:v1:k1:", "enc:v1:k1:AAAA", "enc:v2:k1:AAAA", "enc:", "enc:v1:k1:%%%"])("can't be read as %j, and says so", (stored) => {
+    expect(() => box.open("acme", stored)).toThrow(expect.objectContaining({ code: "SECRET_UNREADABLE" }) as Error);
   });
 });

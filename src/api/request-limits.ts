@@ -1,0 +1,47 @@
+/** What is refused of a request before its body is read. */
+import { type IncomingMessage, STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
+import { problem } from "./problems.ts";
+
+export interface RequestLimits {
+  readonly maxBodyBytes: number;
+  /** All headers together. */
+  readonly maxHeaderBytes: number;
+  readonly maxHeaders: number;
+  readonly requestTimeoutMs: number;
+}
+
+class Refused extends Error {
+  readonly statusCode: number;
+
+  constructor(statusCode: number, message: string) {
+    super(message);
+    this.statusCode = statusCode;
+  }
+}
+
+/** @throws an error with `statusCode` */
+export function checkHead({ rawHeaders, headers }: IncomingMessage, { maxHeaders }: RequestLimits): void {
+  const count = rawHeaders.length / 2;
+  if (count > maxHeaders) throw new Refused(431, `found ${count} headers, wanted at most ${maxHeaders} (POSTHORN_HTTP_MAX_HEADERS)`);
+  const encoding = headers["content-encoding"] ?? "identity";
+  // A small body could become any size.
+  if (encoding.toLowerCase() !== "identity")
+    throw new Refused(415, `content-encoding: found ${encoding}, wanted a body that is not compressed`);
+}
+
+/** For what the HTTP parser refuses, where there is no request yet. */
+export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
+  const [status, detail] =
+    error.code === "HPE_HEADER_OVERFLOW"
+      ? [431, "the headers are longer than POSTHORN_HTTP_MAX_HEADER_SIZE"]
+      : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+        ? [408, "the request did not come within POSTHORN_HTTP_REQUEST_TIMEOUT"]
+        : [400, "this is no HTTP request"];
+  const body = JSON.stringify(problem(status, detail));
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/problem+json\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  );
+}

@@ -1,0 +1,216 @@
+/** Who may call what: every route with every kind of caller. */
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { documentedRoutes } from "../../src/api/routes.ts";
+import { deliveryId } from "../../src/model/delivery.ts";
+import { eventually } from "../support/eventually.ts";
+import { connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
+import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+
+/** What a call is made for: an app, and things that belong to it. */
+interface Target {
+  readonly slug: string;
+  readonly uuid: string;
+  readonly sequence: number;
+  readonly replay: string;
+  readonly delivery: string;
+}
+
+interface Row {
+  /** Which of the two lists of tokens covers it, or neither is asked for. */
+  readonly access: "open" | "read" | "admin";
+  /** Whether the app's own token does. */
+  readonly app: boolean;
+  readonly path: (target: Target) => string;
+  readonly body?: (target: Target) => unknown;
+  /** Makes what the call removes. */
+  readonly before?: () => Promise<unknown>;
+}
+
+const ofApp = ({ slug }: Target): string => `/v1/apps/${slug}`;
+const webhook = (): unknown => ({ webhook_url: receiver.url, events: ["*"], retry_schedule_s: [] });
+
+const throwAwayApp = () => call("PUT", "/v1/apps/throw-away", ADMIN, webhook());
+const throwAwayInstallation = () => call("PUT", `/v1/installations/${THROW_AWAY}`, ADMIN, { app: "own", organization_id: "none" });
+
+/** A new route needs a row here. */
+const ROWS: Readonly<Record<string, Row>> = {
+  "PUT /v1/apps/:slug": { access: "admin", app: false, path: ofApp, body: webhook },
+  "GET /v1/apps/:slug": { access: "read", app: true, path: ofApp },
+  "DELETE /v1/apps/:slug": { access: "admin", app: false, path: () => "/v1/apps/throw-away", before: throwAwayApp },
+  "GET /v1/apps": { access: "read", app: false, path: () => "/v1/apps" },
+  "POST /v1/apps/:slug/secret/rotate": {
+    access: "admin",
+    app: false,
+    path: () => "/v1/apps/throw-away/secret/rotate",
+    before: throwAwayApp,
+  },
+  "POST /v1/apps/:slug/tokens": { access: "admin", app: false, path: (target) => `${ofApp(target)}/tokens` },
+  "PUT /v1/installations/:uuid": {
+    access: "admin",
+    app: false,
+    path: ({ uuid }) => `/v1/installations/${uuid}`,
+    body: ({ slug }) => ({ app: slug, organization_id: slug }),
+  },
+  "GET /v1/installations/:uuid": { access: "read", app: false, path: ({ uuid }) => `/v1/installations/${uuid}` },
+  "DELETE /v1/installations/:uuid": {
+    access: "admin",
+    app: false,
+    path: () => `/v1/installations/${THROW_AWAY}`,
+    before: throwAwayInstallation,
+  },
+  "GET /v1/installations": { access: "read", app: false, path: ({ slug }) => `/v1/installations?app=${slug}` },
+  "POST /v1/installations/:uuid/enable": { access: "admin", app: false, path: ({ uuid }) => `/v1/installations/${uuid}/enable` },
+  "POST /v1/installations/:uuid/disable": {
+    access: "admin",
+    app: false,
+    path: () => `/v1/installations/${THROW_AWAY}/disable`,
+    before: throwAwayInstallation,
+  },
+  "POST /v1/installations/:uuid/discard": { access: "admin", app: false, path: () => `/v1/installations/${DISABLED}/discard` },
+  "POST /v1/events": {
+    access: "admin",
+    app: false,
+    path: () => "/v1/events",
+    body: () => ({ type: "issue.created", organization_id: "nobody", data: {} }),
+  },
+  "GET /v1/apps/:slug/webhook-requests": { access: "read", app: true, path: (target) => `${ofApp(target)}/webhook-requests` },
+  "POST /v1/apps/:slug/test": { access: "admin", app: true, path: (target) => `${ofApp(target)}/test` },
+  "GET /v1/dead-letters": { access: "read", app: true, path: ({ slug }) => `/v1/dead-letters?app=${slug}` },
+  "GET /v1/dead-letters/:sequence": { access: "read", app: true, path: ({ sequence }) => `/v1/dead-letters/${sequence}` },
+  "POST /v1/dead-letters/:sequence/replay": {
+    access: "admin",
+    app: true,
+    path: ({ sequence }) => `/v1/dead-letters/${sequence}/replay`,
+  },
+  "POST /v1/dead-letters/replay": {
+    access: "admin",
+    app: true,
+    path: () => "/v1/dead-letters/replay",
+    body: ({ slug }) => ({ app: slug, dry_run: true }),
+  },
+  "GET /v1/dead-letters/replays/:id": { access: "read", app: true, path: ({ replay }) => `/v1/dead-letters/replays/${replay}` },
+  "POST /v1/deliveries/:id/resend": { access: "admin", app: false, path: ({ delivery }) => `/v1/deliveries/${delivery}/resend` },
+  "GET /healthz": { access: "open", app: false, path: () => "/healthz" },
+  "GET /readyz": { access: "open", app: false, path: () => "/readyz" },
+  "GET /metrics": { access: "read", app: false, path: () => "/metrics" },
+  "GET /openapi.json": { access: "open", app: false, path: () => "/openapi.json" },
+};
+
+const THROW_AWAY = randomUUID();
+const DISABLED = randomUUID();
+const ADMIN = "admin-token-1";
+const READ = "read-token-1";
+
+let nats: Server;
+let redis: Server;
+let posthorn: Posthorn;
+let receiver: Receiver;
+const uuids: Record<string, string> = { own: randomUUID(), other: randomUUID() };
+let appToken: string;
+let expiredToken: string;
+
+const call = (method: string, path: string, token?: string, body?: unknown) =>
+  posthorn.api(method, path, body, token === undefined ? {} : { authorization: `Bearer ${token}` });
+
+/** One dead letter of the app, which a replay before may just have taken and given up again. */
+const letterOf = (slug: string): Promise<{ sequence: number; delivery_id: string }> =>
+  eventually(async () => (await call("GET", `/v1/dead-letters?app=${slug}`, ADMIN)).body.items[0]);
+
+async function targetOf(slug: string): Promise<Target> {
+  const { sequence } = await letterOf(slug);
+  const { body } = await call("POST", "/v1/dead-letters/replay", ADMIN, { app: slug, dry_run: true });
+  const uuid = uuids[slug] ?? "";
+  return { slug, uuid, sequence, replay: body.replay_id as string, delivery: deliveryId(`event-${slug}`, uuid) };
+}
+
+beforeAll(async () => {
+  [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver(answer(404))]);
+  posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_API_TOKENS: `admin:${ADMIN},read:${READ}` } });
+  const bus = await connectBus(nats, posthorn.prefix);
+  for (const slug of ["own", "other"]) await call("PUT", `/v1/apps/${slug}`, ADMIN, webhook());
+  for (const slug of ["own", "other"]) {
+    await call("PUT", `/v1/installations/${uuids[slug]}`, ADMIN, { app: slug, organization_id: slug });
+    await bus.publish("issue.created", { id: `event-${slug}`, organization_id: slug, data: {} });
+    await letterOf(slug);
+  }
+  await call("PUT", `/v1/installations/${DISABLED}`, ADMIN, { app: "own", organization_id: "none" });
+  await call("POST", `/v1/installations/${DISABLED}/disable`, ADMIN);
+  await bus.close();
+  appToken = (await call("POST", "/v1/apps/own/tokens", ADMIN)).body.token as string;
+  expiredToken = (await call("POST", "/v1/apps/own/tokens", ADMIN, { ttl_s: 1 })).body.token as string;
+});
+afterAll(async () => {
+  expect(await posthorn.end()).toBe(0);
+  await Promise.all([nats.stop(), redis.stop(), receiver.stop()]);
+});
+
+test("every route has a row", () => {
+  const routes = documentedRoutes().map(({ method, url }) => `${method} ${url}`);
+  expect(Object.keys(ROWS).sort()).toEqual([...routes, "GET /openapi.json"].sort());
+});
+
+describe.each(Object.entries(ROWS))("%s", (name, { access, app, path, body, before }) => {
+  const method = name.split(" ")[0] ?? "";
+  const make = async (slug: string, token: string | undefined): Promise<number> => {
+    await before?.();
+    const target = await targetOf(slug);
+    return (await call(method, path(target), token, body?.(target))).status;
+  };
+
+  test(`is ${access === "open" ? "open" : "closed"} without a token and with wrong ones`, async () => {
+    await eventually(async () => (await call("GET", "/v1/apps/own", expiredToken)).status === 401);
+    for (const token of [undefined, "wrong", `${appToken}x`, appToken.replace("own", "other"), expiredToken]) {
+      expect(await make("own", token)).toBe(access === "open" ? 200 : 401);
+    }
+  });
+
+  test(`is ${access === "admin" ? "closed" : "open"} to a read token`, async () => {
+    expect(await make("own", READ)).toBe(access === "admin" ? 403 : 200);
+  });
+
+  test("is open to an admin token", async () => {
+    expect(await make("own", ADMIN)).toBeLessThan(300);
+  });
+
+  test(`is ${app || access === "open" ? "open" : "closed"} to the app's token, and closed to another app's`, async () => {
+    if (access === "open") return expect(await make("own", appToken)).toBe(200);
+    const own = await make("own", appToken);
+    if (app) expect(own).toBeLessThan(300);
+    else expect(own).toBe(403);
+    expect([403, 404]).toContain(await make("other", appToken));
+  });
+});
+
+describe("an app's token", () => {
+  test("sees only the app's dead letters, also when none are named", async () => {
+    await Promise.all([letterOf("own"), letterOf("other")]);
+    const { body } = await call("GET", "/v1/dead-letters", appToken);
+    expect(new Set(body.items.map((letter: { app: string }) => letter.app))).toEqual(new Set(["own"]));
+    const replayed = await call("POST", "/v1/dead-letters/replay", appToken, { dry_run: true });
+    expect(replayed.body).toMatchObject({ matched: body.items.length });
+  });
+
+  test("replays the app's alone", async () => {
+    await Promise.all([letterOf("own"), letterOf("other")]);
+    const before = await letterOf("other");
+    expect((await call("POST", "/v1/dead-letters/replay", appToken, {})).body).toMatchObject({ replayed: expect.any(Number), skipped: 0 });
+    expect(await letterOf("other")).toEqual(before);
+  });
+
+  test("ends when the client secret is replaced", async () => {
+    const { token, expires_at } = (await call("POST", "/v1/apps/other/tokens", ADMIN, { ttl_s: 600 })).body;
+    expect(Date.parse(expires_at as string) - Date.now()).toBeGreaterThan(590_000);
+    expect((await call("GET", "/v1/apps/other", token)).status).toBe(200);
+    await call("POST", "/v1/apps/other/secret/rotate", ADMIN);
+    expect((await call("GET", "/v1/apps/other", token)).status).toBe(401);
+  });
+
+  test("can't be had for an app that is not there, or for longer than the setting says", async () => {
+    expect((await call("POST", "/v1/apps/nobody/tokens", ADMIN)).status).toBe(404);
+    expect((await call("POST", "/v1/apps/own/tokens", ADMIN, { ttl_s: 86_401 })).body.errors).toEqual([
+      { path: "ttl_s", message: "found 86401, wanted at most 86400 (POSTHORN_APP_TOKEN_MAX_TTL)" },
+    ]);
+  });
+});

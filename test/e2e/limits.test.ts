@@ -1,0 +1,244 @@
+/** What is too much: of requests, of events, and of what comes in disguise. */
+import { connect } from "node:net";
+import { gzipSync } from "node:zlib";
+import { headers as natsHeaders } from "nats";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Receiver, startReceiver } from "../support/receiver.ts";
+import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+
+let nats: Server;
+let redis: Server;
+let posthorn: Posthorn;
+let bus: Bus;
+let receiver: Receiver;
+
+beforeAll(async () => {
+  [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
+  posthorn = await startPosthorn({
+    nats,
+    redis,
+    settings: {
+      POSTHORN_API_TOKENS: "admin:admin-token-1,read:read-token-1",
+      POSTHORN_HTTP_MAX_BODY_SIZE: "4KiB",
+      POSTHORN_HTTP_MAX_HEADER_SIZE: "2KiB",
+      POSTHORN_HTTP_MAX_HEADERS: "20",
+      POSTHORN_HTTP_MAX_PAGE_SIZE: "2",
+      POSTHORN_HTTP_REQUEST_TIMEOUT: "2s",
+      POSTHORN_HTTP_RATE_LIMIT: "600",
+      POSTHORN_HTTP_FAILED_AUTH_LIMIT: "5",
+      POSTHORN_SECRET_OVERLAP: "1h",
+      POSTHORN_MAX_EVENT_SIZE: "2KiB",
+      POSTHORN_MAX_EVENT_HEADERS: "10",
+      POSTHORN_MAX_EVENT_DEPTH: "5",
+      POSTHORN_MAX_EVENT_KEYS: "20",
+    },
+  });
+  bus = await connectBus(nats, posthorn.prefix);
+  await call("PUT", "/v1/apps/acme", { webhook_url: receiver.url, events: ["*"] });
+  await call("PUT", "/v1/installations/0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f", { app: "acme", organization_id: "42" });
+});
+afterAll(async () => {
+  await bus.close();
+  expect(await posthorn.end()).toBe(0);
+  await Promise.all([nats.stop(), redis.stop(), receiver.stop()]);
+});
+
+const call = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) =>
+  posthorn.api(method, path, body, { authorization: "Bearer admin-token-1", ...headers });
+
+/** Sends bytes as they are, and reads until the server hangs up. */
+const raw = (text: string): Promise<string> =>
+  new Promise((resolve) => {
+    const socket = connect(Number(new URL(posthorn.url).port), "127.0.0.1", () => socket.write(text));
+    let answer = "";
+    socket.on("data", (chunk: Buffer) => {
+      answer += chunk.toString();
+    });
+    socket.on("error", () => {});
+    socket.on("close", () => resolve(answer));
+  });
+
+const problemOf = (answer: string): { status: number; detail: string } => JSON.parse(answer.split("\r\n\r\n")[1] ?? "{}");
+
+describe("a request", () => {
+  test("with a large body is answered with 413", async () => {
+    expect((await call("PUT", "/v1/apps/acme", { name: "x".repeat(5_000) })).status).toBe(413);
+  });
+
+  test("with large headers is answered with 431", async () => {
+    const answer = await raw(`GET /v1/apps HTTP/1.1\r\nHost: x\r\nX-Large: ${"x".repeat(3_000)}\r\n\r\n`);
+    expect(answer).toMatch(/^HTTP\/1\.1 431 .*\r\ncontent-type: application\/problem\+json\r\n/);
+    expect(problemOf(answer)).toMatchObject({ status: 431, detail: "the headers are longer than POSTHORN_HTTP_MAX_HEADER_SIZE" });
+  });
+
+  test("with many headers is answered with 431", async () => {
+    const many = Object.fromEntries(Array.from({ length: 25 }, (_, n) => [`x-${n}`, "1"]));
+    expect((await call("GET", "/v1/apps", undefined, many)).body).toMatchObject({
+      status: 431,
+      detail: expect.stringMatching(/^found \d+ headers, wanted at most 20 \(POSTHORN_HTTP_MAX_HEADERS\)$/),
+    });
+  });
+
+  test("that is not finished in time is answered with 408", async () => {
+    const answer = await raw("POST /v1/events HTTP/1.1\r\nHost: x\r\nX-Slow: ");
+    expect([answer.split("\r\n")[0], problemOf(answer).status]).toEqual(["HTTP/1.1 408 Request Timeout", 408]);
+  });
+
+  test.each(["GARBAGE\r\n\r\n", "GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "\x16\x03\x01\x02\x00\x01"])(
+    "that is none is answered with 400: %j",
+    async (text) => {
+      expect(problemOf(await raw(text))).toMatchObject({ status: 400, detail: "this is no HTTP request" });
+    },
+  );
+
+  test.each(["gzip", "br", "deflate", "gzip, gzip"])("with a body in %s is answered with 415", async (encoding) => {
+    const bomb = gzipSync(Buffer.alloc(1_000_000)).toString("latin1");
+    expect((await call("POST", "/v1/events", bomb, { "content-encoding": encoding })).body).toMatchObject({
+      status: 415,
+      detail: `content-encoding: found ${encoding}, wanted a body that is not compressed`,
+    });
+  });
+
+  test("for a list gets no more of it than a page", async () => {
+    for (const slug of ["page-1", "page-2"]) await call("PUT", `/v1/apps/${slug}`, { webhook_url: receiver.url });
+    expect((await call("GET", "/v1/apps")).body).toMatchObject({ items: [{ slug: "acme" }, { slug: "page-1" }], next: "page-1" });
+    for (const list of ["apps", "installations", "dead-letters"]) expect((await call("GET", `/v1/${list}?limit=3`)).status).toBe(400);
+  });
+
+  test("without a token is answered with 429 in the end, and one with a token is not", async () => {
+    const statuses: number[] = [];
+    for (let times = 0; times < 8; times++) statuses.push((await posthorn.api("GET", "/v1/apps")).status);
+    expect(new Set(statuses)).toEqual(new Set([401, 429]));
+    const limited = await posthorn.api("GET", "/v1/apps", undefined, { authorization: "Bearer wrong" });
+    expect(limited.body).toMatchObject({ status: 429, code: "RATE_LIMITED" });
+    expect(Number(limited.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+    expect((await call("GET", "/v1/apps")).status).toBe(200);
+    expect((await posthorn.api("GET", "/healthz")).status).toBe(200);
+  });
+
+  test("too many of one token are answered with 429 and a Retry-After, those of another are not", async () => {
+    const read = { authorization: "Bearer read-token-1" };
+    const answers: Awaited<ReturnType<typeof call>>[] = [];
+    const isLimited = (): boolean => answers.some(({ status }) => status === 429);
+    while (!isLimited() && answers.length < 5_000) {
+      answers.push(...(await Promise.all(Array.from({ length: 25 }, () => posthorn.api("GET", "/v1/apps", undefined, read)))));
+    }
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200, 429]));
+    const limited = answers.find(({ status }) => status === 429);
+    expect([limited?.headers.get("retry-after"), limited?.body.detail]).toEqual([
+      "1",
+      "too many calls with this token, the next one in 1 s",
+    ]);
+    expect((await call("GET", "/v1/apps")).status).toBe(200);
+  });
+});
+
+describe("an event", () => {
+  const invalid = async () => {
+    const { body } = await call("GET", "/v1/dead-letters?limit=1");
+    const [letter] = body.items as Array<Record<string, unknown> & { sequence: number }>;
+    return letter;
+  };
+
+  test.each<[string, string | object, Record<string, string>, string]>([
+    ["large", { organization_id: "42", data: { text: "x".repeat(3_000) } }, {}, "body: found 3043 bytes, wanted at most 2048"],
+    ["deep", '{"organization_id":"42","data":{"a":[[[[1]]]]}}', {}, "body: found objects and arrays 6 deep, wanted at most 5"],
+    [
+      "full of keys",
+      { organization_id: "42", data: Object.fromEntries(Array.from({ length: 20 }, (_, n) => [n, n])) },
+      {},
+      "body: found 22 keys, wanted at most 20",
+    ],
+    [
+      "full of headers",
+      { organization_id: "42", data: {} },
+      Object.fromEntries(Array.from({ length: 11 }, (_, n) => [`x-${n}`, "1"])),
+      "headers: found 11, wanted at most 10",
+    ],
+    [
+      "compressed",
+      gzipSync('{"organization_id":"42","data":{}}').toString("latin1"),
+      { "content-encoding": "gzip" },
+      "body: not valid JSON",
+    ],
+  ])("that is %s goes to dead letters with the reason, once", async (_what, body, given, reason) => {
+    const headers = natsHeaders();
+    for (const [name, value] of Object.entries(given)) headers.set(name, value);
+    await bus.publish("issue.created", body, headers);
+    const letter = await eventually(invalid);
+    expect(letter).toMatchObject({ reason: "invalid", error: expect.stringContaining(reason) });
+    await eventually(async () => {
+      const metrics = (await call("GET", "/metrics")).body as string;
+      return metrics.includes('posthorn_held_messages{lane="events"} 0');
+    });
+    const manager = await bus.connection.jetstreamManager();
+    const stream = `${posthorn.prefix}_DEAD_LETTERS`.toUpperCase().replaceAll("-", "_");
+    expect((await manager.streams.info(stream)).state.messages).toBe(1);
+    await manager.streams.purge(stream);
+  });
+
+  test("over HTTP is refused with the same reason", async () => {
+    const { status, body } = await call("POST", "/v1/events", '{"type":"a.b","organization_id":"42","data":{"a":[[[[1]]]]}}');
+    expect([status, body.errors]).toEqual([400, [{ path: "body", message: "found objects and arrays 6 deep, wanted at most 5" }]]);
+    expect((await call("POST", "/v1/apps/acme/test", '{"data":{"a":[[[[[1]]]]]}}')).body.errors).toEqual([
+      { path: "data", message: "found objects and arrays 6 deep, wanted at most 5" },
+    ]);
+  });
+
+  test("with names such as __proto__ is delivered as it is, from the bus, over HTTP and by a test call", async () => {
+    const data = '{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}},"n":1.0}';
+    await bus.publish("issue.created", `{"organization_id":"42","data":${data}}`);
+    await receiver.waitFor(1);
+    await call("POST", "/v1/events", `{"type":"issue.created","organization_id":"42","data":${data}}`);
+    await receiver.waitFor(2);
+    expect((await call("POST", "/v1/apps/acme/test", `{"data":${data}}`)).body.outcome).toBe("delivered");
+    const bodies = (await receiver.waitFor(3)).map(({ body }) => body.toString());
+    for (const body of bodies) expect(body).toContain(`"data":${data},"actor":`);
+    expect((await call("GET", "/readyz")).status).toBe(200);
+  });
+});
+
+test("a rotated secret overlaps for as long as the setting says, with both signatures", async () => {
+  const { body } = await call("POST", "/v1/apps/acme/secret/rotate");
+  const minutes = (Date.parse(body.previous_valid_until as string) - Date.now()) / 60_000;
+  expect(Math.round(minutes)).toBe(60);
+  const before = receiver.requests.length;
+  await call("POST", "/v1/apps/acme/test");
+  const request = (await receiver.waitFor(before + 1)).at(-1);
+  expect(request?.headers["webhook-signature"]).toMatch(/^v1,\S+ v1,\S+$/);
+});
+
+describe("a webhook URL that is not allowed any more", () => {
+  test("is blocked in deliveries and test calls, and can't be saved", async () => {
+    const first = await startPosthorn({ nats, redis });
+    const { slug } = await first.install({ webhook_url: receiver.url });
+    expect(await first.end()).toBe(0);
+    const second = await startPosthorn({ nats, redis, prefix: first.prefix, settings: { POSTHORN_TARGET_ALLOW: "" } });
+    const own = await connectBus(nats, first.prefix);
+    const before = receiver.requests.length;
+    const message = "127.0.0.1 is not a public address (POSTHORN_TARGET_ALLOW opens networks)";
+    expect((await second.api("POST", `/v1/apps/${slug}/test`)).body).toMatchObject({
+      outcome: "blocked",
+      response_code: 0,
+      error: message,
+    });
+    await own.publish("issue.created", { organization_id: "42", data: {} });
+    const [letter] = await eventually(async () => {
+      const { items } = (await second.api("GET", `/v1/dead-letters?app=${slug}`)).body;
+      return items.length > 0 && items;
+    });
+    expect(letter).toMatchObject({ reason: "blocked", error: message, attempts_made: 1 });
+    for (const [path, body] of [
+      [`/v1/apps/${slug}`, { webhook_url: receiver.url }],
+      ["/v1/installations/0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f", { app: slug, organization_id: "1", webhook_url: receiver.url }],
+    ] as const) {
+      const { status, body: problem } = await second.api("PUT", path, body);
+      expect([status, problem.errors]).toEqual([400, [{ path: "webhook_url", message: `found "${receiver.url}", ${message}` }]]);
+    }
+    expect(receiver.requests).toHaveLength(before);
+    await own.close();
+    expect(await second.end()).toBe(0);
+  });
+});

@@ -1,0 +1,298 @@
+/** Servers that speak TLS with client certificates and know the users of docs/security.md, literally. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Redis } from "ioredis";
+import { type ConnectionOptions, connect, type NatsConnection } from "nats";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createPublisher, type Publisher, type StatusEvent, subscribeStatus } from "../../src/client/client.ts";
+import { makeAuthority } from "../support/certificates.ts";
+import { eventually } from "../support/eventually.ts";
+import { makeOperator } from "../support/nats-operator.ts";
+import { type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
+import { freePort, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+
+const DOCUMENT = readFileSync(new URL("../../docs/security.md", import.meta.url), "utf8");
+/** The blocks of one language, in order. */
+const blocks = (language: string): string[] =>
+  [...DOCUMENT.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, "gms"))].map(([, text]) => text ?? "");
+const [permissions = "", tlsBlock = ""] = blocks("nats");
+const [acl = ""] = blocks("acl");
+
+const authority = makeAuthority();
+const server = authority.issue("DNS:localhost,IP:127.0.0.1");
+const client = authority.issue("DNS:posthorn", { commonName: "posthorn" });
+const files = { ca: authority.certFile, cert: client.certFile, key: client.keyFile };
+
+let nats: Server;
+let redis: Server;
+let redisTlsPort: number;
+let posthorn: Posthorn;
+let receiver: Receiver;
+let publisher: Publisher;
+const connections: NatsConnection[] = [];
+
+const natsAs = async (user: string, options: ConnectionOptions = {}): Promise<NatsConnection> => {
+  const connection = await connect({
+    servers: `127.0.0.1:${nats.port}`,
+    user,
+    pass: `change-me-${user}`,
+    inboxPrefix: `_INBOX.${user}`,
+    tls: { ca: authority.cert, cert: client.cert, key: client.key },
+    reconnect: false,
+    ...options,
+  });
+  connections.push(connection);
+  return connection;
+};
+
+const WITHOUT_TLS = Object.fromEntries(["CA", "CERT", "KEY"].map((kind) => [`POSTHORN_NATS_${kind}_FILE`, undefined]));
+
+function settings(): Record<string, string> {
+  return {
+    POSTHORN_NATS_URL: `tls://posthorn:change-me-posthorn@127.0.0.1:${nats.port}`,
+    POSTHORN_NATS_CA_FILE: files.ca,
+    POSTHORN_NATS_CERT_FILE: files.cert,
+    POSTHORN_NATS_KEY_FILE: files.key,
+    POSTHORN_REDIS_URL: `rediss://posthorn:change-me-posthorn@127.0.0.1:${redisTlsPort}`,
+    POSTHORN_REDIS_CA_FILE: files.ca,
+    POSTHORN_REDIS_CERT_FILE: files.cert,
+    POSTHORN_REDIS_KEY_FILE: files.key,
+    POSTHORN_STARTUP_TIMEOUT: "1s",
+    POSTHORN_BROKEN_PROBE_INTERVAL: "300ms",
+    POSTHORN_CIRCUIT_MIN_ATTEMPTS: "5",
+    POSTHORN_CIRCUIT_OPEN_TIME: "200ms",
+    POSTHORN_CIRCUIT_MAX_OPEN_TIME: "1s",
+  };
+}
+
+beforeAll(async () => {
+  const config = permissions + tlsBlock.replace("/etc/nats/server.pem", server.certFile).replace("/etc/nats/server.key", server.keyFile);
+  nats = await startNatsServer({ config: config.replace("/etc/nats/authority.pem", authority.certFile) });
+  redisTlsPort = await freePort();
+  const aclFile = join(authority.certFile, "..", "users.acl");
+  writeFileSync(aclFile, acl);
+  redis = await startRedisServer({
+    arguments: [
+      ...["--aclfile", aclFile, "--tls-port", String(redisTlsPort), "--tls-cert-file", server.certFile, "--tls-key-file", server.keyFile],
+      ...["--tls-ca-cert-file", authority.certFile, "--tls-auth-clients", "yes"],
+    ],
+  });
+  receiver = await startReceiver();
+  posthorn = await startPosthorn({ nats, redis, prefix: "app-platform", settings: settings() });
+  publisher = await createPublisher({ nats: await natsAs("publisher") });
+});
+afterAll(async () => {
+  await posthorn.end();
+  for (const connection of connections) await connection.close();
+  await Promise.all([nats.stop(), redis.stop(), receiver.stop()]);
+  authority.remove();
+});
+
+/** What the server or Posthorn said of permissions that were missing. */
+const complaints = (): string[] => [
+  ...nats
+    .log()
+    .split("\n")
+    .filter((line) => line.includes("Violation")),
+  ...posthorn.log
+    .filter((line) => ["warn", "error"].includes(String(line["level"])))
+    .map((line) => JSON.stringify(line))
+    .filter((line) => /permission|NOPERM|Violation/i.test(line)),
+];
+
+describe("with the permissions of docs/security.md", () => {
+  test("Posthorn does all it does", async () => {
+    const status: StatusEvent[] = [];
+    const subscription = await subscribeStatus({
+      nats: await natsAs("mailer"),
+      durable: "mailer",
+      startAt: "all",
+      onEvent: (event) => void status.push(event),
+    });
+    const changes = (): string[] => status.map(({ type }) => type);
+    const { slug, uuid } = await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [0.05, 2] });
+    const publish = () => publisher.publish({ type: "issue.created", organizationId: "42", data: {} });
+
+    // Delivered, logged, sent again.
+    await publish();
+    const row = await eventually(async () => (await posthorn.api("GET", `/v1/apps/${slug}/webhook-requests`)).body.items[0]);
+    await eventually(async () => (await posthorn.api("POST", `/v1/deliveries/${row.delivery_id}/resend`)).status === 202);
+    await receiver.waitFor(2);
+    expect((await posthorn.api("POST", `/v1/apps/${slug}/test`)).body.outcome).toBe("delivered");
+    expect((await posthorn.api("POST", "/v1/events", { type: "issue.created", organization_id: "42", data: {} })).status).toBe(202);
+    await receiver.waitFor(4);
+
+    // Retried, until the circuit opens, parks and closes.
+    receiver.behave(answer(500));
+    await Promise.all(Array.from({ length: 10 }, publish));
+    await eventually(() => changes().includes("circuit.opened"));
+    receiver.behave(answer(200));
+    await eventually(() => changes().includes("circuit.closed"));
+
+    // Broken, probed, recovered.
+    receiver.behave(answer(410));
+    await publish();
+    await eventually(() => changes().includes("integration.broken"));
+    receiver.behave(answer(200));
+    await publish();
+    await eventually(() => changes().includes("integration.recovered"));
+
+    // Disabled, discarded, enabled; dead letters listed and replayed.
+    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    await publish();
+    await eventually(async () => (await posthorn.api("POST", `/v1/installations/${uuid}/discard`)).body.discarded === 1);
+    await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
+    const letters = (await posthorn.api("GET", `/v1/dead-letters?app=${slug}`)).body.items as Array<{ sequence: number }>;
+    expect(letters.length).toBeGreaterThanOrEqual(2);
+    expect((await posthorn.api("POST", `/v1/dead-letters/${letters[0]?.sequence}/replay`)).status).toBe(202);
+    expect((await posthorn.api("POST", "/v1/dead-letters/replay", {})).body.state).toBe("done");
+    await eventually(async () => (await posthorn.api("GET", "/v1/dead-letters")).body.items.length === 0);
+
+    // Ordered, so that a hold is kept; unreadable; removed.
+    await posthorn.api("PUT", `/v1/apps/${slug}`, { webhook_url: receiver.url, events: ["*"], ordered: true, retry_schedule_s: [0.05] });
+    let fails = true;
+    receiver.behave((_request, response) => {
+      response.writeHead(fails ? 500 : 200).end();
+      fails = false;
+    });
+    await publish();
+    await posthorn.api("POST", "/v1/apps/nobody/tokens");
+    await (await natsAs("publisher")).jetstream().publish("app-platform.events.issue.created", "garbage");
+    await eventually(async () => (await posthorn.api("GET", "/v1/dead-letters")).body.items.length === 1);
+    expect((await posthorn.api("POST", `/v1/apps/${slug}/tokens`)).status).toBe(201);
+    expect((await posthorn.api("DELETE", `/v1/apps/${slug}`)).status).toBe(204);
+    await subscription.stop();
+    expect(new Set(changes())).toEqual(
+      new Set([
+        ...["circuit.opened", "circuit.closed", "integration.broken", "integration.recovered", "integration.disabled"],
+        ...["integration.enabled", "delivery.rejected"],
+      ]),
+    );
+    expect((await posthorn.api("GET", "/readyz")).body.checks.redis.ok).toBe(true);
+    expect(complaints()).toEqual([]);
+  });
+
+  test.each<[user: string, subject: string]>([
+    ["publisher", "app-platform.dead-letters.acme"],
+    ["publisher", "app-platform.retries.1.acme"],
+    ["publisher", "app-platform.status.integration.broken.acme"],
+    ["publisher", "$KV.app-platform-registry.app.acme"],
+    ["publisher", "$JS.API.STREAM.MSG.GET.KV_app-platform-registry"],
+    ["publisher", "$JS.API.DIRECT.GET.KV_app-platform-registry.$KV.app-platform-registry.app.acme"],
+    ["publisher", "$JS.API.STREAM.DELETE.APP_PLATFORM_EVENTS"],
+    ["publisher", "$JS.API.CONSUMER.CREATE.APP_PLATFORM_EVENTS.spy"],
+    ["mailer", "app-platform.events.issue.created"],
+    ["mailer", "$JS.API.CONSUMER.CREATE.APP_PLATFORM_EVENTS.mailer"],
+    ["mailer", "$JS.API.CONSUMER.CREATE.APP_PLATFORM_STATUS.other.app-platform.status.>"],
+    ["mailer", "$JS.API.STREAM.MSG.GET.APP_PLATFORM_STATUS"],
+    ["posthorn", "$JS.API.STREAM.DELETE.APP_PLATFORM_EVENTS"],
+    ["posthorn", "$JS.API.STREAM.PURGE.APP_PLATFORM_DEAD_LETTERS"],
+    ["posthorn", "$JS.API.STREAM.UPDATE.APP_PLATFORM_RETRIES"],
+    ["posthorn", "other-platform.events.issue.created"],
+  ])("%s may not publish %s", async (user, subject) => {
+    const connection = await natsAs(user);
+    await expect(connection.request(subject, "", { timeout: 2_000 })).rejects.toMatchObject({ code: "PERMISSIONS_VIOLATION" });
+  });
+
+  test.each<[user: string, subject: string]>([
+    ["publisher", "app-platform.>"],
+    ["publisher", "_INBOX.>"],
+    ["publisher", "_INBOX.posthorn.>"],
+    ["mailer", "_INBOX.posthorn.>"],
+    ["mailer", "app-platform.events.>"],
+    ["mailer", "$KV.app-platform-registry.>"],
+    ["posthorn", ">"],
+  ])("%s may not listen to %s", async (user, subject) => {
+    const subscription = (await natsAs(user)).subscribe(subject);
+    await expect(subscription[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: "PERMISSIONS_VIOLATION" });
+  });
+});
+
+describe("Redis", () => {
+  test.each([
+    "FLUSHALL",
+    "KEYS *",
+    "CONFIG GET *",
+    "GET other:key",
+    "SET other:key 1",
+    "ACL LIST",
+    "SCAN 0",
+    "LPUSH other 1",
+    "SUBSCRIBE x",
+  ])("does not let Posthorn's user do: %s", async (text) => {
+    const [command = "", ...args] = text.split(" ");
+    const redisAs = new Redis(`redis://posthorn:change-me-posthorn@127.0.0.1:${redis.port}`, { lazyConnect: true });
+    await redisAs.connect();
+    await expect(redisAs.call(command, ...args)).rejects.toThrow(/NOPERM/);
+    redisAs.disconnect();
+  });
+});
+
+describe("a start", () => {
+  const failed = async (change: Record<string, string>) => {
+    const other = await startPosthorn({ nats, redis, waitForReady: false, settings: { ...settings(), ...change } });
+    const code = await other.end("SIGCONT");
+    return { code, error: String(other.log.at(-1)?.["error"]) };
+  };
+
+  test.each<[string, () => Record<string, string>, RegExp]>([
+    [
+      "a NATS server of an unknown authority",
+      () => ({ POSTHORN_NATS_CA_FILE: server.certFile }),
+      /NATS_URL: no NATS server answered.*certificate/,
+    ],
+    [
+      "a wrong NATS password",
+      () => ({ POSTHORN_NATS_URL: `tls://posthorn:wrong@127.0.0.1:${nats.port}` }),
+      /NATS_URL: no NATS server answered.*Authorization/i,
+    ],
+    [
+      "a Redis server of an unknown authority",
+      () => ({ POSTHORN_REDIS_CA_FILE: server.certFile }),
+      /REDIS_URL: no Redis server answered.*certificate/,
+    ],
+    [
+      "a wrong Redis password",
+      () => ({ POSTHORN_REDIS_URL: `rediss://posthorn:wrong@127.0.0.1:${redisTlsPort}` }),
+      /REDIS_URL: no Redis server answered.*WRONGPASS/,
+    ],
+  ])("with %s gives up and says why, without the password", async (_what, change, message) => {
+    const { code, error } = await failed(change());
+    expect([code, error]).toEqual([1, expect.stringMatching(message)]);
+    expect(error).not.toMatch(/change-me|wrong@|:wrong/);
+  });
+
+  test("with a tls: URL never goes on without TLS", async () => {
+    const plain = await startNatsServer();
+    const url = plain.url.replace("nats:", "tls:");
+    const { code, error } = await failed({ POSTHORN_NATS_URL: url, POSTHORN_NATS_CA_FILE: files.ca });
+    expect([code, error]).toEqual([1, expect.stringMatching(/tls/i)]);
+    await plain.stop();
+  });
+});
+
+describe("a NATS credentials file", () => {
+  test("is what Posthorn can come with, and one of another operator gets it nowhere", async () => {
+    const [operator, other] = [makeOperator(), makeOperator()];
+    const own = await startNatsServer({ config: operator.config });
+    const file = (name: string, text: string): string => {
+      const path = join(authority.certFile, "..", name);
+      writeFileSync(path, text);
+      return path;
+    };
+    const start = (creds: string) =>
+      startPosthorn({
+        ...{ nats: own, redis, waitForReady: false },
+        settings: { ...settings(), POSTHORN_NATS_URL: own.url, ...WITHOUT_TLS, POSTHORN_NATS_CREDS_FILE: creds },
+      });
+    const accepted = await start(file("posthorn.creds", operator.creds));
+    await accepted.ready();
+    expect((await accepted.api("GET", "/readyz")).status).toBe(200);
+    expect(await accepted.end()).toBe(0);
+    const refused = await start(file("other.creds", other.creds));
+    expect(await refused.end("SIGCONT")).toBe(1);
+    expect(refused.log.at(-1)?.["error"]).toMatch(/NATS_URL: no NATS server answered.*Authorization/i);
+    await own.stop();
+  });
+});

@@ -1,0 +1,90 @@
+/** A DNS server of our own on loopback, whose answers are written out and may change from one look-up to the next. */
+import { createSocket } from "node:dgram";
+import { type LookupAddress, Resolver } from "node:dns";
+import { type AddressInfo, isIP, type LookupFunction } from "node:net";
+
+/** The addresses of a name at its nth look-up, from 1; null: no answer at all. */
+export type Zone = Readonly<Record<string, readonly string[] | ((nth: number) => readonly string[] | null)>>;
+
+export interface DnsServer {
+  /** Asks this server, for what is given to the sender. */
+  readonly lookup: LookupFunction;
+  /** Questions for a name so far, A and AAAA together counted once. */
+  lookups(name: string): number;
+  stop(): Promise<void>;
+}
+
+const TYPE_A = 1;
+const TYPE_AAAA = 28;
+
+export async function startDnsServer(zone: Zone): Promise<DnsServer> {
+  const asked = new Map<string, number>();
+  const socket = createSocket("udp4");
+  socket.on("message", (query, { port, address }) => {
+    const { name, type, end } = questionOf(query);
+    if (type === TYPE_A) asked.set(name, (asked.get(name) ?? 0) + 1);
+    const entry = zone[name] ?? [];
+    const addresses = typeof entry === "function" ? entry(asked.get(name) ?? 1) : entry;
+    if (addresses === null) return;
+    const records = addresses.filter((text) => (isIP(text) === 4 ? TYPE_A : TYPE_AAAA) === type).map((text) => record(type, text));
+    const known = name in zone;
+    const head = Buffer.from(query.subarray(0, 12));
+    head.writeUInt16BE(known ? 0x8180 : 0x8183, 2);
+    head.writeUInt16BE(records.length, 6);
+    head.writeUInt32BE(0, 8);
+    socket.send(Buffer.concat([head, query.subarray(12, end), ...records]), port, address);
+  });
+  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
+
+  const resolver = new Resolver({ timeout: 60_000, tries: 1 });
+  resolver.setServers([`127.0.0.1:${(socket.address() as AddressInfo).port}`]);
+  const lookup: LookupFunction = (hostname, _options, callback) => {
+    // One after the other, so that both belong to the same look-up.
+    resolver.resolve4(hostname, (error4, found4 = []) => {
+      resolver.resolve6(hostname, (error6, found6 = []) => {
+        const addresses: LookupAddress[] = [
+          ...found4.map((address) => ({ address, family: 4 })),
+          ...found6.map((address) => ({ address, family: 6 })),
+        ];
+        if (addresses.length === 0) callback(error4 ?? error6 ?? new Error("no address"), []);
+        else callback(null, addresses);
+      });
+    });
+  };
+
+  return {
+    lookup,
+    lookups: (name) => asked.get(name) ?? 0,
+    stop: () => {
+      resolver.cancel();
+      return new Promise((resolve) => socket.close(() => resolve()));
+    },
+  };
+}
+
+function questionOf(query: Buffer): { name: string; type: number; end: number } {
+  const labels: string[] = [];
+  let at = 12;
+  for (let length = query[at] ?? 0; length > 0; length = query[at] ?? 0) {
+    labels.push(query.toString("latin1", at + 1, at + 1 + length).toLowerCase());
+    at += 1 + length;
+  }
+  return { name: labels.join("."), type: query.readUInt16BE(at + 1), end: at + 5 };
+}
+
+/** The name is that of the question; time to live 0. */
+function record(type: number, address: string): Buffer {
+  const data = type === TYPE_A ? Buffer.from(address.split(".").map(Number)) : ipv6Bytes(address);
+  const head = Buffer.from([0xc0, 0x0c, 0, type, 0, 1, 0, 0, 0, 0, 0, data.length]);
+  return Buffer.concat([head, data]);
+}
+
+function ipv6Bytes(address: string): Buffer {
+  // The URL parser writes dotted parts as groups.
+  const [head = "", tail = ""] = new URL(`http://[${address}]/`).hostname.slice(1, -1).split("::");
+  const groups = (text: string): number[] => (text === "" ? [] : text.split(":").map((group) => Number.parseInt(group, 16)));
+  const left = groups(head);
+  const right = groups(tail);
+  const all = [...left, ...new Array<number>(8 - left.length - right.length).fill(0), ...right];
+  return Buffer.from(all.flatMap((group) => [group >> 8, group & 0xff]));
+}
