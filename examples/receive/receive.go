@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -60,9 +61,12 @@ func main() {
 		fmt.Printf("%s.%s %s %s\n", request.Header.Get("Sentry-Hook-Resource"), payload.Action, request.Header.Get("webhook-id"), payload.Data)
 		response.WriteHeader(http.StatusNoContent)
 	})
-	fmt.Printf("listening on http://127.0.0.1:%s\n", port)
-	if err := http.ListenAndServe("127.0.0.1:"+port, nil); err != nil {
+	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	fmt.Printf("listening on http://127.0.0.1:%s\n", port)
+	fmt.Fprintln(os.Stderr, http.Serve(listener, nil))
+	os.Exit(1)
 }

@@ -42,5 +42,6 @@ class Receiver(BaseHTTPRequestHandler):
         pass
 
 
+server = ThreadingHTTPServer(("127.0.0.1", PORT), Receiver)
 print(f"listening on http://127.0.0.1:{PORT}", flush=True)
-ThreadingHTTPServer(("127.0.0.1", PORT), Receiver).serve_forever()
+server.serve_forever()
