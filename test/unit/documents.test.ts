@@ -99,7 +99,7 @@ test("the container is as hard as docs/security.md says", () => {
     read("Dockerfile")
       .split(/^FROM /m)
       .at(-1) ?? "";
-  expect(image).toMatch(/^USER node$/m);
+  expect(image).toMatch(/^USER 1000:1000$/m);
   expect(image).toMatch(/UV_THREADPOOL_SIZE=32/);
 });
 
