@@ -1,7 +1,7 @@
 /**
- * `npm run bench [-- --quick] [--rounds 3] [--only floor,posthorn] [--cases 0,2]`: Posthorn beside the least that does the
- * same I/O, on private servers, in turns. A whole run writes bench/results.md; figures of one run are for comparing with
- * each other.
+ * `npm run bench [-- --quick] [--rounds 3] [--only floor,posthorn] [--cases 0,2] [--write]`: Posthorn beside the least that
+ * does the same I/O, on private servers, in turns. --write puts the figures into bench/results.md; those of one run are for
+ * comparing with each other.
  */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -19,6 +19,7 @@ const { values } = parseArgs({
     cases: { type: "string" },
     deliveries: { type: "string" },
     "delay-seconds": { type: "string" },
+    write: { type: "boolean", default: false },
   },
 });
 const quick = values.quick;
@@ -48,7 +49,7 @@ const names = values.only?.split(",") ?? Object.keys(CONTENDERS);
 const cases = (values.cases?.split(",").map(Number) ?? (quick ? [1] : [...CASES.keys()])).map((at) => CASES[at]);
 if (names.some((name) => !(name in CONTENDERS)) || cases.includes(undefined) || !(rounds >= 1) || !(deliveries >= 1)) {
   console.error(
-    `usage: npm run bench -- [--quick] [--rounds N] [--deliveries N] [--delay-seconds N] [--only ${Object.keys(CONTENDERS).join(",")}] [--cases ${[...CASES.keys()].join(",")}]`,
+    `usage: npm run bench -- [--quick] [--rounds N] [--deliveries N] [--delay-seconds N] [--write] [--only ${Object.keys(CONTENDERS).join(",")}] [--cases ${[...CASES.keys()].join(",")}]`,
   );
   process.exit(64);
 }
@@ -73,10 +74,12 @@ for (const workload of cases as Workload[]) {
   }
   results.push({ workload, measured });
   await world.stop();
+  // After each case, so that a run that is cut short leaves what it has.
+  if (values.write) writeFileSync(fileURLToPath(new URL("./results.md", import.meta.url)), textOf(results));
 }
-
-const text = report(results, { command: ["npm run bench --", ...process.argv.slice(2)].join(" "), rounds, deliveries });
-console.log(`\n${text}`);
-const isWhole = values.only === undefined && values.cases === undefined && !quick;
-if (isWhole) writeFileSync(fileURLToPath(new URL("./results.md", import.meta.url)), text);
+console.log(`\n${textOf(results)}`);
 process.exit(0);
+
+function textOf(all: readonly Result[]): string {
+  return report(all, { command: ["npm run bench --", ...process.argv.slice(2)].join(" "), rounds, deliveries });
+}
