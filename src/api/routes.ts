@@ -8,18 +8,26 @@ import type { Explain } from "./explain.ts";
 import { type InstallationRoutesDependencies, installationRoutes } from "./installations.ts";
 import { withDocument } from "./openapi.ts";
 import { operationRoutes } from "./operations.ts";
-import type { DeadLetters, PublishEvent, Readiness, ResendDelivery } from "./ports.ts";
+import { type OverviewRoutesDependencies, overviewRoutes } from "./overview.ts";
+import type { DeadLetters, PublishEvent, Readiness, ResendDelivery, StatusHistory } from "./ports.ts";
 import { type RequestLogRoutesDependencies, requestLogRoutes } from "./request-log.ts";
 import type { Route } from "./route.ts";
+import { type SessionOptions, sessionRoutes } from "./session.ts";
+import { type StatsRoutesDependencies, statsRoutes } from "./stats.ts";
+import { statusEventRoutes } from "./status-events.ts";
 
 export type RoutesDependencies = Parameters<typeof appRoutes>[0] &
   InstallationRoutesDependencies &
   DebugLogRoutesDependencies &
-  RequestLogRoutesDependencies & {
+  RequestLogRoutesDependencies &
+  StatsRoutesDependencies &
+  OverviewRoutesDependencies & {
     readonly publish: PublishEvent;
     readonly deadLetters: DeadLetters;
     readonly explain: Explain;
     readonly resend: ResendDelivery;
+    readonly statusHistory: StatusHistory;
+    readonly session: SessionOptions;
     readonly readiness: Readiness;
     readonly renderMetrics: () => string;
   };
@@ -31,7 +39,11 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
     ...eventRoutes(dependencies.publish),
     ...requestLogRoutes(dependencies),
     ...deliveryRoutes(dependencies),
+    ...statsRoutes(dependencies),
     ...deadLetterRoutes(dependencies),
+    ...statusEventRoutes(dependencies),
+    ...overviewRoutes(dependencies),
+    ...sessionRoutes(dependencies.session),
     ...debugLogRoutes(dependencies),
     ...operationRoutes(dependencies),
   ];
@@ -39,5 +51,5 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
 
 /** The routes for reading about them: their handlers have nothing behind them. */
 export function documentedRoutes(): Route[] {
-  return withDocument(allRoutes({} as RoutesDependencies), "0.0.0");
+  return withDocument(allRoutes({ session: {} } as RoutesDependencies), "0.0.0");
 }

@@ -7,8 +7,9 @@ import type { Logger } from "../model/logger.ts";
 import { parseRecord } from "../registry/records.ts";
 import { type AccessToken, createCheckAccess } from "./access.ts";
 import { withDocument } from "./openapi.ts";
+import { servePage } from "./page.ts";
 import { type Problem, problem, problemOf } from "./problems.ts";
-import type { Access, Answer, Call, Route } from "./route.ts";
+import type { Access, Answer, Call, Route, Scope } from "./route.ts";
 
 export interface ApiServer {
   /** @returns the URL it listens on. */
@@ -22,6 +23,8 @@ export interface ApiServerOptions {
   readonly port: number;
   readonly tokens: readonly AccessToken[];
   readonly version: string;
+  /** The built files of the page at `/`. */
+  readonly pageFolder: string;
 }
 
 const MAX_BODY_BYTES = 1024 * 1024;
@@ -35,6 +38,9 @@ declare module "fastify" {
   interface FastifyContextConfig {
     access?: Access;
     rawBody?: boolean;
+  }
+  interface FastifyRequest {
+    scope: Scope;
   }
 }
 
@@ -52,8 +58,9 @@ export function createApiServer(undocumented: readonly Route[], logger: Logger, 
   const checkAccess = createCheckAccess(options.tokens);
 
   acceptJson(server);
+  server.decorateRequest("scope", "read");
   server.addHook("onRequest", async (request) => {
-    checkAccess(request.routeOptions.config.access ?? "open", request.headers.authorization);
+    request.scope = checkAccess(request.routeOptions.config.access ?? "open", request.headers.authorization);
   });
   server.setErrorHandler((error, request, reply) => {
     const found = problemOf(error);
@@ -83,6 +90,7 @@ export function createApiServer(undocumented: readonly Route[], logger: Logger, 
   });
 
   for (const route of routes) register(server, route);
+  servePage(server, options.pageFolder);
 
   return {
     start: () => server.listen({ host: options.host, port: options.port }),
@@ -130,6 +138,7 @@ function register(server: FastifyInstance, { method, url, access, params, query,
         query: query && parseRecord(query, request.query, "query"),
         body: rawBody || body === undefined ? request.body : parseRecord(body, request.body ?? undefined, "body"),
         headers: request.headers,
+        scope: request.scope,
       } as Call<never, never, never>;
       const answer = await handle(call);
       return send(reply, isKnown(answer, request) ? { status: 304, headers: answer.headers ?? {} } : answer);
