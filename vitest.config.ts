@@ -21,6 +21,6 @@ export default defineConfig({
     maxWorkers: 2,
     // Child processes of the tests run from source: they start three times as fast when Node keeps what it compiled.
     env: { NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules", ".cache", "node") },
-    projects: [project("unit"), project("integration"), project("e2e"), project("resilience", true)],
+    projects: [project("unit"), project("integration"), project("e2e"), project("browser"), project("resilience", true)],
   },
 });

@@ -8,8 +8,10 @@ import { join } from "node:path";
 import { startNatsServer, startRedisServer } from "./servers.mjs";
 import {
   ensureBinaries,
+  ensureBrowser,
   ensureDependencies,
   ensureNode,
+  ensurePage,
   ensurePrometheus,
   environmentWith,
   hasDocker,
@@ -106,9 +108,11 @@ try {
       await finish(0);
       break;
     case "demo":
+      ensurePage(node);
       await finish(await run(node, ["examples/demo/main.ts", ...args], await demoServers()));
       break;
     case "start":
+      ensurePage(node);
       await finish(await run(node, ["src/main.ts", ...args]));
       break;
     case "example":
@@ -127,6 +131,7 @@ try {
     case "test":
       if (!ensureBinaries()) throw new SetUpError(howToInstall("npm test"));
       if (!ensurePrometheus()) say("no promtool: the tests of alert rules and dashboards are skipped");
+      ensureBrowser();
       await finish(await run(node, [join("node_modules", "vitest", "vitest.mjs"), "run", ...args]));
       break;
     case "fuzz":

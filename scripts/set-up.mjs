@@ -1,12 +1,13 @@
 /**
- * What the commands need before they can run: the dependencies, Node 24, nats-server and redis-server. Says what it does
- * on standard error while it does it. Plain JavaScript without packages: Node 18 runs it.
+ * What the commands need before they can run: the dependencies, Node 24, the built page, nats-server and redis-server, and
+ * a browser for its tests. Says what it does on standard error while it does it. Plain JavaScript without packages: Node 18
+ * runs it.
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { delimiter, dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { findBinary } from "./servers.mjs";
 
@@ -15,6 +16,9 @@ const MODULES = join(ROOT, "node_modules");
 const STAMP = join(MODULES, ".posthorn-lock");
 const NODE_24 = join(MODULES, "node", "bin", process.platform === "win32" ? "node.exe" : "node");
 const OLDEST_NODE = 24;
+const PAGE_SOURCES = join(ROOT, "src", "web");
+const PAGE = join(ROOT, "dist", "web", "index.html");
+const PAGE_STAMP = join(MODULES, ".posthorn-page");
 
 /** @param {string} line */
 export function say(line) {
@@ -62,6 +66,43 @@ export function environmentWith(node) {
   return { ...process.env, PATH: path };
 }
 
+/** Builds the page at `/` from src/web, unless that is done. @param {string} node a path from ensureNode */
+export function ensurePage(node) {
+  const hash = createHash("sha256").update(readFileSync(join(ROOT, "package-lock.json")));
+  const files = readdirSync(PAGE_SOURCES, { recursive: true }).map(String).sort();
+  for (const file of files.filter((name) => extname(name) !== "")) hash.update(file).update(readFileSync(join(PAGE_SOURCES, file)));
+  const sources = hash.digest("hex");
+  if (existsSync(PAGE) && existsSync(PAGE_STAMP) && readFileSync(PAGE_STAMP, "utf8") === sources) return;
+  say("building the dashboard");
+  const { status } = spawnSync(node, [join("scripts", "build-page.mjs")], {
+    cwd: ROOT,
+    stdio: ["ignore", 2, 2],
+    env: environmentWith(node),
+  });
+  if (status !== 0) throw new SetUpError("the dashboard could not be built, the message is above");
+  writeFileSync(PAGE_STAMP, sources);
+}
+
+const BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+/** @returns {string | null} the path of a Chromium, TEST_CHROMIUM before any other */
+export function findBrowser() {
+  return process.env["TEST_CHROMIUM"] ?? BROWSERS.map(findBinary).find((path) => path !== null) ?? null;
+}
+
+/**
+ * Installs Chromium where that is possible. Without it the tests of the dashboard are skipped, but never where it could
+ * have been had.
+ */
+export function ensureBrowser() {
+  if (findBrowser() === null) installWithApt(["chromium"]);
+}
+
+/** @returns {boolean} whether packages of the distribution can be installed here */
+export function canInstall() {
+  return findBinary("apt-get") !== null && asRoot() !== null;
+}
+
 const PACKAGES = [
   { binary: "nats-server", debian: "nats-server", brew: "nats-server" },
   { binary: "redis-server", debian: "redis-server", brew: "redis" },
@@ -71,20 +112,22 @@ const PACKAGES = [
 export function ensureBinaries() {
   const missing = () =>
     PACKAGES.filter(({ binary }) => findBinary(binary) === null && !(binary === "nats-server" && process.env["TEST_NATS_SERVER"]));
-  if (missing().length === 0) return true;
+  if (missing().length > 0) installWithApt(missing().map(({ debian }) => debian));
+  return missing().length === 0;
+}
+
+/** @param {string[]} names Debian packages */
+function installWithApt(names) {
   const apt = findBinary("apt-get");
   const prefix = apt === null ? null : asRoot();
-  if (apt !== null && prefix !== null) {
-    const names = missing().map(({ debian }) => debian);
-    say(`installing ${names.join(" and ")} (apt-get)`);
-    const environment = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-    const run = (/** @type {string[]} */ args) => {
-      const [command = apt, ...rest] = [...prefix, apt, ...args];
-      return spawnSync(command, rest, { stdio: ["ignore", 2, 2], env: environment }).status === 0;
-    };
-    if (run(["update", "-qq"])) run(["install", "-y", "-qq", "--no-install-recommends", ...names]);
-  }
-  return missing().length === 0;
+  if (apt === null || prefix === null) return;
+  say(`installing ${names.join(" and ")} (apt-get)`);
+  const environment = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  const run = (/** @type {string[]} */ args) => {
+    const [command = apt, ...rest] = [...prefix, apt, ...args];
+    return spawnSync(command, rest, { stdio: ["ignore", 2, 2], env: environment }).status === 0;
+  };
+  if (run(["update", "-qq"])) run(["install", "-y", "-qq", "--no-install-recommends", ...names]);
 }
 
 const PROMETHEUS_TOOLS = ["promtool", "prometheus"];

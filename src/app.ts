@@ -3,15 +3,19 @@
  * stop against it: first nothing new is taken, then what is under way ends, then what is buffered is written.
  */
 import { randomUUID } from "node:crypto";
+import { fileURLToPath } from "node:url";
 import type { Redis } from "ioredis";
 import type { NatsConnection } from "nats";
 import { createCheckAccess } from "./api/access.ts";
 import { createExplain } from "./api/explain.ts";
+import { createLiveOverview } from "./api/live-overview.ts";
 import { isReady } from "./api/operations.ts";
 import type { Readiness } from "./api/ports.ts";
 import { createRateLimit } from "./api/rate-limit.ts";
+import { createReadOverview } from "./api/read-overview.ts";
 import { allRoutes } from "./api/routes.ts";
 import { type ApiServer, createApiServer } from "./api/server.ts";
+import { createVolumes } from "./api/volumes.ts";
 import { createSettableClock } from "./config/settable-clock.ts";
 import type { Config } from "./config/settings.ts";
 import { VERSION } from "./config/version.ts";
@@ -43,6 +47,7 @@ import { createRegistryIndex } from "./registry/registry-index.ts";
 import { createSecretBox } from "./registry/secret-box.ts";
 import { createSigningKey } from "./registry/signing-key.ts";
 import { createRegistryStore } from "./registry/store.ts";
+import { createBrokenDetails } from "./status/broken-details.ts";
 import { CIRCUIT_PREFIX, circuitState, createCircuitStore } from "./status/circuit-store.ts";
 import { createGivenUp } from "./status/given-up.ts";
 import { createHealthWatch } from "./status/health-watch.ts";
@@ -57,6 +62,7 @@ import { createHealthStore } from "./storage/health-store.ts";
 import { evidence } from "./storage/log-row.ts";
 import { connectRedis } from "./storage/redis.ts";
 import { createRequestLogQuery } from "./storage/request-log-query.ts";
+import { createStatsQuery } from "./storage/stats-query.ts";
 import { createAckFloor } from "./subscribers/ack-floor.ts";
 import { connectNats, createConnectionState } from "./subscribers/connection.ts";
 import { createDeadLetters } from "./subscribers/dead-letters.ts";
@@ -64,6 +70,7 @@ import { createEventPublisher } from "./subscribers/event-publisher.ts";
 import { createEventsSubscriber } from "./subscribers/events-subscriber.ts";
 import { createFanOutSubscriber } from "./subscribers/fan-out-subscriber.ts";
 import { createHolds } from "./subscribers/holds.ts";
+import { createLaneCounts } from "./subscribers/lane-counts.ts";
 import { createLaneGauges } from "./subscribers/lane-gauges.ts";
 import { createLaneSearch } from "./subscribers/lane-search.ts";
 import { createLanes } from "./subscribers/lanes.ts";
@@ -74,6 +81,7 @@ import { createAckGroup } from "./subscribers/pulled-message.ts";
 import { createResend } from "./subscribers/resend.ts";
 import { createRetriesSubscriber } from "./subscribers/retries-subscriber.ts";
 import { createSettle } from "./subscribers/settle.ts";
+import { createStatusHistory } from "./subscribers/status-history.ts";
 import { createStatusStream } from "./subscribers/status-stream.ts";
 import { createStoredEvents } from "./subscribers/stored-events.ts";
 import { ensureTopology } from "./subscribers/topology.ts";
@@ -111,6 +119,8 @@ const EVENTS_PER_IN_FLIGHT = 1;
 const LONGEST_EXPIRY_SWEEP_MS = 60_000;
 const PROBE_LEASE_EXTRA_MS = 5_000;
 const MAX_SHOWN_PROBLEMS = 10;
+/** Where `npm run build` puts the page, seen from src and from dist alike. */
+const PAGE_FOLDER = fileURLToPath(new URL("../dist/web/", import.meta.url));
 
 export async function createApp(config: Config, environment: Environment): Promise<Application> {
   const log = createLog(config.logLevel);
@@ -181,7 +191,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
   });
   await ensureTopology(manager, names, config.streamReplicas);
   const connectionState = createConnectionState(nats);
-  const dashboardUrl = (path: string): string | null => config.dashboardUrl && `${config.dashboardUrl.replace(/\/$/, "")}${path}`;
+  const dashboardUrl = (path: string): string | null => config.dashboardUrl && `${config.dashboardUrl.replace(/\/$/, "")}/#${path}`;
 
   // Registry
   const index = createRegistryIndex();
@@ -372,10 +382,12 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
 
   // What the registry's watch brings beside apps and installations
   const statuses = new Map<string, Installation["status"]>();
+  const brokenDetails = createBrokenDetails();
   store.onRecord(INSTALLATION_PREFIX, (key, value) => {
     const uuid = key.slice(INSTALLATION_PREFIX.length);
     const record = value === null ? null : (JSON.parse(value) as RecordJson);
     leftBehind.update(key, record);
+    brokenDetails.update(uuid, record);
     const status = record && statusOf(record);
     prober.update(uuid, record !== null && status === "broken" ? probedAt(record) : null);
     if (statuses.get(uuid) !== status) {
@@ -430,6 +442,17 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
     { stream: names.streams.events, maxParkedAgeMs: config.maxParkedAge, probeIntervalMs: config.brokenProbeInterval },
   );
   const appTokens = createAppTokens({ index, signingKey, clock }, { maxTtlMs: config.appTokenMaxTtl });
+  const stats = createStatsQuery(redis);
+  const statusHistory = createStatusHistory(nats, manager, names);
+  const readOverview = createReadOverview({
+    index,
+    circuitOf: circuits.stateOf,
+    volumes: createVolumes(stats, clock),
+    laneCounts: createLaneCounts(manager, names),
+    isBusUp: () => connectionState.up,
+    clock,
+  });
+  const liveOverview = createLiveOverview({ readOverview, statusHistory, clock });
   const api: ApiServer = createApiServer(
     allRoutes({
       registry,
@@ -471,11 +494,17 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
         clock,
         newId: randomUUID,
       }),
-      deadLetters: createDeadLetters({ jetStream, manager, lanes, names, match: index.match, tracing, clock }),
+      deadLetters: createDeadLetters({ connection: nats, jetStream, manager, lanes, names, match: index.match, tracing, clock }),
       explain,
       resend: createResend({ events: storedEvents, lanes, find: trails.find, tracing, clock }),
       debugLog,
+      stats,
       clock,
+      statusHistory,
+      brokenOf: brokenDetails.of,
+      readOverview,
+      liveOverview,
+      session: { version: VERSION, traceUrl: config.traceUrl },
       readiness,
       renderMetrics: metrics.render,
     }),
@@ -490,6 +519,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
       host: config.httpHost,
       port: config.httpPort,
       version: VERSION,
+      pageFolder: PAGE_FOLDER,
       limits: {
         maxBodyBytes: config.httpMaxBodySize,
         maxHeaderBytes: config.httpMaxHeaderSize,
@@ -576,6 +606,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
       const unwritten = await attemptLog.flush(Math.max(1_000, deadline - clock.now()));
       await healthWatch.settled();
       if (unwritten > 0) logger.error({ unwritten }, "attempts could not be written to the request log");
+      liveOverview.stop();
       await api.stop();
       await store.stop();
       await sender.close();

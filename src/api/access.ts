@@ -8,10 +8,10 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { AppError } from "../model/app-error.ts";
 import type { RateLimit } from "./rate-limit.ts";
-import type { Access } from "./route.ts";
+import type { Access, Scope } from "./route.ts";
 
 export interface AccessToken {
-  readonly scope: "admin" | "read";
+  readonly scope: Scope;
   readonly token: string;
 }
 
@@ -24,6 +24,7 @@ export interface AccessRequest {
 }
 
 export interface Caller {
+  readonly scope: Scope;
   /** Set when an app's own token calls: nothing of another app may be shown or done. */
   readonly onlyApp: string | null;
 }
@@ -50,7 +51,7 @@ export interface AccessDependencies {
 /** @throws AppError UNAUTHORIZED, FORBIDDEN, RATE_LIMITED */
 export type CheckAccess = (request: AccessRequest) => Caller;
 
-const EVERYTHING: Caller = { onlyApp: null };
+const EVERYTHING: Caller = { scope: "admin", onlyApp: null };
 
 export function createCheckAccess({ tokens, appOf, calls, failures }: AccessDependencies): CheckAccess {
   const known = tokens.map(({ scope, token }) => ({ scope, digest: digest(token) }));
@@ -71,7 +72,7 @@ export function createCheckAccess({ tokens, appOf, calls, failures }: AccessDepe
   };
 
   return ({ access, forApp, headers, address }) => {
-    if (access === "open") return EVERYTHING;
+    if (access === "open") return { scope: "read", onlyApp: null };
     if (known.length === 0) {
       refuseForeignPages(headers);
       take(calls, address, "from this address");
@@ -82,13 +83,13 @@ export function createCheckAccess({ tokens, appOf, calls, failures }: AccessDepe
     if (found !== null) {
       take(calls, found.key, "with this token");
       if (access === "admin" && found.scope !== "admin") throw new AppError("FORBIDDEN", "a read token covers GET calls only");
-      return EVERYTHING;
+      return { scope: found.scope, onlyApp: null };
     }
     const app = token === undefined ? null : appOf(token);
     if (app !== null) {
       take(calls, `app ${app}`, "with tokens of this app");
       if (!forApp) throw new AppError("FORBIDDEN", `the token of app ${app} does not cover this call`);
-      return { onlyApp: app };
+      return { scope: "admin", onlyApp: app };
     }
     take(failures, address, "without a known token from this address");
     throw new AppError("UNAUTHORIZED", token === undefined ? "wanted Authorization: Bearer <token>" : "the bearer token is not known");

@@ -5,7 +5,7 @@ import { AppError, messageOf } from "../model/app-error.ts";
 import { slugParameter } from "../registry/records.ts";
 import { eventType, limit, time } from "./parameters.ts";
 import type { DeadLetter, DeadLetterFilter, DeadLetters, ReplayProgress } from "./ports.ts";
-import { type Answer, answer, type Route, route } from "./route.ts";
+import { answer, jsonText, type Route, route } from "./route.ts";
 import { deadLetter, deadLetterPage, replayedOne, replay as replayForm } from "./schemas.ts";
 
 const sequence = z.coerce.number().int().min(1).meta({ example: 7 });
@@ -75,18 +75,22 @@ export function deadLetterRoutes({ deadLetters, maxPageSize }: DeadLetterRoutesD
       url: "/v1/dead-letters",
       access: "read",
       forApp: true,
-      summary: "What was given up, oldest first, with the event, the attempts and the reason.",
+      summary: "What was given up, with the event, the attempts and the reason.",
       query: z.object({
         app: slugParameter.optional(),
         event_type: eventType.optional(),
         start: time.optional(),
         end: time.optional(),
         limit: limit(100, maxPageSize),
+        order: z.enum(["oldest", "newest"]).default("oldest").meta({ description: "What comes first." }),
         after: z.coerce.number().int().min(0).default(0).meta({ description: "`next` of the page before." }),
       }),
       answers: { 200: answer("a page of dead letters", deadLetterPage) },
       async handle({ query, onlyApp }) {
-        const { items, next } = await deadLetters.list(filterOf(query, onlyApp), query.after, query.limit);
+        const { items, next } =
+          query.order === "newest"
+            ? await deadLetters.listNewest(filterOf(query, onlyApp), query.after || null, query.limit)
+            : await deadLetters.list(filterOf(query, onlyApp), query.after, query.limit);
         // Their text is passed on as it is stored: numbers in an event's data are not rounded on the way.
         return jsonText(`{"items":[${items.map(withSequence).join(",")}],"next":${next}}`);
       },
@@ -176,8 +180,4 @@ function filterOf({ app, event_type, start, end }: FilterInput, onlyApp: string 
 
 function withSequence({ sequence: number, json }: DeadLetter): string {
   return `{"sequence":${number},${json.slice(1)}`;
-}
-
-function jsonText(body: string): Answer {
-  return { status: 200, body, headers: { "content-type": "application/json; charset=utf-8" } };
 }

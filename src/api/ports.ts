@@ -1,6 +1,8 @@
 /** What the API needs of the rest of Posthorn and may not import: the bus, storage and telemetry. */
 import type { AttemptRecord, CircuitState, Hold } from "../delivery/ports.ts";
 import type { InstallationStatus } from "../model/app.ts";
+import type { Outcome } from "../model/outcome.ts";
+import type { BrokenReasonData, StatusEvent } from "../model/status-event.ts";
 import type { DeliveryTrail, LanePlace, LocatedDelivery, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
 
 export interface OutgoingEvent {
@@ -100,6 +102,8 @@ export interface ReplayProgress {
 }
 
 export interface DeadLetters {
+  /** @param before a sequence, or null for the last one and what is before it */
+  listNewest(filter: DeadLetterFilter, before: number | null, limit: number): Promise<{ items: DeadLetter[]; next: number | null }>;
   list(filter: DeadLetterFilter, after: number, limit: number): Promise<{ items: DeadLetter[]; next: number | null }>;
   get(sequence: number): Promise<DeadLetter>;
   replayOne(sequence: number): Promise<void>;
@@ -137,4 +141,60 @@ export interface Check {
 
 export interface Readiness {
   checks(): Readonly<Record<string, Check>>;
+}
+
+export interface StatsPeriod {
+  /** Milliseconds since the epoch. */
+  readonly start: number;
+  readonly outcomes: Readonly<Record<Outcome, number>>;
+  /** In milliseconds, of the attempts that the receiver answered or let time out; null without any. */
+  readonly latency: { readonly count: number; readonly p50: number | null; readonly p95: number | null; readonly p99: number | null };
+}
+
+export interface AppStats {
+  readonly total: StatsPeriod;
+  /** Oldest first. */
+  readonly periods: readonly StatsPeriod[];
+  /** The event types with rows in the request log, the last attempted first. */
+  readonly eventTypes: readonly string[];
+}
+
+/** Attempts of one hour. */
+export interface Volume {
+  readonly attempts: number;
+  readonly delivered: number;
+}
+
+/** @throws AppError REDIS_UNREACHABLE */
+export interface StatsQuery {
+  /** Periods of `stepMs`, a multiple of an hour, from `start`, the beginning of an hour. */
+  ofApp(app: string, start: number, stepMs: number, steps: number): Promise<AppStats>;
+  /** For each app its volume in each of the hours, which are given by their beginnings. */
+  ofHours(apps: readonly string[], hours: readonly number[]): Promise<Volume[][]>;
+}
+
+export interface LaneCounts {
+  /** App → deliveries in its queue and in those of its installations. */
+  readonly parked: ReadonlyMap<string, number>;
+  readonly parkedOfInstallation: ReadonlyMap<string, number>;
+  /** App → dead letters. */
+  readonly deadLetters: ReadonlyMap<string, number>;
+  /** Dead letters that belong to no app. */
+  readonly unreadable: number;
+}
+
+/** Since when (RFC 3339) and why; null when it is not broken. */
+export type BrokenOf = (installationUuid: string) => { readonly at: string; readonly reason: BrokenReasonData | null } | null;
+
+export type StatusTopic = "integration" | "circuit" | "delivery";
+
+export interface StatusHistory {
+  /** Newest first. @param before a sequence, or null for the newest. @returns `next` is what to give as `before`. */
+  list(
+    filter: { readonly app: string | null; readonly topics: readonly StatusTopic[] },
+    before: number | null,
+    limit: number,
+  ): Promise<{ readonly items: ReadonlyArray<{ readonly sequence: number; readonly event: StatusEvent }>; readonly next: number | null }>;
+  /** Events from now on. @returns ends it. */
+  follow(listener: (event: StatusEvent) => void): () => void;
 }

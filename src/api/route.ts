@@ -2,12 +2,15 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { z } from "zod";
 
+/** What a caller's token covers. */
+export type Scope = "admin" | "read";
+
 /** Who may call: nobody is asked, a read token or an admin token, an admin token. */
 export type Access = "open" | "read" | "admin";
 
 export interface Answer {
   readonly status: number;
-  /** A string is sent as it is (with the content-type given), anything else as JSON; undefined: no body. */
+  /** A string or a stream is sent as it is (with the content-type given), anything else as JSON; undefined: no body. */
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -27,6 +30,7 @@ export interface Call<P, Q, B> {
   readonly headers: IncomingHttpHeaders;
   /** Set when an app's own token calls: nothing of another app may be shown or done. A `:slug` is checked already. */
   readonly onlyApp: string | null;
+  readonly scope: Scope;
 }
 
 export interface Route {
@@ -62,6 +66,11 @@ interface RouteDefinition<P extends z.ZodType, Q extends z.ZodType, B extends z.
 /** An answer with a body of this form. */
 export function answer(about: string, body: z.ZodType, contentType?: string): AnswerForm {
   return { about, body, ...(contentType === undefined ? {} : { contentType }) };
+}
+
+/** An answer whose JSON text is there already. */
+export function jsonText(body: string): Answer {
+  return { status: 200, body, headers: { "content-type": "application/json; charset=utf-8" } };
 }
 
 /** Ties the handler's types to the schemas. */

@@ -9,19 +9,27 @@ import type { Explain } from "./explain.ts";
 import { type InstallationRoutesDependencies, installationRoutes } from "./installations.ts";
 import { withDocument } from "./openapi.ts";
 import { operationRoutes } from "./operations.ts";
-import type { DeadLetters, PublishEvent, Readiness, ResendDelivery } from "./ports.ts";
+import { type OverviewRoutesDependencies, overviewRoutes } from "./overview.ts";
+import type { DeadLetters, PublishEvent, Readiness, ResendDelivery, StatusHistory } from "./ports.ts";
 import { type RequestLogRoutesDependencies, requestLogRoutes } from "./request-log.ts";
 import type { Route } from "./route.ts";
+import { type SessionOptions, sessionRoutes } from "./session.ts";
+import { type StatsRoutesDependencies, statsRoutes } from "./stats.ts";
+import { statusEventRoutes } from "./status-events.ts";
 
 export type RoutesDependencies = AppRoutesDependencies &
   InstallationRoutesDependencies &
   DebugLogRoutesDependencies &
-  RequestLogRoutesDependencies & {
+  RequestLogRoutesDependencies &
+  StatsRoutesDependencies &
+  OverviewRoutesDependencies & {
     readonly publish: PublishEvent;
     readonly eventLimits: EventLimits;
     readonly deadLetters: DeadLetters;
     readonly explain: Explain;
     readonly resend: ResendDelivery;
+    readonly statusHistory: StatusHistory;
+    readonly session: SessionOptions;
     readonly readiness: Readiness;
     readonly renderMetrics: () => string;
   };
@@ -33,7 +41,11 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
     ...eventRoutes(dependencies.publish, dependencies.eventLimits),
     ...requestLogRoutes(dependencies),
     ...deliveryRoutes(dependencies),
+    ...statsRoutes(dependencies),
     ...deadLetterRoutes(dependencies),
+    ...statusEventRoutes(dependencies),
+    ...overviewRoutes(dependencies),
+    ...sessionRoutes(dependencies.session),
     ...debugLogRoutes(dependencies),
     ...operationRoutes(dependencies),
   ];
@@ -41,5 +53,5 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
 
 /** The routes for reading about them: their handlers have nothing behind them. */
 export function documentedRoutes(): Route[] {
-  return withDocument(allRoutes({ maxPageSize: 1000 } as RoutesDependencies), "0.0.0");
+  return withDocument(allRoutes({ maxPageSize: 1000, session: {} } as RoutesDependencies), "0.0.0");
 }

@@ -7,9 +7,10 @@ import type { Logger } from "../model/logger.ts";
 import { parseRecord } from "../registry/records.ts";
 import { type CheckAccess, RateLimited } from "./access.ts";
 import { withDocument } from "./openapi.ts";
+import { servePage } from "./page.ts";
 import { type Problem, problem, problemOf } from "./problems.ts";
 import { answerUnreadable, checkHead, type RequestLimits } from "./request-limits.ts";
-import type { Access, Answer, Call, Route } from "./route.ts";
+import type { Access, Answer, Call, Route, Scope } from "./route.ts";
 
 export interface ApiServer {
   /** @returns the URL it listens on. */
@@ -23,6 +24,8 @@ export interface ApiServerOptions {
   readonly port: number;
   readonly version: string;
   readonly limits: RequestLimits;
+  /** The built files of the page at `/`. */
+  readonly pageFolder: string;
 }
 
 /** What is read, and thrown away, of a body that was refused, so that its sender gets to read why. */
@@ -41,6 +44,7 @@ declare module "fastify" {
   }
   interface FastifyRequest {
     onlyApp: string | null;
+    scope: Scope;
   }
 }
 
@@ -66,10 +70,13 @@ export function createApiServer(
 
   acceptJson(server);
   server.decorateRequest("onlyApp", null);
+  server.decorateRequest("scope", "read");
   server.addHook("onRequest", async (request) => {
     checkHead(request.raw, limits);
     const { access = "open", forApp = false } = request.routeOptions.config;
-    request.onlyApp = checkAccess({ access, forApp, headers: request.headers, address: request.ip }).onlyApp;
+    const caller = checkAccess({ access, forApp, headers: request.headers, address: request.ip });
+    request.onlyApp = caller.onlyApp;
+    request.scope = caller.scope;
   });
   server.setErrorHandler((error, request, reply) => {
     const found = problemOf(error);
@@ -100,6 +107,7 @@ export function createApiServer(
   });
 
   for (const route of routes) register(server, route);
+  servePage(server, options.pageFolder);
 
   return {
     start: () => server.listen({ host: options.host, port: options.port }),
@@ -139,6 +147,7 @@ function register(server: FastifyInstance, route: Route): void {
         body: rawBody || body === undefined ? request.body : parseRecord(body, request.body ?? undefined, "body"),
         headers: request.headers,
         onlyApp,
+        scope: request.scope,
       } as Call<never, never, never>;
       const answer = await handle(call);
       return send(reply, isKnown(answer, request) ? { status: 304, headers: answer.headers ?? {} } : answer);

@@ -47,6 +47,61 @@ export interface AppPage {
   readonly next: string | null;
 }
 
+export interface AppStats {
+  readonly app: string;
+  readonly range: "24h" | "7d" | "30d";
+  readonly start: string;
+  readonly end: string;
+  /** Length of a period: an hour, six hours, a day. */
+  readonly step_s: number;
+  readonly totals: {
+    readonly attempts: number;
+    /** Of attempts: a delivery that needed two counts twice. Null without any. */
+    readonly success_rate: number | null;
+    readonly outcomes: {
+      readonly delivered: number;
+      readonly gone: number;
+      readonly failed: number;
+      readonly rejected: number;
+      readonly timed_out: number;
+      readonly unreachable: number;
+      readonly blocked: number;
+    };
+    /** Of the attempts that the receiver answered or let time out, right within a factor of √2. */
+    readonly latency_ms: {
+      readonly count: number;
+      readonly p50: number | null;
+      readonly p95: number | null;
+      readonly p99: number | null;
+    };
+  };
+  /** Oldest first; the last one is going on. */
+  readonly periods: ReadonlyArray<{
+    readonly start: string;
+    readonly attempts: number;
+    /** Of attempts: a delivery that needed two counts twice. Null without any. */
+    readonly success_rate: number | null;
+    readonly outcomes: {
+      readonly delivered: number;
+      readonly gone: number;
+      readonly failed: number;
+      readonly rejected: number;
+      readonly timed_out: number;
+      readonly unreachable: number;
+      readonly blocked: number;
+    };
+    /** Of the attempts that the receiver answered or let time out, right within a factor of √2. */
+    readonly latency_ms: {
+      readonly count: number;
+      readonly p50: number | null;
+      readonly p95: number | null;
+      readonly p99: number | null;
+    };
+  }>;
+  /** Those with rows in the request log, the last attempted first. */
+  readonly event_types: ReadonlyArray<string>;
+}
+
 export interface AppToken {
   readonly app: string;
   readonly token: string;
@@ -265,6 +320,38 @@ export interface InstallationPage {
   readonly next: string | null;
 }
 
+export interface InstallationsOfApp {
+  readonly items: ReadonlyArray<{
+    readonly uuid: string;
+    readonly app: string;
+    readonly organization_id: string;
+    /** Empty: all projects. */
+    readonly project_ids: ReadonlyArray<string>;
+    readonly status: "active" | "broken" | "disabled";
+    /** Null: the app's. */
+    readonly webhook_url: string | null;
+    /** Deliveries that wait for this installation alone; null: NATS is away. */
+    readonly parked: number | null;
+    /** Null when it is not broken. */
+    readonly broken: {
+      readonly at: string;
+      readonly reason: {
+        readonly rule: string;
+        readonly window_days: number;
+        readonly days: ReadonlyArray<string>;
+        readonly success: number;
+        readonly error: number;
+        readonly timeout: number;
+        readonly fatal: number;
+        readonly last_response_code: number | null;
+        readonly last_error: string | null;
+      } | null;
+    } | null;
+  }>;
+  /** Null: that was the last page. */
+  readonly next: string | null;
+}
+
 export interface IntegrationHealth {
   readonly uuid: string;
   readonly status: "active" | "broken" | "disabled";
@@ -331,6 +418,43 @@ export interface OpenApi {
   readonly [member: string]: unknown;
 }
 
+export interface Overview {
+  /** By slug. */
+  readonly items: ReadonlyArray<{
+    readonly slug: string;
+    readonly name: string;
+    readonly status: "internal" | "unpublished" | "published";
+    readonly webhook_url: string;
+    readonly installations: {
+      readonly active: number;
+      readonly broken: number;
+      readonly disabled: number;
+    };
+    readonly circuit: {
+      readonly state: "closed" | "open" | "half_open";
+      /** When the next attempt is due; null when it is closed. */
+      readonly open_until: string | null;
+    };
+    readonly parked: number | null;
+    readonly dead_letters: number | null;
+    /** Of each of the last 24 hours, the one that is going on included. */
+    readonly attempts: ReadonlyArray<number> | null;
+    /** How many of them delivered. */
+    readonly delivered: ReadonlyArray<number> | null;
+  }>;
+  readonly at: string;
+  /** The beginning of the first of the 24 hours. */
+  readonly hours_from: string;
+  /** What could not be read, and the members that are null because of it. */
+  readonly problems: ReadonlyArray<{
+    readonly code: string;
+    readonly detail: string;
+    readonly missing: ReadonlyArray<string>;
+  }>;
+  /** Dead letters that belong to no app; not of a single app. */
+  readonly unreadable?: number | null | undefined;
+}
+
 /** RFC 9457 */
 export interface Problem {
   readonly type: string;
@@ -383,6 +507,36 @@ export interface RotatedSecret {
   readonly webhook_secret: string;
   /** Until then webhooks carry both signatures. */
   readonly previous_valid_until: string;
+}
+
+export interface Session {
+  /** What the caller's token covers; admin when there are no tokens. */
+  readonly scope: "admin" | "read" | "app";
+  /** The one app, for a token of an app. */
+  readonly app: string | null;
+  readonly version: string;
+  /** POSTHORN_TRACE_URL, with `{trace_id}` in it. */
+  readonly trace_url: string | null;
+}
+
+export interface StatusEventPage {
+  readonly items: ReadonlyArray<{
+    /** Its number in the stream. */
+    readonly sequence: number;
+    readonly specversion: "1.0";
+    readonly id: string;
+    readonly source: string;
+    readonly type: string;
+    readonly time: string;
+    readonly subject: string;
+    readonly datacontenttype: "application/json";
+    readonly data: {
+      readonly app: string;
+      readonly [member: string]: unknown;
+    };
+  }>;
+  /** Null: that was the last page. */
+  readonly next: number | null;
 }
 
 export interface StoredEvent {
@@ -490,8 +644,10 @@ export interface Calls {
   "GET /v1/events/{id}": { readonly path: { readonly id: string }; readonly query: { readonly since?: string | undefined }; readonly body: undefined; readonly answer: EventAnswer };
   /** Sends a delivery of the last days again, whatever became of it. Logged, not counted. */
   "POST /v1/deliveries/{id}/resend": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Resent };
-  /** What was given up, oldest first, with the event, the attempts and the reason. */
-  "GET /v1/dead-letters": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly event_type?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly after?: number | undefined }; readonly body: undefined; readonly answer: DeadLetterPage };
+  /** Attempts by outcome and latency percentiles over time. Test events and manual resends are not counted. */
+  "GET /v1/apps/{slug}/stats": { readonly path: { readonly slug: string }; readonly query: { readonly range?: "24h" | "7d" | "30d" | undefined }; readonly body: undefined; readonly answer: AppStats };
+  /** What was given up, with the event, the attempts and the reason. */
+  "GET /v1/dead-letters": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly event_type?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly order?: "oldest" | "newest" | undefined; readonly after?: number | undefined }; readonly body: undefined; readonly answer: DeadLetterPage };
   /** One dead letter. */
   "GET /v1/dead-letters/{sequence}": { readonly path: { readonly sequence: number }; readonly query: undefined; readonly body: undefined; readonly answer: DeadLetter };
   /** Sends one dead letter on its way again. */
@@ -510,6 +666,20 @@ export interface Calls {
     } | undefined; readonly answer: Replay };
   /** How far a replay is. */
   "GET /v1/dead-letters/replays/{id}": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Replay };
+  /** Status events of the last 30 days, newest first. */
+  "GET /v1/status-events": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly topics?: string | undefined; readonly limit?: number | undefined; readonly after?: number | undefined }; readonly body: undefined; readonly answer: StatusEventPage };
+  /** All apps at a glance: installations, circuit, what is parked and dead, attempts of the last 24 hours. */
+  "GET /v1/overview": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Overview };
+  /** The overview as server-sent events: all apps, then those that change, and every status event. */
+  "GET /v1/overview/live": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: string };
+  /** One app at a glance. */
+  "GET /v1/apps/{slug}/overview": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: Overview };
+  /** One app as server-sent events. */
+  "GET /v1/apps/{slug}/overview/live": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: string };
+  /** An app's installations with what is parked for them and why they are broken. */
+  "GET /v1/apps/{slug}/installations": { readonly path: { readonly slug: string }; readonly query: { readonly status?: "active" | "broken" | "disabled" | undefined; readonly organization_id?: string | undefined; readonly limit?: number | undefined; readonly after?: string | undefined }; readonly body: undefined; readonly answer: InstallationsOfApp };
+  /** What the caller's token covers, and where traces are shown. */
+  "GET /v1/session": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Session };
   /** Logs an app's deliveries in detail for a while, headers and bodies included, on all replicas. */
   "PUT /v1/apps/{slug}/debug-log": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: {
       /** Seconds until it ends by itself. */

@@ -150,7 +150,13 @@ export const SETTINGS = {
     parse: parseUrl(["http", "https"]),
     form: "URL",
     group: HTTP,
-    about: "Where people reach Posthorn; `dashboard_url` in status events starts with it.",
+    about: "Where people reach the dashboard; `dashboard_url` in status events starts with it.",
+  }),
+  TRACE_URL: optional({
+    parse: parseMatching(/^https?:\/\/\S*\{trace_id\}\S*$/, "an http or https URL with {trace_id} in it"),
+    form: "URL with `{trace_id}`",
+    group: HTTP,
+    about: "How the dashboard links to a trace, such as `https://jaeger.example/trace/{trace_id}`.",
   }),
 
   HEADER_PREFIX: setting({

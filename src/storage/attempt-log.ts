@@ -1,6 +1,6 @@
 /**
- * The request log, health counters and delivery marks: attempts are collected for a few milliseconds and written in one
- * round trip, behind the delivery path. Notes of where an event and a delivery are go with them.
+ * The request log, health counters, stats and delivery marks: attempts are collected for a few milliseconds and written in
+ * one round trip, behind the delivery path. Notes of where an event and a delivery are go with them.
  *
  * A1  `record` never waits and never throws; a write that fails never fails a delivery.
  * A2  One batch is under way at a time. It is sent again, as it was, until Redis has it (write-batch.ts W1).
@@ -14,13 +14,13 @@ import { messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { type Delivery, markOf } from "../model/delivery.ts";
 import type { Logger } from "../model/logger.ts";
-import { OUTCOMES } from "../model/outcome.ts";
+import { OUTCOMES, type Outcome } from "../model/outcome.ts";
 import type { LanePlace } from "../model/whereabouts.ts";
 import { DELIVERED, encodeMark, encodePlace } from "./delivery-mark.ts";
 import { keys } from "./keys.ts";
 import { logRow } from "./log-row.ts";
 import { createMarkReader } from "./mark-reader.ts";
-import { type Batch, createWriteBatch, type LogEntry, type WriteOptions } from "./write-batch.ts";
+import { type Batch, type Counted, createWriteBatch, type LogEntry, type WriteOptions } from "./write-batch.ts";
 
 export interface BufferedAttemptLog extends AttemptLog {
   /** Notes where a delivery was stored. */
@@ -168,19 +168,22 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
   };
 }
 
-const DAY_MS = 86_400_000;
-let lastDay = Number.NaN;
-let lastDayText = "";
+const HOUR_MS = 3_600_000;
+let lastHour = Number.NaN;
+let lastText = "";
 
-/** UTC, `YYYY-MM-DD`; almost always that of the attempt before. */
-function dayOf(epochMs: number): string {
-  const day = Math.floor(epochMs / DAY_MS);
-  if (day !== lastDay) {
-    lastDayText = toRfc3339(epochMs).slice(0, 10);
-    lastDay = day;
+/** UTC, `YYYY-MM-DDTHH`; almost always that of the attempt before. */
+function hourOf(epochMs: number): string {
+  const hour = Math.floor(epochMs / HOUR_MS);
+  if (hour !== lastHour) {
+    lastText = toRfc3339(epochMs).slice(0, 13);
+    lastHour = hour;
   }
-  return lastDayText;
+  return lastText;
 }
+
+/** Outcomes of attempts that waited for the receiver: how long says something about it. */
+const REACHED: ReadonlySet<Outcome> = new Set(["delivered", "gone", "failed", "rejected", "timed_out"]);
 
 function entryOf(attempt: AttemptRecord): LogEntry {
   const { delivery, app, installation, outcome, endedAt } = attempt;
@@ -191,10 +194,21 @@ function entryOf(attempt: AttemptRecord): LogEntry {
     installationUuid: installation.uuid,
     row: logRow(attempt),
     failed: !isDelivered,
-    counted: delivery.counted ? { day: dayOf(endedAt), as: OUTCOMES[outcome].countedAs } : null,
+    counted: delivery.counted ? countedOf(attempt) : null,
     endedAt,
     mark: markOf(delivery),
     markValue: encodeMark(delivery, isDelivered),
     traceparent: attempt.requestHeaders["traceparent"] ?? "",
+  };
+}
+
+function countedOf({ outcome, endedAt, durationMs }: AttemptRecord): Counted {
+  const hour = hourOf(endedAt);
+  return {
+    day: hour.slice(0, 10),
+    hour: hour.slice(11),
+    as: OUTCOMES[outcome].countedAs,
+    outcome,
+    latencyMs: REACHED.has(outcome) ? durationMs : null,
   };
 }

@@ -9,6 +9,8 @@ export const keys = {
   eventTypes: (app: string): string => `posthorn:event-types:{${app}}`,
   /** Hash of one installation's UTC day: success, error, timeout, fatal. */
   health: (installationUuid: string, day: string): string => `posthorn:health:{${installationUuid}}:${day}`,
+  /** Hash of an app's UTC day: `<hour> <outcome>` and `<hour> <bucket of latency-histogram.ts>` → attempts. */
+  stats: (app: string, day: string): string => `posthorn:stats:{${app}}:${day}`,
   /** Where one run of a delivery stands: `delivered` or `pending`, its event's place, its installation. */
   delivery: (mark: string): string => `posthorn:delivery:${mark}`,
   /** Where a delivery was stored last: lane, sequence, its event's place, its installation. */

@@ -1,6 +1,6 @@
 /**
- * Writes a batch of attempts in one call: log rows, health counters, delivery marks and notes together, so that a mark is
- * never there without its row nor the other way round.
+ * Writes a batch of attempts in one call: log rows, health counters, stats, delivery marks and notes together, so that a
+ * mark is never there without its row nor the other way round.
  *
  * W1  A batch has a number, and the script remembers the last one of each writer: a batch that is sent again because its
  *     answer was lost is written once.
@@ -8,9 +8,21 @@
  *     written. What is wrong with one key (another type under its name) costs only that key's part and is reported.
  */
 import type { Redis } from "ioredis";
-import type { CountedAs } from "../model/outcome.ts";
+import type { CountedAs, Outcome } from "../model/outcome.ts";
 import { DELIVERED, MARK_TTL_S } from "./delivery-mark.ts";
 import { keys } from "./keys.ts";
+import { bucketOf } from "./latency-histogram.ts";
+
+/** How an attempt counts in its installation's health and its app's stats. */
+export interface Counted {
+  /** UTC day (YYYY-MM-DD) and hour (HH) in which it ended. */
+  readonly day: string;
+  readonly hour: string;
+  readonly as: CountedAs;
+  readonly outcome: Outcome;
+  /** How long the receiver took; null when it was not reached. */
+  readonly latencyMs: number | null;
+}
 
 /** One attempt, ready to be written. */
 export interface LogEntry {
@@ -20,8 +32,8 @@ export interface LogEntry {
   /** JSON text. */
   readonly row: string;
   readonly failed: boolean;
-  /** UTC day and counter; null when it does not count. */
-  readonly counted: { readonly day: string; readonly as: CountedAs } | null;
+  /** Null when it does not count. */
+  readonly counted: Counted | null;
   /** Milliseconds since the epoch. */
   readonly endedAt: number;
   readonly mark: string;
@@ -37,6 +49,8 @@ export interface WriteOptions {
 }
 
 const HEALTH_TTL_S = 30 * 86_400;
+/** 30 whole days and the one that is going on. */
+const STATS_TTL_S = 31 * 86_400;
 const BATCH_TTL_S = 3_600;
 /** Event types listed of one app. */
 const MAX_EVENT_TYPES = 1_000;
@@ -45,10 +59,10 @@ const SCRIPT = `
 local batch, number = KEYS[1], ARGV[1]
 if redis.call('GET', batch) == number then return {} end
 redis.call('SET', batch, number, 'EX', ARGV[2])
-local size, list_ttl, health_ttl, mark_ttl, max_types = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-local lists, days, marks, types = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-local notes = tonumber(ARGV[12])
-local key, arg = 1, 12
+local size, list_ttl, mark_ttl, max_types = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local lists, counters, marks, types = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local notes = tonumber(ARGV[11])
+local key, arg = 1, 11
 local problems = {}
 local function try(...)
   local reply = redis.pcall(...)
@@ -65,11 +79,15 @@ for _ = 1, lists do
   try('LTRIM', KEYS[key], 0, size - 1)
   try('PEXPIRE', KEYS[key], list_ttl)
 end
-for _ = 1, days do
+for _ = 1, counters do
   key = key + 1
-  try('HINCRBY', KEYS[key], ARGV[arg + 1], ARGV[arg + 2])
-  try('EXPIRE', KEYS[key], health_ttl)
+  local ttl, fields = ARGV[arg + 1], tonumber(ARGV[arg + 2])
   arg = arg + 2
+  for _ = 1, fields do
+    try('HINCRBY', KEYS[key], ARGV[arg + 1], ARGV[arg + 2])
+    arg = arg + 2
+  end
+  try('EXPIRE', KEYS[key], ttl)
 end
 for _ = 1, marks do
   key = key + 1
@@ -109,14 +127,14 @@ export function createWriteBatch(redis: Redis, { size, listTtlMs }: WriteOptions
 
   return (writer, number, { entries, notes }) => {
     const lists = new Map<string, string[]>();
-    const days = new Map<string, Map<CountedAs, number>>();
+    const counters = new Map<string, Counters>();
     const marks = new Map<string, string>();
     const types = new Map<string, Map<string, number>>();
 
     for (const entry of entries) {
       push(lists, keys.requests(entry.app, entry.eventType), entry.row);
       if (entry.failed) push(lists, keys.errors(entry.app, entry.eventType), entry.row);
-      if (entry.counted !== null) increment(days, keys.health(entry.installationUuid, entry.counted.day), entry.counted.as);
+      if (entry.counted !== null) count(counters, entry, entry.counted);
       // A run that was delivered stays delivered, whatever a late failure of a duplicate says.
       if (!marks.get(entry.mark)?.startsWith(DELIVERED)) marks.set(entry.mark, entry.markValue);
       const typesOfApp = types.get(entry.app);
@@ -126,7 +144,6 @@ export function createWriteBatch(redis: Redis, { size, listTtlMs }: WriteOptions
 
     const scriptKeys = [keys.batch(writer)];
     const parts: Array<string | number> = [];
-    let dayCount = 0;
     let typeCount = 0;
     for (const [key, rows] of lists) {
       scriptKeys.push(key);
@@ -134,12 +151,10 @@ export function createWriteBatch(redis: Redis, { size, listTtlMs }: WriteOptions
       const kept = rows.length > size ? rows.slice(-size) : rows;
       parts.push(kept.length, ...kept);
     }
-    for (const [key, counters] of days) {
-      for (const [counter, by] of counters) {
-        dayCount++;
-        scriptKeys.push(key);
-        parts.push(counter, by);
-      }
+    for (const [key, { ttlS, fields }] of counters) {
+      scriptKeys.push(key);
+      parts.push(ttlS, fields.size);
+      for (const [field, by] of fields) parts.push(field, by);
     }
     for (const [mark, value] of marks) {
       scriptKeys.push(keys.delivery(mark));
@@ -156,20 +171,8 @@ export function createWriteBatch(redis: Redis, { size, listTtlMs }: WriteOptions
       scriptKeys.push(key);
       parts.push(value);
     }
-    const head = [
-      number,
-      BATCH_TTL_S,
-      size,
-      listTtlMs,
-      HEALTH_TTL_S,
-      MARK_TTL_S,
-      MAX_EVENT_TYPES,
-      lists.size,
-      dayCount,
-      marks.size,
-      typeCount,
-      notes.size,
-    ];
+    const sizes = [lists.size, counters.size, marks.size, typeCount, notes.size];
+    const head = [number, BATCH_TTL_S, size, listTtlMs, MARK_TTL_S, MAX_EVENT_TYPES, ...sizes];
     return (redis as ScriptedRedis).writeBatch(scriptKeys.length, ...scriptKeys, ...head, ...parts);
   };
 }
@@ -180,11 +183,29 @@ function push(lists: Map<string, string[]>, key: string, row: string): void {
   else rows.push(row);
 }
 
-function increment(days: Map<string, Map<CountedAs, number>>, key: string, counter: CountedAs): void {
-  let counters = days.get(key);
-  if (counters === undefined) {
-    counters = new Map();
-    days.set(key, counters);
+/** Counters of one hash, and how long it lives. */
+interface Counters {
+  readonly ttlS: number;
+  readonly fields: Map<string, number>;
+}
+
+function count(counters: Map<string, Counters>, { app, installationUuid }: LogEntry, counted: Counted): void {
+  const { day, hour, as, outcome, latencyMs } = counted;
+  increment(fieldsOf(counters, keys.health(installationUuid, day), HEALTH_TTL_S), as);
+  const stats = fieldsOf(counters, keys.stats(app, day), STATS_TTL_S);
+  increment(stats, `${hour} ${outcome}`);
+  if (latencyMs !== null) increment(stats, `${hour} ${bucketOf(latencyMs)}`);
+}
+
+function fieldsOf(counters: Map<string, Counters>, key: string, ttlS: number): Map<string, number> {
+  let found = counters.get(key);
+  if (found === undefined) {
+    found = { ttlS, fields: new Map() };
+    counters.set(key, found);
   }
-  counters.set(counter, (counters.get(counter) ?? 0) + 1);
+  return found.fields;
+}
+
+function increment(fields: Map<string, number>, field: string): void {
+  fields.set(field, (fields.get(field) ?? 0) + 1);
 }

@@ -7,7 +7,7 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { type JetStreamClient, type JetStreamManager, NatsError } from "nats";
+import { type JetStreamClient, type JetStreamManager, type NatsConnection, NatsError } from "nats";
 import type { TraceBatch, Tracing } from "../delivery/ports.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
@@ -18,6 +18,7 @@ import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { LaneWriter } from "./lanes.ts";
 import { type BusNames, INVALID } from "./names.ts";
 import { decodeRawLetter, type RawMessage } from "./raw-letter.ts";
+import { readBackwards } from "./read-backwards.ts";
 import { readPage } from "./read-page.ts";
 
 export interface DeadLetterFilter {
@@ -47,6 +48,8 @@ export interface ReplayProgress {
 }
 
 export interface DeadLetters {
+  /** Newest first, before the given sequence or, with null, from the last one. */
+  listNewest(filter: DeadLetterFilter, before: number | null, limit: number): Promise<{ items: DeadLetter[]; next: number | null }>;
   /** In the order they were stored, after the given sequence. */
   list(filter: DeadLetterFilter, after: number, limit: number): Promise<{ items: DeadLetter[]; next: number | null }>;
   /** @throws AppError NOT_FOUND */
@@ -63,6 +66,7 @@ const PAGE = 50;
 const MAX_LIST_BYTES = 16 * 1024 * 1024;
 
 export interface DeadLettersDependencies {
+  readonly connection: NatsConnection;
   readonly jetStream: JetStreamClient;
   readonly manager: JetStreamManager;
   readonly lanes: LaneWriter;
@@ -72,7 +76,16 @@ export interface DeadLettersDependencies {
   readonly clock: Clock;
 }
 
-export function createDeadLetters({ jetStream, manager, lanes, names, match, tracing, clock }: DeadLettersDependencies): DeadLetters {
+export function createDeadLetters({
+  connection,
+  jetStream,
+  manager,
+  lanes,
+  names,
+  match,
+  tracing,
+  clock,
+}: DeadLettersDependencies): DeadLetters {
   const stream = names.streams.deadLetters;
 
   const fromJson = (subject: string, sequence: number, json: string): DeadLetter => {
@@ -80,10 +93,11 @@ export function createDeadLetters({ jetStream, manager, lanes, names, match, tra
     return { sequence, app: app === INVALID ? null : app, content: JSON.parse(json) as Record<string, unknown>, json };
   };
 
+  const subjectsOf = (app: string | null): string => (app === null ? `${names.prefix}.dead-letters.*` : names.deadLetter(app));
+
   /** The next messages after a sequence, at most `limit`. */
   const readAfter = async (app: string | null, after: number, limit: number): Promise<DeadLetter[]> => {
-    const filter = app === null ? `${names.prefix}.dead-letters.*` : names.deadLetter(app);
-    const { messages } = await readPage(jetStream, stream, { filterSubjects: filter, opt_start_seq: after + 1 }, limit);
+    const { messages } = await readPage(jetStream, stream, { filterSubjects: subjectsOf(app), opt_start_seq: after + 1 }, limit);
     return messages.map((message) => fromJson(message.subject, message.seq, message.string()));
   };
 
@@ -109,6 +123,20 @@ export function createDeadLetters({ jetStream, manager, lanes, names, match, tra
       }
       if (page.length < PAGE) return { items, next: null };
     }
+  };
+
+  const listNewest: DeadLetters["listNewest"] = async (filter, before, limit) => {
+    const { items, next } = await readBackwards(connection, manager, {
+      stream,
+      subjects: [subjectsOf(filter.app)],
+      before,
+      limit,
+      take(json, subject, sequence) {
+        const letter = fromJson(subject, sequence, json);
+        return matches(letter, filter) ? letter : null;
+      },
+    });
+    return { items: items.map(({ value }) => value), next };
   };
 
   const get: DeadLetters["get"] = async (sequence) => {
@@ -202,6 +230,7 @@ export function createDeadLetters({ jetStream, manager, lanes, names, match, tra
 
   return {
     list,
+    listNewest,
     get,
     async replayOne(sequence) {
       const letter = await get(sequence);

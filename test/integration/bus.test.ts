@@ -178,7 +178,7 @@ describe("dead letters", () => {
       onDeadLetter: () => {},
     });
     const deadLetters = createDeadLetters({
-      ...{ jetStream, manager, lanes, names, match: () => [], clock: systemClock },
+      ...{ connection, jetStream, manager, lanes, names, match: () => [], clock: systemClock },
       tracing: createTracing(false, { version: "test", prefix: names.prefix }),
     });
     const first = await deadLetters.list({ app: "acme" }, 0, 1_000);

@@ -14,7 +14,7 @@ interface Source {
   readonly imports: ReadonlyArray<{ readonly from: string; readonly typeOnly: boolean }>;
 }
 
-const sources: Source[] = globSync("**/*.ts", { cwd: SRC }).map((file) => {
+const sources: Source[] = globSync("**/*.{ts,tsx}", { cwd: SRC }).map((file) => {
   const text = readFileSync(join(SRC, file), "utf8");
   const statements = [...text.matchAll(/(?:^|\n)(import|export)\s+(type\s+)?[^;]*?from\s+"([^"]+)"/g)].map((match) => ({
     from: match[3] ?? "",
@@ -50,6 +50,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   zod: ["api/", "registry/", "config/", "status/status-event-schemas.ts"],
   yaml: ["registry/apps-file.ts"],
   "@opentelemetry/": ["telemetry/", "client/"],
+  preact: ["web/"],
 };
 
 const targetOf = (source: Source, from: string): string => normalize(join(dirname(source.file), from));

@@ -1,0 +1,145 @@
+/**
+ * Reads the stats of apps back: what came of the attempts of each UTC hour and how long they took, for the last 30 days.
+ * Test events and manual resends are not in them, as they are not in health.
+ */
+import type { Redis } from "ioredis";
+import { AppError, messageOf } from "../model/app-error.ts";
+import { toRfc3339 } from "../model/clock.ts";
+import { OUTCOMES, type Outcome } from "../model/outcome.ts";
+import { keys } from "./keys.ts";
+import { type Latency, latencyOf } from "./latency-histogram.ts";
+
+export interface StatsPeriod {
+  /** Milliseconds since the epoch. */
+  readonly start: number;
+  readonly outcomes: Readonly<Record<Outcome, number>>;
+  /** Of the attempts that the receiver answered or let time out. */
+  readonly latency: Latency;
+}
+
+export interface AppStats {
+  readonly total: StatsPeriod;
+  /** Oldest first. */
+  readonly periods: readonly StatsPeriod[];
+  /** The event types with rows in the request log, the last attempted first. */
+  readonly eventTypes: readonly string[];
+}
+
+/** Attempts of one hour. */
+export interface Volume {
+  readonly attempts: number;
+  readonly delivered: number;
+}
+
+/** Each rejects with AppError REDIS_UNREACHABLE: zero always means that there was nothing. */
+export interface StatsQuery {
+  /** Periods of `stepMs`, a multiple of an hour, from `start`, the beginning of an hour. */
+  ofApp(app: string, start: number, stepMs: number, steps: number): Promise<AppStats>;
+  /** For each app its volume in each of the hours, which are given by their beginnings. */
+  ofHours(apps: readonly string[], hours: readonly number[]): Promise<Volume[][]>;
+}
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const NAMES = Object.keys(OUTCOMES) as Outcome[];
+/** As many as are asked for at once: in between, deliveries get their turn. */
+const APPS_PER_PIPELINE = 100;
+
+export function createStatsQuery(redis: Redis): StatsQuery {
+  const reading = async <T>(read: () => Promise<T>): Promise<T> => {
+    try {
+      return await read();
+    } catch (error) {
+      throw new AppError("REDIS_UNREACHABLE", `the stats can't be read: ${messageOf(error)}`, { retryable: true, cause: error });
+    }
+  };
+
+  return {
+    ofApp: (app, start, stepMs, steps) =>
+      reading(async () => {
+        const end = start + stepMs * steps;
+        const days = daysBetween(start, end);
+        const [eventTypes, ...hashes] = await Promise.all([
+          redis.zrevrange(keys.eventTypes(app), 0, -1),
+          ...days.map((day) => redis.hgetall(keys.stats(app, day))),
+        ]);
+        const total = createSum();
+        const sums = Array.from({ length: steps }, createSum);
+        for (const [index, day] of days.entries()) {
+          for (const [field, attempts] of Object.entries(hashes[index] ?? {})) {
+            const [hour = "", what = ""] = field.split(" ");
+            const at = Date.parse(`${day}T${hour}:00:00Z`);
+            if (at < start || at >= end) continue;
+            total.add(what, Number(attempts));
+            sums[Math.floor((at - start) / stepMs)]?.add(what, Number(attempts));
+          }
+        }
+        const periods = sums.map((sum, index) => sum.period(start + index * stepMs));
+        return { total: total.period(start), periods, eventTypes };
+      }),
+
+    ofHours: (apps, hours) =>
+      reading(async () => {
+        const volumes: Volume[][] = [];
+        for (let from = 0; from < apps.length; from += APPS_PER_PIPELINE) {
+          volumes.push(...(await volumesOf(redis, apps.slice(from, from + APPS_PER_PIPELINE), hours)));
+        }
+        return volumes;
+      }),
+  };
+}
+
+async function volumesOf(redis: Redis, apps: readonly string[], hours: readonly number[]): Promise<Volume[][]> {
+  const ofDay = Map.groupBy(hours, dayOf);
+  const pipeline = redis.pipeline();
+  for (const app of apps) {
+    for (const [day, hoursOfDay] of ofDay) {
+      const fields = hoursOfDay.flatMap((at) => NAMES.map((name) => `${toRfc3339(at).slice(11, 13)} ${name}`));
+      pipeline.hmget(keys.stats(app, day), ...fields);
+    }
+  }
+  const replies = ((await pipeline.exec()) ?? []).map(([error, reply]) => {
+    if (error !== null) throw error;
+    return reply as Array<string | null>;
+  });
+  return apps.map((_, index) =>
+    replies
+      .slice(index * ofDay.size, (index + 1) * ofDay.size)
+      .flat()
+      .reduce<Array<{ attempts: number; delivered: number }>>((volumes, count, at) => {
+        const hour = Math.floor(at / NAMES.length);
+        volumes[hour] ??= { attempts: 0, delivered: 0 };
+        volumes[hour].attempts += Number(count ?? 0);
+        if (NAMES[at % NAMES.length] === "delivered") volumes[hour].delivered += Number(count ?? 0);
+        return volumes;
+      }, []),
+  );
+}
+
+interface Sum {
+  /** @param what an outcome or the number of a latency bucket */
+  add(what: string, attempts: number): void;
+  period(start: number): StatsPeriod;
+}
+
+function createSum(): Sum {
+  const outcomes = Object.fromEntries(NAMES.map((name) => [name, 0])) as Record<Outcome, number>;
+  const buckets = new Map<number, number>();
+  return {
+    add(what, attempts) {
+      if (Object.hasOwn(outcomes, what)) outcomes[what as Outcome] += attempts;
+      else buckets.set(Number(what), (buckets.get(Number(what)) ?? 0) + attempts);
+    },
+    period: (start) => ({ start, outcomes, latency: latencyOf(buckets) }),
+  };
+}
+
+function dayOf(at: number): string {
+  return toRfc3339(at).slice(0, 10);
+}
+
+function daysBetween(start: number, end: number): string[] {
+  const days: string[] = [];
+  for (let at = start - (start % DAY_MS); at < end; at += DAY_MS) days.push(dayOf(at));
+  return days;
+}

@@ -1,0 +1,72 @@
+/** Calls of the API. Addresses are relative to the page, so that it works behind any path. */
+
+/** An answer that is not 2xx, or none at all (status 0). */
+export class ApiError extends Error {
+  readonly status: number;
+  /** RFC 9110 ETag of the record as it is, when the answer had one. */
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+const TOKEN = "posthorn-token";
+
+export const token = {
+  get: (): string | null => sessionStorage.getItem(TOKEN),
+  set: (value: string): void => sessionStorage.setItem(TOKEN, value),
+  clear: (): void => sessionStorage.removeItem(TOKEN),
+};
+
+interface CallOptions {
+  readonly method?: "GET" | "PUT" | "POST";
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+/** The raw answer, when it is 2xx. @throws ApiError */
+export async function request(path: string, { method = "GET", body, headers = {}, signal }: CallOptions = {}): Promise<Response> {
+  const bearer = token.get();
+  let response: Response;
+  try {
+    response = await fetch(new URL(path, document.baseURI), {
+      method,
+      cache: "no-store",
+      headers: {
+        ...(bearer === null ? {} : { authorization: `Bearer ${bearer}` }),
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(0, "Posthorn does not answer");
+  }
+  if (!response.ok) throw new ApiError(response.status, await detailOf(response));
+  return response;
+}
+
+/** @throws ApiError */
+export async function call<T>(path: string, options?: CallOptions): Promise<T> {
+  const response = await request(path, options);
+  return (await response.json()) as T;
+}
+
+/** Builds `path?name=value&…` of what is given. */
+export function withQuery(path: string, query: Readonly<Record<string, string | number | null | undefined>>): string {
+  const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return given.length === 0 ? path : `${path}?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}`;
+}
+
+async function detailOf(response: Response): Promise<string> {
+  try {
+    const { detail } = (await response.json()) as { detail?: unknown };
+    if (typeof detail === "string" && detail !== "") return detail;
+  } catch {
+    // A proxy's page.
+  }
+  return `answered with status ${response.status}`;
+}

@@ -1,0 +1,77 @@
+/** An app's record as the texts of a form, and back. The API checks what comes of it. */
+import { ApiError } from "./api.ts";
+import type { AppRecord } from "./wire.ts";
+
+export interface AppForm {
+  readonly name: string;
+  readonly webhook_url: string;
+  readonly status: string;
+  /** One a line. */
+  readonly events: string;
+  /** `Name: value`, one a line. */
+  readonly headers: string;
+  readonly timeout_ms: string;
+  readonly max_in_flight: string;
+  readonly ordered: string;
+  /** Numbers with commas, `none`, or empty for the default. */
+  readonly retry_schedule_s: string;
+}
+
+export function formOf(record: AppRecord): AppForm {
+  const { name, webhook_url, status, events, headers, timeout_ms, max_in_flight, ordered, retry_schedule_s } = record;
+  return {
+    name,
+    webhook_url,
+    status,
+    events: events.join("\n"),
+    headers: Object.entries(headers)
+      .map(([header, value]) => `${header}: ${value}`)
+      .join("\n"),
+    timeout_ms: timeout_ms === null ? "" : String(timeout_ms),
+    max_in_flight: max_in_flight === null ? "" : String(max_in_flight),
+    ordered: String(ordered),
+    retry_schedule_s: retry_schedule_s === null ? "" : retry_schedule_s.length === 0 ? "none" : retry_schedule_s.join(", "),
+  };
+}
+
+/** The members that the form does not have stay as they are. @throws ApiError naming the field */
+export function recordOf(record: AppRecord, form: AppForm): object {
+  return {
+    ...record,
+    name: form.name.trim(),
+    webhook_url: form.webhook_url.trim(),
+    status: form.status,
+    events: linesOf(form.events),
+    headers: Object.fromEntries(linesOf(form.headers).map(headerOf)),
+    timeout_ms: numberOf("Deadline", form.timeout_ms),
+    max_in_flight: numberOf("Concurrent attempts", form.max_in_flight),
+    ordered: form.ordered === "true",
+    retry_schedule_s: scheduleOf(form.retry_schedule_s),
+  };
+}
+
+export function linesOf(text: string): string[] {
+  return text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter(Boolean);
+}
+
+function headerOf(line: string): [string, string] {
+  const colon = line.indexOf(":");
+  if (colon < 1) throw new ApiError(0, `Headers: found “${line}”, wanted Name: value`);
+  return [line.slice(0, colon).trim(), line.slice(colon + 1).trim()];
+}
+
+function numberOf(field: string, text: string): number | null {
+  if (text.trim() === "") return null;
+  const value = Number(text);
+  if (!Number.isFinite(value)) throw new ApiError(0, `${field}: found “${text}”, wanted a number or nothing for the default`);
+  return value;
+}
+
+function scheduleOf(text: string): number[] | null {
+  if (text.trim() === "") return null;
+  if (text.trim() === "none") return [];
+  return text.split(",").map((part) => numberOf("Retries after", part.trim() === "" ? "?" : part) ?? 0);
+}

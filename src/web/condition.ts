@@ -1,0 +1,54 @@
+/** What an app's row of the overview means in a word, and which rows want somebody's attention. */
+import type { AppRow } from "./wire.ts";
+
+export type ConditionKind = "bad" | "warn" | "ok" | "plain";
+
+export interface Condition {
+  readonly kind: ConditionKind;
+  readonly text: string;
+  /** The lower, the more it wants attention. */
+  readonly rank: number;
+}
+
+/** Under this share of attempts that delivered, over 24 hours, an app is failing. */
+const FAILING_BELOW = 0.9;
+
+export function conditionOf(row: AppRow): Condition {
+  const { active, broken, disabled } = row.installations;
+  const installed = active + broken + disabled;
+  const { attempts, rate } = dayOf(row);
+  if (row.circuit.state === "open") return { kind: "bad", text: "Circuit open", rank: 0 };
+  if (row.circuit.state === "half_open") return { kind: "bad", text: "Circuit half-open", rank: 1 };
+  if (broken > 0) return { kind: "bad", text: broken === installed ? "Broken" : `${broken} of ${installed} broken`, rank: 2 };
+  if (rate !== null && rate < FAILING_BELOW) return { kind: "warn", text: "Failing", rank: 3 };
+  if (installed === 0) return { kind: "plain", text: "Not installed", rank: 7 };
+  if (disabled === installed) return { kind: "plain", text: "Disabled", rank: 5 };
+  if (attempts === null) return { kind: "plain", text: "Unknown", rank: 4 };
+  return attempts === 0 ? { kind: "plain", text: "Idle", rank: 6 } : { kind: "ok", text: "Healthy", rank: 8 };
+}
+
+export function wantsAttention({ kind }: Condition): boolean {
+  return kind === "bad" || kind === "warn";
+}
+
+/** Of the last 24 hours; attempts is null when it could not be read, rate also when there were none. */
+export function dayOf({ attempts, delivered }: Pick<AppRow, "attempts" | "delivered">): { attempts: number | null; rate: number | null } {
+  if (attempts === null || delivered === null) return { attempts: null, rate: null };
+  const all = sum(attempts);
+  return { attempts: all, rate: all === 0 ? null : sum(delivered) / all };
+}
+
+export function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+/** The sum over all rows, or null when one of them is not known. */
+export function total(rows: readonly AppRow[], of: (row: AppRow) => number | null): number | null {
+  let all = 0;
+  for (const row of rows) {
+    const value = of(row);
+    if (value === null) return null;
+    all += value;
+  }
+  return all;
+}

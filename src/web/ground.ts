@@ -1,0 +1,25 @@
+/** What every view stands on: who looks at it, and the live overview. */
+import { createContext } from "preact";
+import { useContext } from "preact/hooks";
+import type { LiveFeed } from "./live.ts";
+import type { Session } from "./wire.ts";
+
+export interface Ground {
+  readonly session: Session;
+  readonly feed: LiveFeed;
+  /** Whether actions are offered; the API checks every one of them. */
+  readonly can: {
+    /** Enable, disable, settings, secret, resend. */
+    readonly change: boolean;
+    /** Test events, replay. */
+    readonly send: boolean;
+  };
+}
+
+export const GroundContext = createContext<Ground | null>(null);
+
+export function useGround(): Ground {
+  const ground = useContext(GroundContext);
+  if (ground === null) throw new Error("outside of the page");
+  return ground;
+}

@@ -1,0 +1,70 @@
+/**
+ * Lays out JSON text for reading without reading it as values: numbers keep their digits, members their order, and text
+ * that was cut off is laid out as far as it goes.
+ */
+
+export interface JsonToken {
+  readonly kind: "key" | "string" | "number" | "word" | "mark" | "space";
+  readonly text: string;
+}
+
+export interface JsonLayout {
+  readonly tokens: readonly JsonToken[];
+  /** False: it ends in the middle. */
+  readonly isComplete: boolean;
+}
+
+/** Also what a cut leaves at the very end: a string without its quote, a backslash or a minus with nothing behind it. */
+const TOKEN = /\s+|"(?:[^"\\]|\\[\s\S])*(?:"|\\$)?|-?\d[\d.eE+-]*|-$|[a-z]+|[{}[\],:]/gy;
+const WORDS = ["true", "false", "null"];
+
+/** Null when it is not a JSON object or array. */
+export function layOutJson(text: string): JsonLayout | null {
+  if (!/^\s*[{[]/.test(text)) return null;
+  const tokens: JsonToken[] = [];
+  const open: string[] = [];
+  const newLine = (): void => void tokens.push({ kind: "space", text: `\n${"  ".repeat(open.length)}` });
+  const pattern = new RegExp(TOKEN);
+  let isUnfinished = false;
+
+  while (pattern.lastIndex < text.length) {
+    const from = pattern.lastIndex;
+    const [piece] = pattern.exec(text) ?? [];
+    if (piece === undefined) return null;
+    const next = text.slice(pattern.lastIndex).match(/^\s*(.)/s)?.[1];
+    if (piece.trim() === "") continue;
+    if (isUnfinished || (open.length === 0 && tokens.length > 0)) return null;
+    if (piece === "{" || piece === "[") {
+      tokens.push({ kind: "mark", text: piece });
+      open.push(piece === "{" ? "}" : "]");
+      if (next !== open.at(-1)) newLine();
+    } else if (piece === "}" || piece === "]") {
+      if (open.pop() !== piece) return null;
+      if (!/[{[]\s*$/.test(text.slice(0, from))) newLine();
+      tokens.push({ kind: "mark", text: piece });
+    } else if (piece === ",") {
+      tokens.push({ kind: "mark", text: piece });
+      newLine();
+    } else if (piece === ":") {
+      tokens.push({ kind: "mark", text: ": " });
+    } else if (piece.startsWith('"')) {
+      isUnfinished = !/^"(?:[^"\\]|\\.)*"$/s.test(piece);
+      tokens.push({ kind: next === ":" ? "key" : "string", text: piece });
+    } else if (/^[a-z]/.test(piece)) {
+      const isAtEnd = pattern.lastIndex === text.length;
+      if (!WORDS.some((word) => word === piece || (isAtEnd && word.startsWith(piece)))) return null;
+      tokens.push({ kind: "word", text: piece });
+    } else {
+      tokens.push({ kind: "number", text: piece });
+    }
+  }
+  return { tokens, isComplete: open.length === 0 && !isUnfinished };
+}
+
+/** The request log keeps 1,024 bytes of a body and never half a character of up to four. */
+const SHORTEST_CUT_BYTES = 1024 - 3;
+
+/** Whether a body of the request log is the beginning of a longer one. */
+export function isCut(text: string): boolean {
+  return new TextEncoder().encode(text).length >= SHORTEST_CUT_BYTES && layOutJson(text)?.isComplete !== true;
+}

@@ -1,0 +1,161 @@
+/**
+ * The overview of all apps or of one, kept up to date by server-sent events; where a proxy holds those back, by asking
+ * again and again. They are read with fetch, because an EventSource can't send a token.
+ */
+import { useEffect, useState } from "preact/hooks";
+import { ApiError, call, request } from "./api.ts";
+import { createEventReader } from "./event-stream.ts";
+import type { AppRow, OverviewMessage, Problem, StatusEventItem } from "./wire.ts";
+
+export interface Live {
+  readonly apps: ReadonlyMap<string, AppRow>;
+  /** The beginning of the first hour of each row's attempts. */
+  readonly hoursFrom: string;
+  readonly unreadable: number | null;
+  /** What can't be read now. */
+  readonly problems: readonly Problem[];
+  /** How it comes: pushed, asked for, or not at all since some time. */
+  readonly mode: "pushed" | "polled" | "lost";
+  /** Why it is lost. */
+  readonly error: ApiError | null;
+}
+
+export type LiveState =
+  | { readonly state: "loading" }
+  | { readonly state: "failed"; readonly error: ApiError }
+  | ({ readonly state: "ready" } & Live);
+
+/** Nothing for so long after the headers: something on the way collects the answer. */
+const FIRST_EVENT_WITHIN_MS = 4_000;
+/** The server sends at least a comment every 15 s. */
+const SILENCE_MS = 40_000;
+/** An end before this is none that the server meant. */
+const EARLY_MS = 60_000;
+const POLL_MS = 5_000;
+const RETRY_MS = 2_000;
+
+export interface LiveFeed {
+  readonly live: LiveState;
+  /** Calls the listener with every status event. @returns ends it. */
+  readonly onStatus: (listener: (event: StatusEventItem) => void) => () => void;
+}
+
+/** @param path `v1/overview`, or `v1/apps/<slug>/overview`; null: not yet. */
+export function useLive(path: string | null): LiveFeed {
+  const [live, setLive] = useState<LiveState>({ state: "loading" });
+  const [listeners] = useState(() => new Set<(event: StatusEventItem) => void>());
+
+  useEffect(() => {
+    if (path === null) return;
+    const stop = new AbortController();
+    void follow(path, stop.signal, setLive, (event) => {
+      for (const listener of listeners) listener(event);
+    });
+    return () => stop.abort();
+  }, [path]);
+
+  const [onStatus] = useState(() => (listener: (event: StatusEventItem) => void) => {
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+  });
+  return { live, onStatus };
+}
+
+async function follow(
+  path: string,
+  signal: AbortSignal,
+  show: (update: (before: LiveState) => LiveState) => void,
+  onStatus: (event: StatusEventItem) => void,
+): Promise<void> {
+  let isHeldBack = false;
+  while (!signal.aborted) {
+    try {
+      if (isHeldBack) {
+        const message = await call<OverviewMessage>(path, { signal });
+        show(() => whole(message, "polled"));
+        await pause(POLL_MS, signal);
+      } else {
+        const end = await stream(path, signal, (message, isFirst) => show((before) => merged(before, message, isFirst)), onStatus);
+        isHeldBack = end === "nothing came";
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      const reason = error instanceof ApiError ? error : new ApiError(0, "the connection was lost");
+      show((before) => (before.state === "ready" ? { ...before, mode: "lost", error: reason } : { state: "failed", error: reason }));
+      await pause(RETRY_MS, signal);
+    }
+  }
+}
+
+/** One connection: the server ends it after a while. @throws ApiError when it ends early or is silent for too long. */
+async function stream(
+  path: string,
+  signal: AbortSignal,
+  onOverview: (message: OverviewMessage, isFirst: boolean) => void,
+  onStatus: (event: StatusEventItem) => void,
+): Promise<"ended" | "nothing came"> {
+  const connection = new AbortController();
+  const openedAt = Date.now();
+  const abort = (): void => connection.abort();
+  signal.addEventListener("abort", abort, { once: true });
+  let hasBegun = false;
+  let timer = setTimeout(abort, FIRST_EVENT_WITHIN_MS);
+  try {
+    const response = await request(`${path}/live`, { signal: connection.signal });
+    const reader = createEventReader(({ event, data }) => {
+      if (event === "status") return onStatus(JSON.parse(data) as StatusEventItem);
+      onOverview(JSON.parse(data) as OverviewMessage, !hasBegun);
+      hasBegun = true;
+    });
+    const decoder = new TextDecoder();
+    const body = response.body?.getReader();
+    for (;;) {
+      const read = await body?.read();
+      if (read === undefined || read.done) {
+        if (Date.now() - openedAt >= EARLY_MS) return "ended";
+        throw new ApiError(0, "the connection was lost");
+      }
+      clearTimeout(timer);
+      timer = setTimeout(abort, SILENCE_MS);
+      reader(decoder.decode(read.value, { stream: true }));
+    }
+  } catch (error) {
+    if (signal.aborted || !connection.signal.aborted) throw error;
+    if (!hasBegun) return "nothing came";
+    throw new ApiError(0, "the connection was lost");
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", abort);
+    connection.abort();
+  }
+}
+
+function whole(message: OverviewMessage, mode: Live["mode"]): LiveState {
+  return { state: "ready", apps: new Map(message.items.map((row) => [row.slug, row])), ...headOf(message), mode, error: null };
+}
+
+function merged(before: LiveState, message: OverviewMessage, isFirst: boolean): LiveState {
+  if (isFirst || before.state !== "ready") return whole(message, "pushed");
+  const apps = new Map(before.apps);
+  for (const row of message.items) apps.set(row.slug, row);
+  for (const slug of message.removed ?? []) apps.delete(slug);
+  return { state: "ready", apps, ...headOf(message), mode: "pushed", error: null };
+}
+
+function headOf({ hours_from, unreadable, problems }: OverviewMessage) {
+  return { hoursFrom: hours_from, unreadable: unreadable ?? null, problems };
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      { once: true },
+    );
+  });
+}

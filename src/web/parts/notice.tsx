@@ -1,0 +1,54 @@
+/** What a view says when there is nothing to show, and when it can't tell whether there is. */
+import type { ComponentChildren } from "preact";
+import type { ApiError } from "../api.ts";
+import { WarningIcon } from "./icons.tsx";
+
+export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
+  return (
+    <div class="empty">
+      <p class="empty-title">{title}</p>
+      {children}
+    </div>
+  );
+}
+
+/** @param what what could not be loaded, as in "The request log could not be loaded". */
+export function Failed({ what, error, retry }: { what: string; error: ApiError; retry?: () => void }) {
+  const isForbidden = error.status === 403;
+  return (
+    <div class="notice notice-bad" role="alert">
+      <WarningIcon />
+      <div>
+        <strong>{isForbidden ? `Your token does not cover ${what.replace(/^The /, "the ")}.` : `${what} could not be loaded.`}</strong>{" "}
+        <span>{sentence(error.message)}</span>
+      </div>
+      {retry && !isForbidden && (
+        <button type="button" class="button" onClick={retry}>
+          Try again
+        </button>
+      )}
+    </div>
+  );
+}
+
+export function Note({ kind = "plain", children }: { kind?: "plain" | "warn" | "bad" | "ok"; children: ComponentChildren }) {
+  return (
+    <div class={`notice notice-${kind}`} role="status">
+      {kind !== "plain" && kind !== "ok" && <WarningIcon />}
+      <div>{children}</div>
+    </div>
+  );
+}
+
+export function Loading({ what }: { what: string }) {
+  return (
+    <p class="loading" role="status">
+      <span class="spinner" aria-hidden="true" /> Loading {what} …
+    </p>
+  );
+}
+
+export function sentence(text: string): string {
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
+}

@@ -1,0 +1,36 @@
+/** Short words with a colour. The colour never says more than the word. */
+import { type Condition, conditionOf } from "../condition.ts";
+import { OUTCOME_TEXTS, REASON_TEXTS } from "../outcomes.ts";
+import type { AppRow, InstallationStatus, Outcome } from "../wire.ts";
+
+export function Pill({ kind, text, title }: { kind: Condition["kind"]; text: string; title?: string }) {
+  return (
+    <span class={`pill pill-${kind}`} title={title}>
+      {text}
+    </span>
+  );
+}
+
+export function ConditionPill({ row }: { row: AppRow }) {
+  const { kind, text } = conditionOf(row);
+  return <Pill kind={kind} text={text} />;
+}
+
+export function OutcomePill({ outcome, code }: { outcome: Outcome; code: number }) {
+  const kind = outcome === "delivered" ? "ok" : outcome === "timed_out" || outcome === "failed" ? "warn" : "bad";
+  return <Pill kind={kind} text={code === 0 ? OUTCOME_TEXTS[outcome].label : `${code} ${OUTCOME_TEXTS[outcome].label}`} />;
+}
+
+export function ReasonPill({ reason }: { reason: string }) {
+  const known = REASON_TEXTS[reason];
+  return (
+    <Pill kind={reason === "discarded" ? "plain" : "bad"} text={known?.label ?? reason} {...(known ? { title: known.meaning } : {})} />
+  );
+}
+
+const STATUS_KINDS = { active: "ok", broken: "bad", disabled: "plain" } as const;
+const STATUS_TEXTS = { active: "Active", broken: "Broken", disabled: "Disabled" } as const;
+
+export function StatusPill({ status }: { status: InstallationStatus }) {
+  return <Pill kind={STATUS_KINDS[status]} text={STATUS_TEXTS[status]} />;
+}

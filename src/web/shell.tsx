@@ -1,0 +1,174 @@
+/** The page around the views: sign-in, navigation, what is live, and what can't be read now. */
+import type { ComponentChildren } from "preact";
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import { call, token } from "./api.ts";
+import { total } from "./condition.ts";
+import { shortCount } from "./format.ts";
+import { type Ground, GroundContext } from "./ground.ts";
+import { type LiveState, useLive } from "./live.ts";
+import { Horn, WarningIcon } from "./parts/icons.tsx";
+import { Empty, Failed, Loading, sentence } from "./parts/notice.tsx";
+import { ToastArea } from "./parts/toast.tsx";
+import { hrefOf, type Place, usePlace } from "./routing.ts";
+import { useLoad } from "./use-load.ts";
+import { AppPage } from "./views/app-page.tsx";
+import { Apps } from "./views/apps.tsx";
+import { DeadLettersPage } from "./views/dead-letters.tsx";
+import { FindInstallation } from "./views/find-installation.tsx";
+import { SignIn } from "./views/sign-in.tsx";
+import { TimelinePage } from "./views/timeline.tsx";
+import type { Session } from "./wire.ts";
+
+export function Shell() {
+  const session = useLoad("session", (signal) => call<Session>("v1/session", { signal }));
+  const scope = session.value;
+  const path = scope === null ? null : scope.app === null ? "v1/overview" : `v1/apps/${scope.app}/overview`;
+  const feed = useLive(path);
+  const ground = useMemo<Ground | null>(
+    () => scope && { session: scope, feed, can: { change: scope.scope === "admin", send: scope.scope !== "read" } },
+    [scope, feed.live],
+  );
+  const signOut = (): void => {
+    token.clear();
+    location.reload();
+  };
+
+  if (session.error?.status === 401 || (feed.live.state === "failed" && feed.live.error.status === 401)) {
+    return <SignIn isRefused={token.get() !== null} />;
+  }
+  if (session.error !== null) {
+    return (
+      <main class="lonely">
+        <Failed what="The dashboard" error={session.error} retry={session.reload} />
+      </main>
+    );
+  }
+  if (ground === null) return <Loading what="the dashboard" />;
+  return (
+    <GroundContext.Provider value={ground}>
+      <ToastArea>
+        <Frame ground={ground} signOut={signOut} />
+      </ToastArea>
+    </GroundContext.Provider>
+  );
+}
+
+function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
+  const place = usePlace();
+  const { session, feed } = ground;
+  const [view = session.app === null ? "" : "apps", name = session.app ?? ""] = place.parts;
+  const main = useRef<HTMLElement>(null);
+  const isFirst = useRef(true);
+  useEffect(() => {
+    // A new view is announced by its heading; the first one has the page's title for that.
+    if (!isFirst.current) main.current?.querySelector<HTMLElement>("h1")?.focus();
+    isFirst.current = false;
+    scrollTo(0, 0);
+  }, [view, name]);
+
+  return (
+    <>
+      <button type="button" class="skip" onClick={() => main.current?.focus()}>
+        Skip to the content
+      </button>
+      <header class="top">
+        <div class="top-inner">
+          <a class="brand" href="#/">
+            <Horn /> Posthorn
+          </a>
+          <nav aria-label="Main">
+            {session.app === null && <NavLink to={[]} text="Apps" isHere={view === "" || view === "apps"} />}
+            {session.app === null && (
+              <NavLink to={["dead-letters"]} text="Dead letters" isHere={view === "dead-letters"} badge={deadLetters(feed.live)} />
+            )}
+            {session.app === null && <NavLink to={["timeline"]} text="Timeline" isHere={view === "timeline"} />}
+          </nav>
+          <div class="top-end">
+            {session.scope !== "admin" && <span class="scope">{session.scope === "read" ? "Read only" : "One app"}</span>}
+            <LiveMark live={feed.live} />
+            {token.get() !== null && (
+              <button type="button" class="button quiet small" onClick={signOut}>
+                Sign out
+              </button>
+            )}
+          </div>
+        </div>
+      </header>
+      <main id="main" ref={main} tabIndex={-1}>
+        <Problems live={feed.live} />
+        <View place={place} view={view} name={name} />
+      </main>
+      <footer class="bottom">
+        Posthorn {session.version} · <a href="openapi.json">API</a>
+      </footer>
+    </>
+  );
+}
+
+function View({ place, view, name }: { place: Place; view: string; name: string }) {
+  if (view === "") return <Apps place={place} />;
+  if (view === "apps" && name !== "") return <AppPage key={name} slug={name} place={place} />;
+  if (view === "installations" && name !== "") return <FindInstallation uuid={name} />;
+  if (view === "dead-letters") return <DeadLettersPage place={place} />;
+  if (view === "timeline") return <TimelinePage place={place} />;
+  return (
+    <Empty title="There is nothing here.">
+      <a href="#/">To the apps</a>
+    </Empty>
+  );
+}
+
+function NavLink({ to, text, isHere, badge = null }: { to: string[]; text: string; isHere: boolean; badge?: number | null }) {
+  return (
+    <a href={hrefOf(to)} aria-current={isHere ? "page" : undefined}>
+      {text}
+      {badge !== null && badge > 0 && <span class="badge">{shortCount(badge)}</span>}
+    </a>
+  );
+}
+
+function deadLetters(live: LiveState): number | null {
+  if (live.state !== "ready") return null;
+  const ofApps = total([...live.apps.values()], (row) => row.dead_letters);
+  return ofApps === null ? null : ofApps + (live.unreadable ?? 0);
+}
+
+function LiveMark({ live }: { live: LiveState }) {
+  const [kind, text]: [string, ComponentChildren] =
+    live.state === "loading"
+      ? ["plain", "Connecting"]
+      : live.state === "failed" || live.mode === "lost"
+        ? ["bad", "Not connected"]
+        : live.mode === "pushed"
+          ? ["ok", "Live"]
+          : ["plain", "Every 5 s"];
+  return (
+    <span class={`live live-${kind}`}>
+      <span class="live-dot" aria-hidden="true" />
+      {text}
+    </span>
+  );
+}
+
+/** What could not be read stays named for as long as it is so. */
+function Problems({ live }: { live: LiveState }) {
+  if (live.state !== "ready") return null;
+  const lines = live.problems.map(({ code, detail }) => PROBLEM_TEXTS[code] ?? `Something could not be read: ${sentence(detail)}`);
+  if (live.mode === "lost") lines.unshift(`What is shown may be old: ${live.error?.message ?? "the connection was lost"}. Trying again …`);
+  if (lines.length === 0) return null;
+  return (
+    <div class="notice notice-bad" role="alert">
+      <WarningIcon />
+      <div>
+        {lines.map((line) => (
+          <p key={line}>{line}</p>
+        ))}
+      </div>
+    </div>
+  );
+}
+
+const PROBLEM_TEXTS: Readonly<Record<string, string>> = {
+  REDIS_UNREACHABLE: "Redis is away: attempts, rates and the request log are unknown until it is back. Deliveries go on.",
+  NATS_UNREACHABLE: "NATS is away: nothing is delivered, and what is parked or dead is unknown until it is back.",
+};

@@ -1,0 +1,68 @@
+/** Status events in words. */
+import type { StatusEventItem } from "./wire.ts";
+
+export interface StatusText {
+  readonly kind: "bad" | "warn" | "ok" | "plain";
+  readonly title: string;
+  /** Why, where it is known; empty otherwise. */
+  readonly detail: string;
+}
+
+interface Facts {
+  readonly reason?: unknown;
+  readonly event_type?: string;
+  readonly attempts?: number;
+  readonly last_error?: string | null;
+  readonly open_until?: string | null;
+}
+
+export function topicOf(type: string): string {
+  return type.split(".")[0] ?? "";
+}
+
+export function describe({ type, data }: StatusEventItem): StatusText {
+  const facts = data as Facts;
+  switch (type) {
+    case "integration.broken":
+      return { kind: "bad", title: "Integration broken", detail: brokenDetail(facts.reason) };
+    case "integration.recovered":
+      return { kind: "ok", title: "Integration recovered", detail: byWhom(facts.reason) };
+    case "integration.disabled":
+      return { kind: "plain", title: "Integration disabled", detail: byWhom(facts.reason) };
+    case "integration.enabled":
+      return { kind: "ok", title: "Integration enabled", detail: byWhom(facts.reason) };
+    case "circuit.opened":
+      return { kind: "bad", title: "Circuit opened", detail: circuitDetail(facts.reason) };
+    case "circuit.closed":
+      return { kind: "ok", title: "Circuit closed", detail: "" };
+    case "delivery.exhausted":
+      return { kind: "warn", title: "Delivery given up", detail: givenUpDetail(facts) };
+    case "delivery.rejected":
+      return { kind: "warn", title: "Delivery rejected", detail: givenUpDetail(facts) };
+    default:
+      return { kind: "plain", title: type, detail: "" };
+  }
+}
+
+function brokenDetail(reason: unknown): string {
+  const { rule, last_error: last } = (reason ?? {}) as { rule?: string; last_error?: string | null };
+  const why = { fatal: "answered 410 Gone", failing_days: "failed on every day of the window", timeouts: "too many timeouts in a day" }[
+    rule ?? ""
+  ];
+  return [why ?? (rule && `rule ${rule}`), last && `last error: ${last}`].filter(Boolean).join("; ");
+}
+
+function byWhom(reason: unknown): string {
+  const { by } = (reason ?? {}) as { by?: string };
+  return by === "probe" ? "an attempt succeeded" : by === "person" ? "by a person" : "";
+}
+
+function circuitDetail(reason: unknown): string {
+  const { failures, attempts, window_s: seconds } = (reason ?? {}) as { failures?: number; attempts?: number; window_s?: number };
+  return attempts === undefined ? "" : `${failures} of ${attempts} attempts failed within ${seconds} s`;
+}
+
+function givenUpDetail({ event_type, attempts, last_error: last }: Facts): string {
+  const tries = attempts === undefined ? null : attempts === 1 ? "after 1 attempt" : `after ${attempts} attempts`;
+  return [[event_type, tries].filter(Boolean).join(" "), last].filter(Boolean).join("; ");
+}

@@ -1,0 +1,148 @@
+/** An app's charts and installations. */
+import { useEffect, useRef } from "preact/hooks";
+import { call, withQuery } from "../api.ts";
+import { linearScale, logScale } from "../chart-scale.ts";
+import { sum } from "../condition.ts";
+import { duration, percent, shortCount } from "../format.ts";
+import { OUTCOME_ORDER, OUTCOME_TEXTS } from "../outcomes.ts";
+import { Chart, type Series } from "../parts/chart.tsx";
+import { Figure, Figures } from "../parts/figures.tsx";
+import { Empty, Failed, Loading } from "../parts/notice.tsx";
+import { Segments } from "../parts/segments.tsx";
+import { type Place, setQuery } from "../routing.ts";
+import { useLoad } from "../use-load.ts";
+import type { AppRow, Range, Stats } from "../wire.ts";
+import { Installations } from "./installations.tsx";
+
+const RANGES: ReadonlyArray<{ value: Range; text: string; words: string }> = [
+  { value: "24h", text: "24 hours", words: "last 24 hours" },
+  { value: "7d", text: "7 days", words: "last 7 days" },
+  { value: "30d", text: "30 days", words: "last 30 days" },
+];
+
+export function AppOverview({ row, place }: { row: AppRow; place: Place }) {
+  const range = RANGES.find(({ value }) => value === place.query["range"]) ?? (RANGES[0] as (typeof RANGES)[number]);
+  const stats = useLoad(`${row.slug} ${range.value}`, (signal) =>
+    call<Stats>(withQuery(`v1/apps/${row.slug}/stats`, { range: range.value }), { signal }),
+  );
+  useReloadWith(row.attempts === null ? null : sum(row.attempts), stats.reload);
+  const { value } = stats;
+
+  return (
+    <>
+      <div class="toolbar">
+        <h2 class="toolbar-title">Attempts</h2>
+        <Segments
+          label="Range"
+          value={range.value}
+          options={RANGES}
+          onChange={(next) => setQuery({ range: next === "24h" ? null : next })}
+        />
+      </div>
+      {stats.error !== null && <Failed what="The stats" error={stats.error} retry={stats.reload} />}
+      {value === null && stats.error === null && <Loading what="the stats" />}
+      {value !== null && (
+        <>
+          <Figures label={`Attempts of the ${range.words}`}>
+            <Figure label="Attempts" value={shortCount(value.totals.attempts)} />
+            <Figure label="Success rate" value={value.totals.success_rate === null ? "–" : percent(value.totals.success_rate)} />
+            <Figure label="Median" value={latency(value.totals.latency_ms.p50)} />
+            <Figure label="95th percentile" value={latency(value.totals.latency_ms.p95)} />
+            <Figure label="99th percentile" value={latency(value.totals.latency_ms.p99)} />
+          </Figures>
+          {value.totals.attempts === 0 ? (
+            <Empty title={`No attempts in the ${range.words}.`}>
+              <p>Test events and manual resends are not counted here; they are in the request log.</p>
+            </Empty>
+          ) : (
+            <Charts stats={value} words={range.words} />
+          )}
+        </>
+      )}
+      <Installations row={row} place={place} />
+    </>
+  );
+}
+
+function Charts({ stats, words }: { stats: Stats; words: string }) {
+  const { periods, totals, step_s } = stats;
+  const outcomes: Series[] = OUTCOME_ORDER.filter((key) => totals.outcomes[key] > 0 || key === "delivered").map((key) => ({
+    key,
+    label: OUTCOME_TEXTS[key].label,
+    values: periods.map((period) => period.outcomes[key]),
+    total: totals.outcomes[key],
+  }));
+  const percentiles: Series[] = (["p50", "p95", "p99"] as const).map((key) => ({
+    key,
+    label: key,
+    values: periods.map(({ latency_ms }) => latency_ms[key]),
+    total: totals.latency_ms[key],
+  }));
+  const latencies = percentiles.flatMap(({ values }) => values.filter((value) => value !== null));
+  const labels = periods.map(({ start }) => labelsOf(Date.parse(start), step_s * 1000));
+  return (
+    <div class="charts">
+      <Chart
+        title="Attempts by outcome"
+        kind="bars"
+        series={outcomes}
+        periods={labels}
+        scale={linearScale(Math.max(...periods.map(({ attempts }) => attempts)))}
+        format={shortCount}
+        range={words}
+      />
+      {latencies.length === 0 ? (
+        <div class="card chart">
+          <h3>Time to answer</h3>
+          <Empty title="No receiver has answered in this time." />
+        </div>
+      ) : (
+        <Chart
+          title="Time to answer"
+          kind="lines"
+          series={percentiles}
+          periods={labels}
+          scale={logScale(Math.min(...latencies), Math.max(...latencies))}
+          format={duration}
+          range={words}
+        />
+      )}
+    </div>
+  );
+}
+
+function latency(ms: number | null): string {
+  return ms === null ? "–" : duration(ms);
+}
+
+const hour = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const date = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const dateAndHour = new Intl.DateTimeFormat("en-GB", {
+  weekday: "short",
+  day: "numeric",
+  month: "short",
+  hour: "2-digit",
+  minute: "2-digit",
+});
+
+function labelsOf(start: number, stepMs: number): { short: string; full: string } {
+  const end = hour.format(start + stepMs);
+  if (stepMs >= 86_400_000) return { short: date.format(start), full: `${dateAndHour.format(start)}, one day` };
+  return { short: stepMs > 3_600_000 ? date.format(start) : hour.format(start), full: `${dateAndHour.format(start)}–${end}` };
+}
+
+const NOT_MORE_OFTEN_THAN_MS = 10_000;
+
+/** Loads again when a figure of the live overview has changed, now and then. */
+function useReloadWith(figure: number | null, reload: () => void): void {
+  const loaded = useRef({ figure, at: Date.now() });
+  useEffect(() => {
+    if (figure === loaded.current.figure) return;
+    const wait = Math.max(0, loaded.current.at + NOT_MORE_OFTEN_THAN_MS - Date.now());
+    const timer = setTimeout(() => {
+      loaded.current = { figure, at: Date.now() };
+      reload();
+    }, wait);
+    return () => clearTimeout(timer);
+  }, [figure, reload]);
+}

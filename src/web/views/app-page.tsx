@@ -1,0 +1,105 @@
+/** One app: its head and its tabs. */
+import { useEffect, useState } from "preact/hooks";
+import { shortCount } from "../format.ts";
+import { useGround } from "../ground.ts";
+import { Copyable } from "../parts/copy.tsx";
+import { Failed, Loading, Note } from "../parts/notice.tsx";
+import { ConditionPill } from "../parts/pills.tsx";
+import { When } from "../parts/when.tsx";
+import { hrefOf, type Place } from "../routing.ts";
+import type { AppRow } from "../wire.ts";
+import { AppOverview } from "./app-overview.tsx";
+import { AppSettings } from "./app-settings.tsx";
+import { DeadLetters } from "./dead-letters.tsx";
+import { RequestLog } from "./request-log.tsx";
+import { TestEvent } from "./test-event.tsx";
+import { Timeline } from "./timeline.tsx";
+
+const TABS = [
+  { part: "", text: "Overview" },
+  { part: "requests", text: "Requests" },
+  { part: "dead-letters", text: "Dead letters" },
+  { part: "timeline", text: "Timeline" },
+  { part: "settings", text: "Settings" },
+] as const;
+
+export function AppPage({ slug, place }: { slug: string; place: Place }) {
+  const { feed, session, can } = useGround();
+  const { live } = feed;
+  const [isTesting, setTesting] = useState(false);
+  const row = live.state === "ready" ? (live.apps.get(slug) ?? null) : null;
+  const tab = place.parts[2] ?? "";
+  useEffect(() => {
+    document.title = `${row?.name ?? slug} · Posthorn`;
+  }, [row?.name, slug]);
+
+  if (live.state === "loading") return <Loading what="the app" />;
+  if (live.state === "failed") return <Failed what="The app" error={live.error} />;
+  if (row === null) {
+    return (
+      <Note kind="bad">
+        There is no app <strong>{slug}</strong>, or not any more. <a href="#/">To the apps</a>
+      </Note>
+    );
+  }
+  return (
+    <>
+      <div class="head">
+        {session.app === null && (
+          <nav class="crumbs" aria-label="Breadcrumb">
+            <a href="#/">Apps</a> <span aria-hidden="true">/</span>
+          </nav>
+        )}
+        <div class="head-line">
+          <h1 tabIndex={-1}>{row.name}</h1>
+          <ConditionPill row={row} />
+          {can.send && (
+            <button type="button" class="button primary head-action" onClick={() => setTesting(true)}>
+              Send test event
+            </button>
+          )}
+        </div>
+        <p class="head-sub">
+          {row.slug !== row.name && <span class="mono">{row.slug}</span>}
+          <Copyable value={row.webhook_url} label="webhook URL" />
+        </p>
+      </div>
+      <CircuitNote row={row} />
+      <nav class="tabs" aria-label={`About ${row.name}`}>
+        {TABS.map(({ part, text }) => (
+          <a key={part} href={hrefOf(["apps", slug, ...(part === "" ? [] : [part])])} aria-current={part === tab ? "page" : undefined}>
+            {text}
+            {part === "dead-letters" && row.dead_letters !== null && row.dead_letters > 0 && (
+              <span class="badge">{shortCount(row.dead_letters)}</span>
+            )}
+          </a>
+        ))}
+      </nav>
+      {tab === "" && <AppOverview row={row} place={place} />}
+      {tab === "requests" && <RequestLog row={row} place={place} />}
+      {tab === "dead-letters" && <DeadLetters app={slug} place={place} />}
+      {tab === "timeline" && <Timeline app={slug} place={place} />}
+      {tab === "settings" && <AppSettings slug={slug} />}
+      {isTesting && <TestEvent slug={slug} onClose={() => setTesting(false)} />}
+    </>
+  );
+}
+
+function CircuitNote({ row }: { row: AppRow }) {
+  const { state, open_until } = row.circuit;
+  if (state === "closed") return null;
+  return (
+    <Note kind="warn">
+      <strong>The circuit is {state === "open" ? "open" : "half-open"}:</strong>{" "}
+      {state === "open" ? (
+        <>
+          too many attempts failed, so deliveries are parked and none is lost. The next attempt is due at{" "}
+          {open_until === null ? "once" : <When at={open_until} />}
+          {row.parked ? `, with ${shortCount(row.parked)} waiting.` : "."}
+        </>
+      ) : (
+        "one attempt is being made; when it succeeds, what is parked is delivered."
+      )}
+    </Note>
+  );
+}

@@ -1,0 +1,206 @@
+/** An app's record as a form, and its secret. A change that somebody else made meanwhile is never overwritten. */
+import { useRef, useState } from "preact/hooks";
+import { ApiError, call, request } from "../api.ts";
+import { type AppForm, formOf, linesOf, recordOf } from "../app-form.ts";
+import { useGround } from "../ground.ts";
+import { Copyable } from "../parts/copy.tsx";
+import { ActionError, Confirm, Dialog, useAction } from "../parts/dialog.tsx";
+import { Failed, Loading, Note } from "../parts/notice.tsx";
+import { useSay } from "../parts/toast.tsx";
+import { When } from "../parts/when.tsx";
+import { useLoad } from "../use-load.ts";
+import type { AppRecord, RotatedSecret } from "../wire.ts";
+
+export function AppSettings({ slug }: { slug: string }) {
+  const { can } = useGround();
+  const loaded = useLoad(slug, async (signal) => {
+    const response = await request(`v1/apps/${slug}`, { signal });
+    return { record: (await response.json()) as AppRecord, etag: response.headers.get("etag") };
+  });
+  if (loaded.error !== null && loaded.value === null)
+    return <Failed what="The app’s settings" error={loaded.error} retry={loaded.reload} />;
+  if (loaded.value === null) return <Loading what="the settings" />;
+  const { record, etag } = loaded.value;
+  return (
+    <>
+      {!can.change && <Note>Your token may look at the settings, not change them.</Note>}
+      <RecordForm key={etag} record={record} etag={etag} onSaved={loaded.reload} isReadOnly={!can.change} />
+      {can.change && <Secret slug={slug} />}
+    </>
+  );
+}
+
+function RecordForm({
+  record,
+  etag,
+  onSaved,
+  isReadOnly,
+}: {
+  record: AppRecord;
+  etag: string | null;
+  onSaved: () => void;
+  isReadOnly: boolean;
+}) {
+  const say = useSay();
+  const element = useRef<HTMLFormElement>(null);
+  const form = formOf(record);
+  const { run, isRunning, error } = useAction(async () => {
+    const given = Object.fromEntries(new FormData(element.current ?? undefined)) as unknown as AppForm;
+    await call(`v1/apps/${record.slug}`, {
+      method: "PUT",
+      body: recordOf(record, given),
+      headers: etag === null ? {} : { "if-match": etag },
+    }).catch((reason: unknown) => {
+      if (reason instanceof ApiError && reason.status === 412) {
+        throw new ApiError(412, "Somebody else has changed the app in the meantime. Load the page again to see what it is now.");
+      }
+      throw reason;
+    });
+    say("Saved.");
+    onSaved();
+  });
+  return (
+    <form
+      ref={element}
+      class="card settings"
+      onSubmit={(event) => {
+        event.preventDefault();
+        run();
+      }}
+    >
+      <fieldset disabled={isReadOnly || isRunning}>
+        <legend class="hidden">Settings</legend>
+        <label class="field">
+          <span>Name</span>
+          <input name="name" defaultValue={form.name} required maxLength={200} />
+        </label>
+        <label class="field">
+          <span>Webhook URL</span>
+          <input name="webhook_url" class="mono" type="url" defaultValue={form.webhook_url} required />
+        </label>
+        <Choice
+          label="Status"
+          name="status"
+          chosen={form.status}
+          options={{ internal: "Internal", unpublished: "Unpublished", published: "Published" }}
+        />
+        <label class="field">
+          <span>Event types</span>
+          <textarea name="events" class="mono" rows={rowsFor(form.events)} spellcheck={false}>
+            {form.events}
+          </textarea>
+          <small>One a line: issue, issue.created, metric_alert.*, or * for all.</small>
+        </label>
+        <label class="field">
+          <span>Headers</span>
+          <textarea name="headers" class="mono" rows={rowsFor(form.headers)} spellcheck={false}>
+            {form.headers}
+          </textarea>
+          <small>Sent with every webhook. One a line: Name: value.</small>
+        </label>
+        <div class="field-row">
+          <label class="field">
+            <span>Deadline, ms</span>
+            <input name="timeout_ms" inputMode="numeric" defaultValue={form.timeout_ms} placeholder="Default" />
+          </label>
+          <label class="field">
+            <span>Concurrent attempts</span>
+            <input name="max_in_flight" inputMode="numeric" defaultValue={form.max_in_flight} placeholder="Default" />
+          </label>
+          <Choice label="Order" name="ordered" chosen={form.ordered} options={{ false: "As it comes", true: "One after the other" }} />
+        </div>
+        <label class="field">
+          <span>Retries after, s</span>
+          <input name="retry_schedule_s" class="mono" defaultValue={form.retry_schedule_s} placeholder="Default" />
+          <small>Delays before the 2nd, 3rd, … attempt, such as 5, 30, 300. “none” for no retries, empty for the default.</small>
+        </label>
+      </fieldset>
+      {!isReadOnly && (
+        <div class="form-end">
+          <ActionError error={error} />
+          <button type="submit" class="button primary" disabled={isRunning}>
+            Save
+          </button>
+        </div>
+      )}
+    </form>
+  );
+}
+
+interface ChoiceProps {
+  readonly label: string;
+  readonly name: string;
+  readonly chosen: string;
+  readonly options: Readonly<Record<string, string>>;
+}
+
+function Choice({ label, name, chosen, options }: ChoiceProps) {
+  return (
+    <label class="field">
+      <span>{label}</span>
+      <select name={name}>
+        {Object.entries(options).map(([value, text]) => (
+          <option key={value} value={value} selected={value === chosen}>
+            {text}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+function rowsFor(text: string): number {
+  return Math.min(12, Math.max(2, linesOf(text).length + 1));
+}
+
+function Secret({ slug }: { slug: string }) {
+  const [isAsking, setAsking] = useState(false);
+  const [rotated, setRotated] = useState<RotatedSecret | null>(null);
+  return (
+    <section class="card settings" aria-labelledby="secret">
+      <div class="section-head">
+        <div>
+          <h2 id="secret">Client secret</h2>
+          <p class="muted">Signs every webhook. After a rotation both secrets are valid for a day, so that the receiver can follow.</p>
+        </div>
+        <button type="button" class="button" onClick={() => setAsking(true)}>
+          Rotate secret
+        </button>
+      </div>
+      {isAsking && (
+        <Confirm
+          title="Rotate the client secret?"
+          action="Rotate"
+          onClose={() => setAsking(false)}
+          onConfirm={async () => setRotated(await call<RotatedSecret>(`v1/apps/${slug}/secret/rotate`, { method: "POST" }))}
+        >
+          <p>A new secret is made and shown once. Webhooks carry both signatures for a day; then the old secret is no longer used.</p>
+        </Confirm>
+      )}
+      {rotated !== null && (
+        <Dialog
+          title="The new secret"
+          onClose={() => setRotated(null)}
+          footer={
+            <button type="button" class="button primary" onClick={() => setRotated(null)}>
+              I have copied it
+            </button>
+          }
+        >
+          <p>It is shown now and never again.</p>
+          <div class="secret">
+            <span class="muted">Client secret</span>
+            <Copyable value={rotated.client_secret} label="client secret" />
+          </div>
+          <div class="secret">
+            <span class="muted">As Standard Webhooks write it</span>
+            <Copyable value={rotated.webhook_secret} label="webhook secret" />
+          </div>
+          <p class="muted">
+            The old one is valid until <When at={rotated.previous_valid_until} />.
+          </p>
+        </Dialog>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,107 @@
+/** One dead letter: why it was given up, its attempts, and its event as it was published. */
+import { call, request } from "../api.ts";
+import { useGround } from "../ground.ts";
+import { memberText } from "../json-member.ts";
+import { layOutJson } from "../json-text.ts";
+import { REASON_TEXTS } from "../outcomes.ts";
+import { AttemptList } from "../parts/attempt-list.tsx";
+import { BodyView, JsonTokens } from "../parts/body-view.tsx";
+import { Code } from "../parts/code.tsx";
+import { Copyable } from "../parts/copy.tsx";
+import { ActionError, Dialog, useAction } from "../parts/dialog.tsx";
+import { Facts, Lead } from "../parts/facts.tsx";
+import { Headers } from "../parts/headers.tsx";
+import { ResendIcon } from "../parts/icons.tsx";
+import { Failed, Loading } from "../parts/notice.tsx";
+import { ReasonPill } from "../parts/pills.tsx";
+import { useSay } from "../parts/toast.tsx";
+import { When } from "../parts/when.tsx";
+import { hrefOf } from "../routing.ts";
+import { letterType, mayReplay } from "../rows.ts";
+import { useLoad } from "../use-load.ts";
+import type { DeadLetter } from "../wire.ts";
+
+export function DeadLetterDetail({ letter, onClose, onReplayed }: { letter: DeadLetter; onClose: () => void; onReplayed: () => void }) {
+  const { can } = useGround();
+  const say = useSay();
+  const replay = useAction(async () => {
+    await call(`v1/dead-letters/${letter.sequence}/replay`, { method: "POST" });
+    say("On its way again.");
+    onClose();
+    onReplayed();
+  });
+  const { reason, error, event, attempts = [], app, headers, body, body_base64, body_cut } = letter;
+  return (
+    <Dialog
+      side
+      title={
+        <>
+          {letterType(letter)} <ReasonPill reason={reason} />
+        </>
+      }
+      onClose={onClose}
+      footer={
+        can.send &&
+        mayReplay(letter) && (
+          <>
+            <ActionError error={replay.error} />
+            <button type="button" class="button primary" disabled={replay.isRunning} onClick={replay.run}>
+              <ResendIcon /> Replay
+            </button>
+          </>
+        )
+      }
+    >
+      <Lead what={error} meaning={REASON_TEXTS[reason]?.meaning ?? ""} />
+      <Facts
+        facts={[
+          ["Given up", <When at={letter.dead_lettered_at} />],
+          ["Happened", event && <When at={event.occurred_at} />],
+          ["App", app && <a href={hrefOf(["apps", app])}>{app}</a>],
+          ["Organization", event?.organization_id],
+          ["Installation", letter.installation_uuid && <Copyable value={letter.installation_uuid} label="installation" />],
+          ["Delivery", letter.delivery_id && <Copyable value={letter.delivery_id} label="delivery id" />],
+          ["Event", event && <Copyable value={event.id} label="event id" />],
+          ["Number", letter.sequence],
+        ]}
+      />
+      {attempts.length > 0 && (
+        <section class="detail-section">
+          <h3>Attempts</h3>
+          <AttemptList
+            attempts={attempts.map((one) => ({
+              key: `${one.attempt} ${one.at}`,
+              attempt: one.attempt,
+              at: one.at,
+              outcome: one.outcome,
+              code: one.response_code,
+              durationMs: one.duration_ms,
+              error: one.error,
+            }))}
+          />
+        </section>
+      )}
+      {event !== undefined && <EventData sequence={letter.sequence} />}
+      {headers !== undefined && <Headers title="Message headers" headers={headers} />}
+      {body !== undefined && <BodyView title="Message" text={body} isCut={body_cut === true} />}
+      {body_base64 !== undefined && <BodyView title="Message, base64" text={body_base64} isCut={body_cut === true} />}
+    </Dialog>
+  );
+}
+
+/** Read as text, so that its numbers keep their digits. */
+function EventData({ sequence }: { sequence: number }) {
+  const { value, error, reload } = useLoad(String(sequence), async (signal) => {
+    const text = await (await request(`v1/dead-letters/${sequence}`, { signal })).text();
+    return memberText(memberText(text, "event") ?? "", "data") ?? "";
+  });
+  const layout = value === null ? null : layOutJson(value);
+  return (
+    <section class="detail-section">
+      <h3>Event data</h3>
+      {error !== null && <Failed what="The event" error={error} retry={reload} />}
+      {value === null && error === null && <Loading what="the event" />}
+      {value !== null && <Code label="Event data">{layout === null ? value : <JsonTokens layout={layout} />}</Code>}
+    </section>
+  );
+}

@@ -1,0 +1,230 @@
+/** What was given up: to look into, and to send on its way again. */
+import { useEffect, useState } from "preact/hooks";
+import { call, withQuery } from "../api.ts";
+import { useGround } from "../ground.ts";
+import { RefreshIcon } from "../parts/icons.tsx";
+import { Empty, Failed, Loading } from "../parts/notice.tsx";
+import { ReasonPill } from "../parts/pills.tsx";
+import { SINCE_OPTIONS, sinceStart } from "../parts/since.ts";
+import { When } from "../parts/when.tsx";
+import { hrefOf, type Place, setQuery } from "../routing.ts";
+import { letterType, mayReplay } from "../rows.ts";
+import { useLoad } from "../use-load.ts";
+import type { DeadLetter, Page } from "../wire.ts";
+import { DeadLetterDetail } from "./dead-letter-detail.tsx";
+import { ReplayAll, type ReplayFilter, ReplaySelected } from "./replay.tsx";
+
+const PAGE = 100;
+
+export function DeadLettersPage({ place }: { place: Place }) {
+  useEffect(() => {
+    document.title = "Dead letters · Posthorn";
+  }, []);
+  return (
+    <>
+      <div class="head">
+        <h1 tabIndex={-1}>Dead letters</h1>
+        <p class="head-sub">What was given up after its last attempt, or could not be delivered at all. Kept for 30 days.</p>
+      </div>
+      <DeadLetters app={null} place={place} />
+    </>
+  );
+}
+
+/** @param app null: of all apps. */
+export function DeadLetters({ app, place }: { app: string | null; place: Place }) {
+  const { can, feed } = useGround();
+  const { type = "", since = "", after = "", open } = place.query;
+  const slug = app ?? place.query["app"] ?? "";
+  const [selected, setSelected] = useState<ReadonlySet<number>>(new Set());
+  const [replaying, setReplaying] = useState<"selected" | "all" | null>(null);
+  const page = useLoad([slug, type, since, after].join(" "), (signal) =>
+    call<Page<DeadLetter>>(
+      withQuery("v1/dead-letters", { app: slug, event_type: type, start: sinceStart(since), order: "newest", after, limit: PAGE }),
+      {
+        signal,
+      },
+    ),
+  );
+  const letters = page.value?.items ?? [];
+  const marked = letters.filter(({ sequence }) => selected.has(sequence));
+  const replayable = letters.filter(mayReplay);
+  const opened = letters.find(({ sequence }) => String(sequence) === open);
+  const isFiltered = Boolean(type || since || (app === null && slug));
+  const filter: ReplayFilter = { app: slug || null, event_type: type || null, start: sinceStart(since) };
+  const toggle = (sequence: number, isOn: boolean): void => {
+    const next = new Set(selected);
+    if (isOn) next.add(sequence);
+    else next.delete(sequence);
+    setSelected(next);
+  };
+  const done = (): void => {
+    setSelected(new Set());
+    page.reload();
+  };
+  const apps = feed.live.state === "ready" ? [...feed.live.apps.keys()] : [];
+
+  return (
+    <>
+      <div class="toolbar">
+        {app === null && (
+          <label class="control">
+            <span class="hidden">App</span>
+            <input
+              type="search"
+              list="apps"
+              placeholder="All apps"
+              defaultValue={slug}
+              onChange={(event) => setQuery({ app: event.currentTarget.value.trim() || null, after: null })}
+            />
+            <datalist id="apps">
+              {apps.map((one) => (
+                <option key={one} value={one} />
+              ))}
+            </datalist>
+          </label>
+        )}
+        <label class="control">
+          <span class="hidden">Event type</span>
+          <input
+            type="search"
+            placeholder="All event types"
+            defaultValue={type}
+            onChange={(event) => setQuery({ type: event.currentTarget.value.trim() || null, after: null })}
+          />
+        </label>
+        <label class="control">
+          <span class="hidden">Time</span>
+          <select value={since} onChange={(event) => setQuery({ since: event.currentTarget.value || null, after: null })}>
+            {SINCE_OPTIONS.map(({ value, text }) => (
+              <option key={value} value={value}>
+                {text}
+              </option>
+            ))}
+          </select>
+        </label>
+        <div class="toolbar-end">
+          <button type="button" class="button" onClick={page.reload} disabled={page.isLoading}>
+            <RefreshIcon /> Refresh
+          </button>
+          {can.send && replayable.length > 0 && (
+            <>
+              {marked.length > 0 && (
+                <button type="button" class="button primary" onClick={() => setReplaying("selected")}>
+                  Replay {marked.length} selected
+                </button>
+              )}
+              <button type="button" class="button" onClick={() => setReplaying("all")}>
+                {isFiltered ? "Replay all that match" : "Replay all"}
+              </button>
+            </>
+          )}
+        </div>
+      </div>
+      {page.error !== null && <Failed what="The dead letters" error={page.error} retry={page.reload} />}
+      {page.value === null && page.error === null && <Loading what="the dead letters" />}
+      {page.value !== null && letters.length === 0 && (
+        <Empty title={isFiltered || after !== "" ? "No dead letter matches." : "There are no dead letters."}>
+          {isFiltered || after !== "" ? (
+            <button
+              type="button"
+              class="button"
+              onClick={() => setQuery({ type: null, since: null, after: null, ...(app === null ? { app: null } : {}) })}
+            >
+              Show all
+            </button>
+          ) : (
+            <p>Nothing was given up. That is as it should be.</p>
+          )}
+        </Empty>
+      )}
+      {letters.length > 0 && (
+        <div class="card table-frame">
+          <table class="dead">
+            <thead>
+              <tr>
+                {can.send && (
+                  <th scope="col" class="tick">
+                    <input
+                      type="checkbox"
+                      aria-label="Select all shown"
+                      checked={marked.length > 0 && marked.length === replayable.length}
+                      onChange={(event) =>
+                        setSelected(new Set(event.currentTarget.checked ? replayable.map(({ sequence }) => sequence) : []))
+                      }
+                    />
+                  </th>
+                )}
+                <th scope="col">Given up</th>
+                {app === null && (
+                  <th scope="col" class="medium">
+                    App
+                  </th>
+                )}
+                <th scope="col">Event</th>
+                <th scope="col">Reason</th>
+                <th scope="col" class="right medium">
+                  Attempts
+                </th>
+                <th scope="col" class="wide">
+                  Organization
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {letters.map((letter) => (
+                <tr key={letter.sequence} class="linked">
+                  {can.send && (
+                    <td class="tick">
+                      {mayReplay(letter) && (
+                        <input
+                          type="checkbox"
+                          aria-label={`Select ${letterType(letter)} ${letter.sequence}`}
+                          checked={selected.has(letter.sequence)}
+                          onChange={(event) => toggle(letter.sequence, event.currentTarget.checked)}
+                        />
+                      )}
+                    </td>
+                  )}
+                  <td class="nowrap figure">
+                    <When at={letter.dead_lettered_at} />
+                  </td>
+                  {app === null && (
+                    <td class="medium">
+                      {letter.app == null ? <span class="faint">none</span> : <a href={hrefOf(["apps", letter.app])}>{letter.app}</a>}
+                    </td>
+                  )}
+                  <th scope="row">
+                    <button type="button" class="row-link" onClick={() => setQuery({ open: String(letter.sequence) })}>
+                      {letterType(letter)}
+                    </button>
+                    {app === null && letter.app != null && <span class="sub tiny-only">{letter.app}</span>}
+                    {letter.error !== null && <span class="sub ellipsis">{letter.error}</span>}
+                  </th>
+                  <td>
+                    <ReasonPill reason={letter.reason} />
+                  </td>
+                  <td class="right medium figure">{letter.attempts_made ?? 0}</td>
+                  <td class="wide">{letter.event?.organization_id}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {(after !== "" || page.value?.next) && (
+        <div class="pager">
+          <button type="button" class="button" disabled={after === ""} onClick={() => setQuery({ after: null })}>
+            Newest
+          </button>
+          <button type="button" class="button" disabled={!page.value?.next} onClick={() => setQuery({ after: String(page.value?.next) })}>
+            Older
+          </button>
+        </div>
+      )}
+      {opened !== undefined && <DeadLetterDetail key={open} letter={opened} onClose={() => setQuery({ open: null })} onReplayed={done} />}
+      {replaying === "selected" && <ReplaySelected letters={marked} onClose={() => setReplaying(null)} onDone={done} />}
+      {replaying === "all" && <ReplayAll filter={filter} onClose={() => setReplaying(null)} onDone={done} />}
+    </>
+  );
+}

@@ -1,0 +1,17 @@
+/** Where the links in status events lead: an installation is shown on its app's page. */
+import { useEffect } from "preact/hooks";
+import { call } from "../api.ts";
+import { Failed, Loading } from "../parts/notice.tsx";
+import { hrefOf } from "../routing.ts";
+import { useLoad } from "../use-load.ts";
+import type { Installation } from "../wire.ts";
+
+export function FindInstallation({ uuid }: { uuid: string }) {
+  const { value, error, reload } = useLoad(uuid, (signal) =>
+    call<Installation>(`v1/installations/${encodeURIComponent(uuid)}`, { signal }),
+  );
+  useEffect(() => {
+    if (value !== null) location.replace(hrefOf(["apps", value.app], { installation: uuid }));
+  }, [value]);
+  return error === null ? <Loading what="the installation" /> : <Failed what={`Installation ${uuid}`} error={error} retry={reload} />;
+}

@@ -1,0 +1,230 @@
+/** An app's installations: where it is installed, whether that works, and why not. */
+import { useEffect, useState } from "preact/hooks";
+import { call, withQuery } from "../api.ts";
+import { counted } from "../format.ts";
+import { useGround } from "../ground.ts";
+import { Confirm } from "../parts/dialog.tsx";
+import { Empty, Failed, Loading } from "../parts/notice.tsx";
+import { StatusPill } from "../parts/pills.tsx";
+import { Segments } from "../parts/segments.tsx";
+import { useSay } from "../parts/toast.tsx";
+import { When } from "../parts/when.tsx";
+import { type Place, setQuery } from "../routing.ts";
+import { useLoad } from "../use-load.ts";
+import type { AppRow, Installation, InstallationStatus, Page } from "../wire.ts";
+
+type Action = "enable" | "disable" | "discard";
+
+const RULE_TEXTS: Readonly<Record<string, string>> = {
+  fatal: "The receiver answered 410 Gone",
+  failing_days: "Every day of the window has failures and no success",
+  timeouts: "Too many timeouts in one day",
+};
+
+export function Installations({ row, place }: { row: AppRow; place: Place }) {
+  const { slug } = row;
+  const { feed } = useGround();
+  const { status = "all", after = "", installation } = place.query;
+  const filter = status === "all" ? null : status;
+  const page = useLoad(`${slug} ${status} ${after}`, (signal) =>
+    call<Page<Installation>>(withQuery(`v1/apps/${slug}/installations`, { status: filter, after, limit: 50 }), { signal }),
+  );
+  useEffect(() => feed.onStatus(({ type, data }) => type.startsWith("integration.") && data.app === slug && page.reload()), [page.reload]);
+  const [asked, setAsked] = useState<{ action: Action; installation: Installation } | null>(null);
+  const { active, broken, disabled } = row.installations;
+  const named = (page.value?.items ?? []).toSorted((a, b) => rank(a, installation) - rank(b, installation));
+
+  return (
+    <section aria-labelledby="installations">
+      <div class="toolbar">
+        <h2 id="installations" class="toolbar-title">
+          Installations
+        </h2>
+        <Segments
+          label="Which installations"
+          value={status}
+          options={[
+            { value: "all", text: `All ${active + broken + disabled}` },
+            { value: "active", text: `Active ${active}` },
+            { value: "broken", text: `Broken ${broken}` },
+            { value: "disabled", text: `Disabled ${disabled}` },
+          ]}
+          onChange={(next) => setQuery({ status: next === "all" ? null : next, after: null })}
+        />
+      </div>
+      {page.error !== null && <Failed what="The installations" error={page.error} retry={page.reload} />}
+      {page.value === null && page.error === null && <Loading what="the installations" />}
+      {page.value !== null && named.length === 0 && (
+        <Empty title={filter === null ? "The app is installed nowhere." : `No installation is ${filter}.`} />
+      )}
+      {named.length > 0 && (
+        <div class="card table-frame">
+          <table class="installations">
+            <thead>
+              <tr>
+                <th scope="col">Organization</th>
+                <th scope="col">Status</th>
+                <th scope="col" class="wide">
+                  Installation
+                </th>
+                <th scope="col" class="right">
+                  Parked
+                </th>
+                <th scope="col">
+                  <span class="hidden">Actions</span>
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {named.map((one) => (
+                <Row
+                  key={one.uuid}
+                  installation={one}
+                  isNamed={one.uuid === installation}
+                  ask={(action) => setAsked({ action, installation: one })}
+                />
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {(after !== "" || page.value?.next) && (
+        <div class="pager">
+          <button type="button" class="button" disabled={after === ""} onClick={() => setQuery({ after: null })}>
+            First page
+          </button>
+          <button type="button" class="button" disabled={!page.value?.next} onClick={() => setQuery({ after: String(page.value?.next) })}>
+            Next page
+          </button>
+        </div>
+      )}
+      {asked !== null && <Ask {...asked} onClose={() => setAsked(null)} onDone={page.reload} />}
+    </section>
+  );
+}
+
+/** The one that a link names is first, then those that somebody has to look at. */
+function rank({ uuid, status }: Installation, named: string | undefined): number {
+  if (uuid === named) return 0;
+  return { broken: 1, disabled: 2, active: 3 }[status];
+}
+
+function Row({ installation, isNamed, ask }: { installation: Installation; isNamed: boolean; ask: (action: Action) => void }) {
+  const { can } = useGround();
+  const { uuid, organization_id, project_ids, status, webhook_url, parked, broken } = installation;
+  return (
+    <tr class={isNamed ? "named" : ""}>
+      <th scope="row">
+        {organization_id}
+        {project_ids.length > 0 && <span class="sub">projects {project_ids.join(", ")}</span>}
+      </th>
+      <td>
+        <StatusPill status={status} />
+        {broken !== null && <BrokenWhy broken={broken} />}
+      </td>
+      <td class="wide">
+        <span class="mono">{uuid}</span>
+        {webhook_url !== null && <span class="sub mono">{webhook_url}</span>}
+      </td>
+      <td class="right figure">{parked ?? <span class="faint">?</span>}</td>
+      <td class="right">
+        {can.change && (
+          <span class="actions">
+            {status !== "active" && parked !== null && parked > 0 && (
+              <button type="button" class="button quiet small" onClick={() => ask("discard")}>
+                Discard parked
+              </button>
+            )}
+            {status === "active" ? (
+              <button type="button" class="button small" onClick={() => ask("disable")}>
+                Disable
+              </button>
+            ) : (
+              <button type="button" class="button small" onClick={() => ask("enable")}>
+                Enable
+              </button>
+            )}
+          </span>
+        )}
+      </td>
+    </tr>
+  );
+}
+
+function BrokenWhy({ broken: { at, reason } }: { broken: NonNullable<Installation["broken"]> }) {
+  const counts =
+    reason &&
+    ([
+      [reason.success, "success", "successes"],
+      [reason.error, "error", "errors"],
+      [reason.timeout, "timeout", "timeouts"],
+      [reason.fatal, "fatal answer", "fatal answers"],
+    ] as const);
+  return (
+    <div class="why">
+      <p>
+        {reason ? (RULE_TEXTS[reason.rule] ?? `Rule ${reason.rule}`) : "No reason is recorded"} · <When at={at} relative />
+      </p>
+      {reason && counts && (
+        <p class="muted">
+          {counts
+            .filter(([value]) => value > 0)
+            .map(([value, one, many]) => counted(value, one, many))
+            .join(", ")}{" "}
+          in {counted(reason.window_days, "day")}
+          {reason.last_error && (
+            <>
+              ; last: <span class="mono">{reason.last_error}</span>
+            </>
+          )}
+        </p>
+      )}
+    </div>
+  );
+}
+
+const ASK: Readonly<Record<Action, { title: string; action: string; isDanger: boolean; done: string }>> = {
+  enable: { title: "Enable the installation?", action: "Enable", isDanger: false, done: "Enabled" },
+  disable: { title: "Disable the installation?", action: "Disable", isDanger: true, done: "Disabled" },
+  discard: { title: "Discard what is parked?", action: "Discard", isDanger: true, done: "Discarded" },
+};
+
+function Ask({
+  action,
+  installation,
+  onClose,
+  onDone,
+}: {
+  action: Action;
+  installation: Installation;
+  onClose: () => void;
+  onDone: () => void;
+}) {
+  const say = useSay();
+  const { title, action: verb, isDanger, done } = ASK[action];
+  const where = <strong>organization {installation.organization_id}</strong>;
+  const texts: Readonly<Record<Action, preact.ComponentChildren>> = {
+    enable: <>Events of {where} are delivered again, beginning with what is parked.</>,
+    disable: <>Events of {where} are parked until it is enabled again. Nothing is lost.</>,
+    discard: (
+      <>
+        {counted(installation.parked ?? 0, "delivery", "deliveries")} for {where} go to dead letters, from where they can be replayed.
+      </>
+    ),
+  };
+  return (
+    <Confirm
+      title={title}
+      action={verb}
+      danger={isDanger}
+      onClose={onClose}
+      onConfirm={async () => {
+        await call<{ status?: InstallationStatus }>(`v1/installations/${installation.uuid}/${action}`, { method: "POST" });
+        say(`${done}: ${installation.app} in organization ${installation.organization_id}.`);
+        onDone();
+      }}
+    >
+      <p>{texts[action]}</p>
+    </Confirm>
+  );
+}

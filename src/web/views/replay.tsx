@@ -1,0 +1,177 @@
+/** Replays with their progress: the selected dead letters one after the other, or all that match in one call. */
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { ApiError, call } from "../api.ts";
+import { count, counted } from "../format.ts";
+import { Dialog } from "../parts/dialog.tsx";
+import { Loading, sentence } from "../parts/notice.tsx";
+import type { DeadLetter, Replay } from "../wire.ts";
+
+export interface ReplayFilter {
+  readonly app: string | null;
+  readonly event_type: string | null;
+  readonly start: string | null;
+}
+
+interface Progress {
+  readonly done: number;
+  readonly of: number;
+  readonly skipped: number;
+  readonly state: "asking" | "counting" | "running" | "done" | "failed";
+  readonly error: string | null;
+}
+
+const AT_ONCE = 4;
+const ASK_AGAIN_MS = 500;
+
+export function ReplaySelected({ letters, onClose, onDone }: { letters: readonly DeadLetter[]; onClose: () => void; onDone: () => void }) {
+  // What is replayed is gone from the list: these are the ones that were chosen.
+  const [chosen] = useState(letters);
+  const [progress, setProgress] = useState<Progress>({ done: 0, of: chosen.length, skipped: 0, state: "asking", error: null });
+  const isStopped = useRef(false);
+
+  const run = async (): Promise<void> => {
+    setProgress((before) => ({ ...before, state: "running" }));
+    const queue = [...chosen];
+    let failure: string | null = null;
+    const work = async (): Promise<void> => {
+      for (let letter = queue.shift(); letter !== undefined && failure === null && !isStopped.current; letter = queue.shift()) {
+        try {
+          await call(`v1/dead-letters/${letter.sequence}/replay`, { method: "POST" });
+          setProgress((before) => ({ ...before, done: before.done + 1 }));
+        } catch (error) {
+          // Somebody else has replayed it, or it can't be.
+          if (error instanceof ApiError && (error.status === 404 || error.status === 409))
+            setProgress((before) => ({ ...before, done: before.done + 1, skipped: before.skipped + 1 }));
+          else failure = error instanceof Error ? error.message : String(error);
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    setProgress((before) => ({ ...before, state: failure === null ? "done" : "failed", error: failure }));
+    onDone();
+  };
+  const close = (): void => {
+    isStopped.current = true;
+    onClose();
+  };
+
+  return (
+    <ReplayDialog progress={progress} onClose={close} onRun={() => void run()}>
+      <p>
+        {counted(chosen.length, "dead letter")} will be sent on their way again. Each leaves the dead letters once it is stored for a retry.
+      </p>
+    </ReplayDialog>
+  );
+}
+
+export function ReplayAll({ filter, onClose, onDone }: { filter: ReplayFilter; onClose: () => void; onDone: () => void }) {
+  const [progress, setProgress] = useState<Progress>({ done: 0, of: 0, skipped: 0, state: "counting", error: null });
+  const isOpen = useRef(true);
+
+  const replay = (dryRun: boolean): Promise<Replay> =>
+    call<Replay>("v1/dead-letters/replay", { method: "POST", body: { ...filter, dry_run: dryRun } });
+  const wholeOf = async (begun: Replay, onProgress: (replay: Replay) => void): Promise<Replay> => {
+    let now = begun;
+    while (now.state === "running" && isOpen.current) {
+      onProgress(now);
+      await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+      now = await call<Replay>(`v1/dead-letters/replays/${begun.replay_id}`);
+    }
+    if (now.state === "failed") throw new ApiError(0, now.error ?? "the replay failed");
+    return now;
+  };
+  const failed = (error: unknown): void => {
+    const isElsewhere = error instanceof ApiError && error.status === 404;
+    const text = isElsewhere
+      ? "another process does the replay; its progress can't be seen from here, but the number of dead letters tells"
+      : error instanceof Error
+        ? error.message
+        : String(error);
+    setProgress((before) => ({ ...before, state: "failed", error: text }));
+  };
+
+  useEffect(() => {
+    replay(true)
+      .then((begun) => wholeOf(begun, ({ matched }) => setProgress((before) => ({ ...before, of: matched }))))
+      .then(({ matched }) => setProgress((before) => ({ ...before, of: matched, state: "asking" })))
+      .catch(failed);
+    return () => {
+      isOpen.current = false;
+    };
+  }, []);
+
+  const run = async (): Promise<void> => {
+    setProgress((before) => ({ ...before, state: "running" }));
+    const show = (now: Replay, state: Progress["state"]): void =>
+      setProgress((before) => ({
+        ...before,
+        done: now.replayed + now.skipped,
+        of: Math.max(before.of, now.matched),
+        skipped: now.skipped,
+        state,
+      }));
+    try {
+      show(await wholeOf(await replay(false), (now) => show(now, "running")), "done");
+    } catch (error) {
+      failed(error);
+    }
+    onDone();
+  };
+
+  return (
+    <ReplayDialog progress={progress} onClose={onClose} onRun={() => void run()}>
+      <p>
+        <strong>{counted(progress.of, "dead letter")}</strong> {progress.of === 1 ? "matches" : "match"} and will be sent on their way again
+        {filter.app === null ? ", of all apps" : ""}.
+      </p>
+    </ReplayDialog>
+  );
+}
+
+interface ReplayDialogProps {
+  readonly progress: Progress;
+  readonly onClose: () => void;
+  readonly onRun: () => void;
+  readonly children: ComponentChildren;
+}
+
+function ReplayDialog({ progress, onClose, onRun, children }: ReplayDialogProps) {
+  const { state, done, of, skipped, error } = progress;
+  const isOver = state === "done" || state === "failed";
+  return (
+    <Dialog
+      title="Replay dead letters"
+      onClose={onClose}
+      footer={
+        <>
+          <button type="button" class="button" onClick={onClose}>
+            {isOver ? "Close" : state === "running" ? "Close, go on" : "Cancel"}
+          </button>
+          {(state === "asking" || state === "counting") && (
+            <button type="button" class="button primary" disabled={state === "counting" || of === 0} onClick={onRun}>
+              Replay {state === "asking" ? count(of) : ""}
+            </button>
+          )}
+        </>
+      }
+    >
+      {state === "counting" && <Loading what="how many there are" />}
+      {state === "asking" && children}
+      {(state === "running" || isOver) && (
+        <div role="status">
+          <progress max={Math.max(1, of)} value={state === "done" ? Math.max(1, of) : done} aria-label="Replayed" />
+          <p>
+            {state === "done" ? "Done: " : ""}
+            {count(done - skipped)} of {count(of)} replayed{skipped > 0 && `, ${count(skipped)} skipped`}.
+          </p>
+        </div>
+      )}
+      {error !== null && (
+        <p class="action-error" role="alert">
+          {sentence(error)}
+        </p>
+      )}
+    </Dialog>
+  );
+}

@@ -1,0 +1,121 @@
+/** One attempt: what was sent, what came back, and the other attempts of its delivery. */
+import { call, withQuery } from "../api.ts";
+import { duration } from "../format.ts";
+import { useGround } from "../ground.ts";
+import { isCut } from "../json-text.ts";
+import { OUTCOME_TEXTS } from "../outcomes.ts";
+import { AttemptList } from "../parts/attempt-list.tsx";
+import { BodyView } from "../parts/body-view.tsx";
+import { Copyable } from "../parts/copy.tsx";
+import { ActionError, Dialog, useAction } from "../parts/dialog.tsx";
+import { Facts, Lead, TraceId } from "../parts/facts.tsx";
+import { Headers } from "../parts/headers.tsx";
+import { ResendIcon } from "../parts/icons.tsx";
+import { Failed, Loading } from "../parts/notice.tsx";
+import { OutcomePill } from "../parts/pills.tsx";
+import { useSay } from "../parts/toast.tsx";
+import { When } from "../parts/when.tsx";
+import { setQuery } from "../routing.ts";
+import { attemptId } from "../rows.ts";
+import { useLoad } from "../use-load.ts";
+import type { LogRow, Page } from "../wire.ts";
+
+export function RequestDetail({ row, slug, onClose }: { row: LogRow; slug: string; onClose: () => void }) {
+  const { can } = useGround();
+  const say = useSay();
+  const resend = useAction(async () => {
+    await call(`v1/deliveries/${row.delivery_id}/resend`, { method: "POST" });
+    say("On its way again. It appears in the log as an attempt of its own.");
+  });
+  const { outcome, response_code, error, request_headers, request_body, response_body } = row;
+  return (
+    <Dialog
+      side
+      title={
+        <>
+          {row.event_type} <OutcomePill outcome={outcome} code={response_code} />
+        </>
+      }
+      onClose={onClose}
+      footer={
+        can.change && (
+          <>
+            <ActionError error={resend.error} />
+            <button type="button" class="button primary" disabled={resend.isRunning} onClick={resend.run}>
+              <ResendIcon /> Resend
+            </button>
+          </>
+        )
+      }
+    >
+      <Lead what={error ?? null} meaning={OUTCOME_TEXTS[outcome].meaning} />
+      <Facts
+        facts={[
+          ["Time", <When at={row.date} />],
+          ["Took", duration(row.duration_ms)],
+          ["Attempt", row.attempt],
+          ["Response", response_code === 0 ? "none" : response_code],
+          ["Organization", row.organization_id],
+          ["URL", <span class="mono wrap">{row.webhook_url}</span>],
+          ["Delivery", <Copyable value={row.delivery_id} label="delivery id" />],
+          ["Event", <Copyable value={row.event_id} label="event id" />],
+          ["Installation", <Copyable value={row.installation_uuid} label="installation" />],
+          ["Trace", <TraceId id={row.trace_id} />],
+          ["Error id", row.error_id && `${row.error_id} in project ${row.project_id}`],
+        ]}
+      />
+      <Attempts row={row} slug={slug} />
+      {request_headers === undefined ? (
+        <p class="muted detail-section">Headers and bodies are kept of attempts that were not delivered.</p>
+      ) : (
+        <>
+          <Headers title="Request headers" headers={request_headers} />
+          <BodyView title="Request body" text={request_body ?? ""} isCut={isCut(request_body ?? "")} />
+          {response_body === null || response_body === undefined ? (
+            <section class="detail-section">
+              <h3>Response body</h3>
+              <p class="muted">There was no response.</p>
+            </section>
+          ) : (
+            <BodyView title="Response body" text={response_body} isCut={isCut(response_body)} />
+          )}
+        </>
+      )}
+    </Dialog>
+  );
+}
+
+/** Those that the log still has, of either list. */
+function Attempts({ row, slug }: { row: LogRow; slug: string }) {
+  const { value, error, reload } = useLoad(`${slug} ${row.delivery_id}`, async (signal) => {
+    const pages = await Promise.all(
+      [null, "true"].map((errors_only) =>
+        call<Page<LogRow>>(withQuery(`v1/apps/${slug}/webhook-requests`, { event_type: row.event_type, errors_only }), { signal }),
+      ),
+    );
+    const rows = pages.flatMap(({ items }) => items).filter(({ delivery_id }) => delivery_id === row.delivery_id);
+    return [...new Map(rows.map((one) => [attemptId(one), one])).values()].sort((a, b) => Date.parse(a.date) - Date.parse(b.date));
+  });
+  return (
+    <section class="detail-section">
+      <h3>Attempts of this delivery</h3>
+      {error !== null && <Failed what="The attempts" error={error} retry={reload} />}
+      {value === null && error === null && <Loading what="the attempts" />}
+      {value !== null && (
+        <AttemptList
+          attempts={value.map((one) => ({
+            key: attemptId(one),
+            attempt: one.attempt,
+            at: one.date,
+            outcome: one.outcome,
+            code: one.response_code,
+            durationMs: one.duration_ms,
+            error: one.error ?? null,
+          }))}
+          shown={attemptId(row)}
+          onOpen={(open) => setQuery({ open })}
+        />
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,196 @@
+/** An app's request log: its last attempts, with filters; a row opens to everything that is known of it. */
+import { useEffect, useRef, useState } from "preact/hooks";
+import { call, withQuery } from "../api.ts";
+import { sum } from "../condition.ts";
+import { duration } from "../format.ts";
+import { RefreshIcon } from "../parts/icons.tsx";
+import { Empty, Failed, Loading } from "../parts/notice.tsx";
+import { OutcomePill } from "../parts/pills.tsx";
+import { Segments } from "../parts/segments.tsx";
+import { SINCE_OPTIONS, sinceStart } from "../parts/since.ts";
+import { When } from "../parts/when.tsx";
+import { type Place, setQuery } from "../routing.ts";
+import { attemptId } from "../rows.ts";
+import { useLoad } from "../use-load.ts";
+import type { AppRow, LogRow, Page, Stats } from "../wire.ts";
+import { RequestDetail } from "./request-detail.tsx";
+
+const PAGE = 100;
+
+export function RequestLog({ row, place }: { row: AppRow; place: Place }) {
+  const { slug } = row;
+  const { errors, type = "", organization = "", since = "", open } = place.query;
+  const [limit, setLimit] = useState(PAGE);
+  const key = [slug, errors, type, organization, since].join(" ");
+  useEffect(() => setLimit(PAGE), [key]);
+  const log = useLoad(`${key} ${limit}`, (signal) =>
+    call<Page<LogRow>>(
+      withQuery(`v1/apps/${slug}/webhook-requests`, {
+        errors_only: errors ? "true" : null,
+        event_type: type,
+        organization_id: organization,
+        start: sinceStart(since),
+        // One more tells whether there are more.
+        limit: limit + 1,
+      }),
+      { signal },
+    ),
+  );
+  const types = useLoad(slug, (signal) => call<Stats>(`v1/apps/${slug}/stats`, { signal }));
+  const last = useRef<readonly LogRow[]>([]);
+  if (log.value !== null) last.current = log.value.items;
+  const rows = (log.value?.items ?? (log.isLoading ? last.current : [])).slice(0, limit);
+  const isFiltered = Boolean(errors || type || organization || since);
+  const opened = rows.find((candidate) => attemptId(candidate) === open);
+
+  return (
+    <>
+      <div class="toolbar">
+        <Segments
+          label="Which attempts"
+          value={errors ? "errors" : "all"}
+          options={[
+            { value: "all", text: "Requests" },
+            { value: "errors", text: "Errors" },
+          ]}
+          onChange={(value) => setQuery({ errors: value === "errors" ? "1" : null })}
+        />
+        <label class="control">
+          <span class="hidden">Event type</span>
+          <select value={type} onChange={(event) => setQuery({ type: event.currentTarget.value || null })}>
+            <option value="">All event types</option>
+            {typesOf(types.value, type).map((one) => (
+              <option key={one} value={one}>
+                {one}
+              </option>
+            ))}
+          </select>
+        </label>
+        <label class="control">
+          <span class="hidden">Time</span>
+          <select value={since} onChange={(event) => setQuery({ since: event.currentTarget.value || null })}>
+            {SINCE_OPTIONS.map(({ value, text }) => (
+              <option key={value} value={value}>
+                {text}
+              </option>
+            ))}
+          </select>
+        </label>
+        <label class="control">
+          <span class="hidden">Organization</span>
+          <input
+            type="search"
+            placeholder="Organization"
+            defaultValue={organization}
+            onChange={(event) => setQuery({ organization: event.currentTarget.value.trim() || null })}
+          />
+        </label>
+        <Refresh row={row} log={log} />
+      </div>
+      {log.error !== null && <Failed what="The request log" error={log.error} retry={log.reload} />}
+      {log.value === null && log.error === null && rows.length === 0 && <Loading what="the request log" />}
+      {log.value !== null && rows.length === 0 && (
+        <Empty title={isFiltered ? "No attempt matches." : "No requests yet."}>
+          {isFiltered ? (
+            <button type="button" class="button" onClick={() => setQuery({ errors: null, type: null, organization: null, since: null })}>
+              Show all
+            </button>
+          ) : (
+            <p>Nothing has been attempted for this app in the last 30 days.</p>
+          )}
+        </Empty>
+      )}
+      {rows.length > 0 && (
+        <div class={log.isLoading && log.value === null ? "card table-frame stale" : "card table-frame"}>
+          <table class="log">
+            <thead>
+              <tr>
+                <th scope="col">Time</th>
+                <th scope="col">Event</th>
+                <th scope="col">Outcome</th>
+                <th scope="col" class="right medium">
+                  Attempt
+                </th>
+                <th scope="col" class="right medium">
+                  Took
+                </th>
+                <th scope="col" class="wide">
+                  Organization
+                </th>
+                <th scope="col" class="wide">
+                  Delivery
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {rows.map((one) => (
+                <tr key={attemptId(one)} class="linked">
+                  <td class="figure nowrap">
+                    <When at={one.date} />
+                  </td>
+                  <th scope="row">
+                    <button type="button" class="row-link" onClick={() => setQuery({ open: attemptId(one) })}>
+                      {one.event_type}
+                    </button>
+                    {one.error && <span class="sub ellipsis">{one.error}</span>}
+                  </th>
+                  <td>
+                    <OutcomePill outcome={one.outcome} code={one.response_code} />
+                  </td>
+                  <td class="right medium figure">{one.attempt}</td>
+                  <td class="right medium figure nowrap">{duration(one.duration_ms)}</td>
+                  <td class="wide">{one.organization_id ?? <span class="faint">internal</span>}</td>
+                  <td class="wide mono faint">{one.delivery_id.slice(0, 12)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {log.value !== null && log.value.items.length > limit && (
+        <div class="pager">
+          <button type="button" class="button" onClick={() => setLimit(limit + 4 * PAGE)}>
+            Show more
+          </button>
+        </div>
+      )}
+      {opened !== undefined && <RequestDetail key={open} row={opened} slug={slug} onClose={() => setQuery({ open: null })} />}
+    </>
+  );
+}
+
+function typesOf(stats: Stats | null, chosen: string): string[] {
+  const types = new Set(stats?.event_types ?? []);
+  if (chosen !== "") types.add(chosen);
+  return [...types].sort();
+}
+
+/** Says when there is something new, and follows by itself when asked to. */
+function Refresh({ row, log }: { row: AppRow; log: { value: unknown; isLoading: boolean; reload: () => void } }) {
+  const [isFollowing, setFollowing] = useState(false);
+  const attempts = row.attempts === null ? null : sum(row.attempts);
+  const seen = useRef(attempts);
+  const isNew = seen.current !== attempts;
+  const reload = (): void => {
+    seen.current = attempts;
+    log.reload();
+  };
+  useEffect(() => {
+    if (isFollowing && isNew) reload();
+  }, [isFollowing, attempts]);
+  return (
+    <div class="toolbar-end">
+      <label class="check">
+        <input type="checkbox" checked={isFollowing} onChange={(event) => setFollowing(event.currentTarget.checked)} /> Follow
+      </label>
+      <button type="button" class="button" onClick={reload} disabled={log.isLoading}>
+        <RefreshIcon /> Refresh
+        {isNew && !isFollowing && (
+          <span class="new-dot">
+            <span class="hidden">, there are new attempts</span>
+          </span>
+        )}
+      </button>
+    </div>
+  );
+}

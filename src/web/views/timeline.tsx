@@ -1,0 +1,129 @@
+/** What has happened to integrations, circuits and deliveries, read from the status stream, newest first. */
+import { useEffect, useState } from "preact/hooks";
+import { call, withQuery } from "../api.ts";
+import { day } from "../format.ts";
+import { useGround } from "../ground.ts";
+import { useAction } from "../parts/dialog.tsx";
+import { Empty, Failed, Loading } from "../parts/notice.tsx";
+import { Segments } from "../parts/segments.tsx";
+import { When } from "../parts/when.tsx";
+import { hrefOf, type Place, setQuery } from "../routing.ts";
+import { describe, topicOf } from "../status-texts.ts";
+import { useLoad } from "../use-load.ts";
+import type { Page, StatusEventItem } from "../wire.ts";
+
+const PAGE = 50;
+
+/** What was given up has a view of its own and comes in numbers: it would hide the rest. */
+const SHOWN = [
+  { value: "status", text: "Status", topics: "integration,circuit" },
+  { value: "integrations", text: "Integrations", topics: "integration" },
+  { value: "circuits", text: "Circuits", topics: "circuit" },
+  { value: "deliveries", text: "Given up", topics: "delivery" },
+] as const;
+
+export function TimelinePage({ place }: { place: Place }) {
+  useEffect(() => {
+    document.title = "Timeline · Posthorn";
+  }, []);
+  return (
+    <>
+      <div class="head">
+        <h1 tabIndex={-1}>Timeline</h1>
+        <p class="head-sub">Changes of status of the last 30 days, as they were published on the bus.</p>
+      </div>
+      <Timeline app={null} place={place} />
+    </>
+  );
+}
+
+/** @param app null: of all apps. */
+export function Timeline({ app, place }: { app: string | null; place: Place }) {
+  const { onStatus } = useGround().feed;
+  const shown = SHOWN.find(({ value }) => value === place.query["show"]) ?? SHOWN[0];
+  const [fresh, setFresh] = useState<readonly StatusEventItem[]>([]);
+  const [older, setOlder] = useState<{ key: string; pages: ReadonlyArray<Page<StatusEventItem>> }>({ key: "", pages: [] });
+  const key = `${app} ${shown.topics}`;
+  const load = (after: string | number | null, signal?: AbortSignal): Promise<Page<StatusEventItem>> =>
+    call<Page<StatusEventItem>>(withQuery("v1/status-events", { app, topics: shown.topics, after, limit: PAGE }), signal ? { signal } : {});
+  const first = useLoad(key, (signal) => load(null, signal));
+  useEffect(() => onStatus((event) => setFresh((before) => [event, ...before].slice(0, PAGE))), [onStatus]);
+
+  const pages = older.key === key ? older.pages : [];
+  const next = (pages.at(-1) ?? first.value)?.next ?? null;
+  const more = useAction(async () => {
+    const page = await load(next);
+    setOlder({ key, pages: [...pages, page] });
+  });
+  const isWanted = ({ type, data }: StatusEventItem): boolean =>
+    shown.topics.split(",").includes(topicOf(type)) && (app === null || data.app === app);
+  const known = [...fresh.filter(isWanted), ...(first.value?.items ?? []), ...pages.flatMap(({ items }) => items)];
+  const events = [...new Map(known.map((event) => [event.id, event])).values()];
+
+  return (
+    <>
+      <div class="toolbar">
+        <Segments
+          label="Which changes"
+          value={shown.value}
+          options={SHOWN}
+          onChange={(value) => setQuery({ show: value === SHOWN[0].value ? null : value })}
+        />
+      </div>
+      {first.error !== null && <Failed what="The timeline" error={first.error} retry={first.reload} />}
+      {first.value === null && first.error === null && <Loading what="the timeline" />}
+      {first.value !== null && events.length === 0 && <Empty title="Nothing has changed in the last 30 days." />}
+      {events.length > 0 && (
+        <div class="card timeline">
+          {byDay(events).map(([title, ofDay]) => (
+            <section key={title} aria-label={title}>
+              <h2>{title}</h2>
+              <ol>
+                {ofDay.map((event) => (
+                  <Item key={event.id} event={event} withApp={app === null} />
+                ))}
+              </ol>
+            </section>
+          ))}
+        </div>
+      )}
+      {more.error !== null && <Failed what="Older changes" error={more.error} retry={more.run} />}
+      {next !== null && (
+        <div class="pager">
+          <button type="button" class="button" disabled={more.isRunning} onClick={more.run}>
+            Show older
+          </button>
+        </div>
+      )}
+    </>
+  );
+}
+
+function Item({ event, withApp }: { event: StatusEventItem; withApp: boolean }) {
+  const { kind, title, detail } = describe(event);
+  const { app, organization_id: organization, installation_uuid: installation } = event.data;
+  return (
+    <li>
+      <span class={`event-dot event-${kind}`} aria-hidden="true" />
+      <p class="event-title">
+        <strong>{title}</strong>
+        {withApp && (
+          <>
+            {" "}
+            <a href={hrefOf(["apps", app], typeof installation === "string" ? { installation } : {})}>{app}</a>
+          </>
+        )}
+        {typeof organization === "string" && <span class="muted"> in organization {organization}</span>}
+        <span class="event-time figure muted">
+          <When at={event.time} />
+        </span>
+      </p>
+      {detail !== "" && <p class="muted event-detail">{detail}</p>}
+    </li>
+  );
+}
+
+function byDay(events: readonly StatusEventItem[]): Array<[string, StatusEventItem[]]> {
+  const sorted = [...events].sort((a, b) => Date.parse(b.time) - Date.parse(a.time));
+  return [...Map.groupBy(sorted, ({ time }) => day(Date.parse(time)))];
+}

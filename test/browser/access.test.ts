@@ -1,0 +1,160 @@
+/** The dashboard with tokens, behind proxies, and while Redis, NATS or Posthorn itself are away. */
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { describeInBrowser, findings, type OpenOptions, openDashboard, picture, startBrowser, textOf } from "../support/browser.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Platform, startPlatform } from "../support/platform.ts";
+import { startProxy } from "../support/proxy.ts";
+
+const ADMIN = "admin-token-1";
+const READ = "read-token-1";
+
+describeInBrowser("the dashboard", () => {
+  let platform: Platform;
+  let browser: Browser;
+
+  beforeAll(async () => {
+    [platform, browser] = await Promise.all([
+      startPlatform({ POSTHORN_API_TOKENS: `admin:${ADMIN},read:${READ}` }, { authorization: `Bearer ${ADMIN}` }),
+      startBrowser(),
+    ]);
+    await platform.register("pager", "ok", { name: "Pager Relay" });
+    await platform.register("discourse", "refuses", { name: "Discourse Bridge" });
+    await platform.deliver("pager", "issue.created", 1);
+    await platform.deliver("discourse", "issue.created", 1);
+  });
+  afterAll(async () => {
+    await browser.close();
+    await platform.stop();
+  });
+
+  const open = (hash: string, options: OpenOptions = {}, base = `${platform.posthorn.url}/`) =>
+    openDashboard(browser, base, hash, { token: ADMIN, ...options });
+
+  test("asks for a token, refuses a wrong one, and forgets it when told to", async () => {
+    const { page, close } = await openDashboard(browser, `${platform.posthorn.url}/`, "#/apps/pager", { expected: /status of 401/ });
+    await page.getByLabel("API token").waitFor();
+    expect(await findings(page)).toEqual([]);
+    await picture(page, "sign-in");
+    await page.getByLabel("API token").fill("not-it");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByText("This token is not known, or not any more.").waitFor();
+    await page.getByLabel("API token").fill(ADMIN);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { level: 1, name: "Pager Relay" }).waitFor();
+    expect(await page.evaluate(() => [sessionStorage.length, localStorage.length, document.cookie])).toEqual([1, 0, ""]);
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByLabel("API token").waitFor();
+    expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
+    await close();
+  });
+
+  test("offers no actions to a token that may only read", async () => {
+    const { page, goto, close } = await open("#/apps/pager", { token: READ });
+    await page.getByText("Read only").waitFor();
+    await page.locator(".installations tbody tr").waitFor();
+    const actions = ["Send test event", "Enable", "Disable", "Rotate secret", "Save", "Resend", /^Replay/];
+    const offered = async (): Promise<number[]> => Promise.all(actions.map((name) => page.getByRole("button", { name }).count()));
+    expect(await offered()).toEqual([0, 0, 0, 0, 0, 0, 0].map((none, at) => (at === 2 ? 1 : none)));
+    expect(await page.locator(".installations").getByRole("button").count()).toBe(0);
+    await goto("#/apps/discourse/dead-letters");
+    await page.locator("tbody .row-link").click();
+    await page.getByRole("dialog").waitFor();
+    await goto("#/apps/discourse/requests");
+    await page.locator("tbody .row-link").click();
+    await page.getByRole("dialog").waitFor();
+    await goto("#/apps/pager/settings");
+    await page.getByText("Your token may look at the settings, not change them.").waitFor();
+    expect(await page.getByLabel("Name", { exact: true }).isDisabled()).toBe(true);
+    expect(await offered()).toEqual([0, 0, 0, 0, 0, 0, 0]);
+    await close();
+  });
+
+  test("works under a path of its own, with everything it loads and calls", async () => {
+    const proxy = await startProxy(platform.posthorn.url, { path: "/ops/posthorn/" });
+    const { page, goto, close } = await open("#/", {}, proxy.url);
+    await page.getByText("Live", { exact: true }).waitFor();
+    await page.getByRole("link", { name: "Pager Relay" }).click();
+    await page.locator(".legend").first().waitFor();
+    await goto("#/apps/pager/requests");
+    await page.locator("tbody .row-link").waitFor();
+    await goto("#/timeline");
+    await page.getByRole("heading", { name: "Timeline" }).waitFor();
+    expect(await page.evaluate(() => document.fonts.check("14px Inter"))).toBe(true);
+    await close();
+    await proxy.stop();
+  });
+
+  test("asks again and again where a proxy holds back what is pushed", async () => {
+    const proxy = await startProxy(platform.posthorn.url, { path: "/", collects: true });
+    const { page, close } = await open("#/", {}, proxy.url);
+    await page.getByText("Every 5 s").waitFor();
+    await page.getByRole("link", { name: "Pager Relay" }).waitFor();
+    await platform.register("later", "ok", { name: "Later" });
+    await page.getByRole("link", { name: "Later" }).waitFor();
+    await close();
+    await proxy.stop();
+  });
+
+  test("says what is unknown while Redis is away, and that it is not nothing", async () => {
+    const { page, goto, close } = await open("#/", { expected: /status of 503/ });
+    await page.getByText("Live", { exact: true }).waitFor();
+    await platform.redisServer.kill();
+    await page
+      .getByRole("alert")
+      .getByText(/Redis is away: attempts, rates and the request log are unknown/)
+      .waitFor();
+    const row = page.locator("tbody tr", { hasText: "Pager Relay" });
+    await eventually(async () => /Unknown\s+\?\s+\?/.test(await textOf(row)));
+    expect(await findings(page)).toEqual([]);
+    await picture(page, "redis-away");
+    await goto("#/apps/pager");
+    await page.getByRole("alert").getByText("The stats could not be loaded.").waitFor();
+    expect(await page.getByText("No attempts").count()).toBe(0);
+    await goto("#/apps/pager/requests");
+    await page.getByRole("alert").getByText("The request log could not be loaded.").waitFor();
+    expect(await page.getByText(/No requests|No attempt/).count()).toBe(0);
+    await platform.redisServer.restart();
+    await page.getByText("Redis is away").waitFor({ state: "detached" });
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.locator("tbody .row-link").waitFor();
+    await close();
+  });
+
+  test("says so while NATS is away", async () => {
+    const { page, goto, close } = await open("#/", { expected: /status of 50\d/ });
+    await page.getByText("Live", { exact: true }).waitFor();
+    await platform.nats.kill();
+    await page
+      .getByRole("alert")
+      .getByText(/NATS is away: nothing is delivered/)
+      .waitFor();
+    const row = page.locator("tbody tr", { hasText: "Discourse Bridge" });
+    await eventually(async () => (await textOf(row.locator("td").last())) === "?");
+    await goto("#/dead-letters");
+    await page.getByRole("alert").getByText("The dead letters could not be loaded.").waitFor();
+    expect(await page.getByText("There are no dead letters.").count()).toBe(0);
+    await goto("#/timeline");
+    await page.getByRole("alert").getByText("The timeline could not be loaded.").waitFor();
+    expect(await page.getByText("Nothing has changed").count()).toBe(0);
+    await platform.nats.restart();
+    await page.getByText("NATS is away").waitFor({ state: "detached" });
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.getByText("Nothing has changed in the last 30 days.").waitFor();
+    await close();
+  });
+
+  test("says that it may be old when Posthorn itself does not answer, and goes on when it does", async () => {
+    const proxy = await startProxy(platform.posthorn.url, { path: "/" });
+    const { page, close } = await open("#/", { expected: /net::ERR|Failed to load/ }, proxy.url);
+    await page.getByText("Live", { exact: true }).waitFor();
+    await proxy.stop();
+    await page
+      .getByRole("alert")
+      .getByText(/What is shown may be old: .*Trying again/)
+      .waitFor();
+    await page.getByText("Not connected").waitFor();
+    expect(await page.getByRole("link", { name: "Pager Relay" }).count()).toBe(1);
+    await close();
+  });
+});

@@ -1,0 +1,237 @@
+/** One app in a browser: charts, installations, test event, settings, secret. */
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { describeInBrowser, findings, openDashboard, picture, startBrowser, textOf } from "../support/browser.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Platform, startPlatform } from "../support/platform.ts";
+import { writePast } from "../support/stats-data.ts";
+
+describeInBrowser("an app", () => {
+  let platform: Platform;
+  let browser: Browser;
+
+  beforeAll(async () => {
+    [platform, browser] = await Promise.all([
+      startPlatform({ POSTHORN_TRACE_URL: "https://traces.example/trace/{trace_id}" }),
+      startBrowser(),
+    ]);
+  });
+  afterAll(async () => {
+    await browser.close();
+    await platform.stop();
+  });
+
+  const open = (hash: string, options = {}) => openDashboard(browser, `${platform.posthorn.url}/`, hash, options);
+
+  test("has its attempts by outcome and its latency over a day, a week and a month", async () => {
+    await platform.register("pager", "ok", { name: "Pager Relay" }, ["northwind", "contoso"]);
+    await writePast(platform.redis, [
+      {
+        app: "pager",
+        days: 30,
+        medianMs: 150,
+        outcomes: (ago) => ({
+          delivered: Math.round(300 + 200 * Math.sin(ago / 3.8)),
+          failed: ago > 3 && ago < 8 ? 120 : 6,
+          timed_out: ago > 4 && ago < 7 ? 50 : 0,
+        }),
+      },
+    ]);
+    const { page, close } = await open("#/apps/pager");
+    const chart = page.locator(".chart", { hasText: "Attempts by outcome" });
+    await chart.waitFor();
+    expect(await textOf(chart.locator(".legend"))).toMatch(/Delivered\s+7,\d{3}\s+Failed\s+\d{3}\s+Timed out\s+100/);
+    expect(await textOf(page.locator(".chart", { hasText: "Time to answer" }).locator(".legend"))).toMatch(
+      /p50\s+1\d\d ms\s+p95\s+\d+ ms\s+p99/,
+    );
+    expect(await textOf(page.locator(".figures").first())).toMatch(/Success rate\s+9\d\.\d%/);
+    await picture(page, "app-light");
+
+    // The arrow keys go from hour to hour, and screen readers are told the figures of each.
+    const slider = chart.getByRole("slider");
+    await slider.focus();
+    await page.keyboard.press("End");
+    expect(await slider.getAttribute("aria-valuetext")).toMatch(/–\d\d:00: Delivered \d+, Failed 6, Timed out 0$/);
+    await page.keyboard.press("ArrowLeft");
+    expect(await textOf(chart.locator(".chart-head"))).toMatch(/\d\d:00–\d\d:00/);
+    await chart.getByText("As a table").click();
+    expect(await chart.locator("tbody tr").count()).toBe(24);
+
+    await page.getByRole("button", { name: "7 days" }).click();
+    await eventually(async () => (await chart.locator("tbody tr").count()) === 28);
+    await page.getByRole("button", { name: "30 days" }).click();
+    await eventually(async () => (await chart.locator("tbody tr").count()) === 30);
+    expect(page.url()).toContain("range=30d");
+    expect(await findings(page)).toEqual([]);
+    await close();
+  });
+
+  test("without attempts says so, and not that something failed", async () => {
+    await platform.register("idle", "ok");
+    const { page, close } = await open("#/apps/idle");
+    await page.getByText("No attempts in the last 24 hours.").waitFor();
+    expect(await textOf(page.locator(".figures"))).toMatch(/Success rate\s+–/);
+    await close();
+  });
+
+  test.each([
+    ["dark", 1280],
+    ["light", 390],
+  ] as const)("is legible in %s at a width of %d", async (scheme, width) => {
+    const { page, close } = await open("#/apps/pager", { scheme, width });
+    await page.locator(".legend").first().waitFor();
+    expect(await findings(page)).toEqual([]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+    await picture(page, `app-${scheme}${width < 600 ? "-narrow" : ""}`);
+    await close();
+  });
+
+  test("has its installations with their status, the reason when broken, and what to do about it", async () => {
+    const [first = "", second = ""] = await platform.register("old-crm", "gone", { name: "Old CRM" }, ["northwind", "contoso"]);
+    await platform.deliver("old-crm", "issue.created", 1);
+    await eventually(async () => (await platform.call("GET", `/v1/installations/${first}`)).status === "broken");
+    await platform.bus.publish("issue.created", { organization_id: "northwind", app: "old-crm", data: {} });
+    // The link of a status event leads to the installation.
+    const { page, close } = await open(`#/installations/${first}`);
+    const rowOf = (organization: string) => page.locator(".installations tbody tr", { hasText: organization });
+    await rowOf("northwind").waitFor();
+    expect(page.url()).toContain(`#/apps/old-crm?installation=${first}`);
+    await eventually(async () => {
+      await page.reload();
+      await rowOf("northwind").waitFor();
+      return /Broken[\s\S]*The receiver answered 410 Gone · [\s\S]*1 fatal answer in 7 days; last: answered with status 410[\s\S]*\t1\t/.test(
+        await textOf(rowOf("northwind")),
+      );
+    });
+    expect(await findings(page)).toEqual([]);
+    await picture(page, "installations");
+
+    await rowOf("northwind").getByRole("button", { name: "Discard parked" }).click();
+    await page.getByRole("dialog").getByText("1 delivery for organization northwind").waitFor();
+    await page.getByRole("button", { name: "Discard", exact: true }).click();
+    await page.getByText("Discarded: old-crm in organization northwind.").waitFor();
+    await eventually(async () => (await platform.call("GET", "/v1/dead-letters?app=old-crm")).items.length === 2);
+
+    await rowOf("northwind").getByRole("button", { name: "Enable" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Enable" }).click();
+    await eventually(async () => (await textOf(rowOf("northwind").locator(".pill"))) === "Active");
+
+    await rowOf("contoso").getByRole("button", { name: "Disable" }).click();
+    const dialog = page.getByRole("dialog", { name: "Disable the installation?" });
+    expect(await findings(page)).toEqual([]);
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "detached" });
+    expect((await platform.call("GET", `/v1/installations/${second}`)).status).toBe("active");
+    await rowOf("contoso").getByRole("button", { name: "Disable" }).click();
+    await dialog.getByRole("button", { name: "Disable" }).click();
+    await eventually(async () => (await platform.call("GET", `/v1/installations/${second}`)).status === "disabled");
+    await page.getByRole("button", { name: /^Disabled 1/ }).click();
+    await eventually(async () => (await page.locator(".installations tbody tr").count()) === 1);
+
+    // What others do is seen, too.
+    await page.getByRole("button", { name: /^All 2/ }).click();
+    await platform.call("POST", `/v1/installations/${second}/enable`);
+    await eventually(async () => (await textOf(rowOf("contoso").locator(".pill"))) === "Active");
+    await close();
+  });
+
+  test("with an open circuit says what that means", async () => {
+    await platform.register("ledger", "down", { name: "Ledger" });
+    await platform.deliver("ledger", "issue.created", 20);
+    const { page, close } = await open("#/apps/ledger");
+    await page.getByText("The circuit is open:").waitFor();
+    await page.getByText(/next attempt is due at \d\d:\d\d:\d\d/).waitFor();
+    await close();
+  });
+
+  test("is sent a test event, and what came back is shown", async () => {
+    const { page, close } = await open("#/apps/pager");
+    await page.getByRole("button", { name: "Send test event" }).click();
+    const dialog = page.getByRole("dialog", { name: "Send a test event" });
+    await dialog.getByLabel("Event type").fill("issue.created");
+    await dialog.getByLabel("Data").fill('{"hello": ');
+    await dialog.getByRole("button", { name: "Send" }).click();
+    await dialog.getByText(/The data is not JSON/).waitFor();
+    await dialog.getByLabel("Data").fill('{"hello": "world"}');
+    await dialog.getByRole("button", { name: "Send" }).click();
+    await dialog.getByText("200 Delivered").waitFor();
+    expect(await dialog.locator('a[href^="https://traces.example/trace/"]').count()).toBe(1);
+    expect(platform.receiver.requests.at(-1)?.json()).toMatchObject({ action: "created", data: { hello: "world" } });
+    expect(await dialog.getByLabel("Event type").inputValue()).toBe("issue.created");
+    expect(await findings(page)).toEqual([]);
+    await dialog.getByRole("button", { name: "Close", exact: true }).last().click();
+    await dialog.waitFor({ state: "detached" });
+    await close();
+  });
+
+  test("has settings that are changed, unless they are wrong or somebody else was faster", async () => {
+    await platform.register("acme", "ok", { name: "Acme", headers: { "X-Team": "blue" }, status: "published" });
+    // The browser itself logs the two refusals.
+    const { page, close } = await open("#/apps/acme/settings", { expected: /status of (400|412)/ });
+    await page.getByLabel("Name", { exact: true }).waitFor();
+    expect(await page.getByLabel("Status").inputValue()).toBe("published");
+    expect(await findings(page)).toEqual([]);
+    await picture(page, "settings");
+    await page.getByLabel("Name", { exact: true }).fill("Acme Tracker");
+    await page.getByLabel("Event types").fill("issue\nmetric_alert.*\n");
+    await page.getByLabel("Deadline, ms").fill("5000");
+    await page.getByLabel("Retries after, s").fill("5, 30.5");
+    await page.getByLabel("Order").selectOption("One after the other");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Saved.").waitFor();
+    expect(await platform.call("GET", "/v1/apps/acme")).toEqual({
+      ...{ slug: "acme", name: "Acme Tracker", webhook_url: `${platform.receiver.url}/ok`, status: "published", ordered: true },
+      ...{
+        events: ["issue", "metric_alert.*"],
+        headers: { "X-Team": "blue" },
+        timeout_ms: 5_000,
+        retry_schedule_s: [5, 30.5],
+        max_in_flight: null,
+      },
+    });
+    await page.getByRole("heading", { level: 1, name: "Acme Tracker" }).waitFor();
+
+    await page.getByRole("textbox", { name: "Webhook URL" }).fill("http://169.254.169.254/latest");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page
+      .getByRole("alert")
+      .getByText(/webhook_url: found "http:\/\/169\.254\.169\.254\/latest"/)
+      .waitFor();
+    expect(await page.getByRole("textbox", { name: "Webhook URL" }).inputValue()).toBe("http://169.254.169.254/latest");
+
+    await platform.call("PUT", "/v1/apps/acme", { ...(await platform.call("GET", "/v1/apps/acme")), name: "Meanwhile" });
+    await page.getByRole("textbox", { name: "Webhook URL" }).fill(`${platform.receiver.url}/ok`);
+    await page.getByRole("button", { name: "Save" }).click();
+    await page
+      .getByRole("alert")
+      .getByText(/Somebody else has changed the app/)
+      .waitFor();
+    expect((await platform.call("GET", "/v1/apps/acme")).name).toBe("Meanwhile");
+    await close();
+  });
+
+  test("gets a new secret, which is shown once", async () => {
+    const { page, close } = await open("#/apps/pager/settings");
+    await page.getByRole("button", { name: "Rotate secret" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Rotate" }).click();
+    const dialog = page.getByRole("dialog", { name: "The new secret" });
+    await dialog.waitFor();
+    const secret = await textOf(dialog.locator(".secret .mono").first());
+    expect(secret).toMatch(/^[0-9a-f]{64}$/);
+    await dialog.getByRole("button", { name: "Copy client secret" }).click();
+    expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(secret);
+    expect(await findings(page)).toEqual([]);
+    await dialog.getByRole("button", { name: "I have copied it" }).click();
+    await dialog.waitFor({ state: "detached" });
+    expect(await page.content()).not.toContain(secret);
+    await close();
+  });
+
+  test("that is not there is said not to be", async () => {
+    const { page, goto, close } = await open("#/apps/nobody", { expected: /status of 404/ });
+    await page.getByText("There is no app nobody, or not any more.").waitFor();
+    await goto("#/installations/0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f");
+    await page.getByText(/Installation 0f3c1d2e.* could not be loaded/).waitFor();
+    await close();
+  });
+});

@@ -1,0 +1,229 @@
+/** The request log, the dead letters and the timeline in a browser. */
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { describeInBrowser, findings, openDashboard, picture, startBrowser, textOf } from "../support/browser.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Platform, startPlatform } from "../support/platform.ts";
+
+describeInBrowser("what happened", () => {
+  let platform: Platform;
+  let browser: Browser;
+
+  beforeAll(async () => {
+    [platform, browser] = await Promise.all([
+      startPlatform({ POSTHORN_TRACE_URL: "https://traces.example/trace/{trace_id}" }),
+      startBrowser(),
+    ]);
+    const { register, deliver } = platform;
+    await register("pager", "ok", { name: "Pager Relay", status: "published" }, ["northwind", "contoso"]);
+    await deliver("pager", "issue.created", 2);
+    await deliver("pager", "comment.created", 1, "contoso");
+    await register("talker", "talks", {
+      name: "Talker",
+      status: "published",
+      headers: { Authorization: "Bearer planted-secret" },
+      retry_schedule_s: [1],
+    });
+    await deliver("talker", "issue.created", 1, "northwind", { big: 12_345_678_901_234_567_890n.toString(), text: "y".repeat(2_000) });
+    await eventually(async () => (await platform.redis.llen("posthorn:error:{talker}:issue.created")) === 2);
+    await register("discourse", "mended", { name: "Discourse Bridge" }, ["northwind", "contoso"]);
+    await deliver("discourse", "issue.created", 6);
+    await deliver("discourse", "comment.created", 2, "contoso");
+    await platform.bus.connection.jetstream().publish(`${platform.posthorn.prefix}.events.issue.created`, "this is no JSON");
+  });
+  afterAll(async () => {
+    await browser.close();
+    await platform.stop();
+  });
+
+  const open = (hash: string, options = {}) => openDashboard(browser, `${platform.posthorn.url}/`, hash, options);
+  const types = (page: Page): Promise<string[]> => page.locator("tbody .row-link").allInnerTexts();
+  const rows = (page: Page) => page.locator("tbody tr");
+
+  test("requests are listed newest first, by type, errors, organization and time", async () => {
+    const { page, goto, close } = await open("#/apps/pager/requests");
+    await eventually(async () => (await types(page)).join() === "comment.created,issue.created,issue.created");
+    expect(await textOf(rows(page).first())).toMatch(/^\d\d:\d\d:\d\d\s+comment\.created\s+200 Delivered\s+1\s+[\d.]+ ms\s+contoso\s+dlv_/);
+    expect(await findings(page)).toEqual([]);
+    await picture(page, "requests");
+    await page.getByLabel("Event type").selectOption("issue.created");
+    await eventually(async () => (await types(page)).length === 2);
+    await page.getByLabel("Event type").selectOption("");
+    await page.getByPlaceholder("Organization").fill("contoso");
+    await page.keyboard.press("Enter");
+    await eventually(async () => (await types(page)).join() === "comment.created");
+    await page.getByRole("button", { name: "Errors" }).click();
+    await page.getByText("No attempt matches.").waitFor();
+    await page.getByRole("button", { name: "Show all" }).click();
+    await eventually(async () => (await types(page)).length === 3);
+    await page.getByLabel("Time").selectOption("Last 15 minutes");
+    await eventually(async () => page.url().includes("since=15m") && (await types(page)).length === 3);
+    await goto("#/apps/discourse/requests?errors=1&type=comment.created");
+    await eventually(async () => (await types(page)).length === 2);
+    await close();
+  });
+
+  test("new requests come when one asks for them, or by themselves", async () => {
+    await platform.register("busy", "ok");
+    const { page, close } = await open("#/apps/busy/requests");
+    await page.getByText("No requests yet.").waitFor();
+    await platform.deliver("busy", "issue.created", 1);
+    await page.getByText(", there are new attempts").waitFor({ state: "attached" });
+    await page.getByRole("button", { name: /Refresh/ }).click();
+    await eventually(async () => (await types(page)).length === 1);
+    await page.getByLabel("Follow").check();
+    await platform.deliver("busy", "issue.created", 1);
+    await eventually(async () => (await types(page)).length === 2);
+    await close();
+  });
+
+  test("a request opens to all that is known of it, is followed to its trace and sent again", async () => {
+    const { page, close } = await open("#/apps/talker/requests?errors=1");
+    await eventually(async () => (await types(page)).length === 2);
+    await page.locator("tbody .row-link").first().click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText("Answered with status 503.").waitFor();
+    const [row] = (await platform.call("GET", "/v1/apps/talker/webhook-requests")).items as Array<Record<string, any>>;
+    const facts = await textOf(dialog.locator(".facts"));
+    for (const member of ["delivery_id", "event_id", "installation_uuid", "trace_id", "webhook_url"])
+      expect(facts).toContain(row?.[member]);
+    expect(await dialog.locator(`a[href="https://traces.example/trace/${row?.["trace_id"]}"]`).count()).toBe(1);
+    expect(await textOf(dialog.locator(".headers"))).toMatch(/Authorization\s+\[redacted\]/);
+    const request = dialog.getByRole("region", { name: "Request body" });
+    expect(await textOf(request)).toContain('{\n  "action": "created",\n  "installation": {');
+    expect(await textOf(request)).toContain('"big": "12345678901234567890"');
+    expect(await textOf(request)).toContain("cut here");
+    expect(await textOf(dialog.getByRole("region", { name: "Response body" }))).toMatch(/"code": "overloaded"[\s\S]*cut here/);
+    await dialog.getByRole("button", { name: "As sent" }).first().click();
+    expect(await textOf(request)).toContain('{"action":"created","installation":');
+    expect(await page.content()).not.toContain("planted-secret");
+    expect(await findings(page)).toEqual([]);
+    await dialog.getByRole("button", { name: "As sent" }).first().click();
+    await picture(page, "request");
+
+    // The attempts of the delivery lead to each other.
+    expect(await dialog.locator(".attempts li").count()).toBe(2);
+    await dialog.locator(".attempts button").click();
+    await eventually(async () => /Attempt\s+1\b/.test(await textOf(dialog.locator(".facts"))));
+
+    const before = platform.receiver.requests.length;
+    await dialog.getByRole("button", { name: "Resend" }).click();
+    await page.getByText("On its way again.").waitFor();
+    await platform.receiver.waitFor(before + 1);
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "detached" });
+    expect(page.url()).not.toContain("open=");
+    await close();
+  });
+
+  test("a delivered request says that its body was not kept", async () => {
+    const { page, close } = await open("#/apps/pager/requests");
+    await page.locator("tbody .row-link").first().click();
+    await page.getByText("Headers and bodies are kept of attempts that were not delivered.").waitFor();
+    await close();
+  });
+
+  test("dead letters are listed with their reason and opened to their attempts and event", async () => {
+    const { page, close } = await open("#/dead-letters");
+    await eventually(async () => (await types(page)).length >= 10);
+    expect(await textOf(page.locator("tbody"))).toMatch(/none\s+[\w-]+\.events\.issue\.created/);
+    expect(await findings(page)).toEqual([]);
+    await picture(page, "dead-letters");
+    await page.getByRole("combobox", { name: "App" }).fill("discourse");
+    await page.keyboard.press("Enter");
+    await eventually(async () => (await types(page)).length === 8);
+    await page.getByRole("searchbox", { name: "Event type" }).fill("comment.created");
+    await page.keyboard.press("Enter");
+    await eventually(async () => (await types(page)).join() === "comment.created,comment.created");
+    await page.locator("tbody .row-link").first().click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText("Answered with status 422.").waitFor();
+    await eventually(async () => (await textOf(dialog.getByRole("region", { name: "Event data" }))).includes('"n": 1'));
+    expect(await textOf(dialog.locator(".attempts"))).toContain("422 Rejected");
+    expect(await findings(page)).toEqual([]);
+    await close();
+  });
+
+  test("an event that could not be read is shown as it came", async () => {
+    const { page, close } = await open("#/dead-letters");
+    await page.getByRole("button", { name: /\.events\.issue\.created$/ }).click();
+    await eventually(async () => (await textOf(page.getByRole("dialog"))).includes("this is no JSON"));
+    await close();
+  });
+
+  test("dead letters are replayed one by one, selected, and all that match, with their progress", async () => {
+    const { page, close } = await open("#/apps/discourse/dead-letters");
+    await eventually(async () => (await types(page)).length === 8);
+    platform.mend();
+    const left = async (): Promise<number> => (await platform.call("GET", "/v1/dead-letters?app=discourse")).items.length;
+
+    await page.locator("tbody .row-link").first().click();
+    await page.getByRole("dialog").getByRole("button", { name: "Replay" }).click();
+    await page.getByText("On its way again.").waitFor();
+    await eventually(async () => (await left()) === 7 && (await types(page)).length === 7);
+
+    for (const at of [0, 1, 2])
+      await page
+        .getByRole("checkbox", { name: /^Select / })
+        .nth(at + 1)
+        .check();
+    await page.getByRole("button", { name: "Replay 3 selected" }).click();
+    const dialog = page.getByRole("dialog", { name: "Replay dead letters" });
+    await dialog.getByText("3 dead letters will be sent on their way again.").waitFor();
+    await dialog.getByRole("button", { name: "Replay 3" }).click();
+    await dialog.getByText("Done: 3 of 3 replayed.").waitFor();
+    expect(await findings(page)).toEqual([]);
+    await dialog.getByRole("button", { name: "Close", exact: true }).last().click();
+    await eventually(async () => (await left()) === 4 && (await types(page)).length === 4);
+
+    await page.getByRole("button", { name: "Replay all" }).click();
+    await dialog.getByText("4 dead letters match").waitFor();
+    await dialog.getByRole("button", { name: "Replay 4" }).click();
+    await dialog.getByText("Done: 4 of 4 replayed.").waitFor();
+    await dialog.getByRole("button", { name: "Close", exact: true }).last().click();
+    await page.getByText("There are no dead letters.").waitFor();
+    expect(await left()).toBe(0);
+    await close();
+  });
+
+  test("the timeline tells of circuits and integrations, old and new, and of what was given up when asked", async () => {
+    const [uuid] = await platform.register("old-crm", "gone", { name: "Old CRM" });
+    await platform.register("ledger", "down", { name: "Ledger" });
+    await platform.deliver("old-crm", "issue.created", 1);
+    await platform.deliver("ledger", "issue.created", 20);
+    const { page, goto, close } = await open("#/timeline");
+    const titles = async (): Promise<string[]> =>
+      (await page.locator(".event-title").allInnerTexts()).map((text) => text.replace(/\s*\d\d:\d\d:\d\d$/, ""));
+    await eventually(
+      async () => (await titles()).join("; ") === "Circuit opened ledger; Integration broken old-crm in organization northwind",
+    );
+    expect(await textOf(page.locator(".event-detail"))).toContain("20 of 20 attempts failed within 60 s");
+    await platform.call("POST", `/v1/installations/${uuid}/enable`);
+    await eventually(async () => (await titles())[0] === "Integration recovered old-crm in organization northwind");
+    expect(await findings(page)).toEqual([]);
+    await picture(page, "timeline");
+    await page.getByRole("button", { name: "Circuits" }).click();
+    await eventually(async () => (await titles()).join() === "Circuit opened ledger");
+    await page.getByRole("button", { name: "Given up" }).click();
+    await page.getByText("issue.created after 1 attempt; answered with status 410").waitFor();
+    await goto("#/apps/old-crm/timeline");
+    await eventually(
+      async () =>
+        (await titles()).join("; ") === "Integration recovered in organization northwind; Integration broken in organization northwind",
+    );
+    await goto("#/apps/pager/timeline");
+    await page.getByText("Nothing has changed in the last 30 days.").waitFor();
+    await close();
+  });
+
+  test.each(["#/apps/talker/requests", "#/dead-letters", "#/timeline", "#/apps/pager/settings"])(
+    "%s is usable on a phone and in the dark",
+    async (hash) => {
+      const { page, close } = await open(hash, { width: 390, scheme: "dark" });
+      await page.locator("table, .timeline, form.settings").first().waitFor();
+      expect(await findings(page)).toEqual([]);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+      await close();
+    },
+  );
+});

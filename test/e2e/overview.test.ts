@@ -1,0 +1,286 @@
+/** What the dashboard is fed with: the overview and its changes, stats, the past of the status stream, and the page itself. */
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createEventReader } from "../../src/web/event-stream.ts";
+import type { AppRow, OverviewMessage } from "../../src/web/wire.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
+import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+
+let nats: Server;
+let redis: Server;
+let posthorn: Posthorn;
+let bus: Bus;
+let receiver: Receiver;
+const admin = { authorization: "Bearer admin-token-1" };
+const read = { authorization: "Bearer read-token-1" };
+
+beforeAll(async () => {
+  [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
+  posthorn = await startPosthorn({
+    nats,
+    redis,
+    settings: {
+      POSTHORN_API_TOKENS: "admin:admin-token-1,read:read-token-1",
+      POSTHORN_TRACE_URL: 'https://traces.example/explore?left=["{trace_id}"]',
+      POSTHORN_DASHBOARD_URL: "https://ops.example/posthorn/",
+    },
+  });
+  bus = await connectBus(nats, posthorn.prefix);
+});
+afterAll(async () => {
+  await bus.close();
+  await posthorn.end();
+  await Promise.all([nats.stop(), redis.stop(), receiver.stop()]);
+});
+
+const call = (method: string, path: string, body?: unknown, headers: Record<string, string> = admin) =>
+  posthorn.api(method, path, body, headers);
+
+async function install(app: object = {}): Promise<{ slug: string; uuid: string; organization: string }> {
+  const [slug, uuid, organization] = [`app-${randomUUID().slice(0, 8)}`, randomUUID(), randomUUID()];
+  expect((await call("PUT", `/v1/apps/${slug}`, { webhook_url: receiver.url, events: ["*"], ...app })).status).toBe(201);
+  expect((await call("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id: organization })).status).toBe(201);
+  return { slug, uuid, organization };
+}
+
+const rowOf = async (slug: string): Promise<AppRow> => (await call("GET", `/v1/apps/${slug}/overview`, undefined, read)).body.items[0];
+const sum = (values: readonly number[] | null): number => (values ?? []).reduce((all, value) => all + value, 0);
+
+describe("the overview", () => {
+  test("has each app with its installations, circuit, lanes and hours", async () => {
+    receiver.behave(answer(422));
+    const { slug, uuid, organization } = await install({ name: "All of it", retry_schedule_s: [], status: "published" });
+    await bus.publish("issue.created", { organization_id: organization, data: {} });
+    await eventually(async () => (await rowOf(slug)).dead_letters === 1);
+    await call("POST", `/v1/installations/${uuid}/disable`);
+    await bus.publish("issue.created", { organization_id: organization, data: {} });
+    const row = await eventually(async () => {
+      const found = await rowOf(slug);
+      return found.parked === 1 && sum(found.attempts) === 1 && found;
+    });
+    expect(row).toEqual({
+      slug,
+      name: "All of it",
+      status: "published",
+      webhook_url: receiver.url,
+      installations: { active: 0, broken: 0, disabled: 1 },
+      circuit: { state: "closed", open_until: null },
+      parked: 1,
+      dead_letters: 1,
+      attempts: [...new Array<number>(23).fill(0), 1],
+      delivered: new Array<number>(24).fill(0),
+    });
+    const { body } = await call("GET", "/v1/overview", undefined, read);
+    expect(body).toMatchObject({ problems: [], unreadable: 0, hours_from: expect.stringMatching(/:00:00\.000Z$/) });
+    expect(body.items.map((item: AppRow) => item.slug)).toContain(slug);
+    expect((await call("GET", "/v1/apps/nobody/overview")).status).toBe(404);
+    receiver.behave(answer(200));
+  });
+
+  test("comes as server-sent events: all first, then what changes, and status events", async () => {
+    const { slug, uuid } = await install();
+    const other = await install();
+    const heard: Array<{ event: string; data: any }> = [];
+    const stop = new AbortController();
+    const response = await fetch(`${posthorn.url}/v1/apps/${slug}/overview/live`, { headers: read, signal: stop.signal });
+    expect([response.status, response.headers.get("content-type"), response.headers.get("cache-control")]).toEqual([
+      200,
+      "text/event-stream",
+      "no-store",
+    ]);
+    const reader = createEventReader(({ event, data }) => heard.push({ event, data: JSON.parse(data) }));
+    void (async () => {
+      const decoder = new TextDecoder();
+      for await (const piece of response.body ?? []) reader(decoder.decode(piece, { stream: true }));
+    })().catch(() => {});
+    await eventually(() => heard.length > 0);
+    expect(heard[0]).toMatchObject({ event: "overview", data: { items: [{ slug }] } });
+    await call("POST", `/v1/installations/${other.uuid}/disable`);
+    await call("POST", `/v1/installations/${uuid}/disable`);
+    const change = await eventually(() => heard.slice(1).find(({ event }) => event === "overview"));
+    expect((change.data as OverviewMessage).items).toMatchObject([{ slug, installations: { active: 0, disabled: 1 } }]);
+    const events = heard.filter(({ event }) => event === "status").map(({ data }) => data);
+    expect(events).toMatchObject([{ type: "integration.disabled", data: { app: slug, installation_uuid: uuid } }]);
+    expect(events[0].data.dashboard_url).toBe(`https://ops.example/posthorn/#/installations/${uuid}`);
+    stop.abort();
+  });
+
+  test("lists an app's installations with what is parked and why they are broken", async () => {
+    receiver.behave(answer(410));
+    const { slug, uuid, organization } = await install();
+    const second = randomUUID();
+    await call("PUT", `/v1/installations/${second}`, { app: slug, organization_id: "elsewhere" });
+    await bus.publish("issue.created", { organization_id: organization, data: {} });
+    const list = async (query: string) => (await call("GET", `/v1/apps/${slug}/installations?${query}`, undefined, read)).body;
+    const broken = await eventually(async () => (await list("status=broken")).items[0]);
+    expect(broken).toMatchObject({
+      uuid,
+      status: "broken",
+      parked: 0,
+      broken: {
+        at: expect.stringMatching(/Z$/),
+        reason: { rule: "fatal", fatal: 1, last_response_code: 410, last_error: expect.any(String) },
+      },
+    });
+    expect((await list("organization_id=elsewhere")).items).toMatchObject([{ uuid: second, status: "active", broken: null }]);
+    const first = await list("limit=1");
+    expect([first.items.length, first.next]).toEqual([1, [uuid, second].sort()[0]]);
+    expect(await list(`limit=1&after=${first.next}`)).toMatchObject({ items: [{ uuid: [uuid, second].sort()[1] }], next: null });
+    receiver.behave(answer(200));
+  });
+});
+
+test("an app's stats have what came of its attempts, in every range", async () => {
+  const { slug, organization } = await install({ retry_schedule_s: [] });
+  receiver.behave(({ headers }, response) => void response.writeHead(headers["sentry-hook-resource"] === "comment" ? 503 : 200).end());
+  for (const type of ["issue.created", "issue.resolved", "comment.created"])
+    await bus.publish(type, { organization_id: organization, data: {} });
+  const stats = async (query = "") => (await call("GET", `/v1/apps/${slug}/stats${query}`, undefined, read)).body;
+  const day = await eventually(async () => {
+    const found = await stats();
+    return found.totals.attempts === 3 && found;
+  });
+  expect(day).toMatchObject({
+    app: slug,
+    range: "24h",
+    step_s: 3_600,
+    totals: { attempts: 3, success_rate: 0.6667, outcomes: { delivered: 2, failed: 1, timed_out: 0 }, latency_ms: { count: 3 } },
+    event_types: expect.arrayContaining(["issue.created", "issue.resolved", "comment.created"]),
+  });
+  expect([day.periods.length, day.periods.at(-1).attempts, day.periods[0].success_rate]).toEqual([24, 3, null]);
+  for (const [range, periods, step] of [["7d", 28, 21_600] as const, ["30d", 30, 86_400] as const]) {
+    const found = await stats(`?range=${range}`);
+    expect([found.periods.length, found.step_s, found.totals.attempts]).toEqual([periods, step, 3]);
+    expect(Date.parse(found.end) - Date.parse(found.start)).toBe(periods * step * 1000);
+  }
+  expect((await call("GET", `/v1/apps/${slug}/stats?range=1y`)).status).toBe(400);
+  expect((await call("GET", "/v1/apps/nobody/stats")).status).toBe(404);
+  receiver.behave(answer(200));
+});
+
+test("status events are listed newest first, by app and topic", async () => {
+  const { slug, uuid } = await install();
+  await call("POST", `/v1/installations/${uuid}/disable`);
+  await call("POST", `/v1/installations/${uuid}/enable`);
+  const list = async (query: string) => (await call("GET", `/v1/status-events?app=${slug}&${query}`, undefined, read)).body;
+  const all = await eventually(async () => {
+    const found = await list("");
+    return found.items.length === 2 && found;
+  });
+  expect(all.items.map(({ type }: { type: string }) => type)).toEqual(["integration.enabled", "integration.disabled"]);
+  expect(all.items[0]).toMatchObject({ specversion: "1.0", sequence: expect.any(Number), data: { app: slug, installation_uuid: uuid } });
+  const page = await list("limit=1&topics=integration,circuit");
+  expect([page.items.length, (await list(`limit=1&after=${page.next}`)).items[0].type]).toEqual([1, "integration.disabled"]);
+  expect((await list("topics=circuit,delivery")).items).toEqual([]);
+  expect((await call("GET", "/v1/status-events?topics=weather")).status).toBe(400);
+});
+
+test("dead letters are listed from the newest on when that is asked for", async () => {
+  receiver.behave(answer(422));
+  const { slug, organization } = await install();
+  for (const n of [1, 2, 3]) {
+    await bus.publish("issue.created", { organization_id: organization, data: { n } });
+    await eventually(async () => (await rowOf(slug)).dead_letters === n);
+  }
+  const list = async (query: string) => {
+    const { items, next } = (await call("GET", `/v1/dead-letters?app=${slug}&${query}`, undefined, read)).body;
+    return { n: items.map(({ event }: { event: { data: { n: number } } }) => event.data.n), next };
+  };
+  expect((await list("")).n).toEqual([1, 2, 3]);
+  expect((await list("order=newest")).n).toEqual([3, 2, 1]);
+  const first = await list("order=newest&limit=2");
+  expect(first.n).toEqual([3, 2]);
+  expect(await list(`order=newest&limit=2&after=${first.next}`)).toEqual({ n: [1], next: null });
+  expect((await list("order=newest&event_type=comment.created")).n).toEqual([]);
+  receiver.behave(answer(200));
+});
+
+test("a session says what the token covers", async () => {
+  const traceUrl = 'https://traces.example/explore?left=["{trace_id}"]';
+  const session = async (headers: Record<string, string>) => (await call("GET", "/v1/session", undefined, headers)).body;
+  expect(await session(admin)).toEqual({ scope: "admin", app: null, version: expect.any(String), trace_url: traceUrl });
+  expect((await session(read)).scope).toBe("read");
+  expect((await call("GET", "/v1/session", undefined, {})).status).toBe(401);
+});
+
+test("who looks on does not hold up a stop", async () => {
+  const other = await startPosthorn({ nats, redis });
+  const response = await fetch(`${other.url}/v1/overview/live`);
+  const text = response.text();
+  expect(await other.end()).toBe(0);
+  expect(await text).toContain("event: overview");
+}, 30_000);
+
+describe("the page", () => {
+  const get = (path: string, headers: Record<string, string> = {}) => fetch(posthorn.url + path, { headers });
+
+  test("is there for everybody, and may load nothing but itself", async () => {
+    const response = await get("/");
+    const policy = response.headers.get("content-security-policy") ?? "";
+    expect([response.status, response.headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
+    expect(policy).toContain("default-src 'none'");
+    expect(policy).toContain("frame-ancestors 'none'");
+    expect(policy).not.toMatch(/unsafe|https?:|\*|data:|blob:/);
+    expect(response.headers.get("x-content-type-options")).toBe("nosniff");
+    for (const [, path = ""] of (await response.text()).matchAll(/(?:src|href)="\.(\/assets\/[^"]+)"/g)) {
+      const asset = await get(path);
+      expect([asset.status, asset.headers.get("cache-control")]).toEqual([200, "public, max-age=31536000, immutable"]);
+      expect(asset.headers.get("content-type")).toMatch(/^(text\/(javascript|css); charset=utf-8|image\/svg\+xml)$/);
+    }
+  });
+
+  test("is sent compressed to whom takes that, and once", async () => {
+    const plain = await get("/", { "accept-encoding": "identity" });
+    expect([plain.headers.get("content-encoding"), plain.headers.get("vary")]).toEqual([null, "accept-encoding"]);
+    const gzip = await get("/", { "accept-encoding": "gzip" });
+    expect(gzip.headers.get("content-encoding")).toBe("gzip");
+    expect(await gzip.text()).toBe(await plain.text());
+    const again = await get("/", { "if-none-match": plain.headers.get("etag") ?? "" });
+    expect([again.status, await again.text()]).toEqual([304, ""]);
+  });
+
+  test.each(["/assets/nothing.js", "/assets/..%2f..%2fpackage.json", "/..%2fpackage.json", "/index.html"])(
+    "has nothing at %s",
+    async (path) => {
+      expect((await get(path)).status).toBe(404);
+    },
+  );
+});
+
+test("what can't be read is null and named, and comes back", async () => {
+  const { slug } = await install();
+  const live: OverviewMessage[] = [];
+  const stop = new AbortController();
+  const response = await fetch(`${posthorn.url}/v1/overview/live`, { headers: read, signal: stop.signal });
+  const reader = createEventReader(({ event, data }) => event === "overview" && live.push(JSON.parse(data) as OverviewMessage));
+  void (async () => {
+    const decoder = new TextDecoder();
+    for await (const piece of response.body ?? []) reader(decoder.decode(piece, { stream: true }));
+  })().catch(() => {});
+  const overview = async () => (await call("GET", `/v1/apps/${slug}/overview`, undefined, read)).body as OverviewMessage;
+
+  await redis.kill();
+  const withoutRedis = await eventually(async () => {
+    const found = await overview();
+    return found.problems.length > 0 && found;
+  });
+  expect(withoutRedis.problems).toMatchObject([{ code: "REDIS_UNREACHABLE", missing: ["attempts", "delivered"] }]);
+  expect(withoutRedis.items).toMatchObject([{ slug, attempts: null, delivered: null, parked: 0, dead_letters: 0 }]);
+  expect((await call("GET", `/v1/apps/${slug}/stats`)).status).toBe(503);
+  await eventually(() => live.some(({ problems }) => problems[0]?.code === "REDIS_UNREACHABLE"));
+
+  await nats.kill();
+  const withoutBoth = await eventually(async () => {
+    const found = await overview();
+    return found.problems.length === 2 && found;
+  });
+  expect(withoutBoth.problems.map(({ code }) => code).sort()).toEqual(["NATS_UNREACHABLE", "REDIS_UNREACHABLE"]);
+  expect(withoutBoth.items).toMatchObject([{ slug, parked: null, dead_letters: null }]);
+
+  await Promise.all([nats.restart(), redis.restart()]);
+  await eventually(async () => (await overview()).problems.length === 0);
+  await eventually(() => live.at(-1)?.problems.length === 0);
+  stop.abort();
+});

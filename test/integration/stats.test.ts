@@ -1,0 +1,165 @@
+/** Stats as they are written with the log row and read back, on a real Redis. */
+import { Redis } from "ioredis";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { createVolumes, lastHours } from "../../src/api/volumes.ts";
+import { systemClock } from "../../src/model/clock.ts";
+import { createAttemptLog } from "../../src/storage/attempt-log.ts";
+import { connectRedis } from "../../src/storage/redis.ts";
+import { createStatsQuery } from "../../src/storage/stats-query.ts";
+import { aDelivery, anApp, anAttempt, anEvent, anInstallation } from "../support/builders.ts";
+import { eventually } from "../support/eventually.ts";
+import { createManualClock } from "../support/manual-clock.ts";
+import { type Server, startRedisServer } from "../support/servers.ts";
+import { silentLogger } from "../support/silent-logger.ts";
+
+const HOUR = 3_600_000;
+const NOON = Date.UTC(2026, 0, 5, 12);
+
+let server: Server;
+let redis: Redis;
+let look: Redis;
+const stats = () => createStatsQuery(redis);
+
+beforeAll(async () => {
+  server = await startRedisServer();
+  redis = await connectRedis({ url: server.url, startupTimeoutMs: 10_000 }, systemClock, silentLogger);
+  look = new Redis(server.url);
+  look.on("error", () => {});
+});
+afterAll(async () => {
+  redis.disconnect();
+  look.disconnect();
+  await server.stop();
+});
+beforeEach(async () => void (await look.flushall()));
+
+let events = 0;
+async function write(...attempts: Array<Parameters<typeof anAttempt>[0] & { at: number }>): Promise<void> {
+  const log = createAttemptLog(
+    { redis, clock: systemClock, logger: silentLogger },
+    { size: 100, listTtlMs: 30 * 86_400_000, bufferRows: 10_000 },
+  );
+  for (const { at, ...members } of attempts) {
+    const delivery = aDelivery({}, anEvent({ id: `evt-${++events}` }));
+    log.record(anAttempt({ delivery, startedAt: at, endedAt: at, ...members }));
+  }
+  expect(await log.flush(5_000)).toBe(0);
+}
+
+describe("an app's stats", () => {
+  test("have every outcome in the hour in which the attempt ended, and how long the receiver took", async () => {
+    await write(
+      { at: NOON + 1, outcome: "delivered", durationMs: 100 },
+      { at: NOON + HOUR - 1, outcome: "delivered", durationMs: 100 },
+      { at: NOON + HOUR, outcome: "timed_out", responseCode: 0, durationMs: 10_000 },
+      { at: NOON + HOUR, outcome: "unreachable", responseCode: 0, durationMs: 1 },
+      { at: NOON + HOUR, outcome: "blocked", responseCode: 0, durationMs: 0 },
+    );
+    const { total, periods, eventTypes } = await stats().ofApp("acme", NOON, HOUR, 3);
+    const nothing = { delivered: 0, gone: 0, failed: 0, rejected: 0, timed_out: 0, unreachable: 0, blocked: 0 };
+    expect(periods.map(({ start, outcomes, latency }) => [start - NOON, outcomes, latency.count])).toEqual([
+      [0, { ...nothing, delivered: 2 }, 2],
+      // Nobody was reached by two of the three.
+      [HOUR, { ...nothing, timed_out: 1, unreachable: 1, blocked: 1 }, 1],
+      [2 * HOUR, nothing, 0],
+    ]);
+    expect(total.outcomes).toEqual({ ...nothing, delivered: 2, timed_out: 1, unreachable: 1, blocked: 1 });
+    expect(total.latency).toEqual({ count: 3, p50: expect.closeTo(100, -2), p95: expect.any(Number), p99: expect.any(Number) });
+    expect(eventTypes).toEqual(["issue.created"]);
+  });
+
+  test("add up over days in longer periods, and leave out what is before and after", async () => {
+    for (const at of [NOON - 25 * HOUR, NOON - 24 * HOUR, NOON - HOUR, NOON, NOON + 23 * HOUR, NOON + 24 * HOUR]) await write({ at });
+    const { total, periods } = await stats().ofApp("acme", NOON - 24 * HOUR, 24 * HOUR, 2);
+    expect(periods.map(({ outcomes }) => outcomes.delivered)).toEqual([2, 2]);
+    expect(total.outcomes.delivered).toBe(4);
+  });
+
+  test("do not count test events and manual resends, and nothing of another app", async () => {
+    await write({ at: NOON, delivery: aDelivery({ counted: false }) }, { at: NOON, app: anApp({ slug: "other" }) });
+    const { total } = await stats().ofApp("acme", NOON, HOUR, 1);
+    expect([total.outcomes.delivered, total.latency.count]).toEqual([0, 0]);
+  });
+
+  test("live 31 days after their day's last attempt, in one hash a day", async () => {
+    await write({ at: NOON }, { at: NOON + HOUR, outcome: "failed" });
+    expect((await look.keys("posthorn:stats:*")).sort()).toEqual(["posthorn:stats:{acme}:2026-01-05"]);
+    const ttl = await look.ttl("posthorn:stats:{acme}:2026-01-05");
+    expect(ttl).toBeGreaterThan(31 * 86_400 - 60);
+    expect(ttl).toBeLessThanOrEqual(31 * 86_400);
+  });
+
+  test("have a bounded number of fields, whatever comes", async () => {
+    const outcomes = ["delivered", "gone", "failed", "rejected", "timed_out", "unreachable", "blocked"] as const;
+    await write(
+      ...outcomes.flatMap((outcome) =>
+        Array.from({ length: 60 }, (_, n) => ({
+          at: NOON,
+          outcome,
+          durationMs: 1.5 ** n,
+          installation: anInstallation({ uuid: `u-${n}` }),
+        })),
+      ),
+    );
+    const fields = await look.hlen("posthorn:stats:{acme}:2026-01-05");
+    expect(fields).toBeLessThanOrEqual(outcomes.length + 35);
+    expect(fields).toBeGreaterThan(outcomes.length + 20);
+  });
+});
+
+describe("the volumes of many apps", () => {
+  test("come hour by hour for each of them, over midnight too", async () => {
+    const midnight = Date.UTC(2026, 0, 6);
+    await write(
+      { at: midnight - 1, outcome: "failed" },
+      { at: midnight, outcome: "delivered" },
+      { at: midnight, outcome: "delivered", app: anApp({ slug: "other" }) },
+    );
+    expect(await stats().ofHours(["acme", "none", "other"], [midnight - HOUR, midnight])).toEqual([
+      [
+        { attempts: 1, delivered: 0 },
+        { attempts: 1, delivered: 1 },
+      ],
+      [
+        { attempts: 0, delivered: 0 },
+        { attempts: 0, delivered: 0 },
+      ],
+      [
+        { attempts: 0, delivered: 0 },
+        { attempts: 1, delivered: 1 },
+      ],
+    ]);
+    const many = Array.from({ length: 250 }, (_, n) => `app-${n}`);
+    expect(await stats().ofHours([...many, "acme"], [midnight])).toHaveLength(251);
+  });
+
+  test("are read again for the hours that can still change, and all of them now and then", async () => {
+    const clock = createManualClock(NOON);
+    const volumes = createVolumes(stats(), clock);
+    const delivered = async (): Promise<Record<number, number>> => {
+      const hours = lastHours(clock.now());
+      const ofApp = (await volumes(["acme"], hours)).get("acme") ?? [];
+      return Object.fromEntries(hours.map((hour, at) => [(hour - NOON) / HOUR, ofApp[at]?.delivered ?? 0]).filter(([, count]) => count));
+    };
+    await write({ at: NOON - 5 * HOUR }, { at: NOON });
+    expect(await delivered()).toEqual({ [-5]: 1, 0: 1 });
+    await write({ at: NOON - 5 * HOUR }, { at: NOON - HOUR }, { at: NOON + 1 });
+    expect(await delivered()).toEqual({ [-5]: 1, [-1]: 1, 0: 2 });
+    await clock.advance(5 * 60_000);
+    expect(await delivered()).toEqual({ [-5]: 2, [-1]: 1, 0: 2 });
+    await clock.advance(19 * HOUR);
+    expect(await delivered()).toEqual({ [-1]: 1, 0: 2 });
+  });
+});
+
+test("while Redis is away nothing is said to be zero", async () => {
+  await write({ at: NOON });
+  const clock = createManualClock(NOON);
+  const volumes = createVolumes(stats(), clock);
+  await volumes(["acme"], lastHours(NOON));
+  await server.kill();
+  await expect(stats().ofApp("acme", NOON, HOUR, 1)).rejects.toMatchObject({ code: "REDIS_UNREACHABLE", retryable: true });
+  await expect(volumes(["acme"], lastHours(NOON))).rejects.toMatchObject({ code: "REDIS_UNREACHABLE" });
+  await server.restart();
+  await eventually(async () => (await volumes(["acme"], lastHours(NOON))).get("acme")?.at(-1)?.delivered === 1);
+});

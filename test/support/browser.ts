@@ -1,0 +1,101 @@
+/** Headless Chromium and the dashboard in it. What the page logs, loads from elsewhere or is refused by its policy fails the test. */
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Browser, type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
+import { describe, expect } from "vitest";
+import { findBrowser } from "../../scripts/set-up.mjs";
+
+const path = findBrowser();
+/** Without Chromium the suite is skipped; global-setup.ts has said so, or has failed where it could have been installed. */
+export const describeInBrowser = describe.skipIf(path === null);
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const IMAGES = fileURLToPath(new URL("../../docs/images/", import.meta.url));
+const FLAGS = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run"];
+const QUIET = ["disable-background-networking", "disable-component-update", "disable-sync"];
+
+export function startBrowser(): Promise<Browser> {
+  return chromium.launch({ executablePath: path ?? "", headless: true, args: [...FLAGS, ...QUIET].map((flag) => `--${flag}`) });
+}
+
+export interface OpenOptions {
+  readonly width?: number;
+  readonly scheme?: "light" | "dark";
+  readonly token?: string;
+  /** Log lines that belong to the test, such as those of answers that are errors. */
+  readonly expected?: RegExp;
+}
+
+export interface Opened {
+  readonly page: Page;
+  /** What went wrong in the page so far. */
+  readonly troubles: string[];
+  goto(hash: string): Promise<void>;
+  /** Ends the page; it must have had no troubles. */
+  close(): Promise<void>;
+}
+
+/** @param base where the dashboard is, with a slash at its end */
+export async function openDashboard(browser: Browser, base: string, hash = "#/", options: OpenOptions = {}): Promise<Opened> {
+  const { width = 1280, scheme = "light", token, expected } = options;
+  const context: BrowserContext = await browser.newContext({
+    viewport: { width, height: width < 600 ? 844 : 860 },
+    colorScheme: scheme,
+    locale: "en-GB",
+    timezoneId: "UTC",
+    reducedMotion: "reduce",
+  });
+  context.setDefaultTimeout(20_000);
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  if (token !== undefined) await context.addInitScript((value) => sessionStorage.setItem("posthorn-token", value), token);
+  const page = await context.newPage();
+  const troubles: string[] = [];
+  const trouble = (text: string): void => {
+    if (!expected?.test(text)) troubles.push(text);
+  };
+  page.on("pageerror", (error) => trouble(error.message));
+  page.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") trouble(message.text());
+  });
+  page.on("request", (request) => {
+    if (!request.url().startsWith(base)) trouble(`request to ${request.url()}`);
+  });
+  const goto = async (to: string): Promise<void> => {
+    await page.goto(base + to);
+  };
+  await goto(hash);
+  return {
+    page,
+    troubles,
+    goto,
+    async close() {
+      await context.close();
+      expect(troubles).toEqual([]);
+    },
+  };
+}
+
+/** Serious and critical findings of axe-core, in words. */
+export async function findings(page: Page): Promise<string[]> {
+  await page.evaluate(AXE);
+  const { violations } = (await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")) as {
+    violations: Array<{ id: string; impact: string; help: string; nodes: Array<{ html: string; failureSummary: string }> }>;
+  };
+  return violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .flatMap(({ id, help, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${help}\n${html}\n${failureSummary}`));
+}
+
+/** Writes docs/images/<name>.png when DOCS_IMAGES asks for it: with real times in them they never are the same twice. */
+export async function picture(page: Page, name: string): Promise<void> {
+  if (!process.env["DOCS_IMAGES"]) return;
+  mkdirSync(IMAGES, { recursive: true });
+  await page.screenshot({ path: join(IMAGES, `${name}.png`), animations: "disabled" });
+}
+
+/** As it is seen: what is hidden is not in it. */
+export async function textOf(locator: Locator): Promise<string> {
+  return (await locator.allInnerTexts()).join("\n");
+}

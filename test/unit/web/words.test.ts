@@ -1,0 +1,166 @@
+/** Figures, conditions, places and status events as the page puts them. */
+import { describe, expect, test } from "vitest";
+import { formOf, recordOf } from "../../../src/web/app-form.ts";
+import { linearScale, logScale } from "../../../src/web/chart-scale.ts";
+import { conditionOf, dayOf, total, wantsAttention } from "../../../src/web/condition.ts";
+import { ago, duration, percent, shortCount } from "../../../src/web/format.ts";
+import { hrefOf, parsePlace } from "../../../src/web/routing.ts";
+import { describe as describeEvent } from "../../../src/web/status-texts.ts";
+import type { AppRecord, AppRow } from "../../../src/web/wire.ts";
+
+const row = (members: Partial<AppRow> = {}): AppRow => ({
+  slug: "acme",
+  name: "Acme",
+  status: "published",
+  webhook_url: "https://hooks.acme.example",
+  installations: { active: 1, broken: 0, disabled: 0 },
+  circuit: { state: "closed", open_until: null },
+  parked: 0,
+  dead_letters: 0,
+  attempts: [10],
+  delivered: [10],
+  ...members,
+});
+
+test.each<[number, string]>([
+  [1, "100%"],
+  [0.99999, "99.9%"],
+  [0.5, "50.0%"],
+  [0.00001, "0.1%"],
+  [0, "0%"],
+])("a share of %d is %s: all only when all, none only when none", (share, text) => {
+  expect(percent(share)).toBe(text);
+});
+
+test("durations and counts are as long as they have to be", () => {
+  expect([0.4, 12, 999, 1_000, 1_540, 12_300, 120_000, 300_000].map(duration)).toEqual([
+    "0.4 ms",
+    "12 ms",
+    "999 ms",
+    "1 s",
+    "1.5 s",
+    "12 s",
+    "2 min",
+    "5 min",
+  ]);
+  expect([0, 9_999, 12_345, 1_234_567].map(shortCount)).toEqual(["0", "9,999", "12.3K", "1.2M"]);
+  expect([1_000, 20_000, 119_000, 7_200_000, 30 * 86_400_000].map((ms) => ago(0, ms))).toEqual([
+    "just now",
+    "20 s ago",
+    "2 min ago",
+    "2 h ago",
+    "30 days ago",
+  ]);
+});
+
+describe("the condition of an app", () => {
+  test.each<[string, Partial<AppRow>, string]>([
+    [
+      "an open circuit",
+      { circuit: { state: "open", open_until: "2026-01-05T10:00:00Z" }, installations: { active: 0, broken: 1, disabled: 0 } },
+      "Circuit open",
+    ],
+    ["a half-open circuit", { circuit: { state: "half_open", open_until: null } }, "Circuit half-open"],
+    ["its one installation broken", { installations: { active: 0, broken: 1, disabled: 0 } }, "Broken"],
+    ["one of three broken", { installations: { active: 1, broken: 1, disabled: 1 } }, "1 of 3 broken"],
+    ["many failures", { attempts: [5, 5], delivered: [5, 3] }, "Failing"],
+    ["everything disabled", { installations: { active: 0, broken: 0, disabled: 2 }, attempts: [0], delivered: [0] }, "Disabled"],
+    ["no installation", { installations: { active: 0, broken: 0, disabled: 0 } }, "Not installed"],
+    ["nothing to do", { attempts: [0, 0], delivered: [0, 0] }, "Idle"],
+    ["all delivered", {}, "Healthy"],
+    ["stats that can't be read", { attempts: null, delivered: null }, "Unknown"],
+  ])("with %s", (_what, members, text) => {
+    expect(conditionOf(row(members)).text).toBe(text);
+  });
+
+  test("wants attention when something is wrong, and only then", () => {
+    const attention = (members: Partial<AppRow>): boolean => wantsAttention(conditionOf(row(members)));
+    expect(attention({ installations: { active: 5, broken: 1, disabled: 0 } })).toBe(true);
+    expect(attention({ attempts: [10], delivered: [8] })).toBe(true);
+    expect([attention({}), attention({ attempts: null, delivered: null })]).toEqual([false, false]);
+  });
+});
+
+test("what is not known is never a figure", () => {
+  expect(dayOf({ attempts: null, delivered: null })).toEqual({ attempts: null, rate: null });
+  expect(dayOf({ attempts: [0], delivered: [0] })).toEqual({ attempts: 0, rate: null });
+  expect(total([row({ parked: 2 }), row({ parked: null })], ({ parked }) => parked)).toBeNull();
+  expect(total([row({ parked: 2 }), row({ parked: 3 })], ({ parked }) => parked)).toBe(5);
+});
+
+test("a place in the page is its address, both ways", () => {
+  const href = hrefOf(["apps", "a b/ü"], { type: "issue.created", open: "1&2", since: null, after: "" });
+  expect(parsePlace(href)).toEqual({ parts: ["apps", "a b/ü"], query: { type: "issue.created", open: "1&2" } });
+  expect(parsePlace("")).toEqual({ parts: [], query: {} });
+  expect(parsePlace("#/apps/%E0%A4%A").parts).toEqual(["apps", "%E0%A4%A"]);
+});
+
+describe("an app's form", () => {
+  const record: AppRecord = {
+    slug: "acme",
+    name: "Acme",
+    webhook_url: "https://hooks.acme.example",
+    status: "published",
+    events: ["issue", "comment.created"],
+    headers: { "X-Team": "blue: deep" },
+    timeout_ms: null,
+    retry_schedule_s: [5, 0.5],
+    max_in_flight: 8,
+    ordered: true,
+  };
+
+  test("gives the record back", () => {
+    expect(recordOf(record, formOf(record))).toEqual(record);
+    const bare = { ...record, retry_schedule_s: null, max_in_flight: null, timeout_ms: 1_000, headers: {}, events: [], ordered: false };
+    expect(recordOf(bare, formOf(bare))).toEqual(bare);
+    expect(formOf({ ...record, retry_schedule_s: [] }).retry_schedule_s).toBe("none");
+    expect(recordOf(record, { ...formOf(record), retry_schedule_s: "none" })).toMatchObject({ retry_schedule_s: [] });
+  });
+
+  test("names the field that is wrong", () => {
+    const form = formOf(record);
+    expect(() => recordOf(record, { ...form, timeout_ms: "ten" })).toThrow(/^Deadline: found “ten”/);
+    expect(() => recordOf(record, { ...form, headers: "X-Team blue" })).toThrow(/^Headers: found “X-Team blue”/);
+    expect(() => recordOf(record, { ...form, retry_schedule_s: "5,,30" })).toThrow(/^Retries after/);
+  });
+});
+
+describe("scales", () => {
+  test("from zero have round steps of whole things", () => {
+    expect(linearScale(0).ticks).toEqual([0, 1]);
+    expect(linearScale(7).ticks).toEqual([0, 2, 4, 6, 8]);
+    expect(linearScale(1_234).ticks).toEqual([0, 500, 1_000, 1_500]);
+    expect([linearScale(7).at(0), linearScale(7).at(8)]).toEqual([0, 1]);
+  });
+
+  test("of durations have their powers of ten", () => {
+    expect(logScale(30, 9_000).ticks).toEqual(
+      [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000].filter((tick) => [10, 100, 1_000, 10_000].includes(tick)),
+    );
+    expect(logScale(30, 90).ticks).toEqual([10, 20, 50, 100]);
+    expect(logScale(10, 1_000).at(100)).toBeCloseTo(0.5);
+  });
+});
+
+test.each<[string, object, string, string]>([
+  [
+    "integration.broken",
+    { reason: { rule: "timeouts", last_error: "no answer" } },
+    "Integration broken",
+    "too many timeouts in a day; last error: no answer",
+  ],
+  ["integration.recovered", { reason: { by: "probe" } }, "Integration recovered", "an attempt succeeded"],
+  ["integration.disabled", { reason: { by: "person" } }, "Integration disabled", "by a person"],
+  ["circuit.opened", { reason: { failures: 20, attempts: 30, window_s: 60 } }, "Circuit opened", "20 of 30 attempts failed within 60 s"],
+  ["circuit.closed", { reason: null }, "Circuit closed", ""],
+  [
+    "delivery.exhausted",
+    { event_type: "issue.created", attempts: 9, last_error: "reset" },
+    "Delivery given up",
+    "issue.created after 9 attempts; reset",
+  ],
+  ["something.new", {}, "something.new", ""],
+])("%s is told in words", (type, data, title, detail) => {
+  const told = describeEvent({ id: "1", type, time: "2026-01-05T10:00:00Z", data: { app: "acme", ...data } });
+  expect([told.title, told.detail]).toEqual([title, detail]);
+});
