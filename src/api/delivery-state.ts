@@ -102,7 +102,9 @@ function parked(located: LocatedDelivery & { lane: "parked" }, facts: DeliveryFa
         : at(null, "the app's circuit is half open; one delivery is trying it");
     case "ordered":
       if (hold?.deliveryId !== facts.deliveryId) return at(null, "the app gets one delivery after the other, and others are before it");
-      return at(hold.dueAt, `attempt ${hold.attemptsMade + 1} is due, everything behind it waits for it`);
+      return hold.dueAt > facts.now
+        ? at(hold.dueAt, `attempt ${hold.attemptsMade + 1} is due at ${toRfc3339(hold.dueAt)}, everything behind it waits for it`)
+        : at(null, `it is its turn, attempt ${hold.attemptsMade + 1} is being made`);
     case "queue":
       return at(null, "it waits for those before it, or for one of the app's places");
   }

@@ -95,6 +95,12 @@ describe("what is parked says since when, why, and what comes next", () => {
       "ordered",
       null,
     ],
+    [
+      "one whose turn it is",
+      { located: parked(false), hold: { ...hold, dueAt: 0, deliveryId: aDelivery().id }, ...registered({}, { ordered: true }) },
+      "ordered",
+      null,
+    ],
     ["no place", { located: parked(false) }, "queue", null],
     ["an installation that was mended since", { located: parked(true) }, "queue", null],
   ])("%s", (_what, facts, because, next) => {
