@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createEventReader } from "../../src/web/event-stream.ts";
 import type { AppRow, OverviewMessage } from "../../src/web/wire.ts";
 import { eventually } from "../support/eventually.ts";
+import { createDocumentChecker, type DocumentChecker } from "../support/openapi.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
@@ -13,6 +14,7 @@ let redis: Server;
 let posthorn: Posthorn;
 let bus: Bus;
 let receiver: Receiver;
+let document: DocumentChecker;
 const admin = { authorization: "Bearer admin-token-1" };
 const read = { authorization: "Bearer read-token-1" };
 
@@ -27,6 +29,7 @@ beforeAll(async () => {
       POSTHORN_DASHBOARD_URL: "https://ops.example/posthorn/",
     },
   });
+  document = createDocumentChecker((await posthorn.api("GET", "/openapi.json")).body);
   bus = await connectBus(nats, posthorn.prefix);
 });
 afterAll(async () => {
@@ -35,8 +38,12 @@ afterAll(async () => {
   await Promise.all([nats.stop(), redis.stop(), receiver.stop()]);
 });
 
-const call = (method: string, path: string, body?: unknown, headers: Record<string, string> = admin) =>
-  posthorn.api(method, path, body, headers);
+/** Every answer is held against the document. */
+const call = async (method: string, path: string, body?: unknown, headers: Record<string, string> = admin) => {
+  const answered = await posthorn.api(method, path, body, headers);
+  document.check(method, path, answered);
+  return answered;
+};
 
 async function install(app: object = {}): Promise<{ slug: string; uuid: string; organization: string }> {
   const [slug, uuid, organization] = [`app-${randomUUID().slice(0, 8)}`, randomUUID(), randomUUID()];
@@ -208,9 +215,12 @@ test("a session says what the token covers", async () => {
 test("who looks on does not hold up a stop", async () => {
   const other = await startPosthorn({ nats, redis });
   const response = await fetch(`${other.url}/v1/overview/live`);
-  const text = response.text();
+  const stream = response.body?.getReader();
+  for (let text = ""; !text.includes("event: overview"); ) text += Buffer.from((await stream?.read())?.value ?? []).toString();
   expect(await other.end()).toBe(0);
-  expect(await text).toContain("event: overview");
+  let end = await stream?.read();
+  while (end?.done === false) end = await stream?.read();
+  expect(end?.done).toBe(true);
 }, 30_000);
 
 describe("the page", () => {

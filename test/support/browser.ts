@@ -1,8 +1,8 @@
 /** Headless Chromium and the dashboard in it. What the page logs, loads from elsewhere or is refused by its policy fails the test. */
-import { mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import axe from "axe-core";
 import { type Browser, type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
 import { describe, expect } from "vitest";
 import { findBrowser } from "../../scripts/set-up.mjs";
@@ -11,7 +11,6 @@ const path = findBrowser();
 /** Without Chromium the suite is skipped; global-setup.ts has said so, or has failed where it could have been installed. */
 export const describeInBrowser = describe.skipIf(path === null);
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const IMAGES = fileURLToPath(new URL("../../docs/images/", import.meta.url));
 const FLAGS = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run"];
 const QUIET = ["disable-background-networking", "disable-component-update", "disable-sync"];
@@ -79,7 +78,7 @@ export async function openDashboard(browser: Browser, base: string, hash = "#/",
 
 /** Serious and critical findings of axe-core, in words. */
 export async function findings(page: Page): Promise<string[]> {
-  await page.evaluate(AXE);
+  await page.evaluate(axe.source);
   const { violations } = (await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")) as {
     violations: Array<{ id: string; impact: string; help: string; nodes: Array<{ html: string; failureSummary: string }> }>;
   };
