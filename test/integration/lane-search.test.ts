@@ -44,7 +44,7 @@ const deliveryOf = (eventId: string, app = "acme") => aDelivery({ id: deliveryId
 const found = async (eventId: string, app: string | null = "acme") => (await search.search(new Set([deliveryId(eventId, UUID)]), app))[0];
 const rawMessage = (stream: string, text: string): PulledMessage => ({
   ...{ subject: "find.retries.4.acme", data: Buffer.from(text), stream, consumer: "", sequence: ++sequence, deliveries: 12, storedAt: 0 },
-  ...{ header: () => undefined, headers: () => ({}), ack() {}, nak() {}, renew() {}, working() {} },
+  ...{ header: () => undefined, headers: () => ({}), headerCount: () => 0, ack() {}, nak() {}, renew() {}, working() {} },
 });
 
 test("a retry, by its place and by a search, of its app or of all", async () => {
