@@ -169,7 +169,7 @@ describe("an open circuit", () => {
     expect(new Set(receiver.requests.map(({ headers }) => headers["webhook-id"])).size).toBe(220);
     expect(receiver.requests).toHaveLength(220);
     expect(await world.told()).toEqual(["circuit.opened", "circuit.closed"]);
-    await everywhere(world.replicas, "posthorn_circuits_open 0");
+    for (const state of ["open", "half_open"]) await everywhere(world.replicas, `posthorn_circuits{state="${state}"} 0`);
   });
 
   test("of one app is nothing to the others, and needs no Redis: it opens and closes while Redis is down", async () => {
