@@ -59,6 +59,7 @@ export function overviewRoutes({ index, brokenOf, readOverview, liveOverview }: 
       method: "GET",
       url: "/v1/apps/:slug/overview",
       access: "read",
+      forApp: true,
       summary: "One app at a glance.",
       params,
       answers: { 200: answer("as /v1/overview, of one app", overview) },
@@ -68,6 +69,7 @@ export function overviewRoutes({ index, brokenOf, readOverview, liveOverview }: 
       method: "GET",
       url: "/v1/apps/:slug/overview/live",
       access: "read",
+      forApp: true,
       summary: "One app as server-sent events.",
       params,
       answers: { 200: answer("as /v1/overview/live, of one app", liveOverviewForm, "text/event-stream") },
@@ -77,6 +79,7 @@ export function overviewRoutes({ index, brokenOf, readOverview, liveOverview }: 
       method: "GET",
       url: "/v1/apps/:slug/installations",
       access: "read",
+      forApp: true,
       summary: "An app's installations with what is parked for them and why they are broken.",
       params,
       query: z.object({

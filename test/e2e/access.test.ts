@@ -22,6 +22,8 @@ interface Row {
   readonly access: "open" | "read" | "admin";
   /** Whether the app's own token does. */
   readonly app: boolean;
+  /** It is about the caller, not about an app. */
+  readonly isAnyones?: true;
   readonly path: (target: Target) => string;
   readonly body?: (target: Target) => unknown;
   /** Makes what the call removes. */
@@ -92,6 +94,27 @@ const ROWS: Readonly<Record<string, Row>> = {
   },
   "GET /v1/dead-letters/replays/:id": { access: "read", app: true, path: ({ replay }) => `/v1/dead-letters/replays/${replay}` },
   "POST /v1/deliveries/:id/resend": { access: "admin", app: false, path: ({ delivery }) => `/v1/deliveries/${delivery}/resend` },
+  "GET /v1/apps/:slug/stats": { access: "read", app: true, path: (target) => `${ofApp(target)}/stats` },
+  "GET /v1/apps/:slug/overview": { access: "read", app: true, path: (target) => `${ofApp(target)}/overview` },
+  "GET /v1/apps/:slug/overview/live": { access: "read", app: true, path: (target) => `${ofApp(target)}/overview/live` },
+  "GET /v1/apps/:slug/installations": { access: "read", app: true, path: (target) => `${ofApp(target)}/installations` },
+  "GET /v1/overview": { access: "read", app: false, path: () => "/v1/overview" },
+  "GET /v1/overview/live": { access: "read", app: false, path: () => "/v1/overview/live" },
+  "GET /v1/status-events": { access: "read", app: false, path: () => "/v1/status-events" },
+  "GET /v1/session": { access: "read", app: true, isAnyones: true, path: () => "/v1/session" },
+  "GET /v1/deliveries/:id": { access: "read", app: false, path: ({ delivery }) => `/v1/deliveries/${delivery}` },
+  "GET /v1/events/:id": { access: "read", app: false, path: ({ slug }) => `/v1/events/event-${slug}` },
+  "GET /v1/installations/:uuid/health": { access: "read", app: false, path: ({ uuid }) => `/v1/installations/${uuid}/health` },
+  "PUT /v1/apps/:slug/debug-log": { access: "admin", app: false, path: (target) => `${ofApp(target)}/debug-log`, body: () => ({}) },
+  "DELETE /v1/apps/:slug/debug-log": { access: "admin", app: false, path: (target) => `${ofApp(target)}/debug-log` },
+  "PUT /v1/installations/:uuid/debug-log": {
+    access: "admin",
+    app: false,
+    path: ({ uuid }) => `/v1/installations/${uuid}/debug-log`,
+    body: () => ({}),
+  },
+  "DELETE /v1/installations/:uuid/debug-log": { access: "admin", app: false, path: ({ uuid }) => `/v1/installations/${uuid}/debug-log` },
+  "GET /v1/debug-log": { access: "read", app: false, path: () => "/v1/debug-log" },
   "GET /healthz": { access: "open", app: false, path: () => "/healthz" },
   "GET /readyz": { access: "open", app: false, path: () => "/readyz" },
   "GET /metrics": { access: "read", app: false, path: () => "/metrics" },
@@ -117,6 +140,14 @@ const call = (method: string, path: string, token?: string, body?: unknown) =>
 /** One dead letter of the app, which a replay before may just have taken and given up again. */
 const letterOf = (slug: string): Promise<{ sequence: number; delivery_id: string }> =>
   eventually(async () => (await call("GET", `/v1/dead-letters?app=${slug}`, ADMIN)).body.items[0]);
+
+/** Only the beginning of an answer that never ends. */
+async function statusOf(method: string, path: string, token?: string, body?: unknown): Promise<number> {
+  if (!path.endsWith("/live")) return (await call(method, path, token, body)).status;
+  const response = await fetch(posthorn.url + path, { headers: token === undefined ? {} : { authorization: `Bearer ${token}` } });
+  await response.body?.cancel();
+  return response.status;
+}
 
 async function targetOf(slug: string): Promise<Target> {
   const { sequence } = await letterOf(slug);
@@ -148,15 +179,15 @@ afterAll(async () => {
 
 test("every route has a row", () => {
   const routes = documentedRoutes().map(({ method, url }) => `${method} ${url}`);
-  expect(Object.keys(ROWS).sort()).toEqual([...routes, "GET /openapi.json"].sort());
+  expect(Object.keys(ROWS).sort()).toEqual(routes.sort());
 });
 
-describe.each(Object.entries(ROWS))("%s", (name, { access, app, path, body, before }) => {
+describe.each(Object.entries(ROWS))("%s", (name, { access, app, isAnyones, path, body, before }) => {
   const method = name.split(" ")[0] ?? "";
   const make = async (slug: string, token: string | undefined): Promise<number> => {
     await before?.();
     const target = await targetOf(slug);
-    return (await call(method, path(target), token, body?.(target))).status;
+    return statusOf(method, path(target), token, body?.(target));
   };
 
   test(`is ${access === "open" ? "open" : "closed"} without a token and with wrong ones`, async () => {
@@ -179,7 +210,7 @@ describe.each(Object.entries(ROWS))("%s", (name, { access, app, path, body, befo
     const own = await make("own", appToken);
     if (app) expect(own).toBeLessThan(300);
     else expect(own).toBe(403);
-    expect([403, 404]).toContain(await make("other", appToken));
+    if (!isAnyones) expect([403, 404]).toContain(await make("other", appToken));
   });
 });
 
