@@ -17,7 +17,10 @@ export function sessionRoutes({ version, traceUrl }: SessionOptions): Route[] {
       forApp: true,
       summary: "What the caller's token covers, and where traces are shown.",
       answers: { 200: answer("the session", session) },
-      handle: ({ scope, onlyApp }) => ({ status: 200, body: { scope: onlyApp === null ? scope : "app", app: onlyApp, version, trace_url: traceUrl } }),
+      handle: ({ scope, onlyApp }) => ({
+        status: 200,
+        body: { scope: onlyApp === null ? scope : "app", app: onlyApp, version, trace_url: traceUrl },
+      }),
     }),
   ];
 }

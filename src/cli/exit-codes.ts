@@ -23,12 +23,15 @@ export class UsageError extends Error {}
 /** The command did not do what was asked, and has said why. */
 export class CommandFailed extends Error {}
 
+/** What a person has to mend in the settings or on the servers. */
+const TO_BE_MENDED: ReadonlySet<string> = new Set(["CONFIG_INVALID", "SECRET_UNREADABLE", "STREAM_MISMATCH"]);
+
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof UsageError) return EXIT.usage;
   if (error instanceof CommandFailed) return EXIT.failed;
   if (error instanceof ApiError) return ofStatus(error.problem?.status ?? null);
   if (error instanceof AppError) {
-    if (error.code === "CONFIG_INVALID") return EXIT.config;
+    if (TO_BE_MENDED.has(error.code)) return EXIT.config;
     return error.retryable ? EXIT.unavailable : EXIT.failed;
   }
   return EXIT.failed;

@@ -186,7 +186,7 @@ describe("an event", () => {
     await bus.publish("issue.created", { id, organization_id: organization, data: {} });
     const { deliveries, notes } = await eventually(async () => {
       const found = await explainEvent(id);
-      return found.deliveries.every(({ state }) => state === "delivered") && found;
+      return found.deliveries.every(({ state }) => state === "delivered") && found.notes.length === 1 && found;
     });
     expect(deliveries).toHaveLength(100);
     expect(notes).toEqual(["121 installations want it; the first 100 are shown."]);

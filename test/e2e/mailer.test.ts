@@ -110,7 +110,7 @@ test("the owners get one mail that says what is broken, where, why, and what to 
   expect(mail?.text).toContain(`${receiver.url}/in\n`);
   expect(mail?.text).not.toContain("t0ps3cret");
   expect(mail?.text).toContain("answered with status 410");
-  expect(mail?.text).toContain(`https://posthorn.example/installations/${uuid}`);
+  expect(mail?.text).toContain(`https://posthorn.example/#/installations/${uuid}`);
   expect(mail?.text).toMatch(/What to do\n\n {2}1\. /);
   await eventually(() => said(mailer, "sent", uuid));
   expect(await mailer.end()).toBe(0);
