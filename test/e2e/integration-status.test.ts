@@ -173,7 +173,12 @@ describe("the health rule", () => {
 
   test("1000 failures at the same time on two replicas are one transition, one opened circuit, and one event each", async () => {
     const world = await start({
-      settings: { POSTHORN_BROKEN_WINDOW: "1", POSTHORN_MAX_IN_FLIGHT: "1000", POSTHORN_REQUEST_TIMEOUT: "50s" },
+      settings: {
+        POSTHORN_BROKEN_WINDOW: "1",
+        POSTHORN_MAX_IN_FLIGHT: "1000",
+        POSTHORN_TARGET_MAX_CONNECTIONS: "1000",
+        POSTHORN_REQUEST_TIMEOUT: "50s",
+      },
       replicas: 2,
       realTime: true,
     });
