@@ -1,5 +1,6 @@
 /** What the settings say about the two servers, as the connections want it. */
 import type { Config } from "./config/settings.ts";
+import { tlsFiles } from "./config/tls-files.ts";
 import type { RedisOptions } from "./storage/redis.ts";
 import type { NatsOptions } from "./subscribers/connection.ts";
 
@@ -7,7 +8,7 @@ export function natsOptions(config: Config): NatsOptions {
   return {
     url: config.natsUrl,
     credsFile: config.natsCredsFile,
-    tls: given({ ca: config.natsCaFile, cert: config.natsCertFile, key: config.natsKeyFile }),
+    tls: tlsFiles(config.natsCaFile, config.natsCertFile, config.natsKeyFile),
     startupTimeoutMs: config.startupTimeout,
   };
 }
@@ -15,12 +16,7 @@ export function natsOptions(config: Config): NatsOptions {
 export function redisOptions(config: Config): RedisOptions {
   return {
     url: config.redisUrl,
-    tls: given({ ca: config.redisCaFile, cert: config.redisCertFile, key: config.redisKeyFile }),
+    tls: tlsFiles(config.redisCaFile, config.redisCertFile, config.redisKeyFile),
     startupTimeoutMs: config.startupTimeout,
   };
-}
-
-/** Without what is not set. */
-function given<K extends string>(values: Readonly<Record<K, string | null>>): Partial<Record<K, string>> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== null)) as Partial<Record<K, string>>;
 }

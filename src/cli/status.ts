@@ -1,5 +1,6 @@
 /** posthorn status: follows status events on the bus, where they are published. It needs NATS, not the HTTP API. */
 import { subscribeStatus } from "../client/subscribe-status.ts";
+import { tlsFiles } from "../config/tls-files.ts";
 import { messageOf } from "../model/app-error.ts";
 import { STATUS_EVENT_TYPES, type StatusEvent } from "../model/status-event.ts";
 import { choice, command, value } from "./command.ts";
@@ -21,16 +22,16 @@ export const statusCommand = command({
     durable: value("name", "Goes on where the last one of this name stopped."),
     count: value("number", "Ends after so many.", positive),
   },
-  details: "Reads the bus: POSTHORN_NATS_URL, POSTHORN_NATS_CREDS_FILE and POSTHORN_SUBJECT_PREFIX are the service's own settings.",
+  details: "Reads the bus: POSTHORN_NATS_… and POSTHORN_SUBJECT_PREFIX are the service's own settings.",
   examples: ["status", "status --type integration.broken --since 7d", "status --json --durable mailer"],
   async run({ output, options, config, signal }) {
     const { app, installation, type, since, durable, count } = options;
-    const { natsUrl, natsCredsFile, subjectPrefix } = config();
+    const { natsUrl, natsCredsFile, natsCaFile, natsCertFile, natsKeyFile, subjectPrefix } = config();
     let seen = 0;
     const ended = Promise.withResolvers<void>();
     signal.addEventListener("abort", () => ended.resolve());
     const subscription = await subscribeStatus({
-      nats: { servers: natsUrl, credsFile: natsCredsFile },
+      nats: { servers: natsUrl, credsFile: natsCredsFile, tls: tlsFiles(natsCaFile, natsCertFile, natsKeyFile) },
       subjectPrefix,
       ...(durable === undefined ? {} : { durable }),
       ...(type === undefined ? {} : { changes: [type] }),

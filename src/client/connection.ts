@@ -2,13 +2,17 @@
 import { readFileSync } from "node:fs";
 import { connect, credsAuthenticator, type NatsConnection } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
-import { userOf, withoutUser } from "../model/nats-url.ts";
+import { isTlsWanted, userOf, withoutUser } from "../model/nats-url.ts";
 
 export interface NatsServers {
   /** URLs, separated by commas. */
   readonly servers: string;
   /** A credentials file (JWT and seed). */
-  readonly credsFile: string | null;
+  readonly credsFile?: string | null;
+  /** PEM texts. TLS is required when one is set. */
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
+  /** Where answers come to, where permissions allow only that: `_INBOX.publisher`. */
+  readonly inboxPrefix?: string;
 }
 
 /** One URL, several, with credentials, or a connection that stays the caller's. */
@@ -19,11 +23,18 @@ export const DEFAULT_PREFIX = "app-platform";
 /** @throws AppError NATS_UNREACHABLE */
 export async function openConnection(source: NatsSource): Promise<{ connection: NatsConnection; close: () => Promise<void> }> {
   if (typeof source === "object" && "jetstream" in source) return { connection: source, close: async () => {} };
-  const { urls, credsFile } = serversOf(source);
+  const { urls, credsFile = null, tls = {}, inboxPrefix } = serversOf(source);
   const servers = urls.map(withoutUser);
   try {
     const credentials = credsFile === null ? userOf(urls) : { authenticator: credsAuthenticator(readFileSync(credsFile)) };
-    const connection = await connect({ servers, ...credentials, maxReconnectAttempts: -1, name: "posthorn-client" });
+    const connection = await connect({
+      servers,
+      ...credentials,
+      ...(isTlsWanted(urls, tls) ? { tls } : {}),
+      ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
+      maxReconnectAttempts: -1,
+      name: "posthorn-client",
+    });
     return { connection, close: () => connection.drain().catch(() => connection.close()) };
   } catch (error) {
     throw new AppError("NATS_UNREACHABLE", `no NATS server answered at ${servers.join(", ")} (${messageOf(error)})`, {
@@ -33,10 +44,9 @@ export async function openConnection(source: NatsSource): Promise<{ connection: 
   }
 }
 
-function serversOf(source: Exclude<NatsSource, NatsConnection>): { urls: string[]; credsFile: string | null } {
-  const { servers, credsFile } =
-    typeof source === "object" && "servers" in source ? source : { servers: [source].flat().join(","), credsFile: null };
-  return { urls: servers.split(",").map((url) => (url.includes("://") ? url : `nats://${url}`).trim()), credsFile };
+function serversOf(source: Exclude<NatsSource, NatsConnection>): NatsServers & { urls: string[] } {
+  const given: NatsServers = typeof source === "object" && "servers" in source ? source : { servers: [source].flat().join(",") };
+  return { ...given, urls: given.servers.split(",").map((url) => (url.includes("://") ? url : `nats://${url}`).trim()) };
 }
 
 /** `APP_PLATFORM_EVENTS` of `app-platform`. */

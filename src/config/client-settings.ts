@@ -34,6 +34,9 @@ export const COMMAND_SETTINGS = {
   ...CLIENT_SETTINGS,
   NATS_URL: SETTINGS.NATS_URL,
   NATS_CREDS_FILE: SETTINGS.NATS_CREDS_FILE,
+  NATS_CA_FILE: SETTINGS.NATS_CA_FILE,
+  NATS_CERT_FILE: SETTINGS.NATS_CERT_FILE,
+  NATS_KEY_FILE: SETTINGS.NATS_KEY_FILE,
   SUBJECT_PREFIX: SETTINGS.SUBJECT_PREFIX,
 };
 
@@ -43,5 +46,8 @@ export interface ClientConfig {
   readonly clientSecret: string | null;
   readonly natsUrl: string;
   readonly natsCredsFile: string | null;
+  readonly natsCaFile: string | null;
+  readonly natsCertFile: string | null;
+  readonly natsKeyFile: string | null;
   readonly subjectPrefix: string;
 }

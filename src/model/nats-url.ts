@@ -13,3 +13,8 @@ export function userOf(servers: readonly string[]): { user?: string; pass?: stri
   if (password === "") return { token: decodeURIComponent(username) };
   return { user: decodeURIComponent(username), pass: decodeURIComponent(password) };
 }
+
+/** By itself the library takes what the server offers: a tls: URL alone would not insist on it. */
+export function isTlsWanted(urls: readonly string[], tls: object = {}): boolean {
+  return Object.keys(tls).length > 0 || urls.some((url) => /^(tls|wss):/i.test(url));
+}

@@ -4,7 +4,7 @@ import { type ConnectionOptions, connect, credsAuthenticator, Events, type NatsC
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
-import { userOf, withoutUser } from "../model/nats-url.ts";
+import { isTlsWanted, userOf, withoutUser } from "../model/nats-url.ts";
 
 export interface NatsOptions {
   /** One or more URLs, separated by commas; user and password, or a token, may be part of the first. */
@@ -29,7 +29,7 @@ export async function connectNats(options: NatsOptions, clock: Clock, logger: Lo
     servers: servers.map(withoutUser),
     ...userOf(servers),
     ...(options.credsFile === null ? {} : { authenticator: credsAuthenticator(readCreds(options.credsFile)) }),
-    ...(isTlsWanted(servers, options) ? { tls: { ...options.tls } } : {}),
+    ...(isTlsWanted(servers, options.tls) ? { tls: { ...options.tls } } : {}),
     name: "posthorn",
     inboxPrefix: INBOX_PREFIX,
     maxReconnectAttempts: -1,
@@ -100,11 +100,6 @@ async function logStatus(connection: NatsConnection, logger: Logger): Promise<vo
     else if (type === Events.Reconnect) logger.info({ server: String(data) }, "NATS is back");
     else if (type === Events.Error) logger.warn({ error: String(data) }, "NATS reported an error");
   }
-}
-
-/** By itself the library takes what the server offers: a tls: URL alone would not insist on it. */
-function isTlsWanted(servers: readonly string[], { tls = {} }: NatsOptions): boolean {
-  return Object.keys(tls).length > 0 || servers.some((url) => /^(tls|wss):/i.test(url));
 }
 
 function readCreds(path: string): Uint8Array {

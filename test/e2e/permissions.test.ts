@@ -46,6 +46,13 @@ const natsAs = async (user: string, options: ConnectionOptions = {}): Promise<Na
   return connection;
 };
 
+/** As a service of the platform comes with posthorn/client. */
+const sourceOf = (user: string) => ({
+  servers: `tls://${user}:change-me-${user}@127.0.0.1:${nats.port}`,
+  tls: { ca: authority.cert, cert: client.cert, key: client.key },
+  inboxPrefix: `_INBOX.${user}`,
+});
+
 const WITHOUT_TLS = Object.fromEntries(["CA", "CERT", "KEY"].map((kind) => [`POSTHORN_NATS_${kind}_FILE`, undefined]));
 
 function settings(): Record<string, string> {
@@ -80,9 +87,10 @@ beforeAll(async () => {
   });
   receiver = await startReceiver();
   posthorn = await startPosthorn({ nats, redis, prefix: "app-platform", settings: settings() });
-  publisher = await createPublisher({ nats: await natsAs("publisher") });
+  publisher = await createPublisher({ nats: sourceOf("publisher") });
 });
 afterAll(async () => {
+  await publisher.close();
   await posthorn.end();
   for (const connection of connections) await connection.close();
   await Promise.all([nats.stop(), redis.stop(), receiver.stop()]);
@@ -105,7 +113,7 @@ describe("with the permissions of docs/security.md", () => {
   test("Posthorn does all it does", async () => {
     const status: StatusEvent[] = [];
     const subscription = await subscribeStatus({
-      nats: await natsAs("mailer"),
+      nats: sourceOf("mailer"),
       durable: "mailer",
       startAt: "all",
       onEvent: (event) => void status.push(event),

@@ -123,6 +123,7 @@ async function load(): Promise<void> {
     );
     await api("PUT", `/v1/installations/0f3c1d2e-5b6a-4c7d-8e9f-00000000000${kinds.indexOf(kind)}`, { app: kind, organization_id: "42" });
   }
+  for (const kind of kinds) await api("PUT", `/v1/apps/${kind}/debug-log`, { for_s: 600 });
   const rotated = await posthorn.api("POST", "/v1/apps/ok/secret/rotate", undefined, {
     authorization: `Bearer ${secret("the admin token")}`,
   });
