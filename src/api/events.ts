@@ -52,7 +52,7 @@ export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[]
           action,
           id: read.event.id,
           body: text,
-          contentType: contentType?.startsWith("application/cloudevents+json") ? contentType : null,
+          contentType: contentType !== null && /^application\/cloudevents\+json\b/i.test(contentType) ? contentType : null,
           traceparent: single(headers["traceparent"]),
           tracestate: single(headers["tracestate"]),
         });

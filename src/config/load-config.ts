@@ -22,9 +22,11 @@ export class ConfigError extends AppError {
 
 /** @throws ConfigError */
 export function loadConfig(environment: Environment = process.env): Config {
-  const problems: string[] = unknownSettings(environment);
+  const problems: string[] = [];
   const config = readSettings(SETTINGS, environment, problems) as unknown as Config;
+  // Of settings that could not be read nothing can be said together.
   if (problems.length === 0) problems.push(...contradictions(config, environment));
+  problems.unshift(...unknownSettings(environment));
   if (problems.length > 0) throw new ConfigError(problems);
   return Object.freeze(config);
 }

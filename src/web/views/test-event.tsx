@@ -15,7 +15,7 @@ export function TestEvent({ slug, onClose }: { slug: string; onClose: () => void
   const form = useRef<HTMLFormElement>(null);
   const [result, setResult] = useState<TestResult | null>(null);
   const installations = useLoad(slug, (signal) =>
-    call<Page<Installation>>(withQuery("v1/installations", { app: slug, limit: 100 }), { signal }),
+    call<Page<Installation>>(withQuery(`v1/apps/${slug}/installations`, { limit: 100 }), { signal }),
   );
   const { run, isRunning, error } = useAction(async () => {
     const given = new FormData(form.current ?? undefined);

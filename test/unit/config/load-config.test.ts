@@ -123,6 +123,10 @@ describe("a wrong value is said with what was found and what was wanted", () => 
 
   test("settings that contradict each other", () => {
     expect(problems({ POSTHORN_HTTP_HOST: "0.0.0.0" })[0]).toMatch(/without POSTHORN_API_TOKENS/);
+    expect(problems({ POSTHORN_HTTP_HOST: "0.0.0.0", POSTHORN_FOO: "1" })).toEqual([
+      expect.stringMatching(/^POSTHORN_FOO: no such setting/),
+      expect.stringMatching(/without POSTHORN_API_TOKENS/),
+    ]);
     expect(problems({ POSTHORN_CIRCUIT_OPEN_TIME: "1h" })[0]).toMatch(/POSTHORN_CIRCUIT_MAX_OPEN_TIME: shorter/);
     expect(() => loadConfig({ POSTHORN_HTTP_HOST: "0.0.0.0", POSTHORN_API_TOKENS: "admin:t" })).not.toThrow();
     expect(problems({ POSTHORN_TEST_CLOCK: "/tmp/clock", NODE_ENV: "production" })[0]).toMatch(
