@@ -18,7 +18,7 @@ export default defineConfig({
     globalSetup: ["test/support/global-setup.ts"],
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    maxWorkers: 2,
+    maxWorkers: 3,
     // Child processes of the tests run from source: they start three times as fast when Node keeps what it compiled.
     env: { NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules", ".cache", "node") },
     projects: [project("unit"), project("integration"), project("e2e"), project("browser"), project("resilience", true)],

@@ -30,6 +30,8 @@ export interface ApiServerOptions {
 
 /** What is read, and thrown away, of a body that was refused, so that its sender gets to read why. */
 const MAX_DISCARDED_BYTES = 16 * 1024 * 1024;
+/** What is still being answered at a stop gets so long. */
+const STOP_WITHIN_MS = 1_000;
 /** How often the HTTP server looks for requests that take too long. */
 const LOOK_FOR_SLOW_MS = 1_000;
 
@@ -111,7 +113,13 @@ export function createApiServer(
 
   return {
     start: () => server.listen({ host: options.host, port: options.port }),
-    stop: () => server.close(),
+    async stop() {
+      const closed = server.close();
+      // A connection whose answer was broken off is neither idle nor ever done.
+      const timer = setTimeout(() => server.server.closeAllConnections(), STOP_WITHIN_MS);
+      await closed;
+      clearTimeout(timer);
+    },
   };
 }
 
