@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 
-/** Integration, e2e and resilience start servers and child processes: fewer of them at once than cores. */
+/** Integration, e2e and resilience start servers and child processes, and wait for them most of the time. */
 const project = (name: string, concurrent = false) => ({
   extends: true as const,
   test: {
