@@ -26,7 +26,9 @@ afterAll(async () => {
   await Promise.all([nats.stop(), redis.stop(), receiver.stop()]);
 });
 
-const route = fc.constantFrom(...documentedRoutes().map(({ method, url }) => ({ method, url })));
+/** An answer that goes on for ever is read by overview.test.ts. */
+const ending = documentedRoutes().filter(({ url }) => !url.endsWith("/live"));
+const route = fc.constantFrom(...ending.map(({ method, url }) => ({ method, url })));
 const parameter = fc.oneof(
   fc.constantFrom(
     "acme",
@@ -100,7 +102,7 @@ const contentType = fc.oneof(
   },
 );
 
-test("requests of any kind", { timeout: 3_600_000 }, async () => {
+test("requests of any kind", { timeout: process.env["FUZZ_CASES"] === undefined ? 120_000 : 3_600_000 }, async () => {
   await fc.assert(
     fc.asyncProperty(route, parameter, query, body, contentType, async ({ method, url }, value, search, text, type) => {
       const path = url.replace(/:[a-z]+/, value) + search;
