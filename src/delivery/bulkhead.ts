@@ -5,8 +5,8 @@
  * B1  inFlight of an app never exceeds the limit it entered with, and the process's never maxInFlight.
  * B2  Waiting for the app's share ends after maxWaitMs with `full` (the delivery is parked then); waiting for the
  *     process's share does not end, it is what holds back the pull loops.
- * B4  Places of the process that come free go to the apps in turn: one with many waiting gets no more than one with few.
  * B3  While suspended (NATS is away) nobody enters; who waits goes on waiting. After `close` nobody enters any more.
+ * B4  Places of the process that come free go to the apps in turn: one with many waiting gets no more than one with few.
  */
 import type { Clock } from "../model/clock.ts";
 
