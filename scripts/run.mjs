@@ -4,6 +4,8 @@
  * Usage: node scripts/run.mjs <command> [arguments for it]. Plain JavaScript without packages: Node 18 runs it.
  */
 import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startNatsServer, startRedisServer } from "./servers.mjs";
 import {
@@ -107,10 +109,14 @@ try {
     case "deps":
       await finish(0);
       break;
-    case "demo":
+    case "demo": {
       ensurePage(node);
-      await finish(await run(node, ["examples/demo/main.ts", ...args], await demoServers()));
+      const folder = mkdtempSync(join(tmpdir(), "posthorn-demo-"));
+      cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
+      const servers = await demoServers();
+      await finish(await run(node, ["examples/demo/main.ts", ...args], { ...servers, DEMO_FOLDER: folder }));
       break;
+    }
     case "start":
       ensurePage(node);
       await finish(await run(node, ["src/main.ts", ...args]));

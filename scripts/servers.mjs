@@ -3,6 +3,7 @@
  * removed with it. Used by the demo, the tests and the benchmarks. Plain JavaScript without packages: Node 18 runs it.
  */
 import { spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { accessSync, appendFileSync, constants, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -178,15 +179,28 @@ async function startServer(binary, name, scheme, wantedPort, argumentsFor) {
   };
 }
 
-/** @returns {Promise<number>} a port that nobody listens on now */
-export function freePort() {
-  return new Promise((resolve, reject) => {
+/** Below what Linux, macOS and Windows give to connections that go out. */
+const FIRST_PORT = 10_240;
+const PORTS = 32_768 - FIRST_PORT;
+
+/**
+ * A port that nobody listens on now, and that no connection going out is given by chance: one that was would keep a server
+ * from coming back to its port, and a client that tries a port nobody listens on could be connected with itself.
+ * @returns {Promise<number>}
+ */
+export async function freePort() {
+  for (;;) {
+    const port = FIRST_PORT + randomInt(PORTS);
+    if (await canListen(port)) return port;
+  }
+}
+
+/** @param {number} port @returns {Promise<boolean>} */
+function canListen(port) {
+  return new Promise((resolve) => {
     const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
   });
 }
 

@@ -13,7 +13,6 @@ import { findBinary } from "./servers.mjs";
 
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const MODULES = join(ROOT, "node_modules");
-const STAMP = join(MODULES, ".posthorn-lock");
 const NODE_24 = join(MODULES, "node", "bin", process.platform === "win32" ? "node.exe" : "node");
 const OLDEST_NODE = 24;
 const PAGE_SOURCES = join(ROOT, "src", "web");
@@ -28,12 +27,25 @@ export function say(line) {
 /** Something a person has to do. */
 export class SetUpError extends Error {}
 
+/** @param {string} file @returns {Record<string, { version: string, optional?: boolean }>} by folder, the project itself under "" */
+function lockedPackages(file) {
+  return JSON.parse(readFileSync(file, "utf8")).packages;
+}
+
+/** Whether node_modules has what package-lock.json names. npm writes its own list of what is there as the last thing it does. */
+function isInstalled() {
+  const list = join(MODULES, ".package-lock.json");
+  if (!existsSync(list)) return false;
+  const installed = lockedPackages(list);
+  // Optional ones are for other systems.
+  return Object.entries(lockedPackages(join(ROOT, "package-lock.json"))).every(
+    ([folder, { version, optional }]) => folder === "" || optional || installed[folder]?.version === version,
+  );
+}
+
 /** Installs what package-lock.json names, unless that is there. */
 export function ensureDependencies() {
-  const lock = createHash("sha256")
-    .update(readFileSync(join(ROOT, "package-lock.json")))
-    .digest("hex");
-  if (existsSync(STAMP) && readFileSync(STAMP, "utf8") === lock) return;
+  if (isInstalled()) return;
   say("installing the dependencies (npm ci)");
   const { status } = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
     cwd: ROOT,
@@ -43,7 +55,6 @@ export function ensureDependencies() {
     env: { ...process.env, NODE_ENV: "development" },
   });
   if (status !== 0) throw new SetUpError("npm ci failed, its message is above");
-  writeFileSync(STAMP, lock);
 }
 
 /** @returns {string} the path of a Node that is new enough */

@@ -3,8 +3,7 @@
  * trace from publisher to receiver, and a circuit that opens. Run it with `npm run demo`; `-- --keep` leaves it running.
  */
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { connect } from "nats";
@@ -22,7 +21,7 @@ const prefix = `demo-${run}`;
 const isShared = process.env["DEMO_SHARED"] !== undefined;
 const TRACKER = isShared ? `tracker-${run}` : "tracker";
 const PAGER = isShared ? `pager-${run}` : "pager";
-const folder = mkdtempSync(join(tmpdir(), "posthorn-demo-"));
+const folder = process.env["DEMO_FOLDER"] ?? ".";
 const PAYLOADS = new URL("../payloads/", import.meta.url);
 
 const INSTALLATIONS = [
@@ -33,7 +32,7 @@ const INSTALLATIONS = [
 ] as const;
 const APPS = [TRACKER, PAGER];
 
-const cleanups: Array<() => Promise<unknown> | unknown> = [() => rmSync(folder, { recursive: true, force: true })];
+const cleanups: Array<() => Promise<unknown> | unknown> = [];
 let cleaning: Promise<void> | undefined;
 const cleanUp = (): Promise<void> => {
   cleaning ??= (async () => {

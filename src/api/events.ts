@@ -1,6 +1,7 @@
 /** POST /v1/events: publishes an event as a service on the bus would. `data` stays the caller's own JSON text. */
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
+import { AppError } from "../model/app-error.ts";
 import { type EventLimits, readEvent } from "../model/event-reader.ts";
 import { RecordInvalid } from "../registry/records.ts";
 import type { PublishEvent } from "./ports.ts";
@@ -35,12 +36,17 @@ export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[]
       example: { type: "issue.created", organization_id: "42", data: { issue: { id: "1" } } },
       async handle({ body, headers }) {
         const text = (body as unknown as string | undefined) ?? "";
+        const bytes = Buffer.from(text);
+        if (bytes.length > limits.maxBytes) {
+          const wanted = `wanted at most ${limits.maxBytes} (POSTHORN_MAX_EVENT_SIZE, or what the NATS server takes)`;
+          throw new AppError("TOO_LARGE", `event: found ${bytes.length} bytes, ${wanted}`);
+        }
         const { resource, action, id } = addressOf(text);
         const contentType = headers["content-type"] ?? null;
         const raw = {
           resource,
           action,
-          body: Buffer.from(text),
+          body: bytes,
           header: (name: string) => (name === "content-type" ? (contentType ?? undefined) : undefined),
           fallbackId: id,
           storedAt: Date.now(),

@@ -5,15 +5,15 @@ import { EVENT_TOKEN } from "../model/event.ts";
 /** RFC 3339 → milliseconds since the epoch. */
 export const time = z
   .string()
-  .regex(/^\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)?)?$/, "wanted an RFC 3339 time such as 2026-01-05T10:11:12Z")
+  .regex(/^\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+ -]\d\d:\d\d)?)?$/, "wanted an RFC 3339 time such as 2026-01-05T10:11:12Z")
   // A plus sign in a query string arrives as a space unless it was encoded.
-  .transform((text) => Date.parse(text.replace(" ", "T")))
+  .transform((text) => Date.parse(text.replace(/(?<=:\d\d(?:\.\d+)?) (?=\d\d:\d\d$)/, "+").replace(" ", "T")))
   .refine((epochMs) => !Number.isNaN(epochMs), "wanted an RFC 3339 time such as 2026-01-05T10:11:12Z")
   .meta({ example: "2026-01-05T10:11:12Z" });
 
 export const flag = z
-  .enum(["true", "false", "1", "0", ""])
-  .transform((text) => text !== "false" && text !== "0")
+  .enum(["true", "false", "1", "0"])
+  .transform((text) => text === "true" || text === "1")
   .meta({ example: "true" });
 
 export const eventType = z

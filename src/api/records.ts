@@ -44,7 +44,8 @@ export function preconditionOf(headers: IncomingHttpHeaders): Precondition {
   const match = headers["if-match"]?.trim();
   const noneMatch = headers["if-none-match"]?.trim();
   if (noneMatch !== undefined && noneMatch !== "*") throw new RecordInvalid("If-None-Match", [{ path: "", message: "wanted *" }]);
-  if (match === undefined || match === "*") return { revision: null, absent: noneMatch === "*" };
+  if (match === undefined) return { revision: null, absent: noneMatch === "*" };
+  if (match === "*") return { revision: "any", absent: noneMatch === "*" };
   const revision = /^(?:W\/)?"(\d+)"$/.exec(match)?.[1];
   // Some other tag than ours: it can't be the record's.
   return { revision: revision === undefined ? -1 : Number(revision), absent: noneMatch === "*" };

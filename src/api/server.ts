@@ -4,7 +4,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { AppError } from "../model/app-error.ts";
 import { MAX_EVENT_ID_LENGTH } from "../model/event.ts";
 import type { Logger } from "../model/logger.ts";
-import { parseRecord } from "../registry/records.ts";
+import { parseRecord, RecordInvalid } from "../registry/records.ts";
 import { type CheckAccess, RateLimited } from "./access.ts";
 import { withDocument } from "./openapi.ts";
 import { servePage } from "./page.ts";
@@ -13,7 +13,7 @@ import { answerUnreadable, checkHead, type RequestLimits } from "./request-limit
 import type { Access, Answer, Call, Route, Scope } from "./route.ts";
 
 export interface ApiServer {
-  /** @returns the URL it listens on. */
+  /** @returns the URL it listens on. @throws AppError HTTP_UNAVAILABLE */
   start(): Promise<string>;
   stop(): Promise<void>;
 }
@@ -34,6 +34,8 @@ const MAX_DISCARDED_BYTES = 16 * 1024 * 1024;
 const STOP_WITHIN_MS = 1_000;
 /** How often the HTTP server looks for requests that take too long. */
 const LOOK_FOR_SLOW_MS = 1_000;
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /** An event id, each of its characters percent-encoded as three bytes. */
 const MAX_PARAMETER_LENGTH = MAX_EVENT_ID_LENGTH * 9;
@@ -112,7 +114,20 @@ export function createApiServer(
   servePage(server, options.pageFolder);
 
   return {
-    start: () => server.listen({ host: options.host, port: options.port }),
+    async start() {
+      const { host, port } = options;
+      try {
+        return await server.listen({ host, port });
+      } catch (error) {
+        const { code, message } = error as NodeJS.ErrnoException;
+        throw new AppError(
+          "HTTP_UNAVAILABLE",
+          `POSTHORN_HTTP_HOST and POSTHORN_HTTP_PORT: found ${host} and ${port}, wanted an address to listen on (${message})`,
+          // Who has it may be a process that is about to end.
+          { retryable: code === "EADDRINUSE", cause: error },
+        );
+      }
+    },
     async stop() {
       const closed = server.close();
       // A connection whose answer was broken off is neither idle nor ever done.
@@ -131,11 +146,21 @@ function isAt(url: string, path: string): boolean {
 function acceptJson(server: FastifyInstance): void {
   const parse = server.getDefaultJsonParser("error", "error");
   server.removeAllContentTypeParsers();
-  server.addContentTypeParser(["application/json", "application/cloudevents+json"], { parseAs: "string" }, (request, text, done) => {
-    if (request.routeOptions.config.rawBody) done(null, text);
-    else if (text.toString().trim() === "") done(null, undefined);
-    else void parse(request, text.toString(), done);
+  server.addContentTypeParser(["application/json", "application/cloudevents+json"], { parseAs: "buffer" }, (request, body, done) => {
+    const text = decode(body as Buffer);
+    if (text === null) done(new RecordInvalid("body", [{ path: "", message: "not valid UTF-8, wanted JSON" }]));
+    else if (request.routeOptions.config.rawBody) done(null, text);
+    else if (text.trim() === "") done(null, undefined);
+    else void parse(request, text, done);
   });
+}
+
+function decode(body: Buffer): string | null {
+  try {
+    return utf8.decode(body);
+  } catch {
+    return null;
+  }
 }
 
 function register(server: FastifyInstance, route: Route): void {
@@ -151,7 +176,7 @@ function register(server: FastifyInstance, route: Route): void {
         throw new AppError("FORBIDDEN", `the token of app ${onlyApp} covers no other app`);
       const call = {
         params: params && parseRecord(params, request.params, "path"),
-        query: query && parseRecord(query, request.query, "query"),
+        query: query && parseRecord(query, given(request.query as object), "query"),
         body: rawBody || body === undefined ? request.body : parseRecord(body, request.body ?? undefined, "body"),
         headers: request.headers,
         onlyApp,
@@ -161,6 +186,11 @@ function register(server: FastifyInstance, route: Route): void {
       return send(reply, isKnown(answer, request) ? { status: 304, headers: answer.headers ?? {} } : answer);
     },
   });
+}
+
+/** An empty parameter, as a form sends it for a field that was not filled in, is none. */
+function given(query: object): object {
+  return Object.fromEntries(Object.entries(query).filter(([, value]) => value !== ""));
 }
 
 /** RFC 9110 If-None-Match: the caller has this very record. */

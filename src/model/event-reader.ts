@@ -6,7 +6,7 @@
 import { APP_SLUG, INSTALLATION_UUID } from "./app.ts";
 import { toRfc3339 } from "./clock.ts";
 import { EVENT_TOKEN, type Event, MAX_EVENT_ID_LENGTH } from "./event.ts";
-import { measureJson, membersOf } from "./json-text.ts";
+import { compactJson, measureJson, membersOf } from "./json-text.ts";
 import { isTraceparent, isTracestate } from "./trace-context.ts";
 
 export interface RawEvent {
@@ -112,14 +112,15 @@ function token(name: string, found: string): string {
 
 /** The event's members as compact JSON text, under the names of the plain format. */
 function readMembers(raw: RawEvent, limits: EventLimits | undefined): Map<string, string> {
-  if (raw.header("ce-specversion") !== undefined) return binaryCloudEvent(raw, limits);
-  const members = parseObject(raw.body, limits);
   const contentType = raw.header("content-type");
   const structured = contentType !== undefined && /^application\/cloudevents\+json\s*(;|$)/i.test(contentType.trim());
+  if (!structured && raw.header("ce-specversion") !== undefined) return binaryCloudEvent(raw, limits);
+  const members = membersOf(readObject(raw.body, limits));
   return structured ? structuredCloudEvent(members) : members;
 }
 
-function parseObject(body: Uint8Array, limits: EventLimits | undefined): Map<string, string> {
+/** The body's text, which is a JSON object within the limits. */
+function readObject(body: Uint8Array, limits: EventLimits | undefined): string {
   let text: string;
   try {
     text = utf8.decode(body);
@@ -137,7 +138,7 @@ function parseObject(body: Uint8Array, limits: EventLimits | undefined): Map<str
   }
   const excess = limits && jsonExceeds(text, limits);
   if (excess) throw new Unreadable(`body: ${excess}`);
-  return membersOf(text);
+  return text;
 }
 
 const CLOUD_EVENT_NAMES: ReadonlyArray<readonly [cloudEvent: string, member: string]> = [
@@ -171,8 +172,7 @@ function binaryCloudEvent(raw: RawEvent, limits: EventLimits | undefined): Map<s
     if (value !== undefined) members.set(member, JSON.stringify(percentDecoded(value)));
   }
   if (!members.has("id")) missing("ce-id", "the CloudEvents attribute id");
-  const data = parseObject(raw.body, limits);
-  members.set("data", `{${[...data].map(([key, value]) => `${JSON.stringify(key)}:${value}`).join(",")}}`);
+  members.set("data", compactJson(readObject(raw.body, limits)));
   return members;
 }
 

@@ -25,8 +25,8 @@ import type { RegistryStore } from "./store.ts";
 
 /** What a caller knows of the record it wants to change (RFC 9110 If-Match and If-None-Match). */
 export interface Precondition {
-  /** The revision it has to have, or null for any. */
-  readonly revision: number | null;
+  /** The revision it has to have, "any" if it only has to be there, or null. */
+  readonly revision: number | "any" | null;
   /** It must not be there yet. */
   readonly absent: boolean;
 }
@@ -281,9 +281,8 @@ function checkName(what: string, member: string, wanted: string, found: string |
 
 function checkPrecondition(key: string, { revision, absent }: Precondition, found: number | null): void {
   if (absent && found !== null) throw new AppError("PRECONDITION_FAILED", `record ${key} is there already`);
-  if (revision !== null && revision !== found) {
-    throw new AppError("PRECONDITION_FAILED", `record ${key} is at revision ${found ?? "none"}, wanted ${revision}`);
-  }
+  if (revision === null || revision === found || (revision === "any" && found !== null)) return;
+  throw new AppError("PRECONDITION_FAILED", `record ${key} is at revision ${found ?? "none"}, wanted ${revision}`);
 }
 
 /** Answers and logs are no place for a password. */

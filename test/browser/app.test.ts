@@ -61,7 +61,7 @@ describeInBrowser("an app", () => {
     await eventually(async () => (await chart.locator("tbody tr").count()) === 28);
     await page.getByRole("button", { name: "30 days" }).click();
     await eventually(async () => (await chart.locator("tbody tr").count()) === 30);
-    expect(page.url()).toContain("range=30d");
+    await eventually(() => page.url().includes("range=30d"));
     expect(await findings(page)).toEqual([]);
     await close();
   });
@@ -95,7 +95,7 @@ describeInBrowser("an app", () => {
     const { page, close } = await open(`#/installations/${first}`);
     const rowOf = (organization: string) => page.locator(".installations tbody tr", { hasText: organization });
     await rowOf("northwind").waitFor();
-    expect(page.url()).toContain(`#/apps/old-crm?installation=${first}`);
+    await eventually(() => page.url().includes(`#/apps/old-crm?installation=${first}`));
     await eventually(async () => {
       await page.reload();
       await rowOf("northwind").waitFor();

@@ -108,7 +108,7 @@ describeInBrowser("the apps", () => {
     await eventually(async () => (await names(page)).join() === "Ledger,Old CRM,Pager Relay");
     await page.getByRole("searchbox", { name: "Search apps" }).fill("PAG");
     await eventually(async () => (await names(page)).join() === "Pager Relay");
-    expect(page.url()).toContain("sort=name&show=attention&q=PAG");
+    await eventually(() => page.url().includes("sort=name&show=attention&q=PAG"));
     await page.reload();
     await eventually(async () => (await names(page)).join() === "Pager Relay");
     await page.getByRole("searchbox").fill("nothing like it");
@@ -124,15 +124,15 @@ describeInBrowser("the apps", () => {
     const { page, close } = await open();
     await page.getByRole("link", { name: "Ledger" }).waitFor();
     await page.keyboard.press("Tab");
-    expect(await page.evaluate(() => document.activeElement?.textContent)).toBe("Skip to the content");
+    await eventually(() => page.evaluate(() => document.activeElement?.textContent === "Skip to the content"));
     await page.keyboard.press("/");
     await page.keyboard.type("linear");
     await eventually(async () => (await names(page)).length === 1);
     await page.getByRole("link", { name: "Linear Sync" }).focus();
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { level: 1, name: "Linear Sync" }).waitFor();
-    expect(await page.evaluate(() => document.activeElement?.tagName)).toBe("H1");
-    expect(await page.title()).toBe("Linear Sync · Posthorn");
+    await eventually(() => page.evaluate(() => document.activeElement?.tagName === "H1"));
+    await eventually(async () => (await page.title()) === "Linear Sync · Posthorn");
     await page.goBack();
     await page.getByRole("heading", { level: 1, name: "Apps" }).waitFor();
     await close();

@@ -112,7 +112,7 @@ describeInBrowser("what happened", () => {
     await platform.receiver.waitFor(before + 1);
     await page.keyboard.press("Escape");
     await dialog.waitFor({ state: "detached" });
-    expect(page.url()).not.toContain("open=");
+    await eventually(() => !page.url().includes("open="));
     await close();
   });
 

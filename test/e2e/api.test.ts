@@ -100,6 +100,9 @@ describe("apps", () => {
       ).status,
     ).toBe(200);
     expect((await call("DELETE", "/v1/apps/etag", undefined, { ...admin, "if-match": made.headers.get("etag") ?? "" })).status).toBe(412);
+    const wherever = { ...admin, "if-match": "*" };
+    expect((await call("PUT", "/v1/apps/no-etag", { webhook_url: receiver.url }, wherever)).status).toBe(412);
+    expect((await call("PUT", "/v1/apps/etag", { webhook_url: receiver.url }, wherever)).status).toBe(200);
   });
 
   test("are not sent again to who has them", async () => {
@@ -220,6 +223,8 @@ describe("the request log", () => {
     expect(await types("event_type=comment.created")).toEqual(["comment.created"]);
     expect(await types(`organization_id=${organization}&limit=1`)).toEqual(["comment.created"]);
     expect(await types("organization_id=other")).toEqual([]);
+    expect(await types("event_type=&errors_only=&organization_id=&start=&end=")).toHaveLength(2);
+    expect(await types("start=2020-01-01T00:00:00+02:00&end=2020-01-01 02:00")).toEqual([]);
     expect(await types("start=2100-01-01T00:00:00Z")).toEqual([]);
     expect(await types(`end=${encodeURIComponent(new Date(Date.now() + 60_000).toISOString())}`)).toHaveLength(2);
     const first = (await call("GET", "/v1/apps/log/webhook-requests?limit=1")).body;
@@ -272,6 +277,12 @@ describe("every error is a problem", () => {
     ],
     ["another content type", ["PUT", "/v1/apps/x", "<x/>", { ...admin, "content-type": "text/xml" }], 415],
     ["a body of 2 MB", ["PUT", "/v1/apps/x", JSON.stringify({ name: "x".repeat(2_000_000) })], 413],
+    ["an event of 1 MB", ["POST", "/v1/events", { type: "a.b", organization_id: "1", data: { text: "x".repeat(1_040_000) } }], 413],
+    [
+      "a body that is not UTF-8",
+      ["POST", "/v1/events", new Blob([Buffer.from([0x7b, 0x22, 0xff])]), { ...admin, "content-type": "application/json" }],
+      400,
+    ],
     ["an unusable URL", ["PUT", "/v1/apps/x", { webhook_url: "http://169.254.169.254/latest" }], 400],
     ["an unknown event pattern", ["PUT", "/v1/apps/x", { webhook_url: "https://x.example", events: ["Issue Created"] }], 400],
   ])("%s", async (_what, given, status) => {

@@ -270,6 +270,18 @@ describe("a CloudEvent", () => {
     });
   });
 
+  test("in binary mode has its data as it was written", () => {
+    const headers = Object.fromEntries(Object.entries(attributes).map(([name, value]) => [`ce-${name}`, value]));
+    const body = '{ "b": 1.0, "a": "\\u00e9", "b": 12345678901234567890 }';
+    expect(read(body, headers).dataJson).toBe('{"b":1.0,"a":"\\u00e9","b":12345678901234567890}');
+  });
+
+  test("is structured where the content type says so, whatever ce- headers say", () => {
+    expect(read({ ...attributes, data: { n: 1 } }, { "content-type": "application/cloudevents+json", "ce-specversion": "0.3" }).id).toBe(
+      attributes.id,
+    );
+  });
+
   test.each<[string, object, Record<string, string>, RegExp]>([
     [
       "another version",
