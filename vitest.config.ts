@@ -1,14 +1,24 @@
 import { join } from "node:path";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
+
+/** In the order in which they start: what waits most of the time goes beside what keeps a processor busy. */
+const PROJECTS = ["resilience", "browser", "e2e", "integration", "unit"];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ project }: TestSpecification): number => PROJECTS.indexOf(project.name);
+    return (await super.sort(files)).sort((one, other) => place(one) - place(other));
+  }
+}
 
 /** Integration, e2e and resilience start servers and child processes, and wait for them most of the time. */
-const project = (name: string, concurrent = false) => ({
+const project = (name: string) => ({
   extends: true as const,
   test: {
     name,
     include: [`test/${name}/**/*.test.ts`],
-    // Most of a resilience test is waiting.
-    sequence: { concurrent },
+    sequence: { concurrent: name === "resilience" },
   },
 });
 
@@ -18,9 +28,10 @@ export default defineConfig({
     globalSetup: ["test/support/global-setup.ts"],
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    maxWorkers: 3,
+    maxWorkers: 4,
+    sequence: { sequencer: LongestFirst },
     // Child processes of the tests run from source: they start three times as fast when Node keeps what it compiled.
     env: { NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules", ".cache", "node") },
-    projects: [project("unit"), project("integration"), project("e2e"), project("browser"), project("resilience", true)],
+    projects: PROJECTS.map(project),
   },
 });

@@ -15,11 +15,16 @@ export interface Scenario {
    * own hard kill, counted and reported.
    */
   readonly duplicates: "none" | "bounded" | "counted";
-  run(seed: number, times: number): Promise<Verdict>;
+  run(seed: number, extent: Extent): Promise<Verdict>;
+}
+
+export interface Extent {
+  readonly times: number;
+  /** Three times as many deliveries. */
+  readonly eventsPerSecond: number;
 }
 
 type Rest = Omit<WorldOptions, "seed" | "natsUrl" | "redisUrl">;
-const TWO_REPLICAS: Rest = { replicas: 2, eventsPerSecond: 100 };
 
 async function onServers(
   seed: number,
@@ -42,8 +47,8 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "kill -9 of a replica at random moments",
     times: 50,
     duplicates: "bounded",
-    run: (seed, times) =>
-      onServers(seed, TWO_REPLICAS, async ({ killOne, wait, chance }) => {
+    run: (seed, { times, eventsPerSecond }) =>
+      onServers(seed, { replicas: 2, eventsPerSecond }, async ({ killOne, wait, chance }) => {
         for (let n = 0; n < times; n++) {
           await wait(chance.between(0, 800));
           await killOne();
@@ -55,8 +60,8 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "SIGTERM of a replica",
     times: 20,
     duplicates: "none",
-    run: (seed, times) =>
-      onServers(seed, TWO_REPLICAS, async ({ endOne, wait, chance }) => {
+    run: (seed, { times, eventsPerSecond }) =>
+      onServers(seed, { replicas: 2, eventsPerSecond }, async ({ endOne, wait, chance }) => {
         for (let n = 0; n < times; n++) {
           await wait(chance.between(0, 800));
           const code = await endOne();
@@ -69,8 +74,8 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "kill -9 of nats-server, away for up to 3 s",
     times: 10,
     duplicates: "counted",
-    run: (seed, times) =>
-      onServers(seed, TWO_REPLICAS, async ({ wait, chance }, { nats }) => {
+    run: (seed, { times, eventsPerSecond }) =>
+      onServers(seed, { replicas: 2, eventsPerSecond }, async ({ wait, chance }, { nats }) => {
         for (let n = 0; n < times; n++) {
           await wait(chance.between(1_000, 3_000));
           await nats.kill();
@@ -85,10 +90,17 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "kill -9 of the leader of three NATS nodes",
     times: 5,
     duplicates: "counted",
-    async run(seed, times) {
+    async run(seed, { times, eventsPerSecond }) {
       const [cluster, redis] = await Promise.all([startNatsCluster(), startRedisServer()]);
       try {
-        const options = { seed, natsUrl: cluster.url, redisUrl: redis.url, ...TWO_REPLICAS, settings: { POSTHORN_STREAM_REPLICAS: "3" } };
+        const options = {
+          seed,
+          natsUrl: cluster.url,
+          redisUrl: redis.url,
+          replicas: 2,
+          eventsPerSecond,
+          settings: { POSTHORN_STREAM_REPLICAS: "3" },
+        };
         return await runWorld(options, async ({ manager, prefix, wait, chance }) => {
           for (let n = 0; n < times; n++) {
             await wait(chance.between(2_000, 4_000));
@@ -109,8 +121,8 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "kill -9 of redis-server, away for up to 3 s",
     times: 10,
     duplicates: "none",
-    run: (seed, times) =>
-      onServers(seed, TWO_REPLICAS, async ({ wait, chance }, { redis }) => {
+    run: (seed, { times, eventsPerSecond }) =>
+      onServers(seed, { replicas: 2, eventsPerSecond }, async ({ wait, chance }, { redis }) => {
         for (let n = 0; n < times; n++) {
           await wait(chance.between(500, 2_000));
           await redis.kill();
@@ -124,8 +136,8 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "two of three receivers fail, reset, hang, drip, answer garbage or are gone",
     times: 10,
     duplicates: "none",
-    run: (seed, times) =>
-      onServers(seed, TWO_REPLICAS, async ({ wait, chance, receivers }) => {
+    run: (seed, { times, eventsPerSecond }) =>
+      onServers(seed, { replicas: 2, eventsPerSecond }, async ({ wait, chance, receivers }) => {
         for (let n = 0; n < times; n++) {
           const [, ...ill] = receivers;
           for (const receiver of ill) await receiver.feel(chance.pick(MOODS));
@@ -140,7 +152,7 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "connections to NATS and Redis go silent for 12 s without closing",
     times: 3,
     duplicates: "none",
-    async run(seed, times) {
+    async run(seed, { times, eventsPerSecond }) {
       const [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
       const [natsProxy, redisProxy] = await Promise.all([startTcpProxy(nats.port), startTcpProxy(redis.port)]);
       try {
@@ -148,7 +160,8 @@ export const SCENARIOS: readonly Scenario[] = [
           seed,
           natsUrl: `nats://127.0.0.1:${natsProxy.port}`,
           redisUrl: `redis://127.0.0.1:${redisProxy.port}`,
-          ...TWO_REPLICAS,
+          replicas: 2,
+          eventsPerSecond,
         };
         return await runWorld(options, async ({ wait, chance }) => {
           for (let n = 0; n < times; n++) {
@@ -172,8 +185,8 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "NATS and Redis are both away, without a break, for 10 s",
     times: 12,
     duplicates: "counted",
-    run: (seed, times) =>
-      onServers(seed, TWO_REPLICAS, async ({ wait }, { nats, redis }) => {
+    run: (seed, { times, eventsPerSecond }) =>
+      onServers(seed, { replicas: 2, eventsPerSecond }, async ({ wait }, { nats, redis }) => {
         await wait(2_000);
         await Promise.all([nats.kill(), redis.kill()]);
         await wait(times * 10_000);
@@ -186,8 +199,8 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "one of all these, and the next at once",
     times: 20,
     duplicates: "counted",
-    run: (seed, times) =>
-      onServers(seed, { replicas: 3, eventsPerSecond: 100 }, async ({ wait, chance, receivers, killOne, endOne }, { nats, redis }) => {
+    run: (seed, { times, eventsPerSecond }) =>
+      onServers(seed, { replicas: 3, eventsPerSecond }, async ({ wait, chance, receivers, killOne, endOne }, { nats, redis }) => {
         for (let n = 0; n < times; n++) {
           await wait(chance.between(0, 1_000));
           const fault = chance.between(0, 4);

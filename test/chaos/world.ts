@@ -46,6 +46,12 @@ const RECEIVERS = 3;
 /** Marks are written within this time. */
 const UNWRITTEN_MS = 50;
 /** Enough attempts to outlive every fault of the suite. */
+const SETTINGS = {
+  POSTHORN_REQUEST_TIMEOUT: "2s",
+  // What waits for a circuit must not be taken for lost.
+  POSTHORN_CIRCUIT_OPEN_TIME: "5s",
+  POSTHORN_CIRCUIT_MAX_OPEN_TIME: "10s",
+};
 const RETRY_SCHEDULE_S = [1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 30, 30];
 
 /** Runs the faults while events flow, then waits until all has arrived, or nothing comes any more. */
@@ -56,7 +62,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
   const connection = await connect({ servers: natsUrl.split(","), maxReconnectAttempts: -1, reconnectTimeWait: 100 });
   const manager = await connection.jetstreamManager({ checkAPI: false });
   const start = (): Promise<Posthorn> =>
-    startPosthorn({ nats: { url: natsUrl }, redis: { url: redisUrl }, prefix, settings: { POSTHORN_REQUEST_TIMEOUT: "2s", ...settings } });
+    startPosthorn({ nats: { url: natsUrl }, redis: { url: redisUrl }, prefix, settings: { ...SETTINGS, ...settings } });
   const processes: Posthorn[] = [];
   const receivers: Recorder[] = [];
   let publisher: Awaited<ReturnType<typeof startPublisher>> | undefined;
