@@ -58,7 +58,7 @@ await filling.stop();
 
 const index = createRegistryIndex();
 const store = newStore();
-feedIndex({ store, index, secretBox: createSecretBox(null), refusesUrl: () => null, clock: systemClock, logger });
+feedIndex({ store, index, secretBox: createSecretBox(null), refusesUrl: async () => null, clock: systemClock, logger });
 const loadStart = performance.now();
 await store.start();
 const loadMs = performance.now() - loadStart;

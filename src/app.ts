@@ -32,6 +32,7 @@ import { createHeaderBuilder } from "./delivery/headers.ts";
 import type { ParkedQueue } from "./delivery/ports.ts";
 import { createNextProbe } from "./delivery/probe.ts";
 import { createSender } from "./delivery/sender.ts";
+import { createTargetCheck } from "./delivery/target-check.ts";
 import { createTestCall } from "./delivery/test-call.ts";
 import type { Installation } from "./model/app.ts";
 import { AppError, messageOf } from "./model/app-error.ts";
@@ -42,6 +43,7 @@ import { type StatusEvent, statusSubject } from "./model/status-event.ts";
 import { createAppTokens } from "./registry/app-tokens.ts";
 import { loadAppsFile } from "./registry/apps-file.ts";
 import { createDebugLog } from "./registry/debug-log.ts";
+import type { RecordLimits } from "./registry/record-limits.ts";
 import { createRegistry, feedIndex, type RegistryDependencies } from "./registry/registry.ts";
 import { createRegistryIndex } from "./registry/registry-index.ts";
 import { createSecretBox } from "./registry/secret-box.ts";
@@ -201,12 +203,19 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
   );
   const guard = createAddressGuard(config.targetAllow, { schemes: config.targetSchemes, ports: config.targetPorts });
   const secretBox = createSecretBox(config.encryptionKey, config.encryptionKeyPrevious);
-  const registryDependencies: RegistryDependencies = { store, index, secretBox, refusesUrl: guard.refusesUrl, clock, logger };
+  const registryDependencies: RegistryDependencies = {
+    store,
+    index,
+    secretBox,
+    refusesUrl: createTargetCheck(guard, { hasProxy: config.targetProxy !== null }),
+    clock,
+    logger,
+  };
   const feed = feedIndex(registryDependencies);
   const signingKey = createSigningKey(store, secretBox);
   const unreadableSecrets = (): readonly string[] => [...feed.unreadable(), ...signingKey.unreadable()];
   const registryIsCurrent = (): boolean => store.isCurrent() && unreadableSecrets().length === 0;
-  const registry = createRegistry(registryDependencies, { secretOverlapMs: config.secretOverlap });
+  const registry = createRegistry(registryDependencies, { secretOverlapMs: config.secretOverlap, limits: recordLimits(config) });
 
   // Telemetry
   const debugLog = createDebugLog({ store, clock, logger });
@@ -317,6 +326,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
     maxHeaders: config.maxEventHeaders,
     maxDepth: config.maxEventDepth,
     maxKeys: config.maxEventKeys,
+    maxIdLength: config.maxIdLength,
   };
   const lanes = createLanes({
     jetStream,
@@ -524,6 +534,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
         maxBodyBytes: config.httpMaxBodySize,
         maxHeaderBytes: config.httpMaxHeaderSize,
         maxHeaders: config.httpMaxHeaders,
+        maxIdLength: config.maxIdLength,
         requestTimeoutMs: config.httpRequestTimeout,
       },
     },
@@ -618,6 +629,19 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
       logger.info({}, "stopped");
       return left === 0 && unwritten === 0;
     },
+  };
+}
+
+function recordLimits(config: Config): RecordLimits {
+  return {
+    maxNameLength: config.maxNameLength,
+    maxUrlLength: config.maxUrlLength,
+    maxIdLength: config.maxIdLength,
+    maxEvents: config.maxAppEvents,
+    maxHeaders: config.maxAppHeaders,
+    maxHeaderLength: config.maxAppHeaderLength,
+    maxRetries: config.maxAppRetries,
+    maxProjects: config.maxProjects,
   };
 }
 

@@ -8,6 +8,8 @@ export interface RequestLimits {
   /** All headers together. */
   readonly maxHeaderBytes: number;
   readonly maxHeaders: number;
+  /** Characters of an event's id, as part of a path. */
+  readonly maxIdLength: number;
   readonly requestTimeoutMs: number;
 }
 

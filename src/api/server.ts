@@ -2,7 +2,6 @@
 import type { IncomingMessage } from "node:http";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { AppError } from "../model/app-error.ts";
-import { MAX_EVENT_ID_LENGTH } from "../model/event.ts";
 import type { Logger } from "../model/logger.ts";
 import { parseRecord, RecordInvalid } from "../registry/records.ts";
 import { type CheckAccess, RateLimited } from "./access.ts";
@@ -37,8 +36,8 @@ const LOOK_FOR_SLOW_MS = 1_000;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** An event id, each of its characters percent-encoded as three bytes. */
-const MAX_PARAMETER_LENGTH = MAX_EVENT_ID_LENGTH * 9;
+/** Of UTF-8, each percent-encoded. */
+const LONGEST_CHARACTER = 9;
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -69,7 +68,7 @@ export function createApiServer(
     // What the router refuses before there is a route.
     frameworkErrors: (error, _request, reply) => void sendProblem(reply, problemOf(error)),
     forceCloseConnections: "idle",
-    routerOptions: { maxParamLength: MAX_PARAMETER_LENGTH },
+    routerOptions: { maxParamLength: limits.maxIdLength * LONGEST_CHARACTER },
   });
 
   acceptJson(server);

@@ -14,7 +14,7 @@ import {
 import { headers, type MsgHdrs, NatsError, ErrorCode as NatsErrorCode } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
-import { readEvent } from "../model/event-reader.ts";
+import { type EventLimits, readEvent } from "../model/event-reader.ts";
 import { formatTraceparent, parseTraceparent } from "../model/trace-context.ts";
 import { DEFAULT_PREFIX, type NatsSource, openConnection, streamName } from "./connection.ts";
 
@@ -22,6 +22,8 @@ export interface PublisherOptions {
   readonly nats: NatsSource;
   /** POSTHORN_SUBJECT_PREFIX of the Posthorn that is to deliver. */
   readonly subjectPrefix?: string;
+  /** POSTHORN_MAX_ID_LENGTH of it, 256 when not given. */
+  readonly maxIdLength?: number;
   /** How long one try waits for the acknowledgement; there are two. */
   readonly timeoutMs?: number;
 }
@@ -65,11 +67,22 @@ export interface Publisher {
 }
 
 const DEFAULT_TIMEOUT_MS = 5_000;
+/** The service's own default. */
+const DEFAULT_MAX_ID_LENGTH = 256;
+/** What else is too large for Posthorn, its settings say. */
+const UNLIMITED: EventLimits = {
+  maxBytes: Number.POSITIVE_INFINITY,
+  maxHeaders: Number.POSITIVE_INFINITY,
+  maxDepth: Number.POSITIVE_INFINITY,
+  maxKeys: Number.POSITIVE_INFINITY,
+  maxIdLength: Number.POSITIVE_INFINITY,
+};
 
 /** @throws AppError NATS_UNREACHABLE */
 export async function createPublisher({
   nats,
   subjectPrefix = DEFAULT_PREFIX,
+  maxIdLength = DEFAULT_MAX_ID_LENGTH,
   timeoutMs = DEFAULT_TIMEOUT_MS,
 }: PublisherOptions): Promise<Publisher> {
   const { connection, close } = await openConnection(nats);
@@ -107,7 +120,7 @@ export async function createPublisher({
     async publish(event) {
       const id = event?.id ?? randomUUID();
       const body = checkedBody(event, id);
-      const subject = checkedSubject(subjectPrefix, event, body, id);
+      const subject = checkedSubject(subjectPrefix, event, body, id, maxIdLength);
       const span = tracer.startSpan(
         `publish ${subject}`,
         {
@@ -170,10 +183,11 @@ function timeOf(time: Date | string | undefined): string {
 }
 
 /** The reader at the other end is the judge here too, so that what is published can be read. */
-function checkedSubject(prefix: string, { type }: EventInput, body: string, id: string): string {
+function checkedSubject(prefix: string, { type }: EventInput, body: string, id: string, maxIdLength: number): string {
   const [resource = "", action = "", more] = type.split(".");
   if (more !== undefined) throw new AppError("PUBLISH_INVALID", `type: found ${JSON.stringify(type)}, wanted <resource>.<action>`);
-  const read = readEvent({ resource, action, body: Buffer.from(body), header: () => undefined, fallbackId: id, storedAt: Date.now() });
+  const raw = { resource, action, body: Buffer.from(body), header: () => undefined, fallbackId: id, storedAt: Date.now() };
+  const read = readEvent(raw, { ...UNLIMITED, maxIdLength });
   if (!read.ok) throw new AppError("PUBLISH_INVALID", read.problem.replace(" in the subject", " in type"));
   return `${prefix}.events.${resource}.${action}`;
 }

@@ -23,6 +23,7 @@ const HTTP = "HTTP API";
 const DELIVERY = "Delivery";
 const TARGETS = "Targets";
 const EVENTS = "Limits on events";
+const RECORDS = "Limits on apps and installations";
 const LOG = "Request log";
 const HEALTH = "Integration health";
 const CIRCUIT = "Circuit";
@@ -256,6 +257,16 @@ export const SETTINGS = {
   MAX_EVENT_HEADERS: integer("64", { group: EVENTS, about: "NATS headers of an event." }),
   MAX_EVENT_DEPTH: integer("64", { group: EVENTS, about: "Objects and arrays within each other in an event." }, 2, 1000),
   MAX_EVENT_KEYS: integer("50000", { group: EVENTS, about: "Keys of all objects in an event together." }, 2),
+
+  MAX_ID_LENGTH: integer("256", { group: EVENTS, about: "Characters of an event's, an organization's or a project's id." }, 1, 4_096),
+
+  MAX_NAME_LENGTH: integer("200", { group: RECORDS, about: "Characters of an app's name." }),
+  MAX_URL_LENGTH: integer("2048", { group: RECORDS, about: "Characters of a webhook URL." }),
+  MAX_APP_EVENTS: integer("100", { group: RECORDS, about: "Event patterns that one app subscribes to." }),
+  MAX_APP_HEADERS: integer("50", { group: RECORDS, about: "Custom headers of one app." }, 0, 1_000),
+  MAX_APP_HEADER_LENGTH: integer("4096", { group: RECORDS, about: "Characters of the value of a custom header." }),
+  MAX_APP_RETRIES: integer("50", { group: RECORDS, about: "Delays in an app's `retry_schedule_s`." }, 0, 1_000),
+  MAX_PROJECTS: integer("10000", { group: RECORDS, about: "Projects that one installation is narrowed to." }),
 
   REQUEST_LOG_SIZE: integer("100", { group: LOG, about: "Length of each request and error list." }, 1, 100_000),
   REQUEST_LOG_TTL: duration("30d", { group: LOG, about: "How long a list lives after its last row." }, 1000),

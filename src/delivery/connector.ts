@@ -95,7 +95,8 @@ function withoutBrackets(hostname: string): string {
   return hostname.replace(/^\[(.*)\]$/, "$1");
 }
 
-function createGuardedLookup(guard: AddressGuard, lookup: LookupFunction): LookupFunction {
+/** G1. */
+export function createGuardedLookup(guard: AddressGuard, lookup: LookupFunction): LookupFunction {
   return (hostname, { all, ...options }, callback) => {
     lookup(hostname, { ...options, all: true }, (error, found) => {
       if (error !== null) return callback(error, []);

@@ -5,7 +5,7 @@
 
 import { APP_SLUG, INSTALLATION_UUID } from "./app.ts";
 import { toRfc3339 } from "./clock.ts";
-import { EVENT_TOKEN, type Event, MAX_EVENT_ID_LENGTH } from "./event.ts";
+import { EVENT_TOKEN, type Event } from "./event.ts";
 import { compactJson, measureJson, membersOf } from "./json-text.ts";
 import { isTraceparent, isTracestate } from "./trace-context.ts";
 
@@ -32,6 +32,8 @@ export interface EventLimits {
   readonly maxDepth: number;
   /** Keys of all objects together. */
   readonly maxKeys: number;
+  /** Characters of an id: it goes into headers, log rows and message ids. */
+  readonly maxIdLength: number;
 }
 
 export type ReadEvent = { readonly ok: true; readonly event: Event } | { readonly ok: false; readonly problem: string };
@@ -89,14 +91,14 @@ function read(raw: RawEvent, limits: EventLimits | undefined): Event {
   const tracestate = raw.header("tracestate");
   const validTrace = traceparent !== undefined && isTraceparent(traceparent);
   return {
-    id: identifier(members, "id") ?? checkedId("Nats-Msg-Id", raw.header("nats-msg-id")) ?? raw.fallbackId,
+    id: identifier(members, "id", limits) ?? checkedId("Nats-Msg-Id", raw.header("nats-msg-id"), limits) ?? raw.fallbackId,
     resource,
     action,
     type: `${resource}.${action}`,
-    organizationId: identifier(members, "organization_id") ?? missing("organization_id", "a string or an integer"),
+    organizationId: identifier(members, "organization_id", limits) ?? missing("organization_id", "a string or an integer"),
     installationUuid: matching(members, "installation_uuid", INSTALLATION_UUID, "a UUID")?.toLowerCase() ?? null,
     app: matching(members, "app", APP_SLUG, "an app slug") ?? null,
-    projectId: identifier(members, "project_id") ?? null,
+    projectId: identifier(members, "project_id", limits) ?? null,
     dataJson: object(members, "data") ?? missing("data", "an object"),
     actorJson: object(members, "actor") ?? null,
     occurredAt: time(members, "occurred_at") ?? toRfc3339(raw.storedAt),
@@ -185,20 +187,22 @@ function percentDecoded(value: string): string {
   }
 }
 
-function identifier(members: Map<string, string>, name: string): string | undefined {
+function identifier(members: Map<string, string>, name: string, limits?: EventLimits): string | undefined {
   const text = members.get(name);
   if (text === undefined || text === "null") return undefined;
   // The number's own text is taken: an id above 2^53 must not be rounded.
-  if (/^-?\d+$/.test(text)) return checkedId(name, text);
+  if (/^-?\d+$/.test(text)) return checkedId(name, text, limits);
   if (!text.startsWith('"')) throw new Unreadable(`${name}: found ${kindOf(text)}, wanted a string or an integer`);
-  return checkedId(name, JSON.parse(text) as string);
+  return checkedId(name, JSON.parse(text) as string, limits);
 }
 
-function checkedId(name: string, value: string | undefined): string | undefined {
+function checkedId(name: string, value: string | undefined, limits: EventLimits | undefined): string | undefined {
   if (value === undefined) return undefined;
-  if (value.length === 0 || value.length > MAX_EVENT_ID_LENGTH) {
-    throw new Unreadable(`${name}: found ${value.length} characters, wanted 1 to ${MAX_EVENT_ID_LENGTH}`);
-  }
+  const most = limits?.maxIdLength ?? Number.POSITIVE_INFINITY;
+  if (value.length === 0 || value.length > most)
+    throw new Unreadable(
+      `${name}: found ${value.length} characters, wanted ${most === Number.POSITIVE_INFINITY ? "at least 1" : `1 to ${most}`}`,
+    );
   return value;
 }
 

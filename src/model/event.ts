@@ -25,6 +25,3 @@ export interface Event {
 
 /** A resource or an action, as a subject token. */
 export const EVENT_TOKEN = /^[a-z0-9_]{1,64}$/;
-
-/** Longest event id in characters: it goes into headers, log rows and message ids. */
-export const MAX_EVENT_ID_LENGTH = 256;

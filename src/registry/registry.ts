@@ -8,6 +8,7 @@ import type { App, Installation } from "../model/app.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { appExceeds, installationExceeds, type RecordLimits } from "./record-limits.ts";
 import {
   type AppBody,
   appBody,
@@ -15,6 +16,7 @@ import {
   installationBody,
   parseRecord,
   RecordInvalid,
+  type RecordProblem,
   type RefusesUrl,
   type StoredApp,
   type StoredInstallation,
@@ -72,6 +74,7 @@ export interface RegistryDependencies {
 export interface RegistryOptions {
   /** How long the secret before a rotation is still signed with. */
   readonly secretOverlapMs: number;
+  readonly limits: RecordLimits;
 }
 
 export interface IndexFeed {
@@ -119,7 +122,7 @@ export function feedIndex({ store, index, secretBox, logger }: RegistryDependenc
 
 export function createRegistry(
   { store, index, secretBox, refusesUrl, clock }: RegistryDependencies,
-  { secretOverlapMs }: RegistryOptions,
+  { secretOverlapMs, limits }: RegistryOptions,
 ): Registry {
   /** Runs until the compare-and-set wins; `next` gets null when there is no record. */
   const change = async <T extends object>(
@@ -154,8 +157,8 @@ export function createRegistry(
     await store.reached(await store.deleteRecord(key));
   };
 
-  const checkUrl = (path: string, what: string, url: string | null | undefined): void => {
-    const problem = url == null ? null : refusesUrl(url);
+  const checkUrl = async (path: string, what: string, url: string | null | undefined): Promise<void> => {
+    const problem = url == null ? null : await refusesUrl(url);
     if (problem !== null) throw new RecordInvalid(what, [{ path, message: `found ${JSON.stringify(withoutUser(url ?? ""))}, ${problem}` }]);
   };
 
@@ -181,7 +184,8 @@ export function createRegistry(
       const what = `app ${slug}`;
       const { client_secret: given, ...body }: AppBody = parseRecord(appBody, raw, what);
       checkName(what, "slug", slug, body.slug);
-      checkUrl("webhook_url", what, body.webhook_url);
+      checkSize(what, appExceeds({ client_secret: given, ...body }, limits));
+      await checkUrl("webhook_url", what, body.webhook_url);
       const clientSecret = given ?? randomBytes(32).toString("hex");
       const result = await change<StoredApp>(appKey(slug), precondition, (before) => {
         const now = clock.now();
@@ -221,7 +225,8 @@ export function createRegistry(
       const what = `installation ${uuid}`;
       const body: InstallationBody = parseRecord(installationBody, raw, what);
       checkName(what, "uuid", uuid, body.uuid);
-      checkUrl("webhook_url", what, body.webhook_url);
+      checkSize(what, installationExceeds(body, limits));
+      await checkUrl("webhook_url", what, body.webhook_url);
       if ((await store.readRecord(appKey(body.app))) === null) {
         throw new RecordInvalid(what, [{ path: "app", message: `found ${JSON.stringify(body.app)}, wanted an app that exists` }]);
       }
@@ -277,6 +282,10 @@ function checkName(what: string, member: string, wanted: string, found: string |
   throw new RecordInvalid(what, [
     { path: member, message: `found ${JSON.stringify(found)}, wanted ${JSON.stringify(wanted)} as in the path` },
   ]);
+}
+
+function checkSize(what: string, problems: readonly RecordProblem[]): void {
+  if (problems.length > 0) throw new RecordInvalid(what, problems);
 }
 
 function checkPrecondition(key: string, { revision, absent }: Precondition, found: number | null): void {

@@ -33,6 +33,14 @@ beforeAll(async () => {
       POSTHORN_MAX_EVENT_HEADERS: "10",
       POSTHORN_MAX_EVENT_DEPTH: "5",
       POSTHORN_MAX_EVENT_KEYS: "20",
+      POSTHORN_MAX_ID_LENGTH: "40",
+      POSTHORN_MAX_NAME_LENGTH: "10",
+      POSTHORN_MAX_URL_LENGTH: "60",
+      POSTHORN_MAX_APP_EVENTS: "2",
+      POSTHORN_MAX_APP_HEADERS: "1",
+      POSTHORN_MAX_APP_HEADER_LENGTH: "8",
+      POSTHORN_MAX_APP_RETRIES: "3",
+      POSTHORN_MAX_PROJECTS: "2",
     },
   });
   bus = await connectBus(nats, posthorn.prefix);
@@ -135,6 +143,30 @@ describe("a request", () => {
   });
 });
 
+describe("a record", () => {
+  const url = "https://hooks.acme.example/in";
+  test.each<[object, string]>([
+    [{ name: "x".repeat(11) }, "name: found 11 characters, wanted at most 10"],
+    [{ webhook_url: `${url}?${"x".repeat(40)}` }, "webhook_url: found 70 characters, wanted at most 60"],
+    [{ events: ["a", "b", "c"] }, "events: found 3 patterns, wanted at most 2"],
+    [{ headers: { a: "1", b: "2" } }, "headers: found 2 headers, wanted at most 1"],
+    [{ headers: { a: "123456789" } }, "headers.a: found 9 characters, wanted at most 8"],
+    [{ retry_schedule_s: [1, 1, 1, 1] }, "retry_schedule_s: found 4 delays, wanted at most 3"],
+  ])("of an app with too much in %j is refused, and says so", async (members, why) => {
+    const { status, body } = await call("PUT", "/v1/apps/large", { webhook_url: url, ...members });
+    expect([status, body.detail]).toEqual([400, `app large: ${why}`]);
+  });
+
+  test.each<[object, string]>([
+    [{ organization_id: "x".repeat(41) }, "organization_id: found 41 characters, wanted at most 40"],
+    [{ project_ids: [1, 2, 3] }, "project_ids: found 3 projects, wanted at most 2"],
+  ])("of an installation with too much in %j is refused, and says so", async (members, why) => {
+    const uuid = "1f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f";
+    const { status, body } = await call("PUT", `/v1/installations/${uuid}`, { app: "acme", organization_id: "42", ...members });
+    expect([status, body.detail]).toEqual([400, `installation ${uuid}: ${why}`]);
+  });
+});
+
 describe("an event", () => {
   const invalid = async () => {
     const { body } = await call("GET", "/v1/dead-letters?limit=1");
@@ -144,6 +176,7 @@ describe("an event", () => {
 
   test.each<[string, string | object, Record<string, string>, string]>([
     ["large", { organization_id: "42", data: { text: "x".repeat(3_000) } }, {}, "body: found 3043 bytes, wanted at most 2048"],
+    ["long of id", { id: "x".repeat(41), organization_id: "42", data: {} }, {}, "id: found 41 characters, wanted 1 to 40"],
     ["deep", '{"organization_id":"42","data":{"a":[[[[1]]]]}}', {}, "body: found objects and arrays 6 deep, wanted at most 5"],
     [
       "full of keys",

@@ -12,7 +12,7 @@ import { createSecretBox, type EncryptionKey } from "../../src/registry/secret-b
 import { createSigningKey, type SigningKey } from "../../src/registry/signing-key.ts";
 import { createRegistryStore, type RegistryStore } from "../../src/registry/store.ts";
 import { createConnectionState } from "../../src/subscribers/connection.ts";
-import { SECRET, UUID } from "../support/builders.ts";
+import { RECORD_LIMITS, SECRET, UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Server, startNatsServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
@@ -54,14 +54,20 @@ async function replica(prefix: string, encryptionKey: EncryptionKey | null = nul
     store,
     index,
     secretBox: createSecretBox(encryptionKey, previous),
-    refusesUrl: (url: string) => (url.startsWith("https:") ? null : "not https"),
+    refusesUrl: async (url: string) => (url.startsWith("https:") ? null : "not https"),
     clock: systemClock,
     logger: silentLogger,
   };
   const feed = feedIndex(dependencies);
   const signingKey = createSigningKey(store, dependencies.secretBox);
   await store.start();
-  return { feed, signingKey, registry: createRegistry(dependencies, { secretOverlapMs: 24 * 3_600_000 }), index, store };
+  return {
+    feed,
+    signingKey,
+    registry: createRegistry(dependencies, { secretOverlapMs: 24 * 3_600_000, limits: RECORD_LIMITS }),
+    index,
+    store,
+  };
 }
 
 const app = { webhook_url: "https://hooks.acme.example/in", events: ["issue"] };

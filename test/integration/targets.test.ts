@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { type AddressGuardOptions, createAddressGuard } from "../../src/delivery/address-guard.ts";
 import { createSender, type Sender, type SenderOptions } from "../../src/delivery/sender.ts";
+import { createTargetCheck } from "../../src/delivery/target-check.ts";
 import { systemClock } from "../../src/model/clock.ts";
 import { startConnectProxy } from "../support/connect-proxy.ts";
 import { startDnsServer, type Zone } from "../support/dns-server.ts";
@@ -217,6 +218,35 @@ describe("a name that is bound anew", () => {
     };
     expect(await post(sender(opened, { lookup }), `${scheme}://rebind.example:${inside.port}/`)).toMatch(/^blocked: rebind\.example/);
     expect([inside.connections(), bytes]).toEqual([1, 0]);
+  });
+});
+
+describe("when it is saved", () => {
+  const zone: Zone = { "good.example": ["93.184.215.14"], "mixed.example": ["93.184.215.14", "10.0.0.7"], "inside.example": ["fd00::1"] };
+  const check = async (url: string, { hasProxy = false, allow = [] as readonly string[] } = {}) => {
+    const dns = await names(zone);
+    return createTargetCheck(createAddressGuard(allow), { hasProxy, lookup: dns.lookup })(url);
+  };
+
+  test.each(["http://mixed.example/in", "https://inside.example/"])("%s is refused by the addresses of its name", async (url) => {
+    expect(await check(url)).toMatch(/^\w+\.example: an address of it is not a public address/);
+  });
+
+  test.each(["http://127.0.0.1/", "http://localhost/", "ftp://good.example/", "nonsense"])(
+    "%s is refused as it is written",
+    async (url) => {
+      expect(await check(url)).not.toBeNull();
+      expect(await check(url, { hasProxy: true })).not.toBeNull();
+    },
+  );
+
+  test("a public name passes, and one that can't be resolved now", async () => {
+    expect([await check("https://good.example/in"), await check("https://nowhere.example/")]).toEqual([null, null]);
+  });
+
+  test("a name passes when its network is opened, or a proxy looks it up", async () => {
+    expect(await check("http://mixed.example/", { allow: ["10.0.0.0/8"] })).toBeNull();
+    expect(await check("http://mixed.example/", { hasProxy: true })).toBeNull();
   });
 });
 

@@ -3,9 +3,21 @@ import type { AttemptRecord } from "../../src/delivery/ports.ts";
 import type { App, Installation } from "../../src/model/app.ts";
 import { type Delivery, newDelivery } from "../../src/model/delivery.ts";
 import type { Event } from "../../src/model/event.ts";
+import type { RecordLimits } from "../../src/registry/record-limits.ts";
 
 export const UUID = "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f";
 export const SECRET = "0123456789abcdef".repeat(4);
+
+export const RECORD_LIMITS: RecordLimits = {
+  maxNameLength: 200,
+  maxUrlLength: 2_048,
+  maxIdLength: 256,
+  maxEvents: 100,
+  maxHeaders: 50,
+  maxHeaderLength: 4_096,
+  maxRetries: 50,
+  maxProjects: 10_000,
+};
 
 export function anEvent(members: Partial<Event> = {}): Event {
   const resource = members.resource ?? "issue";

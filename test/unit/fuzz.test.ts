@@ -12,7 +12,7 @@ import { appBody, installationBody, parseRecord, RecordInvalid } from "../../src
 import { UUID } from "../support/builders.ts";
 import { cases, heapBytes, hostileJson, mutated, nothingIsPolluted } from "../support/fuzz.ts";
 
-const LIMITS = { maxBytes: 100_000, maxHeaders: 10, maxDepth: 64, maxKeys: 1_000 };
+const LIMITS = { maxBytes: 100_000, maxHeaders: 10, maxDepth: 64, maxKeys: 1_000, maxIdLength: 256 };
 const MEMORY_BYTES = 64 * 1024 * 1024;
 
 let heapBefore: number;

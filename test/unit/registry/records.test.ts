@@ -26,23 +26,16 @@ describe("an app", () => {
     ["an unknown status", { ...app, status: "live" }, /^status: .*internal/],
     ["a pattern with a capital", { ...app, events: ["Issue"] }, /^events\.0: wanted \*, <resource>/],
     ["a pattern with three parts", { ...app, events: ["*", "a.b.c"] }, /^events\.1: wanted/],
-    ["101 patterns", { ...app, events: Array.from({ length: 101 }, () => "issue") }, /^events: /],
     ["a header name with a space", { ...app, headers: { "X Team": "a" } }, /^headers/],
     [
       "a header value with a line break",
       { ...app, headers: { "X-Team": "a\r\nHost: b" } },
       /^headers\.X-Team: wanted a header value without control characters/,
     ],
-    [
-      "51 headers",
-      { ...app, headers: Object.fromEntries(Array.from({ length: 51 }, (_, at) => [`X-${at}`, "a"])) },
-      /^headers: wanted at most 50/,
-    ],
     ["a timeout of 0", { ...app, timeout_ms: 0 }, /^timeout_ms: /],
     ["a schedule with a negative delay", { ...app, retry_schedule_s: [-1] }, /^retry_schedule_s\.0: /],
     ["no places", { ...app, max_in_flight: 0 }, /^max_in_flight: /],
     ["a short secret", { ...app, client_secret: "abc" }, /^client_secret: wanted 64 lower-case hex/],
-    ["a name of 201 characters", { ...app, name: "x".repeat(201) }, /^name: /],
   ])("can't have %s", (_what, value, message) => {
     expect(problems(appBody, value)[0]).toMatch(message);
   });

@@ -1,0 +1,45 @@
+/** How large apps and installations may be. Each limit is a setting; the form of a record, which is not, is in records.ts. */
+import type { AppBody, InstallationBody, RecordProblem } from "./records.ts";
+
+/** Lengths are in characters. */
+export interface RecordLimits {
+  readonly maxNameLength: number;
+  readonly maxUrlLength: number;
+  /** Of an organization or a project. */
+  readonly maxIdLength: number;
+  /** Patterns that an app subscribes to. */
+  readonly maxEvents: number;
+  readonly maxHeaders: number;
+  /** Of one header's value. */
+  readonly maxHeaderLength: number;
+  readonly maxRetries: number;
+  readonly maxProjects: number;
+}
+
+export function appExceeds(app: AppBody, limits: RecordLimits): RecordProblem[] {
+  return found([
+    ["name", app.name?.length, limits.maxNameLength, "characters"],
+    ["webhook_url", app.webhook_url.length, limits.maxUrlLength, "characters"],
+    ["events", app.events.length, limits.maxEvents, "patterns"],
+    ["headers", Object.keys(app.headers).length, limits.maxHeaders, "headers"],
+    ...Object.entries(app.headers).map(([name, value]): Count => [`headers.${name}`, value.length, limits.maxHeaderLength, "characters"]),
+    ["retry_schedule_s", app.retry_schedule_s?.length, limits.maxRetries, "delays"],
+  ]);
+}
+
+export function installationExceeds(installation: InstallationBody, limits: RecordLimits): RecordProblem[] {
+  return found([
+    ["organization_id", installation.organization_id.length, limits.maxIdLength, "characters"],
+    ["webhook_url", installation.webhook_url?.length, limits.maxUrlLength, "characters"],
+    ["project_ids", installation.project_ids.length, limits.maxProjects, "projects"],
+    ...installation.project_ids.map((id, at): Count => [`project_ids.${at}`, id.length, limits.maxIdLength, "characters"]),
+  ]);
+}
+
+type Count = readonly [path: string, count: number | undefined, most: number, what: string];
+
+function found(counts: readonly Count[]): RecordProblem[] {
+  return counts
+    .filter(([, count = 0, most]) => count > most)
+    .map(([path, count, most, what]) => ({ path, message: `found ${count} ${what}, wanted at most ${most}` }));
+}
