@@ -110,4 +110,4 @@ function handle(message: JsMsg): void {
 const consumer = await nats.jetstream().consumers.get(stream, "floor");
 await consumer.consume({ max_messages: Math.max(2, Math.ceil(IN_FLIGHT / fanOut)), callback: handle });
 process.send?.("ready");
-process.on("disconnect", () => process.exit(0));
+for (const end of ["disconnect", "SIGTERM"]) process.on(end, () => process.exit(0));

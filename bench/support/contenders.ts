@@ -41,6 +41,8 @@ export type Contender = (world: World, workload: Workload) => Promise<Contestant
 const script = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const MAIN = script("../../dist/main.js");
 const MAX_HELD = 512;
+/** BENCH_NODE_OPTIONS: for profiles, such as `--cpu-prof --cpu-prof-dir=/tmp/profiles` or `--perf-basic-prof`. */
+const NODE_OPTIONS = process.env["BENCH_NODE_OPTIONS"]?.split(" ") ?? [];
 
 export const floor: Contender = async (world, workload) => {
   const { name: stream, prefix } = world.nextStream();
@@ -102,8 +104,7 @@ export async function startPosthorn(world: World, prefix: string, settings: Read
   const port = await freePort();
   // A file, as a supervisor would have it: reading the lines here would cost the benchmark more than writing them costs Posthorn.
   const log = openSync(join(world.folder, `${prefix}.log`), "a");
-  const profile = process.env["BENCH_PROFILE_FOLDER"];
-  const child = spawn(process.execPath, [...(profile ? ["--cpu-prof", `--cpu-prof-dir=${profile}`] : []), MAIN], {
+  const child = spawn(process.execPath, [...NODE_OPTIONS, MAIN], {
     stdio: ["ignore", log, log],
     env: {
       PATH: process.env["PATH"],
@@ -138,7 +139,7 @@ function registryOf({ destinations, fanOut }: Workload, urls: readonly string[])
 }
 
 async function forked(path: string, settings: object): Promise<ChildProcess> {
-  const child = fork(path, [JSON.stringify(settings)], { stdio: "inherit" });
+  const child = fork(path, [JSON.stringify(settings)], { stdio: "inherit", execArgv: NODE_OPTIONS });
   await new Promise<void>((resolve, reject) => {
     child.once("message", () => resolve());
     child.once("exit", (code) => reject(new Error(`${path} ended with ${code}`)));
