@@ -1,8 +1,8 @@
 /** What every view stands on: who looks at it, and the live overview. */
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
+import type { Session } from "../client/api-types.generated.ts";
 import type { LiveFeed } from "./live.ts";
-import type { Session } from "./wire.ts";
 
 export interface Ground {
   readonly session: Session;

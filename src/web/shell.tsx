@@ -1,6 +1,7 @@
 /** The page around the views: sign-in, navigation, what is live, and what can't be read now. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
+import type { Session } from "../client/api-types.generated.ts";
 import { call, token } from "./api.ts";
 import { total } from "./condition.ts";
 import { shortCount } from "./format.ts";
@@ -17,7 +18,6 @@ import { DeadLettersPage } from "./views/dead-letters.tsx";
 import { FindInstallation } from "./views/find-installation.tsx";
 import { SignIn } from "./views/sign-in.tsx";
 import { TimelinePage } from "./views/timeline.tsx";
-import type { Session } from "./wire.ts";
 
 export function Shell() {
   const session = useLoad("session", (signal) => call<Session>("v1/session", { signal }));

@@ -1,10 +1,10 @@
 /** Where the links in status events lead: an installation is shown on its app's page. */
 import { useEffect } from "preact/hooks";
+import type { Installation } from "../../client/api-types.generated.ts";
 import { call } from "../api.ts";
 import { Failed, Loading } from "../parts/notice.tsx";
 import { hrefOf } from "../routing.ts";
 import { useLoad } from "../use-load.ts";
-import type { Installation } from "../wire.ts";
 
 export function FindInstallation({ uuid }: { uuid: string }) {
   const { value, error, reload } = useLoad(uuid, (signal) =>

@@ -1,4 +1,6 @@
 /** One attempt: what was sent, what came back, and the other attempts of its delivery. */
+
+import type { WebhookRequest, WebhookRequestPage } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
 import { duration } from "../format.ts";
 import { useGround } from "../ground.ts";
@@ -18,9 +20,8 @@ import { When } from "../parts/when.tsx";
 import { setQuery } from "../routing.ts";
 import { attemptId } from "../rows.ts";
 import { useLoad } from "../use-load.ts";
-import type { LogRow, Page } from "../wire.ts";
 
-export function RequestDetail({ row, slug, onClose }: { row: LogRow; slug: string; onClose: () => void }) {
+export function RequestDetail({ row, slug, onClose }: { row: WebhookRequest; slug: string; onClose: () => void }) {
   const { can } = useGround();
   const say = useSay();
   const resend = useAction(async () => {
@@ -86,11 +87,11 @@ export function RequestDetail({ row, slug, onClose }: { row: LogRow; slug: strin
 }
 
 /** Those that the log still has, of either list. */
-function Attempts({ row, slug }: { row: LogRow; slug: string }) {
+function Attempts({ row, slug }: { row: WebhookRequest; slug: string }) {
   const { value, error, reload } = useLoad(`${slug} ${row.delivery_id}`, async (signal) => {
     const pages = await Promise.all(
       [null, "true"].map((errors_only) =>
-        call<Page<LogRow>>(withQuery(`v1/apps/${slug}/webhook-requests`, { event_type: row.event_type, errors_only }), { signal }),
+        call<WebhookRequestPage>(withQuery(`v1/apps/${slug}/webhook-requests`, { event_type: row.event_type, errors_only }), { signal }),
       ),
     );
     const rows = pages.flatMap(({ items }) => items).filter(({ delivery_id }) => delivery_id === row.delivery_id);

@@ -1,5 +1,6 @@
 /** An app's request log: its last attempts, with filters; a row opens to everything that is known of it. */
 import { useEffect, useRef, useState } from "preact/hooks";
+import type { AppStats, WebhookRequest, WebhookRequestPage } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
 import { sum } from "../condition.ts";
 import { duration } from "../format.ts";
@@ -12,7 +13,7 @@ import { When } from "../parts/when.tsx";
 import { type Place, setQuery } from "../routing.ts";
 import { attemptId } from "../rows.ts";
 import { useLoad } from "../use-load.ts";
-import type { AppRow, LogRow, Page, Stats } from "../wire.ts";
+import type { AppRow } from "../wire.ts";
 import { RequestDetail } from "./request-detail.tsx";
 
 const PAGE = 100;
@@ -24,7 +25,7 @@ export function RequestLog({ row, place }: { row: AppRow; place: Place }) {
   const key = [slug, errors, type, organization, since].join(" ");
   useEffect(() => setLimit(PAGE), [key]);
   const log = useLoad(`${key} ${limit}`, (signal) =>
-    call<Page<LogRow>>(
+    call<WebhookRequestPage>(
       withQuery(`v1/apps/${slug}/webhook-requests`, {
         errors_only: errors ? "true" : null,
         event_type: type,
@@ -36,8 +37,8 @@ export function RequestLog({ row, place }: { row: AppRow; place: Place }) {
       { signal },
     ),
   );
-  const types = useLoad(slug, (signal) => call<Stats>(`v1/apps/${slug}/stats`, { signal }));
-  const last = useRef<readonly LogRow[]>([]);
+  const types = useLoad(slug, (signal) => call<AppStats>(`v1/apps/${slug}/stats`, { signal }));
+  const last = useRef<readonly WebhookRequest[]>([]);
   if (log.value !== null) last.current = log.value.items;
   const rows = (log.value?.items ?? (log.isLoading ? last.current : [])).slice(0, limit);
   const isFiltered = Boolean(errors || type || organization || since);
@@ -159,7 +160,7 @@ export function RequestLog({ row, place }: { row: AppRow; place: Place }) {
   );
 }
 
-function typesOf(stats: Stats | null, chosen: string): string[] {
+function typesOf(stats: AppStats | null, chosen: string): string[] {
   const types = new Set(stats?.event_types ?? []);
   if (chosen !== "") types.add(chosen);
   return [...types].sort();
