@@ -46,12 +46,10 @@ export const madeApp = z
   .strictObject({ ...appMembers, ...secretMembers })
   .meta({ id: "MadeApp", description: "The only answer with an app's secrets.", example: { ...appExample, ...SECRETS } });
 
-export const appToken = z
-  .strictObject({ app: z.string(), token: z.string(), expires_at: time })
-  .meta({
-    id: "AppToken",
-    example: { app: "acme-tracker", token: "phapp_acme-tracker.1767611472.…", expires_at: "2026-01-05T11:11:12.345Z" },
-  });
+export const appToken = z.strictObject({ app: z.string(), token: z.string(), expires_at: time }).meta({
+  id: "AppToken",
+  example: { app: "acme-tracker", token: "phapp_acme-tracker.1767611472.…", expires_at: "2026-01-05T11:11:12.345Z" },
+});
 
 export const rotatedSecret = z
   .strictObject({

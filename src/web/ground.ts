@@ -9,10 +9,12 @@ export interface Ground {
   readonly feed: LiveFeed;
   /** Whether actions are offered; the API checks every one of them. */
   readonly can: {
-    /** Enable, disable, settings, secret, resend. */
+    /** Enable, disable, settings, secret, resend, replay. */
     readonly change: boolean;
-    /** Test events, replay. */
-    readonly send: boolean;
+    /** Test events. */
+    readonly test: boolean;
+    /** What is not of one app alone: status events, where a delivery is. */
+    readonly seeAll: boolean;
   };
 }
 

@@ -42,7 +42,7 @@ export function DeadLetterDetail({ letter, onClose, onReplayed }: { letter: Dead
       }
       onClose={onClose}
       footer={
-        can.send &&
+        can.change &&
         mayReplay(letter) && (
           <>
             <ActionError error={replay.error} />
