@@ -81,7 +81,6 @@ describeInBrowser("what happened", () => {
     await page.getByLabel("From", { exact: true }).fill(minute(-5));
     await eventually(async () => (await types(page)).length === 3);
     await page.getByRole("alert").waitFor({ state: "detached" });
-    await picture(page, "requests-between");
     const shared = page.url().replace(/.*(?=#)/, "");
     await close();
 
@@ -118,7 +117,12 @@ describeInBrowser("what happened", () => {
     await eventually(async () => (await types(page)).length === 2);
     await page.locator("tbody .row-link").first().click();
     const dialog = page.getByRole("dialog");
-    await dialog.getByText("Answered with status 503.").waitFor();
+    await dialog.locator(".lead").getByText("Answered with status 503.").waitFor();
+    // The delivery itself is further than any of its attempts.
+    const now = dialog.getByRole("region", { name: "The delivery now" });
+    await eventually(async () =>
+      /Dead letter Answered with status 503\.\s+Given up\s+\S+\s+Reason\s+Exhausted\s+Number\s+\d/.test(await textOf(now)),
+    );
     const [row] = (await platform.call("GET", "/v1/apps/talker/webhook-requests")).items as Array<Record<string, any>>;
     const facts = await textOf(dialog.locator(".facts"));
     for (const member of ["delivery_id", "event_id", "installation_uuid", "trace_id", "webhook_url"])
@@ -130,23 +134,16 @@ describeInBrowser("what happened", () => {
     expect(await textOf(request)).toContain('"big": "12345678901234567890"');
     expect(await textOf(request)).toContain("cut here");
     expect(await textOf(dialog.getByRole("region", { name: "Response body" }))).toMatch(/"code": "overloaded"[\s\S]*cut here/);
+    await picture(page, "request");
     await dialog.getByRole("button", { name: "As sent" }).first().click();
     expect(await textOf(request)).toContain('{"action":"created","installation":');
     expect(await page.content()).not.toContain("planted-secret");
     expect(await findings(page)).toEqual([]);
-    await dialog.getByRole("button", { name: "As sent" }).first().click();
-    await picture(page, "request");
 
     // The attempts of the delivery lead to each other.
     expect(await dialog.locator(".attempts li").count()).toBe(2);
     await dialog.locator(".attempts button").click();
     await eventually(async () => /Attempt\s+1\b/.test(await textOf(dialog.locator(".facts"))));
-
-    // The delivery itself is further than any of its attempts.
-    const now = dialog.getByRole("region", { name: "The delivery now" });
-    await eventually(async () =>
-      /Dead letter Answered with status 503\.\s+Given up\s+\S+\s+Reason\s+Exhausted\s+Number\s+\d/.test(await textOf(now)),
-    );
 
     const before = platform.receiver.requests.length;
     await dialog.getByRole("button", { name: "Resend" }).click();
@@ -161,12 +158,11 @@ describeInBrowser("what happened", () => {
   test("where a delivery is now is said of each that waits, and that it could not be loaded is not nowhere", async () => {
     await platform.register("waiting", "down", { name: "Waiting", retry_schedule_s: [3_600] });
     await platform.deliver("waiting", "issue.created", 1);
-    const { page, close } = await open("#/apps/waiting/requests", { expected: /status of 503/ });
+    const { page, goto, close } = await open("#/apps/waiting/requests", { expected: /status of 503/ });
     await page.locator("tbody .row-link").click();
     const now = page.getByRole("region", { name: "The delivery now" });
     await eventually(async () => /To be tried again\s+Next attempt\s+\d/.test(await textOf(now)));
     expect(await findings(page)).toEqual([]);
-    await picture(page, "delivery-now");
 
     const address = "**/v1/deliveries/*";
     await page.route(address, (route) => route.fulfill({ status: 503, json: { detail: "NATS is away" } }));
@@ -176,6 +172,13 @@ describeInBrowser("what happened", () => {
     await page.unroute(address);
     await now.getByRole("button", { name: "Try again" }).click();
     await now.getByText("To be tried again").waitFor();
+
+    // What was given up leads to its dead letter.
+    await goto("#/apps/discourse/requests?type=comment.created");
+    await page.locator("tbody .row-link").first().click();
+    await now.getByRole("link").click();
+    await page.getByRole("dialog").getByRole("region", { name: "Event data" }).waitFor();
+    await eventually(() => page.url().includes("#/apps/discourse/dead-letters?open="));
     await close();
   });
 
