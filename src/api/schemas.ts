@@ -46,9 +46,10 @@ export const madeApp = z
   .strictObject({ ...appMembers, ...secretMembers })
   .meta({ id: "MadeApp", description: "The only answer with an app's secrets.", example: { ...appExample, ...SECRETS } });
 
-export const appToken = z
-  .strictObject({ app: z.string(), token: z.string(), expires_at: time })
-  .meta({ id: "AppToken", example: { app: "acme-tracker", token: "app.acme-tracker.…", expires_at: "2026-01-05T11:11:12.345Z" } });
+export const appToken = z.strictObject({ app: z.string(), token: z.string(), expires_at: time }).meta({
+  id: "AppToken",
+  example: { app: "acme-tracker", token: "phapp_acme-tracker.1767611472.…", expires_at: "2026-01-05T11:11:12.345Z" },
+});
 
 export const rotatedSecret = z
   .strictObject({
@@ -179,8 +180,8 @@ export const deadLetter = z
       .meta({ description: "exhausted, rejected, gone, blocked, uninstalled, expired, redelivered, discarded or invalid." }),
     error: z.string().nullable(),
     dead_lettered_at: time,
-    delivery_id: z.string().optional().meta({ description: "Not there when no delivery could be read; then it can't be replayed." }),
-    app: z.string().optional(),
+    delivery_id: z.string().optional().meta({ description: "Not there when no delivery could be read." }),
+    app: z.string().nullish().meta({ description: "Null: it belongs to none." }),
     installation_uuid: z.string().optional(),
     attempts_made: count.optional(),
     attempts: z.array(attemptSummary).optional(),
@@ -194,7 +195,11 @@ export const deadLetter = z
         data: z.looseObject({}),
       })
       .optional(),
-    body: z.string().optional().meta({ description: "Of a message that could not be read." }),
+    subject: z.string().optional().meta({ description: "This and what follows only of a message that is kept as it was." }),
+    headers: z.record(z.string(), z.string()).optional(),
+    body: z.string().optional(),
+    body_base64: z.string().optional().meta({ description: "Of bytes that are not UTF-8." }),
+    body_cut: z.boolean().optional().meta({ description: "Only the beginning was kept; it can't be replayed." }),
   })
   .meta({
     id: "DeadLetter",

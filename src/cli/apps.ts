@@ -6,7 +6,7 @@ import { CommandFailed, UsageError } from "./exit-codes.ts";
 import { counted, milliseconds, outcomeStyle, responseCode } from "./format.ts";
 import type { Output } from "./output.ts";
 import { take } from "./take.ts";
-import { commaSeparated, header, jsonObject, positive, seconds } from "./values.ts";
+import { commaSeparated, header, jsonObject, positive, seconds, wholeSeconds } from "./values.ts";
 
 const members = {
   webhook: value("url", "Where webhooks go."),
@@ -149,6 +149,25 @@ export const appCommands: readonly Command[] = [
       output.result(body, () => {
         showSecrets(output, body);
         output.note(`The previous secret is valid until ${body.previous_valid_until}.`);
+      });
+    },
+  }),
+  command({
+    name: "apps token",
+    summary: "Makes a short-lived token for the app's own developer, shown this once.",
+    operands: ["<slug>"],
+    options: { ttl: value("duration", "How long it is valid, e.g. 8h; an hour when not given.", wholeSeconds) },
+    details: "It covers the app's record, figures, installations, request log, dead letters and test call; it opens the app's dashboard.",
+    examples: ["apps token acme-tracker --ttl 8h"],
+    async run({ api, output, options: { ttl }, operands: [slug = ""] }) {
+      const body = ttl === undefined ? {} : { ttl_s: ttl };
+      const { body: made } = await api().call("POST /v1/apps/{slug}/tokens", { path: { slug }, body });
+      output.result(made, () => {
+        output.facts([
+          ["token", output.paint("bold", made.token)],
+          ["valid until", made.expires_at],
+        ]);
+        output.note("It is shown this once, and ends earlier when the client secret is replaced.");
       });
     },
   }),

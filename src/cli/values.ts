@@ -23,6 +23,13 @@ export function seconds(text: string): number[] {
   return text === "" ? [] : text.split(",").map((part) => parseDuration(part.trim()) / 1000);
 }
 
+/** `90s`, `1h` → seconds. */
+export function wholeSeconds(text: string): number {
+  const found = parseDuration(text) / 1000;
+  if (!Number.isInteger(found) || found < 1) throw new Error("wanted whole seconds, 1s or more");
+  return found;
+}
+
 /** `issue,metric_alert.*` */
 export function commaSeparated(text: string): string[] {
   return text

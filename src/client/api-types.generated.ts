@@ -115,9 +115,10 @@ export interface DeadLetter {
   readonly reason: string;
   readonly error: string | null;
   readonly dead_lettered_at: string;
-  /** Not there when no delivery could be read; then it can't be replayed. */
+  /** Not there when no delivery could be read. */
   readonly delivery_id?: string | undefined;
-  readonly app?: string | undefined;
+  /** Null: it belongs to none. */
+  readonly app?: string | null | undefined;
   readonly installation_uuid?: string | undefined;
   readonly attempts_made?: number | undefined;
   readonly attempts?: ReadonlyArray<{
@@ -138,8 +139,14 @@ export interface DeadLetter {
     readonly data: Readonly<Record<string, unknown>>;
     readonly [member: string]: unknown;
   } | undefined;
-  /** Of a message that could not be read. */
+  /** This and what follows only of a message that is kept as it was. */
+  readonly subject?: string | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly body?: string | undefined;
+  /** Of bytes that are not UTF-8. */
+  readonly body_base64?: string | undefined;
+  /** Only the beginning was kept; it can't be replayed. */
+  readonly body_cut?: boolean | undefined;
   readonly [member: string]: unknown;
 }
 

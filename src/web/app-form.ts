@@ -1,6 +1,7 @@
 /** An app's record as the texts of a form, and back. The API checks what comes of it. */
+
+import type { App } from "../client/api-types.generated.ts";
 import { ApiError } from "./api.ts";
-import type { AppRecord } from "./wire.ts";
 
 export interface AppForm {
   readonly name: string;
@@ -17,7 +18,7 @@ export interface AppForm {
   readonly retry_schedule_s: string;
 }
 
-export function formOf(record: AppRecord): AppForm {
+export function formOf(record: App): AppForm {
   const { name, webhook_url, status, events, headers, timeout_ms, max_in_flight, ordered, retry_schedule_s } = record;
   return {
     name,
@@ -35,7 +36,7 @@ export function formOf(record: AppRecord): AppForm {
 }
 
 /** The members that the form does not have stay as they are. @throws ApiError naming the field */
-export function recordOf(record: AppRecord, form: AppForm): object {
+export function recordOf(record: App, form: AppForm): object {
   return {
     ...record,
     name: form.name.trim(),

@@ -1,18 +1,20 @@
 /** What every view stands on: who looks at it, and the live overview. */
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
+import type { Session } from "../client/api-types.generated.ts";
 import type { LiveFeed } from "./live.ts";
-import type { Session } from "./wire.ts";
 
 export interface Ground {
   readonly session: Session;
   readonly feed: LiveFeed;
   /** Whether actions are offered; the API checks every one of them. */
   readonly can: {
-    /** Enable, disable, settings, secret, resend. */
+    /** Enable, disable, settings, secret, resend, replay. */
     readonly change: boolean;
-    /** Test events, replay. */
-    readonly send: boolean;
+    /** Test events. */
+    readonly test: boolean;
+    /** What is not of one app alone: status events, where a delivery is. */
+    readonly seeAll: boolean;
   };
 }
 

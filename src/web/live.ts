@@ -5,7 +5,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { ApiError, call, request } from "./api.ts";
 import { createEventReader } from "./event-stream.ts";
-import type { AppRow, OverviewMessage, Problem, StatusEventItem } from "./wire.ts";
+import type { AppRow, OverviewMessage, StatusEventItem } from "./wire.ts";
 
 export interface Live {
   readonly apps: ReadonlyMap<string, AppRow>;
@@ -13,7 +13,7 @@ export interface Live {
   readonly hoursFrom: string;
   readonly unreadable: number | null;
   /** What can't be read now. */
-  readonly problems: readonly Problem[];
+  readonly problems: OverviewMessage["problems"];
   /** How it comes: pushed, asked for, or not at all since some time. */
   readonly mode: "pushed" | "polled" | "lost";
   /** Why it is lost. */

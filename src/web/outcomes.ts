@@ -1,5 +1,5 @@
 /** The outcomes in words. */
-import type { Outcome } from "./wire.ts";
+import type { Outcome } from "../model/outcome.ts";
 
 interface OutcomeText {
   readonly label: string;

@@ -1,8 +1,8 @@
 /** What names a row of the request log or of the dead letters. */
-import type { DeadLetter, LogRow } from "./wire.ts";
+import type { DeadLetter, WebhookRequest } from "../client/api-types.generated.ts";
 
 /** An attempt of a run: a resend has the same delivery and begins with attempt 1 again, at another time. */
-export function attemptId({ delivery_id, attempt, date }: LogRow): string {
+export function attemptId({ delivery_id, attempt, date }: WebhookRequest): string {
   return `${delivery_id}.${attempt}.${Date.parse(date)}`;
 }
 

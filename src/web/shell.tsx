@@ -1,6 +1,7 @@
 /** The page around the views: sign-in, navigation, what is live, and what can't be read now. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
+import type { Session } from "../client/api-types.generated.ts";
 import { call, token } from "./api.ts";
 import { total } from "./condition.ts";
 import { shortCount } from "./format.ts";
@@ -17,17 +18,13 @@ import { DeadLettersPage } from "./views/dead-letters.tsx";
 import { FindInstallation } from "./views/find-installation.tsx";
 import { SignIn } from "./views/sign-in.tsx";
 import { TimelinePage } from "./views/timeline.tsx";
-import type { Session } from "./wire.ts";
 
 export function Shell() {
   const session = useLoad("session", (signal) => call<Session>("v1/session", { signal }));
   const scope = session.value;
   const path = scope === null ? null : scope.app === null ? "v1/overview" : `v1/apps/${scope.app}/overview`;
   const feed = useLive(path);
-  const ground = useMemo<Ground | null>(
-    () => scope && { session: scope, feed, can: { change: scope.scope === "admin", send: scope.scope !== "read" } },
-    [scope, feed.live],
-  );
+  const ground = useMemo<Ground | null>(() => scope && { session: scope, feed, can: rightsOf(scope) }, [scope, feed.live]);
   const signOut = (): void => {
     token.clear();
     location.reload();
@@ -53,9 +50,13 @@ export function Shell() {
   );
 }
 
+function rightsOf({ scope, app }: Session): Ground["can"] {
+  return { change: scope === "admin", test: scope !== "read", seeAll: app === null };
+}
+
 function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
   const place = usePlace();
-  const { session, feed } = ground;
+  const { session, feed, can } = ground;
   const [view = session.app === null ? "" : "apps", name = session.app ?? ""] = place.parts;
   const main = useRef<HTMLElement>(null);
   const isFirst = useRef(true);
@@ -77,11 +78,13 @@ function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
             <Horn /> Posthorn
           </a>
           <nav aria-label="Main">
-            {session.app === null && <NavLink to={[]} text="Apps" isHere={view === "" || view === "apps"} />}
-            {session.app === null && (
-              <NavLink to={["dead-letters"]} text="Dead letters" isHere={view === "dead-letters"} badge={deadLetters(feed.live)} />
+            {can.seeAll && (
+              <>
+                <NavLink to={[]} text="Apps" isHere={view === "" || view === "apps"} />
+                <NavLink to={["dead-letters"]} text="Dead letters" isHere={view === "dead-letters"} badge={deadLetters(feed.live)} />
+                <NavLink to={["timeline"]} text="Timeline" isHere={view === "timeline"} />
+              </>
             )}
-            {session.app === null && <NavLink to={["timeline"]} text="Timeline" isHere={view === "timeline"} />}
           </nav>
           <div class="top-end">
             {session.scope !== "admin" && <span class="scope">{session.scope === "read" ? "Read only" : "One app"}</span>}
@@ -96,7 +99,7 @@ function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
       </header>
       <main id="main" ref={main} tabIndex={-1}>
         <Problems live={feed.live} />
-        <View place={place} view={view} name={name} />
+        <View place={place} view={view} name={name} onlyApp={session.app} />
       </main>
       <footer class="bottom">
         Posthorn {session.version} · <a href="openapi.json">API</a>
@@ -105,7 +108,14 @@ function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
   );
 }
 
-function View({ place, view, name }: { place: Place; view: string; name: string }) {
+function View({ place, view, name, onlyApp }: { place: Place; view: string; name: string; onlyApp: string | null }) {
+  if (onlyApp !== null && view !== "installations" && (view !== "apps" || name !== onlyApp)) {
+    return (
+      <Empty title={`Your token covers ${onlyApp} alone.`}>
+        <a href={hrefOf(["apps", onlyApp])}>To its page</a>
+      </Empty>
+    );
+  }
   if (view === "") return <Apps place={place} />;
   if (view === "apps" && name !== "") return <AppPage key={name} slug={name} place={place} />;
   if (view === "installations" && name !== "") return <FindInstallation uuid={name} />;

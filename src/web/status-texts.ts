@@ -20,7 +20,7 @@ export function topicOf(type: string): string {
   return type.split(".")[0] ?? "";
 }
 
-export function describe({ type, data }: StatusEventItem): StatusText {
+export function describe({ type, data }: Pick<StatusEventItem, "type" | "data">): StatusText {
   const facts = data as Facts;
   switch (type) {
     case "integration.broken":

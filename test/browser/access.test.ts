@@ -70,6 +70,77 @@ describeInBrowser("the dashboard", () => {
     await close();
   });
 
+  test("opens an app's own page for its token, and offers nothing that the API refuses it", async () => {
+    await platform.register("refused", "refuses", { name: "Refused" }, ["northwind", "contoso"]);
+    await platform.deliver("refused", "issue.created", 2);
+    await eventually(async () => (await platform.call("GET", "/v1/dead-letters?app=refused")).items.length === 2);
+    const { token } = await platform.call("POST", "/v1/apps/refused/tokens");
+    // A call that is refused is a line of the browser's log: `close` fails of it.
+    const { page, goto, close } = await open("#/", { token });
+    const main = page.getByRole("main");
+    const offered = (): Promise<string[]> => main.getByRole("button").allInnerTexts();
+    const refused = /Resend|Replay|Enable|Disable|Discard|Rotate|Save/;
+
+    await page.getByRole("heading", { level: 1, name: "Refused" }).waitFor();
+    await page.getByText("One app", { exact: true }).waitFor();
+    expect(await page.getByRole("navigation", { name: "Main" }).getByRole("link").count()).toBe(0);
+    expect(await main.getByRole("navigation").getByRole("link").allInnerTexts()).toEqual([
+      "Overview",
+      "Requests",
+      expect.stringMatching(/^Dead letters/),
+      "Settings",
+    ]);
+    await eventually(async () => (await page.locator(".installations tbody tr").count()) === 2);
+    await page.locator(".legend").first().waitFor();
+    expect((await offered()).filter((text) => refused.test(text))).toEqual(["Disabled 0"]);
+    expect(await page.locator(".installations").getByRole("button").count()).toBe(0);
+    expect(await findings(page)).toEqual([]);
+    await picture(page, "app-token");
+
+    await page.getByRole("button", { name: "Send test event" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Send", exact: true }).click();
+    await page.getByRole("region", { name: "Result" }).getByText("422 Rejected").waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+
+    await page.getByRole("link", { name: "Requests" }).click();
+    await eventually(async () => (await page.locator("tbody .row-link").count()) === 3);
+    await page.locator("tbody .row-link", { hasText: "issue.created" }).first().click();
+    await page.getByRole("dialog").getByRole("heading", { name: "Attempts of this delivery" }).waitFor();
+    await page.getByRole("dialog").locator(".attempts li").waitFor();
+    expect(await page.getByRole("heading", { name: "The delivery now" }).count()).toBe(0);
+    expect((await offered()).filter((text) => refused.test(text))).toEqual([]);
+    expect(await findings(page)).toEqual([]);
+
+    await goto("#/apps/refused/dead-letters");
+    await eventually(async () => (await page.locator("tbody .row-link").count()) === 2);
+    expect(await page.getByRole("checkbox").count()).toBe(0);
+    await page.locator("tbody .row-link").first().click();
+    await page.getByRole("dialog").getByRole("region", { name: "Event data" }).getByText('"n"').waitFor();
+    expect((await offered()).filter((text) => refused.test(text))).toEqual([]);
+    expect(await findings(page)).toEqual([]);
+
+    await goto("#/apps/refused/settings");
+    await page.getByText("Your token may look at the settings, not change them.").waitFor();
+    await page.getByLabel("Name", { exact: true }).waitFor();
+    expect((await offered()).filter((text) => refused.test(text))).toEqual([]);
+    expect(await findings(page)).toEqual([]);
+
+    await goto("#/apps/refused/timeline");
+    await page.getByText("There is nothing here, or your token does not cover it.").waitFor();
+    for (const elsewhere of ["#/apps/pager", "#/dead-letters", "#/timeline"]) {
+      await goto(elsewhere);
+      await page.getByText("Your token covers refused alone.").waitFor();
+    }
+    expect(await findings(page)).toEqual([]);
+    await page.getByRole("link", { name: "To its page" }).click();
+    await page.getByRole("heading", { level: 1, name: "Refused" }).waitFor();
+    const { items } = await platform.call("GET", "/v1/apps/refused/installations");
+    await goto(`#/installations/${items[1].uuid}`);
+    await page.locator(".installations tbody tr.named", { hasText: items[1].organization_id }).waitFor();
+    await close();
+  });
+
   test("works under a path of its own, with everything it loads and calls", async () => {
     const proxy = await startProxy(platform.posthorn.url, { path: "/ops/posthorn/" });
     const { page, goto, close } = await open("#/", {}, proxy.url);

@@ -63,6 +63,41 @@ describeInBrowser("what happened", () => {
     await close();
   });
 
+  test("requests between two times are in the browser's time zone, and in everybody's in the address", async () => {
+    const [newest] = (await platform.call("GET", "/v1/apps/pager/webhook-requests")).items as Array<{ date: string }>;
+    const minute = (change: number): string => new Date(Date.parse(newest?.date ?? "") + change * 60_000).toISOString().slice(0, 16);
+    const { page, close } = await open("#/apps/pager/requests");
+    await eventually(async () => (await types(page)).length === 3);
+    await page.getByRole("combobox", { name: "Time", exact: true }).selectOption("Between …");
+    await page.getByText("Both minutes included; your time zone, UTC").waitFor();
+    await page.getByLabel("From", { exact: true }).fill(minute(1));
+    await page.getByText("No attempt matches.").waitFor();
+    await eventually(() => page.url().includes(`from=${encodeURIComponent(`${minute(1)}Z`)}`));
+    await page.getByLabel("To", { exact: true }).fill(minute(0));
+    await page.getByRole("alert").getByText("From is after to: nothing lies between them.").waitFor();
+    expect(await page.getByText(/No attempt/).count()).toBe(0);
+    expect(await page.getByLabel("From", { exact: true }).getAttribute("aria-invalid")).toBe("true");
+    expect(await findings(page)).toEqual([]);
+    await page.getByLabel("From", { exact: true }).fill(minute(-5));
+    await eventually(async () => (await types(page)).length === 3);
+    await page.getByRole("alert").waitFor({ state: "detached" });
+    const shared = page.url().replace(/.*(?=#)/, "");
+    await close();
+
+    // Where it is later, it is the same minute.
+    const tokyo = await open(shared, { timezone: "Asia/Tokyo", width: 390, scheme: "dark" });
+    await eventually(async () => (await types(tokyo.page)).length === 3);
+    await tokyo.page.getByText("your time zone, Asia/Tokyo").waitFor();
+    await eventually(async () => (await tokyo.page.getByLabel("To", { exact: true }).inputValue()) === minute(9 * 60));
+    expect(await findings(tokyo.page)).toEqual([]);
+    expect(await tokyo.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+    await tokyo.page.getByRole("combobox", { name: "Time", exact: true }).selectOption("Any time");
+    await eventually(() => !/from=|to=|since=/.test(tokyo.page.url()));
+    await tokyo.goto("#/apps/pager/requests?since=between&from=yesterday");
+    await tokyo.page.getByText("From: found “yesterday”, wanted a time such as 2026-01-05T10:11Z.").waitFor();
+    await tokyo.close();
+  });
+
   test("new requests come when one asks for them, or by themselves", async () => {
     await platform.register("busy", "ok");
     const { page, close } = await open("#/apps/busy/requests");
@@ -82,7 +117,12 @@ describeInBrowser("what happened", () => {
     await eventually(async () => (await types(page)).length === 2);
     await page.locator("tbody .row-link").first().click();
     const dialog = page.getByRole("dialog");
-    await dialog.getByText("Answered with status 503.").waitFor();
+    await dialog.locator(".lead").getByText("Answered with status 503.").waitFor();
+    // The delivery itself is further than any of its attempts.
+    const now = dialog.getByRole("region", { name: "The delivery now" });
+    await eventually(async () =>
+      /Dead letter Answered with status 503\.\s+Given up\s+\S+\s+Reason\s+Exhausted\s+Number\s+\d/.test(await textOf(now)),
+    );
     const [row] = (await platform.call("GET", "/v1/apps/talker/webhook-requests")).items as Array<Record<string, any>>;
     const facts = await textOf(dialog.locator(".facts"));
     for (const member of ["delivery_id", "event_id", "installation_uuid", "trace_id", "webhook_url"])
@@ -94,12 +134,11 @@ describeInBrowser("what happened", () => {
     expect(await textOf(request)).toContain('"big": "12345678901234567890"');
     expect(await textOf(request)).toContain("cut here");
     expect(await textOf(dialog.getByRole("region", { name: "Response body" }))).toMatch(/"code": "overloaded"[\s\S]*cut here/);
+    await picture(page, "request");
     await dialog.getByRole("button", { name: "As sent" }).first().click();
     expect(await textOf(request)).toContain('{"action":"created","installation":');
     expect(await page.content()).not.toContain("planted-secret");
     expect(await findings(page)).toEqual([]);
-    await dialog.getByRole("button", { name: "As sent" }).first().click();
-    await picture(page, "request");
 
     // The attempts of the delivery lead to each other.
     expect(await dialog.locator(".attempts li").count()).toBe(2);
@@ -116,9 +155,37 @@ describeInBrowser("what happened", () => {
     await close();
   });
 
+  test("where a delivery is now is said of each that waits, and that it could not be loaded is not nowhere", async () => {
+    await platform.register("waiting", "down", { name: "Waiting", retry_schedule_s: [3_600] });
+    await platform.deliver("waiting", "issue.created", 1);
+    const { page, goto, close } = await open("#/apps/waiting/requests", { expected: /status of 503/ });
+    await page.locator("tbody .row-link").click();
+    const now = page.getByRole("region", { name: "The delivery now" });
+    await eventually(async () => /To be tried again\s+Next attempt\s+\d/.test(await textOf(now)));
+    expect(await findings(page)).toEqual([]);
+
+    const address = "**/v1/deliveries/*";
+    await page.route(address, (route) => route.fulfill({ status: 503, json: { detail: "NATS is away" } }));
+    await now.getByRole("button", { name: "Look again" }).click();
+    await now.getByRole("alert").getByText("Where the delivery is could not be loaded. NATS is away.").waitFor();
+    expect(await now.getByText("To be tried again").count()).toBe(0);
+    await page.unroute(address);
+    await now.getByRole("button", { name: "Try again" }).click();
+    await now.getByText("To be tried again").waitFor();
+
+    // What was given up leads to its dead letter.
+    await goto("#/apps/discourse/requests?type=comment.created");
+    await page.locator("tbody .row-link").first().click();
+    await now.getByRole("link").click();
+    await page.getByRole("dialog").getByRole("region", { name: "Event data" }).waitFor();
+    await eventually(() => page.url().includes("#/apps/discourse/dead-letters?open="));
+    await close();
+  });
+
   test("a delivered request says that its body was not kept", async () => {
     const { page, close } = await open("#/apps/pager/requests");
     await page.locator("tbody .row-link").first().click();
+    await page.getByRole("region", { name: "The delivery now" }).locator(".pill", { hasText: "Delivered" }).waitFor();
     await page.getByText("Headers and bodies are kept of attempts that were not delivered.").waitFor();
     await close();
   });

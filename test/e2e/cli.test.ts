@@ -95,6 +95,28 @@ describe("apps and installations", () => {
     expect((await cli("apps get shop")).code).toBe(1);
   });
 
+  test("have a token of their own, for as long as it is asked for", async () => {
+    const { slug } = await installed();
+    const shown = await cli(["apps", "token", slug]);
+    const hour = /^token {8}(phapp_\S+)\nvalid until {2}(\S+)\n$/.exec(shown.out);
+    expect([shown.code, shown.err, hour]).toEqual([0, expect.stringContaining("shown this once"), expect.anything()]);
+    const { json } = await cli(["apps", "token", slug, "--ttl", "5m", "--json"]);
+    expect(json).toEqual([{ app: slug, token: expect.stringMatching(/^phapp_/), expires_at: expect.any(String) }]);
+    expect(Date.parse(hour?.[2] ?? "") - Date.parse(json[0].expires_at as string)).toBeGreaterThan(50 * 60_000);
+
+    const own = { environment: { ...environment, POSTHORN_TOKEN: json[0].token as string } };
+    expect((await cli(["requests", slug, "--json"], own)).code).toBe(0);
+    expect(await cli(["apps", "token", slug], own)).toMatchObject({ code: 77, out: "" });
+    expect(await cli(["apps", "token", slug, "--ttl", "25h"])).toMatchObject({
+      code: 65,
+      err: expect.stringContaining("wanted at most 86400"),
+    });
+    expect(await cli(["apps", "token", slug, "--ttl", "1500ms"])).toMatchObject({
+      code: 64,
+      err: expect.stringContaining("whole seconds"),
+    });
+  });
+
   test("that are not there are told with the nearest one that is", async () => {
     await installed(["--name", "Near"]);
     const { slug } = await installed();

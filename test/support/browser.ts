@@ -23,6 +23,8 @@ export interface OpenOptions {
   readonly width?: number;
   readonly scheme?: "light" | "dark";
   readonly token?: string;
+  /** UTC when not given. */
+  readonly timezone?: string;
   /** Log lines that belong to the test, such as those of answers that are errors. */
   readonly expected?: RegExp;
 }
@@ -38,12 +40,12 @@ export interface Opened {
 
 /** @param base where the dashboard is, with a slash at its end */
 export async function openDashboard(browser: Browser, base: string, hash = "#/", options: OpenOptions = {}): Promise<Opened> {
-  const { width = 1280, scheme = "light", token, expected } = options;
+  const { width = 1280, scheme = "light", token, timezone = "UTC", expected } = options;
   const context: BrowserContext = await browser.newContext({
     viewport: { width, height: width < 600 ? 844 : 860 },
     colorScheme: scheme,
     locale: "en-GB",
-    timezoneId: "UTC",
+    timezoneId: timezone,
     reducedMotion: "reduce",
   });
   context.setDefaultTimeout(20_000);

@@ -35,7 +35,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   storage: ["model", "delivery/ports.ts", "status/ports.ts"],
   telemetry: ["model", "delivery/ports.ts", "status/ports.ts"],
   api: ["model", "registry", "delivery/ports.ts", "status"],
-  web: ["model"],
+  web: ["model", "client/api-types.generated.ts"],
   cli: ["model", "config", "client"],
   client: ["model"],
 };

@@ -1,6 +1,7 @@
 /** The attempts of one delivery, oldest first. */
+
+import type { Outcome } from "../../model/outcome.ts";
 import { duration } from "../format.ts";
-import type { Outcome } from "../wire.ts";
 import { OutcomePill } from "./pills.tsx";
 import { When } from "./when.tsx";
 

@@ -1,7 +1,10 @@
 /** Short words with a colour. The colour never says more than the word. */
+
+import type { InstallationStatus } from "../../model/app.ts";
+import type { Outcome } from "../../model/outcome.ts";
 import { type Condition, conditionOf } from "../condition.ts";
 import { OUTCOME_TEXTS, REASON_TEXTS } from "../outcomes.ts";
-import type { AppRow, InstallationStatus, Outcome } from "../wire.ts";
+import type { AppRow } from "../wire.ts";
 
 export function Pill({ kind, text, title }: { kind: Condition["kind"]; text: string; title?: string }) {
   return (

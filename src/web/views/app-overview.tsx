@@ -1,5 +1,6 @@
 /** An app's charts and installations. */
 import { useEffect, useRef } from "preact/hooks";
+import type { AppStats } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
 import { linearScale, logScale } from "../chart-scale.ts";
 import { sum } from "../condition.ts";
@@ -11,10 +12,10 @@ import { Empty, Failed, Loading } from "../parts/notice.tsx";
 import { Segments } from "../parts/segments.tsx";
 import { type Place, setQuery } from "../routing.ts";
 import { useLoad } from "../use-load.ts";
-import type { AppRow, Range, Stats } from "../wire.ts";
+import type { AppRow } from "../wire.ts";
 import { Installations } from "./installations.tsx";
 
-const RANGES: ReadonlyArray<{ value: Range; text: string; words: string }> = [
+const RANGES: ReadonlyArray<{ value: AppStats["range"]; text: string; words: string }> = [
   { value: "24h", text: "24 hours", words: "last 24 hours" },
   { value: "7d", text: "7 days", words: "last 7 days" },
   { value: "30d", text: "30 days", words: "last 30 days" },
@@ -23,7 +24,7 @@ const RANGES: ReadonlyArray<{ value: Range; text: string; words: string }> = [
 export function AppOverview({ row, place }: { row: AppRow; place: Place }) {
   const range = RANGES.find(({ value }) => value === place.query["range"]) ?? (RANGES[0] as (typeof RANGES)[number]);
   const stats = useLoad(`${row.slug} ${range.value}`, (signal) =>
-    call<Stats>(withQuery(`v1/apps/${row.slug}/stats`, { range: range.value }), { signal }),
+    call<AppStats>(withQuery(`v1/apps/${row.slug}/stats`, { range: range.value }), { signal }),
   );
   useReloadWith(row.attempts === null ? null : sum(row.attempts), stats.reload);
   const { value } = stats;
@@ -64,7 +65,7 @@ export function AppOverview({ row, place }: { row: AppRow; place: Place }) {
   );
 }
 
-function Charts({ stats, words }: { stats: Stats; words: string }) {
+function Charts({ stats, words }: { stats: AppStats; words: string }) {
   const { periods, totals, step_s } = stats;
   const outcomes: Series[] = OUTCOME_ORDER.filter((key) => totals.outcomes[key] > 0 || key === "delivered").map((key) => ({
     key,

@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { shortCount } from "../format.ts";
 import { useGround } from "../ground.ts";
 import { Copyable } from "../parts/copy.tsx";
-import { Failed, Loading, Note } from "../parts/notice.tsx";
+import { Empty, Failed, Loading, Note } from "../parts/notice.tsx";
 import { ConditionPill } from "../parts/pills.tsx";
 import { When } from "../parts/when.tsx";
 import { hrefOf, type Place } from "../routing.ts";
@@ -24,11 +24,12 @@ const TABS = [
 ] as const;
 
 export function AppPage({ slug, place }: { slug: string; place: Place }) {
-  const { feed, session, can } = useGround();
+  const { feed, can } = useGround();
   const { live } = feed;
   const [isTesting, setTesting] = useState(false);
   const row = live.state === "ready" ? (live.apps.get(slug) ?? null) : null;
   const tab = place.parts[2] ?? "";
+  const tabs = TABS.filter(({ part }) => part !== "timeline" || can.seeAll);
   useEffect(() => {
     document.title = `${row?.name ?? slug} · Posthorn`;
   }, [row?.name, slug]);
@@ -45,7 +46,7 @@ export function AppPage({ slug, place }: { slug: string; place: Place }) {
   return (
     <>
       <div class="head">
-        {session.app === null && (
+        {can.seeAll && (
           <nav class="crumbs" aria-label="Breadcrumb">
             <a href="#/">Apps</a> <span aria-hidden="true">/</span>
           </nav>
@@ -53,7 +54,7 @@ export function AppPage({ slug, place }: { slug: string; place: Place }) {
         <div class="head-line">
           <h1 tabIndex={-1}>{row.name}</h1>
           <ConditionPill row={row} />
-          {can.send && (
+          {can.test && (
             <button type="button" class="button primary head-action" onClick={() => setTesting(true)}>
               Send test event
             </button>
@@ -66,7 +67,7 @@ export function AppPage({ slug, place }: { slug: string; place: Place }) {
       </div>
       <CircuitNote row={row} />
       <nav class="tabs" aria-label={`About ${row.name}`}>
-        {TABS.map(({ part, text }) => (
+        {tabs.map(({ part, text }) => (
           <a key={part} href={hrefOf(["apps", slug, ...(part === "" ? [] : [part])])} aria-current={part === tab ? "page" : undefined}>
             {text}
             {part === "dead-letters" && row.dead_letters !== null && row.dead_letters > 0 && (
@@ -78,8 +79,9 @@ export function AppPage({ slug, place }: { slug: string; place: Place }) {
       {tab === "" && <AppOverview row={row} place={place} />}
       {tab === "requests" && <RequestLog row={row} place={place} />}
       {tab === "dead-letters" && <DeadLetters app={slug} place={place} />}
-      {tab === "timeline" && <Timeline app={slug} place={place} />}
+      {tab === "timeline" && can.seeAll && <Timeline app={slug} place={place} />}
       {tab === "settings" && <AppSettings slug={slug} />}
+      {!tabs.some(({ part }) => part === tab) && <Empty title="There is nothing here, or your token does not cover it." />}
       {isTesting && <TestEvent slug={slug} onClose={() => setTesting(false)} />}
     </>
   );

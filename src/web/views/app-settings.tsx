@@ -1,5 +1,6 @@
 /** An app's record as a form, and its secret. A change that somebody else made meanwhile is never overwritten. */
 import { useRef, useState } from "preact/hooks";
+import type { App, RotatedSecret } from "../../client/api-types.generated.ts";
 import { ApiError, call, request } from "../api.ts";
 import { type AppForm, formOf, linesOf, recordOf } from "../app-form.ts";
 import { useGround } from "../ground.ts";
@@ -9,13 +10,12 @@ import { Failed, Loading, Note } from "../parts/notice.tsx";
 import { useSay } from "../parts/toast.tsx";
 import { When } from "../parts/when.tsx";
 import { useLoad } from "../use-load.ts";
-import type { AppRecord, RotatedSecret } from "../wire.ts";
 
 export function AppSettings({ slug }: { slug: string }) {
   const { can } = useGround();
   const loaded = useLoad(slug, async (signal) => {
     const response = await request(`v1/apps/${slug}`, { signal });
-    return { record: (await response.json()) as AppRecord, etag: response.headers.get("etag") };
+    return { record: (await response.json()) as App, etag: response.headers.get("etag") };
   });
   if (loaded.error !== null && loaded.value === null)
     return <Failed what="The app’s settings" error={loaded.error} retry={loaded.reload} />;
@@ -30,17 +30,7 @@ export function AppSettings({ slug }: { slug: string }) {
   );
 }
 
-function RecordForm({
-  record,
-  etag,
-  onSaved,
-  isReadOnly,
-}: {
-  record: AppRecord;
-  etag: string | null;
-  onSaved: () => void;
-  isReadOnly: boolean;
-}) {
+function RecordForm({ record, etag, onSaved, isReadOnly }: { record: App; etag: string | null; onSaved: () => void; isReadOnly: boolean }) {
   const say = useSay();
   const element = useRef<HTMLFormElement>(null);
   const form = formOf(record);

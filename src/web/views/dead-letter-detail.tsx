@@ -1,4 +1,6 @@
 /** One dead letter: why it was given up, its attempts, and its event as it was published. */
+
+import type { DeadLetter } from "../../client/api-types.generated.ts";
 import { call, request } from "../api.ts";
 import { useGround } from "../ground.ts";
 import { memberText } from "../json-member.ts";
@@ -19,7 +21,6 @@ import { When } from "../parts/when.tsx";
 import { hrefOf } from "../routing.ts";
 import { letterType, mayReplay } from "../rows.ts";
 import { useLoad } from "../use-load.ts";
-import type { DeadLetter } from "../wire.ts";
 
 export function DeadLetterDetail({ letter, onClose, onReplayed }: { letter: DeadLetter; onClose: () => void; onReplayed: () => void }) {
   const { can } = useGround();
@@ -41,7 +42,7 @@ export function DeadLetterDetail({ letter, onClose, onReplayed }: { letter: Dead
       }
       onClose={onClose}
       footer={
-        can.send &&
+        can.change &&
         mayReplay(letter) && (
           <>
             <ActionError error={replay.error} />

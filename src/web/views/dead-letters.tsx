@@ -1,5 +1,6 @@
 /** What was given up: to look into, and to send on its way again. */
 import { useEffect, useState } from "preact/hooks";
+import type { DeadLetterPage } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
 import { useGround } from "../ground.ts";
 import { RefreshIcon } from "../parts/icons.tsx";
@@ -10,7 +11,6 @@ import { When } from "../parts/when.tsx";
 import { hrefOf, type Place, setQuery } from "../routing.ts";
 import { letterType, mayReplay } from "../rows.ts";
 import { useLoad } from "../use-load.ts";
-import type { DeadLetter, Page } from "../wire.ts";
 import { DeadLetterDetail } from "./dead-letter-detail.tsx";
 import { ReplayAll, type ReplayFilter, ReplaySelected } from "./replay.tsx";
 
@@ -39,7 +39,7 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
   const [selected, setSelected] = useState<ReadonlySet<number>>(new Set());
   const [replaying, setReplaying] = useState<"selected" | "all" | null>(null);
   const page = useLoad([slug, type, since, after].join(" "), (signal) =>
-    call<Page<DeadLetter>>(
+    call<DeadLetterPage>(
       withQuery("v1/dead-letters", { app: slug, event_type: type, start: sinceStart(since), order: "newest", after, limit: PAGE }),
       {
         signal,
@@ -107,7 +107,7 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
           <button type="button" class="button" onClick={page.reload} disabled={page.isLoading}>
             <RefreshIcon /> Refresh
           </button>
-          {can.send && replayable.length > 0 && (
+          {can.change && replayable.length > 0 && (
             <>
               {marked.length > 0 && (
                 <button type="button" class="button primary" onClick={() => setReplaying("selected")}>
@@ -143,7 +143,7 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
           <table class="dead">
             <thead>
               <tr>
-                {can.send && (
+                {can.change && (
                   <th scope="col" class="tick">
                     <input
                       type="checkbox"
@@ -174,7 +174,7 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
             <tbody>
               {letters.map((letter) => (
                 <tr key={letter.sequence} class="linked">
-                  {can.send && (
+                  {can.change && (
                     <td class="tick">
                       {mayReplay(letter) && (
                         <input

@@ -1,5 +1,7 @@
 /** An app's installations: where it is installed, whether that works, and why not. */
 import { useEffect, useState } from "preact/hooks";
+import type { InstallationsOfApp } from "../../client/api-types.generated.ts";
+import type { InstallationStatus } from "../../model/app.ts";
 import { call, withQuery } from "../api.ts";
 import { counted } from "../format.ts";
 import { useGround } from "../ground.ts";
@@ -11,7 +13,7 @@ import { useSay } from "../parts/toast.tsx";
 import { When } from "../parts/when.tsx";
 import { type Place, setQuery } from "../routing.ts";
 import { useLoad } from "../use-load.ts";
-import type { AppRow, Installation, InstallationStatus, Page } from "../wire.ts";
+import type { AppRow, InstallationRow } from "../wire.ts";
 
 type Action = "enable" | "disable" | "discard";
 
@@ -27,10 +29,10 @@ export function Installations({ row, place }: { row: AppRow; place: Place }) {
   const { status = "all", after = "", installation } = place.query;
   const filter = status === "all" ? null : status;
   const page = useLoad(`${slug} ${status} ${after}`, (signal) =>
-    call<Page<Installation>>(withQuery(`v1/apps/${slug}/installations`, { status: filter, after, limit: 50 }), { signal }),
+    call<InstallationsOfApp>(withQuery(`v1/apps/${slug}/installations`, { status: filter, after, limit: 50 }), { signal }),
   );
   useEffect(() => feed.onStatus(({ type, data }) => type.startsWith("integration.") && data.app === slug && page.reload()), [page.reload]);
-  const [asked, setAsked] = useState<{ action: Action; installation: Installation } | null>(null);
+  const [asked, setAsked] = useState<{ action: Action; installation: InstallationRow } | null>(null);
   const { active, broken, disabled } = row.installations;
   const named = (page.value?.items ?? []).toSorted((a, b) => rank(a, installation) - rank(b, installation));
 
@@ -104,12 +106,12 @@ export function Installations({ row, place }: { row: AppRow; place: Place }) {
 }
 
 /** The one that a link names is first, then those that somebody has to look at. */
-function rank({ uuid, status }: Installation, named: string | undefined): number {
+function rank({ uuid, status }: InstallationRow, named: string | undefined): number {
   if (uuid === named) return 0;
   return { broken: 1, disabled: 2, active: 3 }[status];
 }
 
-function Row({ installation, isNamed, ask }: { installation: Installation; isNamed: boolean; ask: (action: Action) => void }) {
+function Row({ installation, isNamed, ask }: { installation: InstallationRow; isNamed: boolean; ask: (action: Action) => void }) {
   const { can } = useGround();
   const { uuid, organization_id, project_ids, status, webhook_url, parked, broken } = installation;
   return (
@@ -151,7 +153,7 @@ function Row({ installation, isNamed, ask }: { installation: Installation; isNam
   );
 }
 
-function BrokenWhy({ broken: { at, reason } }: { broken: NonNullable<Installation["broken"]> }) {
+function BrokenWhy({ broken: { at, reason } }: { broken: NonNullable<InstallationRow["broken"]> }) {
   const counts =
     reason &&
     ([
@@ -196,7 +198,7 @@ function Ask({
   onDone,
 }: {
   action: Action;
-  installation: Installation;
+  installation: InstallationRow;
   onClose: () => void;
   onDone: () => void;
 }) {

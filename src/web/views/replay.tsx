@@ -1,11 +1,11 @@
 /** Replays with their progress: the selected dead letters one after the other, or all that match in one call. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import type { DeadLetter, Replay } from "../../client/api-types.generated.ts";
 import { ApiError, call } from "../api.ts";
 import { count, counted } from "../format.ts";
 import { Dialog } from "../parts/dialog.tsx";
 import { Loading, sentence } from "../parts/notice.tsx";
-import type { DeadLetter, Replay } from "../wire.ts";
 
 export interface ReplayFilter {
   readonly app: string | null;

@@ -1,4 +1,7 @@
 /** One attempt: what was sent, what came back, and the other attempts of its delivery. */
+
+import { useState } from "preact/hooks";
+import type { WebhookRequest, WebhookRequestPage } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
 import { duration } from "../format.ts";
 import { useGround } from "../ground.ts";
@@ -18,13 +21,15 @@ import { When } from "../parts/when.tsx";
 import { setQuery } from "../routing.ts";
 import { attemptId } from "../rows.ts";
 import { useLoad } from "../use-load.ts";
-import type { LogRow, Page } from "../wire.ts";
+import { DeliveryNow } from "./delivery-now.tsx";
 
-export function RequestDetail({ row, slug, onClose }: { row: LogRow; slug: string; onClose: () => void }) {
+export function RequestDetail({ row, slug, onClose }: { row: WebhookRequest; slug: string; onClose: () => void }) {
   const { can } = useGround();
   const say = useSay();
+  const [resends, setResends] = useState(0);
   const resend = useAction(async () => {
     await call(`v1/deliveries/${row.delivery_id}/resend`, { method: "POST" });
+    setResends(resends + 1);
     say("On its way again. It appears in the log as an attempt of its own.");
   });
   const { outcome, response_code, error, request_headers, request_body, response_body } = row;
@@ -64,6 +69,7 @@ export function RequestDetail({ row, slug, onClose }: { row: LogRow; slug: strin
           ["Error id", row.error_id && `${row.error_id} in project ${row.project_id}`],
         ]}
       />
+      {can.seeAll && <DeliveryNow key={resends} id={row.delivery_id} />}
       <Attempts row={row} slug={slug} />
       {request_headers === undefined ? (
         <p class="muted detail-section">Headers and bodies are kept of attempts that were not delivered.</p>
@@ -86,11 +92,11 @@ export function RequestDetail({ row, slug, onClose }: { row: LogRow; slug: strin
 }
 
 /** Those that the log still has, of either list. */
-function Attempts({ row, slug }: { row: LogRow; slug: string }) {
+function Attempts({ row, slug }: { row: WebhookRequest; slug: string }) {
   const { value, error, reload } = useLoad(`${slug} ${row.delivery_id}`, async (signal) => {
     const pages = await Promise.all(
       [null, "true"].map((errors_only) =>
-        call<Page<LogRow>>(withQuery(`v1/apps/${slug}/webhook-requests`, { event_type: row.event_type, errors_only }), { signal }),
+        call<WebhookRequestPage>(withQuery(`v1/apps/${slug}/webhook-requests`, { event_type: row.event_type, errors_only }), { signal }),
       ),
     );
     const rows = pages.flatMap(({ items }) => items).filter(({ delivery_id }) => delivery_id === row.delivery_id);

@@ -1,5 +1,6 @@
 /** An app's request log: its last attempts, with filters; a row opens to everything that is known of it. */
 import { useEffect, useRef, useState } from "preact/hooks";
+import type { AppStats, WebhookRequest, WebhookRequestPage } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
 import { sum } from "../condition.ts";
 import { duration } from "../format.ts";
@@ -8,38 +9,44 @@ import { Empty, Failed, Loading } from "../parts/notice.tsx";
 import { OutcomePill } from "../parts/pills.tsx";
 import { Segments } from "../parts/segments.tsx";
 import { SINCE_OPTIONS, sinceStart } from "../parts/since.ts";
+import { SpanFields } from "../parts/span-fields.tsx";
 import { When } from "../parts/when.tsx";
 import { type Place, setQuery } from "../routing.ts";
 import { attemptId } from "../rows.ts";
+import { spanOf, type TimeSpan } from "../time-span.ts";
 import { useLoad } from "../use-load.ts";
-import type { AppRow, LogRow, Page, Stats } from "../wire.ts";
+import type { AppRow } from "../wire.ts";
 import { RequestDetail } from "./request-detail.tsx";
 
 const PAGE = 100;
+/** In the place of a preset: `from` and `to` say when. */
+const BETWEEN = "between";
+const ALL = { errors: null, type: null, organization: null, since: null, from: null, to: null };
 
 export function RequestLog({ row, place }: { row: AppRow; place: Place }) {
   const { slug } = row;
-  const { errors, type = "", organization = "", since = "", open } = place.query;
+  const { errors, type = "", organization = "", since = "", from = "", to = "", open } = place.query;
+  const span: TimeSpan = since === BETWEEN ? spanOf(from, to) : { start: sinceStart(since), end: null, problem: null };
   const [limit, setLimit] = useState(PAGE);
-  const key = [slug, errors, type, organization, since].join(" ");
+  const key = [slug, errors, type, organization, since, from, to].join(" ");
   useEffect(() => setLimit(PAGE), [key]);
-  const log = useLoad(`${key} ${limit}`, (signal) =>
-    call<Page<LogRow>>(
-      withQuery(`v1/apps/${slug}/webhook-requests`, {
-        errors_only: errors ? "true" : null,
-        event_type: type,
-        organization_id: organization,
-        start: sinceStart(since),
-        // One more tells whether there are more.
-        limit: limit + 1,
-      }),
-      { signal },
-    ),
-  );
-  const types = useLoad(slug, (signal) => call<Stats>(`v1/apps/${slug}/stats`, { signal }));
-  const last = useRef<readonly LogRow[]>([]);
+  const log = useLoad(`${key} ${limit}`, async (signal) => {
+    if (span.problem !== null) return null;
+    const query = {
+      errors_only: errors ? "true" : null,
+      event_type: type,
+      organization_id: organization,
+      start: span.start,
+      end: span.end,
+      // One more tells whether there are more.
+      limit: limit + 1,
+    };
+    return call<WebhookRequestPage>(withQuery(`v1/apps/${slug}/webhook-requests`, query), { signal });
+  });
+  const types = useLoad(slug, (signal) => call<AppStats>(`v1/apps/${slug}/stats`, { signal }));
+  const last = useRef<readonly WebhookRequest[]>([]);
   if (log.value !== null) last.current = log.value.items;
-  const rows = (log.value?.items ?? (log.isLoading ? last.current : [])).slice(0, limit);
+  const rows = (log.value?.items ?? (log.isLoading && span.problem === null ? last.current : [])).slice(0, limit);
   const isFiltered = Boolean(errors || type || organization || since);
   const opened = rows.find((candidate) => attemptId(candidate) === open);
 
@@ -68,12 +75,13 @@ export function RequestLog({ row, place }: { row: AppRow; place: Place }) {
         </label>
         <label class="control">
           <span class="hidden">Time</span>
-          <select value={since} onChange={(event) => setQuery({ since: event.currentTarget.value || null })}>
+          <select value={since} onChange={(event) => setQuery({ since: event.currentTarget.value || null, from: null, to: null })}>
             {SINCE_OPTIONS.map(({ value, text }) => (
               <option key={value} value={value}>
                 {text}
               </option>
             ))}
+            <option value={BETWEEN}>Between …</option>
           </select>
         </label>
         <label class="control">
@@ -87,12 +95,13 @@ export function RequestLog({ row, place }: { row: AppRow; place: Place }) {
         </label>
         <Refresh row={row} log={log} />
       </div>
+      {since === BETWEEN && <SpanFields from={from} to={to} problem={span.problem} />}
       {log.error !== null && <Failed what="The request log" error={log.error} retry={log.reload} />}
-      {log.value === null && log.error === null && rows.length === 0 && <Loading what="the request log" />}
+      {log.value === null && log.error === null && span.problem === null && rows.length === 0 && <Loading what="the request log" />}
       {log.value !== null && rows.length === 0 && (
         <Empty title={isFiltered ? "No attempt matches." : "No requests yet."}>
           {isFiltered ? (
-            <button type="button" class="button" onClick={() => setQuery({ errors: null, type: null, organization: null, since: null })}>
+            <button type="button" class="button" onClick={() => setQuery(ALL)}>
               Show all
             </button>
           ) : (
@@ -159,7 +168,7 @@ export function RequestLog({ row, place }: { row: AppRow; place: Place }) {
   );
 }
 
-function typesOf(stats: Stats | null, chosen: string): string[] {
+function typesOf(stats: AppStats | null, chosen: string): string[] {
   const types = new Set(stats?.event_types ?? []);
   if (chosen !== "") types.add(chosen);
   return [...types].sort();

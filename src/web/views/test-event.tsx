@@ -1,5 +1,6 @@
 /** Sends a test event and shows what came back. */
 import { useRef, useState } from "preact/hooks";
+import type { InstallationsOfApp, TestResult } from "../../client/api-types.generated.ts";
 import { ApiError, call, withQuery } from "../api.ts";
 import { duration } from "../format.ts";
 import { OUTCOME_TEXTS } from "../outcomes.ts";
@@ -7,7 +8,6 @@ import { ActionError, Dialog, useAction } from "../parts/dialog.tsx";
 import { Facts, TraceId } from "../parts/facts.tsx";
 import { OutcomePill } from "../parts/pills.tsx";
 import { useLoad } from "../use-load.ts";
-import type { Installation, Page, TestResult } from "../wire.ts";
 
 const EXAMPLE = '{\n  "message": "This is a test."\n}';
 
@@ -15,7 +15,7 @@ export function TestEvent({ slug, onClose }: { slug: string; onClose: () => void
   const form = useRef<HTMLFormElement>(null);
   const [result, setResult] = useState<TestResult | null>(null);
   const installations = useLoad(slug, (signal) =>
-    call<Page<Installation>>(withQuery(`v1/apps/${slug}/installations`, { limit: 100 }), { signal }),
+    call<InstallationsOfApp>(withQuery(`v1/apps/${slug}/installations`, { limit: 100 }), { signal }),
   );
   const { run, isRunning, error } = useAction(async () => {
     const given = new FormData(form.current ?? undefined);

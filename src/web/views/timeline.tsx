@@ -1,5 +1,6 @@
 /** What has happened to integrations, circuits and deliveries, read from the status stream, newest first. */
 import { useEffect, useState } from "preact/hooks";
+import type { StatusEventPage } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
 import { day } from "../format.ts";
 import { useGround } from "../ground.ts";
@@ -10,7 +11,7 @@ import { When } from "../parts/when.tsx";
 import { hrefOf, type Place, setQuery } from "../routing.ts";
 import { describe, topicOf } from "../status-texts.ts";
 import { useLoad } from "../use-load.ts";
-import type { Page, StatusEventItem } from "../wire.ts";
+import type { StatusEventItem } from "../wire.ts";
 
 const PAGE = 50;
 
@@ -42,10 +43,10 @@ export function Timeline({ app, place }: { app: string | null; place: Place }) {
   const { onStatus } = useGround().feed;
   const shown = SHOWN.find(({ value }) => value === place.query["show"]) ?? SHOWN[0];
   const [fresh, setFresh] = useState<readonly StatusEventItem[]>([]);
-  const [older, setOlder] = useState<{ key: string; pages: ReadonlyArray<Page<StatusEventItem>> }>({ key: "", pages: [] });
+  const [older, setOlder] = useState<{ key: string; pages: ReadonlyArray<StatusEventPage> }>({ key: "", pages: [] });
   const key = `${app} ${shown.topics}`;
-  const load = (after: string | number | null, signal?: AbortSignal): Promise<Page<StatusEventItem>> =>
-    call<Page<StatusEventItem>>(withQuery("v1/status-events", { app, topics: shown.topics, after, limit: PAGE }), signal ? { signal } : {});
+  const load = (after: number | null, signal?: AbortSignal): Promise<StatusEventPage> =>
+    call<StatusEventPage>(withQuery("v1/status-events", { app, topics: shown.topics, after, limit: PAGE }), signal ? { signal } : {});
   const first = useLoad(key, (signal) => load(null, signal));
   useEffect(() => onStatus((event) => setFresh((before) => [event, ...before].slice(0, PAGE))), [onStatus]);
 

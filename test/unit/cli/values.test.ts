@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { commaSeparated, header, parseExactly, pastTime, seconds } from "../../../src/cli/values.ts";
+import { commaSeparated, header, parseExactly, pastTime, seconds, wholeSeconds } from "../../../src/cli/values.ts";
 
 test("numbers keep their text from the service to the terminal", () => {
   const text = '{"a":12345678901234567890,"b":1.0,"c":1e3,"d":7,"e":[0.1,-0],"f":"1.0"}';
@@ -17,6 +17,11 @@ test.each<[string, string]>([
 
 test.each(["yesterday", "", "2026-99-99", "5"])("%j is no time", (text) => {
   expect(() => pastTime(text)).toThrow(/wanted a duration such as 2h/);
+});
+
+test("a time to live is whole seconds", () => {
+  expect([wholeSeconds("90s"), wholeSeconds("1h")]).toEqual([90, 3_600]);
+  for (const text of ["0s", "1500ms"]) expect(() => wholeSeconds(text)).toThrow("wanted whole seconds, 1s or more");
 });
 
 test("headers, lists and delays are read as people write them", () => {

@@ -1,12 +1,13 @@
 /** Figures, conditions, places and status events as the page puts them. */
 import { describe, expect, test } from "vitest";
+import type { App } from "../../../src/client/api-types.generated.ts";
 import { formOf, recordOf } from "../../../src/web/app-form.ts";
 import { linearScale, logScale } from "../../../src/web/chart-scale.ts";
 import { conditionOf, dayOf, total, wantsAttention } from "../../../src/web/condition.ts";
 import { ago, duration, percent, shortCount } from "../../../src/web/format.ts";
 import { hrefOf, parsePlace } from "../../../src/web/routing.ts";
 import { describe as describeEvent } from "../../../src/web/status-texts.ts";
-import type { AppRecord, AppRow } from "../../../src/web/wire.ts";
+import type { AppRow } from "../../../src/web/wire.ts";
 
 const row = (members: Partial<AppRow> = {}): AppRow => ({
   slug: "acme",
@@ -96,7 +97,7 @@ test("a place in the page is its address, both ways", () => {
 });
 
 describe("an app's form", () => {
-  const record: AppRecord = {
+  const record: App = {
     slug: "acme",
     name: "Acme",
     webhook_url: "https://hooks.acme.example",
@@ -161,6 +162,6 @@ test.each<[string, object, string, string]>([
   ],
   ["something.new", {}, "something.new", ""],
 ])("%s is told in words", (type, data, title, detail) => {
-  const told = describeEvent({ id: "1", type, time: "2026-01-05T10:00:00Z", data: { app: "acme", ...data } });
+  const told = describeEvent({ type, data: { app: "acme", ...data } });
   expect([told.title, told.detail]).toEqual([title, detail]);
 });

@@ -1,0 +1,42 @@
+/** A stretch of time as the address has it (UTC, so that it means the same to everybody) and as the browser's own fields do. */
+
+export interface TimeSpan {
+  /** RFC 3339; null: open. */
+  readonly start: string | null;
+  /** Included. */
+  readonly end: string | null;
+  /** Why there is none to look for. */
+  readonly problem: string | null;
+}
+
+const MINUTE_MS = 60_000;
+
+/** From the first to the last minute, both as a whole. Either may be empty: open. */
+export function spanOf(from: string, to: string): TimeSpan {
+  for (const [name, text] of Object.entries({ From: from, To: to })) {
+    if (text !== "" && Number.isNaN(Date.parse(text)))
+      return { start: null, end: null, problem: `${name}: found “${text}”, wanted a time such as 2026-01-05T10:11Z.` };
+  }
+  const start = from === "" ? null : Date.parse(from);
+  const end = to === "" ? null : Date.parse(to) + MINUTE_MS - 1;
+  const isTurned = start !== null && end !== null && start > end;
+  return {
+    start: start === null ? null : new Date(start).toISOString(),
+    end: end === null ? null : new Date(end).toISOString(),
+    problem: isTurned ? "From is after to: nothing lies between them." : null,
+  };
+}
+
+/** What an `<input type="datetime-local">` says → `2026-01-05T10:11Z`, or null when it is empty. */
+export function addressTimeOf(local: string): string | null {
+  return local === "" ? null : `${new Date(local).toISOString().slice(0, 16)}Z`;
+}
+
+/** The other way round; empty for what is no time. */
+export function localTimeOf(text: string): string {
+  const at = new Date(text);
+  if (Number.isNaN(at.getTime())) return "";
+  const two = (value: number): string => String(value).padStart(2, "0");
+  const day = `${String(at.getFullYear()).padStart(4, "0")}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  return `${day}T${two(at.getHours())}:${two(at.getMinutes())}`;
+}

@@ -1,0 +1,95 @@
+/** Where a delivery is now, whatever became of the attempt that is looked at. */
+import type { ComponentChildren } from "preact";
+import type { DeliveryAnswer, ExplainedDelivery } from "../../client/api-types.generated.ts";
+import { ApiError, call } from "../api.ts";
+import { REASON_TEXTS } from "../outcomes.ts";
+import { Facts } from "../parts/facts.tsx";
+import { RefreshIcon } from "../parts/icons.tsx";
+import { Failed, Loading, sentence } from "../parts/notice.tsx";
+import { Pill, ReasonPill } from "../parts/pills.tsx";
+import { When } from "../parts/when.tsx";
+import { hrefOf } from "../routing.ts";
+import { useLoad } from "../use-load.ts";
+
+const STATES = {
+  delivered: { kind: "ok", text: "Delivered" },
+  retrying: { kind: "warn", text: "To be tried again" },
+  parked: { kind: "warn", text: "Parked" },
+  dead_letter: { kind: "bad", text: "Dead letter" },
+  pending: { kind: "plain", text: "Pending" },
+  unknown: { kind: "plain", text: "Unknown" },
+} as const;
+
+const PARKED_TEXTS = {
+  disabled: "The installation is disabled; it is delivered when somebody enables it.",
+  broken: "The integration is broken; the oldest that is parked is tried now and then, and a success delivers the others.",
+  circuit: "The app’s circuit is open; what is parked is delivered when an attempt succeeds.",
+  ordered: "The app gets one delivery after the other, and it waits for its turn.",
+  queue: "It waits for those before it, or for one of the app’s places.",
+} as const;
+
+export function DeliveryNow({ id }: { id: string }) {
+  const { value, error, isLoading, reload } = useLoad(id, (signal) => read(id, signal));
+  return (
+    <section class="detail-section" aria-labelledby="delivery-now">
+      <div class="section-head">
+        <h3 id="delivery-now">The delivery now</h3>
+        <button type="button" class="button quiet small" disabled={isLoading} onClick={reload}>
+          <RefreshIcon /> Look again
+        </button>
+      </div>
+      {error !== null && <Failed what="Where the delivery is" error={error} retry={reload} />}
+      {value === null && error === null && <Loading what="where it is" />}
+      {value === "nowhere" && <p class="muted">Nothing is known of it any more.</p>}
+      {value !== null && value !== "nowhere" && error === null && <Place answer={value} />}
+    </section>
+  );
+}
+
+async function read(id: string, signal: AbortSignal): Promise<DeliveryAnswer | "nowhere"> {
+  try {
+    return await call<DeliveryAnswer>(`v1/deliveries/${id}`, { signal });
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return "nowhere";
+    throw error;
+  }
+}
+
+function Place({ answer: { delivery, notes } }: { answer: DeliveryAnswer }) {
+  const { state, app, delivered_at, next_attempt_at, parked, dead_letter } = delivery;
+  return (
+    <>
+      <p>
+        <Pill {...STATES[state]} /> {meaningOf(delivery)}
+      </p>
+      <Facts
+        facts={[
+          ["Delivered", delivered_at && <When at={delivered_at} />],
+          ["Next attempt", next_attempt_at && <When at={next_attempt_at} />],
+          ["Parked since", parked && <When at={parked.since} />],
+          ["Kept until", parked && <When at={parked.expires_at} />],
+          ["Given up", dead_letter && <When at={dead_letter.at} />],
+          ["Reason", dead_letter && <ReasonPill reason={dead_letter.reason} />],
+          [
+            "Number",
+            dead_letter && (
+              <a href={hrefOf(["apps", app, "dead-letters"], { open: String(dead_letter.sequence) })}>{dead_letter.sequence}</a>
+            ),
+          ],
+        ]}
+      />
+      {notes.map((note) => (
+        <p key={note} class="muted">
+          {sentence(note)}
+        </p>
+      ))}
+    </>
+  );
+}
+
+function meaningOf({ state, detail, parked, dead_letter }: ExplainedDelivery): ComponentChildren {
+  if (state === "parked" && parked !== null) return PARKED_TEXTS[parked.because];
+  if (state === "dead_letter" && dead_letter !== null)
+    return sentence(dead_letter.error ?? REASON_TEXTS[dead_letter.reason]?.meaning ?? dead_letter.reason);
+  return state === "pending" || state === "unknown" ? sentence(detail) : null;
+}
