@@ -16,6 +16,7 @@ const MAX_REPLAYS = 100;
 
 interface Replay {
   readonly id: string;
+  readonly app: string | null;
   state: "running" | "done" | "failed";
   progress: ReplayProgress;
   error: string | null;
@@ -32,6 +33,7 @@ export function deadLetterRoutes({ deadLetters, maxPageSize }: DeadLetterRoutesD
   const begin = (filter: DeadLetterFilter, dryRun: boolean): { replay: Replay; work: Promise<void> } => {
     const replay: Replay = {
       id: randomUUID(),
+      app: filter.app,
       state: "running",
       progress: { matched: 0, replayed: 0, skipped: 0 },
       error: null,
@@ -58,6 +60,13 @@ export function deadLetterRoutes({ deadLetters, maxPageSize }: DeadLetterRoutesD
     return { replay, work };
   };
 
+  /** One that the caller may know of. @throws AppError NOT_FOUND */
+  const get = async (sequence: number, onlyApp: string | null): Promise<DeadLetter> => {
+    const letter = await deadLetters.get(sequence);
+    if (onlyApp !== null && letter.app !== onlyApp) throw new AppError("NOT_FOUND", `no dead letter ${sequence}`);
+    return letter;
+  };
+
   const shown = ({ id, state, progress, error }: Replay): object => ({ replay_id: id, state, ...progress, error });
 
   return [
@@ -78,13 +87,10 @@ export function deadLetterRoutes({ deadLetters, maxPageSize }: DeadLetterRoutesD
       }),
       answers: { 200: answer("a page of dead letters", deadLetterPage) },
       async handle({ query, onlyApp }) {
-        if (onlyApp !== null && query.app !== undefined && query.app !== onlyApp)
-          throw new AppError("FORBIDDEN", `the token of app ${onlyApp} covers no other app`);
-        const filter = filterOf(onlyApp === null ? query : { ...query, app: onlyApp });
         const { items, next } =
           query.order === "newest"
-            ? await deadLetters.listNewest(filter, query.after || null, query.limit)
-            : await deadLetters.list(filter, query.after, query.limit);
+            ? await deadLetters.listNewest(filterOf(query, onlyApp), query.after || null, query.limit)
+            : await deadLetters.list(filterOf(query, onlyApp), query.after, query.limit);
         // Their text is passed on as it is stored: numbers in an event's data are not rounded on the way.
         return jsonText(`{"items":[${items.map(withSequence).join(",")}],"next":${next}}`);
       },
@@ -97,20 +103,18 @@ export function deadLetterRoutes({ deadLetters, maxPageSize }: DeadLetterRoutesD
       summary: "One dead letter.",
       params: z.object({ sequence }),
       answers: { 200: answer("the dead letter", deadLetter) },
-      async handle({ params: { sequence }, onlyApp }) {
-        const letter = await deadLetters.get(sequence);
-        if (onlyApp !== null && letter.app !== onlyApp) throw new AppError("NOT_FOUND", `no dead letter ${sequence}`);
-        return jsonText(withSequence(letter));
-      },
+      handle: async ({ params, onlyApp }) => jsonText(withSequence(await get(params.sequence, onlyApp))),
     }),
     route({
       method: "POST",
       url: "/v1/dead-letters/:sequence/replay",
       access: "admin",
+      forApp: true,
       summary: "Sends one dead letter on its way again.",
       params: z.object({ sequence }),
       answers: { 202: answer("on its way", replayedOne), 409: "it holds no delivery" },
-      async handle({ params }) {
+      async handle({ params, onlyApp }) {
+        await get(params.sequence, onlyApp);
         await deadLetters.replayOne(params.sequence);
         return { status: 202, body: { sequence: params.sequence } };
       },
@@ -119,6 +123,7 @@ export function deadLetterRoutes({ deadLetters, maxPageSize }: DeadLetterRoutesD
       method: "POST",
       url: "/v1/dead-letters/replay",
       access: "admin",
+      forApp: true,
       summary: "Sends all dead letters that match on their way again.",
       body: z
         .strictObject({
@@ -134,8 +139,8 @@ export function deadLetterRoutes({ deadLetters, maxPageSize }: DeadLetterRoutesD
         202: answer("still running; its progress is at /v1/dead-letters/replays/{id}", replayForm),
       },
       example: { app: "acme-tracker", event_type: "issue.created", dry_run: true },
-      async handle({ body }) {
-        const { replay, work } = begin(filterOf(body), body.dry_run);
+      async handle({ body, onlyApp }) {
+        const { replay, work } = begin(filterOf(body, onlyApp), body.dry_run);
         await Promise.race([work, new Promise((resolve) => setTimeout(resolve, ANSWER_WITHIN_MS).unref())]);
         if (replay.state === "failed") throw new AppError("LANE_REFUSED", `replay ${replay.id}: ${replay.error}`, { retryable: true });
         return { status: replay.state === "done" ? 200 : 202, body: shown(replay) };
@@ -145,12 +150,14 @@ export function deadLetterRoutes({ deadLetters, maxPageSize }: DeadLetterRoutesD
       method: "GET",
       url: "/v1/dead-letters/replays/:id",
       access: "read",
+      forApp: true,
       summary: "How far a replay is.",
       params: z.object({ id: z.uuid().meta({ example: "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f" }) }),
       answers: { 200: answer("the replay", replayForm) },
-      handle({ params: { id } }) {
+      handle({ params: { id }, onlyApp }) {
         const replay = replays.get(id);
-        if (replay === undefined) throw new AppError("NOT_FOUND", `no replay ${id} on this replica`);
+        if (replay === undefined || (onlyApp !== null && replay.app !== onlyApp))
+          throw new AppError("NOT_FOUND", `no replay ${id} on this replica`);
         return { status: 200, body: shown(replay) };
       },
     }),
@@ -164,8 +171,11 @@ interface FilterInput {
   readonly end?: number | null | undefined;
 }
 
-function filterOf({ app, event_type, start, end }: FilterInput): DeadLetterFilter {
-  return { app: app ?? null, eventType: event_type ?? null, start: start ?? null, end: end ?? null };
+/** @throws AppError FORBIDDEN */
+function filterOf({ app, event_type, start, end }: FilterInput, onlyApp: string | null): DeadLetterFilter {
+  if (onlyApp !== null && app != null && app !== onlyApp)
+    throw new AppError("FORBIDDEN", `the token of app ${onlyApp} covers no other app`);
+  return { app: onlyApp ?? app ?? null, eventType: event_type ?? null, start: start ?? null, end: end ?? null };
 }
 
 function withSequence({ sequence: number, json }: DeadLetter): string {

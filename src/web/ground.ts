@@ -9,8 +9,10 @@ export interface Ground {
   readonly feed: LiveFeed;
   /** Whether actions are offered; the API checks every one of them. */
   readonly can: {
-    /** Enable, disable, settings, secret, resend, replay. */
+    /** Enable, disable, settings, secret, resend. */
     readonly change: boolean;
+    /** Dead letters. */
+    readonly replay: boolean;
     /** Test events. */
     readonly test: boolean;
     /** What is not of one app alone: status events, where a delivery is. */

@@ -51,7 +51,7 @@ export function Shell() {
 }
 
 function rightsOf({ scope, app }: Session): Ground["can"] {
-  return { change: scope === "admin", test: scope !== "read", seeAll: app === null };
+  return { change: scope === "admin", replay: scope !== "read", test: scope !== "read", seeAll: app === null };
 }
 
 function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {

@@ -83,16 +83,16 @@ const ROWS: Readonly<Record<string, Row>> = {
   "GET /v1/dead-letters/:sequence": { access: "read", app: true, path: ({ sequence }) => `/v1/dead-letters/${sequence}` },
   "POST /v1/dead-letters/:sequence/replay": {
     access: "admin",
-    app: false,
+    app: true,
     path: ({ sequence }) => `/v1/dead-letters/${sequence}/replay`,
   },
   "POST /v1/dead-letters/replay": {
     access: "admin",
-    app: false,
+    app: true,
     path: () => "/v1/dead-letters/replay",
     body: ({ slug }) => ({ app: slug, dry_run: true }),
   },
-  "GET /v1/dead-letters/replays/:id": { access: "read", app: false, path: ({ replay }) => `/v1/dead-letters/replays/${replay}` },
+  "GET /v1/dead-letters/replays/:id": { access: "read", app: true, path: ({ replay }) => `/v1/dead-letters/replays/${replay}` },
   "POST /v1/deliveries/:id/resend": { access: "admin", app: false, path: ({ delivery }) => `/v1/deliveries/${delivery}/resend` },
   "GET /v1/apps/:slug/stats": { access: "read", app: true, path: (target) => `${ofApp(target)}/stats` },
   "GET /v1/apps/:slug/overview": { access: "read", app: true, path: (target) => `${ofApp(target)}/overview` },
@@ -219,6 +219,15 @@ describe("an app's token", () => {
     await Promise.all([letterOf("own"), letterOf("other")]);
     const { body } = await call("GET", "/v1/dead-letters", appToken);
     expect(new Set(body.items.map((letter: { app: string }) => letter.app))).toEqual(new Set(["own"]));
+    const replayed = await call("POST", "/v1/dead-letters/replay", appToken, { dry_run: true });
+    expect(replayed.body).toMatchObject({ matched: body.items.length });
+  });
+
+  test("replays the app's alone", async () => {
+    await Promise.all([letterOf("own"), letterOf("other")]);
+    const before = await letterOf("other");
+    expect((await call("POST", "/v1/dead-letters/replay", appToken, {})).body).toMatchObject({ replayed: expect.any(Number), skipped: 0 });
+    expect(await letterOf("other")).toEqual(before);
   });
 
   test("ends when the client secret is replaced", async () => {

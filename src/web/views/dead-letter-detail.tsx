@@ -42,7 +42,7 @@ export function DeadLetterDetail({ letter, onClose, onReplayed }: { letter: Dead
       }
       onClose={onClose}
       footer={
-        can.change &&
+        can.replay &&
         mayReplay(letter) && (
           <>
             <ActionError error={replay.error} />

@@ -107,7 +107,7 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
           <button type="button" class="button" onClick={page.reload} disabled={page.isLoading}>
             <RefreshIcon /> Refresh
           </button>
-          {can.change && replayable.length > 0 && (
+          {can.replay && replayable.length > 0 && (
             <>
               {marked.length > 0 && (
                 <button type="button" class="button primary" onClick={() => setReplaying("selected")}>
@@ -143,7 +143,7 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
           <table class="dead">
             <thead>
               <tr>
-                {can.change && (
+                {can.replay && (
                   <th scope="col" class="tick">
                     <input
                       type="checkbox"
@@ -174,7 +174,7 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
             <tbody>
               {letters.map((letter) => (
                 <tr key={letter.sequence} class="linked">
-                  {can.change && (
+                  {can.replay && (
                     <td class="tick">
                       {mayReplay(letter) && (
                         <input
