@@ -5,6 +5,7 @@
 import type { Event } from "../model/event.ts";
 
 interface SharedParts {
+  readonly event: Event;
   readonly head: Buffer;
   readonly tail: Buffer;
 }
@@ -14,27 +15,28 @@ export interface EnvelopeBuilder {
   body(event: Event, installationUuid: string): Buffer;
 }
 
-/**
- * Events whose shared parts are kept: many more than take turns in one process. A WeakMap would need no bound, but its
- * entries live until the next full collection, which costs more than all the rest of this file.
- */
-const MAX_KEPT = 64;
+/** Events whose shared parts are kept: more than take turns in one process. */
+const MAX_KEPT = 16;
 
 /** @param defaultActorJson compact JSON, the actor of events that name none. */
 export function createEnvelopeBuilder(defaultActorJson: string): EnvelopeBuilder {
-  const parts = new Map<Event, SharedParts>();
+  // An array that is gone round: a Map or WeakMap would make the collector keep each event for long.
+  const kept: SharedParts[] = [];
+  let last = MAX_KEPT - 1;
 
   const partsOf = (event: Event): SharedParts => {
-    let shared = parts.get(event);
-    if (shared === undefined) {
-      const actor = event.actorJson ?? defaultActorJson;
-      shared = {
-        head: Buffer.from(`{"action":"${event.action}","installation":{"uuid":"`),
-        tail: Buffer.from(`"},"data":${event.dataJson},"actor":${actor}}`),
-      };
-      if (parts.size >= MAX_KEPT) parts.clear();
-      parts.set(event, shared);
-    }
+    const newest = kept[last];
+    if (newest?.event === event) return newest;
+    const known = kept.find((one) => one.event === event);
+    if (known !== undefined) return known;
+    const actor = event.actorJson ?? defaultActorJson;
+    const shared = {
+      event,
+      head: Buffer.from(`{"action":"${event.action}","installation":{"uuid":"`),
+      tail: Buffer.from(`"},"data":${event.dataJson},"actor":${actor}}`),
+    };
+    last = (last + 1) % MAX_KEPT;
+    kept[last] = shared;
     return shared;
   };
 

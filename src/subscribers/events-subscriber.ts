@@ -92,8 +92,8 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
       resource,
       action,
       body: message.data,
-      header: message.header,
-      headerCount: message.headerCount,
+      header: (name: string) => message.header(name),
+      headerCount: () => message.headerCount(),
       fallbackId: `${stream}:${message.sequence}`,
       storedAt: message.storedAt,
     };

@@ -13,6 +13,7 @@ import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { type ConnectionState, INBOX_PREFIX } from "./connection.ts";
+import { createHeldMessages } from "./held-messages.ts";
 import { type AckGroup, createPulledMessage, type PulledMessage } from "./pulled-message.ts";
 import { AGAIN_AFTER_MS } from "./settle.ts";
 import { createWatchdog, type WatchedConsumer } from "./watchdog.ts";
@@ -58,8 +59,7 @@ export function createPullLoop(dependencies: PullLoopDependencies, options: Pull
   const { stream, consumer, limit, onMessage, recover } = options;
   const pullSubject = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
   const inbox = createInbox(INBOX_PREFIX);
-  /** By sequence. */
-  const held = new Map<number, { readonly message: PulledMessage; touchedAt: number }>();
+  const held = createHeldMessages();
   const watchdog = createWatchdog(dependencies, options);
   let subscription: Subscription | undefined;
   let outstanding = 0;
@@ -85,7 +85,7 @@ export function createPullLoop(dependencies: PullLoopDependencies, options: Pull
   };
 
   const onSettled = (message: PulledMessage): void => {
-    held.delete(message.sequence);
+    held.remove(message);
     pull();
   };
 
@@ -127,10 +127,10 @@ export function createPullLoop(dependencies: PullLoopDependencies, options: Pull
     outstanding = Math.max(0, outstanding - 1);
     lastMessageAt = lastHeardAt;
     const pulled = createPulledMessage(message, acks, onSettled);
-    const before = held.get(pulled.sequence);
-    if (before !== undefined) return before.message.renew(message.reply ?? "");
+    const before = pulled.deliveries > 1 ? held.find(pulled.sequence) : undefined;
+    if (before !== undefined) return before.renew(message.reply ?? "");
     if (stopping) return pulled.nak(1);
-    held.set(pulled.sequence, { message: pulled, touchedAt: lastHeardAt });
+    held.add(pulled, lastHeardAt);
     try {
       onMessage(pulled);
     } catch (fault) {
@@ -142,11 +142,11 @@ export function createPullLoop(dependencies: PullLoopDependencies, options: Pull
 
   const tick = (): void => {
     const now = clock.now();
-    for (const one of held.values()) {
-      if (now - one.touchedAt < options.workingEveryMs) continue;
+    held.each((one) => {
+      if (now - one.touchedAt < options.workingEveryMs) return;
       one.message.working();
       one.touchedAt = now;
-    }
+    });
     if (!stopping && outstanding > 0 && now - lastHeardAt > 3 * HEARTBEAT_MS) void recoverNow("no heartbeat");
     else pull();
     if (outstanding > 0 && !recovering) watchdog.look(Math.max(lastMessageAt, startedAt));

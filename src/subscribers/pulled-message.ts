@@ -16,6 +16,8 @@ export interface PulledMessage {
   readonly deliveries: number;
   /** When the server stored it, milliseconds since the epoch. */
   readonly storedAt: number;
+  /** Where it is among the held ones. */
+  slot: number;
   /** A header's value by lower-case name. */
   header(name: string): string | undefined;
   headerCount(): number;
@@ -79,9 +81,6 @@ export interface AckGroup {
  */
 const COLLECT_MS = 5;
 
-/** How often the server is asked whether it has read the acks. */
-const CONFIRM_MS = 500;
-
 /**
  * Acks of a few milliseconds leave together, in one write. JetStream does not answer an ack, and the library drops
  * what was written while the connection was away: acks that no PONG has followed are sent again after a reconnect. An ack
@@ -89,40 +88,29 @@ const CONFIRM_MS = 500;
  */
 export function createAckGroup(connection: NatsConnection, state: ConnectionState, clock: Clock): AckGroup {
   let replies: string[] = [];
-  let unconfirmed: string[] = [];
-  let confirming = false;
+  /** Groups that no PONG has followed. Each asks for its own: what is kept long is the dearest to collect. */
+  const unconfirmed = new Set<readonly string[]>();
 
   const publish = (group: readonly string[]): void => {
     if (!state.up || connection.isClosed()) return;
     for (const reply of group) connection.publish(reply, ACK);
-  };
-
-  const confirm = (): void => {
-    const count = unconfirmed.length;
-    if (count === 0 || connection.isClosed()) {
-      confirming = false;
-      return;
-    }
-    const again = (): void => void clock.after(CONFIRM_MS, confirm);
-    if (!state.up) return again();
-    connection.flush().then(() => {
-      unconfirmed = unconfirmed.slice(count);
-      again();
-    }, again);
+    connection.flush().then(
+      () => unconfirmed.delete(group),
+      () => {},
+    );
   };
 
   const flush = (): void => {
     const group = replies;
     replies = [];
     if (group.length === 0) return;
+    unconfirmed.add(group);
     publish(group);
-    for (const reply of group) unconfirmed.push(reply);
-    if (confirming) return;
-    confirming = true;
-    clock.after(CONFIRM_MS, confirm);
   };
 
-  state.onReconnect(() => publish(unconfirmed));
+  state.onReconnect(() => {
+    for (const group of [...unconfirmed]) publish(group);
+  });
 
   return {
     ack(reply) {
@@ -137,48 +125,79 @@ export function createAckGroup(connection: NatsConnection, state: ConnectionStat
 
 /** @param onSettled called once, when the message was acknowledged one way or the other. */
 export function createPulledMessage(message: Msg, acks: AckGroup, onSettled: (message: PulledMessage) => void): PulledMessage {
-  let reply = message.reply ?? "";
-  const { stream, consumer, sequence, deliveries, storedAt } = parseAckSubject(reply);
-  let lowerCase: Map<string, string> | undefined;
-  let settled = false;
+  return new Pulled(message, acks, onSettled);
+}
 
-  const settle = (): boolean => {
-    if (settled) return false;
-    settled = true;
-    onSettled(pulled);
+/** A class for its fixed shape: one is made per message on the hot path, and closures would be most of it. */
+class Pulled implements PulledMessage {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly stream: string;
+  readonly consumer: string;
+  readonly sequence: number;
+  readonly deliveries: number;
+  readonly storedAt: number;
+  private readonly message: Msg;
+  private readonly acks: AckGroup;
+  private readonly onSettled: (message: PulledMessage) => void;
+  private reply: string;
+  private lowerCase: Map<string, string> | undefined;
+  private isSettled = false;
+  slot = -1;
+
+  constructor(message: Msg, acks: AckGroup, onSettled: (message: PulledMessage) => void) {
+    this.message = message;
+    this.acks = acks;
+    this.onSettled = onSettled;
+    this.reply = message.reply ?? "";
+    this.subject = message.subject;
+    this.data = message.data ?? Empty;
+    const { stream, consumer, sequence, deliveries, storedAt } = parseAckSubject(this.reply);
+    this.stream = stream;
+    this.consumer = consumer;
+    this.sequence = sequence;
+    this.deliveries = deliveries;
+    this.storedAt = storedAt;
+  }
+
+  header(name: string): string | undefined {
+    if (this.message.headers === undefined) return undefined;
+    if (this.lowerCase === undefined) {
+      this.lowerCase = new Map();
+      for (const [key, values] of this.message.headers) this.lowerCase.set(key.toLowerCase(), values[0] ?? "");
+    }
+    return this.lowerCase.get(name);
+  }
+
+  headerCount(): number {
+    return this.message.headers?.keys().length ?? 0;
+  }
+
+  headers(): Record<string, string> {
+    return Object.fromEntries([...(this.message.headers ?? [])].map(([key, values]) => [key, values[0] ?? ""]));
+  }
+
+  ack(): void {
+    if (this.settle()) this.acks.ack(this.reply);
+  }
+
+  nak(delayMs: number): void {
+    const delayNs = Math.max(1, Math.round(delayMs)) * 1_000_000;
+    if (this.settle()) this.acks.send(this.reply, new TextEncoder().encode(`-NAK {"delay": ${delayNs}}`));
+  }
+
+  working(): void {
+    if (!this.isSettled) this.acks.send(this.reply, WORKING);
+  }
+
+  renew(reply: string): void {
+    this.reply = reply;
+  }
+
+  private settle(): boolean {
+    if (this.isSettled) return false;
+    this.isSettled = true;
+    this.onSettled(this);
     return true;
-  };
-
-  const pulled: PulledMessage = {
-    subject: message.subject,
-    data: message.data ?? Empty,
-    stream,
-    consumer,
-    sequence,
-    deliveries,
-    storedAt,
-    header(name) {
-      if (message.headers === undefined) return undefined;
-      if (lowerCase === undefined) {
-        lowerCase = new Map();
-        for (const [key, values] of message.headers) lowerCase.set(key.toLowerCase(), values[0] ?? "");
-      }
-      return lowerCase.get(name);
-    },
-    headerCount: () => message.headers?.keys().length ?? 0,
-    headers: () => Object.fromEntries([...(message.headers ?? [])].map(([key, values]) => [key, values[0] ?? ""])),
-    ack() {
-      if (settle()) acks.ack(reply);
-    },
-    nak(delayMs) {
-      if (settle()) acks.send(reply, new TextEncoder().encode(`-NAK {"delay": ${Math.max(1, Math.round(delayMs)) * 1_000_000}}`));
-    },
-    working() {
-      if (!settled) acks.send(reply, WORKING);
-    },
-    renew(newer) {
-      reply = newer;
-    },
-  };
-  return pulled;
+  }
 }

@@ -1,6 +1,6 @@
 /**
- * Structured logs: JSON on standard output, one object a line, `time` in RFC 3339 and `level` in words. Made by pino; the
- * lines of one turn of the event loop leave in one write, which is the dearer half of a line.
+ * Structured logs: JSON on standard output, one object a line, `time` in RFC 3339 and `level` in words. Made by pino; lines of
+ * a few milliseconds leave in one write, which is the dearer half of a line. Errors leave at once.
  */
 import { pino } from "pino";
 import type { Logger } from "../model/logger.ts";
@@ -8,6 +8,9 @@ import type { Logger } from "../model/logger.ts";
 /** Members that are secret wherever they turn up. */
 const SECRET_PATHS = ["client_secret", "*.client_secret", "authorization", "*.authorization", "password", "*.password"];
 
+/** How long lines are collected: as long as what they tell of is on its way to the request log. */
+const COLLECT_MS = 5;
+const URGENT = /^\{"level":"(?:error|fatal)"/;
 /** Characters that are kept for one write. */
 const MOST_AT_ONCE = 64 * 1024;
 
@@ -24,7 +27,7 @@ export interface Log {
    * times as much as the line. They are asked for only when it is written. @param isAsked it is written whatever the level of the settings.
    */
   line(level: "info" | "warn", members: () => string, message: string, isAsked: boolean): void;
-  /** Writes what this turn has logged so far; for the end of the process. */
+  /** Writes what has been logged so far; for the end of the process. */
   flush(): void;
 }
 
@@ -37,9 +40,9 @@ export function createLog(level: string, output: LogDestination = pino.destinati
   };
   const destination: LogDestination = {
     write(line) {
-      if (lines === "") setImmediate(flush);
+      if (lines === "") setTimeout(flush, COLLECT_MS);
       lines += line;
-      if (lines.length > MOST_AT_ONCE) flush();
+      if (lines.length > MOST_AT_ONCE || URGENT.test(line)) flush();
     },
   };
   const logger = pino(
