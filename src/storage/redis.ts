@@ -41,7 +41,8 @@ export async function connectRedis(options: RedisOptions, clock: Clock, logger: 
     const noteError = (error: Error): void => {
       lastError = error.message || (error as NodeJS.ErrnoException).code || String(error);
     };
-    redis.on("error", noteError);
+    // A cluster only says that all nodes failed, each node says why.
+    redis.on("error", redis.isCluster ? () => {} : noteError);
     redis.on("node error", noteError);
     redis.connect().catch(() => {});
     for (let tries = 1; !isStarted(redis); tries++) {
@@ -115,10 +116,14 @@ function createCluster(urls: readonly URL[], options: RedisOptions): Cluster {
       retryDelayOnClusterDown: 0,
     },
   );
-  // A node that is only now being connected refuses commands: none is left to be connected by its first one.
-  cluster.on("+node", (node: Redis) => {
-    if (!node.options.readOnly) node.connect().catch(() => {});
-  });
+  // A node that is being connected refuses commands: none is left to be connected by its first one. Before the cluster is
+  // ready it is asked for its state, by a node that must not refuse.
+  const connectNodes = (): void => {
+    if (cluster.status !== "ready") return;
+    for (const node of cluster.nodes("master")) if (node.status === "wait") node.connect().catch(() => {});
+  };
+  cluster.on("ready", connectNodes);
+  cluster.on("+node", connectNodes);
   return cluster;
 }
 
