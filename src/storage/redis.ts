@@ -81,7 +81,7 @@ export function isConnected(redis: RedisClient): boolean {
     redis
       .nodes("master")
       .filter(({ status }) => status === "ready")
-      .map(({ options: { host, port } }) => `${host}:${port}`),
+      .map(keyOf),
   );
   return redis.slots.every(([master = ""]) => ready.has(master));
 }
@@ -164,6 +164,27 @@ function sayChanges(redis: RedisClient, server: string, logger: Logger): void {
     logger.warn({ server }, "Redis is away; log rows and counters are kept in memory");
   });
   sayReady();
+  if (redis.isCluster) sayNodes(redis, logger);
+}
+
+/** One node of a cluster may be away while the others are there. */
+function sayNodes(redis: RedisClient, logger: Logger): void {
+  const away = new Map<string, string>();
+  redis.on("node error", ({ message }: Error, server: string) => {
+    if (away.get(server) === message) return;
+    away.set(server, message);
+    logger.warn({ server, error: message }, "a Redis node can't be reached");
+  });
+  redis.on("+node", (node: Redis) =>
+    node.on("ready", () => {
+      const server = keyOf(node);
+      if (away.delete(server)) logger.info({ server }, "a Redis node is back");
+    }),
+  );
+}
+
+function keyOf({ options: { host, port } }: Redis): string {
+  return `${host}:${port}`;
 }
 
 function withoutPassword({ protocol, host, pathname }: URL): string {

@@ -26,8 +26,14 @@ const SLOTS = 16_384;
 const NODES = 3;
 const run = promisify(execFile);
 
-/** @param needsAllNodes whether a node refuses everything while another is away, as is Redis' default */
-export async function startRedisCluster({ needsAllNodes = false }: { needsAllNodes?: boolean } = {}): Promise<RedisCluster> {
+interface ClusterOptions {
+  /** Whether a node refuses everything while another is away, as is Redis' default. */
+  readonly needsAllNodes?: boolean;
+  /** An ACL rule for one more user than the default one. */
+  readonly user?: string;
+}
+
+export async function startRedisCluster({ needsAllNodes = false, user }: ClusterOptions = {}): Promise<RedisCluster> {
   const buses = await Promise.all(Array.from({ length: NODES }, freePort));
   const nodes = await Promise.all(
     buses.map((bus) =>
@@ -35,6 +41,7 @@ export async function startRedisCluster({ needsAllNodes = false }: { needsAllNod
         arguments: [
           ...["--cluster-enabled", "yes", "--cluster-port", String(bus), "--cluster-node-timeout", "1000"],
           ...["--cluster-require-full-coverage", needsAllNodes ? "yes" : "no", "--appendfsync", "always"],
+          ...(user === undefined ? [] : ["--user", ...user.split(" ")]),
         ],
       }),
     ),
