@@ -169,10 +169,10 @@ function sayChanges(redis: RedisClient, server: string, logger: Logger): void {
 
 /** One node of a cluster may be away while the others are there. */
 function sayNodes(redis: RedisClient, logger: Logger): void {
-  const away = new Map<string, string>();
+  const away = new Set<string>();
   redis.on("node error", ({ message }: Error, server: string) => {
-    if (away.get(server) === message) return;
-    away.set(server, message);
+    if (away.has(server)) return;
+    away.add(server);
     logger.warn({ server, error: message }, "a Redis node can't be reached");
   });
   redis.on("+node", (node: Redis) =>
