@@ -25,6 +25,8 @@ const COMMAND_TIMEOUT_MS = 5_000;
 /** A half-open connection is destroyed when a command got no answer for so long. */
 const SOCKET_TIMEOUT_MS = 10_000;
 const RETRY_CONNECT_MS = 250;
+/** The client's words for a command that had no connection. */
+const CONNECTION_CLOSED = "Connection is closed.";
 /** How soon a node that came back, or one that took another's place, is found when no command asks for it. */
 const REFRESH_NODES_MS = 2_000;
 
@@ -39,6 +41,8 @@ export async function connectRedis(options: RedisOptions, clock: Clock, logger: 
   const start = async <Client extends RedisClient>(redis: Client): Promise<Client> => {
     let lastError = "no answer";
     const noteError = (error: Error): void => {
+      // What follows from it is no reason.
+      if (error.message === CONNECTION_CLOSED) return;
       lastError = error.message || (error as NodeJS.ErrnoException).code || String(error);
     };
     // A cluster only says that all nodes failed, each node says why.
@@ -109,6 +113,8 @@ function createCluster(urls: readonly URL[], options: RedisOptions): Cluster {
       dnsLookup: (host, answer) => answer(null, host),
       lazyConnect: true,
       enableOfflineQueue: false,
+      // It would be asked of a node that is still being connected, and a cluster that is down says so to every command.
+      enableReadyCheck: false,
       clusterRetryStrategy: reconnectDelay,
       slotsRefreshInterval: REFRESH_NODES_MS,
       // 0: fail at once.
@@ -116,14 +122,10 @@ function createCluster(urls: readonly URL[], options: RedisOptions): Cluster {
       retryDelayOnClusterDown: 0,
     },
   );
-  // A node that is being connected refuses commands: none is left to be connected by its first one. Before the cluster is
-  // ready it is asked for its state, by a node that must not refuse.
-  const connectNodes = (): void => {
-    if (cluster.status !== "ready") return;
-    for (const node of cluster.nodes("master")) if (node.status === "wait") node.connect().catch(() => {});
-  };
-  cluster.on("ready", connectNodes);
-  cluster.on("+node", connectNodes);
+  // A node that is being connected refuses commands: none is left to be connected by its first one.
+  cluster.on("+node", (node: Redis) => {
+    if (!node.options.readOnly) node.connect().catch(() => {});
+  });
   return cluster;
 }
 

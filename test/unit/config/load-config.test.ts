@@ -148,7 +148,7 @@ describe("a wrong value is said with what was found and what was wanted", () => 
 });
 
 test("several Redis URLs are a cluster, whose nodes are connected to in one way", () => {
-  const redis = (url: string): string[] => problems({ POSTHORN_REDIS_URL: url });
+  const redis = (url: string): readonly string[] => problems({ POSTHORN_REDIS_URL: url });
   for (const url of ["redis://u:p@a:6379, redis://u:p@b:6380/0", "redis://a/2"])
     expect(loadConfig({ POSTHORN_REDIS_URL: url }).redisUrl).toBe(url);
   expect(redis("redis://a,redis://b/2")).toEqual(["POSTHORN_REDIS_URL: wanted no database number: a cluster has only 0"]);
