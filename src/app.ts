@@ -4,7 +4,6 @@
  */
 import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import type { Redis } from "ioredis";
 import type { NatsConnection } from "nats";
 import { createCheckAccess } from "./api/access.ts";
 import { createExplain } from "./api/explain.ts";
@@ -62,7 +61,7 @@ import { createAttemptLog } from "./storage/attempt-log.ts";
 import { createDeliveryTrails } from "./storage/delivery-trails.ts";
 import { createHealthStore } from "./storage/health-store.ts";
 import { evidence } from "./storage/log-row.ts";
-import { connectRedis } from "./storage/redis.ts";
+import { connectRedis, isConnected, type RedisClient } from "./storage/redis.ts";
 import { createRequestLogQuery } from "./storage/request-log-query.ts";
 import { createStatsQuery } from "./storage/stats-query.ts";
 import { createAckFloor } from "./subscribers/ack-floor.ts";
@@ -178,7 +177,7 @@ interface Foundations {
   readonly clock: Clock;
   readonly log: Log;
   readonly sdk: Sdk;
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   readonly nats: NatsConnection;
   readonly undo: Array<() => Promise<unknown> | unknown>;
 }
@@ -426,14 +425,14 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
       },
       lanes: { ok: !lanes.refusing(), required: true, detail: lanes.refusing() ? "a lane refuses messages" : "storing" },
       redis: {
-        ok: redis.status === "ready",
+        ok: isConnected(redis),
         required: false,
-        detail: redis.status === "ready" ? "connected" : "away, the request log is buffered",
+        detail: isConnected(redis) ? "connected" : "away, the request log is buffered",
       },
     }),
   };
   const queryRequestLog = createRequestLogQuery(redis, (uuid) => index.installation(uuid)?.organizationId);
-  const trails = createDeliveryTrails(redis);
+  const trails = createDeliveryTrails(redis, () => [...index.apps()].map(({ slug }) => slug));
   const storedEvents = createStoredEvents(jetStream, manager, names, clock);
   const explain = createExplain(
     {
@@ -560,7 +559,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
     logDropped: attemptLog.dropped,
     destinations: sender.destinations,
     isReady: () => isReady(readiness.checks()),
-    dependenciesUp: () => ({ nats: connectionState.up, redis: redis.status === "ready" }),
+    dependenciesUp: () => ({ nats: connectionState.up, redis: isConnected(redis) }),
   });
 
   // Start

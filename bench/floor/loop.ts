@@ -32,7 +32,7 @@ let rows = new Map<string, string[]>();
 let marks: string[] = [];
 function record(destination: number, id: string, row: string): void {
   if (marks.length === 0) setTimeout(write, COLLECT_MS);
-  marks.push(`posthorn:delivery:${id}`);
+  marks.push(`posthorn:delivery:{app-${destination}}:${id}`);
   const list = `posthorn:request:{app-${destination}}:issue.created`;
   const before = rows.get(list);
   if (before === undefined) rows.set(list, [row]);

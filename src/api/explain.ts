@@ -177,7 +177,14 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
       if (notWanted.length > MOST_NOT_WANTED) notes.add(`${notWanted.length} installations do not want it; ${MOST_NOT_WANTED} are shown.`);
 
       const ids = subjects.map(({ deliveryId }) => deliveryId);
-      const found = await unlessRedisIsAway(trails.find(ids), [], notes);
+      const found = await unlessRedisIsAway(
+        trails.find(
+          ids,
+          subjects.map(({ app }) => app),
+        ),
+        [],
+        notes,
+      );
       const trailOf = (at: number): DeliveryTrail | null => found[at] ?? null;
       const apps = new Set(subjects.map(({ app }) => app));
       const located = await locate(

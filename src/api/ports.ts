@@ -56,7 +56,8 @@ export interface Whereabouts {
   readonly queryRequestLog: QueryRequestLog;
   readonly trails: {
     eventSequence(eventId: string): Promise<number | null>;
-    find(deliveryIds: readonly string[]): Promise<Array<DeliveryTrail | null>>;
+    /** @param apps the app of each, where it is known */
+    find(deliveryIds: readonly string[], apps?: readonly string[]): Promise<Array<DeliveryTrail | null>>;
   };
   readonly events: {
     at(sequence: number): Promise<StoredEvent | null>;

@@ -15,6 +15,7 @@ import {
   parseMatching,
   parsePorts,
   parseProxyUrl,
+  parseRedisUrls,
   parseUrl,
 } from "./values.ts";
 
@@ -55,11 +56,12 @@ export const SETTINGS = {
   NATS_CERT_FILE: certificateFile({ group: CONNECTIONS, about: "The client certificate shown to NATS. TLS is required then." }),
   NATS_KEY_FILE: keyFile({ group: CONNECTIONS, about: "The key of NATS_CERT_FILE." }),
   REDIS_URL: setting({
-    parse: parseUrl(["redis", "rediss"]),
+    parse: parseRedisUrls,
     default: "redis://127.0.0.1:6379",
-    form: "URL",
+    form: "URLs, separated by commas",
     group: CONNECTIONS,
-    about: "The Redis server, with an ACL user as `redis://<user>:<password>@<host>`; `rediss:` is TLS.",
+    about:
+      "The Redis server, with an ACL user as `redis://<user>:<password>@<host>`; `rediss:` is TLS. Several URLs, or one of a node that says so, are a Redis Cluster.",
     secret: true,
   }),
   REDIS_CA_FILE: certificateFile({

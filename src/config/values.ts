@@ -118,6 +118,20 @@ export function parseUrl(schemes: readonly string[]): (text: string) => string {
   };
 }
 
+/** One server, or nodes of a cluster, which are all connected to in the same way and have no numbered databases. */
+export function parseRedisUrls(text: string): string {
+  const urls = parseUrl(["redis", "rediss"])(text)
+    .split(",")
+    .map((part) => new URL(part.trim()));
+  if (urls.length > 1) {
+    const ways = new Set(urls.map(({ protocol, username, password }) => `${protocol}//${username}:${password}`));
+    if (ways.size > 1) throw new Error("wanted one scheme, user and password for all nodes of a cluster");
+    if (urls.some(({ pathname }) => !["", "/", "/0"].includes(pathname)))
+      throw new Error("wanted no database number: a cluster has only 0");
+  }
+  return text;
+}
+
 /** `http://user:password@proxy:3128` */
 export function parseProxyUrl(text: string): string {
   if (text.includes(",")) throw new Error("wanted one URL such as http://proxy:3128");

@@ -3,12 +3,11 @@
  * one round trip, behind the delivery path. Notes of where an event and a delivery are go with them.
  *
  * A1  `record` never waits and never throws; a write that fails never fails a delivery.
- * A2  One batch is under way at a time. It is sent again, as it was, until Redis has it (write-batch.ts W1).
+ * A2  One batch is under way at a time. It is sent again, as it was, until Redis has all of it (write-batch.ts).
  * A3  While Redis is away at most `bufferRows` attempts are kept; beyond it the oldest are dropped and counted;
  *     of the notes, which only help to find things again, the newest are.
  */
 import { randomUUID } from "node:crypto";
-import type { Redis } from "ioredis";
 import type { AttemptLog, AttemptRecord, LateBatch } from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
@@ -20,7 +19,9 @@ import { DELIVERED, encodeMark, encodePlace } from "./delivery-mark.ts";
 import { keys } from "./keys.ts";
 import { logRow } from "./log-row.ts";
 import { createMarkReader } from "./mark-reader.ts";
-import { type Batch, type Counted, createWriteBatch, type LogEntry, type WriteOptions } from "./write-batch.ts";
+import type { RedisClient } from "./redis.ts";
+import { type Batch, createWriteBatch } from "./write-batch.ts";
+import type { Counted, LogEntry, WriteOptions } from "./write-group.ts";
 
 export interface BufferedAttemptLog extends AttemptLog {
   /** Notes where a delivery was stored. */
@@ -36,7 +37,7 @@ export interface AttemptLogOptions extends WriteOptions {
 }
 
 export interface AttemptLogDependencies {
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Told after a batch was written which installations had counted attempts that were not delivered. */
@@ -140,10 +141,10 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
       start();
     },
 
-    async wasDelivered(_app, mark) {
+    async wasDelivered(app, mark) {
       if (unwrittenMarks.has(mark)) return true;
       try {
-        return (await readMark(mark))?.delivered === true;
+        return (await readMark(app, mark))?.delivered === true;
       } catch {
         // A duplicate is better than a delivery that waits for Redis.
         return false;

@@ -1,5 +1,5 @@
 /**
- * The values under `posthorn:delivery:<mark>` and `posthorn:place:<delivery id>`: enough to skip what was delivered, and to
+ * The values under `posthorn:delivery:{<app>}:<mark>` and `posthorn:place:<delivery id>`: enough to skip what was delivered, and to
  * find a delivery and its event again by id.
  */
 import type { Delivery } from "../model/delivery.ts";

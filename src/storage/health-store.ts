@@ -1,23 +1,18 @@
 /** The health counters of an installation, read and cleared for the health rule. They are written by attempt-log.ts. */
-import type { Redis } from "ioredis";
 import type { HealthStore } from "../status/ports.ts";
 import { keys } from "./keys.ts";
+import type { RedisClient } from "./redis.ts";
 
 /** The counters live 30 days: nothing older can be there. */
 const KEPT_DAYS = 31;
 const DAY_MS = 86_400_000;
 
-export function createHealthStore(redis: Redis, now: () => number): HealthStore {
+export function createHealthStore(redis: RedisClient, now: () => number): HealthStore {
   return {
     async read(installationUuid, days) {
-      const pipeline = redis.pipeline();
-      for (const day of days) pipeline.hgetall(keys.health(installationUuid, day));
-      const replies = (await pipeline.exec()) ?? [];
+      const hashes = await Promise.all(days.map((day) => redis.hgetall(keys.health(installationUuid, day))));
       return days.map((day, index) => {
-        const [error, reply] = replies[index] ?? [new Error("no reply"), null];
-        if (error !== null) throw error;
-        const counters = reply as Record<string, string>;
-        const count = (name: string): number => Number(counters[name] ?? 0);
+        const count = (name: string): number => Number(hashes[index]?.[name] ?? 0);
         return { day, success: count("success"), error: count("error"), timeout: count("timeout"), fatal: count("fatal") };
       });
     },

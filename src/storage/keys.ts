@@ -1,4 +1,7 @@
-/** Every Redis key (DESIGN 3.6). The braces are literal: one app's lists share a cluster slot. */
+/**
+ * Every Redis key (DESIGN 3.6). The braces are literal, they hold a key's tag: what has one tag is on one node of a cluster.
+ * All of an app's keys have its tag, all of an installation's its uuid. Keys without a tag are written and read one by one there.
+ */
 
 export const keys = {
   /** List of the last attempts, newest first. */
@@ -12,11 +15,11 @@ export const keys = {
   /** Hash of an app's UTC day: `<hour> <outcome>` and `<hour> <bucket of latency-histogram.ts>` → attempts. */
   stats: (app: string, day: string): string => `posthorn:stats:{${app}}:${day}`,
   /** Where one run of a delivery stands: `delivered` or `pending`, its event's place, its installation. */
-  delivery: (mark: string): string => `posthorn:delivery:${mark}`,
+  delivery: (app: string, mark: string): string => `posthorn:delivery:{${app}}:${mark}`,
   /** Where a delivery was stored last: lane, sequence, its event's place, its installation. */
   place: (deliveryId: string): string => `posthorn:place:${deliveryId}`,
   /** An event's place in the EVENTS stream. */
   event: (eventId: string): string => `posthorn:event:${eventId}`,
-  /** Number of the last batch that a writer has written. */
-  batch: (writer: string): string => `posthorn:batch:${writer}`,
+  /** Number of the last batch that a writer has written; on a cluster of the last with keys of that tag. */
+  batch: (writer: string, tag: string | null): string => (tag === null ? `posthorn:batch:${writer}` : `posthorn:batch:{${tag}}:${writer}`),
 } as const;

@@ -1,13 +1,14 @@
-/** Reads delivery marks: the look-ups of one turn of the event loop are one command. */
-import type { Redis } from "ioredis";
+/** Reads delivery marks: the look-ups of one turn of the event loop are one command, on a cluster one for each app. */
 import type { Clock } from "../model/clock.ts";
 import { type DeliveryMark, decodeMark } from "./delivery-mark.ts";
 import { keys } from "./keys.ts";
+import type { RedisClient } from "./redis.ts";
 
 /** Null when nothing is known of it. Rejects when Redis is away or slow. */
-export type ReadMark = (mark: string) => Promise<DeliveryMark | null>;
+export type ReadMark = (app: string, mark: string) => Promise<DeliveryMark | null>;
 
 interface Lookup {
+  readonly app: string;
   readonly mark: string;
   readonly resolve: (mark: DeliveryMark | null) => void;
   readonly reject: (error: unknown) => void;
@@ -16,7 +17,7 @@ interface Lookup {
 const TIMEOUT_MS = 1_000;
 const MAX_AT_ONCE = 500;
 
-export function createMarkReader(redis: Redis, clock: Clock): ReadMark {
+export function createMarkReader(redis: RedisClient, clock: Clock): ReadMark {
   let waiting: Lookup[] = [];
 
   const readMany = async (lookups: readonly Lookup[]): Promise<void> => {
@@ -25,7 +26,7 @@ export function createMarkReader(redis: Redis, clock: Clock): ReadMark {
       cancel = clock.after(TIMEOUT_MS, () => reject(new Error(`Redis did not answer within ${TIMEOUT_MS} ms`)));
     });
     try {
-      const values = await Promise.race([redis.mget(lookups.map(({ mark }) => keys.delivery(mark))), tooLate]);
+      const values = await Promise.race([redis.mget(lookups.map(({ app, mark }) => keys.delivery(app, mark))), tooLate]);
       for (const [at, { resolve }] of lookups.entries()) {
         const value = values[at] ?? null;
         resolve(value === null ? null : decodeMark(value));
@@ -40,11 +41,13 @@ export function createMarkReader(redis: Redis, clock: Clock): ReadMark {
   const readWaiting = (): void => {
     const lookups = waiting;
     waiting = [];
-    for (let from = 0; from < lookups.length; from += MAX_AT_ONCE) void readMany(lookups.slice(from, from + MAX_AT_ONCE));
+    for (const group of redis.isCluster ? Map.groupBy(lookups, ({ app }) => app).values() : [lookups]) {
+      for (let from = 0; from < group.length; from += MAX_AT_ONCE) void readMany(group.slice(from, from + MAX_AT_ONCE));
+    }
   };
 
-  return (mark) =>
+  return (app, mark) =>
     new Promise((resolve, reject) => {
-      if (waiting.push({ mark, resolve, reject }) === 1) setImmediate(readWaiting);
+      if (waiting.push({ app, mark, resolve, reject }) === 1) setImmediate(readWaiting);
     });
 }

@@ -1,14 +1,17 @@
 /**
- * The Redis connection: waits for a server at start, says so, gives up after a while; afterwards it reconnects for ever.
- * While Redis is away every command fails at once: what can't be lost waits in the attempt log's bounded buffer, never
- * in a queue inside the client.
+ * The connection to a Redis server or cluster: waits for it at start, says so, gives up after a while; afterwards it reconnects
+ * for ever. While Redis, or the node that has a key, is away, a command fails at once: what can't be lost waits in the attempt
+ * log's bounded buffer, never in a queue inside the client.
  */
-import { Redis } from "ioredis";
+import { Cluster, Redis } from "ioredis";
 import { AppError } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 
+export type RedisClient = Redis | Cluster;
+
 export interface RedisOptions {
+  /** One server; or nodes of a cluster, separated by commas, with one scheme, user and password. One node is enough to find the others. */
   readonly url: string;
   /** PEM texts, for a rediss: URL. */
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
@@ -22,56 +25,170 @@ const COMMAND_TIMEOUT_MS = 5_000;
 /** A half-open connection is destroyed when a command got no answer for so long. */
 const SOCKET_TIMEOUT_MS = 10_000;
 const RETRY_CONNECT_MS = 250;
+/** The client's words for a command that had no connection. */
+const CONNECTION_CLOSED = "Connection is closed.";
+/** How soon a node that came back, or one that took another's place, is found when no command asks for it. */
+const REFRESH_NODES_MS = 2_000;
+
+const reconnectDelay = (times: number): number => Math.min(50 * 2 ** Math.min(times, 5), LONGEST_RECONNECT_MS);
 
 /** @throws AppError REDIS_UNREACHABLE */
-export async function connectRedis({ url, tls, startupTimeoutMs, signal }: RedisOptions, clock: Clock, logger: Logger): Promise<Redis> {
-  const redis = new Redis(url, {
-    ...(url.startsWith("rediss:") ? { tls: { ...tls, rejectUnauthorized: true } } : {}),
+export async function connectRedis(options: RedisOptions, clock: Clock, logger: Logger): Promise<RedisClient> {
+  const urls = options.url.split(",").map((url) => new URL(url.trim()));
+  const shown = urls.map(withoutPassword).join(",");
+  const giveUpAt = clock.now() + options.startupTimeoutMs;
+
+  const start = async <Client extends RedisClient>(redis: Client): Promise<Client> => {
+    let lastError = "no answer";
+    const noteError = (error: Error): void => {
+      // What follows from it is no reason.
+      if (error.message === CONNECTION_CLOSED) return;
+      lastError = error.message || (error as NodeJS.ErrnoException).code || String(error);
+    };
+    // A cluster only says that all nodes failed, each node says why.
+    redis.on("error", redis.isCluster ? () => {} : noteError);
+    redis.on("node error", noteError);
+    redis.connect().catch(() => {});
+    for (let tries = 1; !isStarted(redis); tries++) {
+      if (clock.now() >= giveUpAt || options.signal?.aborted) {
+        redis.disconnect();
+        throw new AppError(
+          "REDIS_UNREACHABLE",
+          `POSTHORN_REDIS_URL: no Redis server answered at ${shown} within ${options.startupTimeoutMs} ms (${lastError})`,
+          { retryable: true },
+        );
+      }
+      if (tries % 20 === 4) logger.warn({ server: shown, error: lastError }, "waiting for Redis");
+      await new Promise((resolve) => setTimeout(resolve, Math.min(RETRY_CONNECT_MS, 20 * tries)));
+    }
+    return redis;
+  };
+
+  let redis: RedisClient;
+  if (urls.length > 1) redis = await start(createCluster(urls, options));
+  else {
+    const server = await start(createServer(options));
+    if (await isClusterNode(server)) {
+      server.disconnect();
+      redis = await start(createCluster(urls, options));
+    } else redis = server;
+  }
+  sayChanges(redis, shown, logger);
+  return redis;
+}
+
+/** Whether every key can be reached now. */
+export function isConnected(redis: RedisClient): boolean {
+  if (redis.status !== "ready") return false;
+  if (!(redis instanceof Cluster)) return true;
+  const ready = new Set(
+    redis
+      .nodes("master")
+      .filter(({ status }) => status === "ready")
+      .map(keyOf),
+  );
+  return redis.slots.every(([master = ""]) => ready.has(master));
+}
+
+function createServer(options: RedisOptions): Redis {
+  return new Redis(options.url, {
+    ...serverOptions(options),
     lazyConnect: true,
-    connectionName: "posthorn",
     enableOfflineQueue: false,
+    retryStrategy: reconnectDelay,
+  });
+}
+
+function createCluster(urls: readonly URL[], options: RedisOptions): Cluster {
+  const [{ username, password } = { username: "", password: "" }] = urls;
+  const cluster = new Cluster(
+    urls.map(({ hostname, port }) => ({ host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || 6379) })),
+    {
+      redisOptions: {
+        ...serverOptions(options),
+        ...(username === "" ? {} : { username: decodeURIComponent(username) }),
+        ...(password === "" ? {} : { password: decodeURIComponent(password) }),
+      },
+      // A certificate is for a name: it is looked up when the connection is made.
+      dnsLookup: (host, answer) => answer(null, host),
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      // It would be asked of a node that is still being connected, and a cluster that is down says so to every command.
+      enableReadyCheck: false,
+      clusterRetryStrategy: reconnectDelay,
+      slotsRefreshInterval: REFRESH_NODES_MS,
+      // 0: fail at once.
+      retryDelayOnFailover: 0,
+      retryDelayOnClusterDown: 0,
+    },
+  );
+  // A node that is being connected refuses commands: none is left to be connected by its first one.
+  cluster.on("+node", (node: Redis) => {
+    if (!node.options.readOnly) node.connect().catch(() => {});
+  });
+  return cluster;
+}
+
+function serverOptions({ url, tls }: RedisOptions) {
+  return {
+    ...(url.startsWith("rediss:") ? { tls: { ...tls, rejectUnauthorized: true } } : {}),
+    connectionName: "posthorn",
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     commandTimeout: COMMAND_TIMEOUT_MS,
     socketTimeout: SOCKET_TIMEOUT_MS,
     connectTimeout: 5_000,
-    retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 5), LONGEST_RECONNECT_MS),
-  });
-  const shown = withoutPassword(url);
-  let lastError = "no answer";
+  };
+}
+
+/** A node of a cluster that is away is none of `nodes`: a start does not wait for it. */
+function isStarted(redis: RedisClient): boolean {
+  return redis.status === "ready" && (!(redis instanceof Cluster) || redis.nodes("master").every(({ status }) => status === "ready"));
+}
+
+/** A proxy in front of one may not know the question. */
+async function isClusterNode(server: Redis): Promise<boolean> {
+  const info = await server.info("cluster").catch(() => "");
+  return info.includes("cluster_enabled:1");
+}
+
+function sayChanges(redis: RedisClient, server: string, logger: Logger): void {
   let isUp = false;
-  redis.on("error", (error: Error) => {
-    lastError = error.message || (error as NodeJS.ErrnoException).code || String(error);
-  });
-  redis.on("ready", () => {
+  const sayReady = (): void => {
     if (isUp) return;
     isUp = true;
-    logger.info({ server: shown }, "Redis is ready");
-  });
+    logger.info({ server, cluster: redis.isCluster }, "Redis is ready");
+  };
+  redis.on("ready", sayReady);
   redis.on("close", () => {
     if (!isUp) return;
     isUp = false;
-    logger.warn({ server: shown }, "Redis is away; log rows and counters are kept in memory");
+    logger.warn({ server }, "Redis is away; log rows and counters are kept in memory");
   });
-
-  const giveUpAt = clock.now() + startupTimeoutMs;
-  redis.connect().catch(() => {});
-  for (let tries = 1; redis.status !== "ready"; tries++) {
-    if (clock.now() >= giveUpAt || signal?.aborted) {
-      redis.disconnect();
-      throw new AppError(
-        "REDIS_UNREACHABLE",
-        `POSTHORN_REDIS_URL: no Redis server answered at ${shown} within ${startupTimeoutMs} ms (${lastError})`,
-        { retryable: true },
-      );
-    }
-    if (tries % 20 === 4) logger.warn({ server: shown, error: lastError }, "waiting for Redis");
-    await new Promise((resolve) => setTimeout(resolve, Math.min(RETRY_CONNECT_MS, 20 * tries)));
-  }
-  return redis;
+  sayReady();
+  if (redis.isCluster) sayNodes(redis, logger);
 }
 
-function withoutPassword(url: string): string {
-  const parsed = new URL(url);
-  return `${parsed.protocol}//${parsed.host}${parsed.pathname}`;
+/** One node of a cluster may be away while the others are there. */
+function sayNodes(redis: RedisClient, logger: Logger): void {
+  const away = new Set<string>();
+  redis.on("node error", ({ message }: Error, server: string) => {
+    if (away.has(server)) return;
+    away.add(server);
+    logger.warn({ server, error: message }, "a Redis node can't be reached");
+  });
+  redis.on("+node", (node: Redis) =>
+    node.on("ready", () => {
+      const server = keyOf(node);
+      if (away.delete(server)) logger.info({ server }, "a Redis node is back");
+    }),
+  );
+}
+
+function keyOf({ options: { host, port } }: Redis): string {
+  return `${host}:${port}`;
+}
+
+function withoutPassword({ protocol, host, pathname }: URL): string {
+  return `${protocol}//${host}${pathname}`;
 }

@@ -1,8 +1,8 @@
 /** Reads the request log back, for "why didn't my webhook arrive?". */
-import type { Redis } from "ioredis";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { keys } from "./keys.ts";
 import type { LogRow } from "./log-row.ts";
+import type { RedisClient } from "./redis.ts";
 
 export interface RequestLogFilter {
   readonly app: string;
@@ -19,7 +19,10 @@ export interface RequestLogFilter {
 export type QueryRequestLog = (filter: RequestLogFilter) => Promise<LogRow[]>;
 
 /** @param organizationOf for the rows of internal apps, which don't say. */
-export function createRequestLogQuery(redis: Redis, organizationOf: (installationUuid: string) => string | undefined): QueryRequestLog {
+export function createRequestLogQuery(
+  redis: RedisClient,
+  organizationOf: (installationUuid: string) => string | undefined,
+): QueryRequestLog {
   return async ({ app, eventType, errorsOnly, organizationId, start, end }) => {
     const keyOf = errorsOnly ? keys.errors : keys.requests;
     let lists: string[][];

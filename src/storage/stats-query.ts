@@ -2,12 +2,12 @@
  * Reads the stats of apps back: what came of the attempts of each UTC hour and how long they took, for the last 30 days.
  * Test events and manual resends are not in them, as they are not in health.
  */
-import type { Redis } from "ioredis";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { OUTCOMES, type Outcome } from "../model/outcome.ts";
 import { keys } from "./keys.ts";
 import { type Latency, latencyOf } from "./latency-histogram.ts";
+import type { RedisClient } from "./redis.ts";
 
 export interface StatsPeriod {
   /** Milliseconds since the epoch. */
@@ -43,9 +43,9 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const NAMES = Object.keys(OUTCOMES) as Outcome[];
 /** As many as are asked for at once: in between, deliveries get their turn. */
-const APPS_PER_PIPELINE = 100;
+const APPS_AT_ONCE = 100;
 
-export function createStatsQuery(redis: Redis): StatsQuery {
+export function createStatsQuery(redis: RedisClient): StatsQuery {
   const reading = async <T>(read: () => Promise<T>): Promise<T> => {
     try {
       return await read();
@@ -81,27 +81,23 @@ export function createStatsQuery(redis: Redis): StatsQuery {
     ofHours: (apps, hours) =>
       reading(async () => {
         const volumes: Volume[][] = [];
-        for (let from = 0; from < apps.length; from += APPS_PER_PIPELINE) {
-          volumes.push(...(await volumesOf(redis, apps.slice(from, from + APPS_PER_PIPELINE), hours)));
+        for (let from = 0; from < apps.length; from += APPS_AT_ONCE) {
+          volumes.push(...(await volumesOf(redis, apps.slice(from, from + APPS_AT_ONCE), hours)));
         }
         return volumes;
       }),
   };
 }
 
-async function volumesOf(redis: Redis, apps: readonly string[], hours: readonly number[]): Promise<Volume[][]> {
+async function volumesOf(redis: RedisClient, apps: readonly string[], hours: readonly number[]): Promise<Volume[][]> {
   const ofDay = Map.groupBy(hours, dayOf);
-  const pipeline = redis.pipeline();
-  for (const app of apps) {
-    for (const [day, hoursOfDay] of ofDay) {
-      const fields = hoursOfDay.flatMap((at) => NAMES.map((name) => `${toRfc3339(at).slice(11, 13)} ${name}`));
-      pipeline.hmget(keys.stats(app, day), ...fields);
-    }
-  }
-  const replies = ((await pipeline.exec()) ?? []).map(([error, reply]) => {
-    if (error !== null) throw error;
-    return reply as Array<string | null>;
-  });
+  const fieldsOfDay = [...ofDay].map(([day, hoursOfDay]) => ({
+    day,
+    fields: hoursOfDay.flatMap((at) => NAMES.map((name) => `${toRfc3339(at).slice(11, 13)} ${name}`)),
+  }));
+  const replies = await Promise.all(
+    apps.flatMap((app) => fieldsOfDay.map(({ day, fields }) => redis.hmget(keys.stats(app, day), ...fields))),
+  );
   return apps.map((_, index) =>
     replies
       .slice(index * ofDay.size, (index + 1) * ofDay.size)

@@ -1,115 +1,16 @@
 /**
- * Writes a batch of attempts in one call: log rows, health counters, stats, delivery marks and notes together, so that a
- * mark is never there without its row nor the other way round.
+ * Writes a batch of attempts: log rows, health counters, stats, delivery marks and notes together, so that a mark is never
+ * there without its row nor the other way round. A single server gets all of it in one call; a cluster one call for what has
+ * one tag, an app's rows, stats and marks or an installation's health, and each note by itself.
  *
- * W1  A batch has a number, and the script remembers the last one of each writer: a batch that is sent again because its
- *     answer was lost is written once.
- * W2  What refuses the whole server (out of memory, read-only, loading) fails the first command, before anything is
- *     written. What is wrong with one key (another type under its name) costs only that key's part and is reported.
+ * W1  A batch has a number, and the script remembers the last one of each writer (and tag): what is sent again because its
+ *     answer was lost is written once. Notes say the same however often they are written.
+ * W2  What a cluster has written of a batch is not sent again with the rest, however long a node is away.
  */
-import type { Redis } from "ioredis";
-import type { CountedAs, Outcome } from "../model/outcome.ts";
-import { DELIVERED, MARK_TTL_S } from "./delivery-mark.ts";
+import { MARK_TTL_S } from "./delivery-mark.ts";
 import { keys } from "./keys.ts";
-import { bucketOf } from "./latency-histogram.ts";
-
-/** How an attempt counts in its installation's health and its app's stats. */
-export interface Counted {
-  /** UTC day (YYYY-MM-DD) and hour (HH) in which it ended. */
-  readonly day: string;
-  readonly hour: string;
-  readonly as: CountedAs;
-  readonly outcome: Outcome;
-  /** How long the receiver took; null when it was not reached. */
-  readonly latencyMs: number | null;
-}
-
-/** One attempt, ready to be written. */
-export interface LogEntry {
-  readonly app: string;
-  readonly eventType: string;
-  readonly installationUuid: string;
-  /** JSON text. */
-  readonly row: string;
-  readonly failed: boolean;
-  /** Null when it does not count. */
-  readonly counted: Counted | null;
-  /** Milliseconds since the epoch. */
-  readonly endedAt: number;
-  readonly mark: string;
-  readonly markValue: string;
-  /** Of the attempt. */
-  readonly traceparent: string;
-}
-
-export interface WriteOptions {
-  /** Rows of one list. */
-  readonly size: number;
-  readonly listTtlMs: number;
-}
-
-const HEALTH_TTL_S = 30 * 86_400;
-/** 30 whole days and the one that is going on. */
-const STATS_TTL_S = 31 * 86_400;
-const BATCH_TTL_S = 3_600;
-/** Event types listed of one app. */
-const MAX_EVENT_TYPES = 1_000;
-
-const SCRIPT = `
-local batch, number = KEYS[1], ARGV[1]
-if redis.call('GET', batch) == number then return {} end
-redis.call('SET', batch, number, 'EX', ARGV[2])
-local size, list_ttl, mark_ttl, max_types = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local lists, counters, marks, types = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-local notes = tonumber(ARGV[11])
-local key, arg = 1, 11
-local problems = {}
-local function try(...)
-  local reply = redis.pcall(...)
-  if type(reply) == 'table' and reply.err then problems[#problems + 1] = KEYS[key] .. ': ' .. reply.err end
-end
-for _ = 1, lists do
-  key = key + 1
-  local rows = tonumber(ARGV[arg + 1])
-  arg = arg + 1
-  for at = 1, rows, 500 do
-    try('LPUSH', KEYS[key], unpack(ARGV, arg + at, arg + math.min(at + 499, rows)))
-  end
-  arg = arg + rows
-  try('LTRIM', KEYS[key], 0, size - 1)
-  try('PEXPIRE', KEYS[key], list_ttl)
-end
-for _ = 1, counters do
-  key = key + 1
-  local ttl, fields = ARGV[arg + 1], tonumber(ARGV[arg + 2])
-  arg = arg + 2
-  for _ = 1, fields do
-    try('HINCRBY', KEYS[key], ARGV[arg + 1], ARGV[arg + 2])
-    arg = arg + 2
-  end
-  try('EXPIRE', KEYS[key], ttl)
-end
-for _ = 1, marks do
-  key = key + 1
-  arg = arg + 1
-  local value = ARGV[arg]
-  local before = string.sub(value, 1, 9) ~= '${DELIVERED}' and redis.call('GET', KEYS[key])
-  if not before or string.sub(before, 1, 9) ~= '${DELIVERED}' then try('SET', KEYS[key], value, 'EX', mark_ttl) end
-end
-for _ = 1, types do
-  key = key + 1
-  try('ZADD', KEYS[key], ARGV[arg + 1], ARGV[arg + 2])
-  try('ZREMRANGEBYRANK', KEYS[key], 0, -max_types - 1)
-  try('PEXPIRE', KEYS[key], list_ttl)
-  arg = arg + 2
-end
-for _ = 1, notes do
-  key = key + 1
-  arg = arg + 1
-  try('SET', KEYS[key], ARGV[arg], 'EX', mark_ttl)
-end
-return problems
-`;
+import type { RedisClient } from "./redis.ts";
+import { addToGroups, createGroup, type Group, type LogEntry, SCRIPT, scriptCall, type WriteOptions } from "./write-group.ts";
 
 export interface Batch {
   readonly entries: readonly LogEntry[];
@@ -117,95 +18,64 @@ export interface Batch {
   readonly notes: ReadonlyMap<string, string>;
 }
 
-/** @returns what was wrong with single keys. */
+/** The same batch again under the same number when it failed. @returns what was wrong with single keys. */
 export type WriteBatch = (writer: string, number: number, batch: Batch) => Promise<string[]>;
 
-type ScriptedRedis = Redis & { writeBatch(keyCount: number, ...keysAndArguments: Array<string | number>): Promise<string[]> };
+type ScriptedRedis = RedisClient & { writeBatch(keyCount: number, ...keysAndArguments: Array<string | number>): Promise<string[]> };
 
-export function createWriteBatch(redis: Redis, { size, listTtlMs }: WriteOptions): WriteBatch {
+/** @returns what was wrong with single keys. */
+type Write = () => Promise<string[]>;
+
+export function createWriteBatch(redis: RedisClient, options: WriteOptions): WriteBatch {
   redis.defineCommand("writeBatch", { lua: SCRIPT });
+  const { writeBatch } = redis as ScriptedRedis;
+  const call = (batchKey: string, number: number, group: Group, notes: Batch["notes"]): Promise<string[]> => {
+    const { scriptKeys, args } = scriptCall(group, notes, options);
+    return writeBatch.call(redis, scriptKeys.length + 1, batchKey, ...scriptKeys, number, ...args);
+  };
 
-  return (writer, number, { entries, notes }) => {
-    const lists = new Map<string, string[]>();
-    const counters = new Map<string, Counters>();
-    const marks = new Map<string, string>();
-    const types = new Map<string, Map<string, number>>();
+  if (!redis.isCluster) {
+    return (writer, number, { entries, notes }) => {
+      const group = createGroup();
+      for (const entry of entries) addToGroups(entry, group, group);
+      return call(keys.batch(writer, null), number, group, notes);
+    };
+  }
 
-    for (const entry of entries) {
-      push(lists, keys.requests(entry.app, entry.eventType), entry.row);
-      if (entry.failed) push(lists, keys.errors(entry.app, entry.eventType), entry.row);
-      if (entry.counted !== null) count(counters, entry, entry.counted);
-      // A run that was delivered stays delivered, whatever a late failure of a duplicate says.
-      if (!marks.get(entry.mark)?.startsWith(DELIVERED)) marks.set(entry.mark, entry.markValue);
-      const typesOfApp = types.get(entry.app);
-      if (typesOfApp === undefined) types.set(entry.app, new Map([[entry.eventType, entry.endedAt]]));
-      else typesOfApp.set(entry.eventType, entry.endedAt);
-    }
+  const writesOf = (writer: string, number: number, { entries, notes }: Batch): Write[] => {
+    const groups = new Map<string, Group>();
+    const groupOf = (tag: string): Group => {
+      const group = groups.get(tag) ?? createGroup();
+      groups.set(tag, group);
+      return group;
+    };
+    for (const entry of entries) addToGroups(entry, groupOf(entry.app), groupOf(entry.installationUuid));
+    const scripts = [...groups].map(
+      ([tag, group]) =>
+        () =>
+          call(keys.batch(writer, tag), number, group, NO_NOTES),
+    );
+    return [
+      ...scripts,
+      ...[...notes].map(
+        ([key, value]) =>
+          () =>
+            redis.set(key, value, "EX", MARK_TTL_S).then(() => []),
+      ),
+    ];
+  };
 
-    const scriptKeys = [keys.batch(writer)];
-    const parts: Array<string | number> = [];
-    let typeCount = 0;
-    for (const [key, rows] of lists) {
-      scriptKeys.push(key);
-      // Rows that the trim would remove at once are not sent.
-      const kept = rows.length > size ? rows.slice(-size) : rows;
-      parts.push(kept.length, ...kept);
-    }
-    for (const [key, { ttlS, fields }] of counters) {
-      scriptKeys.push(key);
-      parts.push(ttlS, fields.size);
-      for (const [field, by] of fields) parts.push(field, by);
-    }
-    for (const [mark, value] of marks) {
-      scriptKeys.push(keys.delivery(mark));
-      parts.push(value);
-    }
-    for (const [app, typesOfApp] of types) {
-      for (const [type, at] of typesOfApp) {
-        typeCount++;
-        scriptKeys.push(keys.eventTypes(app));
-        parts.push(at, type);
-      }
-    }
-    for (const [key, value] of notes) {
-      scriptKeys.push(key);
-      parts.push(value);
-    }
-    const sizes = [lists.size, counters.size, marks.size, typeCount, notes.size];
-    const head = [number, BATCH_TTL_S, size, listTtlMs, MARK_TTL_S, MAX_EVENT_TYPES, ...sizes];
-    return (redis as ScriptedRedis).writeBatch(scriptKeys.length, ...scriptKeys, ...head, ...parts);
+  let underWay = { number: 0, left: [] as Write[], problems: [] as string[] };
+  return async (writer, number, batch) => {
+    if (underWay.number !== number) underWay = { number, left: writesOf(writer, number, batch), problems: [] };
+    const { left, problems } = underWay;
+    const results = await Promise.allSettled(left.map((write) => write()));
+    for (const result of results) if (result.status === "fulfilled") problems.push(...result.value);
+    underWay.left = left.filter((_, at) => results[at]?.status === "rejected");
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+    return problems;
   };
 }
 
-function push(lists: Map<string, string[]>, key: string, row: string): void {
-  const rows = lists.get(key);
-  if (rows === undefined) lists.set(key, [row]);
-  else rows.push(row);
-}
-
-/** Counters of one hash, and how long it lives. */
-interface Counters {
-  readonly ttlS: number;
-  readonly fields: Map<string, number>;
-}
-
-function count(counters: Map<string, Counters>, { app, installationUuid }: LogEntry, counted: Counted): void {
-  const { day, hour, as, outcome, latencyMs } = counted;
-  increment(fieldsOf(counters, keys.health(installationUuid, day), HEALTH_TTL_S), as);
-  const stats = fieldsOf(counters, keys.stats(app, day), STATS_TTL_S);
-  increment(stats, `${hour} ${outcome}`);
-  if (latencyMs !== null) increment(stats, `${hour} ${bucketOf(latencyMs)}`);
-}
-
-function fieldsOf(counters: Map<string, Counters>, key: string, ttlS: number): Map<string, number> {
-  let found = counters.get(key);
-  if (found === undefined) {
-    found = { ttlS, fields: new Map() };
-    counters.set(key, found);
-  }
-  return found.fields;
-}
-
-function increment(fields: Map<string, number>, field: string): void {
-  fields.set(field, (fields.get(field) ?? 0) + 1);
-}
+const NO_NOTES: Batch["notes"] = new Map();

@@ -169,6 +169,8 @@ describe("with the permissions of docs/security.md", () => {
     await (await natsAs("publisher")).jetstream().publish("app-platform.events.issue.created", "garbage");
     await eventually(async () => (await posthorn.api("GET", "/v1/dead-letters")).body.items.length === 1);
     expect((await posthorn.api("POST", `/v1/apps/${slug}/tokens`)).status).toBe(201);
+    expect((await posthorn.api("GET", `/v1/apps/${slug}/stats`)).status).toBe(200);
+    expect((await posthorn.api("GET", "/v1/overview")).status).toBe(200);
     expect((await posthorn.api("DELETE", `/v1/apps/${slug}`)).status).toBe(204);
     await subscription.stop();
     expect(new Set(changes())).toEqual(

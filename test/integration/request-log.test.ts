@@ -4,7 +4,7 @@ import { systemClock } from "../../src/model/clock.ts";
 import { type AttemptLogOptions, type BufferedAttemptLog, createAttemptLog } from "../../src/storage/attempt-log.ts";
 import { createDeliveryTrails } from "../../src/storage/delivery-trails.ts";
 import { createHealthStore } from "../../src/storage/health-store.ts";
-import { connectRedis } from "../../src/storage/redis.ts";
+import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
 import { aDelivery, anApp, anAttempt, anEvent, anInstallation, UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
@@ -12,7 +12,7 @@ import { type Server, startRedisServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 
 let server: Server;
-let redis: Redis;
+let redis: RedisClient;
 /** Beside what is tested: looks as redis-cli would. */
 let look: Redis;
 let failures: string[];
@@ -146,7 +146,7 @@ describe("health", () => {
   });
 });
 
-const trails = () => createDeliveryTrails(redis);
+const trails = () => createDeliveryTrails(redis, () => ["other", "acme"]);
 
 describe("marks", () => {
   test("say what was delivered, at once and after they were written", async () => {
@@ -160,7 +160,7 @@ describe("marks", () => {
     await log.flush(5_000);
     expect(await createLog().wasDelivered("acme", id)).toBe(true);
     expect(await trails().find([id])).toEqual([{ delivered: true, place: null, eventSequence: 7, app: "acme", installationUuid: UUID }]);
-    const ttl = await look.ttl(`posthorn:delivery:${id}`);
+    const ttl = await look.ttl(`posthorn:delivery:{acme}:${id}`);
     expect(ttl).toBeGreaterThan(7 * 86_400);
     expect(ttl).toBeLessThanOrEqual(8 * 86_400);
   });

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { createVolumes, lastHours } from "../../src/api/volumes.ts";
 import { systemClock } from "../../src/model/clock.ts";
 import { createAttemptLog } from "../../src/storage/attempt-log.ts";
-import { connectRedis } from "../../src/storage/redis.ts";
+import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { createStatsQuery } from "../../src/storage/stats-query.ts";
 import { aDelivery, anApp, anAttempt, anEvent, anInstallation } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
@@ -16,7 +16,7 @@ const HOUR = 3_600_000;
 const NOON = Date.UTC(2026, 0, 5, 12);
 
 let server: Server;
-let redis: Redis;
+let redis: RedisClient;
 let look: Redis;
 const stats = () => createStatsQuery(redis);
 

@@ -147,6 +147,15 @@ describe("a wrong value is said with what was found and what was wanted", () => 
   });
 });
 
+test("several Redis URLs are a cluster, whose nodes are connected to in one way", () => {
+  const redis = (url: string): readonly string[] => problems({ POSTHORN_REDIS_URL: url });
+  for (const url of ["redis://u:p@a:6379, redis://u:p@b:6380/0", "redis://a/2"])
+    expect(loadConfig({ POSTHORN_REDIS_URL: url }).redisUrl).toBe(url);
+  expect(redis("redis://a,redis://b/2")).toEqual(["POSTHORN_REDIS_URL: wanted no database number: a cluster has only 0"]);
+  for (const url of ["redis://a,rediss://b", "redis://u:p@a,redis://u:q@b", "redis://u:p@a,redis://b"])
+    expect(redis(url)).toEqual(["POSTHORN_REDIS_URL: wanted one scheme, user and password for all nodes of a cluster"]);
+});
+
 describe("secrets", () => {
   test("come from a file too", () => {
     const file = join(folder, "tokens");
