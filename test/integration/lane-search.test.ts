@@ -43,7 +43,16 @@ const source = () => ({ stream: "FIND_EVENTS", sequence: ++sequence });
 const deliveryOf = (eventId: string, app = "acme") => aDelivery({ id: deliveryId(eventId, UUID), app }, anEvent({ id: eventId }));
 const found = async (eventId: string, app: string | null = "acme") => (await search.search(new Set([deliveryId(eventId, UUID)]), app))[0];
 const rawMessage = (stream: string, text: string): PulledMessage => ({
-  ...{ subject: "find.retries.4.acme", data: Buffer.from(text), stream, consumer: "", sequence: ++sequence, deliveries: 12, slot: -1, storedAt: 0 },
+  ...{
+    subject: "find.retries.4.acme",
+    data: Buffer.from(text),
+    stream,
+    consumer: "",
+    sequence: ++sequence,
+    deliveries: 12,
+    slot: -1,
+    storedAt: 0,
+  },
   ...{ header: () => undefined, headers: () => ({}), headerCount: () => 0, ack() {}, nak() {}, renew() {}, working() {} },
 });
 
