@@ -53,6 +53,7 @@ const MAX_BATCH = 1_000;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 1_000;
 
+const NONE: ReadonlySet<string> = new Set();
 const NOTHING: Batch = { entries: [], notes: new Map() };
 
 export function createAttemptLog(dependencies: AttemptLogDependencies, options: AttemptLogOptions): BufferedAttemptLog {
@@ -67,8 +68,9 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
   let running: Promise<void> | undefined;
   let dropped = 0;
   let failing = false;
-  /** Runs delivered according to what is not written yet, with how many entries say so. */
-  const unwrittenMarks = new Set<string>();
+  /** Runs delivered according to what is not written yet: what waits, and the batch. New sets for each batch (model/slots.ts). */
+  let waitingMarks = new Set<string>();
+  let batchMarks: ReadonlySet<string> = NONE;
   let wakeRetry = (): void => {};
 
   const writeBatchUntilDone = async (): Promise<void> => {
@@ -100,15 +102,17 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
     while (waiting.length > 0 || notes.size > 0) {
       batch = { entries: waiting.slice(0, MAX_BATCH), notes };
       waiting = waiting.slice(MAX_BATCH);
+      batchMarks = waitingMarks;
+      waitingMarks = new Set(waiting.filter(({ failed }) => !failed).map(({ mark }) => mark));
       notes = new Map();
       batchNumber++;
       await writeBatchUntilDone();
       const failed = new Set<string>();
-      for (const { mark, failed: isFailed, counted, installationUuid } of batch.entries) {
-        unwrittenMarks.delete(mark);
+      for (const { failed: isFailed, counted, installationUuid } of batch.entries) {
         if (isFailed && counted !== null) failed.add(installationUuid);
       }
       batch = NOTHING;
+      batchMarks = NONE;
       if (failed.size > 0) onFailuresWritten?.(failed);
     }
     running = undefined;
@@ -131,18 +135,18 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
     record(attempt) {
       const entry = entryOf(attempt);
       waiting.push(entry);
-      if (!entry.failed) unwrittenMarks.add(entry.mark);
+      if (!entry.failed) waitingMarks.add(entry.mark);
       if (attempt.attempt === 1) noteEvent(attempt.delivery);
       if (waiting.length + batch.entries.length > options.bufferRows) {
         const oldest = waiting.shift();
         dropped++;
-        if (oldest !== undefined) unwrittenMarks.delete(oldest.mark);
+        if (oldest !== undefined) waitingMarks.delete(oldest.mark);
       }
       start();
     },
 
     async wasDelivered(app, mark) {
-      if (unwrittenMarks.has(mark)) return true;
+      if (waitingMarks.has(mark) || batchMarks.has(mark)) return true;
       try {
         return (await readMark(app, mark))?.delivered === true;
       } catch {

@@ -12,8 +12,8 @@ import { createInbox, type JetStreamManager, type Msg, type NatsConnection, nano
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { createSlots } from "../model/slots.ts";
 import { type ConnectionState, INBOX_PREFIX } from "./connection.ts";
-import { createHeldMessages } from "./held-messages.ts";
 import { type AckGroup, createPulledMessage, type PulledMessage } from "./pulled-message.ts";
 import { AGAIN_AFTER_MS } from "./settle.ts";
 import { createWatchdog, type WatchedConsumer } from "./watchdog.ts";
@@ -59,7 +59,7 @@ export function createPullLoop(dependencies: PullLoopDependencies, options: Pull
   const { stream, consumer, limit, onMessage, recover } = options;
   const pullSubject = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
   const inbox = createInbox(INBOX_PREFIX);
-  const held = createHeldMessages();
+  const held = createSlots<PulledMessage>();
   const watchdog = createWatchdog(dependencies, options);
   let subscription: Subscription | undefined;
   let outstanding = 0;
@@ -127,10 +127,11 @@ export function createPullLoop(dependencies: PullLoopDependencies, options: Pull
     outstanding = Math.max(0, outstanding - 1);
     lastMessageAt = lastHeardAt;
     const pulled = createPulledMessage(message, acks, onSettled);
-    const before = pulled.deliveries > 1 ? held.find(pulled.sequence) : undefined;
+    const before = pulled.deliveries > 1 ? held.find(({ sequence }) => sequence === pulled.sequence) : undefined;
     if (before !== undefined) return before.renew(message.reply ?? "");
     if (stopping) return pulled.nak(1);
-    held.add(pulled, lastHeardAt);
+    pulled.touchedAt = lastHeardAt;
+    held.add(pulled);
     try {
       onMessage(pulled);
     } catch (fault) {
@@ -142,10 +143,10 @@ export function createPullLoop(dependencies: PullLoopDependencies, options: Pull
 
   const tick = (): void => {
     const now = clock.now();
-    held.each((one) => {
-      if (now - one.touchedAt < options.workingEveryMs) return;
-      one.message.working();
-      one.touchedAt = now;
+    held.each((message) => {
+      if (now - message.touchedAt < options.workingEveryMs) return;
+      message.working();
+      message.touchedAt = now;
     });
     if (!stopping && outstanding > 0 && now - lastHeardAt > 3 * HEARTBEAT_MS) void recoverNow("no heartbeat");
     else pull();

@@ -4,9 +4,10 @@
  */
 import { Empty, type Msg, type NatsConnection } from "nats";
 import type { Clock } from "../model/clock.ts";
+import type { Slotted } from "../model/slots.ts";
 import type { ConnectionState } from "./connection.ts";
 
-export interface PulledMessage {
+export interface PulledMessage extends Slotted {
   readonly subject: string;
   readonly data: Uint8Array;
   readonly stream: string;
@@ -16,8 +17,8 @@ export interface PulledMessage {
   readonly deliveries: number;
   /** When the server stored it, milliseconds since the epoch. */
   readonly storedAt: number;
-  /** Where it is among the held ones. */
-  slot: number;
+  /** When it was taken, or last said to be worked on; milliseconds since the epoch. */
+  touchedAt: number;
   /** A header's value by lower-case name. */
   header(name: string): string | undefined;
   headerCount(): number;
@@ -88,14 +89,16 @@ const COLLECT_MS = 5;
  */
 export function createAckGroup(connection: NatsConnection, state: ConnectionState, clock: Clock): AckGroup {
   let replies: string[] = [];
-  /** Groups that no PONG has followed. Each asks for its own: what is kept long is the dearest to collect. */
-  const unconfirmed = new Set<readonly string[]>();
+  /** Groups that no PONG has followed, in the order they were sent. */
+  let unconfirmed: Array<readonly string[]> = [];
 
   const publish = (group: readonly string[]): void => {
     if (!state.up || connection.isClosed()) return;
     for (const reply of group) connection.publish(reply, ACK);
     connection.flush().then(
-      () => unconfirmed.delete(group),
+      () => {
+        unconfirmed = unconfirmed.filter((other) => other !== group);
+      },
       () => {},
     );
   };
@@ -104,12 +107,12 @@ export function createAckGroup(connection: NatsConnection, state: ConnectionStat
     const group = replies;
     replies = [];
     if (group.length === 0) return;
-    unconfirmed.add(group);
+    unconfirmed.push(group);
     publish(group);
   };
 
   state.onReconnect(() => {
-    for (const group of [...unconfirmed]) publish(group);
+    for (const group of unconfirmed) publish(group);
   });
 
   return {
@@ -144,6 +147,7 @@ class Pulled implements PulledMessage {
   private lowerCase: Map<string, string> | undefined;
   private isSettled = false;
   slot = -1;
+  touchedAt = 0;
 
   constructor(message: Msg, acks: AckGroup, onSettled: (message: PulledMessage) => void) {
     this.message = message;

@@ -51,6 +51,7 @@ const rawMessage = (stream: string, text: string): PulledMessage => ({
     sequence: ++sequence,
     deliveries: 12,
     slot: -1,
+    touchedAt: 0,
     storedAt: 0,
   },
   ...{ header: () => undefined, headers: () => ({}), headerCount: () => 0, ack() {}, nak() {}, renew() {}, working() {} },
