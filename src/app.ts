@@ -24,6 +24,7 @@ import { createAttempt } from "./delivery/attempt.ts";
 import { createBulkhead } from "./delivery/bulkhead.ts";
 import { createCircuits } from "./delivery/circuit.ts";
 import { createDeliverAll } from "./delivery/deliver-all.ts";
+import { createDestinationOf } from "./delivery/destination.ts";
 import { createDispatcher } from "./delivery/dispatcher.ts";
 import { createEnvelopeBuilder } from "./delivery/envelope.ts";
 import { createGate } from "./delivery/gate.ts";
@@ -312,7 +313,12 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
     queueBusy: (queue) => parked?.busy(queue) ?? false,
     brokenAction: config.brokenAction,
   });
-  const bulkhead = createBulkhead(clock, { maxInFlight: config.maxInFlight, maxWaitMs: BULKHEAD_WAIT_MS });
+  const bulkhead = createBulkhead(clock, {
+    maxInFlight: config.maxInFlight,
+    maxPerDestination: config.targetMaxConnections,
+    maxWaitMs: BULKHEAD_WAIT_MS,
+  });
+  const destinationOf = createDestinationOf(index);
   // Without NATS nothing can be acknowledged or stored: what is in flight ends, and nothing new starts.
   connectionState.onDisconnect(bulkhead.suspend);
   connectionState.onReconnect(bulkhead.resume);
@@ -340,6 +346,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
   const dispatcher = createDispatcher({
     gate,
     bulkhead,
+    destinationOf,
     attempt,
     lanes,
     log: attemptLog,
@@ -362,7 +369,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
   const backlog = createParkedBacklog(manager, lanes, names, clock);
   const holds = createHolds(store);
   parked = createParkedSubscriber(
-    { ...handling, registry: index, gate, bulkhead, attempt, holds, backlog, mayFlow },
+    { ...handling, registry: index, gate, bulkhead, destinationOf, attempt, holds, backlog, mayFlow },
     { appMaxInFlight: config.appMaxInFlight, maxParkedAgeMs: config.maxParkedAge },
   );
   const retries = createRetriesSubscriber(handling);
@@ -381,7 +388,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
         queueBusy: parked.busy,
         parkedAfter: backlog.after,
         removeParked: backlog.remove,
-        ...{ attempt, bulkhead, log: attemptLog, observer, tracing },
+        ...{ attempt, bulkhead, destinationOf, log: attemptLog, observer, tracing },
       }),
       clock,
       logger,

@@ -230,7 +230,8 @@ export const SETTINGS = {
   }),
   TARGET_MAX_CONNECTIONS: integer("64", {
     group: TARGETS,
-    about: "Connections of one process to one scheme, host and port; attempts beyond it wait, within their deadline.",
+    about:
+      "Connections of one process to one scheme, host and port, all apps together; what is beyond it waits half a second, and is parked then.",
   }),
   TARGET_TLS_MIN_VERSION: setting({
     parse: parseChoice(["TLSv1.2", "TLSv1.3"]),

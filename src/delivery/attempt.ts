@@ -6,6 +6,7 @@ import { type Clock, type Random, toRfc3339 } from "../model/clock.ts";
 import { type DeadLetterReason, type Delivery, MAX_ATTEMPT_SUMMARIES, MAX_SUMMARY_ERROR } from "../model/delivery.ts";
 import { OUTCOMES } from "../model/outcome.ts";
 import { classify, headerOf } from "./classify.ts";
+import { webhookUrlOf } from "./destination.ts";
 import type { EnvelopeBuilder } from "./envelope.ts";
 import type { HeaderBuilder } from "./headers.ts";
 import type { AttemptLog, AttemptRecord, DeliveryObserver, RegistryView, RetryDelay, TracePosition, Tracing } from "./ports.ts";
@@ -96,7 +97,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     if (!installation || !app) return uninstalled(delivery);
 
     const attempt = delivery.attemptsMade + 1;
-    const url = installation.webhookUrl ?? app.webhookUrl;
+    const url = webhookUrlOf(installation, app);
     const span = tracing.attempt(parent, delivery, attempt, url);
     const startedAt = clock.now();
     const startedMs = performance.now();

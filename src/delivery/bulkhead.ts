@@ -1,21 +1,22 @@
 /**
- * Who may start an attempt now. An app holds at most its direct share, so that one that never answers can't take the
- * places of the others; the process holds at most POSTHORN_MAX_IN_FLIGHT.
+ * Who may start an attempt now. An app holds at most its direct share, and a destination at most its connections, so that
+ * one that never answers can't take the places of the others; the process holds at most POSTHORN_MAX_IN_FLIGHT.
  *
- * B1  inFlight of an app never exceeds the limit it entered with, and the process's never maxInFlight.
- * B2  Waiting for the app's share ends after maxWaitMs with `full` (the delivery is parked then); waiting for the
- *     process's share does not end, it is what holds back the pull loops.
+ * B1  inFlight of an app never exceeds the limit it entered with, a destination's never maxPerDestination, and the
+ *     process's never maxInFlight.
+ * B2  Waiting for the app's share or the destination's ends after maxWaitMs with `full` (the delivery is parked then);
+ *     waiting for the process's share does not end, it is what holds back the pull loops.
  * B3  While suspended (NATS is away) nobody enters; who waits goes on waiting. After `close` nobody enters any more.
  * B4  Places of the process that come free go to the apps in turn: one with many waiting gets no more than one with few.
  */
 import type { Clock } from "../model/clock.ts";
 
-/** `entered`: a place is taken, give it back with `leave`. `full`: the app had none within maxWaitMs. */
+/** `entered`: a place is taken, give it back with `leave`. `full`: the app or the destination had none within maxWaitMs. */
 export type Entry = "entered" | "full" | "closed";
 
 export interface Bulkhead {
-  enter(app: string, limit: number): Entry | Promise<Entry>;
-  leave(app: string): void;
+  enter(app: string, limit: number, destination: string): Entry | Promise<Entry>;
+  leave(app: string, destination: string): void;
   suspend(): void;
   resume(): void;
   /** Sends away who waits, and who comes. */
@@ -28,6 +29,7 @@ export interface Bulkhead {
 
 export interface BulkheadOptions {
   readonly maxInFlight: number;
+  readonly maxPerDestination: number;
   readonly maxWaitMs: number;
 }
 
@@ -46,9 +48,10 @@ interface Share {
 
 type End = (entry: Entry) => void;
 
-export function createBulkhead(clock: Clock, { maxInFlight, maxWaitMs }: BulkheadOptions): Bulkhead {
-  const shares = new Map<string, Share>();
-  /** Those that have their app's share and wait for the process's, by app; the next one's turn is first (B4). */
+export function createBulkhead(clock: Clock, { maxInFlight, maxPerDestination, maxWaitMs }: BulkheadOptions): Bulkhead {
+  const apps = new Map<string, Share>();
+  const destinations = new Map<string, Share>();
+  /** Those that have both shares and wait for the process's, by app; the next one's turn is first (B4). */
   const processQueue = new Map<string, End[]>();
   let inFlight = 0;
   let waiting = 0;
@@ -56,17 +59,28 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxWaitMs }: Bulkhea
   let suspensions = 0;
   let closed = false;
 
-  const shareOf = (app: string): Share => {
-    let share = shares.get(app);
+  const shareOf = (shares: Map<string, Share>, name: string): Share => {
+    let share = shares.get(name);
     if (share === undefined) {
       share = { inFlight: 0, queue: new Set(), isTimed: false };
-      shares.set(app, share);
+      shares.set(name, share);
     }
     return share;
   };
 
-  const enterProcess = (app: string, share: Share): Entry | Promise<Entry> => {
+  const enterDestination = (app: string, share: Share, destination: string): Entry | Promise<Entry> => {
     share.inFlight++;
+    const connections = shareOf(destinations, destination);
+    if (connections.inFlight < maxPerDestination) return enterProcess(app, connections, destination);
+    return waitForShare(connections, maxPerDestination, (entry) => {
+      if (entry === "entered") return enterProcess(app, connections, destination);
+      leaveShare(apps, app);
+      return entry;
+    });
+  };
+
+  const enterProcess = (app: string, connections: Share, destination: string): Entry | Promise<Entry> => {
+    connections.inFlight++;
     if (inFlight < maxInFlight && !suspended) {
       inFlight++;
       return "entered";
@@ -76,7 +90,10 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxWaitMs }: Bulkhea
       const end: End = (entry) => {
         waiting--;
         if (entry === "entered") inFlight++;
-        else leaveShare(app);
+        else {
+          leaveShare(destinations, destination);
+          leaveShare(apps, app);
+        }
         resolve(entry);
       };
       const ofApp = processQueue.get(app);
@@ -100,7 +117,7 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxWaitMs }: Bulkhea
     clock.after(restMs, () => endOverdue(share));
   };
 
-  const waitForShare = (app: string, share: Share, limit: number): Promise<Entry> => {
+  const waitForShare = (share: Share, limit: number, next: (entry: Entry) => Entry | Promise<Entry>): Promise<Entry> => {
     waiting++;
     return new Promise((resolve) => {
       const waiter: Waiter = {
@@ -109,7 +126,7 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxWaitMs }: Bulkhea
         end(entry) {
           waiting--;
           share.queue.delete(waiter);
-          resolve(entry === "entered" ? enterProcess(app, share) : entry);
+          resolve(next(entry));
         },
       };
       share.queue.add(waiter);
@@ -117,13 +134,13 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxWaitMs }: Bulkhea
     });
   };
 
-  const leaveShare = (app: string): void => {
-    const share = shares.get(app);
+  const leaveShare = (shares: Map<string, Share>, name: string): void => {
+    const share = shares.get(name);
     if (share === undefined) return;
     share.inFlight--;
     const [next] = share.queue;
     if (next !== undefined && share.inFlight < next.limit) next.end("entered");
-    else if (share.inFlight === 0 && next === undefined) shares.delete(app);
+    else if (share.inFlight === 0 && next === undefined) shares.delete(name);
   };
 
   const admit = (): void => {
@@ -139,16 +156,18 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxWaitMs }: Bulkhea
   };
 
   return {
-    enter(app, limit) {
+    enter(app, limit, destination) {
       if (closed) return "closed";
-      const share = shareOf(app);
-      return share.inFlight >= limit ? waitForShare(app, share, limit) : enterProcess(app, share);
+      const share = shareOf(apps, app);
+      if (share.inFlight < limit) return enterDestination(app, share, destination);
+      return waitForShare(share, limit, (entry) => (entry === "entered" ? enterDestination(app, share, destination) : entry));
     },
 
-    leave(app) {
+    leave(app, destination) {
       inFlight--;
       admit();
-      leaveShare(app);
+      leaveShare(destinations, destination);
+      leaveShare(apps, app);
     },
 
     suspend() {
@@ -162,7 +181,7 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxWaitMs }: Bulkhea
 
     close() {
       closed = true;
-      for (const { queue } of [...shares.values()]) for (const waiter of [...queue]) waiter.end("closed");
+      for (const { queue } of [...apps.values(), ...destinations.values()]) for (const waiter of [...queue]) waiter.end("closed");
       const refused = [...processQueue.values()].flat();
       processQueue.clear();
       for (const end of refused) end("closed");

@@ -8,6 +8,7 @@
 import { type Delivery, markOf } from "../model/delivery.ts";
 import { type Attempt, type DeadLetterVerdict, uninstalled, type Verdict } from "./attempt.ts";
 import type { Bulkhead } from "./bulkhead.ts";
+import type { DestinationOf } from "./destination.ts";
 import type { Gate, ParkedBecause } from "./gate.ts";
 import type { AttemptLog, DeliveryObserver, LaneSource, Lanes, ParkedQueue, TracePosition, Tracing } from "./ports.ts";
 
@@ -25,6 +26,7 @@ export interface Dispatcher {
 export interface DispatcherDependencies {
   readonly gate: Gate;
   readonly bulkhead: Bulkhead;
+  readonly destinationOf: DestinationOf;
   readonly attempt: Attempt;
   readonly lanes: Lanes;
   readonly log: Pick<AttemptLog, "wasDelivered">;
@@ -39,7 +41,7 @@ export interface DispatcherDependencies {
 }
 
 export function createDispatcher(dependencies: DispatcherDependencies): Dispatcher {
-  const { gate, bulkhead, attempt, lanes, log, observer, tracing, directLimit, onParked, onGivenUp } = dependencies;
+  const { gate, bulkhead, destinationOf, attempt, lanes, log, observer, tracing, directLimit, onParked, onGivenUp } = dependencies;
 
   const settle = async (verdict: Verdict, source: LaneSource, trace: TracePosition): Promise<void> => {
     switch (verdict.kind) {
@@ -72,12 +74,12 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
     onParked(queue);
   };
 
-  const attemptIn = async (delivery: Delivery, trace: TracePosition, source: LaneSource): Promise<void> => {
+  const attemptIn = async (delivery: Delivery, destination: string, trace: TracePosition, source: LaneSource): Promise<void> => {
     let verdict: Verdict;
     try {
       verdict = await attempt(delivery, trace);
     } finally {
-      bulkhead.leave(delivery.app);
+      bulkhead.leave(delivery.app, destination);
     }
     if (verdict.kind !== "delivered") await settle(verdict, source, trace);
   };
@@ -90,8 +92,9 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
     const suspensions = bulkhead.suspensions();
     const limit = directLimit(passage.app.maxInFlight);
     if (limit === 0) return park(delivery, { app: delivery.app, installationUuid: null }, "bulkhead", source, trace);
-    const entry = bulkhead.enter(delivery.app, limit);
-    if (entry === "entered") return attemptIn(delivery, trace, source);
+    const destination = destinationOf(delivery.installationUuid);
+    const entry = bulkhead.enter(delivery.app, limit, destination);
+    if (entry === "entered") return attemptIn(delivery, destination, trace, source);
     // Sent away by a stop it is parked, not given back: redeliveries are for crashes.
     return Promise.resolve(entry).then(async (late) => {
       switch (late) {
@@ -102,8 +105,8 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
         case "entered": {
           const isDone = bulkhead.suspensions() !== suspensions && (await log.wasDelivered(delivery.app, markOf(delivery)));
           // The wait may have been long enough for the gate to close.
-          if (!isDone && gate.direct(delivery).kind === "open") return attemptIn(delivery, trace, source);
-          bulkhead.leave(delivery.app);
+          if (!isDone && gate.direct(delivery).kind === "open") return attemptIn(delivery, destination, trace, source);
+          bulkhead.leave(delivery.app, destination);
           return isDone ? observer.skipped(delivery) : send(delivery, trace, source);
         }
       }

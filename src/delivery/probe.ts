@@ -8,7 +8,8 @@
 import type { Installation } from "../model/app.ts";
 import { markOf } from "../model/delivery.ts";
 import type { Attempt, Verdict } from "./attempt.ts";
-import type { Bulkhead } from "./bulkhead.ts";
+import type { Bulkhead, Entry } from "./bulkhead.ts";
+import type { DestinationOf } from "./destination.ts";
 import type { AttemptLog, DeliveryObserver, ParkedDelivery, ParkedQueue, Tracing } from "./ports.ts";
 
 export interface ProbeDependencies {
@@ -20,6 +21,7 @@ export interface ProbeDependencies {
   readonly removeParked: (parked: ParkedDelivery) => Promise<void>;
   readonly attempt: Attempt;
   readonly bulkhead: Bulkhead;
+  readonly destinationOf: DestinationOf;
   readonly log: AttemptLog;
   readonly observer: DeliveryObserver;
   readonly tracing: Tracing;
@@ -29,7 +31,7 @@ export interface ProbeDependencies {
 export type NextProbe = (installation: Installation) => Promise<(() => Promise<boolean>) | null>;
 
 export function createNextProbe(dependencies: ProbeDependencies): NextProbe {
-  const { queueBusy, parkedAfter, removeParked, attempt, bulkhead, log, observer, tracing } = dependencies;
+  const { queueBusy, parkedAfter, removeParked, attempt, bulkhead, destinationOf, log, observer, tracing } = dependencies;
   /** Installation → the sequence of what was last refused for good. */
   const refusedUpTo = new Map<string, number>();
 
@@ -45,11 +47,15 @@ export function createNextProbe(dependencies: ProbeDependencies): NextProbe {
 
   const attemptOnce = async ({ delivery }: ParkedDelivery): Promise<Verdict | "closed"> => {
     const share = `probe:${delivery.installationUuid}`;
-    if ((await bulkhead.enter(share, Number.POSITIVE_INFINITY)) !== "entered") return "closed";
+    const destination = destinationOf(delivery.installationUuid);
+    let entry: Entry;
+    do entry = await bulkhead.enter(share, Number.POSITIVE_INFINITY, destination);
+    while (entry === "full");
+    if (entry === "closed") return "closed";
     try {
       return await tracing.start("probe", delivery.event, (span) => attempt(delivery, span));
     } finally {
-      bulkhead.leave(share);
+      bulkhead.leave(share, destination);
     }
   };
 

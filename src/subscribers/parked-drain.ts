@@ -9,7 +9,8 @@
  */
 import type { Attempt } from "../delivery/attempt.ts";
 import { givenUp, type RetryVerdict, uninstalled, type Verdict } from "../delivery/attempt.ts";
-import type { Bulkhead } from "../delivery/bulkhead.ts";
+import type { Bulkhead, Entry } from "../delivery/bulkhead.ts";
+import type { DestinationOf } from "../delivery/destination.ts";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
 import type { Gate } from "../delivery/gate.ts";
 import type { AttemptLog, DeliveryObserver, Holds, ParkedQueue, RegistryView, TracePosition, Tracing } from "../delivery/ports.ts";
@@ -39,6 +40,7 @@ export interface ParkedDrainDependencies extends PullLoopDependencies {
   readonly registry: RegistryView;
   readonly gate: Gate;
   readonly bulkhead: Bulkhead;
+  readonly destinationOf: DestinationOf;
   readonly attempt: Attempt;
   readonly dispatcher: Dispatcher;
   readonly lanes: LaneWriter;
@@ -67,7 +69,8 @@ export interface ParkedDrainOptions {
 const ASK_AGAIN_MS = 1_000;
 
 export function createParkedDrain(dependencies: ParkedDrainDependencies, options: ParkedDrainOptions): ParkedDrain {
-  const { registry, gate, bulkhead, attempt, dispatcher, lanes, holds, backlog, log, observer, tracing, clock, logger } = dependencies;
+  const { registry, gate, bulkhead, destinationOf, attempt, dispatcher, lanes, holds, backlog, log, observer, tracing, clock, logger } =
+    dependencies;
   const { queue, stream, maxInFlight } = options;
   const share = `parked:${queue.app}:${queue.installationUuid ?? ""}`;
   const isDelivered = (delivery: Delivery): Promise<boolean> => log.wasDelivered(delivery.app, markOf(delivery));
@@ -209,7 +212,11 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   const attemptOnce = async (parked: ParkedDelivery, goesOn: () => boolean): Promise<RetryVerdict | "settled" | "closed"> => {
     const { delivery, source } = parked;
     const suspensions = bulkhead.suspensions();
-    if ((await bulkhead.enter(share, Number.POSITIVE_INFINITY)) !== "entered") return "closed";
+    const destination = destinationOf(delivery.installationUuid);
+    let entry: Entry;
+    do entry = await bulkhead.enter(share, Number.POSITIVE_INFINITY, destination);
+    while (entry === "full");
+    if (entry === "closed") return "closed";
     return traced(parked, async (span) => {
       let verdict: Verdict;
       try {
@@ -218,7 +225,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
         if (wasAway && (await isDelivered(delivery))) return "settled";
         verdict = await attempt(delivery, span);
       } finally {
-        bulkhead.leave(share);
+        bulkhead.leave(share, destination);
       }
       if (verdict.kind === "retry" && goesOn()) return verdict;
       await dispatcher.settle(verdict, source, span);

@@ -1,10 +1,20 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { createBulkhead } from "../../../src/delivery/bulkhead.ts";
+import { type BulkheadOptions, createBulkhead } from "../../../src/delivery/bulkhead.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
 
+/** Every app has a destination of its own, unless a test names one. */
+function bulkheadOf(clock: ReturnType<typeof createManualClock>, options: Partial<BulkheadOptions>) {
+  const bulkhead = createBulkhead(clock, { maxInFlight: 10, maxPerDestination: 100, maxWaitMs: 100, ...options });
+  return {
+    ...bulkhead,
+    enter: (app: string, limit: number, destination = app) => bulkhead.enter(app, limit, destination),
+    leave: (app: string, destination = app) => bulkhead.leave(app, destination),
+  };
+}
+
 test("an app gets its share and no more; the next waits and enters when one leaves", async () => {
-  const bulkhead = createBulkhead(createManualClock(), { maxInFlight: 10, maxWaitMs: 100 });
+  const bulkhead = bulkheadOf(createManualClock(), { maxInFlight: 10 });
   expect(bulkhead.enter("a", 2)).toBe("entered");
   expect(bulkhead.enter("a", 2)).toBe("entered");
   const third = bulkhead.enter("a", 2);
@@ -16,7 +26,7 @@ test("an app gets its share and no more; the next waits and enters when one leav
 
 test("waiting for the app's share ends: it is full", async () => {
   const clock = createManualClock();
-  const bulkhead = createBulkhead(clock, { maxInFlight: 10, maxWaitMs: 100 });
+  const bulkhead = bulkheadOf(clock, { maxInFlight: 10 });
   void bulkhead.enter("a", 1);
   const second = bulkhead.enter("a", 1);
   await clock.advance(100);
@@ -24,15 +34,35 @@ test("waiting for the app's share ends: it is full", async () => {
   expect(bulkhead.waiting()).toBe(0);
 });
 
+test("apps of one destination share its connections; who gets none within the time is full, and another destination is open", async () => {
+  const clock = createManualClock();
+  const bulkhead = bulkheadOf(clock, { maxPerDestination: 2 });
+  expect([bulkhead.enter("a", 2, "host"), bulkhead.enter("b", 2, "host")]).toEqual(["entered", "entered"]);
+  const third = bulkhead.enter("c", 2, "host");
+  const fourth = bulkhead.enter("d", 2, "host");
+  expect(bulkhead.enter("e", 2, "other")).toBe("entered");
+  bulkhead.leave("a", "host");
+  expect(await third).toBe("entered");
+  await clock.advance(100);
+  expect([await fourth, bulkhead.waiting(), bulkhead.inFlight()]).toEqual(["full", 0, 3]);
+});
+
+test("who waits for a destination takes no place of the process", () => {
+  const bulkhead = bulkheadOf(createManualClock(), { maxInFlight: 3, maxPerDestination: 1 });
+  for (const app of ["a", "b", "c", "d"]) void bulkhead.enter(app, 2, "slow");
+  expect([bulkhead.inFlight(), bulkhead.waiting()]).toEqual([1, 3]);
+  expect([bulkhead.enter("e", 2, "quick"), bulkhead.enter("f", 2, "quicker")]).toEqual(["entered", "entered"]);
+});
+
 test("one app's full share leaves the others their places", () => {
-  const bulkhead = createBulkhead(createManualClock(), { maxInFlight: 10, maxWaitMs: 100 });
+  const bulkhead = bulkheadOf(createManualClock(), { maxInFlight: 10 });
   for (let i = 0; i < 5; i++) void bulkhead.enter("hangs", 2);
   expect(bulkhead.enter("other", 2)).toBe("entered");
 });
 
 test("waiting for the process's share does not end", async () => {
   const clock = createManualClock();
-  const bulkhead = createBulkhead(clock, { maxInFlight: 1, maxWaitMs: 100 });
+  const bulkhead = bulkheadOf(clock, { maxInFlight: 1 });
   void bulkhead.enter("a", 5);
   let entered = false;
   void Promise.resolve(bulkhead.enter("b", 5)).then(() => {
@@ -46,7 +76,7 @@ test("waiting for the process's share does not end", async () => {
 });
 
 test("places that come free go to the apps in turn, however many of one are waiting", async () => {
-  const bulkhead = createBulkhead(createManualClock(), { maxInFlight: 1, maxWaitMs: 100 });
+  const bulkhead = bulkheadOf(createManualClock(), { maxInFlight: 1 });
   const entered: string[] = [];
   const enter = (app: string): void => void Promise.resolve(bulkhead.enter(app, 10)).then(() => entered.push(app));
   enter("crowd");
@@ -64,7 +94,7 @@ test("places that come free go to the apps in turn, however many of one are wait
 
 test("of those that wait for their app's share each is sent away after its own time", async () => {
   const clock = createManualClock();
-  const bulkhead = createBulkhead(clock, { maxInFlight: 10, maxWaitMs: 100 });
+  const bulkhead = bulkheadOf(clock, { maxInFlight: 10 });
   void bulkhead.enter("a", 1);
   const first = bulkhead.enter("a", 1);
   await clock.advance(60);
@@ -80,7 +110,8 @@ test("whatever comes and goes, no limit is exceeded and nothing is left waiting 
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
       const clock = createManualClock();
-      const bulkhead = createBulkhead(clock, { maxInFlight: 4, maxWaitMs: 100 });
+      const bulkhead = bulkheadOf(clock, { maxInFlight: 4, maxPerDestination: 3 });
+      const destinationOf = (app: string): string => (app === "a" ? "alone" : "shared");
       const inside = new Map<string, number>();
       const enter = (app: string): void => void inside.set(app, (inside.get(app) ?? 0) + 1);
       const check = (): void => {
@@ -88,13 +119,14 @@ test("whatever comes and goes, no limit is exceeded and nothing is left waiting 
         expect(total).toBe(bulkhead.inFlight());
         expect(total).toBeLessThanOrEqual(4);
         for (const count of inside.values()) expect(count).toBeLessThanOrEqual(2);
+        expect((inside.get("b") ?? 0) + (inside.get("c") ?? 0)).toBeLessThanOrEqual(3);
       };
       for (const { app, leave, waitMs } of steps) {
         if (leave && (inside.get(app) ?? 0) > 0) {
           inside.set(app, (inside.get(app) ?? 0) - 1);
-          bulkhead.leave(app);
+          bulkhead.leave(app, destinationOf(app));
         } else {
-          const entered = bulkhead.enter(app, 2);
+          const entered = bulkhead.enter(app, 2, destinationOf(app));
           if (entered === "entered") enter(app);
           else void Promise.resolve(entered).then((late) => late === "entered" && enter(app));
         }
@@ -105,7 +137,7 @@ test("whatever comes and goes, no limit is exceeded and nothing is left waiting 
         for (const [app, count] of inside) {
           if (count === 0) continue;
           inside.set(app, count - 1);
-          bulkhead.leave(app);
+          bulkhead.leave(app, destinationOf(app));
           await clock.advance(0);
           check();
         }
@@ -116,7 +148,7 @@ test("whatever comes and goes, no limit is exceeded and nothing is left waiting 
 });
 
 test("while it is suspended nobody enters, and who waited enters when it goes on", async () => {
-  const bulkhead = createBulkhead(createManualClock(), { maxInFlight: 2, maxWaitMs: 100 });
+  const bulkhead = bulkheadOf(createManualClock(), { maxInFlight: 2 });
   expect(bulkhead.enter("a", 5)).toBe("entered");
   bulkhead.suspend();
   const second = bulkhead.enter("b", 5);
@@ -127,7 +159,7 @@ test("while it is suspended nobody enters, and who waited enters when it goes on
 });
 
 test("when it closes, who waits is sent away, and who comes", async () => {
-  const bulkhead = createBulkhead(createManualClock(), { maxInFlight: 1, maxWaitMs: 100 });
+  const bulkhead = bulkheadOf(createManualClock(), { maxInFlight: 1 });
   expect(bulkhead.enter("a", 1)).toBe("entered");
   const forItsShare = bulkhead.enter("a", 1);
   const forThePlace = bulkhead.enter("b", 1);

@@ -94,7 +94,8 @@ class World {
     );
     this.dispatcher = createDispatcher({
       gate: this.gate,
-      bulkhead: createBulkhead(this.clock, { maxInFlight: 10, maxWaitMs: 100 }),
+      bulkhead: createBulkhead(this.clock, { maxInFlight: 10, maxPerDestination: 100, maxWaitMs: 100 }),
+      destinationOf: () => "destination",
       attempt,
       lanes: this.lanes,
       log,

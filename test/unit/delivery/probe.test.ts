@@ -36,7 +36,8 @@ beforeEach(() => {
       parked = parked.filter((one) => one !== gone);
     },
     attempt,
-    bulkhead: createBulkhead(createManualClock(), { maxInFlight: 8, maxWaitMs: 500 }),
+    bulkhead: createBulkhead(createManualClock(), { maxInFlight: 8, maxPerDestination: 100, maxWaitMs: 500 }),
+    destinationOf: () => "destination",
     log: { record: () => {}, wasDelivered: async (_app, mark) => delivered.has(mark) },
     observer: { attempted: () => {}, stored: () => {}, skipped: () => {} },
     tracing: createTracing(false, { version: "test", prefix: "app-platform" }),

@@ -6,6 +6,7 @@ import { createDeliveryObserver, type DeliveryObserverDependencies } from "../..
 import { createLog } from "../../../src/telemetry/logger.ts";
 import { createMetrics } from "../../../src/telemetry/metrics.ts";
 import { aDelivery, anAttempt, anEvent, anInstallation } from "../../support/builders.ts";
+import { eventually } from "../../support/eventually.ts";
 
 function observed({
   level = "info",
@@ -124,15 +125,24 @@ test("what leaves the fast path says which trace it belongs to", () => {
   ]);
 });
 
-test("the lines of a turn leave together, without being asked for", async () => {
+test("lines of a few milliseconds leave together, without being asked for", async () => {
   const { observer, log, written } = observed();
   observer.attempted(anAttempt());
   log.logger.info({}, "x");
   observer.attempted(anAttempt());
   expect(written).toEqual([]);
-  await new Promise((resolve) => setImmediate(resolve));
+  await eventually(() => written.length > 0);
   expect(written).toHaveLength(1);
   expect(written[0]?.split("\n").map((line) => line.includes("delivery.attempted"))).toEqual([true, false, true, false]);
+});
+
+test("an error leaves at once, with what was logged before it", () => {
+  const { observer, log, written } = observed();
+  observer.attempted(anAttempt());
+  log.logger.error({}, "x");
+  expect(written).toHaveLength(1);
+  log.logger.fatal({}, "y");
+  expect(written).toHaveLength(2);
 });
 
 test("the log redacts what is secret by its name", () => {
