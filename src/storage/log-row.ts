@@ -1,6 +1,5 @@
 /** One row of the request log (DESIGN 3.6) as JSON text. Nothing secret gets in, and bodies are cut. */
 import type { AttemptRecord } from "../delivery/ports.ts";
-import type { App, Installation } from "../model/app.ts";
 import { toRfc3339 } from "../model/clock.ts";
 
 /** A row as the lists hold it; the last four only if it was not delivered. */
@@ -36,40 +35,20 @@ const SHORTEST_SECRET = 6;
 /** As much of a body as is searched for secrets; what is kept of it is far shorter. */
 const SEARCHED_BYTES = 16 * 1024;
 
-/** LogRow as JSON text, put together from texts: one is made per attempt, and most of it is the installation's. */
+/** LogRow as JSON text, put together from texts: one is made per attempt. */
 export function logRow(attempt: AttemptRecord): string {
-  const { delivery, outcome, errorId, projectId } = attempt;
+  const { delivery, app, installation, outcome, errorId, projectId } = attempt;
   const { event } = delivery;
+  const organization = app.status === "internal" ? "" : `,"organization_id":${JSON.stringify(installation.organizationId)}`;
   const reference =
     errorId === null || projectId === null ? "" : `,"error_id":${JSON.stringify(errorId)},"project_id":${JSON.stringify(projectId)}`;
-  // Times, event types, delivery ids, outcomes and trace ids need no quoting.
+  // Times, event types, delivery ids, uuids, outcomes and trace ids need no quoting.
   const row =
     `{"date":"${toRfc3339(attempt.startedAt)}","event_type":"${event.type}","event_id":${JSON.stringify(event.id)},` +
-    `"delivery_id":"${delivery.id}",${targetOf(attempt)},"attempt":${attempt.attempt},"response_code":${attempt.responseCode},` +
+    `"delivery_id":"${delivery.id}","installation_uuid":"${installation.uuid}"${organization},` +
+    `"webhook_url":${JSON.stringify(attempt.webhookUrl)},"attempt":${attempt.attempt},"response_code":${attempt.responseCode},` +
     `"outcome":"${outcome}","duration_ms":${attempt.durationMs},"trace_id":"${attempt.traceId}"${reference}`;
   return outcome === "delivered" ? `${row}}` : `${row},${JSON.stringify(evidence(attempt)).slice(1)}`;
-}
-
-interface Target {
-  readonly app: App;
-  /** installation_uuid, organization_id and webhook_url. */
-  readonly text: string;
-}
-
-// Apps and installations are never changed in place: a change makes new ones, and what was kept for the old goes with them.
-const targets = new WeakMap<Installation, Target>();
-
-function targetOf({ installation, app, webhookUrl }: AttemptRecord): string {
-  const known = targets.get(installation);
-  if (known !== undefined && known.app === app) return known.text;
-  const members = {
-    installation_uuid: installation.uuid,
-    organization_id: app.status === "internal" ? undefined : installation.organizationId,
-    webhook_url: webhookUrl,
-  };
-  const text = JSON.stringify(members).slice(1, -1);
-  targets.set(installation, { app, text });
-  return text;
 }
 
 /** What was sent and what came back, with nothing secret in it. */
