@@ -4,7 +4,7 @@
  * one tag, an app's rows, stats and marks or an installation's health, and each note by itself.
  *
  * W1  A batch has a number, and the script remembers the last one of each writer (and tag): what is sent again because its
- *     answer was lost is written once. Notes say the same however often they are written.
+ *     answer was lost is written once, also when Redis gets to the first one after its successor. Notes say the same however often they are written.
  * W2  What a cluster has written of a batch is not sent again with the rest, however long a node is away.
  */
 import { MARK_TTL_S } from "./delivery-mark.ts";

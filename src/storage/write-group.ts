@@ -53,7 +53,8 @@ const MAX_EVENT_TYPES = 1_000;
 
 export const SCRIPT = `
 local batch, number = KEYS[1], ARGV[1]
-if redis.call('GET', batch) == number then return {} end
+local last = redis.call('GET', batch)
+if last and tonumber(last) >= tonumber(number) then return {} end
 redis.call('SET', batch, number, 'EX', ARGV[2])
 local size, list_ttl, mark_ttl, max_types = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local lists, counters, marks, types = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])

@@ -6,6 +6,7 @@ import { createDeliveryTrails } from "../../src/storage/delivery-trails.ts";
 import { createHealthStore } from "../../src/storage/health-store.ts";
 import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
+import { createWriteBatch } from "../../src/storage/write-batch.ts";
 import { aDelivery, anApp, anAttempt, anEvent, anInstallation, UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Server, startRedisServer } from "../support/servers.ts";
@@ -250,6 +251,17 @@ describe("when Redis is away", () => {
     await eventually(() => log.buffered() === 0);
     expect(ids(await requests())).toEqual(["evt-1", "evt-0"]);
     expect((await look.hgetall(`posthorn:health:{${UUID}}:2026-01-05`))["error"]).toBe("1");
+  });
+
+  test("a batch that Redis gets to after its successor is not written again", async () => {
+    const write = createWriteBatch(redis, { size: 100, listTtlMs: 60_000 });
+    const noted = (key: string) => ({ entries: [], notes: new Map([[key, "1"]]) });
+    await write("writer", 9, noted("posthorn:event:one"));
+    await write("writer", 10, noted("posthorn:event:two"));
+    await write("writer", 9, noted("posthorn:event:late"));
+    await write("another", 9, noted("posthorn:event:of-another"));
+    expect(await look.exists("posthorn:event:one", "posthorn:event:two", "posthorn:event:of-another")).toBe(3);
+    expect(await look.exists("posthorn:event:late")).toBe(0);
   });
 
   test("no more is kept than the setting says, the oldest is dropped and counted", async () => {
