@@ -99,7 +99,9 @@ describe("an event", () => {
       outcome: "delivered",
       trace_id: traceId,
     });
-    const line = posthorn.log.find(({ message, delivery_id }) => message === "delivery.attempted" && delivery_id === deliveryId(id, uuid));
+    const line = await eventually(() =>
+      posthorn.log.find(({ message, delivery_id }) => message === "delivery.attempted" && delivery_id === deliveryId(id, uuid)),
+    );
     expect(line).toMatchObject({ level: "info", trace_id: traceId, app: slug, outcome: "delivered", attempt: 1 });
   });
 

@@ -196,7 +196,7 @@ describe("the health rule", () => {
     await eventually(async () => (await manager.streams.info(retries)).state.messages === 1000);
     await eventually(async () => (await world.status(uuid)) === "broken");
     // Each replica had its part, and nothing is left to be told.
-    for (const { log } of world.replicas) expect(log.some(({ message }) => message === "delivery.attempted")).toBe(true);
+    for (const { log } of world.replicas) await eventually(() => log.some(({ message }) => message === "delivery.attempted"));
     const bucket = await world.bus.jetStream.views.kv(`${world.bus.prefix}-registry`);
     for (const key of [`installation.${uuid}`, `circuit.${slug}`])
       await eventually(async () => !("pending_event" in ((await bucket.get(key))?.json<object>() ?? {})));
@@ -276,8 +276,12 @@ describe("a broken integration", () => {
     receiver.behave(answer(200));
     await world.advance(HOUR_MS);
     await eventually(async () => (await world.status(uuid)) === "active");
-    const rows = await redis.lrange(`posthorn:request:{${slug}}:issue.created`, 0, 0);
-    expect(JSON.parse(rows[0] ?? "{}")).toMatchObject({ event_id: retried, attempt: 2, outcome: "delivered" });
+    const row = await eventually(async () => {
+      const [newest = "{}"] = await redis.lrange(`posthorn:request:{${slug}}:issue.created`, 0, 0);
+      const found = JSON.parse(newest) as { attempt?: number };
+      return found.attempt === 2 && found;
+    });
+    expect(row).toMatchObject({ event_id: retried, attempt: 2, outcome: "delivered" });
 
     receiver.behave(answer(410));
     await world.publish(1);

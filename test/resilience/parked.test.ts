@@ -106,8 +106,11 @@ describe("an ordered app", () => {
     await eventually(() => receiver.requests.length === 5, 50_000);
     expect(numbers(receiver)).toEqual([0, 0, 0, 1, 2]);
     expect(receiver.requests[2]?.receivedAt).toBeGreaterThanOrEqual(Date.parse(hold.due_at) - 5);
-    const { items } = (await second.api("GET", `/v1/apps/${slug}/webhook-requests?event_type=issue.created`)).body;
-    expect(items.map(({ attempt }: { attempt: number }) => attempt)).toEqual([1, 1, 3, 2, 1]);
+    const items = await eventually(async () => {
+      const { body } = await second.api("GET", `/v1/apps/${slug}/webhook-requests?event_type=issue.created`);
+      return body.items.length === 5 && (body.items as Array<{ attempt: number }>);
+    });
+    expect(items.map(({ attempt }) => attempt)).toEqual([1, 1, 3, 2, 1]);
     await eventually(async () => (await bucket.get(`hold.${slug}`))?.operation !== "PUT");
     await second.end();
   });
