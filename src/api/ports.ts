@@ -1,7 +1,6 @@
 /** What the API needs of the rest of Posthorn and may not import: the bus, storage and telemetry. */
 import type { AttemptRecord, CircuitState, Hold } from "../delivery/ports.ts";
 import type { InstallationStatus } from "../model/app.ts";
-import type { Outcome } from "../model/outcome.ts";
 import type { BrokenReasonData, StatusEvent } from "../model/status-event.ts";
 import type { DeliveryTrail, LanePlace, LocatedDelivery, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
 
@@ -142,36 +141,6 @@ export interface Check {
 
 export interface Readiness {
   checks(): Readonly<Record<string, Check>>;
-}
-
-export interface StatsPeriod {
-  /** Milliseconds since the epoch. */
-  readonly start: number;
-  readonly outcomes: Readonly<Record<Outcome, number>>;
-  /** In milliseconds, of the attempts that the receiver answered or let time out; null without any. */
-  readonly latency: { readonly count: number; readonly p50: number | null; readonly p95: number | null; readonly p99: number | null };
-}
-
-export interface AppStats {
-  readonly total: StatsPeriod;
-  /** Oldest first. */
-  readonly periods: readonly StatsPeriod[];
-  /** The event types with rows in the request log, the last attempted first. */
-  readonly eventTypes: readonly string[];
-}
-
-/** Attempts of one hour. */
-export interface Volume {
-  readonly attempts: number;
-  readonly delivered: number;
-}
-
-/** @throws AppError REDIS_UNREACHABLE */
-export interface StatsQuery {
-  /** Periods of `stepMs`, a multiple of an hour, from `start`, the beginning of an hour. */
-  ofApp(app: string, start: number, stepMs: number, steps: number): Promise<AppStats>;
-  /** For each app its volume in each of the hours, which are given by their beginnings. */
-  ofHours(apps: readonly string[], hours: readonly number[]): Promise<Volume[][]>;
 }
 
 export interface LaneCounts {

@@ -7,8 +7,9 @@ import type { CircuitState } from "../delivery/ports.ts";
 import type { App } from "../model/app.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
+import type { Volume } from "../model/stats.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
-import type { LaneCounts, Volume } from "./ports.ts";
+import type { LaneCounts } from "./ports.ts";
 import { lastHours, type ReadVolumes } from "./volumes.ts";
 
 export interface OverviewProblem {

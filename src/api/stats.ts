@@ -2,10 +2,10 @@
 import { z } from "zod";
 import { AppError } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
+import type { StatsPeriod, StatsQuery } from "../model/stats.ts";
 import { slugParameter } from "../registry/records.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
 import { appStats } from "./overview-schemas.ts";
-import type { StatsPeriod, StatsQuery } from "./ports.ts";
 import { answer, type Route, route } from "./route.ts";
 
 const HOUR_MS = 3_600_000;

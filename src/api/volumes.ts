@@ -3,7 +3,7 @@
  * read once is kept for a while, and only the last two hours are read again.
  */
 import type { Clock } from "../model/clock.ts";
-import type { StatsQuery, Volume } from "./ports.ts";
+import type { StatsQuery, Volume } from "../model/stats.ts";
 
 const HOUR_MS = 3_600_000;
 const HOURS = 24;

@@ -16,6 +16,8 @@ export type Entry = "entered" | "full" | "closed";
 
 export interface Bulkhead {
   enter(app: string, limit: number, destination: string): Entry | Promise<Entry>;
+  /** For what has nowhere else to wait: its app has no limit, and the destination's place may come late. */
+  enterWhenFree(app: string, destination: string): Promise<Exclude<Entry, "full">>;
   leave(app: string, destination: string): void;
   suspend(): void;
   resume(): void;
@@ -155,12 +157,21 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxPerDestination, m
     }
   };
 
+  const enter: Bulkhead["enter"] = (app, limit, destination) => {
+    if (closed) return "closed";
+    const share = shareOf(apps, app);
+    if (share.inFlight < limit) return enterDestination(app, share, destination);
+    return waitForShare(share, limit, (entry) => (entry === "entered" ? enterDestination(app, share, destination) : entry));
+  };
+
   return {
-    enter(app, limit, destination) {
-      if (closed) return "closed";
-      const share = shareOf(apps, app);
-      if (share.inFlight < limit) return enterDestination(app, share, destination);
-      return waitForShare(share, limit, (entry) => (entry === "entered" ? enterDestination(app, share, destination) : entry));
+    enter,
+
+    async enterWhenFree(app, destination) {
+      for (;;) {
+        const entry = await enter(app, Number.POSITIVE_INFINITY, destination);
+        if (entry !== "full") return entry;
+      }
     },
 
     leave(app, destination) {

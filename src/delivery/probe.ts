@@ -8,7 +8,7 @@
 import type { Installation } from "../model/app.ts";
 import { markOf } from "../model/delivery.ts";
 import type { Attempt, Verdict } from "./attempt.ts";
-import type { Bulkhead, Entry } from "./bulkhead.ts";
+import type { Bulkhead } from "./bulkhead.ts";
 import type { DestinationOf } from "./destination.ts";
 import type { AttemptLog, DeliveryObserver, ParkedDelivery, ParkedQueue, Tracing } from "./ports.ts";
 
@@ -48,10 +48,7 @@ export function createNextProbe(dependencies: ProbeDependencies): NextProbe {
   const attemptOnce = async ({ delivery }: ParkedDelivery): Promise<Verdict | "closed"> => {
     const share = `probe:${delivery.installationUuid}`;
     const destination = destinationOf(delivery.installationUuid);
-    let entry: Entry;
-    do entry = await bulkhead.enter(share, Number.POSITIVE_INFINITY, destination);
-    while (entry === "full");
-    if (entry === "closed") return "closed";
+    if ((await bulkhead.enterWhenFree(share, destination)) === "closed") return "closed";
     try {
       return await tracing.start("probe", delivery.event, (span) => attempt(delivery, span));
     } finally {

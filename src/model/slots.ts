@@ -1,7 +1,7 @@
 /**
  * What is under way, in slots that are used again. Not a Map, a Set or a timer for each: under constant change these leave
  * old links behind, through which the collector takes everything that passes for something that lives long; that was a
- * quarter of the CPU of a busy process.
+ * fifth of the CPU of a busy process.
  */
 export interface Slotted {
   /** Where it is; the slots' own. */

@@ -2,6 +2,7 @@
  * How long attempts took, in counters: two buckets for each doubling, so that what is read back is right within a factor
  * of √2, and from 1 ms to the longest deadline (120 s) an hour has 35 of them at most.
  */
+import type { Latency } from "../model/stats.ts";
 
 /** Of the last bucket, which also has what took longer. */
 const LAST_BUCKET = 34;
@@ -9,14 +10,6 @@ const LAST_BUCKET = 34;
 /** Bucket 0 is up to 1 ms, bucket n from 2^((n-1)/2) to 2^(n/2) ms. */
 export function bucketOf(durationMs: number): number {
   return durationMs <= 1 ? 0 : Math.min(LAST_BUCKET, Math.ceil(2 * Math.log2(durationMs)));
-}
-
-export interface Latency {
-  readonly count: number;
-  /** Milliseconds; null without attempts. */
-  readonly p50: number | null;
-  readonly p95: number | null;
-  readonly p99: number | null;
 }
 
 /** Bucket → attempts. */

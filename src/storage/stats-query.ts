@@ -5,39 +5,10 @@
 import { AppError, messageOf } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { OUTCOMES, type Outcome } from "../model/outcome.ts";
+import type { StatsPeriod, StatsQuery, Volume } from "../model/stats.ts";
 import { keys } from "./keys.ts";
-import { type Latency, latencyOf } from "./latency-histogram.ts";
+import { latencyOf } from "./latency-histogram.ts";
 import type { RedisClient } from "./redis.ts";
-
-export interface StatsPeriod {
-  /** Milliseconds since the epoch. */
-  readonly start: number;
-  readonly outcomes: Readonly<Record<Outcome, number>>;
-  /** Of the attempts that the receiver answered or let time out. */
-  readonly latency: Latency;
-}
-
-export interface AppStats {
-  readonly total: StatsPeriod;
-  /** Oldest first. */
-  readonly periods: readonly StatsPeriod[];
-  /** The event types with rows in the request log, the last attempted first. */
-  readonly eventTypes: readonly string[];
-}
-
-/** Attempts of one hour. */
-export interface Volume {
-  readonly attempts: number;
-  readonly delivered: number;
-}
-
-/** Each rejects with AppError REDIS_UNREACHABLE: zero always means that there was nothing. */
-export interface StatsQuery {
-  /** Periods of `stepMs`, a multiple of an hour, from `start`, the beginning of an hour. */
-  ofApp(app: string, start: number, stepMs: number, steps: number): Promise<AppStats>;
-  /** For each app its volume in each of the hours, which are given by their beginnings. */
-  ofHours(apps: readonly string[], hours: readonly number[]): Promise<Volume[][]>;
-}
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;

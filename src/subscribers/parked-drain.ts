@@ -9,7 +9,7 @@
  */
 import type { Attempt } from "../delivery/attempt.ts";
 import { givenUp, type RetryVerdict, uninstalled, type Verdict } from "../delivery/attempt.ts";
-import type { Bulkhead, Entry } from "../delivery/bulkhead.ts";
+import type { Bulkhead } from "../delivery/bulkhead.ts";
 import type { DestinationOf } from "../delivery/destination.ts";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
 import type { Gate } from "../delivery/gate.ts";
@@ -213,10 +213,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     const { delivery, source } = parked;
     const suspensions = bulkhead.suspensions();
     const destination = destinationOf(delivery.installationUuid);
-    let entry: Entry;
-    do entry = await bulkhead.enter(share, Number.POSITIVE_INFINITY, destination);
-    while (entry === "full");
-    if (entry === "closed") return "closed";
+    if ((await bulkhead.enterWhenFree(share, destination)) === "closed") return "closed";
     return traced(parked, async (span) => {
       let verdict: Verdict;
       try {

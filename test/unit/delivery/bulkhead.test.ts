@@ -47,6 +47,20 @@ test("apps of one destination share its connections; who gets none within the ti
   expect([await fourth, bulkhead.waiting(), bulkhead.inFlight()]).toEqual(["full", 0, 3]);
 });
 
+test("what has nowhere else to wait enters a busy destination in the end, or is sent away when it closes", async () => {
+  const clock = createManualClock();
+  const bulkhead = bulkheadOf(clock, { maxPerDestination: 1 });
+  expect(bulkhead.enter("a", 2, "host")).toBe("entered");
+  const patient = bulkhead.enterWhenFree("queue", "host");
+  for (let n = 0; n < 3; n++) await clock.advance(100);
+  expect([bulkhead.inFlight(), bulkhead.waiting()]).toEqual([1, 1]);
+  bulkhead.leave("a", "host");
+  expect(await patient).toBe("entered");
+  const late = bulkhead.enterWhenFree("queue", "host");
+  bulkhead.close();
+  expect(await late).toBe("closed");
+});
+
 test("who waits for a destination takes no place of the process", () => {
   const bulkhead = bulkheadOf(createManualClock(), { maxInFlight: 3, maxPerDestination: 1 });
   for (const app of ["a", "b", "c", "d"]) void bulkhead.enter(app, 2, "slow");

@@ -1,0 +1,40 @@
+/** What is counted of attempts: by app, hour and outcome. */
+import type { Outcome } from "./outcome.ts";
+
+export interface Latency {
+  readonly count: number;
+  /** Milliseconds; null without attempts. */
+  readonly p50: number | null;
+  readonly p95: number | null;
+  readonly p99: number | null;
+}
+
+export interface StatsPeriod {
+  /** Milliseconds since the epoch. */
+  readonly start: number;
+  readonly outcomes: Readonly<Record<Outcome, number>>;
+  /** Of the attempts that the receiver answered or let time out. */
+  readonly latency: Latency;
+}
+
+export interface AppStats {
+  readonly total: StatsPeriod;
+  /** Oldest first. */
+  readonly periods: readonly StatsPeriod[];
+  /** The event types with rows in the request log, the last attempted first. */
+  readonly eventTypes: readonly string[];
+}
+
+/** Attempts of one hour. */
+export interface Volume {
+  readonly attempts: number;
+  readonly delivered: number;
+}
+
+/** @throws AppError REDIS_UNREACHABLE */
+export interface StatsQuery {
+  /** Periods of `stepMs`, a multiple of an hour, from `start`, the beginning of an hour. */
+  ofApp(app: string, start: number, stepMs: number, steps: number): Promise<AppStats>;
+  /** For each app its volume in each of the hours, which are given by their beginnings. */
+  ofHours(apps: readonly string[], hours: readonly number[]): Promise<Volume[][]>;
+}
