@@ -20,6 +20,7 @@ if (!Number.isInteger(seed) || !(intensity > 0) || chosen.length === 0) {
 }
 
 const EVENTS_PER_SECOND = 100;
+const UNWRITTEN_MS = 50;
 
 const COLUMNS = [10, 9, 11, 9, 5, 11, 10, 14, 8];
 const print = (...cells: ReadonlyArray<string | number>): void =>
@@ -35,7 +36,7 @@ let failed = false;
 for (const scenario of chosen) {
   const startedAt = performance.now();
   try {
-    const verdict = await scenario.run(seed, { times: timesOf(scenario), eventsPerSecond: EVENTS_PER_SECOND });
+    const verdict = await scenario.run(seed, { times: timesOf(scenario), eventsPerSecond: EVENTS_PER_SECOND, unwrittenMs: UNWRITTEN_MS });
     const { events, deliveries, requests, lost, duplicated, bound, longestDelayMs } = verdict;
     const shownBound = scenario.duplicates === "counted" ? "–" : scenario.duplicates === "none" ? 0 : bound;
     const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;

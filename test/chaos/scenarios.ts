@@ -22,6 +22,8 @@ export interface Extent {
   readonly times: number;
   /** Three times as many deliveries. */
   readonly eventsPerSecond: number;
+  /** Marks are written within this time: 50 ms where nothing else keeps the processors busy. */
+  readonly unwrittenMs: number;
 }
 
 type Rest = Omit<WorldOptions, "seed" | "natsUrl" | "redisUrl">;
@@ -47,8 +49,8 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "kill -9 of a replica at random moments",
     times: 50,
     duplicates: "bounded",
-    run: (seed, { times, eventsPerSecond }) =>
-      onServers(seed, { replicas: 2, eventsPerSecond }, async ({ killOne, wait, chance }) => {
+    run: (seed, { times, ...load }) =>
+      onServers(seed, { replicas: 2, ...load }, async ({ killOne, wait, chance }) => {
         for (let n = 0; n < times; n++) {
           await wait(chance.between(0, 800));
           await killOne();
@@ -60,8 +62,8 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "SIGTERM of a replica",
     times: 20,
     duplicates: "none",
-    run: (seed, { times, eventsPerSecond }) =>
-      onServers(seed, { replicas: 2, eventsPerSecond }, async ({ endOne, wait, chance }) => {
+    run: (seed, { times, ...load }) =>
+      onServers(seed, { replicas: 2, ...load }, async ({ endOne, wait, chance }) => {
         for (let n = 0; n < times; n++) {
           await wait(chance.between(0, 800));
           const code = await endOne();
@@ -74,8 +76,8 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "kill -9 of nats-server, away for up to 3 s",
     times: 10,
     duplicates: "counted",
-    run: (seed, { times, eventsPerSecond }) =>
-      onServers(seed, { replicas: 2, eventsPerSecond }, async ({ wait, chance }, { nats }) => {
+    run: (seed, { times, ...load }) =>
+      onServers(seed, { replicas: 2, ...load }, async ({ wait, chance }, { nats }) => {
         for (let n = 0; n < times; n++) {
           await wait(chance.between(1_000, 3_000));
           await nats.kill();
@@ -90,7 +92,7 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "kill -9 of the leader of three NATS nodes",
     times: 5,
     duplicates: "counted",
-    async run(seed, { times, eventsPerSecond }) {
+    async run(seed, { times, ...load }) {
       const [cluster, redis] = await Promise.all([startNatsCluster(), startRedisServer()]);
       try {
         const options = {
@@ -98,7 +100,7 @@ export const SCENARIOS: readonly Scenario[] = [
           natsUrl: cluster.url,
           redisUrl: redis.url,
           replicas: 2,
-          eventsPerSecond,
+          ...load,
           settings: { POSTHORN_STREAM_REPLICAS: "3" },
         };
         return await runWorld(options, async ({ manager, prefix, wait, chance }) => {
@@ -121,8 +123,8 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "kill -9 of redis-server, away for up to 3 s",
     times: 10,
     duplicates: "none",
-    run: (seed, { times, eventsPerSecond }) =>
-      onServers(seed, { replicas: 2, eventsPerSecond }, async ({ wait, chance }, { redis }) => {
+    run: (seed, { times, ...load }) =>
+      onServers(seed, { replicas: 2, ...load }, async ({ wait, chance }, { redis }) => {
         for (let n = 0; n < times; n++) {
           await wait(chance.between(500, 2_000));
           await redis.kill();
@@ -136,8 +138,8 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "two of three receivers fail, reset, hang, drip, answer garbage or are gone",
     times: 10,
     duplicates: "none",
-    run: (seed, { times, eventsPerSecond }) =>
-      onServers(seed, { replicas: 2, eventsPerSecond }, async ({ wait, chance, receivers }) => {
+    run: (seed, { times, ...load }) =>
+      onServers(seed, { replicas: 2, ...load }, async ({ wait, chance, receivers }) => {
         for (let n = 0; n < times; n++) {
           const [, ...ill] = receivers;
           for (const receiver of ill) await receiver.feel(chance.pick(MOODS));
@@ -152,7 +154,7 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "connections to NATS and Redis go silent for 12 s without closing",
     times: 3,
     duplicates: "none",
-    async run(seed, { times, eventsPerSecond }) {
+    async run(seed, { times, ...load }) {
       const [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
       const [natsProxy, redisProxy] = await Promise.all([startTcpProxy(nats.port), startTcpProxy(redis.port)]);
       try {
@@ -161,7 +163,7 @@ export const SCENARIOS: readonly Scenario[] = [
           natsUrl: `nats://127.0.0.1:${natsProxy.port}`,
           redisUrl: `redis://127.0.0.1:${redisProxy.port}`,
           replicas: 2,
-          eventsPerSecond,
+          ...load,
         };
         return await runWorld(options, async ({ wait, chance }) => {
           for (let n = 0; n < times; n++) {
@@ -185,8 +187,8 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "NATS and Redis are both away, without a break, for 10 s",
     times: 12,
     duplicates: "counted",
-    run: (seed, { times, eventsPerSecond }) =>
-      onServers(seed, { replicas: 2, eventsPerSecond }, async ({ wait }, { nats, redis }) => {
+    run: (seed, { times, ...load }) =>
+      onServers(seed, { replicas: 2, ...load }, async ({ wait }, { nats, redis }) => {
         await wait(2_000);
         await Promise.all([nats.kill(), redis.kill()]);
         await wait(times * 10_000);
@@ -199,8 +201,8 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "one of all these, and the next at once",
     times: 20,
     duplicates: "counted",
-    run: (seed, { times, eventsPerSecond }) =>
-      onServers(seed, { replicas: 3, eventsPerSecond }, async ({ wait, chance, receivers, killOne, endOne }, { nats, redis }) => {
+    run: (seed, { times, ...load }) =>
+      onServers(seed, { replicas: 3, ...load }, async ({ wait, chance, receivers, killOne, endOne }, { nats, redis }) => {
         for (let n = 0; n < times; n++) {
           await wait(chance.between(0, 1_000));
           const fault = chance.between(0, 4);

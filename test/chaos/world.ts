@@ -24,6 +24,8 @@ export interface WorldOptions {
   readonly redisUrl: string;
   readonly replicas: number;
   readonly eventsPerSecond: number;
+  /** Marks are written within this time. */
+  readonly unwrittenMs: number;
   readonly settings?: Readonly<Record<string, string>>;
   /** Nothing new for so long means that what is missing is lost. */
   readonly quietMs?: number;
@@ -43,8 +45,6 @@ export interface Verdict {
 }
 
 const RECEIVERS = 3;
-/** Marks are written within this time. */
-const UNWRITTEN_MS = 50;
 /** Enough attempts to outlive every fault of the suite. */
 const SETTINGS = {
   POSTHORN_REQUEST_TIMEOUT: "2s",
@@ -56,7 +56,7 @@ const RETRY_SCHEDULE_S = [1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 30, 30];
 
 /** Runs the faults while events flow, then waits until all has arrived, or nothing comes any more. */
 export async function runWorld(options: WorldOptions, faults: (world: World) => Promise<void>): Promise<Verdict> {
-  const { seed, natsUrl, redisUrl, replicas, eventsPerSecond, settings = {}, quietMs = 45_000 } = options;
+  const { seed, natsUrl, redisUrl, replicas, eventsPerSecond, unwrittenMs, settings = {}, quietMs = 45_000 } = options;
   const chance = createChance(seed);
   const prefix = `chaos-${seed}-${process.pid}`;
   const connection = await connect({ servers: natsUrl.split(","), maxReconnectAttempts: -1, reconnectTimeWait: 100 });
@@ -100,7 +100,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
           await victim.end("SIGKILL");
           // Its connections are closed by the kernel at once; the receivers hear of it in their next turns.
           await new Promise((resolve) => setTimeout(resolve, 100));
-          for (const receiver of receivers) bound += receiver.unmarkedOf(since, UNWRITTEN_MS);
+          for (const receiver of receivers) bound += receiver.unmarkedOf(since, unwrittenMs);
         }),
       endOne: () => replace((victim) => victim.end("SIGTERM")),
     });
