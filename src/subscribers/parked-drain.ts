@@ -3,7 +3,8 @@
  * over all replicas (the consumer's max_ack_pending).
  *
  * K1  A message that can't be attempted yet (circuit open, the head of an ordered queue not due) is held in memory with
- *     working() heartbeats, not given back: its redelivery count stays a count of crashes, and its order is kept.
+ *     working() heartbeats, not given back: its order is kept. One that came back several times all the same goes to the
+ *     end of its queue.
  * K2  A delivery of an ordered app is attempted with the app's hold only (queue-order.ts), which goes when the delivery is
  *     done or handed over, with the attempts that it has made.
  */
@@ -20,7 +21,7 @@ import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { LaneWriter } from "./lanes.ts";
 import { expiredAfter, type ParkedBacklog, type ParkedDelivery } from "./parked-backlog.ts";
 import { createPullLoop, type PullLoopDependencies } from "./pull-loop.ts";
-import { isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
+import { cameBackWaiting, isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
 import { createQueueOrder, ORDER_GRACE_MS, ORDER_POLL_MS, type QueueOrderDependencies } from "./queue-order.ts";
 import { AGAIN_AFTER_MS } from "./settle.ts";
 
@@ -112,14 +113,19 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       return deadLetter("invalid", messageOf(error));
     }
     const parked: ParkedDelivery = { message, source: { stream, sequence: message.sequence }, storedAt: message.storedAt, delivery };
-    return ordered ? runOrdered(parked) : run(parked);
+    return ordered ? runOrdered(parked) : run(parked, cameBackWaiting(message));
   };
 
-  const run = async (parked: ParkedDelivery): Promise<boolean> => {
-    if (await isDone(parked.delivery)) return true;
+  const run = async (parked: ParkedDelivery, isTired: boolean): Promise<boolean> => {
+    const { delivery, source } = parked;
+    if (await isDone(delivery)) return true;
     for (;;) {
       const passage = await pass(parked);
       if (passage === "settled") return true;
+      if (passage !== "open" && isTired) {
+        await traced(parked, (span) => dispatcher.park(delivery, queue, "queue", source, span));
+        return true;
+      }
       if (passage === "closed" || passage === "stopped") return false;
       if (passage === "wait") {
         await pause(ASK_AGAIN_MS);

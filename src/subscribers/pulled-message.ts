@@ -40,6 +40,16 @@ export function isWornOut({ deliveries }: PulledMessage): boolean {
   return deliveries - 1 > MAX_REDELIVERIES;
 }
 
+/**
+ * Waiting is not working: what only had to wait and has come back several times (with the stops of several replicas, say) is
+ * stored anew, so that its redelivery count stays a count of crashes.
+ */
+const MAX_DELIVERIES_WAITING = 5;
+
+export function cameBackWaiting({ deliveries }: PulledMessage): boolean {
+  return deliveries > MAX_DELIVERIES_WAITING;
+}
+
 export function wornOut({ deliveries }: PulledMessage): string {
   return `redelivered ${deliveries - 1} times without being acknowledged`;
 }

@@ -2,9 +2,6 @@
  * The retries lane: one durable consumer per rung. Within a rung messages come due in the order they were stored, so a
  * small batch from its head is held in memory until due, kept alive with working() heartbeats. A killed worker's batch
  * comes back after ack_wait.
- *
- * Y1  Waiting is not working: a message that was given back several times before it was due (by restarts, say) is stored
- *     anew for the rest of its delay, so that its redelivery count stays a count of crashes.
  */
 import { AckPolicy, nanos } from "nats";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
@@ -16,7 +13,7 @@ import { decodeLaneMessage, type LaneMessage } from "../model/lane-message.ts";
 import type { LaneWriter } from "./lanes.ts";
 import type { BusNames } from "./names.ts";
 import { createPullLoop, type PullLoop, type PullLoopDependencies } from "./pull-loop.ts";
-import { isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
+import { cameBackWaiting, isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
 import type { Settle } from "./settle.ts";
 import { ensureConsumer } from "./topology.ts";
 
@@ -42,8 +39,6 @@ const ACK_WAIT_MS = 10_000;
 /** Messages of one rung held by one process. */
 const HELD_PER_RUNG = 128;
 const MAX_ACK_PENDING = 10_000;
-/** Y1. */
-const MAX_DELIVERIES_WAITING = 5;
 
 export function createRetriesSubscriber(dependencies: RetriesSubscriberDependencies): RetriesSubscriber {
   const { manager, names, dispatcher, lanes, log, observer, tracing, settle, clock } = dependencies;
@@ -71,8 +66,8 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
 
   const onMessage = (message: PulledMessage, rungS: number): void => {
     const dueInRungMs = message.storedAt + rungS * 1000 - clock.now();
-    const isWaitedFor = dueInRungMs > 0 && message.deliveries <= MAX_DELIVERIES_WAITING;
-    if (isWaitedFor) wait(message, dueInRungMs, () => handle(message));
+    // Handled early, it is stored anew for the rest of its delay.
+    if (dueInRungMs > 0 && !cameBackWaiting(message)) wait(message, dueInRungMs, () => handle(message));
     else handle(message);
   };
 

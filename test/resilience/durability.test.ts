@@ -30,7 +30,7 @@ interface Platform {
   readonly bus: Bus;
   readonly manager: JetStreamManager;
   readonly receiver: Receiver;
-  stream(lane: "EVENTS" | "RETRIES" | "PARKED" | "DEAD_LETTERS"): string;
+  stream(lane: "EVENTS" | "RETRIES" | "PARKED" | "DEAD_LETTERS" | "STATUS"): string;
   start(settings?: Readonly<Record<string, string>>): Promise<Posthorn>;
   deadLetters(posthorn: Posthorn, count: number): Promise<Array<Record<string, any>>>;
 }
@@ -63,9 +63,9 @@ const event = (n = 1) => ({ id: `e-${n}`, organization_id: "42", data: { n } });
 const numbers = ({ requests }: Receiver): number[] => requests.map((request) => Number(request.json().data["n"]));
 
 /** Hands the next message of a consumer out, and takes no notice of it, so often that it counts as redelivered. */
-async function wearOut({ bus }: Platform, stream: string, consumer: string): Promise<void> {
+async function wearOut({ bus }: Platform, stream: string, consumer: string, count = 11): Promise<void> {
   const pull = await bus.jetStream.consumers.get(stream, consumer);
-  for (let times = 0; times < 11; times++) {
+  for (let times = 0; times < count; times++) {
     const message = await pull.next({ expires: 5_000 });
     if (message === null) throw new Error("no message came");
     message.nak();
@@ -114,10 +114,7 @@ describe("a message that keeps killing the process", () => {
     };
     await first.end();
     const before = await rung();
-    for (let times = 0; times < 6; times++) {
-      const pull = await platform.bus.jetStream.consumers.get(platform.stream("RETRIES"), `posthorn-rung-${before}`);
-      (await pull.next({ expires: 5_000 }))?.nak();
-    }
+    await wearOut(platform, platform.stream("RETRIES"), `posthorn-rung-${before}`, 6);
     const second = await platform.start();
     // It is stored anew for the rest of its delay, and its count begins again.
     await eventually(async () => (await platform.manager.streams.info(platform.stream("RETRIES"))).state.last_seq === 2);
@@ -248,7 +245,36 @@ describe("what waits in the parked lane", () => {
     expect(platform.receiver.requests).toHaveLength(0);
     await posthorn.end();
   });
+
+  test("for a circuit, and was given back by the stop of one replica after the other, is not taken for what kills them", async () => {
+    const platform = await aPlatform();
+    const settings = { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "1", POSTHORN_CIRCUIT_OPEN_TIME: "10m" };
+    const first = await platform.start(settings);
+    platform.receiver.behave(answer(500));
+    const { slug } = await first.install({ webhook_url: platform.receiver.url, retry_schedule_s: [3600] });
+    await platform.bus.publish("issue.created", event(1));
+    await eventually(async () => (await platform.manager.streams.info(platform.stream("STATUS"))).state.messages === 1);
+    await platform.bus.publish("issue.created", event(2));
+    const parked = async () => (await platform.manager.streams.info(platform.stream("PARKED"))).state;
+    await eventually(async () => (await parked()).messages === 1 && (await consumers(platform)) === 1);
+    await first.end();
+    await wearOut(platform, platform.stream("PARKED"), `posthorn-app-${slug}`, 6);
+
+    const second = await platform.start(settings);
+    await eventually(async () => (await parked()).last_seq === 2);
+    await second.end();
+    await wearOut(platform, platform.stream("PARKED"), `posthorn-app-${slug}`, 5);
+    const third = await platform.start(settings);
+    await eventually(async () => (await parked()).last_seq === 3);
+    expect((await parked()).messages).toBe(1);
+    await platform.deadLetters(third, 0);
+    await third.end();
+  });
 });
+
+async function consumers({ manager, stream }: Platform): Promise<number> {
+  return (await manager.streams.info(stream("PARKED"))).state.consumer_count;
+}
 
 describe("while NATS is away", () => {
   test("what is in flight ends and nothing new starts; afterwards nothing comes twice", async () => {
