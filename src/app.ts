@@ -63,6 +63,7 @@ import { createDeliveryTrails } from "./storage/delivery-trails.ts";
 import { createHealthStore } from "./storage/health-store.ts";
 import { evidence } from "./storage/log-row.ts";
 import { connectRedis, isConnected, type RedisClient } from "./storage/redis.ts";
+import { createReplayNotes } from "./storage/replay-notes.ts";
 import { createRequestLogQuery } from "./storage/request-log-query.ts";
 import { createStatsQuery } from "./storage/stats-query.ts";
 import { createAckFloor } from "./subscribers/ack-floor.ts";
@@ -510,6 +511,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
         clock,
         newId: randomUUID,
       }),
+      replayNotes: createReplayNotes(redis, clock),
       deadLetters: createDeadLetters({ connection: nats, jetStream, manager, lanes, names, match: index.match, tracing, clock }),
       explain,
       resend: createResend({ events: storedEvents, lanes, find: trails.find, tracing, clock }),

@@ -2,9 +2,10 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { AppError, messageOf } from "../model/app-error.ts";
+import type { Replay, ReplayNotes } from "../model/replay.ts";
 import { slugParameter } from "../registry/records.ts";
 import { eventType, limit, time } from "./parameters.ts";
-import type { DeadLetter, DeadLetterFilter, DeadLetters, ReplayProgress } from "./ports.ts";
+import type { DeadLetter, DeadLetterFilter, DeadLetters } from "./ports.ts";
 import { answer, jsonText, type Route, route } from "./route.ts";
 import { deadLetter, deadLetterPage, replayedOne, replay as replayForm } from "./schemas.ts";
 
@@ -14,50 +15,44 @@ const sequence = z.coerce.number().int().min(1).meta({ example: 7 });
 const ANSWER_WITHIN_MS = 2_000;
 const MAX_REPLAYS = 100;
 
-interface Replay {
-  readonly id: string;
-  readonly app: string | null;
-  state: "running" | "done" | "failed";
-  progress: ReplayProgress;
-  error: string | null;
-}
+/** The other replicas are told how far a replay is. */
+const NOTE_EVERY_MS = 1_000;
 
 export interface DeadLetterRoutesDependencies {
   readonly deadLetters: DeadLetters;
+  readonly replayNotes: ReplayNotes;
   readonly maxPageSize: number;
 }
 
-export function deadLetterRoutes({ deadLetters, maxPageSize }: DeadLetterRoutesDependencies): Route[] {
+export function deadLetterRoutes({ deadLetters, replayNotes, maxPageSize }: DeadLetterRoutesDependencies): Route[] {
   const replays = new Map<string, Replay>();
 
-  const begin = (filter: DeadLetterFilter, dryRun: boolean): { replay: Replay; work: Promise<void> } => {
-    const replay: Replay = {
-      id: randomUUID(),
-      app: filter.app,
-      state: "running",
-      progress: { matched: 0, replayed: 0, skipped: 0 },
-      error: null,
+  /** @returns the replay as it is at any moment, and its end. */
+  const begin = (filter: DeadLetterFilter, dryRun: boolean): { now: () => Replay; ended: Promise<void> } => {
+    let replay: Replay = { id: randomUUID(), app: filter.app, state: "running", matched: 0, replayed: 0, skipped: 0, error: null };
+    const change = (changes: Partial<Replay>): void => {
+      replay = { ...replay, ...changes };
+      replays.set(replay.id, replay);
     };
-    replays.set(replay.id, replay);
+    const note = (): void => replayNotes.note(replay);
+    change({});
     for (const id of replays.keys()) {
       if (replays.size <= MAX_REPLAYS) break;
       replays.delete(id);
     }
-    const work = deadLetters
-      .replayAll(filter, dryRun, (progress) => {
-        replay.progress = progress;
-      })
+    note();
+    const noting = setInterval(note, NOTE_EVERY_MS);
+    const ended = deadLetters
+      .replayAll(filter, dryRun, change)
       .then(
-        (progress) => {
-          replay.progress = progress;
-          replay.state = "done";
-        },
-        (error: unknown) => {
-          replay.state = "failed";
-          replay.error = messageOf(error);
-        },
-      );
-    return { replay, work };
+        (progress) => change({ ...progress, state: "done" }),
+        (error: unknown) => change({ state: "failed", error: messageOf(error) }),
+      )
+      .finally(() => {
+        clearInterval(noting);
+        note();
+      });
+    return { now: () => replay, ended };
   };
 
   /** One that the caller may know of. @throws AppError NOT_FOUND */
@@ -67,7 +62,10 @@ export function deadLetterRoutes({ deadLetters, maxPageSize }: DeadLetterRoutesD
     return letter;
   };
 
-  const shown = ({ id, state, progress, error }: Replay): object => ({ replay_id: id, state, ...progress, error });
+  const shown = ({ id, state, matched, replayed, skipped, error }: Replay): object => ({
+    replay_id: id,
+    ...{ state, matched, replayed, skipped, error },
+  });
 
   return [
     route({
@@ -140,8 +138,9 @@ export function deadLetterRoutes({ deadLetters, maxPageSize }: DeadLetterRoutesD
       },
       example: { app: "acme-tracker", event_type: "issue.created", dry_run: true },
       async handle({ body, onlyApp }) {
-        const { replay, work } = begin(filterOf(body, onlyApp), body.dry_run);
-        await Promise.race([work, new Promise((resolve) => setTimeout(resolve, ANSWER_WITHIN_MS).unref())]);
+        const { now, ended } = begin(filterOf(body, onlyApp), body.dry_run);
+        await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, ANSWER_WITHIN_MS).unref())]);
+        const replay = now();
         if (replay.state === "failed") throw new AppError("LANE_REFUSED", `replay ${replay.id}: ${replay.error}`, { retryable: true });
         return { status: replay.state === "done" ? 200 : 202, body: shown(replay) };
       },
@@ -153,11 +152,11 @@ export function deadLetterRoutes({ deadLetters, maxPageSize }: DeadLetterRoutesD
       forApp: true,
       summary: "How far a replay is.",
       params: z.object({ id: z.uuid().meta({ example: "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f" }) }),
-      answers: { 200: answer("the replay", replayForm) },
-      handle({ params: { id }, onlyApp }) {
-        const replay = replays.get(id);
-        if (replay === undefined || (onlyApp !== null && replay.app !== onlyApp))
-          throw new AppError("NOT_FOUND", `no replay ${id} on this replica`);
+      answers: { 200: answer("the replay, whichever replica does it", replayForm) },
+      async handle({ params: { id }, onlyApp }) {
+        const replay = replays.get(id) ?? (await replayNotes.find(id));
+        if (replay === null || (onlyApp !== null && replay.app !== onlyApp))
+          throw new AppError("NOT_FOUND", `no replay ${id} of the last day`);
         return { status: 200, body: shown(replay) };
       },
     }),

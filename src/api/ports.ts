@@ -1,6 +1,7 @@
 /** What the API needs of the rest of Posthorn and may not import: the bus, storage and telemetry. */
 import type { AttemptRecord, CircuitState, Hold } from "../delivery/ports.ts";
 import type { InstallationStatus } from "../model/app.ts";
+import type { ReplayProgress } from "../model/replay.ts";
 import type { BrokenReasonData, StatusEvent } from "../model/status-event.ts";
 import type { DeliveryTrail, LanePlace, LocatedDelivery, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
 
@@ -93,12 +94,6 @@ export interface DeadLetter {
   readonly app: string | null;
   /** The stored JSON object's text. */
   readonly json: string;
-}
-
-export interface ReplayProgress {
-  readonly matched: number;
-  readonly replayed: number;
-  readonly skipped: number;
 }
 
 export interface DeadLetters {

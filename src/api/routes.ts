@@ -1,7 +1,7 @@
 /** All routes in the order of the reference page. */
 import type { EventLimits } from "../model/event-reader.ts";
 import { type AppRoutesDependencies, appRoutes } from "./apps.ts";
-import { deadLetterRoutes } from "./dead-letters.ts";
+import { type DeadLetterRoutesDependencies, deadLetterRoutes } from "./dead-letters.ts";
 import { type DebugLogRoutesDependencies, debugLogRoutes } from "./debug-log.ts";
 import { deliveryRoutes } from "./deliveries.ts";
 import { eventRoutes } from "./events.ts";
@@ -10,7 +10,7 @@ import { type InstallationRoutesDependencies, installationRoutes } from "./insta
 import { withDocument } from "./openapi.ts";
 import { operationRoutes } from "./operations.ts";
 import { type OverviewRoutesDependencies, overviewRoutes } from "./overview.ts";
-import type { DeadLetters, PublishEvent, Readiness, ResendDelivery, StatusHistory } from "./ports.ts";
+import type { PublishEvent, Readiness, ResendDelivery, StatusHistory } from "./ports.ts";
 import { type RequestLogRoutesDependencies, requestLogRoutes } from "./request-log.ts";
 import type { Route } from "./route.ts";
 import { type SessionOptions, sessionRoutes } from "./session.ts";
@@ -22,10 +22,10 @@ export type RoutesDependencies = AppRoutesDependencies &
   DebugLogRoutesDependencies &
   RequestLogRoutesDependencies &
   StatsRoutesDependencies &
-  OverviewRoutesDependencies & {
+  OverviewRoutesDependencies &
+  DeadLetterRoutesDependencies & {
     readonly publish: PublishEvent;
     readonly eventLimits: EventLimits;
-    readonly deadLetters: DeadLetters;
     readonly explain: Explain;
     readonly resend: ResendDelivery;
     readonly statusHistory: StatusHistory;

@@ -2,7 +2,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Replay } from "../client/api-types.generated.ts";
 import type { ApiClient } from "../client/create-api-client.ts";
-import { ApiError } from "../client/create-api-client.ts";
 import { command, flag } from "./command.ts";
 import { deadLetterFilter, sequenceOf } from "./dead-letters.ts";
 import { CommandFailed, UsageError } from "./exit-codes.ts";
@@ -10,8 +9,6 @@ import { counted } from "./format.ts";
 import type { Output } from "./output.ts";
 
 const ASK_EVERY_MS = 250;
-/** The progress of a replay is known to the replica that runs it; another one may be asked. */
-const NOT_FOUND_LIMIT = 40;
 
 export const replayCommand = command({
   name: "replay",
@@ -64,16 +61,10 @@ async function replayNamed(api: ApiClient, output: Output, names: readonly strin
 async function finished(api: ApiClient, output: Output, begun: Replay, signal: AbortSignal): Promise<Replay> {
   const progress = output.progress("replaying");
   let replay = begun;
-  let notFound = 0;
   while (replay.state === "running") {
     progress.at(replay.replayed + replay.skipped, replay.matched);
     await sleep(ASK_EVERY_MS, undefined, { signal });
-    try {
-      replay = (await api.call("GET /v1/dead-letters/replays/{id}", { path: { id: begun.replay_id }, signal })).body;
-      notFound = 0;
-    } catch (error) {
-      if (!(error instanceof ApiError && error.code === "NOT_FOUND") || ++notFound > NOT_FOUND_LIMIT) throw error;
-    }
+    replay = (await api.call("GET /v1/dead-letters/replays/{id}", { path: { id: begun.replay_id }, signal })).body;
   }
   progress.at(replay.replayed + replay.skipped, replay.matched);
   progress.end();

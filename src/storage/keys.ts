@@ -20,6 +20,8 @@ export const keys = {
   place: (deliveryId: string): string => `posthorn:place:${deliveryId}`,
   /** An event's place in the EVENTS stream. */
   event: (eventId: string): string => `posthorn:event:${eventId}`,
+  /** How far a replay of dead letters is. */
+  replay: (id: string): string => `posthorn:replay:${id}`,
   /** Number of the last batch that a writer has written; on a cluster of the last with keys of that tag. */
   batch: (writer: string, tag: string | null): string => (tag === null ? `posthorn:batch:${writer}` : `posthorn:batch:{${tag}}:${writer}`),
 } as const;

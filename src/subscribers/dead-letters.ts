@@ -15,6 +15,7 @@ import type { Event } from "../model/event.ts";
 import { readEvent } from "../model/event-reader.ts";
 import { decodeChunk, type Target } from "../model/fan-out-chunk.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
+import type { ReplayProgress } from "../model/replay.ts";
 import type { LaneWriter } from "./lanes.ts";
 import { type BusNames, INVALID } from "./names.ts";
 import { decodeRawLetter, type RawMessage } from "./raw-letter.ts";
@@ -38,13 +39,6 @@ export interface DeadLetter {
   readonly content: Readonly<Record<string, unknown>>;
   /** The stored JSON text. */
   readonly json: string;
-}
-
-export interface ReplayProgress {
-  readonly matched: number;
-  readonly replayed: number;
-  /** What can't be replayed: what still can't be read, or was cut to fit. */
-  readonly skipped: number;
 }
 
 export interface DeadLetters {

@@ -127,6 +127,9 @@ describe("a message that keeps killing the process", () => {
     const replayed = await third.api("POST", "/v1/dead-letters/replay", { app: slug });
     expect(replayed.body).toMatchObject({ matched: 1, replayed: 1 });
     await platform.receiver.waitFor(2);
+    const another = await platform.start();
+    expect((await another.api("GET", `/v1/dead-letters/replays/${replayed.body.replay_id}`)).body).toEqual(replayed.body);
+    await another.end();
     await third.end();
   });
 });

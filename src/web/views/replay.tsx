@@ -82,12 +82,7 @@ export function ReplayAll({ filter, onClose, onDone }: { filter: ReplayFilter; o
     return now;
   };
   const failed = (error: unknown): void => {
-    const isElsewhere = error instanceof ApiError && error.status === 404;
-    const text = isElsewhere
-      ? "another process does the replay; its progress can't be seen from here, but the number of dead letters tells"
-      : error instanceof Error
-        ? error.message
-        : String(error);
+    const text = error instanceof Error ? error.message : String(error);
     setProgress((before) => ({ ...before, state: "failed", error: text }));
   };
 
