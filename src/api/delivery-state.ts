@@ -121,15 +121,22 @@ function given({ sequence, reason, error }: GivenUp): State {
   };
 }
 
-function nowhere({ stored, rest, attempts }: DeliveryFacts): State {
-  const state = (name: "pending" | "unknown", detail: string): State => ({ state: name, detail, nextAttemptAt: null });
+function nowhere({ stored, trail, rest, attempts }: DeliveryFacts): State {
+  const state = (name: "pending" | "test_failed" | "unknown", detail: string): State => ({ state: name, detail, nextAttemptAt: null });
   if (stored?.stage === "waiting") return state("pending", "its event waits in the events stream, no replica has taken it yet");
   if (stored?.stage === "taken") return state("pending", "its event is being handled now");
   if (rest?.kind === "parts") return state("pending", "its event goes to very many installations and is being dealt out in parts");
   if (rest?.kind === "dead-letter") return given(rest);
   const last = attempts.at(-1);
+  if (last !== undefined && isTestCall(trail))
+    return state("test_failed", `the outcome of the test call was ${last.outcome}; it is not tried again`);
   if (last !== undefined) return state("unknown", `attempt ${last.attempt} was ${last.outcome}, and no lane that was looked at holds it`);
   return state("unknown", "nothing is known of it: no attempt in the request log, and no lane that was looked at holds it");
+}
+
+/** The event of a test call never is in the stream, and its delivery in no lane. */
+export function isTestCall(trail: DeliveryTrail | null): boolean {
+  return trail !== null && trail.eventSequence === null && trail.place === null;
 }
 
 function retryOf({ sequence, rungS, dueAt, storedAt }: LocatedDelivery & { lane: "retries" }): ExplainedDelivery["retry"] {

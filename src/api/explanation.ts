@@ -73,7 +73,7 @@ const explainedDelivery = z
     delivery_id: z.string().meta({ description: "The webhook-id header." }),
     app: z.string(),
     installation_uuid: z.string(),
-    state: z.enum(["delivered", "retrying", "parked", "dead_letter", "pending", "unknown"]),
+    state: z.enum(["delivered", "retrying", "parked", "dead_letter", "pending", "test_failed", "unknown"]),
     detail: z.string().meta({ description: "The state in a sentence: why, and what happens next." }),
     delivered_at: time.nullable(),
     next_attempt_at: time.nullable().meta({ description: "When the next attempt is due at the earliest; null: none is planned by time." }),

@@ -11,6 +11,7 @@ const STATE_STYLES: Readonly<Record<ExplainedDelivery["state"], Style>> = {
   parked: "yellow",
   pending: "yellow",
   dead_letter: "red",
+  test_failed: "red",
   unknown: "red",
 };
 

@@ -232,7 +232,7 @@ export interface ExplainedDelivery {
   readonly delivery_id: string;
   readonly app: string;
   readonly installation_uuid: string;
-  readonly state: "delivered" | "retrying" | "parked" | "dead_letter" | "pending" | "unknown";
+  readonly state: "delivered" | "retrying" | "parked" | "dead_letter" | "pending" | "test_failed" | "unknown";
   /** The state in a sentence: why, and what happens next. */
   readonly detail: string;
   readonly delivered_at: string | null;

@@ -288,6 +288,21 @@ describe("a delivery", () => {
       return found.status === 200 && (found.body as DeliveryAnswer);
     });
     expect([delivery.state, event]).toEqual(["delivered", null]);
+
+    const failing = await installed({ webhook_url: bad.url });
+    const failed = (await posthorn.api("POST", `/v1/apps/${failing.slug}/test`)).body;
+    const answered = await eventually(async () => {
+      const found = await posthorn.api("GET", `/v1/deliveries/${failed.delivery_id}`);
+      return found.status === 200 && (found.body as DeliveryAnswer);
+    });
+    expect(answered).toMatchObject({
+      delivery: {
+        state: "test_failed",
+        detail: "the outcome of the test call was failed; it is not tried again",
+        attempts: [{ outcome: "failed" }],
+      },
+      notes: [],
+    });
   });
 
   test("that was parked can be sent again by its id", async () => {

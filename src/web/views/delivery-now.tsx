@@ -17,6 +17,7 @@ const STATES = {
   parked: { kind: "warn", text: "Parked" },
   dead_letter: { kind: "bad", text: "Dead letter" },
   pending: { kind: "plain", text: "Pending" },
+  test_failed: { kind: "bad", text: "Failed test call" },
   unknown: { kind: "plain", text: "Unknown" },
 } as const;
 
@@ -91,5 +92,5 @@ function meaningOf({ state, detail, parked, dead_letter }: ExplainedDelivery): C
   if (state === "parked" && parked !== null) return PARKED_TEXTS[parked.because];
   if (state === "dead_letter" && dead_letter !== null)
     return sentence(dead_letter.error ?? REASON_TEXTS[dead_letter.reason]?.meaning ?? dead_letter.reason);
-  return state === "pending" || state === "unknown" ? sentence(detail) : null;
+  return state === "pending" || state === "test_failed" || state === "unknown" ? sentence(detail) : null;
 }

@@ -35,6 +35,7 @@ const explain = (facts: Partial<DeliveryFacts>) =>
     ...{ maxParkedAgeMs: 7 * 86_400_000, now: NOW },
     ...facts,
   });
+const aTestCall = { delivered: false, place: null, eventSequence: null, app: "acme", installationUuid: UUID };
 const trail = { place: null, eventSequence: 1, app: "acme", installationUuid: UUID };
 
 describe("the latest evidence wins", () => {
@@ -57,6 +58,8 @@ describe("the latest evidence wins", () => {
       "dead_letter",
     ],
     ["nothing", {}, "unknown"],
+    ["a test call that failed", { attempts: [attempt(-5, "failed")], stored: null, trail: aTestCall }, "test_failed"],
+    ["a test call that worked", { stored: null, trail: { ...aTestCall, delivered: true } }, "delivered"],
     ["an attempt without what followed", { attempts: [attempt(-5, "failed")] }, "unknown"],
   ])("%s", (_what, facts, state) => {
     expect(explain(facts).state).toBe(state);
