@@ -1,7 +1,7 @@
 /** The faults, one scenario each. */
 import { startNatsCluster } from "../support/nats-cluster.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
-import { startTcpProxy } from "../support/tcp-proxy.ts";
+import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import type { Mood } from "./recorder.ts";
 import { runWorld, type Verdict, type World, type WorldOptions } from "./world.ts";
 
@@ -27,6 +27,24 @@ export interface Extent {
 }
 
 type Rest = Omit<WorldOptions, "seed" | "natsUrl" | "redisUrl">;
+
+/** As onServers, with a proxy before each server. */
+async function behindProxies(
+  seed: number,
+  rest: Rest,
+  faults: (world: World, proxies: { readonly nats: TcpProxy; readonly redis: TcpProxy }) => Promise<void>,
+): Promise<Verdict> {
+  const servers = await Promise.all([startNatsServer(), startRedisServer()]);
+  const [nats, redis] = await Promise.all(servers.map(({ port }) => startTcpProxy(port)));
+  if (nats === undefined || redis === undefined) throw new Error("a proxy is missing");
+  try {
+    const urls = { natsUrl: `nats://127.0.0.1:${nats.port}`, redisUrl: `redis://127.0.0.1:${redis.port}` };
+    return await runWorld({ seed, ...urls, ...rest }, (world) => faults(world, { nats, redis }));
+  } finally {
+    await Promise.all([nats.stop(), redis.stop()]);
+    await Promise.all(servers.map((server) => server.stop()));
+  }
+}
 
 async function onServers(
   seed: number,
@@ -154,33 +172,35 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "connections to NATS and Redis go silent for 12 s without closing",
     times: 3,
     duplicates: "none",
-    async run(seed, { times, ...load }) {
-      const [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
-      const [natsProxy, redisProxy] = await Promise.all([startTcpProxy(nats.port), startTcpProxy(redis.port)]);
-      try {
-        const options = {
-          seed,
-          natsUrl: `nats://127.0.0.1:${natsProxy.port}`,
-          redisUrl: `redis://127.0.0.1:${redisProxy.port}`,
-          replicas: 2,
-          ...load,
-        };
-        return await runWorld(options, async ({ wait, chance }) => {
-          for (let n = 0; n < times; n++) {
-            await wait(chance.between(1_000, 3_000));
-            natsProxy.freeze();
-            redisProxy.freeze();
-            await wait(12_000);
-            natsProxy.thaw();
-            redisProxy.thaw();
-          }
-          await wait(1_000);
-        });
-      } finally {
-        await Promise.all([natsProxy.stop(), redisProxy.stop()]);
-        await Promise.all([nats.stop(), redis.stop()]);
-      }
-    },
+    run: (seed, { times, ...load }) =>
+      behindProxies(seed, { replicas: 2, ...load }, async ({ wait, chance }, { nats, redis }) => {
+        for (let n = 0; n < times; n++) {
+          await wait(chance.between(1_000, 3_000));
+          nats.freeze();
+          redis.freeze();
+          await wait(12_000);
+          nats.thaw();
+          redis.thaw();
+        }
+        await wait(1_000);
+      }),
+  },
+  {
+    name: "slow",
+    faults: "NATS and Redis both answer up to 1 s late, for 3 s",
+    times: 10,
+    duplicates: "none",
+    run: (seed, { times, ...load }) =>
+      behindProxies(seed, { replicas: 2, ...load }, async ({ wait, chance }, { nats, redis }) => {
+        for (let n = 0; n < times; n++) {
+          await wait(chance.between(0, 1_000));
+          nats.lag(chance.between(50, 500));
+          redis.lag(chance.between(50, 500));
+          await wait(3_000);
+          if (chance.between(0, 1) === 0) for (const server of [nats, redis]) server.lag(0);
+        }
+        for (const server of [nats, redis]) server.lag(0);
+      }),
   },
   {
     name: "away",

@@ -1,17 +1,23 @@
-/** A TCP proxy that can freeze: both ends stay open and nothing goes through, as when a cable is cut without a word. */
+/**
+ * A TCP proxy that can freeze (both ends stay open and nothing goes through, as when a cable is cut without a word) and be slow.
+ */
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 
 export interface TcpProxy {
   readonly port: number;
   freeze(): void;
   /** Goes on; what was frozen is cut off. */
   thaw(): void;
+  /** What comes from now on arrives so much later, in either direction. */
+  lag(ms: number): void;
   stop(): Promise<void>;
 }
 
 export async function startTcpProxy(targetPort: number, port = 0): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
   let frozen = false;
+  let lagMs = 0;
 
   const server = createServer({ pauseOnConnect: true }, (inbound) => {
     const outbound = connect(targetPort, "127.0.0.1");
@@ -20,9 +26,12 @@ export async function startTcpProxy(targetPort: number, port = 0): Promise<TcpPr
       [outbound, inbound],
     ] as const) {
       sockets.add(one);
+      let arrived = Promise.resolve();
       one.on("data", (chunk) => {
         // What arrives while frozen is lost, as it would be on the wire.
-        if (!frozen) other.write(chunk);
+        if (frozen) return;
+        // In the order it came, however the lag changes.
+        arrived = Promise.all([arrived, sleep(lagMs)]).then(() => void other.write(chunk));
       });
       one.on("error", () => {});
       one.on("close", () => {
@@ -40,6 +49,9 @@ export async function startTcpProxy(targetPort: number, port = 0): Promise<TcpPr
     port: (server.address() as AddressInfo).port,
     freeze() {
       frozen = true;
+    },
+    lag(ms) {
+      lagMs = ms;
     },
     thaw() {
       frozen = false;
