@@ -440,7 +440,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
     }),
   };
   const queryRequestLog = createRequestLogQuery(redis, (uuid) => index.installation(uuid)?.organizationId);
-  const trails = createDeliveryTrails(redis, () => [...index.apps()].map(({ slug }) => slug));
+  const trails = createDeliveryTrails(redis, index.slugs);
   const storedEvents = createStoredEvents(jetStream, manager, names, clock);
   const explain = createExplain(
     {
@@ -456,7 +456,12 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
       },
       clock,
     },
-    { stream: names.streams.events, maxParkedAgeMs: config.maxParkedAge, probeIntervalMs: config.brokenProbeInterval },
+    {
+      stream: names.streams.events,
+      maxParkedAgeMs: config.maxParkedAge,
+      probeIntervalMs: config.brokenProbeInterval,
+      parksBroken: config.brokenAction === "park",
+    },
   );
   const appTokens = createAppTokens({ index, signingKey, clock }, { maxTtlMs: config.appTokenMaxTtl });
   const stats = createStatsQuery(redis);

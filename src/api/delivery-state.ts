@@ -28,23 +28,33 @@ export interface DeliveryFacts {
   /** When a broken installation is probed next, milliseconds since the epoch. */
   readonly nextProbeAt: number | null;
   readonly maxParkedAgeMs: number;
+  /** What is for a broken installation is parked. */
+  readonly parksBroken: boolean;
   readonly now: number;
 }
 
 type State = Pick<ExplainedDelivery, "state" | "detail"> & { readonly nextAttemptAt: number | null };
+
+/** The attempt that delivered it, by its row or by its mark. */
+interface Arrival {
+  /** When it ended, milliseconds since the epoch. */
+  readonly at: number;
+  readonly attempt: number;
+  readonly responseCode: number;
+}
 type ParkedBecause = NonNullable<ExplainedDelivery["parked"]>["because"];
 
 export function explainState(facts: DeliveryFacts): ExplainedDelivery {
-  const { located, attempts, registered, rest, stored } = facts;
-  const delivered = attempts.findLast(({ outcome }) => outcome === "delivered");
-  const { state, detail, nextAttemptAt } = stateOf(facts, delivered);
+  const { located, attempts, registered, rest } = facts;
+  const arrival = arrivalOf(facts);
+  const { state, detail, nextAttemptAt } = arrival === null || isOnItsWayAgain(facts) ? stateOf(facts) : deliveredBy(arrival);
   return {
     delivery_id: facts.deliveryId,
     app: facts.app,
     installation_uuid: facts.installationUuid,
     state,
     detail,
-    delivered_at: delivered === undefined ? null : toRfc3339(endOf(delivered)),
+    delivered_at: arrival === null ? null : toRfc3339(arrival.at),
     next_attempt_at: nextAttemptAt === null ? null : toRfc3339(nextAttemptAt),
     retry: located?.lane === "retries" ? retryOf(located) : null,
     parked: located?.lane === "parked" ? parkedOf(located, facts) : null,
@@ -52,19 +62,38 @@ export function explainState(facts: DeliveryFacts): ExplainedDelivery {
     installation_status: registered.installation?.status ?? "uninstalled",
     circuit: facts.circuit.state,
     attempts: [...attempts],
-    trace_id: attempts.at(-1)?.trace_id ?? parseTraceparent((located?.delivery.event ?? stored?.event)?.traceparent)?.traceId ?? null,
+    trace_id: traceIdOf(facts),
   };
 }
 
-function stateOf(facts: DeliveryFacts, delivered: ExplainedAttempt | undefined): State {
-  const { located, trail } = facts;
-  if (delivered !== undefined && (located === null || endOf(delivered) >= located.storedAt)) {
-    const { attempt, response_code: status } = delivered;
-    const at = toRfc3339(endOf(delivered));
-    return { state: "delivered", detail: `delivered at ${at} by attempt ${attempt}, answered with status ${status}`, nextAttemptAt: null };
-  }
-  if (trail?.delivered && (located === null || located.delivery.replay === null))
-    return { state: "delivered", detail: "delivered; the request log has no row of it (any more)", nextAttemptAt: null };
+/** Of its first attempt that is known: resends and replays go on with it. */
+function traceIdOf({ attempts, trail, located, stored }: DeliveryFacts): string | null {
+  const row = attempts.find(({ trace_id: id }) => id !== null);
+  const traceparents = [trail?.runs[0]?.last.traceparent, (located?.delivery.event ?? stored?.event)?.traceparent];
+  return row?.trace_id ?? traceparents.map((header) => parseTraceparent(header)?.traceId).find((id) => id !== undefined) ?? null;
+}
+
+function arrivalOf({ attempts, trail }: DeliveryFacts): Arrival | null {
+  const row = attempts.findLast(({ outcome }) => outcome === "delivered");
+  if (row !== undefined) return { at: endOf(row), attempt: row.attempt, responseCode: row.response_code };
+  const run = trail?.runs.findLast(({ delivered }) => delivered);
+  return run === undefined ? null : { at: run.last.endedAt, attempt: run.last.attempt, responseCode: run.last.responseCode };
+}
+
+/** A lane has it, for a run that is not known as delivered. */
+function isOnItsWayAgain({ located, attempts, trail }: DeliveryFacts): boolean {
+  if (located === null) return false;
+  const isDone = attempts.some((one) => one.outcome === "delivered" && endOf(one) >= located.storedAt);
+  return !isDone && !trail?.runs.some(({ replay, delivered }) => delivered && replay === located.delivery.replay);
+}
+
+function deliveredBy({ at, attempt, responseCode }: Arrival): State {
+  const detail = `delivered at ${toRfc3339(at)} by attempt ${attempt}, answered with status ${responseCode}`;
+  return { state: "delivered", detail, nextAttemptAt: null };
+}
+
+function stateOf(facts: DeliveryFacts): State {
+  const { located } = facts;
   switch (located?.lane) {
     case "retries":
       return retrying(located, facts);
@@ -81,16 +110,25 @@ function endOf({ at, duration_ms: durationMs }: ExplainedAttempt): number {
   return Date.parse(at) + durationMs;
 }
 
-function retrying({ dueAt, delivery: { attemptsMade, replay } }: LocatedDelivery & { lane: "retries" }, { now }: DeliveryFacts): State {
-  const run = replay === null ? "" : " of a resend or replay";
+function retrying(located: LocatedDelivery & { lane: "retries" }, { registered, parksBroken, circuit, now }: DeliveryFacts): State {
+  const { dueAt, delivery } = located;
+  const run = delivery.replay === null ? "" : " of a resend or replay";
   const when = dueAt <= now ? "is due now" : `is due at ${toRfc3339(dueAt)}`;
-  return { state: "retrying", detail: `attempt ${attemptsMade + 1}${run} ${when}`, nextAttemptAt: dueAt };
+  const due = `attempt ${delivery.attemptsMade + 1}${run} ${when}`;
+  const state = (detail: string, nextAttemptAt: number | null): State => ({ state: "retrying", detail, nextAttemptAt });
+  const status = registered.app && registered.installation?.status;
+  if (status === undefined) return state(`${due}; the installation is gone: it goes to dead letters then`, null);
+  if (status === "disabled" || (status === "broken" && parksBroken))
+    return state(`${due}; the installation is ${status}: it is parked then`, null);
+  if (circuit.state !== "closed" && circuit.openUntil > dueAt) return state(`${due}; the app's circuit is open: it is parked then`, null);
+  return state(due, dueAt);
 }
 
 function parked(located: LocatedDelivery & { lane: "parked" }, facts: DeliveryFacts): State {
   const { circuit, hold, nextProbeAt } = facts;
   const since = `parked since ${toRfc3339(sinceOf(located))}`;
   const at = (time: number | null, detail: string): State => ({ state: "parked", detail: `${since}: ${detail}`, nextAttemptAt: time });
+  if (facts.registered.installation === undefined) return at(null, "the installation is gone; it goes to dead letters when its turn comes");
   switch (becauseOf(located, facts)) {
     case "disabled":
       return at(null, "the installation is disabled; it is delivered when somebody enables it");

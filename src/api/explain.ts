@@ -8,7 +8,7 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { deliveryId as deliveryIdOf } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
-import type { DeliveryTrail, LocatedDelivery, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
+import type { DeliveryTrail, LocatedDelivery, NotedDelivery, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
 import { type NotWantedBecause, whyNotWanted } from "../registry/match.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
@@ -25,7 +25,7 @@ export interface Explain {
 }
 
 export interface ExplainDependencies {
-  readonly registry: Pick<Registry, "getInstallation">;
+  readonly registry: Pick<Registry, "getApp" | "getInstallation">;
   readonly index: RegistryIndex;
   readonly whereabouts: Whereabouts;
   readonly clock: Clock;
@@ -36,6 +36,8 @@ export interface ExplainOptions {
   readonly stream: string;
   readonly maxParkedAgeMs: number;
   readonly probeIntervalMs: number;
+  /** What is for a broken installation is parked. */
+  readonly parksBroken: boolean;
 }
 
 /** Deliveries of one event that are explained; more installations of one organization are only counted. */
@@ -78,7 +80,7 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
     for (const { id, trail } of found) {
       const at = trail?.place ? await lanes.at(id, trail.place) : null;
       if (at !== null) located.set(id, at);
-      else if (!trail?.delivered && !isTestCall(trail)) missing.push(id);
+      else if (!trail?.runs.some(({ delivered }) => delivered) && !isTestCall(trail)) missing.push(id);
     }
     for (const hit of await search(missing, app, notes)) located.set(hit.delivery.id, hit);
     return located;
@@ -115,26 +117,50 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
       hold,
       nextProbeAt: registered.installation === undefined ? null : await nextProbeAt(registered.installation),
       maxParkedAgeMs: options.maxParkedAgeMs,
+      parksBroken: options.parksBroken,
       now: clock.now(),
     });
   };
 
-  const findEvent = async (eventId: string, since: number | null, notes: Notes): Promise<StoredEvent> => {
+  /** The event in its stream, or what is left of it: deliveries that Redis knows, or dead letters. @throws AppError NOT_FOUND */
+  const findEvent = async (
+    eventId: string,
+    since: number | null,
+    notes: Notes,
+  ): Promise<{ stored: StoredEvent | null; noted: readonly NotedDelivery[]; letters: readonly LocatedDelivery[] }> => {
+    const noted = await unlessRedisIsAway(trails.ofEvent(eventId), [], notes);
     const place = placeIn(options.stream, eventId);
-    const sequence = place ?? (await unlessRedisIsAway(trails.eventSequence(eventId), null, notes));
+    const sequence = place ?? noted.find(({ eventSequence }) => eventSequence !== null)?.eventSequence ?? null;
     const stored = sequence === null ? null : await events.at(sequence);
-    if (stored !== null && (place !== null || stored.event?.id === eventId)) return stored;
+    if (stored !== null && (place !== null || stored.event?.id === eventId)) return { stored, noted, letters: [] };
+    if (noted.length > 0) return { stored: null, noted, letters: [] };
     const { found, searched, from, complete } = await events.search(eventId, since);
-    if (found !== null) return found;
+    if (found !== null) return { stored: found, noted, letters: [] };
+    const letters = await lanes.deadLettersOf(eventId);
+    if (letters.length > 0) return { stored: null, noted: letters.map(({ delivery }) => delivery), letters };
     const looked = from === null ? "there is none in the events stream" : `${searched} events from ${toRfc3339(from)} on were looked at`;
     const hint = complete ? "" : "; ?since=<time shortly before it was published> looks elsewhere";
     throw new AppError("NOT_FOUND", [`no event ${eventId}: ${looked}${hint}`, ...notes.list()].join(". "));
   };
 
-  const installedLater = async (delivery: ExplainedDelivery, { storedAt, stage }: StoredEvent): Promise<string | null> => {
-    if (delivery.state !== "unknown" || stage !== "handled" || delivery.attempts.length > 0) return null;
-    const { created_at: createdAt } = (await registry.getInstallation(delivery.installation_uuid)).record;
-    return Date.parse(createdAt) > storedAt ? `it was installed at ${createdAt}, after the event` : null;
+  /** Who wants the event now, and has nothing of it, may not have wanted it when it was handled. */
+  const wantedLater = async (
+    { app, installation_uuid: uuid, state, attempts }: ExplainedDelivery,
+    stored: StoredEvent | null,
+  ): Promise<Pick<NotWanted, "because" | "detail"> | null> => {
+    if (state !== "unknown" || stored?.stage !== "handled" || attempts.length > 0) return null;
+    const installation = (await registry.getInstallation(uuid)).record;
+    if (Date.parse(installation.created_at) > stored.storedAt)
+      return { because: "installed_later", detail: `it was installed at ${installation.created_at}, after the event` };
+    const records = [
+      ["app", (await registry.getApp(app)).record],
+      ["installation", installation],
+    ] as const;
+    for (const [what, { updated_at: changedAt }] of records) {
+      if (Date.parse(changedAt) <= stored.storedAt) continue;
+      return { because: "changed_later", detail: `the ${what} was changed at ${changedAt}, after the event, which it did not get` };
+    }
+    return null;
   };
 
   return {
@@ -144,36 +170,38 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
       const located = (await locate([{ id: deliveryId, trail }], trail?.app ?? null, notes)).get(deliveryId) ?? null;
       const known = trail ?? located?.delivery;
       if (known === undefined) {
-        throw new AppError("NOT_FOUND", [`nothing is known of delivery ${deliveryId} in the last 8 days`, ...notes.list()].join(". "));
+        const unknown = `nothing is known of delivery ${deliveryId} in the last 8 days; its first attempt is known when it has ended`;
+        throw new AppError("NOT_FOUND", [unknown, ...notes.list()].join(". "));
       }
       const { app, installationUuid, eventSequence } = known;
       const stored = eventSequence === null ? null : await events.at(eventSequence);
       const event = stored?.event ?? located?.delivery.event ?? null;
       const rows = await rowsOf(app, event?.type ?? null, notes);
       const delivery = await explain({ deliveryId, app, installationUuid }, { trail, located, stored, rest: null, rows });
+      const row = rows.find(({ delivery_id: id }) => id === deliveryId);
+      const eventId = event?.id ?? row?.event_id;
       return {
         delivery,
-        event: event && explainEvent(event, stored, delivery.trace_id),
+        event: eventId === undefined ? null : explainEvent(eventId, event, row, stored, delivery.trace_id),
         notes: notes.list(),
       };
     },
 
     async event(eventId, since) {
       const notes = createNotes();
-      const stored = await findEvent(eventId, since, notes);
-      const { event } = stored;
-      if (event === null) {
+      const { stored, noted, letters } = await findEvent(eventId, since, notes);
+      if (stored !== null && stored.event === null) {
         const rest = await lanes.restOf(stored.sequence);
         const letter = rest?.kind === "dead-letter" ? `, it is dead letter ${rest.sequence}` : "";
         throw new AppError("NOT_FOUND", `event ${eventId} can't be read${letter}: ${stored.problem}`);
       }
-      const { wanted, notWanted } = addressees(event, index);
-      const subjects = wanted.slice(0, MOST_DELIVERIES).map((installation) => ({
-        deliveryId: deliveryIdOf(event.id, installation.uuid),
-        app: installation.app,
-        installationUuid: installation.uuid,
+      const { wanted, notWanted } = stored?.event ? addressees(stored.event, index, noted) : { wanted: noted, notWanted: [] };
+      const subjects = wanted.slice(0, MOST_DELIVERIES).map(({ app, installationUuid }) => ({
+        ...{ app, installationUuid },
+        deliveryId: deliveryIdOf(stored?.event?.id ?? eventId, installationUuid),
       }));
       if (wanted.length > subjects.length) notes.add(`${wanted.length} installations want it; the first ${subjects.length} are shown.`);
+      if (stored === null) notes.add("The event is not in its stream any more: who else did not want it is not known.");
       if (notWanted.length > MOST_NOT_WANTED) notes.add(`${notWanted.length} installations do not want it; ${MOST_NOT_WANTED} are shown.`);
 
       const ids = subjects.map(({ deliveryId }) => deliveryId);
@@ -189,24 +217,27 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
       const apps = new Set(subjects.map(({ app }) => app));
       const located = await locate(
         // What nobody has taken yet is nowhere else.
-        stored.stage === "waiting" ? [] : ids.map((id, at) => ({ id, trail: trailOf(at) })),
+        stored?.stage === "waiting" || letters.length > 0 ? [] : ids.map((id, at) => ({ id, trail: trailOf(at) })),
         apps.size === 1 ? ([...apps][0] ?? null) : null,
         notes,
       );
-      const rows = (await Promise.all([...apps].map((app) => rowsOf(app, event.type, notes)))).flat();
+      for (const letter of letters) located.set(letter.delivery.id, letter);
+      const event = stored?.event ?? [...located.values()][0]?.delivery.event ?? null;
+      const rows = (await Promise.all([...apps].map((app) => rowsOf(app, event?.type ?? null, notes)))).flat();
       const isLost = ids.some((id, at) => trailOf(at) === null && !located.has(id));
-      const rest = isLost && stored.stage === "handled" ? await lanes.restOf(stored.sequence) : null;
+      const rest = isLost && stored?.stage === "handled" ? await lanes.restOf(stored.sequence) : null;
       const deliveries: ExplainedDelivery[] = [];
       for (const [at, subject] of subjects.entries()) {
         const known = { trail: trailOf(at), located: located.get(subject.deliveryId) ?? null, stored, rest, rows };
         const delivery = await explain(subject, known);
-        const detail = await installedLater(delivery, stored);
-        if (detail === null) deliveries.push(delivery);
-        else notWanted.unshift({ app: subject.app, installation_uuid: subject.installationUuid, because: "installed_later", detail });
+        const later = await wantedLater(delivery, stored);
+        if (later === null) deliveries.push(delivery);
+        else notWanted.unshift({ app: subject.app, installation_uuid: subject.installationUuid, ...later });
       }
       const traceId = deliveries.find(({ trace_id: id }) => id !== null)?.trace_id ?? null;
+      const row = rows.find(({ event_id: id }) => id === eventId);
       return {
-        event: explainEvent(event, stored, traceId),
+        event: explainEvent(event?.id ?? eventId, event, row, stored, traceId),
         deliveries,
         not_wanted: notWanted.slice(0, MOST_NOT_WANTED),
         notes: notes.list(),
@@ -258,21 +289,30 @@ function attemptsOf(rows: readonly RequestLogRow[], summaries: LocatedDelivery["
   return [...attempts.values()].sort((a, b) => (a.at < b.at ? -1 : 1));
 }
 
-/** @param traceId of its deliveries: an event that came without a trace got one when it was handled. */
-function explainEvent(event: Event, stored: StoredEvent | null, traceId: string | null): ExplainedEvent {
+/**
+ * @param event null: nothing has it any more.
+ * @param traceId of its deliveries: an event that came without a trace got one when it was handled.
+ */
+function explainEvent(
+  id: string,
+  event: Event | null,
+  row: RequestLogRow | undefined,
+  stored: StoredEvent | null,
+  traceId: string | null,
+): ExplainedEvent {
   return {
-    id: event.id,
-    type: event.type,
-    organization_id: event.organizationId,
-    project_id: event.projectId,
-    app: event.app,
-    installation_uuid: event.installationUuid,
-    occurred_at: event.occurredAt,
+    id,
+    type: event?.type ?? row?.event_type ?? null,
+    organization_id: event?.organizationId ?? null,
+    project_id: event?.projectId ?? null,
+    app: event?.app ?? null,
+    installation_uuid: event?.installationUuid ?? null,
+    occurred_at: event?.occurredAt ?? null,
     stored_at: stored && toRfc3339(stored.storedAt),
     stream: stored?.stream ?? null,
     sequence: stored?.sequence ?? null,
     stage: stored?.stage ?? null,
-    trace_id: parseTraceparent(event.traceparent)?.traceId ?? traceId,
+    trace_id: parseTraceparent(event?.traceparent)?.traceId ?? traceId,
   };
 }
 
@@ -284,13 +324,22 @@ function placeIn(stream: string, eventId: string): number | null {
 
 type NotWanted = EventAnswer["not_wanted"][number];
 
-function addressees(event: Event, index: RegistryIndex): { wanted: Installation[]; notWanted: NotWanted[] } {
-  const wanted: Installation[] = [];
+type Addressee = Pick<NotedDelivery, "app" | "installationUuid">;
+
+/** @param noted who got it, whatever the registry says by now. */
+function addressees(
+  event: Event,
+  index: RegistryIndex,
+  noted: readonly NotedDelivery[],
+): { wanted: readonly Addressee[]; notWanted: NotWanted[] } {
+  const wanted: Addressee[] = [...noted];
   const notWanted: NotWanted[] = [];
+  const uuids = new Set(noted.map(({ installationUuid }) => installationUuid));
   for (const installation of index.installationsOf(event.organizationId)) {
+    if (uuids.has(installation.uuid)) continue;
     const app = index.app(installation.app);
     const because = app === undefined ? "no_app" : whyNotWanted(event, installation, app);
-    if (because === null) wanted.push(installation);
+    if (because === null) wanted.push({ app: installation.app, installationUuid: installation.uuid });
     else {
       const detail =
         because === "no_app" || app === undefined

@@ -98,12 +98,12 @@ const explainedDelivery = z
 const explainedEvent = z
   .object({
     id: z.string(),
-    type: z.string(),
-    organization_id: z.string(),
+    type: z.string().nullable().meta({ description: "This and what follows is null when nothing has the event any more." }),
+    organization_id: z.string().nullable(),
     project_id: z.string().nullable(),
     app: z.string().nullable().meta({ description: "The only app it is addressed to." }),
     installation_uuid: z.string().nullable().meta({ description: "The only installation it is addressed to." }),
-    occurred_at: time,
+    occurred_at: time.nullable(),
     stored_at: time.nullable(),
     stream: z.string().nullable(),
     sequence: z.int().nullable().meta({ description: "Null: it is not in the events stream (any more)." }),
@@ -127,13 +127,23 @@ export const deliveryAnswer = z
 export const eventAnswer = z
   .object({
     event: explainedEvent,
-    deliveries: z.array(explainedDelivery).meta({ description: "One for each installation that wants the event." }),
+    deliveries: z.array(explainedDelivery).meta({
+      description: "One for each installation that it went to when it was handled; before that for each that wants it.",
+    }),
     not_wanted: z
       .array(
         z.object({
           app: z.string(),
           installation_uuid: z.string(),
-          because: z.enum(["not_subscribed", "other_project", "other_app", "other_installation", "no_app", "installed_later"]),
+          because: z.enum([
+            "not_subscribed",
+            "other_project",
+            "other_app",
+            "other_installation",
+            "no_app",
+            "installed_later",
+            "changed_later",
+          ]),
           detail: z.string(),
         }),
       )

@@ -3,7 +3,7 @@ import type { AttemptRecord, CircuitState, Hold } from "../delivery/ports.ts";
 import type { InstallationStatus } from "../model/app.ts";
 import type { ReplayProgress } from "../model/replay.ts";
 import type { BrokenReasonData, StatusEvent } from "../model/status-event.ts";
-import type { DeliveryTrail, LanePlace, LocatedDelivery, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
+import type { DeliveryTrail, LanePlace, LocatedDelivery, NotedDelivery, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
 
 export interface OutgoingEvent {
   readonly resource: string;
@@ -55,7 +55,8 @@ export type QueryRequestLog = (filter: RequestLogFilter) => Promise<RequestLogRo
 export interface Whereabouts {
   readonly queryRequestLog: QueryRequestLog;
   readonly trails: {
-    eventSequence(eventId: string): Promise<number | null>;
+    /** Its deliveries that were attempted or stored. */
+    ofEvent(eventId: string): Promise<NotedDelivery[]>;
     /** @param apps the app of each, where it is known */
     find(deliveryIds: readonly string[], apps?: readonly string[]): Promise<Array<DeliveryTrail | null>>;
   };
@@ -74,6 +75,8 @@ export interface Whereabouts {
   readonly lanes: {
     at(deliveryId: string, place: LanePlace): Promise<LocatedDelivery | null>;
     search(deliveryIds: ReadonlySet<string>, app: string | null): Promise<LocatedDelivery[]>;
+    /** Dead letters of the event, which outlive it in its stream. */
+    deadLettersOf(eventId: string): Promise<LocatedDelivery[]>;
     restOf(eventSequence: number): Promise<RestOfEvent | null>;
     readonly looksAt: string;
   };

@@ -26,23 +26,25 @@ const ATTEMPT_COLUMNS: ReadonlyArray<Column<ExplainedAttempt>> = [
 
 function showEvent(output: Output, event: ExplainedEvent): void {
   output.facts([
-    ["event", `${output.paint("bold", event.type)} ${event.id}`],
+    ["event", `${output.paint("bold", event.type ?? "?")} ${event.id}`],
     ["organization", event.organization_id],
     ["project", event.project_id],
-    ["occurred", time(event.occurred_at)],
-    ["stored", event.sequence === null ? "not in the events stream any more" : `${event.stream} ${event.sequence}`],
+    ["occurred", event.occurred_at && time(event.occurred_at)],
+    ["stored", event.sequence === null ? "not in the events stream" : `${event.stream} ${event.sequence}`],
     ["stage", event.stage],
     ["trace", event.trace_id],
   ]);
 }
 
-function showDelivery(output: Output, delivery: ExplainedDelivery): void {
+/** @param traceId of the event, which goes without saying. */
+function showDelivery(output: Output, delivery: ExplainedDelivery, traceId: string | null): void {
   output.line("");
   const head = [output.paint("bold", delivery.app), output.paint(STATE_STYLES[delivery.state], delivery.state), delivery.detail];
   output.line(head.join("  "));
   output.line(
     output.paint("dim", `  ${delivery.delivery_id}  installation ${delivery.installation_uuid} (${delivery.installation_status})`),
   );
+  if (delivery.trace_id !== null && delivery.trace_id !== traceId) output.line(output.paint("dim", `  trace ${delivery.trace_id}`));
   if (delivery.attempts.length > 0) output.table(ATTEMPT_COLUMNS, delivery.attempts, "");
 }
 
@@ -62,7 +64,7 @@ export const explainCommand = command({
       const { body } = await api().call("GET /v1/deliveries/{id}", { path: { id } });
       output.result(body, () => {
         if (body.event !== null) showEvent(output, body.event);
-        showDelivery(output, body.delivery);
+        showDelivery(output, body.delivery, body.event?.trace_id ?? null);
         for (const note of body.notes) output.line(`\n${note}`);
       });
       return;
@@ -70,8 +72,8 @@ export const explainCommand = command({
     const { body } = await api().call("GET /v1/events/{id}", { path: { id }, query: { since: options.since } });
     output.result(body, () => {
       showEvent(output, body.event);
-      for (const delivery of body.deliveries) showDelivery(output, delivery);
-      if (body.deliveries.length === 0) output.line("\nNo installation of the organization wanted it.");
+      for (const delivery of body.deliveries) showDelivery(output, delivery, body.event.trace_id);
+      if (body.deliveries.length === 0) output.line("\nNo installation of the organization is known to have wanted it.");
       if (body.not_wanted.length > 0) output.line("");
       for (const { app, detail } of body.not_wanted) output.line(`${output.paint("dim", "not for")} ${app}: ${detail}`);
       for (const note of body.notes) output.line(`\n${note}`);

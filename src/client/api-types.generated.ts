@@ -182,13 +182,13 @@ export interface Discarded {
 
 export interface EventAnswer {
   readonly event: ExplainedEvent;
-  /** One for each installation that wants the event. */
+  /** One for each installation that it went to when it was handled; before that for each that wants it. */
   readonly deliveries: ReadonlyArray<ExplainedDelivery>;
   /** The other installations of the event's organization. Other organizations never get it and are not listed. */
   readonly not_wanted: ReadonlyArray<{
     readonly app: string;
     readonly installation_uuid: string;
-    readonly because: "not_subscribed" | "other_project" | "other_app" | "other_installation" | "no_app" | "installed_later";
+    readonly because: "not_subscribed" | "other_project" | "other_app" | "other_installation" | "no_app" | "installed_later" | "changed_later";
     readonly detail: string;
   }>;
   /** What this answer can't know, and why. */
@@ -274,15 +274,15 @@ export interface ExplainedDelivery {
 
 export interface ExplainedEvent {
   readonly id: string;
-  readonly type: string;
-  readonly organization_id: string;
+  /** This and what follows is null when nothing has the event any more. */
+  readonly type: string | null;
+  readonly organization_id: string | null;
   readonly project_id: string | null;
   /** The only app it is addressed to. */
   readonly app: string | null;
   /** The only installation it is addressed to. */
   readonly installation_uuid: string | null;
-  /** RFC 3339, UTC. */
-  readonly occurred_at: string;
+  readonly occurred_at: string | null;
   readonly stored_at: string | null;
   readonly stream: string | null;
   /** Null: it is not in the events stream (any more). */

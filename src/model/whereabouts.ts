@@ -8,16 +8,38 @@ export interface LanePlace {
   readonly sequence: number;
 }
 
-/** What Redis remembers of a delivery. */
-export interface DeliveryTrail {
-  /** Its first run was. */
-  readonly delivered: boolean;
-  /** Where it was stored last; the message is gone when something became of it since. */
-  readonly place: LanePlace | null;
+/** Whose delivery it is, and of which event. */
+export interface NotedDelivery {
   /** The event's place in the EVENTS stream; null when it was never there. */
   readonly eventSequence: number | null;
   readonly app: string;
   readonly installationUuid: string;
+}
+
+/** The latest attempt of a run of a delivery, or the one that delivered it. */
+export interface LastAttempt {
+  readonly attempt: number;
+  readonly endedAt: number;
+  /** 0: no (complete) response. */
+  readonly responseCode: number;
+  /** Empty: it had none. */
+  readonly traceparent: string;
+}
+
+/** The first run of a delivery, or a resend or replay. */
+export interface RunTrail {
+  /** Null: the first. */
+  readonly replay: string | null;
+  readonly delivered: boolean;
+  readonly last: LastAttempt;
+}
+
+/** What Redis remembers of a delivery. */
+export interface DeliveryTrail extends NotedDelivery {
+  /** Runs that an attempt was made of: the first, and the resend or replay that was stored last. */
+  readonly runs: readonly RunTrail[];
+  /** Where it was stored last; the message is gone when something became of it since. */
+  readonly place: LanePlace | null;
 }
 
 interface Located {

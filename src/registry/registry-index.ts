@@ -8,6 +8,8 @@ export interface RegistryIndex {
   installation(uuid: string): Installation | undefined;
   apps(): Iterable<App>;
   installations(): Iterable<Installation>;
+  /** Slugs of the apps that there are, and of those that were removed. */
+  slugs(): Iterable<string>;
   installationsOf(organizationId: string): readonly Installation[];
   /** The installations that want the event, whatever their status. */
   match(event: Event): Installation[];
@@ -18,8 +20,12 @@ export interface RegistryIndex {
   counts(): { readonly apps: number; readonly installations: number };
 }
 
+/** Removed apps whose deliveries can still be found by their ids alone. */
+const MOST_REMOVED = 10_000;
+
 export function createRegistryIndex(): RegistryIndex {
   const apps = new Map<string, App>();
+  const removed = new Set<string>();
   const installations = new Map<string, Installation>();
   const byOrganization = new Map<string, Map<string, Installation>>();
 
@@ -37,6 +43,7 @@ export function createRegistryIndex(): RegistryIndex {
     installation: (uuid) => installations.get(uuid),
     apps: () => apps.values(),
     installations: () => installations.values(),
+    slugs: () => new Set([...apps.keys(), ...removed]),
     installationsOf: (organizationId) => [...(byOrganization.get(organizationId)?.values() ?? [])],
 
     match(event) {
@@ -57,7 +64,14 @@ export function createRegistryIndex(): RegistryIndex {
     },
 
     putApp: (app) => void apps.set(app.slug, app),
-    removeApp: (slug) => void apps.delete(slug),
+    removeApp(slug) {
+      apps.delete(slug);
+      removed.add(slug);
+      for (const oldest of removed) {
+        if (removed.size <= MOST_REMOVED) break;
+        removed.delete(oldest);
+      }
+    },
     putInstallation(installation) {
       removeInstallation(installation.uuid);
       installations.set(installation.uuid, installation);

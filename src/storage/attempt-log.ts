@@ -15,13 +15,13 @@ import { type Delivery, markOf } from "../model/delivery.ts";
 import type { Logger } from "../model/logger.ts";
 import { OUTCOMES, type Outcome } from "../model/outcome.ts";
 import type { LanePlace } from "../model/whereabouts.ts";
-import { DELIVERED, encodeMark, encodePlace } from "./delivery-mark.ts";
+import { DELIVERED, encodeAddressee, encodeMark, encodePlace } from "./delivery-mark.ts";
 import { keys } from "./keys.ts";
 import { logRow } from "./log-row.ts";
 import { createMarkReader } from "./mark-reader.ts";
 import type { RedisClient } from "./redis.ts";
 import { type Batch, createWriteBatch } from "./write-batch.ts";
-import type { Counted, LogEntry, WriteOptions } from "./write-group.ts";
+import type { Counted, LogEntry, Note, WriteOptions } from "./write-group.ts";
 
 export interface BufferedAttemptLog extends AttemptLog {
   /** Notes where a delivery was stored. */
@@ -54,7 +54,7 @@ const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 1_000;
 
 const NONE: ReadonlySet<string> = new Set();
-const NOTHING: Batch = { entries: [], notes: new Map() };
+const NOTHING: Batch = { entries: [], notes: [] };
 
 export function createAttemptLog(dependencies: AttemptLogDependencies, options: AttemptLogOptions): BufferedAttemptLog {
   const { redis, clock, logger, onFailuresWritten, onLateBatch } = dependencies;
@@ -62,7 +62,7 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
   const readMark = createMarkReader(redis, clock);
   const writer = randomUUID();
   let waiting: LogEntry[] = [];
-  let notes = new Map<string, string>();
+  let notes = new Map<string, Note>();
   let batch: Batch = NOTHING;
   let batchNumber = 0;
   let running: Promise<void> | undefined;
@@ -100,7 +100,7 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
 
   const run = async (): Promise<void> => {
     while (waiting.length > 0 || notes.size > 0) {
-      batch = { entries: waiting.slice(0, MAX_BATCH), notes };
+      batch = { entries: waiting.slice(0, MAX_BATCH), notes: [...notes.values()] };
       waiting = waiting.slice(MAX_BATCH);
       batchMarks = waitingMarks;
       waitingMarks = new Set(waiting.filter(({ failed }) => !failed).map(({ mark }) => mark));
@@ -122,21 +122,25 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
     running ??= new Promise((resolve) => clock.after(COLLECT_MS, () => void run().then(resolve)));
   };
 
-  const note = (key: string, value: string): void => {
-    if (notes.size < options.bufferRows || notes.has(key)) notes.set(key, value);
+  /** @param deliveryId with the kind of note, what it is a note of */
+  const note = (kind: "addressee" | "place", deliveryId: string, noted: Note): void => {
+    const name = `${kind} ${deliveryId}`;
+    if (notes.size < options.bufferRows || notes.has(name)) notes.set(name, noted);
   };
 
-  const noteEvent = ({ event, eventSequence }: Delivery): void => {
-    // An event that brought no id has its place for one.
-    if (eventSequence !== null && !event.id.endsWith(`:${eventSequence}`)) note(keys.event(event.id), String(eventSequence));
-  };
+  const noteAddressee = (delivery: Delivery): void =>
+    note("addressee", delivery.id, {
+      key: keys.event(delivery.event.id),
+      field: delivery.installationUuid,
+      value: encodeAddressee(delivery),
+    });
 
   return {
     record(attempt) {
       const entry = entryOf(attempt);
       waiting.push(entry);
       if (!entry.failed) waitingMarks.add(entry.mark);
-      if (attempt.attempt === 1) noteEvent(attempt.delivery);
+      if (attempt.attempt === 1) noteAddressee(attempt.delivery);
       if (waiting.length + batch.entries.length > options.bufferRows) {
         const oldest = waiting.shift();
         dropped++;
@@ -156,8 +160,8 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
     },
 
     stored(delivery, place) {
-      noteEvent(delivery);
-      note(keys.place(delivery.id), encodePlace(delivery, place));
+      noteAddressee(delivery);
+      note("place", delivery.id, { key: keys.place(delivery.id), field: null, value: encodePlace(delivery, place) });
       start();
     },
 
@@ -202,7 +206,7 @@ function entryOf(attempt: AttemptRecord): LogEntry {
     counted: delivery.counted ? countedOf(attempt) : null,
     endedAt,
     mark: markOf(delivery),
-    markValue: encodeMark(delivery, isDelivered),
+    markValue: encodeMark(attempt),
     traceparent: attempt.requestHeaders["traceparent"] ?? "",
   };
 }

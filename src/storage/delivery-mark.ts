@@ -1,24 +1,20 @@
 /**
- * The values under `posthorn:delivery:{<app>}:<mark>` and `posthorn:place:<delivery id>`: enough to skip what was delivered, and to
- * find a delivery and its event again by id.
+ * The values under `posthorn:delivery:{<app>}:<mark>`, `posthorn:place:<delivery id>` and in `posthorn:event:<event id>`: enough to
+ * skip what was delivered, to find a delivery and its event again by id, and to tell what came of it when its row is gone.
  */
+import type { AttemptRecord } from "../delivery/ports.ts";
 import type { Delivery } from "../model/delivery.ts";
-import type { LanePlace } from "../model/whereabouts.ts";
+import type { LanePlace, LastAttempt, NotedDelivery } from "../model/whereabouts.ts";
 
-/** Which event and installation a value is about. */
-interface Subject {
-  /** The event's place in the EVENTS stream; null when it was never there. */
-  readonly eventSequence: number | null;
-  readonly app: string;
-  readonly installationUuid: string;
-}
-
-export interface DeliveryMark extends Subject {
+export interface DeliveryMark extends NotedDelivery {
   readonly delivered: boolean;
+  readonly last: LastAttempt;
 }
 
-export interface PlaceNote extends Subject {
+export interface PlaceNote extends NotedDelivery {
   readonly place: LanePlace;
+  /** Of the resend or replay that was stored; null: it was the first run. */
+  readonly replay: string | null;
 }
 
 /** Longer than the events stream keeps an event, so that a redelivered one always finds its mark. */
@@ -26,28 +22,47 @@ export const MARK_TTL_S = 8 * 86_400;
 
 export const DELIVERED = "delivered";
 
-export function encodeMark(delivery: Delivery, delivered: boolean): string {
-  return `${delivered ? DELIVERED : "pending"} ${encodeSubject(delivery)}`;
+export function encodeMark({ delivery, outcome, attempt, endedAt, responseCode, requestHeaders }: AttemptRecord): string {
+  const state = outcome === DELIVERED ? DELIVERED : "pending";
+  return `${state} ${encodeNoted(delivery)} ${attempt} ${endedAt} ${responseCode} ${requestHeaders["traceparent"] ?? ""}`;
 }
 
 export function decodeMark(value: string): DeliveryMark {
-  const [state, ...subject] = value.split(" ");
-  return { delivered: state === DELIVERED, ...decodeSubject(subject) };
+  const [state, sequence, app, uuid, attempt, endedAt, responseCode, traceparent = ""] = value.split(" ");
+  return {
+    delivered: state === DELIVERED,
+    ...decodeNoted(sequence, app, uuid),
+    last: { attempt: Number(attempt), endedAt: Number(endedAt), responseCode: Number(responseCode), traceparent },
+  };
 }
 
 export function encodePlace(delivery: Delivery, { lane, sequence }: LanePlace): string {
-  return `${lane} ${sequence} ${encodeSubject(delivery)}`;
+  return `${lane} ${sequence} ${encodeNoted(delivery)} ${delivery.replay ?? "-"}`;
 }
 
 export function decodePlace(value: string): PlaceNote {
-  const [lane, sequence, ...subject] = value.split(" ");
-  return { place: { lane: lane as LanePlace["lane"], sequence: Number(sequence) }, ...decodeSubject(subject) };
+  const [lane, sequence, eventSequence, app, uuid, replay = "-"] = value.split(" ");
+  return {
+    place: { lane: lane as LanePlace["lane"], sequence: Number(sequence) },
+    replay: replay === "-" ? null : replay,
+    ...decodeNoted(eventSequence, app, uuid),
+  };
 }
 
-function encodeSubject({ eventSequence, app, installationUuid }: Delivery): string {
+/** Beside the installation's uuid, which is the field's name. */
+export function encodeAddressee({ eventSequence, app }: Delivery): string {
+  return `${eventSequence ?? "-"} ${app}`;
+}
+
+export function decodeAddressee(uuid: string, value: string): NotedDelivery {
+  const [sequence, app] = value.split(" ");
+  return decodeNoted(sequence, app, uuid);
+}
+
+function encodeNoted({ eventSequence, app, installationUuid }: Delivery): string {
   return `${eventSequence ?? "-"} ${app} ${installationUuid}`;
 }
 
-function decodeSubject([sequence = "-", app = "", installationUuid = ""]: readonly string[]): Subject {
+function decodeNoted(sequence = "-", app = "", installationUuid = ""): NotedDelivery {
   return { eventSequence: sequence === "-" ? null : Number(sequence), app, installationUuid };
 }

@@ -1,63 +1,75 @@
 /** Finds events and deliveries again by their ids, from the marks and notes that attempt-log.ts writes. */
 import { AppError, messageOf } from "../model/app-error.ts";
-import type { DeliveryTrail } from "../model/whereabouts.ts";
-import { decodeMark, decodePlace } from "./delivery-mark.ts";
+import type { DeliveryTrail, NotedDelivery, RunTrail } from "../model/whereabouts.ts";
+import { type DeliveryMark, decodeAddressee, decodeMark, decodePlace, type PlaceNote } from "./delivery-mark.ts";
 import { keys } from "./keys.ts";
 import type { RedisClient } from "./redis.ts";
 
 /** Every call rejects with AppError REDIS_UNREACHABLE when Redis is away. */
 export interface DeliveryTrails {
-  /** Where the event is in the EVENTS stream; null: no delivery of it was attempted or stored in the last days. */
-  eventSequence(eventId: string): Promise<number | null>;
+  /** The deliveries of the event that were attempted or stored in the last days; of very many the first 1,000. */
+  ofEvent(eventId: string): Promise<NotedDelivery[]>;
   /**
    * In the order of the ids; null: nothing is known of it.
    * @param apps the app of each id. Without them a mark is looked for under the app that the delivery's note names, or under every
-   * registered one.
+   * one that there is or was.
    */
   find(deliveryIds: readonly string[], apps?: readonly string[]): Promise<Array<DeliveryTrail | null>>;
 }
 
-/** @param registeredApps their slugs */
-export function createDeliveryTrails(redis: RedisClient, registeredApps: () => Iterable<string>): DeliveryTrails {
-  const read = async (wanted: readonly string[]): Promise<Array<string | null>> => {
-    if (wanted.length === 0) return [];
+/** @param knownApps the slugs of those that there are, and were */
+export function createDeliveryTrails(redis: RedisClient, knownApps: () => Iterable<string>): DeliveryTrails {
+  const reading = async <T>(read: () => Promise<T>): Promise<T> => {
     try {
-      return redis.isCluster ? await Promise.all(wanted.map((key) => redis.get(key))) : await redis.mget(...wanted);
+      return await read();
     } catch (error) {
       throw new AppError("REDIS_UNREACHABLE", `Redis can't be read: ${messageOf(error)}`, { retryable: true, cause: error });
     }
   };
 
+  const get = async (wanted: readonly string[]): Promise<Array<string | null>> => {
+    if (wanted.length === 0) return [];
+    return reading(async () => (redis.isCluster ? await Promise.all(wanted.map((key) => redis.get(key))) : await redis.mget(...wanted)));
+  };
+
   return {
-    async eventSequence(eventId) {
-      const [sequence] = await read([keys.event(eventId)]);
-      return sequence == null ? null : Number(sequence);
-    },
+    ofEvent: (eventId) =>
+      reading(async () => Object.entries(await redis.hgetall(keys.event(eventId))).map(([uuid, value]) => decodeAddressee(uuid, value))),
 
     async find(deliveryIds, apps) {
-      const places = await read(deliveryIds.map(keys.place));
+      const places = await get(deliveryIds.map(keys.place));
       const sought = deliveryIds.map((id, at) => {
-        const note = decoded(places[at], decodePlace);
+        const value = places[at];
+        const note = value == null ? null : decodePlace(value);
         const app = apps?.[at] ?? note?.app;
-        return { note, marks: (app === undefined ? [...registeredApps()] : [app]).map((slug) => keys.delivery(slug, id)) };
+        const slugs = app === undefined ? [...knownApps()] : [app];
+        return { note, first: slugs.map((slug) => keys.delivery(slug, id)), again: again(id, note) };
       });
-      const wanted = sought.flatMap(({ marks }) => marks);
-      const values = await read(wanted);
+      const wanted = sought.flatMap((one) => [...one.first, ...one.again]);
+      const values = await get(wanted);
       const found = new Map(wanted.map((key, at) => [key, values[at]]));
-      return sought.map(({ note, marks }) => {
-        const mark = decoded(
-          marks.map((key) => found.get(key)).find((value) => value != null),
-          decodeMark,
-        );
-        const known = mark ?? note;
-        if (known === null) return null;
-        const { eventSequence, app, installationUuid } = known;
-        return { delivered: mark?.delivered ?? false, place: note?.place ?? null, eventSequence, app, installationUuid };
-      });
+      const markAt = (all: readonly string[]): DeliveryMark | null => {
+        const value = all.map((key) => found.get(key)).find((text) => text != null);
+        return value == null ? null : decodeMark(value);
+      };
+      return sought.map((one) => trailOf(one.note, markAt(one.first), markAt(one.again)));
     },
   };
 }
 
-function decoded<T>(value: string | null | undefined, decode: (value: string) => T): T | null {
-  return value == null ? null : decode(value);
+function again(id: string, note: PlaceNote | null): string[] {
+  return note === null || note.replay === null ? [] : [keys.delivery(note.app, `${id}:${note.replay}`)];
+}
+
+function trailOf(note: PlaceNote | null, first: DeliveryMark | null, later: DeliveryMark | null): DeliveryTrail | null {
+  const known = first ?? note;
+  if (known === null) return null;
+  const run = ({ delivered, last }: DeliveryMark, replay: string | null): RunTrail => ({ replay, delivered, last });
+  return {
+    eventSequence: known.eventSequence,
+    app: known.app,
+    installationUuid: known.installationUuid,
+    runs: [...(first === null ? [] : [run(first, null)]), ...(later === null ? [] : [run(later, note?.replay ?? null)])],
+    place: note?.place ?? null,
+  };
 }

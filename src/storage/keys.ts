@@ -14,11 +14,11 @@ export const keys = {
   health: (installationUuid: string, day: string): string => `posthorn:health:{${installationUuid}}:${day}`,
   /** Hash of an app's UTC day: `<hour> <outcome>` and `<hour> <bucket of latency-histogram.ts>` → attempts. */
   stats: (app: string, day: string): string => `posthorn:stats:{${app}}:${day}`,
-  /** Where one run of a delivery stands: `delivered` or `pending`, its event's place, its installation. */
+  /** Where one run of a delivery stands: `delivered` or `pending`, its event's place, its installation, its last attempt. */
   delivery: (app: string, mark: string): string => `posthorn:delivery:{${app}}:${mark}`,
-  /** Where a delivery was stored last: lane, sequence, its event's place, its installation. */
+  /** Where a delivery was stored last: lane, sequence, its event's place, its installation, its run. */
   place: (deliveryId: string): string => `posthorn:place:${deliveryId}`,
-  /** An event's place in the EVENTS stream. */
+  /** Hash of an event's deliveries: installation → the event's place in the EVENTS stream, and the app. */
   event: (eventId: string): string => `posthorn:event:${eventId}`,
   /** How far a replay of dead letters is. */
   replay: (id: string): string => `posthorn:replay:${id}`,

@@ -10,25 +10,38 @@
 import { MARK_TTL_S } from "./delivery-mark.ts";
 import { keys } from "./keys.ts";
 import type { RedisClient } from "./redis.ts";
-import { addToGroups, createGroup, type Group, type LogEntry, SCRIPT, scriptCall, type WriteOptions } from "./write-group.ts";
+import {
+  addToGroups,
+  createGroup,
+  type Group,
+  type LogEntry,
+  NOTE_SCRIPT,
+  type Note,
+  SCRIPT,
+  scriptCall,
+  type WriteOptions,
+} from "./write-group.ts";
 
 export interface Batch {
   readonly entries: readonly LogEntry[];
-  /** Key → value of what is only looked up: where events and deliveries are. */
-  readonly notes: ReadonlyMap<string, string>;
+  readonly notes: readonly Note[];
 }
 
 /** The same batch again under the same number when it failed. @returns what was wrong with single keys. */
 export type WriteBatch = (writer: string, number: number, batch: Batch) => Promise<string[]>;
 
-type ScriptedRedis = RedisClient & { writeBatch(keyCount: number, ...keysAndArguments: Array<string | number>): Promise<string[]> };
+type ScriptedRedis = RedisClient & {
+  writeBatch(keyCount: number, ...keysAndArguments: Array<string | number>): Promise<string[]>;
+  writeNote(key: string, field: string, value: string, ttlS: number): Promise<unknown>;
+};
 
 /** @returns what was wrong with single keys. */
 type Write = () => Promise<string[]>;
 
 export function createWriteBatch(redis: RedisClient, options: WriteOptions): WriteBatch {
   redis.defineCommand("writeBatch", { lua: SCRIPT });
-  const { writeBatch } = redis as ScriptedRedis;
+  redis.defineCommand("writeNote", { lua: NOTE_SCRIPT, numberOfKeys: 1 });
+  const { writeBatch, writeNote } = redis as ScriptedRedis;
   const call = (batchKey: string, number: number, group: Group, notes: Batch["notes"]): Promise<string[]> => {
     const { scriptKeys, args } = scriptCall(group, notes, options);
     return writeBatch.call(redis, scriptKeys.length + 1, batchKey, ...scriptKeys, number, ...args);
@@ -53,14 +66,14 @@ export function createWriteBatch(redis: RedisClient, options: WriteOptions): Wri
     const scripts = [...groups].map(
       ([tag, group]) =>
         () =>
-          call(keys.batch(writer, tag), number, group, NO_NOTES),
+          call(keys.batch(writer, tag), number, group, []),
     );
     return [
       ...scripts,
-      ...[...notes].map(
-        ([key, value]) =>
+      ...notes.map(
+        ({ key, field, value }) =>
           () =>
-            redis.set(key, value, "EX", MARK_TTL_S).then(() => []),
+            writeNote.call(redis, key, field ?? "", value, MARK_TTL_S).then(() => []),
       ),
     ];
   };
@@ -77,5 +90,3 @@ export function createWriteBatch(redis: RedisClient, options: WriteOptions): Wri
     return problems;
   };
 }
-
-const NO_NOTES: Batch["notes"] = new Map();

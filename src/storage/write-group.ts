@@ -38,6 +38,14 @@ export interface LogEntry {
   readonly traceparent: string;
 }
 
+/** What is only looked up: who an event goes to, where a delivery is. */
+export interface Note {
+  readonly key: string;
+  /** Null: the key has the value; else it is a hash. */
+  readonly field: string | null;
+  readonly value: string;
+}
+
 export interface WriteOptions {
   /** Rows of one list. */
   readonly size: number;
@@ -50,8 +58,26 @@ const STATS_TTL_S = 31 * 86_400;
 const BATCH_TTL_S = 3_600;
 /** Event types listed of one app. */
 const MAX_EVENT_TYPES = 1_000;
+/** Of an event's deliveries; nobody reads a list of a hundred thousand. */
+const MAX_ADDRESSEES = 1_000;
 
-export const SCRIPT = `
+/** @see Note */
+const NOTE = `
+local function note(try, key, field, value, ttl)
+  if field == '' then return try('SET', key, value, 'EX', ttl) end
+  local noted = redis.pcall('HLEN', key)
+  if type(noted) == 'number' and noted >= ${MAX_ADDRESSEES} then return end
+  try('HSET', key, field, value)
+  try('EXPIRE', key, ttl)
+end
+`;
+
+/** Writes one note: KEYS key; ARGV field or empty, value, TTL in seconds. */
+export const NOTE_SCRIPT = `${NOTE}
+note(redis.call, KEYS[1], ARGV[1], ARGV[2], ARGV[3])
+`;
+
+export const SCRIPT = `${NOTE}
 local batch, number = KEYS[1], ARGV[1]
 local last = redis.call('GET', batch)
 if last and tonumber(last) >= tonumber(number) then return {} end
@@ -102,8 +128,8 @@ for _ = 1, types do
 end
 for _ = 1, notes do
   key = key + 1
-  arg = arg + 1
-  try('SET', KEYS[key], ARGV[arg], 'EX', mark_ttl)
+  note(try, KEYS[key], ARGV[arg + 1], ARGV[arg + 2], mark_ttl)
+  arg = arg + 2
 end
 return problems
 `;
@@ -134,10 +160,10 @@ export function addToGroups(entry: LogEntry, ofApp: Group, ofInstallation: Group
   else types.set(eventType, endedAt);
 }
 
-/** As SCRIPT wants them after the batch's key and number. @param notes key → value */
+/** As SCRIPT wants them after the batch's key and number. */
 export function scriptCall(
   { lists, counters, marks, types }: Group,
-  notes: ReadonlyMap<string, string>,
+  notes: readonly Note[],
   { size, listTtlMs }: WriteOptions,
 ): { scriptKeys: string[]; args: Array<string | number> } {
   const scriptKeys: string[] = [];
@@ -165,11 +191,11 @@ export function scriptCall(
       parts.push(at, type);
     }
   }
-  for (const [key, value] of notes) {
+  for (const { key, field, value } of notes) {
     scriptKeys.push(key);
-    parts.push(value);
+    parts.push(field ?? "", value);
   }
-  const sizes = [lists.size, counters.size, marks.size, typeCount, notes.size];
+  const sizes = [lists.size, counters.size, marks.size, typeCount, notes.length];
   return { scriptKeys, args: [BATCH_TTL_S, size, listTtlMs, MARK_TTL_S, MAX_EVENT_TYPES, ...sizes, ...parts] };
 }
 

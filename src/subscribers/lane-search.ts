@@ -3,7 +3,7 @@
  * looking at a bounded number of messages of each queue that it can be in. Nothing here counts as a redelivery.
  */
 import type { JetStreamClient, JetStreamManager, JsMsg, SeqMsgRequest, StoredMsg } from "nats";
-import type { DeadLetterReason } from "../model/delivery.ts";
+import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { LanePlace, LocatedDelivery, RestOfEvent } from "../model/whereabouts.ts";
 import { type BusNames, INVALID } from "./names.ts";
@@ -18,6 +18,8 @@ export interface LaneSearch {
   at(deliveryId: string, place: LanePlace): Promise<LocatedDelivery | null>;
   /** What is found of the deliveries. @param app null: all apps' messages are looked at. */
   search(deliveryIds: ReadonlySet<string>, app: string | null): Promise<LocatedDelivery[]>;
+  /** Dead letters of the event, among the newest. */
+  deadLettersOf(eventId: string): Promise<LocatedDelivery[]>;
   /** @param eventSequence of an event that no delivery is known of. */
   restOf(eventSequence: number): Promise<RestOfEvent | null>;
   /** What a search looks at, in words. */
@@ -68,12 +70,17 @@ export function createLaneSearch(jetStream: JetStreamClient, manager: JetStreamM
     return (await readPage(jetStream, streams.deadLetters, { filterSubjects, opt_start_seq: from }, MOST_DEAD_LETTERS)).messages;
   };
 
-  const searchDeadLetters = async (filterSubjects: string, wanted: ReadonlySet<string>): Promise<LocatedDelivery[]> => {
+  /** @param mentions a cheap look before the letter is read */
+  const searchDeadLetters = async (
+    filterSubjects: string,
+    mentions: (text: string) => boolean,
+    isWanted: (delivery: Delivery) => boolean,
+  ): Promise<LocatedDelivery[]> => {
     return (await newestDeadLetters(filterSubjects)).flatMap((message) => {
       const text = message.string();
-      if (![...wanted].some((id) => text.includes(id))) return [];
+      if (!mentions(text)) return [];
       const located = locate("dead-letters", message.subject, message.seq, message.info.timestampNanos / 1e6, text);
-      return located !== null && wanted.has(located.delivery.id) ? [located] : [];
+      return located !== null && isWanted(located.delivery) ? [located] : [];
     });
   };
 
@@ -89,7 +96,11 @@ export function createLaneSearch(jetStream: JetStreamClient, manager: JetStreamM
       walk("retries", `${prefix}.retries.*.${token}`, deliveryIds),
       walk("parked", `${prefix}.parked.${token}`, deliveryIds),
       walk("parked", `${prefix}.parked.${token}.*`, deliveryIds),
-      searchDeadLetters(`${prefix}.dead-letters.${token}`, deliveryIds),
+      searchDeadLetters(
+        `${prefix}.dead-letters.${token}`,
+        (text) => [...deliveryIds].some((id) => text.includes(id)),
+        ({ id }) => deliveryIds.has(id),
+      ),
     ]);
     return found.flat();
   };
@@ -107,9 +118,17 @@ export function createLaneSearch(jetStream: JetStreamClient, manager: JetStreamM
     return null;
   };
 
+  const deadLettersOf = (eventId: string): Promise<LocatedDelivery[]> =>
+    searchDeadLetters(
+      `${prefix}.dead-letters.*`,
+      (text) => text.includes(JSON.stringify(eventId)),
+      ({ event }) => event.id === eventId,
+    );
+
   return {
     at: (deliveryId, place) => orUnreachable(at(deliveryId, place)),
     search: (deliveryIds, app) => orUnreachable(search(deliveryIds, app)),
+    deadLettersOf: (eventId) => orUnreachable(deadLettersOf(eventId)),
     restOf: (eventSequence) => orUnreachable(restOf(eventSequence)),
     looksAt: `the oldest ${MOST_IN_QUEUE} messages of the retries and parked lanes and the newest ${MOST_DEAD_LETTERS} dead letters`,
   };

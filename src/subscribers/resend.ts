@@ -7,6 +7,7 @@ import type { Tracing } from "../delivery/ports.ts";
 import { AppError } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import { newDelivery } from "../model/delivery.ts";
+import type { Event } from "../model/event.ts";
 import type { DeliveryTrail } from "../model/whereabouts.ts";
 import type { LaneWriter } from "./lanes.ts";
 import type { StoredEvents } from "./stored-events.ts";
@@ -35,11 +36,17 @@ export function createResend({ events, lanes, find, tracing, clock }: ResendDepe
     const delivery = stored && newDelivery(stored.event, found.app, found.installationUuid, stored.sequence);
     if (delivery?.id !== deliveryId) throw new AppError("NOT_FOUND", `the event of delivery ${deliveryId} is not in the stream any more`);
     const resendId = randomUUID();
-    const again = { ...delivery, replay: resendId, counted: false };
+    const again = { ...delivery, event: inFirstTrace(delivery.event, found), replay: resendId, counted: false };
     const now = { dueAt: clock.now(), delayMs: 0, floor: false };
     await tracing.batch("resend", (batch) =>
       batch.store("retries", again, "resent", (trace) => lanes.retry(again, now, { stream: resendId, sequence: 0 }, trace)),
     );
     return resendId;
   };
+}
+
+/** An event that came without a trace got one when it was handled first: the resend goes on with that. */
+function inFirstTrace(event: Event, { runs }: DeliveryTrail): Event {
+  const traceparent = event.traceparent ?? runs[0]?.last.traceparent;
+  return traceparent ? { ...event, traceparent } : event;
 }

@@ -1,5 +1,6 @@
 /** "We didn't get it": what GET /v1/events/{id} and GET /v1/deliveries/{id} say, and what they say they don't know. */
 import { randomUUID } from "node:crypto";
+import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DeliveryAnswer, EventAnswer, ExplainedDelivery } from "../../src/api/explanation.ts";
 import { deliveryId } from "../../src/model/delivery.ts";
@@ -12,6 +13,7 @@ let nats: Server;
 let redis: Server;
 let posthorn: Posthorn;
 let bus: Bus;
+let look: Redis;
 let good: Receiver;
 let bad: Receiver;
 
@@ -24,8 +26,11 @@ beforeAll(async () => {
   ]);
   posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "3", POSTHORN_CIRCUIT_OPEN_TIME: "5m" } });
   bus = await connectBus(nats, posthorn.prefix);
+  look = new Redis(redis.url);
+  look.on("error", () => {});
 });
 afterAll(async () => {
+  look.disconnect();
   await bus.close();
   await posthorn.end();
   await Promise.all([nats.stop(), redis.stop(), good.stop(), bad.stop()]);
@@ -155,6 +160,45 @@ describe("an event", () => {
     expect(notWanted).toEqual([
       { app: slug, installation_uuid: late, because: "installed_later", detail: expect.stringMatching(/^it was installed at .+, after/) },
     ]);
+  });
+
+  test("went to who wanted it when it was handled, whatever they want now", async () => {
+    const { organization, slug, uuid } = await installed({ webhook_url: good.url });
+    const other = await posthorn.install({ webhook_url: good.url, organization_id: organization, events: ["comment"] });
+    const id = randomUUID();
+    await bus.publish("issue.created", { id, organization_id: organization, data: {} });
+    await until(id, uuid, "delivered");
+    await posthorn.api("PUT", `/v1/apps/${slug}`, { webhook_url: good.url, events: ["comment"] });
+    await posthorn.api("PUT", `/v1/apps/${other.slug}`, { webhook_url: good.url, events: ["issue"] });
+    const { deliveries, not_wanted: notWanted } = await explainEvent(id);
+    expect(deliveries.map(({ state, installation_uuid: of }) => [state, of])).toEqual([["delivered", uuid]]);
+    expect(notWanted).toEqual([
+      expect.objectContaining({
+        installation_uuid: other.uuid,
+        because: "changed_later",
+        detail: expect.stringMatching(/^the app was changed at /),
+      }),
+    ]);
+  });
+
+  test("that is gone from its stream is told by what is left of it", async () => {
+    const { organization, uuid } = await installed({ webhook_url: good.url });
+    const { slug } = await posthorn.install({ webhook_url: bad.url, organization_id: organization, retry_schedule_s: [] });
+    const id = randomUUID();
+    const sequence = await bus.publish("issue.created", { id, organization_id: organization, data: {} });
+    await until(id, uuid, "delivered");
+    const letter = await eventually(async () => (await posthorn.api("GET", `/v1/dead-letters?app=${slug}`)).body.items[0]);
+    const manager = await bus.connection.jetstreamManager();
+    await manager.streams.deleteMessage(`${posthorn.prefix}_EVENTS`.toUpperCase().replaceAll("-", "_"), sequence);
+    const left = await explainEvent(id);
+    expect(left.event).toMatchObject({ id, type: "issue.created", organization_id: organization, sequence: null });
+    expect(left.deliveries.map(({ state }) => state).sort()).toEqual(["dead_letter", "delivered"]);
+    expect(left.notes).toEqual([expect.stringMatching(/not in its stream any more/)]);
+
+    await look.del(`posthorn:event:${id}`, `posthorn:place:${letter.delivery_id}`);
+    const ofLetter = await explainEvent(id);
+    expect(ofLetter.event).toMatchObject({ id, organization_id: organization });
+    expect(ofLetter.deliveries).toMatchObject([{ state: "dead_letter", dead_letter: { sequence: letter.sequence } }]);
   });
 
   test("that is addressed to one is explained for the others", async () => {
@@ -287,7 +331,7 @@ describe("a delivery", () => {
       const found = await posthorn.api("GET", `/v1/deliveries/${body.delivery_id}`);
       return found.status === 200 && (found.body as DeliveryAnswer);
     });
-    expect([delivery.state, event]).toEqual(["delivered", null]);
+    expect([delivery.state, event]).toEqual(["delivered", expect.objectContaining({ type: "test.ping", sequence: null })]);
 
     const failing = await installed({ webhook_url: bad.url });
     const failed = (await posthorn.api("POST", `/v1/apps/${failing.slug}/test`)).body;
@@ -303,6 +347,31 @@ describe("a delivery", () => {
       },
       notes: [],
     });
+  });
+
+  test("that was delivered stays so when its row, its app and its installation are gone", async () => {
+    const { organization, slug, uuid } = await installed({ webhook_url: good.url });
+    const id = randomUUID();
+    await bus.publish("issue.created", { id, organization_id: organization, data: {} });
+    const { delivery } = await until(id, uuid, "delivered");
+    const resent = await posthorn.api("POST", `/v1/deliveries/${delivery.delivery_id}/resend`);
+    expect(resent.status).toBe(202);
+    const again = await eventually(async () => {
+      const found = await explain(id, uuid);
+      return found.delivery.attempts.length === 2 && found;
+    });
+    // The event came without a trace: the resend goes on with the one that it got.
+    expect(new Set(again.delivery.attempts.map((attempt) => attempt.trace_id))).toEqual(new Set([delivery.trace_id]));
+    expect(again.event?.trace_id).toBe(delivery.trace_id);
+    await look.del(`posthorn:request:{${slug}}:issue.created`);
+    expect((await posthorn.api("DELETE", `/v1/apps/${slug}`)).status).toBe(204);
+
+    const gone = await explain(id, uuid);
+    expect(gone.delivery).toMatchObject({
+      ...{ state: "delivered", attempts: [], installation_status: "uninstalled", trace_id: delivery.trace_id },
+      detail: expect.stringMatching(/^delivered at .* by attempt 1, answered with status 200$/),
+    });
+    expect((await explainEvent(id)).deliveries).toEqual([gone.delivery]);
   });
 
   test("that was parked can be sent again by its id", async () => {

@@ -104,15 +104,15 @@ describe("on a cluster", () => {
       expect((await query({ app, ...everything })).map(({ event_id }) => event_id)).toEqual([`evt-${app}-2`, `evt-${app}-1`]);
       expect(await health.read(uuidOf(app), [DAY])).toEqual([{ day: DAY, success: 1, error: 1, timeout: 0, fatal: 0 }]);
       expect((await stats.ofApp(app, NOON, 3_600_000, 1)).total.outcomes).toMatchObject({ delivered: 1, failed: 1 });
-      expect(await trails.eventSequence(`evt-${app}-1`)).toBe(7);
+      expect(await trails.ofEvent(`evt-${app}-1`)).toEqual([{ eventSequence: 7, app, installationUuid: uuidOf(app) }]);
     }
     expect(await stats.ofHours(APPS, [NOON])).toEqual(APPS.map(() => [{ attempts: 2, delivered: 1 }]));
     const delivered = await Promise.all(APPS.map((app) => others.wasDelivered(app, deliveryTo(app).id)));
     expect(delivered).toEqual(APPS.map(() => true));
     expect(await others.wasDelivered("app-1", deliveryTo("app-1", 2).id)).toBe(false);
     const [first, second, unknown] = await trails.find([deliveryTo("app-1").id, deliveryTo("app-2", 2).id, "dlv_unknown"]);
-    expect(first).toMatchObject({ app: "app-1", delivered: true, place: null });
-    expect(second).toMatchObject({ app: "app-2", delivered: false, place: { lane: "parked", sequence: 5 } });
+    expect(first).toMatchObject({ app: "app-1", runs: [{ delivered: true }], place: null });
+    expect(second).toMatchObject({ app: "app-2", runs: [{ delivered: false }], place: { lane: "parked", sequence: 5 } });
     expect(unknown).toBeNull();
     await health.clear(uuidOf("app-1"));
     expect(await health.read(uuidOf("app-1"), [DAY])).toEqual([{ day: DAY, success: 0, error: 0, timeout: 0, fatal: 0 }]);

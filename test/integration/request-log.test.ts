@@ -147,6 +147,7 @@ describe("health", () => {
   });
 });
 
+const TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const trails = () => createDeliveryTrails(redis, () => ["other", "acme"]);
 
 describe("marks", () => {
@@ -156,11 +157,15 @@ describe("marks", () => {
     expect(await log.wasDelivered("acme", id)).toBe(false);
     log.record(anAttempt({ delivery: eventNumber(1), outcome: "failed" }));
     expect(await log.wasDelivered("acme", id)).toBe(false);
-    log.record(anAttempt({ delivery: eventNumber(1) }));
+    log.record(anAttempt({ delivery: eventNumber(1), requestHeaders: { traceparent: TRACEPARENT } }));
     expect(await log.wasDelivered("acme", id)).toBe(true);
     await log.flush(5_000);
     expect(await createLog().wasDelivered("acme", id)).toBe(true);
-    expect(await trails().find([id])).toEqual([{ delivered: true, place: null, eventSequence: 7, app: "acme", installationUuid: UUID }]);
+    const { endedAt } = anAttempt();
+    const last = { attempt: 1, endedAt, responseCode: 200, traceparent: TRACEPARENT };
+    expect(await trails().find([id])).toEqual([
+      { runs: [{ replay: null, delivered: true, last }], place: null, eventSequence: 7, app: "acme", installationUuid: UUID },
+    ]);
     const ttl = await look.ttl(`posthorn:delivery:{acme}:${id}`);
     expect(ttl).toBeGreaterThan(7 * 86_400);
     expect(ttl).toBeLessThanOrEqual(8 * 86_400);
@@ -184,16 +189,22 @@ describe("marks", () => {
 });
 
 describe("notes", () => {
-  test("lead from an event's id to its place in the stream", async () => {
+  test("lead from an event's id to its place in the stream and to its deliveries", async () => {
     const log = createLog();
     log.record(anAttempt({ delivery: eventNumber(1) }));
     log.stored(eventNumber(2), { lane: "parked", sequence: 12 });
     log.record(anAttempt({ delivery: aDelivery({ eventSequence: 9 }, anEvent({ id: "APP_PLATFORM_EVENTS:9" })) }));
     log.record(anAttempt({ delivery: aDelivery({ eventSequence: null }, anEvent({ id: "test-1" })) }));
     await log.flush(5_000);
-    expect(await Promise.all(["evt-1", "evt-2", "evt-3"].map((id) => trails().eventSequence(id)))).toEqual([7, 7, null]);
-    // An event that brought no id has its place for one, a test has none.
-    expect((await look.keys("posthorn:event:*")).sort()).toEqual(["posthorn:event:evt-1", "posthorn:event:evt-2"]);
+    const addressee = { app: "acme", installationUuid: UUID };
+    const found = await Promise.all(["evt-1", "evt-2", "evt-3", "APP_PLATFORM_EVENTS:9", "test-1"].map((id) => trails().ofEvent(id)));
+    expect(found).toEqual([
+      [{ ...addressee, eventSequence: 7 }],
+      [{ ...addressee, eventSequence: 7 }],
+      [],
+      [{ ...addressee, eventSequence: 9 }],
+      [{ ...addressee, eventSequence: null }],
+    ]);
     expect(await look.ttl("posthorn:event:evt-1")).toBeGreaterThan(7 * 86_400);
   });
 
@@ -206,20 +217,45 @@ describe("notes", () => {
     log.record(anAttempt({ delivery: retried }));
     await log.flush(5_000);
     const known = { eventSequence: 7, app: "acme", installationUuid: UUID };
-    expect(await trails().find([parked.id, "dlv_unknown", retried.id])).toEqual([
-      { delivered: false, place: { lane: "parked", sequence: 12 }, ...known },
+    expect(await trails().find([parked.id, "dlv_unknown", retried.id])).toMatchObject([
+      { runs: [], place: { lane: "parked", sequence: 12 }, ...known },
       null,
-      { delivered: true, place: { lane: "retries", sequence: 13 }, ...known },
+      { runs: [{ delivered: true }], place: { lane: "retries", sequence: 13 }, ...known },
     ]);
+  });
+
+  test("lead to the resend or replay that was stored last", async () => {
+    const log = createLog();
+    const first = eventNumber(1);
+    const again = { ...first, replay: "r-2" };
+    log.record(anAttempt({ delivery: first, outcome: "failed", responseCode: 500 }));
+    log.stored({ ...first, replay: "r-1" }, { lane: "retries", sequence: 11 });
+    log.stored(again, { lane: "retries", sequence: 12 });
+    await log.flush(5_000);
+    expect((await trails().find([first.id]))[0]?.runs).toMatchObject([{ replay: null, delivered: false, last: { responseCode: 500 } }]);
+    log.record(anAttempt({ delivery: again }));
+    await log.flush(5_000);
+    expect((await trails().find([first.id]))[0]?.runs).toMatchObject([
+      { replay: null, delivered: false },
+      { replay: "r-2", delivered: true, last: { attempt: 1, responseCode: 200 } },
+    ]);
+  });
+
+  test("of an event for very many are as many as somebody reads", async () => {
+    const log = createLog();
+    for (let n = 0; n < 1_200; n++)
+      log.stored(aDelivery({ id: `dlv_${n}`, installationUuid: `uuid-${n}` }), { lane: "retries", sequence: n });
+    await log.flush(5_000);
+    expect(await trails().ofEvent(anEvent().id)).toHaveLength(1_000);
   });
 
   test("are kept while Redis is away, as many as the setting says", async () => {
     const log = createLog({ bufferRows: 3 });
     await server.kill();
     for (let id = 0; id < 9; id++) log.stored(eventNumber(id), { lane: "parked", sequence: id });
-    await expect(trails().eventSequence("evt-0")).rejects.toMatchObject({ code: "REDIS_UNREACHABLE" });
+    await expect(trails().ofEvent("evt-0")).rejects.toMatchObject({ code: "REDIS_UNREACHABLE" });
     await server.restart();
-    await eventually(async () => (await trails().eventSequence("evt-0")) === 7);
+    await eventually(async () => (await trails().ofEvent("evt-0")).length === 1);
     expect(await look.keys("posthorn:event:*")).toHaveLength(2);
   });
 });
@@ -255,7 +291,7 @@ describe("when Redis is away", () => {
 
   test("a batch that Redis gets to after its successor is not written again", async () => {
     const write = createWriteBatch(redis, { size: 100, listTtlMs: 60_000 });
-    const noted = (key: string) => ({ entries: [], notes: new Map([[key, "1"]]) });
+    const noted = (key: string) => ({ entries: [], notes: [{ key, field: null, value: "1" }] });
     await write("writer", 9, noted("posthorn:event:one"));
     await write("writer", 10, noted("posthorn:event:two"));
     await write("writer", 9, noted("posthorn:event:late"));

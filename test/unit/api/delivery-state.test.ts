@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type DeliveryFacts, explainState } from "../../../src/api/delivery-state.ts";
 import type { ExplainedAttempt } from "../../../src/api/explanation.ts";
-import type { LocatedDelivery, StoredEvent } from "../../../src/model/whereabouts.ts";
+import type { DeliveryTrail, LocatedDelivery, StoredEvent } from "../../../src/model/whereabouts.ts";
 import { aDelivery, anApp, anEvent, anInstallation, UUID } from "../../support/builders.ts";
 
 const NOW = Date.UTC(2026, 0, 5, 12);
@@ -32,11 +32,19 @@ const explain = (facts: Partial<DeliveryFacts>) =>
     ...{ deliveryId: aDelivery().id, app: "acme", installationUuid: UUID, registered: { app: anApp(), installation: anInstallation() } },
     ...{ stored: stored("handled"), trail: null, located: null, rest: null, attempts: [], hold: null, nextProbeAt: null },
     ...{ circuit: { state: "closed", openForMs: 0, openUntil: 0, probeUntil: 0, probeBy: null } as const },
-    ...{ maxParkedAgeMs: 7 * 86_400_000, now: NOW },
+    ...{ maxParkedAgeMs: 7 * 86_400_000, parksBroken: true, now: NOW },
     ...facts,
   });
-const aTestCall = { delivered: false, place: null, eventSequence: null, app: "acme", installationUuid: UUID };
-const trail = { place: null, eventSequence: 1, app: "acme", installationUuid: UUID };
+const trailOf = (delivered: boolean, replay: string | null = null, eventSequence: number | null = 1): DeliveryTrail => ({
+  ...{ place: null, eventSequence, app: "acme", installationUuid: UUID },
+  runs: [
+    {
+      replay,
+      delivered,
+      last: { attempt: 2, endedAt: minutes(-6), responseCode: 202, traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" },
+    },
+  ],
+});
 
 describe("the latest evidence wins", () => {
   test.each<[string, Partial<DeliveryFacts>, string]>([
@@ -44,9 +52,11 @@ describe("the latest evidence wins", () => {
     ["a delivered attempt over an older retry", { attempts: [attempt(-4, "delivered")], located: retry(-5, -4) }, "delivered"],
     ["a delivered attempt over an older dead letter", { attempts: [attempt(-1, "delivered")], located: letter(-2) }, "delivered"],
     ["a resend over an older delivered attempt", { attempts: [attempt(-9, "delivered")], located: retry(-1, 1, "r-1") }, "retrying"],
-    ["a mark where no row is left", { trail: { ...trail, delivered: true } }, "delivered"],
-    ["a mark over the message of its own run", { trail: { ...trail, delivered: true }, located: retry(-5, 1) }, "delivered"],
-    ["a resend over the mark of the first run", { trail: { ...trail, delivered: true }, located: retry(-5, 1, "r-1") }, "retrying"],
+    ["a mark where no row is left", { trail: trailOf(true) }, "delivered"],
+    ["a mark of the last replay where no row is left", { trail: trailOf(true, "r-1") }, "delivered"],
+    ["a mark of a replay over its own message", { trail: trailOf(true, "r-1"), located: retry(-5, 1, "r-1") }, "delivered"],
+    ["a mark over the message of its own run", { trail: trailOf(true), located: retry(-5, 1) }, "delivered"],
+    ["a resend over the mark of the first run", { trail: trailOf(true), located: retry(-5, 1, "r-1") }, "retrying"],
     ["a retry", { attempts: [attempt(-5, "failed")], located: retry(-5, 1) }, "retrying"],
     ["a dead letter", { attempts: [attempt(-5, "failed")], located: letter(-4) }, "dead_letter"],
     ["an event that nobody has taken", { stored: stored("waiting") }, "pending"],
@@ -58,11 +68,39 @@ describe("the latest evidence wins", () => {
       "dead_letter",
     ],
     ["nothing", {}, "unknown"],
-    ["a test call that failed", { attempts: [attempt(-5, "failed")], stored: null, trail: aTestCall }, "test_failed"],
-    ["a test call that worked", { stored: null, trail: { ...aTestCall, delivered: true } }, "delivered"],
+    ["a test call that failed", { attempts: [attempt(-5, "failed")], stored: null, trail: trailOf(false, null, null) }, "test_failed"],
+    ["a test call that worked", { stored: null, trail: trailOf(true, null, null) }, "delivered"],
     ["an attempt without what followed", { attempts: [attempt(-5, "failed")] }, "unknown"],
   ])("%s", (_what, facts, state) => {
     expect(explain(facts).state).toBe(state);
+  });
+});
+
+test("what only its mark tells of", () => {
+  expect(explain({ stored: null, trail: trailOf(true) })).toMatchObject({
+    detail: `delivered at ${at(-6)} by attempt 2, answered with status 202`,
+    delivered_at: at(-6),
+    trace_id: "0af7651916cd43dd8448eb211c80319c",
+  });
+});
+
+describe("a retry that will not be attempted when it is due says so", () => {
+  const open = { state: "open", openForMs: 1, openUntil: minutes(5), probeUntil: 0, probeBy: null } as const;
+  const of = (installation: Parameters<typeof anInstallation>[0]) => ({
+    registered: { app: anApp(), installation: anInstallation(installation) },
+  });
+  test.each<[Partial<DeliveryFacts>, RegExp, string | null]>([
+    [{ registered: { app: anApp(), installation: undefined } }, /the installation is gone: it goes to dead letters then/, null],
+    [{ registered: { app: undefined, installation: anInstallation() } }, /the installation is gone/, null],
+    [of({ status: "disabled" }), /the installation is disabled: it is parked then/, null],
+    [of({ status: "broken" }), /the installation is broken: it is parked then/, null],
+    [{ ...of({ status: "broken" }), parksBroken: false }, /^attempt 2 is due at [^;]*$/, at(4)],
+    [{ circuit: open }, /the app's circuit is open: it is parked then/, null],
+    [{ circuit: { ...open, openUntil: minutes(3) } }, /^attempt 2 is due at [^;]*$/, at(4)],
+  ])("%#", (facts, detail, next) => {
+    const found = explain({ located: retry(-1, 4), ...facts });
+    expect(found).toMatchObject({ state: "retrying", next_attempt_at: next });
+    expect(found.detail).toMatch(detail);
   });
 });
 
