@@ -67,6 +67,7 @@ import { createReplayNotes } from "./storage/replay-notes.ts";
 import { createRequestLogQuery } from "./storage/request-log-query.ts";
 import { createStatsQuery } from "./storage/stats-query.ts";
 import { createAckFloor } from "./subscribers/ack-floor.ts";
+import { createAttemptCountsChannel } from "./subscribers/attempt-counts.ts";
 import { connectNats, createConnectionState } from "./subscribers/connection.ts";
 import { createDeadLetters } from "./subscribers/dead-letters.ts";
 import { createEventPublisher } from "./subscribers/event-publisher.ts";
@@ -268,12 +269,19 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
 
   // Delivery
   let parked: ParkedSubscriber | undefined;
+  const replica = randomUUID();
+  const attemptCounts = createAttemptCountsChannel(nats, connectionState, names, replica, logger);
   const circuits = createCircuits(
     {
+      tell: attemptCounts.tell,
+      isKnown: (app) => index.app(app) !== undefined,
       store: createCircuitStore(transitions, clock, { prefix, dashboardUrl }),
       clock,
       logger,
-      onAdmitting: (app) => parked?.wakeApp(app),
+      onAdmitting(app) {
+        parked?.wakeApp(app);
+        prober.poke();
+      },
     },
     {
       windowMs: config.circuitWindow,
@@ -282,7 +290,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
       openTimeMs: config.circuitOpenTime,
       maxOpenTimeMs: config.circuitMaxOpenTime,
       probeLeaseMs: (app) => (index.app(app)?.timeoutMs ?? config.requestTimeout) + PROBE_LEASE_EXTRA_MS,
-      replica: randomUUID(),
+      replica,
     },
   );
   const sender = createSender(guard, clock, {
@@ -300,6 +308,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
       sender,
       log: attemptLog,
       observer,
+      enterCircuit: circuits.enter,
       judges: [healthWatch.judge, circuits.judge],
       tracing,
       clock,
@@ -370,7 +379,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
   const backlog = createParkedBacklog(manager, lanes, names, clock);
   const holds = createHolds(store);
   parked = createParkedSubscriber(
-    { ...handling, registry: index, gate, bulkhead, destinationOf, attempt, holds, backlog, mayFlow },
+    { ...handling, registry: index, gate, circuitOpen: circuits.blocks, bulkhead, destinationOf, attempt, holds, backlog, mayFlow },
     { appMaxInFlight: config.appMaxInFlight, maxParkedAgeMs: config.maxParkedAge },
   );
   const retries = createRetriesSubscriber(handling);
@@ -389,6 +398,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
         queueBusy: parked.busy,
         parkedAfter: backlog.after,
         removeParked: backlog.remove,
+        circuitOpen: circuits.blocks,
         ...{ attempt, bulkhead, destinationOf, log: attemptLog, observer, tracing },
       }),
       clock,
@@ -418,6 +428,10 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
     leftBehind.update(key, record);
     circuits.apply(key.slice(CIRCUIT_PREFIX.length), circuitState(record), revision);
   });
+  store.onRecord("app.", (key, value) => {
+    if (value === null) circuits.forget(key.slice("app.".length));
+  });
+  attemptCounts.listen(circuits.heard);
   store.onCurrent(() => events.poke());
 
   // API

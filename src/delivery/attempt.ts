@@ -3,7 +3,7 @@
  * URL, secrets and headers are read from the registry at this moment, never carried along.
  */
 import { type Clock, type Random, toRfc3339 } from "../model/clock.ts";
-import { type DeadLetterReason, type Delivery, MAX_ATTEMPT_SUMMARIES, MAX_SUMMARY_ERROR } from "../model/delivery.ts";
+import { type DeadLetterReason, type Delivery, isTestCall, MAX_ATTEMPT_SUMMARIES, MAX_SUMMARY_ERROR } from "../model/delivery.ts";
 import { OUTCOMES } from "../model/outcome.ts";
 import { classify, headerOf } from "./classify.ts";
 import { webhookUrlOf } from "./destination.ts";
@@ -38,7 +38,12 @@ export interface DeadLetterVerdict extends Judged {
   readonly error: string | null;
 }
 
-export type Attempt = (delivery: Delivery, parent: TracePosition) => Promise<Verdict>;
+/** The app's circuit lets no attempt start now: there was none. */
+export interface Held {
+  readonly kind: "held";
+}
+
+export type Attempt = (delivery: Delivery, parent: TracePosition) => Promise<Verdict | Held>;
 
 export interface AttemptDependencies {
   readonly registry: RegistryView;
@@ -47,7 +52,9 @@ export interface AttemptDependencies {
   readonly sender: Sender;
   readonly log: AttemptLog;
   readonly observer: DeliveryObserver;
-  /** Told of every attempt that counts: health rule and circuit. */
+  /** Asked right before an attempt, a test call's excepted, whether the app's circuit lets it start. */
+  readonly enterCircuit: (app: string) => boolean;
+  /** Told of every attempt: health rule and circuit. */
   readonly judges: ReadonlyArray<(attempt: AttemptRecord) => void>;
   readonly tracing: Tracing;
   readonly clock: Clock;
@@ -66,7 +73,7 @@ export interface AttemptOptions {
 const MAX_REFERENCE_CHARACTERS = 256;
 
 export function createAttempt(dependencies: AttemptDependencies, options: AttemptOptions): Attempt {
-  const { registry, envelope, headers, sender, log, observer, judges, tracing, clock, random, newRequestId } = dependencies;
+  const { registry, envelope, headers, sender, log, observer, enterCircuit, judges, tracing, clock, random, newRequestId } = dependencies;
   const errorHeader = `${options.headerPrefix.toLowerCase()}-error`;
   const projectHeader = `${options.headerPrefix.toLowerCase()}-project`;
 
@@ -95,6 +102,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     const installation = registry.installation(delivery.installationUuid);
     const app = installation && registry.app(installation.app);
     if (!installation || !app) return uninstalled(delivery);
+    if (!isTestCall(delivery) && !enterCircuit(app.slug)) return HELD;
 
     const attempt = delivery.attemptsMade + 1;
     const url = webhookUrlOf(installation, app);
@@ -141,10 +149,12 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     span.end(record);
     log.record(record);
     observer.attempted(record);
-    if (delivery.counted) for (const judge of judges) judge(record);
+    for (const judge of judges) judge(record);
     return verdictOf(withAttempt(delivery, record), record, retryAfterMs);
   };
 }
+
+const HELD: Held = { kind: "held" };
 
 /** Given up without an attempt. */
 export function givenUp(delivery: Delivery, reason: DeadLetterReason, error: string): DeadLetterVerdict {

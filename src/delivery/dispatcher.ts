@@ -6,7 +6,7 @@
  * D3  A delivery that waited while NATS was away may have been handed to another replica: its mark is looked at again.
  */
 import { type Delivery, markOf } from "../model/delivery.ts";
-import { type Attempt, type DeadLetterVerdict, uninstalled, type Verdict } from "./attempt.ts";
+import { type Attempt, type DeadLetterVerdict, type Held, uninstalled, type Verdict } from "./attempt.ts";
 import type { Bulkhead } from "./bulkhead.ts";
 import type { DestinationOf } from "./destination.ts";
 import type { Gate, ParkedBecause } from "./gate.ts";
@@ -75,13 +75,15 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
   };
 
   const attemptIn = async (delivery: Delivery, destination: string, trace: TracePosition, source: LaneSource): Promise<void> => {
-    let verdict: Verdict;
+    let verdict: Verdict | Held;
     try {
       verdict = await attempt(delivery, trace);
     } finally {
       bulkhead.leave(delivery.app, destination);
     }
-    if (verdict.kind !== "delivered") await settle(verdict, source, trace);
+    if (verdict.kind === "delivered") return;
+    if (verdict.kind === "held") return park(delivery, { app: delivery.app, installationUuid: null }, "circuit", source, trace);
+    await settle(verdict, source, trace);
   };
 
   const send = (delivery: Delivery, trace: TracePosition, source: LaneSource): Promise<void> => {

@@ -12,7 +12,7 @@ export type ParkedBecause = "broken" | "disabled" | "ordered" | "circuit" | "que
 
 export interface GateDependencies {
   readonly registry: RegistryView;
-  /** Whether the app's circuit keeps attempts from starting. */
+  /** Whether the app's circuit keeps attempts from starting (circuit.ts blocks). */
   readonly circuitOpen: (app: string) => boolean;
   /** Whether the queue is known to hold deliveries, or may hold some. */
   readonly queueBusy: (queue: ParkedQueue) => boolean;
@@ -23,7 +23,7 @@ export interface GateDependencies {
 export interface Gate {
   /** For a delivery from an event or a retry. */
   direct(delivery: Delivery): Passage;
-  /** For a delivery that was just taken from a parked queue. */
+  /** For a delivery that was just taken from a parked queue, where it waits for the circuit, too. */
   parked(delivery: Delivery, queue: ParkedQueue): Passage;
 }
 
@@ -45,8 +45,8 @@ export function createGate({ registry, circuitOpen, queueBusy, brokenAction }: G
     if (from === null) {
       if (app.ordered) return { kind: "park", queue: own, why: "ordered" };
       if (queueBusy(own)) return { kind: "park", queue: own, why: "queue" };
+      if (circuitOpen(app.slug)) return { kind: "park", queue: own, why: "circuit" };
     }
-    if (circuitOpen(app.slug)) return { kind: "park", queue: from ?? own, why: "circuit" };
     return { kind: "open", app, installation };
   };
 

@@ -189,6 +189,15 @@ export interface CircuitReason {
   readonly failures: number;
 }
 
+/** What a replica counted of an app in the circuit's window. */
+export interface AttemptCounts {
+  readonly app: string;
+  readonly attempts: number;
+  readonly failures: number;
+  /** Of the shared state that it knew. */
+  readonly revision: number;
+}
+
 export interface CircuitChange {
   readonly next: CircuitState;
   /** The status event that goes with it; null for steps that nobody is told of. */

@@ -7,7 +7,7 @@
  */
 import type { Installation } from "../model/app.ts";
 import { markOf } from "../model/delivery.ts";
-import type { Attempt, Verdict } from "./attempt.ts";
+import type { Attempt, Held, Verdict } from "./attempt.ts";
 import type { Bulkhead } from "./bulkhead.ts";
 import type { DestinationOf } from "./destination.ts";
 import type { AttemptLog, DeliveryObserver, ParkedDelivery, ParkedQueue, Tracing } from "./ports.ts";
@@ -19,6 +19,8 @@ export interface ProbeDependencies {
   readonly parkedAfter: (queue: ParkedQueue, sequence: number) => Promise<ParkedDelivery | null>;
   /** Takes it out of its queue. */
   readonly removeParked: (parked: ParkedDelivery) => Promise<void>;
+  /** Whether the app's circuit keeps attempts from starting now (circuit.ts blocks). */
+  readonly circuitOpen: (app: string) => boolean;
   readonly attempt: Attempt;
   readonly bulkhead: Bulkhead;
   readonly destinationOf: DestinationOf;
@@ -27,11 +29,11 @@ export interface ProbeDependencies {
   readonly tracing: Tracing;
 }
 
-/** Null when nothing waits. What it resolves to attempts the delivery and says whether it was delivered. */
+/** Null when nothing waits, or has to wait for the app's circuit. What it resolves to attempts the delivery and says whether it was delivered. */
 export type NextProbe = (installation: Installation) => Promise<(() => Promise<boolean>) | null>;
 
 export function createNextProbe(dependencies: ProbeDependencies): NextProbe {
-  const { queueBusy, parkedAfter, removeParked, attempt, bulkhead, destinationOf, log, observer, tracing } = dependencies;
+  const { queueBusy, parkedAfter, removeParked, circuitOpen, attempt, bulkhead, destinationOf, log, observer, tracing } = dependencies;
   /** Installation → the sequence of what was last refused for good. */
   const refusedUpTo = new Map<string, number>();
 
@@ -45,7 +47,7 @@ export function createNextProbe(dependencies: ProbeDependencies): NextProbe {
     }
   };
 
-  const attemptOnce = async ({ delivery }: ParkedDelivery): Promise<Verdict | "closed"> => {
+  const attemptOnce = async ({ delivery }: ParkedDelivery): Promise<Verdict | Held | "closed"> => {
     const share = `probe:${delivery.installationUuid}`;
     const destination = destinationOf(delivery.installationUuid);
     if ((await bulkhead.enterWhenFree(share, destination)) === "closed") return "closed";
@@ -59,10 +61,10 @@ export function createNextProbe(dependencies: ProbeDependencies): NextProbe {
   return async ({ app, uuid }) => {
     const queue: ParkedQueue = { app, installationUuid: uuid };
     const found = queueBusy(queue) ? await nextIn(queue, uuid) : null;
-    if (found === null) return null;
+    if (found === null || circuitOpen(app)) return null;
     return async () => {
       const verdict = await attemptOnce(found);
-      if (verdict === "closed") return false;
+      if (verdict === "closed" || verdict.kind === "held") return false;
       if (verdict.kind === "dead-letter" && verdict.reason === "rejected") refusedUpTo.set(uuid, found.source.sequence);
       else refusedUpTo.delete(uuid);
       if (verdict.kind !== "delivered") return false;

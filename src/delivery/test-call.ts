@@ -52,7 +52,8 @@ export function createTestCall({ registry, installationsOf, attempt, tracing, cl
       tracestate: null,
     };
     return tracing.start("test", event, async (span) => {
-      const { record } = await attempt({ ...newDelivery(event, app, installation.uuid, null), counted: false }, span);
+      const verdict = await attempt({ ...newDelivery(event, app, installation.uuid, null), counted: false }, span);
+      const record = verdict.kind === "held" ? null : verdict.record;
       if (record === null) throw new AppError("NOT_FOUND", `installation ${installation.uuid} was removed in the meantime`);
       return record;
     });

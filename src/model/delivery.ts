@@ -47,6 +47,11 @@ export function newDelivery(event: Event, app: string, installationUuid: string,
   };
 }
 
+/** Its event never was in the stream; it is attempted at once and once, whatever the circuit says. */
+export function isTestCall({ counted, eventSequence }: Delivery): boolean {
+  return !counted && eventSequence === null;
+}
+
 /** What the delivered mark is kept under: a replay is a run of its own. */
 export function markOf(delivery: Delivery): string {
   return delivery.replay === null ? delivery.id : `${delivery.id}:${delivery.replay}`;

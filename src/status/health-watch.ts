@@ -12,7 +12,7 @@ import type { IntegrationStatus, LastFailure } from "./integration-status.ts";
 import type { HealthDay, HealthStore } from "./ports.ts";
 
 export interface HealthWatch {
-  /** Every counted attempt. */
+  /** Every attempt; what does not count is passed over. */
   judge(attempt: AttemptRecord): void;
   /** Counters of these installations were written. */
   failuresWritten(installationUuids: ReadonlySet<string>): void;
@@ -119,8 +119,9 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
   };
 
   return {
-    judge({ installation, outcome, responseCode, error, endedAt }) {
+    judge({ delivery, installation, outcome, responseCode, error, endedAt }) {
       const { uuid } = installation;
+      if (!delivery.counted) return;
       if (outcome === "delivered") {
         if (!options.recovers || installation.status !== "broken" || recovering.has(uuid)) return;
         recovering.add(uuid);

@@ -46,7 +46,7 @@ export function createLeftBehind(transitions: Transitions<StatusEvent>, clock: C
       if (pending === undefined) return forget(key);
       const ageMs = clock.now() - Date.parse(pending.time ?? "");
       // A little later than stale, and by the record's own clock: the writer's may differ.
-      finishAfter(key, Math.max(0, STALE_MS - (Number.isNaN(ageMs) ? STALE_MS : ageMs)) + 100);
+      finishAfter(key, Math.max(0, STALE_MS - (Number.isNaN(ageMs) ? STALE_MS : Math.abs(ageMs))) + 100);
     },
     stop() {
       stopped = true;

@@ -14,6 +14,8 @@ export interface HealthStore {
 /** What a transition needs of the registry bucket. */
 export interface StatusRecords {
   readRecord(key: string): Promise<{ readonly value: string; readonly revision: number } | null>;
+  /** The revision that deleted the record, 0 if none did: a record that comes back does not use its numbers again. */
+  deletedAt(key: string): Promise<number>;
   createRecord(key: string, value: string): Promise<number | "conflict">;
   updateRecord(key: string, value: string, revision: number): Promise<number | "conflict">;
   /** Resolves when this process acts by the revision. */

@@ -15,6 +15,8 @@ export interface Prober {
   stop(): Promise<void>;
   /** When the integration was last probed, or broke, as the registry says; null when it is not broken. */
   update(installationUuid: string, probedAt: number | null): void;
+  /** What kept a probe waiting may be over. */
+  poke(): void;
 }
 
 /** Attempts a delivery. @returns whether it was delivered; it is out of its queue then. */
@@ -63,7 +65,7 @@ export function createProber(
     delivered.delete(uuid);
   };
 
-  const tick = (): void => {
+  const probeDue = (): void => {
     for (const [uuid, probedAt] of probedAts) {
       if (underWay.size >= PROBES_AT_ONCE) break;
       const isDue = delivered.has(uuid) || clock.now() - probedAt >= intervalMs;
@@ -73,6 +75,10 @@ export function createProber(
         .finally(() => underWay.delete(uuid));
       underWay.set(uuid, probing);
     }
+  };
+
+  const tick = (): void => {
+    probeDue();
     if (!stopped) cancel = clock.after(tickMs, tick);
   };
 
@@ -91,6 +97,9 @@ export function createProber(
         probedAts.delete(uuid);
         delivered.delete(uuid);
       } else probedAts.set(uuid, probedAt);
+    },
+    poke() {
+      if (!stopped) probeDue();
     },
   };
 }

@@ -2,7 +2,8 @@
  * A change of status that happens once and is announced once, over any number of replicas and crashes.
  *
  * T1  A transition is one compare-and-set that writes the new status, a counter n and `pending_event`, the whole event
- *     with the id `<key's name>:<n>`. Whoever wins it, and nobody else, has made the transition.
+ *     with the id `<key's name>:<n>`. Whoever wins it, and nobody else, has made the transition. A record that was removed
+ *     and comes back counts on from the revision that removed it, which is higher than any number it had.
  * T2  Then the event is published with its id as Nats-Msg-Id, and the field is cleared. A process that dies between the
  *     two leaves the field behind; any replica that finds it older than 5 s finishes the work.
  * T3  Before an old event is published again, the subject's last message is read: with the same id it was published.
@@ -74,7 +75,8 @@ export function createTransitions<E extends PendingEvent>({ records, stream, clo
 
   /** @returns true when the record is clear now. */
   const finishPending = async (key: string, pending: E): Promise<boolean> => {
-    if (clock.now() - Date.parse(pending.time) < STALE_MS) return false;
+    // A time far ahead is that of a clock that goes wrong.
+    if (Math.abs(clock.now() - Date.parse(pending.time)) < STALE_MS) return false;
     if ((await stream.lastId(pending)) !== pending.id) await stream.publish(pending);
     await clear(key, pending.id);
     logger.info({ key, event_id: pending.id }, "finished a status event that was left behind");
@@ -93,7 +95,7 @@ export function createTransitions<E extends PendingEvent>({ records, stream, clo
           if (!(await finishPending(key, pending))) await new Promise((resolve) => setTimeout(resolve, 250));
           continue;
         }
-        const counter = Number(record?.["n"] ?? 0) + 1;
+        const counter = Number(record === null ? await records.deletedAt(key) : (record["n"] ?? 0)) + 1;
         const event = transition.event?.(`${key.slice(key.indexOf(".") + 1)}:${counter}`) ?? null;
         const next: RecordJson = {
           ...record,

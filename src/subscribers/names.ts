@@ -23,6 +23,8 @@ export interface BusNames {
   readonly fanOut: string;
   parked(app: string, installationUuid: string | null): string;
   deadLetter(app: string): string;
+  /** Between replicas, in no stream. */
+  readonly attemptCounts: string;
   /** What the registry bucket is stored in. */
   readonly registryStream: string;
   readonly eventsConsumer: string;
@@ -65,6 +67,7 @@ export function busNames(prefix: string): BusNames {
     eventsConsumer: `${CONSUMER_PREFIX}events`,
     fanOutConsumer: `${CONSUMER_PREFIX}fan-out`,
     rungConsumer: (rungS) => `${CONSUMER_PREFIX}rung-${rungS}`,
+    attemptCounts: `${prefix}.attempt-counts`,
     parkedConsumer: (app, installationUuid) =>
       `${CONSUMER_PREFIX}${installationUuid === null ? `app-${app}` : `installation-${installationUuid}`}`,
   };

@@ -9,7 +9,7 @@
  *     done or handed over, with the attempts that it has made.
  */
 import type { Attempt } from "../delivery/attempt.ts";
-import { givenUp, type RetryVerdict, uninstalled, type Verdict } from "../delivery/attempt.ts";
+import { givenUp, type Held, type RetryVerdict, uninstalled, type Verdict } from "../delivery/attempt.ts";
 import type { Bulkhead } from "../delivery/bulkhead.ts";
 import type { DestinationOf } from "../delivery/destination.ts";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
@@ -40,6 +40,8 @@ export interface ParkedDrain {
 export interface ParkedDrainDependencies extends PullLoopDependencies {
   readonly registry: RegistryView;
   readonly gate: Gate;
+  /** Whether the app's circuit keeps attempts from starting now (delivery/circuit.ts blocks). */
+  readonly circuitOpen: (app: string) => boolean;
   readonly bulkhead: Bulkhead;
   readonly destinationOf: DestinationOf;
   readonly attempt: Attempt;
@@ -70,8 +72,23 @@ export interface ParkedDrainOptions {
 const ASK_AGAIN_MS = 1_000;
 
 export function createParkedDrain(dependencies: ParkedDrainDependencies, options: ParkedDrainOptions): ParkedDrain {
-  const { registry, gate, bulkhead, destinationOf, attempt, dispatcher, lanes, holds, backlog, log, observer, tracing, clock, logger } =
-    dependencies;
+  const {
+    registry,
+    gate,
+    circuitOpen,
+    bulkhead,
+    destinationOf,
+    attempt,
+    dispatcher,
+    lanes,
+    holds,
+    backlog,
+    log,
+    observer,
+    tracing,
+    clock,
+    logger,
+  } = dependencies;
   const { queue, stream, maxInFlight } = options;
   const share = `parked:${queue.app}:${queue.installationUuid ?? ""}`;
   const isDelivered = (delivery: Delivery): Promise<boolean> => log.wasDelivered(delivery.app, markOf(delivery));
@@ -121,17 +138,14 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     if (await isDone(delivery)) return true;
     for (;;) {
       const passage = await pass(parked);
-      if (passage === "settled") return true;
-      if (passage !== "open" && isTired) {
+      const next = passage === "open" ? await attemptOnce(parked, () => false) : passage;
+      if (next === "settled") return true;
+      if (isTired) {
         await traced(parked, (span) => dispatcher.park(delivery, queue, "queue", source, span));
         return true;
       }
-      if (passage === "closed" || passage === "stopped") return false;
-      if (passage === "wait") {
-        await pause(ASK_AGAIN_MS);
-        continue;
-      }
-      return (await attemptOnce(parked, () => false)) !== "closed";
+      if (next !== "wait") return false;
+      await pause(ASK_AGAIN_MS);
     }
   };
 
@@ -155,7 +169,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
         await traced(parked, (span) => dispatcher.park(delivery, queue, "ordered", source, span));
         return done();
       }
-      const waitMs = passage === "wait" ? ASK_AGAIN_MS : Math.max(storedAt + ORDER_GRACE_MS, hold?.dueAt ?? 0) - clock.now();
+      const waitMs = Math.max(storedAt + ORDER_GRACE_MS, hold?.dueAt ?? 0) - clock.now();
       if (waitMs > 0) {
         await pause(waitMs);
         continue;
@@ -174,6 +188,10 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       const next = await attemptOnce(parked, isOrdered);
       if (next === "closed") return false;
       if (next === "settled") return done();
+      if (next === "wait") {
+        await pause(ASK_AGAIN_MS);
+        continue;
+      }
       const made = { attemptsMade: next.delivery.attemptsMade, attempts: next.delivery.attempts };
       await holds.write(queue.app, { ...hold, ...made, dueAt: next.delay.dueAt });
     }
@@ -187,9 +205,9 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
 
   /**
    * What stands between a delivery and its attempt. `settled`: it went elsewhere. `stopped`: its queue may not flow any
-   * more. `closed`: the drain ends. `wait`: the circuit is open.
+   * more. `closed`: the drain ends.
    */
-  const pass = async (parked: ParkedDelivery): Promise<"open" | "settled" | "stopped" | "closed" | "wait"> => {
+  const pass = async (parked: ParkedDelivery): Promise<"open" | "settled" | "stopped" | "closed"> => {
     if (closed) return "closed";
     const { delivery, source } = parked;
     const parkedForMs = clock.now() - (delivery.firstParkedAt ?? clock.now());
@@ -209,19 +227,19 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       await traced(parked, (span) => dispatcher.park(delivery, wanted, why, source, span));
       return "settled";
     }
-    if (why === "circuit") return "wait";
     options.onIdle();
     return "stopped";
   };
 
-  /** @param goesOn whether a retry is left to the caller; everything else is settled here. */
-  const attemptOnce = async (parked: ParkedDelivery, goesOn: () => boolean): Promise<RetryVerdict | "settled" | "closed"> => {
+  /** @param goesOn whether a retry is left to the caller; everything else is settled here. @returns `wait`: the circuit is open. */
+  const attemptOnce = async (parked: ParkedDelivery, goesOn: () => boolean): Promise<RetryVerdict | "settled" | "closed" | "wait"> => {
     const { delivery, source } = parked;
+    if (circuitOpen(queue.app)) return "wait";
     const suspensions = bulkhead.suspensions();
     const destination = destinationOf(delivery.installationUuid);
     if ((await bulkhead.enterWhenFree(share, destination)) === "closed") return "closed";
     return traced(parked, async (span) => {
-      let verdict: Verdict;
+      let verdict: Verdict | Held;
       try {
         // While NATS was away another replica may have got the message.
         const wasAway = bulkhead.suspensions() !== suspensions;
@@ -230,6 +248,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       } finally {
         bulkhead.leave(share, destination);
       }
+      if (verdict.kind === "held") return "wait";
       if (verdict.kind === "retry" && goesOn()) return verdict;
       await dispatcher.settle(verdict, source, span);
       return "settled";

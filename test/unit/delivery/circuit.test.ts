@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { type Circuits, CLOSED, createCircuits } from "../../../src/delivery/circuit.ts";
 import type { CircuitChange, CircuitState } from "../../../src/delivery/ports.ts";
-import { anApp, anAttempt } from "../../support/builders.ts";
+import { aDelivery, anApp, anAttempt } from "../../support/builders.ts";
 import { createManualClock, type ManualClock } from "../../support/manual-clock.ts";
 import { silentLogger } from "../../support/silent-logger.ts";
 
@@ -39,10 +39,16 @@ function createSharedState() {
 let clock: ManualClock;
 let shared: ReturnType<typeof createSharedState>;
 let admitted: number;
+let known: boolean;
 
 function replica(name = "r1"): Circuits {
-  const circuits = createCircuits(
-    { store: shared, clock, logger: silentLogger, onAdmitting: () => void admitted++ },
+  const circuits: Circuits = createCircuits(
+    {
+      ...{ store: shared, clock, logger: silentLogger, onAdmitting: () => void admitted++, isKnown: () => known },
+      tell: (counts) => {
+        for (const other of shared.replicas) if (other !== circuits) other.heard(name, counts);
+      },
+    },
     {
       windowMs: 60_000,
       minAttempts: 20,
@@ -72,19 +78,20 @@ beforeEach(() => {
   clock = createManualClock();
   shared = createSharedState();
   admitted = 0;
+  known = true;
 });
 
 describe("a closed circuit", () => {
   test("stays closed below the floor of attempts", async () => {
     const circuits = replica();
     await attempts(circuits, 0, 19);
-    expect(circuits.isOpen("acme")).toBe(false);
+    expect(circuits.blocks("acme")).toBe(false);
   });
 
   test("opens at the floor when half of them failed, once", async () => {
     const circuits = replica();
     await attempts(circuits, 10, 30);
-    expect([circuits.isOpen("acme"), shared.announced]).toEqual([true, ["opened"]]);
+    expect([circuits.blocks("acme"), shared.announced]).toEqual([true, ["opened"]]);
   });
 
   test("50 failures that are spread beyond the window do not open it", async () => {
@@ -93,17 +100,17 @@ describe("a closed circuit", () => {
       circuits.judge(failure);
       await clock.advance(10_000);
     }
-    expect(circuits.isOpen("acme")).toBe(false);
+    expect(circuits.blocks("acme")).toBe(false);
   });
 
   test("900 successes and then 100 failures do not open it, 100 and then 200 do", async () => {
     const circuits = replica();
     await attempts(circuits, 900, 100);
-    expect(circuits.isOpen("acme")).toBe(false);
+    expect(circuits.blocks("acme")).toBe(false);
     shared = createSharedState();
     const others = replica();
     await attempts(others, 100, 200);
-    expect(others.isOpen("acme")).toBe(true);
+    expect(others.blocks("acme")).toBe(true);
   });
 
   test.each([
@@ -114,7 +121,7 @@ describe("a closed circuit", () => {
     const circuits = replica();
     for (let i = 0; i < 50; i++) circuits.judge(anAttempt({ app, ...members }));
     await clock.advance(0);
-    expect(circuits.isOpen("acme")).toBe(false);
+    expect(circuits.blocks("acme")).toBe(false);
   });
 
   test("does not block when the store is down", async () => {
@@ -138,7 +145,8 @@ describe("an open circuit", () => {
     await clock.advance(0);
     expect(admitted).toBe(1);
     expect([first.blocks("acme"), second.blocks("acme")].filter((blocked) => !blocked)).toHaveLength(1);
-    expect([first.blocks("acme"), second.blocks("acme")]).toEqual([true, true]);
+    expect([first.enter("acme"), second.enter("acme")].filter((entered) => entered)).toHaveLength(1);
+    expect([first.enter("acme"), second.enter("acme")]).toEqual([false, false]);
   });
 
   test("closes when the probe succeeds, once", async () => {
@@ -149,7 +157,7 @@ describe("an open circuit", () => {
     expect([circuits.blocks("acme"), shared.announced]).toEqual([false, ["opened", "closed"]]);
     // What failed before it opened is forgotten.
     await attempts(circuits, 0, 1);
-    expect(circuits.isOpen("acme")).toBe(false);
+    expect(circuits.blocks("acme")).toBe(false);
   });
 
   test("doubles its open time with every failed probe, up to its longest", async () => {
@@ -173,7 +181,7 @@ describe("an open circuit", () => {
     expect(circuits.blocks("acme")).toBe(true);
     await clock.advance(0);
     circuits.apply("acme", opened, 1);
-    expect(circuits.blocks("acme")).toBe(false);
+    expect(circuits.enter("acme")).toBe(true);
   });
 
   test("gets its probe back from a replica that has no delivery to make it with", async () => {
@@ -197,7 +205,19 @@ describe("an open circuit", () => {
     await clock.advance(15_000);
     expect(second.blocks("acme")).toBe(true);
     await clock.advance(0);
-    expect(second.blocks("acme")).toBe(false);
+    expect(second.enter("acme")).toBe(true);
+  });
+
+  test("can be probed with a resend, and a test call meanwhile says nothing", async () => {
+    const circuits = replica();
+    await attempts(circuits, 0, 20);
+    await probe(circuits);
+    circuits.judge({ ...failure, startedAt: clock.now(), delivery: aDelivery({ counted: false, eventSequence: null }) });
+    await clock.advance(0);
+    expect(shared.state().state).toBe("half_open");
+    circuits.judge({ ...success, startedAt: clock.now(), delivery: aDelivery({ counted: false }) });
+    await clock.advance(0);
+    expect(shared.announced).toEqual(["opened", "closed"]);
   });
 
   test("ignores the results of attempts that had started before it opened, also while its probe is under way", async () => {
@@ -233,4 +253,63 @@ async function probe(circuits: Circuits): Promise<void> {
   expect(circuits.blocks("acme")).toBe(true);
   await clock.advance(0);
   expect(circuits.blocks("acme")).toBe(false);
+  expect(circuits.enter("acme")).toBe(true);
 }
+
+describe("over all replicas", () => {
+  test("the floor is reached together", async () => {
+    const [first, second, third] = [replica("r1"), replica("r2"), replica("r3")];
+    await attempts(first, 0, 9);
+    await attempts(second, 0, 9);
+    await clock.advance(1_000);
+    expect(shared.announced).toEqual([]);
+    await attempts(third, 0, 2);
+    await clock.advance(1_000);
+    expect(shared.announced).toEqual(["opened"]);
+    expect([first, second, third].map((one) => one.blocks("acme"))).toEqual([true, true, true]);
+  });
+
+  test("the successes of the others count", async () => {
+    const [first, second] = [replica("r1"), replica("r2")];
+    await attempts(second, 100, 0);
+    await attempts(first, 0, 15);
+    await clock.advance(1_000);
+    await attempts(first, 0, 15);
+    await clock.advance(1_000);
+    expect(shared.announced).toEqual([]);
+  });
+
+  test("what fell out of the window of one falls out for the others", async () => {
+    const [first, second] = [replica("r1"), replica("r2")];
+    await attempts(first, 0, 15);
+    await clock.advance(65_000);
+    await attempts(second, 0, 15);
+    await clock.advance(1_000);
+    expect(shared.announced).toEqual([]);
+  });
+
+  test("what was counted before it closed does not open it again", async () => {
+    const [first, second] = [replica("r1"), replica("r2")];
+    await attempts(first, 0, 15);
+    await attempts(second, 0, 15);
+    await clock.advance(1_000);
+    await probe(first);
+    await attempts(first, 1, 0);
+    await clock.advance(10_000);
+    expect(shared.announced).toEqual(["opened", "closed"]);
+    await attempts(second, 0, 15);
+    await clock.advance(1_000);
+    expect(shared.announced).toEqual(["opened", "closed"]);
+  });
+});
+
+test("an app that is gone has none, and the next of its name begins anew", async () => {
+  const circuits = replica();
+  await attempts(circuits, 0, 19);
+  known = false;
+  circuits.forget("acme");
+  await attempts(circuits, 0, 30);
+  known = true;
+  await attempts(circuits, 0, 19);
+  expect(shared.announced).toEqual([]);
+});

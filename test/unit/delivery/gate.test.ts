@@ -63,7 +63,7 @@ describe("from a parked queue", () => {
     ["still broken", { from: ofInstallation, installation: { status: "broken" } }, "park in the installation's queue: broken"],
     ["recovered", { from: ofInstallation, busy: ["installation"] }, "open"],
     ["recovered and ordered", { from: ofInstallation, app: { ordered: true } }, "open"],
-    ["the circuit is open", { from: ofInstallation, circuitOpen: true }, "park in the installation's queue: circuit"],
+    ["the circuit is open, which the drain waits for", { from: ofInstallation, circuitOpen: true }, "open"],
     ["uninstalled meanwhile", { from: own, installation: null }, "uninstalled"],
   ])("%s", (_what, situation, wanted) => {
     expect(pass(situation)).toBe(wanted);

@@ -84,6 +84,7 @@ class World {
         sender: { send: async ({ headers }) => this.send(String(headers["webhook-id"])), destinations: () => 0, close: async () => {} },
         log,
         observer,
+        enterCircuit: () => !this.circuitOpen,
         judges: [],
         tracing,
         clock: this.clock,
@@ -193,7 +194,7 @@ class World {
       const delivery = this.lanes.delivery(message);
       const passage = this.gate.parked(delivery, message.queue ?? { app: "acme", installationUuid: null });
       const isStaying = passage.kind === "park" && passage.queue.installationUuid === message.queue?.installationUuid;
-      if (isStaying) continue;
+      if (isStaying || (passage.kind === "open" && this.circuitOpen)) continue;
       const source = { stream: "PARKED", sequence: message.sequence };
       const crashes = this.crashes;
       await this.settle(

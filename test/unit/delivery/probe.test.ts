@@ -15,6 +15,7 @@ let attempted: string[];
 let delivered: Set<string>;
 let verdictOf: (delivery: Delivery) => Partial<Verdict>;
 let nextProbe: NextProbe;
+let circuitOpen: boolean;
 
 const attempt: Attempt = async (delivery) => {
   attempted.push(delivery.id);
@@ -29,12 +30,14 @@ beforeEach(() => {
   attempted = [];
   delivered = new Set();
   verdictOf = () => ({ kind: "delivered" });
+  circuitOpen = false;
   nextProbe = createNextProbe({
     queueBusy: () => parked.length > 0,
     parkedAfter: async (_queue, sequence) => parked.find(({ source }) => source.sequence > sequence) ?? null,
     removeParked: async (gone) => {
       parked = parked.filter((one) => one !== gone);
     },
+    circuitOpen: () => circuitOpen,
     attempt,
     bulkhead: createBulkhead(createManualClock(), { maxInFlight: 8, maxPerDestination: 100, maxWaitMs: 500 }),
     destinationOf: () => "destination",
@@ -49,6 +52,13 @@ const waiting = () => parked.map(({ delivery }) => delivery.id);
 
 test("attempts the oldest delivery, and takes it out of its queue when it was delivered", async () => {
   expect([await probe(), attempted, waiting()]).toEqual([true, ["one"], ["two", "three"]]);
+});
+
+test("waits for the app's circuit", async () => {
+  circuitOpen = true;
+  expect([await nextProbe(installation), attempted]).toEqual([null, []]);
+  circuitOpen = false;
+  expect([await probe(), attempted]).toEqual([true, ["one"]]);
 });
 
 test("leaves it where it is when it failed, and takes the same one next time", async () => {

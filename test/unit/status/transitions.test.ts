@@ -48,6 +48,21 @@ test("a transition writes the status and a counter, publishes its event and leav
   expect(records.json("installation.u1")).toEqual({ status: "broken", app: "acme", shiny: "kept", n: 1 });
 });
 
+test("a record that was removed and comes back does not use its numbers again", async () => {
+  await replica().change("circuit.acme", () => ({
+    members: { state: "open" },
+    event: (id) => ({ id, time: toRfc3339(clock.now()), type: "opened" }),
+  }));
+  records.remove("circuit.acme");
+  await replica().change("circuit.acme", () => ({
+    members: { state: "open" },
+    event: (id) => ({ id, time: toRfc3339(clock.now()), type: "opened" }),
+  }));
+  const numbers = published.map(({ id }) => Number(id.split(":")[1]));
+  expect(numbers).toHaveLength(2);
+  expect(numbers[1]).toBeGreaterThan((numbers[0] ?? 0) + 1);
+});
+
 test("of a thousand concurrent failures on two replicas one makes the transition, and one event goes out", async () => {
   const [first, second] = [replica(), replica()];
   const results = await Promise.all(
