@@ -329,9 +329,12 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
     maxWaitMs: BULKHEAD_WAIT_MS,
   });
   const destinationOf = createDestinationOf(index);
-  // Without NATS nothing can be acknowledged or stored: what is in flight ends, and nothing new starts.
+  // Without NATS nothing can be acknowledged or stored: what is in flight ends, and nothing new starts until it is known who is
+  // installed by now.
   connectionState.onDisconnect(bulkhead.suspend);
-  connectionState.onReconnect(bulkhead.resume);
+  store.onCurrent(() => {
+    if (connectionState.up) bulkhead.resume();
+  });
   const maxPayloadBytes = (): number => nats.info?.max_payload ?? DEFAULT_MAX_PAYLOAD_BYTES;
   const eventLimits: EventLimits = {
     // A larger one could not be stored in a lane with what has to be said of it.
@@ -373,7 +376,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
     return status !== "disabled" && !(status === "broken" && config.brokenAction === "park");
   };
   const acks = createAckGroup(nats, connectionState, clock);
-  const pulling = { connection: nats, manager, acks, connectionState, clock, logger };
+  const pulling = { connection: nats, manager, acks, connectionState, mayPull: registryIsCurrent, clock, logger };
   const handling = { ...pulling, names, dispatcher, lanes, log: attemptLog, observer, tracing, settle: createSettle(logger) };
   const deliverAll = createDeliverAll({ registry: index, dispatcher, log: attemptLog, observer });
   const backlog = createParkedBacklog(manager, lanes, names, clock);
@@ -386,7 +389,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
   const fanOut = createFanOutSubscriber({ ...handling, deliverAll, waiting: bulkhead.waiting });
   const ackFloor = createAckFloor(manager, store, names, clock, logger);
   const events = createEventsSubscriber(
-    { ...handling, match: index.match, deliverAll, ackFloor, isCurrent: registryIsCurrent },
+    { ...handling, match: index.match, deliverAll, ackFloor },
     { maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT, limits: eventLimits },
   );
   const queueOf = ({ app, uuid }: Installation): ParkedQueue => ({ app, installationUuid: uuid });

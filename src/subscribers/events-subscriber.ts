@@ -41,8 +41,6 @@ export interface EventsSubscriberDependencies extends PullLoopDependencies {
   readonly observer: DeliveryObserver & EventObserver;
   readonly tracing: Tracing;
   readonly settle: Settle;
-  /** Whether the index has everything: an event goes to the installations known when it is handled. */
-  readonly isCurrent: () => boolean;
 }
 
 export interface EventObserver {
@@ -63,7 +61,7 @@ const MAX_ACK_PENDING = 10_000;
 const MAX_DIRECT_TARGETS = 500;
 
 export function createEventsSubscriber(dependencies: EventsSubscriberDependencies, options: EventsSubscriberOptions): EventsSubscriber {
-  const { manager, names, match, deliverAll, lanes, ackFloor, observer, tracing, settle, isCurrent } = dependencies;
+  const { manager, names, match, deliverAll, lanes, ackFloor, observer, tracing, settle } = dependencies;
   const stream = names.streams.events;
   /** V1. */
   let suspectUpTo = 0;
@@ -129,7 +127,7 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
     stream,
     consumer: names.eventsConsumer,
     workQueueSubject: null,
-    limit: () => (isCurrent() ? options.maxHeld : 0),
+    limit: () => options.maxHeld,
     onMessage: handle,
     recover: ensure,
     workingEveryMs: ACK_WAIT_MS / 3,

@@ -241,9 +241,8 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     return traced(parked, async (span) => {
       let verdict: Verdict | Held;
       try {
-        // While NATS was away another replica may have got the message.
-        const wasAway = bulkhead.suspensions() !== suspensions;
-        if (wasAway && (await isDelivered(delivery))) return "settled";
+        // While NATS was away another replica may have got the message, and its queue may have been stopped.
+        if (bulkhead.suspensions() !== suspensions) return (await isDelivered(delivery)) ? "settled" : "wait";
         verdict = await attempt(delivery, span);
       } finally {
         bulkhead.leave(share, destination);

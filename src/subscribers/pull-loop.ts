@@ -34,6 +34,8 @@ export interface PullLoopDependencies {
   readonly manager: JetStreamManager;
   readonly acks: AckGroup;
   readonly connectionState: ConnectionState;
+  /** Whether what is pulled can be handled now; asked again every second, and when poked. */
+  readonly mayPull: () => boolean;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -55,7 +57,7 @@ const RECOVER_AFTER_MS = 250;
 const TICK_MS = 1000;
 
 export function createPullLoop(dependencies: PullLoopDependencies, options: PullLoopOptions): PullLoop {
-  const { connection, acks, connectionState, clock, logger } = dependencies;
+  const { connection, acks, connectionState, mayPull, clock, logger } = dependencies;
   const { stream, consumer, limit, onMessage, recover } = options;
   const pullSubject = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
   const inbox = createInbox(INBOX_PREFIX);
@@ -74,7 +76,7 @@ export function createPullLoop(dependencies: PullLoopDependencies, options: Pull
 
   const pull = (): void => {
     if (stopping || recovering || subscription === undefined || connection.isClosed()) return;
-    const most = limit();
+    const most = mayPull() ? limit() : 0;
     const free = most - held.size - outstanding;
     // Small top-ups cost a round trip each: wait until a quarter is free, unless nothing is on its way.
     if (free <= 0 || (outstanding > 0 && free < most / 4)) return;

@@ -321,6 +321,39 @@ describe("while NATS is away", () => {
   });
 });
 
+describe("after NATS was away", () => {
+  test("nothing is handled before it is known who was installed meanwhile", async () => {
+    const platform = await aPlatform();
+    const { bus, prefix, receiver } = platform;
+    const proxy = await startTcpProxy(nats.port);
+    const cutOff = await startPosthorn({ nats: { url: `nats://127.0.0.1:${proxy.port}` }, redis: redisServer, prefix });
+    stopping.push(() => cutOff.end("SIGKILL"));
+    const other = await platform.start();
+    await proxy.stop();
+    await eventually(async () => (await cutOff.api("GET", "/readyz")).status === 503);
+
+    // So many changes that the watch needs a while to catch up.
+    const bucket = await bus.jetStream.views.kv(`${prefix}-registry`);
+    for (let n = 0; n < 20; n++)
+      await Promise.all(Array.from({ length: 250 }, (_, at) => bucket.put(`noise.${n}-${at}`, "x".repeat(1_000))));
+    receiver.behave(answer(500));
+    await other.install({ webhook_url: receiver.url, retry_schedule_s: [1] });
+    await bus.publish("issue.created", event());
+    await receiver.waitFor(1);
+    await eventually(async () => (await platform.manager.streams.info(platform.stream("RETRIES"))).state.messages === 1);
+    expect(await other.end()).toBe(0);
+    // The retry is due when the link comes back.
+    const storedAt = Date.now();
+    await eventually(() => Date.now() - storedAt > 2_000);
+    receiver.behave(answer(200));
+    const again = await startTcpProxy(nats.port, proxy.port);
+    stopping.push(again.stop);
+    await receiver.waitFor(2);
+    await platform.deadLetters(cutOff, 0);
+    expect(await cutOff.end()).toBe(0);
+  });
+});
+
 describe("a large fan-out", () => {
   const INSTALLATIONS = 1_200;
   const LARGEST_PART = 320;
