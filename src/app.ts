@@ -432,7 +432,10 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
     circuits.apply(key.slice(CIRCUIT_PREFIX.length), circuitState(record), revision);
   });
   store.onRecord("app.", (key, value) => {
-    if (value === null) circuits.forget(key.slice("app.".length));
+    const slug = key.slice("app.".length);
+    if (value === null) circuits.forget(slug);
+    // It may have become ordered, or may have more in flight.
+    else parked?.wakeApp(slug);
   });
   attemptCounts.listen(circuits.heard);
   store.onCurrent(() => events.poke());

@@ -6,7 +6,7 @@
  *     working() heartbeats, not given back: its order is kept. One that came back several times all the same goes to the
  *     end of its queue.
  * K2  A delivery of an ordered app is attempted with the app's hold only (queue-order.ts), which goes when the delivery is
- *     done or handed over, with the attempts that it has made.
+ *     done or handed over, with the attempts that it has made. So it is when the app is no longer ordered.
  */
 import type { Attempt } from "../delivery/attempt.ts";
 import { givenUp, type Held, type RetryVerdict, uninstalled, type Verdict } from "../delivery/attempt.ts";
@@ -14,7 +14,7 @@ import type { Bulkhead } from "../delivery/bulkhead.ts";
 import type { DestinationOf } from "../delivery/destination.ts";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
 import type { Gate } from "../delivery/gate.ts";
-import type { AttemptLog, DeliveryObserver, Holds, ParkedQueue, RegistryView, TracePosition, Tracing } from "../delivery/ports.ts";
+import type { AttemptLog, DeliveryObserver, Hold, Holds, ParkedQueue, RegistryView, TracePosition, Tracing } from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import { type Delivery, markOf } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
@@ -95,6 +95,8 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   const order = createQueueOrder(queue, { backlog, holds, mayFlow: options.mayFlow, isDelivered });
   const sleepers = new Set<() => void>();
   let closed = false;
+  /** What is left of the time when the app was ordered; undefined: not looked at since. */
+  let leftHold: Promise<Hold | null> | undefined;
 
   /** Resolves after `delayMs`, or earlier on poke and close. */
   const pause = (delayMs: number): Promise<void> =>
@@ -130,12 +132,21 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       return deadLetter("invalid", messageOf(error));
     }
     const parked: ParkedDelivery = { message, source: { stream, sequence: message.sequence }, storedAt: message.storedAt, delivery };
+    if (ordered) leftHold = undefined;
     return ordered ? runOrdered(parked) : run(parked, cameBackWaiting(message));
   };
 
   const run = async (parked: ParkedDelivery, isTired: boolean): Promise<boolean> => {
     const { delivery, source } = parked;
     if (await isDone(delivery)) return true;
+    leftHold ??= order.hold();
+    const hold = await leftHold;
+    if (hold?.deliveryId === delivery.id) {
+      leftHold = Promise.resolve(null);
+      if (hold.attemptsMade > 0) await handOver(parked, hold);
+      await holds.clear(queue.app);
+      if (hold.attemptsMade > 0) return true;
+    }
     for (;;) {
       const passage = await pass(parked);
       const next = passage === "open" ? await attemptOnce(parked, () => false) : passage;
@@ -152,6 +163,10 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   const runOrdered = async (stored: ParkedDelivery, isHead = true): Promise<boolean> => {
     const { source, storedAt } = stored;
     for (;;) {
+      if (!isOrdered()) {
+        leftHold = undefined;
+        return run(stored, false);
+      }
       const found = await order.hold();
       const hold = found?.deliveryId === stored.delivery.id ? found : null;
       const { attemptsMade, attempts } = hold ?? stored.delivery;
@@ -195,6 +210,13 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       const made = { attemptsMade: next.delivery.attemptsMade, attempts: next.delivery.attempts };
       await holds.write(queue.app, { ...hold, ...made, dueAt: next.delay.dueAt });
     }
+  };
+
+  /** To the retries lane, with the attempts made and the time when the next one is due. */
+  const handOver = (parked: ParkedDelivery, { attemptsMade, attempts, dueAt }: Hold): Promise<void> => {
+    const delivery = { ...parked.delivery, attemptsMade, attempts };
+    const delay = { dueAt, delayMs: Math.max(0, dueAt - clock.now()), floor: false };
+    return traced(parked, (span) => dispatcher.settle({ kind: "retry", delivery, record: null, delay }, parked.source, span));
   };
 
   const isDone = async (delivery: Delivery): Promise<boolean> => {

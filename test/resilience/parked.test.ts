@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { JetStreamManager } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { deliveryId } from "../../src/model/delivery.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
@@ -133,6 +134,37 @@ describe("an ordered app", () => {
     await posthorn.end();
   });
 });
+
+// With 2 as many at once as while it was ordered: the drain goes on as the one that it is.
+test.each([2, 32])(
+  "the head of an app that is not ordered any more keeps its attempts and its time (max_in_flight %i)",
+  async (max_in_flight) => {
+    const { bus, receiver, parked, manager, start } = await aPlatform();
+    const posthorn = await start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" });
+    receiver.behave((request, response) => {
+      response.statusCode = request.json().data["n"] === 0 ? 503 : 200;
+      response.end();
+    });
+    const app = { webhook_url: receiver.url, retry_schedule_s: [1, 600], max_in_flight };
+    const { slug, uuid } = await posthorn.install({ ...app, ordered: true });
+    for (let n = 0; n < 3; n++) await bus.publish("issue.created", event(n));
+    await receiver.waitFor(2);
+    const bucket = await bus.jetStream.views.kv(`${bus.prefix}-registry`);
+    await eventually(async () => (await bucket.get(`hold.${slug}`))?.json<{ attempts_made: number }>().attempts_made === 2);
+
+    await posthorn.api("PUT", `/v1/apps/${slug}`, { events: ["*"], ...app });
+    await receiver.waitFor(4);
+    await eventually(async () => (await manager.streams.info(parked)).state.messages === 0);
+    expect(numbers(receiver).slice(0, 2)).toEqual([0, 0]);
+    expect(numbers(receiver).slice(2).sort()).toEqual([1, 2]);
+    const { delivery } = (await posthorn.api("GET", `/v1/deliveries/${deliveryId("e-0", uuid)}`)).body;
+    expect(delivery).toMatchObject({ state: "retrying", detail: expect.stringMatching(/^attempt 3 is due at/) });
+    expect(delivery.attempts.map((attempt: { attempt: number }) => attempt.attempt)).toEqual([1, 2]);
+    expect(Date.parse(delivery.next_attempt_at)).toBeGreaterThan(Date.now() + 400_000);
+    await eventually(async () => (await bucket.get(`hold.${slug}`))?.operation !== "PUT");
+    await posthorn.end();
+  },
+);
 
 describe("an app that takes long to answer", () => {
   test("with max_in_flight 1 gets one at a time", async () => {
