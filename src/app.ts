@@ -54,7 +54,7 @@ import { CIRCUIT_PREFIX, circuitState, createCircuitStore } from "./status/circu
 import { createGivenUp } from "./status/given-up.ts";
 import { createHealthWatch } from "./status/health-watch.ts";
 import { createHealthQuery } from "./status/integration-health.ts";
-import { createIntegrationStatus, INSTALLATION_PREFIX, probedAt, statusOf } from "./status/integration-status.ts";
+import { createIntegrationStatus, INSTALLATION_PREFIX, mendedAt, probedAt, statusOf } from "./status/integration-status.ts";
 import { createLeftBehind } from "./status/left-behind.ts";
 import { createProber } from "./status/prober.ts";
 import { createTransitions, type RecordJson } from "./status/transitions.ts";
@@ -257,14 +257,20 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
       windowDays: config.brokenWindow,
       timeouts: config.brokenTimeouts,
       rules: new Set(config.brokenRules),
-      recovers: config.brokenAction === "deliver",
+      recoversAfterMs: config.brokenAction === "deliver" ? config.brokenProbeInterval : null,
     },
   );
 
   // Storage
+  const mendedAts = new Map<string, number>();
   const attemptLog = createAttemptLog(
     { redis, clock, logger, onFailuresWritten: healthWatch.failuresWritten, onLateBatch: tracing.lateBatch },
-    { size: config.requestLogSize, listTtlMs: config.requestLogTtl, bufferRows: config.logBufferRows },
+    {
+      size: config.requestLogSize,
+      listTtlMs: config.requestLogTtl,
+      bufferRows: config.logBufferRows,
+      mendedAt: (uuid) => mendedAts.get(uuid) ?? 0,
+    },
   );
 
   // Delivery
@@ -420,6 +426,8 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
     brokenDetails.update(uuid, record);
     const status = record && statusOf(record);
     prober.update(uuid, record !== null && status === "broken" ? probedAt(record) : null);
+    if (record?.["mended_at"] === undefined) mendedAts.delete(uuid);
+    else mendedAts.set(uuid, mendedAt(record));
     if (statuses.get(uuid) !== status) {
       if (status === null) statuses.delete(uuid);
       else statuses.set(uuid, status);

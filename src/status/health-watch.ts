@@ -30,8 +30,11 @@ export interface HealthWatchDependencies {
 
 export interface HealthWatchOptions extends HealthRuleOptions {
   readonly windowDays: number;
-  /** Whether any success of a broken one is a recovery; where its deliveries park it is the probe's (prober.ts). */
-  readonly recovers: boolean;
+  /**
+   * How long after it broke a success of a broken one is a recovery: one that fails at some deliveries and takes others does
+   * not change its status all the time. Null where its deliveries park: there it is the probe's (prober.ts).
+   */
+  readonly recoversAfterMs: number | null;
 }
 
 const LOOK_AGAIN_MS = 1_000;
@@ -53,8 +56,10 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
     if (lastFailures.size > MAX_REMEMBERED) lastFailures.delete(lastFailures.keys().next().value ?? "");
   };
 
+  const failedAt = (uuid: string): number => lastFailures.get(uuid)?.endedAt ?? clock.now();
+
   /** Up to the day of the last failure: one that ended right before midnight is judged by its own day. */
-  const daysOf = (uuid: string): string[] => lastDays(lastFailures.get(uuid)?.endedAt ?? clock.now(), options.windowDays);
+  const daysOf = (uuid: string): string[] => lastDays(failedAt(uuid), options.windowDays);
 
   const judgeCounters = async (uuid: string): Promise<BrokenReason | null> => judgeHealth(await health.read(uuid, daysOf(uuid)), options);
 
@@ -65,9 +70,9 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
 
   const look = async (uuid: string): Promise<void> => {
     if (!isActive(uuid) || (await judgeCounters(uuid)) === null) return;
-    await status.dropStaleCounters(uuid);
+    await status.dropStaleCounters(uuid, failedAt(uuid));
     // The counters are read once more, now that it is known which generation they belong to.
-    const generation = await status.generation(uuid);
+    const generation = await status.generation(uuid, failedAt(uuid));
     const reason = generation === null ? null : await judgeCounters(uuid);
     if (generation !== null && reason !== null) await breakNow(uuid, generation, reason);
   };
@@ -75,7 +80,7 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
   /** A 410 breaks although its counter may not be written yet, or Redis is away. */
   const breakAsGone = async (uuid: string): Promise<void> => {
     if (!options.rules.has("fatal") || !isActive(uuid)) return;
-    const generation = await status.generation(uuid);
+    const generation = await status.generation(uuid, failedAt(uuid));
     if (generation === null) return;
     const names = daysOf(uuid);
     const days = await health.read(uuid, names).catch(() => names.map((day): HealthDay => ({ ...EMPTY_DAY, day })));
@@ -123,9 +128,10 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
       const { uuid } = installation;
       if (!delivery.counted) return;
       if (outcome === "delivered") {
-        if (!options.recovers || installation.status !== "broken" || recovering.has(uuid)) return;
+        const { recoversAfterMs } = options;
+        if (recoversAfterMs === null || installation.status !== "broken" || recovering.has(uuid)) return;
         recovering.add(uuid);
-        const recovery = status.recover(uuid).then((changed) => {
+        const recovery = status.recover(uuid, recoversAfterMs).then((changed) => {
           if (changed) logger.info({ installation_uuid: uuid }, "integration has recovered");
         });
         void attemptTo("recovering", uuid, recovery).finally(() => recovering.delete(uuid));

@@ -2,8 +2,9 @@
  * The status of an integration: active, broken, disabled. Each change is a transition (transitions.ts) of the record
  * `installation.<uuid>`, so that it happens once and is announced once.
  *
- * I1  The counters are cleared when it breaks and again before it becomes active: an old failure never breaks it anew. If
- *     Redis is away then, the record says so, and they are cleared before they are judged by again.
+ * I1  The counters are cleared when it breaks and again before it becomes active: an old failure never breaks it anew, nor
+ *     does one that is counted late. If Redis is away then, the record says so, and they are cleared before they are judged
+ *     by again.
  * I2  A judgement counts only for the state it was made of: if the record went through another transition meanwhile, the
  *     counters are read again.
  */
@@ -24,14 +25,17 @@ export interface LastFailure {
 }
 
 export interface IntegrationStatus {
-  /** How often the integration's status has changed; null when it is not active or not there. */
-  generation(uuid: string): Promise<number | null>;
-  /** Clears counters that could not be cleared when they should have been. Rejects when they still can't. */
-  dropStaleCounters(uuid: string): Promise<void>;
+  /**
+   * How often the integration's status has changed; null when it is not active, not there, or became active after it failed
+   * last. @param failedAt of the last failure, milliseconds since the epoch
+   */
+  generation(uuid: string, failedAt: number): Promise<number | null>;
+  /** Clears counters of failures before it became active. Rejects when that can't be. */
+  dropStaleCounters(uuid: string, failedAt: number): Promise<void>;
   /** @param generation what the counters belong to. @returns whether this call broke it. */
   break(uuid: string, generation: number, reason: BrokenReason, last: LastFailure | null): Promise<boolean>;
-  /** A broken one had a success. */
-  recover(uuid: string): Promise<boolean>;
+  /** A broken one had a success. @param afterMs it has to have been broken so long. @returns whether this call made it active. */
+  recover(uuid: string, afterMs?: number): Promise<boolean>;
   /** By a person: a broken one has recovered, a disabled one is enabled, an active one stays as it is. @throws AppError NOT_FOUND */
   enable(uuid: string): Promise<InstallationStatus>;
   disable(uuid: string): Promise<InstallationStatus>;
@@ -117,14 +121,17 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
   };
 
   return {
-    async generation(uuid) {
+    async generation(uuid, failedAt) {
       const record = await read(uuid);
-      return record !== null && statusOf(record) === "active" ? generationOf(record) : null;
+      return record !== null && statusOf(record) === "active" && mendedAt(record) <= failedAt ? generationOf(record) : null;
     },
 
-    async dropStaleCounters(uuid) {
-      if ((await read(uuid))?.["counters_stale"] !== true) return;
+    async dropStaleCounters(uuid, failedAt) {
+      const record = await read(uuid);
+      const isStale = record?.["counters_stale"] === true;
+      if (record === null || !(isStale || mendedAt(record) > failedAt)) return;
       await health.clear(uuid);
+      if (!isStale) return;
       await transitions.change(keyOf(uuid), (current) =>
         current?.["counters_stale"] === true ? { members: { counters_stale: undefined }, event: null } : null,
       );
@@ -154,10 +161,14 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
       return changed;
     },
 
-    async recover(uuid) {
+    async recover(uuid, afterMs = 0) {
+      const mayRecover = (record: RecordJson | null): record is RecordJson =>
+        record !== null && statusOf(record) === "broken" && clock.now() - brokenAt(record) >= afterMs;
+      // The counters of one that is active already are not cleared.
+      if (!mayRecover(await read(uuid))) return false;
       const members = await mended(uuid);
       const { changed } = await transitions.change(keyOf(uuid), (current) => {
-        if (current === null || statusOf(current) !== "broken") return null;
+        if (!mayRecover(current)) return null;
         return {
           members: { ...members, updated_at: toRfc3339(clock.now()) },
           event: (id) => integrationChanged(facts(id), "recovered", { ...data(uuid, current, "active"), reason: { by: "probe" } }),
@@ -189,6 +200,15 @@ export function statusOf(record: RecordJson): InstallationStatus {
 /** When it was last probed, or broke; milliseconds since the epoch. */
 export function probedAt(record: RecordJson): number {
   return Date.parse(String(record["probed_at"] ?? record["broken_at"] ?? 0)) || 0;
+}
+
+/** When it became active again, milliseconds since the epoch; 0 when it always was. */
+export function mendedAt(record: RecordJson): number {
+  return Date.parse(String(record["mended_at"] ?? 0)) || 0;
+}
+
+function brokenAt(record: RecordJson): number {
+  return Date.parse(String(record["broken_at"] ?? 0)) || 0;
 }
 
 function generationOf(record: RecordJson): number {

@@ -50,7 +50,7 @@ export function createWriteBatch(redis: RedisClient, options: WriteOptions): Wri
   if (!redis.isCluster) {
     return (writer, number, { entries, notes }) => {
       const group = createGroup();
-      for (const entry of entries) addToGroups(entry, group, group);
+      for (const entry of entries) addToGroups(entry, group, group, options);
       return call(keys.batch(writer, null), number, group, notes);
     };
   }
@@ -62,7 +62,7 @@ export function createWriteBatch(redis: RedisClient, options: WriteOptions): Wri
       groups.set(tag, group);
       return group;
     };
-    for (const entry of entries) addToGroups(entry, groupOf(entry.app), groupOf(entry.installationUuid));
+    for (const entry of entries) addToGroups(entry, groupOf(entry.app), groupOf(entry.installationUuid), options);
     const scripts = [...groups].map(
       ([tag, group]) =>
         () =>

@@ -50,6 +50,8 @@ export interface WriteOptions {
   /** Rows of one list. */
   readonly size: number;
   readonly listTtlMs: number;
+  /** When an installation became active again, milliseconds since the epoch, or 0: what ended before does not count any more. */
+  readonly mendedAt: (installationUuid: string) => number;
 }
 
 const HEALTH_TTL_S = 30 * 86_400;
@@ -147,11 +149,14 @@ export function createGroup(): Group {
   return { lists: new Map(), counters: new Map(), marks: new Map(), types: new Map() };
 }
 
-export function addToGroups(entry: LogEntry, ofApp: Group, ofInstallation: Group): void {
+export function addToGroups(entry: LogEntry, ofApp: Group, ofInstallation: Group, { mendedAt }: WriteOptions): void {
   const { app, eventType, failed, row, counted, markValue, endedAt } = entry;
   push(ofApp.lists, keys.requests(app, eventType), row);
   if (failed) push(ofApp.lists, keys.errors(app, eventType), row);
-  if (counted !== null) count(ofApp.counters, ofInstallation.counters, entry, counted);
+  if (counted !== null) countInStats(ofApp.counters, app, counted);
+  // It may have waited for Redis while somebody mended the integration and had the counters cleared.
+  if (counted !== null && endedAt >= mendedAt(entry.installationUuid))
+    increment(fieldsOf(ofInstallation.counters, keys.health(entry.installationUuid, counted.day), HEALTH_TTL_S), counted.as);
   // A run that was delivered stays delivered, whatever a late failure of a duplicate says.
   const mark = keys.delivery(app, entry.mark);
   if (!ofApp.marks.get(mark)?.startsWith(DELIVERED)) ofApp.marks.set(mark, markValue);
@@ -211,13 +216,7 @@ interface Counters {
   readonly fields: Map<string, number>;
 }
 
-function count(
-  ofApp: Map<string, Counters>,
-  ofInstallation: Map<string, Counters>,
-  { app, installationUuid }: LogEntry,
-  { day, hour, as, outcome, latencyMs }: Counted,
-): void {
-  increment(fieldsOf(ofInstallation, keys.health(installationUuid, day), HEALTH_TTL_S), as);
+function countInStats(ofApp: Map<string, Counters>, app: string, { day, hour, outcome, latencyMs }: Counted): void {
   const stats = fieldsOf(ofApp, keys.stats(app, day), STATS_TTL_S);
   increment(stats, `${hour} ${outcome}`);
   if (latencyMs !== null) increment(stats, `${hour} ${bucketOf(latencyMs)}`);

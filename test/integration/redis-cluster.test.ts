@@ -35,7 +35,10 @@ afterAll(async () => {
 beforeEach(async () => void (await cluster.everywhere("FLUSHALL")));
 
 const createLog = (): BufferedAttemptLog =>
-  createAttemptLog({ redis, clock: systemClock, logger: silentLogger }, { size: 100, listTtlMs: 30 * 86_400_000, bufferRows: 10_000 });
+  createAttemptLog(
+    { redis, clock: systemClock, logger: silentLogger },
+    { size: 100, listTtlMs: 30 * 86_400_000, bufferRows: 10_000, mendedAt: () => 0 },
+  );
 
 const deliveryTo = (app: string, id = 1) => aDelivery({ app, installationUuid: uuidOf(app) }, anEvent({ id: `evt-${app}-${id}` }));
 

@@ -37,7 +37,7 @@ beforeEach(async () => {
 function createLog(options: Partial<AttemptLogOptions> = {}): BufferedAttemptLog {
   return createAttemptLog(
     { redis, clock: systemClock, logger: silentLogger, onFailuresWritten: (uuids) => void failures.push(...uuids) },
-    { size: 100, listTtlMs: 30 * 86_400_000, bufferRows: 10_000, ...options },
+    { size: 100, listTtlMs: 30 * 86_400_000, bufferRows: 10_000, mendedAt: () => 0, ...options },
   );
 }
 
@@ -135,6 +135,15 @@ describe("health", () => {
     expect(await look.hgetall(`posthorn:health:{${UUID}}:2026-01-06`)).toEqual({ error: "2", timeout: "1", fatal: "1" });
     expect(await look.ttl(`posthorn:health:{${UUID}}:2026-01-06`)).toBeGreaterThan(29 * 86_400);
     expect(new Set(failures)).toEqual(new Set([UUID]));
+  });
+
+  test("does not count what ended before the integration was mended, though it was written later", async () => {
+    const log = createLog({ mendedAt: (uuid) => (uuid === UUID ? midnight : 0) });
+    log.record(at(midnight - 1, { outcome: "gone", responseCode: 410 }));
+    log.record(at(midnight, { outcome: "failed" }));
+    await log.flush(5_000);
+    expect(await health().read(UUID, ["2026-01-05", "2026-01-06"])).toMatchObject([{ fatal: 0 }, { error: 1 }]);
+    expect(await requests()).toHaveLength(2);
   });
 
   test("is cleared as a whole", async () => {
@@ -290,7 +299,7 @@ describe("when Redis is away", () => {
   });
 
   test("a batch that Redis gets to after its successor is not written again", async () => {
-    const write = createWriteBatch(redis, { size: 100, listTtlMs: 60_000 });
+    const write = createWriteBatch(redis, { size: 100, listTtlMs: 60_000, mendedAt: () => 0 });
     const noted = (key: string) => ({ entries: [], notes: [{ key, field: null, value: "1" }] });
     await write("writer", 9, noted("posthorn:event:one"));
     await write("writer", 10, noted("posthorn:event:two"));

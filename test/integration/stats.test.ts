@@ -37,7 +37,7 @@ let events = 0;
 async function write(...attempts: Array<Parameters<typeof anAttempt>[0] & { at: number }>): Promise<void> {
   const log = createAttemptLog(
     { redis, clock: systemClock, logger: silentLogger },
-    { size: 100, listTtlMs: 30 * 86_400_000, bufferRows: 10_000 },
+    { size: 100, listTtlMs: 30 * 86_400_000, bufferRows: 10_000, mendedAt: () => 0 },
   );
   for (const { at, ...members } of attempts) {
     const delivery = aDelivery({}, anEvent({ id: `evt-${++events}` }));

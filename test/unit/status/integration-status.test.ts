@@ -59,7 +59,7 @@ async function attempt(outcome: "delivered" | "failed" | "timed_out" | "gone", w
 function begin(options: Partial<Parameters<typeof createHealthWatch>[1]> = {}): void {
   watch = createHealthWatch(
     { health, status, isActive: () => current() === "active", clock, logger: silentLogger },
-    { windowDays: 7, timeouts: 1000, rules: new Set(["fatal", "failing_days", "timeouts"]), recovers: true, ...options },
+    { windowDays: 7, timeouts: 1000, rules: new Set(["fatal", "failing_days", "timeouts"]), recoversAfterMs: 0, ...options },
   );
 }
 
@@ -163,8 +163,17 @@ describe("an integration", () => {
     expect(events[1]?.data).toMatchObject({ previous_status: "broken", status: "active", reason: { by: "probe" } });
   });
 
+  test("that takes some deliveries and fails others does not change its status all the time", async () => {
+    begin({ recoversAfterMs: 3_600_000 });
+    for (let n = 0; n < 20; n++) for (const outcome of ["gone", "delivered"] as const) await attempt(outcome);
+    expect([current(), events.length]).toEqual(["broken", 1]);
+    await clock.advance(3_600_000);
+    await attempt("delivered");
+    expect([current(), events.length]).toEqual(["active", 2]);
+  });
+
   test("whose deliveries park is not recovered by an attempt that was under way", async () => {
-    begin({ recovers: false });
+    begin({ recoversAfterMs: null });
     await attempt("gone");
     await attempt("delivered");
     expect(current()).toBe("broken");
@@ -230,6 +239,25 @@ describe("after a recovery the next failure does not break it again", () => {
     await attempt("gone");
     expect(current()).toBe("broken");
   });
+});
+
+test("failures that are counted after it was mended do not break it", async () => {
+  await attempt("gone");
+  await status.enable(UUID);
+  // Redis was away: what ended before is written now.
+  counters.set("2026-01-05", { day: "2026-01-05", success: 0, error: 0, timeout: 0, fatal: 1 });
+  watch.failuresWritten(new Set([UUID]));
+  await clock.advance(1_500);
+  await watch.settled();
+  expect([current(), counters.size]).toEqual(["active", 0]);
+  await attempt("gone");
+  expect(current()).toBe("broken");
+});
+
+test("a success that comes late does not clear the counters of one that is active", async () => {
+  await attempt("failed");
+  expect(await status.recover(UUID)).toBe(false);
+  expect(counters.size).toBe(1);
 });
 
 describe("a person", () => {
