@@ -76,11 +76,14 @@ async function startTraces(settings: TracesSettings, resource: Resource): Promis
 }
 
 async function startMetrics(settings: MetricsSettings, resource: Resource): Promise<() => Promise<void>> {
-  const [{ MeterProvider, PeriodicExportingMetricReader }, { OTLPMetricExporter }] = await Promise.all([
-    import("@opentelemetry/sdk-metrics"),
-    import("@opentelemetry/exporter-metrics-otlp-http"),
-  ]);
+  const [{ AggregationTemporality, InstrumentType, MeterProvider, PeriodicExportingMetricReader }, { OTLPMetricExporter }] =
+    await Promise.all([import("@opentelemetry/sdk-metrics"), import("@opentelemetry/exporter-metrics-otlp-http")]);
   const exporter = new OTLPMetricExporter();
+  // Cumulative, the SDK exports every series that was ever observed for as long as the process lives: an app whose backlog
+  // has drained would keep its last value. A gauge looks the same to the receiver either way.
+  const temporalityOf = exporter.selectAggregationTemporality.bind(exporter);
+  exporter.selectAggregationTemporality = (type) =>
+    type === InstrumentType.OBSERVABLE_GAUGE ? AggregationTemporality.DELTA : temporalityOf(type);
   const reader = new PeriodicExportingMetricReader({ exporter, cardinalityLimits: { default: MOST_SERIES }, ...settings.reader });
   const provider = new MeterProvider({ resource, readers: [reader] });
   metricsApi.setGlobalMeterProvider(provider);

@@ -115,6 +115,27 @@ test("a run is counted alike for a scrape and for OTLP, with lanes, circuits and
   expect(exported("posthorn_parked_oldest_age_seconds", { app: "waiting" })).toBeGreaterThan(0);
 });
 
+test("counters and histograms follow OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", async () => {
+  const aside = await startOtlpCollector();
+  const delta = await startPosthorn({
+    nats,
+    redis,
+    settings: {
+      OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: `${aside.url}/v1/metrics`,
+      OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: "delta",
+      OTEL_METRIC_EXPORT_INTERVAL: "100",
+    },
+  });
+  const { uuid } = await delta.install({ webhook_url: good.url });
+  await delta.api("POST", "/v1/events", { type: "issue.created", organization_id: "42", data: {}, installation_uuid: uuid });
+  const temporalityOf = (name: string) => aside.metrics.get(name)?.temporality;
+  await eventually(() => temporalityOf("posthorn_attempt_duration_seconds") === "delta");
+  expect(temporalityOf("posthorn_attempts_total")).toBe("delta");
+  expect(temporalityOf("posthorn_in_flight")).toBeNull();
+  await delta.end();
+  await aside.stop();
+});
+
 test("every metric of the table is there both ways, as what the table says it is", async () => {
   const text = await scrape();
   const types = new Map([...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]));
@@ -166,4 +187,32 @@ test("the series of single apps are as many as the setting allows", async () => 
   await eventually(async () => (await scraped('posthorn_app_attempts_total{app="_other",outcome="delivered"}')) === 5);
   const apps = new Set([...(await scrape()).matchAll(/posthorn_app_attempts_total\{app="([^"]+)"/g)].map(([, app]) => app));
   expect([...apps].sort()).toEqual(["_other", "first"]);
+});
+
+test("what has drained is exported no more, by scrape and by OTLP", async () => {
+  const apps = await Promise.all(
+    [0, 1].map((of) => posthorn.install({ slug: `drained-${of}`, webhook_url: good.url, organization_id: `drained-${of}` })),
+  );
+  const names = ["posthorn_parked_messages", "posthorn_parked_oldest_age_seconds"];
+  const series = async (): Promise<string[]> => {
+    const text = await scrape();
+    return apps.flatMap(({ slug }) =>
+      names.flatMap((name) => [
+        ...(text.includes(`${name}{app="${slug}"} `) ? [`${name} of ${slug} in the scrape`] : []),
+        ...(collector.metrics.get(name)?.points.some(({ attributes }) => attributes["app"] === slug) ? [`${name} of ${slug} by OTLP`] : []),
+      ]),
+    );
+  };
+  for (const { uuid } of apps) await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+  for (const { slug } of apps) await bus.publish("issue.created", { organization_id: slug, data: {} });
+  await eventually(async () => (await series()).length === 8);
+  for (const { uuid } of apps) await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
+  await eventually(async () => {
+    const left = await series();
+    if (left.length > 0) throw new Error(`still there: ${left.join(", ")}`);
+    return true;
+  });
+  // What only grows goes on as it was.
+  expect(collector.metrics.get("posthorn_attempts_total")?.temporality).toBe("cumulative");
+  expect(exported("posthorn_deliveries_stored_total", { lane: "parked" })).toBeGreaterThan(2);
 });

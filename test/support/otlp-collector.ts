@@ -1,4 +1,4 @@
-/** An OTLP/HTTP receiver (JSON): keeps every span and the last value of every metric that is exported to it. */
+/** An OTLP/HTTP receiver (JSON): keeps every span and the last export of metrics that is sent to it. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { eventually } from "./eventually.ts";
@@ -31,6 +31,8 @@ export interface ExportedMetric {
   readonly unit: string;
   readonly description: string;
   readonly kind: "sum" | "gauge" | "histogram";
+  /** Of gauges there is none. */
+  readonly temporality: "delta" | "cumulative" | null;
   readonly isMonotonic: boolean;
   readonly points: readonly ExportedPoint[];
 }
@@ -40,7 +42,7 @@ export const SPAN_KIND = { internal: 1, server: 2, client: 3, producer: 4, consu
 export interface OtlpCollector {
   readonly url: string;
   readonly spans: ExportedSpan[];
-  /** By name, as exported last. */
+  /** Of the last export, by name. */
   readonly metrics: Map<string, ExportedMetric>;
   /** The resources of all exports, as JSON. */
   readonly resources: string[];
@@ -68,6 +70,7 @@ export async function startOtlpCollector(): Promise<OtlpCollector> {
         for (const { spans: exported } of scopeSpans)
           for (const span of exported) spans.push({ ...span, attributes: attributesOf(span.attributes) });
       }
+      if (body.resourceMetrics !== undefined) metrics.clear();
       for (const { resource, scopeMetrics } of body.resourceMetrics ?? []) {
         resources.push(JSON.stringify(resource));
         for (const { metrics: exported } of scopeMetrics) for (const metric of exported) metrics.set(metric.name, metricOf(metric));
@@ -102,7 +105,8 @@ function attributesOf(attributes: ReadonlyArray<{ key: string; value: object }> 
 
 function metricOf(metric: any): ExportedMetric {
   const kind = metric.sum ? "sum" : metric.gauge ? "gauge" : "histogram";
-  const { dataPoints = [], isMonotonic = false } = metric[kind] ?? {};
+  const { dataPoints = [], isMonotonic = false, aggregationTemporality = 0 } = metric[kind] ?? {};
+  const temporality = ([null, "delta", "cumulative"] as const)[aggregationTemporality as number] ?? null;
   const points = dataPoints.map((point: any) => ({ ...point, attributes: attributesOf(point.attributes) }));
-  return { name: metric.name, unit: metric.unit, description: metric.description, kind, isMonotonic, points };
+  return { name: metric.name, unit: metric.unit, description: metric.description, kind, temporality, isMonotonic, points };
 }
