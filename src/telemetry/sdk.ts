@@ -2,6 +2,7 @@
  * Starts OpenTelemetry's SDK for traces and metrics when the standard OTEL_* settings ask for it, and loads it only then. The
  * exporters read their own OTEL_EXPORTER_OTLP_* settings (endpoint, headers, timeout, compression).
  */
+import { randomUUID } from "node:crypto";
 import { DiagLogLevel, diag, metrics as metricsApi, trace } from "@opentelemetry/api";
 import type { Resource } from "@opentelemetry/resources";
 import type { Sampler } from "@opentelemetry/sdk-trace";
@@ -57,11 +58,14 @@ function problemIn(message: string): string {
   }
 }
 
+/** Replicas are told apart by the instance; a platform that has a name for each sets it in OTEL_RESOURCE_ATTRIBUTES. */
 async function resourceOf(version: string): Promise<Resource> {
   const { detectResources, envDetector, resourceFromAttributes, serviceNameEnvDetector } = await import("@opentelemetry/resources");
-  return resourceFromAttributes({ "service.name": "posthorn", "service.version": version }).merge(
-    detectResources({ detectors: [envDetector, serviceNameEnvDetector] }),
-  );
+  return resourceFromAttributes({
+    "service.name": "posthorn",
+    "service.version": version,
+    "service.instance.id": randomUUID(),
+  }).merge(detectResources({ detectors: [envDetector, serviceNameEnvDetector] }));
 }
 
 async function startTraces(settings: TracesSettings, resource: Resource): Promise<() => Promise<void>> {

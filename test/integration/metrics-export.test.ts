@@ -150,8 +150,32 @@ test("every metric of the table is there both ways, as what the table says it is
       ...{ description: help, unit, kind: kind === "counter" ? "sum" : kind, isMonotonic: kind === "counter" },
     });
   }
-  expect(collector.resources[0]).toMatch(/"service\.name".*"posthorn"/);
+  expect(collector.resources[0]).toMatchObject({ "service.name": "posthorn" });
   expect(collector.spans).toEqual([]);
+});
+
+test("replicas are told apart by the instance in their resource, which the settings can name", async () => {
+  const aside = await startOtlpCollector();
+  const replica = (attributes: string) =>
+    startPosthorn({
+      nats,
+      redis,
+      settings: {
+        OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: `${aside.url}/v1/metrics`,
+        OTEL_METRIC_EXPORT_INTERVAL: "100",
+        OTEL_RESOURCE_ATTRIBUTES: attributes,
+      },
+    });
+  const replicas = await Promise.all(["", "a=b", "service.instance.id=pod-7"].map(replica));
+  const instances = await eventually(() => {
+    const found = new Set(aside.resources.map((resource) => String(resource["service.instance.id"])));
+    return found.size === 3 && [...found];
+  });
+  await Promise.all(replicas.map((of) => of.end()));
+  expect(new Set(aside.resources.map((resource) => resource["service.instance.id"])).size).toBe(3);
+  expect(instances.filter((id) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id))).toHaveLength(2);
+  expect(instances).toContain("pod-7");
+  await aside.stop();
 });
 
 test("a collector that is not there is said in the log, and deliveries go on", async () => {

@@ -10,6 +10,7 @@ import { Redis } from "ioredis";
 import { type MsgHdrs, nanos, headers as natsHeaders } from "nats";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createPublisher } from "../../src/client/client.ts";
+import { VERSION } from "../../src/config/version.ts";
 import { deliveryId } from "../../src/model/delivery.ts";
 import { eventually } from "../support/eventually.ts";
 import { type ExportedSpan, type OtlpCollector, SPAN_KIND, startOtlpCollector } from "../support/otlp-collector.ts";
@@ -168,8 +169,12 @@ describe("one trace", () => {
       expect(attempt.status.code ?? 0).toBe(0);
     }
     expect(all).toHaveLength(6);
-    expect(collector.resources.at(-1)).toMatch(/"service\.name".*"posthorn"/);
-    expect(collector.resources.at(-1)).toMatch(/"deployment\.environment\.name".*"test"/);
+    expect(collector.resources).toContainEqual({
+      "service.name": "posthorn",
+      "service.version": VERSION,
+      "service.instance.id": expect.any(String),
+      "deployment.environment.name": "test",
+    });
     expect(collector.bodies.join()).not.toContain("s3cret");
   });
 

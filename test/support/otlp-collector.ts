@@ -44,8 +44,8 @@ export interface OtlpCollector {
   readonly spans: ExportedSpan[];
   /** Of the last export, by name. */
   readonly metrics: Map<string, ExportedMetric>;
-  /** The resources of all exports, as JSON. */
-  readonly resources: string[];
+  /** The attributes of the resources of all exports. */
+  readonly resources: Array<Record<string, unknown>>;
   /** Every body, as it came. */
   readonly bodies: string[];
   /** Waits for spans that match, at least so many. */
@@ -56,7 +56,7 @@ export interface OtlpCollector {
 export async function startOtlpCollector(): Promise<OtlpCollector> {
   const spans: ExportedSpan[] = [];
   const metrics = new Map<string, ExportedMetric>();
-  const resources: string[] = [];
+  const resources: Array<Record<string, unknown>> = [];
   const bodies: string[] = [];
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
@@ -66,13 +66,13 @@ export async function startOtlpCollector(): Promise<OtlpCollector> {
       bodies.push(text);
       const body = JSON.parse(text) as { resourceSpans?: any[]; resourceMetrics?: any[] };
       for (const { resource, scopeSpans } of body.resourceSpans ?? []) {
-        resources.push(JSON.stringify(resource));
+        resources.push(attributesOf(resource.attributes));
         for (const { spans: exported } of scopeSpans)
           for (const span of exported) spans.push({ ...span, attributes: attributesOf(span.attributes) });
       }
       if (body.resourceMetrics !== undefined) metrics.clear();
       for (const { resource, scopeMetrics } of body.resourceMetrics ?? []) {
-        resources.push(JSON.stringify(resource));
+        resources.push(attributesOf(resource.attributes));
         for (const { metrics: exported } of scopeMetrics) for (const metric of exported) metrics.set(metric.name, metricOf(metric));
       }
       response.writeHead(200, { "content-type": "application/json" }).end("{}");
