@@ -5,7 +5,8 @@
  *     with the publisher's context, too. So an event is one trace, over all of its retries, parkings and replays.
  * T2  The publisher's sampling decision holds: below a process span that is not recorded nothing is, and the receiver's
  *     traceparent says so.
- * T3  Work that belongs to many traces at once (a replay, a batch written to Redis) has a trace of its own with links.
+ * T3  Work that belongs to many traces at once (a replay, a batch written to Redis) has a trace of its own with links. It
+ *     begins with the first of them that is sampled, so that the sampler knows, and only what is sampled is linked.
  */
 import {
   type Context,
@@ -34,7 +35,7 @@ import {
   responseAttributes,
 } from "./span-attributes.ts";
 import { createTraceIds } from "./trace-ids.ts";
-import { silentAttempt } from "./trace-position.ts";
+import { isSampled, silentAttempt } from "./trace-position.ts";
 
 export interface RecordingOptions {
   readonly version: string;
@@ -68,37 +69,30 @@ export function createRecordingTracing({ version, prefix }: RecordingOptions): T
         return result;
       },
       (error: unknown) => {
-        span.setAttribute("error.type", error instanceof AppError ? error.code : "_OTHER");
-        span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) });
+        fail(span, error);
         span.end();
         throw error;
       },
     );
   };
 
-  const storeIn = async (
-    parent: TraceHeaders,
-    lane: LaneName,
-    delivery: Delivery,
-    detail: string,
-    work: (trace: TraceHeaders) => Promise<LaneReceipt>,
-    links: Link[],
-  ): Promise<SpanContext> => {
+  const startStore = (parent: TraceHeaders, lane: LaneName, delivery: Delivery, detail: string): Span => {
     const template = destinationTemplate(prefix, lane);
     const attributes = {
       ...publishAttributes({ "messaging.destination.template": template }),
       ...deliveryAttributes(delivery),
       "posthorn.detail": detail,
     };
-    const span = tracer.startSpan(`publish ${template}`, { kind: SpanKind.PRODUCER, attributes, links }, parentContext(parent));
-    await within(span, async (position) => {
+    return tracer.startSpan(`publish ${template}`, { kind: SpanKind.PRODUCER, attributes }, parentContext(parent));
+  };
+
+  const storeWithin = (span: Span, work: (trace: TraceHeaders) => Promise<LaneReceipt>): Promise<void> =>
+    within(span, async (position) => {
       const { subject, sequence, messageId } = await work(position);
       span.setAttribute("messaging.destination.name", subject);
       span.setAttribute("messaging.message.id", messageId);
       span.setAttribute("posthorn.sequence", sequence);
     });
-    return span.spanContext();
-  };
 
   return {
     process(event, lane, message, work) {
@@ -125,29 +119,49 @@ export function createRecordingTracing({ version, prefix }: RecordingOptions): T
       return { ...positionOf(span), end: (record) => endAttempt(span, record) };
     },
 
-    store: (parent, lane, delivery, detail, work) => storeIn(parent, lane, delivery, detail, work, []),
+    store: (parent, lane, delivery, detail, work) => storeWithin(startStore(parent, lane, delivery, detail), work),
 
     publish(caller, subject, eventId, work) {
       const attributes = publishAttributes({ "messaging.destination.name": subject, "messaging.message.id": eventId });
       return within(tracer.startSpan(`publish ${subject}`, { kind: SpanKind.PRODUCER, attributes }, parentContext(caller)), work);
     },
 
-    batch(name, work) {
-      const span = tracer.startSpan(name, { root: true });
+    async batch(name, work) {
+      const startTime = Date.now();
+      let span: Span | undefined;
+      let linked = 0;
       let stored = 0;
-      return within(span, (position) =>
-        work({
+      /** T3: both ways. */
+      const link = (part: Span): void => {
+        const context = part.spanContext();
+        if (!isSampled(context)) return;
+        if (span === undefined) span = tracer.startSpan(name, { root: true, startTime, links: [{ context }] });
+        else if (linked < MOST_LINKS) span.addLink({ context });
+        linked++;
+        if (isSampled(span.spanContext())) part.addLink({ context: span.spanContext() });
+      };
+      try {
+        return await work({
           async store(lane, delivery, detail, store) {
-            const context = await storeIn(delivery.event, lane, delivery, detail, store, linksTo([position]));
-            span.setAttribute("posthorn.deliveries", ++stored);
-            if (stored <= MOST_LINKS) span.addLink({ context });
+            const part = startStore(delivery.event, lane, delivery, detail);
+            link(part);
+            await storeWithin(part, store);
+            stored++;
+            span?.setAttribute("posthorn.deliveries", stored);
           },
-        }),
-      );
+        });
+      } catch (error) {
+        if (span !== undefined) fail(span, error);
+        throw error;
+      } finally {
+        span?.end();
+      }
     },
 
     lateBatch(batch) {
-      const links = linksTo(batch.traceparents.map((traceparent) => ({ traceparent, tracestate: null }))).filter(isSampled);
+      const links = linksTo(batch.traceparents.map((traceparent) => ({ traceparent, tracestate: null }))).filter(({ context }) =>
+        isSampled(context),
+      );
       if (links.length === 0) return;
       const attributes = lateBatchAttributes(batch);
       const options = { kind: SpanKind.CLIENT, attributes, links: links.slice(0, MOST_LINKS), startTime: batch.startedAt, root: true };
@@ -164,6 +178,11 @@ function endAttempt(span: Span, record: AttemptRecord): void {
     span.setStatus({ code: SpanStatusCode.ERROR, ...(message === null ? {} : { message }) });
   }
   span.end();
+}
+
+function fail(span: Span, error: unknown): void {
+  span.setAttribute("error.type", error instanceof AppError ? error.code : "_OTHER");
+  span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) });
 }
 
 function positionOf(span: Span): TracePosition {
@@ -186,8 +205,4 @@ function spanContextOf({ traceparent, tracestate }: TraceHeaders): SpanContext |
 
 function linksTo(all: readonly TraceHeaders[]): Link[] {
   return all.map(spanContextOf).flatMap((context) => (context === null ? [] : [{ context }]));
-}
-
-function isSampled({ context }: Link): boolean {
-  return (context.traceFlags & TraceFlags.SAMPLED) !== 0;
 }

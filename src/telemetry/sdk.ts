@@ -8,6 +8,7 @@ import type { Resource } from "@opentelemetry/resources";
 import type { Sampler } from "@opentelemetry/sdk-trace";
 import { messageOf } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
+import { createLinkedSampler } from "./linked-sampler.ts";
 import { type Environment, type MetricsSettings, readOtelSettings, type TracesSettings } from "./otel-settings.ts";
 
 export interface Sdk {
@@ -106,8 +107,8 @@ async function samplerOf({ sampler, ratio }: TracesSettings): Promise<Sampler> {
     case "parentbased_always_on":
       return new ParentBasedSampler({ root: new AlwaysOnSampler() });
     case "parentbased_always_off":
-      return new ParentBasedSampler({ root: new AlwaysOffSampler() });
+      return new ParentBasedSampler({ root: createLinkedSampler(new AlwaysOffSampler()) });
     case "parentbased_traceidratio":
-      return new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(ratio) });
+      return new ParentBasedSampler({ root: createLinkedSampler(new TraceIdRatioBasedSampler(ratio)) });
   }
 }

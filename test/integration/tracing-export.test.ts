@@ -75,6 +75,7 @@ const spansOf = (traceId: string) => {
   return { all, children, named: (name: string): ExportedSpan[] => all.filter((span) => span.name.startsWith(name)) };
 };
 const traceparentOf = (span: ExportedSpan | undefined): string => `00-${span?.traceId}-${span?.spanId}-01`;
+const flagsOf = (request: ReceivedRequest): string => String(request.headers["traceparent"]).slice(-2);
 const linked = (span: ExportedSpan | undefined): string[] => (span?.links ?? []).map(({ spanId }) => spanId);
 const onlyOf = <T>(items: readonly T[]): T => {
   expect(items).toHaveLength(1);
@@ -345,7 +346,63 @@ test("a sampler of the settings decides where the publisher has not", async () =
   const traces = requests.map((request) => String(request.headers["traceparent"]).slice(3, 35));
   const recorded = new Set(collector.spans.map(({ traceId }) => traceId));
   expect(traces.filter((traceId) => recorded.has(traceId))).toEqual(["2af7651916cd43dd8448eb211c80319c"]);
-  expect(requests.map((request) => String(request.headers["traceparent"]).slice(-2)).sort()).toEqual(["00", "01"]);
+  expect(requests.map(flagsOf).sort()).toEqual(["00", "01"]);
+});
+
+/** Publishes with this trace context and waits until the receiver's 404 has made it a dead letter. */
+const publishDeadLetter = async (traceparent: string, app: { slug: string }): Promise<void> => {
+  const count = async (): Promise<number> => (await posthorn.api("GET", `/v1/dead-letters?app=${app.slug}`)).body.items.length;
+  const before = await count();
+  const headers = natsHeaders();
+  headers.set("traceparent", traceparent);
+  await publish(headers);
+  await eventually(async () => (await count()) === before + 1);
+};
+
+test("work on many traces is sampled with those of them that are, where the root sampler says no", async () => {
+  const [sampled, unsampled] = ["3af7651916cd43dd8448eb211c80319c", "4af7651916cd43dd8448eb211c80319c"];
+  ({ posthorn, bus } = await start({ OTEL_TRACES_SAMPLER: "parentbased_always_off" }));
+  receiver.behave(answer(404));
+  const app = await install();
+  const look = new Redis(redis.url);
+  await publishDeadLetter(`00-${unsampled}-b7ad6b7169203331-00`, app);
+  await look.call("CLIENT", "PAUSE", "200", "WRITE");
+  await publishDeadLetter(`00-${sampled}-b7ad6b7169203331-01`, app);
+  receiver.behave(answer(200));
+  look.disconnect();
+  expect((await posthorn.api("POST", "/v1/dead-letters/replay", { app: app.slug })).body.replayed).toBe(2);
+  const requests = await receiver.waitFor(4);
+  await collector.waitFor(isAttempt("delivered", app));
+  const isLinked = (name: string) => (span: ExportedSpan) =>
+    span.name === name && (span.links ?? []).some(({ traceId }) => traceId === sampled);
+  const replay = onlyOf(await collector.waitFor(isLinked("replay dead letters")));
+  const late = onlyOf(await collector.waitFor(isLinked("EVALSHA write-batch")));
+  expect(await posthorn.end()).toBe(0);
+
+  const { all, children } = spansOf(sampled);
+  const replayed = onlyOf(all.filter(({ attributes }) => attributes["posthorn.detail"] === "replayed"));
+  expect([linked(replay), linked(replayed)]).toEqual([[replayed.spanId], [replay.spanId]]);
+  expect(replay.attributes["posthorn.deliveries"]).toBe(2);
+  // It began with the work, of which this was the second delivery.
+  expect(BigInt(replay.startTimeUnixNano)).toBeLessThan(BigInt(replayed.startTimeUnixNano));
+  expect(children(replayed).map(({ kind }) => kind)).toEqual([SPAN_KIND.consumer]);
+  expect(linked(late)).toEqual([onlyOf(all.filter(isAttempt("rejected", app))).spanId]);
+  expect(spansOf(unsampled).all).toEqual([]);
+  expect(requests.filter((request) => request.headers["traceparent"]?.includes(unsampled)).map(flagsOf)).toEqual(["00", "00"]);
+});
+
+test("nothing is linked with a batch that is not sampled", async () => {
+  // By the ratio this trace id is sampled, and hardly another one.
+  const traceId = "00000000000000000000000000000001";
+  ({ posthorn, bus } = await start({ OTEL_TRACES_SAMPLER: "traceidratio", OTEL_TRACES_SAMPLER_ARG: "0.000001" }));
+  receiver.behave(answer(404));
+  const app = await install();
+  await publishDeadLetter(`00-${traceId}-b7ad6b7169203331-01`, app);
+  receiver.behave(answer(200));
+  expect((await posthorn.api("POST", "/v1/dead-letters/replay", { app: app.slug })).body.replayed).toBe(1);
+  await collector.waitFor(isAttempt("delivered", app));
+  const replayed = onlyOf(spansOf(traceId).all.filter(({ attributes }) => attributes["posthorn.detail"] === "replayed"));
+  expect(linked(replayed)).toEqual([]);
 });
 
 test("a batch that Redis took late is a span of its own, linked with its attempts", async () => {
