@@ -31,6 +31,8 @@ export interface AttemptRecord {
   readonly requestBody: Uint8Array;
   /** At most 64 KiB; null when there was none. */
   readonly responseBody: Uint8Array | null;
+  /** Of all of it, in bytes; null when there was no answer, or it was cut and the receiver did not say. */
+  readonly responseBodySize: number | null;
 }
 
 /** The request log, health counters and delivered marks, written in batches behind the delivery path. */

@@ -58,7 +58,7 @@ export function requestAttributes(delivery: Delivery, attempt: number, url: stri
   return {
     "http.request.method": "POST",
     "url.full": withoutSecrets(url),
-    "server.address": hostname,
+    "server.address": withoutBrackets(hostname),
     "server.port": port === "" ? (protocol === "https:" ? 443 : 80) : Number(port),
     ...(attempt > 1 ? { "http.request.resend_count": attempt - 1 } : {}),
     ...deliveryAttributes(delivery),
@@ -66,11 +66,15 @@ export function requestAttributes(delivery: Delivery, attempt: number, url: stri
   };
 }
 
-export function responseAttributes({ outcome, responseCode, responseBody }: AttemptRecord): Attributes {
+function withoutBrackets(host: string): string {
+  return host.startsWith("[") ? host.slice(1, -1) : host;
+}
+
+export function responseAttributes({ outcome, responseCode, responseBodySize }: AttemptRecord): Attributes {
   return {
     "posthorn.outcome": outcome,
     ...(responseCode === 0 ? {} : { "http.response.status_code": responseCode }),
-    ...(responseBody === null ? {} : { "http.response.body.size": responseBody.byteLength }),
+    ...(responseBodySize === null ? {} : { "http.response.body.size": responseBodySize }),
     ...(outcome === "delivered" ? {} : { "error.type": responseCode === 0 ? outcome : String(responseCode) }),
   };
 }

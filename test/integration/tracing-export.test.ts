@@ -312,6 +312,29 @@ test("a failed attempt without an answer says in its status why", async () => {
   expect(attempt.status).toEqual({ code: 2, message: expect.stringContaining("ECONNREFUSED") });
 });
 
+test("an attempt tells the size of the whole answer, where there is a way to know it", async () => {
+  const sizeOf = async (body: string, headers: Record<string, string> = {}): Promise<unknown> => {
+    receiver.behave(answer(200, body, headers));
+    organization = randomUUID();
+    const app = await install();
+    await publish();
+    return onlyOf(await collector.waitFor(isAttempt("delivered", app))).attributes["http.response.body.size"];
+  };
+  expect(await sizeOf("")).toBe(0);
+  expect(await sizeOf("x".repeat(200_000), { "content-length": "200000" })).toBe(200_000);
+  expect(await sizeOf("x".repeat(200_000), { "transfer-encoding": "chunked" })).toBeUndefined();
+});
+
+test("an IPv6 receiver's address is told without brackets", async () => {
+  const six = await startReceiver(answer(200), 0, "::1");
+  ({ posthorn, bus } = await start({ POSTHORN_TARGET_ALLOW: "::1/128" }));
+  const app = await install({ webhook_url: `http://[::1]:${six.port}/` });
+  await publish();
+  const attempt = onlyOf(await collector.waitFor(isAttempt("delivered", app)));
+  expect(attempt.attributes).toMatchObject({ "server.address": "::1", "server.port": six.port, "url.full": `http://[::1]:${six.port}/` });
+  await six.stop();
+});
+
 test("a publisher that is not sampled is not recorded, and its trace goes on with the same decision", async () => {
   receiver.behave(answer(503));
   ({ posthorn, bus } = await start());
