@@ -23,14 +23,17 @@ import {
 import type { AttemptRecord, LaneName, LaneReceipt, TraceHeaders, TracePosition, Tracing } from "../delivery/ports.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Delivery } from "../model/delivery.ts";
+import type { Event } from "../model/event.ts";
 import { formatTraceparent, parseTraceparent } from "../model/trace-context.ts";
 import {
   deliveryAttributes,
   destinationTemplate,
   eventAttributes,
   lateBatchAttributes,
+  natsServerAttributes,
   processAttributes,
   publishAttributes,
+  redisServerAttributes,
   requestAttributes,
   responseAttributes,
 } from "./span-attributes.ts";
@@ -41,14 +44,20 @@ export interface RecordingOptions {
   readonly version: string;
   /** POSTHORN_SUBJECT_PREFIX. */
   readonly prefix: string;
+  /** `host:port` of the server that the connection is on; empty while there is none. */
+  readonly natsServer: () => string;
+  /** Null: a cluster. */
+  readonly redisUrl: string | null;
 }
 
 /** OpenTelemetry's limit on the links of a span. */
 const MOST_LINKS = 128;
 
-export function createRecordingTracing({ version, prefix }: RecordingOptions): Tracing {
+export function createRecordingTracing({ version, prefix, natsServer, redisUrl }: RecordingOptions): Tracing {
   const tracer = trace.getTracer("posthorn", version);
   const ids = createTraceIds();
+  const nats = natsServerAttributes(natsServer);
+  const redis = redisServerAttributes(redisUrl);
   /** The recorded spans behind positions. */
   const spans = new WeakMap<TraceHeaders, Span>();
 
@@ -79,7 +88,7 @@ export function createRecordingTracing({ version, prefix }: RecordingOptions): T
   const startStore = (parent: TraceHeaders, lane: LaneName, delivery: Delivery, detail: string): Span => {
     const template = destinationTemplate(prefix, lane);
     const attributes = {
-      ...publishAttributes({ "messaging.destination.template": template }),
+      ...publishAttributes({ "messaging.destination.template": template }, nats()),
       ...deliveryAttributes(delivery),
       "posthorn.detail": detail,
     };
@@ -94,13 +103,24 @@ export function createRecordingTracing({ version, prefix }: RecordingOptions): T
       span.setAttribute("posthorn.sequence", sequence);
     });
 
+  const startFanOut = (parent: TraceHeaders, event: Event): Span => {
+    const destination = destinationTemplate(prefix, "fan-out");
+    const attributes = { ...publishAttributes({ "messaging.destination.name": destination }, nats()), ...eventAttributes(event) };
+    return tracer.startSpan(`publish ${destination}`, { kind: SpanKind.PRODUCER, attributes }, parentContext(parent));
+  };
+
+  const fanOutWithin = (span: Span, work: (trace: TraceHeaders) => Promise<number>): Promise<void> =>
+    within(span, async (position) => {
+      span.setAttribute("messaging.batch.message_count", await work(position));
+    });
+
   return {
     process(event, lane, message, work) {
       const template = lane === "events" ? null : destinationTemplate(prefix, lane);
       const traceparent = template === null ? undefined : message.header("traceparent");
       const created = traceparent === undefined ? event : { traceparent, tracestate: message.header("tracestate") ?? null };
       const links = linksTo(created.traceparent === event.traceparent ? [created] : [created, event]);
-      const attributes = processAttributes(event, template, message);
+      const attributes = processAttributes(event, template, message, nats());
       const name = `process ${template ?? message.subject}`;
       return within(tracer.startSpan(name, { kind: SpanKind.CONSUMER, attributes, links }, parentContext(created)), work);
     },
@@ -121,8 +141,10 @@ export function createRecordingTracing({ version, prefix }: RecordingOptions): T
 
     store: (parent, lane, delivery, detail, work) => storeWithin(startStore(parent, lane, delivery, detail), work),
 
+    fanOut: (parent, event, work) => fanOutWithin(startFanOut(parent, event), work),
+
     publish(caller, subject, eventId, work) {
-      const attributes = publishAttributes({ "messaging.destination.name": subject, "messaging.message.id": eventId });
+      const attributes = publishAttributes({ "messaging.destination.name": subject, "messaging.message.id": eventId }, nats());
       return within(tracer.startSpan(`publish ${subject}`, { kind: SpanKind.PRODUCER, attributes }, parentContext(caller)), work);
     },
 
@@ -149,6 +171,11 @@ export function createRecordingTracing({ version, prefix }: RecordingOptions): T
             stored++;
             span?.setAttribute("posthorn.deliveries", stored);
           },
+          async fanOut(event, store) {
+            const parts = startFanOut(event, event);
+            link(parts);
+            await fanOutWithin(parts, store);
+          },
         });
       } catch (error) {
         if (span !== undefined) fail(span, error);
@@ -163,7 +190,7 @@ export function createRecordingTracing({ version, prefix }: RecordingOptions): T
         isSampled(context),
       );
       if (links.length === 0) return;
-      const attributes = lateBatchAttributes(batch);
+      const attributes = lateBatchAttributes(batch, redis);
       const options = { kind: SpanKind.CLIENT, attributes, links: links.slice(0, MOST_LINKS), startTime: batch.startedAt, root: true };
       tracer.startSpan("EVALSHA write-batch", options).end(batch.endedAt);
     },

@@ -65,6 +65,8 @@ async function start(settings: Record<string, string> = {}, prefix?: string): Pr
   return { posthorn: started, bus: await connectBus(nats, started.prefix) };
 }
 
+const serverOf = ({ url }: Server) => ({ "server.address": "127.0.0.1", "server.port": Number(new URL(url).port) });
+
 const install = (app: Partial<AppOptions> = {}) => posthorn.install({ webhook_url: receiver.url, organization_id: organization, ...app });
 const publish = (headers?: MsgHdrs) => bus.publish("issue.created", { organization_id: organization, data: {} }, headers);
 
@@ -126,13 +128,14 @@ describe("one trace", () => {
     const { all, children } = spansOf(producer.traceId);
     expect(producer).toMatchObject({
       name: `publish ${posthorn.prefix}.events.issue.created`,
-      attributes: { "messaging.system": "nats", "messaging.operation.type": "send", "messaging.message.id": "evt-1" },
+      attributes: { ...serverOf(nats), "messaging.system": "nats", "messaging.operation.type": "send", "messaging.message.id": "evt-1" },
     });
     const process = onlyOf(children(producer));
     expect(process).toMatchObject({
       name: `process ${posthorn.prefix}.events.issue.created`,
       kind: SPAN_KIND.consumer,
       attributes: {
+        ...serverOf(nats),
         "messaging.system": "nats",
         "messaging.operation.name": "process",
         "messaging.operation.type": "process",
@@ -200,6 +203,7 @@ describe("one trace", () => {
     expect(stored).toMatchObject({
       name: `publish ${posthorn.prefix}.retries.{rung}.{app}`,
       attributes: {
+        ...serverOf(nats),
         "messaging.destination.name": `${posthorn.prefix}.retries.1.${app.slug}`,
         "posthorn.detail": expect.stringMatching(/^due in \d+ ms$/),
       },
@@ -297,7 +301,7 @@ describe("one trace", () => {
     const isOfCaller = (kind: number) => (span: ExportedSpan) => span.kind === kind && span.traceId === caller.traceId;
     const producer = onlyOf(await collector.waitFor(isOfCaller(SPAN_KIND.producer)));
     expect(producer).toMatchObject({ ...caller, spanId: producer.spanId, parentSpanId: caller.spanId });
-    expect(producer.attributes["messaging.message.id"]).toBe("http-1");
+    expect(producer.attributes).toMatchObject({ ...serverOf(nats), "messaging.message.id": "http-1" });
     const process = onlyOf(await collector.waitFor(isOfCaller(SPAN_KIND.consumer)));
     expect(process.parentSpanId).toBe(producer.spanId);
   });
@@ -310,6 +314,81 @@ test("a failed attempt without an answer says in its status why", async () => {
   expect(attempt.attributes["error.type"]).toBe("unreachable");
   expect(attempt.attributes["http.response.status_code"]).toBeUndefined();
   expect(attempt.status).toEqual({ code: 2, message: expect.stringContaining("ECONNREFUSED") });
+});
+
+describe("a large fan-out", () => {
+  const fanOut = () => `${posthorn.prefix}.retries.0._fan-out`;
+
+  test("is one publish span, from which its parts go on", async () => {
+    const app = await install({ max_in_flight: 200 });
+    const bucket = await bus.jetStream.views.kv(`${posthorn.prefix}-registry`);
+    const record = (await bucket.get(`installation.${app.uuid}`))?.json<object>();
+    const uuids = Array.from({ length: 500 }, () => randomUUID());
+    await Promise.all(uuids.map((uuid) => bucket.put(`installation.${uuid}`, JSON.stringify({ ...record, uuid }))));
+    const known = async () => (await posthorn.api("GET", `/v1/installations?organization_id=${organization}&limit=1000`)).body.items.length;
+    await eventually(async () => (await known()) === 501);
+    const producer = await publishTraced();
+    await collector.waitFor(
+      ({ traceId, attributes }) => traceId === producer.traceId && attributes["posthorn.outcome"] === "delivered",
+      501,
+    );
+
+    const { named, children } = spansOf(producer.traceId);
+    const stored = onlyOf(await eventually(() => named(`publish ${fanOut()}`).length > 0 && named(`publish ${fanOut()}`)));
+    expect(stored).toMatchObject({
+      kind: SPAN_KIND.producer,
+      attributes: {
+        ...serverOf(nats),
+        "messaging.operation.type": "send",
+        "messaging.destination.name": fanOut(),
+        "messaging.batch.message_count": 3,
+        "posthorn.event.type": "issue.created",
+      },
+    });
+    expect(stored.attributes["messaging.message.id"]).toBeUndefined();
+    expect(children(producer).map(({ spanId }) => spanId)).toEqual([stored.parentSpanId]);
+    const parts = await eventually(() => {
+      const found = spansOf(producer.traceId).named(`process ${fanOut()}`);
+      return found.length === 3 && found;
+    });
+    for (const part of parts) {
+      expect([part.kind, part.parentSpanId, linked(part)]).toEqual([SPAN_KIND.consumer, stored.spanId, [stored.spanId, producer.spanId]]);
+      expect(part.attributes).toMatchObject({
+        "messaging.destination.name": fanOut(),
+        "messaging.consumer.group.name": "posthorn-fan-out",
+      });
+    }
+    expect(
+      spansOf(producer.traceId)
+        .named("process ")
+        .map(({ name }) => name)
+        .filter((name) => name.includes("{rung}")),
+    ).toEqual([]);
+  });
+
+  test("of a replayed event is linked with the replay", async () => {
+    const app = await install();
+    const traceId = "5af7651916cd43dd8448eb211c80319c";
+    await bus.jetStream.publish(
+      `${posthorn.prefix}.dead-letters._invalid`,
+      JSON.stringify({
+        ...{ reason: "redelivered", error: "redelivered 11 times", dead_lettered_at: new Date().toISOString(), app: null },
+        ...{
+          subject: `${posthorn.prefix}.events.issue.created`,
+          source_stream: `${posthorn.prefix}_EVENTS`.toUpperCase().replaceAll("-", "_"),
+        },
+        ...{ source_sequence: 1, stored_at: new Date().toISOString(), headers: { traceparent: `00-${traceId}-b7ad6b7169203331-01` } },
+        body: JSON.stringify({ organization_id: organization, data: {} }),
+      }),
+    );
+    await posthorn.api("POST", "/v1/dead-letters/replay", {});
+    await collector.waitFor(isAttempt("delivered", app));
+    const stored = onlyOf(spansOf(traceId).named(`publish ${fanOut()}`));
+    const replay = onlyOf(await collector.waitFor((span) => span.name === "replay dead letters" && linked(span).includes(stored.spanId)));
+    expect(linked(stored)).toEqual([replay.spanId]);
+    expect(stored).toMatchObject({ parentSpanId: "b7ad6b7169203331", attributes: { "messaging.batch.message_count": 1 } });
+    expect(parentOf(parentOf(onlyOf(collector.spans.filter(isAttempt("delivered", app))))).parentSpanId).toBe(stored.spanId);
+  });
 });
 
 test("an attempt tells the size of the whole answer, where there is a way to know it", async () => {
@@ -441,7 +520,7 @@ test("a batch that Redis took late is a span of its own, linked with its attempt
   const batch = onlyOf(await collector.waitFor(isOfLast));
   expect(batch).toMatchObject({
     kind: SPAN_KIND.client,
-    attributes: { "db.system.name": "redis", "db.operation.name": "EVALSHA", "posthorn.tries": 1 },
+    attributes: { ...serverOf(redis), "db.system.name": "redis", "db.operation.name": "EVALSHA", "posthorn.tries": 1 },
   });
   expect(attempts.map(({ traceId }) => traceId)).not.toContain(batch.traceId);
   look.disconnect();

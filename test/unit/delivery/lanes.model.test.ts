@@ -22,7 +22,7 @@ import { anApp, anEvent, anInstallation, UUID } from "../../support/builders.ts"
 import { createLanesInMemory, type StoredMessage } from "../../support/lanes-in-memory.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
 
-const tracing = createTracing(false, { version: "test", prefix: "app-platform" });
+const tracing = createTracing(null);
 const SCHEDULE_MS = [1_000, 3_000, 7_000];
 const EVENTS = "EVENTS";
 
