@@ -109,7 +109,7 @@ test("a run is counted alike for a scrape and for OTLP, with lanes, circuits and
     });
   }
   const age = point("posthorn_delivery_age_seconds", { attempt: "first" });
-  expect([Number(age.count), age.explicitBounds?.length]).toEqual([1, 15]);
+  expect([Number(age.count), age.explicitBounds?.length]).toEqual([1, 16]);
   expect(await scraped('posthorn_delivery_age_seconds_count{attempt="first"}')).toBe(1);
   expect(Number(point("posthorn_attempt_duration_seconds").count)).toBe(2);
   expect(exported("posthorn_parked_oldest_age_seconds", { app: "waiting" })).toBeGreaterThan(0);
@@ -239,4 +239,23 @@ test("what has drained is exported no more, by scrape and by OTLP", async () => 
   // What only grows goes on as it was.
   expect(collector.metrics.get("posthorn_attempts_total")?.temporality).toBe("cumulative");
   expect(exported("posthorn_deliveries_stored_total", { lane: "parked" })).toBeGreaterThan(2);
+});
+
+test("the age of what was parked is told apart, and of test calls none is", async () => {
+  const { slug, uuid } = await posthorn.install({ webhook_url: good.url, organization_id: "aged" });
+  const ages = async () => {
+    const count = (attempt: string) => scraped(`posthorn_delivery_age_seconds_count{attempt="${attempt}"}`);
+    return { first: await count("first"), later: await count("later"), parked: await count("parked") };
+  };
+  const before = await ages();
+  expect((await posthorn.api("POST", `/v1/apps/${slug}/test`, {})).status).toBe(200);
+  expect(await ages()).toEqual(before);
+  await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+  await bus.publish("issue.created", { organization_id: "aged", data: {} });
+  await eventually(async () => (await posthorn.api("GET", `/v1/installations/${uuid}/health`)).body.parked.deliveries === 1);
+  await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
+  await eventually(async () => (await ages()).parked > before.parked);
+  expect(await ages()).toEqual({ ...before, parked: before.parked + 1 });
+  await eventually(() => Number(point("posthorn_delivery_age_seconds", { attempt: "parked" }).count) === before.parked + 1);
+  expect(point("posthorn_delivery_age_seconds", { attempt: "parked" }).explicitBounds?.at(-1)).toBe(7 * 24 * 3600);
 });
