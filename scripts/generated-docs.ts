@@ -89,7 +89,7 @@ function metrics(): string {
 
 At \`GET /metrics\` in the Prometheus text format, and by OTLP when the \`OTEL_*\` settings ask for it: with
 \`OTEL_EXPORTER_OTLP_ENDPOINT\` (traces too) or \`OTEL_EXPORTER_OTLP_METRICS_ENDPOINT\`, every
-\`OTEL_METRIC_EXPORT_INTERVAL\` milliseconds (60000), as JSON over HTTP. Names, labels and numbers are the same both ways.
+\`OTEL_METRIC_EXPORT_INTERVAL\` milliseconds (60000). Names, labels and numbers are the same both ways.
 Counters and histograms go by \`OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE\` (\`cumulative\`); a gauge of an app ends with
 what it tells of.
 Dashboards and alert rules over them are in [observability](../observability/README.md), what to do about an alert is in

@@ -7,7 +7,7 @@ import { withoutSecrets } from "./safe-url.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-const PROTOCOLS = ["http/json"] as const;
+const PROTOCOLS = ["http/json", "http/protobuf"] as const;
 const SAMPLERS = [
   "always_on",
   "always_off",

@@ -72,7 +72,9 @@ async function resourceOf(version: string): Promise<Resource> {
 async function startTraces(settings: TracesSettings, resource: Resource): Promise<() => Promise<void>> {
   const [{ BatchSpanProcessor, TracerProvider }, { OTLPTraceExporter }] = await Promise.all([
     import("@opentelemetry/sdk-trace"),
-    import("@opentelemetry/exporter-trace-otlp-http"),
+    settings.protocol === "http/protobuf"
+      ? import("@opentelemetry/exporter-trace-otlp-proto")
+      : import("@opentelemetry/exporter-trace-otlp-http"),
   ]);
   const processor = new BatchSpanProcessor({ exporter: new OTLPTraceExporter(), ...settings.processor });
   const provider = new TracerProvider({ resource, sampler: await samplerOf(settings), spanProcessors: [processor] });
@@ -82,7 +84,12 @@ async function startTraces(settings: TracesSettings, resource: Resource): Promis
 
 async function startMetrics(settings: MetricsSettings, resource: Resource): Promise<() => Promise<void>> {
   const [{ AggregationTemporality, InstrumentType, MeterProvider, PeriodicExportingMetricReader }, { OTLPMetricExporter }] =
-    await Promise.all([import("@opentelemetry/sdk-metrics"), import("@opentelemetry/exporter-metrics-otlp-http")]);
+    await Promise.all([
+      import("@opentelemetry/sdk-metrics"),
+      settings.protocol === "http/protobuf"
+        ? import("@opentelemetry/exporter-metrics-otlp-proto")
+        : import("@opentelemetry/exporter-metrics-otlp-http"),
+    ]);
   const exporter = new OTLPMetricExporter();
   // Cumulative, the SDK exports every series that was ever observed for as long as the process lives: an app whose backlog
   // has drained would keep its last value. A gauge looks the same to the receiver either way.

@@ -526,6 +526,40 @@ test("a batch that Redis took late is a span of its own, linked with its attempt
   look.disconnect();
 });
 
+test("spans and metrics are exported as protobuf where the settings ask for it", async () => {
+  const aside = await startOtlpCollector();
+  ({ posthorn, bus } = await start({
+    OTEL_EXPORTER_OTLP_ENDPOINT: aside.url,
+    OTEL_EXPORTER_OTLP_PROTOCOL: "http/protobuf",
+    OTEL_METRIC_EXPORT_INTERVAL: "100",
+  }));
+  const app = await install();
+  const headers = natsHeaders();
+  headers.set("traceparent", "00-6af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  await publish(headers);
+  const [request] = await receiver.waitFor(1);
+  const attempt = onlyOf(await aside.waitFor(isAttempt("delivered", app)));
+  const process = onlyOf(await aside.waitFor(({ name }) => name.startsWith("process ")));
+  expect(traceparentOf(attempt)).toBe(request?.headers["traceparent"]);
+  expect(attempt).toMatchObject({ name: "POST", kind: SPAN_KIND.client, attributes: { "server.port": receiver.port } });
+  expect([process.parentSpanId, linked(process)]).toEqual(["b7ad6b7169203331", ["b7ad6b7169203331"]]);
+  await eventually(() =>
+    aside.metrics.get("posthorn_attempts_total")?.points.some(({ asDouble, asInt }) => Number(asInt ?? asDouble) === 1),
+  );
+  const age = aside.metrics.get("posthorn_delivery_age_seconds")?.points[0];
+  expect([age?.count, age?.attributes, age?.explicitBounds?.length, age?.bucketCounts?.length]).toEqual([
+    "1",
+    { attempt: "first" },
+    16,
+    17,
+  ]);
+  expect(aside.resources[0]).toMatchObject({ "service.name": "posthorn", "deployment.environment.name": "test" });
+  expect(new Set(aside.contentTypes)).toEqual(new Set(["application/x-protobuf"]));
+  expect(new Set(collector.contentTypes)).toEqual(new Set(["application/json"]));
+  expect(await posthorn.end()).toBe(0);
+  await aside.stop();
+});
+
 test("without OTEL settings nothing is exported", async () => {
   const exports = collector.bodies.length;
   posthorn = await startPosthorn({ nats, redis });

@@ -1,7 +1,8 @@
-/** An OTLP/HTTP receiver (JSON): keeps every span and the last export of metrics that is sent to it. */
+/** An OTLP/HTTP receiver (JSON and protobuf): keeps every span and the last export of metrics that is sent to it. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { eventually } from "./eventually.ts";
+import { decodeOtlp } from "./otlp-protobuf.ts";
 
 export interface ExportedSpan {
   readonly traceId: string;
@@ -46,8 +47,10 @@ export interface OtlpCollector {
   readonly metrics: Map<string, ExportedMetric>;
   /** The attributes of the resources of all exports. */
   readonly resources: Array<Record<string, unknown>>;
-  /** Every body, as it came. */
+  /** Every body, as text. */
   readonly bodies: string[];
+  /** Of each body. */
+  readonly contentTypes: string[];
   /** Waits for spans that match, at least so many. */
   waitFor(matches: (span: ExportedSpan) => boolean, count?: number): Promise<ExportedSpan[]>;
   stop(): Promise<void>;
@@ -58,13 +61,19 @@ export async function startOtlpCollector(): Promise<OtlpCollector> {
   const metrics = new Map<string, ExportedMetric>();
   const resources: Array<Record<string, unknown>> = [];
   const bodies: string[] = [];
+  const contentTypes: string[] = [];
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
-      const text = Buffer.concat(chunks).toString();
-      bodies.push(text);
-      const body = JSON.parse(text) as { resourceSpans?: any[]; resourceMetrics?: any[] };
+      const bytes = Buffer.concat(chunks);
+      const contentType = request.headers["content-type"] ?? "";
+      contentTypes.push(contentType);
+      bodies.push(bytes.toString());
+      const isProtobuf = contentType === "application/x-protobuf";
+      const body: { resourceSpans?: any[]; resourceMetrics?: any[] } = isProtobuf
+        ? decodeOtlp(request.url ?? "", bytes)
+        : JSON.parse(bytes.toString());
       for (const { resource, scopeSpans } of body.resourceSpans ?? []) {
         resources.push(attributesOf(resource.attributes));
         for (const { spans: exported } of scopeSpans)
@@ -75,7 +84,7 @@ export async function startOtlpCollector(): Promise<OtlpCollector> {
         resources.push(attributesOf(resource.attributes));
         for (const { metrics: exported } of scopeMetrics) for (const metric of exported) metrics.set(metric.name, metricOf(metric));
       }
-      response.writeHead(200, { "content-type": "application/json" }).end("{}");
+      response.writeHead(200, { "content-type": contentType }).end(isProtobuf ? "" : "{}");
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -85,6 +94,7 @@ export async function startOtlpCollector(): Promise<OtlpCollector> {
     metrics,
     resources,
     bodies,
+    contentTypes,
     waitFor: (matches, count = 1) =>
       eventually(() => {
         const found = spans.filter(matches);

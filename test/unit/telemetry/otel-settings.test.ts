@@ -67,7 +67,7 @@ test("a setting that can't be followed is named with what was found and wanted, 
   });
   expect(found.warnings).toEqual([
     { setting: "OTEL_TRACES_EXPORTER", found: "console", wanted: "otlp, none" },
-    { setting: "OTEL_EXPORTER_OTLP_PROTOCOL", found: "grpc", wanted: "http/json" },
+    { setting: "OTEL_EXPORTER_OTLP_PROTOCOL", found: "grpc", wanted: "http/json, http/protobuf" },
     { setting: "OTEL_METRICS_EXPORTER", found: "prometheus", wanted: "otlp, none" },
     { setting: "OTEL_TRACES_SAMPLER_ARG", found: "abc", wanted: "a number from 0 to 1" },
     { setting: "OTEL_BSP_MAX_QUEUE_SIZE", found: "-1", wanted: "a whole number above 0" },
@@ -94,6 +94,21 @@ test.each([
 test.each(["-0.1", "1.5", "NaN", "Infinity"])("the ratio %s is none", (argument) => {
   const { traces, warnings } = read({ ...endpoint, OTEL_TRACES_SAMPLER: "traceidratio", OTEL_TRACES_SAMPLER_ARG: argument });
   expect([traces?.ratio, warnings.length]).toEqual([1, 1]);
+});
+
+test("the protocol of a signal goes before that of both", () => {
+  const protocols = (environment: Environment) => {
+    const { traces, metrics, warnings } = read({ ...endpoint, ...environment });
+    expect(warnings).toEqual([]);
+    return [traces?.protocol, metrics?.protocol];
+  };
+  expect(protocols({})).toEqual(["http/json", "http/json"]);
+  expect(protocols({ OTEL_EXPORTER_OTLP_PROTOCOL: "http/protobuf" })).toEqual(["http/protobuf", "http/protobuf"]);
+  expect(protocols({ OTEL_EXPORTER_OTLP_METRICS_PROTOCOL: "http/protobuf" })).toEqual(["http/json", "http/protobuf"]);
+  expect(protocols({ OTEL_EXPORTER_OTLP_PROTOCOL: "http/protobuf", OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: "http/json" })).toEqual([
+    "http/json",
+    "http/protobuf",
+  ]);
 });
 
 test("a timeout of metrics is cut to their interval", () => {
