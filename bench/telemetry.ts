@@ -56,7 +56,7 @@ function recordOf(delivery: AttemptRecord["delivery"], { traceId, spanId, tracep
   return {
     ...{ delivery, app, installation, attempt: 1, startedAt: now, endedAt: now, durationMs: 12.3, webhookUrl: URL_OF_HOOK },
     ...{ outcome: "delivered" as const, responseCode: 200, error: null, errorId: null, projectId: null, traceId, spanId },
-    ...{ requestHeaders: { traceparent }, requestBody: body, responseBody: body },
+    ...{ requestHeaders: { traceparent }, requestBody: body, responseBody: body, responseBodySize: body.length },
   };
 }
 
@@ -184,10 +184,10 @@ const observerOf = () => {
   );
 };
 const noFlush = async (): Promise<void> => {};
-const options = { version: "bench", prefix: "app-platform" };
+const options = { version: "bench", prefix: "app-platform", natsServer: () => "127.0.0.1:4222", redisUrl: null };
 
 const emptyUs = await measure(eventOf("01"), nothing, silent, noFlush);
-const off = await measure(eventOf("01"), createTracing(false, options), observerOf().attempted, noFlush);
+const off = await measure(eventOf("01"), createTracing(null), observerOf().attempted, noFlush);
 
 // With the SDK spans and metrics go to a real receiver.
 const sink = await startSink();
@@ -200,7 +200,7 @@ const environment = {
   OTEL_METRIC_EXPORT_TIMEOUT: "1000",
 };
 const sdk = await startSdk(environment, "bench", log.logger);
-const tracing = createTracing(sdk.isTracing, options);
+const tracing = createTracing(options);
 const { attempted } = observerOf();
 const { getDelegate } = trace.getTracerProvider() as unknown as { getDelegate: () => { forceFlush(): Promise<void> } };
 const unsampled = await measure(eventOf("00"), tracing, attempted, noFlush);

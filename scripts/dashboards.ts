@@ -79,7 +79,7 @@ export const DASHBOARDS: readonly Dashboard[] = [
         stacked: true,
       }),
       graph("First attempt after the event", "s", quantiles("posthorn_delivery_age_seconds", '{attempt="first"}'), {
-        about: "From occurred_at to the delivery, of what was delivered by its first attempt.",
+        about: "From occurred_at to the delivery, of what was delivered by its first attempt and never parked.",
       }),
       graph("Time of an attempt", "s", quantiles("posthorn_attempt_duration_seconds"), { about: "How long receivers take." }),
       graph("In flight and waiting for a place", "short", [
@@ -191,6 +191,10 @@ export const DASHBOARDS: readonly Dashboard[] = [
       graph("Age of the oldest parked delivery", "dtdurations", [
         { expr: max("posthorn_parked_oldest_age_seconds", "app"), legend: "{{app}}" },
       ]),
+      graph("From event to delivery, of what was parked", "dtdurations", quantiles("posthorn_delivery_age_seconds", '{attempt="parked"}')),
+      graph("From event to delivery, of retries", "dtdurations", quantiles("posthorn_delivery_age_seconds", '{attempt="later"}'), {
+        about: "Resends and replays are among them.",
+      }),
       graph("Depth of the lanes", "short", [{ expr: max("posthorn_lane_messages", "lane"), legend: "{{lane}}" }]),
       graph("Age of the oldest message", "dtdurations", [{ expr: max("posthorn_lane_oldest_age_seconds", "lane"), legend: "{{lane}}" }]),
       graph(

@@ -13,7 +13,7 @@ import { SETTINGS } from "../src/config/settings.ts";
 import { ERROR_CODES } from "../src/model/app-error.ts";
 import { STATUS_EVENT_TYPES } from "../src/model/status-event.ts";
 import { statusEventJsonSchema } from "../src/status/status-event-schemas.ts";
-import { BUCKETS_S, METRICS, type MetricDefinition } from "../src/telemetry/metric-table.ts";
+import { METRICS, type MetricDefinition } from "../src/telemetry/metric-table.ts";
 import { apiTypes } from "./api-types.ts";
 import { DASHBOARDS, dashboardJson } from "./dashboards.ts";
 
@@ -77,19 +77,21 @@ ${table(["Code", "What it means"], rows)}
 }
 
 function metrics(): string {
-  const rows = Object.entries(METRICS as Readonly<Record<string, MetricDefinition>>).map(([name, { kind, help, labels }]) => [
+  const rows = Object.entries(METRICS as Readonly<Record<string, MetricDefinition>>).map(([name, { kind, help, labels, buckets }]) => [
     `\`${name}\``,
     kind,
     Object.entries(labels ?? {})
       .map(([label, values]) => `\`${label}\`: ${values}`)
       .join("; "),
-    help,
+    help + (buckets === undefined ? "" : ` Buckets end at ${buckets.join(", ")} seconds.`),
   ]);
   return `${HEAD}# Metrics
 
 At \`GET /metrics\` in the Prometheus text format, and by OTLP when the \`OTEL_*\` settings ask for it: with
 \`OTEL_EXPORTER_OTLP_ENDPOINT\` (traces too) or \`OTEL_EXPORTER_OTLP_METRICS_ENDPOINT\`, every
-\`OTEL_METRIC_EXPORT_INTERVAL\` milliseconds (60000), as JSON over HTTP. Names, labels and numbers are the same both ways.
+\`OTEL_METRIC_EXPORT_INTERVAL\` milliseconds (60000). Names, labels and numbers are the same both ways.
+Counters and histograms go by \`OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE\` (\`cumulative\`); a gauge of an app ends with
+what it tells of.
 Dashboards and alert rules over them are in [observability](../observability/README.md), what to do about an alert is in
 the [runbook](runbook.md).
 
@@ -99,7 +101,7 @@ first POSTHORN_METRICS_APPS apps (100) that a process attempts, with 8 series ea
 other apps are counted together as \`_other\`. Gauges of parked deliveries name the 20 apps with most. No label ever has an
 installation, an organization, a URL or an id: what happened to one delivery is in the [request log](request-log.md), the
 log lines and the [trace](tracing.md). A process has at most about 200 series, and 8 more for each app that is counted by
-name. The buckets of histograms end at ${BUCKETS_S.join(", ")} seconds.
+name.
 
 ${table(["Metric", "Kind", "Labels", "What it tells"], rows)}
 `;

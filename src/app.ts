@@ -227,7 +227,8 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
     { log, metrics, isDebugged: debugLog.isOn, evidenceOf: evidence },
     { metricsApps: config.metricsApps, logDeliveredPercent: config.logDeliveredPercent },
   );
-  const tracing = createTracing(sdk.isTracing, { version: VERSION, prefix });
+  const redisUrl = redis.isCluster ? null : config.redisUrl;
+  const tracing = createTracing(sdk.isTracing ? { version: VERSION, prefix, natsServer: () => nats.getServer(), redisUrl } : null);
 
   // Status
   const transitions = createTransitions<StatusEvent>({

@@ -15,6 +15,7 @@ import { headers, type MsgHdrs, NatsError, ErrorCode as NatsErrorCode } from "na
 import { AppError, messageOf } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { type EventLimits, readEvent } from "../model/event-reader.ts";
+import { serverOf } from "../model/nats-url.ts";
 import { formatTraceparent, parseTraceparent } from "../model/trace-context.ts";
 import { DEFAULT_PREFIX, type NatsSource, openConnection, streamName } from "./connection.ts";
 
@@ -121,6 +122,7 @@ export async function createPublisher({
       const id = event?.id ?? randomUUID();
       const body = checkedBody(event, id);
       const subject = checkedSubject(subjectPrefix, event, body, id, maxIdLength);
+      const server = serverOf(connection.getServer());
       const span = tracer.startSpan(
         `publish ${subject}`,
         {
@@ -131,6 +133,7 @@ export async function createPublisher({
             "messaging.operation.type": "send",
             "messaging.destination.name": subject,
             "messaging.message.id": id,
+            ...(server === null ? {} : { "server.address": server.host, "server.port": server.port }),
           },
         },
         parentOf(event),

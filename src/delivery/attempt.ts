@@ -145,6 +145,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
       requestHeaders,
       requestBody: body,
       responseBody: result.kind === "answered" ? result.body : null,
+      responseBodySize: result.kind === "answered" ? result.bodySize : null,
     };
     span.end(record);
     log.record(record);

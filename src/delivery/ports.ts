@@ -31,6 +31,8 @@ export interface AttemptRecord {
   readonly requestBody: Uint8Array;
   /** At most 64 KiB; null when there was none. */
   readonly responseBody: Uint8Array | null;
+  /** Of all of it, in bytes; null when there was no answer, or it was cut and the receiver did not say. */
+  readonly responseBodySize: number | null;
 }
 
 /** The request log, health counters and delivered marks, written in batches behind the delivery path. */
@@ -108,6 +110,8 @@ export interface Tracing {
     detail: string,
     work: (trace: TraceHeaders) => Promise<LaneReceipt>,
   ): Promise<unknown>;
+  /** Producer span: an event for very many is stored in parts. @param work gets what goes into their headers and returns how many there are. */
+  fanOut(parent: TraceHeaders, event: Event, work: (trace: TraceHeaders) => Promise<number>): Promise<unknown>;
   /** Producer span: an event that came over HTTP is published. */
   publish<T>(caller: TraceHeaders, subject: string, eventId: string, work: (trace: TraceHeaders) => Promise<T>): Promise<T>;
   /** Many deliveries are sent on their way again at once: a trace of its own, linked with theirs. */
@@ -118,9 +122,12 @@ export interface Tracing {
 export interface TraceBatch {
   /** As `Tracing.store`; the delivery's own trace goes on. */
   store(lane: LaneName, delivery: Delivery, detail: string, work: (trace: TraceHeaders) => Promise<LaneReceipt>): Promise<unknown>;
+  /** As `Tracing.fanOut`; the event's own trace goes on. */
+  fanOut(event: Event, work: (trace: TraceHeaders) => Promise<number>): Promise<unknown>;
 }
 
-export type LaneName = "events" | "retries" | "parked" | "dead-letters" | "status";
+/** fan-out: the parts of large fan-outs, which rest in the retries lane. */
+export type LaneName = "events" | "retries" | "fan-out" | "parked" | "dead-letters" | "status";
 
 /** The message that a delivery was taken from; it is acknowledged once the delivery is done or stored in another lane. */
 export interface LaneSource {

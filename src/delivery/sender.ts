@@ -24,6 +24,8 @@ export type SendResult =
       readonly status: number;
       readonly headers: Readonly<Record<string, string | string[] | undefined>>;
       readonly body: Buffer | null;
+      /** Of the whole body in bytes; null when it was cut and the receiver did not say. */
+      readonly bodySize: number | null;
     }
   | { readonly kind: "timed_out" | "unreachable" | "blocked"; readonly error: string };
 
@@ -229,13 +231,13 @@ class Exchange implements Dispatcher.DispatchHandler, Slotted {
     this.chunks.push(chunk.length > room ? chunk.subarray(0, room) : chunk);
     this.size += chunk.length;
     if (chunk.length > room) {
-      this.answered();
+      this.answered(contentLengthOf(this.headers["content-length"]));
       controller.abort(new Error(`the response body is longer than ${MAX_RESPONSE_BYTES} bytes`));
     }
   }
 
   onResponseEnd(): void {
-    this.answered();
+    this.answered(this.size);
   }
 
   onResponseError(_: Dispatcher.DispatchController | undefined, error: Error): void {
@@ -248,9 +250,9 @@ class Exchange implements Dispatcher.DispatchHandler, Slotted {
     this.controller?.abort(new Error("deadline"));
   }
 
-  private answered(): void {
+  private answered(bodySize: number | null): void {
     const body = this.size === 0 ? null : this.chunks.length === 1 ? (this.chunks[0] ?? null) : Buffer.concat(this.chunks);
-    this.finish({ kind: "answered", status: this.status, headers: this.headers, body });
+    this.finish({ kind: "answered", status: this.status, headers: this.headers, body, bodySize });
   }
 
   private finish(result: SendResult): void {
@@ -259,6 +261,10 @@ class Exchange implements Dispatcher.DispatchHandler, Slotted {
     this.settle = null;
     settle(result);
   }
+}
+
+function contentLengthOf(header: string | string[] | undefined): number | null {
+  return typeof header === "string" && /^\d+$/.test(header) ? Number(header) : null;
 }
 
 function failureOf(error: Error, status: number): SendResult {

@@ -14,6 +14,12 @@ export function userOf(servers: readonly string[]): { user?: string; pass?: stri
   return { user: decodeURIComponent(username), pass: decodeURIComponent(password) };
 }
 
+/** Of `host:port`, as the library names the server that it is connected to; null where there is none. */
+export function serverOf(hostAndPort: string): { readonly host: string; readonly port: number } | null {
+  const [, host, port] = /^\[?(.+?)\]?:(\d+)$/.exec(hostAndPort) ?? [];
+  return host === undefined ? null : { host, port: Number(port) };
+}
+
 /** By itself the library takes what the server offers: a tls: URL alone would not insist on it. */
 export function isTlsWanted(urls: readonly string[], tls: object = {}): boolean {
   return Object.keys(tls).length > 0 || urls.some((url) => /^(tls|wss):/i.test(url));

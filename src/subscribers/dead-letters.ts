@@ -13,7 +13,7 @@ import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Event } from "../model/event.ts";
 import { readEvent } from "../model/event-reader.ts";
-import { decodeChunk, type Target } from "../model/fan-out-chunk.ts";
+import { decodeChunk, type FanOutChunk, type Target } from "../model/fan-out-chunk.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { ReplayProgress } from "../model/replay.ts";
 import type { LaneWriter } from "./lanes.ts";
@@ -157,10 +157,13 @@ export function createDeadLetters({
 
   const replayRaw = async ({ sequence, content }: DeadLetter, raw: RawMessage, replayId: string, batch: TraceBatch): Promise<void> => {
     const source = { stream: replayId, sequence };
+    const replayFanOut = async (fanOut: FanOutChunk): Promise<void> => {
+      await batch.fanOut(fanOut.event, (trace) => lanes.fanOut(fanOut, source, trace));
+    };
     if (raw.stream !== names.streams.events) {
       const text = Buffer.from(raw.data).toString("utf8");
       try {
-        if (raw.subject === names.fanOut) return await lanes.fanOut(decodeChunk(text), source);
+        if (raw.subject === names.fanOut) return await replayFanOut(decodeChunk(text));
         return await replayDelivery(text, sequence, replayId, batch);
       } catch (error) {
         if (error instanceof AppError) throw error;
@@ -178,7 +181,7 @@ export function createDeadLetters({
       storedAt: raw.storedAt,
     });
     if (!read.ok) throw conflict(sequence, content, read.problem);
-    await lanes.fanOut({ event: read.event, eventSequence: raw.sequence, targets: match(read.event) }, source);
+    await replayFanOut({ event: read.event, eventSequence: raw.sequence, targets: match(read.event) });
   };
 
   const replay = async (letter: DeadLetter, replayId: string, batch: TraceBatch): Promise<void> => {

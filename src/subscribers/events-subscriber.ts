@@ -111,10 +111,11 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
 
     const { sequence } = message;
     const source: LaneSource = { stream, sequence };
-    const work = tracing.process(found.event, "events", message, (span) => {
+    const work = tracing.process<unknown>(found.event, "events", message, (span) => {
       const event = inTrace(found.event, span);
       if (installations.length > MAX_DIRECT_TARGETS) {
-        return lanes.fanOut({ event, eventSequence: sequence, targets: installations }, source, span);
+        const fanOut = { event, eventSequence: sequence, targets: installations };
+        return tracing.fanOut(span, event, (trace) => lanes.fanOut(fanOut, source, trace));
       }
       const deliveries = installations.map(({ app, uuid }) => newDelivery(event, app, uuid, sequence));
       const mayBeDone = message.deliveries > 1 || sequence <= suspectUpTo;

@@ -65,7 +65,7 @@ export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencie
     const source = { stream, sequence: message.sequence };
     settle(
       message,
-      tracing.process(event, "retries", message, (span) => deliverAll(deliveries, span, source, true)),
+      tracing.process(event, "fan-out", message, (span) => deliverAll(deliveries, span, source, true)),
     );
   };
 

@@ -25,8 +25,8 @@ import { encodeRawLetter } from "./raw-letter.ts";
 export interface LaneWriter extends Lanes {
   /** Stores a message that can't be handled as it is, bytes and all, under the app's or (null) the `_invalid` dead letters. */
   deadLetterRaw(message: PulledMessage, reason: "invalid" | "redelivered", error: string, app: string | null): Promise<void>;
-  /** Stores a large fan-out in parts. */
-  fanOut(fanOut: FanOutChunk, source: LaneSource, trace?: TraceHeaders): Promise<void>;
+  /** Stores a large fan-out in parts. @returns how many. */
+  fanOut(fanOut: FanOutChunk, source: LaneSource, trace: TraceHeaders): Promise<number>;
   /** Publishes a status event under its id. */
   announce(subject: string, eventJson: string, eventId: string): Promise<void>;
   /** Messages that are being stored at the moment. */
@@ -137,7 +137,7 @@ export function createLanes({ jetStream, names, clock, logger, maxPayloadBytes, 
       onDeadLetter(reason);
     },
 
-    async fanOut({ event, eventSequence, targets }, { stream, sequence }, trace = event) {
+    async fanOut({ event, eventSequence, targets }, { stream, sequence }, trace) {
       const count = Math.ceil(targets.length / TARGETS_PER_CHUNK);
       const chunks = chunksOf(targets, count);
       for (let from = 0; from < count; from += CHUNKS_AT_ONCE) {
@@ -148,6 +148,7 @@ export function createLanes({ jetStream, names, clock, logger, maxPayloadBytes, 
           }),
         );
       }
+      return count;
     },
 
     async announce(subject, eventJson, eventId) {

@@ -52,6 +52,7 @@ export function createDeliveryObserver(
   const duration = metrics.histogram("posthorn_attempt_duration_seconds");
   const firstAge = metrics.histogram("posthorn_delivery_age_seconds", "first");
   const laterAge = metrics.histogram("posthorn_delivery_age_seconds", "later");
+  const parkedAge = metrics.histogram("posthorn_delivery_age_seconds", "parked");
   const apps = createAppCounters(metrics, metricsApps);
 
   const loggerFor = ({ app, installationUuid }: Delivery): Logger => (isDebugged(app, installationUuid) ? log.verbose : log.logger);
@@ -63,8 +64,10 @@ export function createDeliveryObserver(
       attempts[outcome].add();
       apps.attempted(app.slug, outcome, attempt.durationMs);
       duration.observe(attempt.durationMs / 1000);
-      if (isDelivered) {
-        const age = attempt.attempt === 1 && delivery.replay === null ? firstAge : laterAge;
+      if (isDelivered && !isTestCall(delivery)) {
+        // What waited in a queue is old by nature, and says nothing about how fast deliveries are.
+        const isFirst = attempt.attempt === 1 && delivery.replay === null;
+        const age = delivery.firstParkedAt !== null ? parkedAge : isFirst ? firstAge : laterAge;
         age.observe(Math.max(0, attempt.endedAt - Date.parse(delivery.event.occurredAt)) / 1000);
       }
       const isAsked = isDebugged(app.slug, installation.uuid);
@@ -103,6 +106,10 @@ export function createDeliveryObserver(
 
 function countersOf<Label extends string>(metrics: Metrics, name: MetricName, labels: readonly Label[]): Record<Label, Counter> {
   return Object.fromEntries(labels.map((label) => [label, metrics.counter(name, label)])) as Record<Label, Counter>;
+}
+
+function isTestCall({ counted, eventSequence }: Delivery): boolean {
+  return !counted && eventSequence === null;
 }
 
 /** 0 to 99, evenly spread: the id is a hash. */

@@ -9,7 +9,13 @@ export interface MetricDefinition {
   readonly unit?: "s" | "By";
   /** Label → what its values are. */
   readonly labels?: Readonly<Record<string, string>>;
+  /** Upper bounds of a histogram's buckets, in seconds. */
+  readonly buckets?: readonly number[];
 }
+
+const ATTEMPT_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 600, 3600];
+/** Retries go on for up to 27 hours, and what is parked waits for up to a week. */
+const AGE_BUCKETS_S = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10, 30, 60, 600, 3_600, 21_600, 86_400, 604_800];
 
 const LANE = "retries, parked, dead-letters";
 const OUTCOME = Object.keys(OUTCOMES).join(", ");
@@ -28,12 +34,21 @@ export const METRICS = {
     help: "Time spent in attempts of single apps; divided by their number it is the mean.",
     labels: { app: "as above" },
   },
-  posthorn_attempt_duration_seconds: { kind: "histogram", unit: "s", help: "Time from the start of an attempt to its answer." },
+  posthorn_attempt_duration_seconds: {
+    kind: "histogram",
+    unit: "s",
+    help: "Time from the start of an attempt to its answer.",
+    buckets: ATTEMPT_BUCKETS_S,
+  },
   posthorn_delivery_age_seconds: {
     kind: "histogram",
     unit: "s",
-    help: "Time from the event's occurred_at to its delivery.",
-    labels: { attempt: "first: delivered by its first attempt; later: by a retry, resend or replay" },
+    help: "Time from the event's occurred_at to its delivery, of all but test calls.",
+    labels: {
+      attempt:
+        "first: delivered by its first attempt; later: by a retry, resend or replay; parked: it was parked, as all of an ordered app are",
+    },
+    buckets: AGE_BUCKETS_S,
   },
   posthorn_deliveries_stored_total: { kind: "counter", help: "Deliveries written to a lane.", labels: { lane: LANE } },
   posthorn_dead_letters_total: {
@@ -90,6 +105,3 @@ export const METRICS = {
 } as const satisfies Record<string, MetricDefinition>;
 
 export type MetricName = keyof typeof METRICS;
-
-/** Upper bounds in seconds of every histogram's buckets. */
-export const BUCKETS_S: readonly number[] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 600, 3600];

@@ -14,7 +14,7 @@ import {
   type ObservableResult,
   metrics as openTelemetry,
 } from "@opentelemetry/api";
-import { BUCKETS_S, METRICS, type MetricDefinition, type MetricName } from "./metric-table.ts";
+import { METRICS, type MetricDefinition, type MetricName } from "./metric-table.ts";
 
 export interface Counter {
   add(by?: number): void;
@@ -47,6 +47,8 @@ interface Series {
 
 interface HistogramSeries {
   readonly labels: string;
+  readonly bounds: readonly number[];
+  /** One more than bounds. */
   readonly buckets: Float64Array;
   sum: number;
   count: number;
@@ -76,9 +78,9 @@ export function createMetrics(meter: Meter): Metrics {
   };
 
   for (const name of Object.keys(METRICS) as MetricName[]) {
-    const { kind, help: description, unit = "" } = METRICS[name] as MetricDefinition;
+    const { kind, help: description, unit = "", buckets = [] } = METRICS[name] as MetricDefinition;
     if (kind === "histogram") {
-      const advice = { explicitBucketBoundaries: [...BUCKETS_S] };
+      const advice = { explicitBucketBoundaries: [...buckets] };
       instruments.set(name, meter.createHistogram(name, { description, unit, advice }));
       continue;
     }
@@ -105,13 +107,14 @@ export function createMetrics(meter: Meter): Metrics {
 
     histogram(name, ...labelValues) {
       const { labels, attributes } = labelled(name, labelValues);
-      const series: HistogramSeries = { labels, buckets: new Float64Array(BUCKETS_S.length + 1), sum: 0, count: 0 };
+      const { buckets: bounds = [] } = METRICS[name] as MetricDefinition;
+      const series: HistogramSeries = { labels, bounds, buckets: new Float64Array(bounds.length + 1), sum: 0, count: 0 };
       histograms.set(name, [...(histograms.get(name) ?? []), series]);
       const instrument = instruments.get(name);
       return {
         observe(seconds) {
           let bucket = 0;
-          while (bucket < BUCKETS_S.length && seconds > (BUCKETS_S[bucket] ?? 0)) bucket++;
+          while (bucket < bounds.length && seconds > (bounds[bucket] ?? 0)) bucket++;
           series.buckets[bucket] = (series.buckets[bucket] ?? 0) + 1;
           series.sum += seconds;
           series.count++;
@@ -156,10 +159,10 @@ function labelled(name: MetricName, values: readonly string[]): Pick<Series, "la
   };
 }
 
-function histogramLines(name: string, { labels, buckets, sum, count }: HistogramSeries): string[] {
+function histogramLines(name: string, { labels, bounds, buckets, sum, count }: HistogramSeries): string[] {
   const inner = labels === "" ? "" : `${labels.slice(1, -1)},`;
   let total = 0;
-  const lines = BUCKETS_S.map((bound, at) => {
+  const lines = bounds.map((bound, at) => {
     total += buckets[at] ?? 0;
     return `${name}_bucket{${inner}le="${bound}"} ${total}`;
   });

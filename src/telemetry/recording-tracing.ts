@@ -5,7 +5,8 @@
  *     with the publisher's context, too. So an event is one trace, over all of its retries, parkings and replays.
  * T2  The publisher's sampling decision holds: below a process span that is not recorded nothing is, and the receiver's
  *     traceparent says so.
- * T3  Work that belongs to many traces at once (a replay, a batch written to Redis) has a trace of its own with links.
+ * T3  Work that belongs to many traces at once (a replay, a batch written to Redis) has a trace of its own with links. It
+ *     begins with the first of them that is sampled, so that the sampler knows, and only what is sampled is linked.
  */
 import {
   type Context,
@@ -22,32 +23,41 @@ import {
 import type { AttemptRecord, LaneName, LaneReceipt, TraceHeaders, TracePosition, Tracing } from "../delivery/ports.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Delivery } from "../model/delivery.ts";
+import type { Event } from "../model/event.ts";
 import { formatTraceparent, parseTraceparent } from "../model/trace-context.ts";
 import {
   deliveryAttributes,
   destinationTemplate,
   eventAttributes,
   lateBatchAttributes,
+  natsServerAttributes,
   processAttributes,
   publishAttributes,
+  redisServerAttributes,
   requestAttributes,
   responseAttributes,
 } from "./span-attributes.ts";
 import { createTraceIds } from "./trace-ids.ts";
-import { silentAttempt } from "./trace-position.ts";
+import { isSampled, silentAttempt } from "./trace-position.ts";
 
 export interface RecordingOptions {
   readonly version: string;
   /** POSTHORN_SUBJECT_PREFIX. */
   readonly prefix: string;
+  /** `host:port` of the server that the connection is on; empty while there is none. */
+  readonly natsServer: () => string;
+  /** Null: a cluster. */
+  readonly redisUrl: string | null;
 }
 
 /** OpenTelemetry's limit on the links of a span. */
 const MOST_LINKS = 128;
 
-export function createRecordingTracing({ version, prefix }: RecordingOptions): Tracing {
+export function createRecordingTracing({ version, prefix, natsServer, redisUrl }: RecordingOptions): Tracing {
   const tracer = trace.getTracer("posthorn", version);
   const ids = createTraceIds();
+  const nats = natsServerAttributes(natsServer);
+  const redis = redisServerAttributes(redisUrl);
   /** The recorded spans behind positions. */
   const spans = new WeakMap<TraceHeaders, Span>();
 
@@ -68,37 +78,41 @@ export function createRecordingTracing({ version, prefix }: RecordingOptions): T
         return result;
       },
       (error: unknown) => {
-        span.setAttribute("error.type", error instanceof AppError ? error.code : "_OTHER");
-        span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) });
+        fail(span, error);
         span.end();
         throw error;
       },
     );
   };
 
-  const storeIn = async (
-    parent: TraceHeaders,
-    lane: LaneName,
-    delivery: Delivery,
-    detail: string,
-    work: (trace: TraceHeaders) => Promise<LaneReceipt>,
-    links: Link[],
-  ): Promise<SpanContext> => {
+  const startStore = (parent: TraceHeaders, lane: LaneName, delivery: Delivery, detail: string): Span => {
     const template = destinationTemplate(prefix, lane);
     const attributes = {
-      ...publishAttributes({ "messaging.destination.template": template }),
+      ...publishAttributes({ "messaging.destination.template": template }, nats()),
       ...deliveryAttributes(delivery),
       "posthorn.detail": detail,
     };
-    const span = tracer.startSpan(`publish ${template}`, { kind: SpanKind.PRODUCER, attributes, links }, parentContext(parent));
-    await within(span, async (position) => {
+    return tracer.startSpan(`publish ${template}`, { kind: SpanKind.PRODUCER, attributes }, parentContext(parent));
+  };
+
+  const storeWithin = (span: Span, work: (trace: TraceHeaders) => Promise<LaneReceipt>): Promise<void> =>
+    within(span, async (position) => {
       const { subject, sequence, messageId } = await work(position);
       span.setAttribute("messaging.destination.name", subject);
       span.setAttribute("messaging.message.id", messageId);
       span.setAttribute("posthorn.sequence", sequence);
     });
-    return span.spanContext();
+
+  const startFanOut = (parent: TraceHeaders, event: Event): Span => {
+    const destination = destinationTemplate(prefix, "fan-out");
+    const attributes = { ...publishAttributes({ "messaging.destination.name": destination }, nats()), ...eventAttributes(event) };
+    return tracer.startSpan(`publish ${destination}`, { kind: SpanKind.PRODUCER, attributes }, parentContext(parent));
   };
+
+  const fanOutWithin = (span: Span, work: (trace: TraceHeaders) => Promise<number>): Promise<void> =>
+    within(span, async (position) => {
+      span.setAttribute("messaging.batch.message_count", await work(position));
+    });
 
   return {
     process(event, lane, message, work) {
@@ -106,7 +120,7 @@ export function createRecordingTracing({ version, prefix }: RecordingOptions): T
       const traceparent = template === null ? undefined : message.header("traceparent");
       const created = traceparent === undefined ? event : { traceparent, tracestate: message.header("tracestate") ?? null };
       const links = linksTo(created.traceparent === event.traceparent ? [created] : [created, event]);
-      const attributes = processAttributes(event, template, message);
+      const attributes = processAttributes(event, template, message, nats());
       const name = `process ${template ?? message.subject}`;
       return within(tracer.startSpan(name, { kind: SpanKind.CONSUMER, attributes, links }, parentContext(created)), work);
     },
@@ -125,31 +139,58 @@ export function createRecordingTracing({ version, prefix }: RecordingOptions): T
       return { ...positionOf(span), end: (record) => endAttempt(span, record) };
     },
 
-    store: (parent, lane, delivery, detail, work) => storeIn(parent, lane, delivery, detail, work, []),
+    store: (parent, lane, delivery, detail, work) => storeWithin(startStore(parent, lane, delivery, detail), work),
+
+    fanOut: (parent, event, work) => fanOutWithin(startFanOut(parent, event), work),
 
     publish(caller, subject, eventId, work) {
-      const attributes = publishAttributes({ "messaging.destination.name": subject, "messaging.message.id": eventId });
+      const attributes = publishAttributes({ "messaging.destination.name": subject, "messaging.message.id": eventId }, nats());
       return within(tracer.startSpan(`publish ${subject}`, { kind: SpanKind.PRODUCER, attributes }, parentContext(caller)), work);
     },
 
-    batch(name, work) {
-      const span = tracer.startSpan(name, { root: true });
+    async batch(name, work) {
+      const startTime = Date.now();
+      let span: Span | undefined;
+      let linked = 0;
       let stored = 0;
-      return within(span, (position) =>
-        work({
+      /** T3: both ways. */
+      const link = (part: Span): void => {
+        const context = part.spanContext();
+        if (!isSampled(context)) return;
+        if (span === undefined) span = tracer.startSpan(name, { root: true, startTime, links: [{ context }] });
+        else if (linked < MOST_LINKS) span.addLink({ context });
+        linked++;
+        if (isSampled(span.spanContext())) part.addLink({ context: span.spanContext() });
+      };
+      try {
+        return await work({
           async store(lane, delivery, detail, store) {
-            const context = await storeIn(delivery.event, lane, delivery, detail, store, linksTo([position]));
-            span.setAttribute("posthorn.deliveries", ++stored);
-            if (stored <= MOST_LINKS) span.addLink({ context });
+            const part = startStore(delivery.event, lane, delivery, detail);
+            link(part);
+            await storeWithin(part, store);
+            stored++;
+            span?.setAttribute("posthorn.deliveries", stored);
           },
-        }),
-      );
+          async fanOut(event, store) {
+            const parts = startFanOut(event, event);
+            link(parts);
+            await fanOutWithin(parts, store);
+          },
+        });
+      } catch (error) {
+        if (span !== undefined) fail(span, error);
+        throw error;
+      } finally {
+        span?.end();
+      }
     },
 
     lateBatch(batch) {
-      const links = linksTo(batch.traceparents.map((traceparent) => ({ traceparent, tracestate: null }))).filter(isSampled);
+      const links = linksTo(batch.traceparents.map((traceparent) => ({ traceparent, tracestate: null }))).filter(({ context }) =>
+        isSampled(context),
+      );
       if (links.length === 0) return;
-      const attributes = lateBatchAttributes(batch);
+      const attributes = lateBatchAttributes(batch, redis);
       const options = { kind: SpanKind.CLIENT, attributes, links: links.slice(0, MOST_LINKS), startTime: batch.startedAt, root: true };
       tracer.startSpan("EVALSHA write-batch", options).end(batch.endedAt);
     },
@@ -164,6 +205,11 @@ function endAttempt(span: Span, record: AttemptRecord): void {
     span.setStatus({ code: SpanStatusCode.ERROR, ...(message === null ? {} : { message }) });
   }
   span.end();
+}
+
+function fail(span: Span, error: unknown): void {
+  span.setAttribute("error.type", error instanceof AppError ? error.code : "_OTHER");
+  span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) });
 }
 
 function positionOf(span: Span): TracePosition {
@@ -186,8 +232,4 @@ function spanContextOf({ traceparent, tracestate }: TraceHeaders): SpanContext |
 
 function linksTo(all: readonly TraceHeaders[]): Link[] {
   return all.map(spanContextOf).flatMap((context) => (context === null ? [] : [{ context }]));
-}
-
-function isSampled({ context }: Link): boolean {
-  return (context.traceFlags & TraceFlags.SAMPLED) !== 0;
 }

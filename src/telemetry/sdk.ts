@@ -1,13 +1,15 @@
 /**
  * Starts OpenTelemetry's SDK for traces and metrics when the standard OTEL_* settings ask for it, and loads it only then. The
- * exporters read their own OTEL_EXPORTER_OTLP_* settings (endpoint, headers, timeout, compression); they speak JSON over HTTP.
+ * exporters read their own OTEL_EXPORTER_OTLP_* settings (endpoint, headers, timeout, compression).
  */
-import { DiagLogLevel, diag, metrics, trace } from "@opentelemetry/api";
+import { randomUUID } from "node:crypto";
+import { DiagLogLevel, diag, metrics as metricsApi, trace } from "@opentelemetry/api";
 import type { Resource } from "@opentelemetry/resources";
+import type { Sampler } from "@opentelemetry/sdk-trace";
 import { messageOf } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
-
-type Environment = Readonly<Record<string, string | undefined>>;
+import { createLinkedSampler } from "./linked-sampler.ts";
+import { type Environment, type MetricsSettings, readOtelSettings, type TracesSettings } from "./otel-settings.ts";
 
 export interface Sdk {
   readonly isTracing: boolean;
@@ -15,25 +17,21 @@ export interface Sdk {
   stop(): Promise<void>;
 }
 
-type Signal = "TRACES" | "METRICS";
-
 const STOP_WITHIN_MS = 5_000;
 /** The SDK's own limit would cut the counters of single apps. */
 const MOST_SERIES = 10_000;
 
 export async function startSdk(environment: Environment, version: string, logger: Logger): Promise<Sdk> {
-  const isTracing = isWanted("TRACES", environment);
-  const isMeasuring = isWanted("METRICS", environment);
-  if (!isTracing && !isMeasuring) return { isTracing: false, stop: async () => {} };
+  const { traces, metrics } = readOtelSettings(environment, logger);
+  if (traces === null && metrics === null) return { isTracing: false, stop: async () => {} };
   logThrough(logger);
-  warnOfProtocols(environment, logger);
   const resource = await resourceOf(version);
   const shutdowns: Array<() => Promise<void>> = [];
-  if (isTracing) shutdowns.push(await startTraces(environment, resource));
-  if (isMeasuring) shutdowns.push(await startMetrics(environment, resource));
-  logger.info({ endpoint: environment["OTEL_EXPORTER_OTLP_ENDPOINT"], traces: isTracing, metrics: isMeasuring }, "exporting by OTLP");
+  if (traces !== null) shutdowns.push(await startTraces(traces, resource));
+  if (metrics !== null) shutdowns.push(await startMetrics(metrics, resource));
+  logger.info({ traces: traces?.endpoint, metrics: metrics?.endpoint }, "exporting by OTLP");
   return {
-    isTracing,
+    isTracing: traces !== null,
     async stop() {
       const stopped = Promise.all(shutdowns.map((shutdown) => shutdown())).catch((error: unknown) =>
         logger.warn({ error: messageOf(error) }, "the last spans and metrics could not be exported"),
@@ -41,21 +39,6 @@ export async function startSdk(environment: Environment, version: string, logger
       await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, STOP_WITHIN_MS).unref())]);
     },
   };
-}
-
-function isWanted(signal: Signal, environment: Environment): boolean {
-  if (environment["OTEL_SDK_DISABLED"]?.toLowerCase() === "true") return false;
-  const exporter = environment[`OTEL_${signal}_EXPORTER`];
-  if (exporter === "none") return false;
-  return exporter === "otlp" || Boolean(environment["OTEL_EXPORTER_OTLP_ENDPOINT"] || environment[`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`]);
-}
-
-/** A setting that can't be followed is better said than passed over. */
-function warnOfProtocols(environment: Environment, logger: Logger): void {
-  for (const name of ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"]) {
-    const protocol = environment[name];
-    if (protocol && protocol !== "http/json") logger.warn({ [name]: protocol }, "OTLP is exported as http/json, whatever this says");
-  }
 }
 
 /** What the SDK complains of is about telemetry, and never more than a warning: deliveries go on. */
@@ -76,76 +59,63 @@ function problemIn(message: string): string {
   }
 }
 
+/** Replicas are told apart by the instance; a platform that has a name for each sets it in OTEL_RESOURCE_ATTRIBUTES. */
 async function resourceOf(version: string): Promise<Resource> {
   const { detectResources, envDetector, resourceFromAttributes, serviceNameEnvDetector } = await import("@opentelemetry/resources");
-  return resourceFromAttributes({ "service.name": "posthorn", "service.version": version }).merge(
-    detectResources({ detectors: [envDetector, serviceNameEnvDetector] }),
-  );
+  return resourceFromAttributes({
+    "service.name": "posthorn",
+    "service.version": version,
+    "service.instance.id": randomUUID(),
+  }).merge(detectResources({ detectors: [envDetector, serviceNameEnvDetector] }));
 }
 
-async function startTraces(environment: Environment, resource: Resource): Promise<() => Promise<void>> {
+async function startTraces(settings: TracesSettings, resource: Resource): Promise<() => Promise<void>> {
   const [{ BatchSpanProcessor, TracerProvider }, { OTLPTraceExporter }] = await Promise.all([
     import("@opentelemetry/sdk-trace"),
-    import("@opentelemetry/exporter-trace-otlp-http"),
+    settings.protocol === "http/protobuf"
+      ? import("@opentelemetry/exporter-trace-otlp-proto")
+      : import("@opentelemetry/exporter-trace-otlp-http"),
   ]);
-  const processor = new BatchSpanProcessor({
-    exporter: new OTLPTraceExporter(),
-    ...given({
-      scheduledDelayMillis: numberIn(environment, "OTEL_BSP_SCHEDULE_DELAY"),
-      exportTimeoutMillis: numberIn(environment, "OTEL_BSP_EXPORT_TIMEOUT"),
-      maxQueueSize: numberIn(environment, "OTEL_BSP_MAX_QUEUE_SIZE"),
-      maxExportBatchSize: numberIn(environment, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"),
-    }),
-  });
-  const provider = new TracerProvider({ resource, sampler: await samplerOf(environment), spanProcessors: [processor] });
+  const processor = new BatchSpanProcessor({ exporter: new OTLPTraceExporter(), ...settings.processor });
+  const provider = new TracerProvider({ resource, sampler: await samplerOf(settings), spanProcessors: [processor] });
   trace.setGlobalTracerProvider(provider);
   return () => provider.shutdown();
 }
 
-async function startMetrics(environment: Environment, resource: Resource): Promise<() => Promise<void>> {
-  const [{ MeterProvider, PeriodicExportingMetricReader }, { OTLPMetricExporter }] = await Promise.all([
-    import("@opentelemetry/sdk-metrics"),
-    import("@opentelemetry/exporter-metrics-otlp-http"),
-  ]);
-  const reader = new PeriodicExportingMetricReader({
-    exporter: new OTLPMetricExporter(),
-    cardinalityLimits: { default: MOST_SERIES },
-    ...given({
-      exportIntervalMillis: numberIn(environment, "OTEL_METRIC_EXPORT_INTERVAL"),
-      exportTimeoutMillis: numberIn(environment, "OTEL_METRIC_EXPORT_TIMEOUT"),
-    }),
-  });
+async function startMetrics(settings: MetricsSettings, resource: Resource): Promise<() => Promise<void>> {
+  const [{ AggregationTemporality, InstrumentType, MeterProvider, PeriodicExportingMetricReader }, { OTLPMetricExporter }] =
+    await Promise.all([
+      import("@opentelemetry/sdk-metrics"),
+      settings.protocol === "http/protobuf"
+        ? import("@opentelemetry/exporter-metrics-otlp-proto")
+        : import("@opentelemetry/exporter-metrics-otlp-http"),
+    ]);
+  const exporter = new OTLPMetricExporter();
+  // Cumulative, the SDK exports every series that was ever observed for as long as the process lives: an app whose backlog
+  // has drained would keep its last value. A gauge looks the same to the receiver either way.
+  const temporalityOf = exporter.selectAggregationTemporality.bind(exporter);
+  exporter.selectAggregationTemporality = (type) =>
+    type === InstrumentType.OBSERVABLE_GAUGE ? AggregationTemporality.DELTA : temporalityOf(type);
+  const reader = new PeriodicExportingMetricReader({ exporter, cardinalityLimits: { default: MOST_SERIES }, ...settings.reader });
   const provider = new MeterProvider({ resource, readers: [reader] });
-  metrics.setGlobalMeterProvider(provider);
+  metricsApi.setGlobalMeterProvider(provider);
   return () => provider.shutdown();
 }
 
-/** The specification's numbers that the SDK leaves to whoever starts it. */
-function numberIn(environment: Environment, name: string): number | undefined {
-  const value = Number(environment[name] || Number.NaN);
-  return Number.isInteger(value) && value > 0 ? value : undefined;
-}
-
-function given<T extends object>(options: T): { [K in keyof T]?: NonNullable<T[K]> } {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as { [K in keyof T]?: NonNullable<T[K]> };
-}
-
-/** OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG, with the specification's names and default. */
-async function samplerOf(environment: Environment) {
+async function samplerOf({ sampler, ratio }: TracesSettings): Promise<Sampler> {
   const { AlwaysOffSampler, AlwaysOnSampler, ParentBasedSampler, TraceIdRatioBasedSampler } = await import("@opentelemetry/sdk-trace");
-  const ratio = Number(environment["OTEL_TRACES_SAMPLER_ARG"] ?? 1);
-  switch (environment["OTEL_TRACES_SAMPLER"]) {
+  switch (sampler) {
     case "always_on":
       return new AlwaysOnSampler();
     case "always_off":
       return new AlwaysOffSampler();
     case "traceidratio":
       return new TraceIdRatioBasedSampler(ratio);
-    case "parentbased_always_off":
-      return new ParentBasedSampler({ root: new AlwaysOffSampler() });
-    case "parentbased_traceidratio":
-      return new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(ratio) });
-    default:
+    case "parentbased_always_on":
       return new ParentBasedSampler({ root: new AlwaysOnSampler() });
+    case "parentbased_always_off":
+      return new ParentBasedSampler({ root: createLinkedSampler(new AlwaysOffSampler()) });
+    case "parentbased_traceidratio":
+      return new ParentBasedSampler({ root: createLinkedSampler(new TraceIdRatioBasedSampler(ratio)) });
   }
 }

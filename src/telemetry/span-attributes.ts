@@ -6,13 +6,18 @@ import type { Attributes } from "@opentelemetry/api";
 import type { AttemptRecord, HandledMessage, LaneName, LateBatch } from "../delivery/ports.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
+import { serverOf } from "../model/nats-url.ts";
 import { withoutSecrets } from "./safe-url.ts";
+
+const REDIS_PORT = 6379;
 
 /** Of low cardinality, for span names: apps and rungs are many, event types are not. */
 export function destinationTemplate(prefix: string, lane: LaneName): string {
   switch (lane) {
     case "retries":
       return `${prefix}.retries.{rung}.{app}`;
+    case "fan-out":
+      return `${prefix}.retries.0._fan-out`;
     case "parked":
       return `${prefix}.parked.{app}`;
     default:
@@ -20,7 +25,7 @@ export function destinationTemplate(prefix: string, lane: LaneName): string {
   }
 }
 
-export function processAttributes(event: Event, template: string | null, message: HandledMessage): Attributes {
+export function processAttributes(event: Event, template: string | null, message: HandledMessage, server: Attributes): Attributes {
   return {
     "messaging.system": "nats",
     "messaging.operation.name": "process",
@@ -29,6 +34,7 @@ export function processAttributes(event: Event, template: string | null, message
     ...(template === null ? {} : { "messaging.destination.template": template }),
     ...(message.consumer === "" ? {} : { "messaging.consumer.group.name": message.consumer }),
     "messaging.message.id": template === null ? event.id : (message.header("nats-msg-id") ?? event.id),
+    ...server,
     ...eventAttributes(event),
     "posthorn.sequence": message.sequence,
     ...(message.deliveries > 1 ? { "posthorn.redeliveries": message.deliveries - 1 } : {}),
@@ -49,8 +55,36 @@ export function deliveryAttributes({ id, app, installationUuid, replay }: Delive
 }
 
 /** @param destination a template or a subject. */
-export function publishAttributes(destination: Attributes): Attributes {
-  return { "messaging.system": "nats", "messaging.operation.name": "publish", "messaging.operation.type": "send", ...destination };
+export function publishAttributes(destination: Attributes, server: Attributes): Attributes {
+  return {
+    "messaging.system": "nats",
+    "messaging.operation.name": "publish",
+    "messaging.operation.type": "send",
+    ...destination,
+    ...server,
+  };
+}
+
+/** Of the NATS server that the connection is on, which changes with a reconnect: made anew only then. */
+export function natsServerAttributes(current: () => string): () => Attributes {
+  let of: string | undefined;
+  let attributes: Attributes = {};
+  return () => {
+    const now = current();
+    if (now !== of) {
+      of = now;
+      const server = serverOf(now);
+      attributes = server === null ? {} : { "server.address": server.host, "server.port": server.port };
+    }
+    return attributes;
+  };
+}
+
+/** @param url null for a cluster, which has many. */
+export function redisServerAttributes(url: string | null): Attributes {
+  if (url === null) return {};
+  const { hostname, port } = new URL(url);
+  return { "server.address": withoutBrackets(hostname), "server.port": Number(port || REDIS_PORT) };
 }
 
 export function requestAttributes(delivery: Delivery, attempt: number, url: string): Attributes {
@@ -58,7 +92,7 @@ export function requestAttributes(delivery: Delivery, attempt: number, url: stri
   return {
     "http.request.method": "POST",
     "url.full": withoutSecrets(url),
-    "server.address": hostname,
+    "server.address": withoutBrackets(hostname),
     "server.port": port === "" ? (protocol === "https:" ? 443 : 80) : Number(port),
     ...(attempt > 1 ? { "http.request.resend_count": attempt - 1 } : {}),
     ...deliveryAttributes(delivery),
@@ -66,20 +100,25 @@ export function requestAttributes(delivery: Delivery, attempt: number, url: stri
   };
 }
 
-export function responseAttributes({ outcome, responseCode, responseBody }: AttemptRecord): Attributes {
+function withoutBrackets(host: string): string {
+  return host.startsWith("[") ? host.slice(1, -1) : host;
+}
+
+export function responseAttributes({ outcome, responseCode, responseBodySize }: AttemptRecord): Attributes {
   return {
     "posthorn.outcome": outcome,
     ...(responseCode === 0 ? {} : { "http.response.status_code": responseCode }),
-    ...(responseBody === null ? {} : { "http.response.body.size": responseBody.byteLength }),
+    ...(responseBodySize === null ? {} : { "http.response.body.size": responseBodySize }),
     ...(outcome === "delivered" ? {} : { "error.type": responseCode === 0 ? outcome : String(responseCode) }),
   };
 }
 
-export function lateBatchAttributes({ tries, error, traceparents }: LateBatch): Attributes {
+export function lateBatchAttributes({ tries, error, traceparents }: LateBatch, server: Attributes): Attributes {
   return {
     "db.system.name": "redis",
     "db.operation.name": "EVALSHA",
     "db.stored_procedure.name": "write-batch",
+    ...server,
     ...(traceparents.length > 1 ? { "db.operation.batch.size": traceparents.length } : {}),
     "posthorn.tries": tries,
     ...(error === null ? {} : { "posthorn.error": error }),

@@ -1,4 +1,5 @@
-/** Places in a trace where no span is recorded. */
+/** Places in a trace: those where no span is recorded, and whether one is sampled. */
+import { type SpanContext, TraceFlags } from "@opentelemetry/api";
 import type { AttemptSpan, TraceHeaders, TracePosition } from "../delivery/ports.ts";
 import type { TraceIds } from "./trace-ids.ts";
 
@@ -14,6 +15,10 @@ export function silentPosition({ traceparent, tracestate }: TraceHeaders, ids: T
 export function silentAttempt({ traceId, traceparent, tracestate }: TracePosition, ids: TraceIds): AttemptSpan {
   const spanId = ids.spanId();
   return { traceId, spanId, traceparent: `00-${traceId}-${spanId}-${traceparent.slice(53, 55)}`, tracestate, end: nothing };
+}
+
+export function isSampled({ traceFlags }: SpanContext): boolean {
+  return (traceFlags & TraceFlags.SAMPLED) !== 0;
 }
 
 function nothing(): void {}

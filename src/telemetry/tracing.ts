@@ -8,9 +8,9 @@ import { createRecordingTracing, type RecordingOptions } from "./recording-traci
 import { createTraceIds } from "./trace-ids.ts";
 import { silentAttempt, silentPosition } from "./trace-position.ts";
 
-/** @param isRecording whether an SDK was started. */
-export function createTracing(isRecording: boolean, options: RecordingOptions): Tracing {
-  return isRecording ? createRecordingTracing(options) : createSilentTracing();
+/** @param recording null: no SDK was started. */
+export function createTracing(recording: RecordingOptions | null): Tracing {
+  return recording === null ? createSilentTracing() : createRecordingTracing(recording);
 }
 
 function createSilentTracing(): Tracing {
@@ -21,8 +21,10 @@ function createSilentTracing(): Tracing {
     deliver: (parent, _delivery, work) => work(parent),
     attempt: (parent) => silentAttempt(parent, ids),
     store: (parent, _lane, _delivery, _detail, work) => work(parent),
+    fanOut: (parent, _event, work) => work(parent),
     publish: (caller, _subject, _eventId, work) => work(caller),
-    batch: (_name, work) => work({ store: (_lane, delivery, _detail, store) => store(delivery.event) }),
+    batch: (_name, work) =>
+      work({ store: (_lane, delivery, _detail, store) => store(delivery.event), fanOut: (event, store) => store(event) }),
     lateBatch() {},
   };
 }

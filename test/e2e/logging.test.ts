@@ -38,6 +38,9 @@ describe("nothing secret is told", () => {
       header: "PLANTED-header-value",
       clientSecret: "deadbeef".repeat(8),
       wrongToken: "PLANTED-wrong-token",
+      otelPassword: "PLANTED-otel-password",
+      otelKey: "PLANTED-otel-key",
+      otelHeader: "PLANTED-otel-header",
     };
     const [lockedNats, lockedRedis, collector] = await Promise.all([
       startNatsServer({ config: `authorization { user: posthorn, password: ${planted.natsPassword} }` }),
@@ -61,7 +64,8 @@ describe("nothing secret is told", () => {
         POSTHORN_ENCRYPTION_KEY: planted.encryptionKey,
         POSTHORN_CIRCUIT_MIN_ATTEMPTS: "3",
         POSTHORN_DRAIN_TIMEOUT: "1s",
-        OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+        OTEL_EXPORTER_OTLP_ENDPOINT: `${collector.url.replace("://", `://otel:${planted.otelPassword}@`)}/?key=${planted.otelKey}`,
+        OTEL_EXPORTER_OTLP_HEADERS: `authorization=Bearer%20${planted.otelHeader}`,
         OTEL_BSP_SCHEDULE_DELAY: "50",
         OTEL_METRIC_EXPORT_INTERVAL: "100",
         OTEL_METRIC_EXPORT_TIMEOUT: "100",
@@ -104,6 +108,8 @@ describe("nothing secret is told", () => {
     await eventually(() => collector.metrics.size > 0);
     await posthorn.end();
 
+    const shown = `${collector.url.replace("://", "://REDACTED:REDACTED@")}/`;
+    expect(posthorn.log.find(({ message }) => message === "exporting by OTLP")).toMatchObject({ traces: shown, metrics: shown });
     const attempts = attemptsOf(posthorn, "planted");
     expect(attempts[0]).toMatchObject({
       webhook_url: `${echo.url}/in`,
@@ -131,6 +137,51 @@ describe("nothing secret is told", () => {
     expect(await posthorn.end("SIGCONT")).not.toBe(0);
     expect(posthorn.log.at(-1)).toMatchObject({ level: "fatal", code: expect.stringMatching(/^(NATS|REDIS)_UNREACHABLE$/) });
     expect(JSON.stringify([posthorn.log, posthorn.errors])).not.toContain("PLANTED");
+  });
+});
+
+describe("settings of OpenTelemetry", () => {
+  test("that are no endpoint are said without being shown, and turn their signal off", async () => {
+    const posthorn = await startPosthorn({
+      nats,
+      redis,
+      settings: {
+        OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "otel:PLANTED-password@127.0.0.1:4318",
+        OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: "http://otel:PLANTED-pass/word@127.0.0.1:4318",
+      },
+    });
+    ends = [() => posthorn.end("SIGKILL")];
+    expect(posthorn.log.filter(({ level }) => level === "warn" || level === "error")).toMatchObject([
+      { setting: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", message: "traces are not exported: their endpoint can't be used" },
+      { setting: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", message: "metrics are not exported: their endpoint can't be used" },
+      { message: expect.stringContaining("POSTHORN_ENCRYPTION_KEY") },
+    ]);
+    expect(JSON.stringify([posthorn.log, posthorn.errors])).not.toMatch(/PLANTED|exporting by OTLP/);
+  });
+
+  test("that can't be followed are said, with their default used instead", async () => {
+    const collector = await startOtlpCollector();
+    const posthorn = await startPosthorn({
+      nats,
+      redis,
+      settings: {
+        OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+        OTEL_BSP_SCHEDULE_DELAY: "50",
+        OTEL_TRACES_EXPORTER: "console",
+        OTEL_METRICS_EXPORTER: "none",
+        OTEL_TRACES_SAMPLER: "parentbased_traceidratio",
+        OTEL_TRACES_SAMPLER_ARG: "half",
+      },
+    });
+    ends = [collector.stop, () => posthorn.end("SIGKILL")];
+    const { slug } = await posthorn.install({ webhook_url: receiver.url });
+    await posthorn.api("POST", "/v1/events", { type: "issue.created", organization_id: "42", data: {} });
+    await collector.waitFor(({ attributes }) => attributes["posthorn.app"] === slug && attributes["posthorn.outcome"] === "delivered");
+    expect(posthorn.log.filter(({ setting }) => setting !== undefined)).toMatchObject([
+      { level: "warn", setting: "OTEL_TRACES_EXPORTER", found: "console", wanted: "otlp, none" },
+      { level: "warn", setting: "OTEL_TRACES_SAMPLER_ARG", found: "half", wanted: "a number from 0 to 1" },
+    ]);
+    expect(posthorn.log.find(({ message }) => message === "exporting by OTLP")).not.toHaveProperty("metrics");
   });
 });
 

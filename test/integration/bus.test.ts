@@ -179,7 +179,7 @@ describe("dead letters", () => {
     });
     const deadLetters = createDeadLetters({
       ...{ connection, jetStream, manager, lanes, names, match: () => [], clock: systemClock },
-      tracing: createTracing(false, { version: "test", prefix: names.prefix }),
+      tracing: createTracing(null),
     });
     const first = await deadLetters.list({ app: "acme" }, 0, 1_000);
     expect([first.items.length, first.next]).toEqual([19, 19]);

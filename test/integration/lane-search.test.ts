@@ -95,7 +95,7 @@ test("what rests of an event: parts that are not dealt out, or a dead letter of 
     app: "acme",
     uuid: `00000000-0000-4000-8000-${String(at).padStart(12, "0")}`,
   }));
-  await lanes.fanOut({ event: anEvent(), eventSequence: 77, targets }, source());
+  await lanes.fanOut({ event: anEvent(), eventSequence: 77, targets }, source(), anEvent());
   const unreadable = rawMessage(names.streams.events, "{");
   await lanes.deadLetterRaw(unreadable, "invalid", "body: not valid JSON", null);
   expect(await search.restOf(77)).toEqual({ kind: "parts" });

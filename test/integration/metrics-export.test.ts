@@ -109,10 +109,31 @@ test("a run is counted alike for a scrape and for OTLP, with lanes, circuits and
     });
   }
   const age = point("posthorn_delivery_age_seconds", { attempt: "first" });
-  expect([Number(age.count), age.explicitBounds?.length]).toEqual([1, 15]);
+  expect([Number(age.count), age.explicitBounds?.length]).toEqual([1, 16]);
   expect(await scraped('posthorn_delivery_age_seconds_count{attempt="first"}')).toBe(1);
   expect(Number(point("posthorn_attempt_duration_seconds").count)).toBe(2);
   expect(exported("posthorn_parked_oldest_age_seconds", { app: "waiting" })).toBeGreaterThan(0);
+});
+
+test("counters and histograms follow OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", async () => {
+  const aside = await startOtlpCollector();
+  const delta = await startPosthorn({
+    nats,
+    redis,
+    settings: {
+      OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: `${aside.url}/v1/metrics`,
+      OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: "delta",
+      OTEL_METRIC_EXPORT_INTERVAL: "100",
+    },
+  });
+  const { uuid } = await delta.install({ webhook_url: good.url });
+  await delta.api("POST", "/v1/events", { type: "issue.created", organization_id: "42", data: {}, installation_uuid: uuid });
+  const temporalityOf = (name: string) => aside.metrics.get(name)?.temporality;
+  await eventually(() => temporalityOf("posthorn_attempt_duration_seconds") === "delta");
+  expect(temporalityOf("posthorn_attempts_total")).toBe("delta");
+  expect(temporalityOf("posthorn_in_flight")).toBeNull();
+  await delta.end();
+  await aside.stop();
 });
 
 test("every metric of the table is there both ways, as what the table says it is", async () => {
@@ -129,8 +150,32 @@ test("every metric of the table is there both ways, as what the table says it is
       ...{ description: help, unit, kind: kind === "counter" ? "sum" : kind, isMonotonic: kind === "counter" },
     });
   }
-  expect(collector.resources[0]).toMatch(/"service\.name".*"posthorn"/);
+  expect(collector.resources[0]).toMatchObject({ "service.name": "posthorn" });
   expect(collector.spans).toEqual([]);
+});
+
+test("replicas are told apart by the instance in their resource, which the settings can name", async () => {
+  const aside = await startOtlpCollector();
+  const replica = (attributes: string) =>
+    startPosthorn({
+      nats,
+      redis,
+      settings: {
+        OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: `${aside.url}/v1/metrics`,
+        OTEL_METRIC_EXPORT_INTERVAL: "100",
+        OTEL_RESOURCE_ATTRIBUTES: attributes,
+      },
+    });
+  const replicas = await Promise.all(["", "a=b", "service.instance.id=pod-7"].map(replica));
+  const instances = await eventually(() => {
+    const found = new Set(aside.resources.map((resource) => String(resource["service.instance.id"])));
+    return found.size === 3 && [...found];
+  });
+  await Promise.all(replicas.map((of) => of.end()));
+  expect(new Set(aside.resources.map((resource) => resource["service.instance.id"])).size).toBe(3);
+  expect(instances.filter((id) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id))).toHaveLength(2);
+  expect(instances).toContain("pod-7");
+  await aside.stop();
 });
 
 test("a collector that is not there is said in the log, and deliveries go on", async () => {
@@ -151,7 +196,9 @@ test("a collector that is not there is said in the log, and deliveries go on", a
   for (let i = 0; i < 5; i++) await aside.publish("issue.created", { organization_id: "42", data: {} });
   await receiver.waitFor(5);
   await eventually(() => alone.log.some(({ message }) => message === "OpenTelemetry can't do all it should"));
-  expect(alone.log.some(({ OTEL_EXPORTER_OTLP_PROTOCOL: protocol }) => protocol === "grpc")).toBe(true);
+  expect(alone.log.filter(({ setting }) => setting !== undefined)).toMatchObject([
+    { setting: "OTEL_EXPORTER_OTLP_PROTOCOL", found: "grpc" },
+  ]);
   expect(alone.log.filter(({ level }) => level === "error")).toEqual([]);
   await alone.end("SIGKILL");
   await Promise.all([aside.close(), receiver.stop()]);
@@ -164,4 +211,51 @@ test("the series of single apps are as many as the setting allows", async () => 
   await eventually(async () => (await scraped('posthorn_app_attempts_total{app="_other",outcome="delivered"}')) === 5);
   const apps = new Set([...(await scrape()).matchAll(/posthorn_app_attempts_total\{app="([^"]+)"/g)].map(([, app]) => app));
   expect([...apps].sort()).toEqual(["_other", "first"]);
+});
+
+test("what has drained is exported no more, by scrape and by OTLP", async () => {
+  const apps = await Promise.all(
+    [0, 1].map((of) => posthorn.install({ slug: `drained-${of}`, webhook_url: good.url, organization_id: `drained-${of}` })),
+  );
+  const names = ["posthorn_parked_messages", "posthorn_parked_oldest_age_seconds"];
+  const series = async (): Promise<string[]> => {
+    const text = await scrape();
+    return apps.flatMap(({ slug }) =>
+      names.flatMap((name) => [
+        ...(text.includes(`${name}{app="${slug}"} `) ? [`${name} of ${slug} in the scrape`] : []),
+        ...(collector.metrics.get(name)?.points.some(({ attributes }) => attributes["app"] === slug) ? [`${name} of ${slug} by OTLP`] : []),
+      ]),
+    );
+  };
+  for (const { uuid } of apps) await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+  for (const { slug } of apps) await bus.publish("issue.created", { organization_id: slug, data: {} });
+  await eventually(async () => (await series()).length === 8);
+  for (const { uuid } of apps) await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
+  await eventually(async () => {
+    const left = await series();
+    if (left.length > 0) throw new Error(`still there: ${left.join(", ")}`);
+    return true;
+  });
+  // What only grows goes on as it was.
+  expect(collector.metrics.get("posthorn_attempts_total")?.temporality).toBe("cumulative");
+  expect(exported("posthorn_deliveries_stored_total", { lane: "parked" })).toBeGreaterThan(2);
+});
+
+test("the age of what was parked is told apart, and of test calls none is", async () => {
+  const { slug, uuid } = await posthorn.install({ webhook_url: good.url, organization_id: "aged" });
+  const ages = async () => {
+    const count = (attempt: string) => scraped(`posthorn_delivery_age_seconds_count{attempt="${attempt}"}`);
+    return { first: await count("first"), later: await count("later"), parked: await count("parked") };
+  };
+  const before = await ages();
+  expect((await posthorn.api("POST", `/v1/apps/${slug}/test`, {})).status).toBe(200);
+  expect(await ages()).toEqual(before);
+  await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+  await bus.publish("issue.created", { organization_id: "aged", data: {} });
+  await eventually(async () => (await posthorn.api("GET", `/v1/installations/${uuid}/health`)).body.parked.deliveries === 1);
+  await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
+  await eventually(async () => (await ages()).parked > before.parked);
+  expect(await ages()).toEqual({ ...before, parked: before.parked + 1 });
+  await eventually(() => Number(point("posthorn_delivery_age_seconds", { attempt: "parked" }).count) === before.parked + 1);
+  expect(point("posthorn_delivery_age_seconds", { attempt: "parked" }).explicitBounds?.at(-1)).toBe(7 * 24 * 3600);
 });

@@ -3,7 +3,7 @@
  * Prometheus takes the shipped configuration and answers every query, and the rules fire when they should.
  */
 import { spawn, spawnSync } from "node:child_process";
-import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -140,6 +140,22 @@ describe("the alert rules", () => {
     expect(run("check", "rules", "rules.yml")).toMatchObject({ status: 0, output: expect.stringContaining(`${rules.length} rules found`) });
     expect(run("test", "rules", "rules.test.yml")).toMatchObject({ status: 0, output: expect.stringContaining("SUCCESS") });
   });
+});
+
+test("the command of the README gives every runbook_url its base, in rules and tests alike", () => {
+  const [, command = ""] = /^(sed -i .*)$/m.exec(read("observability/README.md")) ?? [];
+  const folder = mkdtempSync(join(tmpdir(), "posthorn-rules-"));
+  try {
+    cpSync(prometheusFolder, join(folder, "observability/prometheus"), { recursive: true });
+    expect(spawnSync("sh", ["-c", command], { cwd: folder, encoding: "utf8" })).toMatchObject({ status: 0, stderr: "" });
+    for (const file of ["rules.yml", "rules.test.yml"]) {
+      const urls = [...readFileSync(join(folder, "observability/prometheus", file), "utf8").matchAll(/runbook_url: (\S+)/g)];
+      expect(urls.length).toBeGreaterThanOrEqual(rules.length);
+      for (const [, url] of urls) expect(url).toMatch(/^https:\/\/[^ ]+\/docs\/runbook\.md#posthorn[a-z]+$/);
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 describe("the dashboards", () => {

@@ -107,7 +107,17 @@ describe("an answer", () => {
     const { result, outcome } = await post(url);
     expect(outcome).toBe("failed");
     expect(result.kind === "answered" && result.body?.byteLength).toBe(64 * 1024);
+    expect(result).toMatchObject({ bodySize: null });
     await eventually(() => closed);
+  });
+
+  test.each([
+    ["empty", "", 0],
+    ["as long as what is kept", "x".repeat(64 * 1024), 64 * 1024],
+    ["longer", "x".repeat(200_000), 200_000],
+  ])("has the size of its whole body: %s", async (_what, body, bodySize) => {
+    const { url } = await receiver(answer(200, body, { "content-length": String(bodySize) }));
+    expect((await post(url)).result).toMatchObject({ kind: "answered", bodySize });
   });
 });
 

@@ -10,6 +10,7 @@ import { Redis } from "ioredis";
 import { type MsgHdrs, nanos, headers as natsHeaders } from "nats";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createPublisher } from "../../src/client/client.ts";
+import { VERSION } from "../../src/config/version.ts";
 import { deliveryId } from "../../src/model/delivery.ts";
 import { eventually } from "../support/eventually.ts";
 import { type ExportedSpan, type OtlpCollector, SPAN_KIND, startOtlpCollector } from "../support/otlp-collector.ts";
@@ -64,6 +65,8 @@ async function start(settings: Record<string, string> = {}, prefix?: string): Pr
   return { posthorn: started, bus: await connectBus(nats, started.prefix) };
 }
 
+const serverOf = ({ url }: Server) => ({ "server.address": "127.0.0.1", "server.port": Number(new URL(url).port) });
+
 const install = (app: Partial<AppOptions> = {}) => posthorn.install({ webhook_url: receiver.url, organization_id: organization, ...app });
 const publish = (headers?: MsgHdrs) => bus.publish("issue.created", { organization_id: organization, data: {} }, headers);
 
@@ -74,6 +77,7 @@ const spansOf = (traceId: string) => {
   return { all, children, named: (name: string): ExportedSpan[] => all.filter((span) => span.name.startsWith(name)) };
 };
 const traceparentOf = (span: ExportedSpan | undefined): string => `00-${span?.traceId}-${span?.spanId}-01`;
+const flagsOf = (request: ReceivedRequest): string => String(request.headers["traceparent"]).slice(-2);
 const linked = (span: ExportedSpan | undefined): string[] => (span?.links ?? []).map(({ spanId }) => spanId);
 const onlyOf = <T>(items: readonly T[]): T => {
   expect(items).toHaveLength(1);
@@ -124,13 +128,14 @@ describe("one trace", () => {
     const { all, children } = spansOf(producer.traceId);
     expect(producer).toMatchObject({
       name: `publish ${posthorn.prefix}.events.issue.created`,
-      attributes: { "messaging.system": "nats", "messaging.operation.type": "send", "messaging.message.id": "evt-1" },
+      attributes: { ...serverOf(nats), "messaging.system": "nats", "messaging.operation.type": "send", "messaging.message.id": "evt-1" },
     });
     const process = onlyOf(children(producer));
     expect(process).toMatchObject({
       name: `process ${posthorn.prefix}.events.issue.created`,
       kind: SPAN_KIND.consumer,
       attributes: {
+        ...serverOf(nats),
         "messaging.system": "nats",
         "messaging.operation.name": "process",
         "messaging.operation.type": "process",
@@ -168,8 +173,12 @@ describe("one trace", () => {
       expect(attempt.status.code ?? 0).toBe(0);
     }
     expect(all).toHaveLength(6);
-    expect(collector.resources.at(-1)).toMatch(/"service\.name".*"posthorn"/);
-    expect(collector.resources.at(-1)).toMatch(/"deployment\.environment\.name".*"test"/);
+    expect(collector.resources).toContainEqual({
+      "service.name": "posthorn",
+      "service.version": VERSION,
+      "service.instance.id": expect.any(String),
+      "deployment.environment.name": "test",
+    });
     expect(collector.bodies.join()).not.toContain("s3cret");
   });
 
@@ -194,6 +203,7 @@ describe("one trace", () => {
     expect(stored).toMatchObject({
       name: `publish ${posthorn.prefix}.retries.{rung}.{app}`,
       attributes: {
+        ...serverOf(nats),
         "messaging.destination.name": `${posthorn.prefix}.retries.1.${app.slug}`,
         "posthorn.detail": expect.stringMatching(/^due in \d+ ms$/),
       },
@@ -291,7 +301,7 @@ describe("one trace", () => {
     const isOfCaller = (kind: number) => (span: ExportedSpan) => span.kind === kind && span.traceId === caller.traceId;
     const producer = onlyOf(await collector.waitFor(isOfCaller(SPAN_KIND.producer)));
     expect(producer).toMatchObject({ ...caller, spanId: producer.spanId, parentSpanId: caller.spanId });
-    expect(producer.attributes["messaging.message.id"]).toBe("http-1");
+    expect(producer.attributes).toMatchObject({ ...serverOf(nats), "messaging.message.id": "http-1" });
     const process = onlyOf(await collector.waitFor(isOfCaller(SPAN_KIND.consumer)));
     expect(process.parentSpanId).toBe(producer.spanId);
   });
@@ -304,6 +314,104 @@ test("a failed attempt without an answer says in its status why", async () => {
   expect(attempt.attributes["error.type"]).toBe("unreachable");
   expect(attempt.attributes["http.response.status_code"]).toBeUndefined();
   expect(attempt.status).toEqual({ code: 2, message: expect.stringContaining("ECONNREFUSED") });
+});
+
+describe("a large fan-out", () => {
+  const fanOut = () => `${posthorn.prefix}.retries.0._fan-out`;
+
+  test("is one publish span, from which its parts go on", async () => {
+    const app = await install({ max_in_flight: 200 });
+    const bucket = await bus.jetStream.views.kv(`${posthorn.prefix}-registry`);
+    const record = (await bucket.get(`installation.${app.uuid}`))?.json<object>();
+    const uuids = Array.from({ length: 500 }, () => randomUUID());
+    await Promise.all(uuids.map((uuid) => bucket.put(`installation.${uuid}`, JSON.stringify({ ...record, uuid }))));
+    const known = async () => (await posthorn.api("GET", `/v1/installations?organization_id=${organization}&limit=1000`)).body.items.length;
+    await eventually(async () => (await known()) === 501);
+    const producer = await publishTraced();
+    await collector.waitFor(
+      ({ traceId, attributes }) => traceId === producer.traceId && attributes["posthorn.outcome"] === "delivered",
+      501,
+    );
+
+    const { named, children } = spansOf(producer.traceId);
+    const stored = onlyOf(await eventually(() => named(`publish ${fanOut()}`).length > 0 && named(`publish ${fanOut()}`)));
+    expect(stored).toMatchObject({
+      kind: SPAN_KIND.producer,
+      attributes: {
+        ...serverOf(nats),
+        "messaging.operation.type": "send",
+        "messaging.destination.name": fanOut(),
+        "messaging.batch.message_count": 3,
+        "posthorn.event.type": "issue.created",
+      },
+    });
+    expect(stored.attributes["messaging.message.id"]).toBeUndefined();
+    expect(children(producer).map(({ spanId }) => spanId)).toEqual([stored.parentSpanId]);
+    const parts = await eventually(() => {
+      const found = spansOf(producer.traceId).named(`process ${fanOut()}`);
+      return found.length === 3 && found;
+    });
+    for (const part of parts) {
+      expect([part.kind, part.parentSpanId, linked(part)]).toEqual([SPAN_KIND.consumer, stored.spanId, [stored.spanId, producer.spanId]]);
+      expect(part.attributes).toMatchObject({
+        "messaging.destination.name": fanOut(),
+        "messaging.consumer.group.name": "posthorn-fan-out",
+      });
+    }
+    expect(
+      spansOf(producer.traceId)
+        .named("process ")
+        .map(({ name }) => name)
+        .filter((name) => name.includes("{rung}")),
+    ).toEqual([]);
+  });
+
+  test("of a replayed event is linked with the replay", async () => {
+    const app = await install();
+    const traceId = "5af7651916cd43dd8448eb211c80319c";
+    await bus.jetStream.publish(
+      `${posthorn.prefix}.dead-letters._invalid`,
+      JSON.stringify({
+        ...{ reason: "redelivered", error: "redelivered 11 times", dead_lettered_at: new Date().toISOString(), app: null },
+        ...{
+          subject: `${posthorn.prefix}.events.issue.created`,
+          source_stream: `${posthorn.prefix}_EVENTS`.toUpperCase().replaceAll("-", "_"),
+        },
+        ...{ source_sequence: 1, stored_at: new Date().toISOString(), headers: { traceparent: `00-${traceId}-b7ad6b7169203331-01` } },
+        body: JSON.stringify({ organization_id: organization, data: {} }),
+      }),
+    );
+    await posthorn.api("POST", "/v1/dead-letters/replay", {});
+    await collector.waitFor(isAttempt("delivered", app));
+    const stored = onlyOf(spansOf(traceId).named(`publish ${fanOut()}`));
+    const replay = onlyOf(await collector.waitFor((span) => span.name === "replay dead letters" && linked(span).includes(stored.spanId)));
+    expect(linked(stored)).toEqual([replay.spanId]);
+    expect(stored).toMatchObject({ parentSpanId: "b7ad6b7169203331", attributes: { "messaging.batch.message_count": 1 } });
+    expect(parentOf(parentOf(onlyOf(collector.spans.filter(isAttempt("delivered", app))))).parentSpanId).toBe(stored.spanId);
+  });
+});
+
+test("an attempt tells the size of the whole answer, where there is a way to know it", async () => {
+  const sizeOf = async (body: string, headers: Record<string, string> = {}): Promise<unknown> => {
+    receiver.behave(answer(200, body, headers));
+    organization = randomUUID();
+    const app = await install();
+    await publish();
+    return onlyOf(await collector.waitFor(isAttempt("delivered", app))).attributes["http.response.body.size"];
+  };
+  expect(await sizeOf("")).toBe(0);
+  expect(await sizeOf("x".repeat(200_000), { "content-length": "200000" })).toBe(200_000);
+  expect(await sizeOf("x".repeat(200_000), { "transfer-encoding": "chunked" })).toBeUndefined();
+});
+
+test("an IPv6 receiver's address is told without brackets", async () => {
+  const six = await startReceiver(answer(200), 0, "::1");
+  ({ posthorn, bus } = await start({ POSTHORN_TARGET_ALLOW: "::1/128" }));
+  const app = await install({ webhook_url: `http://[::1]:${six.port}/` });
+  await publish();
+  const attempt = onlyOf(await collector.waitFor(isAttempt("delivered", app)));
+  expect(attempt.attributes).toMatchObject({ "server.address": "::1", "server.port": six.port, "url.full": `http://[::1]:${six.port}/` });
+  await six.stop();
 });
 
 test("a publisher that is not sampled is not recorded, and its trace goes on with the same decision", async () => {
@@ -340,7 +448,63 @@ test("a sampler of the settings decides where the publisher has not", async () =
   const traces = requests.map((request) => String(request.headers["traceparent"]).slice(3, 35));
   const recorded = new Set(collector.spans.map(({ traceId }) => traceId));
   expect(traces.filter((traceId) => recorded.has(traceId))).toEqual(["2af7651916cd43dd8448eb211c80319c"]);
-  expect(requests.map((request) => String(request.headers["traceparent"]).slice(-2)).sort()).toEqual(["00", "01"]);
+  expect(requests.map(flagsOf).sort()).toEqual(["00", "01"]);
+});
+
+/** Publishes with this trace context and waits until the receiver's 404 has made it a dead letter. */
+const publishDeadLetter = async (traceparent: string, app: { slug: string }): Promise<void> => {
+  const count = async (): Promise<number> => (await posthorn.api("GET", `/v1/dead-letters?app=${app.slug}`)).body.items.length;
+  const before = await count();
+  const headers = natsHeaders();
+  headers.set("traceparent", traceparent);
+  await publish(headers);
+  await eventually(async () => (await count()) === before + 1);
+};
+
+test("work on many traces is sampled with those of them that are, where the root sampler says no", async () => {
+  const [sampled, unsampled] = ["3af7651916cd43dd8448eb211c80319c", "4af7651916cd43dd8448eb211c80319c"];
+  ({ posthorn, bus } = await start({ OTEL_TRACES_SAMPLER: "parentbased_always_off" }));
+  receiver.behave(answer(404));
+  const app = await install();
+  const look = new Redis(redis.url);
+  await publishDeadLetter(`00-${unsampled}-b7ad6b7169203331-00`, app);
+  await look.call("CLIENT", "PAUSE", "200", "WRITE");
+  await publishDeadLetter(`00-${sampled}-b7ad6b7169203331-01`, app);
+  receiver.behave(answer(200));
+  look.disconnect();
+  expect((await posthorn.api("POST", "/v1/dead-letters/replay", { app: app.slug })).body.replayed).toBe(2);
+  const requests = await receiver.waitFor(4);
+  await collector.waitFor(isAttempt("delivered", app));
+  const isLinked = (name: string) => (span: ExportedSpan) =>
+    span.name === name && (span.links ?? []).some(({ traceId }) => traceId === sampled);
+  const replay = onlyOf(await collector.waitFor(isLinked("replay dead letters")));
+  const late = onlyOf(await collector.waitFor(isLinked("EVALSHA write-batch")));
+  expect(await posthorn.end()).toBe(0);
+
+  const { all, children } = spansOf(sampled);
+  const replayed = onlyOf(all.filter(({ attributes }) => attributes["posthorn.detail"] === "replayed"));
+  expect([linked(replay), linked(replayed)]).toEqual([[replayed.spanId], [replay.spanId]]);
+  expect(replay.attributes["posthorn.deliveries"]).toBe(2);
+  // It began with the work, of which this was the second delivery.
+  expect(BigInt(replay.startTimeUnixNano)).toBeLessThan(BigInt(replayed.startTimeUnixNano));
+  expect(children(replayed).map(({ kind }) => kind)).toEqual([SPAN_KIND.consumer]);
+  expect(linked(late)).toEqual([onlyOf(all.filter(isAttempt("rejected", app))).spanId]);
+  expect(spansOf(unsampled).all).toEqual([]);
+  expect(requests.filter((request) => request.headers["traceparent"]?.includes(unsampled)).map(flagsOf)).toEqual(["00", "00"]);
+});
+
+test("nothing is linked with a batch that is not sampled", async () => {
+  // By the ratio this trace id is sampled, and hardly another one.
+  const traceId = "00000000000000000000000000000001";
+  ({ posthorn, bus } = await start({ OTEL_TRACES_SAMPLER: "traceidratio", OTEL_TRACES_SAMPLER_ARG: "0.000001" }));
+  receiver.behave(answer(404));
+  const app = await install();
+  await publishDeadLetter(`00-${traceId}-b7ad6b7169203331-01`, app);
+  receiver.behave(answer(200));
+  expect((await posthorn.api("POST", "/v1/dead-letters/replay", { app: app.slug })).body.replayed).toBe(1);
+  await collector.waitFor(isAttempt("delivered", app));
+  const replayed = onlyOf(spansOf(traceId).all.filter(({ attributes }) => attributes["posthorn.detail"] === "replayed"));
+  expect(linked(replayed)).toEqual([]);
 });
 
 test("a batch that Redis took late is a span of its own, linked with its attempts", async () => {
@@ -356,10 +520,44 @@ test("a batch that Redis took late is a span of its own, linked with its attempt
   const batch = onlyOf(await collector.waitFor(isOfLast));
   expect(batch).toMatchObject({
     kind: SPAN_KIND.client,
-    attributes: { "db.system.name": "redis", "db.operation.name": "EVALSHA", "posthorn.tries": 1 },
+    attributes: { ...serverOf(redis), "db.system.name": "redis", "db.operation.name": "EVALSHA", "posthorn.tries": 1 },
   });
   expect(attempts.map(({ traceId }) => traceId)).not.toContain(batch.traceId);
   look.disconnect();
+});
+
+test("spans and metrics are exported as protobuf where the settings ask for it", async () => {
+  const aside = await startOtlpCollector();
+  ({ posthorn, bus } = await start({
+    OTEL_EXPORTER_OTLP_ENDPOINT: aside.url,
+    OTEL_EXPORTER_OTLP_PROTOCOL: "http/protobuf",
+    OTEL_METRIC_EXPORT_INTERVAL: "100",
+  }));
+  const app = await install();
+  const headers = natsHeaders();
+  headers.set("traceparent", "00-6af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  await publish(headers);
+  const [request] = await receiver.waitFor(1);
+  const attempt = onlyOf(await aside.waitFor(isAttempt("delivered", app)));
+  const process = onlyOf(await aside.waitFor(({ name }) => name.startsWith("process ")));
+  expect(traceparentOf(attempt)).toBe(request?.headers["traceparent"]);
+  expect(attempt).toMatchObject({ name: "POST", kind: SPAN_KIND.client, attributes: { "server.port": receiver.port } });
+  expect([process.parentSpanId, linked(process)]).toEqual(["b7ad6b7169203331", ["b7ad6b7169203331"]]);
+  await eventually(() =>
+    aside.metrics.get("posthorn_attempts_total")?.points.some(({ asDouble, asInt }) => Number(asInt ?? asDouble) === 1),
+  );
+  const age = aside.metrics.get("posthorn_delivery_age_seconds")?.points[0];
+  expect([age?.count, age?.attributes, age?.explicitBounds?.length, age?.bucketCounts?.length]).toEqual([
+    "1",
+    { attempt: "first" },
+    16,
+    17,
+  ]);
+  expect(aside.resources[0]).toMatchObject({ "service.name": "posthorn", "deployment.environment.name": "test" });
+  expect(new Set(aside.contentTypes)).toEqual(new Set(["application/x-protobuf"]));
+  expect(new Set(collector.contentTypes)).toEqual(new Set(["application/json"]));
+  expect(await posthorn.end()).toBe(0);
+  await aside.stop();
 });
 
 test("without OTEL settings nothing is exported", async () => {

@@ -88,6 +88,7 @@ export function anAttempt(members: Partial<AttemptRecord> = {}): AttemptRecord {
     requestHeaders: { "Content-Type": "application/json" },
     requestBody: Buffer.from('{"action":"created"}'),
     responseBody: isDelivered ? Buffer.from("ok") : Buffer.from("no"),
+    responseBodySize: 2,
     ...members,
   };
 }

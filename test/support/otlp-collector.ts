@@ -1,7 +1,8 @@
-/** An OTLP/HTTP receiver (JSON): keeps every span and the last value of every metric that is exported to it. */
+/** An OTLP/HTTP receiver (JSON and protobuf): keeps every span and the last export of metrics that is sent to it. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { eventually } from "./eventually.ts";
+import { decodeOtlp } from "./otlp-protobuf.ts";
 
 export interface ExportedSpan {
   readonly traceId: string;
@@ -31,6 +32,8 @@ export interface ExportedMetric {
   readonly unit: string;
   readonly description: string;
   readonly kind: "sum" | "gauge" | "histogram";
+  /** Of gauges there is none. */
+  readonly temporality: "delta" | "cumulative" | null;
   readonly isMonotonic: boolean;
   readonly points: readonly ExportedPoint[];
 }
@@ -40,12 +43,14 @@ export const SPAN_KIND = { internal: 1, server: 2, client: 3, producer: 4, consu
 export interface OtlpCollector {
   readonly url: string;
   readonly spans: ExportedSpan[];
-  /** By name, as exported last. */
+  /** Of the last export, by name. */
   readonly metrics: Map<string, ExportedMetric>;
-  /** The resources of all exports, as JSON. */
-  readonly resources: string[];
-  /** Every body, as it came. */
+  /** The attributes of the resources of all exports. */
+  readonly resources: Array<Record<string, unknown>>;
+  /** Every body, as text. */
   readonly bodies: string[];
+  /** Of each body. */
+  readonly contentTypes: string[];
   /** Waits for spans that match, at least so many. */
   waitFor(matches: (span: ExportedSpan) => boolean, count?: number): Promise<ExportedSpan[]>;
   stop(): Promise<void>;
@@ -54,25 +59,32 @@ export interface OtlpCollector {
 export async function startOtlpCollector(): Promise<OtlpCollector> {
   const spans: ExportedSpan[] = [];
   const metrics = new Map<string, ExportedMetric>();
-  const resources: string[] = [];
+  const resources: Array<Record<string, unknown>> = [];
   const bodies: string[] = [];
+  const contentTypes: string[] = [];
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
-      const text = Buffer.concat(chunks).toString();
-      bodies.push(text);
-      const body = JSON.parse(text) as { resourceSpans?: any[]; resourceMetrics?: any[] };
+      const bytes = Buffer.concat(chunks);
+      const contentType = request.headers["content-type"] ?? "";
+      contentTypes.push(contentType);
+      bodies.push(bytes.toString());
+      const isProtobuf = contentType === "application/x-protobuf";
+      const body: { resourceSpans?: any[]; resourceMetrics?: any[] } = isProtobuf
+        ? decodeOtlp(request.url ?? "", bytes)
+        : JSON.parse(bytes.toString());
       for (const { resource, scopeSpans } of body.resourceSpans ?? []) {
-        resources.push(JSON.stringify(resource));
+        resources.push(attributesOf(resource.attributes));
         for (const { spans: exported } of scopeSpans)
           for (const span of exported) spans.push({ ...span, attributes: attributesOf(span.attributes) });
       }
+      if (body.resourceMetrics !== undefined) metrics.clear();
       for (const { resource, scopeMetrics } of body.resourceMetrics ?? []) {
-        resources.push(JSON.stringify(resource));
+        resources.push(attributesOf(resource.attributes));
         for (const { metrics: exported } of scopeMetrics) for (const metric of exported) metrics.set(metric.name, metricOf(metric));
       }
-      response.writeHead(200, { "content-type": "application/json" }).end("{}");
+      response.writeHead(200, { "content-type": contentType }).end(isProtobuf ? "" : "{}");
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -82,6 +94,7 @@ export async function startOtlpCollector(): Promise<OtlpCollector> {
     metrics,
     resources,
     bodies,
+    contentTypes,
     waitFor: (matches, count = 1) =>
       eventually(() => {
         const found = spans.filter(matches);
@@ -102,7 +115,8 @@ function attributesOf(attributes: ReadonlyArray<{ key: string; value: object }> 
 
 function metricOf(metric: any): ExportedMetric {
   const kind = metric.sum ? "sum" : metric.gauge ? "gauge" : "histogram";
-  const { dataPoints = [], isMonotonic = false } = metric[kind] ?? {};
+  const { dataPoints = [], isMonotonic = false, aggregationTemporality = 0 } = metric[kind] ?? {};
+  const temporality = ([null, "delta", "cumulative"] as const)[aggregationTemporality as number] ?? null;
   const points = dataPoints.map((point: any) => ({ ...point, attributes: attributesOf(point.attributes) }));
-  return { name: metric.name, unit: metric.unit, description: metric.description, kind, isMonotonic, points };
+  return { name: metric.name, unit: metric.unit, description: metric.description, kind, temporality, isMonotonic, points };
 }

@@ -22,17 +22,17 @@ import { anApp, anEvent, anInstallation, UUID } from "../../support/builders.ts"
 import { createLanesInMemory, type StoredMessage } from "../../support/lanes-in-memory.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
 
-const tracing = createTracing(false, { version: "test", prefix: "app-platform" });
+const tracing = createTracing(null);
 const SCHEDULE_MS = [1_000, 3_000, 7_000];
 const EVENTS = "EVENTS";
 
 type Mood = "ok" | "fails" | "rejects" | "gone" | "hangs";
 
 const RESULTS: Readonly<Record<Mood, SendResult>> = {
-  ok: { kind: "answered", status: 200, headers: {}, body: null },
-  fails: { kind: "answered", status: 503, headers: { "retry-after": "5" }, body: null },
-  rejects: { kind: "answered", status: 400, headers: {}, body: null },
-  gone: { kind: "answered", status: 410, headers: {}, body: null },
+  ok: { kind: "answered", status: 200, headers: {}, body: null, bodySize: 0 },
+  fails: { kind: "answered", status: 503, headers: { "retry-after": "5" }, body: null, bodySize: 0 },
+  rejects: { kind: "answered", status: 400, headers: {}, body: null, bodySize: 0 },
+  gone: { kind: "answered", status: 410, headers: {}, body: null, bodySize: 0 },
   hangs: { kind: "timed_out", error: "no answer" },
 };
 

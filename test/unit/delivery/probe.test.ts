@@ -43,7 +43,7 @@ beforeEach(() => {
     destinationOf: () => "destination",
     log: { record: () => {}, wasDelivered: async (_app, mark) => delivered.has(mark) },
     observer: { attempted: () => {}, stored: () => {}, skipped: () => {} },
-    tracing: createTracing(false, { version: "test", prefix: "app-platform" }),
+    tracing: createTracing(null),
   });
 });
 

@@ -168,16 +168,21 @@ describe("the metrics of a run", () => {
     expect(text).not.toMatch(/app="[cd]"/);
   });
 
-  test("tell the age of a first attempt apart from that of later ones", () => {
+  test("tell the age of a first attempt apart from that of later ones and of what was parked, and none of test calls", () => {
     const { observer, metrics } = observed();
     const endedAt = Date.parse(anEvent().occurredAt) + 700;
     observer.attempted(anAttempt({ endedAt }));
     observer.attempted(anAttempt({ endedAt, delivery: aDelivery({ attemptsMade: 1 }) }));
     observer.attempted(anAttempt({ endedAt, delivery: aDelivery({ replay: "r-1" }) }));
+    observer.attempted(anAttempt({ endedAt, delivery: aDelivery({ replay: "r-2", counted: false }) }));
+    for (const attemptsMade of [0, 1]) observer.attempted(anAttempt({ endedAt, delivery: aDelivery({ attemptsMade, firstParkedAt: 1 }) }));
+    observer.attempted(anAttempt({ endedAt, delivery: aDelivery({ counted: false, eventSequence: null }) }));
     observer.attempted(anAttempt({ endedAt, outcome: "failed" }));
     const text = metrics.render();
     expect(text).toContain('posthorn_delivery_age_seconds_count{attempt="first"} 1\n');
-    expect(text).toContain('posthorn_delivery_age_seconds_count{attempt="later"} 2\n');
+    expect(text).toContain('posthorn_delivery_age_seconds_count{attempt="later"} 3\n');
+    expect(text).toContain('posthorn_delivery_age_seconds_count{attempt="parked"} 2\n');
+    expect(text).toContain('posthorn_delivery_age_seconds_bucket{attempt="parked",le="604800"} 2\n');
     expect(text).toContain('posthorn_delivery_age_seconds_bucket{attempt="first",le="0.5"} 0\n');
     expect(text).toContain('posthorn_delivery_age_seconds_bucket{attempt="first",le="1"} 1\n');
   });

@@ -2,11 +2,12 @@ import { describe, expect, test } from "vitest";
 import type { LaneReceipt, TraceHeaders, TracePosition } from "../../../src/delivery/ports.ts";
 import type { Event } from "../../../src/model/event.ts";
 import { withoutSecrets } from "../../../src/telemetry/safe-url.ts";
+import { natsServerAttributes, redisServerAttributes } from "../../../src/telemetry/span-attributes.ts";
 import { createTracing } from "../../../src/telemetry/tracing.ts";
 import { aDelivery, anEvent } from "../../support/builders.ts";
 
 describe("tracing without the SDK", () => {
-  const tracing = createTracing(false, { version: "1.2.3", prefix: "app-platform" });
+  const tracing = createTracing(null);
   const message = { subject: "", consumer: "", sequence: 1, deliveries: 1, header: () => undefined };
   const positionOf = (event: Event): Promise<TracePosition> => tracing.process(event, "events", message, async (position) => position);
 
@@ -40,9 +41,32 @@ describe("tracing without the SDK", () => {
       tracing.deliver(span, delivery, (inner) => tracing.store(inner, "retries", delivery, "", store)),
     );
     await tracing.batch("replay", (batch) => batch.store("retries", delivery, "", store));
+    const storeParts = async ({ traceparent }: TraceHeaders): Promise<number> => given.push(traceparent);
+    await tracing.fanOut(headers, delivery.event, storeParts);
+    await tracing.batch("replay", (batch) => batch.fanOut(delivery.event, storeParts));
     await tracing.publish(headers, "", "", async ({ traceparent }) => given.push(traceparent));
-    expect(given).toEqual([headers.traceparent, headers.traceparent, headers.traceparent]);
+    expect(given).toEqual(Array.from({ length: 5 }, () => headers.traceparent));
   });
+});
+
+test("the NATS server of a span is the one that the connection is on", () => {
+  let current = "";
+  const attributes = natsServerAttributes(() => current);
+  expect(attributes()).toEqual({});
+  current = "nats-1.example:4222";
+  const first = attributes();
+  expect(first).toEqual({ "server.address": "nats-1.example", "server.port": 4222 });
+  expect(attributes()).toBe(first);
+  current = "[2001:db8::1]:4223";
+  expect(attributes()).toEqual({ "server.address": "2001:db8::1", "server.port": 4223 });
+});
+
+test.each([
+  ["redis://user:s3cret@redis.example:6380/1", { "server.address": "redis.example", "server.port": 6380 }],
+  ["rediss://[::1]", { "server.address": "::1", "server.port": 6379 }],
+  [null, {}],
+])("the Redis server of a span is that of the settings: %s", (url, attributes) => {
+  expect(redisServerAttributes(url)).toEqual(attributes);
 });
 
 test.each([
