@@ -468,7 +468,7 @@ test("work on many traces is sampled with those of them that are, where the root
   const app = await install();
   const look = new Redis(redis.url);
   await publishDeadLetter(`00-${unsampled}-b7ad6b7169203331-00`, app);
-  await look.call("CLIENT", "PAUSE", "200", "WRITE");
+  await look.call("CLIENT", "PAUSE", "1500", "WRITE");
   await publishDeadLetter(`00-${sampled}-b7ad6b7169203331-01`, app);
   receiver.behave(answer(200));
   look.disconnect();
@@ -512,7 +512,7 @@ test("a batch that Redis took late is a span of its own, linked with its attempt
   await publish();
   await collector.waitFor(isAttempt("delivered", app));
   const look = new Redis(redis.url);
-  await look.call("CLIENT", "PAUSE", "200", "WRITE");
+  await look.call("CLIENT", "PAUSE", "1500", "WRITE");
   await publish();
   const attempts = await collector.waitFor(isAttempt("delivered", app), 2);
   const [, last] = attempts;
