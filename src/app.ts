@@ -4,7 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import type { NatsConnection } from "nats";
+import type { JetStreamManager, NatsConnection } from "nats";
 import { createCheckAccess } from "./api/access.ts";
 import { createExplain } from "./api/explain.ts";
 import { createLiveOverview } from "./api/live-overview.ts";
@@ -68,7 +68,7 @@ import { createRequestLogQuery } from "./storage/request-log-query.ts";
 import { createStatsQuery } from "./storage/stats-query.ts";
 import { createAckFloor } from "./subscribers/ack-floor.ts";
 import { createAttemptCountsChannel } from "./subscribers/attempt-counts.ts";
-import { connectNats, createConnectionState } from "./subscribers/connection.ts";
+import { connectNats, createConnectionState, whenJetStreamAnswers } from "./subscribers/connection.ts";
 import { createDeadLetters } from "./subscribers/dead-letters.ts";
 import { createEventPublisher } from "./subscribers/event-publisher.ts";
 import { createEventsSubscriber } from "./subscribers/events-subscriber.ts";
@@ -168,7 +168,7 @@ async function startAll(config: Config, environment: Environment, clock: Clock, 
     const nats = await connectNats({ ...natsOptions(config), signal }, clock, logger);
     undo.push(() => nats.close());
     if (signal.aborted) throw new AppError("NATS_UNREACHABLE", "stopped while starting", { retryable: true });
-    return await startOn({ config, clock, log, sdk, redis, nats, undo });
+    return await startOn({ config, clock, log, sdk, redis, nats, signal, undo });
   } catch (error) {
     for (const step of undo.reverse()) await Promise.resolve(step()).catch(() => {});
     throw error;
@@ -182,18 +182,22 @@ interface Foundations {
   readonly sdk: Sdk;
   readonly redis: RedisClient;
   readonly nats: NatsConnection;
+  /** Ends a start that is still going on. */
+  readonly signal: AbortSignal;
   readonly undo: Array<() => Promise<unknown> | unknown>;
 }
 
-async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundations): Promise<Running> {
+async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: Foundations): Promise<Running> {
   const { logger } = log;
   const prefix = config.subjectPrefix;
   const names = busNames(prefix);
   const jetStream = nats.jetstream();
-  const manager = await nats.jetstreamManager().catch((error: unknown) => {
-    throw new AppError("JETSTREAM_UNAVAILABLE", `POSTHORN_NATS_URL: the server has no JetStream (${messageOf(error)})`, { cause: error });
-  });
-  await ensureTopology(manager, names, config.streamReplicas);
+  const openJetStream = async (): Promise<JetStreamManager> => {
+    const opened = await nats.jetstreamManager();
+    await ensureTopology(opened, names, config.streamReplicas);
+    return opened;
+  };
+  const manager = await whenJetStreamAnswers(openJetStream, { ...natsOptions(config), signal }, clock, logger);
   const connectionState = createConnectionState(nats);
   const dashboardUrl = (path: string): string | null => config.dashboardUrl && `${config.dashboardUrl.replace(/\/$/, "")}/#${path}`;
 

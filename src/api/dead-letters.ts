@@ -34,14 +34,14 @@ export function deadLetterRoutes({ deadLetters, replayNotes, maxPageSize }: Dead
       replay = { ...replay, ...changes };
       replays.set(replay.id, replay);
     };
-    const note = (): void => replayNotes.note(replay);
+    const note = (): Promise<void> => replayNotes.note(replay);
     change({});
     for (const id of replays.keys()) {
       if (replays.size <= MAX_REPLAYS) break;
       replays.delete(id);
     }
-    note();
-    const noting = setInterval(note, NOTE_EVERY_MS);
+    void note();
+    const noting = setInterval(() => void note(), NOTE_EVERY_MS);
     const ended = deadLetters
       .replayAll(filter, dryRun, change)
       .then(
@@ -50,7 +50,7 @@ export function deadLetterRoutes({ deadLetters, replayNotes, maxPageSize }: Dead
       )
       .finally(() => {
         clearInterval(noting);
-        note();
+        return note();
       });
     return { now: () => replay, ended };
   };

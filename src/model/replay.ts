@@ -17,8 +17,8 @@ export interface Replay extends ReplayProgress {
 
 /** Lets every replica tell how far the replays of the others are. */
 export interface ReplayNotes {
-  /** Kept for a day; a note that can't be written is left out. */
-  note(replay: Replay): void;
+  /** Kept for a day; a note that can't be written is left out. Never rejects. */
+  note(replay: Replay): Promise<void>;
   /** As it was noted last; one that has gone on without a note for long is taken as failed. @throws AppError REDIS_UNREACHABLE */
   find(id: string): Promise<Replay | null>;
 }

@@ -11,9 +11,11 @@ const SILENT_MS = 30_000;
 
 export function createReplayNotes(redis: RedisClient, clock: Clock): ReplayNotes {
   return {
-    note(replay) {
-      redis.set(keys.replay(replay.id), JSON.stringify({ ...replay, noted_at: clock.now() }), "EX", TTL_S).catch(() => {});
-    },
+    note: (replay) =>
+      redis.set(keys.replay(replay.id), JSON.stringify({ ...replay, noted_at: clock.now() }), "EX", TTL_S).then(
+        () => {},
+        () => {},
+      ),
 
     async find(id) {
       let value: string | null;

@@ -2,15 +2,23 @@
 import { connect, type JetStreamClient } from "nats";
 import type { Chance } from "./random.ts";
 
+export interface AckedEvent {
+  readonly type: string;
+  readonly at: number;
+}
+
 export interface ChaosPublisher {
-  /** By id: when the ack came. */
-  readonly acked: ReadonlyMap<string, number>;
+  /** By id. */
+  readonly acked: ReadonlyMap<string, AckedEvent>;
   /** Stops publishing and waits until everything published is acknowledged. */
   finish(): Promise<void>;
   close(): Promise<void>;
 }
 
 const TYPES = ["issue.created", "issue.resolved", "comment.created"];
+/** One event in so many is of this type; the ordered app gets no others, as it gets one delivery after the other. */
+export const ORDERED_TYPE = "order.placed";
+const ORDERED_EVERY = 10;
 const TICK_MS = 20;
 const ACK_TIMEOUT_MS = 2_000;
 const TRY_AGAIN_MS = 200;
@@ -18,7 +26,7 @@ const TRY_AGAIN_MS = 200;
 export async function startPublisher(url: string, prefix: string, eventsPerSecond: number, chance: Chance): Promise<ChaosPublisher> {
   const connection = await connect({ servers: url.split(","), maxReconnectAttempts: -1, reconnectTimeWait: 100 });
   const jetStream: JetStreamClient = connection.jetstream();
-  const acked = new Map<string, number>();
+  const acked = new Map<string, AckedEvent>();
   const underWay = new Set<Promise<void>>();
   let published = 0;
   let due = 0;
@@ -28,7 +36,7 @@ export async function startPublisher(url: string, prefix: string, eventsPerSecon
     for (;;) {
       try {
         await jetStream.publish(`${prefix}.events.${type}`, body, { msgID: id, timeout: ACK_TIMEOUT_MS });
-        acked.set(id, performance.now());
+        acked.set(id, { type, at: performance.now() });
         return;
       } catch {
         await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_MS));
@@ -39,7 +47,8 @@ export async function startPublisher(url: string, prefix: string, eventsPerSecon
   const timer = setInterval(() => {
     due += (eventsPerSecond * TICK_MS) / 1000;
     for (; due >= 1; due--) {
-      const work = publish(`chaos-${++published}`, chance.pick(TYPES));
+      const type = ++published % ORDERED_EVERY === 0 ? ORDERED_TYPE : chance.pick(TYPES);
+      const work = publish(`chaos-${published}`, type);
       underWay.add(work);
       void work.finally(() => underWay.delete(work));
     }

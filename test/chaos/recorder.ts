@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo, Socket } from "node:net";
 import type { Chance } from "./random.ts";
 
-export type Mood = "well" | "fails" | "resets" | "hangs" | "drips" | "garbage" | "absent";
+export type Mood = "well" | "flaky" | "fails" | "resets" | "hangs" | "drips" | "garbage" | "absent";
 
 interface Received {
   readonly deliveryId: string;
@@ -28,11 +28,15 @@ export interface Recorder {
    * since `since`; what was under way on them, or was answered within `unwrittenMs` before.
    */
   unmarkedOf(since: number, unwrittenMs: number): number;
+  /** Deliveries under way, or answered within the last `unwrittenMs`: what a server that is killed now may not have been told. */
+  unsettled(unwrittenMs: number): number;
   stop(): Promise<void>;
 }
 
 /** The time that a receiver takes. */
 const LONGEST_ANSWER_MS = 20;
+/** A flaky one fails one request in so many. */
+const FLAKY_ONE_IN = 5;
 
 export async function startRecorder(chance: Chance): Promise<Recorder> {
   const delivered = new Map<string, number[]>();
@@ -57,6 +61,7 @@ export async function startRecorder(chance: Chance): Promise<Recorder> {
     };
     response.once("close", end);
     switch (mood) {
+      case "flaky":
       case "fails":
         response.writeHead(503).end("no", end);
         return;
@@ -89,7 +94,8 @@ export async function startRecorder(chance: Chance): Promise<Recorder> {
         isOpen: true,
       };
       received.push(one);
-      if (mood !== "well") return misbehave(one, response);
+      const isWell = mood === "well" || (mood === "flaky" && chance.between(1, FLAKY_ONE_IN) > 1);
+      if (!isWell) return misbehave(one, response);
       setTimeout(() => answer(one, response), chance.between(0, LONGEST_ANSWER_MS));
     });
   };
@@ -121,6 +127,8 @@ export async function startRecorder(chance: Chance): Promise<Recorder> {
         deliveredAt === null ? isOpen : deliveredAt >= since - unwrittenMs;
       return received.filter((one) => isLost(one) && isUnmarked(one)).length;
     },
+    unsettled: (unwrittenMs) =>
+      received.filter(({ isOpen, deliveredAt }) => (deliveredAt === null ? isOpen : deliveredAt >= performance.now() - unwrittenMs)).length,
     stop: close,
   };
 }

@@ -2,7 +2,7 @@
 import { connect, type JetStreamManager } from "nats";
 import { deliveryId } from "../../src/model/delivery.ts";
 import { type Posthorn, startPosthorn } from "../support/posthorn.ts";
-import { startPublisher } from "./publisher.ts";
+import { ORDERED_TYPE, startPublisher } from "./publisher.ts";
 import { type Chance, createChance } from "./random.ts";
 import { type Recorder, startRecorder } from "./recorder.ts";
 
@@ -14,6 +14,10 @@ export interface World {
   wait(ms: number): Promise<void>;
   /** kill -9 of one replica and a new one in its place. What it may have left without a mark raises the bound. */
   killOne(): Promise<void>;
+  /** Does what takes NATS away; what is unsettled then raises the bound. */
+  withoutNats(fault: () => Promise<unknown>): Promise<void>;
+  /** Does what takes Redis away; marks wait until it is back. */
+  withoutRedis(fault: () => Promise<unknown>): Promise<void>;
   /** SIGTERM to one replica and a new one in its place. @returns its exit code. */
   endOne(): Promise<number | null>;
 }
@@ -37,7 +41,7 @@ export interface Verdict {
   readonly requests: number;
   readonly lost: number;
   readonly duplicated: number;
-  /** Attempts in flight at the kills and marks not written then. */
+  /** Attempts in flight at the faults and marks not written then. */
   readonly bound: number;
   /** From the publisher's ack to the receiver's answer. */
   readonly longestDelayMs: number;
@@ -45,6 +49,8 @@ export interface Verdict {
 }
 
 const RECEIVERS = 3;
+/** Marks that waited for Redis are written so soon after it is back, at the latest. */
+const WRITTEN_AFTER_MS = 1_500;
 /** Enough attempts to outlive every fault of the suite. */
 const SETTINGS = {
   POSTHORN_REQUEST_TIMEOUT: "2s",
@@ -67,6 +73,13 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
   const receivers: Recorder[] = [];
   let publisher: Awaited<ReturnType<typeof startPublisher>> | undefined;
   let bound = 0;
+  let redisAway: { readonly since: number; backAt: number } | undefined;
+  /** How long ago an attempt may have ended whose mark is not written. */
+  const unwrittenNow = (): number => {
+    const now = performance.now();
+    const waitedMs = redisAway === undefined || now - redisAway.backAt > WRITTEN_AFTER_MS ? 0 : now - redisAway.since;
+    return unwrittenMs + waitedMs;
+  };
 
   try {
     for (let n = 0; n < replicas; n++) processes.push(await start());
@@ -78,6 +91,11 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
       receivers.push(receiver);
       uuids.push((await first.install({ webhook_url: receiver.url, retry_schedule_s: RETRY_SCHEDULE_S })).uuid);
     }
+    const ordered = await startRecorder(chance);
+    receivers.push(ordered);
+    const app = { webhook_url: ordered.url, retry_schedule_s: RETRY_SCHEDULE_S, ordered: true, events: [ORDERED_TYPE] };
+    uuids.push((await first.install(app)).uuid);
+    const wants = (receiver: number, type: string): boolean => receiver < RECEIVERS || type === ORDERED_TYPE;
     publisher = await startPublisher(natsUrl, prefix, eventsPerSecond, chance);
 
     const replace = async <T>(end: (victim: Posthorn) => Promise<T>): Promise<T> => {
@@ -90,18 +108,28 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
     };
     await faults({
       chance,
-      receivers,
+      receivers: receivers.slice(0, RECEIVERS),
       manager,
       prefix,
       wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
       killOne: () =>
         replace(async (victim) => {
           const since = performance.now();
+          const unwritten = unwrittenNow();
           await victim.end("SIGKILL");
           // Its connections are closed by the kernel at once; the receivers hear of it in their next turns.
           await new Promise((resolve) => setTimeout(resolve, 100));
-          for (const receiver of receivers) bound += receiver.unmarkedOf(since, unwrittenMs);
+          for (const receiver of receivers) bound += receiver.unmarkedOf(since, unwritten);
         }),
+      async withoutNats(fault) {
+        for (const receiver of receivers) bound += receiver.unsettled(unwrittenNow());
+        await fault();
+      },
+      async withoutRedis(fault) {
+        redisAway = { since: performance.now(), backAt: Number.POSITIVE_INFINITY };
+        await fault();
+        redisAway.backAt = performance.now();
+      },
       endOne: () => replace((victim) => victim.end("SIGTERM")),
     });
     await publisher.finish();
@@ -109,9 +137,9 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
 
     const missing = (): number => {
       let count = 0;
-      for (const id of acked.keys()) {
+      for (const [id, { type }] of acked) {
         receivers.forEach(({ delivered }, at) => {
-          if (!delivered.has(deliveryId(id, uuids[at] ?? ""))) count++;
+          if (wants(at, type) && !delivered.has(deliveryId(id, uuids[at] ?? ""))) count++;
         });
       }
       return count;
@@ -120,8 +148,10 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
 
     let duplicated = 0;
     let longestDelayMs = 0;
-    for (const [id, ackedAt] of acked) {
+    let deliveries = 0;
+    for (const [id, { type, at: ackedAt }] of acked) {
       receivers.forEach(({ delivered }, at) => {
+        if (wants(at, type)) deliveries++;
         const times = delivered.get(deliveryId(id, uuids[at] ?? "")) ?? [];
         duplicated += Math.max(0, times.length - 1);
         longestDelayMs = Math.max(longestDelayMs, (times[0] ?? ackedAt) - ackedAt);
@@ -130,7 +160,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
     const { state } = await manager.streams.info(`${prefix}_DEAD_LETTERS`.toUpperCase().replaceAll("-", "_"));
     return {
       events: acked.size,
-      deliveries: acked.size * RECEIVERS,
+      deliveries,
       requests: receivers.reduce((sum, { requests }) => sum + requests(), 0),
       lost: missing(),
       duplicated,

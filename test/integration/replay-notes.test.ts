@@ -28,9 +28,9 @@ const aReplay = (changes: Partial<Replay> = {}): Replay => ({
 test("a replay is as it was noted last, for a day", async () => {
   const notes = createReplayNotes(redis, createManualClock());
   expect(await notes.find("0f3c1d2e")).toBeNull();
-  notes.note(aReplay());
+  await notes.note(aReplay());
   expect(await notes.find("0f3c1d2e")).toEqual(aReplay());
-  notes.note(aReplay({ state: "done", replayed: 6 }));
+  await notes.note(aReplay({ state: "done", replayed: 6 }));
   expect(await notes.find("0f3c1d2e")).toEqual(aReplay({ state: "done", replayed: 6 }));
   expect(await redis.ttl("posthorn:replay:0f3c1d2e")).toBe(86_400);
 });
@@ -38,7 +38,7 @@ test("a replay is as it was noted last, for a day", async () => {
 test("one whose replica has gone does not run for ever", async () => {
   const clock = createManualClock();
   const notes = createReplayNotes(redis, clock);
-  notes.note(aReplay());
+  await notes.note(aReplay());
   await clock.advance(29_000);
   expect(await notes.find("0f3c1d2e")).toEqual(aReplay());
   await clock.advance(1_000);
@@ -47,7 +47,7 @@ test("one whose replica has gone does not run for ever", async () => {
     replayed: 5,
     error: expect.stringContaining("its replica has gone"),
   });
-  notes.note(aReplay({ state: "done" }));
+  await notes.note(aReplay({ state: "done" }));
   await clock.advance(3_600_000);
   expect(await notes.find("0f3c1d2e")).toEqual(aReplay({ state: "done" }));
 });
@@ -57,7 +57,7 @@ test("without Redis it is not known, and a note is left out", async () => {
   const client = await connectRedis({ url: away.url, startupTimeoutMs: 10_000 }, systemClock, silentLogger);
   await away.stop();
   const notes = createReplayNotes(client, systemClock);
-  notes.note(aReplay());
+  await notes.note(aReplay());
   await expect(notes.find("0f3c1d2e")).rejects.toMatchObject({ code: "REDIS_UNREACHABLE", message: expect.stringContaining("0f3c1d2e") });
   client.disconnect();
 });
