@@ -422,4 +422,28 @@ describe("a person", () => {
     await world.posthorn.api("POST", `/v1/dead-letters/${discarded[0]?.sequence}/replay`);
     await world.receiver.waitFor(before + 1);
   });
+
+  test("is told to try again while the status stream is away, and then nothing has happened twice", async () => {
+    const world = await start();
+    const manager = await world.bus.connection.jetstreamManager();
+    const stream = `${world.bus.prefix}_STATUS`.toUpperCase().replaceAll("-", "_");
+    const { config } = await manager.streams.info(stream);
+    const { uuid } = await install(world);
+    await manager.streams.delete(stream);
+    world.receiver.behave(answer(410));
+    await world.publish(1);
+    await eventually(async () => (await world.status(uuid)) === "broken");
+    const refused = await call(world, uuid, "disable");
+    expect([refused.status, refused.body]).toEqual([
+      503,
+      expect.objectContaining({
+        code: "PUBLISH_FAILED",
+        detail: expect.stringContaining(`${stream} did not store status event ${uuid}:1`),
+      }),
+    ]);
+    expect(await world.status(uuid)).toBe("broken");
+    await manager.streams.add(config);
+    await eventually(async () => (await call(world, uuid, "disable")).body.status === "disabled");
+    expect(await told(world)).toEqual(["1 integration.broken: active to broken", "2 integration.disabled: broken to disabled"]);
+  });
 });
