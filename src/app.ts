@@ -44,7 +44,9 @@ import { createAppTokens } from "./registry/app-tokens.ts";
 import { loadAppsFile } from "./registry/apps-file.ts";
 import { createDebugLog } from "./registry/debug-log.ts";
 import type { RecordLimits } from "./registry/record-limits.ts";
-import { createRegistry, feedIndex, type RegistryDependencies } from "./registry/registry.ts";
+import { checkPrecondition, installationTag, type Precondition } from "./registry/record-tag.ts";
+import type { StoredInstallation } from "./registry/records.ts";
+import { createRegistry, feedIndex, installationKey, type RegistryDependencies, toInstallation } from "./registry/registry.ts";
 import { createRegistryIndex } from "./registry/registry-index.ts";
 import { createSecretBox } from "./registry/secret-box.ts";
 import { createSigningKey } from "./registry/signing-key.ts";
@@ -458,6 +460,10 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
     },
     { stream: names.streams.events, maxParkedAgeMs: config.maxParkedAge, probeIntervalMs: config.brokenProbeInterval },
   );
+  const meets =
+    (uuid: string, precondition: Precondition) =>
+    (record: RecordJson): void =>
+      checkPrecondition(installationKey(uuid), precondition, installationTag(record as unknown as StoredInstallation));
   const appTokens = createAppTokens({ index, signingKey, clock }, { maxTtlMs: config.appTokenMaxTtl });
   const stats = createStatsQuery(redis);
   const statusHistory = createStatusHistory(nats, manager, names);
@@ -478,13 +484,14 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
       appTokens,
       maxPageSize: config.httpMaxPageSize,
       statusChanger: {
-        ...integrationStatus,
-        async discardBacklog(uuid) {
-          const installation = index.installation(uuid);
-          if (installation === undefined) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
-          if (installation.status === "active")
+        enable: (uuid, precondition) => integrationStatus.enable(uuid, meets(uuid, precondition)),
+        disable: (uuid, precondition) => integrationStatus.disable(uuid, meets(uuid, precondition)),
+        async discardBacklog(uuid, precondition) {
+          const { record, tag } = await registry.getInstallation(uuid);
+          checkPrecondition(installationKey(uuid), precondition, tag);
+          if (record.status === "active")
             throw new AppError("CONFLICT", `installation ${uuid} is active, what is parked for it is being delivered`);
-          return backlog.discard(queueOf(installation));
+          return backlog.discard(queueOf(toInstallation(record)));
         },
       },
       queryHealth: createHealthQuery(

@@ -32,9 +32,13 @@ export interface IntegrationStatus {
   break(uuid: string, generation: number, reason: BrokenReason, last: LastFailure | null): Promise<boolean>;
   /** A broken one had a success. */
   recover(uuid: string): Promise<boolean>;
-  /** By a person: a broken one has recovered, a disabled one is enabled, an active one stays as it is. @throws AppError NOT_FOUND */
-  enable(uuid: string): Promise<InstallationStatus>;
-  disable(uuid: string): Promise<InstallationStatus>;
+  /**
+   * By a person: a broken one has recovered, a disabled one is enabled, an active one stays as it is.
+   * @param check throws when the record is not the one that the person meant.
+   * @throws AppError NOT_FOUND
+   */
+  enable(uuid: string, check?: (record: RecordJson) => void): Promise<InstallationStatus>;
+  disable(uuid: string, check?: (record: RecordJson) => void): Promise<InstallationStatus>;
   /** Claims the next probe of a broken integration. @returns whether this replica has it. */
   claimProbe(uuid: string, intervalMs: number): Promise<boolean>;
 }
@@ -95,13 +99,19 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
     mended_backlog: await parkedFor(uuid).catch(() => null),
   });
 
-  const byPerson = async (uuid: string, status: "active" | "disabled"): Promise<InstallationStatus> => {
+  const byPerson = async (
+    uuid: string,
+    status: "active" | "disabled",
+    check: (record: RecordJson) => void,
+  ): Promise<InstallationStatus> => {
     const found = await read(uuid);
     if (found === null) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
+    check(found);
     if (statusOf(found) === status) return status;
     const members = status === "active" ? await mended(uuid) : { status };
     const { record } = await transitions.change(keyOf(uuid), (current) => {
       if (current === null) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
+      check(current);
       const before = statusOf(current);
       if (before === status) return null;
       const change = status === "disabled" ? "disabled" : before === "broken" ? "recovered" : "enabled";
@@ -166,8 +176,8 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
       return changed;
     },
 
-    enable: (uuid) => byPerson(uuid, "active"),
-    disable: (uuid) => byPerson(uuid, "disabled"),
+    enable: (uuid, check = () => {}) => byPerson(uuid, "active", check),
+    disable: (uuid, check = () => {}) => byPerson(uuid, "disabled", check),
 
     async claimProbe(uuid, intervalMs) {
       const { changed } = await transitions.change(keyOf(uuid), (current) => {

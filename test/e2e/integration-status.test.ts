@@ -244,6 +244,8 @@ describe("a broken integration", () => {
     const { slug, uuid } = await breakOne(world, { retry_schedule_s: [3600] });
     const [oldest] = await world.publish(3);
     await eventually(async () => (await world.health(uuid)).parked.deliveries === 3);
+    const tag = async () => (await world.posthorn.api("GET", `/v1/installations/${uuid}`)).headers.get("etag");
+    const known = await tag();
     world.receiver.behave(answer(500));
     const before = world.receiver.requests.length;
     for (let probes = 1; probes <= 3; probes++) {
@@ -252,6 +254,8 @@ describe("a broken integration", () => {
       await eventually(async () => (await world.health(uuid)).days.at(-1).error === probes);
     }
     expect(new Set(world.receiver.requests.slice(before).map(({ headers }) => headers["webhook-id"])).size).toBe(1);
+    // What Posthorn notes for itself is no change for a caller.
+    expect(await tag()).toBe(known);
     const [first, ...others] = await world.parked(slug, uuid);
     expect([first?.event.id, first?.attempts_made, others.length]).toEqual([oldest, 0, 2]);
     expect((await statusEvents(world.bus)).filter(({ type }) => type.startsWith("integration."))).toHaveLength(1);
