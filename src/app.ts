@@ -71,6 +71,7 @@ import { createStatsQuery } from "./storage/stats-query.ts";
 import { createAckFloor } from "./subscribers/ack-floor.ts";
 import { connectNats, createConnectionState } from "./subscribers/connection.ts";
 import { createDeadLetters } from "./subscribers/dead-letters.ts";
+import { createDiscardBacklog } from "./subscribers/discard-backlog.ts";
 import { createEventPublisher } from "./subscribers/event-publisher.ts";
 import { createEventsSubscriber } from "./subscribers/events-subscriber.ts";
 import { createFanOutSubscriber } from "./subscribers/fan-out-subscriber.ts";
@@ -346,6 +347,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
     onDeadLetter: observer.deadLettered,
   });
   const announce = (event: StatusEvent): Promise<void> => lanes.announce(statusSubject(prefix, event), JSON.stringify(event), event.id);
+  const onGivenUp = createGivenUp(announce, index, clock, { prefix, dashboardUrl });
   const dispatcher = createDispatcher({
     gate,
     bulkhead,
@@ -357,7 +359,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
     tracing,
     directLimit: (appMaxInFlight) => Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2),
     onParked: (queue) => parked?.wake(queue),
-    onGivenUp: createGivenUp(announce, index, clock, { prefix, dashboardUrl }),
+    onGivenUp,
   });
 
   // Subscribers
@@ -369,7 +371,8 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
   const pulling = { connection: nats, manager, acks, connectionState, clock, logger };
   const handling = { ...pulling, names, dispatcher, lanes, log: attemptLog, observer, tracing, settle: createSettle(logger) };
   const deliverAll = createDeliverAll({ registry: index, dispatcher, log: attemptLog, observer });
-  const backlog = createParkedBacklog(manager, lanes, names, clock);
+  const backlog = createParkedBacklog({ ...handling, onGivenUp });
+  const discardBacklog = createDiscardBacklog({ ...handling, registry: index, backlog, onGivenUp });
   const holds = createHolds(store);
   parked = createParkedSubscriber(
     { ...handling, registry: index, gate, bulkhead, destinationOf, attempt, holds, backlog, mayFlow },
@@ -487,11 +490,15 @@ async function startOn({ config, clock, log, sdk, redis, nats, undo }: Foundatio
         enable: (uuid, precondition) => integrationStatus.enable(uuid, meets(uuid, precondition)),
         disable: (uuid, precondition) => integrationStatus.disable(uuid, meets(uuid, precondition)),
         async discardBacklog(uuid, precondition) {
-          const { record, tag } = await registry.getInstallation(uuid);
+          const { record, revision, tag } = await registry.getInstallation(uuid);
           checkPrecondition(installationKey(uuid), precondition, tag);
           if (record.status === "active")
             throw new AppError("CONFLICT", `installation ${uuid} is active, what is parked for it is being delivered`);
-          return backlog.discard(queueOf(toInstallation(record)));
+          await store.reached(revision);
+          return discardBacklog(queueOf(toInstallation(record)), () => {
+            const status = index.installation(uuid)?.status;
+            return phase !== "stopping" && (status === "broken" || status === "disabled");
+          });
         },
       },
       queryHealth: createHealthQuery(

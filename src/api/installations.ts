@@ -140,8 +140,8 @@ export function installationRoutes({ registry, index, statusChanger, queryHealth
       record: true,
       answers: { 200: answer("how many deliveries were discarded", discarded), 409: "the installation is active", 412: "If-Match" },
       async handle({ params: { uuid }, headers }) {
-        const count = await statusChanger.discardBacklog(uuid, preconditionOf(headers));
-        return { ...(await shown(uuid)), body: { discarded: count } };
+        const { discarded: count, inFlight } = await statusChanger.discardBacklog(uuid, preconditionOf(headers));
+        return { ...(await shown(uuid)), body: { discarded: count, ...(inFlight > 0 ? { in_flight: inFlight } : {}) } };
       },
     }),
   ];

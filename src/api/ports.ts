@@ -124,8 +124,12 @@ export type CallTest = (call: TestCall) => Promise<AttemptRecord>;
 export interface StatusChanger {
   enable(installationUuid: string, precondition: Precondition): Promise<InstallationStatus>;
   disable(installationUuid: string, precondition: Precondition): Promise<InstallationStatus>;
-  /** Sends what is parked for the installation to dead letters. @throws AppError CONFLICT when it is active @returns how many. */
-  discardBacklog(installationUuid: string, precondition: Precondition): Promise<number>;
+  /**
+   * Sends what is parked for the installation to dead letters, until it is active again.
+   * @throws AppError CONFLICT when it is active
+   * @returns how many, and how many were still being attempted.
+   */
+  discardBacklog(installationUuid: string, precondition: Precondition): Promise<{ readonly discarded: number; readonly inFlight: number }>;
 }
 
 export interface Check {
