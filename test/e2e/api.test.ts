@@ -363,3 +363,18 @@ test("the calls about what was given up answer as they are documented", async ()
   expect((await call("POST", `/v1/installations/${uuid}/discard`)).body).toEqual({ discarded: 0 });
   await rejecting.stop();
 });
+
+test("while NATS is away a call about a record can be made again later, and says so", async () => {
+  const uuid = randomUUID();
+  await call("PUT", "/v1/apps/away", { webhook_url: receiver.url });
+  await call("PUT", `/v1/installations/${uuid}`, { app: "away", organization_id: "80" });
+  await nats.kill();
+  const path = `/v1/installations/${uuid}`;
+  const answers = await Promise.all([
+    call("GET", path),
+    ...["enable", "disable", "discard"].map((what) => call("POST", `${path}/${what}`)),
+  ]);
+  expect(answers.map(({ status, body }) => [status, body.code])).toEqual(answers.map(() => [503, "NATS_UNREACHABLE"]));
+  await nats.restart();
+  await eventually(async () => (await call("GET", path)).status === 200);
+});
