@@ -44,7 +44,9 @@ import { createAppTokens } from "./registry/app-tokens.ts";
 import { loadAppsFile } from "./registry/apps-file.ts";
 import { createDebugLog } from "./registry/debug-log.ts";
 import type { RecordLimits } from "./registry/record-limits.ts";
-import { createRegistry, feedIndex, type RegistryDependencies } from "./registry/registry.ts";
+import { checkPrecondition, installationTag, type Precondition } from "./registry/record-tag.ts";
+import type { StoredInstallation } from "./registry/records.ts";
+import { createRegistry, feedIndex, installationKey, type RegistryDependencies, toInstallation } from "./registry/registry.ts";
 import { createRegistryIndex } from "./registry/registry-index.ts";
 import { createSecretBox } from "./registry/secret-box.ts";
 import { createSigningKey } from "./registry/signing-key.ts";
@@ -70,6 +72,7 @@ import { createAckFloor } from "./subscribers/ack-floor.ts";
 import { createAttemptCountsChannel } from "./subscribers/attempt-counts.ts";
 import { connectNats, createConnectionState, whenJetStreamAnswers } from "./subscribers/connection.ts";
 import { createDeadLetters } from "./subscribers/dead-letters.ts";
+import { createDiscardBacklog } from "./subscribers/discard-backlog.ts";
 import { createEventPublisher } from "./subscribers/event-publisher.ts";
 import { createEventsSubscriber } from "./subscribers/events-subscriber.ts";
 import { createFanOutSubscriber } from "./subscribers/fan-out-subscriber.ts";
@@ -262,7 +265,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       windowDays: config.brokenWindow,
       timeouts: config.brokenTimeouts,
       rules: new Set(config.brokenRules),
-      recoversAfterMs: config.brokenAction === "deliver" ? config.brokenProbeInterval : null,
+      calmMs: config.brokenAction === "deliver" ? config.brokenProbeInterval : null,
     },
   );
 
@@ -367,6 +370,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     onDeadLetter: observer.deadLettered,
   });
   const announce = (event: StatusEvent): Promise<void> => lanes.announce(statusSubject(prefix, event), JSON.stringify(event), event.id);
+  const onGivenUp = createGivenUp(announce, index, clock, { prefix, dashboardUrl });
   const dispatcher = createDispatcher({
     gate,
     bulkhead,
@@ -378,7 +382,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     tracing,
     directLimit: (appMaxInFlight) => Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2),
     onParked: (queue) => parked?.wake(queue),
-    onGivenUp: createGivenUp(announce, index, clock, { prefix, dashboardUrl }),
+    onGivenUp,
   });
 
   // Subscribers
@@ -390,7 +394,8 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   const pulling = { connection: nats, manager, acks, connectionState, mayPull: registryIsCurrent, clock, logger };
   const handling = { ...pulling, names, dispatcher, lanes, log: attemptLog, observer, tracing, settle: createSettle(logger) };
   const deliverAll = createDeliverAll({ registry: index, dispatcher, log: attemptLog, observer });
-  const backlog = createParkedBacklog(manager, lanes, names, clock);
+  const backlog = createParkedBacklog({ ...handling, onGivenUp });
+  const discardBacklog = createDiscardBacklog({ ...handling, registry: index, backlog, onGivenUp });
   const holds = createHolds(store);
   parked = createParkedSubscriber(
     { ...handling, registry: index, gate, circuitOpen: circuits.blocks, bulkhead, destinationOf, attempt, holds, backlog, mayFlow },
@@ -496,6 +501,10 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       parksBroken: config.brokenAction === "park",
     },
   );
+  const meets =
+    (uuid: string, precondition: Precondition) =>
+    (record: RecordJson): void =>
+      checkPrecondition(installationKey(uuid), precondition, installationTag(record as unknown as StoredInstallation));
   const appTokens = createAppTokens({ index, signingKey, clock }, { maxTtlMs: config.appTokenMaxTtl });
   const stats = createStatsQuery(redis);
   const statusHistory = createStatusHistory(nats, manager, names);
@@ -516,13 +525,18 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       appTokens,
       maxPageSize: config.httpMaxPageSize,
       statusChanger: {
-        ...integrationStatus,
-        async discardBacklog(uuid) {
-          const installation = index.installation(uuid);
-          if (installation === undefined) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
-          if (installation.status === "active")
+        enable: (uuid, precondition) => integrationStatus.enable(uuid, meets(uuid, precondition)),
+        disable: (uuid, precondition) => integrationStatus.disable(uuid, meets(uuid, precondition)),
+        async discardBacklog(uuid, precondition) {
+          const { record, revision, tag } = await registry.getInstallation(uuid);
+          checkPrecondition(installationKey(uuid), precondition, tag);
+          if (record.status === "active")
             throw new AppError("CONFLICT", `installation ${uuid} is active, what is parked for it is being delivered`);
-          return backlog.discard(queueOf(installation));
+          await store.reached(revision);
+          return discardBacklog(queueOf(toInstallation(record)), () => {
+            const status = index.installation(uuid)?.status;
+            return phase !== "stopping" && (status === "broken" || status === "disabled");
+          });
         },
       },
       queryHealth: createHealthQuery(

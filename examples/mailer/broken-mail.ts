@@ -22,8 +22,9 @@ What to do
 
   1. Look at the last requests and their answers${dashboard === null ? ` in the request log of ${app}` : `: ${dashboard}`}
   2. Mend what answers at the webhook URL, or change the URL.
-  3. That is all. Nothing is sent now but one request an hour, and nothing is lost: what happens meanwhile is kept, seven
-     days unless set otherwise, and delivered in its order once such a request succeeds. To go on at once, enable the
+  3. That is all: the first request that succeeds sets it going again. Until then, by the settings of this Posthorn, either
+     one request an hour is sent and everything else is kept, seven days unless set otherwise, and delivered in its order
+     afterwards; or everything is sent as before, and tried again by its schedule. To go on at once, enable the
      integration${dashboard === null ? "" : " on its page"}.
 
 You get this mail once for each time that it stops working.

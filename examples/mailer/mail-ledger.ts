@@ -9,7 +9,7 @@ export interface MailLedger {
   stateOf(eventId: string): Promise<string | null>;
   /** False when somebody else has it. */
   claim(eventId: string): Promise<boolean>;
-  note(eventId: string, state: "sent" | "refused" | "unknown"): Promise<void>;
+  note(eventId: string, state: "sent" | "refused" | "unknown" | "failed"): Promise<void>;
   /** The mail was surely not sent; it is tried again. */
   release(eventId: string): Promise<void>;
 }

@@ -18,6 +18,11 @@ const setting = (name: string, byDefault?: string): string => {
 const ownersFile = setting("OWNERS_FILE");
 const from = setting("MAIL_FROM");
 const prefix = setting("SUBJECT_PREFIX", "app-platform");
+const tries = Number(setting("TRIES", "100"));
+if (!Number.isInteger(tries) || tries < 1) {
+  console.error(`TRIES: found ${process.env["TRIES"]}, wanted an integer from 1`);
+  process.exit(1);
+}
 
 const say = (what: string, event: StatusEventOf<"integration.broken">, more = ""): void =>
   console.log(
@@ -29,10 +34,19 @@ const ownersOf = (organizationId: string): readonly string[] =>
   (JSON.parse(readFileSync(ownersFile, "utf8")) as Record<string, string[]>)[organizationId] ?? [];
 
 const connection = await connect({ servers: setting("NATS_URL", "nats://127.0.0.1:4222"), maxReconnectAttempts: -1 });
-const smtp = nodemailer.createTransport(setting("SMTP_URL"));
+// One server that does not answer must not keep a place for long.
+const smtp = nodemailer.createTransport({
+  url: setting("SMTP_URL"),
+  connectionTimeout: 10_000,
+  greetingTimeout: 10_000,
+  socketTimeout: 60_000,
+});
 const ledger = await openMailLedger(connection, `${prefix}-mailer`);
 
-/** What it throws, the subscription hands the event out again, later each time. */
+/** Event id → how often this mailer's mail for it was refused for now. */
+const refusals = new Map<string, number>();
+
+/** When it throws, the subscription hands the event out again, later each time, and goes on with the others. */
 async function tell(event: StatusEventOf<"integration.broken">): Promise<void> {
   const before = await ledger.stateOf(event.id);
   if (before !== null) return say(`not again (${before})`, event);
@@ -45,12 +59,20 @@ async function tell(event: StatusEventOf<"integration.broken">): Promise<void> {
   try {
     const { rejected } = await smtp.sendMail({ from, to: [...to], ...brokenMail(event) });
     await ledger.note(event.id, "sent");
+    refusals.delete(event.id);
     say("sent", event, rejected.length > 0 ? `but not to ${rejected.join(", ")}` : "");
   } catch (error) {
     const { responseCode, message } = error as { responseCode?: number; message: string };
     if (responseCode !== undefined && responseCode < 500) {
-      await ledger.release(event.id);
-      throw error;
+      const refused = (refusals.get(event.id) ?? 0) + 1;
+      if (refused < tries) {
+        refusals.set(event.id, refused);
+        await ledger.release(event.id);
+        throw error;
+      }
+      await ledger.note(event.id, "failed");
+      refusals.delete(event.id);
+      return say("given up", event, `refused ${refused} times, the last time with: ${message}`);
     }
     // A refusal for good; or nobody knows whether the server has the mail: rather none than two.
     await ledger.note(event.id, responseCode === undefined ? "unknown" : "refused");
@@ -64,6 +86,8 @@ const subscription = await subscribeStatus({
   durable: setting("DURABLE", "mailer"),
   startAt: setting("START_AT", "new") === "all" ? "all" : "new",
   changes: ["integration.broken"],
+  // A mail that can't be sent waits by itself: no organization holds up another.
+  maxInFlight: 8,
   onEvent: tell,
   onError: (error) => console.error(`${new Date().toISOString()}  tried again later: ${(error as Error).message}`),
 });

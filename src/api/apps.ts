@@ -39,12 +39,12 @@ export function appRoutes({ registry, index, secretBox, appTokens, maxPageSize }
       },
       example: { name: "Acme Tracker", webhook_url: "https://hooks.acme.example/sentry", events: ["issue", "metric_alert.*"] },
       async handle({ params: { slug }, body, headers }) {
-        const { record, revision, created, clientSecret } = await registry.putApp(slug, body, preconditionOf(headers));
+        const { record, tag, created, clientSecret } = await registry.putApp(slug, body, preconditionOf(headers));
         const secrets = clientSecret === null ? {} : { client_secret: clientSecret, webhook_secret: webhookSecret(clientSecret) };
         return {
           status: created ? 201 : 200,
           body: { ...appView(toApp(record, secretBox)), ...secrets },
-          headers: { etag: etag(revision), ...(created ? { location: `/v1/apps/${slug}` } : {}) },
+          headers: { etag: etag(tag), ...(created ? { location: `/v1/apps/${slug}` } : {}) },
         };
       },
     }),
@@ -58,8 +58,8 @@ export function appRoutes({ registry, index, secretBox, appTokens, maxPageSize }
       record: true,
       answers: { 200: answer("the app", app), 304: "If-None-Match" },
       async handle({ params: { slug } }) {
-        const { record, revision } = await registry.getApp(slug);
-        return { status: 200, body: appView(toApp(record, secretBox)), headers: { etag: etag(revision) } };
+        const { record, tag } = await registry.getApp(slug);
+        return { status: 200, body: appView(toApp(record, secretBox)), headers: { etag: etag(tag) } };
       },
     }),
     route({

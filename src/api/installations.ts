@@ -24,8 +24,8 @@ export interface InstallationRoutesDependencies {
 
 export function installationRoutes({ registry, index, statusChanger, queryHealth, maxPageSize }: InstallationRoutesDependencies): Route[] {
   const shown = async (uuid: string): Promise<{ status: number; body: object; headers: Record<string, string> }> => {
-    const { record, revision } = await registry.getInstallation(uuid);
-    return { status: 200, body: installationView(toInstallation(record)), headers: { etag: etag(revision) } };
+    const { record, tag } = await registry.getInstallation(uuid);
+    return { status: 200, body: installationView(toInstallation(record)), headers: { etag: etag(tag) } };
   };
 
   return [
@@ -45,11 +45,11 @@ export function installationRoutes({ registry, index, statusChanger, queryHealth
       },
       example: { app: "acme-tracker", organization_id: "42", project_ids: ["7"] },
       async handle({ params: { uuid }, body, headers }) {
-        const { record, revision, created } = await registry.putInstallation(uuid, body, preconditionOf(headers));
+        const { record, tag, created } = await registry.putInstallation(uuid, body, preconditionOf(headers));
         return {
           status: created ? 201 : 200,
           body: installationView(toInstallation(record)),
-          headers: { etag: etag(revision), ...(created ? { location: `/v1/installations/${uuid}` } : {}) },
+          headers: { etag: etag(tag), ...(created ? { location: `/v1/installations/${uuid}` } : {}) },
         };
       },
     }),
@@ -111,9 +111,10 @@ export function installationRoutes({ registry, index, statusChanger, queryHealth
       access: "admin",
       summary: "Makes a disabled or broken installation active; what is parked for it is delivered. An active one stays as it is.",
       params,
-      answers: { 200: answer("the installation", installation) },
-      async handle({ params: { uuid } }) {
-        await statusChanger.enable(uuid);
+      record: true,
+      answers: { 200: answer("the installation", installation), 412: "If-Match" },
+      async handle({ params: { uuid }, headers }) {
+        await statusChanger.enable(uuid, preconditionOf(headers));
         return shown(uuid);
       },
     }),
@@ -123,9 +124,10 @@ export function installationRoutes({ registry, index, statusChanger, queryHealth
       access: "admin",
       summary: "Stops deliveries to the installation; they are parked until it is enabled.",
       params,
-      answers: { 200: answer("the installation", installation) },
-      async handle({ params: { uuid } }) {
-        await statusChanger.disable(uuid);
+      record: true,
+      answers: { 200: answer("the installation", installation), 412: "If-Match" },
+      async handle({ params: { uuid }, headers }) {
+        await statusChanger.disable(uuid, preconditionOf(headers));
         return shown(uuid);
       },
     }),
@@ -135,9 +137,11 @@ export function installationRoutes({ registry, index, statusChanger, queryHealth
       access: "admin",
       summary: "Sends what is parked for a broken or disabled installation to dead letters, from where it can be replayed.",
       params,
-      answers: { 200: answer("how many deliveries were discarded", discarded), 409: "the installation is active" },
-      async handle({ params: { uuid } }) {
-        return { status: 200, body: { discarded: await statusChanger.discardBacklog(uuid) } };
+      record: true,
+      answers: { 200: answer("how many deliveries were discarded", discarded), 409: "the installation is active", 412: "If-Match" },
+      async handle({ params: { uuid }, headers }) {
+        const { discarded: count, inFlight } = await statusChanger.discardBacklog(uuid, preconditionOf(headers));
+        return { ...(await shown(uuid)), body: { discarded: count, ...(inFlight > 0 ? { in_flight: inFlight } : {}) } };
       },
     }),
   ];

@@ -54,7 +54,7 @@ export function openApi(routes: readonly Route[], version: string): object {
       schemas: Object.fromEntries([...definitions].sort(([a], [b]) => (a < b ? -1 : 1))),
       responses: { Problem: problem },
       headers: {
-        ETag: { description: "The record's revision, for If-Match and If-None-Match.", schema: { type: "string" }, example: '"17"' },
+        ETag: { description: "Changes with the record; for If-Match and If-None-Match.", schema: { type: "string" }, example: '"17"' },
       },
     },
   };

@@ -4,6 +4,7 @@ import type { InstallationStatus } from "../model/app.ts";
 import type { ReplayProgress } from "../model/replay.ts";
 import type { BrokenReasonData, StatusEvent } from "../model/status-event.ts";
 import type { DeliveryTrail, LanePlace, LocatedDelivery, NotedDelivery, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
+import type { Precondition } from "../registry/record-tag.ts";
 
 export interface OutgoingEvent {
   readonly resource: string;
@@ -122,12 +123,16 @@ export interface TestCall {
 /** One attempt right now. @throws AppError NOT_FOUND, CONFLICT when the app is installed nowhere. */
 export type CallTest = (call: TestCall) => Promise<AttemptRecord>;
 
-/** What a person does to an installation. @throws AppError NOT_FOUND */
+/** What a person does to an installation. @throws AppError NOT_FOUND, PRECONDITION_FAILED */
 export interface StatusChanger {
-  enable(installationUuid: string): Promise<InstallationStatus>;
-  disable(installationUuid: string): Promise<InstallationStatus>;
-  /** Sends what is parked for the installation to dead letters. @returns how many. */
-  discardBacklog(installationUuid: string): Promise<number>;
+  enable(installationUuid: string, precondition: Precondition): Promise<InstallationStatus>;
+  disable(installationUuid: string, precondition: Precondition): Promise<InstallationStatus>;
+  /**
+   * Sends what is parked for the installation to dead letters, until it is active again.
+   * @throws AppError CONFLICT when it is active
+   * @returns how many, and how many were still being attempted.
+   */
+  discardBacklog(installationUuid: string, precondition: Precondition): Promise<{ readonly discarded: number; readonly inFlight: number }>;
 }
 
 export interface Check {

@@ -1,8 +1,8 @@
 /** Registry records as the API shows them: never a secret, never what Posthorn keeps for itself; and ETags. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { App, Installation } from "../model/app.ts";
+import type { Precondition } from "../registry/record-tag.ts";
 import { RecordInvalid } from "../registry/records.ts";
-import type { Precondition } from "../registry/registry.ts";
 
 export function appView(app: App): object {
   return {
@@ -35,8 +35,8 @@ export function webhookSecret(clientSecret: string): string {
   return `whsec_${Buffer.from(clientSecret).toString("base64")}`;
 }
 
-export function etag(revision: number): string {
-  return `"${revision}"`;
+export function etag(tag: string): string {
+  return `"${tag}"`;
 }
 
 /** @throws AppError RECORD_INVALID */
@@ -44,9 +44,9 @@ export function preconditionOf(headers: IncomingHttpHeaders): Precondition {
   const match = headers["if-match"]?.trim();
   const noneMatch = headers["if-none-match"]?.trim();
   if (noneMatch !== undefined && noneMatch !== "*") throw new RecordInvalid("If-None-Match", [{ path: "", message: "wanted *" }]);
-  if (match === undefined) return { revision: null, absent: noneMatch === "*" };
-  if (match === "*") return { revision: "any", absent: noneMatch === "*" };
-  const revision = /^(?:W\/)?"(\d+)"$/.exec(match)?.[1];
-  // Some other tag than ours: it can't be the record's.
-  return { revision: revision === undefined ? -1 : Number(revision), absent: noneMatch === "*" };
+  const absent = noneMatch === "*";
+  if (match === undefined) return { tag: null, absent };
+  if (match === "*") return { tag: "*", absent };
+  // Some other tag than ours can't be the record's, and none of ours is empty.
+  return { tag: /^(?:W\/)?"([\w-]+)"$/.exec(match)?.[1] ?? "", absent };
 }

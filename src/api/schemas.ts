@@ -73,7 +73,14 @@ export const installation = z
     example: { uuid: UUID, app: "acme-tracker", organization_id: "42", project_ids: ["7"], status: "active", webhook_url: null },
   });
 
-export const discarded = z.strictObject({ discarded: count }).meta({ id: "Discarded", example: { discarded: 12 } });
+export const discarded = z
+  .strictObject({
+    discarded: count,
+    in_flight: count.optional().meta({
+      description: "Deliveries that were still being attempted after 15 s; they end as they end. Left out when there were none.",
+    }),
+  })
+  .meta({ id: "Discarded", example: { discarded: 12 } });
 
 export const storedEvent = z
   .strictObject({

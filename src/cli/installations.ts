@@ -157,7 +157,10 @@ export const installationCommands: readonly Command[] = [
     examples: ["installations discard 0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f"],
     async run({ api, output, operands: [uuid = ""] }) {
       const { body } = await api().call("POST /v1/installations/{uuid}/discard", { path: { uuid } });
-      output.result(body, () => output.line(`${body.discarded} went to dead letters; posthorn replay sends them again.`));
+      output.result(body, () => {
+        output.line(`${body.discarded} went to dead letters; posthorn replay sends them again.`);
+        if (body.in_flight !== undefined) output.line(`${body.in_flight} are still being attempted.`);
+      });
     },
   }),
   command({

@@ -82,8 +82,8 @@ function detail(event: StatusEvent): string {
     }
     case "delivery.exhausted":
     case "delivery.rejected": {
-      const { event_type: type, delivery_id: id, attempts, last_error: error } = event.data;
-      return oneLine(`${type} ${id} after ${attempts}: ${error ?? event.data.reason}`);
+      const { event_type: type, delivery_id: id, attempts, reason, last_error: error } = event.data;
+      return oneLine(`${type} ${id} after ${attempts}: ${reason}${error === null ? "" : `, ${error}`}`);
     }
   }
 }

@@ -178,6 +178,8 @@ export interface DeliveryAnswer {
 
 export interface Discarded {
   readonly discarded: number;
+  /** Deliveries that were still being attempted after 15 s; they end as they end. Left out when there were none. */
+  readonly in_flight?: number | undefined;
 }
 
 export interface EventAnswer {

@@ -13,5 +13,6 @@ export type {
 } from "../model/status-event.ts";
 export { STATUS_EVENT_TYPES } from "../model/status-event.ts";
 export { createPublisher, type EventInput, type PublishedEvent, type Publisher, type PublisherOptions } from "./create-publisher.ts";
-export { type StatusHandler, type StatusSubscription, type SubscribeStatusOptions, subscribeStatus } from "./subscribe-status.ts";
+export type { StatusHandler, SubscribeStatusOptions } from "./status-options.ts";
+export { type StatusSubscription, subscribeStatus } from "./subscribe-status.ts";
 export { type VerifiedWebhook, type VerifyWebhookInput, verifyWebhook } from "./verify-webhook.ts";

@@ -2,6 +2,7 @@
  * The one table of all settings: name, form, default and what it does. The Config type, the parser and
  * docs/configuration.md all come from it. A setting is added here and nowhere else.
  */
+import { SUBJECT_PREFIX, SUBJECT_PREFIX_FORM } from "../model/subject-prefix.ts";
 import { certificateFile, duration, integer, keyFile, optional, type Setting, setting, size } from "./setting.ts";
 import {
   type ApiToken,
@@ -80,7 +81,7 @@ export const SETTINGS = {
     LONGEST_WAIT_MS,
   ),
   SUBJECT_PREFIX: setting({
-    parse: parseMatching(/^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/, "1 to 32 letters, digits, _ and -"),
+    parse: parseMatching(SUBJECT_PREFIX, SUBJECT_PREFIX_FORM),
     default: "app-platform",
     form: "subject token",
     group: CONNECTIONS,
@@ -297,7 +298,8 @@ export const SETTINGS = {
     default: "park",
     form: "`park` or `deliver`",
     group: HEALTH,
-    about: "What happens to the deliveries of a broken integration.",
+    about:
+      "What happens to the deliveries of a broken integration. With `deliver` its first success is its recovery, but for one that breaks again within POSTHORN_BROKEN_PROBE_INTERVAL after it was mended: that recovers when it has been broken for as long.",
   }),
   BROKEN_PROBE_INTERVAL: duration("1h", { group: HEALTH, about: "Time between two probes of a broken integration." }),
 

@@ -4,6 +4,7 @@
  * deliveries that were given up, so that whoever publishes one twice publishes the same.
  */
 import type { InstallationStatus } from "./app.ts";
+import type { DeadLetterReason } from "./delivery.ts";
 import type { Outcome } from "./outcome.ts";
 
 interface CloudEvent<Type extends string, Data> {
@@ -68,6 +69,9 @@ export interface CircuitData {
   readonly dashboard_url: string | null;
 }
 
+/** Why a delivery is in dead letters. `redelivered` and `invalid` ones are whole messages: which deliveries is not known. */
+export type GivenUpReason = Exclude<DeadLetterReason, "redelivered" | "invalid">;
+
 export interface GivenUpData {
   readonly app: string;
   readonly installation_uuid: string;
@@ -76,7 +80,7 @@ export interface GivenUpData {
   readonly event_id: string;
   readonly event_type: string;
   readonly attempts: number;
-  readonly reason: "exhausted" | "rejected" | "gone" | "blocked";
+  readonly reason: GivenUpReason;
   readonly last_outcome: Outcome | null;
   readonly last_response_code: number | null;
   readonly last_error: string | null;

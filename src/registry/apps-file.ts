@@ -6,8 +6,9 @@ import { readFile } from "node:fs/promises";
 import { parseDocument } from "yaml";
 import { z } from "zod";
 import { AppError, messageOf } from "../model/app-error.ts";
+import { NO_PRECONDITION } from "./record-tag.ts";
 import { appBody, installationBody, slugParameter, uuidParameter } from "./records.ts";
-import { NO_PRECONDITION, type Registry } from "./registry.ts";
+import type { Registry } from "./registry.ts";
 
 const fileSchema = z.strictObject({
   apps: z.array(appBody.required({ slug: true }).extend({ slug: slugParameter })).default([]),

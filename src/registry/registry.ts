@@ -9,6 +9,7 @@ import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { appExceeds, installationExceeds, type RecordLimits } from "./record-limits.ts";
+import { checkPrecondition, installationTag, NO_PRECONDITION, type Precondition } from "./record-tag.ts";
 import {
   type AppBody,
   appBody,
@@ -25,19 +26,11 @@ import type { RegistryIndex } from "./registry-index.ts";
 import type { SecretBox } from "./secret-box.ts";
 import type { RegistryStore } from "./store.ts";
 
-/** What a caller knows of the record it wants to change (RFC 9110 If-Match and If-None-Match). */
-export interface Precondition {
-  /** The revision it has to have, "any" if it only has to be there, or null. */
-  readonly revision: number | "any" | null;
-  /** It must not be there yet. */
-  readonly absent: boolean;
-}
-
-export const NO_PRECONDITION: Precondition = { revision: null, absent: false };
-
 export interface Revised<T> {
   readonly record: T;
   readonly revision: number;
+  /** record-tag.ts. */
+  readonly tag: string;
 }
 
 export interface PutResult<T> extends Revised<T> {
@@ -89,6 +82,10 @@ const MAX_TRIES = 20;
 export const appKey = (slug: string): string => `app.${slug}`;
 export const installationKey = (uuid: string): string => `installation.${uuid}`;
 
+/** An app's record is written for callers only: its revision says it all. */
+type TagOf<T> = (record: T, revision: number) => string;
+const appTag: TagOf<StoredApp> = (_record, revision) => String(revision);
+
 /**
  * Feeds the index from the store; call before the store starts. An app whose new record has a secret that can't be read
  * stays as it was: nothing may be signed in its name with a wrong secret, and its deliveries must not be taken for
@@ -127,35 +124,36 @@ export function createRegistry(
   /** Runs until the compare-and-set wins; `next` gets null when there is no record. */
   const change = async <T extends object>(
     key: string,
+    tagOf: TagOf<T>,
     precondition: Precondition,
     next: (current: T | null) => T | Promise<T>,
   ): Promise<PutResult<T>> => {
+    const result = (record: T, revision: number, created: boolean) => ({ record, revision, tag: tagOf(record, revision), created });
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const found = await store.readRecord(key);
-      checkPrecondition(key, precondition, found?.revision ?? null);
       const before = found && (JSON.parse(found.value) as T);
+      checkPrecondition(key, precondition, found && before && tagOf(before, found.revision));
       const after = await next(before);
       const value = JSON.stringify(after);
-      if (found !== null && before !== null && isSame(before, after)) return { record: before, revision: found.revision, created: false };
+      if (found !== null && before !== null && isSame(before, after)) return result(before, found.revision, false);
       const revision = found === null ? await store.createRecord(key, value) : await store.updateRecord(key, value, found.revision);
       if (revision === "conflict") continue;
       await store.reached(revision);
-      return { record: after, revision, created: found === null };
+      return result(after, revision, found === null);
     }
     throw new AppError("CONFLICT", `record ${key} kept being changed by others`, { retryable: true });
   };
 
-  const read = async <T>(key: string, what: string): Promise<Revised<T>> => {
+  const read = async <T>(key: string, what: string, tagOf: TagOf<T>): Promise<Revised<T>> => {
     const found = await store.readRecord(key);
     if (found === null) throw new AppError("NOT_FOUND", `no ${what}`);
-    return { record: JSON.parse(found.value) as T, revision: found.revision };
+    const record = JSON.parse(found.value) as T;
+    return { record, revision: found.revision, tag: tagOf(record, found.revision) };
   };
 
-  const remove = async (key: string, what: string, precondition: Precondition): Promise<void> => {
-    const { revision } = await read(key, what);
-    checkPrecondition(key, precondition, revision);
-    await store.reached(await store.deleteRecord(key));
-  };
+  const getApp = (slug: string): Promise<Revised<StoredApp>> => read(appKey(slug), `app ${slug}`, appTag);
+  const getInstallation = (uuid: string): Promise<Revised<StoredInstallation>> =>
+    read(installationKey(uuid), `installation ${uuid}`, installationTag);
 
   const checkUrl = async (path: string, what: string, url: string | null | undefined): Promise<void> => {
     const problem = url == null ? null : await refusesUrl(url);
@@ -187,7 +185,7 @@ export function createRegistry(
       checkSize(what, appExceeds({ client_secret: given, ...body }, limits));
       await checkUrl("webhook_url", what, body.webhook_url);
       const clientSecret = given ?? randomBytes(32).toString("hex");
-      const result = await change<StoredApp>(appKey(slug), precondition, (before) => {
+      const result = await change(appKey(slug), appTag, precondition, (before) => {
         const now = clock.now();
         const members = { ...body, slug, name: body.name ?? slug, updated_at: toRfc3339(now) };
         if (before === null) return { ...members, client_secret: secretBox.seal(slug, clientSecret), created_at: toRfc3339(now) };
@@ -197,11 +195,10 @@ export function createRegistry(
       return { ...result, clientSecret: result.created ? clientSecret : null };
     },
 
-    getApp: (slug) => read<StoredApp>(appKey(slug), `app ${slug}`),
+    getApp,
 
     async deleteApp(slug, precondition) {
-      const { revision } = await read(appKey(slug), `app ${slug}`);
-      checkPrecondition(appKey(slug), precondition, revision);
+      checkPrecondition(appKey(slug), precondition, (await getApp(slug)).tag);
       // Left behind they would come to life again with the next app of that name.
       const installations = [...index.installations()].filter(({ app }) => app === slug);
       for (const { uuid } of installations) await store.deleteRecord(installationKey(uuid));
@@ -212,9 +209,9 @@ export function createRegistry(
     },
 
     async rotateSecret(slug) {
-      await read(appKey(slug), `app ${slug}`);
+      await getApp(slug);
       const clientSecret = randomBytes(32).toString("hex");
-      const { record } = await change<StoredApp>(appKey(slug), NO_PRECONDITION, (before) => {
+      const { record } = await change(appKey(slug), appTag, NO_PRECONDITION, (before) => {
         if (before === null) throw new AppError("NOT_FOUND", `no app ${slug}`);
         return rotated(before, clientSecret, clock.now());
       });
@@ -230,7 +227,7 @@ export function createRegistry(
       if ((await store.readRecord(appKey(body.app))) === null) {
         throw new RecordInvalid(what, [{ path: "app", message: `found ${JSON.stringify(body.app)}, wanted an app that exists` }]);
       }
-      return change<StoredInstallation>(installationKey(uuid), precondition, async (before) => {
+      return change(installationKey(uuid), installationTag, precondition, async (before) => {
         if (before !== null && before.app !== body.app) {
           throw new AppError(
             "CONFLICT",
@@ -243,8 +240,12 @@ export function createRegistry(
       });
     },
 
-    getInstallation: (uuid) => read<StoredInstallation>(installationKey(uuid), `installation ${uuid}`),
-    deleteInstallation: (uuid, precondition) => remove(installationKey(uuid), `installation ${uuid}`, precondition),
+    getInstallation,
+
+    async deleteInstallation(uuid, precondition) {
+      checkPrecondition(installationKey(uuid), precondition, (await getInstallation(uuid)).tag);
+      await store.reached(await store.deleteRecord(installationKey(uuid)));
+    },
   };
 }
 
@@ -286,12 +287,6 @@ function checkName(what: string, member: string, wanted: string, found: string |
 
 function checkSize(what: string, problems: readonly RecordProblem[]): void {
   if (problems.length > 0) throw new RecordInvalid(what, problems);
-}
-
-function checkPrecondition(key: string, { revision, absent }: Precondition, found: number | null): void {
-  if (absent && found !== null) throw new AppError("PRECONDITION_FAILED", `record ${key} is there already`);
-  if (revision === null || revision === found || (revision === "any" && found !== null)) return;
-  throw new AppError("PRECONDITION_FAILED", `record ${key} is at revision ${found ?? "none"}, wanted ${revision}`);
 }
 
 /** Answers and logs are no place for a password. */

@@ -33,6 +33,7 @@ export interface RegistryStore {
   onRecord(prefix: string, listener: RecordListener): void;
   /** Resolves when the listeners have seen the revision. */
   reached(revision: number): Promise<void>;
+  /** @throws AppError NATS_UNREACHABLE, as the writes do. */
   readRecord(key: string): Promise<StoredRecord | null>;
   /** The revision by which a record was deleted; 0 when it is there, or never was. */
   deletedAt(key: string): Promise<number>;
@@ -127,12 +128,16 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
       return await write;
     } catch (error) {
       if (error instanceof NatsError && error.api_error?.err_code === WRONG_LAST_SEQUENCE) return "conflict";
-      throw error;
+      throw unreachableOr(error);
     }
   };
 
   const readRecord = async (key: string): Promise<StoredRecord | null> => {
-    const entry = await kv().get(key);
+    const entry = await kv()
+      .get(key)
+      .catch((error: unknown) => {
+        throw unreachableOr(error);
+      });
     return entry === null || entry.operation !== "PUT"
       ? null
       : { value: entry.string(), revision: entry.revision, storedAt: entry.created.getTime() };
@@ -199,4 +204,10 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
       return (await kv().get(key))?.revision ?? 0;
     },
   };
+}
+
+/** A server that does not answer is a fault of the moment, and says so; what it answers is not for this. */
+function unreachableOr(error: unknown): unknown {
+  if (!(error instanceof NatsError) || error.api_error !== undefined) return error;
+  return new AppError("NATS_UNREACHABLE", `NATS does not answer: ${messageOf(error)}`, { retryable: true, cause: error });
 }

@@ -9,7 +9,7 @@ export interface GivenUpOptions {
   readonly dashboardUrl: (path: string) => string | null;
 }
 
-/** Resolves when the event is stored; what a person or a missing installation did is announced to nobody. */
+/** Resolves when the event is stored. What holds no delivery that could be read is announced to nobody. */
 export function createGivenUp(
   /** Resolves when the status stream has it. */
   announce: (event: StatusEvent) => Promise<void>,
@@ -18,7 +18,7 @@ export function createGivenUp(
   { prefix, dashboardUrl }: GivenUpOptions,
 ) {
   return async ({ delivery, reason, error }: DeadLetterVerdict): Promise<void> => {
-    if (reason !== "exhausted" && reason !== "rejected" && reason !== "gone" && reason !== "blocked") return;
+    if (reason === "redelivered" || reason === "invalid") return;
     const change = reason === "exhausted" ? "exhausted" : "rejected";
     const last = delivery.attempts.at(-1) ?? null;
     const id = `${delivery.id}:${delivery.replay ?? 0}:${change}`;

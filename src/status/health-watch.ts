@@ -31,10 +31,11 @@ export interface HealthWatchDependencies {
 export interface HealthWatchOptions extends HealthRuleOptions {
   readonly windowDays: number;
   /**
-   * How long after it broke a success of a broken one is a recovery: one that fails at some deliveries and takes others does
-   * not change its status all the time. Null where its deliveries park: there it is the probe's (prober.ts).
+   * Any success of a broken one is a recovery; but one that fails some deliveries and takes others, so that it broke within
+   * this time after it was mended, has to have been broken for this time. Null where its deliveries park: there a recovery is
+   * the probe's (prober.ts).
    */
-  readonly recoversAfterMs: number | null;
+  readonly calmMs: number | null;
 }
 
 const LOOK_AGAIN_MS = 1_000;
@@ -128,10 +129,10 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
       const { uuid } = installation;
       if (!delivery.counted) return;
       if (outcome === "delivered") {
-        const { recoversAfterMs } = options;
-        if (recoversAfterMs === null || installation.status !== "broken" || recovering.has(uuid)) return;
+        const { calmMs } = options;
+        if (calmMs === null || installation.status !== "broken" || recovering.has(uuid)) return;
         recovering.add(uuid);
-        const recovery = status.recover(uuid, recoversAfterMs).then((changed) => {
+        const recovery = status.recover(uuid, calmMs).then((changed) => {
           if (changed) logger.info({ installation_uuid: uuid }, "integration has recovered");
         });
         void attemptTo("recovering", uuid, recovery).finally(() => recovering.delete(uuid));

@@ -34,11 +34,18 @@ export interface IntegrationStatus {
   dropStaleCounters(uuid: string, failedAt: number): Promise<void>;
   /** @param generation what the counters belong to. @returns whether this call broke it. */
   break(uuid: string, generation: number, reason: BrokenReason, last: LastFailure | null): Promise<boolean>;
-  /** A broken one had a success. @param afterMs it has to have been broken so long. @returns whether this call made it active. */
-  recover(uuid: string, afterMs?: number): Promise<boolean>;
-  /** By a person: a broken one has recovered, a disabled one is enabled, an active one stays as it is. @throws AppError NOT_FOUND */
-  enable(uuid: string): Promise<InstallationStatus>;
-  disable(uuid: string): Promise<InstallationStatus>;
+  /**
+   * A broken one had a success. @param calmMs one that broke again so soon after it was mended has to have been broken so long.
+   * @returns whether this call made it active
+   */
+  recover(uuid: string, calmMs?: number): Promise<boolean>;
+  /**
+   * By a person: a broken one has recovered, a disabled one is enabled, an active one stays as it is.
+   * @param check throws when the record is not the one that the person meant.
+   * @throws AppError NOT_FOUND
+   */
+  enable(uuid: string, check?: (record: RecordJson) => void): Promise<InstallationStatus>;
+  disable(uuid: string, check?: (record: RecordJson) => void): Promise<InstallationStatus>;
   /** Claims the next probe of a broken integration. @returns whether this replica has it. */
   claimProbe(uuid: string, intervalMs: number): Promise<boolean>;
 }
@@ -99,13 +106,19 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
     mended_backlog: await parkedFor(uuid).catch(() => null),
   });
 
-  const byPerson = async (uuid: string, status: "active" | "disabled"): Promise<InstallationStatus> => {
+  const byPerson = async (
+    uuid: string,
+    status: "active" | "disabled",
+    check: (record: RecordJson) => void,
+  ): Promise<InstallationStatus> => {
     const found = await read(uuid);
     if (found === null) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
+    check(found);
     if (statusOf(found) === status) return status;
     const members = status === "active" ? await mended(uuid) : { status };
     const { record } = await transitions.change(keyOf(uuid), (current) => {
       if (current === null) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
+      check(current);
       const before = statusOf(current);
       if (before === status) return null;
       const change = status === "disabled" ? "disabled" : before === "broken" ? "recovered" : "enabled";
@@ -161,9 +174,11 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
       return changed;
     },
 
-    async recover(uuid, afterMs = 0) {
+    async recover(uuid, calmMs = 0) {
+      const isCalm = (record: RecordJson): boolean =>
+        brokenAt(record) - mendedAt(record) >= calmMs || clock.now() - brokenAt(record) >= calmMs;
       const mayRecover = (record: RecordJson | null): record is RecordJson =>
-        record !== null && statusOf(record) === "broken" && clock.now() - brokenAt(record) >= afterMs;
+        record !== null && statusOf(record) === "broken" && isCalm(record);
       // The counters of one that is active already are not cleared.
       if (!mayRecover(await read(uuid))) return false;
       const members = await mended(uuid);
@@ -177,8 +192,8 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
       return changed;
     },
 
-    enable: (uuid) => byPerson(uuid, "active"),
-    disable: (uuid) => byPerson(uuid, "disabled"),
+    enable: (uuid, check = () => {}) => byPerson(uuid, "active", check),
+    disable: (uuid, check = () => {}) => byPerson(uuid, "disabled", check),
 
     async claimProbe(uuid, intervalMs) {
       const { changed } = await transitions.change(keyOf(uuid), (current) => {

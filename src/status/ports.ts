@@ -24,8 +24,8 @@ export interface StatusRecords {
 
 /** What a transition needs of the status stream. */
 export interface StatusStream<E> {
-  /** Resolves when it is stored; the event's id is its Nats-Msg-Id. */
+  /** Resolves when it is stored; the event's id is its Nats-Msg-Id. @throws AppError PUBLISH_FAILED */
   publish(event: E): Promise<void>;
-  /** The id of the last event on the subject that this event goes to, or null. */
+  /** The id of the last event on the subject that this event goes to, or null. @throws AppError NATS_UNREACHABLE */
   lastId(event: E): Promise<string | null>;
 }

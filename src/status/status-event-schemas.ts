@@ -68,7 +68,7 @@ const givenUp = z.object({
   event_id: z.string(),
   event_type: z.string().meta({ description: "<resource>.<action>" }),
   attempts: count,
-  reason: z.enum(["exhausted", "rejected", "gone", "blocked"]),
+  reason: z.enum(["exhausted", "rejected", "gone", "blocked", "uninstalled", "expired", "discarded"]),
   last_outcome: z.enum(["delivered", "gone", "failed", "rejected", "timed_out", "unreachable", "blocked"]).nullable(),
   last_response_code: responseCode,
   last_error: z.string().nullable(),
@@ -101,7 +101,12 @@ const SCHEMAS = {
   "circuit.opened": cloudEvent("circuit.opened", "The app's slug.", circuit, "The app is down at the moment; its deliveries wait."),
   "circuit.closed": cloudEvent("circuit.closed", "The app's slug.", circuit, "The app answers again."),
   "delivery.exhausted": cloudEvent("delivery.exhausted", ofDelivery, givenUp, "In dead letters after its last attempt."),
-  "delivery.rejected": cloudEvent("delivery.rejected", ofDelivery, givenUp, "In dead letters without a retry."),
+  "delivery.rejected": cloudEvent(
+    "delivery.rejected",
+    ofDelivery,
+    givenUp,
+    "In dead letters, and not for want of attempts; `reason` says why.",
+  ),
 } as const satisfies { readonly [Type in StatusEventType]: z.ZodType<StatusEventOf<Type>> };
 
 /** JSON Schema of one type of event, draft 7: AsyncAPI's. Members that a later version adds are let through. */

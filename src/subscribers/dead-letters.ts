@@ -21,6 +21,7 @@ import { type BusNames, INVALID } from "./names.ts";
 import { decodeRawLetter, type RawMessage } from "./raw-letter.ts";
 import { readBackwards } from "./read-backwards.ts";
 import { readPage } from "./read-page.ts";
+import { isDeletedAlready } from "./topology.ts";
 
 export interface DeadLetterFilter {
   /** Null: all apps, and what belongs to none. */
@@ -190,7 +191,10 @@ export function createDeadLetters({
     if (raw !== null) await replayRaw(letter, raw, replayId, batch);
     else if (typeof content["delivery_id"] === "string") await replayDelivery(json, sequence, replayId, batch);
     else throw conflict(sequence, content, "its body was cut to fit");
-    await manager.streams.deleteMessage(stream, sequence, false);
+    await manager.streams.deleteMessage(stream, sequence, false).catch((error: unknown) => {
+      // Somebody else has replayed it at the same time.
+      if (!isDeletedAlready(error)) throw error;
+    });
   };
 
   const replayAll = async (

@@ -1,16 +1,17 @@
 /**
- * Reads and empties parked queues without their consumers: a look at the oldest delivery for a probe, sending a backlog to
- * dead letters, and giving up what has waited too long in a queue that may not flow. Nothing here counts as a redelivery.
+ * Reads parked queues without their consumers: a look at the oldest delivery for a probe, and giving up what has waited too
+ * long in a queue that may not flow. Nothing here counts as a redelivery.
  */
 import type { JetStreamManager, SeqMsgRequest, StoredMsg } from "nats";
-import type { HandledMessage, LaneSource, ParkedQueue } from "../delivery/ports.ts";
+import { type DeadLetterVerdict, givenUp } from "../delivery/attempt.ts";
+import type { AttemptLog, HandledMessage, LaneSource, ParkedQueue } from "../delivery/ports.ts";
 import type { Clock } from "../model/clock.ts";
-import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
+import { type Delivery, markOf } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { LaneWriter } from "./lanes.ts";
 import type { BusNames } from "./names.ts";
 import { headerOf } from "./stored-events.ts";
-import { isNotFound } from "./topology.ts";
+import { isDeletedAlready, isNotFound } from "./topology.ts";
 
 export interface ParkedDelivery {
   readonly message: HandledMessage;
@@ -30,15 +31,26 @@ export interface ParkedBacklog {
   isStored(sequence: number): Promise<boolean>;
   /** Takes a delivery that is done out of its queue. */
   remove(parked: Pick<ParkedDelivery, "source">): Promise<void>;
-  /** Sends all to dead letters that were parked before the call. @returns how many. */
-  discard(queue: ParkedQueue): Promise<number>;
-  /** Sends to dead letters what was first parked longer ago than `maxAgeMs`. @returns how many. */
+  /**
+   * Sends to dead letters what was first parked longer ago than `maxAgeMs`, unless something of the queue is still being
+   * attempted. @returns how many.
+   */
   expire(queue: ParkedQueue, maxAgeMs: number): Promise<number>;
   /** Deliveries waiting in the queue. */
   count(queue: ParkedQueue): Promise<number>;
 }
 
-export function createParkedBacklog(manager: JetStreamManager, lanes: LaneWriter, names: BusNames, clock: Clock): ParkedBacklog {
+export interface ParkedBacklogDependencies {
+  readonly manager: JetStreamManager;
+  readonly names: BusNames;
+  readonly lanes: LaneWriter;
+  readonly log: Pick<AttemptLog, "wasDelivered">;
+  /** Tells the bus that a delivery is in dead letters. */
+  readonly onGivenUp: (verdict: DeadLetterVerdict) => Promise<void>;
+  readonly clock: Clock;
+}
+
+export function createParkedBacklog({ manager, names, lanes, log, onGivenUp, clock }: ParkedBacklogDependencies): ParkedBacklog {
   const stream = names.streams.parked;
 
   const next = async (queue: ParkedQueue, from: number): Promise<StoredMsg | null> => {
@@ -56,7 +68,7 @@ export function createParkedBacklog(manager: JetStreamManager, lanes: LaneWriter
     try {
       await manager.streams.deleteMessage(stream, sequence, false);
     } catch (error) {
-      if (!isNotFound(error)) throw error;
+      if (!isDeletedAlready(error)) throw error;
     }
   };
 
@@ -80,24 +92,13 @@ export function createParkedBacklog(manager: JetStreamManager, lanes: LaneWriter
     }
   };
 
-  /** Walks the queue from its oldest message while `take` says what to do with it; null ends the walk. */
-  const giveUp = async (
-    queue: ParkedQueue,
-    lastSequence: number,
-    take: (delivery: Delivery) => { reason: DeadLetterReason; error: string } | null,
-  ): Promise<number> => {
-    let given = 0;
-    for (let from = 0; ; ) {
-      const message = await next(queue, from);
-      if (message === null || message.seq > lastSequence) return given;
-      from = message.seq + 1;
-      const parked = decode(message);
-      if (parked === null) continue;
-      const why = take(parked.delivery);
-      if (why === null) return given;
-      await lanes.deadLetter(parked.delivery, why.reason, why.error, parked.source);
-      await deleteMessage(message.seq);
-      given++;
+  /** Whether a drain has deliveries of the queue in its hands. */
+  const isInFlight = async ({ app, installationUuid }: ParkedQueue): Promise<boolean> => {
+    try {
+      return (await manager.consumers.info(stream, names.parkedConsumer(app, installationUuid))).num_ack_pending > 0;
+    } catch (error) {
+      if (isNotFound(error)) return false;
+      throw error;
     }
   };
 
@@ -127,17 +128,20 @@ export function createParkedBacklog(manager: JetStreamManager, lanes: LaneWriter
 
     remove: ({ source }) => deleteMessage(source.sequence),
 
-    async discard(queue) {
-      const { state } = await manager.streams.info(stream);
-      return giveUp(queue, state.last_seq, () => ({ reason: "discarded", error: "discarded by a person while it was parked" }));
-    },
-
-    expire(queue, maxAgeMs) {
-      return giveUp(queue, Number.POSITIVE_INFINITY, ({ firstParkedAt }) => {
-        const ageMs = clock.now() - (firstParkedAt ?? clock.now());
-        if (ageMs <= maxAgeMs) return null;
-        return { reason: "expired", error: expiredAfter(ageMs) };
-      });
+    async expire(queue, maxAgeMs) {
+      for (let expired = 0, at = 0; ; ) {
+        const parked = await after(queue, at);
+        const ageMs = parked === null ? 0 : clock.now() - (parked.delivery.firstParkedAt ?? clock.now());
+        if (parked === null || ageMs <= maxAgeMs || (expired === 0 && (await isInFlight(queue)))) return expired;
+        const { delivery, source } = parked;
+        at = source.sequence;
+        if (!(await log.wasDelivered(delivery.app, markOf(delivery)))) {
+          const verdict = givenUp(delivery, "expired", expiredAfter(ageMs));
+          await Promise.all([lanes.deadLetter(delivery, "expired", verdict.error, source), onGivenUp(verdict)]);
+          expired++;
+        }
+        await deleteMessage(at);
+      }
     },
 
     async count(queue) {

@@ -185,3 +185,13 @@ export async function ensureConsumer(
 export function isNotFound(error: unknown): boolean {
   return error instanceof NatsError && error.api_error?.code === 404;
 }
+
+/** The code of any deletion that failed; why, its text says. */
+const MESSAGE_DELETE_FAILED = 10057;
+
+/** What was to be deleted is not there any more. Servers from 2.9 to 2.15 answer that as a fault of their own. */
+export function isDeletedAlready(error: unknown): boolean {
+  if (isNotFound(error)) return true;
+  if (!(error instanceof NatsError) || error.api_error?.err_code !== MESSAGE_DELETE_FAILED) return false;
+  return error.api_error.description === "no message found";
+}

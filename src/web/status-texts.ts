@@ -38,7 +38,7 @@ export function describe({ type, data }: Pick<StatusEventItem, "type" | "data">)
     case "delivery.exhausted":
       return { kind: "warn", title: "Delivery given up", detail: givenUpDetail(facts) };
     case "delivery.rejected":
-      return { kind: "warn", title: "Delivery rejected", detail: givenUpDetail(facts) };
+      return { kind: "warn", title: `Delivery ${notSent(facts.reason)}`, detail: givenUpDetail(facts) };
     default:
       return { kind: "plain", title: type, detail: "" };
   }
@@ -60,6 +60,11 @@ function byWhom(reason: unknown): string {
 function circuitDetail(reason: unknown): string {
   const { failures, attempts, window_s: seconds } = (reason ?? {}) as { failures?: number; attempts?: number; window_s?: number };
   return attempts === undefined ? "" : `${failures} of ${attempts} attempts failed within ${seconds} s`;
+}
+
+/** What went to dead letters without having been refused is not called so. */
+function notSent(reason: unknown): string {
+  return reason === "discarded" || reason === "expired" || reason === "uninstalled" ? (reason as string) : "rejected";
 }
 
 function givenUpDetail({ event_type, attempts, last_error: last }: Facts): string {

@@ -146,6 +146,35 @@ describe("installations", () => {
     expect((await call("DELETE", `/v1/installations/${one}`)).status).toBe(204);
     expect((await call("GET", `/v1/installations/${one}`)).status).toBe(404);
   });
+
+  test("are enabled, disabled and discarded for under a condition only", async () => {
+    const uuid = randomUUID();
+    await call("PUT", "/v1/apps/conditions", { webhook_url: receiver.url });
+    const body = { app: "conditions", organization_id: "79" };
+    const made = await call("PUT", `/v1/installations/${uuid}`, body);
+    const under = (what: string, { headers }: { headers: Headers }) =>
+      call("POST", `/v1/installations/${uuid}/${what}`, undefined, { ...admin, "if-match": headers.get("etag") ?? "" });
+    expect((await call("GET", `/v1/installations/${uuid}`)).headers.get("etag")).toBe(made.headers.get("etag"));
+    const disabled = await under("disable", made);
+    expect([disabled.status, disabled.body.status]).toEqual([200, "disabled"]);
+    // Also where there is nothing to change: the caller has not seen what it is asking for.
+    for (const what of ["enable", "disable", "discard"]) {
+      const refused = await under(what, made);
+      expect([refused.status, refused.body.code]).toEqual([412, "PRECONDITION_FAILED"]);
+    }
+    const discarded = await under("discard", disabled);
+    expect([discarded.status, discarded.headers.get("etag")]).toEqual([200, disabled.headers.get("etag")]);
+    const enabled = await under("enable", disabled);
+    expect(enabled.body.status).toBe("active");
+    // Active as at first, but not the same record.
+    expect((await under("disable", made)).status).toBe(412);
+    const replaced = await call("PUT", `/v1/installations/${uuid}`, { ...body, project_ids: ["7"] });
+    expect((await under("disable", enabled)).status).toBe(412);
+    expect((await under("disable", replaced)).status).toBe(200);
+    const any = { ...admin, "if-match": "*" };
+    expect((await call("POST", `/v1/installations/${uuid}/enable`, undefined, any)).status).toBe(200);
+    expect((await call("POST", `/v1/installations/${randomUUID()}/enable`, undefined, any)).status).toBe(404);
+  });
 });
 
 describe("events over HTTP", () => {
@@ -333,4 +362,19 @@ test("the calls about what was given up answer as they are documented", async ()
   await call("POST", `/v1/installations/${uuid}/disable`);
   expect((await call("POST", `/v1/installations/${uuid}/discard`)).body).toEqual({ discarded: 0 });
   await rejecting.stop();
+});
+
+test("while NATS is away a call about a record can be made again later, and says so", async () => {
+  const uuid = randomUUID();
+  await call("PUT", "/v1/apps/away", { webhook_url: receiver.url });
+  await call("PUT", `/v1/installations/${uuid}`, { app: "away", organization_id: "80" });
+  await nats.kill();
+  const path = `/v1/installations/${uuid}`;
+  const answers = await Promise.all([
+    call("GET", path),
+    ...["enable", "disable", "discard"].map((what) => call("POST", `${path}/${what}`)),
+  ]);
+  expect(answers.map(({ status, body }) => [status, body.code])).toEqual(answers.map(() => [503, "NATS_UNREACHABLE"]));
+  await nats.restart();
+  await eventually(async () => (await call("GET", path)).status === 200);
 });

@@ -244,6 +244,8 @@ describe("a broken integration", () => {
     const { slug, uuid } = await breakOne(world, { retry_schedule_s: [3600] });
     const [oldest] = await world.publish(3);
     await eventually(async () => (await world.health(uuid)).parked.deliveries === 3);
+    const tag = async () => (await world.posthorn.api("GET", `/v1/installations/${uuid}`)).headers.get("etag");
+    const known = await tag();
     world.receiver.behave(answer(500));
     const before = world.receiver.requests.length;
     for (let probes = 1; probes <= 3; probes++) {
@@ -252,6 +254,8 @@ describe("a broken integration", () => {
       await eventually(async () => (await world.health(uuid)).days.at(-1).error === probes);
     }
     expect(new Set(world.receiver.requests.slice(before).map(({ headers }) => headers["webhook-id"])).size).toBe(1);
+    // What Posthorn notes for itself is no change for a caller.
+    expect(await tag()).toBe(known);
     const [first, ...others] = await world.parked(slug, uuid);
     expect([first?.event.id, first?.attempts_made, others.length]).toEqual([oldest, 0, 2]);
     expect((await statusEvents(world.bus)).filter(({ type }) => type.startsWith("integration."))).toHaveLength(1);
@@ -421,5 +425,153 @@ describe("a person", () => {
     const before = world.receiver.requests.length;
     await world.posthorn.api("POST", `/v1/dead-letters/${discarded[0]?.sequence}/replay`);
     await world.receiver.waitFor(before + 1);
+  });
+
+  test("is told to try again while the status stream is away, and then nothing has happened twice", async () => {
+    const world = await start();
+    const manager = await world.bus.connection.jetstreamManager();
+    const stream = `${world.bus.prefix}_STATUS`.toUpperCase().replaceAll("-", "_");
+    const { config } = await manager.streams.info(stream);
+    const { uuid } = await install(world);
+    await manager.streams.delete(stream);
+    world.receiver.behave(answer(410));
+    await world.publish(1);
+    await eventually(async () => (await world.status(uuid)) === "broken");
+    const refused = await call(world, uuid, "disable");
+    expect([refused.status, refused.body]).toEqual([
+      503,
+      expect.objectContaining({
+        code: "PUBLISH_FAILED",
+        detail: expect.stringContaining(`${stream} did not store status event ${uuid}:1`),
+      }),
+    ]);
+    expect(await world.status(uuid)).toBe("broken");
+    await manager.streams.add(config);
+    await eventually(async () => (await call(world, uuid, "disable")).body.status === "disabled");
+    expect(await told(world)).toEqual(["1 integration.broken: active to broken", "2 integration.disabled: broken to disabled"]);
+  });
+
+  /** What became of parked deliveries. */
+  const fates = async ({ bus, receiver, deadLetters }: World, slug: string, requestsBefore: number) => {
+    const letters = (await deadLetters(slug)).filter(({ reason }) => reason === "discarded");
+    return {
+      discarded: letters.map(({ delivery_id: id }) => id as string),
+      delivered: receiver.requests.slice(requestsBefore).map(({ headers }) => String(headers["webhook-id"])),
+      told: (await statusEventsOf(bus, "delivery.rejected")).flatMap(({ data }) => (data.reason === "discarded" ? [data.delivery_id] : [])),
+    };
+  };
+
+  test("who enables it while the backlog is discarded ends that: each delivery is delivered or discarded, and none is both", async () => {
+    const world = await start({ replicas: 2 });
+    const [one, two] = world.replicas as [Posthorn, Posthorn];
+    const { slug, uuid } = await breakOne(world);
+    const ids = await world.publish(600);
+    await eventually(async () => (await world.health(uuid)).parked.deliveries === 600);
+    const before = world.receiver.requests.length;
+    world.receiver.behave((_request, response) => void setTimeout(() => response.writeHead(200).end(), 5));
+    const discarding = one.api("POST", `/v1/installations/${uuid}/discard`);
+    await eventually(async () => (await world.health(uuid)).parked.deliveries < 600);
+    expect((await two.api("POST", `/v1/installations/${uuid}/enable`)).body.status).toBe("active");
+    const discarded = await discarding;
+    expect(discarded.status).toBe(200);
+    await eventually(async () => (await world.health(uuid)).parked.deliveries === 0);
+    const found = await eventually(async () => {
+      const all = await fates(world, slug, before);
+      return all.delivered.length + all.discarded.length >= 600 && all;
+    });
+    expect([...found.delivered, ...found.discarded].sort()).toEqual(ids.map((id) => deliveryId(id, uuid)).sort());
+    expect(found.discarded).toHaveLength(discarded.body.discarded);
+    expect([...found.told].sort()).toEqual([...found.discarded].sort());
+  });
+
+  test("who discards what is being delivered leaves that alone, takes what is behind it, and waits until it has ended", async () => {
+    const world = await start();
+    const { slug, uuid } = await breakOne(world, { max_in_flight: 16 });
+    const ids = await world.publish(100);
+    await eventually(async () => (await world.health(uuid)).parked.deliveries === 100);
+    const before = world.receiver.requests.length;
+    const waiting: Array<() => void> = [];
+    world.receiver.behave((_request, response) => void waiting.push(() => response.writeHead(200).end()));
+    await call(world, uuid, "enable");
+    await eventually(() => waiting.length === 8);
+    await call(world, uuid, "disable");
+    const discarding = call(world, uuid, "discard");
+    await eventually(async () => (await world.health(uuid)).parked.deliveries === 8);
+    for (const end of waiting) end();
+    expect(await discarding).toMatchObject({ status: 200, body: { discarded: 92 } });
+    const found = await fates(world, slug, before);
+    expect(found.discarded).toEqual(ids.slice(8).map((id) => deliveryId(id, uuid)));
+    expect([...found.delivered].sort()).toEqual(
+      ids
+        .slice(0, 8)
+        .map((id) => deliveryId(id, uuid))
+        .sort(),
+    );
+    expect((await world.health(uuid)).parked.deliveries).toBe(0);
+  });
+
+  test("who discards removes what was delivered before, and leaves what parks meanwhile", async () => {
+    const world = await start();
+    const { slug, uuid } = await breakOne(world);
+    const [once] = await world.publish(1);
+    await eventually(async () => (await world.health(uuid)).parked.deliveries === 1);
+    const [message] = await world.parked(slug, uuid);
+    world.receiver.behave(answer(200));
+    await call(world, uuid, "enable");
+    await eventually(async () => (await world.health(uuid)).parked.deliveries === 0);
+    await world.receiver.waitFor(2);
+    await call(world, uuid, "disable");
+    // As whoever dies between a delivery and its acknowledgement leaves it.
+    await world.bus.jetStream.publish(`${world.bus.prefix}.parked.${slug}.${uuid}`, JSON.stringify(message));
+    await eventually(async () => (await world.health(uuid)).parked.deliveries === 1);
+    expect(message?.event.id).toBe(once);
+    expect((await call(world, uuid, "discard")).body).toEqual({ discarded: 0 });
+    expect((await world.health(uuid)).parked.deliveries).toBe(0);
+    expect((await world.deadLetters(slug)).map(({ reason }) => reason)).toEqual(["gone"]);
+
+    await world.publish(200);
+    await eventually(async () => (await world.health(uuid)).parked.deliveries === 200);
+    const [{ body }, later] = await Promise.all([call(world, uuid, "discard"), world.publish(50)]);
+    await eventually(async () => (await world.health(uuid)).parked.deliveries === 250 - body.discarded);
+    expect(body.discarded).toBeGreaterThanOrEqual(200);
+    expect(later).toHaveLength(50);
+  });
+
+  test("is told of each delivery that waited too long, once, by two replicas that look after it", async () => {
+    const world = await start({ replicas: 2 });
+    const { slug, uuid } = await install(world);
+    await call(world, uuid, "disable");
+    await everywhere(world.replicas, 'posthorn_integrations{status="disabled"} 1');
+    const ids = await world.publish(40);
+    await eventually(async () => (await world.health(uuid)).parked.deliveries === 40);
+    await world.advance(8 * DAY_MS);
+    await eventually(async () => (await world.health(uuid)).parked.deliveries === 0);
+    const letters = (await world.deadLetters(slug)).map(({ reason, event }) => `${reason} ${event.id}`);
+    expect(letters.sort()).toEqual(ids.map((id) => `expired ${id}`).sort());
+    const told = await eventually(async () => {
+      const found = await statusEventsOf(world.bus, "delivery.rejected");
+      return found.length >= 40 && found;
+    });
+    expect(told.map(({ id }) => id).sort()).toEqual(ids.map((id) => `${deliveryId(id, uuid)}:0:rejected`).sort());
+    expect(told[0]?.data).toMatchObject({
+      ...{ app: slug, installation_uuid: uuid, organization_id: "42", event_type: "issue.created", attempts: 0, reason: "expired" },
+      ...{ last_outcome: null, last_response_code: null, last_error: expect.stringMatching(/^parked for \d+ s, longer than/) },
+    });
+    for (const { log } of world.replicas)
+      expect(log.filter(({ message }) => message === "a periodic task failed and is tried again")).toEqual([]);
+  });
+
+  test("is told of what waited for an installation that was removed", async () => {
+    const world = await start();
+    const { uuid } = await install(world);
+    await call(world, uuid, "disable");
+    const [id] = await world.publish(1);
+    await eventually(async () => (await world.health(uuid)).parked.deliveries === 1);
+    await world.posthorn.api("DELETE", `/v1/installations/${uuid}`);
+    const [told] = await eventually(async () => {
+      const found = await statusEventsOf(world.bus, "delivery.rejected");
+      return found.length > 0 && found;
+    });
+    expect(told?.data).toMatchObject({ installation_uuid: uuid, organization_id: "42", event_id: id, reason: "uninstalled" });
   });
 });

@@ -16,7 +16,7 @@ import { statusEventsOf } from "../support/status-events.ts";
 
 const MAIN = fileURLToPath(new URL("../../examples/mailer/main.ts", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "posthorn-mailer-"));
-const OWNERS = { "42": ["robin@example.com", "sam@example.com"] };
+const OWNERS = { "42": ["robin@example.com", "sam@example.com"], "43": ["full@example.com"] };
 
 let nats: Server;
 let redis: Server;
@@ -112,6 +112,8 @@ test("the owners get one mail that says what is broken, where, why, and what to 
   expect(mail?.text).toContain("answered with status 410");
   expect(mail?.text).toContain(`https://posthorn.example/#/installations/${uuid}`);
   expect(mail?.text).toMatch(/What to do\n\n {2}1\. /);
+  // The event does not say which of the two it is.
+  expect(mail?.text.replace(/\s+/g, " ")).toMatch(/either one request an hour is sent .*; or everything is sent as before/);
   await eventually(() => said(mailer, "sent", uuid));
   expect(await mailer.end()).toBe(0);
 });
@@ -166,6 +168,22 @@ test.each<[string, number | "lost", string, number, number]>([
   const other = await startMailer({ START_AT: "all" });
   await eventually(() => said(other, "not again", uuid));
   expect([smtp.mails.length, smtp.offered() - before]).toEqual([mails, offers]);
+});
+
+test("a mailbox that is full holds up nobody, and its mail is given up in the end", async () => {
+  smtp.fill("full@example.com");
+  const mailer = await startMailer({ TRIES: "3" });
+  const before = smtp.offered();
+  const stuck = await breakOne("43");
+  await eventually(() => smtp.offered() > before);
+  const others = [await breakOne(), await breakOne(), await breakOne()];
+  await eventually(() => others.every(({ uuid }) => said(mailer, "sent", uuid)));
+  await eventually(() => said(mailer, "given up", stuck.uuid));
+  expect(mailer.output.find((line) => line.includes("given up"))).toMatch(/refused 3 times, .*mailbox full/);
+  expect(smtp.mails.map(({ messageId }) => messageId).sort()).toEqual(others.map(({ uuid }) => `<${uuid}.1@posthorn>`).sort());
+  // It is done with: whoever gets the event again leaves it.
+  const other = await startMailer({ START_AT: "all" });
+  await eventually(() => said(other, "not again (failed)", stuck.uuid));
 });
 
 test("a mailer that is killed while the SMTP server has the mail leaves it at that one", async () => {

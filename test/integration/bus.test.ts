@@ -16,7 +16,7 @@ import { connectNats } from "../../src/subscribers/connection.ts";
 import { createDeadLetters } from "../../src/subscribers/dead-letters.ts";
 import { createLanes } from "../../src/subscribers/lanes.ts";
 import { busNames } from "../../src/subscribers/names.ts";
-import { covers, ensureConsumer, ensureTopology } from "../../src/subscribers/topology.ts";
+import { covers, ensureConsumer, ensureTopology, isDeletedAlready } from "../../src/subscribers/topology.ts";
 import { createTracing } from "../../src/telemetry/tracing.ts";
 import { freePort, type Server, startNatsServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
@@ -159,6 +159,23 @@ describe("the streams", () => {
   ])("the pattern %s covers %s: %s", (wide, narrow, wanted) => {
     expect(covers(wide, narrow)).toBe(wanted);
   });
+});
+
+test("to delete a message that is gone is no fault, whatever else is", async () => {
+  const names = freshNames();
+  await ensureTopology(manager, names, 1);
+  for (let n = 0; n < 3; n++) await connection.jetstream().publish(names.parked("acme", null), "{}");
+  const { parked } = names.streams;
+  const failure = (stream: string, sequence: number) =>
+    manager.streams.deleteMessage(stream, sequence, false).then(
+      () => null,
+      (error: unknown) => isDeletedAlready(error),
+    );
+  // The oldest, and one in the middle.
+  for (const sequence of [1, 2]) expect(await failure(parked, sequence)).toBe(null);
+  for (const sequence of [1, 2]) expect(await failure(parked, sequence)).toBe(true);
+  expect(await failure(parked, 4)).toBe(false);
+  expect(isDeletedAlready(new Error("no message found"))).toBe(false);
 });
 
 describe("dead letters", () => {

@@ -11,10 +11,12 @@ import { freePort, type Server, startNatsServer } from "../support/servers.ts";
 
 let server: Server;
 let connection: NatsConnection;
+let unused: number;
 const prefix = "client-test";
 
 beforeAll(async () => {
   server = await startNatsServer();
+  unused = await freePort();
   connection = await connect({ servers: server.url });
   await ensureTopology(await connection.jetstreamManager(), busNames(prefix), 1);
 });
@@ -206,15 +208,93 @@ describe("a status subscription", () => {
     await subscription.stop();
   });
 
-  test("survives the deletion of its consumer", async () => {
+  test.each([
+    ["new", 1],
+    ["new", 4],
+    ["all", 1],
+  ] as const)(
+    "that began with %s and handles %i at once goes on behind what it had handled when its consumer is deleted",
+    async (startAt, maxInFlight) => {
+      const app = `deleted-${startAt}-${maxInFlight}`;
+      const manager = await connection.jetstreamManager();
+      const early = await announce("integration.disabled", app);
+      const seen: string[] = [];
+      const handlings = new Map<string, number>();
+      let failing = "";
+      const subscription = await subscribe(app, [], {
+        ...{ startAt, app, maxInFlight },
+        onEvent: ({ id }) => {
+          handlings.set(id, (handlings.get(id) ?? 0) + 1);
+          if (id === failing) throw new Error("not now");
+          seen.push(id);
+        },
+      });
+      // Before anything was acknowledged, and after it.
+      if (startAt === "new") await manager.consumers.delete("CLIENT_TEST_STATUS", app);
+      const first = await announce("integration.disabled", app);
+      await eventually(() => seen.includes(first));
+      failing = await announce("integration.disabled", app);
+      await eventually(() => handlings.has(failing));
+      const behind = await announce("integration.disabled", app);
+      if (maxInFlight > 1) await eventually(() => seen.includes(behind));
+      await manager.consumers.delete("CLIENT_TEST_STATUS", app);
+      const failed = failing;
+      failing = "";
+      const last = await announce("integration.disabled", app);
+      await eventually(() => [failed, behind, last].every((id) => seen.includes(id)));
+      expect([...seen].sort()).toEqual([...(startAt === "all" ? [early] : []), first, failed, behind, last].sort());
+      if (maxInFlight === 1) expect(seen.slice(-4)).toEqual([first, failed, behind, last]);
+      await subscription.stop();
+    },
+  );
+
+  test("with more than one at once goes on with the others while one is handed out again", async () => {
     const seen: string[] = [];
-    const subscription = await subscribe("deleted", seen, { startAt: "all", app: "survivor" });
-    await announce("integration.disabled", "survivor");
-    await eventually(() => seen.length === 1);
-    await (await connection.jetstreamManager()).consumers.delete("CLIENT_TEST_STATUS", "deleted");
-    const id = await announce("integration.disabled", "survivor");
-    await eventually(() => seen.includes(id), 40_000);
+    let tries = 0;
+    let mayPass = false;
+    const poison = [await announce("integration.disabled", "poison"), await announce("integration.disabled", "poison")];
+    const subscription = await subscribe("poison", [], {
+      ...{ app: "poison", maxInFlight: 2 },
+      onEvent: ({ id }) => {
+        if (poison.includes(id) && !mayPass) {
+          tries++;
+          throw new Error("never");
+        }
+        seen.push(id);
+      },
+    });
+    await eventually(() => tries >= 2);
+    const others = [];
+    for (let n = 0; n < 5; n++) others.push(await announce("integration.disabled", "poison"));
+    await eventually(() => seen.length === 5);
+    expect([...seen].sort()).toEqual([...others].sort());
+    mayPass = true;
+    await eventually(() => seen.length === 7);
     await subscription.stop();
+  });
+
+  test("never has more handlers running than it was asked for, and waits for them when it stops", async () => {
+    for (let n = 0; n < 9; n++) await announce("integration.disabled", "crowd");
+    const waiting: Array<() => void> = [];
+    let running = 0;
+    let most = 0;
+    let ended = 0;
+    const subscription = await subscribe("crowd", [], {
+      ...{ app: "crowd", maxInFlight: 3 },
+      onEvent: async () => {
+        most = Math.max(most, ++running);
+        await new Promise<void>((resolve) => waiting.push(resolve));
+        running--;
+        ended++;
+      },
+    });
+    const endOne = () => eventually(() => waiting.shift()).then((end) => end());
+    for (let n = 0; n < 6; n++) await endOne();
+    await eventually(() => running === 3);
+    const stopping = subscription.stop();
+    for (let n = 0; n < 3; n++) await endOne();
+    await stopping;
+    expect([most, ended]).toEqual([3, 9]);
   });
 
   test("hands out events whose data is known by the changes that were asked for", async () => {
@@ -245,12 +325,45 @@ describe("a status subscription", () => {
     await subscription.stop();
   });
 
-  test.each<[string, string[]]>([
-    ["a change that there is none of", ["integration.brokn"]],
-    ["no change at all", []],
-  ])("refuses %s", async (_what, changes) => {
-    const subscribing = subscribe("refused", [], { changes: changes as StatusEventType[] });
-    await expect(subscribing).rejects.toThrow(/^changes: found .*, wanted some of integration\.broken, integration\.recovered/);
+  test.each<[string, object, RegExp]>([
+    [
+      "a change that there is none of",
+      { changes: ["integration.brokn"] },
+      /^changes: found "integration\.brokn", wanted some of integration/,
+    ],
+    ["no change at all", { changes: [] }, /^changes: found \[\], wanted some of integration\.broken, integration\.recovered/],
+    ["a change that is no list", { changes: "circuit.opened" }, /^changes: found "circuit\.opened", wanted some of/],
+    [
+      "circuits of an installation",
+      { changes: ["circuit.opened"], installationUuid: UUID },
+      /^changes: found \["circuit\.opened"\], wanted one/,
+    ],
+    ["an app with a wildcard", { app: "*" }, /^app: found "\*", wanted an app's slug/],
+    ["an app of two tokens", { app: "a.b" }, /^app: found "a\.b"/],
+    ["an installation with a wildcard", { installationUuid: "*" }, /^installationUuid: found "\*", wanted a UUID/],
+    ["a start on an invalid Date", { startAt: new Date("x") }, /^startAt: found Invalid Date, wanted "new", "all" or a valid Date/],
+    ["a start in words", { startAt: "yesterday" }, /^startAt: found "yesterday"/],
+    ["a start as a text", { startAt: "2026-01-05T10:11:12Z" }, /^startAt: found "2026/],
+    ["a prefix with a dot", { subjectPrefix: "a.b" }, /^subjectPrefix: found "a\.b", wanted 1 to 32 letters/],
+    ["an empty prefix", { subjectPrefix: "" }, /^subjectPrefix: found ""/],
+    ["no handler", { onEvent: undefined }, /^onEvent: found undefined, wanted a function/],
+    ["an onError that is none", { onError: "log" }, /^onError: found "log"/],
+    ["none at once", { maxInFlight: 0 }, /^maxInFlight: found 0, wanted an integer from 1 to 256/],
+    ["one and a half at once", { maxInFlight: 1.5 }, /^maxInFlight: found 1\.5/],
+    ["a name with a space", { durable: "not a name" }, /^durable: found "not a name", wanted 1 to 64/],
+  ])("refuses %s before it connects", async (_what, wrong, message) => {
+    // Nobody listens there.
+    const subscribing = subscribe("refused", [], { nats: `nats://127.0.0.1:${unused}`, ...wrong });
+    await expect(subscribing).rejects.toMatchObject({ code: "PUBLISH_INVALID", message: expect.stringMatching(message) });
+  });
+
+  test("takes an installation's UUID in capitals", async () => {
+    const seen: string[] = [];
+    const uuid = "eeeeeeee-5b6a-4c7d-8e9f-0a1b2c3d4e5f";
+    const id = await announce("integration.disabled", "capitals", uuid);
+    const subscription = await subscribe("capitals", seen, { installationUuid: uuid.toUpperCase() });
+    await eventually(() => seen.includes(id));
+    await subscription.stop();
   });
 
   test("without a name gets what comes from then on, and leaves nothing behind", async () => {
@@ -283,8 +396,19 @@ describe("a status subscription", () => {
       code: "NOT_FOUND",
       message: expect.stringMatching(/can't follow NOBODY_STATUS: was Posthorn started with the prefix "nobody"\?/),
     });
-    await expect(subscribeStatus({ nats: server.url, subjectPrefix: prefix, durable: "not a name", onEvent: () => {} })).rejects.toThrow(
-      /durable: found "not a name"/,
-    );
+  });
+
+  test("leaves no connection behind when it can't begin, and the caller's own one open", async () => {
+    const clients = await startNatsServer({ config: `http: "127.0.0.1:${unused}"` });
+    const open = async () =>
+      ((await (await fetch(`http://127.0.0.1:${unused}/connz`)).json()) as { num_connections: number }).num_connections;
+    const options = { subjectPrefix: "nobody", durable: "x", onEvent: () => {} };
+    await expect(subscribeStatus({ nats: clients.url, ...options })).rejects.toThrow(/can't follow NOBODY_STATUS/);
+    await eventually(async () => (await open()) === 0);
+    const own = await connect({ servers: clients.url });
+    await expect(subscribeStatus({ nats: own, ...options })).rejects.toThrow(/can't follow NOBODY_STATUS/);
+    expect([await open(), own.isClosed()]).toEqual([1, false]);
+    await own.close();
+    await clients.stop();
   });
 });

@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
 import { loadAppsFile } from "../../src/registry/apps-file.ts";
 import { reEncrypt } from "../../src/registry/re-encrypt.ts";
-import { createRegistry, feedIndex, type IndexFeed, NO_PRECONDITION, type Registry } from "../../src/registry/registry.ts";
+import { NO_PRECONDITION } from "../../src/registry/record-tag.ts";
+import { createRegistry, feedIndex, type IndexFeed, type Registry } from "../../src/registry/registry.ts";
 import { createRegistryIndex, type RegistryIndex } from "../../src/registry/registry-index.ts";
 import { createSecretBox, type EncryptionKey } from "../../src/registry/secret-box.ts";
 import { createSigningKey, type SigningKey } from "../../src/registry/signing-key.ts";
@@ -174,8 +175,8 @@ describe("a change", () => {
       /^RECORD_INVALID .*app: found "nobody", wanted an app that exists/,
     );
     expect(await refused(registry.putInstallation(UUID, { ...installation, app: "other" }, NO_PRECONDITION))).toMatch(/^CONFLICT/);
-    expect(await refused(registry.putApp("acme", app, { revision: null, absent: true }))).toMatch(/^PRECONDITION_FAILED/);
-    expect(await refused(registry.putApp("acme", app, { revision: 99_999, absent: false }))).toMatch(/^PRECONDITION_FAILED .*wanted 99999/);
+    expect(await refused(registry.putApp("acme", app, { tag: null, absent: true }))).toMatch(/^PRECONDITION_FAILED/);
+    expect(await refused(registry.putApp("acme", app, { tag: "99999", absent: false }))).toMatch(/^PRECONDITION_FAILED .*wanted 99999/);
     expect(await refused(registry.getApp("nobody"))).toBe("NOT_FOUND no app nobody");
     expect(await refused(registry.deleteInstallation("ffffffff-5b6a-4c7d-8e9f-0a1b2c3d4e5f", NO_PRECONDITION))).toMatch(/^NOT_FOUND/);
     expect(await refused(registry.rotateSecret("nobody"))).toBe("NOT_FOUND no app nobody");

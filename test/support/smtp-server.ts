@@ -15,6 +15,8 @@ export interface TestSmtpServer {
   readonly mails: ReceivedMail[];
   /** How the next mails are answered: null takes them; they are taken and `lost` breaks the connection, `never` answers. */
   answer(code: number | "lost" | "never" | null): void;
+  /** The mailbox's mails are refused for now. */
+  fill(address: string): void;
   /** How many mails were offered. */
   offered(): number;
   stop(): Promise<void>;
@@ -24,9 +26,15 @@ export async function startSmtpServer(port = 0): Promise<TestSmtpServer> {
   const mails: ReceivedMail[] = [];
   let code: number | "lost" | "never" | null = null;
   let offered = 0;
+  const full = new Set<string>();
   const server = new SMTPServer({
     authOptional: true,
     disabledCommands: ["AUTH", "STARTTLS"],
+    onRcptTo({ address }, _session, done) {
+      if (!full.has(address)) return done();
+      offered++;
+      done(Object.assign(new Error("mailbox full"), { responseCode: 452 }));
+    },
     onData(stream, session, done) {
       const chunks: Buffer[] = [];
       stream.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -53,6 +61,7 @@ export async function startSmtpServer(port = 0): Promise<TestSmtpServer> {
     answer(next) {
       code = next;
     },
+    fill: (address) => void full.add(address),
     offered: () => offered,
     stop: () => new Promise((resolve) => server.close(() => resolve())),
   };

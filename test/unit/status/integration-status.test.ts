@@ -59,7 +59,7 @@ async function attempt(outcome: "delivered" | "failed" | "timed_out" | "gone", w
 function begin(options: Partial<Parameters<typeof createHealthWatch>[1]> = {}): void {
   watch = createHealthWatch(
     { health, status, isActive: () => current() === "active", clock, logger: silentLogger },
-    { windowDays: 7, timeouts: 1000, rules: new Set(["fatal", "failing_days", "timeouts"]), recoversAfterMs: 0, ...options },
+    { windowDays: 7, timeouts: 1000, rules: new Set(["fatal", "failing_days", "timeouts"]), calmMs: 0, ...options },
   );
 }
 
@@ -164,16 +164,16 @@ describe("an integration", () => {
   });
 
   test("that takes some deliveries and fails others does not change its status all the time", async () => {
-    begin({ recoversAfterMs: 3_600_000 });
+    begin({ calmMs: 3_600_000 });
     for (let n = 0; n < 20; n++) for (const outcome of ["gone", "delivered"] as const) await attempt(outcome);
-    expect([current(), events.length]).toEqual(["broken", 1]);
+    expect([current(), events.length]).toEqual(["broken", 3]);
     await clock.advance(3_600_000);
     await attempt("delivered");
-    expect([current(), events.length]).toEqual(["active", 2]);
+    expect([current(), events.length]).toEqual(["active", 4]);
   });
 
   test("whose deliveries park is not recovered by an attempt that was under way", async () => {
-    begin({ recoversAfterMs: null });
+    begin({ calmMs: null });
     await attempt("gone");
     await attempt("delivered");
     expect(current()).toBe("broken");

@@ -160,6 +160,18 @@ test.each<[string, object, string, string]>([
     "Delivery given up",
     "issue.created after 9 attempts; reset",
   ],
+  [
+    "delivery.rejected",
+    { event_type: "issue.created", attempts: 1, reason: "gone", last_error: "answered with status 410" },
+    "Delivery rejected",
+    "issue.created after 1 attempt; answered with status 410",
+  ],
+  [
+    "delivery.rejected",
+    { event_type: "issue.created", attempts: 0, reason: "discarded", last_error: "discarded by a person while it was parked" },
+    "Delivery discarded",
+    "issue.created after 0 attempts; discarded by a person while it was parked",
+  ],
   ["something.new", {}, "something.new", ""],
 ])("%s is told in words", (type, data, title, detail) => {
   const told = describeEvent({ type, data: { app: "acme", ...data } });

@@ -1,0 +1,82 @@
+/** The durable consumer of a status subscription: found, made, or made anew where it was. */
+import { AckPolicy, type ConsumerInfo, DeliverPolicy, type JetStreamManager, NatsError, nanos } from "nats";
+import { AppError, messageOf } from "../model/app-error.ts";
+import type { StatusEventType } from "../model/status-event.ts";
+import { streamName } from "./connection.ts";
+
+export interface StatusFilter {
+  readonly changes?: readonly StatusEventType[];
+  readonly app?: string;
+  readonly installationUuid?: string;
+}
+
+export interface StatusConsumerPlan extends StatusFilter {
+  readonly subjectPrefix: string;
+  readonly name: string;
+  readonly isDurable: boolean;
+  readonly maxInFlight: number;
+}
+
+/** Where one that is made now begins: a number is a sequence. */
+export type StartAt = "new" | "all" | Date | number;
+
+export const ACK_WAIT_MS = 30_000;
+/** The server forgets a subscription without a name that asked for nothing for so long. */
+const FORGOTTEN_AFTER_MS = 5 * 60_000;
+/**
+ * What is handed out again only after a while still counts as handed out: with as many of these as handlers, nothing else
+ * would come.
+ */
+const MOST_WAITING = 10_000;
+
+/** @throws AppError NOT_FOUND when there is no status stream */
+export async function ensureStatusConsumer(manager: JetStreamManager, plan: StatusConsumerPlan, startAt: StartAt): Promise<ConsumerInfo> {
+  const stream = streamName(plan.subjectPrefix, "STATUS");
+  const wanted = { filter_subject: filterSubject(plan), max_ack_pending: plan.maxInFlight === 1 ? 1 : MOST_WAITING };
+  try {
+    const found = await manager.consumers.info(stream, plan.name);
+    const { filter_subject: filter, max_ack_pending: most } = found.config;
+    if (filter === wanted.filter_subject && most === wanted.max_ack_pending) return found;
+    return await manager.consumers.update(stream, plan.name, { ...found.config, ...wanted });
+  } catch (error) {
+    if (!(error instanceof NatsError) || error.api_error?.code !== 404) throw error;
+  }
+  try {
+    return await manager.consumers.add(stream, {
+      ...wanted,
+      durable_name: plan.name,
+      ack_policy: AckPolicy.Explicit,
+      ack_wait: nanos(ACK_WAIT_MS),
+      max_deliver: -1,
+      ...(plan.isDurable ? {} : { inactive_threshold: nanos(FORGOTTEN_AFTER_MS) }),
+      ...beginning(startAt),
+    });
+  } catch (error) {
+    const why = `was Posthorn started with the prefix ${JSON.stringify(plan.subjectPrefix)}? (${messageOf(error)})`;
+    throw new AppError("NOT_FOUND", `can't follow ${stream}: ${why}`, { retryable: true, cause: error });
+  }
+}
+
+/** Where a consumer begins that is to take the place of this one: nothing before it is left to be acknowledged. */
+export function firstOpen({ ack_floor: acknowledged, delivered, config, created }: ConsumerInfo): StartAt {
+  if (acknowledged.consumer_seq > 0) return acknowledged.stream_seq + 1;
+  // Until the first acknowledgement servers before 2.10 say 0, wherever it begins.
+  if (delivered.consumer_seq === 0) return delivered.stream_seq + 1;
+  if (config.opt_start_seq !== undefined) return config.opt_start_seq;
+  if (config.opt_start_time !== undefined) return new Date(config.opt_start_time);
+  return config.deliver_policy === DeliverPolicy.New ? new Date(created) : "all";
+}
+
+function beginning(startAt: StartAt): object {
+  if (typeof startAt === "number") return { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: startAt };
+  if (startAt instanceof Date) return { deliver_policy: DeliverPolicy.StartTime, opt_start_time: startAt.toISOString() };
+  return { deliver_policy: startAt === "all" ? DeliverPolicy.All : DeliverPolicy.New };
+}
+
+/** One subject: servers before 2.10 take only one. What it lets through too much the subscription filters itself. */
+function filterSubject({ subjectPrefix: prefix, changes, app = "*", installationUuid }: StatusConsumerPlan): string {
+  const type = changes?.length === 1 ? changes[0] : "*.*";
+  if (installationUuid !== undefined) return `${prefix}.status.${type}.${app}.${installationUuid}`;
+  if (type === "*.*") return `${prefix}.status.>`;
+  return type?.startsWith("circuit.") ? `${prefix}.status.${type}.${app}` : `${prefix}.status.${type}.${app}.*`;
+}

@@ -1,0 +1,82 @@
+/** What a status subscription is asked for. What can't work is refused before a connection is opened. */
+import { inspect } from "node:util";
+import { APP_SLUG, INSTALLATION_UUID } from "../model/app.ts";
+import { AppError } from "../model/app-error.ts";
+import { STATUS_EVENT_TYPES, type StatusEventOf, type StatusEventType } from "../model/status-event.ts";
+import { SUBJECT_PREFIX, SUBJECT_PREFIX_FORM } from "../model/subject-prefix.ts";
+import type { NatsSource } from "./connection.ts";
+
+export interface StatusHandlerContext {
+  readonly subject: string;
+  readonly sequence: number;
+  /** How often the event was handed out before. */
+  readonly redelivered: number;
+}
+
+export type StatusHandler<Type extends StatusEventType = StatusEventType> = (
+  event: StatusEventOf<Type>,
+  context: StatusHandlerContext,
+) => void | Promise<void>;
+
+export interface SubscribeStatusOptions<Type extends StatusEventType = StatusEventType> {
+  readonly nats: NatsSource;
+  /**
+   * Names the subscription: a process that starts with the same name goes on where the last one stopped. Without it the
+   * subscription ends with `stop`, or some minutes after the process.
+   */
+  readonly durable?: string;
+  readonly subjectPrefix?: string;
+  /** All when not given. The handler's event is one of these. */
+  readonly changes?: readonly Type[];
+  readonly app?: string;
+  readonly installationUuid?: string;
+  /** Where a new subscription begins; an existing one goes on. */
+  readonly startAt?: "new" | "all" | Date;
+  /**
+   * How many handlers may run at once, 1 to 256. With 1, which it is when not given, events come in order, over all processes
+   * of the same name, and one whose handler throws holds up those behind it. With more there is no order, and while one event
+   * waits to be handed out again the others go on. The same for all processes of a name.
+   */
+  readonly maxInFlight?: number;
+  readonly onEvent: StatusHandler<Type>;
+  /** Told of what went wrong and is tried again; nobody when not given. */
+  readonly onError?: (error: unknown) => void;
+}
+
+const DURABLE = /^[A-Za-z0-9_-]{1,64}$/;
+const MOST_IN_FLIGHT = 256;
+
+/** @throws AppError PUBLISH_INVALID */
+export function checkStatusOptions<Type extends StatusEventType>(options: SubscribeStatusOptions<Type>): void {
+  const { durable, subjectPrefix, changes, app, installationUuid, startAt, maxInFlight, onEvent, onError } = options;
+  const wants = (isRight: boolean, option: string, found: unknown, wanted: string): void => {
+    if (isRight) return;
+    const shown = typeof found === "string" || Array.isArray(found) ? JSON.stringify(found) : inspect(found, { depth: 1 });
+    throw new AppError("PUBLISH_INVALID", `${option}: found ${shown}, wanted ${wanted}`);
+  };
+  const matches = (form: RegExp, option: string, found: unknown, wanted: string): void =>
+    wants(found === undefined || (typeof found === "string" && form.test(found)), option, found, wanted);
+
+  matches(DURABLE, "durable", durable, "1 to 64 letters, digits, _ and -");
+  matches(SUBJECT_PREFIX, "subjectPrefix", subjectPrefix, `${SUBJECT_PREFIX_FORM}, as POSTHORN_SUBJECT_PREFIX`);
+  matches(APP_SLUG, "app", app, "an app's slug: 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or digit");
+  matches(INSTALLATION_UUID, "installationUuid", installationUuid, "a UUID");
+  if (changes !== undefined) {
+    const known = `some of ${STATUS_EVENT_TYPES.join(", ")}`;
+    wants(Array.isArray(changes) && changes.length > 0, "changes", changes, known);
+    for (const change of changes) wants(STATUS_EVENT_TYPES.includes(change), "changes", change, known);
+    const areAllOfCircuits = changes.every((change) => change.startsWith("circuit."));
+    wants(
+      installationUuid === undefined || !areAllOfCircuits,
+      "changes",
+      changes,
+      "one that is of an installation: with installationUuid a circuit, which is an app's, never comes",
+    );
+  }
+  const isTime = startAt instanceof Date && !Number.isNaN(startAt.getTime());
+  wants(startAt === undefined || startAt === "new" || startAt === "all" || isTime, "startAt", startAt, '"new", "all" or a valid Date');
+  const isNumber = Number.isInteger(maxInFlight) && Number(maxInFlight) >= 1 && Number(maxInFlight) <= MOST_IN_FLIGHT;
+  wants(maxInFlight === undefined || isNumber, "maxInFlight", maxInFlight, `an integer from 1 to ${MOST_IN_FLIGHT}`);
+  wants(typeof onEvent === "function", "onEvent", onEvent, "a function");
+  wants(onError === undefined || typeof onError === "function", "onError", onError, "a function");
+}
