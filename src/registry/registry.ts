@@ -170,6 +170,13 @@ export function createRegistry(
     return { status: "active", created_at: now, updated_at: now, ...earlierLife };
   };
 
+  /** Left behind they would come to life again with the next app of that name. */
+  const removeStateOf = async (slug: string): Promise<void> => {
+    for (const key of [`circuit.${slug}`, `hold.${slug}`]) {
+      if ((await store.readRecord(key)) !== null) await store.deleteRecord(key);
+    }
+  };
+
   const rotated = (record: StoredApp, clientSecret: string, now: number): StoredApp => ({
     ...record,
     client_secret: secretBox.seal(record.slug, clientSecret),
@@ -185,6 +192,8 @@ export function createRegistry(
       checkSize(what, appExceeds({ client_secret: given, ...body }, limits));
       await checkUrl("webhook_url", what, body.webhook_url);
       const clientSecret = given ?? randomBytes(32).toString("hex");
+      // A late failure may have opened a circuit after an earlier app of that name was removed.
+      if ((await store.readRecord(appKey(slug))) === null) await removeStateOf(slug);
       const result = await change(appKey(slug), appTag, precondition, (before) => {
         const now = clock.now();
         const members = { ...body, slug, name: body.name ?? slug, updated_at: toRfc3339(now) };
@@ -199,12 +208,9 @@ export function createRegistry(
 
     async deleteApp(slug, precondition) {
       checkPrecondition(appKey(slug), precondition, (await getApp(slug)).tag);
-      // Left behind they would come to life again with the next app of that name.
       const installations = [...index.installations()].filter(({ app }) => app === slug);
       for (const { uuid } of installations) await store.deleteRecord(installationKey(uuid));
-      for (const key of [`circuit.${slug}`, `hold.${slug}`]) {
-        if ((await store.readRecord(key)) !== null) await store.deleteRecord(key);
-      }
+      await removeStateOf(slug);
       await store.reached(await store.deleteRecord(appKey(slug)));
     },
 

@@ -15,6 +15,9 @@ const AGAIN_MS = 2_000;
 
 export function createLeftBehind(transitions: Transitions<StatusEvent>, clock: Clock, logger: Logger): LeftBehind {
   const timers = new Map<string, () => void>();
+  /** What records have, and what those had that were removed. */
+  const pending = new Map<string, StatusEvent>();
+  const orphans = new Map<string, StatusEvent>();
   let stopped = false;
 
   const forget = (key: string): void => {
@@ -24,7 +27,12 @@ export function createLeftBehind(transitions: Transitions<StatusEvent>, clock: C
 
   const finish = async (key: string): Promise<void> => {
     timers.delete(key);
+    const orphan = orphans.get(key);
     try {
+      if (orphan !== undefined) {
+        await transitions.publishLeft(orphan);
+        orphans.delete(key);
+      }
       if (await transitions.finish(key)) return;
     } catch (error) {
       logger.warn({ key, error: messageOf(error) }, "a status event that was left behind can't be published yet");
@@ -42,9 +50,20 @@ export function createLeftBehind(transitions: Transitions<StatusEvent>, clock: C
 
   return {
     update(key, record) {
-      const pending = record?.["pending_event"] as { readonly time?: string } | undefined;
-      if (pending === undefined) return forget(key);
-      const ageMs = clock.now() - Date.parse(pending.time ?? "");
+      const left = pending.get(key);
+      if (record === null && left !== undefined) {
+        pending.delete(key);
+        orphans.set(key, left);
+        return finishAfter(key, STALE_MS);
+      }
+      const event = record?.["pending_event"] as StatusEvent | undefined;
+      if (event === undefined) {
+        pending.delete(key);
+        if (!orphans.has(key)) forget(key);
+        return;
+      }
+      pending.set(key, event);
+      const ageMs = clock.now() - Date.parse(event.time);
       // A little later than stale, and by the record's own clock: the writer's may differ.
       finishAfter(key, Math.max(0, STALE_MS - (Number.isNaN(ageMs) ? STALE_MS : Math.abs(ageMs))) + 100);
     },

@@ -43,6 +43,8 @@ export interface Transitions<E extends PendingEvent> {
   ): Promise<{ readonly record: RecordJson | null; readonly revision: number; readonly changed: boolean }>;
   /** Finishes what a dead process left behind. @returns false when it may still be somebody's work. */
   finish(key: string): Promise<boolean>;
+  /** Publishes the event of a record that was removed before somebody could say that it is published. */
+  publishLeft(event: E): Promise<void>;
 }
 
 /** Younger pending events are still somebody's work. */
@@ -73,11 +75,16 @@ export function createTransitions<E extends PendingEvent>({ records, stream, clo
     await clear(key, event.id);
   };
 
+  /** T3. */
+  const publishLeft = async (event: E): Promise<void> => {
+    if ((await stream.lastId(event)) !== event.id) await stream.publish(event);
+  };
+
   /** @returns true when the record is clear now. */
   const finishPending = async (key: string, pending: E): Promise<boolean> => {
     // A time far ahead is that of a clock that goes wrong.
     if (Math.abs(clock.now() - Date.parse(pending.time)) < STALE_MS) return false;
-    if ((await stream.lastId(pending)) !== pending.id) await stream.publish(pending);
+    await publishLeft(pending);
     await clear(key, pending.id);
     logger.info({ key, event_id: pending.id }, "finished a status event that was left behind");
     return true;
@@ -121,6 +128,8 @@ export function createTransitions<E extends PendingEvent>({ records, stream, clo
       const pending = found && pendingOf<E>(parse(key, found.value));
       return pending ? finishPending(key, pending) : true;
     },
+
+    publishLeft,
   };
 }
 

@@ -61,7 +61,8 @@ async function start(settings: Record<string, string> = {}, { replicaCount = 1, 
     told: async () => (await statusEvents(bus)).map(({ type }) => type).filter((type) => type.startsWith("circuit.")),
     async circuit() {
       const bucket = await bus.jetStream.views.kv(`${prefix}-registry`);
-      return (await bucket.get(`circuit.${slug}`))?.json() ?? { state: "closed", open_for_ms: 0 };
+      const entry = await bucket.get(`circuit.${slug}`);
+      return entry?.operation === "PUT" ? entry.json() : { state: "closed", open_for_ms: 0 };
     },
   };
 }
@@ -121,6 +122,13 @@ describe("a closed circuit", () => {
   });
 });
 
+test("the floor of attempts is that of all replicas", async () => {
+  const world = await start({}, { replicaCount: 3 });
+  await attempted(world, 30, fails);
+  await eventually(async () => (await world.told()).length === 1);
+  expect(await world.told()).toEqual(["circuit.opened"]);
+});
+
 describe("an open circuit", () => {
   test("drops nothing and spends no attempt; one probe at a time over two replicas, and then all is delivered", async () => {
     const world = await start({}, { replicaCount: 2 });
@@ -170,6 +178,78 @@ describe("an open circuit", () => {
     expect(receiver.requests).toHaveLength(220);
     expect(await world.told()).toEqual(["circuit.opened", "circuit.closed"]);
     for (const state of ["open", "half_open"]) await everywhere(world.replicas, `posthorn_circuits{state="${state}"} 0`);
+  });
+
+  test("is probed with a resend, too, and then all is delivered", async () => {
+    const world = await start();
+    const { receiver, posthorn } = world;
+    await attempted(world, 3, works);
+    const { body } = await posthorn.api("GET", `/v1/apps/${world.slug}/webhook-requests?event_type=issue.created`);
+    await attempted(world, 30, fails);
+    await eventually(async () => (await world.circuit()).state === "open");
+    const before = receiver.requests.length;
+    for (const { delivery_id: id } of body.items) expect((await posthorn.api("POST", `/v1/deliveries/${id}/resend`)).status).toBe(202);
+    await world.publish(3);
+    receiver.behave(works);
+    const manager = await world.bus.connection.jetstreamManager();
+    const stream = `${world.bus.prefix}_PARKED`.toUpperCase().replaceAll("-", "_");
+    await eventually(async () => (await manager.streams.info(stream)).state.messages === 6);
+    await world.advance(30_000);
+    // No lease runs out: the clock stands still from here.
+    await receiver.waitFor(before + 6);
+    await eventually(async () => (await world.told()).length === 2);
+  });
+
+  test("of an ordered app is probed by its head", async () => {
+    const world = await start();
+    const { receiver, posthorn } = world;
+    receiver.behave(fails);
+    await posthorn.api("PUT", `/v1/apps/${world.slug}`, { webhook_url: receiver.url, events: ["*"], ordered: true, retry_schedule_s: [] });
+    await world.publish(25);
+    await eventually(async () => (await world.circuit()).state === "open");
+    receiver.behave(works);
+    const before = receiver.requests.length;
+    await world.advance(30_000);
+    await receiver.waitFor(25);
+    expect(before).toBeLessThan(25);
+    await eventually(async () => (await world.told()).length === 2);
+    expect(new Set(receiver.requests.map(({ headers }) => headers["webhook-id"])).size).toBe(25);
+  });
+
+  test("goes with its app: the next one of that name gets what comes, and its own circuit is told of", async () => {
+    const world = await start();
+    const { receiver, posthorn, slug } = world;
+    await attempted(world, 30, fails);
+    await eventually(async () => (await world.told()).length === 1);
+    const again = async () => {
+      expect((await posthorn.api("DELETE", `/v1/apps/${slug}`)).status).toBe(204);
+      await posthorn.install({ slug, webhook_url: receiver.url, retry_schedule_s: [], max_in_flight: 1000 });
+    };
+    await again();
+    await attempted(world, 1, works);
+    await attempted(world, 30, fails);
+    await eventually(async () => (await world.told()).length === 2);
+    expect(await world.told()).toEqual(["circuit.opened", "circuit.opened"]);
+
+    // Failures that end after the app is gone open nothing.
+    await again();
+    let failAll = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      failAll = resolve;
+    });
+    receiver.behave(async (_request, response) => {
+      await held;
+      response.writeHead(500).end();
+    });
+    const before = receiver.requests.length;
+    await world.publish(30);
+    await receiver.waitFor(before + 30);
+    expect((await posthorn.api("DELETE", `/v1/apps/${slug}`)).status).toBe(204);
+    failAll();
+    await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes("posthorn_in_flight 0"));
+    await posthorn.install({ slug, webhook_url: receiver.url, retry_schedule_s: [] });
+    await attempted(world, 1, works);
+    expect([(await world.circuit()).state, await world.told()]).toEqual(["closed", ["circuit.opened", "circuit.opened"]]);
   });
 
   test("of one app is nothing to the others, and needs no Redis: it opens and closes while Redis is down", async () => {
