@@ -9,7 +9,7 @@ import { integrationHealth } from "./health-form.ts";
 import { limit } from "./parameters.ts";
 import type { StatusChanger } from "./ports.ts";
 import { etag, installationView, preconditionOf } from "./records.ts";
-import { answer, type Route, route } from "./route.ts";
+import { answer, NOT_STORED, type Route, route } from "./route.ts";
 import { discarded, installation, installationPage } from "./schemas.ts";
 
 const params = z.object({ uuid: uuidParameter });
@@ -135,7 +135,7 @@ export function installationRoutes({ registry, index, statusChanger, queryHealth
       access: "admin",
       summary: "Sends what is parked for a broken or disabled installation to dead letters, from where it can be replayed.",
       params,
-      answers: { 200: answer("how many deliveries were discarded", discarded), 409: "the installation is active" },
+      answers: { 200: answer("how many deliveries were discarded", discarded), 409: "the installation is active", 503: NOT_STORED },
       async handle({ params: { uuid } }) {
         return { status: 200, body: { discarded: await statusChanger.discardBacklog(uuid) } };
       },

@@ -216,6 +216,7 @@ describe("dead letters", () => {
       names,
       clock: systemClock,
       logger: silentLogger,
+      isUp: () => true,
       maxPayloadBytes: () => 1_048_576,
       onStored: () => {},
       onDeadLetter: () => {},

@@ -202,13 +202,103 @@ describe("a lane that refuses", () => {
       const { status, body } = await posthorn.api("GET", "/readyz");
       return status === 503 && body;
     });
-    expect(refused.checks.lanes).toMatchObject({ ok: false, detail: "a lane refuses messages" });
+    expect(refused.checks.lanes).toMatchObject({ ok: false, detail: "refusing messages: retries" });
     const { num_ack_pending } = await manager.consumers.info(platform.stream("EVENTS"), "posthorn-events");
     expect(num_ack_pending).toBe(1);
     receiver.behave(answer(200));
     await manager.streams.update(retries, { ...config, max_bytes: -1 });
     await receiver.waitFor(2);
     await eventually(async () => (await posthorn.api("GET", "/readyz")).status === 200);
+    expect(await posthorn.end()).toBe(0);
+  });
+});
+
+describe("lanes that refuse", () => {
+  const changed = async ({ manager, stream }: Platform, lane: Parameters<Platform["stream"]>[0], changes: object): Promise<void> => {
+    const { config } = await manager.streams.info(stream(lane));
+    await manager.streams.update(stream(lane), { ...config, ...changes });
+  };
+
+  test("are told apart: what another lane takes does not hide that one refuses, nor is it logged again", async () => {
+    const platform = await aPlatform();
+    const { bus, manager, receiver, stream } = platform;
+    const posthorn = await platform.start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" });
+    receiver.behave(answer(500));
+    const { uuid } = await posthorn.install({ webhook_url: receiver.url, events: ["issue"] });
+    await posthorn.install({ webhook_url: receiver.url, events: ["comment"], retry_schedule_s: [3_600] });
+    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    await changed(platform, "PARKED", { max_msgs: 1 });
+    for (let n = 0; n < 2; n++) await bus.publish("issue.created", event(n));
+    const lanes = async () => (await posthorn.api("GET", "/readyz")).body.checks.lanes;
+    await eventually(async () => (await lanes()).ok === false);
+    for (let n = 2; n < 12; n++) {
+      await bus.publish("comment.created", event(n));
+      await eventually(async () => (await manager.streams.info(stream("RETRIES"))).state.messages === n - 1);
+      expect(await lanes()).toEqual({ ok: false, required: true, detail: "refusing messages: parked" });
+    }
+    const metrics = String((await posthorn.api("GET", "/metrics")).body);
+    expect(metrics).toContain('posthorn_lane_refusing{lane="parked"} 1');
+    expect(metrics).toContain('posthorn_lane_refusing{lane="retries"} 0');
+    expect(posthorn.log.filter(({ message }) => String(message).startsWith("a lane refuses"))).toHaveLength(1);
+    await changed(platform, "PARKED", { max_msgs: -1 });
+    await eventually(async () => (await lanes()).ok);
+    expect((await manager.streams.info(stream("PARKED"))).state.messages).toBe(2);
+    expect(await posthorn.end()).toBe(0);
+  });
+
+  test("do not keep a caller waiting, and what was answered with 503 is not made later", async () => {
+    const platform = await aPlatform();
+    const { bus, receiver } = platform;
+    const posthorn = await platform.start();
+    receiver.behave(answer(422));
+    const { slug, uuid } = await posthorn.install({ webhook_url: receiver.url });
+    await bus.publish("issue.created", event());
+    const [letter] = await platform.deadLetters(posthorn, 1);
+    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    await bus.publish("issue.created", event(2));
+    await eventually(async () => (await platform.manager.streams.info(platform.stream("PARKED"))).state.messages === 1);
+    await changed(platform, "RETRIES", { max_bytes: 1 });
+    await changed(platform, "DEAD_LETTERS", { max_msgs: 1, discard: "new" });
+
+    const [resent, replayed, all, discarded] = await Promise.all([
+      posthorn.api("POST", `/v1/deliveries/${letter?.["delivery_id"]}/resend`),
+      posthorn.api("POST", `/v1/dead-letters/${letter?.["sequence"]}/replay`),
+      posthorn.api("POST", "/v1/dead-letters/replay", { app: slug }),
+      posthorn.api("POST", `/v1/installations/${uuid}/discard`),
+    ]);
+    const refused = (lane: string) => ({ status: 503, code: "LANE_REFUSED", detail: expect.stringMatching(`^the ${lane} lane`) });
+    expect(resent.body).toMatchObject(refused("retries"));
+    expect(replayed.body).toMatchObject(refused("retries"));
+    expect(discarded.body).toMatchObject(refused("dead-letters"));
+    const replay = await eventually(async () => {
+      const { body } = await posthorn.api("GET", `/v1/dead-letters/replays/${all.body.replay_id}`);
+      return body.state !== "running" && body;
+    });
+    expect(replay).toMatchObject({ state: "failed", replayed: 0, error: expect.stringMatching("^the retries lane") });
+    expect((await posthorn.api("GET", "/metrics")).body).toContain("posthorn_lane_stores_pending 0\n");
+    await platform.deadLetters(posthorn, 1);
+
+    await changed(platform, "RETRIES", { max_bytes: -1 });
+    receiver.behave(answer(200));
+    await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
+    expect((await posthorn.api("POST", `/v1/dead-letters/${letter?.["sequence"]}/replay`)).status).toBe(202);
+    await receiver.waitFor(3);
+    expect(await posthorn.end()).toBe(0);
+    expect(numbers(receiver)).toHaveLength(3);
+  });
+
+  test("only what is too large for them let it rest in dead letters, cut to what fits there", async () => {
+    const platform = await aPlatform();
+    const { bus, receiver } = platform;
+    const posthorn = await platform.start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" });
+    receiver.behave(answer(500));
+    await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [3_600] });
+    await changed(platform, "RETRIES", { max_msg_size: 20_000 });
+    await changed(platform, "DEAD_LETTERS", { max_msg_size: 16_384 });
+    await bus.publish("issue.created", { ...event(), data: { n: 1, text: "x".repeat(60_000) } });
+    const [letter] = await platform.deadLetters(posthorn, 1);
+    expect(letter).toMatchObject({ reason: "redelivered", body_cut: true });
+    expect((await posthorn.api("GET", "/readyz")).body.checks.lanes.ok).toBe(true);
     expect(await posthorn.end()).toBe(0);
   });
 });
