@@ -107,7 +107,7 @@ export const DASHBOARDS: readonly Dashboard[] = [
       ]),
       graph("Connections", "short", [
         { expr: "posthorn_dependency_up", legend: "{{dependency}} {{instance}}" },
-        { expr: "posthorn_lane_refusing == 1", legend: "{{lane}} refuses {{instance}}" },
+        { expr: "max by (instance) (posthorn_lane_refusing)", legend: "a lane refuses {{instance}}" },
       ]),
       graph("Event loop delay, p99", "s", [{ expr: "posthorn_event_loop_delay_seconds", legend: "{{instance}}" }]),
       graph("CPU", "percentunit", [{ expr: `rate(process_cpu_seconds_total{job="posthorn"}[${WINDOW}])`, legend: "{{instance}}" }]),

@@ -110,7 +110,11 @@ export function deadLetterRoutes({ deadLetters, replayNotes, maxPageSize }: Dead
       forApp: true,
       summary: "Sends one dead letter on its way again.",
       params: z.object({ sequence }),
-      answers: { 202: answer("on its way", replayedOne), 409: "it holds no delivery", 503: NOT_STORED },
+      answers: {
+        202: answer("on its way", replayedOne),
+        409: "it holds no delivery, or an event that nobody wants now; it stays",
+        503: NOT_STORED,
+      },
       async handle({ params, onlyApp }) {
         await get(params.sequence, onlyApp);
         await deadLetters.replayOne(params.sequence);

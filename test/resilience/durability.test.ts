@@ -4,6 +4,7 @@ import { Redis } from "ioredis";
 import { DeliverPolicy, type JetStreamManager, nanos } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { deliveryId } from "../../src/model/delivery.ts";
+import { startCutProxy } from "../support/cut-proxy.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
@@ -62,6 +63,11 @@ async function aPlatform(): Promise<Platform> {
 const event = (n = 1) => ({ id: `e-${n}`, organization_id: "42", data: { n } });
 const numbers = ({ requests }: Receiver): number[] => requests.map((request) => Number(request.json().data["n"]));
 
+async function changed({ manager, stream }: Platform, lane: Parameters<Platform["stream"]>[0], changes: object): Promise<void> {
+  const { config } = await manager.streams.info(stream(lane));
+  await manager.streams.update(stream(lane), { ...config, ...changes });
+}
+
 /** Hands the next message of a consumer out, and takes no notice of it, so often that it counts as redelivered. */
 async function wearOut({ bus }: Platform, stream: string, consumer: string, count = 11): Promise<void> {
   const pull = await bus.jetStream.consumers.get(stream, consumer);
@@ -101,6 +107,36 @@ describe("a message that keeps killing the process", () => {
     await second.end();
   });
 
+  test("is found by its type, and stays in dead letters while nobody wants it", async () => {
+    const platform = await aPlatform();
+    const first = await platform.start();
+    const { slug, uuid } = await first.install({ webhook_url: platform.receiver.url });
+    await first.end();
+    await platform.bus.publish("issue.created", event());
+    await wearOut(platform, platform.stream("EVENTS"), "posthorn-events");
+    const second = await platform.start();
+    const [letter] = await platform.deadLetters(second, 1);
+    const matched = async (event_type: string) =>
+      (await second.api("POST", "/v1/dead-letters/replay", { event_type, dry_run: true })).body.matched;
+    expect([await matched("issue.created"), await matched("issue.resolved")]).toEqual([1, 0]);
+    expect((await second.api("GET", "/v1/dead-letters?event_type=issue.created&order=newest")).body.items).toHaveLength(1);
+
+    await second.api("DELETE", `/v1/installations/${uuid}`);
+    const path = `/v1/dead-letters/${letter?.["sequence"]}/replay`;
+    expect(await second.api("POST", path)).toMatchObject({
+      status: 409,
+      body: { code: "CONFLICT", detail: expect.stringMatching("nobody wants its event now") },
+    });
+    expect((await second.api("POST", "/v1/dead-letters/replay", {})).body).toMatchObject({ matched: 1, replayed: 0, skipped: 1 });
+    await platform.deadLetters(second, 1);
+    await second.api("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id: "42" });
+    expect((await second.api("POST", path)).status).toBe(202);
+    await platform.receiver.waitFor(1);
+    await platform.deadLetters(second, 0);
+    expect((await second.api("POST", path)).status).toBe(404);
+    await second.end();
+  });
+
   test("also from the retries lane, and waiting for its time does not count", async () => {
     const platform = await aPlatform();
     const first = await platform.start();
@@ -124,13 +160,79 @@ describe("a message that keeps killing the process", () => {
     const [letter] = await platform.deadLetters(third, 1);
     expect(letter).toMatchObject({ reason: "redelivered", app: slug });
     platform.receiver.behave(answer(200));
-    const replayed = await third.api("POST", "/v1/dead-letters/replay", { app: slug });
+    const replayed = await third.api("POST", "/v1/dead-letters/replay", { app: slug, event_type: "issue.created" });
     expect(replayed.body).toMatchObject({ matched: 1, replayed: 1 });
     await platform.receiver.waitFor(2);
     const another = await platform.start();
     expect((await another.api("GET", `/v1/dead-letters/replays/${replayed.body.replay_id}`)).body).toEqual(replayed.body);
     await another.end();
     await third.end();
+  });
+});
+
+describe("dead letters that are replayed by several at the same time", () => {
+  test("go out once each, whoever was first, and every answer says so", async () => {
+    const platform = await aPlatform();
+    const { bus, receiver, manager, stream } = platform;
+    const settings = { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" };
+    const replicas = await Promise.all([platform.start(settings), platform.start(settings)]);
+    const [one, other] = replicas as [Posthorn, Posthorn];
+    receiver.behave(answer(422));
+    await one.install({ webhook_url: receiver.url });
+    const count = 60;
+    for (let n = 0; n < count; n++) await bus.publish("issue.created", event(n));
+    const letters = await platform.deadLetters(one, count);
+    receiver.behave(answer(200));
+
+    const single = letters.slice(0, 5).flatMap(({ sequence }) => replicas.map((replica) => [replica, sequence] as const));
+    const answers = await Promise.all([
+      ...single.map(([replica, sequence]) => replica.api("POST", `/v1/dead-letters/${sequence}/replay`)),
+      one.api("POST", "/v1/dead-letters/replay", {}),
+      other.api("POST", "/v1/dead-letters/replay", {}),
+    ]);
+    expect(answers.filter(({ status }) => ![200, 202, 404].includes(status))).toEqual([]);
+    for (const [at, replica] of replicas.entries()) {
+      const { replay_id } = answers[single.length + at]?.body ?? {};
+      await eventually(async () => (await replica.api("GET", `/v1/dead-letters/replays/${replay_id}`)).body.state === "done");
+    }
+    await eventually(async () => (await manager.streams.info(stream("RETRIES"))).state.messages === 0);
+    for (const replica of replicas) expect(await replica.end()).toBe(0);
+    expect(
+      numbers(receiver)
+        .slice(count)
+        .sort((a, b) => a - b),
+    ).toEqual(Array.from({ length: count }, (_, n) => n));
+    expect((await manager.streams.info(stream("DEAD_LETTERS"))).state.messages).toBe(0);
+  });
+
+  test("go out once, too, when a process was killed before it had taken the letter away", async () => {
+    const platform = await aPlatform();
+    const { bus, receiver, manager, prefix, stream } = platform;
+    const proxy = await startCutProxy(nats.port);
+    stopping.push(proxy.stop);
+    const second = await platform.start();
+    const first = await startPosthorn({ nats: { url: `nats://127.0.0.1:${proxy.port}` }, redis: redisServer, prefix });
+    receiver.behave(answer(422));
+    await second.install({ webhook_url: receiver.url });
+    await bus.publish("issue.created", event());
+    const [letter] = await platform.deadLetters(second, 1);
+    receiver.behave(answer(200));
+    // Long after it the server does not know any more what it has stored.
+    await changed(platform, "RETRIES", { duplicate_window: nanos(100) });
+    proxy.cut("before", "STREAM.MSG.DELETE");
+    const path = `/v1/dead-letters/${letter?.["sequence"]}/replay`;
+    const unanswered = first.api("POST", path).catch(() => null);
+    await eventually(proxy.isCut);
+    await first.end("SIGKILL");
+    await unanswered;
+    await receiver.waitFor(2);
+
+    expect((await second.api("POST", path)).status).toBe(202);
+    await eventually(async () => (await second.api("GET", "/metrics")).body.includes("posthorn_deliveries_skipped_total 1\n"));
+    await eventually(async () => (await manager.streams.info(stream("RETRIES"))).state.messages === 0);
+    await platform.deadLetters(second, 0);
+    expect(await second.end()).toBe(0);
+    expect(receiver.requests).toHaveLength(2);
   });
 });
 
@@ -214,11 +316,6 @@ describe("a lane that refuses", () => {
 });
 
 describe("lanes that refuse", () => {
-  const changed = async ({ manager, stream }: Platform, lane: Parameters<Platform["stream"]>[0], changes: object): Promise<void> => {
-    const { config } = await manager.streams.info(stream(lane));
-    await manager.streams.update(stream(lane), { ...config, ...changes });
-  };
-
   test("are told apart: what another lane takes does not hide that one refuses, nor is it logged again", async () => {
     const platform = await aPlatform();
     const { bus, manager, receiver, stream } = platform;
