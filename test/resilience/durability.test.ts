@@ -1,7 +1,7 @@
 /** What one fault at a time does, and what is left of it. */
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
-import { DeliverPolicy, type JetStreamManager, nanos } from "nats";
+import { AckPolicy, DeliverPolicy, type JetStreamManager, type Msg, nanos } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { deliveryId } from "../../src/model/delivery.ts";
 import { startCutProxy } from "../support/cut-proxy.ts";
@@ -562,6 +562,8 @@ describe("a server that was killed", () => {
       response.writeHead(seen.has(id) ? 200 : 500).end();
       seen.add(id);
     });
+    const retries: Msg[] = [];
+    bus.connection.subscribe(`${prefix}.retries.>`, { callback: (_, message) => void retries.push(message) });
     await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [0.1], max_in_flight: 1_000 });
     const count = 200;
     for (let n = 0; n < count; n++) void bus.publish("issue.created", event(n));
@@ -569,28 +571,49 @@ describe("a server that was killed", () => {
     await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes('posthorn_held_messages{lane="retries"} 0'));
     await own.kill();
     await own.restart();
+    const stored = async () => (await manager.streams.info(`${prefix}_RETRIES`.toUpperCase().replaceAll("-", "_"))).state.messages;
     // Some servers have the messages still, and consumers that do not know of them.
-    await eventually(
-      async () => (await manager.streams.info(`${prefix}_RETRIES`.toUpperCase().replaceAll("-", "_"))).state.messages === 0,
-      59_000,
-    );
+    await eventually(async () => (await stored()) === 0, 59_000);
+    const skipped = async () =>
+      Number(/^posthorn_deliveries_skipped_total (\d+)$/m.exec((await posthorn.api("GET", "/metrics")).body)?.[1] ?? 0);
+
+    // And whatever this one did: all that was acknowledged is back, the same bytes under the same subjects.
+    const before = await skipped();
+    const acknowledged = retries.splice(0);
+    expect(acknowledged.length).toBeGreaterThanOrEqual(count);
+    for (const { subject, data } of acknowledged) await bus.jetStream.publish(subject, data);
+    await eventually(async () => (await skipped()) >= before + acknowledged.length && (await stored()) === 0);
     expect(receiver.requests).toHaveLength(2 * count);
     await posthorn.end();
-  });
+  }, 120_000);
 
-  test("or whose consumer stands still, does not stand still for ever", async ({ skip }) => {
+  test("or whose consumer stands still, does not stand still for ever", async () => {
     const platform = await aPlatform();
-    const { bus, manager, receiver } = platform;
-    const [major = 0, minor = 0] = (bus.connection.info?.version ?? "").split(".").map(Number);
-    if (major === 2 && minor < 11) skip("a consumer can be made to stand still from nats-server 2.11 on");
-    const posthorn = await platform.start();
+    const { bus, manager, prefix, receiver } = platform;
+    const events = platform.stream("EVENTS");
+    // What is asked of the consumer is asked of one that has nothing: it is alive, and hands nothing out.
+    await manager.streams.add({ name: `NOTHING-${prefix}`, subjects: [`${prefix}.nothing`] });
+    await manager.consumers.add(`NOTHING-${prefix}`, { durable_name: "none", ack_policy: AckPolicy.Explicit });
+    const proxy = await startTcpProxy(nats.port);
+    stopping.push(proxy.stop);
+    const asking = `$JS.API.CONSUMER.MSG.NEXT.${events}.posthorn-events`;
+    proxy.divert(asking, `$JS.API.CONSUMER.MSG.NEXT.NOTHING-${prefix}.none`);
+    const posthorn = await startPosthorn({ nats: { url: `nats://127.0.0.1:${proxy.port}` }, redis: redisServer, prefix });
+    stopping.push(() => posthorn.end("SIGKILL"));
     await posthorn.install({ webhook_url: receiver.url });
-    const pause = JSON.stringify({ pause_until: new Date(Date.now() + 3_600_000).toISOString() });
-    await bus.connection.request(`$JS.API.CONSUMER.PAUSE.${platform.stream("EVENTS")}.posthorn-events`, pause);
+    const { created } = await manager.consumers.info(events, "posthorn-events");
     await bus.publish("issue.created", event());
-    await eventually(() => receiver.requests.length === 1, 59_000);
-    expect(posthorn.log.map(({ message }) => message)).toContain("a consumer stands still and is made anew");
-    expect((await manager.consumers.info(platform.stream("EVENTS"), "posthorn-events")).num_pending).toBe(0);
+
+    await eventually(() => posthorn.log.some(({ message }) => message === "a consumer stands still and is made anew"), 59_000);
+    proxy.divert(asking, null);
+    // Whoever asks a consumer is told that it was deleted.
+    await manager.consumers.delete(`NOTHING-${prefix}`, "none");
+    await receiver.waitFor(1);
+    await eventually(async () => {
+      const info = await manager.consumers.info(events, "posthorn-events");
+      return info.created !== created && info.num_pending + info.num_ack_pending === 0;
+    });
     await posthorn.end();
-  });
+    expect(receiver.requests).toHaveLength(1);
+  }, 120_000);
 });
