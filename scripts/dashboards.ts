@@ -107,7 +107,7 @@ export const DASHBOARDS: readonly Dashboard[] = [
       ]),
       graph("Connections", "short", [
         { expr: "posthorn_dependency_up", legend: "{{dependency}} {{instance}}" },
-        { expr: "posthorn_lane_refusing", legend: "lane refusing {{instance}}" },
+        { expr: "max by (instance) (posthorn_lane_refusing)", legend: "a lane refuses {{instance}}" },
       ]),
       graph("Event loop delay, p99", "s", [{ expr: "posthorn_event_loop_delay_seconds", legend: "{{instance}}" }]),
       graph("CPU", "percentunit", [{ expr: `rate(process_cpu_seconds_total{job="posthorn"}[${WINDOW}])`, legend: "{{instance}}" }]),
@@ -205,7 +205,7 @@ export const DASHBOARDS: readonly Dashboard[] = [
       ),
       graph("Being stored, and refused", "short", [
         { expr: "sum(posthorn_lane_stores_pending)", legend: "being stored" },
-        { expr: "sum(posthorn_lane_refusing)", legend: "replicas with a refusing lane" },
+        { expr: "sum by (lane) (posthorn_lane_refusing)", legend: "replicas that {{lane}} refuses" },
         { expr: max("posthorn_parked_queues"), legend: "parked queues" },
       ]),
     ],

@@ -9,7 +9,7 @@ import { createCheckAccess } from "./api/access.ts";
 import { createExplain } from "./api/explain.ts";
 import { createLiveOverview } from "./api/live-overview.ts";
 import { isReady } from "./api/operations.ts";
-import type { Readiness } from "./api/ports.ts";
+import type { Check, Readiness } from "./api/ports.ts";
 import { createRateLimit } from "./api/rate-limit.ts";
 import { createReadOverview } from "./api/read-overview.ts";
 import { allRoutes } from "./api/routes.ts";
@@ -80,7 +80,7 @@ import { createHolds } from "./subscribers/holds.ts";
 import { createLaneCounts } from "./subscribers/lane-counts.ts";
 import { createLaneGauges } from "./subscribers/lane-gauges.ts";
 import { createLaneSearch } from "./subscribers/lane-search.ts";
-import { createLanes } from "./subscribers/lanes.ts";
+import { createLanes, STORED_LANES } from "./subscribers/lanes.ts";
 import { busNames } from "./subscribers/names.ts";
 import { createParkedBacklog } from "./subscribers/parked-backlog.ts";
 import { createParkedSubscriber, type ParkedSubscriber } from "./subscribers/parked-subscriber.ts";
@@ -123,6 +123,8 @@ const LANE_OVERHEAD_BYTES = 32 * 1024;
  * held outlives the collector's young generation and is copied, so that holding more costs time for each.
  */
 const EVENTS_PER_IN_FLIGHT = 1;
+/** What a person asked to be stored, who waits for the answer; a publish that is not answered takes as long. */
+const STORED_WITHIN_MS = 5_000;
 const LONGEST_EXPIRY_SWEEP_MS = 60_000;
 const PROBE_LEASE_EXTRA_MS = 5_000;
 const MAX_SHOWN_PROBLEMS = 10;
@@ -365,10 +367,12 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     names,
     clock,
     logger,
+    isUp: () => connectionState.up,
     maxPayloadBytes,
     onStored: attemptLog.stored,
     onDeadLetter: observer.deadLettered,
   });
+  const answeringLanes = lanes.within(STORED_WITHIN_MS);
   const announce = (event: StatusEvent): Promise<void> => lanes.announce(statusSubject(prefix, event), JSON.stringify(event), event.id);
   const onGivenUp = createGivenUp(announce, index, clock, { prefix, dashboardUrl });
   const dispatcher = createDispatcher({
@@ -395,7 +399,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   const handling = { ...pulling, names, dispatcher, lanes, log: attemptLog, observer, tracing, settle: createSettle(logger) };
   const deliverAll = createDeliverAll({ registry: index, dispatcher, log: attemptLog, observer });
   const backlog = createParkedBacklog({ ...handling, onGivenUp });
-  const discardBacklog = createDiscardBacklog({ ...handling, registry: index, backlog, onGivenUp });
+  const discardBacklog = createDiscardBacklog({ ...handling, lanes: answeringLanes, registry: index, backlog, onGivenUp });
   const holds = createHolds(store);
   parked = createParkedSubscriber(
     { ...handling, registry: index, gate, circuitOpen: circuits.blocks, bulkhead, destinationOf, attempt, holds, backlog, mayFlow },
@@ -469,7 +473,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
         required: true,
         detail: unreadableSecrets().length > 0 ? "stored secrets can't be read" : store.isCurrent() ? "current" : "catching up",
       },
-      lanes: { ok: !lanes.refusing(), required: true, detail: lanes.refusing() ? "a lane refuses messages" : "storing" },
+      lanes: refusals(lanes.refusing()),
       redis: {
         ok: isConnected(redis),
         required: false,
@@ -564,9 +568,11 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
         newId: randomUUID,
       }),
       replayNotes: createReplayNotes(redis, clock),
-      deadLetters: createDeadLetters({ connection: nats, jetStream, manager, lanes, names, match: index.match, tracing, clock }),
+      deadLetters: createDeadLetters({
+        ...{ connection: nats, jetStream, manager, lanes: answeringLanes, names, match: index.match, tracing, clock },
+      }),
       explain,
-      resend: createResend({ events: storedEvents, lanes, find: trails.find, tracing, clock }),
+      resend: createResend({ events: storedEvents, lanes: answeringLanes, find: trails.find, tracing, clock }),
       debugLog,
       stats,
       clock,
@@ -609,7 +615,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     waiting: bulkhead.waiting,
     held: () => ({ events: events.held(), retries: retries.held() + fanOut.held(), parked: parked?.held() ?? 0 }),
     storesPending: lanes.pending,
-    isRefusing: lanes.refusing,
+    refusing: () => countBy(STORED_LANES, lanes.refusing()),
     parkedQueues: () => parked?.queues() ?? 0,
     lanes: gauges.figures,
     circuits: () => countBy(["open", "half_open"], circuits.states()),
@@ -711,6 +717,11 @@ function refuseUnreadable(problems: readonly string[]): void {
   const shown = problems.slice(0, MAX_SHOWN_PROBLEMS).map((line) => `  ${line}`);
   if (problems.length > shown.length) shown.push(`  and ${problems.length - shown.length} more`);
   throw new AppError("SECRET_UNREADABLE", `Posthorn can't start without these secrets:\n${shown.join("\n")}`);
+}
+
+function refusals(lanes: readonly string[]): Check {
+  const isStoring = lanes.length === 0;
+  return { ok: isStoring, required: true, detail: isStoring ? "storing" : `refusing messages: ${lanes.join(", ")}` };
 }
 
 function countBy<T extends string>(all: readonly T[], values: Iterable<string>): Record<T, number> {

@@ -6,7 +6,7 @@ import type { Replay, ReplayNotes } from "../model/replay.ts";
 import { slugParameter } from "../registry/records.ts";
 import { eventType, limit, time } from "./parameters.ts";
 import type { DeadLetter, DeadLetterFilter, DeadLetters } from "./ports.ts";
-import { answer, jsonText, type Route, route } from "./route.ts";
+import { answer, jsonText, NOT_STORED, type Route, route } from "./route.ts";
 import { deadLetter, deadLetterPage, replayedOne, replay as replayForm } from "./schemas.ts";
 
 const sequence = z.coerce.number().int().min(1).meta({ example: 7 });
@@ -110,7 +110,11 @@ export function deadLetterRoutes({ deadLetters, replayNotes, maxPageSize }: Dead
       forApp: true,
       summary: "Sends one dead letter on its way again.",
       params: z.object({ sequence }),
-      answers: { 202: answer("on its way", replayedOne), 409: "it holds no delivery" },
+      answers: {
+        202: answer("on its way", replayedOne),
+        409: "it holds no delivery, or an event that nobody wants now; it stays",
+        503: NOT_STORED,
+      },
       async handle({ params, onlyApp }) {
         await get(params.sequence, onlyApp);
         await deadLetters.replayOne(params.sequence);

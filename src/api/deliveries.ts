@@ -4,7 +4,7 @@ import type { Explain } from "./explain.ts";
 import { deliveryAnswer, eventAnswer } from "./explanation.ts";
 import { deliveryId, time } from "./parameters.ts";
 import type { ResendDelivery } from "./ports.ts";
-import { answer, type Route, route } from "./route.ts";
+import { answer, NOT_STORED, type Route, route } from "./route.ts";
 import { resent } from "./schemas.ts";
 
 export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: ResendDelivery }): Route[] {
@@ -41,7 +41,7 @@ export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: 
       access: "admin",
       summary: "Sends a delivery of the last days again, whatever became of it. Logged, not counted.",
       params: z.object({ id: deliveryId }),
-      answers: { 202: answer("on its way", resent), 404: "no such delivery, or its event is not in the stream any more" },
+      answers: { 202: answer("on its way", resent), 404: "no such delivery, or its event is not in the stream any more", 503: NOT_STORED },
       async handle({ params: { id } }) {
         return { status: 202, body: { delivery_id: id, resend_id: await resend(id) } };
       },

@@ -9,7 +9,7 @@ import { integrationHealth } from "./health-form.ts";
 import { limit } from "./parameters.ts";
 import type { StatusChanger } from "./ports.ts";
 import { etag, installationView, preconditionOf } from "./records.ts";
-import { answer, type Route, route } from "./route.ts";
+import { answer, NOT_STORED, type Route, route } from "./route.ts";
 import { discarded, installation, installationPage } from "./schemas.ts";
 
 const params = z.object({ uuid: uuidParameter });
@@ -138,7 +138,12 @@ export function installationRoutes({ registry, index, statusChanger, queryHealth
       summary: "Sends what is parked for a broken or disabled installation to dead letters, from where it can be replayed.",
       params,
       record: true,
-      answers: { 200: answer("how many deliveries were discarded", discarded), 409: "the installation is active", 412: "If-Match" },
+      answers: {
+        200: answer("how many deliveries were discarded", discarded),
+        409: "the installation is active",
+        412: "If-Match",
+        503: NOT_STORED,
+      },
       async handle({ params: { uuid }, headers }) {
         const { discarded: count, inFlight } = await statusChanger.discardBacklog(uuid, preconditionOf(headers));
         return { ...(await shown(uuid)), body: { discarded: count, ...(inFlight > 0 ? { in_flight: inFlight } : {}) } };

@@ -248,7 +248,7 @@ export const replay = z
     state: z.enum(["running", "done", "failed"]),
     matched: count,
     replayed: count,
-    skipped: count.meta({ description: "What holds no delivery." }),
+    skipped: count.meta({ description: "What holds no delivery, or an event that nobody wants now." }),
     error: z.string().nullable(),
   })
   .meta({ id: "Replay", example: { replay_id: UUID, state: "done", matched: 3, replayed: 3, skipped: 0, error: null } });

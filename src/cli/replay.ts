@@ -39,7 +39,7 @@ export const replayCommand = command({
       if (dryRun) output.line(`${counted(replay.matched, "dead letter")} would be replayed.`);
       else
         output.line(
-          `${counted(replay.replayed, "dead letter")} replayed${replay.skipped > 0 ? `, ${replay.skipped} hold no delivery` : ""}.`,
+          `${counted(replay.replayed, "dead letter")} replayed${replay.skipped > 0 ? `, ${replay.skipped} skipped (no delivery in them, or nobody wants it now)` : ""}.`,
         );
     });
     if (replay.state === "failed") throw new CommandFailed(`the replay stopped: ${replay.error ?? "unknown"}`);

@@ -494,7 +494,7 @@ export interface Replay {
   readonly state: "running" | "done" | "failed";
   readonly matched: number;
   readonly replayed: number;
-  /** What holds no delivery. */
+  /** What holds no delivery, or an event that nobody wants now. */
   readonly skipped: number;
   readonly error: string | null;
 }

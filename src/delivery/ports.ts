@@ -140,7 +140,7 @@ export interface RetryDelay {
   readonly dueAt: number;
   /** The whole delay at the time of scheduling; rests under 10 % of it are not walked. */
   readonly delayMs: number;
-  /** True for a Retry-After: never earlier than dueAt. */
+  /** Never earlier than dueAt: anything else would be earlier than a Retry-After. */
   readonly floor: boolean;
 }
 

@@ -1,6 +1,7 @@
 /** When the next attempt is due: the app's schedule with jitter, or later if the receiver asked for it. */
 import type { Random } from "../model/clock.ts";
 import type { RetryDelay } from "./ports.ts";
+import { NEGLIGIBLE_REST } from "./rungs.ts";
 
 /** ± share of a scheduled delay, so that what failed together does not come back together. */
 const JITTER = 0.2;
@@ -22,5 +23,7 @@ export function nextRetry({ attempt, scheduleMs, retryAfterMs, nowMs }: FailedAt
   if (retryAfterMs !== null && retryAfterMs > jittered) {
     return { dueAt: nowMs + retryAfterMs, delayMs: retryAfterMs, floor: true };
   }
-  return { dueAt: nowMs + jittered, delayMs: jittered, floor: false };
+  // Without a floor its last tenth may be left out, which would be too early.
+  const floor = retryAfterMs !== null && retryAfterMs > jittered * (1 - NEGLIGIBLE_REST);
+  return { dueAt: nowMs + jittered, delayMs: jittered, floor };
 }

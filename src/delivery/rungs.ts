@@ -7,7 +7,7 @@ import type { RetryDelay } from "./ports.ts";
 export const RUNGS_S: readonly number[] = Array.from({ length: 16 }, (_, exponent) => 2 ** exponent);
 
 /** A rest under this share of the whole delay is not worth another write. */
-const NEGLIGIBLE_REST = 0.1;
+export const NEGLIGIBLE_REST = 0.1;
 
 const SMALLEST_MS = 1000;
 

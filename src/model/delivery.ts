@@ -14,7 +14,7 @@ export interface Delivery {
   readonly attemptsMade: number;
   /** Oldest first, at most MAX_ATTEMPT_SUMMARIES. */
   readonly attempts: readonly AttemptSummary[];
-  /** Set by a resend or replay: a fresh id that sets it apart in deduplication and marks; null for the first run. */
+  /** Set by a resend or replay: an id of its own that sets it apart in deduplication and marks; null for the first run. */
   readonly replay: string | null;
   /** False for test events and manual resends: logged, but not counted in health and circuit. */
   readonly counted: boolean;

@@ -2,7 +2,7 @@
 export interface ReplayProgress {
   readonly matched: number;
   readonly replayed: number;
-  /** What can't be replayed: what still can't be read, or was cut to fit. */
+  /** What can't be replayed: what still can't be read, was cut to fit, or is an event that nobody wants now. It stays. */
   readonly skipped: number;
 }
 

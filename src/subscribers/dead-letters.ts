@@ -1,12 +1,16 @@
 /**
- * Reads the dead-letters lane and sends what is in it on its way again. A replay keeps the delivery id, starts counting
- * attempts from 1 and carries a fresh replay id, so that neither deduplication nor delivered marks swallow it. The dead
- * letter is removed once the retries lane has stored the delivery; if it fails again, it comes back.
+ * Reads the dead-letters lane and sends what is in it on its way again. A replay keeps the delivery id and starts counting
+ * attempts from 1. The dead letter is removed once the retries lane has stored the delivery; if it fails again, it comes
+ * back as another letter.
  *
- * A letter that holds a whole event goes to everybody who wants it and whom it has not reached yet.
+ * R1  A letter is replayed once, whoever asks for it at the same time or asks again because its removal failed: message id
+ *     and run are the letter's own. JetStream takes the first of several stores within its duplicate window, and answers the
+ *     others with that one; after it the delivered mark of the run tells.
+ * R2  No other run has them, so that neither deduplication nor marks swallow a replay.
+ * R3  A letter that holds a whole event goes to everybody who wants it and whom it has not reached yet. It stays when that
+ *     is nobody.
  */
 
-import { randomUUID } from "node:crypto";
 import { type JetStreamClient, type JetStreamManager, type NatsConnection, NatsError } from "nats";
 import type { TraceBatch, Tracing } from "../delivery/ports.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
@@ -18,7 +22,7 @@ import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { ReplayProgress } from "../model/replay.ts";
 import type { LaneWriter } from "./lanes.ts";
 import { type BusNames, INVALID } from "./names.ts";
-import { decodeRawLetter, type RawMessage } from "./raw-letter.ts";
+import { decodeRawLetter, eventTypeIn, type RawMessage } from "./raw-letter.ts";
 import { readBackwards } from "./read-backwards.ts";
 import { readPage } from "./read-page.ts";
 import { isDeletedAlready } from "./topology.ts";
@@ -49,7 +53,7 @@ export interface DeadLetters {
   list(filter: DeadLetterFilter, after: number, limit: number): Promise<{ items: DeadLetter[]; next: number | null }>;
   /** @throws AppError NOT_FOUND */
   get(sequence: number): Promise<DeadLetter>;
-  /** @throws AppError NOT_FOUND, CONFLICT when it has no delivery in it */
+  /** @throws AppError NOT_FOUND, CONFLICT when it has no delivery in it, LANE_REFUSED */
   replayOne(sequence: number): Promise<void>;
   /** Replays all that match and were stored before the call. @param dryRun only counts. */
   replayAll(filter: DeadLetterFilter, dryRun: boolean, onProgress?: (progress: ReplayProgress) => void): Promise<ReplayProgress>;
@@ -97,8 +101,7 @@ export function createDeadLetters({
   };
 
   const matches = ({ content }: DeadLetter, { eventType, start, end }: DeadLetterFilter): boolean => {
-    const event = content["event"] as { resource?: string; action?: string } | undefined;
-    if (eventType != null && `${event?.resource}.${event?.action}` !== eventType) return false;
+    if (eventType != null && eventTypeIn(content, names) !== eventType) return false;
     const at = Date.parse(String(content["dead_lettered_at"]));
     return (start == null || at >= start) && (end == null || at < end);
   };
@@ -149,15 +152,18 @@ export function createDeadLetters({
   const conflict = (sequence: number, content: DeadLetter["content"], why: string): AppError =>
     new AppError("CONFLICT", `dead letter ${sequence} (reason ${String(content["reason"])}) can't be replayed: ${why}`);
 
-  const replayDelivery = async (json: string, sequence: number, replayId: string, batch: TraceBatch): Promise<void> => {
+  const replayDelivery = async (json: string, { sequence, content }: DeadLetter, batch: TraceBatch): Promise<void> => {
     const { delivery } = decodeLaneMessage(json);
-    const again = { ...delivery, attemptsMade: 0, attempts: [], replay: replayId, firstParkedAt: null };
+    // The time of the letter sets it apart from one of a stream that was made anew.
+    const run = `letter-${sequence}-${Date.parse(String(content["dead_lettered_at"]))}`;
+    const again = { ...delivery, attemptsMade: 0, attempts: [], replay: run, firstParkedAt: null };
     const now = { dueAt: clock.now(), delayMs: 0, floor: false };
-    await batch.store("retries", again, "replayed", (trace) => lanes.retry(again, now, { stream: replayId, sequence }, trace));
+    await batch.store("retries", again, "replayed", (trace) => lanes.retry(again, now, { stream, sequence }, trace));
   };
 
-  const replayRaw = async ({ sequence, content }: DeadLetter, raw: RawMessage, replayId: string, batch: TraceBatch): Promise<void> => {
-    const source = { stream: replayId, sequence };
+  const replayRaw = async (letter: DeadLetter, raw: RawMessage, batch: TraceBatch): Promise<void> => {
+    const { sequence, content } = letter;
+    const source = { stream, sequence };
     const replayFanOut = async (fanOut: FanOutChunk): Promise<void> => {
       await batch.fanOut(fanOut.event, (trace) => lanes.fanOut(fanOut, source, trace));
     };
@@ -165,7 +171,7 @@ export function createDeadLetters({
       const text = Buffer.from(raw.data).toString("utf8");
       try {
         if (raw.subject === names.fanOut) return await replayFanOut(decodeChunk(text));
-        return await replayDelivery(text, sequence, replayId, batch);
+        return await replayDelivery(text, letter, batch);
       } catch (error) {
         if (error instanceof AppError) throw error;
         throw conflict(sequence, content, messageOf(error));
@@ -182,19 +188,27 @@ export function createDeadLetters({
       storedAt: raw.storedAt,
     });
     if (!read.ok) throw conflict(sequence, content, read.problem);
-    await replayFanOut({ event: read.event, eventSequence: raw.sequence, targets: match(read.event) });
+    const targets = match(read.event);
+    if (targets.length === 0) throw conflict(sequence, content, "nobody wants its event now");
+    await replayFanOut({ event: read.event, eventSequence: raw.sequence, targets });
   };
 
-  const replay = async (letter: DeadLetter, replayId: string, batch: TraceBatch): Promise<void> => {
-    const { sequence, json, content } = letter;
-    const raw = decodeRawLetter(content);
-    if (raw !== null) await replayRaw(letter, raw, replayId, batch);
-    else if (typeof content["delivery_id"] === "string") await replayDelivery(json, sequence, replayId, batch);
-    else throw conflict(sequence, content, "its body was cut to fit");
-    await manager.streams.deleteMessage(stream, sequence, false).catch((error: unknown) => {
+  const remove = async (sequence: number): Promise<void> => {
+    try {
+      await manager.streams.deleteMessage(stream, sequence, false);
+    } catch (error) {
       // Somebody else has replayed it at the same time.
       if (!isDeletedAlready(error)) throw error;
-    });
+    }
+  };
+
+  const replay = async (letter: DeadLetter, batch: TraceBatch): Promise<void> => {
+    const { sequence, json, content } = letter;
+    const raw = decodeRawLetter(content);
+    if (raw !== null) await replayRaw(letter, raw, batch);
+    else if (typeof content["delivery_id"] === "string") await replayDelivery(json, letter, batch);
+    else throw conflict(sequence, content, "its body was cut to fit");
+    await remove(sequence);
   };
 
   const replayAll = async (
@@ -203,7 +217,6 @@ export function createDeadLetters({
     onProgress: ((progress: ReplayProgress) => void) | undefined,
     batch: TraceBatch,
   ): Promise<ReplayProgress> => {
-    const replayId = randomUUID();
     // What a replay sends back here during the run is not replayed again.
     const { last_seq: lastSequence } = (await manager.streams.info(stream)).state;
     const progress = { matched: 0, replayed: 0, skipped: 0 };
@@ -215,7 +228,7 @@ export function createDeadLetters({
         progress.matched++;
         if (dryRun) continue;
         try {
-          await replay(letter, replayId, batch);
+          await replay(letter, batch);
           progress.replayed++;
         } catch (error) {
           if (!(error instanceof AppError) || error.code !== "CONFLICT")
@@ -235,7 +248,7 @@ export function createDeadLetters({
     get,
     async replayOne(sequence) {
       const letter = await get(sequence);
-      await tracing.batch("replay dead letters", (batch) => replay(letter, randomUUID(), batch));
+      await tracing.batch("replay dead letters", (batch) => replay(letter, batch));
     },
     replayAll: (filter, dryRun, onProgress) =>
       tracing.batch("replay dead letters", (batch) => replayAll(filter, dryRun, onProgress, batch)),

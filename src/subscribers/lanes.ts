@@ -2,14 +2,17 @@
  * Stores deliveries in the retries, parked and dead-letters lanes.
  *
  * L1  A call resolves only on JetStream's ack. It goes on trying until then or until `stop`: the source stays
- *     unacknowledged and held, which is the back-pressure when a lane refuses or NATS is away.
+ *     unacknowledged and held, which is the back-pressure when a lane refuses or NATS is away. What somebody waits for
+ *     (`within`) is given up at its deadline and not tried after it.
  * L2  The message id is `<delivery id>:<source stream>:<source sequence>`, so that storing the same source twice is once,
  *     and storing the delivery again from another source is never swallowed.
- * L3  What is larger than the server takes is not tried again for ever: the call rejects, its source comes again, and in
- *     the end rests in dead letters, cut to what fits.
+ * L3  What is larger than the server or the stream takes is not tried again for ever: the call rejects, its source comes
+ *     again, and in the end rests in dead letters, cut to what fits.
+ * L4  A lane refuses while a message for it is held that its last try could not store; another lane, or another message
+ *     that it takes, says nothing about that.
  */
 import { headers, type JetStreamClient, NatsError, ErrorCode as NatsErrorCode } from "nats";
-import type { LaneReceipt, LaneSource, Lanes, TraceHeaders } from "../delivery/ports.ts";
+import type { LaneName, LaneReceipt, LaneSource, Lanes, TraceHeaders } from "../delivery/ports.ts";
 import { firstRung } from "../delivery/rungs.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
@@ -22,6 +25,11 @@ import { type BusNames, INVALID } from "./names.ts";
 import type { PulledMessage } from "./pulled-message.ts";
 import { encodeRawLetter } from "./raw-letter.ts";
 
+/** What Posthorn stores messages in. */
+export const STORED_LANES = ["retries", "parked", "dead-letters", "status"] as const satisfies readonly LaneName[];
+
+type StoredLane = (typeof STORED_LANES)[number];
+
 export interface LaneWriter extends Lanes {
   /** Stores a message that can't be handled as it is, bytes and all, under the app's or (null) the `_invalid` dead letters. */
   deadLetterRaw(message: PulledMessage, reason: "invalid" | "redelivered", error: string, app: string | null): Promise<void>;
@@ -31,14 +39,20 @@ export interface LaneWriter extends Lanes {
   announce(subject: string, eventJson: string, eventId: string): Promise<void>;
   /** Messages that are being stored at the moment. */
   pending(): number;
-  /** True while the last try of a store was refused. */
-  refusing(): boolean;
+  /** Lanes that refuse (L4). */
+  refusing(): readonly StoredLane[];
+  /** For a caller who waits: a store that takes longer ends with AppError LANE_REFUSED (retryable). */
+  within(ms: number): LaneWriter;
   /** Gives up what is still being stored; its sources come again. */
   stop(): void;
 }
 
 const PUBLISH_TIMEOUT_MS = 5_000;
 const TRY_AGAIN_MS = 500;
+/** The server's JSStreamMessageExceedsMaximumErr: over the stream's max_msg_size. */
+const MESSAGE_TOO_LARGE = 10054;
+/** A letter without the body of its message is smaller. */
+const SMALLEST_LETTER = 4 * 1024;
 /** Of one part of a fan-out, on average. */
 const TARGETS_PER_CHUNK = 250;
 const CHUNKS_AT_ONCE = 16;
@@ -48,6 +62,7 @@ export interface LanesDependencies {
   readonly names: BusNames;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly isUp: () => boolean;
   /** What the server takes in one message, headers included. */
   readonly maxPayloadBytes: () => number;
   /** Told where each delivery was stored. */
@@ -55,32 +70,53 @@ export interface LanesDependencies {
   readonly onDeadLetter: (reason: DeadLetterReason) => void;
 }
 
-export function createLanes({ jetStream, names, clock, logger, maxPayloadBytes, onStored, onDeadLetter }: LanesDependencies): LaneWriter {
-  let pending = 0;
-  let refusing = false;
-  let stopped = false;
+interface LaneMessageToStore {
+  readonly lane: StoredLane;
+  readonly subject: string;
+  readonly body: string;
+  readonly messageId: string;
+  readonly trace: TraceHeaders | null;
+  readonly contentType?: string;
+}
 
+export function createLanes({
+  jetStream,
+  names,
+  clock,
+  logger,
+  isUp,
+  maxPayloadBytes,
+  onStored,
+  onDeadLetter,
+}: LanesDependencies): LaneWriter {
+  let pending = 0;
+  let stopped = false;
+  /** Messages held that their last try could not store. */
+  const held: Record<StoredLane, number> = { retries: 0, parked: 0, "dead-letters": 0, status: 0 };
+
+  /** @param until when it is given up; null: never. */
   const store = async (
-    subject: string,
-    body: string,
-    messageId: string,
-    trace: TraceHeaders | null,
-    contentType?: string,
+    { lane, subject, body, messageId, trace, contentType }: LaneMessageToStore,
+    until: number | null,
   ): Promise<LaneReceipt> => {
     const messageHeaders = headers();
     if (contentType !== undefined) messageHeaders.set("content-type", contentType);
     if (trace?.traceparent) messageHeaders.set("traceparent", trace.traceparent);
     if (trace?.tracestate) messageHeaders.set("tracestate", trace.tracestate);
+    let isHeld = false;
     pending++;
     try {
       for (;;) {
+        const timeout = until === null ? PUBLISH_TIMEOUT_MS : Math.max(1, Math.min(PUBLISH_TIMEOUT_MS, until - clock.now()));
         try {
-          const ack = await jetStream.publish(subject, body, { msgID: messageId, headers: messageHeaders, timeout: PUBLISH_TIMEOUT_MS });
-          refusing = false;
+          // While it connects anew the library keeps what is published and sends it afterwards, past the deadline.
+          if (until !== null && !isUp()) throw new Error("NATS is away");
+          const ack = await jetStream.publish(subject, body, { msgID: messageId, headers: messageHeaders, timeout });
+          if (isHeld && held[lane] === 1) logger.info({ lane }, "the lane takes messages again");
           return { subject, sequence: ack.seq, messageId };
         } catch (error) {
-          if (error instanceof NatsError && error.code === NatsErrorCode.MaxPayloadExceeded) {
-            throw new AppError("LANE_REFUSED", `${subject}: ${body.length} characters are more than the server takes`, { cause: error });
+          if (isTooLarge(error)) {
+            throw new AppError("LANE_REFUSED", `${subject}: ${body.length} characters are more than the lane takes`, { cause: error });
           }
           if (stopped) {
             throw new AppError("LANE_REFUSED", `${subject}: not stored before the stop (${messageOf(error)})`, {
@@ -88,13 +124,21 @@ export function createLanes({ jetStream, names, clock, logger, maxPayloadBytes, 
               cause: error,
             });
           }
-          if (!refusing) logger.error({ subject, error: messageOf(error) }, "a lane refuses messages; their sources are held back");
-          refusing = true;
+          if (!isHeld && held[lane]++ === 0)
+            logger.error({ lane, subject, error: messageOf(error) }, "a lane refuses messages; their sources are held back");
+          isHeld = true;
+          if (until !== null && clock.now() + TRY_AGAIN_MS >= until) {
+            throw new AppError("LANE_REFUSED", `the ${lane} lane has not stored ${subject} in time (${messageOf(error)})`, {
+              retryable: true,
+              cause: error,
+            });
+          }
           await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_MS));
         }
       }
     } finally {
       pending--;
+      if (isHeld) held[lane]--;
     }
   };
 
@@ -104,61 +148,85 @@ export function createLanes({ jetStream, names, clock, logger, maxPayloadBytes, 
     body: string,
     delivery: Delivery,
     { stream, sequence }: LaneSource,
-    trace: TraceHeaders = delivery.event,
+    trace: TraceHeaders,
+    until: number | null,
   ): Promise<LaneReceipt> => {
-    const receipt = await store(subject, body, `${delivery.id}:${stream}:${sequence}`, trace);
+    const receipt = await store({ lane, subject, body, messageId: `${delivery.id}:${stream}:${sequence}`, trace }, until);
     onStored(delivery, { lane, sequence: receipt.sequence });
     return receipt;
   };
 
-  return {
-    retry(delivery, delay, source, trace) {
-      const subject = names.retry(firstRung(delay, clock.now()), delivery.app);
-      return storeDelivery("retries", subject, encodeLaneMessage({ delivery, ...delay }), delivery, source, trace);
-    },
+  /** @param patienceMs null: for ever. */
+  const writer = (patienceMs: number | null): LaneWriter => {
+    const deadline = (): number | null => patienceMs && clock.now() + patienceMs;
+    return {
+      retry(delivery, delay, source, trace = delivery.event) {
+        const subject = names.retry(firstRung(delay, clock.now()), delivery.app);
+        return storeDelivery("retries", subject, encodeLaneMessage({ delivery, ...delay }), delivery, source, trace, deadline());
+      },
 
-    park(delivery, queue, source, trace) {
-      const parked = { ...delivery, firstParkedAt: delivery.firstParkedAt ?? clock.now() };
-      const body = encodeLaneMessage({ delivery: parked, dueAt: null, delayMs: 0, floor: false });
-      return storeDelivery("parked", names.parked(queue.app, queue.installationUuid), body, delivery, source, trace);
-    },
+      park(delivery, queue, source, trace = delivery.event) {
+        const parked = { ...delivery, firstParkedAt: delivery.firstParkedAt ?? clock.now() };
+        const body = encodeLaneMessage({ delivery: parked, dueAt: null, delayMs: 0, floor: false });
+        return storeDelivery("parked", names.parked(queue.app, queue.installationUuid), body, delivery, source, trace, deadline());
+      },
 
-    async deadLetter(delivery, reason, error, source, trace) {
-      const extra = { reason, error, dead_lettered_at: toRfc3339(clock.now()) };
-      const body = encodeLaneMessage({ delivery, dueAt: null, delayMs: 0, floor: false }, extra);
-      const receipt = await storeDelivery("dead-letters", names.deadLetter(delivery.app), body, delivery, source, trace);
-      onDeadLetter(reason);
-      return receipt;
-    },
+      async deadLetter(delivery, reason, error, source, trace = delivery.event) {
+        const extra = { reason, error, dead_lettered_at: toRfc3339(clock.now()) };
+        const body = encodeLaneMessage({ delivery, dueAt: null, delayMs: 0, floor: false }, extra);
+        const receipt = await storeDelivery("dead-letters", names.deadLetter(delivery.app), body, delivery, source, trace, deadline());
+        onDeadLetter(reason);
+        return receipt;
+      },
 
-    async deadLetterRaw(message, reason, error, app) {
-      const letter = encodeRawLetter(message, { reason, error, app, at: toRfc3339(clock.now()) }, maxPayloadBytes());
-      await store(names.deadLetter(app ?? INVALID), letter, `${reason}:${message.stream}:${message.sequence}`, null);
-      onDeadLetter(reason);
-    },
+      async deadLetterRaw(message, reason, error, app) {
+        const until = deadline();
+        const facts = { reason, error, app, at: toRfc3339(clock.now()) };
+        const subject = names.deadLetter(app ?? INVALID);
+        const messageId = `${reason}:${message.stream}:${message.sequence}`;
+        for (let room = maxPayloadBytes(); ; room = Math.floor(room / 2)) {
+          const body = encodeRawLetter(message, facts, room);
+          try {
+            await store({ lane: "dead-letters", subject, body, messageId, trace: null }, until);
+            return onDeadLetter(reason);
+          } catch (fault) {
+            // The stream may take less than the server.
+            if (!(fault instanceof AppError) || fault.retryable || room < SMALLEST_LETTER) throw fault;
+          }
+        }
+      },
 
-    async fanOut({ event, eventSequence, targets }, { stream, sequence }, trace) {
-      const count = Math.ceil(targets.length / TARGETS_PER_CHUNK);
-      const chunks = chunksOf(targets, count);
-      for (let from = 0; from < count; from += CHUNKS_AT_ONCE) {
-        await Promise.all(
-          chunks.slice(from, from + CHUNKS_AT_ONCE).map((chunk, at) => {
-            const body = encodeChunk({ event, eventSequence, targets: chunk });
-            return store(names.fanOut, body, `fan-out:${count}:${from + at}:${stream}:${sequence}`, trace);
-          }),
-        );
-      }
-      return count;
-    },
+      async fanOut({ event, eventSequence, targets }, { stream, sequence }, trace) {
+        const until = deadline();
+        const count = Math.ceil(targets.length / TARGETS_PER_CHUNK);
+        const chunks = chunksOf(targets, count);
+        for (let from = 0; from < count; from += CHUNKS_AT_ONCE) {
+          await Promise.all(
+            chunks.slice(from, from + CHUNKS_AT_ONCE).map((chunk, at) => {
+              const body = encodeChunk({ event, eventSequence, targets: chunk });
+              const messageId = `fan-out:${count}:${from + at}:${stream}:${sequence}`;
+              return store({ lane: "retries", subject: names.fanOut, body, messageId, trace }, until);
+            }),
+          );
+        }
+        return count;
+      },
 
-    async announce(subject, eventJson, eventId) {
-      await store(subject, eventJson, eventId, null, "application/cloudevents+json");
-    },
+      async announce(subject, body, messageId) {
+        await store({ lane: "status", subject, body, messageId, trace: null, contentType: "application/cloudevents+json" }, deadline());
+      },
 
-    pending: () => pending,
-    refusing: () => refusing,
-    stop() {
-      stopped = true;
-    },
+      pending: () => pending,
+      refusing: () => STORED_LANES.filter((lane) => held[lane] > 0),
+      within: writer,
+      stop() {
+        stopped = true;
+      },
+    };
   };
+  return writer(null);
+}
+
+function isTooLarge(error: unknown): boolean {
+  return error instanceof NatsError && (error.code === NatsErrorCode.MaxPayloadExceeded || error.api_error?.err_code === MESSAGE_TOO_LARGE);
 }

@@ -3,6 +3,7 @@
  * often to be touched again. Bytes and headers are kept, so that it can be replayed.
  */
 import { isUtf8 } from "node:buffer";
+import type { BusNames } from "./names.ts";
 import type { PulledMessage } from "./pulled-message.ts";
 
 /** What is left of a message in dead letters. */
@@ -69,4 +70,22 @@ export function decodeRawLetter(content: Readonly<Record<string, unknown>>): Raw
     headers: (headers ?? {}) as Record<string, string>,
     data,
   };
+}
+
+/** The event's type, whatever form the letter has; null where its message says none. */
+export function eventTypeIn(content: Readonly<Record<string, unknown>>, names: BusNames): string | null {
+  const [, , resource = "", action = "", ...more] = String(content["subject"]).split(".");
+  if (content["source_stream"] === names.streams.events) return more.length === 0 ? `${resource}.${action}` : null;
+  const { event } = content["source_stream"] === undefined ? content : laneMessageIn(content);
+  const { resource: ofResource, action: ofAction } = (event ?? {}) as { resource?: unknown; action?: unknown };
+  return typeof ofResource === "string" && typeof ofAction === "string" ? `${ofResource}.${ofAction}` : null;
+}
+
+/** What is left of it may be cut, or never was one. */
+function laneMessageIn({ body }: Readonly<Record<string, unknown>>): { readonly event?: unknown } {
+  try {
+    return (JSON.parse(String(body)) ?? {}) as object;
+  } catch {
+    return {};
+  }
 }

@@ -18,6 +18,10 @@ import { type BusNames, CONSUMER_PREFIX } from "./names.ts";
 
 const DAY_MS = 86_400_000;
 const DUPLICATE_WINDOW_MS = 10 * 60_000;
+/** A server's default. Tries of one store are seconds apart, and so are redeliveries of its source. */
+const SHORTEST_DUPLICATE_WINDOW_MS = 2 * 60_000;
+/** A letter without its body, or a status event, always fits into this. */
+const SMALLEST_MESSAGE_LIMIT = 16 * 1024;
 
 interface StreamPlan {
   readonly name: string;
@@ -55,7 +59,7 @@ export async function ensureTopology(manager: JetStreamManager, names: BusNames,
   for (const plan of plans(names)) {
     const existing = await streamConfig(manager, plan.name);
     if (existing === null) await addStream(manager, plan, replicas);
-    else problems.push(...mismatches(plan, existing), ...(await consumerMismatches(manager, plan)));
+    else problems.push(...mismatches(plan, existing, names), ...(await consumerMismatches(manager, plan)));
   }
   const bucket = await streamConfig(manager, names.registryStream);
   if (bucket !== null && bucket.max_age > 0) {
@@ -94,7 +98,14 @@ async function addStream(manager: JetStreamManager, plan: StreamPlan, replicas: 
   }
 }
 
-function mismatches(plan: StreamPlan, found: StreamConfig): string[] {
+/** Members of newer servers' configurations that the library does not know. */
+type FoundConfig = StreamConfig & { readonly persist_mode?: string };
+
+/**
+ * What a stream may not be. Sizes that refuse are back-pressure, and how long events, dead letters and status events are kept
+ * is for whoever runs it; but what was acknowledged has to stay, where Posthorn looks for it, until Posthorn takes it away.
+ */
+function mismatches(plan: StreamPlan, found: FoundConfig, { streams }: BusNames): string[] {
   const problems: string[] = [];
   const differs = (setting: string, is: unknown, wanted: string): void => {
     problems.push(`stream ${plan.name}: ${setting}: found ${JSON.stringify(is)}, wanted ${wanted}`);
@@ -105,12 +116,36 @@ function mismatches(plan: StreamPlan, found: StreamConfig): string[] {
       differs("subjects", found.subjects ?? [], `one that covers ${subject}`);
   }
   if (found.no_ack) differs("no_ack", true, "false");
+  if (found.storage === StorageType.Memory) differs("storage", found.storage, '"file"');
+  if (found.persist_mode === "async") differs("persist_mode", found.persist_mode, '"default"');
   if (found.mirror) differs("mirror", found.mirror.name, "none");
   if (found.sealed) differs("sealed", true, "false");
-  if (plan.retention === RetentionPolicy.Workqueue) {
+  if (found.duplicate_window < nanos(SHORTEST_DUPLICATE_WINDOW_MS))
+    differs("duplicate_window", found.duplicate_window, `${nanos(SHORTEST_DUPLICATE_WINDOW_MS)} or more`);
+
+  // Evicts the oldest of a subject whatever `discard` says, unless it is told to refuse here, too.
+  const evicts = found.max_msgs_per_subject > 0 && !(found.discard === DiscardPolicy.New && found.discard_new_per_subject);
+  const isWorkQueue = plan.retention === RetentionPolicy.Workqueue;
+  if (evicts && (isWorkQueue || plan.name === streams.events))
+    differs("max_msgs_per_subject", found.max_msgs_per_subject, '-1, or "discard": "new" with "discard_new_per_subject": true');
+  if (isWorkQueue) {
     if (found.max_age > 0) differs("max_age", found.max_age, "0");
-    const limited = found.max_msgs > 0 || found.max_bytes > 0 || found.max_msgs_per_subject > 0;
-    if (limited && found.discard !== DiscardPolicy.New) differs("discard with a limit", found.discard, '"new"');
+    if ((found.max_msgs > 0 || found.max_bytes > 0) && found.discard !== DiscardPolicy.New)
+      differs("discard with a limit", found.discard, '"new"');
+    // One for each rung or each parked queue, made on demand.
+    if (found.max_consumers > 0) differs("max_consumers", found.max_consumers, "-1");
+  }
+  if (plan.name !== streams.events) {
+    const foreign = found.sources?.map(({ name }) => name) ?? [];
+    if (foreign.length > 0) differs("sources", foreign, "none");
+    if (found.subject_transform) differs("subject_transform", found.subject_transform, "none");
+  }
+  if (plan.name === streams.parked || plan.name === streams.deadLetters) {
+    if (found.deny_delete) differs("deny_delete", true, "false");
+  }
+  if (plan.name === streams.deadLetters || plan.name === streams.status) {
+    if (found.max_msg_size > 0 && found.max_msg_size < SMALLEST_MESSAGE_LIMIT)
+      differs("max_msg_size", found.max_msg_size, `-1, or ${SMALLEST_MESSAGE_LIMIT} or more`);
   }
   return problems;
 }

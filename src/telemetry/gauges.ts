@@ -9,7 +9,8 @@ export interface GaugeSources {
   readonly waiting: () => number;
   readonly held: () => Readonly<Record<"events" | "retries" | "parked", number>>;
   readonly storesPending: () => number;
-  readonly isRefusing: () => boolean;
+  /** Lanes with a message that could not be stored: 1. */
+  readonly refusing: () => Readonly<Record<"retries" | "parked" | "dead-letters" | "status", number>>;
   readonly parkedQueues: () => number;
   readonly lanes: () => LaneFigures;
   readonly circuits: () => Readonly<Record<"open" | "half_open", number>>;
@@ -32,7 +33,7 @@ export function readGauges({ read }: Metrics, sources: GaugeSources): void {
   read("posthorn_waiting", sources.waiting);
   read("posthorn_held_messages", sources.held);
   read("posthorn_lane_stores_pending", sources.storesPending);
-  read("posthorn_lane_refusing", () => Number(sources.isRefusing()));
+  read("posthorn_lane_refusing", sources.refusing);
   read("posthorn_parked_queues", sources.parkedQueues);
   ofLanes("posthorn_lane_messages", ({ messages }) => messages);
   ofLanes("posthorn_lane_oldest_age_seconds", ({ oldestAgeMs }) => inSeconds(oldestAgeMs));

@@ -61,7 +61,11 @@ export const METRICS = {
   posthorn_waiting: { kind: "gauge", help: "Deliveries waiting for a place under POSTHORN_MAX_IN_FLIGHT or the app's share." },
   posthorn_held_messages: { kind: "gauge", help: "Messages pulled and not acknowledged.", labels: { lane: "events, retries, parked" } },
   posthorn_lane_stores_pending: { kind: "gauge", help: "Messages being stored in a lane." },
-  posthorn_lane_refusing: { kind: "gauge", help: "1 while a lane refuses messages and their sources are held back." },
+  posthorn_lane_refusing: {
+    kind: "gauge",
+    help: "1 while a lane refuses messages and their sources are held back.",
+    labels: { lane: `${LANE}, status` },
+  },
   posthorn_lane_messages: { kind: "gauge", help: "Messages in a lane.", labels: { lane: LANE } },
   posthorn_lane_oldest_age_seconds: { kind: "gauge", unit: "s", help: "Age of the oldest message in a lane.", labels: { lane: LANE } },
   posthorn_retries_messages: { kind: "gauge", help: "Retries waiting in a rung.", labels: { rung: "1, 2, 4 … 32768 seconds" } },

@@ -7,6 +7,7 @@ import {
   type NatsConnection,
   nanos,
   RetentionPolicy,
+  StorageType,
   type StreamConfig,
 } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -110,6 +111,48 @@ describe("the streams", () => {
     }
   });
 
+  test("that would drop, hide or keep to themselves what Posthorn stores in them stop it, too", async () => {
+    const names = freshNames();
+    const { streams, subjects } = names;
+    const workQueue = { retention: RetentionPolicy.Workqueue, discard: DiscardPolicy.New };
+    const asked: Array<Partial<StreamConfig> & Record<string, unknown> & { name: string }> = [
+      { name: streams.events, subjects: [...subjects.events], max_msgs_per_subject: 5, duplicate_window: nanos(60_000) },
+      { name: streams.retries, subjects: [...subjects.retries], ...workQueue, max_consumers: 10, storage: StorageType.Memory },
+      { name: streams.parked, subjects: [...subjects.parked], ...workQueue, max_msgs_per_subject: 3, deny_delete: true },
+      { name: streams.deadLetters, subjects: [...subjects.deadLetters], deny_delete: true, max_msg_size: 500, persist_mode: "async" },
+      { name: streams.status, subjects: [...subjects.status], sources: [{ name: streams.deadLetters }], max_msgs_per_subject: 1 },
+    ];
+    for (const config of asked) await manager.streams.add(config as Partial<StreamConfig>);
+    // Older servers know of no persist_mode.
+    const known: object = (await manager.streams.info(streams.deadLetters)).config;
+    const error = (await ensureTopology(manager, names, 1).catch((reason: unknown) => reason)) as Error;
+    expect(error.message.split("\n").slice(1)).toEqual([
+      `  stream ${streams.events}: duplicate_window: found 60000000000, wanted 120000000000 or more`,
+      `  stream ${streams.events}: max_msgs_per_subject: found 5, wanted -1, or "discard": "new" with "discard_new_per_subject": true`,
+      `  stream ${streams.retries}: storage: found "memory", wanted "file"`,
+      `  stream ${streams.retries}: max_consumers: found 10, wanted -1`,
+      `  stream ${streams.parked}: max_msgs_per_subject: found 3, wanted -1, or "discard": "new" with "discard_new_per_subject": true`,
+      `  stream ${streams.parked}: deny_delete: found true, wanted false`,
+      ...("persist_mode" in known ? [`  stream ${streams.deadLetters}: persist_mode: found "async", wanted "default"`] : []),
+      `  stream ${streams.deadLetters}: deny_delete: found true, wanted false`,
+      `  stream ${streams.deadLetters}: max_msg_size: found 500, wanted -1, or 16384 or more`,
+      `  stream ${streams.status}: sources: found ["${streams.deadLetters}"], wanted none`,
+    ]);
+  });
+
+  test("a limit of each subject that refuses is none that drops", async () => {
+    const names = freshNames();
+    const refusing = { discard: DiscardPolicy.New, max_msgs_per_subject: 3, discard_new_per_subject: true };
+    await manager.streams.add({ name: names.streams.events, subjects: [...names.subjects.events], ...refusing });
+    await manager.streams.add({
+      name: names.streams.parked,
+      subjects: [...names.subjects.parked],
+      retention: RetentionPolicy.Workqueue,
+      ...refusing,
+    });
+    await expect(ensureTopology(manager, names, 1)).resolves.toBeUndefined();
+  });
+
   test("a consumer of a work queue that is somebody else's, or gives up, stops it, and so does a registry whose records expire", async () => {
     const names = freshNames();
     await ensureTopology(manager, names, 1);
@@ -190,6 +233,7 @@ describe("dead letters", () => {
       names,
       clock: systemClock,
       logger: silentLogger,
+      isUp: () => true,
       maxPayloadBytes: () => 1_048_576,
       onStored: () => {},
       onDeadLetter: () => {},

@@ -27,7 +27,7 @@ beforeAll(async () => {
   await ensureTopology(manager, names, 1);
   const jetStream = connection.jetstream();
   lanes = createLanes({
-    ...{ jetStream, names, clock: systemClock, logger: silentLogger, maxPayloadBytes: () => 1_000_000 },
+    ...{ jetStream, names, clock: systemClock, logger: silentLogger, isUp: () => true, maxPayloadBytes: () => 1_000_000 },
     onStored: ({ id }, place) => void places.set(id, place),
     onDeadLetter: () => {},
   });

@@ -1,9 +1,10 @@
 /** What one fault at a time does, and what is left of it. */
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
-import { DeliverPolicy, type JetStreamManager, nanos } from "nats";
+import { AckPolicy, DeliverPolicy, type JetStreamManager, type Msg, nanos } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { deliveryId } from "../../src/model/delivery.ts";
+import { startCutProxy } from "../support/cut-proxy.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
@@ -62,6 +63,11 @@ async function aPlatform(): Promise<Platform> {
 const event = (n = 1) => ({ id: `e-${n}`, organization_id: "42", data: { n } });
 const numbers = ({ requests }: Receiver): number[] => requests.map((request) => Number(request.json().data["n"]));
 
+async function changed({ manager, stream }: Platform, lane: Parameters<Platform["stream"]>[0], changes: object): Promise<void> {
+  const { config } = await manager.streams.info(stream(lane));
+  await manager.streams.update(stream(lane), { ...config, ...changes });
+}
+
 /** Hands the next message of a consumer out, and takes no notice of it, so often that it counts as redelivered. */
 async function wearOut({ bus }: Platform, stream: string, consumer: string, count = 11): Promise<void> {
   const pull = await bus.jetStream.consumers.get(stream, consumer);
@@ -101,6 +107,36 @@ describe("a message that keeps killing the process", () => {
     await second.end();
   });
 
+  test("is found by its type, and stays in dead letters while nobody wants it", async () => {
+    const platform = await aPlatform();
+    const first = await platform.start();
+    const { slug, uuid } = await first.install({ webhook_url: platform.receiver.url });
+    await first.end();
+    await platform.bus.publish("issue.created", event());
+    await wearOut(platform, platform.stream("EVENTS"), "posthorn-events");
+    const second = await platform.start();
+    const [letter] = await platform.deadLetters(second, 1);
+    const matched = async (event_type: string) =>
+      (await second.api("POST", "/v1/dead-letters/replay", { event_type, dry_run: true })).body.matched;
+    expect([await matched("issue.created"), await matched("issue.resolved")]).toEqual([1, 0]);
+    expect((await second.api("GET", "/v1/dead-letters?event_type=issue.created&order=newest")).body.items).toHaveLength(1);
+
+    await second.api("DELETE", `/v1/installations/${uuid}`);
+    const path = `/v1/dead-letters/${letter?.["sequence"]}/replay`;
+    expect(await second.api("POST", path)).toMatchObject({
+      status: 409,
+      body: { code: "CONFLICT", detail: expect.stringMatching("nobody wants its event now") },
+    });
+    expect((await second.api("POST", "/v1/dead-letters/replay", {})).body).toMatchObject({ matched: 1, replayed: 0, skipped: 1 });
+    await platform.deadLetters(second, 1);
+    await second.api("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id: "42" });
+    expect((await second.api("POST", path)).status).toBe(202);
+    await platform.receiver.waitFor(1);
+    await platform.deadLetters(second, 0);
+    expect((await second.api("POST", path)).status).toBe(404);
+    await second.end();
+  });
+
   test("also from the retries lane, and waiting for its time does not count", async () => {
     const platform = await aPlatform();
     const first = await platform.start();
@@ -124,13 +160,79 @@ describe("a message that keeps killing the process", () => {
     const [letter] = await platform.deadLetters(third, 1);
     expect(letter).toMatchObject({ reason: "redelivered", app: slug });
     platform.receiver.behave(answer(200));
-    const replayed = await third.api("POST", "/v1/dead-letters/replay", { app: slug });
+    const replayed = await third.api("POST", "/v1/dead-letters/replay", { app: slug, event_type: "issue.created" });
     expect(replayed.body).toMatchObject({ matched: 1, replayed: 1 });
     await platform.receiver.waitFor(2);
     const another = await platform.start();
     expect((await another.api("GET", `/v1/dead-letters/replays/${replayed.body.replay_id}`)).body).toEqual(replayed.body);
     await another.end();
     await third.end();
+  });
+});
+
+describe("dead letters that are replayed by several at the same time", () => {
+  test("go out once each, whoever was first, and every answer says so", async () => {
+    const platform = await aPlatform();
+    const { bus, receiver, manager, stream } = platform;
+    const settings = { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" };
+    const replicas = await Promise.all([platform.start(settings), platform.start(settings)]);
+    const [one, other] = replicas as [Posthorn, Posthorn];
+    receiver.behave(answer(422));
+    await one.install({ webhook_url: receiver.url });
+    const count = 60;
+    for (let n = 0; n < count; n++) await bus.publish("issue.created", event(n));
+    const letters = await platform.deadLetters(one, count);
+    receiver.behave(answer(200));
+
+    const single = letters.slice(0, 5).flatMap(({ sequence }) => replicas.map((replica) => [replica, sequence] as const));
+    const answers = await Promise.all([
+      ...single.map(([replica, sequence]) => replica.api("POST", `/v1/dead-letters/${sequence}/replay`)),
+      one.api("POST", "/v1/dead-letters/replay", {}),
+      other.api("POST", "/v1/dead-letters/replay", {}),
+    ]);
+    expect(answers.filter(({ status }) => ![200, 202, 404].includes(status))).toEqual([]);
+    for (const [at, replica] of replicas.entries()) {
+      const { replay_id } = answers[single.length + at]?.body ?? {};
+      await eventually(async () => (await replica.api("GET", `/v1/dead-letters/replays/${replay_id}`)).body.state === "done");
+    }
+    await eventually(async () => (await manager.streams.info(stream("RETRIES"))).state.messages === 0);
+    for (const replica of replicas) expect(await replica.end()).toBe(0);
+    expect(
+      numbers(receiver)
+        .slice(count)
+        .sort((a, b) => a - b),
+    ).toEqual(Array.from({ length: count }, (_, n) => n));
+    expect((await manager.streams.info(stream("DEAD_LETTERS"))).state.messages).toBe(0);
+  });
+
+  test("go out once, too, when a process was killed before it had taken the letter away", async () => {
+    const platform = await aPlatform();
+    const { bus, receiver, manager, prefix, stream } = platform;
+    const proxy = await startCutProxy(nats.port);
+    stopping.push(proxy.stop);
+    const second = await platform.start();
+    const first = await startPosthorn({ nats: { url: `nats://127.0.0.1:${proxy.port}` }, redis: redisServer, prefix });
+    receiver.behave(answer(422));
+    await second.install({ webhook_url: receiver.url });
+    await bus.publish("issue.created", event());
+    const [letter] = await platform.deadLetters(second, 1);
+    receiver.behave(answer(200));
+    // Long after it the server does not know any more what it has stored.
+    await changed(platform, "RETRIES", { duplicate_window: nanos(100) });
+    proxy.cut("before", "STREAM.MSG.DELETE");
+    const path = `/v1/dead-letters/${letter?.["sequence"]}/replay`;
+    const unanswered = first.api("POST", path).catch(() => null);
+    await eventually(proxy.isCut);
+    await first.end("SIGKILL");
+    await unanswered;
+    await receiver.waitFor(2);
+
+    expect((await second.api("POST", path)).status).toBe(202);
+    await eventually(async () => (await second.api("GET", "/metrics")).body.includes("posthorn_deliveries_skipped_total 1\n"));
+    await eventually(async () => (await manager.streams.info(stream("RETRIES"))).state.messages === 0);
+    await platform.deadLetters(second, 0);
+    expect(await second.end()).toBe(0);
+    expect(receiver.requests).toHaveLength(2);
   });
 });
 
@@ -202,13 +304,98 @@ describe("a lane that refuses", () => {
       const { status, body } = await posthorn.api("GET", "/readyz");
       return status === 503 && body;
     });
-    expect(refused.checks.lanes).toMatchObject({ ok: false, detail: "a lane refuses messages" });
+    expect(refused.checks.lanes).toMatchObject({ ok: false, detail: "refusing messages: retries" });
     const { num_ack_pending } = await manager.consumers.info(platform.stream("EVENTS"), "posthorn-events");
     expect(num_ack_pending).toBe(1);
     receiver.behave(answer(200));
     await manager.streams.update(retries, { ...config, max_bytes: -1 });
     await receiver.waitFor(2);
     await eventually(async () => (await posthorn.api("GET", "/readyz")).status === 200);
+    expect(await posthorn.end()).toBe(0);
+  });
+});
+
+describe("lanes that refuse", () => {
+  test("are told apart: what another lane takes does not hide that one refuses, nor is it logged again", async () => {
+    const platform = await aPlatform();
+    const { bus, manager, receiver, stream } = platform;
+    const posthorn = await platform.start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" });
+    receiver.behave(answer(500));
+    const { uuid } = await posthorn.install({ webhook_url: receiver.url, events: ["issue"] });
+    await posthorn.install({ webhook_url: receiver.url, events: ["comment"], retry_schedule_s: [3_600] });
+    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    await changed(platform, "PARKED", { max_msgs: 1 });
+    for (let n = 0; n < 2; n++) await bus.publish("issue.created", event(n));
+    const lanes = async () => (await posthorn.api("GET", "/readyz")).body.checks.lanes;
+    await eventually(async () => (await lanes()).ok === false);
+    for (let n = 2; n < 12; n++) {
+      await bus.publish("comment.created", event(n));
+      await eventually(async () => (await manager.streams.info(stream("RETRIES"))).state.messages === n - 1);
+      expect(await lanes()).toEqual({ ok: false, required: true, detail: "refusing messages: parked" });
+    }
+    const metrics = String((await posthorn.api("GET", "/metrics")).body);
+    expect(metrics).toContain('posthorn_lane_refusing{lane="parked"} 1');
+    expect(metrics).toContain('posthorn_lane_refusing{lane="retries"} 0');
+    expect(posthorn.log.filter(({ message }) => String(message).startsWith("a lane refuses"))).toHaveLength(1);
+    await changed(platform, "PARKED", { max_msgs: -1 });
+    await eventually(async () => (await lanes()).ok);
+    expect((await manager.streams.info(stream("PARKED"))).state.messages).toBe(2);
+    expect(await posthorn.end()).toBe(0);
+  });
+
+  test("do not keep a caller waiting, and what was answered with 503 is not made later", async () => {
+    const platform = await aPlatform();
+    const { bus, receiver } = platform;
+    const posthorn = await platform.start();
+    receiver.behave(answer(422));
+    const { slug, uuid } = await posthorn.install({ webhook_url: receiver.url });
+    await bus.publish("issue.created", event());
+    const [letter] = await platform.deadLetters(posthorn, 1);
+    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    await bus.publish("issue.created", event(2));
+    await eventually(async () => (await platform.manager.streams.info(platform.stream("PARKED"))).state.messages === 1);
+    await changed(platform, "RETRIES", { max_bytes: 1 });
+    await changed(platform, "DEAD_LETTERS", { max_msgs: 1, discard: "new" });
+
+    const [resent, replayed, all, discarded] = await Promise.all([
+      posthorn.api("POST", `/v1/deliveries/${letter?.["delivery_id"]}/resend`),
+      posthorn.api("POST", `/v1/dead-letters/${letter?.["sequence"]}/replay`),
+      posthorn.api("POST", "/v1/dead-letters/replay", { app: slug }),
+      posthorn.api("POST", `/v1/installations/${uuid}/discard`),
+    ]);
+    const refused = (lane: string) => ({ status: 503, code: "LANE_REFUSED", detail: expect.stringMatching(`^the ${lane} lane`) });
+    expect(resent.body).toMatchObject(refused("retries"));
+    expect(replayed.body).toMatchObject(refused("retries"));
+    expect(discarded.body).toMatchObject(refused("dead-letters"));
+    const replay = await eventually(async () => {
+      const { body } = await posthorn.api("GET", `/v1/dead-letters/replays/${all.body.replay_id}`);
+      return body.state !== "running" && body;
+    });
+    expect(replay).toMatchObject({ state: "failed", replayed: 0, error: expect.stringMatching("^the retries lane") });
+    expect((await posthorn.api("GET", "/metrics")).body).toContain("posthorn_lane_stores_pending 0\n");
+    await platform.deadLetters(posthorn, 1);
+
+    await changed(platform, "RETRIES", { max_bytes: -1 });
+    receiver.behave(answer(200));
+    await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
+    expect((await posthorn.api("POST", `/v1/dead-letters/${letter?.["sequence"]}/replay`)).status).toBe(202);
+    await receiver.waitFor(3);
+    expect(await posthorn.end()).toBe(0);
+    expect(numbers(receiver)).toHaveLength(3);
+  });
+
+  test("only what is too large for them let it rest in dead letters, cut to what fits there", async () => {
+    const platform = await aPlatform();
+    const { bus, receiver } = platform;
+    const posthorn = await platform.start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" });
+    receiver.behave(answer(500));
+    await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [3_600] });
+    await changed(platform, "RETRIES", { max_msg_size: 20_000 });
+    await changed(platform, "DEAD_LETTERS", { max_msg_size: 16_384 });
+    await bus.publish("issue.created", { ...event(), data: { n: 1, text: "x".repeat(60_000) } });
+    const [letter] = await platform.deadLetters(posthorn, 1);
+    expect(letter).toMatchObject({ reason: "redelivered", body_cut: true });
+    expect((await posthorn.api("GET", "/readyz")).body.checks.lanes.ok).toBe(true);
     expect(await posthorn.end()).toBe(0);
   });
 });
@@ -408,6 +595,8 @@ describe("a server that was killed", () => {
       response.writeHead(seen.has(id) ? 200 : 500).end();
       seen.add(id);
     });
+    const retries: Msg[] = [];
+    bus.connection.subscribe(`${prefix}.retries.>`, { callback: (_, message) => void retries.push(message) });
     await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [0.1], max_in_flight: 1_000 });
     const count = 200;
     for (let n = 0; n < count; n++) void bus.publish("issue.created", event(n));
@@ -415,28 +604,49 @@ describe("a server that was killed", () => {
     await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes('posthorn_held_messages{lane="retries"} 0'));
     await own.kill();
     await own.restart();
+    const stored = async () => (await manager.streams.info(`${prefix}_RETRIES`.toUpperCase().replaceAll("-", "_"))).state.messages;
     // Some servers have the messages still, and consumers that do not know of them.
-    await eventually(
-      async () => (await manager.streams.info(`${prefix}_RETRIES`.toUpperCase().replaceAll("-", "_"))).state.messages === 0,
-      59_000,
-    );
+    await eventually(async () => (await stored()) === 0, 59_000);
+    const skipped = async () =>
+      Number(/^posthorn_deliveries_skipped_total (\d+)$/m.exec((await posthorn.api("GET", "/metrics")).body)?.[1] ?? 0);
+
+    // And whatever this one did: all that was acknowledged is back, the same bytes under the same subjects.
+    const before = await skipped();
+    const acknowledged = retries.splice(0);
+    expect(acknowledged.length).toBeGreaterThanOrEqual(count);
+    for (const { subject, data } of acknowledged) await bus.jetStream.publish(subject, data);
+    await eventually(async () => (await skipped()) >= before + acknowledged.length && (await stored()) === 0);
     expect(receiver.requests).toHaveLength(2 * count);
     await posthorn.end();
-  });
+  }, 120_000);
 
-  test("or whose consumer stands still, does not stand still for ever", async ({ skip }) => {
+  test("or whose consumer stands still, does not stand still for ever", async () => {
     const platform = await aPlatform();
-    const { bus, manager, receiver } = platform;
-    const [major = 0, minor = 0] = (bus.connection.info?.version ?? "").split(".").map(Number);
-    if (major === 2 && minor < 11) skip("a consumer can be made to stand still from nats-server 2.11 on");
-    const posthorn = await platform.start();
+    const { bus, manager, prefix, receiver } = platform;
+    const events = platform.stream("EVENTS");
+    // What is asked of the consumer is asked of one that has nothing: it is alive, and hands nothing out.
+    await manager.streams.add({ name: `NOTHING-${prefix}`, subjects: [`${prefix}.nothing`] });
+    await manager.consumers.add(`NOTHING-${prefix}`, { durable_name: "none", ack_policy: AckPolicy.Explicit });
+    const proxy = await startTcpProxy(nats.port);
+    stopping.push(proxy.stop);
+    const asking = `$JS.API.CONSUMER.MSG.NEXT.${events}.posthorn-events`;
+    proxy.divert(asking, `$JS.API.CONSUMER.MSG.NEXT.NOTHING-${prefix}.none`);
+    const posthorn = await startPosthorn({ nats: { url: `nats://127.0.0.1:${proxy.port}` }, redis: redisServer, prefix });
+    stopping.push(() => posthorn.end("SIGKILL"));
     await posthorn.install({ webhook_url: receiver.url });
-    const pause = JSON.stringify({ pause_until: new Date(Date.now() + 3_600_000).toISOString() });
-    await bus.connection.request(`$JS.API.CONSUMER.PAUSE.${platform.stream("EVENTS")}.posthorn-events`, pause);
+    const { created } = await manager.consumers.info(events, "posthorn-events");
     await bus.publish("issue.created", event());
-    await eventually(() => receiver.requests.length === 1, 59_000);
-    expect(posthorn.log.map(({ message }) => message)).toContain("a consumer stands still and is made anew");
-    expect((await manager.consumers.info(platform.stream("EVENTS"), "posthorn-events")).num_pending).toBe(0);
+
+    await eventually(() => posthorn.log.some(({ message }) => message === "a consumer stands still and is made anew"), 59_000);
+    proxy.divert(asking, null);
+    // Whoever asks a consumer is told that it was deleted.
+    await manager.consumers.delete(`NOTHING-${prefix}`, "none");
+    await receiver.waitFor(1);
+    await eventually(async () => {
+      const info = await manager.consumers.info(events, "posthorn-events");
+      return info.created !== created && info.num_pending + info.num_ack_pending === 0;
+    });
     await posthorn.end();
-  });
+    expect(receiver.requests).toHaveLength(1);
+  }, 120_000);
 });

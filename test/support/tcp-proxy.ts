@@ -1,5 +1,6 @@
 /**
- * A TCP proxy that can freeze (both ends stay open and nothing goes through, as when a cable is cut without a word) and be slow.
+ * A TCP proxy that can freeze (both ends stay open and nothing goes through, as when a cable is cut without a word), be slow,
+ * and say something else than a client has said.
  */
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -11,6 +12,8 @@ export interface TcpProxy {
   thaw(): void;
   /** What comes from now on arrives so much later, in either direction. */
   lag(ms: number): void;
+  /** What clients send from now on says `instead` where it says `text`; with null it goes through as it is again. */
+  divert(text: string, instead: string | null): void;
   stop(): Promise<void>;
 }
 
@@ -18,6 +21,9 @@ export async function startTcpProxy(targetPort: number, port = 0): Promise<TcpPr
   const sockets = new Set<Socket>();
   let frozen = false;
   let lagMs = 0;
+  let diverted = { text: "", instead: "" };
+  const asSent = (chunk: Buffer): Buffer =>
+    diverted.text === "" ? chunk : Buffer.from(chunk.toString("latin1").replaceAll(diverted.text, diverted.instead), "latin1");
 
   const server = createServer({ pauseOnConnect: true }, (inbound) => {
     const outbound = connect(targetPort, "127.0.0.1");
@@ -31,7 +37,8 @@ export async function startTcpProxy(targetPort: number, port = 0): Promise<TcpPr
         // What arrives while frozen is lost, as it would be on the wire.
         if (frozen) return;
         // In the order it came, however the lag changes.
-        arrived = Promise.all([arrived, sleep(lagMs)]).then(() => void other.write(chunk));
+        const passed = one === inbound ? asSent(chunk) : chunk;
+        arrived = Promise.all([arrived, sleep(lagMs)]).then(() => void other.write(passed));
       });
       one.on("error", () => {});
       one.on("close", () => {
@@ -52,6 +59,9 @@ export async function startTcpProxy(targetPort: number, port = 0): Promise<TcpPr
     },
     lag(ms) {
       lagMs = ms;
+    },
+    divert(text, instead) {
+      diverted = instead === null ? { text: "", instead: "" } : { text, instead };
     },
     thaw() {
       frozen = false;

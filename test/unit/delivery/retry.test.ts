@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { RetryDelay } from "../../../src/delivery/ports.ts";
 import { parseRetryAfter } from "../../../src/delivery/retry-after.ts";
 import { nextRetry } from "../../../src/delivery/retry-policy.ts";
 import { firstRung, nextStep, RUNGS_S } from "../../../src/delivery/rungs.ts";
@@ -39,6 +40,7 @@ describe("the retry policy", () => {
     const retry = (retryAfterMs: number) => nextRetry({ attempt: 1, scheduleMs: [10_000], retryAfterMs, nowMs: now }, () => 0.5);
     expect(retry(60_000)).toEqual({ dueAt: now + 60_000, delayMs: 60_000, floor: true });
     expect(retry(3_000)).toEqual({ dueAt: now + 10_000, delayMs: 10_000, floor: false });
+    expect(retry(9_500)).toEqual({ dueAt: now + 10_000, delayMs: 10_000, floor: true });
   });
 });
 
@@ -74,7 +76,10 @@ describe("rungs", () => {
 
   /** Walks a delay down as the lane does: each rung takes its time and a little more. */
   function walk(delayMs: number, floor: boolean, lateMs: number): { attemptedAt: number; writes: number } {
-    const delay = { dueAt: now + delayMs, delayMs, floor };
+    return walkDown({ dueAt: now + delayMs, delayMs, floor }, lateMs);
+  }
+
+  function walkDown(delay: RetryDelay, lateMs: number): { attemptedAt: number; writes: number } {
     let at = now;
     let rungS = firstRung(delay, at);
     for (let writes = 1; ; writes++) {
@@ -105,6 +110,25 @@ describe("rungs", () => {
         expect(attemptedAt - (now + delayMs)).toBeLessThanOrEqual(Math.max(delayMs * 0.2, 1_000));
       }),
       { numRuns: 1_000 },
+    );
+  });
+
+  test("an attempt is never made before its Retry-After, wherever in the schedule that falls", () => {
+    const cases = fc.record({
+      scheduleMs: fc.integer({ min: 100, max: 24 * hourMs }),
+      // Of the schedule's delay: mostly about as long as it.
+      share: fc.oneof(fc.double({ min: 0.7, max: 1.3, noNaN: true }), fc.double({ min: 0, max: 10, noNaN: true })),
+      chance: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+      lateMs: fc.integer({ min: 0, max: 40 }),
+    });
+    fc.assert(
+      fc.property(cases, ({ scheduleMs, share, chance, lateMs }) => {
+        const retryAfterMs = Math.round(scheduleMs * share);
+        const delay = nextRetry({ attempt: 1, scheduleMs: [scheduleMs], retryAfterMs, nowMs: now }, () => chance);
+        if (delay === null) throw new Error("the schedule is over");
+        expect(walkDown(delay, lateMs).attemptedAt).toBeGreaterThanOrEqual(now + retryAfterMs);
+      }),
+      { numRuns: 2_000 },
     );
   });
 
