@@ -82,6 +82,7 @@ import { createLaneGauges } from "./subscribers/lane-gauges.ts";
 import { createLaneSearch } from "./subscribers/lane-search.ts";
 import { createLanes, STORED_LANES } from "./subscribers/lanes.ts";
 import { busNames } from "./subscribers/names.ts";
+import { orUnreachable } from "./subscribers/or-unreachable.ts";
 import { createParkedBacklog } from "./subscribers/parked-backlog.ts";
 import { createParkedSubscriber, type ParkedSubscriber } from "./subscribers/parked-subscriber.ts";
 import { createAckGroup } from "./subscribers/pulled-message.ts";
@@ -547,8 +548,8 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
         {
           records: store,
           health,
-          parkedCount: (app, installationUuid) => backlog.count({ app, installationUuid }),
-          oldestParked: (app, installationUuid) => backlog.oldest({ app, installationUuid }),
+          parkedCount: (app, installationUuid) => orUnreachable(backlog.count({ app, installationUuid })),
+          oldestParked: (app, installationUuid) => orUnreachable(backlog.oldest({ app, installationUuid })),
           clock,
         },
         {

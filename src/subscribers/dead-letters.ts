@@ -22,6 +22,7 @@ import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { ReplayProgress } from "../model/replay.ts";
 import type { LaneWriter } from "./lanes.ts";
 import { type BusNames, INVALID } from "./names.ts";
+import { orUnreachable } from "./or-unreachable.ts";
 import { decodeRawLetter, eventTypeIn, type RawMessage } from "./raw-letter.ts";
 import { readBackwards } from "./read-backwards.ts";
 import { readPage } from "./read-page.ts";
@@ -242,15 +243,17 @@ export function createDeadLetters({
     }
   };
 
+  const replayOne = async (sequence: number): Promise<void> => {
+    const letter = await get(sequence);
+    await tracing.batch("replay dead letters", (batch) => replay(letter, batch));
+  };
+
   return {
-    list,
-    listNewest,
-    get,
-    async replayOne(sequence) {
-      const letter = await get(sequence);
-      await tracing.batch("replay dead letters", (batch) => replay(letter, batch));
-    },
+    list: (filter, after, limit) => orUnreachable(list(filter, after, limit)),
+    listNewest: (filter, before, limit) => orUnreachable(listNewest(filter, before, limit)),
+    get: (sequence) => orUnreachable(get(sequence)),
+    replayOne: (sequence) => orUnreachable(replayOne(sequence)),
     replayAll: (filter, dryRun, onProgress) =>
-      tracing.batch("replay dead letters", (batch) => replayAll(filter, dryRun, onProgress, batch)),
+      orUnreachable(tracing.batch("replay dead letters", (batch) => replayAll(filter, dryRun, onProgress, batch))),
   };
 }

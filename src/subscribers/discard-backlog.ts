@@ -5,12 +5,12 @@
  *     the two. What is being attempted meanwhile ends as it ends; what a drain gives back comes here.
  * D2  What was delivered before is removed, and is no dead letter.
  * D3  Letters are stored and deliveries removed in the order of the queue, a bounded number at a time.
- * D4  It ends as soon as it is not wanted any more. What is in hand and has not begun is given back once, at the end.
+ * D4  It ends as soon as it is not wanted any more, or dead letters can't be stored. What is in hand and has not begun is given back once, at the end.
  */
 import { AckPolicy, type ConsumerInfo, nanos } from "nats";
 import { type DeadLetterVerdict, givenUp } from "../delivery/attempt.ts";
 import type { AttemptLog, DeliveryObserver, ParkedQueue, RegistryView } from "../delivery/ports.ts";
-import { messageOf } from "../model/app-error.ts";
+import { AppError, messageOf } from "../model/app-error.ts";
 import { type Delivery, markOf } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { LaneWriter } from "./lanes.ts";
@@ -28,7 +28,7 @@ export interface Discarded {
   readonly inFlight: number;
 }
 
-/** Takes all that was parked before the call. @param isWanted asked all the time. @throws AppError NATS_UNREACHABLE */
+/** Takes all that was parked before the call. @param isWanted asked all the time. @throws AppError NATS_UNREACHABLE, LANE_REFUSED */
 export type DiscardBacklog = (queue: ParkedQueue, isWanted: () => boolean) => Promise<Discarded>;
 
 export interface DiscardBacklogDependencies extends PullLoopDependencies {
@@ -112,6 +112,8 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
     let discarded = 0;
     /** Came too late, or were parked after the call. */
     const spare: PulledMessage[] = [];
+    /** Why one could not be stored. */
+    let refusal: AppError | undefined;
     /** When the last one of them came. */
     let takenAt = clock.now();
     let begun: Promise<unknown> = Promise.resolve();
@@ -148,7 +150,9 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
           if ("value" in result && result.value) discarded++;
           message.ack();
         } else {
-          const error = "reason" in result ? messageOf(result.reason) : "";
+          const reason = "reason" in result ? result.reason : undefined;
+          if (reason instanceof AppError && reason.code === "LANE_REFUSED") refusal ??= reason;
+          const error = messageOf(reason);
           logger.error({ subject, sequence: message.sequence, error }, "parked delivery can't be discarded yet");
           message.nak(AGAIN_AFTER_MS);
         }
@@ -162,7 +166,7 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
       stream,
       consumer,
       workQueueSubject: subject,
-      limit: () => (isWanted() ? Math.min(Math.min(AT_ONCE, count - done) + spare.length, 2 * AT_ONCE) : 0),
+      limit: () => (isWanted() && refusal === undefined ? Math.min(Math.min(AT_ONCE, count - done) + spare.length, 2 * AT_ONCE) : 0),
       onMessage: take,
       recover: async () => void (await openConsumer(queue, consumer)),
       workingEveryMs: ACK_WAIT_MS / 3,
@@ -179,6 +183,7 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
     const look = async (): Promise<number | null> => {
       if (!isWanted()) return 0;
       if (loop.held() > spare.length) return null;
+      if (refusal !== undefined) throw refusal;
       const info = await infoOf(consumer);
       const inFlight = Math.max(0, (info?.num_ack_pending ?? 0) - spare.length);
       const isBehind = info !== null && info.num_pending > 0 && info.delivered.stream_seq < lastSequence;

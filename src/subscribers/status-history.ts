@@ -2,6 +2,7 @@
 import type { JetStreamManager, NatsConnection } from "nats";
 import type { StatusEvent } from "../model/status-event.ts";
 import type { BusNames } from "./names.ts";
+import { orUnreachable } from "./or-unreachable.ts";
 import { readBackwards } from "./read-backwards.ts";
 
 /** What an event is about: the first part of its type. */
@@ -36,13 +37,12 @@ export function createStatusHistory(connection: NatsConnection, manager: JetStre
 
   return {
     async list({ app, topics }, before, limit) {
-      const { items, next } = await readBackwards(connection, manager, {
+      const page = {
         stream: streams.status,
         subjects: topics.map((topic) => subjectOf(topic, app)),
-        before,
-        limit,
-        take: read,
-      });
+        ...{ before, limit, take: read },
+      };
+      const { items, next } = await orUnreachable(readBackwards(connection, manager, page));
       return { items: items.map(({ sequence, value }) => ({ sequence, event: value })), next };
     },
 

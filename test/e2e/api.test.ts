@@ -364,17 +364,25 @@ test("the calls about what was given up answer as they are documented", async ()
   await rejecting.stop();
 });
 
-test("while NATS is away a call about a record can be made again later, and says so", async () => {
+test("while NATS is away a call that needs it can be made again later, and says so", async () => {
   const uuid = randomUUID();
   await call("PUT", "/v1/apps/away", { webhook_url: receiver.url });
   await call("PUT", `/v1/installations/${uuid}`, { app: "away", organization_id: "80" });
   await nats.kill();
   const path = `/v1/installations/${uuid}`;
   const answers = await Promise.all([
-    call("GET", path),
+    ...[path, `${path}/health`, "/v1/dead-letters", "/v1/dead-letters/1", "/v1/status-events", "/v1/events/evt-1"].map((one) =>
+      call("GET", one),
+    ),
+    call("PUT", "/v1/apps/away", { webhook_url: receiver.url, events: ["issue"] }),
+    call("DELETE", "/v1/apps/away"),
+    call("POST", "/v1/dead-letters/1/replay"),
     ...["enable", "disable", "discard"].map((what) => call("POST", `${path}/${what}`)),
   ]);
   expect(answers.map(({ status, body }) => [status, body.code])).toEqual(answers.map(() => [503, "NATS_UNREACHABLE"]));
+  // A publish may be stored although its answer did not come.
+  const published = await call("POST", "/v1/events", { type: "issue.created", organization_id: "80", data: {} });
+  expect([published.status, published.body.code]).toEqual([503, "PUBLISH_FAILED"]);
   await nats.restart();
   await eventually(async () => (await call("GET", path)).status === 200);
 });
