@@ -80,7 +80,7 @@ import { createHolds } from "./subscribers/holds.ts";
 import { createLaneCounts } from "./subscribers/lane-counts.ts";
 import { createLaneGauges } from "./subscribers/lane-gauges.ts";
 import { createLaneSearch } from "./subscribers/lane-search.ts";
-import { createLanes, STORED_LANES } from "./subscribers/lanes.ts";
+import { createLanes, type LaneWriter } from "./subscribers/lanes.ts";
 import { busNames } from "./subscribers/names.ts";
 import { orUnreachable } from "./subscribers/or-unreachable.ts";
 import { createParkedBacklog } from "./subscribers/parked-backlog.ts";
@@ -374,8 +374,12 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     onDeadLetter: observer.deadLettered,
   });
   const answeringLanes = lanes.within(STORED_WITHIN_MS);
-  const announce = (event: StatusEvent): Promise<void> => lanes.announce(statusSubject(prefix, event), JSON.stringify(event), event.id);
-  const onGivenUp = createGivenUp(announce, index, clock, { prefix, dashboardUrl });
+  const tellGivenUp = ({ announce }: Pick<LaneWriter, "announce">) =>
+    createGivenUp((event) => announce(statusSubject(prefix, event), JSON.stringify(event), event.id), index, clock, {
+      prefix,
+      dashboardUrl,
+    });
+  const onGivenUp = tellGivenUp(lanes);
   const dispatcher = createDispatcher({
     gate,
     bulkhead,
@@ -400,7 +404,8 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   const handling = { ...pulling, names, dispatcher, lanes, log: attemptLog, observer, tracing, settle: createSettle(logger) };
   const deliverAll = createDeliverAll({ registry: index, dispatcher, log: attemptLog, observer });
   const backlog = createParkedBacklog({ ...handling, onGivenUp });
-  const discardBacklog = createDiscardBacklog({ ...handling, lanes: answeringLanes, registry: index, backlog, onGivenUp });
+  const answering = { lanes: answeringLanes, onGivenUp: tellGivenUp(answeringLanes) };
+  const discardBacklog = createDiscardBacklog({ ...handling, ...answering, registry: index, backlog });
   const holds = createHolds(store);
   parked = createParkedSubscriber(
     { ...handling, registry: index, gate, circuitOpen: circuits.blocks, bulkhead, destinationOf, attempt, holds, backlog, mayFlow },
