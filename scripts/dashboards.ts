@@ -103,6 +103,7 @@ export const DASHBOARDS: readonly Dashboard[] = [
       ]),
       graph("Request log", "short", [
         { expr: "sum(posthorn_log_buffered)", legend: "buffered" },
+        { expr: "sum(posthorn_log_notes_buffered)", legend: "notes buffered" },
         { expr: `sum(increase(posthorn_log_dropped_total[${WINDOW}]))`, legend: "dropped" },
       ]),
       graph("Connections", "short", [
@@ -203,8 +204,9 @@ export const DASHBOARDS: readonly Dashboard[] = [
         [{ expr: `sum by (reason) (increase(posthorn_dead_letters_total[${WINDOW}]))`, legend: "{{reason}}" }],
         { stacked: true },
       ),
-      graph("Being stored, and refused", "short", [
+      graph("Being stored, acknowledged, and refused", "short", [
         { expr: "sum(posthorn_lane_stores_pending)", legend: "being stored" },
+        { expr: "sum(posthorn_acks_unconfirmed)", legend: "acknowledgements unconfirmed" },
         { expr: "sum by (lane) (posthorn_lane_refusing)", legend: "replicas that {{lane}} refuses" },
         { expr: max("posthorn_parked_queues"), legend: "parked queues" },
       ]),

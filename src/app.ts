@@ -80,7 +80,7 @@ import { createHolds } from "./subscribers/holds.ts";
 import { createLaneCounts } from "./subscribers/lane-counts.ts";
 import { createLaneGauges } from "./subscribers/lane-gauges.ts";
 import { createLaneSearch } from "./subscribers/lane-search.ts";
-import { createLanes, type LaneWriter } from "./subscribers/lanes.ts";
+import { createLanes, type LaneWriter, STORED_LANES } from "./subscribers/lanes.ts";
 import { busNames } from "./subscribers/names.ts";
 import { orUnreachable } from "./subscribers/or-unreachable.ts";
 import { createParkedBacklog } from "./subscribers/parked-backlog.ts";
@@ -620,6 +620,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     inFlight: bulkhead.inFlight,
     waiting: bulkhead.waiting,
     held: () => ({ events: events.held(), retries: retries.held() + fanOut.held(), parked: parked?.held() ?? 0 }),
+    acksUnconfirmed: acks.unconfirmed,
     storesPending: lanes.pending,
     refusing: () => countBy(STORED_LANES, lanes.refusing()),
     parkedQueues: () => parked?.queues() ?? 0,
@@ -629,6 +630,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     registry: index.counts,
     isRegistryCurrent: store.isCurrent,
     logBuffered: attemptLog.buffered,
+    logNotesBuffered: attemptLog.notesBuffered,
     logDropped: attemptLog.dropped,
     destinations: sender.destinations,
     isReady: () => isReady(readiness.checks()),

@@ -29,6 +29,8 @@ export interface BufferedAttemptLog extends AttemptLog {
   /** Writes what is buffered; gives up after `deadlineMs`. @returns the attempts that could not be written. */
   flush(deadlineMs: number): Promise<number>;
   buffered(): number;
+  /** Of where events and deliveries are. */
+  notesBuffered(): number;
   dropped(): number;
 }
 
@@ -173,6 +175,7 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
     },
 
     buffered: () => waiting.length + batch.entries.length,
+    notesBuffered: () => notes.size + batch.notes.length,
     dropped: () => dropped,
   };
 }

@@ -84,6 +84,8 @@ export interface AckGroup {
   send(reply: string, payload: Uint8Array): void;
   /** Sends what is collected now. */
   flush(): void;
+  /** Acks that may not have arrived yet; no more than messages were held. */
+  unconfirmed(): number;
 }
 
 /**
@@ -133,6 +135,7 @@ export function createAckGroup(connection: NatsConnection, state: ConnectionStat
       if (state.up && !connection.isClosed()) connection.publish(reply, payload);
     },
     flush,
+    unconfirmed: () => unconfirmed.reduce((sum, group) => sum + group.length, replies.length),
   };
 }
 

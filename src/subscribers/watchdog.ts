@@ -5,13 +5,16 @@
  *     messages are pending and the consumer has room for them, or a work queue holds messages that its only consumer
  *     neither hands out nor counts as handed out. After a hard kill some servers come back like that.
  * W2  A consumer whose messages are all in somebody's hands (rungs, ordered queues, a parked queue behind an open circuit)
- *     has no room, or nothing pending: it is left alone.
+ *     has no room, or nothing pending: it is left alone. Whoever has one says so every third of ack_wait, and what nobody
+ *     says that of is handed out again after it. Where neither happens for several ack_waits, and one more in which
+ *     the consumer's acks are listened to, nobody has them, and the consumer stands still.
  * W3  Nothing that was done comes back to life: what is handed out anew is checked against the delivered marks.
  */
-import type { ConsumerInfo, JetStreamManager } from "nats";
+import { type ConsumerInfo, type JetStreamManager, type NatsConnection, nanos } from "nats";
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import type { ConnectionState } from "./connection.ts";
 
 export interface WatchedConsumer {
   readonly stream: string;
@@ -23,6 +26,8 @@ export interface WatchedConsumer {
 }
 
 export interface WatchdogDependencies {
+  readonly connection: NatsConnection;
+  readonly connectionState: ConnectionState;
   readonly manager: JetStreamManager;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -34,11 +39,19 @@ export interface Watchdog {
 }
 
 const QUIET_MS = 10_000;
+/** For so many ack_waits nothing has changed before holders are listened for (W2). */
+const STILL_ACK_WAITS = 3;
 
-export function createWatchdog({ manager, clock, logger }: WatchdogDependencies, options: WatchedConsumer): Watchdog {
+/** Messages that are not handed out, or were and do not come again. */
+type Suspicion = "not handed out" | "not handed out again";
+
+export function createWatchdog(dependencies: WatchdogDependencies, options: WatchedConsumer): Watchdog {
+  const { connection, connectionState, manager, clock, logger } = dependencies;
   const { stream, consumer, workQueueSubject, quietMs = QUIET_MS } = options;
   /** What the last look saw of a consumer that might stand still. */
-  let suspicion: string | null = null;
+  let suspicion: { readonly seen: string; readonly since: number } | null = null;
+  /** Not allowed to listen (W2): it can't be told who holds what. */
+  let isDeaf = false;
   let lastLookAt = 0;
   let looking = false;
 
@@ -48,21 +61,67 @@ export function createWatchdog({ manager, clock, logger }: WatchdogDependencies,
     return Object.values(state.subjects ?? {}).reduce((sum, count) => sum + count, 0);
   };
 
-  const isSuspect = async ({ num_pending: pending, num_ack_pending: handedOut, config }: ConsumerInfo): Promise<boolean> => {
-    if (pending > 0) return handedOut < (config.max_ack_pending ?? Number.POSITIVE_INFINITY);
-    return handedOut === 0 && (await stored()) > 0;
+  const suspected = async ({ num_pending: pending, num_ack_pending: handedOut, config }: ConsumerInfo): Promise<Suspicion | null> => {
+    if (pending > 0 && handedOut < (config.max_ack_pending ?? Number.POSITIVE_INFINITY)) return "not handed out";
+    if (handedOut > 0) return isDeaf ? null : "not handed out again";
+    return pending === 0 && (await stored()) > 0 ? "not handed out" : null;
+  };
+
+  /** Listens for so long to what all replicas say of the consumer's messages. True, too, when it can't be told. */
+  const isHeldBySomebody = async (forMs: number): Promise<boolean> => {
+    let end = (): void => {};
+    let heard = false;
+    const hear = (): void => {
+      heard = true;
+      end();
+    };
+    // What is said while the connection is away is not heard.
+    const offs = [connectionState.onDisconnect(hear), connectionState.onReconnect(hear)];
+    // Servers of some set-ups put domain and account before the stream.
+    const subscriptions = ["", "*.*."].map((before) =>
+      connection.subscribe(`$JS.ACK.${before}${stream}.${consumer}.>`, {
+        callback(error) {
+          isDeaf ||= error !== null;
+          hear();
+        },
+      }),
+    );
+    try {
+      await connection.flush();
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, forMs);
+        timer.unref();
+        end = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+        if (heard) end();
+      });
+      // What was said before is here before the answer.
+      await connection.flush();
+      return heard;
+    } finally {
+      for (const off of offs) off();
+      for (const subscription of subscriptions) subscription.unsubscribe();
+    }
   };
 
   const lookNow = async (): Promise<void> => {
     const info = await manager.consumers.info(stream, consumer);
-    if (!(await isSuspect(info))) {
-      suspicion = null;
+    const why = await suspected(info);
+    const moved = why === "not handed out again" ? ` ${info.ack_floor.consumer_seq} ${info.num_ack_pending}` : "";
+    const seen = `${info.created} ${info.delivered.consumer_seq}${moved}`;
+    if (why === null || seen !== suspicion?.seen) {
+      suspicion = why === null ? null : { seen, since: clock.now() };
       return;
     }
-    const seen = `${info.created} ${info.delivered.consumer_seq}`;
-    if (seen !== suspicion) {
-      suspicion = seen;
-      return;
+    if (why === "not handed out again") {
+      const ackWaitMs = (info.config.ack_wait ?? 0) / nanos(1);
+      if (clock.now() - suspicion.since < STILL_ACK_WAITS * ackWaitMs) return;
+      suspicion = null;
+      if (await isHeldBySomebody(ackWaitMs)) return;
+      const { delivered, num_ack_pending: handedOut } = await manager.consumers.info(stream, consumer);
+      if (delivered.consumer_seq !== info.delivered.consumer_seq || handedOut !== info.num_ack_pending) return;
     }
     suspicion = null;
     logger.error(

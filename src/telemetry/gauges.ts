@@ -8,6 +8,7 @@ export interface GaugeSources {
   readonly inFlight: () => number;
   readonly waiting: () => number;
   readonly held: () => Readonly<Record<"events" | "retries" | "parked", number>>;
+  readonly acksUnconfirmed: () => number;
   readonly storesPending: () => number;
   /** Lanes with a message that could not be stored: 1. */
   readonly refusing: () => Readonly<Record<"retries" | "parked" | "dead-letters" | "status", number>>;
@@ -18,6 +19,7 @@ export interface GaugeSources {
   readonly registry: () => { readonly apps: number; readonly installations: number };
   readonly isRegistryCurrent: () => boolean;
   readonly logBuffered: () => number;
+  readonly logNotesBuffered: () => number;
   readonly logDropped: () => number;
   readonly destinations: () => number;
   readonly isReady: () => boolean;
@@ -32,6 +34,7 @@ export function readGauges({ read }: Metrics, sources: GaugeSources): void {
   read("posthorn_in_flight", sources.inFlight);
   read("posthorn_waiting", sources.waiting);
   read("posthorn_held_messages", sources.held);
+  read("posthorn_acks_unconfirmed", sources.acksUnconfirmed);
   read("posthorn_lane_stores_pending", sources.storesPending);
   read("posthorn_lane_refusing", sources.refusing);
   read("posthorn_parked_queues", sources.parkedQueues);
@@ -52,6 +55,7 @@ export function readGauges({ read }: Metrics, sources: GaugeSources): void {
   read("posthorn_registry_installations", () => sources.registry().installations);
   read("posthorn_registry_current", () => Number(sources.isRegistryCurrent()));
   read("posthorn_log_buffered", sources.logBuffered);
+  read("posthorn_log_notes_buffered", sources.logNotesBuffered);
   read("posthorn_log_dropped_total", sources.logDropped);
   read("posthorn_destinations", sources.destinations);
   read("posthorn_ready", () => Number(sources.isReady()));

@@ -60,6 +60,10 @@ export const METRICS = {
   posthorn_in_flight: { kind: "gauge", help: "Attempts under way." },
   posthorn_waiting: { kind: "gauge", help: "Deliveries waiting for a place under POSTHORN_MAX_IN_FLIGHT or the app's share." },
   posthorn_held_messages: { kind: "gauge", help: "Messages pulled and not acknowledged.", labels: { lane: "events, retries, parked" } },
+  posthorn_acks_unconfirmed: {
+    kind: "gauge",
+    help: "Acknowledgements that may not have reached NATS; they are sent again after a reconnect.",
+  },
   posthorn_lane_stores_pending: { kind: "gauge", help: "Messages being stored in a lane." },
   posthorn_lane_refusing: {
     kind: "gauge",
@@ -92,6 +96,7 @@ export const METRICS = {
   posthorn_registry_installations: { kind: "gauge", help: "Installations in the index." },
   posthorn_registry_current: { kind: "gauge", help: "1 while the index has everything the bucket has." },
   posthorn_log_buffered: { kind: "gauge", help: "Attempts not yet written to Redis." },
+  posthorn_log_notes_buffered: { kind: "gauge", help: "Notes of where events and deliveries are, not yet written to Redis." },
   posthorn_log_dropped_total: { kind: "counter", help: "Attempts whose log row was dropped while Redis was away." },
   posthorn_destinations: { kind: "gauge", help: "Origins with open connections." },
   posthorn_ready: { kind: "gauge", help: "1 while /readyz says ready." },

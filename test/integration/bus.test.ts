@@ -13,12 +13,14 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
 import { connectRedis } from "../../src/storage/redis.ts";
-import { connectNats } from "../../src/subscribers/connection.ts";
+import { connectNats, createConnectionState } from "../../src/subscribers/connection.ts";
 import { createDeadLetters } from "../../src/subscribers/dead-letters.ts";
 import { createLanes } from "../../src/subscribers/lanes.ts";
 import { busNames } from "../../src/subscribers/names.ts";
 import { covers, ensureConsumer, ensureTopology, isDeletedAlready } from "../../src/subscribers/topology.ts";
+import { createWatchdog } from "../../src/subscribers/watchdog.ts";
 import { createTracing } from "../../src/telemetry/tracing.ts";
+import { eventually } from "../support/eventually.ts";
 import { freePort, type Server, startNatsServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 
@@ -246,6 +248,42 @@ describe("dead letters", () => {
     expect([first.items.length, first.next]).toEqual([19, 19]);
     const rest = await deadLetters.list({ app: "acme" }, first.next ?? 0, 1_000);
     expect([rest.items.length, rest.next]).toEqual([6, null]);
+  });
+});
+
+describe("the watchdog", () => {
+  test("makes a consumer anew whose messages nobody has and that does not hand them out again, and leaves alone what somebody has", async () => {
+    const names = freshNames();
+    await ensureTopology(manager, names, 1);
+    const stream = names.streams.retries;
+    const jetStream = connection.jetstream();
+    const connectionState = createConnectionState(connection);
+    // Nobody asks these consumers: that is why they hand nothing out again. The one that is left would have been first.
+    const held = [1, 2].map(async (rungS) => {
+      const consumer = names.rungConsumer(rungS);
+      const subject = names.retry(rungS, "acme");
+      await manager.consumers.add(stream, {
+        ...{ durable_name: consumer, filter_subject: subject, ack_policy: AckPolicy.Explicit, ack_wait: nanos(500 * rungS) },
+      });
+      await jetStream.publish(subject, "{}");
+      const message = await (await jetStream.consumers.get(stream, consumer)).next({ expires: 5_000 });
+      const watchdog = createWatchdog(
+        { connection, connectionState, manager, clock: systemClock, logger: silentLogger },
+        { stream, consumer, workQueueSubject: subject, quietMs: 50 },
+      );
+      return { consumer, message, watchdog };
+    });
+    const [inSomebodysHands, inNobodys] = await Promise.all(held);
+    const working = setInterval(() => inSomebodysHands?.message?.working(), 100);
+    try {
+      await eventually(async () => {
+        for (const { watchdog } of [inSomebodysHands, inNobodys].flatMap((one) => one ?? [])) watchdog.look(0);
+        const left = await manager.consumers.list(stream).next();
+        return left.length === 1 && left[0]?.name === inSomebodysHands?.consumer;
+      });
+    } finally {
+      clearInterval(working);
+    }
   });
 });
 

@@ -541,6 +541,48 @@ describe("after NATS was away", () => {
   });
 });
 
+describe("while NATS and Redis say nothing", () => {
+  test("what waits for them shows as a metric, and is gone when they are back", async () => {
+    const platform = await aPlatform();
+    const { bus, manager, prefix, receiver } = platform;
+    const proxies = { nats: await startTcpProxy(nats.port), redis: await startTcpProxy(redisServer.port) };
+    stopping.push(proxies.nats.stop, proxies.redis.stop);
+    const through = ({ port }: { port: number }, scheme: string) => ({ url: `${scheme}://127.0.0.1:${port}` });
+    let release = (): void => {};
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    receiver.behave(async (_request, response) => {
+      await released;
+      response.end("ok");
+    });
+    const posthorn = await startPosthorn({ nats: through(proxies.nats, "nats"), redis: through(proxies.redis, "redis"), prefix });
+    stopping.push(() => posthorn.end("SIGKILL"));
+    await posthorn.install({ webhook_url: receiver.url });
+    for (let n = 0; n < 3; n++) await bus.publish("issue.created", event(n));
+    await receiver.waitFor(3);
+    proxies.nats.freeze();
+    proxies.redis.freeze();
+    release();
+    const waiting = (count: number) =>
+      eventually(async () => {
+        const lines = String((await posthorn.api("GET", "/metrics")).body).split("\n");
+        const names = ["posthorn_acks_unconfirmed", "posthorn_log_buffered", "posthorn_log_notes_buffered"];
+        return names.every((name) => lines.includes(`${name} ${count}`));
+      });
+    await waiting(3);
+    proxies.nats.thaw();
+    proxies.redis.thaw();
+    await waiting(0);
+    await eventually(async () => {
+      const { num_pending, num_ack_pending } = await manager.consumers.info(platform.stream("EVENTS"), "posthorn-events");
+      return num_pending + num_ack_pending === 0;
+    });
+    expect(await posthorn.end()).toBe(0);
+    expect(receiver.requests).toHaveLength(3);
+  });
+});
+
 describe("a large fan-out", () => {
   const INSTALLATIONS = 1_200;
   const LARGEST_PART = 320;
