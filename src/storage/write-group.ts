@@ -65,9 +65,9 @@ const MAX_ADDRESSEES = 1_000;
 
 /** @see Note */
 const NOTE = `
-local function note(try, key, field, value, ttl, may_be_many)
+local function note(try, key, field, value, ttl)
   if field == '' then return try('SET', key, value, 'EX', ttl) end
-  local noted = may_be_many and redis.pcall('HLEN', key)
+  local noted = redis.pcall('HLEN', key)
   if type(noted) == 'number' and noted >= ${MAX_ADDRESSEES} then return end
   try('HSET', key, field, value)
   try('EXPIRE', key, ttl)
@@ -76,7 +76,7 @@ end
 
 /** Writes one note: KEYS key; ARGV field or empty, value, TTL in seconds. */
 export const NOTE_SCRIPT = `${NOTE}
-note(redis.call, KEYS[1], ARGV[1], ARGV[2], ARGV[3], true)
+note(redis.call, KEYS[1], ARGV[1], ARGV[2], ARGV[3])
 `;
 
 export const SCRIPT = `${NOTE}
@@ -130,9 +130,7 @@ for _ = 1, types do
 end
 for _ = 1, notes do
   key = key + 1
-  -- Deliveries of an event for many come one after the other, each with its place or without.
-  local may_be_many = KEYS[key] == KEYS[key - 1] or KEYS[key] == KEYS[key - 2]
-  note(try, KEYS[key], ARGV[arg + 1], ARGV[arg + 2], mark_ttl, may_be_many)
+  note(try, KEYS[key], ARGV[arg + 1], ARGV[arg + 2], mark_ttl)
   arg = arg + 2
 end
 return problems
