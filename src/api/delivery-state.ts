@@ -37,8 +37,8 @@ type State = Pick<ExplainedDelivery, "state" | "detail"> & { readonly nextAttemp
 
 /** The attempt that delivered it, by its row or by its mark. */
 interface Arrival {
-  /** When it ended, milliseconds since the epoch. */
-  readonly at: number;
+  /** When it ended, milliseconds since the epoch; null: not known, nor is the rest. */
+  readonly at: number | null;
   readonly attempt: number;
   readonly responseCode: number;
 }
@@ -54,7 +54,7 @@ export function explainState(facts: DeliveryFacts): ExplainedDelivery {
     installation_uuid: facts.installationUuid,
     state,
     detail,
-    delivered_at: arrival === null ? null : toRfc3339(arrival.at),
+    delivered_at: arrival === null || arrival.at === null ? null : toRfc3339(arrival.at),
     next_attempt_at: nextAttemptAt === null ? null : toRfc3339(nextAttemptAt),
     retry: located?.lane === "retries" ? retryOf(located) : null,
     parked: located?.lane === "parked" ? parkedOf(located, facts) : null,
@@ -69,7 +69,7 @@ export function explainState(facts: DeliveryFacts): ExplainedDelivery {
 /** Of its first attempt that is known: resends and replays go on with it. */
 function traceIdOf({ attempts, trail, located, stored }: DeliveryFacts): string | null {
   const row = attempts.find(({ trace_id: id }) => id !== null);
-  const traceparents = [trail?.runs[0]?.last.traceparent, (located?.delivery.event ?? stored?.event)?.traceparent];
+  const traceparents = [trail?.runs[0]?.last?.traceparent, (located?.delivery.event ?? stored?.event)?.traceparent];
   return row?.trace_id ?? traceparents.map((header) => parseTraceparent(header)?.traceId).find((id) => id !== undefined) ?? null;
 }
 
@@ -77,7 +77,8 @@ function arrivalOf({ attempts, trail }: DeliveryFacts): Arrival | null {
   const row = attempts.findLast(({ outcome }) => outcome === "delivered");
   if (row !== undefined) return { at: endOf(row), attempt: row.attempt, responseCode: row.response_code };
   const run = trail?.runs.findLast(({ delivered }) => delivered);
-  return run === undefined ? null : { at: run.last.endedAt, attempt: run.last.attempt, responseCode: run.last.responseCode };
+  if (run === undefined) return null;
+  return { at: run.last?.endedAt ?? null, attempt: run.last?.attempt ?? 0, responseCode: run.last?.responseCode ?? 0 };
 }
 
 /** A lane has it, for a run that is not known as delivered. */
@@ -88,7 +89,10 @@ function isOnItsWayAgain({ located, attempts, trail }: DeliveryFacts): boolean {
 }
 
 function deliveredBy({ at, attempt, responseCode }: Arrival): State {
-  const detail = `delivered at ${toRfc3339(at)} by attempt ${attempt}, answered with status ${responseCode}`;
+  const detail =
+    at === null
+      ? "delivered; when is not known any more"
+      : `delivered at ${toRfc3339(at)} by attempt ${attempt}, answered with status ${responseCode}`;
   return { state: "delivered", detail, nextAttemptAt: null };
 }
 

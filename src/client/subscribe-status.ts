@@ -35,6 +35,9 @@ const LONGEST_BACKOFF_MS = 5 * 60_000;
 const ASK_EVERY_MS = 10_000;
 
 /** @throws AppError NATS_UNREACHABLE, NOT_FOUND when there is no status stream, PUBLISH_INVALID naming the wrong option */
+/** Events handled here that are remembered, in case their consumer is deleted before the server knows. */
+const MOST_HANDLED = 10_000;
+
 export async function subscribeStatus<const Type extends StatusEventType = StatusEventType>(
   options: SubscribeStatusOptions<Type>,
 ): Promise<StatusSubscription> {
@@ -96,6 +99,8 @@ async function follow<Type extends StatusEventType>(
     try {
       if (isWanted(event, filter)) await onEvent(event as StatusEventOf<Type>, { subject, sequence, redelivered: redeliveryCount - 1 });
       handled.set(sequence, storedAt);
+      // Behind one that is never handled the server's floor stands still.
+      if (handled.size > MOST_HANDLED) handled.delete(handled.keys().next().value ?? 0);
       message.ack();
     } catch (error) {
       onError(error);

@@ -192,7 +192,7 @@ export function createCircuits(dependencies: CircuitDependencies, options: Circu
       ({ app, attempts, failures }) => attempts !== told.get(app)?.attempts || failures !== told.get(app)?.failures,
     );
     for (const one of counts) {
-      if (one.attempts > 0) told.set(one.app, one);
+      if (isFailing(one.app)) told.set(one.app, one);
       else told.delete(one.app);
     }
     if (told.size > 0) clock.after(options.windowMs / TELLS_PER_WINDOW, tellAgain);
@@ -211,6 +211,9 @@ export function createCircuits(dependencies: CircuitDependencies, options: Circu
     }
     return { attempts, failures };
   };
+
+  /** Somebody's attempts for it fail: the others are told, and who counted successes tells them. */
+  const isFailing = (app: string): boolean => allCountsOf(app, clock.now()).failures > 0;
 
   const open = (app: string): void => {
     const nowMs = clock.now();
@@ -237,7 +240,17 @@ export function createCircuits(dependencies: CircuitDependencies, options: Circu
   return {
     blocks(app) {
       const state = states.get(app);
-      if (state === undefined || probes.has(app)) return false;
+      if (state === undefined) return false;
+      const unused = probes.get(app);
+      if (unused !== undefined) {
+        // Somebody means to make it, and may have to wait for a place: from here on the lease is what bounds it.
+        unused();
+        probes.set(
+          app,
+          clock.after(Math.max(0, state.probeUntil - clock.now()), () => giveBackProbe(app)),
+        );
+        return false;
+      }
       if (mayProbe(state, clock.now())) claimProbe(app);
       return true;
     },
@@ -265,7 +278,7 @@ export function createCircuits(dependencies: CircuitDependencies, options: Circu
         windows.set(slug, window);
       }
       window.add(clock.now(), failed);
-      if (failed || others.has(slug)) tellOf(slug);
+      if (failed || (others.has(slug) && isFailing(slug))) tellOf(slug);
       if (failed) open(slug);
     },
 

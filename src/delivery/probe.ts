@@ -30,7 +30,10 @@ export interface ProbeDependencies {
 }
 
 /** Null when nothing waits, or has to wait for the app's circuit. What it resolves to attempts the delivery and says whether it was delivered. */
-export type NextProbe = (installation: Installation) => Promise<(() => Promise<boolean>) | null>;
+export type NextProbe = (installation: Installation) => Promise<(() => Promise<ProbeResult>) | null>;
+
+/** `held`: there was no attempt. */
+export type ProbeResult = "delivered" | "failed" | "held";
 
 export function createNextProbe(dependencies: ProbeDependencies): NextProbe {
   const { queueBusy, parkedAfter, removeParked, circuitOpen, attempt, bulkhead, destinationOf, log, observer, tracing } = dependencies;
@@ -64,13 +67,13 @@ export function createNextProbe(dependencies: ProbeDependencies): NextProbe {
     if (found === null || circuitOpen(app)) return null;
     return async () => {
       const verdict = await attemptOnce(found);
-      if (verdict === "closed" || verdict.kind === "held") return false;
+      if (verdict === "closed" || verdict.kind === "held") return "held";
       if (verdict.kind === "dead-letter" && verdict.reason === "rejected") refusedUpTo.set(uuid, found.source.sequence);
       else refusedUpTo.delete(uuid);
-      if (verdict.kind !== "delivered") return false;
+      if (verdict.kind !== "delivered") return "failed";
       // If it can't be taken out now, its mark keeps it from being delivered again.
       await removeParked(found).catch(() => {});
-      return true;
+      return "delivered";
     };
   };
 }

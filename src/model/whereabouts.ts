@@ -31,7 +31,8 @@ export interface RunTrail {
   /** Null: the first. */
   readonly replay: string | null;
   readonly delivered: boolean;
-  readonly last: LastAttempt;
+  /** Null: not known. */
+  readonly last: LastAttempt | null;
 }
 
 /** What Redis remembers of a delivery. */

@@ -39,6 +39,8 @@ export interface HealthWatchOptions extends HealthRuleOptions {
 }
 
 const LOOK_AGAIN_MS = 1_000;
+/** One that is broken still, although it takes deliveries, is not asked about again with each. */
+const RECOVER_AGAIN_MS = 5_000;
 /** Installations whose last failure is remembered for the reason of a broken one. */
 const MAX_REMEMBERED = 10_000;
 
@@ -132,10 +134,12 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
         const { calmMs } = options;
         if (calmMs === null || installation.status !== "broken" || recovering.has(uuid)) return;
         recovering.add(uuid);
+        let againAfterMs = 0;
         const recovery = status.recover(uuid, calmMs).then((changed) => {
-          if (changed) logger.info({ installation_uuid: uuid }, "integration has recovered");
+          if (!changed) againAfterMs = RECOVER_AGAIN_MS;
+          else logger.info({ installation_uuid: uuid }, "integration has recovered");
         });
-        void attemptTo("recovering", uuid, recovery).finally(() => recovering.delete(uuid));
+        void attemptTo("recovering", uuid, recovery).finally(() => clock.after(againAfterMs, () => recovering.delete(uuid)));
         return;
       }
       remember(uuid, { responseCode, error, endedAt });

@@ -19,8 +19,8 @@ export interface Prober {
   poke(): void;
 }
 
-/** Attempts a delivery. @returns whether it was delivered; it is out of its queue then. */
-export type Probe = () => Promise<boolean>;
+/** Attempts a delivery; when it was delivered it is out of its queue. `held`: something kept it from being attempted. */
+export type Probe = () => Promise<"delivered" | "failed" | "held">;
 
 export interface ProberDependencies {
   readonly installation: (uuid: string) => Installation | undefined;
@@ -47,6 +47,8 @@ export function createProber(
   const probedAts = new Map<string, number>();
   /** Had a success, and could not be made active yet. */
   const delivered = new Set<string>();
+  /** Claimed, and not made yet. */
+  const held = new Set<string>();
   const underWay = new Map<string, Promise<void>>();
   const tickMs = Math.min(LONGEST_TICK_MS, Math.max(SHORTEST_TICK_MS, intervalMs / 10));
   let stopped = true;
@@ -56,9 +58,12 @@ export function createProber(
     if (!delivered.has(uuid)) {
       const found = installation(uuid);
       const attempt = found === undefined ? null : await nextProbe(found);
-      if (attempt === null || !(await status.claimProbe(uuid, intervalMs))) return;
+      if (attempt === null || !(held.has(uuid) || (await status.claimProbe(uuid, intervalMs)))) return;
       logger.info({ installation_uuid: uuid, app: found?.app }, "probing a broken integration");
-      if (!(await attempt())) return;
+      held.delete(uuid);
+      const result = await attempt();
+      if (result === "held") held.add(uuid);
+      if (result !== "delivered") return;
       delivered.add(uuid);
     }
     if (await status.recover(uuid)) logger.info({ installation_uuid: uuid }, "integration has recovered");
@@ -68,7 +73,7 @@ export function createProber(
   const probeDue = (): void => {
     for (const [uuid, probedAt] of probedAts) {
       if (underWay.size >= PROBES_AT_ONCE) break;
-      const isDue = delivered.has(uuid) || clock.now() - probedAt >= intervalMs;
+      const isDue = delivered.has(uuid) || held.has(uuid) || clock.now() - probedAt >= intervalMs;
       if (!isDue || underWay.has(uuid)) continue;
       const probing = probe(uuid)
         .catch((error: unknown) => logger.warn({ installation_uuid: uuid, error: messageOf(error) }, "probe could not be made"))
@@ -96,6 +101,7 @@ export function createProber(
       if (probedAt === null) {
         probedAts.delete(uuid);
         delivered.delete(uuid);
+        held.delete(uuid);
       } else probedAts.set(uuid, probedAt);
     },
     poke() {

@@ -100,13 +100,19 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
     }
   };
 
+  /** As many as one call takes; a new map for each batch, as almost always all are. */
+  const takeNotes = (): Note[] => {
+    const taken = [...notes.values()].slice(0, MAX_BATCH * 2);
+    notes = notes.size === taken.length ? new Map() : new Map([...notes].slice(taken.length));
+    return taken;
+  };
+
   const run = async (): Promise<void> => {
     while (waiting.length > 0 || notes.size > 0) {
-      batch = { entries: waiting.slice(0, MAX_BATCH), notes: [...notes.values()] };
+      batch = { entries: waiting.slice(0, MAX_BATCH), notes: takeNotes() };
       waiting = waiting.slice(MAX_BATCH);
       batchMarks = waitingMarks;
       waitingMarks = new Set(waiting.filter(({ failed }) => !failed).map(({ mark }) => mark));
-      notes = new Map();
       batchNumber++;
       await writeBatchUntilDone();
       const failed = new Set<string>();
@@ -132,7 +138,7 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
 
   const noteAddressee = (delivery: Delivery): void =>
     note("addressee", delivery.id, {
-      key: keys.event(delivery.event.id),
+      key: keys.addressees(delivery.event.id),
       field: delivery.installationUuid,
       value: encodeAddressee(delivery),
     });

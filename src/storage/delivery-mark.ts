@@ -1,5 +1,5 @@
 /**
- * The values under `posthorn:delivery:{<app>}:<mark>`, `posthorn:place:<delivery id>` and in `posthorn:event:<event id>`: enough to
+ * The values under `posthorn:delivery:{<app>}:<mark>`, `posthorn:place:<delivery id>` and in `posthorn:addressees:<event id>`: enough to
  * skip what was delivered, to find a delivery and its event again by id, and to tell what came of it when its row is gone.
  */
 import type { AttemptRecord } from "../delivery/ports.ts";
@@ -8,7 +8,7 @@ import type { LanePlace, LastAttempt, NotedDelivery } from "../model/whereabouts
 
 export interface DeliveryMark extends NotedDelivery {
   readonly delivered: boolean;
-  readonly last: LastAttempt;
+  readonly last: LastAttempt | null;
 }
 
 export interface PlaceNote extends NotedDelivery {
@@ -32,7 +32,11 @@ export function decodeMark(value: string): DeliveryMark {
   return {
     delivered: state === DELIVERED,
     ...decodeNoted(sequence, app, uuid),
-    last: { attempt: Number(attempt), endedAt: Number(endedAt), responseCode: Number(responseCode), traceparent },
+    // A mark of an earlier version ends here.
+    last:
+      attempt === undefined
+        ? null
+        : { attempt: Number(attempt), endedAt: Number(endedAt), responseCode: Number(responseCode), traceparent },
   };
 }
 

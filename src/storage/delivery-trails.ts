@@ -34,7 +34,9 @@ export function createDeliveryTrails(redis: RedisClient, knownApps: () => Iterab
 
   return {
     ofEvent: (eventId) =>
-      reading(async () => Object.entries(await redis.hgetall(keys.event(eventId))).map(([uuid, value]) => decodeAddressee(uuid, value))),
+      reading(async () =>
+        Object.entries(await redis.hgetall(keys.addressees(eventId))).map(([uuid, value]) => decodeAddressee(uuid, value)),
+      ),
 
     async find(deliveryIds, apps) {
       const places = await get(deliveryIds.map(keys.place));

@@ -19,7 +19,7 @@ export const keys = {
   /** Where a delivery was stored last: lane, sequence, its event's place, its installation, its run. */
   place: (deliveryId: string): string => `posthorn:place:${deliveryId}`,
   /** Hash of an event's deliveries: installation → the event's place in the EVENTS stream, and the app. */
-  event: (eventId: string): string => `posthorn:event:${eventId}`,
+  addressees: (eventId: string): string => `posthorn:addressees:${eventId}`,
   /** How far a replay of dead letters is. */
   replay: (id: string): string => `posthorn:replay:${id}`,
   /** Number of the last batch that a writer has written; on a cluster of the last with keys of that tag. */

@@ -76,7 +76,7 @@ end
 
 /** Writes one note: KEYS key; ARGV field or empty, value, TTL in seconds. */
 export const NOTE_SCRIPT = `${NOTE}
-note(redis.call, KEYS[1], ARGV[1], ARGV[2], ARGV[3])
+note(redis.pcall, KEYS[1], ARGV[1], ARGV[2], ARGV[3])
 `;
 
 export const SCRIPT = `${NOTE}

@@ -186,9 +186,12 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
       if (refusal !== undefined) throw refusal;
       const info = await infoOf(consumer);
       const inFlight = Math.max(0, (info?.num_ack_pending ?? 0) - spare.length);
-      const isBehind = info !== null && info.num_pending > 0 && info.delivered.stream_seq < lastSequence;
-      if (!isBehind && inFlight === 0 && !(await isAnyLeft())) return 0;
-      return clock.now() - takenAt > IN_FLIGHT_WAIT_MS ? inFlight : null;
+      if (inFlight === 0 && !(await isAnyLeft())) return 0;
+      if (clock.now() - takenAt <= IN_FLIGHT_WAIT_MS) return null;
+      if (inFlight > 0) return inFlight;
+      throw new AppError("LANE_REFUSED", `the parked lane does not hand out what is parked under ${subject}; ${discarded} were discarded`, {
+        retryable: true,
+      });
     };
 
     const close = async (): Promise<void> => {

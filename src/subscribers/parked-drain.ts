@@ -30,6 +30,8 @@ export interface ParkedDrain {
   readonly maxInFlight: number;
   /** Something that the gate looks at has changed. */
   poke(): void;
+  /** The app's record has. */
+  appChanged(): void;
   held(): number;
   /** Milliseconds since the epoch of the last message. */
   lastMessageAt(): number;
@@ -70,6 +72,10 @@ export interface ParkedDrainOptions {
 
 /** How often a message that has to wait asks again whether it may go. */
 const ASK_AGAIN_MS = 1_000;
+/** Doublings of the wait after a fault. */
+const LONGEST_BACKOFF = 6;
+/** Longer than an attempt takes by default. */
+const LOOKS_AT_HOLD = 12;
 
 export function createParkedDrain(dependencies: ParkedDrainDependencies, options: ParkedDrainOptions): ParkedDrain {
   const {
@@ -95,8 +101,8 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   const order = createQueueOrder(queue, { backlog, holds, mayFlow: options.mayFlow, isDelivered });
   const sleepers = new Set<() => void>();
   let closed = false;
-  /** What is left of the time when the app was ordered; undefined: not looked at since. */
-  let leftHold: Promise<Hold | null> | undefined;
+  /** What is left of the time when the app was ordered; undefined: to be looked at. */
+  let leftHold: Hold | null | undefined;
 
   /** Resolves after `delayMs`, or earlier on poke and close. */
   const pause = (delayMs: number): Promise<void> =>
@@ -139,13 +145,13 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   const run = async (parked: ParkedDelivery, isTired: boolean): Promise<boolean> => {
     const { delivery, source } = parked;
     if (await isDone(delivery)) return true;
-    leftHold ??= order.hold();
-    const hold = await leftHold;
-    if (hold?.deliveryId === delivery.id) {
-      leftHold = Promise.resolve(null);
+    const hold = await holdLeftOf(delivery);
+    if (hold === "closed") return false;
+    if (hold !== null) {
       if (hold.attemptsMade > 0) await handOver(parked, hold);
       await holds.clear(queue.app);
-      if (hold.attemptsMade > 0) return true;
+      leftHold = null;
+      if (hold.attemptsMade > 0 || (await isDone(delivery))) return true;
     }
     for (;;) {
       const passage = await pass(parked);
@@ -210,6 +216,22 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       const made = { attemptsMade: next.delivery.attemptsMade, attempts: next.delivery.attempts };
       await holds.write(queue.app, { ...hold, ...made, dueAt: next.delay.dueAt });
     }
+  };
+
+  /** The delivery's hold of the time when the app was ordered. Waits while it can't be read, or its attempt may still be under way. */
+  const holdLeftOf = async ({ id }: Delivery): Promise<Hold | null | "closed"> => {
+    for (let looks = 0; !closed; looks++) {
+      try {
+        if (leftHold === undefined) leftHold = await order.hold();
+        if (leftHold?.deliveryId !== id) return null;
+        if (leftHold.attemptsMade > 0 || looks >= LOOKS_AT_HOLD) return leftHold;
+      } catch (error) {
+        if (looks === 0) logger.warn({ app: queue.app, error: messageOf(error) }, "the hold of an ordered queue can't be read yet");
+      }
+      await pause(ASK_AGAIN_MS);
+      leftHold = undefined;
+    }
+    return "closed";
   };
 
   /** To the retries lane, with the attempts made and the time when the next one is due. */
@@ -296,7 +318,8 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
             { subject: message.subject, sequence: message.sequence, error: messageOf(error) },
             "parked delivery will be handled again",
           );
-          message.nak(AGAIN_AFTER_MS);
+          // A fault that is not the message's may last: what nobody could look at is not to wear out by it.
+          message.nak(AGAIN_AFTER_MS * 2 ** Math.min(message.deliveries - 1, LONGEST_BACKOFF));
         },
       );
     },
@@ -311,6 +334,9 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     poke() {
       wakeAll();
       loop.poke();
+    },
+    appChanged() {
+      leftHold = undefined;
     },
     held: () => loop.held(),
     lastMessageAt: () => loop.lastMessageAt(),

@@ -240,7 +240,11 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
       for (const queue of busyQueues.values()) void open(queue);
     },
     wakeApp(app) {
-      for (const queue of busyQueues.values()) if (queue.app === app) wake(queue);
+      for (const queue of busyQueues.values()) {
+        if (queue.app !== app) continue;
+        drains.get(keyOf(queue))?.appChanged();
+        wake(queue);
+      }
     },
     held: () => [...drains.values()].reduce((sum, drain) => sum + drain.held(), 0),
     queues: () => busyQueues.size,

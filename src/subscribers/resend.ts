@@ -47,6 +47,6 @@ export function createResend({ events, lanes, find, tracing, clock }: ResendDepe
 
 /** An event that came without a trace got one when it was handled first: the resend goes on with that. */
 function inFirstTrace(event: Event, { runs }: DeliveryTrail): Event {
-  const traceparent = event.traceparent ?? runs[0]?.last.traceparent;
+  const traceparent = event.traceparent ?? runs[0]?.last?.traceparent;
   return traceparent ? { ...event, traceparent } : event;
 }

@@ -84,7 +84,7 @@ describe("on a cluster", () => {
         .filter((key) => !ofApp.includes(key))
         .map((key) => key.split(":")[1])
         .sort(),
-    ).toEqual(["batch", "event", "event", "health", "place"]);
+    ).toEqual(["addressees", "addressees", "batch", "health", "place"]);
   });
 
   test("what was written in one batch is read back: rows, health, stats, marks, notes", async () => {

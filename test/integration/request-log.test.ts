@@ -214,7 +214,7 @@ describe("notes", () => {
       [{ ...addressee, eventSequence: 9 }],
       [{ ...addressee, eventSequence: null }],
     ]);
-    expect(await look.ttl("posthorn:event:evt-1")).toBeGreaterThan(7 * 86_400);
+    expect(await look.ttl("posthorn:addressees:evt-1")).toBeGreaterThan(7 * 86_400);
   });
 
   test("lead from a delivery's id to where it was stored last", async () => {
@@ -250,6 +250,11 @@ describe("notes", () => {
     ]);
   });
 
+  test("of a mark that an earlier version wrote are what it has", async () => {
+    await look.set("posthorn:delivery:{acme}:dlv_old", `delivered 7 acme ${UUID}`);
+    expect((await trails().find(["dlv_old"], ["acme"]))[0]?.runs).toEqual([{ replay: null, delivered: true, last: null }]);
+  });
+
   test("of an event for very many are as many as somebody reads", async () => {
     const log = createLog();
     for (let n = 0; n < 1_200; n++)
@@ -265,7 +270,7 @@ describe("notes", () => {
     await expect(trails().ofEvent("evt-0")).rejects.toMatchObject({ code: "REDIS_UNREACHABLE" });
     await server.restart();
     await eventually(async () => (await trails().ofEvent("evt-0")).length === 1);
-    expect(await look.keys("posthorn:event:*")).toHaveLength(2);
+    expect(await look.keys("posthorn:addressees:*")).toHaveLength(2);
   });
 });
 
@@ -301,12 +306,12 @@ describe("when Redis is away", () => {
   test("a batch that Redis gets to after its successor is not written again", async () => {
     const write = createWriteBatch(redis, { size: 100, listTtlMs: 60_000, mendedAt: () => 0 });
     const noted = (key: string) => ({ entries: [], notes: [{ key, field: null, value: "1" }] });
-    await write("writer", 9, noted("posthorn:event:one"));
-    await write("writer", 10, noted("posthorn:event:two"));
-    await write("writer", 9, noted("posthorn:event:late"));
-    await write("another", 9, noted("posthorn:event:of-another"));
-    expect(await look.exists("posthorn:event:one", "posthorn:event:two", "posthorn:event:of-another")).toBe(3);
-    expect(await look.exists("posthorn:event:late")).toBe(0);
+    await write("writer", 9, noted("posthorn:addressees:one"));
+    await write("writer", 10, noted("posthorn:addressees:two"));
+    await write("writer", 9, noted("posthorn:addressees:late"));
+    await write("another", 9, noted("posthorn:addressees:of-another"));
+    expect(await look.exists("posthorn:addressees:one", "posthorn:addressees:two", "posthorn:addressees:of-another")).toBe(3);
+    expect(await look.exists("posthorn:addressees:late")).toBe(0);
   });
 
   test("no more is kept than the setting says, the oldest is dropped and counted", async () => {

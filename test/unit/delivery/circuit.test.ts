@@ -40,12 +40,15 @@ let clock: ManualClock;
 let shared: ReturnType<typeof createSharedState>;
 let admitted: number;
 let known: boolean;
+/** Messages between replicas. */
+let told: number;
 
 function replica(name = "r1"): Circuits {
   const circuits: Circuits = createCircuits(
     {
       ...{ store: shared, clock, logger: silentLogger, onAdmitting: () => void admitted++, isKnown: () => known },
       tell: (counts) => {
+        told++;
         for (const other of shared.replicas) if (other !== circuits) other.heard(name, counts);
       },
     },
@@ -79,6 +82,7 @@ beforeEach(() => {
   shared = createSharedState();
   admitted = 0;
   known = true;
+  told = 0;
 });
 
 describe("a closed circuit", () => {
@@ -198,6 +202,19 @@ describe("an open circuit", () => {
     expect([first.blocks("acme"), shared.state().state]).toEqual([true, "half_open"]);
   });
 
+  test("keeps the probe for who waits for a place, as long as its lease", async () => {
+    const circuits = replica();
+    await attempts(circuits, 0, 20);
+    await clock.advance(30_000);
+    expect(circuits.blocks("acme")).toBe(true);
+    await clock.advance(0);
+    expect(circuits.blocks("acme")).toBe(false);
+    await clock.advance(10_000);
+    expect(circuits.enter("acme")).toBe(true);
+    await attempts(circuits, 1, 0);
+    expect(shared.announced).toEqual(["opened", "closed"]);
+  });
+
   test("gives the probe to somebody else when its replica died with it", async () => {
     const [first, second] = [replica("r1"), replica("r2")];
     await attempts(first, 0, 20);
@@ -301,6 +318,20 @@ describe("over all replicas", () => {
     await clock.advance(1_000);
     expect(shared.announced).toEqual(["opened", "closed"]);
   });
+});
+
+test("nobody tells of an app that does not fail any more", async () => {
+  const [first, second] = [replica("r1"), replica("r2")];
+  await attempts(first, 5, 1);
+  await attempts(second, 5, 0);
+  await clock.advance(120_000);
+  told = 0;
+  for (let i = 0; i < 100; i++) {
+    await attempts(first, 5, 0);
+    await attempts(second, 5, 0);
+    await clock.advance(1_000);
+  }
+  expect(told).toBe(0);
 });
 
 test("an app that is gone has none, and the next of its name begins anew", async () => {

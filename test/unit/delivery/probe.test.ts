@@ -51,24 +51,24 @@ const probe = async () => (await nextProbe(installation))?.();
 const waiting = () => parked.map(({ delivery }) => delivery.id);
 
 test("attempts the oldest delivery, and takes it out of its queue when it was delivered", async () => {
-  expect([await probe(), attempted, waiting()]).toEqual([true, ["one"], ["two", "three"]]);
+  expect([await probe(), attempted, waiting()]).toEqual(["delivered", ["one"], ["two", "three"]]);
 });
 
 test("waits for the app's circuit", async () => {
   circuitOpen = true;
   expect([await nextProbe(installation), attempted]).toEqual([null, []]);
   circuitOpen = false;
-  expect([await probe(), attempted]).toEqual([true, ["one"]]);
+  expect([await probe(), attempted]).toEqual(["delivered", ["one"]]);
 });
 
 test("leaves it where it is when it failed, and takes the same one next time", async () => {
   verdictOf = () => ({ kind: "retry", delay: { dueAt: 0, delayMs: 0, floor: false } });
-  expect([await probe(), await probe(), attempted, waiting().length]).toEqual([false, false, ["one", "one"], 3]);
+  expect([await probe(), await probe(), attempted, waiting().length]).toEqual(["failed", "failed", ["one", "one"], 3]);
 });
 
 test("takes the one behind it after a refusal for good, and begins anew behind the last", async () => {
   verdictOf = ({ id }) => (id === "three" ? { kind: "delivered" } : { kind: "dead-letter", reason: "rejected" });
-  expect([await probe(), await probe(), await probe(), attempted]).toEqual([false, false, true, ["one", "two", "three"]]);
+  expect([await probe(), await probe(), await probe(), attempted]).toEqual(["failed", "failed", "delivered", ["one", "two", "three"]]);
   expect(waiting()).toEqual(["one", "two"]);
   verdictOf = () => ({ kind: "dead-letter", reason: "rejected" });
   for (let i = 0; i < 3; i++) await probe();
@@ -77,7 +77,7 @@ test("takes the one behind it after a refusal for good, and begins anew behind t
 
 test("skips what was delivered before and not taken out", async () => {
   delivered.add("one");
-  expect([await probe(), attempted, waiting()]).toEqual([true, ["two"], ["three"]]);
+  expect([await probe(), attempted, waiting()]).toEqual(["delivered", ["two"], ["three"]]);
 });
 
 test("is none when nothing waits", async () => {

@@ -56,7 +56,7 @@ beforeEach(() => {
 
 test("a broken integration is probed once an hour until a probe is delivered, and then it has recovered", async () => {
   let succeeds = false;
-  probes.set("a", async () => succeeds);
+  probes.set("a", async () => (succeeds ? "delivered" : "failed"));
   prober.update("a", clock.now());
   await clock.advance(HOUR_MS - 1);
   expect(probed).toEqual([]);
@@ -71,13 +71,13 @@ test("a broken integration is probed once an hour until a probe is delivered, an
 test("one without anything parked is probed as soon as something is, if its hour is over", async () => {
   prober.update("a", clock.now());
   await clock.advance(5 * HOUR_MS);
-  probes.set("a", async () => false);
+  probes.set("a", async () => "failed");
   await clock.advance(5_000);
   expect(probed).toEqual(["a"]);
 });
 
 test("a probe belongs to the replica that claimed it", async () => {
-  probes.set("a", async () => true);
+  probes.set("a", async () => "delivered");
   claimed.add("a");
   prober.update("a", clock.now());
   await clock.advance(2 * HOUR_MS);
@@ -89,14 +89,14 @@ test("receivers that hang do not keep the probes of others waiting", async () =>
     probes.set(`hanging-${i}`, () => new Promise(() => {}));
     prober.update(`hanging-${i}`, clock.now());
   }
-  probes.set("a", async () => true);
+  probes.set("a", async () => "delivered");
   prober.update("a", clock.now());
   await clock.advance(HOUR_MS + 5_000);
   expect(recovered).toEqual(["a"]);
 });
 
 test("a recovery that can't be written is written later, without another probe", async () => {
-  probes.set("a", async () => true);
+  probes.set("a", async () => "delivered");
   prober.update("a", clock.now());
   recoveryFails = true;
   await clock.advance(HOUR_MS + 60_000);
@@ -106,11 +106,24 @@ test("a recovery that can't be written is written later, without another probe",
   expect([probed, recovered]).toEqual([["a"], ["a"]]);
 });
 
+test("one that was kept from its attempt, as by its app's circuit, is attempted as soon as it may, in the same hour", async () => {
+  let mayGo = false;
+  probes.set("a", async () => (mayGo ? "delivered" : "held"));
+  prober.update("a", clock.now());
+  await clock.advance(HOUR_MS + 20_000);
+  expect(recovered).toEqual([]);
+  claimed.add("a");
+  mayGo = true;
+  prober.poke();
+  await clock.advance(0);
+  expect(recovered).toEqual(["a"]);
+});
+
 test("a probe that throws is tried again", async () => {
   let failures = 0;
   probes.set("a", async () => {
     if (failures++ === 0) throw new Error("NATS is away");
-    return true;
+    return "delivered";
   });
   prober.update("a", clock.now());
   await clock.advance(2 * HOUR_MS + 10_000);
@@ -118,12 +131,12 @@ test("a probe that throws is tried again", async () => {
 });
 
 test("a stop waits for the probe that is under way, and no other begins", async () => {
-  let end = (_delivered: boolean): void => {};
+  let end = (_result: "delivered" | "failed"): void => {};
   probes.set("a", () => new Promise((resolve) => (end = resolve)));
   prober.update("a", clock.now());
   await clock.advance(HOUR_MS + 5_000);
   const stopped = prober.stop();
-  end(false);
+  end("failed");
   await stopped;
   await clock.advance(5 * HOUR_MS);
   expect(probed).toEqual(["a"]);
