@@ -427,6 +427,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
         queueBusy: parked.busy,
         parkedAfter: backlog.after,
         removeParked: backlog.remove,
+        isBroken: (uuid) => index.installation(uuid)?.status === "broken",
         circuitOpen: circuits.blocks,
         ...{ attempt, bulkhead, destinationOf, log: attemptLog, observer, tracing },
       }),

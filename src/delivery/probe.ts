@@ -19,6 +19,7 @@ export interface ProbeDependencies {
   readonly parkedAfter: (queue: ParkedQueue, sequence: number) => Promise<ParkedDelivery | null>;
   /** Takes it out of its queue. */
   readonly removeParked: (parked: ParkedDelivery) => Promise<void>;
+  readonly isBroken: (installationUuid: string) => boolean;
   /** Whether the app's circuit keeps attempts from starting now (circuit.ts blocks). */
   readonly circuitOpen: (app: string) => boolean;
   readonly attempt: Attempt;
@@ -36,7 +37,8 @@ export type NextProbe = (installation: Installation) => Promise<(() => Promise<P
 export type ProbeResult = "delivered" | "failed" | "held";
 
 export function createNextProbe(dependencies: ProbeDependencies): NextProbe {
-  const { queueBusy, parkedAfter, removeParked, circuitOpen, attempt, bulkhead, destinationOf, log, observer, tracing } = dependencies;
+  const { queueBusy, parkedAfter, removeParked, isBroken, circuitOpen, attempt, bulkhead, destinationOf, log, observer, tracing } =
+    dependencies;
   /** Installation → the sequence of what was last refused for good. */
   const refusedUpTo = new Map<string, number>();
 
@@ -55,6 +57,8 @@ export function createNextProbe(dependencies: ProbeDependencies): NextProbe {
     const destination = destinationOf(delivery.installationUuid);
     if ((await bulkhead.enterWhenFree(share, destination)) === "closed") return "closed";
     try {
+      // A person may have disabled it meanwhile.
+      if (!isBroken(delivery.installationUuid)) return "closed";
       return await tracing.start("probe", delivery.event, (span) => attempt(delivery, span));
     } finally {
       bulkhead.leave(share, destination);

@@ -154,9 +154,14 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       if (hold.attemptsMade > 0 || (await isDone(delivery))) return true;
     }
     for (;;) {
+      if (isOrdered()) {
+        leftHold = undefined;
+        return runOrdered(parked);
+      }
       const passage = await pass(parked);
-      const next = passage === "open" ? await attemptOnce(parked, () => false) : passage;
+      const next = passage === "open" ? await attemptOnce(parked, false) : passage;
       if (next === "settled") return true;
+      if (next === "again") continue;
       if (isTired) {
         await traced(parked, (span) => dispatcher.park(delivery, queue, "queue", source, span));
         return true;
@@ -206,8 +211,9 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
         await pause(ORDER_POLL_MS);
         continue;
       }
-      const next = await attemptOnce(parked, isOrdered);
+      const next = await attemptOnce(parked, true);
       if (next === "closed") return false;
+      if (next === "again") continue;
       if (next === "settled") return done();
       if (next === "wait") {
         await pause(ASK_AGAIN_MS);
@@ -237,7 +243,8 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   /** To the retries lane, with the attempts made and the time when the next one is due. */
   const handOver = (parked: ParkedDelivery, { attemptsMade, attempts, dueAt }: Hold): Promise<void> => {
     const delivery = { ...parked.delivery, attemptsMade, attempts };
-    const delay = { dueAt, delayMs: Math.max(0, dueAt - clock.now()), floor: false };
+    // It may be the receiver who asked for that time.
+    const delay = { dueAt, delayMs: Math.max(0, dueAt - clock.now()), floor: true };
     return traced(parked, (span) => dispatcher.settle({ kind: "retry", delivery, record: null, delay }, parked.source, span));
   };
 
@@ -275,13 +282,21 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     return "stopped";
   };
 
-  /** @param goesOn whether a retry is left to the caller; everything else is settled here. @returns `wait`: the circuit is open. */
-  const attemptOnce = async (parked: ParkedDelivery, goesOn: () => boolean): Promise<RetryVerdict | "settled" | "closed" | "wait"> => {
+  /**
+   * @param ordered a retry is left to the caller; everything else is settled here. @returns `wait`: the circuit is open.
+   * `again`: what stands between may be another by now.
+   */
+  const attemptOnce = async (parked: ParkedDelivery, ordered: boolean): Promise<RetryVerdict | "settled" | "closed" | "wait" | "again"> => {
     const { delivery, source } = parked;
     if (circuitOpen(queue.app)) return "wait";
     const suspensions = bulkhead.suspensions();
     const destination = destinationOf(delivery.installationUuid);
     if ((await bulkhead.enterWhenFree(share, destination)) === "closed") return "closed";
+    // The wait for a place may have been long enough for a person to stop the installation, or to change the app.
+    if (closed || isOrdered() !== ordered || gate.parked(delivery, queue).kind !== "open") {
+      bulkhead.leave(share, destination);
+      return "again";
+    }
     return traced(parked, async (span) => {
       let verdict: Verdict | Held;
       try {
@@ -292,7 +307,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
         bulkhead.leave(share, destination);
       }
       if (verdict.kind === "held") return "wait";
-      if (verdict.kind === "retry" && goesOn()) return verdict;
+      if (verdict.kind === "retry" && ordered && isOrdered()) return verdict;
       await dispatcher.settle(verdict, source, span);
       return "settled";
     });

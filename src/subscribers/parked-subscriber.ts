@@ -4,7 +4,7 @@
  * A queue is found by the local park that filled it or by a look at the stream's subjects every few seconds (which also
  * finds what other replicas parked). Its consumer is made on demand and deleted when num_pending + num_ack_pending = 0.
  */
-import { AckPolicy, type ConsumerInfo, nanos } from "nats";
+import { AckPolicy, type ConsumerInfo, nanos, type StreamState } from "nats";
 import type { ParkedQueue } from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { BusNames } from "./names.ts";
@@ -54,6 +54,8 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
   const drains = new Map<string, ParkedDrain>();
   const opening = new Set<string>();
   const checking = new Set<string>();
+  /** Queues whose consumer was found without messages at the last scan. */
+  let emptyBefore: ReadonlySet<string> = new Set();
   let stopping = false;
   let cancelScan = (): void => {};
 
@@ -176,27 +178,40 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
     }
   };
 
-  const counts = async (filter: string): Promise<Map<string, number>> => {
-    const { state } = await manager.streams.info(stream, { subjects_filter: filter });
-    return new Map(Object.entries(state.subjects ?? {}));
-  };
+  const stateOf = async (filter: string): Promise<StreamState> => (await manager.streams.info(stream, { subjects_filter: filter })).state;
+
+  const counts = async (filter: string): Promise<Map<string, number>> => new Map(Object.entries((await stateOf(filter)).subjects ?? {}));
 
   const queueOf = (subject: string): ParkedQueue => {
     const [, , app = "", installationUuid] = subject.split(".");
     return { app, installationUuid: installationUuid ?? null };
   };
 
+  /** Whoever drained the queue has died before it could remove the consumer, and nothing is parked there any more. */
+  const removeLeftBehind = async (): Promise<void> => {
+    const empty = new Set<string>();
+    for await (const { name, config, num_pending, num_ack_pending } of manager.consumers.list(stream)) {
+      const key = config.filter_subject ?? "";
+      if (num_pending + num_ack_pending > 0 || busyQueues.has(key) || name !== consumerOf(queueOf(key))) continue;
+      // One that is empty for a moment may be another replica's, which is about to remove it, too.
+      if (emptyBefore.has(key)) await removeConsumer(queueOf(key));
+      else empty.add(key);
+    }
+    emptyBefore = empty;
+  };
+
   const scan = async (): Promise<void> => {
     const knownBefore = new Set(busyQueues.keys());
     try {
-      const found = await counts(`${names.prefix}.parked.>`);
-      for (const subject of found.keys()) busyQueues.set(subject, queueOf(subject));
+      const { subjects = {}, consumer_count: consumers } = await stateOf(`${names.prefix}.parked.>`);
+      for (const subject of Object.keys(subjects)) busyQueues.set(subject, queueOf(subject));
       for (const key of knownBefore) {
-        if (found.has(key) || drains.has(key) || opening.has(key)) continue;
+        if (key in subjects || drains.has(key) || opening.has(key)) continue;
         busyQueues.delete(key);
         // Emptied in some other way: discarded, expired, drained by another replica.
         await removeConsumer(queueOf(key));
       }
+      if (consumers > drains.size) await removeLeftBehind();
     } catch (error) {
       logger.warn({ stream, error: messageOf(error) }, "parked queues can't be listed");
     }

@@ -1,6 +1,6 @@
 /** The parked and retries lanes over restarts and replicas. */
 import { randomUUID } from "node:crypto";
-import type { JetStreamManager } from "nats";
+import { AckPolicy, type JetStreamManager } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { deliveryId } from "../../src/model/delivery.ts";
 import { eventually } from "../support/eventually.ts";
@@ -158,6 +158,10 @@ test.each([2, 32])(
     expect(numbers(receiver).slice(0, 2)).toEqual([0, 0]);
     expect(numbers(receiver).slice(2).sort()).toEqual([1, 2]);
     const { delivery } = (await posthorn.api("GET", `/v1/deliveries/${deliveryId("e-0", uuid)}`)).body;
+    const retries = `${bus.prefix}_RETRIES`.toUpperCase().replaceAll("-", "_");
+    const handedOver = await manager.streams.getMessage(retries, { last_by_subj: `${bus.prefix}.retries.*.${slug}` });
+    // A receiver may have asked for that time.
+    expect(handedOver.json()).toMatchObject({ floor: true, attempts_made: 2 });
     expect(delivery).toMatchObject({ state: "retrying", detail: expect.stringMatching(/^attempt 3 is due at/) });
     expect(delivery.attempts.map((attempt: { attempt: number }) => attempt.attempt)).toEqual([1, 2]);
     expect(Date.parse(delivery.next_attempt_at)).toBeGreaterThan(Date.now() + 400_000);
@@ -198,6 +202,48 @@ describe("an app that takes long to answer", () => {
     });
     await posthorn.end();
   });
+});
+
+test("a delivery that waited for a place is not attempted when its installation was disabled meanwhile", async () => {
+  const { bus, receiver, parked, manager, start } = await aPlatform();
+  const posthorn = await start({ POSTHORN_MAX_IN_FLIGHT: "1" });
+  const { uuid } = await posthorn.install({ webhook_url: receiver.url });
+  await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+  for (let n = 0; n < 3; n++) await bus.publish("issue.created", event(n));
+  await eventually(async () => (await manager.streams.info(parked)).state.messages === 3);
+  const answers: Array<() => void> = [];
+  receiver.behave((_request, response) => void answers.push(() => response.end("ok")));
+  await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
+  await receiver.waitFor(1);
+  const shows = (inFlight: number, waiting: number) =>
+    eventually(async () => {
+      const metrics = String((await posthorn.api("GET", "/metrics")).body).split("\n");
+      return metrics.includes(`posthorn_in_flight ${inFlight}`) && metrics.includes(`posthorn_waiting ${waiting}`);
+    }, 10_000);
+  await shows(1, 2);
+  await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+  answers[0]?.();
+  await shows(0, 0);
+  expect(receiver.requests.length).toBe(1);
+  receiver.behave(answer(200));
+  await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
+  await receiver.waitFor(3);
+  await posthorn.end();
+});
+
+test("a consumer that a replica left behind when it died goes", async () => {
+  const { bus, parked, manager, start } = await aPlatform();
+  const first = await start();
+  await first.end();
+  const uuid = randomUUID();
+  await manager.consumers.add(parked, {
+    durable_name: `posthorn-installation-${uuid}`,
+    filter_subject: `${bus.prefix}.parked.acme.${uuid}`,
+    ack_policy: AckPolicy.Explicit,
+  });
+  const second = await start();
+  await eventually(async () => (await manager.streams.info(parked)).state.consumer_count === 0);
+  await second.end();
 });
 
 describe("a retry", () => {

@@ -16,6 +16,7 @@ let delivered: Set<string>;
 let verdictOf: (delivery: Delivery) => Partial<Verdict>;
 let nextProbe: NextProbe;
 let circuitOpen: boolean;
+let broken: boolean;
 
 const attempt: Attempt = async (delivery) => {
   attempted.push(delivery.id);
@@ -31,12 +32,14 @@ beforeEach(() => {
   delivered = new Set();
   verdictOf = () => ({ kind: "delivered" });
   circuitOpen = false;
+  broken = true;
   nextProbe = createNextProbe({
     queueBusy: () => parked.length > 0,
     parkedAfter: async (_queue, sequence) => parked.find(({ source }) => source.sequence > sequence) ?? null,
     removeParked: async (gone) => {
       parked = parked.filter((one) => one !== gone);
     },
+    isBroken: () => broken,
     circuitOpen: () => circuitOpen,
     attempt,
     bulkhead: createBulkhead(createManualClock(), { maxInFlight: 8, maxPerDestination: 100, maxWaitMs: 500 }),
@@ -59,6 +62,12 @@ test("waits for the app's circuit", async () => {
   expect([await nextProbe(installation), attempted]).toEqual([null, []]);
   circuitOpen = false;
   expect([await probe(), attempted]).toEqual(["delivered", ["one"]]);
+});
+
+test("attempts nothing when a person has stopped the installation meanwhile", async () => {
+  const claimed = await nextProbe(installation);
+  broken = false;
+  expect([await claimed?.(), attempted, waiting().length]).toEqual([false, [], 3]);
 });
 
 test("leaves it where it is when it failed, and takes the same one next time", async () => {
