@@ -67,7 +67,7 @@ test("waits for the app's circuit", async () => {
 test("attempts nothing when a person has stopped the installation meanwhile", async () => {
   const claimed = await nextProbe(installation);
   broken = false;
-  expect([await claimed?.(), attempted, waiting().length]).toEqual([false, [], 3]);
+  expect([await claimed?.(), attempted, waiting().length]).toEqual(["held", [], 3]);
 });
 
 test("leaves it where it is when it failed, and takes the same one next time", async () => {
