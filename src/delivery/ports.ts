@@ -226,23 +226,33 @@ export interface CircuitStore {
  * restart goes on with it.
  */
 export interface Hold {
-  readonly deliveryId: string;
+  /** Null: nobody is getting one, and what was settled before its turn is all there is to keep. */
+  readonly deliveryId: string | null;
   /** Its message in the parked lane; a hold whose message is gone holds nothing. */
   readonly parkedSequence: number;
   readonly attemptsMade: number;
   readonly attempts: readonly AttemptSummary[];
   /** Milliseconds since the epoch. */
   readonly dueAt: number;
+  /** Messages in the parked lane that were settled before their turn: any replica that gets one then skips it. */
+  readonly settled: readonly number[];
+}
+
+/** A hold as it was read. */
+export interface FoundHold extends Hold {
+  readonly revision: number;
 }
 
 /** One record `hold.<app>` in the registry bucket. */
 export interface Holds {
-  read(app: string): Promise<Hold | null>;
-  /** @param instead the hold that it takes the place of; null for none. @returns false when somebody else was faster. */
-  claim(app: string, hold: Hold, instead: Hold | null): Promise<boolean>;
-  /** By whoever has it. */
-  write(app: string, hold: Hold): Promise<void>;
-  clear(app: string): Promise<void>;
+  read(app: string): Promise<FoundHold | null>;
+  /** @param instead what it takes the place of; null for none. @returns false when somebody else was faster. */
+  claim(app: string, hold: Hold, instead: FoundHold | null): Promise<boolean>;
+  /**
+   * Changes the app's hold, or what is settled before its turn. @param found what was read last; `next` is asked again when it
+   * has changed since.
+   */
+  change(app: string, found: FoundHold | null, next: (current: Hold) => Hold): Promise<void>;
 }
 
 /** Hot-path telemetry: log lines and metrics. Calls must be cheap and never throw. */

@@ -42,6 +42,8 @@ export interface RegistryStore {
   putRecord(key: string, value: string): Promise<number>;
   /** @returns the revision of the deletion. */
   deleteRecord(key: string): Promise<number>;
+  /** As it was at that revision. */
+  deleteRecordAt(key: string, revision: number): Promise<"deleted" | "conflict">;
 }
 
 export interface RegistryStoreDependencies {
@@ -123,7 +125,7 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     }
   };
 
-  const conflictOr = async (write: Promise<number>): Promise<number | "conflict"> => {
+  const conflictOr = async <T>(write: Promise<T>): Promise<T | "conflict"> => {
     try {
       return await write;
     } catch (error) {
@@ -203,6 +205,12 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
       // The library does not say which revision the marker got; the bucket's last is not before it.
       return (await kv().get(key))?.revision ?? 0;
     },
+    deleteRecordAt: (key, revision) =>
+      conflictOr(
+        kv()
+          .delete(key, { previousSeq: revision })
+          .then(() => "deleted"),
+      ),
   };
 }
 

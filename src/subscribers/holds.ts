@@ -1,5 +1,5 @@
 /** The holds of ordered apps, as records `hold.<app>` in the registry bucket. */
-import type { Hold, Holds } from "../delivery/ports.ts";
+import type { FoundHold, Hold, Holds } from "../delivery/ports.ts";
 import { AppError } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import type { AttemptSummary } from "../model/outcome.ts";
@@ -9,48 +9,61 @@ export interface HoldRecords {
   readRecord(key: string): Promise<{ readonly value: string; readonly revision: number } | null>;
   createRecord(key: string, value: string): Promise<number | "conflict">;
   updateRecord(key: string, value: string, revision: number): Promise<number | "conflict">;
-  putRecord(key: string, value: string): Promise<number>;
-  deleteRecord(key: string): Promise<unknown>;
+  deleteRecordAt(key: string, revision: number): Promise<"deleted" | "conflict">;
 }
 
 interface WireHold {
-  delivery_id: string;
+  delivery_id: string | null;
   parked_sequence: number;
   attempts_made: number;
   attempts: AttemptSummary[];
   due_at: string;
+  settled?: number[];
+}
+
+/** Nobody's. */
+const NONE: Hold = { deliveryId: null, parkedSequence: 0, attemptsMade: 0, attempts: [], dueAt: 0, settled: [] };
+
+/** Leaves what was settled before its turn. */
+export function released({ settled }: Hold): Hold {
+  return { ...NONE, settled };
 }
 
 export function createHolds(records: HoldRecords): Holds {
   const keyOf = (app: string): string => `hold.${app}`;
-  return {
-    async read(app) {
-      const record = await records.readRecord(keyOf(app));
-      return record === null ? null : fromWire(app, record.value);
-    },
-    async claim(app, hold, instead) {
+
+  const read = async (app: string): Promise<FoundHold | null> => {
+    const record = await records.readRecord(keyOf(app));
+    return record === null ? null : { ...fromWire(app, record.value), revision: record.revision };
+  };
+
+  /** @returns false when it is not as it was found. */
+  const replace = async (app: string, found: FoundHold | null, hold: Hold): Promise<boolean> => {
+    if (hold.deliveryId !== null || hold.settled.length > 0) {
       const value = toWire(hold);
-      if (instead === null) return (await records.createRecord(keyOf(app), value)) !== "conflict";
-      const found = await records.readRecord(keyOf(app));
-      if (found === null || fromWire(app, found.value).deliveryId !== instead.deliveryId) return false;
-      return (await records.updateRecord(keyOf(app), value, found.revision)) !== "conflict";
-    },
-    async write(app, hold) {
-      await records.putRecord(keyOf(app), toWire(hold));
-    },
-    async clear(app) {
-      await records.deleteRecord(keyOf(app));
+      const key = keyOf(app);
+      return (await (found === null ? records.createRecord(key, value) : records.updateRecord(key, value, found.revision))) !== "conflict";
+    }
+    return found === null || (await records.deleteRecordAt(keyOf(app), found.revision)) !== "conflict";
+  };
+
+  return {
+    read,
+    claim: (app, hold, instead) => replace(app, instead, hold),
+    async change(app, found, next) {
+      for (let current = found; !(await replace(app, current, next(current ?? NONE))); ) current = await read(app);
     },
   };
 }
 
-function toWire({ deliveryId, parkedSequence, attemptsMade, attempts, dueAt }: Hold): string {
+function toWire({ deliveryId, parkedSequence, attemptsMade, attempts, dueAt, settled }: Hold): string {
   const wire: WireHold = {
     delivery_id: deliveryId,
     parked_sequence: parkedSequence,
     attempts_made: attemptsMade,
     attempts: [...attempts],
     due_at: toRfc3339(dueAt),
+    ...(settled.length > 0 ? { settled: [...settled] } : {}),
   };
   return JSON.stringify(wire);
 }
@@ -64,6 +77,7 @@ function fromWire(app: string, value: string): Hold {
       attemptsMade: wire.attempts_made,
       attempts: wire.attempts,
       dueAt: Date.parse(wire.due_at),
+      settled: wire.settled ?? [],
     };
   } catch (error) {
     throw new AppError("RECORD_INVALID", `record hold.${app} is not JSON`, { cause: error });

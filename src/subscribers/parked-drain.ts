@@ -14,10 +14,21 @@ import type { Bulkhead } from "../delivery/bulkhead.ts";
 import type { DestinationOf } from "../delivery/destination.ts";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
 import type { Gate } from "../delivery/gate.ts";
-import type { AttemptLog, DeliveryObserver, Hold, Holds, ParkedQueue, RegistryView, TracePosition, Tracing } from "../delivery/ports.ts";
+import type {
+  AttemptLog,
+  DeliveryObserver,
+  FoundHold,
+  Hold,
+  Holds,
+  ParkedQueue,
+  RegistryView,
+  TracePosition,
+  Tracing,
+} from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import { type Delivery, markOf } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
+import { released } from "./holds.ts";
 import type { LaneWriter } from "./lanes.ts";
 import { expiredAfter, type ParkedBacklog, type ParkedDelivery } from "./parked-backlog.ts";
 import { createPullLoop, type PullLoopDependencies } from "./pull-loop.ts";
@@ -102,7 +113,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   const sleepers = new Set<() => void>();
   let closed = false;
   /** What is left of the time when the app was ordered; undefined: to be looked at. */
-  let leftHold: Hold | null | undefined;
+  let leftHold: FoundHold | null | undefined;
 
   /** Resolves after `delayMs`, or earlier on poke and close. */
   const pause = (delayMs: number): Promise<void> =>
@@ -124,13 +135,12 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
 
   /** True when the message is settled, false when it has to be given back. */
   const handle = async (message: PulledMessage): Promise<boolean> => {
-    if (order.wasSettled(message.sequence)) return true;
     const ordered = isOrdered();
     const deadLetter = async (reason: "redelivered" | "invalid", error: string): Promise<true> => {
       await lanes.deadLetterRaw(message, reason, error, queue.app);
       return true;
     };
-    if (isWornOut(message) && !(ordered && (await order.hold()))) return deadLetter("redelivered", wornOut(message));
+    if (isWornOut(message) && !(ordered && (await order.hold())?.deliveryId)) return deadLetter("redelivered", wornOut(message));
     let delivery: Delivery;
     try {
       delivery = decodeLaneMessage(Buffer.from(message.data).toString("utf8")).delivery;
@@ -144,13 +154,18 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
 
   const run = async (parked: ParkedDelivery, isTired: boolean): Promise<boolean> => {
     const { delivery, source } = parked;
-    if (await isDone(delivery)) return true;
-    const hold = await holdLeftOf(delivery);
+    const hold = await holdLeft(delivery);
     if (hold === "closed") return false;
-    if (hold !== null) {
+    if (hold?.settled.includes(source.sequence)) {
+      await skip(source.sequence, hold);
+      leftHold = undefined;
+      return true;
+    }
+    if (await isDone(delivery)) return true;
+    if (hold?.deliveryId === delivery.id) {
       if (hold.attemptsMade > 0) await handOver(parked, hold);
-      await holds.clear(queue.app);
-      leftHold = null;
+      await holds.change(queue.app, hold, released);
+      leftHold = undefined;
       if (hold.attemptsMade > 0 || (await isDone(delivery))) return true;
     }
     for (;;) {
@@ -176,15 +191,24 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     for (;;) {
       if (!isOrdered()) {
         leftHold = undefined;
-        return run(stored, false);
+        // Before its turn only an ordered app gets it.
+        return isHead && run(stored, false);
       }
       const found = await order.hold();
+      if (found?.settled.includes(source.sequence)) {
+        if (isHead) await skip(source.sequence, found);
+        return true;
+      }
       const hold = found?.deliveryId === stored.delivery.id ? found : null;
       const { attemptsMade, attempts } = hold ?? stored.delivery;
       const delivery = { ...stored.delivery, attemptsMade, attempts };
       const parked = { ...stored, delivery };
       const done = async (): Promise<true> => {
-        if (hold !== null) await holds.clear(queue.app);
+        if (!isHead || hold !== null)
+          await holds.change(queue.app, found, (current) => {
+            const left = current.deliveryId === delivery.id ? released(current) : current;
+            return isHead ? left : { ...left, settled: [...left.settled, source.sequence] };
+          });
         return true;
       };
       if (await isDone(delivery)) return done();
@@ -203,11 +227,11 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       if (hold === null) {
         const older = isHead ? await order.oldestBehind(delivery, source.sequence) : null;
         if (older !== null) {
-          if (!(await runOrdered(older, false))) return false;
-          order.settled(older.source.sequence);
+          if (!(await runOrdered(older, false)) && isOrdered()) return false;
+          order.forget(older.source.sequence);
           continue;
         }
-        if (!(await order.isOlderElsewhere(delivery)) && (await order.claim(delivery, source.sequence))) continue;
+        if (!(await order.isOlderElsewhere(delivery, found?.settled ?? [])) && (await order.claim(delivery, source.sequence))) continue;
         await pause(ORDER_POLL_MS);
         continue;
       }
@@ -220,17 +244,20 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
         continue;
       }
       const made = { attemptsMade: next.delivery.attemptsMade, attempts: next.delivery.attempts };
-      await holds.write(queue.app, { ...hold, ...made, dueAt: next.delay.dueAt });
+      const { dueAt } = next.delay;
+      await holds.change(queue.app, hold, (current) => ({ ...current, ...made, dueAt }));
     }
   };
 
-  /** The delivery's hold of the time when the app was ordered. Waits while it can't be read, or its attempt may still be under way. */
-  const holdLeftOf = async ({ id }: Delivery): Promise<Hold | null | "closed"> => {
+  /**
+   * What is left of the time when the app was ordered. Waits while that can't be read, and while the delivery's own attempt of
+   * then may still be under way.
+   */
+  const holdLeft = async ({ id }: Delivery): Promise<FoundHold | null | "closed"> => {
     for (let looks = 0; !closed; looks++) {
       try {
         if (leftHold === undefined) leftHold = await order.hold();
-        if (leftHold?.deliveryId !== id) return null;
-        if (leftHold.attemptsMade > 0 || looks >= LOOKS_AT_HOLD) return leftHold;
+        if (leftHold?.deliveryId !== id || leftHold.attemptsMade > 0 || looks >= LOOKS_AT_HOLD) return leftHold;
       } catch (error) {
         if (looks === 0) logger.warn({ app: queue.app, error: messageOf(error) }, "the hold of an ordered queue can't be read yet");
       }
@@ -239,6 +266,10 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     }
     return "closed";
   };
+
+  /** It was settled before its turn, which has come. */
+  const skip = (sequence: number, found: FoundHold): Promise<void> =>
+    holds.change(queue.app, found, (current) => ({ ...current, settled: current.settled.filter((one) => one !== sequence) }));
 
   /** To the retries lane, with the attempts made and the time when the next one is due. */
   const handOver = (parked: ParkedDelivery, { attemptsMade, attempts, dueAt }: Hold): Promise<void> => {

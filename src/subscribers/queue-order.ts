@@ -7,23 +7,22 @@
  *     the younger one may stand first, and what waits for a mended installation is older than what the app's own queue has
  *     got since: before its first attempt a delivery lets older ones go before, in its queue and in the app's others.
  * O3  A message that was settled before its turn stays where it is until then, and is skipped: servers before 2.10 lose
- *     sight of messages of a subject that are removed out of order.
+ *     sight of messages of a subject that are removed out of order. The hold's record names it, for whoever gets it then.
  */
-import type { Hold, Holds, ParkedQueue } from "../delivery/ports.ts";
+import type { FoundHold, Holds, ParkedQueue } from "../delivery/ports.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { ParkedBacklog, ParkedDelivery } from "./parked-backlog.ts";
 
 export interface QueueOrder {
-  hold(): Promise<Hold | null>;
+  hold(): Promise<FoundHold | null>;
   /** @returns false when another delivery has the hold. */
   claim(delivery: Delivery, parkedSequence: number): Promise<boolean>;
   /** The delivery of the oldest event that was stored behind the head of this queue and is older than the head. */
   oldestBehind(head: Delivery, headSequence: number): Promise<ParkedDelivery | null>;
-  /** The message was settled before its turn. */
-  settled(sequence: number): void;
-  wasSettled(sequence: number): boolean;
-  /** Whether an older event waits in another queue of the app that may flow. */
-  isOlderElsewhere(delivery: Delivery): Promise<boolean>;
+  /** The message was settled before its turn: it is not looked at again here. */
+  forget(sequence: number): void;
+  /** Whether an older event waits in another queue of the app that may flow. @param settled messages that do not wait any more */
+  isOlderElsewhere(delivery: Delivery, settled: readonly number[]): Promise<boolean>;
 }
 
 export interface QueueOrderDependencies {
@@ -49,7 +48,6 @@ export function createQueueOrder(queue: ParkedQueue, { backlog, holds, mayFlow, 
   /** What was read ahead, so that each message is read once; events are not kept. */
   let seen: Seen[] = [];
   let readTo = 0;
-  const settled = new Set<number>();
 
   const readAhead = async (headSequence: number): Promise<void> => {
     seen = seen.filter(({ sequence }) => sequence > headSequence);
@@ -65,11 +63,12 @@ export function createQueueOrder(queue: ParkedQueue, { backlog, holds, mayFlow, 
     }
   };
 
-  const holdsOlder = async (other: ParkedQueue, eventSequence: number): Promise<boolean> => {
+  const holdsOlder = async (other: ParkedQueue, eventSequence: number, settled: readonly number[]): Promise<boolean> => {
     let next = await backlog.after(other, 0);
     for (let read = 0; next !== null && read < LOOK_AHEAD; read++) {
       const { eventSequence: found, replay } = next.delivery;
-      if (found !== null && replay === null && found < eventSequence && !(await isDelivered(next.delivery))) return true;
+      const isOlder = found !== null && replay === null && found < eventSequence && !settled.includes(next.source.sequence);
+      if (isOlder && !(await isDelivered(next.delivery))) return true;
       next = await backlog.after(other, next.source.sequence);
     }
     return false;
@@ -79,10 +78,12 @@ export function createQueueOrder(queue: ParkedQueue, { backlog, holds, mayFlow, 
     hold: () => holds.read(queue.app),
 
     async claim({ id, attemptsMade, attempts }, parkedSequence) {
-      const hold: Hold = { deliveryId: id, parkedSequence, attemptsMade, attempts, dueAt: 0 };
       const current = await holds.read(queue.app);
-      if (current !== null && (await backlog.isStored(current.parkedSequence))) return false;
-      return holds.claim(queue.app, hold, current);
+      if (current !== null && current.deliveryId !== null && (await backlog.isStored(current.parkedSequence))) return false;
+      const settled: number[] = [];
+      // What was discarded, say, has no turn any more.
+      for (const sequence of current?.settled ?? []) if (await backlog.isStored(sequence)) settled.push(sequence);
+      return holds.claim(queue.app, { deliveryId: id, parkedSequence, attemptsMade, attempts, dueAt: 0, settled }, current);
     },
 
     async oldestBehind({ eventSequence: headEvent, replay }, headSequence) {
@@ -100,17 +101,15 @@ export function createQueueOrder(queue: ParkedQueue, { backlog, holds, mayFlow, 
       }
     },
 
-    settled(settledSequence) {
-      settled.add(settledSequence);
+    forget(settledSequence) {
       seen = seen.filter(({ sequence }) => sequence !== settledSequence);
     },
-    wasSettled: (sequence) => settled.delete(sequence),
 
-    async isOlderElsewhere({ eventSequence, replay }) {
+    async isOlderElsewhere({ eventSequence, replay }, settled) {
       if (eventSequence === null || replay !== null) return false;
       for (const other of await backlog.queuesOf(queue.app)) {
         if (other.installationUuid === queue.installationUuid || !mayFlow(other)) continue;
-        if (await holdsOlder(other, eventSequence)) return true;
+        if (await holdsOlder(other, eventSequence, settled)) return true;
       }
       return false;
     },

@@ -3,6 +3,8 @@ import { randomUUID } from "node:crypto";
 import { AckPolicy, type JetStreamManager } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { deliveryId } from "../../src/model/delivery.ts";
+import { encodeLaneMessage } from "../../src/model/lane-message.ts";
+import { aDelivery } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
@@ -114,6 +116,40 @@ describe("an ordered app", () => {
     expect(items.map(({ attempt }) => attempt)).toEqual([1, 1, 3, 2, 1]);
     await eventually(async () => (await bucket.get(`hold.${slug}`))?.operation !== "PUT");
     await second.end();
+  });
+
+  test("is not stopped by what failed before its turn, and does not get it again", async () => {
+    const { bus, receiver, parked, manager, start } = await aPlatform();
+    receiver.behave((request, response) => {
+      const { n } = request.json().data;
+      const times = numbers(receiver).filter((one) => one === n).length;
+      response.writeHead(n === 1 ? 404 : n === 5 && times === 1 ? 503 : 200).end();
+    });
+    const first = await start();
+    const { slug, uuid } = await first.install({ webhook_url: receiver.url, ordered: true, retry_schedule_s: [3] });
+    const other = randomUUID();
+    await first.api("PUT", `/v1/installations/${other}`, { app: slug, organization_id: "42" });
+    await first.end();
+    // As replicas store them that are held up: the oldest one last, and one in between for an installation that was mended.
+    const park = (n: number, installationUuid: string, queue: string) => {
+      const delivery = { ...aDelivery({ app: slug, installationUuid, id: `dlv_${n}`, eventSequence: n }), firstParkedAt: Date.now() };
+      const body = { ...delivery, event: { ...delivery.event, dataJson: JSON.stringify({ n }) } };
+      return bus.jetStream.publish(
+        `${bus.prefix}.parked.${queue}`,
+        encodeLaneMessage({ delivery: body, dueAt: null, delayMs: 0, floor: false }),
+      );
+    };
+    for (const n of [5, 1, 7]) await park(n, uuid, slug);
+    await park(3, other, `${slug}.${other}`);
+    const second = await start();
+    await receiver.waitFor(3);
+    await second.end();
+    const third = await start();
+    await eventually(async () => (await manager.streams.info(parked)).state.messages === 0);
+    expect(numbers(receiver)).toEqual([1, 3, 5, 5, 7]);
+    const bucket = await bus.jetStream.views.kv(`${bus.prefix}-registry`);
+    await eventually(async () => (await bucket.get(`hold.${slug}`))?.operation !== "PUT");
+    await third.end();
   });
 
   test("that becomes one in the middle of its backlog is one from then on", async () => {
