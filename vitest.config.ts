@@ -26,9 +26,11 @@ export default defineConfig({
   test: {
     environment: "node",
     globalSetup: ["test/support/global-setup.ts"],
-    testTimeout: 120_000,
+    testTimeout: 180_000,
     hookTimeout: 120_000,
     maxWorkers: 4,
+    // Of one file: each test of resilience has several processes, and starved ones are a fault of their own.
+    maxConcurrency: 3,
     sequence: { sequencer: LongestFirst },
     // Child processes of the tests run from source: they start three times as fast when Node keeps what it compiled.
     env: { NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules", ".cache", "node") },
