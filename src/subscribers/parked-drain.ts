@@ -111,6 +111,8 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   const isDelivered = (delivery: Delivery): Promise<boolean> => log.wasDelivered(delivery.app, markOf(delivery));
   const order = createQueueOrder(queue, { backlog, holds, mayFlow: options.mayFlow, isDelivered });
   const sleepers = new Set<() => void>();
+  /** How often it was poked: who was about to sleep then does not. */
+  let pokes = 0;
   let closed = false;
   /** What is left of the time when the app was ordered; undefined: to be looked at. */
   let leftHold: FoundHold | null | undefined;
@@ -189,6 +191,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   const runOrdered = async (stored: ParkedDelivery, isHead = true): Promise<boolean> => {
     const { source, storedAt } = stored;
     for (;;) {
+      const pokesBefore = pokes;
       if (!isOrdered()) {
         leftHold = undefined;
         // Before its turn only an ordered app gets it.
@@ -221,7 +224,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       }
       const waitMs = Math.max(storedAt + ORDER_GRACE_MS, hold?.dueAt ?? 0) - clock.now();
       if (waitMs > 0) {
-        await pause(waitMs);
+        if (pokes === pokesBefore) await pause(waitMs);
         continue;
       }
       if (hold === null) {
@@ -378,6 +381,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     queue,
     maxInFlight,
     poke() {
+      pokes++;
       wakeAll();
       loop.poke();
     },
@@ -388,6 +392,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     lastMessageAt: () => loop.lastMessageAt(),
     async close() {
       closed = true;
+      pokes++;
       wakeAll();
       await loop.stop();
     },

@@ -520,6 +520,10 @@ describe("a person", () => {
     await call(world, uuid, "enable");
     await eventually(async () => (await world.health(uuid)).parked.deliveries === 0);
     await world.receiver.waitFor(2);
+    // Nobody drains the queue any more.
+    const manager = await world.bus.connection.jetstreamManager();
+    const parked = `${world.bus.prefix}_PARKED`.toUpperCase().replaceAll("-", "_");
+    await eventually(async () => (await manager.streams.info(parked)).state.consumer_count === 0);
     await call(world, uuid, "disable");
     // As whoever dies between a delivery and its acknowledgement leaves it.
     await world.bus.jetStream.publish(`${world.bus.prefix}.parked.${slug}.${uuid}`, JSON.stringify(message));
