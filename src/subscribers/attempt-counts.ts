@@ -33,7 +33,8 @@ export function createAttemptCountsChannel(
 ): AttemptCountsChannel {
   return {
     tell(counts) {
-      if (!state.up || connection.isClosed()) return;
+      // Called by timers, also while the process stops: there is nobody to throw to.
+      if (!state.up || connection.isClosed() || connection.isDraining()) return;
       for (let from = 0; from < counts.length; from += MAX_APPS) {
         const some = counts.slice(from, from + MAX_APPS);
         const wire: Wire = { replica, counts: some.map(({ app, attempts, failures, revision }) => [app, attempts, failures, revision]) };

@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await bus.close();
-  await posthorn.end();
+  expect(await posthorn.end()).toBe(0);
   redis.disconnect();
   await Promise.all([...receivers.map(({ stop }) => stop()), nats.stop(), redisServer.stop()]);
 });

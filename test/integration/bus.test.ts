@@ -13,6 +13,7 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
 import { connectRedis } from "../../src/storage/redis.ts";
+import { createAttemptCountsChannel } from "../../src/subscribers/attempt-counts.ts";
 import { connectNats, createConnectionState } from "../../src/subscribers/connection.ts";
 import { createDeadLetters } from "../../src/subscribers/dead-letters.ts";
 import { createLanes } from "../../src/subscribers/lanes.ts";
@@ -285,6 +286,35 @@ describe("the watchdog", () => {
       clearInterval(working);
     }
   });
+});
+
+test("replicas hear each other's counts, not their own, and a connection that ends is told nothing", async () => {
+  const names = freshNames();
+  const replica = async (name: string) => {
+    const own = await connect({ servers: server.url });
+    return { own, channel: createAttemptCountsChannel(own, createConnectionState(own), names, name, silentLogger) };
+  };
+  const [one, two] = [await replica("r1"), await replica("r2")];
+  const heard: string[] = [];
+  for (const { channel } of [one, two]) channel.listen((from, [counts]) => heard.push(`${from} ${counts?.app} ${counts?.failures}`));
+  await Promise.all([one.own.flush(), two.own.flush()]);
+  const counts = [{ app: "acme", attempts: 3, failures: 2, revision: 1 }];
+  one.channel.tell(counts);
+  await eventually(() => heard.length === 1);
+  // At every moment of its end, as from a timer, where a fault would end the process.
+  let isOver = false;
+  const ended = one.own.drain().finally(() => {
+    isOver = true;
+  });
+  while (!isOver) {
+    one.channel.tell(counts);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await ended;
+  one.channel.tell(counts);
+  await two.own.flush();
+  expect(heard).toEqual(["r1 acme 2"]);
+  await two.own.close();
 });
 
 describe("a server that is not there", () => {
