@@ -215,7 +215,7 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
 }
 
 /** A server that does not answer is a fault of the moment, and says so; what it answers is not for this. */
-function unreachableOr(error: unknown): unknown {
+export function unreachableOr(error: unknown): unknown {
   if (!(error instanceof NatsError) || error.api_error !== undefined) return error;
   return new AppError("NATS_UNREACHABLE", `NATS does not answer: ${messageOf(error)}`, { retryable: true, cause: error });
 }
