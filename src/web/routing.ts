@@ -1,5 +1,5 @@
 /** Where in the page one is: `#/apps/acme/requests?errors=1`. The fragment never leaves the browser. */
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 
 export interface Place {
   /** The path's parts, decoded: ["apps", "acme", "requests"]. */
@@ -24,7 +24,7 @@ export function hrefOf(parts: readonly string[], query: Readonly<Record<string, 
 
 export function usePlace(): Place {
   const [place, setPlace] = useState(() => parsePlace(location.hash));
-  useEffect(() => {
+  useLayoutEffect(() => {
     const update = (): void => setPlace(parsePlace(location.hash));
     addEventListener("hashchange", update);
     return () => removeEventListener("hashchange", update);

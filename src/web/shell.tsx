@@ -1,6 +1,6 @@
 /** The page around the views: sign-in, navigation, what is live, and what can't be read now. */
 import type { ComponentChildren } from "preact";
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import type { Session } from "../client/api-types.generated.ts";
 import { call, token } from "./api.ts";
 import { total } from "./condition.ts";
@@ -60,7 +60,7 @@ function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
   const [view = session.app === null ? "" : "apps", name = session.app ?? ""] = place.parts;
   const main = useRef<HTMLElement>(null);
   const isFirst = useRef(true);
-  useEffect(() => {
+  useLayoutEffect(() => {
     // A new view is announced by its heading; the first one has the page's title for that.
     if (!isFirst.current) main.current?.querySelector<HTMLElement>("h1")?.focus();
     isFirst.current = false;

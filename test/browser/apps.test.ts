@@ -126,6 +126,7 @@ describeInBrowser("the apps", () => {
     await page.keyboard.press("Tab");
     await eventually(() => page.evaluate(() => document.activeElement?.textContent === "Skip to the content"));
     await page.keyboard.press("/");
+    await eventually(() => page.getByRole("searchbox").evaluate((box) => document.activeElement === box));
     await page.keyboard.type("linear");
     await eventually(async () => (await names(page)).length === 1);
     await page.getByRole("link", { name: "Linear Sync" }).focus();
@@ -135,6 +136,23 @@ describeInBrowser("the apps", () => {
     await eventually(async () => (await page.title()) === "Linear Sync · Posthorn");
     await page.goBack();
     await page.getByRole("heading", { level: 1, name: "Apps" }).waitFor();
+    await close();
+  });
+
+  test("take the key of the search as soon as its box is there", async () => {
+    const { page, goto, close } = await open("#/timeline");
+    await page.evaluate(() => {
+      new MutationObserver((_, observer) => {
+        const box = document.querySelector("input[type=search]");
+        if (box === null) return;
+        observer.disconnect();
+        document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "/", bubbles: true }));
+        document.body.dataset["focused"] = String(document.activeElement === box);
+      }).observe(document.body, { childList: true, subtree: true });
+    });
+    await goto("#/");
+    await page.locator("body[data-focused]").waitFor();
+    expect(await page.locator("body").getAttribute("data-focused")).toBe("true");
     await close();
   });
 

@@ -1,6 +1,6 @@
 /** Dialogs on the browser's own `<dialog>`: it keeps the focus inside, closes with Escape and gives the focus back. */
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ApiError } from "../api.ts";
 import { CloseIcon } from "./icons.tsx";
 import { sentence } from "./notice.tsx";
@@ -17,7 +17,7 @@ interface DialogProps {
 export function Dialog({ title, onClose, children, footer, side = false }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
   const heading = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
     element.current?.showModal();
   }, []);
   return (

@@ -1,6 +1,6 @@
 /** All apps: who is well, who is not, and how busy they are. */
 import type { ComponentChildren } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type Condition, conditionOf, dayOf, sum, total, wantsAttention } from "../condition.ts";
 import { count, counted, percent, shortCount } from "../format.ts";
 import { useGround } from "../ground.ts";
@@ -236,7 +236,8 @@ function zeroFaint(value: number | null): ComponentChildren {
 
 function Search({ value }: { value: string }) {
   const input = useRef<HTMLInputElement>(null);
-  useEffect(() => {
+  // From the moment the box is there: what comes after the next paint would miss the keys of somebody fast.
+  useLayoutEffect(() => {
     const focus = (event: KeyboardEvent): void => {
       const isTyping = event.target instanceof Element && event.target.closest("input, textarea, select, dialog") !== null;
       if (event.key !== "/" || isTyping || event.ctrlKey || event.metaKey) return;
