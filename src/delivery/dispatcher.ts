@@ -20,7 +20,15 @@ export interface Dispatcher {
   dispatch(delivery: Delivery, trace: TracePosition, source: LaneSource): Promise<void>;
   /** Does what a verdict asks for. */
   settle(verdict: Verdict, source: LaneSource, trace: TracePosition): Promise<void>;
-  park(delivery: Delivery, queue: ParkedQueue, why: ParkedBecause, source: LaneSource, trace: TracePosition): Promise<void>;
+  /** @param dueAt not to be attempted before, milliseconds since the epoch; null: when its turn comes */
+  park(
+    delivery: Delivery,
+    queue: ParkedQueue,
+    why: ParkedBecause,
+    source: LaneSource,
+    trace: TracePosition,
+    dueAt?: number | null,
+  ): Promise<void>;
 }
 
 export interface DispatcherDependencies {
@@ -62,14 +70,8 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
     }
   };
 
-  const park = async (
-    delivery: Delivery,
-    queue: ParkedQueue,
-    why: ParkedBecause,
-    source: LaneSource,
-    trace: TracePosition,
-  ): Promise<void> => {
-    await tracing.store(trace, "parked", delivery, why, (at) => lanes.park(delivery, queue, source, at));
+  const park: Dispatcher["park"] = async (delivery, queue, why, source, trace, dueAt = null) => {
+    await tracing.store(trace, "parked", delivery, why, (at) => lanes.park(delivery, queue, dueAt, source, at));
     observer.stored("parked", delivery, why);
     onParked(queue);
   };

@@ -169,7 +169,8 @@ export interface LaneReceipt {
  */
 export interface Lanes {
   retry(delivery: Delivery, delay: RetryDelay, source: LaneSource, trace?: TraceHeaders): Promise<LaneReceipt>;
-  park(delivery: Delivery, queue: ParkedQueue, source: LaneSource, trace?: TraceHeaders): Promise<LaneReceipt>;
+  /** @param dueAt not to be attempted before; null: when its turn comes */
+  park(delivery: Delivery, queue: ParkedQueue, dueAt: number | null, source: LaneSource, trace?: TraceHeaders): Promise<LaneReceipt>;
   deadLetter(
     delivery: Delivery,
     reason: DeadLetterReason,

@@ -9,7 +9,10 @@ import type { AttemptSummary, Outcome } from "./outcome.ts";
 
 export interface LaneMessage {
   readonly delivery: Delivery;
-  /** When the next attempt is due; null in a parked queue. Times are milliseconds since the epoch. */
+  /**
+   * When the next attempt is due; in a parked queue null, but for the head of an ordered one that had to leave it while it waited.
+   * Times are milliseconds since the epoch.
+   */
   readonly dueAt: number | null;
   /** The whole delay that dueAt came from. */
   readonly delayMs: number;

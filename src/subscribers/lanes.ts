@@ -165,9 +165,9 @@ export function createLanes({
         return storeDelivery("retries", subject, encodeLaneMessage({ delivery, ...delay }), delivery, source, trace, deadline());
       },
 
-      park(delivery, queue, source, trace = delivery.event) {
+      park(delivery, queue, dueAt, source, trace = delivery.event) {
         const parked = { ...delivery, firstParkedAt: delivery.firstParkedAt ?? clock.now() };
-        const body = encodeLaneMessage({ delivery: parked, dueAt: null, delayMs: 0, floor: false });
+        const body = encodeLaneMessage({ delivery: parked, dueAt, delayMs: 0, floor: false });
         return storeDelivery("parked", names.parked(queue.app, queue.installationUuid), body, delivery, source, trace, deadline());
       },
 

@@ -19,6 +19,8 @@ export interface ParkedDelivery {
   /** When the server stored it, milliseconds since the epoch. */
   readonly storedAt: number;
   readonly delivery: Delivery;
+  /** Not to be attempted before, milliseconds since the epoch; null: when its turn comes. */
+  readonly dueAt: number | null;
 }
 
 export interface ParkedBacklog {
@@ -75,8 +77,8 @@ export function createParkedBacklog({ manager, names, lanes, log, onGivenUp, clo
   /** Null for what no lane could read; the drain sends that to dead letters as `invalid`. */
   const decode = (message: StoredMsg): ParkedDelivery | null => {
     try {
-      const { delivery } = decodeLaneMessage(message.string());
-      return { message: handled(message), source: { stream, sequence: message.seq }, storedAt: message.time.getTime(), delivery };
+      const { delivery, dueAt } = decodeLaneMessage(message.string());
+      return { message: handled(message), source: { stream, sequence: message.seq }, storedAt: message.time.getTime(), delivery, dueAt };
     } catch {
       return null;
     }

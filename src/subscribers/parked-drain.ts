@@ -13,7 +13,7 @@ import { givenUp, type Held, type RetryVerdict, uninstalled, type Verdict } from
 import type { Bulkhead } from "../delivery/bulkhead.ts";
 import type { DestinationOf } from "../delivery/destination.ts";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
-import type { Gate } from "../delivery/gate.ts";
+import type { Gate, ParkedBecause } from "../delivery/gate.ts";
 import type {
   AttemptLog,
   DeliveryObserver,
@@ -27,7 +27,7 @@ import type {
 } from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import { type Delivery, markOf } from "../model/delivery.ts";
-import { decodeLaneMessage } from "../model/lane-message.ts";
+import { decodeLaneMessage, type LaneMessage } from "../model/lane-message.ts";
 import { released } from "./holds.ts";
 import type { LaneWriter } from "./lanes.ts";
 import { expiredAfter, type ParkedBacklog, type ParkedDelivery } from "./parked-backlog.ts";
@@ -143,13 +143,14 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       return true;
     };
     if (isWornOut(message) && !(ordered && (await order.hold())?.deliveryId)) return deadLetter("redelivered", wornOut(message));
-    let delivery: Delivery;
+    let stored: LaneMessage;
     try {
-      delivery = decodeLaneMessage(Buffer.from(message.data).toString("utf8")).delivery;
+      stored = decodeLaneMessage(Buffer.from(message.data).toString("utf8"));
     } catch (error) {
       return deadLetter("invalid", messageOf(error));
     }
-    const parked: ParkedDelivery = { message, source: { stream, sequence: message.sequence }, storedAt: message.storedAt, delivery };
+    const { sequence, storedAt } = message;
+    const parked: ParkedDelivery = { message, source: { stream, sequence }, storedAt, delivery: stored.delivery, dueAt: stored.dueAt };
     if (ordered) leftHold = undefined;
     return ordered ? runOrdered(parked) : run(parked, cameBackWaiting(message));
   };
@@ -170,6 +171,10 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       leftHold = undefined;
       if (hold.attemptsMade > 0 || (await isDone(delivery))) return true;
     }
+    if (parked.dueAt !== null && parked.dueAt > clock.now()) {
+      await handOver(parked, { ...delivery, dueAt: parked.dueAt });
+      return true;
+    }
     for (;;) {
       if (isOrdered()) {
         leftHold = undefined;
@@ -180,7 +185,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       if (next === "settled") return true;
       if (next === "again") continue;
       if (isTired) {
-        await traced(parked, (span) => dispatcher.park(delivery, queue, "queue", source, span));
+        await park(parked, queue, "queue");
         return true;
       }
       if (next !== "wait") return false;
@@ -205,7 +210,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       const hold = found?.deliveryId === stored.delivery.id ? found : null;
       const { attemptsMade, attempts } = hold ?? stored.delivery;
       const delivery = { ...stored.delivery, attemptsMade, attempts };
-      const parked = { ...stored, delivery };
+      const parked = { ...stored, delivery, dueAt: hold?.dueAt || stored.dueAt };
       const done = async (): Promise<true> => {
         if (!isHead || hold !== null)
           await holds.change(queue.app, found, (current) => {
@@ -219,7 +224,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       if (passage === "settled") return done();
       if (passage === "closed" || (passage === "stopped" && hold === null)) return false;
       if (passage === "stopped") {
-        await traced(parked, (span) => dispatcher.park(delivery, queue, "ordered", source, span));
+        await park(parked, queue, "ordered");
         return done();
       }
       const waitMs = Math.max(storedAt + ORDER_GRACE_MS, hold?.dueAt ?? 0) - clock.now();
@@ -234,7 +239,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
           order.forget(older.source.sequence);
           continue;
         }
-        if (!(await order.isOlderElsewhere(delivery, found?.settled ?? [])) && (await order.claim(delivery, source.sequence))) continue;
+        if (!(await order.isOlderElsewhere(delivery, found?.settled ?? [])) && (await order.claim(parked))) continue;
         await pause(ORDER_POLL_MS);
         continue;
       }
@@ -275,12 +280,19 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     holds.change(queue.app, found, (current) => ({ ...current, settled: current.settled.filter((one) => one !== sequence) }));
 
   /** To the retries lane, with the attempts made and the time when the next one is due. */
-  const handOver = (parked: ParkedDelivery, { attemptsMade, attempts, dueAt }: Hold): Promise<void> => {
+  const handOver = (
+    parked: ParkedDelivery,
+    { attemptsMade, attempts, dueAt }: Pick<Hold, "attemptsMade" | "attempts" | "dueAt">,
+  ): Promise<void> => {
     const delivery = { ...parked.delivery, attemptsMade, attempts };
     // It may be the receiver who asked for that time.
     const delay = { dueAt, delayMs: Math.max(0, dueAt - clock.now()), floor: true };
     return traced(parked, (span) => dispatcher.settle({ kind: "retry", delivery, record: null, delay }, parked.source, span));
   };
+
+  /** Stores it again; what it waits for goes with it. */
+  const park = (parked: ParkedDelivery, wanted: ParkedQueue, why: ParkedBecause): Promise<void> =>
+    traced(parked, (span) => dispatcher.park(parked.delivery, wanted, why, parked.source, span, parked.dueAt));
 
   const isDone = async (delivery: Delivery): Promise<boolean> => {
     if (!(await isDelivered(delivery))) return false;
@@ -309,7 +321,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     }
     const { queue: wanted, why } = passage;
     if (wanted.installationUuid !== queue.installationUuid) {
-      await traced(parked, (span) => dispatcher.park(delivery, wanted, why, source, span));
+      await park(parked, wanted, why);
       return "settled";
     }
     options.onIdle();

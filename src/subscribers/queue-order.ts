@@ -16,7 +16,7 @@ import type { ParkedBacklog, ParkedDelivery } from "./parked-backlog.ts";
 export interface QueueOrder {
   hold(): Promise<FoundHold | null>;
   /** @returns false when another delivery has the hold. */
-  claim(delivery: Delivery, parkedSequence: number): Promise<boolean>;
+  claim(parked: ParkedDelivery): Promise<boolean>;
   /** The delivery of the oldest event that was stored behind the head of this queue and is older than the head. */
   oldestBehind(head: Delivery, headSequence: number): Promise<ParkedDelivery | null>;
   /** The message was settled before its turn: it is not looked at again here. */
@@ -77,13 +77,14 @@ export function createQueueOrder(queue: ParkedQueue, { backlog, holds, mayFlow, 
   return {
     hold: () => holds.read(queue.app),
 
-    async claim({ id, attemptsMade, attempts }, parkedSequence) {
+    async claim({ delivery: { id, attemptsMade, attempts }, source, dueAt }) {
       const current = await holds.read(queue.app);
       if (current !== null && current.deliveryId !== null && (await backlog.isStored(current.parkedSequence))) return false;
       const settled: number[] = [];
       // What was discarded, say, has no turn any more.
       for (const sequence of current?.settled ?? []) if (await backlog.isStored(sequence)) settled.push(sequence);
-      return holds.claim(queue.app, { deliveryId: id, parkedSequence, attemptsMade, attempts, dueAt: 0, settled }, current);
+      const hold = { deliveryId: id, parkedSequence: source.sequence, attemptsMade, attempts, dueAt: dueAt ?? 0, settled };
+      return holds.claim(queue.app, hold, current);
     },
 
     async oldestBehind({ eventSequence: headEvent, replay }, headSequence) {

@@ -72,8 +72,8 @@ test("a retry, by its place and by a search, of its app or of all", async () => 
 });
 
 test("what is parked for an app and for an installation", async () => {
-  await lanes.park(deliveryOf("waiting"), { app: "acme", installationUuid: null }, source());
-  await lanes.park(deliveryOf("broken"), { app: "acme", installationUuid: UUID }, source());
+  await lanes.park(deliveryOf("waiting"), { app: "acme", installationUuid: null }, null, source());
+  await lanes.park(deliveryOf("broken"), { app: "acme", installationUuid: UUID }, null, source());
   expect(await found("waiting")).toMatchObject({ lane: "parked", queue: "find.parked.acme", ofInstallation: false });
   expect(await found("broken")).toMatchObject({ lane: "parked", queue: `find.parked.acme.${UUID}`, ofInstallation: true });
 });

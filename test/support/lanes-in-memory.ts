@@ -52,7 +52,7 @@ export function createLanesInMemory(clock: Clock): LanesInMemory {
     async retry(delivery, delay, source) {
       return store("RETRIES", delivery, source, { rungS: firstRung(delay, clock.now()) }, delay);
     },
-    async park(delivery, queue, source) {
+    async park(delivery, queue, _dueAt, source) {
       return store("PARKED", { ...delivery, firstParkedAt: delivery.firstParkedAt ?? clock.now() }, source, { queue });
     },
     async deadLetter(delivery, reason, _error, source) {
