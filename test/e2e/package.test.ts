@@ -9,7 +9,6 @@ import { eventually } from "../support/eventually.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-const INSTALL_TIMEOUT_MS = 120_000;
 const folder = mkdtempSync(join(tmpdir(), "posthorn-package-"));
 const plain = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(POSTHORN|OTEL|npm)_/.test(name)));
 const run = (command: string, args: readonly string[], cwd = folder) => {
@@ -34,7 +33,7 @@ beforeAll(async () => {
   const tarball = readdirSync(folder).find((name) => name.endsWith(".tgz")) ?? "no tarball";
   const installed = run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error", `./${tarball}`]);
   expect([installed.status, installed.stderr]).toEqual([0, ""]);
-}, INSTALL_TIMEOUT_MS);
+});
 afterAll(async () => {
   signalServing("SIGKILL");
   await Promise.all([nats.stop(), redis.stop()]);
