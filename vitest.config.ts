@@ -26,8 +26,8 @@ export default defineConfig({
   test: {
     environment: "node",
     globalSetup: ["test/support/global-setup.ts"],
-    testTimeout: 180_000,
-    hookTimeout: 120_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     maxWorkers: 4,
     // Of one file: each test of resilience has several processes, and starved ones are a fault of their own.
     maxConcurrency: 3,

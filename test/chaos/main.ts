@@ -22,7 +22,7 @@ if (!Number.isInteger(seed) || !(intensity > 0) || chosen.length === 0) {
 const EVENTS_PER_SECOND = 100;
 const UNWRITTEN_MS = 50;
 
-const COLUMNS = [10, 9, 11, 9, 5, 11, 10, 14, 8];
+const COLUMNS = [10, 9, 11, 9, 5, 11, 10, 9, 14, 8];
 const print = (...cells: ReadonlyArray<string | number>): void =>
   console.log(
     cells.map((cell, at) => (at === 0 ? String(cell).padEnd(COLUMNS[at] ?? 0) : String(cell).padStart(COLUMNS[at] ?? 0))).join(" "),
@@ -31,13 +31,13 @@ const print = (...cells: ReadonlyArray<string | number>): void =>
 const timesOf = ({ times }: Scenario): number => Math.max(1, Math.round(times * intensity));
 
 console.log(`seed ${seed}, intensity ${intensity}`);
-print("scenario", "events", "deliveries", "requests", "lost", "duplicated", "bound", "longest delay", "took");
+print("scenario", "events", "deliveries", "requests", "lost", "duplicated", "bound", "too late", "longest delay", "took");
 let failed = false;
 for (const scenario of chosen) {
   const startedAt = performance.now();
   try {
     const verdict = await scenario.run(seed, { times: timesOf(scenario), eventsPerSecond: EVENTS_PER_SECOND, unwrittenMs: UNWRITTEN_MS });
-    const { events, deliveries, requests, lost, duplicated, bound, longestDelayMs } = verdict;
+    const { events, deliveries, requests, lost, duplicated, tooLate, bound, longestDelayMs } = verdict;
     const shownBound = scenario.duplicates === "none" ? 0 : bound;
     const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
     print(
@@ -48,6 +48,7 @@ for (const scenario of chosen) {
       lost,
       duplicated,
       shownBound,
+      tooLate,
       seconds(longestDelayMs),
       seconds(performance.now() - startedAt),
     );

@@ -8,8 +8,15 @@ import type { Chance } from "./random.ts";
 
 export type Mood = "well" | "flaky" | "fails" | "resets" | "hangs" | "drips" | "garbage" | "absent";
 
+export interface Answered {
+  readonly at: number;
+  /** Of the attempt, from its traceparent. */
+  readonly spanId: string;
+}
+
 interface Received {
   readonly deliveryId: string;
+  readonly spanId: string;
   readonly socket: Socket;
   /** When the answer was written out; null before, or when it was none. */
   deliveredAt: number | null;
@@ -20,8 +27,8 @@ export interface Recorder {
   readonly url: string;
   /** How requests are answered from now on. */
   feel(mood: Mood): Promise<void>;
-  /** Times of the answers per delivery. */
-  readonly delivered: ReadonlyMap<string, readonly number[]>;
+  /** The answers per delivery. */
+  readonly delivered: ReadonlyMap<string, readonly Answered[]>;
   requests(): number;
   /**
    * How many deliveries a process that was just killed may have left without a mark: its connections are those that closed
@@ -39,7 +46,7 @@ const LONGEST_ANSWER_MS = 20;
 const FLAKY_ONE_IN = 5;
 
 export async function startRecorder(chance: Chance): Promise<Recorder> {
-  const delivered = new Map<string, number[]>();
+  const delivered = new Map<string, Answered[]>();
   const received: Received[] = [];
   const closedAt = new Map<Socket, number>();
   let mood: Mood = "well";
@@ -48,9 +55,10 @@ export async function startRecorder(chance: Chance): Promise<Recorder> {
     response.end("ok", () => {
       one.isOpen = false;
       one.deliveredAt = performance.now();
-      const times = delivered.get(one.deliveryId);
-      if (times === undefined) delivered.set(one.deliveryId, [one.deliveredAt]);
-      else times.push(one.deliveredAt);
+      const answered = { at: one.deliveredAt, spanId: one.spanId };
+      const before = delivered.get(one.deliveryId);
+      if (before === undefined) delivered.set(one.deliveryId, [answered]);
+      else before.push(answered);
     });
   };
 
@@ -89,6 +97,7 @@ export async function startRecorder(chance: Chance): Promise<Recorder> {
     request.on("end", () => {
       const one: Received = {
         deliveryId: String(request.headers["webhook-id"]),
+        spanId: String(request.headers["traceparent"]).split("-")[2] ?? "",
         socket: request.socket,
         deliveredAt: null,
         isOpen: true,

@@ -41,6 +41,8 @@ export interface Verdict {
   readonly requests: number;
   readonly lost: number;
   readonly duplicated: number;
+  /** Answers that came later than the sender waits: it has to try again. On starved processors there are some. */
+  readonly tooLate: number;
   /** Attempts in flight at the faults and marks not written then. */
   readonly bound: number;
   /** From the publisher's ack to the receiver's answer. */
@@ -67,8 +69,18 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
   const prefix = `chaos-${seed}-${process.pid}`;
   const connection = await connect({ servers: natsUrl.split(","), maxReconnectAttempts: -1, reconnectTimeWait: 100 });
   const manager = await connection.jetstreamManager({ checkAPI: false });
-  const start = (): Promise<Posthorn> =>
-    startPosthorn({ nats: { url: natsUrl }, redis: { url: redisUrl }, prefix, settings: { ...SETTINGS, ...settings } });
+  /** Of all processes, those that were killed included. */
+  const logs: Array<Posthorn["log"]> = [];
+  const start = async (): Promise<Posthorn> => {
+    const posthorn = await startPosthorn({
+      nats: { url: natsUrl },
+      redis: { url: redisUrl },
+      prefix,
+      settings: { ...SETTINGS, ...settings },
+    });
+    logs.push(posthorn.log);
+    return posthorn;
+  };
   const processes: Posthorn[] = [];
   const receivers: Recorder[] = [];
   let publisher: Awaited<ReturnType<typeof startPublisher>> | undefined;
@@ -146,15 +158,20 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
     };
     await untilQuiet(missing, () => receivers.reduce((sum, { requests }) => sum + requests(), 0), quietMs);
 
+    const failed = logs.flat().filter(({ message, outcome }) => message === "delivery.attempted" && outcome !== "delivered");
+    const failedSpans = new Set(failed.map((line) => String(line["span_id"])));
     let duplicated = 0;
+    let tooLate = 0;
     let longestDelayMs = 0;
     let deliveries = 0;
     for (const [id, { type, at: ackedAt }] of acked) {
       receivers.forEach(({ delivered }, at) => {
         if (wants(at, type)) deliveries++;
-        const times = delivered.get(deliveryId(id, uuids[at] ?? "")) ?? [];
-        duplicated += Math.max(0, times.length - 1);
-        longestDelayMs = Math.max(longestDelayMs, (times[0] ?? ackedAt) - ackedAt);
+        const answers = delivered.get(deliveryId(id, uuids[at] ?? "")) ?? [];
+        const late = answers.filter(({ spanId }) => failedSpans.has(spanId)).length;
+        tooLate += late;
+        duplicated += Math.max(0, answers.length - late - 1);
+        longestDelayMs = Math.max(longestDelayMs, (answers[0]?.at ?? ackedAt) - ackedAt);
       });
     }
     const { state } = await manager.streams.info(`${prefix}_DEAD_LETTERS`.toUpperCase().replaceAll("-", "_"));
@@ -164,6 +181,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
       requests: receivers.reduce((sum, { requests }) => sum + requests(), 0),
       lost: missing(),
       duplicated,
+      tooLate,
       bound,
       longestDelayMs,
       deadLetters: state.messages,

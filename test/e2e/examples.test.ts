@@ -1,9 +1,10 @@
 /** The receivers under examples/, each in its language, against the real service. */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findBinary } from "../../scripts/servers.mjs";
 import { eventually } from "../support/eventually.ts";
@@ -28,18 +29,18 @@ afterAll(async () => {
 });
 
 /** @returns the command that runs it, or null when its language is not on this machine. */
-type Prepare = () => [command: string, ...args: string[]] | null;
+type Prepare = () => Promise<[command: string, ...args: string[]] | null>;
 
 const RECEIVERS: Array<[language: string, prepare: Prepare]> = [
-  ["Node", () => [process.execPath, join(EXAMPLES, "receive/receive.mjs")]],
-  ["Node with posthorn/client", () => [process.execPath, join(EXAMPLES, "receiver/main.ts")]],
-  ["Python", () => (findBinary("python3") === null ? null : ["python3", join(EXAMPLES, "receive/receive.py")])],
+  ["Node", async () => [process.execPath, join(EXAMPLES, "receive/receive.mjs")]],
+  ["Node with posthorn/client", async () => [process.execPath, join(EXAMPLES, "receiver/main.ts")]],
+  ["Python", async () => (findBinary("python3") === null ? null : ["python3", join(EXAMPLES, "receive/receive.py")])],
   [
     "Go",
-    () => {
+    async () => {
       if (findBinary("go") === null) return null;
       const binary = join(folder, "receive");
-      const built = spawnSync("go", ["build", "-o", binary, join(EXAMPLES, "receive/receive.go")], { encoding: "utf8" });
+      const built = await promisify(execFile)("go", ["build", "-o", binary, join(EXAMPLES, "receive/receive.go")]);
       expect(built.stderr).toBe("");
       return [binary];
     },
@@ -48,7 +49,7 @@ const RECEIVERS: Array<[language: string, prepare: Prepare]> = [
 
 describe.each(RECEIVERS)("the receiver in %s", (language, prepare) => {
   test("takes what Posthorn signed, with the old secret and the new, and refuses everything else", async (context) => {
-    const prepared = prepare();
+    const prepared = await prepare();
     if (prepared === null) return context.skip(`${language} is not on this machine`);
     const [command, ...args] = prepared;
     const port = await freePort();

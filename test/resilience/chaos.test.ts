@@ -7,8 +7,7 @@ const SEED = 7;
 const SHARE = 0.1;
 const EVENTS_PER_SECOND = 30;
 /** Other tests want the same processors; `npm run chaos` by itself holds it to 50 ms. */
-const UNWRITTEN_MS = 250;
-const TIMEOUT_MS = 180_000;
+const UNWRITTEN_MS = 1_000;
 
 const extentOf = ({ times }: Scenario) => ({
   times: Math.ceil(times * SHARE),
@@ -17,11 +16,7 @@ const extentOf = ({ times }: Scenario) => ({
 });
 
 describe("nothing is lost, and nothing comes twice that the fault does not explain", () => {
-  test.each(SCENARIOS.map((scenario) => [scenario.faults, scenario] as const))(
-    "%s",
-    async (_faults, scenario) => {
-      expect(complaints(scenario, await scenario.run(SEED, extentOf(scenario)))).toEqual([]);
-    },
-    TIMEOUT_MS,
-  );
+  test.each(SCENARIOS.map((scenario) => [scenario.faults, scenario] as const))("%s", async (_faults, scenario) => {
+    expect(complaints(scenario, await scenario.run(SEED, extentOf(scenario)))).toEqual([]);
+  });
 });

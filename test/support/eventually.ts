@@ -1,5 +1,5 @@
 /** Waits for what happens elsewhere. The time-out is how long a broken test takes to fail, never a thing that is measured. */
-export async function eventually<T>(check: () => T | Promise<T>, timeoutMs = 50_000): Promise<Exclude<T, false | null | undefined>> {
+export async function eventually<T>(check: () => T | Promise<T>, timeoutMs = 120_000): Promise<Exclude<T, false | null | undefined>> {
   const until = Date.now() + timeoutMs;
   for (;;) {
     try {

@@ -311,7 +311,7 @@ export async function startLanesWorld(servers: { readonly nats: Server; readonly
         if (left.join() === CIRCUIT_LEFT) await publish();
         if (left.length > 0) throw new Error(`left over: ${left.join("; ")}`);
         return true;
-      }, 100_000);
+      });
     },
 
     /** Posthorn's own word on every attempt, in order of their ends. */
