@@ -53,7 +53,8 @@ export async function startReceiver(initial: Behaviour = answer(200, "ok"), port
       void behaviour(request, response, incoming.socket);
     });
   });
-  await new Promise<void>((resolve) => server.listen(port, host, resolve));
+  // As many may want to connect at once as a test has attempts in flight.
+  await new Promise<void>((resolve) => server.listen({ port, host, backlog: 4_096 }, resolve));
   const { port: listening } = server.address() as AddressInfo;
   return {
     url: `http://127.0.0.1:${listening}`,
