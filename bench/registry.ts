@@ -73,7 +73,7 @@ const eventOf = (organization: number): Event => ({
     installationUuid: null,
     app: null,
   },
-  ...{ projectId: "7", dataJson: "{}", actorJson: null, occurredAt: time, traceparent: null, tracestate: null },
+  ...{ projectId: "7", dataJson: "{}", actorJson: null, occurredAt: time, publishedAt: Date.now(), traceparent: null, tracestate: null },
 });
 const events = Array.from({ length: 1_000 }, (_, at) => eventOf(at * 5));
 let matched = 0;

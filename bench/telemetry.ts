@@ -35,6 +35,7 @@ const URL_OF_HOOK = "https://hooks.acme.example/in";
 const eventOf = (flags: string): Event => ({
   ...{ id: "evt-1", resource: "issue", action: "created", type: "issue.created", organizationId: "42" },
   ...{ installationUuid: null, app: null, projectId: "7", dataJson: "{}", actorJson: null, occurredAt: new Date().toISOString() },
+  publishedAt: Date.now(),
   ...{ traceparent: `00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-${flags}`, tracestate: null },
 });
 const app = {

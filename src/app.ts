@@ -30,7 +30,7 @@ import { createEnvelopeBuilder } from "./delivery/envelope.ts";
 import { createGate } from "./delivery/gate.ts";
 import { createHeaderBuilder } from "./delivery/headers.ts";
 import type { ParkedQueue } from "./delivery/ports.ts";
-import { createNextProbe } from "./delivery/probe.ts";
+import { createProbes } from "./delivery/probe.ts";
 import { createSender } from "./delivery/sender.ts";
 import { createTargetCheck } from "./delivery/target-check.ts";
 import { createTestCall } from "./delivery/test-call.ts";
@@ -419,18 +419,20 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     { maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT, limits: eventLimits },
   );
   const queueOf = ({ app, uuid }: Installation): ParkedQueue => ({ app, installationUuid: uuid });
+  const probes = createProbes({
+    queueBusy: parked.busy,
+    parkedAfter: backlog.after,
+    removeParked: backlog.remove,
+    isBroken: (uuid) => index.installation(uuid)?.status === "broken",
+    circuitOpen: circuits.blocks,
+    ...{ registry: index, dispatcher, attempt, bulkhead, destinationOf, log: attemptLog, observer, tracing },
+  });
   const prober = createProber(
     {
       installation: index.installation,
       status: integrationStatus,
-      nextProbe: createNextProbe({
-        queueBusy: parked.busy,
-        parkedAfter: backlog.after,
-        removeParked: backlog.remove,
-        isBroken: (uuid) => index.installation(uuid)?.status === "broken",
-        circuitOpen: circuits.blocks,
-        ...{ attempt, bulkhead, destinationOf, log: attemptLog, observer, tracing },
-      }),
+      canProbe: probes.canProbe,
+      nextProbe: probes.next,
       clock,
       logger,
     },
@@ -502,6 +504,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
         lanes: createLaneSearch(jetStream, manager, names),
         circuitOf: circuits.stateOf,
         holdOf: holds.read,
+        oldestParked: (queue) => orUnreachable(backlog.oldest(queue)),
       },
       clock,
     },

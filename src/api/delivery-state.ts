@@ -27,6 +27,8 @@ export interface DeliveryFacts {
   readonly hold: Hold | null;
   /** When a broken installation is probed next, milliseconds since the epoch. */
   readonly nextProbeAt: number | null;
+  /** Parked: it is the oldest of its queue, which a probe of the integration or of the circuit is made with. */
+  readonly isOldest: boolean;
   readonly maxParkedAgeMs: number;
   /** What is for a broken installation is parked. */
   readonly parksBroken: boolean;
@@ -129,7 +131,7 @@ function retrying(located: LocatedDelivery & { lane: "retries" }, { registered, 
 }
 
 function parked(located: LocatedDelivery & { lane: "parked" }, facts: DeliveryFacts): State {
-  const { circuit, hold, nextProbeAt } = facts;
+  const { circuit, hold, nextProbeAt, isOldest } = facts;
   const since = `parked since ${toRfc3339(sinceOf(located))}`;
   const at = (time: number | null, detail: string): State => ({ state: "parked", detail: `${since}: ${detail}`, nextAttemptAt: time });
   if (facts.registered.installation === undefined) return at(null, "the installation is gone; it goes to dead letters when its turn comes");
@@ -137,10 +139,18 @@ function parked(located: LocatedDelivery & { lane: "parked" }, facts: DeliveryFa
     case "disabled":
       return at(null, "the installation is disabled; it is delivered when somebody enables it");
     case "broken":
-      return at(nextProbeAt, "the integration is broken; the oldest parked delivery is its next probe, a success delivers the others");
+      return at(
+        isOldest ? nextProbeAt : null,
+        isOldest
+          ? "the integration is broken; this is its next probe, a success delivers the others"
+          : `the integration is broken; it is probed with the oldest parked delivery${nextProbeAt === null ? "" : `, from ${toRfc3339(nextProbeAt)} on`}, and a success delivers the others`,
+      );
     case "circuit":
       return circuit.state === "open"
-        ? at(circuit.openUntil, "the app's circuit is open; then one delivery tries it")
+        ? at(
+            isOldest ? circuit.openUntil : null,
+            `the app's circuit is open until ${toRfc3339(circuit.openUntil)}; then one delivery tries it, and a success lets the others go`,
+          )
         : at(null, "the app's circuit is half open; one delivery is trying it");
     case "ordered":
       if (hold?.deliveryId !== facts.deliveryId) return at(null, "the app gets one delivery after the other, and others are before it");

@@ -61,7 +61,7 @@ interface Known {
 }
 
 export function createExplain({ registry, index, whereabouts, clock }: ExplainDependencies, options: ExplainOptions): Explain {
-  const { trails, events, lanes, queryRequestLog, circuitOf, holdOf } = whereabouts;
+  const { trails, events, lanes, queryRequestLog, circuitOf, holdOf, oldestParked } = whereabouts;
 
   const search = async (ids: readonly string[], app: string | null, notes: Notes): Promise<LocatedDelivery[]> => {
     if (ids.length === 0) return [];
@@ -95,11 +95,18 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
     return probedAt({ ...record }) + options.probeIntervalMs;
   };
 
+  const isOldest = async ({ sequence, delivery, ofInstallation }: LocatedDelivery & { lane: "parked" }): Promise<boolean> => {
+    const queue = { app: delivery.app, installationUuid: ofInstallation ? delivery.installationUuid : null };
+    return (await oldestParked(queue))?.source.sequence === sequence;
+  };
+
   const explain = async ({ deliveryId, app, installationUuid }: Subject, known: Known): Promise<ExplainedDelivery> => {
     const { located, rest, rows, stored, trail } = known;
     const registered = { app: index.app(app), installation: index.installation(installationUuid) };
     const hold = registered.app?.ordered && located?.lane === "parked" ? await holdOf(app) : null;
     const held = hold?.deliveryId === deliveryId ? hold.attempts : [];
+    const circuit = circuitOf(app);
+    const waitsForProbe = registered.installation?.status === "broken" || circuit.state !== "closed";
     return explainState({
       deliveryId,
       app,
@@ -113,9 +120,10 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
         rows.filter((row) => row.delivery_id === deliveryId),
         [...(located?.delivery.attempts ?? []), ...held],
       ),
-      circuit: circuitOf(app),
+      circuit,
       hold,
       nextProbeAt: registered.installation === undefined ? null : await nextProbeAt(registered.installation),
+      isOldest: located?.lane === "parked" && waitsForProbe && (await isOldest(located)),
       maxParkedAgeMs: options.maxParkedAgeMs,
       parksBroken: options.parksBroken,
       now: clock.now(),

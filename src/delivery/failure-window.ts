@@ -1,4 +1,7 @@
-/** Attempts and failures of the last while, in a ring of buckets: constant memory and time per attempt. */
+/**
+ * Attempts and failures of the last while, in a ring of buckets: constant memory and time per attempt. The current bucket is
+ * partly filled and comes on top of a whole window, so that what is counted is as old as the window and up to a bucket older.
+ */
 
 export interface WindowCounts {
   readonly attempts: number;
@@ -11,10 +14,11 @@ export interface FailureWindow {
   clear(): void;
 }
 
-const BUCKETS = 12;
+const BUCKETS_IN_WINDOW = 24;
+const BUCKETS = BUCKETS_IN_WINDOW + 1;
 
 export function createFailureWindow(windowMs: number): FailureWindow {
-  const bucketMs = windowMs / BUCKETS;
+  const bucketMs = windowMs / BUCKETS_IN_WINDOW;
   const attempts = new Uint32Array(BUCKETS);
   const failures = new Uint32Array(BUCKETS);
   let newest = 0;

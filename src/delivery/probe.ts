@@ -3,18 +3,22 @@
  * where it is when it fails.
  *
  * A delivery that the receiver refuses for good says little about the receiver: the next probe takes the one behind it, so
- * that one which nobody wants does not keep its integration broken for ever.
+ * that one which nobody wants does not keep its integration broken for ever. For an ordered app nothing may be delivered
+ * before it: there it is given up, as it would be in its turn.
  */
 import type { Installation } from "../model/app.ts";
 import { markOf } from "../model/delivery.ts";
-import type { Attempt, Held, Verdict } from "./attempt.ts";
+import type { Attempt, DeadLetterVerdict, Held, Verdict } from "./attempt.ts";
 import type { Bulkhead } from "./bulkhead.ts";
 import type { DestinationOf } from "./destination.ts";
-import type { AttemptLog, DeliveryObserver, ParkedDelivery, ParkedQueue, Tracing } from "./ports.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+import type { AttemptLog, DeliveryObserver, ParkedDelivery, ParkedQueue, RegistryView, Tracing } from "./ports.ts";
 
 export interface ProbeDependencies {
   /** Whether deliveries are known to wait there. */
   readonly queueBusy: (queue: ParkedQueue) => boolean;
+  readonly registry: Pick<RegistryView, "app">;
+  readonly dispatcher: Pick<Dispatcher, "settle">;
   /** The oldest one that was stored after a sequence. */
   readonly parkedAfter: (queue: ParkedQueue, sequence: number) => Promise<ParkedDelivery | null>;
   /** Takes it out of its queue. */
@@ -30,15 +34,32 @@ export interface ProbeDependencies {
   readonly tracing: Tracing;
 }
 
-/** Null when nothing waits, or has to wait for the app's circuit. What it resolves to attempts the delivery and says whether it was delivered. */
-export type NextProbe = (installation: Installation) => Promise<(() => Promise<ProbeResult>) | null>;
+export interface Probes {
+  /** Whether something is known to wait for the installation, and the app's circuit lets it go. */
+  canProbe(installation: Installation): boolean;
+  /** Null when nothing waits. What it resolves to attempts the delivery and says whether it was delivered. */
+  next(installation: Installation): Promise<(() => Promise<ProbeResult>) | null>;
+}
 
 /** `held`: there was no attempt. */
 export type ProbeResult = "delivered" | "failed" | "held";
 
-export function createNextProbe(dependencies: ProbeDependencies): NextProbe {
-  const { queueBusy, parkedAfter, removeParked, isBroken, circuitOpen, attempt, bulkhead, destinationOf, log, observer, tracing } =
-    dependencies;
+export function createProbes(dependencies: ProbeDependencies): Probes {
+  const {
+    queueBusy,
+    registry,
+    dispatcher,
+    parkedAfter,
+    removeParked,
+    isBroken,
+    circuitOpen,
+    attempt,
+    bulkhead,
+    destinationOf,
+    log,
+    observer,
+    tracing,
+  } = dependencies;
   /** Installation → the sequence of what was last refused for good. */
   const refusedUpTo = new Map<string, number>();
 
@@ -52,32 +73,43 @@ export function createNextProbe(dependencies: ProbeDependencies): NextProbe {
     }
   };
 
-  const attemptOnce = async ({ delivery }: ParkedDelivery): Promise<Verdict | Held | "closed"> => {
+  const attemptOnce = async ({ delivery, source }: ParkedDelivery): Promise<Verdict | Held | "closed"> => {
     const share = `probe:${delivery.installationUuid}`;
     const destination = destinationOf(delivery.installationUuid);
     if ((await bulkhead.enterWhenFree(share, destination)) === "closed") return "closed";
     try {
       // A person may have disabled it meanwhile.
       if (!isBroken(delivery.installationUuid)) return "closed";
-      return await tracing.start("probe", delivery.event, (span) => attempt(delivery, span));
+      return await tracing.start("probe", delivery.event, async (span) => {
+        const verdict = await attempt(delivery, span);
+        if (isRefused(verdict) && registry.app(delivery.app)?.ordered) await dispatcher.settle(verdict, source, span);
+        return verdict;
+      });
     } finally {
       bulkhead.leave(share, destination);
     }
   };
 
-  return async ({ app, uuid }) => {
-    const queue: ParkedQueue = { app, installationUuid: uuid };
-    const found = queueBusy(queue) ? await nextIn(queue, uuid) : null;
-    if (found === null || circuitOpen(app)) return null;
-    return async () => {
-      const verdict = await attemptOnce(found);
-      if (verdict === "closed" || verdict.kind === "held") return "held";
-      if (verdict.kind === "dead-letter" && verdict.reason === "rejected") refusedUpTo.set(uuid, found.source.sequence);
-      else refusedUpTo.delete(uuid);
-      if (verdict.kind !== "delivered") return "failed";
-      // If it can't be taken out now, its mark keeps it from being delivered again.
-      await removeParked(found).catch(() => {});
-      return "delivered";
-    };
+  return {
+    canProbe: ({ app, uuid }) => queueBusy({ app, installationUuid: uuid }) && !circuitOpen(app),
+
+    async next({ app, uuid }) {
+      const found = await nextIn({ app, installationUuid: uuid }, uuid);
+      if (found === null) return null;
+      return async () => {
+        const verdict = await attemptOnce(found);
+        if (verdict === "closed" || verdict.kind === "held") return "held";
+        const isOrdered = registry.app(app)?.ordered === true;
+        if (isRefused(verdict) && !isOrdered) refusedUpTo.set(uuid, found.source.sequence);
+        else refusedUpTo.delete(uuid);
+        // If it can't be taken out now, its mark keeps what was delivered from being delivered again.
+        if (verdict.kind === "delivered" || (isRefused(verdict) && isOrdered)) await removeParked(found).catch(() => {});
+        return verdict.kind === "delivered" ? "delivered" : "failed";
+      };
+    },
   };
+}
+
+function isRefused(verdict: Verdict | Held): verdict is DeadLetterVerdict {
+  return verdict.kind === "dead-letter" && verdict.reason === "rejected";
 }

@@ -48,6 +48,7 @@ export function createTestCall({ registry, installationsOf, attempt, tracing, cl
       dataJson,
       actorJson: null,
       occurredAt: toRfc3339(clock.now()),
+      publishedAt: clock.now(),
       traceparent: null,
       tracestate: null,
     };

@@ -102,6 +102,7 @@ function read(raw: RawEvent, limits: EventLimits | undefined): Event {
     dataJson: object(members, "data") ?? missing("data", "an object"),
     actorJson: object(members, "actor") ?? null,
     occurredAt: time(members, "occurred_at") ?? toRfc3339(raw.storedAt),
+    publishedAt: raw.storedAt,
     traceparent: validTrace ? traceparent : null,
     tracestate: validTrace && tracestate !== undefined && isTracestate(tracestate) ? tracestate : null,
   };

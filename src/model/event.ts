@@ -18,6 +18,8 @@ export interface Event {
   readonly actorJson: string | null;
   /** RFC 3339 UTC with milliseconds. */
   readonly occurredAt: string;
+  /** When the events stream stored it, milliseconds since the epoch. */
+  readonly publishedAt: number;
   /** W3C trace context of the publisher, or null. */
   readonly traceparent: string | null;
   readonly tracestate: string | null;

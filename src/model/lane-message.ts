@@ -2,6 +2,7 @@
  * What travels through the retries and parked lanes and rests in dead letters: a delivery with its whole event.
  * `data` and `actor` stay the publisher's own JSON text on the way in and out.
  */
+import { toRfc3339 } from "./clock.ts";
 import type { Delivery } from "./delivery.ts";
 import type { Event } from "./event.ts";
 import { membersOf } from "./json-text.ts";
@@ -41,8 +42,8 @@ export function encodeLaneMessage({ delivery, dueAt, delayMs, floor }: LaneMessa
     attempts: delivery.attempts.map(toWire),
     replay: delivery.replay,
     counted: delivery.counted,
-    first_parked_at: delivery.firstParkedAt === null ? null : new Date(delivery.firstParkedAt).toISOString(),
-    due_at: dueAt === null ? null : new Date(dueAt).toISOString(),
+    first_parked_at: delivery.firstParkedAt === null ? null : toRfc3339(delivery.firstParkedAt),
+    due_at: dueAt === null ? null : toRfc3339(dueAt),
     delay_ms: delayMs,
     floor,
     event_sequence: delivery.eventSequence,
@@ -60,6 +61,7 @@ export function encodeEvent(event: Event): string {
     app: event.app,
     project_id: event.projectId,
     occurred_at: event.occurredAt,
+    published_at: toRfc3339(event.publishedAt),
     traceparent: event.traceparent,
     tracestate: event.tracestate,
   });
@@ -111,6 +113,8 @@ export function decodeEvent(text: string): Event {
     dataJson,
     actorJson: actorJson === "null" ? null : actorJson,
     occurredAt: stringIn(wire, "occurred_at"),
+    // What an earlier version stored has none.
+    publishedAt: timeIn(wire, "published_at") ?? Date.parse(stringIn(wire, "occurred_at")),
     traceparent: optionalStringIn(wire, "traceparent"),
     tracestate: optionalStringIn(wire, "tracestate"),
   };

@@ -25,7 +25,9 @@ export type Probe = () => Promise<"delivered" | "failed" | "held">;
 export interface ProberDependencies {
   readonly installation: (uuid: string) => Installation | undefined;
   readonly status: Pick<IntegrationStatus, "claimProbe" | "recover">;
-  /** Null when nothing waits for the installation: what is parked next is probed with. */
+  /** Whether a probe can be made now. While nothing waits for the installation it can't: what is parked next is probed with. */
+  readonly canProbe: (installation: Installation) => boolean;
+  /** Null when it can't be made any more. */
   readonly nextProbe: (installation: Installation) => Promise<Probe | null>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -41,9 +43,10 @@ const SHORTEST_TICK_MS = 50;
 const PROBES_AT_ONCE = 32;
 
 export function createProber(
-  { installation, status, nextProbe, clock, logger }: ProberDependencies,
+  { installation, status, canProbe, nextProbe, clock, logger }: ProberDependencies,
   { intervalMs }: ProberOptions,
 ): Prober {
+  /** The one that was probed last comes last: with more than may be probed at once each has its turn. */
   const probedAts = new Map<string, number>();
   /** Had a success, and could not be made active yet. */
   const delivered = new Set<string>();
@@ -70,11 +73,19 @@ export function createProber(
     delivered.delete(uuid);
   };
 
+  const isDue = (uuid: string, probedAt: number): boolean => {
+    if (delivered.has(uuid)) return true;
+    if (!held.has(uuid) && clock.now() - probedAt < intervalMs) return false;
+    const found = installation(uuid);
+    return found !== undefined && canProbe(found);
+  };
+
   const probeDue = (): void => {
     for (const [uuid, probedAt] of probedAts) {
       if (underWay.size >= PROBES_AT_ONCE) break;
-      const isDue = delivered.has(uuid) || held.has(uuid) || clock.now() - probedAt >= intervalMs;
-      if (!isDue || underWay.has(uuid)) continue;
+      if (underWay.has(uuid) || !isDue(uuid, probedAt)) continue;
+      probedAts.delete(uuid);
+      probedAts.set(uuid, probedAt);
       const probing = probe(uuid)
         .catch((error: unknown) => logger.warn({ installation_uuid: uuid, error: messageOf(error) }, "probe could not be made"))
         .finally(() => underWay.delete(uuid));

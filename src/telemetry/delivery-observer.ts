@@ -68,7 +68,7 @@ export function createDeliveryObserver(
         // What waited in a queue is old by nature, and says nothing about how fast deliveries are.
         const isFirst = attempt.attempt === 1 && delivery.replay === null;
         const age = delivery.firstParkedAt !== null ? parkedAge : isFirst ? firstAge : laterAge;
-        age.observe(Math.max(0, attempt.endedAt - Date.parse(delivery.event.occurredAt)) / 1000);
+        age.observe(Math.max(0, attempt.endedAt - delivery.event.publishedAt) / 1000);
       }
       const isAsked = isDebugged(app.slug, installation.uuid);
       if (isDelivered && !isAsked && shareOf(delivery.id) >= logDeliveredPercent) return;

@@ -43,7 +43,7 @@ export const METRICS = {
   posthorn_delivery_age_seconds: {
     kind: "histogram",
     unit: "s",
-    help: "Time from the event's occurred_at to its delivery, of all but test calls.",
+    help: "Time from the event's arrival in the events stream to its delivery, of all but test calls.",
     labels: {
       attempt:
         "first: delivered by its first attempt; later: by a retry, resend or replay; parked: it was parked, as all of an ordered app are",

@@ -34,6 +34,7 @@ export function anEvent(members: Partial<Event> = {}): Event {
     dataJson: '{"issue":{"id":"1"}}',
     actorJson: null,
     occurredAt: "2026-01-05T10:11:12.345Z",
+    publishedAt: Date.parse("2026-01-05T10:11:12.400Z"),
     traceparent: null,
     tracestate: null,
     ...members,

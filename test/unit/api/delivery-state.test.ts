@@ -30,7 +30,7 @@ const stored = (stage: StoredEvent["stage"]): StoredEvent => ({
 const explain = (facts: Partial<DeliveryFacts>) =>
   explainState({
     ...{ deliveryId: aDelivery().id, app: "acme", installationUuid: UUID, registered: { app: anApp(), installation: anInstallation() } },
-    ...{ stored: stored("handled"), trail: null, located: null, rest: null, attempts: [], hold: null, nextProbeAt: null },
+    ...{ stored: stored("handled"), trail: null, located: null, rest: null, attempts: [], hold: null, nextProbeAt: null, isOldest: true },
     ...{ circuit: { state: "closed", openForMs: 0, openUntil: 0, probeUntil: 0, probeBy: null } as const },
     ...{ maxParkedAgeMs: 7 * 86_400_000, parksBroken: true, now: NOW },
     ...facts,
@@ -122,7 +122,14 @@ describe("what is parked says since when, why, and what comes next", () => {
   test.each<[string, Partial<DeliveryFacts>, string, string | null]>([
     ["a disabled installation", { located: parked(true), ...registered({ status: "disabled" }) }, "disabled", null],
     ["a broken one", { located: parked(true), nextProbeAt: minutes(30), ...registered({ status: "broken" }) }, "broken", at(30)],
+    [
+      "one of a broken one that is not its next probe",
+      { located: parked(true), nextProbeAt: minutes(30), isOldest: false, ...registered({ status: "broken" }) },
+      "broken",
+      null,
+    ],
     ["an open circuit", { located: parked(false), circuit: open }, "circuit", at(2)],
+    ["an open circuit, behind the one that tries it", { located: parked(false), isOldest: false, circuit: open }, "circuit", null],
     ["a half-open circuit", { located: parked(false), circuit: { ...open, state: "half_open" } }, "circuit", null],
     [
       "the head of an ordered queue",

@@ -107,6 +107,19 @@ describe("a closed circuit", () => {
     expect(circuits.blocks("acme")).toBe(false);
   });
 
+  test("20 failures within the window open it, whenever it began", async () => {
+    for (const startMs of [0, 1_200, 2_400]) {
+      shared = createSharedState();
+      await clock.advance(startMs);
+      const circuits = replica();
+      for (let i = 0; i < 20; i++) {
+        circuits.judge(anAttempt({ ...failure, startedAt: clock.now() }));
+        await clock.advance(i < 19 ? 3_150 : 0);
+      }
+      expect(shared.announced).toEqual(["opened"]);
+    }
+  });
+
   test("900 successes and then 100 failures do not open it, 100 and then 200 do", async () => {
     const circuits = replica();
     await attempts(circuits, 900, 100);
@@ -175,6 +188,22 @@ describe("an open circuit", () => {
     }
     expect(openTimes).toEqual([30, 60, 120, 240, 480, 600, 600]);
     expect(shared.announced).toEqual(["opened"]);
+  });
+
+  test.each([
+    ["429", { outcome: "failed" as const, responseCode: 429 }],
+    ["404", { outcome: "rejected" as const, responseCode: 404 }],
+    ["nothing, as its address is not allowed", { outcome: "blocked" as const, responseCode: 0 }],
+  ])("stays open as long as before when its probe is answered with %s", async (_what, members) => {
+    const circuits = replica();
+    await attempts(circuits, 0, 20);
+    await probe(circuits);
+    circuits.judge(anAttempt({ app, ...members, startedAt: clock.now() }));
+    await clock.advance(0);
+    expect([shared.state().state, shared.state().openForMs, shared.announced]).toEqual(["open", 30_000, ["opened"]]);
+    await probe(circuits);
+    await attempts(circuits, 1, 0);
+    expect(shared.announced).toEqual(["opened", "closed"]);
   });
 
   test("keeps its probe when an older state is pushed late", async () => {

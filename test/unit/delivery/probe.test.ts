@@ -2,10 +2,10 @@ import { beforeEach, expect, test } from "vitest";
 import type { Attempt, Verdict } from "../../../src/delivery/attempt.ts";
 import { createBulkhead } from "../../../src/delivery/bulkhead.ts";
 import type { ParkedDelivery } from "../../../src/delivery/ports.ts";
-import { createNextProbe, type NextProbe } from "../../../src/delivery/probe.ts";
+import { createProbes, type Probes } from "../../../src/delivery/probe.ts";
 import type { Delivery } from "../../../src/model/delivery.ts";
 import { createTracing } from "../../../src/telemetry/tracing.ts";
-import { aDelivery, anInstallation } from "../../support/builders.ts";
+import { aDelivery, anApp, anInstallation } from "../../support/builders.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
 
 const installation = anInstallation({ status: "broken" });
@@ -14,7 +14,9 @@ let parked: ParkedDelivery[];
 let attempted: string[];
 let delivered: Set<string>;
 let verdictOf: (delivery: Delivery) => Partial<Verdict>;
-let nextProbe: NextProbe;
+let probes: Probes;
+let ordered: boolean;
+let settled: string[];
 let circuitOpen: boolean;
 let broken: boolean;
 
@@ -33,7 +35,15 @@ beforeEach(() => {
   verdictOf = () => ({ kind: "delivered" });
   circuitOpen = false;
   broken = true;
-  nextProbe = createNextProbe({
+  ordered = false;
+  settled = [];
+  probes = createProbes({
+    registry: { app: () => anApp({ ordered }) },
+    dispatcher: {
+      async settle({ kind, delivery }) {
+        settled.push(`${delivery.id}: ${kind}`);
+      },
+    },
     queueBusy: () => parked.length > 0,
     parkedAfter: async (_queue, sequence) => parked.find(({ source }) => source.sequence > sequence) ?? null,
     removeParked: async (gone) => {
@@ -50,22 +60,24 @@ beforeEach(() => {
   });
 });
 
-const probe = async () => (await nextProbe(installation))?.();
+const probe = async () => (await probes.next(installation))?.();
 const waiting = () => parked.map(({ delivery }) => delivery.id);
 
 test("attempts the oldest delivery, and takes it out of its queue when it was delivered", async () => {
   expect([await probe(), attempted, waiting()]).toEqual(["delivered", ["one"], ["two", "three"]]);
 });
 
-test("waits for the app's circuit", async () => {
+test("can be made when something waits and the app's circuit lets it go", () => {
+  expect(probes.canProbe(installation)).toBe(true);
   circuitOpen = true;
-  expect([await nextProbe(installation), attempted]).toEqual([null, []]);
+  expect(probes.canProbe(installation)).toBe(false);
   circuitOpen = false;
-  expect([await probe(), attempted]).toEqual(["delivered", ["one"]]);
+  parked = [];
+  expect(probes.canProbe(installation)).toBe(false);
 });
 
 test("attempts nothing when a person has stopped the installation meanwhile", async () => {
-  const claimed = await nextProbe(installation);
+  const claimed = await probes.next(installation);
   broken = false;
   expect([await claimed?.(), attempted, waiting().length]).toEqual(["held", [], 3]);
 });
@@ -84,6 +96,13 @@ test("takes the one behind it after a refusal for good, and begins anew behind t
   expect(attempted.slice(3)).toEqual(["one", "two", "one"]);
 });
 
+test("of an ordered app gives up what is refused for good: nothing is delivered before it", async () => {
+  ordered = true;
+  verdictOf = ({ id }) => (id === "one" ? { kind: "dead-letter", reason: "rejected" } : { kind: "delivered" });
+  expect([await probe(), settled, waiting()]).toEqual(["failed", ["one: dead-letter"], ["two", "three"]]);
+  expect([await probe(), settled.length, attempted]).toEqual(["delivered", 1, ["one", "two"]]);
+});
+
 test("skips what was delivered before and not taken out", async () => {
   delivered.add("one");
   expect([await probe(), attempted, waiting()]).toEqual(["delivered", ["two"], ["three"]]);
@@ -91,5 +110,5 @@ test("skips what was delivered before and not taken out", async () => {
 
 test("is none when nothing waits", async () => {
   parked = [];
-  expect(await nextProbe(installation)).toBeNull();
+  expect(await probes.next(installation)).toBeNull();
 });

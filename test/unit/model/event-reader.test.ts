@@ -44,6 +44,7 @@ describe("a plain event", () => {
       dataJson: "{}",
       actorJson: null,
       occurredAt: "2026-01-05T10:11:12.345Z",
+      publishedAt: Date.parse("2026-01-05T10:11:12.345Z"),
       traceparent: null,
       tracestate: null,
     });

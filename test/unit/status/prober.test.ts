@@ -38,6 +38,7 @@ beforeEach(() => {
           return true;
         },
       },
+      canProbe: ({ uuid }) => probes.has(uuid),
       async nextProbe({ uuid }) {
         const probe = probes.get(uuid);
         if (probe === undefined) return null;
@@ -92,6 +93,18 @@ test("receivers that hang do not keep the probes of others waiting", async () =>
   probes.set("a", async () => "delivered");
   prober.update("a", clock.now());
   await clock.advance(HOUR_MS + 5_000);
+  expect(recovered).toEqual(["a"]);
+});
+
+test("however many have nothing parked, or fail before their attempt, the others are probed", async () => {
+  for (let i = 0; i < 100; i++) prober.update(`quiet-${i}`, clock.now());
+  for (let i = 0; i < 100; i++) {
+    probes.set(`unreadable-${i}`, async () => "held");
+    prober.update(`unreadable-${i}`, clock.now());
+  }
+  probes.set("a", async () => "delivered");
+  prober.update("a", clock.now());
+  await clock.advance(HOUR_MS + 30_000);
   expect(recovered).toEqual(["a"]);
 });
 

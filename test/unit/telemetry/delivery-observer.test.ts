@@ -170,7 +170,7 @@ describe("the metrics of a run", () => {
 
   test("tell the age of a first attempt apart from that of later ones and of what was parked, and none of test calls", () => {
     const { observer, metrics } = observed();
-    const endedAt = Date.parse(anEvent().occurredAt) + 700;
+    const endedAt = anEvent().publishedAt + 700;
     observer.attempted(anAttempt({ endedAt }));
     observer.attempted(anAttempt({ endedAt, delivery: aDelivery({ attemptsMade: 1 }) }));
     observer.attempted(anAttempt({ endedAt, delivery: aDelivery({ replay: "r-1" }) }));
