@@ -127,7 +127,7 @@ const EVENTS_PER_IN_FLIGHT = 1;
 /** What a person asked to be stored, who waits for the answer; a publish that is not answered takes as long. */
 const STORED_WITHIN_MS = 5_000;
 const LONGEST_EXPIRY_SWEEP_MS = 60_000;
-const PROBE_LEASE_EXTRA_MS = 5_000;
+const ATTEMPT_LEASE_EXTRA_MS = 5_000;
 const MAX_SHOWN_PROBLEMS = 10;
 /** Where `npm run build` puts the page, seen from src and from dist alike. */
 const PAGE_FOLDER = fileURLToPath(new URL("../dist/web/", import.meta.url));
@@ -288,6 +288,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   let parked: ParkedSubscriber | undefined;
   const replica = randomUUID();
   const attemptCounts = createAttemptCountsChannel(nats, connectionState, names, replica, logger);
+  const attemptLeaseMs = (app: string): number => (index.app(app)?.timeoutMs ?? config.requestTimeout) + ATTEMPT_LEASE_EXTRA_MS;
   const circuits = createCircuits(
     {
       tell: attemptCounts.tell,
@@ -306,7 +307,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       failurePercent: config.circuitFailurePercent,
       openTimeMs: config.circuitOpenTime,
       maxOpenTimeMs: config.circuitMaxOpenTime,
-      probeLeaseMs: (app) => (index.app(app)?.timeoutMs ?? config.requestTimeout) + PROBE_LEASE_EXTRA_MS,
+      probeLeaseMs: attemptLeaseMs,
       replica,
     },
   );
@@ -408,7 +409,10 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   const discardBacklog = createDiscardBacklog({ ...handling, ...answering, registry: index, backlog });
   const holds = createHolds(store);
   parked = createParkedSubscriber(
-    { ...handling, registry: index, gate, circuitOpen: circuits.blocks, bulkhead, destinationOf, attempt, holds, backlog, mayFlow },
+    {
+      ...{ ...handling, registry: index, gate, circuitOpen: circuits.blocks, bulkhead, destinationOf, attempt, attemptLeaseMs },
+      ...{ holds, backlog, mayFlow },
+    },
     { appMaxInFlight: config.appMaxInFlight, maxParkedAgeMs: config.maxParkedAge },
   );
   const retries = createRetriesSubscriber(handling);

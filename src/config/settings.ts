@@ -204,7 +204,7 @@ export const SETTINGS = {
   ),
   MAX_PARKED_AGE: duration("7d", {
     group: DELIVERY,
-    about: "What has waited in the parked lane longer than this, counted from the first parking, goes to dead letters.",
+    about: "What was first parked longer ago than this goes to dead letters when it is parked or waits there.",
   }),
 
   TARGET_ALLOW: setting<readonly string[]>({

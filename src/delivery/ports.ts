@@ -235,6 +235,8 @@ export interface Hold {
   readonly attempts: readonly AttemptSummary[];
   /** Milliseconds since the epoch. */
   readonly dueAt: number;
+  /** Until then its attempt may be waited for or under way, as far as a clock can tell; milliseconds since the epoch. */
+  readonly busyUntil: number;
   /** Messages in the parked lane that were settled before their turn: any replica that gets one then skips it. */
   readonly settled: readonly number[];
 }

@@ -18,11 +18,12 @@ interface WireHold {
   attempts_made: number;
   attempts: AttemptSummary[];
   due_at: string;
+  busy_until?: string;
   settled?: number[];
 }
 
 /** Nobody's. */
-const NONE: Hold = { deliveryId: null, parkedSequence: 0, attemptsMade: 0, attempts: [], dueAt: 0, settled: [] };
+const NONE: Hold = { deliveryId: null, parkedSequence: 0, attemptsMade: 0, attempts: [], dueAt: 0, busyUntil: 0, settled: [] };
 
 /** Leaves what was settled before its turn. */
 export function released({ settled }: Hold): Hold {
@@ -56,13 +57,14 @@ export function createHolds(records: HoldRecords): Holds {
   };
 }
 
-function toWire({ deliveryId, parkedSequence, attemptsMade, attempts, dueAt, settled }: Hold): string {
+function toWire({ deliveryId, parkedSequence, attemptsMade, attempts, dueAt, busyUntil, settled }: Hold): string {
   const wire: WireHold = {
     delivery_id: deliveryId,
     parked_sequence: parkedSequence,
     attempts_made: attemptsMade,
     attempts: [...attempts],
     due_at: toRfc3339(dueAt),
+    busy_until: toRfc3339(busyUntil),
     ...(settled.length > 0 ? { settled: [...settled] } : {}),
   };
   return JSON.stringify(wire);
@@ -77,6 +79,7 @@ function fromWire(app: string, value: string): Hold {
       attemptsMade: wire.attempts_made,
       attempts: wire.attempts,
       dueAt: Date.parse(wire.due_at),
+      busyUntil: Date.parse(wire.busy_until ?? wire.due_at),
       settled: wire.settled ?? [],
     };
   } catch (error) {

@@ -4,7 +4,7 @@
  */
 import type { JetStreamManager, SeqMsgRequest, StoredMsg } from "nats";
 import { type DeadLetterVerdict, givenUp } from "../delivery/attempt.ts";
-import type { AttemptLog, HandledMessage, LaneSource, ParkedQueue } from "../delivery/ports.ts";
+import type { AttemptLog, HandledMessage, Hold, LaneSource, ParkedQueue } from "../delivery/ports.ts";
 import type { Clock } from "../model/clock.ts";
 import { type Delivery, markOf } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
@@ -31,6 +31,11 @@ export interface ParkedBacklog {
   queuesOf(app: string): Promise<ParkedQueue[]>;
   /** Whether the message is still in the lane. */
   isStored(sequence: number): Promise<boolean>;
+  /**
+   * Stores the message anew at the end of its queue, with the attempts and the due time of the hold that it has had, when the
+   * queue may not flow. @returns false when it may, and the message is to be waited for.
+   */
+  setAside(hold: Hold, mayFlow: (queue: ParkedQueue) => boolean): Promise<boolean>;
   /** Takes a delivery that is done out of its queue. */
   remove(parked: Pick<ParkedDelivery, "source">): Promise<void>;
   /**
@@ -60,6 +65,15 @@ export function createParkedBacklog({ manager, names, lanes, log, onGivenUp, clo
       // The server's JSApiMsgGetRequest has had next_by_subj since 2.9; the library's type has not.
       const request = { seq: from, next_by_subj: names.parked(queue.app, queue.installationUuid) };
       return await manager.streams.getMessage(stream, request as SeqMsgRequest);
+    } catch (error) {
+      if (isNotFound(error)) return null;
+      throw error;
+    }
+  };
+
+  const at = async (sequence: number): Promise<StoredMsg | null> => {
+    try {
+      return await manager.streams.getMessage(stream, { seq: sequence });
     } catch (error) {
       if (isNotFound(error)) return null;
       throw error;
@@ -115,17 +129,20 @@ export function createParkedBacklog({ manager, names, lanes, log, onGivenUp, clo
           Object.keys((await manager.streams.info(stream, { subjects_filter: filter })).state.subjects ?? {}),
         ),
       );
-      return [...(first ?? []), ...(others ?? [])].map((subject) => ({ app, installationUuid: subject.slice(own.length + 1) || null }));
+      return [...(first ?? []), ...(others ?? [])].map(queueOf);
     },
 
-    async isStored(sequence) {
-      try {
-        await manager.streams.getMessage(stream, { seq: sequence });
-        return true;
-      } catch (error) {
-        if (isNotFound(error)) return false;
-        throw error;
-      }
+    isStored: async (sequence) => (await at(sequence)) !== null,
+
+    async setAside({ parkedSequence, attemptsMade, attempts, dueAt }, mayFlow) {
+      const message = await at(parkedSequence);
+      if (message === null) return true;
+      const queue = queueOf(message.subject);
+      const parked = decode(message);
+      if (mayFlow(queue) || parked === null) return false;
+      await lanes.park({ ...parked.delivery, attemptsMade, attempts }, queue, dueAt || null, parked.source);
+      await deleteMessage(parkedSequence);
+      return true;
     },
 
     remove: ({ source }) => deleteMessage(source.sequence),
@@ -154,11 +171,17 @@ export function createParkedBacklog({ manager, names, lanes, log, onGivenUp, clo
   };
 }
 
+/** Of `<prefix>.parked.<app>[.<installation uuid>]`. */
+export function queueOf(subject: string): ParkedQueue {
+  const [, , app = "", installationUuid] = subject.split(".");
+  return { app, installationUuid: installationUuid ?? null };
+}
+
 /** As a drain would have it: read past the consumer, it was never handed out. */
 function handled({ subject, seq: sequence, header }: StoredMsg): HandledMessage {
   return { subject, consumer: "", sequence, deliveries: 0, header: (name) => headerOf(header, name) };
 }
 
 export function expiredAfter(ageMs: number): string {
-  return `parked for ${Math.round(ageMs / 1000)} s, longer than POSTHORN_MAX_PARKED_AGE`;
+  return `first parked ${Math.round(ageMs / 1000)} s ago, longer than POSTHORN_MAX_PARKED_AGE`;
 }

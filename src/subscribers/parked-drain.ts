@@ -65,6 +65,8 @@ export interface ParkedDrainDependencies extends PullLoopDependencies {
   readonly log: AttemptLog;
   readonly observer: DeliveryObserver;
   readonly tracing: Tracing;
+  /** How long an attempt of the app may take. */
+  readonly attemptLeaseMs: (app: string) => number;
 }
 
 export interface ParkedDrainOptions {
@@ -103,13 +105,14 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     log,
     observer,
     tracing,
+    attemptLeaseMs,
     clock,
     logger,
   } = dependencies;
   const { queue, stream, maxInFlight } = options;
   const share = `parked:${queue.app}:${queue.installationUuid ?? ""}`;
   const isDelivered = (delivery: Delivery): Promise<boolean> => log.wasDelivered(delivery.app, markOf(delivery));
-  const order = createQueueOrder(queue, { backlog, holds, mayFlow: options.mayFlow, isDelivered });
+  const order = createQueueOrder(queue, { backlog, holds, mayFlow: options.mayFlow, isDelivered, attemptLeaseMs, clock });
   const sleepers = new Set<() => void>();
   /** How often it was poked: who was about to sleep then does not. */
   let pokes = 0;
@@ -222,8 +225,10 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       if (await isDone(delivery)) return done();
       const passage = await pass(parked);
       if (passage === "settled") return done();
-      if (passage === "closed" || (passage === "stopped" && hold === null)) return false;
-      if (passage === "stopped") {
+      // Closed because its queue may not flow any more, it would keep the others of its app waiting.
+      const isStopped = passage === "stopped" || (passage === "closed" && !options.mayFlow(queue));
+      if (isStopped ? hold === null : passage === "closed") return false;
+      if (isStopped) {
         await park(parked, queue, "ordered");
         return done();
       }
@@ -253,7 +258,8 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       }
       const made = { attemptsMade: next.delivery.attemptsMade, attempts: next.delivery.attempts };
       const { dueAt } = next.delay;
-      await holds.change(queue.app, hold, (current) => ({ ...current, ...made, dueAt }));
+      const after = { ...made, dueAt, busyUntil: order.busyUntil(dueAt) };
+      await holds.change(queue.app, hold, (current) => (current.deliveryId === delivery.id ? { ...current, ...after } : current));
     }
   };
 

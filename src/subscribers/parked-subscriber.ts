@@ -2,12 +2,14 @@
  * The parked lane: which queues hold deliveries, which of them may flow, and a drain for each that may.
  *
  * A queue is found by the local park that filled it or by a look at the stream's subjects every few seconds (which also
- * finds what other replicas parked). Its consumer is made on demand and deleted when num_pending + num_ack_pending = 0.
+ * finds what other replicas parked). Its consumer is made on demand and deleted when num_pending + num_ack_pending = 0 and
+ * nobody pulls from it: what another replica gets between a look and a delete would come again while it is being attempted.
  */
 import { AckPolicy, type ConsumerInfo, nanos, type StreamState } from "nats";
 import type { ParkedQueue } from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { BusNames } from "./names.ts";
+import { queueOf } from "./parked-backlog.ts";
 import { createParkedDrain, type ParkedDrain, type ParkedDrainDependencies } from "./parked-drain.ts";
 import { ensureConsumer, isNotFound } from "./topology.ts";
 
@@ -147,7 +149,7 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
       busyQueues.delete(key);
       drains.delete(key);
       await drain.close();
-      await removeConsumer(queue);
+      await removeUnused(queue);
       // Whatever was parked between the look and the removal has woken nobody.
       if ((await counts(key)).has(key)) wake(queue);
       else openWaiting(queue.app);
@@ -160,41 +162,32 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
   };
 
   const isEmpty = async (queue: ParkedQueue): Promise<boolean> => {
-    let info: ConsumerInfo;
-    try {
-      info = await manager.consumers.info(stream, consumerOf(queue));
-    } catch (error) {
-      if (isNotFound(error)) return !(await counts(keyOf(queue))).has(keyOf(queue));
-      throw error;
-    }
+    const info = await infoOf(queue);
+    if (info === null) return !(await counts(keyOf(queue))).has(keyOf(queue));
     return info.num_pending + info.num_ack_pending === 0;
   };
 
-  const removeConsumer = async (queue: ParkedQueue): Promise<void> => {
-    try {
-      await manager.consumers.delete(stream, consumerOf(queue));
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
+  const infoOf = (queue: ParkedQueue): Promise<ConsumerInfo | null> => unlessNotFound(manager.consumers.info(stream, consumerOf(queue)));
+
+  /** Whoever pulls last removes it. */
+  const removeUnused = async (queue: ParkedQueue): Promise<void> => {
+    const info = await infoOf(queue);
+    if (info === null || info.num_pending + info.num_ack_pending + info.num_waiting > 0) return;
+    await unlessNotFound(manager.consumers.delete(stream, consumerOf(queue)));
   };
 
   const stateOf = async (filter: string): Promise<StreamState> => (await manager.streams.info(stream, { subjects_filter: filter })).state;
 
   const counts = async (filter: string): Promise<Map<string, number>> => new Map(Object.entries((await stateOf(filter)).subjects ?? {}));
 
-  const queueOf = (subject: string): ParkedQueue => {
-    const [, , app = "", installationUuid] = subject.split(".");
-    return { app, installationUuid: installationUuid ?? null };
-  };
-
   /** Whoever drained the queue has died before it could remove the consumer, and nothing is parked there any more. */
   const removeLeftBehind = async (): Promise<void> => {
     const empty = new Set<string>();
-    for await (const { name, config, num_pending, num_ack_pending } of manager.consumers.list(stream)) {
+    for await (const { name, config, num_pending, num_ack_pending, num_waiting } of manager.consumers.list(stream)) {
       const key = config.filter_subject ?? "";
-      if (num_pending + num_ack_pending > 0 || busyQueues.has(key) || name !== consumerOf(queueOf(key))) continue;
+      if (num_pending + num_ack_pending + num_waiting > 0 || busyQueues.has(key) || name !== consumerOf(queueOf(key))) continue;
       // One that is empty for a moment may be another replica's, which is about to remove it, too.
-      if (emptyBefore.has(key)) await removeConsumer(queueOf(key));
+      if (emptyBefore.has(key)) await removeUnused(queueOf(key));
       else empty.add(key);
     }
     emptyBefore = empty;
@@ -209,7 +202,7 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
         if (key in subjects || drains.has(key) || opening.has(key)) continue;
         busyQueues.delete(key);
         // Emptied in some other way: discarded, expired, drained by another replica.
-        await removeConsumer(queueOf(key));
+        await removeUnused(queueOf(key));
       }
       if (consumers > drains.size) await removeLeftBehind();
     } catch (error) {
@@ -265,4 +258,13 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
     queues: () => busyQueues.size,
     standing: () => [...busyQueues.values()].filter((queue) => !mayFlow(queue)),
   };
+}
+
+async function unlessNotFound<T>(reading: Promise<T>): Promise<T | null> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (isNotFound(error)) return null;
+    throw error;
+  }
 }

@@ -3,6 +3,8 @@
  *
  * O1  An attempt needs the app's hold, which one delivery has at a time. Its message comes back when a process dies, and
  *     whoever gets it goes on with the hold; a hold whose message is gone holds nothing.
+ *     One whose message stands in a queue that may not flow any more, with nobody left to give it up (its process died), is
+ *     set aside by who claims the hold next, as soon as no attempt of it can be under way.
  * O2  Replicas store what they take from the events lane at the same time, so that of two events that came within moments
  *     the younger one may stand first, and what waits for a mended installation is older than what the app's own queue has
  *     got since: before its first attempt a delivery lets older ones go before, in its queue and in the app's others.
@@ -10,11 +12,14 @@
  *     sight of messages of a subject that are removed out of order. The hold's record names it, for whoever gets it then.
  */
 import type { FoundHold, Holds, ParkedQueue } from "../delivery/ports.ts";
+import type { Clock } from "../model/clock.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { ParkedBacklog, ParkedDelivery } from "./parked-backlog.ts";
 
 export interface QueueOrder {
   hold(): Promise<FoundHold | null>;
+  /** Of a hold whose attempt is due then. */
+  busyUntil(dueAt: number): number;
   /** @returns false when another delivery has the hold. */
   claim(parked: ParkedDelivery): Promise<boolean>;
   /** The delivery of the oldest event that was stored behind the head of this queue and is older than the head. */
@@ -30,6 +35,9 @@ export interface QueueOrderDependencies {
   readonly holds: Holds;
   readonly mayFlow: (queue: ParkedQueue) => boolean;
   readonly isDelivered: (delivery: Delivery) => Promise<boolean>;
+  /** How long an attempt of the app may take. */
+  readonly attemptLeaseMs: (app: string) => number;
+  readonly clock: Clock;
 }
 
 /** A head waits so long after it was stored, for what other replicas are about to store. */
@@ -44,7 +52,10 @@ interface Seen {
   readonly eventSequence: number;
 }
 
-export function createQueueOrder(queue: ParkedQueue, { backlog, holds, mayFlow, isDelivered }: QueueOrderDependencies): QueueOrder {
+export function createQueueOrder(
+  queue: ParkedQueue,
+  { backlog, holds, mayFlow, isDelivered, attemptLeaseMs, clock }: QueueOrderDependencies,
+): QueueOrder {
   /** What was read ahead, so that each message is read once; events are not kept. */
   let seen: Seen[] = [];
   let readTo = 0;
@@ -74,17 +85,23 @@ export function createQueueOrder(queue: ParkedQueue, { backlog, holds, mayFlow, 
     return false;
   };
 
+  const busyUntil = (dueAt: number): number => Math.max(dueAt, clock.now()) + attemptLeaseMs(queue.app);
+
   return {
     hold: () => holds.read(queue.app),
+    busyUntil,
 
     async claim({ delivery: { id, attemptsMade, attempts }, source, dueAt }) {
       const current = await holds.read(queue.app);
-      if (current !== null && current.deliveryId !== null && (await backlog.isStored(current.parkedSequence))) return false;
+      if (current !== null && current.deliveryId !== null) {
+        const isBusy = clock.now() < current.busyUntil;
+        if (isBusy ? await backlog.isStored(current.parkedSequence) : !(await backlog.setAside(current, mayFlow))) return false;
+      }
       const settled: number[] = [];
       // What was discarded, say, has no turn any more.
       for (const sequence of current?.settled ?? []) if (await backlog.isStored(sequence)) settled.push(sequence);
-      const hold = { deliveryId: id, parkedSequence: source.sequence, attemptsMade, attempts, dueAt: dueAt ?? 0, settled };
-      return holds.claim(queue.app, hold, current);
+      const due = { dueAt: dueAt ?? 0, busyUntil: busyUntil(dueAt ?? 0) };
+      return holds.claim(queue.app, { deliveryId: id, parkedSequence: source.sequence, attemptsMade, attempts, ...due, settled }, current);
     },
 
     async oldestBehind({ eventSequence: headEvent, replay }, headSequence) {

@@ -1,6 +1,6 @@
 /** The parked and retries lanes over restarts and replicas. */
 import { randomUUID } from "node:crypto";
-import { AckPolicy, type JetStreamManager } from "nats";
+import { AckPolicy, createInbox, type JetStreamManager, nanos } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { deliveryId } from "../../src/model/delivery.ts";
 import { encodeLaneMessage } from "../../src/model/lane-message.ts";
@@ -153,6 +153,63 @@ describe("an ordered app", () => {
     const bucket = await bus.jetStream.views.kv(`${bus.prefix}-registry`);
     await eventually(async () => (await bucket.get(`hold.${slug}`))?.operation !== "PUT");
     await third.end();
+  });
+
+  test("goes on when a person stops the installation whose delivery is being attempted", async () => {
+    const { bus, receiver, parked, manager, start } = await aPlatform();
+    const posthorn = await start();
+    const { slug, uuid: other } = await posthorn.install({ webhook_url: receiver.url, ordered: true, retry_schedule_s: [1, 1, 1] });
+    const stopped = randomUUID();
+    await posthorn.api("PUT", `/v1/installations/${stopped}`, { app: slug, organization_id: "1" });
+    await posthorn.api("POST", `/v1/installations/${stopped}/disable`);
+    await bus.publish("issue.created", { id: "held", organization_id: "1", data: { n: -1 } });
+    const queue = `${bus.prefix}.parked.${slug}.${stopped}`;
+    await eventually(() => manager.streams.getMessage(parked, { last_by_subj: queue }));
+    // Its queue is not drained any more by the time that the answer comes.
+    receiver.behave((request, response) => {
+      if (request.json().installation.uuid === other) response.end("ok");
+      else setTimeout(() => response.writeHead(503).end(), 1_500);
+    });
+    await posthorn.api("POST", `/v1/installations/${stopped}/enable`);
+    await receiver.waitFor(1);
+    await posthorn.api("POST", `/v1/installations/${stopped}/disable`);
+    for (let n = 0; n < 3; n++) await bus.publish("issue.created", event(n));
+    await receiver.waitFor(4);
+    expect(numbers(receiver)).toEqual([-1, 0, 1, 2]);
+    expect((await manager.streams.getMessage(parked, { last_by_subj: queue })).json()).toMatchObject({ attempts_made: 1 });
+    await posthorn.end();
+  });
+
+  test("goes on when the process died with the attempt of an installation that was stopped then", async () => {
+    const { bus, receiver, parked, manager, start } = await aPlatform();
+    const settings = { POSTHORN_REQUEST_TIMEOUT: "1s" };
+    const first = await start(settings);
+    const { slug, uuid: other } = await first.install({ webhook_url: receiver.url, ordered: true, retry_schedule_s: [1, 1, 1] });
+    const stopped = randomUUID();
+    await first.api("PUT", `/v1/installations/${stopped}`, { app: slug, organization_id: "1" });
+    await first.api("POST", `/v1/installations/${stopped}/disable`);
+    await bus.publish("issue.created", { id: "held", organization_id: "1", data: { n: -1 } });
+    const queue = { last_by_subj: `${bus.prefix}.parked.${slug}.${stopped}` };
+    await eventually(() => manager.streams.getMessage(parked, queue));
+    receiver.behave((request, response) => {
+      if (request.json().installation.uuid === other) response.end("ok");
+      else response.writeHead(503).end();
+    });
+    await first.api("POST", `/v1/installations/${stopped}/enable`);
+    const bucket = await bus.jetStream.views.kv(`${bus.prefix}-registry`);
+    await eventually(async () => (await bucket.get(`hold.${slug}`))?.json<{ attempts_made: number }>().attempts_made === 1);
+    await first.end("SIGKILL");
+    const record = (await bucket.get(`installation.${stopped}`))?.json<object>();
+    await bucket.put(`installation.${stopped}`, JSON.stringify({ ...record, status: "disabled" }));
+    for (let n = 0; n < 3; n++) await bus.publish("issue.created", event(n));
+    const second = await start(settings);
+    await eventually(() => numbers(receiver).includes(2));
+    expect(numbers(receiver).filter((n) => n >= 0)).toEqual([0, 1, 2]);
+    expect((await manager.streams.getMessage(parked, queue)).json<{ attempts_made: number }>().attempts_made).toBeGreaterThanOrEqual(1);
+    await second.api("POST", `/v1/installations/${stopped}/enable`);
+    receiver.behave(answer(200));
+    await eventually(async () => (await manager.streams.info(parked)).state.messages === 0);
+    await second.end();
   });
 
   test("that becomes one in the middle of its backlog is one from then on", async () => {
@@ -316,6 +373,30 @@ test("a consumer that a replica left behind when it died goes", async () => {
   const second = await start();
   await eventually(async () => (await manager.streams.info(parked)).state.consumer_count === 0);
   await second.end();
+});
+
+test("a consumer that another replica pulls from stays: what it gets meanwhile would come again while it is being attempted", async () => {
+  const { bus, receiver, parked, manager, start } = await aPlatform();
+  const posthorn = await start();
+  const { slug } = await posthorn.install({ webhook_url: receiver.url, ordered: true });
+  const answers: Array<() => void> = [];
+  receiver.behave((_request, response) => void answers.push(() => response.end("ok")));
+  await bus.publish("issue.created", event(0));
+  await receiver.waitFor(1);
+  const inbox = createInbox();
+  const pulls = bus.connection.subscribe(inbox);
+  const request = { batch: 1, expires: nanos(600_000) };
+  const consumer = `posthorn-app-${slug}`;
+  bus.connection.publish(`$JS.API.CONSUMER.MSG.NEXT.${parked}.${consumer}`, JSON.stringify(request), { reply: inbox });
+  await eventually(async () => (await manager.consumers.info(parked, consumer)).num_waiting === 1);
+  answers[0]?.();
+  await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes("posthorn_parked_queues 0"));
+  // By the next scan it would have been found without messages.
+  await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes('posthorn_lane_messages{lane="parked"} 0'));
+  expect((await manager.streams.info(parked)).state).toMatchObject({ messages: 0, consumer_count: 1 });
+  pulls.unsubscribe();
+  await eventually(async () => (await manager.streams.info(parked)).state.consumer_count === 0);
+  await posthorn.end();
 });
 
 describe("a retry", () => {

@@ -118,7 +118,7 @@ describe("what is parked says since when, why, and what comes next", () => {
   const registered = (installation: Parameters<typeof anInstallation>[0], app = {}) => ({
     registered: { app: anApp(app), installation: anInstallation(installation) },
   });
-  const hold = { parkedSequence: 6, attemptsMade: 2, attempts: [], dueAt: minutes(3), settled: [] };
+  const hold = { parkedSequence: 6, attemptsMade: 2, attempts: [], dueAt: minutes(3), busyUntil: 0, settled: [] };
   test.each<[string, Partial<DeliveryFacts>, string, string | null]>([
     ["a disabled installation", { located: parked(true), ...registered({ status: "disabled" }) }, "disabled", null],
     ["a broken one", { located: parked(true), nextProbeAt: minutes(30), ...registered({ status: "broken" }) }, "broken", at(30)],
