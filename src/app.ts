@@ -496,7 +496,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   };
   const queryRequestLog = createRequestLogQuery(redis, (uuid) => index.installation(uuid)?.organizationId);
   const trails = createDeliveryTrails(redis, index.slugs);
-  const storedEvents = createStoredEvents(jetStream, manager, names, clock);
+  const storedEvents = createStoredEvents(nats, manager, names, clock);
   const explain = createExplain(
     {
       registry,
@@ -505,7 +505,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
         queryRequestLog,
         trails,
         events: storedEvents,
-        lanes: createLaneSearch(jetStream, manager, names),
+        lanes: createLaneSearch(nats, manager, names),
         circuitOf: circuits.stateOf,
         holdOf: holds.read,
         oldestParked: (queue) => orUnreachable(backlog.oldest(queue)),
@@ -583,7 +583,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       }),
       replayNotes: createReplayNotes(redis, clock),
       deadLetters: createDeadLetters({
-        ...{ connection: nats, jetStream, manager, lanes: answeringLanes, names, match: index.match, tracing, clock },
+        ...{ connection: nats, manager, lanes: answeringLanes, names, match: index.match, tracing, clock },
       }),
       explain,
       resend: createResend({ events: storedEvents, lanes: answeringLanes, find: trails.find, tracing, clock }),

@@ -11,7 +11,7 @@
  *     is nobody.
  */
 
-import { type JetStreamClient, type JetStreamManager, type NatsConnection, NatsError } from "nats";
+import { type JetStreamManager, type NatsConnection, NatsError } from "nats";
 import type { TraceBatch, Tracing } from "../delivery/ports.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
@@ -25,7 +25,7 @@ import { type BusNames, INVALID } from "./names.ts";
 import { orUnreachable } from "./or-unreachable.ts";
 import { decodeRawLetter, eventTypeIn, type RawMessage } from "./raw-letter.ts";
 import { readBackwards } from "./read-backwards.ts";
-import { readPage } from "./read-page.ts";
+import { readForwards, textOf } from "./read-forwards.ts";
 import { isDeletedAlready } from "./topology.ts";
 
 export interface DeadLetterFilter {
@@ -67,7 +67,6 @@ const MAX_LIST_BYTES = 16 * 1024 * 1024;
 
 export interface DeadLettersDependencies {
   readonly connection: NatsConnection;
-  readonly jetStream: JetStreamClient;
   readonly manager: JetStreamManager;
   readonly lanes: LaneWriter;
   readonly names: BusNames;
@@ -76,16 +75,7 @@ export interface DeadLettersDependencies {
   readonly clock: Clock;
 }
 
-export function createDeadLetters({
-  connection,
-  jetStream,
-  manager,
-  lanes,
-  names,
-  match,
-  tracing,
-  clock,
-}: DeadLettersDependencies): DeadLetters {
+export function createDeadLetters({ connection, manager, lanes, names, match, tracing, clock }: DeadLettersDependencies): DeadLetters {
   const stream = names.streams.deadLetters;
 
   const fromJson = (subject: string, sequence: number, json: string): DeadLetter => {
@@ -94,12 +84,6 @@ export function createDeadLetters({
   };
 
   const subjectsOf = (app: string | null): string => (app === null ? `${names.prefix}.dead-letters.*` : names.deadLetter(app));
-
-  /** The next messages after a sequence, at most `limit`. */
-  const readAfter = async (app: string | null, after: number, limit: number): Promise<DeadLetter[]> => {
-    const { messages } = await readPage(jetStream, stream, { filterSubjects: subjectsOf(app), opt_start_seq: after + 1 }, limit);
-    return messages.map((message) => fromJson(message.subject, message.seq, message.string()));
-  };
 
   const matches = ({ content }: DeadLetter, { eventType, start, end }: DeadLetterFilter): boolean => {
     if (eventType != null && eventTypeIn(content, names) !== eventType) return false;
@@ -110,18 +94,15 @@ export function createDeadLetters({
   const list: DeadLetters["list"] = async (filter, after, limit) => {
     const items: DeadLetter[] = [];
     let bytes = 0;
-    let from = after;
-    for (;;) {
-      const page = await readAfter(filter.app, from, PAGE);
-      for (const letter of page) {
-        from = letter.sequence;
-        if (!matches(letter, filter)) continue;
-        items.push(letter);
-        bytes += letter.json.length;
-        if (items.length === limit || bytes >= MAX_LIST_BYTES) return { items, next: from };
-      }
-      if (page.length < PAGE) return { items, next: null };
+    const query = { stream, subject: subjectsOf(filter.app), from: after + 1, to: Number.POSITIVE_INFINITY, batch: PAGE };
+    for await (const { subject, sequence, data } of readForwards(connection, manager, query)) {
+      const letter = fromJson(subject, sequence, textOf(data));
+      if (!matches(letter, filter)) continue;
+      items.push(letter);
+      bytes += letter.json.length;
+      if (items.length === limit || bytes >= MAX_LIST_BYTES) return { items, next: sequence };
     }
+    return { items, next: null };
   };
 
   const listNewest: DeadLetters["listNewest"] = async (filter, before, limit) => {
@@ -141,7 +122,7 @@ export function createDeadLetters({
   const get: DeadLetters["get"] = async (sequence) => {
     try {
       const { subject, data } = await manager.streams.getMessage(stream, { seq: sequence });
-      return fromJson(subject, sequence, Buffer.from(data).toString("utf8"));
+      return fromJson(subject, sequence, textOf(data));
     } catch (error) {
       if (error instanceof NatsError && error.api_error?.code === 404) {
         throw new AppError("NOT_FOUND", `no dead letter ${sequence}`);

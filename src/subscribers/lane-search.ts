@@ -2,14 +2,14 @@
  * Finds a delivery's message in the retries, parked and dead-letters lanes: at the place where it was noted, else by
  * looking at a bounded number of messages of each queue that it can be in. Nothing here counts as a redelivery.
  */
-import type { JetStreamClient, JetStreamManager, JsMsg, SeqMsgRequest, StoredMsg } from "nats";
+import type { JetStreamManager, NatsConnection, SeqMsgRequest, StoredMsg } from "nats";
 import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { LanePlace, LocatedDelivery, RestOfEvent } from "../model/whereabouts.ts";
 import { type BusNames, INVALID } from "./names.ts";
 import { orUnreachable } from "./or-unreachable.ts";
 import { decodeRawLetter } from "./raw-letter.ts";
-import { readPage } from "./read-page.ts";
+import { readForwards, type StreamMessage, textOf } from "./read-forwards.ts";
 import { isNotFound } from "./topology.ts";
 
 /** Every call rejects with AppError NATS_UNREACHABLE when the server does not answer. */
@@ -30,8 +30,9 @@ export interface LaneSearch {
 const MOST_IN_QUEUE = 200;
 /** Dead letters looked at, of the newest. */
 const MOST_DEAD_LETTERS = 2_000;
+const BATCH = 500;
 
-export function createLaneSearch(jetStream: JetStreamClient, manager: JetStreamManager, names: BusNames): LaneSearch {
+export function createLaneSearch(connection: NatsConnection, manager: JetStreamManager, names: BusNames): LaneSearch {
   const { streams, prefix } = names;
   const streamOf = { retries: streams.retries, parked: streams.parked, "dead-letters": streams.deadLetters } as const;
 
@@ -64,24 +65,27 @@ export function createLaneSearch(jetStream: JetStreamClient, manager: JetStreamM
     return found;
   };
 
-  const newestDeadLetters = async (filterSubjects: string): Promise<readonly JsMsg[]> => {
-    const { last_seq: last } = (await manager.streams.info(streams.deadLetters)).state;
-    const from = Math.max(1, last - MOST_DEAD_LETTERS + 1);
-    return (await readPage(jetStream, streams.deadLetters, { filterSubjects, opt_start_seq: from }, MOST_DEAD_LETTERS)).messages;
-  };
+  async function* newestDeadLetters(subject: string): AsyncGenerator<StreamMessage> {
+    const stream = streams.deadLetters;
+    const { last_seq: to } = (await manager.streams.info(stream)).state;
+    const from = Math.max(1, to - MOST_DEAD_LETTERS + 1);
+    yield* readForwards(connection, manager, { stream, subject, from, to, batch: BATCH });
+  }
 
   /** @param mentions a cheap look before the letter is read */
   const searchDeadLetters = async (
-    filterSubjects: string,
+    subject: string,
     mentions: (text: string) => boolean,
     isWanted: (delivery: Delivery) => boolean,
   ): Promise<LocatedDelivery[]> => {
-    return (await newestDeadLetters(filterSubjects)).flatMap((message) => {
-      const text = message.string();
-      if (!mentions(text)) return [];
-      const located = locate("dead-letters", message.subject, message.seq, message.info.timestampNanos / 1e6, text);
-      return located !== null && isWanted(located.delivery) ? [located] : [];
-    });
+    const found: LocatedDelivery[] = [];
+    for await (const message of newestDeadLetters(subject)) {
+      const text = textOf(message.data);
+      if (!mentions(text)) continue;
+      const located = locate("dead-letters", message.subject, message.sequence, message.storedAt, text);
+      if (located !== null && isWanted(located.delivery)) found.push(located);
+    }
+    return found;
   };
 
   const at = async (deliveryId: string, { lane, sequence }: LanePlace): Promise<LocatedDelivery | null> => {
@@ -109,11 +113,11 @@ export function createLaneSearch(jetStream: JetStreamClient, manager: JetStreamM
     for await (const message of oldest(streams.retries, names.fanOut)) {
       if (message.json<{ event_sequence?: number }>().event_sequence === eventSequence) return { kind: "parts" };
     }
-    for (const message of await newestDeadLetters(names.deadLetter(INVALID))) {
-      const letter = message.json<{ source_stream?: string; source_sequence?: number; reason: string; error: string }>();
+    for await (const { sequence, storedAt, data } of newestDeadLetters(names.deadLetter(INVALID))) {
+      const letter = JSON.parse(textOf(data)) as { source_stream?: string; source_sequence?: number; reason: string; error: string };
       if (letter.source_stream !== streams.events || letter.source_sequence !== eventSequence) continue;
       const { reason, error } = letter;
-      return { kind: "dead-letter", sequence: message.seq, storedAt: message.info.timestampNanos / 1e6, reason, error };
+      return { kind: "dead-letter", sequence, storedAt, reason, error };
     }
     return null;
   };

@@ -60,6 +60,8 @@ export interface AckSubject {
   readonly consumer: string;
   readonly deliveries: number;
   readonly sequence: number;
+  /** Counts what the consumer hands out, from 1. */
+  readonly consumerSequence: number;
   readonly storedAt: number;
 }
 
@@ -71,6 +73,7 @@ export function parseAckSubject(reply: string): AckSubject {
     consumer: tokens[at + 1] ?? "",
     deliveries: Number(tokens[at + 2]),
     sequence: Number(tokens[at + 3]),
+    consumerSequence: Number(tokens[at + 4]),
     // Nanoseconds exceed 2^53: the last six digits are cut off as text.
     storedAt: Number((tokens[at + 5] ?? "").slice(0, -6)),
   };

@@ -1,11 +1,11 @@
 /** Finds events in the EVENTS stream again: by their place, or by their id among the newest. */
-import type { JetStreamClient, JetStreamManager, JsMsg, MsgHdrs, OrderedConsumerOptions } from "nats";
+import type { JetStreamManager, MsgHdrs, NatsConnection } from "nats";
 import type { Clock } from "../model/clock.ts";
 import { readEvent } from "../model/event-reader.ts";
 import type { StoredEvent } from "../model/whereabouts.ts";
 import type { BusNames } from "./names.ts";
 import { orUnreachable } from "./or-unreachable.ts";
-import { readPage } from "./read-page.ts";
+import { readForwards, type StreamMessage, sequenceAt } from "./read-forwards.ts";
 import { isNotFound } from "./topology.ts";
 
 export interface EventSearch {
@@ -29,17 +29,9 @@ export interface StoredEvents {
 /** What one call looks at, and for how long. */
 const MOST_EVENTS = 20_000;
 const SEARCH_MS = 3_000;
-const PAGE = 500;
+const BATCH = 500;
 
-interface Message {
-  readonly subject: string;
-  readonly data: Uint8Array;
-  readonly headers: MsgHdrs | undefined;
-  readonly sequence: number;
-  readonly storedAt: number;
-}
-
-export function createStoredEvents(jetStream: JetStreamClient, manager: JetStreamManager, names: BusNames, clock: Clock): StoredEvents {
+export function createStoredEvents(connection: NatsConnection, manager: JetStreamManager, names: BusNames, clock: Clock): StoredEvents {
   const stream = names.streams.events;
 
   const stageOf = async (sequence: number): Promise<StoredEvent["stage"]> => {
@@ -53,7 +45,7 @@ export function createStoredEvents(jetStream: JetStreamClient, manager: JetStrea
     }
   };
 
-  const read = async (message: Message): Promise<StoredEvent> => {
+  const read = async (message: StreamMessage): Promise<StoredEvent> => {
     const { sequence, storedAt } = message;
     const [, , resource = "", action = ""] = message.subject.split(".");
     const result = readEvent({
@@ -81,24 +73,19 @@ export function createStoredEvents(jetStream: JetStreamClient, manager: JetStrea
   const search = async (eventId: string, since: number | null): Promise<EventSearch> => {
     const { last_seq: last, first_seq: first } = (await manager.streams.info(stream)).state;
     const until = clock.now() + SEARCH_MS;
-    let position: Partial<OrderedConsumerOptions> =
-      since === null ? { opt_start_seq: Math.max(first, last - MOST_EVENTS + 1, 1) } : { opt_start_time: new Date(since).toISOString() };
+    const start = since === null ? Math.max(first, last - MOST_EVENTS + 1, 1) : await sequenceAt(manager, stream, since);
+    const query = { stream, subject: names.event("*", "*"), from: start, to: Number.POSITIVE_INFINITY, batch: BATCH };
     let searched = 0;
     let from: number | null = null;
-    for (;;) {
-      const { messages, left } = await readPage(jetStream, stream, position, PAGE);
-      for (const message of messages) {
-        searched++;
-        from ??= storedAtOf(message);
-        if (!mayBe(message, eventId)) continue;
-        const { subject, data, headers, seq: sequence } = message;
-        const found = await read({ subject, data, headers, sequence, storedAt: storedAtOf(message) });
-        if (found.event?.id === eventId) return { found, searched, from, complete: true };
-      }
-      const complete = left === 0 || messages.length === 0;
-      if (complete || searched >= MOST_EVENTS || clock.now() >= until) return { found: null, searched, from, complete };
-      position = { opt_start_seq: (messages.at(-1)?.seq ?? last) + 1 };
+    for await (const message of readForwards(connection, manager, query)) {
+      if (searched >= MOST_EVENTS || clock.now() >= until) return { found: null, searched, from, complete: false };
+      searched++;
+      from ??= message.storedAt;
+      if (!mayBe(message, eventId)) continue;
+      const found = await read(message);
+      if (found.event?.id === eventId) return { found, searched, from, complete: true };
     }
+    return { found: null, searched, from, complete: true };
   };
 
   return {
@@ -108,13 +95,9 @@ export function createStoredEvents(jetStream: JetStreamClient, manager: JetStrea
 }
 
 /** Whether it is worth reading: the id is in a header, or somewhere in the body as it would be written there. */
-function mayBe({ headers, data }: JsMsg, eventId: string): boolean {
+function mayBe({ headers, data }: StreamMessage, eventId: string): boolean {
   if (headerOf(headers, "nats-msg-id") === eventId || headerOf(headers, "ce-id") !== undefined) return true;
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength).includes(JSON.stringify(eventId).slice(1, -1));
-}
-
-function storedAtOf({ info }: JsMsg): number {
-  return Math.floor(info.timestampNanos / 1e6);
 }
 
 /** A header by its lower-case name. */

@@ -17,13 +17,16 @@ import { createAttemptCountsChannel } from "../../src/subscribers/attempt-counts
 import { connectNats, createConnectionState } from "../../src/subscribers/connection.ts";
 import { createDeadLetters } from "../../src/subscribers/dead-letters.ts";
 import { createLanes } from "../../src/subscribers/lanes.ts";
-import { busNames } from "../../src/subscribers/names.ts";
+import { type BusNames, busNames } from "../../src/subscribers/names.ts";
+import { type ForwardsQuery, readForwards, sequenceAt, textOf } from "../../src/subscribers/read-forwards.ts";
 import { covers, ensureConsumer, ensureTopology, isDeletedAlready } from "../../src/subscribers/topology.ts";
 import { createWatchdog } from "../../src/subscribers/watchdog.ts";
 import { createTracing } from "../../src/telemetry/tracing.ts";
+import { aDelivery, anEvent } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePort, type Server, startNatsServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
+import { startTcpProxy } from "../support/tcp-proxy.ts";
 
 let server: Server;
 let connection: NatsConnection;
@@ -225,30 +228,135 @@ test("to delete a message that is gone is no fault, whatever else is", async () 
 });
 
 describe("dead letters", () => {
+  const lanesOf = (names: BusNames) =>
+    createLanes({
+      ...{ jetStream: connection.jetstream(), names, clock: systemClock, logger: silentLogger },
+      isUp: () => true,
+      maxPayloadBytes: () => 1_048_576,
+      onStored: () => {},
+      onDeadLetter: () => {},
+    });
+  const deadLettersOf = (names: BusNames, over: { connection: NatsConnection; manager: JetStreamManager }) =>
+    createDeadLetters({
+      ...{ ...over, names, lanes: lanesOf(names), match: () => [], clock: systemClock },
+      tracing: createTracing(null),
+    });
+
   test("are listed in answers of a bounded size, however large each is", async () => {
     const names = freshNames();
     await ensureTopology(manager, names, 1);
     const jetStream = connection.jetstream();
     const letter = JSON.stringify({ reason: "invalid", dead_lettered_at: new Date().toISOString(), body: "x".repeat(900_000) });
     for (let n = 0; n < 25; n++) await jetStream.publish(names.deadLetter("acme"), letter);
-    const lanes = createLanes({
-      jetStream,
-      names,
-      clock: systemClock,
-      logger: silentLogger,
-      isUp: () => true,
-      maxPayloadBytes: () => 1_048_576,
-      onStored: () => {},
-      onDeadLetter: () => {},
-    });
-    const deadLetters = createDeadLetters({
-      ...{ connection, jetStream, manager, lanes, names, match: () => [], clock: systemClock },
-      tracing: createTracing(null),
-    });
+    const deadLetters = deadLettersOf(names, { connection, manager });
     const first = await deadLetters.list({ app: "acme" }, 0, 1_000);
     expect([first.items.length, first.next]).toEqual([19, 19]);
     const rest = await deadLetters.list({ app: "acme" }, first.next ?? 0, 1_000);
     expect([rest.items.length, rest.next]).toEqual([6, null]);
+  });
+
+  test("are all listed and replayed over a slow connection, and over one that brings nothing there is no end of them", async () => {
+    const names = freshNames();
+    await ensureTopology(manager, names, 1);
+    const lanes = lanesOf(names);
+    const dataJson = JSON.stringify({ pad: "x".repeat(200_000) });
+    for (let n = 1; n <= 24; n++) {
+      const delivery = aDelivery({ id: `d-${n}`, app: "acme" }, anEvent({ id: `e-${n}`, dataJson }));
+      await lanes.deadLetter(delivery, "exhausted", "answered with status 500", { stream: names.streams.retries, sequence: n });
+    }
+    const proxy = await startTcpProxy(Number(new URL(server.url).port));
+    const slow = await connect({ servers: `127.0.0.1:${proxy.port}` });
+    try {
+      proxy.throttle(1_600_000);
+      const deadLetters = deadLettersOf(names, { connection: slow, manager: await slow.jetstreamManager() });
+      const { items, next } = await deadLetters.list({ app: "acme" }, 0, 1_000);
+      expect([items.map(({ sequence }) => sequence), next]).toEqual([Array.from({ length: 24 }, (_, n) => n + 1), null]);
+      expect(await deadLetters.replayAll({ app: null }, false)).toEqual({ matched: 24, replayed: 24, skipped: 0 });
+      expect((await manager.streams.info(names.streams.deadLetters)).state.messages).toBe(0);
+      expect((await manager.streams.info(names.streams.retries)).state.messages).toBe(24);
+
+      const impatient = deadLettersOf(names, { connection: slow, manager: await slow.jetstreamManager({ timeout: 500 }) });
+      proxy.freeze();
+      await expect(impatient.list({ app: null }, 0, 10)).rejects.toMatchObject({ code: "NATS_UNREACHABLE" });
+    } finally {
+      await proxy.stop();
+      await slow.close();
+    }
+  });
+});
+
+describe("a stream read in passing", () => {
+  const NUMBER = 1_203;
+  const pattern = (names: BusNames) => ({ stream: names.streams.status, subject: `${names.prefix}.status.circuit.opened.*` });
+
+  async function aStream(): Promise<BusNames> {
+    const names = freshNames();
+    await ensureTopology(manager, names, 1);
+    const jetStream = connection.jetstream();
+    const publish = (n: number) => jetStream.publish(`${names.prefix}.status.circuit.opened.${n % 3 === 0 ? "acme" : "other"}`, `${n}`);
+    for (let n = 1; n <= NUMBER; n++) await publish(n);
+    return names;
+  }
+
+  async function readAll(over: Pick<NatsConnection, "requestMany">, query: ForwardsQuery): Promise<number[]> {
+    const read: number[] = [];
+    for await (const { sequence, data } of readForwards(over as NatsConnection, manager, query)) {
+      expect(textOf(data)).toBe(`${sequence}`);
+      read.push(sequence);
+    }
+    expect((await manager.streams.info(query.stream)).state.consumer_count).toBe(0);
+    return read;
+  }
+
+  const sequences = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, n) => from + n);
+
+  test("is read whole, from one sequence to another, without what was deleted", async () => {
+    const names = await aStream();
+    const all = { ...pattern(names), from: 1, to: Number.POSITIVE_INFINITY, batch: 500 };
+    expect(await readAll(connection, all)).toEqual(sequences(1, NUMBER));
+    expect(await readAll(connection, { ...all, from: 17, to: 517, batch: 50 })).toEqual(sequences(17, 517));
+    expect(await readAll(connection, { ...all, from: NUMBER + 1 })).toEqual([]);
+    for (const gone of [1, 700, 701, NUMBER]) await manager.streams.deleteMessage(names.streams.status, gone, false);
+    const rest = [...sequences(2, 699), ...sequences(702, NUMBER - 1)];
+    expect(await readAll(connection, all)).toEqual(rest);
+    const ofAcme = { ...all, subject: `${names.prefix}.status.circuit.opened.acme` };
+    expect(await readAll(connection, ofAcme)).toEqual(rest.filter((sequence) => sequence % 3 === 0));
+  });
+
+  test("is read whole when pulls lose a message, or all that comes late", async () => {
+    const names = await aStream();
+    let pulls = 0;
+    const losing: Pick<NatsConnection, "requestMany"> = {
+      async requestMany(subject, data, options) {
+        const answers = await connection.requestMany(subject, data, options);
+        const late = ++pulls % 2 === 0;
+        return (async function* () {
+          let n = 0;
+          for await (const answer of answers) {
+            if (++n === 200) {
+              if (late) return;
+              continue;
+            }
+            yield answer;
+          }
+        })();
+      },
+    };
+    const all = { ...pattern(names), from: 1, to: Number.POSITIVE_INFINITY, batch: 500 };
+    expect(await readAll(losing, all)).toEqual(sequences(1, NUMBER));
+  });
+
+  test("is read from a time on", async () => {
+    const names = await aStream();
+    const { stream } = pattern(names);
+    const timeOf = async (seq: number) => (await manager.streams.getMessage(stream, { seq })).time.getTime();
+    const first = await timeOf(1);
+    const late = (await timeOf(NUMBER)) + 1_000;
+    expect(await sequenceAt(manager, stream, first - 1_000)).toBe(1);
+    expect(await sequenceAt(manager, stream, late)).toBe(NUMBER + 1);
+    const middle = await timeOf(600);
+    const from = await sequenceAt(manager, stream, middle);
+    expect([(await timeOf(from)) >= middle, (await timeOf(from - 1)) < middle]).toEqual([true, true]);
   });
 });
 

@@ -31,7 +31,7 @@ beforeAll(async () => {
     onStored: ({ id }, place) => void places.set(id, place),
     onDeadLetter: () => {},
   });
-  search = createLaneSearch(jetStream, manager, names);
+  search = createLaneSearch(connection, manager, names);
 });
 afterAll(async () => {
   await connection.close();

@@ -12,6 +12,8 @@ export interface TcpProxy {
   thaw(): void;
   /** What comes from now on arrives so much later, in either direction. */
   lag(ms: number): void;
+  /** From now on no more than this goes through in a second, in either direction of each connection. */
+  throttle(bytesPerS: number): void;
   /** What clients send from now on says `instead` where it says `text`; with null it goes through as it is again. */
   divert(text: string, instead: string | null): void;
   stop(): Promise<void>;
@@ -21,6 +23,7 @@ export async function startTcpProxy(targetPort: number, port = 0): Promise<TcpPr
   const sockets = new Set<Socket>();
   let frozen = false;
   let lagMs = 0;
+  let bytesPerMs = Number.POSITIVE_INFINITY;
   let diverted = { text: "", instead: "" };
   const asSent = (chunk: Buffer): Buffer =>
     diverted.text === "" ? chunk : Buffer.from(chunk.toString("latin1").replaceAll(diverted.text, diverted.instead), "latin1");
@@ -38,7 +41,10 @@ export async function startTcpProxy(targetPort: number, port = 0): Promise<TcpPr
         if (frozen) return;
         // In the order it came, however the lag changes.
         const passed = one === inbound ? asSent(chunk) : chunk;
-        arrived = Promise.all([arrived, sleep(lagMs)]).then(() => void other.write(passed));
+        arrived = Promise.all([arrived, sleep(lagMs)]).then(async () => {
+          if (bytesPerMs < Number.POSITIVE_INFINITY) await sleep(passed.length / bytesPerMs);
+          other.write(passed);
+        });
       });
       one.on("error", () => {});
       one.on("close", () => {
@@ -59,6 +65,9 @@ export async function startTcpProxy(targetPort: number, port = 0): Promise<TcpPr
     },
     lag(ms) {
       lagMs = ms;
+    },
+    throttle(bytesPerS) {
+      bytesPerMs = bytesPerS / 1_000;
     },
     divert(text, instead) {
       diverted = instead === null ? { text: "", instead: "" } : { text, instead };
