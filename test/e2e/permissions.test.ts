@@ -153,6 +153,9 @@ describe("with the permissions of docs/security.md", () => {
     await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
     const letters = (await posthorn.api("GET", `/v1/dead-letters?app=${slug}`)).body.items as Array<{ sequence: number }>;
     expect(letters.length).toBeGreaterThanOrEqual(2);
+    expect((await posthorn.api("GET", "/v1/dead-letters?order=newest")).body.items).toHaveLength(letters.length);
+    expect((await posthorn.api("GET", "/v1/status-events")).body.items.length).toBeGreaterThanOrEqual(2);
+    expect((await posthorn.api("GET", "/v1/events/unheard-of")).status).toBe(404);
     expect((await posthorn.api("POST", `/v1/dead-letters/${letters[0]?.sequence}/replay`)).status).toBe(202);
     expect((await posthorn.api("POST", "/v1/dead-letters/replay", {})).body.state).toBe("done");
     await eventually(async () => (await posthorn.api("GET", "/v1/dead-letters")).body.items.length === 0);
