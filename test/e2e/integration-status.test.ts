@@ -560,7 +560,7 @@ describe("a person", () => {
     expect(told.map(({ id }) => id).sort()).toEqual(ids.map((id) => `${deliveryId(id, uuid)}:0:rejected`).sort());
     expect(told[0]?.data).toMatchObject({
       ...{ app: slug, installation_uuid: uuid, organization_id: "42", event_type: "issue.created", attempts: 0, reason: "expired" },
-      ...{ last_outcome: null, last_response_code: null, last_error: expect.stringMatching(/^parked for \d+ s, longer than/) },
+      ...{ last_outcome: null, last_response_code: null, last_error: expect.stringMatching(/^first parked \d+ s ago, longer than/) },
     });
     for (const { log } of world.replicas)
       expect(log.filter(({ message }) => message === "a periodic task failed and is tried again")).toEqual([]);
