@@ -206,6 +206,7 @@ export const DASHBOARDS: readonly Dashboard[] = [
       ),
       graph("Being stored, acknowledged, and refused", "short", [
         { expr: "sum(posthorn_lane_stores_pending)", legend: "being stored" },
+        { expr: "sum(posthorn_lane_stores_waiting)", legend: "waiting to be stored" },
         { expr: "sum(posthorn_acks_unconfirmed)", legend: "acknowledgements unconfirmed" },
         { expr: "sum by (lane) (posthorn_lane_refusing)", legend: "replicas that {{lane}} refuses" },
         { expr: max("posthorn_parked_queues"), legend: "parked queues" },

@@ -416,7 +416,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     { appMaxInFlight: config.appMaxInFlight, maxParkedAgeMs: config.maxParkedAge },
   );
   const retries = createRetriesSubscriber(handling);
-  const fanOut = createFanOutSubscriber({ ...handling, deliverAll, waiting: bulkhead.waiting });
+  const fanOut = createFanOutSubscriber({ ...handling, deliverAll, waiting: () => bulkhead.waiting() + lanes.stores().waiting });
   const ackFloor = createAckFloor(manager, store, names, clock, logger);
   const events = createEventsSubscriber(
     { ...handling, match: index.match, deliverAll, ackFloor },
@@ -629,7 +629,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     waiting: bulkhead.waiting,
     held: () => ({ events: events.held(), retries: retries.held() + fanOut.held(), parked: parked?.held() ?? 0 }),
     acksUnconfirmed: acks.unconfirmed,
-    storesPending: lanes.pending,
+    stores: lanes.stores,
     refusing: () => countBy(STORED_LANES, lanes.refusing()),
     parkedQueues: () => parked?.queues() ?? 0,
     lanes: gauges.figures,
@@ -690,7 +690,10 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       bulkhead.close();
       await stopped;
       const held = (): number => events.held() + retries.held() + fanOut.held() + (parked?.held() ?? 0);
-      const unfinished = (): number => held() + bulkhead.inFlight() + lanes.pending();
+      const unfinished = (): number => {
+        const { pending, waiting } = lanes.stores();
+        return held() + bulkhead.inFlight() + pending + waiting;
+      };
       while (unfinished() > 0 && clock.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
       const left = unfinished();
       if (left > 0)

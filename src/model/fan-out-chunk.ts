@@ -5,7 +5,7 @@
 import { crc32 } from "node:zlib";
 import type { Event } from "./event.ts";
 import { membersOf } from "./json-text.ts";
-import { decodeEvent, encodeEvent } from "./lane-message.ts";
+import { decodeEvent, encodeEvent, eventSize } from "./lane-message.ts";
 
 export interface Target {
   readonly app: string;
@@ -22,6 +22,14 @@ interface WireChunk {
   readonly event_sequence: number;
   /** Installations by app: most fan-outs are to few apps. */
   readonly targets: Readonly<Record<string, readonly string[]>>;
+}
+
+/** A uuid in quotes, with a comma. */
+const TARGET_SIZE = 39;
+
+/** About as many characters as the part has, without encoding it. */
+export function chunkSize({ event, targets }: FanOutChunk): number {
+  return eventSize(event) + targets.length * TARGET_SIZE;
 }
 
 export function encodeChunk({ event, eventSequence, targets }: FanOutChunk): string {

@@ -30,6 +30,19 @@ interface WireAttempt {
   error: string | null;
 }
 
+/** All members but the event's own texts and the attempts; one attempt with its error. */
+const HEAD_SIZE = 1024;
+const ATTEMPT_SIZE = 400;
+
+/** About as many characters as the delivery's message has, without encoding it. */
+export function laneMessageSize({ event, attempts }: Delivery): number {
+  return eventSize(event) + attempts.length * ATTEMPT_SIZE;
+}
+
+export function eventSize({ dataJson, actorJson }: Event): number {
+  return HEAD_SIZE + dataJson.length + (actorJson?.length ?? 0);
+}
+
 /** @param extra members written before the delivery's own, e.g. a dead letter's reason. */
 export function encodeLaneMessage({ delivery, dueAt, delayMs, floor }: LaneMessage, extra: object = {}): string {
   const { event } = delivery;

@@ -1,7 +1,7 @@
 /**
  * Deals out the parts of large fan-outs (model/fan-out-chunk.ts) that rest in the retries lane. A replica takes the next
- * part when all deliveries of those it holds are under way, so that one slow receiver does not hold up the rest, and a
- * crash leaves little undone.
+ * part when of those it holds no delivery waits, for a place or to be stored, so that one slow receiver does not hold up
+ * the rest, and a crash leaves little undone.
  */
 import { AckPolicy, nanos } from "nats";
 import type { DeliverAll } from "../delivery/deliver-all.ts";
@@ -29,7 +29,7 @@ export interface FanOutSubscriberDependencies extends PullLoopDependencies {
   readonly lanes: LaneWriter;
   readonly tracing: Tracing;
   readonly settle: Settle;
-  /** Deliveries of this process that wait for a place. */
+  /** Deliveries of this process that wait for a place, or to be stored. */
   readonly waiting: () => number;
 }
 

@@ -10,6 +10,9 @@
  *     again, and in the end rests in dead letters, cut to what fits.
  * L4  A lane refuses while a message for it is held that its last try could not store; another lane, or another message
  *     that it takes, says nothing about that.
+ * L5  Not more is under way than a budget for each lane and one for the parts of fan-outs; who waits for room has no body yet.
+ *     Each has its own, so that a flood of parks, or a lane that refuses, holds up nothing of another lane. Deliveries for one
+ *     lane are published in the order of the calls (D2 in delivery/dispatcher.ts counts on it).
  */
 import { headers, type JetStreamClient, NatsError, ErrorCode as NatsErrorCode } from "nats";
 import type { LaneName, LaneReceipt, LaneSource, Lanes, TraceHeaders } from "../delivery/ports.ts";
@@ -17,13 +20,14 @@ import { firstRung } from "../delivery/rungs.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
-import { chunksOf, encodeChunk, type FanOutChunk } from "../model/fan-out-chunk.ts";
-import { encodeLaneMessage } from "../model/lane-message.ts";
+import { chunkSize, chunksOf, encodeChunk, type FanOutChunk } from "../model/fan-out-chunk.ts";
+import { encodeLaneMessage, laneMessageSize } from "../model/lane-message.ts";
 import type { Logger } from "../model/logger.ts";
 import type { LanePlace } from "../model/whereabouts.ts";
 import { type BusNames, INVALID } from "./names.ts";
 import type { PulledMessage } from "./pulled-message.ts";
 import { encodeRawLetter } from "./raw-letter.ts";
+import { createStoreBudget, type StoreFigures } from "./store-budget.ts";
 
 /** What Posthorn stores messages in. */
 export const STORED_LANES = ["retries", "parked", "dead-letters", "status"] as const satisfies readonly LaneName[];
@@ -37,13 +41,13 @@ export interface LaneWriter extends Lanes {
   fanOut(fanOut: FanOutChunk, source: LaneSource, trace: TraceHeaders): Promise<number>;
   /** Publishes a status event under its id. */
   announce(subject: string, eventJson: string, eventId: string): Promise<void>;
-  /** Messages that are being stored at the moment. */
-  pending(): number;
+  /** Of all lanes: what is being stored at the moment, and what waits until there is room for it (L5). */
+  stores(): StoreFigures;
   /** Lanes that refuse (L4). */
   refusing(): readonly StoredLane[];
   /** For a caller who waits: a store that takes longer ends with AppError LANE_REFUSED (retryable). */
   within(ms: number): LaneWriter;
-  /** Gives up what is still being stored; its sources come again. */
+  /** Gives up what is still being stored or waits for it; its sources come again. */
   stop(): void;
 }
 
@@ -56,6 +60,8 @@ const SMALLEST_LETTER = 4 * 1024;
 /** Of one part of a fan-out, on average. */
 const TARGETS_PER_CHUNK = 250;
 const CHUNKS_AT_ONCE = 16;
+/** Of each budget (L5): JetStream acknowledges well over 10,000 a second with as many under way. */
+const MAX_STORES = { maxMessages: 256, maxBytes: 16 * 1024 * 1024 };
 
 export interface LanesDependencies {
   readonly jetStream: JetStreamClient;
@@ -73,10 +79,15 @@ export interface LanesDependencies {
 interface LaneMessageToStore {
   readonly lane: StoredLane;
   readonly subject: string;
-  readonly body: string;
+  /** About as large as the body will be, in characters. */
+  readonly size: number;
+  /** Called when there is room for it. */
+  readonly body: () => string;
   readonly messageId: string;
   readonly trace: TraceHeaders | null;
   readonly contentType?: string;
+  /** Which one it counts for; the lane's own when it is not given. */
+  readonly budget?: "fan-out";
 }
 
 export function createLanes({
@@ -89,23 +100,34 @@ export function createLanes({
   onStored,
   onDeadLetter,
 }: LanesDependencies): LaneWriter {
-  let pending = 0;
   let stopped = false;
+  const budgetOf = (name: string) => createStoreBudget(clock, { name, ...MAX_STORES });
+  const budgets = {
+    retries: budgetOf("retries"),
+    parked: budgetOf("parked"),
+    "dead-letters": budgetOf("dead-letters"),
+    status: budgetOf("status"),
+    "fan-out": budgetOf("retries"),
+  };
   /** Messages held that their last try could not store. */
   const held: Record<StoredLane, number> = { retries: 0, parked: 0, "dead-letters": 0, status: 0 };
 
   /** @param until when it is given up; null: never. */
-  const store = async (
-    { lane, subject, body, messageId, trace, contentType }: LaneMessageToStore,
+  const store = (message: LaneMessageToStore, until: number | null): Promise<LaneReceipt> =>
+    budgets[message.budget ?? message.lane].enter(message.size, () => storeNow(message, until), until);
+
+  /** Has room in its budget. Everything up to the publish is synchronous (L5). */
+  const storeNow = async (
+    { lane, subject, size, body: makeBody, messageId, trace, contentType, budget }: LaneMessageToStore,
     until: number | null,
   ): Promise<LaneReceipt> => {
-    const messageHeaders = headers();
-    if (contentType !== undefined) messageHeaders.set("content-type", contentType);
-    if (trace?.traceparent) messageHeaders.set("traceparent", trace.traceparent);
-    if (trace?.tracestate) messageHeaders.set("tracestate", trace.tracestate);
     let isHeld = false;
-    pending++;
     try {
+      const messageHeaders = headers();
+      if (contentType !== undefined) messageHeaders.set("content-type", contentType);
+      if (trace?.traceparent) messageHeaders.set("traceparent", trace.traceparent);
+      if (trace?.tracestate) messageHeaders.set("tracestate", trace.tracestate);
+      const body = makeBody();
       for (;;) {
         const timeout = until === null ? PUBLISH_TIMEOUT_MS : Math.max(1, Math.min(PUBLISH_TIMEOUT_MS, until - clock.now()));
         try {
@@ -137,21 +159,24 @@ export function createLanes({
         }
       }
     } finally {
-      pending--;
       if (isHeld) held[lane]--;
+      budgets[budget ?? lane].leave(size);
     }
   };
 
   const storeDelivery = async (
     lane: LanePlace["lane"],
     subject: string,
-    body: string,
+    body: () => string,
     delivery: Delivery,
     { stream, sequence }: LaneSource,
     trace: TraceHeaders,
     until: number | null,
   ): Promise<LaneReceipt> => {
-    const receipt = await store({ lane, subject, body, messageId: `${delivery.id}:${stream}:${sequence}`, trace }, until);
+    const receipt = await store(
+      { lane, subject, size: laneMessageSize(delivery), body, messageId: `${delivery.id}:${stream}:${sequence}`, trace },
+      until,
+    );
     onStored(delivery, { lane, sequence: receipt.sequence });
     return receipt;
   };
@@ -162,18 +187,22 @@ export function createLanes({
     return {
       retry(delivery, delay, source, trace = delivery.event) {
         const subject = names.retry(firstRung(delay, clock.now()), delivery.app);
-        return storeDelivery("retries", subject, encodeLaneMessage({ delivery, ...delay }), delivery, source, trace, deadline());
+        return storeDelivery("retries", subject, () => encodeLaneMessage({ delivery, ...delay }), delivery, source, trace, deadline());
       },
 
       park(delivery, queue, dueAt, source, trace = delivery.event) {
-        const parked = { ...delivery, firstParkedAt: delivery.firstParkedAt ?? clock.now() };
-        const body = encodeLaneMessage({ delivery: parked, dueAt, delayMs: 0, floor: false });
+        const body = (): string => {
+          const parked = { ...delivery, firstParkedAt: delivery.firstParkedAt ?? clock.now() };
+          return encodeLaneMessage({ delivery: parked, dueAt, delayMs: 0, floor: false });
+        };
         return storeDelivery("parked", names.parked(queue.app, queue.installationUuid), body, delivery, source, trace, deadline());
       },
 
       async deadLetter(delivery, reason, error, source, trace = delivery.event) {
-        const extra = { reason, error, dead_lettered_at: toRfc3339(clock.now()) };
-        const body = encodeLaneMessage({ delivery, dueAt: null, delayMs: 0, floor: false }, extra);
+        const body = (): string => {
+          const extra = { reason, error, dead_lettered_at: toRfc3339(clock.now()) };
+          return encodeLaneMessage({ delivery, dueAt: null, delayMs: 0, floor: false }, extra);
+        };
         const receipt = await storeDelivery("dead-letters", names.deadLetter(delivery.app), body, delivery, source, trace, deadline());
         onDeadLetter(reason);
         return receipt;
@@ -185,9 +214,10 @@ export function createLanes({
         const subject = names.deadLetter(app ?? INVALID);
         const messageId = `${reason}:${message.stream}:${message.sequence}`;
         for (let room = maxPayloadBytes(); ; room = Math.floor(room / 2)) {
-          const body = encodeRawLetter(message, facts, room);
+          const size = Math.min(room, message.data.length);
+          const body = (): string => encodeRawLetter(message, facts, room);
           try {
-            await store({ lane: "dead-letters", subject, body, messageId, trace: null }, until);
+            await store({ lane: "dead-letters", subject, size, body, messageId, trace: null }, until);
             return onDeadLetter(reason);
           } catch (fault) {
             // The stream may take less than the server.
@@ -202,25 +232,32 @@ export function createLanes({
         const chunks = chunksOf(targets, count);
         for (let from = 0; from < count; from += CHUNKS_AT_ONCE) {
           await Promise.all(
-            chunks.slice(from, from + CHUNKS_AT_ONCE).map((chunk, at) => {
-              const body = encodeChunk({ event, eventSequence, targets: chunk });
+            chunks.slice(from, from + CHUNKS_AT_ONCE).map((part, at) => {
+              const chunk = { event, eventSequence, targets: part };
               const messageId = `fan-out:${count}:${from + at}:${stream}:${sequence}`;
-              return store({ lane: "retries", subject: names.fanOut, body, messageId, trace }, until);
+              const [size, body] = [chunkSize(chunk), (): string => encodeChunk(chunk)];
+              return store({ lane: "retries", budget: "fan-out", subject: names.fanOut, size, body, messageId, trace }, until);
             }),
           );
         }
         return count;
       },
 
-      async announce(subject, body, messageId) {
-        await store({ lane: "status", subject, body, messageId, trace: null, contentType: "application/cloudevents+json" }, deadline());
+      async announce(subject, json, messageId) {
+        const message = { lane: "status", subject, size: json.length, body: () => json, messageId, trace: null } as const;
+        await store({ ...message, contentType: "application/cloudevents+json" }, deadline());
       },
 
-      pending: () => pending,
+      stores() {
+        const all = Object.values(budgets).map((budget) => budget.figures());
+        const sum = (of: keyof StoreFigures): number => all.reduce((total, figures) => total + figures[of], 0);
+        return { pending: sum("pending"), pendingBytes: sum("pendingBytes"), waiting: sum("waiting") };
+      },
       refusing: () => STORED_LANES.filter((lane) => held[lane] > 0),
       within: writer,
       stop() {
         stopped = true;
+        for (const budget of Object.values(budgets)) budget.stop();
       },
     };
   };

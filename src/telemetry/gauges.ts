@@ -9,7 +9,7 @@ export interface GaugeSources {
   readonly waiting: () => number;
   readonly held: () => Readonly<Record<"events" | "retries" | "parked", number>>;
   readonly acksUnconfirmed: () => number;
-  readonly storesPending: () => number;
+  readonly stores: () => { readonly pending: number; readonly pendingBytes: number; readonly waiting: number };
   /** Lanes with a message that could not be stored: 1. */
   readonly refusing: () => Readonly<Record<"retries" | "parked" | "dead-letters" | "status", number>>;
   readonly parkedQueues: () => number;
@@ -35,7 +35,9 @@ export function readGauges({ read }: Metrics, sources: GaugeSources): void {
   read("posthorn_waiting", sources.waiting);
   read("posthorn_held_messages", sources.held);
   read("posthorn_acks_unconfirmed", sources.acksUnconfirmed);
-  read("posthorn_lane_stores_pending", sources.storesPending);
+  read("posthorn_lane_stores_pending", () => sources.stores().pending);
+  read("posthorn_lane_stores_pending_bytes", () => sources.stores().pendingBytes);
+  read("posthorn_lane_stores_waiting", () => sources.stores().waiting);
   read("posthorn_lane_refusing", sources.refusing);
   read("posthorn_parked_queues", sources.parkedQueues);
   ofLanes("posthorn_lane_messages", ({ messages }) => messages);

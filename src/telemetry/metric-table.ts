@@ -64,7 +64,13 @@ export const METRICS = {
     kind: "gauge",
     help: "Acknowledgements that may not have reached NATS; they are sent again after a reconnect.",
   },
-  posthorn_lane_stores_pending: { kind: "gauge", help: "Messages being stored in a lane." },
+  posthorn_lane_stores_pending: { kind: "gauge", help: "Messages being stored: at most 256 for each lane, and 256 parts of fan-outs." },
+  posthorn_lane_stores_pending_bytes: {
+    kind: "gauge",
+    unit: "By",
+    help: "Their size: at most 16 MiB for each lane, and for parts of fan-outs.",
+  },
+  posthorn_lane_stores_waiting: { kind: "gauge", help: "Messages that wait for these to be stored first." },
   posthorn_lane_refusing: {
     kind: "gauge",
     help: "1 while a lane refuses messages and their sources are held back.",

@@ -16,7 +16,7 @@ import { connectRedis } from "../../src/storage/redis.ts";
 import { createAttemptCountsChannel } from "../../src/subscribers/attempt-counts.ts";
 import { connectNats, createConnectionState } from "../../src/subscribers/connection.ts";
 import { createDeadLetters } from "../../src/subscribers/dead-letters.ts";
-import { createLanes } from "../../src/subscribers/lanes.ts";
+import { createLanes, type LanesDependencies } from "../../src/subscribers/lanes.ts";
 import { type BusNames, busNames } from "../../src/subscribers/names.ts";
 import { type ForwardsQuery, readForwards, sequenceAt, textOf } from "../../src/subscribers/read-forwards.ts";
 import { covers, ensureConsumer, ensureTopology, isDeletedAlready } from "../../src/subscribers/topology.ts";
@@ -44,6 +44,11 @@ afterAll(async () => {
 });
 
 const freshNames = () => busNames(`bus-${++prefixes}`);
+const lanesOf = (names: BusNames, onStored: LanesDependencies["onStored"] = () => {}) =>
+  createLanes({
+    ...{ jetStream: connection.jetstream(), names, clock: systemClock, logger: silentLogger, isUp: () => true },
+    ...{ maxPayloadBytes: () => 1_048_576, onStored, onDeadLetter: () => {} },
+  });
 
 describe("the streams", () => {
   test("are made as the contract says, and found again", async () => {
@@ -228,14 +233,6 @@ test("to delete a message that is gone is no fault, whatever else is", async () 
 });
 
 describe("dead letters", () => {
-  const lanesOf = (names: BusNames) =>
-    createLanes({
-      ...{ jetStream: connection.jetstream(), names, clock: systemClock, logger: silentLogger },
-      isUp: () => true,
-      maxPayloadBytes: () => 1_048_576,
-      onStored: () => {},
-      onDeadLetter: () => {},
-    });
   const deadLettersOf = (names: BusNames, over: { connection: NatsConnection; manager: JetStreamManager }) =>
     createDeadLetters({
       ...{ ...over, names, lanes: lanesOf(names), match: () => [], clock: systemClock },
@@ -357,6 +354,65 @@ describe("a stream read in passing", () => {
     const middle = await timeOf(600);
     const from = await sequenceAt(manager, stream, middle);
     expect([(await timeOf(from)) >= middle, (await timeOf(from - 1)) < middle]).toEqual([true, true]);
+  });
+});
+
+describe("stores in the lanes", () => {
+  const queue = { app: "acme", installationUuid: null };
+  const now = { dueAt: 0, delayMs: 0, floor: false };
+  const source = (sequence: number) => ({ stream: "EVENTS", sequence });
+
+  test.each([
+    { deliveries: 2_000, size: 20_000 },
+    { deliveries: 60, size: 900_000 },
+  ])("are few at once, and made in the order of the calls: $deliveries of $size characters", async ({ deliveries, size }) => {
+    const names = freshNames();
+    await ensureTopology(manager, names, 1);
+    const places = new Map<string, number>();
+    const seen = { pending: 0, bytes: 0, waiting: 0 };
+    const look = (): void => {
+      const { pending, pendingBytes, waiting } = lanes.stores();
+      seen.pending = Math.max(seen.pending, pending);
+      seen.bytes = Math.max(seen.bytes, pendingBytes);
+      seen.waiting = Math.max(seen.waiting, waiting);
+    };
+    const lanes = lanesOf(names, ({ id }, { sequence }) => {
+      places.set(id, sequence);
+      look();
+    });
+    const event = anEvent({ dataJson: JSON.stringify("x".repeat(size)) });
+    const calls = Array.from({ length: deliveries }, (_, nth) => aDelivery({ id: `dlv_${nth}` }, event));
+    const stores = calls.map((delivery) => lanes.park(delivery, queue, null, source(1)));
+    look();
+    await Promise.all(stores);
+    expect(seen.waiting).toBe(deliveries - seen.pending);
+    expect(seen.pending).toBeLessThanOrEqual(256);
+    expect(seen.bytes).toBeLessThanOrEqual(16 * 1024 * 1024);
+    expect(calls.map(({ id }) => places.get(id))).toEqual(calls.map((_, nth) => nth + 1));
+    expect(lanes.stores()).toEqual({ pending: 0, pendingBytes: 0, waiting: 0 });
+  });
+
+  test("that a full lane holds back hold up neither another lane nor a caller, and end with the stop", async () => {
+    const names = freshNames();
+    await ensureTopology(manager, names, 1);
+    const { config } = await manager.streams.info(names.streams.parked);
+    await manager.streams.update(names.streams.parked, { ...config, max_msgs: 1 });
+    const lanes = lanesOf(names);
+    const parks = Array.from({ length: 600 }, (_, nth) => lanes.park(aDelivery({ id: `dlv_${nth}` }), queue, null, source(1)));
+    const parked = Promise.allSettled(parks);
+    await eventually(() => lanes.refusing().length === 1);
+    await lanes.retry(aDelivery(), now, source(1));
+    await lanes.deadLetter(aDelivery(), "exhausted", null, source(2));
+    await expect(lanes.within(50).park(aDelivery(), queue, null, source(3))).rejects.toMatchObject({
+      code: "LANE_REFUSED",
+      retryable: true,
+    });
+    expect(lanes.stores().waiting).toBeGreaterThan(300);
+    lanes.stop();
+    const ends = (await parked).map(({ status }) => status);
+    expect(ends.filter((status) => status === "fulfilled")).toHaveLength(1);
+    expect(lanes.stores()).toEqual({ pending: 0, pendingBytes: 0, waiting: 0 });
+    expect((await manager.streams.info(names.streams.parked)).state.messages).toBe(1);
   });
 });
 
