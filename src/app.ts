@@ -419,7 +419,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   const fanOut = createFanOutSubscriber({ ...handling, deliverAll, waiting: () => bulkhead.waiting() + lanes.stores().waiting });
   const ackFloor = createAckFloor(manager, store, names, clock, logger);
   const events = createEventsSubscriber(
-    { ...handling, match: index.match, deliverAll, ackFloor },
+    { ...handling, match: index.match, registry: index, deliverAll, ackFloor },
     { maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT, limits: eventLimits },
   );
   const queueOf = ({ app, uuid }: Installation): ParkedQueue => ({ app, installationUuid: uuid });

@@ -5,10 +5,12 @@
  * V1  What was stored before this replica began, or lost its connection, may have been delivered, whatever its redelivery
  *     count says: a server that was killed forgets acks, and a consumer made anew starts from a saved floor.
  * V2  An event for very many is stored in parts first (model/fan-out-chunk.ts), so that it is never held as a whole.
+ * V3  What is under way is bounded by deliveries, too: while there are too many, an event that adds many waits for its turn,
+ *     unread. Those for few go on; not for an ordered app, whose events are begun in the order in which they came.
  */
 import { AckPolicy, nanos } from "nats";
 import type { DeliverAll } from "../delivery/deliver-all.ts";
-import type { DeliveryObserver, LaneSource, TracePosition, Tracing } from "../delivery/ports.ts";
+import type { DeliveryObserver, LaneSource, RegistryView, TracePosition, Tracing } from "../delivery/ports.ts";
 import type { Installation } from "../model/app.ts";
 import { newDelivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
@@ -24,7 +26,7 @@ import { ensureConsumer } from "./topology.ts";
 export interface EventsSubscriber {
   /** @throws AppError STREAM_MISMATCH */
   start(): Promise<void>;
-  /** Stops pulling; events in hand go on. */
+  /** Stops pulling; events in hand go on, those that wait for their turn, too. */
   stop(): Promise<void>;
   /** Looks again whether it may pull. */
   poke(): void;
@@ -35,6 +37,7 @@ export interface EventsSubscriber {
 export interface EventsSubscriberDependencies extends PullLoopDependencies {
   readonly names: BusNames;
   readonly match: (event: Event) => readonly Installation[];
+  readonly registry: Pick<RegistryView, "app">;
   readonly deliverAll: DeliverAll;
   readonly lanes: LaneWriter;
   readonly ackFloor: AckFloor;
@@ -59,10 +62,19 @@ const ACK_WAIT_MS = 30_000;
 const MAX_ACK_PENDING = 10_000;
 /** An event for more installations than this is stored in parts. */
 const MAX_DIRECT_TARGETS = 500;
+/** Deliveries under way for each event that may be held (V3); one that waits to be stored takes about 5 KB. */
+const DELIVERIES_PER_HELD = 32;
+/** For how many an event may be that does not wait. */
+const FEW_TARGETS = 16;
 
 export function createEventsSubscriber(dependencies: EventsSubscriberDependencies, options: EventsSubscriberOptions): EventsSubscriber {
-  const { manager, names, match, deliverAll, lanes, ackFloor, observer, tracing, settle } = dependencies;
+  const { manager, names, match, registry, deliverAll, lanes, ackFloor, observer, tracing, settle } = dependencies;
   const stream = names.streams.events;
+  const maxUnderWay = options.maxHeld * DELIVERIES_PER_HELD;
+  /** Deliveries; an event that is stored in parts counts as the largest that is not. */
+  let underWay = 0;
+  /** V3. */
+  const postponed: PulledMessage[] = [];
   /** V1. */
   let suspectUpTo = 0;
 
@@ -98,7 +110,23 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
     return readEvent(raw, options.limits);
   };
 
-  const handle = (message: PulledMessage): void => {
+  const mayBegin = (installations: readonly Installation[]): boolean =>
+    (postponed.length === 0 && underWay < maxUnderWay) ||
+    (installations.length <= FEW_TARGETS && !installations.some(({ app }) => registry.app(app)?.ordered === true));
+
+  const beginPostponed = (): void => {
+    while (underWay < maxUnderWay) {
+      const message = postponed.shift();
+      if (message === undefined) return;
+      try {
+        handle(message, true);
+      } catch (fault) {
+        settle(message, Promise.reject(fault));
+      }
+    }
+  };
+
+  const handle = (message: PulledMessage, isItsTurn = false): void => {
     if (isWornOut(message)) return settle(message, lanes.deadLetterRaw(message, "redelivered", wornOut(message), null));
     const found = read(message);
     if (!found.ok) {
@@ -106,6 +134,7 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
       return settle(message, lanes.deadLetterRaw(message, "invalid", found.problem, null));
     }
     const installations = match(found.event);
+    if (!isItsTurn && !mayBegin(installations)) return void postponed.push(message);
     observer.eventHandled(found.event, installations.length);
     if (installations.length === 0) return message.ack();
 
@@ -121,7 +150,12 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
       const mayBeDone = message.deliveries > 1 || sequence <= suspectUpTo;
       return deliverAll(deliveries, span, source, mayBeDone);
     });
-    settle(message, work);
+    const count = Math.min(installations.length, MAX_DIRECT_TARGETS);
+    underWay += count;
+    settle(message, work, () => {
+      underWay -= count;
+      if (postponed.length > 0) beginPostponed();
+    });
   };
 
   const loop: PullLoop = createPullLoop(dependencies, {

@@ -6,16 +6,21 @@ import type { PulledMessage } from "./pulled-message.ts";
 /** After a fault that is not the message's. */
 export const AGAIN_AFTER_MS = 1_000;
 
-export type Settle = (message: PulledMessage, work: Promise<unknown>) => void;
+/** @param onSettled told afterwards. */
+export type Settle = (message: PulledMessage, work: Promise<unknown>, onSettled?: () => void) => void;
 
 export function createSettle(logger: Logger): Settle {
-  return (message, work) => {
+  return (message, work, onSettled) => {
     work.then(
-      () => message.ack(),
+      () => {
+        message.ack();
+        onSettled?.();
+      },
       (error: unknown) => {
         const { subject, stream, sequence } = message;
         logger.error({ subject, stream, sequence, error: messageOf(error) }, "message will be handled again");
         message.nak(AGAIN_AFTER_MS);
+        onSettled?.();
       },
     );
   };

@@ -320,6 +320,49 @@ describe("a lane that refuses", () => {
   });
 });
 
+describe("many events for many", () => {
+  test("have a bounded number of deliveries under way, while those for few go on, but for an ordered app; a stop loses none of them", async () => {
+    const platform = await aPlatform();
+    const { bus, manager, receiver, stream } = platform;
+    // 32 deliveries for each event that may be held.
+    const settings = { POSTHORN_MAX_IN_FLIGHT: "16", POSTHORN_DRAIN_TIMEOUT: "1s" };
+    const posthorn = await platform.start(settings);
+    const many = await posthorn.install({ webhook_url: receiver.url, events: ["issue"] });
+    await posthorn.install({ webhook_url: receiver.url, events: ["comment"] });
+    await posthorn.install({ webhook_url: receiver.url, events: ["project"], ordered: true });
+    const uuids = [many.uuid, ...Array.from({ length: 99 }, () => randomUUID())];
+    for (const uuid of uuids) {
+      await posthorn.api("PUT", `/v1/installations/${uuid}`, { app: many.slug, organization_id: "42" });
+      await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    }
+    await changed(platform, "PARKED", { max_bytes: 1 });
+    const gauge = async (name: string) => {
+      const metrics = String((await posthorn.api("GET", "/metrics")).body).split("\n");
+      return Number(metrics.find((line) => line.startsWith(`${name} `))?.split(" ")[1]);
+    };
+    const stores = async () => [await gauge("posthorn_lane_stores_pending"), await gauge("posthorn_lane_stores_waiting")];
+
+    for (let n = 0; n < 12; n++) await bus.publish("issue.created", event(n));
+    await bus.publish("project.created", event(12));
+    await eventually(async () => (await gauge('posthorn_held_messages{lane="events"}')) === 13);
+    await bus.publish("comment.created", event(13));
+    await receiver.waitFor(1);
+    expect(numbers(receiver)).toEqual([13]);
+    expect(await stores()).toEqual([256, 600 - 256]);
+
+    // What waits to be stored is left to the next process.
+    expect(await posthorn.end()).toBe(1);
+    await changed(platform, "PARKED", { max_bytes: -1 });
+    const next = await platform.start(settings);
+    // The marks are forgotten by another test: what NATS hands out again may come twice.
+    const distinct = () => [...new Set(numbers(receiver))];
+    await eventually(() => distinct().length === 2);
+    expect(distinct()).toEqual([13, 12]);
+    await eventually(async () => (await manager.streams.info(stream("PARKED"))).state.messages === 1_200);
+    expect(await next.end()).toBe(0);
+  });
+});
+
 describe("lanes that refuse", () => {
   test("are told apart: what another lane takes does not hide that one refuses, nor is it logged again", async () => {
     const platform = await aPlatform();
