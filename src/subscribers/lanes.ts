@@ -57,7 +57,7 @@ const TRY_AGAIN_MS = 500;
 const MESSAGE_TOO_LARGE = 10054;
 /** A letter without the body of its message is smaller. */
 const SMALLEST_LETTER = 4 * 1024;
-/** Of one part of a fan-out, on average. */
+/** Of one part of a fan-out, on average, at most. */
 const TARGETS_PER_CHUNK = 250;
 const CHUNKS_AT_ONCE = 16;
 /** Of each budget (L5): JetStream acknowledges well over 10,000 a second with as many under way. */
@@ -228,7 +228,8 @@ export function createLanes({
 
       async fanOut({ event, eventSequence, targets }, { stream, sequence }, trace) {
         const until = deadline();
-        const count = Math.ceil(targets.length / TARGETS_PER_CHUNK);
+        // A power of two: an event that is handled again with one installation more has the same parts, but at those numbers.
+        const count = 2 ** Math.max(0, Math.ceil(Math.log2(targets.length / TARGETS_PER_CHUNK)));
         const chunks = chunksOf(targets, count);
         for (let from = 0; from < count; from += CHUNKS_AT_ONCE) {
           await Promise.all(
