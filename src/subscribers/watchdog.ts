@@ -7,14 +7,16 @@
  * W2  A consumer whose messages are all in somebody's hands (rungs, ordered queues, a parked queue behind an open circuit)
  *     has no room, or nothing pending: it is left alone. Whoever has one says so every third of ack_wait, and what nobody
  *     says that of is handed out again after it. Where neither happens for several ack_waits, and one more in which
- *     the consumer's acks are listened to, nobody has them, and the consumer stands still.
+ *     the consumer's acks are listened to, nobody has them, and the consumer stands still. So it does, without a wait, where
+ *     none of what it counts as handed out is stored any more: it waits for acks of what was acknowledged before a kill.
  * W3  Nothing that was done comes back to life: what is handed out anew is checked against the delivered marks.
  */
-import { type ConsumerInfo, type JetStreamManager, type NatsConnection, nanos } from "nats";
+import { type ConsumerInfo, type JetStreamManager, type NatsConnection, nanos, type SeqMsgRequest } from "nats";
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import type { ConnectionState } from "./connection.ts";
+import { isNotFound } from "./topology.ts";
 
 export interface WatchedConsumer {
   readonly stream: string;
@@ -67,6 +69,19 @@ export function createWatchdog(dependencies: WatchdogDependencies, options: Watc
     return pending === 0 && (await stored()) > 0 ? "not handed out" : null;
   };
 
+  /** What it counts as handed out is between its floor and what it handed out last. */
+  const isAnyStored = async ({ ack_floor: floor, delivered }: ConsumerInfo): Promise<boolean> => {
+    if (workQueueSubject === null) return true;
+    try {
+      // The server's JSApiMsgGetRequest has had next_by_subj since 2.9; the library's type has not.
+      const request = { seq: floor.stream_seq + 1, next_by_subj: workQueueSubject } as SeqMsgRequest;
+      return (await manager.streams.getMessage(stream, request)).seq <= delivered.stream_seq;
+    } catch (error) {
+      if (isNotFound(error)) return false;
+      throw error;
+    }
+  };
+
   /** Listens for so long to what all replicas say of the consumer's messages. True, too, when it can't be told. */
   const isHeldBySomebody = async (forMs: number): Promise<boolean> => {
     let end = (): void => {};
@@ -115,7 +130,7 @@ export function createWatchdog(dependencies: WatchdogDependencies, options: Watc
       suspicion = why === null ? null : { seen, since: clock.now() };
       return;
     }
-    if (why === "not handed out again") {
+    if (why === "not handed out again" && (await isAnyStored(info))) {
       const ackWaitMs = (info.config.ack_wait ?? 0) / nanos(1);
       if (clock.now() - suspicion.since < STILL_ACK_WAITS * ackWaitMs) return;
       suspicion = null;

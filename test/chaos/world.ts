@@ -64,7 +64,7 @@ const RETRY_SCHEDULE_S = [1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 30, 30];
 
 /** Runs the faults while events flow, then waits until all has arrived, or nothing comes any more. */
 export async function runWorld(options: WorldOptions, faults: (world: World) => Promise<void>): Promise<Verdict> {
-  const { seed, natsUrl, redisUrl, replicas, eventsPerSecond, unwrittenMs, settings = {}, quietMs = 45_000 } = options;
+  const { seed, natsUrl, redisUrl, replicas, eventsPerSecond, unwrittenMs, settings = {}, quietMs = 100_000 } = options;
   const chance = createChance(seed);
   const prefix = `chaos-${seed}-${process.pid}`;
   const connection = await connect({ servers: natsUrl.split(","), maxReconnectAttempts: -1, reconnectTimeWait: 100 });

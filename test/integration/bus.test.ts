@@ -450,6 +450,31 @@ describe("the watchdog", () => {
       clearInterval(working);
     }
   });
+
+  test("makes a consumer anew that waits for the ack of a message that is not stored any more", async () => {
+    const names = freshNames();
+    await ensureTopology(manager, names, 1);
+    const stream = names.streams.parked;
+    const consumer = names.parkedConsumer("acme", null);
+    const subject = names.parked("acme", null);
+    const jetStream = connection.jetstream();
+    const limits = { ack_wait: nanos(3_600_000), max_ack_pending: 1 };
+    await manager.consumers.add(stream, { durable_name: consumer, filter_subject: subject, ack_policy: AckPolicy.Explicit, ...limits });
+    for (const text of ["1", "2"]) await jetStream.publish(subject, text);
+    const message = await (await jetStream.consumers.get(stream, consumer)).next({ expires: 5_000 });
+    const watchdog = createWatchdog(
+      { connection, connectionState: createConnectionState(connection), manager, clock: systemClock, logger: silentLogger },
+      { stream, consumer, workQueueSubject: subject, quietMs: 50 },
+    );
+    const look = async () => {
+      watchdog.look(0);
+      return (await manager.consumers.list(stream).next()).length;
+    };
+    for (let looks = 0; looks < 20; looks++) expect(await look()).toBe(1);
+    // As after a kill of the server that had lost the ack and kept the removal.
+    await manager.streams.deleteMessage(stream, message?.seq ?? 0);
+    await eventually(async () => (await look()) === 0);
+  });
 });
 
 test("replicas hear each other's counts, not their own, and a connection that ends is told nothing", async () => {
