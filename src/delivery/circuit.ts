@@ -7,8 +7,8 @@
  *     lease, so that a probe that died with its process does not keep the circuit open for ever. Who has no delivery to
  *     make it with (another replica holds them all) gives it back.
  * C3  A state is never followed by an older one: what this replica wrote itself may be known before it is pushed.
- * C4  Only a success closes it. After an answer that says neither up nor down (429, another 4xx) it stays open as long as
- *     before; after a failure twice as long.
+ * C4  A success closes it, and so does a final refusal (404, 410): who answers so is up, and would answer so for ever. After
+ *     what says "not now" (429) it stays open as long as before; after a failure twice as long.
  * C5  When the store can't be reached the state stays as it is: no delivery waits for it.
  */
 import { messageOf } from "../model/app-error.ts";
@@ -229,11 +229,11 @@ export function createCircuits(dependencies: CircuitDependencies, options: Circu
     });
   };
 
-  const endProbe = (app: string, result: "delivered" | "failed" | "neither"): void => {
+  const endProbe = (app: string, result: "up" | "down" | "neither"): void => {
     change(app, (current) => {
       if (current.state !== "half_open" || current.probeBy !== options.replica) return null;
-      if (result === "delivered") return { next: CLOSED, announce: "closed", reason: null };
-      const openForMs = result === "failed" ? Math.min(current.openForMs * 2, options.maxOpenTimeMs) : current.openForMs;
+      if (result === "up") return { next: CLOSED, announce: "closed", reason: null };
+      const openForMs = result === "down" ? Math.min(current.openForMs * 2, options.maxOpenTimeMs) : current.openForMs;
       const next: CircuitState = { state: "open", openForMs, openUntil: clock.now() + openForMs, probeUntil: 0, probeBy: null };
       return { next, announce: null, reason: null };
     });
@@ -270,7 +270,8 @@ export function createCircuits(dependencies: CircuitDependencies, options: Circu
         // Late results of attempts that started before the probe say nothing new. A resend can be the probe, a test call not.
         if (startedAt < (probing.get(slug) ?? Number.POSITIVE_INFINITY) || isTestCall(delivery)) return;
         probing.delete(slug);
-        endProbe(slug, outcome === "delivered" ? "delivered" : failed ? "failed" : "neither");
+        const isFinal = outcome === "delivered" || outcome === "rejected" || outcome === "gone";
+        endProbe(slug, isFinal ? "up" : failed ? "down" : "neither");
         return;
       }
       if (!delivery.counted || !isKnown(slug)) return;

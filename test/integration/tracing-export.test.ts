@@ -341,7 +341,7 @@ describe("a large fan-out", () => {
         ...serverOf(nats),
         "messaging.operation.type": "send",
         "messaging.destination.name": fanOut(),
-        "messaging.batch.message_count": 3,
+        "messaging.batch.message_count": 4,
         "posthorn.event.type": "issue.created",
       },
     });
@@ -349,7 +349,7 @@ describe("a large fan-out", () => {
     expect(children(producer).map(({ spanId }) => spanId)).toEqual([stored.parentSpanId]);
     const parts = await eventually(() => {
       const found = spansOf(producer.traceId).named(`process ${fanOut()}`);
-      return found.length === 3 && found;
+      return found.length === 4 && found;
     });
     for (const part of parts) {
       expect([part.kind, part.parentSpanId, linked(part)]).toEqual([SPAN_KIND.consumer, stored.spanId, [stored.spanId, producer.spanId]]);

@@ -190,9 +190,17 @@ describe("an open circuit", () => {
     expect(shared.announced).toEqual(["opened"]);
   });
 
+  test("closes when the probe is refused for good: who says so is up", async () => {
+    const circuits = replica();
+    await attempts(circuits, 0, 20);
+    await probe(circuits);
+    circuits.judge(anAttempt({ app, outcome: "rejected", responseCode: 404, startedAt: clock.now() }));
+    await clock.advance(0);
+    expect(shared.announced).toEqual(["opened", "closed"]);
+  });
+
   test.each([
     ["429", { outcome: "failed" as const, responseCode: 429 }],
-    ["404", { outcome: "rejected" as const, responseCode: 404 }],
     ["nothing, as its address is not allowed", { outcome: "blocked" as const, responseCode: 0 }],
   ])("stays open as long as before when its probe is answered with %s", async (_what, members) => {
     const circuits = replica();
