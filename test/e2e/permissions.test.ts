@@ -148,6 +148,8 @@ describe("with the permissions of docs/security.md", () => {
 
     // Disabled, discarded, enabled; dead letters listed and replayed.
     await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    // What comes before the watch has brought it is delivered.
+    await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes('posthorn_integrations{status="disabled"} 1'));
     await publish();
     await eventually(async () => (await posthorn.api("POST", `/v1/installations/${uuid}/discard`)).body.discarded === 1);
     await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
