@@ -20,7 +20,7 @@ import type { ParkedBacklog } from "./parked-backlog.ts";
 import { createPullLoop, type PullLoopDependencies } from "./pull-loop.ts";
 import { isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
 import { AGAIN_AFTER_MS } from "./settle.ts";
-import { ensureConsumer, isNotFound } from "./topology.ts";
+import { ensureConsumer, unlessNotFound } from "./topology.ts";
 
 export interface Discarded {
   readonly discarded: number;
@@ -55,14 +55,8 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
   const { manager, acks, names, registry, lanes, log, observer, backlog, onGivenUp, clock, logger } = dependencies;
   const stream = names.streams.parked;
 
-  const infoOf = async (consumer: string): Promise<ConsumerInfo | null> => {
-    try {
-      return await orUnreachable(manager.consumers.info(stream, consumer));
-    } catch (error) {
-      if (isNotFound(error)) return null;
-      throw error;
-    }
-  };
+  const infoOf = (consumer: string): Promise<ConsumerInfo | null> =>
+    unlessNotFound(orUnreachable(manager.consumers.info(stream, consumer)));
 
   const countOf = async (subject: string): Promise<{ count: number; lastSequence: number }> => {
     const { state } = await orUnreachable(manager.streams.info(stream, { subjects_filter: subject }));

@@ -2,14 +2,14 @@
  * Figures about the lanes that only the server knows, asked for every few seconds: depths and ages, how far the events
  * consumer is behind, and the skew between this clock and the server's. What is told by app is told of the few with most.
  */
-import type { ConsumerInfo, JetStreamManager, SeqMsgRequest, StreamInfo } from "nats";
+import type { ConsumerInfo, JetStreamManager, StreamInfo } from "nats";
 import { RUNGS_S } from "../delivery/rungs.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import { type LaneFigures, NO_FIGURES, OTHER_APPS } from "../model/lane-figures.ts";
 import type { Logger } from "../model/logger.ts";
 import type { BusNames } from "./names.ts";
-import { isNotFound } from "./topology.ts";
+import { messageAt, nextMessage } from "./stored-message.ts";
 
 type RetryFigures = Pick<LaneFigures, "retriesByRung" | "retriesLateMs">;
 type ParkedFigures = Pick<LaneFigures, "parkedByApp" | "parkedOldestAgeMs">;
@@ -35,13 +35,8 @@ export function createLaneGauges(manager: JetStreamManager, names: BusNames, clo
 
   /** When the first message from a sequence on, of a subject where one is given, was stored. */
   const storedAt = async (stream: string, sequence: number, subject?: string): Promise<number | null> => {
-    try {
-      const request = { seq: sequence, ...(subject === undefined ? {} : { next_by_subj: subject }) };
-      return (await manager.streams.getMessage(stream, request as SeqMsgRequest)).time.getTime();
-    } catch (error) {
-      if (isNotFound(error)) return null;
-      throw error;
-    }
+    const message = await (subject === undefined ? messageAt(manager, stream, sequence) : nextMessage(manager, stream, subject, sequence));
+    return message?.time.getTime() ?? null;
   };
 
   const ageOf = (storedAtMs: number | null): number => (storedAtMs === null ? 0 : Math.max(0, clock.now() - storedAtMs));

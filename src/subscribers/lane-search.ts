@@ -2,7 +2,7 @@
  * Finds a delivery's message in the retries, parked and dead-letters lanes: at the place where it was noted, else by
  * looking at a bounded number of messages of each queue that it can be in. Nothing here counts as a redelivery.
  */
-import type { JetStreamManager, NatsConnection, SeqMsgRequest, StoredMsg } from "nats";
+import type { JetStreamManager, NatsConnection, StoredMsg } from "nats";
 import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { LanePlace, LocatedDelivery, RestOfEvent } from "../model/whereabouts.ts";
@@ -10,7 +10,7 @@ import { type BusNames, INVALID } from "./names.ts";
 import { orUnreachable } from "./or-unreachable.ts";
 import { decodeRawLetter } from "./raw-letter.ts";
 import { readForwards, type StreamMessage, textOf } from "./read-forwards.ts";
-import { isNotFound } from "./topology.ts";
+import { messageAt, nextMessage } from "./stored-message.ts";
 
 /** Every call rejects with AppError NATS_UNREACHABLE when the server does not answer. */
 export interface LaneSearch {
@@ -36,19 +36,10 @@ export function createLaneSearch(connection: NatsConnection, manager: JetStreamM
   const { streams, prefix } = names;
   const streamOf = { retries: streams.retries, parked: streams.parked, "dead-letters": streams.deadLetters } as const;
 
-  const get = async (stream: string, request: object): Promise<StoredMsg | null> => {
-    try {
-      return await manager.streams.getMessage(stream, request as SeqMsgRequest);
-    } catch (error) {
-      if (isNotFound(error)) return null;
-      throw error;
-    }
-  };
-
   /** The oldest messages of a work queue, one by one: it allows no second consumer. */
   async function* oldest(stream: string, subject: string): AsyncGenerator<StoredMsg> {
     for (let looked = 0, from = 1; looked < MOST_IN_QUEUE; looked++) {
-      const message = await get(stream, { seq: from, next_by_subj: subject });
+      const message = await nextMessage(manager, stream, subject, from);
       if (message === null) return;
       yield message;
       from = message.seq + 1;
@@ -89,7 +80,7 @@ export function createLaneSearch(connection: NatsConnection, manager: JetStreamM
   };
 
   const at = async (deliveryId: string, { lane, sequence }: LanePlace): Promise<LocatedDelivery | null> => {
-    const message = await get(streamOf[lane], { seq: sequence });
+    const message = await messageAt(manager, streamOf[lane], sequence);
     const located = message && locate(lane, message.subject, message.seq, message.time.getTime(), message.string());
     return located?.delivery.id === deliveryId ? located : null;
   };

@@ -2,7 +2,7 @@
  * Reads parked queues without their consumers: a look at the oldest delivery for a probe, and giving up what has waited too
  * long in a queue that may not flow. Nothing here counts as a redelivery.
  */
-import type { JetStreamManager, SeqMsgRequest, StoredMsg } from "nats";
+import type { JetStreamManager, StoredMsg } from "nats";
 import { type DeadLetterVerdict, givenUp } from "../delivery/attempt.ts";
 import type { AttemptLog, HandledMessage, Hold, LaneSource, ParkedQueue } from "../delivery/ports.ts";
 import type { Clock } from "../model/clock.ts";
@@ -11,7 +11,8 @@ import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { LaneWriter } from "./lanes.ts";
 import type { BusNames } from "./names.ts";
 import { headerOf } from "./stored-events.ts";
-import { isDeletedAlready, isNotFound } from "./topology.ts";
+import { messageAt, nextMessage } from "./stored-message.ts";
+import { isDeletedAlready, unlessNotFound } from "./topology.ts";
 
 export interface ParkedDelivery {
   readonly message: HandledMessage;
@@ -60,26 +61,6 @@ export interface ParkedBacklogDependencies {
 export function createParkedBacklog({ manager, names, lanes, log, onGivenUp, clock }: ParkedBacklogDependencies): ParkedBacklog {
   const stream = names.streams.parked;
 
-  const next = async (queue: ParkedQueue, from: number): Promise<StoredMsg | null> => {
-    try {
-      // The server's JSApiMsgGetRequest has had next_by_subj since 2.9; the library's type has not.
-      const request = { seq: from, next_by_subj: names.parked(queue.app, queue.installationUuid) };
-      return await manager.streams.getMessage(stream, request as SeqMsgRequest);
-    } catch (error) {
-      if (isNotFound(error)) return null;
-      throw error;
-    }
-  };
-
-  const at = async (sequence: number): Promise<StoredMsg | null> => {
-    try {
-      return await manager.streams.getMessage(stream, { seq: sequence });
-    } catch (error) {
-      if (isNotFound(error)) return null;
-      throw error;
-    }
-  };
-
   const deleteMessage = async (sequence: number): Promise<void> => {
     try {
       await manager.streams.deleteMessage(stream, sequence, false);
@@ -100,7 +81,7 @@ export function createParkedBacklog({ manager, names, lanes, log, onGivenUp, clo
 
   const after: ParkedBacklog["after"] = async (queue, sequence) => {
     for (let from = sequence + 1; ; ) {
-      const message = await next(queue, from);
+      const message = await nextMessage(manager, stream, names.parked(queue.app, queue.installationUuid), from);
       if (message === null) return null;
       const parked = decode(message);
       if (parked !== null) return parked;
@@ -110,12 +91,8 @@ export function createParkedBacklog({ manager, names, lanes, log, onGivenUp, clo
 
   /** Whether a drain has deliveries of the queue in its hands. */
   const isInFlight = async ({ app, installationUuid }: ParkedQueue): Promise<boolean> => {
-    try {
-      return (await manager.consumers.info(stream, names.parkedConsumer(app, installationUuid))).num_ack_pending > 0;
-    } catch (error) {
-      if (isNotFound(error)) return false;
-      throw error;
-    }
+    const info = await unlessNotFound(manager.consumers.info(stream, names.parkedConsumer(app, installationUuid)));
+    return info !== null && info.num_ack_pending > 0;
   };
 
   return {
@@ -132,10 +109,10 @@ export function createParkedBacklog({ manager, names, lanes, log, onGivenUp, clo
       return [...(first ?? []), ...(others ?? [])].map(queueOf);
     },
 
-    isStored: async (sequence) => (await at(sequence)) !== null,
+    isStored: async (sequence) => (await messageAt(manager, stream, sequence)) !== null,
 
     async setAside({ parkedSequence, attemptsMade, attempts, dueAt }, mayFlow) {
-      const message = await at(parkedSequence);
+      const message = await messageAt(manager, stream, parkedSequence);
       if (message === null) return true;
       const queue = queueOf(message.subject);
       const parked = decode(message);

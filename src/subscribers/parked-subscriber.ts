@@ -11,7 +11,7 @@ import { messageOf } from "../model/app-error.ts";
 import type { BusNames } from "./names.ts";
 import { queueOf } from "./parked-backlog.ts";
 import { createParkedDrain, type ParkedDrain, type ParkedDrainDependencies } from "./parked-drain.ts";
-import { ensureConsumer, isNotFound } from "./topology.ts";
+import { ensureConsumer, unlessNotFound } from "./topology.ts";
 
 export interface ParkedSubscriber {
   start(): Promise<void>;
@@ -258,13 +258,4 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
     queues: () => busyQueues.size,
     standing: () => [...busyQueues.values()].filter((queue) => !mayFlow(queue)),
   };
-}
-
-async function unlessNotFound<T>(reading: Promise<T>): Promise<T | null> {
-  try {
-    return await reading;
-  } catch (error) {
-    if (isNotFound(error)) return null;
-    throw error;
-  }
 }

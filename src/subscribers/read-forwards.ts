@@ -7,20 +7,9 @@
  * F2  It passes over nothing. A consumer hands out each message once, to a pull that may have been given up or cut off by
  *     then: what does not follow on what was taken last is read again, through another consumer.
  */
-import {
-  AckPolicy,
-  DeliverPolicy,
-  type JetStreamManager,
-  type MsgHdrs,
-  type NatsConnection,
-  nanos,
-  nuid,
-  RequestStrategy,
-  type SeqMsgRequest,
-  type StoredMsg,
-} from "nats";
+import { AckPolicy, DeliverPolicy, type JetStreamManager, type MsgHdrs, type NatsConnection, nanos, nuid, RequestStrategy } from "nats";
 import { parseAckSubject } from "./pulled-message.ts";
-import { isNotFound } from "./topology.ts";
+import { nextMessage } from "./stored-message.ts";
 
 export interface StreamMessage {
   readonly sequence: number;
@@ -105,17 +94,6 @@ const inPassing = () => ({
 /** As the library reads a message's text. */
 export function textOf(data: Uint8Array): string {
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8");
-}
-
-/** The first message on the subject from a sequence on; null when there is none. */
-async function nextMessage(manager: JetStreamManager, stream: string, subject: string, from: number): Promise<StoredMsg | null> {
-  try {
-    // The server's JSApiMsgGetRequest has had next_by_subj since 2.9; the library's type has not.
-    return await manager.streams.getMessage(stream, { seq: from, next_by_subj: subject } as SeqMsgRequest);
-  } catch (error) {
-    if (isNotFound(error)) return null;
-    throw error;
-  }
 }
 
 interface Pulled {

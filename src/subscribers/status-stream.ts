@@ -5,7 +5,7 @@ import { type StatusEvent, statusSubject } from "../model/status-event.ts";
 import type { StatusStream } from "../status/ports.ts";
 import type { BusNames } from "./names.ts";
 import { orUnreachable } from "./or-unreachable.ts";
-import { isNotFound } from "./topology.ts";
+import { unlessNotFound } from "./topology.ts";
 
 const TIMEOUT_MS = 5_000;
 
@@ -28,14 +28,9 @@ export function createStatusStream(jetStream: JetStreamClient, manager: JetStrea
       }
     },
     async lastId(event) {
-      try {
-        const subject = statusSubject(names.prefix, event);
-        const last = await orUnreachable(manager.streams.getMessage(names.streams.status, { last_by_subj: subject }));
-        return (last.json() as { id?: string }).id ?? null;
-      } catch (error) {
-        if (isNotFound(error)) return null;
-        throw error;
-      }
+      const subject = statusSubject(names.prefix, event);
+      const last = await unlessNotFound(orUnreachable(manager.streams.getMessage(names.streams.status, { last_by_subj: subject })));
+      return last?.json<{ id?: string }>().id ?? null;
     },
   };
 }

@@ -6,7 +6,8 @@ import type { StoredEvent } from "../model/whereabouts.ts";
 import type { BusNames } from "./names.ts";
 import { orUnreachable } from "./or-unreachable.ts";
 import { readForwards, type StreamMessage, sequenceAt } from "./read-forwards.ts";
-import { isNotFound } from "./topology.ts";
+import { messageAt } from "./stored-message.ts";
+import { unlessNotFound } from "./topology.ts";
 
 export interface EventSearch {
   readonly found: StoredEvent | null;
@@ -35,14 +36,9 @@ export function createStoredEvents(connection: NatsConnection, manager: JetStrea
   const stream = names.streams.events;
 
   const stageOf = async (sequence: number): Promise<StoredEvent["stage"]> => {
-    try {
-      const { ack_floor, delivered } = await manager.consumers.info(stream, names.eventsConsumer);
-      if (sequence <= ack_floor.stream_seq) return "handled";
-      return sequence > delivered.stream_seq ? "waiting" : "taken";
-    } catch (error) {
-      if (isNotFound(error)) return "waiting";
-      throw error;
-    }
+    const info = await unlessNotFound(manager.consumers.info(stream, names.eventsConsumer));
+    if (info === null || sequence > info.delivered.stream_seq) return "waiting";
+    return sequence <= info.ack_floor.stream_seq ? "handled" : "taken";
   };
 
   const read = async (message: StreamMessage): Promise<StoredEvent> => {
@@ -61,13 +57,10 @@ export function createStoredEvents(connection: NatsConnection, manager: JetStrea
   };
 
   const at = async (sequence: number): Promise<StoredEvent | null> => {
-    try {
-      const { subject, data, header, seq, time } = await manager.streams.getMessage(stream, { seq: sequence });
-      return await read({ subject, data, headers: header, sequence: seq, storedAt: time.getTime() });
-    } catch (error) {
-      if (isNotFound(error)) return null;
-      throw error;
-    }
+    const message = await messageAt(manager, stream, sequence);
+    if (message === null) return null;
+    const { subject, data, header, time } = message;
+    return read({ subject, data, headers: header, sequence, storedAt: time.getTime() });
   };
 
   const search = async (eventId: string, since: number | null): Promise<EventSearch> => {

@@ -71,12 +71,7 @@ export async function ensureTopology(manager: JetStreamManager, names: BusNames,
 }
 
 async function streamConfig(manager: JetStreamManager, name: string): Promise<StreamConfig | null> {
-  try {
-    return (await manager.streams.info(name)).config;
-  } catch (error) {
-    if (isNotFound(error)) return null;
-    throw error;
-  }
+  return (await unlessNotFound(manager.streams.info(name)))?.config ?? null;
 }
 
 async function addStream(manager: JetStreamManager, plan: StreamPlan, replicas: number): Promise<void> {
@@ -215,6 +210,16 @@ export async function ensureConsumer(
     await manager.consumers.update(stream, plan.durable_name, { ...found, ...plan });
   }
   return false;
+}
+
+/** Null instead of the server's "not found". */
+export async function unlessNotFound<T>(reading: Promise<T>): Promise<T | null> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (isNotFound(error)) return null;
+    throw error;
+  }
 }
 
 export function isNotFound(error: unknown): boolean {

@@ -11,12 +11,12 @@
  *     none of what it counts as handed out is stored any more: it waits for acks of what was acknowledged before a kill.
  * W3  Nothing that was done comes back to life: what is handed out anew is checked against the delivered marks.
  */
-import { type ConsumerInfo, type JetStreamManager, type NatsConnection, nanos, type SeqMsgRequest } from "nats";
+import { type ConsumerInfo, type JetStreamManager, type NatsConnection, nanos } from "nats";
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import type { ConnectionState } from "./connection.ts";
-import { isNotFound } from "./topology.ts";
+import { messageAt } from "./stored-message.ts";
 
 export interface WatchedConsumer {
   readonly stream: string;
@@ -44,6 +44,9 @@ const QUIET_MS = 10_000;
 /** For so many ack_waits nothing has changed before holders are listened for (W2). */
 const STILL_ACK_WAITS = 3;
 
+/** Messages whose storage is looked at one by one; with more between, holders are listened for. */
+const MOST_ASKED_FOR = 256;
+
 /** Messages that are not handed out, or were and do not come again. */
 type Suspicion = "not handed out" | "not handed out again";
 
@@ -69,17 +72,16 @@ export function createWatchdog(dependencies: WatchdogDependencies, options: Watc
     return pending === 0 && (await stored()) > 0 ? "not handed out" : null;
   };
 
-  /** What it counts as handed out is between its floor and what it handed out last. */
-  const isAnyStored = async ({ ack_floor: floor, delivered }: ConsumerInfo): Promise<boolean> => {
-    if (workQueueSubject === null) return true;
-    try {
-      // The server's JSApiMsgGetRequest has had next_by_subj since 2.9; the library's type has not.
-      const request = { seq: floor.stream_seq + 1, next_by_subj: workQueueSubject } as SeqMsgRequest;
-      return (await manager.streams.getMessage(stream, request)).seq <= delivered.stream_seq;
-    } catch (error) {
-      if (isNotFound(error)) return false;
-      throw error;
+  /**
+   * What it counts as handed out is between its floor and what it handed out last. Asked for one by one: servers before 2.10
+   * lose sight of messages by their subject.
+   */
+  const mayBeStored = async ({ ack_floor: floor, delivered }: ConsumerInfo): Promise<boolean> => {
+    if (workQueueSubject === null || delivered.stream_seq - floor.stream_seq > MOST_ASKED_FOR) return true;
+    for (let sequence = floor.stream_seq + 1; sequence <= delivered.stream_seq; sequence++) {
+      if ((await messageAt(manager, stream, sequence)) !== null) return true;
     }
+    return false;
   };
 
   /** Listens for so long to what all replicas say of the consumer's messages. True, too, when it can't be told. */
@@ -130,7 +132,7 @@ export function createWatchdog(dependencies: WatchdogDependencies, options: Watc
       suspicion = why === null ? null : { seen, since: clock.now() };
       return;
     }
-    if (why === "not handed out again" && (await isAnyStored(info))) {
+    if (why === "not handed out again" && (await mayBeStored(info))) {
       const ackWaitMs = (info.config.ack_wait ?? 0) / nanos(1);
       if (clock.now() - suspicion.since < STILL_ACK_WAITS * ackWaitMs) return;
       suspicion = null;

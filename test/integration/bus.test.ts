@@ -464,7 +464,7 @@ describe("the watchdog", () => {
     const message = await (await jetStream.consumers.get(stream, consumer)).next({ expires: 5_000 });
     const watchdog = createWatchdog(
       { connection, connectionState: createConnectionState(connection), manager, clock: systemClock, logger: silentLogger },
-      { stream, consumer, workQueueSubject: subject, quietMs: 50 },
+      { stream, consumer, workQueueSubject: subject, quietMs: 0 },
     );
     const look = async () => {
       watchdog.look(0);
