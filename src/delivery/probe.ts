@@ -8,7 +8,7 @@
  */
 import type { Installation } from "../model/app.ts";
 import { markOf } from "../model/delivery.ts";
-import type { Attempt, DeadLetterVerdict, Held, Verdict } from "./attempt.ts";
+import type { Attempt } from "./attempt.ts";
 import type { Bulkhead } from "./bulkhead.ts";
 import type { DestinationOf } from "./destination.ts";
 import type { Dispatcher } from "./dispatcher.ts";
@@ -44,6 +44,9 @@ export interface Probes {
 /** `held`: there was no attempt. */
 export type ProbeResult = "delivered" | "failed" | "held";
 
+/** `refused`: for good. `given up`: that, and it is in dead letters. */
+type ProbeEnd = ProbeResult | "refused" | "given up";
+
 export function createProbes(dependencies: ProbeDependencies): Probes {
   const {
     queueBusy,
@@ -73,17 +76,20 @@ export function createProbes(dependencies: ProbeDependencies): Probes {
     }
   };
 
-  const attemptOnce = async ({ delivery, source }: ParkedDelivery): Promise<Verdict | Held | "closed"> => {
+  const attemptOnce = async ({ delivery, source }: ParkedDelivery): Promise<ProbeEnd> => {
     const share = `probe:${delivery.installationUuid}`;
     const destination = destinationOf(delivery.installationUuid);
-    if ((await bulkhead.enterWhenFree(share, destination)) === "closed") return "closed";
+    if ((await bulkhead.enterWhenFree(share, destination)) === "closed") return "held";
     try {
       // A person may have disabled it meanwhile.
-      if (!isBroken(delivery.installationUuid)) return "closed";
-      return await tracing.start("probe", delivery.event, async (span) => {
+      if (!isBroken(delivery.installationUuid)) return "held";
+      return await tracing.start("probe", delivery.event, async (span): Promise<ProbeEnd> => {
         const verdict = await attempt(delivery, span);
-        if (isRefused(verdict) && registry.app(delivery.app)?.ordered) await dispatcher.settle(verdict, source, span);
-        return verdict;
+        if (verdict.kind === "held" || verdict.kind === "delivered") return verdict.kind;
+        if (verdict.kind === "retry" || verdict.reason !== "rejected") return "failed";
+        if (registry.app(delivery.app)?.ordered !== true) return "refused";
+        await dispatcher.settle(verdict, source, span);
+        return "given up";
       });
     } finally {
       bulkhead.leave(share, destination);
@@ -97,19 +103,14 @@ export function createProbes(dependencies: ProbeDependencies): Probes {
       const found = await nextIn({ app, installationUuid: uuid }, uuid);
       if (found === null) return null;
       return async () => {
-        const verdict = await attemptOnce(found);
-        if (verdict === "closed" || verdict.kind === "held") return "held";
-        const isOrdered = registry.app(app)?.ordered === true;
-        if (isRefused(verdict) && !isOrdered) refusedUpTo.set(uuid, found.source.sequence);
+        const end = await attemptOnce(found);
+        if (end === "held") return "held";
+        if (end === "refused") refusedUpTo.set(uuid, found.source.sequence);
         else refusedUpTo.delete(uuid);
         // If it can't be taken out now, its mark keeps what was delivered from being delivered again.
-        if (verdict.kind === "delivered" || (isRefused(verdict) && isOrdered)) await removeParked(found).catch(() => {});
-        return verdict.kind === "delivered" ? "delivered" : "failed";
+        if (end === "delivered" || end === "given up") await removeParked(found).catch(() => {});
+        return end === "delivered" ? "delivered" : "failed";
       };
     },
   };
-}
-
-function isRefused(verdict: Verdict | Held): verdict is DeadLetterVerdict {
-  return verdict.kind === "dead-letter" && verdict.reason === "rejected";
 }
