@@ -6,7 +6,7 @@
  *     count says: a server that was killed forgets acks, and a consumer made anew starts from a saved floor.
  * V2  An event for very many is stored in parts first (model/fan-out-chunk.ts), so that it is never held as a whole.
  * V3  What is under way is bounded by deliveries, too: while there are too many, an event that adds many waits for its turn,
- *     unread. Those for few go on; not for an ordered app, whose events are begun in the order in which they came.
+ *     as it came. Those for few go on; not for an ordered app, whose events are begun in the order in which they came.
  */
 import { AckPolicy, nanos } from "nats";
 import type { DeliverAll } from "../delivery/deliver-all.ts";
