@@ -28,6 +28,7 @@ import { createDestinationOf } from "./delivery/destination.ts";
 import { createDispatcher } from "./delivery/dispatcher.ts";
 import { createEnvelopeBuilder } from "./delivery/envelope.ts";
 import { createGate } from "./delivery/gate.ts";
+import { createGiveUp, type GiveUp } from "./delivery/give-up.ts";
 import { createHeaderBuilder } from "./delivery/headers.ts";
 import type { ParkedQueue } from "./delivery/ports.ts";
 import { createProbes } from "./delivery/probe.ts";
@@ -372,15 +373,14 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     isUp: () => connectionState.up,
     maxPayloadBytes,
     onStored: attemptLog.stored,
-    onDeadLetter: observer.deadLettered,
   });
   const answeringLanes = lanes.within(STORED_WITHIN_MS);
-  const tellGivenUp = ({ announce }: Pick<LaneWriter, "announce">) =>
-    createGivenUp((event) => announce(statusSubject(prefix, event), JSON.stringify(event), event.id), index, clock, {
-      prefix,
-      dashboardUrl,
-    });
-  const onGivenUp = tellGivenUp(lanes);
+  const giveUpWith = (deadLetters: LaneWriter): GiveUp => {
+    const announce = (event: StatusEvent) => deadLetters.announce(statusSubject(prefix, event), JSON.stringify(event), event.id);
+    const publish = createGivenUp(announce, index, clock, { prefix, dashboardUrl });
+    return createGiveUp({ deadLetters, observer, tracing, publish, note: attemptLog.stored });
+  };
+  const giveUp = giveUpWith(lanes);
   const dispatcher = createDispatcher({
     gate,
     bulkhead,
@@ -392,7 +392,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     tracing,
     directLimit: (appMaxInFlight) => Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2),
     onParked: (queue) => parked?.wake(queue),
-    onGivenUp,
+    giveUp,
   });
 
   // Subscribers
@@ -402,11 +402,10 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   };
   const acks = createAckGroup(nats, connectionState, clock);
   const pulling = { connection: nats, manager, acks, connectionState, mayPull: registryIsCurrent, clock, logger };
-  const handling = { ...pulling, names, dispatcher, lanes, log: attemptLog, observer, tracing, settle: createSettle(logger) };
+  const handling = { ...pulling, names, dispatcher, lanes, giveUp, log: attemptLog, observer, tracing, settle: createSettle(logger) };
   const deliverAll = createDeliverAll({ registry: index, dispatcher, log: attemptLog, observer });
-  const backlog = createParkedBacklog({ ...handling, onGivenUp });
-  const answering = { lanes: answeringLanes, onGivenUp: tellGivenUp(answeringLanes) };
-  const discardBacklog = createDiscardBacklog({ ...handling, ...answering, registry: index, backlog });
+  const backlog = createParkedBacklog(handling);
+  const discardBacklog = createDiscardBacklog({ ...handling, giveUp: giveUpWith(answeringLanes), registry: index, backlog });
   const holds = createHolds(store);
   parked = createParkedSubscriber(
     {

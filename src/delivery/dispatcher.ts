@@ -6,10 +6,11 @@
  * D3  A delivery that waited while NATS was away may have been handed to another replica: its mark is looked at again.
  */
 import { type Delivery, markOf } from "../model/delivery.ts";
-import { type Attempt, type DeadLetterVerdict, type Held, uninstalled, type Verdict } from "./attempt.ts";
+import { type Attempt, type Held, uninstalled, type Verdict } from "./attempt.ts";
 import type { Bulkhead } from "./bulkhead.ts";
 import type { DestinationOf } from "./destination.ts";
 import type { Gate, ParkedBecause } from "./gate.ts";
+import type { GiveUp } from "./give-up.ts";
 import type { AttemptLog, DeliveryObserver, LaneSource, Lanes, ParkedQueue, TracePosition, Tracing } from "./ports.ts";
 
 export interface Dispatcher {
@@ -44,12 +45,11 @@ export interface DispatcherDependencies {
   readonly directLimit: (appMaxInFlight: number | null) => number;
   /** Told when a delivery was stored in a parked queue. */
   readonly onParked: (queue: ParkedQueue) => void;
-  /** Tells the bus that a delivery was given up and is in dead letters; its source is acknowledged after that. */
-  readonly onGivenUp: (verdict: DeadLetterVerdict) => Promise<void>;
+  readonly giveUp: Pick<GiveUp, "delivery">;
 }
 
 export function createDispatcher(dependencies: DispatcherDependencies): Dispatcher {
-  const { gate, bulkhead, destinationOf, attempt, lanes, log, observer, tracing, directLimit, onParked, onGivenUp } = dependencies;
+  const { gate, bulkhead, destinationOf, attempt, lanes, log, observer, tracing, directLimit, onParked, giveUp } = dependencies;
 
   const settle = async (verdict: Verdict, source: LaneSource, trace: TracePosition): Promise<void> => {
     switch (verdict.kind) {
@@ -61,12 +61,8 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
         await tracing.store(trace, "retries", delivery, due, (at) => lanes.retry(delivery, delay, source, at));
         return observer.stored("retries", delivery, due);
       }
-      case "dead-letter": {
-        const { delivery, reason, error } = verdict;
-        await tracing.store(trace, "dead-letters", delivery, reason, (at) => lanes.deadLetter(delivery, reason, error, source, at));
-        observer.stored("dead-letters", delivery, reason);
-        return onGivenUp(verdict);
-      }
+      case "dead-letter":
+        return giveUp.delivery(verdict, source, trace);
     }
   };
 

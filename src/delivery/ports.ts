@@ -78,6 +78,15 @@ export interface HandledMessage {
   header(name: string): string | undefined;
 }
 
+/** A message in hand that is given up as it is. */
+export interface UnhandledMessage extends HandledMessage {
+  readonly stream: string;
+  readonly data: Uint8Array;
+  /** When the server stored it, milliseconds since the epoch. */
+  readonly storedAt: number;
+  headers(): Readonly<Record<string, string>>;
+}
+
 /** A batch of attempts that was written to Redis late: slowly, or not at the first try. */
 export interface LateBatch {
   /** Milliseconds since the epoch. */
@@ -161,6 +170,8 @@ export interface LaneReceipt {
   readonly subject: string;
   readonly sequence: number;
   readonly messageId: string;
+  /** It was stored before, by an earlier call. */
+  readonly isDuplicate: boolean;
 }
 
 /**
@@ -171,6 +182,12 @@ export interface Lanes {
   retry(delivery: Delivery, delay: RetryDelay, source: LaneSource, trace?: TraceHeaders): Promise<LaneReceipt>;
   /** @param dueAt not to be attempted before; null: when its turn comes */
   park(delivery: Delivery, queue: ParkedQueue, dueAt: number | null, source: LaneSource, trace?: TraceHeaders): Promise<LaneReceipt>;
+}
+
+export type RawDeadLetterReason = Extract<DeadLetterReason, "invalid" | "redelivered">;
+
+/** As Lanes. Only give-up.ts writes dead letters. */
+export interface DeadLetterWriter {
   deadLetter(
     delivery: Delivery,
     reason: DeadLetterReason,
@@ -178,6 +195,8 @@ export interface Lanes {
     source: LaneSource,
     trace?: TraceHeaders,
   ): Promise<LaneReceipt>;
+  /** Stores the message as it is, bytes and all, under the app's or (null) the `_invalid` dead letters. */
+  deadLetterRaw(message: UnhandledMessage, reason: RawDeadLetterReason, error: string, app: string | null): Promise<LaneReceipt>;
 }
 
 /** An app's circuit as all replicas share it. Times are milliseconds since the epoch. */
@@ -261,8 +280,14 @@ export interface Holds {
 /** Hot-path telemetry: log lines and metrics. Calls must be cheap and never throw. */
 export interface DeliveryObserver {
   attempted(attempt: AttemptRecord): void;
-  /** A delivery left the fast path. */
-  stored(lane: "retries" | "parked" | "dead-letters", delivery: Delivery, detail: string): void;
+  /** A delivery left the fast path; give-up.ts has the observer of dead letters. */
+  stored(lane: "retries" | "parked", delivery: Delivery, detail: string): void;
   /** The message was seen before and its delivery is marked as done. */
   skipped(delivery: Delivery): void;
+}
+
+/** Log line and counters. */
+export interface DeadLetterObserver {
+  /** @param delivery null: the message holds none, or none that was read */
+  deadLettered(reason: DeadLetterReason, delivery: Delivery | null, source: LaneSource): void;
 }

@@ -69,9 +69,6 @@ export interface CircuitData {
   readonly dashboard_url: string | null;
 }
 
-/** Why a delivery is in dead letters. `redelivered` and `invalid` ones are whole messages: which deliveries is not known. */
-export type GivenUpReason = Exclude<DeadLetterReason, "redelivered" | "invalid">;
-
 export interface GivenUpData {
   readonly app: string;
   readonly installation_uuid: string;
@@ -80,7 +77,7 @@ export interface GivenUpData {
   readonly event_id: string;
   readonly event_type: string;
   readonly attempts: number;
-  readonly reason: GivenUpReason;
+  readonly reason: DeadLetterReason;
   readonly last_outcome: Outcome | null;
   readonly last_response_code: number | null;
   readonly last_error: string | null;

@@ -1,5 +1,5 @@
 /** delivery.exhausted and delivery.rejected: tells the bus that a delivery went to dead letters. */
-import type { DeadLetterVerdict } from "../delivery/attempt.ts";
+import type { GivenUp } from "../delivery/give-up.ts";
 import type { RegistryView } from "../delivery/ports.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { deliveryGivenUp, type StatusEvent } from "../model/status-event.ts";
@@ -9,7 +9,7 @@ export interface GivenUpOptions {
   readonly dashboardUrl: (path: string) => string | null;
 }
 
-/** Resolves when the event is stored. What holds no delivery that could be read is announced to nobody. */
+/** Resolves when the event is stored. */
 export function createGivenUp(
   /** Resolves when the status stream has it. */
   announce: (event: StatusEvent) => Promise<void>,
@@ -17,8 +17,7 @@ export function createGivenUp(
   clock: Clock,
   { prefix, dashboardUrl }: GivenUpOptions,
 ) {
-  return async ({ delivery, reason, error }: DeadLetterVerdict): Promise<void> => {
-    if (reason === "redelivered" || reason === "invalid") return;
+  return async ({ delivery, reason, error }: GivenUp): Promise<void> => {
     const change = reason === "exhausted" ? "exhausted" : "rejected";
     const last = delivery.attempts.at(-1) ?? null;
     const id = `${delivery.id}:${delivery.replay ?? 0}:${change}`;

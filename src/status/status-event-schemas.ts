@@ -3,6 +3,7 @@
  * forms of model/status-event.ts is checked by the compiler, and on real events by the tests.
  */
 import { z } from "zod";
+import { DEAD_LETTER_REASONS } from "../model/delivery.ts";
 import type { StatusEventOf, StatusEventType } from "../model/status-event.ts";
 
 const time = z.string().meta({ format: "date-time", description: "RFC 3339, UTC, milliseconds." });
@@ -68,7 +69,7 @@ const givenUp = z.object({
   event_id: z.string(),
   event_type: z.string().meta({ description: "<resource>.<action>" }),
   attempts: count,
-  reason: z.enum(["exhausted", "rejected", "gone", "blocked", "uninstalled", "expired", "discarded"]),
+  reason: z.enum(DEAD_LETTER_REASONS),
   last_outcome: z.enum(["delivered", "gone", "failed", "rejected", "timed_out", "unreachable", "blocked"]).nullable(),
   last_response_code: responseCode,
   last_error: z.string().nullable(),

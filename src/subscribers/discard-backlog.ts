@@ -8,12 +8,11 @@
  * D4  It ends as soon as it is not wanted any more, or dead letters can't be stored. What is in hand and has not begun is given back once, at the end.
  */
 import { AckPolicy, type ConsumerInfo, nanos } from "nats";
-import { type DeadLetterVerdict, givenUp } from "../delivery/attempt.ts";
+import type { GiveUp } from "../delivery/give-up.ts";
 import type { AttemptLog, DeliveryObserver, ParkedQueue, RegistryView } from "../delivery/ports.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Delivery, markOf } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
-import type { LaneWriter } from "./lanes.ts";
 import type { BusNames } from "./names.ts";
 import { orUnreachable } from "./or-unreachable.ts";
 import type { ParkedBacklog } from "./parked-backlog.ts";
@@ -34,12 +33,10 @@ export type DiscardBacklog = (queue: ParkedQueue, isWanted: () => boolean) => Pr
 export interface DiscardBacklogDependencies extends PullLoopDependencies {
   readonly names: BusNames;
   readonly registry: RegistryView;
-  readonly lanes: LaneWriter;
+  readonly giveUp: GiveUp;
   readonly log: Pick<AttemptLog, "wasDelivered">;
   readonly observer: DeliveryObserver;
   readonly backlog: Pick<ParkedBacklog, "after">;
-  /** Tells the bus. */
-  readonly onGivenUp: (verdict: DeadLetterVerdict) => Promise<void>;
 }
 
 const AT_ONCE = 64;
@@ -52,7 +49,7 @@ const QUIET_MS = 2_000;
 const WHY = "discarded by a person while it was parked";
 
 export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): DiscardBacklog {
-  const { manager, acks, names, registry, lanes, log, observer, backlog, onGivenUp, clock, logger } = dependencies;
+  const { manager, acks, names, registry, giveUp, log, observer, backlog, clock, logger } = dependencies;
   const stream = names.streams.parked;
 
   const infoOf = (consumer: string): Promise<ConsumerInfo | null> =>
@@ -86,12 +83,11 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
 
   const storeLetter = async (message: PulledMessage, delivery: Delivery): Promise<void> => {
     const source = { stream, sequence: message.sequence };
-    const verdict = givenUp(delivery, "discarded", WHY);
     try {
-      await Promise.all([lanes.deadLetter(delivery, "discarded", WHY, source), onGivenUp(verdict)]);
+      await giveUp.delivery({ delivery, reason: "discarded", error: WHY }, source);
     } catch (error) {
       if (!isWornOut(message)) throw error;
-      await lanes.deadLetterRaw(message, "redelivered", wornOut(message), delivery.app);
+      await giveUp.message(message, "redelivered", wornOut(message), delivery.app);
     }
   };
 
@@ -119,7 +115,7 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
       try {
         delivery = decodeLaneMessage(Buffer.from(message.data).toString("utf8")).delivery;
       } catch (error) {
-        return lanes.deadLetterRaw(message, "invalid", messageOf(error), queue.app).then(() => true);
+        return giveUp.message(message, "invalid", messageOf(error), queue.app).then(() => true);
       }
       const delivered = log.wasDelivered(delivery.app, markOf(delivery));
       const letter = begun.then(async () => {

@@ -10,6 +10,7 @@
  */
 import { AckPolicy, nanos } from "nats";
 import type { DeliverAll } from "../delivery/deliver-all.ts";
+import type { GiveUp } from "../delivery/give-up.ts";
 import type { DeliveryObserver, LaneSource, RegistryView, TracePosition, Tracing } from "../delivery/ports.ts";
 import type { Installation } from "../model/app.ts";
 import { newDelivery } from "../model/delivery.ts";
@@ -40,6 +41,7 @@ export interface EventsSubscriberDependencies extends PullLoopDependencies {
   readonly registry: Pick<RegistryView, "app">;
   readonly deliverAll: DeliverAll;
   readonly lanes: LaneWriter;
+  readonly giveUp: GiveUp;
   readonly ackFloor: AckFloor;
   readonly observer: DeliveryObserver & EventObserver;
   readonly tracing: Tracing;
@@ -68,7 +70,7 @@ const DELIVERIES_PER_HELD = 32;
 const FEW_TARGETS = 16;
 
 export function createEventsSubscriber(dependencies: EventsSubscriberDependencies, options: EventsSubscriberOptions): EventsSubscriber {
-  const { manager, names, match, registry, deliverAll, lanes, ackFloor, observer, tracing, settle } = dependencies;
+  const { manager, names, match, registry, deliverAll, lanes, giveUp, ackFloor, observer, tracing, settle } = dependencies;
   const stream = names.streams.events;
   const maxUnderWay = options.maxHeld * DELIVERIES_PER_HELD;
   /** Deliveries; an event that is stored in parts counts as the largest that is not. */
@@ -127,11 +129,11 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
   };
 
   const handle = (message: PulledMessage, isItsTurn = false): void => {
-    if (isWornOut(message)) return settle(message, lanes.deadLetterRaw(message, "redelivered", wornOut(message), null));
+    if (isWornOut(message)) return settle(message, giveUp.message(message, "redelivered", wornOut(message), null));
     const found = read(message);
     if (!found.ok) {
       observer.eventUnreadable(message.subject, found.problem);
-      return settle(message, lanes.deadLetterRaw(message, "invalid", found.problem, null));
+      return settle(message, giveUp.message(message, "invalid", found.problem, null));
     }
     const installations = match(found.event);
     if (!isItsTurn && !mayBegin(installations)) return void postponed.push(message);

@@ -5,11 +5,11 @@
  */
 import { AckPolicy, nanos } from "nats";
 import type { DeliverAll } from "../delivery/deliver-all.ts";
+import type { GiveUp } from "../delivery/give-up.ts";
 import type { Tracing } from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import { newDelivery } from "../model/delivery.ts";
 import { decodeChunk, type FanOutChunk } from "../model/fan-out-chunk.ts";
-import type { LaneWriter } from "./lanes.ts";
 import type { BusNames } from "./names.ts";
 import { createPullLoop, type PullLoop, type PullLoopDependencies } from "./pull-loop.ts";
 import { isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
@@ -26,7 +26,7 @@ export interface FanOutSubscriber {
 export interface FanOutSubscriberDependencies extends PullLoopDependencies {
   readonly names: BusNames;
   readonly deliverAll: DeliverAll;
-  readonly lanes: LaneWriter;
+  readonly giveUp: GiveUp;
   readonly tracing: Tracing;
   readonly settle: Settle;
   /** Deliveries of this process that wait for a place, or to be stored. */
@@ -38,7 +38,7 @@ const MAX_CHUNKS_HELD = 8;
 const MAX_ACK_PENDING = 1_000;
 
 export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencies): FanOutSubscriber {
-  const { manager, names, deliverAll, lanes, tracing, settle, waiting } = dependencies;
+  const { manager, names, deliverAll, giveUp, tracing, settle, waiting } = dependencies;
   const stream = names.streams.retries;
 
   const ensure = async (): Promise<void> => {
@@ -53,12 +53,12 @@ export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencie
   };
 
   const handle = (message: PulledMessage): void => {
-    if (isWornOut(message)) return settle(message, lanes.deadLetterRaw(message, "redelivered", wornOut(message), null));
+    if (isWornOut(message)) return settle(message, giveUp.message(message, "redelivered", wornOut(message), null));
     let chunk: FanOutChunk;
     try {
       chunk = decodeChunk(Buffer.from(message.data).toString("utf8"));
     } catch (error) {
-      return settle(message, lanes.deadLetterRaw(message, "invalid", messageOf(error), null));
+      return settle(message, giveUp.message(message, "invalid", messageOf(error), null));
     }
     const { event, eventSequence, targets } = chunk;
     const deliveries = targets.map(({ app, uuid }) => newDelivery(event, app, uuid, eventSequence));

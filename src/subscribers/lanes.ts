@@ -15,17 +15,16 @@
  *     lane are published in the order of the calls (D2 in delivery/dispatcher.ts counts on it).
  */
 import { headers, type JetStreamClient, NatsError, ErrorCode as NatsErrorCode } from "nats";
-import type { LaneName, LaneReceipt, LaneSource, Lanes, TraceHeaders } from "../delivery/ports.ts";
+import type { DeadLetterWriter, LaneName, LaneReceipt, LaneSource, Lanes, TraceHeaders } from "../delivery/ports.ts";
 import { firstRung } from "../delivery/rungs.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
-import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
+import type { Delivery } from "../model/delivery.ts";
 import { chunkSize, chunksOf, encodeChunk, type FanOutChunk } from "../model/fan-out-chunk.ts";
 import { encodeLaneMessage, laneMessageSize } from "../model/lane-message.ts";
 import type { Logger } from "../model/logger.ts";
 import type { LanePlace } from "../model/whereabouts.ts";
 import { type BusNames, INVALID } from "./names.ts";
-import type { PulledMessage } from "./pulled-message.ts";
 import { encodeRawLetter } from "./raw-letter.ts";
 import { createStoreBudget, type StoreFigures } from "./store-budget.ts";
 
@@ -34,9 +33,7 @@ export const STORED_LANES = ["retries", "parked", "dead-letters", "status"] as c
 
 type StoredLane = (typeof STORED_LANES)[number];
 
-export interface LaneWriter extends Lanes {
-  /** Stores a message that can't be handled as it is, bytes and all, under the app's or (null) the `_invalid` dead letters. */
-  deadLetterRaw(message: PulledMessage, reason: "invalid" | "redelivered", error: string, app: string | null): Promise<void>;
+export interface LaneWriter extends Lanes, DeadLetterWriter {
   /** Stores a large fan-out in parts. @returns how many. */
   fanOut(fanOut: FanOutChunk, source: LaneSource, trace: TraceHeaders): Promise<number>;
   /** Publishes a status event under its id. */
@@ -73,7 +70,6 @@ export interface LanesDependencies {
   readonly maxPayloadBytes: () => number;
   /** Told where each delivery was stored. */
   readonly onStored: (delivery: Delivery, place: LanePlace) => void;
-  readonly onDeadLetter: (reason: DeadLetterReason) => void;
 }
 
 interface LaneMessageToStore {
@@ -90,16 +86,7 @@ interface LaneMessageToStore {
   readonly budget?: "fan-out";
 }
 
-export function createLanes({
-  jetStream,
-  names,
-  clock,
-  logger,
-  isUp,
-  maxPayloadBytes,
-  onStored,
-  onDeadLetter,
-}: LanesDependencies): LaneWriter {
+export function createLanes({ jetStream, names, clock, logger, isUp, maxPayloadBytes, onStored }: LanesDependencies): LaneWriter {
   let stopped = false;
   const budgetOf = (name: string) => createStoreBudget(clock, { name, ...MAX_STORES });
   const budgets = {
@@ -135,7 +122,8 @@ export function createLanes({
           if (until !== null && !isUp()) throw new Error("NATS is away");
           const ack = await jetStream.publish(subject, body, { msgID: messageId, headers: messageHeaders, timeout });
           if (isHeld && held[lane] === 1) logger.info({ lane }, "the lane takes messages again");
-          return { subject, sequence: ack.seq, messageId };
+          // A duplicate of a try of its own that was stored and not answered is none.
+          return { subject, sequence: ack.seq, messageId, isDuplicate: ack.duplicate && !isHeld };
         } catch (error) {
           if (isTooLarge(error)) {
             throw new AppError("LANE_REFUSED", `${subject}: ${body.length} characters are more than the lane takes`, { cause: error });
@@ -203,9 +191,7 @@ export function createLanes({
           const extra = { reason, error, dead_lettered_at: toRfc3339(clock.now()) };
           return encodeLaneMessage({ delivery, dueAt: null, delayMs: 0, floor: false }, extra);
         };
-        const receipt = await storeDelivery("dead-letters", names.deadLetter(delivery.app), body, delivery, source, trace, deadline());
-        onDeadLetter(reason);
-        return receipt;
+        return storeDelivery("dead-letters", names.deadLetter(delivery.app), body, delivery, source, trace, deadline());
       },
 
       async deadLetterRaw(message, reason, error, app) {
@@ -217,8 +203,7 @@ export function createLanes({
           const size = Math.min(room, message.data.length);
           const body = (): string => encodeRawLetter(message, facts, room);
           try {
-            await store({ lane: "dead-letters", subject, size, body, messageId, trace: null }, until);
-            return onDeadLetter(reason);
+            return await store({ lane: "dead-letters", subject, size, body, messageId, trace: null }, until);
           } catch (fault) {
             // The stream may take less than the server.
             if (!(fault instanceof AppError) || fault.retryable || room < SMALLEST_LETTER) throw fault;

@@ -3,7 +3,7 @@
  * long in a queue that may not flow. Nothing here counts as a redelivery.
  */
 import type { JetStreamManager, StoredMsg } from "nats";
-import { type DeadLetterVerdict, givenUp } from "../delivery/attempt.ts";
+import type { GiveUp } from "../delivery/give-up.ts";
 import type { AttemptLog, HandledMessage, Hold, LaneSource, ParkedQueue } from "../delivery/ports.ts";
 import type { Clock } from "../model/clock.ts";
 import { type Delivery, markOf } from "../model/delivery.ts";
@@ -53,12 +53,11 @@ export interface ParkedBacklogDependencies {
   readonly names: BusNames;
   readonly lanes: LaneWriter;
   readonly log: Pick<AttemptLog, "wasDelivered">;
-  /** Tells the bus that a delivery is in dead letters. */
-  readonly onGivenUp: (verdict: DeadLetterVerdict) => Promise<void>;
+  readonly giveUp: Pick<GiveUp, "delivery">;
   readonly clock: Clock;
 }
 
-export function createParkedBacklog({ manager, names, lanes, log, onGivenUp, clock }: ParkedBacklogDependencies): ParkedBacklog {
+export function createParkedBacklog({ manager, names, lanes, log, giveUp, clock }: ParkedBacklogDependencies): ParkedBacklog {
   const stream = names.streams.parked;
 
   const deleteMessage = async (sequence: number): Promise<void> => {
@@ -132,8 +131,7 @@ export function createParkedBacklog({ manager, names, lanes, log, onGivenUp, clo
         const { delivery, source } = parked;
         at = source.sequence;
         if (!(await log.wasDelivered(delivery.app, markOf(delivery)))) {
-          const verdict = givenUp(delivery, "expired", expiredAfter(ageMs));
-          await Promise.all([lanes.deadLetter(delivery, "expired", verdict.error, source), onGivenUp(verdict)]);
+          await giveUp.delivery({ delivery, reason: "expired", error: expiredAfter(ageMs) }, source);
           expired++;
         }
         await deleteMessage(at);

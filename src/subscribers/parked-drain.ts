@@ -14,6 +14,7 @@ import type { Bulkhead } from "../delivery/bulkhead.ts";
 import type { DestinationOf } from "../delivery/destination.ts";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
 import type { Gate, ParkedBecause } from "../delivery/gate.ts";
+import type { GiveUp } from "../delivery/give-up.ts";
 import type {
   AttemptLog,
   DeliveryObserver,
@@ -29,7 +30,6 @@ import { messageOf } from "../model/app-error.ts";
 import { type Delivery, markOf } from "../model/delivery.ts";
 import { decodeLaneMessage, type LaneMessage } from "../model/lane-message.ts";
 import { released } from "./holds.ts";
-import type { LaneWriter } from "./lanes.ts";
 import { expiredAfter, type ParkedBacklog, type ParkedDelivery } from "./parked-backlog.ts";
 import { createPullLoop, type PullLoopDependencies } from "./pull-loop.ts";
 import { cameBackWaiting, isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
@@ -59,7 +59,7 @@ export interface ParkedDrainDependencies extends PullLoopDependencies {
   readonly destinationOf: DestinationOf;
   readonly attempt: Attempt;
   readonly dispatcher: Dispatcher;
-  readonly lanes: LaneWriter;
+  readonly giveUp: GiveUp;
   readonly holds: Holds;
   readonly backlog: ParkedBacklog;
   readonly log: AttemptLog;
@@ -99,7 +99,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     destinationOf,
     attempt,
     dispatcher,
-    lanes,
+    giveUp,
     holds,
     backlog,
     log,
@@ -142,7 +142,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   const handle = async (message: PulledMessage): Promise<boolean> => {
     const ordered = isOrdered();
     const deadLetter = async (reason: "redelivered" | "invalid", error: string): Promise<true> => {
-      await lanes.deadLetterRaw(message, reason, error, queue.app);
+      await giveUp.message(message, reason, error, queue.app);
       return true;
     };
     if (isWornOut(message) && !(ordered && (await order.hold())?.deliveryId)) return deadLetter("redelivered", wornOut(message));

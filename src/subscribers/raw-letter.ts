@@ -3,8 +3,8 @@
  * often to be touched again. Bytes and headers are kept, so that it can be replayed.
  */
 import { isUtf8 } from "node:buffer";
+import type { RawDeadLetterReason, UnhandledMessage } from "../delivery/ports.ts";
 import type { BusNames } from "./names.ts";
-import type { PulledMessage } from "./pulled-message.ts";
 
 /** What is left of a message in dead letters. */
 export interface RawMessage {
@@ -17,7 +17,7 @@ export interface RawMessage {
 }
 
 export interface RawLetterFacts {
-  readonly reason: "invalid" | "redelivered";
+  readonly reason: RawDeadLetterReason;
   readonly error: string;
   /** RFC 3339. */
   readonly at: string;
@@ -32,7 +32,7 @@ const HEADER_BYTES = 1024;
  * JSON text that fits into a message. A body that would not fit is cut, which `body_cut` says; the whole one is in its own
  * stream for as long as that keeps it.
  */
-export function encodeRawLetter(message: PulledMessage, facts: RawLetterFacts, maxPayloadBytes: number): string {
+export function encodeRawLetter(message: UnhandledMessage, facts: RawLetterFacts, maxPayloadBytes: number): string {
   const encode = (data: Uint8Array, headers: Readonly<Record<string, string>>): string =>
     JSON.stringify({
       reason: facts.reason,

@@ -5,6 +5,7 @@
  */
 import { AckPolicy, nanos } from "nats";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
+import type { GiveUp } from "../delivery/give-up.ts";
 import type { AttemptLog, DeliveryObserver, LaneSource, TraceHeaders, Tracing } from "../delivery/ports.ts";
 import { nextStep, RUNGS_S } from "../delivery/rungs.ts";
 import { messageOf } from "../model/app-error.ts";
@@ -28,6 +29,7 @@ export interface RetriesSubscriberDependencies extends PullLoopDependencies {
   readonly names: BusNames;
   readonly dispatcher: Dispatcher;
   readonly lanes: LaneWriter;
+  readonly giveUp: GiveUp;
   readonly log: AttemptLog;
   readonly observer: DeliveryObserver;
   readonly tracing: Tracing;
@@ -41,7 +43,7 @@ const HELD_PER_RUNG = 128;
 const MAX_ACK_PENDING = 10_000;
 
 export function createRetriesSubscriber(dependencies: RetriesSubscriberDependencies): RetriesSubscriber {
-  const { manager, names, dispatcher, lanes, log, observer, tracing, settle, clock } = dependencies;
+  const { manager, names, dispatcher, lanes, giveUp, log, observer, tracing, settle, clock } = dependencies;
   const stream = names.streams.retries;
   const waiting = new Map<PulledMessage, () => void>();
 
@@ -73,12 +75,12 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
 
   const handle = (message: PulledMessage): void => {
     const app = message.subject.split(".").at(-1) ?? "";
-    if (isWornOut(message)) return settle(message, lanes.deadLetterRaw(message, "redelivered", wornOut(message), app));
+    if (isWornOut(message)) return settle(message, giveUp.message(message, "redelivered", wornOut(message), app));
     let lane: LaneMessage;
     try {
       lane = decodeLaneMessage(Buffer.from(message.data).toString("utf8"));
     } catch (error) {
-      return settle(message, lanes.deadLetterRaw(message, "invalid", messageOf(error), app));
+      return settle(message, giveUp.message(message, "invalid", messageOf(error), app));
     }
     const source: LaneSource = { stream, sequence: message.sequence };
     const { delivery, delayMs, floor } = lane;

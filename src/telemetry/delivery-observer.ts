@@ -6,8 +6,8 @@
  * O2  For an app or installation that is debugged nothing is left out, and headers and bodies are told, too: redacted and
  *     cut as in the request log.
  */
-import type { AttemptRecord, DeliveryObserver } from "../delivery/ports.ts";
-import { DEAD_LETTER_REASONS, type DeadLetterReason, type Delivery } from "../model/delivery.ts";
+import type { AttemptRecord, DeadLetterObserver, DeliveryObserver } from "../delivery/ports.ts";
+import { DEAD_LETTER_REASONS, type Delivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
 import type { Logger } from "../model/logger.ts";
 import { OUTCOMES, type Outcome } from "../model/outcome.ts";
@@ -22,7 +22,6 @@ import type { Counter, Metrics } from "./metrics.ts";
 interface LaneObserver {
   eventHandled(event: Event, deliveries: number): void;
   eventUnreadable(subject: string, problem: string): void;
-  deadLettered(reason: DeadLetterReason): void;
 }
 
 export interface DeliveryObserverDependencies {
@@ -43,7 +42,7 @@ export interface DeliveryObserverOptions {
 export function createDeliveryObserver(
   { log, metrics, isDebugged, evidenceOf }: DeliveryObserverDependencies,
   { metricsApps, logDeliveredPercent }: DeliveryObserverOptions,
-): DeliveryObserver & LaneObserver {
+): DeliveryObserver & LaneObserver & DeadLetterObserver {
   const attempts = countersOf(metrics, "posthorn_attempts_total", Object.keys(OUTCOMES) as Outcome[]);
   const stored = countersOf(metrics, "posthorn_deliveries_stored_total", ["retries", "parked", "dead-letters"] as const);
   const events = countersOf(metrics, "posthorn_events_total", ["matched", "unmatched", "unreadable"] as const);
@@ -79,9 +78,7 @@ export function createDeliveryObserver(
 
     stored(lane, delivery, detail) {
       stored[lane].add();
-      const facts = { ...factsOf(delivery), lane, detail, attempts: delivery.attemptsMade };
-      if (lane === "dead-letters") log.logger.warn(facts, "delivery.stored");
-      else loggerFor(delivery).debug(facts, "delivery.stored");
+      loggerFor(delivery).debug({ ...factsOf(delivery), lane, detail, attempts: delivery.attemptsMade }, "delivery.stored");
     },
 
     skipped(delivery) {
@@ -100,7 +97,13 @@ export function createDeliveryObserver(
       log.logger.warn({ subject, problem }, "event.unreadable");
     },
 
-    deadLettered: (reason) => deadLetters[reason].add(),
+    deadLettered(reason, delivery, { stream, sequence }) {
+      deadLetters[reason].add();
+      stored["dead-letters"].add();
+      const facts = delivery === null ? {} : { ...factsOf(delivery), attempts: delivery.attemptsMade };
+      const source = { source_stream: stream, source_sequence: sequence };
+      log.logger.warn({ ...facts, lane: "dead-letters", detail: reason, ...source }, "delivery.stored");
+    },
   };
 }
 

@@ -53,7 +53,7 @@ export const METRICS = {
   posthorn_deliveries_stored_total: { kind: "counter", help: "Deliveries written to a lane.", labels: { lane: LANE } },
   posthorn_dead_letters_total: {
     kind: "counter",
-    help: "What was stored in dead letters, by reason.",
+    help: 'Dead letters stored, by reason. Their sum is posthorn_deliveries_stored_total{lane="dead-letters"}.',
     labels: { reason: DEAD_LETTER_REASONS.join(", ") },
   },
   posthorn_deliveries_skipped_total: { kind: "counter", help: "Redelivered messages whose delivery was done already." },

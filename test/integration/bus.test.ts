@@ -47,7 +47,7 @@ const freshNames = () => busNames(`bus-${++prefixes}`);
 const lanesOf = (names: BusNames, onStored: LanesDependencies["onStored"] = () => {}) =>
   createLanes({
     ...{ jetStream: connection.jetstream(), names, clock: systemClock, logger: silentLogger, isUp: () => true },
-    ...{ maxPayloadBytes: () => 1_048_576, onStored, onDeadLetter: () => {} },
+    ...{ maxPayloadBytes: () => 1_048_576, onStored },
   });
 
 describe("the streams", () => {

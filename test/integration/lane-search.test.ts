@@ -29,7 +29,6 @@ beforeAll(async () => {
   lanes = createLanes({
     ...{ jetStream, names, clock: systemClock, logger: silentLogger, isUp: () => true, maxPayloadBytes: () => 1_000_000 },
     onStored: ({ id }, place) => void places.set(id, place),
-    onDeadLetter: () => {},
   });
   search = createLaneSearch(connection, manager, names);
 });

@@ -2,7 +2,7 @@
  * JetStream's part in a model of the lanes: messages that stay until they are acknowledged, and publishes that are stored
  * once per message id. What is in it survives a crash of the process under test.
  */
-import type { LaneReceipt, LaneSource, Lanes, ParkedQueue, RetryDelay } from "../../src/delivery/ports.ts";
+import type { DeadLetterWriter, LaneReceipt, LaneSource, Lanes, ParkedQueue, RetryDelay } from "../../src/delivery/ports.ts";
 import { firstRung } from "../../src/delivery/rungs.ts";
 import type { Clock } from "../../src/model/clock.ts";
 import type { DeadLetterReason, Delivery } from "../../src/model/delivery.ts";
@@ -19,7 +19,7 @@ export interface StoredMessage {
   readonly reason: DeadLetterReason | null;
 }
 
-export interface LanesInMemory extends Lanes {
+export interface LanesInMemory extends Lanes, Pick<DeadLetterWriter, "deadLetter"> {
   readonly messages: Set<StoredMessage>;
   in(stream: string): StoredMessage[];
   delivery(message: StoredMessage): Delivery;
@@ -38,11 +38,11 @@ export function createLanesInMemory(clock: Clock): LanesInMemory {
     delay?: RetryDelay,
   ): LaneReceipt => {
     const id = `${stream} ${delivery.id}:${source.stream}:${source.sequence}`;
-    if (ids.has(id)) return { subject: stream, sequence, messageId: id };
+    if (ids.has(id)) return { subject: stream, sequence, messageId: id, isDuplicate: true };
     ids.add(id);
     const text = encodeLaneMessage({ delivery, dueAt: delay?.dueAt ?? null, delayMs: delay?.delayMs ?? 0, floor: delay?.floor ?? false });
     messages.add({ stream, sequence: ++sequence, text, storedAt: clock.now(), rungS: 0, queue: null, reason: null, ...members });
-    return { subject: stream, sequence, messageId: id };
+    return { subject: stream, sequence, messageId: id, isDuplicate: false };
   };
 
   return {

@@ -10,6 +10,7 @@ import { createDeliverAll } from "../../../src/delivery/deliver-all.ts";
 import { createDispatcher, type Dispatcher } from "../../../src/delivery/dispatcher.ts";
 import { createEnvelopeBuilder } from "../../../src/delivery/envelope.ts";
 import { createGate, type Gate } from "../../../src/delivery/gate.ts";
+import { createGiveUp } from "../../../src/delivery/give-up.ts";
 import { createHeaderBuilder } from "../../../src/delivery/headers.ts";
 import type { AttemptRecord } from "../../../src/delivery/ports.ts";
 import { nextStep } from "../../../src/delivery/rungs.ts";
@@ -75,7 +76,7 @@ class World {
       record: (attempt: AttemptRecord) => this.recorded(attempt),
       wasDelivered: async (_app: string, mark: string) => this.isMarked(mark),
     };
-    const observer = { attempted() {}, stored() {}, skipped() {} };
+    const observer = { attempted() {}, stored() {}, skipped() {}, deadLettered() {} };
     const attempt = createAttempt(
       {
         registry,
@@ -104,7 +105,13 @@ class World {
       tracing,
       directLimit: () => 10,
       onParked() {},
-      onGivenUp: async () => {},
+      giveUp: createGiveUp({
+        deadLetters: { deadLetter: this.lanes.deadLetter, deadLetterRaw: () => Promise.reject(new Error("no message here is poison")) },
+        observer,
+        tracing,
+        publish: async () => {},
+        note() {},
+      }),
     });
   }
 

@@ -119,7 +119,7 @@ describe("what is debugged", () => {
 test("what leaves the fast path says which trace it belongs to", () => {
   const { observer, lines } = observed();
   const event = anEvent({ traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" });
-  observer.stored("dead-letters", aDelivery({ attemptsMade: 9 }, event), "exhausted");
+  observer.deadLettered("exhausted", aDelivery({ attemptsMade: 9 }, event), { stream: "RETRIES", sequence: 1 });
   expect(lines()).toMatchObject([
     { level: "warn", message: "delivery.stored", lane: "dead-letters", attempts: 9, trace_id: "0af7651916cd43dd8448eb211c80319c" },
   ]);

@@ -35,7 +35,7 @@ describe("tracing without the SDK", () => {
     const given: Array<string | null> = [];
     const store = async ({ traceparent }: TraceHeaders): Promise<LaneReceipt> => {
       given.push(traceparent);
-      return { subject: "", sequence: 1, messageId: "" };
+      return { subject: "", sequence: 1, messageId: "", isDuplicate: false };
     };
     await tracing.process(delivery.event, "events", message, (span) =>
       tracing.deliver(span, delivery, (inner) => tracing.store(inner, "retries", delivery, "", store)),
