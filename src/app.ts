@@ -15,6 +15,7 @@ import { createReadOverview } from "./api/read-overview.ts";
 import { allRoutes } from "./api/routes.ts";
 import { type ApiServer, createApiServer } from "./api/server.ts";
 import { createVolumes } from "./api/volumes.ts";
+import { type Components, createComponents } from "./app/components.ts";
 import { createSettableClock } from "./config/settable-clock.ts";
 import type { Config } from "./config/settings.ts";
 import { VERSION } from "./config/version.ts";
@@ -71,7 +72,7 @@ import { createRequestLogQuery } from "./storage/request-log-query.ts";
 import { createStatsQuery } from "./storage/stats-query.ts";
 import { createAckFloor } from "./subscribers/ack-floor.ts";
 import { createAttemptCountsChannel } from "./subscribers/attempt-counts.ts";
-import { connectNats, createConnectionState, whenJetStreamAnswers } from "./subscribers/connection.ts";
+import { closeNats, connectNats, createConnectionState, whenJetStreamAnswers } from "./subscribers/connection.ts";
 import { createDeadLetters } from "./subscribers/dead-letters.ts";
 import { createDiscardBacklog } from "./subscribers/discard-backlog.ts";
 import { createEventPublisher } from "./subscribers/event-publisher.ts";
@@ -106,7 +107,7 @@ export interface Application {
   readonly logger: Logger;
   /** Writes what is logged and not written yet; for the end of the process. */
   flushLog(): void;
-  /** Resolves when events are consumed and the API listens. @throws AppError */
+  /** Resolves when events are consumed and the API listens; when it fails, all is stopped again. @throws AppError */
   start(): Promise<void>;
   /** Also ends a start that is still going on. @returns whether everything in hand was finished. */
   stop(): Promise<boolean>;
@@ -140,61 +141,74 @@ export async function createApp(config: Config, environment: Environment): Promi
     config.testClock === null
       ? systemClock
       : createSettableClock(config.testClock, (aheadMs) => logger.warn({ ahead_ms: aheadMs }, "POSTHORN_TEST_CLOCK has set the clock"));
-  let running: Running | undefined;
-  let starting: Promise<Running> | undefined;
+  const components = createComponents(clock, logger);
+  const state: LifecycleState = { phase: "starting", isFinished: true };
   const stopping = new AbortController();
+  let starting: Promise<void> | undefined;
 
+  const stop = async (): Promise<boolean> => {
+    const failed = await components.stopAll(clock.now() + config.drainTimeout);
+    return failed.length === 0 && state.isFinished;
+  };
   return {
     logger,
     flushLog: log.flush,
     async start() {
-      starting = startAll(config, environment, clock, log, stopping.signal);
-      running = await starting;
+      starting = startAll({ config, clock, log, components, state, signal: stopping.signal }, environment);
+      try {
+        await starting;
+      } catch (error) {
+        await stop();
+        throw error;
+      }
     },
     async stop() {
       stopping.abort();
-      const started = running ?? (await starting?.catch(() => undefined));
-      return started === undefined ? true : started.stop();
+      await starting?.catch(() => {});
+      state.phase = "stopping";
+      const isClean = await stop();
+      logger.info({}, "stopped");
+      return isClean;
     },
   };
 }
 
-interface Running {
-  stop(): Promise<boolean>;
+interface LifecycleState {
+  phase: "starting" | "ready" | "stopping";
+  /** Whether the stop so far has finished everything in hand. */
+  isFinished: boolean;
 }
 
-async function startAll(config: Config, environment: Environment, clock: Clock, log: Log, signal: AbortSignal): Promise<Running> {
-  const { logger } = log;
-  /** What was started so far, to be undone in reverse when a later step fails. */
-  const undo: Array<() => Promise<unknown> | unknown> = [];
-  try {
-    const sdk = await startSdk(environment, VERSION, logger);
-    undo.push(() => sdk.stop());
-    const redis = await connectRedis({ ...redisOptions(config), signal }, clock, logger);
-    undo.push(() => redis.disconnect());
-    const nats = await connectNats({ ...natsOptions(config), signal }, clock, logger);
-    undo.push(() => nats.close());
-    if (signal.aborted) throw new AppError("NATS_UNREACHABLE", "stopped while starting", { retryable: true });
-    return await startOn({ config, clock, log, sdk, redis, nats, signal, undo });
-  } catch (error) {
-    for (const step of undo.reverse()) await Promise.resolve(step()).catch(() => {});
-    throw error;
-  }
-}
-
-interface Foundations {
+interface Lifecycle {
   readonly config: Config;
   readonly clock: Clock;
   readonly log: Log;
+  readonly components: Components;
+  readonly state: LifecycleState;
+  /** Ends a start that is still going on. */
+  readonly signal: AbortSignal;
+}
+
+async function startAll(lifecycle: Lifecycle, environment: Environment): Promise<void> {
+  const { config, clock, log, components, signal } = lifecycle;
+  const { logger } = log;
+  const sdk = await startSdk(environment, VERSION, logger);
+  await components.startAll([{ name: "telemetry export", stop: sdk.stop }]);
+  const redis = await connectRedis({ ...redisOptions(config), signal }, clock, logger);
+  await components.startAll([{ name: "Redis", stop: () => redis.disconnect() }]);
+  const nats = await connectNats({ ...natsOptions(config), signal }, clock, logger);
+  await components.startAll([{ name: "NATS", stop: () => closeNats(nats, clock) }]);
+  if (signal.aborted) throw new AppError("NATS_UNREACHABLE", "stopped while starting", { retryable: true });
+  await startOn({ ...lifecycle, sdk, redis, nats });
+}
+
+interface Foundations extends Lifecycle {
   readonly sdk: Sdk;
   readonly redis: RedisClient;
   readonly nats: NatsConnection;
-  /** Ends a start that is still going on. */
-  readonly signal: AbortSignal;
-  readonly undo: Array<() => Promise<unknown> | unknown>;
 }
 
-async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: Foundations): Promise<Running> {
+async function startOn({ config, clock, log, components, state, signal, sdk, redis, nats }: Foundations): Promise<void> {
   const { logger } = log;
   const prefix = config.subjectPrefix;
   const names = busNames(prefix);
@@ -233,7 +247,6 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   // Telemetry
   const debugLog = createDebugLog({ store, clock, logger });
   const metrics = createMetrics(createMeter(VERSION));
-  undo.push(() => metrics.stop());
   const observer = createDeliveryObserver(
     { log, metrics, isDebugged: debugLog.isOn, evidenceOf: evidence },
     { metricsApps: config.metricsApps, logDeliveredPercent: config.logDeliveredPercent },
@@ -249,7 +262,6 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     logger,
   });
   const leftBehind = createLeftBehind(transitions, clock, logger);
-  undo.push(() => leftBehind.stop());
   const health = createHealthStore(redis, clock.now);
   const webhookUrlOf = (uuid: string): string => {
     const installation = index.installation(uuid);
@@ -475,10 +487,9 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   store.onCurrent(() => events.poke());
 
   // API
-  let phase: "starting" | "ready" | "stopping" = "starting";
   const readiness: Readiness = {
     checks: () => ({
-      lifecycle: { ok: phase === "ready", required: true, detail: phase },
+      lifecycle: { ok: state.phase === "ready", required: true, detail: state.phase },
       nats: { ok: !nats.isClosed() && connectionState.up, required: true, detail: connectionState.up ? "connected" : "away" },
       registry: {
         ok: registryIsCurrent(),
@@ -552,7 +563,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
           await store.reached(revision);
           return discardBacklog(queueOf(toInstallation(record)), () => {
             const status = index.installation(uuid)?.status;
-            return phase !== "stopping" && (status === "broken" || status === "disabled");
+            return state.phase !== "stopping" && (status === "broken" || status === "disabled");
           });
         },
       },
@@ -621,7 +632,6 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
 
   // Gauges
   const gauges = createLaneGauges(manager, names, clock, logger);
-  undo.push(() => gauges.stop());
   readGauges(metrics, {
     version: VERSION,
     inFlight: bulkhead.inFlight,
@@ -645,75 +655,89 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   });
 
   // Start
-  await store.start();
-  undo.push(() => store.stop());
-  refuseUnreadable(unreadableSecrets());
-  if (config.encryptionKey === null) logger.warn({}, "POSTHORN_ENCRYPTION_KEY is not set: client secrets are stored in the clear");
-  else if (feed.outdated() > 0)
-    logger.warn({ apps: feed.outdated() }, "client secrets are not encrypted with POSTHORN_ENCRYPTION_KEY: run posthorn re-encrypt");
-  if (config.appsFile !== null) logger.info(await loadAppsFile(config.appsFile, registry), "apps file loaded");
-  const url = await api.start();
-  undo.push(() => api.stop());
-  await parked.start();
-  await retries.start();
-  await fanOut.start();
-  await events.start();
-  ackFloor.start();
-  if (config.brokenAction === "park") prober.start();
-  gauges.start();
-  const cancelSweep = every(
-    clock,
-    Math.min(LONGEST_EXPIRY_SWEEP_MS, Math.max(1_000, config.maxParkedAge / 10)),
-    async () => {
-      for (const queue of parked?.standing() ?? []) {
-        const expired = await backlog.expire(queue, config.maxParkedAge);
-        if (expired > 0)
-          logger.warn({ app: queue.app, installation_uuid: queue.installationUuid, expired }, "parked deliveries have expired");
-      }
-    },
-    logger,
-  );
-  phase = "ready";
-  logger.info({ url, version: VERSION, prefix }, "Posthorn is ready");
-
-  return {
-    async stop() {
-      phase = "stopping";
-      const deadline = clock.now() + config.drainTimeout;
-      cancelSweep();
-      gauges.stop();
-      leftBehind.stop();
-      ackFloor.stop();
-      const stopped = Promise.all([events.stop(), retries.stop(), fanOut.stop(), parked?.stop(), prober.stop()]);
-      // What has not begun is parked or given back at once, for another replica.
-      bulkhead.close();
-      await stopped;
-      const held = (): number => events.held() + retries.held() + fanOut.held() + (parked?.held() ?? 0);
-      const unfinished = (): number => {
-        const { pending, waiting } = lanes.stores();
-        return held() + bulkhead.inFlight() + pending + waiting;
-      };
-      while (unfinished() > 0 && clock.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
-      const left = unfinished();
-      if (left > 0)
-        logger.warn({ unfinished: left }, "POSTHORN_DRAIN_TIMEOUT is over; what was not finished is handled again by the next process");
-      lanes.stop();
-      const unwritten = await attemptLog.flush(Math.max(1_000, deadline - clock.now()));
-      await healthWatch.settled();
-      if (unwritten > 0) logger.error({ unwritten }, "attempts could not be written to the request log");
-      liveOverview.stop();
-      await api.stop();
-      await store.stop();
-      await sender.close();
-      acks.flush();
-      await Promise.race([nats.drain().catch(() => {}), new Promise((resolve) => setTimeout(resolve, 2_000).unref())]);
-      redis.disconnect();
-      metrics.stop();
-      await sdk.stop();
-      logger.info({}, "stopped");
-      return left === 0 && unwritten === 0;
-    },
+  const loadRegistry = async (): Promise<void> => {
+    await store.start();
+    refuseUnreadable(unreadableSecrets());
+    if (config.encryptionKey === null) logger.warn({}, "POSTHORN_ENCRYPTION_KEY is not set: client secrets are stored in the clear");
+    else if (feed.outdated() > 0)
+      logger.warn({ apps: feed.outdated() }, "client secrets are not encrypted with POSTHORN_ENCRYPTION_KEY: run posthorn re-encrypt");
+    if (config.appsFile !== null) logger.info(await loadAppsFile(config.appsFile, registry), "apps file loaded");
   };
+  let url = "";
+
+  const held = (): number => events.held() + retries.held() + fanOut.held() + (parked?.held() ?? 0);
+  const unfinished = (): number => {
+    const { pending, waiting } = lanes.stores();
+    return held() + bulkhead.inFlight() + pending + waiting;
+  };
+  const finish = async (deadline: number): Promise<void> => {
+    while (unfinished() > 0 && clock.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+    const left = unfinished();
+    if (left > 0) {
+      state.isFinished = false;
+      logger.warn({ unfinished: left }, "POSTHORN_DRAIN_TIMEOUT is over; what was not finished is handled again by the next process");
+    }
+    lanes.stop();
+  };
+  const writeLog = async (deadline: number): Promise<void> => {
+    const unwritten = await attemptLog.flush(Math.max(1_000, deadline - clock.now()));
+    if (unwritten === 0) return;
+    state.isFinished = false;
+    logger.error({ unwritten }, "attempts could not be written to the request log");
+  };
+
+  const expireParked = async (): Promise<void> => {
+    for (const queue of parked?.standing() ?? []) {
+      const expired = await backlog.expire(queue, config.maxParkedAge);
+      if (expired > 0)
+        logger.warn({ app: queue.app, installation_uuid: queue.installationUuid, expired }, "parked deliveries have expired");
+    }
+  };
+  let cancelSweep = (): void => {};
+  await components.startAll([
+    { name: "metrics", stop: metrics.stop },
+    { name: "acknowledgements", stop: acks.flush },
+    { name: "webhook connections", stop: sender.close },
+    { name: "registry", start: loadRegistry, stop: store.stop },
+    {
+      name: "HTTP API",
+      async start() {
+        url = await api.start();
+      },
+      stop() {
+        liveOverview.stop();
+        return api.stop();
+      },
+    },
+    { name: "health rule", stop: healthWatch.settled },
+    { name: "request log", stop: writeLog },
+    { name: "deliveries in hand", stop: finish },
+    {
+      name: "subscribers",
+      async start() {
+        for (const subscriber of [parked, retries, fanOut, events]) await subscriber?.start();
+      },
+      stop() {
+        const stopped = Promise.all([events, retries, fanOut, parked, prober].map((subscriber) => subscriber?.stop()));
+        // What has not begun is parked or given back at once, for another replica.
+        bulkhead.close();
+        return stopped;
+      },
+    },
+    { name: "outbox relay", stop: leftBehind.stop },
+    { name: "ack floor", start: ackFloor.start, stop: ackFloor.stop },
+    { name: "stream metrics", start: gauges.start, stop: gauges.stop },
+    {
+      name: "expiry",
+      start() {
+        if (config.brokenAction === "park") prober.start();
+        cancelSweep = every(clock, Math.min(LONGEST_EXPIRY_SWEEP_MS, Math.max(1_000, config.maxParkedAge / 10)), expireParked, logger);
+      },
+      stop: () => cancelSweep(),
+    },
+  ]);
+  state.phase = "ready";
+  logger.info({ url, version: VERSION, prefix }, "Posthorn is ready");
 }
 
 function recordLimits(config: Config): RecordLimits {

@@ -65,7 +65,6 @@ async function serve(): Promise<never> {
     // A stop ends a start that is still going on, and then the process.
     if (!stopping) {
       logger.fatal({ code: error instanceof AppError ? error.code : undefined, error: messageOf(error) }, "start failed");
-      await app.stop();
       process.exit(exitCodeOf(error));
     }
   }

@@ -5,6 +5,7 @@ import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { isTlsWanted, userOf, withoutUser } from "../model/nats-url.ts";
+import { resolvesWithin } from "../model/within.ts";
 
 export interface NatsOptions {
   /** One or more URLs, separated by commas; user and password, or a token, may be part of the first. */
@@ -18,6 +19,7 @@ export interface NatsOptions {
 }
 
 const RETRY_CONNECT_MS = 500;
+const DRAIN_WITHIN_MS = 2_000;
 
 /** What comes back to Posthorn arrives under it, so that nobody else has to be allowed to listen there. */
 export const INBOX_PREFIX = "_INBOX.posthorn";
@@ -61,6 +63,12 @@ export async function connectNats(options: NatsOptions, clock: Clock, logger: Lo
       await new Promise((resolve) => setTimeout(resolve, RETRY_CONNECT_MS));
     }
   }
+}
+
+/** Sends what is buffered, if the server takes it. */
+export async function closeNats(connection: NatsConnection, clock: Clock): Promise<void> {
+  await resolvesWithin(clock, DRAIN_WITHIN_MS, connection.drain()).catch(() => {});
+  await connection.close();
 }
 
 /** JetStream's "system temporarily unavailable", "insufficient resources" and "no suitable peers": a cluster that is coming up. */

@@ -13,6 +13,7 @@ import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { createSlots } from "../model/slots.ts";
+import { resolvesWithin } from "../model/within.ts";
 import { type ConnectionState, INBOX_PREFIX } from "./connection.ts";
 import { type AckGroup, createPulledMessage, type PulledMessage } from "./pulled-message.ts";
 import { AGAIN_AFTER_MS } from "./settle.ts";
@@ -55,6 +56,7 @@ const EXPIRES_MS = 30_000;
 const HEARTBEAT_MS = 2_500;
 const RECOVER_AFTER_MS = 250;
 const TICK_MS = 1000;
+const DRAIN_WITHIN_MS = 2_000;
 
 export function createPullLoop(dependencies: PullLoopDependencies, options: PullLoopOptions): PullLoop {
   const { connection, acks, connectionState, mayPull, clock, logger } = dependencies;
@@ -169,7 +171,7 @@ export function createPullLoop(dependencies: PullLoopDependencies, options: Pull
       offReconnect();
       // Heartbeats go on for what is held: its handlers may need a while.
       if (subscription !== undefined && !connection.isClosed()) {
-        await Promise.race([subscription.drain(), new Promise((resolve) => setTimeout(resolve, 2_000))]);
+        await resolvesWithin(clock, DRAIN_WITHIN_MS, subscription.drain());
       }
       if (held.size === 0) cancelTick();
     },

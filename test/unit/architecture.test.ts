@@ -26,6 +26,7 @@ const sources: Source[] = globSync("**/*.{ts,tsx}", { cwd: SRC }).map((file) => 
 
 /** Folder → the folders of src that its files may import from; a file's path where only that file is meant. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
+  app: ["model"],
   model: [],
   config: ["model"],
   registry: ["model"],
