@@ -4,7 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import type { JetStreamManager, NatsConnection } from "nats";
+import type { NatsConnection } from "nats";
 import { createCheckAccess } from "./api/access.ts";
 import { createExplain } from "./api/explain.ts";
 import { createLiveOverview } from "./api/live-overview.ts";
@@ -72,7 +72,7 @@ import { createRequestLogQuery } from "./storage/request-log-query.ts";
 import { createStatsQuery } from "./storage/stats-query.ts";
 import { createAckFloor } from "./subscribers/ack-floor.ts";
 import { createAttemptCountsChannel } from "./subscribers/attempt-counts.ts";
-import { closeNats, connectNats, createConnectionState, whenJetStreamAnswers } from "./subscribers/connection.ts";
+import { closeNats, connectNats, createConnectionState, openJetStream } from "./subscribers/connection.ts";
 import { createDeadLetters } from "./subscribers/dead-letters.ts";
 import { createDiscardBacklog } from "./subscribers/discard-backlog.ts";
 import { createEventPublisher } from "./subscribers/event-publisher.ts";
@@ -91,6 +91,7 @@ import { createAckGroup } from "./subscribers/pulled-message.ts";
 import { createResend } from "./subscribers/resend.ts";
 import { createRetriesSubscriber } from "./subscribers/retries-subscriber.ts";
 import { createSettle } from "./subscribers/settle.ts";
+import { createStartupWait } from "./subscribers/startup-wait.ts";
 import { createStatusHistory } from "./subscribers/status-history.ts";
 import { createStatusStream } from "./subscribers/status-stream.ts";
 import { createStoredEvents } from "./subscribers/stored-events.ts";
@@ -213,12 +214,9 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   const prefix = config.subjectPrefix;
   const names = busNames(prefix);
   const jetStream = nats.jetstream();
-  const openJetStream = async (): Promise<JetStreamManager> => {
-    const opened = await nats.jetstreamManager();
-    await ensureTopology(opened, names, config.streamReplicas);
-    return opened;
-  };
-  const manager = await whenJetStreamAnswers(openJetStream, { ...natsOptions(config), signal }, clock, logger);
+  const untilAvailable = createStartupWait({ startupTimeoutMs: config.startupTimeout, signal }, clock, logger);
+  const manager = await untilAvailable("JetStream", () => openJetStream(nats));
+  await untilAvailable("the streams", () => ensureTopology(manager, names, config.streamReplicas));
   const connectionState = createConnectionState(nats);
   const dashboardUrl = (path: string): string | null => config.dashboardUrl && `${config.dashboardUrl.replace(/\/$/, "")}/#${path}`;
 
@@ -656,12 +654,15 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
 
   // Start
   const loadRegistry = async (): Promise<void> => {
-    await store.start();
+    await untilAvailable("the registry bucket", store.start);
     refuseUnreadable(unreadableSecrets());
     if (config.encryptionKey === null) logger.warn({}, "POSTHORN_ENCRYPTION_KEY is not set: client secrets are stored in the clear");
     else if (feed.outdated() > 0)
       logger.warn({ apps: feed.outdated() }, "client secrets are not encrypted with POSTHORN_ENCRYPTION_KEY: run posthorn re-encrypt");
-    if (config.appsFile !== null) logger.info(await loadAppsFile(config.appsFile, registry), "apps file loaded");
+    const { appsFile } = config;
+    if (appsFile === null) return;
+    const loaded = await untilAvailable("the registry bucket", () => loadAppsFile(appsFile, registry));
+    logger.info(loaded, "apps file loaded");
   };
   let url = "";
 
@@ -715,7 +716,8 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     {
       name: "subscribers",
       async start() {
-        for (const subscriber of [parked, retries, fanOut, events]) await subscriber?.start();
+        for (const subscriber of [parked, retries, fanOut, events])
+          if (subscriber !== undefined) await untilAvailable("the consumers", subscriber.start);
       },
       stop() {
         const stopped = Promise.all([events, retries, fanOut, parked, prober].map((subscriber) => subscriber?.stop()));

@@ -4,7 +4,8 @@ export const ERROR_CODES = {
   APPS_FILE_INVALID: "POSTHORN_APPS_FILE can't be read or an entry in it is invalid.",
   NATS_UNREACHABLE: "NATS does not answer: at start not within POSTHORN_STARTUP_TIMEOUT, later while something was asked of it.",
   REDIS_UNREACHABLE: "Redis does not answer: at start not within POSTHORN_STARTUP_TIMEOUT, later while something was read.",
-  JETSTREAM_UNAVAILABLE: "The NATS server or account has no JetStream.",
+  JETSTREAM_UNAVAILABLE:
+    "The NATS server or account has no JetStream, or it could not be used within POSTHORN_STARTUP_TIMEOUT; the message says why.",
   HTTP_UNAVAILABLE: "POSTHORN_HTTP_HOST and POSTHORN_HTTP_PORT can't be listened on: taken, not of this machine, or not allowed.",
   STREAM_MISMATCH: "A stream or consumer exists with settings that Posthorn can't work with.",
   SECRET_UNREADABLE: "A stored client secret can't be decrypted with POSTHORN_ENCRYPTION_KEY.",

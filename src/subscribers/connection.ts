@@ -1,11 +1,12 @@
 /** The NATS connection: waits for a server at start, says so, gives up after a while; afterwards reconnects for ever. */
 import { readFileSync } from "node:fs";
-import { type ConnectionOptions, connect, credsAuthenticator, ErrorCode, Events, type NatsConnection, NatsError } from "nats";
+import { type ConnectionOptions, connect, credsAuthenticator, Events, type JetStreamManager, type NatsConnection } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { isTlsWanted, userOf, withoutUser } from "../model/nats-url.ts";
 import { resolvesWithin } from "../model/within.ts";
+import { isJetStreamMissing } from "./nats-errors.ts";
 
 export interface NatsOptions {
   /** One or more URLs, separated by commas; user and password, or a token, may be part of the first. */
@@ -65,45 +66,24 @@ export async function connectNats(options: NatsOptions, clock: Clock, logger: Lo
   }
 }
 
+/** @throws AppError JETSTREAM_UNAVAILABLE when the server, or the account, has none */
+export async function openJetStream(connection: NatsConnection): Promise<JetStreamManager> {
+  try {
+    return await connection.jetstreamManager();
+  } catch (error) {
+    if (!isJetStreamMissing(error)) throw error;
+    const server = connection.getServer();
+    const advice = "start nats-server with -js, or with a jetstream block in its configuration, and enable JetStream for the account";
+    throw new AppError("JETSTREAM_UNAVAILABLE", `POSTHORN_NATS_URL: ${server}, or Posthorn's account on it, has no JetStream: ${advice}`, {
+      cause: error,
+    });
+  }
+}
+
 /** Sends what is buffered, if the server takes it. */
 export async function closeNats(connection: NatsConnection, clock: Clock): Promise<void> {
   await resolvesWithin(clock, DRAIN_WITHIN_MS, connection.drain()).catch(() => {});
   await connection.close();
-}
-
-/** JetStream's "system temporarily unavailable", "insufficient resources" and "no suitable peers": a cluster that is coming up. */
-const TEMPORARY: ReadonlySet<number> = new Set([10008, 10023, 10005]);
-
-/**
- * What `open` makes of JetStream, once it answers: a cluster has none while it elects a leader.
- * @throws AppError JETSTREAM_UNAVAILABLE, and whatever `open` throws that waiting does not mend
- */
-export async function whenJetStreamAnswers<T>(
-  open: () => Promise<T>,
-  { startupTimeoutMs, signal }: Pick<NatsOptions, "startupTimeoutMs" | "signal">,
-  clock: Clock,
-  logger: Logger,
-): Promise<T> {
-  const giveUpAt = clock.now() + startupTimeoutMs;
-  for (let tries = 1; ; tries++) {
-    try {
-      return await open();
-    } catch (error) {
-      if (!(error instanceof NatsError)) throw error;
-      const isTemporary = error.code === ErrorCode.Timeout || TEMPORARY.has(error.api_error?.err_code ?? 0);
-      const isMissing = error.code === ErrorCode.JetStreamNotEnabled || error.code === ErrorCode.NoResponders;
-      if (!isTemporary && !isMissing) throw error;
-      if (isMissing || clock.now() + RETRY_CONNECT_MS >= giveUpAt || signal?.aborted) {
-        const problem = isMissing ? "the server or account has no JetStream" : `JetStream did not answer within ${startupTimeoutMs} ms`;
-        throw new AppError("JETSTREAM_UNAVAILABLE", `POSTHORN_NATS_URL: ${problem} (${messageOf(error)})`, {
-          retryable: isTemporary,
-          cause: error,
-        });
-      }
-      if (tries % 10 === 1) logger.warn({ error: messageOf(error) }, "waiting for JetStream");
-      await new Promise((resolve) => setTimeout(resolve, RETRY_CONNECT_MS));
-    }
-  }
 }
 
 /** Whether the connection is up, and who wants to know when that changes. One reader of its events serves all of them. */

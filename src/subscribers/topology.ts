@@ -15,6 +15,7 @@ import {
 } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type BusNames, CONSUMER_PREFIX } from "./names.ts";
+import { unavailability } from "./nats-errors.ts";
 
 const DAY_MS = 86_400_000;
 const DUPLICATE_WINDOW_MS = 10 * 60_000;
@@ -89,6 +90,7 @@ async function addStream(manager: JetStreamManager, plan: StreamPlan, replicas: 
   } catch (error) {
     // Another replica may have made it in the meantime.
     if ((await streamConfig(manager, plan.name)) !== null) return;
+    if (unavailability(error) !== null) throw error;
     throw new AppError("STREAM_MISMATCH", `stream ${plan.name} can't be made: ${messageOf(error)}`, { cause: error });
   }
 }

@@ -1,0 +1,42 @@
+/** What an answer of JetStream, or none, says about the servers. */
+import { ErrorCode, NatsError } from "nats";
+import { AppError } from "../model/app-error.ts";
+
+/** 10039: not enabled for the account. 10076: not enabled on the server. */
+const NOT_ENABLED: ReadonlySet<number> = new Set([10039, 10076]);
+
+/** Answers of a cluster that is coming up or has lost nodes, beside all with status 503. */
+const UNAVAILABLE: Readonly<Record<number, string>> = {
+  10005: "too few nodes of the cluster are up for POSTHORN_STREAM_REPLICAS",
+  10008: "the cluster has elected no JetStream leader, or too few of its nodes are up",
+  10009: "the cluster is electing a leader",
+  10023: "the cluster has too few nodes or too little storage for POSTHORN_STREAM_REPLICAS",
+  10118: "the stream is offline",
+  10119: "the consumer is offline",
+};
+
+export const NO_ANSWER = "no answer; JetStream, the stream or the consumer has no leader, or too few nodes of the cluster are up";
+
+const WITHOUT_ANSWER: Readonly<Record<string, string>> = {
+  [ErrorCode.Timeout]: NO_ANSWER,
+  [ErrorCode.NoResponders]: "nobody answers; the stream or the consumer has no leader",
+  [ErrorCode.Disconnect]: "the connection was lost",
+  [ErrorCode.ConnectionTimeout]: "the connection was lost",
+};
+
+/** Whether the server, or the account, has no JetStream at all. @param error of a call that any server with JetStream answers */
+export function isJetStreamMissing(error: unknown): boolean {
+  if (!(error instanceof NatsError)) return false;
+  return error.api_error === undefined ? error.code === ErrorCode.NoResponders : NOT_ENABLED.has(error.api_error.err_code ?? 0);
+}
+
+/** Why a call may succeed later without anybody changing a setting; null when it won't. */
+export function unavailability(error: unknown): string | null {
+  if (error instanceof AppError) return error.code === "NATS_UNREACHABLE" ? error.message : null;
+  if (!(error instanceof NatsError)) return null;
+  const { api_error: answer, code } = error;
+  if (answer === undefined) return WITHOUT_ANSWER[code] ?? null;
+  const known = UNAVAILABLE[answer.err_code ?? 0];
+  if (known !== undefined) return `${answer.description}: ${known}`;
+  return answer.code === 503 && !isJetStreamMissing(error) ? answer.description : null;
+}
