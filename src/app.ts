@@ -29,9 +29,11 @@ import { createDispatcher } from "./delivery/dispatcher.ts";
 import { createEnvelopeBuilder } from "./delivery/envelope.ts";
 import { createGate } from "./delivery/gate.ts";
 import { createHeaderBuilder } from "./delivery/headers.ts";
+import { createInFlight } from "./delivery/in-flight.ts";
 import type { ParkedQueue } from "./delivery/ports.ts";
 import { createProbes } from "./delivery/probe.ts";
 import { createSender } from "./delivery/sender.ts";
+import { createSkipDelivered } from "./delivery/skip-delivered.ts";
 import { createTargetCheck } from "./delivery/target-check.ts";
 import { createTestCall } from "./delivery/test-call.ts";
 import type { Installation } from "./model/app.ts";
@@ -381,13 +383,15 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       dashboardUrl,
     });
   const onGivenUp = tellGivenUp(lanes);
+  const skipDelivered = createSkipDelivered({ log: attemptLog, observer });
+  const inFlight = createInFlight();
   const dispatcher = createDispatcher({
     gate,
     bulkhead,
     destinationOf,
     attempt,
     lanes,
-    log: attemptLog,
+    skipDelivered,
     observer,
     tracing,
     directLimit: (appMaxInFlight) => Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2),
@@ -402,8 +406,9 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   };
   const acks = createAckGroup(nats, connectionState, clock);
   const pulling = { connection: nats, manager, acks, connectionState, mayPull: registryIsCurrent, clock, logger };
-  const handling = { ...pulling, names, dispatcher, lanes, log: attemptLog, observer, tracing, settle: createSettle(logger) };
-  const deliverAll = createDeliverAll({ registry: index, dispatcher, log: attemptLog, observer });
+  const deduplicating = { inFlight, skipDelivered, log: attemptLog };
+  const handling = { ...pulling, ...deduplicating, names, dispatcher, lanes, observer, tracing, settle: createSettle(logger) };
+  const deliverAll = createDeliverAll({ registry: index, dispatcher, inFlight, skipDelivered });
   const backlog = createParkedBacklog({ ...handling, onGivenUp });
   const answering = { lanes: answeringLanes, onGivenUp: tellGivenUp(answeringLanes) };
   const discardBacklog = createDiscardBacklog({ ...handling, ...answering, registry: index, backlog });
@@ -429,7 +434,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     removeParked: backlog.remove,
     isBroken: (uuid) => index.installation(uuid)?.status === "broken",
     circuitOpen: circuits.blocks,
-    ...{ registry: index, dispatcher, attempt, bulkhead, destinationOf, log: attemptLog, observer, tracing },
+    ...{ registry: index, dispatcher, attempt, bulkhead, destinationOf, inFlight, skipDelivered, tracing },
   });
   const prober = createProber(
     {
@@ -745,7 +750,7 @@ function refusals(lanes: readonly string[]): Check {
 
 function countBy<T extends string>(all: readonly T[], values: Iterable<string>): Record<T, number> {
   const counts = Object.fromEntries(all.map((value) => [value, 0])) as Record<T, number>;
-  for (const value of values) if (value in counts) counts[value as T]++;
+  for (const value of values) if (Object.hasOwn(counts, value)) counts[value as T]++;
   return counts;
 }
 

@@ -67,6 +67,7 @@ export function encodeLaneMessage({ delivery, dueAt, delayMs, floor }: LaneMessa
 export function encodeEvent(event: Event): string {
   const head = JSON.stringify({
     id: event.id,
+    source: event.source ?? undefined,
     resource: event.resource,
     action: event.action,
     organization_id: event.organizationId,
@@ -116,6 +117,7 @@ export function decodeEvent(text: string): Event {
   const action = stringIn(wire, "action");
   return {
     id: stringIn(wire, "id"),
+    source: optionalStringIn(wire, "source"),
     resource,
     action,
     type: `${resource}.${action}`,

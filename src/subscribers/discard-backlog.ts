@@ -9,9 +9,10 @@
  */
 import { AckPolicy, type ConsumerInfo, nanos } from "nats";
 import { type DeadLetterVerdict, givenUp } from "../delivery/attempt.ts";
-import type { AttemptLog, DeliveryObserver, ParkedQueue, RegistryView } from "../delivery/ports.ts";
+import type { ParkedQueue, RegistryView } from "../delivery/ports.ts";
+import type { SkipDelivered } from "../delivery/skip-delivered.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
-import { type Delivery, markOf } from "../model/delivery.ts";
+import type { Delivery } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { LaneWriter } from "./lanes.ts";
 import type { BusNames } from "./names.ts";
@@ -35,8 +36,7 @@ export interface DiscardBacklogDependencies extends PullLoopDependencies {
   readonly names: BusNames;
   readonly registry: RegistryView;
   readonly lanes: LaneWriter;
-  readonly log: Pick<AttemptLog, "wasDelivered">;
-  readonly observer: DeliveryObserver;
+  readonly skipDelivered: SkipDelivered;
   readonly backlog: Pick<ParkedBacklog, "after">;
   /** Tells the bus. */
   readonly onGivenUp: (verdict: DeadLetterVerdict) => Promise<void>;
@@ -52,7 +52,7 @@ const QUIET_MS = 2_000;
 const WHY = "discarded by a person while it was parked";
 
 export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): DiscardBacklog {
-  const { manager, acks, names, registry, lanes, log, observer, backlog, onGivenUp, clock, logger } = dependencies;
+  const { manager, acks, names, registry, lanes, skipDelivered, backlog, onGivenUp, clock, logger } = dependencies;
   const stream = names.streams.parked;
 
   const infoOf = (consumer: string): Promise<ConsumerInfo | null> =>
@@ -121,11 +121,9 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
       } catch (error) {
         return lanes.deadLetterRaw(message, "invalid", messageOf(error), queue.app).then(() => true);
       }
-      const delivered = log.wasDelivered(delivery.app, markOf(delivery));
+      const isDone = skipDelivered(delivery);
       const letter = begun.then(async () => {
-        if (!(await delivered)) return { stored: storeLetter(message, delivery) };
-        observer.skipped(delivery);
-        return { stored: null };
+        return { stored: (await isDone) ? null : storeLetter(message, delivery) };
       });
       begun = letter;
       return letter.then(async ({ stored }) => {

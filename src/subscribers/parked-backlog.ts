@@ -4,9 +4,10 @@
  */
 import type { JetStreamManager, StoredMsg } from "nats";
 import { type DeadLetterVerdict, givenUp } from "../delivery/attempt.ts";
-import type { AttemptLog, HandledMessage, Hold, LaneSource, ParkedQueue } from "../delivery/ports.ts";
+import type { HandledMessage, Hold, LaneSource, ParkedQueue } from "../delivery/ports.ts";
+import type { SkipDelivered } from "../delivery/skip-delivered.ts";
 import type { Clock } from "../model/clock.ts";
-import { type Delivery, markOf } from "../model/delivery.ts";
+import type { Delivery } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { LaneWriter } from "./lanes.ts";
 import type { BusNames } from "./names.ts";
@@ -52,13 +53,13 @@ export interface ParkedBacklogDependencies {
   readonly manager: JetStreamManager;
   readonly names: BusNames;
   readonly lanes: LaneWriter;
-  readonly log: Pick<AttemptLog, "wasDelivered">;
+  readonly skipDelivered: SkipDelivered;
   /** Tells the bus that a delivery is in dead letters. */
   readonly onGivenUp: (verdict: DeadLetterVerdict) => Promise<void>;
   readonly clock: Clock;
 }
 
-export function createParkedBacklog({ manager, names, lanes, log, onGivenUp, clock }: ParkedBacklogDependencies): ParkedBacklog {
+export function createParkedBacklog({ manager, names, lanes, skipDelivered, onGivenUp, clock }: ParkedBacklogDependencies): ParkedBacklog {
   const stream = names.streams.parked;
 
   const deleteMessage = async (sequence: number): Promise<void> => {
@@ -131,7 +132,7 @@ export function createParkedBacklog({ manager, names, lanes, log, onGivenUp, clo
         if (parked === null || ageMs <= maxAgeMs || (expired === 0 && (await isInFlight(queue)))) return expired;
         const { delivery, source } = parked;
         at = source.sequence;
-        if (!(await log.wasDelivered(delivery.app, markOf(delivery)))) {
+        if (!(await skipDelivered(delivery))) {
           const verdict = givenUp(delivery, "expired", expiredAfter(ageMs));
           await Promise.all([lanes.deadLetter(delivery, "expired", verdict.error, source), onGivenUp(verdict)]);
           expired++;

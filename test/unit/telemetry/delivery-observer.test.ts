@@ -100,11 +100,11 @@ describe("what is debugged", () => {
     const { observer, lines } = observed({ level: "error", percent: 0, isDebugged });
     observer.attempted(anAttempt());
     observer.stored("parked", aDelivery(), "circuit");
-    observer.skipped(aDelivery());
+    observer.skipped(aDelivery(), { eventSequence: 5 });
     expect(lines()).toMatchObject([
       { message: "delivery.attempted", level: "info", request_body: "{}" },
       { message: "delivery.stored", level: "debug", lane: "parked", detail: "circuit" },
-      { message: "delivery.skipped", level: "debug" },
+      { message: "delivery.skipped", level: "info" },
     ]);
   });
 
