@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { AppError } from "../model/app-error.ts";
 import { eventMessageId } from "../model/event-key.ts";
-import { type EventLimits, readEvent } from "../model/event-reader.ts";
+import { type EventLimits, readEvent, unsupportedContentType } from "../model/event-reader.ts";
 import { RecordInvalid } from "../registry/records.ts";
 import type { PublishEvent } from "./ports.ts";
 import { answer, type Route, route } from "./route.ts";
@@ -48,6 +48,8 @@ export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[]
           const wanted = `wanted at most ${limits.maxBytes} (POSTHORN_MAX_EVENT_SIZE, or what the NATS server takes)`;
           throw new AppError("TOO_LARGE", `event: found ${bytes.length} bytes, ${wanted}`);
         }
+        const unsupported = unsupportedContentType(single(headers["content-type"]) ?? "");
+        if (unsupported !== null) throw new RecordInvalid("event", [problemAt(unsupported)]);
         const { resource, action, id } = addressOf(text);
         const raw = {
           resource,

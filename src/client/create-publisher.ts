@@ -122,7 +122,7 @@ export async function createPublisher({
     async publish(event) {
       const id = event?.id ?? randomUUID();
       const body = checkedBody(event, id);
-      const subject = checkedSubject(subjectPrefix, event, body, id, maxIdLength);
+      const { subject, messageId } = checked(subjectPrefix, event, body, id, maxIdLength);
       const server = serverOf(connection.getServer());
       const span = tracer.startSpan(
         `publish ${subject}`,
@@ -141,7 +141,6 @@ export async function createPublisher({
       );
       const { messageHeaders, traceId } = traceHeaders(span);
       try {
-        const messageId = eventMessageId({ type: event.type, id, source: null });
         return { id, ...(await store(subject, body, { id, messageId }, messageHeaders)), traceId };
       } catch (error) {
         span.setAttribute("error.type", error instanceof AppError ? error.code : "_OTHER");
@@ -188,13 +187,19 @@ function timeOf(time: Date | string | undefined): string {
 }
 
 /** The reader at the other end is the judge here too, so that what is published can be read. */
-function checkedSubject(prefix: string, { type }: EventInput, body: string, id: string, maxIdLength: number): string {
+function checked(
+  prefix: string,
+  { type }: EventInput,
+  body: string,
+  id: string,
+  maxIdLength: number,
+): { readonly subject: string; readonly messageId: string } {
   const [resource = "", action = "", more] = type.split(".");
   if (more !== undefined) throw new AppError("PUBLISH_INVALID", `type: found ${JSON.stringify(type)}, wanted <resource>.<action>`);
   const raw = { resource, action, body: Buffer.from(body), header: () => undefined, fallbackId: id, storedAt: Date.now() };
   const read = readEvent(raw, { ...UNLIMITED, maxIdLength });
   if (!read.ok) throw new AppError("PUBLISH_INVALID", read.problem.replace(" in the subject", " in type"));
-  return `${prefix}.events.${resource}.${action}`;
+  return { subject: `${prefix}.events.${resource}.${action}`, messageId: eventMessageId(read.event) };
 }
 
 /** What the event's span goes on with: the caller's trace, or the active span. */

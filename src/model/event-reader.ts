@@ -133,19 +133,22 @@ interface EventParts {
 /** `application/cloudevents`, `-batch`, `+<format>`, and parameters. */
 const CLOUD_EVENTS_TYPE = /^application\/cloudevents(-batch)?(?:\+([^\s;]*))?\s*(?:;|$)/i;
 
+/** Why a body of this type is not read: a batch of CloudEvents, or one that is not JSON. Null: it is looked at. */
+export function unsupportedContentType(contentType: string): string | null {
+  const [, batch, format = "json"] = CLOUD_EVENTS_TYPE.exec(contentType) ?? [];
+  if (batch === undefined && format.toLowerCase() === "json") return null;
+  return `content-type: found ${quote(contentType)}, wanted application/cloudevents+json, one event a message`;
+}
+
 /**
  * A CloudEvent is structured where the content type or, without one (the CloudEvents SDK for Go sets none over NATS), the
  * body says so, and else binary where ce- headers say so.
  */
 function readParts(raw: RawEvent, limits: EventLimits | undefined): EventParts {
   const contentType = raw.header("content-type")?.trim() ?? "";
-  const declared = CLOUD_EVENTS_TYPE.exec(contentType);
-  if (declared !== null) {
-    const [, batch, format = "json"] = declared;
-    if (batch !== undefined || format.toLowerCase() !== "json")
-      throw new Unreadable(`content-type: found ${quote(contentType)}, wanted application/cloudevents+json, one event a message`);
-    return structuredCloudEvent(membersOf(readObject("body", raw.body, limits)), limits);
-  }
+  const unsupported = unsupportedContentType(contentType);
+  if (unsupported !== null) throw new Unreadable(unsupported);
+  if (CLOUD_EVENTS_TYPE.test(contentType)) return structuredCloudEvent(membersOf(readObject("body", raw.body, limits)), limits);
   if (raw.header("ce-specversion") !== undefined) return binaryCloudEvent(raw, limits);
   const members = membersOf(readObject("body", raw.body, limits));
   return members.get("specversion")?.startsWith('"') ? structuredCloudEvent(members, limits) : { members, source: null };
