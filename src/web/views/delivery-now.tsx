@@ -79,6 +79,11 @@ function Place({ answer: { delivery, notes } }: { answer: DeliveryAnswer }) {
           ],
         ]}
       />
+      {delivery.skipped.map(({ at, detail: what }) => (
+        <p key={at} class="muted">
+          <When at={at} /> {sentence(what)}
+        </p>
+      ))}
       {notes.map((note) => (
         <p key={note} class="muted">
           {sentence(note)}
