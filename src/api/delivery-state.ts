@@ -5,6 +5,7 @@
 import type { CircuitState, Hold } from "../delivery/ports.ts";
 import type { App, Installation } from "../model/app.ts";
 import { toRfc3339 } from "../model/clock.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
 import type { DeliveryTrail, LocatedDelivery, NotedSkip, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
 import type { ExplainedAttempt, ExplainedDelivery } from "./explanation.ts";
@@ -127,7 +128,7 @@ function stateOf(facts: DeliveryFacts): State {
 }
 
 function endOf({ at, duration_ms: durationMs }: ExplainedAttempt): number {
-  return Date.parse(at) + durationMs;
+  return epochMsOf(at) + durationMs;
 }
 
 function retrying(located: LocatedDelivery & { lane: "retries" }, { registered, parksBroken, circuit, now }: DeliveryFacts): State {

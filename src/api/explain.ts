@@ -7,6 +7,7 @@ import { AppError } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { Event } from "../model/event.ts";
 import { deliveryId as deliveryIdOf } from "../model/event-key.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
 import type { DeliveryTrail, LocatedDelivery, NotedAddressee, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
 import { type NotWantedBecause, whyNotWanted } from "../registry/match.ts";
@@ -140,14 +141,14 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
   ): Promise<Pick<NotWanted, "because" | "detail"> | null> => {
     if (state !== "unknown" || stored?.stage !== "handled" || attempts.length > 0) return null;
     const installation = (await registry.getInstallation(uuid)).record;
-    if (Date.parse(installation.created_at) > stored.storedAt)
+    if (epochMsOf(installation.created_at) > stored.storedAt)
       return { because: "installed_later", detail: `it was installed at ${installation.created_at}, after the event` };
     const records = [
       ["app", (await registry.getApp(app)).record],
       ["installation", installation],
     ] as const;
     for (const [what, { updated_at: changedAt }] of records) {
-      if (Date.parse(changedAt) <= stored.storedAt) continue;
+      if (epochMsOf(changedAt) <= stored.storedAt) continue;
       return { because: "changed_later", detail: `the ${what} was changed at ${changedAt}, after the event, which it did not get` };
     }
     return null;

@@ -42,6 +42,12 @@ export function parseRfc3339(text: string): ReadTime {
   return { ok: true, epochMs };
 }
 
+/** Of what Posthorn or a server wrote; NaN when it is no RFC 3339 time. */
+export function epochMsOf(text: string): number {
+  const read = parseRfc3339(text);
+  return read.ok ? read.epochMs : Number.NaN;
+}
+
 /** Also takes a date alone, which is its midnight UTC. */
 export function parseRfc3339OrDate(text: string): ReadTime {
   return parseRfc3339(DATE.test(text) ? `${text}T00:00:00Z` : text);

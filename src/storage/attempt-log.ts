@@ -8,7 +8,7 @@
  *     of the notes, which only help to find things again, the newest are.
  */
 import { randomUUID } from "node:crypto";
-import type { AttemptLog, AttemptRecord, DeliveredFor, LateBatch } from "../delivery/ports.ts";
+import type { AttemptLog, AttemptRecord, LateBatch } from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { type Delivery, markOf } from "../model/delivery.ts";
@@ -56,7 +56,7 @@ const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 1_000;
 
 /** Runs that were delivered, by their mark. */
-type Delivered = ReadonlyMap<string, DeliveredFor>;
+type Delivered = ReadonlyMap<string, LogEntry>;
 
 const NONE: Delivered = new Map();
 const NOTHING: Batch = { entries: [], notes: [] };
@@ -74,7 +74,7 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
   let dropped = 0;
   let failing = false;
   /** Runs delivered according to what is not written yet: what waits, and the batch. New maps for each batch (model/slots.ts). */
-  let waitingMarks = new Map<string, DeliveredFor>();
+  let waitingMarks = new Map<string, LogEntry>();
   let batchMarks: Delivered = NONE;
   let wakeRetry = (): void => {};
 
@@ -163,10 +163,10 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
     async findDelivered(delivery) {
       const mark = markOf(delivery);
       const unwritten = waitingMarks.get(mark) ?? batchMarks.get(mark);
-      if (unwritten !== undefined) return unwritten;
+      if (unwritten !== undefined) return isOfSameEvent(delivery, unwritten.endedAt) ? unwritten : null;
       try {
         const found = await readMark(delivery.app, mark);
-        return found?.delivered ? found : null;
+        return found?.delivered && isOfSameEvent(delivery, found.last?.endedAt) ? found : null;
       } catch {
         // A duplicate is better than a delivery that waits for Redis.
         return null;
@@ -197,6 +197,14 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
     notesBuffered: () => notes.size + batch.notes.length,
     dropped: () => dropped,
   };
+}
+
+/**
+ * An event without an id is named by its place, which another message has when the events stream was deleted and made
+ * again: what was delivered before the message was stored was another event.
+ */
+function isOfSameEvent({ event, eventSequence }: Delivery, deliveredAt = Number.POSITIVE_INFINITY): boolean {
+  return deliveredAt >= event.publishedAt || !event.id.endsWith(`:${eventSequence}`);
 }
 
 const HOUR_MS = 3_600_000;

@@ -3,6 +3,7 @@
  * often to be touched again. Bytes and headers are kept, so that it can be replayed.
  */
 import { isUtf8 } from "node:buffer";
+import { epochMsOf } from "../model/rfc3339.ts";
 import type { BusNames } from "./names.ts";
 import type { PulledMessage } from "./pulled-message.ts";
 
@@ -66,7 +67,7 @@ export function decodeRawLetter(content: Readonly<Record<string, unknown>>): Raw
     stream: source_stream,
     sequence: Number(source_sequence),
     subject: String(subject),
-    storedAt: Date.parse(String(stored_at)) || 0,
+    storedAt: epochMsOf(String(stored_at)) || 0,
     headers: (headers ?? {}) as Record<string, string>,
     data,
   };

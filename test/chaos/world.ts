@@ -151,7 +151,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
       let count = 0;
       for (const [id, { type }] of acked) {
         receivers.forEach(({ delivered }, at) => {
-          if (wants(at, type) && !delivered.has(deliveryIdOf(id, uuids[at] ?? ""))) count++;
+          if (wants(at, type) && !delivered.has(deliveryIdOf(id, uuids[at] ?? "", type))) count++;
         });
       }
       return count;
@@ -167,7 +167,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
     for (const [id, { type, at: ackedAt }] of acked) {
       receivers.forEach(({ delivered }, at) => {
         if (wants(at, type)) deliveries++;
-        const answers = delivered.get(deliveryIdOf(id, uuids[at] ?? "")) ?? [];
+        const answers = delivered.get(deliveryIdOf(id, uuids[at] ?? "", type)) ?? [];
         const late = answers.filter(({ spanId }) => failedSpans.has(spanId)).length;
         tooLate += late;
         duplicated += Math.max(0, answers.length - late - 1);

@@ -190,6 +190,19 @@ describe("marks", () => {
     expect(await createLog().findDelivered(eventNumber(1))).not.toBeNull();
   });
 
+  test("of an event that is named by its place are of no message that was stored there later", async () => {
+    const log = createLog();
+    const { endedAt } = anAttempt();
+    const at = (publishedAt: number, id = "APP_PLATFORM_EVENTS:7") => aDelivery({ eventSequence: 7 }, anEvent({ id, publishedAt }));
+    for (const id of ["APP_PLATFORM_EVENTS:7", "evt-1"]) log.record(anAttempt({ delivery: at(endedAt - 5, id) }));
+    for (const found of [log, createLog()]) {
+      expect(await found.findDelivered(at(endedAt - 5))).toMatchObject({ eventSequence: 7 });
+      expect(await found.findDelivered(at(endedAt + 1))).toBeNull();
+      expect(await found.findDelivered(at(endedAt + 1, "evt-1"))).toMatchObject({ eventSequence: 7 });
+      await log.flush(5_000);
+    }
+  });
+
   test("of a replay are its own", async () => {
     const log = createLog();
     log.record(anAttempt({ delivery: eventNumber(1) }));

@@ -187,3 +187,16 @@ describe("the metrics of a run", () => {
     expect(text).toContain('posthorn_delivery_age_seconds_bucket{attempt="first",le="1"} 1\n');
   });
 });
+
+test("a skip is never silent: it names both messages, and a duplicate is told from a redelivery", () => {
+  const { observer, metrics, lines } = observed();
+  observer.skipped(aDelivery({ eventSequence: 9 }), { eventSequence: 9 });
+  observer.skipped(aDelivery({ eventSequence: 9 }), { eventSequence: 5 });
+  const facts = { level: "info", message: "delivery.skipped", delivery_id: aDelivery().id, event_id: "evt-1", event_type: "issue.created" };
+  expect(lines()).toMatchObject([
+    { ...facts, event_sequence: 9, delivered_event_sequence: 9, why: "redelivered" },
+    { ...facts, event_sequence: 9, delivered_event_sequence: 5, why: "duplicate" },
+  ]);
+  expect(metrics.render()).toContain("posthorn_deliveries_skipped_total 2\n");
+  expect(metrics.render()).toContain("posthorn_deliveries_duplicate_total 1\n");
+});
