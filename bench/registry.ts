@@ -66,6 +66,7 @@ const loadMs = performance.now() - loadStart;
 const eventOf = (organization: number): Event => ({
   ...{
     id: "e",
+    source: null,
     resource: "issue",
     action: "created",
     type: "issue.created",

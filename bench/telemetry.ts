@@ -33,7 +33,7 @@ const BARE_DELIVERIES = 20_000;
 const UUID = "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f";
 const URL_OF_HOOK = "https://hooks.acme.example/in";
 const eventOf = (flags: string): Event => ({
-  ...{ id: "evt-1", resource: "issue", action: "created", type: "issue.created", organizationId: "42" },
+  ...{ id: "evt-1", source: null, resource: "issue", action: "created", type: "issue.created", organizationId: "42" },
   ...{ installationUuid: null, app: null, projectId: "7", dataJson: "{}", actorJson: null, occurredAt: new Date().toISOString() },
   publishedAt: Date.now(),
   ...{ traceparent: `00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-${flags}`, tracestate: null },

@@ -31,9 +31,11 @@ import { createEnvelopeBuilder } from "./delivery/envelope.ts";
 import { createGate } from "./delivery/gate.ts";
 import { createGiveUp, type GiveUp } from "./delivery/give-up.ts";
 import { createHeaderBuilder } from "./delivery/headers.ts";
+import { createInFlight } from "./delivery/in-flight.ts";
 import type { ParkedQueue } from "./delivery/ports.ts";
 import { createProbes } from "./delivery/probe.ts";
 import { createSender } from "./delivery/sender.ts";
+import { createSkipDelivered } from "./delivery/skip-delivered.ts";
 import { createTargetCheck } from "./delivery/target-check.ts";
 import { createTestCall } from "./delivery/test-call.ts";
 import type { Installation } from "./model/app.ts";
@@ -395,13 +397,15 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     return createGiveUp({ deadLetters, observer, tracing, publish, note: attemptLog.stored });
   };
   const giveUp = giveUpWith(lanes);
+  const skipDelivered = createSkipDelivered({ log: attemptLog, observer });
+  const inFlight = createInFlight();
   const dispatcher = createDispatcher({
     gate,
     bulkhead,
     destinationOf,
     attempt,
     lanes,
-    log: attemptLog,
+    skipDelivered,
     observer,
     tracing,
     directLimit: (appMaxInFlight) => Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2),
@@ -416,8 +420,9 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   };
   const acks = createAckGroup(nats, connectionState, clock);
   const pulling = { connection: nats, manager, acks, connectionState, mayPull: registryIsCurrent, clock, logger };
-  const handling = { ...pulling, names, dispatcher, lanes, giveUp, log: attemptLog, observer, tracing, settle: createSettle(logger) };
-  const deliverAll = createDeliverAll({ registry: index, dispatcher, log: attemptLog, observer });
+  const deduplicating = { inFlight, skipDelivered, log: attemptLog };
+  const handling = { ...pulling, ...deduplicating, names, dispatcher, lanes, giveUp, observer, tracing, settle: createSettle(logger) };
+  const deliverAll = createDeliverAll({ registry: index, dispatcher, inFlight, skipDelivered });
   const backlog = createParkedBacklog(handling);
   const discardBacklog = createDiscardBacklog({ ...handling, giveUp: giveUpWith(answeringLanes), registry: index, backlog });
   const holds = createHolds(store);
@@ -442,7 +447,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     removeParked: backlog.remove,
     isBroken: (uuid) => index.installation(uuid)?.status === "broken",
     circuitOpen: circuits.blocks,
-    ...{ registry: index, dispatcher, attempt, bulkhead, destinationOf, log: attemptLog, observer, tracing },
+    ...{ registry: index, dispatcher, attempt, bulkhead, destinationOf, inFlight, skipDelivered, tracing },
   });
   const prober = createProber(
     {
@@ -799,7 +804,7 @@ function required(whenOk: string, problem: string | undefined): Check {
 
 function countBy<T extends string>(all: readonly T[], values: Iterable<string>): Record<T, number> {
   const counts = Object.fromEntries(all.map((value) => [value, 0])) as Record<T, number>;
-  for (const value of values) if (value in counts) counts[value as T]++;
+  for (const value of values) if (Object.hasOwn(counts, value)) counts[value as T]++;
   return counts;
 }
 

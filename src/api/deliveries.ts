@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { Explain } from "./explain.ts";
 import { deliveryAnswer, eventAnswer } from "./explanation.ts";
-import { deliveryId, time } from "./parameters.ts";
+import { deliveryId, eventType, time } from "./parameters.ts";
 import type { ResendDelivery } from "./ports.ts";
 import { answer, NOT_STORED, type Route, route } from "./route.ts";
 import { resent } from "./schemas.ts";
@@ -22,18 +22,24 @@ export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: 
       method: "GET",
       url: "/v1/events/:id",
       access: "read",
-      summary: "Who of the event's organization wanted an event, who did not and why, and what became of each delivery.",
+      summary:
+        "Who of the event's organization wanted an event, who did not and why, and what became of each delivery. Of events with the same id the newest comes first.",
       params: z.object({ id: z.string().min(1).meta({ example: "evt-1" }) }),
       query: z.object({
         since: time.optional().meta({
           description: "Where to begin looking for an event that no delivery was made of; the newest are looked at when not given.",
         }),
+        type: eventType.optional().meta({ description: "Only the event of this type, where several have the id." }),
+        source: z.string().min(1).optional().meta({ description: "Only the CloudEvent of this source, where several have the id." }),
       }),
       answers: {
         200: answer("the explanation; `notes` says what it can't know", eventAnswer),
         404: "not among the events that were looked at",
       },
-      handle: async ({ params: { id }, query: { since } }) => ({ status: 200, body: await explain.event(id, since ?? null) }),
+      handle: async ({ params: { id }, query: { since = null, type = null, source = null } }) => ({
+        status: 200,
+        body: await explain.event({ id, since, type, source }),
+      }),
     }),
     route({
       method: "POST",

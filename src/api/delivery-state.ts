@@ -5,8 +5,9 @@
 import type { CircuitState, Hold } from "../delivery/ports.ts";
 import type { App, Installation } from "../model/app.ts";
 import { toRfc3339 } from "../model/clock.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
-import type { DeliveryTrail, LocatedDelivery, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
+import type { DeliveryTrail, LocatedDelivery, NotedSkip, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
 import type { ExplainedAttempt, ExplainedDelivery } from "./explanation.ts";
 
 export interface DeliveryFacts {
@@ -64,7 +65,21 @@ export function explainState(facts: DeliveryFacts): ExplainedDelivery {
     installation_status: registered.installation?.status ?? "uninstalled",
     circuit: facts.circuit.state,
     attempts: [...attempts],
+    skipped: (facts.trail?.skips ?? []).map(skipOf),
     trace_id: traceIdOf(facts),
+  };
+}
+
+function skipOf({ eventSequence, deliveredSequence, at }: NotedSkip): ExplainedDelivery["skipped"][number] {
+  const what =
+    eventSequence === deliveredSequence
+      ? `event message ${eventSequence} was handled again`
+      : `event message ${eventSequence} is of the same event as message ${deliveredSequence ?? "unknown"}`;
+  return {
+    at: toRfc3339(at),
+    event_sequence: eventSequence,
+    delivered_event_sequence: deliveredSequence,
+    detail: `${what}, which had been delivered: it was skipped`,
   };
 }
 
@@ -113,7 +128,7 @@ function stateOf(facts: DeliveryFacts): State {
 }
 
 function endOf({ at, duration_ms: durationMs }: ExplainedAttempt): number {
-  return Date.parse(at) + durationMs;
+  return epochMsOf(at) + durationMs;
 }
 
 function retrying(located: LocatedDelivery & { lane: "retries" }, { registered, parksBroken, circuit, now }: DeliveryFacts): State {

@@ -2,7 +2,8 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { AppError } from "../model/app-error.ts";
-import { type EventLimits, readEvent } from "../model/event-reader.ts";
+import { eventMessageId } from "../model/event-key.ts";
+import { type EventLimits, readEvent, unsupportedContentType } from "../model/event-reader.ts";
 import { RecordInvalid } from "../registry/records.ts";
 import type { PublishEvent } from "./ports.ts";
 import { answer, type Route, route } from "./route.ts";
@@ -12,7 +13,10 @@ import { storedEvent } from "./schemas.ts";
 const eventBody = z
   .looseObject({
     type: z.string().meta({ description: "<resource>.<action>", example: "issue.created" }),
-    id: z.string().optional().meta({ description: "Unique per publisher; made when not given." }),
+    id: z
+      .string()
+      .optional()
+      .meta({ description: "Unique for events of its type, or of its source if it is a CloudEvent; made when not given." }),
     organization_id: z.union([z.string(), z.int()]),
     installation_uuid: z.string().nullish(),
     app: z.string().nullish(),
@@ -22,6 +26,9 @@ const eventBody = z
     data: z.looseObject({}),
   })
   .meta({ id: "EventBody" });
+
+/** Binary CloudEvents come over the bus only. */
+const READ_HEADERS: ReadonlySet<string> = new Set(["content-type", "traceparent", "tracestate"]);
 
 export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[] {
   return [
@@ -41,13 +48,14 @@ export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[]
           const wanted = `wanted at most ${limits.maxBytes} (POSTHORN_MAX_EVENT_SIZE, or what the NATS server takes)`;
           throw new AppError("TOO_LARGE", `event: found ${bytes.length} bytes, ${wanted}`);
         }
+        const unsupported = unsupportedContentType(single(headers["content-type"]) ?? "");
+        if (unsupported !== null) throw new RecordInvalid("event", [problemAt(unsupported)]);
         const { resource, action, id } = addressOf(text);
-        const contentType = headers["content-type"] ?? null;
         const raw = {
           resource,
           action,
           body: bytes,
-          header: (name: string) => (name === "content-type" ? (contentType ?? undefined) : undefined),
+          header: (name: string) => (READ_HEADERS.has(name) ? (single(headers[name]) ?? undefined) : undefined),
           fallbackId: id,
           storedAt: Date.now(),
         };
@@ -57,10 +65,12 @@ export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[]
           resource,
           action,
           id: read.event.id,
+          // An id that was made here is the message's, too: the event's body has none.
+          messageId: read.event.id === id ? id : eventMessageId(read.event),
           body: text,
-          contentType: contentType !== null && /^application\/cloudevents\+json\b/i.test(contentType) ? contentType : null,
-          traceparent: single(headers["traceparent"]),
-          tracestate: single(headers["tracestate"]),
+          contentType: read.event.source === null ? null : "application/cloudevents+json",
+          traceparent: read.event.traceparent,
+          tracestate: read.event.tracestate,
         });
         return { status: 202, body: { id: read.event.id, type: `${resource}.${action}`, ...stored } };
       },

@@ -5,23 +5,26 @@
 import type { App, Installation } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
-import { deliveryId as deliveryIdOf } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
+import { deliveryId as deliveryIdOf } from "../model/event-key.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
-import type { DeliveryTrail, LocatedDelivery, NotedDelivery, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
+import type { DeliveryTrail, LocatedDelivery, NotedAddressee, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
 import { type NotWantedBecause, whyNotWanted } from "../registry/match.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
 import { probedAt } from "../status/integration-status.ts";
 import { explainState, isTestCall } from "./delivery-state.ts";
-import type { DeliveryAnswer, EventAnswer, ExplainedAttempt, ExplainedDelivery, ExplainedEvent } from "./explanation.ts";
+import type { DeliveryAnswer, EventAnswer, EventOfSameId, ExplainedAttempt, ExplainedDelivery, ExplainedEvent } from "./explanation.ts";
+import { createFindEvents, type EventQuery, type FoundEvent } from "./find-events.ts";
+import { createNotes, type Notes, unlessRedisIsAway } from "./notes.ts";
 import type { RequestLogRow, Whereabouts } from "./ports.ts";
 
 export interface Explain {
   /** @throws AppError NOT_FOUND when nothing that was looked at knows it */
   delivery(deliveryId: string): Promise<DeliveryAnswer>;
-  /** @param since where to begin looking for an event that Redis does not know, milliseconds since the epoch. @throws AppError NOT_FOUND */
-  event(eventId: string, since: number | null): Promise<EventAnswer>;
+  /** @throws AppError NOT_FOUND */
+  event(query: EventQuery): Promise<EventAnswer>;
 }
 
 export interface ExplainDependencies {
@@ -62,6 +65,7 @@ interface Known {
 
 export function createExplain({ registry, index, whereabouts, clock }: ExplainDependencies, options: ExplainOptions): Explain {
   const { trails, events, lanes, queryRequestLog, circuitOf, holdOf, oldestParked } = whereabouts;
+  const findEvents = createFindEvents(whereabouts, options.stream);
 
   const search = async (ids: readonly string[], app: string | null, notes: Notes): Promise<LocatedDelivery[]> => {
     if (ids.length === 0) return [];
@@ -130,27 +134,6 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
     });
   };
 
-  /** The event in its stream, or what is left of it: deliveries that Redis knows, or dead letters. @throws AppError NOT_FOUND */
-  const findEvent = async (
-    eventId: string,
-    since: number | null,
-    notes: Notes,
-  ): Promise<{ stored: StoredEvent | null; noted: readonly NotedDelivery[]; letters: readonly LocatedDelivery[] }> => {
-    const noted = await unlessRedisIsAway(trails.ofEvent(eventId), [], notes);
-    const place = placeIn(options.stream, eventId);
-    const sequence = place ?? noted.find(({ eventSequence }) => eventSequence !== null)?.eventSequence ?? null;
-    const stored = sequence === null ? null : await events.at(sequence);
-    if (stored !== null && (place !== null || stored.event?.id === eventId)) return { stored, noted, letters: [] };
-    if (noted.length > 0) return { stored: null, noted, letters: [] };
-    const { found, searched, from, complete } = await events.search(eventId, since);
-    if (found !== null) return { stored: found, noted, letters: [] };
-    const letters = await lanes.deadLettersOf(eventId);
-    if (letters.length > 0) return { stored: null, noted: letters.map(({ delivery }) => delivery), letters };
-    const looked = from === null ? "there is none in the events stream" : `${searched} events from ${toRfc3339(from)} on were looked at`;
-    const hint = complete ? "" : "; ?since=<time shortly before it was published> looks elsewhere";
-    throw new AppError("NOT_FOUND", [`no event ${eventId}: ${looked}${hint}`, ...notes.list()].join(". "));
-  };
-
   /** Who wants the event now, and has nothing of it, may not have wanted it when it was handled. */
   const wantedLater = async (
     { app, installation_uuid: uuid, state, attempts }: ExplainedDelivery,
@@ -158,17 +141,63 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
   ): Promise<Pick<NotWanted, "because" | "detail"> | null> => {
     if (state !== "unknown" || stored?.stage !== "handled" || attempts.length > 0) return null;
     const installation = (await registry.getInstallation(uuid)).record;
-    if (Date.parse(installation.created_at) > stored.storedAt)
+    if (epochMsOf(installation.created_at) > stored.storedAt)
       return { because: "installed_later", detail: `it was installed at ${installation.created_at}, after the event` };
     const records = [
       ["app", (await registry.getApp(app)).record],
       ["installation", installation],
     ] as const;
     for (const [what, { updated_at: changedAt }] of records) {
-      if (Date.parse(changedAt) <= stored.storedAt) continue;
+      if (epochMsOf(changedAt) <= stored.storedAt) continue;
       return { because: "changed_later", detail: `the ${what} was changed at ${changedAt}, after the event, which it did not get` };
     }
     return null;
+  };
+
+  const explainFound = async (eventId: string, { stored, noted, letters }: FoundEvent, notes: Notes): Promise<EventOfSameId> => {
+    const { wanted, notWanted } = stored?.event ? addressees(stored.event, index, noted) : { wanted: noted, notWanted: [] };
+    const subjects = wanted.slice(0, MOST_DELIVERIES);
+    if (wanted.length > subjects.length) notes.add(`${wanted.length} installations want it; the first ${subjects.length} are shown.`);
+    if (stored === null) notes.add("The event is not in its stream any more: who else did not want it is not known.");
+    if (notWanted.length > MOST_NOT_WANTED) notes.add(`${notWanted.length} installations do not want it; ${MOST_NOT_WANTED} are shown.`);
+
+    const ids = subjects.map(({ deliveryId }) => deliveryId);
+    const found = await unlessRedisIsAway(
+      trails.find(
+        ids,
+        subjects.map(({ app }) => app),
+      ),
+      [],
+      notes,
+    );
+    const trailOf = (at: number): DeliveryTrail | null => found[at] ?? null;
+    const apps = new Set(subjects.map(({ app }) => app));
+    const located = await locate(
+      // What nobody has taken yet is nowhere else.
+      stored?.stage === "waiting" || letters.length > 0 ? [] : ids.map((id, at) => ({ id, trail: trailOf(at) })),
+      apps.size === 1 ? ([...apps][0] ?? null) : null,
+      notes,
+    );
+    for (const letter of letters) located.set(letter.delivery.id, letter);
+    const event = stored?.event ?? [...located.values()][0]?.delivery.event ?? null;
+    const rows = (await Promise.all([...apps].map((app) => rowsOf(app, event?.type ?? null, notes)))).flat();
+    const isLost = ids.some((id, at) => trailOf(at) === null && !located.has(id));
+    const rest = isLost && stored?.stage === "handled" ? await lanes.restOf(stored.sequence) : null;
+    const deliveries: ExplainedDelivery[] = [];
+    for (const [at, subject] of subjects.entries()) {
+      const known = { trail: trailOf(at), located: located.get(subject.deliveryId) ?? null, stored, rest, rows };
+      const delivery = await explain(subject, known);
+      const later = await wantedLater(delivery, stored);
+      if (later === null) deliveries.push(delivery);
+      else notWanted.unshift({ app: subject.app, installation_uuid: subject.installationUuid, ...later });
+    }
+    const traceId = deliveries.find(({ trace_id: id }) => id !== null)?.trace_id ?? null;
+    const row = rows.find(({ delivery_id: id }) => ids.includes(id));
+    return {
+      event: explainEvent(event?.id ?? eventId, event, row, stored, traceId),
+      deliveries,
+      not_wanted: notWanted.slice(0, MOST_NOT_WANTED),
+    };
   };
 
   return {
@@ -195,83 +224,21 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
       };
     },
 
-    async event(eventId, since) {
+    async event(query) {
       const notes = createNotes();
-      const { stored, noted, letters } = await findEvent(eventId, since, notes);
-      if (stored !== null && stored.event === null) {
-        const rest = await lanes.restOf(stored.sequence);
+      const [newest, ...older] = await findEvents(query, notes);
+      if (newest === undefined) throw new AppError("NOT_FOUND", `no event ${query.id}`);
+      if (newest.stored !== null && newest.stored.event === null) {
+        const rest = await lanes.restOf(newest.stored.sequence);
         const letter = rest?.kind === "dead-letter" ? `, it is dead letter ${rest.sequence}` : "";
-        throw new AppError("NOT_FOUND", `event ${eventId} can't be read${letter}: ${stored.problem}`);
+        throw new AppError("NOT_FOUND", `event ${query.id} can't be read${letter}: ${newest.stored.problem}`);
       }
-      const { wanted, notWanted } = stored?.event ? addressees(stored.event, index, noted) : { wanted: noted, notWanted: [] };
-      const subjects = wanted.slice(0, MOST_DELIVERIES).map(({ app, installationUuid }) => ({
-        ...{ app, installationUuid },
-        deliveryId: deliveryIdOf(stored?.event?.id ?? eventId, installationUuid),
-      }));
-      if (wanted.length > subjects.length) notes.add(`${wanted.length} installations want it; the first ${subjects.length} are shown.`);
-      if (stored === null) notes.add("The event is not in its stream any more: who else did not want it is not known.");
-      if (notWanted.length > MOST_NOT_WANTED) notes.add(`${notWanted.length} installations do not want it; ${MOST_NOT_WANTED} are shown.`);
-
-      const ids = subjects.map(({ deliveryId }) => deliveryId);
-      const found = await unlessRedisIsAway(
-        trails.find(
-          ids,
-          subjects.map(({ app }) => app),
-        ),
-        [],
-        notes,
-      );
-      const trailOf = (at: number): DeliveryTrail | null => found[at] ?? null;
-      const apps = new Set(subjects.map(({ app }) => app));
-      const located = await locate(
-        // What nobody has taken yet is nowhere else.
-        stored?.stage === "waiting" || letters.length > 0 ? [] : ids.map((id, at) => ({ id, trail: trailOf(at) })),
-        apps.size === 1 ? ([...apps][0] ?? null) : null,
-        notes,
-      );
-      for (const letter of letters) located.set(letter.delivery.id, letter);
-      const event = stored?.event ?? [...located.values()][0]?.delivery.event ?? null;
-      const rows = (await Promise.all([...apps].map((app) => rowsOf(app, event?.type ?? null, notes)))).flat();
-      const isLost = ids.some((id, at) => trailOf(at) === null && !located.has(id));
-      const rest = isLost && stored?.stage === "handled" ? await lanes.restOf(stored.sequence) : null;
-      const deliveries: ExplainedDelivery[] = [];
-      for (const [at, subject] of subjects.entries()) {
-        const known = { trail: trailOf(at), located: located.get(subject.deliveryId) ?? null, stored, rest, rows };
-        const delivery = await explain(subject, known);
-        const later = await wantedLater(delivery, stored);
-        if (later === null) deliveries.push(delivery);
-        else notWanted.unshift({ app: subject.app, installation_uuid: subject.installationUuid, ...later });
-      }
-      const traceId = deliveries.find(({ trace_id: id }) => id !== null)?.trace_id ?? null;
-      const row = rows.find(({ event_id: id }) => id === eventId);
-      return {
-        event: explainEvent(event?.id ?? eventId, event, row, stored, traceId),
-        deliveries,
-        not_wanted: notWanted.slice(0, MOST_NOT_WANTED),
-        notes: notes.list(),
-      };
+      const explained = await explainFound(query.id, newest, notes);
+      const others: EventOfSameId[] = [];
+      for (const found of older) others.push(await explainFound(query.id, found, notes));
+      return { ...explained, others, notes: notes.list() };
     },
   };
-}
-
-interface Notes {
-  add(note: string): void;
-  list(): string[];
-}
-
-function createNotes(): Notes {
-  const notes = new Set<string>();
-  return { add: (note) => void notes.add(note), list: () => [...notes] };
-}
-
-async function unlessRedisIsAway<T>(reading: Promise<T>, otherwise: T, notes: Notes): Promise<T> {
-  try {
-    return await reading;
-  } catch (error) {
-    if (!(error instanceof AppError) || error.code !== "REDIS_UNREACHABLE") throw error;
-    notes.add("Redis is away: the request log and what it knows of deliveries are missing here.");
-    return otherwise;
-  }
 }
 
 /** The rows of the request log, and what lane messages carry of attempts whose rows are not there any more. */
@@ -310,6 +277,7 @@ function explainEvent(
 ): ExplainedEvent {
   return {
     id,
+    source: event?.source ?? null,
     type: event?.type ?? row?.event_type ?? null,
     organization_id: event?.organizationId ?? null,
     project_id: event?.projectId ?? null,
@@ -324,30 +292,23 @@ function explainEvent(
   };
 }
 
-/** The id of an event that brought none is `<stream>:<sequence>`. */
-function placeIn(stream: string, eventId: string): number | null {
-  const sequence = eventId.startsWith(`${stream}:`) ? eventId.slice(stream.length + 1) : "";
-  return /^[1-9]\d{0,14}$/.test(sequence) ? Number(sequence) : null;
-}
-
 type NotWanted = EventAnswer["not_wanted"][number];
-
-type Addressee = Pick<NotedDelivery, "app" | "installationUuid">;
 
 /** @param noted who got it, whatever the registry says by now. */
 function addressees(
   event: Event,
   index: RegistryIndex,
-  noted: readonly NotedDelivery[],
-): { wanted: readonly Addressee[]; notWanted: NotWanted[] } {
-  const wanted: Addressee[] = [...noted];
+  noted: readonly NotedAddressee[],
+): { wanted: readonly Subject[]; notWanted: NotWanted[] } {
+  const wanted: Subject[] = [...noted];
   const notWanted: NotWanted[] = [];
   const uuids = new Set(noted.map(({ installationUuid }) => installationUuid));
   for (const installation of index.installationsOf(event.organizationId)) {
     if (uuids.has(installation.uuid)) continue;
     const app = index.app(installation.app);
     const because = app === undefined ? "no_app" : whyNotWanted(event, installation, app);
-    if (because === null) wanted.push({ app: installation.app, installationUuid: installation.uuid });
+    if (because === null)
+      wanted.push({ app: installation.app, installationUuid: installation.uuid, deliveryId: deliveryIdOf(event, installation.uuid) });
     else {
       const detail =
         because === "no_app" || app === undefined

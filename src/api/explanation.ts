@@ -31,10 +31,12 @@ const DELIVERY_EXAMPLE = {
       trace_id: TRACE_ID,
     },
   ],
+  skipped: [],
   trace_id: TRACE_ID,
 };
 const EVENT_EXAMPLE = {
   id: "evt-1",
+  source: null,
   type: "issue.created",
   organization_id: "42",
   project_id: "7",
@@ -91,6 +93,16 @@ const explainedDelivery = z
     installation_status: z.enum(["active", "broken", "disabled", "uninstalled"]).meta({ description: "As of now." }),
     circuit: z.enum(["closed", "open", "half_open"]).meta({ description: "The app's, as of now." }),
     attempts: z.array(explainedAttempt).meta({ description: "Those that are still known, oldest first." }),
+    skipped: z
+      .array(
+        z.object({
+          at: time,
+          event_sequence: z.int().meta({ description: "Of the skipped message in the events stream." }),
+          delivered_event_sequence: z.int().nullable().meta({ description: "Of the message that the delivery was delivered for." }),
+          detail: z.string(),
+        }),
+      )
+      .meta({ description: "Messages skipped because the delivery had been delivered: the same event handled again, or published twice." }),
     trace_id: z.string().nullable(),
   })
   .meta({ id: "ExplainedDelivery" });
@@ -98,6 +110,7 @@ const explainedDelivery = z
 const explainedEvent = z
   .object({
     id: z.string(),
+    source: z.string().nullable().meta({ description: "Of a CloudEvent; null: a plain event." }),
     type: z.string().nullable().meta({ description: "This and what follows is null when nothing has the event any more." }),
     organization_id: z.string().nullable(),
     project_id: z.string().nullable(),
@@ -124,39 +137,46 @@ export const deliveryAnswer = z
   })
   .meta({ id: "DeliveryAnswer", example: { delivery: DELIVERY_EXAMPLE, event: EVENT_EXAMPLE, notes: [] } });
 
-export const eventAnswer = z
-  .object({
-    event: explainedEvent,
-    deliveries: z.array(explainedDelivery).meta({
-      description: "One for each installation that it went to when it was handled; before that for each that wants it.",
+const explainedAddressees = z.object({
+  event: explainedEvent,
+  deliveries: z.array(explainedDelivery).meta({
+    description: "One for each installation that it went to when it was handled; before that for each that wants it.",
+  }),
+  not_wanted: z
+    .array(
+      z.object({
+        app: z.string(),
+        installation_uuid: z.string(),
+        because: z.enum([
+          "not_subscribed",
+          "other_project",
+          "other_app",
+          "other_installation",
+          "no_app",
+          "installed_later",
+          "changed_later",
+        ]),
+        detail: z.string(),
+      }),
+    )
+    .meta({ description: "The other installations of the event's organization. Other organizations never get it and are not listed." }),
+});
+
+export const eventAnswer = explainedAddressees
+  .extend({
+    others: z.array(explainedAddressees.meta({ id: "EventOfSameId" })).meta({
+      description: "Other events with the same id, newest first: plain events of another type, CloudEvents of another source.",
     }),
-    not_wanted: z
-      .array(
-        z.object({
-          app: z.string(),
-          installation_uuid: z.string(),
-          because: z.enum([
-            "not_subscribed",
-            "other_project",
-            "other_app",
-            "other_installation",
-            "no_app",
-            "installed_later",
-            "changed_later",
-          ]),
-          detail: z.string(),
-        }),
-      )
-      .meta({ description: "The other installations of the event's organization. Other organizations never get it and are not listed." }),
     notes,
   })
   .meta({
     id: "EventAnswer",
-    example: { event: EVENT_EXAMPLE, deliveries: [DELIVERY_EXAMPLE], not_wanted: [NOT_WANTED_EXAMPLE], notes: [] },
+    example: { event: EVENT_EXAMPLE, deliveries: [DELIVERY_EXAMPLE], not_wanted: [NOT_WANTED_EXAMPLE], others: [], notes: [] },
   });
 
 export type ExplainedAttempt = z.output<typeof explainedAttempt>;
 export type ExplainedDelivery = z.output<typeof explainedDelivery>;
 export type ExplainedEvent = z.output<typeof explainedEvent>;
 export type DeliveryAnswer = z.output<typeof deliveryAnswer>;
+export type EventOfSameId = z.output<typeof explainedAddressees>;
 export type EventAnswer = z.output<typeof eventAnswer>;

@@ -1,14 +1,18 @@
 /** Query parameters that several routes share. */
 import { z } from "zod";
 import { EVENT_TOKEN } from "../model/event.ts";
+import { parseRfc3339OrDate } from "../model/rfc3339.ts";
 
-/** RFC 3339 → milliseconds since the epoch. */
+/** RFC 3339, or a date for its midnight UTC → milliseconds since the epoch. */
 export const time = z
   .string()
-  .regex(/^\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+ -]\d\d:\d\d)?)?$/, "wanted an RFC 3339 time such as 2026-01-05T10:11:12Z")
-  // A plus sign in a query string arrives as a space unless it was encoded.
-  .transform((text) => Date.parse(text.replace(/(?<=:\d\d(?:\.\d+)?) (?=\d\d:\d\d$)/, "+").replace(" ", "T")))
-  .refine((epochMs) => !Number.isNaN(epochMs), "wanted an RFC 3339 time such as 2026-01-05T10:11:12Z")
+  .transform((text, context) => {
+    // A plus sign in a query string arrives as a space unless it was encoded.
+    const read = parseRfc3339OrDate(text.replace(/(?<=:\d\d(?:\.\d+)?) (?=\d\d:\d\d$)/, "+"));
+    if (read.ok) return read.epochMs;
+    context.addIssue({ code: "custom", message: read.problem.replace(/time$/, "time such as 2026-01-05T10:11:12Z") });
+    return z.NEVER;
+  })
   .meta({ example: "2026-01-05T10:11:12Z" });
 
 export const flag = z

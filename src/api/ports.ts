@@ -3,13 +3,15 @@ import type { AttemptRecord, CircuitState, Hold, ParkedDelivery, ParkedQueue } f
 import type { InstallationStatus } from "../model/app.ts";
 import type { ReplayProgress } from "../model/replay.ts";
 import type { BrokenReasonData, StatusEvent } from "../model/status-event.ts";
-import type { DeliveryTrail, LanePlace, LocatedDelivery, NotedDelivery, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
+import type { DeliveryTrail, LanePlace, LocatedDelivery, NotedAddressee, RestOfEvent, StoredEvent } from "../model/whereabouts.ts";
 import type { Precondition } from "../registry/record-tag.ts";
 
 export interface OutgoingEvent {
   readonly resource: string;
   readonly action: string;
   readonly id: string;
+  /** The Nats-Msg-Id. */
+  readonly messageId: string;
   /** The event's JSON text as it came. */
   readonly body: string;
   readonly contentType: string | null;
@@ -56,8 +58,8 @@ export type QueryRequestLog = (filter: RequestLogFilter) => Promise<RequestLogRo
 export interface Whereabouts {
   readonly queryRequestLog: QueryRequestLog;
   readonly trails: {
-    /** Its deliveries that were attempted or stored. */
-    ofEvent(eventId: string): Promise<NotedDelivery[]>;
+    /** Deliveries of all events with this id that were attempted or stored. */
+    ofEvent(eventId: string): Promise<NotedAddressee[]>;
     /** @param apps the app of each, where it is known */
     find(deliveryIds: readonly string[], apps?: readonly string[]): Promise<Array<DeliveryTrail | null>>;
   };
@@ -66,8 +68,9 @@ export interface Whereabouts {
     search(
       eventId: string,
       since: number | null,
+      type: string | null,
     ): Promise<{
-      readonly found: StoredEvent | null;
+      readonly found: readonly StoredEvent[];
       readonly searched: number;
       readonly from: number | null;
       readonly complete: boolean;
@@ -76,7 +79,7 @@ export interface Whereabouts {
   readonly lanes: {
     at(deliveryId: string, place: LanePlace): Promise<LocatedDelivery | null>;
     search(deliveryIds: ReadonlySet<string>, app: string | null): Promise<LocatedDelivery[]>;
-    /** Dead letters of the event, which outlive it in its stream. */
+    /** Dead letters of all events with this id, which outlive them in their stream. */
     deadLettersOf(eventId: string): Promise<LocatedDelivery[]>;
     restOf(eventSequence: number): Promise<RestOfEvent | null>;
     readonly looksAt: string;

@@ -141,11 +141,14 @@ function isAt(url: string, path: string): boolean {
   return new RegExp(`^${url.replace(/:[a-z_]+/g, "[^/]+")}$`).test(path);
 }
 
+/** The events route says which CloudEvents it takes. */
+const JSON_TYPES = /^application\/(json|cloudevents(-batch)?(\+[^\s;]*)?)\s*(;|$)/i;
+
 /** JSON with members such as __proto__ refused, an empty body as none, and the text itself where a route wants that. */
 function acceptJson(server: FastifyInstance): void {
   const parse = server.getDefaultJsonParser("error", "error");
   server.removeAllContentTypeParsers();
-  server.addContentTypeParser(["application/json", "application/cloudevents+json"], { parseAs: "buffer" }, (request, body, done) => {
+  server.addContentTypeParser(JSON_TYPES, { parseAs: "buffer" }, (request, body, done) => {
     const text = decode(body as Buffer);
     if (text === null) done(new RecordInvalid("body", [{ path: "", message: "not valid UTF-8, wanted JSON" }]));
     else if (request.routeOptions.config.rawBody) done(null, text);

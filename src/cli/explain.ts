@@ -1,5 +1,5 @@
 /** posthorn explain: what became of an event, or of one delivery, and why. */
-import type { ExplainedAttempt, ExplainedDelivery, ExplainedEvent } from "../client/api-types.generated.ts";
+import type { EventOfSameId, ExplainedAttempt, ExplainedDelivery, ExplainedEvent } from "../client/api-types.generated.ts";
 import { command, value } from "./command.ts";
 import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
 import type { Column, Output, Style } from "./output.ts";
@@ -27,6 +27,7 @@ const ATTEMPT_COLUMNS: ReadonlyArray<Column<ExplainedAttempt>> = [
 function showEvent(output: Output, event: ExplainedEvent): void {
   output.facts([
     ["event", `${output.paint("bold", event.type ?? "?")} ${event.id}`],
+    ["source", event.source],
     ["organization", event.organization_id],
     ["project", event.project_id],
     ["occurred", event.occurred_at && time(event.occurred_at)],
@@ -46,6 +47,15 @@ function showDelivery(output: Output, delivery: ExplainedDelivery, traceId: stri
   );
   if (delivery.trace_id !== null && delivery.trace_id !== traceId) output.line(output.paint("dim", `  trace ${delivery.trace_id}`));
   if (delivery.attempts.length > 0) output.table(ATTEMPT_COLUMNS, delivery.attempts, "");
+  for (const { at, detail } of delivery.skipped) output.line(`  ${time(at)}  ${detail}`);
+}
+
+function showEventOfId(output: Output, { event, deliveries, not_wanted: notWanted }: EventOfSameId): void {
+  showEvent(output, event);
+  for (const delivery of deliveries) showDelivery(output, delivery, event.trace_id);
+  if (deliveries.length === 0) output.line("\nNo installation of the organization is known to have wanted it.");
+  if (notWanted.length > 0) output.line("");
+  for (const { app, detail } of notWanted) output.line(`${output.paint("dim", "not for")} ${app}: ${detail}`);
 }
 
 export const explainCommand = command({
@@ -56,6 +66,8 @@ export const explainCommand = command({
     since: value("time", "Where to begin looking for an old event that nobody wanted: 2h ago, or 2026-01-05T10:11:12Z.", (text) =>
       pastTime(text),
     ),
+    type: value("resource.action", "Only the event of this type, where several have the id.", String),
+    source: value("source", "Only the CloudEvent of this source, where several have the id.", String),
   },
   details: "A delivery id (dlv_…) is the webhook-id header that the receiver got.",
   examples: ["explain evt-1", "explain dlv_5f2b6c0a9e134d7788aa10c3d4e5f607"],
@@ -69,13 +81,16 @@ export const explainCommand = command({
       });
       return;
     }
-    const { body } = await api().call("GET /v1/events/{id}", { path: { id }, query: { since: options.since } });
+    const { body } = await api().call("GET /v1/events/{id}", {
+      path: { id },
+      query: { since: options.since, type: options.type, source: options.source },
+    });
     output.result(body, () => {
-      showEvent(output, body.event);
-      for (const delivery of body.deliveries) showDelivery(output, delivery, body.event.trace_id);
-      if (body.deliveries.length === 0) output.line("\nNo installation of the organization is known to have wanted it.");
-      if (body.not_wanted.length > 0) output.line("");
-      for (const { app, detail } of body.not_wanted) output.line(`${output.paint("dim", "not for")} ${app}: ${detail}`);
+      showEventOfId(output, body);
+      for (const other of body.others) {
+        output.line("\nAnother event has the same id:\n");
+        showEventOfId(output, other);
+      }
       for (const note of body.notes) output.line(`\n${note}`);
     });
   },

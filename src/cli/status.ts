@@ -8,7 +8,15 @@ import { time } from "./format.ts";
 import { type Output, oneLine, type Style } from "./output.ts";
 import { pastTime, positive } from "./values.ts";
 
-const STYLES: Readonly<Record<string, Style>> = { broken: "red", opened: "red", recovered: "green", closed: "green", enabled: "green" };
+const STYLES: ReadonlyMap<string, Style> = new Map(
+  Object.entries({
+    broken: "red",
+    opened: "red",
+    recovered: "green",
+    closed: "green",
+    enabled: "green",
+  }),
+);
 
 export const statusCommand = command({
   name: "status",
@@ -56,7 +64,7 @@ function show(output: Output, event: StatusEvent): void {
   const [, change = ""] = event.type.split(".");
   const parts = [
     time(event.time),
-    output.paint(STYLES[change] ?? "yellow", event.type),
+    output.paint(STYLES.get(change) ?? "yellow", event.type),
     output.paint("bold", event.data.app),
     detail(event),
   ];

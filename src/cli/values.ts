@@ -2,14 +2,16 @@
 import { readFileSync } from "node:fs";
 import { parseDuration, parseInteger } from "../config/values.ts";
 import { messageOf } from "../model/app-error.ts";
+import { toRfc3339 } from "../model/clock.ts";
+import { parseRfc3339OrDate } from "../model/rfc3339.ts";
 import { UsageError } from "./exit-codes.ts";
 
-/** `2h` is two hours ago; else an RFC 3339 time or a date. → RFC 3339 */
+/** `2h` is two hours ago; else an RFC 3339 time, or a date for its midnight UTC. → RFC 3339 */
 export function pastTime(text: string, now = Date.now()): string {
   if (/^\d+(ms|s|m|h|d)$/.test(text)) return new Date(now - parseDuration(text)).toISOString();
-  const at = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(at)) throw new Error("wanted a duration such as 2h, or a time such as 2026-01-05T10:11:12Z");
-  return new Date(at).toISOString();
+  const read = parseRfc3339OrDate(text);
+  if (!read.ok) throw new Error(`wanted a duration such as 2h, or a time such as 2026-01-05T10:11:12Z (${read.problem})`);
+  return toRfc3339(read.epochMs);
 }
 
 export function positive(text: string): number {

@@ -193,6 +193,8 @@ export interface EventAnswer {
     readonly because: "not_subscribed" | "other_project" | "other_app" | "other_installation" | "no_app" | "installed_later" | "changed_later";
     readonly detail: string;
   }>;
+  /** Other events with the same id, newest first: plain events of another type, CloudEvents of another source. */
+  readonly others: ReadonlyArray<EventOfSameId>;
   /** What this answer can't know, and why. */
   readonly notes: ReadonlyArray<string>;
 }
@@ -200,7 +202,7 @@ export interface EventAnswer {
 export interface EventBody {
   /** <resource>.<action> */
   readonly type: string;
-  /** Unique per publisher; made when not given. */
+  /** Unique for events of its type, or of its source if it is a CloudEvent; made when not given. */
   readonly id?: string | undefined;
   readonly organization_id: string | number;
   readonly installation_uuid?: string | null | undefined;
@@ -210,6 +212,19 @@ export interface EventBody {
   readonly occurred_at?: string | null | undefined;
   readonly data: Readonly<Record<string, unknown>>;
   readonly [member: string]: unknown;
+}
+
+export interface EventOfSameId {
+  readonly event: ExplainedEvent;
+  /** One for each installation that it went to when it was handled; before that for each that wants it. */
+  readonly deliveries: ReadonlyArray<ExplainedDelivery>;
+  /** The other installations of the event's organization. Other organizations never get it and are not listed. */
+  readonly not_wanted: ReadonlyArray<{
+    readonly app: string;
+    readonly installation_uuid: string;
+    readonly because: "not_subscribed" | "other_project" | "other_app" | "other_installation" | "no_app" | "installed_later" | "changed_later";
+    readonly detail: string;
+  }>;
 }
 
 export interface ExplainedAttempt {
@@ -271,11 +286,23 @@ export interface ExplainedDelivery {
   readonly circuit: "closed" | "open" | "half_open";
   /** Those that are still known, oldest first. */
   readonly attempts: ReadonlyArray<ExplainedAttempt>;
+  /** Messages skipped because the delivery had been delivered: the same event handled again, or published twice. */
+  readonly skipped: ReadonlyArray<{
+    /** RFC 3339, UTC. */
+    readonly at: string;
+    /** Of the skipped message in the events stream. */
+    readonly event_sequence: number;
+    /** Of the message that the delivery was delivered for. */
+    readonly delivered_event_sequence: number | null;
+    readonly detail: string;
+  }>;
   readonly trace_id: string | null;
 }
 
 export interface ExplainedEvent {
   readonly id: string;
+  /** Of a CloudEvent; null: a plain event. */
+  readonly source: string | null;
   /** This and what follows is null when nothing has the event any more. */
   readonly type: string | null;
   readonly organization_id: string | null;
@@ -649,8 +676,8 @@ export interface Calls {
     }; readonly answer: TestResult };
   /** What became of a delivery: each attempt, where it is now, when the next attempt is due. Its id is the webhook-id header. */
   "GET /v1/deliveries/{id}": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: DeliveryAnswer };
-  /** Who of the event's organization wanted an event, who did not and why, and what became of each delivery. */
-  "GET /v1/events/{id}": { readonly path: { readonly id: string }; readonly query: { readonly since?: string | undefined }; readonly body: undefined; readonly answer: EventAnswer };
+  /** Who of the event's organization wanted an event, who did not and why, and what became of each delivery. Of events with the same id the newest comes first. */
+  "GET /v1/events/{id}": { readonly path: { readonly id: string }; readonly query: { readonly since?: string | undefined; readonly type?: string | undefined; readonly source?: string | undefined }; readonly body: undefined; readonly answer: EventAnswer };
   /** Sends a delivery of the last days again, whatever became of it. Logged, not counted. */
   "POST /v1/deliveries/{id}/resend": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Resent };
   /** Attempts by outcome and latency percentiles over time. Test events and manual resends are not counted. */

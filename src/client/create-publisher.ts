@@ -1,4 +1,4 @@
-/** Publishes events: validated before they leave, deduplicated by their id, acknowledged by JetStream. */
+/** Publishes events: validated before they leave, deduplicated by type and id, acknowledged by JetStream. */
 import { randomUUID } from "node:crypto";
 import {
   type Context,
@@ -14,6 +14,7 @@ import {
 import { headers, type MsgHdrs, NatsError, ErrorCode as NatsErrorCode } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
+import { eventMessageId } from "../model/event-key.ts";
 import { type EventLimits, readEvent } from "../model/event-reader.ts";
 import { serverOf } from "../model/nats-url.ts";
 import { formatTraceparent, parseTraceparent } from "../model/trace-context.ts";
@@ -36,7 +37,7 @@ export interface EventInput {
   /** A JSON object; as `dataJson` it is sent as the text it is, with its number text kept. */
   readonly data?: object;
   readonly dataJson?: string;
-  /** Unique per event; publishing the same id again within ten minutes stores nothing. A UUID when not given. */
+  /** Unique per event of a type; publishing the same type and id again within ten minutes stores nothing. A UUID when not given. */
   readonly id?: string;
   readonly installationUuid?: string;
   readonly app?: string;
@@ -55,7 +56,7 @@ export interface PublishedEvent {
   readonly id: string;
   readonly stream: string;
   readonly sequence: number;
-  /** An event of this id was there already; this one was not stored. */
+  /** An event of this type and id was there already; this one was not stored. */
   readonly duplicate: boolean;
   /** Of the trace that the event carries; null when it carries none and Posthorn starts one. */
   readonly traceId: string | null;
@@ -93,20 +94,20 @@ export async function createPublisher({
   const store = async (
     subject: string,
     body: string,
-    id: string,
+    { id, messageId }: { readonly id: string; readonly messageId: string },
     messageHeaders: MsgHdrs,
   ): Promise<Omit<PublishedEvent, "id" | "traceId">> => {
     for (let tries = 1; ; tries++) {
       try {
         const { stream, seq, duplicate } = await jetStream.publish(subject, body, {
-          msgID: id,
+          msgID: messageId,
           headers: messageHeaders,
           timeout: timeoutMs,
         });
         return { stream, sequence: seq, duplicate };
       } catch (error) {
         const code = error instanceof NatsError ? error.code : undefined;
-        // It may have been stored: the same id again is harmless.
+        // It may have been stored: the same message id again is harmless.
         if (code === NatsErrorCode.Timeout && tries === 1) continue;
         const why =
           code === NatsErrorCode.NoResponders
@@ -121,7 +122,7 @@ export async function createPublisher({
     async publish(event) {
       const id = event?.id ?? randomUUID();
       const body = checkedBody(event, id);
-      const subject = checkedSubject(subjectPrefix, event, body, id, maxIdLength);
+      const { subject, messageId } = checked(subjectPrefix, event, body, id, maxIdLength);
       const server = serverOf(connection.getServer());
       const span = tracer.startSpan(
         `publish ${subject}`,
@@ -140,7 +141,7 @@ export async function createPublisher({
       );
       const { messageHeaders, traceId } = traceHeaders(span);
       try {
-        return { id, ...(await store(subject, body, id, messageHeaders)), traceId };
+        return { id, ...(await store(subject, body, { id, messageId }, messageHeaders)), traceId };
       } catch (error) {
         span.setAttribute("error.type", error instanceof AppError ? error.code : "_OTHER");
         span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) });
@@ -186,13 +187,19 @@ function timeOf(time: Date | string | undefined): string {
 }
 
 /** The reader at the other end is the judge here too, so that what is published can be read. */
-function checkedSubject(prefix: string, { type }: EventInput, body: string, id: string, maxIdLength: number): string {
+function checked(
+  prefix: string,
+  { type }: EventInput,
+  body: string,
+  id: string,
+  maxIdLength: number,
+): { readonly subject: string; readonly messageId: string } {
   const [resource = "", action = "", more] = type.split(".");
   if (more !== undefined) throw new AppError("PUBLISH_INVALID", `type: found ${JSON.stringify(type)}, wanted <resource>.<action>`);
   const raw = { resource, action, body: Buffer.from(body), header: () => undefined, fallbackId: id, storedAt: Date.now() };
   const read = readEvent(raw, { ...UNLIMITED, maxIdLength });
   if (!read.ok) throw new AppError("PUBLISH_INVALID", read.problem.replace(" in the subject", " in type"));
-  return `${prefix}.events.${resource}.${action}`;
+  return { subject: `${prefix}.events.${resource}.${action}`, messageId: eventMessageId(read.event) };
 }
 
 /** What the event's span goes on with: the caller's trace, or the active span. */

@@ -155,7 +155,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
   };
 }
 
-const HELD: Held = { kind: "held" };
+export const HELD: Held = { kind: "held" };
 
 /** Given up without an attempt. */
 export function givenUp(delivery: Delivery, reason: DeadLetterReason, error: string): DeadLetterVerdict {

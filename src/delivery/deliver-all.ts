@@ -1,7 +1,9 @@
 /** All deliveries that come of one message. */
-import { type Delivery, markOf } from "../model/delivery.ts";
+import type { Delivery } from "../model/delivery.ts";
 import type { Dispatcher } from "./dispatcher.ts";
-import type { AttemptLog, DeliveryObserver, LaneSource, RegistryView, TracePosition } from "./ports.ts";
+import type { InFlight } from "./in-flight.ts";
+import type { LaneSource, RegistryView, TracePosition } from "./ports.ts";
+import type { SkipDelivered } from "./skip-delivered.ts";
 
 /**
  * Resolves when each delivery is done or stored. Rejects with the first fault, and not before all have ended: a message
@@ -18,23 +20,27 @@ export type DeliverAll = (
 export interface DeliverAllDependencies {
   readonly registry: RegistryView;
   readonly dispatcher: Dispatcher;
-  readonly log: AttemptLog;
-  readonly observer: DeliveryObserver;
+  readonly inFlight: InFlight;
+  readonly skipDelivered: SkipDelivered;
 }
 
-export function createDeliverAll({ registry, dispatcher, log, observer }: DeliverAllDependencies): DeliverAll {
-  const deliverUndone = async (delivery: Delivery, trace: TracePosition, source: LaneSource): Promise<void> => {
+export function createDeliverAll({ registry, dispatcher, inFlight, skipDelivered }: DeliverAllDependencies): DeliverAll {
+  const deliver = (delivery: Delivery, trace: TracePosition, source: LaneSource, mayBeDone: boolean): Promise<void> => {
     // An ordered app's are parked in the order they came, without a wait in between; the drain looks at the mark.
-    const isOrdered = registry.app(delivery.app)?.ordered === true;
-    if (!isOrdered && (await log.wasDelivered(delivery.app, markOf(delivery)))) return observer.skipped(delivery);
-    await dispatcher.dispatch(delivery, trace, source);
+    if (registry.app(delivery.app)?.ordered === true) return dispatcher.dispatch(delivery, trace, source);
+    return inFlight.alone(delivery, (hasWaited) =>
+      mayBeDone || hasWaited ? deliverUndone(delivery, trace, source) : dispatcher.dispatch(delivery, trace, source),
+    );
+  };
+
+  const deliverUndone = async (delivery: Delivery, trace: TracePosition, source: LaneSource): Promise<void> => {
+    if (!(await skipDelivered(delivery))) await dispatcher.dispatch(delivery, trace, source);
   };
 
   return (deliveries, trace, source, mayBeDone) => {
-    const deliver = mayBeDone ? deliverUndone : dispatcher.dispatch;
     const [only] = deliveries;
-    if (only !== undefined && deliveries.length === 1) return deliver(only, trace, source);
-    return allEnded(deliveries.map((delivery) => deliver(delivery, trace, source)));
+    if (only !== undefined && deliveries.length === 1) return deliver(only, trace, source, mayBeDone);
+    return allEnded(deliveries.map((delivery) => deliver(delivery, trace, source, mayBeDone)));
   };
 }
 

@@ -5,13 +5,14 @@
  * D2  For an ordered app everything up to the park is synchronous: deliveries are stored in the order they came.
  * D3  A delivery that waited while NATS was away may have been handed to another replica: its mark is looked at again.
  */
-import { type Delivery, markOf } from "../model/delivery.ts";
+import type { Delivery } from "../model/delivery.ts";
 import { type Attempt, type Held, uninstalled, type Verdict } from "./attempt.ts";
 import type { Bulkhead } from "./bulkhead.ts";
 import type { DestinationOf } from "./destination.ts";
 import type { Gate, ParkedBecause } from "./gate.ts";
 import type { GiveUp } from "./give-up.ts";
-import type { AttemptLog, DeliveryObserver, LaneSource, Lanes, ParkedQueue, TracePosition, Tracing } from "./ports.ts";
+import type { DeliveryObserver, LaneSource, Lanes, ParkedQueue, TracePosition, Tracing } from "./ports.ts";
+import type { SkipDelivered } from "./skip-delivered.ts";
 
 export interface Dispatcher {
   /**
@@ -38,7 +39,7 @@ export interface DispatcherDependencies {
   readonly destinationOf: DestinationOf;
   readonly attempt: Attempt;
   readonly lanes: Lanes;
-  readonly log: Pick<AttemptLog, "wasDelivered">;
+  readonly skipDelivered: SkipDelivered;
   readonly observer: DeliveryObserver;
   readonly tracing: Tracing;
   /** How many attempts for the app this process may have in flight at once; with 0 all go through its queue. */
@@ -49,7 +50,7 @@ export interface DispatcherDependencies {
 }
 
 export function createDispatcher(dependencies: DispatcherDependencies): Dispatcher {
-  const { gate, bulkhead, destinationOf, attempt, lanes, log, observer, tracing, directLimit, onParked, giveUp } = dependencies;
+  const { gate, bulkhead, destinationOf, attempt, lanes, skipDelivered, observer, tracing, directLimit, onParked, giveUp } = dependencies;
 
   const settle = async (verdict: Verdict, source: LaneSource, trace: TracePosition): Promise<void> => {
     switch (verdict.kind) {
@@ -103,11 +104,12 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
         case "closed":
           return park(delivery, { app: delivery.app, installationUuid: null }, "stopping", source, trace);
         case "entered": {
-          const isDone = bulkhead.suspensions() !== suspensions && (await log.wasDelivered(delivery.app, markOf(delivery)));
+          const isDone = bulkhead.suspensions() !== suspensions && (await skipDelivered(delivery));
           // The wait may have been long enough for the gate to close.
           if (!isDone && gate.direct(delivery).kind === "open") return attemptIn(delivery, destination, trace, source);
           bulkhead.leave(delivery.app, destination);
-          return isDone ? observer.skipped(delivery) : send(delivery, trace, source);
+          if (!isDone) await send(delivery, trace, source);
+          return;
         }
       }
     });

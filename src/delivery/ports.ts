@@ -39,8 +39,16 @@ export interface AttemptRecord {
 export interface AttemptLog {
   /** Buffers the attempt; never throws and never waits. A delivered attempt's mark is part of the same batch. */
   record(attempt: AttemptRecord): void;
-  /** Whether this run of the delivery (model/delivery.ts markOf) was delivered before. False when Redis can't tell. */
-  wasDelivered(app: string, mark: string): Promise<boolean>;
+  /** Which event message this run of the delivery was delivered for. Null: for none, or Redis can't tell. */
+  findDelivered(delivery: Delivery): Promise<DeliveredFor | null>;
+  /** Notes that a message was skipped. Buffered like `record`. */
+  skipped(delivery: Delivery, delivered: DeliveredFor): void;
+}
+
+/** The event message that a delivery was delivered for. */
+export interface DeliveredFor {
+  /** In the EVENTS stream; null: it never was there. */
+  readonly eventSequence: number | null;
 }
 
 /** The in-memory registry. */
@@ -282,8 +290,8 @@ export interface DeliveryObserver {
   attempted(attempt: AttemptRecord): void;
   /** A delivery left the fast path; give-up.ts has the observer of dead letters. */
   stored(lane: "retries" | "parked", delivery: Delivery, detail: string): void;
-  /** The message was seen before and its delivery is marked as done. */
-  skipped(delivery: Delivery): void;
+  /** It was delivered before, for the same event message or for another one with the same key. */
+  skipped(delivery: Delivery, delivered: DeliveredFor): void;
 }
 
 /** Log line and counters. */

@@ -7,12 +7,13 @@
  * before it: there it is given up, as it would be in its turn.
  */
 import type { Installation } from "../model/app.ts";
-import { markOf } from "../model/delivery.ts";
-import type { Attempt } from "./attempt.ts";
+import { type Attempt, HELD } from "./attempt.ts";
 import type { Bulkhead } from "./bulkhead.ts";
 import type { DestinationOf } from "./destination.ts";
 import type { Dispatcher } from "./dispatcher.ts";
-import type { AttemptLog, DeliveryObserver, ParkedDelivery, ParkedQueue, RegistryView, Tracing } from "./ports.ts";
+import type { InFlight } from "./in-flight.ts";
+import type { ParkedDelivery, ParkedQueue, RegistryView, Tracing } from "./ports.ts";
+import type { SkipDelivered } from "./skip-delivered.ts";
 
 export interface ProbeDependencies {
   /** Whether deliveries are known to wait there. */
@@ -29,8 +30,8 @@ export interface ProbeDependencies {
   readonly attempt: Attempt;
   readonly bulkhead: Bulkhead;
   readonly destinationOf: DestinationOf;
-  readonly log: AttemptLog;
-  readonly observer: DeliveryObserver;
+  readonly inFlight: InFlight;
+  readonly skipDelivered: SkipDelivered;
   readonly tracing: Tracing;
 }
 
@@ -59,8 +60,8 @@ export function createProbes(dependencies: ProbeDependencies): Probes {
     attempt,
     bulkhead,
     destinationOf,
-    log,
-    observer,
+    inFlight,
+    skipDelivered,
     tracing,
   } = dependencies;
   /** Installation → the sequence of what was last refused for good. */
@@ -69,9 +70,8 @@ export function createProbes(dependencies: ProbeDependencies): Probes {
   const nextIn = async (queue: ParkedQueue, uuid: string): Promise<ParkedDelivery | null> => {
     for (;;) {
       const found = (await parkedAfter(queue, refusedUpTo.get(uuid) ?? 0)) ?? (await parkedAfter(queue, 0));
-      if (found === null || !(await log.wasDelivered(found.delivery.app, markOf(found.delivery)))) return found;
-      // Whoever delivered it died before it could take it out.
-      observer.skipped(found.delivery);
+      // One that is done was left there by a process that died before it could take it out.
+      if (found === null || !(await skipDelivered(found.delivery))) return found;
       await removeParked(found);
     }
   };
@@ -84,7 +84,7 @@ export function createProbes(dependencies: ProbeDependencies): Probes {
       // A person may have disabled it meanwhile.
       if (!isBroken(delivery.installationUuid)) return "held";
       return await tracing.start("probe", delivery.event, async (span): Promise<ProbeEnd> => {
-        const verdict = await attempt(delivery, span);
+        const verdict = await inFlight.alone(delivery, (hasWaited) => (hasWaited ? Promise.resolve(HELD) : attempt(delivery, span)));
         if (verdict.kind === "held" || verdict.kind === "delivered") return verdict.kind;
         if (verdict.kind === "retry" || verdict.reason !== "rejected") return "failed";
         if (registry.app(delivery.app)?.ordered !== true) return "refused";

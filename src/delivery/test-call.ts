@@ -38,6 +38,7 @@ export function createTestCall({ registry, installationsOf, attempt, tracing, cl
     const [resource = "", action = ""] = eventType.split(".");
     const event: Event = {
       id: `test-${newId()}`,
+      source: null,
       resource,
       action,
       type: eventType,

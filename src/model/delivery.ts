@@ -1,6 +1,6 @@
 /** One event for one installation, and the reasons for giving it up. */
-import { hash } from "node:crypto";
 import type { Event } from "./event.ts";
+import { deliveryId } from "./event-key.ts";
 import type { AttemptSummary } from "./outcome.ts";
 
 export interface Delivery {
@@ -27,14 +27,9 @@ export const MAX_ATTEMPT_SUMMARIES = 51;
 /** Characters of an error in a summary: a lane message has to hold them all. */
 export const MAX_SUMMARY_ERROR = 256;
 
-/** `dlv_` + the first 32 hex digits of SHA-256(`<event id>:<installation uuid>`). */
-export function deliveryId(eventId: string, installationUuid: string): string {
-  return `dlv_${hash("sha256", `${eventId}:${installationUuid}`, "hex").slice(0, 32)}`;
-}
-
 export function newDelivery(event: Event, app: string, installationUuid: string, eventSequence: number | null): Delivery {
   return {
-    id: deliveryId(event.id, installationUuid),
+    id: deliveryId(event, installationUuid),
     event,
     eventSequence,
     app,

@@ -1,7 +1,9 @@
 /** One thing that happened, as the rest of Posthorn sees it. How it is read off the bus: event-reader.ts. */
 export interface Event {
-  /** Unique per publisher; the delivery id is derived from it. */
+  /** Together with `source`, or with `type` where there is none, it says which event this is (event-key.ts). */
   readonly id: string;
+  /** The CloudEvents attribute; null for a plain event. */
+  readonly source: string | null;
   readonly resource: string;
   readonly action: string;
   /** `<resource>.<action>`. */

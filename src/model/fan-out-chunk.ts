@@ -33,12 +33,11 @@ export function chunkSize({ event, targets }: FanOutChunk): number {
 }
 
 export function encodeChunk({ event, eventSequence, targets }: FanOutChunk): string {
-  const byApp: Record<string, string[]> = {};
-  for (const { app, uuid } of targets) {
-    byApp[app] ??= [];
-    byApp[app].push(uuid);
-  }
-  const wire: WireChunk = { event_sequence: eventSequence, targets: byApp };
+  const byApp = Map.groupBy(targets, ({ app }) => app);
+  const wire: WireChunk = {
+    event_sequence: eventSequence,
+    targets: Object.fromEntries([...byApp].map(([app, ofApp]) => [app, ofApp.map(({ uuid }) => uuid)])),
+  };
   return `${JSON.stringify(wire).slice(0, -1)},"event":${encodeEvent(event)}}`;
 }
 

@@ -7,6 +7,7 @@ import type { Delivery } from "./delivery.ts";
 import type { Event } from "./event.ts";
 import { membersOf } from "./json-text.ts";
 import type { AttemptSummary, Outcome } from "./outcome.ts";
+import { epochMsOf } from "./rfc3339.ts";
 
 export interface LaneMessage {
   readonly delivery: Delivery;
@@ -67,6 +68,7 @@ export function encodeLaneMessage({ delivery, dueAt, delayMs, floor }: LaneMessa
 export function encodeEvent(event: Event): string {
   const head = JSON.stringify({
     id: event.id,
+    source: event.source ?? undefined,
     resource: event.resource,
     action: event.action,
     organization_id: event.organizationId,
@@ -116,6 +118,7 @@ export function decodeEvent(text: string): Event {
   const action = stringIn(wire, "action");
   return {
     id: stringIn(wire, "id"),
+    source: optionalStringIn(wire, "source"),
     resource,
     action,
     type: `${resource}.${action}`,
@@ -127,7 +130,7 @@ export function decodeEvent(text: string): Event {
     actorJson: actorJson === "null" ? null : actorJson,
     occurredAt: stringIn(wire, "occurred_at"),
     // What an earlier version stored has none.
-    publishedAt: timeIn(wire, "published_at") ?? Date.parse(stringIn(wire, "occurred_at")),
+    publishedAt: timeIn(wire, "published_at") ?? epochMsOf(stringIn(wire, "occurred_at")),
     traceparent: optionalStringIn(wire, "traceparent"),
     tracestate: optionalStringIn(wire, "tracestate"),
   };
@@ -173,5 +176,5 @@ function numberIn(wire: Record<string, unknown>, name: string): number {
 
 function timeIn(wire: Record<string, unknown>, name: string): number | null {
   const text = optionalStringIn(wire, name);
-  return text === null ? null : Date.parse(text);
+  return text === null ? null : epochMsOf(text);
 }

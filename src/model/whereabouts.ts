@@ -16,6 +16,19 @@ export interface NotedDelivery {
   readonly installationUuid: string;
 }
 
+/** A delivery of one of the events that have an id. */
+export interface NotedAddressee extends NotedDelivery {
+  readonly deliveryId: string;
+}
+
+/** A message that was skipped because its delivery had been delivered before. Sequences are of the EVENTS stream. */
+export interface NotedSkip {
+  readonly eventSequence: number;
+  /** Of the message that it was delivered for; the same one when that was handled again. */
+  readonly deliveredSequence: number | null;
+  readonly at: number;
+}
+
 /** The latest attempt of a run of a delivery, or the one that delivered it. */
 export interface LastAttempt {
   readonly attempt: number;
@@ -41,6 +54,8 @@ export interface DeliveryTrail extends NotedDelivery {
   readonly runs: readonly RunTrail[];
   /** Where it was stored last; the message is gone when something became of it since. */
   readonly place: LanePlace | null;
+  /** In the order of the stream. */
+  readonly skips: readonly NotedSkip[];
 }
 
 interface Located {

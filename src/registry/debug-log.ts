@@ -5,6 +5,7 @@
  */
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 import type { RegistryStore } from "./store.ts";
 
 export type DebugTarget = { readonly app: string } | { readonly installationUuid: string };
@@ -43,7 +44,7 @@ export function createDebugLog({ store, clock, logger }: DebugLogDependencies): 
       if (untilOf.delete(key)) logger.info({ ...shownTarget(key) }, "detailed logging is off");
       return;
     }
-    const until = Date.parse(String((JSON.parse(value) as { until?: unknown }).until));
+    const until = epochMsOf(String((JSON.parse(value) as { until?: unknown }).until));
     untilOf.set(key, until);
     if (until > clock.now()) logger.info({ ...shownTarget(key), until: toRfc3339(until) }, "detailed logging is on");
   });

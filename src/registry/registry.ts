@@ -8,6 +8,7 @@ import type { App, Installation } from "../model/app.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 import { appExceeds, installationExceeds, type RecordLimits } from "./record-limits.ts";
 import { checkPrecondition, installationTag, NO_PRECONDITION, type Precondition } from "./record-tag.ts";
 import {
@@ -269,7 +270,7 @@ export function toApp(record: StoredApp, secretBox: SecretBox): App {
     maxInFlight: record.max_in_flight ?? null,
     ordered: record.ordered,
     clientSecret: secretBox.open(record.slug, record.client_secret),
-    previousSecret: previous ? { value: secretBox.open(record.slug, previous.value), validUntil: Date.parse(previous.valid_until) } : null,
+    previousSecret: previous ? { value: secretBox.open(record.slug, previous.value), validUntil: epochMsOf(previous.valid_until) } : null,
   };
 }
 

@@ -12,6 +12,7 @@
 import type { InstallationStatus } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 import { integrationBroken, integrationChanged, type StatusEvent } from "../model/status-event.ts";
 import type { BrokenReason } from "./health-rule.ts";
 import type { HealthStore, StatusRecords } from "./ports.ts";
@@ -214,16 +215,16 @@ export function statusOf(record: RecordJson): InstallationStatus {
 
 /** When it was last probed, or broke; milliseconds since the epoch. */
 export function probedAt(record: RecordJson): number {
-  return Date.parse(String(record["probed_at"] ?? record["broken_at"] ?? 0)) || 0;
+  return epochMsOf(String(record["probed_at"] ?? record["broken_at"] ?? 0)) || 0;
 }
 
 /** When it became active again, milliseconds since the epoch; 0 when it always was. */
 export function mendedAt(record: RecordJson): number {
-  return Date.parse(String(record["mended_at"] ?? 0)) || 0;
+  return epochMsOf(String(record["mended_at"] ?? 0)) || 0;
 }
 
 function brokenAt(record: RecordJson): number {
-  return Date.parse(String(record["broken_at"] ?? 0)) || 0;
+  return epochMsOf(String(record["broken_at"] ?? 0)) || 0;
 }
 
 function generationOf(record: RecordJson): number {

@@ -2,6 +2,7 @@
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 import type { StatusEvent } from "../model/status-event.ts";
 import { type RecordJson, STALE_MS, type Transitions } from "./transitions.ts";
 
@@ -63,7 +64,7 @@ export function createLeftBehind(transitions: Transitions<StatusEvent>, clock: C
         return;
       }
       pending.set(key, event);
-      const ageMs = clock.now() - Date.parse(event.time);
+      const ageMs = clock.now() - epochMsOf(event.time);
       // A little later than stale, and by the record's own clock: the writer's may differ.
       finishAfter(key, Math.max(0, STALE_MS - (Number.isNaN(ageMs) ? STALE_MS : Math.abs(ageMs))) + 100);
     },

@@ -13,6 +13,7 @@
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 import type { StatusRecords, StatusStream } from "./ports.ts";
 
 /** A record's JSON. Members that the transition does not know are kept. */
@@ -83,7 +84,7 @@ export function createTransitions<E extends PendingEvent>({ records, stream, clo
   /** @returns true when the record is clear now. */
   const finishPending = async (key: string, pending: E): Promise<boolean> => {
     // A time far ahead is that of a clock that goes wrong.
-    if (Math.abs(clock.now() - Date.parse(pending.time)) < STALE_MS) return false;
+    if (Math.abs(clock.now() - epochMsOf(pending.time)) < STALE_MS) return false;
     await publishLeft(pending);
     await clear(key, pending.id);
     logger.info({ key, event_id: pending.id }, "finished a status event that was left behind");

@@ -15,7 +15,7 @@ import { type Delivery, markOf } from "../model/delivery.ts";
 import type { Logger } from "../model/logger.ts";
 import { OUTCOMES, type Outcome } from "../model/outcome.ts";
 import type { LanePlace } from "../model/whereabouts.ts";
-import { DELIVERED, encodeAddressee, encodeMark, encodePlace } from "./delivery-mark.ts";
+import { DELIVERED, encodeAddressee, encodeMark, encodePlace, encodeSkip } from "./delivery-mark.ts";
 import { keys } from "./keys.ts";
 import { logRow } from "./log-row.ts";
 import { createMarkReader } from "./mark-reader.ts";
@@ -55,7 +55,10 @@ const MAX_BATCH = 1_000;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 1_000;
 
-const NONE: ReadonlySet<string> = new Set();
+/** Runs that were delivered, by their mark. */
+type Delivered = ReadonlyMap<string, LogEntry>;
+
+const NONE: Delivered = new Map();
 const NOTHING: Batch = { entries: [], notes: [] };
 
 export function createAttemptLog(dependencies: AttemptLogDependencies, options: AttemptLogOptions): BufferedAttemptLog {
@@ -70,9 +73,9 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
   let running: Promise<void> | undefined;
   let dropped = 0;
   let failing = false;
-  /** Runs delivered according to what is not written yet: what waits, and the batch. New sets for each batch (model/slots.ts). */
-  let waitingMarks = new Set<string>();
-  let batchMarks: ReadonlySet<string> = NONE;
+  /** Runs delivered according to what is not written yet: what waits, and the batch. New maps for each batch (model/slots.ts). */
+  let waitingMarks = new Map<string, LogEntry>();
+  let batchMarks: Delivered = NONE;
   let wakeRetry = (): void => {};
 
   const writeBatchUntilDone = async (): Promise<void> => {
@@ -112,7 +115,7 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
       batch = { entries: waiting.slice(0, MAX_BATCH), notes: takeNotes() };
       waiting = waiting.slice(MAX_BATCH);
       batchMarks = waitingMarks;
-      waitingMarks = new Set(waiting.filter(({ failed }) => !failed).map(({ mark }) => mark));
+      waitingMarks = new Map(waiting.filter(({ failed }) => !failed).map((entry) => [entry.mark, entry]));
       batchNumber++;
       await writeBatchUntilDone();
       const failed = new Set<string>();
@@ -130,16 +133,16 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
     running ??= new Promise((resolve) => clock.after(COLLECT_MS, () => void run().then(resolve)));
   };
 
-  /** @param deliveryId with the kind of note, what it is a note of */
-  const note = (kind: "addressee" | "place", deliveryId: string, noted: Note): void => {
-    const name = `${kind} ${deliveryId}`;
+  /** @param of with the kind of note, what it is a note of */
+  const note = (kind: "addressee" | "place" | "skip", of: string, noted: Note): void => {
+    const name = `${kind} ${of}`;
     if (notes.size < options.bufferRows || notes.has(name)) notes.set(name, noted);
   };
 
   const noteAddressee = (delivery: Delivery): void =>
     note("addressee", delivery.id, {
       key: keys.addressees(delivery.event.id),
-      field: delivery.installationUuid,
+      field: delivery.id,
       value: encodeAddressee(delivery),
     });
 
@@ -147,7 +150,7 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
     record(attempt) {
       const entry = entryOf(attempt);
       waiting.push(entry);
-      if (!entry.failed) waitingMarks.add(entry.mark);
+      if (!entry.failed) waitingMarks.set(entry.mark, entry);
       if (attempt.attempt === 1) noteAddressee(attempt.delivery);
       if (waiting.length + batch.entries.length > options.bufferRows) {
         const oldest = waiting.shift();
@@ -157,14 +160,24 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
       start();
     },
 
-    async wasDelivered(app, mark) {
-      if (waitingMarks.has(mark) || batchMarks.has(mark)) return true;
+    async findDelivered(delivery) {
+      const mark = markOf(delivery);
+      const unwritten = waitingMarks.get(mark) ?? batchMarks.get(mark);
+      if (unwritten !== undefined) return isOfSameEvent(delivery, unwritten.endedAt) ? unwritten : null;
       try {
-        return (await readMark(app, mark))?.delivered === true;
+        const found = await readMark(delivery.app, mark);
+        return found?.delivered && isOfSameEvent(delivery, found.last?.endedAt) ? found : null;
       } catch {
         // A duplicate is better than a delivery that waits for Redis.
-        return false;
+        return null;
       }
+    },
+
+    skipped({ id, eventSequence }, delivered) {
+      if (eventSequence === null) return;
+      const value = encodeSkip(delivered, clock.now());
+      note("skip", `${id} ${eventSequence}`, { key: keys.skipped(id), field: String(eventSequence), value });
+      start();
     },
 
     stored(delivery, place) {
@@ -184,6 +197,14 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
     notesBuffered: () => notes.size + batch.notes.length,
     dropped: () => dropped,
   };
+}
+
+/**
+ * An event without an id is named by its place, which another message has when the events stream was deleted and made
+ * again: what was delivered before the message was stored was another event.
+ */
+function isOfSameEvent({ event, eventSequence }: Delivery, deliveredAt = Number.POSITIVE_INFINITY): boolean {
+  return deliveredAt >= event.publishedAt || !event.id.endsWith(`:${eventSequence}`);
 }
 
 const HOUR_MS = 3_600_000;
@@ -216,6 +237,7 @@ function entryOf(attempt: AttemptRecord): LogEntry {
     endedAt,
     mark: markOf(delivery),
     markValue: encodeMark(attempt),
+    eventSequence: delivery.eventSequence,
     traceparent: attempt.requestHeaders["traceparent"] ?? "",
   };
 }

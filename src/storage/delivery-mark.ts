@@ -1,10 +1,11 @@
 /**
- * The values under `posthorn:delivery:{<app>}:<mark>`, `posthorn:place:<delivery id>` and in `posthorn:addressees:<event id>`: enough to
- * skip what was delivered, to find a delivery and its event again by id, and to tell what came of it when its row is gone.
+ * The values under `posthorn:delivery:{<app>}:<mark>`, `posthorn:place:<delivery id>`, and in the hashes
+ * `posthorn:addressees:<event id>` and `posthorn:skipped:<delivery id>`: enough to skip what was delivered, to find a delivery
+ * and its event again by id, and to tell what came of it when its row is gone.
  */
-import type { AttemptRecord } from "../delivery/ports.ts";
+import type { AttemptRecord, DeliveredFor } from "../delivery/ports.ts";
 import type { Delivery } from "../model/delivery.ts";
-import type { LanePlace, LastAttempt, NotedDelivery } from "../model/whereabouts.ts";
+import type { LanePlace, LastAttempt, NotedAddressee, NotedDelivery, NotedSkip } from "../model/whereabouts.ts";
 
 export interface DeliveryMark extends NotedDelivery {
   readonly delivered: boolean;
@@ -53,14 +54,25 @@ export function decodePlace(value: string): PlaceNote {
   };
 }
 
-/** Beside the installation's uuid, which is the field's name. */
-export function encodeAddressee({ eventSequence, app }: Delivery): string {
-  return `${eventSequence ?? "-"} ${app}`;
+/** Alongside the delivery's id, which is the field's name. */
+export function encodeAddressee(delivery: Delivery): string {
+  return encodeNoted(delivery);
 }
 
-export function decodeAddressee(uuid: string, value: string): NotedDelivery {
-  const [sequence, app] = value.split(" ");
-  return decodeNoted(sequence, app, uuid);
+/** @returns null for what an earlier version noted under the installation's uuid: which delivery it was is not known. */
+export function decodeAddressee(deliveryId: string, value: string): NotedAddressee | null {
+  const [sequence, app, uuid] = value.split(" ");
+  return uuid === undefined ? null : { deliveryId, ...decodeNoted(sequence, app, uuid) };
+}
+
+/** Alongside the sequence of the event that was skipped, which is the field's name. */
+export function encodeSkip({ eventSequence }: DeliveredFor, at: number): string {
+  return `${eventSequence ?? "-"} ${at}`;
+}
+
+export function decodeSkip(eventSequence: string, value: string): NotedSkip {
+  const [delivered, at] = value.split(" ");
+  return { eventSequence: Number(eventSequence), deliveredSequence: delivered === "-" ? null : Number(delivered), at: Number(at) };
 }
 
 function encodeNoted({ eventSequence, app, installationUuid }: Delivery): string {

@@ -1,14 +1,14 @@
 /** Finds events and deliveries again by their ids, from the marks and notes that attempt-log.ts writes. */
 import { AppError, messageOf } from "../model/app-error.ts";
-import type { DeliveryTrail, NotedDelivery, RunTrail } from "../model/whereabouts.ts";
-import { type DeliveryMark, decodeAddressee, decodeMark, decodePlace, type PlaceNote } from "./delivery-mark.ts";
+import type { DeliveryTrail, NotedAddressee, NotedSkip, RunTrail } from "../model/whereabouts.ts";
+import { type DeliveryMark, decodeAddressee, decodeMark, decodePlace, decodeSkip, type PlaceNote } from "./delivery-mark.ts";
 import { keys } from "./keys.ts";
 import type { RedisClient } from "./redis.ts";
 
 /** Every call rejects with AppError REDIS_UNREACHABLE when Redis is away. */
 export interface DeliveryTrails {
-  /** The deliveries of the event that were attempted or stored in the last days; of very many the first 1,000. */
-  ofEvent(eventId: string): Promise<NotedDelivery[]>;
+  /** The deliveries of all events with this id that were attempted or stored in the last days; of very many the first 1,000. */
+  ofEvent(eventId: string): Promise<NotedAddressee[]>;
   /**
    * In the order of the ids; null: nothing is known of it.
    * @param apps the app of each id. Without them a mark is looked for under the app that the delivery's note names, or under every
@@ -32,10 +32,17 @@ export function createDeliveryTrails(redis: RedisClient, knownApps: () => Iterab
     return reading(async () => (redis.isCluster ? await Promise.all(wanted.map((key) => redis.get(key))) : await redis.mget(...wanted)));
   };
 
+  const skipsOf = async (id: string): Promise<NotedSkip[]> => {
+    const noted = Object.entries(await reading(() => redis.hgetall(keys.skipped(id))));
+    return noted.map(([field, value]) => decodeSkip(field, value)).sort((a, b) => a.eventSequence - b.eventSequence);
+  };
+
   return {
     ofEvent: (eventId) =>
       reading(async () =>
-        Object.entries(await redis.hgetall(keys.addressees(eventId))).map(([uuid, value]) => decodeAddressee(uuid, value)),
+        Object.entries(await redis.hgetall(keys.addressees(eventId)))
+          .map(([field, value]) => decodeAddressee(field, value))
+          .filter((noted) => noted !== null),
       ),
 
     async find(deliveryIds, apps) {
@@ -48,13 +55,13 @@ export function createDeliveryTrails(redis: RedisClient, knownApps: () => Iterab
         return { note, first: slugs.map((slug) => keys.delivery(slug, id)), again: again(id, note) };
       });
       const wanted = sought.flatMap((one) => [...one.first, ...one.again]);
-      const values = await get(wanted);
+      const [values, skips] = await Promise.all([get(wanted), Promise.all(deliveryIds.map(skipsOf))]);
       const found = new Map(wanted.map((key, at) => [key, values[at]]));
       const markAt = (all: readonly string[]): DeliveryMark | null => {
         const value = all.map((key) => found.get(key)).find((text) => text != null);
         return value == null ? null : decodeMark(value);
       };
-      return sought.map((one) => trailOf(one.note, markAt(one.first), markAt(one.again)));
+      return sought.map((one, at) => trailOf(one.note, markAt(one.first), markAt(one.again), skips[at] ?? []));
     },
   };
 }
@@ -63,7 +70,12 @@ function again(id: string, note: PlaceNote | null): string[] {
   return note === null || note.replay === null ? [] : [keys.delivery(note.app, `${id}:${note.replay}`)];
 }
 
-function trailOf(note: PlaceNote | null, first: DeliveryMark | null, later: DeliveryMark | null): DeliveryTrail | null {
+function trailOf(
+  note: PlaceNote | null,
+  first: DeliveryMark | null,
+  later: DeliveryMark | null,
+  skips: readonly NotedSkip[],
+): DeliveryTrail | null {
   const known = first ?? note;
   if (known === null) return null;
   const run = ({ delivered, last }: DeliveryMark, replay: string | null): RunTrail => ({ replay, delivered, last });
@@ -73,5 +85,6 @@ function trailOf(note: PlaceNote | null, first: DeliveryMark | null, later: Deli
     installationUuid: known.installationUuid,
     runs: [...(first === null ? [] : [run(first, null)]), ...(later === null ? [] : [run(later, note?.replay ?? null)])],
     place: note?.place ?? null,
+    skips,
   };
 }

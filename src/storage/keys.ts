@@ -18,8 +18,10 @@ export const keys = {
   delivery: (app: string, mark: string): string => `posthorn:delivery:{${app}}:${mark}`,
   /** Where a delivery was stored last: lane, sequence, its event's place, its installation, its run. */
   place: (deliveryId: string): string => `posthorn:place:${deliveryId}`,
-  /** Hash of an event's deliveries: installation → the event's place in the EVENTS stream, and the app. */
+  /** Hash of the deliveries of all events with this id: delivery id → the event's place in the EVENTS stream, the app, the installation. */
   addressees: (eventId: string): string => `posthorn:addressees:${eventId}`,
+  /** Hash of the messages that were skipped for a delivery: the event's place → the place of the one that was delivered, and when. */
+  skipped: (deliveryId: string): string => `posthorn:skipped:${deliveryId}`,
   /** How far a replay of dead letters is. */
   replay: (id: string): string => `posthorn:replay:${id}`,
   /** Number of the last batch that a writer has written; on a cluster of the last with keys of that tag. */

@@ -1,5 +1,6 @@
 /** Reads the request log back, for "why didn't my webhook arrive?". */
 import { AppError, messageOf } from "../model/app-error.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 import { keys } from "./keys.ts";
 import type { LogRow } from "./log-row.ts";
 import type { RedisClient } from "./redis.ts";
@@ -33,7 +34,7 @@ export function createRequestLogQuery(
       throw new AppError("REDIS_UNREACHABLE", `the request log can't be read: ${messageOf(error)}`, { retryable: true, cause: error });
     }
     const isWanted = (row: LogRow): boolean => {
-      const at = Date.parse(row.date);
+      const at = epochMsOf(row.date);
       if ((start !== null && at < start) || (end !== null && at > end)) return false;
       return organizationId === null || (row.organization_id ?? organizationOf(row.installation_uuid)) === organizationId;
     };

@@ -5,6 +5,7 @@
 import { AppError, messageOf } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { OUTCOMES, type Outcome } from "../model/outcome.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 import type { StatsPeriod, StatsQuery, Volume } from "../model/stats.ts";
 import { keys } from "./keys.ts";
 import { latencyOf } from "./latency-histogram.ts";
@@ -39,7 +40,7 @@ export function createStatsQuery(redis: RedisClient): StatsQuery {
         for (const [index, day] of days.entries()) {
           for (const [field, attempts] of Object.entries(hashes[index] ?? {})) {
             const [hour = "", what = ""] = field.split(" ");
-            const at = Date.parse(`${day}T${hour}:00:00Z`);
+            const at = epochMsOf(`${day}T${hour}:00:00Z`);
             if (at < start || at >= end) continue;
             total.add(what, Number(attempts));
             sums[Math.floor((at - start) / stepMs)]?.add(what, Number(attempts));

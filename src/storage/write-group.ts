@@ -34,11 +34,13 @@ export interface LogEntry {
   readonly endedAt: number;
   readonly mark: string;
   readonly markValue: string;
+  /** Of the event's message; null: it never was in the stream. */
+  readonly eventSequence: number | null;
   /** Of the attempt. */
   readonly traceparent: string;
 }
 
-/** What is only looked up: who an event goes to, where a delivery is. */
+/** What is only looked up: who an event goes to, where a delivery is, what was skipped. */
 export interface Note {
   readonly key: string;
   /** Null: the key has the value; else it is a hash. */
@@ -60,15 +62,15 @@ const STATS_TTL_S = 31 * 86_400;
 const BATCH_TTL_S = 3_600;
 /** Event types listed of one app. */
 const MAX_EVENT_TYPES = 1_000;
-/** Of an event's deliveries; nobody reads a list of a hundred thousand. */
-const MAX_ADDRESSEES = 1_000;
+/** Fields of one note: an event's deliveries, or messages of a delivery that were skipped. */
+const MAX_NOTED_FIELDS = 1_000;
 
 /** @see Note */
 const NOTE = `
 local function note(try, key, field, value, ttl)
   if field == '' then return try('SET', key, value, 'EX', ttl) end
   local noted = redis.pcall('HLEN', key)
-  if type(noted) == 'number' and noted >= ${MAX_ADDRESSEES} then return end
+  if type(noted) == 'number' and noted >= ${MAX_NOTED_FIELDS} then return end
   try('HSET', key, field, value)
   try('EXPIRE', key, ttl)
 end

@@ -20,6 +20,7 @@ import { readEvent } from "../model/event-reader.ts";
 import { decodeChunk, type FanOutChunk, type Target } from "../model/fan-out-chunk.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { ReplayProgress } from "../model/replay.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 import type { LaneWriter } from "./lanes.ts";
 import { type BusNames, INVALID } from "./names.ts";
 import { orUnreachable } from "./or-unreachable.ts";
@@ -87,7 +88,7 @@ export function createDeadLetters({ connection, manager, lanes, names, match, tr
 
   const matches = ({ content }: DeadLetter, { eventType, start, end }: DeadLetterFilter): boolean => {
     if (eventType != null && eventTypeIn(content, names) !== eventType) return false;
-    const at = Date.parse(String(content["dead_lettered_at"]));
+    const at = epochMsOf(String(content["dead_lettered_at"]));
     return (start == null || at >= start) && (end == null || at < end);
   };
 
@@ -137,7 +138,7 @@ export function createDeadLetters({ connection, manager, lanes, names, match, tr
   const replayDelivery = async (json: string, { sequence, content }: DeadLetter, batch: TraceBatch): Promise<void> => {
     const { delivery } = decodeLaneMessage(json);
     // The time of the letter sets it apart from one of a stream that was made anew.
-    const run = `letter-${sequence}-${Date.parse(String(content["dead_lettered_at"]))}`;
+    const run = `letter-${sequence}-${epochMsOf(String(content["dead_lettered_at"]))}`;
     const again = { ...delivery, attemptsMade: 0, attempts: [], replay: run, firstParkedAt: null };
     const now = { dueAt: clock.now(), delayMs: 0, floor: false };
     await batch.store("retries", again, "replayed", (trace) => lanes.retry(again, now, { stream, sequence }, trace));

@@ -9,9 +9,10 @@
  */
 import { AckPolicy, type ConsumerInfo, nanos } from "nats";
 import type { GiveUp } from "../delivery/give-up.ts";
-import type { AttemptLog, DeliveryObserver, ParkedQueue, RegistryView } from "../delivery/ports.ts";
+import type { ParkedQueue, RegistryView } from "../delivery/ports.ts";
+import type { SkipDelivered } from "../delivery/skip-delivered.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
-import { type Delivery, markOf } from "../model/delivery.ts";
+import type { Delivery } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { BusNames } from "./names.ts";
 import { orUnreachable } from "./or-unreachable.ts";
@@ -34,8 +35,7 @@ export interface DiscardBacklogDependencies extends PullLoopDependencies {
   readonly names: BusNames;
   readonly registry: RegistryView;
   readonly giveUp: GiveUp;
-  readonly log: Pick<AttemptLog, "wasDelivered">;
-  readonly observer: DeliveryObserver;
+  readonly skipDelivered: SkipDelivered;
   readonly backlog: Pick<ParkedBacklog, "after">;
 }
 
@@ -49,7 +49,7 @@ const QUIET_MS = 2_000;
 const WHY = "discarded by a person while it was parked";
 
 export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): DiscardBacklog {
-  const { manager, acks, names, registry, giveUp, log, observer, backlog, clock, logger } = dependencies;
+  const { manager, acks, names, registry, giveUp, skipDelivered, backlog, clock, logger } = dependencies;
   const stream = names.streams.parked;
 
   const infoOf = (consumer: string): Promise<ConsumerInfo | null> =>
@@ -117,11 +117,9 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
       } catch (error) {
         return giveUp.message(message, "invalid", messageOf(error), queue.app).then(() => true);
       }
-      const delivered = log.wasDelivered(delivery.app, markOf(delivery));
+      const isDone = skipDelivered(delivery);
       const letter = begun.then(async () => {
-        if (!(await delivered)) return { stored: storeLetter(message, delivery) };
-        observer.skipped(delivery);
-        return { stored: null };
+        return { stored: (await isDone) ? null : storeLetter(message, delivery) };
       });
       begun = letter;
       return letter.then(async ({ stored }) => {

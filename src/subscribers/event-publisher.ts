@@ -8,6 +8,8 @@ export interface OutgoingEvent {
   readonly resource: string;
   readonly action: string;
   readonly id: string;
+  /** The Nats-Msg-Id. */
+  readonly messageId: string;
   /** The event's JSON text as it came. */
   readonly body: string;
   readonly contentType: string | null;
@@ -26,7 +28,7 @@ export interface StoredEvent {
 export type PublishEvent = (event: OutgoingEvent) => Promise<StoredEvent>;
 
 export function createEventPublisher(jetStream: JetStreamClient, names: BusNames, tracing: Tracing): PublishEvent {
-  return ({ resource, action, id, body, contentType, ...caller }) => {
+  return ({ resource, action, id, messageId, body, contentType, ...caller }) => {
     const subject = names.event(resource, action);
     return tracing.publish(caller, subject, id, async ({ traceparent, tracestate }) => {
       const messageHeaders = headers();
@@ -34,7 +36,7 @@ export function createEventPublisher(jetStream: JetStreamClient, names: BusNames
       if (traceparent !== null) messageHeaders.set("traceparent", traceparent);
       if (tracestate !== null) messageHeaders.set("tracestate", tracestate);
       try {
-        const ack = await jetStream.publish(subject, body, { msgID: id, headers: messageHeaders });
+        const ack = await jetStream.publish(subject, body, { msgID: messageId, headers: messageHeaders });
         return { stream: ack.stream, sequence: ack.seq, duplicate: ack.duplicate };
       } catch (error) {
         throw new AppError("PUBLISH_FAILED", `the event was not stored: ${messageOf(error)}`, { retryable: true, cause: error });

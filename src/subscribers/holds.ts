@@ -3,6 +3,7 @@ import type { FoundHold, Hold, Holds } from "../delivery/ports.ts";
 import { AppError } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import type { AttemptSummary } from "../model/outcome.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 
 /** What is needed of the bucket; registry/store.ts has it. */
 export interface HoldRecords {
@@ -78,8 +79,8 @@ function fromWire(app: string, value: string): Hold {
       parkedSequence: wire.parked_sequence,
       attemptsMade: wire.attempts_made,
       attempts: wire.attempts,
-      dueAt: Date.parse(wire.due_at),
-      busyUntil: Date.parse(wire.busy_until ?? wire.due_at),
+      dueAt: epochMsOf(wire.due_at),
+      busyUntil: epochMsOf(wire.busy_until ?? wire.due_at),
       settled: wire.settled ?? [],
     };
   } catch (error) {

@@ -8,6 +8,7 @@ import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import { type LaneFigures, NO_FIGURES, OTHER_APPS } from "../model/lane-figures.ts";
 import type { Logger } from "../model/logger.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 import type { BusNames } from "./names.ts";
 import { messageAt, nextMessage } from "./stored-message.ts";
 
@@ -105,7 +106,7 @@ export function createLaneGauges(manager: JetStreamManager, names: BusNames, clo
       Object.fromEntries(Object.entries(lanes).map(([lane, info]) => [lane, of(info)]));
     return {
       messages: each(({ state }) => state.messages),
-      oldestAgeMs: each(({ state }) => (state.messages === 0 ? 0 : ageOf(Date.parse(state.first_ts)))),
+      oldestAgeMs: each(({ state }) => (state.messages === 0 ? 0 : ageOf(epochMsOf(state.first_ts)))),
       ...(await readRetries()),
       ...(await readParked()),
       ...(await readEvents(events)),

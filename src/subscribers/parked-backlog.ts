@@ -4,9 +4,10 @@
  */
 import type { JetStreamManager, StoredMsg } from "nats";
 import type { GiveUp } from "../delivery/give-up.ts";
-import type { AttemptLog, HandledMessage, Hold, LaneSource, ParkedQueue } from "../delivery/ports.ts";
+import type { HandledMessage, Hold, LaneSource, ParkedQueue } from "../delivery/ports.ts";
+import type { SkipDelivered } from "../delivery/skip-delivered.ts";
 import type { Clock } from "../model/clock.ts";
-import { type Delivery, markOf } from "../model/delivery.ts";
+import type { Delivery } from "../model/delivery.ts";
 import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { LaneWriter } from "./lanes.ts";
 import type { BusNames } from "./names.ts";
@@ -52,12 +53,12 @@ export interface ParkedBacklogDependencies {
   readonly manager: JetStreamManager;
   readonly names: BusNames;
   readonly lanes: LaneWriter;
-  readonly log: Pick<AttemptLog, "wasDelivered">;
+  readonly skipDelivered: SkipDelivered;
   readonly giveUp: Pick<GiveUp, "delivery">;
   readonly clock: Clock;
 }
 
-export function createParkedBacklog({ manager, names, lanes, log, giveUp, clock }: ParkedBacklogDependencies): ParkedBacklog {
+export function createParkedBacklog({ manager, names, lanes, skipDelivered, giveUp, clock }: ParkedBacklogDependencies): ParkedBacklog {
   const stream = names.streams.parked;
 
   const deleteMessage = async (sequence: number): Promise<void> => {
@@ -130,7 +131,7 @@ export function createParkedBacklog({ manager, names, lanes, log, giveUp, clock 
         if (parked === null || ageMs <= maxAgeMs || (expired === 0 && (await isInFlight(queue)))) return expired;
         const { delivery, source } = parked;
         at = source.sequence;
-        if (!(await log.wasDelivered(delivery.app, markOf(delivery)))) {
+        if (!(await skipDelivered(delivery))) {
           await giveUp.delivery({ delivery, reason: "expired", error: expiredAfter(ageMs) }, source);
           expired++;
         }

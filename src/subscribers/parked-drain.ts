@@ -15,19 +15,11 @@ import type { DestinationOf } from "../delivery/destination.ts";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
 import type { Gate, ParkedBecause } from "../delivery/gate.ts";
 import type { GiveUp } from "../delivery/give-up.ts";
-import type {
-  AttemptLog,
-  DeliveryObserver,
-  FoundHold,
-  Hold,
-  Holds,
-  ParkedQueue,
-  RegistryView,
-  TracePosition,
-  Tracing,
-} from "../delivery/ports.ts";
+import type { InFlight } from "../delivery/in-flight.ts";
+import type { AttemptLog, FoundHold, Hold, Holds, ParkedQueue, RegistryView, TracePosition, Tracing } from "../delivery/ports.ts";
+import type { SkipDelivered } from "../delivery/skip-delivered.ts";
 import { messageOf } from "../model/app-error.ts";
-import { type Delivery, markOf } from "../model/delivery.ts";
+import type { Delivery } from "../model/delivery.ts";
 import { decodeLaneMessage, type LaneMessage } from "../model/lane-message.ts";
 import { released } from "./holds.ts";
 import { expiredAfter, type ParkedBacklog, type ParkedDelivery } from "./parked-backlog.ts";
@@ -62,8 +54,9 @@ export interface ParkedDrainDependencies extends PullLoopDependencies {
   readonly giveUp: GiveUp;
   readonly holds: Holds;
   readonly backlog: ParkedBacklog;
-  readonly log: AttemptLog;
-  readonly observer: DeliveryObserver;
+  readonly log: Pick<AttemptLog, "findDelivered">;
+  readonly inFlight: InFlight;
+  readonly skipDelivered: SkipDelivered;
   readonly tracing: Tracing;
   /** How long an attempt of the app may take. */
   readonly attemptLeaseMs: (app: string) => number;
@@ -103,7 +96,8 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     holds,
     backlog,
     log,
-    observer,
+    inFlight,
+    skipDelivered,
     tracing,
     attemptLeaseMs,
     clock,
@@ -111,7 +105,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   } = dependencies;
   const { queue, stream, maxInFlight } = options;
   const share = `parked:${queue.app}:${queue.installationUuid ?? ""}`;
-  const isDelivered = (delivery: Delivery): Promise<boolean> => log.wasDelivered(delivery.app, markOf(delivery));
+  const isDelivered = async (delivery: Delivery): Promise<boolean> => (await log.findDelivered(delivery)) !== null;
   const order = createQueueOrder(queue, { backlog, holds, mayFlow: options.mayFlow, isDelivered, attemptLeaseMs, clock });
   const sleepers = new Set<() => void>();
   /** How often it was poked: who was about to sleep then does not. */
@@ -155,7 +149,8 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     const { sequence, storedAt } = message;
     const parked: ParkedDelivery = { message, source: { stream, sequence }, storedAt, delivery: stored.delivery, dueAt: stored.dueAt };
     if (ordered) leftHold = undefined;
-    return ordered ? runOrdered(parked) : run(parked, cameBackWaiting(message));
+    if (ordered) return runOrdered(parked);
+    return inFlight.alone(parked.delivery, () => run(parked, cameBackWaiting(message)));
   };
 
   const run = async (parked: ParkedDelivery, isTired: boolean): Promise<boolean> => {
@@ -167,12 +162,12 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       leftHold = undefined;
       return true;
     }
-    if (await isDone(delivery)) return true;
+    if (await skipDelivered(delivery)) return true;
     if (hold?.deliveryId === delivery.id) {
       if (hold.attemptsMade > 0) await handOver(parked, hold);
       await holds.change(queue.app, hold, released);
       leftHold = undefined;
-      if (hold.attemptsMade > 0 || (await isDone(delivery))) return true;
+      if (hold.attemptsMade > 0 || (await skipDelivered(delivery))) return true;
     }
     if (parked.dueAt !== null && parked.dueAt > clock.now()) {
       await handOver(parked, { ...delivery, dueAt: parked.dueAt });
@@ -222,7 +217,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
           });
         return true;
       };
-      if (await isDone(delivery)) return done();
+      if (await skipDelivered(delivery)) return done();
       const passage = await pass(parked);
       if (passage === "settled") return done();
       // Closed because its queue may not flow any more, it would keep the others of its app waiting.
@@ -300,12 +295,6 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   const park = (parked: ParkedDelivery, wanted: ParkedQueue, why: ParkedBecause): Promise<void> =>
     traced(parked, (span) => dispatcher.park(parked.delivery, wanted, why, parked.source, span, parked.dueAt));
 
-  const isDone = async (delivery: Delivery): Promise<boolean> => {
-    if (!(await isDelivered(delivery))) return false;
-    observer.skipped(delivery);
-    return true;
-  };
-
   /**
    * What stands between a delivery and its attempt. `settled`: it went elsewhere. `stopped`: its queue may not flow any
    * more. `closed`: the drain ends.
@@ -353,7 +342,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       let verdict: Verdict | Held;
       try {
         // While NATS was away another replica may have got the message, and its queue may have been stopped.
-        if (bulkhead.suspensions() !== suspensions) return (await isDelivered(delivery)) ? "settled" : "wait";
+        if (bulkhead.suspensions() !== suspensions) return (await skipDelivered(delivery)) ? "settled" : "wait";
         verdict = await attempt(delivery, span);
       } finally {
         bulkhead.leave(share, destination);

@@ -4,6 +4,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import type { RawDeadLetterReason, UnhandledMessage } from "../delivery/ports.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 import type { BusNames } from "./names.ts";
 
 /** What is left of a message in dead letters. */
@@ -66,7 +67,7 @@ export function decodeRawLetter(content: Readonly<Record<string, unknown>>): Raw
     stream: source_stream,
     sequence: Number(source_sequence),
     subject: String(subject),
-    storedAt: Date.parse(String(stored_at)) || 0,
+    storedAt: epochMsOf(String(stored_at)) || 0,
     headers: (headers ?? {}) as Record<string, string>,
     data,
   };

@@ -6,10 +6,12 @@
 import { AckPolicy, nanos } from "nats";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
 import type { GiveUp } from "../delivery/give-up.ts";
-import type { AttemptLog, DeliveryObserver, LaneSource, TraceHeaders, Tracing } from "../delivery/ports.ts";
+import type { InFlight } from "../delivery/in-flight.ts";
+import type { LaneSource, TraceHeaders, Tracing } from "../delivery/ports.ts";
 import { nextStep, RUNGS_S } from "../delivery/rungs.ts";
+import type { SkipDelivered } from "../delivery/skip-delivered.ts";
 import { messageOf } from "../model/app-error.ts";
-import { type Delivery, markOf } from "../model/delivery.ts";
+import type { Delivery } from "../model/delivery.ts";
 import { decodeLaneMessage, type LaneMessage } from "../model/lane-message.ts";
 import type { LaneWriter } from "./lanes.ts";
 import type { BusNames } from "./names.ts";
@@ -30,8 +32,8 @@ export interface RetriesSubscriberDependencies extends PullLoopDependencies {
   readonly dispatcher: Dispatcher;
   readonly lanes: LaneWriter;
   readonly giveUp: GiveUp;
-  readonly log: AttemptLog;
-  readonly observer: DeliveryObserver;
+  readonly inFlight: InFlight;
+  readonly skipDelivered: SkipDelivered;
   readonly tracing: Tracing;
   readonly settle: Settle;
 }
@@ -43,7 +45,7 @@ const HELD_PER_RUNG = 128;
 const MAX_ACK_PENDING = 10_000;
 
 export function createRetriesSubscriber(dependencies: RetriesSubscriberDependencies): RetriesSubscriber {
-  const { manager, names, dispatcher, lanes, giveUp, log, observer, tracing, settle, clock } = dependencies;
+  const { manager, names, dispatcher, lanes, giveUp, inFlight, skipDelivered, tracing, settle, clock } = dependencies;
   const stream = names.streams.retries;
   const waiting = new Map<PulledMessage, () => void>();
 
@@ -96,10 +98,11 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
     }
   };
 
-  const attempt = async (message: PulledMessage, delivery: Delivery, source: LaneSource): Promise<void> => {
-    if (await log.wasDelivered(delivery.app, markOf(delivery))) return observer.skipped(delivery);
-    await tracing.process(delivery.event, "retries", message, (span) => dispatcher.dispatch(delivery, span, source));
-  };
+  const attempt = (message: PulledMessage, delivery: Delivery, source: LaneSource): Promise<void> =>
+    inFlight.alone(delivery, async () => {
+      if (await skipDelivered(delivery)) return;
+      await tracing.process(delivery.event, "retries", message, (span) => dispatcher.dispatch(delivery, span, source));
+    });
 
   const loops: readonly PullLoop[] = RUNGS_S.map((rungS) =>
     createPullLoop(dependencies, {

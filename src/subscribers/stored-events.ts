@@ -1,6 +1,7 @@
 /** Finds events in the EVENTS stream again: by their place, or by their id among the newest. */
 import type { JetStreamManager, MsgHdrs, NatsConnection } from "nats";
 import type { Clock } from "../model/clock.ts";
+import { eventKey } from "../model/event-key.ts";
 import { readEvent } from "../model/event-reader.ts";
 import type { StoredEvent } from "../model/whereabouts.ts";
 import type { BusNames } from "./names.ts";
@@ -10,7 +11,8 @@ import { messageAt } from "./stored-message.ts";
 import { unlessNotFound } from "./topology.ts";
 
 export interface EventSearch {
-  readonly found: StoredEvent | null;
+  /** In the order of the stream, one for each event key; of very many the first. */
+  readonly found: readonly StoredEvent[];
   /** How many events were looked at. */
   readonly searched: number;
   /** When the earliest of them was stored, milliseconds since the epoch; null: there was none to look at. */
@@ -23,14 +25,18 @@ export interface EventSearch {
 export interface StoredEvents {
   /** Null: the stream has it no more, or not yet. */
   at(sequence: number): Promise<StoredEvent | null>;
-  /** Looks for an id from a time on (milliseconds since the epoch), or among the newest when that is null. */
-  search(eventId: string, since: number | null): Promise<EventSearch>;
+  /**
+   * Looks for events with an id, of a type or (null) of any, from a time on (milliseconds since the epoch) or, with null,
+   * among the newest.
+   */
+  search(eventId: string, since: number | null, type: string | null): Promise<EventSearch>;
 }
 
 /** What one call looks at, and for how long. */
 const MOST_EVENTS = 20_000;
 const SEARCH_MS = 3_000;
 const BATCH = 500;
+const MOST_FOUND = 20;
 
 export function createStoredEvents(connection: NatsConnection, manager: JetStreamManager, names: BusNames, clock: Clock): StoredEvents {
   const stream = names.streams.events;
@@ -63,27 +69,32 @@ export function createStoredEvents(connection: NatsConnection, manager: JetStrea
     return read({ subject, data, headers: header, sequence, storedAt: time.getTime() });
   };
 
-  const search = async (eventId: string, since: number | null): Promise<EventSearch> => {
+  const search: StoredEvents["search"] = async (eventId, since, type) => {
     const { last_seq: last, first_seq: first } = (await manager.streams.info(stream)).state;
     const until = clock.now() + SEARCH_MS;
     const start = since === null ? Math.max(first, last - MOST_EVENTS + 1, 1) : await sequenceAt(manager, stream, since);
-    const query = { stream, subject: names.event("*", "*"), from: start, to: Number.POSITIVE_INFINITY, batch: BATCH };
+    const [resource = "*", action = "*"] = type?.split(".") ?? [];
+    const found = new Map<string, StoredEvent>();
+    const query = { stream, subject: names.event(resource, action), from: start, to: Number.POSITIVE_INFINITY, batch: BATCH };
     let searched = 0;
     let from: number | null = null;
     for await (const message of readForwards(connection, manager, query)) {
-      if (searched >= MOST_EVENTS || clock.now() >= until) return { found: null, searched, from, complete: false };
+      if (searched >= MOST_EVENTS || clock.now() >= until) return { found: [...found.values()], searched, from, complete: false };
       searched++;
       from ??= message.storedAt;
       if (!mayBe(message, eventId)) continue;
-      const found = await read(message);
-      if (found.event?.id === eventId) return { found, searched, from, complete: true };
+      const stored = await read(message);
+      if (stored.event?.id !== eventId) continue;
+      const key = eventKey(stored.event);
+      if (!found.has(key)) found.set(key, stored);
+      if (found.size >= MOST_FOUND) break;
     }
-    return { found: null, searched, from, complete: true };
+    return { found: [...found.values()], searched, from, complete: true };
   };
 
   return {
     at: (sequence) => orUnreachable(at(sequence)),
-    search: (eventId, since) => orUnreachable(search(eventId, since)),
+    search: (...query) => orUnreachable(search(...query)),
   };
 }
 

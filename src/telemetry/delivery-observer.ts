@@ -48,6 +48,7 @@ export function createDeliveryObserver(
   const events = countersOf(metrics, "posthorn_events_total", ["matched", "unmatched", "unreadable"] as const);
   const deadLetters = countersOf(metrics, "posthorn_dead_letters_total", DEAD_LETTER_REASONS);
   const skipped = metrics.counter("posthorn_deliveries_skipped_total");
+  const duplicates = metrics.counter("posthorn_deliveries_duplicate_total");
   const duration = metrics.histogram("posthorn_attempt_duration_seconds");
   const firstAge = metrics.histogram("posthorn_delivery_age_seconds", "first");
   const laterAge = metrics.histogram("posthorn_delivery_age_seconds", "later");
@@ -81,9 +82,14 @@ export function createDeliveryObserver(
       loggerFor(delivery).debug({ ...factsOf(delivery), lane, detail, attempts: delivery.attemptsMade }, "delivery.stored");
     },
 
-    skipped(delivery) {
+    skipped(delivery, { eventSequence: deliveredSequence }) {
+      const { eventSequence } = delivery;
+      const isDuplicate = eventSequence !== deliveredSequence;
       skipped.add();
-      loggerFor(delivery).debug(factsOf(delivery), "delivery.skipped");
+      if (isDuplicate) duplicates.add();
+      const why = isDuplicate ? "duplicate" : "redelivered";
+      const sequences = { event_sequence: eventSequence, delivered_event_sequence: deliveredSequence };
+      loggerFor(delivery).info({ ...factsOf(delivery), event_type: delivery.event.type, ...sequences, why }, "delivery.skipped");
     },
 
     eventHandled(event, deliveries) {

@@ -56,7 +56,14 @@ export const METRICS = {
     help: 'Dead letters stored, by reason. Their sum is posthorn_deliveries_stored_total{lane="dead-letters"}.',
     labels: { reason: DEAD_LETTER_REASONS.join(", ") },
   },
-  posthorn_deliveries_skipped_total: { kind: "counter", help: "Redelivered messages whose delivery was done already." },
+  posthorn_deliveries_skipped_total: {
+    kind: "counter",
+    help: "Messages skipped because their delivery had been delivered: redelivered ones, and duplicates of an event.",
+  },
+  posthorn_deliveries_duplicate_total: {
+    kind: "counter",
+    help: "Those of the skipped that came of another event message with the same key: published twice.",
+  },
   posthorn_in_flight: { kind: "gauge", help: "Attempts under way." },
   posthorn_waiting: { kind: "gauge", help: "Deliveries waiting for a place under POSTHORN_MAX_IN_FLIGHT or the app's share." },
   posthorn_held_messages: { kind: "gauge", help: "Messages pulled and not acknowledged.", labels: { lane: "events, retries, parked" } },

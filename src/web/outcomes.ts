@@ -19,14 +19,16 @@ export const OUTCOME_TEXTS: Readonly<Record<Outcome, OutcomeText>> = {
 
 export const OUTCOME_ORDER = Object.keys(OUTCOME_TEXTS) as Outcome[];
 
-export const REASON_TEXTS: Readonly<Record<string, OutcomeText>> = {
-  exhausted: { label: "Exhausted", meaning: "The last attempt of the retry schedule failed." },
-  rejected: { label: "Rejected", meaning: "The receiver refused it." },
-  gone: { label: "Gone", meaning: "The receiver answered 410." },
-  blocked: { label: "Blocked", meaning: "The address is not one that webhooks may go to." },
-  uninstalled: { label: "Uninstalled", meaning: "The installation or the app was removed." },
-  expired: { label: "Expired", meaning: "It was parked for too long." },
-  redelivered: { label: "Redelivered", meaning: "It was handed out again and again without an end." },
-  discarded: { label: "Discarded", meaning: "A person discarded it while it was parked." },
-  invalid: { label: "Unreadable", meaning: "The event could not be read." },
-};
+export const REASON_TEXTS: ReadonlyMap<string, OutcomeText> = new Map(
+  Object.entries({
+    exhausted: { label: "Exhausted", meaning: "The last attempt of the retry schedule failed." },
+    rejected: { label: "Rejected", meaning: "The receiver refused it." },
+    gone: { label: "Gone", meaning: "The receiver answered 410." },
+    blocked: { label: "Blocked", meaning: "The address is not one that webhooks may go to." },
+    uninstalled: { label: "Uninstalled", meaning: "The installation or the app was removed." },
+    expired: { label: "Expired", meaning: "It was parked for too long." },
+    redelivered: { label: "Redelivered", meaning: "It was handed out again and again without an end." },
+    discarded: { label: "Discarded", meaning: "A person discarded it while it was parked." },
+    invalid: { label: "Unreadable", meaning: "The event could not be read." },
+  }),
+);

@@ -163,7 +163,7 @@ function LiveMark({ live }: { live: LiveState }) {
 /** What could not be read stays named for as long as it is so. */
 function Problems({ live }: { live: LiveState }) {
   if (live.state !== "ready") return null;
-  const lines = live.problems.map(({ code, detail }) => PROBLEM_TEXTS[code] ?? `Something could not be read: ${sentence(detail)}`);
+  const lines = live.problems.map(({ code, detail }) => PROBLEM_TEXTS.get(code) ?? `Something could not be read: ${sentence(detail)}`);
   if (live.mode === "lost") lines.unshift(`What is shown may be old: ${live.error?.message ?? "the connection was lost"}. Trying again …`);
   if (lines.length === 0) return null;
   return (
@@ -178,7 +178,9 @@ function Problems({ live }: { live: LiveState }) {
   );
 }
 
-const PROBLEM_TEXTS: Readonly<Record<string, string>> = {
-  REDIS_UNREACHABLE: "Redis is away: attempts, rates and the request log are unknown until it is back. Deliveries go on.",
-  NATS_UNREACHABLE: "NATS is away: nothing is delivered, and what is parked or dead is unknown until it is back.",
-};
+const PROBLEM_TEXTS: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    REDIS_UNREACHABLE: "Redis is away: attempts, rates and the request log are unknown until it is back. Deliveries go on.",
+    NATS_UNREACHABLE: "NATS is away: nothing is delivered, and what is parked or dead is unknown until it is back.",
+  }),
+);

@@ -1,6 +1,6 @@
 /** What a scenario works on: servers, replicas of Posthorn, a publisher, receivers; and the judgement at the end. */
 import { connect, type JetStreamManager } from "nats";
-import { deliveryId } from "../../src/model/delivery.ts";
+import { deliveryIdOf } from "../support/builders.ts";
 import { type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { ORDERED_TYPE, startPublisher } from "./publisher.ts";
 import { type Chance, createChance } from "./random.ts";
@@ -151,7 +151,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
       let count = 0;
       for (const [id, { type }] of acked) {
         receivers.forEach(({ delivered }, at) => {
-          if (wants(at, type) && !delivered.has(deliveryId(id, uuids[at] ?? ""))) count++;
+          if (wants(at, type) && !delivered.has(deliveryIdOf(id, uuids[at] ?? "", type))) count++;
         });
       }
       return count;
@@ -167,7 +167,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
     for (const [id, { type, at: ackedAt }] of acked) {
       receivers.forEach(({ delivered }, at) => {
         if (wants(at, type)) deliveries++;
-        const answers = delivered.get(deliveryId(id, uuids[at] ?? "")) ?? [];
+        const answers = delivered.get(deliveryIdOf(id, uuids[at] ?? "", type)) ?? [];
         const late = answers.filter(({ spanId }) => failedSpans.has(spanId)).length;
         tooLate += late;
         duplicated += Math.max(0, answers.length - late - 1);

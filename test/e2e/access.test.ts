@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { documentedRoutes } from "../../src/api/routes.ts";
-import { deliveryId } from "../../src/model/delivery.ts";
+import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
@@ -153,7 +153,7 @@ async function targetOf(slug: string): Promise<Target> {
   const { sequence } = await letterOf(slug);
   const { body } = await call("POST", "/v1/dead-letters/replay", ADMIN, { app: slug, dry_run: true });
   const uuid = uuids[slug] ?? "";
-  return { slug, uuid, sequence, replay: body.replay_id as string, delivery: deliveryId(`event-${slug}`, uuid) };
+  return { slug, uuid, sequence, replay: body.replay_id as string, delivery: deliveryIdOf(`event-${slug}`, uuid) };
 }
 
 beforeAll(async () => {

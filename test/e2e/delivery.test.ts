@@ -5,7 +5,7 @@ import { Redis } from "ioredis";
 import { headers as natsHeaders } from "nats";
 import { Webhook } from "standardwebhooks";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { deliveryId } from "../../src/model/delivery.ts";
+import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
@@ -76,7 +76,7 @@ describe("an event", () => {
       "sentry-hook-resource": "issue",
       "sentry-hook-timestamp": expect.stringMatching(/^\d{10}$/),
       "sentry-hook-signature": createHmac("sha256", clientSecret).update(request.body).digest("hex"),
-      "webhook-id": deliveryId(id, uuid),
+      "webhook-id": deliveryIdOf(id, uuid),
       traceparent: expect.stringMatching(new RegExp(`^00-${traceId}-[0-9a-f]{16}-01$`)),
       tracestate: "vendor=1",
       "x-team": "blue",
@@ -90,7 +90,7 @@ describe("an event", () => {
     expect(row).toMatchObject({
       event_type: "issue.created",
       event_id: id,
-      delivery_id: deliveryId(id, uuid),
+      delivery_id: deliveryIdOf(id, uuid),
       installation_uuid: uuid,
       organization_id: organizationId,
       webhook_url: `${url}/in?x=1`,
@@ -100,7 +100,7 @@ describe("an event", () => {
       trace_id: traceId,
     });
     const line = await eventually(() =>
-      posthorn.log.find(({ message, delivery_id }) => message === "delivery.attempted" && delivery_id === deliveryId(id, uuid)),
+      posthorn.log.find(({ message, delivery_id }) => message === "delivery.attempted" && delivery_id === deliveryIdOf(id, uuid)),
     );
     expect(line).toMatchObject({ level: "info", trace_id: traceId, app: slug, outcome: "delivered", attempt: 1 });
   });
@@ -333,7 +333,7 @@ describe("a delivery that fails", () => {
     const id = randomUUID();
     await bus.publish("issue.created", { id, organization_id: organizationId, data: {} });
     await waitFor(1);
-    const delivery = deliveryId(id, uuid);
+    const delivery = deliveryIdOf(id, uuid);
     for (let times = 2; times <= 3; times++) {
       const resent = await eventually(async () => {
         const { status, body } = await posthorn.api("POST", `/v1/deliveries/${delivery}/resend`);

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DeliveryAnswer, EventAnswer, ExplainedDelivery } from "../../src/api/explanation.ts";
-import { deliveryId } from "../../src/model/delivery.ts";
+import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
@@ -43,7 +43,7 @@ const explainEvent = async (id: string, query = ""): Promise<EventAnswer> => {
 };
 
 const explain = async (eventId: string, uuid: string): Promise<DeliveryAnswer> => {
-  const { status, body } = await posthorn.api("GET", `/v1/deliveries/${deliveryId(eventId, uuid)}`);
+  const { status, body } = await posthorn.api("GET", `/v1/deliveries/${deliveryIdOf(eventId, uuid)}`);
   if (status !== 200) throw new Error(`${status}: ${JSON.stringify(body)}`);
   return body as DeliveryAnswer;
 };
@@ -94,7 +94,7 @@ describe("an event", () => {
     expect(Object.keys(byUuid).sort()).toEqual([delivered.uuid, retrying.uuid, disabled.uuid, givenUp.uuid].sort());
     expect(byUuid[delivered.uuid]).toMatchObject({
       app: delivered.slug,
-      delivery_id: deliveryId(id, delivered.uuid),
+      delivery_id: deliveryIdOf(id, delivered.uuid),
       state: "delivered",
       attempts: [{ attempt: 1, outcome: "delivered", response_code: 200, webhook_url: good.url, trace_id: event.trace_id }],
     });
@@ -423,7 +423,7 @@ test("without NATS the answer is that it can't be told now", async () => {
   await bus.publish("issue.created", { id, organization_id: organization, data: {} });
   await until(id, uuid, "delivered");
   await nats.kill();
-  const { status, body } = await posthorn.api("GET", `/v1/deliveries/${deliveryId(id, uuid)}`);
+  const { status, body } = await posthorn.api("GET", `/v1/deliveries/${deliveryIdOf(id, uuid)}`);
   expect([status, body.code]).toEqual([503, "NATS_UNREACHABLE"]);
   await nats.restart();
   await eventually(async () => (await posthorn.api("GET", "/readyz")).status === 200);

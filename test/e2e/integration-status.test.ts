@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { deliveryId } from "../../src/model/delivery.ts";
+import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, everywhere, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
@@ -229,7 +229,7 @@ describe("a broken integration", () => {
     await eventually(async () => (await world.health(uuid)).parked.deliveries === 0);
     expect(await world.health(uuid)).toMatchObject({ status: "active", broken: null, mended: { backlog: 999 } });
 
-    const eventOf = new Map(stored.map((id) => [deliveryId(id, uuid), id]));
+    const eventOf = new Map(stored.map((id) => [deliveryIdOf(id, uuid), id]));
     const arrived = receiver.requests.slice(requestsBefore).map(({ headers }) => eventOf.get(String(headers["webhook-id"])) ?? "");
     expect([...arrived].sort()).toEqual([...stored].sort());
     // With 8 at once one may overtake another, but none starts before what is 8 places ahead of it is done.
@@ -480,7 +480,7 @@ describe("a person", () => {
       const all = await fates(world, slug, before);
       return all.delivered.length + all.discarded.length >= 600 && all;
     });
-    expect([...found.delivered, ...found.discarded].sort()).toEqual(ids.map((id) => deliveryId(id, uuid)).sort());
+    expect([...found.delivered, ...found.discarded].sort()).toEqual(ids.map((id) => deliveryIdOf(id, uuid)).sort());
     expect(found.discarded).toHaveLength(discarded.body.discarded);
     expect([...found.told].sort()).toEqual([...found.discarded].sort());
   });
@@ -501,11 +501,11 @@ describe("a person", () => {
     for (const end of waiting) end();
     expect(await discarding).toMatchObject({ status: 200, body: { discarded: 92 } });
     const found = await fates(world, slug, before);
-    expect(found.discarded).toEqual(ids.slice(8).map((id) => deliveryId(id, uuid)));
+    expect(found.discarded).toEqual(ids.slice(8).map((id) => deliveryIdOf(id, uuid)));
     expect([...found.delivered].sort()).toEqual(
       ids
         .slice(0, 8)
-        .map((id) => deliveryId(id, uuid))
+        .map((id) => deliveryIdOf(id, uuid))
         .sort(),
     );
     expect((await world.health(uuid)).parked.deliveries).toBe(0);
@@ -557,7 +557,7 @@ describe("a person", () => {
       const found = await statusEventsOf(world.bus, "delivery.rejected");
       return found.length >= 40 && found;
     });
-    expect(told.map(({ id }) => id).sort()).toEqual(ids.map((id) => `${deliveryId(id, uuid)}:0:rejected`).sort());
+    expect(told.map(({ id }) => id).sort()).toEqual(ids.map((id) => `${deliveryIdOf(id, uuid)}:0:rejected`).sort());
     expect(told[0]?.data).toMatchObject({
       ...{ app: slug, installation_uuid: uuid, organization_id: "42", event_type: "issue.created", attempts: 0, reason: "expired" },
       ...{ last_outcome: null, last_response_code: null, last_error: expect.stringMatching(/^first parked \d+ s ago, longer than/) },

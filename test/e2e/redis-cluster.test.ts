@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { deliveryId } from "../../src/model/delivery.ts";
+import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { type Receiver, startReceiver } from "../support/receiver.ts";
@@ -52,7 +52,7 @@ test("events are delivered and logged, what is redelivered is skipped, and a del
     const found = await rows(slug);
     return found.length === 1 && found;
   });
-  const id = deliveryId("e-1", uuid);
+  const id = deliveryIdOf("e-1", uuid);
   expect(row).toMatchObject({ event_id: "e-1", delivery_id: id, outcome: "delivered" });
   expect((await posthorn.api("GET", `/v1/apps/${slug}/webhook-requests`)).body.items).toMatchObject([{ event_id: "e-1" }]);
   expect((await posthorn.api("GET", `/v1/apps/${slug}/stats`)).status).toBe(200);

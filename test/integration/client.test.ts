@@ -2,6 +2,7 @@
 import { connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createPublisher, type StatusEvent, type StatusEventType, subscribeStatus } from "../../src/client/client.ts";
+import { eventMessageId } from "../../src/model/event-key.ts";
 import { circuitChanged, integrationChanged, statusSubject } from "../../src/model/status-event.ts";
 import { busNames } from "../../src/subscribers/names.ts";
 import { ensureTopology } from "../../src/subscribers/topology.ts";
@@ -55,7 +56,12 @@ describe("a publisher", () => {
       message.header.get("Nats-Msg-Id"),
       message.header.get("traceparent"),
       message.header.get("tracestate"),
-    ]).toEqual([`${prefix}.events.issue.created`, "evt-1", traceparent, "a=1"]);
+    ]).toEqual([
+      `${prefix}.events.issue.created`,
+      eventMessageId({ type: "issue.created", id: "evt-1", source: null }),
+      traceparent,
+      "a=1",
+    ]);
     expect(message.json()).toEqual({
       ...{ id: "evt-1", organization_id: 42, installation_uuid: UUID, app: "acme", project_id: 7, actor: { type: "user" } },
       ...{ occurred_at: "2026-01-05T10:11:12.345Z", data: { name: "Grüße" } },
@@ -86,6 +92,9 @@ describe("a publisher", () => {
     ["dataJson that is no JSON", { data: undefined, dataJson: "{" }, /^body: not valid JSON/],
     ["id of 10 KB", { id: "x".repeat(10_240) }, /^id: found 10240 characters/],
     ["installation that is no UUID", { installationUuid: "7" }, /^installation_uuid: found "7", wanted a UUID/],
+    ["id with half a surrogate pair", { id: "a\ud800" }, /^id: found "a\\ud800" with half a surrogate pair/],
+    ["id with a line break", { id: "a\r\nb" }, /^id: found .*, wanted no control characters/],
+    ["time without a zone", { occurredAt: "2026-01-05T10:11:12" }, /^occurred_at: found .*, without a time zone/],
     ["invalid Date", { occurredAt: new Date("x") }, /^occurredAt: found an invalid Date/],
   ])("refuses a %s before it publishes", async (_what, changes, message) => {
     const publisher = await createPublisher({ nats: connection, subjectPrefix: prefix });

@@ -2,14 +2,13 @@
 import { connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
-import { deliveryId } from "../../src/model/delivery.ts";
 import type { LanePlace } from "../../src/model/whereabouts.ts";
 import { createLaneSearch, type LaneSearch } from "../../src/subscribers/lane-search.ts";
 import { createLanes, type LaneWriter } from "../../src/subscribers/lanes.ts";
 import { busNames } from "../../src/subscribers/names.ts";
 import type { PulledMessage } from "../../src/subscribers/pulled-message.ts";
 import { ensureTopology } from "../../src/subscribers/topology.ts";
-import { aDelivery, anEvent, UUID } from "../support/builders.ts";
+import { aDelivery, anEvent, deliveryIdOf, UUID } from "../support/builders.ts";
 import { type Server, startNatsServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 
@@ -39,8 +38,8 @@ afterAll(async () => {
 
 let sequence = 0;
 const source = () => ({ stream: "FIND_EVENTS", sequence: ++sequence });
-const deliveryOf = (eventId: string, app = "acme") => aDelivery({ id: deliveryId(eventId, UUID), app }, anEvent({ id: eventId }));
-const found = async (eventId: string, app: string | null = "acme") => (await search.search(new Set([deliveryId(eventId, UUID)]), app))[0];
+const deliveryOf = (eventId: string, app = "acme") => aDelivery({ id: deliveryIdOf(eventId, UUID), app }, anEvent({ id: eventId }));
+const found = async (eventId: string, app: string | null = "acme") => (await search.search(new Set([deliveryIdOf(eventId, UUID)]), app))[0];
 const rawMessage = (stream: string, text: string): PulledMessage => ({
   ...{
     subject: "find.retries.4.acme",

@@ -107,12 +107,12 @@ describe("on a cluster", () => {
       expect((await query({ app, ...everything })).map(({ event_id }) => event_id)).toEqual([`evt-${app}-2`, `evt-${app}-1`]);
       expect(await health.read(uuidOf(app), [DAY])).toEqual([{ day: DAY, success: 1, error: 1, timeout: 0, fatal: 0 }]);
       expect((await stats.ofApp(app, NOON, 3_600_000, 1)).total.outcomes).toMatchObject({ delivered: 1, failed: 1 });
-      expect(await trails.ofEvent(`evt-${app}-1`)).toEqual([{ eventSequence: 7, app, installationUuid: uuidOf(app) }]);
+      expect(await trails.ofEvent(`evt-${app}-1`)).toMatchObject([{ eventSequence: 7, app, installationUuid: uuidOf(app) }]);
     }
     expect(await stats.ofHours(APPS, [NOON])).toEqual(APPS.map(() => [{ attempts: 2, delivered: 1 }]));
-    const delivered = await Promise.all(APPS.map((app) => others.wasDelivered(app, deliveryTo(app).id)));
-    expect(delivered).toEqual(APPS.map(() => true));
-    expect(await others.wasDelivered("app-1", deliveryTo("app-1", 2).id)).toBe(false);
+    const delivered = await Promise.all(APPS.map((app) => others.findDelivered(deliveryTo(app))));
+    expect(delivered).toMatchObject(APPS.map((app) => ({ app })));
+    expect(await others.findDelivered(deliveryTo("app-1", 2))).toBeNull();
     const [first, second, unknown] = await trails.find([deliveryTo("app-1").id, deliveryTo("app-2", 2).id, "dlv_unknown"]);
     expect(first).toMatchObject({ app: "app-1", runs: [{ delivered: true }], place: null });
     expect(second).toMatchObject({ app: "app-2", runs: [{ delivered: false }], place: { lane: "parked", sequence: 5 } });
@@ -149,8 +149,8 @@ describe("on a cluster", () => {
     }
     await eventually(async () => (await rowsOf(beside)).length === 3);
     expect(log.buffered()).toBe(6);
-    expect(await others.wasDelivered(beside, deliveryTo(beside, 3).id)).toBe(true);
-    expect(await others.wasDelivered(on, deliveryTo(on, 3).id)).toBe(false);
+    expect(await others.findDelivered(deliveryTo(beside, 3))).toMatchObject({ app: beside });
+    expect(await others.findDelivered(deliveryTo(on, 3))).toBeNull();
     await expect(createStatsQuery(redis).ofHours([on, beside], [NOON])).rejects.toMatchObject({ code: "REDIS_UNREACHABLE" });
     await eventually(() => !isConnected(redis));
     // This batch waits for the one before it.
@@ -167,7 +167,7 @@ describe("on a cluster", () => {
     const log = createLog();
     await Promise.all(cluster.nodes.map((node) => node.kill()));
     for (const app of APPS) log.record(attemptFor(app));
-    expect(await log.wasDelivered("app-1", deliveryTo("app-1", 2).id)).toBe(false);
+    expect(await log.findDelivered(deliveryTo("app-1", 2))).toBeNull();
     await eventually(() => !isConnected(redis));
     await Promise.all(cluster.nodes.map((node) => node.restart()));
     await eventually(() => log.buffered() === 0);

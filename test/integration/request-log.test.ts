@@ -7,7 +7,7 @@ import { createHealthStore } from "../../src/storage/health-store.ts";
 import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
 import { createWriteBatch } from "../../src/storage/write-batch.ts";
-import { aDelivery, anApp, anAttempt, anEvent, anInstallation, UUID } from "../support/builders.ts";
+import { aDelivery, anApp, anAttempt, anEvent, anInstallation, deliveryIdOf, UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Server, startRedisServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
@@ -162,18 +162,19 @@ const trails = () => createDeliveryTrails(redis, () => ["other", "acme"]);
 describe("marks", () => {
   test("say what was delivered, at once and after they were written", async () => {
     const log = createLog();
-    const { id } = eventNumber(1);
-    expect(await log.wasDelivered("acme", id)).toBe(false);
+    const delivery = eventNumber(1);
+    const { id } = delivery;
+    expect(await log.findDelivered(delivery)).toBeNull();
     log.record(anAttempt({ delivery: eventNumber(1), outcome: "failed" }));
-    expect(await log.wasDelivered("acme", id)).toBe(false);
+    expect(await log.findDelivered(delivery)).toBeNull();
     log.record(anAttempt({ delivery: eventNumber(1), requestHeaders: { traceparent: TRACEPARENT } }));
-    expect(await log.wasDelivered("acme", id)).toBe(true);
+    expect(await log.findDelivered(delivery)).toMatchObject({ eventSequence: 7 });
     await log.flush(5_000);
-    expect(await createLog().wasDelivered("acme", id)).toBe(true);
+    expect(await createLog().findDelivered({ ...delivery, eventSequence: 8 })).toMatchObject({ eventSequence: 7 });
     const { endedAt } = anAttempt();
     const last = { attempt: 1, endedAt, responseCode: 200, traceparent: TRACEPARENT };
     expect(await trails().find([id])).toEqual([
-      { runs: [{ replay: null, delivered: true, last }], place: null, eventSequence: 7, app: "acme", installationUuid: UUID },
+      { runs: [{ replay: null, delivered: true, last }], place: null, skips: [], eventSequence: 7, app: "acme", installationUuid: UUID },
     ]);
     const ttl = await look.ttl(`posthorn:delivery:{acme}:${id}`);
     expect(ttl).toBeGreaterThan(7 * 86_400);
@@ -186,14 +187,27 @@ describe("marks", () => {
     await log.flush(5_000);
     log.record(anAttempt({ delivery: eventNumber(1), outcome: "failed" }));
     await log.flush(5_000);
-    expect(await createLog().wasDelivered("acme", eventNumber(1).id)).toBe(true);
+    expect(await createLog().findDelivered(eventNumber(1))).not.toBeNull();
+  });
+
+  test("of an event that is named by its place are of no message that was stored there later", async () => {
+    const log = createLog();
+    const { endedAt } = anAttempt();
+    const at = (publishedAt: number, id = "APP_PLATFORM_EVENTS:7") => aDelivery({ eventSequence: 7 }, anEvent({ id, publishedAt }));
+    for (const id of ["APP_PLATFORM_EVENTS:7", "evt-1"]) log.record(anAttempt({ delivery: at(endedAt - 5, id) }));
+    for (const found of [log, createLog()]) {
+      expect(await found.findDelivered(at(endedAt - 5))).toMatchObject({ eventSequence: 7 });
+      expect(await found.findDelivered(at(endedAt + 1))).toBeNull();
+      expect(await found.findDelivered(at(endedAt + 1, "evt-1"))).toMatchObject({ eventSequence: 7 });
+      await log.flush(5_000);
+    }
   });
 
   test("of a replay are its own", async () => {
     const log = createLog();
     log.record(anAttempt({ delivery: eventNumber(1) }));
     await log.flush(5_000);
-    expect(await log.wasDelivered("acme", `${eventNumber(1).id}:r-1`)).toBe(false);
+    expect(await log.findDelivered({ ...eventNumber(1), replay: "r-1" })).toBeNull();
   });
 });
 
@@ -205,14 +219,14 @@ describe("notes", () => {
     log.record(anAttempt({ delivery: aDelivery({ eventSequence: 9 }, anEvent({ id: "APP_PLATFORM_EVENTS:9" })) }));
     log.record(anAttempt({ delivery: aDelivery({ eventSequence: null }, anEvent({ id: "test-1" })) }));
     await log.flush(5_000);
-    const addressee = { app: "acme", installationUuid: UUID };
+    const addressee = (id: string) => ({ app: "acme", installationUuid: UUID, deliveryId: deliveryIdOf(id, UUID) });
     const found = await Promise.all(["evt-1", "evt-2", "evt-3", "APP_PLATFORM_EVENTS:9", "test-1"].map((id) => trails().ofEvent(id)));
     expect(found).toEqual([
-      [{ ...addressee, eventSequence: 7 }],
-      [{ ...addressee, eventSequence: 7 }],
+      [{ ...addressee("evt-1"), eventSequence: 7 }],
+      [{ ...addressee("evt-2"), eventSequence: 7 }],
       [],
-      [{ ...addressee, eventSequence: 9 }],
-      [{ ...addressee, eventSequence: null }],
+      [{ ...addressee("APP_PLATFORM_EVENTS:9"), eventSequence: 9 }],
+      [{ ...addressee("test-1"), eventSequence: null }],
     ]);
     expect(await look.ttl("posthorn:addressees:evt-1")).toBeGreaterThan(7 * 86_400);
   });
@@ -279,7 +293,7 @@ describe("when Redis is away", () => {
     const log = createLog();
     await server.kill();
     for (let id = 0; id < 50; id++) log.record(anAttempt({ delivery: eventNumber(id), outcome: "failed" }));
-    expect(await log.wasDelivered("acme", eventNumber(1).id)).toBe(false);
+    expect(await log.findDelivered(eventNumber(1))).toBeNull();
     expect(log.buffered()).toBe(50);
     await server.restart();
     await eventually(() => log.buffered() === 0);

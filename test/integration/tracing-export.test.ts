@@ -11,7 +11,7 @@ import { type MsgHdrs, nanos, headers as natsHeaders } from "nats";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createPublisher } from "../../src/client/client.ts";
 import { VERSION } from "../../src/config/version.ts";
-import { deliveryId } from "../../src/model/delivery.ts";
+import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type ExportedSpan, type OtlpCollector, SPAN_KIND, startOtlpCollector } from "../support/otlp-collector.ts";
 import { type AppOptions, type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
@@ -149,7 +149,7 @@ describe("one trace", () => {
     expect(linked(process)).toEqual([producer.spanId]);
     const delivers = children(process);
     expect(delivers.map(({ name, kind, attributes }) => [name, kind, attributes["posthorn.delivery.id"]]).sort()).toEqual(
-      [one, two].map(({ uuid }) => ["deliver", SPAN_KIND.internal, deliveryId("evt-1", uuid)]).sort(),
+      [one, two].map(({ uuid }) => ["deliver", SPAN_KIND.internal, deliveryIdOf("evt-1", uuid)]).sort(),
     );
     for (const deliver of delivers) {
       const attempt = onlyOf(children(deliver));

@@ -18,9 +18,14 @@ let isPublishing = true;
 let load: Promise<void>;
 
 const streamOf = (name: string) => `${bus.prefix}_${name}`.toUpperCase().replaceAll("-", "_");
-const readiness = async (of = posthorn) => (await of.api("GET", "/readyz")).body as { checks: Record<string, { ok: boolean; detail: string }> };
-const isReady = async () => (await Promise.all(replicas.map((replica) => replica.api("GET", "/readyz")))).every(({ status }) => status === 200);
-const metric = async (line: string) => String((await posthorn.api("GET", "/metrics")).body).split("\n").includes(line);
+const readiness = async (of = posthorn) =>
+  (await of.api("GET", "/readyz")).body as { checks: Record<string, { ok: boolean; detail: string }> };
+const isReady = async () =>
+  (await Promise.all(replicas.map((replica) => replica.api("GET", "/readyz")))).every(({ status }) => status === 200);
+const metric = async (line: string) =>
+  String((await posthorn.api("GET", "/metrics")).body)
+    .split("\n")
+    .includes(line);
 const has = (log: Posthorn["log"], text: string) => log.filter(({ message }) => String(message).includes(text));
 
 /** An event for the app, whose first attempt fails where it is to be retried. */
@@ -75,7 +80,8 @@ async function expectEverythingWorks(): Promise<void> {
   const parked = await publish("paused");
   await eventually(async () => (await posthorn.api("GET", `${path}/health`)).body.parked.deliveries > 0, 30_000);
   expect((await posthorn.api("POST", `${path}/enable`)).status).toBe(200);
-  for (const id of [...ids, parked]) await eventually(() => arrived(id) >= (id.startsWith("retried") ? 2 : 1) || Promise.reject(new Error(id)), 30_000);
+  for (const id of [...ids, parked])
+    await eventually(() => arrived(id) >= (id.startsWith("retried") ? 2 : 1) || Promise.reject(new Error(id)), 30_000);
   const types = (await statusEvents(bus)).slice(statusBefore).map(({ type }) => type);
   expect(types).toEqual(expect.arrayContaining(["integration.disabled", "integration.enabled"]));
   // The watch brings changes to every replica.
@@ -122,7 +128,9 @@ describe("without its registry bucket", () => {
       expect(await metric('posthorn_dependency_up{dependency="registry"} 0')).toBe(true);
     } else await bus.jetStream.views.kv(`${bus.prefix}-registry`, { history: 1 });
     const line = `posthorn_registry_apps ${apps.length}`;
-    await eventually(async () => (await isReady()) && (await metric(line)) && (await posthorn.api("GET", "/v1/apps/ordered")).status === 200);
+    await eventually(
+      async () => (await isReady()) && (await metric(line)) && (await posthorn.api("GET", "/v1/apps/ordered")).status === 200,
+    );
     expect((await posthorn.api("GET", "/v1/apps")).body.items).toEqual(apps);
     expect(has(posthorn.log, "the registry bucket is a new one").length).toBeGreaterThan(0);
     await expectEverythingWorks();

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { AckPolicy, DeliverPolicy, type JetStreamManager, type Msg, nanos } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { deliveryId } from "../../src/model/delivery.ts";
+import { deliveryIdOf } from "../support/builders.ts";
 import { startCutProxy } from "../support/cut-proxy.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
@@ -102,7 +102,7 @@ describe("a message that keeps killing the process", () => {
     expect((await second.api("POST", `/v1/dead-letters/${letter?.["sequence"]}/replay`)).status).toBe(202);
     await platform.receiver.waitFor(2);
     expect(numbers(platform.receiver)).toEqual([2, 1]);
-    expect(platform.receiver.requests[1]?.headers["webhook-id"]).toBe(deliveryId("e-1", uuid));
+    expect(platform.receiver.requests[1]?.headers["webhook-id"]).toBe(deliveryIdOf("e-1", uuid));
     await platform.deadLetters(second, 0);
     await second.end();
   });
@@ -479,7 +479,7 @@ describe("what waits in the parked lane", () => {
     await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
     await platform.bus.publish("issue.created", event());
     const [letter] = await platform.deadLetters(posthorn, 1);
-    expect(letter).toMatchObject({ reason: "expired", delivery_id: deliveryId("e-1", uuid), attempts: [] });
+    expect(letter).toMatchObject({ reason: "expired", delivery_id: deliveryIdOf("e-1", uuid), attempts: [] });
     expect(platform.receiver.requests).toHaveLength(0);
     await posthorn.end();
   });
@@ -654,7 +654,7 @@ describe("a large fan-out", () => {
     await receiver.waitFor(100);
     await first.end("SIGKILL");
     const second = await platform.start();
-    const wanted = new Set([...uuids.map((uuid) => deliveryId("large", uuid))]);
+    const wanted = new Set([...uuids.map((uuid) => deliveryIdOf("large", uuid))]);
     await eventually(() => {
       for (const { headers } of receiver.requests) wanted.delete(String(headers["webhook-id"]));
       return wanted.size === 0;

@@ -7,7 +7,7 @@
  */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { deliveryId } from "../../src/model/delivery.ts";
+import { deliveryIdOf } from "../support/builders.ts";
 import {
   type Attempted,
   type LanesWorld,
@@ -125,7 +125,7 @@ async function complaints(world: LanesWorld, replicas: number): Promise<string[]
 
   for (const { id } of world.published) {
     for (const uuid of world.uuids) {
-      const delivery = deliveryId(id, uuid);
+      const delivery = deliveryIdOf(id, uuid);
       const requests = receivedOf.get(delivery) ?? [];
       const resting = lettersOf.get(delivery) ?? [];
       const arrivals = requests.filter(isDelivered);
@@ -254,7 +254,7 @@ function orderComplaints(world: LanesWorld, startOf: ReadonlyMap<string, number>
       .flatMap((uuid) => {
         const inTurn = world.published
           .filter(({ at }) => within(span, at))
-          .map(({ id, sequence }) => ({ id: deliveryId(id, uuid), sequence }))
+          .map(({ id, sequence }) => ({ id: deliveryIdOf(id, uuid), sequence }))
           .filter(({ id }) => !world.askedAgain.has(id) && within(span, firstStarts.get(id) ?? 0));
         return inTurn.flatMap((older, at) =>
           inTurn.slice(at + 1).flatMap((younger) => {

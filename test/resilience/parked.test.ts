@@ -2,9 +2,8 @@
 import { randomUUID } from "node:crypto";
 import { AckPolicy, createInbox, type JetStreamManager, nanos } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { deliveryId } from "../../src/model/delivery.ts";
 import { encodeLaneMessage } from "../../src/model/lane-message.ts";
-import { aDelivery } from "../support/builders.ts";
+import { aDelivery, deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
@@ -255,7 +254,7 @@ test.each([true, false])(
     await posthorn.api("PUT", `/v1/apps/${slug}`, { events: ["*"], ...app, ordered });
     await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
     const { delivery } = await eventually(async () => {
-      const { body } = await posthorn.api("GET", `/v1/deliveries/${deliveryId("e-0", uuid)}`);
+      const { body } = await posthorn.api("GET", `/v1/deliveries/${deliveryIdOf("e-0", uuid)}`);
       return body.delivery.next_attempt_at === before.due_at && body;
     });
     expect(delivery).toMatchObject({ state: ordered ? "parked" : "retrying", detail: expect.stringMatching(/attempt 2 is due at/) });
@@ -286,7 +285,7 @@ test.each([2, 32])(
     await eventually(async () => (await manager.streams.info(parked)).state.messages === 0);
     expect(numbers(receiver).slice(0, 2)).toEqual([0, 0]);
     expect(numbers(receiver).slice(2).sort()).toEqual([1, 2]);
-    const { delivery } = (await posthorn.api("GET", `/v1/deliveries/${deliveryId("e-0", uuid)}`)).body;
+    const { delivery } = (await posthorn.api("GET", `/v1/deliveries/${deliveryIdOf("e-0", uuid)}`)).body;
     const retries = `${bus.prefix}_RETRIES`.toUpperCase().replaceAll("-", "_");
     const handedOver = await manager.streams.getMessage(retries, { last_by_subj: `${bus.prefix}.retries.*.${slug}` });
     // A receiver may have asked for that time.

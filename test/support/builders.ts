@@ -3,6 +3,7 @@ import type { AttemptRecord } from "../../src/delivery/ports.ts";
 import type { App, Installation } from "../../src/model/app.ts";
 import { type Delivery, newDelivery } from "../../src/model/delivery.ts";
 import type { Event } from "../../src/model/event.ts";
+import { deliveryId } from "../../src/model/event-key.ts";
 import type { RecordLimits } from "../../src/registry/record-limits.ts";
 
 export const UUID = "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f";
@@ -24,6 +25,7 @@ export function anEvent(members: Partial<Event> = {}): Event {
   const action = members.action ?? "created";
   return {
     id: "evt-1",
+    source: null,
     resource,
     action,
     type: `${resource}.${action}`,
@@ -39,6 +41,11 @@ export function anEvent(members: Partial<Event> = {}): Event {
     tracestate: null,
     ...members,
   };
+}
+
+/** Of a plain event. */
+export function deliveryIdOf(eventId: string, installationUuid: string, type = "issue.created"): string {
+  return deliveryId({ id: eventId, type, source: null }, installationUuid);
 }
 
 export function anApp(members: Partial<App> = {}): App {

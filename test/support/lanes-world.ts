@@ -6,8 +6,8 @@ import { randomUUID } from "node:crypto";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { JetStreamManager, KV } from "nats";
-import { deliveryId } from "../../src/model/delivery.ts";
 import { busNames } from "../../src/subscribers/names.ts";
+import { deliveryIdOf } from "./builders.ts";
 import { eventually } from "./eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "./posthorn.ts";
 import type { Server } from "./servers.ts";
@@ -278,7 +278,7 @@ export async function startLanesWorld(servers: { readonly nats: Server; readonly
 
     /** The nth delivery that there is, over and over. */
     async resend(nth: number): Promise<void> {
-      const ids = published.flatMap(({ id }) => uuids.map((uuid) => deliveryId(id, uuid)));
+      const ids = published.flatMap(({ id }) => uuids.map((uuid) => deliveryIdOf(id, uuid)));
       const id = ids[nth % Math.max(1, ids.length)];
       if (id === undefined) return;
       const answered = await call("POST", `/v1/deliveries/${id}/resend`, undefined, [404]);
@@ -292,7 +292,7 @@ export async function startLanesWorld(servers: { readonly nats: Server; readonly
       for (const { delivery_id: id } of all ? letters : letters.slice(0, 1)) askedAgain.set(id, (askedAgain.get(id) ?? 0) + 1);
       if (all) {
         // What becomes one meanwhile is replayed, too.
-        for (const { id } of published) for (const uuid of uuids) mayAsk(deliveryId(id, uuid));
+        for (const { id } of published) for (const uuid of uuids) mayAsk(deliveryIdOf(id, uuid));
         await call("POST", "/v1/dead-letters/replay", { app: slug });
       } else if (letters[0] !== undefined) await call("POST", `/v1/dead-letters/${letters[0].sequence}/replay`);
     },

@@ -112,6 +112,11 @@ test("the process belongs to main.ts and the environment to config", () => {
   expect(using(/process\.env/).sort()).toEqual(["config/load-config.ts", "main.ts"]);
 });
 
+test("times from outside are read in one place, HTTP's dates and those of a browser's fields excepted", () => {
+  const using = sources.filter(({ file, text }) => !file.startsWith("web/") && text.includes("Date.parse("));
+  expect(using.map(({ file }) => file).sort()).toEqual(["delivery/retry-after.ts", "model/rfc3339.ts"]);
+});
+
 test("there are no cycles", () => {
   const graph = new Map(
     sources.map((source) => [

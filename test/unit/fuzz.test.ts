@@ -38,7 +38,7 @@ describe("events", () => {
     )
     .map(
       (pairs) =>
-        `{"specversion":"1.0","id":"1","organizationid":"1","data":{}${pairs.map(([name, json]) => `,"${name}":${json}`).join("")}}`,
+        `{"specversion":"1.0","id":"1","source":"/","organizationid":"1","data":{}${pairs.map(([name, json]) => `,"${name}":${json}`).join("")}}`,
     );
   const header = fc.constantFrom(
     ...["content-type", "ce-specversion", "ce-id", "ce-organizationid", "ce-time", "nats-msg-id", "traceparent", "tracestate"],
@@ -90,7 +90,7 @@ describe("events", () => {
   test("as CloudEvents in headers", () => {
     fc.assert(
       fc.property(hostileJson, headers, (body, given) =>
-        check(Buffer.from(body), { "ce-specversion": "1.0", "ce-id": "1", "ce-organizationid": "1", ...given }),
+        check(Buffer.from(body), { "ce-specversion": "1.0", "ce-id": "1", "ce-source": "/", "ce-organizationid": "1", ...given }),
       ),
       cases(),
     );

@@ -25,7 +25,7 @@ export function OutcomePill({ outcome, code }: { outcome: Outcome; code: number 
 }
 
 export function ReasonPill({ reason }: { reason: string }) {
-  const known = REASON_TEXTS[reason];
+  const known = REASON_TEXTS.get(reason);
   return (
     <Pill kind={reason === "discarded" ? "plain" : "bad"} text={known?.label ?? reason} {...(known ? { title: known.meaning } : {})} />
   );

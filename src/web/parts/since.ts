@@ -2,12 +2,12 @@
 
 const MINUTE_MS = 60_000;
 
-const SPANS_MS: Readonly<Record<string, number>> = {
-  "15m": 15 * MINUTE_MS,
-  "1h": 60 * MINUTE_MS,
-  "24h": 24 * 60 * MINUTE_MS,
-  "7d": 7 * 24 * 60 * MINUTE_MS,
-};
+const SPANS_MS: ReadonlyMap<string, number> = new Map([
+  ["15m", 15 * MINUTE_MS],
+  ["1h", 60 * MINUTE_MS],
+  ["24h", 24 * 60 * MINUTE_MS],
+  ["7d", 7 * 24 * 60 * MINUTE_MS],
+]);
 
 export const SINCE_OPTIONS = [
   { value: "", text: "Any time" },
@@ -19,6 +19,6 @@ export const SINCE_OPTIONS = [
 
 /** RFC 3339, or null for any time. */
 export function sinceStart(since: string): string | null {
-  const spanMs = SPANS_MS[since];
+  const spanMs = SPANS_MS.get(since);
   return spanMs === undefined ? null : new Date(Date.now() - spanMs).toISOString();
 }

@@ -53,7 +53,7 @@ export function DeadLetterDetail({ letter, onClose, onReplayed }: { letter: Dead
         )
       }
     >
-      <Lead what={error} meaning={REASON_TEXTS[reason]?.meaning ?? ""} />
+      <Lead what={error} meaning={REASON_TEXTS.get(reason)?.meaning ?? ""} />
       <Facts
         facts={[
           ["Given up", <When at={letter.dead_lettered_at} />],

@@ -79,6 +79,11 @@ function Place({ answer: { delivery, notes } }: { answer: DeliveryAnswer }) {
           ],
         ]}
       />
+      {delivery.skipped.map(({ at, detail: what }) => (
+        <p key={at} class="muted">
+          <When at={at} /> {sentence(what)}
+        </p>
+      ))}
       {notes.map((note) => (
         <p key={note} class="muted">
           {sentence(note)}
@@ -91,6 +96,6 @@ function Place({ answer: { delivery, notes } }: { answer: DeliveryAnswer }) {
 function meaningOf({ state, detail, parked, dead_letter }: ExplainedDelivery): ComponentChildren {
   if (state === "parked" && parked !== null) return PARKED_TEXTS[parked.because];
   if (state === "dead_letter" && dead_letter !== null)
-    return sentence(dead_letter.error ?? REASON_TEXTS[dead_letter.reason]?.meaning ?? dead_letter.reason);
+    return sentence(dead_letter.error ?? REASON_TEXTS.get(dead_letter.reason)?.meaning ?? dead_letter.reason);
   return state === "pending" || state === "test_failed" || state === "unknown" ? sentence(detail) : null;
 }

@@ -17,11 +17,13 @@ import type { AppRow, InstallationRow } from "../wire.ts";
 
 type Action = "enable" | "disable" | "discard";
 
-const RULE_TEXTS: Readonly<Record<string, string>> = {
-  fatal: "The receiver answered 410 Gone",
-  failing_days: "Every day of the window has failures and no success",
-  timeouts: "Too many timeouts in one day",
-};
+const RULE_TEXTS: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    fatal: "The receiver answered 410 Gone",
+    failing_days: "Every day of the window has failures and no success",
+    timeouts: "Too many timeouts in one day",
+  }),
+);
 
 export function Installations({ row, place }: { row: AppRow; place: Place }) {
   const { slug } = row;
@@ -165,7 +167,7 @@ function BrokenWhy({ broken: { at, reason } }: { broken: NonNullable<Installatio
   return (
     <div class="why">
       <p>
-        {reason ? (RULE_TEXTS[reason.rule] ?? `Rule ${reason.rule}`) : "No reason is recorded"} · <When at={at} relative />
+        {reason ? (RULE_TEXTS.get(reason.rule) ?? `Rule ${reason.rule}`) : "No reason is recorded"} · <When at={at} relative />
       </p>
       {reason && counts && (
         <p class="muted">

@@ -36,7 +36,7 @@ const explain = (facts: Partial<DeliveryFacts>) =>
     ...facts,
   });
 const trailOf = (delivered: boolean, replay: string | null = null, eventSequence: number | null = 1): DeliveryTrail => ({
-  ...{ place: null, eventSequence, app: "acme", installationUuid: UUID },
+  ...{ place: null, skips: [], eventSequence, app: "acme", installationUuid: UUID },
   runs: [
     {
       replay,

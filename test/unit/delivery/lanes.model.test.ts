@@ -12,11 +12,12 @@ import { createEnvelopeBuilder } from "../../../src/delivery/envelope.ts";
 import { createGate, type Gate } from "../../../src/delivery/gate.ts";
 import { createGiveUp } from "../../../src/delivery/give-up.ts";
 import { createHeaderBuilder } from "../../../src/delivery/headers.ts";
+import { createInFlight } from "../../../src/delivery/in-flight.ts";
 import type { AttemptRecord } from "../../../src/delivery/ports.ts";
 import { nextStep } from "../../../src/delivery/rungs.ts";
 import type { SendResult } from "../../../src/delivery/sender.ts";
 import type { InstallationStatus } from "../../../src/model/app.ts";
-import { markOf, newDelivery } from "../../../src/model/delivery.ts";
+import { type Delivery, markOf, newDelivery } from "../../../src/model/delivery.ts";
 import { decodeLaneMessage } from "../../../src/model/lane-message.ts";
 import { createTracing } from "../../../src/telemetry/tracing.ts";
 import { anApp, anEvent, anInstallation, UUID } from "../../support/builders.ts";
@@ -74,7 +75,8 @@ class World {
     });
     const log = {
       record: (attempt: AttemptRecord) => this.recorded(attempt),
-      wasDelivered: async (_app: string, mark: string) => this.isMarked(mark),
+      findDelivered: async () => null,
+      skipped() {},
     };
     const observer = { attempted() {}, stored() {}, skipped() {}, deadLettered() {} };
     const attempt = createAttempt(
@@ -100,7 +102,7 @@ class World {
       destinationOf: () => "destination",
       attempt,
       lanes: this.lanes,
-      log,
+      skipDelivered: this.skipDelivered,
       observer,
       tracing,
       directLimit: () => 10,
@@ -116,6 +118,8 @@ class World {
   }
 
   isMarked = (mark: string): boolean => this.marks.has(mark) || this.unflushed.includes(mark);
+
+  skipDelivered = async (delivery: Delivery): Promise<boolean> => this.isMarked(markOf(delivery));
 
   recorded({ outcome, delivery }: AttemptRecord): void {
     if (outcome === "delivered") this.unflushed.push(markOf(delivery));
@@ -162,8 +166,8 @@ class World {
       const deliverAll = createDeliverAll({
         registry: { app: () => anApp(), installation: () => undefined },
         dispatcher: this.dispatcher,
-        log: { record() {}, wasDelivered: async (_app, mark) => this.isMarked(mark) },
-        observer: { attempted() {}, stored() {}, skipped() {} },
+        inFlight: createInFlight(),
+        skipDelivered: this.skipDelivered,
       });
       const crashes = this.crashes;
       await this.settle(

@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from "vitest";
 import type { Attempt, Verdict } from "../../../src/delivery/attempt.ts";
 import { createBulkhead } from "../../../src/delivery/bulkhead.ts";
+import { createInFlight } from "../../../src/delivery/in-flight.ts";
 import type { ParkedDelivery } from "../../../src/delivery/ports.ts";
 import { createProbes, type Probes } from "../../../src/delivery/probe.ts";
 import type { Delivery } from "../../../src/model/delivery.ts";
@@ -54,8 +55,8 @@ beforeEach(() => {
     attempt,
     bulkhead: createBulkhead(createManualClock(), { maxInFlight: 8, maxPerDestination: 100, maxWaitMs: 500 }),
     destinationOf: () => "destination",
-    log: { record: () => {}, wasDelivered: async (_app, mark) => delivered.has(mark) },
-    observer: { attempted: () => {}, stored: () => {}, skipped: () => {} },
+    inFlight: createInFlight(),
+    skipDelivered: async ({ id }) => delivered.has(id),
     tracing: createTracing(null),
   });
 });

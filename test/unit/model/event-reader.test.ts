@@ -34,6 +34,7 @@ describe("a plain event", () => {
   test("needs an organization and data, everything else has its default", () => {
     expect(read(least)).toEqual({
       id: "APP_PLATFORM_EVENTS:7",
+      source: null,
       resource: "issue",
       action: "created",
       type: "issue.created",
@@ -127,7 +128,35 @@ describe("what can't be read is said with member, found and wanted", () => {
     ["an installation that is no UUID", [{ ...least, installation_uuid: "7" }], /^installation_uuid: found "7", wanted a UUID$/],
     ["an app that is no slug", [{ ...least, app: "No Slug" }], /^app: found "No Slug", wanted an app slug$/],
     ["an actor that is no object", [{ ...least, actor: "me" }], /^actor: found a string, wanted an object$/],
-    ["a time that is none", [{ ...least, occurred_at: "yesterday" }], /^occurred_at: found .*, wanted an RFC 3339 time$/],
+    ["a time that is none", [{ ...least, occurred_at: "yesterday" }], /^occurred_at: found "yesterday", wanted an RFC 3339 time$/],
+    ["a time that is a number", [{ ...least, occurred_at: 7 }], /^occurred_at: found a number, wanted an RFC 3339 time$/],
+    [
+      "a time without a zone",
+      [{ ...least, occurred_at: "2026-01-05T10:11:12" }],
+      /^occurred_at: found "2026-01-05T10:11:12", without a time zone, wanted an RFC 3339 time with Z or an offset/,
+    ],
+    ["a day that does not exist", [{ ...least, occurred_at: "2026-02-30T10:11:12Z" }], /^occurred_at: found .*, no day of the calendar/],
+    [
+      "an hour that does not exist",
+      [{ ...least, occurred_at: "2026-01-05T24:00:00Z" }],
+      /^occurred_at: found .*, wanted an RFC 3339 time of day/,
+    ],
+    [
+      "an id with half a surrogate pair",
+      ['{"organization_id":1,"data":{},"id":"a\\ud800"}'],
+      /^id: found "a\\ud800" with half a surrogate pair, wanted well-formed Unicode$/,
+    ],
+    ["an id with a line break", [{ ...least, id: "a\r\nb" }], /^id: found "a\\r\\nb", wanted no control characters$/],
+    [
+      "a message id with a control character",
+      [least, { "nats-msg-id": "a\u0000" }],
+      /^Nats-Msg-Id: found .*, wanted no control characters$/,
+    ],
+    [
+      "an organization with half a surrogate pair",
+      ['{"organization_id":"\\udc00","data":{}}'],
+      /^organization_id: found .* wanted well-formed Unicode$/,
+    ],
     [
       "a resource with a capital",
       [least, {}, "Issue.created"],
@@ -287,6 +316,92 @@ describe("a CloudEvent", () => {
     expect(read(body, headers).dataJson).toBe('{"b":1.0,"a":"\\u00e9","b":12345678901234567890}');
   });
 
+  test("has its source as part of what names it", () => {
+    const { source, ...without } = { ...attributes, data: {} };
+    const structured = { "content-type": "application/cloudevents+json" };
+    expect(read({ ...without, source }, structured).source).toBe("/shop");
+    expect(read({}, { "ce-specversion": "1.0", "ce-id": "1", "ce-source": "/caf%C3%A9", "ce-organizationid": "1" }).source).toBe("/café");
+    expect(problem(without, structured)).toBe("source: missing, wanted the CloudEvents attribute source");
+    expect(problem({ ...without, source: "" }, structured)).toBe("source: found 0 characters, wanted 1 to 1024");
+    expect(problem({ ...without, source: 7 }, structured)).toBe("source: found a number, wanted a string");
+    expect(problem({ ...without, source: "a\nb" }, structured)).toMatch(/^source: found .*, wanted no control characters$/);
+    expect(problem({ ...without, source: "x".repeat(1025) }, structured)).toMatch(/^source: found 1025 characters/);
+    expect(read({ ...least, source: "/shop" }).source).toBeNull();
+  });
+
+  test.each([
+    "application/cloudevents+json",
+    "application/cloudevents",
+    "Application/CloudEvents+JSON; charset=utf-8",
+    " application/cloudevents ;charset=utf-8",
+    "application/json",
+    "text/plain",
+  ])("in the body is read under the content type %j", (contentType) => {
+    expect(read({ ...attributes, data: {} }, { "content-type": contentType })).toMatchObject({ id: "ce-1", source: "/shop" });
+  });
+
+  test("in the body is read without any header, as the SDK for Go publishes it", () => {
+    expect(read({ ...attributes, data: { n: 1 } })).toMatchObject({ ...wanted, source: "/shop", dataJson: '{"n":1}' });
+    expect(problem({ ...attributes, specversion: "0.3", data: {} })).toBe('specversion: found "0.3", wanted "1.0"');
+  });
+
+  test.each([
+    "application/cloudevents-batch+json",
+    "application/cloudevents-batch",
+    "application/cloudevents+avro",
+    "application/cloudevents+xml; a=b",
+  ])("under %s is refused with what is wanted", (contentType) => {
+    expect(problem([attributes], { "content-type": contentType })).toBe(
+      `content-type: found ${JSON.stringify(contentType)}, wanted application/cloudevents+json, one event a message`,
+    );
+  });
+
+  test("has data_base64 that holds a JSON object, its text kept", () => {
+    const base64 = (text: string) => ({ ...attributes, data_base64: Buffer.from(text).toString("base64") });
+    expect(read(base64('{ "n": 1.0, "a": "é" }')).dataJson).toBe('{"n":1.0,"a":"é"}');
+    expect(read({ ...base64("{}"), data: null }).dataJson).toBe("{}");
+    expect(problem({ ...base64("{}"), data: {} })).toBe("data_base64: found beside data, wanted one of them");
+    expect(problem(base64("[]"))).toBe("data_base64: found an array, wanted a JSON object");
+    expect(problem(base64("no"))).toMatch(/^data_base64: not valid JSON/);
+    expect(problem({ ...attributes, data_base64: "e30" })).toBe('data_base64: found "e30", wanted base64 of a JSON object');
+    expect(problem({ ...attributes, data_base64: {} })).toBe("data_base64: found an object, wanted a string");
+    const limits = { maxBytes: 1e6, maxHeaders: 9, maxDepth: 4, maxKeys: 99, maxIdLength: 99 };
+    expect(readEvent(raw(base64('{"a":[[[[]]]]}')), limits)).toMatchObject({
+      ok: false,
+      problem: expect.stringMatching(/^data_base64: found objects and arrays 5 deep/),
+    });
+  });
+
+  test("goes on with the trace of its headers, else with that of its distributed tracing extension", () => {
+    const [ofHop, ofOrigin] = [
+      "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+      "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    ];
+    const extended = { ...attributes, traceparent: ofOrigin, tracestate: "o=1", data: {} };
+    expect(read(extended)).toMatchObject({ traceparent: ofOrigin, tracestate: "o=1" });
+    expect(read(extended, { traceparent: ofHop })).toMatchObject({ traceparent: ofHop, tracestate: null });
+    expect(read(extended, { traceparent: "nonsense", tracestate: "h=1" })).toMatchObject({ traceparent: ofOrigin, tracestate: "o=1" });
+    const binary = {
+      "ce-specversion": "1.0",
+      "ce-id": "1",
+      "ce-source": "/",
+      "ce-organizationid": "1",
+      "ce-traceparent": ofOrigin,
+      "ce-tracestate": "o=1",
+    };
+    expect(read({}, binary)).toMatchObject({ traceparent: ofOrigin, tracestate: "o=1" });
+    expect(read({ ...least, traceparent: ofOrigin })).toMatchObject({ traceparent: null });
+  });
+
+  test("in binary mode has attributes that are percent-encoded UTF-8", () => {
+    const id = (text: string) => [{}, { "ce-specversion": "1.0", "ce-id": text, "ce-source": "/", "ce-organizationid": "1" }] as const;
+    expect(read(...id("100%25")).id).toBe("100%");
+    expect(read(...id("100%")).id).toBe("100%");
+    expect(read(...id("%zz%20")).id).toBe("%zz ");
+    expect(problem(...id("%ED%A0%80"))).toBe('ce-id: found "%ED%A0%80", wanted percent-encoded UTF-8');
+    expect(problem(...id("a%0D%0Ab"))).toMatch(/^id: found .*, wanted no control characters$/);
+  });
+
   test("is structured where the content type says so, whatever ce- headers say", () => {
     expect(read({ ...attributes, data: { n: 1 } }, { "content-type": "application/cloudevents+json", "ce-specversion": "0.3" }).id).toBe(
       attributes.id,
@@ -305,7 +420,7 @@ describe("a CloudEvent", () => {
       "binary data",
       { ...attributes, data_base64: "AA==" },
       { "content-type": "application/cloudevents+json" },
-      /^data_base64: found binary data/,
+      /^data_base64: not valid JSON/,
     ],
     ["another version in binary mode", {}, { "ce-specversion": "0.3" }, /^ce-specversion: found "0.3", wanted "1.0"$/],
     ["no organization in binary mode", {}, { "ce-specversion": "1.0", "ce-id": "1" }, /^organization_id: missing/],

@@ -100,11 +100,11 @@ describe("what is debugged", () => {
     const { observer, lines } = observed({ level: "error", percent: 0, isDebugged });
     observer.attempted(anAttempt());
     observer.stored("parked", aDelivery(), "circuit");
-    observer.skipped(aDelivery());
+    observer.skipped(aDelivery(), { eventSequence: 5 });
     expect(lines()).toMatchObject([
       { message: "delivery.attempted", level: "info", request_body: "{}" },
       { message: "delivery.stored", level: "debug", lane: "parked", detail: "circuit" },
-      { message: "delivery.skipped", level: "debug" },
+      { message: "delivery.skipped", level: "info" },
     ]);
   });
 
@@ -186,4 +186,17 @@ describe("the metrics of a run", () => {
     expect(text).toContain('posthorn_delivery_age_seconds_bucket{attempt="first",le="0.5"} 0\n');
     expect(text).toContain('posthorn_delivery_age_seconds_bucket{attempt="first",le="1"} 1\n');
   });
+});
+
+test("a skip is never silent: it names both messages, and a duplicate is told from a redelivery", () => {
+  const { observer, metrics, lines } = observed();
+  observer.skipped(aDelivery({ eventSequence: 9 }), { eventSequence: 9 });
+  observer.skipped(aDelivery({ eventSequence: 9 }), { eventSequence: 5 });
+  const facts = { level: "info", message: "delivery.skipped", delivery_id: aDelivery().id, event_id: "evt-1", event_type: "issue.created" };
+  expect(lines()).toMatchObject([
+    { ...facts, event_sequence: 9, delivered_event_sequence: 9, why: "redelivered" },
+    { ...facts, event_sequence: 9, delivered_event_sequence: 5, why: "duplicate" },
+  ]);
+  expect(metrics.render()).toContain("posthorn_deliveries_skipped_total 2\n");
+  expect(metrics.render()).toContain("posthorn_deliveries_duplicate_total 1\n");
 });

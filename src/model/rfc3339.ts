@@ -1,0 +1,58 @@
+/**
+ * The one reader of times that come from outside (RFC 3339, section 5.6). `Date.parse` takes far more: it reads a time
+ * without a zone in the server's own, and makes 2 March of 30 February.
+ */
+
+/** `problem` follows "found <the text>, ". */
+export type ReadTime = { readonly ok: true; readonly epochMs: number } | { readonly ok: false; readonly problem: string };
+
+const DATE_TIME = /^(\d{4}-\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))$/;
+const WITHOUT_ZONE = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?$/;
+const DATE = /^\d{4}-\d\d-\d\d$/;
+
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 86_400_000;
+const FIRST_MS = Date.parse("0000-01-01T00:00:00.000Z");
+const LAST_MS = Date.parse("9999-12-31T23:59:59.999Z");
+
+/**
+ * Fractions of a millisecond are cut off. A leap second (23:59:60 UTC) is the same instant as the second after it, as on
+ * POSIX clocks.
+ */
+export function parseRfc3339(text: string): ReadTime {
+  const match = DATE_TIME.exec(text);
+  if (match === null && WITHOUT_ZONE.test(text))
+    return refused("without a time zone, wanted an RFC 3339 time with Z or an offset such as +01:00");
+  if (match === null) return refused("wanted an RFC 3339 time");
+  const [, month = "", day, hour, minute, second, fraction = "", sign, offsetHours = 0, offsetMinutes = 0] = match;
+  const midnightMs = Date.parse(`${month}-01T00:00:00.000Z`) + (Number(day) - 1) * DAY_MS;
+  if (Number.isNaN(midnightMs) || new Date(midnightMs).getUTCDate() !== Number(day))
+    return refused("no day of the calendar, wanted an RFC 3339 time");
+  if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 60)
+    return refused("wanted an RFC 3339 time of day from 00:00:00 to 23:59:59");
+  if (Number(offsetHours) > 23 || Number(offsetMinutes) > 59) return refused("wanted an RFC 3339 offset from -23:59 to +23:59");
+  const offsetMs = (Number(offsetHours) * HOUR_MS + Number(offsetMinutes) * MINUTE_MS) * (sign === "-" ? -1 : 1);
+  const wholeMs = midnightMs + Number(hour) * HOUR_MS + Number(minute) * MINUTE_MS + Number(second) * SECOND_MS - offsetMs;
+  const isLeapSecond = Number(second) === 60;
+  if (isLeapSecond && wholeMs % DAY_MS !== 0) return refused("wanted an RFC 3339 time, leap seconds at 23:59:60 UTC only");
+  const epochMs = isLeapSecond ? wholeMs : wholeMs + Number(fraction.slice(0, 3).padEnd(3, "0"));
+  if (epochMs < FIRST_MS || epochMs > LAST_MS) return refused("wanted an RFC 3339 time of the years 0000 to 9999 UTC");
+  return { ok: true, epochMs };
+}
+
+/** Of what Posthorn or a server wrote; NaN when it is no RFC 3339 time. */
+export function epochMsOf(text: string): number {
+  const read = parseRfc3339(text);
+  return read.ok ? read.epochMs : Number.NaN;
+}
+
+/** Also takes a date alone, which is its midnight UTC. */
+export function parseRfc3339OrDate(text: string): ReadTime {
+  return parseRfc3339(DATE.test(text) ? `${text}T00:00:00Z` : text);
+}
+
+function refused(problem: string): ReadTime {
+  return { ok: false, problem };
+}
