@@ -83,6 +83,7 @@ async function tell(event: StatusEventOf<"integration.broken">): Promise<void> {
 const subscription = await subscribeStatus({
   nats: connection,
   subjectPrefix: prefix,
+  apiPrefix: setting("API_PREFIX", "$JS.API"),
   durable: setting("DURABLE", "mailer"),
   startAt: setting("START_AT", "new") === "all" ? "all" : "new",
   changes: ["integration.broken"],

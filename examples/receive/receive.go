@@ -6,17 +6,22 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 )
 
-const tolerance = 5 * time.Minute
+const (
+	tolerance    = 5 * time.Minute
+	maxBodyBytes = 8 << 20
+)
 
 // isGenuine tells whether the request is from who knows the secret, and not an old one sent again.
 func isGenuine(header http.Header, body []byte, secret string) bool {
@@ -40,12 +45,25 @@ func isGenuine(header http.Header, body []byte, secret string) bool {
 
 func main() {
 	secret, port := os.Getenv("CLIENT_SECRET"), os.Getenv("PORT")
+	// Anybody can sign with an empty secret.
+	if !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(secret) {
+		fmt.Fprintln(os.Stderr, "CLIENT_SECRET: wanted the app's client secret, 64 hex digits")
+		os.Exit(1)
+	}
 	if port == "" {
 		port = "3000"
 	}
 	http.HandleFunc("/", func(response http.ResponseWriter, request *http.Request) {
-		body, err := io.ReadAll(http.MaxBytesReader(response, request.Body, 8<<20))
-		if err != nil || !isGenuine(request.Header, body, secret) {
+		body, err := io.ReadAll(http.MaxBytesReader(response, request.Body, maxBodyBytes))
+		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+			response.WriteHeader(http.StatusRequestEntityTooLarge)
+			return
+		}
+		if err != nil {
+			response.WriteHeader(http.StatusBadRequest) // the sender went away in the middle
+			return
+		}
+		if !isGenuine(request.Header, body, secret) {
 			response.WriteHeader(http.StatusUnauthorized)
 			return
 		}
@@ -67,6 +85,8 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Printf("listening on http://127.0.0.1:%s\n", port)
-	fmt.Fprintln(os.Stderr, http.Serve(listener, nil))
+	// A sender that hangs doesn't keep its connection.
+	server := &http.Server{ReadTimeout: 30 * time.Second}
+	fmt.Fprintln(os.Stderr, server.Serve(listener))
 	os.Exit(1)
 }

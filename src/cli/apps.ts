@@ -94,12 +94,18 @@ export const appCommands: readonly Command[] = [
     name: "apps add",
     summary: "Makes an app and shows its secrets, this once.",
     operands: ["<slug>"],
-    options: { ...members, secret: value("hex", "A client secret of 64 hex digits that it has already; made when not given.") },
+    options: {
+      ...members,
+      "secret-from-env": flag("Takes the client secret in POSTHORN_CLIENT_SECRET, 64 hex digits, instead of making one."),
+      secret: value("hex", "The same on the command line, where every process list shows it."),
+    },
     examples: ["apps add acme-tracker --webhook https://hooks.acme.example/sentry --events issue,metric_alert.*"],
-    async run({ api, output, options, operands: [slug = ""] }) {
+    async run({ api, output, options, config, operands: [slug = ""] }) {
       const { webhook_url: url, ...rest } = given(options);
       if (url === undefined) throw new UsageError("apps add: --webhook is missing");
-      const body = { ...rest, webhook_url: url, ...(options.secret === undefined ? {} : { client_secret: options.secret }) };
+      const secret = options["secret-from-env"] ? config().clientSecret : options.secret;
+      if (secret === null) throw new UsageError("apps add --secret-from-env: POSTHORN_CLIENT_SECRET is not set");
+      const body = { ...rest, webhook_url: url, ...(secret === undefined ? {} : { client_secret: secret }) };
       // Another one's app is never replaced by mistake.
       const made = await api().call("PUT /v1/apps/{slug}", { path: { slug }, body, headers: { "if-none-match": "*" } });
       output.result(made.body, () => {

@@ -1,5 +1,5 @@
 /** The durable consumer of a status subscription: found, made, or made anew where it was. */
-import { AckPolicy, type ConsumerInfo, DeliverPolicy, type JetStreamManager, NatsError, nanos } from "nats";
+import { AckPolicy, type ConsumerInfo, DeliverPolicy, ErrorCode, type JetStreamManager, NatsError, nanos } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { StatusEventType } from "../model/status-event.ts";
 import { streamName } from "./connection.ts";
@@ -37,7 +37,9 @@ export async function ensureStatusConsumer(manager: JetStreamManager, plan: Stat
     const found = await manager.consumers.info(stream, plan.name);
     const { filter_subject: filter, max_ack_pending: most } = found.config;
     if (filter === wanted.filter_subject && most === wanted.max_ack_pending) return found;
-    return await manager.consumers.update(stream, plan.name, { ...found.config, ...wanted });
+    return await manager.consumers.update(stream, plan.name, { ...found.config, ...wanted }).catch((error: unknown) => {
+      throw isNotAllowed(error) ? notAllowed(error, plan, wanted, `has ${settings(found.config)}`) : error;
+    });
   } catch (error) {
     if (!(error instanceof NatsError) || error.api_error?.code !== 404) throw error;
   }
@@ -52,9 +54,27 @@ export async function ensureStatusConsumer(manager: JetStreamManager, plan: Stat
       ...beginning(startAt),
     });
   } catch (error) {
+    if (isNotAllowed(error)) throw notAllowed(error, plan, wanted, "is not there");
     const why = `was Posthorn started with the prefix ${JSON.stringify(plan.subjectPrefix)}? (${messageOf(error)})`;
     throw new AppError("NOT_FOUND", `can't follow ${stream}: ${why}`, { retryable: true, cause: error });
   }
+}
+
+interface Wanted {
+  readonly filter_subject?: string | undefined;
+  readonly max_ack_pending?: number | undefined;
+}
+
+const settings = ({ filter_subject: filter, max_ack_pending: most }: Wanted): string => `filter ${filter} and max_ack_pending ${most}`;
+
+function isNotAllowed(error: unknown): boolean {
+  return error instanceof NatsError && (error.isPermissionError() || error.code === ErrorCode.NoResponders);
+}
+
+/** An account that only follows may not make or change consumers: a consumer can publish what it gets to any subject. */
+function notAllowed(cause: unknown, { subjectPrefix, name }: StatusConsumerPlan, wanted: Wanted, found: string): AppError {
+  const what = `consumer ${name} of ${streamName(subjectPrefix, "STATUS")} ${found}, wanted ${settings(wanted)}`;
+  return new AppError("NOT_FOUND", `${what}; this account may not make or change it, an operator does`, { retryable: true, cause });
 }
 
 /** Where a consumer begins that is to take the place of this one: nothing before it is left to be acknowledged. */

@@ -26,6 +26,11 @@ export interface SubscribeStatusOptions<Type extends StatusEventType = StatusEve
    */
   readonly durable?: string;
   readonly subjectPrefix?: string;
+  /**
+   * Where the account has Posthorn's JetStream API, when it is imported from another account: `POSTHORN.API`. An operator
+   * makes the durable consumer then.
+   */
+  readonly apiPrefix?: string;
   /** All when not given. The handler's event is one of these. */
   readonly changes?: readonly Type[];
   readonly app?: string;
@@ -48,7 +53,7 @@ const MOST_IN_FLIGHT = 256;
 
 /** @throws AppError PUBLISH_INVALID */
 export function checkStatusOptions<Type extends StatusEventType>(options: SubscribeStatusOptions<Type>): void {
-  const { durable, subjectPrefix, changes, app, installationUuid, startAt, maxInFlight, onEvent, onError } = options;
+  const { durable, subjectPrefix, apiPrefix, changes, app, installationUuid, startAt, maxInFlight, onEvent, onError } = options;
   const wants = (isRight: boolean, option: string, found: unknown, wanted: string): void => {
     if (isRight) return;
     const shown = typeof found === "string" || Array.isArray(found) ? JSON.stringify(found) : inspect(found, { depth: 1 });
@@ -59,6 +64,7 @@ export function checkStatusOptions<Type extends StatusEventType>(options: Subscr
 
   matches(DURABLE, "durable", durable, "1 to 64 letters, digits, _ and -");
   matches(SUBJECT_PREFIX, "subjectPrefix", subjectPrefix, `${SUBJECT_PREFIX_FORM}, as POSTHORN_SUBJECT_PREFIX`);
+  matches(/^[^\s.*>]+(?:\.[^\s.*>]+)*$/, "apiPrefix", apiPrefix, "a subject, as POSTHORN.API");
   matches(APP_SLUG, "app", app, "an app's slug: 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or digit");
   matches(INSTALLATION_UUID, "installationUuid", installationUuid, "a UUID");
   if (changes !== undefined) {

@@ -54,7 +54,14 @@ export async function subscribeStatus<const Type extends StatusEventType = Statu
 async function follow<Type extends StatusEventType>(
   connection: NatsConnection,
   close: () => Promise<void>,
-  { durable, subjectPrefix = DEFAULT_PREFIX, startAt = "new", maxInFlight = 1, ...options }: SubscribeStatusOptions<Type>,
+  {
+    durable,
+    subjectPrefix = DEFAULT_PREFIX,
+    apiPrefix = "$JS.API",
+    startAt = "new",
+    maxInFlight = 1,
+    ...options
+  }: SubscribeStatusOptions<Type>,
 ): Promise<StatusSubscription> {
   const { onEvent, onError = () => {}, changes, app, installationUuid } = options;
   const filter: StatusFilter = {
@@ -66,7 +73,8 @@ async function follow<Type extends StatusEventType>(
   const name = durable ?? `once-${randomUUID()}`;
   const plan: StatusConsumerPlan = { ...filter, subjectPrefix, name, isDurable: durable !== undefined, maxInFlight };
   const stream = streamName(subjectPrefix, "STATUS");
-  const manager = await connection.jetstreamManager();
+  // The account may have no JetStream of its own to check.
+  const manager = await connection.jetstreamManager({ apiPrefix, checkAPI: false });
 
   /** Everything before it is acknowledged, whoever did it. */
   let goesOnAt: StartAt = startAt;
@@ -118,7 +126,7 @@ async function follow<Type extends StatusEventType>(
   };
 
   const pull = async (): Promise<void> => {
-    const consumer = await connection.jetstream().consumers.get(stream, name);
+    const consumer = await connection.jetstream({ apiPrefix }).consumers.get(stream, name);
     while (!stopped) {
       if (running.size >= maxInFlight) {
         await Promise.race(running);

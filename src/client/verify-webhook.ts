@@ -1,6 +1,7 @@
 /**
- * Verifies a received webhook: the Standard Webhooks signature when its headers are there, else the vendor's hex HMAC.
- * Both are over the raw body: verify before parsing, with the bytes as they came.
+ * Verifies a received webhook by its Standard Webhooks signature, which covers the body, the id and the timestamp. The
+ * vendor's hex HMAC covers the body alone: a webhook that was captured once is right for ever with a new timestamp, so it
+ * counts only when asked for. Both are over the raw body: verify before parsing, with the bytes as they came.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { AppError } from "../model/app-error.ts";
@@ -12,8 +13,13 @@ export interface VerifyWebhookInput {
   readonly body: Uint8Array | string;
   /** node:http's or fetch's, or any record; names in any case. */
   readonly headers: Readonly<Record<string, HeaderValue>> | { get(name: string): string | null };
-  /** The client secret (64 hex digits), or `whsec_…`; several while one is being replaced. */
+  /** The client secret (64 lower-case hex digits), or `whsec_…`; several while one is being replaced. */
   readonly secret: string | readonly string[];
+  /**
+   * Takes the vendor's signature too, when there are no Standard Webhooks headers: for receivers behind something that drops
+   * them. Nothing signed tells an old webhook from a new one then: refuse what you have handled before, for ever.
+   */
+  readonly allowUnsignedTimestamp?: boolean;
   /** POSTHORN_HEADER_PREFIX; `Sentry-Hook` when not given. */
   readonly headerPrefix?: string;
   /** How far the timestamp may be from now, in either direction. */
@@ -32,10 +38,12 @@ export interface VerifiedWebhook {
 }
 
 const DEFAULT_TOLERANCE_S = 300;
+/** As Standard Webhooks has it. */
+const SHORTEST_KEY_BYTES = 24;
 
 /** @throws AppError WEBHOOK_INVALID saying which check failed. */
 export function verifyWebhook(input: VerifyWebhookInput): VerifiedWebhook {
-  const { headerPrefix = "Sentry-Hook", toleranceSeconds = DEFAULT_TOLERANCE_S, now = new Date() } = input;
+  const { headerPrefix = "Sentry-Hook", toleranceSeconds = DEFAULT_TOLERANCE_S, now = new Date(), allowUnsignedTimestamp = false } = input;
   const body = typeof input.body === "string" ? Buffer.from(input.body) : Buffer.from(input.body);
   const keys = (typeof input.secret === "string" ? [input.secret] : input.secret).map(keyOf);
   if (keys.length === 0) throw invalid("no secret was given");
@@ -51,7 +59,11 @@ export function verifyWebhook(input: VerifyWebhookInput): VerifiedWebhook {
 
   const id = header("webhook-id");
   const signatures = header("webhook-signature");
-  if (id !== undefined && signatures !== undefined) {
+  if (!allowUnsignedTimestamp || (id !== undefined && signatures !== undefined)) {
+    if (id === undefined || signatures === undefined)
+      throw invalid(
+        `header ${id === undefined ? "webhook-id" : "webhook-signature"} is missing; ${headerPrefix}-Signature alone counts only with allowUnsignedTimestamp`,
+      );
     const timestamp = checkTime("webhook-timestamp");
     const found = signatures
       .split(" ")
@@ -82,10 +94,21 @@ function matches(found: readonly Buffer[], wanted: readonly Buffer[]): boolean {
   return isRight;
 }
 
-/** The key is the client secret's UTF-8 bytes; `whsec_` is their base64. */
+/**
+ * The key is the client secret's UTF-8 bytes; `whsec_` is their base64, or that of another sender's key.
+ * A secret that is empty or cut is a mistake in a setting, and anybody could sign with it.
+ */
 function keyOf(secret: string): Buffer {
-  if (secret === "") throw invalid("the secret is empty");
-  return secret.startsWith("whsec_") ? Buffer.from(secret.slice("whsec_".length), "base64") : Buffer.from(secret);
+  if (/^[0-9a-f]{64}$/.test(secret)) return Buffer.from(secret);
+  const [, text] = /^whsec_((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)$/.exec(secret) ?? [];
+  const key = Buffer.from(text ?? "", "base64");
+  if (key.length < SHORTEST_KEY_BYTES) {
+    const found = secret === "" ? "an empty text" : `${secret.length} characters`;
+    throw invalid(
+      `the secret: found ${found}, wanted 64 lower-case hex digits, or whsec_ and the base64 of at least ${SHORTEST_KEY_BYTES} bytes`,
+    );
+  }
+  return key;
 }
 
 function headerReader(headers: VerifyWebhookInput["headers"]): (name: string) => string | undefined {

@@ -2,6 +2,7 @@
  * One attempt of one delivery: build, sign, POST, classify, record, and say what has to follow.
  * URL, secrets and headers are read from the registry at this moment, never carried along.
  */
+import { withoutSecretsOf } from "../model/app-secrets.ts";
 import { type Clock, type Random, toRfc3339 } from "../model/clock.ts";
 import { type DeadLetterReason, type Delivery, isTestCall, MAX_ATTEMPT_SUMMARIES, MAX_SUMMARY_ERROR } from "../model/delivery.ts";
 import { OUTCOMES } from "../model/outcome.ts";
@@ -124,6 +125,8 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
 
     const endedAt = clock.now();
     const { outcome, responseCode, error, retryAfterMs } = classify(result, endedAt);
+    // Rows, log lines, dead letters and status events have these texts: a receiver may echo what it got.
+    const shown = (text: string | null): string | null => (text === null ? null : withoutSecretsOf(app, url, text));
     const durationMs = Math.round((performance.now() - startedMs) * 10) / 10;
     const reference = referenceOf(result, errorHeader, projectHeader);
     const record: AttemptRecord = {
@@ -137,9 +140,9 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
       webhookUrl: url,
       outcome,
       responseCode,
-      error,
-      errorId: reference?.errorId ?? null,
-      projectId: reference?.projectId ?? null,
+      error: shown(error),
+      errorId: shown(reference?.errorId ?? null),
+      projectId: shown(reference?.projectId ?? null),
       traceId: span.traceId,
       spanId: span.spanId,
       requestHeaders,

@@ -19,9 +19,9 @@ export interface AttemptRecord {
   readonly outcome: Outcome;
   /** 0: no (complete) response. */
   readonly responseCode: number;
-  /** In words, null when delivered. */
+  /** In words, null when delivered. Without the app's secrets. */
   readonly error: string | null;
-  /** From the response's `<prefix>-Error` and `<prefix>-Project` headers, when it had both. */
+  /** From the response's `<prefix>-Error` and `<prefix>-Project` headers, when it had both. Without the app's secrets. */
   readonly errorId: string | null;
   readonly projectId: string | null;
   readonly traceId: string;

@@ -13,6 +13,7 @@ import type { InstallationStatus } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
+import { withoutSecrets } from "../model/safe-url.ts";
 import { integrationBroken, integrationChanged, type StatusEvent } from "../model/status-event.ts";
 import type { BrokenReason } from "./health-rule.ts";
 import type { HealthStore, StatusRecords } from "./ports.ts";
@@ -78,7 +79,7 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
     app: String(record["app"]),
     installation_uuid: uuid,
     organization_id: String(record["organization_id"]),
-    webhook_url: webhookUrlOf(uuid),
+    webhook_url: withoutSecrets(webhookUrlOf(uuid)),
     previous_status: statusOf(record),
     status,
     dashboard_url: options.dashboardUrl(`/installations/${uuid}`),

@@ -21,7 +21,9 @@ const installation = {
 
 const integration = {
   ...installation,
-  webhook_url: z.string().meta({ description: "Where the installation's webhooks go." }),
+  webhook_url: z
+    .string()
+    .meta({ description: "Where the installation's webhooks go; what is secret in it is `REDACTED`, and the query is left out." }),
   previous_status: status,
   status,
   dashboard_url: dashboardUrl,

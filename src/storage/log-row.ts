@@ -1,6 +1,9 @@
 /** One row of the request log (DESIGN 3.6) as JSON text. Nothing secret gets in, and bodies are cut. */
 import type { AttemptRecord } from "../delivery/ports.ts";
+import { withoutSecretsOf } from "../model/app-secrets.ts";
 import { toRfc3339 } from "../model/clock.ts";
+import { REDACTED } from "../model/redact.ts";
+import { withoutSecrets } from "../model/safe-url.ts";
 
 /** A row as the lists hold it; the last four only if it was not delivered. */
 export interface LogRow {
@@ -11,6 +14,7 @@ export interface LogRow {
   readonly installation_uuid: string;
   /** Left out for internal apps. */
   readonly organization_id?: string;
+  /** Without what is secret in it. */
   readonly webhook_url: string;
   /** From 1. */
   readonly attempt: number;
@@ -28,13 +32,6 @@ export interface LogRow {
   readonly error?: string | null;
 }
 
-export const MAX_BODY_BYTES = 1024;
-const REDACTED = "[redacted]";
-/** Shorter values would blot out ordinary text wherever they occur in a body. */
-const SHORTEST_SECRET = 6;
-/** As much of a body as is searched for secrets; what is kept of it is far shorter. */
-const SEARCHED_BYTES = 16 * 1024;
-
 /** LogRow as JSON text, put together from texts: one is made per attempt. */
 export function logRow(attempt: AttemptRecord): string {
   const { delivery, app, installation, outcome, errorId, projectId } = attempt;
@@ -46,19 +43,19 @@ export function logRow(attempt: AttemptRecord): string {
   const row =
     `{"date":"${toRfc3339(attempt.startedAt)}","event_type":"${event.type}","event_id":${JSON.stringify(event.id)},` +
     `"delivery_id":"${delivery.id}","installation_uuid":"${installation.uuid}"${organization},` +
-    `"webhook_url":${JSON.stringify(attempt.webhookUrl)},"attempt":${attempt.attempt},"response_code":${attempt.responseCode},` +
+    `"webhook_url":${JSON.stringify(withoutSecrets(attempt.webhookUrl))},"attempt":${attempt.attempt},"response_code":${attempt.responseCode},` +
     `"outcome":"${outcome}","duration_ms":${attempt.durationMs},"trace_id":"${attempt.traceId}"${reference}`;
   return outcome === "delivered" ? `${row}}` : `${row},${JSON.stringify(evidence(attempt)).slice(1)}`;
 }
 
 /** What was sent and what came back, with nothing secret in it. */
 export function evidence(attempt: AttemptRecord): Pick<LogRow, "request_headers" | "request_body" | "response_body" | "error"> {
-  const secrets = secretsOf(attempt);
+  const { app, webhookUrl, requestBody, responseBody, error } = attempt;
   return {
     request_headers: redactedHeaders(attempt),
-    request_body: cutBody(attempt.requestBody, secrets),
-    response_body: attempt.responseBody === null ? null : cutBody(attempt.responseBody, secrets),
-    error: attempt.error === null ? null : redact(attempt.error, secrets),
+    request_body: withoutSecretsOf(app, webhookUrl, requestBody),
+    response_body: responseBody === null ? null : withoutSecretsOf(app, webhookUrl, responseBody),
+    error,
   };
 }
 
@@ -70,34 +67,4 @@ function redactedHeaders({ app, requestHeaders }: AttemptRecord): Record<string,
     shown[name] = custom.has(name.toLowerCase()) && value === app.headers[name] ? REDACTED : value;
   }
   return shown;
-}
-
-/** A receiver may echo what it got. */
-function secretsOf({ app, webhookUrl }: AttemptRecord): string[] {
-  // The query of a webhook URL often is a token.
-  const { search, searchParams } = new URL(webhookUrl);
-  const secrets = [app.clientSecret, ...Object.values(app.headers), search.slice(1), ...searchParams.values()];
-  if (app.previousSecret !== null) secrets.push(app.previousSecret.value);
-  return secrets.filter((secret) => secret.length >= SHORTEST_SECRET).sort((a, b) => b.length - a.length);
-}
-
-function redact(text: string, secrets: readonly string[]): string {
-  let redacted = text;
-  for (const secret of secrets) redacted = redacted.replaceAll(secret, REDACTED);
-  return redacted;
-}
-
-function cutBody(body: Uint8Array, secrets: readonly string[]): string {
-  const text = Buffer.from(body.buffer, body.byteOffset, Math.min(body.byteLength, SEARCHED_BYTES)).toString("utf8");
-  return cutText(redact(text, secrets));
-}
-
-/** At most MAX_BODY_BYTES of UTF-8, never half a character. */
-export function cutText(text: string): string {
-  const bytes = Buffer.from(text);
-  if (bytes.length <= MAX_BODY_BYTES) return text;
-  let end = MAX_BODY_BYTES;
-  // 10xxxxxx continues a character: the cut goes before the byte that began it.
-  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
-  return bytes.toString("utf8", 0, end);
 }

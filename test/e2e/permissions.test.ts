@@ -1,8 +1,8 @@
-/** Servers that speak TLS with client certificates and know the users of docs/security.md, literally. */
+/** Servers that speak TLS with client certificates and know the users of deploy/nats and docs/security.md, literally. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Redis } from "ioredis";
-import { type ConnectionOptions, connect, type NatsConnection } from "nats";
+import { AckPolicy, type ConnectionOptions, connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createPublisher, type Publisher, type StatusEvent, subscribeStatus } from "../../src/client/client.ts";
 import { makeAuthority } from "../support/certificates.ts";
@@ -16,7 +16,9 @@ const DOCUMENT = readFileSync(new URL("../../docs/security.md", import.meta.url)
 /** The blocks of one language, in order. */
 const blocks = (language: string): string[] =>
   [...DOCUMENT.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, "gms"))].map(([, text]) => text ?? "");
-const [permissions = "", tlsBlock = ""] = blocks("nats");
+const [tlsBlock = ""] = blocks("nats");
+/** Without its folder of streams. */
+const accounts = readFileSync(new URL("../../deploy/nats/posthorn.conf", import.meta.url), "utf8").replace(/^jetstream \{[^}]*\}$/m, "");
 const [acl = ""] = blocks("acl");
 
 const authority = makeAuthority();
@@ -31,6 +33,8 @@ let posthorn: Posthorn;
 let receiver: Receiver;
 let publisher: Publisher;
 const connections: NatsConnection[] = [];
+
+const USERS = ["posthorn", "operator", "publisher", "mailer"];
 
 const natsAs = async (user: string, options: ConnectionOptions = {}): Promise<NatsConnection> => {
   const connection = await connect({
@@ -53,6 +57,9 @@ const sourceOf = (user: string) => ({
   inboxPrefix: `_INBOX.${user}`,
 });
 
+/** Where the accounts of subscribers have Posthorn's JetStream API. */
+const API = "POSTHORN.API";
+
 const WITHOUT_TLS = Object.fromEntries(["CA", "CERT", "KEY"].map((kind) => [`POSTHORN_NATS_${kind}_FILE`, undefined]));
 
 function settings(): Record<string, string> {
@@ -74,7 +81,8 @@ function settings(): Record<string, string> {
 }
 
 beforeAll(async () => {
-  const config = permissions + tlsBlock.replace("/etc/nats/server.pem", server.certFile).replace("/etc/nats/server.key", server.keyFile);
+  for (const user of USERS) process.env[`${user.toUpperCase()}_NATS_PASSWORD`] = `change-me-${user}`;
+  const config = accounts + tlsBlock.replace("/etc/nats/server.pem", server.certFile).replace("/etc/nats/server.key", server.keyFile);
   nats = await startNatsServer({ config: config.replace("/etc/nats/authority.pem", authority.certFile) });
   redisTlsPort = await freePort();
   const aclFile = join(authority.certFile, "..", "users.acl");
@@ -87,6 +95,13 @@ beforeAll(async () => {
   });
   receiver = await startReceiver();
   posthorn = await startPosthorn({ nats, redis, prefix: "app-platform", settings: settings() });
+  const operator = await natsAs("operator");
+  await (await operator.jetstreamManager()).consumers.add("APP_PLATFORM_STATUS", {
+    durable_name: "mailer",
+    filter_subject: "app-platform.status.>",
+    ack_policy: AckPolicy.Explicit,
+    max_ack_pending: 1,
+  });
   publisher = await createPublisher({ nats: sourceOf("publisher") });
 });
 afterAll(async () => {
@@ -109,13 +124,13 @@ const complaints = (): string[] => [
     .filter((line) => /permission|NOPERM|Violation/i.test(line)),
 ];
 
-describe("with the permissions of docs/security.md", () => {
+describe("with the accounts of deploy/nats", () => {
   test("Posthorn does all it does", async () => {
     const status: StatusEvent[] = [];
     const subscription = await subscribeStatus({
       nats: sourceOf("mailer"),
+      apiPrefix: API,
       durable: "mailer",
-      startAt: "all",
       onEvent: (event) => void status.push(event),
     });
     const changes = (): string[] => status.map(({ type }) => type);
@@ -198,8 +213,11 @@ describe("with the permissions of docs/security.md", () => {
     ["publisher", "$JS.API.STREAM.DELETE.APP_PLATFORM_EVENTS"],
     ["publisher", "$JS.API.CONSUMER.CREATE.APP_PLATFORM_EVENTS.spy"],
     ["mailer", "app-platform.events.issue.created"],
+    ["mailer", "$JS.API.INFO"],
     ["mailer", "$JS.API.CONSUMER.CREATE.APP_PLATFORM_EVENTS.mailer"],
-    ["mailer", "$JS.API.CONSUMER.CREATE.APP_PLATFORM_STATUS.other.app-platform.status.>"],
+    ["mailer", "$JS.API.CONSUMER.CREATE.APP_PLATFORM_STATUS.mailer.app-platform.status.>"],
+    ["mailer", `${API}.CONSUMER.CREATE.APP_PLATFORM_STATUS.mailer`],
+    ["mailer", `${API}.CONSUMER.MSG.NEXT.APP_PLATFORM_STATUS.other`],
     ["mailer", "$JS.API.STREAM.MSG.GET.APP_PLATFORM_STATUS"],
     ["posthorn", "$JS.API.STREAM.DELETE.APP_PLATFORM_EVENTS"],
     ["posthorn", "$JS.API.STREAM.PURGE.APP_PLATFORM_DEAD_LETTERS"],
@@ -221,6 +239,64 @@ describe("with the permissions of docs/security.md", () => {
   ])("%s may not listen to %s", async (user, subject) => {
     const subscription = (await natsAs(user)).subscribe(subject);
     await expect(subscription[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: "PERMISSIONS_VIOLATION" });
+  });
+});
+
+/** A reply subject is no subject that permissions are for: the server publishes its answer there. */
+describe("the answer to what a client may publish can't be turned against Posthorn", () => {
+  const KEY = "app.victim";
+  const REPLIES = [
+    `$KV.app-platform-registry.${KEY}`,
+    "$JS.API.STREAM.PURGE.APP_PLATFORM_DEAD_LETTERS",
+    "$JS.API.STREAM.DELETE.APP_PLATFORM_STATUS",
+    "$JS.API.STREAM.MSG.DELETE.APP_PLATFORM_EVENTS",
+    "app-platform.dead-letters.acme",
+    "app-platform.status.integration.broken.acme",
+    "app-platform.retries.1.acme",
+  ];
+  const push = { durable_name: "mailer", deliver_subject: `$KV.app-platform-registry.${KEY}`, deliver_policy: "all", ack_policy: "none" };
+  const create = JSON.stringify({ stream_name: "APP_PLATFORM_STATUS", config: push });
+  const REQUESTS: Array<[user: string, subject: string, body: string]> = [
+    ["publisher", "app-platform.events.issue.created", '{"organization_id":"none","data":{}}'],
+    ["mailer", "$JS.API.INFO", ""],
+    ["mailer", `${API}.CONSUMER.INFO.APP_PLATFORM_STATUS.mailer`, ""],
+    ["mailer", `${API}.CONSUMER.MSG.NEXT.APP_PLATFORM_STATUS.mailer`, '{"batch":1,"no_wait":true}'],
+    ["mailer", `${API}.CONSUMER.CREATE.APP_PLATFORM_STATUS.mailer`, create],
+    ["mailer", "$JS.API.CONSUMER.CREATE.APP_PLATFORM_STATUS.mailer", create],
+    ["mailer", "$JS.API.CONSUMER.DURABLE.CREATE.APP_PLATFORM_STATUS.mailer", create],
+    ["mailer", "$JS.ACK.APP_PLATFORM_STATUS.mailer.1.1.1.1.1", "+NXT"],
+  ];
+
+  test.each(REQUESTS)("%s publishes %s with a reply subject of Posthorn's", async (user, subject, body) => {
+    const operator = await natsAs("operator");
+    const manager = await operator.jetstreamManager();
+    const registry = await operator.jetstream().views.kv("app-platform-registry", { bindOnly: true });
+    await posthorn.api("PUT", "/v1/apps/victim", { webhook_url: receiver.url });
+    const record = (await registry.get(KEY))?.string();
+    const streams = async (): Promise<Array<[string, number]>> => {
+      const infos = await manager.streams.list().next();
+      return infos
+        .map(({ config: { name }, state }): [string, number] => [name, state.last_seq])
+        .filter(([name]) => name !== "APP_PLATFORM_EVENTS")
+        .sort();
+    };
+    const before = await streams();
+    const attacker = await natsAs(user);
+    for (const reply of REPLIES) attacker.publish(subject, body, { reply });
+    await attacker.flush();
+    // What the server answered has come where it goes once it has answered this one, too.
+    await publisher.publish({ type: "issue.created", organizationId: "none", data: {} });
+    await operator.flush();
+
+    expect((await registry.get(KEY))?.string()).toBe(record);
+    expect(await streams()).toEqual(before);
+    expect((await manager.consumers.info("APP_PLATFORM_STATUS", "mailer")).config.deliver_subject).toBeUndefined();
+    expect((await posthorn.api("GET", "/readyz")).status).toBe(200);
+  });
+
+  test("a subscriber whose consumer is not there is told who makes it", async () => {
+    const subscribing = subscribeStatus({ nats: sourceOf("mailer"), apiPrefix: API, durable: "other", onEvent: () => {} });
+    await expect(subscribing).rejects.toMatchObject({ code: expect.stringMatching(/NOT_FOUND|PERMISSIONS_VIOLATION/) });
   });
 });
 

@@ -1,6 +1,6 @@
 /** What is shipped for running Posthorn agrees with the program: settings, ports, probes, times. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,9 +20,16 @@ const manifest = (name: string) => parse(read(`deploy/kubernetes/${name}.yaml`))
 const openPaths = documentedRoutes()
   .filter(({ access }) => access === "open")
   .map(({ url }) => url);
+/** A second wall has to close at least these; 168.63.129.16 is Azure's. */
+const CLOSED_NETWORKS = ["10.0.0.0/8", "100.64.0.0/10", "168.63.129.16/32", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15"];
 const LABELS = { "app.kubernetes.io/name": "posthorn" };
 /** Secrets as their files would hold them. */
-const secrets = { "api-tokens": "admin:t1,read:t2", "encryption-key": "ab".repeat(32), "redis-url": "redis://u:p@redis:6379" };
+const secrets = {
+  "api-tokens": `admin:${"a".repeat(24)},read:${"b".repeat(24)}`,
+  "encryption-key": "ab".repeat(32),
+  "nats-url": "nats://u:p@nats:4222",
+  "redis-url": "redis://u:p@redis:6379",
+};
 const defaultMs = (name: "DRAIN_TIMEOUT" | "STARTUP_TIMEOUT"): number => parseDuration(SETTINGS[name].default);
 
 const variables: Array<[file: string, variables: string[]]> = [
@@ -109,8 +116,7 @@ describe("the Kubernetes deployment", () => {
       undefined,
     ]);
     const { except } = egress[3].to[0].ipBlock;
-    for (const network of ["10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"])
-      expect(except).toContain(network);
+    for (const network of CLOSED_NETWORKS) expect(except).toContain(network);
   });
 
   test("is put together by kustomize", (context) => {
@@ -136,6 +142,18 @@ describe("the systemd unit", () => {
     expect(unit).toMatch(/^ExecStart=\S+\/posthorn serve$/m);
   });
 
+  test("closes private networks, leaves loopback open for what Posthorn needs, and gets its secrets as files", () => {
+    const all = (name: string): string[] =>
+      [...unit.matchAll(new RegExp(`^${name}=(.*)$`, "gm"))].flatMap(([, text]) => text?.split(" ") ?? []);
+    expect(all("IPAddressAllow")).toEqual(["localhost"]);
+    expect(all("IPAddressDeny")).toEqual(
+      expect.arrayContaining(["link-local", "multicast", ...CLOSED_NETWORKS, "fc00::/7", "64:ff9b::/96"]),
+    );
+    const files = all("LoadCredential").map((text) => text.split(":")[0] ?? "");
+    expect(files).toEqual(["api-tokens", "encryption-key", "nats-url", "redis-url"]);
+    for (const file of files) expect(unit).toContain(`Environment=POSTHORN_${file.replace("-", "_").toUpperCase()}_FILE=%d/${file}`);
+  });
+
   test("is one that systemd takes", (context) => {
     const analyze = findBinary("systemd-analyze");
     if (analyze === null) return context.skip("there is no systemd-analyze on this machine");
@@ -156,4 +174,74 @@ test("the image starts serve without npm, and is told to listen beyond loopback,
   const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, files]) => files?.split(" ") ?? []);
   expect(copied.length).toBeGreaterThan(4);
   expect(copied.filter((file) => !existsSync(join(root, file)))).toEqual([]);
+});
+
+describe("docker-compose.yml", () => {
+  const text = read("docker-compose.yml");
+  const compose = parse(text) as {
+    services: Record<string, { environment?: Record<string, string>; networks?: unknown; profiles?: string[] }>;
+    networks: Record<string, { ipam: { config: Array<{ subnet: string }> } }>;
+    configs: Record<string, { content: string }>;
+  };
+  const folder = mkdtempSync(join(tmpdir(), "posthorn-env-"));
+  const file = join(folder, ".env");
+  const made = spawnSync("sh", [join(root, "deploy/make-env.sh"), file], { encoding: "utf8" });
+  const mode = statSync(file).mode & 0o777;
+  const variables = new Map(
+    readFileSync(file, "utf8")
+      .split("\n")
+      .filter(Boolean)
+      .map((line) => line.split("=") as [string, string]),
+  );
+  const again = spawnSync("sh", [join(root, "deploy/make-env.sh"), file], { encoding: "utf8" });
+  rmSync(folder, { recursive: true });
+
+  test("has no secret of its own: each is asked for, and deploy/make-env.sh makes it", () => {
+    expect(text).not.toMatch(/change-me/);
+    const asked = [...text.matchAll(/\$\{(\w+)(:\?)?/g)].filter(([, name = ""]) => /TOKEN|PASSWORD|KEY|SECRET/.test(name));
+    expect(asked.length).toBeGreaterThan(8);
+    expect(asked.filter(([, , required]) => required === undefined)).toEqual([]);
+    const named = [
+      ...asked.map(([, name = ""]) => name),
+      ...[...read("deploy/nats/posthorn.conf").matchAll(/\$(\w+_PASSWORD)/g)].map(([, name = ""]) => name),
+    ];
+    expect([...new Set(named)].sort()).toEqual([...variables.keys()].sort());
+    expect([made.status, made.stdout, mode]).toEqual([0, "", 0o600]);
+    expect([again.status, again.stderr]).toEqual([1, expect.stringContaining("is there already")]);
+  });
+
+  test("starts Posthorn with what was made", () => {
+    const environment = compose.services["posthorn"]?.environment ?? {};
+    const filled = Object.fromEntries(
+      Object.entries(environment)
+        .filter(([name]) => name.startsWith("POSTHORN_"))
+        .map(([name, value]) => [
+          name,
+          value.replace(/\$\{(\w+)(?::?[?-]([^}]*))?\}/g, (_all, variable: string, or = "") => variables.get(variable) ?? or),
+        ]),
+    );
+    const config = loadConfig(filled);
+    expect(config.apiTokens.map(({ token }) => token.length > 24)).toEqual([true, true]);
+    expect(variables.get("POSTHORN_API_TOKENS")).toContain(`read:${variables.get("POSTHORN_METRICS_TOKEN")}`);
+    // nats-server reads a value that looks like a number as one.
+    for (const [name, value] of variables) if (name.endsWith("_PASSWORD")) expect(value).toMatch(/^[a-z][0-9a-f]{48}$/);
+    expect(new Set(variables.values()).size).toBe(variables.size);
+  });
+
+  test("opens nothing to webhooks but the demo's receiver, which is where nothing else is", () => {
+    const address = "172.31.255.10";
+    expect(compose.services["posthorn"]?.environment?.["POSTHORN_TARGET_ALLOW"]).toBe(`\${POSTHORN_TARGET_ALLOW-${address}/32}`);
+    expect(compose.services["receiver"]).toMatchObject({ profiles: ["demo"], networks: { webhooks: { ipv4_address: address } } });
+    const within = Object.keys(compose.services).filter((name) =>
+      JSON.stringify(compose.services[name]?.networks ?? "").includes("webhooks"),
+    );
+    expect(within).toEqual(["posthorn", "receiver"]);
+    expect(compose.networks["webhooks"]?.ipam.config).toEqual([{ subnet: "172.31.255.0/28" }]);
+  });
+
+  test("has Redis with the user of docs/security.md, and anybody else may ping", () => {
+    const [, documented = ""] = /^(user posthorn on .*)$/m.exec(read("docs/security.md")) ?? [];
+    const content = (compose.configs["redis"]?.content ?? "").replace(/\$\{REDIS_PASSWORD[^}]*\}/, "change-me-posthorn").trim();
+    expect(content.split("\n")).toEqual(["appendonly yes", "user default on nopass resetkeys resetchannels -@all +ping", documented]);
+  });
 });

@@ -75,11 +75,12 @@ describe("docker-compose.yml", () => {
       Object.keys(services).filter((name) => JSON.stringify(services[name]?.profiles) === JSON.stringify(profiles));
     expect(of(undefined)).toEqual(["posthorn", "nats", "redis"]);
     expect(of(["observability"])).toEqual(["jaeger", "prometheus", "grafana"]);
+    expect(of(["demo"])).toEqual(["receiver"]);
   });
 
   test("mounts only what is there", () => {
     const mounted = Object.values(services).flatMap(({ volumes = [] }) => volumes.filter((volume) => volume.startsWith("./")));
-    expect(mounted).toHaveLength(3);
+    expect(mounted).toHaveLength(4);
     for (const volume of mounted) expect(existsSync(join(root, volume.split(":")[0] ?? ""))).toBe(true);
   });
 });
@@ -137,4 +138,62 @@ test("every command that a document names is a script of the package", () => {
     [...read(file).matchAll(/npm run ([a-z:]+)/g)].map(([, script]) => script ?? ""),
   );
   expect(named.filter((script) => !(script in scripts))).toEqual([]);
+});
+
+describe("no document puts a secret on a command line, where every process list shows it", () => {
+  const SECRET_ARGUMENTS = [
+    /--(?:token|secret|password|passwd|pass|requirepass|masterauth)(?:[ =]|$)/,
+    /\bredis-cli\b.*\s(?:-a|--user)\s/,
+    /\bnats\b.*\s--(?:user|password|nkey)\b/,
+    /\bcurl\b.*(?:\s(?:-u|--user|--oauth2-bearer)\s|-H\s*["']?authorization:)/i,
+    // After an assignment it is in the environment.
+    /(?<!^\s*(?:export )?\w+=)\b[a-z]+:\/\/[^\s/:@'"]*:[^\s/@'"]+@/,
+    /\b(?:admin|read):(?!%s)[^\s"'<$*%]{3,}/,
+  ];
+  const findings = (lines: readonly string[]): string[] => lines.filter((line) => SECRET_ARGUMENTS.some((form) => form.test(line)));
+
+  const shellLines = (file: string): string[] =>
+    [...read(file).matchAll(/^ *```(?:sh|bash|console)\n([\s\S]*?)^ *```/gm)].flatMap(([, block = ""]) =>
+      block
+        .replace(/\\\n\s*/g, "")
+        .split("\n")
+        .filter((line) => !line.trim().startsWith("#")),
+    );
+
+  test.each(["README.md", "CONTRIBUTING.md", "SECURITY.md", ...globSync("{docs,examples,observability,bench}/**/*.md", { cwd: root })])(
+    "%s",
+    (file) => {
+      expect(findings(shellLines(file))).toEqual([]);
+    },
+  );
+
+  test("compose, the image, the unit and the manifests", () => {
+    const { services } = parse(read("docker-compose.yml")) as {
+      services: Record<string, { command?: string[]; healthcheck?: { test?: string[] } }>;
+    };
+    const commands = Object.values(services).flatMap(({ command = [], healthcheck }) => [
+      command.join(" "),
+      healthcheck?.test?.join(" ") ?? "",
+    ]);
+    const lines = ["Dockerfile", "deploy/systemd/posthorn.service", ...globSync("deploy/kubernetes/*.yaml", { cwd: root })].flatMap(
+      (file) =>
+        read(file)
+          .split("\n")
+          .filter((line) => /CMD|ENTRYPOINT|^RUN|^Exec|command:|args:|kubectl/.test(line)),
+    );
+    expect(findings([...commands, ...lines])).toEqual([]);
+  });
+
+  test.each([
+    "npx posthorn apps list --token abc",
+    'npx posthorn apps add x --secret "$SECRET"',
+    "redis-cli -h redis -a hunter2 ping",
+    "nats --user posthorn --password hunter2 stream ls",
+    'curl -H "Authorization: Bearer $TOKEN" localhost',
+    "curl -u user:password localhost",
+    "redis-server --requirepass hunter2",
+    "nats-server -js nats://user:hunter2@127.0.0.1",
+  ])("and would be found: %s", (line) => {
+    expect(findings([line])).toEqual([line]);
+  });
 });

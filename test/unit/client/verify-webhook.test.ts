@@ -35,11 +35,12 @@ describe("a webhook is right", () => {
     );
   });
 
-  test("with the vendor's signature where there is no other", () => {
-    expect(verify({ headers: vendor })).toMatchObject({ deliveryId: null, action: "created" });
-    expect(
-      verify({ headers: { "acme-timestamp": timestamp, "acme-signature": vendor["sentry-hook-signature"] }, headerPrefix: "Acme" }).action,
-    ).toBe("created");
+  test("with the vendor's signature where there is no other, when that is asked for", () => {
+    const allowed = { headers: vendor, allowUnsignedTimestamp: true };
+    expect(verify(allowed)).toMatchObject({ deliveryId: null, action: "created" });
+    const acme = { "acme-timestamp": timestamp, "acme-signature": vendor["sentry-hook-signature"] };
+    expect(verify({ ...allowed, headers: acme, headerPrefix: "Acme" }).action).toBe("created");
+    expect(verify({ ...allowed, headers: { ...standard, ...vendor } }).deliveryId).toBe("dlv_1");
   });
 
   test("with bytes, fetch headers and lists of values", () => {
@@ -51,6 +52,7 @@ describe("a webhook is right", () => {
 });
 
 describe("a webhook is refused", () => {
+  const vendorToo = { allowUnsignedTimestamp: true };
   const away = (seconds: number) => new Date(now.getTime() + seconds * 1000);
   test.each<[string, Partial<VerifyWebhookInput>, RegExp]>([
     ["with another body", { body: `${body} ` }, /header webhook-signature: no signature is right/],
@@ -60,18 +62,49 @@ describe("a webhook is refused", () => {
     ["6 minutes late", { now: away(360) }, /webhook-timestamp: 360 s away from now, wanted at most 300/],
     ["6 minutes early", { now: away(-360) }, /360 s away/],
     ["with a timestamp that is none", { headers: { ...standard, "Webhook-Timestamp": "soon" } }, /found "soon", wanted unix seconds/],
-    ["without a signature", { headers: {} }, /neither webhook-signature nor Sentry-Hook-Signature is there/],
+    ["without a signature", { headers: {} }, /header webhook-id is missing/],
     [
-      "with a wrong vendor signature",
-      { headers: { ...vendor, "sentry-hook-signature": "ab".repeat(32) } },
-      /Sentry-Hook-Signature: not right/,
+      "without a signature where the vendor's would do",
+      { headers: {}, ...vendorToo },
+      /neither webhook-signature nor Sentry-Hook-Signature/,
     ],
-    ["with a vendor signature that is no hex", { headers: { ...vendor, "sentry-hook-signature": "zz" } }, /not right/],
-    ["with an old vendor timestamp", { headers: vendor, now: away(301) }, /Sentry-Hook-Timestamp: 301 s away/],
+    ["with the vendor's signature only", { headers: vendor }, /webhook-id is missing; Sentry-Hook-Signature alone counts only with/],
+    [
+      "captured 30 days ago, without webhook-signature and with the vendor's timestamp set to now",
+      {
+        headers: {
+          ...standard,
+          ...vendor,
+          "Webhook-Signature": undefined,
+          "sentry-hook-timestamp": String(now.getTime() / 1000 + 2_592_000),
+        },
+        now: away(2_592_000),
+      },
+      /header webhook-signature is missing/,
+    ],
+    ["with a wrong vendor signature", { headers: { ...vendor, "sentry-hook-signature": "ab".repeat(32) }, ...vendorToo }, /not right/],
+    ["with a vendor signature that is no hex", { headers: { ...vendor, "sentry-hook-signature": "zz" }, ...vendorToo }, /not right/],
+    ["with an old vendor timestamp", { headers: vendor, now: away(301), ...vendorToo }, /Sentry-Hook-Timestamp: 301 s away/],
     ["without a secret", { secret: [] }, /no secret was given/],
-    ["with an empty secret", { secret: "" }, /the secret is empty/],
+    ["with an empty secret", { secret: "" }, /the secret: found an empty text, wanted 64 lower-case hex digits/],
+    ["with an empty secret beside a right one", { secret: [SECRET, ""] }, /found an empty text/],
+    ["with an empty whsec_ secret", { secret: "whsec_" }, /the secret: found 6 characters/],
+    ["with a short whsec_ secret", { secret: `whsec_${Buffer.alloc(23).toString("base64")}` }, /wanted .* at least 24 bytes/],
+    ["with a whsec_ secret that is no base64", { secret: `${whsec.slice(0, -4)}!!==` }, /the secret: found/],
+    ["with a cut secret", { secret: SECRET.slice(1) }, /the secret: found 63 characters/],
+    ["with a secret in upper case", { secret: SECRET.toUpperCase() }, /wanted 64 lower-case/],
+    ["with a line break behind the secret", { secret: `${SECRET}\n` }, /the secret: found 65 characters/],
   ])("%s", (_what, changes, message) => {
     expect(() => verify(changes)).toThrow(message);
+  });
+
+  test("and the error never has the secret", () => {
+    expect(() => verify({ secret: "not-64-hex-digits" })).toThrow(/^(?!.*not-64)/);
+  });
+
+  test("an empty key signs nothing that is taken", () => {
+    const forged = { ...vendor, "sentry-hook-signature": createHmac("sha256", "").update(body).digest("hex") };
+    for (const secret of ["", "whsec_", "whsec_="]) expect(() => verify({ secret, headers: forged, ...vendorToo })).toThrow(/the secret/);
   });
 
   test("a tolerance of one's own counts", () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { LaneReceipt, TraceHeaders, TracePosition } from "../../../src/delivery/ports.ts";
 import type { Event } from "../../../src/model/event.ts";
-import { withoutSecrets } from "../../../src/telemetry/safe-url.ts";
+import { withoutSecrets } from "../../../src/model/safe-url.ts";
 import { natsServerAttributes, redisServerAttributes } from "../../../src/telemetry/span-attributes.ts";
 import { createTracing } from "../../../src/telemetry/tracing.ts";
 import { aDelivery, anEvent } from "../../support/builders.ts";
@@ -73,7 +73,7 @@ test.each([
   ["https://hooks.example/in?token=t0ken", "https://hooks.example/in"],
   ["https://hooks.example/in#t0ken", "https://hooks.example/in"],
   ["https://user:t0ken@hooks.example/in?t0ken", "https://REDACTED:REDACTED@hooks.example/in"],
-  ["https://hooks.example/@t0ken", "https://hooks.example/@t0ken"],
+  ["https://hooks.example/@t0ken", "https://hooks.example/REDACTED"],
   ["https://hooks.example", "https://hooks.example"],
 ])("the URL %s is shown as %s", (url, shown) => {
   expect(withoutSecrets(url)).toBe(shown);
