@@ -3,7 +3,7 @@ import type { DeadLetter } from "../client/api-types.generated.ts";
 import { type Command, command, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
 import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
-import { type Output, oneLine } from "./output.ts";
+import type { Output } from "./output.ts";
 import { PAGE, take } from "./take.ts";
 import { pastTime, positive } from "./values.ts";
 
@@ -29,14 +29,14 @@ function show(output: Output, letter: DeadLetter): void {
     ["dead letter", String(letter.sequence)],
     ["given up", time(letter.dead_lettered_at)],
     ["reason", output.paint("red", letter.reason)],
-    ["error", letter.error && oneLine(letter.error)],
+    ["error", letter.error],
     ["app", letter.app],
     ["event", letter.event && `${eventType(letter)} ${letter.event.id}`],
     ["organization", letter.event?.organization_id],
     ["installation", letter.installation_uuid],
     ["delivery", letter.delivery_id],
     ["data", letter.event && JSON.stringify(letter.event.data)],
-    ["body", letter.body && oneLine(letter.body)],
+    ["body", letter.body],
   ]);
   if (!letter.attempts?.length) return;
   output.line("");

@@ -2,7 +2,7 @@
 import type { ExplainedAttempt, ExplainedDelivery, ExplainedEvent } from "../client/api-types.generated.ts";
 import { command, value } from "./command.ts";
 import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
-import type { Column, Output, Style } from "./output.ts";
+import { type Column, type Output, oneLine, type Style } from "./output.ts";
 import { pastTime } from "./values.ts";
 
 const STATE_STYLES: Readonly<Record<ExplainedDelivery["state"], Style>> = {
@@ -39,7 +39,7 @@ function showEvent(output: Output, event: ExplainedEvent): void {
 /** @param traceId of the event, which goes without saying. */
 function showDelivery(output: Output, delivery: ExplainedDelivery, traceId: string | null): void {
   output.line("");
-  const head = [output.paint("bold", delivery.app), output.paint(STATE_STYLES[delivery.state], delivery.state), delivery.detail];
+  const head = [output.paint("bold", delivery.app), output.paint(STATE_STYLES[delivery.state], delivery.state), oneLine(delivery.detail)];
   output.line(head.join("  "));
   output.line(
     output.paint("dim", `  ${delivery.delivery_id}  installation ${delivery.installation_uuid} (${delivery.installation_status})`),
@@ -65,7 +65,7 @@ export const explainCommand = command({
       output.result(body, () => {
         if (body.event !== null) showEvent(output, body.event);
         showDelivery(output, body.delivery, body.event?.trace_id ?? null);
-        for (const note of body.notes) output.line(`\n${note}`);
+        for (const note of body.notes) output.line(`\n${oneLine(note)}`);
       });
       return;
     }
@@ -75,8 +75,8 @@ export const explainCommand = command({
       for (const delivery of body.deliveries) showDelivery(output, delivery, body.event.trace_id);
       if (body.deliveries.length === 0) output.line("\nNo installation of the organization is known to have wanted it.");
       if (body.not_wanted.length > 0) output.line("");
-      for (const { app, detail } of body.not_wanted) output.line(`${output.paint("dim", "not for")} ${app}: ${detail}`);
-      for (const note of body.notes) output.line(`\n${note}`);
+      for (const { app, detail } of body.not_wanted) output.line(`${output.paint("dim", "not for")} ${app}: ${oneLine(detail)}`);
+      for (const note of body.notes) output.line(`\n${oneLine(note)}`);
     });
   },
 });
