@@ -89,6 +89,7 @@ export interface Whereabouts {
 
 export interface DeadLetterFilter {
   readonly app: string | null;
+  readonly installationUuid: string | null;
   readonly eventType: string | null;
   readonly start: number | null;
   readonly end: number | null;

@@ -8,6 +8,7 @@ import { type CheckAccess, RateLimited } from "./access.ts";
 import { withDocument } from "./openapi.ts";
 import { servePage } from "./page.ts";
 import { type Problem, problem, problemOf } from "./problems.ts";
+import { readQuery } from "./read-query.ts";
 import { answerUnreadable, checkHead, type RequestLimits } from "./request-limits.ts";
 import type { Access, Answer, Call, Route, Scope } from "./route.ts";
 
@@ -174,8 +175,8 @@ function register(server: FastifyInstance, route: Route): void {
       if (onlyApp !== null && slug !== undefined && slug !== onlyApp)
         throw new AppError("FORBIDDEN", `the token of app ${onlyApp} covers no other app`);
       const call = {
-        params: params && parseRecord(params, request.params, "path"),
-        query: query && parseRecord(query, given(request.query as object), "query"),
+        params: params && parseRecord(params, request.params, ""),
+        query: readQuery(query, request.query as Record<string, unknown>),
         body: rawBody || body === undefined ? request.body : parseRecord(body, request.body ?? undefined, "body"),
         headers: request.headers,
         onlyApp,
@@ -185,11 +186,6 @@ function register(server: FastifyInstance, route: Route): void {
       return send(reply, isKnown(answer, request) ? { status: 304, headers: answer.headers ?? {} } : answer);
     },
   });
-}
-
-/** An empty parameter, as a form sends it for a field that was not filled in, is none. */
-function given(query: object): object {
-  return Object.fromEntries(Object.entries(query).filter(([, value]) => value !== ""));
 }
 
 /** RFC 9110 If-None-Match: the caller has this very record. */

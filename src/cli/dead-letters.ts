@@ -10,6 +10,7 @@ import { pastTime, positive } from "./values.ts";
 /** The options that choose dead letters, here and for a replay. */
 export const deadLetterFilter = {
   app: value("slug", "Of this app."),
+  installation: value("uuid", "Of this installation."),
   type: value("type", "Of this event type."),
   since: value("time", "Given up at this time or later: 2h ago, or 2026-01-05T10:11:12Z.", (text) => pastTime(text)),
   until: value("time", "Given up before.", (text) => pastTime(text)),
@@ -60,8 +61,8 @@ export const deadLetterCommands: readonly Command[] = [
     summary: "Lists what was given up, oldest first.",
     options: { ...deadLetterFilter, limit: value("number", "At most so many; 50 when not given.", positive) },
     examples: ["dead-letters --app acme-tracker", "dead-letters list --since 1d --json"],
-    async run({ api, output, options: { app, type, since, until, limit = 50 } }) {
-      const query = { app, event_type: type, start: since, end: until, limit: Math.min(limit, PAGE) };
+    async run({ api, output, options: { app, installation, type, since, until, limit = 50 } }) {
+      const query = { app, installation_uuid: installation, event_type: type, start: since, end: until, limit: Math.min(limit, PAGE) };
       const { rows, more } = await take(api().items("GET /v1/dead-letters", { query }), limit);
       output.table(
         [

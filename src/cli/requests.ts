@@ -48,7 +48,7 @@ export const requestsCommand = command({
     type: value("type", "Of this event type."),
     organization: value("id", "Of this organization."),
     since: value("time", "The earliest: 2h ago, or 2026-01-05T10:11:12Z.", (text) => pastTime(text)),
-    until: value("time", "The latest.", (text) => pastTime(text)),
+    until: value("time", "Before this time.", (text) => pastTime(text)),
     limit: value("number", "At most so many; 50 when not given.", positive),
     full: flag("With headers and bodies, as far as the log has them."),
   },

@@ -9,6 +9,7 @@ import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { appExceeds, installationExceeds, type RecordLimits } from "./record-limits.ts";
+import type { RecordProblem } from "./record-problem.ts";
 import { checkPrecondition, installationTag, NO_PRECONDITION, type Precondition } from "./record-tag.ts";
 import {
   type AppBody,
@@ -17,7 +18,6 @@ import {
   installationBody,
   parseRecord,
   RecordInvalid,
-  type RecordProblem,
   type RefusesUrl,
   type StoredApp,
   type StoredInstallation,

@@ -10,7 +10,7 @@ export interface RequestLogFilter {
   readonly eventType: string | null;
   readonly errorsOnly: boolean;
   readonly organizationId: string | null;
-  /** Milliseconds since the epoch, both included; null: open. */
+  /** Milliseconds since the epoch; the start is included, the end is not. Null: open. */
   readonly start: number | null;
   readonly end: number | null;
 }
@@ -34,7 +34,7 @@ export function createRequestLogQuery(
     }
     const isWanted = (row: LogRow): boolean => {
       const at = Date.parse(row.date);
-      if ((start !== null && at < start) || (end !== null && at > end)) return false;
+      if ((start !== null && at < start) || (end !== null && at >= end)) return false;
       return organizationId === null || (row.organization_id ?? organizationOf(row.installation_uuid)) === organizationId;
     };
     const rows = lists

@@ -23,7 +23,7 @@ import type { ReplayProgress } from "../model/replay.ts";
 import type { LaneWriter } from "./lanes.ts";
 import { type BusNames, INVALID } from "./names.ts";
 import { orUnreachable } from "./or-unreachable.ts";
-import { decodeRawLetter, eventTypeIn, type RawMessage } from "./raw-letter.ts";
+import { decodeRawLetter, eventTypeIn, installationIn, type RawMessage } from "./raw-letter.ts";
 import { readBackwards } from "./read-backwards.ts";
 import { readForwards, textOf } from "./read-forwards.ts";
 import { isDeletedAlready } from "./topology.ts";
@@ -31,6 +31,7 @@ import { isDeletedAlready } from "./topology.ts";
 export interface DeadLetterFilter {
   /** Null: all apps, and what belongs to none. */
   readonly app: string | null;
+  readonly installationUuid?: string | null;
   readonly eventType?: string | null;
   /** Milliseconds since the epoch, of when it became a dead letter. */
   readonly start?: number | null;
@@ -85,7 +86,8 @@ export function createDeadLetters({ connection, manager, lanes, names, match, tr
 
   const subjectsOf = (app: string | null): string => (app === null ? `${names.prefix}.dead-letters.*` : names.deadLetter(app));
 
-  const matches = ({ content }: DeadLetter, { eventType, start, end }: DeadLetterFilter): boolean => {
+  const matches = ({ content }: DeadLetter, { eventType, installationUuid, start, end }: DeadLetterFilter): boolean => {
+    if (installationUuid != null && installationIn(content) !== installationUuid) return false;
     if (eventType != null && eventTypeIn(content, names) !== eventType) return false;
     const at = Date.parse(String(content["dead_lettered_at"]));
     return (start == null || at >= start) && (end == null || at < end);

@@ -174,6 +174,62 @@ test("what was given up is listed, shown and replayed", async () => {
   expect((await cli("replay 999999")).code).toBe(1);
 });
 
+test.each([
+  "dead-letters --app nope",
+  `dead-letters --installation ${randomUUID()}`,
+  "dead-letters get 999999",
+  "replay --app nope",
+  "replay --app nope --dry-run",
+  `replay --installation ${randomUUID()}`,
+  "replay 999999",
+  `replay dlv_${"0".repeat(32)}`,
+  "requests nope",
+  "tail nope",
+  "installations --app nope",
+  ...["get", "set --organization 1", "health", "enable", "disable", "discard", "delete --yes"].map((verb) =>
+    verb.replace(/^(\S+)/, `installations $1 ${randomUUID()}`),
+  ),
+  ...["get", "set --timeout 1s", "delete --yes", "rotate-secret", "token", "test"].map((verb) => verb.replace(/^(\S+)/, "apps $1 nope")),
+  "debug on nope",
+  "debug off nope",
+  `debug off ${randomUUID()}`,
+  `explain dlv_${"0".repeat(32)}`,
+  "explain no-such-event",
+])("posthorn %s: what isn't there is not found", async (line) => {
+  const { code, out, err } = await cli(line);
+  expect([code, out, err]).toEqual([1, "", expect.stringMatching(/^posthorn: (?:no|nothing is known of) /)]);
+});
+
+test("what receivers and publishers wrote never controls the terminal", async () => {
+  const hostile = "\u001b]0;title\u0007\u001b[2J\u009b31m\u202eoops";
+  receiver.behave(answer(400, hostile));
+  const { slug, organization } = await installed(["--name", hostile]);
+  const id = `${randomUUID()}${hostile}`;
+  await cli(["publish", "issue.created", "--organization", organization, "--id", id, "--data", JSON.stringify({ [hostile]: hostile })]);
+  const [letter] = await eventually(async () => {
+    const { json } = await cli(`dead-letters --app ${slug} --json`);
+    return json.length === 1 && json;
+  });
+  for (const line of [
+    ["apps", "get", slug],
+    ["apps"],
+    ["dead-letters", "--app", slug],
+    ["dead-letters", "get", String(letter.sequence)],
+    ["requests", slug, "--full"],
+    ["explain", id],
+    ["explain", `${id}${hostile}`],
+    ["apps", "get", hostile],
+    [hostile],
+  ]) {
+    const { out, err } = await cli(line);
+    expect([line[0], out + err]).toEqual([line[0], expect.not.stringMatching(/(?!\n)[\p{Cc}\u202e]/u)]);
+    expect([line[0], out + err]).toEqual([line[0], expect.stringMatching(/\S/)]);
+    for (const text of (await cli([...line, "--json"])).out.split("\n")) if (text !== "") JSON.parse(text);
+  }
+  expect((await cli(`dead-letters get ${letter.sequence} --json`)).json[0].event.data).toEqual({ [hostile]: hostile });
+  receiver.behave(answer(200));
+});
+
 test("a test call says what came back, and its exit code whether it was good", async () => {
   const { slug } = await installed();
   expect((await cli(`apps test ${slug}`)).out).toMatch(/outcome +delivered\nresponse +200/);
