@@ -123,6 +123,18 @@ export function deadLetterRoutes({ deadLetters, replayNotes, index, maxPageSize 
       handle: async ({ params, onlyApp }) => jsonText(withSequence(await get(params.sequence, onlyApp))),
     }),
     route({
+      method: "DELETE",
+      url: "/v1/dead-letters/:sequence",
+      access: "admin",
+      summary: "Removes one dead letter for good.",
+      params: z.object({ sequence }),
+      answers: { 204: "removed" },
+      async handle({ params }) {
+        await deadLetters.delete(params.sequence);
+        return { status: 204 };
+      },
+    }),
+    route({
       method: "POST",
       url: "/v1/dead-letters/:sequence/replay",
       access: "admin",

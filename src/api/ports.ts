@@ -107,6 +107,7 @@ export interface DeadLetters {
   listNewest(filter: DeadLetterFilter, before: number | null, limit: number): Promise<{ items: DeadLetter[]; next: number | null }>;
   list(filter: DeadLetterFilter, after: number, limit: number): Promise<{ items: DeadLetter[]; next: number | null }>;
   get(sequence: number): Promise<DeadLetter>;
+  delete(sequence: number): Promise<void>;
   replayOne(sequence: number): Promise<void>;
   replayAll(filter: DeadLetterFilter, dryRun: boolean, onProgress: (progress: ReplayProgress) => void): Promise<ReplayProgress>;
 }

@@ -1,6 +1,6 @@
 /** posthorn dead-letters …: what was given up. */
 import type { DeadLetter } from "../client/api-types.generated.ts";
-import { type Command, command, value } from "./command.ts";
+import { type Command, command, flag, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
 import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
 import type { Output } from "./output.ts";
@@ -38,6 +38,7 @@ function show(output: Output, letter: DeadLetter): void {
     ["delivery", letter.delivery_id],
     ["data", letter.event && JSON.stringify(letter.event.data)],
     ["body", letter.body],
+    ["body (base64)", letter.body_base64],
   ]);
   if (!letter.attempts?.length) return;
   output.line("");
@@ -88,6 +89,21 @@ export const deadLetterCommands: readonly Command[] = [
     async run({ api, output, operands: [number = ""] }) {
       const { body } = await api().call("GET /v1/dead-letters/{sequence}", { path: { sequence: sequenceOf(number) } });
       output.result(body, () => show(output, body));
+    },
+  }),
+  command({
+    name: "dead-letters delete",
+    summary: "Removes one for good: it can't be replayed any more.",
+    operands: ["<number>"],
+    options: { yes: flag("Skip the confirmation.") },
+    examples: ["dead-letters delete 7 --yes"],
+    async run({ api, output, options, operands: [number = ""] }) {
+      const path = { sequence: sequenceOf(number) };
+      const { body } = await api().call("GET /v1/dead-letters/{sequence}", { path });
+      const what = `dead letter ${number} (${body.reason})`;
+      if (!options.yes) throw new UsageError(`dead-letters delete: this removes ${what}; say so with --yes`);
+      await api().call("DELETE /v1/dead-letters/{sequence}", { path });
+      output.result({ sequence: path.sequence, deleted: true }, () => output.line(`Removed ${what}.`));
     },
   }),
 ];

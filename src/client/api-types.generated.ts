@@ -111,7 +111,7 @@ export interface AppToken {
 export interface DeadLetter {
   /** Names it in the calls about one dead letter. */
   readonly sequence: number;
-  /** exhausted, rejected, gone, blocked, uninstalled, expired, redelivered, discarded or invalid. */
+  /** exhausted, rejected, gone, blocked, uninstalled, expired, redelivered, discarded, invalid (the event could not be read) or unreadable (the dead letter itself can't be). */
   readonly reason: string;
   readonly error: string | null;
   readonly dead_lettered_at: string;
@@ -659,6 +659,8 @@ export interface Calls {
   "GET /v1/dead-letters": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly installation_uuid?: string | undefined; readonly event_type?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly order?: "oldest" | "newest" | undefined; readonly after?: number | undefined }; readonly body: undefined; readonly answer: DeadLetterPage };
   /** One dead letter. */
   "GET /v1/dead-letters/{sequence}": { readonly path: { readonly sequence: number }; readonly query: undefined; readonly body: undefined; readonly answer: DeadLetter };
+  /** Removes one dead letter for good. */
+  "DELETE /v1/dead-letters/{sequence}": { readonly path: { readonly sequence: number }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
   /** Sends one dead letter on its way again. */
   "POST /v1/dead-letters/{sequence}/replay": { readonly path: { readonly sequence: number }; readonly query: undefined; readonly body: undefined; readonly answer: ReplayedOne };
   /** Sends all dead letters that match on their way again. */

@@ -22,16 +22,24 @@ export const MARK_TTL_S = 8 * 86_400;
 
 export const DELIVERED = "delivered";
 
+const PENDING = "pending";
+const STATES: readonly string[] = [DELIVERED, PENDING];
+const LANES: readonly string[] = ["retries", "parked", "dead-letters"] satisfies ReadonlyArray<LanePlace["lane"]>;
+
 export function encodeMark({ delivery, outcome, attempt, endedAt, responseCode, requestHeaders }: AttemptRecord): string {
-  const state = outcome === DELIVERED ? DELIVERED : "pending";
+  const state = outcome === DELIVERED ? DELIVERED : PENDING;
   return `${state} ${encodeNoted(delivery)} ${attempt} ${endedAt} ${responseCode} ${requestHeaders["traceparent"] ?? ""}`;
 }
 
-export function decodeMark(value: string): DeliveryMark {
-  const [state, sequence, app, uuid, attempt, endedAt, responseCode, traceparent = ""] = value.split(" ");
+/** Null for what is none. */
+export function decodeMark(value: string): DeliveryMark | null {
+  const [state = "", sequence, app, uuid, attempt, endedAt, responseCode, traceparent = ""] = value.split(" ");
+  const noted = decodeNoted(sequence, app, uuid);
+  if (noted === null || !STATES.includes(state) || [attempt, endedAt, responseCode].some((number) => Number.isNaN(Number(number ?? 0))))
+    return null;
   return {
     delivered: state === DELIVERED,
-    ...decodeNoted(sequence, app, uuid),
+    ...noted,
     // A mark of an earlier version ends here.
     last:
       attempt === undefined
@@ -44,12 +52,15 @@ export function encodePlace(delivery: Delivery, { lane, sequence }: LanePlace): 
   return `${lane} ${sequence} ${encodeNoted(delivery)} ${delivery.replay ?? "-"}`;
 }
 
-export function decodePlace(value: string): PlaceNote {
-  const [lane, sequence, eventSequence, app, uuid, replay = "-"] = value.split(" ");
+/** Null for what is none. */
+export function decodePlace(value: string): PlaceNote | null {
+  const [lane = "", sequence = "", eventSequence, app, uuid, replay = "-"] = value.split(" ");
+  const noted = decodeNoted(eventSequence, app, uuid);
+  if (noted === null || !LANES.includes(lane) || !/^\d{1,16}$/.test(sequence)) return null;
   return {
     place: { lane: lane as LanePlace["lane"], sequence: Number(sequence) },
     replay: replay === "-" ? null : replay,
-    ...decodeNoted(eventSequence, app, uuid),
+    ...noted,
   };
 }
 
@@ -58,7 +69,8 @@ export function encodeAddressee({ eventSequence, app }: Delivery): string {
   return `${eventSequence ?? "-"} ${app}`;
 }
 
-export function decodeAddressee(uuid: string, value: string): NotedDelivery {
+/** Null for what is none. */
+export function decodeAddressee(uuid: string, value: string): NotedDelivery | null {
   const [sequence, app] = value.split(" ");
   return decodeNoted(sequence, app, uuid);
 }
@@ -67,6 +79,7 @@ function encodeNoted({ eventSequence, app, installationUuid }: Delivery): string
   return `${eventSequence ?? "-"} ${app} ${installationUuid}`;
 }
 
-function decodeNoted(sequence = "-", app = "", installationUuid = ""): NotedDelivery {
+function decodeNoted(sequence = "-", app = "", installationUuid = ""): NotedDelivery | null {
+  if (!/^(?:-|\d{1,16})$/.test(sequence) || app === "" || installationUuid === "") return null;
   return { eventSequence: sequence === "-" ? null : Number(sequence), app, installationUuid };
 }

@@ -1,6 +1,7 @@
 /** One row of the request log (DESIGN 3.6) as JSON text. Nothing secret gets in, and bodies are cut. */
 import type { AttemptRecord } from "../delivery/ports.ts";
 import { toRfc3339 } from "../model/clock.ts";
+import { OUTCOMES } from "../model/outcome.ts";
 
 /** A row as the lists hold it; the last four only if it was not delivered. */
 export interface LogRow {
@@ -100,4 +101,40 @@ export function cutText(text: string): string {
   // 10xxxxxx continues a character: the cut goes before the byte that began it.
   while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
   return bytes.toString("utf8", 0, end);
+}
+
+const isText = (value: unknown): boolean => typeof value === "string";
+const isNumber = (value: unknown): boolean => typeof value === "number" && value >= 0;
+const isTextOrNull = (value: unknown): boolean => value === null || isText(value);
+const MEMBERS: ReadonlyArray<readonly [name: keyof LogRow, isRequired: boolean, check: (value: unknown) => boolean]> = [
+  ["date", true, (value) => isText(value) && /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(String(value)) && !Number.isNaN(Date.parse(String(value)))],
+  ["event_type", true, isText],
+  ["event_id", true, isText],
+  ["delivery_id", true, (value) => /^dlv_[0-9a-f]{32}$/.test(String(value))],
+  ["installation_uuid", true, isText],
+  ["organization_id", false, isText],
+  ["webhook_url", true, isText],
+  ["attempt", true, (value) => Number.isSafeInteger(value) && Number(value) > 0],
+  ["response_code", true, (value) => Number.isSafeInteger(value)],
+  ["outcome", true, (value) => isText(value) && Object.hasOwn(OUTCOMES, String(value))],
+  ["duration_ms", true, isNumber],
+  ["trace_id", true, isText],
+  ["error_id", false, isText],
+  ["project_id", false, isText],
+  ["request_headers", false, (value) => typeof value === "object" && value !== null && Object.values(value).every(isText)],
+  ["request_body", false, isText],
+  ["response_body", false, isTextOrNull],
+  ["error", false, isTextOrNull],
+];
+
+/** Null for what is no row: damaged, or written by another program. */
+export function readLogRow(text: string): LogRow | null {
+  let row: Record<string, unknown>;
+  try {
+    row = (JSON.parse(text) ?? {}) as Record<string, unknown>;
+  } catch {
+    return null;
+  }
+  const isRow = MEMBERS.every(([name, isRequired, check]) => (Object.hasOwn(row, name) ? check(row[name]) : !isRequired));
+  return isRow ? (row as unknown as LogRow) : null;
 }
