@@ -9,7 +9,7 @@ import { withDocument } from "./openapi.ts";
 import { servePage } from "./page.ts";
 import { type Problem, problem, problemOf } from "./problems.ts";
 import { readQuery } from "./read-query.ts";
-import { answerUnreadable, checkHead, type RequestLimits } from "./request-limits.ts";
+import { ANSWER_HEADERS, answerUnreadable, checkHead, type RequestLimits } from "./request-limits.ts";
 import type { Access, Answer, Call, Route, Scope } from "./route.ts";
 
 export interface ApiServer {
@@ -81,6 +81,9 @@ export function createApiServer(
     const caller = checkAccess({ access, forApp, headers: request.headers, address: request.ip });
     request.onlyApp = caller.onlyApp;
     request.scope = caller.scope;
+  });
+  server.addHook("onSend", async (_request, reply) => {
+    for (const [name, value] of Object.entries(ANSWER_HEADERS)) if (!reply.hasHeader(name)) reply.header(name, value);
   });
   server.setErrorHandler((error, request, reply) => {
     const found = problemOf(error);
@@ -211,6 +214,6 @@ function send(reply: FastifyReply, { status, body, headers }: Answer): FastifyRe
 function sendProblem(reply: FastifyReply, found: Problem): FastifyReply {
   return reply
     .status(found.status)
-    .header("content-type", "application/problem+json")
+    .headers({ ...ANSWER_HEADERS, "content-type": "application/problem+json" })
     .send(Buffer.from(JSON.stringify(found)));
 }

@@ -13,15 +13,15 @@ let redis: Server;
 let posthorn: Posthorn;
 let receiver: Receiver;
 let document: DocumentChecker;
-const admin = { authorization: "Bearer admin-token-1" };
-const read = { authorization: "Bearer read-token-1" };
+const admin = { authorization: "Bearer admin-token-12345" };
+const read = { authorization: "Bearer read-token-123456" };
 
 beforeAll(async () => {
   [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
   posthorn = await startPosthorn({
     nats,
     redis,
-    settings: { POSTHORN_API_TOKENS: "admin:admin-token-1,read:read-token-1", POSTHORN_ENCRYPTION_KEY: "ab".repeat(32) },
+    settings: { POSTHORN_API_TOKENS: "admin:admin-token-12345,read:read-token-123456", POSTHORN_ENCRYPTION_KEY: "ab".repeat(32) },
   });
   document = createDocumentChecker((await posthorn.api("GET", "/openapi.json")).body as OpenApiDocument);
 });
@@ -34,6 +34,8 @@ afterAll(async () => {
 const call = async (method: string, path: string, body?: unknown, headers: Record<string, string> = admin) => {
   const answered = await posthorn.api(method, path, body, headers);
   document.check(method, path, answered);
+  const told = [answered.headers.get("x-content-type-options"), answered.headers.get("cache-control")];
+  expect([method, path, ...told]).toEqual([method, path, "nosniff", "no-store"]);
   return answered;
 };
 
@@ -404,6 +406,7 @@ test("what is no HTTP at all gets a problem too", async () => {
   socket.write("this is not HTTP\r\n\r\n");
   const text = Buffer.concat(await socket.toArray()).toString();
   expect(text).toMatch(/^HTTP\/1\.1 400 Bad Request\r\ncontent-type: application\/problem\+json\r\n/);
+  expect(text).toMatch(/\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n/);
   expect(JSON.parse(text.split("\r\n\r\n")[1] ?? "")).toMatchObject({ status: 400, detail: expect.stringContaining("HTTP") });
 });
 

@@ -19,10 +19,10 @@ let environment: Record<string, string>;
 
 beforeAll(async () => {
   [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
-  posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_API_TOKENS: "admin:admin-token-1,read:read-token-1" } });
+  posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_API_TOKENS: "admin:admin-token-12345,read:read-token-123456" } });
   environment = {
     POSTHORN_URL: posthorn.url,
-    POSTHORN_TOKEN: "admin-token-1",
+    POSTHORN_TOKEN: "admin-token-12345",
     POSTHORN_NATS_URL: nats.url,
     POSTHORN_SUBJECT_PREFIX: posthorn.prefix,
   };
@@ -352,8 +352,8 @@ describe("a token", () => {
   test.each<[string, Record<string, string>, string[], number, RegExp]>([
     ["that is missing", { POSTHORN_TOKEN: "" }, ["apps"], 78, /POSTHORN_TOKEN/],
     ["that is wrong", { POSTHORN_TOKEN: "nobody" }, ["apps"], 77, /Set POSTHORN_TOKEN to one of the service's POSTHORN_API_TOKENS/],
-    ["for reading only", { POSTHORN_TOKEN: "read-token-1" }, ["apps", "rotate-secret", "x"], 77, /read token/],
-    ["given as an option", { POSTHORN_TOKEN: "nobody" }, ["apps", "--token", "read-token-1"], 0, /^$/],
+    ["for reading only", { POSTHORN_TOKEN: "read-token-123456" }, ["apps", "rotate-secret", "x"], 77, /read token/],
+    ["given as an option", { POSTHORN_TOKEN: "nobody" }, ["apps", "--token", "read-token-123456"], 0, /^$/],
   ])("%s", async (_what, changed, words, code, err) => {
     const run = await cli(words, { environment: { ...environment, ...changed } });
     expect([run.code, run.err]).toEqual([code, expect.stringMatching(err)]);
@@ -366,7 +366,7 @@ describe("the process", () => {
   test("shows its settings without secrets, and what is wrong with them", () => {
     const run = spawnSync(process.execPath, [MAIN, "config", "--set"], {
       encoding: "utf8",
-      env: { ...environment, POSTHORN_API_TOKENS: "admin:hunter2", POSTHORN_MAX_IN_FLIGT: "8" },
+      env: { ...environment, POSTHORN_API_TOKENS: "admin:hunter2-hunter2-h", POSTHORN_MAX_IN_FLIGT: "8" },
     });
     expect(run.status).toBe(78);
     expect(run.stdout).toMatch(/POSTHORN_API_TOKENS +environment +\*{8}\n/);

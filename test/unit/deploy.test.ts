@@ -22,7 +22,11 @@ const openPaths = documentedRoutes()
   .map(({ url }) => url);
 const LABELS = { "app.kubernetes.io/name": "posthorn" };
 /** Secrets as their files would hold them. */
-const secrets = { "api-tokens": "admin:t1,read:t2", "encryption-key": "ab".repeat(32), "redis-url": "redis://u:p@redis:6379" };
+const secrets = {
+  "api-tokens": "admin:a-token-of-sixteen,read:one-more-of-sixteen",
+  "encryption-key": "ab".repeat(32),
+  "redis-url": "redis://u:p@redis:6379",
+};
 const defaultMs = (name: "DRAIN_TIMEOUT" | "STARTUP_TIMEOUT"): number => parseDuration(SETTINGS[name].default);
 
 const variables: Array<[file: string, variables: string[]]> = [
