@@ -2,7 +2,8 @@
  * Who calls, and whether they may. Tokens are compared by digest, so that the time taken says nothing.
  *
  * C1  A known token is never held up by what others try from the same address: failures have a limit of their own.
- * C2  Without any tokens everybody on this machine may do everything, but not a web page that somebody there looks at.
+ * C2  Without any tokens every program on this machine may do everything, but no web page of another origin that somebody
+ *     there looks at.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
@@ -72,9 +73,9 @@ export function createCheckAccess({ tokens, appOf, calls, failures }: AccessDepe
   };
 
   return ({ access, forApp, headers, address }) => {
+    if (known.length === 0) refuseForeignPages(headers, access);
     if (access === "open") return { scope: "read", onlyApp: null };
     if (known.length === 0) {
-      refuseForeignPages(headers);
       take(calls, address, "from this address");
       return EVERYTHING;
     }
@@ -96,13 +97,24 @@ export function createCheckAccess({ tokens, appOf, calls, failures }: AccessDepe
   };
 }
 
-/** A page of another site can make a browser call this machine, and by rebinding its own name even read the answer. */
-function refuseForeignPages({ host = "", "sec-fetch-site": site }: IncomingHttpHeaders): void {
+/**
+ * A page of another origin can make a browser call this machine, and by rebinding its own name to 127.0.0.1 even read the
+ * answer. A browser says which page called (Fetch Metadata, Origin), and by which name.
+ */
+function refuseForeignPages(headers: IncomingHttpHeaders, access: Access): void {
+  const { host = "", origin, "sec-fetch-site": site, "sec-fetch-mode": mode } = headers;
   const name = host.replace(/:\d*$/, "").toLowerCase();
-  const isLocal = name === "localhost" || name === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(name);
-  if (!isLocal) throw new AppError("FORBIDDEN", `without POSTHORN_API_TOKENS only loopback names are answered, found Host: ${host}`);
-  if (site !== undefined && site !== "same-origin" && site !== "none") {
-    throw new AppError("FORBIDDEN", "without POSTHORN_API_TOKENS no page of another site may call");
+  const isLocal = name === "localhost" || name === "[::1]" || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(name);
+  if (!isLocal) {
+    throw new AppError("FORBIDDEN", `Host: found ${JSON.stringify(host)}, wanted a loopback name: POSTHORN_API_TOKENS has no tokens`);
+  }
+  // A link to the dashboard.
+  if (access === "open" && mode === "navigate") return;
+  const isForeignSite = site !== undefined && site !== "same-origin" && site !== "none";
+  const isForeignOrigin = origin !== undefined && origin.replace(/^https?:\/\//, "").toLowerCase() !== host.toLowerCase();
+  if (isForeignSite || isForeignOrigin) {
+    const found = isForeignOrigin ? `Origin: found ${JSON.stringify(origin)}` : `Sec-Fetch-Site: found ${JSON.stringify(site)}`;
+    throw new AppError("FORBIDDEN", `${found}, wanted no page of another origin: POSTHORN_API_TOKENS has no tokens`);
   }
 }
 

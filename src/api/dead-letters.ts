@@ -3,13 +3,14 @@ import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Replay, ReplayNotes } from "../model/replay.ts";
-import { slugParameter } from "../registry/records.ts";
-import { eventType, limit, time } from "./parameters.ts";
+import { slugParameter, uuidParameter } from "../registry/records.ts";
+import type { RegistryIndex } from "../registry/registry-index.ts";
+import { eventType, inOrder, limit, time, wholeNumber } from "./parameters.ts";
 import type { DeadLetter, DeadLetterFilter, DeadLetters } from "./ports.ts";
 import { answer, jsonText, NOT_STORED, type Route, route } from "./route.ts";
 import { deadLetter, deadLetterPage, replayedOne, replay as replayForm } from "./schemas.ts";
 
-const sequence = z.coerce.number().int().min(1).meta({ example: 7 });
+const sequence = wholeNumber(1).meta({ example: 7 });
 
 /** A replay that takes longer is answered with 202 and its progress is asked for. */
 const ANSWER_WITHIN_MS = 2_000;
@@ -21,10 +22,11 @@ const NOTE_EVERY_MS = 1_000;
 export interface DeadLetterRoutesDependencies {
   readonly deadLetters: DeadLetters;
   readonly replayNotes: ReplayNotes;
+  readonly index: RegistryIndex;
   readonly maxPageSize: number;
 }
 
-export function deadLetterRoutes({ deadLetters, replayNotes, maxPageSize }: DeadLetterRoutesDependencies): Route[] {
+export function deadLetterRoutes({ deadLetters, replayNotes, index, maxPageSize }: DeadLetterRoutesDependencies): Route[] {
   const replays = new Map<string, Replay>();
 
   /** @returns the replay as it is at any moment, and its end. */
@@ -62,6 +64,15 @@ export function deadLetterRoutes({ deadLetters, replayNotes, maxPageSize }: Dead
     return letter;
   };
 
+  /** What is gone from the registry can still have dead letters. @throws AppError NOT_FOUND */
+  const checkKnown = async (filter: DeadLetterFilter): Promise<void> => {
+    const { app, installationUuid } = filter;
+    const isKnown =
+      (app === null || index.app(app) !== undefined) && (installationUuid === null || index.installation(installationUuid) !== undefined);
+    if (isKnown || (await deadLetters.list({ ...filter, eventType: null, start: null, end: null }, 0, 1)).items.length > 0) return;
+    throw new AppError("NOT_FOUND", app !== null && index.app(app) === undefined ? `no app ${app}` : `no installation ${installationUuid}`);
+  };
+
   const shown = ({ id, state, matched, replayed, skipped, error }: Replay): object => ({
     replay_id: id,
     ...{ state, matched, replayed, skipped, error },
@@ -74,21 +85,29 @@ export function deadLetterRoutes({ deadLetters, replayNotes, maxPageSize }: Dead
       access: "read",
       forApp: true,
       summary: "What was given up, with the event, the attempts and the reason.",
-      query: z.object({
-        app: slugParameter.optional(),
-        event_type: eventType.optional(),
-        start: time.optional(),
-        end: time.optional(),
-        limit: limit(100, maxPageSize),
-        order: z.enum(["oldest", "newest"]).default("oldest").meta({ description: "What comes first." }),
-        after: z.coerce.number().int().min(0).default(0).meta({ description: "`next` of the page before." }),
-      }),
-      answers: { 200: answer("a page of dead letters", deadLetterPage) },
+      query: inOrder(
+        z.object({
+          app: slugParameter.optional(),
+          installation_uuid: uuidParameter.optional(),
+          event_type: eventType.optional(),
+          start: time.optional().meta({ description: "Given up at this time or later." }),
+          end: time.optional().meta({ description: "Given up before." }),
+          limit: limit(100, maxPageSize),
+          order: z.enum(["oldest", "newest"]).default("oldest").meta({ description: "What comes first." }),
+          after: wholeNumber(0).default(0).meta({ description: "`next` of the page before." }),
+        }),
+      ),
+      answers: {
+        200: answer("a page of dead letters", deadLetterPage),
+        404: "no such app or installation, and no dead letters of one that was",
+      },
       async handle({ query, onlyApp }) {
+        const filter = filterOf(query, onlyApp);
+        await checkKnown(filter);
         const { items, next } =
           query.order === "newest"
-            ? await deadLetters.listNewest(filterOf(query, onlyApp), query.after || null, query.limit)
-            : await deadLetters.list(filterOf(query, onlyApp), query.after, query.limit);
+            ? await deadLetters.listNewest(filter, query.after || null, query.limit)
+            : await deadLetters.list(filter, query.after, query.limit);
         // Their text is passed on as it is stored: numbers in an event's data are not rounded on the way.
         return jsonText(`{"items":[${items.map(withSequence).join(",")}],"next":${next}}`);
       },
@@ -102,6 +121,18 @@ export function deadLetterRoutes({ deadLetters, replayNotes, maxPageSize }: Dead
       params: z.object({ sequence }),
       answers: { 200: answer("the dead letter", deadLetter) },
       handle: async ({ params, onlyApp }) => jsonText(withSequence(await get(params.sequence, onlyApp))),
+    }),
+    route({
+      method: "DELETE",
+      url: "/v1/dead-letters/:sequence",
+      access: "admin",
+      summary: "Removes one dead letter for good.",
+      params: z.object({ sequence }),
+      answers: { 204: "removed" },
+      async handle({ params }) {
+        await deadLetters.delete(params.sequence);
+        return { status: 204 };
+      },
     }),
     route({
       method: "POST",
@@ -127,22 +158,26 @@ export function deadLetterRoutes({ deadLetters, replayNotes, maxPageSize }: Dead
       access: "admin",
       forApp: true,
       summary: "Sends all dead letters that match on their way again.",
-      body: z
-        .strictObject({
+      body: inOrder(
+        z.strictObject({
           app: slugParameter.nullish().meta({ description: "All apps when not given." }),
+          installation_uuid: uuidParameter.nullish().meta({ description: "All installations when not given." }),
           event_type: eventType.nullish(),
           start: time.nullish().meta({ description: "Given up at this time or later." }),
           end: time.nullish().meta({ description: "Given up before." }),
           dry_run: z.boolean().default(false).meta({ description: "Only counts." }),
-        })
-        .default({ dry_run: false }),
+        }),
+      ).default({ dry_run: false }),
       answers: {
         200: answer("done", replayForm),
+        404: "no such app or installation, and no dead letters of one that was",
         202: answer("still running; its progress is at /v1/dead-letters/replays/{id}", replayForm),
       },
       example: { app: "acme-tracker", event_type: "issue.created", dry_run: true },
       async handle({ body, onlyApp }) {
-        const { now, ended } = begin(filterOf(body, onlyApp), body.dry_run);
+        const filter = filterOf(body, onlyApp);
+        await checkKnown(filter);
+        const { now, ended } = begin(filter, body.dry_run);
         await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, ANSWER_WITHIN_MS).unref())]);
         const replay = now();
         if (replay.state === "failed") throw new AppError("LANE_REFUSED", `replay ${replay.id}: ${replay.error}`, { retryable: true });
@@ -169,16 +204,23 @@ export function deadLetterRoutes({ deadLetters, replayNotes, maxPageSize }: Dead
 
 interface FilterInput {
   readonly app?: string | null | undefined;
+  readonly installation_uuid?: string | null | undefined;
   readonly event_type?: string | null | undefined;
   readonly start?: number | null | undefined;
   readonly end?: number | null | undefined;
 }
 
 /** @throws AppError FORBIDDEN */
-function filterOf({ app, event_type, start, end }: FilterInput, onlyApp: string | null): DeadLetterFilter {
+function filterOf({ app, installation_uuid, event_type, start, end }: FilterInput, onlyApp: string | null): DeadLetterFilter {
   if (onlyApp !== null && app != null && app !== onlyApp)
     throw new AppError("FORBIDDEN", `the token of app ${onlyApp} covers no other app`);
-  return { app: onlyApp ?? app ?? null, eventType: event_type ?? null, start: start ?? null, end: end ?? null };
+  return {
+    app: onlyApp ?? app ?? null,
+    installationUuid: installation_uuid ?? null,
+    eventType: event_type ?? null,
+    start: start ?? null,
+    end: end ?? null,
+  };
 }
 
 function withSequence({ sequence: number, json }: DeadLetter): string {

@@ -1,4 +1,5 @@
 /** Detailed logging of one app or installation, for a while: switched on and off while the service runs, on all replicas. */
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { Debugged, DebugLog, DebugTarget } from "../registry/debug-log.ts";
@@ -40,6 +41,9 @@ export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDepe
     return { status: 200, body: shown({ target, until }) };
   };
 
+  /** It can be on for what has been removed since. */
+  const isOn = (target: DebugTarget): boolean => debugLog.list().some((logged) => isDeepStrictEqual(logged.target, target));
+
   return [
     route({
       method: "PUT",
@@ -63,6 +67,7 @@ export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDepe
       params: slug,
       answers: { 204: "off" },
       async handle({ params }) {
+        if (!isOn({ app: params.slug })) await registry.getApp(params.slug);
         await debugLog.switchOff({ app: params.slug });
         return { status: 204 };
       },
@@ -89,6 +94,7 @@ export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDepe
       params: uuid,
       answers: { 204: "off" },
       async handle({ params }) {
+        if (!isOn({ installationUuid: params.uuid })) await registry.getInstallation(params.uuid);
         await debugLog.switchOff({ installationUuid: params.uuid });
         return { status: 204 };
       },

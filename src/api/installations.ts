@@ -1,5 +1,6 @@
 /** /v1/installations */
 import { z } from "zod";
+import { AppError } from "../model/app-error.ts";
 import { installationBody, slugParameter, uuidParameter } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import { toInstallation } from "../registry/registry.ts";
@@ -80,17 +81,22 @@ export function installationRoutes({ registry, index, statusChanger, queryHealth
       method: "GET",
       url: "/v1/installations",
       access: "read",
-      summary: "Installations by uuid, of one app or organization.",
+      summary: "Installations by uuid: all, or those of an app, an organization or a status.",
       query: z.object({
         app: slugParameter.optional(),
         organization_id: z.string().optional(),
+        status: z.enum(["active", "broken", "disabled"]).optional(),
         limit: limit(100, maxPageSize),
         after: uuidParameter.optional().meta({ description: "`next` of the page before." }),
       }),
-      answers: { 200: answer("a page of installations", installationPage) },
-      handle({ query: { app, organization_id: organizationId, limit: size, after = "" } }) {
+      answers: { 200: answer("a page of installations", installationPage), 404: "no such app" },
+      handle({ query: { app, organization_id: organizationId, status, limit: size, after = "" } }) {
+        if (app !== undefined && index.app(app) === undefined) throw new AppError("NOT_FOUND", `no app ${app}`);
         const candidates = organizationId === undefined ? index.installations() : index.installationsOf(organizationId);
-        const wanted = [...candidates].filter((candidate) => candidate.uuid > after && (app === undefined || candidate.app === app));
+        const wanted = [...candidates].filter(
+          (candidate) =>
+            candidate.uuid > after && candidate.app === (app ?? candidate.app) && candidate.status === (status ?? candidate.status),
+        );
         wanted.sort((a, b) => (a.uuid < b.uuid ? -1 : 1));
         const items = wanted.slice(0, size);
         return { status: 200, body: { items: items.map(installationView), next: wanted.length > size ? items.at(-1)?.uuid : null } };

@@ -30,8 +30,29 @@ export function isEventType(text: string): boolean {
   return tokens.length === 2 && tokens.every((token) => EVENT_TOKEN.test(token));
 }
 
+/** A whole number in digits: Number() would take 1e2, 0x10 and spaces, too. */
+export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): z.ZodType<number> {
+  const range = most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`;
+  return z
+    .unknown()
+    .transform((text, { addIssue }) => {
+      const number = /^\d{1,15}$/.test(String(text)) ? Number(text) : Number.NaN;
+      if (!(number >= least && number <= most)) addIssue({ code: "custom", input: text, message: `wanted a whole number, ${range}` });
+      return number;
+    })
+    .meta({ type: "integer", minimum: least, ...(most === Number.MAX_SAFE_INTEGER ? {} : { maximum: most }) });
+}
+
 export function limit(byDefault: number, most: number): z.ZodType<number> {
-  return z.coerce.number().int().min(1).max(most).default(Math.min(byDefault, most));
+  return wholeNumber(1, most).default(Math.min(byDefault, most));
+}
+
+/** An object with times from `start`, included, to `end`, which is not. */
+export function inOrder<S extends z.ZodType<{ start?: number | null | undefined; end?: number | null | undefined }>>(schema: S): S {
+  return schema.refine(({ start, end }) => start == null || end == null || start <= end, {
+    path: ["start"],
+    message: "later than end, wanted start ≤ end",
+  });
 }
 
 export const deliveryId = z

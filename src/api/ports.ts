@@ -92,6 +92,7 @@ export interface Whereabouts {
 
 export interface DeadLetterFilter {
   readonly app: string | null;
+  readonly installationUuid: string | null;
   readonly eventType: string | null;
   readonly start: number | null;
   readonly end: number | null;
@@ -109,6 +110,7 @@ export interface DeadLetters {
   listNewest(filter: DeadLetterFilter, before: number | null, limit: number): Promise<{ items: DeadLetter[]; next: number | null }>;
   list(filter: DeadLetterFilter, after: number, limit: number): Promise<{ items: DeadLetter[]; next: number | null }>;
   get(sequence: number): Promise<DeadLetter>;
+  delete(sequence: number): Promise<void>;
   replayOne(sequence: number): Promise<void>;
   replayAll(filter: DeadLetterFilter, dryRun: boolean, onProgress: (progress: ReplayProgress) => void): Promise<ReplayProgress>;
 }

@@ -1,6 +1,7 @@
 /** Every error leaves as RFC 9457 `application/problem+json`, with a stable code and never with a stack trace. */
 import { AppError, type ErrorCode } from "../model/app-error.ts";
-import { RecordInvalid, type RecordProblem } from "../registry/records.ts";
+import type { RecordProblem } from "../registry/record-problem.ts";
+import { RecordInvalid } from "../registry/records.ts";
 
 export interface Problem {
   readonly type: string;

@@ -13,6 +13,9 @@ export interface RequestLimits {
   readonly requestTimeoutMs: number;
 }
 
+/** Of every answer that has no others. Nothing of the API is for a cache, and some of it is secret. */
+export const ANSWER_HEADERS = { "cache-control": "no-store", "x-content-type-options": "nosniff" } as const;
+
 class Refused extends Error {
   readonly statusCode: number;
 
@@ -44,6 +47,9 @@ export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): 
   const body = JSON.stringify(problem(status, detail));
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/problem+json\r\n` +
+      `${Object.entries(ANSWER_HEADERS)
+        .map(([name, value]) => `${name}: ${value}\r\n`)
+        .join("")}` +
       `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   );
 }

@@ -5,7 +5,7 @@ import { membersOf } from "../model/json-text.ts";
 import { withoutSecrets } from "../model/safe-url.ts";
 import { parseRecord, RecordInvalid, slugParameter, uuidParameter } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
-import { eventType, flag, limit, time } from "./parameters.ts";
+import { eventType, flag, inOrder, limit, time } from "./parameters.ts";
 import type { CallTest, QueryRequestLog, RequestLogRow, TestCall } from "./ports.ts";
 import { answer, type Route, route } from "./route.ts";
 import { testResult, webhookRequestPage } from "./schemas.ts";
@@ -39,15 +39,17 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
       forApp: true,
       summary: "The last attempts of an app, newest first.",
       params,
-      query: z.object({
-        event_type: eventType.optional(),
-        errors_only: flag.optional(),
-        organization_id: z.string().optional(),
-        start: time.optional().meta({ description: "The earliest attempt, included." }),
-        end: time.optional().meta({ description: "The latest attempt, included." }),
-        limit: limit(1000, 10_000),
-        after: cursor.optional().meta({ description: "`next` of the page before." }),
-      }),
+      query: inOrder(
+        z.object({
+          event_type: eventType.optional(),
+          errors_only: flag.optional(),
+          organization_id: z.string().optional(),
+          start: time.optional().meta({ description: "Attempts that began at this time or later." }),
+          end: time.optional().meta({ description: "Attempts that began before." }),
+          limit: limit(1000, 10_000),
+          after: cursor.optional().meta({ description: "`next` of the page before." }),
+        }),
+      ),
       answers: { 200: answer("a page of the request log", webhookRequestPage), 503: "Redis is away" },
       async handle({ params: { slug }, query }) {
         await registry.getApp(slug);

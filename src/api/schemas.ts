@@ -182,9 +182,10 @@ const attemptSummary = z.strictObject({
 export const deadLetter = z
   .looseObject({
     sequence: z.int().min(1).meta({ description: "Names it in the calls about one dead letter." }),
-    reason: z
-      .string()
-      .meta({ description: "exhausted, rejected, gone, blocked, uninstalled, expired, redelivered, discarded or invalid." }),
+    reason: z.string().meta({
+      description:
+        "exhausted, rejected, gone, blocked, uninstalled, expired, redelivered, discarded, invalid (the event could not be read) or unreadable (the dead letter itself can't be).",
+    }),
     error: z.string().nullable(),
     dead_lettered_at: time,
     delivery_id: z.string().optional().meta({ description: "Not there when no delivery could be read." }),

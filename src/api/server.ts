@@ -8,7 +8,8 @@ import { type CheckAccess, RateLimited } from "./access.ts";
 import { withDocument } from "./openapi.ts";
 import { servePage } from "./page.ts";
 import { type Problem, problem, problemOf } from "./problems.ts";
-import { answerUnreadable, checkHead, type RequestLimits } from "./request-limits.ts";
+import { readQuery } from "./read-query.ts";
+import { ANSWER_HEADERS, answerUnreadable, checkHead, type RequestLimits } from "./request-limits.ts";
 import type { Access, Answer, Call, Route, Scope } from "./route.ts";
 
 export interface ApiServer {
@@ -80,6 +81,9 @@ export function createApiServer(
     const caller = checkAccess({ access, forApp, headers: request.headers, address: request.ip });
     request.onlyApp = caller.onlyApp;
     request.scope = caller.scope;
+  });
+  server.addHook("onSend", async (_request, reply) => {
+    for (const [name, value] of Object.entries(ANSWER_HEADERS)) if (!reply.hasHeader(name)) reply.header(name, value);
   });
   server.setErrorHandler((error, request, reply) => {
     const found = problemOf(error);
@@ -177,8 +181,8 @@ function register(server: FastifyInstance, route: Route): void {
       if (onlyApp !== null && slug !== undefined && slug !== onlyApp)
         throw new AppError("FORBIDDEN", `the token of app ${onlyApp} covers no other app`);
       const call = {
-        params: params && parseRecord(params, request.params, "path"),
-        query: query && parseRecord(query, given(request.query as object), "query"),
+        params: params && parseRecord(params, request.params, ""),
+        query: readQuery(query, request.query as Record<string, unknown>),
         body: rawBody || body === undefined ? request.body : parseRecord(body, request.body ?? undefined, "body"),
         headers: request.headers,
         onlyApp,
@@ -188,11 +192,6 @@ function register(server: FastifyInstance, route: Route): void {
       return send(reply, isKnown(answer, request) ? { status: 304, headers: answer.headers ?? {} } : answer);
     },
   });
-}
-
-/** An empty parameter, as a form sends it for a field that was not filled in, is none. */
-function given(query: object): object {
-  return Object.fromEntries(Object.entries(query).filter(([, value]) => value !== ""));
 }
 
 /** RFC 9110 If-None-Match: the caller has this very record. */
@@ -218,6 +217,6 @@ function send(reply: FastifyReply, { status, body, headers }: Answer): FastifyRe
 function sendProblem(reply: FastifyReply, found: Problem): FastifyReply {
   return reply
     .status(found.status)
-    .header("content-type", "application/problem+json")
+    .headers({ ...ANSWER_HEADERS, "content-type": "application/problem+json" })
     .send(Buffer.from(JSON.stringify(found)));
 }

@@ -1,8 +1,10 @@
 /** GET /v1/status-events: what has happened to integrations, circuits and deliveries, newest first. */
 import { z } from "zod";
+import { AppError } from "../model/app-error.ts";
 import { slugParameter } from "../registry/records.ts";
+import type { RegistryIndex } from "../registry/registry-index.ts";
 import { statusEventPage } from "./overview-schemas.ts";
-import { limit } from "./parameters.ts";
+import { limit, wholeNumber } from "./parameters.ts";
 import type { StatusHistory, StatusTopic } from "./ports.ts";
 import { answer, type Route, route } from "./route.ts";
 
@@ -20,7 +22,12 @@ const topics = z
     example: "integration,circuit",
   });
 
-export function statusEventRoutes({ statusHistory }: { readonly statusHistory: StatusHistory }): Route[] {
+export interface StatusEventRoutesDependencies {
+  readonly statusHistory: StatusHistory;
+  readonly index: RegistryIndex;
+}
+
+export function statusEventRoutes({ statusHistory, index }: StatusEventRoutesDependencies): Route[] {
   return [
     route({
       method: "GET",
@@ -31,12 +38,18 @@ export function statusEventRoutes({ statusHistory }: { readonly statusHistory: S
         app: slugParameter.optional(),
         topics: topics.optional(),
         limit: limit(50, 500),
-        after: z.coerce.number().int().min(1).optional().meta({ description: "`next` of the page before." }),
+        after: wholeNumber(1).optional().meta({ description: "`next` of the page before." }),
       }),
-      answers: { 200: answer("a page of status events (CloudEvents), each with its sequence in the stream", statusEventPage) },
+      answers: {
+        200: answer("a page of status events (CloudEvents), each with its sequence in the stream", statusEventPage),
+        404: "no such app, and no events of one that was",
+      },
       async handle({ query }) {
         const filter = { app: query.app ?? null, topics: [...new Set(query.topics ?? TOPICS)] };
         const { items, next } = await statusHistory.list(filter, query.after ?? null, query.limit);
+        // An app that is gone can still have a history.
+        if (items.length === 0 && query.after === undefined && filter.app !== null && index.app(filter.app) === undefined)
+          throw new AppError("NOT_FOUND", `no app ${filter.app}`);
         return { status: 200, body: { items: items.map(({ sequence, event }) => ({ sequence, ...event })), next } };
       },
     }),

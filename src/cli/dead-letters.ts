@@ -1,15 +1,16 @@
 /** posthorn dead-letters …: what was given up. */
 import type { DeadLetter } from "../client/api-types.generated.ts";
-import { type Command, command, value } from "./command.ts";
+import { type Command, command, flag, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
 import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
-import { type Output, oneLine } from "./output.ts";
+import type { Output } from "./output.ts";
 import { PAGE, take } from "./take.ts";
 import { pastTime, positive } from "./values.ts";
 
 /** The options that choose dead letters, here and for a replay. */
 export const deadLetterFilter = {
   app: value("slug", "Of this app."),
+  installation: value("uuid", "Of this installation."),
   type: value("type", "Of this event type."),
   since: value("time", "Given up at this time or later: 2h ago, or 2026-01-05T10:11:12Z.", (text) => pastTime(text)),
   until: value("time", "Given up before.", (text) => pastTime(text)),
@@ -29,14 +30,15 @@ function show(output: Output, letter: DeadLetter): void {
     ["dead letter", String(letter.sequence)],
     ["given up", time(letter.dead_lettered_at)],
     ["reason", output.paint("red", letter.reason)],
-    ["error", letter.error && oneLine(letter.error)],
+    ["error", letter.error],
     ["app", letter.app],
     ["event", letter.event && `${eventType(letter)} ${letter.event.id}`],
     ["organization", letter.event?.organization_id],
     ["installation", letter.installation_uuid],
     ["delivery", letter.delivery_id],
     ["data", letter.event && JSON.stringify(letter.event.data)],
-    ["body", letter.body && oneLine(letter.body)],
+    ["body", letter.body],
+    ["body (base64)", letter.body_base64],
   ]);
   if (!letter.attempts?.length) return;
   output.line("");
@@ -60,8 +62,8 @@ export const deadLetterCommands: readonly Command[] = [
     summary: "Lists what was given up, oldest first.",
     options: { ...deadLetterFilter, limit: value("number", "At most so many; 50 when not given.", positive) },
     examples: ["dead-letters --app acme-tracker", "dead-letters list --since 1d --json"],
-    async run({ api, output, options: { app, type, since, until, limit = 50 } }) {
-      const query = { app, event_type: type, start: since, end: until, limit: Math.min(limit, PAGE) };
+    async run({ api, output, options: { app, installation, type, since, until, limit = 50 } }) {
+      const query = { app, installation_uuid: installation, event_type: type, start: since, end: until, limit: Math.min(limit, PAGE) };
       const { rows, more } = await take(api().items("GET /v1/dead-letters", { query }), limit);
       output.table(
         [
@@ -87,6 +89,21 @@ export const deadLetterCommands: readonly Command[] = [
     async run({ api, output, operands: [number = ""] }) {
       const { body } = await api().call("GET /v1/dead-letters/{sequence}", { path: { sequence: sequenceOf(number) } });
       output.result(body, () => show(output, body));
+    },
+  }),
+  command({
+    name: "dead-letters delete",
+    summary: "Removes one for good: it can't be replayed any more.",
+    operands: ["<number>"],
+    options: { yes: flag("Skip the confirmation.") },
+    examples: ["dead-letters delete 7 --yes"],
+    async run({ api, output, options, operands: [number = ""] }) {
+      const path = { sequence: sequenceOf(number) };
+      const { body } = await api().call("GET /v1/dead-letters/{sequence}", { path });
+      const what = `dead letter ${number} (${body.reason})`;
+      if (!options.yes) throw new UsageError(`dead-letters delete: this removes ${what}; say so with --yes`);
+      await api().call("DELETE /v1/dead-letters/{sequence}", { path });
+      output.result({ sequence: path.sequence, deleted: true }, () => output.line(`Removed ${what}.`));
     },
   }),
 ];

@@ -2,7 +2,7 @@
 import type { EventOfSameId, ExplainedAttempt, ExplainedDelivery, ExplainedEvent } from "../client/api-types.generated.ts";
 import { command, value } from "./command.ts";
 import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
-import type { Column, Output, Style } from "./output.ts";
+import { type Column, type Output, oneLine, type Style } from "./output.ts";
 import { pastTime } from "./values.ts";
 
 const STATE_STYLES: Readonly<Record<ExplainedDelivery["state"], Style>> = {
@@ -40,7 +40,7 @@ function showEvent(output: Output, event: ExplainedEvent): void {
 /** @param traceId of the event, which goes without saying. */
 function showDelivery(output: Output, delivery: ExplainedDelivery, traceId: string | null): void {
   output.line("");
-  const head = [output.paint("bold", delivery.app), output.paint(STATE_STYLES[delivery.state], delivery.state), delivery.detail];
+  const head = [output.paint("bold", delivery.app), output.paint(STATE_STYLES[delivery.state], delivery.state), oneLine(delivery.detail)];
   output.line(head.join("  "));
   output.line(
     output.paint("dim", `  ${delivery.delivery_id}  installation ${delivery.installation_uuid} (${delivery.installation_status})`),
@@ -55,7 +55,7 @@ function showEventOfId(output: Output, { event, deliveries, not_wanted: notWante
   for (const delivery of deliveries) showDelivery(output, delivery, event.trace_id);
   if (deliveries.length === 0) output.line("\nNo installation of the organization is known to have wanted it.");
   if (notWanted.length > 0) output.line("");
-  for (const { app, detail } of notWanted) output.line(`${output.paint("dim", "not for")} ${app}: ${detail}`);
+  for (const { app, detail } of notWanted) output.line(`${output.paint("dim", "not for")} ${app}: ${oneLine(detail)}`);
 }
 
 export const explainCommand = command({
@@ -77,7 +77,7 @@ export const explainCommand = command({
       output.result(body, () => {
         if (body.event !== null) showEvent(output, body.event);
         showDelivery(output, body.delivery, body.event?.trace_id ?? null);
-        for (const note of body.notes) output.line(`\n${note}`);
+        for (const note of body.notes) output.line(`\n${oneLine(note)}`);
       });
       return;
     }
@@ -91,7 +91,7 @@ export const explainCommand = command({
         output.line("\nAnother event has the same id:\n");
         showEventOfId(output, other);
       }
-      for (const note of body.notes) output.line(`\n${note}`);
+      for (const note of body.notes) output.line(`\n${oneLine(note)}`);
     });
   },
 });

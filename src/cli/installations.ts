@@ -1,7 +1,7 @@
 /** posthorn installations …: where apps are installed, and whether deliveries go there. */
 import { randomUUID } from "node:crypto";
 import type { Installation, IntegrationHealth } from "../client/api-types.generated.ts";
-import { type Command, type CommandCall, command, flag, list, type Options, value } from "./command.ts";
+import { type Command, type CommandCall, choice, command, flag, list, type Options, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
 import { statusStyle, time } from "./format.ts";
 import type { Output } from "./output.ts";
@@ -70,10 +70,14 @@ export const installationCommands: readonly Command[] = [
   command({
     name: "installations list",
     summary: "Lists installations.",
-    options: { app: value("slug", "Of this app."), organization: value("id", "In this organization.") },
+    options: {
+      app: value("slug", "Of this app."),
+      organization: value("id", "In this organization."),
+      status: choice(["active", "broken", "disabled"], "Of this status."),
+    },
     examples: ["installations", "installations list --app acme-tracker --json"],
     async run({ api, output, options }) {
-      const query = { app: options.app, organization_id: options.organization };
+      const query = { app: options.app, organization_id: options.organization, status: options.status };
       const { rows } = await take(api().items("GET /v1/installations", { query }));
       output.table(
         [

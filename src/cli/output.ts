@@ -1,7 +1,11 @@
 /**
  * What a command says. Results go to standard output: tables for people, one JSON object a line with --json. Notes and
  * progress go to standard error, so that a pipe gets nothing but results.
+ *
+ * Much of it was written by others: receivers, publishers, whoever named an app. Everything is therefore written through
+ * `render`, which lets no control character of theirs reach a terminal.
  */
+import { randomUUID } from "node:crypto";
 import { styleText } from "node:util";
 
 export interface OutputStream {
@@ -29,6 +33,8 @@ export interface Output {
   line(text: string): void;
   /** For people only, on standard error. */
   note(text: string): void;
+  /** Why the command failed, on standard error. */
+  problem(text: string): void;
   paint(style: Style | undefined, text: string): string;
   /** A bar on a terminal, nothing elsewhere. */
   progress(label: string): Progress;
@@ -51,19 +57,26 @@ const GAP = "  ";
 
 export function createOutput({ stdout, stderr, environment, json }: OutputOptions): Output {
   const hasColours = (stream: OutputStream): boolean => stream.isTTY === true && !environment["NO_COLOR"] && environment["TERM"] !== "dumb";
-  const paintFor =
-    (stream: OutputStream) =>
-    (style: Style | undefined, text: string): string =>
-      style !== undefined && hasColours(stream) ? styleText(style, text, { validateStream: false }) : text;
-  const paint = paintFor(stdout);
-  const line = (text: string): void => void stdout.write(`${text}\n`);
-  const jsonLine = (object: unknown): void => line(JSON.stringify(object));
+  const paint = (style: Style | undefined, text: string): string => (style === undefined ? text : `${PAINT}${style} ${text}${PAINT}`);
+  const render = (stream: OutputStream, text: string): string =>
+    text
+      .split(PAINT)
+      .map((part, at) => {
+        if (at % 2 === 0) return neutralised(part);
+        const space = part.indexOf(" ");
+        const plain = neutralised(part.slice(space + 1));
+        return hasColours(stream) ? styleText(part.slice(0, space) as Style, plain, { validateStream: false }) : plain;
+      })
+      .join("");
+  const line = (text: string): void => void stdout.write(`${render(stdout, text)}\n`);
+  const jsonLine = (object: unknown): void => void stdout.write(`${escapedJson(object)}\n`);
 
   return {
     json,
     line,
     paint,
-    note: (text) => void stderr.write(`${paintFor(stderr)("dim", text)}\n`),
+    note: (text) => void stderr.write(`${render(stderr, paint("dim", text))}\n`),
+    problem: (text) => void stderr.write(`${render(stderr, text)}\n`),
 
     result(object, human) {
       if (json) jsonLine(object);
@@ -100,7 +113,7 @@ export function createOutput({ stdout, stderr, environment, json }: OutputOption
     facts(pairs) {
       const known = pairs.filter((pair): pair is readonly [string, string] => pair[1] !== null && pair[1] !== undefined);
       const width = Math.max(0, ...known.map(([name]) => name.length));
-      for (const [name, text] of known) line(`${paint("dim", name.padEnd(width))}${GAP}${text}`);
+      for (const [name, text] of known) line(`${paint("dim", oneLine(name).padEnd(width))}${GAP}${oneLine(text)}`);
     },
 
     progress(label) {
@@ -121,8 +134,24 @@ export function createOutput({ stdout, stderr, environment, json }: OutputOption
   };
 }
 
-/** Control characters of a receiver's answer have no business on a terminal. */
+/** Stands on both sides of what is painted. Nobody outside this process can write it. */
+const PAINT = randomUUID();
+
+/** C0, DEL and C1, line and paragraph separators, and what changes the direction of text. */
+const CONTROLS = /[\p{Cc}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+const CONTROLS_IN_LINES = new RegExp(`(?![\\n\\t])${CONTROLS.source}`, "gu");
+const RUN_OF_CONTROLS = new RegExp(`${CONTROLS.source}+`, "gu");
+
+function neutralised(text: string): string {
+  return text.replace(CONTROLS_IN_LINES, " ");
+}
+
+/** Text of others that has to stay in its row. */
 export function oneLine(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ");
+  return text.replace(RUN_OF_CONTROLS, " ");
+}
+
+/** JSON.stringify leaves DEL, C1 and direction marks as they are. Outside of strings there are none. */
+function escapedJson(value: unknown): string {
+  return JSON.stringify(value).replace(CONTROLS, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }

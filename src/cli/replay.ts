@@ -25,15 +25,16 @@ export const replayCommand = command({
   ].join("\n"),
   examples: ["replay 7 8", "replay --app acme-tracker --since 1d --dry-run", "replay dlv_5f2b6c0a9e134d7788aa10c3d4e5f607"],
   async run({ api, output, options, operands, signal }) {
-    const { app, type, since, until, all, "dry-run": dryRun } = options;
-    const isNarrowed = [app, type, since, until].some((narrowing) => narrowing !== undefined);
+    const { app, installation, type, since, until, all, "dry-run": dryRun } = options;
+    const isNarrowed = [app, installation, type, since, until].some((narrowing) => narrowing !== undefined);
     if (operands.length > 0) {
       if (isNarrowed || all || dryRun) throw new UsageError("replay: wanted numbers and delivery ids, or options, not both");
       await replayNamed(api(), output, operands);
       return;
     }
-    if (!isNarrowed && !all) throw new UsageError("replay: what? Numbers, delivery ids, --app, --type, --since, --until, or --all");
-    const body = { app, event_type: type, start: since, end: until, dry_run: dryRun };
+    if (!isNarrowed && !all)
+      throw new UsageError("replay: what? Numbers, delivery ids, --app, --installation, --type, --since, --until, or --all");
+    const body = { app, installation_uuid: installation, event_type: type, start: since, end: until, dry_run: dryRun };
     const replay = await finished(api(), output, (await api().call("POST /v1/dead-letters/replay", { body, signal })).body, signal);
     output.result(replay, () => {
       if (dryRun) output.line(`${counted(replay.matched, "dead letter")} would be replayed.`);

@@ -2,7 +2,7 @@
 import type { WebhookRequest } from "../client/api-types.generated.ts";
 import { command, flag, value } from "./command.ts";
 import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
-import { type Column, type Output, oneLine } from "./output.ts";
+import type { Column, Output } from "./output.ts";
 import { PAGE, take } from "./take.ts";
 import { pastTime, positive } from "./values.ts";
 
@@ -31,10 +31,10 @@ function showWhole(output: Output, row: WebhookRequest): void {
     ["webhook", row.webhook_url],
     ["trace", row.trace_id],
     ["their error", row.error_id === undefined ? null : `${row.error_id} in project ${row.project_id ?? "?"}`],
-    ["error", row.error && oneLine(row.error)],
-    ...Object.entries(row.request_headers ?? {}).map(([name, text]) => [`> ${name}`, oneLine(text)] as const),
-    ["request body", row.request_body && oneLine(row.request_body)],
-    ["response body", row.response_body && oneLine(row.response_body)],
+    ["error", row.error],
+    ...Object.entries(row.request_headers ?? {}).map(([name, text]) => [`> ${name}`, text] as const),
+    ["request body", row.request_body],
+    ["response body", row.response_body],
   ]);
   output.line("");
 }
@@ -48,7 +48,7 @@ export const requestsCommand = command({
     type: value("type", "Of this event type."),
     organization: value("id", "Of this organization."),
     since: value("time", "The earliest: 2h ago, or 2026-01-05T10:11:12Z.", (text) => pastTime(text)),
-    until: value("time", "The latest.", (text) => pastTime(text)),
+    until: value("time", "Before this time.", (text) => pastTime(text)),
     limit: value("number", "At most so many; 50 when not given.", positive),
     full: flag("With headers and bodies, as far as the log has them."),
   },

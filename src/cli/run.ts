@@ -61,7 +61,7 @@ export async function runCommandLine(words: readonly string[], terminal: Termina
     return (await command.run(call)) ?? EXIT.ok;
   } catch (error) {
     if (signal.aborted) return EXIT.interrupted;
-    stderr.write(`${error instanceof ConfigError ? "" : "posthorn: "}${messageOf(error)}\n`);
+    say.problem(`${error instanceof ConfigError ? "" : "posthorn: "}${messageOf(error)}`);
     for (const hint of await hintsFor(error, words, operands, api)) say.note(hint);
     return exitCodeOf(error);
   }

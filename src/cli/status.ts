@@ -68,14 +68,14 @@ function show(output: Output, event: StatusEvent): void {
     output.paint("bold", event.data.app),
     detail(event),
   ];
-  output.line(parts.join("  "));
+  output.line(oneLine(parts.join("  ")));
 }
 
 function detail(event: StatusEvent): string {
   switch (event.type) {
     case "integration.broken": {
       const { installation_uuid: uuid, organization_id: organization, reason } = event.data;
-      return oneLine(`${uuid} in ${organization}: rule ${reason.rule}, last error ${reason.last_error ?? "unknown"}`);
+      return `${uuid} in ${organization}: rule ${reason.rule}, last error ${reason.last_error ?? "unknown"}`;
     }
     case "integration.recovered":
     case "integration.disabled":
@@ -91,7 +91,7 @@ function detail(event: StatusEvent): string {
     case "delivery.exhausted":
     case "delivery.rejected": {
       const { event_type: type, delivery_id: id, attempts, reason, last_error: error } = event.data;
-      return oneLine(`${type} ${id} after ${attempts}: ${reason}${error === null ? "" : `, ${error}`}`);
+      return `${type} ${id} after ${attempts}: ${reason}${error === null ? "" : `, ${error}`}`;
     }
   }
 }

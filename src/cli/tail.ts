@@ -96,8 +96,10 @@ function show(output: Output, app: string, row: WebhookRequest): void {
   const outcome = output.paint(outcomeStyle(row.outcome), row.outcome.padEnd(11));
   const numbers = `${responseCode(row.response_code).padStart(3)}  ${milliseconds(row.duration_ms).padStart(7)}`;
   const again = row.attempt > 1 ? `  attempt ${row.attempt}` : "";
-  const error = row.error ? `  ${oneLine(row.error)}` : "";
+  const error = row.error ? `  ${row.error}` : "";
   output.line(
-    `${time(row.date)}  ${outcome}  ${numbers}  ${output.paint("bold", app)}  ${row.event_type}  ${row.delivery_id}${again}${error}`,
+    oneLine(
+      `${time(row.date)}  ${outcome}  ${numbers}  ${output.paint("bold", app)}  ${row.event_type}  ${row.delivery_id}${again}${error}`,
+    ),
   );
 }

@@ -111,7 +111,7 @@ export interface AppToken {
 export interface DeadLetter {
   /** Names it in the calls about one dead letter. */
   readonly sequence: number;
-  /** exhausted, rejected, gone, blocked, uninstalled, expired, redelivered, discarded or invalid. */
+  /** exhausted, rejected, gone, blocked, uninstalled, expired, redelivered, discarded, invalid (the event could not be read) or unreadable (the dead letter itself can't be). */
   readonly reason: string;
   readonly error: string | null;
   readonly dead_lettered_at: string;
@@ -652,8 +652,8 @@ export interface Calls {
   "GET /v1/installations/{uuid}": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: Installation };
   /** Removes an installation; what waits for it goes to dead letters. */
   "DELETE /v1/installations/{uuid}": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
-  /** Installations by uuid, of one app or organization. */
-  "GET /v1/installations": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly organization_id?: string | undefined; readonly limit?: number | undefined; readonly after?: string | undefined }; readonly body: undefined; readonly answer: InstallationPage };
+  /** Installations by uuid: all, or those of an app, an organization or a status. */
+  "GET /v1/installations": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly organization_id?: string | undefined; readonly status?: "active" | "broken" | "disabled" | undefined; readonly limit?: number | undefined; readonly after?: string | undefined }; readonly body: undefined; readonly answer: InstallationPage };
   /** Why an installation has its status, its counters of the last days, and how much of what was parked still waits. */
   "GET /v1/installations/{uuid}/health": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: IntegrationHealth };
   /** Makes a disabled or broken installation active; what is parked for it is delivered. An active one stays as it is. */
@@ -683,15 +683,19 @@ export interface Calls {
   /** Attempts by outcome and latency percentiles over time. Test events and manual resends are not counted. */
   "GET /v1/apps/{slug}/stats": { readonly path: { readonly slug: string }; readonly query: { readonly range?: "24h" | "7d" | "30d" | undefined }; readonly body: undefined; readonly answer: AppStats };
   /** What was given up, with the event, the attempts and the reason. */
-  "GET /v1/dead-letters": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly event_type?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly order?: "oldest" | "newest" | undefined; readonly after?: number | undefined }; readonly body: undefined; readonly answer: DeadLetterPage };
+  "GET /v1/dead-letters": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly installation_uuid?: string | undefined; readonly event_type?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly order?: "oldest" | "newest" | undefined; readonly after?: number | undefined }; readonly body: undefined; readonly answer: DeadLetterPage };
   /** One dead letter. */
   "GET /v1/dead-letters/{sequence}": { readonly path: { readonly sequence: number }; readonly query: undefined; readonly body: undefined; readonly answer: DeadLetter };
+  /** Removes one dead letter for good. */
+  "DELETE /v1/dead-letters/{sequence}": { readonly path: { readonly sequence: number }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
   /** Sends one dead letter on its way again. */
   "POST /v1/dead-letters/{sequence}/replay": { readonly path: { readonly sequence: number }; readonly query: undefined; readonly body: undefined; readonly answer: ReplayedOne };
   /** Sends all dead letters that match on their way again. */
   "POST /v1/dead-letters/replay": { readonly path: undefined; readonly query: undefined; readonly body: {
       /** All apps when not given. */
       readonly app?: string | null | undefined;
+      /** All installations when not given. */
+      readonly installation_uuid?: string | null | undefined;
       readonly event_type?: string | null | undefined;
       /** Given up at this time or later. */
       readonly start?: string | null | undefined;

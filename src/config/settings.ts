@@ -107,7 +107,8 @@ export const SETTINGS = {
     default: "",
     form: "`admin:<token>,read:<token>`",
     group: HTTP,
-    about: "Bearer tokens. Without any, the API is open to whoever reaches it, and only loopback is allowed.",
+    about:
+      "Bearer tokens of at least 16 characters. Without any, the API is open to every program on this machine, but to no web page of another origin, and only loopback is allowed.",
     secret: true,
   }),
   APP_TOKEN_MAX_TTL: duration("24h", { group: HTTP, about: "The longest life of a token that is made for an app." }, 1000),

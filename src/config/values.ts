@@ -95,6 +95,9 @@ export interface ApiToken {
   readonly token: string;
 }
 
+/** Shorter ones can be guessed, one call after the other. */
+export const SHORTEST_TOKEN = 16;
+
 /** `admin:<token>,read:<token>`. */
 export const parseApiTokens = parseList((part): ApiToken => {
   const colon = part.indexOf(":");
@@ -103,6 +106,13 @@ export const parseApiTokens = parseList((part): ApiToken => {
   if ((scope !== "admin" && scope !== "read") || token === "" || /\s/.test(token)) {
     throw new Error("wanted admin:<token> or read:<token>, separated by commas");
   }
+  if (token.length < SHORTEST_TOKEN) {
+    throw new Error(
+      `found a token of ${token.length} characters, wanted at least ${SHORTEST_TOKEN}, such as those of: openssl rand -hex 32`,
+    );
+  }
+  if (/^change[-_ ]?me/i.test(token))
+    throw new Error("found an example's token, wanted one of your own, such as those of: openssl rand -hex 32");
   return { scope, token };
 });
 

@@ -93,7 +93,7 @@ export function decodeLaneMessage(text: string): LaneMessage {
     app: stringIn(wire, "app"),
     installationUuid: stringIn(wire, "installation_uuid"),
     attemptsMade: numberIn(wire, "attempts_made"),
-    attempts: ((wire["attempts"] ?? []) as WireAttempt[]).map(fromWire),
+    attempts: ((wire["attempts"] ?? []) as Array<Record<string, unknown>>).map(fromWire),
     replay: optionalStringIn(wire, "replay"),
     counted: wire["counted"] !== false,
     firstParkedAt: timeIn(wire, "first_parked_at"),
@@ -147,14 +147,14 @@ function toWire(summary: AttemptSummary): WireAttempt {
   };
 }
 
-function fromWire(wire: WireAttempt): AttemptSummary {
+function fromWire(wire: Record<string, unknown>): AttemptSummary {
   return {
-    attempt: wire.attempt,
-    at: wire.at,
-    outcome: wire.outcome,
-    responseCode: wire.response_code,
-    durationMs: wire.duration_ms,
-    error: wire.error,
+    attempt: numberIn(wire, "attempt"),
+    at: stringIn(wire, "at"),
+    outcome: stringIn(wire, "outcome") as Outcome,
+    responseCode: numberIn(wire, "response_code"),
+    durationMs: numberIn(wire, "duration_ms"),
+    error: optionalStringIn(wire, "error"),
   };
 }
 
@@ -176,5 +176,7 @@ function numberIn(wire: Record<string, unknown>, name: string): number {
 
 function timeIn(wire: Record<string, unknown>, name: string): number | null {
   const text = optionalStringIn(wire, name);
-  return text === null ? null : epochMsOf(text);
+  const time = text === null ? null : epochMsOf(text);
+  if (Number.isNaN(time)) throw new Error(`${name}: found ${JSON.stringify(text)}, wanted a time`);
+  return time;
 }

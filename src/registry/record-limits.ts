@@ -1,5 +1,6 @@
 /** How large apps and installations may be. Each limit is a setting; the form of a record, which is not, is in records.ts. */
-import type { AppBody, InstallationBody, RecordProblem } from "./records.ts";
+import type { RecordProblem } from "./record-problem.ts";
+import type { AppBody, InstallationBody } from "./records.ts";
 
 /** Lengths are in characters. */
 export interface RecordLimits {

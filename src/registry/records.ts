@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { APP_SLUG, EVENT_PATTERN, INSTALLATION_UUID } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
+import { type RecordProblem, recordProblem } from "./record-problem.ts";
 
 const identifier = z
   .union([z.string().min(1), z.int()])
@@ -96,30 +97,21 @@ export const uuidParameter = uuid;
 /** Why a URL can't be a webhook's, or null. delivery/target-check.ts has it. */
 export type RefusesUrl = (url: string) => Promise<string | null>;
 
-/** @throws AppError RECORD_INVALID naming every member that is wrong. */
+/** @param what names the value in the message; "" where its members say it all. @throws AppError RECORD_INVALID naming every member that is wrong. */
 export function parseRecord<S extends z.ZodType>(schema: S, value: unknown, what: string): z.output<S> {
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
-  throw new RecordInvalid(what, result.error.issues.map(problemOf));
-}
-
-export interface RecordProblem {
-  /** Members from the top, joined by dots. */
-  readonly path: string;
-  readonly message: string;
+  throw new RecordInvalid(what, result.error.issues.map(recordProblem));
 }
 
 export class RecordInvalid extends AppError {
   readonly problems: readonly RecordProblem[];
 
   constructor(what: string, problems: readonly RecordProblem[]) {
-    super("RECORD_INVALID", `${what}: ${problems.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`)).join("; ")}`);
+    const texts = problems.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`));
+    super("RECORD_INVALID", `${what === "" ? "" : `${what}: `}${texts.join("; ")}`);
     this.problems = problems;
   }
-}
-
-function problemOf(issue: z.core.$ZodIssue): RecordProblem {
-  return { path: issue.path.map(String).join("."), message: issue.message };
 }
 
 /** What the bucket holds of an app beside its body. Unknown members are kept, so that versions can live side by side. */

@@ -10,6 +10,7 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { appExceeds, installationExceeds, type RecordLimits } from "./record-limits.ts";
+import type { RecordProblem } from "./record-problem.ts";
 import { checkPrecondition, installationTag, NO_PRECONDITION, type Precondition } from "./record-tag.ts";
 import {
   type AppBody,
@@ -18,7 +19,6 @@ import {
   installationBody,
   parseRecord,
   RecordInvalid,
-  type RecordProblem,
   type RefusesUrl,
   type StoredApp,
   type StoredInstallation,

@@ -23,16 +23,24 @@ export const MARK_TTL_S = 8 * 86_400;
 
 export const DELIVERED = "delivered";
 
+const PENDING = "pending";
+const STATES: readonly string[] = [DELIVERED, PENDING];
+const LANES: readonly string[] = ["retries", "parked", "dead-letters"] satisfies ReadonlyArray<LanePlace["lane"]>;
+
 export function encodeMark({ delivery, outcome, attempt, endedAt, responseCode, requestHeaders }: AttemptRecord): string {
-  const state = outcome === DELIVERED ? DELIVERED : "pending";
+  const state = outcome === DELIVERED ? DELIVERED : PENDING;
   return `${state} ${encodeNoted(delivery)} ${attempt} ${endedAt} ${responseCode} ${requestHeaders["traceparent"] ?? ""}`;
 }
 
-export function decodeMark(value: string): DeliveryMark {
-  const [state, sequence, app, uuid, attempt, endedAt, responseCode, traceparent = ""] = value.split(" ");
+/** Null for what is none. */
+export function decodeMark(value: string): DeliveryMark | null {
+  const [state = "", sequence, app, uuid, attempt, endedAt, responseCode, traceparent = ""] = value.split(" ");
+  const noted = decodeNoted(sequence, app, uuid);
+  if (noted === null || !STATES.includes(state) || [attempt, endedAt, responseCode].some((number) => Number.isNaN(Number(number ?? 0))))
+    return null;
   return {
     delivered: state === DELIVERED,
-    ...decodeNoted(sequence, app, uuid),
+    ...noted,
     // A mark of an earlier version ends here.
     last:
       attempt === undefined
@@ -45,12 +53,15 @@ export function encodePlace(delivery: Delivery, { lane, sequence }: LanePlace): 
   return `${lane} ${sequence} ${encodeNoted(delivery)} ${delivery.replay ?? "-"}`;
 }
 
-export function decodePlace(value: string): PlaceNote {
-  const [lane, sequence, eventSequence, app, uuid, replay = "-"] = value.split(" ");
+/** Null for what is none. */
+export function decodePlace(value: string): PlaceNote | null {
+  const [lane = "", sequence = "", eventSequence, app, uuid, replay = "-"] = value.split(" ");
+  const noted = decodeNoted(eventSequence, app, uuid);
+  if (noted === null || !LANES.includes(lane) || !/^\d{1,16}$/.test(sequence)) return null;
   return {
     place: { lane: lane as LanePlace["lane"], sequence: Number(sequence) },
     replay: replay === "-" ? null : replay,
-    ...decodeNoted(eventSequence, app, uuid),
+    ...noted,
   };
 }
 
@@ -59,10 +70,10 @@ export function encodeAddressee(delivery: Delivery): string {
   return encodeNoted(delivery);
 }
 
-/** @returns null for what an earlier version noted under the installation's uuid: which delivery it was is not known. */
+/** @returns null for anything else, and for a note of an earlier version, which does not say which delivery it was. */
 export function decodeAddressee(deliveryId: string, value: string): NotedAddressee | null {
-  const [sequence, app, uuid] = value.split(" ");
-  return uuid === undefined ? null : { deliveryId, ...decodeNoted(sequence, app, uuid) };
+  const noted = decodeNoted(...value.split(" "));
+  return noted && { deliveryId, ...noted };
 }
 
 /** Alongside the sequence of the event that was skipped, which is the field's name. */
@@ -70,8 +81,10 @@ export function encodeSkip({ eventSequence }: DeliveredFor, at: number): string 
   return `${eventSequence ?? "-"} ${at}`;
 }
 
-export function decodeSkip(eventSequence: string, value: string): NotedSkip {
-  const [delivered, at] = value.split(" ");
+/** Null for anything else. */
+export function decodeSkip(eventSequence: string, value: string): NotedSkip | null {
+  const [delivered = "", at = ""] = value.split(" ");
+  if (![eventSequence, at].every((text) => /^\d{1,16}$/.test(text)) || !/^(?:-|\d{1,16})$/.test(delivered)) return null;
   return { eventSequence: Number(eventSequence), deliveredSequence: delivered === "-" ? null : Number(delivered), at: Number(at) };
 }
 
@@ -79,6 +92,7 @@ function encodeNoted({ eventSequence, app, installationUuid }: Delivery): string
   return `${eventSequence ?? "-"} ${app} ${installationUuid}`;
 }
 
-function decodeNoted(sequence = "-", app = "", installationUuid = ""): NotedDelivery {
+function decodeNoted(sequence = "-", app = "", installationUuid = ""): NotedDelivery | null {
+  if (!/^(?:-|\d{1,16})$/.test(sequence) || app === "" || installationUuid === "") return null;
   return { eventSequence: sequence === "-" ? null : Number(sequence), app, installationUuid };
 }

@@ -1,9 +1,9 @@
 /** Finds events and deliveries again by their ids, from the marks and notes that attempt-log.ts writes. */
-import { AppError, messageOf } from "../model/app-error.ts";
 import type { DeliveryTrail, NotedAddressee, NotedSkip, RunTrail } from "../model/whereabouts.ts";
 import { type DeliveryMark, decodeAddressee, decodeMark, decodePlace, decodeSkip, type PlaceNote } from "./delivery-mark.ts";
 import { keys } from "./keys.ts";
 import type { RedisClient } from "./redis.ts";
+import { redisUnreachable, unlessWrongType } from "./redis-reading.ts";
 
 /** Every call rejects with AppError REDIS_UNREACHABLE when Redis is away. */
 export interface DeliveryTrails {
@@ -23,24 +23,26 @@ export function createDeliveryTrails(redis: RedisClient, knownApps: () => Iterab
     try {
       return await read();
     } catch (error) {
-      throw new AppError("REDIS_UNREACHABLE", `Redis can't be read: ${messageOf(error)}`, { retryable: true, cause: error });
+      throw redisUnreachable("what is known of deliveries can't be read", error);
     }
   };
 
   const get = async (wanted: readonly string[]): Promise<Array<string | null>> => {
     if (wanted.length === 0) return [];
-    return reading(async () => (redis.isCluster ? await Promise.all(wanted.map((key) => redis.get(key))) : await redis.mget(...wanted)));
+    return reading(async () =>
+      redis.isCluster ? await Promise.all(wanted.map((key) => unlessWrongType(redis.get(key), null))) : await redis.mget(...wanted),
+    );
   };
 
   const skipsOf = async (id: string): Promise<NotedSkip[]> => {
-    const noted = Object.entries(await reading(() => redis.hgetall(keys.skipped(id))));
-    return noted.map(([field, value]) => decodeSkip(field, value)).sort((a, b) => a.eventSequence - b.eventSequence);
+    const noted = Object.entries(await reading(() => unlessWrongType(redis.hgetall(keys.skipped(id)), {})));
+    return noted.flatMap(([field, value]) => decodeSkip(field, value) ?? []).sort((a, b) => a.eventSequence - b.eventSequence);
   };
 
   return {
     ofEvent: (eventId) =>
       reading(async () =>
-        Object.entries(await redis.hgetall(keys.addressees(eventId)))
+        Object.entries(await unlessWrongType(redis.hgetall(keys.addressees(eventId)), {}))
           .map(([field, value]) => decodeAddressee(field, value))
           .filter((noted) => noted !== null),
       ),

@@ -2,6 +2,7 @@
 import type { HealthStore } from "../status/ports.ts";
 import { keys } from "./keys.ts";
 import type { RedisClient } from "./redis.ts";
+import { countIn, unlessWrongType } from "./redis-reading.ts";
 
 /** The counters live 30 days: nothing older can be there. */
 const KEPT_DAYS = 31;
@@ -10,9 +11,9 @@ const DAY_MS = 86_400_000;
 export function createHealthStore(redis: RedisClient, now: () => number): HealthStore {
   return {
     async read(installationUuid, days) {
-      const hashes = await Promise.all(days.map((day) => redis.hgetall(keys.health(installationUuid, day))));
+      const hashes = await Promise.all(days.map((day) => unlessWrongType(redis.hgetall(keys.health(installationUuid, day)), {})));
       return days.map((day, index) => {
-        const count = (name: string): number => Number(hashes[index]?.[name] ?? 0);
+        const count = (name: string): number => countIn(hashes[index]?.[name]);
         return { day, success: count("success"), error: count("error"), timeout: count("timeout"), fatal: count("fatal") };
       });
     },

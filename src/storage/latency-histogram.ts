@@ -5,7 +5,7 @@
 import type { Latency } from "../model/stats.ts";
 
 /** Of the last bucket, which also has what took longer. */
-const LAST_BUCKET = 34;
+export const LAST_BUCKET = 34;
 
 /** Bucket 0 is up to 1 ms, bucket n from 2^((n-1)/2) to 2^(n/2) ms. */
 export function bucketOf(durationMs: number): number {

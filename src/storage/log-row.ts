@@ -2,7 +2,9 @@
 import type { AttemptRecord } from "../delivery/ports.ts";
 import { withoutSecretsOf } from "../model/app-secrets.ts";
 import { toRfc3339 } from "../model/clock.ts";
+import { OUTCOMES } from "../model/outcome.ts";
 import { REDACTED } from "../model/redact.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 import { withoutSecrets } from "../model/safe-url.ts";
 
 /** A row as the lists hold it; the last four only if it was not delivered. */
@@ -67,4 +69,40 @@ function redactedHeaders({ app, requestHeaders }: AttemptRecord): Record<string,
     shown[name] = custom.has(name.toLowerCase()) && value === app.headers[name] ? REDACTED : value;
   }
   return shown;
+}
+
+const isText = (value: unknown): boolean => typeof value === "string";
+const isNumber = (value: unknown): boolean => typeof value === "number" && value >= 0;
+const isTextOrNull = (value: unknown): boolean => value === null || isText(value);
+const MEMBERS: ReadonlyArray<readonly [name: keyof LogRow, isRequired: boolean, check: (value: unknown) => boolean]> = [
+  ["date", true, (value) => isText(value) && /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(String(value)) && !Number.isNaN(epochMsOf(String(value)))],
+  ["event_type", true, isText],
+  ["event_id", true, isText],
+  ["delivery_id", true, (value) => /^dlv_[0-9a-f]{32}$/.test(String(value))],
+  ["installation_uuid", true, isText],
+  ["organization_id", false, isText],
+  ["webhook_url", true, isText],
+  ["attempt", true, (value) => Number.isSafeInteger(value) && Number(value) > 0],
+  ["response_code", true, (value) => Number.isSafeInteger(value)],
+  ["outcome", true, (value) => isText(value) && Object.hasOwn(OUTCOMES, String(value))],
+  ["duration_ms", true, isNumber],
+  ["trace_id", true, isText],
+  ["error_id", false, isText],
+  ["project_id", false, isText],
+  ["request_headers", false, (value) => typeof value === "object" && value !== null && Object.values(value).every(isText)],
+  ["request_body", false, isText],
+  ["response_body", false, isTextOrNull],
+  ["error", false, isTextOrNull],
+];
+
+/** Null for what is no row: damaged, or written by another program. */
+export function readLogRow(text: string): LogRow | null {
+  let row: Record<string, unknown>;
+  try {
+    row = (JSON.parse(text) ?? {}) as Record<string, unknown>;
+  } catch {
+    return null;
+  }
+  const isRow = MEMBERS.every(([name, isRequired, check]) => (Object.hasOwn(row, name) ? check(row[name]) : !isRequired));
+  return isRow ? (row as unknown as LogRow) : null;
 }

@@ -1,9 +1,9 @@
 /** Keeps how far replays are under `posthorn:replay:<id>`, for a day. */
-import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Replay, ReplayNotes } from "../model/replay.ts";
 import { keys } from "./keys.ts";
 import type { RedisClient } from "./redis.ts";
+import { redisUnreachable, unlessWrongType } from "./redis-reading.ts";
 
 const TTL_S = 86_400;
 /** Its replica notes it every second. */
@@ -20,17 +20,31 @@ export function createReplayNotes(redis: RedisClient, clock: Clock): ReplayNotes
     async find(id) {
       let value: string | null;
       try {
-        value = await redis.get(keys.replay(id));
+        value = await unlessWrongType(redis.get(keys.replay(id)), null);
       } catch (error) {
-        throw new AppError("REDIS_UNREACHABLE", `replay ${id} is not of this replica, and Redis can't be read: ${messageOf(error)}`, {
-          retryable: true,
-          cause: error,
-        });
+        throw redisUnreachable(`replay ${id} is not of this replica, and those of others can't be read`, error);
       }
       if (value === null) return null;
-      const { noted_at: notedAt, ...replay } = JSON.parse(value) as Replay & { noted_at: number };
+      const noted = read(value);
+      if (noted === null) return null;
+      const { noted_at: notedAt, ...replay } = noted;
       if (replay.state !== "running" || clock.now() - notedAt < SILENT_MS) return replay;
       return { ...replay, state: "failed", error: "its replica has gone; what it had not replayed yet is still in dead letters" };
     },
   };
+}
+
+/** Null for what is no note. */
+function read(value: string): (Replay & { noted_at: number }) | null {
+  try {
+    const { id, app, state, matched, replayed, skipped, error, noted_at } = JSON.parse(value) as Record<keyof Replay | "noted_at", unknown>;
+    const isNote =
+      typeof id === "string" &&
+      ["running", "done", "failed"].includes(String(state)) &&
+      [matched, replayed, skipped, noted_at].every((count) => Number.isSafeInteger(count) && Number(count) >= 0) &&
+      [app, error].every((text) => text === null || typeof text === "string");
+    return isNote ? ({ id, app, state, matched, replayed, skipped, error, noted_at } as Replay & { noted_at: number }) : null;
+  } catch {
+    return null;
+  }
 }

@@ -1,9 +1,9 @@
 /** Reads the request log back, for "why didn't my webhook arrive?". */
-import { AppError, messageOf } from "../model/app-error.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { keys } from "./keys.ts";
-import type { LogRow } from "./log-row.ts";
+import { type LogRow, readLogRow } from "./log-row.ts";
 import type { RedisClient } from "./redis.ts";
+import { redisUnreachable, unlessWrongType } from "./redis-reading.ts";
 
 export interface RequestLogFilter {
   readonly app: string;
@@ -11,12 +11,12 @@ export interface RequestLogFilter {
   readonly eventType: string | null;
   readonly errorsOnly: boolean;
   readonly organizationId: string | null;
-  /** Milliseconds since the epoch, both included; null: open. */
+  /** Milliseconds since the epoch; the start is included, the end is not. Null: open. */
   readonly start: number | null;
   readonly end: number | null;
 }
 
-/** Rows newest first. @throws AppError REDIS_UNREACHABLE: an empty answer always means that there is nothing. */
+/** Rows newest first, without what is no row. @throws AppError REDIS_UNREACHABLE: an empty answer always means that there is nothing. */
 export type QueryRequestLog = (filter: RequestLogFilter) => Promise<LogRow[]>;
 
 /** @param organizationOf for the rows of internal apps, which don't say. */
@@ -28,19 +28,19 @@ export function createRequestLogQuery(
     const keyOf = errorsOnly ? keys.errors : keys.requests;
     let lists: string[][];
     try {
-      const types = eventType === null ? await redis.zrange(keys.eventTypes(app), "0", "-1") : [eventType];
-      lists = await Promise.all(types.map((type) => redis.lrange(keyOf(app, type), 0, -1)));
+      const types = eventType === null ? await unlessWrongType(redis.zrange(keys.eventTypes(app), "0", "-1"), []) : [eventType];
+      lists = await Promise.all(types.map((type) => unlessWrongType(redis.lrange(keyOf(app, type), 0, -1), [])));
     } catch (error) {
-      throw new AppError("REDIS_UNREACHABLE", `the request log can't be read: ${messageOf(error)}`, { retryable: true, cause: error });
+      throw redisUnreachable("the request log can't be read", error);
     }
     const isWanted = (row: LogRow): boolean => {
       const at = epochMsOf(row.date);
-      if ((start !== null && at < start) || (end !== null && at > end)) return false;
+      if ((start !== null && at < start) || (end !== null && at >= end)) return false;
       return organizationId === null || (row.organization_id ?? organizationOf(row.installation_uuid)) === organizationId;
     };
     const rows = lists
       .flat()
-      .map((text) => JSON.parse(text) as LogRow)
+      .flatMap((text) => readLogRow(text) ?? [])
       .filter(isWanted);
     // The lists are newest first each; a stable sort keeps that order within one millisecond.
     return rows.sort((a, b) => (a.date < b.date ? 1 : a.date > b.date ? -1 : 0));

@@ -2,14 +2,14 @@
  * Reads the stats of apps back: what came of the attempts of each UTC hour and how long they took, for the last 30 days.
  * Test events and manual resends are not in them, as they are not in health.
  */
-import { AppError, messageOf } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { OUTCOMES, type Outcome } from "../model/outcome.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import type { StatsPeriod, StatsQuery, Volume } from "../model/stats.ts";
 import { keys } from "./keys.ts";
-import { latencyOf } from "./latency-histogram.ts";
+import { LAST_BUCKET, latencyOf } from "./latency-histogram.ts";
 import type { RedisClient } from "./redis.ts";
+import { countIn, redisUnreachable, unlessWrongType } from "./redis-reading.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -22,7 +22,7 @@ export function createStatsQuery(redis: RedisClient): StatsQuery {
     try {
       return await read();
     } catch (error) {
-      throw new AppError("REDIS_UNREACHABLE", `the stats can't be read: ${messageOf(error)}`, { retryable: true, cause: error });
+      throw redisUnreachable("the stats can't be read", error);
     }
   };
 
@@ -32,8 +32,8 @@ export function createStatsQuery(redis: RedisClient): StatsQuery {
         const end = start + stepMs * steps;
         const days = daysBetween(start, end);
         const [eventTypes, ...hashes] = await Promise.all([
-          redis.zrevrange(keys.eventTypes(app), 0, -1),
-          ...days.map((day) => redis.hgetall(keys.stats(app, day))),
+          unlessWrongType(redis.zrevrange(keys.eventTypes(app), 0, -1), []),
+          ...days.map((day) => unlessWrongType(redis.hgetall(keys.stats(app, day)), {})),
         ]);
         const total = createSum();
         const sums = Array.from({ length: steps }, createSum);
@@ -41,9 +41,9 @@ export function createStatsQuery(redis: RedisClient): StatsQuery {
           for (const [field, attempts] of Object.entries(hashes[index] ?? {})) {
             const [hour = "", what = ""] = field.split(" ");
             const at = epochMsOf(`${day}T${hour}:00:00Z`);
-            if (at < start || at >= end) continue;
-            total.add(what, Number(attempts));
-            sums[Math.floor((at - start) / stepMs)]?.add(what, Number(attempts));
+            if (!(at >= start && at < end)) continue;
+            total.add(what, countIn(attempts));
+            sums[Math.floor((at - start) / stepMs)]?.add(what, countIn(attempts));
           }
         }
         const periods = sums.map((sum, index) => sum.period(start + index * stepMs));
@@ -68,7 +68,14 @@ async function volumesOf(redis: RedisClient, apps: readonly string[], hours: rea
     fields: hoursOfDay.flatMap((at) => NAMES.map((name) => `${toRfc3339(at).slice(11, 13)} ${name}`)),
   }));
   const replies = await Promise.all(
-    apps.flatMap((app) => fieldsOfDay.map(({ day, fields }) => redis.hmget(keys.stats(app, day), ...fields))),
+    apps.flatMap((app) =>
+      fieldsOfDay.map(({ day, fields }) =>
+        unlessWrongType(
+          redis.hmget(keys.stats(app, day), ...fields),
+          fields.map(() => null),
+        ),
+      ),
+    ),
   );
   return apps.map((_, index) =>
     replies
@@ -77,8 +84,8 @@ async function volumesOf(redis: RedisClient, apps: readonly string[], hours: rea
       .reduce<Array<{ attempts: number; delivered: number }>>((volumes, count, at) => {
         const hour = Math.floor(at / NAMES.length);
         volumes[hour] ??= { attempts: 0, delivered: 0 };
-        volumes[hour].attempts += Number(count ?? 0);
-        if (NAMES[at % NAMES.length] === "delivered") volumes[hour].delivered += Number(count ?? 0);
+        volumes[hour].attempts += countIn(count);
+        if (NAMES[at % NAMES.length] === "delivered") volumes[hour].delivered += countIn(count);
         return volumes;
       }, []),
   );
@@ -96,7 +103,8 @@ function createSum(): Sum {
   return {
     add(what, attempts) {
       if (Object.hasOwn(outcomes, what)) outcomes[what as Outcome] += attempts;
-      else buckets.set(Number(what), (buckets.get(Number(what)) ?? 0) + attempts);
+      else if (/^\d{1,2}$/.test(what) && Number(what) <= LAST_BUCKET)
+        buckets.set(Number(what), (buckets.get(Number(what)) ?? 0) + attempts);
     },
     period: (start) => ({ start, outcomes, latency: latencyOf(buckets) }),
   };

@@ -11,7 +11,7 @@
  *     is nobody.
  */
 
-import { type JetStreamManager, type NatsConnection, NatsError } from "nats";
+import type { JetStreamManager, NatsConnection } from "nats";
 import type { TraceBatch, Tracing } from "../delivery/ports.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
@@ -22,30 +22,23 @@ import { decodeLaneMessage } from "../model/lane-message.ts";
 import type { ReplayProgress } from "../model/replay.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import type { LaneWriter } from "./lanes.ts";
-import { type BusNames, INVALID } from "./names.ts";
+import type { BusNames } from "./names.ts";
 import { orUnreachable } from "./or-unreachable.ts";
-import { decodeRawLetter, eventTypeIn, type RawMessage } from "./raw-letter.ts";
+import { decodeRawLetter, eventTypeIn, installationIn, type RawMessage } from "./raw-letter.ts";
 import { readBackwards } from "./read-backwards.ts";
-import { readForwards, textOf } from "./read-forwards.ts";
+import { type DeadLetter, readDeadLetter, UNREADABLE } from "./read-dead-letter.ts";
+import { readForwards } from "./read-forwards.ts";
+import { messageAt } from "./stored-message.ts";
 import { isDeletedAlready } from "./topology.ts";
 
 export interface DeadLetterFilter {
   /** Null: all apps, and what belongs to none. */
   readonly app: string | null;
+  readonly installationUuid?: string | null;
   readonly eventType?: string | null;
   /** Milliseconds since the epoch, of when it became a dead letter. */
   readonly start?: number | null;
   readonly end?: number | null;
-}
-
-export interface DeadLetter {
-  /** Its number in the lane; names it in `get` and `replay`. */
-  readonly sequence: number;
-  readonly app: string | null;
-  /** As stored: reason, error, dead_lettered_at, delivery_id, attempts, event, … */
-  readonly content: Readonly<Record<string, unknown>>;
-  /** The stored JSON text. */
-  readonly json: string;
 }
 
 export interface DeadLetters {
@@ -55,6 +48,8 @@ export interface DeadLetters {
   list(filter: DeadLetterFilter, after: number, limit: number): Promise<{ items: DeadLetter[]; next: number | null }>;
   /** @throws AppError NOT_FOUND */
   get(sequence: number): Promise<DeadLetter>;
+  /** Removes it for good. @throws AppError NOT_FOUND */
+  delete(sequence: number): Promise<void>;
   /** @throws AppError NOT_FOUND, CONFLICT when it has no delivery in it, LANE_REFUSED */
   replayOne(sequence: number): Promise<void>;
   /** Replays all that match and were stored before the call. @param dryRun only counts. */
@@ -79,14 +74,10 @@ export interface DeadLettersDependencies {
 export function createDeadLetters({ connection, manager, lanes, names, match, tracing, clock }: DeadLettersDependencies): DeadLetters {
   const stream = names.streams.deadLetters;
 
-  const fromJson = (subject: string, sequence: number, json: string): DeadLetter => {
-    const app = subject.split(".").at(-1) ?? "";
-    return { sequence, app: app === INVALID ? null : app, content: JSON.parse(json) as Record<string, unknown>, json };
-  };
-
   const subjectsOf = (app: string | null): string => (app === null ? `${names.prefix}.dead-letters.*` : names.deadLetter(app));
 
-  const matches = ({ content }: DeadLetter, { eventType, start, end }: DeadLetterFilter): boolean => {
+  const matches = ({ content }: DeadLetter, { eventType, installationUuid, start, end }: DeadLetterFilter): boolean => {
+    if (installationUuid != null && installationIn(content) !== installationUuid) return false;
     if (eventType != null && eventTypeIn(content, names) !== eventType) return false;
     const at = epochMsOf(String(content["dead_lettered_at"]));
     return (start == null || at >= start) && (end == null || at < end);
@@ -96,12 +87,12 @@ export function createDeadLetters({ connection, manager, lanes, names, match, tr
     const items: DeadLetter[] = [];
     let bytes = 0;
     const query = { stream, subject: subjectsOf(filter.app), from: after + 1, to: Number.POSITIVE_INFINITY, batch: PAGE };
-    for await (const { subject, sequence, data } of readForwards(connection, manager, query)) {
-      const letter = fromJson(subject, sequence, textOf(data));
+    for await (const message of readForwards(connection, manager, query)) {
+      const letter = readDeadLetter(message);
       if (!matches(letter, filter)) continue;
       items.push(letter);
       bytes += letter.json.length;
-      if (items.length === limit || bytes >= MAX_LIST_BYTES) return { items, next: sequence };
+      if (items.length === limit || bytes >= MAX_LIST_BYTES) return { items, next: letter.sequence };
     }
     return { items, next: null };
   };
@@ -112,8 +103,8 @@ export function createDeadLetters({ connection, manager, lanes, names, match, tr
       subjects: [subjectsOf(filter.app)],
       before,
       limit,
-      take(json, subject, sequence) {
-        const letter = fromJson(subject, sequence, json);
+      take(message) {
+        const letter = readDeadLetter(message);
         return matches(letter, filter) ? letter : null;
       },
     });
@@ -121,22 +112,25 @@ export function createDeadLetters({ connection, manager, lanes, names, match, tr
   };
 
   const get: DeadLetters["get"] = async (sequence) => {
-    try {
-      const { subject, data } = await manager.streams.getMessage(stream, { seq: sequence });
-      return fromJson(subject, sequence, textOf(data));
-    } catch (error) {
-      if (error instanceof NatsError && error.api_error?.code === 404) {
-        throw new AppError("NOT_FOUND", `no dead letter ${sequence}`);
-      }
-      throw error;
-    }
+    const message = await messageAt(manager, stream, sequence);
+    if (message === null) throw new AppError("NOT_FOUND", `no dead letter ${sequence}`);
+    return readDeadLetter({ subject: message.subject, sequence, data: message.data, storedAt: message.time.getTime() });
   };
 
   const conflict = (sequence: number, content: DeadLetter["content"], why: string): AppError =>
     new AppError("CONFLICT", `dead letter ${sequence} (reason ${String(content["reason"])}) can't be replayed: ${why}`);
 
-  const replayDelivery = async (json: string, { sequence, content }: DeadLetter, batch: TraceBatch): Promise<void> => {
-    const { delivery } = decodeLaneMessage(json);
+  const decoded = <T>(decode: (text: string) => T, text: string, { sequence, content }: DeadLetter): T => {
+    try {
+      return decode(text);
+    } catch (error) {
+      throw conflict(sequence, content, messageOf(error));
+    }
+  };
+
+  const replayDelivery = async (json: string, letter: DeadLetter, batch: TraceBatch): Promise<void> => {
+    const { sequence, content } = letter;
+    const { delivery } = decoded(decodeLaneMessage, json, letter);
     // The time of the letter sets it apart from one of a stream that was made anew.
     const run = `letter-${sequence}-${epochMsOf(String(content["dead_lettered_at"]))}`;
     const again = { ...delivery, attemptsMade: 0, attempts: [], replay: run, firstParkedAt: null };
@@ -152,13 +146,8 @@ export function createDeadLetters({ connection, manager, lanes, names, match, tr
     };
     if (raw.stream !== names.streams.events) {
       const text = Buffer.from(raw.data).toString("utf8");
-      try {
-        if (raw.subject === names.fanOut) return await replayFanOut(decodeChunk(text));
-        return await replayDelivery(text, letter, batch);
-      } catch (error) {
-        if (error instanceof AppError) throw error;
-        throw conflict(sequence, content, messageOf(error));
-      }
+      if (raw.subject === names.fanOut) return await replayFanOut(decoded(decodeChunk, text, letter));
+      return await replayDelivery(text, letter, batch);
     }
     const [, , resource = "", action = ""] = raw.subject.split(".");
     const byName = new Map(Object.entries(raw.headers).map(([name, value]) => [name.toLowerCase(), value]));
@@ -190,7 +179,7 @@ export function createDeadLetters({ connection, manager, lanes, names, match, tr
     const raw = decodeRawLetter(content);
     if (raw !== null) await replayRaw(letter, raw, batch);
     else if (typeof content["delivery_id"] === "string") await replayDelivery(json, letter, batch);
-    else throw conflict(sequence, content, "its body was cut to fit");
+    else throw conflict(sequence, content, content["reason"] === UNREADABLE ? "it can't be read" : "its body was cut to fit");
     await remove(sequence);
   };
 
@@ -234,6 +223,7 @@ export function createDeadLetters({ connection, manager, lanes, names, match, tr
     list: (filter, after, limit) => orUnreachable(list(filter, after, limit)),
     listNewest: (filter, before, limit) => orUnreachable(listNewest(filter, before, limit)),
     get: (sequence) => orUnreachable(get(sequence)),
+    delete: (sequence) => orUnreachable(get(sequence).then(() => remove(sequence))),
     replayOne: (sequence) => orUnreachable(replayOne(sequence)),
     replayAll: (filter, dryRun, onProgress) =>
       orUnreachable(tracing.batch("replay dead letters", (batch) => replayAll(filter, dryRun, onProgress, batch))),

@@ -102,13 +102,12 @@ export function createLaneSearch(connection: NatsConnection, manager: JetStreamM
 
   const restOf = async (eventSequence: number): Promise<RestOfEvent | null> => {
     for await (const message of oldest(streams.retries, names.fanOut)) {
-      if (message.json<{ event_sequence?: number }>().event_sequence === eventSequence) return { kind: "parts" };
+      if (membersIn(message.string())["event_sequence"] === eventSequence) return { kind: "parts" };
     }
     for await (const { sequence, storedAt, data } of newestDeadLetters(names.deadLetter(INVALID))) {
-      const letter = JSON.parse(textOf(data)) as { source_stream?: string; source_sequence?: number; reason: string; error: string };
-      if (letter.source_stream !== streams.events || letter.source_sequence !== eventSequence) continue;
-      const { reason, error } = letter;
-      return { kind: "dead-letter", sequence, storedAt, reason, error };
+      const { source_stream, source_sequence, reason, error } = membersIn(textOf(data));
+      if (source_stream !== streams.events || source_sequence !== eventSequence) continue;
+      return { kind: "dead-letter", sequence, storedAt, reason: String(reason), error: String(error) };
     }
     return null;
   };
@@ -127,6 +126,15 @@ export function createLaneSearch(connection: NatsConnection, manager: JetStreamM
     restOf: (eventSequence) => orUnreachable(restOf(eventSequence)),
     looksAt: `the oldest ${MOST_IN_QUEUE} messages of the retries and parked lanes and the newest ${MOST_DEAD_LETTERS} dead letters`,
   };
+}
+
+/** None for what is no JSON object. */
+function membersIn(text: string): Readonly<Record<string, unknown>> {
+  try {
+    return (JSON.parse(text) ?? {}) as Record<string, unknown>;
+  } catch {
+    return {};
+  }
 }
 
 /** Null for what no lane could read. */

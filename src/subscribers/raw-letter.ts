@@ -82,6 +82,14 @@ export function eventTypeIn(content: Readonly<Record<string, unknown>>, names: B
   return typeof ofResource === "string" && typeof ofAction === "string" ? `${ofResource}.${ofAction}` : null;
 }
 
+/** The installation that its delivery is for; undefined where there is no delivery in it. */
+export function installationIn(content: Readonly<Record<string, unknown>>): unknown {
+  const { installation_uuid: uuid } = (content["source_stream"] === undefined ? content : laneMessageIn(content)) as {
+    readonly installation_uuid?: unknown;
+  };
+  return uuid;
+}
+
 /** What is left of it may be cut, or never was one. */
 function laneMessageIn({ body }: Readonly<Record<string, unknown>>): { readonly event?: unknown } {
   try {

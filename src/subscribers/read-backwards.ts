@@ -1,6 +1,6 @@
 /** Reads a stream from its newest message on. The server reads forwards only, so it is done in spans from the end. */
 import type { JetStreamManager, NatsConnection } from "nats";
-import { readForwards, textOf } from "./read-forwards.ts";
+import { readForwards, type StreamMessage } from "./read-forwards.ts";
 
 export interface Found<T> {
   readonly sequence: number;
@@ -15,7 +15,7 @@ export interface BackwardsQuery<T> {
   readonly before: number | null;
   readonly limit: number;
   /** Null: not wanted. */
-  readonly take: (text: string, subject: string, sequence: number) => T | null;
+  readonly take: (message: StreamMessage) => T | null;
 }
 
 export interface BackwardsPage<T> {
@@ -60,9 +60,9 @@ interface Span<T> extends Pick<BackwardsQuery<T>, "stream" | "take"> {
 /** What is wanted on the subject from one sequence to another. */
 async function readSpan<T>(connection: NatsConnection, manager: JetStreamManager, span: Span<T>): Promise<Array<Found<T>>> {
   const found: Array<Found<T>> = [];
-  for await (const { sequence, subject, data } of readForwards(connection, manager, { ...span, batch: BATCH })) {
-    const value = span.take(textOf(data), subject, sequence);
-    if (value !== null) found.push({ sequence, value });
+  for await (const message of readForwards(connection, manager, { ...span, batch: BATCH })) {
+    const value = span.take(message);
+    if (value !== null) found.push({ sequence: message.sequence, value });
   }
   return found;
 }

@@ -6,8 +6,20 @@
  *     itself is asked for the next message after whatever ended a pull; each time reads on by one at least, or rejects.
  * F2  It passes over nothing. A consumer hands out each message once, to a pull that may have been given up or cut off by
  *     then: what does not follow on what was taken last is read again, through another consumer.
+ * F3  It asks a consumer only for messages that are there. nats-server 2.9 leaves a pull unanswered that it has nothing for
+ *     when the consumer's num_pending is too high, as after a restart of the server.
  */
-import { AckPolicy, DeliverPolicy, type JetStreamManager, type MsgHdrs, type NatsConnection, nanos, nuid, RequestStrategy } from "nats";
+import {
+  AckPolicy,
+  DeliverPolicy,
+  type JetStreamManager,
+  type MsgHdrs,
+  type NatsConnection,
+  nanos,
+  nuid,
+  RequestStrategy,
+  type StoredMsg,
+} from "nats";
 import { parseAckSubject } from "./pulled-message.ts";
 import { nextMessage } from "./stored-message.ts";
 
@@ -42,33 +54,38 @@ export async function* readForwards(
   manager: JetStreamManager,
   { stream, subject, from, to, batch }: ForwardsQuery,
 ): AsyncGenerator<StreamMessage, void> {
-  for (let at = from; ; ) {
-    const next = await nextMessage(manager, stream, subject, at);
-    if (next === null || next.seq > to) return;
-    yield { sequence: next.seq, subject: next.subject, data: next.data, headers: next.header, storedAt: next.time.getTime() };
-    at = next.seq + 1;
-    if (at > to) return;
+  const nextFrom = async (sequence: number): Promise<StoredMsg | null> => {
+    const found = sequence > to ? null : await nextMessage(manager, stream, subject, sequence);
+    return found === null || found.seq > to ? null : found;
+  };
+  for (let next = await nextFrom(from); next !== null; ) {
+    if (next.seq === to) return yield messageOf(next);
     const { name } = await manager.consumers.add(stream, {
       ...inPassing(),
       filter_subject: subject,
       deliver_policy: DeliverPolicy.StartSequence,
-      opt_start_seq: at,
+      opt_start_seq: next.seq,
     });
     try {
-      for (let taken = 0, more = true; more; ) {
+      for (let taken = 0, isWhole = true; isWhole && next !== null; ) {
         const pulled = await pull(connection, stream, name, batch, taken);
-        for (const message of pulled.messages) {
+        ({ isWhole } = pulled);
+        taken += pulled.messages.length;
+        const messages: readonly StreamMessage[] = pulled.messages.length > 0 ? pulled.messages : [messageOf(next)];
+        for (const message of messages) {
           if (message.sequence > to) return;
           yield message;
-          at = message.sequence + 1;
         }
-        taken += pulled.messages.length;
-        more = pulled.isWhole;
+        next = await nextFrom((messages.at(-1)?.sequence ?? next.seq) + 1);
       }
     } finally {
       await manager.consumers.delete(stream, name).catch(() => false);
     }
   }
+}
+
+function messageOf({ seq, subject, data, header, time }: StoredMsg): StreamMessage {
+  return { sequence: seq, subject, data, headers: header, storedAt: time.getTime() };
 }
 
 /** Where the messages of a time (milliseconds since the epoch) and later begin; behind the last when there are none. */

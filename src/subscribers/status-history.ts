@@ -4,6 +4,7 @@ import type { StatusEvent } from "../model/status-event.ts";
 import type { BusNames } from "./names.ts";
 import { orUnreachable } from "./or-unreachable.ts";
 import { readBackwards } from "./read-backwards.ts";
+import { type StreamMessage, textOf } from "./read-forwards.ts";
 
 /** What an event is about: the first part of its type. */
 export type StatusTopic = "integration" | "circuit" | "delivery";
@@ -40,7 +41,7 @@ export function createStatusHistory(connection: NatsConnection, manager: JetStre
       const page = {
         stream: streams.status,
         subjects: topics.map((topic) => subjectOf(topic, app)),
-        ...{ before, limit, take: read },
+        ...{ before, limit, take: ({ data }: StreamMessage) => read(textOf(data)) },
       };
       const { items, next } = await orUnreachable(readBackwards(connection, manager, page));
       return { items: items.map(({ sequence, value }) => ({ sequence, event: value })), next };
@@ -61,8 +62,11 @@ export function createStatusHistory(connection: NatsConnection, manager: JetStre
 /** Null for what somebody else has put there. */
 function read(json: string): StatusEvent | null {
   try {
-    const event = JSON.parse(json) as Partial<StatusEvent> | null;
-    return typeof event?.type === "string" && event.data !== undefined ? (event as StatusEvent) : null;
+    const event = JSON.parse(json) as Partial<Record<string, unknown>> | null;
+    const { app } = (event?.["data"] ?? {}) as { readonly app?: unknown };
+    const texts = [event?.["id"], event?.["source"], event?.["type"], event?.["subject"], app];
+    const isWhole = texts.every((text) => typeof text === "string") && !Number.isNaN(Date.parse(String(event?.["time"])));
+    return isWhole ? (event as unknown as StatusEvent) : null;
   } catch {
     return null;
   }

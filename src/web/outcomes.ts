@@ -29,6 +29,7 @@ export const REASON_TEXTS: ReadonlyMap<string, OutcomeText> = new Map(
     expired: { label: "Expired", meaning: "It was parked for too long." },
     redelivered: { label: "Redelivered", meaning: "It was handed out again and again without an end." },
     discarded: { label: "Discarded", meaning: "A person discarded it while it was parked." },
-    invalid: { label: "Unreadable", meaning: "The event could not be read." },
+    invalid: { label: "Invalid", meaning: "The event could not be read." },
+    unreadable: { label: "Unreadable", meaning: "The dead letter itself can’t be read: it was damaged or stored by another program." },
   }),
 );

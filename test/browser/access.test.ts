@@ -6,8 +6,8 @@ import { eventually } from "../support/eventually.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
 import { startProxy } from "../support/proxy.ts";
 
-const ADMIN = "admin-token-1";
-const READ = "read-token-1";
+const ADMIN = "admin-token-12345";
+const READ = "read-token-123456";
 
 describeInBrowser("the dashboard", () => {
   let platform: Platform;

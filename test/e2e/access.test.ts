@@ -81,6 +81,13 @@ const ROWS: Readonly<Record<string, Row>> = {
   "POST /v1/apps/:slug/test": { access: "admin", app: true, path: (target) => `${ofApp(target)}/test` },
   "GET /v1/dead-letters": { access: "read", app: true, path: ({ slug }) => `/v1/dead-letters?app=${slug}` },
   "GET /v1/dead-letters/:sequence": { access: "read", app: true, path: ({ sequence }) => `/v1/dead-letters/${sequence}` },
+  "DELETE /v1/dead-letters/:sequence": {
+    access: "admin",
+    app: false,
+    path: ({ sequence }) => `/v1/dead-letters/${sequence}`,
+    // The other rows need one, too.
+    before: () => call("POST", "/v1/events", ADMIN, { type: "issue.created", organization_id: "own", data: {} }),
+  },
   "POST /v1/dead-letters/:sequence/replay": {
     access: "admin",
     app: true,
@@ -123,8 +130,8 @@ const ROWS: Readonly<Record<string, Row>> = {
 
 const THROW_AWAY = randomUUID();
 const DISABLED = randomUUID();
-const ADMIN = "admin-token-1";
-const READ = "read-token-1";
+const ADMIN = "admin-token-12345";
+const READ = "read-token-123456";
 
 let nats: Server;
 let redis: Server;

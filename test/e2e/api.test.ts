@@ -13,15 +13,15 @@ let redis: Server;
 let posthorn: Posthorn;
 let receiver: Receiver;
 let document: DocumentChecker;
-const admin = { authorization: "Bearer admin-token-1" };
-const read = { authorization: "Bearer read-token-1" };
+const admin = { authorization: "Bearer admin-token-12345" };
+const read = { authorization: "Bearer read-token-123456" };
 
 beforeAll(async () => {
   [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
   posthorn = await startPosthorn({
     nats,
     redis,
-    settings: { POSTHORN_API_TOKENS: "admin:admin-token-1,read:read-token-1", POSTHORN_ENCRYPTION_KEY: "ab".repeat(32) },
+    settings: { POSTHORN_API_TOKENS: "admin:admin-token-12345,read:read-token-123456", POSTHORN_ENCRYPTION_KEY: "ab".repeat(32) },
   });
   document = createDocumentChecker((await posthorn.api("GET", "/openapi.json")).body as OpenApiDocument);
 });
@@ -34,6 +34,8 @@ afterAll(async () => {
 const call = async (method: string, path: string, body?: unknown, headers: Record<string, string> = admin) => {
   const answered = await posthorn.api(method, path, body, headers);
   document.check(method, path, answered);
+  const told = [answered.headers.get("x-content-type-options"), answered.headers.get("cache-control")];
+  expect([method, path, ...told]).toEqual([method, path, "nosniff", "no-store"]);
   return answered;
 };
 
@@ -255,6 +257,9 @@ describe("the request log", () => {
     expect(await types("event_type=&errors_only=&organization_id=&start=&end=")).toHaveLength(2);
     expect(await types("start=2020-01-01T00:00:00+02:00&end=2020-01-01 02:00:00Z")).toEqual([]);
     expect(await types("start=2100-01-01T00:00:00Z")).toEqual([]);
+    const [{ date: newest } = {}] = await query("");
+    expect(await types(`start=${String(newest)}`)).toEqual(["comment.created"]);
+    expect(await types(`end=${String(newest)}`)).toEqual(["issue.created"]);
     expect(await types(`end=${encodeURIComponent(new Date(Date.now() + 60_000).toISOString())}`)).toHaveLength(2);
     const first = (await call("GET", "/v1/apps/log/webhook-requests?limit=1")).body;
     const second = (await call("GET", `/v1/apps/log/webhook-requests?limit=1&after=${encodeURIComponent(first.next as string)}`)).body;
@@ -286,6 +291,73 @@ describe("a token", () => {
     expect(await statuses(read)).toEqual([200, 403, 200, 200, 200, 200]);
     expect(await statuses(admin)).toEqual([200, 201, 200, 200, 200, 200]);
     expect((await call("GET", "/v1/apps", undefined, {})).headers.get("www-authenticate")).toBe("Bearer");
+  });
+});
+
+describe("a query", () => {
+  test("with a parameter that the call doesn't know is refused, and the answer names it and the known ones", async () => {
+    const { paths } = (await call("GET", "/openapi.json")).body as OpenApiDocument;
+    for (const [template, operations] of Object.entries(paths)) {
+      const path = template
+        .replace("{slug}", "nobody")
+        .replace("{sequence}", "1")
+        .replace(/deliveries\/\{id\}/, `deliveries/dlv_${"0".repeat(32)}`)
+        .replace(/\{(?:uuid|id)\}/, randomUUID());
+      for (const [method, operation] of Object.entries(operations)) {
+        const { parameters } = operation as unknown as { parameters: Array<{ name: string; in: string }> };
+        const known = parameters.filter((parameter) => parameter.in === "query").map(({ name }) => name);
+        const answered = await call(method.toUpperCase(), `${path}?no_such_parameter=1`);
+        const message = `unknown parameter, ${known.length === 0 ? "the call takes none" : `wanted ${known.join(", ")}`}`;
+        expect([method, path, answered.status, answered.body.errors]).toEqual([
+          method,
+          path,
+          400,
+          [{ path: "no_such_parameter", message }],
+        ]);
+        expect(answered.body.detail).toContain("no_such_parameter");
+      }
+    }
+  });
+
+  test.each([
+    ["/v1/installations?app=acme&app=other", "query: app: found 2 times, wanted once"],
+    ["/v1/installations?stauts=broken", /did you mean status\?/],
+    ["/v1/installations?status=sleepy", 'query: status: found "sleepy", wanted active, broken or disabled'],
+    ["/v1/apps?limit=1e2", 'query: limit: found "1e2", wanted a whole number, 1 to 1000'],
+    ["/v1/apps?limit=0", 'query: limit: found "0", wanted a whole number, 1 to 1000'],
+    ["/v1/dead-letters?after=-1", 'query: after: found "-1", wanted a whole number, 0 or more'],
+    ["/v1/dead-letters?start=2026-02-01T00:00:00Z&end=2026-01-01T00:00:00Z", "query: start: later than end, wanted start ≤ end"],
+    [
+      "/v1/apps/nobody/webhook-requests?start=2026-02-01T00:00:00Z&end=2026-01-01T00:00:00Z",
+      "query: start: later than end, wanted start ≤ end",
+    ],
+  ])("%s is refused", async (path, detail) => {
+    const answered = await call("GET", path);
+    expect([answered.status, answered.body.detail]).toEqual([400, typeof detail === "string" ? detail : expect.stringMatching(detail)]);
+  });
+
+  test("lists the installations of a status", async () => {
+    await call("PUT", "/v1/apps/by-status", { webhook_url: receiver.url });
+    const [one, two] = [randomUUID(), randomUUID()];
+    for (const uuid of [one, two]) await call("PUT", `/v1/installations/${uuid}`, { app: "by-status", organization_id: uuid });
+    await call("POST", `/v1/installations/${two}/disable`);
+    const uuids = async (status: string) =>
+      (await call("GET", `/v1/installations?app=by-status&status=${status}`)).body.items.map(({ uuid }: { uuid: string }) => uuid);
+    expect([await uuids("active"), await uuids("disabled"), await uuids("broken")]).toEqual([[one], [two], []]);
+  });
+
+  test.each([
+    ["GET", "/v1/installations?app=nope", "no app nope"],
+    ["GET", "/v1/dead-letters?app=nope", "no app nope"],
+    ["GET", "/v1/dead-letters?order=newest&app=nope", "no app nope"],
+    ["GET", `/v1/dead-letters?installation_uuid=${"0".repeat(8)}-0000-4000-8000-${"0".repeat(12)}`, /^no installation 0/],
+    ["POST", "/v1/dead-letters/replay", "no app nope"],
+    ["GET", "/v1/status-events?app=nope", "no app nope"],
+    ["DELETE", "/v1/apps/nope/debug-log", "no app nope"],
+    ["DELETE", `/v1/installations/${"0".repeat(8)}-0000-4000-8000-${"0".repeat(12)}/debug-log`, /^no installation 0/],
+  ])("%s %s is about something that isn't there", async (method, path, detail) => {
+    const answered = await call(method, path, method === "POST" ? { app: "nope" } : undefined);
+    expect([answered.status, answered.body.detail]).toEqual([404, typeof detail === "string" ? detail : expect.stringMatching(detail)]);
   });
 });
 
@@ -334,6 +406,7 @@ test("what is no HTTP at all gets a problem too", async () => {
   socket.write("this is not HTTP\r\n\r\n");
   const text = Buffer.concat(await socket.toArray()).toString();
   expect(text).toMatch(/^HTTP\/1\.1 400 Bad Request\r\ncontent-type: application\/problem\+json\r\n/);
+  expect(text).toMatch(/\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n/);
   expect(JSON.parse(text.split("\r\n\r\n")[1] ?? "")).toMatchObject({ status: 400, detail: expect.stringContaining("HTTP") });
 });
 
@@ -353,6 +426,16 @@ test("the calls about what was given up answer as they are documented", async ()
   const [letter] = letters;
   expect((await call("GET", "/v1/dead-letters?app=given-up&limit=1")).body.next).toBe(letter?.sequence);
   expect((await call("GET", `/v1/dead-letters/${letter?.sequence}`)).body).toEqual(letter);
+  await call("PUT", `/v1/installations/${randomUUID()}`, { app: "given-up", organization_id: "nothing happens here" });
+  const ofInstallation = async (uuid: string) => (await call("GET", `/v1/dead-letters?installation_uuid=${uuid}`)).body.items;
+  expect(await ofInstallation(uuid)).toEqual(letters);
+  const times = (letters as Array<{ dead_lettered_at?: string }>).map(({ dead_lettered_at: at }) => at ?? "").sort();
+  const [earliest = "", latest = ""] = times;
+  const inTime = async (query: string) => (await call("GET", `/v1/dead-letters?app=given-up&${query}`)).body.items.length;
+  // From the start on, and before the end.
+  expect(await inTime(`start=${earliest}`)).toBe(2);
+  expect(await inTime(`end=${earliest}`)).toBe(0);
+  expect(await inTime(`start=${latest}&end=${latest}`)).toBe(0);
   rejecting.behave(answer(200));
   expect((await call("POST", `/v1/dead-letters/${letter?.sequence}/replay`)).status).toBe(202);
   expect((await call("POST", `/v1/deliveries/${letter?.delivery_id}/resend`)).status).toBe(202);

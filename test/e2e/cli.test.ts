@@ -19,10 +19,10 @@ let environment: Record<string, string>;
 
 beforeAll(async () => {
   [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
-  posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_API_TOKENS: "admin:admin-token-1,read:read-token-1" } });
+  posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_API_TOKENS: "admin:admin-token-12345,read:read-token-123456" } });
   environment = {
     POSTHORN_URL: posthorn.url,
-    POSTHORN_TOKEN: "admin-token-1",
+    POSTHORN_TOKEN: "admin-token-12345",
     POSTHORN_NATS_URL: nats.url,
     POSTHORN_SUBJECT_PREFIX: posthorn.prefix,
   };
@@ -174,6 +174,62 @@ test("what was given up is listed, shown and replayed", async () => {
   expect((await cli("replay 999999")).code).toBe(1);
 });
 
+test.each([
+  "dead-letters --app nope",
+  `dead-letters --installation ${randomUUID()}`,
+  "dead-letters get 999999",
+  "replay --app nope",
+  "replay --app nope --dry-run",
+  `replay --installation ${randomUUID()}`,
+  "replay 999999",
+  `replay dlv_${"0".repeat(32)}`,
+  "requests nope",
+  "tail nope",
+  "installations --app nope",
+  ...["get", "set --organization 1", "health", "enable", "disable", "discard", "delete --yes"].map((verb) =>
+    verb.replace(/^(\S+)/, `installations $1 ${randomUUID()}`),
+  ),
+  ...["get", "set --timeout 1s", "delete --yes", "rotate-secret", "token", "test"].map((verb) => verb.replace(/^(\S+)/, "apps $1 nope")),
+  "debug on nope",
+  "debug off nope",
+  `debug off ${randomUUID()}`,
+  `explain dlv_${"0".repeat(32)}`,
+  "explain no-such-event",
+])("posthorn %s: what isn't there is not found", async (line) => {
+  const { code, out, err } = await cli(line);
+  expect([code, out, err]).toEqual([1, "", expect.stringMatching(/^posthorn: (?:no|nothing is known of) /)]);
+});
+
+test("what receivers and publishers wrote never controls the terminal", async () => {
+  const hostile = "\u001b]0;title\u0007\u001b[2J\u009b31m\u202eoops";
+  receiver.behave(answer(400, hostile));
+  const { slug, organization } = await installed(["--name", hostile]);
+  const id = `${randomUUID()}${hostile}`;
+  await cli(["publish", "issue.created", "--organization", organization, "--id", id, "--data", JSON.stringify({ [hostile]: hostile })]);
+  const [letter] = await eventually(async () => {
+    const { json } = await cli(`dead-letters --app ${slug} --json`);
+    return json.length === 1 && json;
+  });
+  for (const line of [
+    ["apps", "get", slug],
+    ["apps"],
+    ["dead-letters", "--app", slug],
+    ["dead-letters", "get", String(letter.sequence)],
+    ["requests", slug, "--full"],
+    ["explain", id],
+    ["explain", `${id}${hostile}`],
+    ["apps", "get", hostile],
+    [hostile],
+  ]) {
+    const { out, err } = await cli(line);
+    expect([line[0], out + err]).toEqual([line[0], expect.not.stringMatching(/(?!\n)[\p{Cc}\u202e]/u)]);
+    expect([line[0], out + err]).toEqual([line[0], expect.stringMatching(/\S/)]);
+    for (const text of (await cli([...line, "--json"])).out.split("\n")) if (text !== "") JSON.parse(text);
+  }
+  expect((await cli(`dead-letters get ${letter.sequence} --json`)).json[0].event.data).toEqual({ [hostile]: hostile });
+  receiver.behave(answer(200));
+});
+
 test("a test call says what came back, and its exit code whether it was good", async () => {
   const { slug } = await installed();
   expect((await cli(`apps test ${slug}`)).out).toMatch(/outcome +delivered\nresponse +200/);
@@ -296,8 +352,8 @@ describe("a token", () => {
   test.each<[string, Record<string, string>, string[], number, RegExp]>([
     ["that is missing", { POSTHORN_TOKEN: "" }, ["apps"], 78, /POSTHORN_TOKEN/],
     ["that is wrong", { POSTHORN_TOKEN: "nobody" }, ["apps"], 77, /Set POSTHORN_TOKEN to one of the service's POSTHORN_API_TOKENS/],
-    ["for reading only", { POSTHORN_TOKEN: "read-token-1" }, ["apps", "rotate-secret", "x"], 77, /read token/],
-    ["given as an option", { POSTHORN_TOKEN: "nobody" }, ["apps", "--token", "read-token-1"], 0, /^$/],
+    ["for reading only", { POSTHORN_TOKEN: "read-token-123456" }, ["apps", "rotate-secret", "x"], 77, /read token/],
+    ["given as an option", { POSTHORN_TOKEN: "nobody" }, ["apps", "--token", "read-token-123456"], 0, /^$/],
   ])("%s", async (_what, changed, words, code, err) => {
     const run = await cli(words, { environment: { ...environment, ...changed } });
     expect([run.code, run.err]).toEqual([code, expect.stringMatching(err)]);
@@ -310,7 +366,7 @@ describe("the process", () => {
   test("shows its settings without secrets, and what is wrong with them", () => {
     const run = spawnSync(process.execPath, [MAIN, "config", "--set"], {
       encoding: "utf8",
-      env: { ...environment, POSTHORN_API_TOKENS: "admin:hunter2", POSTHORN_MAX_IN_FLIGT: "8" },
+      env: { ...environment, POSTHORN_API_TOKENS: "admin:hunter2-hunter2-h", POSTHORN_MAX_IN_FLIGT: "8" },
     });
     expect(run.status).toBe(78);
     expect(run.stdout).toMatch(/POSTHORN_API_TOKENS +environment +\*{8}\n/);

@@ -13,7 +13,7 @@ import { freePort, type Server, startNatsServer, startRedisServer } from "../sup
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const GUIDES = globSync("docs/guides/*.md", { cwd: ROOT });
 const UUID = "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f";
-const TOKEN = "admin-token-1";
+const TOKEN = "admin-token-12345";
 const folder = mkdtempSync(join(tmpdir(), "posthorn-documents-"));
 
 let nats: Server;

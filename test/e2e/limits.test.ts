@@ -20,7 +20,7 @@ beforeAll(async () => {
     nats,
     redis,
     settings: {
-      POSTHORN_API_TOKENS: "admin:admin-token-1,read:read-token-1",
+      POSTHORN_API_TOKENS: "admin:admin-token-12345,read:read-token-123456",
       POSTHORN_HTTP_MAX_BODY_SIZE: "4KiB",
       POSTHORN_HTTP_MAX_HEADER_SIZE: "2KiB",
       POSTHORN_HTTP_MAX_HEADERS: "20",
@@ -54,7 +54,7 @@ afterAll(async () => {
 });
 
 const call = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) =>
-  posthorn.api(method, path, body, { authorization: "Bearer admin-token-1", ...headers });
+  posthorn.api(method, path, body, { authorization: "Bearer admin-token-12345", ...headers });
 
 /** Sends bytes as they are, and reads until the server hangs up. */
 const raw = (text: string): Promise<string> =>
@@ -127,7 +127,7 @@ describe("a request", () => {
   });
 
   test("too many of one token are answered with 429 and a Retry-After, those of another are not", async () => {
-    const read = { authorization: "Bearer read-token-1" };
+    const read = { authorization: "Bearer read-token-123456" };
     const answers: Awaited<ReturnType<typeof call>>[] = [];
     const isLimited = (): boolean => answers.some(({ status }) => status === 429);
     while (!isLimited() && answers.length < 5_000) {

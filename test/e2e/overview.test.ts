@@ -15,8 +15,8 @@ let posthorn: Posthorn;
 let bus: Bus;
 let receiver: Receiver;
 let document: DocumentChecker;
-const admin = { authorization: "Bearer admin-token-1" };
-const read = { authorization: "Bearer read-token-1" };
+const admin = { authorization: "Bearer admin-token-12345" };
+const read = { authorization: "Bearer read-token-123456" };
 
 beforeAll(async () => {
   [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
@@ -24,7 +24,7 @@ beforeAll(async () => {
     nats,
     redis,
     settings: {
-      POSTHORN_API_TOKENS: "admin:admin-token-1,read:read-token-1",
+      POSTHORN_API_TOKENS: "admin:admin-token-12345,read:read-token-123456",
       POSTHORN_TRACE_URL: 'https://traces.example/explore?left=["{trace_id}"]',
       POSTHORN_DASHBOARD_URL: "https://ops.example/posthorn/",
     },

@@ -243,7 +243,12 @@ describe("dead letters", () => {
     const names = freshNames();
     await ensureTopology(manager, names, 1);
     const jetStream = connection.jetstream();
-    const letter = JSON.stringify({ reason: "invalid", dead_lettered_at: new Date().toISOString(), body: "x".repeat(900_000) });
+    const letter = JSON.stringify({
+      reason: "invalid",
+      error: "no JSON",
+      dead_lettered_at: new Date().toISOString(),
+      body: "x".repeat(900_000),
+    });
     for (let n = 0; n < 25; n++) await jetStream.publish(names.deadLetter("acme"), letter);
     const deadLetters = deadLettersOf(names, { connection, manager });
     const first = await deadLetters.list({ app: "acme" }, 0, 1_000);

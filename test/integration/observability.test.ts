@@ -55,7 +55,7 @@ const withVariables = (expr: string): string => expr.replaceAll("$__rate_interva
 const canRun = findBinary("promtool") !== null && findBinary("prometheus") !== null;
 const withPrometheus = test.skipIf(!canRun && process.env["TEST_PROMTOOL"] !== "required");
 
-const TOKEN = "read-token-1";
+const TOKEN = "read-token-123456";
 let nats: Server;
 let redis: Server;
 let posthorn: Posthorn;
@@ -63,8 +63,8 @@ let scrape: string;
 
 beforeAll(async () => {
   [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
-  posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_API_TOKENS: `admin:admin-token-1,read:${TOKEN}` } });
-  const admin = { authorization: "Bearer admin-token-1" };
+  posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_API_TOKENS: `admin:admin-token-12345,read:${TOKEN}` } });
+  const admin = { authorization: "Bearer admin-token-12345" };
   const bad = await startReceiver(answer(404));
   await posthorn.api("PUT", "/v1/apps/acme", { webhook_url: bad.url, events: ["*"] }, admin);
   for (const uuid of ["0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f", "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e60"])

@@ -63,12 +63,26 @@ describe("without any tokens", () => {
     { host: "127.0.0.1.evil.example" },
     { "sec-fetch-site": "cross-site" },
     { "sec-fetch-site": "same-site" },
+    { origin: "https://evil.example" },
+    { origin: "null" },
+    { origin: "http://127.0.0.1:3000" },
+    { origin: "http://localhost:8080" },
+    { origin: "https://evil.example", "sec-fetch-site": "none" },
+    { "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate" },
   ])("nothing is open to a foreign page: %j", (headers) => {
     expect(may("admin", undefined, { headers })).toBe("FORBIDDEN");
   });
 
   test("a page of its own may call", () => {
     expect(may("admin", undefined, { headers: { "sec-fetch-site": "same-origin" } })).toBe("yes");
+    expect(may("admin", undefined, { headers: { origin: "http://127.0.0.1:8080", "sec-fetch-site": "same-origin" } })).toBe("yes");
+    expect(may("admin", undefined, { headers: { host: "[::1]:8080", origin: "http://[::1]:8080" } })).toBe("yes");
+  });
+
+  test("another page may link to the dashboard, not read what is open, and not by another name", () => {
+    expect(may("open", undefined, { headers: { "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate" } })).toBe("yes");
+    expect(may("open", undefined, { headers: { "sec-fetch-site": "cross-site", "sec-fetch-mode": "cors" } })).toBe("FORBIDDEN");
+    expect(may("open", undefined, { headers: { host: "evil.example" } })).toBe("FORBIDDEN");
   });
 });
 

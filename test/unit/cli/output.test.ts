@@ -1,5 +1,7 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { createOutput, type OutputStream } from "../../../src/cli/output.ts";
+import { cases } from "../../support/fuzz.ts";
 
 function recorded(json: boolean, stream: Partial<OutputStream> = {}, environment: Record<string, string> = {}) {
   const written = { out: "", err: "" };
@@ -68,4 +70,55 @@ test("progress is a bar on a terminal and nothing elsewhere", () => {
   progress.at(1, 2);
   progress.end();
   expect(on.written.err).toMatch(/^\rreplaying █{15}░{15} 1\/2\n$/);
+});
+
+/** C0 without the newline that ends a line, DEL, C1, line separators, and what changes the direction of text. */
+const CONTROL = /(?!\n)[\p{Cc}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
+const hostile = fc
+  .array(
+    fc.oneof(
+      fc.string({ unit: "grapheme" }),
+      fc.integer({ min: 0, max: 0x9f }).map((code) => String.fromCharCode(code)),
+      fc.constantFrom("\u001b[31m", "\u001b]0;title\u0007", "\u009b2J", "\u202e", "\u2066", "\u061c", "\u2028", "\u001b[1m\u001b[22m"),
+    ),
+    { maxLength: 8 },
+  )
+  .map((parts) => parts.join(""));
+
+test("whatever others have written, nothing that is printed controls a terminal", () => {
+  fc.assert(
+    fc.property(hostile, (text) => {
+      const { written, output } = recorded(false);
+      output.table(COLUMNS, [{ name: text, note: text }], "none");
+      output.facts([[text, output.paint("red", text)]]);
+      output.line(`${output.paint("bold", text)}${text}`.replaceAll("\t", ""));
+      output.note(text.replaceAll("\t", ""));
+      output.problem(text.replaceAll("\t", ""));
+      expect(written.out).not.toMatch(CONTROL);
+      expect(written.err).not.toMatch(CONTROL);
+    }),
+    cases(),
+  );
+});
+
+test("only the styles of the command itself reach a terminal", () => {
+  const { written, output } = recorded(false, { isTTY: true, columns: 200 });
+  output.facts([["name", `${output.paint("green", "a\u001b[31mb")} \u001b[31mc`]]);
+  output.problem("\u001b]0;title\u0007");
+  expect(written).toEqual({
+    out: "\u001b[2mname\u001b[22m  \u001b[32ma [31mb\u001b[39m  [31mc\n",
+    err: " ]0;title \n",
+  });
+});
+
+test("with --json everything comes back as it was, and is escaped on the way", () => {
+  fc.assert(
+    fc.property(hostile, (text) => {
+      const { written, output } = recorded(true);
+      output.result({ [text]: text }, () => {});
+      expect(written.out.slice(0, -1)).not.toMatch(CONTROL);
+      expect(JSON.parse(written.out)).toEqual(JSON.parse(JSON.stringify({ [text]: text })));
+    }),
+    cases(),
+  );
 });

@@ -13,7 +13,7 @@ test("every setting is there, with where its value comes from", () => {
 });
 
 test.each<[string, Record<string, string>, string, string]>([
-  ["API_TOKENS", { POSTHORN_API_TOKENS: "admin:hunter2" }, "********", "environment"],
+  ["API_TOKENS", { POSTHORN_API_TOKENS: "admin:hunter2-hunter2-h" }, "********", "environment"],
   ["API_TOKENS", { POSTHORN_API_TOKENS_FILE: "/run/secrets/tokens" }, "********", "file"],
   ["TOKEN", { POSTHORN_TOKEN: "hunter2" }, "********", "environment"],
   ["ENCRYPTION_KEY", { POSTHORN_ENCRYPTION_KEY: "hunter2" }, "********", "environment"],

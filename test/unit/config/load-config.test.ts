@@ -128,7 +128,7 @@ describe("a wrong value is said with what was found and what was wanted", () => 
       expect.stringMatching(/without POSTHORN_API_TOKENS/),
     ]);
     expect(problems({ POSTHORN_CIRCUIT_OPEN_TIME: "1h" })[0]).toMatch(/POSTHORN_CIRCUIT_MAX_OPEN_TIME: shorter/);
-    expect(() => loadConfig({ POSTHORN_HTTP_HOST: "0.0.0.0", POSTHORN_API_TOKENS: "admin:t" })).not.toThrow();
+    expect(() => loadConfig({ POSTHORN_HTTP_HOST: "0.0.0.0", POSTHORN_API_TOKENS: "admin:sixteen-or-more!" })).not.toThrow();
     expect(problems({ POSTHORN_TEST_CLOCK: "/tmp/clock", NODE_ENV: "production" })[0]).toMatch(
       /^POSTHORN_TEST_CLOCK: set together with NODE_ENV=production/,
     );
@@ -159,12 +159,24 @@ test("several Redis URLs are a cluster, whose nodes are connected to in one way"
 describe("secrets", () => {
   test("come from a file too", () => {
     const file = join(folder, "tokens");
-    writeFileSync(file, "admin:from-file\n");
-    expect(loadConfig({ POSTHORN_API_TOKENS_FILE: file }).apiTokens).toEqual([{ scope: "admin", token: "from-file" }]);
+    writeFileSync(file, "admin:from-the-secret-file\n");
+    expect(loadConfig({ POSTHORN_API_TOKENS_FILE: file }).apiTokens).toEqual([{ scope: "admin", token: "from-the-secret-file" }]);
+  });
+
+  test.each([
+    ["x", /found a token of 1 characters, wanted at least 16/],
+    ["fifteen-letters", /found a token of 15 characters, wanted at least 16/],
+    ["change-me", /found a token of 9 characters, wanted at least 16/],
+    ["change-me-change-me-change-me", /found an example's token, wanted one of your own/],
+  ])("that are API tokens can't be guessed: %s is refused without being shown", (token, message) => {
+    const [problem = "", ...others] = problems({ POSTHORN_API_TOKENS: `read:sixteen-letters-,admin:${token}` });
+    expect([problem, others]).toEqual([expect.stringMatching(message), []]);
+    expect(problem).toMatch(/^POSTHORN_API_TOKENS: /);
+    if (token.length > 1) expect(problem).not.toContain(token);
   });
 
   test("given twice are a problem", () => {
-    expect(problems({ POSTHORN_API_TOKENS: "admin:t", POSTHORN_API_TOKENS_FILE: "/x" })).toEqual([
+    expect(problems({ POSTHORN_API_TOKENS: "admin:sixteen-or-more!", POSTHORN_API_TOKENS_FILE: "/x" })).toEqual([
       "POSTHORN_API_TOKENS: set together with POSTHORN_API_TOKENS_FILE, wanted only one of them",
     ]);
   });

@@ -1,0 +1,82 @@
+/** A schema's issue in the words of the API: the member, what was found in it and what was wanted. Never a secret's value. */
+import type { z } from "zod";
+
+export interface RecordProblem {
+  /** Members from the top, joined by dots. */
+  readonly path: string;
+  readonly message: string;
+}
+
+type Issue = z.core.$ZodIssue;
+
+const LONGEST_FOUND = 60;
+/** Members whose values may be credentials. */
+const SECRET = /secret|token|headers|url/i;
+
+const TYPES: Readonly<Record<string, string>> = {
+  string: "a string",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  array: "a list",
+  object: "an object",
+  record: "an object",
+};
+
+export function recordProblem(issue: Issue): RecordProblem {
+  const path = issue.path.map(String).join(".");
+  if (issue.code === "unrecognized_keys") {
+    return { path, message: `unknown ${issue.keys.length === 1 ? "member" : "members"} ${issue.keys.map(quoted).join(", ")}` };
+  }
+  // The name of a member is shown, its value may be a credential.
+  if (issue.code === "invalid_key") return { path, message: `found the name ${quoted(String(issue.path.at(-1)))}, ${wanted(issue)}` };
+  // A relation between members.
+  if (issue.code === "custom" && !issue.message.startsWith("wanted ")) return { path, message: issue.message };
+  if (issue.input === undefined) return { path, message: "missing" };
+  return { path, message: `found ${found(issue.input, SECRET.test(path))}, ${wanted(issue)}` };
+}
+
+function found(value: unknown, isSecret: boolean): string {
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object" && value !== null) return "an object";
+  if (isSecret) return typeof value === "string" ? `a string of ${value.length} characters` : `a ${typeof value}`;
+  return typeof value === "string" ? quoted(value) : String(value);
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length <= LONGEST_FOUND ? text : `${text.slice(0, LONGEST_FOUND)}…`);
+}
+
+function wanted(issue: Issue): string {
+  // The schema's own words.
+  if (issue.message.startsWith("wanted ")) return issue.message;
+  switch (issue.code) {
+    case "invalid_type":
+      return `wanted ${TYPES[issue.expected] ?? issue.expected}`;
+    case "too_small":
+      return `wanted ${atLimit(issue.origin, "least", issue.minimum)}`;
+    case "too_big":
+      return `wanted ${atLimit(issue.origin, "most", issue.maximum)}`;
+    case "invalid_value":
+      return `wanted ${oneOf(issue.values.map((value) => (typeof value === "string" ? value : JSON.stringify(value))))}`;
+    case "invalid_format":
+      return issue.format === "uuid" ? "wanted a UUID" : `wanted another form`;
+    case "invalid_key":
+      return issue.issues.map(({ message }) => message).join("; ");
+    case "invalid_union":
+      return `wanted ${oneOf(issue.errors.flat().map((error) => wanted(error).replace(/^wanted /, "")))}`;
+    default:
+      return issue.message;
+  }
+}
+
+function atLimit(origin: string, most: "least" | "most", limit: number | bigint): string {
+  if (origin === "string") return `at ${most} ${limit} ${limit === 1 ? "character" : "characters"}`;
+  if (origin === "array" || origin === "object") return `at ${most} ${limit} of them`;
+  return `${limit} or ${most === "least" ? "more" : "less"}`;
+}
+
+function oneOf(choices: readonly string[]): string {
+  const all = [...new Set(choices)];
+  return all.length < 2 ? (all[0] ?? "nothing") : `${all.slice(0, -1).join(", ")} or ${all.at(-1)}`;
+}
