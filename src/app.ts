@@ -17,6 +17,7 @@ import { type ApiServer, createApiServer } from "./api/server.ts";
 import { createVolumes } from "./api/volumes.ts";
 import { createSettableClock } from "./config/settable-clock.ts";
 import type { Config } from "./config/settings.ts";
+import { wideNetworks } from "./config/values.ts";
 import { VERSION } from "./config/version.ts";
 import { natsOptions, redisOptions } from "./connections.ts";
 import { createAddressGuard } from "./delivery/address-guard.ts";
@@ -29,6 +30,8 @@ import { createDispatcher } from "./delivery/dispatcher.ts";
 import { createEnvelopeBuilder } from "./delivery/envelope.ts";
 import { createGate } from "./delivery/gate.ts";
 import { createHeaderBuilder } from "./delivery/headers.ts";
+import { createNameResolver } from "./delivery/http/name-resolver.ts";
+import { createOwnAddress } from "./delivery/http/own-address.ts";
 import type { ParkedQueue } from "./delivery/ports.ts";
 import { createProbes } from "./delivery/probe.ts";
 import { createSender } from "./delivery/sender.ts";
@@ -213,13 +216,21 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     { connection: nats, onReconnect: connectionState.onReconnect, clock, logger },
     { prefix, replicas: config.streamReplicas },
   );
-  const guard = createAddressGuard(config.targetAllow, { schemes: config.targetSchemes, ports: config.targetPorts });
+  const ownAddress = createOwnAddress();
+  const guard = createAddressGuard(config.targetAllow, {
+    schemes: config.targetSchemes,
+    ports: config.targetPorts,
+    deny: config.targetDeny,
+    isOwn: ownAddress.is,
+  });
+  const resolver = createNameResolver({ timeoutMs: config.connectTimeout });
+  undo.push(() => resolver.close());
   const secretBox = createSecretBox(config.encryptionKey, config.encryptionKeyPrevious);
   const registryDependencies: RegistryDependencies = {
     store,
     index,
     secretBox,
-    refusesUrl: createTargetCheck(guard, { hasProxy: config.targetProxy !== null }),
+    refusesUrl: createTargetCheck(guard, resolver, { hasProxy: config.targetProxy !== null }),
     clock,
     logger,
   };
@@ -311,13 +322,16 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       replica,
     },
   );
-  const sender = createSender(guard, clock, {
-    connectTimeoutMs: config.connectTimeout,
-    connectionsPerOrigin: config.targetMaxConnections,
-    tlsMinVersion: config.targetTlsMinVersion,
-    extraAuthorities: config.targetCaFile,
-    proxy: config.targetProxy,
-  });
+  const sender = createSender(
+    { guard, resolver, clock },
+    {
+      connectTimeoutMs: config.connectTimeout,
+      connectionsPerOrigin: config.targetMaxConnections,
+      tlsMinVersion: config.targetTlsMinVersion,
+      extraAuthorities: config.targetCaFile,
+      proxy: config.targetProxy,
+    },
+  );
   const attempt = createAttempt(
     {
       registry: index,
@@ -652,8 +666,14 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   if (config.encryptionKey === null) logger.warn({}, "POSTHORN_ENCRYPTION_KEY is not set: client secrets are stored in the clear");
   else if (feed.outdated() > 0)
     logger.warn({ apps: feed.outdated() }, "client secrets are not encrypted with POSTHORN_ENCRYPTION_KEY: run posthorn re-encrypt");
+  for (const network of wideNetworks(config.targetAllow))
+    logger.warn(
+      { network },
+      "POSTHORN_TARGET_ALLOW opens a very wide network, or one with a cloud's metadata service in it, to every webhook",
+    );
   if (config.appsFile !== null) logger.info(await loadAppsFile(config.appsFile, registry), "apps file loaded");
   const url = await api.start();
+  ownAddress.listensAt(config.httpHost, Number(new URL(url).port));
   undo.push(() => api.stop());
   await parked.start();
   await retries.start();

@@ -8,7 +8,6 @@ import {
   type ApiToken,
   parseApiTokens,
   parseChoice,
-  parseCidrs,
   parseDurations,
   parseEncryptionKey,
   parseJsonObject,
@@ -17,6 +16,7 @@ import {
   parsePorts,
   parseProxyUrl,
   parseRedisUrls,
+  parseTargets,
   parseUrl,
 } from "./values.ts";
 
@@ -208,11 +208,19 @@ export const SETTINGS = {
   }),
 
   TARGET_ALLOW: setting<readonly string[]>({
-    parse: parseCidrs,
+    parse: parseTargets,
     default: "",
-    form: "CIDRs, separated by commas",
+    form: "CIDRs and host names, separated by commas",
     group: TARGETS,
-    about: "Networks that webhooks may go to although they are not public.",
+    about:
+      "Networks, and hosts (`hooks.internal.example`, `*.internal.example`), that webhooks may go to although their addresses are not public.",
+  }),
+  TARGET_DENY: setting<readonly string[]>({
+    parse: parseTargets,
+    default: "",
+    form: "CIDRs and host names, separated by commas",
+    group: TARGETS,
+    about: "Networks and hosts that webhooks may not go to. It wins over POSTHORN_TARGET_ALLOW.",
   }),
   TARGET_SCHEMES: setting<ReadonlyArray<"http" | "https">>({
     parse: parseList(parseChoice(["http", "https"])),

@@ -33,6 +33,7 @@ test("the defaults are the contract's", () => {
     requestTimeout: 10 * second,
     connectTimeout: 3 * second,
     targetAllow: [],
+    targetDeny: [],
     targetSchemes: ["http", "https"],
     targetPorts: [[1, 65_535]],
     targetTlsMinVersion: "TLSv1.2",
