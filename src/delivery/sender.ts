@@ -268,11 +268,22 @@ function failureOf(error: Error, status: number): SendResult {
   if (error instanceof ConnectTimeoutError || code === "ETIMEDOUT" || code === "ETIMEOUT")
     return { kind: "timed_out", error: error.message };
   // OpenSSL's own messages are addresses in its sources.
-  const text = typeof reason === "string" && String(code).startsWith("ERR_SSL_") ? reason : error.message;
+  const text = typeof reason === "string" && String(code).startsWith("ERR_SSL_") ? withHint(reason) : error.message;
   const during = status === 0 ? "" : ` (after status ${status}, before the end of the body)`;
   const what = typeof code === "string" ? `${code}: ${text}` : text;
   // A certificate can have thousands of names, and the message all of them.
   return { kind: "unreachable", error: `${what.slice(0, MAX_ERROR_CHARACTERS)}${during}` };
+}
+
+/** Alerts whose names don't say what the owner of a receiver has to change. */
+const TLS_HINTS: ReadonlyArray<readonly [alert: RegExp, hint: string]> = [
+  [/alert certificate required/, "the receiver asks for a client certificate"],
+  [/alert handshake failure/, "the receiver takes none of Posthorn's ciphers, or asks for a client certificate"],
+];
+
+function withHint(reason: string): string {
+  const hint = TLS_HINTS.find(([alert]) => alert.test(reason))?.[1];
+  return hint === undefined ? reason : `${reason} (${hint})`;
 }
 
 /** One context for all connections: to make one parses every authority. */

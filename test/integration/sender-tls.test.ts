@@ -97,6 +97,18 @@ describe("the version", () => {
   });
 });
 
+describe("a receiver that wants a client certificate", () => {
+  test.each([
+    ["TLSv1.2", /^unreachable: .* alert handshake failure \(.*a client certificate.*\)$/],
+    ["TLSv1.3", /^unreachable: .* alert certificate required \(the receiver asks for a client certificate\)$/],
+  ] as const)("is unreachable with %s, and the row says why", async (version, reason) => {
+    const { url } = await server({ ...good, ca: authority.cert, requestCert: true, minVersion: version, maxVersion: version });
+    const from = sender();
+    // With TLS 1.3 the refusal comes after the handshake, when the request is under way.
+    for (let times = 0; times < 5; times++) expect(await post(from, url)).toMatch(reason);
+  });
+});
+
 describe("one deadline", () => {
   test("covers a handshake that never ends", async () => {
     const started = await startRawServer(() => {});

@@ -25,11 +25,11 @@ export async function startDnsServer(zone: Zone, ttlS = 0): Promise<DnsServer> {
   socket.on("message", (query, { port, address }) => {
     const { name, type, end } = questionOf(query);
     if (type === TYPE_A) asked.set(name, (asked.get(name) ?? 0) + 1);
-    const entry = zone[name] ?? [];
+    const known = Object.hasOwn(zone, name);
+    const entry = (known ? zone[name] : undefined) ?? [];
     const addresses = typeof entry === "function" ? entry(asked.get(name) ?? 1) : entry;
     if (addresses === null) return;
     const records = addresses.filter((text) => (isIP(text) === 4 ? TYPE_A : TYPE_AAAA) === type).map((text) => record(type, text, ttlS));
-    const known = name in zone;
     const head = Buffer.from(query.subarray(0, 12));
     head.writeUInt16BE(known ? 0x8180 : 0x8183, 2);
     head.writeUInt16BE(records.length, 6);
