@@ -590,9 +590,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       callTest: createTestCall({
         registry: index,
         installationsOf: (app) => [...index.installations()].filter((installation) => installation.app === app),
-        attempt,
-        tracing,
-        clock,
+        ...{ attempt, bulkhead, destinationOf, tracing, clock },
         newId: randomUUID,
       }),
       replayNotes: createReplayNotes(redis, clock),

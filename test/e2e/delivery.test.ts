@@ -388,6 +388,34 @@ describe("a test call", () => {
     expect(await redis.keys(`posthorn:health:{${uuid}}:*`)).toEqual([]);
   });
 
+  test("takes a place or is refused, and never the ones of another app at the same receiver", async () => {
+    const open: Array<() => void> = [];
+    const { url, waitFor, requests } = await receiver((request, response) => {
+      if (request.path === "/hangs" && open.length < 4) open.push(() => response.end());
+      else response.end("ok");
+    });
+    const hanging = await posthorn.install({ webhook_url: `${url}/hangs`, organization_id: organization(), events: [] });
+    const other = organization();
+    await posthorn.install({ webhook_url: `${url}/works`, organization_id: other, events: ["issue"] });
+    let answeredCalls = 0;
+    const calls = Array.from({ length: 200 }, () =>
+      posthorn.api("POST", `/v1/apps/${hanging.slug}/test`).finally(() => {
+        answeredCalls++;
+      }),
+    );
+    await waitFor(4);
+    await eventually(() => expect(answeredCalls).toBe(196));
+    await bus.publish("issue.created", { organization_id: other, data: {} });
+    await eventually(() => expect(requests.filter(({ path }) => path === "/works")).toHaveLength(1));
+    for (const end of open) end();
+    const answered = await Promise.all(calls);
+    const refused = answered.filter(({ status }) => status === 429);
+    expect(answered.filter(({ status, body }) => status === 200 && body.outcome === "delivered")).toHaveLength(4);
+    expect(refused).toHaveLength(196);
+    expect([refused[0]?.body.code, refused[0]?.headers.get("retry-after")]).toEqual(["BUSY", "1"]);
+    expect((await posthorn.api("POST", `/v1/apps/${hanging.slug}/test`)).status).toBe(200);
+  });
+
   test("needs an installation", async () => {
     await posthorn.api("PUT", "/v1/apps/installed-nowhere", { webhook_url: "http://127.0.0.1:1/" });
     expect((await posthorn.api("POST", "/v1/apps/installed-nowhere/test")).status).toBe(409);
