@@ -223,7 +223,10 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     deny: config.targetDeny,
     isOwn: ownAddress.is,
   });
-  const resolver = createNameResolver({ timeoutMs: config.connectTimeout });
+  const resolver = createNameResolver({
+    timeoutMs: config.connectTimeout,
+    ...(config.targetDnsServers === null ? {} : { servers: config.targetDnsServers }),
+  });
   undo.push(() => resolver.close());
   const secretBox = createSecretBox(config.encryptionKey, config.encryptionKeyPrevious);
   const registryDependencies: RegistryDependencies = {

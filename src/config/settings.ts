@@ -13,6 +13,7 @@ import {
   parseJsonObject,
   parseList,
   parseMatching,
+  parseNameServers,
   parsePorts,
   parseProxyUrl,
   parseRedisUrls,
@@ -221,6 +222,13 @@ export const SETTINGS = {
     form: "CIDRs and host names, separated by commas",
     group: TARGETS,
     about: "Networks and hosts that webhooks may not go to. It wins over POSTHORN_TARGET_ALLOW.",
+  }),
+  TARGET_DNS_SERVERS: optional({
+    parse: parseNameServers,
+    form: "`<address>[:port]`, separated by commas",
+    group: TARGETS,
+    about:
+      "Name servers that webhooks' hosts are looked up with, as they are written; those of resolv.conf, and its search list, unless set.",
   }),
   TARGET_SCHEMES: setting<ReadonlyArray<"http" | "https">>({
     parse: parseList(parseChoice(["http", "https"])),

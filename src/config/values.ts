@@ -87,6 +87,16 @@ function parseHostPattern(text: string): string | null {
   return isName ? `${wildcard}${host}` : null;
 }
 
+/** `192.0.2.53,[2001:db8::53]:5353` */
+export const parseNameServers = parseList((part) => {
+  const [, bracketed, bare = "", port] = /^(?:\[(.+)\]|([^[\]]+?))(?::(\d{1,5}))?$/.exec(part) ?? [];
+  const isServer = isIP(part) !== 0 || isIP(bracketed ?? "") === 6 || isIP(bare) === 4;
+  if (!isServer || Number(port ?? 53) < 1 || Number(port ?? 53) > 65535) {
+    throw new Error(`wanted name servers such as 192.0.2.53 or [2001:db8::53]:5353, separated by commas; ${part} is none`);
+  }
+  return part;
+});
+
 /** Networks of a list that are wider than anything a webhook's receiver needs, and those with the cloud's metadata service in them. */
 export function wideNetworks(targets: readonly string[]): readonly string[] {
   return targets.filter((target) => {

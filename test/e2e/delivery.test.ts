@@ -404,9 +404,9 @@ describe("a test call", () => {
       }),
     );
     await waitFor(4);
-    await eventually(() => expect(answeredCalls).toBe(196));
+    await eventually(() => answeredCalls === 196);
     await bus.publish("issue.created", { organization_id: other, data: {} });
-    await eventually(() => expect(requests.filter(({ path }) => path === "/works")).toHaveLength(1));
+    await eventually(() => requests.some(({ path }) => path === "/works"));
     for (const end of open) end();
     const answered = await Promise.all(calls);
     const refused = answered.filter(({ status }) => status === 429);
