@@ -9,6 +9,7 @@ import { classify, headerOf } from "./classify.ts";
 import { webhookUrlOf } from "./destination.ts";
 import type { EnvelopeBuilder } from "./envelope.ts";
 import type { HeaderBuilder } from "./headers.ts";
+import { readableBody } from "./http/readable-body.ts";
 import type { AttemptLog, AttemptRecord, DeliveryObserver, RegistryView, RetryDelay, TracePosition, Tracing } from "./ports.ts";
 import { nextRetry } from "./retry-policy.ts";
 import type { Sender, SendResult } from "./sender.ts";
@@ -125,6 +126,9 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     const endedAt = clock.now();
     const { outcome, responseCode, error, retryAfterMs } = classify(result, endedAt);
     const durationMs = Math.round((performance.now() - startedMs) * 10) / 10;
+    const readable = result.kind === "answered" ? readableBody(result.body, result.headers) : null;
+    // Most bodies are plain text: no turn is lost with them.
+    const responseBody = readable instanceof Promise ? await readable : readable;
     const reference = referenceOf(result, errorHeader, projectHeader);
     const record: AttemptRecord = {
       delivery,
@@ -144,7 +148,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
       spanId: span.spanId,
       requestHeaders,
       requestBody: body,
-      responseBody: result.kind === "answered" ? result.body : null,
+      responseBody,
       responseBodySize: result.kind === "answered" ? result.bodySize : null,
     };
     span.end(record);

@@ -1,6 +1,7 @@
 /** The main job: an event on the bus becomes a webhook and a row in Redis. */
 import { createHmac, randomUUID } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
 import { Redis } from "ioredis";
 import { headers as natsHeaders } from "nats";
 import { Webhook } from "standardwebhooks";
@@ -8,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { deliveryId } from "../../src/model/delivery.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { startRawServer } from "../support/raw-server.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -297,6 +299,39 @@ describe("a delivery that fails", () => {
     });
     expect(letter).toMatchObject({ reason, attempts: [{ outcome }] });
     expect(requests).toHaveLength(1);
+  });
+
+  test("has a row that people can read, whatever came back", async () => {
+    const head = (status: string, headers: string, body: Buffer): Buffer =>
+      Buffer.concat([Buffer.from(`HTTP/1.1 ${status}\r\n${headers}Content-Length: ${body.length}\r\n\r\n`), body]);
+    const answers: ReadonlyArray<readonly [answer: Buffer, row: Record<string, unknown>]> = [
+      [head("500 X", "Content-Encoding: gzip\r\n", gzipSync("Café")), { response_code: 500, response_body: "Café" }],
+      [head("400 X", "Content-Type: text/html; charset=latin1\r\n", Buffer.from("Café", "latin1")), { response_body: "Café" }],
+      [head("404 X", "Content-Type: image/png\r\n", Buffer.from("89504e47", "hex")), { response_body: "[not text: 4 bytes, image/png]" }],
+      [
+        head("302 X", "Location: https://user:secret@login.example/in?next=secret\r\n", Buffer.from("")),
+        { error: "answered with status 302, a redirect to https://[redacted]@login.example/in?[redacted], which is not followed" },
+      ],
+      [head("000 X", "", Buffer.from("")), { outcome: "unreachable", response_code: 0, error: expect.stringMatching(/status 000/) }],
+      [head("099 X", "", Buffer.from("")), { outcome: "unreachable", response_code: 0, error: expect.stringMatching(/status 099/) }],
+      [head("9999 X", "", Buffer.from("")), { outcome: "unreachable", response_code: 0, error: expect.stringMatching(/status 9999/) }],
+      [head("600 X", "", Buffer.from("no")), { outcome: "failed", response_code: 600, response_body: "no" }],
+      [head("101 X", "", Buffer.from("")), { outcome: "unreachable", response_code: 0, error: expect.stringMatching(/status 101/) }],
+    ];
+    let next = 0;
+    const server = await startRawServer((socket) => socket.end(answers[next++]?.[0] ?? ""));
+    const { slug } = await posthorn.install({
+      webhook_url: `http://127.0.0.1:${server.port}/`,
+      organization_id: organization(),
+      events: [],
+    });
+    for (let call = 0; call < answers.length; call++) expect((await posthorn.api("POST", `/v1/apps/${slug}/test`)).status).toBe(200);
+    const shown = await eventually(async () => {
+      const { items } = (await posthorn.api("GET", `/v1/apps/${slug}/webhook-requests`)).body;
+      return items.length === answers.length && items.reverse();
+    });
+    expect(shown).toEqual(answers.map(([, row]) => expect.objectContaining(row)));
+    await server.stop();
   });
 
   test("times out and is refused without a response", async () => {
