@@ -18,6 +18,7 @@ import { createVolumes } from "./api/volumes.ts";
 import { type Components, createComponents } from "./app/components.ts";
 import { createSettableClock } from "./config/settable-clock.ts";
 import type { Config } from "./config/settings.ts";
+import { wideNetworks } from "./config/values.ts";
 import { VERSION } from "./config/version.ts";
 import { natsOptions, redisOptions } from "./connections.ts";
 import { createAddressGuard } from "./delivery/address-guard.ts";
@@ -31,6 +32,8 @@ import { createEnvelopeBuilder } from "./delivery/envelope.ts";
 import { createGate } from "./delivery/gate.ts";
 import { createGiveUp, type GiveUp } from "./delivery/give-up.ts";
 import { createHeaderBuilder } from "./delivery/headers.ts";
+import { createNameResolver } from "./delivery/http/name-resolver.ts";
+import { createOwnAddress } from "./delivery/http/own-address.ts";
 import { createInFlight } from "./delivery/in-flight.ts";
 import type { ParkedQueue } from "./delivery/ports.ts";
 import { createProbes } from "./delivery/probe.ts";
@@ -232,13 +235,23 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     { connection: nats, onReconnect: connectionState.onReconnect, clock, logger },
     { prefix, replicas: config.streamReplicas },
   );
-  const guard = createAddressGuard(config.targetAllow, { schemes: config.targetSchemes, ports: config.targetPorts });
+  const ownAddress = createOwnAddress();
+  const guard = createAddressGuard(config.targetAllow, {
+    schemes: config.targetSchemes,
+    ports: config.targetPorts,
+    deny: config.targetDeny,
+    isOwn: ownAddress.is,
+  });
+  const resolver = createNameResolver({
+    timeoutMs: config.connectTimeout,
+    ...(config.targetDnsServers === null ? {} : { servers: config.targetDnsServers }),
+  });
   const secretBox = createSecretBox(config.encryptionKey, config.encryptionKeyPrevious);
   const registryDependencies: RegistryDependencies = {
     store,
     index,
     secretBox,
-    refusesUrl: createTargetCheck(guard, { hasProxy: config.targetProxy !== null }),
+    refusesUrl: createTargetCheck(guard, resolver, { hasProxy: config.targetProxy !== null }),
     clock,
     logger,
   };
@@ -328,13 +341,16 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       replica,
     },
   );
-  const sender = createSender(guard, clock, {
-    connectTimeoutMs: config.connectTimeout,
-    connectionsPerOrigin: config.targetMaxConnections,
-    tlsMinVersion: config.targetTlsMinVersion,
-    extraAuthorities: config.targetCaFile,
-    proxy: config.targetProxy,
-  });
+  const sender = createSender(
+    { guard, resolver, clock },
+    {
+      connectTimeoutMs: config.connectTimeout,
+      connectionsPerOrigin: config.targetMaxConnections,
+      tlsMinVersion: config.targetTlsMinVersion,
+      extraAuthorities: config.targetCaFile,
+      proxy: config.targetProxy,
+    },
+  );
   const attempt = createAttempt(
     {
       registry: index,
@@ -612,9 +628,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       callTest: createTestCall({
         registry: index,
         installationsOf: (app) => [...index.installations()].filter((installation) => installation.app === app),
-        attempt,
-        tracing,
-        clock,
+        ...{ attempt, bulkhead, destinationOf, tracing, clock },
         newId: randomUUID,
       }),
       replayNotes: createReplayNotes(redis, clock),
@@ -692,6 +706,11 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     if (config.encryptionKey === null) logger.warn({}, "POSTHORN_ENCRYPTION_KEY is not set: client secrets are stored in the clear");
     else if (feed.outdated() > 0)
       logger.warn({ apps: feed.outdated() }, "client secrets are not encrypted with POSTHORN_ENCRYPTION_KEY: run posthorn re-encrypt");
+    for (const network of wideNetworks(config.targetAllow))
+      logger.warn(
+        { network },
+        "POSTHORN_TARGET_ALLOW opens a very wide network, or one with a cloud's metadata service in it, to every webhook",
+      );
     const { appsFile } = config;
     if (appsFile === null) return;
     const loaded = await untilAvailable("the registry bucket", () => loadAppsFile(appsFile, registry));
@@ -731,12 +750,14 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   await components.startAll([
     { name: "metrics", stop: metrics.stop },
     { name: "acknowledgements", stop: acks.flush },
+    { name: "name look-ups", stop: resolver.close },
     { name: "webhook connections", stop: sender.close },
     { name: "registry", start: loadRegistry, stop: store.stop },
     {
       name: "HTTP API",
       async start() {
         url = await api.start();
+        ownAddress.listensAt(config.httpHost, Number(new URL(url).port));
       },
       stop() {
         liveOverview.stop();

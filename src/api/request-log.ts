@@ -73,7 +73,7 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
       params,
       body: testBody,
       rawBody: true,
-      answers: { 200: answer("the attempt", testResult), 409: "the app is installed nowhere" },
+      answers: { 200: answer("the attempt", testResult), 409: "the app is installed nowhere", 429: "no place for a test call now" },
       example: { event_type: "issue.created", data: { issue: { id: "1" } } },
       async handle({ params: { slug }, body: text }) {
         const attempt = await callTest({ app: slug, ...readTestCall(text as unknown as string | undefined, eventLimits) });

@@ -96,6 +96,7 @@ export function createApiServer(
     }
     if (found.status === 401) reply.header("www-authenticate", "Bearer");
     if (error instanceof RateLimited) reply.header("retry-after", error.retryAfterS);
+    else if (found.status === 429) reply.header("retry-after", 1);
     if (!request.raw.complete) {
       // Closing now would reset the connection under a sender that is still writing.
       reply.removeHeader("connection");

@@ -8,15 +8,16 @@ import {
   type ApiToken,
   parseApiTokens,
   parseChoice,
-  parseCidrs,
   parseDurations,
   parseEncryptionKey,
   parseJsonObject,
   parseList,
   parseMatching,
+  parseNameServers,
   parsePorts,
   parseProxyUrl,
   parseRedisUrls,
+  parseTargets,
   parseUrl,
 } from "./values.ts";
 
@@ -209,11 +210,26 @@ export const SETTINGS = {
   }),
 
   TARGET_ALLOW: setting<readonly string[]>({
-    parse: parseCidrs,
+    parse: parseTargets,
     default: "",
-    form: "CIDRs, separated by commas",
+    form: "CIDRs and host names, separated by commas",
     group: TARGETS,
-    about: "Networks that webhooks may go to although they are not public.",
+    about:
+      "Networks, and hosts (`hooks.internal.example`, `*.internal.example`), that webhooks may go to although their addresses are not public.",
+  }),
+  TARGET_DENY: setting<readonly string[]>({
+    parse: parseTargets,
+    default: "",
+    form: "CIDRs and host names, separated by commas",
+    group: TARGETS,
+    about: "Networks and hosts that webhooks may not go to. It wins over POSTHORN_TARGET_ALLOW.",
+  }),
+  TARGET_DNS_SERVERS: optional({
+    parse: parseNameServers,
+    form: "`<address>[:port]`, separated by commas",
+    group: TARGETS,
+    about:
+      "Name servers that webhooks' hosts are looked up with, as they are written; those of resolv.conf, and its search list, unless set.",
   }),
   TARGET_SCHEMES: setting<ReadonlyArray<"http" | "https">>({
     parse: parseList(parseChoice(["http", "https"])),

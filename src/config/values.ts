@@ -1,7 +1,7 @@
 /** Parsers for the value forms that settings use. Each throws an Error whose message says what was wanted. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { isIP } from "node:net";
+import { BlockList, isIP } from "node:net";
 import { compactJson } from "../model/json-text.ts";
 
 const DURATION_UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -62,17 +62,59 @@ export function parseInteger(text: string): number {
   return Number(text);
 }
 
-/** `10.0.0.0/8,::1` → the CIDRs; a bare address is a network of one. */
-export const parseCidrs = parseList((part) => {
+/** `10.0.0.0/8,::1,*.internal.example` → CIDRs, a bare address being a network of one, and host names in lower case. */
+export const parseTargets = parseList((part) => {
   const [address = "", bits, rest] = part.split("/");
   const family = isIP(address);
+  const host = family === 0 && bits === undefined ? parseHostPattern(part) : null;
+  if (host !== null) return host;
   const widest = family === 4 ? 32 : 128;
   const prefix = bits === undefined ? widest : /^\d{1,3}$/.test(bits) ? Number(bits) : -1;
-  if (family === 0 || rest !== undefined || prefix < 0 || prefix > widest) {
-    throw new Error(`wanted networks such as 10.0.0.0/8 or ::1/128, separated by commas; ${part} is none`);
+  if (family === 0 || address.includes("%") || rest !== undefined || prefix < 0 || prefix > widest) {
+    throw new Error(
+      `wanted networks such as 10.0.0.0/8 or ::1/128 and host names such as hooks.example or *.hooks.example, separated by commas; ${part} is none`,
+    );
   }
   return `${address}/${prefix}`;
 });
+
+/** A name of at least two labels, in ASCII, or `*.` and such a name; null when it is none. */
+function parseHostPattern(text: string): string | null {
+  const [, wildcard = "", written = ""] = /^(\*\.)?(.+?)\.?$/.exec(text) ?? [];
+  const url = `http://${written}/`;
+  const host = URL.canParse(url) ? new URL(url).hostname : "";
+  const isName = /^[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+$/.test(host) && isIP(host) === 0 && !/[:/?#@\\]/.test(written);
+  return isName ? `${wildcard}${host}` : null;
+}
+
+/** `192.0.2.53,[2001:db8::53]:5353` */
+export const parseNameServers = parseList((part) => {
+  const [, bracketed, bare = "", port] = /^(?:\[(.+)\]|([^[\]]+?))(?::(\d{1,5}))?$/.exec(part) ?? [];
+  const isServer = isIP(part) !== 0 || isIP(bracketed ?? "") === 6 || isIP(bare) === 4;
+  if (!isServer || Number(port ?? 53) < 1 || Number(port ?? 53) > 65535) {
+    throw new Error(`wanted name servers such as 192.0.2.53 or [2001:db8::53]:5353, separated by commas; ${part} is none`);
+  }
+  return part;
+});
+
+/** Networks of a list that are wider than anything a webhook's receiver needs, and those with the cloud's metadata service in them. */
+export function wideNetworks(targets: readonly string[]): readonly string[] {
+  return targets.filter((target) => {
+    const [network = "", bits] = target.split("/");
+    const family = isIP(network);
+    if (family === 0) return false;
+    if (Number(bits) < (family === 4 ? NARROWEST_WIDE_IPV4 : NARROWEST_WIDE_IPV6)) return true;
+    const list = new BlockList();
+    list.addSubnet(network, Number(bits), family === 4 ? "ipv4" : "ipv6");
+    return METADATA_ADDRESSES.some((address) => isIP(address) === family && list.check(address, family === 4 ? "ipv4" : "ipv6"));
+  });
+}
+
+/** 10.0.0.0/8 and fc00::/7 are the widest private networks. */
+const NARROWEST_WIDE_IPV4 = 8;
+const NARROWEST_WIDE_IPV6 = 7;
+/** Of AWS, Azure, Google Cloud and others; of Alibaba Cloud; of AWS over IPv6. */
+const METADATA_ADDRESSES = ["169.254.169.254", "100.100.100.200", "fd00:ec2::254"];
 
 /** From and to, both included. */
 export type PortRange = readonly [first: number, last: number];

@@ -10,6 +10,7 @@ import { classify, headerOf } from "./classify.ts";
 import { webhookUrlOf } from "./destination.ts";
 import type { EnvelopeBuilder } from "./envelope.ts";
 import type { HeaderBuilder } from "./headers.ts";
+import { readableBody } from "./http/readable-body.ts";
 import type { AttemptLog, AttemptRecord, DeliveryObserver, RegistryView, RetryDelay, TracePosition, Tracing } from "./ports.ts";
 import { nextRetry } from "./retry-policy.ts";
 import type { Sender, SendResult } from "./sender.ts";
@@ -128,6 +129,9 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     // Rows, log lines, dead letters and status events have these texts: a receiver may echo what it got.
     const shown = (text: string | null): string | null => (text === null ? null : withoutSecretsOf(app, url, text));
     const durationMs = Math.round((performance.now() - startedMs) * 10) / 10;
+    const readable = result.kind === "answered" ? readableBody(result.body, result.headers) : null;
+    // Most bodies are plain text: no turn is lost with them.
+    const responseBody = readable instanceof Promise ? await readable : readable;
     const reference = referenceOf(result, errorHeader, projectHeader);
     const record: AttemptRecord = {
       delivery,
@@ -147,7 +151,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
       spanId: span.spanId,
       requestHeaders,
       requestBody: body,
-      responseBody: result.kind === "answered" ? result.body : null,
+      responseBody,
       responseBodySize: result.kind === "answered" ? result.bodySize : null,
     };
     span.end(record);

@@ -18,6 +18,8 @@ export interface Bulkhead {
   enter(app: string, limit: number, destination: string): Entry | Promise<Entry>;
   /** For what has nowhere else to wait: its app has no limit, and the destination's place may come late. */
   enterWhenFree(app: string, destination: string): Promise<Exclude<Entry, "full">>;
+  /** Takes a place if there is one now, without waiting. */
+  tryEnter(app: string, limit: number, destination: string): boolean;
   leave(app: string, destination: string): void;
   suspend(): void;
   resume(): void;
@@ -172,6 +174,16 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxPerDestination, m
         const entry = await enter(app, Number.POSITIVE_INFINITY, destination);
         if (entry !== "full") return entry;
       }
+    },
+
+    tryEnter(app, limit, destination) {
+      const isFree =
+        !closed &&
+        !suspended &&
+        inFlight < maxInFlight &&
+        (apps.get(app)?.inFlight ?? 0) < limit &&
+        (destinations.get(destination)?.inFlight ?? 0) < maxPerDestination;
+      return isFree && enter(app, limit, destination) === "entered";
     },
 
     leave(app, destination) {

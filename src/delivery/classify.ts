@@ -19,9 +19,22 @@ export function classify(result: SendResult, nowMs: number): Classified {
   return {
     outcome,
     responseCode: result.status,
-    error: outcome === "delivered" ? null : `answered with status ${result.status}`,
+    error: outcome === "delivered" ? null : `answered with status ${result.status}${redirectOf(result)}`,
     retryAfterMs: outcome === "failed" ? parseRetryAfter(headerOf(result.headers, "retry-after"), nowMs) : null,
   };
+}
+
+const MAX_LOCATION_CHARACTERS = 200;
+
+/** Where a redirect leads, without what often is secret in a URL. */
+function redirectOf({ status, headers }: Extract<SendResult, { kind: "answered" }>): string {
+  const location = status >= 300 && status < 400 ? headerOf(headers, "location") : undefined;
+  if (location === undefined || location === "") return "";
+  const shown = location
+    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "")
+    .replace(/([?#]).*$/s, "$1[redacted]")
+    .replace(/^([a-z][a-z0-9+.-]*:)?\/\/[^/]*@/i, "$1//[redacted]@");
+  return `, a redirect to ${shown.length > MAX_LOCATION_CHARACTERS ? `${shown.slice(0, MAX_LOCATION_CHARACTERS)}…` : shown}, which is not followed`;
 }
 
 /** A response header's value by lower-case name; the first of several. */

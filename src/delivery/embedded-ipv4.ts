@@ -30,6 +30,13 @@ export function embeddedIpv4(address: string): Embedded | null {
   return null;
 }
 
+/** The IPv4 address that a v4-mapped one is to the system; null for any other. */
+export function ipv4Of(address: string): string | null {
+  if (!address.includes(":")) return null;
+  const embedded = embeddedIpv4(address);
+  return embedded?.form === "v4-mapped" ? (embedded.addresses[0] ?? null) : null;
+}
+
 /** The eight groups of an IPv6 address. */
 function groupsOf(address: string): number[] {
   const hexadecimal = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, ...bytes: string[]) => {

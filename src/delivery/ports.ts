@@ -29,7 +29,7 @@ export interface AttemptRecord {
   /** As sent, in order, custom headers included (their names are the keys of `app.headers`). */
   readonly requestHeaders: Readonly<Record<string, string>>;
   readonly requestBody: Uint8Array;
-  /** At most 64 KiB; null when there was none. */
+  /** UTF-8, at most 64 KiB; null when there was none. */
   readonly responseBody: Uint8Array | null;
   /** Of all of it, in bytes; null when there was no answer, or it was cut and the receiver did not say. */
   readonly responseBodySize: number | null;

@@ -1,5 +1,6 @@
 /**
- * One HTTP POST over undici, with one deadline over connect, headers and body.
+ * One HTTP POST, with one deadline over connect, headers and body. It begins when the request gets a connection: waiting for
+ * one is no fault of the receiver's.
  *
  * S1  Every connection comes from connector.ts, which asks the address guard before a byte is sent.
  * S2  A send settles exactly once; what arrives later is ignored and its connection closed.
@@ -8,13 +9,14 @@
  * S5  Certificates are always verified, whatever NODE_TLS_REJECT_UNAUTHORIZED says.
  * S6  Deadlines are looked at together, every few milliseconds: a timer for each would cost a tenth of the attempt.
  */
-import type { LookupFunction } from "node:net";
 import { createSecureContext, getCACertificates, type SecureVersion } from "node:tls";
-import { buildConnector, type Dispatcher, Pool } from "undici";
+import { buildConnector, type Dispatcher } from "undici";
 import type { Clock } from "../model/clock.ts";
 import { createSlots, type Slotted } from "../model/slots.ts";
 import type { AddressGuard } from "./address-guard.ts";
-import { BlockedAddressError, ConnectTimeoutError, createConnector } from "./connector.ts";
+import { BlockedAddressError, type ConnectorDependencies, ConnectTimeoutError, createConnector } from "./connector.ts";
+import { Http1Dispatcher } from "./http/http1-dispatcher.ts";
+import type { NameResolver } from "./http/name-resolver.ts";
 
 export const MAX_RESPONSE_BYTES = 64 * 1024;
 
@@ -54,8 +56,12 @@ export interface SenderOptions {
   readonly extraAuthorities?: string | null;
   /** URL of an HTTP proxy. */
   readonly proxy?: string | null;
-  /** The system's unless given. */
-  readonly lookup?: LookupFunction;
+}
+
+export interface SenderDependencies {
+  readonly guard: AddressGuard;
+  readonly resolver: NameResolver;
+  readonly clock: Clock;
 }
 
 /** How often deadlines are looked at: an attempt may take so much longer. */
@@ -65,7 +71,6 @@ const IDLE_POOL_MS = 60_000;
 const SWEEP_MS = 15_000;
 /** More destinations than this are not kept open when idle (26 KB each): the one that was used longest ago goes. */
 const MAX_IDLE_POOLS = 1_000;
-const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_ERROR_CHARACTERS = 300;
 
 /** Parsed URLs that are kept; beyond it all are parsed again. */
@@ -79,19 +84,18 @@ interface Target {
 }
 
 interface Destination {
-  readonly pool: Pool;
+  readonly dispatcher: Http1Dispatcher;
   inFlight: number;
   lastUsedAt: number;
 }
 
-export function createSender(guard: AddressGuard, clock: Clock, options: SenderOptions): Sender {
+export function createSender({ guard, resolver, clock }: SenderDependencies, options: SenderOptions): Sender {
   const targets = new Map<string, Target>();
   const destinations = new Map<string, Destination>();
-  const connect = createConnector<buildConnector.Options>(guard, buildSecure(options), {
-    timeoutMs: options.connectTimeoutMs,
-    proxy: options.proxy ?? null,
-    ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
-  });
+  const connect = createConnector(
+    { guard, resolver, secure: buildSecure(options) },
+    { timeoutMs: options.connectTimeoutMs, proxy: options.proxy ?? null },
+  );
 
   const targetOf = (url: string): Target => {
     let target = targets.get(url);
@@ -105,9 +109,9 @@ export function createSender(guard: AddressGuard, clock: Clock, options: SenderO
     return target;
   };
 
-  const drop = (origin: string, { pool }: Destination): void => {
+  const drop = (origin: string, { dispatcher }: Destination): void => {
     destinations.delete(origin);
-    void pool.close();
+    void dispatcher.close();
   };
 
   const makeRoom = (): void => {
@@ -122,17 +126,8 @@ export function createSender(guard: AddressGuard, clock: Clock, options: SenderO
     let destination = destinations.get(origin);
     if (destination === undefined) {
       if (destinations.size >= MAX_IDLE_POOLS) makeRoom();
-      const pool = new Pool(origin, {
-        connect,
-        connections: options.connectionsPerOrigin,
-        pipelining: 1,
-        allowH2: false,
-        maxHeaderSize: MAX_HEADER_BYTES,
-        // The exchange's own deadline covers both.
-        headersTimeout: 0,
-        bodyTimeout: 0,
-      });
-      destination = { pool, inFlight: 0, lastUsedAt: 0 };
+      const dispatcher = new Http1Dispatcher(origin, { connect, connections: options.connectionsPerOrigin });
+      destination = { dispatcher, inFlight: 0, lastUsedAt: 0 };
       destinations.set(origin, destination);
     }
     return destination;
@@ -160,6 +155,7 @@ export function createSender(guard: AddressGuard, clock: Clock, options: SenderO
     const oldest = clock.now() - IDLE_POOL_MS;
     for (const [origin, destination] of destinations) {
       if (destination.inFlight === 0 && destination.lastUsedAt <= oldest) drop(origin, destination);
+      else destination.dispatcher.closeIdle();
     }
     stopSweeping = clock.after(SWEEP_MS, sweep);
   };
@@ -180,7 +176,7 @@ export function createSender(guard: AddressGuard, clock: Clock, options: SenderO
         });
         begin(exchange);
         try {
-          destination.pool.dispatch({ path: target.path, method: "POST", headers, body }, exchange);
+          destination.dispatcher.dispatch({ path: target.path, method: "POST", headers, body }, exchange);
         } catch (error) {
           exchange.onResponseError(undefined, error as Error);
         }
@@ -189,7 +185,7 @@ export function createSender(guard: AddressGuard, clock: Clock, options: SenderO
     destinations: () => destinations.size,
     async close() {
       stopSweeping();
-      await Promise.all([...destinations.values()].map(({ pool }) => pool.destroy()));
+      await Promise.all([...destinations.values()].map(({ dispatcher }) => dispatcher.destroy()));
       destinations.clear();
     },
   };
@@ -198,8 +194,8 @@ export function createSender(guard: AddressGuard, clock: Clock, options: SenderO
 /** One request and its answer. A class for its fixed shape: one is made per attempt on the hot path. */
 class Exchange implements Dispatcher.DispatchHandler, Slotted {
   slot = -1;
-  /** By performance.now(). */
-  readonly dueAt: number;
+  /** By performance.now(); not before it has a connection. */
+  dueAt = Number.POSITIVE_INFINITY;
   private controller: Dispatcher.DispatchController | undefined;
   private status = 0;
   private headers: Readonly<Record<string, string | string[] | undefined>> = {};
@@ -211,16 +207,15 @@ class Exchange implements Dispatcher.DispatchHandler, Slotted {
   constructor(timeoutMs: number, settle: (result: SendResult) => void) {
     this.settle = settle;
     this.timeoutMs = timeoutMs;
-    this.dueAt = performance.now() + timeoutMs;
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.controller = controller;
-    if (this.settle === null) controller.abort(new Error("the deadline passed before the connection was there"));
+    // One deadline for both when it is sent a second time.
+    if (this.dueAt === Number.POSITIVE_INFINITY) this.dueAt = performance.now() + this.timeoutMs;
   }
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Record<string, string | string[] | undefined>): void {
-    if (status < 200) return;
     this.status = status;
     this.headers = headers;
   }
@@ -268,21 +263,31 @@ function contentLengthOf(header: string | string[] | undefined): number | null {
 }
 
 function failureOf(error: Error, status: number): SendResult {
-  // Happy eyeballs wrap one error per address; the first one tells.
-  const cause = error instanceof AggregateError && error.errors[0] instanceof Error ? error.errors[0] : error;
-  if (cause instanceof BlockedAddressError) return { kind: "blocked", error: cause.message };
-  const { code, reason } = cause as { code?: unknown; reason?: unknown };
-  if (cause instanceof ConnectTimeoutError || code === "ETIMEDOUT") return { kind: "timed_out", error: cause.message };
+  if (error instanceof BlockedAddressError) return { kind: "blocked", error: error.message };
+  const { code, reason } = error as { code?: unknown; reason?: unknown };
+  if (error instanceof ConnectTimeoutError || code === "ETIMEDOUT" || code === "ETIMEOUT")
+    return { kind: "timed_out", error: error.message };
   // OpenSSL's own messages are addresses in its sources.
-  const text = typeof reason === "string" && String(code).startsWith("ERR_SSL_") ? reason : cause.message;
+  const text = typeof reason === "string" && String(code).startsWith("ERR_SSL_") ? withHint(reason) : error.message;
   const during = status === 0 ? "" : ` (after status ${status}, before the end of the body)`;
   const what = typeof code === "string" ? `${code}: ${text}` : text;
   // A certificate can have thousands of names, and the message all of them.
   return { kind: "unreachable", error: `${what.slice(0, MAX_ERROR_CHARACTERS)}${during}` };
 }
 
+/** Alerts whose names don't say what the owner of a receiver has to change. */
+const TLS_HINTS: ReadonlyArray<readonly [alert: RegExp, hint: string]> = [
+  [/alert certificate required/, "the receiver asks for a client certificate"],
+  [/alert handshake failure/, "the receiver takes none of Posthorn's ciphers, or asks for a client certificate"],
+];
+
+function withHint(reason: string): string {
+  const hint = TLS_HINTS.find(([alert]) => alert.test(reason))?.[1];
+  return hint === undefined ? reason : `${reason} (${hint})`;
+}
+
 /** One context for all connections: to make one parses every authority. */
-function buildSecure({ tlsMinVersion = "TLSv1.2", extraAuthorities = null }: SenderOptions): buildConnector.connector {
+function buildSecure({ tlsMinVersion = "TLSv1.2", extraAuthorities = null }: SenderOptions): ConnectorDependencies["secure"] {
   const secureContext = createSecureContext({
     minVersion: tlsMinVersion,
     ...(extraAuthorities === null ? {} : { ca: [...getCACertificates("default"), extraAuthorities] }),

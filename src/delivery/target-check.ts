@@ -3,32 +3,38 @@
  * now. That is for the person who saves it; a name that can't be resolved now, or not in time, passes, since the sender
  * looks again at every connect.
  */
-import { lookup as dnsLookup } from "node:dns";
-import type { LookupFunction } from "node:net";
+import { isIP } from "node:net";
 import type { AddressGuard } from "./address-guard.ts";
-import { BlockedAddressError, createGuardedLookup } from "./connector.ts";
+import { portOf, refusedOf, withoutBrackets } from "./connector.ts";
+import type { NameResolver } from "./http/name-resolver.ts";
 
 export interface TargetCheckOptions {
   /** Names are the proxy's to look up. */
   readonly hasProxy: boolean;
-  /** The system's unless given. */
-  readonly lookup?: LookupFunction;
 }
 
 const LOOK_UP_WITHIN_MS = 2_000;
 
 /** @returns why the URL can't be a webhook's, or null */
-export function createTargetCheck(guard: AddressGuard, options: TargetCheckOptions): (url: string) => Promise<string | null> {
-  const lookup = createGuardedLookup(guard, options.lookup ?? (dnsLookup as LookupFunction));
-  return async (url) => {
-    const refused = guard.refusesUrl(url);
+export function createTargetCheck(
+  guard: AddressGuard,
+  resolver: NameResolver,
+  options: TargetCheckOptions,
+): (url: string) => Promise<string | null> {
+  return async (text) => {
+    const refused = guard.refusesUrl(text);
     if (refused !== null || options.hasProxy) return refused;
-    const { hostname } = new URL(url);
+    const url = new URL(text);
+    const target = { host: withoutBrackets(url.hostname), port: portOf(url) };
+    if (isIP(target.host) !== 0) return null;
     return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(null), LOOK_UP_WITHIN_MS);
-      lookup(hostname.replace(/^\[(.*)\]$/, "$1"), { all: true }, (error) => {
+      const timer = setTimeout(() => {
+        leave();
+        resolve(null);
+      }, LOOK_UP_WITHIN_MS);
+      const leave = resolver.resolve(target.host, (error, addresses) => {
         clearTimeout(timer);
-        resolve(error instanceof BlockedAddressError ? error.message : null);
+        resolve(error === null ? (refusedOf(guard, target, addresses)?.message ?? null) : null);
       });
     });
   };

@@ -6,6 +6,8 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { newDelivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
 import type { Attempt } from "./attempt.ts";
+import type { Bulkhead } from "./bulkhead.ts";
+import type { DestinationOf } from "./destination.ts";
 import type { AttemptRecord, RegistryView, Tracing } from "./ports.ts";
 
 export interface TestCallRequest {
@@ -21,13 +23,19 @@ export interface TestCallDependencies {
   readonly registry: RegistryView;
   readonly installationsOf: (app: string) => readonly Installation[];
   readonly attempt: Attempt;
+  readonly bulkhead: Pick<Bulkhead, "tryEnter" | "leave">;
+  readonly destinationOf: DestinationOf;
   readonly tracing: Tracing;
   readonly clock: Clock;
   readonly newId: () => string;
 }
 
-/** @throws AppError NOT_FOUND, CONFLICT */
-export function createTestCall({ registry, installationsOf, attempt, tracing, clock, newId }: TestCallDependencies) {
+/** Of one app at once: a receiver that hangs must not cost other apps at the same destination their connections. */
+const MAX_AT_ONCE = 4;
+
+/** @throws AppError NOT_FOUND, CONFLICT, BUSY */
+export function createTestCall(dependencies: TestCallDependencies) {
+  const { registry, installationsOf, attempt, bulkhead, destinationOf, tracing, clock, newId } = dependencies;
   return async ({ app, installationUuid, eventType, dataJson }: TestCallRequest): Promise<AttemptRecord> => {
     if (registry.app(app) === undefined) throw new AppError("NOT_FOUND", `no app ${app}`);
     const installation = installationUuid === null ? installationsOf(app)[0] : registry.installation(installationUuid);
@@ -53,11 +61,25 @@ export function createTestCall({ registry, installationsOf, attempt, tracing, cl
       traceparent: null,
       tracestate: null,
     };
-    return tracing.start("test", event, async (span) => {
-      const verdict = await attempt({ ...newDelivery(event, app, installation.uuid, null), counted: false }, span);
-      const record = verdict.kind === "held" ? null : verdict.record;
-      if (record === null) throw new AppError("NOT_FOUND", `installation ${installation.uuid} was removed in the meantime`);
-      return record;
-    });
+    const share = `test:${app}`;
+    const destination = destinationOf(installation.uuid);
+    if (!bulkhead.tryEnter(share, MAX_AT_ONCE, destination))
+      throw new AppError(
+        "BUSY",
+        `no place for a test call of app ${app} now: ${MAX_AT_ONCE} are under way, or the destination or Posthorn is busy`,
+        {
+          retryable: true,
+        },
+      );
+    try {
+      return await tracing.start("test", event, async (span) => {
+        const verdict = await attempt({ ...newDelivery(event, app, installation.uuid, null), counted: false }, span);
+        const record = verdict.kind === "held" ? null : verdict.record;
+        if (record === null) throw new AppError("NOT_FOUND", `installation ${installation.uuid} was removed in the meantime`);
+        return record;
+      });
+    } finally {
+      bulkhead.leave(share, destination);
+    }
   };
 }

@@ -19,6 +19,7 @@ export const ERROR_CODES = {
   UNAUTHORIZED: "No bearer token, or one that is not known.",
   FORBIDDEN: "The bearer token does not cover this call.",
   RATE_LIMITED: "Too many calls with this token or from this address; Retry-After says when the next one may come.",
+  BUSY: "No place for a test call: too many of the app are under way, or its destination or the process has none free. Try again a second later.",
   PUBLISH_INVALID: "The client library refused an event before publishing it, or an option of a subscription before subscribing.",
   PUBLISH_FAILED: "JetStream did not acknowledge a published event.",
   API_UNREACHABLE: "`posthorn/api` got no answer from the service.",

@@ -1,6 +1,7 @@
 /** The main job: an event on the bus becomes a webhook and a row in Redis. */
 import { createHmac, randomUUID } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
 import { Redis } from "ioredis";
 import { headers as natsHeaders } from "nats";
 import { Webhook } from "standardwebhooks";
@@ -8,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { startRawServer } from "../support/raw-server.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -299,6 +301,39 @@ describe("a delivery that fails", () => {
     expect(requests).toHaveLength(1);
   });
 
+  test("has a row that people can read, whatever came back", async () => {
+    const head = (status: string, headers: string, body: Buffer): Buffer =>
+      Buffer.concat([Buffer.from(`HTTP/1.1 ${status}\r\n${headers}Content-Length: ${body.length}\r\n\r\n`), body]);
+    const answers: ReadonlyArray<readonly [answer: Buffer, row: Record<string, unknown>]> = [
+      [head("500 X", "Content-Encoding: gzip\r\n", gzipSync("Café")), { response_code: 500, response_body: "Café" }],
+      [head("400 X", "Content-Type: text/html; charset=latin1\r\n", Buffer.from("Café", "latin1")), { response_body: "Café" }],
+      [head("404 X", "Content-Type: image/png\r\n", Buffer.from("89504e47", "hex")), { response_body: "[not text: 4 bytes, image/png]" }],
+      [
+        head("302 X", "Location: https://user:secret@login.example/in?next=secret\r\n", Buffer.from("")),
+        { error: "answered with status 302, a redirect to https://[redacted]@login.example/in?[redacted], which is not followed" },
+      ],
+      [head("000 X", "", Buffer.from("")), { outcome: "unreachable", response_code: 0, error: expect.stringMatching(/status 000/) }],
+      [head("099 X", "", Buffer.from("")), { outcome: "unreachable", response_code: 0, error: expect.stringMatching(/status 099/) }],
+      [head("9999 X", "", Buffer.from("")), { outcome: "unreachable", response_code: 0, error: expect.stringMatching(/status 9999/) }],
+      [head("600 X", "", Buffer.from("no")), { outcome: "failed", response_code: 600, response_body: "no" }],
+      [head("101 X", "", Buffer.from("")), { outcome: "unreachable", response_code: 0, error: expect.stringMatching(/status 101/) }],
+    ];
+    let next = 0;
+    const server = await startRawServer((socket) => socket.end(answers[next++]?.[0] ?? ""));
+    const { slug } = await posthorn.install({
+      webhook_url: `http://127.0.0.1:${server.port}/`,
+      organization_id: organization(),
+      events: [],
+    });
+    for (let call = 0; call < answers.length; call++) expect((await posthorn.api("POST", `/v1/apps/${slug}/test`)).status).toBe(200);
+    const shown = await eventually(async () => {
+      const { items } = (await posthorn.api("GET", `/v1/apps/${slug}/webhook-requests`)).body;
+      return items.length === answers.length && items.reverse();
+    });
+    expect(shown).toEqual(answers.map(([, row]) => expect.objectContaining(row)));
+    await server.stop();
+  });
+
   test("times out and is refused without a response", async () => {
     const hanging = await receiver(() => {});
     const organizationId = organization();
@@ -386,6 +421,34 @@ describe("a test call", () => {
     expect(request?.headers["sentry-hook-resource"]).toBe("test");
     await eventually(async () => (await rows("error", slug, "test.ping")).length === 1);
     expect(await redis.keys(`posthorn:health:{${uuid}}:*`)).toEqual([]);
+  });
+
+  test("takes a place or is refused, and never the ones of another app at the same receiver", async () => {
+    const open: Array<() => void> = [];
+    const { url, waitFor, requests } = await receiver((request, response) => {
+      if (request.path === "/hangs" && open.length < 4) open.push(() => response.end());
+      else response.end("ok");
+    });
+    const hanging = await posthorn.install({ webhook_url: `${url}/hangs`, organization_id: organization(), events: [] });
+    const other = organization();
+    await posthorn.install({ webhook_url: `${url}/works`, organization_id: other, events: ["issue"] });
+    let answeredCalls = 0;
+    const calls = Array.from({ length: 200 }, () =>
+      posthorn.api("POST", `/v1/apps/${hanging.slug}/test`).finally(() => {
+        answeredCalls++;
+      }),
+    );
+    await waitFor(4);
+    await eventually(() => answeredCalls === 196);
+    await bus.publish("issue.created", { organization_id: other, data: {} });
+    await eventually(() => requests.some(({ path }) => path === "/works"));
+    for (const end of open) end();
+    const answered = await Promise.all(calls);
+    const refused = answered.filter(({ status }) => status === 429);
+    expect(answered.filter(({ status, body }) => status === 200 && body.outcome === "delivered")).toHaveLength(4);
+    expect(refused).toHaveLength(196);
+    expect([refused[0]?.body.code, refused[0]?.headers.get("retry-after")]).toEqual(["BUSY", "1"]);
+    expect((await posthorn.api("POST", `/v1/apps/${hanging.slug}/test`)).status).toBe(200);
   });
 
   test("needs an installation", async () => {

@@ -1,13 +1,12 @@
 /** Whatever a receiver answers, the sender says what it was, keeps little of it, and works on. */
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { createAddressGuard } from "../../src/delivery/address-guard.ts";
 import { classify } from "../../src/delivery/classify.ts";
-import { createSender, MAX_RESPONSE_BYTES, type Sender } from "../../src/delivery/sender.ts";
-import { systemClock } from "../../src/model/clock.ts";
+import { MAX_RESPONSE_BYTES, type Sender } from "../../src/delivery/sender.ts";
 import { OUTCOMES } from "../../src/model/outcome.ts";
 import { cases, heapBytes } from "../support/fuzz.ts";
 import { type RawServer, startRawServer } from "../support/raw-server.ts";
+import { makeSender } from "../support/sender.ts";
 
 const MEMORY_BYTES = 64 * 1024 * 1024;
 /** A server that was told to say nothing more is waited for so long. */
@@ -24,7 +23,7 @@ beforeAll(async () => {
     if (answer.ending === "close") socket.end();
     else if (answer.ending === "reset") setImmediate(() => socket.resetAndDestroy());
   });
-  sender = createSender(createAddressGuard(["127.0.0.0/8"]), systemClock, { connectTimeoutMs: 2_000, connectionsPerOrigin: 4 });
+  sender = makeSender({ connectionsPerOrigin: 4 });
 });
 afterAll(async () => {
   await sender.close();

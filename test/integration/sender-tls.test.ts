@@ -1,13 +1,12 @@
 /** TLS with receivers: what is trusted, what is not, and what the request log says about it. */
 import type { TlsOptions } from "node:tls";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
-import { createAddressGuard } from "../../src/delivery/address-guard.ts";
-import { createSender, type Sender, type SenderOptions } from "../../src/delivery/sender.ts";
-import { systemClock } from "../../src/model/clock.ts";
+import type { Sender, SenderOptions } from "../../src/delivery/sender.ts";
 import { makeAuthority } from "../support/certificates.ts";
 import { startConnectProxy } from "../support/connect-proxy.ts";
 import { startRawServer } from "../support/raw-server.ts";
 import { startReceiver } from "../support/receiver.ts";
+import { makeSender } from "../support/sender.ts";
 
 const authority = makeAuthority();
 const stranger = makeAuthority("Somebody Else");
@@ -29,11 +28,7 @@ async function server(tls: TlsOptions): Promise<{ port: number; url: string }> {
 }
 
 function sender(options: Partial<SenderOptions> = {}): Sender {
-  const guard = createAddressGuard(["127.0.0.0/8", "::1/128"]);
-  const made = createSender(guard, systemClock, {
-    ...{ connectTimeoutMs: 2_000, connectionsPerOrigin: 4, extraAuthorities: authority.cert },
-    ...options,
-  });
+  const made = makeSender({ connectionsPerOrigin: 4, extraAuthorities: authority.cert, ...options });
   cleanups.push(made.close);
   return made;
 }
@@ -102,12 +97,24 @@ describe("the version", () => {
   });
 });
 
+describe("a receiver that wants a client certificate", () => {
+  test.each([
+    ["TLSv1.2", /^unreachable: .* alert handshake failure \(.*a client certificate.*\)$/],
+    ["TLSv1.3", /^unreachable: .* alert certificate required \(the receiver asks for a client certificate\)$/],
+  ] as const)("is unreachable with %s, and the row says why", async (version, reason) => {
+    const { url } = await server({ ...good, ca: authority.cert, requestCert: true, minVersion: version, maxVersion: version });
+    const from = sender();
+    // With TLS 1.3 the refusal comes after the handshake, when the request is under way.
+    for (let times = 0; times < 5; times++) expect(await post(from, url)).toMatch(reason);
+  });
+});
+
 describe("one deadline", () => {
   test("covers a handshake that never ends", async () => {
     const started = await startRawServer(() => {});
     cleanups.push(started.stop);
     const url = `https://127.0.0.1:${started.port}/`;
-    expect(await post(sender({ connectTimeoutMs: 200 }), url)).toBe("timed_out: no connection within 200 ms");
+    expect(await post(sender({ connectTimeoutMs: 200 }), url)).toBe("timed_out: no connection within 200 ms (in the TLS handshake)");
     const result = await sender().send({ url, headers: {}, body: Buffer.from("{}"), timeoutMs: 200 });
     expect(result).toEqual({ kind: "timed_out", error: "no answer within 200 ms" });
   });

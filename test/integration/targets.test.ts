@@ -1,13 +1,14 @@
 /** Where webhooks may go: every spelling through the real sender, and names through a DNS server of our own. */
 import { afterEach, describe, expect, test } from "vitest";
 import { type AddressGuardOptions, createAddressGuard } from "../../src/delivery/address-guard.ts";
-import { createSender, type Sender, type SenderOptions } from "../../src/delivery/sender.ts";
+import type { NameResolver } from "../../src/delivery/http/name-resolver.ts";
+import type { Sender } from "../../src/delivery/sender.ts";
 import { createTargetCheck } from "../../src/delivery/target-check.ts";
-import { systemClock } from "../../src/model/clock.ts";
 import { startConnectProxy } from "../support/connect-proxy.ts";
 import { startDnsServer, type Zone } from "../support/dns-server.ts";
 import { startRawServer } from "../support/raw-server.ts";
 import { answer, startReceiver } from "../support/receiver.ts";
+import { makeSender, type TestSenderOptions } from "../support/sender.ts";
 import { freePort } from "../support/servers.ts";
 import { LOOPBACK_HOSTS, OTHER_LOOPBACK_HOSTS, PUBLIC_HOSTS, REFUSED_HOSTS, REFUSED_URLS } from "../support/target-vectors.ts";
 
@@ -21,12 +22,8 @@ function kept<T extends { stop(): Promise<unknown> }>(started: T): T {
   return started;
 }
 
-function sender(allow: readonly string[] = [], options: Partial<SenderOptions> = {}, guard: AddressGuardOptions = {}): Sender {
-  const made = createSender(createAddressGuard(allow, guard), systemClock, {
-    connectTimeoutMs: 2_000,
-    connectionsPerOrigin: 4,
-    ...options,
-  });
+function sender(allow: readonly string[] = [], options: TestSenderOptions = {}, guard: AddressGuardOptions = {}): Sender {
+  const made = makeSender({ allow, guard, connectionsPerOrigin: 4, ...options });
   cleanups.push(made.close);
   return made;
 }
@@ -139,8 +136,8 @@ describe("a name", () => {
     ["one bad address among good ones", ["93.184.216.34", "8.8.8.8", "10.0.0.1"]],
     ["one bad address of the other family", ["93.184.216.34", "fe80::1"]],
   ])("that resolves to %s is refused, and its addresses are not told", async (_what, addresses) => {
-    const { lookup } = await names({ "hooks.example": addresses });
-    const error = await post(sender([], { lookup }), "http://hooks.example/");
+    const { resolver } = await names({ "hooks.example": addresses });
+    const error = await post(sender([], { resolver }), "http://hooks.example/");
     expect(error).toBe("blocked: hooks.example: an address of it is not a public address (POSTHORN_TARGET_ALLOW opens networks)");
   });
 
@@ -148,23 +145,23 @@ describe("a name", () => {
     "written as %s is looked up as what it means",
     async (host) => {
       const receiver = kept(await startReceiver());
-      const { lookup } = await names({ "hooks.example": ["127.0.0.1"], "xn--bcher-kva.example": ["127.0.0.1"] });
-      expect(await post(sender(["127.0.0.0/8"], { lookup }), `http://${host}:${receiver.port}/`)).toBe(200);
-      expect(await post(sender([], { lookup }), `http://${host}:${receiver.port}/`)).toMatch(/^blocked: /);
+      const { resolver } = await names({ "hooks.example": ["127.0.0.1"], "xn--bcher-kva.example": ["127.0.0.1"] });
+      expect(await post(sender(["127.0.0.0/8"], { resolver }), `http://${host}:${receiver.port}/`)).toBe(200);
+      expect(await post(sender([], { resolver }), `http://${host}:${receiver.port}/`)).toMatch(/^blocked: /);
       expect(receiver.requests).toHaveLength(1);
     },
   );
 
   test("that does not exist is unreachable", async () => {
-    const { lookup } = await names({});
-    expect(await post(sender([], { lookup }), "http://nowhere.example/")).toMatch(/^unreachable: ENOTFOUND/);
+    const { resolver } = await names({});
+    expect(await post(sender([], { resolver }), "http://nowhere.example/")).toMatch(/^unreachable: ENOTFOUND/);
   });
 
   test("whose server never answers is timed out by the deadline, or by that of the connect", async () => {
-    const { lookup } = await names({ "slow.example": () => null });
-    expect(await post(sender([], { lookup }), "http://slow.example/", 150)).toMatch(/^timed_out: no answer within 150 ms/);
-    expect(await post(sender([], { lookup, connectTimeoutMs: 150 }), "http://slow.example/")).toBe(
-      "timed_out: no connection within 150 ms",
+    const { resolver } = await names({ "slow.example": () => null });
+    expect(await post(sender([], { resolver }), "http://slow.example/", 150)).toMatch(/^timed_out: no answer within 150 ms/);
+    expect(await post(sender([], { resolver, connectTimeoutMs: 150 }), "http://slow.example/")).toBe(
+      "timed_out: no connection within 150 ms (looking the name up)",
     );
   });
 });
@@ -178,7 +175,7 @@ describe("a name that is bound anew", () => {
       await startRawServer((socket) => socket.end("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), undefined, "127.0.0.2", inside.port),
     );
     const dns = await names({ "rebind.example": (nth) => [nth % 2 === 1 ? "127.0.0.2" : "127.0.0.1"] });
-    const from = sender(opened, { lookup: dns.lookup });
+    const from = sender(opened, { resolver: dns.resolver });
     const results = [];
     for (let times = 0; times < 10; times++) results.push(await post(from, `http://rebind.example:${inside.port}/`));
     // One look-up per connection: the answer that is checked is never asked for a second time.
@@ -194,7 +191,7 @@ describe("a name that is bound anew", () => {
       await startRawServer((socket) => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), undefined, "127.0.0.2", inside.port),
     );
     const dns = await names({ "rebind.example": (nth) => [nth === 1 ? "127.0.0.2" : "127.0.0.1"] });
-    const from = sender(opened, { lookup: dns.lookup, connectionsPerOrigin: 1 });
+    const from = sender(opened, { resolver: dns.resolver, connectionsPerOrigin: 1 });
     for (let times = 0; times < 5; times++) expect(await post(from, `http://rebind.example:${inside.port}/`)).toBe(200);
     expect([dns.lookups("rebind.example"), outside.connections(), inside.requests.length]).toEqual([1, 1, 0]);
   });
@@ -206,17 +203,18 @@ describe("a name that is bound anew", () => {
       bytes += chunk.length;
     });
     // A resolver that tells the guard one address and the socket another.
-    const lookup: SenderOptions["lookup"] = (_hostname, _options, callback) => {
-      let reads = 0;
-      const twoFaced = {
-        family: 4,
-        get address() {
-          return reads++ === 0 ? "127.0.0.2" : "127.0.0.1";
-        },
-      };
-      callback(null, [twoFaced]);
+    const resolver: NameResolver = {
+      resolve(_name, resolved) {
+        let reads = 0;
+        const twoFaced = new Proxy(["127.0.0.2"], {
+          get: (addresses, property) => (property === "0" && reads++ > 0 ? "127.0.0.1" : Reflect.get(addresses, property)),
+        });
+        resolved(null, twoFaced);
+        return () => {};
+      },
+      close() {},
     };
-    expect(await post(sender(opened, { lookup }), `${scheme}://rebind.example:${inside.port}/`)).toMatch(/^blocked: rebind\.example/);
+    expect(await post(sender(opened, { resolver }), `${scheme}://rebind.example:${inside.port}/`)).toMatch(/^blocked: rebind\.example/);
     expect([inside.connections(), bytes]).toEqual([1, 0]);
   });
 });
@@ -225,7 +223,7 @@ describe("when it is saved", () => {
   const zone: Zone = { "good.example": ["93.184.215.14"], "mixed.example": ["93.184.215.14", "10.0.0.7"], "inside.example": ["fd00::1"] };
   const check = async (url: string, { hasProxy = false, allow = [] as readonly string[] } = {}) => {
     const dns = await names(zone);
-    return createTargetCheck(createAddressGuard(allow), { hasProxy, lookup: dns.lookup })(url);
+    return createTargetCheck(createAddressGuard(allow), dns.resolver, { hasProxy })(url);
   };
 
   test.each(["http://mixed.example/in", "https://inside.example/"])("%s is refused by the addresses of its name", async (url) => {
@@ -267,8 +265,8 @@ describe("through a proxy", () => {
   test("a name is looked up by the proxy, which gets the credentials and the name", async () => {
     const receiver = kept(await startReceiver());
     const proxy = kept(await startConnectProxy(receiver.port));
-    const { lookup, lookups } = await names({ "hooks.example": ["10.0.0.1"] });
-    const from = sender([], { lookup, proxy: proxy.url.replace("//", "//user%40x:p%3Aw@") });
+    const { resolver, lookups } = await names({ "hooks.example": ["10.0.0.1"] });
+    const from = sender([], { resolver, proxy: proxy.url.replace("//", "//user%40x:p%3Aw@") });
     for (let times = 0; times < 3; times++) expect(await post(from, "http://hooks.example:8080/in?x=1")).toBe(200);
     expect(proxy.requests[0]).toEqual({
       authority: "hooks.example:8080",
@@ -296,7 +294,7 @@ describe("through a proxy", () => {
     const proxy = kept(await startConnectProxy(1, 0));
     expect(await post(sender([], { proxy: proxy.url }), "http://hooks.example/", 150)).toMatch(/^timed_out: /);
     expect(await post(sender([], { proxy: proxy.url, connectTimeoutMs: 150 }), "http://hooks.example/")).toBe(
-      "timed_out: no connection within 150 ms",
+      "timed_out: no connection within 150 ms (waiting for the proxy)",
     );
   });
 

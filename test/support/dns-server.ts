@@ -1,14 +1,15 @@
 /** A DNS server of our own on loopback, whose answers are written out and may change from one look-up to the next. */
 import { createSocket } from "node:dgram";
-import { type LookupAddress, Resolver } from "node:dns";
-import { type AddressInfo, isIP, type LookupFunction } from "node:net";
+import { type AddressInfo, isIP } from "node:net";
+import { createNameResolver, type NameResolver } from "../../src/delivery/http/name-resolver.ts";
 
 /** The addresses of a name at its nth look-up, from 1; null: no answer at all. */
 export type Zone = Readonly<Record<string, readonly string[] | ((nth: number) => readonly string[] | null)>>;
 
 export interface DnsServer {
+  readonly address: string;
   /** Asks this server, for what is given to the sender. */
-  readonly lookup: LookupFunction;
+  readonly resolver: NameResolver;
   /** Questions for a name so far, A and AAAA together counted once. */
   lookups(name: string): number;
   stop(): Promise<void>;
@@ -17,17 +18,18 @@ export interface DnsServer {
 const TYPE_A = 1;
 const TYPE_AAAA = 28;
 
-export async function startDnsServer(zone: Zone): Promise<DnsServer> {
+/** @param ttlS how long its answers may be kept; 0: not at all */
+export async function startDnsServer(zone: Zone, ttlS = 0): Promise<DnsServer> {
   const asked = new Map<string, number>();
   const socket = createSocket("udp4");
   socket.on("message", (query, { port, address }) => {
     const { name, type, end } = questionOf(query);
     if (type === TYPE_A) asked.set(name, (asked.get(name) ?? 0) + 1);
-    const entry = zone[name] ?? [];
+    const known = Object.hasOwn(zone, name);
+    const entry = (known ? zone[name] : undefined) ?? [];
     const addresses = typeof entry === "function" ? entry(asked.get(name) ?? 1) : entry;
     if (addresses === null) return;
-    const records = addresses.filter((text) => (isIP(text) === 4 ? TYPE_A : TYPE_AAAA) === type).map((text) => record(type, text));
-    const known = name in zone;
+    const records = addresses.filter((text) => (isIP(text) === 4 ? TYPE_A : TYPE_AAAA) === type).map((text) => record(type, text, ttlS));
     const head = Buffer.from(query.subarray(0, 12));
     head.writeUInt16BE(known ? 0x8180 : 0x8183, 2);
     head.writeUInt16BE(records.length, 6);
@@ -36,27 +38,15 @@ export async function startDnsServer(zone: Zone): Promise<DnsServer> {
   });
   await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
 
-  const resolver = new Resolver({ timeout: 60_000, tries: 1 });
-  resolver.setServers([`127.0.0.1:${(socket.address() as AddressInfo).port}`]);
-  const lookup: LookupFunction = (hostname, _options, callback) => {
-    // One after the other, so that both belong to the same look-up.
-    resolver.resolve4(hostname, (error4, found4 = []) => {
-      resolver.resolve6(hostname, (error6, found6 = []) => {
-        const addresses: LookupAddress[] = [
-          ...found4.map((address) => ({ address, family: 4 })),
-          ...found6.map((address) => ({ address, family: 6 })),
-        ];
-        if (addresses.length === 0) callback(error4 ?? error6 ?? new Error("no address"), []);
-        else callback(null, addresses);
-      });
-    });
-  };
+  const address = `127.0.0.1:${(socket.address() as AddressInfo).port}`;
+  const resolver = createNameResolver({ timeoutMs: 60_000, servers: [address] });
 
   return {
-    lookup,
+    address,
+    resolver,
     lookups: (name) => asked.get(name) ?? 0,
     stop: () => {
-      resolver.cancel();
+      resolver.close();
       return new Promise((resolve) => socket.close(() => resolve()));
     },
   };
@@ -72,10 +62,10 @@ function questionOf(query: Buffer): { name: string; type: number; end: number } 
   return { name: labels.join("."), type: query.readUInt16BE(at + 1), end: at + 5 };
 }
 
-/** The name is that of the question; time to live 0. */
-function record(type: number, address: string): Buffer {
+/** The name is that of the question. */
+function record(type: number, address: string, ttlS: number): Buffer {
   const data = type === TYPE_A ? Buffer.from(address.split(".").map(Number)) : ipv6Bytes(address);
-  const head = Buffer.from([0xc0, 0x0c, 0, type, 0, 1, 0, 0, 0, 0, 0, data.length]);
+  const head = Buffer.from([0xc0, 0x0c, 0, type, 0, 1, 0, 0, ttlS >> 8, ttlS & 0xff, 0, data.length]);
   return Buffer.concat([head, data]);
 }
 

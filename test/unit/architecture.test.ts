@@ -45,7 +45,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   nats: ["subscribers/", "registry/store.ts", "client/"],
   ioredis: ["storage/"],
-  undici: ["delivery/sender.ts"],
+  undici: ["delivery/sender.ts", "delivery/http/"],
   pino: ["telemetry/"],
   fastify: ["api/"],
   zod: ["api/", "registry/", "config/", "status/status-event-schemas.ts"],

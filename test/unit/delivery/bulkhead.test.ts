@@ -9,6 +9,7 @@ function bulkheadOf(clock: ReturnType<typeof createManualClock>, options: Partia
   return {
     ...bulkhead,
     enter: (app: string, limit: number, destination = app) => bulkhead.enter(app, limit, destination),
+    tryEnter: (app: string, limit: number, destination = app) => bulkhead.tryEnter(app, limit, destination),
     leave: (app: string, destination = app) => bulkhead.leave(app, destination),
   };
 }
@@ -22,6 +23,21 @@ test("an app gets its share and no more; the next waits and enters when one leav
   bulkhead.leave("a");
   expect(await third).toBe("entered");
   expect(bulkhead.inFlight()).toBe(2);
+});
+
+test("who doesn't wait gets a place only if the app, the destination and the process have one", () => {
+  const bulkhead = bulkheadOf(createManualClock(), { maxInFlight: 4, maxPerDestination: 2 });
+  expect([bulkhead.tryEnter("a", 1, "x"), bulkhead.tryEnter("a", 1, "y")]).toEqual([true, false]);
+  expect([bulkhead.tryEnter("b", 9, "x"), bulkhead.tryEnter("c", 9, "x")]).toEqual([true, false]);
+  expect([bulkhead.tryEnter("d", 9, "y"), bulkhead.tryEnter("d", 9, "z"), bulkhead.tryEnter("d", 9, "y")]).toEqual([true, true, false]);
+  bulkhead.leave("a", "x");
+  bulkhead.suspend();
+  expect(bulkhead.tryEnter("a", 1, "x")).toBe(false);
+  bulkhead.resume();
+  expect([bulkhead.tryEnter("a", 1, "x"), bulkhead.inFlight(), bulkhead.waiting()]).toEqual([true, 4, 0]);
+  bulkhead.leave("a", "x");
+  bulkhead.close();
+  expect(bulkhead.tryEnter("a", 1, "x")).toBe(false);
 });
 
 test("waiting for the app's share ends: it is full", async () => {

@@ -1,0 +1,17 @@
+/** Host names of a setting: `hooks.example` is itself, `*.example` is each name below example. */
+
+export interface HostPatterns {
+  has(host: string): boolean;
+}
+
+/** @param list in lower case; what is neither a name nor a pattern, such as a CIDR, matches no name */
+export function createHostPatterns(list: readonly string[]): HostPatterns {
+  const names = new Set(list.filter((entry) => !entry.startsWith("*.")));
+  const suffixes = list.filter((entry) => entry.startsWith("*.")).map((entry) => entry.slice(1));
+  return {
+    has(host) {
+      const name = host.toLowerCase().replace(/\.$/, "");
+      return names.has(name) || suffixes.some((suffix) => name.length > suffix.length && name.endsWith(suffix));
+    },
+  };
+}

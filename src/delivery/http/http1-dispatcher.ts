@@ -1,0 +1,112 @@
+/**
+ * An undici Dispatcher that does POSTs with a body in memory, over HTTP/1.1 keep-alive connections to one origin. undici's own
+ * client refuses answers that other clients read, and doesn't say whether a connection was used before; both decide
+ * whether a receiver gets a webhook again.
+ *
+ * CONN-1  A request is written to one connection. It is written once more, to a fresh one and at once, only if the
+ *         connection had carried an answer before and ended before the first byte of this one: the receiver closed an idle
+ *         connection while the request was on its way (RFC 9112 section 9.3.1).
+ * CONN-2  A handler is told onRequestStart when its request gets a connection, opened or still to be opened, then
+ *         exactly one end: onResponseEnd or onResponseError.
+ * CONN-3  At most `connections` are open or opening. Requests beyond that wait in the order in which they came.
+ * CONN-4  No pipelining. Bytes that come while nothing was asked end the connection.
+ */
+import { Dispatcher } from "undici";
+import { type Connected, Http1Connection, type Posted } from "./http1-connection.ts";
+import { requestHead } from "./request-head.ts";
+
+/** Opens a connection; what it returns gives up on it. */
+export type Connect = (origin: URL, connected: Connected) => () => void;
+
+export interface PostOptions extends Dispatcher.DispatchOptions {
+  readonly method: "POST";
+  readonly headers: Record<string, string>;
+  readonly body: Buffer;
+}
+
+export interface Http1Options {
+  readonly connect: Connect;
+  readonly connections: number;
+}
+
+export class Http1Dispatcher extends Dispatcher {
+  private readonly origin: URL;
+  private readonly options: Http1Options;
+  private readonly all = new Set<Http1Connection>();
+  /** The one that was used last is used next, so that those that are not needed grow old. */
+  private readonly idle: Http1Connection[] = [];
+  private readonly waiting: Posted[] = [];
+  private isClosed = false;
+
+  constructor(origin: string, options: Http1Options) {
+    super();
+    this.origin = new URL(origin);
+    this.options = options;
+  }
+
+  override dispatch({ method, path, headers, body }: PostOptions, handler: Dispatcher.DispatchHandler): boolean {
+    if (method !== "POST" || !Buffer.isBuffer(body)) throw new TypeError("this dispatcher takes a POST with its body in a Buffer");
+    if (this.isClosed) throw new Error("the dispatcher is closed");
+    this.start({ head: requestHead(this.origin.host, path, headers, body.length), body, handler, hasBeenRepeated: false });
+    return this.waiting.length === 0;
+  }
+
+  /** Ends connections that have been idle for longer than their servers are likely to keep them. */
+  closeIdle(): void {
+    const now = performance.now();
+    for (const connection of [...this.idle]) if (connection.isStale(now)) connection.destroy();
+  }
+
+  /** Ends idle connections now and the others after their answers. */
+  override close(): Promise<void> {
+    this.isClosed = true;
+    for (const connection of [...this.idle]) connection.destroy();
+    return Promise.resolve();
+  }
+
+  /** Ends everything now. */
+  override destroy(): Promise<void> {
+    this.isClosed = true;
+    const error = new Error("the sender is closed");
+    for (const { handler } of this.waiting.splice(0)) failUnsent(handler, error);
+    for (const connection of [...this.all]) connection.abort(error);
+    return Promise.resolve();
+  }
+
+  private start(posted: Posted): void {
+    const now = performance.now();
+    for (let connection = this.idle.pop(); connection !== undefined; connection = this.idle.pop()) {
+      if (!connection.isStale(now)) return connection.post(posted);
+      connection.destroy();
+    }
+    if (this.all.size < this.options.connections) this.open(posted);
+    else this.waiting.push(posted);
+  }
+
+  private open(posted: Posted): void {
+    const connection = new Http1Connection({
+      onFree: () => this.take(connection),
+      onGone: (unanswered) => {
+        this.all.delete(connection);
+        const at = this.idle.indexOf(connection);
+        if (at !== -1) this.idle.splice(at, 1);
+        if (unanswered !== null) return this.open({ ...unanswered, hasBeenRepeated: true });
+        const next = this.waiting.shift();
+        if (next !== undefined) this.start(next);
+      },
+    });
+    this.all.add(connection);
+    connection.open((connected) => this.options.connect(this.origin, connected), posted);
+  }
+
+  private take(connection: Http1Connection): void {
+    const next = this.waiting.shift();
+    if (next !== undefined) connection.post(next);
+    else if (this.isClosed) connection.destroy();
+    else this.idle.push(connection);
+  }
+}
+
+function failUnsent(handler: Dispatcher.DispatchHandler, error: Error): void {
+  handler.onResponseError?.(undefined as unknown as Dispatcher.DispatchController, error);
+}

@@ -1,0 +1,33 @@
+/** Where this process listens itself, as the address guard asks it. */
+import { isIP } from "node:net";
+import { networkInterfaces } from "node:os";
+
+export interface OwnAddress {
+  /** @param host an address of this machine, an unspecified one for all of them, or a name */
+  listensAt(host: string, port: number): void;
+  is(address: string, port: number): boolean;
+}
+
+const UNSPECIFIED: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
+
+export function createOwnAddress(): OwnAddress {
+  let own: { readonly host: string; readonly port: number } | null = null;
+  return {
+    listensAt(host, port) {
+      own = { host, port };
+    },
+    is(address, port) {
+      if (own === null || port !== own.port) return false;
+      // To the system an unspecified address is loopback.
+      if (address === own.host || UNSPECIFIED.has(address)) return true;
+      // A name, or all addresses of this machine.
+      return (isIP(own.host) === 0 || UNSPECIFIED.has(own.host)) && isOfThisMachine(address);
+    },
+  };
+}
+
+function isOfThisMachine(address: string): boolean {
+  if (address.startsWith("127.") || address === "::1") return true;
+  const [bare = ""] = address.split("%");
+  return Object.values(networkInterfaces()).some((addresses = []) => addresses.some((own) => own.address === bare));
+}

@@ -1,0 +1,68 @@
+/**
+ * A TCP connection to the first of several addresses that takes one (RFC 8305 section 5): the next address is tried when one
+ * has failed, or has not answered for 250 ms, and those that were tried before go on meanwhile.
+ */
+import { connect, isIP, type Socket } from "node:net";
+
+export type Raced = (...result: [error: null, socket: Socket] | [error: Error, socket: null]) => void;
+
+const ATTEMPT_DELAY_MS = 250;
+/** A name can have thousands, and trying them would be a scan. */
+const MAX_ADDRESSES = 8;
+const KEEP_ALIVE_MS = 60_000;
+
+/** Calls back once, unless what it returns was called before; that has no limit of time of its own. */
+export function raceConnect(addresses: readonly string[], port: number, raced: Raced): () => void {
+  const left = inTurns(addresses).slice(0, MAX_ADDRESSES);
+  const sockets = new Set<Socket>();
+  let timer: NodeJS.Timeout | undefined;
+  let firstError: Error | undefined;
+  let isOver = false;
+
+  const finish = (winner: Socket | null): void => {
+    isOver = true;
+    clearTimeout(timer);
+    for (const socket of sockets) if (socket !== winner) socket.destroy();
+  };
+
+  const tryNext = (): void => {
+    clearTimeout(timer);
+    const host = left.shift();
+    if (host === undefined) {
+      if (sockets.size > 0) return;
+      finish(null);
+      return raced(firstError ?? new Error("there is no address to connect to"), null);
+    }
+    const socket = connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS });
+    sockets.add(socket);
+    // A winner gets listeners of its owner's; a loser may still fail.
+    socket.on("error", (error) => {
+      firstError ??= error;
+    });
+    socket.once("close", () => {
+      sockets.delete(socket);
+      if (!isOver) tryNext();
+    });
+    socket.once("connect", () => {
+      if (isOver) return;
+      finish(socket);
+      socket.removeAllListeners("close");
+      raced(null, socket);
+    });
+    if (left.length > 0) timer = setTimeout(tryNext, ATTEMPT_DELAY_MS);
+  };
+  tryNext();
+
+  return () => {
+    if (!isOver) finish(null);
+  };
+}
+
+/** One of each family in turn, beginning with the family of the first. */
+function inTurns(addresses: readonly string[]): string[] {
+  const [first = ""] = addresses;
+  const family = isIP(first);
+  const same = addresses.filter((address) => isIP(address) === family);
+  const other = addresses.filter((address) => isIP(address) !== family);
+  return same.flatMap((address, at) => [address, ...other.slice(at, at + 1)]).concat(other.slice(same.length));
+}
