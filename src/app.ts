@@ -39,27 +39,33 @@ import { AppError, messageOf } from "./model/app-error.ts";
 import { type Clock, systemClock } from "./model/clock.ts";
 import type { EventLimits } from "./model/event-reader.ts";
 import type { Logger } from "./model/logger.ts";
+import { redactedUrl } from "./model/redacted-url.ts";
 import { type StatusEvent, statusSubject } from "./model/status-event.ts";
+import type { InstallationRecord, TransitionMembers } from "./model/stored-records.ts";
 import { createAppTokens } from "./registry/app-tokens.ts";
 import { loadAppsFile } from "./registry/apps-file.ts";
 import { createDebugLog } from "./registry/debug-log.ts";
+import { feedIndex } from "./registry/index-feed.ts";
+import { toInstallation } from "./registry/opened-records.ts";
+import { CIRCUITS, createRegistryKinds, installationKey } from "./registry/record-kinds.ts";
 import type { RecordLimits } from "./registry/record-limits.ts";
 import { checkPrecondition, installationTag, type Precondition } from "./registry/record-tag.ts";
-import type { StoredInstallation } from "./registry/records.ts";
-import { createRegistry, feedIndex, installationKey, type RegistryDependencies, toInstallation } from "./registry/registry.ts";
+import { refuseWrongKey } from "./registry/refuse-wrong-key.ts";
+import { createRegistry } from "./registry/registry.ts";
 import { createRegistryIndex } from "./registry/registry-index.ts";
 import { createSecretBox } from "./registry/secret-box.ts";
 import { createSigningKey } from "./registry/signing-key.ts";
 import { createRegistryStore } from "./registry/store.ts";
-import { createBrokenDetails } from "./status/broken-details.ts";
 import { CIRCUIT_PREFIX, circuitState, createCircuitStore } from "./status/circuit-store.ts";
 import { createGivenUp } from "./status/given-up.ts";
 import { createHealthWatch } from "./status/health-watch.ts";
+import { createInstallationStates } from "./status/installation-states.ts";
 import { createHealthQuery } from "./status/integration-health.ts";
-import { createIntegrationStatus, INSTALLATION_PREFIX, mendedAt, probedAt, statusOf } from "./status/integration-status.ts";
+import { createIntegrationStatus, INSTALLATION_PREFIX } from "./status/integration-status.ts";
 import { createLeftBehind } from "./status/left-behind.ts";
+import type { StatusRecords } from "./status/ports.ts";
 import { createProber } from "./status/prober.ts";
-import { createTransitions, type RecordJson } from "./status/transitions.ts";
+import { createTransitions } from "./status/transitions.ts";
 import { createAttemptLog } from "./storage/attempt-log.ts";
 import { createDeliveryTrails } from "./storage/delivery-trails.ts";
 import { createHealthStore } from "./storage/health-store.ts";
@@ -128,7 +134,6 @@ const EVENTS_PER_IN_FLIGHT = 1;
 const STORED_WITHIN_MS = 5_000;
 const LONGEST_EXPIRY_SWEEP_MS = 60_000;
 const ATTEMPT_LEASE_EXTRA_MS = 5_000;
-const MAX_SHOWN_PROBLEMS = 10;
 /** Where `npm run build` puts the page, seen from src and from dist alike. */
 const PAGE_FOLDER = fileURLToPath(new URL("../dist/web/", import.meta.url));
 
@@ -215,19 +220,14 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   );
   const guard = createAddressGuard(config.targetAllow, { schemes: config.targetSchemes, ports: config.targetPorts });
   const secretBox = createSecretBox(config.encryptionKey, config.encryptionKeyPrevious);
-  const registryDependencies: RegistryDependencies = {
-    store,
-    index,
-    secretBox,
-    refusesUrl: createTargetCheck(guard, { hasProxy: config.targetProxy !== null }),
-    clock,
-    logger,
-  };
-  const feed = feedIndex(registryDependencies);
+  const kinds = createRegistryKinds(secretBox);
+  const installationRecords = store.recordsOf(kinds.installations);
+  const feed = feedIndex({ store, kinds, index, secretBox, logger });
   const signingKey = createSigningKey(store, secretBox);
-  const unreadableSecrets = (): readonly string[] => [...feed.unreadable(), ...signingKey.unreadable()];
-  const registryIsCurrent = (): boolean => store.isCurrent() && unreadableSecrets().length === 0;
-  const registry = createRegistry(registryDependencies, { secretOverlapMs: config.secretOverlap, limits: recordLimits(config) });
+  const registry = createRegistry(
+    { store, kinds, index, secretBox, refusesUrl: createTargetCheck(guard, { hasProxy: config.targetProxy !== null }), clock },
+    { secretOverlapMs: config.secretOverlap, limits: recordLimits(config) },
+  );
 
   // Telemetry
   const debugLog = createDebugLog({ store, clock, logger });
@@ -241,25 +241,27 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   const tracing = createTracing(sdk.isTracing ? { version: VERSION, prefix, natsServer: () => nats.getServer(), redisUrl } : null);
 
   // Status
-  const transitions = createTransitions<StatusEvent>({
-    records: store,
-    stream: createStatusStream(jetStream, manager, names),
-    clock,
-    logger,
-  });
+  const transitionsOf = <R extends TransitionMembers<StatusEvent>>(records: StatusRecords<R>) =>
+    createTransitions<R, StatusEvent>({ records, stream: createStatusStream(jetStream, manager, names), clock, logger });
+  const transitions = transitionsOf(installationRecords);
+  const circuitTransitions = transitionsOf(store.recordsOf(CIRCUITS));
   const leftBehind = createLeftBehind(transitions, clock, logger);
-  undo.push(() => leftBehind.stop());
+  const circuitsLeftBehind = createLeftBehind(circuitTransitions, clock, logger);
+  undo.push(() => {
+    leftBehind.stop();
+    circuitsLeftBehind.stop();
+  });
   const health = createHealthStore(redis, clock.now);
   const webhookUrlOf = (uuid: string): string => {
     const installation = index.installation(uuid);
-    return installation?.webhookUrl ?? (installation && index.app(installation.app)?.webhookUrl) ?? "";
+    return redactedUrl(installation?.webhookUrl ?? (installation && index.app(installation.app)?.webhookUrl) ?? "");
   };
   const parkedFor = async (uuid: string): Promise<number> => {
     const installation = index.installation(uuid);
     return installation === undefined ? 0 : backlog.count(queueOf(installation));
   };
   const integrationStatus = createIntegrationStatus(
-    { records: store, transitions, health, parkedFor, webhookUrlOf, clock },
+    { records: installationRecords, transitions, health, parkedFor, webhookUrlOf, clock },
     { prefix, dashboardUrl },
   );
   const healthWatch = createHealthWatch(
@@ -273,14 +275,17 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   );
 
   // Storage
-  const mendedAts = new Map<string, number>();
+  const states = createInstallationStates((uuid, before, after) => {
+    prober.update(uuid, after?.broken?.probedAt ?? null);
+    if (before?.status !== after?.status) parked?.wakeAll();
+  });
   const attemptLog = createAttemptLog(
     { redis, clock, logger, onFailuresWritten: healthWatch.failuresWritten, onLateBatch: tracing.lateBatch },
     {
       size: config.requestLogSize,
       listTtlMs: config.requestLogTtl,
       bufferRows: config.logBufferRows,
-      mendedAt: (uuid) => mendedAts.get(uuid) ?? 0,
+      mendedAt: (uuid) => states.of(uuid)?.mendedAt ?? 0,
     },
   );
 
@@ -293,7 +298,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     {
       tell: attemptCounts.tell,
       isKnown: (app) => index.app(app) !== undefined,
-      store: createCircuitStore(transitions, clock, { prefix, dashboardUrl }),
+      store: createCircuitStore(circuitTransitions, clock, { prefix, dashboardUrl }),
       clock,
       logger,
       onAdmitting(app) {
@@ -401,7 +406,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     return status !== "disabled" && !(status === "broken" && config.brokenAction === "park");
   };
   const acks = createAckGroup(nats, connectionState, clock);
-  const pulling = { connection: nats, manager, acks, connectionState, mayPull: registryIsCurrent, clock, logger };
+  const pulling = { connection: nats, manager, acks, connectionState, mayPull: store.isCurrent, clock, logger };
   const handling = { ...pulling, names, dispatcher, lanes, log: attemptLog, observer, tracing, settle: createSettle(logger) };
   const deliverAll = createDeliverAll({ registry: index, dispatcher, log: attemptLog, observer });
   const backlog = createParkedBacklog({ ...handling, onGivenUp });
@@ -444,31 +449,17 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   );
 
   // What the registry's watch brings beside apps and installations
-  const statuses = new Map<string, Installation["status"]>();
-  const brokenDetails = createBrokenDetails();
-  store.onRecord(INSTALLATION_PREFIX, (key, value) => {
-    const uuid = key.slice(INSTALLATION_PREFIX.length);
-    const record = value === null ? null : (JSON.parse(value) as RecordJson);
+  store.onRecord(kinds.installations, (key, record) => {
     leftBehind.update(key, record);
-    brokenDetails.update(uuid, record);
-    const status = record && statusOf(record);
-    prober.update(uuid, record !== null && status === "broken" ? probedAt(record) : null);
-    if (record?.["mended_at"] === undefined) mendedAts.delete(uuid);
-    else mendedAts.set(uuid, mendedAt(record));
-    if (statuses.get(uuid) !== status) {
-      if (status === null) statuses.delete(uuid);
-      else statuses.set(uuid, status);
-      parked?.wakeAll();
-    }
+    states.update(key.slice(INSTALLATION_PREFIX.length), record);
   });
-  store.onRecord(CIRCUIT_PREFIX, (key, value, revision) => {
-    const record = value === null ? null : (JSON.parse(value) as RecordJson);
-    leftBehind.update(key, record);
+  store.onRecord(CIRCUITS, (key, record, revision) => {
+    circuitsLeftBehind.update(key, record);
     circuits.apply(key.slice(CIRCUIT_PREFIX.length), circuitState(record), revision);
   });
-  store.onRecord("app.", (key, value) => {
-    const slug = key.slice("app.".length);
-    if (value === null) circuits.forget(slug);
+  store.onRecord(kinds.apps, (key, record) => {
+    const slug = key.slice(kinds.apps.prefix.length);
+    if (record === null) circuits.forget(slug);
     // It may have become ordered, or may have more in flight.
     else parked?.wakeApp(slug);
   });
@@ -482,10 +473,11 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       lifecycle: { ok: phase === "ready", required: true, detail: phase },
       nats: { ok: !nats.isClosed() && connectionState.up, required: true, detail: connectionState.up ? "connected" : "away" },
       registry: {
-        ok: registryIsCurrent(),
+        ok: store.isCurrent(),
         required: true,
-        detail: unreadableSecrets().length > 0 ? "stored secrets can't be read" : store.isCurrent() ? "current" : "catching up",
+        detail: store.isCurrent() ? "current" : "catching up",
       },
+      records: recordsCheck(store.invalid().length),
       lanes: refusals(lanes.refusing()),
       redis: {
         ok: isConnected(redis),
@@ -521,8 +513,8 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   );
   const meets =
     (uuid: string, precondition: Precondition) =>
-    (record: RecordJson): void =>
-      checkPrecondition(installationKey(uuid), precondition, installationTag(record as unknown as StoredInstallation));
+    (record: InstallationRecord): void =>
+      checkPrecondition(installationKey(uuid), precondition, installationTag(record));
   const appTokens = createAppTokens({ index, signingKey, clock }, { maxTtlMs: config.appTokenMaxTtl });
   const stats = createStatsQuery(redis);
   const statusHistory = createStatusHistory(nats, manager, names);
@@ -551,7 +543,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
           if (record.status === "active")
             throw new AppError("CONFLICT", `installation ${uuid} is active, what is parked for it is being delivered`);
           await store.reached(revision);
-          return discardBacklog(queueOf(toInstallation(record)), () => {
+          return discardBacklog(queueOf(toInstallation(record, secretBox)), () => {
             const status = index.installation(uuid)?.status;
             return phase !== "stopping" && (status === "broken" || status === "disabled");
           });
@@ -559,7 +551,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       },
       queryHealth: createHealthQuery(
         {
-          records: store,
+          records: installationRecords,
           health,
           parkedCount: (app, installationUuid) => orUnreachable(backlog.count({ app, installationUuid })),
           oldestParked: (app, installationUuid) => orUnreachable(backlog.oldest({ app, installationUuid })),
@@ -591,7 +583,8 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       stats,
       clock,
       statusHistory,
-      brokenOf: brokenDetails.of,
+      brokenOf: (uuid) => states.brokenOf(uuid),
+      invalidRecords: store.invalid,
       readOverview,
       liveOverview,
       session: { version: VERSION, traceUrl: config.traceUrl },
@@ -634,9 +627,14 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     parkedQueues: () => parked?.queues() ?? 0,
     lanes: gauges.figures,
     circuits: () => countBy(["open", "half_open"], circuits.states()),
-    integrations: () => countBy(["active", "broken", "disabled"], statuses.values()),
+    integrations: () =>
+      countBy(
+        ["active", "broken", "disabled"],
+        [...states.all()].map(({ status }) => status),
+      ),
     registry: index.counts,
     isRegistryCurrent: store.isCurrent,
+    invalidRecords: () => store.invalid().length,
     logBuffered: attemptLog.buffered,
     logNotesBuffered: attemptLog.notesBuffered,
     logDropped: attemptLog.dropped,
@@ -648,11 +646,12 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   // Start
   await store.start();
   undo.push(() => store.stop());
-  refuseUnreadable(unreadableSecrets());
-  if (config.encryptionKey === null) logger.warn({}, "POSTHORN_ENCRYPTION_KEY is not set: client secrets are stored in the clear");
+  refuseWrongKey(store.invalid(), feed.decrypted());
+  if (config.encryptionKey === null)
+    logger.warn({}, "POSTHORN_ENCRYPTION_KEY is not set: client secrets, header values and webhook URLs are stored in the clear");
   else if (feed.outdated() > 0)
-    logger.warn({ apps: feed.outdated() }, "client secrets are not encrypted with POSTHORN_ENCRYPTION_KEY: run posthorn re-encrypt");
-  if (config.appsFile !== null) logger.info(await loadAppsFile(config.appsFile, registry), "apps file loaded");
+    logger.warn({ records: feed.outdated() }, "records are not encrypted with POSTHORN_ENCRYPTION_KEY: run posthorn re-encrypt");
+  if (config.appsFile !== null) logger.info(await loadAppsFile(config.appsFile, registry, logger), "apps file loaded");
   const url = await api.start();
   undo.push(() => api.stop());
   await parked.start();
@@ -684,6 +683,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       cancelSweep();
       gauges.stop();
       leftBehind.stop();
+      circuitsLeftBehind.stop();
       ackFloor.stop();
       const stopped = Promise.all([events.stop(), retries.stop(), fanOut.stop(), parked?.stop(), prober.stop()]);
       // What has not begun is parked or given back at once, for another replica.
@@ -730,12 +730,9 @@ function recordLimits(config: Config): RecordLimits {
   };
 }
 
-/** @throws AppError SECRET_UNREADABLE */
-function refuseUnreadable(problems: readonly string[]): void {
-  if (problems.length === 0) return;
-  const shown = problems.slice(0, MAX_SHOWN_PROBLEMS).map((line) => `  ${line}`);
-  if (problems.length > shown.length) shown.push(`  and ${problems.length - shown.length} more`);
-  throw new AppError("SECRET_UNREADABLE", `Posthorn can't start without these secrets:\n${shown.join("\n")}`);
+function recordsCheck(invalid: number): Check {
+  const detail = invalid === 0 ? "all can be read" : `${invalid} can't be read: GET /v1/invalid-records lists them`;
+  return { ok: invalid === 0, required: false, detail };
 }
 
 function refusals(lanes: readonly string[]): Check {

@@ -158,14 +158,15 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
   ): Promise<Pick<NotWanted, "because" | "detail"> | null> => {
     if (state !== "unknown" || stored?.stage !== "handled" || attempts.length > 0) return null;
     const installation = (await registry.getInstallation(uuid)).record;
-    if (Date.parse(installation.created_at) > stored.storedAt)
-      return { because: "installed_later", detail: `it was installed at ${installation.created_at}, after the event` };
+    const { created_at: installedAt } = installation;
+    if (installedAt !== undefined && Date.parse(installedAt) > stored.storedAt)
+      return { because: "installed_later", detail: `it was installed at ${installedAt}, after the event` };
     const records = [
       ["app", (await registry.getApp(app)).record],
       ["installation", installation],
     ] as const;
     for (const [what, { updated_at: changedAt }] of records) {
-      if (Date.parse(changedAt) <= stored.storedAt) continue;
+      if (changedAt === undefined || Date.parse(changedAt) <= stored.storedAt) continue;
       return { because: "changed_later", detail: `the ${what} was changed at ${changedAt}, after the event, which it did not get` };
     }
     return null;

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { type EventLimits, jsonExceeds } from "../model/event-reader.ts";
 import { membersOf } from "../model/json-text.ts";
+import { redactedUrl } from "../model/redacted-url.ts";
 import { parseRecord, RecordInvalid, slugParameter, uuidParameter } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import { eventType, flag, limit, time } from "./parameters.ts";
@@ -79,7 +80,7 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
           body: {
             delivery_id: attempt.delivery.id,
             installation_uuid: attempt.installation.uuid,
-            webhook_url: attempt.webhookUrl,
+            webhook_url: redactedUrl(attempt.webhookUrl),
             outcome: attempt.outcome,
             response_code: attempt.responseCode,
             duration_ms: attempt.durationMs,

@@ -1,6 +1,7 @@
 /** The HTTP server: registers the routes, checks tokens, parses by schema, and turns every error into a problem. */
 import type { IncomingMessage } from "node:http";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { z } from "zod";
 import { AppError } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
 import { parseRecord, RecordInvalid } from "../registry/records.ts";
@@ -145,13 +146,17 @@ function isAt(url: string, path: string): boolean {
 function acceptJson(server: FastifyInstance): void {
   const parse = server.getDefaultJsonParser("error", "error");
   server.removeAllContentTypeParsers();
-  server.addContentTypeParser(["application/json", "application/cloudevents+json"], { parseAs: "buffer" }, (request, body, done) => {
-    const text = decode(body as Buffer);
-    if (text === null) done(new RecordInvalid("body", [{ path: "", message: "not valid UTF-8, wanted JSON" }]));
-    else if (request.routeOptions.config.rawBody) done(null, text);
-    else if (text.trim() === "") done(null, undefined);
-    else void parse(request, text, done);
-  });
+  server.addContentTypeParser(
+    ["application/json", "application/cloudevents+json", MERGE_PATCH],
+    { parseAs: "buffer" },
+    (request, body, done) => {
+      const text = decode(body as Buffer);
+      if (text === null) done(new RecordInvalid("body", [{ path: "", message: "not valid UTF-8, wanted JSON" }]));
+      else if (request.routeOptions.config.rawBody) done(null, text);
+      else if (text.trim() === "") done(null, undefined);
+      else void parse(request, text, done);
+    },
+  );
 }
 
 function decode(body: Buffer): string | null {
@@ -163,7 +168,7 @@ function decode(body: Buffer): string | null {
 }
 
 function register(server: FastifyInstance, route: Route): void {
-  const { method, url, access, forApp = false, params, query, body, rawBody = false, handle } = route;
+  const { method, url, access, forApp = false, params, query, body, rawBody = false, rawPatch = false, handle } = route;
   server.route({
     method,
     url,
@@ -176,7 +181,7 @@ function register(server: FastifyInstance, route: Route): void {
       const call = {
         params: params && parseRecord(params, request.params, "path"),
         query: query && parseRecord(query, given(request.query as object), "query"),
-        body: rawBody || body === undefined ? request.body : parseRecord(body, request.body ?? undefined, "body"),
+        body: rawBody || body === undefined ? request.body : rawPatch ? checked(body, request) : readBody(body, request),
         headers: request.headers,
         onlyApp,
         scope: request.scope,
@@ -185,6 +190,20 @@ function register(server: FastifyInstance, route: Route): void {
       return send(reply, isKnown(answer, request) ? { status: 304, headers: answer.headers ?? {} } : answer);
     },
   });
+}
+
+const MERGE_PATCH = "application/merge-patch+json";
+
+function readBody(body: z.ZodType, request: FastifyRequest): unknown {
+  if (request.headers["content-type"]?.startsWith(MERGE_PATCH)) {
+    throw Object.assign(new Error(`${MERGE_PATCH} is for PATCH, wanted application/json`), { statusCode: 415 });
+  }
+  return parseRecord(body, request.body ?? undefined, "body");
+}
+
+function checked(body: z.ZodType, request: FastifyRequest): unknown {
+  parseRecord(body, request.body ?? undefined, "body");
+  return request.body;
 }
 
 /** An empty parameter, as a form sends it for a field that was not filled in, is none. */

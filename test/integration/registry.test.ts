@@ -5,9 +5,12 @@ import { connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
 import { loadAppsFile } from "../../src/registry/apps-file.ts";
+import { feedIndex, type IndexFeed } from "../../src/registry/index-feed.ts";
 import { reEncrypt } from "../../src/registry/re-encrypt.ts";
+import { CIRCUITS, createRegistryKinds } from "../../src/registry/record-kinds.ts";
 import { NO_PRECONDITION } from "../../src/registry/record-tag.ts";
-import { createRegistry, feedIndex, type IndexFeed, type Registry } from "../../src/registry/registry.ts";
+import { refuseWrongKey } from "../../src/registry/refuse-wrong-key.ts";
+import { createRegistry, type Registry } from "../../src/registry/registry.ts";
 import { createRegistryIndex, type RegistryIndex } from "../../src/registry/registry-index.ts";
 import { createSecretBox, type EncryptionKey } from "../../src/registry/secret-box.ts";
 import { createSigningKey, type SigningKey } from "../../src/registry/signing-key.ts";
@@ -51,10 +54,12 @@ async function replica(prefix: string, encryptionKey: EncryptionKey | null = nul
   connections.push(connection);
   const index = createRegistryIndex();
   const store = storeOf(prefix, connection);
+  const secretBox = createSecretBox(encryptionKey, previous);
   const dependencies = {
     store,
+    kinds: createRegistryKinds(secretBox),
     index,
-    secretBox: createSecretBox(encryptionKey, previous),
+    secretBox,
     refusesUrl: async (url: string) => (url.startsWith("https:") ? null : "not https"),
     clock: systemClock,
     logger: silentLogger,
@@ -216,23 +221,23 @@ describe("encryption keys", () => {
     const clear = await replica("keys");
     const { clientSecret } = await clear.registry.putApp("acme", app, NO_PRECONDITION);
     const first = await replica("keys", k1);
-    expect([first.feed.unreadable(), first.feed.outdated()]).toEqual([[], 1]);
+    expect([first.store.invalid(), first.feed.outdated()]).toEqual([[], 1]);
     const rotated = await first.registry.rotateSecret("acme");
     const signingKey = await first.signingKey.get();
 
     const second = await replica("keys", k2, [k1]);
-    expect([second.feed.unreadable(), second.feed.outdated(), second.signingKey.current()]).toEqual([[], 1, signingKey]);
-    expect(await reEncrypted("keys", k2, [k1])).toEqual({ records: 2, changed: 2 });
-    expect(await reEncrypted("keys", k2, [k1])).toEqual({ records: 2, changed: 0 });
+    expect([second.store.invalid(), second.feed.outdated(), second.signingKey.current()]).toEqual([[], 1, signingKey]);
+    expect(await reEncrypted("keys", k2, [k1])).toEqual({ records: 2, changed: 2, invalid: [] });
+    expect(await reEncrypted("keys", k2, [k1])).toEqual({ records: 2, changed: 0, invalid: [] });
     await eventually(() => second.feed.outdated() === 0);
 
     const third = await replica("keys", k2);
-    expect(third.feed.unreadable()).toEqual([]);
+    expect(third.store.invalid()).toEqual([]);
     expect(third.signingKey.current()).toEqual(signingKey);
     expect(third.index.app("acme")).toMatchObject({ clientSecret: rotated.clientSecret, previousSecret: { value: clientSecret } });
     const stored = (await third.store.readRecord("app.acme"))?.value ?? "";
     expect(stored).not.toContain("enc:v1:k1:");
-    expect(stored.match(/enc:v1:k2:/g)).toHaveLength(2);
+    expect(stored.match(/enc:v1:k2:/g)).toHaveLength(3);
   });
 
   test("that can't open what is stored are told apart, and nothing is changed with them", async () => {
@@ -240,9 +245,13 @@ describe("encryption keys", () => {
     await registry.putApp("acme", app, NO_PRECONDITION);
     const before = await store.readRecord("app.acme");
     const wrong = await replica("wrong-key", k2);
-    expect(wrong.feed.unreadable()).toEqual([
-      "the client secret of app acme: found it encrypted with key k1, wanted key k2 of POSTHORN_ENCRYPTION_KEY",
+    expect(wrong.store.invalid()).toMatchObject([
+      {
+        ...{ key: "app.acme", isSecret: true, inForce: false },
+        problem: "the webhook_url of app acme: found it encrypted with key k1, wanted key k2 of POSTHORN_ENCRYPTION_KEY",
+      },
     ]);
+    expect(() => refuseWrongKey(wrong.store.invalid(), wrong.feed.decrypted())).toThrow(/can't start without these secrets/);
     await expect(reEncrypted("wrong-key", k2, [])).rejects.toMatchObject({ code: "SECRET_UNREADABLE" });
     expect(await store.readRecord("app.acme")).toEqual(before);
   });
@@ -253,10 +262,10 @@ describe("encryption keys", () => {
     const { clientSecret } = await late.registry.putApp("acme", app, NO_PRECONDITION);
     await eventually(() => early.index.app("acme"));
     await early.registry.rotateSecret("acme");
-    await eventually(() => late.feed.unreadable().length === 1);
+    await eventually(() => late.store.invalid().length === 1);
     expect(late.index.app("acme")?.clientSecret).toBe(clientSecret);
     await early.registry.deleteApp("acme", NO_PRECONDITION);
-    await eventually(() => late.feed.unreadable().length === 0);
+    await eventually(() => late.store.invalid().length === 0);
     expect(late.index.app("acme")).toBeUndefined();
   });
 
@@ -266,7 +275,7 @@ describe("encryption keys", () => {
     expect(first).toEqual(second);
     expect((await replica("signing", k1)).signingKey.current()).toEqual(first);
     const wrong = await replica("signing", k2);
-    expect(wrong.signingKey.unreadable()[0]).toMatch(/^the secret _signing-key: found it encrypted with key k1, wanted key k2/);
+    expect(wrong.store.invalid()[0]?.problem).toMatch(/^the secret _signing-key: found it encrypted with key k1, wanted key k2/);
     await expect(wrong.signingKey.get()).rejects.toMatchObject({ code: "SECRET_UNREADABLE" });
   });
 });
@@ -279,13 +288,13 @@ describe("the watch", () => {
     await first.registry.deleteApp("gone", NO_PRECONDITION);
     const second = await replica("watch");
     expect([second.store.isCurrent(), second.index.app("acme")?.slug, second.index.app("gone")]).toEqual([true, "acme", undefined]);
-    const seen: Array<[string, string | null]> = [];
-    second.store.onRecord("circuit.", (key, value) => void seen.push([key, value]));
+    const seen: Array<[string, object | null]> = [];
+    second.store.onRecord(CIRCUITS, (key, record) => void seen.push([key, record]));
     await first.store.putRecord("circuit.acme", "{}");
     await first.store.deleteRecord("circuit.acme");
     await eventually(() => seen.length === 2);
     expect(seen).toEqual([
-      ["circuit.acme", "{}"],
+      ["circuit.acme", {}],
       ["circuit.acme", null],
     ]);
   });
@@ -297,17 +306,17 @@ describe("the watch", () => {
       { connection, onReconnect: createConnectionState(connection).onReconnect, clock: systemClock, logger: silentLogger },
       { prefix: "restart", replicas: 1 },
     );
-    const seen: string[] = [];
+    const seen: Array<number | undefined> = [];
     let timesCurrent = 0;
-    store.onRecord("circuit.", (_key, value) => void seen.push(value ?? ""));
+    store.onRecord(CIRCUITS, (_key, record) => void seen.push(record?.n));
     store.onCurrent(() => void timesCurrent++);
     await store.start();
-    await store.putRecord("circuit.a", "1");
+    await store.putRecord("circuit.a", '{"n":1}');
     await own.restart();
     await eventually(() => timesCurrent === 2);
-    const revision = await eventually(() => store.putRecord("circuit.a", "2"));
+    const revision = await eventually(() => store.putRecord("circuit.a", '{"n":2}'));
     await store.reached(revision);
-    expect(seen).toEqual(["1", "2"]);
+    expect(seen).toEqual([1, 2]);
     expect(store.isCurrent()).toBe(true);
     await store.stop();
     await connection.close();
@@ -335,10 +344,10 @@ installations:
     app: acme
     organization_id: 42
 `);
-    expect(await loadAppsFile(file, registry)).toEqual({ apps: 1, installations: 1 });
+    expect(await loadAppsFile(file, registry, silentLogger)).toEqual({ apps: 1, installations: 1, changed: 2 });
     const record = JSON.parse((await store.readRecord(`installation.${UUID}`))?.value ?? "{}") as object;
     await store.reached(await store.putRecord(`installation.${UUID}`, JSON.stringify({ ...record, status: "disabled" })));
-    await loadAppsFile(file, registry);
+    expect(await loadAppsFile(file, registry, silentLogger)).toEqual({ apps: 1, installations: 1, changed: 0 });
     expect(index.app("acme")).toMatchObject({ clientSecret: SECRET, previousSecret: null, events: ["issue", "metric_alert.*"] });
     expect(index.installation(UUID)).toMatchObject({ organizationId: "42", status: "disabled" });
   });
@@ -360,7 +369,7 @@ installations:
     ],
   ])("that %s stops the start", async (_what, text, message) => {
     const { registry } = await replica("file");
-    await expect(loadAppsFile(write(text), registry)).rejects.toMatchObject({
+    await expect(loadAppsFile(write(text), registry, silentLogger)).rejects.toMatchObject({
       code: "APPS_FILE_INVALID",
       message: expect.stringMatching(message),
     });
@@ -368,6 +377,8 @@ installations:
 
   test("that is not there stops the start", async () => {
     const { registry } = await replica("file");
-    await expect(loadAppsFile(join(folder, "nowhere.yaml"), registry)).rejects.toThrow(/nowhere\.yaml:\n {2}can't be read \(ENOENT/);
+    await expect(loadAppsFile(join(folder, "nowhere.yaml"), registry, silentLogger)).rejects.toThrow(
+      /nowhere\.yaml:\n {2}can't be read \(ENOENT/,
+    );
   });
 });
