@@ -221,6 +221,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   const guard = createAddressGuard(config.targetAllow, { schemes: config.targetSchemes, ports: config.targetPorts });
   const secretBox = createSecretBox(config.encryptionKey, config.encryptionKeyPrevious);
   const kinds = createRegistryKinds(secretBox);
+  const appCreatedAt = (slug: string): number | null => index.app(slug)?.createdAt ?? null;
   const installationRecords = store.recordsOf(kinds.installations);
   const feed = feedIndex({ store, kinds, index, secretBox, logger });
   const signingKey = createSigningKey(store, secretBox);
@@ -332,7 +333,13 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       log: attemptLog,
       observer,
       enterCircuit: circuits.enter,
-      judges: [healthWatch.judge, circuits.judge],
+      judges: [
+        healthWatch.judge,
+        // A late failure of an app that is gone is none of the one that has its slug now.
+        (record) => {
+          if (appCreatedAt(record.app.slug) === record.app.createdAt) circuits.judge(record);
+        },
+      ],
       tracing,
       clock,
       random: Math.random,
@@ -421,7 +428,12 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     { appMaxInFlight: config.appMaxInFlight, maxParkedAgeMs: config.maxParkedAge },
   );
   const retries = createRetriesSubscriber(handling);
-  const fanOut = createFanOutSubscriber({ ...handling, deliverAll, waiting: () => bulkhead.waiting() + lanes.stores().waiting });
+  const fanOut = createFanOutSubscriber({
+    ...handling,
+    registry: index,
+    deliverAll,
+    waiting: () => bulkhead.waiting() + lanes.stores().waiting,
+  });
   const ackFloor = createAckFloor(manager, store, names, clock, logger);
   const events = createEventsSubscriber(
     { ...handling, match: index.match, registry: index, deliverAll, ackFloor },
@@ -486,7 +498,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       },
     }),
   };
-  const queryRequestLog = createRequestLogQuery(redis, (uuid) => index.installation(uuid)?.organizationId);
+  const queryRequestLog = createRequestLogQuery(redis, (uuid) => index.installation(uuid)?.organizationId, appCreatedAt);
   const trails = createDeliveryTrails(redis, index.slugs);
   const storedEvents = createStoredEvents(nats, manager, names, clock);
   const explain = createExplain(
@@ -516,7 +528,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     (record: InstallationRecord): void =>
       checkPrecondition(installationKey(uuid), precondition, installationTag(record));
   const appTokens = createAppTokens({ index, signingKey, clock }, { maxTtlMs: config.appTokenMaxTtl });
-  const stats = createStatsQuery(redis);
+  const stats = createStatsQuery(redis, appCreatedAt);
   const statusHistory = createStatusHistory(nats, manager, names);
   const readOverview = createReadOverview({
     index,
@@ -526,7 +538,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     isBusUp: () => connectionState.up,
     clock,
   });
-  const liveOverview = createLiveOverview({ readOverview, statusHistory, clock });
+  const liveOverview = createLiveOverview({ readOverview, statusHistory, appCreatedAt, clock });
   const api: ApiServer = createApiServer(
     allRoutes({
       registry,
@@ -575,7 +587,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       }),
       replayNotes: createReplayNotes(redis, clock),
       deadLetters: createDeadLetters({
-        ...{ connection: nats, manager, lanes: answeringLanes, names, match: index.match, tracing, clock },
+        ...{ connection: nats, manager, lanes: answeringLanes, names, match: index.match, appCreatedAt, tracing, clock },
       }),
       explain,
       resend: createResend({ events: storedEvents, lanes: answeringLanes, find: trails.find, tracing, clock }),

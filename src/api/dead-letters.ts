@@ -58,7 +58,8 @@ export function deadLetterRoutes({ deadLetters, replayNotes, maxPageSize }: Dead
   /** One that the caller may know of. @throws AppError NOT_FOUND */
   const get = async (sequence: number, onlyApp: string | null): Promise<DeadLetter> => {
     const letter = await deadLetters.get(sequence);
-    if (onlyApp !== null && letter.app !== onlyApp) throw new AppError("NOT_FOUND", `no dead letter ${sequence}`);
+    if (onlyApp !== null && (letter.app !== onlyApp || !deadLetters.isOwn(letter)))
+      throw new AppError("NOT_FOUND", `no dead letter ${sequence}`);
     return letter;
   };
 
@@ -178,7 +179,7 @@ interface FilterInput {
 function filterOf({ app, event_type, start, end }: FilterInput, onlyApp: string | null): DeadLetterFilter {
   if (onlyApp !== null && app != null && app !== onlyApp)
     throw new AppError("FORBIDDEN", `the token of app ${onlyApp} covers no other app`);
-  return { app: onlyApp ?? app ?? null, eventType: event_type ?? null, start: start ?? null, end: end ?? null };
+  return { app: onlyApp ?? app ?? null, ownOnly: onlyApp !== null, eventType: event_type ?? null, start: start ?? null, end: end ?? null };
 }
 
 function withSequence({ sequence: number, json }: DeadLetter): string {

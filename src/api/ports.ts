@@ -89,6 +89,8 @@ export interface Whereabouts {
 
 export interface DeadLetterFilter {
   readonly app: string | null;
+  /** Not what an earlier app of the slug has left. */
+  readonly ownOnly: boolean;
   readonly eventType: string | null;
   readonly start: number | null;
   readonly end: number | null;
@@ -97,6 +99,7 @@ export interface DeadLetterFilter {
 export interface DeadLetter {
   readonly sequence: number;
   readonly app: string | null;
+  readonly content: Readonly<Record<string, unknown>>;
   /** The stored JSON object's text. */
   readonly json: string;
 }
@@ -106,6 +109,7 @@ export interface DeadLetters {
   listNewest(filter: DeadLetterFilter, before: number | null, limit: number): Promise<{ items: DeadLetter[]; next: number | null }>;
   list(filter: DeadLetterFilter, after: number, limit: number): Promise<{ items: DeadLetter[]; next: number | null }>;
   get(sequence: number): Promise<DeadLetter>;
+  isOwn(letter: DeadLetter): boolean;
   replayOne(sequence: number): Promise<void>;
   replayAll(filter: DeadLetterFilter, dryRun: boolean, onProgress: (progress: ReplayProgress) => void): Promise<ReplayProgress>;
 }

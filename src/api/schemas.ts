@@ -14,12 +14,9 @@ const SECRETS = { client_secret: SECRET, webhook_secret: `whsec_${Buffer.from(SE
 const recordMembers = {
   created_at: time.nullable().meta({ description: "Null: not known of a record of an early version." }),
   updated_at: time.nullable(),
-  invalid: z
-    .string()
-    .optional()
-    .meta({
-      description: "Why the newest value in the bucket can't be read; this is the one before it, which is in force. Left out as a rule.",
-    }),
+  invalid: z.string().optional().meta({
+    description: "Why the newest value in the bucket can't be read; this is the one before it, which is in force. Left out as a rule.",
+  }),
 };
 const recordTimes = { created_at: "2026-01-05T10:11:12.345Z", updated_at: "2026-01-05T10:11:12.345Z" };
 

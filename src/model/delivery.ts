@@ -11,6 +11,11 @@ export interface Delivery {
   readonly eventSequence: number | null;
   readonly app: string;
   readonly installationUuid: string;
+  /**
+   * When the app was made (model/app.ts), milliseconds since the epoch: what was meant for an app that is gone never reaches
+   * another one of its slug. Null: not known.
+   */
+  readonly appCreatedAt: number | null;
   readonly attemptsMade: number;
   /** Oldest first, at most MAX_ATTEMPT_SUMMARIES. */
   readonly attempts: readonly AttemptSummary[];
@@ -32,13 +37,20 @@ export function deliveryId(eventId: string, installationUuid: string): string {
   return `dlv_${hash("sha256", `${eventId}:${installationUuid}`, "hex").slice(0, 32)}`;
 }
 
-export function newDelivery(event: Event, app: string, installationUuid: string, eventSequence: number | null): Delivery {
+export function newDelivery(
+  event: Event,
+  app: string,
+  installationUuid: string,
+  eventSequence: number | null,
+  appCreatedAt: number | null = null,
+): Delivery {
   return {
     id: deliveryId(event.id, installationUuid),
     event,
     eventSequence,
     app,
     installationUuid,
+    appCreatedAt,
     attemptsMade: 0,
     attempts: [],
     replay: null,

@@ -109,7 +109,7 @@ const installationForms = {
   status: z.enum(["active", "broken", "disabled"]),
   webhook_url: webhookUrl.nullish().meta({ description: "Replaces the app's." }),
 };
-const allowDuplicate = z.boolean().default(false).meta({
+const allowDuplicate = z.boolean().optional().meta({
   description: "The app may be installed in this organization already. Of this call only; it is not kept.",
 });
 const STATUS_ABOUT = "Changes only by enable, disable, the health rule and recovery";
@@ -143,7 +143,7 @@ export const installationPatch = z
     organization_id: installationForms.organization_id.optional(),
     project_ids: installationForms.project_ids.nullish(),
     webhook_url: installationForms.webhook_url,
-    allow_duplicate: allowDuplicate.optional(),
+    allow_duplicate: allowDuplicate,
     status: installationForms.status.optional().meta({ description: `${STATUS_ABOUT}: as it is, or left out.` }),
     ...readOnlyMembers,
   })

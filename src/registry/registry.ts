@@ -222,7 +222,8 @@ export function createRegistry(
   /** @param members its record is to have. @param given the client secret that it is to have; undefined: as it is */
   const nextApp = async (slug: string, members: AppMembers, before: StoredApp | null, given: string | undefined, made: string) => {
     const what = `app ${slug}`;
-    checkSize(what, appExceeds(members, limits));
+    // A name that is not given, and is the slug, has the slug's limit.
+    checkSize(what, appExceeds(members.name === slug ? { ...members, name: "" } : members, limits));
     const now = clock.now();
     const stored = { ...sealApp(slug, members, before, secretBox), slug, updated_at: toRfc3339(now) };
     if (before === null) return { ...stored, client_secret: secretBox.seal(slug, made), created_at: await appCreatedAt(slug) };

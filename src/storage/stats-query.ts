@@ -6,6 +6,7 @@ import { AppError, messageOf } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { OUTCOMES, type Outcome } from "../model/outcome.ts";
 import type { StatsPeriod, StatsQuery, Volume } from "../model/stats.ts";
+import { type AppCreatedAt, belongsSince } from "./app-created.ts";
 import { keys } from "./keys.ts";
 import { latencyOf } from "./latency-histogram.ts";
 import type { RedisClient } from "./redis.ts";
@@ -16,7 +17,7 @@ const NAMES = Object.keys(OUTCOMES) as Outcome[];
 /** As many as are asked for at once: in between, deliveries get their turn. */
 const APPS_AT_ONCE = 100;
 
-export function createStatsQuery(redis: RedisClient): StatsQuery {
+export function createStatsQuery(redis: RedisClient, appCreatedAt: AppCreatedAt): StatsQuery {
   const reading = async <T>(read: () => Promise<T>): Promise<T> => {
     try {
       return await read();
@@ -30,8 +31,9 @@ export function createStatsQuery(redis: RedisClient): StatsQuery {
       reading(async () => {
         const end = start + stepMs * steps;
         const days = daysBetween(start, end);
-        const [eventTypes, ...hashes] = await Promise.all([
-          redis.zrevrange(keys.eventTypes(app), 0, -1),
+        const [since, allTypes, ...hashes] = await Promise.all([
+          belongsSince(redis, app, appCreatedAt(app)),
+          redis.zrevrange(keys.eventTypes(app), 0, -1, "WITHSCORES"),
           ...days.map((day) => redis.hgetall(keys.stats(app, day))),
         ]);
         const total = createSum();
@@ -40,12 +42,13 @@ export function createStatsQuery(redis: RedisClient): StatsQuery {
           for (const [field, attempts] of Object.entries(hashes[index] ?? {})) {
             const [hour = "", what = ""] = field.split(" ");
             const at = Date.parse(`${day}T${hour}:00:00Z`);
-            if (at < start || at >= end) continue;
+            if (at < start || at >= end || at + HOUR_MS <= since) continue;
             total.add(what, Number(attempts));
             sums[Math.floor((at - start) / stepMs)]?.add(what, Number(attempts));
           }
         }
         const periods = sums.map((sum, index) => sum.period(start + index * stepMs));
+        const eventTypes = allTypes.filter((_, at) => at % 2 === 0 && Number(allTypes[at + 1]) >= since);
         return { total: total.period(start), periods, eventTypes };
       }),
 
@@ -53,22 +56,28 @@ export function createStatsQuery(redis: RedisClient): StatsQuery {
       reading(async () => {
         const volumes: Volume[][] = [];
         for (let from = 0; from < apps.length; from += APPS_AT_ONCE) {
-          volumes.push(...(await volumesOf(redis, apps.slice(from, from + APPS_AT_ONCE), hours)));
+          volumes.push(...(await volumesOf(redis, apps.slice(from, from + APPS_AT_ONCE), hours, appCreatedAt)));
         }
         return volumes;
       }),
   };
 }
 
-async function volumesOf(redis: RedisClient, apps: readonly string[], hours: readonly number[]): Promise<Volume[][]> {
+async function volumesOf(
+  redis: RedisClient,
+  apps: readonly string[],
+  hours: readonly number[],
+  appCreatedAt: AppCreatedAt,
+): Promise<Volume[][]> {
   const ofDay = Map.groupBy(hours, dayOf);
   const fieldsOfDay = [...ofDay].map(([day, hoursOfDay]) => ({
     day,
     fields: hoursOfDay.flatMap((at) => NAMES.map((name) => `${toRfc3339(at).slice(11, 13)} ${name}`)),
   }));
-  const replies = await Promise.all(
-    apps.flatMap((app) => fieldsOfDay.map(({ day, fields }) => redis.hmget(keys.stats(app, day), ...fields))),
-  );
+  const [sinces, replies] = await Promise.all([
+    Promise.all(apps.map((app) => belongsSince(redis, app, appCreatedAt(app)))),
+    Promise.all(apps.flatMap((app) => fieldsOfDay.map(({ day, fields }) => redis.hmget(keys.stats(app, day), ...fields)))),
+  ]);
   return apps.map((_, index) =>
     replies
       .slice(index * ofDay.size, (index + 1) * ofDay.size)
@@ -76,6 +85,7 @@ async function volumesOf(redis: RedisClient, apps: readonly string[], hours: rea
       .reduce<Array<{ attempts: number; delivered: number }>>((volumes, count, at) => {
         const hour = Math.floor(at / NAMES.length);
         volumes[hour] ??= { attempts: 0, delivered: 0 };
+        if ((hours[hour] ?? 0) + HOUR_MS <= (sinces[index] ?? 0)) return volumes;
         volumes[hour].attempts += Number(count ?? 0);
         if (NAMES[at % NAMES.length] === "delivered") volumes[hour].delivered += Number(count ?? 0);
         return volumes;

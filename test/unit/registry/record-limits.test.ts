@@ -16,7 +16,7 @@ const limits = {
 const app = { webhook_url: "https://a.example/in" };
 const installation = { app: "acme", organization_id: "1234" };
 const appProblems = (body: object) =>
-  appExceeds(appMembers("app", "acme", appBody.parse(body), null), limits).map(({ path, message }) => `${path}: ${message}`);
+  appExceeds(appMembers("app", "a", appBody.parse(body), null), limits).map(({ path, message }) => `${path}: ${message}`);
 const installationProblems = (body: object) =>
   installationExceeds(installationMembers("installation", installationBody.parse(body), null), limits).map(
     ({ path, message }) => `${path}: ${message}`,
