@@ -35,7 +35,7 @@ export interface InstallationRecord extends TransitionMembers<StatusEvent> {
 
 /** `circuit.<app>` */
 export interface CircuitRecord extends TransitionMembers<StatusEvent> {
-  readonly state?: "closed" | "open" | "half_open" | undefined;
+  readonly state: "closed" | "open" | "half_open";
   readonly open_for_ms?: number | undefined;
   /** Milliseconds since the epoch, as `probe_until`. */
   readonly open_until?: number | undefined;

@@ -54,7 +54,7 @@ const installationRecord = z.looseObject({
 });
 
 const circuitRecord = z.looseObject({
-  state: z.enum(["closed", "open", "half_open"]).optional(),
+  state: z.enum(["closed", "open", "half_open"]),
   open_for_ms: milliseconds.optional(),
   open_until: milliseconds.optional(),
   probe_until: milliseconds.optional(),

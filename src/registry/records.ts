@@ -28,7 +28,7 @@ const headerName = z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}$/, "wan
 const headerValue = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, "wanted a header value without control characters");
 
 /** In an answer that is sent back as a body; what it says changes nothing. */
-const readOnly = z.unknown().optional().meta({ description: "Set by Posthorn; ignored here." });
+const readOnly = z.string().nullish().meta({ description: "Set by Posthorn; ignored here." });
 const readOnlyMembers = { created_at: readOnly, updated_at: readOnly, invalid: readOnly };
 
 const slugInBody = slug.optional().meta({ description: "As in the path." });

@@ -106,7 +106,7 @@ for at = 1, apps do
   arg = arg + 2
   local known = redis.pcall('GET', KEYS[key])
   if type(known) ~= 'string' then
-    try('SET', KEYS[key], created)
+    if created ~= '0' then try('SET', KEYS[key], created) end
   elseif tonumber(known) < tonumber(created) then
     local types = 'posthorn:event-types:{' .. app .. '}'
     local found = redis.pcall('ZRANGE', types, 0, -1)

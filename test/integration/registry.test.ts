@@ -5,19 +5,16 @@ import { connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
 import { loadAppsFile } from "../../src/registry/apps-file.ts";
-import { feedIndex, type IndexFeed } from "../../src/registry/index-feed.ts";
 import { reEncrypt } from "../../src/registry/re-encrypt.ts";
-import { CIRCUITS, createRegistryKinds } from "../../src/registry/record-kinds.ts";
+import { CIRCUITS } from "../../src/registry/record-kinds.ts";
 import { NO_PRECONDITION } from "../../src/registry/record-tag.ts";
 import { refuseWrongKey } from "../../src/registry/refuse-wrong-key.ts";
-import { createRegistry, type Registry } from "../../src/registry/registry.ts";
-import { createRegistryIndex, type RegistryIndex } from "../../src/registry/registry-index.ts";
 import { createSecretBox, type EncryptionKey } from "../../src/registry/secret-box.ts";
-import { createSigningKey, type SigningKey } from "../../src/registry/signing-key.ts";
-import { createRegistryStore, type RegistryStore } from "../../src/registry/store.ts";
+import { createRegistryStore } from "../../src/registry/store.ts";
 import { createConnectionState } from "../../src/subscribers/connection.ts";
-import { RECORD_LIMITS, SECRET, UUID } from "../support/builders.ts";
+import { SECRET, UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
+import { type Replica, startReplica, storeOf } from "../support/registry-replica.ts";
 import { type Server, startNatsServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 
@@ -34,46 +31,10 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-interface Replica {
-  readonly feed: IndexFeed;
-  readonly signingKey: SigningKey;
-  readonly registry: Registry;
-  readonly index: RegistryIndex;
-  readonly store: RegistryStore;
-}
-
-function storeOf(prefix: string, connection: NatsConnection): RegistryStore {
-  return createRegistryStore(
-    { connection, onReconnect: createConnectionState(connection).onReconnect, clock: systemClock, logger: silentLogger },
-    { prefix, replicas: 1 },
-  );
-}
-
 async function replica(prefix: string, encryptionKey: EncryptionKey | null = null, previous: EncryptionKey[] = []): Promise<Replica> {
-  const connection = await connect({ servers: server.url, reconnectTimeWait: 100, maxReconnectAttempts: -1 });
-  connections.push(connection);
-  const index = createRegistryIndex();
-  const store = storeOf(prefix, connection);
-  const secretBox = createSecretBox(encryptionKey, previous);
-  const dependencies = {
-    store,
-    kinds: createRegistryKinds(secretBox),
-    index,
-    secretBox,
-    refusesUrl: async (url: string) => (url.startsWith("https:") ? null : "not https"),
-    clock: systemClock,
-    logger: silentLogger,
-  };
-  const feed = feedIndex(dependencies);
-  const signingKey = createSigningKey(store, dependencies.secretBox);
-  await store.start();
-  return {
-    feed,
-    signingKey,
-    registry: createRegistry(dependencies, { secretOverlapMs: 24 * 3_600_000, limits: RECORD_LIMITS }),
-    index,
-    store,
-  };
+  const started = await startReplica(server.url, prefix, { encryptionKey, previous });
+  connections.push(started.connection);
+  return started;
 }
 
 const app = { webhook_url: "https://hooks.acme.example/in", events: ["issue"] };
@@ -290,11 +251,11 @@ describe("the watch", () => {
     expect([second.store.isCurrent(), second.index.app("acme")?.slug, second.index.app("gone")]).toEqual([true, "acme", undefined]);
     const seen: Array<[string, object | null]> = [];
     second.store.onRecord(CIRCUITS, (key, record) => void seen.push([key, record]));
-    await first.store.putRecord("circuit.acme", "{}");
+    await first.store.putRecord("circuit.acme", '{"state":"closed"}');
     await first.store.deleteRecord("circuit.acme");
     await eventually(() => seen.length === 2);
     expect(seen).toEqual([
-      ["circuit.acme", {}],
+      ["circuit.acme", { state: "closed" }],
       ["circuit.acme", null],
     ]);
   });
@@ -311,10 +272,10 @@ describe("the watch", () => {
     store.onRecord(CIRCUITS, (_key, record) => void seen.push(record?.n));
     store.onCurrent(() => void timesCurrent++);
     await store.start();
-    await store.putRecord("circuit.a", '{"n":1}');
+    await store.putRecord("circuit.a", '{"state":"closed","n":1}');
     await own.restart();
     await eventually(() => timesCurrent === 2);
-    const revision = await eventually(() => store.putRecord("circuit.a", '{"n":2}'));
+    const revision = await eventually(() => store.putRecord("circuit.a", '{"state":"closed","n":2}'));
     await store.reached(revision);
     expect(seen).toEqual([1, 2]);
     expect(store.isCurrent()).toBe(true);
