@@ -226,7 +226,10 @@ export function createRegistry(
     checkSize(what, appExceeds(members.name === slug ? { ...members, name: "" } : members, limits));
     const now = clock.now();
     const stored = { ...sealApp(slug, members, before, secretBox), slug, updated_at: toRfc3339(now) };
-    if (before === null) return { ...stored, client_secret: secretBox.seal(slug, made), created_at: await appCreatedAt(slug) };
+    if (before === null) {
+      const createdAt = await appCreatedAt(slug);
+      return { ...stored, client_secret: secretBox.seal(slug, made), created_at: createdAt, updated_at: createdAt };
+    }
     const after: StoredApp = { ...before, ...stored };
     return given === undefined || secretBox.open(slug, before.client_secret) === given ? after : rotated(after, given, now);
   };

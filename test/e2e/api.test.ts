@@ -135,7 +135,10 @@ describe("installations", () => {
     const made = await call("PUT", `/v1/installations/${one}`, { app: "inst", organization_id: 77, project_ids: [7] });
     expect([made.status, made.body]).toEqual([
       201,
-      { uuid: one, app: "inst", organization_id: "77", project_ids: ["7"], status: "active", webhook_url: null },
+      {
+        ...{ uuid: one, app: "inst", organization_id: "77", project_ids: ["7"], status: "active", webhook_url: null },
+        ...{ created_at: expect.stringMatching(/^20\d\d-/), updated_at: made.body.created_at },
+      },
     ]);
     await call("PUT", `/v1/installations/${two.toUpperCase()}`, { app: "inst", organization_id: "78" });
     const uuids = async (query: string) =>
