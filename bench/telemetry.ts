@@ -41,8 +41,12 @@ const eventOf = (flags: string): Event => ({
 const app = {
   ...{ slug: "acme", name: "Acme", webhookUrl: URL_OF_HOOK, status: "published" as const, events: ["*"], headers: {} },
   ...{ timeoutMs: null, retryScheduleMs: null, maxInFlight: null, ordered: false, clientSecret: "ab".repeat(32), previousSecret: null },
+  ...{ createdAt: null, updatedAt: null },
 };
-const installation = { uuid: UUID, app: "acme", organizationId: "42", projectIds: [], status: "active" as const, webhookUrl: null };
+const installation = {
+  ...{ uuid: UUID, app: "acme", organizationId: "42", projectIds: [], status: "active" as const, webhookUrl: null },
+  ...{ createdAt: null, updatedAt: null },
+};
 const message = {
   subject: "app-platform.events.issue.created",
   consumer: "posthorn-events",

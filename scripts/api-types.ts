@@ -63,9 +63,7 @@ function parameterType(schema: Schema): string {
 }
 
 function contentType(content: Readonly<Record<string, { readonly schema: Schema }>>): string {
-  return Object.values(content)
-    .map(({ schema }) => typeOf(schema, "    "))
-    .join(" | ");
+  return [...new Set(Object.values(content).map(({ schema }) => typeOf(schema, "    ")))].join(" | ");
 }
 
 function typeOf(schema: Schema, indent: string): string {

@@ -123,7 +123,11 @@ with a token of POSTHORN_API_TOKENS: \`admin\` covers every call, \`read\` those
 \`POST /v1/apps/{slug}/tokens\` makes cover the calls marked app, for that app alone. Without any tokens the API is open, and
 listens on loopback addresses only. Lists are \`{"items": […], "next": …}\`; give \`next\` as \`after\` to get the page
 that follows. Records carry an \`ETag\`; \`If-Match\` and \`If-None-Match: *\` make a change conditional, and \`If-None-Match\` with a
-tag spares a GET its body. \`GET /openapi.json\` is OpenAPI 3.1 with the schemas and an example of every body.
+tag spares a GET its body. \`PUT\` replaces a record: a member that is absent has its default, except \`client_secret\`, which stays.
+\`PATCH\` takes a JSON merge patch (RFC 7396, as \`application/merge-patch+json\` or \`application/json\`): it changes the members that
+it names, and null stands for the default. Header values, and URL secrets for all but admin tokens, are \`[redacted]\` in answers;
+sent back as they are, they stay. \`created_at\`, \`updated_at\` and \`invalid\` are ignored in a body.
+\`GET /openapi.json\` is OpenAPI 3.1 with the schemas and an example of every body.
 
 From TypeScript:
 

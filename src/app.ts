@@ -46,27 +46,33 @@ import { AppError, messageOf } from "./model/app-error.ts";
 import { type Clock, systemClock } from "./model/clock.ts";
 import type { EventLimits } from "./model/event-reader.ts";
 import type { Logger } from "./model/logger.ts";
+import { redactedUrl } from "./model/redacted-url.ts";
 import { type StatusEvent, statusSubject } from "./model/status-event.ts";
+import type { InstallationRecord, TransitionMembers } from "./model/stored-records.ts";
 import { createAppTokens } from "./registry/app-tokens.ts";
 import { loadAppsFile } from "./registry/apps-file.ts";
 import { createDebugLog } from "./registry/debug-log.ts";
+import { feedIndex } from "./registry/index-feed.ts";
+import { toInstallation } from "./registry/opened-records.ts";
+import { CIRCUITS, createRegistryKinds, installationKey } from "./registry/record-kinds.ts";
 import type { RecordLimits } from "./registry/record-limits.ts";
 import { checkPrecondition, installationTag, type Precondition } from "./registry/record-tag.ts";
-import type { StoredInstallation } from "./registry/records.ts";
-import { createRegistry, feedIndex, installationKey, type RegistryDependencies, toInstallation } from "./registry/registry.ts";
+import { refuseWrongKey } from "./registry/refuse-wrong-key.ts";
+import { createRegistry } from "./registry/registry.ts";
 import { createRegistryIndex } from "./registry/registry-index.ts";
 import { createSecretBox } from "./registry/secret-box.ts";
 import { createSigningKey } from "./registry/signing-key.ts";
 import { createRegistryStore } from "./registry/store.ts";
-import { createBrokenDetails } from "./status/broken-details.ts";
 import { CIRCUIT_PREFIX, circuitState, createCircuitStore } from "./status/circuit-store.ts";
 import { createGivenUp } from "./status/given-up.ts";
 import { createHealthWatch } from "./status/health-watch.ts";
+import { createInstallationStates } from "./status/installation-states.ts";
 import { createHealthQuery } from "./status/integration-health.ts";
-import { createIntegrationStatus, INSTALLATION_PREFIX, mendedAt, probedAt, statusOf } from "./status/integration-status.ts";
+import { createIntegrationStatus, INSTALLATION_PREFIX } from "./status/integration-status.ts";
 import { createLeftBehind } from "./status/left-behind.ts";
+import type { StatusRecords } from "./status/ports.ts";
 import { createProber } from "./status/prober.ts";
-import { createTransitions, type RecordJson } from "./status/transitions.ts";
+import { createTransitions } from "./status/transitions.ts";
 import { createAttemptLog } from "./storage/attempt-log.ts";
 import { createDeliveryTrails } from "./storage/delivery-trails.ts";
 import { createHealthStore } from "./storage/health-store.ts";
@@ -140,7 +146,6 @@ const LONGEST_EXPIRY_SWEEP_MS = 60_000;
 const ATTEMPT_LEASE_EXTRA_MS = 5_000;
 /** How long a look at a stream may take before the stream counts as one without a leader. */
 const LOOK_WITHIN_MS = 2_000;
-const MAX_SHOWN_PROBLEMS = 10;
 /** Where `npm run build` puts the page, seen from src and from dist alike. */
 const PAGE_FOLDER = fileURLToPath(new URL("../dist/web/", import.meta.url));
 
@@ -247,19 +252,15 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     ...(config.targetDnsServers === null ? {} : { servers: config.targetDnsServers }),
   });
   const secretBox = createSecretBox(config.encryptionKey, config.encryptionKeyPrevious);
-  const registryDependencies: RegistryDependencies = {
-    store,
-    index,
-    secretBox,
-    refusesUrl: createTargetCheck(guard, resolver, { hasProxy: config.targetProxy !== null }),
-    clock,
-    logger,
-  };
-  const feed = feedIndex(registryDependencies);
+  const kinds = createRegistryKinds(secretBox);
+  const appCreatedAt = (slug: string): number | null => index.app(slug)?.createdAt ?? null;
+  const installationRecords = store.recordsOf(kinds.installations);
+  const feed = feedIndex({ store, kinds, index, secretBox, logger });
   const signingKey = createSigningKey(store, secretBox);
-  const unreadableSecrets = (): readonly string[] => [...feed.unreadable(), ...signingKey.unreadable()];
-  const registryIsCurrent = (): boolean => store.isCurrent() && unreadableSecrets().length === 0;
-  const registry = createRegistry(registryDependencies, { secretOverlapMs: config.secretOverlap, limits: recordLimits(config) });
+  const registry = createRegistry(
+    { store, kinds, index, secretBox, refusesUrl: createTargetCheck(guard, resolver, { hasProxy: config.targetProxy !== null }), clock },
+    { secretOverlapMs: config.secretOverlap, limits: recordLimits(config) },
+  );
 
   // Telemetry
   const debugLog = createDebugLog({ store, clock, logger });
@@ -272,24 +273,23 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   const tracing = createTracing(sdk.isTracing ? { version: VERSION, prefix, natsServer: () => nats.getServer(), redisUrl } : null);
 
   // Status
-  const transitions = createTransitions<StatusEvent>({
-    records: store,
-    stream: createStatusStream(jetStream, manager, names),
-    clock,
-    logger,
-  });
+  const transitionsOf = <R extends TransitionMembers<StatusEvent>>(records: StatusRecords<R>) =>
+    createTransitions<R, StatusEvent>({ records, stream: createStatusStream(jetStream, manager, names), clock, logger });
+  const transitions = transitionsOf(installationRecords);
+  const circuitTransitions = transitionsOf(store.recordsOf(CIRCUITS));
   const leftBehind = createLeftBehind(transitions, clock, logger);
+  const circuitsLeftBehind = createLeftBehind(circuitTransitions, clock, logger);
   const health = createHealthStore(redis, clock.now);
   const webhookUrlOf = (uuid: string): string => {
     const installation = index.installation(uuid);
-    return installation?.webhookUrl ?? (installation && index.app(installation.app)?.webhookUrl) ?? "";
+    return redactedUrl(installation?.webhookUrl ?? (installation && index.app(installation.app)?.webhookUrl) ?? "");
   };
   const parkedFor = async (uuid: string): Promise<number> => {
     const installation = index.installation(uuid);
     return installation === undefined ? 0 : backlog.count(queueOf(installation));
   };
   const integrationStatus = createIntegrationStatus(
-    { records: store, transitions, health, parkedFor, webhookUrlOf, clock },
+    { records: installationRecords, transitions, health, parkedFor, webhookUrlOf, clock },
     { prefix, dashboardUrl },
   );
   const healthWatch = createHealthWatch(
@@ -303,14 +303,17 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   );
 
   // Storage
-  const mendedAts = new Map<string, number>();
+  const states = createInstallationStates((uuid, before, after) => {
+    prober.update(uuid, after?.broken?.probedAt ?? null);
+    if (before?.status !== after?.status) parked?.wakeAll();
+  });
   const attemptLog = createAttemptLog(
     { redis, clock, logger, onFailuresWritten: healthWatch.failuresWritten, onLateBatch: tracing.lateBatch },
     {
       size: config.requestLogSize,
       listTtlMs: config.requestLogTtl,
       bufferRows: config.logBufferRows,
-      mendedAt: (uuid) => mendedAts.get(uuid) ?? 0,
+      mendedAt: (uuid) => states.of(uuid)?.mendedAt ?? 0,
     },
   );
 
@@ -323,7 +326,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     {
       tell: attemptCounts.tell,
       isKnown: (app) => index.app(app) !== undefined,
-      store: createCircuitStore(transitions, clock, { prefix, dashboardUrl }),
+      store: createCircuitStore(circuitTransitions, clock, { prefix, dashboardUrl }),
       clock,
       logger,
       onAdmitting(app) {
@@ -360,7 +363,13 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       log: attemptLog,
       observer,
       enterCircuit: circuits.enter,
-      judges: [healthWatch.judge, circuits.judge],
+      judges: [
+        healthWatch.judge,
+        // A late failure of an app that is gone is none of the one that has its slug now.
+        (record) => {
+          if (appCreatedAt(record.app.slug) === record.app.createdAt) circuits.judge(record);
+        },
+      ],
       tracing,
       clock,
       random: Math.random,
@@ -435,7 +444,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     return status !== "disabled" && !(status === "broken" && config.brokenAction === "park");
   };
   const acks = createAckGroup(nats, connectionState, clock);
-  const pulling = { connection: nats, manager, acks, connectionState, mayPull: registryIsCurrent, clock, logger };
+  const pulling = { connection: nats, manager, acks, connectionState, mayPull: store.isCurrent, clock, logger };
   const deduplicating = { inFlight, skipDelivered, log: attemptLog };
   const handling = { ...pulling, ...deduplicating, names, dispatcher, lanes, giveUp, observer, tracing, settle: createSettle(logger) };
   const deliverAll = createDeliverAll({ registry: index, dispatcher, inFlight, skipDelivered });
@@ -450,7 +459,12 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     { appMaxInFlight: config.appMaxInFlight, maxParkedAgeMs: config.maxParkedAge },
   );
   const retries = createRetriesSubscriber(handling);
-  const fanOut = createFanOutSubscriber({ ...handling, deliverAll, waiting: () => bulkhead.waiting() + lanes.stores().waiting });
+  const fanOut = createFanOutSubscriber({
+    ...handling,
+    registry: index,
+    deliverAll,
+    waiting: () => bulkhead.waiting() + lanes.stores().waiting,
+  });
   const ackFloor = createAckFloor(manager, store, names, clock, logger);
   const events = createEventsSubscriber(
     { ...handling, match: index.match, registry: index, deliverAll, ackFloor },
@@ -478,31 +492,17 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   );
 
   // What the registry's watch brings beside apps and installations
-  const statuses = new Map<string, Installation["status"]>();
-  const brokenDetails = createBrokenDetails();
-  store.onRecord(INSTALLATION_PREFIX, (key, value) => {
-    const uuid = key.slice(INSTALLATION_PREFIX.length);
-    const record = value === null ? null : (JSON.parse(value) as RecordJson);
+  store.onRecord(kinds.installations, (key, record) => {
     leftBehind.update(key, record);
-    brokenDetails.update(uuid, record);
-    const status = record && statusOf(record);
-    prober.update(uuid, record !== null && status === "broken" ? probedAt(record) : null);
-    if (record?.["mended_at"] === undefined) mendedAts.delete(uuid);
-    else mendedAts.set(uuid, mendedAt(record));
-    if (statuses.get(uuid) !== status) {
-      if (status === null) statuses.delete(uuid);
-      else statuses.set(uuid, status);
-      parked?.wakeAll();
-    }
+    states.update(key.slice(INSTALLATION_PREFIX.length), record);
   });
-  store.onRecord(CIRCUIT_PREFIX, (key, value, revision) => {
-    const record = value === null ? null : (JSON.parse(value) as RecordJson);
-    leftBehind.update(key, record);
+  store.onRecord(CIRCUITS, (key, record, revision) => {
+    circuitsLeftBehind.update(key, record);
     circuits.apply(key.slice(CIRCUIT_PREFIX.length), circuitState(record), revision);
   });
-  store.onRecord("app.", (key, value) => {
-    const slug = key.slice("app.".length);
-    if (value === null) circuits.forget(slug);
+  store.onRecord(kinds.apps, (key, record) => {
+    const slug = key.slice(kinds.apps.prefix.length);
+    if (record === null) circuits.forget(slug);
     // It may have become ordered, or may have more in flight.
     else parked?.wakeApp(slug);
   });
@@ -533,11 +533,8 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       lifecycle: { ok: state.phase === "ready", required: true, detail: state.phase },
       nats: { ok: !nats.isClosed() && connectionState.up, required: true, detail: connectionState.up ? "connected" : "away" },
       events: required("consumed", streamWatch.problems().get("events")),
-      registry: required(
-        "current",
-        streamWatch.problems().get("registry") ??
-          (unreadableSecrets().length > 0 ? "stored secrets can't be read" : store.isCurrent() ? undefined : "catching up"),
-      ),
+      registry: required("current", streamWatch.problems().get("registry") ?? (store.isCurrent() ? undefined : "catching up")),
+      records: recordsCheck(store.invalid().length),
       lanes: required("storing", cantStore()),
       redis: {
         ok: isConnected(redis),
@@ -546,7 +543,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       },
     }),
   };
-  const queryRequestLog = createRequestLogQuery(redis, (uuid) => index.installation(uuid)?.organizationId);
+  const queryRequestLog = createRequestLogQuery(redis, (uuid) => index.installation(uuid)?.organizationId, appCreatedAt);
   const trails = createDeliveryTrails(redis, index.slugs);
   const storedEvents = createStoredEvents(nats, manager, names, clock);
   const explain = createExplain(
@@ -573,10 +570,10 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   );
   const meets =
     (uuid: string, precondition: Precondition) =>
-    (record: RecordJson): void =>
-      checkPrecondition(installationKey(uuid), precondition, installationTag(record as unknown as StoredInstallation));
+    (record: InstallationRecord): void =>
+      checkPrecondition(installationKey(uuid), precondition, installationTag(record));
   const appTokens = createAppTokens({ index, signingKey, clock }, { maxTtlMs: config.appTokenMaxTtl });
-  const stats = createStatsQuery(redis);
+  const stats = createStatsQuery(redis, appCreatedAt);
   const statusHistory = createStatusHistory(nats, manager, names);
   const readOverview = createReadOverview({
     index,
@@ -586,7 +583,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     isBusUp: () => connectionState.up,
     clock,
   });
-  const liveOverview = createLiveOverview({ readOverview, statusHistory, clock });
+  const liveOverview = createLiveOverview({ readOverview, statusHistory, appCreatedAt, clock });
   const api: ApiServer = createApiServer(
     allRoutes({
       registry,
@@ -603,7 +600,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
           if (record.status === "active")
             throw new AppError("CONFLICT", `installation ${uuid} is active, what is parked for it is being delivered`);
           await store.reached(revision);
-          return discardBacklog(queueOf(toInstallation(record)), () => {
+          return discardBacklog(queueOf(toInstallation(record, secretBox)), () => {
             const status = index.installation(uuid)?.status;
             return state.phase !== "stopping" && (status === "broken" || status === "disabled");
           });
@@ -611,7 +608,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       },
       queryHealth: createHealthQuery(
         {
-          records: store,
+          records: installationRecords,
           health,
           parkedCount: (app, installationUuid) => orUnreachable(backlog.count({ app, installationUuid })),
           oldestParked: (app, installationUuid) => orUnreachable(backlog.oldest({ app, installationUuid })),
@@ -633,7 +630,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       }),
       replayNotes: createReplayNotes(redis, clock),
       deadLetters: createDeadLetters({
-        ...{ connection: nats, manager, lanes: answeringLanes, names, match: index.match, tracing, clock },
+        ...{ connection: nats, manager, lanes: answeringLanes, names, match: index.match, appCreatedAt, tracing, clock },
       }),
       explain,
       resend: createResend({ events: storedEvents, lanes: answeringLanes, find: trails.find, tracing, clock }),
@@ -641,7 +638,8 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       stats,
       clock,
       statusHistory,
-      brokenOf: brokenDetails.of,
+      brokenOf: (uuid) => states.brokenOf(uuid),
+      invalidRecords: store.invalid,
       readOverview,
       liveOverview,
       session: { version: VERSION, traceUrl: config.traceUrl },
@@ -683,9 +681,14 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     parkedQueues: () => parked?.queues() ?? 0,
     lanes: gauges.figures,
     circuits: () => countBy(["open", "half_open"], circuits.states()),
-    integrations: () => countBy(["active", "broken", "disabled"], statuses.values()),
+    integrations: () =>
+      countBy(
+        ["active", "broken", "disabled"],
+        [...states.all()].map(({ status }) => status),
+      ),
     registry: index.counts,
     isRegistryCurrent: store.isCurrent,
+    invalidRecords: () => store.invalid().length,
     logBuffered: attemptLog.buffered,
     logNotesBuffered: attemptLog.notesBuffered,
     logDropped: attemptLog.dropped,
@@ -702,10 +705,11 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   // Start
   const loadRegistry = async (): Promise<void> => {
     await untilAvailable("the registry bucket", store.start);
-    refuseUnreadable(unreadableSecrets());
-    if (config.encryptionKey === null) logger.warn({}, "POSTHORN_ENCRYPTION_KEY is not set: client secrets are stored in the clear");
+    refuseWrongKey(store.invalid(), feed.decrypted());
+    if (config.encryptionKey === null)
+      logger.warn({}, "POSTHORN_ENCRYPTION_KEY is not set: client secrets, header values and webhook URLs are stored in the clear");
     else if (feed.outdated() > 0)
-      logger.warn({ apps: feed.outdated() }, "client secrets are not encrypted with POSTHORN_ENCRYPTION_KEY: run posthorn re-encrypt");
+      logger.warn({ records: feed.outdated() }, "records are not encrypted with POSTHORN_ENCRYPTION_KEY: run posthorn re-encrypt");
     for (const network of wideNetworks(config.targetAllow))
       logger.warn(
         { network },
@@ -713,7 +717,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       );
     const { appsFile } = config;
     if (appsFile === null) return;
-    const loaded = await untilAvailable("the registry bucket", () => loadAppsFile(appsFile, registry));
+    const loaded = await untilAvailable("the registry bucket", () => loadAppsFile(appsFile, registry, logger));
     logger.info(loaded, "apps file loaded");
   };
   let url = "";
@@ -781,6 +785,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       },
     },
     { name: "outbox relay", stop: leftBehind.stop },
+    { name: "outbox relay of circuits", stop: circuitsLeftBehind.stop },
     { name: "ack floor", start: ackFloor.start, stop: ackFloor.stop },
     { name: "stream watch", start: streamWatch.start, stop: streamWatch.stop },
     { name: "stream metrics", start: gauges.start, stop: gauges.stop },
@@ -810,12 +815,9 @@ function recordLimits(config: Config): RecordLimits {
   };
 }
 
-/** @throws AppError SECRET_UNREADABLE */
-function refuseUnreadable(problems: readonly string[]): void {
-  if (problems.length === 0) return;
-  const shown = problems.slice(0, MAX_SHOWN_PROBLEMS).map((line) => `  ${line}`);
-  if (problems.length > shown.length) shown.push(`  and ${problems.length - shown.length} more`);
-  throw new AppError("SECRET_UNREADABLE", `Posthorn can't start without these secrets:\n${shown.join("\n")}`);
+function recordsCheck(invalid: number): Check {
+  const detail = invalid === 0 ? "all can be read" : `${invalid} can't be read: GET /v1/invalid-records lists them`;
+  return { ok: invalid === 0, required: false, detail };
 }
 
 /** @param problem undefined: there is none */

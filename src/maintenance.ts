@@ -17,8 +17,9 @@ export async function reEncryptSecrets(config: Config): Promise<void> {
       { connection, onReconnect: createConnectionState(connection).onReconnect, clock: systemClock, logger },
       { prefix: config.subjectPrefix, replicas: config.streamReplicas },
     );
-    const { records, changed } = await reEncrypt(store, createSecretBox(config.encryptionKey, config.encryptionKeyPrevious));
+    const { records, changed, invalid } = await reEncrypt(store, createSecretBox(config.encryptionKey, config.encryptionKeyPrevious));
     await store.stop();
+    if (invalid.length > 0) logger.warn({ keys: invalid.slice(0, 100) }, "records that can't be read were left as they are");
     logger.info({ records, changed, key: config.encryptionKey?.id ?? null }, "stored secrets are under the current key");
   } finally {
     await connection.close();

@@ -2,13 +2,13 @@
 import { z } from "zod";
 import { toRfc3339 } from "../model/clock.ts";
 import type { AppTokens } from "../registry/app-tokens.ts";
-import { appBody, slugParameter } from "../registry/records.ts";
+import { toApp } from "../registry/opened-records.ts";
+import { appBody, appPatch, slugParameter } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
-import { toApp } from "../registry/registry.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
 import type { SecretBox } from "../registry/secret-box.ts";
 import { limit } from "./parameters.ts";
-import { appView, etag, preconditionOf, webhookSecret } from "./records.ts";
+import { appView, etag, invalidView, preconditionOf, viewFor, webhookSecret } from "./records.ts";
 import { answer, type Route, route } from "./route.ts";
 import { app, appPage, appToken, madeApp, rotatedSecret } from "./schemas.ts";
 
@@ -28,7 +28,8 @@ export function appRoutes({ registry, index, secretBox, appTokens, maxPageSize }
       method: "PUT",
       url: "/v1/apps/:slug",
       access: "admin",
-      summary: "Makes or replaces an app. The answer that makes it is the only one with its secrets.",
+      summary:
+        "Makes or replaces an app: a member that is absent has its default, and the client secret stays. The answer that makes it is the only one with its secrets.",
       params,
       body: appBody,
       record: true,
@@ -38,14 +39,30 @@ export function appRoutes({ registry, index, secretBox, appTokens, maxPageSize }
         412: "If-Match or If-None-Match",
       },
       example: { name: "Acme Tracker", webhook_url: "https://hooks.acme.example/sentry", events: ["issue", "metric_alert.*"] },
-      async handle({ params: { slug }, body, headers }) {
+      async handle({ params: { slug }, body, headers, ...call }) {
         const { record, tag, created, clientSecret } = await registry.putApp(slug, body, preconditionOf(headers));
         const secrets = clientSecret === null ? {} : { client_secret: clientSecret, webhook_secret: webhookSecret(clientSecret) };
         return {
           status: created ? 201 : 200,
-          body: { ...appView(toApp(record, secretBox)), ...secrets },
+          body: { ...appView(toApp(record, secretBox), viewFor(call)), ...secrets },
           headers: { etag: etag(tag), ...(created ? { location: `/v1/apps/${slug}` } : {}) },
         };
+      },
+    }),
+    route({
+      method: "PATCH",
+      url: "/v1/apps/:slug",
+      access: "admin",
+      summary: "Changes what is named (JSON merge patch) and leaves the rest as it is; null is the default.",
+      params,
+      body: appPatch,
+      rawPatch: true,
+      record: true,
+      answers: { 200: answer("the app as it is now", app), 412: "If-Match" },
+      example: { events: ["issue", "comment.created"], timeout_ms: null, headers: { "X-Team": null } },
+      async handle({ params: { slug }, body, headers, ...call }) {
+        const { record, tag } = await registry.patchApp(slug, body, preconditionOf(headers));
+        return { status: 200, body: appView(toApp(record, secretBox), viewFor(call)), headers: { etag: etag(tag) } };
       },
     }),
     route({
@@ -57,9 +74,10 @@ export function appRoutes({ registry, index, secretBox, appTokens, maxPageSize }
       params,
       record: true,
       answers: { 200: answer("the app", app), 304: "If-None-Match" },
-      async handle({ params: { slug } }) {
-        const { record, tag } = await registry.getApp(slug);
-        return { status: 200, body: appView(toApp(record, secretBox)), headers: { etag: etag(tag) } };
+      async handle({ params: { slug }, ...call }) {
+        const { record, tag, problem } = await registry.getApp(slug);
+        const body = { ...appView(toApp(record, secretBox), viewFor(call)), ...invalidView(problem) };
+        return { status: 200, body, headers: { etag: etag(tag) } };
       },
     }),
     route({
@@ -85,11 +103,15 @@ export function appRoutes({ registry, index, secretBox, appTokens, maxPageSize }
         after: slugParameter.optional().meta({ description: "`next` of the page before." }),
       }),
       answers: { 200: answer("a page of apps", appPage) },
-      handle({ query: { limit: size, after } }) {
+      handle({ query: { limit: size, after }, ...call }) {
         const all = [...index.apps()].sort((a, b) => (a.slug < b.slug ? -1 : 1));
         const from = after === undefined ? all : all.filter(({ slug }) => slug > after);
         const items = from.slice(0, size);
-        return { status: 200, body: { items: items.map(appView), next: from.length > size ? items.at(-1)?.slug : null } };
+        const view = viewFor(call);
+        return {
+          status: 200,
+          body: { items: items.map((one) => appView(one, view)), next: from.length > size ? items.at(-1)?.slug : null },
+        };
       },
     }),
     route({

@@ -60,7 +60,8 @@ export function deadLetterRoutes({ deadLetters, replayNotes, index, maxPageSize 
   /** One that the caller may know of. @throws AppError NOT_FOUND */
   const get = async (sequence: number, onlyApp: string | null): Promise<DeadLetter> => {
     const letter = await deadLetters.get(sequence);
-    if (onlyApp !== null && letter.app !== onlyApp) throw new AppError("NOT_FOUND", `no dead letter ${sequence}`);
+    if (onlyApp !== null && (letter.app !== onlyApp || !deadLetters.isOwn(letter)))
+      throw new AppError("NOT_FOUND", `no dead letter ${sequence}`);
     return letter;
   };
 
@@ -216,6 +217,7 @@ function filterOf({ app, installation_uuid, event_type, start, end }: FilterInpu
     throw new AppError("FORBIDDEN", `the token of app ${onlyApp} covers no other app`);
   return {
     app: onlyApp ?? app ?? null,
+    ownOnly: onlyApp !== null,
     installationUuid: installation_uuid ?? null,
     eventType: event_type ?? null,
     start: start ?? null,

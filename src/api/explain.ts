@@ -141,14 +141,15 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
   ): Promise<Pick<NotWanted, "because" | "detail"> | null> => {
     if (state !== "unknown" || stored?.stage !== "handled" || attempts.length > 0) return null;
     const installation = (await registry.getInstallation(uuid)).record;
-    if (epochMsOf(installation.created_at) > stored.storedAt)
-      return { because: "installed_later", detail: `it was installed at ${installation.created_at}, after the event` };
+    const { created_at: installedAt } = installation;
+    if (installedAt !== undefined && epochMsOf(installedAt) > stored.storedAt)
+      return { because: "installed_later", detail: `it was installed at ${installedAt}, after the event` };
     const records = [
       ["app", (await registry.getApp(app)).record],
       ["installation", installation],
     ] as const;
     for (const [what, { updated_at: changedAt }] of records) {
-      if (epochMsOf(changedAt) <= stored.storedAt) continue;
+      if (changedAt === undefined || epochMsOf(changedAt) <= stored.storedAt) continue;
       return { because: "changed_later", detail: `the ${what} was changed at ${changedAt}, after the event, which it did not get` };
     }
     return null;

@@ -23,11 +23,15 @@ export interface LiveOverview {
 export interface LiveOverviewDependencies {
   readonly readOverview: ReadOverview;
   readonly statusHistory: Pick<StatusHistory, "follow">;
+  /** model/app.ts; null: there is no such app, or it is not known. */
+  readonly appCreatedAt: (slug: string) => number | null;
   readonly clock: Clock;
 }
 
 interface Viewer {
   readonly app: string | null;
+  /** When the app was made; it is watched no longer than it is there. */
+  readonly appCreatedAt: number | null;
   readonly stream: Readable;
   readonly since: number;
   /** Whether it has had all apps. */
@@ -42,7 +46,7 @@ const HEARTBEAT_MS = 15_000;
 const LONGEST_WATCH_MS = 10 * 60_000;
 const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
 
-export function createLiveOverview({ readOverview, statusHistory, clock }: LiveOverviewDependencies): LiveOverview {
+export function createLiveOverview({ readOverview, statusHistory, appCreatedAt, clock }: LiveOverviewDependencies): LiveOverview {
   const viewers = new Set<Viewer>();
   let before: Overview | undefined;
   let isReading = false;
@@ -60,7 +64,16 @@ export function createLiveOverview({ readOverview, statusHistory, clock }: LiveO
     viewer.stream.push(null);
   };
 
+  /** Another app may have taken the slug of the one that was watched. */
+  const endStrangers = (): void => {
+    for (const viewer of viewers) {
+      const createdAt = viewer.app === null ? null : appCreatedAt(viewer.app);
+      if (createdAt !== null && createdAt !== viewer.appCreatedAt) end(viewer);
+    }
+  };
+
   const tell = (found: Overview): void => {
+    endStrangers();
     const changed = changes(before ?? found, found);
     for (const viewer of viewers) {
       const text = viewer.begun ? changed(viewer.app) : event(overviewJson(found, viewer.app));
@@ -90,6 +103,7 @@ export function createLiveOverview({ readOverview, statusHistory, clock }: LiveO
 
   const onStatus = (change: StatusEvent): void => {
     const text = `event: status\ndata: ${JSON.stringify(change)}\n\n`;
+    endStrangers();
     for (const viewer of viewers) if (viewer.app === null || viewer.app === change.data.app) send(viewer, text);
     // The registry's watch brings the change itself a moment later.
     if (isReading) return;
@@ -111,7 +125,7 @@ export function createLiveOverview({ readOverview, statusHistory, clock }: LiveO
           done(error);
         },
       });
-      const viewer: Viewer = { app, stream, since: clock.now(), begun: false };
+      const viewer: Viewer = { app, appCreatedAt: app === null ? null : appCreatedAt(app), stream, since: clock.now(), begun: false };
       if (viewers.size === 0) unfollow = statusHistory.follow(onStatus);
       viewers.add(viewer);
       // The headers go out with the first bytes.

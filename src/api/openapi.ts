@@ -70,7 +70,7 @@ function tagOf({ url }: Route): string {
 }
 
 function operation(route: Route, definitions: Definitions): object {
-  const { method, url, access, forApp = false, summary, params, query, body, answers, example } = route;
+  const { method, url, access, forApp = false, summary, params, query, body, rawPatch = false, answers, example } = route;
   return {
     operationId: `${method.toLowerCase()}${url.replace(/^\/v1/, "").replace(/[^A-Za-z]+(\w)/g, (_, letter: string) => letter.toUpperCase())}`,
     summary,
@@ -82,7 +82,12 @@ function operation(route: Route, definitions: Definitions): object {
       : {
           requestBody: {
             required: !body.safeParse(undefined).success,
-            content: { "application/json": { schema: jsonSchema(body, "input", definitions), example } },
+            content: Object.fromEntries(
+              (rawPatch ? ["application/json", "application/merge-patch+json"] : ["application/json"]).map((type) => [
+                type,
+                { schema: jsonSchema(body, "input", definitions), example },
+              ]),
+            ),
           },
         }),
     responses: {

@@ -68,6 +68,8 @@ export const installationsOfApp = z
         project_ids: z.array(z.string()).meta({ description: "Empty: all projects." }),
         status: z.enum(["active", "broken", "disabled"]),
         webhook_url: z.string().nullable().meta({ description: "Null: the app's." }),
+        created_at: time.nullable(),
+        updated_at: time.nullable(),
         parked: count.nullable().meta({ description: "Deliveries that wait for this installation alone; null: NATS is away." }),
         broken: z
           .strictObject({
@@ -95,6 +97,7 @@ export const installationsOfApp = z
       items: [
         {
           ...{ uuid: UUID, app: "acme-tracker", organization_id: "42", project_ids: [], status: "broken", webhook_url: null, parked: 3 },
+          ...{ created_at: AT, updated_at: AT },
           broken: {
             at: AT,
             reason: {

@@ -8,7 +8,7 @@ import { installationsOfApp, liveOverview as liveOverviewForm, overview } from "
 import { limit } from "./parameters.ts";
 import type { BrokenOf } from "./ports.ts";
 import { overviewJson, type ReadOverview } from "./read-overview.ts";
-import { installationView } from "./records.ts";
+import { installationView, viewFor } from "./records.ts";
 import { type Answer, answer, jsonText, type Route, route } from "./route.ts";
 
 const params = z.object({ slug: slugParameter });
@@ -89,8 +89,9 @@ export function overviewRoutes({ index, brokenOf, readOverview, liveOverview }: 
         after: uuidParameter.optional().meta({ description: "`next` of the page before." }),
       }),
       answers: { 200: answer("a page of installations by uuid", installationsOfApp) },
-      async handle({ params: { slug }, query }) {
+      async handle({ params: { slug }, query, ...call }) {
         known(slug);
+        const view = viewFor(call);
         const { laneCounts } = await readOverview();
         const wanted = [...index.installations()]
           .filter(({ app, uuid }) => app === slug && uuid > (query.after ?? ""))
@@ -100,7 +101,7 @@ export function overviewRoutes({ index, brokenOf, readOverview, liveOverview }: 
           )
           .sort((a, b) => (a.uuid < b.uuid ? -1 : 1));
         const items = wanted.slice(0, query.limit).map((installation) => ({
-          ...installationView(installation),
+          ...installationView(installation, view),
           parked: laneCounts && (laneCounts.parkedOfInstallation.get(installation.uuid) ?? 0),
           broken: brokenOf(installation.uuid),
         }));

@@ -93,6 +93,8 @@ export interface Whereabouts {
 export interface DeadLetterFilter {
   readonly app: string | null;
   readonly installationUuid: string | null;
+  /** Not what an earlier app of the slug has left. */
+  readonly ownOnly: boolean;
   readonly eventType: string | null;
   readonly start: number | null;
   readonly end: number | null;
@@ -101,6 +103,7 @@ export interface DeadLetterFilter {
 export interface DeadLetter {
   readonly sequence: number;
   readonly app: string | null;
+  readonly content: Readonly<Record<string, unknown>>;
   /** The stored JSON object's text. */
   readonly json: string;
 }
@@ -111,6 +114,7 @@ export interface DeadLetters {
   list(filter: DeadLetterFilter, after: number, limit: number): Promise<{ items: DeadLetter[]; next: number | null }>;
   get(sequence: number): Promise<DeadLetter>;
   delete(sequence: number): Promise<void>;
+  isOwn(letter: DeadLetter): boolean;
   replayOne(sequence: number): Promise<void>;
   replayAll(filter: DeadLetterFilter, dryRun: boolean, onProgress: (progress: ReplayProgress) => void): Promise<ReplayProgress>;
 }

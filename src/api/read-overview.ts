@@ -7,6 +7,7 @@ import type { CircuitState } from "../delivery/ports.ts";
 import type { App } from "../model/app.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
+import { redactedUrl } from "../model/redacted-url.ts";
 import type { Volume } from "../model/stats.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
 import type { LaneCounts } from "./ports.ts";
@@ -123,7 +124,7 @@ function compose({ index, circuitOf }: ReadOverviewDependencies, apps: readonly 
       slug,
       name,
       status,
-      webhook_url: webhookUrl,
+      webhook_url: redactedUrl(webhookUrl),
       installations: installations.get(slug),
       circuit: { state, open_until: state === "closed" ? null : toRfc3339(openUntil) },
       parked: lanes && (lanes.parked.get(slug) ?? 0),

@@ -34,7 +34,7 @@ export interface Call<P, Q, B> {
 }
 
 export interface Route {
-  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  readonly method: "GET" | "PUT" | "PATCH" | "POST" | "DELETE";
   /** Fastify's form: `/v1/apps/:slug`. */
   readonly url: string;
   readonly access: Access;
@@ -46,6 +46,8 @@ export interface Route {
   readonly body?: z.ZodType;
   /** The body is handed on as the text it came as. */
   readonly rawBody?: boolean;
+  /** The body is checked by its schema and handed on as it came: a merge patch tells null from absent. Takes its media type, too. */
+  readonly rawPatch?: boolean;
   /** The call is about a record: its answers carry an ETag, and If-Match and If-None-Match make it conditional. */
   readonly record?: boolean;
   /** Status code → what it means; the first is the one of success. */

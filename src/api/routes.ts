@@ -7,6 +7,7 @@ import { deliveryRoutes } from "./deliveries.ts";
 import { eventRoutes } from "./events.ts";
 import type { Explain } from "./explain.ts";
 import { type InstallationRoutesDependencies, installationRoutes } from "./installations.ts";
+import { type InvalidRecordsDependencies, invalidRecordsRoutes } from "./invalid-records.ts";
 import { withDocument } from "./openapi.ts";
 import { operationRoutes } from "./operations.ts";
 import { type OverviewRoutesDependencies, overviewRoutes } from "./overview.ts";
@@ -20,6 +21,7 @@ import { statusEventRoutes } from "./status-events.ts";
 export type RoutesDependencies = AppRoutesDependencies &
   InstallationRoutesDependencies &
   DebugLogRoutesDependencies &
+  InvalidRecordsDependencies &
   RequestLogRoutesDependencies &
   StatsRoutesDependencies &
   OverviewRoutesDependencies &
@@ -47,6 +49,7 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
     ...overviewRoutes(dependencies),
     ...sessionRoutes(dependencies.session),
     ...debugLogRoutes(dependencies),
+    ...invalidRecordsRoutes(dependencies),
     ...operationRoutes(dependencies),
   ];
 }

@@ -10,17 +10,28 @@ const TRACE_ID = "0af7651916cd43dd8448eb211c80319c";
 const SECRET = "0123456789abcdef".repeat(4);
 const SECRETS = { client_secret: SECRET, webhook_secret: `whsec_${Buffer.from(SECRET).toString("base64")}` };
 
+/** What Posthorn says of a record. */
+const recordMembers = {
+  created_at: time.nullable().meta({ description: "Null: not known of a record of an early version." }),
+  updated_at: time.nullable(),
+  invalid: z.string().optional().meta({
+    description: "Why the newest value in the bucket can't be read; this is the one before it, which is in force. Left out as a rule.",
+  }),
+};
+const recordTimes = { created_at: "2026-01-05T10:11:12.345Z", updated_at: "2026-01-05T10:11:12.345Z" };
+
 const appMembers = {
   slug: z.string(),
   name: z.string(),
-  webhook_url: z.string(),
+  webhook_url: z.string().meta({ description: "Only an admin token sees user names and the values in the query." }),
   status: z.enum(["internal", "unpublished", "published"]),
   events: z.array(z.string()),
-  headers: z.record(z.string(), z.string()),
+  headers: z.record(z.string(), z.string()).meta({ description: "Values are never shown: `[redacted]`." }),
   timeout_ms: z.int().nullable().meta({ description: "Null: POSTHORN_REQUEST_TIMEOUT." }),
   retry_schedule_s: z.array(z.number()).nullable().meta({ description: "Null: POSTHORN_RETRY_SCHEDULE." }),
   max_in_flight: z.int().nullable().meta({ description: "Null: POSTHORN_APP_MAX_IN_FLIGHT." }),
   ordered: z.boolean(),
+  ...recordMembers,
 };
 const appExample = {
   slug: "acme-tracker",
@@ -28,11 +39,12 @@ const appExample = {
   webhook_url: "https://hooks.acme.example/sentry",
   status: "published",
   events: ["issue", "comment.created", "metric_alert.*"],
-  headers: { "X-Team": "blue" },
+  headers: { "X-Team": "[redacted]" },
   timeout_ms: 10_000,
   retry_schedule_s: [5, 30, 300],
   max_in_flight: 32,
   ordered: false,
+  ...recordTimes,
 };
 
 const secretMembers = {
@@ -66,11 +78,35 @@ export const installation = z
     organization_id: z.string(),
     project_ids: z.array(z.string()).meta({ description: "Empty: all projects." }),
     status: z.enum(["active", "broken", "disabled"]),
-    webhook_url: z.string().nullable().meta({ description: "Null: the app's." }),
+    webhook_url: z.string().nullable().meta({ description: "Null: the app's. Secrets in it as in an app's." }),
+    ...recordMembers,
   })
   .meta({
     id: "Installation",
-    example: { uuid: UUID, app: "acme-tracker", organization_id: "42", project_ids: ["7"], status: "active", webhook_url: null },
+    example: {
+      ...{ uuid: UUID, app: "acme-tracker", organization_id: "42", project_ids: ["7"], status: "active", webhook_url: null },
+      ...recordTimes,
+    },
+  });
+
+export const invalidRecords = z
+  .strictObject({
+    total: count,
+    items: z.array(
+      z.strictObject({
+        key: z.string(),
+        revision: count,
+        problem: z.string(),
+        earlier_in_force: z.boolean().meta({ description: "False: the record counts for nothing until it is written again." }),
+      }),
+    ),
+  })
+  .meta({
+    id: "InvalidRecords",
+    example: {
+      total: 1,
+      items: [{ key: "app.acme-tracker", revision: 17, problem: "it is not JSON in UTF-8", earlier_in_force: true }],
+    },
   });
 
 export const discarded = z

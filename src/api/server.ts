@@ -1,6 +1,7 @@
 /** The HTTP server: registers the routes, checks tokens, parses by schema, and turns every error into a problem. */
 import type { IncomingMessage } from "node:http";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { z } from "zod";
 import { AppError } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
 import { parseRecord, RecordInvalid } from "../registry/records.ts";
@@ -171,7 +172,7 @@ function decode(body: Buffer): string | null {
 }
 
 function register(server: FastifyInstance, route: Route): void {
-  const { method, url, access, forApp = false, params, query, body, rawBody = false, handle } = route;
+  const { method, url, access, forApp = false, params, query, body, rawBody = false, rawPatch = false, handle } = route;
   server.route({
     method,
     url,
@@ -184,7 +185,7 @@ function register(server: FastifyInstance, route: Route): void {
       const call = {
         params: params && parseRecord(params, request.params, ""),
         query: readQuery(query, request.query as Record<string, unknown>),
-        body: rawBody || body === undefined ? request.body : parseRecord(body, request.body ?? undefined, "body"),
+        body: rawBody || body === undefined ? request.body : rawPatch ? checked(body, request) : readBody(body, request),
         headers: request.headers,
         onlyApp,
         scope: request.scope,
@@ -193,6 +194,20 @@ function register(server: FastifyInstance, route: Route): void {
       return send(reply, isKnown(answer, request) ? { status: 304, headers: answer.headers ?? {} } : answer);
     },
   });
+}
+
+const MERGE_PATCH = "application/merge-patch+json";
+
+function readBody(body: z.ZodType, request: FastifyRequest): unknown {
+  if (request.headers["content-type"]?.startsWith(MERGE_PATCH)) {
+    throw Object.assign(new Error(`${MERGE_PATCH} is for PATCH, wanted application/json`), { statusCode: 415 });
+  }
+  return parseRecord(body, request.body ?? undefined, "body");
+}
+
+function checked(body: z.ZodType, request: FastifyRequest): unknown {
+  parseRecord(body, request.body ?? undefined, "body");
+  return request.body;
 }
 
 /** RFC 9110 If-None-Match: the caller has this very record. */

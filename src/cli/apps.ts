@@ -1,9 +1,10 @@
 /** posthorn apps …: the registry's apps. */
-import type { App, AppBody } from "../client/api-types.generated.ts";
+import type { App, AppBody, AppPatch } from "../client/api-types.generated.ts";
+import type { ApiClient } from "../client/create-api-client.ts";
 import { parseDuration } from "../config/values.ts";
 import { type Command, choice, command, flag, list, type OptionValues, value } from "./command.ts";
 import { CommandFailed, UsageError } from "./exit-codes.ts";
-import { counted, milliseconds, outcomeStyle, responseCode } from "./format.ts";
+import { counted, milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
 import type { Output } from "./output.ts";
 import { take } from "./take.ts";
 import { commaSeparated, header, jsonObject, positive, seconds, wholeSeconds } from "./values.ts";
@@ -50,6 +51,9 @@ function show(output: Output, app: App): void {
     ["retry", app.retry_schedule_s === null ? null : app.retry_schedule_s.map((delay) => `${delay}s`).join(", ") || "no retries"],
     ["max in flight", app.max_in_flight === null ? null : String(app.max_in_flight)],
     ["ordered", app.ordered ? "yes" : null],
+    ["created", app.created_at && time(app.created_at)],
+    ["updated", app.updated_at && time(app.updated_at)],
+    ["invalid", app.invalid],
   ]);
 }
 
@@ -59,6 +63,14 @@ function showSecrets(output: Output, secrets: { readonly client_secret: string; 
     ["webhook secret", secrets.webhook_secret],
   ]);
   output.note("The secrets are shown this once.");
+}
+
+/** A patch merges headers, and here those that are given replace all: the others are named as removed. */
+async function replacing(api: ApiClient, slug: string, change: Partial<AppBody>): Promise<AppPatch> {
+  if (change.headers === undefined) return change;
+  const { body } = await api.call("GET /v1/apps/{slug}", { path: { slug } });
+  const removed = Object.keys(body.headers).map((name) => [name, null] as const);
+  return { ...change, headers: { ...Object.fromEntries(removed), ...change.headers } };
 }
 
 export const appCommands: readonly Command[] = [
@@ -124,9 +136,7 @@ export const appCommands: readonly Command[] = [
     async run({ api, output, options, operands: [slug = ""] }) {
       const change = given(options);
       if (Object.keys(change).length === 0) throw new UsageError("apps set: nothing to change was given");
-      const { body: current, etag } = await api().call("GET /v1/apps/{slug}", { path: { slug } });
-      const body = { ...current, ...change };
-      const { body: changed } = await api().call("PUT /v1/apps/{slug}", { path: { slug }, body, headers: { "if-match": etag ?? "*" } });
+      const { body: changed } = await api().call("PATCH /v1/apps/{slug}", { path: { slug }, body: await replacing(api(), slug, change) });
       output.result(changed, () => show(output, changed));
     },
   }),

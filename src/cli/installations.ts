@@ -1,5 +1,4 @@
 /** posthorn installations …: where apps are installed, and whether deliveries go there. */
-import { randomUUID } from "node:crypto";
 import type { Installation, IntegrationHealth } from "../client/api-types.generated.ts";
 import { type Command, type CommandCall, choice, command, flag, list, type Options, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
@@ -15,7 +14,7 @@ const members = {
 
 function show(
   output: Output,
-  { uuid, app, organization_id: organization, project_ids: projects, status, webhook_url: url }: Installation,
+  { uuid, app, organization_id: organization, project_ids: projects, status, webhook_url: url, ...record }: Installation,
 ): void {
   output.facts([
     ["uuid", uuid],
@@ -24,6 +23,9 @@ function show(
     ["projects", projects.join(", ") || "all"],
     ["status", output.paint(statusStyle(status), status)],
     ["webhook", url],
+    ["created", record.created_at && time(record.created_at)],
+    ["updated", record.updated_at && time(record.updated_at)],
+    ["invalid", record.invalid],
   ]);
 }
 
@@ -106,16 +108,26 @@ export const installationCommands: readonly Command[] = [
     name: "installations add",
     summary: "Installs an app in an organization.",
     operands: ["<app>"],
-    options: { ...members, uuid: value("uuid", "Made when not given.") },
+    options: {
+      ...members,
+      uuid: value("uuid", "Made when not given."),
+      "allow-duplicate": flag("Install it again where it is installed already; every event then goes to both."),
+    },
     examples: ["installations add acme-tracker --organization 42"],
     async run({ api, output, options, operands: [app = ""] }) {
-      const { organization, project, webhook, uuid = randomUUID() } = options;
+      const { organization, project, webhook, uuid } = options;
       if (organization === undefined) throw new UsageError("installations add: --organization is missing");
-      const { body } = await api().call("PUT /v1/installations/{uuid}", {
-        path: { uuid },
-        body: { app, organization_id: organization, project_ids: project, webhook_url: webhook },
-        headers: { "if-none-match": "*" },
-      });
+      const made = {
+        app,
+        organization_id: organization,
+        project_ids: project,
+        webhook_url: webhook,
+        allow_duplicate: options["allow-duplicate"],
+      };
+      const { body } =
+        uuid === undefined
+          ? await api().call("POST /v1/installations", { body: made })
+          : await api().call("PUT /v1/installations/{uuid}", { path: { uuid }, body: made, headers: { "if-none-match": "*" } });
       output.result(body, () => show(output, body));
     },
   }),
@@ -133,12 +145,7 @@ export const installationCommands: readonly Command[] = [
         ...(webhook !== undefined || appWebhook ? { webhook_url: webhook ?? null } : {}),
       };
       if (Object.keys(given).length === 0) throw new UsageError("installations set: nothing to change was given");
-      const { body: current, etag } = await api().call("GET /v1/installations/{uuid}", { path: { uuid } });
-      const { body } = await api().call("PUT /v1/installations/{uuid}", {
-        path: { uuid },
-        body: { ...current, ...given },
-        headers: { "if-match": etag ?? "*" },
-      });
+      const { body } = await api().call("PATCH /v1/installations/{uuid}", { path: { uuid }, body: given });
       output.result(body, () => show(output, body));
     },
   }),

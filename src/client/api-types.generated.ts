@@ -3,9 +3,11 @@
 export interface App {
   readonly slug: string;
   readonly name: string;
+  /** Only an admin token sees user names and the values in the query. */
   readonly webhook_url: string;
   readonly status: "internal" | "unpublished" | "published";
   readonly events: ReadonlyArray<string>;
+  /** Values are never shown: `[redacted]`. */
   readonly headers: Readonly<Record<string, string>>;
   /** Null: POSTHORN_REQUEST_TIMEOUT. */
   readonly timeout_ms: number | null;
@@ -14,6 +16,11 @@ export interface App {
   /** Null: POSTHORN_APP_MAX_IN_FLIGHT. */
   readonly max_in_flight: number | null;
   readonly ordered: boolean;
+  /** Null: not known of a record of an early version. */
+  readonly created_at: string | null;
+  readonly updated_at: string | null;
+  /** Why the newest value in the bucket can't be read; this is the one before it, which is in force. Left out as a rule. */
+  readonly invalid?: string | undefined;
 }
 
 export interface AppBody {
@@ -27,24 +34,50 @@ export interface AppBody {
   readonly status?: "internal" | "unpublished" | "published" | undefined;
   /** What the app subscribes to. */
   readonly events?: ReadonlyArray<string> | undefined;
-  /** Sent with every webhook; never instead of one of Posthorn's own. */
+  /** Sent with every webhook; never instead of one of Posthorn's own. Answers have `[redacted]` for each value; sent back, it keeps the value. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** Deadline of one attempt; POSTHORN_REQUEST_TIMEOUT when not given. */
   readonly timeout_ms?: number | null | undefined;
-  /** Seconds before the 2nd, 3rd, … attempt; POSTHORN_RETRY_SCHEDULE when not given, no retries when empty. */
   readonly retry_schedule_s?: ReadonlyArray<number> | null | undefined;
-  /** Concurrent attempts; POSTHORN_APP_MAX_IN_FLIGHT when not given. */
   readonly max_in_flight?: number | null | undefined;
   /** One delivery after the other, in the order of the events. */
   readonly ordered?: boolean | undefined;
-  /** For apps that move here with a secret; made by Posthorn when not given. Never in an answer. */
+  /** For apps that move here with a secret; made by Posthorn, or kept, when not given. Never in an answer. */
   readonly client_secret?: string | undefined;
+  /** Set by Posthorn; ignored here. */
+  readonly created_at?: string | null | undefined;
+  /** Set by Posthorn; ignored here. */
+  readonly updated_at?: string | null | undefined;
+  /** Set by Posthorn; ignored here. */
+  readonly invalid?: string | null | undefined;
 }
 
 export interface AppPage {
   readonly items: ReadonlyArray<App>;
   /** Null: that was the last page. */
   readonly next: string | null;
+}
+
+export interface AppPatch {
+  /** As in the path. */
+  readonly slug?: string | undefined;
+  readonly name?: string | null | undefined;
+  readonly webhook_url?: string | null | undefined;
+  readonly status?: "internal" | "unpublished" | "published" | null | undefined;
+  readonly events?: ReadonlyArray<string> | null | undefined;
+  /** Sent with every webhook; never instead of one of Posthorn's own. Answers have `[redacted]` for each value; sent back, it keeps the value. */
+  readonly headers?: Readonly<Record<string, string | null>> | null | undefined;
+  readonly timeout_ms?: number | null | undefined;
+  readonly retry_schedule_s?: ReadonlyArray<number> | null | undefined;
+  readonly max_in_flight?: number | null | undefined;
+  readonly ordered?: boolean | null | undefined;
+  /** For apps that move here with a secret; made by Posthorn, or kept, when not given. Never in an answer. */
+  readonly client_secret?: string | undefined;
+  /** Set by Posthorn; ignored here. */
+  readonly created_at?: string | null | undefined;
+  /** Set by Posthorn; ignored here. */
+  readonly updated_at?: string | null | undefined;
+  /** Set by Posthorn; ignored here. */
+  readonly invalid?: string | null | undefined;
 }
 
 export interface AppStats {
@@ -332,8 +365,13 @@ export interface Installation {
   /** Empty: all projects. */
   readonly project_ids: ReadonlyArray<string>;
   readonly status: "active" | "broken" | "disabled";
-  /** Null: the app's. */
+  /** Null: the app's. Secrets in it as in an app's. */
   readonly webhook_url: string | null;
+  /** Null: not known of a record of an early version. */
+  readonly created_at: string | null;
+  readonly updated_at: string | null;
+  /** Why the newest value in the bucket can't be read; this is the one before it, which is in force. Left out as a rule. */
+  readonly invalid?: string | undefined;
 }
 
 export interface InstallationBody {
@@ -344,16 +382,45 @@ export interface InstallationBody {
   readonly organization_id: string | number;
   /** Empty: all projects. */
   readonly project_ids?: ReadonlyArray<string | number> | undefined;
-  /** Changes only by enable, disable, the health rule and recovery; ignored here. */
-  readonly status?: "active" | "broken" | "disabled" | undefined;
   /** Replaces the app's. */
   readonly webhook_url?: string | null | undefined;
+  /** The app may be installed in this organization already. Of this call only; it is not kept. */
+  readonly allow_duplicate?: boolean | undefined;
+  /** Changes only by enable, disable, the health rule and recovery; ignored here. */
+  readonly status?: "active" | "broken" | "disabled" | undefined;
+  /** Set by Posthorn; ignored here. */
+  readonly created_at?: string | null | undefined;
+  /** Set by Posthorn; ignored here. */
+  readonly updated_at?: string | null | undefined;
+  /** Set by Posthorn; ignored here. */
+  readonly invalid?: string | null | undefined;
 }
 
 export interface InstallationPage {
   readonly items: ReadonlyArray<Installation>;
   /** Null: that was the last page. */
   readonly next: string | null;
+}
+
+export interface InstallationPatch {
+  /** As in the path. */
+  readonly uuid?: string | undefined;
+  readonly app?: string | undefined;
+  /** A string or an integer; kept as a string. */
+  readonly organization_id?: string | number | undefined;
+  readonly project_ids?: ReadonlyArray<string | number> | null | undefined;
+  /** Replaces the app's. */
+  readonly webhook_url?: string | null | undefined;
+  /** The app may be installed in this organization already. Of this call only; it is not kept. */
+  readonly allow_duplicate?: boolean | undefined;
+  /** Changes only by enable, disable, the health rule and recovery: as it is, or left out. */
+  readonly status?: "active" | "broken" | "disabled" | undefined;
+  /** Set by Posthorn; ignored here. */
+  readonly created_at?: string | null | undefined;
+  /** Set by Posthorn; ignored here. */
+  readonly updated_at?: string | null | undefined;
+  /** Set by Posthorn; ignored here. */
+  readonly invalid?: string | null | undefined;
 }
 
 export interface InstallationsOfApp {
@@ -366,6 +433,8 @@ export interface InstallationsOfApp {
     readonly status: "active" | "broken" | "disabled";
     /** Null: the app's. */
     readonly webhook_url: string | null;
+    readonly created_at: string | null;
+    readonly updated_at: string | null;
     /** Deliveries that wait for this installation alone; null: NATS is away. */
     readonly parked: number | null;
     /** Null when it is not broken. */
@@ -428,13 +497,26 @@ export interface IntegrationHealth {
   } | null;
 }
 
+export interface InvalidRecords {
+  readonly total: number;
+  readonly items: ReadonlyArray<{
+    readonly key: string;
+    readonly revision: number;
+    readonly problem: string;
+    /** False: the record counts for nothing until it is written again. */
+    readonly earlier_in_force: boolean;
+  }>;
+}
+
 /** The only answer with an app's secrets. */
 export interface MadeApp {
   readonly slug: string;
   readonly name: string;
+  /** Only an admin token sees user names and the values in the query. */
   readonly webhook_url: string;
   readonly status: "internal" | "unpublished" | "published";
   readonly events: ReadonlyArray<string>;
+  /** Values are never shown: `[redacted]`. */
   readonly headers: Readonly<Record<string, string>>;
   /** Null: POSTHORN_REQUEST_TIMEOUT. */
   readonly timeout_ms: number | null;
@@ -443,10 +525,27 @@ export interface MadeApp {
   /** Null: POSTHORN_APP_MAX_IN_FLIGHT. */
   readonly max_in_flight: number | null;
   readonly ordered: boolean;
+  /** Null: not known of a record of an early version. */
+  readonly created_at: string | null;
+  readonly updated_at: string | null;
+  /** Why the newest value in the bucket can't be read; this is the one before it, which is in force. Left out as a rule. */
+  readonly invalid?: string | undefined;
   /** 64 hex characters. */
   readonly client_secret: string;
   /** The same key as Standard Webhooks write it. */
   readonly webhook_secret: string;
+}
+
+export interface NewInstallationBody {
+  readonly app: string;
+  /** A string or an integer; kept as a string. */
+  readonly organization_id: string | number;
+  /** Empty: all projects. */
+  readonly project_ids?: ReadonlyArray<string | number> | undefined;
+  /** Replaces the app's. */
+  readonly webhook_url?: string | null | undefined;
+  /** The app may be installed in this organization already. Of this call only; it is not kept. */
+  readonly allow_duplicate?: boolean | undefined;
 }
 
 export interface OpenApi {
@@ -631,8 +730,10 @@ export interface WebhookRequestPage {
 
 /** Every call of the API: what it takes and what it answers with when it succeeds. */
 export interface Calls {
-  /** Makes or replaces an app. The answer that makes it is the only one with its secrets. */
+  /** Makes or replaces an app: a member that is absent has its default, and the client secret stays. The answer that makes it is the only one with its secrets. */
   "PUT /v1/apps/{slug}": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: AppBody; readonly answer: App | MadeApp };
+  /** Changes what is named (JSON merge patch) and leaves the rest as it is; null is the default. */
+  "PATCH /v1/apps/{slug}": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: AppPatch; readonly answer: App };
   /** One app. */
   "GET /v1/apps/{slug}": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: App };
   /** Removes an app and its installations; what waits for them goes to dead letters. */
@@ -646,12 +747,16 @@ export interface Calls {
       /** Seconds; an hour when not given, POSTHORN_APP_TOKEN_MAX_TTL at most. */
       readonly ttl_s?: number | null | undefined;
     } | undefined; readonly answer: AppToken };
-  /** Installs an app in an organization, or replaces the installation's organization, projects and URL. */
+  /** Installs an app in an organization, or replaces the installation's organization, projects and URL: one that is absent has its default. */
   "PUT /v1/installations/{uuid}": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: InstallationBody; readonly answer: Installation };
+  /** Changes what is named (JSON merge patch) and leaves the rest as it is; null is the default. */
+  "PATCH /v1/installations/{uuid}": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: InstallationPatch; readonly answer: Installation };
   /** One installation. */
   "GET /v1/installations/{uuid}": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: Installation };
   /** Removes an installation; what waits for it goes to dead letters. */
   "DELETE /v1/installations/{uuid}": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
+  /** Installs an app in an organization under a uuid that Posthorn makes. */
+  "POST /v1/installations": { readonly path: undefined; readonly query: undefined; readonly body: NewInstallationBody; readonly answer: Installation };
   /** Installations by uuid: all, or those of an app, an organization or a status. */
   "GET /v1/installations": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly organization_id?: string | undefined; readonly status?: "active" | "broken" | "disabled" | undefined; readonly limit?: number | undefined; readonly after?: string | undefined }; readonly body: undefined; readonly answer: InstallationPage };
   /** Why an installation has its status, its counters of the last days, and how much of what was parked still waits. */
@@ -736,6 +841,8 @@ export interface Calls {
   "DELETE /v1/installations/{uuid}/debug-log": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
   /** The apps and installations that are logged in detail. */
   "GET /v1/debug-log": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: DebuggedPage };
+  /** Records in the registry bucket that can't be read: what is wrong with each, and whether an earlier revision is in force. */
+  "GET /v1/invalid-records": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: InvalidRecords };
   /** The process is alive. */
   "GET /healthz": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Health };
   /** Whether events are consumed and delivered now, and what stands in the way. */

@@ -131,7 +131,7 @@ export const SETTINGS = {
     form: "`<key id>:<32 bytes, hex or base64>`",
     group: HTTP,
     about:
-      "Encrypts client secrets in the registry (AES-256-GCM). Without it they are stored in the clear and the start warns. The key id is `1` when not given.",
+      "Encrypts client secrets, header values and webhook URLs in the registry (AES-256-GCM). Without it they are stored in the clear and the start warns. The key id is `1` when not given.",
     secret: true,
   }),
   ENCRYPTION_KEY_PREVIOUS: setting({
@@ -150,7 +150,8 @@ export const SETTINGS = {
     parse: String,
     form: "path",
     group: HTTP,
-    about: "YAML with `apps` and `installations`, put into the registry at start.",
+    about:
+      "YAML with `apps` and `installations`, put into the registry at start. The file wins over what was changed since: docs/operations.md.",
   }),
   DASHBOARD_URL: optional({
     parse: parseUrl(["http", "https"]),

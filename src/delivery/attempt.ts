@@ -6,6 +6,7 @@ import { withoutSecretsOf } from "../model/app-secrets.ts";
 import { type Clock, type Random, toRfc3339 } from "../model/clock.ts";
 import { type DeadLetterReason, type Delivery, isTestCall, MAX_ATTEMPT_SUMMARIES, MAX_SUMMARY_ERROR } from "../model/delivery.ts";
 import { OUTCOMES } from "../model/outcome.ts";
+import { addresseeOf } from "./addressee.ts";
 import { classify, headerOf } from "./classify.ts";
 import { webhookUrlOf } from "./destination.ts";
 import type { EnvelopeBuilder } from "./envelope.ts";
@@ -101,9 +102,9 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
   };
 
   return async (delivery, parent) => {
-    const installation = registry.installation(delivery.installationUuid);
-    const app = installation && registry.app(installation.app);
-    if (!installation || !app) return uninstalled(delivery);
+    const addressee = addresseeOf(registry, delivery);
+    if (addressee === null) return uninstalled(delivery);
+    const { app, installation } = addressee;
     if (!isTestCall(delivery) && !enterCircuit(app.slug)) return HELD;
 
     const attempt = delivery.attemptsMade + 1;

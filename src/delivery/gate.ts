@@ -1,6 +1,7 @@
 /** Whether a delivery may be attempted now, has to wait in the parked lane, or has nobody to go to any more. */
 import type { App, Installation } from "../model/app.ts";
 import type { Delivery } from "../model/delivery.ts";
+import { addresseeOf } from "./addressee.ts";
 import type { ParkedQueue, RegistryView } from "./ports.ts";
 
 export type Passage =
@@ -34,9 +35,9 @@ export function createGate({ registry, circuitOpen, queueBusy, brokenAction }: G
   };
 
   const pass = (delivery: Delivery, from: ParkedQueue | null): Passage => {
-    const installation = registry.installation(delivery.installationUuid);
-    const app = installation && registry.app(installation.app);
-    if (!installation || !app) return { kind: "uninstalled" };
+    const addressee = addresseeOf(registry, delivery);
+    if (addressee === null) return { kind: "uninstalled" };
+    const { app, installation } = addressee;
     const own: ParkedQueue = { app: app.slug, installationUuid: null };
     const installations: ParkedQueue = { app: app.slug, installationUuid: installation.uuid };
 

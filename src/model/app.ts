@@ -21,6 +21,12 @@ export interface App {
   readonly clientSecret: string;
   /** The secret before the last rotation, valid until `validUntil` (milliseconds since the epoch). */
   readonly previousSecret: { readonly value: string; readonly validUntil: number } | null;
+  /**
+   * Milliseconds since the epoch; null: a record of an early version. An app that takes the slug of one that was removed has a
+   * later one, so that it tells what belongs to which of them.
+   */
+  readonly createdAt: number | null;
+  readonly updatedAt: number | null;
 }
 
 export type InstallationStatus = "active" | "broken" | "disabled";
@@ -35,6 +41,9 @@ export interface Installation {
   readonly status: InstallationStatus;
   /** Overrides the app's URL. */
   readonly webhookUrl: string | null;
+  /** Milliseconds since the epoch; null: a record of an early version. */
+  readonly createdAt: number | null;
+  readonly updatedAt: number | null;
 }
 
 /** A subject token, and never one that Posthorn uses itself (those start with `_`). */

@@ -11,6 +11,11 @@ export interface Delivery {
   readonly eventSequence: number | null;
   readonly app: string;
   readonly installationUuid: string;
+  /**
+   * When the app was made (model/app.ts), milliseconds since the epoch: what was meant for an app that is gone never reaches
+   * another one of its slug. Null: not known.
+   */
+  readonly appCreatedAt: number | null;
   readonly attemptsMade: number;
   /** Oldest first, at most MAX_ATTEMPT_SUMMARIES. */
   readonly attempts: readonly AttemptSummary[];
@@ -27,13 +32,20 @@ export const MAX_ATTEMPT_SUMMARIES = 51;
 /** Characters of an error in a summary: a lane message has to hold them all. */
 export const MAX_SUMMARY_ERROR = 256;
 
-export function newDelivery(event: Event, app: string, installationUuid: string, eventSequence: number | null): Delivery {
+export function newDelivery(
+  event: Event,
+  app: string,
+  installationUuid: string,
+  eventSequence: number | null,
+  appCreatedAt: number | null = null,
+): Delivery {
   return {
     id: deliveryId(event, installationUuid),
     event,
     eventSequence,
     app,
     installationUuid,
+    appCreatedAt,
     attemptsMade: 0,
     attempts: [],
     replay: null,

@@ -1,9 +1,11 @@
 /**
  * Short-lived tokens for an app's own developer: `phapp_<slug>.<expires, unix seconds>.<signature>`. Nothing is stored of
- * them, every replica can verify them. They are signed with the bucket's key and the app's client secret together, so that
- * nobody can make one of the secret alone, and a rotation of it, or another app of the same slug, ends them at once.
+ * them, every replica can verify them. They are signed with the bucket's key, the app's client secret and the time it was
+ * made together, so that nobody can make one of the secret alone, and a rotation of it, or another app of the same slug, even
+ * one with the same secret, ends them at once.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
+import type { App } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import { RecordInvalid } from "./records.ts";
@@ -29,8 +31,8 @@ export interface AppTokensDependencies {
 export function createAppTokens({ index, signingKey, clock }: AppTokensDependencies, { maxTtlMs }: { maxTtlMs: number }): AppTokens {
   const maxTtlS = Math.floor(maxTtlMs / 1000);
 
-  const sign = (key: Buffer, clientSecret: string, signed: string): Buffer => {
-    const ofApp = createHmac("sha256", key).update(clientSecret).digest();
+  const sign = (key: Buffer, { clientSecret, createdAt }: App, signed: string): Buffer => {
+    const ofApp = createHmac("sha256", key).update(`${clientSecret}.${createdAt}`).digest();
     return createHmac("sha256", ofApp).update(signed).digest();
   };
 
@@ -46,7 +48,7 @@ export function createAppTokens({ index, signingKey, clock }: AppTokensDependenc
       }
       const expiresS = Math.floor(clock.now() / 1000) + ttlS;
       const signed = `${slug}.${expiresS}`;
-      const signature = sign(await signingKey.get(), app.clientSecret, signed).toString("base64url");
+      const signature = sign(await signingKey.get(), app, signed).toString("base64url");
       return { token: `phapp_${signed}.${signature}`, expiresAt: expiresS * 1000 };
     },
 
@@ -55,7 +57,7 @@ export function createAppTokens({ index, signingKey, clock }: AppTokensDependenc
       const key = signingKey.current();
       const app = index.app(slug);
       if (key === null || app === undefined) return null;
-      const isSigned = timingSafeEqual(sign(key, app.clientSecret, `${slug}.${expires}`), Buffer.from(signature, "base64url"));
+      const isSigned = timingSafeEqual(sign(key, app, `${slug}.${expires}`), Buffer.from(signature, "base64url"));
       return isSigned && clock.now() < Number(expires) * 1000 ? slug : null;
     },
   };

@@ -1,46 +1,115 @@
 /**
- * POSTHORN_APPS_FILE: apps and installations from YAML, put into the registry at every start. It adds and updates; it
- * never removes a record, resets a secret or changes a status.
+ * POSTHORN_APPS_FILE: apps and installations from YAML, put into the registry at every start. The file wins: an entry replaces
+ * its record as a PUT does, so that a member it does not have gets its default; without `client_secret` the secret stays. It never
+ * removes a record or changes a status. Each record that it changes is a log line with the names of the members, and a file
+ * that says what the registry says writes nothing.
  */
 import { readFile } from "node:fs/promises";
 import { parseDocument } from "yaml";
 import { z } from "zod";
 import { AppError, messageOf } from "../model/app-error.ts";
+import type { Logger } from "../model/logger.ts";
 import { NO_PRECONDITION } from "./record-tag.ts";
 import { appBody, installationBody, slugParameter, uuidParameter } from "./records.ts";
 import type { Registry } from "./registry.ts";
 
 const fileSchema = z.strictObject({
-  apps: z.array(appBody.required({ slug: true }).extend({ slug: slugParameter })).default([]),
+  apps: z
+    .array(appBody.required({ slug: true }).extend({ slug: slugParameter, client_secret_file: z.string().min(1).optional() }))
+    .default([]),
   installations: z.array(installationBody.extend({ uuid: uuidParameter })).default([]),
 });
 
+type AppsFile = z.output<typeof fileSchema>;
+
+export interface AppsFileLoaded {
+  readonly apps: number;
+  readonly installations: number;
+  /** Records that were made or changed. */
+  readonly changed: number;
+}
+
+/** Entries that are written at once. */
+const WRITES_AT_ONCE = 32;
+
 /** @throws AppError APPS_FILE_INVALID with every problem. */
-export async function loadAppsFile(path: string, registry: Registry): Promise<{ apps: number; installations: number }> {
+export async function loadAppsFile(path: string, registry: Registry, logger: Logger): Promise<AppsFileLoaded> {
   const { apps, installations } = parse(path, await readText(path));
-  const problems: string[] = [];
-  const put = async (where: string, write: () => Promise<unknown>): Promise<void> => {
-    try {
-      await write();
-    } catch (error) {
-      if (!(error instanceof AppError) || error.retryable) throw error;
-      problems.push(`${where}: ${error.message}`);
+  const problems = [
+    ...twice("apps", apps, ({ slug }) => slug),
+    ...twice("installations", installations, ({ uuid }) => uuid),
+    ...apps.flatMap((app, at) =>
+      app.client_secret !== undefined && app.client_secret_file !== undefined
+        ? [`apps.${at}: client_secret and client_secret_file: wanted one of them`]
+        : [],
+    ),
+  ];
+  if (problems.length > 0) throw invalid(path, problems);
+  let changed = 0;
+  const note = (about: object, result: { readonly created: boolean; readonly changed: readonly string[] }): void => {
+    if (result.changed.length === 0) return;
+    changed++;
+    const done = result.created ? "made" : "changed";
+    logger.info({ ...about, members: result.created ? undefined : result.changed }, `the apps file has ${done} a record`);
+  };
+  const putApp = async ({ client_secret_file: secretFile, ...app }: AppsFile["apps"][number]): Promise<void> => {
+    const secret = secretFile === undefined ? app.client_secret : (await readSecret(secretFile)).trim();
+    const { client_secret: _, ...body } = app;
+    const result = await registry.putApp(app.slug, secret === undefined ? body : { ...body, client_secret: secret }, NO_PRECONDITION);
+    note({ app: app.slug }, result);
+    if (result.created && secret === undefined) {
+      logger.warn(
+        { app: app.slug },
+        "the apps file has no client_secret for this app: one was made that nobody has seen; posthorn apps rotate-secret shows a new one",
+      );
     }
   };
-  problems.push(...twice("apps", apps, ({ slug }) => slug), ...twice("installations", installations, ({ uuid }) => uuid));
-  if (problems.length > 0) throw invalid(path, problems);
-  for (const [at, app] of apps.entries()) await put(`apps.${at}`, () => registry.putApp(app.slug, app, NO_PRECONDITION));
-  for (const [at, installation] of installations.entries()) {
-    await put(`installations.${at}`, () => registry.putInstallation(installation.uuid, installation, NO_PRECONDITION));
+  problems.push(...(await putAll("apps", apps, putApp)));
+  // What can't be made for the want of its app is a problem of the app.
+  if (problems.length === 0) {
+    const put = async (installation: AppsFile["installations"][number]): Promise<void> =>
+      note({ installation_uuid: installation.uuid }, await registry.putInstallation(installation.uuid, installation, NO_PRECONDITION));
+    problems.push(...(await putAll("installations", installations, put)));
   }
   if (problems.length > 0) throw invalid(path, problems);
-  return { apps: apps.length, installations: installations.length };
+  return { apps: apps.length, installations: installations.length, changed };
+}
+
+/** @returns a problem for each entry that was refused, in the order of the file. */
+async function putAll<T>(where: string, entries: readonly T[], put: (entry: T) => Promise<void>): Promise<string[]> {
+  const problems = new Map<number, string>();
+  const rest = entries.entries();
+  const work = async (): Promise<void> => {
+    for (const [at, entry] of rest) {
+      try {
+        await put(entry);
+      } catch (error) {
+        if (!(error instanceof AppError) || error.retryable) throw error;
+        problems.set(at, `${where}.${at}: ${error.message}`);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: WRITES_AT_ONCE }, work));
+  return [...problems].sort(([a], [b]) => a - b).map(([, problem]) => problem);
+}
+
+async function readSecret(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    throw new AppError("APPS_FILE_INVALID", `client_secret_file ${path} can't be read (${messageOf(error)})`);
+  }
 }
 
 /** Of two entries of one name nobody can say which is meant. */
 function twice<T>(where: string, entries: readonly T[], nameOf: (entry: T) => string): string[] {
-  const names = entries.map(nameOf);
-  return names.flatMap((name, at) => (names.indexOf(name) < at ? [`${where}.${at}: ${name} is there twice`] : []));
+  const seen = new Set<string>();
+  return entries.flatMap((entry, at) => {
+    const name = nameOf(entry);
+    if (seen.has(name)) return [`${where}.${at}: ${name} is there twice`];
+    seen.add(name);
+    return [];
+  });
 }
 
 async function readText(path: string): Promise<string> {

@@ -3,10 +3,12 @@
  * `debug.installation.<uuid>` in the registry bucket, so that one call switches it on all replicas and a restart keeps it.
  * What is over is ignored, and removed when the next one is switched on.
  */
+import { z } from "zod";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
-import type { RegistryStore } from "./store.ts";
+import { parseStored } from "./record-kinds.ts";
+import type { RecordKind, RegistryStore } from "./store.ts";
 
 export type DebugTarget = { readonly app: string } | { readonly installationUuid: string };
 
@@ -30,21 +32,26 @@ export interface DebugLogDependencies {
   readonly logger: Logger;
 }
 
-const PREFIX = "debug.";
 const APP = "debug.app.";
 const INSTALLATION = "debug.installation.";
+const stored = z.looseObject({ until: z.string().refine((text) => !Number.isNaN(epochMsOf(text)), "wanted a time") });
+
+const DEBUGGED: RecordKind<{ readonly until: string }> = {
+  prefix: "debug.",
+  parse: (_name, value) => parseStored<{ until: string }>(stored, value),
+};
 
 /** Call before the store starts. */
 export function createDebugLog({ store, clock, logger }: DebugLogDependencies): DebugLog {
   /** Key → when it ends. */
   const untilOf = new Map<string, number>();
 
-  store.onRecord(PREFIX, (key, value) => {
-    if (value === null) {
+  store.onRecord(DEBUGGED, (key, record) => {
+    if (record === null) {
       if (untilOf.delete(key)) logger.info({ ...shownTarget(key) }, "detailed logging is off");
       return;
     }
-    const until = epochMsOf(String((JSON.parse(value) as { until?: unknown }).until));
+    const until = epochMsOf(record.until);
     untilOf.set(key, until);
     if (until > clock.now()) logger.info({ ...shownTarget(key), until: toRfc3339(until) }, "detailed logging is on");
   });

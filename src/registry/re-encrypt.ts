@@ -1,58 +1,72 @@
 /**
  * Brings every stored secret under the current key, the last step of a change of keys: from the clear or from a key of
  * POSTHORN_ENCRYPTION_KEY_PREVIOUS. Each record is changed by compare-and-set, so replicas may go on meanwhile, and a run
- * that was cut short is simply run again.
+ * that was cut short is simply run again. Records that can't be read are left as they are.
  */
 import { AppError } from "../model/app-error.ts";
-import type { StoredApp } from "./records.ts";
-import { appKey } from "./registry.ts";
+import { mapAppSecrets, mapInstallationSecrets } from "./opened-records.ts";
+import { createRegistryKinds } from "./record-kinds.ts";
 import type { SecretBox } from "./secret-box.ts";
-import { SIGNING_KEY, type StoredSigningKey } from "./signing-key.ts";
-import type { RegistryStore } from "./store.ts";
+import { signingKeyKind, signingKeyOwner } from "./signing-key.ts";
+import type { RecordKind, RegistryStore } from "./store.ts";
 
 export interface ReEncrypted {
   readonly records: number;
   readonly changed: number;
+  /** Keys of records that can't be read, other than for the want of a key. */
+  readonly invalid: readonly string[];
 }
 
+type Renew = (owner: string, stored: string) => string;
+
 const MAX_TRIES = 20;
+const MAX_SHOWN = 10;
 
-/** Starts the store, which must not be started yet. @throws AppError SECRET_UNREADABLE, CONFLICT */
+/** Starts the store, which must not be started yet. @throws AppError SECRET_UNREADABLE when a secret could not be opened, CONFLICT */
 export async function reEncrypt(store: RegistryStore, secretBox: SecretBox): Promise<ReEncrypted> {
+  const renew: Renew = (owner, stored) => (secretBox.isCurrent(stored) ? stored : secretBox.seal(owner, secretBox.open(owner, stored)));
   const keys = new Set<string>();
-  store.onRecord("", (key, value) => void (value === null ? keys.delete(key) : keys.add(key)));
-  await store.start();
+  const works: Array<() => Promise<number>> = [];
 
-  const renew = (owner: string, stored: string): string =>
-    secretBox.isCurrent(stored) ? stored : secretBox.seal(owner, secretBox.open(owner, stored));
-
-  const renewed = (key: string, value: string): string => {
-    if (key === SIGNING_KEY) {
-      const record = JSON.parse(value) as StoredSigningKey;
-      return JSON.stringify({ ...record, value: renew(`_${SIGNING_KEY}`, record.value) });
-    }
-    const record = JSON.parse(value) as StoredApp;
-    const previous = record.previous_secret;
-    return JSON.stringify({
-      ...record,
-      client_secret: renew(record.slug, record.client_secret),
-      ...(previous === undefined ? {} : { previous_secret: { ...previous, value: renew(record.slug, previous.value) } }),
+  const renewAll = <T>(kind: RecordKind<T>, renewed: (record: T) => T): void => {
+    const ofKind = new Set<string>();
+    store.onRecord(kind, (key, record) => {
+      for (const all of [keys, ofKind])
+        if (record === null) all.delete(key);
+        else all.add(key);
+    });
+    works.push(async () => {
+      let changed = 0;
+      for (const key of ofKind) if (await change(store, kind, key, renewed)) changed++;
+      return changed;
     });
   };
 
-  /** @returns whether it had to be changed. */
-  const change = async (key: string): Promise<boolean> => {
-    for (let tries = 0; tries < MAX_TRIES; tries++) {
-      const found = await store.readRecord(key);
-      const value = found && renewed(key, found.value);
-      if (found === null || value === found.value) return false;
-      if ((await store.updateRecord(key, value ?? found.value, found.revision)) !== "conflict") return true;
-    }
-    throw new AppError("CONFLICT", `record ${key} kept being changed by others`, { retryable: true });
-  };
-
-  const withSecrets = [...keys].filter((key) => key === SIGNING_KEY || key.startsWith(appKey("")));
+  const { apps, installations } = createRegistryKinds(secretBox);
+  renewAll(apps, (record) => mapAppSecrets(record, renew));
+  renewAll(installations, (record) => mapInstallationSecrets(record, renew));
+  renewAll(signingKeyKind(secretBox), (record) => ({ ...record, value: renew(signingKeyOwner, record.value) }));
+  await store.start();
   let changed = 0;
-  for (const key of withSecrets) if (await change(key)) changed++;
-  return { records: withSecrets.length, changed };
+  for (const work of works) changed += await work();
+  const locked = store.invalid().filter(({ isSecret }) => isSecret);
+  if (locked.length > 0) {
+    const shown = locked.slice(0, MAX_SHOWN).map(({ problem }) => `  ${problem}`);
+    if (locked.length > MAX_SHOWN) shown.push(`  and ${locked.length - MAX_SHOWN} more`);
+    throw new AppError("SECRET_UNREADABLE", `${changed} records are under the current key; these can't be read:\n${shown.join("\n")}`);
+  }
+  return { records: keys.size, changed, invalid: store.invalid().map(({ key }) => key) };
+}
+
+/** @returns whether it had to be changed. */
+async function change<T>(store: RegistryStore, kind: RecordKind<T>, key: string, renewed: (record: T) => T): Promise<boolean> {
+  const records = store.recordsOf(kind);
+  for (let tries = 0; tries < MAX_TRIES; tries++) {
+    const found = await records.read(key);
+    if (found === null || found.record === null || found.problem !== null) return false;
+    const record = renewed(found.record);
+    if (JSON.stringify(record) === JSON.stringify(found.record)) return false;
+    if ((await records.update(key, record, found.revision)) !== "conflict") return true;
+  }
+  throw new AppError("CONFLICT", `record ${key} kept being changed by others`, { retryable: true });
 }

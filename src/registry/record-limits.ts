@@ -1,6 +1,6 @@
 /** How large apps and installations may be. Each limit is a setting; the form of a record, which is not, is in records.ts. */
+import type { AppMembers, InstallationMembers } from "./record-bodies.ts";
 import type { RecordProblem } from "./record-problem.ts";
-import type { AppBody, InstallationBody } from "./records.ts";
 
 /** Lengths are in characters. */
 export interface RecordLimits {
@@ -17,9 +17,9 @@ export interface RecordLimits {
   readonly maxProjects: number;
 }
 
-export function appExceeds(app: AppBody, limits: RecordLimits): RecordProblem[] {
+export function appExceeds(app: AppMembers, limits: RecordLimits): RecordProblem[] {
   return found([
-    ["name", app.name?.length, limits.maxNameLength, "characters"],
+    ["name", app.name.length, limits.maxNameLength, "characters"],
     ["webhook_url", app.webhook_url.length, limits.maxUrlLength, "characters"],
     ["events", app.events.length, limits.maxEvents, "patterns"],
     ["headers", Object.keys(app.headers).length, limits.maxHeaders, "headers"],
@@ -28,7 +28,7 @@ export function appExceeds(app: AppBody, limits: RecordLimits): RecordProblem[] 
   ]);
 }
 
-export function installationExceeds(installation: InstallationBody, limits: RecordLimits): RecordProblem[] {
+export function installationExceeds(installation: InstallationMembers, limits: RecordLimits): RecordProblem[] {
   return found([
     ["organization_id", installation.organization_id.length, limits.maxIdLength, "characters"],
     ["webhook_url", installation.webhook_url?.length, limits.maxUrlLength, "characters"],

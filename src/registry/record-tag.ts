@@ -1,7 +1,7 @@
 /** What a caller's If-Match is held against: it changes with every change that a caller can see, and with no other. */
 import { hash } from "node:crypto";
 import { AppError } from "../model/app-error.ts";
-import type { StoredInstallation } from "./records.ts";
+import type { InstallationRecord } from "../model/stored-records.ts";
 
 /** What a caller knows of the record it wants to change (RFC 9110 If-Match and If-None-Match). */
 export interface Precondition {
@@ -14,7 +14,7 @@ export interface Precondition {
 export const NO_PRECONDITION: Precondition = { tag: null, absent: false };
 
 /** Of what is shown. When it was probed, which event is on its way and the like is Posthorn's own: those writes leave it. */
-export function installationTag(record: StoredInstallation): string {
+export function installationTag(record: InstallationRecord): string {
   const { uuid, app, organization_id, project_ids, status, webhook_url = null, updated_at } = record;
   const shown = JSON.stringify([uuid, app, organization_id, project_ids, status, webhook_url, updated_at]);
   return hash("sha256", shown, "base64url").slice(0, 22);

@@ -28,66 +28,127 @@ const uuid = z
 const headerName = z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}$/, "wanted a header name");
 const headerValue = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, "wanted a header value without control characters");
 
+/** In an answer that is sent back as a body; what it says changes nothing. */
+const readOnly = z.string().nullish().meta({ description: "Set by Posthorn; ignored here." });
+const readOnlyMembers = { created_at: readOnly, updated_at: readOnly, invalid: readOnly };
+
+const slugInBody = slug.optional().meta({ description: "As in the path." });
+const uuidInBody = uuid.optional().meta({ description: "As in the path." });
+
+/** Members of an app; the body says what each is when it is not given. */
+const appForms = {
+  name: z.string().min(1).meta({ description: "Shown to people; the slug when not given." }),
+  webhook_url: webhookUrl,
+  status: z.enum(["internal", "unpublished", "published"]).meta({
+    description: "Rows in the request log of internal apps leave out the organization.",
+  }),
+  events: z
+    .array(z.string().regex(EVENT_PATTERN, "wanted *, <resource>, <resource>.* or <resource>.<action> of a-z, 0-9 and _"))
+    .meta({ description: "What the app subscribes to.", example: ["issue", "comment.created", "metric_alert.*"] }),
+  timeout_ms: z.int().min(1).max(120_000).meta({ description: "Deadline of one attempt; POSTHORN_REQUEST_TIMEOUT when not given." }),
+  retry_schedule_s: z
+    .array(
+      z
+        .number()
+        .min(0.001)
+        .max(30 * 86_400),
+    )
+    .meta({ description: "Seconds before the 2nd, 3rd, … attempt; POSTHORN_RETRY_SCHEDULE when not given, no retries when empty." }),
+  max_in_flight: z.int().min(1).max(100_000).meta({ description: "Concurrent attempts; POSTHORN_APP_MAX_IN_FLIGHT when not given." }),
+  ordered: z.boolean().meta({ description: "One delivery after the other, in the order of the events." }),
+  client_secret: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, "wanted 64 lower-case hex characters")
+    .meta({ description: "For apps that move here with a secret; made by Posthorn, or kept, when not given. Never in an answer." }),
+};
+const headersAbout = {
+  description:
+    "Sent with every webhook; never instead of one of Posthorn's own. Answers have `[redacted]` for each value; sent back, it keeps the value.",
+};
+
+/** As PUT replaces it: a member that is absent has its default. */
 export const appBody = z
   .strictObject({
-    slug: slug.optional().meta({ description: "As in the path." }),
-    name: z.string().min(1).optional().meta({ description: "Shown to people; the slug when not given." }),
-    webhook_url: webhookUrl,
-    status: z.enum(["internal", "unpublished", "published"]).default("unpublished").meta({
-      description: "Rows in the request log of internal apps leave out the organization.",
-    }),
-    events: z
-      .array(z.string().regex(EVENT_PATTERN, "wanted *, <resource>, <resource>.* or <resource>.<action> of a-z, 0-9 and _"))
-      .default([])
-      .meta({ description: "What the app subscribes to.", example: ["issue", "comment.created", "metric_alert.*"] }),
-    headers: z
-      .record(headerName, headerValue)
-      .default({})
-      .meta({ description: "Sent with every webhook; never instead of one of Posthorn's own." }),
-    timeout_ms: z
-      .int()
-      .min(1)
-      .max(120_000)
-      .nullish()
-      .meta({ description: "Deadline of one attempt; POSTHORN_REQUEST_TIMEOUT when not given." }),
-    retry_schedule_s: z
-      .array(
-        z
-          .number()
-          .min(0.001)
-          .max(30 * 86_400),
-      )
-      .nullish()
-      .meta({ description: "Seconds before the 2nd, 3rd, … attempt; POSTHORN_RETRY_SCHEDULE when not given, no retries when empty." }),
-    max_in_flight: z
-      .int()
-      .min(1)
-      .max(100_000)
-      .nullish()
-      .meta({ description: "Concurrent attempts; POSTHORN_APP_MAX_IN_FLIGHT when not given." }),
-    ordered: z.boolean().default(false).meta({ description: "One delivery after the other, in the order of the events." }),
-    client_secret: z
-      .string()
-      .regex(/^[0-9a-f]{64}$/, "wanted 64 lower-case hex characters")
-      .optional()
-      .meta({ description: "For apps that move here with a secret; made by Posthorn when not given. Never in an answer." }),
+    slug: slugInBody,
+    name: appForms.name.optional(),
+    webhook_url: appForms.webhook_url,
+    status: appForms.status.default("unpublished"),
+    events: appForms.events.default([]),
+    headers: z.record(headerName, headerValue).default({}).meta(headersAbout),
+    timeout_ms: appForms.timeout_ms.nullish(),
+    retry_schedule_s: appForms.retry_schedule_s.nullish(),
+    max_in_flight: appForms.max_in_flight.nullish(),
+    ordered: appForms.ordered.default(false),
+    client_secret: appForms.client_secret.optional(),
+    ...readOnlyMembers,
   })
   .meta({ id: "AppBody" });
 
 export type AppBody = z.output<typeof appBody>;
 
+/** As PATCH changes it (RFC 7396): null is the default. */
+export const appPatch = z
+  .strictObject({
+    slug: slugInBody,
+    name: appForms.name.nullish(),
+    webhook_url: appForms.webhook_url.nullish(),
+    status: appForms.status.nullish(),
+    events: appForms.events.nullish(),
+    headers: z.record(headerName, headerValue.nullable()).nullish().meta(headersAbout),
+    timeout_ms: appForms.timeout_ms.nullish(),
+    retry_schedule_s: appForms.retry_schedule_s.nullish(),
+    max_in_flight: appForms.max_in_flight.nullish(),
+    ordered: appForms.ordered.nullish(),
+    client_secret: appForms.client_secret.optional(),
+    ...readOnlyMembers,
+  })
+  .meta({ id: "AppPatch" });
+
+const installationForms = {
+  organization_id: identifier,
+  project_ids: z.array(identifier).meta({ description: "Empty: all projects." }),
+  status: z.enum(["active", "broken", "disabled"]),
+  webhook_url: webhookUrl.nullish().meta({ description: "Replaces the app's." }),
+};
+const allowDuplicate = z.boolean().optional().meta({
+  description: "The app may be installed in this organization already. Of this call only; it is not kept.",
+});
+const STATUS_ABOUT = "Changes only by enable, disable, the health rule and recovery";
+
+const installationMembers = {
+  app: slug,
+  organization_id: installationForms.organization_id,
+  project_ids: installationForms.project_ids.default([]),
+  webhook_url: installationForms.webhook_url,
+  allow_duplicate: allowDuplicate,
+};
+
+/** As PUT replaces it: a member that is absent has its default. */
 export const installationBody = z
   .strictObject({
-    uuid: uuid.optional().meta({ description: "As in the path." }),
-    app: slug,
-    organization_id: identifier,
-    project_ids: z.array(identifier).default([]).meta({ description: "Empty: all projects." }),
-    status: z.enum(["active", "broken", "disabled"]).optional().meta({
-      description: "Changes only by enable, disable, the health rule and recovery; ignored here.",
-    }),
-    webhook_url: webhookUrl.nullish().meta({ description: "Replaces the app's." }),
+    uuid: uuidInBody,
+    ...installationMembers,
+    status: installationForms.status.optional().meta({ description: `${STATUS_ABOUT}; ignored here.` }),
+    ...readOnlyMembers,
   })
   .meta({ id: "InstallationBody" });
+
+/** As POST makes it: Posthorn chooses the uuid. */
+export const newInstallationBody = z.strictObject(installationMembers).meta({ id: "NewInstallationBody" });
+
+/** As PATCH changes it (RFC 7396): null is the default. */
+export const installationPatch = z
+  .strictObject({
+    uuid: uuidInBody,
+    app: slug.optional(),
+    organization_id: installationForms.organization_id.optional(),
+    project_ids: installationForms.project_ids.nullish(),
+    webhook_url: installationForms.webhook_url,
+    allow_duplicate: allowDuplicate,
+    status: installationForms.status.optional().meta({ description: `${STATUS_ABOUT}: as it is, or left out.` }),
+    ...readOnlyMembers,
+  })
+  .meta({ id: "InstallationPatch" });
 
 export type InstallationBody = z.output<typeof installationBody>;
 
@@ -115,23 +176,12 @@ export class RecordInvalid extends AppError {
 }
 
 /** What the bucket holds of an app beside its body. Unknown members are kept, so that versions can live side by side. */
-export interface StoredApp extends Omit<AppBody, "client_secret"> {
+export interface StoredApp extends Omit<AppBody, "client_secret" | "created_at" | "updated_at"> {
   readonly slug: string;
   readonly name: string;
-  /** secret-box.ts form. */
+  /** secret-box.ts form, as the values of `headers` and `webhook_url`. */
   readonly client_secret: string;
   readonly previous_secret?: { readonly value: string; readonly valid_until: string };
-  readonly created_at: string;
-  readonly updated_at: string;
-}
-
-export interface StoredInstallation extends Omit<InstallationBody, "status"> {
-  readonly uuid: string;
-  readonly status: "active" | "broken" | "disabled";
-  /** Number of its last status event. */
-  readonly n?: number;
-  /** The counters in Redis are of an earlier state; status/integration-status.ts clears them before they are judged by. */
-  readonly counters_stale?: true;
-  readonly created_at: string;
-  readonly updated_at: string;
+  readonly created_at?: string;
+  readonly updated_at?: string;
 }

@@ -15,7 +15,10 @@ export interface RegistryIndex {
   match(event: Event): Installation[];
   putApp(app: App): void;
   removeApp(slug: string): void;
-  putInstallation(installation: Installation): void;
+  /** @param revision of the record */
+  putInstallation(installation: Installation, revision?: number): void;
+  /** Installations of the app in the organization, with the revision that brought each there. */
+  placedAt(app: string, organizationId: string): ReadonlyArray<{ readonly uuid: string; readonly revision: number }>;
   removeInstallation(uuid: string): void;
   counts(): { readonly apps: number; readonly installations: number };
 }
@@ -28,11 +31,13 @@ export function createRegistryIndex(): RegistryIndex {
   const removed = new Set<string>();
   const installations = new Map<string, Installation>();
   const byOrganization = new Map<string, Map<string, Installation>>();
+  const placedAts = new Map<string, number>();
 
   const removeInstallation = (uuid: string): void => {
     const installation = installations.get(uuid);
     if (installation === undefined) return;
     installations.delete(uuid);
+    placedAts.delete(uuid);
     const ofOrganization = byOrganization.get(installation.organizationId);
     ofOrganization?.delete(uuid);
     if (ofOrganization?.size === 0) byOrganization.delete(installation.organizationId);
@@ -72,8 +77,12 @@ export function createRegistryIndex(): RegistryIndex {
         removed.delete(oldest);
       }
     },
-    putInstallation(installation) {
+    putInstallation(installation, revision = 0) {
+      const before = installations.get(installation.uuid);
+      const stays = before?.app === installation.app && before.organizationId === installation.organizationId;
+      const placedAt = stays ? (placedAts.get(installation.uuid) ?? revision) : revision;
       removeInstallation(installation.uuid);
+      placedAts.set(installation.uuid, placedAt);
       installations.set(installation.uuid, installation);
       let ofOrganization = byOrganization.get(installation.organizationId);
       if (ofOrganization === undefined) {
@@ -83,6 +92,10 @@ export function createRegistryIndex(): RegistryIndex {
       ofOrganization.set(installation.uuid, installation);
     },
     removeInstallation,
+    placedAt: (app, organizationId) =>
+      [...(byOrganization.get(organizationId)?.values() ?? [])]
+        .filter((installation) => installation.app === app)
+        .map(({ uuid }) => ({ uuid, revision: placedAts.get(uuid) ?? 0 })),
     counts: () => ({ apps: apps.size, installations: installations.size }),
   };
 }

@@ -1,6 +1,7 @@
 /**
  * Secrets at rest: `enc:v1:<key id>:<base64 of iv, tag and ciphertext>` with AES-256-GCM, the owner's name as additional
- * data so that a ciphertext can't be moved to another record. Without a key they are stored in the clear.
+ * data so that a ciphertext can't be moved to another record. Without a key they are stored in the clear; one that begins like
+ * an encrypted one as `enc:clear:<text>`.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { AppError } from "../model/app-error.ts";
@@ -11,17 +12,22 @@ export interface EncryptionKey {
   readonly key: Buffer;
 }
 
-/** An owner is an app's slug, or a name with `_` before it, which no slug begins with. */
+/** An owner is an app's slug, alone or with the value's name behind it, or a name with `_` before it, which no slug begins with. */
 export interface SecretBox {
   seal(owner: string, secret: string): string;
   /** @throws AppError SECRET_UNREADABLE */
   open(owner: string, stored: string): string;
   /** Whether it is stored as `seal` would store it now. */
   isCurrent(stored: string): boolean;
+  isEncrypted(stored: string): boolean;
 }
 
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
+const PREFIX = "enc:";
+const CLEAR = "enc:clear:";
+/** Of a key's id in a message; anything may stand there. */
+const MAX_ID_LENGTH = 64;
 
 /** @param previous keys that are only read with. */
 export function createSecretBox(current: EncryptionKey | null, previous: readonly EncryptionKey[] = []): SecretBox {
@@ -33,7 +39,7 @@ export function createSecretBox(current: EncryptionKey | null, previous: readonl
 
   return {
     seal(owner, secret) {
-      if (current === null) return secret;
+      if (current === null) return secret.startsWith(PREFIX) ? CLEAR + secret : secret;
       const iv = randomBytes(IV_BYTES);
       const cipher = createCipheriv("aes-256-gcm", current.key, iv).setAAD(Buffer.from(owner));
       const sealed = Buffer.concat([cipher.update(secret, "utf8"), cipher.final()]);
@@ -41,15 +47,15 @@ export function createSecretBox(current: EncryptionKey | null, previous: readonl
     },
 
     open(owner, stored) {
-      if (!stored.startsWith("enc:")) return stored;
+      if (!stored.startsWith(PREFIX)) return stored;
+      if (stored.startsWith(CLEAR)) return stored.slice(CLEAR.length);
       const [, version, keyId, text = ""] = stored.split(":");
       const unreadable = (found: string): AppError => {
-        const what = owner.startsWith("_") ? `the secret ${owner}` : `the client secret of app ${owner}`;
-        return new AppError("SECRET_UNREADABLE", `${what}: found ${found}, ${wanted}`);
+        return new AppError("SECRET_UNREADABLE", `${described(owner)}: found ${found}, ${wanted}`);
       };
-      if (version !== "v1") throw unreadable(`the unknown form ${version}`);
+      if (version !== "v1") throw unreadable("an unknown form");
       const key = known.find(({ id }) => id === keyId);
-      if (key === undefined) throw unreadable(`it encrypted with key ${keyId}`);
+      if (key === undefined) throw unreadable(`it encrypted with key ${keyId?.slice(0, MAX_ID_LENGTH)}`);
       const bytes = Buffer.from(text, "base64");
       try {
         const decipher = createDecipheriv("aes-256-gcm", key.key, bytes.subarray(0, IV_BYTES), { authTagLength: TAG_BYTES })
@@ -61,6 +67,15 @@ export function createSecretBox(current: EncryptionKey | null, previous: readonl
       }
     },
 
-    isCurrent: (stored) => (current === null ? !stored.startsWith("enc:") : stored.startsWith(`enc:v1:${current.id}:`)),
+    isEncrypted: (stored) => stored.startsWith(PREFIX) && !stored.startsWith(CLEAR),
+    isCurrent: (stored) =>
+      current === null ? !stored.startsWith(PREFIX) || stored.startsWith(CLEAR) : stored.startsWith(`enc:v1:${current.id}:`),
   };
+}
+
+/** `acme` → the client secret of app acme, `acme header x-key` → the header x-key of app acme. */
+function described(owner: string): string {
+  const [name = "", ...value] = owner.split(" ");
+  if (name.startsWith("_")) return value.length === 0 ? `the secret ${name}` : `the ${value.join(" ")} of ${name.slice(1)}`;
+  return `the ${value.length === 0 ? "client secret" : value.join(" ")} of app ${name}`;
 }

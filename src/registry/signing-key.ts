@@ -3,13 +3,15 @@
  * it is first needed, so that every replica accepts what one of them has signed. Who removes the record ends all tokens.
  */
 import { randomBytes } from "node:crypto";
-import { AppError, messageOf } from "../model/app-error.ts";
+import { z } from "zod";
+import { AppError } from "../model/app-error.ts";
+import { parseStored } from "./record-kinds.ts";
 import type { SecretBox } from "./secret-box.ts";
-import type { RegistryStore } from "./store.ts";
+import type { RecordKind, RegistryStore } from "./store.ts";
 
 export const SIGNING_KEY = "signing-key";
 
-export interface StoredSigningKey {
+interface StoredSigningKey {
   /** 64 hex digits, in secret-box.ts form. */
   readonly value: string;
 }
@@ -17,42 +19,55 @@ export interface StoredSigningKey {
 export interface SigningKey {
   /** Null while there is none. */
   current(): Buffer | null;
-  /** Makes one when there is none. @throws AppError SECRET_UNREADABLE */
+  /** Makes one when there is none, or none that can be read. @throws AppError SECRET_UNREADABLE */
   get(): Promise<Buffer>;
-  /** What is wrong with it; nothing, as a rule. */
-  unreadable(): readonly string[];
 }
+
+const stored = z.looseObject({ value: z.string() });
+export const signingKeyOwner = `_${SIGNING_KEY}`;
+
+export function signingKeyKind(secretBox: SecretBox): RecordKind<StoredSigningKey> {
+  return {
+    prefix: SIGNING_KEY,
+    parse(_name, value) {
+      const record = parseStored<StoredSigningKey>(stored, value);
+      if (FORM.test(secretBox.open(signingKeyOwner, record.value))) return record;
+      throw new AppError("RECORD_INVALID", "it is not of its kind: value: wanted 64 hex digits");
+    },
+  };
+}
+
+const FORM = /^[0-9a-f]{64}$/;
+const MAX_TRIES = 20;
 
 /** Call before the store starts. */
 export function createSigningKey(store: RegistryStore, secretBox: SecretBox): SigningKey {
-  const owner = `_${SIGNING_KEY}`;
-  const read = (value: string): Buffer => Buffer.from(secretBox.open(owner, (JSON.parse(value) as StoredSigningKey).value), "hex");
+  const kind = signingKeyKind(secretBox);
+  const records = store.recordsOf(kind);
+  const open = ({ value }: StoredSigningKey): Buffer => Buffer.from(secretBox.open(signingKeyOwner, value), "hex");
   let current: Buffer | null = null;
-  let unreadable: readonly string[] = [];
 
-  store.onRecord(SIGNING_KEY, (_key, value) => {
-    current = null;
-    unreadable = [];
-    try {
-      current = value === null ? null : read(value);
-    } catch (error) {
-      unreadable = [messageOf(error)];
-      throw error;
-    }
+  store.onRecord(kind, (key, record) => {
+    if (key === SIGNING_KEY) current = record && open(record);
   });
 
   return {
     current: () => current,
     async get() {
-      if (current !== null) return current;
-      const made: StoredSigningKey = { value: secretBox.seal(owner, randomBytes(32).toString("hex")) };
-      // On a conflict another replica was quicker.
-      await store.createRecord(SIGNING_KEY, JSON.stringify(made));
-      const found = await store.readRecord(SIGNING_KEY);
-      if (found === null) throw new AppError("CONFLICT", "the signing key was removed while it was made", { retryable: true });
-      current = read(found.value);
+      for (let tries = 0; current === null && tries < MAX_TRIES; tries++) {
+        const found = await records.read(SIGNING_KEY);
+        if (found?.record) return open(found.record);
+        // With the right POSTHORN_ENCRYPTION_KEY it may be readable yet.
+        const unreadable = store.invalid().find(({ key }) => key === SIGNING_KEY);
+        if (found !== null && unreadable?.isSecret) throw new AppError("SECRET_UNREADABLE", unreadable.problem);
+        const made: StoredSigningKey = { value: secretBox.seal(signingKeyOwner, randomBytes(32).toString("hex")) };
+        const written = found === null ? records.create(SIGNING_KEY, made) : records.update(SIGNING_KEY, made, found.revision);
+        const revision = await written;
+        // On a conflict another replica was quicker.
+        if (revision !== "conflict") await store.reached(revision);
+      }
+      if (current === null) throw new AppError("CONFLICT", "the signing key kept being changed by others", { retryable: true });
       return current;
     },
-    unreadable: () => unreadable,
   };
 }

@@ -1,6 +1,8 @@
 /**
  * The registry bucket `<prefix>-registry` (NATS KV): records by compare-and-set, and one watch over all of them.
  *
+ * REGISTRY-1  A record that can't be read reaches no listener. The last revision of its key that can be read stays in force: what
+ *     the listeners have, or, after a start, what the bucket's history still has. A later write that can be read ends that.
  * R1  Listeners get every change in the order of revisions, from the first record on; nothing is skipped over a restart
  *     of the watch, which goes on from the last revision seen.
  * R2  `isCurrent` is false from the start and from every reconnect until the watch has caught up.
@@ -21,8 +23,51 @@ export interface StoredRecord {
   readonly storedAt: number;
 }
 
-/** @param value JSON text, or null when the record is gone. */
-export type RecordListener = (key: string, value: string | null, revision: number) => void;
+/** The records under one prefix, and how they are read. */
+export interface RecordKind<T> {
+  readonly prefix: string;
+  /** @param name the key without the prefix. @throws AppError RECORD_INVALID, SECRET_UNREADABLE */
+  parse(name: string, value: string): T;
+}
+
+/** @param record null when it is gone. */
+export type RecordListener<T> = (key: string, record: T | null, revision: number) => void;
+
+/** A record as it is in force. */
+export interface FoundRecord<T> {
+  /** Null: it can't be read, and no earlier revision either. */
+  readonly record: T | null;
+  /** Of the newest value, whether it can be read or not. */
+  readonly revision: number;
+  /** By the server's clock, milliseconds since the epoch. */
+  readonly storedAt: number;
+  /** Why the newest value can't be read; null: it can. */
+  readonly problem: string | null;
+}
+
+/** The records of one kind, read and written by their keys. */
+export interface Records<T> {
+  /** @throws AppError NATS_UNREACHABLE, as the writes do. */
+  read(key: string): Promise<FoundRecord<T> | null>;
+  /** The revision by which a record was deleted; 0 when it is there, or never was. */
+  deletedAt(key: string): Promise<number>;
+  /** The last value that a deleted record had, as far as the bucket's history has it. */
+  readDeleted(key: string): Promise<T | null>;
+  create(key: string, record: T): Promise<number | "conflict">;
+  update(key: string, record: T, revision: number): Promise<number | "conflict">;
+  /** Resolves when the listeners have seen the revision. */
+  reached(revision: number): Promise<void>;
+}
+
+export interface InvalidRecord {
+  readonly key: string;
+  readonly revision: number;
+  readonly problem: string;
+  /** It is a secret that can't be decrypted. */
+  readonly isSecret: boolean;
+  /** Whether an earlier revision is in force. */
+  inForce: boolean;
+}
 
 export interface RegistryStore {
   /** Resolves when every record there is has been handed to the listeners. */
@@ -37,14 +82,15 @@ export interface RegistryStore {
   onReopen(listener: () => void): void;
   /** Calls the listener whenever the watch has caught up. */
   onCurrent(listener: () => void): void;
-  /** Keys that start with `prefix`; register before `start`. */
-  onRecord(prefix: string, listener: RecordListener): void;
+  /** Register before `start`. */
+  onRecord<T>(kind: RecordKind<T>, listener: RecordListener<T>): void;
+  recordsOf<T>(kind: RecordKind<T>): Records<T>;
+  /** Records whose newest value can't be read. */
+  invalid(): readonly InvalidRecord[];
   /** Resolves when the listeners have seen the revision. */
   reached(revision: number): Promise<void>;
-  /** @throws AppError NATS_UNREACHABLE, as the writes do. */
+  /** The newest value, unread. @throws AppError NATS_UNREACHABLE, as the writes do. */
   readRecord(key: string): Promise<StoredRecord | null>;
-  /** The revision by which a record was deleted; 0 when it is there, or never was. */
-  deletedAt(key: string): Promise<number>;
   createRecord(key: string, value: string): Promise<number | "conflict">;
   updateRecord(key: string, value: string, revision: number): Promise<number | "conflict">;
   putRecord(key: string, value: string): Promise<number>;
@@ -70,13 +116,21 @@ const RESTART_AFTER_MS = 250;
 /** Records put back at once. */
 const PUT_AT_ONCE = 64;
 const REACHED_TIMEOUT_MS = 5_000;
+/** Revisions of a key that the bucket keeps: those before a value that can't be read. */
+const HISTORY = 8;
+/** Histories that are read at once. */
+const HISTORIES_AT_ONCE = 16;
 /** JetStream's "wrong last sequence". */
 const WRONG_LAST_SEQUENCE = 10071;
 
 export function createRegistryStore(dependencies: RegistryStoreDependencies, { prefix, replicas }: RegistryStoreOptions): RegistryStore {
   const { connection, onReconnect, clock, logger } = dependencies;
   const bucketName = `${prefix}-registry`;
-  const listeners: Array<{ readonly prefix: string; readonly listener: RecordListener }> = [];
+  const listenersOf = new Map<RecordKind<unknown>, Array<RecordListener<unknown>>>();
+  const invalid = new Map<string, InvalidRecord>();
+  /** Invalid records whose history has not been read yet. */
+  const toRecover = new Map<string, RecordKind<unknown>>();
+  let recovering: Promise<void> | undefined;
   const currentListeners: Array<() => void> = [];
   const reopenListeners: Array<() => void> = [];
   /** As they were seen last, for a bucket that is lost (R4). */
@@ -95,25 +149,83 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     return bucket;
   };
 
+  const hand = <T>(kind: RecordKind<T>, key: string, record: T | null, revision: number): void => {
+    for (const listener of listenersOf.get(kind) ?? []) {
+      try {
+        listener(key, record, revision);
+      } catch (error) {
+        logger.error({ key, revision, error: messageOf(error) }, "a registry record could not be applied");
+      }
+    }
+  };
+
+  /** REGISTRY-1 */
+  const receiveAs = <T>(kind: RecordKind<T>, entry: KvEntry): void => {
+    const { key, revision } = entry;
+    invalid.delete(key);
+    toRecover.delete(key);
+    try {
+      hand(kind, key, parseEntry(kind, entry), revision);
+    } catch (error) {
+      const isSecret = error instanceof AppError && error.code === "SECRET_UNREADABLE";
+      invalid.set(key, { key, revision, problem: messageOf(error), isSecret, inForce: false });
+      logger.error({ key, revision, error: messageOf(error) }, "a registry record can't be read; its last good revision stays in force");
+      toRecover.set(key, kind);
+      recovering ??= recover();
+    }
+  };
+
   const receive = (entry: KvEntry): void => {
     // A restarted watch begins with the last revision seen, or a new one of the same key.
     if (entry.revision <= seen) return;
-    const value = entry.operation === "PUT" ? entry.string() : null;
-    if (value === null) known.delete(entry.key);
-    else known.set(entry.key, value);
-    for (const { prefix: wanted, listener } of listeners) {
-      if (!entry.key.startsWith(wanted)) continue;
-      try {
-        listener(entry.key, value, entry.revision);
-      } catch (error) {
-        logger.error({ key: entry.key, revision: entry.revision, error: messageOf(error) }, "registry record can't be used");
-      }
-    }
+    for (const kind of listenersOf.keys()) if (entry.key.startsWith(kind.prefix)) receiveAs(kind, entry);
+    if (!isValue(entry)) known.delete(entry.key);
+    else if (!invalid.has(entry.key)) known.set(entry.key, textOf(entry));
     seen = entry.revision;
     for (const waiter of waiters) if (waiter.revision <= seen) waiter.resolve();
   };
 
-  const becomeCurrent = (): void => {
+  /** @returns the newest value before `revision` that can be read; null when there is none, or a deletion came after it. */
+  const lastGood = async <T>(kind: RecordKind<T>, key: string, revision: number): Promise<{ record: T; revision: number } | null> => {
+    const entries: KvEntry[] = [];
+    for await (const entry of await kv().history({ key })) entries.push(entry);
+    for (const entry of entries.reverse()) {
+      if (entry.revision >= revision) continue;
+      try {
+        const record = parseEntry(kind, entry);
+        return record === null ? null : { record, revision: entry.revision };
+      } catch {
+        // An older one may be readable.
+      }
+    }
+    return null;
+  };
+
+  const recoverOne = async ([key, kind]: [string, RecordKind<unknown>]): Promise<void> => {
+    const found = invalid.get(key);
+    if (found === undefined) return;
+    try {
+      const good = await lastGood(kind, key, found.revision);
+      // A newer value may have come meanwhile.
+      if (good === null || invalid.get(key) !== found) return;
+      found.inForce = true;
+      hand(kind, key, good.record, good.revision);
+    } catch (error) {
+      logger.warn({ key, error: messageOf(error) }, "the history of a registry record can't be read");
+    }
+  };
+
+  const recover = async (): Promise<void> => {
+    while (toRecover.size > 0 && !stopped) {
+      const some = [...toRecover].slice(0, HISTORIES_AT_ONCE);
+      for (const [key] of some) toRecover.delete(key);
+      await Promise.all(some.map(recoverOne));
+    }
+    recovering = undefined;
+  };
+
+  const becomeCurrent = async (): Promise<void> => {
+    await recovering;
     if (current || stopped) return;
     current = true;
     for (const listener of currentListeners) listener();
@@ -121,7 +233,7 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
 
   /** One life of the watch; ends when it fails or is restarted. */
   const watchOnce = async (): Promise<void> => {
-    const watch = await kv().watch({ ...(seen > 0 ? { resumeFromRevision: seen } : {}), initializedFn: becomeCurrent });
+    const watch = await kv().watch({ ...(seen > 0 ? { resumeFromRevision: seen } : {}), initializedFn: () => void becomeCurrent() });
     iterator = watch;
     restart = () => watch.stop();
     if (stopped) watch.stop();
@@ -143,7 +255,8 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
   };
 
   const open = async (): Promise<void> => {
-    bucket = await connection.jetstream().views.kv(bucketName, { history: 1, replicas });
+    bucket = await connection.jetstream().views.kv(bucketName, { history: HISTORY, replicas });
+    await keepHistory(connection, bucketName, logger);
   };
 
   /** @returns how many. */
@@ -173,10 +286,61 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
       .catch((error: unknown) => {
         throw unreachableOr(error);
       });
-    return entry === null || entry.operation !== "PUT"
-      ? null
-      : { value: entry.string(), revision: entry.revision, storedAt: entry.created.getTime() };
+    return entry === null || !isValue(entry) ? null : { value: textOf(entry), revision: entry.revision, storedAt: entry.created.getTime() };
   };
+
+  const deletedAt = async (key: string): Promise<number> => {
+    const entry = await kv().get(key);
+    return entry === null || isValue(entry) ? 0 : entry.revision;
+  };
+  const createRecord = (key: string, value: string): Promise<number | "conflict"> => conflictOr(kv().create(key, value));
+  const updateRecord = (key: string, value: string, revision: number): Promise<number | "conflict"> =>
+    conflictOr(kv().update(key, value, revision));
+
+  const reached = async (revision: number): Promise<void> => {
+    if (seen >= revision) return;
+    await new Promise<void>((resolve, reject) => {
+      const waiter = {
+        revision,
+        resolve: () => {
+          waiters.delete(waiter);
+          cancel();
+          resolve();
+        },
+      };
+      waiters.add(waiter);
+      const cancel = clock.after(REACHED_TIMEOUT_MS, () => {
+        waiters.delete(waiter);
+        reject(
+          new AppError("NATS_UNREACHABLE", `the change is stored as revision ${revision}, but the registry watch has not seen it yet`, {
+            retryable: true,
+          }),
+        );
+      });
+    });
+  };
+
+  const recordsOf = <T>(kind: RecordKind<T>): Records<T> => ({
+    async read(key) {
+      const found = await readRecord(key);
+      if (found === null) return null;
+      const { value, revision, storedAt } = found;
+      try {
+        return { record: kind.parse(key.slice(kind.prefix.length), value), revision, storedAt, problem: null };
+      } catch (error) {
+        const good = await lastGood(kind, key, revision);
+        return { record: good?.record ?? null, revision, storedAt, problem: messageOf(error) };
+      }
+    },
+    deletedAt,
+    async readDeleted(key) {
+      const at = await deletedAt(key);
+      return at === 0 ? null : ((await lastGood(kind, key, at))?.record ?? null);
+    },
+    create: (key, record) => createRecord(key, JSON.stringify(record)),
+    update: (key, record, revision) => updateRecord(key, JSON.stringify(record), revision),
+    reached,
+  });
 
   return {
     async start() {
@@ -213,38 +377,18 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     },
     onReopen: (listener) => void reopenListeners.push(listener),
     onCurrent: (listener) => void currentListeners.push(listener),
-    onRecord: (wanted, listener) => void listeners.push({ prefix: wanted, listener }),
-
-    async reached(revision) {
-      if (seen >= revision) return;
-      await new Promise<void>((resolve, reject) => {
-        const waiter = {
-          revision,
-          resolve: () => {
-            waiters.delete(waiter);
-            cancel();
-            resolve();
-          },
-        };
-        waiters.add(waiter);
-        const cancel = clock.after(REACHED_TIMEOUT_MS, () => {
-          waiters.delete(waiter);
-          reject(
-            new AppError("NATS_UNREACHABLE", `the change is stored as revision ${revision}, but the registry watch has not seen it yet`, {
-              retryable: true,
-            }),
-          );
-        });
-      });
+    onRecord<T>(kind: RecordKind<T>, listener: RecordListener<T>) {
+      const all = listenersOf.get(kind) ?? [];
+      all.push(listener as RecordListener<unknown>);
+      listenersOf.set(kind, all);
     },
+    recordsOf,
+    invalid: () => [...invalid.values()],
 
+    reached,
     readRecord,
-    async deletedAt(key) {
-      const entry = await kv().get(key);
-      return entry === null || entry.operation === "PUT" ? 0 : entry.revision;
-    },
-    createRecord: (key, value) => conflictOr(kv().create(key, value)),
-    updateRecord: (key, value, revision) => conflictOr(kv().update(key, value, revision)),
+    createRecord,
+    updateRecord,
     putRecord: (key, value) => kv().put(key, value),
     async deleteRecord(key) {
       await kv().delete(key);
@@ -258,6 +402,43 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
           .then(() => "deleted"),
       ),
   };
+}
+
+/** Anything but a deletion: a message that somebody else has published is a value, whatever its headers say. */
+function isValue({ operation }: KvEntry): boolean {
+  return operation !== "DEL" && operation !== "PURGE";
+}
+
+/** What no JSON text is, in place of bytes that are not UTF-8. */
+const NOT_UTF8 = "not UTF-8";
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+function textOf(entry: KvEntry): string {
+  try {
+    return utf8.decode(entry.value);
+  } catch {
+    return NOT_UTF8;
+  }
+}
+
+/** @returns null for a deletion. */
+function parseEntry<T>(kind: RecordKind<T>, entry: KvEntry): T | null {
+  return isValue(entry) ? kind.parse(entry.key.slice(kind.prefix.length), textOf(entry)) : null;
+}
+
+/** A bucket that an earlier version made keeps one revision of each key. */
+async function keepHistory(connection: NatsConnection, bucketName: string, logger: Logger): Promise<void> {
+  const stream = `KV_${bucketName}`;
+  try {
+    const manager = await connection.jetstreamManager({ checkAPI: false });
+    const { config } = await manager.streams.info(stream);
+    if (config.max_msgs_per_subject < HISTORY) await manager.streams.update(stream, { ...config, max_msgs_per_subject: HISTORY });
+  } catch (error) {
+    logger.warn(
+      { stream, error: messageOf(error) },
+      `the registry bucket could not be set to keep ${HISTORY} revisions of a record; if it keeps one, a record that can't be read has no earlier one`,
+    );
+  }
 }
 
 /** A server that does not answer is a fault of the moment, and says so; what it answers is not for this. */

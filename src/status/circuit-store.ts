@@ -4,7 +4,8 @@ import { CLOSED } from "../delivery/circuit.ts";
 import type { CircuitChange, CircuitState, CircuitStore } from "../delivery/ports.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { circuitChanged, type StatusEvent } from "../model/status-event.ts";
-import type { RecordJson, Transitions } from "./transitions.ts";
+import type { CircuitRecord } from "../model/stored-records.ts";
+import type { Transitions } from "./transitions.ts";
 
 export interface CircuitStoreOptions {
   readonly prefix: string;
@@ -13,7 +14,11 @@ export interface CircuitStoreOptions {
 
 export const CIRCUIT_PREFIX = "circuit.";
 
-export function createCircuitStore(transitions: Transitions<StatusEvent>, clock: Clock, options: CircuitStoreOptions): CircuitStore {
+export function createCircuitStore(
+  transitions: Transitions<CircuitRecord, StatusEvent>,
+  clock: Clock,
+  options: CircuitStoreOptions,
+): CircuitStore {
   const eventOf = (app: string, before: CircuitState, { next, announce, reason }: CircuitChange, id: string): StatusEvent => {
     const opened = announce === "opened";
     return circuitChanged({ id, time: toRfc3339(clock.now()), prefix: options.prefix }, opened ? "opened" : "closed", {
@@ -44,19 +49,19 @@ export function createCircuitStore(transitions: Transitions<StatusEvent>, clock:
   };
 }
 
-function members({ state, openForMs, openUntil, probeUntil, probeBy }: CircuitState): RecordJson {
+function members({ state, openForMs, openUntil, probeUntil, probeBy }: CircuitState): CircuitRecord {
   return { state, open_for_ms: openForMs, open_until: openUntil, probe_until: probeUntil, probe_by: probeBy };
 }
 
 /** @param record a record `circuit.<app>`, null when there is none. */
-export function circuitState(record: RecordJson | null): CircuitState {
-  const state = record?.["state"];
+export function circuitState(record: CircuitRecord | null): CircuitState {
+  const state = record?.state;
   if (record === null || (state !== "open" && state !== "half_open")) return CLOSED;
   return {
     state,
-    openForMs: Number(record["open_for_ms"]),
-    openUntil: Number(record["open_until"]),
-    probeUntil: Number(record["probe_until"]),
-    probeBy: (record["probe_by"] as string | null | undefined) ?? null,
+    openForMs: record.open_for_ms ?? 0,
+    openUntil: record.open_until ?? 0,
+    probeUntil: record.probe_until ?? 0,
+    probeBy: record.probe_by ?? null,
   };
 }

@@ -4,10 +4,10 @@ import type { InstallationStatus } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { BrokenReasonData } from "../model/status-event.ts";
+import type { InstallationRecord } from "../model/stored-records.ts";
 import { lastDays } from "./health-rule.ts";
-import { INSTALLATION_PREFIX, probedAt, statusOf } from "./integration-status.ts";
+import { INSTALLATION_PREFIX, probedAt } from "./integration-status.ts";
 import type { HealthDay, HealthStore, StatusRecords } from "./ports.ts";
-import type { RecordJson } from "./transitions.ts";
 
 /** As it is answered. */
 export interface IntegrationHealth {
@@ -34,7 +34,7 @@ export interface IntegrationHealth {
 export type QueryHealth = (uuid: string) => Promise<IntegrationHealth>;
 
 export interface HealthQueryDependencies {
-  readonly records: Pick<StatusRecords, "readRecord">;
+  readonly records: Pick<StatusRecords<InstallationRecord>, "read">;
   readonly health: HealthStore;
   readonly parkedCount: (app: string, uuid: string) => Promise<number>;
   readonly oldestParked: (app: string, uuid: string) => Promise<ParkedDelivery | null>;
@@ -51,34 +51,33 @@ export function createHealthQuery(
   { records, health, parkedCount, oldestParked, clock }: HealthQueryDependencies,
   { windowDays, probeIntervalMs }: HealthQueryOptions,
 ): QueryHealth {
-  const brokenOf = (record: RecordJson): IntegrationHealth["broken"] => {
-    if (statusOf(record) !== "broken") return null;
+  const brokenOf = (record: InstallationRecord): IntegrationHealth["broken"] => {
+    const { status, broken_at: at, broken_reason: reason } = record;
+    if (status !== "broken" || at === undefined || reason === undefined) return null;
     return {
-      at: String(record["broken_at"]),
-      reason: record["broken_reason"] as BrokenReasonData,
+      at,
+      reason,
       next_probe_at: probeIntervalMs === null ? null : toRfc3339(probedAt(record) + probeIntervalMs),
     };
   };
 
   return async (uuid) => {
-    const found = await records.readRecord(INSTALLATION_PREFIX + uuid);
-    if (found === null) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
-    const record = JSON.parse(found.value) as RecordJson;
-    const app = String(record["app"]);
+    const record = (await records.read(INSTALLATION_PREFIX + uuid))?.record ?? null;
+    if (record === null) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
+    const { app, mended_at: mendedAt } = record;
     const [days, deliveries, oldest] = await Promise.all([
       health.read(uuid, lastDays(clock.now(), windowDays)).catch(() => null),
       parkedCount(app, uuid),
       oldestParked(app, uuid),
     ]);
-    const mendedAt = record["mended_at"] as string | undefined;
     const oldestAt = oldest?.delivery.firstParkedAt ?? null;
     return {
       uuid,
-      status: statusOf(record),
+      status: record.status,
       broken: brokenOf(record),
       days,
       parked: { deliveries, oldest_at: oldestAt === null ? null : toRfc3339(oldestAt) },
-      mended: mendedAt === undefined ? null : { at: mendedAt, backlog: (record["mended_backlog"] as number | null | undefined) ?? null },
+      mended: mendedAt === undefined ? null : { at: mendedAt, backlog: record.mended_backlog ?? null },
     };
   };
 }

@@ -15,9 +15,10 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { withoutSecrets } from "../model/safe-url.ts";
 import { integrationBroken, integrationChanged, type StatusEvent } from "../model/status-event.ts";
+import type { InstallationRecord } from "../model/stored-records.ts";
 import type { BrokenReason } from "./health-rule.ts";
 import type { HealthStore, StatusRecords } from "./ports.ts";
-import type { RecordJson, Transitions } from "./transitions.ts";
+import type { Transition, Transitions } from "./transitions.ts";
 
 export interface LastFailure {
   readonly responseCode: number;
@@ -46,15 +47,15 @@ export interface IntegrationStatus {
    * @param check throws when the record is not the one that the person meant.
    * @throws AppError NOT_FOUND
    */
-  enable(uuid: string, check?: (record: RecordJson) => void): Promise<InstallationStatus>;
-  disable(uuid: string, check?: (record: RecordJson) => void): Promise<InstallationStatus>;
+  enable(uuid: string, check?: (record: InstallationRecord) => void): Promise<InstallationStatus>;
+  disable(uuid: string, check?: (record: InstallationRecord) => void): Promise<InstallationStatus>;
   /** Claims the next probe of a broken integration. @returns whether this replica has it. */
   claimProbe(uuid: string, intervalMs: number): Promise<boolean>;
 }
 
 export interface IntegrationStatusDependencies {
-  readonly records: StatusRecords;
-  readonly transitions: Transitions<StatusEvent>;
+  readonly records: Pick<StatusRecords<InstallationRecord>, "read" | "reached">;
+  readonly transitions: Transitions<InstallationRecord, StatusEvent>;
   readonly health: HealthStore;
   /** Deliveries that wait for the installation. */
   readonly parkedFor: (uuid: string) => Promise<number>;
@@ -75,20 +76,17 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
   const keyOf = (uuid: string): string => INSTALLATION_PREFIX + uuid;
   const facts = (id: string) => ({ id, time: toRfc3339(clock.now()), prefix: options.prefix });
 
-  const data = (uuid: string, record: RecordJson, status: InstallationStatus) => ({
-    app: String(record["app"]),
+  const data = (uuid: string, record: InstallationRecord, status: InstallationStatus) => ({
+    app: record.app,
     installation_uuid: uuid,
-    organization_id: String(record["organization_id"]),
+    organization_id: record.organization_id,
     webhook_url: withoutSecrets(webhookUrlOf(uuid)),
-    previous_status: statusOf(record),
+    previous_status: record.status,
     status,
     dashboard_url: options.dashboardUrl(`/installations/${uuid}`),
   });
 
-  const read = async (uuid: string): Promise<RecordJson | null> => {
-    const found = await records.readRecord(keyOf(uuid));
-    return found && (JSON.parse(found.value) as RecordJson);
-  };
+  const read = async (uuid: string): Promise<InstallationRecord | null> => (await records.read(keyOf(uuid)))?.record ?? null;
 
   /** Without Redis there are no counters to judge by either. @returns whether they are cleared. */
   const clearCounters = (uuid: string): Promise<boolean> =>
@@ -98,7 +96,7 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
     );
 
   /** What becoming active writes: nothing is left of why it was not, and how much waits to be delivered now. */
-  const mended = async (uuid: string): Promise<RecordJson> => ({
+  const mended = async (uuid: string): Promise<Transition<InstallationRecord, StatusEvent>["members"]> => ({
     status: "active",
     broken_at: undefined,
     broken_reason: undefined,
@@ -111,17 +109,17 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
   const byPerson = async (
     uuid: string,
     status: "active" | "disabled",
-    check: (record: RecordJson) => void,
+    check: (record: InstallationRecord) => void,
   ): Promise<InstallationStatus> => {
     const found = await read(uuid);
     if (found === null) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
     check(found);
-    if (statusOf(found) === status) return status;
-    const members = status === "active" ? await mended(uuid) : { status };
+    if (found.status === status) return status;
+    const members: Transition<InstallationRecord, StatusEvent>["members"] = status === "active" ? await mended(uuid) : { status };
     const { record } = await transitions.change(keyOf(uuid), (current) => {
       if (current === null) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
       check(current);
-      const before = statusOf(current);
+      const before = current.status;
       if (before === status) return null;
       const change = status === "disabled" ? "disabled" : before === "broken" ? "recovered" : "enabled";
       return {
@@ -130,31 +128,31 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
       };
     });
     // What the caller publishes next finds the new status here.
-    const written = await records.readRecord(keyOf(uuid));
+    const written = await records.read(keyOf(uuid));
     if (written !== null) await records.reached(written.revision);
-    return record === null ? status : statusOf(record);
+    return record?.status ?? status;
   };
 
   return {
     async generation(uuid, failedAt) {
       const record = await read(uuid);
-      return record !== null && statusOf(record) === "active" && mendedAt(record) <= failedAt ? generationOf(record) : null;
+      return record !== null && record.status === "active" && mendedAt(record) <= failedAt ? generationOf(record) : null;
     },
 
     async dropStaleCounters(uuid, failedAt) {
       const record = await read(uuid);
-      const isStale = record?.["counters_stale"] === true;
+      const isStale = record?.counters_stale === true;
       if (record === null || !(isStale || mendedAt(record) > failedAt)) return;
       await health.clear(uuid);
       if (!isStale) return;
       await transitions.change(keyOf(uuid), (current) =>
-        current?.["counters_stale"] === true ? { members: { counters_stale: undefined }, event: null } : null,
+        current?.counters_stale === true ? { members: { counters_stale: undefined }, event: null } : null,
       );
     },
 
     async break(uuid, generation, reason, last) {
       const { changed } = await transitions.change(keyOf(uuid), (current) => {
-        if (current === null || statusOf(current) !== "active" || generationOf(current) !== generation) return null;
+        if (current === null || current.status !== "active" || generationOf(current) !== generation) return null;
         const now = toRfc3339(clock.now());
         const shown = {
           rule: reason.rule,
@@ -177,10 +175,10 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
     },
 
     async recover(uuid, calmMs = 0) {
-      const isCalm = (record: RecordJson): boolean =>
+      const isCalm = (record: InstallationRecord): boolean =>
         brokenAt(record) - mendedAt(record) >= calmMs || clock.now() - brokenAt(record) >= calmMs;
-      const mayRecover = (record: RecordJson | null): record is RecordJson =>
-        record !== null && statusOf(record) === "broken" && isCalm(record);
+      const mayRecover = (record: InstallationRecord | null): record is InstallationRecord =>
+        record !== null && record.status === "broken" && isCalm(record);
       // The counters of one that is active already are not cleared.
       if (!mayRecover(await read(uuid))) return false;
       const members = await mended(uuid);
@@ -199,7 +197,7 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
 
     async claimProbe(uuid, intervalMs) {
       const { changed } = await transitions.change(keyOf(uuid), (current) => {
-        if (current === null || statusOf(current) !== "broken") return null;
+        if (current === null || current.status !== "broken") return null;
         const now = clock.now();
         if (now - probedAt(current) < intervalMs) return null;
         return { members: { probed_at: toRfc3339(now) }, event: null };
@@ -209,25 +207,24 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
   };
 }
 
-export function statusOf(record: RecordJson): InstallationStatus {
-  const status = record["status"];
-  return status === "broken" || status === "disabled" ? status : "active";
-}
-
 /** When it was last probed, or broke; milliseconds since the epoch. */
-export function probedAt(record: RecordJson): number {
-  return epochMsOf(String(record["probed_at"] ?? record["broken_at"] ?? 0)) || 0;
+export function probedAt({ probed_at, broken_at }: InstallationRecord): number {
+  return timeOf(probed_at ?? broken_at);
 }
 
 /** When it became active again, milliseconds since the epoch; 0 when it always was. */
-export function mendedAt(record: RecordJson): number {
-  return epochMsOf(String(record["mended_at"] ?? 0)) || 0;
+export function mendedAt({ mended_at }: InstallationRecord): number {
+  return timeOf(mended_at);
 }
 
-function brokenAt(record: RecordJson): number {
-  return epochMsOf(String(record["broken_at"] ?? 0)) || 0;
+function brokenAt({ broken_at }: InstallationRecord): number {
+  return timeOf(broken_at);
 }
 
-function generationOf(record: RecordJson): number {
-  return Number(record["n"] ?? 0);
+function timeOf(text: string | undefined): number {
+  return text === undefined ? 0 : epochMsOf(text);
+}
+
+function generationOf({ n }: InstallationRecord): number {
+  return n ?? 0;
 }

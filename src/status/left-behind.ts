@@ -4,17 +4,22 @@ import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import type { StatusEvent } from "../model/status-event.ts";
-import { type RecordJson, STALE_MS, type Transitions } from "./transitions.ts";
+import type { TransitionMembers } from "../model/stored-records.ts";
+import { STALE_MS, type Transitions } from "./transitions.ts";
 
 export interface LeftBehind {
   /** A record of the registry bucket, as the watch brings it; null when it is gone. */
-  update(key: string, record: RecordJson | null): void;
+  update(key: string, record: TransitionMembers<StatusEvent> | null): void;
   stop(): void;
 }
 
 const AGAIN_MS = 2_000;
 
-export function createLeftBehind(transitions: Transitions<StatusEvent>, clock: Clock, logger: Logger): LeftBehind {
+export function createLeftBehind<R extends TransitionMembers<StatusEvent>>(
+  transitions: Transitions<R, StatusEvent>,
+  clock: Clock,
+  logger: Logger,
+): LeftBehind {
   const timers = new Map<string, () => void>();
   /** What records have, and what those had that were removed. */
   const pending = new Map<string, StatusEvent>();
@@ -57,7 +62,7 @@ export function createLeftBehind(transitions: Transitions<StatusEvent>, clock: C
         orphans.set(key, left);
         return finishAfter(key, STALE_MS);
       }
-      const event = record?.["pending_event"] as StatusEvent | undefined;
+      const event = record?.pending_event;
       if (event === undefined) {
         pending.delete(key);
         if (!orphans.has(key)) forget(key);

@@ -11,13 +11,14 @@ export interface HealthStore {
   clear(installationUuid: string): Promise<void>;
 }
 
-/** What a transition needs of the registry bucket. */
-export interface StatusRecords {
-  readRecord(key: string): Promise<{ readonly value: string; readonly revision: number } | null>;
+/** What a transition needs of the registry bucket; registry/store.ts has it. */
+export interface StatusRecords<R> {
+  /** As it is in force, with the newest revision; `record` is null when there is a value and it can't be read. */
+  read(key: string): Promise<{ readonly record: R | null; readonly revision: number } | null>;
   /** The revision that deleted the record, 0 if none did: a record that comes back does not use its numbers again. */
   deletedAt(key: string): Promise<number>;
-  createRecord(key: string, value: string): Promise<number | "conflict">;
-  updateRecord(key: string, value: string, revision: number): Promise<number | "conflict">;
+  create(key: string, record: R): Promise<number | "conflict">;
+  update(key: string, record: R, revision: number): Promise<number | "conflict">;
   /** Resolves when this process acts by the revision. */
   reached(revision: number): Promise<void>;
 }

@@ -3,7 +3,8 @@
  *
  * T1  A transition is one compare-and-set that writes the new status, a counter n and `pending_event`, the whole event
  *     with the id `<key's name>:<n>`. Whoever wins it, and nobody else, has made the transition. A record that was removed
- *     and comes back counts on from the revision that removed it, which is higher than any number it had.
+ *     and comes back counts on from the revision that removed it, and one that can't be read from its own: they are higher
+ *     than any number it had.
  * T2  Then the event is published with its id as Nats-Msg-Id, and the field is cleared. A process that dies between the
  *     two leaves the field behind; any replica that finds it older than 5 s finishes the work.
  * T3  Before an old event is published again, the subject's last message is read: with the same id it was published.
@@ -14,10 +15,8 @@ import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
+import type { TransitionMembers } from "../model/stored-records.ts";
 import type { StatusRecords, StatusStream } from "./ports.ts";
-
-/** A record's JSON. Members that the transition does not know are kept. */
-export type RecordJson = Readonly<Record<string, unknown>>;
 
 /** What a pending event needs to be for this file; model/status-event.ts says what it is. */
 export interface PendingEvent {
@@ -25,14 +24,14 @@ export interface PendingEvent {
   readonly time: string;
 }
 
-export interface Transition<E extends PendingEvent> {
-  /** Members to write over the record's. */
-  readonly members: RecordJson;
+export interface Transition<R, E extends PendingEvent> {
+  /** Members to write over the record's; undefined removes one. All others are kept. */
+  readonly members: { readonly [Name in keyof R]?: R[Name] | undefined };
   /** Built with the id of this transition; null for a step that nobody is told of. */
   readonly event: ((id: string) => E) | null;
 }
 
-export interface Transitions<E extends PendingEvent> {
+export interface Transitions<R extends TransitionMembers<E>, E extends PendingEvent> {
   /**
    * Runs `decide` on the newest record (null when there is none) until its compare-and-set wins; null leaves all as is.
    * @returns the record afterwards with its revision (0 when there is none), and whether this call made a transition.
@@ -40,8 +39,8 @@ export interface Transitions<E extends PendingEvent> {
    */
   change(
     key: string,
-    decide: (current: RecordJson | null) => Transition<E> | null,
-  ): Promise<{ readonly record: RecordJson | null; readonly revision: number; readonly changed: boolean }>;
+    decide: (current: R | null) => Transition<R, E> | null,
+  ): Promise<{ readonly record: R | null; readonly revision: number; readonly changed: boolean }>;
   /** Finishes what a dead process left behind. @returns false when it may still be somebody's work. */
   finish(key: string): Promise<boolean>;
   /** Publishes the event of a record that was removed before somebody could say that it is published. */
@@ -52,22 +51,26 @@ export interface Transitions<E extends PendingEvent> {
 export const STALE_MS = 5_000;
 const MAX_TRIES = 40;
 
-export interface TransitionDependencies<E extends PendingEvent> {
-  readonly records: StatusRecords;
+export interface TransitionDependencies<R, E extends PendingEvent> {
+  readonly records: StatusRecords<R>;
   readonly stream: StatusStream<E>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-export function createTransitions<E extends PendingEvent>({ records, stream, clock, logger }: TransitionDependencies<E>): Transitions<E> {
+export function createTransitions<R extends TransitionMembers<E>, E extends PendingEvent>({
+  records,
+  stream,
+  clock,
+  logger,
+}: TransitionDependencies<R, E>): Transitions<R, E> {
   /** Clears the field if it still holds this event. */
   const clear = async (key: string, id: string): Promise<void> => {
     for (let tries = 0; tries < MAX_TRIES; tries++) {
-      const found = await records.readRecord(key);
-      const record = found && parse(key, found.value);
-      if (!found || !record || pendingOf<E>(record)?.id !== id) return;
-      const { pending_event: _, ...rest } = record;
-      if ((await records.updateRecord(key, JSON.stringify(rest), found.revision)) !== "conflict") return;
+      const found = await records.read(key);
+      if (found?.record?.pending_event?.id !== id) return;
+      const { pending_event: _, ...rest } = found.record;
+      if ((await records.update(key, rest as R, found.revision)) !== "conflict") return;
     }
   };
 
@@ -94,24 +97,20 @@ export function createTransitions<E extends PendingEvent>({ records, stream, clo
   return {
     async change(key, decide) {
       for (let tries = 0; tries < MAX_TRIES; tries++) {
-        const found = await records.readRecord(key);
-        const record = found === null ? null : parse(key, found.value);
+        const found = await records.read(key);
+        const record = found?.record ?? null;
         const transition = decide(record);
         if (transition === null) return { record, revision: found?.revision ?? 0, changed: false };
-        const pending = record && pendingOf<E>(record);
+        const pending = record?.pending_event;
         if (pending && transition.event !== null) {
           if (!(await finishPending(key, pending))) await new Promise((resolve) => setTimeout(resolve, 250));
           continue;
         }
-        const counter = Number(record === null ? await records.deletedAt(key) : (record["n"] ?? 0)) + 1;
+        const counter = (record === null ? (found?.revision ?? (await records.deletedAt(key))) : (record.n ?? 0)) + 1;
         const event = transition.event?.(`${key.slice(key.indexOf(".") + 1)}:${counter}`) ?? null;
-        const next: RecordJson = {
-          ...record,
-          ...transition.members,
-          ...(event === null ? {} : { n: counter, pending_event: event }),
-        };
-        const value = JSON.stringify(next);
-        const revision = found === null ? await records.createRecord(key, value) : await records.updateRecord(key, value, found.revision);
+        const numbered = event === null ? {} : { n: counter, pending_event: event };
+        const next = { ...record, ...transition.members, ...numbered } as R;
+        const revision = found === null ? await records.create(key, next) : await records.update(key, next, found.revision);
         if (revision === "conflict") continue;
         if (event !== null) {
           // The transition has happened; if this fails, any replica publishes it later.
@@ -125,23 +124,10 @@ export function createTransitions<E extends PendingEvent>({ records, stream, clo
     },
 
     async finish(key) {
-      const found = await records.readRecord(key);
-      const pending = found && pendingOf<E>(parse(key, found.value));
+      const pending = (await records.read(key))?.record?.pending_event;
       return pending ? finishPending(key, pending) : true;
     },
 
     publishLeft,
   };
-}
-
-function pendingOf<E extends PendingEvent>(record: RecordJson): E | null {
-  return (record["pending_event"] as E | undefined) ?? null;
-}
-
-function parse(key: string, value: string): RecordJson {
-  try {
-    return JSON.parse(value) as RecordJson;
-  } catch (error) {
-    throw new AppError("RECORD_INVALID", `record ${key} is not JSON`, { cause: error });
-  }
 }

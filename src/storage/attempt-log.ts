@@ -34,7 +34,7 @@ export interface BufferedAttemptLog extends AttemptLog {
   dropped(): number;
 }
 
-export interface AttemptLogOptions extends WriteOptions {
+export interface AttemptLogOptions extends Omit<WriteOptions, "now"> {
   readonly bufferRows: number;
 }
 
@@ -63,7 +63,7 @@ const NOTHING: Batch = { entries: [], notes: [] };
 
 export function createAttemptLog(dependencies: AttemptLogDependencies, options: AttemptLogOptions): BufferedAttemptLog {
   const { redis, clock, logger, onFailuresWritten, onLateBatch } = dependencies;
-  const write = createWriteBatch(redis, options);
+  const write = createWriteBatch(redis, { ...options, now: clock.now });
   const readMark = createMarkReader(redis, clock);
   const writer = randomUUID();
   let waiting: LogEntry[] = [];
@@ -229,6 +229,7 @@ function entryOf(attempt: AttemptRecord): LogEntry {
   const isDelivered = outcome === DELIVERED;
   return {
     app: app.slug,
+    appCreatedAt: app.createdAt ?? 0,
     eventType: delivery.event.type,
     installationUuid: installation.uuid,
     row: logRow(attempt),

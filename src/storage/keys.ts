@@ -10,6 +10,8 @@ export const keys = {
   errors: (app: string, eventType: string): string => `posthorn:error:{${app}}:${eventType}`,
   /** Sorted set of the event types that have lists, scored by their last use. */
   eventTypes: (app: string): string => `posthorn:event-types:{${app}}`,
+  /** When the app was made whose rows and stats there are, milliseconds since the epoch: those of an earlier one of its slug are gone. */
+  appCreated: (app: string): string => `posthorn:app-created:{${app}}`,
   /** Hash of one installation's UTC day: success, error, timeout, fatal. */
   health: (installationUuid: string, day: string): string => `posthorn:health:{${installationUuid}}:${day}`,
   /** Hash of an app's UTC day: `<hour> <outcome>` and `<hour> <bucket of latency-histogram.ts>` → attempts. */

@@ -1,5 +1,6 @@
 /** Reads the request log back, for "why didn't my webhook arrive?". */
 import { epochMsOf } from "../model/rfc3339.ts";
+import { type AppCreatedAt, belongsSince } from "./app-created.ts";
 import { keys } from "./keys.ts";
 import { type LogRow, readLogRow } from "./log-row.ts";
 import type { RedisClient } from "./redis.ts";
@@ -23,11 +24,14 @@ export type QueryRequestLog = (filter: RequestLogFilter) => Promise<LogRow[]>;
 export function createRequestLogQuery(
   redis: RedisClient,
   organizationOf: (installationUuid: string) => string | undefined,
+  appCreatedAt: AppCreatedAt,
 ): QueryRequestLog {
   return async ({ app, eventType, errorsOnly, organizationId, start, end }) => {
     const keyOf = errorsOnly ? keys.errors : keys.requests;
     let lists: string[][];
+    let since: number;
     try {
+      since = await belongsSince(redis, app, appCreatedAt(app));
       const types = eventType === null ? await unlessWrongType(redis.zrange(keys.eventTypes(app), "0", "-1"), []) : [eventType];
       lists = await Promise.all(types.map((type) => unlessWrongType(redis.lrange(keyOf(app, type), 0, -1), [])));
     } catch (error) {
@@ -35,7 +39,7 @@ export function createRequestLogQuery(
     }
     const isWanted = (row: LogRow): boolean => {
       const at = epochMsOf(row.date);
-      if ((start !== null && at < start) || (end !== null && at >= end)) return false;
+      if (at < since || (start !== null && at < start) || (end !== null && at >= end)) return false;
       return organizationId === null || (row.organization_id ?? organizationOf(row.installation_uuid)) === organizationId;
     };
     const rows = lists

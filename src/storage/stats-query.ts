@@ -6,6 +6,7 @@ import { toRfc3339 } from "../model/clock.ts";
 import { OUTCOMES, type Outcome } from "../model/outcome.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import type { StatsPeriod, StatsQuery, Volume } from "../model/stats.ts";
+import { type AppCreatedAt, belongsSince } from "./app-created.ts";
 import { keys } from "./keys.ts";
 import { LAST_BUCKET, latencyOf } from "./latency-histogram.ts";
 import type { RedisClient } from "./redis.ts";
@@ -17,7 +18,7 @@ const NAMES = Object.keys(OUTCOMES) as Outcome[];
 /** As many as are asked for at once: in between, deliveries get their turn. */
 const APPS_AT_ONCE = 100;
 
-export function createStatsQuery(redis: RedisClient): StatsQuery {
+export function createStatsQuery(redis: RedisClient, appCreatedAt: AppCreatedAt): StatsQuery {
   const reading = async <T>(read: () => Promise<T>): Promise<T> => {
     try {
       return await read();
@@ -31,8 +32,9 @@ export function createStatsQuery(redis: RedisClient): StatsQuery {
       reading(async () => {
         const end = start + stepMs * steps;
         const days = daysBetween(start, end);
-        const [eventTypes, ...hashes] = await Promise.all([
-          unlessWrongType(redis.zrevrange(keys.eventTypes(app), 0, -1), []),
+        const [since, allTypes, ...hashes] = await Promise.all([
+          belongsSince(redis, app, appCreatedAt(app)),
+          unlessWrongType(redis.zrevrange(keys.eventTypes(app), 0, -1, "WITHSCORES"), []),
           ...days.map((day) => unlessWrongType(redis.hgetall(keys.stats(app, day)), {})),
         ]);
         const total = createSum();
@@ -41,12 +43,13 @@ export function createStatsQuery(redis: RedisClient): StatsQuery {
           for (const [field, attempts] of Object.entries(hashes[index] ?? {})) {
             const [hour = "", what = ""] = field.split(" ");
             const at = epochMsOf(`${day}T${hour}:00:00Z`);
-            if (!(at >= start && at < end)) continue;
+            if (!(at >= start && at < end && at + HOUR_MS > since)) continue;
             total.add(what, countIn(attempts));
             sums[Math.floor((at - start) / stepMs)]?.add(what, countIn(attempts));
           }
         }
         const periods = sums.map((sum, index) => sum.period(start + index * stepMs));
+        const eventTypes = allTypes.filter((_, at) => at % 2 === 0 && Number(allTypes[at + 1]) >= since);
         return { total: total.period(start), periods, eventTypes };
       }),
 
@@ -54,29 +57,33 @@ export function createStatsQuery(redis: RedisClient): StatsQuery {
       reading(async () => {
         const volumes: Volume[][] = [];
         for (let from = 0; from < apps.length; from += APPS_AT_ONCE) {
-          volumes.push(...(await volumesOf(redis, apps.slice(from, from + APPS_AT_ONCE), hours)));
+          volumes.push(...(await volumesOf(redis, apps.slice(from, from + APPS_AT_ONCE), hours, appCreatedAt)));
         }
         return volumes;
       }),
   };
 }
 
-async function volumesOf(redis: RedisClient, apps: readonly string[], hours: readonly number[]): Promise<Volume[][]> {
+async function volumesOf(
+  redis: RedisClient,
+  apps: readonly string[],
+  hours: readonly number[],
+  appCreatedAt: AppCreatedAt,
+): Promise<Volume[][]> {
   const ofDay = Map.groupBy(hours, dayOf);
   const fieldsOfDay = [...ofDay].map(([day, hoursOfDay]) => ({
     day,
     fields: hoursOfDay.flatMap((at) => NAMES.map((name) => `${toRfc3339(at).slice(11, 13)} ${name}`)),
   }));
-  const replies = await Promise.all(
-    apps.flatMap((app) =>
-      fieldsOfDay.map(({ day, fields }) =>
-        unlessWrongType(
-          redis.hmget(keys.stats(app, day), ...fields),
-          fields.map(() => null),
-        ),
-      ),
-    ),
-  );
+  const read = (app: string, day: string, fields: string[]) =>
+    unlessWrongType(
+      redis.hmget(keys.stats(app, day), ...fields),
+      fields.map(() => null),
+    );
+  const [sinces, replies] = await Promise.all([
+    Promise.all(apps.map((app) => belongsSince(redis, app, appCreatedAt(app)))),
+    Promise.all(apps.flatMap((app) => fieldsOfDay.map(({ day, fields }) => read(app, day, fields)))),
+  ]);
   return apps.map((_, index) =>
     replies
       .slice(index * ofDay.size, (index + 1) * ofDay.size)
@@ -84,6 +91,7 @@ async function volumesOf(redis: RedisClient, apps: readonly string[], hours: rea
       .reduce<Array<{ attempts: number; delivered: number }>>((volumes, count, at) => {
         const hour = Math.floor(at / NAMES.length);
         volumes[hour] ??= { attempts: 0, delivered: 0 };
+        if ((hours[hour] ?? 0) + HOUR_MS <= (sinces[index] ?? 0)) return volumes;
         volumes[hour].attempts += countIn(count);
         if (NAMES[at % NAMES.length] === "delivered") volumes[hour].delivered += countIn(count);
         return volumes;

@@ -3,6 +3,8 @@
  *
  * G1  What refuses the whole server (out of memory, read-only, loading) fails the first command, before anything is
  *     written. What is wrong with one key (another type under its name) costs only that key's part and is reported.
+ * G2  Rows and stats of an app are of one app only. The first write of one that has taken the slug of an earlier one removes
+ *     what that one left, and what still comes of the earlier one, from whichever replica, is not written.
  */
 import type { CountedAs, Outcome } from "../model/outcome.ts";
 import { DELIVERED, MARK_TTL_S } from "./delivery-mark.ts";
@@ -23,6 +25,8 @@ export interface Counted {
 /** One attempt, ready to be written. */
 export interface LogEntry {
   readonly app: string;
+  /** model/app.ts; 0 when it is not known. */
+  readonly appCreatedAt: number;
   readonly eventType: string;
   readonly installationUuid: string;
   /** JSON text. */
@@ -54,6 +58,7 @@ export interface WriteOptions {
   readonly listTtlMs: number;
   /** When an installation became active again, milliseconds since the epoch, or 0: what ended before does not count any more. */
   readonly mendedAt: (installationUuid: string) => number;
+  readonly now: () => number;
 }
 
 const HEALTH_TTL_S = 30 * 86_400;
@@ -88,33 +93,59 @@ if last and tonumber(last) >= tonumber(number) then return {} end
 redis.call('SET', batch, number, 'EX', ARGV[2])
 local size, list_ttl, mark_ttl, max_types = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local lists, counters, marks, types = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-local notes = tonumber(ARGV[11])
-local key, arg = 1, 11
+local notes, apps = tonumber(ARGV[11]), tonumber(ARGV[12])
+local days = ARGV[13]
+local key, arg = 1, 13
 local problems = {}
 local function try(...)
   local reply = redis.pcall(...)
   if type(reply) == 'table' and reply.err then problems[#problems + 1] = KEYS[key] .. ': ' .. reply.err end
 end
+local is_late = {}
+for at = 1, apps do
+  key = key + 1
+  local app, created = ARGV[arg + 1], ARGV[arg + 2]
+  arg = arg + 2
+  local known = redis.pcall('GET', KEYS[key])
+  if type(known) ~= 'string' then
+    if created ~= '0' then try('SET', KEYS[key], created) end
+  elseif tonumber(known) < tonumber(created) then
+    local types = 'posthorn:event-types:{' .. app .. '}'
+    local found = redis.pcall('ZRANGE', types, 0, -1)
+    for _, type_name in ipairs(found.err and {} or found) do
+      try('DEL', 'posthorn:request:{' .. app .. '}:' .. type_name, 'posthorn:error:{' .. app .. '}:' .. type_name)
+    end
+    for day in string.gmatch(days, '[^,]+') do try('DEL', 'posthorn:stats:{' .. app .. '}:' .. day) end
+    try('DEL', types)
+    try('SET', KEYS[key], created)
+  else
+    is_late[at] = tonumber(known) > tonumber(created)
+  end
+end
 for _ = 1, lists do
   key = key + 1
-  local rows = tonumber(ARGV[arg + 1])
-  arg = arg + 1
-  for at = 1, rows, 500 do
-    try('LPUSH', KEYS[key], unpack(ARGV, arg + at, arg + math.min(at + 499, rows)))
+  local app, rows = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2])
+  arg = arg + 2
+  if not is_late[app] then
+    for at = 1, rows, 500 do
+      try('LPUSH', KEYS[key], unpack(ARGV, arg + at, arg + math.min(at + 499, rows)))
+    end
+    try('LTRIM', KEYS[key], 0, size - 1)
+    try('PEXPIRE', KEYS[key], list_ttl)
   end
   arg = arg + rows
-  try('LTRIM', KEYS[key], 0, size - 1)
-  try('PEXPIRE', KEYS[key], list_ttl)
 end
 for _ = 1, counters do
   key = key + 1
-  local ttl, fields = ARGV[arg + 1], tonumber(ARGV[arg + 2])
-  arg = arg + 2
-  for _ = 1, fields do
-    try('HINCRBY', KEYS[key], ARGV[arg + 1], ARGV[arg + 2])
-    arg = arg + 2
+  local app, ttl, fields = tonumber(ARGV[arg + 1]), ARGV[arg + 2], tonumber(ARGV[arg + 3])
+  arg = arg + 3
+  if not is_late[app] then
+    for at = 1, fields do
+      try('HINCRBY', KEYS[key], ARGV[arg + at * 2 - 1], ARGV[arg + at * 2])
+    end
+    try('EXPIRE', KEYS[key], ttl)
   end
-  try('EXPIRE', KEYS[key], ttl)
+  arg = arg + fields * 2
 end
 for _ = 1, marks do
   key = key + 1
@@ -125,10 +156,12 @@ for _ = 1, marks do
 end
 for _ = 1, types do
   key = key + 1
-  try('ZADD', KEYS[key], ARGV[arg + 1], ARGV[arg + 2])
-  try('ZREMRANGEBYRANK', KEYS[key], 0, -max_types - 1)
-  try('PEXPIRE', KEYS[key], list_ttl)
-  arg = arg + 2
+  if not is_late[tonumber(ARGV[arg + 1])] then
+    try('ZADD', KEYS[key], ARGV[arg + 2], ARGV[arg + 3])
+    try('ZREMRANGEBYRANK', KEYS[key], 0, -max_types - 1)
+    try('PEXPIRE', KEYS[key], list_ttl)
+  end
+  arg = arg + 3
 end
 for _ = 1, notes do
   key = key + 1
@@ -140,7 +173,9 @@ return problems
 
 /** Attempts by the keys that they change. */
 export interface Group {
-  readonly lists: Map<string, string[]>;
+  /** App → when it was made. */
+  readonly apps: Map<string, number>;
+  readonly lists: Map<string, Rows>;
   readonly counters: Map<string, Counters>;
   readonly marks: Map<string, string>;
   /** App → event type → its last use. */
@@ -148,43 +183,66 @@ export interface Group {
 }
 
 export function createGroup(): Group {
-  return { lists: new Map(), counters: new Map(), marks: new Map(), types: new Map() };
+  return { apps: new Map(), lists: new Map(), counters: new Map(), marks: new Map(), types: new Map() };
 }
 
 export function addToGroups(entry: LogEntry, ofApp: Group, ofInstallation: Group, { mendedAt }: WriteOptions): void {
-  const { app, eventType, failed, row, counted, markValue, endedAt } = entry;
-  push(ofApp.lists, keys.requests(app, eventType), row);
-  if (failed) push(ofApp.lists, keys.errors(app, eventType), row);
-  if (counted !== null) countInStats(ofApp.counters, app, counted);
+  const { app, appCreatedAt, eventType, failed, row, counted, markValue, endedAt } = entry;
+  const isLate = isOfEarlierApp(ofApp, app, appCreatedAt);
+  if (!isLate) {
+    push(ofApp.lists, app, keys.requests(app, eventType), row);
+    if (failed) push(ofApp.lists, app, keys.errors(app, eventType), row);
+    if (counted !== null) countInStats(ofApp.counters, app, counted);
+  }
   // It may have waited for Redis while somebody mended the integration and had the counters cleared.
   if (counted !== null && endedAt >= mendedAt(entry.installationUuid))
-    increment(fieldsOf(ofInstallation.counters, keys.health(entry.installationUuid, counted.day), HEALTH_TTL_S), counted.as);
+    increment(fieldsOf(ofInstallation.counters, null, keys.health(entry.installationUuid, counted.day), HEALTH_TTL_S), counted.as);
   // A run that was delivered stays delivered, whatever a late failure of a duplicate says.
   const mark = keys.delivery(app, entry.mark);
   if (!ofApp.marks.get(mark)?.startsWith(DELIVERED)) ofApp.marks.set(mark, markValue);
+  if (isLate) return;
   const types = ofApp.types.get(app);
   if (types === undefined) ofApp.types.set(app, new Map([[eventType, endedAt]]));
   else types.set(eventType, endedAt);
 }
 
+/** G2: what a batch has of an app goes when there is something of a later one in it. */
+function isOfEarlierApp(group: Group, app: string, createdAt: number): boolean {
+  const known = group.apps.get(app);
+  if (known === createdAt) return false;
+  if (known !== undefined && known > createdAt) return true;
+  group.apps.set(app, createdAt);
+  if (known === undefined) return false;
+  for (const all of [group.lists, group.counters]) for (const [key, of] of all) if (of.app === app) all.delete(key);
+  group.types.delete(app);
+  return false;
+}
+
 /** As SCRIPT wants them after the batch's key and number. */
 export function scriptCall(
-  { lists, counters, marks, types }: Group,
+  { apps, lists, counters, marks, types }: Group,
   notes: readonly Note[],
-  { size, listTtlMs }: WriteOptions,
+  { size, listTtlMs, now }: WriteOptions,
 ): { scriptKeys: string[]; args: Array<string | number> } {
   const scriptKeys: string[] = [];
   const parts: Array<string | number> = [];
+  const numbers = new Map<string | null, number>();
+  for (const [app, createdAt] of apps) {
+    numbers.set(app, numbers.size + 1);
+    scriptKeys.push(keys.appCreated(app));
+    parts.push(app, createdAt);
+  }
+  const numberOf = (app: string | null): number => numbers.get(app) ?? 0;
   let typeCount = 0;
-  for (const [key, rows] of lists) {
+  for (const [key, { app, rows }] of lists) {
     scriptKeys.push(key);
     // Rows that the trim would remove at once are not sent.
     const kept = rows.length > size ? rows.slice(-size) : rows;
-    parts.push(kept.length, ...kept);
+    parts.push(numberOf(app), kept.length, ...kept);
   }
-  for (const [key, { ttlS, fields }] of counters) {
+  for (const [key, { app, ttlS, fields }] of counters) {
     scriptKeys.push(key);
-    parts.push(ttlS, fields.size);
+    parts.push(numberOf(app), ttlS, fields.size);
     for (const [field, by] of fields) parts.push(field, by);
   }
   for (const [key, value] of marks) {
@@ -195,39 +253,59 @@ export function scriptCall(
     for (const [type, at] of typesOfApp) {
       typeCount++;
       scriptKeys.push(keys.eventTypes(app));
-      parts.push(at, type);
+      parts.push(numberOf(app), at, type);
     }
   }
   for (const { key, field, value } of notes) {
     scriptKeys.push(key);
     parts.push(field ?? "", value);
   }
-  const sizes = [lists.size, counters.size, marks.size, typeCount, notes.length];
+  const sizes = [lists.size, counters.size, marks.size, typeCount, notes.length, apps.size, statsDays(now())];
   return { scriptKeys, args: [BATCH_TTL_S, size, listTtlMs, MARK_TTL_S, MAX_EVENT_TYPES, ...sizes, ...parts] };
 }
 
-function push(lists: Map<string, string[]>, key: string, row: string): void {
-  const rows = lists.get(key);
-  if (rows === undefined) lists.set(key, [row]);
-  else rows.push(row);
+const DAY_MS = 86_400_000;
+let daysUpTo = Number.NaN;
+let days = "";
+
+/** The UTC days that there can be stats of, separated by commas; tomorrow with them, for clocks that are ahead. */
+function statsDays(now: number): string {
+  const today = Math.floor(now / DAY_MS);
+  if (today === daysUpTo) return days;
+  daysUpTo = today;
+  days = Array.from({ length: STATS_TTL_S / 86_400 + 3 }, (_, at) => new Date((today + 1 - at) * DAY_MS).toISOString().slice(0, 10)).join();
+  return days;
+}
+
+interface Rows {
+  readonly app: string;
+  readonly rows: string[];
+}
+
+function push(lists: Map<string, Rows>, app: string, key: string, row: string): void {
+  const found = lists.get(key);
+  if (found === undefined) lists.set(key, { app, rows: [row] });
+  else found.rows.push(row);
 }
 
 /** Counters of one hash, and how long it lives. */
 interface Counters {
+  /** Null: they are no app's. */
+  readonly app: string | null;
   readonly ttlS: number;
   readonly fields: Map<string, number>;
 }
 
 function countInStats(ofApp: Map<string, Counters>, app: string, { day, hour, outcome, latencyMs }: Counted): void {
-  const stats = fieldsOf(ofApp, keys.stats(app, day), STATS_TTL_S);
+  const stats = fieldsOf(ofApp, app, keys.stats(app, day), STATS_TTL_S);
   increment(stats, `${hour} ${outcome}`);
   if (latencyMs !== null) increment(stats, `${hour} ${bucketOf(latencyMs)}`);
 }
 
-function fieldsOf(counters: Map<string, Counters>, key: string, ttlS: number): Map<string, number> {
+function fieldsOf(counters: Map<string, Counters>, app: string | null, key: string, ttlS: number): Map<string, number> {
   let found = counters.get(key);
   if (found === undefined) {
-    found = { ttlS, fields: new Map() };
+    found = { app, ttlS, fields: new Map() };
     counters.set(key, found);
   }
   return found.fields;

@@ -32,6 +32,16 @@ interface FloorRecord {
 const KEY = "ack-floor.events";
 const EVERY_MS = 10_000;
 
+/** @returns null for what is none: everything is handed out again, and what was delivered is skipped by its marks. */
+function readFloor(value: string): FloorRecord | null {
+  try {
+    const { sequence, stream_created } = JSON.parse(value) as FloorRecord;
+    return Number.isSafeInteger(sequence) && sequence >= 0 ? { sequence, stream_created } : null;
+  } catch {
+    return null;
+  }
+}
+
 export function createAckFloor(manager: JetStreamManager, records: FloorRecords, names: BusNames, clock: Clock, logger: Logger): AckFloor {
   const stream = names.streams.events;
   let saved = 0;
@@ -64,7 +74,7 @@ export function createAckFloor(manager: JetStreamManager, records: FloorRecords,
     async startingPoint() {
       const found = await records.readRecord(KEY);
       const { created, state } = await manager.streams.info(stream);
-      const floor = found && (JSON.parse(found.value) as FloorRecord);
+      const floor = found && readFloor(found.value);
       if (floor === null || floor.stream_created !== created || floor.sequence > state.last_seq)
         return { deliver_policy: DeliverPolicy.All };
       return { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: floor.sequence + 1 };

@@ -3,9 +3,11 @@
  * Servers from 2.10 on say their time in every answer about a stream. Before that, a record is written to the registry bucket
  * every few seconds, and the time at which the server stored it is read back.
  */
+
 import type { StreamInfo } from "nats";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 
 /** What is needed of the bucket; registry/store.ts has it. */
 export interface ClockRecords {
@@ -55,7 +57,7 @@ export function createClockSkew(records: ClockRecords, clock: Clock, logger: Log
     async observe(answer, askedAt) {
       const { ts } = answer as StreamInfo & { readonly ts?: string };
       if (ts === undefined) await writeAndRead();
-      else note(askedAt, Date.parse(ts));
+      else note(askedAt, epochMsOf(ts));
     },
   };
 }

@@ -39,6 +39,8 @@ export interface DeadLetterFilter {
   /** Milliseconds since the epoch, of when it became a dead letter. */
   readonly start?: number | null;
   readonly end?: number | null;
+  /** Only what belongs to the app that has its slug now, not what an earlier one has left. */
+  readonly ownOnly?: boolean;
 }
 
 export interface DeadLetters {
@@ -50,6 +52,8 @@ export interface DeadLetters {
   get(sequence: number): Promise<DeadLetter>;
   /** Removes it for good. @throws AppError NOT_FOUND */
   delete(sequence: number): Promise<void>;
+  /** Whether it belongs to the app that has its slug now. */
+  isOwn(letter: DeadLetter): boolean;
   /** @throws AppError NOT_FOUND, CONFLICT when it has no delivery in it, LANE_REFUSED */
   replayOne(sequence: number): Promise<void>;
   /** Replays all that match and were stored before the call. @param dryRun only counts. */
@@ -67,16 +71,30 @@ export interface DeadLettersDependencies {
   readonly lanes: LaneWriter;
   readonly names: BusNames;
   readonly match: (event: Event) => readonly Target[];
+  /** When the app was made (model/app.ts); null: it is not known, or there is none. */
+  readonly appCreatedAt: (slug: string) => number | null;
   readonly tracing: Tracing;
   readonly clock: Clock;
 }
 
-export function createDeadLetters({ connection, manager, lanes, names, match, tracing, clock }: DeadLettersDependencies): DeadLetters {
+export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLetters {
+  const { connection, manager, lanes, names, match, appCreatedAt, tracing, clock } = dependencies;
   const stream = names.streams.deadLetters;
 
   const subjectsOf = (app: string | null): string => (app === null ? `${names.prefix}.dead-letters.*` : names.deadLetter(app));
 
-  const matches = ({ content }: DeadLetter, { eventType, installationUuid, start, end }: DeadLetterFilter): boolean => {
+  /** One of an early version, or of a whole message, says nothing of its app: then by when it became one. */
+  const isOwn = ({ app, content }: DeadLetter): boolean => {
+    const createdAt = app === null ? null : appCreatedAt(app);
+    if (createdAt === null) return true;
+    const stamp = content["app_created_at"];
+    if (typeof stamp === "string") return epochMsOf(stamp) === createdAt;
+    return epochMsOf(String(content["dead_lettered_at"])) >= createdAt;
+  };
+
+  const matches = (letter: DeadLetter, { eventType, installationUuid, start, end, ownOnly }: DeadLetterFilter): boolean => {
+    const { content } = letter;
+    if (ownOnly && !isOwn(letter)) return false;
     if (installationUuid != null && installationIn(content) !== installationUuid) return false;
     if (eventType != null && eventTypeIn(content, names) !== eventType) return false;
     const at = epochMsOf(String(content["dead_lettered_at"]));
@@ -224,6 +242,7 @@ export function createDeadLetters({ connection, manager, lanes, names, match, tr
     listNewest: (filter, before, limit) => orUnreachable(listNewest(filter, before, limit)),
     get: (sequence) => orUnreachable(get(sequence)),
     delete: (sequence) => orUnreachable(get(sequence).then(() => remove(sequence))),
+    isOwn,
     replayOne: (sequence) => orUnreachable(replayOne(sequence)),
     replayAll: (filter, dryRun, onProgress) =>
       orUnreachable(tracing.batch("replay dead letters", (batch) => replayAll(filter, dryRun, onProgress, batch))),

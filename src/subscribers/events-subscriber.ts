@@ -148,7 +148,9 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
         const fanOut = { event, eventSequence: sequence, targets: installations };
         return tracing.fanOut(span, event, (trace) => lanes.fanOut(fanOut, source, trace));
       }
-      const deliveries = installations.map(({ app, uuid }) => newDelivery(event, app, uuid, sequence));
+      const deliveries = installations.map(({ app, uuid }) =>
+        newDelivery(event, app, uuid, sequence, registry.app(app)?.createdAt ?? null),
+      );
       const mayBeDone = message.deliveries > 1 || sequence <= suspectUpTo;
       return deliverAll(deliveries, span, source, mayBeDone);
     });

@@ -6,7 +6,7 @@
 import { AckPolicy, nanos } from "nats";
 import type { DeliverAll } from "../delivery/deliver-all.ts";
 import type { GiveUp } from "../delivery/give-up.ts";
-import type { Tracing } from "../delivery/ports.ts";
+import type { RegistryView, Tracing } from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import { newDelivery } from "../model/delivery.ts";
 import { decodeChunk, type FanOutChunk } from "../model/fan-out-chunk.ts";
@@ -25,6 +25,7 @@ export interface FanOutSubscriber {
 
 export interface FanOutSubscriberDependencies extends PullLoopDependencies {
   readonly names: BusNames;
+  readonly registry: Pick<RegistryView, "app">;
   readonly deliverAll: DeliverAll;
   readonly giveUp: GiveUp;
   readonly tracing: Tracing;
@@ -38,7 +39,7 @@ const MAX_CHUNKS_HELD = 8;
 const MAX_ACK_PENDING = 1_000;
 
 export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencies): FanOutSubscriber {
-  const { manager, names, deliverAll, giveUp, tracing, settle, waiting } = dependencies;
+  const { manager, names, registry, deliverAll, giveUp, tracing, settle, waiting } = dependencies;
   const stream = names.streams.retries;
 
   const ensure = async (): Promise<void> => {
@@ -61,7 +62,7 @@ export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencie
       return settle(message, giveUp.message(message, "invalid", messageOf(error), null));
     }
     const { event, eventSequence, targets } = chunk;
-    const deliveries = targets.map(({ app, uuid }) => newDelivery(event, app, uuid, eventSequence));
+    const deliveries = targets.map(({ app, uuid }) => newDelivery(event, app, uuid, eventSequence, registry.app(app)?.createdAt ?? null));
     const source = { stream, sequence: message.sequence };
     settle(
       message,

@@ -1,6 +1,5 @@
 /** The holds of ordered apps, as records `hold.<app>` in the registry bucket. */
 import type { FoundHold, Hold, Holds } from "../delivery/ports.ts";
-import { AppError } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import type { AttemptSummary } from "../model/outcome.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
@@ -36,7 +35,7 @@ export function createHolds(records: HoldRecords): Holds {
 
   const read = async (app: string): Promise<FoundHold | null> => {
     const record = await records.readRecord(keyOf(app));
-    return record === null ? null : { ...fromWire(app, record.value), revision: record.revision };
+    return record === null ? null : { ...fromWire(record.value), revision: record.revision };
   };
 
   /** @returns false when it is not as it was found. */
@@ -71,19 +70,38 @@ function toWire({ deliveryId, parkedSequence, attemptsMade, attempts, dueAt, bus
   return JSON.stringify(wire);
 }
 
-function fromWire(app: string, value: string): Hold {
+/** One that can't be read is nobody's: whoever takes the next one writes it over. */
+function fromWire(value: string): Hold {
   try {
-    const wire = JSON.parse(value) as WireHold;
-    return {
-      deliveryId: wire.delivery_id,
-      parkedSequence: wire.parked_sequence,
-      attemptsMade: wire.attempts_made,
-      attempts: wire.attempts,
-      dueAt: epochMsOf(wire.due_at),
-      busyUntil: epochMsOf(wire.busy_until ?? wire.due_at),
-      settled: wire.settled ?? [],
+    const {
+      delivery_id,
+      parked_sequence,
+      attempts_made,
+      attempts,
+      due_at,
+      busy_until = due_at,
+      settled = [],
+    } = JSON.parse(value) as WireHold;
+    const hold: Hold = {
+      deliveryId: delivery_id,
+      parkedSequence: parked_sequence,
+      attemptsMade: attempts_made,
+      attempts,
+      dueAt: epochMsOf(due_at),
+      busyUntil: epochMsOf(busy_until),
+      settled,
     };
-  } catch (error) {
-    throw new AppError("RECORD_INVALID", `record hold.${app} is not JSON`, { cause: error });
+    return isHold(hold) ? hold : NONE;
+  } catch {
+    return NONE;
   }
+}
+
+function isHold({ deliveryId, parkedSequence, attemptsMade, attempts, dueAt, busyUntil, settled }: Hold): boolean {
+  const numbers = [parkedSequence, attemptsMade, dueAt, busyUntil, ...settled];
+  return (
+    (deliveryId === null || typeof deliveryId === "string") &&
+    numbers.every((value) => Number.isFinite(value)) &&
+    attempts.every((attempt) => typeof attempt === "object" && attempt !== null)
+  );
 }

@@ -2,9 +2,11 @@
  * One stored dead letter. What was damaged, or stored by somebody else, is shown as `unreadable` with the beginning of its
  * bytes: it never stands in the way of the others.
  */
+
 import { isUtf8 } from "node:buffer";
 import { toRfc3339 } from "../model/clock.ts";
 import { OUTCOMES } from "../model/outcome.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 import { INVALID } from "./names.ts";
 import { type StreamMessage, textOf } from "./read-forwards.ts";
 
@@ -75,7 +77,7 @@ type Check = (value: unknown) => boolean;
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
 const isText: Check = (value) => typeof value === "string";
 const isCount: Check = (value) => Number.isSafeInteger(value) && Number(value) >= 0;
-const isTime: Check = (value) => typeof value === "string" && !Number.isNaN(Date.parse(value));
+const isTime: Check = (value) => typeof value === "string" && !Number.isNaN(epochMsOf(value));
 const orNull =
   (check: Check): Check =>
   (value) =>

@@ -1,5 +1,7 @@
 /** Reads the status stream for people: what has happened, newest first, and what happens now. */
+
 import type { JetStreamManager, NatsConnection } from "nats";
+import { epochMsOf } from "../model/rfc3339.ts";
 import type { StatusEvent } from "../model/status-event.ts";
 import type { BusNames } from "./names.ts";
 import { orUnreachable } from "./or-unreachable.ts";
@@ -65,7 +67,7 @@ function read(json: string): StatusEvent | null {
     const event = JSON.parse(json) as Partial<Record<string, unknown>> | null;
     const { app } = (event?.["data"] ?? {}) as { readonly app?: unknown };
     const texts = [event?.["id"], event?.["source"], event?.["type"], event?.["subject"], app];
-    const isWhole = texts.every((text) => typeof text === "string") && !Number.isNaN(Date.parse(String(event?.["time"])));
+    const isWhole = texts.every((text) => typeof text === "string") && !Number.isNaN(epochMsOf(String(event?.["time"])));
     return isWhole ? (event as unknown as StatusEvent) : null;
   } catch {
     return null;

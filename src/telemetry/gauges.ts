@@ -18,6 +18,7 @@ export interface GaugeSources {
   readonly integrations: () => Readonly<Record<"active" | "broken" | "disabled", number>>;
   readonly registry: () => { readonly apps: number; readonly installations: number };
   readonly isRegistryCurrent: () => boolean;
+  readonly invalidRecords: () => number;
   readonly logBuffered: () => number;
   readonly logNotesBuffered: () => number;
   readonly logDropped: () => number;
@@ -57,6 +58,7 @@ export function readGauges({ read }: Metrics, sources: GaugeSources): void {
   read("posthorn_integrations", sources.integrations);
   read("posthorn_registry_apps", () => sources.registry().apps);
   read("posthorn_registry_installations", () => sources.registry().installations);
+  read("posthorn_registry_invalid_records", sources.invalidRecords);
   read("posthorn_registry_current", () => Number(sources.isRegistryCurrent()));
   read("posthorn_log_buffered", sources.logBuffered);
   read("posthorn_log_notes_buffered", sources.logNotesBuffered);

@@ -107,6 +107,10 @@ export const METRICS = {
   posthorn_integrations: { kind: "gauge", help: "Installations by status.", labels: { status: "active, broken, disabled" } },
   posthorn_registry_apps: { kind: "gauge", help: "Apps in the index." },
   posthorn_registry_installations: { kind: "gauge", help: "Installations in the index." },
+  posthorn_registry_invalid_records: {
+    kind: "gauge",
+    help: "Records in the bucket that can't be read; the last good revision of each is in force.",
+  },
   posthorn_registry_current: { kind: "gauge", help: "1 while the index has everything the bucket has." },
   posthorn_log_buffered: { kind: "gauge", help: "Attempts not yet written to Redis." },
   posthorn_log_notes_buffered: { kind: "gauge", help: "Notes of where events and deliveries are, not yet written to Redis." },

@@ -34,11 +34,13 @@ const ofApp = ({ slug }: Target): string => `/v1/apps/${slug}`;
 const webhook = (): unknown => ({ webhook_url: receiver.url, events: ["*"], retry_schedule_s: [] });
 
 const throwAwayApp = () => call("PUT", "/v1/apps/throw-away", ADMIN, webhook());
-const throwAwayInstallation = () => call("PUT", `/v1/installations/${THROW_AWAY}`, ADMIN, { app: "own", organization_id: "none" });
+const throwAwayInstallation = () =>
+  call("PUT", `/v1/installations/${THROW_AWAY}`, ADMIN, { app: "own", organization_id: "none", allow_duplicate: true });
 
 /** A new route needs a row here. */
 const ROWS: Readonly<Record<string, Row>> = {
   "PUT /v1/apps/:slug": { access: "admin", app: false, path: ofApp, body: webhook },
+  "PATCH /v1/apps/:slug": { access: "admin", app: false, path: ofApp, body: () => ({ name: "Patched" }) },
   "GET /v1/apps/:slug": { access: "read", app: true, path: ofApp },
   "DELETE /v1/apps/:slug": { access: "admin", app: false, path: () => "/v1/apps/throw-away", before: throwAwayApp },
   "GET /v1/apps": { access: "read", app: false, path: () => "/v1/apps" },
@@ -62,6 +64,19 @@ const ROWS: Readonly<Record<string, Row>> = {
     path: () => `/v1/installations/${THROW_AWAY}`,
     before: throwAwayInstallation,
   },
+  "PATCH /v1/installations/:uuid": {
+    access: "admin",
+    app: false,
+    path: ({ uuid }) => `/v1/installations/${uuid}`,
+    body: () => ({ project_ids: [] }),
+  },
+  "POST /v1/installations": {
+    access: "admin",
+    app: false,
+    path: () => "/v1/installations",
+    body: ({ slug }) => ({ app: slug, organization_id: "posted", allow_duplicate: true }),
+  },
+  "GET /v1/invalid-records": { access: "read", app: false, path: () => "/v1/invalid-records" },
   "GET /v1/installations": { access: "read", app: false, path: ({ slug }) => `/v1/installations?app=${slug}` },
   "POST /v1/installations/:uuid/enable": { access: "admin", app: false, path: ({ uuid }) => `/v1/installations/${uuid}/enable` },
   "POST /v1/installations/:uuid/disable": {
@@ -173,7 +188,7 @@ beforeAll(async () => {
     await bus.publish("issue.created", { id: `event-${slug}`, organization_id: slug, data: {} });
     await letterOf(slug);
   }
-  await call("PUT", `/v1/installations/${DISABLED}`, ADMIN, { app: "own", organization_id: "none" });
+  await call("PUT", `/v1/installations/${DISABLED}`, ADMIN, { app: "own", organization_id: "none", allow_duplicate: true });
   await call("POST", `/v1/installations/${DISABLED}/disable`, ADMIN);
   await bus.close();
   appToken = (await call("POST", "/v1/apps/own/tokens", ADMIN)).body.token as string;

@@ -59,13 +59,21 @@ describe("apps", () => {
     expect(secret).toMatch(/^[0-9a-f]{64}$/);
     expect(webhookSecret).toBe(`whsec_${Buffer.from(secret as string).toString("base64")}`);
     expect(shown).toEqual({
-      ...{ slug: "acme", name: "Acme", webhook_url: url, status: "published", events: ["issue"], headers: { "X-Team": "blue" } },
+      ...{ slug: "acme", name: "Acme", webhook_url: url, status: "published", events: ["issue"], headers: { "X-Team": "[redacted]" } },
       ...{ timeout_ms: 5_000, retry_schedule_s: [5, 30.5], max_in_flight: 8, ordered: true },
+      ...{ created_at: shown.updated_at, updated_at: expect.stringMatching(/^20\d\d-\d\d-\d\dT/) },
     });
     const found = await call("GET", "/v1/apps/acme");
     expect([found.status, found.body, found.headers.get("etag")]).toEqual([200, shown, made.headers.get("etag")]);
     const replaced = await call("PUT", "/v1/apps/acme", { webhook_url: url });
-    expect([replaced.status, replaced.body.events, replaced.body.client_secret]).toEqual([200, [], undefined]);
+    expect([replaced.status, replaced.body]).toEqual([
+      200,
+      {
+        ...{ slug: "acme", name: "acme", webhook_url: url, status: "unpublished", events: [], headers: {} },
+        ...{ timeout_ms: null, retry_schedule_s: null, max_in_flight: null, ordered: false },
+        ...{ created_at: shown.created_at, updated_at: expect.any(String) },
+      },
+    ]);
     const rotated = await call("POST", "/v1/apps/acme/secret/rotate");
     expect(rotated.body.client_secret).not.toBe(secret);
     expect(Object.keys(rotated.body).sort()).toEqual(["client_secret", "previous_valid_until", "slug", "webhook_secret"]);
@@ -129,7 +137,10 @@ describe("installations", () => {
     const made = await call("PUT", `/v1/installations/${one}`, { app: "inst", organization_id: 77, project_ids: [7] });
     expect([made.status, made.body]).toEqual([
       201,
-      { uuid: one, app: "inst", organization_id: "77", project_ids: ["7"], status: "active", webhook_url: null },
+      {
+        ...{ uuid: one, app: "inst", organization_id: "77", project_ids: ["7"], status: "active", webhook_url: null },
+        ...{ created_at: expect.stringMatching(/^20\d\d-/), updated_at: made.body.created_at },
+      },
     ]);
     await call("PUT", `/v1/installations/${two.toUpperCase()}`, { app: "inst", organization_id: "78" });
     const uuids = async (query: string) =>

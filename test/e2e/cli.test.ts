@@ -73,7 +73,7 @@ describe("apps and installations", () => {
     expect([again.code, again.err]).toEqual([1, expect.stringMatching(/is there already\nposthorn apps set changes one that is there/)]);
     const changed = await cli("apps set shop --timeout 5s --ordered --json");
     expect(changed.json).toEqual([
-      expect.objectContaining({ timeout_ms: 5_000, ordered: true, events: ["issue", "comment.*"], headers: { "X-Team": "blue" } }),
+      expect.objectContaining({ timeout_ms: 5_000, ordered: true, events: ["issue", "comment.*"], headers: { "X-Team": "[redacted]" } }),
     ]);
     expect((await cli("apps")).out).toMatch(/^SLUG[\s\S]*\nshop /);
     const rotated = await cli("apps rotate-secret shop --json");

@@ -235,7 +235,7 @@ test("to delete a message that is gone is no fault, whatever else is", async () 
 describe("dead letters", () => {
   const deadLettersOf = (names: BusNames, over: { connection: NatsConnection; manager: JetStreamManager }) =>
     createDeadLetters({
-      ...{ ...over, names, lanes: lanesOf(names), match: () => [], clock: systemClock },
+      ...{ ...over, names, lanes: lanesOf(names), match: () => [], appCreatedAt: () => null, clock: systemClock },
       tracing: createTracing(null),
     });
 

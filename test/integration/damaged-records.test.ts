@@ -63,7 +63,7 @@ async function freshWorld(): Promise<World> {
     ...{ onStored: () => {}, onDeadLetter: () => {} },
   });
   const deadLetters = createDeadLetters({
-    ...{ connection, manager, lanes, names, match: () => [], tracing: createTracing(null), clock: systemClock },
+    ...{ connection, manager, lanes, names, match: () => [], appCreatedAt: () => null, tracing: createTracing(null), clock: systemClock },
   });
   return { names, lanes, deadLetters, publish: async (subject, body) => (await jetStream.publish(subject, body)).seq };
 }
@@ -172,7 +172,11 @@ test("whatever is stored as a status event, the others are listed", async () => 
 
 test("whatever is in a list of the request log, its other rows are shown in the documented form", async () => {
   const good = logRow(anAttempt());
-  const query = createRequestLogQuery(redis, () => undefined);
+  const query = createRequestLogQuery(
+    redis,
+    () => undefined,
+    () => null,
+  );
   const all = { app: "acme", eventType: null, errorsOnly: false, organizationId: null, start: null, end: null };
   await fc.assert(
     fc.asyncProperty(garbage(good), async (row) => {
@@ -191,7 +195,7 @@ test("whatever is in a list of the request log, its other rows are shown in the 
 test("whatever is in Redis under the keys of a replay, a delivery, an event, stats and health costs itself only", async () => {
   const notes = createReplayNotes(redis, systemClock);
   const trails = createDeliveryTrails(redis, () => ["acme"]);
-  const stats = createStatsQuery(redis);
+  const stats = createStatsQuery(redis, () => null);
   const health = createHealthStore(redis, () => Date.UTC(2026, 0, 5));
   const words = fc.array(fc.oneof(fc.constantFrom("delivered", "pending", "-", "retries", "7", "acme", UUID, "NaN"), fc.string()), {
     maxLength: 8,

@@ -96,9 +96,13 @@ describe("on a cluster", () => {
     }
     expect(await log.flush(5_000)).toBe(0);
 
-    const query = createRequestLogQuery(redis, () => undefined);
+    const query = createRequestLogQuery(
+      redis,
+      () => undefined,
+      () => null,
+    );
     const health = createHealthStore(redis, () => NOON);
-    const stats = createStatsQuery(redis);
+    const stats = createStatsQuery(redis, () => null);
     const trails = createDeliveryTrails(redis, () => APPS);
     const everything = { eventType: null, errorsOnly: false, organizationId: null, start: null, end: null };
     const others = createLog();
@@ -151,7 +155,7 @@ describe("on a cluster", () => {
     expect(log.buffered()).toBe(6);
     expect(await others.findDelivered(deliveryTo(beside, 3))).toMatchObject({ app: beside });
     expect(await others.findDelivered(deliveryTo(on, 3))).toBeNull();
-    await expect(createStatsQuery(redis).ofHours([on, beside], [NOON])).rejects.toMatchObject({ code: "REDIS_UNREACHABLE" });
+    await expect(createStatsQuery(redis, () => null).ofHours([on, beside], [NOON])).rejects.toMatchObject({ code: "REDIS_UNREACHABLE" });
     await eventually(() => !isConnected(redis));
     // This batch waits for the one before it.
     log.record(attemptFor(beside, { delivery: deliveryTo(beside, 4), outcome: "failed" }));

@@ -6,15 +6,15 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
 import { loadAppsFile } from "../../src/registry/apps-file.ts";
 import { reEncrypt } from "../../src/registry/re-encrypt.ts";
+import { CIRCUITS } from "../../src/registry/record-kinds.ts";
 import { NO_PRECONDITION } from "../../src/registry/record-tag.ts";
-import { createRegistry, feedIndex, type IndexFeed, type Registry } from "../../src/registry/registry.ts";
-import { createRegistryIndex, type RegistryIndex } from "../../src/registry/registry-index.ts";
+import { refuseWrongKey } from "../../src/registry/refuse-wrong-key.ts";
 import { createSecretBox, type EncryptionKey } from "../../src/registry/secret-box.ts";
-import { createSigningKey, type SigningKey } from "../../src/registry/signing-key.ts";
-import { createRegistryStore, type RegistryStore } from "../../src/registry/store.ts";
+import { createRegistryStore } from "../../src/registry/store.ts";
 import { createConnectionState } from "../../src/subscribers/connection.ts";
-import { RECORD_LIMITS, SECRET, UUID } from "../support/builders.ts";
+import { SECRET, UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
+import { type Replica, startReplica, storeOf } from "../support/registry-replica.ts";
 import { type Server, startNatsServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 
@@ -31,44 +31,10 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-interface Replica {
-  readonly feed: IndexFeed;
-  readonly signingKey: SigningKey;
-  readonly registry: Registry;
-  readonly index: RegistryIndex;
-  readonly store: RegistryStore;
-}
-
-function storeOf(prefix: string, connection: NatsConnection): RegistryStore {
-  return createRegistryStore(
-    { connection, onReconnect: createConnectionState(connection).onReconnect, clock: systemClock, logger: silentLogger },
-    { prefix, replicas: 1 },
-  );
-}
-
 async function replica(prefix: string, encryptionKey: EncryptionKey | null = null, previous: EncryptionKey[] = []): Promise<Replica> {
-  const connection = await connect({ servers: server.url, reconnectTimeWait: 100, maxReconnectAttempts: -1 });
-  connections.push(connection);
-  const index = createRegistryIndex();
-  const store = storeOf(prefix, connection);
-  const dependencies = {
-    store,
-    index,
-    secretBox: createSecretBox(encryptionKey, previous),
-    refusesUrl: async (url: string) => (url.startsWith("https:") ? null : "not https"),
-    clock: systemClock,
-    logger: silentLogger,
-  };
-  const feed = feedIndex(dependencies);
-  const signingKey = createSigningKey(store, dependencies.secretBox);
-  await store.start();
-  return {
-    feed,
-    signingKey,
-    registry: createRegistry(dependencies, { secretOverlapMs: 24 * 3_600_000, limits: RECORD_LIMITS }),
-    index,
-    store,
-  };
+  const started = await startReplica(server.url, prefix, { encryptionKey, previous });
+  connections.push(started.connection);
+  return started;
 }
 
 const app = { webhook_url: "https://hooks.acme.example/in", events: ["issue"] };
@@ -216,23 +182,23 @@ describe("encryption keys", () => {
     const clear = await replica("keys");
     const { clientSecret } = await clear.registry.putApp("acme", app, NO_PRECONDITION);
     const first = await replica("keys", k1);
-    expect([first.feed.unreadable(), first.feed.outdated()]).toEqual([[], 1]);
+    expect([first.store.invalid(), first.feed.outdated()]).toEqual([[], 1]);
     const rotated = await first.registry.rotateSecret("acme");
     const signingKey = await first.signingKey.get();
 
     const second = await replica("keys", k2, [k1]);
-    expect([second.feed.unreadable(), second.feed.outdated(), second.signingKey.current()]).toEqual([[], 1, signingKey]);
-    expect(await reEncrypted("keys", k2, [k1])).toEqual({ records: 2, changed: 2 });
-    expect(await reEncrypted("keys", k2, [k1])).toEqual({ records: 2, changed: 0 });
+    expect([second.store.invalid(), second.feed.outdated(), second.signingKey.current()]).toEqual([[], 1, signingKey]);
+    expect(await reEncrypted("keys", k2, [k1])).toEqual({ records: 2, changed: 2, invalid: [] });
+    expect(await reEncrypted("keys", k2, [k1])).toEqual({ records: 2, changed: 0, invalid: [] });
     await eventually(() => second.feed.outdated() === 0);
 
     const third = await replica("keys", k2);
-    expect(third.feed.unreadable()).toEqual([]);
+    expect(third.store.invalid()).toEqual([]);
     expect(third.signingKey.current()).toEqual(signingKey);
     expect(third.index.app("acme")).toMatchObject({ clientSecret: rotated.clientSecret, previousSecret: { value: clientSecret } });
     const stored = (await third.store.readRecord("app.acme"))?.value ?? "";
     expect(stored).not.toContain("enc:v1:k1:");
-    expect(stored.match(/enc:v1:k2:/g)).toHaveLength(2);
+    expect(stored.match(/enc:v1:k2:/g)).toHaveLength(3);
   });
 
   test("that can't open what is stored are told apart, and nothing is changed with them", async () => {
@@ -240,9 +206,13 @@ describe("encryption keys", () => {
     await registry.putApp("acme", app, NO_PRECONDITION);
     const before = await store.readRecord("app.acme");
     const wrong = await replica("wrong-key", k2);
-    expect(wrong.feed.unreadable()).toEqual([
-      "the client secret of app acme: found it encrypted with key k1, wanted key k2 of POSTHORN_ENCRYPTION_KEY",
+    expect(wrong.store.invalid()).toMatchObject([
+      {
+        ...{ key: "app.acme", isSecret: true, inForce: false },
+        problem: "the webhook_url of app acme: found it encrypted with key k1, wanted key k2 of POSTHORN_ENCRYPTION_KEY",
+      },
     ]);
+    expect(() => refuseWrongKey(wrong.store.invalid(), wrong.feed.decrypted())).toThrow(/can't start without these secrets/);
     await expect(reEncrypted("wrong-key", k2, [])).rejects.toMatchObject({ code: "SECRET_UNREADABLE" });
     expect(await store.readRecord("app.acme")).toEqual(before);
   });
@@ -253,10 +223,10 @@ describe("encryption keys", () => {
     const { clientSecret } = await late.registry.putApp("acme", app, NO_PRECONDITION);
     await eventually(() => early.index.app("acme"));
     await early.registry.rotateSecret("acme");
-    await eventually(() => late.feed.unreadable().length === 1);
+    await eventually(() => late.store.invalid().length === 1);
     expect(late.index.app("acme")?.clientSecret).toBe(clientSecret);
     await early.registry.deleteApp("acme", NO_PRECONDITION);
-    await eventually(() => late.feed.unreadable().length === 0);
+    await eventually(() => late.store.invalid().length === 0);
     expect(late.index.app("acme")).toBeUndefined();
   });
 
@@ -266,7 +236,7 @@ describe("encryption keys", () => {
     expect(first).toEqual(second);
     expect((await replica("signing", k1)).signingKey.current()).toEqual(first);
     const wrong = await replica("signing", k2);
-    expect(wrong.signingKey.unreadable()[0]).toMatch(/^the secret _signing-key: found it encrypted with key k1, wanted key k2/);
+    expect(wrong.store.invalid()[0]?.problem).toMatch(/^the secret _signing-key: found it encrypted with key k1, wanted key k2/);
     await expect(wrong.signingKey.get()).rejects.toMatchObject({ code: "SECRET_UNREADABLE" });
   });
 });
@@ -279,13 +249,13 @@ describe("the watch", () => {
     await first.registry.deleteApp("gone", NO_PRECONDITION);
     const second = await replica("watch");
     expect([second.store.isCurrent(), second.index.app("acme")?.slug, second.index.app("gone")]).toEqual([true, "acme", undefined]);
-    const seen: Array<[string, string | null]> = [];
-    second.store.onRecord("circuit.", (key, value) => void seen.push([key, value]));
-    await first.store.putRecord("circuit.acme", "{}");
+    const seen: Array<[string, object | null]> = [];
+    second.store.onRecord(CIRCUITS, (key, record) => void seen.push([key, record]));
+    await first.store.putRecord("circuit.acme", '{"state":"closed"}');
     await first.store.deleteRecord("circuit.acme");
     await eventually(() => seen.length === 2);
     expect(seen).toEqual([
-      ["circuit.acme", "{}"],
+      ["circuit.acme", { state: "closed" }],
       ["circuit.acme", null],
     ]);
   });
@@ -297,17 +267,17 @@ describe("the watch", () => {
       { connection, onReconnect: createConnectionState(connection).onReconnect, clock: systemClock, logger: silentLogger },
       { prefix: "restart", replicas: 1 },
     );
-    const seen: string[] = [];
+    const seen: Array<number | undefined> = [];
     let timesCurrent = 0;
-    store.onRecord("circuit.", (_key, value) => void seen.push(value ?? ""));
+    store.onRecord(CIRCUITS, (_key, record) => void seen.push(record?.n));
     store.onCurrent(() => void timesCurrent++);
     await store.start();
-    await store.putRecord("circuit.a", "1");
+    await store.putRecord("circuit.a", '{"state":"closed","n":1}');
     await own.restart();
     await eventually(() => timesCurrent === 2);
-    const revision = await eventually(() => store.putRecord("circuit.a", "2"));
+    const revision = await eventually(() => store.putRecord("circuit.a", '{"state":"closed","n":2}'));
     await store.reached(revision);
-    expect(seen).toEqual(["1", "2"]);
+    expect(seen).toEqual([1, 2]);
     expect(store.isCurrent()).toBe(true);
     await store.stop();
     await connection.close();
@@ -335,10 +305,10 @@ installations:
     app: acme
     organization_id: 42
 `);
-    expect(await loadAppsFile(file, registry)).toEqual({ apps: 1, installations: 1 });
+    expect(await loadAppsFile(file, registry, silentLogger)).toEqual({ apps: 1, installations: 1, changed: 2 });
     const record = JSON.parse((await store.readRecord(`installation.${UUID}`))?.value ?? "{}") as object;
     await store.reached(await store.putRecord(`installation.${UUID}`, JSON.stringify({ ...record, status: "disabled" })));
-    await loadAppsFile(file, registry);
+    expect(await loadAppsFile(file, registry, silentLogger)).toEqual({ apps: 1, installations: 1, changed: 0 });
     expect(index.app("acme")).toMatchObject({ clientSecret: SECRET, previousSecret: null, events: ["issue", "metric_alert.*"] });
     expect(index.installation(UUID)).toMatchObject({ organizationId: "42", status: "disabled" });
   });
@@ -360,7 +330,7 @@ installations:
     ],
   ])("that %s stops the start", async (_what, text, message) => {
     const { registry } = await replica("file");
-    await expect(loadAppsFile(write(text), registry)).rejects.toMatchObject({
+    await expect(loadAppsFile(write(text), registry, silentLogger)).rejects.toMatchObject({
       code: "APPS_FILE_INVALID",
       message: expect.stringMatching(message),
     });
@@ -368,6 +338,8 @@ installations:
 
   test("that is not there stops the start", async () => {
     const { registry } = await replica("file");
-    await expect(loadAppsFile(join(folder, "nowhere.yaml"), registry)).rejects.toThrow(/nowhere\.yaml:\n {2}can't be read \(ENOENT/);
+    await expect(loadAppsFile(join(folder, "nowhere.yaml"), registry, silentLogger)).rejects.toThrow(
+      /nowhere\.yaml:\n {2}can't be read \(ENOENT/,
+    );
   });
 });

@@ -318,7 +318,7 @@ describe("when Redis is away", () => {
   });
 
   test("a batch that Redis gets to after its successor is not written again", async () => {
-    const write = createWriteBatch(redis, { size: 100, listTtlMs: 60_000, mendedAt: () => 0 });
+    const write = createWriteBatch(redis, { size: 100, listTtlMs: 60_000, mendedAt: () => 0, now: Date.now });
     const noted = (key: string) => ({ entries: [], notes: [{ key, field: null, value: "1" }] });
     await write("writer", 9, noted("posthorn:addressees:one"));
     await write("writer", 10, noted("posthorn:addressees:two"));
@@ -362,7 +362,11 @@ describe("when Redis is away", () => {
 describe("a query", () => {
   const all = { app: "acme", eventType: null, errorsOnly: false, organizationId: null, start: null, end: null };
   const query = (filter: Partial<typeof all> | object) =>
-    createRequestLogQuery(redis, () => "9")({ ...all, ...filter }).then((rows) => rows.map(({ event_id }) => event_id));
+    createRequestLogQuery(
+      redis,
+      () => "9",
+      () => null,
+    )({ ...all, ...filter }).then((rows) => rows.map(({ event_id }) => event_id));
 
   test("finds rows by type, errors, organization and time, newest first over all types", async () => {
     const log = createLog();

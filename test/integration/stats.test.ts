@@ -5,6 +5,7 @@ import { createVolumes, lastHours } from "../../src/api/volumes.ts";
 import { systemClock } from "../../src/model/clock.ts";
 import { createAttemptLog } from "../../src/storage/attempt-log.ts";
 import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
+import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
 import { createStatsQuery } from "../../src/storage/stats-query.ts";
 import { aDelivery, anApp, anAttempt, anEvent, anInstallation } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
@@ -18,7 +19,7 @@ const NOON = Date.UTC(2026, 0, 5, 12);
 let server: Server;
 let redis: RedisClient;
 let look: Redis;
-const stats = () => createStatsQuery(redis);
+const stats = () => createStatsQuery(redis, () => null);
 
 beforeAll(async () => {
   server = await startRedisServer();
@@ -45,6 +46,51 @@ async function write(...attempts: Array<Parameters<typeof anAttempt>[0] & { at: 
   }
   expect(await log.flush(5_000)).toBe(0);
 }
+
+describe("an app that takes the slug of one that was removed", () => {
+  const hour = Math.floor(Date.now() / HOUR) * HOUR - HOUR;
+  const first = anApp({ createdAt: hour });
+  const second = anApp({ createdAt: hour + 1 });
+  const rowsOf = async (app: typeof first) => {
+    const filter = { app: "acme", eventType: null, errorsOnly: false, organizationId: null, start: null, end: null };
+    const rows = await createRequestLogQuery(
+      redis,
+      () => undefined,
+      () => app.createdAt,
+    )(filter);
+    const { total, eventTypes } = await createStatsQuery(redis, () => app.createdAt).ofApp("acme", hour, HOUR, 2);
+    const [hours] = await createStatsQuery(redis, () => app.createdAt).ofHours(["acme"], [hour]);
+    return { rows: rows.length, delivered: total.outcomes.delivered, types: eventTypes.length, attempts: hours?.[0]?.attempts };
+  };
+  const nothing = { rows: 0, delivered: 0, types: 0, attempts: 0 };
+
+  test("sees nothing of it, before its own first attempt and after", async () => {
+    await write({ at: hour + 1, app: first }, { at: hour + 2, app: first });
+    expect(await rowsOf(first)).toEqual({ rows: 2, delivered: 2, types: 1, attempts: 2 });
+    expect(await rowsOf(second)).toEqual(nothing);
+    await write({ at: hour + 3, app: second });
+    expect(await rowsOf(second)).toEqual({ rows: 1, delivered: 1, types: 1, attempts: 1 });
+  });
+
+  test("sees nothing of its late attempts, in the same write or in one that comes after", async () => {
+    await write({ at: hour + 1, app: first }, { at: hour + 3, app: second }, { at: hour + 4, app: first });
+    await write({ at: hour + 5, app: first });
+    expect(await rowsOf(second)).toEqual({ rows: 1, delivered: 1, types: 1, attempts: 1 });
+    expect(await rowsOf(first)).toEqual(nothing);
+    // The marks of both keep their deliveries from being made twice.
+    expect(await look.keys("posthorn:delivery:{acme}:*")).toHaveLength(4);
+  });
+
+  test("keeps what an early version has written of it", async () => {
+    await write({ at: hour + 1, app: anApp({ createdAt: null }) });
+    await write({ at: hour + 2, app: first });
+    expect((await rowsOf(first)).rows).toBe(1);
+    await look.flushall();
+    await write({ at: hour + 1, app: first });
+    await look.del("posthorn:app-created:{acme}");
+    expect(await rowsOf(first)).toEqual({ rows: 1, delivered: 1, types: 1, attempts: 1 });
+  });
+});
 
 describe("an app's stats", () => {
   test("have every outcome in the hour in which the attempt ended, and how long the receiver took", async () => {

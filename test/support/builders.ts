@@ -62,12 +62,17 @@ export function anApp(members: Partial<App> = {}): App {
     ordered: false,
     clientSecret: SECRET,
     previousSecret: null,
+    createdAt: null,
+    updatedAt: null,
     ...members,
   };
 }
 
 export function anInstallation(members: Partial<Installation> = {}): Installation {
-  return { uuid: UUID, app: "acme", organizationId: "42", projectIds: [], status: "active", webhookUrl: null, ...members };
+  return {
+    ...{ uuid: UUID, app: "acme", organizationId: "42", projectIds: [], status: "active", webhookUrl: null },
+    ...{ createdAt: null, updatedAt: null, ...members },
+  };
 }
 
 export function aDelivery(members: Partial<Delivery> = {}, event: Event = anEvent()): Delivery {

@@ -1,15 +1,19 @@
 /** Records with the compare-and-set of a KV bucket, in memory: for tests of what is built on it, with faults to order. */
 import type { StatusRecords } from "../../src/status/ports.ts";
 
-export interface RecordStore extends StatusRecords {
+export interface RecordStore<R extends object> extends StatusRecords<R> {
   put(key: string, value: object): void;
-  json(key: string): Record<string, unknown>;
+  json(key: string): R;
+  /** Writes what is no record. */
+  damage(key: string): void;
   remove(key: string): void;
   /** The next so many updates fail as if the process had died before them. */
   failUpdates(count: number): void;
 }
 
-export function createRecordStore(): RecordStore {
+const DAMAGED = "{";
+
+export function createRecordStore<R extends object>(): RecordStore<R> {
   const records = new Map<string, { value: string; revision: number }>();
   const removals = new Map<string, number>();
   let revision = 0;
@@ -25,16 +29,19 @@ export function createRecordStore(): RecordStore {
     return revision;
   };
   return {
-    async readRecord(key) {
+    async read(key) {
       await new Promise((resolve) => setImmediate(resolve));
-      return records.get(key) ?? null;
+      const found = records.get(key);
+      if (found === undefined) return null;
+      return { record: found.value === DAMAGED ? null : (JSON.parse(found.value) as R), revision: found.revision };
     },
     deletedAt: async (key) => removals.get(key) ?? 0,
-    createRecord: (key, value) => write(key, value, 0),
-    updateRecord: write,
+    create: (key, record) => write(key, JSON.stringify(record), 0),
+    update: (key, record, expected) => write(key, JSON.stringify(record), expected),
     reached: async () => {},
     put: (key, value) => void records.set(key, { value: JSON.stringify(value), revision: ++revision }),
-    json: (key) => JSON.parse(records.get(key)?.value ?? "null") as Record<string, unknown>,
+    json: (key) => JSON.parse(records.get(key)?.value ?? "null") as R,
+    damage: (key) => void records.set(key, { value: DAMAGED, revision: ++revision }),
     remove(key) {
       records.delete(key);
       removals.set(key, ++revision);

@@ -83,7 +83,13 @@ function RecordForm({ record, etag, onSaved, isReadOnly }: { record: App; etag: 
         </label>
         <label class="field">
           <span>Headers</span>
-          <textarea name="headers" class="mono" rows={rowsFor(form.headers)} spellcheck={false}>
+          <textarea
+            name="headers"
+            title="[redacted] keeps the value that is stored"
+            class="mono"
+            rows={rowsFor(form.headers)}
+            spellcheck={false}
+          >
             {form.headers}
           </textarea>
           <small>Sent with every webhook. One a line: Name: value.</small>

@@ -20,6 +20,7 @@ function setUp() {
   ]);
   const state = { reads: 0, unreadable: 0, followers: 0, say: (_: StatusEvent): void => {} };
   const live = createLiveOverview({
+    appCreatedAt: () => null,
     async readOverview() {
       state.reads++;
       const json = [...apps].map(([slug, parked]) => [slug, JSON.stringify({ slug, parked })] as const);

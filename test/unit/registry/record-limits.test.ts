@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { appMembers, installationMembers } from "../../../src/registry/record-bodies.ts";
 import { appExceeds, installationExceeds } from "../../../src/registry/record-limits.ts";
 import { appBody, installationBody } from "../../../src/registry/records.ts";
 
@@ -14,9 +15,12 @@ const limits = {
 };
 const app = { webhook_url: "https://a.example/in" };
 const installation = { app: "acme", organization_id: "1234" };
-const appProblems = (body: object) => appExceeds(appBody.parse(body), limits).map(({ path, message }) => `${path}: ${message}`);
+const appProblems = (body: object) =>
+  appExceeds(appMembers("app", "a", appBody.parse(body), null), limits).map(({ path, message }) => `${path}: ${message}`);
 const installationProblems = (body: object) =>
-  installationExceeds(installationBody.parse(body), limits).map(({ path, message }) => `${path}: ${message}`);
+  installationExceeds(installationMembers("installation", installationBody.parse(body), null), limits).map(
+    ({ path, message }) => `${path}: ${message}`,
+  );
 
 describe("within the limits", () => {
   test("is an app at all of them", () => {

@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import type { StatusEvent } from "../../../src/model/status-event.ts";
+import type { InstallationRecord } from "../../../src/model/stored-records.ts";
 import { createHealthWatch, type HealthWatch } from "../../../src/status/health-watch.ts";
-import { createIntegrationStatus, type IntegrationStatus, statusOf } from "../../../src/status/integration-status.ts";
+import { createIntegrationStatus, type IntegrationStatus } from "../../../src/status/integration-status.ts";
 import type { HealthDay } from "../../../src/status/ports.ts";
 import { createTransitions } from "../../../src/status/transitions.ts";
 import { anAttempt, anInstallation, UUID } from "../../support/builders.ts";
@@ -13,7 +14,7 @@ const KEY = `installation.${UUID}`;
 const DAY_MS = 86_400_000;
 
 let clock: ManualClock;
-let records: RecordStore;
+let records: RecordStore<InstallationRecord>;
 let events: StatusEvent[];
 let counters: Map<string, HealthDay>;
 let status: IntegrationStatus;
@@ -32,7 +33,7 @@ const health = {
   },
 };
 
-const current = () => statusOf(records.json(KEY));
+const current = () => records.json(KEY).status;
 
 /** An attempt as the delivery path makes it: counted, judged, and written a little later. */
 async function attempt(outcome: "delivered" | "failed" | "timed_out" | "gone", writtenAfterMs = 0): Promise<void> {
@@ -75,7 +76,7 @@ beforeEach(() => {
     publish: async (event: StatusEvent) => void events.push(event),
     lastId: async () => events.at(-1)?.id ?? null,
   };
-  const transitions = createTransitions<StatusEvent>({ records, stream, clock, logger: silentLogger });
+  const transitions = createTransitions<InstallationRecord, StatusEvent>({ records, stream, clock, logger: silentLogger });
   status = createIntegrationStatus(
     { records, transitions, health, parkedFor: async () => parked, webhookUrlOf: () => "https://hooks.acme.example/in", clock },
     { prefix: "app-platform", dashboardUrl: (path) => `https://posthorn.example${path}` },

@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from "vitest";
 import { toRfc3339 } from "../../../src/model/clock.ts";
 import { integrationChanged, type StatusEvent } from "../../../src/model/status-event.ts";
+import type { InstallationRecord } from "../../../src/model/stored-records.ts";
 import { createLeftBehind, type LeftBehind } from "../../../src/status/left-behind.ts";
 import { createTransitions } from "../../../src/status/transitions.ts";
 import { UUID } from "../../support/builders.ts";
@@ -11,7 +12,7 @@ import { silentLogger } from "../../support/silent-logger.ts";
 
 const KEY = `installation.${UUID}`;
 let clock: ManualClock;
-let records: RecordStore;
+let records: RecordStore<InstallationRecord>;
 let published: StatusEvent[];
 let streamFails: boolean;
 let leftBehind: LeftBehind;
@@ -34,14 +35,18 @@ beforeEach(() => {
     },
     lastId: async () => published.at(-1)?.id ?? null,
   };
-  leftBehind = createLeftBehind(createTransitions<StatusEvent>({ records, stream, clock, logger: silentLogger }), clock, silentLogger);
+  leftBehind = createLeftBehind(
+    createTransitions<InstallationRecord, StatusEvent>({ records, stream, clock, logger: silentLogger }),
+    clock,
+    silentLogger,
+  );
 });
 
 /** As the registry's watch does. */
 function write(record: object | null): void {
   if (record === null) records.remove(KEY);
   else records.put(KEY, record);
-  leftBehind.update(KEY, record as Record<string, unknown> | null);
+  leftBehind.update(KEY, record as InstallationRecord | null);
 }
 
 test("what a dead process left is published once it is stale, and its record is clear", async () => {

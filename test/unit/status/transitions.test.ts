@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from "vitest";
 import { toRfc3339 } from "../../../src/model/clock.ts";
-import { createTransitions, type PendingEvent, type RecordJson, type Transitions } from "../../../src/status/transitions.ts";
+import type { TransitionMembers } from "../../../src/model/stored-records.ts";
+import { createTransitions, type PendingEvent, type Transitions } from "../../../src/status/transitions.ts";
 import { createManualClock, type ManualClock } from "../../support/manual-clock.ts";
 import { createRecordStore, type RecordStore } from "../../support/record-store.ts";
 import { silentLogger } from "../../support/silent-logger.ts";
@@ -9,8 +10,16 @@ interface TestEvent extends PendingEvent {
   readonly type: string;
 }
 
+interface TestRecord extends TransitionMembers<TestEvent> {
+  readonly status?: string;
+  readonly state?: string;
+  readonly app?: string;
+  readonly shiny?: string;
+  readonly probed?: boolean;
+}
+
 let clock: ManualClock;
-let records: RecordStore;
+let records: RecordStore<TestRecord>;
 let published: TestEvent[];
 let publishFails: boolean;
 
@@ -24,12 +33,12 @@ const stream = {
   },
 };
 
-function replica(): Transitions<TestEvent> {
-  return createTransitions<TestEvent>({ records, stream, clock, logger: silentLogger });
+function replica(): Transitions<TestRecord, TestEvent> {
+  return createTransitions<TestRecord, TestEvent>({ records, stream, clock, logger: silentLogger });
 }
 
-const toBroken = (current: RecordJson | null) =>
-  current?.["status"] === "active"
+const toBroken = (current: TestRecord | null) =>
+  current?.status === "active"
     ? { members: { status: "broken" }, event: (id: string): TestEvent => ({ id, time: toRfc3339(clock.now()), type: "broken" }) }
     : null;
 
@@ -43,9 +52,21 @@ beforeEach(() => {
 
 test("a transition writes the status and a counter, publishes its event and leaves the record clear", async () => {
   const { changed, record } = await replica().change("installation.u1", toBroken);
-  expect([changed, record?.["status"]]).toEqual([true, "broken"]);
+  expect([changed, record?.status]).toEqual([true, "broken"]);
   expect(published).toEqual([{ id: "u1:1", time: toRfc3339(clock.now()), type: "broken" }]);
   expect(records.json("installation.u1")).toEqual({ status: "broken", app: "acme", shiny: "kept", n: 1 });
+});
+
+test("a record that can't be read is written anew, with numbers that it can't have used", async () => {
+  records.damage("circuit.acme");
+  const { changed } = await replica().change("circuit.acme", (current) => ({
+    members: { state: current === null ? "open" : "closed" },
+    event: (id) => ({ id, time: toRfc3339(clock.now()), type: "opened" }),
+  }));
+  expect(changed).toBe(true);
+  // The damaged value is the bucket's second revision.
+  expect(records.json("circuit.acme")).toEqual({ state: "open", n: 3 });
+  expect(published.map(({ id }) => id)).toEqual(["acme:3"]);
 });
 
 test("a record that was removed and comes back does not use its numbers again", async () => {

@@ -108,6 +108,7 @@ describe("an app's form", () => {
     retry_schedule_s: [5, 0.5],
     max_in_flight: 8,
     ordered: true,
+    ...{ created_at: null, updated_at: null },
   };
 
   test("gives the record back", () => {

@@ -1,0 +1,132 @@
+/**
+ * Reads the values of the registry bucket. Anyone who may publish on the bucket's subjects can have written them, so nothing is
+ * taken for granted: what is not of its kind is an AppError RECORD_INVALID, and what it says holds no part of the value.
+ */
+
+import { z } from "zod";
+import { APP_SLUG, EVENT_PATTERN, INSTALLATION_UUID } from "../model/app.ts";
+import { AppError } from "../model/app-error.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
+import type { CircuitRecord, InstallationRecord } from "../model/stored-records.ts";
+import { toApp, toInstallation } from "./opened-records.ts";
+import { RecordInvalid, type StoredApp } from "./records.ts";
+import type { SecretBox } from "./secret-box.ts";
+import type { RecordKind } from "./store.ts";
+
+const time = z.string().refine((text) => !Number.isNaN(epochMsOf(text)), "wanted a time");
+const milliseconds = z.number().min(0).max(8.64e15);
+
+/** Of which only what Posthorn reads again is looked at. */
+const pendingEvent = z.looseObject({ id: z.string(), time, type: z.string(), data: z.looseObject({}) });
+const transition = { n: z.int().min(0).optional(), pending_event: pendingEvent.optional() };
+
+const storedApp = z.looseObject({
+  slug: z.string(),
+  name: z.string(),
+  webhook_url: z.string(),
+  status: z.enum(["internal", "unpublished", "published"]).default("unpublished"),
+  events: z.array(z.string().regex(EVENT_PATTERN)).default([]),
+  headers: z.record(z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/), z.string()).default({}),
+  timeout_ms: z.number().min(1).nullish(),
+  retry_schedule_s: z.array(z.number().min(0)).nullish(),
+  max_in_flight: z.int().min(1).nullish(),
+  ordered: z.boolean().default(false),
+  client_secret: z.string().min(1),
+  previous_secret: z.looseObject({ value: z.string().min(1), valid_until: time }).optional(),
+  created_at: time.optional(),
+  updated_at: time.optional(),
+});
+
+const installationRecord = z.looseObject({
+  uuid: z.string(),
+  app: z.string().regex(APP_SLUG),
+  organization_id: z.string().min(1),
+  project_ids: z.array(z.string()).default([]),
+  status: z.enum(["active", "broken", "disabled"]).default("active"),
+  webhook_url: z.string().nullish(),
+  ...transition,
+  counters_stale: z.literal(true).optional(),
+  broken_at: time.optional(),
+  broken_reason: z.looseObject({ rule: z.enum(["fatal", "failing_days", "timeouts"]) }).optional(),
+  probed_at: time.optional(),
+  mended_at: time.optional(),
+  mended_backlog: z.number().nullish(),
+  created_at: time.optional(),
+  updated_at: time.optional(),
+});
+
+const circuitRecord = z.looseObject({
+  state: z.enum(["closed", "open", "half_open"]),
+  open_for_ms: milliseconds.optional(),
+  open_until: milliseconds.optional(),
+  probe_until: milliseconds.optional(),
+  probe_by: z.string().nullish(),
+  ...transition,
+});
+
+export const appKey = (slug: string): string => `app.${slug}`;
+export const installationKey = (uuid: string): string => `installation.${uuid}`;
+
+export interface RegistryKinds {
+  /** Its secrets, header values and URL can be opened. */
+  readonly apps: RecordKind<StoredApp>;
+  readonly installations: RecordKind<InstallationRecord>;
+}
+
+export function createRegistryKinds(secretBox: SecretBox): RegistryKinds {
+  return {
+    apps: {
+      prefix: appKey(""),
+      parse(slug, value) {
+        const record = parseStored<StoredApp>(storedApp, value);
+        checkName("slug", slug, record.slug, APP_SLUG);
+        checkUrl(toApp(record, secretBox).webhookUrl);
+        return record;
+      },
+    },
+    installations: {
+      prefix: installationKey(""),
+      parse(uuid, value) {
+        const record = parseStored<InstallationRecord>(installationRecord, value);
+        checkName("uuid", uuid, record.uuid, INSTALLATION_UUID);
+        const { webhookUrl } = toInstallation(record, secretBox);
+        if (webhookUrl !== null) checkUrl(webhookUrl);
+        return record;
+      },
+    },
+  };
+}
+
+export const CIRCUITS: RecordKind<CircuitRecord> = {
+  prefix: "circuit.",
+  parse(app, value) {
+    checkName("circuit", app, app, APP_SLUG);
+    return parseStored<CircuitRecord>(circuitRecord, value);
+  },
+};
+
+/** @throws AppError RECORD_INVALID */
+export function parseStored<T>(schema: z.ZodType, value: string): T {
+  let json: unknown;
+  try {
+    json = JSON.parse(value);
+  } catch {
+    throw new AppError("RECORD_INVALID", "it is not JSON in UTF-8");
+  }
+  const result = schema.safeParse(json);
+  if (result.success) return result.data as T;
+  const problems = result.error.issues.slice(0, MAX_PROBLEMS).map(({ path, message }) => ({ path: path.map(String).join("."), message }));
+  throw new RecordInvalid("it is not of its kind", problems);
+}
+
+const MAX_PROBLEMS = 3;
+
+function checkName(member: string, ofKey: string, found: string, form: RegExp): void {
+  if (form.test(ofKey) && found === ofKey) return;
+  throw new RecordInvalid("it is not of its kind", [{ path: member, message: "wanted the name in its key" }]);
+}
+
+function checkUrl(url: string): void {
+  if (/^https?:/i.test(url) && URL.canParse(url)) return;
+  throw new RecordInvalid("it is not of its kind", [{ path: "webhook_url", message: "wanted an http or https URL" }]);
+}

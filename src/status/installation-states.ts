@@ -1,0 +1,61 @@
+/** What the registry's records say about installations beside their settings, kept for those who ask often. */
+import type { InstallationStatus } from "../model/app.ts";
+import type { BrokenReasonData } from "../model/status-event.ts";
+import type { InstallationRecord } from "../model/stored-records.ts";
+import { mendedAt, probedAt } from "./integration-status.ts";
+
+export interface InstallationState {
+  readonly status: InstallationStatus;
+  /** When it became active again, milliseconds since the epoch; 0 when it always was. */
+  readonly mendedAt: number;
+  /** Null when it is not broken. */
+  readonly broken: BrokenState | null;
+}
+
+export interface BrokenState {
+  /** RFC 3339. */
+  readonly at: string;
+  readonly reason: BrokenReasonData | null;
+  /** When it was last probed, or broke; milliseconds since the epoch. */
+  readonly probedAt: number;
+}
+
+export interface InstallationStates {
+  of(uuid: string): InstallationState | null;
+  /** Since when and why it is broken; null when it is not. */
+  brokenOf(uuid: string): Pick<BrokenState, "at" | "reason"> | null;
+  all(): Iterable<InstallationState>;
+  /** The record has changed; null: it is gone. */
+  update(uuid: string, record: InstallationRecord | null): void;
+}
+
+/** @param before null: it is new. @param after null: it is gone */
+export type OnInstallationChanged = (uuid: string, before: InstallationState | null, after: InstallationState | null) => void;
+
+/** Nearly all are like this. */
+const ACTIVE: InstallationState = { status: "active", mendedAt: 0, broken: null };
+
+export function createInstallationStates(onChanged: OnInstallationChanged): InstallationStates {
+  const states = new Map<string, InstallationState>();
+  return {
+    of: (uuid) => states.get(uuid) ?? null,
+    brokenOf(uuid) {
+      const broken = states.get(uuid)?.broken ?? null;
+      return broken && { at: broken.at, reason: broken.reason };
+    },
+    all: () => states.values(),
+    update(uuid, record) {
+      const before = states.get(uuid) ?? null;
+      const after = record && stateOf(record);
+      if (after === null) states.delete(uuid);
+      else states.set(uuid, after);
+      onChanged(uuid, before, after);
+    },
+  };
+}
+
+function stateOf(record: InstallationRecord): InstallationState {
+  const { status, broken_at: at = "", broken_reason: reason = null } = record;
+  const state = { status, mendedAt: mendedAt(record), broken: status === "broken" ? { at, reason, probedAt: probedAt(record) } : null };
+  return state.status === "active" && state.mendedAt === 0 ? ACTIVE : state;
+}
