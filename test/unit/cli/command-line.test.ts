@@ -34,7 +34,7 @@ describe("a command line", () => {
     ["publish issue.created --organization 42 --data @nowhere.json", /--data: wanted a JSON object \(ENOENT/],
     ["apps test x --data [1]", /--data: wanted a JSON object/],
     ["listen --port 65536", /--port: found "65536", wanted a port up to 65535/],
-    ["replay", /replay: what\? Numbers, delivery ids, --app, --type, --since, --until, or --all/],
+    ["replay", /replay: what\? Numbers, delivery ids, --app, --installation, --type, --since, --until, or --all/],
     ["replay 7 --app x", /wanted numbers and delivery ids, or options, not both/],
     ["replay 7 eight", /found "eight", wanted the number of a dead letter/],
     ["listen --hang --reset", /--hang and --reset: wanted one of them/],

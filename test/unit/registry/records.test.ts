@@ -22,20 +22,20 @@ describe("an app", () => {
 
   test.each<[string, object, RegExp]>([
     ["no URL", {}, /^webhook_url: /],
-    ["an unknown member", { ...app, webhook: "x" }, /^: Unrecognized key: "webhook"/],
+    ["an unknown member", { ...app, webhook: "x" }, /^: unknown member "webhook"/],
     ["an unknown status", { ...app, status: "live" }, /^status: .*internal/],
-    ["a pattern with a capital", { ...app, events: ["Issue"] }, /^events\.0: wanted \*, <resource>/],
-    ["a pattern with three parts", { ...app, events: ["*", "a.b.c"] }, /^events\.1: wanted/],
+    ["a pattern with a capital", { ...app, events: ["Issue"] }, /^events\.0: found "Issue", wanted \*, <resource>/],
+    ["a pattern with three parts", { ...app, events: ["*", "a.b.c"] }, /^events\.1: found "a\.b\.c", wanted/],
     ["a header name with a space", { ...app, headers: { "X Team": "a" } }, /^headers/],
     [
       "a header value with a line break",
       { ...app, headers: { "X-Team": "a\r\nHost: b" } },
-      /^headers\.X-Team: wanted a header value without control characters/,
+      /^headers\.X-Team: found a string of 10 characters, wanted a header value without control characters/,
     ],
     ["a timeout of 0", { ...app, timeout_ms: 0 }, /^timeout_ms: /],
     ["a schedule with a negative delay", { ...app, retry_schedule_s: [-1] }, /^retry_schedule_s\.0: /],
     ["no places", { ...app, max_in_flight: 0 }, /^max_in_flight: /],
-    ["a short secret", { ...app, client_secret: "abc" }, /^client_secret: wanted 64 lower-case hex/],
+    ["a short secret", { ...app, client_secret: "abc" }, /^client_secret: found a string of 3 characters, wanted 64 lower-case hex/],
   ])("can't have %s", (_what, value, message) => {
     expect(problems(appBody, value)[0]).toMatch(message);
   });
@@ -64,8 +64,8 @@ describe("an installation", () => {
   test.each<[string, object, RegExp]>([
     ["no organization", { app: "acme" }, /^organization_id: /],
     ["no app", { organization_id: "42" }, /^app: /],
-    ["an app that is no slug", { app: "No Slug", organization_id: "42" }, /^app: wanted 1 to 64 of a-z/],
-    ["a UUID that is none", { uuid: "7", app: "acme", organization_id: "42" }, /^uuid: wanted a UUID/],
+    ["an app that is no slug", { app: "No Slug", organization_id: "42" }, /^app: found "No Slug", wanted 1 to 64 of a-z/],
+    ["a UUID that is none", { uuid: "7", app: "acme", organization_id: "42" }, /^uuid: found "7", wanted a UUID/],
   ])("can't have %s", (_what, value, message) => {
     expect(problems(installationBody, value)[0]).toMatch(message);
   });
