@@ -66,13 +66,15 @@ import { createAttemptLog } from "./storage/attempt-log.ts";
 import { createDeliveryTrails } from "./storage/delivery-trails.ts";
 import { createHealthStore } from "./storage/health-store.ts";
 import { evidence } from "./storage/log-row.ts";
-import { connectRedis, isConnected, type RedisClient } from "./storage/redis.ts";
+import { connectRedis, type RedisClient } from "./storage/redis.ts";
+import { createRedisHealth } from "./storage/redis-health.ts";
 import { createReplayNotes } from "./storage/replay-notes.ts";
 import { createRequestLogQuery } from "./storage/request-log-query.ts";
 import { createStatsQuery } from "./storage/stats-query.ts";
 import { createAckFloor } from "./subscribers/ack-floor.ts";
 import { createAttemptCountsChannel } from "./subscribers/attempt-counts.ts";
-import { closeNats, connectNats, createConnectionState, openJetStream } from "./subscribers/connection.ts";
+import { createClockSkew } from "./subscribers/clock-skew.ts";
+import { closeNats, connectNats, createConnectionState, isServerSince, openJetStream } from "./subscribers/connection.ts";
 import { createDeadLetters } from "./subscribers/dead-letters.ts";
 import { createDiscardBacklog } from "./subscribers/discard-backlog.ts";
 import { createEventPublisher } from "./subscribers/event-publisher.ts";
@@ -95,6 +97,7 @@ import { createStartupWait } from "./subscribers/startup-wait.ts";
 import { createStatusHistory } from "./subscribers/status-history.ts";
 import { createStatusStream } from "./subscribers/status-stream.ts";
 import { createStoredEvents } from "./subscribers/stored-events.ts";
+import { createStreamWatch, NATS_DEPENDENCIES } from "./subscribers/stream-watch.ts";
 import { ensureTopology } from "./subscribers/topology.ts";
 import { createDeliveryObserver } from "./telemetry/delivery-observer.ts";
 import { readGauges } from "./telemetry/gauges.ts";
@@ -131,6 +134,8 @@ const EVENTS_PER_IN_FLIGHT = 1;
 const STORED_WITHIN_MS = 5_000;
 const LONGEST_EXPIRY_SWEEP_MS = 60_000;
 const ATTEMPT_LEASE_EXTRA_MS = 5_000;
+/** How long a look at a stream may take before the stream counts as one without a leader. */
+const LOOK_WITHIN_MS = 2_000;
 const MAX_SHOWN_PROBLEMS = 10;
 /** Where `npm run build` puts the page, seen from src and from dist alike. */
 const PAGE_FOLDER = fileURLToPath(new URL("../dist/web/", import.meta.url));
@@ -284,6 +289,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   );
 
   // Storage
+  const redisHealth = createRedisHealth(redis, clock, logger);
   const mendedAts = new Map<string, number>();
   const attemptLog = createAttemptLog(
     { redis, clock, logger, onFailuresWritten: healthWatch.failuresWritten, onLateBatch: tracing.lateBatch },
@@ -483,27 +489,51 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   });
   attemptCounts.listen(circuits.heard);
   store.onCurrent(() => events.poke());
+  store.onReopen(circuits.forgetRevisions);
+
+  const clockSkew = createClockSkew(store, clock, logger);
+  const streamWatch = createStreamWatch(
+    {
+      manager: await nats.jetstreamManager({ checkAPI: false, timeout: LOOK_WITHIN_MS }),
+      canContinueSequences: () => isServerSince(nats, 2, 10),
+      ...{ connectionState, names, bucket: store, clockSkew, clock, logger },
+    },
+    { replicas: config.streamReplicas },
+  );
 
   // API
+  const cantStore = (): string | undefined => {
+    const found = streamWatch.problems();
+    const unusable = STORED_LANES.flatMap((lane) => found.get(lane) ?? []);
+    const refusing = lanes.refusing().filter((lane) => !found.has(lane));
+    if (refusing.length > 0) unusable.push(`refusing messages: ${refusing.join(", ")}`);
+    return unusable.length === 0 ? undefined : unusable.join("; ");
+  };
   const readiness: Readiness = {
     checks: () => ({
       lifecycle: { ok: state.phase === "ready", required: true, detail: state.phase },
       nats: { ok: !nats.isClosed() && connectionState.up, required: true, detail: connectionState.up ? "connected" : "away" },
-      registry: {
-        ok: registryIsCurrent(),
-        required: true,
-        detail: unreadableSecrets().length > 0 ? "stored secrets can't be read" : store.isCurrent() ? "current" : "catching up",
-      },
-      lanes: refusals(lanes.refusing()),
+      events: required("consumed", streamWatch.problems().get("events")),
+      registry: required(
+        "current",
+        streamWatch.problems().get("registry") ??
+          (unreadableSecrets().length > 0 ? "stored secrets can't be read" : store.isCurrent() ? undefined : "catching up"),
+      ),
+      lanes: required("storing", cantStore()),
       redis: {
-        ok: isConnected(redis),
+        ok: redisHealth.problem() === null,
         required: false,
-        detail: isConnected(redis) ? "connected" : "away, the request log is buffered",
+        detail: redisHealth.problem() === null ? "connected" : `can't be used, the request log is buffered: ${redisHealth.problem()}`,
       },
     }),
   };
-  const queryRequestLog = createRequestLogQuery(redis, (uuid) => index.installation(uuid)?.organizationId);
-  const trails = createDeliveryTrails(redis, index.slugs);
+  const queryRequestLog = createRequestLogQuery(
+    redis,
+    (uuid) => index.installation(uuid)?.organizationId,
+    redisHealth.problem,
+    (problem) => logger.error({ problem }, "part of the request log can't be read"),
+  );
+  const trails = createDeliveryTrails(redis, index.slugs, redisHealth.problem);
   const storedEvents = createStoredEvents(nats, manager, names, clock);
   const explain = createExplain(
     {
@@ -532,7 +562,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     (record: RecordJson): void =>
       checkPrecondition(installationKey(uuid), precondition, installationTag(record as unknown as StoredInstallation));
   const appTokens = createAppTokens({ index, signingKey, clock }, { maxTtlMs: config.appTokenMaxTtl });
-  const stats = createStatsQuery(redis);
+  const stats = createStatsQuery(redis, redisHealth.problem);
   const statusHistory = createStatusHistory(nats, manager, names);
   const readOverview = createReadOverview({
     index,
@@ -647,9 +677,15 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     logBuffered: attemptLog.buffered,
     logNotesBuffered: attemptLog.notesBuffered,
     logDropped: attemptLog.dropped,
+    logRefused: attemptLog.refused,
     destinations: sender.destinations,
     isReady: () => isReady(readiness.checks()),
-    dependenciesUp: () => ({ nats: connectionState.up, redis: isConnected(redis) }),
+    clockSkewMs: clockSkew.skewMs,
+    dependenciesUp: () => ({
+      nats: connectionState.up,
+      redis: redisHealth.problem() === null,
+      ...Object.fromEntries(NATS_DEPENDENCIES.map((name) => [name, !streamWatch.problems().has(name)])),
+    }),
   });
 
   // Start
@@ -728,6 +764,8 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     },
     { name: "outbox relay", stop: leftBehind.stop },
     { name: "ack floor", start: ackFloor.start, stop: ackFloor.stop },
+    { name: "Redis health", start: redisHealth.start, stop: redisHealth.stop },
+    { name: "stream watch", start: streamWatch.start, stop: streamWatch.stop },
     { name: "stream metrics", start: gauges.start, stop: gauges.stop },
     {
       name: "expiry",
@@ -763,9 +801,9 @@ function refuseUnreadable(problems: readonly string[]): void {
   throw new AppError("SECRET_UNREADABLE", `Posthorn can't start without these secrets:\n${shown.join("\n")}`);
 }
 
-function refusals(lanes: readonly string[]): Check {
-  const isStoring = lanes.length === 0;
-  return { ok: isStoring, required: true, detail: isStoring ? "storing" : `refusing messages: ${lanes.join(", ")}` };
+/** @param problem undefined: there is none */
+function required(whenOk: string, problem: string | undefined): Check {
+  return { ok: problem === undefined, required: true, detail: problem ?? whenOk };
 }
 
 function countBy<T extends string>(all: readonly T[], values: Iterable<string>): Record<T, number> {

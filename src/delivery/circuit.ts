@@ -27,6 +27,8 @@ export interface Circuits {
   judge(attempt: AttemptRecord): void;
   /** The shared state has changed. */
   apply(app: string, state: CircuitState, revision: number): void;
+  /** The records are in another bucket, which counts from 1 again. */
+  forgetRevisions(): void;
   /** What another replica has counted. */
   heard(replica: string, counts: readonly AttemptCounts[]): void;
   /** The app is gone: the next one of its name begins anew. */
@@ -309,6 +311,7 @@ export function createCircuits(dependencies: CircuitDependencies, options: Circu
       apply(app, CLOSED, revisions.get(app) ?? 0);
     },
 
+    forgetRevisions: () => revisions.clear(),
     stateOf: (app) => states.get(app) ?? CLOSED,
     states: () => [...states.values()].map(({ state }) => state),
   };

@@ -18,7 +18,6 @@ export interface LaneFigures {
   readonly oldestUnackedAgeMs: number;
   /** An unacknowledged event is older than half of the stream's age: it may be lost to the stream's limit. */
   readonly isOverdue: boolean;
-  readonly clockSkewMs: number;
 }
 
 export const NO_FIGURES: LaneFigures = {
@@ -32,5 +31,4 @@ export const NO_FIGURES: LaneFigures = {
   eventsAckPending: 0,
   oldestUnackedAgeMs: 0,
   isOverdue: false,
-  clockSkewMs: 0,
 };

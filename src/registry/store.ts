@@ -5,6 +5,8 @@
  *     of the watch, which goes on from the last revision seen.
  * R2  `isCurrent` is false from the start and from every reconnect until the watch has caught up.
  * R3  After a reconnect the watch is started anew: left to itself it lags by many seconds.
+ * R4  A bucket that takes the place of a deleted one gets the records that this process knows, where it has none of that key:
+ *     without them every delivery would be one of an app that is gone.
  */
 import { type KV, type KvEntry, type NatsConnection, NatsError, type QueuedIterator } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
@@ -27,6 +29,12 @@ export interface RegistryStore {
   start(): Promise<void>;
   stop(): Promise<void>;
   isCurrent(): boolean;
+  /** The bucket is gone: nothing is current until `reopen`. */
+  bucketMissing(): void;
+  /** Opens a bucket that is another one than before, or makes it (R4). Revisions count from 1 again. */
+  reopen(): Promise<void>;
+  /** Calls the listener when revisions count from 1 again. */
+  onReopen(listener: () => void): void;
   /** Calls the listener whenever the watch has caught up. */
   onCurrent(listener: () => void): void;
   /** Keys that start with `prefix`; register before `start`. */
@@ -59,6 +67,8 @@ export interface RegistryStoreOptions {
 }
 
 const RESTART_AFTER_MS = 250;
+/** Records put back at once. */
+const PUT_AT_ONCE = 64;
 const REACHED_TIMEOUT_MS = 5_000;
 /** JetStream's "wrong last sequence". */
 const WRONG_LAST_SEQUENCE = 10071;
@@ -68,6 +78,9 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
   const bucketName = `${prefix}-registry`;
   const listeners: Array<{ readonly prefix: string; readonly listener: RecordListener }> = [];
   const currentListeners: Array<() => void> = [];
+  const reopenListeners: Array<() => void> = [];
+  /** As they were seen last, for a bucket that is lost (R4). */
+  const known = new Map<string, string>();
   const waiters = new Set<{ readonly revision: number; readonly resolve: () => void }>();
   let bucket: KV | undefined;
   let iterator: QueuedIterator<KvEntry> | undefined;
@@ -86,6 +99,8 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     // A restarted watch begins with the last revision seen, or a new one of the same key.
     if (entry.revision <= seen) return;
     const value = entry.operation === "PUT" ? entry.string() : null;
+    if (value === null) known.delete(entry.key);
+    else known.set(entry.key, value);
     for (const { prefix: wanted, listener } of listeners) {
       if (!entry.key.startsWith(wanted)) continue;
       try {
@@ -114,15 +129,33 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
   };
 
   const watchAlways = async (): Promise<void> => {
-    while (!stopped) {
+    for (let failures = 0; !stopped; ) {
       try {
         await watchOnce();
+        failures = 0;
       } catch (error) {
-        if (!stopped) logger.warn({ bucket: bucketName, error: messageOf(error) }, "registry watch ended, starting it again");
+        if (!stopped && failures++ === 0)
+          logger.warn({ bucket: bucketName, error: messageOf(error) }, "registry watch ended, starting it again");
       }
       current = false;
       if (!stopped) await new Promise((resolve) => clock.after(RESTART_AFTER_MS, () => resolve(undefined)));
     }
+  };
+
+  const open = async (): Promise<void> => {
+    bucket = await connection.jetstream().views.kv(bucketName, { history: 1, replicas });
+  };
+
+  /** @returns how many. */
+  const putBack = async (): Promise<number> => {
+    let count = 0;
+    const records = [...known];
+    for (let from = 0; from < records.length; from += PUT_AT_ONCE) {
+      const some = records.slice(from, from + PUT_AT_ONCE);
+      const results = await Promise.all(some.map(([key, value]) => conflictOr(kv().put(key, value, { previousSeq: 0 }))));
+      count += results.filter((result) => result !== "conflict").length;
+    }
+    return count;
   };
 
   const conflictOr = async <T>(write: Promise<T>): Promise<T | "conflict"> => {
@@ -147,7 +180,7 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
 
   return {
     async start() {
-      bucket = await connection.jetstream().views.kv(bucketName, { history: 1, replicas });
+      await open();
       offReconnect = onReconnect(() => {
         current = false;
         restart();
@@ -166,6 +199,19 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     },
 
     isCurrent: () => current,
+    bucketMissing() {
+      current = false;
+    },
+    async reopen() {
+      current = false;
+      await open();
+      const records = await putBack();
+      seen = 0;
+      for (const listener of reopenListeners) listener();
+      restart();
+      logger.error({ bucket: bucketName, records, known: known.size }, "the registry bucket is a new one; known records were put back");
+    },
+    onReopen: (listener) => void reopenListeners.push(listener),
     onCurrent: (listener) => void currentListeners.push(listener),
     onRecord: (wanted, listener) => void listeners.push({ prefix: wanted, listener }),
 

@@ -1,8 +1,8 @@
 /** Finds events and deliveries again by their ids, from the marks and notes that attempt-log.ts writes. */
-import { AppError, messageOf } from "../model/app-error.ts";
 import type { DeliveryTrail, NotedDelivery, RunTrail } from "../model/whereabouts.ts";
 import { type DeliveryMark, decodeAddressee, decodeMark, decodePlace, type PlaceNote } from "./delivery-mark.ts";
 import { keys } from "./keys.ts";
+import { type RedisProblem, reading } from "./reading.ts";
 import type { RedisClient } from "./redis.ts";
 
 /** Every call rejects with AppError REDIS_UNREACHABLE when Redis is away. */
@@ -18,23 +18,21 @@ export interface DeliveryTrails {
 }
 
 /** @param knownApps the slugs of those that there are, and were */
-export function createDeliveryTrails(redis: RedisClient, knownApps: () => Iterable<string>): DeliveryTrails {
-  const reading = async <T>(read: () => Promise<T>): Promise<T> => {
-    try {
-      return await read();
-    } catch (error) {
-      throw new AppError("REDIS_UNREACHABLE", `Redis can't be read: ${messageOf(error)}`, { retryable: true, cause: error });
-    }
-  };
-
+export function createDeliveryTrails(
+  redis: RedisClient,
+  knownApps: () => Iterable<string>,
+  problem: RedisProblem = () => null,
+): DeliveryTrails {
   const get = async (wanted: readonly string[]): Promise<Array<string | null>> => {
     if (wanted.length === 0) return [];
-    return reading(async () => (redis.isCluster ? await Promise.all(wanted.map((key) => redis.get(key))) : await redis.mget(...wanted)));
+    return reading("where deliveries are", problem, async () =>
+      redis.isCluster ? await Promise.all(wanted.map((key) => redis.get(key))) : await redis.mget(...wanted),
+    );
   };
 
   return {
     ofEvent: (eventId) =>
-      reading(async () =>
+      reading("where deliveries are", problem, async () =>
         Object.entries(await redis.hgetall(keys.addressees(eventId))).map(([uuid, value]) => decodeAddressee(uuid, value)),
       ),
 

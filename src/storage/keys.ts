@@ -20,6 +20,8 @@ export const keys = {
   place: (deliveryId: string): string => `posthorn:place:${deliveryId}`,
   /** Hash of an event's deliveries: installation → the event's place in the EVENTS stream, and the app. */
   addressees: (eventId: string): string => `posthorn:addressees:${eventId}`,
+  /** Written to see whether Redis takes writes. */
+  probe: (number: number): string => `posthorn:probe:${number}`,
   /** How far a replay of dead letters is. */
   replay: (id: string): string => `posthorn:replay:${id}`,
   /** Number of the last batch that a writer has written; on a cluster of the last with keys of that tag. */

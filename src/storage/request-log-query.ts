@@ -1,7 +1,8 @@
 /** Reads the request log back, for "why didn't my webhook arrive?". */
-import { AppError, messageOf } from "../model/app-error.ts";
+import { AppError } from "../model/app-error.ts";
 import { keys } from "./keys.ts";
 import type { LogRow } from "./log-row.ts";
+import { type RedisProblem, reading } from "./reading.ts";
 import type { RedisClient } from "./redis.ts";
 
 export interface RequestLogFilter {
@@ -15,23 +16,38 @@ export interface RequestLogFilter {
   readonly end: number | null;
 }
 
-/** Rows newest first. @throws AppError REDIS_UNREACHABLE: an empty answer always means that there is nothing. */
+/**
+ * Rows newest first; an empty answer always means that there is nothing. Of all types, a list that can't be read costs its own
+ * rows only; `onUnreadable` hears of it. @throws AppError REDIS_UNREACHABLE, REDIS_KEY_INVALID
+ */
 export type QueryRequestLog = (filter: RequestLogFilter) => Promise<LogRow[]>;
 
-/** @param organizationOf for the rows of internal apps, which don't say. */
+/**
+ * @param organizationOf for the rows of internal apps, which don't say
+ * @param onUnreadable told of a list of one type when all are asked for
+ */
 export function createRequestLogQuery(
   redis: RedisClient,
   organizationOf: (installationUuid: string) => string | undefined,
+  problem: RedisProblem = () => null,
+  onUnreadable: (problem: string) => void = () => {},
 ): QueryRequestLog {
+  const typesOf = (app: string): Promise<string[]> =>
+    reading("the request log", problem, () => redis.zrange(keys.eventTypes(app), "0", "-1"), keys.eventTypes(app));
+  const rowsOf = (key: string): Promise<string[]> => reading("the request log", problem, () => redis.lrange(key, 0, -1), key);
+  const rowsUnlessInvalid = (key: string): Promise<string[]> =>
+    rowsOf(key).catch((error: unknown) => {
+      if (!(error instanceof AppError) || error.code !== "REDIS_KEY_INVALID") throw error;
+      onUnreadable(error.message);
+      return [];
+    });
+
   return async ({ app, eventType, errorsOnly, organizationId, start, end }) => {
     const keyOf = errorsOnly ? keys.errors : keys.requests;
-    let lists: string[][];
-    try {
-      const types = eventType === null ? await redis.zrange(keys.eventTypes(app), "0", "-1") : [eventType];
-      lists = await Promise.all(types.map((type) => redis.lrange(keyOf(app, type), 0, -1)));
-    } catch (error) {
-      throw new AppError("REDIS_UNREACHABLE", `the request log can't be read: ${messageOf(error)}`, { retryable: true, cause: error });
-    }
+    const lists =
+      eventType === null
+        ? await Promise.all((await typesOf(app)).map((type) => rowsUnlessInvalid(keyOf(app, type))))
+        : [await rowsOf(keyOf(app, eventType))];
     const isWanted = (row: LogRow): boolean => {
       const at = Date.parse(row.date);
       if ((start !== null && at < start) || (end !== null && at > end)) return false;

@@ -2,12 +2,12 @@
  * Reads the stats of apps back: what came of the attempts of each UTC hour and how long they took, for the last 30 days.
  * Test events and manual resends are not in them, as they are not in health.
  */
-import { AppError, messageOf } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { OUTCOMES, type Outcome } from "../model/outcome.ts";
 import type { StatsPeriod, StatsQuery, Volume } from "../model/stats.ts";
 import { keys } from "./keys.ts";
 import { latencyOf } from "./latency-histogram.ts";
+import { type RedisProblem, reading } from "./reading.ts";
 import type { RedisClient } from "./redis.ts";
 
 const HOUR_MS = 3_600_000;
@@ -16,18 +16,10 @@ const NAMES = Object.keys(OUTCOMES) as Outcome[];
 /** As many as are asked for at once: in between, deliveries get their turn. */
 const APPS_AT_ONCE = 100;
 
-export function createStatsQuery(redis: RedisClient): StatsQuery {
-  const reading = async <T>(read: () => Promise<T>): Promise<T> => {
-    try {
-      return await read();
-    } catch (error) {
-      throw new AppError("REDIS_UNREACHABLE", `the stats can't be read: ${messageOf(error)}`, { retryable: true, cause: error });
-    }
-  };
-
+export function createStatsQuery(redis: RedisClient, problem: RedisProblem = () => null): StatsQuery {
   return {
     ofApp: (app, start, stepMs, steps) =>
-      reading(async () => {
+      reading("the stats", problem, async () => {
         const end = start + stepMs * steps;
         const days = daysBetween(start, end);
         const [eventTypes, ...hashes] = await Promise.all([
@@ -50,7 +42,7 @@ export function createStatsQuery(redis: RedisClient): StatsQuery {
       }),
 
     ofHours: (apps, hours) =>
-      reading(async () => {
+      reading("the stats", problem, async () => {
         const volumes: Volume[][] = [];
         for (let from = 0; from < apps.length; from += APPS_AT_ONCE) {
           volumes.push(...(await volumesOf(redis, apps.slice(from, from + APPS_AT_ONCE), hours)));

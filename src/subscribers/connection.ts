@@ -80,6 +80,12 @@ export async function openJetStream(connection: NatsConnection): Promise<JetStre
   }
 }
 
+/** Whether the server that the connection is on has at least this version. */
+export function isServerSince(connection: NatsConnection, major: number, minor: number): boolean {
+  const [foundMajor = 0, foundMinor = 0] = (connection.info?.version ?? "").split(".").map(Number);
+  return foundMajor > major || (foundMajor === major && foundMinor >= minor);
+}
+
 /** Sends what is buffered, if the server takes it. */
 export async function closeNats(connection: NatsConnection, clock: Clock): Promise<void> {
   await resolvesWithin(clock, DRAIN_WITHIN_MS, connection.drain()).catch(() => {});

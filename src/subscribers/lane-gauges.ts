@@ -1,6 +1,6 @@
 /**
- * Figures about the lanes that only the server knows, asked for every few seconds: depths and ages, how far the events
- * consumer is behind, and the skew between this clock and the server's. What is told by app is told of the few with most.
+ * Figures about the lanes that only the server knows, asked for every few seconds: depths and ages, and how far the events
+ * consumer is behind. What is told by app is told of the few with most.
  */
 import type { ConsumerInfo, JetStreamManager, StreamInfo } from "nats";
 import { RUNGS_S } from "../delivery/rungs.ts";
@@ -13,7 +13,7 @@ import { messageAt, nextMessage } from "./stored-message.ts";
 
 type RetryFigures = Pick<LaneFigures, "retriesByRung" | "retriesLateMs">;
 type ParkedFigures = Pick<LaneFigures, "parkedByApp" | "parkedOldestAgeMs">;
-type EventFigures = Pick<LaneFigures, "eventsPending" | "eventsAckPending" | "oldestUnackedAgeMs" | "isOverdue" | "clockSkewMs">;
+type EventFigures = Pick<LaneFigures, "eventsPending" | "eventsAckPending" | "oldestUnackedAgeMs" | "isOverdue">;
 
 export interface LaneGauges {
   start(): void;
@@ -23,8 +23,6 @@ export interface LaneGauges {
 }
 
 const EVERY_MS = 5_000;
-/** Rungs come due by the server's timestamps: a skew shifts every retry. */
-const SKEW_WARNING_MS = 1_000;
 const MOST_APPS = 20;
 
 export function createLaneGauges(manager: JetStreamManager, names: BusNames, clock: Clock, logger: Logger): LaneGauges {
@@ -84,9 +82,7 @@ export function createLaneGauges(manager: JetStreamManager, names: BusNames, clo
   };
 
   const readEvents = async (events: StreamInfo): Promise<EventFigures> => {
-    const before = clock.now();
     const consumer = await manager.consumers.info(streams.events, names.eventsConsumer);
-    const serverNow = Date.parse((consumer as unknown as { ts?: string }).ts ?? "");
     const oldest = consumer.ack_floor.stream_seq + 1;
     const isBehind = depthOf(consumer) > 0 && oldest <= events.state.last_seq;
     const oldestUnackedAgeMs = isBehind ? ageOf(await storedAt(streams.events, Math.max(oldest, events.state.first_seq))) : 0;
@@ -96,7 +92,6 @@ export function createLaneGauges(manager: JetStreamManager, names: BusNames, clo
       eventsAckPending: consumer.num_ack_pending,
       oldestUnackedAgeMs,
       isOverdue: maxAgeMs > 0 && oldestUnackedAgeMs > maxAgeMs / 2,
-      clockSkewMs: Number.isNaN(serverNow) ? figures.clockSkewMs : Math.round((before + clock.now()) / 2 - serverNow),
     };
   };
 
@@ -118,15 +113,12 @@ export function createLaneGauges(manager: JetStreamManager, names: BusNames, clo
   };
 
   const warn = (before: LaneFigures): void => {
-    const { isOverdue, oldestUnackedAgeMs, clockSkewMs } = figures;
+    const { isOverdue, oldestUnackedAgeMs } = figures;
     if (isOverdue && !before.isOverdue)
       logger.error(
         { stream: streams.events, age_ms: oldestUnackedAgeMs },
         "an unacknowledged event is older than half of the stream's max_age",
       );
-    const isSkewed = (skewMs: number): boolean => Math.abs(skewMs) > SKEW_WARNING_MS;
-    if (isSkewed(clockSkewMs) && !isSkewed(before.clockSkewMs))
-      logger.warn({ clock_skew_ms: clockSkewMs }, "this clock and the NATS server's differ; retries are early or late by as much");
   };
 
   const tick = (): void => {

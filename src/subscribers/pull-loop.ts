@@ -104,7 +104,7 @@ export function createPullLoop(dependencies: PullLoopDependencies, options: Pull
         await recover();
         break;
       } catch (error) {
-        logger.warn({ stream, consumer, why, error: messageOf(error) }, "consumer can't be recovered yet");
+        if (waitMs === RECOVER_AFTER_MS) logger.warn({ stream, consumer, why, error: messageOf(error) }, "consumer can't be recovered yet");
       }
     }
     recovering = false;

@@ -24,7 +24,7 @@ const SHORTEST_DUPLICATE_WINDOW_MS = 2 * 60_000;
 /** A letter without its body, or a status event, always fits into this. */
 const SMALLEST_MESSAGE_LIMIT = 16 * 1024;
 
-interface StreamPlan {
+export interface StreamPlan {
   readonly name: string;
   readonly subjects: readonly string[];
   readonly retention: RetentionPolicy;
@@ -32,7 +32,7 @@ interface StreamPlan {
   readonly maxAgeMs: number;
 }
 
-function plans({ streams, subjects }: BusNames): StreamPlan[] {
+export function plans({ streams, subjects }: BusNames): StreamPlan[] {
   const limits = (name: string, of: readonly string[], days: number): StreamPlan => ({
     name,
     subjects: of,
@@ -75,9 +75,11 @@ async function streamConfig(manager: JetStreamManager, name: string): Promise<St
   return (await unlessNotFound(manager.streams.info(name)))?.config ?? null;
 }
 
-async function addStream(manager: JetStreamManager, plan: StreamPlan, replicas: number): Promise<void> {
+/** @param firstSequence other than 1 only for a server from 2.10 on */
+export async function addStream(manager: JetStreamManager, plan: StreamPlan, replicas: number, firstSequence = 1): Promise<void> {
   try {
-    await manager.streams.add({
+    const config: Partial<StreamConfig> & { readonly first_seq?: number } = {
+      ...(firstSequence > 1 ? { first_seq: firstSequence } : {}),
       name: plan.name,
       subjects: [...plan.subjects],
       retention: plan.retention,
@@ -86,7 +88,8 @@ async function addStream(manager: JetStreamManager, plan: StreamPlan, replicas: 
       max_age: nanos(plan.maxAgeMs),
       duplicate_window: nanos(DUPLICATE_WINDOW_MS),
       num_replicas: replicas,
-    });
+    };
+    await manager.streams.add(config);
   } catch (error) {
     // Another replica may have made it in the meantime.
     if ((await streamConfig(manager, plan.name)) !== null) return;
@@ -102,7 +105,7 @@ type FoundConfig = StreamConfig & { readonly persist_mode?: string };
  * What a stream may not be. Sizes that refuse are back-pressure, and how long events, dead letters and status events are kept
  * is for whoever runs it; but what was acknowledged has to stay, where Posthorn looks for it, until Posthorn takes it away.
  */
-function mismatches(plan: StreamPlan, found: FoundConfig, { streams }: BusNames): string[] {
+export function mismatches(plan: StreamPlan, found: FoundConfig, { streams }: BusNames): string[] {
   const problems: string[] = [];
   const differs = (setting: string, is: unknown, wanted: string): void => {
     problems.push(`stream ${plan.name}: ${setting}: found ${JSON.stringify(is)}, wanted ${wanted}`);
@@ -196,6 +199,16 @@ export async function ensureConsumer(
     await manager.consumers.add(stream, { ...plan, ...(await startingPoint()) });
     return true;
   }
+  const problems = consumerProblems(stream, plan, found);
+  if (problems.length > 0) throw new AppError("STREAM_MISMATCH", problems.join("\n"));
+  if (found.max_ack_pending !== plan.max_ack_pending || found.ack_wait !== plan.ack_wait) {
+    await manager.consumers.update(stream, plan.durable_name, { ...found, ...plan });
+  }
+  return false;
+}
+
+/** What Posthorn can't work with. */
+export function consumerProblems(stream: string, plan: ConsumerPlan, found: ConsumerConfig): string[] {
   const problems: string[] = [];
   const check = (setting: keyof ConsumerConfig, isRight: boolean, wanted: unknown): void => {
     if (isRight) return;
@@ -207,11 +220,7 @@ export async function ensureConsumer(
   check("ack_policy", found.ack_policy === "explicit", "explicit");
   check("max_deliver", (found.max_deliver ?? -1) <= 0, -1);
   check("filter_subject", (found.filter_subject ?? "") === (plan.filter_subject ?? ""), plan.filter_subject ?? "");
-  if (problems.length > 0) throw new AppError("STREAM_MISMATCH", problems.join("\n"));
-  if (found.max_ack_pending !== plan.max_ack_pending || found.ack_wait !== plan.ack_wait) {
-    await manager.consumers.update(stream, plan.durable_name, { ...found, ...plan });
-  }
-  return false;
+  return problems;
 }
 
 /** Null instead of the server's "not found". */

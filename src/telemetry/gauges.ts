@@ -21,9 +21,12 @@ export interface GaugeSources {
   readonly logBuffered: () => number;
   readonly logNotesBuffered: () => number;
   readonly logDropped: () => number;
+  readonly logRefused: () => number;
   readonly destinations: () => number;
   readonly isReady: () => boolean;
-  readonly dependenciesUp: () => Readonly<Record<"nats" | "redis", boolean>>;
+  readonly clockSkewMs: () => number;
+  /** By the names that the table has. */
+  readonly dependenciesUp: () => Readonly<Record<string, boolean>>;
 }
 
 export function readGauges({ read }: Metrics, sources: GaugeSources): void {
@@ -50,7 +53,7 @@ export function readGauges({ read }: Metrics, sources: GaugeSources): void {
   ofLanes("posthorn_events_ack_pending", ({ eventsAckPending }) => eventsAckPending);
   ofLanes("posthorn_events_oldest_unacked_age_seconds", ({ oldestUnackedAgeMs }) => oldestUnackedAgeMs / 1000);
   ofLanes("posthorn_events_overdue", ({ isOverdue }) => Number(isOverdue));
-  ofLanes("posthorn_clock_skew_seconds", ({ clockSkewMs }) => clockSkewMs / 1000);
+  read("posthorn_clock_skew_seconds", () => sources.clockSkewMs() / 1000);
   read("posthorn_circuits", sources.circuits);
   read("posthorn_integrations", sources.integrations);
   read("posthorn_registry_apps", () => sources.registry().apps);
@@ -59,11 +62,11 @@ export function readGauges({ read }: Metrics, sources: GaugeSources): void {
   read("posthorn_log_buffered", sources.logBuffered);
   read("posthorn_log_notes_buffered", sources.logNotesBuffered);
   read("posthorn_log_dropped_total", sources.logDropped);
+  read("posthorn_log_refused_total", sources.logRefused);
   read("posthorn_destinations", sources.destinations);
   read("posthorn_ready", () => Number(sources.isReady()));
   read("posthorn_dependency_up", () => {
-    const { nats, redis } = sources.dependenciesUp();
-    return { nats: Number(nats), redis: Number(redis) };
+    return Object.fromEntries(Object.entries(sources.dependenciesUp()).map(([name, isUp]) => [name, Number(isUp)]));
   });
 }
 

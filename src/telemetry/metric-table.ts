@@ -104,9 +104,17 @@ export const METRICS = {
   posthorn_log_buffered: { kind: "gauge", help: "Attempts not yet written to Redis." },
   posthorn_log_notes_buffered: { kind: "gauge", help: "Notes of where events and deliveries are, not yet written to Redis." },
   posthorn_log_dropped_total: { kind: "counter", help: "Attempts whose log row was dropped while Redis was away." },
+  posthorn_log_refused_total: {
+    kind: "counter",
+    help: "Writes to single Redis keys that were refused, as to a key that holds another type of value; a log line names them.",
+  },
   posthorn_destinations: { kind: "gauge", help: "Origins with open connections." },
   posthorn_ready: { kind: "gauge", help: "1 while /readyz says ready." },
-  posthorn_dependency_up: { kind: "gauge", help: "1 while the connection stands.", labels: { dependency: "nats, redis" } },
+  posthorn_dependency_up: {
+    kind: "gauge",
+    help: "1 while it can be used: the connection to NATS; Redis, which has to answer and to take writes; each stream and the registry bucket.",
+    labels: { dependency: "nats, redis, events, retries, parked, dead-letters, status, registry" },
+  },
   posthorn_clock_skew_seconds: { kind: "gauge", unit: "s", help: "This process's clock minus the NATS server's." },
   posthorn_event_loop_delay_seconds: {
     kind: "gauge",

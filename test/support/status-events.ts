@@ -27,7 +27,8 @@ export async function statusEvents(bus: Bus): Promise<StatusEvent[]> {
   const stream = `${bus.prefix}_STATUS`.toUpperCase().replaceAll("-", "_");
   const { first_seq: first, last_seq: last } = (await manager.streams.info(stream)).state;
   const found: StatusEvent[] = [];
-  for (let sequence = first; sequence <= last; sequence++)
+  // A stream that never held anything says 0.
+  for (let sequence = Math.max(1, first); sequence <= last; sequence++)
     found.push(checked(bus.prefix, await manager.streams.getMessage(stream, { seq: sequence })));
   return found;
 }
