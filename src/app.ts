@@ -77,7 +77,8 @@ import { createAttemptLog } from "./storage/attempt-log.ts";
 import { createDeliveryTrails } from "./storage/delivery-trails.ts";
 import { createHealthStore } from "./storage/health-store.ts";
 import { evidence } from "./storage/log-row.ts";
-import { connectRedis, isConnected, type RedisClient } from "./storage/redis.ts";
+import { connectRedis, type RedisClient } from "./storage/redis.ts";
+import { createRedisHealth } from "./storage/redis-health.ts";
 import { createReplayNotes } from "./storage/replay-notes.ts";
 import { createRequestLogQuery } from "./storage/request-log-query.ts";
 import { createStatsQuery } from "./storage/stats-query.ts";
@@ -307,6 +308,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     prober.update(uuid, after?.broken?.probedAt ?? null);
     if (before?.status !== after?.status) parked?.wakeAll();
   });
+  const redisHealth = createRedisHealth(redis, clock, logger);
   const attemptLog = createAttemptLog(
     { redis, clock, logger, onFailuresWritten: healthWatch.failuresWritten, onLateBatch: tracing.lateBatch },
     {
@@ -537,14 +539,20 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       records: recordsCheck(store.invalid().length),
       lanes: required("storing", cantStore()),
       redis: {
-        ok: isConnected(redis),
+        ok: redisHealth.problem() === null,
         required: false,
-        detail: isConnected(redis) ? "connected" : "away, the request log is buffered",
+        detail: redisHealth.problem() === null ? "connected" : `can't be used, the request log is buffered: ${redisHealth.problem()}`,
       },
     }),
   };
-  const queryRequestLog = createRequestLogQuery(redis, (uuid) => index.installation(uuid)?.organizationId, appCreatedAt);
-  const trails = createDeliveryTrails(redis, index.slugs);
+  const queryRequestLog = createRequestLogQuery(
+    redis,
+    (uuid) => index.installation(uuid)?.organizationId,
+    appCreatedAt,
+    redisHealth.problem,
+    (problem) => logger.error({ problem }, "part of the request log can't be read"),
+  );
+  const trails = createDeliveryTrails(redis, index.slugs, redisHealth.problem);
   const storedEvents = createStoredEvents(nats, manager, names, clock);
   const explain = createExplain(
     {
@@ -573,7 +581,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     (record: InstallationRecord): void =>
       checkPrecondition(installationKey(uuid), precondition, installationTag(record));
   const appTokens = createAppTokens({ index, signingKey, clock }, { maxTtlMs: config.appTokenMaxTtl });
-  const stats = createStatsQuery(redis, appCreatedAt);
+  const stats = createStatsQuery(redis, appCreatedAt, redisHealth.problem);
   const statusHistory = createStatusHistory(nats, manager, names);
   const readOverview = createReadOverview({
     index,
@@ -692,12 +700,13 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     logBuffered: attemptLog.buffered,
     logNotesBuffered: attemptLog.notesBuffered,
     logDropped: attemptLog.dropped,
+    logRefused: attemptLog.refused,
     destinations: sender.destinations,
     isReady: () => isReady(readiness.checks()),
     clockSkewMs: clockSkew.skewMs,
     dependenciesUp: () => ({
       nats: connectionState.up,
-      redis: isConnected(redis),
+      redis: redisHealth.problem() === null,
       ...Object.fromEntries(NATS_DEPENDENCIES.map((name) => [name, !streamWatch.problems().has(name)])),
     }),
   });
@@ -787,6 +796,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     { name: "outbox relay", stop: leftBehind.stop },
     { name: "outbox relay of circuits", stop: circuitsLeftBehind.stop },
     { name: "ack floor", start: ackFloor.start, stop: ackFloor.stop },
+    { name: "Redis health", start: redisHealth.start, stop: redisHealth.stop },
     { name: "stream watch", start: streamWatch.start, stop: streamWatch.stop },
     { name: "stream metrics", start: gauges.start, stop: gauges.stop },
     {

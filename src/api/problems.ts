@@ -26,6 +26,7 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   PUBLISH_FAILED: 503,
   NATS_UNREACHABLE: 503,
   REDIS_UNREACHABLE: 503,
+  REDIS_KEY_INVALID: 503,
   LANE_REFUSED: 503,
 };
 

@@ -4,6 +4,7 @@ export const ERROR_CODES = {
   APPS_FILE_INVALID: "POSTHORN_APPS_FILE can't be read or an entry in it is invalid.",
   NATS_UNREACHABLE: "NATS does not answer: at start not within POSTHORN_STARTUP_TIMEOUT, later while something was asked of it.",
   REDIS_UNREACHABLE: "Redis does not answer: at start not within POSTHORN_STARTUP_TIMEOUT, later while something was read.",
+  REDIS_KEY_INVALID: "A Redis key that belongs to Posthorn holds another type of value; the message names it.",
   JETSTREAM_UNAVAILABLE:
     "The NATS server or account has no JetStream, or it could not be used within POSTHORN_STARTUP_TIMEOUT; the message says why.",
   HTTP_UNAVAILABLE: "POSTHORN_HTTP_HOST and POSTHORN_HTTP_PORT can't be listened on: taken, not of this machine, or not allowed.",

@@ -32,6 +32,8 @@ export interface BufferedAttemptLog extends AttemptLog {
   /** Of where events and deliveries are. */
   notesBuffered(): number;
   dropped(): number;
+  /** Writes to single keys that Redis refused. */
+  refused(): number;
 }
 
 export interface AttemptLogOptions extends Omit<WriteOptions, "now"> {
@@ -51,6 +53,7 @@ export interface AttemptLogDependencies {
 /** How long attempts are collected: far below the 50 ms within which marks have to be written. */
 const COLLECT_MS = 5;
 const LATE_MS = 50;
+const LOG_REFUSED_EVERY_MS = 10_000;
 const MAX_BATCH = 1_000;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 1_000;
@@ -72,11 +75,22 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
   let batchNumber = 0;
   let running: Promise<void> | undefined;
   let dropped = 0;
+  let refused = 0;
+  let refusedLoggedAt = Number.NEGATIVE_INFINITY;
   let failing = false;
   /** Runs delivered according to what is not written yet: what waits, and the batch. New maps for each batch (model/slots.ts). */
   let waitingMarks = new Map<string, LogEntry>();
   let batchMarks: Delivered = NONE;
   let wakeRetry = (): void => {};
+
+  /** A key that is in the way may be so for every batch. */
+  const refuse = (problems: readonly string[]): void => {
+    refused += problems.length;
+    const now = clock.now();
+    if (now - refusedLoggedAt < LOG_REFUSED_EVERY_MS) return;
+    refusedLoggedAt = now;
+    logger.error({ problems: [...new Set(problems)].slice(0, 5) }, "Redis refused writes to single keys; the others were written");
+  };
 
   const writeBatchUntilDone = async (): Promise<void> => {
     const startedAt = clock.now();
@@ -84,7 +98,7 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
     for (let tries = 1, retryMs = FIRST_RETRY_MS; ; tries++, retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS)) {
       try {
         const problems = await write(writer, batchNumber, batch);
-        if (problems.length > 0) logger.error({ problems: problems.slice(0, 5) }, "Redis refused parts of the request log");
+        if (problems.length > 0) refuse(problems);
         if (failing) logger.info({ buffered: waiting.length, dropped }, "the request log is written again");
         failing = false;
         const endedAt = clock.now();
@@ -196,6 +210,7 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
     buffered: () => waiting.length + batch.entries.length,
     notesBuffered: () => notes.size + batch.notes.length,
     dropped: () => dropped,
+    refused: () => refused,
   };
 }
 

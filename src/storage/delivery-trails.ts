@@ -3,7 +3,7 @@ import type { DeliveryTrail, NotedAddressee, NotedSkip, RunTrail } from "../mode
 import { type DeliveryMark, decodeAddressee, decodeMark, decodePlace, decodeSkip, type PlaceNote } from "./delivery-mark.ts";
 import { keys } from "./keys.ts";
 import type { RedisClient } from "./redis.ts";
-import { redisUnreachable, unlessWrongType } from "./redis-reading.ts";
+import { type RedisProblem, reading, unlessWrongType } from "./redis-reading.ts";
 
 /** Every call rejects with AppError REDIS_UNREACHABLE when Redis is away. */
 export interface DeliveryTrails {
@@ -18,33 +18,31 @@ export interface DeliveryTrails {
 }
 
 /** @param knownApps the slugs of those that there are, and were */
-export function createDeliveryTrails(redis: RedisClient, knownApps: () => Iterable<string>): DeliveryTrails {
-  const reading = async <T>(read: () => Promise<T>): Promise<T> => {
-    try {
-      return await read();
-    } catch (error) {
-      throw redisUnreachable("what is known of deliveries can't be read", error);
-    }
-  };
-
+export function createDeliveryTrails(
+  redis: RedisClient,
+  knownApps: () => Iterable<string>,
+  problem: RedisProblem = () => null,
+): DeliveryTrails {
   const get = async (wanted: readonly string[]): Promise<Array<string | null>> => {
     if (wanted.length === 0) return [];
-    return reading(async () =>
+    return reading("where deliveries are", problem, async () =>
       redis.isCluster ? await Promise.all(wanted.map((key) => unlessWrongType(redis.get(key), null))) : await redis.mget(...wanted),
     );
   };
 
   const skipsOf = async (id: string): Promise<NotedSkip[]> => {
-    const noted = Object.entries(await reading(() => unlessWrongType(redis.hgetall(keys.skipped(id)), {})));
+    const noted = Object.entries(
+      await reading("where deliveries are", problem, () => unlessWrongType(redis.hgetall(keys.skipped(id)), {})),
+    );
     return noted.flatMap(([field, value]) => decodeSkip(field, value) ?? []).sort((a, b) => a.eventSequence - b.eventSequence);
   };
 
   return {
     ofEvent: (eventId) =>
-      reading(async () =>
-        Object.entries(await unlessWrongType(redis.hgetall(keys.addressees(eventId)), {}))
-          .map(([field, value]) => decodeAddressee(field, value))
-          .filter((noted) => noted !== null),
+      reading("where deliveries are", problem, async () =>
+        Object.entries(await unlessWrongType(redis.hgetall(keys.addressees(eventId)), {})).flatMap(
+          ([field, value]) => decodeAddressee(field, value) ?? [],
+        ),
       ),
 
     async find(deliveryIds, apps) {

@@ -24,6 +24,8 @@ export const keys = {
   addressees: (eventId: string): string => `posthorn:addressees:${eventId}`,
   /** Hash of the messages that were skipped for a delivery: the event's place → the place of the one that was delivered, and when. */
   skipped: (deliveryId: string): string => `posthorn:skipped:${deliveryId}`,
+  /** Written to see whether Redis takes writes. */
+  probe: (number: number): string => `posthorn:probe:${number}`,
   /** How far a replay of dead letters is. */
   replay: (id: string): string => `posthorn:replay:${id}`,
   /** Number of the last batch that a writer has written; on a cluster of the last with keys of that tag. */

@@ -17,6 +17,28 @@ export async function unlessWrongType<T>(value: Promise<T>, fallback: T): Promis
   }
 }
 
+/** Why Redis can't be used now; null: it can. */
+export type RedisProblem = () => string | null;
+
+/**
+ * Reads on somebody's behalf: an answer always means what it says.
+ * @param what of the message, e.g. `the request log`; @param key that is read, where it is one
+ * @throws AppError REDIS_UNREACHABLE, or REDIS_KEY_INVALID when the key holds something else
+ */
+export async function reading<T>(what: string, problem: RedisProblem, read: () => Promise<T>, key?: string): Promise<T> {
+  const found = problem();
+  if (found !== null) throw redisUnreachable(`${what} can't be read`, found);
+  try {
+    return await read();
+  } catch (error) {
+    if (key !== undefined && messageOf(error).startsWith("WRONGTYPE"))
+      throw new AppError("REDIS_KEY_INVALID", `${what} can't be read: Redis key ${key} holds another type of value; delete it`, {
+        cause: error,
+      });
+    throw redisUnreachable(`${what} can't be read`, error);
+  }
+}
+
 /** @param what can't be done */
 export function redisUnreachable(what: string, error: unknown): AppError {
   return new AppError("REDIS_UNREACHABLE", `${what}: ${reasonOf(error)}`, { retryable: true, cause: error });

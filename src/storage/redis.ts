@@ -25,6 +25,7 @@ const COMMAND_TIMEOUT_MS = 5_000;
 /** A half-open connection is destroyed when a command got no answer for so long. */
 const SOCKET_TIMEOUT_MS = 10_000;
 const RETRY_CONNECT_MS = 250;
+const RECONNECT_READ_ONLY_MS = 5_000;
 /** The client's words for a command that had no connection. */
 const CONNECTION_CLOSED = "Connection is closed.";
 /** How soon a node that came back, or one that took another's place, is found when no command asks for it. */
@@ -73,7 +74,8 @@ export async function connectRedis(options: RedisOptions, clock: Clock, logger: 
       redis = await start(createCluster(urls, options));
     } else redis = server;
   }
-  sayChanges(redis, shown, logger);
+  logger.info({ server: shown, cluster: redis.isCluster }, "Redis is ready");
+  if (redis.isCluster) sayNodes(redis, logger);
   return redis;
 }
 
@@ -138,6 +140,8 @@ function serverOptions({ url, tls }: RedisOptions) {
     commandTimeout: COMMAND_TIMEOUT_MS,
     socketTimeout: SOCKET_TIMEOUT_MS,
     connectTimeout: 5_000,
+    // The name may lead to the new primary by now.
+    reconnectOnError: reconnectWhenReadOnly(),
   };
 }
 
@@ -152,21 +156,15 @@ async function isClusterNode(server: Redis): Promise<boolean> {
   return info.includes("cluster_enabled:1");
 }
 
-function sayChanges(redis: RedisClient, server: string, logger: Logger): void {
-  let isUp = false;
-  const sayReady = (): void => {
-    if (isUp) return;
-    isUp = true;
-    logger.info({ server, cluster: redis.isCluster }, "Redis is ready");
+/** Not for each command: a server may stay read-only for long. */
+function reconnectWhenReadOnly(): (error: Error) => boolean {
+  let lastMs = Number.NEGATIVE_INFINITY;
+  return ({ message }) => {
+    const now = performance.now();
+    if (!message.includes("READONLY") || now - lastMs < RECONNECT_READ_ONLY_MS) return false;
+    lastMs = now;
+    return true;
   };
-  redis.on("ready", sayReady);
-  redis.on("close", () => {
-    if (!isUp) return;
-    isUp = false;
-    logger.warn({ server }, "Redis is away; log rows and counters are kept in memory");
-  });
-  sayReady();
-  if (redis.isCluster) sayNodes(redis, logger);
 }
 
 /** One node of a cluster may be away while the others are there. */

@@ -1,10 +1,11 @@
 /** Reads the request log back, for "why didn't my webhook arrive?". */
+import { AppError } from "../model/app-error.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { type AppCreatedAt, belongsSince } from "./app-created.ts";
 import { keys } from "./keys.ts";
 import { type LogRow, readLogRow } from "./log-row.ts";
 import type { RedisClient } from "./redis.ts";
-import { redisUnreachable, unlessWrongType } from "./redis-reading.ts";
+import { type RedisProblem, reading } from "./redis-reading.ts";
 
 export interface RequestLogFilter {
   readonly app: string;
@@ -17,26 +18,36 @@ export interface RequestLogFilter {
   readonly end: number | null;
 }
 
-/** Rows newest first, without what is no row. @throws AppError REDIS_UNREACHABLE: an empty answer always means that there is nothing. */
 export type QueryRequestLog = (filter: RequestLogFilter) => Promise<LogRow[]>;
 
-/** @param organizationOf for the rows of internal apps, which don't say. */
+/**
+ * @param organizationOf for the rows of internal apps, which don't say
+ * @param onUnreadable told of a list of one type when all are asked for
+ */
 export function createRequestLogQuery(
   redis: RedisClient,
   organizationOf: (installationUuid: string) => string | undefined,
   appCreatedAt: AppCreatedAt,
+  problem: RedisProblem = () => null,
+  onUnreadable: (problem: string) => void = () => {},
 ): QueryRequestLog {
+  const typesOf = (app: string): Promise<string[]> =>
+    reading("the request log", problem, () => redis.zrange(keys.eventTypes(app), "0", "-1"), keys.eventTypes(app));
+  const rowsOf = (key: string): Promise<string[]> => reading("the request log", problem, () => redis.lrange(key, 0, -1), key);
+  const rowsUnlessInvalid = (key: string): Promise<string[]> =>
+    rowsOf(key).catch((error: unknown) => {
+      if (!(error instanceof AppError) || error.code !== "REDIS_KEY_INVALID") throw error;
+      onUnreadable(error.message);
+      return [];
+    });
+
   return async ({ app, eventType, errorsOnly, organizationId, start, end }) => {
     const keyOf = errorsOnly ? keys.errors : keys.requests;
-    let lists: string[][];
-    let since: number;
-    try {
-      since = await belongsSince(redis, app, appCreatedAt(app));
-      const types = eventType === null ? await unlessWrongType(redis.zrange(keys.eventTypes(app), "0", "-1"), []) : [eventType];
-      lists = await Promise.all(types.map((type) => unlessWrongType(redis.lrange(keyOf(app, type), 0, -1), [])));
-    } catch (error) {
-      throw redisUnreachable("the request log can't be read", error);
-    }
+    const since = await reading("the request log", problem, () => belongsSince(redis, app, appCreatedAt(app)));
+    const lists =
+      eventType === null
+        ? await Promise.all((await typesOf(app)).map((type) => rowsUnlessInvalid(keyOf(app, type))))
+        : [await rowsOf(keyOf(app, eventType))];
     const isWanted = (row: LogRow): boolean => {
       const at = epochMsOf(row.date);
       if (at < since || (start !== null && at < start) || (end !== null && at >= end)) return false;

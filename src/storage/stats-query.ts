@@ -10,7 +10,7 @@ import { type AppCreatedAt, belongsSince } from "./app-created.ts";
 import { keys } from "./keys.ts";
 import { LAST_BUCKET, latencyOf } from "./latency-histogram.ts";
 import type { RedisClient } from "./redis.ts";
-import { countIn, redisUnreachable, unlessWrongType } from "./redis-reading.ts";
+import { countIn, type RedisProblem, reading, unlessWrongType } from "./redis-reading.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -18,18 +18,10 @@ const NAMES = Object.keys(OUTCOMES) as Outcome[];
 /** As many as are asked for at once: in between, deliveries get their turn. */
 const APPS_AT_ONCE = 100;
 
-export function createStatsQuery(redis: RedisClient, appCreatedAt: AppCreatedAt): StatsQuery {
-  const reading = async <T>(read: () => Promise<T>): Promise<T> => {
-    try {
-      return await read();
-    } catch (error) {
-      throw redisUnreachable("the stats can't be read", error);
-    }
-  };
-
+export function createStatsQuery(redis: RedisClient, appCreatedAt: AppCreatedAt, problem: RedisProblem = () => null): StatsQuery {
   return {
     ofApp: (app, start, stepMs, steps) =>
-      reading(async () => {
+      reading("the stats", problem, async () => {
         const end = start + stepMs * steps;
         const days = daysBetween(start, end);
         const [since, allTypes, ...hashes] = await Promise.all([
@@ -54,7 +46,7 @@ export function createStatsQuery(redis: RedisClient, appCreatedAt: AppCreatedAt)
       }),
 
     ofHours: (apps, hours) =>
-      reading(async () => {
+      reading("the stats", problem, async () => {
         const volumes: Volume[][] = [];
         for (let from = 0; from < apps.length; from += APPS_AT_ONCE) {
           volumes.push(...(await volumesOf(redis, apps.slice(from, from + APPS_AT_ONCE), hours, appCreatedAt)));

@@ -151,8 +151,8 @@ for _ = 1, marks do
   key = key + 1
   arg = arg + 1
   local value = ARGV[arg]
-  local before = string.sub(value, 1, 9) ~= '${DELIVERED}' and redis.call('GET', KEYS[key])
-  if not before or string.sub(before, 1, 9) ~= '${DELIVERED}' then try('SET', KEYS[key], value, 'EX', mark_ttl) end
+  local before = string.sub(value, 1, 9) ~= '${DELIVERED}' and redis.pcall('GET', KEYS[key])
+  if type(before) ~= 'string' or string.sub(before, 1, 9) ~= '${DELIVERED}' then try('SET', KEYS[key], value, 'EX', mark_ttl) end
 end
 for _ = 1, types do
   key = key + 1

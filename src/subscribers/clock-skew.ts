@@ -3,7 +3,6 @@
  * Servers from 2.10 on say their time in every answer about a stream. Before that, a record is written to the registry bucket
  * every few seconds, and the time at which the server stored it is read back.
  */
-
 import type { StreamInfo } from "nats";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";

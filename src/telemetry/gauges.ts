@@ -22,6 +22,7 @@ export interface GaugeSources {
   readonly logBuffered: () => number;
   readonly logNotesBuffered: () => number;
   readonly logDropped: () => number;
+  readonly logRefused: () => number;
   readonly destinations: () => number;
   readonly isReady: () => boolean;
   readonly clockSkewMs: () => number;
@@ -63,6 +64,7 @@ export function readGauges({ read }: Metrics, sources: GaugeSources): void {
   read("posthorn_log_buffered", sources.logBuffered);
   read("posthorn_log_notes_buffered", sources.logNotesBuffered);
   read("posthorn_log_dropped_total", sources.logDropped);
+  read("posthorn_log_refused_total", sources.logRefused);
   read("posthorn_destinations", sources.destinations);
   read("posthorn_ready", () => Number(sources.isReady()));
   read("posthorn_dependency_up", () => {

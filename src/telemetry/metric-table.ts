@@ -115,6 +115,10 @@ export const METRICS = {
   posthorn_log_buffered: { kind: "gauge", help: "Attempts not yet written to Redis." },
   posthorn_log_notes_buffered: { kind: "gauge", help: "Notes of where events and deliveries are, not yet written to Redis." },
   posthorn_log_dropped_total: { kind: "counter", help: "Attempts whose log row was dropped while Redis was away." },
+  posthorn_log_refused_total: {
+    kind: "counter",
+    help: "Writes to single Redis keys that were refused, as to a key that holds another type of value; a log line names them.",
+  },
   posthorn_destinations: { kind: "gauge", help: "Origins with open connections." },
   posthorn_ready: { kind: "gauge", help: "1 while /readyz says ready." },
   posthorn_dependency_up: {

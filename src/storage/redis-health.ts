@@ -1,0 +1,67 @@
+/**
+ * Whether Redis answers and takes writes. A connection that stands says neither: the old primary after a failover refuses
+ * writes and answers with what it knew, a frozen server answers nothing.
+ */
+import { messageOf } from "../model/app-error.ts";
+import type { Clock } from "../model/clock.ts";
+import type { Logger } from "../model/logger.ts";
+import { resolvesWithin } from "../model/within.ts";
+import { keys } from "./keys.ts";
+import { isConnected, type RedisClient } from "./redis.ts";
+
+export interface RedisHealth {
+  start(): Promise<void>;
+  stop(): void;
+  /** Why Redis can't be used now; null: it can. */
+  problem(): string | null;
+}
+
+const NO_CONNECTION = "no connection";
+const EVERY_MS = 1_000;
+const ANSWERS_WITHIN_MS = 2_000;
+/** On a cluster so many keys are written, to reach all or most of its nodes. */
+const CLUSTER_PROBES = 8;
+const PROBE_TTL_S = 60;
+
+export function createRedisHealth(redis: RedisClient, clock: Clock, logger: Logger): RedisHealth {
+  /** Of the last look. */
+  let refusal: string | null = null;
+  let wasUsable = true;
+  let stopped = false;
+  let cancel = (): void => {};
+
+  const problem = (): string | null => refusal ?? (isConnected(redis) ? null : NO_CONNECTION);
+
+  const write = async (): Promise<string | null> => {
+    const numbers = Array.from({ length: redis.isCluster ? CLUSTER_PROBES : 1 }, (_, number) => number);
+    try {
+      const writes = Promise.all(numbers.map((number) => redis.set(keys.probe(number), "1", "EX", PROBE_TTL_S)));
+      return (await resolvesWithin(clock, ANSWERS_WITHIN_MS, writes)) ? null : `no answer within ${ANSWERS_WITHIN_MS} ms`;
+    } catch (error) {
+      return messageOf(error);
+    }
+  };
+
+  const look = async (): Promise<void> => {
+    refusal = isConnected(redis) ? await write() : NO_CONNECTION;
+    const found = problem();
+    if (stopped || (found === null) === wasUsable) return;
+    wasUsable = found === null;
+    if (found === null) logger.info({}, "Redis can be used again");
+    else logger.warn({ problem: found }, "Redis can't be used; log rows and counters are kept in memory");
+  };
+
+  const tick = async (): Promise<void> => {
+    await look();
+    if (!stopped) cancel = clock.after(EVERY_MS, () => void tick());
+  };
+
+  return {
+    start: tick,
+    stop() {
+      stopped = true;
+      cancel();
+    },
+    problem,
+  };
+}
