@@ -4,8 +4,9 @@
  * L1  A call resolves only on JetStream's ack. It goes on trying until then or until `stop`: the source stays
  *     unacknowledged and held, which is the back-pressure when a lane refuses or NATS is away. What somebody waits for
  *     (`within`) is given up at its deadline and not tried after it.
- * L2  The message id is `<delivery id>:<source stream>:<source sequence>`, so that storing the same source twice is once,
- *     and storing the delivery again from another source is never swallowed.
+ * L2  The message id is `<delivery id>:<source stream>:<source sequence>:<when the event was stored>`, so that storing the same
+ *     source twice is once, and storing the delivery again from another source is never swallowed. The time tells a message
+ *     from the one that had its sequence before the stream was deleted and made again.
  * L3  What is larger than the server or the stream takes is not tried again for ever: the call rejects, its source comes
  *     again, and in the end rests in dead letters, cut to what fits.
  * L4  A lane refuses while a message for it is held that its last try could not store; another lane, or another message
@@ -162,7 +163,14 @@ export function createLanes({ jetStream, names, clock, logger, isUp, maxPayloadB
     until: number | null,
   ): Promise<LaneReceipt> => {
     const receipt = await store(
-      { lane, subject, size: laneMessageSize(delivery), body, messageId: `${delivery.id}:${stream}:${sequence}`, trace },
+      {
+        lane,
+        subject,
+        size: laneMessageSize(delivery),
+        body,
+        messageId: `${delivery.id}:${stream}:${sequence}:${delivery.event.publishedAt}`,
+        trace,
+      },
       until,
     );
     onStored(delivery, { lane, sequence: receipt.sequence });
@@ -198,7 +206,7 @@ export function createLanes({ jetStream, names, clock, logger, isUp, maxPayloadB
         const until = deadline();
         const facts = { reason, error, app, at: toRfc3339(clock.now()) };
         const subject = names.deadLetter(app ?? INVALID);
-        const messageId = `${reason}:${message.stream}:${message.sequence}`;
+        const messageId = `${reason}:${message.stream}:${message.sequence}:${message.storedAt}`;
         for (let room = maxPayloadBytes(); ; room = Math.floor(room / 2)) {
           const size = Math.min(room, message.data.length);
           const body = (): string => encodeRawLetter(message, facts, room);
@@ -220,7 +228,7 @@ export function createLanes({ jetStream, names, clock, logger, isUp, maxPayloadB
           await Promise.all(
             chunks.slice(from, from + CHUNKS_AT_ONCE).map((part, at) => {
               const chunk = { event, eventSequence, targets: part };
-              const messageId = `fan-out:${count}:${from + at}:${stream}:${sequence}`;
+              const messageId = `fan-out:${count}:${from + at}:${stream}:${sequence}:${event.publishedAt}`;
               const [size, body] = [chunkSize(chunk), (): string => encodeChunk(chunk)];
               return store({ lane: "retries", budget: "fan-out", subject: names.fanOut, size, body, messageId, trace }, until);
             }),

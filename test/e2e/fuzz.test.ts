@@ -40,6 +40,8 @@ const parameter = fc.oneof(
     "dlv_00000000000000000000000000000000",
     "%2e%2e",
     "a%00b",
+    "a%0D%0AX-Injected%3A%201",
+    "constructor",
     "%",
     "x".repeat(400),
   ),
@@ -48,7 +50,23 @@ const parameter = fc.oneof(
 const query = fc.oneof(
   fc.constant(""),
   fc
-    .dictionary(fc.constantFrom("limit", "after", "app", "event_type", "start", "end", "errors_only", "__proto__", "x[y]"), fc.string())
+    .dictionary(
+      fc.constantFrom(
+        "limit",
+        "after",
+        "app",
+        "event_type",
+        "start",
+        "end",
+        "errors_only",
+        "since",
+        "source",
+        "__proto__",
+        "constructor",
+        "x[y]",
+      ),
+      fc.oneof(fc.string(), fc.constantFrom("a\r\nb", "constructor", "2026-02-30T00:00:00Z")),
+    )
     .map((pairs) => `?${new URLSearchParams(pairs)}`),
   fc.string().map((text) => `?${encodeURI(text)}`),
 );
@@ -65,6 +83,7 @@ const body = fc.oneof(
           "app",
           "organization_id",
           "type",
+          "id",
           "data",
           "ttl_s",
           "event_type",
@@ -88,6 +107,8 @@ const body = fc.oneof(
           UUID,
           { "X-A": "b" },
           "🜛",
+          "a\r\nb",
+          "\ud800",
           "a".repeat(300),
         ),
       ),

@@ -170,6 +170,27 @@ describe("a second message of an event", () => {
   });
 });
 
+test.each([false, true])(
+  "several messages of an event that were parked are one delivery when they are drained (ordered: %s)",
+  async (ordered) => {
+    const { slug, organization, uuid, requests } = await installed(() => new Promise((resolve) => setTimeout(() => resolve(200), 50)));
+    const app = (await posthorn.api("GET", `/v1/apps/${slug}`)).body;
+    await posthorn.api("PUT", `/v1/apps/${slug}`, { webhook_url: app.webhook_url, events: ["*"], ordered });
+    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    const event = { id: `parked-${organization}`, organization_id: organization, data: {} };
+    const sequences: number[] = [];
+    for (let n = 0; n < 3; n++) sequences.push(await bus.publish("issue.created", event));
+    await eventually(async () => (await posthorn.api("GET", `/v1/installations/${uuid}/health`)).body.parked.deliveries === 3);
+    await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
+    const id = deliveryIdOf(event.id, uuid);
+    await eventually(() => linesOf(id).length === 2);
+    expect(requests.map((request) => request.id)).toEqual([id]);
+    const deliveredFor = linesOf(id)[0]?.["delivered_event_sequence"];
+    const skipped = linesOf(id).map((line) => line["event_sequence"]);
+    expect(new Set([...skipped, deliveredFor])).toEqual(new Set(sequences));
+  },
+);
+
 describe("an id that can be no event's", () => {
   const wrong: ReadonlyArray<readonly [string, string]> = [
     ["half a surrogate pair", '"a\\ud800"'],

@@ -12,6 +12,7 @@ import {
 } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
+import type { Event } from "../../src/model/event.ts";
 import { connectRedis } from "../../src/storage/redis.ts";
 import { createAttemptCountsChannel } from "../../src/subscribers/attempt-counts.ts";
 import { connectNats, createConnectionState } from "../../src/subscribers/connection.ts";
@@ -22,7 +23,7 @@ import { type ForwardsQuery, readForwards, sequenceAt, textOf } from "../../src/
 import { covers, ensureConsumer, ensureTopology, isDeletedAlready } from "../../src/subscribers/topology.ts";
 import { createWatchdog } from "../../src/subscribers/watchdog.ts";
 import { createTracing } from "../../src/telemetry/tracing.ts";
-import { aDelivery, anEvent } from "../support/builders.ts";
+import { aDelivery, anEvent, UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePort, type Server, startNatsServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
@@ -213,6 +214,29 @@ describe("the streams", () => {
   ])("the pattern %s covers %s: %s", (wide, narrow, wanted) => {
     expect(covers(wide, narrow)).toBe(wanted);
   });
+});
+
+test("a source is stored once, and what has its sequence after the stream was deleted and made again is another one", async () => {
+  const names = freshNames();
+  await ensureTopology(manager, names, 1);
+  const lanes = lanesOf(names);
+  const source = { stream: names.streams.events, sequence: 1 };
+  const delay = { dueAt: Date.now() + 60_000, delayMs: 60_000, floor: false };
+  const trace = { traceparent: null, tracestate: null };
+  const [before, after] = [1_000, 2_000].map((publishedAt) => anEvent({ id: `${names.streams.events}:1`, publishedAt }));
+  const stored = async () => (await manager.streams.info(names.streams.retries)).state.messages;
+  for (const [event, count] of [
+    [before, 1],
+    [before, 1],
+    [after, 2],
+  ] as const) {
+    await lanes.retry(aDelivery({ eventSequence: 1 }, event), delay, source);
+    expect(await stored()).toBe(count);
+  }
+  for (const event of [before, before, after] as Event[]) {
+    await lanes.fanOut({ event, eventSequence: 1, targets: [{ app: "constructor", uuid: UUID }] }, source, trace);
+  }
+  expect(await stored()).toBe(4);
 });
 
 test("to delete a message that is gone is no fault, whatever else is", async () => {
