@@ -1,7 +1,7 @@
 /**
  * Text as it reads after decoding, each byte with the place in the original that it came from. Every decoding is one pass.
- * `unescape` reads JSON and JavaScript escapes, HTML entities and percent-encoding alike: it isn't known which one a
- * receiver used.
+ * Escapes are those of JSON and JavaScript, HTML entities and percent-encoding. It isn't known which of them a receiver used:
+ * each is read by itself, in another, and all at once.
  */
 export interface ByteView {
   readonly bytes: Uint8Array;
@@ -19,10 +19,26 @@ const SHORTEST_BASE64_RUN = 4;
 const SHORTEST_HEX_RUN = 6;
 const MOST_UNESCAPES = 3;
 
-/** The bytes themselves, and every reading of them that can contain a value: at most 28, each no longer than the original. */
+/** How many readings there are at most; none is longer than the original by more than a byte. */
+export const MOST_VIEWS = 40;
+
+/** The bytes themselves, and every reading of them that can contain a value. */
 export function* viewsOf(original: Uint8Array): Generator<ByteView> {
   const raw = rawView(original);
   yield raw;
+  const signs = SIGNS.filter((sign) => original.includes(sign));
+  // One kind alone is read as all at once.
+  if (signs.length > 1) {
+    for (const sign of signs) {
+      const once = unescaped(raw, [sign]);
+      if (once === null) continue;
+      yield once;
+      for (const inner of SIGNS) {
+        const twice = unescaped(once, [inner]);
+        if (twice !== null) yield twice;
+      }
+    }
+  }
   let last = raw;
   for (let level = 1; level <= MOST_UNESCAPES; level++) {
     const next = unescaped(last);
@@ -54,14 +70,14 @@ export function unescapedValue(value: Uint8Array): Uint8Array {
   return unescaped(rawView(value))?.bytes ?? value;
 }
 
-/** @returns null when there is nothing to decode. */
-function unescaped(view: ByteView): ByteView | null {
+/** @param signs that begin the escapes to decode. @returns null when there is nothing to decode. */
+function unescaped(view: ByteView, signs: readonly number[] = SIGNS): ByteView | null {
   const { bytes } = view;
-  if (![BACKSLASH, PERCENT, AMPERSAND].some((sign) => bytes.includes(sign))) return null;
+  if (!signs.some((sign) => bytes.includes(sign))) return null;
   const writer = createWriter(view);
   let isChanged = false;
   for (let at = 0; at < bytes.length; ) {
-    const found = escapeAt(bytes, at);
+    const found = signs.includes(bytes[at] ?? 0) ? escapeAt(bytes, at) : null;
     if (found === null) writer.add(bytes[at] ?? 0, at, at + 1);
     else for (const byte of found.bytes) writer.add(byte, at, at + found.length);
     isChanged ||= found !== null;
@@ -80,6 +96,7 @@ const LONGEST_ESCAPE = 12;
 const BACKSLASH = 0x5c;
 const PERCENT = 0x25;
 const AMPERSAND = 0x26;
+const SIGNS = [BACKSLASH, PERCENT, AMPERSAND];
 const UNICODE_PAIR = /^\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})/i;
 const CODE_POINT = /^\\(?:u([0-9a-f]{4})|x([0-9a-f]{2})|u\{([0-9a-f]{1,6})\})/i;
 const ENTITY = /^&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z]{2,8}))(;?)/i;
@@ -97,7 +114,6 @@ const ENTITIES: ReadonlyMap<string, string> = new Map(
 
 function escapeAt(bytes: Uint8Array, at: number): Escape | null {
   const first = bytes[at];
-  if (first !== BACKSLASH && first !== PERCENT && first !== AMPERSAND) return null;
   const text = Buffer.from(bytes.buffer, bytes.byteOffset + at, Math.min(LONGEST_ESCAPE, bytes.length - at)).toString("latin1");
   if (first === PERCENT) {
     const [all, digits = ""] = /^%([0-9a-f]{2})/i.exec(text) ?? [];
@@ -119,7 +135,7 @@ function backslashEscape(text: string): Escape | null {
   const next = text[1] ?? "";
   const control = Object.hasOwn(CONTROLS, next) ? CONTROLS[next] : undefined;
   if (control !== undefined) return { bytes: Buffer.from(control), length: 2 };
-  return /^[^A-Za-z0-9\x80-\xff]$/.test(next) ? { bytes: Buffer.from(next), length: 2 } : null;
+  return /^["'`/\\]$/.test(next) ? { bytes: Buffer.from(next), length: 2 } : null;
 }
 
 function entity(text: string): Escape | null {

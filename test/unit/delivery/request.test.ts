@@ -25,6 +25,15 @@ describe("the body", () => {
     );
   });
 
+  /** docs/guides/migrate.md names them: a text that is made of the parsed body is another, and so would be its signature. */
+  test.each(['{"name":"Zo\\u00eb"}', '{"n":1e3}', '{"b":1,"2":2,"1":3}', '{ "a" : "\\/" }', '{"a":1,"a":2}'])(
+    "has %s as it was published",
+    (dataJson) => {
+      expect(body(anEvent({ dataJson }), UUID).toString()).toContain(`"data":${dataJson},`);
+      expect(JSON.stringify(JSON.parse(dataJson))).not.toBe(dataJson);
+    },
+  );
+
   test("has the default actor where the event names none", () => {
     expect(body(anEvent({ dataJson: "{}" }), UUID).toString()).toBe(
       `{"action":"created","installation":{"uuid":"${UUID}"},"data":{},"actor":${defaultActor}}`,
