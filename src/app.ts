@@ -609,6 +609,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       host: config.httpHost,
       port: config.httpPort,
       version: VERSION,
+      isOpen: config.apiTokens.length === 0,
       pageFolder: PAGE_FOLDER,
       limits: {
         maxBodyBytes: config.httpMaxBodySize,

@@ -2,6 +2,17 @@
 import { z } from "zod";
 import { EVENT_TOKEN } from "../model/event.ts";
 
+const token = EVENT_TOKEN.source.slice(1, -1);
+export const EVENT_TYPE = new RegExp(`^${token}\\.${token}$`);
+
+/** A day that the calendar has, and a time of it in some zone: what every reader of RFC 3339 takes. */
+const DAY =
+  "(?:\\d{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)|02-(?:0[1-9]|1\\d|2[0-8]))" +
+  "|(?:\\d\\d(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)";
+const TIME_OF_DAY = "T(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,9})?(?:Z|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)";
+const TIME_PATTERN = `^${DAY}(?:${TIME_OF_DAY})?$`;
+export const DATE_TIME_PATTERN = `^${DAY}${TIME_OF_DAY}$`;
+
 /** RFC 3339 → milliseconds since the epoch. */
 export const time = z
   .string()
@@ -9,26 +20,20 @@ export const time = z
   // A plus sign in a query string arrives as a space unless it was encoded.
   .transform((text) => Date.parse(text.replace(/(?<=:\d\d(?:\.\d+)?) (?=\d\d:\d\d$)/, "+").replace(" ", "T")))
   .refine((epochMs) => !Number.isNaN(epochMs), "wanted an RFC 3339 time such as 2026-01-05T10:11:12Z")
-  .meta({ example: "2026-01-05T10:11:12Z" });
+  .meta({ example: "2026-01-05T10:11:12Z", pattern: TIME_PATTERN });
 
 export const flag = z
   .enum(["true", "false", "1", "0"])
   .transform((text) => text === "true" || text === "1")
   .meta({ example: "true" });
 
-export const eventType = z
-  .string()
-  .refine((text) => isEventType(text), "wanted <resource>.<action> of a-z, 0-9 and _")
-  .meta({ example: "issue.created" });
+export const eventType = z.string().regex(EVENT_TYPE, "wanted <resource>.<action> of a-z, 0-9 and _").meta({ example: "issue.created" });
 
-export function isEventType(text: string): boolean {
-  const tokens = text.split(".");
-  return tokens.length === 2 && tokens.every((token) => EVENT_TOKEN.test(token));
-}
+const LARGEST = 999_999_999_999_999;
 
 /** A whole number in digits: Number() would take 1e2, 0x10 and spaces, too. */
-export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): z.ZodType<number> {
-  const range = most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`;
+export function wholeNumber(least: number, most = LARGEST): z.ZodType<number> {
+  const range = most === LARGEST ? `${least} or more` : `${least} to ${most}`;
   return z
     .unknown()
     .transform((text, { addIssue }) => {
@@ -36,7 +41,7 @@ export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): z.Zo
       if (!(number >= least && number <= most)) addIssue({ code: "custom", input: text, message: `wanted a whole number, ${range}` });
       return number;
     })
-    .meta({ type: "integer", minimum: least, ...(most === Number.MAX_SAFE_INTEGER ? {} : { maximum: most }) });
+    .meta({ type: "integer", minimum: least, maximum: most });
 }
 
 export function limit(byDefault: number, most: number): z.ZodType<number> {

@@ -44,6 +44,8 @@ export interface Route {
   readonly params?: z.ZodType;
   readonly query?: z.ZodType;
   readonly body?: z.ZodType;
+  /** Media type → its schema, for what is taken beside application/json. */
+  readonly otherBodies?: Readonly<Record<string, z.ZodType>>;
   /** The body is handed on as the text it came as. */
   readonly rawBody?: boolean;
   /** The call is about a record: its answers carry an ETag, and If-Match and If-None-Match make it conditional. */

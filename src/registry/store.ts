@@ -6,7 +6,7 @@
  * R2  `isCurrent` is false from the start and from every reconnect until the watch has caught up.
  * R3  After a reconnect the watch is started anew: left to itself it lags by many seconds.
  */
-import { type KV, type KvEntry, type NatsConnection, NatsError, type QueuedIterator } from "nats";
+import { ErrorCode, type KV, type KvEntry, type NatsConnection, NatsError, type QueuedIterator } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
@@ -214,8 +214,28 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
   };
 }
 
+/** The client library's codes in words. */
+const NATS_REASONS: Readonly<Record<string, string>> = {
+  [ErrorCode.Timeout]: "no answer in time",
+  [ErrorCode.NoResponders]: "JetStream is not available",
+  [ErrorCode.ConnectionClosed]: "not connected",
+  [ErrorCode.ConnectionDraining]: "the service is stopping",
+  [ErrorCode.Disconnect]: "not connected",
+  [ErrorCode.PermissionsViolation]: "its user lacks a permission, see docs/security.md",
+};
+
+/** Why a request to NATS failed, for people: the client library has codes for it. */
+export function natsReason(error: unknown): string {
+  return error instanceof NatsError && error.api_error === undefined
+    ? (NATS_REASONS[error.code] ?? "the request failed")
+    : messageOf(error);
+}
+
 /** A server that does not answer is a fault of the moment, and says so; what it answers is not for this. */
 export function unreachableOr(error: unknown): unknown {
   if (!(error instanceof NatsError) || error.api_error !== undefined) return error;
-  return new AppError("NATS_UNREACHABLE", `NATS does not answer: ${messageOf(error)}`, { retryable: true, cause: error });
+  return new AppError("NATS_UNREACHABLE", `NATS does not answer (${natsReason(error)})`, {
+    retryable: true,
+    cause: error,
+  });
 }
