@@ -35,7 +35,7 @@ function showHealth(output: Output, { status, broken, days, parked, mended }: In
     ["rule", reason && `${reason.rule}: ${reason.success} good, ${reason.error} errors, ${reason.timeout} timeouts, ${reason.fatal} fatal`],
     ["last error", reason?.last_error],
     ["next probe", broken?.next_probe_at && time(broken.next_probe_at)],
-    ["parked alone", `${parked.deliveries}${parked.oldest_at === null ? "" : `, the oldest since ${time(parked.oldest_at)}`}`],
+    ["parked", `${parked.deliveries}${parked.oldest_at === null ? "" : `, the oldest since ${time(parked.oldest_at)}`}`],
     ["mended", mended && time(mended.at)],
   ]);
   output.line("");
