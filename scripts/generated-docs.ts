@@ -121,7 +121,7 @@ function http(routes: readonly Route[]): string {
 JSON in and out. Errors are RFC 9457 \`application/problem+json\`. Calls are authorized by \`Authorization: Bearer <token>\`
 with a token of POSTHORN_API_TOKENS: \`admin\` covers every call, \`read\` those marked read. The tokens that
 \`POST /v1/apps/{slug}/tokens\` makes cover the calls marked app, for that app alone. Without any tokens the API is open, and
-listens on loopback addresses only. Lists are \`{"items": […], "next": …}\`; give \`next\` as \`after\` to get the page
+listens on loopback addresses only. A query parameter that the call doesn't know, that is empty or that is given twice is 400. Lists are \`{"items": […], "next": …}\`; give \`next\` as \`after\` to get the page
 that follows. Records carry an \`ETag\`; \`If-Match\` and \`If-None-Match: *\` make a change conditional, and \`If-None-Match\` with a
 tag spares a GET its body. \`PUT\` replaces a record: a member that is absent has its default, except \`client_secret\`, which stays.
 \`PATCH\` takes a JSON merge patch (RFC 7396, as \`application/merge-patch+json\` or \`application/json\`): it changes the members that

@@ -665,6 +665,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       host: config.httpHost,
       port: config.httpPort,
       version: VERSION,
+      isOpen: config.apiTokens.length === 0,
       pageFolder: PAGE_FOLDER,
       limits: {
         maxBodyBytes: config.httpMaxBodySize,

@@ -1,10 +1,12 @@
 /** POST /v1/events: publishes an event as a service on the bus would. `data` stays the caller's own JSON text. */
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
+import { APP_SLUG, INSTALLATION_UUID } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
 import { eventMessageId } from "../model/event-key.ts";
 import { type EventLimits, readEvent, unsupportedContentType } from "../model/event-reader.ts";
 import { RecordInvalid } from "../registry/records.ts";
+import { DATE_TIME_PATTERN, EVENT_TYPE } from "./parameters.ts";
 import type { PublishEvent } from "./ports.ts";
 import { answer, type Route, route } from "./route.ts";
 import { storedEvent } from "./schemas.ts";
@@ -12,23 +14,40 @@ import { storedEvent } from "./schemas.ts";
 /** For the reference page: the body is read by model/event-reader.ts, as every event is. */
 const eventBody = z
   .looseObject({
-    type: z.string().meta({ description: "<resource>.<action>", example: "issue.created" }),
+    type: z.string().regex(EVENT_TYPE).meta({ description: "<resource>.<action>", example: "issue.created" }),
     id: z
-      .string()
-      .optional()
+      .union([z.string().min(1), z.int()])
+      .nullish()
       .meta({ description: "Unique for events of its type, or of its source if it is a CloudEvent; made when not given." }),
-    organization_id: z.union([z.string(), z.int()]),
-    installation_uuid: z.string().nullish(),
-    app: z.string().nullish(),
-    project_id: z.union([z.string(), z.int()]).nullish(),
+    organization_id: z.union([z.string().min(1), z.int()]),
+    installation_uuid: z.string().regex(INSTALLATION_UUID).nullish(),
+    app: z.string().regex(APP_SLUG).nullish(),
+    project_id: z.union([z.string().min(1), z.int()]).nullish(),
     actor: z.looseObject({}).nullish(),
-    occurred_at: z.string().nullish(),
+    occurred_at: z.string().meta({ pattern: DATE_TIME_PATTERN }).nullish(),
     data: z.looseObject({}),
   })
   .meta({ id: "EventBody" });
 
 /** Binary CloudEvents come over the bus only. */
 const READ_HEADERS: ReadonlySet<string> = new Set(["content-type", "traceparent", "tracestate"]);
+const cloudEventBody = z
+  .looseObject({
+    specversion: z.literal("1.0"),
+    id: z.string().min(1),
+    source: z.string().min(1),
+    type: z.string().regex(EVENT_TYPE),
+    organizationid: z.string().min(1),
+    time: z.string().meta({ pattern: DATE_TIME_PATTERN }).optional(),
+    data: z.looseObject({}),
+  })
+  .meta({
+    id: "CloudEventBody",
+    example: {
+      ...{ specversion: "1.0", id: "A234", source: "/shop", type: "issue.created", organizationid: "42" },
+      ...{ time: "2026-01-05T10:11:12Z", data: { issue: { id: "1" } } },
+    },
+  });
 
 export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[] {
   return [
@@ -38,6 +57,7 @@ export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[]
       access: "admin",
       summary: "Publishes one event: plain, or a structured CloudEvent (application/cloudevents+json).",
       body: eventBody,
+      otherBodies: { "application/cloudevents+json": cloudEventBody },
       rawBody: true,
       answers: { 202: answer("stored in the events stream", storedEvent) },
       example: { type: "issue.created", organization_id: "42", data: { issue: { id: "1" } } },

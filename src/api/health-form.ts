@@ -30,7 +30,9 @@ export const integrationHealth = z
       .array(z.strictObject({ day: z.string(), ...counters }))
       .nullable()
       .meta({ description: "The counters since it last became active, or broke; null when Redis is away." }),
-    parked: z.strictObject({ deliveries: count, oldest_at: time.nullable() }),
+    parked: z.strictObject({ deliveries: count, oldest_at: time.nullable() }).meta({
+      description: "In the installation's own queue; what waits for its app is in the app's.",
+    }),
     mended: z
       .strictObject({ at: time, backlog: count.nullable() })
       .nullable()

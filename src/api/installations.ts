@@ -127,7 +127,7 @@ export function installationRoutes(dependencies: InstallationRoutesDependencies)
       summary: "Installations by uuid: all, or those of an app, an organization or a status.",
       query: z.object({
         app: slugParameter.optional(),
-        organization_id: z.string().optional(),
+        organization_id: z.string().min(1).optional(),
         status: z.enum(["active", "broken", "disabled"]).optional(),
         limit: limit(100, maxPageSize),
         after: uuidParameter.optional().meta({ description: "`next` of the page before." }),

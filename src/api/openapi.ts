@@ -11,7 +11,8 @@ interface JsonSchema {
 type Definitions = Map<string, JsonSchema>;
 
 /** The routes and the one that answers with the document about them all. */
-export function withDocument(routes: readonly Route[], version: string): Route[] {
+/** @param isOpen no tokens are asked for */
+export function withDocument(routes: readonly Route[], version: string, isOpen = false): Route[] {
   const all = [
     ...routes,
     route({
@@ -23,18 +24,21 @@ export function withDocument(routes: readonly Route[], version: string): Route[]
       handle: () => ({ status: 200, body: document }),
     }),
   ];
-  const document = openApi(all, version);
+  const document = openApi(all, version, isOpen);
   return all;
 }
 
 const documentForm = z.looseObject({ openapi: z.string() }).meta({ id: "OpenApi", example: { openapi: "3.1.0" } });
 
-export function openApi(routes: readonly Route[], version: string): object {
+export function openApi(routes: readonly Route[], version: string, isOpen = false): object {
   const definitions: Definitions = new Map();
   const paths: Record<string, Record<string, object>> = {};
   for (const route of routes) {
     const path = pathOf(route);
-    paths[path] = { ...paths[path], [route.method.toLowerCase()]: operation(route, definitions) };
+    paths[path] = {
+      ...paths[path],
+      [route.method.toLowerCase()]: { ...operation(route, definitions), ...(isOpen ? { security: [] } : {}) },
+    };
   }
   const problem = { description: "a problem", content: content(problemBody, "application/problem+json", definitions) };
   return {
@@ -70,7 +74,7 @@ function tagOf({ url }: Route): string {
 }
 
 function operation(route: Route, definitions: Definitions): object {
-  const { method, url, access, forApp = false, summary, params, query, body, rawPatch = false, answers, example } = route;
+  const { method, url, access, forApp = false, summary, params, query, body, rawPatch = false, otherBodies = {}, answers, example } = route;
   return {
     operationId: `${method.toLowerCase()}${url.replace(/^\/v1/, "").replace(/[^A-Za-z]+(\w)/g, (_, letter: string) => letter.toUpperCase())}`,
     summary,
@@ -82,12 +86,16 @@ function operation(route: Route, definitions: Definitions): object {
       : {
           requestBody: {
             required: !body.safeParse(undefined).success,
-            content: Object.fromEntries(
-              (rawPatch ? ["application/json", "application/merge-patch+json"] : ["application/json"]).map((type) => [
-                type,
-                { schema: jsonSchema(body, "input", definitions), example },
-              ]),
-            ),
+            content: {
+              "application/json": { schema: jsonSchema(body, "input", definitions), example },
+              ...(rawPatch && { "application/merge-patch+json": { schema: jsonSchema(body, "input", definitions), example } }),
+              ...Object.fromEntries(
+                Object.entries(otherBodies).map(([type, schema]) => [
+                  type,
+                  { schema: jsonSchema(schema, "input", definitions), example: schema.meta()?.["example"] },
+                ]),
+              ),
+            },
           },
         }),
     responses: {
@@ -99,12 +107,12 @@ function operation(route: Route, definitions: Definitions): object {
 }
 
 /** What a call can be refused with, whatever it does. */
-function refusals({ access, params, query, body }: Route): number[] {
+function refusals({ method, access, params }: Route): number[] {
   return [
-    ...((params ?? query ?? body) ? [400] : []),
-    ...(access === "open" ? [] : [401]),
-    ...(access === "admin" ? [403] : []),
+    ...(access === "open" ? [400, 403] : [400, 401, 403]),
     ...(params === undefined ? [] : [404]),
+    ...(method === "GET" ? [] : [413, 415]),
+    ...(access === "open" ? [431] : [429, 431]),
   ];
 }
 
@@ -142,16 +150,16 @@ function parameters(place: "path" | "query", schema: z.ZodType | undefined, defi
 
 function preconditions({ record, method }: Route): object[] {
   if (!record) return [];
-  const header = (name: string, description: string, example: string): object => ({
+  const header = (name: string, description: string, example: string, only = {}): object => ({
     name,
     in: "header",
     required: false,
     description,
     example,
-    schema: { type: "string" },
+    schema: { type: "string", ...only },
   });
   const match = header("If-Match", "The ETag that the record has to have; 412 otherwise.", '"17"');
-  const noneMatch = header("If-None-Match", "`*`: the record must not be there yet; 412 otherwise.", "*");
+  const noneMatch = header("If-None-Match", "`*`: the record must not be there yet; 412 otherwise.", "*", { const: "*" });
   if (method === "GET") return [header("If-None-Match", "The ETag that is known already; 304 when it is still the record's.", '"17"')];
   return method === "PUT" ? [match, noneMatch] : [match];
 }

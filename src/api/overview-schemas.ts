@@ -17,7 +17,11 @@ const appAtAGlance = z.strictObject({
     state: z.enum(["closed", "open", "half_open"]),
     open_until: time.nullable().meta({ description: "When the next attempt is due; null when it is closed." }),
   }),
-  parked: count.nullable(),
+  parked: count.nullable().meta({ description: "All that is parked: in the app's own queue and in those of its installations." }),
+  parked_in_app_queue: count.nullable().meta({
+    description:
+      "Of these, deliveries in the app's own queue, for whichever of its installations. The others wait for one that is broken or disabled.",
+  }),
   dead_letters: count.nullable(),
   attempts: z.array(count).nullable().meta({ description: "Of each of the last 24 hours, the one that is going on included." }),
   delivered: z.array(count).nullable().meta({ description: "How many of them delivered." }),
@@ -32,6 +36,7 @@ const glanceExample = {
   installations: { active: 11, broken: 1, disabled: 0 },
   circuit: { state: "closed", open_until: null },
   parked: 3,
+  parked_in_app_queue: 0,
   dead_letters: 0,
   attempts: hours(120),
   delivered: hours(118),
@@ -70,7 +75,10 @@ export const installationsOfApp = z
         webhook_url: z.string().nullable().meta({ description: "Null: the app's." }),
         created_at: time.nullable(),
         updated_at: time.nullable(),
-        parked: count.nullable().meta({ description: "Deliveries that wait for this installation alone; null: NATS is away." }),
+        parked: count.nullable().meta({
+          description:
+            "Deliveries in the installation's own queue, which wait because it is broken or disabled. What waits for the app, such as for its circuit, is in parked_in_app_queue of the overview. Null: NATS is away.",
+        }),
         broken: z
           .strictObject({
             at: time,

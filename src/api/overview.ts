@@ -84,7 +84,7 @@ export function overviewRoutes({ index, brokenOf, readOverview, liveOverview }: 
       params,
       query: z.object({
         status: z.enum(["active", "broken", "disabled"]).optional(),
-        organization_id: z.string().optional(),
+        organization_id: z.string().min(1).optional(),
         limit: limit(100, 1000),
         after: uuidParameter.optional().meta({ description: "`next` of the page before." }),
       }),

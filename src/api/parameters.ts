@@ -3,6 +3,17 @@ import { z } from "zod";
 import { EVENT_TOKEN } from "../model/event.ts";
 import { parseRfc3339OrDate } from "../model/rfc3339.ts";
 
+const token = EVENT_TOKEN.source.slice(1, -1);
+export const EVENT_TYPE = new RegExp(`^${token}\\.${token}$`);
+
+/** A day that the calendar has, and a time of it in some zone: what every reader of RFC 3339 takes. */
+const DAY =
+  "(?:\\d{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)|02-(?:0[1-9]|1\\d|2[0-8]))" +
+  "|(?:\\d\\d(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)";
+const TIME_OF_DAY = "T(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,9})?(?:Z|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)";
+const TIME_PATTERN = `^${DAY}(?:${TIME_OF_DAY})?$`;
+export const DATE_TIME_PATTERN = `^${DAY}${TIME_OF_DAY}$`;
+
 /** RFC 3339, or a date for its midnight UTC → milliseconds since the epoch. */
 export const time = z
   .string()
@@ -13,26 +24,19 @@ export const time = z
     context.addIssue({ code: "custom", message: read.problem.replace(/time$/, "time such as 2026-01-05T10:11:12Z") });
     return z.NEVER;
   })
-  .meta({ example: "2026-01-05T10:11:12Z" });
-
+  .meta({ example: "2026-01-05T10:11:12Z", pattern: TIME_PATTERN });
 export const flag = z
   .enum(["true", "false", "1", "0"])
   .transform((text) => text === "true" || text === "1")
   .meta({ example: "true" });
 
-export const eventType = z
-  .string()
-  .refine((text) => isEventType(text), "wanted <resource>.<action> of a-z, 0-9 and _")
-  .meta({ example: "issue.created" });
+export const eventType = z.string().regex(EVENT_TYPE, "wanted <resource>.<action> of a-z, 0-9 and _").meta({ example: "issue.created" });
 
-export function isEventType(text: string): boolean {
-  const tokens = text.split(".");
-  return tokens.length === 2 && tokens.every((token) => EVENT_TOKEN.test(token));
-}
+const LARGEST = 999_999_999_999_999;
 
 /** A whole number in digits: Number() would take 1e2, 0x10 and spaces, too. */
-export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): z.ZodType<number> {
-  const range = most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`;
+export function wholeNumber(least: number, most = LARGEST): z.ZodType<number> {
+  const range = most === LARGEST ? `${least} or more` : `${least} to ${most}`;
   return z
     .unknown()
     .transform((text, { addIssue }) => {
@@ -40,7 +44,7 @@ export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): z.Zo
       if (!(number >= least && number <= most)) addIssue({ code: "custom", input: text, message: `wanted a whole number, ${range}` });
       return number;
     })
-    .meta({ type: "integer", minimum: least, ...(most === Number.MAX_SAFE_INTEGER ? {} : { maximum: most }) });
+    .meta({ type: "integer", minimum: least, maximum: most });
 }
 
 export function limit(byDefault: number, most: number): z.ZodType<number> {

@@ -159,6 +159,8 @@ export interface Readiness {
 export interface LaneCounts {
   /** App → deliveries in its queue and in those of its installations. */
   readonly parked: ReadonlyMap<string, number>;
+  /** App → deliveries in its own queue. */
+  readonly parkedInAppQueue: ReadonlyMap<string, number>;
   readonly parkedOfInstallation: ReadonlyMap<string, number>;
   /** App → dead letters. */
   readonly deadLetters: ReadonlyMap<string, number>;

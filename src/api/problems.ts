@@ -57,10 +57,27 @@ export function problemOf(error: unknown): Problem {
       ...(error instanceof RecordInvalid ? { errors: error.problems } : {}),
     };
   }
-  const { statusCode, message } = error as { statusCode?: number; message?: string };
-  // Fastify's own refusals (malformed JSON, too large, …) say what is wrong in their message.
-  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return problem(statusCode, message ?? "");
+  const { statusCode, code = "", message = "" } = error as { statusCode?: number; code?: string; message?: string };
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return problem(statusCode, REFUSALS[code] ?? refusal(message));
   return problem(500, "the call failed; the log says why");
+}
+
+/** The framework's refusals in our words. */
+const REFUSALS: Readonly<Record<string, string>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: "body: larger than POSTHORN_HTTP_MAX_BODY_SIZE",
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: "Content-Type: found another type, wanted application/json",
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: "body: found another length than Content-Length says",
+  FST_ERR_CTP_INVALID_JSON_BODY: "body: not valid JSON",
+  FST_ERR_CTP_EMPTY_JSON_BODY: "body: empty, wanted JSON",
+  FST_ERR_BAD_URL: "path: found a percent sign that encodes no character",
+  FST_ERR_MAX_PARAM_LENGTH: "path: longer than any name in it may be",
+};
+
+/** What the JSON parser says. */
+function refusal(message: string): string {
+  if (message.includes("forbidden prototype"))
+    return "body: found a member called __proto__, constructor or prototype, wanted none of them";
+  return /JSON/.test(message) ? `body: not valid JSON (${message})` : message;
 }
 
 export function problem(status: number, detail: string): Problem {

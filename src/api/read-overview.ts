@@ -105,7 +105,12 @@ async function readFigures(
   const hours = lastHours(at);
   const [foundVolumes, lanes] = await Promise.all([
     unless(volumes(slugs, hours), ["attempts", "delivered"]),
-    unless(isBusUp() ? inTime(laneCounts(), clock) : Promise.reject(busIsAway()), ["parked", "dead_letters", "unreadable"]),
+    unless(isBusUp() ? inTime(laneCounts(), clock) : Promise.reject(busIsAway()), [
+      "parked",
+      "parked_in_app_queue",
+      "dead_letters",
+      "unreadable",
+    ]),
   ]);
   return { at, hours, volumes: foundVolumes, lanes, problems };
 }
@@ -128,6 +133,7 @@ function compose({ index, circuitOf }: ReadOverviewDependencies, apps: readonly 
       installations: installations.get(slug),
       circuit: { state, open_until: state === "closed" ? null : toRfc3339(openUntil) },
       parked: lanes && (lanes.parked.get(slug) ?? 0),
+      parked_in_app_queue: lanes && (lanes.parkedInAppQueue.get(slug) ?? 0),
       dead_letters: lanes && (lanes.deadLetters.get(slug) ?? 0),
       attempts: volume?.map(({ attempts }) => attempts) ?? null,
       delivered: volume?.map(({ delivered }) => delivered) ?? null,

@@ -12,8 +12,8 @@ export function readQuery(schema: z.ZodType | undefined, given: Readonly<Record<
   for (const [name, value] of Object.entries(given)) {
     if (!known.includes(name)) problems.push({ path: name, message: `unknown parameter, ${wanted(name, known)}` });
     else if (Array.isArray(value)) problems.push({ path: name, message: `found ${value.length} times, wanted once` });
-    // An empty one, as a form sends it for a field that was not filled in, is none.
-    else if (value !== "") values[name] = value;
+    else if (value === "") problems.push({ path: name, message: "found nothing, wanted a value, or the parameter left out" });
+    else values[name] = value;
   }
   if (problems.length > 0) throw new RecordInvalid("query", problems);
   return schema && parseRecord(schema, values, "query");

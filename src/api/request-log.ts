@@ -12,7 +12,7 @@ import { testResult, webhookRequestPage } from "./schemas.ts";
 
 const params = z.object({ slug: slugParameter });
 
-const cursor = z.string().regex(/^\d{4}-\d\d-\d\dT[\d:.]+Z~dlv_[0-9a-f]{32}~\d+$/, "wanted the `next` of a page");
+const cursor = z.string().regex(/^\d{4}-\d\d-\d\dT[\d:.]{5,20}Z~dlv_[0-9a-f]{32}~\d{1,9}$/, "wanted the `next` of a page");
 
 export interface RequestLogRoutesDependencies {
   readonly registry: Registry;
@@ -43,7 +43,7 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
         z.object({
           event_type: eventType.optional(),
           errors_only: flag.optional(),
-          organization_id: z.string().optional(),
+          organization_id: z.string().min(1).optional(),
           start: time.optional().meta({ description: "Attempts that began at this time or later." }),
           end: time.optional().meta({ description: "Attempts that began before." }),
           limit: limit(1000, 10_000),

@@ -44,6 +44,8 @@ export interface Route {
   readonly params?: z.ZodType;
   readonly query?: z.ZodType;
   readonly body?: z.ZodType;
+  /** Media type → its schema, for what is taken beside application/json. */
+  readonly otherBodies?: Readonly<Record<string, z.ZodType>>;
   /** The body is handed on as the text it came as. */
   readonly rawBody?: boolean;
   /** The body is checked by its schema and handed on as it came: a merge patch tells null from absent. Takes its media type, too. */

@@ -24,6 +24,8 @@ export interface ApiServerOptions {
   /** 0: a free one. */
   readonly port: number;
   readonly version: string;
+  /** No tokens are asked for. */
+  readonly isOpen: boolean;
   readonly limits: RequestLimits;
   /** The built files of the page at `/`. */
   readonly pageFolder: string;
@@ -60,7 +62,7 @@ export function createApiServer(
   options: ApiServerOptions,
 ): ApiServer {
   const { limits } = options;
-  const routes = withDocument(undocumented, options.version);
+  const routes = withDocument(undocumented, options.version, options.isOpen);
   const server = Fastify({
     logger: false,
     bodyLimit: limits.maxBodyBytes,
@@ -76,7 +78,11 @@ export function createApiServer(
   acceptJson(server);
   server.decorateRequest("onlyApp", null);
   server.decorateRequest("scope", "read");
-  server.addHook("onRequest", async (request) => {
+  server.addHook("onRequest", async (request, reply) => {
+    const [path = ""] = request.url.split("?");
+    // A path of its own is no value of another's parameter.
+    const isAnothers = request.routeOptions.url?.includes(":") && routes.some(({ url }) => url === path);
+    if (request.is404 || isAnothers) return answerNoSuchCall(routes, request.method, path, reply);
     checkHead(request.raw, limits);
     const { access = "open", forApp = false } = request.routeOptions.config;
     const caller = checkAccess({ access, forApp, headers: request.headers, address: request.ip });
@@ -105,16 +111,6 @@ export function createApiServer(
     }
     return sendProblem(reply, found);
   });
-  server.setNotFoundHandler((request, reply) => {
-    const [path = ""] = request.url.split("?");
-    const methods = routes.filter(({ url }) => isAt(url, path)).map(({ method }) => method);
-    if (methods.length === 0) return sendProblem(reply, problem(404, `no such call: ${request.method} ${path}`));
-    return sendProblem(
-      reply.header("allow", methods.join(", ")),
-      problem(405, `${path} takes ${methods.join(", ")}, not ${request.method}`),
-    );
-  });
-
   for (const route of routes) register(server, route);
   servePage(server, options.pageFolder);
 
@@ -141,6 +137,14 @@ export function createApiServer(
       clearTimeout(timer);
     },
   };
+}
+
+/** Before anything else of the request is looked at, its body and content type included. */
+function answerNoSuchCall(routes: readonly Route[], method: string, path: string, reply: FastifyReply): FastifyReply {
+  const named = routes.filter(({ url }) => url === path);
+  const methods = (named.length > 0 ? named : routes.filter(({ url }) => isAt(url, path))).map((route) => route.method);
+  if (methods.length === 0) return sendProblem(reply, problem(404, `no such call: ${method} ${path}`));
+  return sendProblem(reply.header("allow", methods.join(", ")), problem(405, `${path} takes ${methods.join(", ")}, not ${method}`));
 }
 
 function isAt(url: string, path: string): boolean {

@@ -141,6 +141,17 @@ export interface AppToken {
   readonly expires_at: string;
 }
 
+export interface CloudEventBody {
+  readonly specversion: "1.0";
+  readonly id: string;
+  readonly source: string;
+  readonly type: string;
+  readonly organizationid: string;
+  readonly time?: string | undefined;
+  readonly data: Readonly<Record<string, unknown>>;
+  readonly [member: string]: unknown;
+}
+
 export interface DeadLetter {
   /** Names it in the calls about one dead letter. */
   readonly sequence: number;
@@ -236,7 +247,7 @@ export interface EventBody {
   /** <resource>.<action> */
   readonly type: string;
   /** Unique for events of its type, or of its source if it is a CloudEvent; made when not given. */
-  readonly id?: string | undefined;
+  readonly id?: string | number | null | undefined;
   readonly organization_id: string | number;
   readonly installation_uuid?: string | null | undefined;
   readonly app?: string | null | undefined;
@@ -435,7 +446,7 @@ export interface InstallationsOfApp {
     readonly webhook_url: string | null;
     readonly created_at: string | null;
     readonly updated_at: string | null;
-    /** Deliveries that wait for this installation alone; null: NATS is away. */
+    /** Deliveries in the installation's own queue, which wait because it is broken or disabled. What waits for the app, such as for its circuit, is in parked_in_app_queue of the overview. Null: NATS is away. */
     readonly parked: number | null;
     /** Null when it is not broken. */
     readonly broken: {
@@ -486,6 +497,7 @@ export interface IntegrationHealth {
     readonly timeout: number;
     readonly fatal: number;
   }> | null;
+  /** In the installation's own queue; what waits for its app is in the app's. */
   readonly parked: {
     readonly deliveries: number;
     readonly oldest_at: string | null;
@@ -570,7 +582,10 @@ export interface Overview {
       /** When the next attempt is due; null when it is closed. */
       readonly open_until: string | null;
     };
+    /** All that is parked: in the app's own queue and in those of its installations. */
     readonly parked: number | null;
+    /** Of these, deliveries in the app's own queue, for whichever of its installations. The others wait for one that is broken or disabled. */
+    readonly parked_in_app_queue: number | null;
     readonly dead_letters: number | null;
     /** Of each of the last 24 hours, the one that is going on included. */
     readonly attempts: ReadonlyArray<number> | null;
@@ -768,7 +783,7 @@ export interface Calls {
   /** Sends what is parked for a broken or disabled installation to dead letters, from where it can be replayed. */
   "POST /v1/installations/{uuid}/discard": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: Discarded };
   /** Publishes one event: plain, or a structured CloudEvent (application/cloudevents+json). */
-  "POST /v1/events": { readonly path: undefined; readonly query: undefined; readonly body: EventBody; readonly answer: StoredEvent };
+  "POST /v1/events": { readonly path: undefined; readonly query: undefined; readonly body: EventBody | CloudEventBody; readonly answer: StoredEvent };
   /** The last attempts of an app, newest first. */
   "GET /v1/apps/{slug}/webhook-requests": { readonly path: { readonly slug: string }; readonly query: { readonly event_type?: string | undefined; readonly errors_only?: boolean | undefined; readonly organization_id?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly after?: string | undefined }; readonly body: undefined; readonly answer: WebhookRequestPage };
   /** Sends a test event to the app now and answers with what came back. Logged, not counted, not retried. */

@@ -10,7 +10,7 @@
  * R4  A bucket that takes the place of a deleted one gets the records that this process knows, where it has none of that key:
  *     without them every delivery would be one of an app that is gone.
  */
-import { type KV, type KvEntry, type NatsConnection, NatsError, type QueuedIterator } from "nats";
+import { ErrorCode, type KV, type KvEntry, type NatsConnection, NatsError, type QueuedIterator } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
@@ -441,8 +441,28 @@ async function keepHistory(connection: NatsConnection, bucketName: string, logge
   }
 }
 
+/** The client library's codes in words. */
+const NATS_REASONS: Readonly<Record<string, string>> = {
+  [ErrorCode.Timeout]: "no answer in time",
+  [ErrorCode.NoResponders]: "JetStream is not available",
+  [ErrorCode.ConnectionClosed]: "not connected",
+  [ErrorCode.ConnectionDraining]: "the service is stopping",
+  [ErrorCode.Disconnect]: "not connected",
+  [ErrorCode.PermissionsViolation]: "its user lacks a permission, see docs/security.md",
+};
+
+/** Why a request to NATS failed, for people: the client library has codes for it. */
+export function natsReason(error: unknown): string {
+  return error instanceof NatsError && error.api_error === undefined
+    ? (NATS_REASONS[error.code] ?? "the request failed")
+    : messageOf(error);
+}
+
 /** A server that does not answer is a fault of the moment, and says so; what it answers is not for this. */
 export function unreachableOr(error: unknown): unknown {
   if (!(error instanceof NatsError) || error.api_error !== undefined) return error;
-  return new AppError("NATS_UNREACHABLE", `NATS does not answer: ${messageOf(error)}`, { retryable: true, cause: error });
+  return new AppError("NATS_UNREACHABLE", `NATS does not answer (${natsReason(error)})`, {
+    retryable: true,
+    cause: error,
+  });
 }

@@ -1,7 +1,8 @@
 /** Publishes events that came over HTTP, as any other service would. */
 import { headers, type JetStreamClient } from "nats";
 import type { Tracing } from "../delivery/ports.ts";
-import { AppError, messageOf } from "../model/app-error.ts";
+import { AppError } from "../model/app-error.ts";
+import { natsReason } from "../registry/store.ts";
 import type { BusNames } from "./names.ts";
 
 export interface OutgoingEvent {
@@ -39,7 +40,7 @@ export function createEventPublisher(jetStream: JetStreamClient, names: BusNames
         const ack = await jetStream.publish(subject, body, { msgID: messageId, headers: messageHeaders });
         return { stream: ack.stream, sequence: ack.seq, duplicate: ack.duplicate };
       } catch (error) {
-        throw new AppError("PUBLISH_FAILED", `the event was not stored: ${messageOf(error)}`, { retryable: true, cause: error });
+        throw new AppError("PUBLISH_FAILED", `the event was not stored: ${natsReason(error)}`, { retryable: true, cause: error });
       }
     });
   };

@@ -5,6 +5,8 @@ import { type BusNames, INVALID } from "./names.ts";
 export interface LaneCounts {
   /** App → deliveries in its queue and in those of its installations. */
   readonly parked: ReadonlyMap<string, number>;
+  /** App → deliveries in its own queue, which all of its installations share. */
+  readonly parkedInAppQueue: ReadonlyMap<string, number>;
   /** Installation → deliveries in its own queue. */
   readonly parkedOfInstallation: ReadonlyMap<string, number>;
   /** App → dead letters. */
@@ -22,14 +24,16 @@ export function createLaneCounts(manager: JetStreamManager, { streams }: BusName
   return async () => {
     const [parkedSubjects, deadSubjects] = await Promise.all([countsOf(streams.parked), countsOf(streams.deadLetters)]);
     const parked = new Map<string, number>();
+    const parkedInAppQueue = new Map<string, number>();
     const parkedOfInstallation = new Map<string, number>();
     for (const [[app = "", installation], count] of parkedSubjects) {
       parked.set(app, (parked.get(app) ?? 0) + count);
-      if (installation !== undefined) parkedOfInstallation.set(installation, count);
+      if (installation === undefined) parkedInAppQueue.set(app, count);
+      else parkedOfInstallation.set(installation, count);
     }
     const deadLetters = new Map(deadSubjects.map(([[app = ""], count]) => [app, count]));
     const unreadable = deadLetters.get(INVALID) ?? 0;
     deadLetters.delete(INVALID);
-    return { parked, parkedOfInstallation, deadLetters, unreadable };
+    return { parked, parkedInAppQueue, parkedOfInstallation, deadLetters, unreadable };
   };
 }

@@ -25,6 +25,7 @@ import { chunkSize, chunksOf, encodeChunk, type FanOutChunk } from "../model/fan
 import { encodeLaneMessage, laneMessageSize } from "../model/lane-message.ts";
 import type { Logger } from "../model/logger.ts";
 import type { LanePlace } from "../model/whereabouts.ts";
+import { natsReason } from "../registry/store.ts";
 import { type BusNames, INVALID } from "./names.ts";
 import { encodeRawLetter } from "./raw-letter.ts";
 import { createStoreBudget, type StoreFigures } from "./store-budget.ts";
@@ -130,7 +131,7 @@ export function createLanes({ jetStream, names, clock, logger, isUp, maxPayloadB
             throw new AppError("LANE_REFUSED", `${subject}: ${body.length} characters are more than the lane takes`, { cause: error });
           }
           if (stopped) {
-            throw new AppError("LANE_REFUSED", `${subject}: not stored before the stop (${messageOf(error)})`, {
+            throw new AppError("LANE_REFUSED", `${subject}: not stored before the stop (${natsReason(error)})`, {
               retryable: true,
               cause: error,
             });
@@ -139,7 +140,7 @@ export function createLanes({ jetStream, names, clock, logger, isUp, maxPayloadB
             logger.error({ lane, subject, error: messageOf(error) }, "a lane refuses messages; their sources are held back");
           isHeld = true;
           if (until !== null && clock.now() + TRY_AGAIN_MS >= until) {
-            throw new AppError("LANE_REFUSED", `the ${lane} lane has not stored ${subject} in time (${messageOf(error)})`, {
+            throw new AppError("LANE_REFUSED", `the ${lane} lane has not stored ${subject} in time (${natsReason(error)})`, {
               retryable: true,
               cause: error,
             });

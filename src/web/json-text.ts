@@ -17,39 +17,44 @@ export interface JsonLayout {
 /** Also what a cut leaves at the very end: a string without its quote, a backslash or a minus with nothing behind it. */
 const TOKEN = /\s+|"(?:[^"\\]|\\[\s\S])*(?:"|\\$)?|-?\d[\d.eE+-]*|-$|[a-z]+|[{}[\],:]/gy;
 const WORDS = ["true", "false", "null"];
+/** Deeper levels are indented like this one: else the layout of `[[[[…` would be as long as the square of its text. */
+const DEEPEST_INDENT = 40;
 
-/** Null when it is not a JSON object or array. */
+/** Takes one pass, whatever the text is. Null when it is not a JSON object or array. */
 export function layOutJson(text: string): JsonLayout | null {
   if (!/^\s*[{[]/.test(text)) return null;
   const tokens: JsonToken[] = [];
   const open: string[] = [];
-  const newLine = (): void => void tokens.push({ kind: "space", text: `\n${"  ".repeat(open.length)}` });
+  const newLine = (): void => void tokens.push({ kind: "space", text: `\n${"  ".repeat(Math.min(open.length, DEEPEST_INDENT))}` });
   const pattern = new RegExp(TOKEN);
   let isUnfinished = false;
+  /** Whether the last piece has opened an object or array, which may turn out to be empty. */
+  let isOpened = false;
 
   while (pattern.lastIndex < text.length) {
-    const from = pattern.lastIndex;
     const [piece] = pattern.exec(text) ?? [];
     if (piece === undefined) return null;
-    const next = text.slice(pattern.lastIndex).match(/^\s*(.)/s)?.[1];
     if (piece.trim() === "") continue;
     if (isUnfinished || (open.length === 0 && tokens.length > 0)) return null;
+    const isClosing = piece === "}" || piece === "]";
+    if (isOpened && piece !== open.at(-1)) newLine();
     if (piece === "{" || piece === "[") {
       tokens.push({ kind: "mark", text: piece });
       open.push(piece === "{" ? "}" : "]");
-      if (next !== open.at(-1)) newLine();
-    } else if (piece === "}" || piece === "]") {
+    } else if (isClosing) {
       if (open.pop() !== piece) return null;
-      if (!/[{[]\s*$/.test(text.slice(0, from))) newLine();
+      if (!isOpened) newLine();
       tokens.push({ kind: "mark", text: piece });
     } else if (piece === ",") {
       tokens.push({ kind: "mark", text: piece });
       newLine();
     } else if (piece === ":") {
+      const name = tokens.at(-1);
+      if (name?.kind === "string") tokens[tokens.length - 1] = { kind: "key", text: name.text };
       tokens.push({ kind: "mark", text: ": " });
     } else if (piece.startsWith('"')) {
       isUnfinished = !/^"(?:[^"\\]|\\.)*"$/s.test(piece);
-      tokens.push({ kind: next === ":" ? "key" : "string", text: piece });
+      tokens.push({ kind: "string", text: piece });
     } else if (/^[a-z]/.test(piece)) {
       const isAtEnd = pattern.lastIndex === text.length;
       if (!WORDS.some((word) => word === piece || (isAtEnd && word.startsWith(piece)))) return null;
@@ -57,7 +62,9 @@ export function layOutJson(text: string): JsonLayout | null {
     } else {
       tokens.push({ kind: "number", text: piece });
     }
+    isOpened = piece === "{" || piece === "[";
   }
+  if (isOpened) newLine();
   return { tokens, isComplete: open.length === 0 && !isUnfinished };
 }
 

@@ -145,6 +145,10 @@ test("what is parked and dead is counted by app and installation", async () => {
       ["acme", 5],
       ["other", 1],
     ]),
+    parkedInAppQueue: new Map([
+      ["acme", 2],
+      ["other", 1],
+    ]),
     parkedOfInstallation: new Map([[UUID, 3]]),
     deadLetters: new Map([["acme", 2]]),
     unreadable: 1,

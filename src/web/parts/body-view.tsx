@@ -28,10 +28,15 @@ export function BodyView({ title, text, isCut }: { title: string; text: string; 
   );
 }
 
-export function JsonTokens({ layout }: { layout: JsonLayout }) {
+/** So many are shown at first: a browser lays out a few thousand at once, and takes long for a hundred thousand. */
+const SHOWN_TOKENS = 5_000;
+
+export function JsonTokens({ layout: { tokens } }: { layout: JsonLayout }) {
+  const [isWhole, setWhole] = useState(false);
+  const shown = isWhole || tokens.length <= SHOWN_TOKENS ? tokens : tokens.slice(0, SHOWN_TOKENS);
   return (
     <>
-      {layout.tokens.map(({ kind, text }, index) =>
+      {shown.map(({ kind, text }, index) =>
         kind === "space" || kind === "mark" ? (
           text
         ) : (
@@ -39,6 +44,14 @@ export function JsonTokens({ layout }: { layout: JsonLayout }) {
             {text}
           </span>
         ),
+      )}
+      {shown.length < tokens.length && (
+        <>
+          {"\n"}
+          <button type="button" class="button quiet small" onClick={() => setWhole(true)}>
+            Show all
+          </button>
+        </>
       )}
     </>
   );

@@ -97,7 +97,7 @@ function CircuitNote({ row }: { row: AppRow }) {
         <>
           too many attempts failed, so deliveries are parked and none is lost. The next attempt is due at{" "}
           {open_until === null ? "once" : <When at={open_until} />}
-          {row.parked ? `, with ${shortCount(row.parked)} waiting.` : "."}
+          {row.parked_in_app_queue ? `, with ${shortCount(row.parked_in_app_queue)} waiting for it.` : "."}
         </>
       ) : (
         "one attempt is being made; when it succeeds, what is parked is delivered."

@@ -61,6 +61,12 @@ export function Installations({ row, place }: { row: AppRow; place: Place }) {
       {page.value !== null && named.length === 0 && (
         <Empty title={filter === null ? "The app is installed nowhere." : `No installation is ${filter}.`} />
       )}
+      {row.parked_in_app_queue !== null && row.parked_in_app_queue > 0 && (
+        <p class="muted">
+          {counted(row.parked_in_app_queue, "delivery", "deliveries")} parked in the app’s own queue, for whichever installation; the table
+          shows what waits because an installation is broken or disabled.
+        </p>
+      )}
       {named.length > 0 && (
         <div class="card table-frame">
           <table class="installations">
@@ -72,7 +78,7 @@ export function Installations({ row, place }: { row: AppRow; place: Place }) {
                   Installation
                 </th>
                 <th scope="col" class="right">
-                  Parked
+                  Parked alone
                 </th>
                 <th scope="col">
                   <span class="hidden">Actions</span>

@@ -75,3 +75,41 @@ describe("a member's text", () => {
     expect(memberText("no JSON", "data")).toBeNull();
   });
 });
+
+/** How many characters are copied or searched from the start while the text is laid out, per character of it. */
+function workPerCharacter(text: string): number {
+  let characters = 0;
+  const { slice } = String.prototype;
+  const { test: search } = RegExp.prototype;
+  String.prototype.slice = function (this: string, ...range) {
+    const part = slice.apply(this, range);
+    characters += part.length;
+    return part;
+  };
+  RegExp.prototype.test = function (this: RegExp, subject: string) {
+    characters += subject.length;
+    return search.call(this, subject);
+  };
+  try {
+    for (const token of layOutJson(text)?.tokens ?? []) characters += token.text.length;
+  } finally {
+    String.prototype.slice = slice;
+    RegExp.prototype.test = search;
+  }
+  return characters / text.length;
+}
+
+test.each<[string, string]>([
+  ["long", JSON.stringify({ text: "x".repeat(200_000) })],
+  ["wide", JSON.stringify(Object.fromEntries(Array.from({ length: 20_000 }, (_, at) => [`key${at}`, { list: [] }])))],
+  ["deep", `${"[".repeat(5_000)}${"]".repeat(5_000)}`],
+  ["of many small lists", JSON.stringify(Array.from({ length: 20_000 }, (_, at) => [at]))],
+])("a text that is %s takes work in proportion to its length", (_what, text) => {
+  expect(workPerCharacter(text)).toBeLessThan(100);
+});
+
+test("a megabyte of brackets is laid out in a few", () => {
+  const text = `${"[".repeat(100_000)}`;
+  const length = (layOutJson(text)?.tokens ?? []).reduce((sum, token) => sum + token.text.length, 0);
+  expect(length).toBeLessThan(100 * text.length);
+});
