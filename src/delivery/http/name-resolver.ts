@@ -2,9 +2,9 @@
  * Names to addresses without getaddrinfo, whose few threads a name server that doesn't answer takes away from everybody.
  * The hosts file, `localhost`, and the search list of resolv.conf work as they do there; other sources of nsswitch.conf don't.
  *
- * NAME-1  One look-up per name at a time: whoever asks meanwhile waits for the same one.
- * NAME-2  A look-up ends within the time limit, and whoever asked can leave earlier.
- * NAME-3  What was found is kept for as long as the record says, at most MAX_KEPT_MS, and a failure for FAILED_MS. Whether an
+ * NAME-1  There is one look-up per name at a time; callers that ask meanwhile share it.
+ * NAME-2  A look-up ends within its time limit, and a caller can stop waiting earlier.
+ * NAME-3  An answer is kept for as long as its record says, at most MAX_KEPT_MS, and a failure for FAILED_MS. Whether an
  *         address is allowed is not decided here: the connector asks the guard each time it connects.
  */
 import { Resolver } from "node:dns";
@@ -21,7 +21,7 @@ export interface NameResolver {
 }
 
 export interface NameResolverOptions {
-  /** Of one look-up over all its queries. */
+  /** Limit of one look-up, all its queries together. */
   readonly timeoutMs: number;
   /** `<address>[:port]`; the system's unless given. */
   readonly servers?: readonly string[];
@@ -44,7 +44,7 @@ const FAILED_MS = 3_000;
 const MAX_KEPT_NAMES = 10_000;
 /** Once one family has answered with addresses, the other's answer is waited for no longer than this (RFC 8305 section 3). */
 const OTHER_FAMILY_MS = 250;
-/** Of the first query; c-ares goes by how fast its servers have been, and doubles the time with each try. */
+/** The first query waits this long; c-ares then goes by how fast its servers have been, and doubles the time with each try. */
 const TRY_MS = 1_000;
 const TRIES = 4;
 /** RFC 6761 section 6.3: always this machine. */
