@@ -225,7 +225,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   });
   const resolver = createNameResolver({
     timeoutMs: config.connectTimeout,
-    ...(config.targetDnsServers === null ? {} : { servers: config.targetDnsServers }),
+    servers: config.targetDnsServers,
   });
   undo.push(() => resolver.close());
   const secretBox = createSecretBox(config.encryptionKey, config.encryptionKeyPrevious);

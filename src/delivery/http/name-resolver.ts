@@ -23,7 +23,7 @@ export interface NameResolver {
 export interface NameResolverOptions {
   /** Limit of one look-up, all its queries together. */
   readonly timeoutMs: number;
-  /** `<address>[:port]`; the system's unless given. */
+  /** `<address>[:port]`; the system's unless there are any. */
   readonly servers?: readonly string[];
   readonly hostsFile?: string;
   readonly resolvConf?: string;
@@ -63,10 +63,11 @@ interface Lookup {
 
 export function createNameResolver(options: NameResolverOptions): NameResolver {
   const hosts = createHostsFile(options.hostsFile ?? "/etc/hosts");
-  const search = createSearchList(options.servers === undefined ? (options.resolvConf ?? "/etc/resolv.conf") : null);
+  const servers = options.servers ?? [];
+  const search = createSearchList(servers.length === 0 ? (options.resolvConf ?? "/etc/resolv.conf") : null);
   const kept = new Map<string, Answer & { readonly until: number }>();
   const running = new Map<string, Lookup>();
-  let resolver = newResolver(options.servers);
+  let resolver = newResolver(servers);
   let configuration = search.version();
   let isClosed = false;
 
@@ -74,7 +75,7 @@ export function createNameResolver(options: NameResolverOptions): NameResolver {
   const currentResolver = (): Resolver => {
     if (search.version() !== configuration) {
       configuration = search.version();
-      resolver = newResolver(options.servers);
+      resolver = newResolver(servers);
     }
     return resolver;
   };
@@ -121,9 +122,9 @@ export function createNameResolver(options: NameResolverOptions): NameResolver {
   };
 }
 
-function newResolver(servers: readonly string[] | undefined): Resolver {
+function newResolver(servers: readonly string[]): Resolver {
   const resolver = new Resolver({ timeout: TRY_MS, tries: TRIES });
-  if (servers !== undefined) resolver.setServers(servers);
+  if (servers.length > 0) resolver.setServers(servers);
   return resolver;
 }
 
