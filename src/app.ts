@@ -250,7 +250,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   });
   const resolver = createNameResolver({
     timeoutMs: config.connectTimeout,
-    ...(config.targetDnsServers === null ? {} : { servers: config.targetDnsServers }),
+    servers: config.targetDnsServers,
   });
   const secretBox = createSecretBox(config.encryptionKey, config.encryptionKeyPrevious);
   const kinds = createRegistryKinds(secretBox);

@@ -225,8 +225,9 @@ export const SETTINGS = {
     group: TARGETS,
     about: "Networks and hosts that webhooks may not go to. It wins over POSTHORN_TARGET_ALLOW.",
   }),
-  TARGET_DNS_SERVERS: optional({
+  TARGET_DNS_SERVERS: setting<readonly string[]>({
     parse: parseNameServers,
+    default: "",
     form: "`<address>[:port]`, separated by commas",
     group: TARGETS,
     about:

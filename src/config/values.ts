@@ -113,7 +113,7 @@ export function wideNetworks(targets: readonly string[]): readonly string[] {
 /** 10.0.0.0/8 and fc00::/7 are the widest private networks. */
 const NARROWEST_WIDE_IPV4 = 8;
 const NARROWEST_WIDE_IPV6 = 7;
-/** Of AWS, Azure, Google Cloud and others; of Alibaba Cloud; of AWS over IPv6. */
+/** Metadata services: AWS, Azure, Google Cloud and others; Alibaba Cloud; AWS over IPv6. */
 const METADATA_ADDRESSES = ["169.254.169.254", "100.100.100.200", "fd00:ec2::254"];
 
 /** From and to, both included. */

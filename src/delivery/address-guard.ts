@@ -12,7 +12,7 @@ import { BlockList, isIP } from "node:net";
 import { embeddedIpv4, ipv4Of } from "./embedded-ipv4.ts";
 import { createHostPatterns } from "./http/host-patterns.ts";
 
-/** What an address was found for. */
+/** The part of a URL that an address was found for. */
 export interface GuardedTarget {
   /** As the URL has it: a name, or an address without brackets. */
   readonly host: string;

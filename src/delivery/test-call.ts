@@ -30,7 +30,7 @@ export interface TestCallDependencies {
   readonly newId: () => string;
 }
 
-/** Of one app at once: a receiver that hangs must not cost other apps at the same destination their connections. */
+/** Test calls of one app at once: a receiver that hangs must not cost other apps at the same destination their connections. */
 const MAX_AT_ONCE = 4;
 
 /** @throws AppError NOT_FOUND, CONFLICT, BUSY */

@@ -109,6 +109,19 @@ describe("a receiver that wants a client certificate", () => {
   });
 });
 
+test("a kept connection that is closed under a request is made good by a fresh one", async () => {
+  const used = new Set<unknown>();
+  const started = await startRawServer((socket) => {
+    if (used.has(socket)) return void socket.end();
+    used.add(socket);
+    socket.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  }, good);
+  cleanups.push(started.stop);
+  const from = sender({ connectionsPerOrigin: 1 });
+  for (let times = 0; times < 4; times++) expect(await post(from, `https://localhost:${started.port}/`)).toBe(200);
+  expect(started.connections()).toBe(4);
+});
+
 describe("one deadline", () => {
   test("covers a handshake that never ends", async () => {
     const started = await startRawServer(() => {});

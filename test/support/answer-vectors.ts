@@ -1,6 +1,6 @@
 /**
- * Answers byte by byte, and the status that is to be read from them. "read" are those that curl 7.88, Python 3.11's http.client
- * and Go 1.2x's net/http take for that status, or two of the three where one is stricter than the standard asks.
+ * Answers byte by byte, and the status that is to be read from them: all that curl 7.88, Python 3.11's http.client and Go 1.26's
+ * net/http read alike, and those where one of them is stricter, as long as the bytes can mean one status only.
  */
 
 export interface AnswerVector {

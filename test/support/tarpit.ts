@@ -5,6 +5,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { setTimeout } from "node:timers/promises";
 
 export interface Tarpit {
   readonly port: number;
@@ -20,8 +21,10 @@ const server = require("node:net").createServer((socket) => {
 });
 server.listen({ port: 0, host: process.argv[1], backlog: 1 }, () => console.log(server.address().port));
 `;
-/** More than the kernel keeps for a backlog of one. */
-const FILLERS = 6;
+/** Far more than a kernel keeps for a backlog of one. */
+const MAX_FILLERS = 32;
+/** On loopback a connection that is taken takes no time. */
+const NOT_TAKEN_MS = 300;
 
 export async function startTarpit(host: string): Promise<Tarpit> {
   const child = spawn(process.execPath, ["-e", SERVER, host], { stdio: ["ignore", "pipe", "inherit"] });
@@ -29,12 +32,12 @@ export async function startTarpit(host: string): Promise<Tarpit> {
   const port = Number(line.toString());
   child.kill("SIGSTOP");
   const fillers: Socket[] = [];
-  for (let n = 0; n < FILLERS; n++) {
+  for (let isTaken = true; isTaken && fillers.length < MAX_FILLERS; ) {
     const filler = connect({ host, port });
     filler.on("error", () => {});
     fillers.push(filler);
+    isTaken = await Promise.race([once(filler, "connect").then(() => true), setTimeout(NOT_TAKEN_MS, false)]);
   }
-  await new Promise((resolve) => setTimeout(resolve, 100));
   return {
     port,
     answer: () => void child.kill("SIGCONT"),

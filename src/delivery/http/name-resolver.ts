@@ -2,9 +2,9 @@
  * Names to addresses without getaddrinfo, whose few threads a name server that doesn't answer takes away from everybody.
  * The hosts file, `localhost`, and the search list of resolv.conf work as they do there; other sources of nsswitch.conf don't.
  *
- * NAME-1  One look-up per name at a time: whoever asks meanwhile waits for the same one.
- * NAME-2  A look-up ends within the time limit, and whoever asked can leave earlier.
- * NAME-3  What was found is kept for as long as the record says, at most MAX_KEPT_MS, and a failure for FAILED_MS. Whether an
+ * NAME-1  There is one look-up per name at a time; callers that ask meanwhile share it.
+ * NAME-2  A look-up ends within its time limit, and a caller can stop waiting earlier.
+ * NAME-3  An answer is kept for as long as its record says, at most MAX_KEPT_MS, and a failure for FAILED_MS. Whether an
  *         address is allowed is not decided here: the connector asks the guard each time it connects.
  */
 import { Resolver } from "node:dns";
@@ -21,9 +21,9 @@ export interface NameResolver {
 }
 
 export interface NameResolverOptions {
-  /** Of one look-up over all its queries. */
+  /** Limit of one look-up, all its queries together. */
   readonly timeoutMs: number;
-  /** `<address>[:port]`; the system's unless given. */
+  /** `<address>[:port]`; the system's unless there are any. */
   readonly servers?: readonly string[];
   readonly hostsFile?: string;
   readonly resolvConf?: string;
@@ -44,7 +44,7 @@ const FAILED_MS = 3_000;
 const MAX_KEPT_NAMES = 10_000;
 /** Once one family has answered with addresses, the other's answer is waited for no longer than this (RFC 8305 section 3). */
 const OTHER_FAMILY_MS = 250;
-/** Of the first query; c-ares goes by how fast its servers have been, and doubles the time with each try. */
+/** The first query waits this long; c-ares then goes by how fast its servers have been, and doubles the time with each try. */
 const TRY_MS = 1_000;
 const TRIES = 4;
 /** RFC 6761 section 6.3: always this machine. */
@@ -63,10 +63,11 @@ interface Lookup {
 
 export function createNameResolver(options: NameResolverOptions): NameResolver {
   const hosts = createHostsFile(options.hostsFile ?? "/etc/hosts");
-  const search = createSearchList(options.servers === undefined ? (options.resolvConf ?? "/etc/resolv.conf") : null);
+  const servers = options.servers ?? [];
+  const search = createSearchList(servers.length === 0 ? (options.resolvConf ?? "/etc/resolv.conf") : null);
   const kept = new Map<string, Answer & { readonly until: number }>();
   const running = new Map<string, Lookup>();
-  let resolver = newResolver(options.servers);
+  let resolver = newResolver(servers);
   let configuration = search.version();
   let isClosed = false;
 
@@ -74,7 +75,7 @@ export function createNameResolver(options: NameResolverOptions): NameResolver {
   const currentResolver = (): Resolver => {
     if (search.version() !== configuration) {
       configuration = search.version();
-      resolver = newResolver(options.servers);
+      resolver = newResolver(servers);
     }
     return resolver;
   };
@@ -121,9 +122,9 @@ export function createNameResolver(options: NameResolverOptions): NameResolver {
   };
 }
 
-function newResolver(servers: readonly string[] | undefined): Resolver {
+function newResolver(servers: readonly string[]): Resolver {
   const resolver = new Resolver({ timeout: TRY_MS, tries: TRIES });
-  if (servers !== undefined) resolver.setServers(servers);
+  if (servers.length > 0) resolver.setServers(servers);
   return resolver;
 }
 

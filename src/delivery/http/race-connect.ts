@@ -39,14 +39,15 @@ export function raceConnect(addresses: readonly string[], port: number, raced: R
     socket.on("error", (error) => {
       firstError ??= error;
     });
-    socket.once("close", () => {
+    const onClose = (): void => {
       sockets.delete(socket);
       if (!isOver) tryNext();
-    });
+    };
+    socket.once("close", onClose);
     socket.once("connect", () => {
       if (isOver) return;
       finish(socket);
-      socket.removeAllListeners("close");
+      socket.off("close", onClose);
       raced(null, socket);
     });
     if (left.length > 0) timer = setTimeout(tryNext, ATTEMPT_DELAY_MS);

@@ -93,7 +93,7 @@ async function decompress(body: Buffer, codings: readonly string[]): Promise<Buf
   return bytes;
 }
 
-/** What comes out before the limit, or before the data goes wrong or ends: a body that was cut is still readable. */
+/** Inflates up to the limit, or as far as the data is good: a body that was cut is still readable. */
 function inflate(bytes: Buffer, coding: string): Promise<Buffer | null> {
   const stream = inflaterOf(bytes, coding);
   if (stream === null) return Promise.resolve(null);

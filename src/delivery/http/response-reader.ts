@@ -60,7 +60,7 @@ export class ResponseReader {
   private contentLength: string | null = null;
   private transferEncoding = "";
   private connection = "";
-  /** Of the body, or of its present chunk. */
+  /** Bytes left of the body, or of its present chunk. */
   private remaining = 0;
 
   constructor(sink: ResponseSink) {

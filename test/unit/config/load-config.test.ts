@@ -34,7 +34,7 @@ test("the defaults are the contract's", () => {
     connectTimeout: 3 * second,
     targetAllow: [],
     targetDeny: [],
-    targetDnsServers: null,
+    targetDnsServers: [],
     targetSchemes: ["http", "https"],
     targetPorts: [[1, 65_535]],
     targetTlsMinVersion: "TLSv1.2",

@@ -1,4 +1,4 @@
-/** What of a response body gets into a row: text, or a line that says what it was. */
+/** A response body gets into a row as text, or as a line that says what it was. */
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";

@@ -50,7 +50,7 @@ describe("an answer is read", () => {
   });
 
   test.each(READ_ANSWERS.filter(({ bytes }) => bytes.length < 100_000))("with $name, byte by byte", ({ name, bytes, status, body }) => {
-    // What lies behind a head without a usable length depends on how it came.
+    // Without a usable length the body is what came together with the head.
     const expected = ["two lengths", "a length that is no number", "a negative length", "an empty length", "a length beyond all numbers"];
     expect(readAll(oneByOne(bytesOf(bytes)))).toMatchObject({ status, body: expected.includes(name) ? "" : body, ends: 1, error: null });
   });
