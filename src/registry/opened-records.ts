@@ -18,6 +18,8 @@ export const owners = {
 export function toApp(record: StoredApp, secretBox: SecretBox): App {
   const { slug, previous_secret: previous } = record;
   const owner = owners.clientSecret(slug);
+  // First: what can't be opened is named by it.
+  const clientSecret = secretBox.open(owner, record.client_secret);
   return {
     slug,
     name: record.name,
@@ -29,7 +31,7 @@ export function toApp(record: StoredApp, secretBox: SecretBox): App {
     retryScheduleMs: record.retry_schedule_s?.map((seconds) => Math.round(seconds * 1000)) ?? null,
     maxInFlight: record.max_in_flight ?? null,
     ordered: record.ordered,
-    clientSecret: secretBox.open(owner, record.client_secret),
+    clientSecret,
     previousSecret: previous ? { value: secretBox.open(owner, previous.value), validUntil: epochMsOf(previous.valid_until) } : null,
     createdAt: timeOf(record.created_at),
     updatedAt: timeOf(record.updated_at),

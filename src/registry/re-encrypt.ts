@@ -11,6 +11,7 @@ import { signingKeyKind, signingKeyOwner } from "./signing-key.ts";
 import type { RecordKind, RegistryStore } from "./store.ts";
 
 export interface ReEncrypted {
+  /** Those with secrets. */
   readonly records: number;
   readonly changed: number;
   /** Keys of records that can't be read, other than for the want of a key. */
@@ -28,11 +29,11 @@ export async function reEncrypt(store: RegistryStore, secretBox: SecretBox): Pro
   const keys = new Set<string>();
   const works: Array<() => Promise<number>> = [];
 
-  const renewAll = <T>(kind: RecordKind<T>, renewed: (record: T) => T): void => {
+  const renewAll = <T>(kind: RecordKind<T>, renewed: (record: T) => T, hasSecrets = (_record: T): boolean => true): void => {
     const ofKind = new Set<string>();
     store.onRecord(kind, (key, record) => {
       for (const all of [keys, ofKind])
-        if (record === null) all.delete(key);
+        if (record === null || !hasSecrets(record)) all.delete(key);
         else all.add(key);
     });
     works.push(async () => {
@@ -44,7 +45,11 @@ export async function reEncrypt(store: RegistryStore, secretBox: SecretBox): Pro
 
   const { apps, installations } = createRegistryKinds(secretBox);
   renewAll(apps, (record) => mapAppSecrets(record, renew));
-  renewAll(installations, (record) => mapInstallationSecrets(record, renew));
+  renewAll(
+    installations,
+    (record) => mapInstallationSecrets(record, renew),
+    ({ webhook_url: url }) => url != null,
+  );
   renewAll(signingKeyKind(secretBox), (record) => ({ ...record, value: renew(signingKeyOwner, record.value) }));
   await store.start();
   let changed = 0;

@@ -154,7 +154,9 @@ describe("an event", () => {
     await bus.publish("issue.created", { id, organization_id: organization, data: {} });
     await eventually(async () => (await explainEvent(id)).event.stage === "handled");
     const late = randomUUID();
-    await posthorn.api("PUT", `/v1/installations/${late}`, { app: slug, organization_id: organization });
+    await posthorn.api("PUT", `/v1/installations/${late}`, {
+      ...{ app: slug, organization_id: organization, allow_duplicate: true },
+    });
     const { deliveries, not_wanted: notWanted } = await explainEvent(id);
     expect(deliveries).toHaveLength(1);
     expect(notWanted).toEqual([
@@ -225,7 +227,11 @@ describe("an event", () => {
   test("for very many is explained for the first of them", async () => {
     const { organization, slug } = await installed({ webhook_url: good.url });
     const uuids = Array.from({ length: 120 }, () => randomUUID());
-    await Promise.all(uuids.map((uuid) => posthorn.api("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id: organization })));
+    await Promise.all(
+      uuids.map((uuid) =>
+        posthorn.api("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id: organization, allow_duplicate: true }),
+      ),
+    );
     const id = randomUUID();
     await bus.publish("issue.created", { id, organization_id: organization, data: {} });
     const { deliveries, notes } = await eventually(async () => {

@@ -332,7 +332,7 @@ describe("a broken integration", () => {
     const world = await start();
     const { slug, uuid } = await breakOne(world);
     await world.posthorn.api("DELETE", `/v1/installations/${uuid}`);
-    await world.posthorn.api("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id: "42" });
+    await world.posthorn.api("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id: "42", allow_duplicate: true });
     world.receiver.behave(answer(500));
     await world.publish(1);
     await world.receiver.waitFor(2);

@@ -162,7 +162,12 @@ describe("a record", () => {
     [{ project_ids: [1, 2, 3] }, "project_ids: found 3 projects, wanted at most 2"],
   ])("of an installation with too much in %j is refused, and says so", async (members, why) => {
     const uuid = "1f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f";
-    const { status, body } = await call("PUT", `/v1/installations/${uuid}`, { app: "acme", organization_id: "42", ...members });
+    const { status, body } = await call("PUT", `/v1/installations/${uuid}`, {
+      app: "acme",
+      organization_id: "42",
+      allow_duplicate: true,
+      ...members,
+    });
     expect([status, body.detail]).toEqual([400, `installation ${uuid}: ${why}`]);
   });
 });

@@ -209,7 +209,7 @@ describe("encryption keys", () => {
     expect(wrong.store.invalid()).toMatchObject([
       {
         ...{ key: "app.acme", isSecret: true, inForce: false },
-        problem: "the webhook_url of app acme: found it encrypted with key k1, wanted key k2 of POSTHORN_ENCRYPTION_KEY",
+        problem: "the client secret of app acme: found it encrypted with key k1, wanted key k2 of POSTHORN_ENCRYPTION_KEY",
       },
     ]);
     expect(() => refuseWrongKey(wrong.store.invalid(), wrong.feed.decrypted())).toThrow(/can't start without these secrets/);

@@ -129,7 +129,7 @@ describe("a message that keeps killing the process", () => {
     });
     expect((await second.api("POST", "/v1/dead-letters/replay", {})).body).toMatchObject({ matched: 1, replayed: 0, skipped: 1 });
     await platform.deadLetters(second, 1);
-    await second.api("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id: "42" });
+    await second.api("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id: "42", allow_duplicate: true });
     expect((await second.api("POST", path)).status).toBe(202);
     await platform.receiver.waitFor(1);
     await platform.deadLetters(second, 0);
@@ -332,7 +332,7 @@ describe("many events for many", () => {
     await posthorn.install({ webhook_url: receiver.url, events: ["project"], ordered: true });
     const uuids = [many.uuid, ...Array.from({ length: 99 }, () => randomUUID())];
     for (const uuid of uuids) {
-      await posthorn.api("PUT", `/v1/installations/${uuid}`, { app: many.slug, organization_id: "42" });
+      await posthorn.api("PUT", `/v1/installations/${uuid}`, { app: many.slug, organization_id: "42", allow_duplicate: true });
       await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
     }
     await changed(platform, "PARKED", { max_bytes: 1 });

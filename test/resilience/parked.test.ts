@@ -130,7 +130,7 @@ describe("an ordered app", () => {
     const first = await start();
     const { slug, uuid } = await first.install({ webhook_url: receiver.url, ordered: true, retry_schedule_s: [3] });
     const other = randomUUID();
-    await first.api("PUT", `/v1/installations/${other}`, { app: slug, organization_id: "42" });
+    await first.api("PUT", `/v1/installations/${other}`, { app: slug, organization_id: "42", allow_duplicate: true });
     await first.end();
     // As replicas store them that are held up: the oldest one last, and one in between for an installation that was mended.
     const park = (n: number, installationUuid: string, queue: string) => {
@@ -159,7 +159,7 @@ describe("an ordered app", () => {
     const posthorn = await start();
     const { slug, uuid: other } = await posthorn.install({ webhook_url: receiver.url, ordered: true, retry_schedule_s: [1, 1, 1] });
     const stopped = randomUUID();
-    await posthorn.api("PUT", `/v1/installations/${stopped}`, { app: slug, organization_id: "1" });
+    await posthorn.api("PUT", `/v1/installations/${stopped}`, { app: slug, organization_id: "1", allow_duplicate: true });
     await posthorn.api("POST", `/v1/installations/${stopped}/disable`);
     await bus.publish("issue.created", { id: "held", organization_id: "1", data: { n: -1 } });
     const queue = `${bus.prefix}.parked.${slug}.${stopped}`;
@@ -185,7 +185,7 @@ describe("an ordered app", () => {
     const first = await start(settings);
     const { slug, uuid: other } = await first.install({ webhook_url: receiver.url, ordered: true, retry_schedule_s: [1, 1, 1] });
     const stopped = randomUUID();
-    await first.api("PUT", `/v1/installations/${stopped}`, { app: slug, organization_id: "1" });
+    await first.api("PUT", `/v1/installations/${stopped}`, { app: slug, organization_id: "1", allow_duplicate: true });
     await first.api("POST", `/v1/installations/${stopped}/disable`);
     await bus.publish("issue.created", { id: "held", organization_id: "1", data: { n: -1 } });
     const queue = { last_by_subj: `${bus.prefix}.parked.${slug}.${stopped}` };

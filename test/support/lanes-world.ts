@@ -223,7 +223,7 @@ export async function startLanesWorld(servers: { readonly nats: Server; readonly
 
   await Promise.all(replicas.map((_, at) => start(at)));
   await putApp(options.app);
-  for (const uuid of uuids) await call("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id: "42" });
+  for (const uuid of uuids) await call("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id: "42", allow_duplicate: true });
   await everyReplica("/v1/installations", (items) => items.length === uuids.length);
   const bucket: KV = await bus.jetStream.views.kv(`${prefix}-registry`);
 

@@ -1,0 +1,31 @@
+/** What is checked of a body beside its form. */
+import { REDACTED } from "../model/redacted-url.ts";
+import { RecordInvalid, type RecordProblem, type RefusesUrl } from "./records.ts";
+
+/** @throws AppError RECORD_INVALID, as the others do */
+export function checkName(what: string, member: string, wanted: string, found: string | undefined): void {
+  if (found === undefined || found === wanted) return;
+  throw new RecordInvalid(what, [
+    { path: member, message: `found ${JSON.stringify(found)}, wanted ${JSON.stringify(wanted)} as in the path` },
+  ]);
+}
+
+export function checkSize(what: string, problems: readonly RecordProblem[]): void {
+  if (problems.length > 0) throw new RecordInvalid(what, problems);
+}
+
+export type CheckUrl = (what: string, url: string | null, before?: string | null) => Promise<void>;
+
+export function createCheckUrl(refusesUrl: RefusesUrl): CheckUrl {
+  // `before`: a URL that the record has and a patch does not name was allowed once, and is not in the way of other changes.
+  return async (what, url, before = null) => {
+    const problem = url === null || url === before ? null : await refusesUrl(url);
+    if (problem === null) return;
+    throw new RecordInvalid(what, [{ path: "webhook_url", message: `found ${JSON.stringify(withoutUser(url ?? ""))}, ${problem}` }]);
+  };
+}
+
+/** Answers and logs are no place for a password. */
+function withoutUser(url: string): string {
+  return url.replace(/^([a-z]*:)?.*@/is, `$1${REDACTED}@`);
+}

@@ -1,0 +1,83 @@
+/** Reads a record as it is in force and changes it by compare-and-set, under a caller's precondition. */
+import { isDeepStrictEqual } from "node:util";
+import { AppError } from "../model/app-error.ts";
+import { checkPrecondition, type Precondition } from "./record-tag.ts";
+import type { FoundRecord, Records } from "./store.ts";
+
+export interface Revised<T> {
+  readonly record: T;
+  readonly revision: number;
+  /** record-tag.ts. */
+  readonly tag: string;
+  /** Why the newest value can't be read, so that an earlier one is in force; null as a rule. */
+  readonly problem: string | null;
+}
+
+export interface PutResult<T> extends Revised<T> {
+  readonly created: boolean;
+  /** Names of the members that were changed. */
+  readonly changed: readonly string[];
+}
+
+export interface Change<T> {
+  /** The record to be. @param current as it is in force; null when there is none */
+  readonly next: (current: T | null) => T | Promise<T>;
+  /** Names of the members that differ. */
+  readonly changed: (before: T | null, after: T) => readonly string[];
+}
+
+export interface RecordAccess<T> {
+  /** Runs until the compare-and-set wins; resolves when the listeners have it. A record that can't be read is written over. */
+  change(key: string, precondition: Precondition, change: Change<T>): Promise<PutResult<T> & { readonly before: T | null }>;
+  /** @param what it is, for messages. @throws AppError NOT_FOUND, CONFLICT when no revision can be read */
+  read(key: string, what: string): Promise<Revised<T>>;
+  /** @throws AppError NOT_FOUND, PRECONDITION_FAILED */
+  checkFound(key: string, what: string, precondition: Precondition): Promise<void>;
+}
+
+const MAX_TRIES = 20;
+
+export function createRecordAccess<T extends object>(records: Records<T>, tagOf: (record: T, revision: number) => string): RecordAccess<T> {
+  const tagOfFound = ({ record, revision }: FoundRecord<T>): string => (record === null ? String(revision) : tagOf(record, revision));
+
+  return {
+    async change(key, precondition, { next, changed }) {
+      for (let tries = 0; tries < MAX_TRIES; tries++) {
+        const found = await records.read(key);
+        const before = found?.record ?? null;
+        checkPrecondition(key, precondition, found && tagOfFound(found));
+        const after = await next(before);
+        const made = { before, problem: null, created: before === null, changed: changed(before, after) };
+        if (found !== null && before !== null && found.problem === null && isSame(before, after)) {
+          return { ...made, record: before, revision: found.revision, tag: tagOf(before, found.revision), changed: [] };
+        }
+        const revision = found === null ? await records.create(key, after) : await records.update(key, after, found.revision);
+        if (revision === "conflict") continue;
+        await records.reached(revision);
+        return { ...made, record: after, revision, tag: tagOf(after, revision) };
+      }
+      throw new AppError("CONFLICT", `record ${key} kept being changed by others`, { retryable: true });
+    },
+
+    async read(key, what) {
+      const found = await records.read(key);
+      if (found === null) throw new AppError("NOT_FOUND", `no ${what}`);
+      const { record, revision, problem } = found;
+      if (record === null) throw new AppError("CONFLICT", `the record of ${what} can't be read (${problem}); PUT writes it anew`);
+      return { record, revision, tag: tagOf(record, revision), problem };
+    },
+
+    async checkFound(key, what, precondition) {
+      const found = await records.read(key);
+      if (found === null) throw new AppError("NOT_FOUND", `no ${what}`);
+      checkPrecondition(key, precondition, tagOfFound(found));
+    },
+  };
+}
+
+/** A PUT that changes nothing writes nothing. */
+function isSame(before: object, after: object): boolean {
+  // Through JSON, so that a member that is undefined is one that is not there.
+  const withoutTime = (record: object): unknown => ({ ...(JSON.parse(JSON.stringify(record)) as object), updated_at: null });
+  return isDeepStrictEqual(withoutTime(before), withoutTime(after));
+}
