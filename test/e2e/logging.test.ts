@@ -99,7 +99,7 @@ describe("nothing secret is told", () => {
     for (let i = 0; i < 5; i++) await publish();
     await eventually(() => posthorn.log.some(({ message, detail }) => message === "delivery.stored" && detail === "circuit"));
     await lockedRedis.kill();
-    await eventually(() => posthorn.log.some(({ message }) => String(message).includes("Redis is away")));
+    await eventually(() => posthorn.log.some(({ message }) => String(message).startsWith("Redis can't be used")));
     await publish();
     await eventually(async () => (await posthorn.api("GET", "/readyz")).body.checks.redis.ok === false);
     await posthorn.api("GET", "/v1/apps/planted/webhook-requests", undefined, admin);
