@@ -14,6 +14,7 @@ import {
   ensureDependencies,
   ensureNode,
   ensurePage,
+  ensureProgram,
   ensurePrometheus,
   environmentWith,
   hasDocker,
@@ -110,6 +111,7 @@ try {
       await finish(0);
       break;
     case "demo": {
+      ensureProgram(node);
       ensurePage(node);
       const folder = mkdtempSync(join(tmpdir(), "posthorn-demo-"));
       cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
@@ -118,14 +120,16 @@ try {
       break;
     }
     case "start":
+      ensureProgram(node);
       ensurePage(node);
-      await finish(await run(node, ["src/main.ts", ...args]));
+      await finish(await run(node, ["dist/main.js", ...args]));
       break;
     case "example":
       await finish(await run(node, args));
       break;
     case "chaos":
       if (!ensureBinaries()) throw new SetUpError(howToInstall("npm run chaos"));
+      ensureProgram(node);
       await finish(await run(node, ["test/chaos/main.ts", ...args]));
       break;
     case "bench": {

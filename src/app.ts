@@ -3,7 +3,6 @@
  * stop against it: first nothing new is taken, then what is under way ends, then what is buffered is written.
  */
 import { randomUUID } from "node:crypto";
-import { fileURLToPath } from "node:url";
 import type { JetStreamManager, NatsConnection } from "nats";
 import { createCheckAccess } from "./api/access.ts";
 import { createExplain } from "./api/explain.ts";
@@ -15,6 +14,7 @@ import { createReadOverview } from "./api/read-overview.ts";
 import { allRoutes } from "./api/routes.ts";
 import { type ApiServer, createApiServer } from "./api/server.ts";
 import { createVolumes } from "./api/volumes.ts";
+import { PAGE_FOLDER } from "./config/page-folder.ts";
 import { createSettableClock } from "./config/settable-clock.ts";
 import type { Config } from "./config/settings.ts";
 import { VERSION } from "./config/version.ts";
@@ -41,7 +41,6 @@ import type { EventLimits } from "./model/event-reader.ts";
 import type { Logger } from "./model/logger.ts";
 import { type StatusEvent, statusSubject } from "./model/status-event.ts";
 import { createAppTokens } from "./registry/app-tokens.ts";
-import { loadAppsFile } from "./registry/apps-file.ts";
 import { createDebugLog } from "./registry/debug-log.ts";
 import type { RecordLimits } from "./registry/record-limits.ts";
 import { checkPrecondition, installationTag, type Precondition } from "./registry/record-tag.ts";
@@ -129,8 +128,6 @@ const STORED_WITHIN_MS = 5_000;
 const LONGEST_EXPIRY_SWEEP_MS = 60_000;
 const ATTEMPT_LEASE_EXTRA_MS = 5_000;
 const MAX_SHOWN_PROBLEMS = 10;
-/** Where `npm run build` puts the page, seen from src and from dist alike. */
-const PAGE_FOLDER = fileURLToPath(new URL("../dist/web/", import.meta.url));
 
 export async function createApp(config: Config, environment: Environment): Promise<Application> {
   const log = createLog(config.logLevel);
@@ -652,7 +649,10 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   if (config.encryptionKey === null) logger.warn({}, "POSTHORN_ENCRYPTION_KEY is not set: client secrets are stored in the clear");
   else if (feed.outdated() > 0)
     logger.warn({ apps: feed.outdated() }, "client secrets are not encrypted with POSTHORN_ENCRYPTION_KEY: run posthorn re-encrypt");
-  if (config.appsFile !== null) logger.info(await loadAppsFile(config.appsFile, registry), "apps file loaded");
+  if (config.appsFile !== null) {
+    const { loadAppsFile } = await import("./registry/apps-file.ts");
+    logger.info(await loadAppsFile(config.appsFile, registry), "apps file loaded");
+  }
   const url = await api.start();
   undo.push(() => api.stop());
   await parked.start();

@@ -12,6 +12,7 @@ type Definitions = Map<string, JsonSchema>;
 
 /** The routes and the one that answers with the document about them all. */
 export function withDocument(routes: readonly Route[], version: string): Route[] {
+  let document: object | undefined;
   const all = [
     ...routes,
     route({
@@ -20,10 +21,12 @@ export function withDocument(routes: readonly Route[], version: string): Route[]
       access: "open",
       summary: "This document.",
       answers: { 200: answer("OpenAPI 3.1", documentForm) },
-      handle: () => ({ status: 200, body: document }),
+      handle() {
+        document ??= openApi(all, version);
+        return { status: 200, body: document };
+      },
     }),
   ];
-  const document = openApi(all, version);
   return all;
 }
 

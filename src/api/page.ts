@@ -12,7 +12,8 @@ import { AppError } from "../model/app-error.ts";
 interface File {
   readonly type: string;
   readonly plain: Buffer;
-  readonly gzip: Buffer;
+  /** Made for the first that asks for it. */
+  readonly gzip: () => Buffer;
   readonly etag: string;
 }
 
@@ -60,17 +61,18 @@ export function servePage(server: FastifyInstance, folder: string): void {
       if (request.headers["if-none-match"] === file.etag) return reply.status(304).send();
       reply.header("content-type", file.type);
       if (!/\bgzip\b/.test(String(request.headers["accept-encoding"] ?? ""))) return reply.send(file.plain);
-      return reply.header("content-encoding", "gzip").send(file.gzip);
+      return reply.header("content-encoding", "gzip").send(file.gzip());
     });
   }
 }
 
 function load(path: string): File {
   const plain = readFileSync(path);
+  let gzip: Buffer | undefined;
   return {
     type: TYPES[extname(path)] ?? "application/octet-stream",
     plain,
-    gzip: gzipSync(plain, { level: 9 }),
+    gzip: () => (gzip ??= gzipSync(plain, { level: 9 })),
     etag: `W/"${createHash("sha256").update(plain).digest("base64url").slice(0, 22)}"`,
   };
 }
