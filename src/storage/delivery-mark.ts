@@ -1,5 +1,5 @@
 /**
- * The values under `posthorn:delivery:{<app>}:<mark>`, `posthorn:place:<delivery id>` and in `posthorn:addressees:<event id>`: enough to
+ * The values under `delivery:{<app>}:<mark>`, `place:<delivery id>` and in `addressees:<event id>`: enough to
  * skip what was delivered, to find a delivery and its event again by id, and to tell what came of it when its row is gone.
  */
 import type { AttemptRecord } from "../delivery/ports.ts";

@@ -180,9 +180,9 @@ describe("POSTHORN_REDIS_URL", () => {
   test("with one node is enough to find the others", async () => {
     const seeded = await connect(cluster.nodes[0]?.url ?? "");
     expect([seeded.isCluster, isConnected(seeded)]).toEqual([true, true]);
-    await seeded.set("posthorn:event:a", "1");
-    await seeded.set("posthorn:event:b", "2");
-    await seeded.set("posthorn:event:c", "3");
+    await seeded.set("event:a", "1");
+    await seeded.set("event:b", "2");
+    await seeded.set("event:c", "3");
     seeded.disconnect();
     expect((await cluster.everywhere("KEYS", "posthorn:event:*")).sort()).toEqual([
       "posthorn:event:a",

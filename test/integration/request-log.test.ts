@@ -306,10 +306,10 @@ describe("when Redis is away", () => {
   test("a batch that Redis gets to after its successor is not written again", async () => {
     const write = createWriteBatch(redis, { size: 100, listTtlMs: 60_000, mendedAt: () => 0 });
     const noted = (key: string) => ({ entries: [], notes: [{ key, field: null, value: "1" }] });
-    await write("writer", 9, noted("posthorn:addressees:one"));
-    await write("writer", 10, noted("posthorn:addressees:two"));
-    await write("writer", 9, noted("posthorn:addressees:late"));
-    await write("another", 9, noted("posthorn:addressees:of-another"));
+    await write("writer", 9, noted("addressees:one"));
+    await write("writer", 10, noted("addressees:two"));
+    await write("writer", 9, noted("addressees:late"));
+    await write("another", 9, noted("addressees:of-another"));
     expect(await look.exists("posthorn:addressees:one", "posthorn:addressees:two", "posthorn:addressees:of-another")).toBe(3);
     expect(await look.exists("posthorn:addressees:late")).toBe(0);
   });

@@ -1,7 +1,7 @@
-/** Prints what the run cost before the runner's own summary: each project, and the longest tests. */
+/** Prints what the run cost before the runner's own summary: each project, the dearest files and the longest tests. */
 import type { Reporter, TestCase, TestModule } from "vitest/node";
 
-const LONGEST = 10;
+const SHOWN = 10;
 
 type Row = ReadonlyArray<string | number>;
 
@@ -11,17 +11,27 @@ export default class CostReporter implements Reporter {
     const projects = Object.entries(Object.groupBy(files, ({ project }) => project.name)).map(([name, own = []]): Row => {
       const count = own.reduce((sum, file) => sum + [...file.children.allTests()].length, 0);
       const wallMs = own.reduce((sum, file) => sum + file.diagnostic().duration, 0);
-      const cpuMs = own.reduce((sum, file) => sum + (file.meta().cpuMs ?? Number.NaN), 0);
+      const cpuMs = own.reduce((sum, file) => sum + cpuMsOf(file), 0);
       return [name, own.length, count, seconds(wallMs), seconds(cpuMs)];
     });
     const { user, system } = process.cpuUsage();
     print(["project", "files", "tests", "wall s", "CPU s"], [...projects, ["the runner", "", "", "", seconds((user + system) / 1_000)]]);
-    const longest = tests.sort((one, other) => durationOf(other) - durationOf(one)).slice(0, LONGEST);
+    const dearest = files.filter((file) => file.meta().cpuMs !== undefined).sort((one, other) => cpuMsOf(other) - cpuMsOf(one));
+    print(
+      ["CPU s", "wall s", "the files that cost most"],
+      dearest.slice(0, SHOWN).map((file) => [seconds(cpuMsOf(file)), seconds(file.diagnostic().duration), file.relativeModuleId]),
+    );
+    const longest = tests.sort((one, other) => durationOf(other) - durationOf(one)).slice(0, SHOWN);
     print(
       ["wall s", `the longest ${longest.length} tests`],
       longest.map((test) => [seconds(durationOf(test)), `${test.module.relativeModuleId}: ${test.fullName}`]),
     );
   }
+}
+
+/** NaN where it is not known. */
+function cpuMsOf(file: TestModule): number {
+  return file.meta().cpuMs ?? Number.NaN;
 }
 
 function durationOf(test: TestCase): number {
