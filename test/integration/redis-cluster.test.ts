@@ -127,12 +127,13 @@ describe("on a cluster", () => {
     await log.flush(5_000);
     // The scripts run on two nodes; on the third they wait, and its connection goes before their answers come.
     const node = await cluster.nodeOf("{app-1}");
-    await cluster.on(node, "CLIENT", "PAUSE", "300", "WRITE");
+    await cluster.on(node, "CLIENT", "PAUSE", "60000", "WRITE");
     for (const app of APPS) log.record(attemptFor(app, { delivery: deliveryTo(app, 2), outcome: "failed" }));
     await eventually(async () => (await cluster.on(node, "INFO", "clients")).some((line) => /^blocked_clients:[1-9]/.test(line)));
     const clients = await cluster.on(node, "CLIENT", "LIST");
     for (const client of clients.filter((line) => line.includes("name=posthorn ")))
       await cluster.on(node, "CLIENT", "KILL", "ID", /id=(\d+)/.exec(client)?.[1] ?? "");
+    await cluster.on(node, "CLIENT", "UNPAUSE");
     await eventually(() => log.buffered() === 0);
     for (const app of APPS) expect([(await rowsOf(app)).length, await errorsOf(app)]).toEqual([2, "2"]);
   });

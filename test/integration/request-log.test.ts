@@ -292,12 +292,13 @@ describe("when Redis is away", () => {
     log.record(anAttempt({ delivery: eventNumber(0) }));
     await log.flush(5_000);
     // The script runs and the connection goes before its answer comes.
-    await look.call("CLIENT", "PAUSE", "300", "WRITE");
+    await look.call("CLIENT", "PAUSE", "60000", "WRITE");
     log.record(anAttempt({ delivery: eventNumber(1), outcome: "failed" }));
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await eventually(async () => /blocked_clients:[1-9]/.test(String(await look.info("clients"))));
     const clients = String(await look.call("CLIENT", "LIST"));
     const id = /id=(\d+)[^\n]*name=posthorn /.exec(clients)?.[1] ?? "";
     await look.call("CLIENT", "KILL", "ID", id);
+    await look.call("CLIENT", "UNPAUSE");
     await eventually(() => log.buffered() === 0);
     expect(ids(await requests())).toEqual(["evt-1", "evt-0"]);
     expect((await look.hgetall(`posthorn:health:{${UUID}}:2026-01-05`))["error"]).toBe("1");
