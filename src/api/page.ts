@@ -3,7 +3,7 @@
  * API. All its addresses are relative, so that it works behind any path. Files under assets/ have their hash in their name.
  */
 import { createHash } from "node:crypto";
-import { existsSync, globSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { extname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { FastifyInstance } from "fastify";
@@ -53,7 +53,7 @@ export function servePage(server: FastifyInstance, folder: string): void {
     });
     return;
   }
-  for (const path of globSync("**/*.*", { cwd: folder })) {
+  for (const path of readdirSync(folder, { recursive: true }).map(String).filter(extname)) {
     const file = load(join(folder, path));
     const caching = path.startsWith("assets/") ? "public, max-age=31536000, immutable" : "no-cache";
     server.get(path === "index.html" ? "/" : `/${path}`, { config: { access: "open" } }, (request, reply) => {
