@@ -12,8 +12,9 @@ RUN npm run build && npm prune --omit=dev --ignore-scripts --no-audit --no-fund 
 FROM node:24-alpine
 # What only builds packages, and package managers, have no place where only Posthorn runs.
 RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /opt/yarn* /usr/local/bin/yarn*
-# Look-ups of names wait in the thread pool: slow ones must not hold up the others.
-ENV NODE_ENV=production POSTHORN_HTTP_HOST=0.0.0.0 UV_THREADPOOL_SIZE=32
+# Look-ups of names wait in the thread pool: slow ones must not hold up the others. Compiled code is not kept, since nothing
+# may be written.
+ENV NODE_ENV=production NODE_DISABLE_COMPILE_CACHE=1 POSTHORN_HTTP_HOST=0.0.0.0 UV_THREADPOOL_SIZE=32
 WORKDIR /app
 COPY --from=build /build/package.json ./
 COPY --from=build /build/node_modules ./node_modules

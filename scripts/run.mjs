@@ -1,5 +1,5 @@
 /**
- * The commands that work on a fresh clone: `demo`, `test`, `fuzz`, `chaos`, `bench`, `start`, `example`, and `deps`, which only
+ * The commands that work on a fresh clone: `demo`, `test`, `test-changed`, `fuzz`, `chaos`, `bench`, `start`, `example`, and `deps`, which only
  * installs.
  * Usage: node scripts/run.mjs <command> [arguments for it]. Plain JavaScript without packages: Node 18 runs it.
  */
@@ -14,6 +14,7 @@ import {
   ensureDependencies,
   ensureNode,
   ensurePage,
+  ensureProgram,
   ensurePrometheus,
   environmentWith,
   hasDocker,
@@ -67,6 +68,14 @@ function run(node, args, environment = {}) {
   });
 }
 
+/** @param {string} node @param {string[]} words @returns {Promise<number>} the exit code */
+function runTests(node, words) {
+  if (!ensureBinaries()) throw new SetUpError(howToInstall("npm test"));
+  if (!ensurePrometheus()) say("no promtool: the tests of alert rules and dashboards are skipped");
+  ensureBrowser();
+  return run(node, [join("node_modules", "vitest", "vitest.mjs"), "run", ...words]);
+}
+
 /** Settings, own private servers, packages, Docker: whichever is there first. @returns {Promise<NodeJS.ProcessEnv>} */
 async function demoServers() {
   const { POSTHORN_NATS_URL: nats, POSTHORN_REDIS_URL: redis } = process.env;
@@ -110,6 +119,7 @@ try {
       await finish(0);
       break;
     case "demo": {
+      ensureProgram(node);
       ensurePage(node);
       const folder = mkdtempSync(join(tmpdir(), "posthorn-demo-"));
       cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
@@ -118,14 +128,16 @@ try {
       break;
     }
     case "start":
+      ensureProgram(node);
       ensurePage(node);
-      await finish(await run(node, ["src/main.ts", ...args]));
+      await finish(await run(node, ["dist/main.js", ...args]));
       break;
     case "example":
       await finish(await run(node, args));
       break;
     case "chaos":
       if (!ensureBinaries()) throw new SetUpError(howToInstall("npm run chaos"));
+      ensureProgram(node);
       await finish(await run(node, ["test/chaos/main.ts", ...args]));
       break;
     case "bench": {
@@ -135,17 +147,27 @@ try {
       break;
     }
     case "test":
-      if (!ensureBinaries()) throw new SetUpError(howToInstall("npm test"));
-      if (!ensurePrometheus()) say("no promtool: the tests of alert rules and dashboards are skipped");
-      ensureBrowser();
-      await finish(await run(node, [join("node_modules", "vitest", "vitest.mjs"), "run", ...args]));
+      await finish(await runTests(node, args));
       break;
+    case "test-changed": {
+      const { stdout } = spawnSync(node, [join("scripts", "select-tests.ts"), "changed", ...args], {
+        cwd: ROOT,
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", 2],
+      });
+      const files = stdout.split("\n").filter((file) => file !== "");
+      if (files.length === 0) say("no test reads, imports or runs what has changed");
+      await finish(files.length === 0 ? 0 : await runTests(node, files));
+      break;
+    }
     case "fuzz":
       if (!ensureBinaries()) throw new SetUpError(howToInstall("npm run fuzz"));
       await finish(await run(node, [join("node_modules", "vitest", "vitest.mjs"), "run", "fuzz", ...FUZZ, ...args], FUZZ_ENVIRONMENT));
       break;
     default:
-      throw new SetUpError(`unknown command ${JSON.stringify(command)}, wanted demo, test, fuzz, chaos, bench, start, example or deps`);
+      throw new SetUpError(
+        `unknown command ${JSON.stringify(command)}, wanted demo, test, test-changed, fuzz, chaos, bench, start, example or deps`,
+      );
   }
 } catch (error) {
   say(error instanceof SetUpError ? error.message : String(error instanceof Error ? error.stack : error));

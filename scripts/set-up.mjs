@@ -1,5 +1,5 @@
 /**
- * What the commands need before they can run: the dependencies, Node 24, the built page, nats-server and redis-server, and
+ * What the commands need before they can run: the dependencies, Node 24, the built program and page, nats-server and redis-server, and
  * a browser for its tests. Says what it does on standard error while it does it. Plain JavaScript without packages: Node 18
  * runs it.
  */
@@ -15,9 +15,8 @@ export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const MODULES = join(ROOT, "node_modules");
 const NODE_24 = join(MODULES, "node", "bin", process.platform === "win32" ? "node.exe" : "node");
 const OLDEST_NODE = 24;
-const PAGE_SOURCES = join(ROOT, "src", "web");
-const PAGE = join(ROOT, "dist", "web", "index.html");
-const PAGE_STAMP = join(MODULES, ".posthorn-page");
+const SOURCES = join(ROOT, "src");
+const DIST = join(ROOT, "dist");
 
 /** @param {string} line */
 export function say(line) {
@@ -79,19 +78,40 @@ export function environmentWith(node) {
 
 /** Builds the page at `/` from src/web, unless that is done. @param {string} node a path from ensureNode */
 export function ensurePage(node) {
-  const hash = createHash("sha256").update(readFileSync(join(ROOT, "package-lock.json")));
-  const files = readdirSync(PAGE_SOURCES, { recursive: true }).map(String).sort();
-  for (const file of files.filter((name) => extname(name) !== "")) hash.update(file).update(readFileSync(join(PAGE_SOURCES, file)));
+  const files = sourceFiles().filter((file) => file.startsWith("web"));
+  ensureBuilt({ node, files, script: "build-page.mjs", made: join(DIST, "web", "index.html"), what: "the dashboard" });
+}
+
+/** Bundles dist/main.js and dist/client from src, unless that is done. @param {string} node a path from ensureNode */
+export function ensureProgram(node) {
+  const files = sourceFiles().filter((file) => !file.startsWith("web"));
+  ensureBuilt({ node, files, script: "build-program.mjs", made: join(DIST, "main.js"), what: "the program" });
+}
+
+/** @returns {string[]} all files below src */
+function sourceFiles() {
+  return readdirSync(SOURCES, { recursive: true })
+    .map(String)
+    .filter((name) => extname(name) !== "")
+    .sort();
+}
+
+/**
+ * Runs a script of this folder unless what it makes is of these very sources.
+ * @param {{ node: string, files: string[], script: string, made: string, what: string }} build
+ */
+function ensureBuilt({ node, files, script, made, what }) {
+  const stamp = join(MODULES, `.posthorn-${script}`);
+  const hash = createHash("sha256")
+    .update(readFileSync(join(ROOT, "package-lock.json")))
+    .update(readFileSync(join(ROOT, "scripts", script)));
+  for (const file of files) hash.update(file).update(readFileSync(join(SOURCES, file)));
   const sources = hash.digest("hex");
-  if (existsSync(PAGE) && existsSync(PAGE_STAMP) && readFileSync(PAGE_STAMP, "utf8") === sources) return;
-  say("building the dashboard");
-  const { status } = spawnSync(node, [join("scripts", "build-page.mjs")], {
-    cwd: ROOT,
-    stdio: ["ignore", 2, 2],
-    env: environmentWith(node),
-  });
-  if (status !== 0) throw new SetUpError("the dashboard could not be built, the message is above");
-  writeFileSync(PAGE_STAMP, sources);
+  if (existsSync(made) && existsSync(stamp) && readFileSync(stamp, "utf8") === sources) return;
+  say(`building ${what}`);
+  const { status } = spawnSync(node, [join("scripts", script)], { cwd: ROOT, stdio: ["ignore", 2, 2], env: environmentWith(node) });
+  if (status !== 0) throw new SetUpError(`${what} could not be built, the message is above`);
+  writeFileSync(stamp, sources);
 }
 
 const BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];

@@ -3,7 +3,6 @@
  * stop against it: first nothing new is taken, then what is under way ends, then what is buffered is written.
  */
 import { randomUUID } from "node:crypto";
-import { fileURLToPath } from "node:url";
 import type { NatsConnection } from "nats";
 import { createCheckAccess } from "./api/access.ts";
 import { createExplain } from "./api/explain.ts";
@@ -16,6 +15,7 @@ import { allRoutes } from "./api/routes.ts";
 import { type ApiServer, createApiServer } from "./api/server.ts";
 import { createVolumes } from "./api/volumes.ts";
 import { type Components, createComponents } from "./app/components.ts";
+import { PAGE_FOLDER } from "./config/page-folder.ts";
 import { createSettableClock } from "./config/settable-clock.ts";
 import type { Config } from "./config/settings.ts";
 import { wideNetworks } from "./config/values.ts";
@@ -50,7 +50,6 @@ import { redactedUrl } from "./model/redacted-url.ts";
 import { type StatusEvent, statusSubject } from "./model/status-event.ts";
 import type { InstallationRecord, TransitionMembers } from "./model/stored-records.ts";
 import { createAppTokens } from "./registry/app-tokens.ts";
-import { loadAppsFile } from "./registry/apps-file.ts";
 import { createDebugLog } from "./registry/debug-log.ts";
 import { feedIndex } from "./registry/index-feed.ts";
 import { toInstallation } from "./registry/opened-records.ts";
@@ -147,8 +146,6 @@ const LONGEST_EXPIRY_SWEEP_MS = 60_000;
 const ATTEMPT_LEASE_EXTRA_MS = 5_000;
 /** How long a look at a stream may take before the stream counts as one without a leader. */
 const LOOK_WITHIN_MS = 2_000;
-/** Where `npm run build` puts the page, seen from src and from dist alike. */
-const PAGE_FOLDER = fileURLToPath(new URL("../dist/web/", import.meta.url));
 
 export async function createApp(config: Config, environment: Environment): Promise<Application> {
   const log = createLog(config.logLevel);
@@ -727,6 +724,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       );
     const { appsFile } = config;
     if (appsFile === null) return;
+    const { loadAppsFile } = await import("./registry/apps-file.ts");
     const loaded = await untilAvailable("the registry bucket", () => loadAppsFile(appsFile, registry, logger));
     logger.info(loaded, "apps file loaded");
   };

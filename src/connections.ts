@@ -16,6 +16,7 @@ export function natsOptions(config: Config): NatsOptions {
 export function redisOptions(config: Config): RedisOptions {
   return {
     url: config.redisUrl,
+    keyPrefix: config.redisKeyPrefix,
     tls: tlsFiles(config.redisCaFile, config.redisCertFile, config.redisKeyFile),
     startupTimeoutMs: config.startupTimeout,
   };

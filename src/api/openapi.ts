@@ -10,9 +10,9 @@ interface JsonSchema {
 /** What the schemas define by a name of their own, gathered while the document is made. */
 type Definitions = Map<string, JsonSchema>;
 
-/** The routes and the one that answers with the document about them all. */
-/** @param isOpen no tokens are asked for */
+/** The routes and the one that answers with the document about them all. @param isOpen no tokens are asked for */
 export function withDocument(routes: readonly Route[], version: string, isOpen = false): Route[] {
+  let document: object | undefined;
   const all = [
     ...routes,
     route({
@@ -21,10 +21,12 @@ export function withDocument(routes: readonly Route[], version: string, isOpen =
       access: "open",
       summary: "This document.",
       answers: { 200: answer("OpenAPI 3.1", documentForm) },
-      handle: () => ({ status: 200, body: document }),
+      handle() {
+        document ??= openApi(all, version, isOpen);
+        return { status: 200, body: document };
+      },
     }),
   ];
-  const document = openApi(all, version, isOpen);
   return all;
 }
 

@@ -3,7 +3,7 @@
  * API. All its addresses are relative, so that it works behind any path. Files under assets/ have their hash in their name.
  */
 import { createHash } from "node:crypto";
-import { existsSync, globSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { extname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { FastifyInstance } from "fastify";
@@ -12,7 +12,8 @@ import { AppError } from "../model/app-error.ts";
 interface File {
   readonly type: string;
   readonly plain: Buffer;
-  readonly gzip: Buffer;
+  /** Made for the first that asks for it. */
+  readonly gzip: () => Buffer;
   readonly etag: string;
 }
 
@@ -52,7 +53,7 @@ export function servePage(server: FastifyInstance, folder: string): void {
     });
     return;
   }
-  for (const path of globSync("**/*.*", { cwd: folder })) {
+  for (const path of readdirSync(folder, { recursive: true }).map(String).filter(extname)) {
     const file = load(join(folder, path));
     const caching = path.startsWith("assets/") ? "public, max-age=31536000, immutable" : "no-cache";
     server.get(path === "index.html" ? "/" : `/${path}`, { config: { access: "open" } }, (request, reply) => {
@@ -60,17 +61,18 @@ export function servePage(server: FastifyInstance, folder: string): void {
       if (request.headers["if-none-match"] === file.etag) return reply.status(304).send();
       reply.header("content-type", file.type);
       if (!/\bgzip\b/.test(String(request.headers["accept-encoding"] ?? ""))) return reply.send(file.plain);
-      return reply.header("content-encoding", "gzip").send(file.gzip);
+      return reply.header("content-encoding", "gzip").send(file.gzip());
     });
   }
 }
 
 function load(path: string): File {
   const plain = readFileSync(path);
+  let gzip: Buffer | undefined;
   return {
     type: TYPES[extname(path)] ?? "application/octet-stream",
     plain,
-    gzip: gzipSync(plain, { level: 9 }),
+    gzip: () => (gzip ??= gzipSync(plain, { level: 9 })),
     etag: `W/"${createHash("sha256").update(plain).digest("base64url").slice(0, 22)}"`,
   };
 }

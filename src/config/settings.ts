@@ -2,6 +2,7 @@
  * The one table of all settings: name, form, default and what it does. The Config type, the parser and
  * docs/configuration.md all come from it. A setting is added here and nowhere else.
  */
+import { DEFAULT_REDIS_KEY_PREFIX, REDIS_KEY_PREFIX, REDIS_KEY_PREFIX_FORM } from "../model/redis-key-prefix.ts";
 import { SUBJECT_PREFIX, SUBJECT_PREFIX_FORM } from "../model/subject-prefix.ts";
 import { certificateFile, duration, integer, keyFile, optional, type Setting, setting, size } from "./setting.ts";
 import {
@@ -72,6 +73,13 @@ export const SETTINGS = {
   }),
   REDIS_CERT_FILE: certificateFile({ group: CONNECTIONS, about: "The client certificate shown to Redis." }),
   REDIS_KEY_FILE: keyFile({ group: CONNECTIONS, about: "The key of REDIS_CERT_FILE." }),
+  REDIS_KEY_PREFIX: setting({
+    parse: parseMatching(REDIS_KEY_PREFIX, REDIS_KEY_PREFIX_FORM),
+    default: DEFAULT_REDIS_KEY_PREFIX,
+    form: REDIS_KEY_PREFIX_FORM,
+    group: CONNECTIONS,
+    about: "What every Redis key begins with, before a colon: one for each Posthorn (each SUBJECT_PREFIX) that shares a Redis.",
+  }),
   STARTUP_TIMEOUT: duration(
     "60s",
     {

@@ -1,6 +1,7 @@
 /** What is checked of a body beside its form. */
 import { REDACTED } from "../model/redacted-url.ts";
-import { RecordInvalid, type RecordProblem, type RefusesUrl } from "./records.ts";
+import type { RecordProblem } from "./record-problem.ts";
+import { RecordInvalid, type RefusesUrl } from "./records.ts";
 
 /** @throws AppError RECORD_INVALID, as the others do */
 export function checkName(what: string, member: string, wanted: string, found: string | undefined): void {

@@ -1,6 +1,6 @@
 /**
- * The values under `posthorn:delivery:{<app>}:<mark>`, `posthorn:place:<delivery id>`, and in the hashes
- * `posthorn:addressees:<event id>` and `posthorn:skipped:<delivery id>`: enough to skip what was delivered, to find a delivery
+ * The values under `delivery:{<app>}:<mark>`, `place:<delivery id>`, and in the hashes
+ * `addressees:<event id>` and `skipped:<delivery id>`: enough to skip what was delivered, to find a delivery
  * and its event again by id, and to tell what came of it when its row is gone.
  */
 import type { AttemptRecord, DeliveredFor } from "../delivery/ports.ts";

@@ -7,6 +7,7 @@ import { Cluster, Redis } from "ioredis";
 import { AppError } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { DEFAULT_REDIS_KEY_PREFIX } from "../model/redis-key-prefix.ts";
 
 export type RedisClient = Redis | Cluster;
 
@@ -15,6 +16,8 @@ export interface RedisOptions {
   readonly url: string;
   /** PEM texts, for a rediss: URL. */
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
+  /** Of every key, with a colon between. */
+  readonly keyPrefix?: string;
   readonly startupTimeoutMs: number;
   /** Ends the waiting. */
   readonly signal?: AbortSignal;
@@ -131,8 +134,9 @@ function createCluster(urls: readonly URL[], options: RedisOptions): Cluster {
   return cluster;
 }
 
-function serverOptions({ url, tls }: RedisOptions) {
+function serverOptions({ url, tls, keyPrefix = DEFAULT_REDIS_KEY_PREFIX }: RedisOptions) {
   return {
+    keyPrefix: `${keyPrefix}:`,
     ...(url.startsWith("rediss:") ? { tls: { ...tls, rejectUnauthorized: true } } : {}),
     connectionName: "posthorn",
     autoResendUnfulfilledCommands: false,

@@ -1,4 +1,4 @@
-/** Keeps how far replays are under `posthorn:replay:<id>`, for a day. */
+/** Keeps how far replays are under `replay:<id>`, for a day. */
 import type { Clock } from "../model/clock.ts";
 import type { Replay, ReplayNotes } from "../model/replay.ts";
 import { keys } from "./keys.ts";

@@ -110,12 +110,14 @@ for at = 1, apps do
   if type(known) ~= 'string' then
     if created ~= '0' then try('SET', KEYS[key], created) end
   elseif tonumber(known) < tonumber(created) then
-    local types = 'posthorn:event-types:{' .. app .. '}'
+    local tag = '{' .. app .. '}'
+    local prefix = string.sub(KEYS[key], 1, -1 - #('app-created:' .. tag))
+    local types = prefix .. 'event-types:' .. tag
     local found = redis.pcall('ZRANGE', types, 0, -1)
     for _, type_name in ipairs(found.err and {} or found) do
-      try('DEL', 'posthorn:request:{' .. app .. '}:' .. type_name, 'posthorn:error:{' .. app .. '}:' .. type_name)
+      try('DEL', prefix .. 'request:' .. tag .. ':' .. type_name, prefix .. 'error:' .. tag .. ':' .. type_name)
     end
-    for day in string.gmatch(days, '[^,]+') do try('DEL', 'posthorn:stats:{' .. app .. '}:' .. day) end
+    for day in string.gmatch(days, '[^,]+') do try('DEL', prefix .. 'stats:' .. tag .. ':' .. day) end
     try('DEL', types)
     try('SET', KEYS[key], created)
   else

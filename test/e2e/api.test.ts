@@ -453,6 +453,8 @@ test("the calls about what was given up answer as they are documented", async ()
   const replayed = await call("POST", "/v1/dead-letters/replay", { app: "given-up" });
   expect(replayed.body).toMatchObject({ state: "done", matched: 1, replayed: 1 });
   expect((await call("GET", `/v1/dead-letters/replays/${replayed.body.replay_id}`)).body).toEqual(replayed.body);
+  // The test call, two events, and three that were sent again.
+  await rejecting.waitFor(6);
   await call("POST", `/v1/installations/${uuid}/disable`);
   expect((await call("POST", `/v1/installations/${uuid}/discard`)).body).toEqual({ discarded: 0 });
   await rejecting.stop();

@@ -1,15 +1,12 @@
 /** The command line against a running service: as people and as programs use it. */
 import { spawn, spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CliOptions, type CliRun, runCli } from "../support/cli.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { MAIN, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { freePort, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
-
-const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
 let nats: Server;
 let redis: Server;

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { blocksOf, runDocument } from "../support/document.ts";
 import { eventually } from "../support/eventually.ts";
-import { connectBus, startPosthorn } from "../support/posthorn.ts";
+import { connectBus, MAIN, startPosthorn } from "../support/posthorn.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { freePort, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -22,10 +22,7 @@ let redis: Server;
 beforeAll(async () => {
   [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
   // npx as it is where the package is installed; that it is found there is tested with the package.
-  writeFileSync(
-    join(folder, "npx"),
-    `#!/bin/sh\n[ "$1" = posthorn ] && shift && exec "${process.execPath}" "${ROOT}src/main.ts" "$@"\nexit 64\n`,
-  );
+  writeFileSync(join(folder, "npx"), `#!/bin/sh\n[ "$1" = posthorn ] && shift && exec "${process.execPath}" "${MAIN}" "$@"\nexit 64\n`);
   chmodSync(join(folder, "npx"), 0o755);
 });
 afterAll(async () => {

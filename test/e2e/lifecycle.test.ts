@@ -43,13 +43,13 @@ describe("a start", () => {
     async (name) => {
       const scheme = name.includes("NATS") ? "nats" : "redis";
       const url = `${scheme}://127.0.0.1:${await freePort()}`;
-      const posthorn = await startPosthorn({ nats, redis, waitForReady: false, settings: { [name]: url, POSTHORN_STARTUP_TIMEOUT: "1s" } });
+      const posthorn = await startPosthorn({ nats, redis, waitForReady: false, settings: { [name]: url, POSTHORN_STARTUP_TIMEOUT: "5s" } });
       expect(await posthorn.end("SIGCONT")).toBe(1);
       expect(posthorn.log.map(({ message }) => message)).toContain(scheme === "nats" ? "waiting for NATS" : "waiting for Redis");
       expect(posthorn.log.at(-1)).toMatchObject({
         level: "fatal",
         message: "start failed",
-        error: expect.stringMatching(new RegExp(`^${name}: no .* answered at ${url}.* within 1000 ms`)),
+        error: expect.stringMatching(new RegExp(`^${name}: no .* answered at ${url}.* within 5000 ms`)),
       });
     },
   );

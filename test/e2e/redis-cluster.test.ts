@@ -1,4 +1,4 @@
-/** The service on a Redis Cluster, as the user of docs/security.md. */
+/** The service on a Redis Cluster, as the user of docs/security.md, with a key prefix of its own. */
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -9,8 +9,10 @@ import { type Receiver, startReceiver } from "../support/receiver.ts";
 import { type RedisCluster, startRedisCluster } from "../support/redis-cluster.ts";
 import { type Server, startNatsServer } from "../support/servers.ts";
 
+const KEY_PREFIX = "hooks.eu:1";
 const DOCUMENT = readFileSync(new URL("../../docs/security.md", import.meta.url), "utf8");
-const [, user = ""] = /^user (posthorn .*)$/m.exec(DOCUMENT) ?? [];
+const [, documented = ""] = /^user (posthorn .*)$/m.exec(DOCUMENT) ?? [];
+const user = documented.replace("~posthorn:*", `~${KEY_PREFIX}:*`);
 const prefix = `t-${randomUUID().slice(0, 8)}`;
 
 let cluster: RedisCluster;
@@ -20,7 +22,12 @@ let receiver: Receiver;
 let posthorn: Posthorn;
 
 const start = (): Promise<Posthorn> =>
-  startPosthorn({ nats, redis: { url: cluster.url.replaceAll("redis://", "redis://posthorn:change-me-posthorn@") }, prefix });
+  startPosthorn({
+    nats,
+    redis: { url: cluster.url.replaceAll("redis://", "redis://posthorn:change-me-posthorn@") },
+    prefix,
+    settings: { POSTHORN_REDIS_KEY_PREFIX: KEY_PREFIX },
+  });
 
 beforeAll(async () => {
   [cluster, nats, receiver] = await Promise.all([startRedisCluster({ needsAllNodes: true, user }), startNatsServer(), startReceiver()]);
@@ -35,7 +42,7 @@ afterAll(async () => {
 
 const publish = (id: string): Promise<number> => bus.publish("issue.created", { id, organization_id: "42", data: { id } });
 const rows = async (slug: string): Promise<Array<Record<string, unknown>>> =>
-  (await cluster.command("LRANGE", `posthorn:request:{${slug}}:issue.created`, "0", "-1")).map((row) => JSON.parse(row));
+  (await cluster.command("LRANGE", `${KEY_PREFIX}:request:{${slug}}:issue.created`, "0", "-1")).map((row) => JSON.parse(row));
 /** How often each event came to a path. */
 const counts = (path: string): Map<unknown, number> => {
   const all = Map.groupBy(
@@ -104,7 +111,7 @@ test("a node that is killed and comes back costs no event and no row", async () 
     await eventually(async () => (await rows(slug)).length === ids.length);
     expect((await rows(slug)).map(({ event_id }) => event_id).sort()).toEqual([...ids].sort());
     const day = String((await rows(slug))[0]?.["date"]).slice(0, 10);
-    const [success] = await cluster.command("HGET", `posthorn:health:{${uuid}}:${day}`, "success");
+    const [success] = await cluster.command("HGET", `${KEY_PREFIX}:health:{${uuid}}:${day}`, "success");
     expect(Number(success)).toBeGreaterThan(0);
   }
   for (const path of ["/a", "/b", "/c"]) expect(counts(path)).toEqual(new Map(ids.map((id) => [id, 1])));

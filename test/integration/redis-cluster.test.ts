@@ -131,12 +131,13 @@ describe("on a cluster", () => {
     await log.flush(5_000);
     // The scripts run on two nodes; on the third they wait, and its connection goes before their answers come.
     const node = await cluster.nodeOf("{app-1}");
-    await cluster.on(node, "CLIENT", "PAUSE", "300", "WRITE");
+    await cluster.on(node, "CLIENT", "PAUSE", "60000", "WRITE");
     for (const app of APPS) log.record(attemptFor(app, { delivery: deliveryTo(app, 2), outcome: "failed" }));
     await eventually(async () => (await cluster.on(node, "INFO", "clients")).some((line) => /^blocked_clients:[1-9]/.test(line)));
     const clients = await cluster.on(node, "CLIENT", "LIST");
     for (const client of clients.filter((line) => line.includes("name=posthorn ")))
       await cluster.on(node, "CLIENT", "KILL", "ID", /id=(\d+)/.exec(client)?.[1] ?? "");
+    await cluster.on(node, "CLIENT", "UNPAUSE");
     await eventually(() => log.buffered() === 0);
     for (const app of APPS) expect([(await rowsOf(app)).length, await errorsOf(app)]).toEqual([2, "2"]);
   });
@@ -184,9 +185,9 @@ describe("POSTHORN_REDIS_URL", () => {
   test("with one node is enough to find the others", async () => {
     const seeded = await connect(cluster.nodes[0]?.url ?? "");
     expect([seeded.isCluster, isConnected(seeded)]).toEqual([true, true]);
-    await seeded.set("posthorn:event:a", "1");
-    await seeded.set("posthorn:event:b", "2");
-    await seeded.set("posthorn:event:c", "3");
+    await seeded.set("event:a", "1");
+    await seeded.set("event:b", "2");
+    await seeded.set("event:c", "3");
     seeded.disconnect();
     expect((await cluster.everywhere("KEYS", "posthorn:event:*")).sort()).toEqual([
       "posthorn:event:a",

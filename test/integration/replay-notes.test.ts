@@ -32,7 +32,7 @@ test("a replay is as it was noted last, for a day", async () => {
   expect(await notes.find("0f3c1d2e")).toEqual(aReplay());
   await notes.note(aReplay({ state: "done", replayed: 6 }));
   expect(await notes.find("0f3c1d2e")).toEqual(aReplay({ state: "done", replayed: 6 }));
-  expect(await redis.ttl("posthorn:replay:0f3c1d2e")).toBe(86_400);
+  expect(await redis.ttl("replay:0f3c1d2e")).toBe(86_400);
 });
 
 test("one whose replica has gone does not run for ever", async () => {

@@ -306,12 +306,13 @@ describe("when Redis is away", () => {
     log.record(anAttempt({ delivery: eventNumber(0) }));
     await log.flush(5_000);
     // The script runs and the connection goes before its answer comes.
-    await look.call("CLIENT", "PAUSE", "300", "WRITE");
+    await look.call("CLIENT", "PAUSE", "60000", "WRITE");
     log.record(anAttempt({ delivery: eventNumber(1), outcome: "failed" }));
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await eventually(async () => /blocked_clients:[1-9]/.test(String(await look.info("clients"))));
     const clients = String(await look.call("CLIENT", "LIST"));
     const id = /id=(\d+)[^\n]*name=posthorn /.exec(clients)?.[1] ?? "";
     await look.call("CLIENT", "KILL", "ID", id);
+    await look.call("CLIENT", "UNPAUSE");
     await eventually(() => log.buffered() === 0);
     expect(ids(await requests())).toEqual(["evt-1", "evt-0"]);
     expect((await look.hgetall(`posthorn:health:{${UUID}}:2026-01-05`))["error"]).toBe("1");
@@ -320,10 +321,10 @@ describe("when Redis is away", () => {
   test("a batch that Redis gets to after its successor is not written again", async () => {
     const write = createWriteBatch(redis, { size: 100, listTtlMs: 60_000, mendedAt: () => 0, now: Date.now });
     const noted = (key: string) => ({ entries: [], notes: [{ key, field: null, value: "1" }] });
-    await write("writer", 9, noted("posthorn:addressees:one"));
-    await write("writer", 10, noted("posthorn:addressees:two"));
-    await write("writer", 9, noted("posthorn:addressees:late"));
-    await write("another", 9, noted("posthorn:addressees:of-another"));
+    await write("writer", 9, noted("addressees:one"));
+    await write("writer", 10, noted("addressees:two"));
+    await write("writer", 9, noted("addressees:late"));
+    await write("another", 9, noted("addressees:of-another"));
     expect(await look.exists("posthorn:addressees:one", "posthorn:addressees:two", "posthorn:addressees:of-another")).toBe(3);
     expect(await look.exists("posthorn:addressees:late")).toBe(0);
   });

@@ -1,6 +1,10 @@
+const SHORTEST_PAUSE_MS = 20;
+const LONGEST_PAUSE_MS = 500;
+
 /** Waits for what happens elsewhere. The time-out is how long a broken test takes to fail, never a thing that is measured. */
 export async function eventually<T>(check: () => T | Promise<T>, timeoutMs = 120_000): Promise<Exclude<T, false | null | undefined>> {
-  const until = Date.now() + timeoutMs;
+  const begun = Date.now();
+  const until = begun + timeoutMs;
   for (;;) {
     try {
       const value = await check();
@@ -9,6 +13,8 @@ export async function eventually<T>(check: () => T | Promise<T>, timeoutMs = 120
     } catch (error) {
       if (Date.now() > until) throw error;
     }
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    // What takes long need not be known at once: looking costs time that others need.
+    const pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(SHORTEST_PAUSE_MS, (Date.now() - begun) / 10));
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }

@@ -1,11 +1,11 @@
-/** Fails before the first test when something is missing that every test needs, builds the page, and leaves nothing behind after the last. */
+/** Fails before the first test when something is missing that every test needs, builds the program and its page, and leaves nothing behind after the last. */
 import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { findBinary } from "../../scripts/servers.mjs";
-import { canInstall, ensurePage, findBrowser } from "../../scripts/set-up.mjs";
+import { canInstall, ensurePage, ensureProgram, findBrowser } from "../../scripts/set-up.mjs";
 
 export default function setup(): () => Promise<void> {
   if (Number(process.versions.node.split(".")[0]) < 24) {
@@ -16,6 +16,7 @@ export default function setup(): () => Promise<void> {
     if (findBinary(binary) === null)
       throw new Error(`the tests start their own ${binary}, and none is on the PATH: run them with npm test`);
   }
+  ensureProgram(process.execPath);
   ensurePage(process.execPath);
   if (findBrowser() === null) {
     if (canInstall()) throw new Error("the tests of the dashboard need chromium, which can be installed here: run them with npm test");

@@ -6,7 +6,8 @@ import { connect, type JetStreamClient, type MsgHdrs, type NatsConnection } from
 import { eventually } from "./eventually.ts";
 import { noteChild, type Server } from "./servers.ts";
 
-const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+/** The program as users have it; global-setup.ts builds it. */
+export const MAIN = fileURLToPath(new URL("../../dist/main.js", import.meta.url));
 
 export interface Posthorn {
   readonly url: string;

@@ -1,6 +1,7 @@
 /** A past for the stats: what an app's attempts of many days would have left in Redis. */
 import type { Redis } from "ioredis";
 import type { Outcome } from "../../src/model/outcome.ts";
+import { DEFAULT_REDIS_KEY_PREFIX } from "../../src/model/redis-key-prefix.ts";
 import { keys } from "../../src/storage/keys.ts";
 import { bucketOf } from "../../src/storage/latency-histogram.ts";
 
@@ -42,7 +43,8 @@ export async function writePast(redis: Redis, pasts: readonly Past[], now = Date
         const field = `${hour} ${bucketOf(medianMs * factor)}`;
         if (attempts > 0) fields.set(field, (fields.get(field) ?? 0) + attempts);
       }
-      for (const [field, attempts] of fields) pipeline.hincrby(keys.stats(app, at.slice(0, 10)), field, attempts);
+      for (const [field, attempts] of fields)
+        pipeline.hincrby(`${DEFAULT_REDIS_KEY_PREFIX}:${keys.stats(app, at.slice(0, 10))}`, field, attempts);
     }
   }
   for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error;

@@ -1,0 +1,66 @@
+/** Which tests `npm run test:changed` and the second run of .ci/run choose. */
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { projectFiles, speaksToNats, testFiles, testsOf } from "../../scripts/select-tests.ts";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const files = projectFiles();
+const tests = testFiles(files);
+
+describe("a changed file is reached by", () => {
+  test.each([
+    [
+      "a module",
+      "src/delivery/retry-policy.ts",
+      ["test/unit/delivery/retry.test.ts", "test/e2e/delivery.test.ts"],
+      ["test/unit/web/time-span.test.ts"],
+    ],
+    [
+      "a command",
+      "src/cli/tail.ts",
+      ["test/e2e/cli.test.ts", "test/e2e/documents.test.ts"],
+      ["test/e2e/circuit.test.ts", "test/resilience/parked.test.ts"],
+    ],
+    ["the page", "src/web/main.tsx", ["test/browser/app.test.ts", "test/unit/web/built-page.test.ts"], ["test/e2e/api.test.ts"]],
+    [
+      "the client",
+      "src/client/verify-webhook.ts",
+      ["test/e2e/examples.test.ts", "test/unit/client/verify-webhook.test.ts"],
+      ["test/e2e/limits.test.ts"],
+    ],
+    ["a guide", "docs/guides/tune.md", ["test/e2e/documents.test.ts"], ["test/e2e/api.test.ts"]],
+    [
+      "support",
+      "test/support/tcp-proxy.ts",
+      ["test/resilience/chaos.test.ts", "test/integration/bus.test.ts"],
+      ["test/unit/model/event-reader.test.ts"],
+    ],
+    ["a test", "test/unit/web/time-span.test.ts", ["test/unit/web/time-span.test.ts"], ["test/unit/web/event-stream.test.ts"]],
+  ])("the tests that import, read or run %s", (_kind, changed, among, notAmong) => {
+    expect(files).toContain(changed);
+    const selected = testsOf([changed], files);
+    expect(selected).toEqual(expect.arrayContaining(among));
+    for (const file of notAmong) {
+      expect(tests).toContain(file);
+      expect(selected).not.toContain(file);
+    }
+  });
+
+  test("all tests, where it is a dependency or how they run", () => {
+    for (const changed of ["package-lock.json", "vitest.config.ts"]) expect(testsOf([changed], files)).toEqual(tests);
+  });
+
+  test("none, where nothing uses it", () => expect(testsOf(["LICENSE"], files)).toEqual([]));
+});
+
+test("with another nats-server those run again that speak to it, and no others", () => {
+  const again = tests.filter(speaksToNats);
+  const importing = tests.filter((file) => readFileSync(`${ROOT}${file}`, "utf8").includes('from "nats";\n'));
+  expect(again).toEqual(expect.arrayContaining([...importing, ...tests.filter((file) => file.startsWith("test/resilience/"))]));
+  expect(again).toEqual(
+    expect.arrayContaining(["test/integration/bus.test.ts", "test/e2e/lifecycle.test.ts", "test/e2e/delivery.test.ts"]),
+  );
+  for (const file of again) expect(file).not.toMatch(/^test\/unit\//);
+  expect(again.length).toBeLessThan(tests.length / 3);
+});
