@@ -190,6 +190,24 @@ describeInBrowser("what happened", () => {
     await close();
   });
 
+  test("an event of any size and depth is shown at once as far as it can be looked at, and whole when asked for", async () => {
+    const { page, close } = await open("#/apps/discourse/dead-letters");
+    const items = Array.from({ length: 6_000 }, (_, n) => ({ [`key${n}`]: [], list: [n] }));
+    const data = { items, deep: JSON.parse(`${"[".repeat(1_000)}${"]".repeat(1_000)}`) as unknown, last: "the end" };
+    await page.route(/v1\/dead-letters\/\d+$/, async (route) => {
+      const letter = (await (await route.fetch()).json()) as { event: object };
+      await route.fulfill({ json: { ...letter, event: { ...letter.event, data } } });
+    });
+    await page.locator("tbody .row-link").first().click();
+    const shown = page.getByRole("dialog").getByRole("region", { name: "Event data" });
+    await shown.getByRole("button", { name: "Show all" }).waitFor();
+    expect(await shown.locator("span").count()).toBeLessThanOrEqual(5_000);
+    expect(await textOf(shown)).not.toContain("the end");
+    await shown.getByRole("button", { name: "Show all" }).click();
+    await eventually(async () => (await textOf(shown)).includes('"last": "the end"'));
+    await close();
+  });
+
   test("dead letters are listed with their reason and opened to their attempts and event", async () => {
     const { page, close } = await open("#/dead-letters");
     await eventually(async () => (await types(page)).length >= 10);

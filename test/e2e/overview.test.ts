@@ -75,6 +75,7 @@ describe("the overview", () => {
       installations: { active: 0, broken: 0, disabled: 1 },
       circuit: { state: "closed", open_until: null },
       parked: 1,
+      parked_in_app_queue: 0,
       dead_letters: 1,
       attempts: [...new Array<number>(23).fill(0), 1],
       delivered: new Array<number>(24).fill(0),
