@@ -37,7 +37,7 @@ beforeAll(async () => {
   [nats, redisServer] = await Promise.all([startNatsServer(), startRedisServer()]);
   connection = await connect({ servers: nats.url });
   redis = await connectRedis({ url: redisServer.url, startupTimeoutMs: 10_000 }, systemClock, silentLogger);
-  look = new Redis(redisServer.url);
+  look = new Redis(redisServer.url, { keyPrefix: "posthorn:" });
 });
 afterAll(async () => {
   await connection.close();
