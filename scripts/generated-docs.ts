@@ -1,7 +1,7 @@
 /** What is generated from tables in the code: the references, forms and types for others, and the dashboards. */
-import { pathOf } from "../src/api/openapi.ts";
-import type { Route } from "../src/api/route.ts";
-import { documentedRoutes } from "../src/api/routes.ts";
+import { pathOf } from "../src/api/http/openapi.ts";
+import type { Route } from "../src/api/http/route.ts";
+import { documentedRoutes } from "../src/api/routes/all-routes.ts";
 import type { Options } from "../src/cli/command.ts";
 import { API_OPTIONS, COMMON_OPTIONS } from "../src/cli/command-line.ts";
 import { COMMANDS } from "../src/cli/commands.ts";

@@ -2,19 +2,20 @@
  * One attempt of one delivery: build, sign, POST, classify, record, and say what has to follow.
  * URL, secrets and headers are read from the registry at this moment, never carried along.
  */
-import { withoutSecretsOf } from "../model/app-secrets.ts";
+
 import { type Clock, type Random, toRfc3339 } from "../model/clock.ts";
 import { type DeadLetterReason, type Delivery, isTestCall, MAX_ATTEMPT_SUMMARIES, MAX_SUMMARY_ERROR } from "../model/delivery.ts";
 import { OUTCOMES } from "../model/outcome.ts";
-import { addresseeOf } from "./addressee.ts";
+import { withoutSecretsOf } from "../model/redaction/app-secrets.ts";
 import { classify, headerOf } from "./classify.ts";
-import { webhookUrlOf } from "./destination.ts";
 import type { EnvelopeBuilder } from "./envelope.ts";
 import type { HeaderBuilder } from "./headers.ts";
 import { readableBody } from "./http/readable-body.ts";
+import type { Sender, SendResult } from "./http/sender.ts";
+import { webhookUrlOf } from "./limits/destination.ts";
 import type { AttemptLog, AttemptRecord, DeliveryObserver, RegistryView, RetryDelay, TracePosition, Tracing } from "./ports.ts";
+import { addresseeOf } from "./recipient.ts";
 import { nextRetry } from "./retry-policy.ts";
-import type { Sender, SendResult } from "./sender.ts";
 import { sign } from "./signature.ts";
 
 /** What has to happen to a delivery after an attempt, or without one. */

@@ -6,11 +6,11 @@
  * D3  A delivery that waited while NATS was away may have been handed to another replica: its mark is looked at again.
  */
 import type { Delivery } from "../model/delivery.ts";
+import type { Gate, ParkedBecause } from "./admission.ts";
 import { type Attempt, type Held, uninstalled, type Verdict } from "./attempt.ts";
-import type { Bulkhead } from "./bulkhead.ts";
-import type { DestinationOf } from "./destination.ts";
-import type { Gate, ParkedBecause } from "./gate.ts";
 import type { GiveUp } from "./give-up.ts";
+import type { Bulkhead } from "./limits/bulkhead.ts";
+import type { DestinationOf } from "./limits/destination.ts";
 import type { DeliveryObserver, LaneSource, Lanes, ParkedQueue, TracePosition, Tracing } from "./ports.ts";
 import type { SkipDelivered } from "./skip-delivered.ts";
 

@@ -8,8 +8,8 @@
  *     reading it may be what kills the process.
  */
 import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
-import { decodeLaneMessage } from "../model/lane-message.ts";
-import type { LanePlace } from "../model/whereabouts.ts";
+import type { LanePlace } from "../model/delivery-location.ts";
+import { decodeLaneMessage } from "../model/delivery-message.ts";
 import type {
   DeadLetterObserver,
   DeadLetterWriter,

@@ -6,8 +6,8 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { newDelivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
 import type { Attempt } from "./attempt.ts";
-import type { Bulkhead } from "./bulkhead.ts";
-import type { DestinationOf } from "./destination.ts";
+import type { Bulkhead } from "./limits/bulkhead.ts";
+import type { DestinationOf } from "./limits/destination.ts";
 import type { AttemptRecord, RegistryView, Tracing } from "./ports.ts";
 
 export interface TestCallRequest {

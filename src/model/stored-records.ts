@@ -5,7 +5,7 @@
 import type { InstallationStatus } from "./app.ts";
 import type { BrokenReasonData, StatusEvent } from "./status-event.ts";
 
-/** What a status transition (status/transitions.ts) keeps in a record. */
+/** What a status transition (status/outbox.ts) keeps in a record. */
 export interface TransitionMembers<E> {
   /** Number of the record's last status event. */
   readonly n?: number | undefined;

@@ -1,5 +1,5 @@
 /** What is checked of a body beside its form. */
-import { REDACTED } from "../model/redacted-url.ts";
+import { REDACTED } from "../model/redaction/redacted-url.ts";
 import type { RecordProblem } from "./record-problem.ts";
 import { RecordInvalid, type RefusesUrl } from "./records.ts";
 

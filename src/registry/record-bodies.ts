@@ -1,7 +1,7 @@
 /** API bodies to records and back. Values that are encrypted at rest are in the clear in a body. */
 import { isDeepStrictEqual } from "node:util";
 import type { App, Installation } from "../model/app.ts";
-import { REDACTED, redactedUrl } from "../model/redacted-url.ts";
+import { REDACTED, redactedUrl } from "../model/redaction/redacted-url.ts";
 import type { InstallationRecord } from "../model/stored-records.ts";
 import { owners } from "./opened-records.ts";
 import { type AppBody, type InstallationBody, RecordInvalid, type StoredApp } from "./records.ts";

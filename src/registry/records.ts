@@ -155,7 +155,7 @@ export type InstallationBody = z.output<typeof installationBody>;
 export const slugParameter = slug;
 export const uuidParameter = uuid;
 
-/** Why a URL can't be a webhook's, or null. delivery/target-check.ts has it. */
+/** Why a URL can't be a webhook's, or null. delivery/http/target-check.ts has it. */
 export type RefusesUrl = (url: string) => Promise<string | null>;
 
 /** @param what names the value in the message; "" where its members say it all. @throws AppError RECORD_INVALID naming every member that is wrong. */

@@ -1,11 +1,11 @@
 /** The circuits' shared state: records `circuit.<app>` in the registry bucket, changed by transitions.ts. */
 
-import { CLOSED } from "../delivery/circuit.ts";
+import { CLOSED } from "../delivery/circuit/circuit-breakers.ts";
 import type { CircuitChange, CircuitState, CircuitStore } from "../delivery/ports.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { circuitChanged, type StatusEvent } from "../model/status-event.ts";
 import type { CircuitRecord } from "../model/stored-records.ts";
-import type { Transitions } from "./transitions.ts";
+import type { Transitions } from "./outbox.ts";
 
 export interface CircuitStoreOptions {
   readonly prefix: string;

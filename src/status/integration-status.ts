@@ -12,13 +12,13 @@
 import type { InstallationStatus } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
+import { withoutSecrets } from "../model/redaction/safe-url.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
-import { withoutSecrets } from "../model/safe-url.ts";
 import { integrationBroken, integrationChanged, type StatusEvent } from "../model/status-event.ts";
 import type { InstallationRecord } from "../model/stored-records.ts";
 import type { BrokenReason } from "./health-rule.ts";
+import type { Transition, Transitions } from "./outbox.ts";
 import type { HealthStore, StatusRecords } from "./ports.ts";
-import type { Transition, Transitions } from "./transitions.ts";
 
 export interface LastFailure {
   readonly responseCode: number;

@@ -1,11 +1,11 @@
 /** One row of the request log (DESIGN 3.6) as JSON text. Nothing secret gets in, and bodies are cut. */
 import type { AttemptRecord } from "../delivery/ports.ts";
-import { withoutSecretsOf } from "../model/app-secrets.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { OUTCOMES } from "../model/outcome.ts";
-import { REDACTED } from "../model/redact.ts";
+import { withoutSecretsOf } from "../model/redaction/app-secrets.ts";
+import { REDACTED } from "../model/redaction/redact.ts";
+import { withoutSecrets } from "../model/redaction/safe-url.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
-import { withoutSecrets } from "../model/safe-url.ts";
 
 /** A row as the lists hold it; the last four only if it was not delivered. */
 export interface LogRow {

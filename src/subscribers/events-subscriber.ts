@@ -4,25 +4,25 @@
  *
  * V1  What was stored before this replica began, or lost its connection, may have been delivered, whatever its redelivery
  *     count says: a server that was killed forgets acks, and a consumer made anew starts from a saved floor.
- * V2  An event for very many is stored in parts first (model/fan-out-chunk.ts), so that it is never held as a whole.
+ * V2  An event for very many is stored in parts first (model/fan-out-batch.ts), so that it is never held as a whole.
  * V3  What is under way is bounded by deliveries, too: while there are too many, an event that adds many waits for its turn,
  *     as it came. Those for few go on; not for an ordered app, whose events are begun in the order in which they came.
  */
 import { AckPolicy, nanos } from "nats";
-import type { DeliverAll } from "../delivery/deliver-all.ts";
+import type { DeliverAll } from "../delivery/deliver-event.ts";
 import type { GiveUp } from "../delivery/give-up.ts";
 import type { DeliveryObserver, LaneSource, RegistryView, TracePosition, Tracing } from "../delivery/ports.ts";
+import type { AckFloor } from "../jetstream/ack-floor.ts";
+import type { LaneWriter } from "../jetstream/delivery-streams.ts";
+import { isWornOut, type PulledMessage, wornOut } from "../jetstream/message.ts";
+import type { Settle } from "../jetstream/message-handler.ts";
+import { createPullLoop, type PullLoop, type PullLoopDependencies } from "../jetstream/pull-consumer.ts";
+import { ensureConsumer } from "../jetstream/streams.ts";
+import type { BusNames } from "../jetstream/subjects.ts";
 import type { Installation } from "../model/app.ts";
 import { newDelivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
 import { type EventLimits, type ReadEvent, readEvent } from "../model/event-reader.ts";
-import type { AckFloor } from "./ack-floor.ts";
-import type { LaneWriter } from "./lanes.ts";
-import type { BusNames } from "./names.ts";
-import { createPullLoop, type PullLoop, type PullLoopDependencies } from "./pull-loop.ts";
-import { isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
-import type { Settle } from "./settle.ts";
-import { ensureConsumer } from "./topology.ts";
 
 export interface EventsSubscriber {
   /** @throws AppError STREAM_MISMATCH */

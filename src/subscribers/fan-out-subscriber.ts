@@ -1,20 +1,20 @@
 /**
- * Deals out the parts of large fan-outs (model/fan-out-chunk.ts) that rest in the retries lane. A replica takes the next
+ * Deals out the parts of large fan-outs (model/fan-out-batch.ts) that rest in the retries lane. A replica takes the next
  * part when of those it holds no delivery waits, for a place or to be stored, so that one slow receiver does not hold up
  * the rest, and a crash leaves little undone.
  */
 import { AckPolicy, nanos } from "nats";
-import type { DeliverAll } from "../delivery/deliver-all.ts";
+import type { DeliverAll } from "../delivery/deliver-event.ts";
 import type { GiveUp } from "../delivery/give-up.ts";
 import type { RegistryView, Tracing } from "../delivery/ports.ts";
+import { isWornOut, type PulledMessage, wornOut } from "../jetstream/message.ts";
+import type { Settle } from "../jetstream/message-handler.ts";
+import { createPullLoop, type PullLoop, type PullLoopDependencies } from "../jetstream/pull-consumer.ts";
+import { ensureConsumer } from "../jetstream/streams.ts";
+import type { BusNames } from "../jetstream/subjects.ts";
 import { messageOf } from "../model/app-error.ts";
 import { newDelivery } from "../model/delivery.ts";
-import { decodeChunk, type FanOutChunk } from "../model/fan-out-chunk.ts";
-import type { BusNames } from "./names.ts";
-import { createPullLoop, type PullLoop, type PullLoopDependencies } from "./pull-loop.ts";
-import { isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
-import type { Settle } from "./settle.ts";
-import { ensureConsumer } from "./topology.ts";
+import { decodeChunk, type FanOutChunk } from "../model/fan-out-batch.ts";
 
 export interface FanOutSubscriber {
   start(): Promise<void>;

@@ -4,21 +4,21 @@
  * comes back after ack_wait.
  */
 import { AckPolicy, nanos } from "nats";
+import { nextStep, RUNGS_S } from "../delivery/delay-tiers.ts";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
 import type { GiveUp } from "../delivery/give-up.ts";
 import type { InFlight } from "../delivery/in-flight.ts";
 import type { LaneSource, TraceHeaders, Tracing } from "../delivery/ports.ts";
-import { nextStep, RUNGS_S } from "../delivery/rungs.ts";
 import type { SkipDelivered } from "../delivery/skip-delivered.ts";
+import type { LaneWriter } from "../jetstream/delivery-streams.ts";
+import { cameBackWaiting, isWornOut, type PulledMessage, wornOut } from "../jetstream/message.ts";
+import type { Settle } from "../jetstream/message-handler.ts";
+import { createPullLoop, type PullLoop, type PullLoopDependencies } from "../jetstream/pull-consumer.ts";
+import { ensureConsumer } from "../jetstream/streams.ts";
+import type { BusNames } from "../jetstream/subjects.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Delivery } from "../model/delivery.ts";
-import { decodeLaneMessage, type LaneMessage } from "../model/lane-message.ts";
-import type { LaneWriter } from "./lanes.ts";
-import type { BusNames } from "./names.ts";
-import { createPullLoop, type PullLoop, type PullLoopDependencies } from "./pull-loop.ts";
-import { cameBackWaiting, isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
-import type { Settle } from "./settle.ts";
-import { ensureConsumer } from "./topology.ts";
+import { decodeLaneMessage, type LaneMessage } from "../model/delivery-message.ts";
 
 export interface RetriesSubscriber {
   start(): Promise<void>;

@@ -2,8 +2,9 @@
  * Counters of single apps, for a bounded number of them: an app gets its own series with its first attempt while there is
  * room, and keeps it; all others are counted as `_other`. A series that came and went would be read as a reset.
  */
-import { OTHER_APPS } from "../model/lane-figures.ts";
+
 import { OUTCOMES, type Outcome } from "../model/outcome.ts";
+import { OTHER_APPS } from "../model/stream-metrics.ts";
 import type { Counter, Metrics } from "./metrics.ts";
 
 export interface AppCounters {

@@ -1,6 +1,6 @@
 /** The members of a `delivery.attempted` line as JSON text: all facts of one attempt, put together without an object. */
 import type { AttemptRecord } from "../delivery/ports.ts";
-import { withoutSecrets } from "../model/safe-url.ts";
+import { withoutSecrets } from "../model/redaction/safe-url.ts";
 
 /** What is text of our own making (ids in hex, slugs, uuids, event types, outcomes) needs no quoting. */
 export function attemptLine(record: AttemptRecord): string {

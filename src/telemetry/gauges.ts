@@ -1,5 +1,5 @@
 /** The metrics that are read when somebody asks, and where each comes from. */
-import { type LaneFigures, OTHER_APPS } from "../model/lane-figures.ts";
+import { type LaneFigures, OTHER_APPS } from "../model/stream-metrics.ts";
 import type { Metrics, Reading } from "./metrics.ts";
 
 /** What the rest of Posthorn can be asked for at any time. Ages are in milliseconds. */

@@ -3,7 +3,7 @@
  * followed is said in the log and passed over; an endpoint is never shown with what may be secret in it.
  */
 import type { Logger } from "../model/logger.ts";
-import { withoutSecrets } from "../model/safe-url.ts";
+import { withoutSecrets } from "../model/redaction/safe-url.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -7,7 +7,7 @@ import type { AttemptRecord, HandledMessage, LaneName, LateBatch } from "../deli
 import type { Delivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
 import { serverOf } from "../model/nats-url.ts";
-import { withoutSecrets } from "../model/safe-url.ts";
+import { withoutSecrets } from "../model/redaction/safe-url.ts";
 
 const REDIS_PORT = 6379;
 

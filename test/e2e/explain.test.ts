@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { DeliveryAnswer, EventAnswer, ExplainedDelivery } from "../../src/api/explanation.ts";
+import type { DeliveryAnswer, EventAnswer, ExplainedDelivery } from "../../src/explain/answer-schemas.ts";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";

@@ -2,8 +2,8 @@
 import { randomUUID } from "node:crypto";
 import { headers as natsHeaders } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { EventAnswer, ExplainedDelivery } from "../../src/api/explanation.ts";
 import { createPublisher, type Publisher } from "../../src/client/create-publisher.ts";
+import type { EventAnswer, ExplainedDelivery } from "../../src/explain/answer-schemas.ts";
 import { deliveryId } from "../../src/model/event-key.ts";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { AckPolicy, connect } from "nats";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { createApp } from "../../src/app.ts";
+import { createApp } from "../../src/app/app.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { eventually } from "../support/eventually.ts";
 import { connectBus } from "../support/posthorn.ts";

@@ -11,17 +11,17 @@ import {
   type StreamConfig,
 } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createDeadLetters } from "../../src/dead-letters/dead-letters.ts";
+import { connectNats, createConnectionState } from "../../src/jetstream/connection.ts";
+import { createLanes, type LanesDependencies } from "../../src/jetstream/delivery-streams.ts";
+import { createAttemptCountsChannel } from "../../src/jetstream/failure-exchange.ts";
+import { type ForwardsQuery, readForwards, sequenceAt, textOf } from "../../src/jetstream/read-stream.ts";
+import { createWatchdog } from "../../src/jetstream/stalled-consumer.ts";
+import { covers, ensureConsumer, ensureTopology, isDeletedAlready } from "../../src/jetstream/streams.ts";
+import { type BusNames, busNames } from "../../src/jetstream/subjects.ts";
 import { systemClock } from "../../src/model/clock.ts";
 import type { Event } from "../../src/model/event.ts";
 import { connectRedis } from "../../src/storage/redis.ts";
-import { createAttemptCountsChannel } from "../../src/subscribers/attempt-counts.ts";
-import { connectNats, createConnectionState } from "../../src/subscribers/connection.ts";
-import { createDeadLetters } from "../../src/subscribers/dead-letters.ts";
-import { createLanes, type LanesDependencies } from "../../src/subscribers/lanes.ts";
-import { type BusNames, busNames } from "../../src/subscribers/names.ts";
-import { type ForwardsQuery, readForwards, sequenceAt, textOf } from "../../src/subscribers/read-forwards.ts";
-import { covers, ensureConsumer, ensureTopology, isDeletedAlready } from "../../src/subscribers/topology.ts";
-import { createWatchdog } from "../../src/subscribers/watchdog.ts";
 import { createTracing } from "../../src/telemetry/tracing.ts";
 import { aDelivery, anEvent, UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";

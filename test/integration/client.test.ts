@@ -2,10 +2,10 @@
 import { connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createPublisher, type StatusEvent, type StatusEventType, subscribeStatus } from "../../src/client/client.ts";
+import { ensureTopology } from "../../src/jetstream/streams.ts";
+import { busNames } from "../../src/jetstream/subjects.ts";
 import { eventMessageId } from "../../src/model/event-key.ts";
 import { circuitChanged, integrationChanged, statusSubject } from "../../src/model/status-event.ts";
-import { busNames } from "../../src/subscribers/names.ts";
-import { ensureTopology } from "../../src/subscribers/topology.ts";
 import { UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePort, type Server, startNatsServer } from "../support/servers.ts";

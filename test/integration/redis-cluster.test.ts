@@ -1,10 +1,10 @@
 /** The storage adapters on a real Redis Cluster, looked at with redis-cli. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
-import { type BufferedAttemptLog, createAttemptLog } from "../../src/storage/attempt-log.ts";
-import { createDeliveryTrails } from "../../src/storage/delivery-trails.ts";
+import { createDeliveryTrails } from "../../src/storage/delivery-lookup.ts";
 import { createHealthStore } from "../../src/storage/health-store.ts";
 import { connectRedis, isConnected, type RedisClient } from "../../src/storage/redis.ts";
+import { type BufferedAttemptLog, createAttemptLog } from "../../src/storage/request-log.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
 import { createStatsQuery } from "../../src/storage/stats-query.ts";
 import { aDelivery, anApp, anAttempt, anEvent, anInstallation } from "../support/builders.ts";

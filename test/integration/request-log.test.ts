@@ -1,12 +1,12 @@
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
-import { type AttemptLogOptions, type BufferedAttemptLog, createAttemptLog } from "../../src/storage/attempt-log.ts";
-import { createDeliveryTrails } from "../../src/storage/delivery-trails.ts";
+import { createWriteBatch } from "../../src/storage/batch-writer.ts";
+import { createDeliveryTrails } from "../../src/storage/delivery-lookup.ts";
 import { createHealthStore } from "../../src/storage/health-store.ts";
 import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
+import { type AttemptLogOptions, type BufferedAttemptLog, createAttemptLog } from "../../src/storage/request-log.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
-import { createWriteBatch } from "../../src/storage/write-batch.ts";
 import { aDelivery, anApp, anAttempt, anEvent, anInstallation, deliveryIdOf, UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Server, startRedisServer } from "../support/servers.ts";

@@ -1,10 +1,10 @@
 /** Stats as they are written with the log row and read back, on a real Redis. */
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { createVolumes, lastHours } from "../../src/api/volumes.ts";
 import { systemClock } from "../../src/model/clock.ts";
-import { createAttemptLog } from "../../src/storage/attempt-log.ts";
+import { createVolumes, lastHours } from "../../src/overview/volumes.ts";
 import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
+import { createAttemptLog } from "../../src/storage/request-log.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
 import { createStatsQuery } from "../../src/storage/stats-query.ts";
 import { aDelivery, anApp, anAttempt, anEvent, anInstallation } from "../support/builders.ts";

@@ -1,11 +1,11 @@
 /** The status stream and the dead letters read from their newest message on. */
 import { connect, type JetStreamClient, type JetStreamManager, type NatsConnection } from "nats";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { createStatusHistory } from "../../src/jetstream/status-history.ts";
+import { ensureTopology } from "../../src/jetstream/streams.ts";
+import { createLaneCounts } from "../../src/jetstream/subject-counts.ts";
+import { type BusNames, busNames } from "../../src/jetstream/subjects.ts";
 import { circuitChanged, integrationChanged, type StatusEvent, statusSubject } from "../../src/model/status-event.ts";
-import { createLaneCounts } from "../../src/subscribers/lane-counts.ts";
-import { type BusNames, busNames } from "../../src/subscribers/names.ts";
-import { createStatusHistory } from "../../src/subscribers/status-history.ts";
-import { ensureTopology } from "../../src/subscribers/topology.ts";
 import { UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Server, startNatsServer } from "../support/servers.ts";

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { AckPolicy, createInbox, type JetStreamManager, nanos } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { encodeLaneMessage } from "../../src/model/lane-message.ts";
+import { encodeLaneMessage } from "../../src/model/delivery-message.ts";
 import { aDelivery, deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";

@@ -6,9 +6,9 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { SETTINGS } from "../../src/config/settings.ts";
+import { covers } from "../../src/jetstream/streams.ts";
+import { busNames } from "../../src/jetstream/subjects.ts";
 import { STATUS_EVENT_TYPES } from "../../src/model/status-event.ts";
-import { busNames } from "../../src/subscribers/names.ts";
-import { covers } from "../../src/subscribers/topology.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const read = (file: string): string => readFileSync(join(root, file), "utf8");

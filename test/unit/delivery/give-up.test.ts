@@ -3,7 +3,7 @@ import { createGiveUp, type GivenUp } from "../../../src/delivery/give-up.ts";
 import type { UnhandledMessage } from "../../../src/delivery/ports.ts";
 import { AppError } from "../../../src/model/app-error.ts";
 import type { Delivery } from "../../../src/model/delivery.ts";
-import { encodeLaneMessage } from "../../../src/model/lane-message.ts";
+import { encodeLaneMessage } from "../../../src/model/delivery-message.ts";
 import { createTracing } from "../../../src/telemetry/tracing.ts";
 import { aDelivery } from "../../support/builders.ts";
 

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { firstRung, nextStep, RUNGS_S } from "../../../src/delivery/delay-tiers.ts";
 import type { RetryDelay } from "../../../src/delivery/ports.ts";
 import { parseRetryAfter } from "../../../src/delivery/retry-after.ts";
 import { nextRetry } from "../../../src/delivery/retry-policy.ts";
-import { firstRung, nextStep, RUNGS_S } from "../../../src/delivery/rungs.ts";
 
 const now = Date.UTC(2026, 0, 5, 12);
 const hourMs = 3_600_000;

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { patternCovers } from "../../../src/model/app.ts";
 import { markOf } from "../../../src/model/delivery.ts";
-import { decodeLaneMessage, encodeLaneMessage } from "../../../src/model/lane-message.ts";
+import { decodeLaneMessage, encodeLaneMessage } from "../../../src/model/delivery-message.ts";
 import { failsCircuit, OUTCOMES, outcomeOfStatus } from "../../../src/model/outcome.ts";
 import { aDelivery, anEvent, UUID } from "../../support/builders.ts";
 

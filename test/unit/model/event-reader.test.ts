@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { decodeEvent, encodeEvent } from "../../../src/model/delivery-message.ts";
 import { type RawEvent, readEvent } from "../../../src/model/event-reader.ts";
-import { decodeEvent, encodeEvent } from "../../../src/model/lane-message.ts";
 import { UUID } from "../../support/builders.ts";
 
 function raw(body: unknown, headers: Record<string, string> = {}, subject = "issue.created"): RawEvent {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { LaneReceipt, TraceHeaders, TracePosition } from "../../../src/delivery/ports.ts";
 import type { Event } from "../../../src/model/event.ts";
-import { withoutSecrets } from "../../../src/model/safe-url.ts";
+import { withoutSecrets } from "../../../src/model/redaction/safe-url.ts";
 import { natsServerAttributes, redisServerAttributes } from "../../../src/telemetry/span-attributes.ts";
 import { createTracing } from "../../../src/telemetry/tracing.ts";
 import { aDelivery, anEvent } from "../../support/builders.ts";

@@ -1,0 +1,238 @@
+/**
+ * What became of a delivery, from everything that is known of it. Pure. The latest evidence wins: a delivered attempt says
+ * more than a lane message that is older, and a lane message more than a mark.
+ */
+import type { CircuitState, Hold } from "../delivery/ports.ts";
+import type { App, Installation } from "../model/app.ts";
+import { toRfc3339 } from "../model/clock.ts";
+import type { DeliveryTrail, LocatedDelivery, NotedSkip, RestOfEvent, StoredEvent } from "../model/delivery-location.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
+import { parseTraceparent } from "../model/trace-context.ts";
+import type { ExplainedAttempt, ExplainedDelivery } from "./answer-schemas.ts";
+
+export interface DeliveryFacts {
+  readonly deliveryId: string;
+  readonly app: string;
+  readonly installationUuid: string;
+  /** As of now; undefined: gone. */
+  readonly registered: { readonly app: App | undefined; readonly installation: Installation | undefined };
+  readonly stored: StoredEvent | null;
+  readonly trail: DeliveryTrail | null;
+  readonly located: LocatedDelivery | null;
+  /** Of its event as a whole. */
+  readonly rest: RestOfEvent | null;
+  /** Oldest first. */
+  readonly attempts: readonly ExplainedAttempt[];
+  readonly circuit: CircuitState;
+  /** Of the app's ordered queue. */
+  readonly hold: Hold | null;
+  /** When a broken installation is probed next, milliseconds since the epoch. */
+  readonly nextProbeAt: number | null;
+  /** Parked: it is the oldest of its queue, which a probe of the integration or of the circuit is made with. */
+  readonly isOldest: boolean;
+  readonly maxParkedAgeMs: number;
+  /** What is for a broken installation is parked. */
+  readonly parksBroken: boolean;
+  readonly now: number;
+}
+
+type State = Pick<ExplainedDelivery, "state" | "detail"> & { readonly nextAttemptAt: number | null };
+
+/** The attempt that delivered it, by its row or by its mark. */
+interface Arrival {
+  /** When it ended, milliseconds since the epoch; null: not known, nor is the rest. */
+  readonly at: number | null;
+  readonly attempt: number;
+  readonly responseCode: number;
+}
+type ParkedBecause = NonNullable<ExplainedDelivery["parked"]>["because"];
+
+export function explainState(facts: DeliveryFacts): ExplainedDelivery {
+  const { located, attempts, registered, rest } = facts;
+  const arrival = arrivalOf(facts);
+  const { state, detail, nextAttemptAt } = arrival === null || isOnItsWayAgain(facts) ? stateOf(facts) : deliveredBy(arrival);
+  return {
+    delivery_id: facts.deliveryId,
+    app: facts.app,
+    installation_uuid: facts.installationUuid,
+    state,
+    detail,
+    delivered_at: arrival === null || arrival.at === null ? null : toRfc3339(arrival.at),
+    next_attempt_at: nextAttemptAt === null ? null : toRfc3339(nextAttemptAt),
+    retry: located?.lane === "retries" ? retryOf(located) : null,
+    parked: located?.lane === "parked" ? parkedOf(located, facts) : null,
+    dead_letter: located?.lane === "dead-letters" ? deadLetterOf(located) : rest?.kind === "dead-letter" ? deadLetterOf(rest) : null,
+    installation_status: registered.installation?.status ?? "uninstalled",
+    circuit: facts.circuit.state,
+    attempts: [...attempts],
+    skipped: (facts.trail?.skips ?? []).map(skipOf),
+    trace_id: traceIdOf(facts),
+  };
+}
+
+function skipOf({ eventSequence, deliveredSequence, at }: NotedSkip): ExplainedDelivery["skipped"][number] {
+  const what =
+    eventSequence === deliveredSequence
+      ? `event message ${eventSequence} was handled again`
+      : `event message ${eventSequence} is of the same event as message ${deliveredSequence ?? "unknown"}`;
+  return {
+    at: toRfc3339(at),
+    event_sequence: eventSequence,
+    delivered_event_sequence: deliveredSequence,
+    detail: `${what}, which had been delivered: it was skipped`,
+  };
+}
+
+/** Of its first attempt that is known: resends and replays go on with it. */
+function traceIdOf({ attempts, trail, located, stored }: DeliveryFacts): string | null {
+  const row = attempts.find(({ trace_id: id }) => id !== null);
+  const traceparents = [trail?.runs[0]?.last?.traceparent, (located?.delivery.event ?? stored?.event)?.traceparent];
+  return row?.trace_id ?? traceparents.map((header) => parseTraceparent(header)?.traceId).find((id) => id !== undefined) ?? null;
+}
+
+function arrivalOf({ attempts, trail }: DeliveryFacts): Arrival | null {
+  const row = attempts.findLast(({ outcome }) => outcome === "delivered");
+  if (row !== undefined) return { at: endOf(row), attempt: row.attempt, responseCode: row.response_code };
+  const run = trail?.runs.findLast(({ delivered }) => delivered);
+  if (run === undefined) return null;
+  return { at: run.last?.endedAt ?? null, attempt: run.last?.attempt ?? 0, responseCode: run.last?.responseCode ?? 0 };
+}
+
+/** A lane has it, for a run that is not known as delivered. */
+function isOnItsWayAgain({ located, attempts, trail }: DeliveryFacts): boolean {
+  if (located === null) return false;
+  const isDone = attempts.some((one) => one.outcome === "delivered" && endOf(one) >= located.storedAt);
+  return !isDone && !trail?.runs.some(({ replay, delivered }) => delivered && replay === located.delivery.replay);
+}
+
+function deliveredBy({ at, attempt, responseCode }: Arrival): State {
+  const detail =
+    at === null
+      ? "delivered; when is not known any more"
+      : `delivered at ${toRfc3339(at)} by attempt ${attempt}, answered with status ${responseCode}`;
+  return { state: "delivered", detail, nextAttemptAt: null };
+}
+
+function stateOf(facts: DeliveryFacts): State {
+  const { located } = facts;
+  switch (located?.lane) {
+    case "retries":
+      return retrying(located, facts);
+    case "parked":
+      return parked(located, facts);
+    case "dead-letters":
+      return given(located);
+    default:
+      return nowhere(facts);
+  }
+}
+
+function endOf({ at, duration_ms: durationMs }: ExplainedAttempt): number {
+  return epochMsOf(at) + durationMs;
+}
+
+function retrying(located: LocatedDelivery & { lane: "retries" }, { registered, parksBroken, circuit, now }: DeliveryFacts): State {
+  const { dueAt, delivery } = located;
+  const run = delivery.replay === null ? "" : " of a resend or replay";
+  const when = dueAt <= now ? "is due now" : `is due at ${toRfc3339(dueAt)}`;
+  const due = `attempt ${delivery.attemptsMade + 1}${run} ${when}`;
+  const state = (detail: string, nextAttemptAt: number | null): State => ({ state: "retrying", detail, nextAttemptAt });
+  const status = registered.app && registered.installation?.status;
+  if (status === undefined) return state(`${due}; the installation is gone: it goes to dead letters then`, null);
+  if (status === "disabled" || (status === "broken" && parksBroken))
+    return state(`${due}; the installation is ${status}: it is parked then`, null);
+  if (circuit.state !== "closed" && circuit.openUntil > dueAt) return state(`${due}; the app's circuit is open: it is parked then`, null);
+  return state(due, dueAt);
+}
+
+function parked(located: LocatedDelivery & { lane: "parked" }, facts: DeliveryFacts): State {
+  const { circuit, hold, nextProbeAt, isOldest } = facts;
+  const since = `parked since ${toRfc3339(sinceOf(located))}`;
+  const at = (time: number | null, detail: string): State => ({ state: "parked", detail: `${since}: ${detail}`, nextAttemptAt: time });
+  if (facts.registered.installation === undefined) return at(null, "the installation is gone; it goes to dead letters when its turn comes");
+  switch (becauseOf(located, facts)) {
+    case "disabled":
+      return at(null, "the installation is disabled; it is delivered when somebody enables it");
+    case "broken":
+      return at(
+        isOldest ? nextProbeAt : null,
+        isOldest
+          ? "the integration is broken; this is its next probe, a success delivers the others"
+          : `the integration is broken; it is probed with the oldest parked delivery${nextProbeAt === null ? "" : `, from ${toRfc3339(nextProbeAt)} on`}, and a success delivers the others`,
+      );
+    case "circuit":
+      return circuit.state === "open"
+        ? at(
+            isOldest ? circuit.openUntil : null,
+            `the app's circuit is open until ${toRfc3339(circuit.openUntil)}; then one delivery tries it, and a success lets the others go`,
+          )
+        : at(null, "the app's circuit is half open; one delivery is trying it");
+    case "ordered":
+      if (hold?.deliveryId !== facts.deliveryId) return at(null, "the app gets one delivery after the other, and others are before it");
+      return hold.dueAt > facts.now
+        ? at(hold.dueAt, `attempt ${hold.attemptsMade + 1} is due at ${toRfc3339(hold.dueAt)}, everything behind it waits for it`)
+        : at(null, `it is its turn, attempt ${hold.attemptsMade + 1} is being made`);
+    case "queue":
+      return at(null, "it waits for those before it, or for one of the app's places");
+  }
+}
+
+type GivenUp = Pick<LocatedDelivery & { lane: "dead-letters" }, "sequence" | "storedAt" | "error"> & { readonly reason: string };
+
+function given({ sequence, reason, error }: GivenUp): State {
+  const why = error === null ? reason : `${reason}: ${error}`;
+  return {
+    state: "dead_letter",
+    detail: `given up (${why}); POST /v1/dead-letters/${sequence}/replay sends it again`,
+    nextAttemptAt: null,
+  };
+}
+
+function nowhere({ stored, trail, rest, attempts }: DeliveryFacts): State {
+  const state = (name: "pending" | "test_failed" | "unknown", detail: string): State => ({ state: name, detail, nextAttemptAt: null });
+  if (stored?.stage === "waiting") return state("pending", "its event waits in the events stream, no replica has taken it yet");
+  if (stored?.stage === "taken") return state("pending", "its event is being handled now");
+  if (rest?.kind === "parts") return state("pending", "its event goes to very many installations and is being dealt out in parts");
+  if (rest?.kind === "dead-letter") return given(rest);
+  const last = attempts.at(-1);
+  if (last !== undefined && isTestCall(trail))
+    return state("test_failed", `the outcome of the test call was ${last.outcome}; it is not tried again`);
+  if (last !== undefined) return state("unknown", `attempt ${last.attempt} was ${last.outcome}, and no lane that was looked at holds it`);
+  return state("unknown", "nothing is known of it: no attempt in the request log, and no lane that was looked at holds it");
+}
+
+/** The event of a test call never is in the stream, and its delivery in no lane. */
+export function isTestCall(trail: DeliveryTrail | null): boolean {
+  return trail !== null && trail.eventSequence === null && trail.place === null;
+}
+
+function retryOf({ sequence, rungS, dueAt, storedAt }: LocatedDelivery & { lane: "retries" }): ExplainedDelivery["retry"] {
+  return { sequence, rung_s: rungS, due_at: toRfc3339(dueAt), stored_at: toRfc3339(storedAt) };
+}
+
+function parkedOf(located: LocatedDelivery & { lane: "parked" }, facts: DeliveryFacts): ExplainedDelivery["parked"] {
+  const since = sinceOf(located);
+  return {
+    sequence: located.sequence,
+    queue: located.queue,
+    since: toRfc3339(since),
+    because: becauseOf(located, facts),
+    expires_at: toRfc3339(since + facts.maxParkedAgeMs),
+  };
+}
+
+function deadLetterOf({ sequence, reason, error, storedAt }: GivenUp): ExplainedDelivery["dead_letter"] {
+  return { sequence, reason, error, at: toRfc3339(storedAt) };
+}
+
+function sinceOf({ delivery: { firstParkedAt }, storedAt }: LocatedDelivery): number {
+  return firstParkedAt ?? storedAt;
+}
+
+/** As the gate would say now. */
+function becauseOf({ ofInstallation }: LocatedDelivery & { lane: "parked" }, { registered, circuit }: DeliveryFacts): ParkedBecause {
+  const status = registered.installation?.status;
+  if (ofInstallation && (status === "disabled" || status === "broken")) return status;
+  if (circuit.state !== "closed") return "circuit";
+  return registered.app?.ordered ? "ordered" : "queue";
+}

@@ -1,0 +1,54 @@
+/** Reads delivery marks: the look-ups of one turn of the event loop are one command, on a cluster one for each app. */
+import type { Clock } from "../model/clock.ts";
+import { type DeliveryMark, decodeMark } from "./dedup-record.ts";
+import { keys } from "./keys.ts";
+import type { RedisClient } from "./redis.ts";
+
+/** Null when nothing is known of it. Rejects when Redis is away or slow. */
+export type ReadMark = (app: string, mark: string) => Promise<DeliveryMark | null>;
+
+interface Lookup {
+  readonly app: string;
+  readonly mark: string;
+  readonly resolve: (mark: DeliveryMark | null) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** A Redis that is away answers at once; this is for one that is slow, where the alternative is a duplicate. */
+const TIMEOUT_MS = 3_000;
+const MAX_AT_ONCE = 500;
+
+export function createMarkReader(redis: RedisClient, clock: Clock): ReadMark {
+  let waiting: Lookup[] = [];
+
+  const readMany = async (lookups: readonly Lookup[]): Promise<void> => {
+    let cancel = (): void => {};
+    const tooLate = new Promise<never>((_, reject) => {
+      cancel = clock.after(TIMEOUT_MS, () => reject(new Error(`Redis did not answer within ${TIMEOUT_MS} ms`)));
+    });
+    try {
+      const values = await Promise.race([redis.mget(lookups.map(({ app, mark }) => keys.delivery(app, mark))), tooLate]);
+      for (const [at, { resolve }] of lookups.entries()) {
+        const value = values[at] ?? null;
+        resolve(value === null ? null : decodeMark(value));
+      }
+    } catch (error) {
+      for (const { reject } of lookups) reject(error);
+    } finally {
+      cancel();
+    }
+  };
+
+  const readWaiting = (): void => {
+    const lookups = waiting;
+    waiting = [];
+    for (const group of redis.isCluster ? Map.groupBy(lookups, ({ app }) => app).values() : [lookups]) {
+      for (let from = 0; from < group.length; from += MAX_AT_ONCE) void readMany(group.slice(from, from + MAX_AT_ONCE));
+    }
+  };
+
+  return (app, mark) =>
+    new Promise((resolve, reject) => {
+      if (waiting.push({ app, mark, resolve, reject }) === 1) setImmediate(readWaiting);
+    });
+}

@@ -1,0 +1,98 @@
+/**
+ * The values under `delivery:{<app>}:<mark>`, `place:<delivery id>`, and in the hashes
+ * `addressees:<event id>` and `skipped:<delivery id>`: enough to skip what was delivered, to find a delivery
+ * and its event again by id, and to tell what came of it when its row is gone.
+ */
+import type { AttemptRecord, DeliveredFor } from "../delivery/ports.ts";
+import type { Delivery } from "../model/delivery.ts";
+import type { LanePlace, LastAttempt, NotedAddressee, NotedDelivery, NotedSkip } from "../model/delivery-location.ts";
+
+export interface DeliveryMark extends NotedDelivery {
+  readonly delivered: boolean;
+  readonly last: LastAttempt | null;
+}
+
+export interface PlaceNote extends NotedDelivery {
+  readonly place: LanePlace;
+  /** Of the resend or replay that was stored; null: it was the first run. */
+  readonly replay: string | null;
+}
+
+/** Longer than the events stream keeps an event, so that a redelivered one always finds its mark. */
+export const MARK_TTL_S = 8 * 86_400;
+
+export const DELIVERED = "delivered";
+
+const PENDING = "pending";
+const STATES: readonly string[] = [DELIVERED, PENDING];
+const LANES: readonly string[] = ["retries", "parked", "dead-letters"] satisfies ReadonlyArray<LanePlace["lane"]>;
+
+export function encodeMark({ delivery, outcome, attempt, endedAt, responseCode, requestHeaders }: AttemptRecord): string {
+  const state = outcome === DELIVERED ? DELIVERED : PENDING;
+  return `${state} ${encodeNoted(delivery)} ${attempt} ${endedAt} ${responseCode} ${requestHeaders["traceparent"] ?? ""}`;
+}
+
+/** Null for what is none. */
+export function decodeMark(value: string): DeliveryMark | null {
+  const [state = "", sequence, app, uuid, attempt, endedAt, responseCode, traceparent = ""] = value.split(" ");
+  const noted = decodeNoted(sequence, app, uuid);
+  if (noted === null || !STATES.includes(state) || [attempt, endedAt, responseCode].some((number) => Number.isNaN(Number(number ?? 0))))
+    return null;
+  return {
+    delivered: state === DELIVERED,
+    ...noted,
+    // A mark of an earlier version ends here.
+    last:
+      attempt === undefined
+        ? null
+        : { attempt: Number(attempt), endedAt: Number(endedAt), responseCode: Number(responseCode), traceparent },
+  };
+}
+
+export function encodePlace(delivery: Delivery, { lane, sequence }: LanePlace): string {
+  return `${lane} ${sequence} ${encodeNoted(delivery)} ${delivery.replay ?? "-"}`;
+}
+
+/** Null for what is none. */
+export function decodePlace(value: string): PlaceNote | null {
+  const [lane = "", sequence = "", eventSequence, app, uuid, replay = "-"] = value.split(" ");
+  const noted = decodeNoted(eventSequence, app, uuid);
+  if (noted === null || !LANES.includes(lane) || !/^\d{1,16}$/.test(sequence)) return null;
+  return {
+    place: { lane: lane as LanePlace["lane"], sequence: Number(sequence) },
+    replay: replay === "-" ? null : replay,
+    ...noted,
+  };
+}
+
+/** Alongside the delivery's id, which is the field's name. */
+export function encodeAddressee(delivery: Delivery): string {
+  return encodeNoted(delivery);
+}
+
+/** @returns null for anything else, and for a note of an earlier version, which does not say which delivery it was. */
+export function decodeAddressee(deliveryId: string, value: string): NotedAddressee | null {
+  const noted = decodeNoted(...value.split(" "));
+  return noted && { deliveryId, ...noted };
+}
+
+/** Alongside the sequence of the event that was skipped, which is the field's name. */
+export function encodeSkip({ eventSequence }: DeliveredFor, at: number): string {
+  return `${eventSequence ?? "-"} ${at}`;
+}
+
+/** Null for anything else. */
+export function decodeSkip(eventSequence: string, value: string): NotedSkip | null {
+  const [delivered = "", at = ""] = value.split(" ");
+  if (![eventSequence, at].every((text) => /^\d{1,16}$/.test(text)) || !/^(?:-|\d{1,16})$/.test(delivered)) return null;
+  return { eventSequence: Number(eventSequence), deliveredSequence: delivered === "-" ? null : Number(delivered), at: Number(at) };
+}
+
+function encodeNoted({ eventSequence, app, installationUuid }: Delivery): string {
+  return `${eventSequence ?? "-"} ${app} ${installationUuid}`;
+}
+
+function decodeNoted(sequence = "-", app = "", installationUuid = ""): NotedDelivery | null {
+  if (!/^(?:-|\d{1,16})$/.test(sequence) || app === "" || installationUuid === "") return null;
+  return { eventSequence: sequence === "-" ? null : Number(sequence), app, installationUuid };
+}
