@@ -18,10 +18,10 @@ import { VERSION } from "../config/version.ts";
 import { createDeadLetters } from "../dead-letters/dead-letters.ts";
 import { createDiscardBacklog } from "../dead-letters/discard.ts";
 import { createResend } from "../dead-letters/resend.ts";
-import { createGate } from "../delivery/admission.ts";
+import { createAdmission } from "../delivery/admission.ts";
 import { createAttempt } from "../delivery/attempt.ts";
-import { createCircuits } from "../delivery/circuit/circuit-breakers.ts";
-import { createDeliverAll } from "../delivery/deliver-event.ts";
+import { createCircuitBreakers } from "../delivery/circuit/circuit-breakers.ts";
+import { createDeliverEvent } from "../delivery/deliver-event.ts";
 import { createDispatcher } from "../delivery/dispatcher.ts";
 import { createEnvelopeBuilder } from "../delivery/envelope.ts";
 import { createGiveUp, type GiveUp } from "../delivery/give-up.ts";
@@ -39,25 +39,25 @@ import { createProbes } from "../delivery/recovery-probe.ts";
 import { createSkipDelivered } from "../delivery/skip-delivered.ts";
 import { createTestCall } from "../delivery/test-call.ts";
 import { createExplain } from "../explain/explain.ts";
-import { createLaneSearch } from "../explain/find-in-streams.ts";
+import { createFindInStreams } from "../explain/find-in-streams.ts";
 import { createAckFloor } from "../jetstream/ack-floor.ts";
 import { createClockSkew } from "../jetstream/clock-skew.ts";
 import { closeNats, connectNats, createConnectionState, isServerSince, openJetStream } from "../jetstream/connection.ts";
-import { createLanes, type LaneWriter, STORED_LANES } from "../jetstream/delivery-streams.ts";
+import { createDeliveryStreams, type DeliveryStreamWriter, STORED_STREAMS } from "../jetstream/delivery-streams.ts";
 import { createEventPublisher } from "../jetstream/event-publisher.ts";
-import { createAttemptCountsChannel } from "../jetstream/failure-exchange.ts";
-import { createAckGroup } from "../jetstream/message.ts";
-import { createSettle } from "../jetstream/message-handler.ts";
+import { createFailureExchange } from "../jetstream/failure-exchange.ts";
+import { createAckBatcher } from "../jetstream/message.ts";
+import { createCompleteMessage } from "../jetstream/message-handler.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { createStartupWait } from "../jetstream/startup-wait.ts";
 import { createStatusHistory } from "../jetstream/status-history.ts";
-import { createStatusStream } from "../jetstream/status-publisher.ts";
+import { createStatusPublisher } from "../jetstream/status-publisher.ts";
 import { createStoredEvents } from "../jetstream/stored-events.ts";
-import { createLaneGauges } from "../jetstream/stream-metrics.ts";
+import { createStreamMetrics } from "../jetstream/stream-metrics.ts";
 import { createStreamWatch, NATS_DEPENDENCIES } from "../jetstream/stream-watch.ts";
 import { ensureTopology } from "../jetstream/streams.ts";
-import { createLaneCounts } from "../jetstream/subject-counts.ts";
-import { busNames } from "../jetstream/subjects.ts";
+import { createSubjectCounts } from "../jetstream/subject-counts.ts";
+import { createSubjects } from "../jetstream/subjects.ts";
 import type { Installation } from "../model/app.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, systemClock } from "../model/clock.ts";
@@ -83,32 +83,32 @@ import { createSecretBox } from "../registry/secret-box.ts";
 import { createSigningKey } from "../registry/signing-key.ts";
 import { createRegistryStore } from "../registry/store.ts";
 import { CIRCUIT_PREFIX, circuitState, createCircuitStore } from "../status/circuit-store.ts";
-import { createGivenUp } from "../status/delivery-events.ts";
+import { createDeliveryEvents } from "../status/delivery-events.ts";
 import { createHealthWatch } from "../status/health-watch.ts";
 import { createInstallationStates } from "../status/installation-states.ts";
 import { createHealthQuery } from "../status/integration-health.ts";
 import { createIntegrationStatus, INSTALLATION_PREFIX } from "../status/integration-status.ts";
-import { createTransitions } from "../status/outbox.ts";
-import { createLeftBehind } from "../status/outbox-relay.ts";
+import { createOutbox } from "../status/outbox.ts";
+import { createOutboxRelay } from "../status/outbox-relay.ts";
 import type { StatusRecords } from "../status/ports.ts";
-import { createProber } from "../status/probe-schedule.ts";
-import { createDeliveryTrails } from "../storage/delivery-lookup.ts";
+import { createProbeSchedule } from "../status/probe-schedule.ts";
+import { createDeliveryLookup } from "../storage/delivery-lookup.ts";
 import { createHealthStore } from "../storage/health-store.ts";
 import { evidence } from "../storage/log-row.ts";
 import { connectRedis, type RedisClient } from "../storage/redis.ts";
 import { createRedisHealth } from "../storage/redis-health.ts";
 import { createReplayNotes } from "../storage/replay-notes.ts";
-import { createAttemptLog } from "../storage/request-log.ts";
+import { createRequestLog } from "../storage/request-log.ts";
 import { createRequestLogQuery } from "../storage/request-log-query.ts";
 import { createStatsQuery } from "../storage/stats-query.ts";
 import { createEventsSubscriber } from "../subscribers/events-subscriber.ts";
 import { createFanOutSubscriber } from "../subscribers/fan-out-subscriber.ts";
 import { createHolds } from "../subscribers/ordered/order-locks.ts";
 import { createParkedBacklog } from "../subscribers/parked/backlog.ts";
-import { createParkedSubscriber, type ParkedSubscriber } from "../subscribers/parked/parked-queues.ts";
+import { createParkedQueues, type ParkedQueues } from "../subscribers/parked/parked-queues.ts";
 import { createRetriesSubscriber } from "../subscribers/retries-subscriber.ts";
 import { createDeliveryObserver } from "../telemetry/delivery-observer.ts";
-import { readGauges } from "../telemetry/gauges.ts";
+import { readStreamMetrics } from "../telemetry/gauges.ts";
 import { createLog, type Log } from "../telemetry/logger.ts";
 import { createMeter, createMetrics } from "../telemetry/metrics.ts";
 import { type Sdk, startSdk } from "../telemetry/sdk.ts";
@@ -133,8 +133,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const BULKHEAD_WAIT_MS = 500;
 /** The server's own default, until it has said what it takes. */
 const DEFAULT_MAX_PAYLOAD_BYTES = 1024 * 1024;
-/** What a lane message says beside its event: attempts made, or the installations of a part of a fan-out. */
-const LANE_OVERHEAD_BYTES = 32 * 1024;
+/** What a stream message says beside its event: attempts made, or the installations of a part of a fan-out. */
+const MESSAGE_OVERHEAD_BYTES = 32 * 1024;
 /**
  * Events that are held for each attempt that may be in flight: the next ones are asked for when a quarter is free. What is
  * held outlives the collector's young generation and is copied, so that holding more costs time for each.
@@ -224,7 +224,7 @@ interface Foundations extends Lifecycle {
 async function startOn({ config, clock, log, components, state, signal, sdk, redis, nats }: Foundations): Promise<void> {
   const { logger } = log;
   const prefix = config.subjectPrefix;
-  const names = busNames(prefix);
+  const names = createSubjects(prefix);
   const jetStream = nats.jetstream();
   const untilAvailable = createStartupWait({ startupTimeoutMs: config.startupTimeout, signal }, clock, logger);
   const manager = await untilAvailable("JetStream", () => openJetStream(nats));
@@ -272,11 +272,11 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
 
   // Status
   const transitionsOf = <R extends TransitionMembers<StatusEvent>>(records: StatusRecords<R>) =>
-    createTransitions<R, StatusEvent>({ records, stream: createStatusStream(jetStream, manager, names), clock, logger });
-  const transitions = transitionsOf(installationRecords);
+    createOutbox<R, StatusEvent>({ records, stream: createStatusPublisher(jetStream, manager, names), clock, logger });
+  const outbox = transitionsOf(installationRecords);
   const circuitTransitions = transitionsOf(store.recordsOf(CIRCUITS));
-  const leftBehind = createLeftBehind(transitions, clock, logger);
-  const circuitsLeftBehind = createLeftBehind(circuitTransitions, clock, logger);
+  const outboxRelay = createOutboxRelay(outbox, clock, logger);
+  const circuitsLeftBehind = createOutboxRelay(circuitTransitions, clock, logger);
   const health = createHealthStore(redis, clock.now);
   const webhookUrlOf = (uuid: string): string => {
     const installation = index.installation(uuid);
@@ -287,7 +287,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     return installation === undefined ? 0 : backlog.count(queueOf(installation));
   };
   const integrationStatus = createIntegrationStatus(
-    { records: installationRecords, transitions, health, parkedFor, webhookUrlOf, clock },
+    { records: installationRecords, outbox, health, parkedFor, webhookUrlOf, clock },
     { prefix, dashboardUrl },
   );
   const healthWatch = createHealthWatch(
@@ -302,26 +302,26 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
 
   // Storage
   const states = createInstallationStates((uuid, before, after) => {
-    prober.update(uuid, after?.broken?.probedAt ?? null);
+    probeSchedule.update(uuid, after?.broken?.probedAt ?? null);
     if (before?.status !== after?.status) parked?.wakeAll();
   });
   const redisHealth = createRedisHealth(redis, clock, logger);
-  const attemptLog = createAttemptLog(
+  const attemptLog = createRequestLog(
     { redis, clock, logger, onFailuresWritten: healthWatch.failuresWritten, onLateBatch: tracing.lateBatch },
     {
       size: config.requestLogSize,
       listTtlMs: config.requestLogTtl,
       bufferRows: config.logBufferRows,
-      mendedAt: (uuid) => states.of(uuid)?.mendedAt ?? 0,
+      recoveredAt: (uuid) => states.of(uuid)?.recoveredAt ?? 0,
     },
   );
 
   // Delivery
-  let parked: ParkedSubscriber | undefined;
+  let parked: ParkedQueues | undefined;
   const replica = randomUUID();
-  const attemptCounts = createAttemptCountsChannel(nats, connectionState, names, replica, logger);
+  const attemptCounts = createFailureExchange(nats, connectionState, names, replica, logger);
   const attemptLeaseMs = (app: string): number => (index.app(app)?.timeoutMs ?? config.requestTimeout) + ATTEMPT_LEASE_EXTRA_MS;
-  const circuits = createCircuits(
+  const circuits = createCircuitBreakers(
     {
       tell: attemptCounts.tell,
       isKnown: (app) => index.app(app) !== undefined,
@@ -330,7 +330,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       logger,
       onAdmitting(app) {
         parked?.wakeApp(app);
-        prober.poke();
+        probeSchedule.wake();
       },
     },
     {
@@ -362,7 +362,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       log: attemptLog,
       observer,
       enterCircuit: circuits.enter,
-      judges: [
+      attemptListeners: [
         healthWatch.judge,
         // A late failure of an app that is gone is none of the one that has its slug now.
         (record) => {
@@ -376,7 +376,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     },
     { requestTimeoutMs: config.requestTimeout, retryScheduleMs: config.retrySchedule, headerPrefix: config.headerPrefix },
   );
-  const gate = createGate({
+  const admission = createAdmission({
     registry: index,
     circuitOpen: circuits.blocks,
     queueBusy: (queue) => parked?.busy(queue) ?? false,
@@ -396,16 +396,16 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   });
   const maxPayloadBytes = (): number => nats.info?.max_payload ?? DEFAULT_MAX_PAYLOAD_BYTES;
   const eventLimits: EventLimits = {
-    // A larger one could not be stored in a lane with what has to be said of it.
+    // A larger one could not be stored in a stream with what has to be said of it.
     get maxBytes() {
-      return Math.min(config.maxEventSize, maxPayloadBytes() - LANE_OVERHEAD_BYTES);
+      return Math.min(config.maxEventSize, maxPayloadBytes() - MESSAGE_OVERHEAD_BYTES);
     },
     maxHeaders: config.maxEventHeaders,
     maxDepth: config.maxEventDepth,
     maxKeys: config.maxEventKeys,
     maxIdLength: config.maxIdLength,
   };
-  const lanes = createLanes({
+  const streams = createDeliveryStreams({
     jetStream,
     names,
     clock,
@@ -414,21 +414,21 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     maxPayloadBytes,
     onStored: attemptLog.stored,
   });
-  const answeringLanes = lanes.within(STORED_WITHIN_MS);
-  const giveUpWith = (deadLetters: LaneWriter): GiveUp => {
+  const answeringStreams = streams.within(STORED_WITHIN_MS);
+  const giveUpWith = (deadLetters: DeliveryStreamWriter): GiveUp => {
     const announce = (event: StatusEvent) => deadLetters.announce(statusSubject(prefix, event), JSON.stringify(event), event.id);
-    const publish = createGivenUp(announce, index, clock, { prefix, dashboardUrl });
+    const publish = createDeliveryEvents(announce, index, clock, { prefix, dashboardUrl });
     return createGiveUp({ deadLetters, observer, tracing, publish, note: attemptLog.stored });
   };
-  const giveUp = giveUpWith(lanes);
+  const giveUp = giveUpWith(streams);
   const skipDelivered = createSkipDelivered({ log: attemptLog, observer });
   const inFlight = createInFlight();
   const dispatcher = createDispatcher({
-    gate,
+    admission,
     bulkhead,
     destinationOf,
     attempt,
-    lanes,
+    streams,
     skipDelivered,
     observer,
     tracing,
@@ -438,22 +438,32 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   });
 
   // Subscribers
-  const mayFlow = ({ installationUuid }: ParkedQueue): boolean => {
+  const isFlowing = ({ installationUuid }: ParkedQueue): boolean => {
     const status = installationUuid === null ? undefined : index.installation(installationUuid)?.status;
     return status !== "disabled" && !(status === "broken" && config.brokenAction === "park");
   };
-  const acks = createAckGroup(nats, connectionState, clock);
+  const acks = createAckBatcher(nats, connectionState, clock);
   const pulling = { connection: nats, manager, acks, connectionState, mayPull: store.isCurrent, clock, logger };
   const deduplicating = { inFlight, skipDelivered, log: attemptLog };
-  const handling = { ...pulling, ...deduplicating, names, dispatcher, lanes, giveUp, observer, tracing, settle: createSettle(logger) };
-  const deliverAll = createDeliverAll({ registry: index, dispatcher, inFlight, skipDelivered });
+  const handling = {
+    ...pulling,
+    ...deduplicating,
+    names,
+    dispatcher,
+    streams,
+    giveUp,
+    observer,
+    tracing,
+    settle: createCompleteMessage(logger),
+  };
+  const deliverEvent = createDeliverEvent({ registry: index, dispatcher, inFlight, skipDelivered });
   const backlog = createParkedBacklog(handling);
-  const discardBacklog = createDiscardBacklog({ ...handling, giveUp: giveUpWith(answeringLanes), registry: index, backlog });
+  const discardBacklog = createDiscardBacklog({ ...handling, giveUp: giveUpWith(answeringStreams), registry: index, backlog });
   const holds = createHolds(store);
-  parked = createParkedSubscriber(
+  parked = createParkedQueues(
     {
-      ...{ ...handling, registry: index, gate, circuitOpen: circuits.blocks, bulkhead, destinationOf, attempt, attemptLeaseMs },
-      ...{ holds, backlog, mayFlow },
+      ...{ ...handling, registry: index, admission, circuitOpen: circuits.blocks, bulkhead, destinationOf, attempt, attemptLeaseMs },
+      ...{ holds, backlog, isFlowing },
     },
     { appMaxInFlight: config.appMaxInFlight, maxParkedAgeMs: config.maxParkedAge },
   );
@@ -461,12 +471,12 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   const fanOut = createFanOutSubscriber({
     ...handling,
     registry: index,
-    deliverAll,
-    waiting: () => bulkhead.waiting() + lanes.stores().waiting,
+    deliverEvent,
+    waiting: () => bulkhead.waiting() + streams.stores().waiting,
   });
   const ackFloor = createAckFloor(manager, store, names, clock, logger);
   const events = createEventsSubscriber(
-    { ...handling, match: index.match, registry: index, deliverAll, ackFloor },
+    { ...handling, match: index.match, registry: index, deliverEvent, ackFloor },
     { maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT, limits: eventLimits },
   );
   const queueOf = ({ app, uuid }: Installation): ParkedQueue => ({ app, installationUuid: uuid });
@@ -478,7 +488,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     circuitOpen: circuits.blocks,
     ...{ registry: index, dispatcher, attempt, bulkhead, destinationOf, inFlight, skipDelivered, tracing },
   });
-  const prober = createProber(
+  const probeSchedule = createProbeSchedule(
     {
       installation: index.installation,
       status: integrationStatus,
@@ -492,7 +502,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
 
   // What the registry's watch brings beside apps and installations
   store.onRecord(kinds.installations, (key, record) => {
-    leftBehind.update(key, record);
+    outboxRelay.update(key, record);
     states.update(key.slice(INSTALLATION_PREFIX.length), record);
   });
   store.onRecord(CIRCUITS, (key, record, revision) => {
@@ -506,7 +516,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     else parked?.wakeApp(slug);
   });
   attemptCounts.listen(circuits.heard);
-  store.onCurrent(() => events.poke());
+  store.onCurrent(() => events.wake());
   store.onReopen(circuits.forgetRevisions);
 
   const clockSkew = createClockSkew(store, clock, logger);
@@ -522,8 +532,8 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   // API
   const cantStore = (): string | undefined => {
     const found = streamWatch.problems();
-    const unusable = STORED_LANES.flatMap((lane) => found.get(lane) ?? []);
-    const refusing = lanes.refusing().filter((lane) => !found.has(lane));
+    const unusable = STORED_STREAMS.flatMap((stream) => found.get(stream) ?? []);
+    const refusing = streams.refusing().filter((stream) => !found.has(stream));
     if (refusing.length > 0) unusable.push(`refusing messages: ${refusing.join(", ")}`);
     return unusable.length === 0 ? undefined : unusable.join("; ");
   };
@@ -534,7 +544,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       events: required("consumed", streamWatch.problems().get("events")),
       registry: required("current", streamWatch.problems().get("registry") ?? (store.isCurrent() ? undefined : "catching up")),
       records: recordsCheck(store.invalid().length),
-      lanes: required("storing", cantStore()),
+      streams: required("storing", cantStore()),
       redis: {
         ok: redisHealth.problem() === null,
         required: false,
@@ -549,17 +559,17 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     redisHealth.problem,
     (problem) => logger.error({ problem }, "part of the request log can't be read"),
   );
-  const trails = createDeliveryTrails(redis, index.slugs, redisHealth.problem);
+  const lookup = createDeliveryLookup(redis, index.slugs, redisHealth.problem);
   const storedEvents = createStoredEvents(nats, manager, names, clock);
   const explain = createExplain(
     {
       registry,
       index,
-      whereabouts: {
+      sources: {
         queryRequestLog,
-        trails,
+        lookup,
         events: storedEvents,
-        lanes: createLaneSearch(nats, manager, names),
+        streams: createFindInStreams(nats, manager, names),
         circuitOf: circuits.stateOf,
         holdOf: holds.read,
         oldestParked: (queue) => orUnreachable(backlog.oldest(queue)),
@@ -584,7 +594,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     index,
     circuitOf: circuits.stateOf,
     volumes: createVolumes(stats, clock),
-    laneCounts: createLaneCounts(manager, names),
+    subjectCounts: createSubjectCounts(manager, names),
     isBusUp: () => connectionState.up,
     clock,
   });
@@ -635,10 +645,10 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       }),
       replayNotes: createReplayNotes(redis, clock),
       deadLetters: createDeadLetters({
-        ...{ connection: nats, manager, lanes: answeringLanes, names, match: index.match, appCreatedAt, tracing, clock },
+        ...{ connection: nats, manager, streams: answeringStreams, names, match: index.match, appCreatedAt, tracing, clock },
       }),
       explain,
-      resend: createResend({ events: storedEvents, lanes: answeringLanes, find: trails.find, tracing, clock }),
+      resend: createResend({ events: storedEvents, streams: answeringStreams, find: lookup.find, tracing, clock }),
       debugLog,
       stats,
       clock,
@@ -675,17 +685,17 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   );
 
   // Gauges
-  const gauges = createLaneGauges(manager, names, clock, logger);
-  readGauges(metrics, {
+  const gauges = createStreamMetrics(manager, names, clock, logger);
+  readStreamMetrics(metrics, {
     version: VERSION,
     inFlight: bulkhead.inFlight,
     waiting: bulkhead.waiting,
     held: () => ({ events: events.held(), retries: retries.held() + fanOut.held(), parked: parked?.held() ?? 0 }),
     acksUnconfirmed: acks.unconfirmed,
-    stores: lanes.stores,
-    refusing: () => countBy(STORED_LANES, lanes.refusing()),
+    stores: streams.stores,
+    refusing: () => countBy(STORED_STREAMS, streams.refusing()),
     parkedQueues: () => parked?.queues() ?? 0,
-    lanes: gauges.figures,
+    streams: gauges.figures,
     circuits: () => countBy(["open", "half_open"], circuits.states()),
     integrations: () =>
       countBy(
@@ -732,7 +742,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
 
   const held = (): number => events.held() + retries.held() + fanOut.held() + (parked?.held() ?? 0);
   const unfinished = (): number => {
-    const { pending, waiting } = lanes.stores();
+    const { pending, waiting } = streams.stores();
     return held() + bulkhead.inFlight() + pending + waiting;
   };
   const finish = async (deadline: number): Promise<void> => {
@@ -742,7 +752,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       state.isFinished = false;
       logger.warn({ unfinished: left }, "POSTHORN_DRAIN_TIMEOUT is over; what was not finished is handled again by the next process");
     }
-    lanes.stop();
+    streams.stop();
   };
   const writeLog = async (deadline: number): Promise<void> => {
     const unwritten = await attemptLog.flush(Math.max(1_000, deadline - clock.now()));
@@ -786,13 +796,13 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
           if (subscriber !== undefined) await untilAvailable("the consumers", subscriber.start);
       },
       stop() {
-        const stopped = Promise.all([events, retries, fanOut, parked, prober].map((subscriber) => subscriber?.stop()));
+        const stopped = Promise.all([events, retries, fanOut, parked, probeSchedule].map((subscriber) => subscriber?.stop()));
         // What has not begun is parked or given back at once, for another replica.
         bulkhead.close();
         return stopped;
       },
     },
-    { name: "outbox relay", stop: leftBehind.stop },
+    { name: "outbox relay", stop: outboxRelay.stop },
     { name: "outbox relay of circuits", stop: circuitsLeftBehind.stop },
     { name: "ack floor", start: ackFloor.start, stop: ackFloor.stop },
     { name: "Redis health", start: redisHealth.start, stop: redisHealth.stop },
@@ -801,7 +811,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     {
       name: "expiry",
       start() {
-        if (config.brokenAction === "park") prober.start();
+        if (config.brokenAction === "park") probeSchedule.start();
         cancelSweep = every(clock, Math.min(LONGEST_EXPIRY_SWEEP_MS, Math.max(1_000, config.maxParkedAge / 10)), expireParked, logger);
       },
       stop: () => cancelSweep(),

@@ -29,7 +29,7 @@ function show(
   ]);
 }
 
-function showHealth(output: Output, { status, broken, days, parked, mended }: IntegrationHealth): void {
+function showHealth(output: Output, { status, broken, days, parked, recovered }: IntegrationHealth): void {
   const { reason } = broken ?? {};
   output.facts([
     ["status", output.paint(statusStyle(status), status)],
@@ -38,7 +38,7 @@ function showHealth(output: Output, { status, broken, days, parked, mended }: In
     ["last error", reason?.last_error],
     ["next probe", broken?.next_probe_at && time(broken.next_probe_at)],
     ["parked", `${parked.deliveries}${parked.oldest_at === null ? "" : `, the oldest since ${time(parked.oldest_at)}`}`],
-    ["mended", mended && time(mended.at)],
+    ["recovered", recovered && time(recovered.at)],
   ]);
   output.line("");
   output.table(

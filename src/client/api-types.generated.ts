@@ -301,7 +301,7 @@ export interface ExplainedDelivery {
   readonly next_attempt_at: string | null;
   readonly retry: {
     readonly sequence: number;
-    readonly rung_s: number;
+    readonly tier_s: number;
     /** RFC 3339, UTC. */
     readonly due_at: string;
     /** RFC 3339, UTC. */
@@ -309,7 +309,7 @@ export interface ExplainedDelivery {
   } | null;
   readonly parked: {
     readonly sequence: number;
-    /** The subject of the parked lane. */
+    /** The subject of the parked stream. */
     readonly queue: string;
     /** RFC 3339, UTC. */
     readonly since: string;
@@ -503,7 +503,7 @@ export interface IntegrationHealth {
     readonly oldest_at: string | null;
   };
   /** When it last became active, and how many deliveries waited then. */
-  readonly mended: {
+  readonly recovered: {
     readonly at: string;
     readonly backlog: number | null;
   } | null;

@@ -50,6 +50,6 @@ function serversOf(source: Exclude<NatsSource, NatsConnection>): NatsServers & {
 }
 
 /** `APP_PLATFORM_EVENTS` of `app-platform`. */
-export function streamName(prefix: string, lane: "EVENTS" | "STATUS"): string {
-  return `${prefix}_${lane}`.toUpperCase().replaceAll("-", "_");
+export function streamName(prefix: string, stream: "EVENTS" | "STATUS"): string {
+  return `${prefix}_${stream}`.toUpperCase().replaceAll("-", "_");
 }

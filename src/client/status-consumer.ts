@@ -1,4 +1,4 @@
-/** The durable consumer of a status subscription: found, made, or made anew where it was. */
+/** The durable consumer of a status subscription: found, made, or recreated where it was. */
 import { AckPolicy, type ConsumerInfo, DeliverPolicy, ErrorCode, type JetStreamManager, NatsError, nanos } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { StatusEventType } from "../model/status-event.ts";

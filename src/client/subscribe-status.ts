@@ -5,7 +5,7 @@
  *     comes again, later each time, when it threw.
  * S2  With `maxInFlight` 1 events come in order, and one that is handed out again keeps the next ones waiting. With more
  *     they don't wait for each other, whatever becomes of one.
- * S3  A consumer that is deleted meanwhile is made anew behind what all processes of its name had acknowledged; what this
+ * S3  A consumer that is deleted meanwhile is recreated behind what all processes of its name had acknowledged; what this
  *     one has handled since it last asked for that is not handled again.
  */
 import { randomUUID } from "node:crypto";

@@ -283,7 +283,7 @@ export const SETTINGS = {
   MAX_EVENT_SIZE: size("1MiB", {
     group: EVENTS,
     about:
-      "An event's body. What the lanes add has to fit too: with more than max_payload of the NATS server less 32 KiB that is the limit.",
+      "An event's body. What the streams add has to fit too: with more than max_payload of the NATS server less 32 KiB that is the limit.",
   }),
   MAX_EVENT_HEADERS: integer("64", { group: EVENTS, about: "NATS headers of an event." }),
   MAX_EVENT_DEPTH: integer("64", { group: EVENTS, about: "Objects and arrays within each other in an event." }, 2, 1000),
@@ -326,7 +326,7 @@ export const SETTINGS = {
     form: "`park` or `deliver`",
     group: HEALTH,
     about:
-      "What happens to the deliveries of a broken integration. With `deliver` its first success is its recovery, but for one that breaks again within POSTHORN_BROKEN_PROBE_INTERVAL after it was mended: that recovers when it has been broken for as long.",
+      "What happens to the deliveries of a broken integration. With `deliver` its first success is its recovery, but for one that breaks again within POSTHORN_BROKEN_PROBE_INTERVAL after it was recovered: that recovers when it has been broken for as long.",
   }),
   BROKEN_PROBE_INTERVAL: duration("1h", { group: HEALTH, about: "Time between two probes of a broken integration." }),
 

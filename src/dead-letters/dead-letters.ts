@@ -1,6 +1,6 @@
 /**
- * Reads the dead-letters lane and sends what is in it on its way again. A replay keeps the delivery id and starts counting
- * attempts from 1. The dead letter is removed once the retries lane has stored the delivery; if it fails again, it comes
+ * Reads the dead-letters stream and sends what is in it on its way again. A replay keeps the delivery id and starts counting
+ * attempts from 1. The dead letter is removed once the retries stream has stored the delivery; if it fails again, it comes
  * back as another letter.
  *
  * R1  A letter is replayed once, whoever asks for it at the same time or asks again because its removal failed: message id
@@ -13,20 +13,20 @@
 
 import type { JetStreamManager, NatsConnection } from "nats";
 import type { TraceBatch, Tracing } from "../delivery/ports.ts";
-import type { LaneWriter } from "../jetstream/delivery-streams.ts";
+import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
-import { decodeRawLetter, eventTypeIn, installationIn, type RawMessage } from "../jetstream/raw-message.ts";
+import { decodeRawMessage, eventTypeIn, installationIn, type RawMessage } from "../jetstream/raw-message.ts";
 import { readBackwards } from "../jetstream/read-newest.ts";
 import { readForwards } from "../jetstream/read-stream.ts";
 import { messageAt } from "../jetstream/stored-message.ts";
 import { isDeletedAlready } from "../jetstream/streams.ts";
-import type { BusNames } from "../jetstream/subjects.ts";
+import type { Subjects } from "../jetstream/subjects.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
-import { decodeLaneMessage } from "../model/delivery-message.ts";
+import { decodeDeliveryMessage } from "../model/delivery-message.ts";
 import type { Event } from "../model/event.ts";
 import { readEvent } from "../model/event-reader.ts";
-import { decodeChunk, type FanOutChunk, type Target } from "../model/fan-out-batch.ts";
+import { decodeBatch, type FanOutBatch, type Target } from "../model/fan-out-batch.ts";
 import type { ReplayProgress } from "../model/replay.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { type DeadLetter, readDeadLetter, UNREADABLE } from "./read-dead-letter.ts";
@@ -54,7 +54,7 @@ export interface DeadLetters {
   delete(sequence: number): Promise<void>;
   /** Whether it belongs to the app that has its slug now. */
   isOwn(letter: DeadLetter): boolean;
-  /** @throws AppError NOT_FOUND, CONFLICT when it has no delivery in it, LANE_REFUSED */
+  /** @throws AppError NOT_FOUND, CONFLICT when it has no delivery in it, STREAM_REFUSED */
   replayOne(sequence: number): Promise<void>;
   /** Replays all that match and were stored before the call. @param dryRun only counts. */
   replayAll(filter: DeadLetterFilter, dryRun: boolean, onProgress?: (progress: ReplayProgress) => void): Promise<ReplayProgress>;
@@ -68,8 +68,8 @@ const MAX_LIST_BYTES = 16 * 1024 * 1024;
 export interface DeadLettersDependencies {
   readonly connection: NatsConnection;
   readonly manager: JetStreamManager;
-  readonly lanes: LaneWriter;
-  readonly names: BusNames;
+  readonly streams: DeliveryStreamWriter;
+  readonly names: Subjects;
   readonly match: (event: Event) => readonly Target[];
   /** When the app was made (model/app.ts); null: it is not known, or there is none. */
   readonly appCreatedAt: (slug: string) => number | null;
@@ -78,7 +78,7 @@ export interface DeadLettersDependencies {
 }
 
 export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLetters {
-  const { connection, manager, lanes, names, match, appCreatedAt, tracing, clock } = dependencies;
+  const { connection, manager, streams, names, match, appCreatedAt, tracing, clock } = dependencies;
   const stream = names.streams.deadLetters;
 
   const subjectsOf = (app: string | null): string => (app === null ? `${names.prefix}.dead-letters.*` : names.deadLetter(app));
@@ -148,23 +148,23 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
 
   const replayDelivery = async (json: string, letter: DeadLetter, batch: TraceBatch): Promise<void> => {
     const { sequence, content } = letter;
-    const { delivery } = decoded(decodeLaneMessage, json, letter);
+    const { delivery } = decoded(decodeDeliveryMessage, json, letter);
     // The time of the letter sets it apart from one of a stream that was made anew.
     const run = `letter-${sequence}-${epochMsOf(String(content["dead_lettered_at"]))}`;
     const again = { ...delivery, attemptsMade: 0, attempts: [], replay: run, firstParkedAt: null };
     const now = { dueAt: clock.now(), delayMs: 0, floor: false };
-    await batch.store("retries", again, "replayed", (trace) => lanes.retry(again, now, { stream, sequence }, trace));
+    await batch.store("retries", again, "replayed", (trace) => streams.retry(again, now, { stream, sequence }, trace));
   };
 
   const replayRaw = async (letter: DeadLetter, raw: RawMessage, batch: TraceBatch): Promise<void> => {
     const { sequence, content } = letter;
     const source = { stream, sequence };
-    const replayFanOut = async (fanOut: FanOutChunk): Promise<void> => {
-      await batch.fanOut(fanOut.event, (trace) => lanes.fanOut(fanOut, source, trace));
+    const replayFanOut = async (fanOut: FanOutBatch): Promise<void> => {
+      await batch.fanOut(fanOut.event, (trace) => streams.fanOut(fanOut, source, trace));
     };
     if (raw.stream !== names.streams.events) {
       const text = Buffer.from(raw.data).toString("utf8");
-      if (raw.subject === names.fanOut) return await replayFanOut(decoded(decodeChunk, text, letter));
+      if (raw.subject === names.fanOut) return await replayFanOut(decoded(decodeBatch, text, letter));
       return await replayDelivery(text, letter, batch);
     }
     const [, , resource = "", action = ""] = raw.subject.split(".");
@@ -194,7 +194,7 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
 
   const replay = async (letter: DeadLetter, batch: TraceBatch): Promise<void> => {
     const { sequence, json, content } = letter;
-    const raw = decodeRawLetter(content);
+    const raw = decodeRawMessage(content);
     if (raw !== null) await replayRaw(letter, raw, batch);
     else if (typeof content["delivery_id"] === "string") await replayDelivery(json, letter, batch);
     else throw conflict(sequence, content, content["reason"] === UNREADABLE ? "it can't be read" : "its body was cut to fit");
@@ -222,7 +222,7 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
           progress.replayed++;
         } catch (error) {
           if (!(error instanceof AppError) || error.code !== "CONFLICT")
-            throw new AppError("LANE_REFUSED", messageOf(error), { retryable: true, cause: error });
+            throw new AppError("STREAM_REFUSED", messageOf(error), { retryable: true, cause: error });
           progress.skipped++;
         }
       }

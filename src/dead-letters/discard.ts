@@ -11,15 +11,15 @@ import { AckPolicy, type ConsumerInfo, nanos } from "nats";
 import type { GiveUp } from "../delivery/give-up.ts";
 import type { ParkedQueue, RegistryView } from "../delivery/ports.ts";
 import type { SkipDelivered } from "../delivery/skip-delivered.ts";
-import { isWornOut, type PulledMessage, wornOut } from "../jetstream/message.ts";
+import { type ConsumedMessage, isPoison, poisonError } from "../jetstream/message.ts";
 import { AGAIN_AFTER_MS } from "../jetstream/message-handler.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
-import { createPullLoop, type PullLoopDependencies } from "../jetstream/pull-consumer.ts";
+import { createPullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
 import { ensureConsumer, unlessNotFound } from "../jetstream/streams.ts";
-import type { BusNames } from "../jetstream/subjects.ts";
+import type { Subjects } from "../jetstream/subjects.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Delivery } from "../model/delivery.ts";
-import { decodeLaneMessage } from "../model/delivery-message.ts";
+import { decodeDeliveryMessage } from "../model/delivery-message.ts";
 import type { ParkedBacklog } from "../subscribers/parked/backlog.ts";
 
 export interface Discarded {
@@ -28,11 +28,11 @@ export interface Discarded {
   readonly inFlight: number;
 }
 
-/** Takes all that was parked before the call. @param isWanted asked all the time. @throws AppError NATS_UNREACHABLE, LANE_REFUSED */
+/** Takes all that was parked before the call. @param isWanted asked all the time. @throws AppError NATS_UNREACHABLE, STREAM_REFUSED */
 export type DiscardBacklog = (queue: ParkedQueue, isWanted: () => boolean) => Promise<Discarded>;
 
-export interface DiscardBacklogDependencies extends PullLoopDependencies {
-  readonly names: BusNames;
+export interface DiscardBacklogDependencies extends PullConsumerDependencies {
+  readonly names: Subjects;
   readonly registry: RegistryView;
   readonly giveUp: GiveUp;
   readonly skipDelivered: SkipDelivered;
@@ -81,13 +81,13 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
     };
   };
 
-  const storeLetter = async (message: PulledMessage, delivery: Delivery): Promise<void> => {
+  const storeLetter = async (message: ConsumedMessage, delivery: Delivery): Promise<void> => {
     const source = { stream, sequence: message.sequence };
     try {
       await giveUp.delivery({ delivery, reason: "discarded", error: WHY }, source);
     } catch (error) {
-      if (!isWornOut(message)) throw error;
-      await giveUp.message(message, "redelivered", wornOut(message), delivery.app);
+      if (!isPoison(message)) throw error;
+      await giveUp.message(message, "redelivered", poisonError(message), delivery.app);
     }
   };
 
@@ -101,7 +101,7 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
     let done = 0;
     let discarded = 0;
     /** Came too late, or were parked after the call. */
-    const spare: PulledMessage[] = [];
+    const spare: ConsumedMessage[] = [];
     /** Why one could not be stored. */
     let refusal: AppError | undefined;
     /** When the last one of them came. */
@@ -110,10 +110,10 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
     let removed: Promise<void> = Promise.resolve();
 
     /** Begins when those before it have begun. @returns whether it went to dead letters. */
-    const handle = (message: PulledMessage): Promise<boolean> => {
+    const handle = (message: ConsumedMessage): Promise<boolean> => {
       let delivery: Delivery;
       try {
-        delivery = decodeLaneMessage(Buffer.from(message.data).toString("utf8")).delivery;
+        delivery = decodeDeliveryMessage(Buffer.from(message.data).toString("utf8")).delivery;
       } catch (error) {
         return giveUp.message(message, "invalid", messageOf(error), queue.app).then(() => true);
       }
@@ -128,7 +128,7 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
       });
     };
 
-    const take = (message: PulledMessage): void => {
+    const take = (message: ConsumedMessage): void => {
       if (message.sequence > lastSequence || !isWanted()) return void spare.push(message);
       takenAt = clock.now();
       const handled = handle(message);
@@ -139,7 +139,7 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
           message.ack();
         } else {
           const reason = "reason" in result ? result.reason : undefined;
-          if (reason instanceof AppError && reason.code === "LANE_REFUSED") refusal ??= reason;
+          if (reason instanceof AppError && reason.code === "STREAM_REFUSED") refusal ??= reason;
           const error = messageOf(reason);
           logger.error({ subject, sequence: message.sequence, error }, "parked delivery can't be discarded yet");
           message.nak(AGAIN_AFTER_MS);
@@ -150,7 +150,7 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
     };
 
     const restore = await openConsumer(queue, consumer);
-    const loop = createPullLoop(dependencies, {
+    const loop = createPullConsumer(dependencies, {
       stream,
       consumer,
       workQueueSubject: subject,
@@ -177,9 +177,13 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
       if (inFlight === 0 && !(await isAnyLeft())) return 0;
       if (clock.now() - takenAt <= IN_FLIGHT_WAIT_MS) return null;
       if (inFlight > 0) return inFlight;
-      throw new AppError("LANE_REFUSED", `the parked lane does not hand out what is parked under ${subject}; ${discarded} were discarded`, {
-        retryable: true,
-      });
+      throw new AppError(
+        "STREAM_REFUSED",
+        `the parked stream does not hand out what is parked under ${subject}; ${discarded} were discarded`,
+        {
+          retryable: true,
+        },
+      );
     };
 
     const close = async (): Promise<void> => {

@@ -4,29 +4,29 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Tracing } from "../delivery/ports.ts";
-import type { LaneWriter } from "../jetstream/delivery-streams.ts";
+import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
 import type { StoredEvents } from "../jetstream/stored-events.ts";
 import { AppError } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import { newDelivery } from "../model/delivery.ts";
-import type { DeliveryTrail } from "../model/delivery-location.ts";
+import type { DeliveryHistory } from "../model/delivery-location.ts";
 import type { Event } from "../model/event.ts";
 
 /** What is remembered of a delivery, in the order of the ids. storage/delivery-lookup.ts knows. */
-export type FindDeliveries = (deliveryIds: readonly string[]) => Promise<Array<DeliveryTrail | null>>;
+export type FindDeliveries = (deliveryIds: readonly string[]) => Promise<Array<DeliveryHistory | null>>;
 
 /** @throws AppError NOT_FOUND, REDIS_UNREACHABLE @returns the resend's id. */
 export type Resend = (deliveryId: string) => Promise<string>;
 
 export interface ResendDependencies {
   readonly events: StoredEvents;
-  readonly lanes: LaneWriter;
+  readonly streams: DeliveryStreamWriter;
   readonly find: FindDeliveries;
   readonly tracing: Tracing;
   readonly clock: Clock;
 }
 
-export function createResend({ events, lanes, find, tracing, clock }: ResendDependencies): Resend {
+export function createResend({ events, streams, find, tracing, clock }: ResendDependencies): Resend {
   return async (deliveryId) => {
     const [found] = await find([deliveryId]);
     if (found == null) throw new AppError("NOT_FOUND", `no delivery ${deliveryId} in the last days`);
@@ -39,14 +39,14 @@ export function createResend({ events, lanes, find, tracing, clock }: ResendDepe
     const again = { ...delivery, event: inFirstTrace(delivery.event, found), replay: resendId, counted: false };
     const now = { dueAt: clock.now(), delayMs: 0, floor: false };
     await tracing.batch("resend", (batch) =>
-      batch.store("retries", again, "resent", (trace) => lanes.retry(again, now, { stream: resendId, sequence: 0 }, trace)),
+      batch.store("retries", again, "resent", (trace) => streams.retry(again, now, { stream: resendId, sequence: 0 }, trace)),
     );
     return resendId;
   };
 }
 
 /** An event that came without a trace got one when it was handled first: the resend goes on with that. */
-function inFirstTrace(event: Event, { runs }: DeliveryTrail): Event {
+function inFirstTrace(event: Event, { runs }: DeliveryHistory): Event {
   const traceparent = event.traceparent ?? runs[0]?.last?.traceparent;
   return traceparent ? { ...event, traceparent } : event;
 }

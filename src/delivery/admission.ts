@@ -1,17 +1,17 @@
-/** Whether a delivery may be attempted now, has to wait in the parked lane, or has nobody to go to any more. */
+/** Whether a delivery may be attempted now, has to wait in the parked stream, or has nobody to go to any more. */
 import type { App, Installation } from "../model/app.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { ParkedQueue, RegistryView } from "./ports.ts";
 import { addresseeOf } from "./recipient.ts";
 
-export type Passage =
+export type AdmissionDecision =
   | { readonly kind: "open"; readonly app: App; readonly installation: Installation }
   | { readonly kind: "park"; readonly queue: ParkedQueue; readonly why: ParkedBecause }
   | { readonly kind: "uninstalled" };
 
 export type ParkedBecause = "broken" | "disabled" | "ordered" | "circuit" | "queue" | "bulkhead" | "stopping";
 
-export interface GateDependencies {
+export interface AdmissionDependencies {
   readonly registry: RegistryView;
   /** Whether the app's circuit keeps attempts from starting (circuit.ts blocks). */
   readonly circuitOpen: (app: string) => boolean;
@@ -21,20 +21,20 @@ export interface GateDependencies {
   readonly brokenAction: "park" | "deliver";
 }
 
-export interface Gate {
+export interface Admission {
   /** For a delivery from an event or a retry. */
-  direct(delivery: Delivery): Passage;
+  direct(delivery: Delivery): AdmissionDecision;
   /** For a delivery that was just taken from a parked queue, where it waits for the circuit, too. */
-  parked(delivery: Delivery, queue: ParkedQueue): Passage;
+  parked(delivery: Delivery, queue: ParkedQueue): AdmissionDecision;
 }
 
-export function createGate({ registry, circuitOpen, queueBusy, brokenAction }: GateDependencies): Gate {
+export function createAdmission({ registry, circuitOpen, queueBusy, brokenAction }: AdmissionDependencies): Admission {
   const stopped = ({ status }: Installation): "broken" | "disabled" | null => {
     if (status === "disabled") return "disabled";
     return status === "broken" && brokenAction === "park" ? "broken" : null;
   };
 
-  const pass = (delivery: Delivery, from: ParkedQueue | null): Passage => {
+  const pass = (delivery: Delivery, from: ParkedQueue | null): AdmissionDecision => {
     const addressee = addresseeOf(registry, delivery);
     if (addressee === null) return { kind: "uninstalled" };
     const { app, installation } = addressee;

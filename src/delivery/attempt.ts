@@ -19,7 +19,7 @@ import { nextRetry } from "./retry-policy.ts";
 import { sign } from "./signature.ts";
 
 /** What has to happen to a delivery after an attempt, or without one. */
-export type Verdict = DeliveredVerdict | RetryVerdict | DeadLetterVerdict;
+export type Disposition = DeliveredDisposition | RetryDisposition | DeadLetterDisposition;
 
 interface Judged {
   readonly delivery: Delivery;
@@ -27,27 +27,27 @@ interface Judged {
   readonly record: AttemptRecord | null;
 }
 
-export interface DeliveredVerdict extends Judged {
+export interface DeliveredDisposition extends Judged {
   readonly kind: "delivered";
 }
 
-export interface RetryVerdict extends Judged {
+export interface RetryDisposition extends Judged {
   readonly kind: "retry";
   readonly delay: RetryDelay;
 }
 
-export interface DeadLetterVerdict extends Judged {
+export interface DeadLetterDisposition extends Judged {
   readonly kind: "dead-letter";
   readonly reason: DeadLetterReason;
   readonly error: string | null;
 }
 
 /** The app's circuit lets no attempt start now: there was none. */
-export interface Held {
+export interface Deferred {
   readonly kind: "held";
 }
 
-export type Attempt = (delivery: Delivery, parent: TracePosition) => Promise<Verdict | Held>;
+export type Attempt = (delivery: Delivery, parent: TracePosition) => Promise<Disposition | Deferred>;
 
 export interface AttemptDependencies {
   readonly registry: RegistryView;
@@ -59,7 +59,7 @@ export interface AttemptDependencies {
   /** Asked right before an attempt, a test call's excepted, whether the app's circuit lets it start. */
   readonly enterCircuit: (app: string) => boolean;
   /** Told of every attempt: health rule and circuit. */
-  readonly judges: ReadonlyArray<(attempt: AttemptRecord) => void>;
+  readonly attemptListeners: ReadonlyArray<(attempt: AttemptRecord) => void>;
   readonly tracing: Tracing;
   readonly clock: Clock;
   readonly random: Random;
@@ -77,11 +77,12 @@ export interface AttemptOptions {
 const MAX_REFERENCE_CHARACTERS = 256;
 
 export function createAttempt(dependencies: AttemptDependencies, options: AttemptOptions): Attempt {
-  const { registry, envelope, headers, sender, log, observer, enterCircuit, judges, tracing, clock, random, newRequestId } = dependencies;
+  const { registry, envelope, headers, sender, log, observer, enterCircuit, attemptListeners, tracing, clock, random, newRequestId } =
+    dependencies;
   const errorHeader = `${options.headerPrefix.toLowerCase()}-error`;
   const projectHeader = `${options.headerPrefix.toLowerCase()}-project`;
 
-  const verdictOf = (delivery: Delivery, record: AttemptRecord, retryAfterMs: number | null): Verdict => {
+  const dispositionOf = (delivery: Delivery, record: AttemptRecord, retryAfterMs: number | null): Disposition => {
     const { outcome, error, app } = record;
     const { next } = OUTCOMES[outcome];
     if (next === "done") return { kind: "delivered", delivery, record };
@@ -159,19 +160,19 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     span.end(record);
     log.record(record);
     observer.attempted(record);
-    for (const judge of judges) judge(record);
-    return verdictOf(withAttempt(delivery, record), record, retryAfterMs);
+    for (const judge of attemptListeners) judge(record);
+    return dispositionOf(withAttempt(delivery, record), record, retryAfterMs);
   };
 }
 
-export const HELD: Held = { kind: "held" };
+export const HELD: Deferred = { kind: "held" };
 
 /** Given up without an attempt. */
-export function givenUp(delivery: Delivery, reason: DeadLetterReason, error: string): DeadLetterVerdict {
+export function givenUp(delivery: Delivery, reason: DeadLetterReason, error: string): DeadLetterDisposition {
   return { kind: "dead-letter", delivery, record: null, reason, error };
 }
 
-export function uninstalled(delivery: Delivery): DeadLetterVerdict {
+export function uninstalled(delivery: Delivery): DeadLetterDisposition {
   return givenUp(
     delivery,
     "uninstalled",

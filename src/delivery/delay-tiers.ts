@@ -1,10 +1,10 @@
 /**
- * The retries lane's rungs: 1 s, 2 s, 4 s … 2^15 s. Any delay is walked down, the largest rung that fits first, so that
- * within a rung messages come due in the order they were stored and only its head has to be watched.
+ * The retries stream's tiers: 1 s, 2 s, 4 s … 2^15 s. Any delay is walked down, the largest tier that fits first, so that
+ * within a tier messages come due in the order they were stored and only its head has to be watched.
  */
 import type { RetryDelay } from "./ports.ts";
 
-export const RUNGS_S: readonly number[] = Array.from({ length: 16 }, (_, exponent) => 2 ** exponent);
+export const DELAY_TIERS_S: readonly number[] = Array.from({ length: 16 }, (_, exponent) => 2 ** exponent);
 
 /** A rest under this share of the whole delay is not worth another write. */
 export const NEGLIGIBLE_REST = 0.1;
@@ -14,14 +14,14 @@ const SMALLEST_MS = 1000;
 /** What to do with a delay of which some has passed. */
 export type RetryStep =
   | { readonly kind: "attempt" }
-  /** Less than the smallest rung is left: wait in memory, the message still held. */
+  /** Less than the smallest tier is left: wait in memory, the message still held. */
   | { readonly kind: "wait"; readonly restMs: number }
-  | { readonly kind: "walk"; readonly rungS: number };
+  | { readonly kind: "walk"; readonly tierS: number };
 
-/** The rung a fresh delay starts in. */
-export function firstRung(delay: RetryDelay, nowMs: number): number {
+/** The tier a fresh delay starts in. */
+export function firstTier(delay: RetryDelay, nowMs: number): number {
   const step = nextStep(delay, nowMs);
-  return step.kind === "walk" ? step.rungS : (RUNGS_S[0] ?? 1);
+  return step.kind === "walk" ? step.tierS : (DELAY_TIERS_S[0] ?? 1);
 }
 
 export function nextStep({ dueAt, delayMs, floor }: RetryDelay, nowMs: number): RetryStep {
@@ -30,6 +30,6 @@ export function nextStep({ dueAt, delayMs, floor }: RetryDelay, nowMs: number): 
   const negligible = restMs < delayMs * NEGLIGIBLE_REST;
   if (negligible && !floor) return { kind: "attempt" };
   if (restMs < SMALLEST_MS) return { kind: "wait", restMs };
-  const rungS = negligible ? RUNGS_S.find((rung) => rung * 1000 >= restMs) : RUNGS_S.findLast((rung) => rung * 1000 <= restMs);
-  return { kind: "walk", rungS: rungS ?? 2 ** 15 };
+  const tierS = negligible ? DELAY_TIERS_S.find((tier) => tier * 1000 >= restMs) : DELAY_TIERS_S.findLast((tier) => tier * 1000 <= restMs);
+  return { kind: "walk", tierS: tierS ?? 2 ** 15 };
 }

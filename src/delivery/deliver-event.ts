@@ -2,7 +2,7 @@
 import type { Delivery } from "../model/delivery.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { InFlight } from "./in-flight.ts";
-import type { LaneSource, RegistryView, TracePosition } from "./ports.ts";
+import type { MessageRef, RegistryView, TracePosition } from "./ports.ts";
 import type { SkipDelivered } from "./skip-delivered.ts";
 
 /**
@@ -10,10 +10,10 @@ import type { SkipDelivered } from "./skip-delivered.ts";
  * that is given back while some of its attempts are under way would be delivered twice.
  * @param mayBeDone they may have been delivered before: their marks are looked at.
  */
-export type DeliverAll = (
+export type DeliverEvent = (
   deliveries: readonly Delivery[],
   trace: TracePosition,
-  source: LaneSource,
+  source: MessageRef,
   mayBeDone: boolean,
 ) => Promise<unknown>;
 
@@ -24,8 +24,8 @@ export interface DeliverAllDependencies {
   readonly skipDelivered: SkipDelivered;
 }
 
-export function createDeliverAll({ registry, dispatcher, inFlight, skipDelivered }: DeliverAllDependencies): DeliverAll {
-  const deliver = (delivery: Delivery, trace: TracePosition, source: LaneSource, mayBeDone: boolean): Promise<void> => {
+export function createDeliverEvent({ registry, dispatcher, inFlight, skipDelivered }: DeliverAllDependencies): DeliverEvent {
+  const deliver = (delivery: Delivery, trace: TracePosition, source: MessageRef, mayBeDone: boolean): Promise<void> => {
     // An ordered app's are parked in the order they came, without a wait in between; the drain looks at the mark.
     if (registry.app(delivery.app)?.ordered === true) return dispatcher.dispatch(delivery, trace, source);
     return inFlight.alone(delivery, (hasWaited) =>
@@ -33,7 +33,7 @@ export function createDeliverAll({ registry, dispatcher, inFlight, skipDelivered
     );
   };
 
-  const deliverUndone = async (delivery: Delivery, trace: TracePosition, source: LaneSource): Promise<void> => {
+  const deliverUndone = async (delivery: Delivery, trace: TracePosition, source: MessageRef): Promise<void> => {
     if (!(await skipDelivered(delivery))) await dispatcher.dispatch(delivery, trace, source);
   };
 

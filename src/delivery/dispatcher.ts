@@ -1,44 +1,44 @@
 /**
- * The way of one delivery: gate → bulkhead → attempt → done, or stored in another lane.
+ * The way of one delivery: admission → bulkhead → attempt → done, or stored in another stream.
  *
  * D1  `dispatch` resolves only when the delivery is done or JetStream has stored it; its source may be acknowledged then.
  * D2  For an ordered app everything up to the park is synchronous: deliveries are stored in the order they came.
  * D3  A delivery that waited while NATS was away may have been handed to another replica: its mark is looked at again.
  */
 import type { Delivery } from "../model/delivery.ts";
-import type { Gate, ParkedBecause } from "./admission.ts";
-import { type Attempt, type Held, uninstalled, type Verdict } from "./attempt.ts";
+import type { Admission, ParkedBecause } from "./admission.ts";
+import { type Attempt, type Deferred, type Disposition, uninstalled } from "./attempt.ts";
 import type { GiveUp } from "./give-up.ts";
 import type { Bulkhead } from "./limits/bulkhead.ts";
 import type { DestinationOf } from "./limits/destination.ts";
-import type { DeliveryObserver, LaneSource, Lanes, ParkedQueue, TracePosition, Tracing } from "./ports.ts";
+import type { DeliveryObserver, DeliveryStreams, MessageRef, ParkedQueue, TracePosition, Tracing } from "./ports.ts";
 import type { SkipDelivered } from "./skip-delivered.ts";
 
 export interface Dispatcher {
   /**
    * Attempts the delivery if it may be attempted now, else stores it.
-   * @throws AppError LANE_REFUSED when it could be neither: the source has to come again.
+   * @throws AppError STREAM_REFUSED when it could be neither: the source has to come again.
    */
-  dispatch(delivery: Delivery, trace: TracePosition, source: LaneSource): Promise<void>;
-  /** Does what a verdict asks for. */
-  settle(verdict: Verdict, source: LaneSource, trace: TracePosition): Promise<void>;
+  dispatch(delivery: Delivery, trace: TracePosition, source: MessageRef): Promise<void>;
+  /** Does what a disposition asks for. */
+  settle(disposition: Disposition, source: MessageRef, trace: TracePosition): Promise<void>;
   /** @param dueAt not to be attempted before, milliseconds since the epoch; null: when its turn comes */
   park(
     delivery: Delivery,
     queue: ParkedQueue,
     why: ParkedBecause,
-    source: LaneSource,
+    source: MessageRef,
     trace: TracePosition,
     dueAt?: number | null,
   ): Promise<void>;
 }
 
 export interface DispatcherDependencies {
-  readonly gate: Gate;
+  readonly admission: Admission;
   readonly bulkhead: Bulkhead;
   readonly destinationOf: DestinationOf;
   readonly attempt: Attempt;
-  readonly lanes: Lanes;
+  readonly streams: DeliveryStreams;
   readonly skipDelivered: SkipDelivered;
   readonly observer: DeliveryObserver;
   readonly tracing: Tracing;
@@ -50,48 +50,49 @@ export interface DispatcherDependencies {
 }
 
 export function createDispatcher(dependencies: DispatcherDependencies): Dispatcher {
-  const { gate, bulkhead, destinationOf, attempt, lanes, skipDelivered, observer, tracing, directLimit, onParked, giveUp } = dependencies;
+  const { admission, bulkhead, destinationOf, attempt, streams, skipDelivered, observer, tracing, directLimit, onParked, giveUp } =
+    dependencies;
 
-  const settle = async (verdict: Verdict, source: LaneSource, trace: TracePosition): Promise<void> => {
-    switch (verdict.kind) {
+  const settle = async (disposition: Disposition, source: MessageRef, trace: TracePosition): Promise<void> => {
+    switch (disposition.kind) {
       case "delivered":
         return;
       case "retry": {
-        const { delivery, delay } = verdict;
+        const { delivery, delay } = disposition;
         const due = `due in ${delay.delayMs} ms`;
-        await tracing.store(trace, "retries", delivery, due, (at) => lanes.retry(delivery, delay, source, at));
+        await tracing.store(trace, "retries", delivery, due, (at) => streams.retry(delivery, delay, source, at));
         return observer.stored("retries", delivery, due);
       }
       case "dead-letter":
-        return giveUp.delivery(verdict, source, trace);
+        return giveUp.delivery(disposition, source, trace);
     }
   };
 
   const park: Dispatcher["park"] = async (delivery, queue, why, source, trace, dueAt = null) => {
-    await tracing.store(trace, "parked", delivery, why, (at) => lanes.park(delivery, queue, dueAt, source, at));
+    await tracing.store(trace, "parked", delivery, why, (at) => streams.park(delivery, queue, dueAt, source, at));
     observer.stored("parked", delivery, why);
     onParked(queue);
   };
 
-  const attemptIn = async (delivery: Delivery, destination: string, trace: TracePosition, source: LaneSource): Promise<void> => {
-    let verdict: Verdict | Held;
+  const attemptIn = async (delivery: Delivery, destination: string, trace: TracePosition, source: MessageRef): Promise<void> => {
+    let disposition: Disposition | Deferred;
     try {
-      verdict = await attempt(delivery, trace);
+      disposition = await attempt(delivery, trace);
     } finally {
       bulkhead.leave(delivery.app, destination);
     }
-    if (verdict.kind === "delivered") return;
-    if (verdict.kind === "held") return park(delivery, { app: delivery.app, installationUuid: null }, "circuit", source, trace);
-    await settle(verdict, source, trace);
+    if (disposition.kind === "delivered") return;
+    if (disposition.kind === "held") return park(delivery, { app: delivery.app, installationUuid: null }, "circuit", source, trace);
+    await settle(disposition, source, trace);
   };
 
-  const send = (delivery: Delivery, trace: TracePosition, source: LaneSource): Promise<void> => {
-    const passage = gate.direct(delivery);
-    if (passage.kind === "uninstalled") return settle(uninstalled(delivery), source, trace);
-    if (passage.kind === "park") return park(delivery, passage.queue, passage.why, source, trace);
+  const send = (delivery: Delivery, trace: TracePosition, source: MessageRef): Promise<void> => {
+    const decision = admission.direct(delivery);
+    if (decision.kind === "uninstalled") return settle(uninstalled(delivery), source, trace);
+    if (decision.kind === "park") return park(delivery, decision.queue, decision.why, source, trace);
 
     const suspensions = bulkhead.suspensions();
-    const limit = directLimit(passage.app.maxInFlight);
+    const limit = directLimit(decision.app.maxInFlight);
     if (limit === 0) return park(delivery, { app: delivery.app, installationUuid: null }, "bulkhead", source, trace);
     const destination = destinationOf(delivery.installationUuid);
     const entry = bulkhead.enter(delivery.app, limit, destination);
@@ -105,8 +106,8 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
           return park(delivery, { app: delivery.app, installationUuid: null }, "stopping", source, trace);
         case "entered": {
           const isDone = bulkhead.suspensions() !== suspensions && (await skipDelivered(delivery));
-          // The wait may have been long enough for the gate to close.
-          if (!isDone && gate.direct(delivery).kind === "open") return attemptIn(delivery, destination, trace, source);
+          // The wait may have been long enough for the admission to close.
+          if (!isDone && admission.direct(delivery).kind === "open") return attemptIn(delivery, destination, trace, source);
           bulkhead.leave(delivery.app, destination);
           if (!isDone) await send(delivery, trace, source);
           return;

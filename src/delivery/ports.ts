@@ -112,20 +112,20 @@ export interface LateBatch {
  * recorded, but the positions are valid, so that logs, rows and receivers share one trace id.
  */
 export interface Tracing {
-  /** Consumer span: a message of a lane is handled. It goes on with the trace of the message. */
-  process<T>(event: Event, lane: LaneName, message: HandledMessage, work: (span: TracePosition) => Promise<T>): Promise<T>;
+  /** Consumer span: a message of a stream is handled. It goes on with the trace of the message. */
+  process<T>(event: Event, stream: StreamName, message: HandledMessage, work: (span: TracePosition) => Promise<T>): Promise<T>;
   /** Something that is done with an event without a message: a probe, a test. */
   start<T>(what: "probe" | "test", event: Event, work: (span: TracePosition) => Promise<T>): Promise<T>;
-  /** One delivery of what is handled, until it is done or stored in a lane. */
+  /** One delivery of what is handled, until it is done or stored in a stream. */
   deliver<T>(parent: TracePosition, delivery: Delivery, work: (span: TracePosition) => Promise<T>): Promise<T>;
   attempt(parent: TracePosition, delivery: Delivery, attempt: number, url: string): AttemptSpan;
-  /** Producer span: a delivery is stored in a lane. @param work gets what goes into the message's headers. */
+  /** Producer span: a delivery is stored in a stream. @param work gets what goes into the message's headers. */
   store(
     parent: TraceHeaders,
-    lane: LaneName,
+    stream: StreamName,
     delivery: Delivery,
     detail: string,
-    work: (trace: TraceHeaders) => Promise<LaneReceipt>,
+    work: (trace: TraceHeaders) => Promise<StoredMessageRef>,
   ): Promise<unknown>;
   /** Producer span: an event for very many is stored in parts. @param work gets what goes into their headers and returns how many there are. */
   fanOut(parent: TraceHeaders, event: Event, work: (trace: TraceHeaders) => Promise<number>): Promise<unknown>;
@@ -138,16 +138,16 @@ export interface Tracing {
 
 export interface TraceBatch {
   /** As `Tracing.store`; the delivery's own trace goes on. */
-  store(lane: LaneName, delivery: Delivery, detail: string, work: (trace: TraceHeaders) => Promise<LaneReceipt>): Promise<unknown>;
+  store(stream: StreamName, delivery: Delivery, detail: string, work: (trace: TraceHeaders) => Promise<StoredMessageRef>): Promise<unknown>;
   /** As `Tracing.fanOut`; the event's own trace goes on. */
   fanOut(event: Event, work: (trace: TraceHeaders) => Promise<number>): Promise<unknown>;
 }
 
-/** fan-out: the parts of large fan-outs, which rest in the retries lane. */
-export type LaneName = "events" | "retries" | "fan-out" | "parked" | "dead-letters" | "status";
+/** fan-out: the parts of large fan-outs, which rest in the retries stream. */
+export type StreamName = "events" | "retries" | "fan-out" | "parked" | "dead-letters" | "status";
 
-/** The message that a delivery was taken from; it is acknowledged once the delivery is done or stored in another lane. */
-export interface LaneSource {
+/** The message that a delivery was taken from; it is acknowledged once the delivery is done or stored in another stream. */
+export interface MessageRef {
   readonly stream: string;
   readonly sequence: number;
 }
@@ -169,12 +169,12 @@ export interface ParkedQueue {
 
 /** A delivery in a parked queue, and where in the stream. */
 export interface ParkedDelivery {
-  readonly source: LaneSource;
+  readonly source: MessageRef;
   readonly delivery: Delivery;
 }
 
 /** A message as JetStream has it. */
-export interface LaneReceipt {
+export interface StoredMessageRef {
   readonly subject: string;
   readonly sequence: number;
   readonly messageId: string;
@@ -183,28 +183,28 @@ export interface LaneReceipt {
 }
 
 /**
- * Each call resolves when JetStream has stored the message, and rejects (AppError LANE_REFUSED) when it has not.
+ * Each call resolves when JetStream has stored the message, and rejects (AppError STREAM_REFUSED) when it has not.
  * `trace` goes into the message's headers; the event's own when it is not given.
  */
-export interface Lanes {
-  retry(delivery: Delivery, delay: RetryDelay, source: LaneSource, trace?: TraceHeaders): Promise<LaneReceipt>;
+export interface DeliveryStreams {
+  retry(delivery: Delivery, delay: RetryDelay, source: MessageRef, trace?: TraceHeaders): Promise<StoredMessageRef>;
   /** @param dueAt not to be attempted before; null: when its turn comes */
-  park(delivery: Delivery, queue: ParkedQueue, dueAt: number | null, source: LaneSource, trace?: TraceHeaders): Promise<LaneReceipt>;
+  park(delivery: Delivery, queue: ParkedQueue, dueAt: number | null, source: MessageRef, trace?: TraceHeaders): Promise<StoredMessageRef>;
 }
 
 export type RawDeadLetterReason = Extract<DeadLetterReason, "invalid" | "redelivered">;
 
-/** As Lanes. Only give-up.ts writes dead letters. */
+/** As DeliveryStreams. Only give-up.ts writes dead letters. */
 export interface DeadLetterWriter {
   deadLetter(
     delivery: Delivery,
     reason: DeadLetterReason,
     error: string | null,
-    source: LaneSource,
+    source: MessageRef,
     trace?: TraceHeaders,
-  ): Promise<LaneReceipt>;
+  ): Promise<StoredMessageRef>;
   /** Stores the message as it is, bytes and all, under the app's or (null) the `_invalid` dead letters. */
-  deadLetterRaw(message: UnhandledMessage, reason: RawDeadLetterReason, error: string, app: string | null): Promise<LaneReceipt>;
+  deadLetterRaw(message: UnhandledMessage, reason: RawDeadLetterReason, error: string, app: string | null): Promise<StoredMessageRef>;
 }
 
 /** An app's circuit as all replicas share it. Times are milliseconds since the epoch. */
@@ -256,7 +256,7 @@ export interface CircuitStore {
 export interface Hold {
   /** Null: nobody is getting one, and what was settled before its turn is all there is to keep. */
   readonly deliveryId: string | null;
-  /** Its message in the parked lane; a hold whose message is gone holds nothing. */
+  /** Its message in the parked stream; a hold whose message is gone holds nothing. */
   readonly parkedSequence: number;
   readonly attemptsMade: number;
   readonly attempts: readonly AttemptSummary[];
@@ -264,7 +264,7 @@ export interface Hold {
   readonly dueAt: number;
   /** Until then its attempt may be waited for or under way, as far as a clock can tell; milliseconds since the epoch. */
   readonly busyUntil: number;
-  /** Messages in the parked lane that were settled before their turn: any replica that gets one then skips it. */
+  /** Messages in the parked stream that were settled before their turn: any replica that gets one then skips it. */
   readonly settled: readonly number[];
 }
 
@@ -289,7 +289,7 @@ export interface Holds {
 export interface DeliveryObserver {
   attempted(attempt: AttemptRecord): void;
   /** A delivery left the fast path; give-up.ts has the observer of dead letters. */
-  stored(lane: "retries" | "parked", delivery: Delivery, detail: string): void;
+  stored(stream: "retries" | "parked", delivery: Delivery, detail: string): void;
   /** It was delivered before, for the same event message or for another one with the same key. */
   skipped(delivery: Delivery, delivered: DeliveredFor): void;
 }
@@ -297,5 +297,5 @@ export interface DeliveryObserver {
 /** Log line and counters. */
 export interface DeadLetterObserver {
   /** @param delivery null: the message holds none, or none that was read */
-  deadLettered(reason: DeadLetterReason, delivery: Delivery | null, source: LaneSource): void;
+  deadLettered(reason: DeadLetterReason, delivery: Delivery | null, source: MessageRef): void;
 }

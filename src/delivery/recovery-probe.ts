@@ -84,11 +84,11 @@ export function createProbes(dependencies: ProbeDependencies): Probes {
       // A person may have disabled it meanwhile.
       if (!isBroken(delivery.installationUuid)) return "held";
       return await tracing.start("probe", delivery.event, async (span): Promise<ProbeEnd> => {
-        const verdict = await inFlight.alone(delivery, (hasWaited) => (hasWaited ? Promise.resolve(HELD) : attempt(delivery, span)));
-        if (verdict.kind === "held" || verdict.kind === "delivered") return verdict.kind;
-        if (verdict.kind === "retry" || verdict.reason !== "rejected") return "failed";
+        const disposition = await inFlight.alone(delivery, (hasWaited) => (hasWaited ? Promise.resolve(HELD) : attempt(delivery, span)));
+        if (disposition.kind === "held" || disposition.kind === "delivered") return disposition.kind;
+        if (disposition.kind === "retry" || disposition.reason !== "rejected") return "failed";
         if (registry.app(delivery.app)?.ordered !== true) return "refused";
-        await dispatcher.settle(verdict, source, span);
+        await dispatcher.settle(disposition, source, span);
         return "given up";
       });
     } finally {

@@ -73,8 +73,8 @@ export function createTestCall(dependencies: TestCallDependencies) {
       );
     try {
       return await tracing.start("test", event, async (span) => {
-        const verdict = await attempt({ ...newDelivery(event, app, installation.uuid, null), counted: false }, span);
-        const record = verdict.kind === "held" ? null : verdict.record;
+        const disposition = await attempt({ ...newDelivery(event, app, installation.uuid, null), counted: false }, span);
+        const record = disposition.kind === "held" ? null : disposition.record;
         if (record === null) throw new AppError("NOT_FOUND", `installation ${installation.uuid} was removed in the meantime`);
         return record;
       });

@@ -13,7 +13,7 @@ const DELIVERY_EXAMPLE = {
   detail: "attempt 2 is due at 2026-01-05T10:11:17.345Z",
   delivered_at: null,
   next_attempt_at: "2026-01-05T10:11:17.345Z",
-  retry: { sequence: 3, rung_s: 4, due_at: "2026-01-05T10:11:17.345Z", stored_at: "2026-01-05T10:11:12.400Z" },
+  retry: { sequence: 3, tier_s: 4, due_at: "2026-01-05T10:11:17.345Z", stored_at: "2026-01-05T10:11:12.400Z" },
   parked: null,
   dead_letter: null,
   installation_status: "active",
@@ -79,11 +79,11 @@ const explainedDelivery = z
     detail: z.string().meta({ description: "The state in a sentence: why, and what happens next." }),
     delivered_at: time.nullable(),
     next_attempt_at: time.nullable().meta({ description: "When the next attempt is due at the earliest; null: none is planned by time." }),
-    retry: z.object({ sequence: z.int(), rung_s: z.int(), due_at: time, stored_at: time }).nullable(),
+    retry: z.object({ sequence: z.int(), tier_s: z.int(), due_at: time, stored_at: time }).nullable(),
     parked: z
       .object({
         sequence: z.int(),
-        queue: z.string().meta({ description: "The subject of the parked lane." }),
+        queue: z.string().meta({ description: "The subject of the parked stream." }),
         since: time,
         because: z.enum(["disabled", "broken", "circuit", "ordered", "queue"]),
         expires_at: time.meta({ description: "Then it goes to dead letters." }),

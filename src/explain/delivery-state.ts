@@ -1,11 +1,11 @@
 /**
  * What became of a delivery, from everything that is known of it. Pure. The latest evidence wins: a delivered attempt says
- * more than a lane message that is older, and a lane message more than a mark.
+ * more than a stream message that is older, and a stream message more than a mark.
  */
 import type { CircuitState, Hold } from "../delivery/ports.ts";
 import type { App, Installation } from "../model/app.ts";
 import { toRfc3339 } from "../model/clock.ts";
-import type { DeliveryTrail, LocatedDelivery, NotedSkip, RestOfEvent, StoredEvent } from "../model/delivery-location.ts";
+import type { DeliveryHistory, LocatedDelivery, NotedSkip, RestOfEvent, StoredEvent } from "../model/delivery-location.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
 import type { ExplainedAttempt, ExplainedDelivery } from "./answer-schemas.ts";
@@ -17,7 +17,7 @@ export interface DeliveryFacts {
   /** As of now; undefined: gone. */
   readonly registered: { readonly app: App | undefined; readonly installation: Installation | undefined };
   readonly stored: StoredEvent | null;
-  readonly trail: DeliveryTrail | null;
+  readonly history: DeliveryHistory | null;
   readonly located: LocatedDelivery | null;
   /** Of its event as a whole. */
   readonly rest: RestOfEvent | null;
@@ -59,13 +59,13 @@ export function explainState(facts: DeliveryFacts): ExplainedDelivery {
     detail,
     delivered_at: arrival === null || arrival.at === null ? null : toRfc3339(arrival.at),
     next_attempt_at: nextAttemptAt === null ? null : toRfc3339(nextAttemptAt),
-    retry: located?.lane === "retries" ? retryOf(located) : null,
-    parked: located?.lane === "parked" ? parkedOf(located, facts) : null,
-    dead_letter: located?.lane === "dead-letters" ? deadLetterOf(located) : rest?.kind === "dead-letter" ? deadLetterOf(rest) : null,
+    retry: located?.stream === "retries" ? retryOf(located) : null,
+    parked: located?.stream === "parked" ? parkedOf(located, facts) : null,
+    dead_letter: located?.stream === "dead-letters" ? deadLetterOf(located) : rest?.kind === "dead-letter" ? deadLetterOf(rest) : null,
     installation_status: registered.installation?.status ?? "uninstalled",
     circuit: facts.circuit.state,
     attempts: [...attempts],
-    skipped: (facts.trail?.skips ?? []).map(skipOf),
+    skipped: (facts.history?.skips ?? []).map(skipOf),
     trace_id: traceIdOf(facts),
   };
 }
@@ -84,25 +84,25 @@ function skipOf({ eventSequence, deliveredSequence, at }: NotedSkip): ExplainedD
 }
 
 /** Of its first attempt that is known: resends and replays go on with it. */
-function traceIdOf({ attempts, trail, located, stored }: DeliveryFacts): string | null {
+function traceIdOf({ attempts, history, located, stored }: DeliveryFacts): string | null {
   const row = attempts.find(({ trace_id: id }) => id !== null);
-  const traceparents = [trail?.runs[0]?.last?.traceparent, (located?.delivery.event ?? stored?.event)?.traceparent];
+  const traceparents = [history?.runs[0]?.last?.traceparent, (located?.delivery.event ?? stored?.event)?.traceparent];
   return row?.trace_id ?? traceparents.map((header) => parseTraceparent(header)?.traceId).find((id) => id !== undefined) ?? null;
 }
 
-function arrivalOf({ attempts, trail }: DeliveryFacts): Arrival | null {
+function arrivalOf({ attempts, history }: DeliveryFacts): Arrival | null {
   const row = attempts.findLast(({ outcome }) => outcome === "delivered");
   if (row !== undefined) return { at: endOf(row), attempt: row.attempt, responseCode: row.response_code };
-  const run = trail?.runs.findLast(({ delivered }) => delivered);
+  const run = history?.runs.findLast(({ delivered }) => delivered);
   if (run === undefined) return null;
   return { at: run.last?.endedAt ?? null, attempt: run.last?.attempt ?? 0, responseCode: run.last?.responseCode ?? 0 };
 }
 
-/** A lane has it, for a run that is not known as delivered. */
-function isOnItsWayAgain({ located, attempts, trail }: DeliveryFacts): boolean {
+/** A stream has it, for a run that is not known as delivered. */
+function isOnItsWayAgain({ located, attempts, history }: DeliveryFacts): boolean {
   if (located === null) return false;
   const isDone = attempts.some((one) => one.outcome === "delivered" && endOf(one) >= located.storedAt);
-  return !isDone && !trail?.runs.some(({ replay, delivered }) => delivered && replay === located.delivery.replay);
+  return !isDone && !history?.runs.some(({ replay, delivered }) => delivered && replay === located.delivery.replay);
 }
 
 function deliveredBy({ at, attempt, responseCode }: Arrival): State {
@@ -115,7 +115,7 @@ function deliveredBy({ at, attempt, responseCode }: Arrival): State {
 
 function stateOf(facts: DeliveryFacts): State {
   const { located } = facts;
-  switch (located?.lane) {
+  switch (located?.stream) {
     case "retries":
       return retrying(located, facts);
     case "parked":
@@ -131,7 +131,7 @@ function endOf({ at, duration_ms: durationMs }: ExplainedAttempt): number {
   return epochMsOf(at) + durationMs;
 }
 
-function retrying(located: LocatedDelivery & { lane: "retries" }, { registered, parksBroken, circuit, now }: DeliveryFacts): State {
+function retrying(located: LocatedDelivery & { stream: "retries" }, { registered, parksBroken, circuit, now }: DeliveryFacts): State {
   const { dueAt, delivery } = located;
   const run = delivery.replay === null ? "" : " of a resend or replay";
   const when = dueAt <= now ? "is due now" : `is due at ${toRfc3339(dueAt)}`;
@@ -145,7 +145,7 @@ function retrying(located: LocatedDelivery & { lane: "retries" }, { registered, 
   return state(due, dueAt);
 }
 
-function parked(located: LocatedDelivery & { lane: "parked" }, facts: DeliveryFacts): State {
+function parked(located: LocatedDelivery & { stream: "parked" }, facts: DeliveryFacts): State {
   const { circuit, hold, nextProbeAt, isOldest } = facts;
   const since = `parked since ${toRfc3339(sinceOf(located))}`;
   const at = (time: number | null, detail: string): State => ({ state: "parked", detail: `${since}: ${detail}`, nextAttemptAt: time });
@@ -177,7 +177,7 @@ function parked(located: LocatedDelivery & { lane: "parked" }, facts: DeliveryFa
   }
 }
 
-type GivenUp = Pick<LocatedDelivery & { lane: "dead-letters" }, "sequence" | "storedAt" | "error"> & { readonly reason: string };
+type GivenUp = Pick<LocatedDelivery & { stream: "dead-letters" }, "sequence" | "storedAt" | "error"> & { readonly reason: string };
 
 function given({ sequence, reason, error }: GivenUp): State {
   const why = error === null ? reason : `${reason}: ${error}`;
@@ -188,29 +188,29 @@ function given({ sequence, reason, error }: GivenUp): State {
   };
 }
 
-function nowhere({ stored, trail, rest, attempts }: DeliveryFacts): State {
+function nowhere({ stored, history, rest, attempts }: DeliveryFacts): State {
   const state = (name: "pending" | "test_failed" | "unknown", detail: string): State => ({ state: name, detail, nextAttemptAt: null });
   if (stored?.stage === "waiting") return state("pending", "its event waits in the events stream, no replica has taken it yet");
   if (stored?.stage === "taken") return state("pending", "its event is being handled now");
   if (rest?.kind === "parts") return state("pending", "its event goes to very many installations and is being dealt out in parts");
   if (rest?.kind === "dead-letter") return given(rest);
   const last = attempts.at(-1);
-  if (last !== undefined && isTestCall(trail))
+  if (last !== undefined && isTestCall(history))
     return state("test_failed", `the outcome of the test call was ${last.outcome}; it is not tried again`);
-  if (last !== undefined) return state("unknown", `attempt ${last.attempt} was ${last.outcome}, and no lane that was looked at holds it`);
-  return state("unknown", "nothing is known of it: no attempt in the request log, and no lane that was looked at holds it");
+  if (last !== undefined) return state("unknown", `attempt ${last.attempt} was ${last.outcome}, and no stream that was looked at holds it`);
+  return state("unknown", "nothing is known of it: no attempt in the request log, and no stream that was looked at holds it");
 }
 
-/** The event of a test call never is in the stream, and its delivery in no lane. */
-export function isTestCall(trail: DeliveryTrail | null): boolean {
-  return trail !== null && trail.eventSequence === null && trail.place === null;
+/** The event of a test call never is in the stream, and its delivery in no stream. */
+export function isTestCall(history: DeliveryHistory | null): boolean {
+  return history !== null && history.eventSequence === null && history.place === null;
 }
 
-function retryOf({ sequence, rungS, dueAt, storedAt }: LocatedDelivery & { lane: "retries" }): ExplainedDelivery["retry"] {
-  return { sequence, rung_s: rungS, due_at: toRfc3339(dueAt), stored_at: toRfc3339(storedAt) };
+function retryOf({ sequence, tierS, dueAt, storedAt }: LocatedDelivery & { stream: "retries" }): ExplainedDelivery["retry"] {
+  return { sequence, tier_s: tierS, due_at: toRfc3339(dueAt), stored_at: toRfc3339(storedAt) };
 }
 
-function parkedOf(located: LocatedDelivery & { lane: "parked" }, facts: DeliveryFacts): ExplainedDelivery["parked"] {
+function parkedOf(located: LocatedDelivery & { stream: "parked" }, facts: DeliveryFacts): ExplainedDelivery["parked"] {
   const since = sinceOf(located);
   return {
     sequence: located.sequence,
@@ -229,8 +229,8 @@ function sinceOf({ delivery: { firstParkedAt }, storedAt }: LocatedDelivery): nu
   return firstParkedAt ?? storedAt;
 }
 
-/** As the gate would say now. */
-function becauseOf({ ofInstallation }: LocatedDelivery & { lane: "parked" }, { registered, circuit }: DeliveryFacts): ParkedBecause {
+/** As the admission would say now. */
+function becauseOf({ ofInstallation }: LocatedDelivery & { stream: "parked" }, { registered, circuit }: DeliveryFacts): ParkedBecause {
   const status = registered.installation?.status;
   if (ofInstallation && (status === "disabled" || status === "broken")) return status;
   if (circuit.state !== "closed") return "circuit";

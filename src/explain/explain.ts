@@ -1,12 +1,12 @@
 /**
- * Answers "what became of it?" from what the registry, the streams and Redis know (delivery-state.ts judges it). Every
+ * Answers "what became of it?" from what the registry, the streams and Redis know (delivery-state.ts attemptListeners it). Every
  * look is bounded; what could not be looked at, or only in part, is said in `notes`.
  */
 
 import type { App, Installation } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
-import type { DeliveryTrail, LocatedDelivery, NotedAddressee, RestOfEvent, StoredEvent } from "../model/delivery-location.ts";
+import type { DeliveryHistory, LocatedDelivery, NotedAddressee, RestOfEvent, StoredEvent } from "../model/delivery-location.ts";
 import type { Event } from "../model/event.ts";
 import { deliveryId as deliveryIdOf } from "../model/event-key.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
@@ -19,7 +19,7 @@ import type { DeliveryAnswer, EventAnswer, EventOfSameId, ExplainedAttempt, Expl
 import { explainState, isTestCall } from "./delivery-state.ts";
 import { createFindEvents, type EventQuery, type FoundEvent } from "./find-events.ts";
 import { createNotes, type Notes, unlessRedisIsAway } from "./notes.ts";
-import type { RequestLogRow, Whereabouts } from "./ports.ts";
+import type { DeliverySources, RequestLogRow } from "./ports.ts";
 
 export interface Explain {
   /** @throws AppError NOT_FOUND when nothing that was looked at knows it */
@@ -31,7 +31,7 @@ export interface Explain {
 export interface ExplainDependencies {
   readonly registry: Pick<Registry, "getApp" | "getInstallation">;
   readonly index: RegistryIndex;
-  readonly whereabouts: Whereabouts;
+  readonly sources: DeliverySources;
   readonly clock: Clock;
 }
 
@@ -57,35 +57,35 @@ interface Subject {
 
 /** What was found of it. */
 interface Known {
-  readonly trail: DeliveryTrail | null;
+  readonly history: DeliveryHistory | null;
   readonly located: LocatedDelivery | null;
   readonly stored: StoredEvent | null;
   readonly rest: RestOfEvent | null;
   readonly rows: readonly RequestLogRow[];
 }
 
-export function createExplain({ registry, index, whereabouts, clock }: ExplainDependencies, options: ExplainOptions): Explain {
-  const { trails, events, lanes, queryRequestLog, circuitOf, holdOf, oldestParked } = whereabouts;
-  const findEvents = createFindEvents(whereabouts, options.stream);
+export function createExplain({ registry, index, sources, clock }: ExplainDependencies, options: ExplainOptions): Explain {
+  const { lookup, events, streams, queryRequestLog, circuitOf, holdOf, oldestParked } = sources;
+  const findEvents = createFindEvents(sources, options.stream);
 
   const search = async (ids: readonly string[], app: string | null, notes: Notes): Promise<LocatedDelivery[]> => {
     if (ids.length === 0) return [];
-    notes.add(`Redis does not know where all of it is: ${lanes.looksAt} were looked at.`);
-    return lanes.search(new Set(ids), app);
+    notes.add(`Redis does not know where all of it is: ${streams.looksAt} were looked at.`);
+    return streams.search(new Set(ids), app);
   };
 
   /** Where each is; what was noted wins over what a search finds. */
   const locate = async (
-    found: ReadonlyArray<{ id: string; trail: DeliveryTrail | null }>,
+    found: ReadonlyArray<{ id: string; history: DeliveryHistory | null }>,
     app: string | null,
     notes: Notes,
   ): Promise<Map<string, LocatedDelivery>> => {
     const located = new Map<string, LocatedDelivery>();
     const missing: string[] = [];
-    for (const { id, trail } of found) {
-      const at = trail?.place ? await lanes.at(id, trail.place) : null;
+    for (const { id, history } of found) {
+      const at = history?.place ? await streams.at(id, history.place) : null;
       if (at !== null) located.set(id, at);
-      else if (!trail?.runs.some(({ delivered }) => delivered) && !isTestCall(trail)) missing.push(id);
+      else if (!history?.runs.some(({ delivered }) => delivered) && !isTestCall(history)) missing.push(id);
     }
     for (const hit of await search(missing, app, notes)) located.set(hit.delivery.id, hit);
     return located;
@@ -100,15 +100,15 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
     return probedAt({ ...record }) + options.probeIntervalMs;
   };
 
-  const isOldest = async ({ sequence, delivery, ofInstallation }: LocatedDelivery & { lane: "parked" }): Promise<boolean> => {
+  const isOldest = async ({ sequence, delivery, ofInstallation }: LocatedDelivery & { stream: "parked" }): Promise<boolean> => {
     const queue = { app: delivery.app, installationUuid: ofInstallation ? delivery.installationUuid : null };
     return (await oldestParked(queue))?.source.sequence === sequence;
   };
 
   const explain = async ({ deliveryId, app, installationUuid }: Subject, known: Known): Promise<ExplainedDelivery> => {
-    const { located, rest, rows, stored, trail } = known;
+    const { located, rest, rows, stored, history } = known;
     const registered = { app: index.app(app), installation: index.installation(installationUuid) };
-    const hold = registered.app?.ordered && located?.lane === "parked" ? await holdOf(app) : null;
+    const hold = registered.app?.ordered && located?.stream === "parked" ? await holdOf(app) : null;
     const held = hold?.deliveryId === deliveryId ? hold.attempts : [];
     const circuit = circuitOf(app);
     const waitsForProbe = registered.installation?.status === "broken" || circuit.state !== "closed";
@@ -118,7 +118,7 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
       installationUuid,
       registered,
       stored,
-      trail,
+      history,
       located,
       rest,
       attempts: attemptsOf(
@@ -128,7 +128,7 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
       circuit,
       hold,
       nextProbeAt: registered.installation === undefined ? null : await nextProbeAt(registered.installation),
-      isOldest: located?.lane === "parked" && waitsForProbe && (await isOldest(located)),
+      isOldest: located?.stream === "parked" && waitsForProbe && (await isOldest(located)),
       maxParkedAgeMs: options.maxParkedAgeMs,
       parksBroken: options.parksBroken,
       now: clock.now(),
@@ -165,29 +165,29 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
 
     const ids = subjects.map(({ deliveryId }) => deliveryId);
     const found = await unlessRedisIsAway(
-      trails.find(
+      lookup.find(
         ids,
         subjects.map(({ app }) => app),
       ),
       [],
       notes,
     );
-    const trailOf = (at: number): DeliveryTrail | null => found[at] ?? null;
+    const historyOf = (at: number): DeliveryHistory | null => found[at] ?? null;
     const apps = new Set(subjects.map(({ app }) => app));
     const located = await locate(
       // What nobody has taken yet is nowhere else.
-      stored?.stage === "waiting" || letters.length > 0 ? [] : ids.map((id, at) => ({ id, trail: trailOf(at) })),
+      stored?.stage === "waiting" || letters.length > 0 ? [] : ids.map((id, at) => ({ id, history: historyOf(at) })),
       apps.size === 1 ? ([...apps][0] ?? null) : null,
       notes,
     );
     for (const letter of letters) located.set(letter.delivery.id, letter);
     const event = stored?.event ?? [...located.values()][0]?.delivery.event ?? null;
     const rows = (await Promise.all([...apps].map((app) => rowsOf(app, event?.type ?? null, notes)))).flat();
-    const isLost = ids.some((id, at) => trailOf(at) === null && !located.has(id));
-    const rest = isLost && stored?.stage === "handled" ? await lanes.restOf(stored.sequence) : null;
+    const isLost = ids.some((id, at) => historyOf(at) === null && !located.has(id));
+    const rest = isLost && stored?.stage === "handled" ? await streams.restOf(stored.sequence) : null;
     const deliveries: ExplainedDelivery[] = [];
     for (const [at, subject] of subjects.entries()) {
-      const known = { trail: trailOf(at), located: located.get(subject.deliveryId) ?? null, stored, rest, rows };
+      const known = { history: historyOf(at), located: located.get(subject.deliveryId) ?? null, stored, rest, rows };
       const delivery = await explain(subject, known);
       const later = await wantedLater(delivery, stored);
       if (later === null) deliveries.push(delivery);
@@ -205,9 +205,9 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
   return {
     async delivery(deliveryId) {
       const notes = createNotes();
-      const [trail = null] = await unlessRedisIsAway(trails.find([deliveryId]), [], notes);
-      const located = (await locate([{ id: deliveryId, trail }], trail?.app ?? null, notes)).get(deliveryId) ?? null;
-      const known = trail ?? located?.delivery;
+      const [history = null] = await unlessRedisIsAway(lookup.find([deliveryId]), [], notes);
+      const located = (await locate([{ id: deliveryId, history }], history?.app ?? null, notes)).get(deliveryId) ?? null;
+      const known = history ?? located?.delivery;
       if (known === undefined) {
         const unknown = `nothing is known of delivery ${deliveryId} in the last 8 days; its first attempt is known when it has ended`;
         throw new AppError("NOT_FOUND", [unknown, ...notes.list()].join(". "));
@@ -216,7 +216,7 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
       const stored = eventSequence === null ? null : await events.at(eventSequence);
       const event = stored?.event ?? located?.delivery.event ?? null;
       const rows = await rowsOf(app, event?.type ?? null, notes);
-      const delivery = await explain({ deliveryId, app, installationUuid }, { trail, located, stored, rest: null, rows });
+      const delivery = await explain({ deliveryId, app, installationUuid }, { history, located, stored, rest: null, rows });
       const row = rows.find(({ delivery_id: id }) => id === deliveryId);
       const eventId = event?.id ?? row?.event_id;
       return {
@@ -231,7 +231,7 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
       const [newest, ...older] = await findEvents(query, notes);
       if (newest === undefined) throw new AppError("NOT_FOUND", `no event ${query.id}`);
       if (newest.stored !== null && newest.stored.event === null) {
-        const rest = await lanes.restOf(newest.stored.sequence);
+        const rest = await streams.restOf(newest.stored.sequence);
         const letter = rest?.kind === "dead-letter" ? `, it is dead letter ${rest.sequence}` : "";
         throw new AppError("NOT_FOUND", `event ${query.id} can't be read${letter}: ${newest.stored.problem}`);
       }
@@ -243,7 +243,7 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
   };
 }
 
-/** The rows of the request log, and what lane messages carry of attempts whose rows are not there any more. */
+/** The rows of the request log, and what stream messages carry of attempts whose rows are not there any more. */
 function attemptsOf(rows: readonly RequestLogRow[], summaries: LocatedDelivery["delivery"]["attempts"]): ExplainedAttempt[] {
   const attempts = new Map<string, ExplainedAttempt>();
   for (const { attempt, at, outcome, responseCode, durationMs, error } of summaries) {

@@ -8,7 +8,7 @@ import { toRfc3339 } from "../model/clock.ts";
 import type { LocatedDelivery, NotedAddressee, StoredEvent } from "../model/delivery-location.ts";
 import { deliveryId, type EventIdentity, eventKey } from "../model/event-key.ts";
 import { type Notes, unlessRedisIsAway } from "./notes.ts";
-import type { Whereabouts } from "./ports.ts";
+import type { DeliverySources } from "./ports.ts";
 
 export interface EventQuery {
   readonly id: string;
@@ -34,7 +34,10 @@ export type FindEvents = (query: EventQuery, notes: Notes) => Promise<FoundEvent
 const MOST_EVENTS = 10;
 
 /** @param stream name of the events stream */
-export function createFindEvents({ trails, events, lanes }: Pick<Whereabouts, "trails" | "events" | "lanes">, stream: string): FindEvents {
+export function createFindEvents(
+  { lookup, events, streams }: Pick<DeliverySources, "lookup" | "events" | "streams">,
+  stream: string,
+): FindEvents {
   /** Of the deliveries that Redis knows, by the event that they are of. */
   const findNoted = async (query: EventQuery, noted: readonly NotedAddressee[]): Promise<FoundEvent[]> => {
     const found: FoundEvent[] = [];
@@ -56,7 +59,7 @@ export function createFindEvents({ trails, events, lanes }: Pick<Whereabouts, "t
   };
 
   const findLetters = async (query: EventQuery): Promise<FoundEvent[]> => {
-    const letters = (await lanes.deadLettersOf(query.id)).filter(({ delivery }) => isAsked(query, delivery.event));
+    const letters = (await streams.deadLettersOf(query.id)).filter(({ delivery }) => isAsked(query, delivery.event));
     const byEvent = Map.groupBy(letters, ({ delivery }) => eventKey(delivery.event));
     return [...byEvent.values()].map((ofEvent) => {
       const noted = ofEvent.map(({ delivery: { id, ...delivery } }) => ({ ...delivery, deliveryId: id }));
@@ -66,7 +69,7 @@ export function createFindEvents({ trails, events, lanes }: Pick<Whereabouts, "t
 
   return async (query, notes) => {
     const { id, since, type } = query;
-    const noted = await unlessRedisIsAway(trails.ofEvent(id), [], notes);
+    const noted = await unlessRedisIsAway(lookup.ofEvent(id), [], notes);
     const place = placeIn(stream, id);
     const placed = place === null ? null : await events.at(place);
     if (placed !== null) return [{ stored: placed, noted, letters: [] }];

@@ -1,21 +1,21 @@
 /**
- * Finds a delivery's message in the retries, parked and dead-letters lanes: at the place where it was noted, else by
+ * Finds a delivery's message in the retries, parked and dead-letters streams: at the place where it was noted, else by
  * looking at a bounded number of messages of each queue that it can be in. Nothing here counts as a redelivery.
  */
 import type { JetStreamManager, NatsConnection, StoredMsg } from "nats";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
-import { decodeRawLetter } from "../jetstream/raw-message.ts";
+import { decodeRawMessage } from "../jetstream/raw-message.ts";
 import { readForwards, type StreamMessage, textOf } from "../jetstream/read-stream.ts";
 import { messageAt, nextMessage } from "../jetstream/stored-message.ts";
-import { type BusNames, INVALID } from "../jetstream/subjects.ts";
+import { INVALID, type Subjects } from "../jetstream/subjects.ts";
 import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
-import type { LanePlace, LocatedDelivery, RestOfEvent } from "../model/delivery-location.ts";
-import { decodeLaneMessage } from "../model/delivery-message.ts";
+import type { LocatedDelivery, RestOfEvent, StreamLocation } from "../model/delivery-location.ts";
+import { decodeDeliveryMessage } from "../model/delivery-message.ts";
 
 /** Every call rejects with AppError NATS_UNREACHABLE when the server does not answer. */
-export interface LaneSearch {
+export interface FindInStreams {
   /** Null: the message is not there any more. */
-  at(deliveryId: string, place: LanePlace): Promise<LocatedDelivery | null>;
+  at(deliveryId: string, place: StreamLocation): Promise<LocatedDelivery | null>;
   /** What is found of the deliveries. @param app null: all apps' messages are looked at. */
   search(deliveryIds: ReadonlySet<string>, app: string | null): Promise<LocatedDelivery[]>;
   /** Dead letters of the event, among the newest. */
@@ -32,7 +32,7 @@ const MOST_IN_QUEUE = 200;
 const MOST_DEAD_LETTERS = 2_000;
 const BATCH = 500;
 
-export function createLaneSearch(connection: NatsConnection, manager: JetStreamManager, names: BusNames): LaneSearch {
+export function createFindInStreams(connection: NatsConnection, manager: JetStreamManager, names: Subjects): FindInStreams {
   const { streams, prefix } = names;
   const streamOf = { retries: streams.retries, parked: streams.parked, "dead-letters": streams.deadLetters } as const;
 
@@ -46,10 +46,10 @@ export function createLaneSearch(connection: NatsConnection, manager: JetStreamM
     }
   }
 
-  const walk = async (lane: LanePlace["lane"], subject: string, wanted: ReadonlySet<string>): Promise<LocatedDelivery[]> => {
+  const walk = async (stream: StreamLocation["stream"], subject: string, wanted: ReadonlySet<string>): Promise<LocatedDelivery[]> => {
     const found: LocatedDelivery[] = [];
-    for await (const message of oldest(streamOf[lane], subject)) {
-      const located = locate(lane, message.subject, message.seq, message.time.getTime(), message.string());
+    for await (const message of oldest(streamOf[stream], subject)) {
+      const located = locate(stream, message.subject, message.seq, message.time.getTime(), message.string());
       if (located !== null && wanted.has(located.delivery.id)) found.push(located);
       if (found.length === wanted.size) break;
     }
@@ -63,7 +63,7 @@ export function createLaneSearch(connection: NatsConnection, manager: JetStreamM
     yield* readForwards(connection, manager, { stream, subject, from, to, batch: BATCH });
   }
 
-  /** @param mentions a cheap look before the letter is read */
+  /** @param mentions a cheap look before the dead letter is read */
   const searchDeadLetters = async (
     subject: string,
     mentions: (text: string) => boolean,
@@ -79,9 +79,9 @@ export function createLaneSearch(connection: NatsConnection, manager: JetStreamM
     return found;
   };
 
-  const at = async (deliveryId: string, { lane, sequence }: LanePlace): Promise<LocatedDelivery | null> => {
-    const message = await messageAt(manager, streamOf[lane], sequence);
-    const located = message && locate(lane, message.subject, message.seq, message.time.getTime(), message.string());
+  const at = async (deliveryId: string, { stream, sequence }: StreamLocation): Promise<LocatedDelivery | null> => {
+    const message = await messageAt(manager, streamOf[stream], sequence);
+    const located = message && locate(stream, message.subject, message.seq, message.time.getTime(), message.string());
     return located?.delivery.id === deliveryId ? located : null;
   };
 
@@ -124,7 +124,7 @@ export function createLaneSearch(connection: NatsConnection, manager: JetStreamM
     search: (deliveryIds, app) => orUnreachable(search(deliveryIds, app)),
     deadLettersOf: (eventId) => orUnreachable(deadLettersOf(eventId)),
     restOf: (eventSequence) => orUnreachable(restOf(eventSequence)),
-    looksAt: `the oldest ${MOST_IN_QUEUE} messages of the retries and parked lanes and the newest ${MOST_DEAD_LETTERS} dead letters`,
+    looksAt: `the oldest ${MOST_IN_QUEUE} messages of the retries and parked streams and the newest ${MOST_DEAD_LETTERS} dead letters`,
   };
 }
 
@@ -137,15 +137,21 @@ function membersIn(text: string): Readonly<Record<string, unknown>> {
   }
 }
 
-/** Null for what no lane could read. */
-function locate(lane: LanePlace["lane"], subject: string, sequence: number, storedAt: number, text: string): LocatedDelivery | null {
+/** Null for what no stream could read. */
+function locate(
+  stream: StreamLocation["stream"],
+  subject: string,
+  sequence: number,
+  storedAt: number,
+  text: string,
+): LocatedDelivery | null {
   const [, , first = "", installationUuid] = subject.split(".");
   try {
-    if (lane === "dead-letters") return locateDeadLetter(sequence, storedAt, text);
-    const { delivery, dueAt } = decodeLaneMessage(text);
+    if (stream === "dead-letters") return locateDeadLetter(sequence, storedAt, text);
+    const { delivery, dueAt } = decodeDeliveryMessage(text);
     const found = { sequence, storedAt, delivery };
-    if (lane === "retries") return { ...found, lane, dueAt: dueAt ?? storedAt, rungS: Number(first) };
-    return { ...found, lane, queue: subject, ofInstallation: installationUuid !== undefined };
+    if (stream === "retries") return { ...found, stream, dueAt: dueAt ?? storedAt, tierS: Number(first) };
+    return { ...found, stream, queue: subject, ofInstallation: installationUuid !== undefined };
   } catch {
     return null;
   }
@@ -154,7 +160,7 @@ function locate(lane: LanePlace["lane"], subject: string, sequence: number, stor
 /** A delivery, or the whole message of one that was redelivered too often. */
 function locateDeadLetter(sequence: number, storedAt: number, text: string): LocatedDelivery {
   const content = JSON.parse(text) as Record<string, unknown> & { reason: DeadLetterReason; error: string | null };
-  const raw = decodeRawLetter(content);
-  const { delivery } = decodeLaneMessage(raw === null ? text : Buffer.from(raw.data).toString("utf8"));
-  return { lane: "dead-letters", sequence, storedAt, delivery, reason: content.reason, error: content.error };
+  const raw = decodeRawMessage(content);
+  const { delivery } = decodeDeliveryMessage(raw === null ? text : Buffer.from(raw.data).toString("utf8"));
+  return { stream: "dead-letters", sequence, storedAt, delivery, reason: content.reason, error: content.error };
 }

@@ -1,6 +1,13 @@
 /** Where explain looks: the request log, the streams and the registry. Redis and the streams implement these. */
 import type { CircuitState, Hold, ParkedDelivery, ParkedQueue } from "../delivery/ports.ts";
-import type { DeliveryTrail, LanePlace, LocatedDelivery, NotedAddressee, RestOfEvent, StoredEvent } from "../model/delivery-location.ts";
+import type {
+  DeliveryHistory,
+  LocatedDelivery,
+  NotedAddressee,
+  RestOfEvent,
+  StoredEvent,
+  StreamLocation,
+} from "../model/delivery-location.ts";
 
 export interface RequestLogFilter {
   readonly app: string;
@@ -31,13 +38,13 @@ export interface RequestLogRow {
 export type QueryRequestLog = (filter: RequestLogFilter) => Promise<RequestLogRow[]>;
 
 /** Where events and deliveries are. What is read from Redis rejects with AppError REDIS_UNREACHABLE when it is away. */
-export interface Whereabouts {
+export interface DeliverySources {
   readonly queryRequestLog: QueryRequestLog;
-  readonly trails: {
+  readonly lookup: {
     /** Deliveries of all events with this id that were attempted or stored. */
     ofEvent(eventId: string): Promise<NotedAddressee[]>;
     /** @param apps the app of each, where it is known */
-    find(deliveryIds: readonly string[], apps?: readonly string[]): Promise<Array<DeliveryTrail | null>>;
+    find(deliveryIds: readonly string[], apps?: readonly string[]): Promise<Array<DeliveryHistory | null>>;
   };
   readonly events: {
     at(sequence: number): Promise<StoredEvent | null>;
@@ -52,8 +59,8 @@ export interface Whereabouts {
       readonly complete: boolean;
     }>;
   };
-  readonly lanes: {
-    at(deliveryId: string, place: LanePlace): Promise<LocatedDelivery | null>;
+  readonly streams: {
+    at(deliveryId: string, place: StreamLocation): Promise<LocatedDelivery | null>;
     search(deliveryIds: ReadonlySet<string>, app: string | null): Promise<LocatedDelivery[]>;
     /** Dead letters of all events with this id, which outlive them in their stream. */
     deadLettersOf(eventId: string): Promise<LocatedDelivery[]>;

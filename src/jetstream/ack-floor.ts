@@ -1,5 +1,5 @@
 /**
- * Remembers how far the events lane is done: every 10 s the ack floor of the events consumer goes into the registry bucket
+ * Remembers how far the events stream is done: every 10 s the ack floor of the events consumer goes into the registry bucket
  * (`ack-floor.events`). A consumer that vanished is made anew from there; only a first-ever start begins with the oldest
  * event.
  */
@@ -7,7 +7,7 @@ import { type ConsumerConfig, DeliverPolicy, type JetStreamManager } from "nats"
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
-import type { BusNames } from "./subjects.ts";
+import type { Subjects } from "./subjects.ts";
 
 /** What is needed of the bucket; registry/store.ts has it. */
 export interface FloorRecords {
@@ -42,7 +42,7 @@ function readFloor(value: string): FloorRecord | null {
   }
 }
 
-export function createAckFloor(manager: JetStreamManager, records: FloorRecords, names: BusNames, clock: Clock, logger: Logger): AckFloor {
+export function createAckFloor(manager: JetStreamManager, records: FloorRecords, names: Subjects, clock: Clock, logger: Logger): AckFloor {
   const stream = names.streams.events;
   let saved = 0;
   let cancel = (): void => {};

@@ -3,7 +3,7 @@ import { headers, type JetStreamClient } from "nats";
 import type { Tracing } from "../delivery/ports.ts";
 import { AppError } from "../model/app-error.ts";
 import { natsReason } from "../registry/store.ts";
-import type { BusNames } from "./subjects.ts";
+import type { Subjects } from "./subjects.ts";
 
 export interface OutgoingEvent {
   readonly resource: string;
@@ -28,7 +28,7 @@ export interface StoredEvent {
 /** @throws AppError PUBLISH_FAILED */
 export type PublishEvent = (event: OutgoingEvent) => Promise<StoredEvent>;
 
-export function createEventPublisher(jetStream: JetStreamClient, names: BusNames, tracing: Tracing): PublishEvent {
+export function createEventPublisher(jetStream: JetStreamClient, names: Subjects, tracing: Tracing): PublishEvent {
   return ({ resource, action, id, messageId, body, contentType, ...caller }) => {
     const subject = names.event(resource, action);
     return tracing.publish(caller, subject, id, async ({ traceparent, tracestate }) => {

@@ -7,7 +7,7 @@ import type { AttemptCounts } from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
 import type { ConnectionState } from "./connection.ts";
-import type { BusNames } from "./subjects.ts";
+import type { Subjects } from "./subjects.ts";
 
 export interface AttemptCountsChannel {
   tell(counts: readonly AttemptCounts[]): void;
@@ -24,10 +24,10 @@ interface Wire {
 /** Of one message, far below what a server takes. */
 const MAX_APPS = 1_000;
 
-export function createAttemptCountsChannel(
+export function createFailureExchange(
   connection: NatsConnection,
   state: ConnectionState,
-  { attemptCounts: subject }: BusNames,
+  { attemptCounts: subject }: Subjects,
   replica: string,
   logger: Logger,
 ): AttemptCountsChannel {

@@ -1,15 +1,15 @@
 /** Ends a message as its work ended: acknowledged, or given back to be handled again. */
 import { messageOf } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
-import type { PulledMessage } from "./message.ts";
+import type { ConsumedMessage } from "./message.ts";
 
 /** After a fault that is not the message's. */
 export const AGAIN_AFTER_MS = 1_000;
 
 /** @param onSettled told afterwards. */
-export type Settle = (message: PulledMessage, work: Promise<unknown>, onSettled?: () => void) => void;
+export type CompleteMessage = (message: ConsumedMessage, work: Promise<unknown>, onSettled?: () => void) => void;
 
-export function createSettle(logger: Logger): Settle {
+export function createCompleteMessage(logger: Logger): CompleteMessage {
   return (message, work, onSettled) => {
     work.then(
       () => {

@@ -7,7 +7,7 @@ import type { Clock } from "../model/clock.ts";
 import type { Slotted } from "../model/slots.ts";
 import type { ConnectionState } from "./connection.ts";
 
-export interface PulledMessage extends Slotted {
+export interface ConsumedMessage extends Slotted {
   readonly subject: string;
   readonly data: Uint8Array;
   readonly stream: string;
@@ -36,7 +36,7 @@ export interface PulledMessage extends Slotted {
 /** A message that was handed out more often than this may be what kills the process: it goes to dead letters unread. */
 const MAX_REDELIVERIES = 10;
 
-export function isWornOut({ deliveries }: PulledMessage): boolean {
+export function isPoison({ deliveries }: ConsumedMessage): boolean {
   return deliveries - 1 > MAX_REDELIVERIES;
 }
 
@@ -46,11 +46,11 @@ export function isWornOut({ deliveries }: PulledMessage): boolean {
  */
 const MAX_DELIVERIES_WAITING = 5;
 
-export function cameBackWaiting({ deliveries }: PulledMessage): boolean {
+export function cameBackWaiting({ deliveries }: ConsumedMessage): boolean {
   return deliveries > MAX_DELIVERIES_WAITING;
 }
 
-export function wornOut({ deliveries }: PulledMessage): string {
+export function poisonError({ deliveries }: ConsumedMessage): string {
   return `redelivered ${deliveries - 1} times without being acknowledged`;
 }
 
@@ -82,7 +82,7 @@ export function parseAckSubject(reply: string): AckSubject {
 const ACK = new TextEncoder().encode("+ACK");
 const WORKING = new TextEncoder().encode("+WPI");
 
-export interface AckGroup {
+export interface AckBatcher {
   ack(reply: string): void;
   send(reply: string, payload: Uint8Array): void;
   /** Sends what is collected now. */
@@ -102,7 +102,7 @@ const COLLECT_MS = 5;
  * what was written while the connection was away: acks that no PONG has followed are sent again after a reconnect. An ack
  * too many is harmless, one too few repeats the message.
  */
-export function createAckGroup(connection: NatsConnection, state: ConnectionState, clock: Clock): AckGroup {
+export function createAckBatcher(connection: NatsConnection, state: ConnectionState, clock: Clock): AckBatcher {
   let replies: string[] = [];
   /** Groups that no PONG has followed, in the order they were sent. */
   let unconfirmed: Array<readonly string[]> = [];
@@ -143,12 +143,12 @@ export function createAckGroup(connection: NatsConnection, state: ConnectionStat
 }
 
 /** @param onSettled called once, when the message was acknowledged one way or the other. */
-export function createPulledMessage(message: Msg, acks: AckGroup, onSettled: (message: PulledMessage) => void): PulledMessage {
+export function createPulledMessage(message: Msg, acks: AckBatcher, onSettled: (message: ConsumedMessage) => void): ConsumedMessage {
   return new Pulled(message, acks, onSettled);
 }
 
 /** A class for its fixed shape: one is made per message on the hot path, and closures would be most of it. */
-class Pulled implements PulledMessage {
+class Pulled implements ConsumedMessage {
   readonly subject: string;
   readonly data: Uint8Array;
   readonly stream: string;
@@ -157,15 +157,15 @@ class Pulled implements PulledMessage {
   readonly deliveries: number;
   readonly storedAt: number;
   private readonly message: Msg;
-  private readonly acks: AckGroup;
-  private readonly onSettled: (message: PulledMessage) => void;
+  private readonly acks: AckBatcher;
+  private readonly onSettled: (message: ConsumedMessage) => void;
   private reply: string;
   private lowerCase: Map<string, string> | undefined;
   private isSettled = false;
   slot = -1;
   touchedAt = 0;
 
-  constructor(message: Msg, acks: AckGroup, onSettled: (message: PulledMessage) => void) {
+  constructor(message: Msg, acks: AckBatcher, onSettled: (message: ConsumedMessage) => void) {
     this.message = message;
     this.acks = acks;
     this.onSettled = onSettled;

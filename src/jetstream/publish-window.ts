@@ -1,5 +1,5 @@
 /**
- * How much is being stored in a lane at once. What finds no room waits as what it will be made of, so that thousands of
+ * How much is being stored in a stream at once. What finds no room waits as what it will be made of, so that thousands of
  * deliveries of one event cost one event and not thousands of bodies.
  *
  * G1  At most `maxMessages` and `maxBytes` have room; one that is larger than that has it alone.
@@ -9,27 +9,27 @@
 import { AppError } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 
-export interface StoreBudget {
+export interface PublishWindow {
   /**
    * @param begin has the room from its call until `leave`, which it calls itself.
    * @param until when a wait for room is given up, milliseconds since the epoch; null: never.
-   * @throws AppError LANE_REFUSED (retryable): there was no room in time, or before the stop.
+   * @throws AppError STREAM_REFUSED (retryable): there was no room in time, or before the stop.
    */
   enter<T>(bytes: number, begin: () => Promise<T>, until: number | null): Promise<T>;
   leave(bytes: number): void;
   /** What has room, and what waits for it. */
-  figures(): StoreFigures;
+  figures(): PublishCounts;
   /** Sends away who waits, and who would have to. */
   stop(): void;
 }
 
-export interface StoreFigures {
+export interface PublishCounts {
   readonly pending: number;
   readonly pendingBytes: number;
   readonly waiting: number;
 }
 
-export interface StoreBudgetOptions {
+export interface PublishWindowOptions {
   /** Whose it is, for messages. */
   readonly name: string;
   readonly maxMessages: number;
@@ -44,7 +44,7 @@ interface Waiter {
   next: Waiter | undefined;
 }
 
-export function createStoreBudget(clock: Clock, { name, maxMessages, maxBytes }: StoreBudgetOptions): StoreBudget {
+export function createPublishWindow(clock: Clock, { name, maxMessages, maxBytes }: PublishWindowOptions): PublishWindow {
   let pending = 0;
   let pendingBytes = 0;
   let waiting = 0;
@@ -55,7 +55,7 @@ export function createStoreBudget(clock: Clock, { name, maxMessages, maxBytes }:
 
   const hasRoom = (bytes: number): boolean => pending === 0 || (pending < maxMessages && pendingBytes + bytes <= maxBytes);
 
-  const refusal = (why: string): AppError => new AppError("LANE_REFUSED", `the ${name} lane ${why}`, { retryable: true });
+  const refusal = (why: string): AppError => new AppError("STREAM_REFUSED", `the ${name} stream ${why}`, { retryable: true });
 
   const start = <T>(bytes: number, begin: () => Promise<T>): Promise<T> => {
     pending++;

@@ -15,27 +15,27 @@ import type { Logger } from "../model/logger.ts";
 import { createSlots } from "../model/slots.ts";
 import { resolvesWithin } from "../model/within.ts";
 import { type ConnectionState, INBOX_PREFIX } from "./connection.ts";
-import { type AckGroup, createPulledMessage, type PulledMessage } from "./message.ts";
+import { type AckBatcher, type ConsumedMessage, createPulledMessage } from "./message.ts";
 import { AGAIN_AFTER_MS } from "./message-handler.ts";
-import { createWatchdog, type WatchedConsumer } from "./stalled-consumer.ts";
+import { createStalledConsumer, type WatchedConsumer } from "./stalled-consumer.ts";
 
-export interface PullLoop {
+export interface PullConsumer {
   start(): void;
-  /** Stops pulling; resolves when no message can arrive any more. Held ones stay with their handlers. */
+  /** Stops pulling; resolves when no message can arrive any more. Deferred ones stay with their handlers. */
   stop(): Promise<void>;
   /** Looks again at limit(), e.g. after it grew. */
-  poke(): void;
+  wake(): void;
   held(): number;
   /** Milliseconds since the epoch of the last message, or of the start. */
   lastMessageAt(): number;
 }
 
-export interface PullLoopDependencies {
+export interface PullConsumerDependencies {
   readonly connection: NatsConnection;
   readonly manager: JetStreamManager;
-  readonly acks: AckGroup;
+  readonly acks: AckBatcher;
   readonly connectionState: ConnectionState;
-  /** Whether what is pulled can be handled now; asked again every second, and when poked. */
+  /** Whether what is pulled can be handled now; asked again every second, and when woken. */
   readonly mayPull: () => boolean;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -45,10 +45,10 @@ export interface PullLoopOptions extends WatchedConsumer {
   /** How many messages may be held (pulled and not yet acknowledged) at once; 0 pauses. */
   readonly limit: () => number;
   /** Settles the message itself (ack or nak), now or later. */
-  readonly onMessage: (message: PulledMessage) => void;
+  readonly onMessage: (message: ConsumedMessage) => void;
   /** Makes the consumer when it is missing. */
   readonly recover: () => Promise<void>;
-  /** Held messages are kept alive with working() this often; well below the consumer's ack_wait. */
+  /** Deferred messages are kept alive with working() this often; well below the consumer's ack_wait. */
   readonly workingEveryMs: number;
 }
 
@@ -58,13 +58,13 @@ const RECOVER_AFTER_MS = 250;
 const TICK_MS = 1000;
 const DRAIN_WITHIN_MS = 2_000;
 
-export function createPullLoop(dependencies: PullLoopDependencies, options: PullLoopOptions): PullLoop {
+export function createPullConsumer(dependencies: PullConsumerDependencies, options: PullLoopOptions): PullConsumer {
   const { connection, acks, connectionState, mayPull, clock, logger } = dependencies;
   const { stream, consumer, limit, onMessage, recover } = options;
   const pullSubject = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
   const inbox = createInbox(INBOX_PREFIX);
-  const held = createSlots<PulledMessage>();
-  const watchdog = createWatchdog(dependencies, options);
+  const held = createSlots<ConsumedMessage>();
+  const stalledConsumer = createStalledConsumer(dependencies, options);
   let subscription: Subscription | undefined;
   let outstanding = 0;
   let lastHeardAt = clock.now();
@@ -88,7 +88,7 @@ export function createPullLoop(dependencies: PullLoopDependencies, options: Pull
     connection.publish(pullSubject, JSON.stringify(request), { reply: inbox });
   };
 
-  const onSettled = (message: PulledMessage): void => {
+  const onSettled = (message: ConsumedMessage): void => {
     held.remove(message);
     pull();
   };
@@ -154,7 +154,7 @@ export function createPullLoop(dependencies: PullLoopDependencies, options: Pull
     });
     if (!stopping && outstanding > 0 && now - lastHeardAt > 3 * HEARTBEAT_MS) void recoverNow("no heartbeat");
     else pull();
-    if (outstanding > 0 && !recovering) watchdog.look(Math.max(lastMessageAt, startedAt));
+    if (outstanding > 0 && !recovering) stalledConsumer.look(Math.max(lastMessageAt, startedAt));
     if (!stopping || held.size > 0) cancelTick = clock.after(TICK_MS, tick);
   };
 
@@ -175,7 +175,7 @@ export function createPullLoop(dependencies: PullLoopDependencies, options: Pull
       }
       if (held.size === 0) cancelTick();
     },
-    poke: pull,
+    wake: pull,
     held: () => held.size,
     lastMessageAt: () => lastMessageAt,
   };

@@ -5,7 +5,7 @@
 import { isUtf8 } from "node:buffer";
 import type { RawDeadLetterReason, UnhandledMessage } from "../delivery/ports.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
-import type { BusNames } from "./subjects.ts";
+import type { Subjects } from "./subjects.ts";
 
 /** What is left of a message in dead letters. */
 export interface RawMessage {
@@ -17,7 +17,7 @@ export interface RawMessage {
   readonly data: Uint8Array;
 }
 
-export interface RawLetterFacts {
+export interface RawMessageFacts {
   readonly reason: RawDeadLetterReason;
   readonly error: string;
   /** RFC 3339. */
@@ -33,7 +33,7 @@ const HEADER_BYTES = 1024;
  * JSON text that fits into a message. A body that would not fit is cut, which `body_cut` says; the whole one is in its own
  * stream for as long as that keeps it.
  */
-export function encodeRawLetter(message: UnhandledMessage, facts: RawLetterFacts, maxPayloadBytes: number): string {
+export function encodeRawMessage(message: UnhandledMessage, facts: RawMessageFacts, maxPayloadBytes: number): string {
   const encode = (data: Uint8Array, headers: Readonly<Record<string, string>>): string =>
     JSON.stringify({
       reason: facts.reason,
@@ -59,7 +59,7 @@ export function encodeRawLetter(message: UnhandledMessage, facts: RawLetterFacts
 }
 
 /** @returns null when the letter holds a delivery, or the body was cut. */
-export function decodeRawLetter(content: Readonly<Record<string, unknown>>): RawMessage | null {
+export function decodeRawMessage(content: Readonly<Record<string, unknown>>): RawMessage | null {
   const { source_stream, source_sequence, subject, stored_at, headers, body, body_base64, body_cut } = content;
   if (typeof source_stream !== "string" || body_cut === true) return null;
   const data = typeof body_base64 === "string" ? Buffer.from(body_base64, "base64") : Buffer.from(String(body ?? ""));
@@ -74,24 +74,24 @@ export function decodeRawLetter(content: Readonly<Record<string, unknown>>): Raw
 }
 
 /** The event's type, whatever form the letter has; null where its message says none. */
-export function eventTypeIn(content: Readonly<Record<string, unknown>>, names: BusNames): string | null {
+export function eventTypeIn(content: Readonly<Record<string, unknown>>, names: Subjects): string | null {
   const [, , resource = "", action = "", ...more] = String(content["subject"]).split(".");
   if (content["source_stream"] === names.streams.events) return more.length === 0 ? `${resource}.${action}` : null;
-  const { event } = content["source_stream"] === undefined ? content : laneMessageIn(content);
+  const { event } = content["source_stream"] === undefined ? content : deliveryMessageIn(content);
   const { resource: ofResource, action: ofAction } = (event ?? {}) as { resource?: unknown; action?: unknown };
   return typeof ofResource === "string" && typeof ofAction === "string" ? `${ofResource}.${ofAction}` : null;
 }
 
 /** The installation that its delivery is for; undefined where there is no delivery in it. */
 export function installationIn(content: Readonly<Record<string, unknown>>): unknown {
-  const { installation_uuid: uuid } = (content["source_stream"] === undefined ? content : laneMessageIn(content)) as {
+  const { installation_uuid: uuid } = (content["source_stream"] === undefined ? content : deliveryMessageIn(content)) as {
     readonly installation_uuid?: unknown;
   };
   return uuid;
 }
 
 /** What is left of it may be cut, or never was one. */
-function laneMessageIn({ body }: Readonly<Record<string, unknown>>): { readonly event?: unknown } {
+function deliveryMessageIn({ body }: Readonly<Record<string, unknown>>): { readonly event?: unknown } {
   try {
     return (JSON.parse(String(body)) ?? {}) as object;
   } catch {

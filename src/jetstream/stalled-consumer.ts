@@ -4,7 +4,7 @@
  * W1  It stands still when, over two looks, this replica has asked for messages, nobody was handed any, and either
  *     messages are pending and the consumer has room for them, or a work queue holds messages that its only consumer
  *     neither hands out nor counts as handed out. After a hard kill some servers come back like that.
- * W2  A consumer whose messages are all in somebody's hands (rungs, ordered queues, a parked queue behind an open circuit)
+ * W2  A consumer whose messages are all in somebody's hands (tiers, ordered queues, a parked queue behind an open circuit)
  *     has no room, or nothing pending: it is left alone. Whoever has one says so every third of ack_wait, and what nobody
  *     says that of is handed out again after it. Where neither happens for several ack_waits, and one more in which
  *     the consumer's acks are listened to, nobody has them, and the consumer stands still. So it does, without a wait, where
@@ -27,7 +27,7 @@ export interface WatchedConsumer {
   readonly quietMs?: number;
 }
 
-export interface WatchdogDependencies {
+export interface StalledConsumerDependencies {
   readonly connection: NatsConnection;
   readonly connectionState: ConnectionState;
   readonly manager: JetStreamManager;
@@ -35,7 +35,7 @@ export interface WatchdogDependencies {
   readonly logger: Logger;
 }
 
-export interface Watchdog {
+export interface StalledConsumer {
   /** Called now and then while messages are asked for. @param quietSince when the last one came, or the asking began. */
   look(quietSince: number): void;
 }
@@ -50,7 +50,7 @@ const MOST_ASKED_FOR = 256;
 /** Messages that are not handed out, or were and do not come again. */
 type Suspicion = "not handed out" | "not handed out again";
 
-export function createWatchdog(dependencies: WatchdogDependencies, options: WatchedConsumer): Watchdog {
+export function createStalledConsumer(dependencies: StalledConsumerDependencies, options: WatchedConsumer): StalledConsumer {
   const { connection, connectionState, manager, clock, logger } = dependencies;
   const { stream, consumer, workQueueSubject, quietMs = QUIET_MS } = options;
   /** What the last look saw of a consumer that might stand still. */
@@ -155,7 +155,7 @@ export function createWatchdog(dependencies: WatchdogDependencies, options: Watc
       lastLookAt = now;
       looking = true;
       lookNow()
-        .catch((error: unknown) => logger.debug({ stream, consumer, error: messageOf(error) }, "the watchdog could not look"))
+        .catch((error: unknown) => logger.debug({ stream, consumer, error: messageOf(error) }, "the stalledConsumer could not look"))
         .finally(() => {
           looking = false;
         });

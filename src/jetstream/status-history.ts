@@ -6,7 +6,7 @@ import type { StatusEvent } from "../model/status-event.ts";
 import { orUnreachable } from "./or-unreachable.ts";
 import { readBackwards } from "./read-newest.ts";
 import { type StreamMessage, textOf } from "./read-stream.ts";
-import type { BusNames } from "./subjects.ts";
+import type { Subjects } from "./subjects.ts";
 
 /** What an event is about: the first part of its type. */
 export type StatusTopic = "integration" | "circuit" | "delivery";
@@ -34,7 +34,7 @@ export interface StatusHistory {
   follow(listener: (event: StatusEvent) => void): () => void;
 }
 
-export function createStatusHistory(connection: NatsConnection, manager: JetStreamManager, { prefix, streams }: BusNames): StatusHistory {
+export function createStatusHistory(connection: NatsConnection, manager: JetStreamManager, { prefix, streams }: Subjects): StatusHistory {
   const subjectOf = (topic: StatusTopic, app: string | null): string =>
     `${prefix}.status.${topic}.*.${app ?? "*"}${topic === "circuit" ? "" : ".*"}`;
 

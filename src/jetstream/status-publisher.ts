@@ -5,11 +5,11 @@ import { type StatusEvent, statusSubject } from "../model/status-event.ts";
 import type { StatusStream } from "../status/ports.ts";
 import { orUnreachable } from "./or-unreachable.ts";
 import { unlessNotFound } from "./streams.ts";
-import type { BusNames } from "./subjects.ts";
+import type { Subjects } from "./subjects.ts";
 
 const TIMEOUT_MS = 5_000;
 
-export function createStatusStream(jetStream: JetStreamClient, manager: JetStreamManager, names: BusNames): StatusStream<StatusEvent> {
+export function createStatusPublisher(jetStream: JetStreamClient, manager: JetStreamManager, names: Subjects): StatusStream<StatusEvent> {
   return {
     async publish(event) {
       const messageHeaders = headers();

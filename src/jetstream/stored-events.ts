@@ -8,7 +8,7 @@ import { orUnreachable } from "./or-unreachable.ts";
 import { readForwards, type StreamMessage, sequenceAt } from "./read-stream.ts";
 import { messageAt } from "./stored-message.ts";
 import { unlessNotFound } from "./streams.ts";
-import type { BusNames } from "./subjects.ts";
+import type { Subjects } from "./subjects.ts";
 
 export interface EventSearch {
   /** In the order of the stream, one for each event key; of very many the first. */
@@ -38,7 +38,7 @@ const SEARCH_MS = 3_000;
 const BATCH = 500;
 const MOST_FOUND = 20;
 
-export function createStoredEvents(connection: NatsConnection, manager: JetStreamManager, names: BusNames, clock: Clock): StoredEvents {
+export function createStoredEvents(connection: NatsConnection, manager: JetStreamManager, names: Subjects, clock: Clock): StoredEvents {
   const stream = names.streams.events;
 
   const stageOf = async (sequence: number): Promise<StoredEvent["stage"]> => {

@@ -1,34 +1,34 @@
 /**
- * Figures about the lanes that only the server knows, asked for every few seconds: depths and ages, and how far the events
+ * Figures about the streams that only the server knows, asked for every few seconds: depths and ages, and how far the events
  * consumer is behind. What is told by app is told of the few with most.
  */
 import type { ConsumerInfo, JetStreamManager, StreamInfo } from "nats";
-import { RUNGS_S } from "../delivery/delay-tiers.ts";
+import { DELAY_TIERS_S } from "../delivery/delay-tiers.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
-import { type LaneFigures, NO_FIGURES, OTHER_APPS } from "../model/stream-metrics.ts";
+import { NO_STREAM_METRICS, OTHER_APPS, type StreamMetrics } from "../model/stream-metrics.ts";
 import { messageAt, nextMessage } from "./stored-message.ts";
-import type { BusNames } from "./subjects.ts";
+import type { Subjects } from "./subjects.ts";
 
-type RetryFigures = Pick<LaneFigures, "retriesByRung" | "retriesLateMs">;
-type ParkedFigures = Pick<LaneFigures, "parkedByApp" | "parkedOldestAgeMs">;
-type EventFigures = Pick<LaneFigures, "eventsPending" | "eventsAckPending" | "oldestUnackedAgeMs" | "isOverdue">;
+type RetryFigures = Pick<StreamMetrics, "retriesByTier" | "retriesLateMs">;
+type ParkedFigures = Pick<StreamMetrics, "parkedByApp" | "parkedOldestAgeMs">;
+type EventFigures = Pick<StreamMetrics, "eventsPending" | "eventsAckPending" | "oldestUnackedAgeMs" | "isOverdue">;
 
-export interface LaneGauges {
+export interface StreamMetricsReader {
   start(): void;
   stop(): void;
   /** As they were read last. */
-  figures(): LaneFigures;
+  figures(): StreamMetrics;
 }
 
 const EVERY_MS = 5_000;
 const MOST_APPS = 20;
 
-export function createLaneGauges(manager: JetStreamManager, names: BusNames, clock: Clock, logger: Logger): LaneGauges {
+export function createStreamMetrics(manager: JetStreamManager, names: Subjects, clock: Clock, logger: Logger): StreamMetricsReader {
   const { streams } = names;
-  let figures = NO_FIGURES;
+  let figures = NO_STREAM_METRICS;
   let cancel = (): void => {};
   let stopped = false;
 
@@ -43,15 +43,15 @@ export function createLaneGauges(manager: JetStreamManager, names: BusNames, clo
   const readRetries = async (): Promise<RetryFigures> => {
     const depths = new Map<string, number>();
     for await (const consumer of manager.consumers.list(streams.retries)) depths.set(consumer.name, depthOf(consumer));
-    const rungs = RUNGS_S.map((rungS) => ({ rungS, depth: depths.get(names.rungConsumer(rungS)) ?? 0 }));
+    const tiers = DELAY_TIERS_S.map((tierS) => ({ tierS, depth: depths.get(names.tierConsumer(tierS)) ?? 0 }));
     const late = await Promise.all(
-      rungs.map(async ({ rungS, depth }) => {
-        const oldest = depth === 0 ? null : await storedAt(streams.retries, 1, names.rungFilter(rungS));
-        return oldest === null ? 0 : clock.now() - oldest - rungS * 1000;
+      tiers.map(async ({ tierS, depth }) => {
+        const oldest = depth === 0 ? null : await storedAt(streams.retries, 1, names.tierFilter(tierS));
+        return oldest === null ? 0 : clock.now() - oldest - tierS * 1000;
       }),
     );
     return {
-      retriesByRung: Object.fromEntries(rungs.map(({ rungS, depth }) => [rungS, depth])),
+      retriesByTier: Object.fromEntries(tiers.map(({ tierS, depth }) => [tierS, depth])),
       retriesLateMs: Math.max(0, ...late),
     };
   };
@@ -96,14 +96,14 @@ export function createLaneGauges(manager: JetStreamManager, names: BusNames, clo
     };
   };
 
-  const read = async (): Promise<LaneFigures> => {
+  const read = async (): Promise<StreamMetrics> => {
     const [events, retries, parked, deadLetters] = await Promise.all(
       [streams.events, streams.retries, streams.parked, streams.deadLetters].map((stream) => manager.streams.info(stream)),
     );
     if (!events || !retries || !parked || !deadLetters) return figures;
-    const lanes = { retries, parked, "dead-letters": deadLetters };
+    const infos = { retries, parked, "dead-letters": deadLetters };
     const each = (of: (info: StreamInfo) => number): Record<string, number> =>
-      Object.fromEntries(Object.entries(lanes).map(([lane, info]) => [lane, of(info)]));
+      Object.fromEntries(Object.entries(infos).map(([stream, info]) => [stream, of(info)]));
     return {
       messages: each(({ state }) => state.messages),
       oldestAgeMs: each(({ state }) => (state.messages === 0 ? 0 : ageOf(epochMsOf(state.first_ts)))),
@@ -113,7 +113,7 @@ export function createLaneGauges(manager: JetStreamManager, names: BusNames, clo
     };
   };
 
-  const warn = (before: LaneFigures): void => {
+  const warn = (before: StreamMetrics): void => {
     const { isOverdue, oldestUnackedAgeMs } = figures;
     if (isOverdue && !before.isOverdue)
       logger.error(
@@ -129,7 +129,7 @@ export function createLaneGauges(manager: JetStreamManager, names: BusNames, clo
         figures = latest;
         warn(before);
       })
-      .catch((error: unknown) => logger.debug({ error: messageOf(error) }, "lane figures can't be read"))
+      .catch((error: unknown) => logger.debug({ error: messageOf(error) }, "stream figures can't be read"))
       .finally(() => {
         if (!stopped) cancel = clock.after(EVERY_MS, tick);
       });

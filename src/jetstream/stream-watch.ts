@@ -14,7 +14,7 @@ import type { ClockSkew } from "./clock-skew.ts";
 import type { ConnectionState } from "./connection.ts";
 import { unavailability } from "./nats-errors.ts";
 import { addStream, consumerProblems, mismatches, plans, type StreamPlan, unlessNotFound } from "./streams.ts";
-import type { BusNames } from "./subjects.ts";
+import type { Subjects } from "./subjects.ts";
 
 /** What deliveries depend on in NATS beside the connection; `events` is the stream with its consumer. */
 export const NATS_DEPENDENCIES = ["events", "retries", "parked", "dead-letters", "status", "registry"] as const;
@@ -42,7 +42,7 @@ export interface StreamWatchDependencies {
   readonly connectionState: Pick<ConnectionState, "up">;
   /** Whether the server can begin a stream with a sequence other than 1 (2.10). */
   readonly canContinueSequences: () => boolean;
-  readonly names: BusNames;
+  readonly names: Subjects;
   readonly bucket: WatchedBucket;
   readonly clockSkew: Pick<ClockSkew, "observe">;
   readonly clock: Clock;

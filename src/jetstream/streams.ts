@@ -1,6 +1,6 @@
 /**
  * Makes the streams that are missing and checks those that are there. What Posthorn can't work with stops the start:
- * a work-queue lane that may drop a message by itself would break the one rule of durability.
+ * a work-queue stream that may drop a message by itself would break the one rule of durability.
  */
 import {
   type ConsumerConfig,
@@ -15,7 +15,7 @@ import {
 } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { unavailability } from "./nats-errors.ts";
-import { type BusNames, CONSUMER_PREFIX } from "./subjects.ts";
+import { CONSUMER_PREFIX, type Subjects } from "./subjects.ts";
 
 const DAY_MS = 86_400_000;
 const DUPLICATE_WINDOW_MS = 10 * 60_000;
@@ -32,7 +32,7 @@ export interface StreamPlan {
   readonly maxAgeMs: number;
 }
 
-export function plans({ streams, subjects }: BusNames): StreamPlan[] {
+export function plans({ streams, filters: subjects }: Subjects): StreamPlan[] {
   const limits = (name: string, of: readonly string[], days: number): StreamPlan => ({
     name,
     subjects: of,
@@ -55,7 +55,7 @@ export function plans({ streams, subjects }: BusNames): StreamPlan[] {
 }
 
 /** @throws AppError STREAM_MISMATCH naming every stream, setting, what was found and what is wanted. */
-export async function ensureTopology(manager: JetStreamManager, names: BusNames, replicas: number): Promise<void> {
+export async function ensureTopology(manager: JetStreamManager, names: Subjects, replicas: number): Promise<void> {
   const problems: string[] = [];
   for (const plan of plans(names)) {
     const existing = await streamConfig(manager, plan.name);
@@ -105,7 +105,7 @@ type FoundConfig = StreamConfig & { readonly persist_mode?: string };
  * What a stream may not be. Sizes that refuse are back-pressure, and how long events, dead letters and status events are kept
  * is for whoever runs it; but what was acknowledged has to stay, where Posthorn looks for it, until Posthorn takes it away.
  */
-export function mismatches(plan: StreamPlan, found: FoundConfig, { streams }: BusNames): string[] {
+export function mismatches(plan: StreamPlan, found: FoundConfig, { streams }: Subjects): string[] {
   const problems: string[] = [];
   const differs = (setting: string, is: unknown, wanted: string): void => {
     problems.push(`stream ${plan.name}: ${setting}: found ${JSON.stringify(is)}, wanted ${wanted}`);
@@ -132,7 +132,7 @@ export function mismatches(plan: StreamPlan, found: FoundConfig, { streams }: Bu
     if (found.max_age > 0) differs("max_age", found.max_age, "0");
     if ((found.max_msgs > 0 || found.max_bytes > 0) && found.discard !== DiscardPolicy.New)
       differs("discard with a limit", found.discard, '"new"');
-    // One for each rung or each parked queue, made on demand.
+    // One for each tier or each parked queue, made on demand.
     if (found.max_consumers > 0) differs("max_consumers", found.max_consumers, "-1");
   }
   if (plan.name !== streams.events) {

@@ -1,8 +1,8 @@
-/** How many deliveries wait in the parked lane and lie in the dead-letters lane, by app and installation. */
+/** How many deliveries wait in the parked stream and lie in the dead-letters stream, by app and installation. */
 import type { JetStreamManager } from "nats";
-import { type BusNames, INVALID } from "./subjects.ts";
+import { INVALID, type Subjects } from "./subjects.ts";
 
-export interface LaneCounts {
+export interface SubjectCounts {
   /** App → deliveries in its queue and in those of its installations. */
   readonly parked: ReadonlyMap<string, number>;
   /** App → deliveries in its own queue, which all of its installations share. */
@@ -15,7 +15,7 @@ export interface LaneCounts {
   readonly unreadable: number;
 }
 
-export function createLaneCounts(manager: JetStreamManager, { streams }: BusNames): () => Promise<LaneCounts> {
+export function createSubjectCounts(manager: JetStreamManager, { streams }: Subjects): () => Promise<SubjectCounts> {
   const countsOf = async (stream: string): Promise<Array<readonly [tokens: string[], count: number]>> => {
     const { state } = await manager.streams.info(stream, { subjects_filter: ">" });
     return Object.entries(state.subjects ?? {}).map(([subject, count]) => [subject.split(".").slice(2), count]);

@@ -1,6 +1,6 @@
 /** Every subject, stream, bucket and consumer name, derived from the prefix (DESIGN 3.1). */
 
-export interface BusNames {
+export interface Subjects {
   readonly prefix: string;
   readonly streams: {
     readonly events: string;
@@ -9,7 +9,7 @@ export interface BusNames {
     readonly deadLetters: string;
     readonly status: string;
   };
-  readonly subjects: {
+  readonly filters: {
     readonly events: readonly string[];
     readonly retries: readonly string[];
     readonly parked: readonly string[];
@@ -17,9 +17,9 @@ export interface BusNames {
     readonly status: readonly string[];
   };
   event(resource: string, action: string): string;
-  retry(rungS: number, app: string): string;
-  rungFilter(rungS: number): string;
-  /** Parts of large fan-outs: rung 0 of the retries lane, due at once. */
+  retry(tierS: number, app: string): string;
+  tierFilter(tierS: number): string;
+  /** Parts of large fan-outs: tier 0 of the retries stream, due at once. */
   readonly fanOut: string;
   parked(app: string, installationUuid: string | null): string;
   deadLetter(app: string): string;
@@ -29,7 +29,7 @@ export interface BusNames {
   readonly registryStream: string;
   readonly eventsConsumer: string;
   readonly fanOutConsumer: string;
-  rungConsumer(rungS: number): string;
+  tierConsumer(tierS: number): string;
   parkedConsumer(app: string, installationUuid: string | null): string;
 }
 
@@ -39,7 +39,7 @@ export const CONSUMER_PREFIX = "posthorn-";
 /** Dead letters that belong to no app: unreadable events. */
 export const INVALID = "_invalid";
 
-export function busNames(prefix: string): BusNames {
+export function createSubjects(prefix: string): Subjects {
   const stream = (name: string): string => `${prefix}_${name}`.toUpperCase().replaceAll("-", "_");
   return {
     prefix,
@@ -50,7 +50,7 @@ export function busNames(prefix: string): BusNames {
       deadLetters: stream("DEAD_LETTERS"),
       status: stream("STATUS"),
     },
-    subjects: {
+    filters: {
       events: [`${prefix}.events.*.*`],
       retries: [`${prefix}.retries.*.*`],
       parked: [`${prefix}.parked.*`, `${prefix}.parked.*.*`],
@@ -58,15 +58,15 @@ export function busNames(prefix: string): BusNames {
       status: [`${prefix}.status.*.*.*`, `${prefix}.status.*.*.*.*`],
     },
     event: (resource, action) => `${prefix}.events.${resource}.${action}`,
-    retry: (rungS, app) => `${prefix}.retries.${rungS}.${app}`,
-    rungFilter: (rungS) => `${prefix}.retries.${rungS}.*`,
+    retry: (tierS, app) => `${prefix}.retries.${tierS}.${app}`,
+    tierFilter: (tierS) => `${prefix}.retries.${tierS}.*`,
     fanOut: `${prefix}.retries.0._fan-out`,
     parked: (app, installationUuid) => `${prefix}.parked.${app}${installationUuid === null ? "" : `.${installationUuid}`}`,
     deadLetter: (app) => `${prefix}.dead-letters.${app}`,
     registryStream: `KV_${prefix}-registry`,
     eventsConsumer: `${CONSUMER_PREFIX}events`,
     fanOutConsumer: `${CONSUMER_PREFIX}fan-out`,
-    rungConsumer: (rungS) => `${CONSUMER_PREFIX}rung-${rungS}`,
+    tierConsumer: (tierS) => `${CONSUMER_PREFIX}rung-${tierS}`,
     attemptCounts: `${prefix}.attempt-counts`,
     parkedConsumer: (app, installationUuid) =>
       `${CONSUMER_PREFIX}${installationUuid === null ? `app-${app}` : `installation-${installationUuid}`}`,

@@ -2,9 +2,9 @@
 import type { DeadLetterReason, Delivery } from "./delivery.ts";
 import type { Event } from "./event.ts";
 
-/** A message of one of the lanes that a delivery can be stored in. */
-export interface LanePlace {
-  readonly lane: "retries" | "parked" | "dead-letters";
+/** A message of one of the streams that a delivery can be stored in. */
+export interface StreamLocation {
+  readonly stream: "retries" | "parked" | "dead-letters";
   readonly sequence: number;
 }
 
@@ -40,7 +40,7 @@ export interface LastAttempt {
 }
 
 /** The first run of a delivery, or a resend or replay. */
-export interface RunTrail {
+export interface RunHistory {
   /** Null: the first. */
   readonly replay: string | null;
   readonly delivered: boolean;
@@ -49,11 +49,11 @@ export interface RunTrail {
 }
 
 /** What Redis remembers of a delivery. */
-export interface DeliveryTrail extends NotedDelivery {
+export interface DeliveryHistory extends NotedDelivery {
   /** Runs that an attempt was made of: the first, and the resend or replay that was stored last. */
-  readonly runs: readonly RunTrail[];
+  readonly runs: readonly RunHistory[];
   /** Where it was stored last; the message is gone when something became of it since. */
-  readonly place: LanePlace | null;
+  readonly place: StreamLocation | null;
   /** In the order of the stream. */
   readonly skips: readonly NotedSkip[];
 }
@@ -64,11 +64,11 @@ interface Located {
   readonly delivery: Delivery;
 }
 
-/** A delivery's message, found in a lane. */
+/** A delivery's message, found in a stream. */
 export type LocatedDelivery =
-  | (Located & { readonly lane: "retries"; readonly dueAt: number; readonly rungS: number })
-  | (Located & { readonly lane: "parked"; readonly queue: string; readonly ofInstallation: boolean })
-  | (Located & { readonly lane: "dead-letters"; readonly reason: DeadLetterReason; readonly error: string | null });
+  | (Located & { readonly stream: "retries"; readonly dueAt: number; readonly tierS: number })
+  | (Located & { readonly stream: "parked"; readonly queue: string; readonly ofInstallation: boolean })
+  | (Located & { readonly stream: "dead-letters"; readonly reason: DeadLetterReason; readonly error: string | null });
 
 /** What rests of a handled event as a whole: parts of a large fan-out that are not dealt out yet, or a dead letter. */
 export type RestOfEvent =

@@ -1,5 +1,5 @@
 /**
- * What travels through the retries and parked lanes and rests in dead letters: a delivery with its whole event.
+ * What travels through the retries and parked streams and rests in dead letters: a delivery with its whole event.
  * `data` and `actor` stay the publisher's own JSON text on the way in and out.
  */
 import { toRfc3339 } from "./clock.ts";
@@ -9,7 +9,7 @@ import { membersOf } from "./json-text.ts";
 import type { AttemptSummary, Outcome } from "./outcome.ts";
 import { epochMsOf } from "./rfc3339.ts";
 
-export interface LaneMessage {
+export interface DeliveryMessage {
   readonly delivery: Delivery;
   /**
    * When the next attempt is due; in a parked queue null, but for the head of an ordered one that had to leave it while it waited.
@@ -36,7 +36,7 @@ const HEAD_SIZE = 1024;
 const ATTEMPT_SIZE = 400;
 
 /** About as many characters as the delivery's message has, without encoding it. */
-export function laneMessageSize({ event, attempts }: Delivery): number {
+export function deliveryMessageSize({ event, attempts }: Delivery): number {
   return eventSize(event) + attempts.length * ATTEMPT_SIZE;
 }
 
@@ -45,7 +45,7 @@ export function eventSize({ dataJson, actorJson }: Event): number {
 }
 
 /** @param extra members written before the delivery's own, e.g. a dead letter's reason. */
-export function encodeLaneMessage({ delivery, dueAt, delayMs, floor }: LaneMessage, extra: object = {}): string {
+export function encodeDeliveryMessage({ delivery, dueAt, delayMs, floor }: DeliveryMessage, extra: object = {}): string {
   const { event } = delivery;
   const head = JSON.stringify({
     ...extra,
@@ -84,8 +84,8 @@ export function encodeEvent(event: Event): string {
   return `${head.slice(0, -1)},"data":${event.dataJson},"actor":${event.actorJson ?? "null"}}`;
 }
 
-/** @throws Error when the text is not a lane message. */
-export function decodeLaneMessage(text: string): LaneMessage {
+/** @throws Error when the text is not a stream message. */
+export function decodeDeliveryMessage(text: string): DeliveryMessage {
   const wire = JSON.parse(text) as Record<string, unknown>;
   const eventJson = membersOf(text).get("event");
   if (eventJson === undefined) throw new Error("event: missing");

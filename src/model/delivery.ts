@@ -29,7 +29,7 @@ export interface Delivery {
 
 /** As many as the longest retry schedule makes. */
 export const MAX_ATTEMPT_SUMMARIES = 51;
-/** Characters of an error in a summary: a lane message has to hold them all. */
+/** Characters of an error in a summary: a stream message has to hold them all. */
 export const MAX_SUMMARY_ERROR = 256;
 
 export function newDelivery(
@@ -60,7 +60,7 @@ export function isTestCall({ counted, eventSequence }: Delivery): boolean {
 }
 
 /** What the delivered mark is kept under: a replay is a run of its own. */
-export function markOf(delivery: Delivery): string {
+export function dedupKeyOf(delivery: Delivery): string {
   return delivery.replay === null ? delivery.id : `${delivery.id}:${delivery.replay}`;
 }
 

@@ -1,6 +1,6 @@
 /**
  * A part of a large fan-out: one event and some of the installations that it goes to, as they were when it was first
- * handled. It rests in the retries lane until it is dealt out.
+ * handled. It rests in the retries stream until it is dealt out.
  */
 import { crc32 } from "node:zlib";
 import { decodeEvent, encodeEvent, eventSize } from "./delivery-message.ts";
@@ -12,13 +12,13 @@ export interface Target {
   readonly uuid: string;
 }
 
-export interface FanOutChunk {
+export interface FanOutBatch {
   readonly event: Event;
   readonly eventSequence: number;
   readonly targets: readonly Target[];
 }
 
-interface WireChunk {
+interface WireBatch {
   readonly event_sequence: number;
   /** Installations by app: most fan-outs are to few apps. */
   readonly targets: Readonly<Record<string, readonly string[]>>;
@@ -28,13 +28,13 @@ interface WireChunk {
 const TARGET_SIZE = 39;
 
 /** About as many characters as the part has, without encoding it. */
-export function chunkSize({ event, targets }: FanOutChunk): number {
+export function batchSize({ event, targets }: FanOutBatch): number {
   return eventSize(event) + targets.length * TARGET_SIZE;
 }
 
-export function encodeChunk({ event, eventSequence, targets }: FanOutChunk): string {
+export function encodeBatch({ event, eventSequence, targets }: FanOutBatch): string {
   const byApp = Map.groupBy(targets, ({ app }) => app);
-  const wire: WireChunk = {
+  const wire: WireBatch = {
     event_sequence: eventSequence,
     targets: Object.fromEntries([...byApp].map(([app, ofApp]) => [app, ofApp.map(({ uuid }) => uuid)])),
   };
@@ -42,8 +42,8 @@ export function encodeChunk({ event, eventSequence, targets }: FanOutChunk): str
 }
 
 /** @throws Error when the text is not a chunk. */
-export function decodeChunk(text: string): FanOutChunk {
-  const wire = JSON.parse(text) as WireChunk;
+export function decodeBatch(text: string): FanOutBatch {
+  const wire = JSON.parse(text) as WireBatch;
   const eventJson = membersOf(text).get("event");
   if (eventJson === undefined || typeof wire.targets !== "object") throw new Error("not a part of a fan-out: no event or no targets");
   const targets = Object.entries(wire.targets).flatMap(([app, uuids]) => uuids.map((uuid) => ({ app, uuid })));
@@ -54,7 +54,7 @@ export function decodeChunk(text: string): FanOutChunk {
  * Deals targets out into parts by a hash of their uuid: what part one is in depends on nothing but their number, so that
  * doing it again after a crash, with the registry changed in between, puts nobody into two parts or none.
  */
-export function chunksOf(targets: readonly Target[], count: number): Target[][] {
+export function batchesOf(targets: readonly Target[], count: number): Target[][] {
   const chunks: Target[][] = Array.from({ length: count }, () => []);
   for (const { app, uuid } of targets) chunks[crc32(uuid) % count]?.push({ app, uuid });
   return chunks;

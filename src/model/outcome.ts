@@ -36,7 +36,7 @@ export function failsCircuit(outcome: Outcome, responseCode: number): boolean {
   return outcome === "timed_out" || outcome === "unreachable" || (outcome === "failed" && responseCode >= 500);
 }
 
-/** One line per attempt, carried along in lane messages and kept in dead letters. */
+/** One line per attempt, carried along in stream messages and kept in dead letters. */
 export interface AttemptSummary {
   readonly attempt: number;
   /** RFC 3339. */

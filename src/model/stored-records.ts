@@ -27,8 +27,8 @@ export interface InstallationRecord extends TransitionMembers<StatusEvent> {
   readonly broken_at?: string | undefined;
   readonly broken_reason?: BrokenReasonData | undefined;
   readonly probed_at?: string | undefined;
-  readonly mended_at?: string | undefined;
-  readonly mended_backlog?: number | null | undefined;
+  readonly recovered_at?: string | undefined;
+  readonly recovered_backlog?: number | null | undefined;
   readonly created_at?: string | undefined;
   readonly updated_at?: string | undefined;
 }

@@ -1,13 +1,13 @@
-/** How full the lanes are and how old what is in them, over all replicas. */
+/** How full the streams are and how old what is in them, over all replicas. */
 
 /** What stands for all apps that are not told of by name: no slug begins so. */
 export const OTHER_APPS = "_other";
 
 /** Counts, and milliseconds. */
-export interface LaneFigures {
+export interface StreamMetrics {
   readonly messages: Readonly<Record<string, number>>;
   readonly oldestAgeMs: Readonly<Record<string, number>>;
-  readonly retriesByRung: Readonly<Record<string, number>>;
+  readonly retriesByTier: Readonly<Record<string, number>>;
   /** How long the most overdue retry has been due. */
   readonly retriesLateMs: number;
   /** The apps with most, the others together as `_other`. */
@@ -20,10 +20,10 @@ export interface LaneFigures {
   readonly isOverdue: boolean;
 }
 
-export const NO_FIGURES: LaneFigures = {
+export const NO_STREAM_METRICS: StreamMetrics = {
   messages: {},
   oldestAgeMs: {},
-  retriesByRung: {},
+  retriesByTier: {},
   retriesLateMs: 0,
   parkedByApp: {},
   parkedOldestAgeMs: {},

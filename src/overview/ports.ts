@@ -1,7 +1,7 @@
 /** What the overview reads of the streams. */
 import type { StatusEvent } from "../model/status-event.ts";
 
-export interface LaneCounts {
+export interface SubjectCounts {
   /** App → deliveries in its queue and in those of its installations. */
   readonly parked: ReadonlyMap<string, number>;
   /** App → deliveries in its own queue. */

@@ -10,7 +10,7 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { redactedUrl } from "../model/redaction/redacted-url.ts";
 import type { Volume } from "../model/stats.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
-import type { LaneCounts } from "./ports.ts";
+import type { SubjectCounts } from "./ports.ts";
 import { lastHours, type ReadVolumes } from "./volumes.ts";
 
 export interface OverviewProblem {
@@ -32,7 +32,7 @@ export interface Overview {
   };
   /** Slug → the app's JSON text, by slug. */
   readonly apps: ReadonlyMap<string, string>;
-  readonly laneCounts: LaneCounts | null;
+  readonly subjectCounts: SubjectCounts | null;
 }
 
 /** Never rejects. */
@@ -42,7 +42,7 @@ export interface ReadOverviewDependencies {
   readonly index: RegistryIndex;
   readonly circuitOf: (app: string) => CircuitState;
   readonly volumes: ReadVolumes;
-  readonly laneCounts: () => Promise<LaneCounts>;
+  readonly subjectCounts: () => Promise<SubjectCounts>;
   /** Whether asking NATS makes sense now. */
   readonly isBusUp: () => boolean;
   readonly clock: Clock;
@@ -87,12 +87,12 @@ interface Figures {
   readonly at: number;
   readonly hours: readonly number[];
   readonly volumes: ReadonlyMap<string, readonly Volume[]> | null;
-  readonly lanes: LaneCounts | null;
+  readonly streams: SubjectCounts | null;
   readonly problems: readonly OverviewProblem[];
 }
 
 async function readFigures(
-  { volumes, laneCounts, isBusUp, clock }: ReadOverviewDependencies,
+  { volumes, subjectCounts, isBusUp, clock }: ReadOverviewDependencies,
   slugs: readonly string[],
   at: number,
 ): Promise<Figures> {
@@ -103,20 +103,20 @@ async function readFigures(
       return null;
     });
   const hours = lastHours(at);
-  const [foundVolumes, lanes] = await Promise.all([
+  const [foundVolumes, streams] = await Promise.all([
     unless(volumes(slugs, hours), ["attempts", "delivered"]),
-    unless(isBusUp() ? inTime(laneCounts(), clock) : Promise.reject(busIsAway()), [
+    unless(isBusUp() ? inTime(subjectCounts(), clock) : Promise.reject(busIsAway()), [
       "parked",
       "parked_in_app_queue",
       "dead_letters",
       "unreadable",
     ]),
   ]);
-  return { at, hours, volumes: foundVolumes, lanes, problems };
+  return { at, hours, volumes: foundVolumes, streams, problems };
 }
 
 function compose({ index, circuitOf }: ReadOverviewDependencies, apps: readonly App[], figures: Figures): Overview {
-  const { at, hours, volumes, lanes, problems } = figures;
+  const { at, hours, volumes, streams, problems } = figures;
   const installations = new Map(apps.map(({ slug }) => [slug, { active: 0, broken: 0, disabled: 0 }]));
   for (const { app, status } of index.installations()) {
     const counts = installations.get(app);
@@ -132,17 +132,17 @@ function compose({ index, circuitOf }: ReadOverviewDependencies, apps: readonly 
       webhook_url: redactedUrl(webhookUrl),
       installations: installations.get(slug),
       circuit: { state, open_until: state === "closed" ? null : toRfc3339(openUntil) },
-      parked: lanes && (lanes.parked.get(slug) ?? 0),
-      parked_in_app_queue: lanes && (lanes.parkedInAppQueue.get(slug) ?? 0),
-      dead_letters: lanes && (lanes.deadLetters.get(slug) ?? 0),
+      parked: streams && (streams.parked.get(slug) ?? 0),
+      parked_in_app_queue: streams && (streams.parkedInAppQueue.get(slug) ?? 0),
+      dead_letters: streams && (streams.deadLetters.get(slug) ?? 0),
       attempts: volume?.map(({ attempts }) => attempts) ?? null,
       delivered: volume?.map(({ delivered }) => delivered) ?? null,
     });
   });
   return {
-    head: { at: toRfc3339(at), hours_from: toRfc3339(hours[0] ?? at), unreadable: lanes?.unreadable ?? null, problems },
+    head: { at: toRfc3339(at), hours_from: toRfc3339(hours[0] ?? at), unreadable: streams?.unreadable ?? null, problems },
     apps: new Map(apps.map(({ slug }, position) => [slug, json[position] ?? ""])),
-    laneCounts: lanes,
+    subjectCounts: streams,
   };
 }
 

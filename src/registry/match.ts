@@ -4,7 +4,7 @@ import type { Event } from "../model/event.ts";
 
 export type NotWantedBecause = "other_app" | "other_installation" | "other_project" | "not_subscribed";
 
-/** Why the installation, of the event's organization, does not get the event; null: it does. Its status is the gate's business. */
+/** Why the installation, of the event's organization, does not get the event; null: it does. Its status is the admission's business. */
 export function whyNotWanted(event: Event, installation: Installation, app: App): NotWantedBecause | null {
   if (event.app !== null && event.app !== app.slug) return "other_app";
   if (event.installationUuid !== null && event.installationUuid !== installation.uuid) return "other_installation";

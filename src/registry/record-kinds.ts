@@ -49,8 +49,8 @@ const installationRecord = z.looseObject({
   broken_at: time.optional(),
   broken_reason: z.looseObject({ rule: z.enum(["fatal", "failing_days", "timeouts"]) }).optional(),
   probed_at: time.optional(),
-  mended_at: time.optional(),
-  mended_backlog: z.number().nullish(),
+  recovered_at: time.optional(),
+  recovered_backlog: z.number().nullish(),
   created_at: time.optional(),
   updated_at: time.optional(),
 });

@@ -1,11 +1,11 @@
-/** The circuits' shared state: records `circuit.<app>` in the registry bucket, changed by transitions.ts. */
+/** The circuits' shared state: records `circuit.<app>` in the registry bucket, changed by outbox.ts. */
 
 import { CLOSED } from "../delivery/circuit/circuit-breakers.ts";
 import type { CircuitChange, CircuitState, CircuitStore } from "../delivery/ports.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { circuitChanged, type StatusEvent } from "../model/status-event.ts";
 import type { CircuitRecord } from "../model/stored-records.ts";
-import type { Transitions } from "./outbox.ts";
+import type { Outbox } from "./outbox.ts";
 
 export interface CircuitStoreOptions {
   readonly prefix: string;
@@ -14,11 +14,7 @@ export interface CircuitStoreOptions {
 
 export const CIRCUIT_PREFIX = "circuit.";
 
-export function createCircuitStore(
-  transitions: Transitions<CircuitRecord, StatusEvent>,
-  clock: Clock,
-  options: CircuitStoreOptions,
-): CircuitStore {
+export function createCircuitStore(outbox: Outbox<CircuitRecord, StatusEvent>, clock: Clock, options: CircuitStoreOptions): CircuitStore {
   const eventOf = (app: string, before: CircuitState, { next, announce, reason }: CircuitChange, id: string): StatusEvent => {
     const opened = announce === "opened";
     return circuitChanged({ id, time: toRfc3339(clock.now()), prefix: options.prefix }, opened ? "opened" : "closed", {
@@ -38,7 +34,7 @@ export function createCircuitStore(
 
   return {
     async change(app, decide) {
-      const { record, revision } = await transitions.change(CIRCUIT_PREFIX + app, (current) => {
+      const { record, revision } = await outbox.change(CIRCUIT_PREFIX + app, (current) => {
         const before = circuitState(current);
         const change = decide(before);
         if (change === null) return null;

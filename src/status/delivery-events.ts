@@ -10,7 +10,7 @@ export interface GivenUpOptions {
 }
 
 /** Resolves when the event is stored. */
-export function createGivenUp(
+export function createDeliveryEvents(
   /** Resolves when the status stream has it. */
   announce: (event: StatusEvent) => Promise<void>,
   registry: RegistryView,

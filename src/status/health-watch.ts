@@ -32,8 +32,8 @@ export interface HealthWatchOptions extends HealthRuleOptions {
   readonly windowDays: number;
   /**
    * Any success of a broken one is a recovery; but one that fails some deliveries and takes others, so that it broke within
-   * this time after it was mended, has to have been broken for this time. Null where its deliveries park: there a recovery is
-   * the probe's (prober.ts).
+   * this time after it was recovered, has to have been broken for this time. Null where its deliveries park: there a recovery is
+   * the probe's (probeSchedule.ts).
    */
   readonly calmMs: number | null;
 }

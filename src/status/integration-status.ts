@@ -1,5 +1,5 @@
 /**
- * The status of an integration: active, broken, disabled. Each change is a transition (transitions.ts) of the record
+ * The status of an integration: active, broken, disabled. Each change is a transition (outbox.ts) of the record
  * `installation.<uuid>`, so that it happens once and is announced once.
  *
  * I1  The counters are cleared when it breaks and again before it becomes active: an old failure never breaks it anew, nor
@@ -17,7 +17,7 @@ import { epochMsOf } from "../model/rfc3339.ts";
 import { integrationBroken, integrationChanged, type StatusEvent } from "../model/status-event.ts";
 import type { InstallationRecord } from "../model/stored-records.ts";
 import type { BrokenReason } from "./health-rule.ts";
-import type { Transition, Transitions } from "./outbox.ts";
+import type { Outbox, Transition } from "./outbox.ts";
 import type { HealthStore, StatusRecords } from "./ports.ts";
 
 export interface LastFailure {
@@ -38,7 +38,7 @@ export interface IntegrationStatus {
   /** @param generation what the counters belong to. @returns whether this call broke it. */
   break(uuid: string, generation: number, reason: BrokenReason, last: LastFailure | null): Promise<boolean>;
   /**
-   * A broken one had a success. @param calmMs one that broke again so soon after it was mended has to have been broken so long.
+   * A broken one had a success. @param calmMs one that broke again so soon after it was recovered has to have been broken so long.
    * @returns whether this call made it active
    */
   recover(uuid: string, calmMs?: number): Promise<boolean>;
@@ -55,7 +55,7 @@ export interface IntegrationStatus {
 
 export interface IntegrationStatusDependencies {
   readonly records: Pick<StatusRecords<InstallationRecord>, "read" | "reached">;
-  readonly transitions: Transitions<InstallationRecord, StatusEvent>;
+  readonly outbox: Outbox<InstallationRecord, StatusEvent>;
   readonly health: HealthStore;
   /** Deliveries that wait for the installation. */
   readonly parkedFor: (uuid: string) => Promise<number>;
@@ -72,7 +72,7 @@ export interface IntegrationStatusOptions {
 export const INSTALLATION_PREFIX = "installation.";
 
 export function createIntegrationStatus(dependencies: IntegrationStatusDependencies, options: IntegrationStatusOptions): IntegrationStatus {
-  const { records, transitions, health, parkedFor, webhookUrlOf, clock } = dependencies;
+  const { records, outbox, health, parkedFor, webhookUrlOf, clock } = dependencies;
   const keyOf = (uuid: string): string => INSTALLATION_PREFIX + uuid;
   const facts = (id: string) => ({ id, time: toRfc3339(clock.now()), prefix: options.prefix });
 
@@ -96,14 +96,14 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
     );
 
   /** What becoming active writes: nothing is left of why it was not, and how much waits to be delivered now. */
-  const mended = async (uuid: string): Promise<Transition<InstallationRecord, StatusEvent>["members"]> => ({
+  const recovered = async (uuid: string): Promise<Transition<InstallationRecord, StatusEvent>["members"]> => ({
     status: "active",
     broken_at: undefined,
     broken_reason: undefined,
     probed_at: undefined,
     counters_stale: (await clearCounters(uuid)) ? undefined : true,
-    mended_at: toRfc3339(clock.now()),
-    mended_backlog: await parkedFor(uuid).catch(() => null),
+    recovered_at: toRfc3339(clock.now()),
+    recovered_backlog: await parkedFor(uuid).catch(() => null),
   });
 
   const byPerson = async (
@@ -115,8 +115,8 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
     if (found === null) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
     check(found);
     if (found.status === status) return status;
-    const members: Transition<InstallationRecord, StatusEvent>["members"] = status === "active" ? await mended(uuid) : { status };
-    const { record } = await transitions.change(keyOf(uuid), (current) => {
+    const members: Transition<InstallationRecord, StatusEvent>["members"] = status === "active" ? await recovered(uuid) : { status };
+    const { record } = await outbox.change(keyOf(uuid), (current) => {
       if (current === null) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
       check(current);
       const before = current.status;
@@ -136,22 +136,22 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
   return {
     async generation(uuid, failedAt) {
       const record = await read(uuid);
-      return record !== null && record.status === "active" && mendedAt(record) <= failedAt ? generationOf(record) : null;
+      return record !== null && record.status === "active" && recoveredAt(record) <= failedAt ? generationOf(record) : null;
     },
 
     async dropStaleCounters(uuid, failedAt) {
       const record = await read(uuid);
       const isStale = record?.counters_stale === true;
-      if (record === null || !(isStale || mendedAt(record) > failedAt)) return;
+      if (record === null || !(isStale || recoveredAt(record) > failedAt)) return;
       await health.clear(uuid);
       if (!isStale) return;
-      await transitions.change(keyOf(uuid), (current) =>
+      await outbox.change(keyOf(uuid), (current) =>
         current?.counters_stale === true ? { members: { counters_stale: undefined }, event: null } : null,
       );
     },
 
     async break(uuid, generation, reason, last) {
-      const { changed } = await transitions.change(keyOf(uuid), (current) => {
+      const { changed } = await outbox.change(keyOf(uuid), (current) => {
         if (current === null || current.status !== "active" || generationOf(current) !== generation) return null;
         const now = toRfc3339(clock.now());
         const shown = {
@@ -176,13 +176,13 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
 
     async recover(uuid, calmMs = 0) {
       const isCalm = (record: InstallationRecord): boolean =>
-        brokenAt(record) - mendedAt(record) >= calmMs || clock.now() - brokenAt(record) >= calmMs;
+        brokenAt(record) - recoveredAt(record) >= calmMs || clock.now() - brokenAt(record) >= calmMs;
       const mayRecover = (record: InstallationRecord | null): record is InstallationRecord =>
         record !== null && record.status === "broken" && isCalm(record);
       // The counters of one that is active already are not cleared.
       if (!mayRecover(await read(uuid))) return false;
-      const members = await mended(uuid);
-      const { changed } = await transitions.change(keyOf(uuid), (current) => {
+      const members = await recovered(uuid);
+      const { changed } = await outbox.change(keyOf(uuid), (current) => {
         if (!mayRecover(current)) return null;
         return {
           members: { ...members, updated_at: toRfc3339(clock.now()) },
@@ -196,7 +196,7 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
     disable: (uuid, check = () => {}) => byPerson(uuid, "disabled", check),
 
     async claimProbe(uuid, intervalMs) {
-      const { changed } = await transitions.change(keyOf(uuid), (current) => {
+      const { changed } = await outbox.change(keyOf(uuid), (current) => {
         if (current === null || current.status !== "broken") return null;
         const now = clock.now();
         if (now - probedAt(current) < intervalMs) return null;
@@ -213,8 +213,8 @@ export function probedAt({ probed_at, broken_at }: InstallationRecord): number {
 }
 
 /** When it became active again, milliseconds since the epoch; 0 when it always was. */
-export function mendedAt({ mended_at }: InstallationRecord): number {
-  return timeOf(mended_at);
+export function recoveredAt({ recovered_at }: InstallationRecord): number {
+  return timeOf(recovered_at);
 }
 
 function brokenAt({ broken_at }: InstallationRecord): number {

@@ -1,13 +1,13 @@
-/** Finishes status events whose process died between writing a transition and publishing its event (transitions.ts T2). */
+/** Finishes status events whose process died between writing a transition and publishing its event (outbox.ts T2). */
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import type { StatusEvent } from "../model/status-event.ts";
 import type { TransitionMembers } from "../model/stored-records.ts";
-import { STALE_MS, type Transitions } from "./outbox.ts";
+import { type Outbox, STALE_MS } from "./outbox.ts";
 
-export interface LeftBehind {
+export interface OutboxRelay {
   /** A record of the registry bucket, as the watch brings it; null when it is gone. */
   update(key: string, record: TransitionMembers<StatusEvent> | null): void;
   stop(): void;
@@ -15,11 +15,11 @@ export interface LeftBehind {
 
 const AGAIN_MS = 2_000;
 
-export function createLeftBehind<R extends TransitionMembers<StatusEvent>>(
-  transitions: Transitions<R, StatusEvent>,
+export function createOutboxRelay<R extends TransitionMembers<StatusEvent>>(
+  outbox: Outbox<R, StatusEvent>,
   clock: Clock,
   logger: Logger,
-): LeftBehind {
+): OutboxRelay {
   const timers = new Map<string, () => void>();
   /** What records have, and what those had that were removed. */
   const pending = new Map<string, StatusEvent>();
@@ -36,10 +36,10 @@ export function createLeftBehind<R extends TransitionMembers<StatusEvent>>(
     const orphan = orphans.get(key);
     try {
       if (orphan !== undefined) {
-        await transitions.publishLeft(orphan);
+        await outbox.publishLeft(orphan);
         orphans.delete(key);
       }
-      if (await transitions.finish(key)) return;
+      if (await outbox.finish(key)) return;
     } catch (error) {
       logger.warn({ key, error: messageOf(error) }, "a status event that was left behind can't be published yet");
     }

@@ -31,7 +31,7 @@ export interface Transition<R, E extends PendingEvent> {
   readonly event: ((id: string) => E) | null;
 }
 
-export interface Transitions<R extends TransitionMembers<E>, E extends PendingEvent> {
+export interface Outbox<R extends TransitionMembers<E>, E extends PendingEvent> {
   /**
    * Runs `decide` on the newest record (null when there is none) until its compare-and-set wins; null leaves all as is.
    * @returns the record afterwards with its revision (0 when there is none), and whether this call made a transition.
@@ -51,19 +51,19 @@ export interface Transitions<R extends TransitionMembers<E>, E extends PendingEv
 export const STALE_MS = 5_000;
 const MAX_TRIES = 40;
 
-export interface TransitionDependencies<R, E extends PendingEvent> {
+export interface OutboxDependencies<R, E extends PendingEvent> {
   readonly records: StatusRecords<R>;
   readonly stream: StatusStream<E>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-export function createTransitions<R extends TransitionMembers<E>, E extends PendingEvent>({
+export function createOutbox<R extends TransitionMembers<E>, E extends PendingEvent>({
   records,
   stream,
   clock,
   logger,
-}: TransitionDependencies<R, E>): Transitions<R, E> {
+}: OutboxDependencies<R, E>): Outbox<R, E> {
   /** Clears the field if it still holds this event. */
   const clear = async (key: string, id: string): Promise<void> => {
     for (let tries = 0; tries < MAX_TRIES; tries++) {

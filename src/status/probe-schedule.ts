@@ -9,20 +9,20 @@ import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import type { IntegrationStatus } from "./integration-status.ts";
 
-export interface Prober {
+export interface ProbeSchedule {
   start(): void;
   /** Resolves when no probe is under way. */
   stop(): Promise<void>;
   /** When the integration was last probed, or broke, as the registry says; null when it is not broken. */
   update(installationUuid: string, probedAt: number | null): void;
   /** What kept a probe waiting may be over. */
-  poke(): void;
+  wake(): void;
 }
 
 /** Attempts a delivery; when it was delivered it is out of its queue. `held`: something kept it from being attempted. */
 export type Probe = () => Promise<"delivered" | "failed" | "held">;
 
-export interface ProberDependencies {
+export interface ProbeScheduleDependencies {
   readonly installation: (uuid: string) => Installation | undefined;
   readonly status: Pick<IntegrationStatus, "claimProbe" | "recover">;
   /** Whether a probe can be made now. While nothing waits for the installation it can't: what is parked next is probed with. */
@@ -33,7 +33,7 @@ export interface ProberDependencies {
   readonly logger: Logger;
 }
 
-export interface ProberOptions {
+export interface ProbeScheduleOptions {
   readonly intervalMs: number;
 }
 
@@ -42,10 +42,10 @@ const SHORTEST_TICK_MS = 50;
 /** Receivers that hang must not keep the probes of others waiting. */
 const PROBES_AT_ONCE = 32;
 
-export function createProber(
-  { installation, status, canProbe, nextProbe, clock, logger }: ProberDependencies,
-  { intervalMs }: ProberOptions,
-): Prober {
+export function createProbeSchedule(
+  { installation, status, canProbe, nextProbe, clock, logger }: ProbeScheduleDependencies,
+  { intervalMs }: ProbeScheduleOptions,
+): ProbeSchedule {
   /** The one that was probed last comes last: with more than may be probed at once each has its turn. */
   const probedAts = new Map<string, number>();
   /** Had a success, and could not be made active yet. */
@@ -115,7 +115,7 @@ export function createProber(
         held.delete(uuid);
       } else probedAts.set(uuid, probedAt);
     },
-    poke() {
+    wake() {
       if (!stopped) probeDue();
     },
   };

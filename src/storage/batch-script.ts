@@ -57,7 +57,7 @@ export interface WriteOptions {
   readonly size: number;
   readonly listTtlMs: number;
   /** When an installation became active again, milliseconds since the epoch, or 0: what ended before does not count any more. */
-  readonly mendedAt: (installationUuid: string) => number;
+  readonly recoveredAt: (installationUuid: string) => number;
   readonly now: () => number;
 }
 
@@ -188,7 +188,7 @@ export function createGroup(): Group {
   return { apps: new Map(), lists: new Map(), counters: new Map(), marks: new Map(), types: new Map() };
 }
 
-export function addToGroups(entry: LogEntry, ofApp: Group, ofInstallation: Group, { mendedAt }: WriteOptions): void {
+export function addToGroups(entry: LogEntry, ofApp: Group, ofInstallation: Group, { recoveredAt }: WriteOptions): void {
   const { app, appCreatedAt, eventType, failed, row, counted, markValue, endedAt } = entry;
   const isLate = isOfEarlierApp(ofApp, app, appCreatedAt);
   if (!isLate) {
@@ -196,8 +196,8 @@ export function addToGroups(entry: LogEntry, ofApp: Group, ofInstallation: Group
     if (failed) push(ofApp.lists, app, keys.errors(app, eventType), row);
     if (counted !== null) countInStats(ofApp.counters, app, counted);
   }
-  // It may have waited for Redis while somebody mended the integration and had the counters cleared.
-  if (counted !== null && endedAt >= mendedAt(entry.installationUuid))
+  // It may have waited for Redis while somebody recovered the integration and had the counters cleared.
+  if (counted !== null && endedAt >= recoveredAt(entry.installationUuid))
     increment(fieldsOf(ofInstallation.counters, null, keys.health(entry.installationUuid, counted.day), HEALTH_TTL_S), counted.as);
   // A run that was delivered stays delivered, whatever a late failure of a duplicate says.
   const mark = keys.delivery(app, entry.mark);

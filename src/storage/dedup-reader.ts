@@ -1,16 +1,16 @@
 /** Reads delivery marks: the look-ups of one turn of the event loop are one command, on a cluster one for each app. */
 import type { Clock } from "../model/clock.ts";
-import { type DeliveryMark, decodeMark } from "./dedup-record.ts";
+import { type DedupRecord, decodeDedupRecord } from "./dedup-record.ts";
 import { keys } from "./keys.ts";
 import type { RedisClient } from "./redis.ts";
 
 /** Null when nothing is known of it. Rejects when Redis is away or slow. */
-export type ReadMark = (app: string, mark: string) => Promise<DeliveryMark | null>;
+export type ReadDedupRecord = (app: string, mark: string) => Promise<DedupRecord | null>;
 
 interface Lookup {
   readonly app: string;
   readonly mark: string;
-  readonly resolve: (mark: DeliveryMark | null) => void;
+  readonly resolve: (mark: DedupRecord | null) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -18,7 +18,7 @@ interface Lookup {
 const TIMEOUT_MS = 3_000;
 const MAX_AT_ONCE = 500;
 
-export function createMarkReader(redis: RedisClient, clock: Clock): ReadMark {
+export function createDedupReader(redis: RedisClient, clock: Clock): ReadDedupRecord {
   let waiting: Lookup[] = [];
 
   const readMany = async (lookups: readonly Lookup[]): Promise<void> => {
@@ -30,7 +30,7 @@ export function createMarkReader(redis: RedisClient, clock: Clock): ReadMark {
       const values = await Promise.race([redis.mget(lookups.map(({ app, mark }) => keys.delivery(app, mark))), tooLate]);
       for (const [at, { resolve }] of lookups.entries()) {
         const value = values[at] ?? null;
-        resolve(value === null ? null : decodeMark(value));
+        resolve(value === null ? null : decodeDedupRecord(value));
       }
     } catch (error) {
       for (const { reject } of lookups) reject(error);

@@ -5,15 +5,15 @@
  */
 import type { AttemptRecord, DeliveredFor } from "../delivery/ports.ts";
 import type { Delivery } from "../model/delivery.ts";
-import type { LanePlace, LastAttempt, NotedAddressee, NotedDelivery, NotedSkip } from "../model/delivery-location.ts";
+import type { LastAttempt, NotedAddressee, NotedDelivery, NotedSkip, StreamLocation } from "../model/delivery-location.ts";
 
-export interface DeliveryMark extends NotedDelivery {
+export interface DedupRecord extends NotedDelivery {
   readonly delivered: boolean;
   readonly last: LastAttempt | null;
 }
 
 export interface PlaceNote extends NotedDelivery {
-  readonly place: LanePlace;
+  readonly place: StreamLocation;
   /** Of the resend or replay that was stored; null: it was the first run. */
   readonly replay: string | null;
 }
@@ -25,15 +25,15 @@ export const DELIVERED = "delivered";
 
 const PENDING = "pending";
 const STATES: readonly string[] = [DELIVERED, PENDING];
-const LANES: readonly string[] = ["retries", "parked", "dead-letters"] satisfies ReadonlyArray<LanePlace["lane"]>;
+const STREAMS: readonly string[] = ["retries", "parked", "dead-letters"] satisfies ReadonlyArray<StreamLocation["stream"]>;
 
-export function encodeMark({ delivery, outcome, attempt, endedAt, responseCode, requestHeaders }: AttemptRecord): string {
+export function encodeDedupRecord({ delivery, outcome, attempt, endedAt, responseCode, requestHeaders }: AttemptRecord): string {
   const state = outcome === DELIVERED ? DELIVERED : PENDING;
   return `${state} ${encodeNoted(delivery)} ${attempt} ${endedAt} ${responseCode} ${requestHeaders["traceparent"] ?? ""}`;
 }
 
 /** Null for what is none. */
-export function decodeMark(value: string): DeliveryMark | null {
+export function decodeDedupRecord(value: string): DedupRecord | null {
   const [state = "", sequence, app, uuid, attempt, endedAt, responseCode, traceparent = ""] = value.split(" ");
   const noted = decodeNoted(sequence, app, uuid);
   if (noted === null || !STATES.includes(state) || [attempt, endedAt, responseCode].some((number) => Number.isNaN(Number(number ?? 0))))
@@ -49,17 +49,17 @@ export function decodeMark(value: string): DeliveryMark | null {
   };
 }
 
-export function encodePlace(delivery: Delivery, { lane, sequence }: LanePlace): string {
-  return `${lane} ${sequence} ${encodeNoted(delivery)} ${delivery.replay ?? "-"}`;
+export function encodePlace(delivery: Delivery, { stream, sequence }: StreamLocation): string {
+  return `${stream} ${sequence} ${encodeNoted(delivery)} ${delivery.replay ?? "-"}`;
 }
 
 /** Null for what is none. */
 export function decodePlace(value: string): PlaceNote | null {
-  const [lane = "", sequence = "", eventSequence, app, uuid, replay = "-"] = value.split(" ");
+  const [stream = "", sequence = "", eventSequence, app, uuid, replay = "-"] = value.split(" ");
   const noted = decodeNoted(eventSequence, app, uuid);
-  if (noted === null || !LANES.includes(lane) || !/^\d{1,16}$/.test(sequence)) return null;
+  if (noted === null || !STREAMS.includes(stream) || !/^\d{1,16}$/.test(sequence)) return null;
   return {
-    place: { lane: lane as LanePlace["lane"], sequence: Number(sequence) },
+    place: { stream: stream as StreamLocation["stream"], sequence: Number(sequence) },
     replay: replay === "-" ? null : replay,
     ...noted,
   };

@@ -1,12 +1,12 @@
 /** Finds events and deliveries again by their ids, from the marks and notes that attempt-log.ts writes. */
-import type { DeliveryTrail, NotedAddressee, NotedSkip, RunTrail } from "../model/delivery-location.ts";
-import { type DeliveryMark, decodeAddressee, decodeMark, decodePlace, decodeSkip, type PlaceNote } from "./dedup-record.ts";
+import type { DeliveryHistory, NotedAddressee, NotedSkip, RunHistory } from "../model/delivery-location.ts";
+import { type DedupRecord, decodeAddressee, decodeDedupRecord, decodePlace, decodeSkip, type PlaceNote } from "./dedup-record.ts";
 import { keys } from "./keys.ts";
 import type { RedisClient } from "./redis.ts";
 import { type RedisProblem, reading, unlessWrongType } from "./redis-reading.ts";
 
 /** Every call rejects with AppError REDIS_UNREACHABLE when Redis is away. */
-export interface DeliveryTrails {
+export interface DeliveryLookup {
   /** The deliveries of all events with this id that were attempted or stored in the last days; of very many the first 1,000. */
   ofEvent(eventId: string): Promise<NotedAddressee[]>;
   /**
@@ -14,15 +14,15 @@ export interface DeliveryTrails {
    * @param apps the app of each id. Without them a mark is looked for under the app that the delivery's note names, or under every
    * one that there is or was.
    */
-  find(deliveryIds: readonly string[], apps?: readonly string[]): Promise<Array<DeliveryTrail | null>>;
+  find(deliveryIds: readonly string[], apps?: readonly string[]): Promise<Array<DeliveryHistory | null>>;
 }
 
 /** @param knownApps the slugs of those that there are, and were */
-export function createDeliveryTrails(
+export function createDeliveryLookup(
   redis: RedisClient,
   knownApps: () => Iterable<string>,
   problem: RedisProblem = () => null,
-): DeliveryTrails {
+): DeliveryLookup {
   const get = async (wanted: readonly string[]): Promise<Array<string | null>> => {
     if (wanted.length === 0) return [];
     return reading("where deliveries are", problem, async () =>
@@ -57,11 +57,11 @@ export function createDeliveryTrails(
       const wanted = sought.flatMap((one) => [...one.first, ...one.again]);
       const [values, skips] = await Promise.all([get(wanted), Promise.all(deliveryIds.map(skipsOf))]);
       const found = new Map(wanted.map((key, at) => [key, values[at]]));
-      const markAt = (all: readonly string[]): DeliveryMark | null => {
+      const markAt = (all: readonly string[]): DedupRecord | null => {
         const value = all.map((key) => found.get(key)).find((text) => text != null);
-        return value == null ? null : decodeMark(value);
+        return value == null ? null : decodeDedupRecord(value);
       };
-      return sought.map((one, at) => trailOf(one.note, markAt(one.first), markAt(one.again), skips[at] ?? []));
+      return sought.map((one, at) => historyOf(one.note, markAt(one.first), markAt(one.again), skips[at] ?? []));
     },
   };
 }
@@ -70,15 +70,15 @@ function again(id: string, note: PlaceNote | null): string[] {
   return note === null || note.replay === null ? [] : [keys.delivery(note.app, `${id}:${note.replay}`)];
 }
 
-function trailOf(
+function historyOf(
   note: PlaceNote | null,
-  first: DeliveryMark | null,
-  later: DeliveryMark | null,
+  first: DedupRecord | null,
+  later: DedupRecord | null,
   skips: readonly NotedSkip[],
-): DeliveryTrail | null {
+): DeliveryHistory | null {
   const known = first ?? note;
   if (known === null) return null;
-  const run = ({ delivered, last }: DeliveryMark, replay: string | null): RunTrail => ({ replay, delivered, last });
+  const run = ({ delivered, last }: DedupRecord, replay: string | null): RunHistory => ({ replay, delivered, last });
   return {
     eventSequence: known.eventSequence,
     app: known.app,

@@ -18,7 +18,7 @@ export const keys = {
   stats: (app: string, day: string): string => `stats:{${app}}:${day}`,
   /** Where one run of a delivery stands: `delivered` or `pending`, its event's place, its installation, its last attempt. */
   delivery: (app: string, mark: string): string => `delivery:{${app}}:${mark}`,
-  /** Where a delivery was stored last: lane, sequence, its event's place, its installation, its run. */
+  /** Where a delivery was stored last: stream, sequence, its event's place, its installation, its run. */
   place: (deliveryId: string): string => `place:${deliveryId}`,
   /** Hash of the deliveries of all events with this id: delivery id → the event's place in the EVENTS stream, the app, the installation. */
   addressees: (eventId: string): string => `addressees:${eventId}`,

@@ -11,21 +11,21 @@ import { randomUUID } from "node:crypto";
 import type { AttemptLog, AttemptRecord, LateBatch } from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
-import { type Delivery, markOf } from "../model/delivery.ts";
-import type { LanePlace } from "../model/delivery-location.ts";
+import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
+import type { StreamLocation } from "../model/delivery-location.ts";
 import type { Logger } from "../model/logger.ts";
 import { OUTCOMES, type Outcome } from "../model/outcome.ts";
 import type { Counted, LogEntry, Note, WriteOptions } from "./batch-script.ts";
 import { type Batch, createWriteBatch } from "./batch-writer.ts";
-import { createMarkReader } from "./dedup-reader.ts";
-import { DELIVERED, encodeAddressee, encodeMark, encodePlace, encodeSkip } from "./dedup-record.ts";
+import { createDedupReader } from "./dedup-reader.ts";
+import { DELIVERED, encodeAddressee, encodeDedupRecord, encodePlace, encodeSkip } from "./dedup-record.ts";
 import { keys } from "./keys.ts";
 import { logRow } from "./log-row.ts";
 import type { RedisClient } from "./redis.ts";
 
 export interface BufferedAttemptLog extends AttemptLog {
   /** Notes where a delivery was stored. */
-  stored(delivery: Delivery, place: LanePlace): void;
+  stored(delivery: Delivery, place: StreamLocation): void;
   /** Writes what is buffered; gives up after `deadlineMs`. @returns the attempts that could not be written. */
   flush(deadlineMs: number): Promise<number>;
   buffered(): number;
@@ -64,10 +64,10 @@ type Delivered = ReadonlyMap<string, LogEntry>;
 const NONE: Delivered = new Map();
 const NOTHING: Batch = { entries: [], notes: [] };
 
-export function createAttemptLog(dependencies: AttemptLogDependencies, options: AttemptLogOptions): BufferedAttemptLog {
+export function createRequestLog(dependencies: AttemptLogDependencies, options: AttemptLogOptions): BufferedAttemptLog {
   const { redis, clock, logger, onFailuresWritten, onLateBatch } = dependencies;
   const write = createWriteBatch(redis, { ...options, now: clock.now });
-  const readMark = createMarkReader(redis, clock);
+  const readDedupRecord = createDedupReader(redis, clock);
   const writer = randomUUID();
   let waiting: LogEntry[] = [];
   let notes = new Map<string, Note>();
@@ -175,11 +175,11 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
     },
 
     async findDelivered(delivery) {
-      const mark = markOf(delivery);
+      const mark = dedupKeyOf(delivery);
       const unwritten = waitingMarks.get(mark) ?? batchMarks.get(mark);
       if (unwritten !== undefined) return isOfSameEvent(delivery, unwritten.endedAt) ? unwritten : null;
       try {
-        const found = await readMark(delivery.app, mark);
+        const found = await readDedupRecord(delivery.app, mark);
         return found?.delivered && isOfSameEvent(delivery, found.last?.endedAt) ? found : null;
       } catch {
         // A duplicate is better than a delivery that waits for Redis.
@@ -251,8 +251,8 @@ function entryOf(attempt: AttemptRecord): LogEntry {
     failed: !isDelivered,
     counted: delivery.counted ? countedOf(attempt) : null,
     endedAt,
-    mark: markOf(delivery),
-    markValue: encodeMark(attempt),
+    mark: dedupKeyOf(delivery),
+    markValue: encodeDedupRecord(attempt),
     eventSequence: delivery.eventSequence,
     traceparent: attempt.requestHeaders["traceparent"] ?? "",
   };

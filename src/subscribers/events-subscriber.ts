@@ -1,5 +1,5 @@
 /**
- * The events lane: reads each event, finds the installations that want it, and delivers it to each of them straight from
+ * The events stream: reads each event, finds the installations that want it, and delivers it to each of them straight from
  * the message. The message is acknowledged when every delivery is done or stored.
  *
  * V1  What was stored before this replica began, or lost its connection, may have been delivered, whatever its redelivery
@@ -9,16 +9,16 @@
  *     as it came. Those for few go on; not for an ordered app, whose events are begun in the order in which they came.
  */
 import { AckPolicy, nanos } from "nats";
-import type { DeliverAll } from "../delivery/deliver-event.ts";
+import type { DeliverEvent } from "../delivery/deliver-event.ts";
 import type { GiveUp } from "../delivery/give-up.ts";
-import type { DeliveryObserver, LaneSource, RegistryView, TracePosition, Tracing } from "../delivery/ports.ts";
+import type { DeliveryObserver, MessageRef, RegistryView, TracePosition, Tracing } from "../delivery/ports.ts";
 import type { AckFloor } from "../jetstream/ack-floor.ts";
-import type { LaneWriter } from "../jetstream/delivery-streams.ts";
-import { isWornOut, type PulledMessage, wornOut } from "../jetstream/message.ts";
-import type { Settle } from "../jetstream/message-handler.ts";
-import { createPullLoop, type PullLoop, type PullLoopDependencies } from "../jetstream/pull-consumer.ts";
+import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
+import { type ConsumedMessage, isPoison, poisonError } from "../jetstream/message.ts";
+import type { CompleteMessage } from "../jetstream/message-handler.ts";
+import { createPullConsumer, type PullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
 import { ensureConsumer } from "../jetstream/streams.ts";
-import type { BusNames } from "../jetstream/subjects.ts";
+import type { Subjects } from "../jetstream/subjects.ts";
 import type { Installation } from "../model/app.ts";
 import { newDelivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
@@ -30,22 +30,22 @@ export interface EventsSubscriber {
   /** Stops pulling; events in hand go on, those that wait for their turn, too. */
   stop(): Promise<void>;
   /** Looks again whether it may pull. */
-  poke(): void;
+  wake(): void;
   /** Events that are not acknowledged yet. */
   held(): number;
 }
 
-export interface EventsSubscriberDependencies extends PullLoopDependencies {
-  readonly names: BusNames;
+export interface EventsSubscriberDependencies extends PullConsumerDependencies {
+  readonly names: Subjects;
   readonly match: (event: Event) => readonly Installation[];
   readonly registry: Pick<RegistryView, "app">;
-  readonly deliverAll: DeliverAll;
-  readonly lanes: LaneWriter;
+  readonly deliverEvent: DeliverEvent;
+  readonly streams: DeliveryStreamWriter;
   readonly giveUp: GiveUp;
   readonly ackFloor: AckFloor;
   readonly observer: DeliveryObserver & EventObserver;
   readonly tracing: Tracing;
-  readonly settle: Settle;
+  readonly settle: CompleteMessage;
 }
 
 export interface EventObserver {
@@ -70,13 +70,13 @@ const DELIVERIES_PER_HELD = 32;
 const FEW_TARGETS = 16;
 
 export function createEventsSubscriber(dependencies: EventsSubscriberDependencies, options: EventsSubscriberOptions): EventsSubscriber {
-  const { manager, names, match, registry, deliverAll, lanes, giveUp, ackFloor, observer, tracing, settle } = dependencies;
+  const { manager, names, match, registry, deliverEvent, streams, giveUp, ackFloor, observer, tracing, settle } = dependencies;
   const stream = names.streams.events;
   const maxUnderWay = options.maxHeld * DELIVERIES_PER_HELD;
   /** Deliveries; an event that is stored in parts counts as the largest that is not. */
   let underWay = 0;
   /** V3. */
-  const postponed: PulledMessage[] = [];
+  const postponed: ConsumedMessage[] = [];
   /** V1. */
   let suspectUpTo = 0;
 
@@ -96,7 +96,7 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
     suspectUpTo = (await manager.streams.info(stream)).state.last_seq;
   };
 
-  const read = (message: PulledMessage): ReadEvent => {
+  const read = (message: ConsumedMessage): ReadEvent => {
     const [, , resource = "", action = "", ...more] = message.subject.split(".");
     if (more.length > 0)
       return { ok: false, problem: `subject: found ${message.subject}, wanted ${names.event("<resource>", "<action>")}` };
@@ -128,8 +128,8 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
     }
   };
 
-  const handle = (message: PulledMessage, isItsTurn = false): void => {
-    if (isWornOut(message)) return settle(message, giveUp.message(message, "redelivered", wornOut(message), null));
+  const handle = (message: ConsumedMessage, isItsTurn = false): void => {
+    if (isPoison(message)) return settle(message, giveUp.message(message, "redelivered", poisonError(message), null));
     const found = read(message);
     if (!found.ok) {
       observer.eventUnreadable(message.subject, found.problem);
@@ -141,18 +141,18 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
     if (installations.length === 0) return message.ack();
 
     const { sequence } = message;
-    const source: LaneSource = { stream, sequence };
+    const source: MessageRef = { stream, sequence };
     const work = tracing.process<unknown>(found.event, "events", message, (span) => {
       const event = inTrace(found.event, span);
       if (installations.length > MAX_DIRECT_TARGETS) {
         const fanOut = { event, eventSequence: sequence, targets: installations };
-        return tracing.fanOut(span, event, (trace) => lanes.fanOut(fanOut, source, trace));
+        return tracing.fanOut(span, event, (trace) => streams.fanOut(fanOut, source, trace));
       }
       const deliveries = installations.map(({ app, uuid }) =>
         newDelivery(event, app, uuid, sequence, registry.app(app)?.createdAt ?? null),
       );
       const mayBeDone = message.deliveries > 1 || sequence <= suspectUpTo;
-      return deliverAll(deliveries, span, source, mayBeDone);
+      return deliverEvent(deliveries, span, source, mayBeDone);
     });
     const count = Math.min(installations.length, MAX_DIRECT_TARGETS);
     underWay += count;
@@ -162,7 +162,7 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
     });
   };
 
-  const loop: PullLoop = createPullLoop(dependencies, {
+  const loop: PullConsumer = createPullConsumer(dependencies, {
     stream,
     consumer: names.eventsConsumer,
     workQueueSubject: null,
@@ -178,7 +178,7 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
       loop.start();
     },
     stop: () => loop.stop(),
-    poke: () => loop.poke(),
+    wake: () => loop.wake(),
     held: () => loop.held(),
   };
 }

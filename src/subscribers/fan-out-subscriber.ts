@@ -1,20 +1,20 @@
 /**
- * Deals out the parts of large fan-outs (model/fan-out-batch.ts) that rest in the retries lane. A replica takes the next
+ * Deals out the parts of large fan-outs (model/fan-out-batch.ts) that rest in the retries stream. A replica takes the next
  * part when of those it holds no delivery waits, for a place or to be stored, so that one slow receiver does not hold up
  * the rest, and a crash leaves little undone.
  */
 import { AckPolicy, nanos } from "nats";
-import type { DeliverAll } from "../delivery/deliver-event.ts";
+import type { DeliverEvent } from "../delivery/deliver-event.ts";
 import type { GiveUp } from "../delivery/give-up.ts";
 import type { RegistryView, Tracing } from "../delivery/ports.ts";
-import { isWornOut, type PulledMessage, wornOut } from "../jetstream/message.ts";
-import type { Settle } from "../jetstream/message-handler.ts";
-import { createPullLoop, type PullLoop, type PullLoopDependencies } from "../jetstream/pull-consumer.ts";
+import { type ConsumedMessage, isPoison, poisonError } from "../jetstream/message.ts";
+import type { CompleteMessage } from "../jetstream/message-handler.ts";
+import { createPullConsumer, type PullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
 import { ensureConsumer } from "../jetstream/streams.ts";
-import type { BusNames } from "../jetstream/subjects.ts";
+import type { Subjects } from "../jetstream/subjects.ts";
 import { messageOf } from "../model/app-error.ts";
 import { newDelivery } from "../model/delivery.ts";
-import { decodeChunk, type FanOutChunk } from "../model/fan-out-batch.ts";
+import { decodeBatch, type FanOutBatch } from "../model/fan-out-batch.ts";
 
 export interface FanOutSubscriber {
   start(): Promise<void>;
@@ -23,13 +23,13 @@ export interface FanOutSubscriber {
   held(): number;
 }
 
-export interface FanOutSubscriberDependencies extends PullLoopDependencies {
-  readonly names: BusNames;
+export interface FanOutSubscriberDependencies extends PullConsumerDependencies {
+  readonly names: Subjects;
   readonly registry: Pick<RegistryView, "app">;
-  readonly deliverAll: DeliverAll;
+  readonly deliverEvent: DeliverEvent;
   readonly giveUp: GiveUp;
   readonly tracing: Tracing;
-  readonly settle: Settle;
+  readonly settle: CompleteMessage;
   /** Deliveries of this process that wait for a place, or to be stored. */
   readonly waiting: () => number;
 }
@@ -39,7 +39,7 @@ const MAX_CHUNKS_HELD = 8;
 const MAX_ACK_PENDING = 1_000;
 
 export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencies): FanOutSubscriber {
-  const { manager, names, registry, deliverAll, giveUp, tracing, settle, waiting } = dependencies;
+  const { manager, names, registry, deliverEvent, giveUp, tracing, settle, waiting } = dependencies;
   const stream = names.streams.retries;
 
   const ensure = async (): Promise<void> => {
@@ -53,11 +53,11 @@ export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencie
     });
   };
 
-  const handle = (message: PulledMessage): void => {
-    if (isWornOut(message)) return settle(message, giveUp.message(message, "redelivered", wornOut(message), null));
-    let chunk: FanOutChunk;
+  const handle = (message: ConsumedMessage): void => {
+    if (isPoison(message)) return settle(message, giveUp.message(message, "redelivered", poisonError(message), null));
+    let chunk: FanOutBatch;
     try {
-      chunk = decodeChunk(Buffer.from(message.data).toString("utf8"));
+      chunk = decodeBatch(Buffer.from(message.data).toString("utf8"));
     } catch (error) {
       return settle(message, giveUp.message(message, "invalid", messageOf(error), null));
     }
@@ -66,11 +66,11 @@ export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencie
     const source = { stream, sequence: message.sequence };
     settle(
       message,
-      tracing.process(event, "fan-out", message, (span) => deliverAll(deliveries, span, source, true)),
+      tracing.process(event, "fan-out", message, (span) => deliverEvent(deliveries, span, source, true)),
     );
   };
 
-  const loop: PullLoop = createPullLoop(dependencies, {
+  const loop: PullConsumer = createPullConsumer(dependencies, {
     stream,
     consumer: names.fanOutConsumer,
     workQueueSubject: names.fanOut,

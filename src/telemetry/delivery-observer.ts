@@ -18,8 +18,8 @@ import type { Log } from "./logger.ts";
 import type { MetricName } from "./metric-table.ts";
 import type { Counter, Metrics } from "./metrics.ts";
 
-/** What the lanes tell beside it. */
-interface LaneObserver {
+/** What the streams tell beside it. */
+interface StreamObserver {
   eventHandled(event: Event, deliveries: number): void;
   eventUnreadable(subject: string, problem: string): void;
 }
@@ -42,7 +42,7 @@ export interface DeliveryObserverOptions {
 export function createDeliveryObserver(
   { log, metrics, isDebugged, evidenceOf }: DeliveryObserverDependencies,
   { metricsApps, logDeliveredPercent }: DeliveryObserverOptions,
-): DeliveryObserver & LaneObserver & DeadLetterObserver {
+): DeliveryObserver & StreamObserver & DeadLetterObserver {
   const attempts = countersOf(metrics, "posthorn_attempts_total", Object.keys(OUTCOMES) as Outcome[]);
   const stored = countersOf(metrics, "posthorn_deliveries_stored_total", ["retries", "parked", "dead-letters"] as const);
   const events = countersOf(metrics, "posthorn_events_total", ["matched", "unmatched", "unreadable"] as const);
@@ -77,9 +77,9 @@ export function createDeliveryObserver(
       log.line(isDelivered ? "info" : "warn", members, "delivery.attempted", isAsked);
     },
 
-    stored(lane, delivery, detail) {
-      stored[lane].add();
-      loggerFor(delivery).debug({ ...factsOf(delivery), lane, detail, attempts: delivery.attemptsMade }, "delivery.stored");
+    stored(stream, delivery, detail) {
+      stored[stream].add();
+      loggerFor(delivery).debug({ ...factsOf(delivery), stream, detail, attempts: delivery.attemptsMade }, "delivery.stored");
     },
 
     skipped(delivery, { eventSequence: deliveredSequence }) {
@@ -108,7 +108,7 @@ export function createDeliveryObserver(
       stored["dead-letters"].add();
       const facts = delivery === null ? {} : { ...factsOf(delivery), attempts: delivery.attemptsMade };
       const source = { source_stream: stream, source_sequence: sequence };
-      log.logger.warn({ ...facts, lane: "dead-letters", detail: reason, ...source }, "delivery.stored");
+      log.logger.warn({ ...facts, stream: "dead-letters", detail: reason, ...source }, "delivery.stored");
     },
   };
 }

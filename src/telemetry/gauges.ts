@@ -1,5 +1,5 @@
 /** The metrics that are read when somebody asks, and where each comes from. */
-import { type LaneFigures, OTHER_APPS } from "../model/stream-metrics.ts";
+import { OTHER_APPS, type StreamMetrics } from "../model/stream-metrics.ts";
 import type { Metrics, Reading } from "./metrics.ts";
 
 /** What the rest of Posthorn can be asked for at any time. Ages are in milliseconds. */
@@ -10,10 +10,10 @@ export interface GaugeSources {
   readonly held: () => Readonly<Record<"events" | "retries" | "parked", number>>;
   readonly acksUnconfirmed: () => number;
   readonly stores: () => { readonly pending: number; readonly pendingBytes: number; readonly waiting: number };
-  /** Lanes with a message that could not be stored: 1. */
+  /** DeliveryStreams with a message that could not be stored: 1. */
   readonly refusing: () => Readonly<Record<"retries" | "parked" | "dead-letters" | "status", number>>;
   readonly parkedQueues: () => number;
-  readonly lanes: () => LaneFigures;
+  readonly streams: () => StreamMetrics;
   readonly circuits: () => Readonly<Record<"open" | "half_open", number>>;
   readonly integrations: () => Readonly<Record<"active" | "broken" | "disabled", number>>;
   readonly registry: () => { readonly apps: number; readonly installations: number };
@@ -30,30 +30,30 @@ export interface GaugeSources {
   readonly dependenciesUp: () => Readonly<Record<string, boolean>>;
 }
 
-export function readGauges({ read }: Metrics, sources: GaugeSources): void {
-  const ofLanes = (name: Parameters<typeof read>[0], figure: (lanes: LaneFigures) => Reading): void =>
-    read(name, () => figure(sources.lanes()));
+export function readStreamMetrics({ read }: Metrics, sources: GaugeSources): void {
+  const ofStreams = (name: Parameters<typeof read>[0], figure: (streams: StreamMetrics) => Reading): void =>
+    read(name, () => figure(sources.streams()));
 
   read("posthorn_build_info", () => ({ [sources.version]: 1 }));
   read("posthorn_in_flight", sources.inFlight);
   read("posthorn_waiting", sources.waiting);
-  read("posthorn_held_messages", sources.held);
+  read("posthorn_messages_in_hand", sources.held);
   read("posthorn_acks_unconfirmed", sources.acksUnconfirmed);
-  read("posthorn_lane_stores_pending", () => sources.stores().pending);
-  read("posthorn_lane_stores_pending_bytes", () => sources.stores().pendingBytes);
-  read("posthorn_lane_stores_waiting", () => sources.stores().waiting);
-  read("posthorn_lane_refusing", sources.refusing);
+  read("posthorn_publishes_pending", () => sources.stores().pending);
+  read("posthorn_publishes_pending_bytes", () => sources.stores().pendingBytes);
+  read("posthorn_publishes_waiting", () => sources.stores().waiting);
+  read("posthorn_stream_refusing", sources.refusing);
   read("posthorn_parked_queues", sources.parkedQueues);
-  ofLanes("posthorn_lane_messages", ({ messages }) => messages);
-  ofLanes("posthorn_lane_oldest_age_seconds", ({ oldestAgeMs }) => inSeconds(oldestAgeMs));
-  ofLanes("posthorn_retries_messages", ({ retriesByRung }) => retriesByRung);
-  ofLanes("posthorn_retries_late_seconds", ({ retriesLateMs }) => retriesLateMs / 1000);
-  ofLanes("posthorn_parked_messages", ({ parkedByApp }) => ({ [OTHER_APPS]: 0, ...parkedByApp }));
-  ofLanes("posthorn_parked_oldest_age_seconds", ({ parkedOldestAgeMs }) => inSeconds(parkedOldestAgeMs));
-  ofLanes("posthorn_events_pending", ({ eventsPending }) => eventsPending);
-  ofLanes("posthorn_events_ack_pending", ({ eventsAckPending }) => eventsAckPending);
-  ofLanes("posthorn_events_oldest_unacked_age_seconds", ({ oldestUnackedAgeMs }) => oldestUnackedAgeMs / 1000);
-  ofLanes("posthorn_events_overdue", ({ isOverdue }) => Number(isOverdue));
+  ofStreams("posthorn_stream_messages", ({ messages }) => messages);
+  ofStreams("posthorn_stream_oldest_age_seconds", ({ oldestAgeMs }) => inSeconds(oldestAgeMs));
+  ofStreams("posthorn_retries_messages", ({ retriesByTier }) => retriesByTier);
+  ofStreams("posthorn_retries_late_seconds", ({ retriesLateMs }) => retriesLateMs / 1000);
+  ofStreams("posthorn_parked_messages", ({ parkedByApp }) => ({ [OTHER_APPS]: 0, ...parkedByApp }));
+  ofStreams("posthorn_parked_oldest_age_seconds", ({ parkedOldestAgeMs }) => inSeconds(parkedOldestAgeMs));
+  ofStreams("posthorn_events_pending", ({ eventsPending }) => eventsPending);
+  ofStreams("posthorn_events_ack_pending", ({ eventsAckPending }) => eventsAckPending);
+  ofStreams("posthorn_events_oldest_unacked_age_seconds", ({ oldestUnackedAgeMs }) => oldestUnackedAgeMs / 1000);
+  ofStreams("posthorn_events_overdue", ({ isOverdue }) => Number(isOverdue));
   read("posthorn_clock_skew_seconds", () => sources.clockSkewMs() / 1000);
   read("posthorn_circuits", sources.circuits);
   read("posthorn_integrations", sources.integrations);

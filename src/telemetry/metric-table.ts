@@ -17,7 +17,7 @@ const ATTEMPT_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 /** Retries go on for up to 27 hours, and what is parked waits for up to a week. */
 const AGE_BUCKETS_S = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10, 30, 60, 600, 3_600, 21_600, 86_400, 604_800];
 
-const LANE = "retries, parked, dead-letters";
+const STREAMS = "retries, parked, dead-letters";
 const OUTCOME = Object.keys(OUTCOMES).join(", ");
 
 export const METRICS = {
@@ -50,10 +50,10 @@ export const METRICS = {
     },
     buckets: AGE_BUCKETS_S,
   },
-  posthorn_deliveries_stored_total: { kind: "counter", help: "Deliveries written to a lane.", labels: { lane: LANE } },
+  posthorn_deliveries_stored_total: { kind: "counter", help: "Deliveries written to a stream.", labels: { stream: STREAMS } },
   posthorn_dead_letters_total: {
     kind: "counter",
-    help: 'Dead letters stored, by reason. Their sum is posthorn_deliveries_stored_total{lane="dead-letters"}.',
+    help: 'Dead letters stored, by reason. Their sum is posthorn_deliveries_stored_total{stream="dead-letters"}.',
     labels: { reason: DEAD_LETTER_REASONS.join(", ") },
   },
   posthorn_deliveries_skipped_total: {
@@ -66,26 +66,35 @@ export const METRICS = {
   },
   posthorn_in_flight: { kind: "gauge", help: "Attempts under way." },
   posthorn_waiting: { kind: "gauge", help: "Deliveries waiting for a place under POSTHORN_MAX_IN_FLIGHT or the app's share." },
-  posthorn_held_messages: { kind: "gauge", help: "Messages pulled and not acknowledged.", labels: { lane: "events, retries, parked" } },
+  posthorn_messages_in_hand: {
+    kind: "gauge",
+    help: "Messages pulled and not acknowledged.",
+    labels: { stream: "events, retries, parked" },
+  },
   posthorn_acks_unconfirmed: {
     kind: "gauge",
     help: "Acknowledgements that may not have reached NATS; they are sent again after a reconnect.",
   },
-  posthorn_lane_stores_pending: { kind: "gauge", help: "Messages being stored: at most 256 for each lane, and 256 parts of fan-outs." },
-  posthorn_lane_stores_pending_bytes: {
+  posthorn_publishes_pending: { kind: "gauge", help: "Messages being stored: at most 256 for each stream, and 256 parts of fan-outs." },
+  posthorn_publishes_pending_bytes: {
     kind: "gauge",
     unit: "By",
-    help: "Their size: at most 16 MiB for each lane, and for parts of fan-outs.",
+    help: "Their size: at most 16 MiB for each stream, and for parts of fan-outs.",
   },
-  posthorn_lane_stores_waiting: { kind: "gauge", help: "Messages that wait for these to be stored first." },
-  posthorn_lane_refusing: {
+  posthorn_publishes_waiting: { kind: "gauge", help: "Messages that wait for these to be stored first." },
+  posthorn_stream_refusing: {
     kind: "gauge",
-    help: "1 while a lane refuses messages and their sources are held back.",
-    labels: { lane: `${LANE}, status` },
+    help: "1 while a stream refuses messages and their sources are held back.",
+    labels: { stream: `${STREAMS}, status` },
   },
-  posthorn_lane_messages: { kind: "gauge", help: "Messages in a lane.", labels: { lane: LANE } },
-  posthorn_lane_oldest_age_seconds: { kind: "gauge", unit: "s", help: "Age of the oldest message in a lane.", labels: { lane: LANE } },
-  posthorn_retries_messages: { kind: "gauge", help: "Retries waiting in a rung.", labels: { rung: "1, 2, 4 … 32768 seconds" } },
+  posthorn_stream_messages: { kind: "gauge", help: "Messages in a stream.", labels: { stream: STREAMS } },
+  posthorn_stream_oldest_age_seconds: {
+    kind: "gauge",
+    unit: "s",
+    help: "Age of the oldest message in a stream.",
+    labels: { stream: STREAMS },
+  },
+  posthorn_retries_messages: { kind: "gauge", help: "Retries waiting in a tier.", labels: { tier: "1, 2, 4 … 32768 seconds" } },
   posthorn_retries_late_seconds: { kind: "gauge", unit: "s", help: "How long the retry that is most overdue has been due." },
   posthorn_parked_queues: { kind: "gauge", help: "Parked queues known to hold deliveries." },
   posthorn_parked_messages: {

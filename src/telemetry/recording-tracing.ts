@@ -1,7 +1,7 @@
 /**
  * Spans by the OpenTelemetry API.
  *
- * T1  A message's creation context is the parent of its process span and linked from it; what was stored in a lane is linked
+ * T1  A message's creation context is the parent of its process span and linked from it; what was stored in a stream is linked
  *     with the publisher's context, too. So an event is one trace, over all of its retries, parkings and replays.
  * T2  The publisher's sampling decision holds: below a process span that is not recorded nothing is, and the receiver's
  *     traceparent says so.
@@ -20,7 +20,7 @@ import {
   TraceFlags,
   trace,
 } from "@opentelemetry/api";
-import type { AttemptRecord, LaneName, LaneReceipt, TraceHeaders, TracePosition, Tracing } from "../delivery/ports.ts";
+import type { AttemptRecord, StoredMessageRef, StreamName, TraceHeaders, TracePosition, Tracing } from "../delivery/ports.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
@@ -85,8 +85,8 @@ export function createRecordingTracing({ version, prefix, natsServer, redisUrl }
     );
   };
 
-  const startStore = (parent: TraceHeaders, lane: LaneName, delivery: Delivery, detail: string): Span => {
-    const template = destinationTemplate(prefix, lane);
+  const startStore = (parent: TraceHeaders, stream: StreamName, delivery: Delivery, detail: string): Span => {
+    const template = destinationTemplate(prefix, stream);
     const attributes = {
       ...publishAttributes({ "messaging.destination.template": template }, nats()),
       ...deliveryAttributes(delivery),
@@ -95,7 +95,7 @@ export function createRecordingTracing({ version, prefix, natsServer, redisUrl }
     return tracer.startSpan(`publish ${template}`, { kind: SpanKind.PRODUCER, attributes }, parentContext(parent));
   };
 
-  const storeWithin = (span: Span, work: (trace: TraceHeaders) => Promise<LaneReceipt>): Promise<void> =>
+  const storeWithin = (span: Span, work: (trace: TraceHeaders) => Promise<StoredMessageRef>): Promise<void> =>
     within(span, async (position) => {
       const { subject, sequence, messageId } = await work(position);
       span.setAttribute("messaging.destination.name", subject);
@@ -115,8 +115,8 @@ export function createRecordingTracing({ version, prefix, natsServer, redisUrl }
     });
 
   return {
-    process(event, lane, message, work) {
-      const template = lane === "events" ? null : destinationTemplate(prefix, lane);
+    process(event, stream, message, work) {
+      const template = stream === "events" ? null : destinationTemplate(prefix, stream);
       const traceparent = template === null ? undefined : message.header("traceparent");
       const created = traceparent === undefined ? event : { traceparent, tracestate: message.header("tracestate") ?? null };
       const links = linksTo(created.traceparent === event.traceparent ? [created] : [created, event]);
@@ -139,7 +139,7 @@ export function createRecordingTracing({ version, prefix, natsServer, redisUrl }
       return { ...positionOf(span), end: (record) => endAttempt(span, record) };
     },
 
-    store: (parent, lane, delivery, detail, work) => storeWithin(startStore(parent, lane, delivery, detail), work),
+    store: (parent, stream, delivery, detail, work) => storeWithin(startStore(parent, stream, delivery, detail), work),
 
     fanOut: (parent, event, work) => fanOutWithin(startFanOut(parent, event), work),
 
@@ -164,8 +164,8 @@ export function createRecordingTracing({ version, prefix, natsServer, redisUrl }
       };
       try {
         return await work({
-          async store(lane, delivery, detail, store) {
-            const part = startStore(delivery.event, lane, delivery, detail);
+          async store(stream, delivery, detail, store) {
+            const part = startStore(delivery.event, stream, delivery, detail);
             link(part);
             await storeWithin(part, store);
             stored++;

@@ -3,7 +3,7 @@
  * Redis. What they have no word for begins with `posthorn.`.
  */
 import type { Attributes } from "@opentelemetry/api";
-import type { AttemptRecord, HandledMessage, LaneName, LateBatch } from "../delivery/ports.ts";
+import type { AttemptRecord, HandledMessage, LateBatch, StreamName } from "../delivery/ports.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
 import { serverOf } from "../model/nats-url.ts";
@@ -11,17 +11,17 @@ import { withoutSecrets } from "../model/redaction/safe-url.ts";
 
 const REDIS_PORT = 6379;
 
-/** Of low cardinality, for span names: apps and rungs are many, event types are not. */
-export function destinationTemplate(prefix: string, lane: LaneName): string {
-  switch (lane) {
+/** Of low cardinality, for span names: apps and tiers are many, event types are not. */
+export function destinationTemplate(prefix: string, stream: StreamName): string {
+  switch (stream) {
     case "retries":
-      return `${prefix}.retries.{rung}.{app}`;
+      return `${prefix}.retries.{tier}.{app}`;
     case "fan-out":
       return `${prefix}.retries.0._fan-out`;
     case "parked":
       return `${prefix}.parked.{app}`;
     default:
-      return `${prefix}.${lane}.{app}`;
+      return `${prefix}.${stream}.{app}`;
   }
 }
 
@@ -65,7 +65,7 @@ export function publishAttributes(destination: Attributes, server: Attributes): 
   };
 }
 
-/** Of the NATS server that the connection is on, which changes with a reconnect: made anew only then. */
+/** Of the NATS server that the connection is on, which changes with a reconnect: recreated only then. */
 export function natsServerAttributes(current: () => string): () => Attributes {
   let of: string | undefined;
   let attributes: Attributes = {};

@@ -3,7 +3,7 @@ import { startNatsCluster } from "../support/nats-cluster.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import type { Mood } from "./recorder.ts";
-import { runWorld, type Verdict, type World, type WorldOptions } from "./world.ts";
+import { type Disposition, runWorld, type World, type WorldOptions } from "./world.ts";
 
 export interface Scenario {
   readonly name: string;
@@ -12,7 +12,7 @@ export interface Scenario {
   readonly times: number;
   /** What duplicates may be: none, or at most what was in flight at the faults and what they left unmarked. */
   readonly duplicates: "none" | "bounded";
-  run(seed: number, extent: Extent): Promise<Verdict>;
+  run(seed: number, extent: Extent): Promise<Disposition>;
 }
 
 export interface Extent {
@@ -30,7 +30,7 @@ async function behindProxies(
   seed: number,
   rest: Rest,
   faults: (world: World, proxies: { readonly nats: TcpProxy; readonly redis: TcpProxy }) => Promise<void>,
-): Promise<Verdict> {
+): Promise<Disposition> {
   const servers = await Promise.all([startNatsServer(), startRedisServer()]);
   const [nats, redis] = await Promise.all(servers.map(({ port }) => startTcpProxy(port)));
   if (nats === undefined || redis === undefined) throw new Error("a proxy is missing");
@@ -47,7 +47,7 @@ async function onServers(
   seed: number,
   rest: Rest,
   faults: (world: World, servers: { readonly nats: Server; readonly redis: Server }) => Promise<void>,
-): Promise<Verdict> {
+): Promise<Disposition> {
   const [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
   try {
     return await runWorld({ seed, natsUrl: nats.url, redisUrl: redis.url, ...rest }, (world) => faults(world, { nats, redis }));
@@ -250,8 +250,8 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-/** What is wrong with a verdict; empty when nothing is. */
-export function complaints({ duplicates }: Scenario, { lost, duplicated, bound, deadLetters, events }: Verdict): string[] {
+/** What is wrong with a disposition; empty when nothing is. */
+export function complaints({ duplicates }: Scenario, { lost, duplicated, bound, deadLetters, events }: Disposition): string[] {
   const wrong: string[] = [];
   if (events === 0) wrong.push("no event was published");
   if (lost > 0) wrong.push(`${lost} deliveries are lost`);

@@ -35,7 +35,7 @@ export interface WorldOptions {
   readonly quietMs?: number;
 }
 
-export interface Verdict {
+export interface Disposition {
   readonly events: number;
   readonly deliveries: number;
   readonly requests: number;
@@ -63,7 +63,7 @@ const SETTINGS = {
 const RETRY_SCHEDULE_S = [1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 30, 30];
 
 /** Runs the faults while events flow, then waits until all has arrived, or nothing comes any more. */
-export async function runWorld(options: WorldOptions, faults: (world: World) => Promise<void>): Promise<Verdict> {
+export async function runWorld(options: WorldOptions, faults: (world: World) => Promise<void>): Promise<Disposition> {
   const { seed, natsUrl, redisUrl, replicas, eventsPerSecond, unwrittenMs, settings = {}, quietMs = 100_000 } = options;
   const chance = createChance(seed);
   const prefix = `chaos-${seed}-${process.pid}`;

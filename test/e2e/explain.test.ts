@@ -401,7 +401,7 @@ describe("a delivery", () => {
   });
 });
 
-test("without Redis the lanes and the stream still tell, and the answer says what is missing", async () => {
+test("without Redis the streams and the stream still tell, and the answer says what is missing", async () => {
   const { organization, uuid } = await installed({ webhook_url: bad.url, retry_schedule_s: [600] });
   const delivered = await posthorn.install({ webhook_url: good.url, organization_id: organization });
   const id = randomUUID();

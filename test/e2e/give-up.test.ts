@@ -48,8 +48,8 @@ test("metrics, log lines, status events and dead letters agree for every reason"
   expect(
     Object.fromEntries(DEAD_LETTER_REASONS.map((reason) => [reason, metric(`posthorn_dead_letters_total\\{reason="${reason}"\\}`)])),
   ).toEqual(expected);
-  expect(metric('posthorn_deliveries_stored_total\\{lane="dead-letters"\\}')).toBe(letters.length);
-  const lines = posthorn.log.filter(({ message, lane }) => message === "delivery.stored" && lane === "dead-letters");
+  expect(metric('posthorn_deliveries_stored_total\\{stream="dead-letters"\\}')).toBe(letters.length);
+  const lines = posthorn.log.filter(({ message, stream }) => message === "delivery.stored" && stream === "dead-letters");
   expect(ofReason(lines.map(({ detail }) => detail as DeadLetterReason))).toEqual(expected);
 
   // An event or a message that can't be read is no delivery, and so has no status event.

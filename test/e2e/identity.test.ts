@@ -130,7 +130,7 @@ describe("a second message of an event", () => {
     const first = await bus.publish("issue.created", event);
     await eventually(() => requests.length === 1);
     const second = await bus.publish("issue.created", event);
-    await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes('posthorn_held_messages{lane="events"} 2'));
+    await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes('posthorn_messages_in_hand{stream="events"} 2'));
     release();
     const id = deliveryIdOf(event.id, uuid);
     const skipped = await eventually(async () => {

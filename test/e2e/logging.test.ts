@@ -95,7 +95,7 @@ describe("nothing secret is told", () => {
     await posthorn.api("PUT", "/v1/apps/planted", { ...app, webhook_url: `http://u:${planted.header}@127.0.0.1/` }, admin);
     await posthorn.api("GET", `/v1/apps/planted?token=${planted.urlToken}`, undefined, admin);
     await publish();
-    await eventually(() => posthorn.log.some(({ message, lane }) => message === "delivery.stored" && lane === "dead-letters"));
+    await eventually(() => posthorn.log.some(({ message, stream }) => message === "delivery.stored" && stream === "dead-letters"));
     for (let i = 0; i < 5; i++) await publish();
     await eventually(() => posthorn.log.some(({ message, detail }) => message === "delivery.stored" && detail === "circuit"));
     await lockedRedis.kill();

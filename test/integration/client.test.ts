@@ -3,7 +3,7 @@ import { connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createPublisher, type StatusEvent, type StatusEventType, subscribeStatus } from "../../src/client/client.ts";
 import { ensureTopology } from "../../src/jetstream/streams.ts";
-import { busNames } from "../../src/jetstream/subjects.ts";
+import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { eventMessageId } from "../../src/model/event-key.ts";
 import { circuitChanged, integrationChanged, statusSubject } from "../../src/model/status-event.ts";
 import { UUID } from "../support/builders.ts";
@@ -19,7 +19,7 @@ beforeAll(async () => {
   server = await startNatsServer();
   unused = await freePort();
   connection = await connect({ servers: server.url });
-  await ensureTopology(await connection.jetstreamManager(), busNames(prefix), 1);
+  await ensureTopology(await connection.jetstreamManager(), createSubjects(prefix), 1);
 });
 afterAll(async () => {
   await connection.close();

@@ -5,14 +5,14 @@ import { connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { deadLetter, webhookRequest } from "../../src/api/schemas/schemas.ts";
 import { createDeadLetters, type DeadLetters } from "../../src/dead-letters/dead-letters.ts";
-import { createLaneSearch } from "../../src/explain/find-in-streams.ts";
-import { createLanes, type LaneWriter } from "../../src/jetstream/delivery-streams.ts";
+import { createFindInStreams } from "../../src/explain/find-in-streams.ts";
+import { createDeliveryStreams, type DeliveryStreamWriter } from "../../src/jetstream/delivery-streams.ts";
 import { createStatusHistory } from "../../src/jetstream/status-history.ts";
 import { ensureTopology } from "../../src/jetstream/streams.ts";
-import { type BusNames, busNames } from "../../src/jetstream/subjects.ts";
+import { createSubjects, type Subjects } from "../../src/jetstream/subjects.ts";
 import { systemClock } from "../../src/model/clock.ts";
 import { circuitChanged, statusSubject } from "../../src/model/status-event.ts";
-import { createDeliveryTrails } from "../../src/storage/delivery-lookup.ts";
+import { createDeliveryLookup } from "../../src/storage/delivery-lookup.ts";
 import { createHealthStore } from "../../src/storage/health-store.ts";
 import { keys } from "../../src/storage/keys.ts";
 import { logRow } from "../../src/storage/log-row.ts";
@@ -47,25 +47,25 @@ afterAll(async () => {
 });
 
 interface World {
-  readonly names: BusNames;
-  readonly lanes: LaneWriter;
+  readonly names: Subjects;
+  readonly streams: DeliveryStreamWriter;
   readonly deadLetters: DeadLetters;
   publish(subject: string, body: string | Uint8Array): Promise<number>;
 }
 
 async function freshWorld(): Promise<World> {
-  const names = busNames(`damaged-${++prefixes}`);
+  const names = createSubjects(`damaged-${++prefixes}`);
   const manager = await connection.jetstreamManager();
   const jetStream = connection.jetstream();
   await ensureTopology(manager, names, 1);
-  const lanes = createLanes({
+  const streams = createDeliveryStreams({
     ...{ jetStream, names, clock: systemClock, logger: silentLogger, isUp: () => true, maxPayloadBytes: () => 1_000_000 },
     ...{ onStored: () => {}, onDeadLetter: () => {} },
   });
   const deadLetters = createDeadLetters({
-    ...{ connection, manager, lanes, names, match: () => [], appCreatedAt: () => null, tracing: createTracing(null), clock: systemClock },
+    ...{ connection, manager, streams, names, match: () => [], appCreatedAt: () => null, tracing: createTracing(null), clock: systemClock },
   });
-  return { names, lanes, deadLetters, publish: async (subject, body) => (await jetStream.publish(subject, body)).seq };
+  return { names, streams, deadLetters, publish: async (subject, body) => (await jetStream.publish(subject, body)).seq };
 }
 
 /** A stored text with some of it changed, another value, or bytes of any kind. */
@@ -86,8 +86,8 @@ const A_DEAD_LETTER = JSON.stringify({
 });
 
 test("one dead letter that can't be read is shown as such, with the beginning of its bytes, and can be removed", async () => {
-  const { names, lanes, deadLetters, publish } = await freshWorld();
-  await lanes.deadLetter(aDelivery({ id: "d-1", app: "acme" }, anEvent({ id: "e-1" })), "exhausted", "no", { stream: "X", sequence: 1 });
+  const { names, streams, deadLetters, publish } = await freshWorld();
+  await streams.deadLetter(aDelivery({ id: "d-1", app: "acme" }, anEvent({ id: "e-1" })), "exhausted", "no", { stream: "X", sequence: 1 });
   await publish(names.deadLetter("acme"), `not JSON ${"é".repeat(2_000)}`);
   await publish(names.deadLetter("acme"), Uint8Array.of(0xff, 0x00));
   for (const page of [await deadLetters.list({ app: "acme" }, 0, 10), await deadLetters.listNewest({ app: "acme" }, null, 10)]) {
@@ -111,7 +111,7 @@ test("one dead letter that can't be read is shown as such, with the beginning of
 test("whatever is stored as dead letters, all are listed in the documented form, looked up, found and replayed or left", async () => {
   const { names, deadLetters, publish } = await freshWorld();
   const manager = await connection.jetstreamManager();
-  const search = createLaneSearch(connection, manager, names);
+  const search = createFindInStreams(connection, manager, names);
   await fc.assert(
     fc.asyncProperty(fc.array(garbage(A_DEAD_LETTER), { minLength: 1, maxLength: 5 }), async (bodies) => {
       await manager.streams.purge(names.streams.deadLetters);
@@ -136,8 +136,8 @@ test("whatever is stored as dead letters, all are listed in the documented form,
 });
 
 test("whatever is parked or waits for a retry, a search finds the rest", async () => {
-  const { names, lanes, publish } = await freshWorld();
-  const search = createLaneSearch(connection, await connection.jetstreamManager(), names);
+  const { names, streams, publish } = await freshWorld();
+  const search = createFindInStreams(connection, await connection.jetstreamManager(), names);
   const delivery = aDelivery({ id: "d-1", app: "acme" }, anEvent({ id: "e-1" }));
   await fc.assert(
     fc.asyncProperty(garbage(A_DEAD_LETTER), async (body) => {
@@ -148,7 +148,7 @@ test("whatever is parked or waits for a retry, a search finds the rest", async (
     }),
     cases(0.1),
   );
-  await lanes.park(delivery, { app: "acme", installationUuid: null }, null, { stream: "X", sequence: 1 });
+  await streams.park(delivery, { app: "acme", installationUuid: null }, null, { stream: "X", sequence: 1 });
   expect((await search.search(new Set(["d-1"]), "acme"))[0]?.delivery.id).toBe("d-1");
 });
 
@@ -194,7 +194,7 @@ test("whatever is in a list of the request log, its other rows are shown in the 
 
 test("whatever is in Redis under the keys of a replay, a delivery, an event, stats and health costs itself only", async () => {
   const notes = createReplayNotes(redis, systemClock);
-  const trails = createDeliveryTrails(redis, () => ["acme"]);
+  const lookup = createDeliveryLookup(redis, () => ["acme"]);
   const stats = createStatsQuery(redis, () => null);
   const health = createHealthStore(redis, () => Date.UTC(2026, 0, 5));
   const words = fc.array(fc.oneof(fc.constantFrom("delivered", "pending", "-", "retries", "7", "acme", UUID, "NaN"), fc.string()), {
@@ -219,8 +219,8 @@ test("whatever is in Redis under the keys of a replay, a delivery, an event, sta
         await put(keys.eventTypes("acme"), text);
         const replay = await notes.find("r-1");
         if (replay !== null) expect(["running", "done", "failed"]).toContain(replay.state);
-        for (const noted of await trails.ofEvent("e-1")) expect(Number.isNaN(noted.eventSequence)).toBe(false);
-        for (const trail of await trails.find(["d-1"])) expect(Number.isNaN(trail?.place?.sequence)).toBe(false);
+        for (const noted of await lookup.ofEvent("e-1")) expect(Number.isNaN(noted.eventSequence)).toBe(false);
+        for (const history of await lookup.find(["d-1"])) expect(Number.isNaN(history?.place?.sequence)).toBe(false);
         const { total } = await stats.ofApp("acme", Date.UTC(2026, 0, 5), 3_600_000, 24);
         for (const count of Object.values(total.outcomes)) expect(Number.isSafeInteger(count)).toBe(true);
         for (const [volume] of await stats.ofHours(["acme"], [Date.UTC(2026, 0, 5, 12)]))

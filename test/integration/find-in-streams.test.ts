@@ -1,23 +1,23 @@
-/** Deliveries found again in the lanes, in each of the forms that they can rest there. */
+/** Deliveries found again in the streams, in each of the forms that they can rest there. */
 import { connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { createLaneSearch, type LaneSearch } from "../../src/explain/find-in-streams.ts";
-import { createLanes, type LaneWriter } from "../../src/jetstream/delivery-streams.ts";
-import type { PulledMessage } from "../../src/jetstream/message.ts";
+import { createFindInStreams, type FindInStreams } from "../../src/explain/find-in-streams.ts";
+import { createDeliveryStreams, type DeliveryStreamWriter } from "../../src/jetstream/delivery-streams.ts";
+import type { ConsumedMessage } from "../../src/jetstream/message.ts";
 import { ensureTopology } from "../../src/jetstream/streams.ts";
-import { busNames } from "../../src/jetstream/subjects.ts";
+import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { systemClock } from "../../src/model/clock.ts";
-import type { LanePlace } from "../../src/model/delivery-location.ts";
+import type { StreamLocation } from "../../src/model/delivery-location.ts";
 import { aDelivery, anEvent, deliveryIdOf, UUID } from "../support/builders.ts";
 import { type Server, startNatsServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 
 let nats: Server;
 let connection: NatsConnection;
-let lanes: LaneWriter;
-let search: LaneSearch;
-const names = busNames("find");
-const places = new Map<string, LanePlace>();
+let streams: DeliveryStreamWriter;
+let search: FindInStreams;
+const names = createSubjects("find");
+const places = new Map<string, StreamLocation>();
 
 beforeAll(async () => {
   nats = await startNatsServer();
@@ -25,11 +25,11 @@ beforeAll(async () => {
   const manager = await connection.jetstreamManager();
   await ensureTopology(manager, names, 1);
   const jetStream = connection.jetstream();
-  lanes = createLanes({
+  streams = createDeliveryStreams({
     ...{ jetStream, names, clock: systemClock, logger: silentLogger, isUp: () => true, maxPayloadBytes: () => 1_000_000 },
     onStored: ({ id }, place) => void places.set(id, place),
   });
-  search = createLaneSearch(connection, manager, names);
+  search = createFindInStreams(connection, manager, names);
 });
 afterAll(async () => {
   await connection.close();
@@ -40,7 +40,7 @@ let sequence = 0;
 const source = () => ({ stream: "FIND_EVENTS", sequence: ++sequence });
 const deliveryOf = (eventId: string, app = "acme") => aDelivery({ id: deliveryIdOf(eventId, UUID), app }, anEvent({ id: eventId }));
 const found = async (eventId: string, app: string | null = "acme") => (await search.search(new Set([deliveryIdOf(eventId, UUID)]), app))[0];
-const rawMessage = (stream: string, text: string): PulledMessage => ({
+const rawMessage = (stream: string, text: string): ConsumedMessage => ({
   ...{
     subject: "find.retries.4.acme",
     data: Buffer.from(text),
@@ -57,10 +57,10 @@ const rawMessage = (stream: string, text: string): PulledMessage => ({
 
 test("a retry, by its place and by a search, of its app or of all", async () => {
   const dueAt = Date.now() + 60_000;
-  await lanes.retry(deliveryOf("retried"), { dueAt, delayMs: 60_000, floor: false }, source());
+  await streams.retry(deliveryOf("retried"), { dueAt, delayMs: 60_000, floor: false }, source());
   const { id } = deliveryOf("retried");
-  const place = places.get(id) as LanePlace;
-  const located = { lane: "retries", sequence: place.sequence, dueAt, rungS: 32, delivery: { id } };
+  const place = places.get(id) as StreamLocation;
+  const located = { stream: "retries", sequence: place.sequence, dueAt, tierS: 32, delivery: { id } };
   expect(await search.at(id, place)).toMatchObject(located);
   expect(await found("retried")).toMatchObject(located);
   expect(await found("retried", null)).toMatchObject(located);
@@ -70,22 +70,22 @@ test("a retry, by its place and by a search, of its app or of all", async () => 
 });
 
 test("what is parked for an app and for an installation", async () => {
-  await lanes.park(deliveryOf("waiting"), { app: "acme", installationUuid: null }, null, source());
-  await lanes.park(deliveryOf("broken"), { app: "acme", installationUuid: UUID }, null, source());
-  expect(await found("waiting")).toMatchObject({ lane: "parked", queue: "find.parked.acme", ofInstallation: false });
-  expect(await found("broken")).toMatchObject({ lane: "parked", queue: `find.parked.acme.${UUID}`, ofInstallation: true });
+  await streams.park(deliveryOf("waiting"), { app: "acme", installationUuid: null }, null, source());
+  await streams.park(deliveryOf("broken"), { app: "acme", installationUuid: UUID }, null, source());
+  expect(await found("waiting")).toMatchObject({ stream: "parked", queue: "find.parked.acme", ofInstallation: false });
+  expect(await found("broken")).toMatchObject({ stream: "parked", queue: `find.parked.acme.${UUID}`, ofInstallation: true });
 });
 
 test("a dead letter, and the whole message of one that was redelivered too often", async () => {
-  await lanes.deadLetter(deliveryOf("given-up"), "exhausted", "answered with status 500", source());
-  expect(await found("given-up")).toMatchObject({ lane: "dead-letters", reason: "exhausted", error: "answered with status 500" });
-  await lanes.retry(deliveryOf("poison"), { dueAt: 0, delayMs: 0, floor: false }, source());
-  const place = places.get(deliveryOf("poison").id) as LanePlace;
+  await streams.deadLetter(deliveryOf("given-up"), "exhausted", "answered with status 500", source());
+  expect(await found("given-up")).toMatchObject({ stream: "dead-letters", reason: "exhausted", error: "answered with status 500" });
+  await streams.retry(deliveryOf("poison"), { dueAt: 0, delayMs: 0, floor: false }, source());
+  const place = places.get(deliveryOf("poison").id) as StreamLocation;
   const manager = await connection.jetstreamManager();
   const stored = await manager.streams.getMessage(names.streams.retries, { seq: place.sequence });
   await manager.streams.deleteMessage(names.streams.retries, place.sequence);
-  await lanes.deadLetterRaw(rawMessage(names.streams.retries, stored.string()), "redelivered", "redelivered 11 times", "acme");
-  expect(await found("poison")).toMatchObject({ lane: "dead-letters", reason: "redelivered", delivery: { app: "acme" } });
+  await streams.deadLetterRaw(rawMessage(names.streams.retries, stored.string()), "redelivered", "redelivered 11 times", "acme");
+  expect(await found("poison")).toMatchObject({ stream: "dead-letters", reason: "redelivered", delivery: { app: "acme" } });
 });
 
 test("what rests of an event: parts that are not dealt out, or a dead letter of its own", async () => {
@@ -93,9 +93,9 @@ test("what rests of an event: parts that are not dealt out, or a dead letter of 
     app: "acme",
     uuid: `00000000-0000-4000-8000-${String(at).padStart(12, "0")}`,
   }));
-  await lanes.fanOut({ event: anEvent(), eventSequence: 77, targets }, source(), anEvent());
+  await streams.fanOut({ event: anEvent(), eventSequence: 77, targets }, source(), anEvent());
   const unreadable = rawMessage(names.streams.events, "{");
-  await lanes.deadLetterRaw(unreadable, "invalid", "body: not valid JSON", null);
+  await streams.deadLetterRaw(unreadable, "invalid", "body: not valid JSON", null);
   expect(await search.restOf(77)).toEqual({ kind: "parts" });
   expect(await search.restOf(unreadable.sequence)).toMatchObject({ kind: "dead-letter", reason: "invalid", error: "body: not valid JSON" });
   expect(await search.restOf(78)).toBeNull();

@@ -165,8 +165,8 @@ describe("the dashboards", () => {
     }
   ).datasources.map(({ uid }) => uid);
 
-  test("are of the service, an app and the lanes", () => {
-    expect(dashboards.map(({ uid }) => uid).sort()).toEqual(["posthorn-app", "posthorn-lanes", "posthorn-service"]);
+  test("are of the service, an app and the streams", () => {
+    expect(dashboards.map(({ uid }) => uid).sort()).toEqual(["posthorn-app", "posthorn-streams", "posthorn-service"]);
   });
 
   test.each(dashboards.map((dashboard) => [dashboard.uid, dashboard] as const))(

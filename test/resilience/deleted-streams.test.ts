@@ -96,10 +96,10 @@ async function expectEverythingWorks(): Promise<void> {
 
 describe.each([
   { name: "EVENTS", dependency: "events", check: "events" },
-  { name: "RETRIES", dependency: "retries", check: "lanes" },
-  { name: "PARKED", dependency: "parked", check: "lanes" },
-  { name: "DEAD_LETTERS", dependency: "dead-letters", check: "lanes" },
-  { name: "STATUS", dependency: "status", check: "lanes" },
+  { name: "RETRIES", dependency: "retries", check: "streams" },
+  { name: "PARKED", dependency: "parked", check: "streams" },
+  { name: "DEAD_LETTERS", dependency: "dead-letters", check: "streams" },
+  { name: "STATUS", dependency: "status", check: "streams" },
 ])("without its $name stream", ({ name, dependency, check }) => {
   test("Posthorn is not ready and says which; it makes the stream again and everything works", async () => {
     await expectEverythingWorks();
@@ -157,9 +157,9 @@ test("a stream that is full, or that has other settings than Posthorn needs, is 
   await manager.streams.update(streamOf("DEAD_LETTERS"), { ...config, max_msgs: 1, discard: "new" as never });
   const { state } = await manager.streams.info(streamOf("DEAD_LETTERS"));
   expect(state.messages).toBeGreaterThan(0);
-  await eventually(async () => (await readiness()).checks["lanes"]?.detail === `stream ${streamOf("DEAD_LETTERS")} is full: max_msgs: 1`);
+  await eventually(async () => (await readiness()).checks["streams"]?.detail === `stream ${streamOf("DEAD_LETTERS")} is full: max_msgs: 1`);
   await manager.streams.update(streamOf("DEAD_LETTERS"), { ...config, subjects: [`${bus.prefix}.dead-letters.other`] });
-  await eventually(async () => (await readiness()).checks["lanes"]?.detail.includes("wanted one that covers"));
+  await eventually(async () => (await readiness()).checks["streams"]?.detail.includes("wanted one that covers"));
   await manager.streams.update(streamOf("DEAD_LETTERS"), config);
   await eventually(isReady);
 });

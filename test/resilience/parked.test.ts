@@ -1,8 +1,8 @@
-/** The parked and retries lanes over restarts and replicas. */
+/** The parked and retries streams over restarts and replicas. */
 import { randomUUID } from "node:crypto";
 import { AckPolicy, createInbox, type JetStreamManager, nanos } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { encodeLaneMessage } from "../../src/model/delivery-message.ts";
+import { encodeDeliveryMessage } from "../../src/model/delivery-message.ts";
 import { aDelivery, deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
@@ -66,7 +66,7 @@ function watchConcurrency(receiver: Receiver, answerAfterMs: number): () => numb
 }
 
 describe("an ordered app", () => {
-  test("gets one delivery at a time and in order from two replicas, over a kill and a mended installation", async () => {
+  test("gets one delivery at a time and in order from two replicas, over a kill and a recovered installation", async () => {
     const { bus, receiver, parked, manager, start } = await aPlatform();
     const [one, two] = [await start(), await start()];
     const { uuid } = await one.install({ webhook_url: receiver.url, ordered: true });
@@ -132,13 +132,13 @@ describe("an ordered app", () => {
     const other = randomUUID();
     await first.api("PUT", `/v1/installations/${other}`, { app: slug, organization_id: "42", allow_duplicate: true });
     await first.end();
-    // As replicas store them that are held up: the oldest one last, and one in between for an installation that was mended.
+    // As replicas store them that are held up: the oldest one last, and one in between for an installation that was recovered.
     const park = (n: number, installationUuid: string, queue: string) => {
       const delivery = { ...aDelivery({ app: slug, installationUuid, id: `dlv_${n}`, eventSequence: n }), firstParkedAt: Date.now() };
       const body = { ...delivery, event: { ...delivery.event, dataJson: JSON.stringify({ n }) } };
       return bus.jetStream.publish(
         `${bus.prefix}.parked.${queue}`,
-        encodeLaneMessage({ delivery: body, dueAt: null, delayMs: 0, floor: false }),
+        encodeDeliveryMessage({ delivery: body, dueAt: null, delayMs: 0, floor: false }),
       );
     };
     for (const n of [5, 1, 7]) await park(n, uuid, slug);
@@ -391,7 +391,7 @@ test("a consumer that another replica pulls from stays: what it gets meanwhile w
   answers[0]?.();
   await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes("posthorn_parked_queues 0"));
   // By the next scan it would have been found without messages.
-  await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes('posthorn_lane_messages{lane="parked"} 0'));
+  await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes('posthorn_stream_messages{stream="parked"} 0'));
   expect((await manager.streams.info(parked)).state).toMatchObject({ messages: 0, consumer_count: 1 });
   pulls.unsubscribe();
   await eventually(async () => (await manager.streams.info(parked)).state.consumer_count === 0);
@@ -408,7 +408,7 @@ describe("a retry", () => {
     const { slug } = await first.install({ webhook_url: receiver.url, retry_schedule_s: [1] });
     await bus.publish("issue.created", event(1));
     const [attempt] = await receiver.waitFor(1);
-    await eventually(async () => (await first.api("GET", "/metrics")).body.includes('posthorn_held_messages{lane="retries"} 1'));
+    await eventually(async () => (await first.api("GET", "/metrics")).body.includes('posthorn_messages_in_hand{stream="retries"} 1'));
     receiver.behave(answer(200));
     await own.kill();
     await own.restart();

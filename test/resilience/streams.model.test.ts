@@ -1,9 +1,9 @@
 /**
- * The lanes as a state machine, on real parts: whatever is asked of the platform in whatever order, every delivery arrives or
+ * The streams as a state machine, on real parts: whatever is asked of the platform in whatever order, every delivery arrives or
  * rests in dead letters for a reason that is to be seen, and nobody is attempted who must not be. A small model knows what was
  * published and asked for, and what the receiver has answered; test/unit/delivery/streams.model.test.ts is the quick one.
  *
- * By itself it takes the same few sequences each time. LANES_MODEL_RUNS says how many runs of others; LANES_MODEL_SEED and LANES_MODEL_PATH repeat one that failed and make it smaller.
+ * By itself it takes the same few sequences each time. STREAMS_MODEL_RUNS says how many runs of others; STREAMS_MODEL_SEED and STREAMS_MODEL_PATH repeat one that failed and make it smaller.
  */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -22,7 +22,7 @@ import {
   type WorldOptions,
 } from "../support/streams-world.ts";
 
-const { LANES_MODEL_RUNS: runs, LANES_MODEL_SEED: seed, LANES_MODEL_PATH: path } = process.env;
+const { STREAMS_MODEL_RUNS: runs, STREAMS_MODEL_SEED: seed, STREAMS_MODEL_PATH: path } = process.env;
 const isExploring = runs !== undefined || seed !== undefined;
 const USUAL_SEED = 7;
 /** More runs take longer than a test may. */
@@ -151,7 +151,7 @@ async function complaints(world: LanesWorld, replicas: number): Promise<string[]
   return found;
 }
 
-/** @returns why the letter should not be one. */
+/** @returns why the dead letter should not be one. */
 function unexplained(letter: Letter, requests: readonly Received[], wasDiscarded: boolean): string | null {
   const answered = (...answers: string[]): boolean => requests.some(({ answer }) => answers.includes(answer));
   const made = letter.attempts.map(({ attempt }) => attempt);
@@ -274,7 +274,7 @@ const world = (replicas: number): fc.Arbitrary<WorldOptions> =>
     PLAIN,
   );
 
-describe("no delivery gets lost between the lanes, and none is attempted that must wait", () => {
+describe("no delivery gets lost between the streams, and none is attempted that must wait", () => {
   test.concurrent.each([
     { replicas: 1, killing: false, share: 1 },
     { replicas: 2, killing: false, share: 1 },
@@ -284,13 +284,13 @@ describe("no delivery gets lost between the lanes, and none is attempted that mu
     async ({ replicas, killing, share }) => {
       await fc.assert(
         fc.asyncProperty(world(replicas), fc.array(step(killing), { minLength: 8, maxLength: 24, size: "max" }), async (options, steps) => {
-          const lanes = await startLanesWorld({ nats, redis }, options);
+          const streams = await startLanesWorld({ nats, redis }, options);
           try {
-            for (const one of steps) await take(lanes, replicas, one);
-            await lanes.heal();
-            expect(await complaints(lanes, replicas)).toEqual([]);
+            for (const one of steps) await take(streams, replicas, one);
+            await streams.heal();
+            expect(await complaints(streams, replicas)).toEqual([]);
           } finally {
-            await lanes.stop();
+            await streams.stop();
           }
         }),
         {

@@ -1,26 +1,26 @@
 /**
- * JetStream's part in a model of the lanes: messages that stay until they are acknowledged, and publishes that are stored
+ * JetStream's part in a model of the streams: messages that stay until they are acknowledged, and publishes that are stored
  * once per message id. What is in it survives a crash of the process under test.
  */
 
-import { firstRung } from "../../src/delivery/delay-tiers.ts";
-import type { DeadLetterWriter, LaneReceipt, LaneSource, Lanes, ParkedQueue, RetryDelay } from "../../src/delivery/ports.ts";
+import { firstTier } from "../../src/delivery/delay-tiers.ts";
+import type { DeadLetterWriter, DeliveryStreams, MessageRef, ParkedQueue, RetryDelay, StoredMessageRef } from "../../src/delivery/ports.ts";
 import type { Clock } from "../../src/model/clock.ts";
 import type { DeadLetterReason, Delivery } from "../../src/model/delivery.ts";
-import { decodeLaneMessage, encodeLaneMessage } from "../../src/model/delivery-message.ts";
+import { decodeDeliveryMessage, encodeDeliveryMessage } from "../../src/model/delivery-message.ts";
 
 export interface StoredMessage {
   readonly stream: string;
   readonly sequence: number;
   readonly text: string;
   readonly storedAt: number;
-  /** Of the retries lane. */
-  readonly rungS: number;
+  /** Of the retries stream. */
+  readonly tierS: number;
   readonly queue: ParkedQueue | null;
   readonly reason: DeadLetterReason | null;
 }
 
-export interface LanesInMemory extends Lanes, Pick<DeadLetterWriter, "deadLetter"> {
+export interface LanesInMemory extends DeliveryStreams, Pick<DeadLetterWriter, "deadLetter"> {
   readonly messages: Set<StoredMessage>;
   in(stream: string): StoredMessage[];
   delivery(message: StoredMessage): Delivery;
@@ -34,24 +34,29 @@ export function createLanesInMemory(clock: Clock): LanesInMemory {
   const store = (
     stream: string,
     delivery: Delivery,
-    source: LaneSource,
+    source: MessageRef,
     members: Partial<StoredMessage>,
     delay?: RetryDelay,
-  ): LaneReceipt => {
+  ): StoredMessageRef => {
     const id = `${stream} ${delivery.id}:${source.stream}:${source.sequence}`;
     if (ids.has(id)) return { subject: stream, sequence, messageId: id, isDuplicate: true };
     ids.add(id);
-    const text = encodeLaneMessage({ delivery, dueAt: delay?.dueAt ?? null, delayMs: delay?.delayMs ?? 0, floor: delay?.floor ?? false });
-    messages.add({ stream, sequence: ++sequence, text, storedAt: clock.now(), rungS: 0, queue: null, reason: null, ...members });
+    const text = encodeDeliveryMessage({
+      delivery,
+      dueAt: delay?.dueAt ?? null,
+      delayMs: delay?.delayMs ?? 0,
+      floor: delay?.floor ?? false,
+    });
+    messages.add({ stream, sequence: ++sequence, text, storedAt: clock.now(), tierS: 0, queue: null, reason: null, ...members });
     return { subject: stream, sequence, messageId: id, isDuplicate: false };
   };
 
   return {
     messages,
     in: (stream) => [...messages].filter((message) => message.stream === stream),
-    delivery: ({ text }) => decodeLaneMessage(text).delivery,
+    delivery: ({ text }) => decodeDeliveryMessage(text).delivery,
     async retry(delivery, delay, source) {
-      return store("RETRIES", delivery, source, { rungS: firstRung(delay, clock.now()) }, delay);
+      return store("RETRIES", delivery, source, { tierS: firstTier(delay, clock.now()) }, delay);
     },
     async park(delivery, queue, _dueAt, source) {
       return store("PARKED", { ...delivery, firstParkedAt: delivery.firstParkedAt ?? clock.now() }, source, { queue });

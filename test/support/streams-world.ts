@@ -1,12 +1,12 @@
 /**
- * A platform of one app with two installations for the model-based test of the lanes: real replicas that are stopped, killed
+ * A platform of one app with two installations for the model-based test of the streams: real replicas that are stopped, killed
  * and started, a receiver that is told how to answer each installation, and a record of all that was asked for and seen.
  */
 import { randomUUID } from "node:crypto";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { JetStreamManager, KV } from "nats";
-import { busNames } from "../../src/jetstream/subjects.ts";
+import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { deliveryIdOf } from "./builders.ts";
 import { eventually } from "./eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "./posthorn.ts";
@@ -89,7 +89,7 @@ export async function startLanesWorld(servers: { readonly nats: Server; readonly
   const uuids = [randomUUID(), randomUUID()];
   const bus: Bus = await connectBus(servers.nats, prefix);
   const manager: JetStreamManager = await bus.connection.jetstreamManager();
-  const names = busNames(prefix);
+  const names = createSubjects(prefix);
 
   const published: Published[] = [];
   const publish = async (): Promise<void> => {
@@ -97,7 +97,7 @@ export async function startLanesWorld(servers: { readonly nats: Server; readonly
     published.push({ id, sequence: await bus.publish(TYPE, { id, organization_id: "42", data: {} }), at: Date.now() });
   };
   const received: Received[] = [];
-  /** Delivery → when it was seen on the parked lane first. */
+  /** Delivery → when it was seen on the parked stream first. */
   const parkedAt = new Map<string, number>();
   const disabled: Array<Span & { readonly uuid: string }> = [];
   const ordered: Span[] = [];

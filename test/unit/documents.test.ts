@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { SETTINGS } from "../../src/config/settings.ts";
 import { covers } from "../../src/jetstream/streams.ts";
-import { busNames } from "../../src/jetstream/subjects.ts";
+import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { STATUS_EVENT_TYPES } from "../../src/model/status-event.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -24,7 +24,7 @@ describe("asyncapi.yaml", () => {
   };
 
   test("has the channels of the code's subjects", () => {
-    const { subjects, streams } = busNames("app-platform");
+    const { filters: subjects, streams } = createSubjects("app-platform");
     const pattern = (address: string): string => address.replace(/\{[A-Za-z]+\}/g, "*");
     expect(Object.values(document.channels).map(({ address }) => pattern(address))).toEqual([
       ...subjects.events,

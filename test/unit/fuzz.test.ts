@@ -58,7 +58,7 @@ describe("events", () => {
       return;
     }
     const { event } = read;
-    // What is delivered says the same as what was published, and survives every lane.
+    // What is delivered says the same as what was published, and survives every stream.
     const sent = JSON.parse(envelope.body(event, UUID).toString()) as { data: unknown };
     const published = JSON.parse(new TextDecoder().decode(body)) as { data: unknown };
     expect(JSON.stringify(sent.data)).toBe(JSON.stringify(header("ce-specversion") === undefined ? published.data : published));

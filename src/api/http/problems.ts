@@ -27,7 +27,7 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   NATS_UNREACHABLE: 503,
   REDIS_UNREACHABLE: 503,
   REDIS_KEY_INVALID: 503,
-  LANE_REFUSED: 503,
+  STREAM_REFUSED: 503,
 };
 
 const TITLES: Readonly<Record<number, string>> = {

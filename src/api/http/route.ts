@@ -67,8 +67,8 @@ interface RouteDefinition<P extends z.ZodType, Q extends z.ZodType, B extends z.
   readonly handle: (call: Call<z.output<P>, z.output<Q>, z.output<B>>) => Promise<Answer> | Answer;
 }
 
-/** Of a call that stores something in a lane. */
-export const NOT_STORED = "its lane has not stored it within 5 s; the call can be made again";
+/** Of a call that stores something in a stream. */
+export const NOT_STORED = "its stream has not stored it within 5 s; the call can be made again";
 
 /** An answer with a body of this form. */
 export function answer(about: string, body: z.ZodType, contentType?: string): AnswerForm {

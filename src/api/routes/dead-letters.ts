@@ -70,7 +70,7 @@ export function deadLetterRoutes({ deadLetters, replayNotes, index, maxPageSize 
   const checkKnown = async (filter: DeadLetterFilter): Promise<void> => {
     const { app, installationUuid } = filter;
     const isKnown =
-      (app === null || index.app(app) !== undefined) && (installationUuid === null || index.installation(installationUuid) !== undefined);
+      (app === null || index.app(app) !== undefined) && (installationUuid == null || index.installation(installationUuid) !== undefined);
     if (isKnown || (await deadLetters.list({ ...filter, eventType: null, start: null, end: null }, 0, 1)).items.length > 0) return;
     throw new AppError("NOT_FOUND", app !== null && index.app(app) === undefined ? `no app ${app}` : `no installation ${installationUuid}`);
   };
@@ -182,7 +182,7 @@ export function deadLetterRoutes({ deadLetters, replayNotes, index, maxPageSize 
         const { now, ended } = begin(filter, body.dry_run);
         await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, ANSWER_WITHIN_MS).unref())]);
         const replay = now();
-        if (replay.state === "failed") throw new AppError("LANE_REFUSED", `replay ${replay.id}: ${replay.error}`, { retryable: true });
+        if (replay.state === "failed") throw new AppError("STREAM_REFUSED", `replay ${replay.id}: ${replay.error}`, { retryable: true });
         return { status: replay.state === "done" ? 200 : 202, body: shown(replay) };
       },
     }),

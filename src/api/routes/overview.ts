@@ -92,7 +92,7 @@ export function overviewRoutes({ index, brokenOf, readOverview, liveOverview }: 
       async handle({ params: { slug }, query, ...call }) {
         known(slug);
         const view = viewFor(call);
-        const { laneCounts } = await readOverview();
+        const { subjectCounts } = await readOverview();
         const wanted = [...index.installations()]
           .filter(({ app, uuid }) => app === slug && uuid > (query.after ?? ""))
           .filter(
@@ -102,7 +102,7 @@ export function overviewRoutes({ index, brokenOf, readOverview, liveOverview }: 
           .sort((a, b) => (a.uuid < b.uuid ? -1 : 1));
         const items = wanted.slice(0, query.limit).map((installation) => ({
           ...installationView(installation, view),
-          parked: laneCounts && (laneCounts.parkedOfInstallation.get(installation.uuid) ?? 0),
+          parked: subjectCounts && (subjectCounts.parkedOfInstallation.get(installation.uuid) ?? 0),
           broken: brokenOf(installation.uuid),
         }));
         return { status: 200, body: { items, next: wanted.length > query.limit ? wanted[query.limit - 1]?.uuid : null } };

@@ -33,7 +33,7 @@ export const integrationHealth = z
     parked: z.strictObject({ deliveries: count, oldest_at: time.nullable() }).meta({
       description: "In the installation's own queue; what waits for its app is in the app's.",
     }),
-    mended: z
+    recovered: z
       .strictObject({ at: time, backlog: count.nullable() })
       .nullable()
       .meta({ description: "When it last became active, and how many deliveries waited then." }),
@@ -53,6 +53,6 @@ export const integrationHealth = z
       },
       days: [{ day: "2026-01-05", success: 0, error: 0, timeout: 0, fatal: 0 }],
       parked: { deliveries: 3, oldest_at: "2026-01-05T10:12:00.000Z" },
-      mended: null,
+      recovered: null,
     },
   });

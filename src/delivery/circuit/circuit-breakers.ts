@@ -71,7 +71,7 @@ const TELLS_PER_WINDOW = 12;
 
 export const CLOSED: CircuitState = { state: "closed", openForMs: 0, openUntil: 0, probeUntil: 0, probeBy: null };
 
-export function createCircuits(dependencies: CircuitDependencies, options: CircuitOptions): Circuits {
+export function createCircuitBreakers(dependencies: CircuitDependencies, options: CircuitOptions): Circuits {
   const { store, tell, isKnown, clock, logger, onAdmitting } = dependencies;
   const windows = new Map<string, FailureWindow>();
   /** App → replica → what it has told, and when. */

@@ -5,8 +5,8 @@
  *     whoever gets it goes on with the hold; a hold whose message is gone holds nothing.
  *     One whose message stands in a queue that may not flow any more, with nobody left to give it up (its process died), is
  *     set aside by who claims the hold next, as soon as no attempt of it can be under way.
- * O2  Replicas store what they take from the events lane at the same time, so that of two events that came within moments
- *     the younger one may stand first, and what waits for a mended installation is older than what the app's own queue has
+ * O2  Replicas store what they take from the events stream at the same time, so that of two events that came within moments
+ *     the younger one may stand first, and what waits for a recovered installation is older than what the app's own queue has
  *     got since: before its first attempt a delivery lets older ones go before, in its queue and in the app's others.
  * O3  A message that was settled before its turn stays where it is until then, and is skipped: servers before 2.10 lose
  *     sight of messages of a subject that are removed out of order. The hold's record names it, for whoever gets it then.
@@ -33,7 +33,7 @@ export interface QueueOrder {
 export interface QueueOrderDependencies {
   readonly backlog: ParkedBacklog;
   readonly holds: Holds;
-  readonly mayFlow: (queue: ParkedQueue) => boolean;
+  readonly isFlowing: (queue: ParkedQueue) => boolean;
   readonly isDelivered: (delivery: Delivery) => Promise<boolean>;
   /** How long an attempt of the app may take. */
   readonly attemptLeaseMs: (app: string) => number;
@@ -54,7 +54,7 @@ interface Seen {
 
 export function createQueueOrder(
   queue: ParkedQueue,
-  { backlog, holds, mayFlow, isDelivered, attemptLeaseMs, clock }: QueueOrderDependencies,
+  { backlog, holds, isFlowing, isDelivered, attemptLeaseMs, clock }: QueueOrderDependencies,
 ): QueueOrder {
   /** What was read ahead, so that each message is read once; events are not kept. */
   let seen: Seen[] = [];
@@ -95,7 +95,7 @@ export function createQueueOrder(
       const current = await holds.read(queue.app);
       if (current !== null && current.deliveryId !== null) {
         const isBusy = clock.now() < current.busyUntil;
-        if (isBusy ? await backlog.isStored(current.parkedSequence) : !(await backlog.setAside(current, mayFlow))) return false;
+        if (isBusy ? await backlog.isStored(current.parkedSequence) : !(await backlog.setAside(current, isFlowing))) return false;
       }
       const settled: number[] = [];
       // What was discarded, say, has no turn any more.
@@ -126,7 +126,7 @@ export function createQueueOrder(
     async isOlderElsewhere({ eventSequence, replay }, settled) {
       if (eventSequence === null || replay !== null) return false;
       for (const other of await backlog.queuesOf(queue.app)) {
-        if (other.installationUuid === queue.installationUuid || !mayFlow(other)) continue;
+        if (other.installationUuid === queue.installationUuid || !isFlowing(other)) continue;
         if (await holdsOlder(other, eventSequence, settled)) return true;
       }
       return false;

@@ -4,20 +4,20 @@
  */
 import type { JetStreamManager, StoredMsg } from "nats";
 import type { GiveUp } from "../../delivery/give-up.ts";
-import type { HandledMessage, Hold, LaneSource, ParkedQueue } from "../../delivery/ports.ts";
+import type { HandledMessage, Hold, MessageRef, ParkedQueue } from "../../delivery/ports.ts";
 import type { SkipDelivered } from "../../delivery/skip-delivered.ts";
-import type { LaneWriter } from "../../jetstream/delivery-streams.ts";
+import type { DeliveryStreamWriter } from "../../jetstream/delivery-streams.ts";
 import { headerOf } from "../../jetstream/stored-events.ts";
 import { messageAt, nextMessage } from "../../jetstream/stored-message.ts";
 import { isDeletedAlready, unlessNotFound } from "../../jetstream/streams.ts";
-import type { BusNames } from "../../jetstream/subjects.ts";
+import type { Subjects } from "../../jetstream/subjects.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Delivery } from "../../model/delivery.ts";
-import { decodeLaneMessage } from "../../model/delivery-message.ts";
+import { decodeDeliveryMessage } from "../../model/delivery-message.ts";
 
 export interface ParkedDelivery {
   readonly message: HandledMessage;
-  readonly source: LaneSource;
+  readonly source: MessageRef;
   /** When the server stored it, milliseconds since the epoch. */
   readonly storedAt: number;
   readonly delivery: Delivery;
@@ -31,13 +31,13 @@ export interface ParkedBacklog {
   after(queue: ParkedQueue, sequence: number): Promise<ParkedDelivery | null>;
   /** The app's queues that hold something. */
   queuesOf(app: string): Promise<ParkedQueue[]>;
-  /** Whether the message is still in the lane. */
+  /** Whether the message is still in the stream. */
   isStored(sequence: number): Promise<boolean>;
   /**
    * Stores the message anew at the end of its queue, with the attempts and the due time of the hold that it has had, when the
    * queue may not flow. @returns false when it may, and the message is to be waited for.
    */
-  setAside(hold: Hold, mayFlow: (queue: ParkedQueue) => boolean): Promise<boolean>;
+  setAside(hold: Hold, isFlowing: (queue: ParkedQueue) => boolean): Promise<boolean>;
   /** Takes a delivery that is done out of its queue. */
   remove(parked: Pick<ParkedDelivery, "source">): Promise<void>;
   /**
@@ -51,14 +51,14 @@ export interface ParkedBacklog {
 
 export interface ParkedBacklogDependencies {
   readonly manager: JetStreamManager;
-  readonly names: BusNames;
-  readonly lanes: LaneWriter;
+  readonly names: Subjects;
+  readonly streams: DeliveryStreamWriter;
   readonly skipDelivered: SkipDelivered;
   readonly giveUp: Pick<GiveUp, "delivery">;
   readonly clock: Clock;
 }
 
-export function createParkedBacklog({ manager, names, lanes, skipDelivered, giveUp, clock }: ParkedBacklogDependencies): ParkedBacklog {
+export function createParkedBacklog({ manager, names, streams, skipDelivered, giveUp, clock }: ParkedBacklogDependencies): ParkedBacklog {
   const stream = names.streams.parked;
 
   const deleteMessage = async (sequence: number): Promise<void> => {
@@ -69,10 +69,10 @@ export function createParkedBacklog({ manager, names, lanes, skipDelivered, give
     }
   };
 
-  /** Null for what no lane could read; the drain sends that to dead letters as `invalid`. */
+  /** Null for what no stream could read; the drain sends that to dead letters as `invalid`. */
   const decode = (message: StoredMsg): ParkedDelivery | null => {
     try {
-      const { delivery, dueAt } = decodeLaneMessage(message.string());
+      const { delivery, dueAt } = decodeDeliveryMessage(message.string());
       return { message: handled(message), source: { stream, sequence: message.seq }, storedAt: message.time.getTime(), delivery, dueAt };
     } catch {
       return null;
@@ -111,13 +111,13 @@ export function createParkedBacklog({ manager, names, lanes, skipDelivered, give
 
     isStored: async (sequence) => (await messageAt(manager, stream, sequence)) !== null,
 
-    async setAside({ parkedSequence, attemptsMade, attempts, dueAt }, mayFlow) {
+    async setAside({ parkedSequence, attemptsMade, attempts, dueAt }, isFlowing) {
       const message = await messageAt(manager, stream, parkedSequence);
       if (message === null) return true;
       const queue = queueOf(message.subject);
       const parked = decode(message);
-      if (mayFlow(queue) || parked === null) return false;
-      await lanes.park({ ...parked.delivery, attemptsMade, attempts }, queue, dueAt || null, parked.source);
+      if (isFlowing(queue) || parked === null) return false;
+      await streams.park({ ...parked.delivery, attemptsMade, attempts }, queue, dueAt || null, parked.source);
       await deleteMessage(parkedSequence);
       return true;
     },

@@ -1,5 +1,5 @@
 /**
- * The parked lane: which queues hold deliveries, which of them may flow, and a drain for each that may.
+ * The parked stream: which queues hold deliveries, which of them may flow, and a drain for each that may.
  *
  * A queue is found by the local park that filled it or by a look at the stream's subjects every few seconds (which also
  * finds what other replicas parked). Its consumer is made on demand and deleted when num_pending + num_ack_pending = 0 and
@@ -8,18 +8,18 @@
 import { AckPolicy, type ConsumerInfo, nanos, type StreamState } from "nats";
 import type { ParkedQueue } from "../../delivery/ports.ts";
 import { ensureConsumer, unlessNotFound } from "../../jetstream/streams.ts";
-import type { BusNames } from "../../jetstream/subjects.ts";
+import type { Subjects } from "../../jetstream/subjects.ts";
 import { messageOf } from "../../model/app-error.ts";
 import { queueOf } from "./backlog.ts";
-import { createParkedDrain, type ParkedDrain, type ParkedDrainDependencies } from "./queue-consumer.ts";
+import { createQueueConsumer, type QueueConsumer, type QueueConsumerDependencies } from "./queue-consumer.ts";
 
-export interface ParkedSubscriber {
+export interface ParkedQueues {
   start(): Promise<void>;
   /** Stops all drains; attempts in flight go on. */
   stop(): Promise<void>;
   /** Whether the queue holds deliveries as far as this replica knows. */
   busy(queue: ParkedQueue): boolean;
-  /** Something was parked there, or a gate in front of it may have opened. */
+  /** Something was parked there, or a admission in front of it may have opened. */
   wake(queue: ParkedQueue): void;
   /** Drains look at their gates again, and queues that may flow now are drained. */
   wakeAll(): void;
@@ -32,10 +32,10 @@ export interface ParkedSubscriber {
   standing(): ParkedQueue[];
 }
 
-export interface ParkedSubscriberDependencies extends ParkedDrainDependencies {
-  readonly names: BusNames;
+export interface ParkedSubscriberDependencies extends QueueConsumerDependencies {
+  readonly names: Subjects;
   /** Whether the installation's status lets the queue's deliveries go. The circuit is the drain's own business. */
-  readonly mayFlow: (queue: ParkedQueue) => boolean;
+  readonly isFlowing: (queue: ParkedQueue) => boolean;
 }
 
 export interface ParkedSubscriberOptions {
@@ -49,11 +49,11 @@ const ACK_WAIT_MS = 10_000;
 /** A drain that saw no message for so long asks whether its queue is empty. */
 const QUIET_MS = 250;
 
-export function createParkedSubscriber(dependencies: ParkedSubscriberDependencies, options: ParkedSubscriberOptions): ParkedSubscriber {
-  const { manager, names, registry, mayFlow, clock, logger } = dependencies;
+export function createParkedQueues(dependencies: ParkedSubscriberDependencies, options: ParkedSubscriberOptions): ParkedQueues {
+  const { manager, names, registry, isFlowing, clock, logger } = dependencies;
   const stream = names.streams.parked;
   const busyQueues = new Map<string, ParkedQueue>();
-  const drains = new Map<string, ParkedDrain>();
+  const drains = new Map<string, QueueConsumer>();
   const opening = new Set<string>();
   const checking = new Set<string>();
   /** Queues whose consumer was found without messages at the last scan. */
@@ -78,14 +78,14 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
     const key = keyOf(queue);
     for (const [otherKey, other] of busyQueues) {
       if (other.app !== queue.app || other.installationUuid === null || otherKey === key) continue;
-      if (drains.has(otherKey) || opening.has(otherKey) || (otherKey < key && mayFlow(other))) return false;
+      if (drains.has(otherKey) || opening.has(otherKey) || (otherKey < key && isFlowing(other))) return false;
     }
     return true;
   };
 
   const open = async (queue: ParkedQueue): Promise<void> => {
     const key = keyOf(queue);
-    if (stopping || drains.has(key) || opening.has(key) || !mayFlow(queue) || !isTurn(queue)) return;
+    if (stopping || drains.has(key) || opening.has(key) || !isFlowing(queue) || !isTurn(queue)) return;
     opening.add(key);
     try {
       const maxInFlight = maxInFlightOf(queue);
@@ -101,7 +101,7 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
       };
       await ensure();
       if (stopping) return;
-      const drain = createParkedDrain(dependencies, {
+      const drain = createQueueConsumer(dependencies, {
         queue,
         stream,
         consumer: consumerOf(queue),
@@ -110,9 +110,9 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
         maxParkedAgeMs: options.maxParkedAgeMs,
         ackWaitMs: ACK_WAIT_MS,
         recover: ensure,
-        mayFlow,
+        isFlowing,
         onIdle: () => {
-          if (drains.get(key)?.held() === 0 || !mayFlow(queue)) void closeWhenDone(queue);
+          if (drains.get(key)?.held() === 0 || !isFlowing(queue)) void closeWhenDone(queue);
         },
       });
       drains.set(key, drain);
@@ -131,7 +131,7 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
     if (drain === undefined || checking.has(key) || stopping) return;
     checking.add(key);
     try {
-      if (!mayFlow(queue)) {
+      if (!isFlowing(queue)) {
         drains.delete(key);
         await drain.close();
         return;
@@ -181,7 +181,7 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
   const counts = async (filter: string): Promise<Map<string, number>> => new Map(Object.entries((await stateOf(filter)).subjects ?? {}));
 
   /** Whoever drained the queue has died before it could remove the consumer, and nothing is parked there any more. */
-  const removeLeftBehind = async (): Promise<void> => {
+  const removeUnrelayed = async (): Promise<void> => {
     const empty = new Set<string>();
     for await (const { name, config, num_pending, num_ack_pending, num_waiting } of manager.consumers.list(stream)) {
       const key = config.filter_subject ?? "";
@@ -204,7 +204,7 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
         // Emptied in some other way: discarded, expired, drained by another replica.
         await removeUnused(queueOf(key));
       }
-      if (consumers > drains.size) await removeLeftBehind();
+      if (consumers > drains.size) await removeUnrelayed();
     } catch (error) {
       logger.warn({ stream, error: messageOf(error) }, "parked queues can't be listed");
     }
@@ -217,9 +217,9 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
   };
 
   /** A drain whose app may have more or fewer in flight by now ends, and another begins. */
-  const isOutdated = (drain: ParkedDrain): boolean => drain.maxInFlight !== maxInFlightOf(drain.queue);
+  const isOutdated = (drain: QueueConsumer): boolean => drain.maxInFlight !== maxInFlightOf(drain.queue);
 
-  const reopen = async (queue: ParkedQueue, drain: ParkedDrain): Promise<void> => {
+  const reopen = async (queue: ParkedQueue, drain: QueueConsumer): Promise<void> => {
     drains.delete(keyOf(queue));
     await drain.close();
     await open(queue);
@@ -231,7 +231,7 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
     const drain = drains.get(key);
     if (drain === undefined) void open(queue);
     else if (isOutdated(drain)) void reopen(queue, drain);
-    else drain.poke();
+    else drain.wake();
   };
 
   return {
@@ -244,7 +244,7 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
     busy: (queue) => busyQueues.has(keyOf(queue)),
     wake,
     wakeAll() {
-      for (const drain of drains.values()) drain.poke();
+      for (const drain of drains.values()) drain.wake();
       for (const queue of busyQueues.values()) void open(queue);
     },
     wakeApp(app) {
@@ -256,6 +256,6 @@ export function createParkedSubscriber(dependencies: ParkedSubscriberDependencie
     },
     held: () => [...drains.values()].reduce((sum, drain) => sum + drain.held(), 0),
     queues: () => busyQueues.size,
-    standing: () => [...busyQueues.values()].filter((queue) => !mayFlow(queue)),
+    standing: () => [...busyQueues.values()].filter((queue) => !isFlowing(queue)),
   };
 }

@@ -9,9 +9,9 @@
  *     done or handed over, with the attempts that it has made. So it is when the app is no longer ordered.
  */
 
-import type { Gate, ParkedBecause } from "../../delivery/admission.ts";
+import type { Admission, ParkedBecause } from "../../delivery/admission.ts";
 import type { Attempt } from "../../delivery/attempt.ts";
-import { givenUp, type Held, type RetryVerdict, uninstalled, type Verdict } from "../../delivery/attempt.ts";
+import { type Deferred, type Disposition, givenUp, type RetryDisposition, uninstalled } from "../../delivery/attempt.ts";
 import type { Dispatcher } from "../../delivery/dispatcher.ts";
 import type { GiveUp } from "../../delivery/give-up.ts";
 import type { InFlight } from "../../delivery/in-flight.ts";
@@ -19,21 +19,21 @@ import type { Bulkhead } from "../../delivery/limits/bulkhead.ts";
 import type { DestinationOf } from "../../delivery/limits/destination.ts";
 import type { AttemptLog, FoundHold, Hold, Holds, ParkedQueue, RegistryView, TracePosition, Tracing } from "../../delivery/ports.ts";
 import type { SkipDelivered } from "../../delivery/skip-delivered.ts";
-import { cameBackWaiting, isWornOut, type PulledMessage, wornOut } from "../../jetstream/message.ts";
+import { type ConsumedMessage, cameBackWaiting, isPoison, poisonError } from "../../jetstream/message.ts";
 import { AGAIN_AFTER_MS } from "../../jetstream/message-handler.ts";
-import { createPullLoop, type PullLoopDependencies } from "../../jetstream/pull-consumer.ts";
+import { createPullConsumer, type PullConsumerDependencies } from "../../jetstream/pull-consumer.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { Delivery } from "../../model/delivery.ts";
-import { decodeLaneMessage, type LaneMessage } from "../../model/delivery-message.ts";
+import { type DeliveryMessage, decodeDeliveryMessage } from "../../model/delivery-message.ts";
 import { released } from "../ordered/order-locks.ts";
 import { createQueueOrder, ORDER_GRACE_MS, ORDER_POLL_MS, type QueueOrderDependencies } from "../ordered/queue-order.ts";
 import { expiredAfter, type ParkedBacklog, type ParkedDelivery } from "./backlog.ts";
 
-export interface ParkedDrain {
+export interface QueueConsumer {
   readonly queue: ParkedQueue;
   readonly maxInFlight: number;
-  /** Something that the gate looks at has changed. */
-  poke(): void;
+  /** Something that the admission looks at has changed. */
+  wake(): void;
   /** The app's record has. */
   appChanged(): void;
   held(): number;
@@ -43,9 +43,9 @@ export interface ParkedDrain {
   close(): Promise<void>;
 }
 
-export interface ParkedDrainDependencies extends PullLoopDependencies {
+export interface QueueConsumerDependencies extends PullConsumerDependencies {
   readonly registry: RegistryView;
-  readonly gate: Gate;
+  readonly admission: Admission;
   /** Whether the app's circuit keeps attempts from starting now (delivery/circuit/circuit-breakers.ts blocks). */
   readonly circuitOpen: (app: string) => boolean;
   readonly bulkhead: Bulkhead;
@@ -63,7 +63,7 @@ export interface ParkedDrainDependencies extends PullLoopDependencies {
   readonly attemptLeaseMs: (app: string) => number;
 }
 
-export interface ParkedDrainOptions {
+export interface QueueConsumerOptions {
   readonly queue: ParkedQueue;
   readonly stream: string;
   readonly consumer: string;
@@ -72,7 +72,7 @@ export interface ParkedDrainOptions {
   readonly maxParkedAgeMs: number;
   readonly ackWaitMs: number;
   readonly recover: () => Promise<void>;
-  readonly mayFlow: QueueOrderDependencies["mayFlow"];
+  readonly isFlowing: QueueOrderDependencies["isFlowing"];
   /** The queue may not flow any more, or a message was settled: time to look whether the drain is still wanted. */
   readonly onIdle: () => void;
 }
@@ -84,10 +84,10 @@ const LONGEST_BACKOFF = 6;
 /** Longer than an attempt takes by default. */
 const LOOKS_AT_HOLD = 12;
 
-export function createParkedDrain(dependencies: ParkedDrainDependencies, options: ParkedDrainOptions): ParkedDrain {
+export function createQueueConsumer(dependencies: QueueConsumerDependencies, options: QueueConsumerOptions): QueueConsumer {
   const {
     registry,
-    gate,
+    admission,
     circuitOpen,
     bulkhead,
     destinationOf,
@@ -107,15 +107,15 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   const { queue, stream, maxInFlight } = options;
   const share = `parked:${queue.app}:${queue.installationUuid ?? ""}`;
   const isDelivered = async (delivery: Delivery): Promise<boolean> => (await log.findDelivered(delivery)) !== null;
-  const order = createQueueOrder(queue, { backlog, holds, mayFlow: options.mayFlow, isDelivered, attemptLeaseMs, clock });
+  const order = createQueueOrder(queue, { backlog, holds, isFlowing: options.isFlowing, isDelivered, attemptLeaseMs, clock });
   const sleepers = new Set<() => void>();
-  /** How often it was poked: who was about to sleep then does not. */
-  let pokes = 0;
+  /** How often it was woken: who was about to sleep then does not. */
+  let wakes = 0;
   let closed = false;
   /** What is left of the time when the app was ordered; undefined: to be looked at. */
   let leftHold: FoundHold | null | undefined;
 
-  /** Resolves after `delayMs`, or earlier on poke and close. */
+  /** Resolves after `delayMs`, or earlier on wake and close. */
   const pause = (delayMs: number): Promise<void> =>
     new Promise((resolve) => {
       const wake = (): void => {
@@ -134,16 +134,16 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   const isOrdered = (): boolean => registry.app(queue.app)?.ordered === true;
 
   /** True when the message is settled, false when it has to be given back. */
-  const handle = async (message: PulledMessage): Promise<boolean> => {
+  const handle = async (message: ConsumedMessage): Promise<boolean> => {
     const ordered = isOrdered();
     const deadLetter = async (reason: "redelivered" | "invalid", error: string): Promise<true> => {
       await giveUp.message(message, reason, error, queue.app);
       return true;
     };
-    if (isWornOut(message) && !(ordered && (await order.hold())?.deliveryId)) return deadLetter("redelivered", wornOut(message));
-    let stored: LaneMessage;
+    if (isPoison(message) && !(ordered && (await order.hold())?.deliveryId)) return deadLetter("redelivered", poisonError(message));
+    let stored: DeliveryMessage;
     try {
-      stored = decodeLaneMessage(Buffer.from(message.data).toString("utf8"));
+      stored = decodeDeliveryMessage(Buffer.from(message.data).toString("utf8"));
     } catch (error) {
       return deadLetter("invalid", messageOf(error));
     }
@@ -179,8 +179,8 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
         leftHold = undefined;
         return runOrdered(parked);
       }
-      const passage = await pass(parked);
-      const next = passage === "open" ? await attemptOnce(parked, false) : passage;
+      const decision = await pass(parked);
+      const next = decision === "open" ? await attemptOnce(parked, false) : decision;
       if (next === "settled") return true;
       if (next === "again") continue;
       if (isTired) {
@@ -195,7 +195,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   const runOrdered = async (stored: ParkedDelivery, isHead = true): Promise<boolean> => {
     const { source, storedAt } = stored;
     for (;;) {
-      const pokesBefore = pokes;
+      const pokesBefore = wakes;
       if (!isOrdered()) {
         leftHold = undefined;
         // Before its turn only an ordered app gets it.
@@ -219,18 +219,18 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
         return true;
       };
       if (await skipDelivered(delivery)) return done();
-      const passage = await pass(parked);
-      if (passage === "settled") return done();
+      const decision = await pass(parked);
+      if (decision === "settled") return done();
       // Closed because its queue may not flow any more, it would keep the others of its app waiting.
-      const isStopped = passage === "stopped" || (passage === "closed" && !options.mayFlow(queue));
-      if (isStopped ? hold === null : passage === "closed") return false;
+      const isStopped = decision === "stopped" || (decision === "closed" && !options.isFlowing(queue));
+      if (isStopped ? hold === null : decision === "closed") return false;
       if (isStopped) {
         await park(parked, queue, "ordered");
         return done();
       }
       const waitMs = Math.max(storedAt + ORDER_GRACE_MS, hold?.dueAt ?? 0) - clock.now();
       if (waitMs > 0) {
-        if (pokes === pokesBefore) await pause(waitMs);
+        if (wakes === pokesBefore) await pause(waitMs);
         continue;
       }
       if (hold === null) {
@@ -281,7 +281,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   const skip = (sequence: number, found: FoundHold): Promise<void> =>
     holds.change(queue.app, found, (current) => ({ ...current, settled: current.settled.filter((one) => one !== sequence) }));
 
-  /** To the retries lane, with the attempts made and the time when the next one is due. */
+  /** To the retries stream, with the attempts made and the time when the next one is due. */
   const handOver = (
     parked: ParkedDelivery,
     { attemptsMade, attempts, dueAt }: Pick<Hold, "attemptsMade" | "attempts" | "dueAt">,
@@ -305,17 +305,17 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     const { delivery, source } = parked;
     const parkedForMs = clock.now() - (delivery.firstParkedAt ?? clock.now());
     if (parkedForMs > options.maxParkedAgeMs) {
-      const verdict = givenUp(delivery, "expired", expiredAfter(parkedForMs));
-      await traced(parked, (span) => dispatcher.settle(verdict, source, span));
+      const disposition = givenUp(delivery, "expired", expiredAfter(parkedForMs));
+      await traced(parked, (span) => dispatcher.settle(disposition, source, span));
       return "settled";
     }
-    const passage = gate.parked(delivery, queue);
-    if (passage.kind === "open") return "open";
-    if (passage.kind === "uninstalled") {
+    const decision = admission.parked(delivery, queue);
+    if (decision.kind === "open") return "open";
+    if (decision.kind === "uninstalled") {
       await traced(parked, (span) => dispatcher.settle(uninstalled(delivery), source, span));
       return "settled";
     }
-    const { queue: wanted, why } = passage;
+    const { queue: wanted, why } = decision;
     if (wanted.installationUuid !== queue.installationUuid) {
       await park(parked, wanted, why);
       return "settled";
@@ -328,29 +328,32 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
    * @param ordered a retry is left to the caller; everything else is settled here. @returns `wait`: the circuit is open.
    * `again`: what stands between may be another by now.
    */
-  const attemptOnce = async (parked: ParkedDelivery, ordered: boolean): Promise<RetryVerdict | "settled" | "closed" | "wait" | "again"> => {
+  const attemptOnce = async (
+    parked: ParkedDelivery,
+    ordered: boolean,
+  ): Promise<RetryDisposition | "settled" | "closed" | "wait" | "again"> => {
     const { delivery, source } = parked;
     if (circuitOpen(queue.app)) return "wait";
     const suspensions = bulkhead.suspensions();
     const destination = destinationOf(delivery.installationUuid);
     if ((await bulkhead.enterWhenFree(share, destination)) === "closed") return "closed";
     // The wait for a place may have been long enough for a person to stop the installation, or to change the app.
-    if (closed || isOrdered() !== ordered || gate.parked(delivery, queue).kind !== "open") {
+    if (closed || isOrdered() !== ordered || admission.parked(delivery, queue).kind !== "open") {
       bulkhead.leave(share, destination);
       return "again";
     }
     return traced(parked, async (span) => {
-      let verdict: Verdict | Held;
+      let disposition: Disposition | Deferred;
       try {
         // While NATS was away another replica may have got the message, and its queue may have been stopped.
         if (bulkhead.suspensions() !== suspensions) return (await skipDelivered(delivery)) ? "settled" : "wait";
-        verdict = await attempt(delivery, span);
+        disposition = await attempt(delivery, span);
       } finally {
         bulkhead.leave(share, destination);
       }
-      if (verdict.kind === "held") return "wait";
-      if (verdict.kind === "retry" && ordered && isOrdered()) return verdict;
-      await dispatcher.settle(verdict, source, span);
+      if (disposition.kind === "held") return "wait";
+      if (disposition.kind === "retry" && ordered && isOrdered()) return disposition;
+      await dispatcher.settle(disposition, source, span);
       return "settled";
     });
   };
@@ -358,7 +361,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   const traced = <T>({ message, delivery }: ParkedDelivery, work: (span: TracePosition) => Promise<T>): Promise<T> =>
     tracing.process(delivery.event, "parked", message, (span) => tracing.deliver(span, delivery, work));
 
-  const loop = createPullLoop(dependencies, {
+  const loop = createPullConsumer(dependencies, {
     stream,
     consumer: options.consumer,
     workQueueSubject: options.subject,
@@ -388,10 +391,10 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
   return {
     queue,
     maxInFlight,
-    poke() {
-      pokes++;
+    wake() {
+      wakes++;
       wakeAll();
-      loop.poke();
+      loop.wake();
     },
     appChanged() {
       leftHold = undefined;
@@ -400,7 +403,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     lastMessageAt: () => loop.lastMessageAt(),
     async close() {
       closed = true;
-      pokes++;
+      wakes++;
       wakeAll();
       await loop.stop();
     },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { createGate, type Passage } from "../../../src/delivery/admission.ts";
+import { type AdmissionDecision, createAdmission } from "../../../src/delivery/admission.ts";
 import type { ParkedQueue } from "../../../src/delivery/ports.ts";
 import type { App, Installation } from "../../../src/model/app.ts";
 import { aDelivery, anApp, anInstallation, UUID } from "../../support/builders.ts";
@@ -17,7 +17,7 @@ const own: ParkedQueue = { app: "acme", installationUuid: null };
 const ofInstallation: ParkedQueue = { app: "acme", installationUuid: UUID };
 
 function pass({ app = {}, installation = {}, circuitOpen = false, busy = [], brokenAction = "park", from }: Situation): string {
-  const gate = createGate({
+  const admission = createAdmission({
     registry: {
       app: () => (app === null ? undefined : anApp(app)),
       installation: () => (installation === null ? undefined : anInstallation(installation)),
@@ -26,9 +26,9 @@ function pass({ app = {}, installation = {}, circuitOpen = false, busy = [], bro
     queueBusy: ({ installationUuid }) => busy.includes(installationUuid === null ? "own" : "installation"),
     brokenAction,
   });
-  const passage: Passage = from === undefined ? gate.direct(aDelivery()) : gate.parked(aDelivery(), from);
-  if (passage.kind !== "park") return passage.kind;
-  return `park in the ${passage.queue.installationUuid === null ? "app's" : "installation's"} queue: ${passage.why}`;
+  const decision: AdmissionDecision = from === undefined ? admission.direct(aDelivery()) : admission.parked(aDelivery(), from);
+  if (decision.kind !== "park") return decision.kind;
+  return `park in the ${decision.queue.installationUuid === null ? "app's" : "installation's"} queue: ${decision.why}`;
 }
 
 describe("from an event or a retry", () => {

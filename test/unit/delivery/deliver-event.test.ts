@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createDeliverAll } from "../../../src/delivery/deliver-event.ts";
+import { createDeliverEvent } from "../../../src/delivery/deliver-event.ts";
 import type { Dispatcher } from "../../../src/delivery/dispatcher.ts";
 import { createInFlight } from "../../../src/delivery/in-flight.ts";
 import { createSkipDelivered } from "../../../src/delivery/skip-delivered.ts";
@@ -37,14 +37,14 @@ function world({ ordered = false } = {}) {
     skipped: ({ eventSequence }: Delivery, delivered: { eventSequence: number | null }) =>
       void skips.push(`${eventSequence} for ${delivered.eventSequence}`),
   };
-  const deliverAll = createDeliverAll({
+  const deliverEvent = createDeliverEvent({
     registry: { app: () => anApp({ ordered }), installation: () => undefined },
     dispatcher: dispatcher as Dispatcher,
     inFlight: createInFlight(),
     skipDelivered: createSkipDelivered({ log, observer }),
   });
   const deliver = (eventSequence: number, mayBeDone = false) =>
-    deliverAll([aDelivery({ eventSequence })], trace, source(eventSequence), mayBeDone);
+    deliverEvent([aDelivery({ eventSequence })], trace, source(eventSequence), mayBeDone);
   return { deliver, dispatched, skips, log };
 }
 

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from "vitest";
-import type { Attempt, Verdict } from "../../../src/delivery/attempt.ts";
+import type { Attempt, Disposition } from "../../../src/delivery/attempt.ts";
 import { createInFlight } from "../../../src/delivery/in-flight.ts";
 import { createBulkhead } from "../../../src/delivery/limits/bulkhead.ts";
 import type { ParkedDelivery } from "../../../src/delivery/ports.ts";
@@ -14,7 +14,7 @@ const installation = anInstallation({ status: "broken" });
 let parked: ParkedDelivery[];
 let attempted: string[];
 let delivered: Set<string>;
-let verdictOf: (delivery: Delivery) => Partial<Verdict>;
+let dispositionOf: (delivery: Delivery) => Partial<Disposition>;
 let probes: Probes;
 let ordered: boolean;
 let settled: string[];
@@ -23,7 +23,7 @@ let broken: boolean;
 
 const attempt: Attempt = async (delivery) => {
   attempted.push(delivery.id);
-  return { delivery, record: null, ...verdictOf(delivery) } as Verdict;
+  return { delivery, record: null, ...dispositionOf(delivery) } as Disposition;
 };
 
 beforeEach(() => {
@@ -33,7 +33,7 @@ beforeEach(() => {
   }));
   attempted = [];
   delivered = new Set();
-  verdictOf = () => ({ kind: "delivered" });
+  dispositionOf = () => ({ kind: "delivered" });
   circuitOpen = false;
   broken = true;
   ordered = false;
@@ -84,22 +84,22 @@ test("attempts nothing when a person has stopped the installation meanwhile", as
 });
 
 test("leaves it where it is when it failed, and takes the same one next time", async () => {
-  verdictOf = () => ({ kind: "retry", delay: { dueAt: 0, delayMs: 0, floor: false } });
+  dispositionOf = () => ({ kind: "retry", delay: { dueAt: 0, delayMs: 0, floor: false } });
   expect([await probe(), await probe(), attempted, waiting().length]).toEqual(["failed", "failed", ["one", "one"], 3]);
 });
 
 test("takes the one behind it after a refusal for good, and begins anew behind the last", async () => {
-  verdictOf = ({ id }) => (id === "three" ? { kind: "delivered" } : { kind: "dead-letter", reason: "rejected" });
+  dispositionOf = ({ id }) => (id === "three" ? { kind: "delivered" } : { kind: "dead-letter", reason: "rejected" });
   expect([await probe(), await probe(), await probe(), attempted]).toEqual(["failed", "failed", "delivered", ["one", "two", "three"]]);
   expect(waiting()).toEqual(["one", "two"]);
-  verdictOf = () => ({ kind: "dead-letter", reason: "rejected" });
+  dispositionOf = () => ({ kind: "dead-letter", reason: "rejected" });
   for (let i = 0; i < 3; i++) await probe();
   expect(attempted.slice(3)).toEqual(["one", "two", "one"]);
 });
 
 test("of an ordered app gives up what is refused for good: nothing is delivered before it", async () => {
   ordered = true;
-  verdictOf = ({ id }) => (id === "one" ? { kind: "dead-letter", reason: "rejected" } : { kind: "delivered" });
+  dispositionOf = ({ id }) => (id === "one" ? { kind: "dead-letter", reason: "rejected" } : { kind: "delivered" });
   expect([await probe(), settled, waiting()]).toEqual(["failed", ["one: dead-letter"], ["two", "three"]]);
   expect([await probe(), settled.length, attempted]).toEqual(["delivered", 1, ["one", "two"]]);
 });

@@ -1,13 +1,13 @@
 /**
- * The lanes as a state machine: whatever happens in whatever order, every delivery is somewhere, nobody is attempted who
+ * The streams as a state machine: whatever happens in whatever order, every delivery is somewhere, nobody is attempted who
  * must not be, and in the end each has arrived or rests in dead letters.
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { createGate, type Gate } from "../../../src/delivery/admission.ts";
+import { type Admission, createAdmission } from "../../../src/delivery/admission.ts";
 import { createAttempt } from "../../../src/delivery/attempt.ts";
 import { nextStep } from "../../../src/delivery/delay-tiers.ts";
-import { createDeliverAll } from "../../../src/delivery/deliver-event.ts";
+import { createDeliverEvent } from "../../../src/delivery/deliver-event.ts";
 import { createDispatcher, type Dispatcher } from "../../../src/delivery/dispatcher.ts";
 import { createEnvelopeBuilder } from "../../../src/delivery/envelope.ts";
 import { createGiveUp } from "../../../src/delivery/give-up.ts";
@@ -17,8 +17,8 @@ import { createInFlight } from "../../../src/delivery/in-flight.ts";
 import { createBulkhead } from "../../../src/delivery/limits/bulkhead.ts";
 import type { AttemptRecord } from "../../../src/delivery/ports.ts";
 import type { InstallationStatus } from "../../../src/model/app.ts";
-import { type Delivery, markOf, newDelivery } from "../../../src/model/delivery.ts";
-import { decodeLaneMessage } from "../../../src/model/delivery-message.ts";
+import { type Delivery, dedupKeyOf, newDelivery } from "../../../src/model/delivery.ts";
+import { decodeDeliveryMessage } from "../../../src/model/delivery-message.ts";
 import { createTracing } from "../../../src/telemetry/tracing.ts";
 import { anApp, anEvent, anInstallation, UUID } from "../../support/builders.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
@@ -41,7 +41,7 @@ const RESULTS: Readonly<Record<Mood, SendResult>> = {
 /** The world around the code under test. What a crash takes is what `restart` makes anew. */
 class World {
   readonly clock = createManualClock();
-  readonly lanes = createLanesInMemory(this.clock);
+  readonly streams = createLanesInMemory(this.clock);
   readonly published: string[] = [];
   readonly events = new Map<number, string>();
   readonly delivered = new Map<string, number>();
@@ -57,7 +57,7 @@ class World {
   diesInAttempt = false;
   readonly wrong: string[] = [];
   dispatcher!: Dispatcher;
-  gate!: Gate;
+  admission!: Admission;
 
   constructor() {
     this.restart();
@@ -67,10 +67,10 @@ class World {
     this.unflushed = [];
     const installation = () => (this.isInstalled ? anInstallation({ status: this.status }) : undefined);
     const registry = { app: () => anApp(), installation };
-    this.gate = createGate({
+    this.admission = createAdmission({
       registry,
       circuitOpen: () => this.circuitOpen,
-      queueBusy: ({ installationUuid }) => this.lanes.in("PARKED").some(({ queue }) => queue?.installationUuid === installationUuid),
+      queueBusy: ({ installationUuid }) => this.streams.in("PARKED").some(({ queue }) => queue?.installationUuid === installationUuid),
       brokenAction: "park",
     });
     const log = {
@@ -88,7 +88,7 @@ class World {
         log,
         observer,
         enterCircuit: () => !this.circuitOpen,
-        judges: [],
+        attemptListeners: [],
         tracing,
         clock: this.clock,
         random: () => 0.5,
@@ -97,18 +97,18 @@ class World {
       { requestTimeoutMs: 1_000, retryScheduleMs: SCHEDULE_MS, headerPrefix: "Sentry-Hook" },
     );
     this.dispatcher = createDispatcher({
-      gate: this.gate,
+      admission: this.admission,
       bulkhead: createBulkhead(this.clock, { maxInFlight: 10, maxPerDestination: 100, maxWaitMs: 100 }),
       destinationOf: () => "destination",
       attempt,
-      lanes: this.lanes,
+      streams: this.streams,
       skipDelivered: this.skipDelivered,
       observer,
       tracing,
       directLimit: () => 10,
       onParked() {},
       giveUp: createGiveUp({
-        deadLetters: { deadLetter: this.lanes.deadLetter, deadLetterRaw: () => Promise.reject(new Error("no message here is poison")) },
+        deadLetters: { deadLetter: this.streams.deadLetter, deadLetterRaw: () => Promise.reject(new Error("no message here is poison")) },
         observer,
         tracing,
         publish: async () => {},
@@ -119,10 +119,10 @@ class World {
 
   isMarked = (mark: string): boolean => this.marks.has(mark) || this.unflushed.includes(mark);
 
-  skipDelivered = async (delivery: Delivery): Promise<boolean> => this.isMarked(markOf(delivery));
+  skipDelivered = async (delivery: Delivery): Promise<boolean> => this.isMarked(dedupKeyOf(delivery));
 
   recorded({ outcome, delivery }: AttemptRecord): void {
-    if (outcome === "delivered") this.unflushed.push(markOf(delivery));
+    if (outcome === "delivered") this.unflushed.push(dedupKeyOf(delivery));
   }
 
   send(deliveryId: string): SendResult {
@@ -136,7 +136,7 @@ class World {
     return RESULTS[this.mood];
   }
 
-  /** Runs work as a lane's subscriber does: what dies leaves its message where it was. */
+  /** Runs work as a stream's subscriber does: what dies leaves its message where it was. */
   async settle(work: () => Promise<unknown>, acknowledge: () => void): Promise<void> {
     try {
       await work();
@@ -163,7 +163,7 @@ class World {
   async handleEvents(): Promise<void> {
     for (const [sequence, id] of [...this.events]) {
       const delivery = newDelivery(anEvent({ id }), "acme", UUID, sequence);
-      const deliverAll = createDeliverAll({
+      const deliverEvent = createDeliverEvent({
         registry: { app: () => anApp(), installation: () => undefined },
         dispatcher: this.dispatcher,
         inFlight: createInFlight(),
@@ -171,7 +171,7 @@ class World {
       });
       const crashes = this.crashes;
       await this.settle(
-        () => deliverAll([delivery], trace, { stream: EVENTS, sequence }, crashes > 0),
+        () => deliverEvent([delivery], trace, { stream: EVENTS, sequence }, crashes > 0),
         () => this.events.delete(sequence),
       );
       if (this.crashes !== crashes) return;
@@ -179,9 +179,9 @@ class World {
   }
 
   async handleRetries(): Promise<void> {
-    for (const message of this.lanes.in("RETRIES")) {
-      if (message.storedAt + message.rungS * 1000 > this.clock.now()) continue;
-      const { delivery, dueAt, delayMs, floor } = decodeLaneMessage(message.text);
+    for (const message of this.streams.in("RETRIES")) {
+      if (message.storedAt + message.tierS * 1000 > this.clock.now()) continue;
+      const { delivery, dueAt, delayMs, floor } = decodeDeliveryMessage(message.text);
       const delay = { dueAt: dueAt ?? 0, delayMs, floor };
       const step = nextStep(delay, this.clock.now());
       if (step.kind === "wait") continue;
@@ -190,49 +190,49 @@ class World {
       const crashes = this.crashes;
       await this.settle(
         async () => {
-          if (step.kind === "walk") await this.lanes.retry(delivery, delay, source);
-          else if (!this.isMarked(markOf(delivery))) await this.dispatcher.dispatch(delivery, trace, source);
+          if (step.kind === "walk") await this.streams.retry(delivery, delay, source);
+          else if (!this.isMarked(dedupKeyOf(delivery))) await this.dispatcher.dispatch(delivery, trace, source);
         },
-        () => this.lanes.messages.delete(message),
+        () => this.streams.messages.delete(message),
       );
       if (this.crashes !== crashes) return;
     }
   }
 
-  /** One pass over the parked lane: the head of each queue goes where its gate lets it. */
+  /** One pass over the parked stream: the head of each queue goes where its admission lets it. */
   async drain(): Promise<void> {
-    for (const message of this.lanes.in("PARKED")) {
-      const delivery = this.lanes.delivery(message);
-      const passage = this.gate.parked(delivery, message.queue ?? { app: "acme", installationUuid: null });
-      const isStaying = passage.kind === "park" && passage.queue.installationUuid === message.queue?.installationUuid;
-      if (isStaying || (passage.kind === "open" && this.circuitOpen)) continue;
+    for (const message of this.streams.in("PARKED")) {
+      const delivery = this.streams.delivery(message);
+      const decision = this.admission.parked(delivery, message.queue ?? { app: "acme", installationUuid: null });
+      const isStaying = decision.kind === "park" && decision.queue.installationUuid === message.queue?.installationUuid;
+      if (isStaying || (decision.kind === "open" && this.circuitOpen)) continue;
       const source = { stream: "PARKED", sequence: message.sequence };
       const crashes = this.crashes;
       await this.settle(
         async () => {
-          if (this.isMarked(markOf(delivery))) return;
-          if (passage.kind === "park") return this.dispatcher.park(delivery, passage.queue, passage.why, source, trace);
+          if (this.isMarked(dedupKeyOf(delivery))) return;
+          if (decision.kind === "park") return this.dispatcher.park(delivery, decision.queue, decision.why, source, trace);
           // Its queue is busy with this very message: it passes as the drain's, not as a fresh one.
-          this.lanes.messages.delete(message);
-          const direct = this.gate.direct(delivery);
-          this.lanes.messages.add(message);
+          this.streams.messages.delete(message);
+          const direct = this.admission.direct(delivery);
+          this.streams.messages.add(message);
           if (direct.kind === "park" && direct.why !== "queue")
             return this.dispatcher.park(delivery, direct.queue, direct.why, source, trace);
           await this.attemptParked(message);
         },
-        () => this.lanes.messages.delete(message),
+        () => this.streams.messages.delete(message),
       );
       if (this.crashes !== crashes) return;
     }
   }
 
   async attemptParked(message: StoredMessage): Promise<void> {
-    const others = this.lanes.in("PARKED");
-    for (const other of others) this.lanes.messages.delete(other);
+    const others = this.streams.in("PARKED");
+    for (const other of others) this.streams.messages.delete(other);
     try {
-      await this.dispatcher.dispatch(this.lanes.delivery(message), trace, { stream: "PARKED", sequence: message.sequence });
+      await this.dispatcher.dispatch(this.streams.delivery(message), trace, { stream: "PARKED", sequence: message.sequence });
     } finally {
-      for (const other of others) this.lanes.messages.add(other);
+      for (const other of others) this.streams.messages.add(other);
     }
   }
 
@@ -247,7 +247,7 @@ class World {
     for (const [sequence, eventId] of this.events) {
       if (newDelivery(anEvent({ id: eventId }), "acme", UUID, sequence).id === id) places.push(EVENTS);
     }
-    for (const message of this.lanes.messages) if (this.lanes.delivery(message).id === id) places.push(message.stream);
+    for (const message of this.streams.messages) if (this.streams.delivery(message).id === id) places.push(message.stream);
     if (this.delivered.has(id)) places.push("delivered");
     return places;
   }
@@ -331,7 +331,7 @@ const steps: fc.Arbitrary<[string, Step]> = fc.oneof(
   },
 );
 
-test("no delivery gets lost between the lanes, and none is attempted that must wait", async () => {
+test("no delivery gets lost between the streams, and none is attempted that must wait", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(steps, { minLength: 5, maxLength: 60 }), async (sequence) => {
       const world = new World();

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { ExplainedAttempt } from "../../../src/explain/answer-schemas.ts";
 import { type DeliveryFacts, explainState } from "../../../src/explain/delivery-state.ts";
-import type { DeliveryTrail, LocatedDelivery, StoredEvent } from "../../../src/model/delivery-location.ts";
+import type { DeliveryHistory, LocatedDelivery, StoredEvent } from "../../../src/model/delivery-location.ts";
 import { aDelivery, anApp, anEvent, anInstallation, UUID } from "../../support/builders.ts";
 
 const NOW = Date.UTC(2026, 0, 5, 12);
@@ -13,15 +13,15 @@ const attempt = (from: number, outcome: string, number = 1): ExplainedAttempt =>
   ...{ error: null, response_body: null, webhook_url: null, trace_id: "0af7651916cd43dd8448eb211c80319c" },
 });
 const retry = (storedFrom: number, dueIn: number, replay: string | null = null): LocatedDelivery => ({
-  ...{ lane: "retries", sequence: 5, storedAt: minutes(storedFrom), rungS: 64, dueAt: minutes(dueIn) },
+  ...{ stream: "retries", sequence: 5, storedAt: minutes(storedFrom), tierS: 64, dueAt: minutes(dueIn) },
   delivery: aDelivery({ attemptsMade: 1, replay }),
 });
 const parked = (ofInstallation: boolean): LocatedDelivery => ({
-  ...{ lane: "parked", sequence: 6, storedAt: minutes(-3), queue: "app-platform.parked.acme", ofInstallation },
+  ...{ stream: "parked", sequence: 6, storedAt: minutes(-3), queue: "app-platform.parked.acme", ofInstallation },
   delivery: aDelivery({ firstParkedAt: minutes(-10) }),
 });
 const letter = (storedFrom: number): LocatedDelivery => ({
-  ...{ lane: "dead-letters", sequence: 7, storedAt: minutes(storedFrom), reason: "exhausted", error: "answered with status 500" },
+  ...{ stream: "dead-letters", sequence: 7, storedAt: minutes(storedFrom), reason: "exhausted", error: "answered with status 500" },
   delivery: aDelivery({ attemptsMade: 9 }),
 });
 const stored = (stage: StoredEvent["stage"]): StoredEvent => ({
@@ -30,12 +30,12 @@ const stored = (stage: StoredEvent["stage"]): StoredEvent => ({
 const explain = (facts: Partial<DeliveryFacts>) =>
   explainState({
     ...{ deliveryId: aDelivery().id, app: "acme", installationUuid: UUID, registered: { app: anApp(), installation: anInstallation() } },
-    ...{ stored: stored("handled"), trail: null, located: null, rest: null, attempts: [], hold: null, nextProbeAt: null, isOldest: true },
+    ...{ stored: stored("handled"), history: null, located: null, rest: null, attempts: [], hold: null, nextProbeAt: null, isOldest: true },
     ...{ circuit: { state: "closed", openForMs: 0, openUntil: 0, probeUntil: 0, probeBy: null } as const },
     ...{ maxParkedAgeMs: 7 * 86_400_000, parksBroken: true, now: NOW },
     ...facts,
   });
-const trailOf = (delivered: boolean, replay: string | null = null, eventSequence: number | null = 1): DeliveryTrail => ({
+const historyOf = (delivered: boolean, replay: string | null = null, eventSequence: number | null = 1): DeliveryHistory => ({
   ...{ place: null, skips: [], eventSequence, app: "acme", installationUuid: UUID },
   runs: [
     {
@@ -52,11 +52,11 @@ describe("the latest evidence wins", () => {
     ["a delivered attempt over an older retry", { attempts: [attempt(-4, "delivered")], located: retry(-5, -4) }, "delivered"],
     ["a delivered attempt over an older dead letter", { attempts: [attempt(-1, "delivered")], located: letter(-2) }, "delivered"],
     ["a resend over an older delivered attempt", { attempts: [attempt(-9, "delivered")], located: retry(-1, 1, "r-1") }, "retrying"],
-    ["a mark where no row is left", { trail: trailOf(true) }, "delivered"],
-    ["a mark of the last replay where no row is left", { trail: trailOf(true, "r-1") }, "delivered"],
-    ["a mark of a replay over its own message", { trail: trailOf(true, "r-1"), located: retry(-5, 1, "r-1") }, "delivered"],
-    ["a mark over the message of its own run", { trail: trailOf(true), located: retry(-5, 1) }, "delivered"],
-    ["a resend over the mark of the first run", { trail: trailOf(true), located: retry(-5, 1, "r-1") }, "retrying"],
+    ["a mark where no row is left", { history: historyOf(true) }, "delivered"],
+    ["a mark of the last replay where no row is left", { history: historyOf(true, "r-1") }, "delivered"],
+    ["a mark of a replay over its own message", { history: historyOf(true, "r-1"), located: retry(-5, 1, "r-1") }, "delivered"],
+    ["a mark over the message of its own run", { history: historyOf(true), located: retry(-5, 1) }, "delivered"],
+    ["a resend over the mark of the first run", { history: historyOf(true), located: retry(-5, 1, "r-1") }, "retrying"],
     ["a retry", { attempts: [attempt(-5, "failed")], located: retry(-5, 1) }, "retrying"],
     ["a dead letter", { attempts: [attempt(-5, "failed")], located: letter(-4) }, "dead_letter"],
     ["an event that nobody has taken", { stored: stored("waiting") }, "pending"],
@@ -68,8 +68,8 @@ describe("the latest evidence wins", () => {
       "dead_letter",
     ],
     ["nothing", {}, "unknown"],
-    ["a test call that failed", { attempts: [attempt(-5, "failed")], stored: null, trail: trailOf(false, null, null) }, "test_failed"],
-    ["a test call that worked", { stored: null, trail: trailOf(true, null, null) }, "delivered"],
+    ["a test call that failed", { attempts: [attempt(-5, "failed")], stored: null, history: historyOf(false, null, null) }, "test_failed"],
+    ["a test call that worked", { stored: null, history: historyOf(true, null, null) }, "delivered"],
     ["an attempt without what followed", { attempts: [attempt(-5, "failed")] }, "unknown"],
   ])("%s", (_what, facts, state) => {
     expect(explain(facts).state).toBe(state);
@@ -77,7 +77,7 @@ describe("the latest evidence wins", () => {
 });
 
 test("what only its mark tells of", () => {
-  expect(explain({ stored: null, trail: trailOf(true) })).toMatchObject({
+  expect(explain({ stored: null, history: historyOf(true) })).toMatchObject({
     detail: `delivered at ${at(-6)} by attempt 2, answered with status 202`,
     delivered_at: at(-6),
     trace_id: "0af7651916cd43dd8448eb211c80319c",
@@ -108,7 +108,7 @@ test("a retry says when it is due", () => {
   expect(explain({ located: retry(-1, 4) })).toMatchObject({
     detail: `attempt 2 is due at ${at(4)}`,
     next_attempt_at: at(4),
-    retry: { sequence: 5, rung_s: 64, due_at: at(4) },
+    retry: { sequence: 5, tier_s: 64, due_at: at(4) },
   });
   expect(explain({ located: retry(-9, -4) }).detail).toBe("attempt 2 is due now");
 });
@@ -150,7 +150,7 @@ describe("what is parked says since when, why, and what comes next", () => {
       null,
     ],
     ["no place", { located: parked(false) }, "queue", null],
-    ["an installation that was mended since", { located: parked(true) }, "queue", null],
+    ["an installation that was recovered since", { located: parked(true) }, "queue", null],
   ])("%s", (_what, facts, because, next) => {
     const explained = explain(facts);
     expect(explained).toMatchObject({ state: "parked", next_attempt_at: next, parked: { because, since: at(-10) } });

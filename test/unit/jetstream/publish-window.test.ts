@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { createStoreBudget, type StoreBudget } from "../../../src/jetstream/publish-window.ts";
+import { createPublishWindow, type PublishWindow } from "../../../src/jetstream/publish-window.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
 
 /** Stores of a budget, ended by the test. */
-function storesOf(budget: StoreBudget) {
+function storesOf(budget: PublishWindow) {
   /** Begun, in that order. */
   const begun: string[] = [];
   const underWay = new Map<string, { readonly bytes: number; readonly end: (fault: Error | null) => void }>();
@@ -32,11 +32,11 @@ function storesOf(budget: StoreBudget) {
   };
 }
 
-const budgetOf = (maxMessages: number, maxBytes: number, clock = createManualClock()) =>
-  createStoreBudget(clock, { name: "parked", maxMessages, maxBytes });
+const windowOf = (maxMessages: number, maxBytes: number, clock = createManualClock()) =>
+  createPublishWindow(clock, { name: "parked", maxMessages, maxBytes });
 
 test("with room a store begins before the call returns; without, when its turn comes and not before", async () => {
-  const budget = budgetOf(2, 100);
+  const budget = windowOf(2, 100);
   const { store, end, begun } = storesOf(budget);
   const stores = [store("a", 10), store("b", 10), store("c", 10)];
   expect(begun).toEqual(["a", "b"]);
@@ -58,7 +58,7 @@ test("whatever their sizes, and however they end, stores begin in the order of t
   });
   await fc.assert(
     fc.asyncProperty(fc.array(call, { maxLength: 40 }), async (calls) => {
-      const budget = budgetOf(4, 100);
+      const budget = windowOf(4, 100);
       const { store, end, begun, underWay } = storesOf(budget);
       const check = (): void => {
         const { pending, pendingBytes } = budget.figures();
@@ -91,7 +91,7 @@ test("whatever their sizes, and however they end, stores begin in the order of t
 });
 
 test("a call at the very moment when room comes free does not pass who waits", () => {
-  const budget = budgetOf(2, 100);
+  const budget = windowOf(2, 100);
   const begun: string[] = [];
   const enter = (name: string) => void budget.enter(10, async () => void begun.push(name), null);
   for (const name of ["a", "b", "c"]) enter(name);
@@ -102,7 +102,7 @@ test("a call at the very moment when room comes free does not pass who waits", (
 });
 
 test("one that is larger than the budget passes alone", async () => {
-  const budget = budgetOf(10, 100);
+  const budget = windowOf(10, 100);
   const { store, end, begun } = storesOf(budget);
   const [small, large] = [store("small", 10), store("large", 500)];
   void store("after", 10);
@@ -117,11 +117,11 @@ test("one that is larger than the budget passes alone", async () => {
 
 test("a wait ends at its deadline, before anything is made; who waits behind it goes on", async () => {
   const clock = createManualClock();
-  const budget = budgetOf(10, 100, clock);
+  const budget = windowOf(10, 100, clock);
   const { store, end, begun } = storesOf(budget);
   void store("a", 60);
   const late = store("late", 90, clock.now() + 5_000);
-  const refused = expect(late).rejects.toMatchObject({ code: "LANE_REFUSED", retryable: true, message: /^the parked lane/ });
+  const refused = expect(late).rejects.toMatchObject({ code: "STREAM_REFUSED", retryable: true, message: /^the parked stream/ });
   void store("b", 40);
   const patient = store("c", 10, clock.now() + 9_000);
   expect(begun).toEqual(["a"]);
@@ -140,14 +140,14 @@ test("a wait ends at its deadline, before anything is made; who waits behind it 
 
 test("a stop sends away who waits and who would have to, and leaves what is under way", async () => {
   const clock = createManualClock();
-  const budget = budgetOf(1, 100, clock);
+  const budget = windowOf(1, 100, clock);
   const { store, end, begun } = storesOf(budget);
   const first = store("a", 10);
   const waiting = [store("b", 10), store("c", 10, clock.now() + 5_000)];
-  const refused = Promise.all(waiting.map((one) => expect(one).rejects.toMatchObject({ code: "LANE_REFUSED", retryable: true })));
+  const refused = Promise.all(waiting.map((one) => expect(one).rejects.toMatchObject({ code: "STREAM_REFUSED", retryable: true })));
   budget.stop();
   await refused;
-  await expect(store("d", 10)).rejects.toMatchObject({ code: "LANE_REFUSED" });
+  await expect(store("d", 10)).rejects.toMatchObject({ code: "STREAM_REFUSED" });
   expect(budget.figures()).toEqual({ pending: 1, pendingBytes: 10, waiting: 0 });
   end("a");
   expect(await first).toBe("a");

@@ -2,8 +2,8 @@ import { beforeEach, expect, test } from "vitest";
 import { toRfc3339 } from "../../../src/model/clock.ts";
 import { integrationChanged, type StatusEvent } from "../../../src/model/status-event.ts";
 import type { InstallationRecord } from "../../../src/model/stored-records.ts";
-import { createTransitions } from "../../../src/status/outbox.ts";
-import { createLeftBehind, type LeftBehind } from "../../../src/status/outbox-relay.ts";
+import { createOutbox } from "../../../src/status/outbox.ts";
+import { createOutboxRelay, type OutboxRelay } from "../../../src/status/outbox-relay.ts";
 import { UUID } from "../../support/builders.ts";
 import { eventually } from "../../support/eventually.ts";
 import { createManualClock, type ManualClock } from "../../support/manual-clock.ts";
@@ -15,7 +15,7 @@ let clock: ManualClock;
 let records: RecordStore<InstallationRecord>;
 let published: StatusEvent[];
 let streamFails: boolean;
-let leftBehind: LeftBehind;
+let outboxRelay: OutboxRelay;
 
 const eventNumber = (n: number, at = clock.now()): StatusEvent =>
   integrationChanged({ id: `${UUID}:${n}`, time: toRfc3339(at), prefix: "app-platform" }, "disabled", {
@@ -35,8 +35,8 @@ beforeEach(() => {
     },
     lastId: async () => published.at(-1)?.id ?? null,
   };
-  leftBehind = createLeftBehind(
-    createTransitions<InstallationRecord, StatusEvent>({ records, stream, clock, logger: silentLogger }),
+  outboxRelay = createOutboxRelay(
+    createOutbox<InstallationRecord, StatusEvent>({ records, stream, clock, logger: silentLogger }),
     clock,
     silentLogger,
   );
@@ -46,7 +46,7 @@ beforeEach(() => {
 function write(record: object | null): void {
   if (record === null) records.remove(KEY);
   else records.put(KEY, record);
-  leftBehind.update(KEY, record as InstallationRecord | null);
+  outboxRelay.update(KEY, record as InstallationRecord | null);
 }
 
 test("what a dead process left is published once it is stale, and its record is clear", async () => {

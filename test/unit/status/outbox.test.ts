@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from "vitest";
 import { toRfc3339 } from "../../../src/model/clock.ts";
 import type { TransitionMembers } from "../../../src/model/stored-records.ts";
-import { createTransitions, type PendingEvent, type Transitions } from "../../../src/status/outbox.ts";
+import { createOutbox, type Outbox, type PendingEvent } from "../../../src/status/outbox.ts";
 import { createManualClock, type ManualClock } from "../../support/manual-clock.ts";
 import { createRecordStore, type RecordStore } from "../../support/record-store.ts";
 import { silentLogger } from "../../support/silent-logger.ts";
@@ -33,8 +33,8 @@ const stream = {
   },
 };
 
-function replica(): Transitions<TestRecord, TestEvent> {
-  return createTransitions<TestRecord, TestEvent>({ records, stream, clock, logger: silentLogger });
+function replica(): Outbox<TestRecord, TestEvent> {
+  return createOutbox<TestRecord, TestEvent>({ records, stream, clock, logger: silentLogger });
 }
 
 const toBroken = (current: TestRecord | null) =>

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from "vitest";
-import { createProber, type Probe, type Prober } from "../../../src/status/probe-schedule.ts";
+import { createProbeSchedule, type Probe, type ProbeSchedule } from "../../../src/status/probe-schedule.ts";
 import { anInstallation } from "../../support/builders.ts";
 import { createManualClock, type ManualClock } from "../../support/manual-clock.ts";
 import { silentLogger } from "../../support/silent-logger.ts";
@@ -7,7 +7,7 @@ import { silentLogger } from "../../support/silent-logger.ts";
 const HOUR_MS = 3_600_000;
 
 let clock: ManualClock;
-let prober: Prober;
+let probeSchedule: ProbeSchedule;
 /** Installation → what its next probe does; not there: nothing is parked. */
 let probes: Map<string, Probe>;
 let probed: string[];
@@ -22,19 +22,19 @@ beforeEach(() => {
   recovered = [];
   claimed = new Set();
   recoveryFails = false;
-  prober = createProber(
+  probeSchedule = createProbeSchedule(
     {
       installation: (uuid) => anInstallation({ uuid, status: "broken" }),
       status: {
         async claimProbe(uuid) {
           if (claimed.has(uuid)) return false;
-          prober.update(uuid, clock.now());
+          probeSchedule.update(uuid, clock.now());
           return true;
         },
         async recover(uuid) {
           if (recoveryFails) throw new Error("NATS is away");
           recovered.push(uuid);
-          prober.update(uuid, null);
+          probeSchedule.update(uuid, null);
           return true;
         },
       },
@@ -52,13 +52,13 @@ beforeEach(() => {
     },
     { intervalMs: HOUR_MS },
   );
-  prober.start();
+  probeSchedule.start();
 });
 
 test("a broken integration is probed once an hour until a probe is delivered, and then it has recovered", async () => {
   let succeeds = false;
   probes.set("a", async () => (succeeds ? "delivered" : "failed"));
-  prober.update("a", clock.now());
+  probeSchedule.update("a", clock.now());
   await clock.advance(HOUR_MS - 1);
   expect(probed).toEqual([]);
   await clock.advance(3 * HOUR_MS);
@@ -70,7 +70,7 @@ test("a broken integration is probed once an hour until a probe is delivered, an
 });
 
 test("one without anything parked is probed as soon as something is, if its hour is over", async () => {
-  prober.update("a", clock.now());
+  probeSchedule.update("a", clock.now());
   await clock.advance(5 * HOUR_MS);
   probes.set("a", async () => "failed");
   await clock.advance(5_000);
@@ -80,7 +80,7 @@ test("one without anything parked is probed as soon as something is, if its hour
 test("a probe belongs to the replica that claimed it", async () => {
   probes.set("a", async () => "delivered");
   claimed.add("a");
-  prober.update("a", clock.now());
+  probeSchedule.update("a", clock.now());
   await clock.advance(2 * HOUR_MS);
   expect([probed, recovered]).toEqual([[], []]);
 });
@@ -88,29 +88,29 @@ test("a probe belongs to the replica that claimed it", async () => {
 test("receivers that hang do not keep the probes of others waiting", async () => {
   for (let i = 0; i < 10; i++) {
     probes.set(`hanging-${i}`, () => new Promise(() => {}));
-    prober.update(`hanging-${i}`, clock.now());
+    probeSchedule.update(`hanging-${i}`, clock.now());
   }
   probes.set("a", async () => "delivered");
-  prober.update("a", clock.now());
+  probeSchedule.update("a", clock.now());
   await clock.advance(HOUR_MS + 5_000);
   expect(recovered).toEqual(["a"]);
 });
 
 test("however many have nothing parked, or fail before their attempt, the others are probed", async () => {
-  for (let i = 0; i < 100; i++) prober.update(`quiet-${i}`, clock.now());
+  for (let i = 0; i < 100; i++) probeSchedule.update(`quiet-${i}`, clock.now());
   for (let i = 0; i < 100; i++) {
     probes.set(`unreadable-${i}`, async () => "held");
-    prober.update(`unreadable-${i}`, clock.now());
+    probeSchedule.update(`unreadable-${i}`, clock.now());
   }
   probes.set("a", async () => "delivered");
-  prober.update("a", clock.now());
+  probeSchedule.update("a", clock.now());
   await clock.advance(HOUR_MS + 30_000);
   expect(recovered).toEqual(["a"]);
 });
 
 test("a recovery that can't be written is written later, without another probe", async () => {
   probes.set("a", async () => "delivered");
-  prober.update("a", clock.now());
+  probeSchedule.update("a", clock.now());
   recoveryFails = true;
   await clock.advance(HOUR_MS + 60_000);
   expect([probed, recovered]).toEqual([["a"], []]);
@@ -122,12 +122,12 @@ test("a recovery that can't be written is written later, without another probe",
 test("one that was kept from its attempt, as by its app's circuit, is attempted as soon as it may, in the same hour", async () => {
   let mayGo = false;
   probes.set("a", async () => (mayGo ? "delivered" : "held"));
-  prober.update("a", clock.now());
+  probeSchedule.update("a", clock.now());
   await clock.advance(HOUR_MS + 20_000);
   expect(recovered).toEqual([]);
   claimed.add("a");
   mayGo = true;
-  prober.poke();
+  probeSchedule.wake();
   await clock.advance(0);
   expect(recovered).toEqual(["a"]);
 });
@@ -138,7 +138,7 @@ test("a probe that throws is tried again", async () => {
     if (failures++ === 0) throw new Error("NATS is away");
     return "delivered";
   });
-  prober.update("a", clock.now());
+  probeSchedule.update("a", clock.now());
   await clock.advance(2 * HOUR_MS + 10_000);
   expect(recovered).toEqual(["a"]);
 });
@@ -146,9 +146,9 @@ test("a probe that throws is tried again", async () => {
 test("a stop waits for the probe that is under way, and no other begins", async () => {
   let end = (_result: "delivered" | "failed"): void => {};
   probes.set("a", () => new Promise((resolve) => (end = resolve)));
-  prober.update("a", clock.now());
+  probeSchedule.update("a", clock.now());
   await clock.advance(HOUR_MS + 5_000);
-  const stopped = prober.stop();
+  const stopped = probeSchedule.stop();
   end("failed");
   await stopped;
   await clock.advance(5 * HOUR_MS);

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import { type Circuits, CLOSED, createCircuits } from "../../../../src/delivery/circuit/circuit-breakers.ts";
+import { type Circuits, CLOSED, createCircuitBreakers } from "../../../../src/delivery/circuit/circuit-breakers.ts";
 import type { CircuitChange, CircuitState } from "../../../../src/delivery/ports.ts";
 import { aDelivery, anApp, anAttempt } from "../../../support/builders.ts";
 import { createManualClock, type ManualClock } from "../../../support/manual-clock.ts";
@@ -44,7 +44,7 @@ let known: boolean;
 let told: number;
 
 function replica(name = "r1"): Circuits {
-  const circuits: Circuits = createCircuits(
+  const circuits: Circuits = createCircuitBreakers(
     {
       ...{ store: shared, clock, logger: silentLogger, onAdmitting: () => void admitted++, isKnown: () => known },
       tell: (counts) => {
