@@ -62,6 +62,7 @@ import { createProber } from "./status/prober.ts";
 import { createTransitions, type RecordJson } from "./status/transitions.ts";
 import { createAttemptLog } from "./storage/attempt-log.ts";
 import { createDeliveryTrails } from "./storage/delivery-trails.ts";
+import { createGiveBacks } from "./storage/give-backs.ts";
 import { createHealthStore } from "./storage/health-store.ts";
 import { evidence } from "./storage/log-row.ts";
 import { connectRedis, isConnected, type RedisClient } from "./storage/redis.ts";
@@ -71,6 +72,7 @@ import { createStatsQuery } from "./storage/stats-query.ts";
 import { createAckFloor } from "./subscribers/ack-floor.ts";
 import { createAttemptCountsChannel } from "./subscribers/attempt-counts.ts";
 import { connectNats, createConnectionState, whenJetStreamAnswers } from "./subscribers/connection.ts";
+import { createConsumerDeletions } from "./subscribers/consumer-deletions.ts";
 import { createDeadLetters } from "./subscribers/dead-letters.ts";
 import { createDiscardBacklog } from "./subscribers/discard-backlog.ts";
 import { createEventPublisher } from "./subscribers/event-publisher.ts";
@@ -401,7 +403,11 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     return status !== "disabled" && !(status === "broken" && config.brokenAction === "park");
   };
   const acks = createAckGroup(nats, connectionState, clock);
-  const pulling = { connection: nats, manager, acks, connectionState, mayPull: registryIsCurrent, clock, logger };
+  const consumerDeletions = createConsumerDeletions(nats, logger);
+  const pulling = {
+    ...{ connection: nats, manager, acks, connectionState, consumerDeletions, giveBacks: createGiveBacks(redis) },
+    ...{ mayPull: registryIsCurrent, clock, logger },
+  };
   const handling = { ...pulling, names, dispatcher, lanes, log: attemptLog, observer, tracing, settle: createSettle(logger) };
   const deliverAll = createDeliverAll({ registry: index, dispatcher, log: attemptLog, observer });
   const backlog = createParkedBacklog({ ...handling, onGivenUp });

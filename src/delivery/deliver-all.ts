@@ -1,5 +1,5 @@
 /** All deliveries that come of one message. */
-import { type Delivery, markOf } from "../model/delivery.ts";
+import type { Delivery } from "../model/delivery.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { AttemptLog, DeliveryObserver, LaneSource, RegistryView, TracePosition } from "./ports.ts";
 
@@ -26,7 +26,7 @@ export function createDeliverAll({ registry, dispatcher, log, observer }: Delive
   const deliverUndone = async (delivery: Delivery, trace: TracePosition, source: LaneSource): Promise<void> => {
     // An ordered app's are parked in the order they came, without a wait in between; the drain looks at the mark.
     const isOrdered = registry.app(delivery.app)?.ordered === true;
-    if (!isOrdered && (await log.wasDelivered(delivery.app, markOf(delivery)))) return observer.skipped(delivery);
+    if (!isOrdered && (await log.isDone(delivery))) return observer.skipped(delivery);
     await dispatcher.dispatch(delivery, trace, source);
   };
 

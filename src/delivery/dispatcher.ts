@@ -3,14 +3,16 @@
  *
  * D1  `dispatch` resolves only when the delivery is done or JetStream has stored it; its source may be acknowledged then.
  * D2  For an ordered app everything up to the park is synchronous: deliveries are stored in the order they came.
- * D3  A delivery that waited while NATS was away may have been handed to another replica: its mark is looked at again.
+ * D3  A delivery that waited while NATS was away may have been handed to another replica: its dedup keys are looked at again, and
+ *     nothing is attempted or stored for a source whose lease is over (LEASE-1).
  */
-import { type Delivery, markOf } from "../model/delivery.ts";
+import type { Delivery } from "../model/delivery.ts";
 import { type Attempt, type DeadLetterVerdict, type Held, uninstalled, type Verdict } from "./attempt.ts";
 import type { Bulkhead } from "./bulkhead.ts";
 import type { DestinationOf } from "./destination.ts";
 import type { Gate, ParkedBecause } from "./gate.ts";
 import type { AttemptLog, DeliveryObserver, LaneSource, Lanes, ParkedQueue, TracePosition, Tracing } from "./ports.ts";
+import { requireLease } from "./source-lease.ts";
 
 export interface Dispatcher {
   /**
@@ -37,7 +39,7 @@ export interface DispatcherDependencies {
   readonly destinationOf: DestinationOf;
   readonly attempt: Attempt;
   readonly lanes: Lanes;
-  readonly log: Pick<AttemptLog, "wasDelivered">;
+  readonly log: Pick<AttemptLog, "isDone">;
   readonly observer: DeliveryObserver;
   readonly tracing: Tracing;
   /** How many attempts for the app this process may have in flight at once; with 0 all go through its queue. */
@@ -79,6 +81,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
   const attemptIn = async (delivery: Delivery, destination: string, trace: TracePosition, source: LaneSource): Promise<void> => {
     let verdict: Verdict | Held;
     try {
+      requireLease(source);
       verdict = await attempt(delivery, trace);
     } finally {
       bulkhead.leave(delivery.app, destination);
@@ -107,7 +110,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
         case "closed":
           return park(delivery, { app: delivery.app, installationUuid: null }, "stopping", source, trace);
         case "entered": {
-          const isDone = bulkhead.suspensions() !== suspensions && (await log.wasDelivered(delivery.app, markOf(delivery)));
+          const isDone = bulkhead.suspensions() !== suspensions && (await log.isDone(delivery));
           // The wait may have been long enough for the gate to close.
           if (!isDone && gate.direct(delivery).kind === "open") return attemptIn(delivery, destination, trace, source);
           bulkhead.leave(delivery.app, destination);

@@ -41,6 +41,8 @@ export interface AttemptLog {
   record(attempt: AttemptRecord): void;
   /** Whether this run of the delivery (model/delivery.ts markOf) was delivered before. False when Redis can't tell. */
   wasDelivered(app: string, mark: string): Promise<boolean>;
+  /** Whether it was delivered, or stored in another stream since its message was: nothing is left to do for that message. False when Redis can't tell. */
+  isDone(delivery: Delivery): Promise<boolean>;
 }
 
 /** The in-memory registry. */
@@ -133,6 +135,8 @@ export type LaneName = "events" | "retries" | "fan-out" | "parked" | "dead-lette
 export interface LaneSource {
   readonly stream: string;
   readonly sequence: number;
+  /** Whether its lease runs (source-lease.ts); a source without one is nobody else's. */
+  isOurs?(): boolean;
 }
 
 export interface RetryDelay {

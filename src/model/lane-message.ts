@@ -60,6 +60,7 @@ export function encodeLaneMessage({ delivery, dueAt, delayMs, floor }: LaneMessa
     delay_ms: delayMs,
     floor,
     event_sequence: delivery.eventSequence,
+    stores: delivery.stores,
   });
   return `${head.slice(0, -1)},"event":${encodeEvent(event)}}`;
 }
@@ -96,6 +97,8 @@ export function decodeLaneMessage(text: string): LaneMessage {
     counted: wire["counted"] !== false,
     firstParkedAt: timeIn(wire, "first_parked_at"),
     eventSequence: wire["event_sequence"] == null ? null : numberIn(wire, "event_sequence"),
+    // What an earlier version stored has none.
+    stores: wire["stores"] == null ? 1 : numberIn(wire, "stores"),
     event: decodeEvent(eventJson),
   };
   return {

@@ -15,16 +15,16 @@ import { type Delivery, markOf } from "../model/delivery.ts";
 import type { Logger } from "../model/logger.ts";
 import { OUTCOMES, type Outcome } from "../model/outcome.ts";
 import type { LanePlace } from "../model/whereabouts.ts";
-import { DELIVERED, encodeAddressee, encodeMark, encodePlace } from "./delivery-mark.ts";
+import { DELIVERED, decodeMark, encodeAddressee, encodeMark, encodePlace } from "./delivery-mark.ts";
+import { createKeyReader } from "./key-reader.ts";
 import { keys } from "./keys.ts";
 import { logRow } from "./log-row.ts";
-import { createMarkReader } from "./mark-reader.ts";
 import type { RedisClient } from "./redis.ts";
 import { type Batch, createWriteBatch } from "./write-batch.ts";
-import type { Counted, LogEntry, Note, WriteOptions } from "./write-group.ts";
+import { type Counted, HIGHEST, type LogEntry, type Note, type WriteOptions } from "./write-group.ts";
 
 export interface BufferedAttemptLog extends AttemptLog {
-  /** Notes where a delivery was stored. */
+  /** Notes where a delivery was stored. @param delivery as it was stored */
   stored(delivery: Delivery, place: LanePlace): void;
   /** Writes what is buffered; gives up after `deadlineMs`. @returns the attempts that could not be written. */
   flush(deadlineMs: number): Promise<number>;
@@ -61,11 +61,13 @@ const NOTHING: Batch = { entries: [], notes: [] };
 export function createAttemptLog(dependencies: AttemptLogDependencies, options: AttemptLogOptions): BufferedAttemptLog {
   const { redis, clock, logger, onFailuresWritten, onLateBatch } = dependencies;
   const write = createWriteBatch(redis, options);
-  const readMark = createMarkReader(redis, clock);
+  const readKey = createKeyReader(redis, clock);
   const writer = randomUUID();
   let waiting: LogEntry[] = [];
   let notes = new Map<string, Note>();
   let batch: Batch = NOTHING;
+  /** Those of the batch. */
+  let batchNotes: ReadonlyMap<string, Note> = new Map();
   let batchNumber = 0;
   let running: Promise<void> | undefined;
   let dropped = 0;
@@ -102,9 +104,10 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
 
   /** As many as one call takes; a new map for each batch, as almost always all are. */
   const takeNotes = (): Note[] => {
-    const taken = [...notes.values()].slice(0, MAX_BATCH * 2);
-    notes = notes.size === taken.length ? new Map() : new Map([...notes].slice(taken.length));
-    return taken;
+    const all = [...notes];
+    batchNotes = all.length > MAX_BATCH * 2 ? new Map(all.slice(0, MAX_BATCH * 2)) : notes;
+    notes = new Map(all.slice(batchNotes.size));
+    return [...batchNotes.values()];
   };
 
   const run = async (): Promise<void> => {
@@ -120,6 +123,7 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
         if (isFailed && counted !== null) failed.add(installationUuid);
       }
       batch = NOTHING;
+      batchNotes = new Map();
       batchMarks = NONE;
       if (failed.size > 0) onFailuresWritten?.(failed);
     }
@@ -131,7 +135,7 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
   };
 
   /** @param deliveryId with the kind of note, what it is a note of */
-  const note = (kind: "addressee" | "place", deliveryId: string, noted: Note): void => {
+  const note = (kind: "addressee" | "place" | "stores", deliveryId: string, noted: Note): void => {
     const name = `${kind} ${deliveryId}`;
     if (notes.size < options.bufferRows || notes.has(name)) notes.set(name, noted);
   };
@@ -142,6 +146,32 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
       field: delivery.installationUuid,
       value: encodeAddressee(delivery),
     });
+
+  /** As far as it is not written yet. */
+  const storesBuffered = (mark: string): number => {
+    const name = `stores ${mark}`;
+    return Number((notes.get(name) ?? batchNotes.get(name))?.value ?? 0);
+  };
+
+  const wasDelivered: AttemptLog["wasDelivered"] = async (app, mark) => {
+    if (waitingMarks.has(mark) || batchMarks.has(mark)) return true;
+    try {
+      const value = await readKey(app, keys.delivery(app, mark));
+      return value !== null && decodeMark(value).delivered;
+    } catch {
+      // A duplicate is better than a delivery that waits for Redis.
+      return false;
+    }
+  };
+
+  const wasHandedOver = async (app: string, mark: string, stores: number): Promise<boolean> => {
+    if (storesBuffered(mark) > stores) return true;
+    try {
+      return Number((await readKey(app, keys.stores(app, mark))) ?? 0) > stores;
+    } catch {
+      return false;
+    }
+  };
 
   return {
     record(attempt) {
@@ -157,19 +187,19 @@ export function createAttemptLog(dependencies: AttemptLogDependencies, options: 
       start();
     },
 
-    async wasDelivered(app, mark) {
-      if (waitingMarks.has(mark) || batchMarks.has(mark)) return true;
-      try {
-        return (await readMark(app, mark))?.delivered === true;
-      } catch {
-        // A duplicate is better than a delivery that waits for Redis.
-        return false;
-      }
+    wasDelivered,
+
+    async isDone(delivery) {
+      const mark = markOf(delivery);
+      const found = await Promise.all([wasDelivered(delivery.app, mark), wasHandedOver(delivery.app, mark, delivery.stores)]);
+      return found.includes(true);
     },
 
     stored(delivery, place) {
       noteAddressee(delivery);
       note("place", delivery.id, { key: keys.place(delivery.id), field: null, value: encodePlace(delivery, place) });
+      const mark = markOf(delivery);
+      note("stores", mark, { key: keys.stores(delivery.app, mark), field: HIGHEST, value: String(delivery.stores) });
       start();
     },
 

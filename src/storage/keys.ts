@@ -16,6 +16,10 @@ export const keys = {
   stats: (app: string, day: string): string => `posthorn:stats:{${app}}:${day}`,
   /** Where one run of a delivery stands: `delivered` or `pending`, its event's place, its installation, its last attempt. */
   delivery: (app: string, mark: string): string => `posthorn:delivery:{${app}}:${mark}`,
+  /** How often one run of a delivery was stored in another stream. */
+  stores: (app: string, mark: string): string => `posthorn:stores:{${app}}:${mark}`,
+  /** Hand-outs of a message that somebody gave back. */
+  giveBacks: (stream: string, sequence: number): string => `posthorn:give-backs:${stream}:${sequence}`,
   /** Where a delivery was stored last: lane, sequence, its event's place, its installation, its run. */
   place: (deliveryId: string): string => `posthorn:place:${deliveryId}`,
   /** Hash of an event's deliveries: installation → the event's place in the EVENTS stream, and the app. */

@@ -41,7 +41,7 @@ export interface LogEntry {
 /** What is only looked up: who an event goes to, where a delivery is. */
 export interface Note {
   readonly key: string;
-  /** Null: the key has the value; else it is a hash. */
+  /** Null: the key has the value; HIGHEST: it has the highest of them; else it is a hash. */
   readonly field: string | null;
   readonly value: string;
 }
@@ -63,9 +63,17 @@ const MAX_EVENT_TYPES = 1_000;
 /** Of an event's deliveries; nobody reads a list of a hundred thousand. */
 const MAX_ADDRESSEES = 1_000;
 
+/** Field of a note whose number only ever grows. */
+export const HIGHEST = "+";
+
 /** @see Note */
 const NOTE = `
 local function note(try, key, field, value, ttl)
+  if field == '${HIGHEST}' then
+    local before = redis.pcall('GET', key)
+    if type(before) == 'string' and (tonumber(before) or 0) >= tonumber(value) then return end
+    return try('SET', key, value, 'EX', ttl)
+  end
   if field == '' then return try('SET', key, value, 'EX', ttl) end
   local noted = redis.pcall('HLEN', key)
   if type(noted) == 'number' and noted >= ${MAX_ADDRESSEES} then return end

@@ -138,7 +138,7 @@ export function createDeadLetters({ connection, manager, lanes, names, match, tr
     const { delivery } = decodeLaneMessage(json);
     // The time of the letter sets it apart from one of a stream that was made anew.
     const run = `letter-${sequence}-${Date.parse(String(content["dead_lettered_at"]))}`;
-    const again = { ...delivery, attemptsMade: 0, attempts: [], replay: run, firstParkedAt: null };
+    const again = { ...delivery, attemptsMade: 0, attempts: [], replay: run, firstParkedAt: null, stores: 0 };
     const now = { dueAt: clock.now(), delayMs: 0, floor: false };
     await batch.store("retries", again, "replayed", (trace) => lanes.retry(again, now, { stream, sequence }, trace));
   };

@@ -18,7 +18,7 @@ import type { BusNames } from "./names.ts";
 import { orUnreachable } from "./or-unreachable.ts";
 import type { ParkedBacklog } from "./parked-backlog.ts";
 import { createPullLoop, type PullLoopDependencies } from "./pull-loop.ts";
-import { isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
+import type { PulledMessage } from "./pulled-message.ts";
 import { AGAIN_AFTER_MS } from "./settle.ts";
 import { ensureConsumer, unlessNotFound } from "./topology.ts";
 
@@ -85,13 +85,14 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
   };
 
   const storeLetter = async (message: PulledMessage, delivery: Delivery): Promise<void> => {
-    const source = { stream, sequence: message.sequence };
+    const source = message;
     const verdict = givenUp(delivery, "discarded", WHY);
     try {
       await Promise.all([lanes.deadLetter(delivery, "discarded", WHY, source), onGivenUp(verdict)]);
     } catch (error) {
-      if (!isWornOut(message)) throw error;
-      await lanes.deadLetterRaw(message, "redelivered", wornOut(message), delivery.app);
+      if (!(error instanceof AppError) || error.retryable) throw error;
+      // Too large with what is said of it.
+      await lanes.deadLetterRaw(message, "discarded", error.message, delivery.app);
     }
   };
 
@@ -162,8 +163,10 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
       workQueueSubject: subject,
       limit: () => (isWanted() && refusal === undefined ? Math.min(Math.min(AT_ONCE, count - done) + spare.length, 2 * AT_ONCE) : 0),
       onMessage: take,
+      // A person gives up all of it, whatever else is wrong with it.
+      onPoison: take,
       recover: async () => void (await openConsumer(queue, consumer)),
-      workingEveryMs: ACK_WAIT_MS / 3,
+      ackWaitMs: ACK_WAIT_MS,
       quietMs: QUIET_MS,
     });
     loop.start();

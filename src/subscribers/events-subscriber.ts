@@ -19,7 +19,7 @@ import type { AckFloor } from "./ack-floor.ts";
 import type { LaneWriter } from "./lanes.ts";
 import type { BusNames } from "./names.ts";
 import { createPullLoop, type PullLoop, type PullLoopDependencies } from "./pull-loop.ts";
-import { isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
+import { type PulledMessage, wornOut } from "./pulled-message.ts";
 import type { Settle } from "./settle.ts";
 import { ensureConsumer } from "./topology.ts";
 
@@ -127,7 +127,6 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
   };
 
   const handle = (message: PulledMessage, isItsTurn = false): void => {
-    if (isWornOut(message)) return settle(message, lanes.deadLetterRaw(message, "redelivered", wornOut(message), null));
     const found = read(message);
     if (!found.ok) {
       observer.eventUnreadable(message.subject, found.problem);
@@ -139,7 +138,7 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
     if (installations.length === 0) return message.ack();
 
     const { sequence } = message;
-    const source: LaneSource = { stream, sequence };
+    const source: LaneSource = message;
     const work = tracing.process<unknown>(found.event, "events", message, (span) => {
       const event = inTrace(found.event, span);
       if (installations.length > MAX_DIRECT_TARGETS) {
@@ -164,8 +163,9 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
     workQueueSubject: null,
     limit: () => options.maxHeld,
     onMessage: handle,
+    onPoison: (message) => settle(message, lanes.deadLetterRaw(message, "redelivered", wornOut(message), null)),
     recover: ensure,
-    workingEveryMs: ACK_WAIT_MS / 3,
+    ackWaitMs: ACK_WAIT_MS,
   });
 
   return {

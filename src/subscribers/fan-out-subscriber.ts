@@ -12,7 +12,7 @@ import { decodeChunk, type FanOutChunk } from "../model/fan-out-chunk.ts";
 import type { LaneWriter } from "./lanes.ts";
 import type { BusNames } from "./names.ts";
 import { createPullLoop, type PullLoop, type PullLoopDependencies } from "./pull-loop.ts";
-import { isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
+import { type PulledMessage, wornOut } from "./pulled-message.ts";
 import type { Settle } from "./settle.ts";
 import { ensureConsumer } from "./topology.ts";
 
@@ -53,7 +53,6 @@ export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencie
   };
 
   const handle = (message: PulledMessage): void => {
-    if (isWornOut(message)) return settle(message, lanes.deadLetterRaw(message, "redelivered", wornOut(message), null));
     let chunk: FanOutChunk;
     try {
       chunk = decodeChunk(Buffer.from(message.data).toString("utf8"));
@@ -62,10 +61,9 @@ export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencie
     }
     const { event, eventSequence, targets } = chunk;
     const deliveries = targets.map(({ app, uuid }) => newDelivery(event, app, uuid, eventSequence));
-    const source = { stream, sequence: message.sequence };
     settle(
       message,
-      tracing.process(event, "fan-out", message, (span) => deliverAll(deliveries, span, source, true)),
+      tracing.process(event, "fan-out", message, (span) => deliverAll(deliveries, span, message, true)),
     );
   };
 
@@ -75,8 +73,9 @@ export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencie
     workQueueSubject: names.fanOut,
     limit: () => (waiting() === 0 ? Math.min(loop.held() + 1, MAX_CHUNKS_HELD) : 1),
     onMessage: handle,
+    onPoison: (message) => settle(message, lanes.deadLetterRaw(message, "redelivered", wornOut(message), null)),
     recover: ensure,
-    workingEveryMs: ACK_WAIT_MS / 3,
+    ackWaitMs: ACK_WAIT_MS,
   });
 
   return {

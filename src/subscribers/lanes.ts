@@ -5,7 +5,7 @@
  *     unacknowledged and held, which is the back-pressure when a lane refuses or NATS is away. What somebody waits for
  *     (`within`) is given up at its deadline and not tried after it.
  * L2  The message id is `<delivery id>:<source stream>:<source sequence>`, so that storing the same source twice is once,
- *     and storing the delivery again from another source is never swallowed.
+ *     and storing the delivery again from another source is never swallowed. A run of a delivery has one dead letter at most.
  * L3  What is larger than the server or the stream takes is not tried again for ever: the call rejects, its source comes
  *     again, and in the end rests in dead letters, cut to what fits.
  * L4  A lane refuses while a message for it is held that its last try could not store; another lane, or another message
@@ -17,9 +17,10 @@
 import { headers, type JetStreamClient, NatsError, ErrorCode as NatsErrorCode } from "nats";
 import type { LaneName, LaneReceipt, LaneSource, Lanes, TraceHeaders } from "../delivery/ports.ts";
 import { firstRung } from "../delivery/rungs.ts";
+import { requireLease } from "../delivery/source-lease.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
-import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
+import { type DeadLetterReason, type Delivery, markOf } from "../model/delivery.ts";
 import { chunkSize, chunksOf, encodeChunk, type FanOutChunk } from "../model/fan-out-chunk.ts";
 import { encodeLaneMessage, laneMessageSize } from "../model/lane-message.ts";
 import type { Logger } from "../model/logger.ts";
@@ -36,7 +37,7 @@ type StoredLane = (typeof STORED_LANES)[number];
 
 export interface LaneWriter extends Lanes {
   /** Stores a message that can't be handled as it is, bytes and all, under the app's or (null) the `_invalid` dead letters. */
-  deadLetterRaw(message: PulledMessage, reason: "invalid" | "redelivered", error: string, app: string | null): Promise<void>;
+  deadLetterRaw(message: PulledMessage, reason: "invalid" | "redelivered" | "discarded", error: string, app: string | null): Promise<void>;
   /** Stores a large fan-out in parts. @returns how many. */
   fanOut(fanOut: FanOutChunk, source: LaneSource, trace: TraceHeaders): Promise<number>;
   /** Publishes a status event under its id. */
@@ -86,6 +87,8 @@ interface LaneMessageToStore {
   readonly messageId: string;
   readonly trace: TraceHeaders | null;
   readonly contentType?: string;
+  /** Of the delivery: nothing is stored for it once it is somebody else's. */
+  readonly source?: LaneSource;
   /** Which one it counts for; the lane's own when it is not given. */
   readonly budget?: "fan-out";
 }
@@ -118,7 +121,7 @@ export function createLanes({
 
   /** Has room in its budget. Everything up to the publish is synchronous (L5). */
   const storeNow = async (
-    { lane, subject, size, body: makeBody, messageId, trace, contentType, budget }: LaneMessageToStore,
+    { lane, subject, size, body: makeBody, messageId, trace, contentType, source, budget }: LaneMessageToStore,
     until: number | null,
   ): Promise<LaneReceipt> => {
     let isHeld = false;
@@ -129,6 +132,7 @@ export function createLanes({
       if (trace?.tracestate) messageHeaders.set("tracestate", trace.tracestate);
       const body = makeBody();
       for (;;) {
+        if (source !== undefined) requireLease(source);
         const timeout = until === null ? PUBLISH_TIMEOUT_MS : Math.max(1, Math.min(PUBLISH_TIMEOUT_MS, until - clock.now()));
         try {
           // While it connects anew the library keeps what is published and sends it afterwards, past the deadline.
@@ -164,20 +168,23 @@ export function createLanes({
     }
   };
 
+  /** @param encode of the delivery as it is stored. */
   const storeDelivery = async (
     lane: LanePlace["lane"],
     subject: string,
-    body: () => string,
+    encode: (delivery: Delivery) => string,
     delivery: Delivery,
-    { stream, sequence }: LaneSource,
+    source: LaneSource,
     trace: TraceHeaders,
     until: number | null,
+    messageId = `${delivery.id}:${source.stream}:${source.sequence}`,
   ): Promise<LaneReceipt> => {
-    const receipt = await store(
-      { lane, subject, size: laneMessageSize(delivery), body, messageId: `${delivery.id}:${stream}:${sequence}`, trace },
-      until,
-    );
-    onStored(delivery, { lane, sequence: receipt.sequence });
+    requireLease(source);
+    const stored = { ...delivery, stores: delivery.stores + 1 };
+    const body = (): string => encode(stored);
+    const size = laneMessageSize(delivery);
+    const receipt = await store({ lane, subject, size, body, messageId, trace, source }, until);
+    onStored(stored, { lane, sequence: receipt.sequence });
     return receipt;
   };
 
@@ -187,23 +194,25 @@ export function createLanes({
     return {
       retry(delivery, delay, source, trace = delivery.event) {
         const subject = names.retry(firstRung(delay, clock.now()), delivery.app);
-        return storeDelivery("retries", subject, () => encodeLaneMessage({ delivery, ...delay }), delivery, source, trace, deadline());
+        const encode = (stored: Delivery): string => encodeLaneMessage({ delivery: stored, ...delay });
+        return storeDelivery("retries", subject, encode, delivery, source, trace, deadline());
       },
 
       park(delivery, queue, dueAt, source, trace = delivery.event) {
-        const body = (): string => {
-          const parked = { ...delivery, firstParkedAt: delivery.firstParkedAt ?? clock.now() };
+        const encode = (stored: Delivery): string => {
+          const parked = { ...stored, firstParkedAt: stored.firstParkedAt ?? clock.now() };
           return encodeLaneMessage({ delivery: parked, dueAt, delayMs: 0, floor: false });
         };
-        return storeDelivery("parked", names.parked(queue.app, queue.installationUuid), body, delivery, source, trace, deadline());
+        return storeDelivery("parked", names.parked(queue.app, queue.installationUuid), encode, delivery, source, trace, deadline());
       },
 
       async deadLetter(delivery, reason, error, source, trace = delivery.event) {
-        const body = (): string => {
+        const encode = (stored: Delivery): string => {
           const extra = { reason, error, dead_lettered_at: toRfc3339(clock.now()) };
-          return encodeLaneMessage({ delivery, dueAt: null, delayMs: 0, floor: false }, extra);
+          return encodeLaneMessage({ delivery: stored, dueAt: null, delayMs: 0, floor: false }, extra);
         };
-        const receipt = await storeDelivery("dead-letters", names.deadLetter(delivery.app), body, delivery, source, trace, deadline());
+        const [subject, messageId] = [names.deadLetter(delivery.app), `dead-letter:${markOf(delivery)}`];
+        const receipt = await storeDelivery("dead-letters", subject, encode, delivery, source, trace, deadline(), messageId);
         onDeadLetter(reason);
         return receipt;
       },

@@ -25,6 +25,7 @@ import type {
   TracePosition,
   Tracing,
 } from "../delivery/ports.ts";
+import { LeaseOver, requireLease } from "../delivery/source-lease.ts";
 import { messageOf } from "../model/app-error.ts";
 import { type Delivery, markOf } from "../model/delivery.ts";
 import { decodeLaneMessage, type LaneMessage } from "../model/lane-message.ts";
@@ -32,7 +33,7 @@ import { released } from "./holds.ts";
 import type { LaneWriter } from "./lanes.ts";
 import { expiredAfter, type ParkedBacklog, type ParkedDelivery } from "./parked-backlog.ts";
 import { createPullLoop, type PullLoopDependencies } from "./pull-loop.ts";
-import { cameBackWaiting, isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
+import { cameBackWaiting, type PulledMessage, wornOut } from "./pulled-message.ts";
 import { createQueueOrder, ORDER_GRACE_MS, ORDER_POLL_MS, type QueueOrderDependencies } from "./queue-order.ts";
 import { AGAIN_AFTER_MS } from "./settle.ts";
 
@@ -145,15 +146,14 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       await lanes.deadLetterRaw(message, reason, error, queue.app);
       return true;
     };
-    if (isWornOut(message) && !(ordered && (await order.hold())?.deliveryId)) return deadLetter("redelivered", wornOut(message));
     let stored: LaneMessage;
     try {
       stored = decodeLaneMessage(Buffer.from(message.data).toString("utf8"));
     } catch (error) {
       return deadLetter("invalid", messageOf(error));
     }
-    const { sequence, storedAt } = message;
-    const parked: ParkedDelivery = { message, source: { stream, sequence }, storedAt, delivery: stored.delivery, dueAt: stored.dueAt };
+    const { storedAt } = message;
+    const parked: ParkedDelivery = { message, source: message, storedAt, delivery: stored.delivery, dueAt: stored.dueAt };
     if (ordered) leftHold = undefined;
     return ordered ? runOrdered(parked) : run(parked, cameBackWaiting(message));
   };
@@ -301,7 +301,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
     traced(parked, (span) => dispatcher.park(parked.delivery, wanted, why, parked.source, span, parked.dueAt));
 
   const isDone = async (delivery: Delivery): Promise<boolean> => {
-    if (!(await isDelivered(delivery))) return false;
+    if (!(await log.isDone(delivery))) return false;
     observer.skipped(delivery);
     return true;
   };
@@ -354,6 +354,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
       try {
         // While NATS was away another replica may have got the message, and its queue may have been stopped.
         if (bulkhead.suspensions() !== suspensions) return (await isDelivered(delivery)) ? "settled" : "wait";
+        requireLease(source);
         verdict = await attempt(delivery, span);
       } finally {
         bulkhead.leave(share, destination);
@@ -381,6 +382,7 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
           options.onIdle();
         },
         (error: unknown) => {
+          if (error instanceof LeaseOver) return message.drop();
           logger.error(
             { subject: message.subject, sequence: message.sequence, error: messageOf(error) },
             "parked delivery will be handled again",
@@ -390,8 +392,14 @@ export function createParkedDrain(dependencies: ParkedDrainDependencies, options
         },
       );
     },
+    onPoison: (message) => {
+      lanes.deadLetterRaw(message, "redelivered", wornOut(message), queue.app).then(
+        () => message.ack(),
+        () => message.nak(AGAIN_AFTER_MS),
+      );
+    },
     recover: options.recover,
-    workingEveryMs: options.ackWaitMs / 3,
+    ackWaitMs: options.ackWaitMs,
   });
   loop.start();
 

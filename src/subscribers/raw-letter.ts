@@ -17,7 +17,7 @@ export interface RawMessage {
 }
 
 export interface RawLetterFacts {
-  readonly reason: "invalid" | "redelivered";
+  readonly reason: "invalid" | "redelivered" | "discarded";
   readonly error: string;
   /** RFC 3339. */
   readonly at: string;

@@ -8,12 +8,12 @@ import type { Dispatcher } from "../delivery/dispatcher.ts";
 import type { AttemptLog, DeliveryObserver, LaneSource, TraceHeaders, Tracing } from "../delivery/ports.ts";
 import { nextStep, RUNGS_S } from "../delivery/rungs.ts";
 import { messageOf } from "../model/app-error.ts";
-import { type Delivery, markOf } from "../model/delivery.ts";
+import type { Delivery } from "../model/delivery.ts";
 import { decodeLaneMessage, type LaneMessage } from "../model/lane-message.ts";
 import type { LaneWriter } from "./lanes.ts";
 import type { BusNames } from "./names.ts";
 import { createPullLoop, type PullLoop, type PullLoopDependencies } from "./pull-loop.ts";
-import { cameBackWaiting, isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
+import { cameBackWaiting, type PulledMessage, wornOut } from "./pulled-message.ts";
 import type { Settle } from "./settle.ts";
 import { ensureConsumer } from "./topology.ts";
 
@@ -72,15 +72,14 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
   };
 
   const handle = (message: PulledMessage): void => {
-    const app = message.subject.split(".").at(-1) ?? "";
-    if (isWornOut(message)) return settle(message, lanes.deadLetterRaw(message, "redelivered", wornOut(message), app));
+    const app = appOf(message);
     let lane: LaneMessage;
     try {
       lane = decodeLaneMessage(Buffer.from(message.data).toString("utf8"));
     } catch (error) {
       return settle(message, lanes.deadLetterRaw(message, "invalid", messageOf(error), app));
     }
-    const source: LaneSource = { stream, sequence: message.sequence };
+    const source: LaneSource = message;
     const { delivery, delayMs, floor } = lane;
     const delay = { dueAt: lane.dueAt ?? 0, delayMs, floor };
     const step = nextStep(delay, clock.now());
@@ -95,7 +94,7 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
   };
 
   const attempt = async (message: PulledMessage, delivery: Delivery, source: LaneSource): Promise<void> => {
-    if (await log.wasDelivered(delivery.app, markOf(delivery))) return observer.skipped(delivery);
+    if (await log.isDone(delivery)) return observer.skipped(delivery);
     await tracing.process(delivery.event, "retries", message, (span) => dispatcher.dispatch(delivery, span, source));
   };
 
@@ -106,8 +105,13 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
       workQueueSubject: names.rungFilter(rungS),
       limit: () => HELD_PER_RUNG,
       onMessage: (message) => onMessage(message, rungS),
+      onPoison: (message) => settle(message, lanes.deadLetterRaw(message, "redelivered", wornOut(message), appOf(message))),
+      onLost: (message) => {
+        waiting.get(message)?.();
+        if (waiting.delete(message)) message.drop();
+      },
       recover: () => ensure(rungS),
-      workingEveryMs: ACK_WAIT_MS / 3,
+      ackWaitMs: ACK_WAIT_MS,
     }),
   );
 
@@ -127,6 +131,10 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
     },
     held: () => loops.reduce((sum, loop) => sum + loop.held(), 0),
   };
+}
+
+function appOf({ subject }: PulledMessage): string {
+  return subject.split(".").at(-1) ?? "";
 }
 
 /** A hop to the next rung is no step of its own in the trace: the next attempt follows from what was stored first. */

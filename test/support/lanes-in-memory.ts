@@ -40,7 +40,13 @@ export function createLanesInMemory(clock: Clock): LanesInMemory {
     const id = `${stream} ${delivery.id}:${source.stream}:${source.sequence}`;
     if (ids.has(id)) return { subject: stream, sequence, messageId: id };
     ids.add(id);
-    const text = encodeLaneMessage({ delivery, dueAt: delay?.dueAt ?? null, delayMs: delay?.delayMs ?? 0, floor: delay?.floor ?? false });
+    const stored = { ...delivery, stores: delivery.stores + 1 };
+    const text = encodeLaneMessage({
+      delivery: stored,
+      dueAt: delay?.dueAt ?? null,
+      delayMs: delay?.delayMs ?? 0,
+      floor: delay?.floor ?? false,
+    });
     messages.add({ stream, sequence: ++sequence, text, storedAt: clock.now(), rungS: 0, queue: null, reason: null, ...members });
     return { subject: stream, sequence, messageId: id };
   };

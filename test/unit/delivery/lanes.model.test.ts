@@ -15,7 +15,7 @@ import type { AttemptRecord } from "../../../src/delivery/ports.ts";
 import { nextStep } from "../../../src/delivery/rungs.ts";
 import type { SendResult } from "../../../src/delivery/sender.ts";
 import type { InstallationStatus } from "../../../src/model/app.ts";
-import { markOf, newDelivery } from "../../../src/model/delivery.ts";
+import { type Delivery, markOf, newDelivery } from "../../../src/model/delivery.ts";
 import { decodeLaneMessage } from "../../../src/model/lane-message.ts";
 import { createTracing } from "../../../src/telemetry/tracing.ts";
 import { anApp, anEvent, anInstallation, UUID } from "../../support/builders.ts";
@@ -74,6 +74,7 @@ class World {
     const log = {
       record: (attempt: AttemptRecord) => this.recorded(attempt),
       wasDelivered: async (_app: string, mark: string) => this.isMarked(mark),
+      isDone: async (delivery: Delivery) => this.isMarked(markOf(delivery)),
     };
     const observer = { attempted() {}, stored() {}, skipped() {} };
     const attempt = createAttempt(
@@ -155,7 +156,11 @@ class World {
       const deliverAll = createDeliverAll({
         registry: { app: () => anApp(), installation: () => undefined },
         dispatcher: this.dispatcher,
-        log: { record() {}, wasDelivered: async (_app, mark) => this.isMarked(mark) },
+        log: {
+          record() {},
+          isDone: async (delivery: Delivery) => this.isMarked(markOf(delivery)),
+          wasDelivered: async (_app, mark) => this.isMarked(mark),
+        },
         observer: { attempted() {}, stored() {}, skipped() {} },
       });
       const crashes = this.crashes;

@@ -54,7 +54,7 @@ beforeEach(() => {
     attempt,
     bulkhead: createBulkhead(createManualClock(), { maxInFlight: 8, maxPerDestination: 100, maxWaitMs: 500 }),
     destinationOf: () => "destination",
-    log: { record: () => {}, wasDelivered: async (_app, mark) => delivered.has(mark) },
+    log: { record: () => {}, isDone: async () => false, wasDelivered: async (_app, mark) => delivered.has(mark) },
     observer: { attempted: () => {}, stored: () => {}, skipped: () => {} },
     tracing: createTracing(null),
   });
