@@ -40,7 +40,15 @@ const eventOf = (flags: string): Event => ({
 });
 const app = {
   ...{ slug: "acme", name: "Acme", webhookUrl: URL_OF_HOOK, status: "published" as const, events: ["*"], headers: {} },
-  ...{ timeoutMs: null, retryScheduleMs: null, maxInFlight: null, ordered: false, clientSecret: "ab".repeat(32), previousSecret: null },
+  ...{
+    timeoutMs: null,
+    retryScheduleMs: null,
+    maxInFlight: null,
+    orderBy: "none" as const,
+    onExhausted: "continue" as const,
+    clientSecret: "ab".repeat(32),
+    previousSecret: null,
+  },
 };
 const installation = { uuid: UUID, app: "acme", organizationId: "42", projectIds: [], status: "active" as const, webhookUrl: null };
 const message = {

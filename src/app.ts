@@ -78,16 +78,20 @@ import { createDiscardBacklog } from "./subscribers/discard-backlog.ts";
 import { createEventPublisher } from "./subscribers/event-publisher.ts";
 import { createEventsSubscriber } from "./subscribers/events-subscriber.ts";
 import { createFanOutSubscriber } from "./subscribers/fan-out-subscriber.ts";
-import { createHolds } from "./subscribers/holds.ts";
 import { createLaneCounts } from "./subscribers/lane-counts.ts";
 import { createLaneGauges } from "./subscribers/lane-gauges.ts";
 import { createLaneSearch } from "./subscribers/lane-search.ts";
 import { createLanes, type LaneWriter, STORED_LANES } from "./subscribers/lanes.ts";
 import { busNames } from "./subscribers/names.ts";
 import { orUnreachable } from "./subscribers/or-unreachable.ts";
-import { createParkedBacklog } from "./subscribers/parked-backlog.ts";
-import { createParkedSubscriber, type ParkedSubscriber } from "./subscribers/parked-subscriber.ts";
+import { createOrderRecords, ORDER_PREFIX } from "./subscribers/ordered/order-records.ts";
+import { createQueueOwner, OWNER_KEY, type QueueOwner } from "./subscribers/ordered/queue-owner.ts";
+import { createAttemptParked } from "./subscribers/parked/attempt-parked.ts";
+import { createBacklog } from "./subscribers/parked/backlog.ts";
+import { createInFlightChannel } from "./subscribers/parked/in-flight.ts";
+import { createParkedQueues, type ParkedQueues } from "./subscribers/parked/parked-queues.ts";
 import { createAckGroup } from "./subscribers/pulled-message.ts";
+import { createReadEvent } from "./subscribers/read-event.ts";
 import { createResend } from "./subscribers/resend.ts";
 import { createRetriesSubscriber } from "./subscribers/retries-subscriber.ts";
 import { createSettle } from "./subscribers/settle.ts";
@@ -287,7 +291,8 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   );
 
   // Delivery
-  let parked: ParkedSubscriber | undefined;
+  let parked: ParkedQueues | undefined;
+  let owner: QueueOwner | undefined;
   const replica = randomUUID();
   const attemptCounts = createAttemptCountsChannel(nats, connectionState, names, replica, logger);
   const attemptLeaseMs = (app: string): number => (index.app(app)?.timeoutMs ?? config.requestTimeout) + ATTEMPT_LEASE_EXTRA_MS;
@@ -299,7 +304,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       clock,
       logger,
       onAdmitting(app) {
-        parked?.wakeApp(app);
+        parked?.wake("circuit", app);
         prober.poke();
       },
     },
@@ -383,6 +388,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       dashboardUrl,
     });
   const onGivenUp = tellGivenUp(lanes);
+  const directLimit = (appMaxInFlight: number | null): number => Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2);
   const dispatcher = createDispatcher({
     gate,
     bulkhead,
@@ -392,8 +398,8 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     log: attemptLog,
     observer,
     tracing,
-    directLimit: (appMaxInFlight) => Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2),
-    onParked: (queue) => parked?.wake(queue),
+    directLimit,
+    onParked: (queue) => parked?.parked(queue),
     onGivenUp,
   });
 
@@ -409,24 +415,38 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     ...{ mayPull: registryIsCurrent, clock, logger },
   };
   const handling = { ...pulling, names, dispatcher, lanes, log: attemptLog, observer, tracing, settle: createSettle(logger) };
-  const deliverAll = createDeliverAll({ registry: index, dispatcher, log: attemptLog, observer });
-  const backlog = createParkedBacklog({ ...handling, onGivenUp });
+  const deliverAll = createDeliverAll({ dispatcher, log: attemptLog, observer });
+  const backlog = createBacklog({ ...handling, onGivenUp });
+  const inFlight = createInFlightChannel(nats, names);
   const answering = { lanes: answeringLanes, onGivenUp: tellGivenUp(answeringLanes) };
-  const discardBacklog = createDiscardBacklog({ ...handling, ...answering, registry: index, backlog });
-  const holds = createHolds(store);
-  parked = createParkedSubscriber(
+  const discardBacklog = createDiscardBacklog({ ...handling, ...answering, backlog, inFlight: inFlight.ask });
+  const attemptParked = createAttemptParked({
+    ...{ gate, circuitOpen: circuits.blocks, bulkhead, destinationOf, attempt, dispatcher, log: attemptLog, observer, tracing, clock },
+    maxParkedAgeMs: config.maxParkedAge,
+  });
+  const readEvent = createReadEvent(names, eventLimits);
+  const orderRecords = createOrderRecords(store, (app) => parked?.wake("order", app));
+  const queues = { ...handling, attemptParked, registry: index };
+  parked = createParkedQueues(
     {
-      ...{ ...handling, registry: index, gate, circuitOpen: circuits.blocks, bulkhead, destinationOf, attempt, attemptLeaseMs },
-      ...{ holds, backlog, mayFlow },
+      ...queues,
+      isOwned: (app) => orderRecords.get(app) !== undefined,
+      onWake: (reason, app, woken) => owner?.wake(reason, app, woken),
     },
-    { appMaxInFlight: config.appMaxInFlight, maxParkedAgeMs: config.maxParkedAge },
+    { appMaxInFlight: config.appMaxInFlight },
   );
+  owner = createQueueOwner({
+    ...{ ...queues, backlog, mayFlow, readEvent, match: index.match, records: store, orderRecords, replica },
+    limitOf: (app) => Math.max(1, directLimit(index.app(app)?.maxInFlight ?? null)),
+    appMaxInFlight: config.appMaxInFlight,
+  });
+  inFlight.answer(() => (owner?.isOwner() ? owner.inFlight() : null));
   const retries = createRetriesSubscriber(handling);
   const fanOut = createFanOutSubscriber({ ...handling, deliverAll, waiting: () => bulkhead.waiting() + lanes.stores().waiting });
   const ackFloor = createAckFloor(manager, store, names, clock, logger);
   const events = createEventsSubscriber(
-    { ...handling, match: index.match, registry: index, deliverAll, ackFloor },
-    { maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT, limits: eventLimits },
+    { ...handling, match: index.match, readEvent, isLeft: orderRecords.areLeft, deliverAll, ackFloor },
+    { maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT },
   );
   const queueOf = ({ app, uuid }: Installation): ParkedQueue => ({ app, installationUuid: uuid });
   const probes = createProbes({
@@ -464,7 +484,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     if (statuses.get(uuid) !== status) {
       if (status === null) statuses.delete(uuid);
       else statuses.set(uuid, status);
-      parked?.wakeAll();
+      parked?.wake("status", null);
     }
   });
   store.onRecord(CIRCUIT_PREFIX, (key, value, revision) => {
@@ -476,8 +496,10 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     const slug = key.slice("app.".length);
     if (value === null) circuits.forget(slug);
     // It may have become ordered, or may have more in flight.
-    else parked?.wakeApp(slug);
+    else parked?.wake("app", slug);
   });
+  store.onRecord(ORDER_PREFIX, orderRecords.observe);
+  store.onRecord(OWNER_KEY, (_key, value, revision) => owner?.observe(value, revision));
   attemptCounts.listen(circuits.heard);
   store.onCurrent(() => events.poke());
 
@@ -513,7 +535,6 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
         events: storedEvents,
         lanes: createLaneSearch(nats, manager, names),
         circuitOf: circuits.stateOf,
-        holdOf: holds.read,
         oldestParked: (queue) => orUnreachable(backlog.oldest(queue)),
       },
       clock,
@@ -633,7 +654,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     version: VERSION,
     inFlight: bulkhead.inFlight,
     waiting: bulkhead.waiting,
-    held: () => ({ events: events.held(), retries: retries.held() + fanOut.held(), parked: parked?.held() ?? 0 }),
+    held: () => ({ events: events.held(), retries: retries.held() + fanOut.held(), parked: (parked?.held() ?? 0) + (owner?.held() ?? 0) }),
     acksUnconfirmed: acks.unconfirmed,
     stores: lanes.stores,
     refusing: () => countBy(STORED_LANES, lanes.refusing()),
@@ -662,6 +683,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   const url = await api.start();
   undo.push(() => api.stop());
   await parked.start();
+  owner.start();
   await retries.start();
   await fanOut.start();
   await events.start();
@@ -672,7 +694,8 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     clock,
     Math.min(LONGEST_EXPIRY_SWEEP_MS, Math.max(1_000, config.maxParkedAge / 10)),
     async () => {
-      for (const queue of parked?.standing() ?? []) {
+      // Owned by one replica, which attempts nothing of them.
+      for (const queue of owner?.isOwner() ? [...(parked?.busyQueues() ?? [])].filter((one) => !mayFlow(one)) : []) {
         const expired = await backlog.expire(queue, config.maxParkedAge);
         if (expired > 0)
           logger.warn({ app: queue.app, installation_uuid: queue.installationUuid, expired }, "parked deliveries have expired");
@@ -691,11 +714,11 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       gauges.stop();
       leftBehind.stop();
       ackFloor.stop();
-      const stopped = Promise.all([events.stop(), retries.stop(), fanOut.stop(), parked?.stop(), prober.stop()]);
+      const stopped = Promise.all([events.stop(), retries.stop(), fanOut.stop(), parked?.stop(), owner?.stop(), prober.stop()]);
       // What has not begun is parked or given back at once, for another replica.
       bulkhead.close();
       await stopped;
-      const held = (): number => events.held() + retries.held() + fanOut.held() + (parked?.held() ?? 0);
+      const held = (): number => events.held() + retries.held() + fanOut.held() + (parked?.held() ?? 0) + (owner?.held() ?? 0);
       const unfinished = (): number => {
         const { pending, waiting } = lanes.stores();
         return held() + bulkhead.inFlight() + pending + waiting;
@@ -704,6 +727,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       const left = unfinished();
       if (left > 0)
         logger.warn({ unfinished: left }, "POSTHORN_DRAIN_TIMEOUT is over; what was not finished is handled again by the next process");
+      await owner?.release();
       lanes.stop();
       const unwritten = await attemptLog.flush(Math.max(1_000, deadline - clock.now()));
       await healthWatch.settled();

@@ -61,7 +61,7 @@ interface Known {
 }
 
 export function createExplain({ registry, index, whereabouts, clock }: ExplainDependencies, options: ExplainOptions): Explain {
-  const { trails, events, lanes, queryRequestLog, circuitOf, holdOf, oldestParked } = whereabouts;
+  const { trails, events, lanes, queryRequestLog, circuitOf, oldestParked } = whereabouts;
 
   const search = async (ids: readonly string[], app: string | null, notes: Notes): Promise<LocatedDelivery[]> => {
     if (ids.length === 0) return [];
@@ -103,8 +103,6 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
   const explain = async ({ deliveryId, app, installationUuid }: Subject, known: Known): Promise<ExplainedDelivery> => {
     const { located, rest, rows, stored, trail } = known;
     const registered = { app: index.app(app), installation: index.installation(installationUuid) };
-    const hold = registered.app?.ordered && located?.lane === "parked" ? await holdOf(app) : null;
-    const held = hold?.deliveryId === deliveryId ? hold.attempts : [];
     const circuit = circuitOf(app);
     const waitsForProbe = registered.installation?.status === "broken" || circuit.state !== "closed";
     return explainState({
@@ -118,10 +116,9 @@ export function createExplain({ registry, index, whereabouts, clock }: ExplainDe
       rest,
       attempts: attemptsOf(
         rows.filter((row) => row.delivery_id === deliveryId),
-        [...(located?.delivery.attempts ?? []), ...held],
+        located?.delivery.attempts ?? [],
       ),
       circuit,
-      hold,
       nextProbeAt: registered.installation === undefined ? null : await nextProbeAt(registered.installation),
       isOldest: located?.lane === "parked" && waitsForProbe && (await isOldest(located)),
       maxParkedAgeMs: options.maxParkedAgeMs,

@@ -1,5 +1,5 @@
 /** What the API needs of the rest of Posthorn and may not import: the bus, storage and telemetry. */
-import type { AttemptRecord, CircuitState, Hold, ParkedDelivery, ParkedQueue } from "../delivery/ports.ts";
+import type { AttemptRecord, CircuitState, ParkedDelivery, ParkedQueue } from "../delivery/ports.ts";
 import type { InstallationStatus } from "../model/app.ts";
 import type { ReplayProgress } from "../model/replay.ts";
 import type { BrokenReasonData, StatusEvent } from "../model/status-event.ts";
@@ -82,8 +82,6 @@ export interface Whereabouts {
     readonly looksAt: string;
   };
   circuitOf(app: string): CircuitState;
-  /** Of the app's ordered queue. */
-  holdOf(app: string): Promise<Hold | null>;
   oldestParked(queue: ParkedQueue): Promise<ParkedDelivery | null>;
 }
 

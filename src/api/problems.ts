@@ -25,6 +25,7 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   NATS_UNREACHABLE: 503,
   REDIS_UNREACHABLE: 503,
   LANE_REFUSED: 503,
+  STORE_FULL: 503,
 };
 
 const TITLES: Readonly<Record<number, string>> = {

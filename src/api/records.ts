@@ -15,7 +15,9 @@ export function appView(app: App): object {
     timeout_ms: app.timeoutMs,
     retry_schedule_s: app.retryScheduleMs?.map((ms) => ms / 1000) ?? null,
     max_in_flight: app.maxInFlight,
-    ordered: app.ordered,
+    ordered: app.orderBy !== "none",
+    order_by: app.orderBy,
+    on_exhausted: app.onExhausted,
   };
 }
 

@@ -13,7 +13,11 @@ export interface App {
   readonly retry_schedule_s: ReadonlyArray<number> | null;
   /** Null: POSTHORN_APP_MAX_IN_FLIGHT. */
   readonly max_in_flight: number | null;
+  /** Whether order_by is anything but none. */
   readonly ordered: boolean;
+  /** none, app, installation, project, or a JSON Pointer into the event's data. */
+  readonly order_by: string;
+  readonly on_exhausted: "continue" | "stop";
 }
 
 export interface AppBody {
@@ -35,8 +39,12 @@ export interface AppBody {
   readonly retry_schedule_s?: ReadonlyArray<number> | null | undefined;
   /** Concurrent attempts; POSTHORN_APP_MAX_IN_FLIGHT when not given. */
   readonly max_in_flight?: number | null | undefined;
-  /** One delivery after the other, in the order of the events. */
+  /** True is short for order_by: app. Where order_by is given, that decides. */
   readonly ordered?: boolean | undefined;
+  /** What keeps the order of the events: deliveries of one installation and value start one after the other. none, app (all deliveries of the app), installation, project, or a JSON Pointer into the event's data. */
+  readonly order_by?: "none" | "app" | "installation" | "project" | string | null | undefined;
+  /** When an ordered delivery goes to dead letters, those behind it continue, or stop until it is replayed or deleted. */
+  readonly on_exhausted?: "continue" | "stop" | undefined;
   /** For apps that move here with a secret; made by Posthorn when not given. Never in an answer. */
   readonly client_secret?: string | undefined;
 }
@@ -415,7 +423,11 @@ export interface MadeApp {
   readonly retry_schedule_s: ReadonlyArray<number> | null;
   /** Null: POSTHORN_APP_MAX_IN_FLIGHT. */
   readonly max_in_flight: number | null;
+  /** Whether order_by is anything but none. */
   readonly ordered: boolean;
+  /** none, app, installation, project, or a JSON Pointer into the event's data. */
+  readonly order_by: string;
+  readonly on_exhausted: "continue" | "stop";
   /** 64 hex characters. */
   readonly client_secret: string;
   /** The same key as Standard Webhooks write it. */

@@ -1,7 +1,7 @@
 /** All deliveries that come of one message. */
 import type { Delivery } from "../model/delivery.ts";
 import type { Dispatcher } from "./dispatcher.ts";
-import type { AttemptLog, DeliveryObserver, LaneSource, RegistryView, TracePosition } from "./ports.ts";
+import type { AttemptLog, DeliveryObserver, LaneSource, TracePosition } from "./ports.ts";
 
 /**
  * Resolves when each delivery is done or stored. Rejects with the first fault, and not before all have ended: a message
@@ -16,17 +16,14 @@ export type DeliverAll = (
 ) => Promise<unknown>;
 
 export interface DeliverAllDependencies {
-  readonly registry: RegistryView;
   readonly dispatcher: Dispatcher;
   readonly log: AttemptLog;
   readonly observer: DeliveryObserver;
 }
 
-export function createDeliverAll({ registry, dispatcher, log, observer }: DeliverAllDependencies): DeliverAll {
+export function createDeliverAll({ dispatcher, log, observer }: DeliverAllDependencies): DeliverAll {
   const deliverUndone = async (delivery: Delivery, trace: TracePosition, source: LaneSource): Promise<void> => {
-    // An ordered app's are parked in the order they came, without a wait in between; the drain looks at the mark.
-    const isOrdered = registry.app(delivery.app)?.ordered === true;
-    if (!isOrdered && (await log.isDone(delivery))) return observer.skipped(delivery);
+    if (await log.isDone(delivery)) return observer.skipped(delivery);
     await dispatcher.dispatch(delivery, trace, source);
   };
 

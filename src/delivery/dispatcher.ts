@@ -2,7 +2,7 @@
  * The way of one delivery: gate → bulkhead → attempt → done, or stored in another lane.
  *
  * D1  `dispatch` resolves only when the delivery is done or JetStream has stored it; its source may be acknowledged then.
- * D2  For an ordered app everything up to the park is synchronous: deliveries are stored in the order they came.
+ * D2  What parks is stored in the order of the calls: everything up to the store is synchronous.
  * D3  A delivery that waited while NATS was away may have been handed to another replica: its dedup keys are looked at again, and
  *     nothing is attempted or stored for a source whose lease is over (LEASE-1).
  */
@@ -11,7 +11,7 @@ import { type Attempt, type DeadLetterVerdict, type Held, uninstalled, type Verd
 import type { Bulkhead } from "./bulkhead.ts";
 import type { DestinationOf } from "./destination.ts";
 import type { Gate, ParkedBecause } from "./gate.ts";
-import type { AttemptLog, DeliveryObserver, LaneSource, Lanes, ParkedQueue, TracePosition, Tracing } from "./ports.ts";
+import type { AttemptLog, DeliveryObserver, LaneSource, Lanes, ParkedQueue, TraceHeaders, TracePosition, Tracing } from "./ports.ts";
 import { requireLease } from "./source-lease.ts";
 
 export interface Dispatcher {
@@ -20,15 +20,15 @@ export interface Dispatcher {
    * @throws AppError LANE_REFUSED when it could be neither: the source has to come again.
    */
   dispatch(delivery: Delivery, trace: TracePosition, source: LaneSource): Promise<void>;
-  /** Does what a verdict asks for. */
-  settle(verdict: Verdict, source: LaneSource, trace: TracePosition): Promise<void>;
+  /** Does what a verdict asks for. @returns the sequence of the dead letter, null when it is none */
+  settle(verdict: Verdict, source: LaneSource, trace: TraceHeaders): Promise<number | null>;
   /** @param dueAt not to be attempted before, milliseconds since the epoch; null: when its turn comes */
   park(
     delivery: Delivery,
     queue: ParkedQueue,
     why: ParkedBecause,
     source: LaneSource,
-    trace: TracePosition,
+    trace: TraceHeaders,
     dueAt?: number | null,
   ): Promise<void>;
 }
@@ -53,21 +53,28 @@ export interface DispatcherDependencies {
 export function createDispatcher(dependencies: DispatcherDependencies): Dispatcher {
   const { gate, bulkhead, destinationOf, attempt, lanes, log, observer, tracing, directLimit, onParked, onGivenUp } = dependencies;
 
-  const settle = async (verdict: Verdict, source: LaneSource, trace: TracePosition): Promise<void> => {
+  const settle: Dispatcher["settle"] = async (verdict, source, trace) => {
     switch (verdict.kind) {
       case "delivered":
-        return;
+        return null;
       case "retry": {
         const { delivery, delay } = verdict;
         const due = `due in ${delay.delayMs} ms`;
         await tracing.store(trace, "retries", delivery, due, (at) => lanes.retry(delivery, delay, source, at));
-        return observer.stored("retries", delivery, due);
+        observer.stored("retries", delivery, due);
+        return null;
       }
       case "dead-letter": {
         const { delivery, reason, error } = verdict;
-        await tracing.store(trace, "dead-letters", delivery, reason, (at) => lanes.deadLetter(delivery, reason, error, source, at));
+        let sequence = 0;
+        await tracing.store(trace, "dead-letters", delivery, reason, async (at) => {
+          const receipt = await lanes.deadLetter(delivery, reason, error, source, at);
+          sequence = receipt.sequence;
+          return receipt;
+        });
         observer.stored("dead-letters", delivery, reason);
-        return onGivenUp(verdict);
+        await onGivenUp(verdict);
+        return sequence;
       }
     }
   };
@@ -93,7 +100,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
 
   const send = (delivery: Delivery, trace: TracePosition, source: LaneSource): Promise<void> => {
     const passage = gate.direct(delivery);
-    if (passage.kind === "uninstalled") return settle(uninstalled(delivery), source, trace);
+    if (passage.kind === "uninstalled") return settle(uninstalled(delivery), source, trace).then(() => {});
     if (passage.kind === "park") return park(delivery, passage.queue, passage.why, source, trace);
 
     const suspensions = bulkhead.suspensions();

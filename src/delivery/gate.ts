@@ -1,5 +1,5 @@
 /** Whether a delivery may be attempted now, has to wait in the parked lane, or has nobody to go to any more. */
-import type { App, Installation } from "../model/app.ts";
+import { type App, type Installation, isOrdered } from "../model/app.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { ParkedQueue, RegistryView } from "./ports.ts";
 
@@ -43,7 +43,7 @@ export function createGate({ registry, circuitOpen, queueBusy, brokenAction }: G
     const why = stopped(installation);
     if (why !== null) return { kind: "park", queue: installations, why };
     if (from === null) {
-      if (app.ordered) return { kind: "park", queue: own, why: "ordered" };
+      if (isOrdered(app)) return { kind: "park", queue: own, why: "ordered" };
       if (queueBusy(own)) return { kind: "park", queue: own, why: "queue" };
       if (circuitOpen(app.slug)) return { kind: "park", queue: own, why: "circuit" };
     }

@@ -2,7 +2,7 @@
 import type { App, Installation } from "../model/app.ts";
 import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
-import type { AttemptSummary, Outcome } from "../model/outcome.ts";
+import type { Outcome } from "../model/outcome.ts";
 
 /** Everything there is to know about one attempt; the log row, the counters, the log line and the metrics come from it. */
 export interface AttemptRecord {
@@ -174,7 +174,15 @@ export interface LaneReceipt {
 export interface Lanes {
   retry(delivery: Delivery, delay: RetryDelay, source: LaneSource, trace?: TraceHeaders): Promise<LaneReceipt>;
   /** @param dueAt not to be attempted before; null: when its turn comes */
-  park(delivery: Delivery, queue: ParkedQueue, dueAt: number | null, source: LaneSource, trace?: TraceHeaders): Promise<LaneReceipt>;
+  park(
+    delivery: Delivery,
+    queue: ParkedQueue,
+    dueAt: number | null,
+    source: LaneSource,
+    trace?: TraceHeaders,
+    /** The sequence of the dead letter that stops its key. */
+    blockedBy?: number,
+  ): Promise<LaneReceipt>;
   deadLetter(
     delivery: Delivery,
     reason: DeadLetterReason,
@@ -224,42 +232,6 @@ export interface CircuitStore {
     app: string,
     decide: (current: CircuitState) => CircuitChange | null,
   ): Promise<{ readonly state: CircuitState; readonly revision: number }>;
-}
-
-/**
- * The delivery that an ordered app is getting, kept outside of the process: nobody attempts another one meanwhile, and a
- * restart goes on with it.
- */
-export interface Hold {
-  /** Null: nobody is getting one, and what was settled before its turn is all there is to keep. */
-  readonly deliveryId: string | null;
-  /** Its message in the parked lane; a hold whose message is gone holds nothing. */
-  readonly parkedSequence: number;
-  readonly attemptsMade: number;
-  readonly attempts: readonly AttemptSummary[];
-  /** Milliseconds since the epoch. */
-  readonly dueAt: number;
-  /** Until then its attempt may be waited for or under way, as far as a clock can tell; milliseconds since the epoch. */
-  readonly busyUntil: number;
-  /** Messages in the parked lane that were settled before their turn: any replica that gets one then skips it. */
-  readonly settled: readonly number[];
-}
-
-/** A hold as it was read. */
-export interface FoundHold extends Hold {
-  readonly revision: number;
-}
-
-/** One record `hold.<app>` in the registry bucket. */
-export interface Holds {
-  read(app: string): Promise<FoundHold | null>;
-  /** @param instead what it takes the place of; null for none. @returns false when somebody else was faster. */
-  claim(app: string, hold: Hold, instead: FoundHold | null): Promise<boolean>;
-  /**
-   * Changes the app's hold, or what is settled before its turn. @param found what was read last; `next` is asked again when it
-   * has changed since.
-   */
-  change(app: string, found: FoundHold | null, next: (current: Hold) => Hold): Promise<void>;
 }
 
 /** Hot-path telemetry: log lines and metrics. Calls must be cheap and never throw. */

@@ -6,7 +6,7 @@
  * that one which nobody wants does not keep its integration broken for ever. For an ordered app nothing may be delivered
  * before it: there it is given up, as it would be in its turn.
  */
-import type { Installation } from "../model/app.ts";
+import { type Installation, isOrdered } from "../model/app.ts";
 import { markOf } from "../model/delivery.ts";
 import type { Attempt } from "./attempt.ts";
 import type { Bulkhead } from "./bulkhead.ts";
@@ -87,7 +87,7 @@ export function createProbes(dependencies: ProbeDependencies): Probes {
         const verdict = await attempt(delivery, span);
         if (verdict.kind === "held" || verdict.kind === "delivered") return verdict.kind;
         if (verdict.kind === "retry" || verdict.reason !== "rejected") return "failed";
-        if (registry.app(delivery.app)?.ordered !== true) return "refused";
+        if (!isOrdered(registry.app(delivery.app))) return "refused";
         await dispatcher.settle(verdict, source, span);
         return "given up";
       });

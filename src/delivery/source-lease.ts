@@ -15,3 +15,7 @@ export class LeaseOver extends Error {
 export function requireLease(source: LaneSource): void {
   if (source.isOurs?.() === false) throw new LeaseOver(source);
 }
+
+export function isLeaseOver(error: unknown): boolean {
+  return error instanceof LeaseOver;
+}

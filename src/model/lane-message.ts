@@ -19,6 +19,8 @@ export interface LaneMessage {
   readonly delayMs: number;
   /** Never before dueAt. */
   readonly floor: boolean;
+  /** In an ordered queue: the sequence of the dead letter that stops the key. */
+  readonly blockedBy?: number;
 }
 
 interface WireAttempt {
@@ -44,7 +46,7 @@ export function eventSize({ dataJson, actorJson }: Event): number {
 }
 
 /** @param extra members written before the delivery's own, e.g. a dead letter's reason. */
-export function encodeLaneMessage({ delivery, dueAt, delayMs, floor }: LaneMessage, extra: object = {}): string {
+export function encodeLaneMessage({ delivery, dueAt, delayMs, floor, blockedBy }: LaneMessage, extra: object = {}): string {
   const { event } = delivery;
   const head = JSON.stringify({
     ...extra,
@@ -61,6 +63,7 @@ export function encodeLaneMessage({ delivery, dueAt, delayMs, floor }: LaneMessa
     floor,
     event_sequence: delivery.eventSequence,
     stores: delivery.stores,
+    ...(blockedBy === undefined ? {} : { blocked_by: blockedBy }),
   });
   return `${head.slice(0, -1)},"event":${encodeEvent(event)}}`;
 }
@@ -106,6 +109,7 @@ export function decodeLaneMessage(text: string): LaneMessage {
     dueAt: timeIn(wire, "due_at"),
     delayMs: numberIn(wire, "delay_ms"),
     floor: wire["floor"] === true,
+    ...(wire["blocked_by"] == null ? {} : { blockedBy: numberIn(wire, "blocked_by") }),
   };
 }
 

@@ -52,7 +52,7 @@ interface Located {
 /** A delivery's message, found in a lane. */
 export type LocatedDelivery =
   | (Located & { readonly lane: "retries"; readonly dueAt: number; readonly rungS: number })
-  | (Located & { readonly lane: "parked"; readonly queue: string; readonly ofInstallation: boolean })
+  | (Located & { readonly lane: "parked"; readonly dueAt: number | null; readonly queue: string; readonly ofInstallation: boolean })
   | (Located & { readonly lane: "dead-letters"; readonly reason: DeadLetterReason; readonly error: string | null });
 
 /** What rests of a handled event as a whole: parts of a large fan-out that are not dealt out yet, or a dead letter. */

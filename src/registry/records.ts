@@ -3,8 +3,9 @@
  * Posthorn adds, the values in the registry bucket.
  */
 import { z } from "zod";
-import { APP_SLUG, EVENT_PATTERN, INSTALLATION_UUID } from "../model/app.ts";
+import { APP_SLUG, EVENT_PATTERN, INSTALLATION_UUID, ON_EXHAUSTED } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
+import { JSON_POINTER } from "../model/json-pointer.ts";
 
 const identifier = z
   .union([z.string().min(1), z.int()])
@@ -23,9 +24,25 @@ const uuid = z
   .transform((text) => text.toLowerCase())
   .meta({ example: "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f" });
 
+const MAX_POINTER_LENGTH = 256;
+
 /** RFC 9110 token; a value without control characters. */
 const headerName = z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}$/, "wanted a header name");
 const headerValue = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, "wanted a header value without control characters");
+
+const orderBy = z.union(
+  [
+    z.enum(["none", "app", "installation", "project"]),
+    z
+      .custom<`/${string}`>((value) => typeof value === "string" && value.length <= MAX_POINTER_LENGTH && JSON_POINTER.test(value))
+      .meta({
+        type: "string",
+        pattern: JSON_POINTER.source,
+        maxLength: MAX_POINTER_LENGTH,
+      }),
+  ],
+  "wanted none, app, installation, project or a JSON Pointer such as /issue/id",
+);
 
 export const appBody = z
   .strictObject({
@@ -64,7 +81,15 @@ export const appBody = z
       .max(100_000)
       .nullish()
       .meta({ description: "Concurrent attempts; POSTHORN_APP_MAX_IN_FLIGHT when not given." }),
-    ordered: z.boolean().default(false).meta({ description: "One delivery after the other, in the order of the events." }),
+    ordered: z.boolean().default(false).meta({ description: "True is short for order_by: app. Where order_by is given, that decides." }),
+    order_by: orderBy.nullish().meta({
+      description:
+        "What keeps the order of the events: deliveries of one installation and value start one after the other. none, app (all deliveries of the app), installation, project, or a JSON Pointer into the event's data.",
+      example: "/issue/id",
+    }),
+    on_exhausted: z.enum(ON_EXHAUSTED).default("continue").meta({
+      description: "When an ordered delivery goes to dead letters, those behind it continue, or stop until it is replayed or deleted.",
+    }),
     client_secret: z
       .string()
       .regex(/^[0-9a-f]{64}$/, "wanted 64 lower-case hex characters")

@@ -267,7 +267,8 @@ export function toApp(record: StoredApp, secretBox: SecretBox): App {
     timeoutMs: record.timeout_ms ?? null,
     retryScheduleMs: record.retry_schedule_s?.map((seconds) => Math.round(seconds * 1000)) ?? null,
     maxInFlight: record.max_in_flight ?? null,
-    ordered: record.ordered,
+    orderBy: record.order_by ?? (record.ordered ? "app" : "none"),
+    onExhausted: record.on_exhausted ?? "continue",
     clientSecret: secretBox.open(record.slug, record.client_secret),
     previousSecret: previous ? { value: secretBox.open(record.slug, previous.value), validUntil: Date.parse(previous.valid_until) } : null,
   };

@@ -62,6 +62,8 @@ const RESTART_AFTER_MS = 250;
 const REACHED_TIMEOUT_MS = 5_000;
 /** JetStream's "wrong last sequence". */
 const WRONG_LAST_SEQUENCE = 10071;
+/** JetStream's "insufficient resources", its limits of an account and of a server, and a stream that could not store. */
+const FULL: ReadonlySet<number> = new Set([10002, 10023, 10028, 10047, 10077]);
 
 export function createRegistryStore(dependencies: RegistryStoreDependencies, { prefix, replicas }: RegistryStoreOptions): RegistryStore {
   const { connection, onReconnect, clock, logger } = dependencies;
@@ -134,6 +136,11 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     }
   };
 
+  const orFault = <T>(write: Promise<T>): Promise<T> =>
+    write.catch((error: unknown) => {
+      throw unreachableOr(error);
+    });
+
   const readRecord = async (key: string): Promise<StoredRecord | null> => {
     const entry = await kv()
       .get(key)
@@ -199,9 +206,9 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     },
     createRecord: (key, value) => conflictOr(kv().create(key, value)),
     updateRecord: (key, value, revision) => conflictOr(kv().update(key, value, revision)),
-    putRecord: (key, value) => kv().put(key, value),
+    putRecord: (key, value) => orFault(kv().put(key, value)),
     async deleteRecord(key) {
-      await kv().delete(key);
+      await orFault(kv().delete(key));
       // The library does not say which revision the marker got; the bucket's last is not before it.
       return (await kv().get(key))?.revision ?? 0;
     },
@@ -216,6 +223,10 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
 
 /** A server that does not answer is a fault of the moment, and says so; what it answers is not for this. */
 export function unreachableOr(error: unknown): unknown {
-  if (!(error instanceof NatsError) || error.api_error !== undefined) return error;
+  if (!(error instanceof NatsError)) return error;
+  if (error.api_error !== undefined) {
+    if (!FULL.has(error.api_error.err_code ?? 0)) return error;
+    return new AppError("STORE_FULL", `JetStream has no room left (${messageOf(error)})`, { retryable: true, cause: error });
+  }
   return new AppError("NATS_UNREACHABLE", `NATS does not answer: ${messageOf(error)}`, { retryable: true, cause: error });
 }

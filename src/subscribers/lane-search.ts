@@ -137,7 +137,7 @@ function locate(lane: LanePlace["lane"], subject: string, sequence: number, stor
     const { delivery, dueAt } = decodeLaneMessage(text);
     const found = { sequence, storedAt, delivery };
     if (lane === "retries") return { ...found, lane, dueAt: dueAt ?? storedAt, rungS: Number(first) };
-    return { ...found, lane, queue: subject, ofInstallation: installationUuid !== undefined };
+    return { ...found, lane, dueAt, queue: subject, ofInstallation: installationUuid !== undefined };
   } catch {
     return null;
   }

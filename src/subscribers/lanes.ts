@@ -26,8 +26,7 @@ import { encodeLaneMessage, laneMessageSize } from "../model/lane-message.ts";
 import type { Logger } from "../model/logger.ts";
 import type { LanePlace } from "../model/whereabouts.ts";
 import { type BusNames, INVALID } from "./names.ts";
-import type { PulledMessage } from "./pulled-message.ts";
-import { encodeRawLetter } from "./raw-letter.ts";
+import { encodeRawLetter, type RawSource } from "./raw-letter.ts";
 import { createStoreBudget, type StoreFigures } from "./store-budget.ts";
 
 /** What Posthorn stores messages in. */
@@ -37,7 +36,7 @@ type StoredLane = (typeof STORED_LANES)[number];
 
 export interface LaneWriter extends Lanes {
   /** Stores a message that can't be handled as it is, bytes and all, under the app's or (null) the `_invalid` dead letters. */
-  deadLetterRaw(message: PulledMessage, reason: "invalid" | "redelivered" | "discarded", error: string, app: string | null): Promise<void>;
+  deadLetterRaw(message: RawSource, reason: "invalid" | "redelivered" | "discarded", error: string, app: string | null): Promise<void>;
   /** Stores a large fan-out in parts. @returns how many. */
   fanOut(fanOut: FanOutChunk, source: LaneSource, trace: TraceHeaders): Promise<number>;
   /** Publishes a status event under its id. */
@@ -198,10 +197,16 @@ export function createLanes({
         return storeDelivery("retries", subject, encode, delivery, source, trace, deadline());
       },
 
-      park(delivery, queue, dueAt, source, trace = delivery.event) {
+      park(delivery, queue, dueAt, source, trace = delivery.event, blockedBy) {
         const encode = (stored: Delivery): string => {
           const parked = { ...stored, firstParkedAt: stored.firstParkedAt ?? clock.now() };
-          return encodeLaneMessage({ delivery: parked, dueAt, delayMs: 0, floor: false });
+          return encodeLaneMessage({
+            delivery: parked,
+            dueAt,
+            delayMs: 0,
+            floor: false,
+            ...(blockedBy === undefined ? {} : { blockedBy }),
+          });
         };
         return storeDelivery("parked", names.parked(queue.app, queue.installationUuid), encode, delivery, source, trace, deadline());
       },

@@ -4,7 +4,6 @@
  */
 import { isUtf8 } from "node:buffer";
 import type { BusNames } from "./names.ts";
-import type { PulledMessage } from "./pulled-message.ts";
 
 /** What is left of a message in dead letters. */
 export interface RawMessage {
@@ -14,6 +13,16 @@ export interface RawMessage {
   readonly storedAt: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly data: Uint8Array;
+}
+
+/** A message that can't be handled as it is. */
+export interface RawSource {
+  readonly stream: string;
+  readonly sequence: number;
+  readonly subject: string;
+  readonly storedAt: number;
+  readonly data: Uint8Array;
+  headers(): Record<string, string>;
 }
 
 export interface RawLetterFacts {
@@ -32,7 +41,7 @@ const HEADER_BYTES = 1024;
  * JSON text that fits into a message. A body that would not fit is cut, which `body_cut` says; the whole one is in its own
  * stream for as long as that keeps it.
  */
-export function encodeRawLetter(message: PulledMessage, facts: RawLetterFacts, maxPayloadBytes: number): string {
+export function encodeRawLetter(message: RawSource, facts: RawLetterFacts, maxPayloadBytes: number): string {
   const encode = (data: Uint8Array, headers: Readonly<Record<string, string>>): string =>
     JSON.stringify({
       reason: facts.reason,

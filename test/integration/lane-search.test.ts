@@ -61,6 +61,7 @@ const rawMessage = (stream: string, text: string): PulledMessage => ({
     headerCount: () => 0,
     ack() {},
     nak() {},
+    fail() {},
     renew() {},
     working() {},
     isOurs: () => true,

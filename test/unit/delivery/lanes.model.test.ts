@@ -154,7 +154,6 @@ class World {
     for (const [sequence, id] of [...this.events]) {
       const delivery = newDelivery(anEvent({ id }), "acme", UUID, sequence);
       const deliverAll = createDeliverAll({
-        registry: { app: () => anApp(), installation: () => undefined },
         dispatcher: this.dispatcher,
         log: {
           record() {},

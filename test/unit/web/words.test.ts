@@ -108,11 +108,22 @@ describe("an app's form", () => {
     retry_schedule_s: [5, 0.5],
     max_in_flight: 8,
     ordered: true,
+    order_by: "app",
+    on_exhausted: "continue" as const,
   };
 
   test("gives the record back", () => {
     expect(recordOf(record, formOf(record))).toEqual(record);
-    const bare = { ...record, retry_schedule_s: null, max_in_flight: null, timeout_ms: 1_000, headers: {}, events: [], ordered: false };
+    const bare = {
+      ...record,
+      retry_schedule_s: null,
+      max_in_flight: null,
+      timeout_ms: 1_000,
+      headers: {},
+      events: [],
+      ordered: false,
+      order_by: "none",
+    };
     expect(recordOf(bare, formOf(bare))).toEqual(bare);
     expect(formOf({ ...record, retry_schedule_s: [] }).retry_schedule_s).toBe("none");
     expect(recordOf(record, { ...formOf(record), retry_schedule_s: "none" })).toMatchObject({ retry_schedule_s: [] });

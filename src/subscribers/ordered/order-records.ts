@@ -1,0 +1,57 @@
+/**
+ * Who takes the deliveries of ordered apps from the events: a record `order.<app>` in the registry bucket, written by the owner of the
+ * queues alone, says from which event on it does. Replicas may know the record late, so a change goes through states in which a
+ * replica that knows it and one that does not make no hole between them:
+ *
+ * no record   replicas deliver; those of an ordered app they park in the app's queue, which the owner empties
+ * `taking`    replicas leave events from `from` on to the owner, who takes them whatever replicas know
+ * `ending`    replicas park, the owner takes as well; a delivery that is there twice is found out by its id
+ */
+export interface OrderRecord {
+  /** Sequence of the first event that the owner takes. */
+  readonly from: number;
+  readonly state: "taking" | "ending";
+}
+
+export interface OrderRecords {
+  /** The record was pushed. */
+  observe(key: string, value: string | null): void;
+  get(app: string): OrderRecord | undefined;
+  apps(): Iterable<string>;
+  /** Whether replicas leave the app's deliveries of the event to the owner. */
+  areLeft(app: string, eventSequence: number): boolean;
+  put(app: string, record: OrderRecord): Promise<void>;
+  remove(app: string): Promise<void>;
+}
+
+export const ORDER_PREFIX = "order.";
+
+export interface OrderRecordStore {
+  putRecord(key: string, value: string): Promise<number>;
+  deleteRecord(key: string): Promise<unknown>;
+}
+
+/** @param onChange told of what was pushed. */
+export function createOrderRecords(store: OrderRecordStore, onChange: (app: string) => void): OrderRecords {
+  const records = new Map<string, OrderRecord>();
+  return {
+    observe(key, value) {
+      const app = key.slice(ORDER_PREFIX.length);
+      if (value === null) records.delete(app);
+      else records.set(app, JSON.parse(value) as OrderRecord);
+      onChange(app);
+    },
+    get: (app) => records.get(app),
+    apps: () => records.keys(),
+    areLeft(app, eventSequence) {
+      const record = records.get(app);
+      return record?.state === "taking" && eventSequence >= record.from;
+    },
+    async put(app, record) {
+      await store.putRecord(ORDER_PREFIX + app, JSON.stringify(record));
+    },
+    async remove(app) {
+      await store.deleteRecord(ORDER_PREFIX + app);
+    },
+  };
+}
