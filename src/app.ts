@@ -34,11 +34,12 @@ import { createProbes } from "./delivery/probe.ts";
 import { createSender } from "./delivery/sender.ts";
 import { createTargetCheck } from "./delivery/target-check.ts";
 import { createTestCall } from "./delivery/test-call.ts";
-import type { Installation } from "./model/app.ts";
+import { type Installation, isOrdered } from "./model/app.ts";
 import { AppError, messageOf } from "./model/app-error.ts";
 import { type Clock, systemClock } from "./model/clock.ts";
 import type { EventLimits } from "./model/event-reader.ts";
 import type { Logger } from "./model/logger.ts";
+import { createServerClock, type ServerClock } from "./model/server-clock.ts";
 import { type StatusEvent, statusSubject } from "./model/status-event.ts";
 import { createAppTokens } from "./registry/app-tokens.ts";
 import { loadAppsFile } from "./registry/apps-file.ts";
@@ -141,7 +142,7 @@ const PAGE_FOLDER = fileURLToPath(new URL("../dist/web/", import.meta.url));
 export async function createApp(config: Config, environment: Environment): Promise<Application> {
   const log = createLog(config.logLevel);
   const { logger } = log;
-  const clock =
+  const wallClock =
     config.testClock === null
       ? systemClock
       : createSettableClock(config.testClock, (aheadMs) => logger.warn({ ahead_ms: aheadMs }, "POSTHORN_TEST_CLOCK has set the clock"));
@@ -153,7 +154,7 @@ export async function createApp(config: Config, environment: Environment): Promi
     logger,
     flushLog: log.flush,
     async start() {
-      starting = startAll(config, environment, clock, log, stopping.signal);
+      starting = startAll(config, environment, wallClock, log, stopping.signal);
       running = await starting;
     },
     async stop() {
@@ -168,10 +169,12 @@ interface Running {
   stop(): Promise<boolean>;
 }
 
-async function startAll(config: Config, environment: Environment, clock: Clock, log: Log, signal: AbortSignal): Promise<Running> {
+async function startAll(config: Config, environment: Environment, wallClock: Clock, log: Log, signal: AbortSignal): Promise<Running> {
   const { logger } = log;
   /** What was started so far, to be undone in reverse when a later step fails. */
   const undo: Array<() => Promise<unknown> | unknown> = [];
+  // A test that sets the clock sets it for all.
+  const clock = config.testClock === null ? createServerClock(wallClock, () => performance.now()) : wallClock;
   try {
     const sdk = await startSdk(environment, VERSION, logger);
     undo.push(() => sdk.stop());
@@ -180,7 +183,7 @@ async function startAll(config: Config, environment: Environment, clock: Clock, 
     const nats = await connectNats({ ...natsOptions(config), signal }, clock, logger);
     undo.push(() => nats.close());
     if (signal.aborted) throw new AppError("NATS_UNREACHABLE", "stopped while starting", { retryable: true });
-    return await startOn({ config, clock, log, sdk, redis, nats, signal, undo });
+    return await startOn({ config, wallClock, clock, log, sdk, redis, nats, signal, undo });
   } catch (error) {
     for (const step of undo.reverse()) await Promise.resolve(step()).catch(() => {});
     throw error;
@@ -189,7 +192,10 @@ async function startAll(config: Config, environment: Environment, clock: Clock, 
 
 interface Foundations {
   readonly config: Config;
-  readonly clock: Clock;
+  /** What this machine takes for the time; receivers compare it with theirs. */
+  readonly wallClock: Clock;
+  /** The NATS server's time. */
+  readonly clock: Clock & Partial<ServerClock>;
   readonly log: Log;
   readonly sdk: Sdk;
   readonly redis: RedisClient;
@@ -199,7 +205,7 @@ interface Foundations {
   readonly undo: Array<() => Promise<unknown> | unknown>;
 }
 
-async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: Foundations): Promise<Running> {
+async function startOn({ config, wallClock, clock, log, sdk, redis, nats, signal, undo }: Foundations): Promise<Running> {
   const { logger } = log;
   const prefix = config.subjectPrefix;
   const names = busNames(prefix);
@@ -337,15 +343,18 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
       judges: [healthWatch.judge, circuits.judge],
       tracing,
       clock,
+      wallClock,
       random: Math.random,
       newRequestId: createTraceIds().traceId,
     },
     { requestTimeoutMs: config.requestTimeout, retryScheduleMs: config.retrySchedule, headerPrefix: config.headerPrefix },
   );
+  const orderRecords = createOrderRecords(store, (app) => parked?.wake("order", app));
   const gate = createGate({
     registry: index,
     circuitOpen: circuits.blocks,
     queueBusy: (queue) => parked?.busy(queue) ?? false,
+    keepsOrder: (app) => isOrdered(app) || orderRecords.get(app.slug) !== undefined,
     brokenAction: config.brokenAction,
   });
   const bulkhead = createBulkhead(clock, {
@@ -425,7 +434,6 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     maxParkedAgeMs: config.maxParkedAge,
   });
   const readEvent = createReadEvent(names, eventLimits);
-  const orderRecords = createOrderRecords(store, (app) => parked?.wake("order", app));
   const queues = { ...handling, attemptParked, registry: index };
   parked = createParkedQueues(
     {
@@ -499,7 +507,11 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
     else parked?.wake("app", slug);
   });
   store.onRecord(ORDER_PREFIX, orderRecords.observe);
-  store.onRecord(OWNER_KEY, (_key, value, revision) => owner?.observe(value, revision));
+  store.onRecord(OWNER_KEY, (_key, value, revision, storedAt) => {
+    // Rewritten every few seconds; one that was there before says nothing of now.
+    if (store.isCurrent()) clock.sample?.(storedAt);
+    owner?.observe(value, revision);
+  });
   attemptCounts.listen(circuits.heard);
   store.onCurrent(() => events.poke());
 
@@ -648,7 +660,7 @@ async function startOn({ config, clock, log, sdk, redis, nats, signal, undo }: F
   );
 
   // Gauges
-  const gauges = createLaneGauges(manager, names, clock, logger);
+  const gauges = createLaneGauges(manager, names, clock, wallClock, logger);
   undo.push(() => gauges.stop());
   readGauges(metrics, {
     version: VERSION,

@@ -16,6 +16,8 @@ export interface GateDependencies {
   readonly circuitOpen: (app: string) => boolean;
   /** Whether the queue is known to hold deliveries, or may hold some. */
   readonly queueBusy: (queue: ParkedQueue) => boolean;
+  /** Whether the app's deliveries go through its queue, for their order; as its record says when not given. */
+  readonly keepsOrder?: (app: App) => boolean;
   /** What happens to the deliveries of a broken installation. */
   readonly brokenAction: "park" | "deliver";
 }
@@ -27,7 +29,7 @@ export interface Gate {
   parked(delivery: Delivery, queue: ParkedQueue): Passage;
 }
 
-export function createGate({ registry, circuitOpen, queueBusy, brokenAction }: GateDependencies): Gate {
+export function createGate({ registry, circuitOpen, queueBusy, keepsOrder = isOrdered, brokenAction }: GateDependencies): Gate {
   const stopped = ({ status }: Installation): "broken" | "disabled" | null => {
     if (status === "disabled") return "disabled";
     return status === "broken" && brokenAction === "park" ? "broken" : null;
@@ -43,7 +45,7 @@ export function createGate({ registry, circuitOpen, queueBusy, brokenAction }: G
     const why = stopped(installation);
     if (why !== null) return { kind: "park", queue: installations, why };
     if (from === null) {
-      if (isOrdered(app)) return { kind: "park", queue: own, why: "ordered" };
+      if (keepsOrder(app)) return { kind: "park", queue: own, why: "ordered" };
       if (queueBusy(own)) return { kind: "park", queue: own, why: "queue" };
       if (circuitOpen(app.slug)) return { kind: "park", queue: own, why: "circuit" };
     }

@@ -19,8 +19,8 @@ export interface StoredRecord {
   readonly storedAt: number;
 }
 
-/** @param value JSON text, or null when the record is gone. */
-export type RecordListener = (key: string, value: string | null, revision: number) => void;
+/** @param value JSON text, or null when the record is gone. @param storedAt by the server's clock, milliseconds since the epoch */
+export type RecordListener = (key: string, value: string | null, revision: number, storedAt: number) => void;
 
 export interface RegistryStore {
   /** Resolves when every record there is has been handed to the listeners. */
@@ -91,7 +91,7 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     for (const { prefix: wanted, listener } of listeners) {
       if (!entry.key.startsWith(wanted)) continue;
       try {
-        listener(entry.key, value, entry.revision);
+        listener(entry.key, value, entry.revision, entry.created.getTime());
       } catch (error) {
         logger.error({ key: entry.key, revision: entry.revision, error: messageOf(error) }, "registry record can't be used");
       }

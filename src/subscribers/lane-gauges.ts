@@ -23,11 +23,11 @@ export interface LaneGauges {
 }
 
 const EVERY_MS = 5_000;
-/** Rungs come due by the server's timestamps: a skew shifts every retry. */
+/** Receivers refuse signatures whose timestamp is minutes off. */
 const SKEW_WARNING_MS = 1_000;
 const MOST_APPS = 20;
 
-export function createLaneGauges(manager: JetStreamManager, names: BusNames, clock: Clock, logger: Logger): LaneGauges {
+export function createLaneGauges(manager: JetStreamManager, names: BusNames, clock: Clock, wallClock: Clock, logger: Logger): LaneGauges {
   const { streams } = names;
   let figures = NO_FIGURES;
   let cancel = (): void => {};
@@ -84,7 +84,7 @@ export function createLaneGauges(manager: JetStreamManager, names: BusNames, clo
   };
 
   const readEvents = async (events: StreamInfo): Promise<EventFigures> => {
-    const before = clock.now();
+    const before = wallClock.now();
     const consumer = await manager.consumers.info(streams.events, names.eventsConsumer);
     const serverNow = Date.parse((consumer as unknown as { ts?: string }).ts ?? "");
     const oldest = consumer.ack_floor.stream_seq + 1;
@@ -96,7 +96,7 @@ export function createLaneGauges(manager: JetStreamManager, names: BusNames, clo
       eventsAckPending: consumer.num_ack_pending,
       oldestUnackedAgeMs,
       isOverdue: maxAgeMs > 0 && oldestUnackedAgeMs > maxAgeMs / 2,
-      clockSkewMs: Number.isNaN(serverNow) ? figures.clockSkewMs : Math.round((before + clock.now()) / 2 - serverNow),
+      clockSkewMs: Number.isNaN(serverNow) ? figures.clockSkewMs : Math.round((before + wallClock.now()) / 2 - serverNow),
     };
   };
 
@@ -126,7 +126,10 @@ export function createLaneGauges(manager: JetStreamManager, names: BusNames, clo
       );
     const isSkewed = (skewMs: number): boolean => Math.abs(skewMs) > SKEW_WARNING_MS;
     if (isSkewed(clockSkewMs) && !isSkewed(before.clockSkewMs))
-      logger.warn({ clock_skew_ms: clockSkewMs }, "this clock and the NATS server's differ; retries are early or late by as much");
+      logger.warn(
+        { clock_skew_ms: clockSkewMs },
+        "this machine's clock and the NATS server's differ; the timestamps of webhooks are off by as much",
+      );
   };
 
   const tick = (): void => {

@@ -58,7 +58,7 @@ describe("apps", () => {
     expect(webhookSecret).toBe(`whsec_${Buffer.from(secret as string).toString("base64")}`);
     expect(shown).toEqual({
       ...{ slug: "acme", name: "Acme", webhook_url: url, status: "published", events: ["issue"], headers: { "X-Team": "blue" } },
-      ...{ timeout_ms: 5_000, retry_schedule_s: [5, 30.5], max_in_flight: 8, ordered: true },
+      ...{ timeout_ms: 5_000, retry_schedule_s: [5, 30.5], max_in_flight: 8, ordered: true, order_by: "app", on_exhausted: "continue" },
     });
     const found = await call("GET", "/v1/apps/acme");
     expect([found.status, found.body, found.headers.get("etag")]).toEqual([200, shown, made.headers.get("etag")]);

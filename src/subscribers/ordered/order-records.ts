@@ -5,7 +5,7 @@
  *
  * no record   replicas deliver; those of an ordered app they park in the app's queue, which the owner empties
  * `taking`    replicas leave events from `from` on to the owner, who takes them whatever replicas know
- * `ending`    replicas park, the owner takes as well; a delivery that is there twice is found out by its id
+ * `ending`    replicas park, and the owner takes a moment later what replicas that know less have left
  */
 export interface OrderRecord {
   /** Sequence of the first event that the owner takes. */

@@ -94,6 +94,7 @@ const ASK_AGAIN_MS = 1_000;
 const SOON_MS = 50;
 /** A replay of what stopped a key comes within this time after its dead letter is gone. */
 const REPLAY_MS = 5_000;
+const OTHERS_PARK_MS = 5_000;
 const NEVER = Number.MAX_SAFE_INTEGER;
 
 export function createOrderedApp(dependencies: OrderedAppDependencies, app: string): OrderedApp {
@@ -401,7 +402,7 @@ export function createOrderedApp(dependencies: OrderedAppDependencies, app: stri
     const before = monotonicNow() - STORE_AFTER_MS;
     const late: Entry[] = [];
     for (const entry of queue.waiting()) {
-      if (entry.event !== null && !entry.isBeingStored && entry.acceptedAt < before) late.push(entry);
+      if (entry.event !== null && entry.dueAt === 0 && !entry.isBeingStored && entry.acceptedAt < before) late.push(entry);
     }
     for (let from = 0; from < late.length && isActive(); from += STORES_AT_ONCE) {
       await Promise.all(
@@ -409,7 +410,7 @@ export function createOrderedApp(dependencies: OrderedAppDependencies, app: stri
           if (entry.event === null || entry.delivery === null || started.has(entry) || !entries.has(entry.mark)) return;
           entry.isBeingStored = true;
           try {
-            await store(entry, entry.delivery, entry.dueAt === 0 ? null : entry.dueAt);
+            await store(entry, entry.delivery, null);
           } finally {
             entry.isBeingStored = false;
           }
@@ -478,7 +479,9 @@ export function createOrderedApp(dependencies: OrderedAppDependencies, app: stri
       const known = entries.get(mark);
       // It is stored, or another event of the same identity is before it.
       if (known !== undefined) return event.done();
-      add(entryOf(delivery, { event, mayBeDone }));
+      // Replicas that know that the app is not ordered any more have parked it; what others left is taken after a while.
+      const isEnding = orderBy === "none";
+      add(entryOf(delivery, { event, mayBeDone: mayBeDone || isEnding, dueAt: isEnding ? clock.now() + OTHERS_PARK_MS : 0 }));
       pump();
     },
 

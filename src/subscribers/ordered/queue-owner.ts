@@ -66,7 +66,7 @@ interface OwnedApp {
 export const OWNER_KEY = "lease.queues";
 
 /** Replicas know by then that an app is not ordered any more. */
-const ENDING_MS = 60_000;
+const ENDING_MS = 20_000;
 const REFRESH_MS = 3_000;
 const LOOK_MS = 200;
 /** Longer than what replicas have in hand takes, other than a receiver that hangs. */
