@@ -65,7 +65,7 @@ interface Known {
 }
 
 export function createExplain({ registry, index, sources, clock }: ExplainDependencies, options: ExplainOptions): Explain {
-  const { lookup, events, streams, queryRequestLog, circuitOf, holdOf, oldestParked } = sources;
+  const { lookup, events, streams, queryRequestLog, circuitOf, oldestParked } = sources;
   const findEvents = createFindEvents(sources, options.stream);
 
   const search = async (ids: readonly string[], app: string | null, notes: Notes): Promise<LocatedDelivery[]> => {
@@ -108,8 +108,6 @@ export function createExplain({ registry, index, sources, clock }: ExplainDepend
   const explain = async ({ deliveryId, app, installationUuid }: Subject, known: Known): Promise<ExplainedDelivery> => {
     const { located, rest, rows, stored, history } = known;
     const registered = { app: index.app(app), installation: index.installation(installationUuid) };
-    const hold = registered.app?.ordered && located?.stream === "parked" ? await holdOf(app) : null;
-    const held = hold?.deliveryId === deliveryId ? hold.attempts : [];
     const circuit = circuitOf(app);
     const waitsForProbe = registered.installation?.status === "broken" || circuit.state !== "closed";
     return explainState({
@@ -123,10 +121,9 @@ export function createExplain({ registry, index, sources, clock }: ExplainDepend
       rest,
       attempts: attemptsOf(
         rows.filter((row) => row.delivery_id === deliveryId),
-        [...(located?.delivery.attempts ?? []), ...held],
+        located?.delivery.attempts ?? [],
       ),
       circuit,
-      hold,
       nextProbeAt: registered.installation === undefined ? null : await nextProbeAt(registered.installation),
       isOldest: located?.stream === "parked" && waitsForProbe && (await isOldest(located)),
       maxParkedAgeMs: options.maxParkedAgeMs,

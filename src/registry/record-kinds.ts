@@ -4,12 +4,12 @@
  */
 
 import { z } from "zod";
-import { APP_SLUG, EVENT_PATTERN, INSTALLATION_UUID } from "../model/app.ts";
+import { APP_SLUG, EVENT_PATTERN, INSTALLATION_UUID, ON_EXHAUSTED } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import type { CircuitRecord, InstallationRecord } from "../model/stored-records.ts";
 import { toApp, toInstallation } from "./opened-records.ts";
-import { RecordInvalid, type StoredApp } from "./records.ts";
+import { orderBy, RecordInvalid, type StoredApp } from "./records.ts";
 import type { SecretBox } from "./secret-box.ts";
 import type { RecordKind } from "./store.ts";
 
@@ -30,7 +30,9 @@ const storedApp = z.looseObject({
   timeout_ms: z.number().min(1).nullish(),
   retry_schedule_s: z.array(z.number().min(0)).nullish(),
   max_in_flight: z.int().min(1).nullish(),
-  ordered: z.boolean().default(false),
+  ordered: z.boolean().optional(),
+  order_by: orderBy.nullish(),
+  on_exhausted: z.enum(ON_EXHAUSTED).optional(),
   client_secret: z.string().min(1),
   previous_secret: z.looseObject({ value: z.string().min(1), valid_until: time }).optional(),
   created_at: time.optional(),

@@ -30,8 +30,8 @@ export interface RecordKind<T> {
   parse(name: string, value: string): T;
 }
 
-/** @param record null when it is gone. */
-export type RecordListener<T> = (key: string, record: T | null, revision: number) => void;
+/** @param record null when it is gone. @param storedAt by the server's clock, milliseconds since the epoch */
+export type RecordListener<T> = (key: string, record: T | null, revision: number, storedAt: number) => void;
 
 /** A record as it is in force. */
 export interface FoundRecord<T> {
@@ -122,6 +122,8 @@ const HISTORY = 8;
 const HISTORIES_AT_ONCE = 16;
 /** JetStream's "wrong last sequence". */
 const WRONG_LAST_SEQUENCE = 10071;
+/** JetStream's "insufficient resources", its limits of an account and of a server, and a stream that could not store. */
+const FULL: ReadonlySet<number> = new Set([10002, 10023, 10028, 10047, 10077]);
 
 export function createRegistryStore(dependencies: RegistryStoreDependencies, { prefix, replicas }: RegistryStoreOptions): RegistryStore {
   const { connection, onReconnect, clock, logger } = dependencies;
@@ -149,10 +151,10 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     return bucket;
   };
 
-  const hand = <T>(kind: RecordKind<T>, key: string, record: T | null, revision: number): void => {
+  const hand = <T>(kind: RecordKind<T>, { key, revision, storedAt }: Place, record: T | null): void => {
     for (const listener of listenersOf.get(kind) ?? []) {
       try {
-        listener(key, record, revision);
+        listener(key, record, revision, storedAt);
       } catch (error) {
         logger.error({ key, revision, error: messageOf(error) }, "a registry record could not be applied");
       }
@@ -165,7 +167,7 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     invalid.delete(key);
     toRecover.delete(key);
     try {
-      hand(kind, key, parseEntry(kind, entry), revision);
+      hand(kind, placeOf(entry), parseEntry(kind, entry));
     } catch (error) {
       const isSecret = error instanceof AppError && error.code === "SECRET_UNREADABLE";
       invalid.set(key, { key, revision, problem: messageOf(error), isSecret, inForce: false });
@@ -186,14 +188,14 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
   };
 
   /** @returns the newest value before `revision` that can be read; null when there is none, or a deletion came after it. */
-  const lastGood = async <T>(kind: RecordKind<T>, key: string, revision: number): Promise<{ record: T; revision: number } | null> => {
+  const lastGood = async <T>(kind: RecordKind<T>, key: string, revision: number): Promise<(Place & { record: T }) | null> => {
     const entries: KvEntry[] = [];
     for await (const entry of await kv().history({ key })) entries.push(entry);
     for (const entry of entries.reverse()) {
       if (entry.revision >= revision) continue;
       try {
         const record = parseEntry(kind, entry);
-        return record === null ? null : { record, revision: entry.revision };
+        return record === null ? null : { record, ...placeOf(entry) };
       } catch {
         // An older one may be readable.
       }
@@ -209,7 +211,7 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
       // A newer value may have come meanwhile.
       if (good === null || invalid.get(key) !== found) return;
       found.inForce = true;
-      hand(kind, key, good.record, good.revision);
+      hand(kind, { key, revision: good.revision, storedAt: good.storedAt }, good.record);
     } catch (error) {
       logger.warn({ key, error: messageOf(error) }, "the history of a registry record can't be read");
     }
@@ -279,6 +281,11 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
       throw unreachableOr(error);
     }
   };
+
+  const orFault = <T>(write: Promise<T>): Promise<T> =>
+    write.catch((error: unknown) => {
+      throw unreachableOr(error);
+    });
 
   const readRecord = async (key: string): Promise<StoredRecord | null> => {
     const entry = await kv()
@@ -389,9 +396,9 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     readRecord,
     createRecord,
     updateRecord,
-    putRecord: (key, value) => kv().put(key, value),
+    putRecord: (key, value) => orFault(kv().put(key, value)),
     async deleteRecord(key) {
-      await kv().delete(key);
+      await orFault(kv().delete(key));
       // The library does not say which revision the marker got; the bucket's last is not before it.
       return (await kv().get(key))?.revision ?? 0;
     },
@@ -402,6 +409,17 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
           .then(() => "deleted"),
       ),
   };
+}
+
+/** Which value of which record. */
+interface Place {
+  readonly key: string;
+  readonly revision: number;
+  readonly storedAt: number;
+}
+
+function placeOf({ key, revision, created }: KvEntry): Place {
+  return { key, revision, storedAt: created.getTime() };
 }
 
 /** Anything but a deletion: a message that somebody else has published is a value, whatever its headers say. */
@@ -460,7 +478,11 @@ export function natsReason(error: unknown): string {
 
 /** A server that does not answer is a fault of the moment, and says so; what it answers is not for this. */
 export function unreachableOr(error: unknown): unknown {
-  if (!(error instanceof NatsError) || error.api_error !== undefined) return error;
+  if (!(error instanceof NatsError)) return error;
+  if (error.api_error !== undefined) {
+    if (!FULL.has(error.api_error.err_code ?? 0)) return error;
+    return new AppError("STORE_FULL", `JetStream has no room left (${messageOf(error)})`, { retryable: true, cause: error });
+  }
   return new AppError("NATS_UNREACHABLE", `NATS does not answer (${natsReason(error)})`, {
     retryable: true,
     cause: error,

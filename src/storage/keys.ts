@@ -18,6 +18,10 @@ export const keys = {
   stats: (app: string, day: string): string => `stats:{${app}}:${day}`,
   /** Where one run of a delivery stands: `delivered` or `pending`, its event's place, its installation, its last attempt. */
   delivery: (app: string, mark: string): string => `delivery:{${app}}:${mark}`,
+  /** How often one run of a delivery was stored in another stream. */
+  stores: (app: string, mark: string): string => `stores:{${app}}:${mark}`,
+  /** Hand-outs of a message that somebody gave back. */
+  giveBacks: (stream: string, sequence: number): string => `give-backs:${stream}:${sequence}`,
   /** Where a delivery was stored last: stream, sequence, its event's place, its installation, its run. */
   place: (deliveryId: string): string => `place:${deliveryId}`,
   /** Hash of the deliveries of all events with this id: delivery id → the event's place in the EVENTS stream, the app, the installation. */

@@ -58,7 +58,7 @@ describe("PUT", () => {
     const { clientSecret } = await one.registry.putApp("acme", full, NO_PRECONDITION);
     await one.registry.putApp("acme", { webhook_url: app.webhook_url }, NO_PRECONDITION);
     expect(one.index.app("acme")).toMatchObject({
-      ...{ name: "acme", status: "unpublished", events: [], headers: {}, ordered: false, clientSecret },
+      ...{ name: "acme", status: "unpublished", events: [], headers: {}, orderBy: "none", clientSecret },
       ...{ timeoutMs: null, retryScheduleMs: null, maxInFlight: null },
     });
     await one.registry.putInstallation(UUID, { ...installation, project_ids: [7], webhook_url: "https://a.example" }, NO_PRECONDITION);
@@ -86,7 +86,7 @@ describe("PATCH", () => {
     await one.registry.patchApp("acme", patch, NO_PRECONDITION);
     expect(one.index.app("acme")).toMatchObject({
       ...{ name: "acme", events: ["comment"], headers: { "X-Key": "v" }, timeoutMs: null, clientSecret },
-      ...{ status: "published", retryScheduleMs: [1_000], maxInFlight: 2, ordered: true },
+      ...{ status: "published", retryScheduleMs: [1_000], maxInFlight: 2, orderBy: "app" },
     });
     await one.registry.putInstallation(UUID, { ...installation, project_ids: [7] }, NO_PRECONDITION);
     await one.registry.patchInstallation(UUID, { webhook_url: "https://b.example/in" }, NO_PRECONDITION);
