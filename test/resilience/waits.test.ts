@@ -166,7 +166,7 @@ describe("many queues", () => {
       const { slug, uuid } = await posthorn.install({ webhook_url: receiver.url, ordered });
       const uuids = [uuid, ...Array.from({ length: 29 }, () => randomUUID())];
       for (const one of uuids) {
-        await posthorn.api("PUT", `/v1/installations/${one}`, { app: slug, organization_id: "42" });
+        await posthorn.api("PUT", `/v1/installations/${one}`, { app: slug, organization_id: "42", allow_duplicate: true });
         await posthorn.api("POST", `/v1/installations/${one}/disable`);
       }
       for (let n = 0; n < 3; n++) await publish(bus, { n });
