@@ -73,6 +73,8 @@ export interface RegistryStore {
   /** Resolves when every record there is has been handed to the listeners. */
   start(): Promise<void>;
   stop(): Promise<void>;
+  /** Resolves when no record has come for so long, or the store is stopped. */
+  quiet(forMs: number): Promise<void>;
   isCurrent(): boolean;
   /** The bucket is gone: nothing is current until `reopen`. */
   bucketMissing(): void;
@@ -116,6 +118,7 @@ const RESTART_AFTER_MS = 250;
 /** Records put back at once. */
 const PUT_AT_ONCE = 64;
 const REACHED_TIMEOUT_MS = 5_000;
+const LOOK_QUIET_MS = 250;
 /** Revisions of a key that the bucket keeps: those before a value that can't be read. */
 const HISTORY = 8;
 /** Histories that are read at once. */
@@ -139,6 +142,7 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
   let bucket: KV | undefined;
   let iterator: QueuedIterator<KvEntry> | undefined;
   let seen = 0;
+  let receivedAt = 0;
   let current = false;
   let stopped = false;
   let restart = (): void => {};
@@ -147,6 +151,14 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
   const kv = (): KV => {
     if (bucket === undefined) throw new Error("the registry store was not started");
     return bucket;
+  };
+
+  const orUnreachable = async <T>(call: Promise<T>): Promise<T> => {
+    try {
+      return await call;
+    } catch (error) {
+      throw unreachableOr(error);
+    }
   };
 
   const hand = <T>(kind: RecordKind<T>, key: string, record: T | null, revision: number): void => {
@@ -182,13 +194,14 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     if (!isValue(entry)) known.delete(entry.key);
     else if (!invalid.has(entry.key)) known.set(entry.key, textOf(entry));
     seen = entry.revision;
+    receivedAt = clock.now();
     for (const waiter of waiters) if (waiter.revision <= seen) waiter.resolve();
   };
 
   /** @returns the newest value before `revision` that can be read; null when there is none, or a deletion came after it. */
   const lastGood = async <T>(kind: RecordKind<T>, key: string, revision: number): Promise<{ record: T; revision: number } | null> => {
     const entries: KvEntry[] = [];
-    for await (const entry of await kv().history({ key })) entries.push(entry);
+    for await (const entry of await orUnreachable(kv().history({ key }))) entries.push(entry);
     for (const entry of entries.reverse()) {
       if (entry.revision >= revision) continue;
       try {
@@ -280,17 +293,15 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     }
   };
 
+  const entryOf = (key: string): Promise<KvEntry | null> => orUnreachable(kv().get(key));
+
   const readRecord = async (key: string): Promise<StoredRecord | null> => {
-    const entry = await kv()
-      .get(key)
-      .catch((error: unknown) => {
-        throw unreachableOr(error);
-      });
+    const entry = await entryOf(key);
     return entry === null || !isValue(entry) ? null : { value: textOf(entry), revision: entry.revision, storedAt: entry.created.getTime() };
   };
 
   const deletedAt = async (key: string): Promise<number> => {
-    const entry = await kv().get(key);
+    const entry = await entryOf(key);
     return entry === null || isValue(entry) ? 0 : entry.revision;
   };
   const createRecord = (key: string, value: string): Promise<number | "conflict"> => conflictOr(kv().create(key, value));
@@ -362,6 +373,11 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
       for (const { resolve } of waiters) resolve();
     },
 
+    async quiet(forMs) {
+      const since = clock.now();
+      for (let leftMs = forMs; leftMs > 0 && !stopped; leftMs = Math.max(since, receivedAt) + forMs - clock.now())
+        await new Promise((resolve) => clock.after(Math.min(leftMs, LOOK_QUIET_MS), () => resolve(undefined)));
+    },
     isCurrent: () => current,
     bucketMissing() {
       current = false;
@@ -389,11 +405,11 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     readRecord,
     createRecord,
     updateRecord,
-    putRecord: (key, value) => kv().put(key, value),
+    putRecord: (key, value) => orUnreachable(kv().put(key, value)),
     async deleteRecord(key) {
-      await kv().delete(key);
+      await orUnreachable(kv().delete(key));
       // The library does not say which revision the marker got; the bucket's last is not before it.
-      return (await kv().get(key))?.revision ?? 0;
+      return (await entryOf(key))?.revision ?? 0;
     },
     deleteRecordAt: (key, revision) =>
       conflictOr(
@@ -458,11 +474,18 @@ export function natsReason(error: unknown): string {
     : messageOf(error);
 }
 
-/** A server that does not answer is a fault of the moment, and says so; what it answers is not for this. */
+/** JetStream's "stream not found". */
+const STREAM_NOT_FOUND = 10059;
+
+/** A server that doesn't answer, or refuses, is a fault of the moment and not of the call. */
 export function unreachableOr(error: unknown): unknown {
-  if (!(error instanceof NatsError) || error.api_error !== undefined) return error;
-  return new AppError("NATS_UNREACHABLE", `NATS does not answer (${natsReason(error)})`, {
-    retryable: true,
-    cause: error,
-  });
+  if (!(error instanceof NatsError)) return error;
+  const answer = error.api_error;
+  const why =
+    answer === undefined
+      ? `NATS does not answer (${natsReason(error)})`
+      : answer.err_code === STREAM_NOT_FOUND
+        ? "a stream or the registry bucket is missing; /readyz names it"
+        : `JetStream refused the request (${answer.description})`;
+  return new AppError("NATS_UNREACHABLE", why, { retryable: true, cause: error });
 }
