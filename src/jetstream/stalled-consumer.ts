@@ -143,7 +143,7 @@ export function createStalledConsumer(dependencies: StalledConsumerDependencies,
     suspicion = null;
     logger.error(
       { stream, consumer, pending: info.num_pending, handed_out: info.num_ack_pending },
-      "a consumer stands still and is made anew",
+      "stalled consumer recreated",
     );
     await manager.consumers.delete(stream, consumer);
   };
@@ -155,7 +155,7 @@ export function createStalledConsumer(dependencies: StalledConsumerDependencies,
       lastLookAt = now;
       looking = true;
       lookNow()
-        .catch((error: unknown) => logger.debug({ stream, consumer, error: messageOf(error) }, "the stalledConsumer could not look"))
+        .catch((error: unknown) => logger.debug({ stream, consumer, error: messageOf(error) }, "a stalled-consumer check failed"))
         .finally(() => {
           looking = false;
         });
