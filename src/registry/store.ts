@@ -10,7 +10,7 @@
  * R4  A bucket that takes the place of a deleted one gets the records that this process knows, where it has none of that key:
  *     without them every delivery would be one of an app that is gone.
  */
-import { ErrorCode, type KV, type KvEntry, type NatsConnection, NatsError, type QueuedIterator } from "nats";
+import { ErrorCode, type KV, type KvEntry, KvWatchInclude, type NatsConnection, NatsError, type QueuedIterator } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
@@ -198,11 +198,24 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     for (const waiter of waiters) if (waiter.revision <= seen) waiter.resolve();
   };
 
+  /** By a watch: the library's own `history` makes a consumer without a name, which permissions by stream don't cover. */
+  const historyOf = async (key: string): Promise<KvEntry[]> => {
+    let isWhole = false;
+    let watch: QueuedIterator<KvEntry> | undefined;
+    const end = (): void => {
+      isWhole = true;
+      watch?.stop();
+    };
+    watch = await orUnreachable(kv().watch({ key, include: KvWatchInclude.AllHistory, initializedFn: end }));
+    if (isWhole) watch.stop();
+    const entries: KvEntry[] = [];
+    for await (const entry of watch) entries.push(entry);
+    return entries;
+  };
+
   /** @returns the newest value before `revision` that can be read; null when there is none, or a deletion came after it. */
   const lastGood = async <T>(kind: RecordKind<T>, key: string, revision: number): Promise<{ record: T; revision: number } | null> => {
-    const entries: KvEntry[] = [];
-    for await (const entry of await orUnreachable(kv().history({ key }))) entries.push(entry);
-    for (const entry of entries.reverse()) {
+    for (const entry of (await historyOf(key)).reverse()) {
       if (entry.revision >= revision) continue;
       try {
         const record = parseEntry(kind, entry);
