@@ -59,6 +59,14 @@ export interface Records<T> {
   reached(revision: number): Promise<void>;
 }
 
+/** An earlier revision that can be read. */
+interface GoodRecord<T> {
+  readonly record: T;
+  readonly revision: number;
+  /** JSON text. */
+  readonly value: string;
+}
+
 export interface InvalidRecord {
   readonly key: string;
   readonly revision: number;
@@ -214,12 +222,12 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
   };
 
   /** @returns the newest value before `revision` that can be read; null when there is none, or a deletion came after it. */
-  const lastGood = async <T>(kind: RecordKind<T>, key: string, revision: number): Promise<{ record: T; revision: number } | null> => {
+  const lastGood = async <T>(kind: RecordKind<T>, key: string, revision: number): Promise<GoodRecord<T> | null> => {
     for (const entry of (await historyOf(key)).reverse()) {
       if (entry.revision >= revision) continue;
       try {
         const record = parseEntry(kind, entry);
-        return record === null ? null : { record, revision: entry.revision };
+        return record === null ? null : { record, revision: entry.revision, value: textOf(entry) };
       } catch {
         // An older one may be readable.
       }
@@ -235,6 +243,7 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
       // A newer value may have come meanwhile.
       if (good === null || invalid.get(key) !== found) return;
       found.inForce = true;
+      known.set(key, good.value);
       hand(kind, key, good.record, good.revision);
     } catch (error) {
       logger.warn({ key, error: messageOf(error) }, "the history of a registry record can't be read");

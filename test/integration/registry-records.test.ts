@@ -366,6 +366,10 @@ test("a start just after the bucket was lost waits until another replica has put
   const prefix = "restored";
   const one = await replica(prefix);
   await one.registry.putApp("acme", app, NO_PRECONDITION);
+  // Of a damaged record the revision in force comes back.
+  await one.store.reached(await damage(prefix, "app.acme", "{"));
+  const restarted = await replica(prefix);
+  await eventually(() => restarted.index.app("acme"));
   const manager = await stranger.jetstreamManager();
   const stream = `KV_${prefix}-registry`;
   await manager.streams.delete(stream);
@@ -374,7 +378,7 @@ test("a start just after the bucket was lost waits until another replica has put
   expect(two.index.app("acme")).toBeUndefined();
   const bucket = Date.parse((await manager.streams.info(stream)).created);
   const waiting = awaitRestore({ store: two.store, clock: systemClock, logger: silentLogger }, { events: bucket - 3_600_000, bucket });
-  await one.store.reopen();
+  await restarted.store.reopen();
   await waiting;
   expect(two.index.app("acme")?.slug).toBe("acme");
 });
