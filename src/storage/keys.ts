@@ -8,9 +8,9 @@ export const keys = {
   requests: (app: string, eventType: string): string => `request:{${app}}:${eventType}`,
   /** List of the last attempts that were not delivered, newest first. */
   errors: (app: string, eventType: string): string => `error:{${app}}:${eventType}`,
-  /** Sorted set of the event types that have lists, scored by their last use. */
   /** When the app was made whose rows and stats there are, milliseconds since the epoch: those of an earlier one of its slug are gone. */
   appCreated: (app: string): string => `app-created:{${app}}`,
+  /** Sorted set of the event types that have lists, scored by their last use. */
   eventTypes: (app: string): string => `event-types:{${app}}`,
   /** Hash of one installation's UTC day: success, error, timeout, fatal. */
   health: (installationUuid: string, day: string): string => `health:{${installationUuid}}:${day}`,
