@@ -66,7 +66,6 @@ import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, systemClock } from "../model/clock.ts";
 import type { EventLimits } from "../model/event-reader.ts";
 import type { Logger } from "../model/logger.ts";
-import { redactedUrl } from "../model/redaction/redacted-url.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { createServerClock, type ServerClock } from "../model/server-clock.ts";
 import { type StatusEvent, statusSubject } from "../model/status-event.ts";
