@@ -58,11 +58,13 @@ import { createStreamWatch, NATS_DEPENDENCIES } from "../jetstream/stream-watch.
 import { ensureTopology } from "../jetstream/streams.ts";
 import { createSubjectCounts } from "../jetstream/subject-counts.ts";
 import { createSubjects } from "../jetstream/subjects.ts";
-import type { Installation } from "../model/app.ts";
+import { INSTALLATION_STATUSES, type Installation } from "../model/app.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, systemClock } from "../model/clock.ts";
 import type { EventLimits } from "../model/event-reader.ts";
+import { pauseReason } from "../model/installation-pause.ts";
 import type { Logger } from "../model/logger.ts";
+import { every, sleep } from "../model/periodic.ts";
 import { redactedUrl } from "../model/redaction/redacted-url.ts";
 import { type StatusEvent, statusSubject } from "../model/status-event.ts";
 import type { InstallationRecord, TransitionMembers } from "../model/stored-records.ts";
@@ -440,7 +442,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   // Subscribers
   const isFlowing = ({ installationUuid }: ParkedQueue): boolean => {
     const status = installationUuid === null ? undefined : index.installation(installationUuid)?.status;
-    return status !== "disabled" && !(status === "broken" && config.brokenAction === "park");
+    return pauseReason(status, config.brokenAction) === null;
   };
   const acks = createAckBatcher(nats, connectionState, clock);
   const pulling = { connection: nats, manager, acks, connectionState, mayPull: store.isCurrent, clock, logger };
@@ -580,7 +582,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       stream: names.streams.events,
       maxParkedAgeMs: config.maxParkedAge,
       probeIntervalMs: config.brokenProbeInterval,
-      parksBroken: config.brokenAction === "park",
+      brokenAction: config.brokenAction,
     },
   );
   const meets =
@@ -699,7 +701,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     circuits: () => countBy(["open", "half_open"], circuits.states()),
     integrations: () =>
       countBy(
-        ["active", "broken", "disabled"],
+        INSTALLATION_STATUSES,
         [...states.all()].map(({ status }) => status),
       ),
     registry: index.counts,
@@ -746,7 +748,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     return held() + bulkhead.inFlight() + pending + waiting;
   };
   const finish = async (deadline: number): Promise<void> => {
-    while (unfinished() > 0 && clock.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+    while (unfinished() > 0 && clock.now() < deadline) await sleep(clock, 20);
     const left = unfinished();
     if (left > 0) {
       state.isFinished = false;
@@ -768,7 +770,10 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
         logger.warn({ app: queue.app, installation_uuid: queue.installationUuid, expired }, "parked deliveries have expired");
     }
   };
-  let cancelSweep = (): void => {};
+  const expiryPeriodMs = Math.min(LONGEST_EXPIRY_SWEEP_MS, Math.max(1_000, config.maxParkedAge / 10));
+  const expiring = every(clock, expiryPeriodMs, expireParked, (error) =>
+    logger.warn({ error: messageOf(error) }, "expired deliveries can't be swept; trying again"),
+  );
   await components.startAll([
     { name: "metrics", stop: metrics.stop },
     { name: "acknowledgements", stop: acks.flush },
@@ -812,9 +817,9 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       name: "expiry",
       start() {
         if (config.brokenAction === "park") probeSchedule.start();
-        cancelSweep = every(clock, Math.min(LONGEST_EXPIRY_SWEEP_MS, Math.max(1_000, config.maxParkedAge / 10)), expireParked, logger);
+        expiring.startLater();
       },
-      stop: () => cancelSweep(),
+      stop: expiring.stop,
     },
   ]);
   state.phase = "ready";
@@ -848,24 +853,4 @@ function countBy<T extends string>(all: readonly T[], values: Iterable<string>):
   const counts = Object.fromEntries(all.map((value) => [value, 0])) as Record<T, number>;
   for (const value of values) if (Object.hasOwn(counts, value)) counts[value as T]++;
   return counts;
-}
-
-/** Runs a task again and again, the next time `everyMs` after it ended. */
-function every(clock: Clock, everyMs: number, task: () => Promise<void>, logger: Logger): () => void {
-  let cancel = (): void => {};
-  let stopped = false;
-  const arm = (): void => {
-    cancel = clock.after(everyMs, () => {
-      task()
-        .catch((error: unknown) => logger.warn({ error: messageOf(error) }, "a periodic task failed and is tried again"))
-        .finally(() => {
-          if (!stopped) arm();
-        });
-    });
-  };
-  arm();
-  return () => {
-    stopped = true;
-    cancel();
-  };
 }

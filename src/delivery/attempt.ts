@@ -5,7 +5,7 @@
 
 import { type Clock, type Random, toRfc3339 } from "../model/clock.ts";
 import { type DeadLetterReason, type Delivery, isTestCall, MAX_ATTEMPT_SUMMARIES, MAX_SUMMARY_ERROR } from "../model/delivery.ts";
-import { OUTCOMES } from "../model/outcome.ts";
+import { OUTCOME_RULES } from "../model/outcome.ts";
 import { withoutSecretsOf } from "../model/redaction/app-secrets.ts";
 import { classify, headerOf } from "./classify.ts";
 import type { EnvelopeBuilder } from "./envelope.ts";
@@ -84,7 +84,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
 
   const dispositionOf = (delivery: Delivery, record: AttemptRecord, retryAfterMs: number | null): Disposition => {
     const { outcome, error, app } = record;
-    const { next } = OUTCOMES[outcome];
+    const { next } = OUTCOME_RULES[outcome];
     if (next === "done") return { kind: "delivered", delivery, record };
     if (next === "dead-letter") {
       const reason = outcome === "gone" || outcome === "blocked" ? outcome : "rejected";

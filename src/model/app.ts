@@ -29,7 +29,9 @@ export interface App {
   readonly updatedAt: number | null;
 }
 
-export type InstallationStatus = "active" | "broken" | "disabled";
+export const INSTALLATION_STATUSES = ["active", "broken", "disabled"] as const;
+
+export type InstallationStatus = (typeof INSTALLATION_STATUSES)[number];
 
 /** An app installed in one organization. */
 export interface Installation {

@@ -3,6 +3,7 @@
  * does not know are kept when a record is rewritten, so that versions can run side by side. registry/record-kinds.ts reads them.
  */
 import type { InstallationStatus } from "./app.ts";
+import type { CircuitStateName } from "./circuit-state.ts";
 import type { BrokenReasonData, StatusEvent } from "./status-event.ts";
 
 /** What a status transition (status/outbox.ts) keeps in a record. */
@@ -35,7 +36,7 @@ export interface InstallationRecord extends TransitionMembers<StatusEvent> {
 
 /** `circuit.<app>` */
 export interface CircuitRecord extends TransitionMembers<StatusEvent> {
-  readonly state: "closed" | "open" | "half_open";
+  readonly state: CircuitStateName;
   readonly open_for_ms?: number | undefined;
   /** Milliseconds since the epoch, as `probe_until`. */
   readonly open_until?: number | undefined;

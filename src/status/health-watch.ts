@@ -7,7 +7,8 @@ import type { AttemptRecord } from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
-import { type BrokenReason, type BrokenRule, type HealthRuleOptions, judgeHealth, lastDays } from "./health-rule.ts";
+import type { BrokenRule } from "../model/status-event.ts";
+import { type BrokenReason, type HealthRuleOptions, judgeHealth, lastDays } from "./health-rule.ts";
 import type { IntegrationStatus, LastFailure } from "./integration-status.ts";
 import type { HealthDay, HealthStore } from "./ports.ts";
 

@@ -32,7 +32,7 @@ const explain = (facts: Partial<DeliveryFacts>) =>
     ...{ deliveryId: aDelivery().id, app: "acme", installationUuid: UUID, registered: { app: anApp(), installation: anInstallation() } },
     ...{ stored: stored("handled"), history: null, located: null, rest: null, attempts: [], hold: null, nextProbeAt: null, isOldest: true },
     ...{ circuit: { state: "closed", openForMs: 0, openUntil: 0, probeUntil: 0, probeBy: null } as const },
-    ...{ maxParkedAgeMs: 7 * 86_400_000, parksBroken: true, now: NOW },
+    ...{ maxParkedAgeMs: 7 * 86_400_000, brokenAction: "park" as const, now: NOW },
     ...facts,
   });
 const historyOf = (delivered: boolean, replay: string | null = null, eventSequence: number | null = 1): DeliveryHistory => ({
@@ -94,7 +94,7 @@ describe("a retry that will not be attempted when it is due says so", () => {
     [{ registered: { app: undefined, installation: anInstallation() } }, /the installation is gone/, null],
     [of({ status: "disabled" }), /the installation is disabled: it is parked then/, null],
     [of({ status: "broken" }), /the installation is broken: it is parked then/, null],
-    [{ ...of({ status: "broken" }), parksBroken: false }, /^attempt 2 is due at [^;]*$/, at(4)],
+    [{ ...of({ status: "broken" }), brokenAction: "deliver" }, /^attempt 2 is due at [^;]*$/, at(4)],
     [{ circuit: open }, /the app's circuit is open: it is parked then/, null],
     [{ circuit: { ...open, openUntil: minutes(3) } }, /^attempt 2 is due at [^;]*$/, at(4)],
   ])("%#", (facts, detail, next) => {
