@@ -56,8 +56,8 @@ export interface AttemptDependencies {
   readonly sender: Sender;
   readonly log: AttemptLog;
   readonly observer: DeliveryObserver;
-  /** Asked right before an attempt, a test call's excepted, whether the app's circuit lets it start. */
-  readonly enterCircuit: (app: string) => boolean;
+  /** Whether the app's circuit lets an attempt start. Test calls don't ask. */
+  readonly tryStart: (app: string) => boolean;
   /** Told of every attempt: health rule and circuit. */
   readonly attemptListeners: ReadonlyArray<(attempt: AttemptRecord) => void>;
   readonly tracing: Tracing;
@@ -77,7 +77,7 @@ export interface AttemptOptions {
 const MAX_REFERENCE_CHARACTERS = 256;
 
 export function createAttempt(dependencies: AttemptDependencies, options: AttemptOptions): Attempt {
-  const { registry, envelope, headers, sender, log, observer, enterCircuit, attemptListeners, tracing, clock, random, newRequestId } =
+  const { registry, envelope, headers, sender, log, observer, tryStart, attemptListeners, tracing, clock, random, newRequestId } =
     dependencies;
   const errorHeader = `${options.headerPrefix.toLowerCase()}-error`;
   const projectHeader = `${options.headerPrefix.toLowerCase()}-project`;
@@ -107,7 +107,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     const addressee = addresseeOf(registry, delivery);
     if (addressee === null) return uninstalled(delivery);
     const { app, installation } = addressee;
-    if (!isTestCall(delivery) && !enterCircuit(app.slug)) return HELD;
+    if (!isTestCall(delivery) && !tryStart(app.slug)) return HELD;
 
     const attempt = delivery.attemptsMade + 1;
     const url = webhookUrlOf(installation, app);

@@ -87,7 +87,7 @@ class World {
         sender: { send: async ({ headers }) => this.send(String(headers["webhook-id"])), destinations: () => 0, close: async () => {} },
         log,
         observer,
-        enterCircuit: () => !this.circuitOpen,
+        tryStart: () => !this.circuitOpen,
         attemptListeners: [],
         tracing,
         clock: this.clock,
