@@ -362,11 +362,11 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       envelope: createEnvelopeBuilder(config.defaultActor),
       headers: createHeaderBuilder({ prefix: config.headerPrefix, userAgent: `Posthorn/${VERSION}` }),
       sender,
-      log: attemptLog,
-      observer,
       tryStart: circuits.tryStart,
       attemptListeners: [
-        healthWatch.judge,
+        attemptLog.record,
+        observer.attempted,
+        healthWatch.onAttempt,
         // A late failure of an app that is gone is none of the one that has its slug now.
         (record) => {
           if (appCreatedAt(record.app.slug) === record.app.createdAt) circuits.onAttempt(record);

@@ -130,7 +130,12 @@ describe("what is parked says since when, why, and what comes next", () => {
     ],
     ["an open circuit", { located: parked(false), circuit: open }, "circuit", at(2)],
     ["an open circuit, behind the one that tries it", { located: parked(false), isOldest: false, circuit: open }, "circuit", null],
-    ["a half-open circuit", { located: parked(false), circuit: { ...open, state: "half_open" as const, probeBy: null, probeUntil: 0 } }, "circuit", null],
+    [
+      "a half-open circuit",
+      { located: parked(false), circuit: { ...open, state: "half_open" as const, probeBy: null, probeUntil: 0 } },
+      "circuit",
+      null,
+    ],
     [
       "the head of an ordered queue",
       { located: parked(false), hold: { ...hold, deliveryId: aDelivery().id }, ...registered({}, { ordered: true }) },
