@@ -2,7 +2,9 @@
  * The one table of all settings: name, form, default and what it does. The Config type, the parser and
  * docs/configuration.md all come from it. A setting is added here and nowhere else.
  */
+import { BROKEN_ACTIONS } from "../model/installation-pause.ts";
 import { DEFAULT_REDIS_KEY_PREFIX, REDIS_KEY_PREFIX, REDIS_KEY_PREFIX_FORM } from "../model/redis-key-prefix.ts";
+import { BROKEN_RULES } from "../model/status-event.ts";
 import { SUBJECT_PREFIX, SUBJECT_PREFIX_FORM } from "../model/subject-prefix.ts";
 import { certificateFile, duration, integer, keyFile, optional, type Setting, setting, size } from "./setting.ts";
 import {
@@ -314,14 +316,14 @@ export const SETTINGS = {
     about: "Timeouts of one day that break an integration when successes are not more.",
   }),
   BROKEN_RULES: setting({
-    parse: parseList(parseChoice(["fatal", "failing_days", "timeouts", "none"])),
-    default: "fatal,failing_days,timeouts",
+    parse: parseList(parseChoice([...BROKEN_RULES, "none"])),
+    default: BROKEN_RULES.join(","),
     form: "rules, separated by commas",
     group: HEALTH,
     about: "The parts of the broken rule that are on: `fatal`, `failing_days`, `timeouts`, or `none`.",
   }),
   BROKEN_ACTION: setting({
-    parse: parseChoice(["park", "deliver"]),
+    parse: parseChoice(BROKEN_ACTIONS),
     default: "park",
     form: "`park` or `deliver`",
     group: HEALTH,

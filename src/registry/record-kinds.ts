@@ -4,8 +4,9 @@
  */
 
 import { z } from "zod";
-import { APP_SLUG, EVENT_PATTERN, INSTALLATION_UUID, ON_EXHAUSTED } from "../model/app.ts";
+import { APP_SLUG, EVENT_PATTERN, INSTALLATION_STATUSES, INSTALLATION_UUID, ON_EXHAUSTED } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
+import { CIRCUIT_STATES } from "../model/circuit-state.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import type { CircuitRecord, InstallationRecord } from "../model/stored-records.ts";
 import { toApp, toInstallation } from "./opened-records.ts";
@@ -45,7 +46,7 @@ const installationRecord = z.looseObject({
   app: z.string().regex(APP_SLUG),
   organization_id: z.string().min(1),
   project_ids: z.array(z.string()).default([]),
-  status: z.enum(["active", "broken", "disabled"]).default("active"),
+  status: z.enum(INSTALLATION_STATUSES).default("active"),
   webhook_url: z.string().nullish(),
   ...transition,
   counters_stale: z.literal(true).optional(),
@@ -59,7 +60,7 @@ const installationRecord = z.looseObject({
 });
 
 const circuitRecord = z.looseObject({
-  state: z.enum(["closed", "open", "half_open"]),
+  state: z.enum(CIRCUIT_STATES),
   open_for_ms: milliseconds.optional(),
   open_until: milliseconds.optional(),
   probe_until: milliseconds.optional(),

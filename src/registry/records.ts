@@ -3,7 +3,7 @@
  * Posthorn adds, the values in the registry bucket.
  */
 import { z } from "zod";
-import { APP_SLUG, EVENT_PATTERN, INSTALLATION_UUID, ON_EXHAUSTED, type OnExhausted } from "../model/app.ts";
+import { APP_SLUG, EVENT_PATTERN, INSTALLATION_STATUSES, INSTALLATION_UUID, ON_EXHAUSTED, type OnExhausted } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
 import { JSON_POINTER } from "../model/json-pointer.ts";
 import { type RecordProblem, recordProblem } from "./record-problem.ts";
@@ -136,7 +136,7 @@ export const appPatch = z
 const installationForms = {
   organization_id: identifier,
   project_ids: z.array(identifier).meta({ description: "Empty: all projects." }),
-  status: z.enum(["active", "broken", "disabled"]),
+  status: z.enum(INSTALLATION_STATUSES),
   webhook_url: webhookUrl.nullish().meta({ description: "Replaces the app's." }),
 };
 const allowDuplicate = z.boolean().optional().meta({

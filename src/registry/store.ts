@@ -14,6 +14,7 @@ import { ErrorCode, type KV, type KvEntry, KvWatchInclude, type NatsConnection, 
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { sleep } from "../model/periodic.ts";
 
 export interface StoredRecord {
   /** JSON text. */
@@ -286,7 +287,7 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
           logger.warn({ bucket: bucketName, error: messageOf(error) }, "registry watch ended, starting it again");
       }
       current = false;
-      if (!stopped) await new Promise((resolve) => clock.after(RESTART_AFTER_MS, () => resolve(undefined)));
+      if (!stopped) await sleep(clock, RESTART_AFTER_MS);
     }
   };
 

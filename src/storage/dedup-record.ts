@@ -5,7 +5,14 @@
  */
 import type { AttemptRecord, DeliveredFor } from "../delivery/ports.ts";
 import type { Delivery } from "../model/delivery.ts";
-import type { LastAttempt, NotedAddressee, NotedDelivery, NotedSkip, StreamLocation } from "../model/delivery-location.ts";
+import {
+  DELIVERY_STREAMS,
+  type LastAttempt,
+  type NotedAddressee,
+  type NotedDelivery,
+  type NotedSkip,
+  type StreamLocation,
+} from "../model/delivery-location.ts";
 
 export interface DedupRecord extends NotedDelivery {
   readonly delivered: boolean;
@@ -25,7 +32,7 @@ export const DELIVERED = "delivered";
 
 const PENDING = "pending";
 const STATES: readonly string[] = [DELIVERED, PENDING];
-const STREAMS: readonly string[] = ["retries", "parked", "dead-letters"] satisfies ReadonlyArray<StreamLocation["stream"]>;
+const STREAMS: readonly string[] = DELIVERY_STREAMS;
 
 export function encodeDedupRecord({ delivery, outcome, attempt, endedAt, responseCode, requestHeaders }: AttemptRecord): string {
   const state = outcome === DELIVERED ? DELIVERED : PENDING;

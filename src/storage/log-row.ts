@@ -1,7 +1,7 @@
 /** One row of the request log (DESIGN 3.6) as JSON text. Nothing secret gets in, and bodies are cut. */
 import type { AttemptRecord } from "../delivery/ports.ts";
 import { toRfc3339 } from "../model/clock.ts";
-import { OUTCOMES } from "../model/outcome.ts";
+import { OUTCOME_RULES } from "../model/outcome.ts";
 import { withoutSecretsOf } from "../model/redaction/app-secrets.ts";
 import { REDACTED } from "../model/redaction/redact.ts";
 import { withoutSecrets } from "../model/redaction/safe-url.ts";
@@ -84,7 +84,7 @@ const MEMBERS: ReadonlyArray<readonly [name: keyof LogRow, isRequired: boolean, 
   ["webhook_url", true, isText],
   ["attempt", true, (value) => Number.isSafeInteger(value) && Number(value) > 0],
   ["response_code", true, (value) => Number.isSafeInteger(value)],
-  ["outcome", true, (value) => isText(value) && Object.hasOwn(OUTCOMES, String(value))],
+  ["outcome", true, (value) => isText(value) && Object.hasOwn(OUTCOME_RULES, String(value))],
   ["duration_ms", true, isNumber],
   ["trace_id", true, isText],
   ["error_id", false, isText],

@@ -5,6 +5,7 @@
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { every } from "../model/periodic.ts";
 import { resolvesWithin } from "../model/within.ts";
 import { keys } from "./keys.ts";
 import { isConnected, type RedisClient } from "./redis.ts";
@@ -28,7 +29,6 @@ export function createRedisHealth(redis: RedisClient, clock: Clock, logger: Logg
   let refusal: string | null = null;
   let wasUsable = true;
   let stopped = false;
-  let cancel = (): void => {};
 
   const problem = (): string | null => refusal ?? (isConnected(redis) ? null : NO_CONNECTION);
 
@@ -51,16 +51,13 @@ export function createRedisHealth(redis: RedisClient, clock: Clock, logger: Logg
     else logger.warn({ problem: found }, "Redis can't be used; log rows and counters are kept in memory");
   };
 
-  const tick = async (): Promise<void> => {
-    await look();
-    if (!stopped) cancel = clock.after(EVERY_MS, () => void tick());
-  };
+  const looking = every(clock, EVERY_MS, look);
 
   return {
-    start: tick,
+    start: looking.start,
     stop() {
       stopped = true;
-      cancel();
+      looking.stop();
     },
     problem,
   };

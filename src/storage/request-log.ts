@@ -14,7 +14,7 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
 import type { StreamLocation } from "../model/delivery-location.ts";
 import type { Logger } from "../model/logger.ts";
-import { OUTCOMES, type Outcome } from "../model/outcome.ts";
+import { OUTCOME_RULES, type Outcome } from "../model/outcome.ts";
 import { type Counted, HIGHEST, type LogEntry, type Note, type WriteOptions } from "./batch-script.ts";
 import { type Batch, createWriteBatch } from "./batch-writer.ts";
 import { DELIVERED, decodeDedupRecord, encodeAddressee, encodeDedupRecord, encodePlace, encodeSkip } from "./dedup-record.ts";
@@ -286,7 +286,7 @@ function countedOf({ outcome, endedAt, durationMs }: AttemptRecord): Counted {
   return {
     day: hour.slice(0, 10),
     hour: hour.slice(11),
-    as: OUTCOMES[outcome].countedAs,
+    as: OUTCOME_RULES[outcome].countedAs,
     outcome,
     latencyMs: REACHED.has(outcome) ? durationMs : null,
   };

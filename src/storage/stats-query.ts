@@ -14,7 +14,7 @@ import { countIn, type RedisProblem, reading, unlessWrongType } from "./redis-re
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-const NAMES = Object.keys(OUTCOMES) as Outcome[];
+const NAMES = OUTCOMES;
 /** As many as are asked for at once: in between, deliveries get their turn. */
 const APPS_AT_ONCE = 100;
 

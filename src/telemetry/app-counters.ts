@@ -22,7 +22,7 @@ export function createAppCounters(metrics: Metrics, mostApps: number): AppCounte
 
   const make = (app: string): CountersOfApp => {
     const attempts = Object.fromEntries(
-      (Object.keys(OUTCOMES) as Outcome[]).map((outcome) => [outcome, metrics.counter("posthorn_app_attempts_total", app, outcome)]),
+      OUTCOMES.map((outcome) => [outcome, metrics.counter("posthorn_app_attempts_total", app, outcome)]),
     ) as Record<Outcome, Counter>;
     return { attempts, seconds: metrics.counter("posthorn_app_attempt_seconds_total", app) };
   };

@@ -7,10 +7,11 @@
  *     cut as in the request log.
  */
 import type { AttemptRecord, DeadLetterObserver, DeliveryObserver } from "../delivery/ports.ts";
-import { DEAD_LETTER_REASONS, type Delivery } from "../model/delivery.ts";
+import { DEAD_LETTER_REASONS, type Delivery, isTestCall } from "../model/delivery.ts";
+import { DELIVERY_STREAMS } from "../model/delivery-location.ts";
 import type { Event } from "../model/event.ts";
 import type { Logger } from "../model/logger.ts";
-import { OUTCOMES, type Outcome } from "../model/outcome.ts";
+import { OUTCOMES } from "../model/outcome.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
 import { createAppCounters } from "./app-counters.ts";
 import { attemptLine } from "./attempt-line.ts";
@@ -43,8 +44,8 @@ export function createDeliveryObserver(
   { log, metrics, isDebugged, evidenceOf }: DeliveryObserverDependencies,
   { metricsApps, logDeliveredPercent }: DeliveryObserverOptions,
 ): DeliveryObserver & StreamObserver & DeadLetterObserver {
-  const attempts = countersOf(metrics, "posthorn_attempts_total", Object.keys(OUTCOMES) as Outcome[]);
-  const stored = countersOf(metrics, "posthorn_deliveries_stored_total", ["retries", "parked", "dead-letters"] as const);
+  const attempts = countersOf(metrics, "posthorn_attempts_total", OUTCOMES);
+  const stored = countersOf(metrics, "posthorn_deliveries_stored_total", DELIVERY_STREAMS);
   const events = countersOf(metrics, "posthorn_events_total", ["matched", "unmatched", "unreadable"] as const);
   const deadLetters = countersOf(metrics, "posthorn_dead_letters_total", DEAD_LETTER_REASONS);
   const skipped = metrics.counter("posthorn_deliveries_skipped_total");
@@ -115,10 +116,6 @@ export function createDeliveryObserver(
 
 function countersOf<Label extends string>(metrics: Metrics, name: MetricName, labels: readonly Label[]): Record<Label, Counter> {
   return Object.fromEntries(labels.map((label) => [label, metrics.counter(name, label)])) as Record<Label, Counter>;
-}
-
-function isTestCall({ counted, eventSequence }: Delivery): boolean {
-  return !counted && eventSequence === null;
 }
 
 /** 0 to 99, evenly spread: the id is a hash. */

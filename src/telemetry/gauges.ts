@@ -1,4 +1,5 @@
 /** The metrics that are read when somebody asks, and where each comes from. */
+import type { InstallationStatus } from "../model/app.ts";
 import { OTHER_APPS, type StreamMetrics } from "../model/stream-metrics.ts";
 import type { Metrics, Reading } from "./metrics.ts";
 
@@ -15,7 +16,7 @@ export interface GaugeSources {
   readonly parkedQueues: () => number;
   readonly streams: () => StreamMetrics;
   readonly circuits: () => Readonly<Record<"open" | "half_open", number>>;
-  readonly integrations: () => Readonly<Record<"active" | "broken" | "disabled", number>>;
+  readonly integrations: () => Readonly<Record<InstallationStatus, number>>;
   readonly registry: () => { readonly apps: number; readonly installations: number };
   readonly isRegistryCurrent: () => boolean;
   readonly invalidRecords: () => number;

@@ -18,7 +18,7 @@ const ATTEMPT_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 const AGE_BUCKETS_S = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10, 30, 60, 600, 3_600, 21_600, 86_400, 604_800];
 
 const STREAMS = "retries, parked, dead-letters";
-const OUTCOME = Object.keys(OUTCOMES).join(", ");
+const OUTCOME = OUTCOMES.join(", ");
 
 export const METRICS = {
   posthorn_events_total: { kind: "counter", help: "Events read from the bus.", labels: { result: "matched, unmatched, unreadable" } },

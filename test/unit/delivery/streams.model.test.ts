@@ -12,7 +12,7 @@ import { createDispatcher, type Dispatcher } from "../../../src/delivery/dispatc
 import { createEnvelopeBuilder } from "../../../src/delivery/envelope.ts";
 import { createGiveUp } from "../../../src/delivery/give-up.ts";
 import { createHeaderBuilder } from "../../../src/delivery/headers.ts";
-import type { SendResult } from "../../../src/delivery/http/sender.ts";
+import type { SendResult } from "../../../src/delivery/http/exchange.ts";
 import { createInFlight } from "../../../src/delivery/in-flight.ts";
 import { createBulkhead } from "../../../src/delivery/limits/bulkhead.ts";
 import type { AttemptRecord } from "../../../src/delivery/ports.ts";
@@ -73,12 +73,6 @@ class World {
       queueBusy: ({ installationUuid }) => this.streams.in("PARKED").some(({ queue }) => queue?.installationUuid === installationUuid),
       brokenAction: "park",
     });
-    const log = {
-      record: (attempt: AttemptRecord) => this.recorded(attempt),
-      findDelivered: async () => null,
-      isHandedOver: async () => false,
-      skipped() {},
-    };
     const observer = { attempted() {}, stored() {}, skipped() {}, deadLettered() {} };
     const attempt = createAttempt(
       {
@@ -86,10 +80,8 @@ class World {
         envelope: createEnvelopeBuilder("{}"),
         headers: createHeaderBuilder({ prefix: "Sentry-Hook", userAgent: "Posthorn/test" }),
         sender: { send: async ({ headers }) => this.send(String(headers["webhook-id"])), destinations: () => 0, close: async () => {} },
-        log,
-        observer,
-        enterCircuit: () => !this.circuitOpen,
-        attemptListeners: [],
+        tryStart: () => !this.circuitOpen,
+        attemptListeners: [(record) => this.recorded(record)],
         tracing,
         clock: this.clock,
         random: () => 0.5,
