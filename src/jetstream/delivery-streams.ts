@@ -25,7 +25,7 @@ import type { StreamLocation } from "../model/delivery-location.ts";
 import { deliveryMessageSize, encodeDeliveryMessage } from "../model/delivery-message.ts";
 import { batchesOf, batchSize, encodeBatch, type FanOutBatch } from "../model/fan-out-batch.ts";
 import type { Logger } from "../model/logger.ts";
-import { natsReason } from "../registry/store.ts";
+import { natsReason } from "./nats-errors.ts";
 import { createPublishWindow, type PublishCounts } from "./publish-window.ts";
 import { encodeRawMessage } from "./raw-message.ts";
 import { INVALID, type Subjects } from "./subjects.ts";

@@ -1,6 +1,6 @@
 /** What an answer of JetStream, or none, says about the servers. */
 import { ErrorCode, NatsError } from "nats";
-import { AppError } from "../model/app-error.ts";
+import { AppError, messageOf } from "../model/app-error.ts";
 
 /** 10039: not enabled for the account. 10076: not enabled on the server. */
 const NOT_ENABLED: ReadonlySet<number> = new Set([10039, 10076]);
@@ -39,4 +39,25 @@ export function unavailability(error: unknown): string | null {
   const known = UNAVAILABLE[answer.err_code ?? 0];
   if (known !== undefined) return `${answer.description}: ${known}`;
   return answer.code === 503 && !isJetStreamMissing(error) ? answer.description : null;
+}
+
+/** The client library's codes in words. */
+const REASONS: Readonly<Record<string, string>> = {
+  [ErrorCode.Timeout]: "no answer in time",
+  [ErrorCode.NoResponders]: "JetStream is not available",
+  [ErrorCode.ConnectionClosed]: "not connected",
+  [ErrorCode.ConnectionDraining]: "the service is stopping",
+  [ErrorCode.Disconnect]: "not connected",
+  [ErrorCode.PermissionsViolation]: "its user lacks a permission, see docs/security.md",
+};
+
+/** Why a request to NATS failed, in words: the client library's message is only a code. */
+export function natsReason(error: unknown): string {
+  return error instanceof NatsError && error.api_error === undefined ? (REASONS[error.code] ?? "the request failed") : messageOf(error);
+}
+
+/** @returns NATS_UNREACHABLE for a request without an answer; any other error unchanged. */
+export function unreachableOr(error: unknown): unknown {
+  if (!(error instanceof NatsError) || error.api_error !== undefined) return error;
+  return new AppError("NATS_UNREACHABLE", `NATS does not answer (${natsReason(error)})`, { retryable: true, cause: error });
 }

@@ -10,7 +10,8 @@
  * R4  A bucket that takes the place of a deleted one gets the records that this process knows, where it has none of that key:
  *     without them every delivery would be one of an app that is gone.
  */
-import { ErrorCode, type KV, type KvEntry, type NatsConnection, NatsError, type QueuedIterator } from "nats";
+import { type KV, type KvEntry, type NatsConnection, NatsError, type QueuedIterator } from "nats";
+import { unreachableOr } from "../jetstream/nats-errors.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
@@ -439,30 +440,4 @@ async function keepHistory(connection: NatsConnection, bucketName: string, logge
       `the registry bucket could not be set to keep ${HISTORY} revisions of a record; if it keeps one, a record that can't be read has no earlier one`,
     );
   }
-}
-
-/** The client library's codes in words. */
-const NATS_REASONS: Readonly<Record<string, string>> = {
-  [ErrorCode.Timeout]: "no answer in time",
-  [ErrorCode.NoResponders]: "JetStream is not available",
-  [ErrorCode.ConnectionClosed]: "not connected",
-  [ErrorCode.ConnectionDraining]: "the service is stopping",
-  [ErrorCode.Disconnect]: "not connected",
-  [ErrorCode.PermissionsViolation]: "its user lacks a permission, see docs/security.md",
-};
-
-/** Why a request to NATS failed, for people: the client library has codes for it. */
-export function natsReason(error: unknown): string {
-  return error instanceof NatsError && error.api_error === undefined
-    ? (NATS_REASONS[error.code] ?? "the request failed")
-    : messageOf(error);
-}
-
-/** A server that does not answer is a fault of the moment, and says so; what it answers is not for this. */
-export function unreachableOr(error: unknown): unknown {
-  if (!(error instanceof NatsError) || error.api_error !== undefined) return error;
-  return new AppError("NATS_UNREACHABLE", `NATS does not answer (${natsReason(error)})`, {
-    retryable: true,
-    cause: error,
-  });
 }
