@@ -108,9 +108,9 @@ import { createParkedBacklog } from "../subscribers/parked/backlog.ts";
 import { createParkedQueues, type ParkedQueues } from "../subscribers/parked/parked-queues.ts";
 import { createRetriesSubscriber } from "../subscribers/retries-subscriber.ts";
 import { createDeliveryObserver } from "../telemetry/delivery-observer.ts";
-import { readStreamMetrics } from "../telemetry/gauges.ts";
 import { createLog, type Log } from "../telemetry/logger.ts";
 import { createMeter, createMetrics } from "../telemetry/metrics.ts";
+import { readMetrics } from "../telemetry/read-metrics.ts";
 import { type Sdk, startSdk } from "../telemetry/sdk.ts";
 import { createTraceIds } from "../telemetry/trace-ids.ts";
 import { createTracing } from "../telemetry/tracing.ts";
@@ -268,7 +268,9 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     { metricsApps: config.metricsApps, logDeliveredPercent: config.logDeliveredPercent },
   );
   const redisUrl = redis.isCluster ? null : config.redisUrl;
-  const tracing = createTracing(sdk.isTracing ? { version: VERSION, prefix, natsServer: () => nats.getServer(), redisUrl } : null);
+  const tracing = createTracing(
+    sdk.isTracing ? { version: VERSION, subjectTemplate: names.template, natsServer: () => nats.getServer(), redisUrl } : null,
+  );
 
   // Status
   const transitionsOf = <R extends TransitionMembers<StatusEvent>>(records: StatusRecords<R>) =>
@@ -686,7 +688,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
 
   // Gauges
   const gauges = createStreamMetrics(manager, names, clock, logger);
-  readStreamMetrics(metrics, {
+  readMetrics(metrics, {
     version: VERSION,
     inFlight: bulkhead.inFlight,
     waiting: bulkhead.waiting,

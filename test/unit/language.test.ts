@@ -58,7 +58,7 @@ const OLD_WORDS: readonly OldWord[] = [
   word("whereabouts|Whereabouts", "lookup"),
   word("trails?|Trails?", "history"),
   // Of the alphabet: lower-case letters, a letter or digit.
-  { old: /(?<!dead[ _*-]*)(?<![a-z])(?<!lower-case )(?<!capital )letters?\b(?! or digits?|, digits?)/g, now: "dead letter" },
+  { old: /(?<![Dd]ead[ _*-]*)(?<![a-z])(?<!lower-case )(?<!capital )letters?\b(?! or digits?|, digits?)/g, now: "dead letter" },
   { old: /(?<![Dd]ead)Letters?\b/g, now: "dead letter" },
   phrase("told|heard|tells?", "sent, reported, shows"),
   word("figures?|Figures?", "metrics, counts"),
