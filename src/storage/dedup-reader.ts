@@ -1,20 +1,20 @@
-/** Reads delivery marks: the look-ups of one turn of the event loop are one command, on a cluster one for each app. */
+/** Reads dedup records. The lookups of one turn of the event loop share one command, on a cluster one per app. */
 import type { Clock } from "../model/clock.ts";
 import { type DedupRecord, decodeDedupRecord } from "./dedup-record.ts";
 import { keys } from "./keys.ts";
 import type { RedisClient } from "./redis.ts";
 
-/** Null when nothing is known of it. Rejects when Redis is away or slow. */
-export type ReadDedupRecord = (app: string, mark: string) => Promise<DedupRecord | null>;
+/** @returns null if there is no record. Rejects if Redis is unreachable or slow. */
+export type ReadDedupRecord = (app: string, dedupKey: string) => Promise<DedupRecord | null>;
 
 interface Lookup {
   readonly app: string;
-  readonly mark: string;
-  readonly resolve: (mark: DedupRecord | null) => void;
+  readonly dedupKey: string;
+  readonly resolve: (record: DedupRecord | null) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** A Redis that is away answers at once; this is for one that is slow, where the alternative is a duplicate. */
+/** Long, because the alternative to waiting for a slow Redis is a duplicate; an unreachable one fails at once. */
 const TIMEOUT_MS = 3_000;
 const MAX_AT_ONCE = 500;
 
@@ -27,7 +27,7 @@ export function createDedupReader(redis: RedisClient, clock: Clock): ReadDedupRe
       cancel = clock.after(TIMEOUT_MS, () => reject(new Error(`Redis did not answer within ${TIMEOUT_MS} ms`)));
     });
     try {
-      const values = await Promise.race([redis.mget(lookups.map(({ app, mark }) => keys.delivery(app, mark))), tooLate]);
+      const values = await Promise.race([redis.mget(lookups.map(({ app, dedupKey }) => keys.delivery(app, dedupKey))), tooLate]);
       for (const [at, { resolve }] of lookups.entries()) {
         const value = values[at] ?? null;
         resolve(value === null ? null : decodeDedupRecord(value));
@@ -47,8 +47,8 @@ export function createDedupReader(redis: RedisClient, clock: Clock): ReadDedupRe
     }
   };
 
-  return (app, mark) =>
+  return (app, dedupKey) =>
     new Promise((resolve, reject) => {
-      if (waiting.push({ app, mark, resolve, reject }) === 1) setImmediate(readWaiting);
+      if (waiting.push({ app, dedupKey, resolve, reject }) === 1) setImmediate(readWaiting);
     });
 }

@@ -21,8 +21,8 @@ export interface RequestLogFilter {
 export type QueryRequestLog = (filter: RequestLogFilter) => Promise<LogRow[]>;
 
 /**
- * @param organizationOf for the rows of internal apps, which don't say
- * @param onUnreadable told of a list of one type when all are asked for
+ * @param organizationOf for rows of internal apps, which leave it out
+ * @param onUnreadable called for each unreadable list of a query over all types
  */
 export function createRequestLogQuery(
   redis: RedisClient,
@@ -57,7 +57,7 @@ export function createRequestLogQuery(
       .flat()
       .flatMap((text) => readLogRow(text) ?? [])
       .filter(isWanted);
-    // The lists are newest first each; a stable sort keeps that order within one millisecond.
+    // Each list is newest first; a stable sort keeps that order within one millisecond.
     return rows.sort((a, b) => (a.date < b.date ? 1 : a.date > b.date ? -1 : 0));
   };
 }
