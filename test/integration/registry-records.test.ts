@@ -356,6 +356,8 @@ describe("a record that can't be read", () => {
     const two = await replica("fuzz", { encryptionKey: KEY });
     expect(two.store.isCurrent()).toBe(true);
     await two.registry.putApp("acme", app, NO_PRECONDITION);
+    // What was written over it may be a good record of another app.
+    await two.registry.deleteInstallation(UUID, NO_PRECONDITION).catch(({ code }: { code?: string }) => expect(code).toBe("NOT_FOUND"));
     await two.registry.putInstallation(UUID, { ...installation, allow_duplicate: true }, NO_PRECONDITION);
     expect(two.index.app("acme")?.events).toEqual(["issue"]);
     expect(await two.signingKey.get()).toHaveLength(32);
