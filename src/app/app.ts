@@ -17,6 +17,7 @@ import { wideNetworks } from "../config/values.ts";
 import { VERSION } from "../config/version.ts";
 import { createDeadLetters } from "../dead-letters/dead-letters.ts";
 import { createDiscardBacklog } from "../dead-letters/discard.ts";
+import { createOwnDeadLetters } from "../dead-letters/own-dead-letters.ts";
 import { createResend } from "../dead-letters/resend.ts";
 import { createAdmission } from "../delivery/admission.ts";
 import { createAttempt } from "../delivery/attempt.ts";
@@ -63,13 +64,14 @@ import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, systemClock } from "../model/clock.ts";
 import type { EventLimits } from "../model/event-reader.ts";
 import type { Logger } from "../model/logger.ts";
-import { redactedUrl } from "../model/redaction/redacted-url.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 import { type StatusEvent, statusSubject } from "../model/status-event.ts";
 import type { InstallationRecord, TransitionMembers } from "../model/stored-records.ts";
 import { createLiveOverview } from "../overview/live-overview.ts";
 import { createReadOverview } from "../overview/read-overview.ts";
 import { createVolumes } from "../overview/volumes.ts";
 import { createAppTokens } from "../registry/app-tokens.ts";
+import { awaitRestore } from "../registry/await-restore.ts";
 import { createDebugLog } from "../registry/debug-log.ts";
 import { feedIndex } from "../registry/index-feed.ts";
 import { toInstallation } from "../registry/opened-records.ts";
@@ -282,7 +284,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   const health = createHealthStore(redis, clock.now);
   const webhookUrlOf = (uuid: string): string => {
     const installation = index.installation(uuid);
-    return redactedUrl(installation?.webhookUrl ?? (installation && index.app(installation.app)?.webhookUrl) ?? "");
+    return installation?.webhookUrl ?? (installation && index.app(installation.app)?.webhookUrl) ?? "";
   };
   const parkedFor = async (uuid: string): Promise<number> => {
     const installation = index.installation(uuid);
@@ -600,7 +602,11 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     isBusUp: () => connectionState.up,
     clock,
   });
-  const liveOverview = createLiveOverview({ readOverview, statusHistory, appCreatedAt, clock });
+  const deadLetters = createDeadLetters({
+    ...{ connection: nats, manager, streams: answeringStreams, names, match: index.match, appCreatedAt, tracing, clock },
+  });
+  const countOwnDeadLetters = createOwnDeadLetters({ connection: nats, manager, names, isOwn: deadLetters.isOwn, appCreatedAt });
+  const liveOverview = createLiveOverview({ readOverview, statusHistory, appCreatedAt, countOwnDeadLetters, clock });
   const api: ApiServer = createApiServer(
     allRoutes({
       registry,
@@ -646,9 +652,8 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
         newId: randomUUID,
       }),
       replayNotes: createReplayNotes(redis, clock),
-      deadLetters: createDeadLetters({
-        ...{ connection: nats, manager, streams: answeringStreams, names, match: index.match, appCreatedAt, tracing, clock },
-      }),
+      deadLetters,
+      countOwnDeadLetters,
       explain,
       resend: createResend({ events: storedEvents, streams: answeringStreams, find: lookup.find, tracing, clock }),
       debugLog,
@@ -724,6 +729,10 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   // Start
   const loadRegistry = async (): Promise<void> => {
     await untilAvailable("the registry bucket", store.start);
+    const [eventsCreated = 0, bucketCreated = 0] = await untilAvailable("the streams", () =>
+      Promise.all([names.streams.events, names.registryStream].map(async (name) => epochMsOf((await manager.streams.info(name)).created))),
+    );
+    await awaitRestore({ store, clock, logger }, { events: eventsCreated, bucket: bucketCreated });
     refuseWrongKey(store.invalid(), feed.decrypted());
     if (config.encryptionKey === null)
       logger.warn({}, "POSTHORN_ENCRYPTION_KEY is not set: client secrets, header values and webhook URLs are stored in the clear");

@@ -53,7 +53,7 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
   const stream = names.streams.parked;
 
   const infoOf = (consumer: string): Promise<ConsumerInfo | null> =>
-    unlessNotFound(orUnreachable(manager.consumers.info(stream, consumer)));
+    orUnreachable(unlessNotFound(manager.consumers.info(stream, consumer)));
 
   const countOf = async (subject: string): Promise<{ count: number; lastSequence: number }> => {
     const { state } = await orUnreachable(manager.streams.info(stream, { subjects_filter: subject }));

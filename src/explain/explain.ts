@@ -18,11 +18,11 @@ import { probedAt } from "../status/integration-status.ts";
 import type { DeliveryAnswer, EventAnswer, EventOfSameId, ExplainedAttempt, ExplainedDelivery, ExplainedEvent } from "./answer-schemas.ts";
 import { explainState, isTestCall } from "./delivery-state.ts";
 import { createFindEvents, type EventQuery, type FoundEvent } from "./find-events.ts";
-import { createNotes, type Notes, unlessRedisIsAway } from "./notes.ts";
+import { createNotes, type Notes, notFound, unlessRedisIsAway } from "./notes.ts";
 import type { DeliverySources, RequestLogRow } from "./ports.ts";
 
 export interface Explain {
-  /** @throws AppError NOT_FOUND when nothing that was looked at knows it */
+  /** @throws AppError NOT_FOUND when nothing that was looked at knows it, REDIS_UNREACHABLE when Redis might */
   delivery(deliveryId: string): Promise<DeliveryAnswer>;
   /** @throws AppError NOT_FOUND */
   event(query: EventQuery): Promise<EventAnswer>;
@@ -210,7 +210,7 @@ export function createExplain({ registry, index, sources, clock }: ExplainDepend
       const known = history ?? located?.delivery;
       if (known === undefined) {
         const unknown = `nothing is known of delivery ${deliveryId} in the last 8 days; its first attempt is known when it has ended`;
-        throw new AppError("NOT_FOUND", [unknown, ...notes.list()].join(". "));
+        throw notFound(unknown, notes);
       }
       const { app, installationUuid, eventSequence } = known;
       const stored = eventSequence === null ? null : await events.at(eventSequence);

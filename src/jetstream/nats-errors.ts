@@ -30,6 +30,12 @@ export function isJetStreamMissing(error: unknown): boolean {
   return error.api_error === undefined ? error.code === ErrorCode.NoResponders : NOT_ENABLED.has(error.api_error.err_code ?? 0);
 }
 
+const STREAM_NOT_FOUND = 10059;
+
+export function isStreamMissing(error: unknown): boolean {
+  return error instanceof NatsError && error.api_error?.err_code === STREAM_NOT_FOUND;
+}
+
 /** Why a call may succeed later without anybody changing a setting; null when it won't. */
 export function unavailability(error: unknown): string | null {
   if (error instanceof AppError) return error.code === "NATS_UNREACHABLE" ? error.message : null;
@@ -56,8 +62,15 @@ export function natsReason(error: unknown): string {
   return error instanceof NatsError && error.api_error === undefined ? (REASONS[error.code] ?? "the request failed") : messageOf(error);
 }
 
-/** @returns NATS_UNREACHABLE for a request without an answer; any other error unchanged. */
+/** @returns NATS_UNREACHABLE for a request that the server did not answer or refused; any other error unchanged */
 export function unreachableOr(error: unknown): unknown {
-  if (!(error instanceof NatsError) || error.api_error !== undefined) return error;
-  return new AppError("NATS_UNREACHABLE", `NATS does not answer (${natsReason(error)})`, { retryable: true, cause: error });
+  if (!(error instanceof NatsError)) return error;
+  const answer = error.api_error;
+  const why =
+    answer === undefined
+      ? `NATS does not answer (${natsReason(error)})`
+      : answer.err_code === STREAM_NOT_FOUND
+        ? "a stream or the registry bucket is missing; /readyz names it"
+        : `JetStream refused the request (${answer.description})`;
+  return new AppError("NATS_UNREACHABLE", why, { retryable: true, cause: error });
 }

@@ -20,6 +20,8 @@ export interface BucketWatch {
   /** Marks the watch as not current until it catches up again. */
   setOutdated(): void;
   onCurrent(listener: () => void): void;
+  /** Resolves when no entry has arrived for this long, or the watch was stopped. */
+  quiet(forMs: number): Promise<void>;
 }
 
 export interface BucketWatchDependencies {
@@ -33,17 +35,20 @@ export interface BucketWatchDependencies {
 }
 
 const RESTART_AFTER_MS = 250;
+const CHECK_QUIET_MS = 250;
 
 export function createBucketWatch({ bucket, revisions, onEntry, whenProcessed, clock, logger }: BucketWatchDependencies): BucketWatch {
   const listeners: Array<() => void> = [];
   let isCurrent = false;
   let stopped = false;
+  let receivedAt = 0;
   let endWatch = (): void => {};
 
   const receive = (entry: BucketEntry): void => {
     // A restarted watch repeats the last revision seen.
     if (entry.revision <= revisions.seen()) return;
     onEntry(entry);
+    receivedAt = clock.now();
     revisions.advance(entry.revision);
   };
 
@@ -95,5 +100,10 @@ export function createBucketWatch({ bucket, revisions, onEntry, whenProcessed, c
       isCurrent = false;
     },
     onCurrent: (listener) => void listeners.push(listener),
+    async quiet(forMs) {
+      const since = clock.now();
+      for (let leftMs = forMs; leftMs > 0 && !stopped; leftMs = Math.max(since, receivedAt) + forMs - clock.now())
+        await new Promise<void>((resolve) => clock.after(Math.min(leftMs, CHECK_QUIET_MS), resolve));
+    },
   };
 }

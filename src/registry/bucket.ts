@@ -1,5 +1,5 @@
 /** The registry bucket `<prefix>-registry` (NATS KV): values under keys, with their history, written by compare-and-set. */
-import { type KV, type KvEntry, type NatsConnection, NatsError } from "nats";
+import { type KV, type KvEntry, KvWatchInclude, type NatsConnection, NatsError, type QueuedIterator } from "nats";
 import { unreachableOr } from "../jetstream/nats-errors.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
@@ -73,18 +73,14 @@ export function createBucket(connection: NatsConnection, logger: Logger, options
     },
     async watch({ fromRevision, onEntry, onCaughtUp }) {
       const from = fromRevision > 0 ? { resumeFromRevision: fromRevision } : {};
-      const entries = await kv().watch({ ...from, initializedFn: onCaughtUp });
+      const entries = await answerTo(kv().watch({ ...from, initializedFn: onCaughtUp }));
       const run = async (): Promise<void> => {
         for await (const entry of entries) onEntry(toEntry(entry));
       };
       return { ended: run(), stop: () => entries.stop() };
     },
     read,
-    async history(key) {
-      const entries: BucketEntry[] = [];
-      for await (const entry of await kv().history({ key })) entries.push(toEntry(entry));
-      return entries;
-    },
+    history: (key) => readHistory(kv(), key),
     create: (key, value) => conflictOr(kv().create(key, value)),
     update: (key, value, revision) => conflictOr(kv().put(key, value, { previousSeq: revision })),
     put: (key, value) => answerTo(kv().put(key, value)),
@@ -98,6 +94,21 @@ export function createBucket(connection: NatsConnection, logger: Logger, options
       return result === "conflict" ? result : "deleted";
     },
   };
+}
+
+/** Uses a watch: the library's own `history` creates a consumer without a name, which permissions by stream don't cover. */
+async function readHistory(kv: KV, key: string): Promise<BucketEntry[]> {
+  let isComplete = false;
+  let watch: QueuedIterator<KvEntry> | undefined;
+  const end = (): void => {
+    isComplete = true;
+    watch?.stop();
+  };
+  watch = await answerTo(kv.watch({ key, include: KvWatchInclude.AllHistory, initializedFn: end }));
+  if (isComplete) watch.stop();
+  const entries: BucketEntry[] = [];
+  for await (const entry of watch) entries.push(toEntry(entry));
+  return entries;
 }
 
 async function answerTo<T>(request: Promise<T>): Promise<T> {

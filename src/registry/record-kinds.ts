@@ -8,6 +8,7 @@ import { AppError } from "../model/app-error.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import type { CircuitRecord, InstallationRecord } from "../model/stored-records.ts";
 import { toApp, toInstallation } from "./opened-records.ts";
+import { storedProblem } from "./record-problem.ts";
 import type { RecordKind } from "./record-types.ts";
 import { RecordInvalid, type StoredApp } from "./records.ts";
 import type { SecretBox } from "./secret-box.ts";
@@ -112,9 +113,9 @@ export function parseStored<T>(schema: z.ZodType, value: string): T {
   } catch {
     throw new AppError("RECORD_INVALID", "not JSON in UTF-8");
   }
-  const result = schema.safeParse(json);
+  const result = schema.safeParse(json, { reportInput: true });
   if (result.success) return result.data as T;
-  const problems = result.error.issues.slice(0, MAX_PROBLEMS).map(({ path, message }) => ({ path: path.map(String).join("."), message }));
+  const problems = result.error.issues.slice(0, MAX_PROBLEMS).map(storedProblem);
   throw new RecordInvalid("invalid record", problems);
 }
 

@@ -36,6 +36,11 @@ export function recordProblem(issue: Issue): RecordProblem {
   return { path, message: `found ${found(issue.input, SECRET.test(path))}, ${wanted(issue)}` };
 }
 
+/** A problem of a value that any account may have written: the member and the value wanted, nothing of the value found. */
+export function storedProblem(issue: Issue): RecordProblem {
+  return { path: issue.path.map(String).join("."), message: issue.input === undefined ? "missing" : wanted(issue) };
+}
+
 function found(value: unknown, isSecret: boolean): string {
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object" && value !== null) return "an object";

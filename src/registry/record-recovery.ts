@@ -23,9 +23,17 @@ export interface RecordRecovery {
 
 export interface RecordRecoveryDependencies {
   readonly bucket: Pick<Bucket, "history">;
-  /** Passes an earlier revision to the listeners. */
-  readonly apply: (kind: RecordKind<unknown>, key: string, record: unknown, revision: number) => void;
+  /** Puts an earlier revision in force. */
+  readonly apply: (kind: RecordKind<unknown>, key: string, good: GoodRecord<unknown>) => void;
   readonly logger: Logger;
+}
+
+/** An earlier revision that can be read. */
+export interface GoodRecord<T> {
+  readonly record: T;
+  readonly revision: number;
+  /** JSON text. */
+  readonly value: string;
 }
 
 interface Unread {
@@ -49,7 +57,7 @@ export function createRecordRecovery({ bucket, apply, logger }: RecordRecoveryDe
       // A newer value may have arrived meanwhile.
       if (good === null || invalid.get(key) !== found) return;
       invalid.set(key, { ...found, inForce: true });
-      apply(kind, key, good.record, good.revision);
+      apply(kind, key, good);
     } catch (error) {
       logger.warn({ key, error: messageOf(error) }, "the history of a registry record can't be read");
     }
@@ -92,12 +100,12 @@ export async function readLastGood<T>(
   kind: RecordKind<T>,
   key: string,
   revision: number,
-): Promise<{ readonly record: T; readonly revision: number } | null> {
+): Promise<GoodRecord<T> | null> {
   for (const entry of (await bucket.history(key)).reverse()) {
     if (entry.revision >= revision) continue;
     try {
       const record = parseEntry(kind, entry);
-      return record === null ? null : { record, revision: entry.revision };
+      return record === null || entry.value === null ? null : { record, revision: entry.revision, value: entry.value };
     } catch {
       // An older one may be readable.
     }

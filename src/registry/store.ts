@@ -26,6 +26,8 @@ export interface RegistryStore {
   /** Resolves when all records have been passed to the listeners. */
   start(): Promise<void>;
   stop(): Promise<void>;
+  /** Resolves when no record has arrived for this long, or the store was stopped. */
+  quiet(forMs: number): Promise<void>;
   /** Whether the listeners have seen every change so far. */
   isCurrent(): boolean;
   /** Reports that the bucket was deleted: what is in memory is not current until `reopen`. */
@@ -73,9 +75,16 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, opt
   const bucket = createBucket(connection, logger, options);
   const revisions = createRevisionWaiters(clock);
   const listeners = createListeners(logger);
-  const recovery = createRecordRecovery({ bucket, apply: listeners.apply, logger });
   /** The last readable value of each key, for a bucket that is lost (STORE-1). */
   const known = new Map<string, string>();
+  const recovery = createRecordRecovery({
+    bucket,
+    apply(kind, key, { record, revision, value }) {
+      known.set(key, value);
+      listeners.apply(kind, key, record, revision);
+    },
+    logger,
+  });
   const onEntry = (entry: BucketEntry): void => {
     receive(entry, listeners, recovery);
     if (entry.value === null) known.delete(entry.key);
@@ -97,6 +106,7 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, opt
       offReconnect();
       revisions.release();
     },
+    quiet: watch.quiet,
     isCurrent: watch.isCurrent,
     bucketMissing: watch.setOutdated,
     async reopen() {

@@ -82,6 +82,11 @@ export async function connectRedis(options: RedisOptions, clock: Clock, logger: 
   return redis;
 }
 
+/** The key as Redis has it: the connection adds the prefix. */
+export function fullKey(redis: RedisClient, key: string): string {
+  return `${redis.options.keyPrefix ?? ""}${key}`;
+}
+
 /** Whether every key is reachable now. */
 export function isConnected(redis: RedisClient): boolean {
   if (redis.status !== "ready") return false;

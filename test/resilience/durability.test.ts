@@ -729,7 +729,7 @@ describe("a server that was killed", () => {
     const { created } = await manager.consumers.info(events, "posthorn-events");
     await bus.publish("issue.created", event());
 
-    await eventually(() => posthorn.log.some(({ message }) => message === "a consumer stands still and is recreated"));
+    await eventually(() => posthorn.log.some(({ message }) => message === "stalled consumer recreated"));
     proxy.divert(asking, null);
     // Whoever asks a consumer is told that it was deleted.
     await manager.consumers.delete(`NOTHING-${prefix}`, "none");
