@@ -121,9 +121,9 @@ import { createParkedQueues, type ParkedQueues } from "../subscribers/parked/par
 import { createReadEvent } from "../subscribers/read-event.ts";
 import { createRetriesSubscriber } from "../subscribers/retries-subscriber.ts";
 import { createDeliveryObserver } from "../telemetry/delivery-observer.ts";
-import { readStreamMetrics } from "../telemetry/gauges.ts";
 import { createLog, type Log } from "../telemetry/logger.ts";
 import { createMeter, createMetrics } from "../telemetry/metrics.ts";
+import { readMetrics } from "../telemetry/read-metrics.ts";
 import { type Sdk, startSdk } from "../telemetry/sdk.ts";
 import { createTraceIds } from "../telemetry/trace-ids.ts";
 import { createTracing } from "../telemetry/tracing.ts";
@@ -286,7 +286,9 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
     { metricsApps: config.metricsApps, logDeliveredPercent: config.logDeliveredPercent },
   );
   const redisUrl = redis.isCluster ? null : config.redisUrl;
-  const tracing = createTracing(sdk.isTracing ? { version: VERSION, prefix, natsServer: () => nats.getServer(), redisUrl } : null);
+  const tracing = createTracing(
+    sdk.isTracing ? { version: VERSION, subjectTemplate: names.template, natsServer: () => nats.getServer(), redisUrl } : null,
+  );
 
   // Status
   const outboxOf = <R extends OutboxMembers<StatusEvent>>(records: StatusRecords<R>) =>
@@ -740,7 +742,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
 
   // Gauges
   const gauges = createStreamMetrics(manager, names, clock, logger);
-  readStreamMetrics(metrics, {
+  readMetrics(metrics, {
     version: VERSION,
     inFlight: bulkhead.inFlight,
     waiting: bulkhead.waiting,

@@ -28,7 +28,7 @@ import { deliveryMessageSize, encodeDeliveryMessage } from "../model/delivery-me
 import { batchesOf, batchSize, encodeBatch, type FanOutBatch } from "../model/fan-out-batch.ts";
 import type { Logger } from "../model/logger.ts";
 import { sleep } from "../model/periodic.ts";
-import { natsReason } from "../registry/store.ts";
+import { natsReason } from "./nats-errors.ts";
 import { createPublishWindow, type PublishCounts } from "./publish-window.ts";
 import { encodeRawMessage } from "./raw-message.ts";
 import { INVALID, type Subjects } from "./subjects.ts";

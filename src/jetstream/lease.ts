@@ -7,10 +7,11 @@
  * HOLDER-2  While the server refuses the rewrite (its store is full), reading the record unchanged extends the lease, by less than
  *           `settleMs`: what would make room goes on, and who takes the lease meanwhile does not act before the holder knows.
  */
+
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
-import type { RecordKind } from "../registry/store.ts";
+import type { RecordKind } from "../model/record-kind.ts";
 
 /** What is needed of the bucket; registry/store.ts has it. */
 export interface LeaseRecords {

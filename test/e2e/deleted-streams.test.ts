@@ -139,7 +139,7 @@ describe("without its registry bucket", () => {
       async () => (await isReady()) && (await metric(line)) && (await posthorn.api("GET", "/v1/apps/ordered")).status === 200,
     );
     expect((await posthorn.api("GET", "/v1/apps")).body.items).toEqual(apps);
-    expect(has(posthorn.log, "the registry bucket is a new one").length).toBeGreaterThan(0);
+    expect(has(posthorn.log, "the registry bucket was replaced").length).toBeGreaterThan(0);
     await expectEverythingWorks();
   });
 });

@@ -20,13 +20,13 @@ export interface StoredMessage {
   readonly reason: DeadLetterReason | null;
 }
 
-export interface LanesInMemory extends DeliveryStreams, Pick<DeadLetterWriter, "deadLetter"> {
+export interface StreamsInMemory extends DeliveryStreams, Pick<DeadLetterWriter, "deadLetter"> {
   readonly messages: Set<StoredMessage>;
   in(stream: string): StoredMessage[];
   delivery(message: StoredMessage): Delivery;
 }
 
-export function createLanesInMemory(clock: Clock): LanesInMemory {
+export function createStreamsInMemory(clock: Clock): StreamsInMemory {
   const messages = new Set<StoredMessage>();
   const ids = new Set<string>();
   let sequence = 0;
