@@ -237,7 +237,7 @@ describe("a message in hand", () => {
   });
 });
 
-test("what waits flows out of a full store, and room comes from that", async () => {
+test.each([false, true])("what waits flows out of a full store, and room comes from that (ordered: %s)", async (ordered) => {
   const own = await startNatsServer({ maxFileStore: "12MB" });
   stopping.push(own.stop);
   const { bus, receiver, manager, streamOf, start } = await aPlatform(own);
@@ -247,7 +247,7 @@ test("what waits flows out of a full store, and room comes from that", async () 
     POSTHORN_CIRCUIT_MAX_OPEN_TIME: "2s",
   });
   receiver.behave(answer(503));
-  const { uuid } = await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [1, 1, 1] });
+  await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [1, 1, 1], ordered });
   const text = "x".repeat(20_000);
   for (let n = 0; n < 400; n++) {
     try {
@@ -256,8 +256,10 @@ test("what waits flows out of a full store, and room comes from that", async () 
       break;
     }
   }
-  await eventually(async () => (await posthorn.api("POST", `/v1/installations/${uuid}/disable`)).status === 503);
-  const refused = await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+  const refused = await eventually(async () => {
+    const answered = await posthorn.api("PUT", "/v1/apps/filler", { webhook_url: receiver.url, name: randomUUID() });
+    return answered.status === 503 && answered;
+  });
   expect(refused.body).toMatchObject({ status: 503, code: "STORE_FULL" });
   receiver.behave(answer(200));
   await eventually(async () => (await manager.streams.info(streamOf("PARKED"))).state.messages === 0);
