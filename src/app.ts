@@ -91,6 +91,7 @@ import { createAttemptParked } from "./subscribers/parked/attempt-parked.ts";
 import { createBacklog } from "./subscribers/parked/backlog.ts";
 import { createInFlightChannel } from "./subscribers/parked/in-flight.ts";
 import { createParkedQueues, type ParkedQueues } from "./subscribers/parked/parked-queues.ts";
+import { createParkedShare } from "./subscribers/parked/parked-share.ts";
 import { createAckGroup } from "./subscribers/pulled-message.ts";
 import { createReadEvent } from "./subscribers/read-event.ts";
 import { createResend } from "./subscribers/resend.ts";
@@ -380,6 +381,7 @@ async function startOn({ config, wallClock, clock, log, sdk, redis, nats, signal
     maxKeys: config.maxEventKeys,
     maxIdLength: config.maxIdLength,
   };
+  const share = createParkedShare(config.parkedAppShare);
   const lanes = createLanes({
     jetStream,
     names,
@@ -387,7 +389,10 @@ async function startOn({ config, wallClock, clock, log, sdk, redis, nats, signal
     logger,
     isUp: () => connectionState.up,
     maxPayloadBytes,
-    onStored: attemptLog.stored,
+    onStored(delivery, place) {
+      attemptLog.stored(delivery, place);
+      if (place.lane === "parked") share.parked(delivery);
+    },
     onDeadLetter: observer.deadLettered,
   });
   const answeringLanes = lanes.within(STORED_WITHIN_MS);
@@ -408,6 +413,7 @@ async function startOn({ config, wallClock, clock, log, sdk, redis, nats, signal
     observer,
     tracing,
     directLimit,
+    isShareUsedUp: share.isUsedUp,
     onParked: (queue) => parked?.parked(queue),
     onGivenUp,
   });
@@ -438,6 +444,7 @@ async function startOn({ config, wallClock, clock, log, sdk, redis, nats, signal
   parked = createParkedQueues(
     {
       ...queues,
+      share,
       isOwned: (app) => orderRecords.get(app) !== undefined,
       onWake: (reason, app, woken) => owner?.wake(reason, app, woken),
     },
@@ -447,6 +454,7 @@ async function startOn({ config, wallClock, clock, log, sdk, redis, nats, signal
     ...{ ...queues, backlog, mayFlow, readEvent, match: index.match, records: store, orderRecords, replica },
     limitOf: (app) => Math.max(1, directLimit(index.app(app)?.maxInFlight ?? null)),
     appMaxInFlight: config.appMaxInFlight,
+    isShareUsedUp: share.isUsedUp,
   });
   inFlight.answer(() => (owner?.isOwner() ? owner.inFlight() : null));
   const retries = createRetriesSubscriber(handling);

@@ -206,6 +206,16 @@ export const SETTINGS = {
     group: DELIVERY,
     about: "What was first parked longer ago than this goes to dead letters when it is parked or waits there.",
   }),
+  PARKED_APP_SHARE: integer(
+    "50",
+    {
+      group: DELIVERY,
+      about:
+        "Percent of the parked stream's max_bytes or max_msgs, where it has one, that one app may use; beyond it the app's deliveries go to dead letters (overflow).",
+    },
+    1,
+    100,
+  ),
 
   TARGET_ALLOW: setting<readonly string[]>({
     parse: parseCidrs,

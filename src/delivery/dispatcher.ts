@@ -7,7 +7,7 @@
  *     nothing is attempted or stored for a source whose lease is over (LEASE-1).
  */
 import type { Delivery } from "../model/delivery.ts";
-import { type Attempt, type DeadLetterVerdict, type Held, uninstalled, type Verdict } from "./attempt.ts";
+import { type Attempt, type DeadLetterVerdict, givenUp, type Held, uninstalled, type Verdict } from "./attempt.ts";
 import type { Bulkhead } from "./bulkhead.ts";
 import type { DestinationOf } from "./destination.ts";
 import type { Gate, ParkedBecause } from "./gate.ts";
@@ -44,6 +44,8 @@ export interface DispatcherDependencies {
   readonly tracing: Tracing;
   /** How many attempts for the app this process may have in flight at once; with 0 all go through its queue. */
   readonly directLimit: (appMaxInFlight: number | null) => number;
+  /** Whether the app may park no more; it may when not given. */
+  readonly isShareUsedUp?: (app: string) => boolean;
   /** Told when a delivery was stored in a parked queue. */
   readonly onParked: (queue: ParkedQueue) => void;
   /** Tells the bus that a delivery was given up and is in dead letters; its source is acknowledged after that. */
@@ -51,7 +53,20 @@ export interface DispatcherDependencies {
 }
 
 export function createDispatcher(dependencies: DispatcherDependencies): Dispatcher {
-  const { gate, bulkhead, destinationOf, attempt, lanes, log, observer, tracing, directLimit, onParked, onGivenUp } = dependencies;
+  const {
+    gate,
+    bulkhead,
+    destinationOf,
+    attempt,
+    lanes,
+    log,
+    observer,
+    tracing,
+    directLimit,
+    isShareUsedUp = () => false,
+    onParked,
+    onGivenUp,
+  } = dependencies;
 
   const settle: Dispatcher["settle"] = async (verdict, source, trace) => {
     switch (verdict.kind) {
@@ -80,6 +95,10 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
   };
 
   const park: Dispatcher["park"] = async (delivery, queue, why, source, trace, dueAt = null) => {
+    if (isShareUsedUp(delivery.app)) {
+      await settle(givenUp(delivery, "overflow", "the app has used up its share of the parked stream"), source, trace);
+      return;
+    }
     await tracing.store(trace, "parked", delivery, why, (at) => lanes.park(delivery, queue, dueAt, source, at));
     observer.stored("parked", delivery, why);
     onParked(queue);

@@ -68,7 +68,7 @@ const givenUp = z.object({
   event_id: z.string(),
   event_type: z.string().meta({ description: "<resource>.<action>" }),
   attempts: count,
-  reason: z.enum(["exhausted", "rejected", "gone", "blocked", "uninstalled", "expired", "discarded"]),
+  reason: z.enum(["exhausted", "rejected", "gone", "blocked", "uninstalled", "expired", "overflow", "discarded"]),
   last_outcome: z.enum(["delivered", "gone", "failed", "rejected", "timed_out", "unreachable", "blocked"]).nullable(),
   last_response_code: responseCode,
   last_error: z.string().nullable(),

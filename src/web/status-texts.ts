@@ -64,7 +64,9 @@ function circuitDetail(reason: unknown): string {
 
 /** What went to dead letters without having been refused is not called so. */
 function notSent(reason: unknown): string {
-  return reason === "discarded" || reason === "expired" || reason === "uninstalled" ? (reason as string) : "rejected";
+  return reason === "discarded" || reason === "expired" || reason === "uninstalled" || reason === "overflow"
+    ? (reason as string)
+    : "rejected";
 }
 
 function givenUpDetail({ event_type, attempts, last_error: last }: Facts): string {

@@ -8,7 +8,7 @@
  *          of the next before it leaves the place where it was.
  * ORDER-6  A delivery that is there twice (an event and a message of the queue, or two messages) is one entry.
  */
-import type { DeadLetterVerdict, RetryVerdict } from "../../delivery/attempt.ts";
+import { type DeadLetterVerdict, givenUp, type RetryVerdict } from "../../delivery/attempt.ts";
 import type { Dispatcher } from "../../delivery/dispatcher.ts";
 import type { DeliveryObserver, HandledMessage, LaneSource, ParkedQueue, RegistryView } from "../../delivery/ports.ts";
 import { isLeaseOver } from "../../delivery/source-lease.ts";
@@ -62,6 +62,8 @@ export interface OrderedAppDependencies {
   /** The name of the stream of parked deliveries. */
   readonly stream: string;
   readonly appMaxInFlight: number;
+  /** Whether the app may park no more. */
+  readonly isShareUsedUp: (app: string) => boolean;
 }
 
 interface Entry extends KeyedItem {
@@ -99,7 +101,7 @@ const NEVER = Number.MAX_SAFE_INTEGER;
 
 export function createOrderedApp(dependencies: OrderedAppDependencies, app: string): OrderedApp {
   const { backlog, attemptParked, dispatcher, lanes, observer, registry, clock, logger, monotonicNow } = dependencies;
-  const { mayFlow, isOwner, isDeadLetter, stream, appMaxInFlight } = dependencies;
+  const { mayFlow, isOwner, isDeadLetter, stream, appMaxInFlight, isShareUsedUp } = dependencies;
   const own: ParkedQueue = { app, installationUuid: null };
   const share = `ordered:${app}`;
   const entries = new Map<string, Entry>();
@@ -397,6 +399,12 @@ export function createOrderedApp(dependencies: OrderedAppDependencies, app: stri
     if (dueAt !== null && started.size < limit() && dueAt < NEVER) cancelPump = clock.after(Math.max(1, dueAt - nowMs), pump);
   };
 
+  const overflow = async (entry: Entry, delivery: Delivery): Promise<void> => {
+    const verdict = givenUp(delivery, "overflow", "the app has used up its share of the parked stream");
+    await dispatcher.settle(verdict, sourceOf(entry), delivery.event);
+    leave(entry);
+  };
+
   /** ORDER-5. */
   const storeWaiting = async (): Promise<void> => {
     const before = monotonicNow() - STORE_AFTER_MS;
@@ -410,7 +418,8 @@ export function createOrderedApp(dependencies: OrderedAppDependencies, app: stri
           if (entry.event === null || entry.delivery === null || started.has(entry) || !entries.has(entry.mark)) return;
           entry.isBeingStored = true;
           try {
-            await store(entry, entry.delivery, null);
+            if (isShareUsedUp(app)) await overflow(entry, entry.delivery);
+            else await store(entry, entry.delivery, null);
           } finally {
             entry.isBeingStored = false;
           }

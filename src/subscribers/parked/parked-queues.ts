@@ -6,13 +6,14 @@
  * A queue is found by the local park that filled it or by a look at the stream's subjects every few seconds, which also finds what
  * other replicas parked.
  */
-import { AckPolicy, type ConsumerInfo, nanos } from "nats";
+import { AckPolicy, type ConsumerInfo, nanos, type StreamConfig } from "nats";
 import type { ParkedQueue, RegistryView } from "../../delivery/ports.ts";
 import { isOrdered } from "../../model/app.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { BusNames } from "../names.ts";
 import { ensureConsumer, unlessNotFound } from "../topology.ts";
 import { queueOf } from "./backlog.ts";
+import type { ParkedShare } from "./parked-share.ts";
 import { createQueueConsumer, type QueueConsumer, type QueueConsumerDependencies } from "./queue-consumer.ts";
 
 /** Why queues are looked at again. */
@@ -37,6 +38,7 @@ export interface ParkedQueues {
 export interface ParkedQueuesDependencies extends QueueConsumerDependencies {
   readonly names: BusNames;
   readonly registry: RegistryView;
+  readonly share: ParkedShare;
   /** The order of the app's deliveries is, or was until now, kept by the owner of the queues. */
   readonly isOwned: (app: string) => boolean;
   /** These queues hold something, and may flow by now. @param app null: of all apps */
@@ -54,7 +56,7 @@ const ACK_WAIT_MS = 10_000;
 const QUIET_MS = 250;
 
 export function createParkedQueues(dependencies: ParkedQueuesDependencies, options: ParkedQueuesOptions): ParkedQueues {
-  const { manager, names, registry, isOwned, onWake, clock, logger } = dependencies;
+  const { manager, names, registry, share, isOwned, onWake, clock, logger } = dependencies;
   const stream = names.streams.parked;
   const busyQueues = new Map<string, ParkedQueue>();
   /** By app. */
@@ -159,8 +161,21 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
     await unlessNotFound(manager.consumers.delete(stream, consumer));
   };
 
-  const subjectsOf = async (filter: string): Promise<string[]> =>
-    Object.keys((await manager.streams.info(stream, { subjects_filter: filter })).state.subjects ?? {});
+  const countsOf = async (filter: string): Promise<Record<string, number>> =>
+    (await manager.streams.info(stream, { subjects_filter: filter })).state.subjects ?? {};
+
+  const subjectsOf = async (filter: string): Promise<string[]> => Object.keys(await countsOf(filter));
+
+  const noteUse = ({ max_bytes: maxBytes, max_msgs: maxMessages }: StreamConfig, bytes: number, counts: Record<string, number>): void => {
+    const apps = new Map<string, number>();
+    let messages = 0;
+    for (const [subject, count] of Object.entries(counts)) {
+      const { app } = queueOf(subject);
+      apps.set(app, (apps.get(app) ?? 0) + count);
+      messages += count;
+    }
+    share.update({ maxBytes, maxMessages, bytes, messages }, apps);
+  };
 
   /** Consumers of queues that are empty or have none by now: their replica died before it could remove them. */
   const removeLeftBehind = async (): Promise<void> => {
@@ -173,10 +188,13 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
 
   const scan = async (): Promise<void> => {
     try {
-      const { last_seq: sequence, consumer_count: count, messages } = (await manager.streams.info(stream)).state;
+      const { state, config } = await manager.streams.info(stream);
+      const { last_seq: sequence, consumer_count: count, messages } = state;
       // What leaves a queue does not make anything flow: only something new, or something that was there, is worth the list.
       if (sequence !== lastSequence || messages > 0 || busyQueues.size > 0) {
-        const subjects = messages === 0 ? [] : await subjectsOf(`${names.prefix}.parked.>`);
+        const counts = messages === 0 ? {} : await countsOf(`${names.prefix}.parked.>`);
+        noteUse(config, state.bytes, counts);
+        const subjects = Object.keys(counts);
         const found = new Set(subjects);
         for (const subject of subjects) busyQueues.set(subject, queueOf(subject));
         for (const [key, queue] of busyQueues) if (!found.has(key) && !consumers.has(queue.app)) busyQueues.delete(key);

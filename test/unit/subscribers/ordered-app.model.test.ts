@@ -188,6 +188,7 @@ class World {
         isDeadLetter: async () => false,
         stream: "PARKED",
         appMaxInFlight: 4,
+        isShareUsedUp: () => false,
       },
       "acme",
     );
