@@ -50,15 +50,15 @@ export function createKeyedQueue<T extends KeyedItem>(): KeyedQueue<T> {
   let size = 0;
 
   const queue = (key: Key<T>): void => {
-    ready.delete(key);
+    const head = key.started === null ? key.items[key.first] : undefined;
+    const isReady = head?.dueAt === 0;
+    // One that was ready keeps its turn.
+    if (isReady) ready.add(key);
+    else ready.delete(key);
     later.delete(key);
-    const head = key.items[key.first];
-    if (key.started !== null || head === undefined) return;
-    if (head.dueAt === 0) ready.add(key);
-    else {
-      later.add(key);
-      earliest = Math.min(earliest, head.dueAt);
-    }
+    if (head === undefined || isReady) return;
+    later.add(key);
+    earliest = Math.min(earliest, head.dueAt);
   };
 
   const promoteDue = (nowMs: number): void => {
