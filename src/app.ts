@@ -452,6 +452,7 @@ async function startOn({ config, wallClock, clock, log, sdk, redis, nats, signal
   );
   owner = createQueueOwner({
     ...{ ...queues, backlog, mayFlow, readEvent, match: index.match, records: store, orderRecords, replica },
+    countOf: (queue) => parked?.count(queue) ?? 0,
     limitOf: (app) => Math.max(1, directLimit(index.app(app)?.maxInFlight ?? null)),
     appMaxInFlight: config.appMaxInFlight,
     isShareUsedUp: share.isUsedUp,
@@ -500,7 +501,7 @@ async function startOn({ config, wallClock, clock, log, sdk, redis, nats, signal
     if (statuses.get(uuid) !== status) {
       if (status === null) statuses.delete(uuid);
       else statuses.set(uuid, status);
-      parked?.wake("status", null);
+      parked?.wake("status", index.installation(uuid)?.app ?? null, uuid);
     }
   });
   store.onRecord(CIRCUIT_PREFIX, (key, value, revision) => {

@@ -36,6 +36,8 @@ export interface OrderIndex {
   orderBy(): OrderBy;
   /** The next one that may start. */
   start(nowMs: number): Entry | null;
+  /** Whether nothing of its key is before it, also now that it has started. */
+  isOldest(entry: Entry): boolean;
   /** A run of it has ended, with `later` or `leave`. */
   ended(entry: Entry): void;
   started(): ReadonlySet<Entry>;
@@ -164,6 +166,7 @@ export function createOrderIndex(remove: Backlog["remove"], monotonicNow: () => 
       if (entry !== null) started.add(entry);
       return entry;
     },
+    isOldest: (entry) => queue.isOldest(entry),
     ended: (entry) => void started.delete(entry),
     started: () => started,
     nextDueAt: () => queue.nextDueAt(),

@@ -138,8 +138,8 @@ export function createOrderedApp(dependencies: OrderedAppDependencies, app: stri
         queue: own,
         share,
         mayBeDone: entry.mayBeDone || entry.event === null || entry.sequences.length > 0,
-        // ORDER-4 also when the installation began to flow meanwhile.
-        isWanted: () => isActive() && !queues.isUnread(installationUuid),
+        // The installation may have begun to flow meanwhile, and what was stored for it may be older (ORDER-4).
+        isWanted: () => isActive() && !queues.isUnread(installationUuid) && index.isOldest(entry),
       },
     );
     if (end === "done") return index.leave(entry);

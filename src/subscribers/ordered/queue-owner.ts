@@ -263,7 +263,7 @@ export function createQueueOwner(dependencies: QueueOwnerDependencies): QueueOwn
     isOwner,
     wake(reason, app, queues) {
       if (!isOwner()) return;
-      if (reason === "app" || reason === "order" || reason === "status") reconcileSoon();
+      if (reason === "app" || reason === "order") reconcileSoon();
       for (const [slug, { ordered }] of term?.apps ?? []) {
         if (app !== null && app !== slug) continue;
         if (reason === "parked") {

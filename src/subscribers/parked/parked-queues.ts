@@ -25,10 +25,12 @@ export interface ParkedQueues {
   stop(): Promise<void>;
   /** Whether the queue holds deliveries as far as this replica knows. */
   busy(queue: ParkedQueue): boolean;
+  /** Messages that it held when it was looked at, and what this replica has parked there since. */
+  count(queue: ParkedQueue): number;
   /** Something was parked there. */
   parked(queue: ParkedQueue): void;
-  /** What decides whether queues may flow has changed. @param app null: of all apps */
-  wake(reason: WakeReason, app: string | null): void;
+  /** What decides whether queues may flow has changed. @param app null: of all apps @param installationUuid of this one only */
+  wake(reason: WakeReason, app: string | null, installationUuid?: string): void;
   held(): number;
   /** Queues known to hold deliveries. */
   busyQueues(): Iterable<ParkedQueue>;
@@ -59,6 +61,7 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
   const { manager, names, registry, share, isOwned, onWake, clock, logger } = dependencies;
   const stream = names.streams.parked;
   const busyQueues = new Map<string, ParkedQueue>();
+  let counts: Record<string, number> = {};
   /** By app. */
   const consumers = new Map<string, QueueConsumer>();
   const opening = new Set<string>();
@@ -192,7 +195,7 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
       const { last_seq: sequence, consumer_count: count, messages } = state;
       // What leaves a queue does not make anything flow: only something new, or something that was there, is worth the list.
       if (sequence !== lastSequence || messages > 0 || busyQueues.size > 0) {
-        const counts = messages === 0 ? {} : await countsOf(`${names.prefix}.parked.>`);
+        counts = messages === 0 ? {} : await countsOf(`${names.prefix}.parked.>`);
         noteUse(config, state.bytes, counts);
         const subjects = Object.keys(counts);
         const found = new Set(subjects);
@@ -218,18 +221,27 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
     else if (consumer !== undefined) await removeUnused(consumerOf(app)).catch(() => {});
   };
 
-  const wake = (reason: WakeReason, app: string | null): void => {
+  const queuesOf = (app: string | null, installationUuid: string | undefined): Iterable<ParkedQueue> => {
+    if (app === null) return busyQueues.values();
+    if (installationUuid === undefined) return [...busyQueues.values()].filter((queue) => queue.app === app);
+    const queue = busyQueues.get(names.parked(app, installationUuid));
+    return queue === undefined ? [] : [queue];
+  };
+
+  const wake: ParkedQueues["wake"] = (reason, app, installationUuid) => {
     if (app !== null) void refresh(app);
     else {
       const apps = new Set(consumers.keys());
       for (const queue of busyQueues.values()) if (queue.installationUuid === null) apps.add(queue.app);
       for (const one of apps) void refresh(one);
     }
-    onWake(reason, app, app === null ? busyQueues.values() : [...busyQueues.values()].filter((queue) => queue.app === app));
+    onWake(reason, app, queuesOf(app, installationUuid));
   };
 
   const parked = (queue: ParkedQueue): void => {
-    busyQueues.set(keyOf(queue), queue);
+    const key = keyOf(queue);
+    busyQueues.set(key, queue);
+    counts[key] = (counts[key] ?? 0) + 1;
     if (queue.installationUuid === null) void refresh(queue.app);
     onWake("parked", queue.app, [queue]);
   };
@@ -241,6 +253,7 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
       cancelScan();
       await Promise.all([...consumers.values()].map((consumer) => consumer.close()));
     },
+    count: (queue) => counts[keyOf(queue)] ?? 0,
     busy: (queue) => busyQueues.has(keyOf(queue)),
     parked,
     wake,
