@@ -33,7 +33,7 @@ export interface BusNames {
   readonly fanOutConsumer: string;
   rungConsumer(rungS: number): string;
   /** Of the replica that reads the events of ordered apps. */
-  orderConsumer(term: number | ""): string;
+  orderConsumer(term: string): string;
   parkedConsumer(app: string, installationUuid: string | null): string;
 }
 

@@ -43,7 +43,7 @@ export interface OrderReaderDependencies extends PullLoopDependencies {
 }
 
 export interface OrderReaderOptions {
-  readonly term: number;
+  readonly term: string;
   readonly from: number;
 }
 

@@ -105,6 +105,18 @@ describe("a lease", () => {
     expect(one.lease.isHeld()).toBe(true);
   });
 
+  test("that ended while the process stood still is its holder's again while the store is full and nobody else has it", async () => {
+    const one = aReplica("one");
+    await clock.advance(1_000);
+    fault = new AppError("STORE_FULL", "full", { retryable: true });
+    cutOff.add("one");
+    await clock.advance(20_000);
+    expect([one.lease.isHeld(), one.lost]).toEqual([false, 1]);
+    cutOff.clear();
+    await clock.advance(1_000);
+    expect([one.lease.isHeld(), one.taken.length]).toEqual([true, 2]);
+  });
+
   test("is lost at the next write when somebody else has taken it", async () => {
     const one = aReplica("one");
     await clock.advance(1_000);
