@@ -118,6 +118,7 @@ import { createAttemptParked } from "../subscribers/parked/attempt-parked.ts";
 import { createBacklog } from "../subscribers/parked/backlog.ts";
 import { createInFlightChannel } from "../subscribers/parked/in-flight-channel.ts";
 import { createParkedQueues, type ParkedQueues } from "../subscribers/parked/parked-queues.ts";
+import { createParkedShare } from "../subscribers/parked/parked-share.ts";
 import { createReadEvent } from "../subscribers/read-event.ts";
 import { createRetriesSubscriber } from "../subscribers/retries-subscriber.ts";
 import { createDeliveryObserver } from "../telemetry/delivery-observer.ts";
@@ -323,7 +324,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
   // Storage
   const states = createInstallationStates((uuid, before, after) => {
     probeSchedule.update(uuid, after?.broken?.probedAt ?? null);
-    if (before?.status !== after?.status) parked?.wake("status", null);
+    if (before?.status !== after?.status) parked?.wake("status", index.installation(uuid)?.app ?? null, uuid);
   });
   const redisHealth = createRedisHealth(redis, clock, logger);
   const attemptLog = createRequestLog(
@@ -430,6 +431,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
     maxKeys: config.maxEventKeys,
     maxIdLength: config.maxIdLength,
   };
+  const share = createParkedShare(config.parkedAppShare);
   const streams = createDeliveryStreams({
     jetStream,
     names,
@@ -437,7 +439,10 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
     logger,
     isUp: () => connectionState.up,
     maxPayloadBytes,
-    onStored: attemptLog.stored,
+    onStored(delivery, place) {
+      attemptLog.stored(delivery, place);
+      if (place.stream === "parked") share.parked(delivery);
+    },
   });
   const answeringStreams = streams.within(STORED_WITHIN_MS);
   const giveUpWith = (deadLetters: DeliveryStreamWriter): GiveUp => {
@@ -459,6 +464,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
     observer,
     tracing,
     directLimit,
+    isShareUsedUp: share.isUsedUp,
     onParked: (queue) => parked?.parked(queue),
     giveUp,
   });
@@ -504,6 +510,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
   parked = createParkedQueues(
     {
       ...queues,
+      share,
       isOwned: (app) => orderRecords.get(app) !== undefined,
       onWake: (reason, app, woken) => owner?.wake(reason, app, woken),
     },
@@ -511,8 +518,10 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
   );
   owner = createQueueOwner({
     ...{ ...queues, backlog, isFlowing, readEvent, match: index.match, records: store, orderRecords, replica },
+    countOf: (queue) => parked?.count(queue) ?? 0,
     limitOf: (app) => Math.max(1, directLimit(index.app(app)?.maxInFlight ?? null)),
     appMaxInFlight: config.appMaxInFlight,
+    isShareUsedUp: share.isUsedUp,
   });
   inFlightChannel.answer(() => (owner?.isOwner() ? owner.inFlight() : null));
   const retries = createRetriesSubscriber(handling);

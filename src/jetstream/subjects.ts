@@ -39,7 +39,7 @@ export interface Subjects {
   readonly fanOutConsumer: string;
   tierConsumer(tierS: number): string;
   /** Of the replica that reads the events of ordered apps. */
-  orderConsumer(term: number | ""): string;
+  orderConsumer(term: string): string;
   parkedConsumer(app: string, installationUuid: string | null): string;
 }
 

@@ -48,4 +48,14 @@ export const DELIVERY_SETTINGS = {
     group: DELIVERY,
     about: "Deliveries first parked longer ago than this become dead letters.",
   }),
+  PARKED_APP_SHARE: integer(
+    "50",
+    {
+      group: DELIVERY,
+      about:
+        "Largest share of the parked stream's `max_bytes` or `max_msgs`, in percent, that one app may use. Beyond it the app's deliveries become dead letters (`overflow`). Without a limit on the stream there is no share.",
+    },
+    1,
+    100,
+  ),
 } as const;
