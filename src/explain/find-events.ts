@@ -3,7 +3,6 @@
  * (model/event-key.ts). Each look is bounded.
  */
 
-import { AppError } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import type { LocatedDelivery, NotedAddressee, StoredEvent } from "../model/delivery-location.ts";
 import { deliveryId, type EventIdentity, eventKey } from "../model/event-key.ts";
