@@ -32,16 +32,16 @@ export interface AppBody {
   readonly webhook_url: string;
   /** Rows in the request log of internal apps leave out the organization. */
   readonly status?: "internal" | "unpublished" | "published" | undefined;
-  /** What the app subscribes to. */
+  /** Event patterns that the app subscribes to. */
   readonly events?: ReadonlyArray<string> | undefined;
-  /** Sent with every webhook; never instead of one of Posthorn's own. Answers have `[redacted]` for each value; sent back, it keeps the value. */
+  /** Sent with every webhook, but never in place of Posthorn's own headers. Answers show `[redacted]` for each value; sent back, it keeps the value. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly timeout_ms?: number | null | undefined;
   readonly retry_schedule_s?: ReadonlyArray<number> | null | undefined;
   readonly max_in_flight?: number | null | undefined;
   /** One delivery after the other, in the order of the events. */
   readonly ordered?: boolean | undefined;
-  /** For apps that move here with a secret; made by Posthorn, or kept, when not given. Never in an answer. */
+  /** For an app that already has a secret elsewhere; otherwise Posthorn creates one or keeps the current one. Never in an answer. */
   readonly client_secret?: string | undefined;
   /** Set by Posthorn; ignored here. */
   readonly created_at?: string | null | undefined;
@@ -64,13 +64,13 @@ export interface AppPatch {
   readonly webhook_url?: string | null | undefined;
   readonly status?: "internal" | "unpublished" | "published" | null | undefined;
   readonly events?: ReadonlyArray<string> | null | undefined;
-  /** Sent with every webhook; never instead of one of Posthorn's own. Answers have `[redacted]` for each value; sent back, it keeps the value. */
+  /** Sent with every webhook, but never in place of Posthorn's own headers. Answers show `[redacted]` for each value; sent back, it keeps the value. */
   readonly headers?: Readonly<Record<string, string | null>> | null | undefined;
   readonly timeout_ms?: number | null | undefined;
   readonly retry_schedule_s?: ReadonlyArray<number> | null | undefined;
   readonly max_in_flight?: number | null | undefined;
   readonly ordered?: boolean | null | undefined;
-  /** For apps that move here with a secret; made by Posthorn, or kept, when not given. Never in an answer. */
+  /** For an app that already has a secret elsewhere; otherwise Posthorn creates one or keeps the current one. Never in an answer. */
   readonly client_secret?: string | undefined;
   /** Set by Posthorn; ignored here. */
   readonly created_at?: string | null | undefined;
@@ -395,7 +395,7 @@ export interface InstallationBody {
   readonly project_ids?: ReadonlyArray<string | number> | undefined;
   /** Replaces the app's. */
   readonly webhook_url?: string | null | undefined;
-  /** The app may be installed in this organization already. Of this call only; it is not kept. */
+  /** Allows a second installation of the app in this organization. Applies to this call only. */
   readonly allow_duplicate?: boolean | undefined;
   /** Changes only by enable, disable, the health rule and recovery; ignored here. */
   readonly status?: "active" | "broken" | "disabled" | undefined;
@@ -422,7 +422,7 @@ export interface InstallationPatch {
   readonly project_ids?: ReadonlyArray<string | number> | null | undefined;
   /** Replaces the app's. */
   readonly webhook_url?: string | null | undefined;
-  /** The app may be installed in this organization already. Of this call only; it is not kept. */
+  /** Allows a second installation of the app in this organization. Applies to this call only. */
   readonly allow_duplicate?: boolean | undefined;
   /** Changes only by enable, disable, the health rule and recovery: as it is, or left out. */
   readonly status?: "active" | "broken" | "disabled" | undefined;
@@ -556,7 +556,7 @@ export interface NewInstallationBody {
   readonly project_ids?: ReadonlyArray<string | number> | undefined;
   /** Replaces the app's. */
   readonly webhook_url?: string | null | undefined;
-  /** The app may be installed in this organization already. Of this call only; it is not kept. */
+  /** Allows a second installation of the app in this organization. Applies to this call only. */
   readonly allow_duplicate?: boolean | undefined;
 }
 
