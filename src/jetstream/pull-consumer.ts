@@ -98,7 +98,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     recovering = true;
     outstanding = 0;
     for (let waitMs = RECOVER_AFTER_MS; !stopping; waitMs = Math.min(waitMs * 2, 5_000)) {
-      await new Promise((resolve) => setTimeout(resolve, waitMs));
+      await new Promise((resolve) => clock.after(waitMs, () => resolve(undefined)));
       if (stopping) return;
       try {
         await recover();
