@@ -61,7 +61,7 @@ const appForms = {
   }),
   events: z
     .array(z.string().regex(EVENT_PATTERN, "wanted *, <resource>, <resource>.* or <resource>.<action> of a-z, 0-9 and _"))
-    .meta({ description: "What the app subscribes to.", example: ["issue", "comment.created", "metric_alert.*"] }),
+    .meta({ description: "Event patterns that the app subscribes to.", example: ["issue", "comment.created", "metric_alert.*"] }),
   timeout_ms: z.int().min(1).max(120_000).meta({ description: "Deadline of one attempt; POSTHORN_REQUEST_TIMEOUT when not given." }),
   retry_schedule_s: z
     .array(
@@ -84,11 +84,14 @@ const appForms = {
   client_secret: z
     .string()
     .regex(/^[0-9a-f]{64}$/, "wanted 64 lower-case hex characters")
-    .meta({ description: "For apps that move here with a secret; made by Posthorn, or kept, when not given. Never in an answer." }),
+    .meta({
+      description:
+        "For an app that already has a secret elsewhere; otherwise Posthorn creates one or keeps the current one. Never in an answer.",
+    }),
 };
 const headersAbout = {
   description:
-    "Sent with every webhook; never instead of one of Posthorn's own. Answers have `[redacted]` for each value; sent back, it keeps the value.",
+    "Sent with every webhook, but never in place of Posthorn's own headers. Answers show `[redacted]` for each value; sent back, it keeps the value.",
 };
 
 /** The body of a PUT: an absent member has its default. */
@@ -140,7 +143,7 @@ const installationForms = {
   webhook_url: webhookUrl.nullish().meta({ description: "Replaces the app's." }),
 };
 const allowDuplicate = z.boolean().optional().meta({
-  description: "The app may be installed in this organization already. Of this call only; it is not kept.",
+  description: "Allows a second installation of the app in this organization. Applies to this call only.",
 });
 const STATUS_ABOUT = "Changes only by enable, disable, the health rule and recovery";
 

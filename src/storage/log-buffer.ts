@@ -31,7 +31,7 @@ export function createLogBuffer(maxRows: number): LogBuffer {
   let batchNotes: ReadonlyMap<string, Note> = new Map();
   let batch = EMPTY;
   let dropped = 0;
-  /** Dedup key → the attempt that delivered, of what waits and of the batch. New maps for each batch (model/slots.ts). */
+  /** Dedup key → the attempt that delivered, for waiting attempts and for the batch. Each batch gets new maps (model/slots.ts). */
   let waitingDelivered = new Map<string, LogEntry>();
   let batchDelivered = NONE;
 

@@ -13,7 +13,7 @@ export const ROOMS = [
 
 export type Room = (typeof ROOMS)[number];
 
-const HOLDING: readonly Room[] = ["src/config", "src/registry", "src/storage", "src/telemetry"];
+const HOLDING: readonly Room[] = ["src/client", "src/config", "src/registry", "src/storage", "src/telemetry"];
 
 export const CHECKED_ROOMS: readonly Room[] = process.env["ALL_ROOMS"] === "1" ? ROOMS : HOLDING;
 
