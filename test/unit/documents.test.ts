@@ -156,6 +156,23 @@ test("docs/README.md leads to every document", () => {
   expect(missing).toEqual([]);
 });
 
+/** Words of early versions, and habits that readers stumbled over: docs/glossary.md has the words that are used. */
+const OLD_WORDS =
+  /\b(?:rungs?|lanes?|mended|anew|so-manieth|whoever|goes on|stands still|(?:a|the|each|every) letter|is told|are told|delivered marks?|is away|are away|on (?:its|their) way)\b/gi;
+
+test("documents use the words of the glossary", () => {
+  const texts = documents.filter((file) => file !== "CHANGELOG.md" && !read(file).startsWith("<!-- Generated"));
+  expect(texts.length).toBeGreaterThan(15);
+  const found = texts.flatMap((file) =>
+    [
+      ...read(file)
+        .replace(/```.*?```|`[^`]*`/gs, "")
+        .matchAll(OLD_WORDS),
+    ].map(([word]) => `${file}: ${word}`),
+  );
+  expect(found).toEqual([]);
+});
+
 test("every command that a document names is a script of the package", () => {
   const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
   const named = ["README.md", "CONTRIBUTING.md", ...globSync("docs/**/*.md", { cwd: root })].flatMap((file) =>
