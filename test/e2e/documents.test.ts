@@ -1,4 +1,5 @@
 /** Every command in the README, the tutorial and the other documents does what the document says. */
+import { execFileSync } from "node:child_process";
 import { chmodSync, globSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -127,12 +128,21 @@ test("the tutorial leads from nothing over a retry and a dead letter to a verifi
   expect(said).toMatch(/test\.ping dlv_/);
 });
 
+/** What is so after the commands of a document, because it says so. */
+const PROMISED: Readonly<Record<string, () => Promise<unknown>>> = {
+  "docs/retention.md": async () => {
+    const keys = execFileSync("redis-cli", ["-u", redis.url, "--scan", "--pattern", "posthorn:*{*"], { encoding: "utf8" });
+    expect(keys.split("\n").filter((key) => key.includes("{acme-tracker}") || key.includes(`{${UUID}}`))).toEqual([]);
+  },
+};
+
 test.each(GUIDES)("the commands of %s work", async (file) => {
   const prefix = `doc-${file.replace(/.*\/|\.md$/g, "")}`;
   const posthorn = await startPosthorn({ nats, redis, prefix, settings: { POSTHORN_API_TOKENS: TOKENS.POSTHORN_API_TOKENS } });
   const receiver = await letThingsHappen(posthorn, { nats });
   const { environment, ...more } = await surroundings(prefix, posthorn.url);
   await runDocument(join(ROOT, file), { ...more, environment: { ...environment, ...TOKENS } });
+  await PROMISED[file]?.();
   await posthorn.end();
   await receiver.stop();
 });
