@@ -40,7 +40,8 @@ const eventOf = (flags: string): Event => ({
 });
 const app = {
   ...{ slug: "acme", name: "Acme", webhookUrl: URL_OF_HOOK, status: "published" as const, events: ["*"], headers: {} },
-  ...{ timeoutMs: null, retryScheduleMs: null, maxInFlight: null, ordered: false, clientSecret: "ab".repeat(32), previousSecret: null },
+  ...{ timeoutMs: null, retryScheduleMs: null, maxInFlight: null, orderBy: "none" as const, onExhausted: "continue" as const },
+  ...{ clientSecret: "ab".repeat(32), previousSecret: null },
   ...{ createdAt: null, updatedAt: null },
 };
 const installation = {

@@ -17,6 +17,7 @@ import { wideNetworks } from "../config/values.ts";
 import { VERSION } from "../config/version.ts";
 import { createDeadLetters } from "../dead-letters/dead-letters.ts";
 import { createDiscardBacklog } from "../dead-letters/discard.ts";
+import { createOwnDeadLetters } from "../dead-letters/own-dead-letters.ts";
 import { createResend } from "../dead-letters/resend.ts";
 import { createAdmission } from "../delivery/admission.ts";
 import { createAttempt } from "../delivery/attempt.ts";
@@ -43,9 +44,11 @@ import { createFindInStreams } from "../explain/find-in-streams.ts";
 import { createAckFloor } from "../jetstream/ack-floor.ts";
 import { createClockSkew } from "../jetstream/clock-skew.ts";
 import { closeNats, connectNats, createConnectionState, isServerSince, openJetStream } from "../jetstream/connection.ts";
+import { createConsumerDeletions } from "../jetstream/consumer-deletions.ts";
 import { createDeliveryStreams, type DeliveryStreamWriter, STORED_STREAMS } from "../jetstream/delivery-streams.ts";
 import { createEventPublisher } from "../jetstream/event-publisher.ts";
 import { createFailureExchange } from "../jetstream/failure-exchange.ts";
+import { leaseKind } from "../jetstream/lease.ts";
 import { createAckBatcher } from "../jetstream/message.ts";
 import { createCompleteMessage } from "../jetstream/message-handler.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
@@ -58,18 +61,20 @@ import { createStreamWatch, NATS_DEPENDENCIES } from "../jetstream/stream-watch.
 import { ensureTopology } from "../jetstream/streams.ts";
 import { createSubjectCounts } from "../jetstream/subject-counts.ts";
 import { createSubjects } from "../jetstream/subjects.ts";
-import type { Installation } from "../model/app.ts";
+import { type Installation, isOrdered } from "../model/app.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, systemClock } from "../model/clock.ts";
 import type { EventLimits } from "../model/event-reader.ts";
 import type { Logger } from "../model/logger.ts";
-import { redactedUrl } from "../model/redaction/redacted-url.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
+import { createServerClock, type ServerClock } from "../model/server-clock.ts";
 import { type StatusEvent, statusSubject } from "../model/status-event.ts";
 import type { InstallationRecord, TransitionMembers } from "../model/stored-records.ts";
 import { createLiveOverview } from "../overview/live-overview.ts";
 import { createReadOverview } from "../overview/read-overview.ts";
 import { createVolumes } from "../overview/volumes.ts";
 import { createAppTokens } from "../registry/app-tokens.ts";
+import { awaitRestore } from "../registry/await-restore.ts";
 import { createDebugLog } from "../registry/debug-log.ts";
 import { feedIndex } from "../registry/index-feed.ts";
 import { toInstallation } from "../registry/opened-records.ts";
@@ -93,6 +98,7 @@ import { createOutboxRelay } from "../status/outbox-relay.ts";
 import type { StatusRecords } from "../status/ports.ts";
 import { createProbeSchedule } from "../status/probe-schedule.ts";
 import { createDeliveryLookup } from "../storage/delivery-lookup.ts";
+import { createGiveBacks } from "../storage/give-backs.ts";
 import { createHealthStore } from "../storage/health-store.ts";
 import { evidence } from "../storage/log-row.ts";
 import { connectRedis, type RedisClient } from "../storage/redis.ts";
@@ -103,9 +109,13 @@ import { createRequestLogQuery } from "../storage/request-log-query.ts";
 import { createStatsQuery } from "../storage/stats-query.ts";
 import { createEventsSubscriber } from "../subscribers/events-subscriber.ts";
 import { createFanOutSubscriber } from "../subscribers/fan-out-subscriber.ts";
-import { createHolds } from "../subscribers/ordered/order-locks.ts";
-import { createParkedBacklog } from "../subscribers/parked/backlog.ts";
+import { createOrderRecords, ORDER_RECORDS } from "../subscribers/ordered/order-records.ts";
+import { createQueueOwner, OWNER_KEY, type QueueOwner } from "../subscribers/ordered/queue-owner.ts";
+import { createAttemptParked } from "../subscribers/parked/attempt-parked.ts";
+import { createBacklog } from "../subscribers/parked/backlog.ts";
+import { createInFlightChannel } from "../subscribers/parked/in-flight-channel.ts";
 import { createParkedQueues, type ParkedQueues } from "../subscribers/parked/parked-queues.ts";
+import { createReadEvent } from "../subscribers/read-event.ts";
 import { createRetriesSubscriber } from "../subscribers/retries-subscriber.ts";
 import { createDeliveryObserver } from "../telemetry/delivery-observer.ts";
 import { readStreamMetrics } from "../telemetry/gauges.ts";
@@ -150,10 +160,12 @@ const LOOK_WITHIN_MS = 2_000;
 export async function createApp(config: Config, environment: Environment): Promise<Application> {
   const log = createLog(config.logLevel);
   const { logger } = log;
-  const clock =
+  const wallClock =
     config.testClock === null
       ? systemClock
       : createSettableClock(config.testClock, (aheadMs) => logger.warn({ ahead_ms: aheadMs }, "POSTHORN_TEST_CLOCK has set the clock"));
+  // A test that sets the clock sets it for all.
+  const clock = config.testClock === null ? createServerClock(wallClock, () => performance.now()) : wallClock;
   const components = createComponents(clock, logger);
   const state: LifecycleState = { phase: "starting", isFinished: true };
   const stopping = new AbortController();
@@ -167,7 +179,7 @@ export async function createApp(config: Config, environment: Environment): Promi
     logger,
     flushLog: log.flush,
     async start() {
-      starting = startAll({ config, clock, log, components, state, signal: stopping.signal }, environment);
+      starting = startAll({ config, wallClock, clock, log, components, state, signal: stopping.signal }, environment);
       try {
         await starting;
       } catch (error) {
@@ -194,7 +206,10 @@ interface LifecycleState {
 
 interface Lifecycle {
   readonly config: Config;
-  readonly clock: Clock;
+  /** What this machine takes for the time; receivers compare it with theirs. */
+  readonly wallClock: Clock;
+  /** The NATS server's time. */
+  readonly clock: Clock & Partial<ServerClock>;
   readonly log: Log;
   readonly components: Components;
   readonly state: LifecycleState;
@@ -221,7 +236,7 @@ interface Foundations extends Lifecycle {
   readonly nats: NatsConnection;
 }
 
-async function startOn({ config, clock, log, components, state, signal, sdk, redis, nats }: Foundations): Promise<void> {
+async function startOn({ config, wallClock, clock, log, components, state, signal, sdk, redis, nats }: Foundations): Promise<void> {
   const { logger } = log;
   const prefix = config.subjectPrefix;
   const names = createSubjects(prefix);
@@ -280,7 +295,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   const health = createHealthStore(redis, clock.now);
   const webhookUrlOf = (uuid: string): string => {
     const installation = index.installation(uuid);
-    return redactedUrl(installation?.webhookUrl ?? (installation && index.app(installation.app)?.webhookUrl) ?? "");
+    return installation?.webhookUrl ?? (installation && index.app(installation.app)?.webhookUrl) ?? "";
   };
   const parkedFor = async (uuid: string): Promise<number> => {
     const installation = index.installation(uuid);
@@ -303,7 +318,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   // Storage
   const states = createInstallationStates((uuid, before, after) => {
     probeSchedule.update(uuid, after?.broken?.probedAt ?? null);
-    if (before?.status !== after?.status) parked?.wakeAll();
+    if (before?.status !== after?.status) parked?.wake("status", null);
   });
   const redisHealth = createRedisHealth(redis, clock, logger);
   const attemptLog = createRequestLog(
@@ -318,6 +333,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
 
   // Delivery
   let parked: ParkedQueues | undefined;
+  let owner: QueueOwner | undefined;
   const replica = randomUUID();
   const attemptCounts = createFailureExchange(nats, connectionState, names, replica, logger);
   const attemptLeaseMs = (app: string): number => (index.app(app)?.timeoutMs ?? config.requestTimeout) + ATTEMPT_LEASE_EXTRA_MS;
@@ -329,7 +345,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       clock,
       logger,
       onAdmitting(app) {
-        parked?.wakeApp(app);
+        parked?.wake("circuit", app);
         probeSchedule.wake();
       },
     },
@@ -371,15 +387,18 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       ],
       tracing,
       clock,
+      wallClock,
       random: Math.random,
       newRequestId: createTraceIds().traceId,
     },
     { requestTimeoutMs: config.requestTimeout, retryScheduleMs: config.retrySchedule, headerPrefix: config.headerPrefix },
   );
+  const orderRecords = createOrderRecords(store, (app) => parked?.wake("order", app));
   const admission = createAdmission({
     registry: index,
     circuitOpen: circuits.blocks,
     queueBusy: (queue) => parked?.busy(queue) ?? false,
+    keepsOrder: (app) => isOrdered(app) || orderRecords.get(app.slug) !== undefined,
     brokenAction: config.brokenAction,
   });
   const bulkhead = createBulkhead(clock, {
@@ -423,6 +442,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   const giveUp = giveUpWith(streams);
   const skipDelivered = createSkipDelivered({ log: attemptLog, observer });
   const inFlight = createInFlight();
+  const directLimit = (appMaxInFlight: number | null): number => Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2);
   const dispatcher = createDispatcher({
     admission,
     bulkhead,
@@ -432,8 +452,8 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     skipDelivered,
     observer,
     tracing,
-    directLimit: (appMaxInFlight) => Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2),
-    onParked: (queue) => parked?.wake(queue),
+    directLimit,
+    onParked: (queue) => parked?.parked(queue),
     giveUp,
   });
 
@@ -443,7 +463,11 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     return status !== "disabled" && !(status === "broken" && config.brokenAction === "park");
   };
   const acks = createAckBatcher(nats, connectionState, clock);
-  const pulling = { connection: nats, manager, acks, connectionState, mayPull: store.isCurrent, clock, logger };
+  const consumerDeletions = createConsumerDeletions(nats, logger);
+  const pulling = {
+    ...{ connection: nats, manager, acks, connectionState, consumerDeletions, giveBacks: createGiveBacks(redis) },
+    ...{ mayPull: store.isCurrent, clock, logger },
+  };
   const deduplicating = { inFlight, skipDelivered, log: attemptLog };
   const handling = {
     ...pulling,
@@ -456,17 +480,35 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     tracing,
     settle: createCompleteMessage(logger),
   };
-  const deliverEvent = createDeliverEvent({ registry: index, dispatcher, inFlight, skipDelivered });
-  const backlog = createParkedBacklog(handling);
-  const discardBacklog = createDiscardBacklog({ ...handling, giveUp: giveUpWith(answeringStreams), registry: index, backlog });
-  const holds = createHolds(store);
+  const deliverEvent = createDeliverEvent({ dispatcher, inFlight, skipDelivered });
+  const backlog = createBacklog(handling);
+  const inFlightChannel = createInFlightChannel(nats, names);
+  const discardBacklog = createDiscardBacklog({
+    ...handling,
+    giveUp: giveUpWith(answeringStreams),
+    backlog,
+    inFlightOfReplicas: inFlightChannel.ask,
+  });
+  const attemptParked = createAttemptParked({
+    ...{ admission, circuitOpen: circuits.blocks, bulkhead, destinationOf, attempt, dispatcher, inFlight, skipDelivered, tracing, clock },
+    maxParkedAgeMs: config.maxParkedAge,
+  });
+  const readEvent = createReadEvent(names, eventLimits);
+  const queues = { ...handling, attemptParked, registry: index };
   parked = createParkedQueues(
     {
-      ...{ ...handling, registry: index, admission, circuitOpen: circuits.blocks, bulkhead, destinationOf, attempt, attemptLeaseMs },
-      ...{ holds, backlog, isFlowing },
+      ...queues,
+      isOwned: (app) => orderRecords.get(app) !== undefined,
+      onWake: (reason, app, woken) => owner?.wake(reason, app, woken),
     },
-    { appMaxInFlight: config.appMaxInFlight, maxParkedAgeMs: config.maxParkedAge },
+    { appMaxInFlight: config.appMaxInFlight },
   );
+  owner = createQueueOwner({
+    ...{ ...queues, backlog, isFlowing, readEvent, match: index.match, records: store, orderRecords, replica },
+    limitOf: (app) => Math.max(1, directLimit(index.app(app)?.maxInFlight ?? null)),
+    appMaxInFlight: config.appMaxInFlight,
+  });
+  inFlightChannel.answer(() => (owner?.isOwner() ? owner.inFlight() : null));
   const retries = createRetriesSubscriber(handling);
   const fanOut = createFanOutSubscriber({
     ...handling,
@@ -476,8 +518,8 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   });
   const ackFloor = createAckFloor(manager, store, names, clock, logger);
   const events = createEventsSubscriber(
-    { ...handling, match: index.match, registry: index, deliverEvent, ackFloor },
-    { maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT, limits: eventLimits },
+    { ...handling, match: index.match, registry: index, readEvent, isLeft: orderRecords.areLeft, deliverEvent, ackFloor },
+    { maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT },
   );
   const queueOf = ({ app, uuid }: Installation): ParkedQueue => ({ app, installationUuid: uuid });
   const probes = createProbes({
@@ -513,13 +555,19 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     const slug = key.slice(kinds.apps.prefix.length);
     if (record === null) circuits.forget(slug);
     // It may have become ordered, or may have more in flight.
-    else parked?.wakeApp(slug);
+    else parked?.wake("app", slug);
+  });
+  store.onRecord(ORDER_RECORDS, orderRecords.observe);
+  store.onRecord(leaseKind(OWNER_KEY), (_key, value, revision, storedAt) => {
+    // Rewritten every few seconds; one that was there before says nothing of now.
+    if (store.isCurrent()) clock.sample?.(storedAt);
+    owner?.observe(value, revision);
   });
   attemptCounts.listen(circuits.heard);
   store.onCurrent(() => events.wake());
   store.onReopen(circuits.forgetRevisions);
 
-  const clockSkew = createClockSkew(store, clock, logger);
+  const clockSkew = createClockSkew(store, wallClock, logger);
   const streamWatch = createStreamWatch(
     {
       manager: await nats.jetstreamManager({ checkAPI: false, timeout: LOOK_WITHIN_MS }),
@@ -571,7 +619,6 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
         events: storedEvents,
         streams: createFindInStreams(nats, manager, names),
         circuitOf: circuits.stateOf,
-        holdOf: holds.read,
         oldestParked: (queue) => orUnreachable(backlog.oldest(queue)),
       },
       clock,
@@ -598,7 +645,11 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     isBusUp: () => connectionState.up,
     clock,
   });
-  const liveOverview = createLiveOverview({ readOverview, statusHistory, appCreatedAt, clock });
+  const deadLetters = createDeadLetters({
+    ...{ connection: nats, manager, streams: answeringStreams, names, match: index.match, appCreatedAt, tracing, clock },
+  });
+  const countOwnDeadLetters = createOwnDeadLetters({ connection: nats, manager, names, isOwn: deadLetters.isOwn, appCreatedAt });
+  const liveOverview = createLiveOverview({ readOverview, statusHistory, appCreatedAt, countOwnDeadLetters, clock });
   const api: ApiServer = createApiServer(
     allRoutes({
       registry,
@@ -644,9 +695,8 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
         newId: randomUUID,
       }),
       replayNotes: createReplayNotes(redis, clock),
-      deadLetters: createDeadLetters({
-        ...{ connection: nats, manager, streams: answeringStreams, names, match: index.match, appCreatedAt, tracing, clock },
-      }),
+      deadLetters,
+      countOwnDeadLetters,
       explain,
       resend: createResend({ events: storedEvents, streams: answeringStreams, find: lookup.find, tracing, clock }),
       debugLog,
@@ -690,7 +740,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     version: VERSION,
     inFlight: bulkhead.inFlight,
     waiting: bulkhead.waiting,
-    held: () => ({ events: events.held(), retries: retries.held() + fanOut.held(), parked: parked?.held() ?? 0 }),
+    held: () => ({ events: events.held(), retries: retries.held() + fanOut.held(), parked: (parked?.held() ?? 0) + (owner?.held() ?? 0) }),
     acksUnconfirmed: acks.unconfirmed,
     stores: streams.stores,
     refusing: () => countBy(STORED_STREAMS, streams.refusing()),
@@ -722,6 +772,10 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   // Start
   const loadRegistry = async (): Promise<void> => {
     await untilAvailable("the registry bucket", store.start);
+    const [eventsCreated = 0, bucketCreated = 0] = await untilAvailable("the streams", () =>
+      Promise.all([names.streams.events, names.registryStream].map(async (name) => epochMsOf((await manager.streams.info(name)).created))),
+    );
+    await awaitRestore({ store, clock, logger }, { events: eventsCreated, bucket: bucketCreated });
     refuseWrongKey(store.invalid(), feed.decrypted());
     if (config.encryptionKey === null)
       logger.warn({}, "POSTHORN_ENCRYPTION_KEY is not set: client secrets, header values and webhook URLs are stored in the clear");
@@ -740,7 +794,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   };
   let url = "";
 
-  const held = (): number => events.held() + retries.held() + fanOut.held() + (parked?.held() ?? 0);
+  const held = (): number => events.held() + retries.held() + fanOut.held() + (parked?.held() ?? 0) + (owner?.held() ?? 0);
   const unfinished = (): number => {
     const { pending, waiting } = streams.stores();
     return held() + bulkhead.inFlight() + pending + waiting;
@@ -752,6 +806,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       state.isFinished = false;
       logger.warn({ unfinished: left }, "POSTHORN_DRAIN_TIMEOUT is over; what was not finished is handled again by the next process");
     }
+    await owner?.release();
     streams.stop();
   };
   const writeLog = async (deadline: number): Promise<void> => {
@@ -762,7 +817,8 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   };
 
   const expireParked = async (): Promise<void> => {
-    for (const queue of parked?.standing() ?? []) {
+    // The queues that nobody attempts are the owner's to look through.
+    for (const queue of owner?.isOwner() ? [...(parked?.busyQueues() ?? [])].filter((one) => !isFlowing(one)) : []) {
       const expired = await backlog.expire(queue, config.maxParkedAge);
       if (expired > 0)
         logger.warn({ app: queue.app, installation_uuid: queue.installationUuid, expired }, "parked deliveries have expired");
@@ -794,9 +850,10 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       async start() {
         for (const subscriber of [parked, retries, fanOut, events])
           if (subscriber !== undefined) await untilAvailable("the consumers", subscriber.start);
+        owner?.start();
       },
       stop() {
-        const stopped = Promise.all([events, retries, fanOut, parked, probeSchedule].map((subscriber) => subscriber?.stop()));
+        const stopped = Promise.all([events, retries, fanOut, parked, owner, probeSchedule].map((subscriber) => subscriber?.stop()));
         // What has not begun is parked or given back at once, for another replica.
         bulkhead.close();
         return stopped;

@@ -15,7 +15,11 @@ export interface App {
   readonly retry_schedule_s: ReadonlyArray<number> | null;
   /** Null: POSTHORN_APP_MAX_IN_FLIGHT. */
   readonly max_in_flight: number | null;
+  /** Whether order_by is anything but none. */
   readonly ordered: boolean;
+  /** none, app, installation, project, or a JSON Pointer into the event's data. */
+  readonly order_by: string;
+  readonly on_exhausted: "continue" | "stop";
   /** Null: not known of a record of an early version. */
   readonly created_at: string | null;
   readonly updated_at: string | null;
@@ -39,8 +43,11 @@ export interface AppBody {
   readonly timeout_ms?: number | null | undefined;
   readonly retry_schedule_s?: ReadonlyArray<number> | null | undefined;
   readonly max_in_flight?: number | null | undefined;
-  /** One delivery after the other, in the order of the events. */
+  /** True is short for order_by: app. Where order_by is given, that decides. */
   readonly ordered?: boolean | undefined;
+  readonly order_by?: "none" | "app" | "installation" | "project" | string | null | undefined;
+  /** When an ordered delivery goes to dead letters, those behind it continue, or stop until it is replayed or deleted. */
+  readonly on_exhausted?: "continue" | "stop" | undefined;
   /** For apps that move here with a secret; made by Posthorn, or kept, when not given. Never in an answer. */
   readonly client_secret?: string | undefined;
   /** Set by Posthorn; ignored here. */
@@ -70,6 +77,8 @@ export interface AppPatch {
   readonly retry_schedule_s?: ReadonlyArray<number> | null | undefined;
   readonly max_in_flight?: number | null | undefined;
   readonly ordered?: boolean | null | undefined;
+  readonly order_by?: "none" | "app" | "installation" | "project" | string | null | undefined;
+  readonly on_exhausted?: "continue" | "stop" | null | undefined;
   /** For apps that move here with a secret; made by Posthorn, or kept, when not given. Never in an answer. */
   readonly client_secret?: string | undefined;
   /** Set by Posthorn; ignored here. */
@@ -536,7 +545,11 @@ export interface MadeApp {
   readonly retry_schedule_s: ReadonlyArray<number> | null;
   /** Null: POSTHORN_APP_MAX_IN_FLIGHT. */
   readonly max_in_flight: number | null;
+  /** Whether order_by is anything but none. */
   readonly ordered: boolean;
+  /** none, app, installation, project, or a JSON Pointer into the event's data. */
+  readonly order_by: string;
+  readonly on_exhausted: "continue" | "stop";
   /** Null: not known of a record of an early version. */
   readonly created_at: string | null;
   readonly updated_at: string | null;

@@ -1,5 +1,5 @@
 /** Whether a delivery may be attempted now, has to wait in the parked stream, or has nobody to go to any more. */
-import type { App, Installation } from "../model/app.ts";
+import { type App, type Installation, isOrdered } from "../model/app.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { ParkedQueue, RegistryView } from "./ports.ts";
 import { addresseeOf } from "./recipient.ts";
@@ -17,6 +17,8 @@ export interface AdmissionDependencies {
   readonly circuitOpen: (app: string) => boolean;
   /** Whether the queue is known to hold deliveries, or may hold some. */
   readonly queueBusy: (queue: ParkedQueue) => boolean;
+  /** Whether the app's deliveries go through its queue, for their order; as its record says when not given. */
+  readonly keepsOrder?: (app: App) => boolean;
   /** What happens to the deliveries of a broken installation. */
   readonly brokenAction: "park" | "deliver";
 }
@@ -28,7 +30,13 @@ export interface Admission {
   parked(delivery: Delivery, queue: ParkedQueue): AdmissionDecision;
 }
 
-export function createAdmission({ registry, circuitOpen, queueBusy, brokenAction }: AdmissionDependencies): Admission {
+export function createAdmission({
+  registry,
+  circuitOpen,
+  queueBusy,
+  keepsOrder = isOrdered,
+  brokenAction,
+}: AdmissionDependencies): Admission {
   const stopped = ({ status }: Installation): "broken" | "disabled" | null => {
     if (status === "disabled") return "disabled";
     return status === "broken" && brokenAction === "park" ? "broken" : null;
@@ -44,7 +52,7 @@ export function createAdmission({ registry, circuitOpen, queueBusy, brokenAction
     const why = stopped(installation);
     if (why !== null) return { kind: "park", queue: installations, why };
     if (from === null) {
-      if (app.ordered) return { kind: "park", queue: own, why: "ordered" };
+      if (keepsOrder(app)) return { kind: "park", queue: own, why: "ordered" };
       if (queueBusy(own)) return { kind: "park", queue: own, why: "queue" };
       if (circuitOpen(app.slug)) return { kind: "park", queue: own, why: "circuit" };
     }

@@ -2,8 +2,9 @@
  * The way of one delivery: admission → bulkhead → attempt → done, or stored in another stream.
  *
  * D1  `dispatch` resolves only when the delivery is done or JetStream has stored it; its source may be acknowledged then.
- * D2  For an ordered app everything up to the park is synchronous: deliveries are stored in the order they came.
- * D3  A delivery that waited while NATS was away may have been handed to another replica: its mark is looked at again.
+ * D2  What parks is stored in the order of the calls: everything up to the store is synchronous.
+ * D3  A delivery that waited while NATS was away may have been handed to another replica: its dedup keys are looked at again, and
+ *     nothing is attempted or stored for a source whose lease is over (LEASE-1).
  */
 import type { Delivery } from "../model/delivery.ts";
 import type { Admission, ParkedBecause } from "./admission.ts";
@@ -11,8 +12,9 @@ import { type Attempt, type Deferred, type Disposition, uninstalled } from "./at
 import type { GiveUp } from "./give-up.ts";
 import type { Bulkhead } from "./limits/bulkhead.ts";
 import type { DestinationOf } from "./limits/destination.ts";
-import type { DeliveryObserver, DeliveryStreams, MessageRef, ParkedQueue, TracePosition, Tracing } from "./ports.ts";
+import type { DeliveryObserver, DeliveryStreams, MessageRef, ParkedQueue, TraceHeaders, TracePosition, Tracing } from "./ports.ts";
 import type { SkipDelivered } from "./skip-delivered.ts";
+import { requireLease } from "./source-lease.ts";
 
 export interface Dispatcher {
   /**
@@ -20,15 +22,15 @@ export interface Dispatcher {
    * @throws AppError STREAM_REFUSED when it could be neither: the source has to come again.
    */
   dispatch(delivery: Delivery, trace: TracePosition, source: MessageRef): Promise<void>;
-  /** Does what a disposition asks for. */
-  settle(disposition: Disposition, source: MessageRef, trace: TracePosition): Promise<void>;
+  /** Does what a disposition asks for. @returns the sequence of the dead letter, null when it is none */
+  settle(disposition: Disposition, source: MessageRef, trace: TraceHeaders): Promise<number | null>;
   /** @param dueAt not to be attempted before, milliseconds since the epoch; null: when its turn comes */
   park(
     delivery: Delivery,
     queue: ParkedQueue,
     why: ParkedBecause,
     source: MessageRef,
-    trace: TracePosition,
+    trace: TraceHeaders,
     dueAt?: number | null,
   ): Promise<void>;
 }
@@ -53,15 +55,16 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
   const { admission, bulkhead, destinationOf, attempt, streams, skipDelivered, observer, tracing, directLimit, onParked, giveUp } =
     dependencies;
 
-  const settle = async (disposition: Disposition, source: MessageRef, trace: TracePosition): Promise<void> => {
+  const settle: Dispatcher["settle"] = async (disposition, source, trace) => {
     switch (disposition.kind) {
       case "delivered":
-        return;
+        return null;
       case "retry": {
         const { delivery, delay } = disposition;
         const due = `due in ${delay.delayMs} ms`;
         await tracing.store(trace, "retries", delivery, due, (at) => streams.retry(delivery, delay, source, at));
-        return observer.stored("retries", delivery, due);
+        observer.stored("retries", delivery, due);
+        return null;
       }
       case "dead-letter":
         return giveUp.delivery(disposition, source, trace);
@@ -77,6 +80,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
   const attemptIn = async (delivery: Delivery, destination: string, trace: TracePosition, source: MessageRef): Promise<void> => {
     let disposition: Disposition | Deferred;
     try {
+      requireLease(source);
       disposition = await attempt(delivery, trace);
     } finally {
       bulkhead.leave(delivery.app, destination);
@@ -88,7 +92,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
 
   const send = (delivery: Delivery, trace: TracePosition, source: MessageRef): Promise<void> => {
     const decision = admission.direct(delivery);
-    if (decision.kind === "uninstalled") return settle(uninstalled(delivery), source, trace);
+    if (decision.kind === "uninstalled") return settle(uninstalled(delivery), source, trace).then(() => {});
     if (decision.kind === "park") return park(delivery, decision.queue, decision.why, source, trace);
 
     const suspensions = bulkhead.suspensions();

@@ -15,11 +15,11 @@ import type {
   DeadLetterWriter,
   MessageRef,
   RawDeadLetterReason,
-  StoredMessageRef,
   TraceHeaders,
   Tracing,
   UnhandledMessage,
 } from "./ports.ts";
+import { requireLease } from "./source-lease.ts";
 
 /** A delivery that will not be attempted again, and why. */
 export interface GivenUp {
@@ -30,8 +30,8 @@ export interface GivenUp {
 }
 
 export interface GiveUp {
-  /** @throws AppError STREAM_REFUSED */
-  delivery(givenUp: GivenUp, source: MessageRef, trace?: TraceHeaders): Promise<void>;
+  /** @returns the dead letter's sequence @throws AppError STREAM_REFUSED */
+  delivery(givenUp: GivenUp, source: MessageRef, trace?: TraceHeaders): Promise<number>;
   /**
    * Gives up a message as it is, bytes and all.
    * @param app null for one that is no delivery's
@@ -57,13 +57,13 @@ export function createGiveUp({ deadLetters, observer, tracing, publish, note }: 
   return {
     async delivery(givenUp, source, trace = givenUp.delivery.event) {
       const { delivery, reason, error } = givenUp;
-      let receipt: StoredMessageRef | undefined;
-      await tracing.store(trace, "dead-letters", delivery, reason, async (at) => {
-        receipt = await deadLetters.deadLetter(delivery, reason, error, source, at);
-        return receipt;
-      });
-      if (receipt?.isDuplicate !== true) observer.deadLettered(reason, delivery, source);
+      requireLease(source);
+      const { sequence, isDuplicate } = await tracing.store(trace, "dead-letters", delivery, reason, (at) =>
+        deadLetters.deadLetter(delivery, reason, error, source, at),
+      );
+      if (!isDuplicate) observer.deadLettered(reason, delivery, source);
       await publish(givenUp);
+      return sequence;
     },
 
     async message(message, reason, error, app) {

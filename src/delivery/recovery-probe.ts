@@ -6,7 +6,7 @@
  * that one which nobody wants does not keep its integration broken for ever. For an ordered app nothing may be delivered
  * before it: there it is given up, as it would be in its turn.
  */
-import type { Installation } from "../model/app.ts";
+import { type Installation, isOrdered } from "../model/app.ts";
 import { type Attempt, HELD } from "./attempt.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { InFlight } from "./in-flight.ts";
@@ -87,7 +87,7 @@ export function createProbes(dependencies: ProbeDependencies): Probes {
         const disposition = await inFlight.alone(delivery, (hasWaited) => (hasWaited ? Promise.resolve(HELD) : attempt(delivery, span)));
         if (disposition.kind === "held" || disposition.kind === "delivered") return disposition.kind;
         if (disposition.kind === "retry" || disposition.reason !== "rejected") return "failed";
-        if (registry.app(delivery.app)?.ordered !== true) return "refused";
+        if (!isOrdered(registry.app(delivery.app))) return "refused";
         await dispatcher.settle(disposition, source, span);
         return "given up";
       });

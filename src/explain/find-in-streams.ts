@@ -151,7 +151,7 @@ function locate(
     const { delivery, dueAt } = decodeDeliveryMessage(text);
     const found = { sequence, storedAt, delivery };
     if (stream === "retries") return { ...found, stream, dueAt: dueAt ?? storedAt, tierS: Number(first) };
-    return { ...found, stream, queue: subject, ofInstallation: installationUuid !== undefined };
+    return { ...found, stream, dueAt, queue: subject, ofInstallation: installationUuid !== undefined };
   } catch {
     return null;
   }

@@ -1,5 +1,5 @@
 /** Where explain looks: the request log, the streams and the registry. Redis and the streams implement these. */
-import type { CircuitState, Hold, ParkedDelivery, ParkedQueue } from "../delivery/ports.ts";
+import type { CircuitState, ParkedDelivery, ParkedQueue } from "../delivery/ports.ts";
 import type {
   DeliveryHistory,
   LocatedDelivery,
@@ -68,7 +68,5 @@ export interface DeliverySources {
     readonly looksAt: string;
   };
   circuitOf(app: string): CircuitState;
-  /** Of the app's ordered queue. */
-  holdOf(app: string): Promise<Hold | null>;
   oldestParked(queue: ParkedQueue): Promise<ParkedDelivery | null>;
 }

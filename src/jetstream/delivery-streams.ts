@@ -6,7 +6,8 @@
  *     (`within`) is given up at its deadline and not tried after it.
  * L2  The message id is `<delivery id>:<source stream>:<source sequence>:<when the event was stored>`, so that storing the same
  *     source twice is once, and storing the delivery again from another source is never swallowed. The time tells a message
- *     from the one that had its sequence before the stream was deleted and made again.
+ *     from the one that had its sequence before the stream was deleted and made again. A run of a delivery has one dead
+ *     letter at most.
  * L3  What is larger than the server or the stream takes is not tried again for ever: the call rejects, its source comes
  *     again, and in the end rests in dead letters, cut to what fits.
  * L4  A stream refuses while a message for it is held that its last try could not store; another stream, or another message
@@ -18,9 +19,10 @@
 import { headers, type JetStreamClient, NatsError, ErrorCode as NatsErrorCode } from "nats";
 import { firstTier } from "../delivery/delay-tiers.ts";
 import type { DeadLetterWriter, DeliveryStreams, MessageRef, StoredMessageRef, StreamName, TraceHeaders } from "../delivery/ports.ts";
+import { requireLease } from "../delivery/source-lease.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
-import type { Delivery } from "../model/delivery.ts";
+import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
 import type { StreamLocation } from "../model/delivery-location.ts";
 import { deliveryMessageSize, encodeDeliveryMessage } from "../model/delivery-message.ts";
 import { batchesOf, batchSize, encodeBatch, type FanOutBatch } from "../model/fan-out-batch.ts";
@@ -84,6 +86,8 @@ interface MessageToStore {
   readonly messageId: string;
   readonly trace: TraceHeaders | null;
   readonly contentType?: string;
+  /** Of the delivery: nothing is stored for it once it is somebody else's. */
+  readonly source?: MessageRef;
   /** Which one it counts for; the stream's own when it is not given. */
   readonly budget?: "fan-out";
 }
@@ -115,7 +119,7 @@ export function createDeliveryStreams({
 
   /** Has room in its budget. Everything up to the publish is synchronous (L5). */
   const storeNow = async (
-    { stream, subject, size, body: makeBody, messageId, trace, contentType, budget }: MessageToStore,
+    { stream, subject, size, body: makeBody, messageId, trace, contentType, source, budget }: MessageToStore,
     until: number | null,
   ): Promise<StoredMessageRef> => {
     let isHeld = false;
@@ -126,6 +130,7 @@ export function createDeliveryStreams({
       if (trace?.tracestate) messageHeaders.set("tracestate", trace.tracestate);
       const body = makeBody();
       for (;;) {
+        if (source !== undefined) requireLease(source);
         const timeout = until === null ? PUBLISH_TIMEOUT_MS : Math.max(1, Math.min(PUBLISH_TIMEOUT_MS, until - clock.now()));
         try {
           // While it connects anew the library keeps what is published and sends it afterwards, past the deadline.
@@ -162,27 +167,22 @@ export function createDeliveryStreams({
     }
   };
 
+  /** @param encode of the delivery as it is stored. */
   const storeDelivery = async (
     stream: StreamLocation["stream"],
     subject: string,
-    body: () => string,
+    encode: (delivery: Delivery) => string,
     delivery: Delivery,
     source: MessageRef,
     trace: TraceHeaders,
     until: number | null,
+    messageId = `${delivery.id}:${source.stream}:${source.sequence}:${delivery.event.publishedAt}`,
   ): Promise<StoredMessageRef> => {
-    const receipt = await store(
-      {
-        stream,
-        subject,
-        size: deliveryMessageSize(delivery),
-        body,
-        messageId: `${delivery.id}:${source.stream}:${source.sequence}:${delivery.event.publishedAt}`,
-        trace,
-      },
-      until,
-    );
-    onStored(delivery, { stream, sequence: receipt.sequence });
+    requireLease(source);
+    const stored = { ...delivery, stores: delivery.stores + 1 };
+    const body = (): string => encode(stored);
+    const receipt = await store({ stream, subject, size: deliveryMessageSize(delivery), body, messageId, trace, source }, until);
+    onStored(stored, { stream, sequence: receipt.sequence });
     return receipt;
   };
 
@@ -192,23 +192,31 @@ export function createDeliveryStreams({
     return {
       retry(delivery, delay, source, trace = delivery.event) {
         const subject = names.retry(firstTier(delay, clock.now()), delivery.app);
-        return storeDelivery("retries", subject, () => encodeDeliveryMessage({ delivery, ...delay }), delivery, source, trace, deadline());
+        const encode = (stored: Delivery): string => encodeDeliveryMessage({ delivery: stored, ...delay });
+        return storeDelivery("retries", subject, encode, delivery, source, trace, deadline());
       },
 
-      park(delivery, queue, dueAt, source, trace = delivery.event) {
-        const body = (): string => {
-          const parked = { ...delivery, firstParkedAt: delivery.firstParkedAt ?? clock.now() };
-          return encodeDeliveryMessage({ delivery: parked, dueAt, delayMs: 0, floor: false });
+      park(delivery, queue, dueAt, source, trace = delivery.event, blockedBy) {
+        const encode = (stored: Delivery): string => {
+          const parked = { ...stored, firstParkedAt: stored.firstParkedAt ?? clock.now() };
+          return encodeDeliveryMessage({
+            delivery: parked,
+            dueAt,
+            delayMs: 0,
+            floor: false,
+            ...(blockedBy === undefined ? {} : { blockedBy }),
+          });
         };
-        return storeDelivery("parked", names.parked(queue.app, queue.installationUuid), body, delivery, source, trace, deadline());
+        return storeDelivery("parked", names.parked(queue.app, queue.installationUuid), encode, delivery, source, trace, deadline());
       },
 
       async deadLetter(delivery, reason, error, source, trace = delivery.event) {
-        const body = (): string => {
+        const encode = (stored: Delivery): string => {
           const extra = { reason, error, dead_lettered_at: toRfc3339(clock.now()) };
-          return encodeDeliveryMessage({ delivery, dueAt: null, delayMs: 0, floor: false }, extra);
+          return encodeDeliveryMessage({ delivery: stored, dueAt: null, delayMs: 0, floor: false }, extra);
         };
-        return storeDelivery("dead-letters", names.deadLetter(delivery.app), body, delivery, source, trace, deadline());
+        const messageId = `dead-letter:${dedupKeyOf(delivery)}:${delivery.event.publishedAt}`;
+        return storeDelivery("dead-letters", names.deadLetter(delivery.app), encode, delivery, source, trace, deadline(), messageId);
       },
 
       async deadLetterRaw(message, reason, error, app) {

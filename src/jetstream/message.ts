@@ -17,27 +17,51 @@ export interface ConsumedMessage extends Slotted {
   readonly deliveries: number;
   /** When the server stored it, milliseconds since the epoch. */
   readonly storedAt: number;
-  /** When it was taken, or last said to be worked on; milliseconds since the epoch. */
-  touchedAt: number;
+  /** When the last heartbeat for it was sent; monotonic, milliseconds. */
+  heartbeatAt: number;
+  /** Until then nobody else is handed it (LEASE-1); monotonic, milliseconds. */
+  leaseUntil: number;
+  isOurs(): boolean;
   /** A header's value by lower-case name. */
   header(name: string): string | undefined;
   headerCount(): number;
   /** All of them by name as it came; the first value of each. */
   headers(): Record<string, string>;
   ack(): void;
-  /** Asks for it again after `delayMs`. */
+  /** Gives it back, to be handed out again after `delayMs`. */
   nak(delayMs: number): void;
+  /** As `nak`, but what was wrong may be the message: that counts as a crash does. */
+  fail(delayMs: number): void;
   /** Tells the server that it is still being worked on. */
   working(): void;
   /** It was handed out again while it was held: it is settled under the newer reply subject from now on. */
   renew(reply: string): void;
+  /** Its consumer is gone, and its lease with it. */
+  lose(): void;
+  /** Ends it here without a word to the server: it is somebody else's. */
+  drop(): void;
 }
 
-/** A message that was handed out more often than this may be what kills the process: it goes to dead letters unread. */
+/** Hand-outs of a message that ended without a crash, over all replicas. */
+export interface GiveBacks {
+  note(message: Pick<ConsumedMessage, "stream" | "sequence">): void;
+  /** Null when it can't be known. */
+  count(message: Pick<ConsumedMessage, "stream" | "sequence">): Promise<number | null>;
+}
+
+/** A message that was handed out more often than this, and not given back, may be what kills the process: it goes to dead letters unread. */
 const MAX_REDELIVERIES = 10;
 
-export function isPoison({ deliveries }: ConsumedMessage): boolean {
+/** Whether it has to be asked for first whether the message is poison. */
+export function isSuspect({ deliveries }: ConsumedMessage): boolean {
   return deliveries - 1 > MAX_REDELIVERIES;
+}
+
+/** A give-back is no crash; where the two can't be told apart, nothing is given up. */
+export async function isPoison(message: ConsumedMessage, giveBacks: GiveBacks): Promise<boolean> {
+  if (!isSuspect(message)) return false;
+  const givenBack = await giveBacks.count(message);
+  return givenBack !== null && message.deliveries - 1 - givenBack > MAX_REDELIVERIES;
 }
 
 /**
@@ -142,9 +166,16 @@ export function createAckBatcher(connection: NatsConnection, state: ConnectionSt
   };
 }
 
-/** @param onSettled called once, when the message was acknowledged one way or the other. */
-export function createPulledMessage(message: Msg, acks: AckBatcher, onSettled: (message: ConsumedMessage) => void): ConsumedMessage {
-  return new Pulled(message, acks, onSettled);
+/** What a message asks of the loop that pulled it. */
+export interface Puller {
+  /** Monotonic, milliseconds. */
+  now(): number;
+  /** Called once, when the message was settled one way or the other. @param givenBack it will be handed out again */
+  settled(message: ConsumedMessage, givenBack: boolean): void;
+}
+
+export function createPulledMessage(message: Msg, acks: AckBatcher, puller: Puller): ConsumedMessage {
+  return new Pulled(message, acks, puller);
 }
 
 /** A class for its fixed shape: one is made per message on the hot path, and closures would be most of it. */
@@ -158,17 +189,18 @@ class Pulled implements ConsumedMessage {
   readonly storedAt: number;
   private readonly message: Msg;
   private readonly acks: AckBatcher;
-  private readonly onSettled: (message: ConsumedMessage) => void;
+  private readonly puller: Puller;
   private reply: string;
   private lowerCase: Map<string, string> | undefined;
   private isSettled = false;
   slot = -1;
-  touchedAt = 0;
+  heartbeatAt = 0;
+  leaseUntil = Number.POSITIVE_INFINITY;
 
-  constructor(message: Msg, acks: AckBatcher, onSettled: (message: ConsumedMessage) => void) {
+  constructor(message: Msg, acks: AckBatcher, puller: Puller) {
     this.message = message;
     this.acks = acks;
-    this.onSettled = onSettled;
+    this.puller = puller;
     this.reply = message.reply ?? "";
     this.subject = message.subject;
     this.data = message.data ?? Empty;
@@ -198,12 +230,15 @@ class Pulled implements ConsumedMessage {
   }
 
   ack(): void {
-    if (this.settle()) this.acks.ack(this.reply);
+    if (this.settle(false)) this.acks.ack(this.reply);
   }
 
   nak(delayMs: number): void {
-    const delayNs = Math.max(1, Math.round(delayMs)) * 1_000_000;
-    if (this.settle()) this.acks.send(this.reply, new TextEncoder().encode(`-NAK {"delay": ${delayNs}}`));
+    if (this.settle(true)) this.askAgain(delayMs);
+  }
+
+  fail(delayMs: number): void {
+    if (this.settle(false)) this.askAgain(delayMs);
   }
 
   working(): void {
@@ -214,10 +249,27 @@ class Pulled implements ConsumedMessage {
     this.reply = reply;
   }
 
-  private settle(): boolean {
+  isOurs(): boolean {
+    return this.puller.now() < this.leaseUntil;
+  }
+
+  lose(): void {
+    this.leaseUntil = Number.NEGATIVE_INFINITY;
+  }
+
+  drop(): void {
+    this.settle(true);
+  }
+
+  private askAgain(delayMs: number): void {
+    const delayNs = Math.max(1, Math.round(delayMs)) * 1_000_000;
+    this.acks.send(this.reply, new TextEncoder().encode(`-NAK {"delay": ${delayNs}}`));
+  }
+
+  private settle(isGivenBack: boolean): boolean {
     if (this.isSettled) return false;
     this.isSettled = true;
-    this.onSettled(this);
+    this.puller.settled(this, isGivenBack);
     return true;
   }
 }

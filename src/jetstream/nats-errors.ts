@@ -30,6 +30,12 @@ export function isJetStreamMissing(error: unknown): boolean {
   return error.api_error === undefined ? error.code === ErrorCode.NoResponders : NOT_ENABLED.has(error.api_error.err_code ?? 0);
 }
 
+const STREAM_NOT_FOUND = 10059;
+
+export function isStreamMissing(error: unknown): boolean {
+  return error instanceof NatsError && error.api_error?.err_code === STREAM_NOT_FOUND;
+}
+
 /** Why a call may succeed later without anybody changing a setting; null when it won't. */
 export function unavailability(error: unknown): string | null {
   if (error instanceof AppError) return error.code === "NATS_UNREACHABLE" ? error.message : null;

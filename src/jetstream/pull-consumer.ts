@@ -7,6 +7,8 @@
  * P3  A deleted consumer, a lost pull or a silent server is noticed by the heartbeats at the latest, and `recover` is
  *     called before pulling goes on; nothing waits for ever.
  * P4  A message that is handed out again while it is held goes on as the one that it is: it is never handled twice at once.
+ * P5  A message's lease (LEASE-1) runs for ack_wait from its receipt, or from a heartbeat that a PONG has followed, and ends with its
+ *     consumer. What arrives right after the process stood still was handed out when it last ran.
  */
 import { createInbox, type JetStreamManager, type Msg, type NatsConnection, nanos, type Subscription } from "nats";
 import { messageOf } from "../model/app-error.ts";
@@ -15,7 +17,8 @@ import type { Logger } from "../model/logger.ts";
 import { createSlots } from "../model/slots.ts";
 import { resolvesWithin } from "../model/within.ts";
 import { type ConnectionState, INBOX_PREFIX } from "./connection.ts";
-import { type AckBatcher, type ConsumedMessage, createPulledMessage } from "./message.ts";
+import type { ConsumerDeletions } from "./consumer-deletions.ts";
+import { type AckBatcher, type ConsumedMessage, createPulledMessage, type GiveBacks, isPoison, isSuspect } from "./message.ts";
 import { AGAIN_AFTER_MS } from "./message-handler.ts";
 import { createStalledConsumer, type WatchedConsumer } from "./stalled-consumer.ts";
 
@@ -35,6 +38,10 @@ export interface PullConsumerDependencies {
   readonly manager: JetStreamManager;
   readonly acks: AckBatcher;
   readonly connectionState: ConnectionState;
+  readonly consumerDeletions: ConsumerDeletions;
+  readonly giveBacks: GiveBacks;
+  /** Monotonic milliseconds; the process's own when not given. */
+  readonly monotonicNow?: () => number;
   /** Whether what is pulled can be handled now; asked again every second, and when woken. */
   readonly mayPull: () => boolean;
   readonly clock: Clock;
@@ -46,10 +53,14 @@ export interface PullLoopOptions extends WatchedConsumer {
   readonly limit: () => number;
   /** Settles the message itself (ack or nak), now or later. */
   readonly onMessage: (message: ConsumedMessage) => void;
+  /** Gets instead what may be what kills the process. */
+  readonly onPoison: (message: ConsumedMessage) => void;
+  /** The lease of a held message is over. Called again and again until it is settled. */
+  readonly onLost?: (message: ConsumedMessage) => void;
   /** Makes the consumer when it is missing. */
   readonly recover: () => Promise<void>;
-  /** Deferred messages are kept alive with working() this often; well below the consumer's ack_wait. */
-  readonly workingEveryMs: number;
+  /** The consumer's; heartbeats for what is held are sent every third of it. */
+  readonly ackWaitMs: number;
 }
 
 const EXPIRES_MS = 30_000;
@@ -57,10 +68,16 @@ const HEARTBEAT_MS = 2_500;
 const RECOVER_AFTER_MS = 250;
 const TICK_MS = 1000;
 const DRAIN_WITHIN_MS = 2_000;
+/** Without a tick for so long, the process stood still (P5). */
+const STALL_MS = 2_500;
+/** Share of ack_wait that a lease is shorter. */
+const LEASE_MARGIN = 0.1;
 
 export function createPullConsumer(dependencies: PullConsumerDependencies, options: PullLoopOptions): PullConsumer {
-  const { connection, acks, connectionState, mayPull, clock, logger } = dependencies;
-  const { stream, consumer, limit, onMessage, recover } = options;
+  const { connection, manager, acks, connectionState, consumerDeletions, giveBacks, mayPull, clock, logger } = dependencies;
+  const { stream, consumer, limit, onMessage, onPoison, onLost, recover, ackWaitMs } = options;
+  const monotonicNow = dependencies.monotonicNow ?? (() => performance.now());
+  const leaseMs = ackWaitMs * (1 - LEASE_MARGIN);
   const pullSubject = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
   const inbox = createInbox(INBOX_PREFIX);
   const held = createSlots<ConsumedMessage>();
@@ -73,8 +90,14 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
   let startedAt = clock.now();
   let recovering = false;
   let stopping = false;
+  let tickedAt = monotonicNow();
+  /** When the process last ran before it stood still, until all that had arrived meanwhile is read; null: it did not. */
+  let stalledSince: number | null = null;
+  /** When the consumer was made, in the server's words. */
+  let created: string | null = null;
   let cancelTick = (): void => {};
   let offReconnect = (): void => {};
+  let offDeleted = (): void => {};
 
   const pull = (): void => {
     if (stopping || recovering || subscription === undefined || connection.isClosed()) return;
@@ -88,9 +111,22 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     connection.publish(pullSubject, JSON.stringify(request), { reply: inbox });
   };
 
-  const onSettled = (message: ConsumedMessage): void => {
-    held.remove(message);
-    pull();
+  const puller = {
+    now: monotonicNow,
+    settled(message: ConsumedMessage, givenBack: boolean): void {
+      held.remove(message);
+      if (givenBack) giveBacks.note(message);
+      pull();
+    },
+  };
+
+  const loseAll = (): void => held.each((message) => message.lose());
+
+  /** What was handed out by a consumer that is gone is handed out again by the one that took its place. */
+  const checkIncarnation = async (): Promise<void> => {
+    const found = (await manager.consumers.info(stream, consumer)).created;
+    if (created !== null && found !== created) loseAll();
+    created = found;
   };
 
   const recoverNow = async (why: string): Promise<void> => {
@@ -102,6 +138,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
       if (stopping) return;
       try {
         await recover();
+        await checkIncarnation();
         break;
       } catch (error) {
         if (waitMs === RECOVER_AFTER_MS) logger.warn({ stream, consumer, why, error: messageOf(error) }, "consumer can't be recovered yet");
@@ -130,28 +167,74 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     if (code !== 0) return onStatus(message, code);
     outstanding = Math.max(0, outstanding - 1);
     lastMessageAt = lastHeardAt;
-    const pulled = createPulledMessage(message, acks, onSettled);
-    const before = pulled.deliveries > 1 ? held.find(({ sequence }) => sequence === pulled.sequence) : undefined;
-    if (before !== undefined) return before.renew(message.reply ?? "");
+    const pulled = createPulledMessage(message, acks, puller);
+    const receivedAt = stalledSince ?? monotonicNow();
+    const before = held.find(({ sequence }) => sequence === pulled.sequence);
+    if (before !== undefined) {
+      before.leaseUntil = receivedAt + leaseMs;
+      return before.renew(message.reply ?? "");
+    }
     if (stopping) return pulled.nak(1);
-    pulled.touchedAt = lastHeardAt;
+    pulled.heartbeatAt = receivedAt;
+    pulled.leaseUntil = receivedAt + leaseMs;
     held.add(pulled);
+    if (isSuspect(pulled)) {
+      void isPoison(pulled, giveBacks).then((isOne) => (isOne ? onPoison(pulled) : begin(pulled)));
+    } else begin(pulled);
+    if (outstanding === 0) pull();
+  };
+
+  const begin = (pulled: ConsumedMessage): void => {
     try {
       onMessage(pulled);
     } catch (fault) {
       logger.error({ stream, sequence: pulled.sequence, error: messageOf(fault) }, "message could not be handled, it comes again");
-      pulled.nak(AGAIN_AFTER_MS);
+      pulled.fail(AGAIN_AFTER_MS);
     }
-    if (outstanding === 0) pull();
+  };
+
+  /** Leases grow once the server must have the heartbeats. */
+  const sendHeartbeats = (): void => {
+    const sentAt = monotonicNow();
+    const sent: ConsumedMessage[] = [];
+    held.each((message) => {
+      if (!message.isOurs()) return onLost?.(message);
+      if (sentAt - message.heartbeatAt < ackWaitMs / 3) return;
+      message.working();
+      message.heartbeatAt = sentAt;
+      sent.push(message);
+    });
+    if (sent.length === 0 || !connectionState.up || connection.isClosed()) return;
+    connection
+      .flush()
+      .then(checkIncarnation)
+      .then(
+        () => {
+          for (const message of sent) if (message.isOurs()) message.leaseUntil = sentAt + leaseMs;
+        },
+        (error: unknown) => logger.debug({ stream, consumer, error: messageOf(error) }, "heartbeats are not confirmed"),
+      );
+  };
+
+  /** P5. */
+  const noticeStall = (): void => {
+    const before = tickedAt;
+    tickedAt = monotonicNow();
+    if (tickedAt - before < STALL_MS) return;
+    stalledSince ??= before;
+    if (connection.isClosed()) return;
+    connection.flush().then(
+      () => {
+        stalledSince = null;
+      },
+      () => {},
+    );
   };
 
   const tick = (): void => {
     const now = clock.now();
-    held.each((message) => {
-      if (now - message.touchedAt < options.workingEveryMs) return;
-      message.working();
-      message.touchedAt = now;
-    });
+    noticeStall();
+    sendHeartbeats();
     if (!stopping && outstanding > 0 && now - lastHeardAt > 3 * HEARTBEAT_MS) void recoverNow("no heartbeat");
     else pull();
     if (outstanding > 0 && !recovering) stalledConsumer.look(Math.max(lastMessageAt, startedAt));
@@ -163,12 +246,18 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
       subscription = connection.subscribe(inbox, { callback: receive });
       // Pulls of the old connection are gone with it.
       offReconnect = connectionState.onReconnect(() => void recoverNow("reconnected"));
+      offDeleted = consumerDeletions.on(stream, consumer, () => {
+        loseAll();
+        void recoverNow("deleted");
+      });
+      void checkIncarnation().catch(() => {});
       cancelTick = clock.after(TICK_MS, tick);
       pull();
     },
     async stop() {
       stopping = true;
       offReconnect();
+      offDeleted();
       // Heartbeats go on for what is held: its handlers may need a while.
       if (subscription !== undefined && !connection.isClosed()) {
         await resolvesWithin(clock, DRAIN_WITHIN_MS, subscription.drain());

@@ -141,10 +141,7 @@ export function createStalledConsumer(dependencies: StalledConsumerDependencies,
       if (delivered.consumer_seq !== info.delivered.consumer_seq || handedOut !== info.num_ack_pending) return;
     }
     suspicion = null;
-    logger.error(
-      { stream, consumer, pending: info.num_pending, handed_out: info.num_ack_pending },
-      "a consumer stands still and is made anew",
-    );
+    logger.error({ stream, consumer, pending: info.num_pending, handed_out: info.num_ack_pending }, "stalled consumer recreated");
     await manager.consumers.delete(stream, consumer);
   };
 
@@ -155,7 +152,7 @@ export function createStalledConsumer(dependencies: StalledConsumerDependencies,
       lastLookAt = now;
       looking = true;
       lookNow()
-        .catch((error: unknown) => logger.debug({ stream, consumer, error: messageOf(error) }, "the stalledConsumer could not look"))
+        .catch((error: unknown) => logger.debug({ stream, consumer, error: messageOf(error) }, "a stalled-consumer check failed"))
         .finally(() => {
           looking = false;
         });

@@ -29,7 +29,7 @@ export function createStatusPublisher(jetStream: JetStreamClient, manager: JetSt
     },
     async lastId(event) {
       const subject = statusSubject(names.prefix, event);
-      const last = await unlessNotFound(orUnreachable(manager.streams.getMessage(names.streams.status, { last_by_subj: subject })));
+      const last = await orUnreachable(unlessNotFound(manager.streams.getMessage(names.streams.status, { last_by_subj: subject })));
       return last?.json<{ id?: string }>().id ?? null;
     },
   };

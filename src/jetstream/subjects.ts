@@ -23,13 +23,17 @@ export interface Subjects {
   readonly fanOut: string;
   parked(app: string, installationUuid: string | null): string;
   deadLetter(app: string): string;
-  /** Between replicas, in no stream. */
+  /** Asks the owner of the queues what it attempts at the moment. In no stream, as is the next. */
+  readonly inFlight: string;
+  /** Between replicas. */
   readonly attemptCounts: string;
   /** What the registry bucket is stored in. */
   readonly registryStream: string;
   readonly eventsConsumer: string;
   readonly fanOutConsumer: string;
   tierConsumer(tierS: number): string;
+  /** Of the replica that reads the events of ordered apps. */
+  orderConsumer(term: number | ""): string;
   parkedConsumer(app: string, installationUuid: string | null): string;
 }
 
@@ -66,7 +70,9 @@ export function createSubjects(prefix: string): Subjects {
     registryStream: `KV_${prefix}-registry`,
     eventsConsumer: `${CONSUMER_PREFIX}events`,
     fanOutConsumer: `${CONSUMER_PREFIX}fan-out`,
+    orderConsumer: (term) => `${CONSUMER_PREFIX}order-${term}`,
     tierConsumer: (tierS) => `${CONSUMER_PREFIX}rung-${tierS}`,
+    inFlight: `${prefix}.in-flight`,
     attemptCounts: `${prefix}.attempt-counts`,
     parkedConsumer: (app, installationUuid) =>
       `${CONSUMER_PREFIX}${installationUuid === null ? `app-${app}` : `installation-${installationUuid}`}`,

@@ -20,6 +20,8 @@ export interface DeliveryMessage {
   readonly delayMs: number;
   /** Never before dueAt. */
   readonly floor: boolean;
+  /** In an ordered queue: the sequence of the dead letter that stops the key. */
+  readonly blockedBy?: number;
 }
 
 interface WireAttempt {
@@ -45,7 +47,7 @@ export function eventSize({ dataJson, actorJson }: Event): number {
 }
 
 /** @param extra members written before the delivery's own, e.g. a dead letter's reason. */
-export function encodeDeliveryMessage({ delivery, dueAt, delayMs, floor }: DeliveryMessage, extra: object = {}): string {
+export function encodeDeliveryMessage({ delivery, dueAt, delayMs, floor, blockedBy }: DeliveryMessage, extra: object = {}): string {
   const { event } = delivery;
   const head = JSON.stringify({
     ...extra,
@@ -62,6 +64,8 @@ export function encodeDeliveryMessage({ delivery, dueAt, delayMs, floor }: Deliv
     delay_ms: delayMs,
     floor,
     event_sequence: delivery.eventSequence,
+    stores: delivery.stores,
+    ...(blockedBy === undefined ? {} : { blocked_by: blockedBy }),
   });
   return `${head.slice(0, -1)},"event":${encodeEvent(event)}}`;
 }
@@ -100,6 +104,8 @@ export function decodeDeliveryMessage(text: string): DeliveryMessage {
     counted: wire["counted"] !== false,
     firstParkedAt: timeIn(wire, "first_parked_at"),
     eventSequence: wire["event_sequence"] == null ? null : numberIn(wire, "event_sequence"),
+    // What an earlier version stored has none.
+    stores: wire["stores"] == null ? 1 : numberIn(wire, "stores"),
     event: decodeEvent(eventJson),
   };
   return {
@@ -107,6 +113,7 @@ export function decodeDeliveryMessage(text: string): DeliveryMessage {
     dueAt: timeIn(wire, "due_at"),
     delayMs: numberIn(wire, "delay_ms"),
     floor: wire["floor"] === true,
+    ...(wire["blocked_by"] == null ? {} : { blockedBy: numberIn(wire, "blocked_by") }),
   };
 }
 

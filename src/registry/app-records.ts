@@ -1,6 +1,7 @@
 /** The part of the registry that makes, changes and removes apps. */
 
 import { randomBytes } from "node:crypto";
+import type { App } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
@@ -121,7 +122,7 @@ export function createAppRecords(
       return change(slug, precondition, async (before) => {
         if (before === null) throw new AppError("NOT_FOUND", `no ${what}`);
         const app = toApp(before, secretBox);
-        const body = readBody(what, slug, mergePatch(membersOfApp(app), patch));
+        const body = readBody(what, slug, mergePatch(baseOf(app, patch), patch));
         const members = appMembers(what, slug, body, app);
         await checkUrl(what, members.webhook_url, app.webhookUrl);
         const stored = withMembers(what, slug, members, before);
@@ -150,4 +151,11 @@ export function createAppRecords(
       return { clientSecret, previousValidUntil: record.previous_secret?.valid_until ?? toRfc3339(clock.now()) };
     },
   };
+}
+
+/** The members that a patch changes. `ordered` is short for `order_by`, so a patch with the one replaces the other. */
+function baseOf(app: App, patch: unknown): object {
+  const { order_by: orderBy, ...members } = membersOfApp(app);
+  const isShort = typeof patch === "object" && patch !== null && "ordered" in patch && !("order_by" in patch);
+  return isShort ? members : { ...members, order_by: orderBy };
 }

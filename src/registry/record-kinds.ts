@@ -4,12 +4,13 @@
  */
 
 import { z } from "zod";
-import { APP_SLUG, EVENT_PATTERN, INSTALLATION_UUID } from "../model/app.ts";
+import { APP_SLUG, EVENT_PATTERN, INSTALLATION_UUID, ON_EXHAUSTED } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import type { CircuitRecord, InstallationRecord } from "../model/stored-records.ts";
 import { toApp, toInstallation } from "./opened-records.ts";
-import { RecordInvalid, type StoredApp } from "./records.ts";
+import { storedProblem } from "./record-problem.ts";
+import { orderBy, RecordInvalid, type StoredApp } from "./records.ts";
 import type { SecretBox } from "./secret-box.ts";
 import type { RecordKind } from "./store.ts";
 
@@ -30,7 +31,9 @@ const storedApp = z.looseObject({
   timeout_ms: z.number().min(1).nullish(),
   retry_schedule_s: z.array(z.number().min(0)).nullish(),
   max_in_flight: z.int().min(1).nullish(),
-  ordered: z.boolean().default(false),
+  ordered: z.boolean().optional(),
+  order_by: orderBy.nullish(),
+  on_exhausted: z.enum(ON_EXHAUSTED).optional(),
   client_secret: z.string().min(1),
   previous_secret: z.looseObject({ value: z.string().min(1), valid_until: time }).optional(),
   created_at: time.optional(),
@@ -113,9 +116,9 @@ export function parseStored<T>(schema: z.ZodType, value: string): T {
   } catch {
     throw new AppError("RECORD_INVALID", "it is not JSON in UTF-8");
   }
-  const result = schema.safeParse(json);
+  const result = schema.safeParse(json, { reportInput: true });
   if (result.success) return result.data as T;
-  const problems = result.error.issues.slice(0, MAX_PROBLEMS).map(({ path, message }) => ({ path: path.map(String).join("."), message }));
+  const problems = result.error.issues.slice(0, MAX_PROBLEMS).map(storedProblem);
   throw new RecordInvalid("it is not of its kind", problems);
 }
 

@@ -36,6 +36,11 @@ export function recordProblem(issue: Issue): RecordProblem {
   return { path, message: `found ${found(issue.input, SECRET.test(path))}, ${wanted(issue)}` };
 }
 
+/** Of a value that anybody may have written: the member and what was wanted, nothing of what was found. */
+export function storedProblem(issue: Issue): RecordProblem {
+  return { path: issue.path.map(String).join("."), message: issue.input === undefined ? "missing" : wanted(issue) };
+}
+
 function found(value: unknown, isSecret: boolean): string {
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object" && value !== null) return "an object";

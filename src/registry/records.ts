@@ -3,8 +3,9 @@
  * Posthorn adds, the values in the registry bucket.
  */
 import { z } from "zod";
-import { APP_SLUG, EVENT_PATTERN, INSTALLATION_UUID } from "../model/app.ts";
+import { APP_SLUG, EVENT_PATTERN, INSTALLATION_UUID, ON_EXHAUSTED, type OnExhausted } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
+import { JSON_POINTER } from "../model/json-pointer.ts";
 import { type RecordProblem, recordProblem } from "./record-problem.ts";
 
 const identifier = z
@@ -24,6 +25,8 @@ const uuid = z
   .transform((text) => text.toLowerCase())
   .meta({ example: "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f" });
 
+const MAX_POINTER_LENGTH = 256;
+
 /** RFC 9110 token; a value without control characters. */
 const headerName = z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}$/, "wanted a header name");
 const headerValue = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, "wanted a header value without control characters");
@@ -34,6 +37,20 @@ const readOnlyMembers = { created_at: readOnly, updated_at: readOnly, invalid: r
 
 const slugInBody = slug.optional().meta({ description: "As in the path." });
 const uuidInBody = uuid.optional().meta({ description: "As in the path." });
+
+export const orderBy = z.union(
+  [
+    z.enum(["none", "app", "installation", "project"]),
+    z
+      .custom<`/${string}`>((value) => typeof value === "string" && value.length <= MAX_POINTER_LENGTH && JSON_POINTER.test(value))
+      .meta({
+        type: "string",
+        pattern: JSON_POINTER.source,
+        maxLength: MAX_POINTER_LENGTH,
+      }),
+  ],
+  "wanted none, app, installation, project or a JSON Pointer such as /issue/id",
+);
 
 /** Members of an app; the body says what each is when it is not given. */
 const appForms = {
@@ -55,7 +72,15 @@ const appForms = {
     )
     .meta({ description: "Seconds before the 2nd, 3rd, … attempt; POSTHORN_RETRY_SCHEDULE when not given, no retries when empty." }),
   max_in_flight: z.int().min(1).max(100_000).meta({ description: "Concurrent attempts; POSTHORN_APP_MAX_IN_FLIGHT when not given." }),
-  ordered: z.boolean().meta({ description: "One delivery after the other, in the order of the events." }),
+  ordered: z.boolean().meta({ description: "True is short for order_by: app. Where order_by is given, that decides." }),
+  order_by: orderBy.meta({
+    description:
+      "Which deliveries keep the order of the events: those of one installation and value start one after the other. none, app (all deliveries of the app), installation, project, or a JSON Pointer into data.",
+    example: "/issue/id",
+  }),
+  on_exhausted: z.enum(ON_EXHAUSTED).meta({
+    description: "When an ordered delivery goes to dead letters, those behind it continue, or stop until it is replayed or deleted.",
+  }),
   client_secret: z
     .string()
     .regex(/^[0-9a-f]{64}$/, "wanted 64 lower-case hex characters")
@@ -79,6 +104,8 @@ export const appBody = z
     retry_schedule_s: appForms.retry_schedule_s.nullish(),
     max_in_flight: appForms.max_in_flight.nullish(),
     ordered: appForms.ordered.default(false),
+    order_by: appForms.order_by.nullish(),
+    on_exhausted: appForms.on_exhausted.default("continue"),
     client_secret: appForms.client_secret.optional(),
     ...readOnlyMembers,
   })
@@ -99,6 +126,8 @@ export const appPatch = z
     retry_schedule_s: appForms.retry_schedule_s.nullish(),
     max_in_flight: appForms.max_in_flight.nullish(),
     ordered: appForms.ordered.nullish(),
+    order_by: appForms.order_by.nullish(),
+    on_exhausted: appForms.on_exhausted.nullish(),
     client_secret: appForms.client_secret.optional(),
     ...readOnlyMembers,
   })
@@ -176,7 +205,10 @@ export class RecordInvalid extends AppError {
 }
 
 /** What the bucket holds of an app beside its body. Unknown members are kept, so that versions can live side by side. */
-export interface StoredApp extends Omit<AppBody, "client_secret" | "created_at" | "updated_at"> {
+export interface StoredApp extends Omit<AppBody, "client_secret" | "created_at" | "updated_at" | "ordered" | "on_exhausted"> {
+  /** Of an earlier version, which had no order_by. */
+  readonly ordered?: boolean | undefined;
+  readonly on_exhausted?: OnExhausted | undefined;
   readonly slug: string;
   readonly name: string;
   /** secret-box.ts form, as the values of `headers` and `webhook_url`. */

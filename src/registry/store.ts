@@ -10,7 +10,7 @@
  * R4  A bucket that takes the place of a deleted one gets the records that this process knows, where it has none of that key:
  *     without them every delivery would be one of an app that is gone.
  */
-import { ErrorCode, type KV, type KvEntry, type NatsConnection, NatsError, type QueuedIterator } from "nats";
+import { ErrorCode, type KV, type KvEntry, KvWatchInclude, type NatsConnection, NatsError, type QueuedIterator } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
@@ -30,8 +30,8 @@ export interface RecordKind<T> {
   parse(name: string, value: string): T;
 }
 
-/** @param record null when it is gone. */
-export type RecordListener<T> = (key: string, record: T | null, revision: number) => void;
+/** @param record null when it is gone. @param storedAt by the server's clock, milliseconds since the epoch */
+export type RecordListener<T> = (key: string, record: T | null, revision: number, storedAt: number) => void;
 
 /** A record as it is in force. */
 export interface FoundRecord<T> {
@@ -59,6 +59,13 @@ export interface Records<T> {
   reached(revision: number): Promise<void>;
 }
 
+/** An earlier revision that can be read. */
+interface GoodRecord<T> extends Place {
+  readonly record: T;
+  /** JSON text. */
+  readonly value: string;
+}
+
 export interface InvalidRecord {
   readonly key: string;
   readonly revision: number;
@@ -73,6 +80,8 @@ export interface RegistryStore {
   /** Resolves when every record there is has been handed to the listeners. */
   start(): Promise<void>;
   stop(): Promise<void>;
+  /** Resolves when no record has come for so long, or the store is stopped. */
+  quiet(forMs: number): Promise<void>;
   isCurrent(): boolean;
   /** The bucket is gone: nothing is current until `reopen`. */
   bucketMissing(): void;
@@ -116,12 +125,15 @@ const RESTART_AFTER_MS = 250;
 /** Records put back at once. */
 const PUT_AT_ONCE = 64;
 const REACHED_TIMEOUT_MS = 5_000;
+const LOOK_QUIET_MS = 250;
 /** Revisions of a key that the bucket keeps: those before a value that can't be read. */
 const HISTORY = 8;
 /** Histories that are read at once. */
 const HISTORIES_AT_ONCE = 16;
 /** JetStream's "wrong last sequence". */
 const WRONG_LAST_SEQUENCE = 10071;
+/** JetStream's "insufficient resources", its limits of an account and of a server, and a stream that could not store. */
+const FULL: ReadonlySet<number> = new Set([10002, 10023, 10028, 10047, 10077]);
 
 export function createRegistryStore(dependencies: RegistryStoreDependencies, { prefix, replicas }: RegistryStoreOptions): RegistryStore {
   const { connection, onReconnect, clock, logger } = dependencies;
@@ -139,6 +151,7 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
   let bucket: KV | undefined;
   let iterator: QueuedIterator<KvEntry> | undefined;
   let seen = 0;
+  let receivedAt = 0;
   let current = false;
   let stopped = false;
   let restart = (): void => {};
@@ -149,10 +162,18 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     return bucket;
   };
 
-  const hand = <T>(kind: RecordKind<T>, key: string, record: T | null, revision: number): void => {
+  const orUnreachable = async <T>(call: Promise<T>): Promise<T> => {
+    try {
+      return await call;
+    } catch (error) {
+      throw unreachableOr(error);
+    }
+  };
+
+  const hand = <T>(kind: RecordKind<T>, { key, revision, storedAt }: Place, record: T | null): void => {
     for (const listener of listenersOf.get(kind) ?? []) {
       try {
-        listener(key, record, revision);
+        listener(key, record, revision, storedAt);
       } catch (error) {
         logger.error({ key, revision, error: messageOf(error) }, "a registry record could not be applied");
       }
@@ -165,7 +186,7 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     invalid.delete(key);
     toRecover.delete(key);
     try {
-      hand(kind, key, parseEntry(kind, entry), revision);
+      hand(kind, placeOf(entry), parseEntry(kind, entry));
     } catch (error) {
       const isSecret = error instanceof AppError && error.code === "SECRET_UNREADABLE";
       invalid.set(key, { key, revision, problem: messageOf(error), isSecret, inForce: false });
@@ -182,18 +203,32 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     if (!isValue(entry)) known.delete(entry.key);
     else if (!invalid.has(entry.key)) known.set(entry.key, textOf(entry));
     seen = entry.revision;
+    receivedAt = clock.now();
     for (const waiter of waiters) if (waiter.revision <= seen) waiter.resolve();
   };
 
-  /** @returns the newest value before `revision` that can be read; null when there is none, or a deletion came after it. */
-  const lastGood = async <T>(kind: RecordKind<T>, key: string, revision: number): Promise<{ record: T; revision: number } | null> => {
+  /** By a watch: the library's own `history` makes a consumer without a name, which permissions by stream don't cover. */
+  const historyOf = async (key: string): Promise<KvEntry[]> => {
+    let isWhole = false;
+    let watch: QueuedIterator<KvEntry> | undefined;
+    const end = (): void => {
+      isWhole = true;
+      watch?.stop();
+    };
+    watch = await orUnreachable(kv().watch({ key, include: KvWatchInclude.AllHistory, initializedFn: end }));
+    if (isWhole) watch.stop();
     const entries: KvEntry[] = [];
-    for await (const entry of await kv().history({ key })) entries.push(entry);
-    for (const entry of entries.reverse()) {
+    for await (const entry of watch) entries.push(entry);
+    return entries;
+  };
+
+  /** @returns the newest value before `revision` that can be read; null when there is none, or a deletion came after it. */
+  const lastGood = async <T>(kind: RecordKind<T>, key: string, revision: number): Promise<GoodRecord<T> | null> => {
+    for (const entry of (await historyOf(key)).reverse()) {
       if (entry.revision >= revision) continue;
       try {
         const record = parseEntry(kind, entry);
-        return record === null ? null : { record, revision: entry.revision };
+        return record === null ? null : { record, ...placeOf(entry), value: textOf(entry) };
       } catch {
         // An older one may be readable.
       }
@@ -209,7 +244,8 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
       // A newer value may have come meanwhile.
       if (good === null || invalid.get(key) !== found) return;
       found.inForce = true;
-      hand(kind, key, good.record, good.revision);
+      known.set(key, good.value);
+      hand(kind, good, good.record);
     } catch (error) {
       logger.warn({ key, error: messageOf(error) }, "the history of a registry record can't be read");
     }
@@ -280,17 +316,15 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     }
   };
 
+  const entryOf = (key: string): Promise<KvEntry | null> => orUnreachable(kv().get(key));
+
   const readRecord = async (key: string): Promise<StoredRecord | null> => {
-    const entry = await kv()
-      .get(key)
-      .catch((error: unknown) => {
-        throw unreachableOr(error);
-      });
+    const entry = await entryOf(key);
     return entry === null || !isValue(entry) ? null : { value: textOf(entry), revision: entry.revision, storedAt: entry.created.getTime() };
   };
 
   const deletedAt = async (key: string): Promise<number> => {
-    const entry = await kv().get(key);
+    const entry = await entryOf(key);
     return entry === null || isValue(entry) ? 0 : entry.revision;
   };
   const createRecord = (key: string, value: string): Promise<number | "conflict"> => conflictOr(kv().create(key, value));
@@ -362,6 +396,11 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
       for (const { resolve } of waiters) resolve();
     },
 
+    async quiet(forMs) {
+      const since = clock.now();
+      for (let leftMs = forMs; leftMs > 0 && !stopped; leftMs = Math.max(since, receivedAt) + forMs - clock.now())
+        await new Promise((resolve) => clock.after(Math.min(leftMs, LOOK_QUIET_MS), () => resolve(undefined)));
+    },
     isCurrent: () => current,
     bucketMissing() {
       current = false;
@@ -389,11 +428,11 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
     readRecord,
     createRecord,
     updateRecord,
-    putRecord: (key, value) => kv().put(key, value),
+    putRecord: (key, value) => orUnreachable(kv().put(key, value)),
     async deleteRecord(key) {
-      await kv().delete(key);
+      await orUnreachable(kv().delete(key));
       // The library does not say which revision the marker got; the bucket's last is not before it.
-      return (await kv().get(key))?.revision ?? 0;
+      return (await entryOf(key))?.revision ?? 0;
     },
     deleteRecordAt: (key, revision) =>
       conflictOr(
@@ -402,6 +441,17 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, { p
           .then(() => "deleted"),
       ),
   };
+}
+
+/** Which value of which record. */
+interface Place {
+  readonly key: string;
+  readonly revision: number;
+  readonly storedAt: number;
+}
+
+function placeOf({ key, revision, created }: KvEntry): Place {
+  return { key, revision, storedAt: created.getTime() };
 }
 
 /** Anything but a deletion: a message that somebody else has published is a value, whatever its headers say. */
@@ -458,11 +508,20 @@ export function natsReason(error: unknown): string {
     : messageOf(error);
 }
 
-/** A server that does not answer is a fault of the moment, and says so; what it answers is not for this. */
+/** JetStream's "stream not found". */
+const STREAM_NOT_FOUND = 10059;
+
+/** A server that doesn't answer, or refuses, is a fault of the moment and not of the call. */
 export function unreachableOr(error: unknown): unknown {
-  if (!(error instanceof NatsError) || error.api_error !== undefined) return error;
-  return new AppError("NATS_UNREACHABLE", `NATS does not answer (${natsReason(error)})`, {
-    retryable: true,
-    cause: error,
-  });
+  if (!(error instanceof NatsError)) return error;
+  const answer = error.api_error;
+  if (FULL.has(answer?.err_code ?? 0))
+    return new AppError("STORE_FULL", `JetStream has no room left (${messageOf(error)})`, { retryable: true, cause: error });
+  const why =
+    answer === undefined
+      ? `NATS does not answer (${natsReason(error)})`
+      : answer.err_code === STREAM_NOT_FOUND
+        ? "a stream or the registry bucket is missing; /readyz names it"
+        : `JetStream refused the request (${answer.description})`;
+  return new AppError("NATS_UNREACHABLE", why, { retryable: true, cause: error });
 }

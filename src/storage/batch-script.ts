@@ -47,7 +47,7 @@ export interface LogEntry {
 /** What is only looked up: who an event goes to, where a delivery is, what was skipped. */
 export interface Note {
   readonly key: string;
-  /** Null: the key has the value; else it is a hash. */
+  /** Null: the key has the value; HIGHEST: it has the highest of them; else it is a hash. */
   readonly field: string | null;
   readonly value: string;
 }
@@ -70,9 +70,17 @@ const MAX_EVENT_TYPES = 1_000;
 /** Fields of one note: an event's deliveries, or messages of a delivery that were skipped. */
 const MAX_NOTED_FIELDS = 1_000;
 
+/** Field of a note whose number only ever grows. */
+export const HIGHEST = "+";
+
 /** @see Note */
 const NOTE = `
 local function note(try, key, field, value, ttl)
+  if field == '${HIGHEST}' then
+    local before = redis.pcall('GET', key)
+    if type(before) == 'string' and (tonumber(before) or 0) >= tonumber(value) then return end
+    return try('SET', key, value, 'EX', ttl)
+  end
   if field == '' then return try('SET', key, value, 'EX', ttl) end
   local noted = redis.pcall('HLEN', key)
   if type(noted) == 'number' and noted >= ${MAX_NOTED_FIELDS} then return end

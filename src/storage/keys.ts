@@ -8,9 +8,9 @@ export const keys = {
   requests: (app: string, eventType: string): string => `request:{${app}}:${eventType}`,
   /** List of the last attempts that were not delivered, newest first. */
   errors: (app: string, eventType: string): string => `error:{${app}}:${eventType}`,
-  /** Sorted set of the event types that have lists, scored by their last use. */
   /** When the app was made whose rows and stats there are, milliseconds since the epoch: those of an earlier one of its slug are gone. */
   appCreated: (app: string): string => `app-created:{${app}}`,
+  /** Sorted set of the event types that have lists, scored by their last use. */
   eventTypes: (app: string): string => `event-types:{${app}}`,
   /** Hash of one installation's UTC day: success, error, timeout, fatal. */
   health: (installationUuid: string, day: string): string => `health:{${installationUuid}}:${day}`,
@@ -18,6 +18,10 @@ export const keys = {
   stats: (app: string, day: string): string => `stats:{${app}}:${day}`,
   /** Where one run of a delivery stands: `delivered` or `pending`, its event's place, its installation, its last attempt. */
   delivery: (app: string, mark: string): string => `delivery:{${app}}:${mark}`,
+  /** How often one run of a delivery was stored in another stream. */
+  stores: (app: string, mark: string): string => `stores:{${app}}:${mark}`,
+  /** Hand-outs of a message that somebody gave back. */
+  giveBacks: (stream: string, sequence: number): string => `give-backs:${stream}:${sequence}`,
   /** Where a delivery was stored last: stream, sequence, its event's place, its installation, its run. */
   place: (deliveryId: string): string => `place:${deliveryId}`,
   /** Hash of the deliveries of all events with this id: delivery id → the event's place in the EVENTS stream, the app, the installation. */

@@ -82,6 +82,11 @@ export async function connectRedis(options: RedisOptions, clock: Clock, logger: 
   return redis;
 }
 
+/** A key as Redis has it: the connection puts the prefix before it. */
+export function fullKey(redis: RedisClient, key: string): string {
+  return `${redis.options.keyPrefix ?? ""}${key}`;
+}
+
 /** Whether every key can be reached now. */
 export function isConnected(redis: RedisClient): boolean {
   if (redis.status !== "ready") return false;

@@ -15,16 +15,16 @@ import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
 import type { StreamLocation } from "../model/delivery-location.ts";
 import type { Logger } from "../model/logger.ts";
 import { OUTCOMES, type Outcome } from "../model/outcome.ts";
-import type { Counted, LogEntry, Note, WriteOptions } from "./batch-script.ts";
+import { type Counted, HIGHEST, type LogEntry, type Note, type WriteOptions } from "./batch-script.ts";
 import { type Batch, createWriteBatch } from "./batch-writer.ts";
-import { createDedupReader } from "./dedup-reader.ts";
-import { DELIVERED, encodeAddressee, encodeDedupRecord, encodePlace, encodeSkip } from "./dedup-record.ts";
+import { DELIVERED, decodeDedupRecord, encodeAddressee, encodeDedupRecord, encodePlace, encodeSkip } from "./dedup-record.ts";
+import { createKeyReader } from "./key-reader.ts";
 import { keys } from "./keys.ts";
 import { logRow } from "./log-row.ts";
 import type { RedisClient } from "./redis.ts";
 
 export interface BufferedAttemptLog extends AttemptLog {
-  /** Notes where a delivery was stored. */
+  /** Notes where a delivery was stored. @param delivery as it was stored */
   stored(delivery: Delivery, place: StreamLocation): void;
   /** Writes what is buffered; gives up after `deadlineMs`. @returns the attempts that could not be written. */
   flush(deadlineMs: number): Promise<number>;
@@ -67,11 +67,13 @@ const NOTHING: Batch = { entries: [], notes: [] };
 export function createRequestLog(dependencies: AttemptLogDependencies, options: AttemptLogOptions): BufferedAttemptLog {
   const { redis, clock, logger, onFailuresWritten, onLateBatch } = dependencies;
   const write = createWriteBatch(redis, { ...options, now: clock.now });
-  const readDedupRecord = createDedupReader(redis, clock);
+  const readKey = createKeyReader(redis, clock);
   const writer = randomUUID();
   let waiting: LogEntry[] = [];
   let notes = new Map<string, Note>();
   let batch: Batch = NOTHING;
+  /** Those of the batch. */
+  let batchNotes: ReadonlyMap<string, Note> = new Map();
   let batchNumber = 0;
   let running: Promise<void> | undefined;
   let dropped = 0;
@@ -119,9 +121,10 @@ export function createRequestLog(dependencies: AttemptLogDependencies, options: 
 
   /** As many as one call takes; a new map for each batch, as almost always all are. */
   const takeNotes = (): Note[] => {
-    const taken = [...notes.values()].slice(0, MAX_BATCH * 2);
-    notes = notes.size === taken.length ? new Map() : new Map([...notes].slice(taken.length));
-    return taken;
+    const all = [...notes];
+    batchNotes = all.length > MAX_BATCH * 2 ? new Map(all.slice(0, MAX_BATCH * 2)) : notes;
+    notes = new Map(all.slice(batchNotes.size));
+    return [...batchNotes.values()];
   };
 
   const run = async (): Promise<void> => {
@@ -137,6 +140,7 @@ export function createRequestLog(dependencies: AttemptLogDependencies, options: 
         if (isFailed && counted !== null) failed.add(installationUuid);
       }
       batch = NOTHING;
+      batchNotes = new Map();
       batchMarks = NONE;
       if (failed.size > 0) onFailuresWritten?.(failed);
     }
@@ -148,7 +152,7 @@ export function createRequestLog(dependencies: AttemptLogDependencies, options: 
   };
 
   /** @param of with the kind of note, what it is a note of */
-  const note = (kind: "addressee" | "place" | "skip", of: string, noted: Note): void => {
+  const note = (kind: "addressee" | "place" | "skip" | "stores", of: string, noted: Note): void => {
     const name = `${kind} ${of}`;
     if (notes.size < options.bufferRows || notes.has(name)) notes.set(name, noted);
   };
@@ -159,6 +163,12 @@ export function createRequestLog(dependencies: AttemptLogDependencies, options: 
       field: delivery.id,
       value: encodeAddressee(delivery),
     });
+
+  /** As far as it is not written yet. */
+  const storesBuffered = (mark: string): number => {
+    const name = `stores ${mark}`;
+    return Number((notes.get(name) ?? batchNotes.get(name))?.value ?? 0);
+  };
 
   return {
     record(attempt) {
@@ -179,11 +189,22 @@ export function createRequestLog(dependencies: AttemptLogDependencies, options: 
       const unwritten = waitingMarks.get(mark) ?? batchMarks.get(mark);
       if (unwritten !== undefined) return isOfSameEvent(delivery, unwritten.endedAt) ? unwritten : null;
       try {
-        const found = await readDedupRecord(delivery.app, mark);
+        const value = await readKey(delivery.app, keys.delivery(delivery.app, mark));
+        const found = value === null ? null : decodeDedupRecord(value);
         return found?.delivered && isOfSameEvent(delivery, found.last?.endedAt) ? found : null;
       } catch {
         // A duplicate is better than a delivery that waits for Redis.
         return null;
+      }
+    },
+
+    async isHandedOver(delivery) {
+      const mark = dedupKeyOf(delivery);
+      if (storesBuffered(mark) > delivery.stores) return true;
+      try {
+        return Number((await readKey(delivery.app, keys.stores(delivery.app, mark))) ?? 0) > delivery.stores;
+      } catch {
+        return false;
       }
     },
 
@@ -197,6 +218,8 @@ export function createRequestLog(dependencies: AttemptLogDependencies, options: 
     stored(delivery, place) {
       noteAddressee(delivery);
       note("place", delivery.id, { key: keys.place(delivery.id), field: null, value: encodePlace(delivery, place) });
+      const mark = dedupKeyOf(delivery);
+      note("stores", mark, { key: keys.stores(delivery.app, mark), field: HIGHEST, value: String(delivery.stores) });
       start();
     },
 

@@ -6,7 +6,8 @@
  *     count says: a server that was killed forgets acks, and a consumer made anew starts from a saved floor.
  * V2  An event for very many is stored in parts first (model/fan-out-batch.ts), so that it is never held as a whole.
  * V3  What is under way is bounded by deliveries, too: while there are too many, an event that adds many waits for its turn,
- *     as it came. Those for few go on; not for an ordered app, whose events are begun in the order in which they came.
+ *     as it came. Those for few go on.
+ * V4  What is for an ordered app is left to the one who keeps the order.
  */
 import { AckPolicy, nanos } from "nats";
 import type { DeliverEvent } from "../delivery/deliver-event.ts";
@@ -14,7 +15,7 @@ import type { GiveUp } from "../delivery/give-up.ts";
 import type { DeliveryObserver, MessageRef, RegistryView, TracePosition, Tracing } from "../delivery/ports.ts";
 import type { AckFloor } from "../jetstream/ack-floor.ts";
 import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
-import { type ConsumedMessage, isPoison, poisonError } from "../jetstream/message.ts";
+import { type ConsumedMessage, poisonError } from "../jetstream/message.ts";
 import type { CompleteMessage } from "../jetstream/message-handler.ts";
 import { createPullConsumer, type PullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
 import { ensureConsumer } from "../jetstream/streams.ts";
@@ -22,7 +23,7 @@ import type { Subjects } from "../jetstream/subjects.ts";
 import type { Installation } from "../model/app.ts";
 import { newDelivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
-import { type EventLimits, type ReadEvent, readEvent } from "../model/event-reader.ts";
+import type { ReadEvent } from "../model/event-reader.ts";
 
 export interface EventsSubscriber {
   /** @throws AppError STREAM_MISMATCH */
@@ -39,6 +40,9 @@ export interface EventsSubscriberDependencies extends PullConsumerDependencies {
   readonly names: Subjects;
   readonly match: (event: Event) => readonly Installation[];
   readonly registry: Pick<RegistryView, "app">;
+  readonly readEvent: (message: ConsumedMessage) => ReadEvent;
+  /** Whether the app's delivery of the event is left to the owner of the queues (ordered/order-records.ts). */
+  readonly isLeft: (app: string, eventSequence: number) => boolean;
   readonly deliverEvent: DeliverEvent;
   readonly streams: DeliveryStreamWriter;
   readonly giveUp: GiveUp;
@@ -56,7 +60,6 @@ export interface EventObserver {
 export interface EventsSubscriberOptions {
   /** Events held by this process at once. */
   readonly maxHeld: number;
-  readonly limits: EventLimits;
 }
 
 const ACK_WAIT_MS = 30_000;
@@ -70,7 +73,8 @@ const DELIVERIES_PER_HELD = 32;
 const FEW_TARGETS = 16;
 
 export function createEventsSubscriber(dependencies: EventsSubscriberDependencies, options: EventsSubscriberOptions): EventsSubscriber {
-  const { manager, names, match, registry, deliverEvent, streams, giveUp, ackFloor, observer, tracing, settle } = dependencies;
+  const { manager, names, match, registry, readEvent, isLeft, deliverEvent, streams, giveUp, ackFloor, observer, tracing, settle } =
+    dependencies;
   const stream = names.streams.events;
   const maxUnderWay = options.maxHeld * DELIVERIES_PER_HELD;
   /** Deliveries; an event that is stored in parts counts as the largest that is not. */
@@ -96,25 +100,8 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
     suspectUpTo = (await manager.streams.info(stream)).state.last_seq;
   };
 
-  const read = (message: ConsumedMessage): ReadEvent => {
-    const [, , resource = "", action = "", ...more] = message.subject.split(".");
-    if (more.length > 0)
-      return { ok: false, problem: `subject: found ${message.subject}, wanted ${names.event("<resource>", "<action>")}` };
-    const raw = {
-      resource,
-      action,
-      body: message.data,
-      header: (name: string) => message.header(name),
-      headerCount: () => message.headerCount(),
-      fallbackId: `${stream}:${message.sequence}`,
-      storedAt: message.storedAt,
-    };
-    return readEvent(raw, options.limits);
-  };
-
   const mayBegin = (installations: readonly Installation[]): boolean =>
-    (postponed.length === 0 && underWay < maxUnderWay) ||
-    (installations.length <= FEW_TARGETS && !installations.some(({ app }) => registry.app(app)?.ordered === true));
+    (postponed.length === 0 && underWay < maxUnderWay) || installations.length <= FEW_TARGETS;
 
   const beginPostponed = (): void => {
     while (underWay < maxUnderWay) {
@@ -129,19 +116,21 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
   };
 
   const handle = (message: ConsumedMessage, isItsTurn = false): void => {
-    if (isPoison(message)) return settle(message, giveUp.message(message, "redelivered", poisonError(message), null));
-    const found = read(message);
+    const found = readEvent(message);
     if (!found.ok) {
       observer.eventUnreadable(message.subject, found.problem);
       return settle(message, giveUp.message(message, "invalid", found.problem, null));
     }
-    const installations = match(found.event);
+    const matching = match(found.event);
+    const installations = matching.some(({ app }) => isLeft(app, message.sequence))
+      ? matching.filter(({ app }) => !isLeft(app, message.sequence))
+      : matching;
     if (!isItsTurn && !mayBegin(installations)) return void postponed.push(message);
-    observer.eventHandled(found.event, installations.length);
+    observer.eventHandled(found.event, matching.length);
     if (installations.length === 0) return message.ack();
 
     const { sequence } = message;
-    const source: MessageRef = { stream, sequence };
+    const source: MessageRef = message;
     const work = tracing.process<unknown>(found.event, "events", message, (span) => {
       const event = inTrace(found.event, span);
       if (installations.length > MAX_DIRECT_TARGETS) {
@@ -168,8 +157,9 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
     workQueueSubject: null,
     limit: () => options.maxHeld,
     onMessage: handle,
+    onPoison: (message) => settle(message, giveUp.message(message, "redelivered", poisonError(message), null)),
     recover: ensure,
-    workingEveryMs: ACK_WAIT_MS / 3,
+    ackWaitMs: ACK_WAIT_MS,
   });
 
   return {

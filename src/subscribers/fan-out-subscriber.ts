@@ -7,7 +7,7 @@ import { AckPolicy, nanos } from "nats";
 import type { DeliverEvent } from "../delivery/deliver-event.ts";
 import type { GiveUp } from "../delivery/give-up.ts";
 import type { RegistryView, Tracing } from "../delivery/ports.ts";
-import { type ConsumedMessage, isPoison, poisonError } from "../jetstream/message.ts";
+import { type ConsumedMessage, poisonError } from "../jetstream/message.ts";
 import type { CompleteMessage } from "../jetstream/message-handler.ts";
 import { createPullConsumer, type PullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
 import { ensureConsumer } from "../jetstream/streams.ts";
@@ -54,7 +54,6 @@ export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencie
   };
 
   const handle = (message: ConsumedMessage): void => {
-    if (isPoison(message)) return settle(message, giveUp.message(message, "redelivered", poisonError(message), null));
     let chunk: FanOutBatch;
     try {
       chunk = decodeBatch(Buffer.from(message.data).toString("utf8"));
@@ -63,10 +62,9 @@ export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencie
     }
     const { event, eventSequence, targets } = chunk;
     const deliveries = targets.map(({ app, uuid }) => newDelivery(event, app, uuid, eventSequence, registry.app(app)?.createdAt ?? null));
-    const source = { stream, sequence: message.sequence };
     settle(
       message,
-      tracing.process(event, "fan-out", message, (span) => deliverEvent(deliveries, span, source, true)),
+      tracing.process(event, "fan-out", message, (span) => deliverEvent(deliveries, span, message, true)),
     );
   };
 
@@ -76,8 +74,9 @@ export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencie
     workQueueSubject: names.fanOut,
     limit: () => (waiting() === 0 ? Math.min(loop.held() + 1, MAX_CHUNKS_HELD) : 1),
     onMessage: handle,
+    onPoison: (message) => settle(message, giveUp.message(message, "redelivered", poisonError(message), null)),
     recover: ensure,
-    workingEveryMs: ACK_WAIT_MS / 3,
+    ackWaitMs: ACK_WAIT_MS,
   });
 
   return {

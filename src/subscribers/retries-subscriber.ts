@@ -11,7 +11,7 @@ import type { InFlight } from "../delivery/in-flight.ts";
 import type { MessageRef, TraceHeaders, Tracing } from "../delivery/ports.ts";
 import type { SkipDelivered } from "../delivery/skip-delivered.ts";
 import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
-import { type ConsumedMessage, cameBackWaiting, isPoison, poisonError } from "../jetstream/message.ts";
+import { type ConsumedMessage, cameBackWaiting, poisonError } from "../jetstream/message.ts";
 import type { CompleteMessage } from "../jetstream/message-handler.ts";
 import { createPullConsumer, type PullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
 import { ensureConsumer } from "../jetstream/streams.ts";
@@ -76,15 +76,14 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
   };
 
   const handle = (message: ConsumedMessage): void => {
-    const app = message.subject.split(".").at(-1) ?? "";
-    if (isPoison(message)) return settle(message, giveUp.message(message, "redelivered", poisonError(message), app));
+    const app = appOf(message);
     let stored: DeliveryMessage;
     try {
       stored = decodeDeliveryMessage(Buffer.from(message.data).toString("utf8"));
     } catch (error) {
       return settle(message, giveUp.message(message, "invalid", messageOf(error), app));
     }
-    const source: MessageRef = { stream, sequence: message.sequence };
+    const source: MessageRef = message;
     const { delivery, delayMs, floor } = stored;
     const delay = { dueAt: stored.dueAt ?? 0, delayMs, floor };
     const step = nextStep(delay, clock.now());
@@ -111,8 +110,13 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
       workQueueSubject: names.tierFilter(tierS),
       limit: () => HELD_PER_TIER,
       onMessage: (message) => onMessage(message, tierS),
+      onPoison: (message) => settle(message, giveUp.message(message, "redelivered", poisonError(message), appOf(message))),
+      onLost: (message) => {
+        waiting.get(message)?.();
+        if (waiting.delete(message)) message.drop();
+      },
       recover: () => ensure(tierS),
-      workingEveryMs: ACK_WAIT_MS / 3,
+      ackWaitMs: ACK_WAIT_MS,
     }),
   );
 
@@ -132,6 +136,10 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
     },
     held: () => loops.reduce((sum, loop) => sum + loop.held(), 0),
   };
+}
+
+function appOf({ subject }: ConsumedMessage): string {
+  return subject.split(".").at(-1) ?? "";
 }
 
 /** A hop to the next tier is no step of its own in the trace: the next attempt follows from what was stored first. */

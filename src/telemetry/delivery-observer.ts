@@ -82,13 +82,13 @@ export function createDeliveryObserver(
       loggerFor(delivery).debug({ ...factsOf(delivery), stream, detail, attempts: delivery.attemptsMade }, "delivery.stored");
     },
 
-    skipped(delivery, { eventSequence: deliveredSequence }) {
+    skipped(delivery, delivered) {
       const { eventSequence } = delivery;
-      const isDuplicate = eventSequence !== deliveredSequence;
+      const isDuplicate = delivered !== null && eventSequence !== delivered.eventSequence;
       skipped.add();
       if (isDuplicate) duplicates.add();
-      const why = isDuplicate ? "duplicate" : "redelivered";
-      const sequences = { event_sequence: eventSequence, delivered_event_sequence: deliveredSequence };
+      const why = delivered === null ? "stored" : isDuplicate ? "duplicate" : "redelivered";
+      const sequences = { event_sequence: eventSequence, delivered_event_sequence: delivered?.eventSequence ?? null };
       loggerFor(delivery).info({ ...factsOf(delivery), event_type: delivery.event.type, ...sequences, why }, "delivery.skipped");
     },
 

@@ -45,8 +45,7 @@ export const METRICS = {
     unit: "s",
     help: "Time from the event's arrival in the events stream to its delivery, of all but test calls.",
     labels: {
-      attempt:
-        "first: delivered by its first attempt; later: by a retry, resend or replay; parked: it was parked, as all of an ordered app are",
+      attempt: "first: delivered by its first attempt; later: by a retry, resend or replay; parked: it was parked",
     },
     buckets: AGE_BUCKETS_S,
   },

@@ -95,12 +95,14 @@ export function createRecordingTracing({ version, prefix, natsServer, redisUrl }
     return tracer.startSpan(`publish ${template}`, { kind: SpanKind.PRODUCER, attributes }, parentContext(parent));
   };
 
-  const storeWithin = (span: Span, work: (trace: TraceHeaders) => Promise<StoredMessageRef>): Promise<void> =>
+  const storeWithin = (span: Span, work: (trace: TraceHeaders) => Promise<StoredMessageRef>): Promise<StoredMessageRef> =>
     within(span, async (position) => {
-      const { subject, sequence, messageId } = await work(position);
+      const receipt = await work(position);
+      const { subject, sequence, messageId } = receipt;
       span.setAttribute("messaging.destination.name", subject);
       span.setAttribute("messaging.message.id", messageId);
       span.setAttribute("posthorn.sequence", sequence);
+      return receipt;
     });
 
   const startFanOut = (parent: TraceHeaders, event: Event): Span => {

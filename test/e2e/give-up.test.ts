@@ -49,7 +49,10 @@ test("metrics, log lines, status events and dead letters agree for every reason"
     Object.fromEntries(DEAD_LETTER_REASONS.map((reason) => [reason, metric(`posthorn_dead_letters_total\\{reason="${reason}"\\}`)])),
   ).toEqual(expected);
   expect(metric('posthorn_deliveries_stored_total\\{stream="dead-letters"\\}')).toBe(letters.length);
-  const lines = posthorn.log.filter(({ message, stream }) => message === "delivery.stored" && stream === "dead-letters");
+  const lines = await eventually(() => {
+    const found = posthorn.log.filter(({ message, stream }) => message === "delivery.stored" && stream === "dead-letters");
+    return found.length >= letters.length && found;
+  });
   expect(ofReason(lines.map(({ detail }) => detail as DeadLetterReason))).toEqual(expected);
 
   // An event or a message that can't be read is no delivery, and so has no status event.

@@ -18,10 +18,10 @@ let bus: Bus;
 const folder = mkdtempSync(join(tmpdir(), "posthorn-records-"));
 const appsFile = join(folder, "apps.yaml");
 const FILE_UUID = randomUUID();
-const admin = { authorization: "Bearer admin-token-1" };
-const read = { authorization: "Bearer read-token-1" };
+const admin = { authorization: "Bearer admin-token-12345" };
+const read = { authorization: "Bearer read-token-123456" };
 const settings = {
-  POSTHORN_API_TOKENS: "admin:admin-token-1,read:read-token-1",
+  POSTHORN_API_TOKENS: "admin:admin-token-12345,read:read-token-123456",
   POSTHORN_ENCRYPTION_KEY: "ab".repeat(32),
   POSTHORN_RETRY_SCHEDULE: "",
   POSTHORN_APPS_FILE: appsFile,
@@ -53,7 +53,7 @@ const holds = (expectations: () => unknown): Promise<true> =>
     await expectations();
     return true as const;
   }, 20_000);
-const run = (...words: string[]) => runCli(words, { environment: { POSTHORN_URL: posthorn.url, POSTHORN_TOKEN: "admin-token-1" } });
+const run = (...words: string[]) => runCli(words, { environment: { POSTHORN_URL: posthorn.url, POSTHORN_TOKEN: "admin-token-12345" } });
 
 describe("an app", () => {
   test("is changed by a merge patch of either media type, under a condition", async () => {
@@ -79,6 +79,8 @@ describe("an app", () => {
       (await call("PUT", "/v1/apps/patched", { webhook_url: receiver.url }, { ...admin, "content-type": "application/merge-patch+json" }))
         .status,
     ).toBe(415);
+    for (const type of ["application/cloudevents+json", "application/json-patch+json", "text/plain"])
+      expect((await call("PATCH", "/v1/apps/patched", {}, { ...admin, "content-type": type })).status).toBe(415);
   });
 
   test("shows nobody its header values, and only an admin what is in its URL; what is shown may be sent back", async () => {

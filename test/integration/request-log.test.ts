@@ -278,7 +278,7 @@ describe("notes", () => {
   });
 
   test("are kept while Redis is away, as many as the setting says", async () => {
-    const log = createLog({ bufferRows: 3 });
+    const log = createLog({ bufferRows: 4 });
     await server.kill();
     for (let id = 0; id < 9; id++) log.stored(eventNumber(id), { stream: "parked", sequence: id });
     await expect(lookup().ofEvent("evt-0")).rejects.toMatchObject({ code: "REDIS_UNREACHABLE" });

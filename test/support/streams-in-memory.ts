@@ -41,8 +41,9 @@ export function createLanesInMemory(clock: Clock): LanesInMemory {
     const id = `${stream} ${delivery.id}:${source.stream}:${source.sequence}`;
     if (ids.has(id)) return { subject: stream, sequence, messageId: id, isDuplicate: true };
     ids.add(id);
+    const stored = { ...delivery, stores: delivery.stores + 1 };
     const text = encodeDeliveryMessage({
-      delivery,
+      delivery: stored,
       dueAt: delay?.dueAt ?? null,
       delayMs: delay?.delayMs ?? 0,
       floor: delay?.floor ?? false,

@@ -364,6 +364,10 @@ export async function startLanesWorld(servers: { readonly nats: Server; readonly
     }
     const { num_pending, num_ack_pending } = await manager.consumers.info(names.streams.events, names.eventsConsumer);
     if (num_pending + num_ack_pending > 0) left.push(`${num_pending} events pending and ${num_ack_pending} in hand`);
+    for await (const one of manager.consumers.list(names.streams.events)) {
+      const isRead = one.num_pending + one.num_ack_pending === 0;
+      if (one.name.startsWith(names.orderConsumer("")) && !isRead) left.push(`${one.num_pending} events of ordered apps pending`);
+    }
     for await (const { name } of manager.consumers.list(names.streams.parked)) left.push(`consumer ${name}`);
     if ((await bucket.get(`hold.${slug}`))?.operation === "PUT") left.push("a hold");
     const circuit = await bucket.get(`circuit.${slug}`);

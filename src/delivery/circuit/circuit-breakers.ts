@@ -9,9 +9,11 @@
  * C3  A state is never followed by an older one: what this replica wrote itself may be known before it is pushed.
  * C4  A success closes it, and so does a final refusal (404, 410): who answers so is up, and would answer so for ever. After
  *     what says "not now" (429) it stays open as long as before; after a failure twice as long.
- * C5  When the store can't be reached the state stays as it is: no delivery waits for it.
+ * C5  When the store can't be reached the state stays as it is: no delivery waits for it. What would make room in a full store does not
+ *     wait for room: a replica that can't store its claim of the probe makes one all the same, and one whose probe succeeded lets the
+ *     app's deliveries go, and stores that as soon as it can.
  */
-import { messageOf } from "../../model/app-error.ts";
+import { AppError, messageOf } from "../../model/app-error.ts";
 import type { Clock } from "../../model/clock.ts";
 import { isTestCall } from "../../model/delivery.ts";
 import type { Logger } from "../../model/logger.ts";
@@ -66,6 +68,7 @@ export interface CircuitDependencies {
 const UNUSED_PROBE_MS = 1_000;
 /** What failed is told to the others within this time. */
 const TELL_AFTER_MS = 250;
+const STORE_AGAIN_MS = 1_000;
 /** The window moves on: what is in it is told again while something failed in it. */
 const TELLS_PER_WINDOW = 12;
 
@@ -86,6 +89,8 @@ export function createCircuitBreakers(dependencies: CircuitDependencies, options
   /** App → when this replica let the probe through. */
   const probing = new Map<string, number>();
   const changing = new Set<string>();
+  /** App → the revision of the state that this replica has seen to be over, and could not store yet. */
+  const closedHere = new Map<string, number>();
 
   /** @returns whether there was one. */
   const takeProbe = (app: string): boolean => {
@@ -94,7 +99,8 @@ export function createCircuitBreakers(dependencies: CircuitDependencies, options
   };
 
   const apply = (app: string, state: CircuitState, revision: number): void => {
-    if (revision < (revisions.get(app) ?? 0)) return;
+    if (revision < (revisions.get(app) ?? 0) || revision === closedHere.get(app)) return;
+    closedHere.delete(app);
     revisions.set(app, revision);
     const before = states.get(app) ?? CLOSED;
     if (state.state === "closed") states.delete(app);
@@ -116,7 +122,13 @@ export function createCircuitBreakers(dependencies: CircuitDependencies, options
     toTell.delete(app);
   };
 
-  const change = (app: string, decide: (current: CircuitState) => CircuitChange | null, then?: () => void): void => {
+  /** @param then the state is stored. @param otherwise it could not be */
+  const change = (
+    app: string,
+    decide: (current: CircuitState) => CircuitChange | null,
+    then?: () => void,
+    otherwise?: (isFull: boolean) => void,
+  ): void => {
     if (changing.has(app)) return;
     changing.add(app);
     store
@@ -126,13 +138,52 @@ export function createCircuitBreakers(dependencies: CircuitDependencies, options
           apply(app, state, revision);
           then?.();
         },
-        (error: unknown) => logger.warn({ app, error: messageOf(error) }, "circuit state can't be stored"),
+        (error: unknown) => {
+          logger.warn({ app, error: messageOf(error) }, "circuit state can't be stored");
+          otherwise?.(error instanceof AppError && error.code === "STORE_FULL");
+        },
       )
       .finally(() => changing.delete(app));
   };
 
   const mayProbe = (state: CircuitState, nowMs: number): boolean =>
     (state.state === "open" && nowMs >= state.openUntil) || (state.state === "half_open" && nowMs >= state.probeUntil);
+
+  const holdProbe = (app: string): void => {
+    takeProbe(app);
+    probes.set(
+      app,
+      clock.after(UNUSED_PROBE_MS, () => giveBackProbe(app)),
+    );
+    onAdmitting(app);
+  };
+
+  /** No later than this one is another probe made, also while nothing can be stored. */
+  const openHere = (app: string, openForMs: number): void => {
+    const state = states.get(app);
+    if (state !== undefined) states.set(app, { ...state, state: "open", openForMs, openUntil: clock.now() + openForMs });
+  };
+
+  const closeHere = (app: string): void => {
+    if (!states.has(app)) return;
+    closedHere.set(app, revisions.get(app) ?? 0);
+    states.delete(app);
+    forgetCounts(app);
+    onAdmitting(app);
+    storeClosed(app);
+  };
+
+  const storeClosed = (app: string): void => {
+    if (!closedHere.has(app)) return;
+    const close = (current: CircuitState): CircuitChange | null =>
+      current.state === "closed" || !closedHere.has(app) ? null : { next: CLOSED, announce: "closed", reason: null };
+    change(
+      app,
+      close,
+      () => void closedHere.delete(app),
+      () => void clock.after(STORE_AGAIN_MS, () => storeClosed(app)),
+    );
+  };
 
   const claimProbe = (app: string): void => {
     change(
@@ -150,13 +201,12 @@ export function createCircuitBreakers(dependencies: CircuitDependencies, options
       },
       () => {
         const state = states.get(app);
-        if (state?.state !== "half_open" || state.probeBy !== options.replica) return;
-        takeProbe(app);
-        probes.set(
-          app,
-          clock.after(UNUSED_PROBE_MS, () => giveBackProbe(app)),
-        );
-        onAdmitting(app);
+        if (state?.state === "half_open" && state.probeBy === options.replica) holdProbe(app);
+      },
+      (isFull) => {
+        if (!isFull) return;
+        openHere(app, states.get(app)?.openForMs ?? options.openTimeMs);
+        holdProbe(app);
       },
     );
   };
@@ -232,13 +282,27 @@ export function createCircuitBreakers(dependencies: CircuitDependencies, options
   };
 
   const endProbe = (app: string, result: "up" | "down" | "neither"): void => {
-    change(app, (current) => {
-      if (current.state !== "half_open" || current.probeBy !== options.replica) return null;
-      if (result === "up") return { next: CLOSED, announce: "closed", reason: null };
-      const openForMs = result === "down" ? Math.min(current.openForMs * 2, options.maxOpenTimeMs) : current.openForMs;
-      const next: CircuitState = { state: "open", openForMs, openUntil: clock.now() + openForMs, probeUntil: 0, probeBy: null };
-      return { next, announce: null, reason: null };
-    });
+    const before = states.get(app);
+    const openForMs = (current: CircuitState): number =>
+      result === "down" ? Math.min(current.openForMs * 2, options.maxOpenTimeMs) : current.openForMs;
+    change(
+      app,
+      (current) => {
+        if (current.state !== "half_open" || current.probeBy !== options.replica) return null;
+        if (result === "up") return { next: CLOSED, announce: "closed", reason: null };
+        const forMs = openForMs(current);
+        const next: CircuitState = { state: "open", openForMs: forMs, openUntil: clock.now() + forMs, probeUntil: 0, probeBy: null };
+        return { next, announce: null, reason: null };
+      },
+      () => {
+        // A probe that was claimed here only: what it found is the newest that is known.
+        if (result === "up" && states.get(app)?.state === "open") closeHere(app);
+      },
+      () => {
+        if (result === "up") closeHere(app);
+        else openHere(app, openForMs(before ?? CLOSED));
+      },
+    );
   };
 
   return {

@@ -39,10 +39,11 @@ beforeEach(() => {
   ordered = false;
   settled = [];
   probes = createProbes({
-    registry: { app: () => anApp({ ordered }) },
+    registry: { app: () => anApp({ orderBy: ordered ? "app" : "none" }) },
     dispatcher: {
       async settle({ kind, delivery }) {
         settled.push(`${delivery.id}: ${kind}`);
+        return null;
       },
     },
     queueBusy: () => parked.length > 0,

@@ -95,6 +95,7 @@ describe("the headers", () => {
       "Sentry-Hook-Timestamp": "1767607872",
       "Sentry-Hook-Signature": "ab",
       "webhook-id": facts.delivery.id,
+      "webhook-sequence": "7",
       "webhook-timestamp": "1767607872",
       "webhook-signature": "v1,cd",
       traceparent: trace.traceparent,

@@ -76,6 +76,7 @@ class World {
     const log = {
       record: (attempt: AttemptRecord) => this.recorded(attempt),
       findDelivered: async () => null,
+      isHandedOver: async () => false,
       skipped() {},
     };
     const observer = { attempted() {}, stored() {}, skipped() {}, deadLettered() {} };
@@ -164,7 +165,6 @@ class World {
     for (const [sequence, id] of [...this.events]) {
       const delivery = newDelivery(anEvent({ id }), "acme", UUID, sequence);
       const deliverEvent = createDeliverEvent({
-        registry: { app: () => anApp(), installation: () => undefined },
         dispatcher: this.dispatcher,
         inFlight: createInFlight(),
         skipDelivered: this.skipDelivered,

@@ -1,16 +1,14 @@
-/** Reads delivery marks: the look-ups of one turn of the event loop are one command, on a cluster one for each app. */
+/** Reads keys of apps: the look-ups of one turn of the event loop are one command, on a cluster one for each app. */
 import type { Clock } from "../model/clock.ts";
-import { type DedupRecord, decodeDedupRecord } from "./dedup-record.ts";
-import { keys } from "./keys.ts";
 import type { RedisClient } from "./redis.ts";
 
-/** Null when nothing is known of it. Rejects when Redis is away or slow. */
-export type ReadDedupRecord = (app: string, mark: string) => Promise<DedupRecord | null>;
+/** Null when the key is not there. Rejects when Redis is away or slow. @param key one with the app's tag */
+export type ReadKey = (app: string, key: string) => Promise<string | null>;
 
 interface Lookup {
   readonly app: string;
-  readonly mark: string;
-  readonly resolve: (mark: DedupRecord | null) => void;
+  readonly key: string;
+  readonly resolve: (value: string | null) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -18,7 +16,7 @@ interface Lookup {
 const TIMEOUT_MS = 3_000;
 const MAX_AT_ONCE = 500;
 
-export function createDedupReader(redis: RedisClient, clock: Clock): ReadDedupRecord {
+export function createKeyReader(redis: RedisClient, clock: Clock): ReadKey {
   let waiting: Lookup[] = [];
 
   const readMany = async (lookups: readonly Lookup[]): Promise<void> => {
@@ -27,11 +25,8 @@ export function createDedupReader(redis: RedisClient, clock: Clock): ReadDedupRe
       cancel = clock.after(TIMEOUT_MS, () => reject(new Error(`Redis did not answer within ${TIMEOUT_MS} ms`)));
     });
     try {
-      const values = await Promise.race([redis.mget(lookups.map(({ app, mark }) => keys.delivery(app, mark))), tooLate]);
-      for (const [at, { resolve }] of lookups.entries()) {
-        const value = values[at] ?? null;
-        resolve(value === null ? null : decodeDedupRecord(value));
-      }
+      const values = await Promise.race([redis.mget(lookups.map(({ key }) => key)), tooLate]);
+      for (const [at, { resolve }] of lookups.entries()) resolve(values[at] ?? null);
     } catch (error) {
       for (const { reject } of lookups) reject(error);
     } finally {
@@ -47,8 +42,8 @@ export function createDedupReader(redis: RedisClient, clock: Clock): ReadDedupRe
     }
   };
 
-  return (app, mark) =>
+  return (app, key) =>
     new Promise((resolve, reject) => {
-      if (waiting.push({ app, mark, resolve, reject }) === 1) setImmediate(readWaiting);
+      if (waiting.push({ app, key, resolve, reject }) === 1) setImmediate(readWaiting);
     });
 }

@@ -1,0 +1,23 @@
+/** The event in a message of the events stream. */
+
+import type { ConsumedMessage } from "../jetstream/message.ts";
+import type { Subjects } from "../jetstream/subjects.ts";
+import { type EventLimits, type ReadEvent, readEvent } from "../model/event-reader.ts";
+
+export function createReadEvent(names: Subjects, limits: EventLimits): (message: ConsumedMessage) => ReadEvent {
+  return (message) => {
+    const [, , resource = "", action = "", ...more] = message.subject.split(".");
+    if (more.length > 0)
+      return { ok: false, problem: `subject: found ${message.subject}, wanted ${names.event("<resource>", "<action>")}` };
+    const raw = {
+      resource,
+      action,
+      body: message.data,
+      header: (name: string) => message.header(name),
+      headerCount: () => message.headerCount(),
+      fallbackId: `${message.stream}:${message.sequence}`,
+      storedAt: message.storedAt,
+    };
+    return readEvent(raw, limits);
+  };
+}
