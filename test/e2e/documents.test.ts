@@ -131,7 +131,9 @@ test("the tutorial leads from nothing over a retry and a dead letter to a verifi
 /** What is so after the commands of a document, because it says so. */
 const PROMISED: Readonly<Record<string, () => Promise<unknown>>> = {
   "docs/retention.md": async () => {
-    const keys = execFileSync("redis-cli", ["-u", redis.url, "--scan", "--pattern", "posthorn:*{*"], { encoding: "utf8" });
+    const keys = execFileSync(findBinary("redis-cli") ?? "", ["-u", redis.url, "--scan", "--pattern", "posthorn:*{*"], {
+      encoding: "utf8",
+    });
     expect(keys.split("\n").filter((key) => key.includes("{acme-tracker}") || key.includes(`{${UUID}}`))).toEqual([]);
   },
 };
