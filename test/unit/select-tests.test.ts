@@ -29,7 +29,7 @@ describe("a changed file is reached by", () => {
       ["test/e2e/examples.test.ts", "test/unit/client/verify-webhook.test.ts"],
       ["test/e2e/limits.test.ts"],
     ],
-    ["a guide", "docs/guides/tune.md", ["test/e2e/documents.test.ts"], ["test/e2e/api.test.ts"]],
+    ["a guide", "docs/migrate.md", ["test/e2e/documents.test.ts"], ["test/e2e/api.test.ts"]],
     [
       "support",
       "test/support/tcp-proxy.ts",

@@ -25,7 +25,7 @@ describe("the body", () => {
     );
   });
 
-  /** docs/guides/migrate.md names them: a text that is made of the parsed body is another, and so would be its signature. */
+  /** docs/migrate.md names them: a text that is made of the parsed body is another, and so would be its signature. */
   test.each(['{"name":"Zo\\u00eb"}', '{"n":1e3}', '{"b":1,"2":2,"1":3}', '{ "a" : "\\/" }', '{"a":1,"a":2}'])(
     "has %s as it was published",
     (dataJson) => {
