@@ -30,7 +30,7 @@ import type { Logger } from "../model/logger.ts";
 import { natsReason } from "../registry/store.ts";
 import { createPublishWindow, type PublishCounts } from "./publish-window.ts";
 import { encodeRawMessage } from "./raw-message.ts";
-import { INVALID, type Subjects } from "./subjects.ts";
+import type { Subjects } from "./subjects.ts";
 
 /** What Posthorn stores messages in. */
 export const STORED_STREAMS = ["retries", "parked", "dead-letters", "status"] as const satisfies readonly StreamName[];
@@ -222,7 +222,7 @@ export function createDeliveryStreams({
       async deadLetterRaw(message, reason, error, app) {
         const until = deadline();
         const facts = { reason, error, app, at: toRfc3339(clock.now()) };
-        const subject = names.deadLetter(app ?? INVALID);
+        const subject = names.deadLetter(app);
         const messageId = `${reason}:${message.stream}:${message.sequence}:${message.storedAt}`;
         for (let room = maxPayloadBytes(); ; room = Math.floor(room / 2)) {
           const size = Math.min(room, message.data.length);

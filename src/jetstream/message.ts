@@ -5,6 +5,7 @@
 import { Empty, type Msg, type NatsConnection } from "nats";
 import type { Clock } from "../model/clock.ts";
 import type { Slotted } from "../model/slots.ts";
+import { parseAckSubject } from "./api-subjects.ts";
 import type { ConnectionState } from "./connection.ts";
 
 export interface ConsumedMessage extends Slotted {
@@ -76,31 +77,6 @@ export function cameBackWaiting({ deliveries }: ConsumedMessage): boolean {
 
 export function poisonError({ deliveries }: ConsumedMessage): string {
   return `redelivered ${deliveries - 1} times without being acknowledged`;
-}
-
-/** `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<ns>.<pending>`, or with domain and account after ACK. */
-export interface AckSubject {
-  readonly stream: string;
-  readonly consumer: string;
-  readonly deliveries: number;
-  readonly sequence: number;
-  /** Counts what the consumer hands out, from 1. */
-  readonly consumerSequence: number;
-  readonly storedAt: number;
-}
-
-export function parseAckSubject(reply: string): AckSubject {
-  const tokens = reply.split(".");
-  const at = tokens.length > 9 ? 4 : 2;
-  return {
-    stream: tokens[at] ?? "",
-    consumer: tokens[at + 1] ?? "",
-    deliveries: Number(tokens[at + 2]),
-    sequence: Number(tokens[at + 3]),
-    consumerSequence: Number(tokens[at + 4]),
-    // Nanoseconds exceed 2^53: the last six digits are cut off as text.
-    storedAt: Number((tokens[at + 5] ?? "").slice(0, -6)),
-  };
 }
 
 const ACK = new TextEncoder().encode("+ACK");

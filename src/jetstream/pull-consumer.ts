@@ -16,6 +16,7 @@ import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { createSlots } from "../model/slots.ts";
 import { resolvesWithin } from "../model/within.ts";
+import { pullSubject } from "./api-subjects.ts";
 import { type ConnectionState, INBOX_PREFIX } from "./connection.ts";
 import type { ConsumerDeletions } from "./consumer-deletions.ts";
 import { type AckBatcher, type ConsumedMessage, createPulledMessage, type GiveBacks, isPoison, isSuspect } from "./message.ts";
@@ -78,7 +79,6 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
   const { stream, consumer, limit, onMessage, onPoison, onLost, recover, ackWaitMs } = options;
   const monotonicNow = dependencies.monotonicNow ?? (() => performance.now());
   const leaseMs = ackWaitMs * (1 - LEASE_MARGIN);
-  const pullSubject = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
   const inbox = createInbox(INBOX_PREFIX);
   const held = createSlots<ConsumedMessage>();
   const stalledConsumer = createStalledConsumer(dependencies, options);
@@ -108,7 +108,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     if (outstanding === 0) lastHeardAt = startedAt = clock.now();
     outstanding += free;
     const request = { batch: free, expires: nanos(EXPIRES_MS), idle_heartbeat: nanos(HEARTBEAT_MS) };
-    connection.publish(pullSubject, JSON.stringify(request), { reply: inbox });
+    connection.publish(pullSubject(stream, consumer), JSON.stringify(request), { reply: inbox });
   };
 
   const puller = {

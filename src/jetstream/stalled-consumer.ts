@@ -15,8 +15,10 @@ import { type ConsumerInfo, type JetStreamManager, type NatsConnection, nanos } 
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { ackFilters } from "./api-subjects.ts";
 import type { ConnectionState } from "./connection.ts";
 import { messageAt } from "./stored-message.ts";
+import { countBySubject } from "./subject-counts.ts";
 
 export interface WatchedConsumer {
   readonly stream: string;
@@ -62,8 +64,7 @@ export function createStalledConsumer(dependencies: StalledConsumerDependencies,
 
   const stored = async (): Promise<number> => {
     if (workQueueSubject === null) return 0;
-    const { state } = await manager.streams.info(stream, { subjects_filter: workQueueSubject });
-    return Object.values(state.subjects ?? {}).reduce((sum, count) => sum + count, 0);
+    return [...(await countBySubject(manager, stream, workQueueSubject)).values()].reduce((sum, count) => sum + count, 0);
   };
 
   const suspected = async ({ num_pending: pending, num_ack_pending: handedOut, config }: ConsumerInfo): Promise<Suspicion | null> => {
@@ -94,9 +95,8 @@ export function createStalledConsumer(dependencies: StalledConsumerDependencies,
     };
     // What is said while the connection is away is not heard.
     const offs = [connectionState.onDisconnect(hear), connectionState.onReconnect(hear)];
-    // Servers of some set-ups put domain and account before the stream.
-    const subscriptions = ["", "*.*."].map((before) =>
-      connection.subscribe(`$JS.ACK.${before}${stream}.${consumer}.>`, {
+    const subscriptions = ackFilters(stream, consumer).map((subject) =>
+      connection.subscribe(subject, {
         callback(error) {
           isDeaf ||= error !== null;
           hear();
@@ -141,10 +141,7 @@ export function createStalledConsumer(dependencies: StalledConsumerDependencies,
       if (delivered.consumer_seq !== info.delivered.consumer_seq || handedOut !== info.num_ack_pending) return;
     }
     suspicion = null;
-    logger.error(
-      { stream, consumer, pending: info.num_pending, handed_out: info.num_ack_pending },
-      "stalled consumer recreated",
-    );
+    logger.error({ stream, consumer, pending: info.num_pending, handed_out: info.num_ack_pending }, "stalled consumer recreated");
     await manager.consumers.delete(stream, consumer);
   };
 

@@ -49,10 +49,8 @@ export function createStoredEvents(connection: NatsConnection, manager: JetStrea
 
   const read = async (message: StreamMessage): Promise<StoredEvent> => {
     const { sequence, storedAt } = message;
-    const [, , resource = "", action = ""] = message.subject.split(".");
     const result = readEvent({
-      resource,
-      action,
+      ...(names.parseEvent(message.subject) ?? { resource: "", action: "" }),
       body: message.data,
       header: (name) => headerOf(message.headers, name),
       fallbackId: `${stream}:${sequence}`,

@@ -10,6 +10,7 @@ import type { Logger } from "../model/logger.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { NO_STREAM_METRICS, OTHER_APPS, type StreamMetrics } from "../model/stream-metrics.ts";
 import { messageAt, nextMessage } from "./stored-message.ts";
+import { countBySubject } from "./subject-counts.ts";
 import type { Subjects } from "./subjects.ts";
 
 type RetryFigures = Pick<StreamMetrics, "retriesByTier" | "retriesLateMs">;
@@ -57,15 +58,14 @@ export function createStreamMetrics(manager: JetStreamManager, names: Subjects, 
   };
 
   const readParked = async (): Promise<ParkedFigures> => {
-    const { state } = await manager.streams.info(streams.parked, { subjects_filter: `${names.prefix}.parked.>` });
     const byApp = new Map<string, { messages: number; queues: Set<string> }>();
-    for (const [subject, messages] of Object.entries(state.subjects ?? {})) {
-      const [, , app = "", installation] = subject.split(".");
+    for (const [subject, messages] of await countBySubject(manager, streams.parked, names.allParked)) {
+      const { app = "", installationUuid = null } = names.parseParked(subject) ?? {};
       const ofApp = byApp.get(app) ?? { messages: 0, queues: new Set() };
       byApp.set(app, ofApp);
       ofApp.messages += messages;
       // The app's own queue, and those of its installations together.
-      ofApp.queues.add(names.parked(app, installation === undefined ? null : "*"));
+      ofApp.queues.add(names.parked(app, installationUuid && "*"));
     }
     const ranked = [...byApp].sort(([, a], [, b]) => b.messages - a.messages);
     const shown = ranked.slice(0, MOST_APPS);

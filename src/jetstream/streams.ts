@@ -15,7 +15,7 @@ import {
 } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { unavailability } from "./nats-errors.ts";
-import { CONSUMER_PREFIX, type Subjects } from "./subjects.ts";
+import { CONSUMER_PREFIX, covers, type Subjects } from "./subjects.ts";
 
 const DAY_MS = 86_400_000;
 const DUPLICATE_WINDOW_MS = 10 * 60_000;
@@ -162,18 +162,6 @@ async function consumerMismatches(manager: JetStreamManager, { name: stream, ret
     }
   }
   return problems;
-}
-
-/** Whether the subject pattern `wide` matches everything that `narrow` matches. */
-export function covers(wide: string, narrow: string): boolean {
-  const wideTokens = wide.split(".");
-  const narrowTokens = narrow.split(".");
-  for (const [index, token] of wideTokens.entries()) {
-    if (token === ">") return narrowTokens.length > index;
-    const other = narrowTokens[index];
-    if (other === undefined || (token !== "*" && token !== other)) return false;
-  }
-  return wideTokens.length === narrowTokens.length;
 }
 
 /** What Posthorn needs of one of its durable consumers. */

@@ -48,6 +48,7 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
   const { manager, names, dispatcher, streams, giveUp, inFlight, skipDelivered, tracing, settle, clock } = dependencies;
   const stream = names.streams.retries;
   const waiting = new Map<ConsumedMessage, () => void>();
+  const appOf = ({ subject }: ConsumedMessage): string => names.parseRetry(subject)?.app ?? "";
 
   const ensure = async (tierS: number): Promise<void> => {
     await ensureConsumer(manager, stream, {
@@ -136,10 +137,6 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
     },
     held: () => loops.reduce((sum, loop) => sum + loop.held(), 0),
   };
-}
-
-function appOf({ subject }: ConsumedMessage): string {
-  return subject.split(".").at(-1) ?? "";
 }
 
 /** A hop to the next tier is no step of its own in the trace: the next attempt follows from what was stored first. */

@@ -17,8 +17,8 @@ import { createDeliveryStreams, type DeliveryStreamsDependencies } from "../../s
 import { createFailureExchange } from "../../src/jetstream/failure-exchange.ts";
 import { type ForwardsQuery, readForwards, sequenceAt, textOf } from "../../src/jetstream/read-stream.ts";
 import { createStalledConsumer } from "../../src/jetstream/stalled-consumer.ts";
-import { covers, ensureConsumer, ensureTopology, isDeletedAlready } from "../../src/jetstream/streams.ts";
-import { createSubjects, type Subjects } from "../../src/jetstream/subjects.ts";
+import { ensureConsumer, ensureTopology, isDeletedAlready } from "../../src/jetstream/streams.ts";
+import { covers, createSubjects, type Subjects } from "../../src/jetstream/subjects.ts";
 import { systemClock } from "../../src/model/clock.ts";
 import type { Event } from "../../src/model/event.ts";
 import { connectRedis } from "../../src/storage/redis.ts";

@@ -20,7 +20,7 @@ import { type Delivery, dedupKeyOf } from "../../model/delivery.ts";
 import { deliveryMessageSize } from "../../model/delivery-message.ts";
 import type { Logger } from "../../model/logger.ts";
 import type { AttemptParked, ParkElsewhere } from "../parked/attempt-parked.ts";
-import { type Backlog, type ParkedDelivery, queueOf } from "../parked/backlog.ts";
+import type { Backlog, ParkedDelivery } from "../parked/backlog.ts";
 import { createKeyedQueue, type KeyedItem, type KeyedQueue } from "./keyed-queue.ts";
 import { orderKeyOf } from "./order-key.ts";
 import type { HeldEvent } from "./order-reader.ts";
@@ -460,8 +460,7 @@ export function createOrderedApp(dependencies: OrderedAppDependencies, app: stri
   };
 
   /** How much each queue of the app holds; null: its own. */
-  const storedCounts = async (): Promise<Map<string | null, number>> =>
-    new Map([...(await backlog.queuesOf(app))].map(([subject, count]) => [queueOf(subject).installationUuid, count]));
+  const storedCounts = async (): Promise<Map<string | null, number>> => backlog.queuesOf(app);
 
   const knownCount = (uuid: string | null): number =>
     uuid === null

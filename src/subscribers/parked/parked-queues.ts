@@ -9,10 +9,10 @@
 import { AckPolicy, type ConsumerInfo, nanos } from "nats";
 import type { ParkedQueue, RegistryView } from "../../delivery/ports.ts";
 import { ensureConsumer, unlessNotFound } from "../../jetstream/streams.ts";
+import { countBySubject } from "../../jetstream/subject-counts.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
 import { isOrdered } from "../../model/app.ts";
 import { messageOf } from "../../model/app-error.ts";
-import { queueOf } from "./backlog.ts";
 import { createQueueConsumer, type QueueConsumer, type QueueConsumerDependencies } from "./queue-consumer.ts";
 
 /** Why queues are looked at again. */
@@ -159,14 +159,19 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
     await unlessNotFound(manager.consumers.delete(stream, consumer));
   };
 
-  const subjectsOf = async (filter: string): Promise<string[]> =>
-    Object.keys((await manager.streams.info(stream, { subjects_filter: filter })).state.subjects ?? {});
+  const subjectsOf = async (filter: string): Promise<string[]> => [...(await countBySubject(manager, stream, filter)).keys()];
 
   /** Consumers of queues that are empty or have none by now: their replica died before it could remove them. */
   const removeUnrelayed = async (): Promise<void> => {
     for await (const { name, config } of manager.consumers.list(stream)) {
-      const queue = queueOf(config.filter_subject ?? "");
-      if (consumers.has(queue.app) || opening.has(queue.app) || name !== names.parkedConsumer(queue.app, queue.installationUuid)) continue;
+      const queue = names.parseParked(config.filter_subject ?? "");
+      if (
+        queue === null ||
+        consumers.has(queue.app) ||
+        opening.has(queue.app) ||
+        name !== names.parkedConsumer(queue.app, queue.installationUuid)
+      )
+        continue;
       if (queue.installationUuid !== null || !busyQueues.has(keyOf(queue))) await removeUnused(name);
     }
   };
@@ -176,9 +181,12 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
       const { last_seq: sequence, consumer_count: count, messages } = (await manager.streams.info(stream)).state;
       // What leaves a queue does not make anything flow: only something new, or something that was there, is worth the list.
       if (sequence !== lastSequence || messages > 0 || busyQueues.size > 0) {
-        const subjects = messages === 0 ? [] : await subjectsOf(`${names.prefix}.parked.>`);
+        const subjects = messages === 0 ? [] : await subjectsOf(names.allParked);
         const found = new Set(subjects);
-        for (const subject of subjects) busyQueues.set(subject, queueOf(subject));
+        for (const subject of subjects) {
+          const queue = names.parseParked(subject);
+          if (queue !== null) busyQueues.set(subject, queue);
+        }
         for (const [key, queue] of busyQueues) if (!found.has(key) && !consumers.has(queue.app)) busyQueues.delete(key);
         lastSequence = sequence;
       }
