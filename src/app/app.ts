@@ -40,16 +40,16 @@ import { createSkipDelivered } from "../delivery/skip-delivered.ts";
 import { createTestCall } from "../delivery/test-call.ts";
 import { createExplain } from "../explain/explain.ts";
 import { createFindInStreams } from "../explain/find-in-streams.ts";
+import { createAckBatcher } from "../jetstream/ack-batcher.ts";
 import { createAckFloor } from "../jetstream/ack-floor.ts";
 import { createClockSkew } from "../jetstream/clock-skew.ts";
 import { closeNats, connectNats, createConnectionState, isServerSince, openJetStream } from "../jetstream/connection.ts";
 import { createConsumerDeletions } from "../jetstream/consumer-deletions.ts";
-import { createDeliveryStreams, type DeliveryStreamWriter, STORED_STREAMS } from "../jetstream/delivery-streams.ts";
+import { createDeliveryStreams, type DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
+import { STORED_STREAMS } from "../jetstream/durable-publish.ts";
 import { createEventPublisher } from "../jetstream/event-publisher.ts";
 import { createFailureExchange } from "../jetstream/failure-exchange.ts";
 import { leaseKind } from "../jetstream/lease.ts";
-import { createAckBatcher } from "../jetstream/message.ts";
-import { createCompleteMessage } from "../jetstream/message-handler.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { createStartupWait } from "../jetstream/startup-wait.ts";
 import { createStatusHistory } from "../jetstream/status-history.ts";
@@ -476,7 +476,6 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
     giveUp,
     observer,
     tracing,
-    settle: createCompleteMessage(logger),
   };
   const deliverEvent = createDeliverEvent({ dispatcher, inFlight, skipDelivered });
   const backlog = createBacklog(handling);
@@ -512,7 +511,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
     ...handling,
     registry: index,
     deliverEvent,
-    waiting: () => bulkhead.waiting() + streams.stores().waiting,
+    waiting: () => bulkhead.waiting() + streams.counts().waiting,
   });
   const ackFloor = createAckFloor(manager, store, names, clock, logger);
   const events = createEventsSubscriber(
@@ -737,7 +736,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
     waiting: bulkhead.waiting,
     held: () => ({ events: events.held(), retries: retries.held() + fanOut.held(), parked: (parked?.held() ?? 0) + (owner?.held() ?? 0) }),
     acksUnconfirmed: acks.unconfirmed,
-    stores: streams.stores,
+    stores: streams.counts,
     refusing: () => countBy(STORED_STREAMS, streams.refusing()),
     parkedQueues: () => parked?.queues() ?? 0,
     streams: gauges.figures,
@@ -787,7 +786,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
 
   const held = (): number => events.held() + retries.held() + fanOut.held() + (parked?.held() ?? 0) + (owner?.held() ?? 0);
   const unfinished = (): number => {
-    const { pending, waiting } = streams.stores();
+    const { pending, waiting } = streams.counts();
     return held() + bulkhead.inFlight() + pending + waiting;
   };
   const finish = async (deadline: number): Promise<void> => {

@@ -14,12 +14,12 @@
 import type { JetStreamManager, NatsConnection } from "nats";
 import type { TraceBatch, Tracing } from "../delivery/ports.ts";
 import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
+import { isDeletedAlready } from "../jetstream/nats-errors.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { decodeRawMessage, eventTypeIn, installationIn, type RawMessage } from "../jetstream/raw-message.ts";
 import { readBackwards } from "../jetstream/read-newest.ts";
 import { readForwards } from "../jetstream/read-stream.ts";
 import { messageAt } from "../jetstream/stored-message.ts";
-import { isDeletedAlready } from "../jetstream/streams.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";

@@ -1,6 +1,6 @@
 /** Single messages of a stream, read without a consumer. */
 import type { JetStreamManager, SeqMsgRequest, StoredMsg } from "nats";
-import { unlessNotFound } from "./streams.ts";
+import { unlessNotFound } from "./nats-errors.ts";
 
 /** Null when there is none at the sequence (any more). */
 export function messageAt(manager: JetStreamManager, stream: string, sequence: number): Promise<StoredMsg | null> {

@@ -10,10 +10,12 @@ import type { ConsumerInfo, JetStreamManager, StreamInfo } from "nats";
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { every } from "../model/periodic.ts";
 import type { ClockSkew } from "./clock-skew.ts";
 import type { ConnectionState } from "./connection.ts";
-import { unavailability } from "./nats-errors.ts";
-import { addStream, consumerProblems, mismatches, plans, type StreamPlan, unlessNotFound } from "./streams.ts";
+import { consumerProblems, eventsConsumer } from "./consumers.ts";
+import { unavailability, unlessNotFound } from "./nats-errors.ts";
+import { addStream, mismatches, plans, type StreamPlan } from "./streams.ts";
 import type { Subjects } from "./subjects.ts";
 
 /** What deliveries depend on in NATS beside the connection; `events` is the stream with its consumer. */
@@ -72,7 +74,6 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
   const { manager, connectionState, canContinueSequences, names, bucket, clockSkew, clock, logger } = dependencies;
   let problems: ReadonlyMap<NatsDependency, string> = new Map();
   let stopped = false;
-  let cancel = (): void => {};
 
   const watchedAs = (name: NatsDependency, stream: string): Watched => {
     const plan = plans(names).find((other) => other.name === stream) ?? null;
@@ -122,11 +123,12 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
     return limit === null ? null : `stream ${stream} is full: ${limit}`;
   };
 
-  const eventsConsumer = async (): Promise<string | null> => {
-    const [stream, consumer] = [streams.events, names.eventsConsumer];
+  const checkConsumer = async (): Promise<string | null> => {
+    const settings = eventsConsumer(names);
+    const { stream, consumer } = settings;
     const info = await unlessNotFound(manager.consumers.info(stream, consumer));
     if (info === null) return `consumer ${consumer} of ${stream} is missing`;
-    const wrong = consumerProblems(stream, { durable_name: consumer }, info.config);
+    const wrong = consumerProblems(settings, info.config);
     if (wrong.length > 0) return wrong.join("; ");
     return (info as ConsumerInfo & { readonly paused?: boolean }).paused === true ? `consumer ${consumer} of ${stream} is paused` : null;
   };
@@ -142,7 +144,7 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
         mustReopen = false;
       }
       if (watched === registry) await clockSkew.observe(info, askedAt);
-      return problem ?? (watched.name === "events" ? await eventsConsumer() : null);
+      return problem ?? (watched.name === "events" ? await checkConsumer() : null);
     } catch (error) {
       return `stream ${watched.stream}: ${unavailability(error) ?? messageOf(error)}`;
     }
@@ -159,16 +161,13 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
     for (const name of before.keys()) if (!problems.has(name)) logger.info({ dependency: name }, "NATS is usable again");
   };
 
-  const tick = async (): Promise<void> => {
-    await look();
-    if (!stopped) cancel = clock.after(EVERY_MS, () => void tick());
-  };
+  const looking = every(clock, EVERY_MS, look);
 
   return {
-    start: tick,
+    start: looking.start,
     stop() {
       stopped = true;
-      cancel();
+      looking.stop();
     },
     problems: () => problems,
   };

@@ -6,9 +6,10 @@
  * A queue is found by the local park that filled it or by a look at the stream's subjects every few seconds, which also finds what
  * other replicas parked.
  */
-import { AckPolicy, type ConsumerInfo, nanos } from "nats";
+import type { ConsumerInfo } from "nats";
 import type { ParkedQueue, RegistryView } from "../../delivery/ports.ts";
-import { ensureConsumer, unlessNotFound } from "../../jetstream/streams.ts";
+import { ensureConsumer, parkedConsumer } from "../../jetstream/consumers.ts";
+import { unlessNotFound } from "../../jetstream/nats-errors.ts";
 import { countBySubject } from "../../jetstream/subject-counts.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
 import { isOrdered } from "../../model/app.ts";
@@ -49,7 +50,6 @@ export interface ParkedQueuesOptions {
 }
 
 const SCAN_MS = 3_000;
-const ACK_WAIT_MS = 10_000;
 /** A consumer that handed out nothing for so long is asked whether its queue is empty. */
 const QUIET_MS = 250;
 
@@ -75,26 +75,16 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
     opening.add(app);
     try {
       const maxInFlight = maxInFlightOf(app);
-      const subject = names.parked(app, null);
+      const settings = parkedConsumer(names, app, null, maxInFlight);
       const ensure = async (): Promise<void> => {
-        await ensureConsumer(manager, stream, {
-          durable_name: consumerOf(app),
-          filter_subject: subject,
-          ack_policy: AckPolicy.Explicit,
-          ack_wait: nanos(ACK_WAIT_MS),
-          max_deliver: -1,
-          max_ack_pending: maxInFlight,
-        });
+        await ensureConsumer(manager, settings);
       };
       await ensure();
       if (!mayConsume(app)) return;
       const consumer = createQueueConsumer(dependencies, {
         queue: { app, installationUuid: null },
-        stream,
-        consumer: consumerOf(app),
-        subject,
+        settings,
         maxInFlight,
-        ackWaitMs: ACK_WAIT_MS,
         recover: ensure,
         onIdle: () => {
           if (consumers.get(app)?.held() === 0) void closeWhenDone(app);
