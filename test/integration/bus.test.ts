@@ -515,10 +515,10 @@ test("replicas hear each other's counts, not their own, and a connection that en
   };
   const [one, two] = [await replica("r1"), await replica("r2")];
   const heard: string[] = [];
-  for (const { channel } of [one, two]) channel.listen((from, [counts]) => heard.push(`${from} ${counts?.app} ${counts?.failures}`));
+  for (const { channel } of [one, two]) channel.subscribe((from, [counts]) => heard.push(`${from} ${counts?.app} ${counts?.failures}`));
   await Promise.all([one.own.flush(), two.own.flush()]);
   const counts = [{ app: "acme", attempts: 3, failures: 2, revision: 1 }];
-  one.channel.tell(counts);
+  one.channel.broadcast(counts);
   await eventually(() => heard.length === 1);
   // At every moment of its end, as from a timer, where a fault would end the process.
   let isOver = false;
@@ -526,11 +526,11 @@ test("replicas hear each other's counts, not their own, and a connection that en
     isOver = true;
   });
   while (!isOver) {
-    one.channel.tell(counts);
+    one.channel.broadcast(counts);
     await new Promise((resolve) => setImmediate(resolve));
   }
   await ended;
-  one.channel.tell(counts);
+  one.channel.broadcast(counts);
   await two.own.flush();
   expect(heard).toEqual(["r1 acme 2"]);
   await two.own.close();
