@@ -7,15 +7,16 @@
  * D3  Letters are stored and deliveries removed in the order of the queue, a bounded number at a time.
  * D4  It ends as soon as it is not wanted any more, or dead letters can't be stored. What is in hand and has not begun is given back once, at the end.
  */
-import { AckPolicy, type ConsumerInfo, nanos } from "nats";
+import type { ConsumerInfo } from "nats";
 import type { GiveUp } from "../delivery/give-up.ts";
 import type { ParkedQueue } from "../delivery/ports.ts";
 import type { SkipDelivered } from "../delivery/skip-delivered.ts";
+import { type ConsumerSettings, ensureConsumer, parkedConsumer } from "../jetstream/consumers.ts";
 import type { ConsumedMessage } from "../jetstream/message.ts";
 import { AGAIN_AFTER_MS } from "../jetstream/message-handler.ts";
+import { unlessNotFound } from "../jetstream/nats-errors.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { createPullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
-import { ensureConsumer, unlessNotFound } from "../jetstream/streams.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Delivery } from "../model/delivery.ts";
@@ -42,7 +43,6 @@ export interface DiscardBacklogDependencies extends PullConsumerDependencies {
 }
 
 const AT_ONCE = 64;
-const ACK_WAIT_MS = 10_000;
 /** Longer than a dead process keeps a delivery, and than an attempt takes by default. */
 const IN_FLIGHT_WAIT_MS = 15_000;
 const LOOK_MS = 50;
@@ -63,16 +63,6 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
     return { count: state.subjects?.[subject] ?? 0, lastSequence: state.last_seq };
   };
 
-  const ensure = (queue: ParkedQueue, consumer: string) =>
-    ensureConsumer(manager, stream, {
-      durable_name: consumer,
-      filter_subject: names.parked(queue.app, queue.installationUuid),
-      ack_policy: AckPolicy.Explicit,
-      ack_wait: nanos(ACK_WAIT_MS),
-      max_deliver: -1,
-      max_ack_pending: AT_ONCE,
-    });
-
   const storeLetter = async (message: ConsumedMessage, delivery: Delivery): Promise<void> => {
     try {
       await giveUp.delivery({ delivery, reason: "discarded", error: WHY }, message);
@@ -85,7 +75,8 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
 
   return async (queue, isWanted) => {
     const subject = names.parked(queue.app, queue.installationUuid);
-    const consumer = names.parkedConsumer(queue.app, queue.installationUuid);
+    const settings: ConsumerSettings = parkedConsumer(names, queue.app, queue.installationUuid, AT_ONCE);
+    const { consumer } = settings;
     let attempted = await inFlightOfReplicas();
     let askedAt = clock.now();
     const { count, lastSequence } = await countOf(subject);
@@ -143,17 +134,13 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
       });
     };
 
-    await ensure(queue, consumer);
+    await ensureConsumer(manager, settings);
     const loop = createPullConsumer(dependencies, {
-      stream,
-      consumer,
-      workQueueSubject: subject,
+      settings,
       limit: () => (isWanted() && refusal === undefined ? Math.min(Math.min(AT_ONCE, count - done) + spare.length, 2 * AT_ONCE) : 0),
+      // A poison message is discarded like any other.
       onMessage: take,
-      // A person gives up all of it, whatever else is wrong with it.
-      onPoison: take,
-      recover: async () => void (await ensure(queue, consumer)),
-      ackWaitMs: ACK_WAIT_MS,
+      recover: async () => void (await ensureConsumer(manager, settings)),
       quietMs: QUIET_MS,
     });
     loop.start();

@@ -55,7 +55,7 @@ export function createOwnDeadLetters(dependencies: OwnDeadLettersDependencies): 
       to: state.last_seq,
       batch: BATCH,
     }))
-      if (!isOwn(readDeadLetter(message))) seen.foreign.add(message.sequence);
+      if (!isOwn(readDeadLetter(message, names))) seen.foreign.add(message.sequence);
     for (const sequence of seen.foreign) if ((await messageAt(manager, stream, sequence)) === null) seen.foreign.delete(sequence);
     seen.upTo = state.last_seq;
     seen.total = total;

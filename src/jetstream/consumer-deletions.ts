@@ -1,34 +1,34 @@
 /**
- * Tells of consumers that were deleted, by whomever, within moments: what was handed out by one is handed out again by the one
- * that takes its place. Where Posthorn may not listen, pulls and heartbeats find out a few seconds later.
+ * Notifies pull consumers that their consumer was deleted, by Posthorn or anybody else, within moments: the consumer that replaces it
+ * hands the same messages out again. Where the account does not permit the subscription, pulls and heartbeats find out seconds later.
  */
 import type { NatsConnection } from "nats";
 import { messageOf } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
+import { CONSUMER_DELETIONS, consumerDeletion } from "./api-subjects.ts";
 
 export interface ConsumerDeletions {
-  /** The returned function takes the listener away. */
+  /** @returns a function that removes the listener */
   on(stream: string, consumer: string, listener: () => void): () => void;
 }
 
-const SUBJECT = "$JS.EVENT.ADVISORY.CONSUMER.DELETED";
-
 export function createConsumerDeletions(connection: NatsConnection, logger: Logger): ConsumerDeletions {
   const listeners = new Map<string, Set<() => void>>();
-  connection.subscribe(`${SUBJECT}.*.*`, {
+  connection.subscribe(CONSUMER_DELETIONS, {
     callback(error, { subject }) {
-      if (error !== null) return logger.warn({ subject: SUBJECT, error: messageOf(error) }, "deleted consumers are not heard of");
-      for (const listener of listeners.get(subject.slice(SUBJECT.length + 1)) ?? []) listener();
+      if (error !== null)
+        return logger.warn({ subject: CONSUMER_DELETIONS, error: messageOf(error) }, "deleted consumers are not announced");
+      for (const listener of listeners.get(subject) ?? []) listener();
     },
   });
   return {
     on(stream, consumer, listener) {
-      const name = `${stream}.${consumer}`;
-      const all = listeners.get(name) ?? new Set();
-      listeners.set(name, all.add(listener));
+      const subject = consumerDeletion(stream, consumer);
+      const all = listeners.get(subject) ?? new Set();
+      listeners.set(subject, all.add(listener));
       return () => {
         all.delete(listener);
-        if (all.size === 0) listeners.delete(name);
+        if (all.size === 0) listeners.delete(subject);
       };
     },
   };

@@ -76,3 +76,27 @@ export function unreachableOr(error: unknown): unknown {
   else if (answer !== undefined) why = `JetStream refused the request (${answer.description})`;
   return new AppError("NATS_UNREACHABLE", why, { retryable: true, cause: error });
 }
+
+/** Null when the server answers "not found". */
+export async function unlessNotFound<T>(reading: Promise<T>): Promise<T | null> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (isNotFound(error)) return null;
+    throw error;
+  }
+}
+
+export function isNotFound(error: unknown): boolean {
+  return error instanceof NatsError && error.api_error?.code === 404;
+}
+
+/** The server's code for every failed deletion; only the text says why. */
+const MESSAGE_DELETE_FAILED = 10057;
+
+/** The message to delete does not exist any more, for which servers from 2.9 to 2.15 have no code of its own. */
+export function isDeletedAlready(error: unknown): boolean {
+  if (isNotFound(error)) return true;
+  if (!(error instanceof NatsError) || error.api_error?.err_code !== MESSAGE_DELETE_FAILED) return false;
+  return error.api_error.description === "no message found";
+}

@@ -3,8 +3,8 @@ import { headers, type JetStreamClient, type JetStreamManager } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type StatusEvent, statusSubject } from "../model/status-event.ts";
 import type { StatusStream } from "../status/ports.ts";
+import { unlessNotFound } from "./nats-errors.ts";
 import { orUnreachable } from "./or-unreachable.ts";
-import { unlessNotFound } from "./streams.ts";
 import type { Subjects } from "./subjects.ts";
 
 const TIMEOUT_MS = 5_000;

@@ -1,7 +1,6 @@
 /** Single messages of a stream, read without a consumer. */
 import type { JetStreamManager, SeqMsgRequest, StoredMsg } from "nats";
-import { isStreamMissing } from "./nats-errors.ts";
-import { isNotFound } from "./streams.ts";
+import { isNotFound, isStreamMissing } from "./nats-errors.ts";
 
 /** Null when there is none at the sequence (any more). */
 export function messageAt(manager: JetStreamManager, stream: string, sequence: number): Promise<StoredMsg | null> {

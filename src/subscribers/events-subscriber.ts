@@ -9,16 +9,15 @@
  *     as it came. Those for few go on.
  * V4  What is for an ordered app is left to the one who keeps the order.
  */
-import { AckPolicy, nanos } from "nats";
 import type { DeliverEvent } from "../delivery/deliver-event.ts";
 import type { GiveUp } from "../delivery/give-up.ts";
-import type { DeliveryObserver, MessageRef, RegistryView, TracePosition, Tracing } from "../delivery/ports.ts";
+import type { DeliveryObserver, RegistryView, TracePosition, Tracing } from "../delivery/ports.ts";
 import type { AckFloor } from "../jetstream/ack-floor.ts";
+import { ensureConsumer, eventsConsumer } from "../jetstream/consumers.ts";
 import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
-import { type ConsumedMessage, poisonError } from "../jetstream/message.ts";
-import type { CompleteMessage } from "../jetstream/message-handler.ts";
+import type { ConsumedMessage } from "../jetstream/message.ts";
+import { ACK, createMessageHandler, type Decoded, type MessageEnd } from "../jetstream/message-handler.ts";
 import { createPullConsumer, type PullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
-import { ensureConsumer } from "../jetstream/streams.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import type { Installation } from "../model/app.ts";
 import { newDelivery } from "../model/delivery.ts";
@@ -49,7 +48,6 @@ export interface EventsSubscriberDependencies extends PullConsumerDependencies {
   readonly ackFloor: AckFloor;
   readonly observer: DeliveryObserver & EventObserver;
   readonly tracing: Tracing;
-  readonly settle: CompleteMessage;
 }
 
 export interface EventObserver {
@@ -62,9 +60,6 @@ export interface EventsSubscriberOptions {
   readonly maxHeld: number;
 }
 
-const ACK_WAIT_MS = 30_000;
-/** Events that were handed out and not acknowledged, over all replicas. */
-const MAX_ACK_PENDING = 10_000;
 /** An event for more installations than this is stored in parts. */
 const MAX_DIRECT_TARGETS = 500;
 /** Deliveries under way for each event that may be held (V3); one that waits to be stored takes about 5 KB. */
@@ -73,31 +68,21 @@ const DELIVERIES_PER_HELD = 32;
 const FEW_TARGETS = 16;
 
 export function createEventsSubscriber(dependencies: EventsSubscriberDependencies, options: EventsSubscriberOptions): EventsSubscriber {
-  const { manager, names, match, registry, readEvent, isLeft, deliverEvent, streams, giveUp, ackFloor, observer, tracing, settle } =
-    dependencies;
-  const stream = names.streams.events;
+  const { manager, names, match, registry, readEvent, isLeft, deliverEvent, streams, ackFloor, observer, tracing } = dependencies;
+  const settings = eventsConsumer(names);
   const maxUnderWay = options.maxHeld * DELIVERIES_PER_HELD;
   /** Deliveries; an event that is stored in parts counts as the largest that is not. */
   let underWay = 0;
   /** V3. */
   const postponed: ConsumedMessage[] = [];
+  /** Postponed events whose turn has come. */
+  const turns = new WeakSet<ConsumedMessage>();
   /** V1. */
   let suspectUpTo = 0;
 
   const ensure = async (): Promise<void> => {
-    await ensureConsumer(
-      manager,
-      stream,
-      {
-        durable_name: names.eventsConsumer,
-        ack_policy: AckPolicy.Explicit,
-        ack_wait: nanos(ACK_WAIT_MS),
-        max_deliver: -1,
-        max_ack_pending: MAX_ACK_PENDING,
-      },
-      ackFloor.startingPoint,
-    );
-    suspectUpTo = (await manager.streams.info(stream)).state.last_seq;
+    await ensureConsumer(manager, settings, ackFloor.startingPoint);
+    suspectUpTo = (await manager.streams.info(settings.stream)).state.last_seq;
   };
 
   const mayBegin = (installations: readonly Installation[]): boolean =>
@@ -107,60 +92,58 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
     while (underWay < maxUnderWay) {
       const message = postponed.shift();
       if (message === undefined) return;
-      try {
-        handle(message, true);
-      } catch (fault) {
-        settle(message, Promise.reject(fault));
-      }
+      turns.add(message);
+      onMessage(message);
     }
   };
 
-  const handle = (message: ConsumedMessage, isItsTurn = false): void => {
-    const found = readEvent(message);
-    if (!found.ok) {
-      observer.eventUnreadable(message.subject, found.problem);
-      return settle(message, giveUp.message(message, "invalid", found.problem, null));
-    }
-    const matching = match(found.event);
-    const installations = matching.some(({ app }) => isLeft(app, message.sequence))
-      ? matching.filter(({ app }) => !isLeft(app, message.sequence))
-      : matching;
-    if (!isItsTurn && !mayBegin(installations)) return void postponed.push(message);
-    observer.eventHandled(found.event, matching.length);
-    if (installations.length === 0) return message.ack();
+  const decode = (message: ConsumedMessage): Decoded<Event> => {
+    const read = readEvent(message);
+    if (read.ok) return { ok: true, content: read.event };
+    observer.eventUnreadable(message.subject, read.problem);
+    return read;
+  };
 
+  const handle = (message: ConsumedMessage, found: Event): Promise<MessageEnd> | "later" => {
     const { sequence } = message;
-    const source: MessageRef = message;
-    const work = tracing.process<unknown>(found.event, "events", message, (span) => {
-      const event = inTrace(found.event, span);
-      if (installations.length > MAX_DIRECT_TARGETS) {
-        const fanOut = { event, eventSequence: sequence, targets: installations };
-        return tracing.fanOut(span, event, (trace) => streams.fanOut(fanOut, source, trace));
-      }
-      const deliveries = installations.map(({ app, uuid }) =>
-        newDelivery(event, app, uuid, sequence, registry.app(app)?.createdAt ?? null),
-      );
-      const mayBeDone = message.deliveries > 1 || sequence <= suspectUpTo;
-      return deliverEvent(deliveries, span, source, mayBeDone);
-    });
+    const matching = match(found);
+    const installations = matching.some(({ app }) => isLeft(app, sequence))
+      ? matching.filter(({ app }) => !isLeft(app, sequence))
+      : matching;
+    if (!turns.has(message) && !mayBegin(installations)) {
+      postponed.push(message);
+      return "later";
+    }
+    observer.eventHandled(found, matching.length);
+    if (installations.length === 0) return Promise.resolve(ACK);
     const count = Math.min(installations.length, MAX_DIRECT_TARGETS);
     underWay += count;
-    settle(message, work, () => {
+    return deliver(message, found, installations).finally(() => {
       underWay -= count;
       if (postponed.length > 0) beginPostponed();
     });
   };
 
-  const loop: PullConsumer = createPullConsumer(dependencies, {
-    stream,
-    consumer: names.eventsConsumer,
-    workQueueSubject: null,
-    limit: () => options.maxHeld,
-    onMessage: handle,
-    onPoison: (message) => settle(message, giveUp.message(message, "redelivered", poisonError(message), null)),
-    recover: ensure,
-    ackWaitMs: ACK_WAIT_MS,
-  });
+  const deliver = async (message: ConsumedMessage, found: Event, installations: readonly Installation[]): Promise<MessageEnd> => {
+    const { sequence } = message;
+    await tracing.process<unknown>(found, "events", message, (span) => {
+      const event = inTrace(found, span);
+      if (installations.length > MAX_DIRECT_TARGETS) {
+        const fanOut = { event, eventSequence: sequence, targets: installations };
+        return tracing.fanOut(span, event, (trace) => streams.fanOut(fanOut, message, trace));
+      }
+      const deliveries = installations.map(({ app, uuid }) =>
+        newDelivery(event, app, uuid, sequence, registry.app(app)?.createdAt ?? null),
+      );
+      const mayBeDone = message.deliveries > 1 || sequence <= suspectUpTo;
+      return deliverEvent(deliveries, span, message, mayBeDone);
+    });
+    return ACK;
+  };
+
+  const onMessage = createMessageHandler(dependencies, { decode, handle, appOf: () => null });
+
+  const loop: PullConsumer = createPullConsumer(dependencies, { settings, limit: () => options.maxHeld, onMessage, recover: ensure });
 
   return {
     async start() {

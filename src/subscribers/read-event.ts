@@ -6,12 +6,10 @@ import { type EventLimits, type ReadEvent, readEvent } from "../model/event-read
 
 export function createReadEvent(names: Subjects, limits: EventLimits): (message: ConsumedMessage) => ReadEvent {
   return (message) => {
-    const [, , resource = "", action = "", ...more] = message.subject.split(".");
-    if (more.length > 0)
-      return { ok: false, problem: `subject: found ${message.subject}, wanted ${names.event("<resource>", "<action>")}` };
+    const type = names.parseEvent(message.subject);
+    if (type === null) return { ok: false, problem: `subject: found ${message.subject}, wanted ${names.event("<resource>", "<action>")}` };
     const raw = {
-      resource,
-      action,
+      ...type,
       body: message.data,
       header: (name: string) => message.header(name),
       headerCount: () => message.headerCount(),

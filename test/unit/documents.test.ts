@@ -6,8 +6,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { SETTINGS } from "../../src/config/settings.ts";
-import { covers } from "../../src/jetstream/streams.ts";
-import { createSubjects } from "../../src/jetstream/subjects.ts";
+import { covers, createSubjects } from "../../src/jetstream/subjects.ts";
 import { STATUS_EVENT_TYPES } from "../../src/model/status-event.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));

@@ -5,11 +5,12 @@
  * ORDER-3  `floor` is never above an event that is not done. The next owner reads on from there, and finds by the dedup keys what was
  *          done above it.
  */
-import { AckPolicy, DeliverPolicy, type JetStreamManager, nanos } from "nats";
+import { DeliverPolicy, type JetStreamManager } from "nats";
 import type { RegistryView } from "../../delivery/ports.ts";
+import { ensureConsumer, orderConsumer } from "../../jetstream/consumers.ts";
 import type { ConsumedMessage } from "../../jetstream/message.ts";
+import { unlessNotFound } from "../../jetstream/nats-errors.ts";
 import { createPullConsumer, type PullConsumerDependencies } from "../../jetstream/pull-consumer.ts";
-import { ensureConsumer, unlessNotFound } from "../../jetstream/streams.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
 import type { Installation } from "../../model/app.ts";
 import { type Delivery, newDelivery } from "../../model/delivery.ts";
@@ -49,15 +50,13 @@ export interface OrderReaderOptions {
   readonly from: number;
 }
 
-const ACK_WAIT_MS = 30_000;
-const MAX_ACK_PENDING = 10_000;
 /** Events held at once; deliveries that wait are stored after a moment, which ends their events. */
 const MAX_HELD = 2_048;
 
 export function createOrderReader(dependencies: OrderReaderDependencies, { term, from }: OrderReaderOptions): OrderReader {
   const { manager, names, registry, readEvent, match, isTaken, accept } = dependencies;
   const stream = names.streams.events;
-  const consumer = names.orderConsumer(term);
+  const settings = orderConsumer(names, term);
   /** In order of their reading; those that are done leave from the front. */
   let open: Array<{ readonly sequence: number; isDone: boolean }> = [];
   const held = new Set<ConsumedMessage>();
@@ -73,15 +72,8 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
 
   const ensure = async (): Promise<void> => {
     const { last_seq: last } = (await manager.streams.info(stream)).state;
-    const plan = {
-      durable_name: consumer,
-      ack_policy: AckPolicy.Explicit,
-      ack_wait: nanos(ACK_WAIT_MS),
-      max_deliver: -1,
-      max_ack_pending: MAX_ACK_PENDING,
-    };
     const start = async () => ({ deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: floor() + 1 });
-    if (await ensureConsumer(manager, stream, plan, start)) suspectUpTo = last;
+    if (await ensureConsumer(manager, settings, start)) suspectUpTo = last;
   };
 
   const onMessage = (message: ConsumedMessage): void => {
@@ -111,20 +103,16 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
   };
 
   const loop = createPullConsumer(dependencies, {
-    stream,
-    consumer,
-    workQueueSubject: null,
+    settings,
     limit: () => (stopped ? 0 : MAX_HELD),
+    // No message is poison here: after a crash of this process the next owner reads through a consumer of its own.
     onMessage,
-    // Only a crash of this process hands one out again, and to another consumer.
-    onPoison: onMessage,
     recover: ensure,
-    ackWaitMs: ACK_WAIT_MS,
   });
 
   return {
     async start() {
-      await removeOthers(manager, names, consumer);
+      await removeOthers(manager, names, settings.consumer);
       await ensure();
       loop.start();
     },

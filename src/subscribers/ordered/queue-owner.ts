@@ -8,8 +8,8 @@
 
 import type { ParkedQueue } from "../../delivery/ports.ts";
 import { createLease, type Lease, type LeaseNote, type LeaseRecords } from "../../jetstream/lease.ts";
+import { unlessNotFound } from "../../jetstream/nats-errors.ts";
 import { messageAt } from "../../jetstream/stored-message.ts";
-import { unlessNotFound } from "../../jetstream/streams.ts";
 import type { App } from "../../model/app.ts";
 import { isOrdered } from "../../model/app.ts";
 import { messageOf } from "../../model/app-error.ts";

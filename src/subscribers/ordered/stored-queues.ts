@@ -2,7 +2,7 @@
 import type { ParkedQueue } from "../../delivery/ports.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { Logger } from "../../model/logger.ts";
-import { type Backlog, queueOf } from "../parked/backlog.ts";
+import type { Backlog } from "../parked/backlog.ts";
 import type { OrderIndex } from "./order-index.ts";
 
 export interface StoredQueues {
@@ -66,8 +66,7 @@ export function createStoredQueues({ app, backlog, index, isFlowing, isActive, o
     }
   };
 
-  const counts = async (): Promise<Array<readonly [string | null, number]>> =>
-    [...(await backlog.queuesOf(app))].map(([subject, count]) => [queueOf(subject).installationUuid, count] as const);
+  const counts = async (): Promise<Array<readonly [string | null, number]>> => [...(await backlog.queuesOf(app))];
 
   return {
     async readAll() {

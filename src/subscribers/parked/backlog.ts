@@ -6,9 +6,10 @@ import type { JetStreamManager, StoredMsg } from "nats";
 import type { GiveUp } from "../../delivery/give-up.ts";
 import type { HandledMessage, MessageRef, ParkedQueue, UnhandledMessage } from "../../delivery/ports.ts";
 import type { SkipDelivered } from "../../delivery/skip-delivered.ts";
+import { isDeletedAlready } from "../../jetstream/nats-errors.ts";
 import { headerOf } from "../../jetstream/stored-events.ts";
 import { messageAt, nextMessage } from "../../jetstream/stored-message.ts";
-import { isDeletedAlready } from "../../jetstream/streams.ts";
+import { countBySubject } from "../../jetstream/subject-counts.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { Clock } from "../../model/clock.ts";
@@ -32,8 +33,8 @@ export interface Backlog {
   /** The next one that was stored after the sequence. What can't be read goes to dead letters. */
   after(queue: ParkedQueue, sequence: number): Promise<ParkedDelivery | null>;
   at(sequence: number): Promise<ParkedDelivery | null>;
-  /** The app's queues that hold something, with how much. */
-  queuesOf(app: string): Promise<Map<string, number>>;
+  /** The app's queues that hold deliveries: installation (null: the app's own queue) → deliveries. */
+  queuesOf(app: string): Promise<Map<string | null, number>>;
   /** Takes a delivery that is done out of its queue. */
   remove(parked: { readonly source: Pick<MessageRef, "sequence"> }): Promise<void>;
   /** Sends to dead letters what was first parked longer ago than `maxAgeMs`. @returns how many. */
@@ -67,7 +68,7 @@ export function createBacklog({ manager, names, giveUp, skipDelivered, clock }: 
     try {
       stored = decodeDeliveryMessage(message.string());
     } catch (error) {
-      await giveUp.message(rawOf(message, stream), "invalid", messageOf(error), queueOf(message.subject).app);
+      await giveUp.message(rawOf(message, stream), "invalid", messageOf(error), names.parseParked(message.subject)?.app ?? null);
       await deleteMessage(message.seq);
       return null;
     }
@@ -96,13 +97,8 @@ export function createBacklog({ manager, names, giveUp, skipDelivered, clock }: 
     },
 
     async queuesOf(app) {
-      const own = names.parked(app, null);
-      const found = await Promise.all(
-        [own, `${own}.*`].map(async (filter) =>
-          Object.entries((await manager.streams.info(stream, { subjects_filter: filter })).state.subjects ?? {}),
-        ),
-      );
-      return new Map(found.flat());
+      const found = await Promise.all(names.parkedFilters(app).map(async (filter) => [...(await countBySubject(manager, stream, filter))]));
+      return new Map(found.flat().map(([subject, count]) => [names.parseParked(subject)?.installationUuid ?? null, count]));
     },
 
     remove: ({ source }) => deleteMessage(source.sequence),
@@ -124,16 +120,9 @@ export function createBacklog({ manager, names, giveUp, skipDelivered, clock }: 
 
     async count(queue) {
       const subject = names.parked(queue.app, queue.installationUuid);
-      const { state } = await manager.streams.info(stream, { subjects_filter: subject });
-      return state.subjects?.[subject] ?? 0;
+      return (await countBySubject(manager, stream, subject)).get(subject) ?? 0;
     },
   };
-}
-
-/** Of `<prefix>.parked.<app>[.<installation uuid>]`. */
-export function queueOf(subject: string): ParkedQueue {
-  const [, , app = "", installationUuid] = subject.split(".");
-  return { app, installationUuid: installationUuid ?? null };
 }
 
 /** As a consumer would hand it out: read without one, it was never handed out. */

@@ -6,13 +6,14 @@
  * A queue is found by the local park that filled it or by a look at the stream's subjects every few seconds, which also finds what
  * other replicas parked.
  */
-import { AckPolicy, type ConsumerInfo, nanos, type StreamConfig } from "nats";
+import type { ConsumerInfo, StreamConfig } from "nats";
 import type { ParkedQueue, RegistryView } from "../../delivery/ports.ts";
-import { ensureConsumer, unlessNotFound } from "../../jetstream/streams.ts";
+import { ensureConsumer, parkedConsumer } from "../../jetstream/consumers.ts";
+import { unlessNotFound } from "../../jetstream/nats-errors.ts";
+import { countBySubject } from "../../jetstream/subject-counts.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
 import { isOrdered } from "../../model/app.ts";
 import { messageOf } from "../../model/app-error.ts";
-import { queueOf } from "./backlog.ts";
 import type { ParkedShare } from "./parked-share.ts";
 import { createQueueConsumer, type QueueConsumer, type QueueConsumerDependencies } from "./queue-consumer.ts";
 
@@ -53,7 +54,6 @@ export interface ParkedQueuesOptions {
 }
 
 const SCAN_MS = 3_000;
-const ACK_WAIT_MS = 10_000;
 /** A consumer that handed out nothing for so long is asked whether its queue is empty. */
 const QUIET_MS = 250;
 
@@ -61,7 +61,8 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
   const { manager, names, registry, share, isOwned, onWake, clock, logger } = dependencies;
   const stream = names.streams.parked;
   const busyQueues = new Map<string, ParkedQueue>();
-  let counts: Record<string, number> = {};
+  /** Subject → messages that it held at the last scan, and what this replica has parked there since. */
+  let counts = new Map<string, number>();
   /** By app. */
   const consumers = new Map<string, QueueConsumer>();
   const opening = new Set<string>();
@@ -80,26 +81,16 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
     opening.add(app);
     try {
       const maxInFlight = maxInFlightOf(app);
-      const subject = names.parked(app, null);
+      const settings = parkedConsumer(names, app, null, maxInFlight);
       const ensure = async (): Promise<void> => {
-        await ensureConsumer(manager, stream, {
-          durable_name: consumerOf(app),
-          filter_subject: subject,
-          ack_policy: AckPolicy.Explicit,
-          ack_wait: nanos(ACK_WAIT_MS),
-          max_deliver: -1,
-          max_ack_pending: maxInFlight,
-        });
+        await ensureConsumer(manager, settings);
       };
       await ensure();
       if (!mayConsume(app)) return;
       const consumer = createQueueConsumer(dependencies, {
         queue: { app, installationUuid: null },
-        stream,
-        consumer: consumerOf(app),
-        subject,
+        settings,
         maxInFlight,
-        ackWaitMs: ACK_WAIT_MS,
         recover: ensure,
         onIdle: () => {
           if (consumers.get(app)?.held() === 0) void closeWhenDone(app);
@@ -164,17 +155,14 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
     await unlessNotFound(manager.consumers.delete(stream, consumer));
   };
 
-  const countsOf = async (filter: string): Promise<Record<string, number>> =>
-    (await manager.streams.info(stream, { subjects_filter: filter })).state.subjects ?? {};
+  const subjectsOf = async (filter: string): Promise<string[]> => [...(await countBySubject(manager, stream, filter)).keys()];
 
-  const subjectsOf = async (filter: string): Promise<string[]> => Object.keys(await countsOf(filter));
-
-  const noteUse = ({ max_bytes: maxBytes, max_msgs: maxMessages }: StreamConfig, bytes: number, counts: Record<string, number>): void => {
+  const noteUse = ({ max_bytes: maxBytes, max_msgs: maxMessages }: StreamConfig, bytes: number): void => {
     const apps = new Map<string, number>();
     let messages = 0;
-    for (const [subject, count] of Object.entries(counts)) {
-      const { app } = queueOf(subject);
-      apps.set(app, (apps.get(app) ?? 0) + count);
+    for (const [subject, count] of counts) {
+      const app = names.parseParked(subject)?.app;
+      if (app !== undefined) apps.set(app, (apps.get(app) ?? 0) + count);
       messages += count;
     }
     share.update({ maxBytes, maxMessages, bytes, messages }, apps);
@@ -183,8 +171,14 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
   /** Consumers of queues that are empty or have none by now: their replica died before it could remove them. */
   const removeUnrelayed = async (): Promise<void> => {
     for await (const { name, config } of manager.consumers.list(stream)) {
-      const queue = queueOf(config.filter_subject ?? "");
-      if (consumers.has(queue.app) || opening.has(queue.app) || name !== names.parkedConsumer(queue.app, queue.installationUuid)) continue;
+      const queue = names.parseParked(config.filter_subject ?? "");
+      if (
+        queue === null ||
+        consumers.has(queue.app) ||
+        opening.has(queue.app) ||
+        name !== names.parkedConsumer(queue.app, queue.installationUuid)
+      )
+        continue;
       if (queue.installationUuid !== null || !busyQueues.has(keyOf(queue))) await removeUnused(name);
     }
   };
@@ -195,11 +189,14 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
       const { last_seq: sequence, consumer_count: count, messages } = state;
       // What leaves a queue does not make anything flow: only something new, or something that was there, is worth the list.
       if (sequence !== lastSequence || messages > 0 || busyQueues.size > 0) {
-        counts = messages === 0 ? {} : await countsOf(`${names.prefix}.parked.>`);
-        noteUse(config, state.bytes, counts);
-        const subjects = Object.keys(counts);
+        counts = new Map(messages === 0 ? [] : await countBySubject(manager, stream, names.allParked));
+        noteUse(config, state.bytes);
+        const subjects = [...counts.keys()];
         const found = new Set(subjects);
-        for (const subject of subjects) busyQueues.set(subject, queueOf(subject));
+        for (const subject of subjects) {
+          const queue = names.parseParked(subject);
+          if (queue !== null) busyQueues.set(subject, queue);
+        }
         for (const [key, queue] of busyQueues) if (!found.has(key) && !consumers.has(queue.app)) busyQueues.delete(key);
         lastSequence = sequence;
       }
@@ -241,7 +238,7 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
   const parked = (queue: ParkedQueue): void => {
     const key = keyOf(queue);
     busyQueues.set(key, queue);
-    counts[key] = (counts[key] ?? 0) + 1;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
     if (queue.installationUuid === null) void refresh(queue.app);
     onWake("parked", queue.app, [queue]);
   };
@@ -253,7 +250,7 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
       cancelScan();
       await Promise.all([...consumers.values()].map((consumer) => consumer.close()));
     },
-    count: (queue) => counts[keyOf(queue)] ?? 0,
+    count: (queue) => counts.get(keyOf(queue)) ?? 0,
     busy: (queue) => busyQueues.has(keyOf(queue)),
     parked,
     wake,

@@ -9,11 +9,11 @@
 import type { Dispatcher } from "../../delivery/dispatcher.ts";
 import type { GiveUp } from "../../delivery/give-up.ts";
 import type { ParkedQueue, TracePosition, Tracing } from "../../delivery/ports.ts";
-import { type ConsumedMessage, cameBackWaiting, poisonError } from "../../jetstream/message.ts";
-import { AGAIN_AFTER_MS, endFailed } from "../../jetstream/message-handler.ts";
+import type { ConsumerSettings } from "../../jetstream/consumers.ts";
+import type { ConsumedMessage } from "../../jetstream/message.ts";
+import { ACK, AGAIN_AFTER_MS, createMessageHandler, decodedText, type MessageEnd, shouldRequeue } from "../../jetstream/message-handler.ts";
 import { createPullConsumer, type PullConsumerDependencies } from "../../jetstream/pull-consumer.ts";
-import { messageOf } from "../../model/app-error.ts";
-import { decodeDeliveryMessage } from "../../model/delivery-message.ts";
+import { type DeliveryMessage, decodeDeliveryMessage } from "../../model/delivery-message.ts";
 import type { AttemptParked, WaitingDelivery } from "./attempt-parked.ts";
 
 export interface QueueConsumer {
@@ -36,11 +36,8 @@ export interface QueueConsumerDependencies extends PullConsumerDependencies {
 
 export interface QueueConsumerOptions {
   readonly queue: ParkedQueue;
-  readonly stream: string;
-  readonly consumer: string;
-  readonly subject: string;
+  readonly settings: ConsumerSettings;
   readonly maxInFlight: number;
-  readonly ackWaitMs: number;
   readonly recover: () => Promise<void>;
   /** A message was settled: time to look whether the consumer is still wanted. */
   readonly onIdle: () => void;
@@ -52,7 +49,7 @@ const ASK_AGAIN_MS = 1_000;
 const LONGEST_BACKOFF = 6;
 
 export function createQueueConsumer(dependencies: QueueConsumerDependencies, options: QueueConsumerOptions): QueueConsumer {
-  const { attemptParked, dispatcher, giveUp, tracing, clock, logger } = dependencies;
+  const { attemptParked, dispatcher, tracing, clock } = dependencies;
   const { queue, maxInFlight } = options;
   const share = `parked:${queue.app}`;
   const sleepers = new Set<() => void>();
@@ -77,28 +74,22 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
   const traced = (waiting: WaitingDelivery, work: (span: TracePosition) => Promise<unknown>): Promise<unknown> =>
     tracing.process(waiting.delivery.event, "parked", waiting.message, (span) => tracing.deliver(span, waiting.delivery, work));
 
-  /** True when the message is settled, false when it has to be given back. */
-  const handle = async (message: ConsumedMessage): Promise<boolean> => {
-    let stored: ReturnType<typeof decodeDeliveryMessage>;
-    try {
-      stored = decodeDeliveryMessage(Buffer.from(message.data).toString("utf8"));
-    } catch (error) {
-      await giveUp.message(message, "invalid", messageOf(error), queue.app);
-      return true;
-    }
+  const giveBack = (): MessageEnd => ({ kind: "nak", delayMs: closed ? 1 : AGAIN_AFTER_MS });
+
+  const handle = async (message: ConsumedMessage, stored: DeliveryMessage): Promise<MessageEnd> => {
     const { delivery, dueAt } = stored;
     const waiting = { delivery, source: message, message };
-    if (stored.blockedBy !== undefined) return true;
+    if (stored.blockedBy !== undefined) return ACK;
     if (dueAt !== null && dueAt > clock.now()) {
       // It waited for its retry in an ordered queue, and may have been asked for that time by its receiver.
       const delay = { dueAt, delayMs: dueAt - clock.now(), floor: true };
       await traced(waiting, (span) => dispatcher.settle({ kind: "retry", delivery, record: null, delay }, message, span));
-      return true;
+      return ACK;
     }
     while (!closed) {
       const end = await attemptParked(waiting, { queue, share, mayBeDone: true, isWanted: () => !closed });
-      if (end === "done") return true;
-      if (end === "closed" || end === "stopped") return false;
+      if (end === "done") return ACK;
+      if (end === "closed" || end === "stopped") return giveBack();
       if (end === "again") continue;
       if (end !== "wait") {
         await traced(waiting, (span) =>
@@ -106,42 +97,30 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
             ? dispatcher.park(delivery, end.queue, end.why, message, span)
             : dispatcher.settle(end, message, span).then(() => {}),
         );
-        return true;
+        return ACK;
       }
-      if (cameBackWaiting(message)) {
+      if (shouldRequeue(message)) {
         await traced(waiting, (span) => dispatcher.park(delivery, queue, "queue", message, span));
-        return true;
+        return ACK;
       }
       await pause(ASK_AGAIN_MS);
     }
-    return false;
+    return giveBack();
   };
 
   const loop = createPullConsumer(dependencies, {
-    stream: options.stream,
-    consumer: options.consumer,
-    workQueueSubject: options.subject,
+    settings: options.settings,
     limit: () => maxInFlight,
-    onMessage: (message) => {
-      handle(message).then(
-        (settled) => {
-          if (settled) message.ack();
-          else message.nak(closed ? 1 : AGAIN_AFTER_MS);
-          options.onIdle();
-        },
-        // A fault that is not the message's may last: what nobody could look at is not to wear out by it.
-        (error: unknown) => endFailed(message, error, logger, AGAIN_AFTER_MS * 2 ** Math.min(message.deliveries - 1, LONGEST_BACKOFF)),
-      );
-    },
-    onPoison: (message) => {
-      giveUp.message(message, "redelivered", poisonError(message), queue.app).then(
-        () => message.ack(),
-        (error: unknown) => endFailed(message, error, logger),
-      );
-    },
+    onMessage: createMessageHandler<DeliveryMessage>(dependencies, {
+      decode: decodedText(decodeDeliveryMessage),
+      handle,
+      appOf: () => queue.app,
+      onEnd: options.onIdle,
+      // A fault that is not the message's may last. Longer and longer delays keep the message from counting as poison.
+      retryDelayMs: ({ deliveries }) => AGAIN_AFTER_MS * 2 ** Math.min(deliveries - 1, LONGEST_BACKOFF),
+    }),
     onLost: wakeAll,
     recover: options.recover,
-    ackWaitMs: options.ackWaitMs,
   });
   loop.start();
 

@@ -153,8 +153,11 @@ class World {
           at: (sequence) => alive(() => parkedAt(sequence)),
           queuesOf: () =>
             alive(() => {
-              const counts = new Map<string, number>();
-              for (const { subject } of this.parked.values()) counts.set(subject, (counts.get(subject) ?? 0) + 1);
+              const counts = new Map<string | null, number>();
+              for (const { subject } of this.parked.values()) {
+                const uuid = subject === OWN ? null : UUID;
+                counts.set(uuid, (counts.get(uuid) ?? 0) + 1);
+              }
               return counts;
             }),
           remove: ({ source }) => alive(() => void this.parked.delete(source.sequence)),
