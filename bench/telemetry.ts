@@ -14,6 +14,7 @@ import { pino } from "pino";
 import { Pool } from "undici";
 import { startNatsServer, startRedisServer } from "../scripts/servers.mjs";
 import type { AttemptRecord, TracePosition, Tracing } from "../src/delivery/ports.ts";
+import { createSubjects } from "../src/jetstream/subjects.ts";
 import { newDelivery } from "../src/model/delivery.ts";
 import type { Event } from "../src/model/event.ts";
 import { createDeliveryObserver } from "../src/telemetry/delivery-observer.ts";
@@ -190,7 +191,7 @@ const observerOf = () => {
   );
 };
 const noFlush = async (): Promise<void> => {};
-const options = { version: "bench", prefix: "app-platform", natsServer: () => "127.0.0.1:4222", redisUrl: null };
+const options = { version: "bench", subjectTemplate: createSubjects("bench").template, natsServer: () => "127.0.0.1:4222", redisUrl: null };
 
 const emptyUs = await measure(eventOf("01"), nothing, silent, noFlush);
 const off = await measure(eventOf("01"), createTracing(null), observerOf().attempted, noFlush);

@@ -61,15 +61,17 @@ import { createStreamWatch, NATS_DEPENDENCIES } from "../jetstream/stream-watch.
 import { ensureTopology } from "../jetstream/streams.ts";
 import { createSubjectCounts } from "../jetstream/subject-counts.ts";
 import { createSubjects } from "../jetstream/subjects.ts";
-import { type Installation, isOrdered } from "../model/app.ts";
+import { INSTALLATION_STATUSES, type Installation, isOrdered } from "../model/app.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, systemClock } from "../model/clock.ts";
 import type { EventLimits } from "../model/event-reader.ts";
+import { pauseReason } from "../model/installation-pause.ts";
 import type { Logger } from "../model/logger.ts";
+import { every, sleep } from "../model/periodic.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { createServerClock, type ServerClock } from "../model/server-clock.ts";
 import { type StatusEvent, statusSubject } from "../model/status-event.ts";
-import type { InstallationRecord, TransitionMembers } from "../model/stored-records.ts";
+import type { InstallationRecord, OutboxMembers } from "../model/stored-records.ts";
 import { createLiveOverview } from "../overview/live-overview.ts";
 import { createReadOverview } from "../overview/read-overview.ts";
 import { createVolumes } from "../overview/volumes.ts";
@@ -90,9 +92,10 @@ import { createRegistryStore } from "../registry/store.ts";
 import { CIRCUIT_PREFIX, circuitState, createCircuitStore } from "../status/circuit-store.ts";
 import { createDeliveryEvents } from "../status/delivery-events.ts";
 import { createHealthWatch } from "../status/health-watch.ts";
+import { INSTALLATION_PREFIX } from "../status/installation-record.ts";
 import { createInstallationStates } from "../status/installation-states.ts";
 import { createHealthQuery } from "../status/integration-health.ts";
-import { createIntegrationStatus, INSTALLATION_PREFIX } from "../status/integration-status.ts";
+import { createIntegrationStatus } from "../status/integration-status.ts";
 import { createOutbox } from "../status/outbox.ts";
 import { createOutboxRelay } from "../status/outbox-relay.ts";
 import type { StatusRecords } from "../status/ports.ts";
@@ -115,12 +118,13 @@ import { createAttemptParked } from "../subscribers/parked/attempt-parked.ts";
 import { createBacklog } from "../subscribers/parked/backlog.ts";
 import { createInFlightChannel } from "../subscribers/parked/in-flight-channel.ts";
 import { createParkedQueues, type ParkedQueues } from "../subscribers/parked/parked-queues.ts";
+import { createParkedShare } from "../subscribers/parked/parked-share.ts";
 import { createReadEvent } from "../subscribers/read-event.ts";
 import { createRetriesSubscriber } from "../subscribers/retries-subscriber.ts";
 import { createDeliveryObserver } from "../telemetry/delivery-observer.ts";
-import { readStreamMetrics } from "../telemetry/gauges.ts";
 import { createLog, type Log } from "../telemetry/logger.ts";
 import { createMeter, createMetrics } from "../telemetry/metrics.ts";
+import { readMetrics } from "../telemetry/read-metrics.ts";
 import { type Sdk, startSdk } from "../telemetry/sdk.ts";
 import { createTraceIds } from "../telemetry/trace-ids.ts";
 import { createTracing } from "../telemetry/tracing.ts";
@@ -283,15 +287,17 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
     { metricsApps: config.metricsApps, logDeliveredPercent: config.logDeliveredPercent },
   );
   const redisUrl = redis.isCluster ? null : config.redisUrl;
-  const tracing = createTracing(sdk.isTracing ? { version: VERSION, prefix, natsServer: () => nats.getServer(), redisUrl } : null);
+  const tracing = createTracing(
+    sdk.isTracing ? { version: VERSION, subjectTemplate: names.template, natsServer: () => nats.getServer(), redisUrl } : null,
+  );
 
   // Status
-  const transitionsOf = <R extends TransitionMembers<StatusEvent>>(records: StatusRecords<R>) =>
+  const outboxOf = <R extends OutboxMembers<StatusEvent>>(records: StatusRecords<R>) =>
     createOutbox<R, StatusEvent>({ records, stream: createStatusPublisher(jetStream, manager, names), clock, logger });
-  const outbox = transitionsOf(installationRecords);
-  const circuitTransitions = transitionsOf(store.recordsOf(CIRCUITS));
+  const outbox = outboxOf(installationRecords);
+  const circuitOutbox = outboxOf(store.recordsOf(CIRCUITS));
   const outboxRelay = createOutboxRelay(outbox, clock, logger);
-  const circuitsLeftBehind = createOutboxRelay(circuitTransitions, clock, logger);
+  const circuitOutboxRelay = createOutboxRelay(circuitOutbox, clock, logger);
   const health = createHealthStore(redis, clock.now);
   const webhookUrlOf = (uuid: string): string => {
     const installation = index.installation(uuid);
@@ -318,7 +324,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
   // Storage
   const states = createInstallationStates((uuid, before, after) => {
     probeSchedule.update(uuid, after?.broken?.probedAt ?? null);
-    if (before?.status !== after?.status) parked?.wake("status", null);
+    if (before?.status !== after?.status) parked?.wake("status", index.installation(uuid)?.app ?? null, uuid);
   });
   const redisHealth = createRedisHealth(redis, clock, logger);
   const attemptLog = createRequestLog(
@@ -339,9 +345,9 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
   const attemptLeaseMs = (app: string): number => (index.app(app)?.timeoutMs ?? config.requestTimeout) + ATTEMPT_LEASE_EXTRA_MS;
   const circuits = createCircuitBreakers(
     {
-      tell: attemptCounts.tell,
+      broadcast: attemptCounts.tell,
       isKnown: (app) => index.app(app) !== undefined,
-      store: createCircuitStore(circuitTransitions, clock, { prefix, dashboardUrl }),
+      store: createCircuitStore(circuitOutbox, clock, { prefix, dashboardUrl }),
       clock,
       logger,
       onAdmitting(app) {
@@ -359,6 +365,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
       replica,
     },
   );
+  const circuitOpen = (app: string): boolean => circuits.isOpen(app) && !circuits.tryAcquireProbe(app);
   const sender = createSender(
     { guard, resolver, clock },
     {
@@ -375,14 +382,14 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
       envelope: createEnvelopeBuilder(config.defaultActor),
       headers: createHeaderBuilder({ prefix: config.headerPrefix, userAgent: `Posthorn/${VERSION}` }),
       sender,
-      log: attemptLog,
-      observer,
-      enterCircuit: circuits.enter,
+      tryStart: circuits.tryStart,
       attemptListeners: [
-        healthWatch.judge,
+        attemptLog.record,
+        observer.attempted,
+        healthWatch.onAttempt,
         // A late failure of an app that is gone is none of the one that has its slug now.
         (record) => {
-          if (appCreatedAt(record.app.slug) === record.app.createdAt) circuits.judge(record);
+          if (appCreatedAt(record.app.slug) === record.app.createdAt) circuits.onAttempt(record);
         },
       ],
       tracing,
@@ -396,7 +403,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
   const orderRecords = createOrderRecords(store, (app) => parked?.wake("order", app));
   const admission = createAdmission({
     registry: index,
-    circuitOpen: circuits.blocks,
+    circuitOpen,
     queueBusy: (queue) => parked?.busy(queue) ?? false,
     keepsOrder: (app) => isOrdered(app) || orderRecords.get(app.slug) !== undefined,
     brokenAction: config.brokenAction,
@@ -424,6 +431,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
     maxKeys: config.maxEventKeys,
     maxIdLength: config.maxIdLength,
   };
+  const share = createParkedShare(config.parkedAppShare);
   const streams = createDeliveryStreams({
     jetStream,
     names,
@@ -431,7 +439,10 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
     logger,
     isUp: () => connectionState.up,
     maxPayloadBytes,
-    onStored: attemptLog.stored,
+    onStored(delivery, place) {
+      attemptLog.stored(delivery, place);
+      if (place.stream === "parked") share.parked(delivery);
+    },
   });
   const answeringStreams = streams.within(STORED_WITHIN_MS);
   const giveUpWith = (deadLetters: DeliveryStreamWriter): GiveUp => {
@@ -453,6 +464,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
     observer,
     tracing,
     directLimit,
+    isShareUsedUp: share.isUsedUp,
     onParked: (queue) => parked?.parked(queue),
     giveUp,
   });
@@ -460,7 +472,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
   // Subscribers
   const isFlowing = ({ installationUuid }: ParkedQueue): boolean => {
     const status = installationUuid === null ? undefined : index.installation(installationUuid)?.status;
-    return status !== "disabled" && !(status === "broken" && config.brokenAction === "park");
+    return pauseReason(status, config.brokenAction) === null;
   };
   const acks = createAckBatcher(nats, connectionState, clock);
   const consumerDeletions = createConsumerDeletions(nats, logger);
@@ -490,7 +502,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
     inFlightOfReplicas: inFlightChannel.ask,
   });
   const attemptParked = createAttemptParked({
-    ...{ admission, circuitOpen: circuits.blocks, bulkhead, destinationOf, attempt, dispatcher, inFlight, skipDelivered, tracing, clock },
+    ...{ admission, circuitOpen, bulkhead, destinationOf, attempt, dispatcher, inFlight, skipDelivered, tracing, clock },
     maxParkedAgeMs: config.maxParkedAge,
   });
   const readEvent = createReadEvent(names, eventLimits);
@@ -498,6 +510,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
   parked = createParkedQueues(
     {
       ...queues,
+      share,
       isOwned: (app) => orderRecords.get(app) !== undefined,
       onWake: (reason, app, woken) => owner?.wake(reason, app, woken),
     },
@@ -505,8 +518,10 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
   );
   owner = createQueueOwner({
     ...{ ...queues, backlog, isFlowing, readEvent, match: index.match, records: store, orderRecords, replica },
+    countOf: (queue) => parked?.count(queue) ?? 0,
     limitOf: (app) => Math.max(1, directLimit(index.app(app)?.maxInFlight ?? null)),
     appMaxInFlight: config.appMaxInFlight,
+    isShareUsedUp: share.isUsedUp,
   });
   inFlightChannel.answer(() => (owner?.isOwner() ? owner.inFlight() : null));
   const retries = createRetriesSubscriber(handling);
@@ -527,7 +542,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
     parkedAfter: backlog.after,
     removeParked: backlog.remove,
     isBroken: (uuid) => index.installation(uuid)?.status === "broken",
-    circuitOpen: circuits.blocks,
+    circuitOpen,
     ...{ registry: index, dispatcher, attempt, bulkhead, destinationOf, inFlight, skipDelivered, tracing },
   });
   const probeSchedule = createProbeSchedule(
@@ -548,7 +563,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
     states.update(key.slice(INSTALLATION_PREFIX.length), record);
   });
   store.onRecord(CIRCUITS, (key, record, revision) => {
-    circuitsLeftBehind.update(key, record);
+    circuitOutboxRelay.update(key, record);
     circuits.apply(key.slice(CIRCUIT_PREFIX.length), circuitState(record), revision);
   });
   store.onRecord(kinds.apps, (key, record) => {
@@ -563,7 +578,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
     if (store.isCurrent()) clock.sample?.(storedAt);
     owner?.observe(value, revision);
   });
-  attemptCounts.listen(circuits.heard);
+  attemptCounts.listen(circuits.receive);
   store.onCurrent(() => events.wake());
   store.onReopen(circuits.forgetRevisions);
 
@@ -627,7 +642,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
       stream: names.streams.events,
       maxParkedAgeMs: config.maxParkedAge,
       probeIntervalMs: config.brokenProbeInterval,
-      parksBroken: config.brokenAction === "park",
+      brokenAction: config.brokenAction,
     },
   );
   const meets =
@@ -736,7 +751,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
 
   // Gauges
   const gauges = createStreamMetrics(manager, names, clock, logger);
-  readStreamMetrics(metrics, {
+  readMetrics(metrics, {
     version: VERSION,
     inFlight: bulkhead.inFlight,
     waiting: bulkhead.waiting,
@@ -749,7 +764,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
     circuits: () => countBy(["open", "half_open"], circuits.states()),
     integrations: () =>
       countBy(
-        ["active", "broken", "disabled"],
+        INSTALLATION_STATUSES,
         [...states.all()].map(({ status }) => status),
       ),
     registry: index.counts,
@@ -800,7 +815,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
     return held() + bulkhead.inFlight() + pending + waiting;
   };
   const finish = async (deadline: number): Promise<void> => {
-    while (unfinished() > 0 && clock.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+    while (unfinished() > 0 && clock.now() < deadline) await sleep(clock, 20);
     const left = unfinished();
     if (left > 0) {
       state.isFinished = false;
@@ -824,7 +839,10 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
         logger.warn({ app: queue.app, installation_uuid: queue.installationUuid, expired }, "parked deliveries have expired");
     }
   };
-  let cancelSweep = (): void => {};
+  const expiryPeriodMs = Math.min(LONGEST_EXPIRY_SWEEP_MS, Math.max(1_000, config.maxParkedAge / 10));
+  const expiring = every(clock, expiryPeriodMs, expireParked, (error) =>
+    logger.warn({ error: messageOf(error) }, "expired deliveries can't be swept; trying again"),
+  );
   await components.startAll([
     { name: "metrics", stop: metrics.stop },
     { name: "acknowledgements", stop: acks.flush },
@@ -860,7 +878,7 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
       },
     },
     { name: "outbox relay", stop: outboxRelay.stop },
-    { name: "outbox relay of circuits", stop: circuitsLeftBehind.stop },
+    { name: "outbox relay of circuits", stop: circuitOutboxRelay.stop },
     { name: "ack floor", start: ackFloor.start, stop: ackFloor.stop },
     { name: "Redis health", start: redisHealth.start, stop: redisHealth.stop },
     { name: "stream watch", start: streamWatch.start, stop: streamWatch.stop },
@@ -869,9 +887,9 @@ async function startOn({ config, wallClock, clock, log, components, state, signa
       name: "expiry",
       start() {
         if (config.brokenAction === "park") probeSchedule.start();
-        cancelSweep = every(clock, Math.min(LONGEST_EXPIRY_SWEEP_MS, Math.max(1_000, config.maxParkedAge / 10)), expireParked, logger);
+        expiring.startLater();
       },
-      stop: () => cancelSweep(),
+      stop: expiring.stop,
     },
   ]);
   state.phase = "ready";
@@ -905,24 +923,4 @@ function countBy<T extends string>(all: readonly T[], values: Iterable<string>):
   const counts = Object.fromEntries(all.map((value) => [value, 0])) as Record<T, number>;
   for (const value of values) if (Object.hasOwn(counts, value)) counts[value as T]++;
   return counts;
-}
-
-/** Runs a task again and again, the next time `everyMs` after it ended. */
-function every(clock: Clock, everyMs: number, task: () => Promise<void>, logger: Logger): () => void {
-  let cancel = (): void => {};
-  let stopped = false;
-  const arm = (): void => {
-    cancel = clock.after(everyMs, () => {
-      task()
-        .catch((error: unknown) => logger.warn({ error: messageOf(error) }, "a periodic task failed and is tried again"))
-        .finally(() => {
-          if (!stopped) arm();
-        });
-    });
-  };
-  arm();
-  return () => {
-    stopped = true;
-    cancel();
-  };
 }

@@ -20,6 +20,7 @@ import type { Subjects } from "../jetstream/subjects.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Delivery } from "../model/delivery.ts";
 import { decodeDeliveryMessage } from "../model/delivery-message.ts";
+import { sleep } from "../model/periodic.ts";
 import type { Backlog } from "../subscribers/parked/backlog.ts";
 
 export interface Discarded {
@@ -196,7 +197,7 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
     try {
       for (let inFlight = await look(); ; inFlight = await look()) {
         if (inFlight === null) {
-          await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+          await sleep(clock, LOOK_MS);
           continue;
         }
         await close();

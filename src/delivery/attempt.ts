@@ -5,15 +5,16 @@
 
 import { type Clock, type Random, toRfc3339 } from "../model/clock.ts";
 import { type DeadLetterReason, type Delivery, isTestCall, MAX_ATTEMPT_SUMMARIES, MAX_SUMMARY_ERROR } from "../model/delivery.ts";
-import { OUTCOMES } from "../model/outcome.ts";
+import { OUTCOME_RULES } from "../model/outcome.ts";
 import { withoutSecretsOf } from "../model/redaction/app-secrets.ts";
 import { classify, headerOf } from "./classify.ts";
 import type { EnvelopeBuilder } from "./envelope.ts";
 import type { HeaderBuilder } from "./headers.ts";
+import type { SendResult } from "./http/exchange.ts";
 import { readableBody } from "./http/readable-body.ts";
-import type { Sender, SendResult } from "./http/sender.ts";
+import type { Sender } from "./http/sender.ts";
 import { webhookUrlOf } from "./limits/destination.ts";
-import type { AttemptLog, AttemptRecord, DeliveryObserver, RegistryView, RetryDelay, TracePosition, Tracing } from "./ports.ts";
+import type { AttemptRecord, RegistryView, RetryDelay, TracePosition, Tracing } from "./ports.ts";
 import { addresseeOf } from "./recipient.ts";
 import { nextRetry } from "./retry-policy.ts";
 import { sign } from "./signature.ts";
@@ -54,11 +55,9 @@ export interface AttemptDependencies {
   readonly envelope: EnvelopeBuilder;
   readonly headers: HeaderBuilder;
   readonly sender: Sender;
-  readonly log: AttemptLog;
-  readonly observer: DeliveryObserver;
-  /** Asked right before an attempt, a test call's excepted, whether the app's circuit lets it start. */
-  readonly enterCircuit: (app: string) => boolean;
-  /** Told of every attempt: health rule and circuit. */
+  /** Whether the app's circuit lets an attempt start. Test calls don't ask. */
+  readonly tryStart: (app: string) => boolean;
+  /** Called with every attempt, in this order: request log, telemetry, health rule, circuit. They neither wait nor throw. */
   readonly attemptListeners: ReadonlyArray<(attempt: AttemptRecord) => void>;
   readonly tracing: Tracing;
   readonly clock: Clock;
@@ -84,9 +83,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     envelope,
     headers,
     sender,
-    log,
-    observer,
-    enterCircuit,
+    tryStart,
     attemptListeners,
     tracing,
     clock,
@@ -99,7 +96,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
 
   const dispositionOf = (delivery: Delivery, record: AttemptRecord, retryAfterMs: number | null): Disposition => {
     const { outcome, error, app } = record;
-    const { next } = OUTCOMES[outcome];
+    const { next } = OUTCOME_RULES[outcome];
     if (next === "done") return { kind: "delivered", delivery, record };
     if (next === "dead-letter") {
       const reason = outcome === "gone" || outcome === "blocked" ? outcome : "rejected";
@@ -122,7 +119,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     const addressee = addresseeOf(registry, delivery);
     if (addressee === null) return uninstalled(delivery);
     const { app, installation } = addressee;
-    if (!isTestCall(delivery) && !enterCircuit(app.slug)) return HELD;
+    if (!isTestCall(delivery) && !tryStart(app.slug)) return HELD;
 
     const attempt = delivery.attemptsMade + 1;
     const url = webhookUrlOf(installation, app);
@@ -173,9 +170,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
       responseBodySize: result.kind === "answered" ? result.bodySize : null,
     };
     span.end(record);
-    log.record(record);
-    observer.attempted(record);
-    for (const judge of attemptListeners) judge(record);
+    for (const onAttempt of attemptListeners) onAttempt(record);
     return dispositionOf(withAttempt(delivery, record), record, retryAfterMs);
   };
 }

@@ -46,14 +46,28 @@ export interface DispatcherDependencies {
   readonly tracing: Tracing;
   /** How many attempts for the app this process may have in flight at once; with 0 all go through its queue. */
   readonly directLimit: (appMaxInFlight: number | null) => number;
+  /** Whether the app may park no more; it may when not given. */
+  readonly isShareUsedUp?: (app: string) => boolean;
   /** Told when a delivery was stored in a parked queue. */
   readonly onParked: (queue: ParkedQueue) => void;
   readonly giveUp: Pick<GiveUp, "delivery">;
 }
 
 export function createDispatcher(dependencies: DispatcherDependencies): Dispatcher {
-  const { admission, bulkhead, destinationOf, attempt, streams, skipDelivered, observer, tracing, directLimit, onParked, giveUp } =
-    dependencies;
+  const {
+    admission,
+    bulkhead,
+    destinationOf,
+    attempt,
+    streams,
+    skipDelivered,
+    observer,
+    tracing,
+    directLimit,
+    isShareUsedUp = () => false,
+    onParked,
+    giveUp,
+  } = dependencies;
 
   const settle: Dispatcher["settle"] = async (disposition, source, trace) => {
     switch (disposition.kind) {
@@ -72,6 +86,10 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
   };
 
   const park: Dispatcher["park"] = async (delivery, queue, why, source, trace, dueAt = null) => {
+    if (isShareUsedUp(delivery.app)) {
+      await giveUp.delivery({ delivery, reason: "overflow", error: "the app has used up its share of the parked stream" }, source, trace);
+      return;
+    }
     await tracing.store(trace, "parked", delivery, why, (at) => streams.park(delivery, queue, dueAt, source, at));
     observer.stored("parked", delivery, why);
     onParked(queue);

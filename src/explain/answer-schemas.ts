@@ -1,5 +1,8 @@
 /** The answers to "what became of it?", as GET /v1/deliveries/{id} and GET /v1/events/{id} give them. */
+
 import { z } from "zod";
+import { INSTALLATION_STATUSES } from "../model/app.ts";
+import { CIRCUIT_STATES } from "../model/circuit-state.ts";
 
 const time = z.string().meta({ description: "RFC 3339, UTC." });
 
@@ -90,8 +93,8 @@ const explainedDelivery = z
       })
       .nullable(),
     dead_letter: z.object({ sequence: z.int(), reason: z.string(), error: z.string().nullable(), at: time }).nullable(),
-    installation_status: z.enum(["active", "broken", "disabled", "uninstalled"]).meta({ description: "As of now." }),
-    circuit: z.enum(["closed", "open", "half_open"]).meta({ description: "The app's, as of now." }),
+    installation_status: z.enum([...INSTALLATION_STATUSES, "uninstalled"]).meta({ description: "As of now." }),
+    circuit: z.enum(CIRCUIT_STATES).meta({ description: "The app's, as of now." }),
     attempts: z.array(explainedAttempt).meta({ description: "Those that are still known, oldest first." }),
     skipped: z
       .array(

@@ -2,10 +2,11 @@
  * What became of a delivery, from everything that is known of it. Pure. The latest evidence wins: a delivered attempt says
  * more than a stream message that is older, and a stream message more than a mark.
  */
-import type { CircuitState } from "../delivery/ports.ts";
 import { type App, type Installation, isOrdered } from "../model/app.ts";
+import type { CircuitState } from "../model/circuit-state.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import type { DeliveryHistory, LocatedDelivery, NotedSkip, RestOfEvent, StoredEvent } from "../model/delivery-location.ts";
+import { type BrokenAction, pauseReason } from "../model/installation-pause.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
 import type { ExplainedAttempt, ExplainedDelivery } from "./answer-schemas.ts";
@@ -29,8 +30,7 @@ export interface DeliveryFacts {
   /** Parked: it is the oldest of its queue, which a probe of the integration or of the circuit is made with. */
   readonly isOldest: boolean;
   readonly maxParkedAgeMs: number;
-  /** What is for a broken installation is parked. */
-  readonly parksBroken: boolean;
+  readonly brokenAction: BrokenAction;
   readonly now: number;
 }
 
@@ -129,7 +129,7 @@ function endOf({ at, duration_ms: durationMs }: ExplainedAttempt): number {
   return epochMsOf(at) + durationMs;
 }
 
-function retrying(located: LocatedDelivery & { stream: "retries" }, { registered, parksBroken, circuit, now }: DeliveryFacts): State {
+function retrying(located: LocatedDelivery & { stream: "retries" }, { registered, brokenAction, circuit, now }: DeliveryFacts): State {
   const { dueAt, delivery } = located;
   const run = delivery.replay === null ? "" : " of a resend or replay";
   const when = dueAt <= now ? "is due now" : `is due at ${toRfc3339(dueAt)}`;
@@ -137,8 +137,8 @@ function retrying(located: LocatedDelivery & { stream: "retries" }, { registered
   const state = (detail: string, nextAttemptAt: number | null): State => ({ state: "retrying", detail, nextAttemptAt });
   const status = registered.app && registered.installation?.status;
   if (status === undefined) return state(`${due}; the installation is gone: it goes to dead letters then`, null);
-  if (status === "disabled" || (status === "broken" && parksBroken))
-    return state(`${due}; the installation is ${status}: it is parked then`, null);
+  const paused = pauseReason(status, brokenAction);
+  if (paused !== null) return state(`${due}; the installation is ${paused}: it is parked then`, null);
   if (circuit.state !== "closed" && circuit.openUntil > dueAt) return state(`${due}; the app's circuit is open: it is parked then`, null);
   return state(due, dueAt);
 }

@@ -9,12 +9,13 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { DeliveryHistory, LocatedDelivery, NotedAddressee, RestOfEvent, StoredEvent } from "../model/delivery-location.ts";
 import type { Event } from "../model/event.ts";
 import { deliveryId as deliveryIdOf } from "../model/event-key.ts";
+import type { BrokenAction } from "../model/installation-pause.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
 import { type NotWantedBecause, whyNotWanted } from "../registry/match.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
-import { probedAt } from "../status/integration-status.ts";
+import { probedAt } from "../status/installation-record.ts";
 import type { DeliveryAnswer, EventAnswer, EventOfSameId, ExplainedAttempt, ExplainedDelivery, ExplainedEvent } from "./answer-schemas.ts";
 import { explainState, isTestCall } from "./delivery-state.ts";
 import { createFindEvents, type EventQuery, type FoundEvent } from "./find-events.ts";
@@ -40,8 +41,7 @@ export interface ExplainOptions {
   readonly stream: string;
   readonly maxParkedAgeMs: number;
   readonly probeIntervalMs: number;
-  /** What is for a broken installation is parked. */
-  readonly parksBroken: boolean;
+  readonly brokenAction: BrokenAction;
 }
 
 /** Deliveries of one event that are explained; more installations of one organization are only counted. */
@@ -127,7 +127,7 @@ export function createExplain({ registry, index, sources, clock }: ExplainDepend
       nextProbeAt: registered.installation === undefined ? null : await nextProbeAt(registered.installation),
       isOldest: located?.stream === "parked" && waitsForProbe && (await isOldest(located)),
       maxParkedAgeMs: options.maxParkedAgeMs,
-      parksBroken: options.parksBroken,
+      brokenAction: options.brokenAction,
       now: clock.now(),
     });
   };

@@ -7,6 +7,7 @@ import { type ConsumerConfig, DeliverPolicy, type JetStreamManager } from "nats"
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { every } from "../model/periodic.ts";
 import type { Subjects } from "./subjects.ts";
 
 /** What is needed of the bucket; registry/store.ts has it. */
@@ -45,8 +46,6 @@ function readFloor(value: string): FloorRecord | null {
 export function createAckFloor(manager: JetStreamManager, records: FloorRecords, names: Subjects, clock: Clock, logger: Logger): AckFloor {
   const stream = names.streams.events;
   let saved = 0;
-  let cancel = (): void => {};
-  let stopped = false;
 
   const save = async (): Promise<void> => {
     const { ack_floor } = await manager.consumers.info(stream, names.eventsConsumer);
@@ -57,20 +56,11 @@ export function createAckFloor(manager: JetStreamManager, records: FloorRecords,
     saved = ack_floor.stream_seq;
   };
 
-  const tick = (): void => {
-    save()
-      .catch((error: unknown) => logger.debug({ stream, error: messageOf(error) }, "the ack floor can't be saved"))
-      .finally(() => {
-        if (!stopped) cancel = clock.after(EVERY_MS, tick);
-      });
-  };
+  const saving = every(clock, EVERY_MS, save, (error) => logger.debug({ stream, error: messageOf(error) }, "the ack floor can't be saved"));
 
   return {
-    start: tick,
-    stop() {
-      stopped = true;
-      cancel();
-    },
+    start: () => void saving.start(),
+    stop: saving.stop,
     async startingPoint() {
       const found = await records.readRecord(KEY);
       const { created, state } = await manager.streams.info(stream);

@@ -27,7 +27,8 @@ import type { StreamLocation } from "../model/delivery-location.ts";
 import { deliveryMessageSize, encodeDeliveryMessage } from "../model/delivery-message.ts";
 import { batchesOf, batchSize, encodeBatch, type FanOutBatch } from "../model/fan-out-batch.ts";
 import type { Logger } from "../model/logger.ts";
-import { natsReason } from "../registry/store.ts";
+import { sleep } from "../model/periodic.ts";
+import { natsReason } from "./nats-errors.ts";
 import { createPublishWindow, type PublishCounts } from "./publish-window.ts";
 import { encodeRawMessage } from "./raw-message.ts";
 import { INVALID, type Subjects } from "./subjects.ts";
@@ -158,7 +159,7 @@ export function createDeliveryStreams({
               cause: error,
             });
           }
-          await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_MS));
+          await sleep(clock, TRY_AGAIN_MS);
         }
       }
     } finally {

@@ -7,10 +7,11 @@
  * HOLDER-2  While the server refuses the rewrite (its store is full), reading the record unchanged extends the lease, by less than
  *           `settleMs`: what would make room goes on, and who takes the lease meanwhile does not act before the holder knows.
  */
+
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
-import type { RecordKind } from "../registry/store.ts";
+import type { RecordKind } from "../model/record-kind.ts";
 
 /** What is needed of the bucket; registry/store.ts has it. */
 export interface LeaseRecords {
@@ -38,7 +39,7 @@ export interface LeaseOptions {
   /** Kept in the record for the next holder; asked at every rewrite. */
   readonly note: () => LeaseNote;
   /** @param left the note of the last holder; null when there was none. @param term differs for every time that it is taken */
-  readonly onTaken: (left: LeaseNote | null, term: number) => void;
+  readonly onTaken: (left: LeaseNote | null, term: string) => void;
   readonly onLost: () => void;
   readonly ttlMs?: number;
 }
@@ -108,6 +109,8 @@ export function createLease({ records, clock, logger, ...given }: LeaseDependenc
   let seen: { readonly value: string | null; readonly revision: number; readonly at: number } = { value: null, revision: 0, at: now() };
   /** Null: somebody else has it, or nobody. */
   let mine: { revision: number; until: number; rewrittenAt: number; isActing: boolean } | null = null;
+  /** Taken so far. */
+  let terms = 0;
   let isBusy = false;
   let stopped = false;
   let cancel = (): void => {};
@@ -125,19 +128,35 @@ export function createLease({ records, clock, logger, ...given }: LeaseDependenc
   const act = (left: LeaseNote | null): void => {
     if (mine === null || mine.isActing || stopped) return;
     mine.isActing = true;
-    logger.info({ key, term: mine.revision }, "the lease is taken");
-    onTaken(left, mine.revision);
+    const term = `${mine.revision}-${++terms}`;
+    logger.info({ key, term }, "the lease is taken");
+    onTaken(left, term);
+  };
+
+  /** The server refused a write, and nobody else has made one. */
+  const isUnchanged = async (error: unknown, revision: number): Promise<boolean> => {
+    const isRefused = !(error instanceof AppError && error.code === "NATS_UNREACHABLE");
+    return isRefused && (await records.readRecord(key))?.revision === revision;
   };
 
   const take = async (): Promise<void> => {
     const { value, revision, at } = seen;
     const record = readOrFree(key, value);
-    const isFree = record === null || record.holder === null;
+    // Our own, which was not rewritten in time, is ours again while nobody else has taken it.
+    const isFree = record === null || record.holder === null || record.holder === holder;
     if (!isFree && now() - at < ttlMs) return;
     const sentAt = now();
     const left = record?.note ?? null;
     const next = encode(holder, left ?? {});
-    const taken = revision === 0 ? await records.createRecord(key, next) : await records.updateRecord(key, next, revision);
+    let taken: number | "conflict";
+    try {
+      taken = revision === 0 ? await records.createRecord(key, next) : await records.updateRecord(key, next, revision);
+    } catch (error) {
+      // HOLDER-2.
+      if (record?.holder !== holder || !(await isUnchanged(error, revision))) throw error;
+      mine = { revision, until: sentAt + CONFIRMED_BY_READ_MS, rewrittenAt: sentAt - ttlMs, isActing: false };
+      return act(left);
+    }
     if (taken === "conflict") {
       const found = await records.readRecord(key);
       if (found !== null && found.revision !== seen.revision) seen = { ...found, at: now() };
@@ -158,8 +177,7 @@ export function createLease({ records, clock, logger, ...given }: LeaseDependenc
       if (revision === "conflict") return lose();
       Object.assign(held, { revision, until: sentAt + ttlMs * (1 - MARGIN), rewrittenAt: sentAt });
     } catch (error) {
-      const isRefused = !(error instanceof AppError && error.code === "NATS_UNREACHABLE");
-      if (!isRefused || (await records.readRecord(key))?.revision !== held.revision) throw error;
+      if (!(await isUnchanged(error, held.revision))) throw error;
       held.until = Math.max(held.until, sentAt + CONFIRMED_BY_READ_MS);
     }
   };

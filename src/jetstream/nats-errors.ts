@@ -1,6 +1,6 @@
 /** What an answer of JetStream, or none, says about the servers. */
 import { ErrorCode, NatsError } from "nats";
-import { AppError } from "../model/app-error.ts";
+import { AppError, messageOf } from "../model/app-error.ts";
 
 /** 10039: not enabled for the account. 10076: not enabled on the server. */
 const NOT_ENABLED: ReadonlySet<number> = new Set([10039, 10076]);
@@ -45,4 +45,34 @@ export function unavailability(error: unknown): string | null {
   const known = UNAVAILABLE[answer.err_code ?? 0];
   if (known !== undefined) return `${answer.description}: ${known}`;
   return answer.code === 503 && !isJetStreamMissing(error) ? answer.description : null;
+}
+
+/** The client library's codes in words. */
+const REASONS: Readonly<Record<string, string>> = {
+  [ErrorCode.Timeout]: "no answer in time",
+  [ErrorCode.NoResponders]: "JetStream is not available",
+  [ErrorCode.ConnectionClosed]: "not connected",
+  [ErrorCode.ConnectionDraining]: "the service is stopping",
+  [ErrorCode.Disconnect]: "not connected",
+  [ErrorCode.PermissionsViolation]: "its user lacks a permission, see docs/security.md",
+};
+
+/** Why a request to NATS failed, in words: the client library's message is only a code. */
+export function natsReason(error: unknown): string {
+  return error instanceof NatsError && error.api_error === undefined ? (REASONS[error.code] ?? "the request failed") : messageOf(error);
+}
+
+/** JetStream's "insufficient resources", its limits of an account and of a server, and a stream that could not store. */
+const FULL: ReadonlySet<number> = new Set([10002, 10023, 10028, 10047, 10077]);
+
+/** @returns NATS_UNREACHABLE for a request that the server did not answer or refused; any other error unchanged */
+export function unreachableOr(error: unknown): unknown {
+  if (!(error instanceof NatsError)) return error;
+  const answer = error.api_error;
+  if (FULL.has(answer?.err_code ?? 0))
+    return new AppError("STORE_FULL", `JetStream has no room left (${messageOf(error)})`, { retryable: true, cause: error });
+  let why = `NATS does not answer (${natsReason(error)})`;
+  if (isStreamMissing(error)) why = "a stream or the registry bucket is missing; /readyz names it";
+  else if (answer !== undefined) why = `JetStream refused the request (${answer.description})`;
+  return new AppError("NATS_UNREACHABLE", why, { retryable: true, cause: error });
 }

@@ -14,6 +14,7 @@ import { createInbox, type JetStreamManager, type Msg, type NatsConnection, nano
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { sleep } from "../model/periodic.ts";
 import { createSlots } from "../model/slots.ts";
 import { resolvesWithin } from "../model/within.ts";
 import { type ConnectionState, INBOX_PREFIX } from "./connection.ts";
@@ -134,7 +135,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     recovering = true;
     outstanding = 0;
     for (let waitMs = RECOVER_AFTER_MS; !stopping; waitMs = Math.min(waitMs * 2, 5_000)) {
-      await new Promise((resolve) => setTimeout(resolve, waitMs));
+      await sleep(clock, waitMs);
       if (stopping) return;
       try {
         await recover();

@@ -2,6 +2,7 @@
 import { AppError } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { sleep } from "../model/periodic.ts";
 import { NO_ANSWER, unavailability } from "./nats-errors.ts";
 
 export interface StartupWaitOptions {
@@ -36,7 +37,7 @@ export function createStartupWait({ startupTimeoutMs, signal }: StartupWaitOptio
           if (found === null || isOver) throw error;
           reason = found;
           if (tries % LOG_EVERY === 0) logger.warn({ step, reason }, "waiting for JetStream");
-          await new Promise<void>((resolve) => clock.after(TRY_AGAIN_MS, resolve));
+          await sleep(clock, TRY_AGAIN_MS);
         }
       }
     };

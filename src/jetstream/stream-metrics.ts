@@ -7,6 +7,7 @@ import { DELAY_TIERS_S } from "../delivery/delay-tiers.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { every } from "../model/periodic.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { NO_STREAM_METRICS, OTHER_APPS, type StreamMetrics } from "../model/stream-metrics.ts";
 import { messageAt, nextMessage } from "./stored-message.ts";
@@ -29,8 +30,6 @@ const MOST_APPS = 20;
 export function createStreamMetrics(manager: JetStreamManager, names: Subjects, clock: Clock, logger: Logger): StreamMetricsReader {
   const { streams } = names;
   let figures = NO_STREAM_METRICS;
-  let cancel = (): void => {};
-  let stopped = false;
 
   /** When the first message from a sequence on, of a subject where one is given, was stored. */
   const storedAt = async (stream: string, sequence: number, subject?: string): Promise<number | null> => {
@@ -122,25 +121,18 @@ export function createStreamMetrics(manager: JetStreamManager, names: Subjects, 
       );
   };
 
-  const tick = (): void => {
-    read()
-      .then((latest) => {
-        const before = figures;
-        figures = latest;
-        warn(before);
-      })
-      .catch((error: unknown) => logger.debug({ error: messageOf(error) }, "stream figures can't be read"))
-      .finally(() => {
-        if (!stopped) cancel = clock.after(EVERY_MS, tick);
-      });
+  const refresh = async (): Promise<void> => {
+    const latest = await read();
+    const before = figures;
+    figures = latest;
+    warn(before);
   };
 
+  const refreshing = every(clock, EVERY_MS, refresh, (error) => logger.debug({ error: messageOf(error) }, "stream metrics can't be read"));
+
   return {
-    start: tick,
-    stop() {
-      stopped = true;
-      cancel();
-    },
+    start: () => void refreshing.start(),
+    stop: refreshing.stop,
     figures: () => figures,
   };
 }

@@ -10,6 +10,7 @@ import type { ConsumerInfo, JetStreamManager, StreamInfo } from "nats";
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { every } from "../model/periodic.ts";
 import type { ClockSkew } from "./clock-skew.ts";
 import type { ConnectionState } from "./connection.ts";
 import { unavailability } from "./nats-errors.ts";
@@ -72,7 +73,6 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
   const { manager, connectionState, canContinueSequences, names, bucket, clockSkew, clock, logger } = dependencies;
   let problems: ReadonlyMap<NatsDependency, string> = new Map();
   let stopped = false;
-  let cancel = (): void => {};
 
   const watchedAs = (name: NatsDependency, stream: string): Watched => {
     const plan = plans(names).find((other) => other.name === stream) ?? null;
@@ -159,16 +159,13 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
     for (const name of before.keys()) if (!problems.has(name)) logger.info({ dependency: name }, "NATS is usable again");
   };
 
-  const tick = async (): Promise<void> => {
-    await look();
-    if (!stopped) cancel = clock.after(EVERY_MS, () => void tick());
-  };
+  const looking = every(clock, EVERY_MS, look);
 
   return {
-    start: tick,
+    start: looking.start,
     stop() {
       stopped = true;
-      cancel();
+      looking.stop();
     },
     problems: () => problems,
   };

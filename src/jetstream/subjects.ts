@@ -1,4 +1,4 @@
-/** Every subject, stream, bucket and consumer name, derived from the prefix (DESIGN 3.1). */
+/** Every subject, stream, bucket and consumer name, derived from the prefix (docs/design.md 3.1). */
 
 export interface Subjects {
   readonly prefix: string;
@@ -17,6 +17,12 @@ export interface Subjects {
     readonly status: readonly string[];
   };
   event(resource: string, action: string): string;
+  /** @param type of the status event, `<subject>.<change>` */
+  status(type: string, app: string, installationUuid: string | null): string;
+  /** Wildcard over all status events. */
+  readonly allStatus: string;
+  /** A stream's subjects with placeholders, for span names: few, however many apps and tiers there are. */
+  template(stream: string): string;
   retry(tierS: number, app: string): string;
   tierFilter(tierS: number): string;
   /** Parts of large fan-outs: tier 0 of the retries stream, due at once. */
@@ -33,7 +39,7 @@ export interface Subjects {
   readonly fanOutConsumer: string;
   tierConsumer(tierS: number): string;
   /** Of the replica that reads the events of ordered apps. */
-  orderConsumer(term: number | ""): string;
+  orderConsumer(term: string): string;
   parkedConsumer(app: string, installationUuid: string | null): string;
 }
 
@@ -62,6 +68,12 @@ export function createSubjects(prefix: string): Subjects {
       status: [`${prefix}.status.*.*.*`, `${prefix}.status.*.*.*.*`],
     },
     event: (resource, action) => `${prefix}.events.${resource}.${action}`,
+    status: (type, app, installationUuid) => `${prefix}.status.${type}.${app}${installationUuid === null ? "" : `.${installationUuid}`}`,
+    allStatus: `${prefix}.status.>`,
+    template(stream) {
+      if (stream === "retries") return `${prefix}.retries.{tier}.{app}`;
+      return stream === "fan-out" ? `${prefix}.retries.0._fan-out` : `${prefix}.${stream}.{app}`;
+    },
     retry: (tierS, app) => `${prefix}.retries.${tierS}.${app}`,
     tierFilter: (tierS) => `${prefix}.retries.${tierS}.*`,
     fanOut: `${prefix}.retries.0._fan-out`,

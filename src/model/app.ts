@@ -42,7 +42,9 @@ export function isOrdered(app: App | undefined): boolean {
   return app !== undefined && app.orderBy !== "none";
 }
 
-export type InstallationStatus = "active" | "broken" | "disabled";
+export const INSTALLATION_STATUSES = ["active", "broken", "disabled"] as const;
+
+export type InstallationStatus = (typeof INSTALLATION_STATUSES)[number];
 
 /** An app installed in one organization. */
 export interface Installation {

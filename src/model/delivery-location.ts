@@ -2,9 +2,12 @@
 import type { DeadLetterReason, Delivery } from "./delivery.ts";
 import type { Event } from "./event.ts";
 
-/** A message of one of the streams that a delivery can be stored in. */
+/** The streams that a delivery can be stored in. */
+export const DELIVERY_STREAMS = ["retries", "parked", "dead-letters"] as const;
+
+/** A delivery's message in one of them. */
 export interface StreamLocation {
-  readonly stream: "retries" | "parked" | "dead-letters";
+  readonly stream: (typeof DELIVERY_STREAMS)[number];
   readonly sequence: number;
 }
 

@@ -75,6 +75,7 @@ export const DEAD_LETTER_REASONS = [
   "blocked",
   "uninstalled",
   "expired",
+  "overflow",
   "redelivered",
   "discarded",
   "invalid",

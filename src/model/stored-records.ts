@@ -3,10 +3,11 @@
  * does not know are kept when a record is rewritten, so that versions can run side by side. registry/record-kinds.ts reads them.
  */
 import type { InstallationStatus } from "./app.ts";
+import type { CircuitStateName } from "./circuit-state.ts";
 import type { BrokenReasonData, StatusEvent } from "./status-event.ts";
 
 /** What a status transition (status/outbox.ts) keeps in a record. */
-export interface TransitionMembers<E> {
+export interface OutboxMembers<E> {
   /** Number of the record's last status event. */
   readonly n?: number | undefined;
   /** The event that is not known to be published yet. */
@@ -14,7 +15,7 @@ export interface TransitionMembers<E> {
 }
 
 /** `installation.<uuid>` */
-export interface InstallationRecord extends TransitionMembers<StatusEvent> {
+export interface InstallationRecord extends OutboxMembers<StatusEvent> {
   readonly uuid: string;
   readonly app: string;
   readonly organization_id: string;
@@ -34,8 +35,8 @@ export interface InstallationRecord extends TransitionMembers<StatusEvent> {
 }
 
 /** `circuit.<app>` */
-export interface CircuitRecord extends TransitionMembers<StatusEvent> {
-  readonly state: "closed" | "open" | "half_open";
+export interface CircuitRecord extends OutboxMembers<StatusEvent> {
+  readonly state: CircuitStateName;
   readonly open_for_ms?: number | undefined;
   /** Milliseconds since the epoch, as `probe_until`. */
   readonly open_until?: number | undefined;

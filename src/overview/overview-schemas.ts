@@ -1,5 +1,8 @@
 /** The forms of what the dashboard is fed with, each with an example, as in schemas.ts. */
+
 import { z } from "zod";
+import { INSTALLATION_STATUSES } from "../model/app.ts";
+import { CIRCUIT_STATES } from "../model/circuit-state.ts";
 
 const time = z.string().meta({ format: "date-time" });
 const count = z.int().min(0);
@@ -14,7 +17,7 @@ const appAtAGlance = z.strictObject({
   webhook_url: z.string(),
   installations: z.strictObject({ active: count, broken: count, disabled: count }),
   circuit: z.strictObject({
-    state: z.enum(["closed", "open", "half_open"]),
+    state: z.enum(CIRCUIT_STATES),
     open_until: time.nullable().meta({ description: "When the next attempt is due; null when it is closed." }),
   }),
   parked: count.nullable().meta({ description: "All that is parked: in the app's own queue and in those of its installations." }),
@@ -71,7 +74,7 @@ export const installationsOfApp = z
         app: z.string(),
         organization_id: z.string(),
         project_ids: z.array(z.string()).meta({ description: "Empty: all projects." }),
-        status: z.enum(["active", "broken", "disabled"]),
+        status: z.enum(INSTALLATION_STATUSES),
         webhook_url: z.string().nullable().meta({ description: "Null: the app's." }),
         created_at: time.nullable(),
         updated_at: time.nullable(),

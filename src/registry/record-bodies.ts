@@ -1,4 +1,4 @@
-/** API bodies to records and back. Values that are encrypted at rest are in the clear in a body. */
+/** Converts API bodies to records and back. Values that are encrypted at rest are in the clear in a body. */
 import { isDeepStrictEqual } from "node:util";
 import type { App, Installation, OnExhausted, OrderBy } from "../model/app.ts";
 import { REDACTED, redactedUrl } from "../model/redaction/redacted-url.ts";
@@ -7,7 +7,7 @@ import { owners } from "./opened-records.ts";
 import { type AppBody, type InstallationBody, RecordInvalid, type StoredApp } from "./records.ts";
 import type { SecretBox } from "./secret-box.ts";
 
-/** What a body says of an app, each member that has a default with it. */
+/** The members of an app's body, with defaults filled in. */
 export interface AppMembers {
   readonly name: string;
   readonly webhook_url: string;

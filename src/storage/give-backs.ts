@@ -1,4 +1,4 @@
-/** Counts the hand-outs of a message that somebody gave back, so that its redeliveries tell crashes apart (jetstream/message.ts). */
+/** Counts how often a message was given back, so that the other redeliveries count as crashes (jetstream/message.ts). */
 import { keys } from "./keys.ts";
 import type { RedisClient } from "./redis.ts";
 

@@ -2,7 +2,7 @@
 import type { Clock } from "../model/clock.ts";
 import type { RedisClient } from "./redis.ts";
 
-/** Null when the key is not there. Rejects when Redis is away or slow. @param key one with the app's tag */
+/** Null when the key is not there. Rejects if Redis is unreachable or slow. @param key one with the app's tag */
 export type ReadKey = (app: string, key: string) => Promise<string | null>;
 
 interface Lookup {
@@ -12,7 +12,7 @@ interface Lookup {
   readonly reject: (error: unknown) => void;
 }
 
-/** A Redis that is away answers at once; this is for one that is slow, where the alternative is a duplicate. */
+/** Long, because the alternative to waiting for a slow Redis is a duplicate; an unreachable one fails at once. */
 const TIMEOUT_MS = 3_000;
 const MAX_AT_ONCE = 500;
 

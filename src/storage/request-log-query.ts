@@ -18,14 +18,14 @@ export interface RequestLogFilter {
   readonly end: number | null;
 }
 
-/** Keys that are remembered as reported. */
-const MOST_REPORTED = 1_000;
+/** Number of keys remembered as reported. */
+const MAX_REPORTED = 1_000;
 
 export type QueryRequestLog = (filter: RequestLogFilter) => Promise<LogRow[]>;
 
 /**
- * @param organizationOf for the rows of internal apps, which don't say
- * @param onUnreadable called once per key whose value, or some of whose rows, can't be read
+ * @param organizationOf for rows of internal apps, which leave it out
+ * @param onUnreadable called once for each key with a value or rows that can't be read
  */
 export function createRequestLogQuery(
   redis: RedisClient,
@@ -37,11 +37,11 @@ export function createRequestLogQuery(
   const typesOf = (app: string): Promise<string[]> =>
     reading("the request log", problem, () => redis.zrange(keys.eventTypes(app), "0", "-1"), fullKey(redis, keys.eventTypes(app)));
   const reported = new Set<string>();
-  const report = (key: string, what: string): void => {
+  const report = (key: string, unreadable: string): void => {
     if (reported.has(key)) return;
-    if (reported.size >= MOST_REPORTED) reported.clear();
+    if (reported.size >= MAX_REPORTED) reported.clear();
     reported.add(key);
-    onUnreadable(what);
+    onUnreadable(unreadable);
   };
   const rowsOf = async (key: string): Promise<LogRow[]> => {
     const texts = await reading("the request log", problem, () => redis.lrange(key, 0, -1), fullKey(redis, key));
@@ -70,7 +70,7 @@ export function createRequestLogQuery(
       return organizationId === null || (row.organization_id ?? organizationOf(row.installation_uuid)) === organizationId;
     };
     const rows = lists.flat().filter(isWanted);
-    // The lists are newest first each; a stable sort keeps that order within one millisecond.
+    // Each list is newest first; a stable sort keeps that order within one millisecond.
     return rows.sort((a, b) => (a.date < b.date ? 1 : a.date > b.date ? -1 : 0));
   };
 }

@@ -67,7 +67,7 @@ describe("apps and installations", () => {
     const added = await cli(["apps", "add", "shop", "--webhook", receiver.url, "--header", "X-Team: blue", "--events", "issue,comment.*"]);
     expect([added.code, added.out]).toEqual([0, expect.stringMatching(/client secret {3}[0-9a-f]{64}\nwebhook secret {2}whsec_/)]);
     const again = await cli(["apps", "add", "shop", "--webhook", receiver.url]);
-    expect([again.code, again.err]).toEqual([1, expect.stringMatching(/is there already\nposthorn apps set changes one that is there/)]);
+    expect([again.code, again.err]).toEqual([1, expect.stringMatching(/exists already\nposthorn apps set changes one that is there/)]);
     const changed = await cli("apps set shop --timeout 5s --ordered --json");
     expect(changed.json).toEqual([
       expect.objectContaining({ timeout_ms: 5_000, ordered: true, events: ["issue", "comment.*"], headers: { "X-Team": "[redacted]" } }),

@@ -138,14 +138,11 @@ describe("an installation", () => {
 
 describe("the apps file", () => {
   test("wins at a restart; what it changes is logged by name, and nothing is written when there is nothing to change", async () => {
-    const lines = () => posthorn.log.filter(({ message }) => String(message).startsWith("the apps file has"));
+    const lines = () => posthorn.log.filter(({ message }) => String(message).includes("the apps file"));
     expect(lines().map(({ message, app, installation_uuid: uuid }) => [message, app ?? uuid])).toEqual([
-      ["the apps file has made a record", "filed"],
-      [
-        "the apps file has no client_secret for this app: one was made that nobody has seen; posthorn apps rotate-secret shows a new one",
-        "filed",
-      ],
-      ["the apps file has made a record", FILE_UUID],
+      ["record created from the apps file", "filed"],
+      ["the apps file has no client_secret for this app; a random one was set; run posthorn apps rotate-secret to get a new one", "filed"],
+      ["record created from the apps file", FILE_UUID],
     ]);
     const etag = async () => (await call("GET", "/v1/apps/filed")).headers.get("etag");
     const first = await etag();
@@ -153,7 +150,7 @@ describe("the apps file", () => {
     expect([lines(), await etag()]).toEqual([[], first]);
     writeFile("comment");
     await restart();
-    expect(lines()).toMatchObject([{ app: "filed", members: ["events"], message: "the apps file has changed a record" }]);
+    expect(lines()).toMatchObject([{ app: "filed", members: ["events"], message: "record changed from the apps file" }]);
     expect((await call("GET", "/v1/apps/filed")).body.events).toEqual(["comment"]);
   });
 });
@@ -196,7 +193,7 @@ describe("a record that a stranger has overwritten by a reply subject", () => {
       const ready = await call("GET", "/readyz");
       expect([ready.status, ready.body.checks.records.ok]).toEqual([200, false]);
       expect(String((await call("GET", "/metrics")).body)).toContain("posthorn_registry_invalid_records 6");
-      expect((await call("GET", "/v1/apps/victim")).body.invalid).toMatch(/not of its kind/);
+      expect((await call("GET", "/v1/apps/victim")).body.invalid).toMatch(/invalid record/);
       const before = receiver.requests.length;
       await bus.publish("issue.created", { id: `victim-${at}`, organization_id: "victim", data: {} });
       await holds(() => expect(receiver.requests.length).toBe(before + 1));

@@ -45,7 +45,7 @@ afterAll(async () => {
 });
 
 const freshNames = () => createSubjects(`bus-${++prefixes}`);
-const lanesOf = (names: Subjects, onStored: DeliveryStreamsDependencies["onStored"] = () => {}) =>
+const streamsOf = (names: Subjects, onStored: DeliveryStreamsDependencies["onStored"] = () => {}) =>
   createDeliveryStreams({
     ...{ jetStream: connection.jetstream(), names, clock: systemClock, logger: silentLogger, isUp: () => true },
     ...{ maxPayloadBytes: () => 1_048_576, onStored },
@@ -219,7 +219,7 @@ describe("the streams", () => {
 test("a source is stored once, and what has its sequence after the stream was deleted and made again is another one", async () => {
   const names = freshNames();
   await ensureTopology(manager, names, 1);
-  const streams = lanesOf(names);
+  const streams = streamsOf(names);
   const source = { stream: names.streams.events, sequence: 1 };
   const delay = { dueAt: Date.now() + 60_000, delayMs: 60_000, floor: false };
   const trace = { traceparent: null, tracestate: null };
@@ -259,7 +259,7 @@ test("to delete a message that is gone is no fault, whatever else is", async () 
 describe("dead letters", () => {
   const deadLettersOf = (names: Subjects, over: { connection: NatsConnection; manager: JetStreamManager }) =>
     createDeadLetters({
-      ...{ ...over, names, streams: lanesOf(names), match: () => [], appCreatedAt: () => null, clock: systemClock },
+      ...{ ...over, names, streams: streamsOf(names), match: () => [], appCreatedAt: () => null, clock: systemClock },
       tracing: createTracing(null),
     });
 
@@ -284,7 +284,7 @@ describe("dead letters", () => {
   test("are all listed and replayed over a slow connection, and over one that brings nothing there is no end of them", async () => {
     const names = freshNames();
     await ensureTopology(manager, names, 1);
-    const streams = lanesOf(names);
+    const streams = streamsOf(names);
     const dataJson = JSON.stringify({ pad: "x".repeat(200_000) });
     for (let n = 1; n <= 24; n++) {
       const delivery = aDelivery({ id: `d-${n}`, app: "acme" }, anEvent({ id: `e-${n}`, dataJson }));
@@ -405,7 +405,7 @@ describe("stores in the streams", () => {
       seen.bytes = Math.max(seen.bytes, pendingBytes);
       seen.waiting = Math.max(seen.waiting, waiting);
     };
-    const streams = lanesOf(names, ({ id }, { sequence }) => {
+    const streams = streamsOf(names, ({ id }, { sequence }) => {
       places.set(id, sequence);
       look();
     });
@@ -426,7 +426,7 @@ describe("stores in the streams", () => {
     await ensureTopology(manager, names, 1);
     const { config } = await manager.streams.info(names.streams.parked);
     await manager.streams.update(names.streams.parked, { ...config, max_msgs: 1 });
-    const streams = lanesOf(names);
+    const streams = streamsOf(names);
     const parks = Array.from({ length: 600 }, (_, nth) => streams.park(aDelivery({ id: `dlv_${nth}` }), queue, null, source(1)));
     const parked = Promise.allSettled(parks);
     await eventually(() => streams.refusing().length === 1);

@@ -278,7 +278,7 @@ test("whatever is in Redis under the keys of a replay, a delivery, an event, sta
         const put = (key: string, value: string) => (isWrongType ? look.sadd(key, value) : look.set(key, value));
         const putField = (key: string, field: string, value: string) => (isWrongType ? look.set(key, value) : look.hset(key, field, value));
         await put(keys.replay("r-1"), json);
-        await put(keys.place("d-1"), text);
+        await put(keys.location("d-1"), text);
         await put(keys.delivery("acme", "d-1"), text);
         await putField(keys.addressees("e-1"), UUID, text);
         await putField(keys.stats("acme", "2026-01-05"), text, json);

@@ -91,9 +91,8 @@ describe("an ordered app", () => {
     await receiver.waitFor(45);
     await one.end("SIGKILL");
     await eventually(() => new Set(numbers(receiver)).size === 60);
-    // What was in flight at the kill may come twice, one after the other.
-    const inOrder = numbers(receiver).filter((n, at, all) => at === 0 || n !== all[at - 1]);
-    expect(inOrder).toEqual(upTo(60));
+    // What was in flight at the kill, or delivered within the 50 ms before, may come twice.
+    expect([...new Set(numbers(receiver))]).toEqual(upTo(60));
     expect(most()).toBe(1);
     await two.end();
   });

@@ -237,7 +237,7 @@ describe("a message in hand", () => {
   });
 });
 
-test("what waits flows out of a full store, and room comes from that", async () => {
+test.each([false, true])("what waits flows out of a full store, and room comes from that (ordered: %s)", async (ordered) => {
   const own = await startNatsServer({ maxFileStore: "12MB" });
   stopping.push(own.stop);
   const { bus, receiver, manager, streamOf, start } = await aPlatform(own);
@@ -247,7 +247,7 @@ test("what waits flows out of a full store, and room comes from that", async () 
     POSTHORN_CIRCUIT_MAX_OPEN_TIME: "2s",
   });
   receiver.behave(answer(503));
-  const { uuid } = await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [1, 1, 1] });
+  await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [1, 1, 1], ordered });
   const text = "x".repeat(20_000);
   for (let n = 0; n < 400; n++) {
     try {
@@ -256,12 +256,46 @@ test("what waits flows out of a full store, and room comes from that", async () 
       break;
     }
   }
-  await eventually(async () => (await posthorn.api("POST", `/v1/installations/${uuid}/disable`)).status === 503);
-  const refused = await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+  const refused = await eventually(async () => {
+    const answered = await posthorn.api("PUT", "/v1/apps/filler", { webhook_url: receiver.url, name: randomUUID() });
+    return answered.status === 503 && answered;
+  });
   expect(refused.body).toMatchObject({ status: 503, code: "STORE_FULL" });
   receiver.behave(answer(200));
   await eventually(async () => (await manager.streams.info(streamOf("PARKED"))).state.messages === 0);
   await posthorn.end("SIGKILL");
+});
+
+test("an app that has used up its share of the parked stream takes no room from others, and the bus says so", async () => {
+  const { bus, receiver, manager, streamOf, start } = await aPlatform();
+  await (await start()).end();
+  const parked = streamOf("PARKED");
+  const { config } = await manager.streams.info(parked);
+  await manager.streams.update(parked, { ...config, max_bytes: 400_000 });
+  const posthorn = await start({ POSTHORN_PARKED_APP_SHARE: "30" });
+  const full = await posthorn.install({ webhook_url: receiver.url, events: ["comment"] });
+  const other = await posthorn.install({ webhook_url: receiver.url, events: ["issue"], ordered: true });
+  for (const { uuid } of [full, other]) await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+  const text = "x".repeat(3_000);
+  for (let n = 0; n < 150; n++) await bus.publish("comment.created", { organization_id: "42", data: { n, text } });
+  for (let n = 0; n < 30; n++) await publish(bus, { n, text });
+  const given = () => posthorn.api("GET", `/v1/dead-letters?app=${full.slug}&limit=1000`);
+  const counts = async () => (await manager.streams.info(parked, { subjects_filter: ">" })).state.subjects ?? {};
+  await eventually(async () => (await counts())[`${bus.prefix}.parked.${other.slug}.${other.uuid}`] === 30);
+  const kept = (await counts())[`${bus.prefix}.parked.${full.slug}.${full.uuid}`] ?? 0;
+  const letters = await eventually(async () => {
+    const { items } = (await given()).body;
+    return items.length + kept === 150 && items;
+  });
+  expect(kept * 3_000).toBeLessThan(150_000);
+  expect(new Set(letters.map(({ reason }: { reason: string }) => reason))).toEqual(new Set(["overflow"]));
+  const { items: events } = (await posthorn.api("GET", "/v1/status-events")).body;
+  expect(events.some((one: any) => one.type === "delivery.rejected" && one.data.reason === "overflow")).toBe(true);
+  expect((await posthorn.api("GET", "/readyz")).status).toBe(200);
+  await posthorn.api("POST", `/v1/installations/${other.uuid}/enable`);
+  await eventually(() => unique(receiver) === 30);
+  expect(inversions(receiver)).toBe(0);
+  await posthorn.end();
 });
 
 // The wall clock of the process is set; its monotonic clock goes on.

@@ -80,9 +80,9 @@ export const TYPE = "issue.created";
 const CIRCUIT_LEFT = "the circuit is not closed";
 const OPEN_END = Number.POSITIVE_INFINITY;
 
-export type LanesWorld = Awaited<ReturnType<typeof startLanesWorld>>;
+export type StreamsWorld = Awaited<ReturnType<typeof startStreamsWorld>>;
 
-export async function startLanesWorld(servers: { readonly nats: Server; readonly redis: Server }, options: WorldOptions) {
+export async function startStreamsWorld(servers: { readonly nats: Server; readonly redis: Server }, options: WorldOptions) {
   const prefix = `t-${randomUUID().slice(0, 8)}`;
   /** Redis is shared with other worlds: names of its own. */
   const slug = `app-${prefix}`;

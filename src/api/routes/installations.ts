@@ -2,6 +2,7 @@
 
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
+import { INSTALLATION_STATUSES } from "../../model/app.ts";
 import { AppError } from "../../model/app-error.ts";
 import type { InstallationRecord } from "../../model/stored-records.ts";
 import { toInstallation } from "../../registry/opened-records.ts";
@@ -129,7 +130,7 @@ export function installationRoutes(dependencies: InstallationRoutesDependencies)
       query: z.object({
         app: slugParameter.optional(),
         organization_id: z.string().min(1).optional(),
-        status: z.enum(["active", "broken", "disabled"]).optional(),
+        status: z.enum(INSTALLATION_STATUSES).optional(),
         limit: limit(100, maxPageSize),
         after: uuidParameter.optional().meta({ description: "`next` of the page before." }),
       }),

@@ -1,5 +1,7 @@
 /** /v1/overview and what an app's own page begins with: all apps or one at a glance, once or as it changes. */
+
 import { z } from "zod";
+import { INSTALLATION_STATUSES } from "../../model/app.ts";
 import { AppError } from "../../model/app-error.ts";
 import type { LiveOverview } from "../../overview/live-overview.ts";
 import { installationsOfApp, liveOverview as liveOverviewForm, overview } from "../../overview/overview-schemas.ts";
@@ -89,7 +91,7 @@ export function overviewRoutes(dependencies: OverviewRoutesDependencies): Route[
       summary: "An app's installations with what is parked for them and why they are broken.",
       params,
       query: z.object({
-        status: z.enum(["active", "broken", "disabled"]).optional(),
+        status: z.enum(INSTALLATION_STATUSES).optional(),
         organization_id: z.string().min(1).optional(),
         limit: limit(100, 1000),
         after: uuidParameter.optional().meta({ description: "`next` of the page before." }),

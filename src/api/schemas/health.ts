@@ -1,5 +1,7 @@
 /** The form of GET /v1/installations/{uuid}/health; status/integration-health.ts answers with it. */
+
 import { z } from "zod";
+import { INSTALLATION_STATUSES } from "../../model/app.ts";
 
 const time = z.string().meta({ format: "date-time" });
 const count = z.int().min(0);
@@ -8,7 +10,7 @@ const counters = { success: count, error: count, timeout: count, fatal: count };
 export const integrationHealth = z
   .strictObject({
     uuid: z.string(),
-    status: z.enum(["active", "broken", "disabled"]),
+    status: z.enum(INSTALLATION_STATUSES),
     broken: z
       .strictObject({
         at: time,

@@ -1,5 +1,8 @@
 /** The forms of the answers, each with an example: what /openapi.json and `posthorn/api` promise. */
+
 import { z } from "zod";
+import { INSTALLATION_STATUSES } from "../../model/app.ts";
+import { OUTCOMES } from "../../model/outcome.ts";
 
 const time = z.string().meta({ format: "date-time" });
 const count = z.int().min(0);
@@ -81,7 +84,7 @@ export const installation = z
     app: z.string(),
     organization_id: z.string(),
     project_ids: z.array(z.string()).meta({ description: "Empty: all projects." }),
-    status: z.enum(["active", "broken", "disabled"]),
+    status: z.enum(INSTALLATION_STATUSES),
     webhook_url: z.string().nullable().meta({ description: "Null: the app's. Secrets in it as in an app's." }),
     ...recordMembers,
   })
@@ -109,7 +112,7 @@ export const invalidRecords = z
     id: "InvalidRecords",
     example: {
       total: 1,
-      items: [{ key: "app.acme-tracker", revision: 17, problem: "it is not JSON in UTF-8", earlier_in_force: true }],
+      items: [{ key: "app.acme-tracker", revision: 17, problem: "not JSON in UTF-8", earlier_in_force: true }],
     },
   });
 
@@ -135,7 +138,7 @@ export const storedEvent = z
     example: { id: "evt-1", type: "issue.created", stream: "APP_PLATFORM_EVENTS", sequence: 1, duplicate: false },
   });
 
-const outcome = z.enum(["delivered", "gone", "failed", "rejected", "timed_out", "unreachable", "blocked"]);
+const outcome = z.enum(OUTCOMES);
 const responseCode = z.int().meta({ description: "0: no response." });
 
 export const webhookRequest = z

@@ -17,6 +17,8 @@ export interface KeyedQueue<T extends KeyedItem> {
   add(item: T): void;
   /** The next one that may start; it has started when it is returned. Keys take turns. */
   start(nowMs: number): T | null;
+  /** Whether none of its key is before it by now: an older one may come after it was started. */
+  isOldest(item: T): boolean;
   /** A started one is done, and leaves. */
   end(item: T): void;
   /** One that has not started leaves. */
@@ -50,15 +52,29 @@ export function createKeyedQueue<T extends KeyedItem>(): KeyedQueue<T> {
   let size = 0;
 
   const queue = (key: Key<T>): void => {
-    ready.delete(key);
+    const head = key.started === null ? key.items[key.first] : undefined;
+    const isReady = head?.dueAt === 0;
+    // One that was ready keeps its turn.
+    if (isReady) ready.add(key);
+    else ready.delete(key);
     later.delete(key);
-    const head = key.items[key.first];
-    if (key.started !== null || head === undefined) return;
-    if (head.dueAt === 0) ready.add(key);
-    else {
-      later.add(key);
-      earliest = Math.min(earliest, head.dueAt);
+    if (head === undefined || isReady) return;
+    later.add(key);
+    earliest = Math.min(earliest, head.dueAt);
+  };
+
+  const drop = (key: Key<T>, item: T): void => {
+    const at = key.items.indexOf(item, key.first);
+    if (at === -1) return;
+    if (at === key.first) key.first++;
+    else key.items.splice(at, 1);
+    size--;
+    if (key.first === key.items.length) keys.delete(item.key);
+    else if (key.first > MOST_GAPS) {
+      key.items.splice(0, key.first);
+      key.first = 0;
     }
+    queue(key);
   };
 
   const promoteDue = (nowMs: number): void => {
@@ -86,13 +102,12 @@ export function createKeyedQueue<T extends KeyedItem>(): KeyedQueue<T> {
         keys.set(item.key, key);
       }
       const { items } = key;
-      const isBehind = (at: number): boolean => at < key.first || items[at] === key.started || (items[at]?.position ?? 0) <= item.position;
       let at = items.length;
-      while (at > key.first && !isBehind(at - 1)) at--;
+      while (at > key.first && (items[at - 1]?.position ?? 0) > item.position) at--;
       if (at === items.length) items.push(item);
       else items.splice(at, 0, item);
       size++;
-      if (key.started === null && items[key.first] === item) queue(key);
+      if (items[key.first] === item) queue(key);
     },
 
     start(nowMs) {
@@ -104,43 +119,27 @@ export function createKeyedQueue<T extends KeyedItem>(): KeyedQueue<T> {
       return key.started;
     },
 
+    isOldest(item) {
+      const key = keys.get(item.key);
+      return key?.items[key.first] === item;
+    },
+
     end(item) {
       const key = keys.get(item.key);
       if (key === undefined || key.started !== item) return;
       key.started = null;
-      // Nothing is placed before what has started.
-      key.first++;
-      size--;
-      if (key.first === key.items.length) keys.delete(item.key);
-      else if (key.first > MOST_GAPS) {
-        key.items.splice(0, key.first);
-        key.first = 0;
-      }
-      queue(key);
+      drop(key, item);
     },
 
     remove(item) {
       const key = keys.get(item.key);
-      const at = key?.items.indexOf(item, key.first) ?? -1;
-      if (key === undefined || at === -1 || key.started === item) return;
-      key.items.splice(at, 1);
-      size--;
-      if (key.first === key.items.length) keys.delete(item.key);
-      queue(key);
+      if (key !== undefined && key.started !== item) drop(key, item);
     },
 
     retry(item) {
       const key = keys.get(item.key);
       if (key === undefined || key.started !== item) return;
       key.started = null;
-      // An older one may have come meanwhile.
-      const behind = key.items[key.first + 1];
-      if (behind !== undefined && behind.position < item.position) {
-        key.items.splice(key.first, 1);
-        let at = key.first;
-        while ((key.items[at]?.position ?? Number.POSITIVE_INFINITY) < item.position) at++;
-        key.items.splice(at, 0, item);
-      }
       queue(key);
     },
 

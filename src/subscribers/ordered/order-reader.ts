@@ -45,7 +45,7 @@ export interface OrderReaderDependencies extends PullConsumerDependencies {
 }
 
 export interface OrderReaderOptions {
-  readonly term: number;
+  readonly term: string;
   readonly from: number;
 }
 

@@ -10,7 +10,7 @@
 
 import { parseJsonObject } from "../../jetstream/lease.ts";
 import { AppError } from "../../model/app-error.ts";
-import type { RecordKind } from "../../registry/store.ts";
+import type { RecordKind } from "../../model/record-kind.ts";
 
 export interface OrderRecord {
   /** Sequence of the first event that the owner takes. */

@@ -49,7 +49,7 @@ export interface QueueOwnerDependencies extends Omit<OwnerPorts, "registry"> {
 
 /** What a term has in its hands. */
 interface Term {
-  readonly number: number;
+  readonly name: string;
   readonly apps: Map<string, OwnedApp>;
   reader: OrderReader | null;
   readonly floorLeft: number | null;
@@ -121,7 +121,7 @@ export function createQueueOwner(dependencies: QueueOwnerDependencies): QueueOwn
         isTaken: (app, sequence) => isInTerm(of) && sequence >= (of.apps.get(app)?.from ?? Number.POSITIVE_INFINITY),
         accept: (delivery, event, mayBeDone) => of.apps.get(delivery.app)?.ordered.accept(delivery, event, mayBeDone),
       },
-      { term: of.number, from },
+      { term: of.name, from },
     );
     of.reader = reader;
     try {
@@ -226,9 +226,9 @@ export function createQueueOwner(dependencies: QueueOwnerDependencies): QueueOwn
       key: OWNER_KEY,
       holder: replica,
       note,
-      onTaken(left, number) {
+      onTaken(left, name) {
         const floor = left?.["floor"];
-        const taken: Term = { number, apps: new Map(), reader: null, floorLeft: typeof floor === "number" ? floor : null };
+        const taken: Term = { name, apps: new Map(), reader: null, floorLeft: typeof floor === "number" ? floor : null };
         term = taken;
         const tryToTakeOver = (): void => {
           takeOver(taken).catch((error: unknown) => {
@@ -263,7 +263,7 @@ export function createQueueOwner(dependencies: QueueOwnerDependencies): QueueOwn
     isOwner,
     wake(reason, app, queues) {
       if (!isOwner()) return;
-      if (reason === "app" || reason === "order" || reason === "status") reconcileSoon();
+      if (reason === "app" || reason === "order") reconcileSoon();
       for (const [slug, { ordered }] of term?.apps ?? []) {
         if (app !== null && app !== slug) continue;
         if (reason === "parked") {

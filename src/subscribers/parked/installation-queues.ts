@@ -32,6 +32,8 @@ export interface InstallationQueuesDependencies {
   /** Whether this replica owns the queues. */
   readonly isOwner: () => boolean;
   readonly isFlowing: (queue: ParkedQueue) => boolean;
+  /** Messages that the queue held when it was looked at. */
+  readonly countOf: (queue: ParkedQueue) => number;
   /** Concurrent attempts of what waits for the app. */
   readonly limitOf: (app: string) => number;
 }
@@ -46,7 +48,7 @@ interface AppQueues {
 }
 
 export function createInstallationQueues(dependencies: InstallationQueuesDependencies): InstallationQueues {
-  const { backlog, attemptParked, dispatcher, tracing, clock, logger, isOwner, isFlowing, limitOf } = dependencies;
+  const { backlog, attemptParked, dispatcher, tracing, clock, logger, isOwner, isFlowing, countOf, limitOf } = dependencies;
   const known = new Map<string, ParkedQueue>();
   const reading = new Set<string>();
   const apps = new Map<string, AppQueues>();
@@ -92,44 +94,42 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
         break;
       }
     }
-    await backlog.remove(parked);
     return true;
   };
 
+  /** Has one of the app's places. @returns whether the queue may go on */
+  const handleOne = async (queue: ParkedQueue, parked: ParkedDelivery): Promise<boolean> => {
+    const { sequence } = parked.source;
+    inFlight.add(sequence);
+    let isDone = false;
+    try {
+      isDone = await handle(queue, parked);
+    } catch (error) {
+      if (!isLeaseOver(error)) logger.warn({ ...queue, sequence, error: messageOf(error) }, "a parked delivery is handled again");
+    }
+    leave(queue.app);
+    if (isDone) await backlog.remove(parked).catch(() => {});
+    inFlight.delete(sequence);
+    return isDone;
+  };
+
+  /** To where it ended when it was looked at; what came since has a look of its own. */
   const read = async (queue: ParkedQueue): Promise<void> => {
     const underWay = new Set<Promise<unknown>>();
+    const count = Math.max(1, countOf(queue));
     let mayGoOn = true;
-    try {
-      for (let at = 0; mayGoOn && isOwner() && isFlowing(queue); ) {
-        await enter(queue.app);
-        const parked = mayGoOn ? await backlog.after(queue, at).catch(() => null) : null;
-        if (parked === null) {
-          leave(queue.app);
-          break;
-        }
-        const { sequence } = parked.source;
-        at = sequence;
-        inFlight.add(sequence);
-        const work = handle(queue, parked)
-          .then(
-            (goesOn) => {
-              mayGoOn &&= goesOn;
-            },
-            (error: unknown) => {
-              mayGoOn = false;
-              if (!isLeaseOver(error)) logger.warn({ ...queue, sequence, error: messageOf(error) }, "a parked delivery is handled again");
-            },
-          )
-          .finally(() => {
-            inFlight.delete(sequence);
-            underWay.delete(work);
-            leave(queue.app);
-          });
-        underWay.add(work);
-      }
-    } finally {
-      await Promise.all(underWay);
+    for (let at = 0, read = 0; read < count && mayGoOn && isOwner() && isFlowing(queue); read++) {
+      const parked = await backlog.after(queue, at).catch(() => null);
+      if (parked === null) break;
+      at = parked.source.sequence;
+      await enter(queue.app);
+      const work = handleOne(queue, parked).then((isDone) => {
+        mayGoOn &&= isDone;
+        underWay.delete(work);
+      });
+      underWay.add(work);
     }
+    await Promise.all(underWay);
   };
 
   const readAll = (): void => {

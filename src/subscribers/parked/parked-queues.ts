@@ -6,13 +6,14 @@
  * A queue is found by the local park that filled it or by a look at the stream's subjects every few seconds, which also finds what
  * other replicas parked.
  */
-import { AckPolicy, type ConsumerInfo, nanos } from "nats";
+import { AckPolicy, type ConsumerInfo, nanos, type StreamConfig } from "nats";
 import type { ParkedQueue, RegistryView } from "../../delivery/ports.ts";
 import { ensureConsumer, unlessNotFound } from "../../jetstream/streams.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
 import { isOrdered } from "../../model/app.ts";
 import { messageOf } from "../../model/app-error.ts";
 import { queueOf } from "./backlog.ts";
+import type { ParkedShare } from "./parked-share.ts";
 import { createQueueConsumer, type QueueConsumer, type QueueConsumerDependencies } from "./queue-consumer.ts";
 
 /** Why queues are looked at again. */
@@ -24,10 +25,12 @@ export interface ParkedQueues {
   stop(): Promise<void>;
   /** Whether the queue holds deliveries as far as this replica knows. */
   busy(queue: ParkedQueue): boolean;
+  /** Messages that it held when it was looked at, and what this replica has parked there since. */
+  count(queue: ParkedQueue): number;
   /** Something was parked there. */
   parked(queue: ParkedQueue): void;
-  /** What decides whether queues may flow has changed. @param app null: of all apps */
-  wake(reason: WakeReason, app: string | null): void;
+  /** What decides whether queues may flow has changed. @param app null: of all apps @param installationUuid of this one only */
+  wake(reason: WakeReason, app: string | null, installationUuid?: string): void;
   held(): number;
   /** Queues known to hold deliveries. */
   busyQueues(): Iterable<ParkedQueue>;
@@ -37,6 +40,7 @@ export interface ParkedQueues {
 export interface ParkedQueuesDependencies extends QueueConsumerDependencies {
   readonly names: Subjects;
   readonly registry: RegistryView;
+  readonly share: ParkedShare;
   /** The order of the app's deliveries is, or was until now, kept by the owner of the queues. */
   readonly isOwned: (app: string) => boolean;
   /** These queues hold something, and may flow by now. @param app null: of all apps */
@@ -54,9 +58,10 @@ const ACK_WAIT_MS = 10_000;
 const QUIET_MS = 250;
 
 export function createParkedQueues(dependencies: ParkedQueuesDependencies, options: ParkedQueuesOptions): ParkedQueues {
-  const { manager, names, registry, isOwned, onWake, clock, logger } = dependencies;
+  const { manager, names, registry, share, isOwned, onWake, clock, logger } = dependencies;
   const stream = names.streams.parked;
   const busyQueues = new Map<string, ParkedQueue>();
+  let counts: Record<string, number> = {};
   /** By app. */
   const consumers = new Map<string, QueueConsumer>();
   const opening = new Set<string>();
@@ -159,8 +164,21 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
     await unlessNotFound(manager.consumers.delete(stream, consumer));
   };
 
-  const subjectsOf = async (filter: string): Promise<string[]> =>
-    Object.keys((await manager.streams.info(stream, { subjects_filter: filter })).state.subjects ?? {});
+  const countsOf = async (filter: string): Promise<Record<string, number>> =>
+    (await manager.streams.info(stream, { subjects_filter: filter })).state.subjects ?? {};
+
+  const subjectsOf = async (filter: string): Promise<string[]> => Object.keys(await countsOf(filter));
+
+  const noteUse = ({ max_bytes: maxBytes, max_msgs: maxMessages }: StreamConfig, bytes: number, counts: Record<string, number>): void => {
+    const apps = new Map<string, number>();
+    let messages = 0;
+    for (const [subject, count] of Object.entries(counts)) {
+      const { app } = queueOf(subject);
+      apps.set(app, (apps.get(app) ?? 0) + count);
+      messages += count;
+    }
+    share.update({ maxBytes, maxMessages, bytes, messages }, apps);
+  };
 
   /** Consumers of queues that are empty or have none by now: their replica died before it could remove them. */
   const removeUnrelayed = async (): Promise<void> => {
@@ -173,10 +191,13 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
 
   const scan = async (): Promise<void> => {
     try {
-      const { last_seq: sequence, consumer_count: count, messages } = (await manager.streams.info(stream)).state;
+      const { state, config } = await manager.streams.info(stream);
+      const { last_seq: sequence, consumer_count: count, messages } = state;
       // What leaves a queue does not make anything flow: only something new, or something that was there, is worth the list.
       if (sequence !== lastSequence || messages > 0 || busyQueues.size > 0) {
-        const subjects = messages === 0 ? [] : await subjectsOf(`${names.prefix}.parked.>`);
+        counts = messages === 0 ? {} : await countsOf(`${names.prefix}.parked.>`);
+        noteUse(config, state.bytes, counts);
+        const subjects = Object.keys(counts);
         const found = new Set(subjects);
         for (const subject of subjects) busyQueues.set(subject, queueOf(subject));
         for (const [key, queue] of busyQueues) if (!found.has(key) && !consumers.has(queue.app)) busyQueues.delete(key);
@@ -200,18 +221,27 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
     else if (consumer !== undefined) await removeUnused(consumerOf(app)).catch(() => {});
   };
 
-  const wake = (reason: WakeReason, app: string | null): void => {
+  const queuesOf = (app: string | null, installationUuid: string | undefined): Iterable<ParkedQueue> => {
+    if (app === null) return busyQueues.values();
+    if (installationUuid === undefined) return [...busyQueues.values()].filter((queue) => queue.app === app);
+    const queue = busyQueues.get(names.parked(app, installationUuid));
+    return queue === undefined ? [] : [queue];
+  };
+
+  const wake: ParkedQueues["wake"] = (reason, app, installationUuid) => {
     if (app !== null) void refresh(app);
     else {
       const apps = new Set(consumers.keys());
       for (const queue of busyQueues.values()) if (queue.installationUuid === null) apps.add(queue.app);
       for (const one of apps) void refresh(one);
     }
-    onWake(reason, app, app === null ? busyQueues.values() : [...busyQueues.values()].filter((queue) => queue.app === app));
+    onWake(reason, app, queuesOf(app, installationUuid));
   };
 
   const parked = (queue: ParkedQueue): void => {
-    busyQueues.set(keyOf(queue), queue);
+    const key = keyOf(queue);
+    busyQueues.set(key, queue);
+    counts[key] = (counts[key] ?? 0) + 1;
     if (queue.installationUuid === null) void refresh(queue.app);
     onWake("parked", queue.app, [queue]);
   };
@@ -223,6 +253,7 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
       cancelScan();
       await Promise.all([...consumers.values()].map((consumer) => consumer.close()));
     },
+    count: (queue) => counts[keyOf(queue)] ?? 0,
     busy: (queue) => busyQueues.has(keyOf(queue)),
     parked,
     wake,

@@ -12,7 +12,7 @@ import { createDispatcher, type Dispatcher } from "../../../src/delivery/dispatc
 import { createEnvelopeBuilder } from "../../../src/delivery/envelope.ts";
 import { createGiveUp } from "../../../src/delivery/give-up.ts";
 import { createHeaderBuilder } from "../../../src/delivery/headers.ts";
-import type { SendResult } from "../../../src/delivery/http/sender.ts";
+import type { SendResult } from "../../../src/delivery/http/exchange.ts";
 import { createInFlight } from "../../../src/delivery/in-flight.ts";
 import { createBulkhead } from "../../../src/delivery/limits/bulkhead.ts";
 import type { AttemptRecord } from "../../../src/delivery/ports.ts";
@@ -22,7 +22,7 @@ import { decodeDeliveryMessage } from "../../../src/model/delivery-message.ts";
 import { createTracing } from "../../../src/telemetry/tracing.ts";
 import { anApp, anEvent, anInstallation, UUID } from "../../support/builders.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
-import { createLanesInMemory, type StoredMessage } from "../../support/streams-in-memory.ts";
+import { createStreamsInMemory, type StoredMessage } from "../../support/streams-in-memory.ts";
 
 const tracing = createTracing(null);
 const SCHEDULE_MS = [1_000, 3_000, 7_000];
@@ -41,7 +41,7 @@ const RESULTS: Readonly<Record<Mood, SendResult>> = {
 /** The world around the code under test. What a crash takes is what `restart` makes anew. */
 class World {
   readonly clock = createManualClock();
-  readonly streams = createLanesInMemory(this.clock);
+  readonly streams = createStreamsInMemory(this.clock);
   readonly published: string[] = [];
   readonly events = new Map<number, string>();
   readonly delivered = new Map<string, number>();
@@ -73,12 +73,6 @@ class World {
       queueBusy: ({ installationUuid }) => this.streams.in("PARKED").some(({ queue }) => queue?.installationUuid === installationUuid),
       brokenAction: "park",
     });
-    const log = {
-      record: (attempt: AttemptRecord) => this.recorded(attempt),
-      findDelivered: async () => null,
-      isHandedOver: async () => false,
-      skipped() {},
-    };
     const observer = { attempted() {}, stored() {}, skipped() {}, deadLettered() {} };
     const attempt = createAttempt(
       {
@@ -86,10 +80,8 @@ class World {
         envelope: createEnvelopeBuilder("{}"),
         headers: createHeaderBuilder({ prefix: "Sentry-Hook", userAgent: "Posthorn/test" }),
         sender: { send: async ({ headers }) => this.send(String(headers["webhook-id"])), destinations: () => 0, close: async () => {} },
-        log,
-        observer,
-        enterCircuit: () => !this.circuitOpen,
-        attemptListeners: [],
+        tryStart: () => !this.circuitOpen,
+        attemptListeners: [(record) => this.recorded(record)],
         tracing,
         clock: this.clock,
         random: () => 0.5,

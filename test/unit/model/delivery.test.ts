@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { patternCovers } from "../../../src/model/app.ts";
 import { dedupKeyOf } from "../../../src/model/delivery.ts";
 import { decodeDeliveryMessage, encodeDeliveryMessage } from "../../../src/model/delivery-message.ts";
-import { failsCircuit, OUTCOMES, outcomeOfStatus } from "../../../src/model/outcome.ts";
+import { failsCircuit, OUTCOME_RULES, outcomeOfStatus } from "../../../src/model/outcome.ts";
 import { aDelivery, anEvent, UUID } from "../../support/builders.ts";
 
 test("a replay has a mark of its own", () => {
@@ -63,7 +63,9 @@ describe("outcomes", () => {
   });
 
   test("what is counted, and what comes next", () => {
-    expect(Object.fromEntries(Object.entries(OUTCOMES).map(([outcome, rule]) => [outcome, `${rule.countedAs}, ${rule.next}`]))).toEqual({
+    expect(
+      Object.fromEntries(Object.entries(OUTCOME_RULES).map(([outcome, rule]) => [outcome, `${rule.countedAs}, ${rule.next}`])),
+    ).toEqual({
       delivered: "success, done",
       gone: "fatal, dead-letter",
       failed: "error, retry",

@@ -51,6 +51,8 @@ class World {
   readonly wrong: string[] = [];
   private sequence = 0;
   isPaused = false;
+  /** How long a place is waited for. */
+  busyMs = 0;
   floor = 0;
   owner: Owner;
 
@@ -111,9 +113,13 @@ class World {
       const mark = dedupKeyOf(delivery);
       const isDone = await alive(() => this.marks.has(mark) || (this.stores.get(mark) ?? 0) > delivery.stores);
       if (mayBeDone && isDone) return "done";
-      if (!isWanted()) return "again";
       requireLease();
       if (this.isPaused) return { kind: "park", queue: { app: "acme", installationUuid: UUID }, why: "disabled" };
+      // It waits for a place.
+      await new Promise<void>((resolve) => this.clock.after(this.busyMs, resolve));
+      if (!owner.isAlive) await new Promise(() => {});
+      if (!isWanted() || this.isPaused) return "again";
+      requireLease();
       const key = JSON.parse(delivery.event.dataJson).k as string;
       this.start(owner, key, delivery);
       const fails = this.failing.has(key);
@@ -188,6 +194,7 @@ class World {
         isDeadLetter: async () => false,
         stream: "PARKED",
         appMaxInFlight: 4,
+        isShareUsedUp: () => false,
       },
       "acme",
     );
@@ -227,7 +234,7 @@ class World {
 
 type Step =
   | { readonly do: "publish" | "fail" | "heal"; readonly key: string }
-  | { readonly do: "wait"; readonly ms: number }
+  | { readonly do: "wait" | "busy"; readonly ms: number }
   | { readonly do: "crash" | "pause" | "save" | "stop" | "resume" | "refresh" };
 
 const key = fc.constantFrom("a", "b", "c");
@@ -235,6 +242,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 8, arbitrary: fc.record({ do: fc.constantFrom("publish" as const), key }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("fail" as const, "heal" as const), key }) },
   { weight: 5, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.constantFrom(0, 5, 25, 600, 2_600, 4_000) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("busy" as const), ms: fc.constantFrom(0, 10, 60) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("crash" as const, "pause" as const, "save" as const) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("stop" as const, "resume" as const, "refresh" as const) }) },
 );
@@ -249,6 +257,9 @@ async function take(world: World, one: Step): Promise<void> {
       return void world.failing.delete(one.key);
     case "wait":
       return world.clock.advance(one.ms);
+    case "busy":
+      world.busyMs = one.ms;
+      return;
     case "crash":
       return world.crash();
     case "pause":

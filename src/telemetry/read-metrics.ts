@@ -1,21 +1,23 @@
 /** The metrics that are read when somebody asks, and where each comes from. */
+import type { InstallationStatus } from "../model/app.ts";
+/** Metrics that are read at the time of a scrape or export, and their sources. */
 import { OTHER_APPS, type StreamMetrics } from "../model/stream-metrics.ts";
 import type { Metrics, Reading } from "./metrics.ts";
 
-/** What the rest of Posthorn can be asked for at any time. Ages are in milliseconds. */
-export interface GaugeSources {
+/** Ages are in milliseconds. */
+export interface MetricSources {
   readonly version: string;
   readonly inFlight: () => number;
   readonly waiting: () => number;
   readonly held: () => Readonly<Record<"events" | "retries" | "parked", number>>;
   readonly acksUnconfirmed: () => number;
   readonly stores: () => { readonly pending: number; readonly pendingBytes: number; readonly waiting: number };
-  /** DeliveryStreams with a message that could not be stored: 1. */
+  /** 1 for a stream with a message that could not be stored. */
   readonly refusing: () => Readonly<Record<"retries" | "parked" | "dead-letters" | "status", number>>;
   readonly parkedQueues: () => number;
   readonly streams: () => StreamMetrics;
   readonly circuits: () => Readonly<Record<"open" | "half_open", number>>;
-  readonly integrations: () => Readonly<Record<"active" | "broken" | "disabled", number>>;
+  readonly integrations: () => Readonly<Record<InstallationStatus, number>>;
   readonly registry: () => { readonly apps: number; readonly installations: number };
   readonly isRegistryCurrent: () => boolean;
   readonly invalidRecords: () => number;
@@ -26,13 +28,13 @@ export interface GaugeSources {
   readonly destinations: () => number;
   readonly isReady: () => boolean;
   readonly clockSkewMs: () => number;
-  /** By the names that the table has. */
+  /** The names are the values of the metric's label. */
   readonly dependenciesUp: () => Readonly<Record<string, boolean>>;
 }
 
-export function readStreamMetrics({ read }: Metrics, sources: GaugeSources): void {
-  const ofStreams = (name: Parameters<typeof read>[0], figure: (streams: StreamMetrics) => Reading): void =>
-    read(name, () => figure(sources.streams()));
+export function readMetrics({ read }: Metrics, sources: MetricSources): void {
+  const ofStreams = (name: Parameters<typeof read>[0], select: (streams: StreamMetrics) => Reading): void =>
+    read(name, () => select(sources.streams()));
 
   read("posthorn_build_info", () => ({ [sources.version]: 1 }));
   read("posthorn_in_flight", sources.inFlight);
