@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { AppError } from "../../../src/model/app-error.ts";
+import type { RecordKind } from "../../../src/model/record-kind.ts";
 import type { BucketEntry } from "../../../src/registry/bucket.ts";
 import { createRecordRecovery } from "../../../src/registry/record-recovery.ts";
-import type { RecordKind } from "../../../src/model/record-kind.ts";
 import { silentLogger } from "../../support/silent-logger.ts";
 
 const KIND: RecordKind<unknown> = {
