@@ -17,6 +17,8 @@ import { wideNetworks } from "../config/values.ts";
 import { VERSION } from "../config/version.ts";
 import { createDeadLetters } from "../dead-letters/dead-letters.ts";
 import { createDiscardBacklog } from "../dead-letters/discard.ts";
+import { createReplay } from "../dead-letters/replay.ts";
+import { createReplayRuns } from "../dead-letters/replay-runs.ts";
 import { createResend } from "../dead-letters/resend.ts";
 import { createAdmission } from "../delivery/admission.ts";
 import { createAttempt } from "../delivery/attempt.ts";
@@ -571,13 +573,13 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
         events: storedEvents,
         streams: createFindInStreams(nats, manager, names),
         circuitOf: circuits.stateOf,
-        holdOf: holds.read,
+        orderLockOf: holds.read,
         oldestParked: (queue) => orUnreachable(backlog.oldest(queue)),
       },
       clock,
     },
     {
-      stream: names.streams.events,
+      eventsStream: names.streams.events,
       maxParkedAgeMs: config.maxParkedAge,
       probeIntervalMs: config.brokenProbeInterval,
       parksBroken: config.brokenAction === "park",
@@ -598,6 +600,8 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     isBusUp: () => connectionState.up,
     clock,
   });
+  const deadLetters = createDeadLetters({ connection: nats, manager, names, appCreatedAt });
+  const replayDeadLetters = createReplay({ deadLetters, streams: answeringStreams, names, match: index.match, tracing, clock });
   const liveOverview = createLiveOverview({ readOverview, statusHistory, appCreatedAt, clock });
   const api: ApiServer = createApiServer(
     allRoutes({
@@ -643,10 +647,9 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
         ...{ attempt, bulkhead, destinationOf, tracing, clock },
         newId: randomUUID,
       }),
-      replayNotes: createReplayNotes(redis, clock),
-      deadLetters: createDeadLetters({
-        ...{ connection: nats, manager, streams: answeringStreams, names, match: index.match, appCreatedAt, tracing, clock },
-      }),
+      deadLetters,
+      replayDeadLetters,
+      replayRuns: createReplayRuns({ replay: replayDeadLetters, notes: createReplayNotes(redis, clock), newId: randomUUID, clock }),
       explain,
       resend: createResend({ events: storedEvents, streams: answeringStreams, find: lookup.find, tracing, clock }),
       debugLog,

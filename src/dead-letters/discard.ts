@@ -1,210 +1,106 @@
 /**
- * Sends what is parked for an installation to dead letters, because a person says so.
- *
- * D1  Deliveries are taken through the queue's own consumer, as a drain takes them, so that the server hands each to one of
- *     the two. What is being attempted meanwhile ends as it ends; what a drain gives back comes here.
- * D2  What was delivered before is removed, and is no dead letter.
- * D3  Letters are stored and deliveries removed in the order of the queue, a bounded number at a time.
- * D4  It ends as soon as it is not wanted any more, or dead letters can't be stored. What is in hand and has not begun is given back once, at the end.
+ * Sends the backlog of a parked queue to dead letters because a person asked for it. Deliveries are taken through the queue's
+ * own consumer, so that the server hands each one either to the queue consumer or to the discard: an attempt in flight ends
+ * normally, and a delivery that a queue consumer gives back is discarded. The discard ends when it is no longer wanted, or
+ * when dead letters can't be stored.
  */
-import { AckPolicy, type ConsumerInfo, nanos } from "nats";
-import type { GiveUp } from "../delivery/give-up.ts";
-import type { ParkedQueue, RegistryView } from "../delivery/ports.ts";
-import type { SkipDelivered } from "../delivery/skip-delivered.ts";
-import { type ConsumedMessage, isPoison, poisonError } from "../jetstream/message.ts";
-import { AGAIN_AFTER_MS } from "../jetstream/message-handler.ts";
+import type { ParkedQueue } from "../delivery/ports.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { createPullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
-import { ensureConsumer, unlessNotFound } from "../jetstream/streams.ts";
-import type { Subjects } from "../jetstream/subjects.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
-import type { Delivery } from "../model/delivery.ts";
-import { decodeDeliveryMessage } from "../model/delivery-message.ts";
 import type { ParkedBacklog } from "../subscribers/parked/backlog.ts";
+import { ACK_WAIT_MS, createDiscardConsumer, DISCARD_BATCH, type DiscardConsumerDependencies } from "./discard-consumer.ts";
+import { createDiscardRun, type DiscardRunDependencies } from "./discard-run.ts";
 
 export interface Discarded {
   readonly discarded: number;
-  /** Being attempted when it was not waited for any longer. */
+  /** Deliveries still being attempted when the discard stopped waiting for them. */
   readonly inFlight: number;
 }
 
-/** Takes all that was parked before the call. @param isWanted asked all the time. @throws AppError NATS_UNREACHABLE, STREAM_REFUSED */
+/**
+ * Discards everything that was parked before the call.
+ * @param isWanted asked continually
+ * @throws AppError NATS_UNREACHABLE, STREAM_REFUSED
+ */
 export type DiscardBacklog = (queue: ParkedQueue, isWanted: () => boolean) => Promise<Discarded>;
 
-export interface DiscardBacklogDependencies extends PullConsumerDependencies {
-  readonly names: Subjects;
-  readonly registry: RegistryView;
-  readonly giveUp: GiveUp;
-  readonly skipDelivered: SkipDelivered;
+export interface DiscardBacklogDependencies extends PullConsumerDependencies, DiscardConsumerDependencies, DiscardRunDependencies {
   readonly backlog: Pick<ParkedBacklog, "after">;
 }
 
-const AT_ONCE = 64;
-const ACK_WAIT_MS = 10_000;
 /** Longer than a dead process keeps a delivery, and than an attempt takes by default. */
 const IN_FLIGHT_WAIT_MS = 15_000;
-const LOOK_MS = 50;
-/** A consumer that stands still is found out while somebody waits for it. */
+const CHECK_EVERY_MS = 50;
+/** Short, because a person waits: a stalled consumer has to be found soon. */
 const QUIET_MS = 2_000;
-const WHY = "discarded by a person while it was parked";
 
 export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): DiscardBacklog {
-  const { manager, acks, names, registry, giveUp, skipDelivered, backlog, clock, logger } = dependencies;
+  const { manager, acks, names, backlog, clock, logger } = dependencies;
   const stream = names.streams.parked;
-
-  const infoOf = (consumer: string): Promise<ConsumerInfo | null> =>
-    unlessNotFound(orUnreachable(manager.consumers.info(stream, consumer)));
-
-  const countOf = async (subject: string): Promise<{ count: number; lastSequence: number }> => {
-    const { state } = await orUnreachable(manager.streams.info(stream, { subjects_filter: subject }));
-    return { count: state.subjects?.[subject] ?? 0, lastSequence: state.last_seq };
-  };
-
-  /** Makes room beside what is in flight, but for an ordered app. @returns puts it back as it was, unless a drain did. */
-  const openConsumer = async (queue: ParkedQueue, consumer: string): Promise<() => Promise<void>> => {
-    const ensure = (maxAckPending: number) =>
-      ensureConsumer(manager, stream, {
-        durable_name: consumer,
-        filter_subject: names.parked(queue.app, queue.installationUuid),
-        ack_policy: AckPolicy.Explicit,
-        ack_wait: nanos(ACK_WAIT_MS),
-        max_deliver: -1,
-        max_ack_pending: maxAckPending,
-      });
-    const found = await infoOf(consumer);
-    const before = found?.config.max_ack_pending;
-    const isOrdered = registry.app(queue.app)?.ordered === true;
-    const most = isOrdered ? 1 : Math.max(before ?? 0, (found?.num_ack_pending ?? 0) + AT_ONCE);
-    await ensure(most);
-    return async () => {
-      if (before !== undefined && (await infoOf(consumer))?.config.max_ack_pending === most) await ensure(before);
-    };
-  };
-
-  const storeLetter = async (message: ConsumedMessage, delivery: Delivery): Promise<void> => {
-    const source = { stream, sequence: message.sequence };
-    try {
-      await giveUp.delivery({ delivery, reason: "discarded", error: WHY }, source);
-    } catch (error) {
-      if (!isPoison(message)) throw error;
-      await giveUp.message(message, "redelivered", poisonError(message), delivery.app);
-    }
-  };
 
   return async (queue, isWanted) => {
     const subject = names.parked(queue.app, queue.installationUuid);
-    const consumer = names.parkedConsumer(queue.app, queue.installationUuid);
-    const { count, lastSequence } = await countOf(subject);
+    const consumerName = names.parkedConsumer(queue.app, queue.installationUuid);
+    const { state: streamState } = await orUnreachable(manager.streams.info(stream, { subjects_filter: subject }));
+    const count = streamState.subjects?.[subject] ?? 0;
+    const lastSequence = streamState.last_seq;
     if (count === 0) return { discarded: 0, inFlight: 0 };
 
-    /** Messages of that count that are done. */
-    let done = 0;
-    let discarded = 0;
-    /** Came too late, or were parked after the call. */
-    const spare: ConsumedMessage[] = [];
-    /** Why one could not be stored. */
-    let refusal: AppError | undefined;
-    /** When the last one of them came. */
-    let takenAt = clock.now();
-    let begun: Promise<unknown> = Promise.resolve();
-    let removed: Promise<void> = Promise.resolve();
-
-    /** Begins when those before it have begun. @returns whether it went to dead letters. */
-    const handle = (message: ConsumedMessage): Promise<boolean> => {
-      let delivery: Delivery;
-      try {
-        delivery = decodeDeliveryMessage(Buffer.from(message.data).toString("utf8")).delivery;
-      } catch (error) {
-        return giveUp.message(message, "invalid", messageOf(error), queue.app).then(() => true);
-      }
-      const isDone = skipDelivered(delivery);
-      const letter = begun.then(async () => {
-        return { stored: (await isDone) ? null : storeLetter(message, delivery) };
-      });
-      begun = letter;
-      return letter.then(async ({ stored }) => {
-        await stored;
-        return stored !== null;
-      });
+    const onCompleted = (): void => {
+      // An ordered queue hands out its next delivery only after the acknowledgement.
+      if (pulls.held() === state.spare) acks.flush();
     };
-
-    const take = (message: ConsumedMessage): void => {
-      if (message.sequence > lastSequence || !isWanted()) return void spare.push(message);
-      takenAt = clock.now();
-      const handled = handle(message);
-      removed = Promise.allSettled([handled, removed]).then(([{ status, ...result }]) => {
-        if (status === "fulfilled") {
-          done++;
-          if ("value" in result && result.value) discarded++;
-          message.ack();
-        } else {
-          const reason = "reason" in result ? result.reason : undefined;
-          if (reason instanceof AppError && reason.code === "STREAM_REFUSED") refusal ??= reason;
-          const error = messageOf(reason);
-          logger.error({ subject, sequence: message.sequence, error }, "parked delivery can't be discarded yet");
-          message.nak(AGAIN_AFTER_MS);
-        }
-        // An ordered queue hands out the next one only then.
-        if (loop.held() === spare.length) acks.flush();
-      });
+    const run = createDiscardRun(dependencies, { app: queue.app, lastSequence, isWanted, onCompleted });
+    const { state } = run;
+    const consumer = createDiscardConsumer(dependencies, queue);
+    const limit = (): number => {
+      if (!isWanted() || state.refusal !== null) return 0;
+      return Math.min(Math.min(DISCARD_BATCH, count - state.completed) + state.spare, 2 * DISCARD_BATCH);
     };
-
-    const restore = await openConsumer(queue, consumer);
-    const loop = createPullConsumer(dependencies, {
-      stream,
-      consumer,
-      workQueueSubject: subject,
-      limit: () => (isWanted() && refusal === undefined ? Math.min(Math.min(AT_ONCE, count - done) + spare.length, 2 * AT_ONCE) : 0),
-      onMessage: take,
-      recover: async () => void (await openConsumer(queue, consumer)),
-      workingEveryMs: ACK_WAIT_MS / 3,
-      quietMs: QUIET_MS,
+    await consumer.open();
+    const pulls = createPullConsumer(dependencies, {
+      ...{ stream, consumer: consumerName, workQueueSubject: subject, limit, onMessage: run.take, recover: consumer.open },
+      ...{ workingEveryMs: ACK_WAIT_MS / 3, quietMs: QUIET_MS },
     });
-    loop.start();
+    pulls.start();
 
     const isAnyLeft = async (): Promise<boolean> => {
       const oldest = await orUnreachable(backlog.after(queue, 0));
       return oldest !== null && oldest.source.sequence <= lastSequence;
     };
 
-    /** @returns what is in flight elsewhere when nothing more is to be waited for; null while there is. */
-    const look = async (): Promise<number | null> => {
+    /** @returns the deliveries in flight elsewhere when there is nothing more to wait for; null: not yet. */
+    const checkDone = async (): Promise<number | null> => {
       if (!isWanted()) return 0;
-      if (loop.held() > spare.length) return null;
-      if (refusal !== undefined) throw refusal;
-      const info = await infoOf(consumer);
-      const inFlight = Math.max(0, (info?.num_ack_pending ?? 0) - spare.length);
+      if (pulls.held() > state.spare) return null;
+      if (state.refusal !== null) throw state.refusal;
+      const inFlight = Math.max(0, (await consumer.ackPending()) - state.spare);
       if (inFlight === 0 && !(await isAnyLeft())) return 0;
-      if (clock.now() - takenAt <= IN_FLIGHT_WAIT_MS) return null;
+      if (clock.now() - state.takenAt <= IN_FLIGHT_WAIT_MS) return null;
       if (inFlight > 0) return inFlight;
-      throw new AppError(
-        "STREAM_REFUSED",
-        `the parked stream does not hand out what is parked under ${subject}; ${discarded} were discarded`,
-        {
-          retryable: true,
-        },
-      );
+      const problem = `the parked stream does not hand out what is parked under ${subject}; ${state.discarded} were discarded`;
+      throw new AppError("STREAM_REFUSED", problem, { retryable: true });
     };
 
     const close = async (): Promise<void> => {
-      await loop.stop();
-      for (const message of spare) message.nak(1);
-      await restore().catch((error: unknown) => logger.warn({ consumer, error: messageOf(error) }, "a consumer keeps room for a discard"));
+      await pulls.stop();
+      run.giveBack();
+      await consumer
+        .restore()
+        .catch((error: unknown) =>
+          logger.warn({ consumer: consumerName, error: messageOf(error) }, "consumer keeps a raised max_ack_pending"),
+        );
     };
 
+    let inFlight: number | null = null;
     try {
-      for (let inFlight = await look(); ; inFlight = await look()) {
-        if (inFlight === null) {
-          await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-          continue;
-        }
-        await close();
-        await removed;
-        return { discarded, inFlight };
-      }
-    } catch (error) {
+      for (inFlight = await checkDone(); inFlight === null; inFlight = await checkDone())
+        await new Promise<void>((resolve) => clock.after(CHECK_EVERY_MS, resolve));
+    } finally {
       await close();
-      throw error;
     }
+    await run.completed();
+    return { discarded: state.discarded, inFlight };
   };
 }

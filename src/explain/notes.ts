@@ -1,4 +1,4 @@
-/** What an answer can't know, and why. */
+/** What an answer leaves out, and why. */
 import { AppError } from "../model/app-error.ts";
 
 export interface Notes {
@@ -11,12 +11,13 @@ export function createNotes(): Notes {
   return { add: (note) => void notes.add(note), list: () => [...notes] };
 }
 
-export async function unlessRedisIsAway<T>(reading: Promise<T>, otherwise: T, notes: Notes): Promise<T> {
+/** @returns `fallback`, with a note, when Redis can't be reached. */
+export async function unlessRedisIsDown<T>(reading: Promise<T>, fallback: T, notes: Notes): Promise<T> {
   try {
     return await reading;
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== "REDIS_UNREACHABLE") throw error;
-    notes.add("Redis is away: the request log and what it knows of deliveries are missing here.");
-    return otherwise;
+    notes.add("Redis is unreachable: this answer has no request log and none of the delivery state that Redis keeps.");
+    return fallback;
   }
 }

@@ -8,9 +8,9 @@
  */
 import { Readable } from "node:stream";
 import { isDeepStrictEqual } from "node:util";
+import type { StatusHistory } from "../jetstream/status-history.ts";
 import type { Clock } from "../model/clock.ts";
 import type { StatusEvent } from "../model/status-event.ts";
-import type { StatusHistory } from "./ports.ts";
 import { type Overview, overviewJson, overviewText, type ReadOverview } from "./read-overview.ts";
 
 export interface LiveOverview {

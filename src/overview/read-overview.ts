@@ -4,13 +4,13 @@
  */
 
 import type { CircuitState } from "../delivery/ports.ts";
+import type { SubjectCounts } from "../jetstream/subject-counts.ts";
 import type { App } from "../model/app.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { redactedUrl } from "../model/redaction/redacted-url.ts";
 import type { Volume } from "../model/stats.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
-import type { SubjectCounts } from "./ports.ts";
 import { lastHours, type ReadVolumes } from "./volumes.ts";
 
 export interface OverviewProblem {

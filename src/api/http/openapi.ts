@@ -1,6 +1,6 @@
 /** /openapi.json: OpenAPI 3.1, generated from the routes and their schemas. */
 import { z } from "zod";
-import { problemBody } from "../schemas/schemas.ts";
+import { problemBody } from "../schemas/problem.ts";
 import { type AnswerForm, answer, type Route, route } from "./route.ts";
 
 interface JsonSchema {

@@ -63,3 +63,5 @@ export const deliveryId = z
   .string()
   .regex(/^dlv_[0-9a-f]{32}$/, "wanted dlv_ and 32 hex digits")
   .meta({ example: "dlv_0123456789abcdef0123456789abcdef" });
+
+export const deadLetterSequence = wholeNumber(1).meta({ example: 7 });

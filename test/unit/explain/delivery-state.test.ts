@@ -20,7 +20,7 @@ const parked = (ofInstallation: boolean): LocatedDelivery => ({
   ...{ stream: "parked", sequence: 6, storedAt: minutes(-3), queue: "app-platform.parked.acme", ofInstallation },
   delivery: aDelivery({ firstParkedAt: minutes(-10) }),
 });
-const letter = (storedFrom: number): LocatedDelivery => ({
+const deadLetter = (storedFrom: number): LocatedDelivery => ({
   ...{ stream: "dead-letters", sequence: 7, storedAt: minutes(storedFrom), reason: "exhausted", error: "answered with status 500" },
   delivery: aDelivery({ attemptsMade: 9 }),
 });
@@ -30,7 +30,16 @@ const stored = (stage: StoredEvent["stage"]): StoredEvent => ({
 const explain = (facts: Partial<DeliveryFacts>) =>
   explainState({
     ...{ deliveryId: aDelivery().id, app: "acme", installationUuid: UUID, registered: { app: anApp(), installation: anInstallation() } },
-    ...{ stored: stored("handled"), history: null, located: null, rest: null, attempts: [], hold: null, nextProbeAt: null, isOldest: true },
+    ...{
+      stored: stored("handled"),
+      history: null,
+      located: null,
+      remaining: null,
+      attempts: [],
+      orderLock: null,
+      nextProbeAt: null,
+      isOldest: true,
+    },
     ...{ circuit: { state: "closed", openForMs: 0, openUntil: 0, probeUntil: 0, probeBy: null } as const },
     ...{ maxParkedAgeMs: 7 * 86_400_000, parksBroken: true, now: NOW },
     ...facts,
@@ -50,21 +59,21 @@ describe("the latest evidence wins", () => {
   test.each<[string, Partial<DeliveryFacts>, string]>([
     ["a delivered attempt", { attempts: [attempt(-5, "failed"), attempt(-4, "delivered", 2)] }, "delivered"],
     ["a delivered attempt over an older retry", { attempts: [attempt(-4, "delivered")], located: retry(-5, -4) }, "delivered"],
-    ["a delivered attempt over an older dead letter", { attempts: [attempt(-1, "delivered")], located: letter(-2) }, "delivered"],
+    ["a delivered attempt over an older dead letter", { attempts: [attempt(-1, "delivered")], located: deadLetter(-2) }, "delivered"],
     ["a resend over an older delivered attempt", { attempts: [attempt(-9, "delivered")], located: retry(-1, 1, "r-1") }, "retrying"],
-    ["a mark where no row is left", { history: historyOf(true) }, "delivered"],
-    ["a mark of the last replay where no row is left", { history: historyOf(true, "r-1") }, "delivered"],
-    ["a mark of a replay over its own message", { history: historyOf(true, "r-1"), located: retry(-5, 1, "r-1") }, "delivered"],
-    ["a mark over the message of its own run", { history: historyOf(true), located: retry(-5, 1) }, "delivered"],
-    ["a resend over the mark of the first run", { history: historyOf(true), located: retry(-5, 1, "r-1") }, "retrying"],
+    ["a dedup key where no row is left", { history: historyOf(true) }, "delivered"],
+    ["a dedup key of the last replay where no row is left", { history: historyOf(true, "r-1") }, "delivered"],
+    ["a dedup key of a replay over its own message", { history: historyOf(true, "r-1"), located: retry(-5, 1, "r-1") }, "delivered"],
+    ["a dedup key over the message of its own run", { history: historyOf(true), located: retry(-5, 1) }, "delivered"],
+    ["a resend over the dedup key of the first run", { history: historyOf(true), located: retry(-5, 1, "r-1") }, "retrying"],
     ["a retry", { attempts: [attempt(-5, "failed")], located: retry(-5, 1) }, "retrying"],
-    ["a dead letter", { attempts: [attempt(-5, "failed")], located: letter(-4) }, "dead_letter"],
+    ["a dead letter", { attempts: [attempt(-5, "failed")], located: deadLetter(-4) }, "dead_letter"],
     ["an event that nobody has taken", { stored: stored("waiting") }, "pending"],
     ["an event that is being handled", { stored: stored("taken") }, "pending"],
-    ["parts that are not dealt out", { rest: { kind: "parts" } }, "pending"],
+    ["fan-out batches that are not delivered yet", { remaining: { kind: "batches" } }, "pending"],
     [
       "an event that was set aside",
-      { rest: { kind: "dead-letter", sequence: 9, storedAt: NOW, reason: "redelivered", error: "redelivered 11 times" } },
+      { remaining: { kind: "dead-letter", sequence: 9, storedAt: NOW, reason: "redelivered", error: "redelivered 11 times" } },
       "dead_letter",
     ],
     ["nothing", {}, "unknown"],
@@ -76,7 +85,7 @@ describe("the latest evidence wins", () => {
   });
 });
 
-test("what only its mark tells of", () => {
+test("what only its dedup key shows", () => {
   expect(explain({ stored: null, history: historyOf(true) })).toMatchObject({
     detail: `delivered at ${at(-6)} by attempt 2, answered with status 202`,
     delivered_at: at(-6),
@@ -90,12 +99,16 @@ describe("a retry that will not be attempted when it is due says so", () => {
     registered: { app: anApp(), installation: anInstallation(installation) },
   });
   test.each<[Partial<DeliveryFacts>, RegExp, string | null]>([
-    [{ registered: { app: anApp(), installation: undefined } }, /the installation is gone: it goes to dead letters then/, null],
-    [{ registered: { app: undefined, installation: anInstallation() } }, /the installation is gone/, null],
-    [of({ status: "disabled" }), /the installation is disabled: it is parked then/, null],
-    [of({ status: "broken" }), /the installation is broken: it is parked then/, null],
+    [
+      { registered: { app: anApp(), installation: undefined } },
+      /it will go to dead letters then, because the installation was removed/,
+      null,
+    ],
+    [{ registered: { app: undefined, installation: anInstallation() } }, /the installation was removed/, null],
+    [of({ status: "disabled" }), /it will be parked then, because the installation is disabled/, null],
+    [of({ status: "broken" }), /it will be parked then, because the installation is broken/, null],
     [{ ...of({ status: "broken" }), parksBroken: false }, /^attempt 2 is due at [^;]*$/, at(4)],
-    [{ circuit: open }, /the app's circuit is open: it is parked then/, null],
+    [{ circuit: open }, /it will be parked then, because the app's circuit is open/, null],
     [{ circuit: { ...open, openUntil: minutes(3) } }, /^attempt 2 is due at [^;]*$/, at(4)],
   ])("%#", (facts, detail, next) => {
     const found = explain({ located: retry(-1, 4), ...facts });
@@ -118,7 +131,7 @@ describe("what is parked says since when, why, and what comes next", () => {
   const registered = (installation: Parameters<typeof anInstallation>[0], app = {}) => ({
     registered: { app: anApp(app), installation: anInstallation(installation) },
   });
-  const hold = { parkedSequence: 6, attemptsMade: 2, attempts: [], dueAt: minutes(3), busyUntil: 0, settled: [] };
+  const orderLock = { parkedSequence: 6, attemptsMade: 2, attempts: [], dueAt: minutes(3), busyUntil: 0, settled: [] };
   test.each<[string, Partial<DeliveryFacts>, string, string | null]>([
     ["a disabled installation", { located: parked(true), ...registered({ status: "disabled" }) }, "disabled", null],
     ["a broken one", { located: parked(true), nextProbeAt: minutes(30), ...registered({ status: "broken" }) }, "broken", at(30)],
@@ -133,23 +146,23 @@ describe("what is parked says since when, why, and what comes next", () => {
     ["a half-open circuit", { located: parked(false), circuit: { ...open, state: "half_open" } }, "circuit", null],
     [
       "the head of an ordered queue",
-      { located: parked(false), hold: { ...hold, deliveryId: aDelivery().id }, ...registered({}, { ordered: true }) },
+      { located: parked(false), orderLock: { ...orderLock, deliveryId: aDelivery().id }, ...registered({}, { ordered: true }) },
       "ordered",
       at(3),
     ],
     [
       "one behind it",
-      { located: parked(false), hold: { ...hold, deliveryId: "dlv_other" }, ...registered({}, { ordered: true }) },
+      { located: parked(false), orderLock: { ...orderLock, deliveryId: "dlv_other" }, ...registered({}, { ordered: true }) },
       "ordered",
       null,
     ],
     [
       "one whose turn it is",
-      { located: parked(false), hold: { ...hold, dueAt: 0, deliveryId: aDelivery().id }, ...registered({}, { ordered: true }) },
+      { located: parked(false), orderLock: { ...orderLock, dueAt: 0, deliveryId: aDelivery().id }, ...registered({}, { ordered: true }) },
       "ordered",
       null,
     ],
-    ["no place", { located: parked(false) }, "queue", null],
+    ["no free slot", { located: parked(false) }, "queue", null],
     ["an installation that was recovered since", { located: parked(true) }, "queue", null],
   ])("%s", (_what, facts, because, next) => {
     const explained = explain(facts);
@@ -160,6 +173,6 @@ describe("what is parked says since when, why, and what comes next", () => {
 });
 
 test("an installation that is gone is said to be", () => {
-  const gone = { registered: { app: undefined, installation: undefined }, located: letter(-4) };
+  const gone = { registered: { app: undefined, installation: undefined }, located: deadLetter(-4) };
   expect(explain(gone)).toMatchObject({ installation_status: "uninstalled", dead_letter: { sequence: 7, reason: "exhausted" } });
 });
