@@ -111,7 +111,7 @@ import { createParkedQueues, type ParkedQueues } from "../subscribers/parked/par
 import { createRetriesSubscriber } from "../subscribers/retries-subscriber.ts";
 import { createDeliveryObserver } from "../telemetry/delivery-observer.ts";
 import { readStreamMetrics } from "../telemetry/gauges.ts";
-import { createLog, type Log } from "../telemetry/logger.ts";
+import { createLog, type Log, logOutput } from "../telemetry/logger.ts";
 import { createMeter, createMetrics } from "../telemetry/metrics.ts";
 import { type Sdk, startSdk } from "../telemetry/sdk.ts";
 import { createTraceIds } from "../telemetry/trace-ids.ts";
@@ -150,7 +150,7 @@ const ATTEMPT_LEASE_EXTRA_MS = 5_000;
 const LOOK_WITHIN_MS = 2_000;
 
 export async function createApp(config: Config, environment: Environment): Promise<Application> {
-  const log = createLog(config.logLevel);
+  const log = createLog(config.logLevel, logOutput(config.logFormat));
   const { logger } = log;
   const clock =
     config.testClock === null
@@ -821,7 +821,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     },
   ]);
   state.phase = "ready";
-  logger.info({ url, version: VERSION, prefix }, "Posthorn is ready");
+  logger.info({ url, version: VERSION, prefix, dashboard: `${config.dashboardUrl ?? url}/`.replace(/\/+$/, "/") }, "Posthorn is ready");
 }
 
 function recordLimits(config: Config): RecordLimits {

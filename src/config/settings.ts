@@ -344,6 +344,13 @@ export const SETTINGS = {
     group: PROCESS,
     about: "`debug` and below add detail; `info` has one line per attempt.",
   }),
+  LOG_FORMAT: setting({
+    parse: parseChoice(["auto", "json", "pretty"]),
+    default: "auto",
+    form: "auto, json or pretty",
+    group: PROCESS,
+    about: "`json`: one JSON object a line. `pretty`: lines for people. `auto`: pretty when standard output is a terminal, JSON otherwise.",
+  }),
   LOG_DELIVERED_PERCENT: integer(
     "100",
     { group: PROCESS, about: "Share of the delivered attempts that are logged; of the others all are." },
