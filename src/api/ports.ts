@@ -1,4 +1,4 @@
-/** What the API asks of the application, which combines several components for it. */
+/** Operations that the application composes for the API from several components. */
 
 import type { Discarded } from "../dead-letters/discard.ts";
 import type { AttemptRecord } from "../delivery/ports.ts";

@@ -214,9 +214,9 @@ export interface DebuggedPage {
 
 export interface DeliveryAnswer {
   readonly delivery: ExplainedDelivery;
-  /** Null: nothing has it any more. */
+  /** Null: it is no longer stored anywhere. */
   readonly event: ExplainedEvent | null;
-  /** What this answer can't know, and why. */
+  /** Limits of this answer, and why. */
   readonly notes: ReadonlyArray<string>;
 }
 
@@ -228,9 +228,9 @@ export interface Discarded {
 
 export interface EventAnswer {
   readonly event: ExplainedEvent;
-  /** One for each installation that it went to when it was handled; before that for each that wants it. */
+  /** One per installation that the event went to when it was handled; before that, one per installation that wants it. */
   readonly deliveries: ReadonlyArray<ExplainedDelivery>;
-  /** The other installations of the event's organization. Other organizations never get it and are not listed. */
+  /** The other installations of the event's organization. Other organizations never get the event and are not listed. */
   readonly not_wanted: ReadonlyArray<{
     readonly app: string;
     readonly installation_uuid: string;
@@ -239,7 +239,7 @@ export interface EventAnswer {
   }>;
   /** Other events with the same id, newest first: plain events of another type, CloudEvents of another source. */
   readonly others: ReadonlyArray<EventOfSameId>;
-  /** What this answer can't know, and why. */
+  /** Limits of this answer, and why. */
   readonly notes: ReadonlyArray<string>;
 }
 
@@ -260,9 +260,9 @@ export interface EventBody {
 
 export interface EventOfSameId {
   readonly event: ExplainedEvent;
-  /** One for each installation that it went to when it was handled; before that for each that wants it. */
+  /** One per installation that the event went to when it was handled; before that, one per installation that wants it. */
   readonly deliveries: ReadonlyArray<ExplainedDelivery>;
-  /** The other installations of the event's organization. Other organizations never get it and are not listed. */
+  /** The other installations of the event's organization. Other organizations never get the event and are not listed. */
   readonly not_wanted: ReadonlyArray<{
     readonly app: string;
     readonly installation_uuid: string;
@@ -272,7 +272,7 @@ export interface EventOfSameId {
 }
 
 export interface ExplainedAttempt {
-  /** From 1 in each run; a resend or replay is a run of its own. */
+  /** Counts from 1 in each run; a resend or replay is a run of its own. */
   readonly attempt: number;
   /** RFC 3339, UTC. */
   readonly at: string;
@@ -282,7 +282,7 @@ export interface ExplainedAttempt {
   readonly response_code: number;
   readonly duration_ms: number;
   readonly error: string | null;
-  /** Its beginning, when it was not delivered and is still in the request log. */
+  /** The beginning of the body, if the attempt did not deliver and is still in the request log. */
   readonly response_body: string | null;
   readonly webhook_url: string | null;
   readonly trace_id: string | null;
@@ -294,10 +294,10 @@ export interface ExplainedDelivery {
   readonly app: string;
   readonly installation_uuid: string;
   readonly state: "delivered" | "retrying" | "parked" | "dead_letter" | "pending" | "test_failed" | "unknown";
-  /** The state in a sentence: why, and what happens next. */
+  /** The state in a sentence: the reason, and what happens next. */
   readonly detail: string;
   readonly delivered_at: string | null;
-  /** When the next attempt is due at the earliest; null: none is planned by time. */
+  /** Earliest time of the next attempt; null: none is scheduled. */
   readonly next_attempt_at: string | null;
   readonly retry: {
     readonly sequence: number;
@@ -314,7 +314,7 @@ export interface ExplainedDelivery {
     /** RFC 3339, UTC. */
     readonly since: string;
     readonly because: "disabled" | "broken" | "circuit" | "ordered" | "queue";
-    /** Then it goes to dead letters. */
+    /** When it goes to dead letters. */
     readonly expires_at: string;
   } | null;
   readonly dead_letter: {
@@ -324,19 +324,19 @@ export interface ExplainedDelivery {
     /** RFC 3339, UTC. */
     readonly at: string;
   } | null;
-  /** As of now. */
+  /** The current status. */
   readonly installation_status: "active" | "broken" | "disabled" | "uninstalled";
-  /** The app's, as of now. */
+  /** The app's current circuit state. */
   readonly circuit: "closed" | "open" | "half_open";
-  /** Those that are still known, oldest first. */
+  /** Known attempts, oldest first. */
   readonly attempts: ReadonlyArray<ExplainedAttempt>;
-  /** Messages skipped because the delivery had been delivered: the same event handled again, or published twice. */
+  /** Messages that were skipped because the delivery was delivered already: the same event handled again, or published twice. */
   readonly skipped: ReadonlyArray<{
     /** RFC 3339, UTC. */
     readonly at: string;
-    /** Of the skipped message in the events stream. */
+    /** Sequence of the skipped message in the events stream. */
     readonly event_sequence: number;
-    /** Of the message that the delivery was delivered for. */
+    /** Sequence of the message that was delivered. */
     readonly delivered_event_sequence: number | null;
     readonly detail: string;
   }>;
@@ -345,22 +345,22 @@ export interface ExplainedDelivery {
 
 export interface ExplainedEvent {
   readonly id: string;
-  /** Of a CloudEvent; null: a plain event. */
+  /** Source of a CloudEvent; null for a plain event. */
   readonly source: string | null;
-  /** This and what follows is null when nothing has the event any more. */
+  /** Null, like the members below, when the event is no longer stored anywhere. */
   readonly type: string | null;
   readonly organization_id: string | null;
   readonly project_id: string | null;
-  /** The only app it is addressed to. */
+  /** The app it is addressed to; null: any. */
   readonly app: string | null;
-  /** The only installation it is addressed to. */
+  /** The installation it is addressed to; null: any. */
   readonly installation_uuid: string | null;
   readonly occurred_at: string | null;
   readonly stored_at: string | null;
   readonly stream: string | null;
-  /** Null: it is not in the events stream (any more). */
+  /** Null: it is not in the events stream, or no longer. */
   readonly sequence: number | null;
-  /** waiting: not taken from the stream yet; taken: being handled; handled: acknowledged. */
+  /** waiting: not taken from the stream yet; taken: in progress; handled: acknowledged. */
   readonly stage: "waiting" | "taken" | "handled" | null;
   readonly trace_id: string | null;
 }

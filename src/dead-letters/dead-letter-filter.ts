@@ -12,7 +12,7 @@ export interface DeadLetterFilter {
   /** When it became a dead letter, milliseconds since the epoch: from `start`, before `end`. */
   readonly start?: number | null;
   readonly end?: number | null;
-  /** Excludes what an earlier app with the same slug left behind. */
+  /** Excludes dead letters of an earlier app with the same slug. */
   readonly ownOnly?: boolean;
 }
 

@@ -30,7 +30,7 @@ export interface DeadLetters {
   remove(sequence: number): Promise<void>;
   /** Whether it belongs to the app that has its slug now. */
   isOwn(deadLetter: DeadLetter): boolean;
-  /** Of the newest message that the stream has had. */
+  /** The sequence of the newest message, stored or removed. */
   lastSequence(): Promise<number>;
 }
 

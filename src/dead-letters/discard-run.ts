@@ -1,5 +1,5 @@
 /**
- * What one discard has taken from a parked queue and done with it.
+ * Discards the messages that a discard takes from a parked queue.
  *
  * DISCARD-1  A delivery that was delivered before is removed; it does not become a dead letter.
  * DISCARD-2  Deliveries are stored as dead letters, and then acknowledged, in the order of the queue.
@@ -47,7 +47,7 @@ export interface DiscardRunDependencies {
 
 export interface DiscardRunOptions {
   readonly app: string;
-  /** Of the last message that was parked before the call. */
+  /** The last message that was parked before the call. */
   readonly lastSequence: number;
   readonly isWanted: () => boolean;
   /** Called after each message that was acknowledged or given back. */

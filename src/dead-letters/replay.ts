@@ -120,9 +120,9 @@ export function createReplay({ deadLetters, streams, names, match, tracing, cloc
   };
 }
 
-/** REPLAY-1, REPLAY-2. The time tells it from a dead letter of the same sequence in a stream that was created again. */
+/** REPLAY-1, REPLAY-2. The time distinguishes it from one of the same sequence in a stream that was recreated. */
 function runOf({ sequence, content }: DeadLetter): string {
-  return `letter-${sequence}-${deadLetteredAt(content)}`;
+  return `dead-letter-${sequence}-${deadLetteredAt(content)}`;
 }
 
 function eventOf({ subject, data, headers, stream, sequence, storedAt }: RawMessage): ReadEvent {

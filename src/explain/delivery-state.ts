@@ -19,7 +19,7 @@ export interface DeliveryFacts {
   readonly stored: StoredEvent | null;
   readonly history: DeliveryHistory | null;
   readonly located: LocatedDelivery | null;
-  /** What is stored of its event as a whole. */
+  /** The remaining event, for a delivery without a message. */
   readonly remaining: RemainingEvent | null;
   /** Oldest first. */
   readonly attempts: readonly ExplainedAttempt[];
@@ -27,7 +27,7 @@ export interface DeliveryFacts {
   /** The order lock of the app's queue. */
   readonly orderLock: Hold | null;
   /** When a broken installation is probed next, milliseconds since the epoch. */
-  readonly nextProbeAt: number | null;
+  readonly probeDueAt: number | null;
   /** It is the oldest delivery of its parked queue, which recovery and circuit probes use. */
   readonly isOldest: boolean;
   readonly maxParkedAgeMs: number;
@@ -148,7 +148,7 @@ function retrying(located: LocatedDelivery & { stream: "retries" }, { registered
 }
 
 function parked(located: LocatedDelivery & { stream: "parked" }, facts: DeliveryFacts): State {
-  const { circuit, orderLock, nextProbeAt, isOldest } = facts;
+  const { circuit, orderLock, probeDueAt, isOldest } = facts;
   const since = `parked since ${toRfc3339(sinceOf(located))}`;
   const at = (time: number | null, detail: string): State => ({ state: "parked", detail: `${since}: ${detail}`, nextAttemptAt: time });
   if (facts.registered.installation === undefined)
@@ -158,10 +158,10 @@ function parked(located: LocatedDelivery & { stream: "parked" }, facts: Delivery
       return at(null, "the installation is disabled; it is delivered when the installation is enabled");
     case "broken":
       return at(
-        isOldest ? nextProbeAt : null,
+        isOldest ? probeDueAt : null,
         isOldest
           ? "the integration is broken; this delivery is its next probe, and a success releases the others"
-          : `the integration is broken; the oldest parked delivery probes it${nextProbeAt === null ? "" : ` from ${toRfc3339(nextProbeAt)} on`}, and a success releases the others`,
+          : `the integration is broken; the oldest parked delivery probes it${probeDueAt === null ? "" : ` from ${toRfc3339(probeDueAt)} on`}, and a success releases the others`,
       );
     case "circuit":
       return circuit.state === "open"

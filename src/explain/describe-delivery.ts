@@ -46,7 +46,7 @@ export function createDescribeDelivery(dependencies: DescribeDependencies, optio
   const { circuitOf, orderLockOf, oldestParked } = dependencies.sources;
   const { maxParkedAgeMs, probeIntervalMs, parksBroken } = options;
 
-  const nextProbeAt = async ({ status, uuid }: Installation): Promise<number | null> => {
+  const probeDueAt = async ({ status, uuid }: Installation): Promise<number | null> => {
     if (status !== "broken") return null;
     const { record } = await registry.getInstallation(uuid);
     return probedAt({ ...record }) + probeIntervalMs;
@@ -67,7 +67,7 @@ export function createDescribeDelivery(dependencies: DescribeDependencies, optio
     return explainState({
       ...{ deliveryId, app, installationUuid, registered, stored, history, located, remaining, circuit, orderLock },
       attempts: knownAttempts(ownRows, [...(located?.delivery.attempts ?? []), ...lockedAttempts]),
-      nextProbeAt: registered.installation === undefined ? null : await nextProbeAt(registered.installation),
+      probeDueAt: registered.installation === undefined ? null : await probeDueAt(registered.installation),
       isOldest: located?.stream === "parked" && waitsForProbe && (await isOldest(located)),
       ...{ maxParkedAgeMs, parksBroken, now: clock.now() },
     });

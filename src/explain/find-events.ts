@@ -90,7 +90,7 @@ function matches({ id, type, source }: EventQuery, event: EventIdentity): boolea
   return event.id === id && (type === null || event.type === type) && (source === null || event.source === source);
 }
 
-/** For an event that is gone: only the delivery's id tells its type and source. */
+/** For an event that is gone: only the delivery's id depends on its type and source. */
 function mayMatch({ id, type, source }: EventQuery, noted: NotedAddressee): boolean {
   if (type === null && source === null) return true;
   return deliveryId({ id, source, type: type ?? "" }, noted.installationUuid) === noted.deliveryId;

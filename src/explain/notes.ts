@@ -1,4 +1,4 @@
-/** What an answer leaves out, and why. */
+/** Notes on the limits of an answer. */
 import { AppError } from "../model/app-error.ts";
 
 export interface Notes {

@@ -97,7 +97,7 @@ test("one dead letter that can't be read is shown as such, with the beginning of
     expect(bySequence).toMatchObject([
       { reason: "exhausted", delivery_id: "d-1" },
       {
-        ...{ reason: "unreadable", error: "what is stored is not JSON", app: "acme", subject: names.deadLetter("acme") },
+        ...{ reason: "unreadable", error: "the stored message is not JSON", app: "acme", subject: names.deadLetter("acme") },
         ...{ body_cut: true, body_bytes: 4_009, body: `not JSON ${"é".repeat(507)}` },
       },
       { reason: "unreadable", body_base64: "/wA=", dead_lettered_at: expect.stringMatching(/^\d{4}-/) },

@@ -1,4 +1,4 @@
-/** What a token covers. */
+/** The answer about the caller's session. */
 import { z } from "zod";
 
 export const session = z

@@ -37,7 +37,7 @@ const explain = (facts: Partial<DeliveryFacts>) =>
       remaining: null,
       attempts: [],
       orderLock: null,
-      nextProbeAt: null,
+      probeDueAt: null,
       isOldest: true,
     },
     ...{ circuit: { state: "closed", openForMs: 0, openUntil: 0, probeUntil: 0, probeBy: null } as const },
@@ -134,10 +134,10 @@ describe("what is parked says since when, why, and what comes next", () => {
   const orderLock = { parkedSequence: 6, attemptsMade: 2, attempts: [], dueAt: minutes(3), busyUntil: 0, settled: [] };
   test.each<[string, Partial<DeliveryFacts>, string, string | null]>([
     ["a disabled installation", { located: parked(true), ...registered({ status: "disabled" }) }, "disabled", null],
-    ["a broken one", { located: parked(true), nextProbeAt: minutes(30), ...registered({ status: "broken" }) }, "broken", at(30)],
+    ["a broken one", { located: parked(true), probeDueAt: minutes(30), ...registered({ status: "broken" }) }, "broken", at(30)],
     [
       "one of a broken one that is not its next probe",
-      { located: parked(true), nextProbeAt: minutes(30), isOldest: false, ...registered({ status: "broken" }) },
+      { located: parked(true), probeDueAt: minutes(30), isOldest: false, ...registered({ status: "broken" }) },
       "broken",
       null,
     ],
