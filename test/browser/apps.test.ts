@@ -124,7 +124,7 @@ describeInBrowser("the apps", () => {
     const { page, close } = await open();
     await page.getByRole("link", { name: "Ledger" }).waitFor();
     await page.keyboard.press("Tab");
-    await eventually(() => page.evaluate(() => document.activeElement?.textContent === "Skip to the content"));
+    await eventually(() => page.evaluate(() => document.activeElement?.textContent === "Skip to content"));
     await page.keyboard.press("/");
     await eventually(() => page.getByRole("searchbox").evaluate((box) => document.activeElement === box));
     await page.keyboard.type("linear");
