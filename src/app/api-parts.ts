@@ -1,4 +1,6 @@
 /** The larger parts behind the API's routes: explain, the overview, the health query and changes of status. */
+
+import type { Readiness } from "../api/ports.ts";
 import { createDiscardBacklog } from "../dead-letters/discard.ts";
 import { createExplain } from "../explain/explain.ts";
 import { createFindInStreams } from "../explain/find-in-streams.ts";
@@ -17,7 +19,23 @@ import { createHealthQuery } from "../status/integration-health.ts";
 import { createDeliveryLookup } from "../storage/delivery-lookup.ts";
 import { createRequestLogQuery } from "../storage/request-log-query.ts";
 import { createStatsQuery } from "../storage/stats-query.ts";
-import type { ApiGiven } from "./wire-api.ts";
+import type { Foundation } from "./foundation.ts";
+import type { CircuitParts } from "./wire-circuits.ts";
+import type { DeliveryParts } from "./wire-delivery.ts";
+import type { RegistryParts } from "./wire-registry.ts";
+import type { StatusParts } from "./wire-status.ts";
+import type { StreamParts } from "./wire-streams.ts";
+import type { SubscriberParts } from "./wire-subscribers.ts";
+import type { TelemetryParts } from "./wire-telemetry.ts";
+
+export type ApiGiven = Foundation &
+  StreamParts &
+  RegistryParts &
+  TelemetryParts &
+  StatusParts &
+  CircuitParts &
+  DeliveryParts &
+  SubscriberParts & { readonly readiness: Readiness };
 
 export function explainParts(given: ApiGiven) {
   const { config, redis, nats, manager, names, index, registry, appCreatedAt, redisHealth, circuits, backlog, clock, logger } = given;

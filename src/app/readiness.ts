@@ -5,7 +5,8 @@ import type { Foundation } from "./foundation.ts";
 import type { DeliveryParts } from "./wire-delivery.ts";
 import type { RegistryParts } from "./wire-registry.ts";
 import type { StatusParts } from "./wire-status.ts";
-import type { StreamParts, StreamWatchParts } from "./wire-streams.ts";
+import type { StreamWatchParts } from "./wire-stream-watch.ts";
+import type { StreamParts } from "./wire-streams.ts";
 
 type Given = Foundation & StreamParts & RegistryParts & StatusParts & DeliveryParts & StreamWatchParts;
 

@@ -9,12 +9,14 @@ import { createShutdown } from "./shutdown.ts";
 import { wireApi } from "./wire-api.ts";
 import { wireCircuits } from "./wire-circuits.ts";
 import { wireDelivery } from "./wire-delivery.ts";
+import { wireMetrics } from "./wire-metrics.ts";
 import { wireRecords } from "./wire-records.ts";
 import { loadRegistry, wireRegistry } from "./wire-registry.ts";
 import { wireStatus } from "./wire-status.ts";
-import { wireStreams, wireStreamWatch } from "./wire-streams.ts";
+import { wireStreamWatch } from "./wire-stream-watch.ts";
+import { wireStreams } from "./wire-streams.ts";
 import { wireSubscribers } from "./wire-subscribers.ts";
-import { wireMetrics, wireTelemetry } from "./wire-telemetry.ts";
+import { wireTelemetry } from "./wire-telemetry.ts";
 
 export async function startParts(foundation: Foundation): Promise<void> {
   const parts = await buildParts(foundation);

@@ -3,7 +3,6 @@ import { randomUUID } from "node:crypto";
 import { createCheckAccess } from "../api/http/access.ts";
 import { createRateLimit } from "../api/http/rate-limit.ts";
 import { createApiServer } from "../api/http/server.ts";
-import type { Readiness } from "../api/ports.ts";
 import { allRoutes } from "../api/routes/all-routes.ts";
 import { PAGE_FOLDER } from "../config/page-folder.ts";
 import { VERSION } from "../config/version.ts";
@@ -14,24 +13,7 @@ import { createEventPublisher } from "../jetstream/event-publisher.ts";
 import { createStatusHistory } from "../jetstream/status-history.ts";
 import { createAppTokens } from "../registry/app-tokens.ts";
 import { createReplayNotes } from "../storage/replay-notes.ts";
-import { explainParts, healthQueryOf, overviewParts, statusChangerOf } from "./api-parts.ts";
-import type { Foundation } from "./foundation.ts";
-import type { CircuitParts } from "./wire-circuits.ts";
-import type { DeliveryParts } from "./wire-delivery.ts";
-import type { RegistryParts } from "./wire-registry.ts";
-import type { StatusParts } from "./wire-status.ts";
-import type { StreamParts } from "./wire-streams.ts";
-import type { SubscriberParts } from "./wire-subscribers.ts";
-import type { TelemetryParts } from "./wire-telemetry.ts";
-
-export type ApiGiven = Foundation &
-  StreamParts &
-  RegistryParts &
-  TelemetryParts &
-  StatusParts &
-  CircuitParts &
-  DeliveryParts &
-  SubscriberParts & { readonly readiness: Readiness };
+import { type ApiGiven, explainParts, healthQueryOf, overviewParts, statusChangerOf } from "./api-parts.ts";
 
 export function wireApi(given: ApiGiven) {
   const { config, nats, manager, names, jetStream, index, registryStore, signingKey, tracing, metrics, clock, logger, redis } = given;

@@ -1,22 +1,11 @@
-/** Metrics, traces and log lines of deliveries; and the metrics that are read from the other parts. */
-
-import type { Readiness } from "../api/ports.ts";
-import { isReady } from "../api/routes/operations.ts";
+/** Metrics, traces and log lines of deliveries. */
 import { VERSION } from "../config/version.ts";
-import { STORED_STREAMS } from "../jetstream/durable-publish.ts";
-import { NATS_DEPENDENCIES } from "../jetstream/stream-watch.ts";
 import { evidence } from "../storage/log-row.ts";
 import { createDeliveryObserver } from "../telemetry/delivery-observer.ts";
-import { readStreamMetrics } from "../telemetry/gauges.ts";
 import { createMeter, createMetrics } from "../telemetry/metrics.ts";
 import { createTracing } from "../telemetry/tracing.ts";
 import type { Foundation } from "./foundation.ts";
-import type { CircuitParts } from "./wire-circuits.ts";
-import type { DeliveryParts } from "./wire-delivery.ts";
 import type { RegistryParts } from "./wire-registry.ts";
-import type { StatusParts } from "./wire-status.ts";
-import type { StreamParts, StreamWatchParts } from "./wire-streams.ts";
-import type { SubscriberParts } from "./wire-subscribers.ts";
 
 export type TelemetryParts = ReturnType<typeof wireTelemetry>;
 
@@ -31,58 +20,4 @@ export function wireTelemetry({ config, log, sdk, redis, nats, debugLog }: Found
     sdk.isTracing ? { version: VERSION, prefix: config.subjectPrefix, natsServer: () => nats.getServer(), redisUrl } : null,
   );
   return { metrics, observer, tracing };
-}
-
-type MeasuredParts = StreamParts &
-  RegistryParts &
-  TelemetryParts &
-  StatusParts &
-  CircuitParts &
-  DeliveryParts &
-  SubscriberParts &
-  StreamWatchParts & { readonly readiness: Readiness };
-
-/** Connects the metrics that show the state of a part to that part. */
-export function wireMetrics(given: MeasuredParts): void {
-  const { metrics, acks, connectionState, streamMetrics, streamWatch, clockSkew, readiness, index, registryStore } = given;
-  const { bulkhead, deliveryStreams, circuits, sender, installationStates, requestLog, redisHealth } = given;
-  const { held, parkedQueues } = given;
-  readStreamMetrics(metrics, {
-    version: VERSION,
-    inFlight: bulkhead.inFlight,
-    waiting: bulkhead.waiting,
-    held,
-    acksUnconfirmed: acks.unconfirmed,
-    stores: deliveryStreams.counts,
-    refusing: () => countBy(STORED_STREAMS, deliveryStreams.refusing()),
-    parkedQueues: parkedQueues.queues,
-    streams: streamMetrics.latest,
-    circuits: () => countBy(["open", "half_open"], circuits.states()),
-    integrations: () =>
-      countBy(
-        ["active", "broken", "disabled"],
-        [...installationStates.all()].map(({ status }) => status),
-      ),
-    registry: index.counts,
-    isRegistryCurrent: registryStore.isCurrent,
-    invalidRecords: () => registryStore.invalid().length,
-    logBuffered: requestLog.buffered,
-    logNotesBuffered: requestLog.notesBuffered,
-    logDropped: requestLog.dropped,
-    logRefused: requestLog.refused,
-    destinations: sender.destinations,
-    isReady: () => isReady(readiness.checks()),
-    clockSkewMs: clockSkew.skewMs,
-    dependenciesUp: () => ({
-      nats: connectionState.up,
-      redis: redisHealth.problem() === null,
-      ...Object.fromEntries(NATS_DEPENDENCIES.map((name) => [name, !streamWatch.problems().has(name)])),
-    }),
-  });
-}
-
-function countBy<T extends string>(all: readonly T[], values: Iterable<string>): Record<T, number> {
-  const counts = Object.fromEntries(all.map((value) => [value, 0])) as Record<T, number>;
-  for (const value of values) if (Object.hasOwn(counts, value)) counts[value as T]++;
-  return counts;
 }

@@ -1,10 +1,10 @@
-/** A look at a stream on somebody's behalf. */
+/** Reads from JetStream for a caller who waits. */
 import { unreachableOr } from "../registry/store.ts";
 
 /** @throws AppError NATS_UNREACHABLE when the server does not answer */
-export async function orUnreachable<T>(look: Promise<T>): Promise<T> {
+export async function orUnreachable<T>(reading: Promise<T>): Promise<T> {
   try {
-    return await look;
+    return await reading;
   } catch (error) {
     throw unreachableOr(error);
   }
