@@ -1,4 +1,4 @@
-/** What watches the streams, and the clock of the server. */
+/** The watch over the streams, and over the difference between the clocks of this machine and of the NATS server. */
 import { createClockSkew } from "../jetstream/clock-skew.ts";
 import { isServerSince } from "../jetstream/connection.ts";
 import { createStreamWatch } from "../jetstream/stream-watch.ts";

@@ -3,9 +3,9 @@
  * publish's part; here is what it contains.
  *
  * STREAM-1  The message id is `<delivery id>:<source stream>:<source sequence>:<when the event was stored>`. Storing the same source
- *           twice stores it once, while storing the delivery again from another source is never taken for a duplicate. The time tells a
- *           message from one that had its sequence before the stream was deleted and recreated. A run of a delivery has at most one dead
- *           letter.
+ *           twice stores it once, while storing the delivery again from another source is never taken for a duplicate. The time
+ *           distinguishes a message from one that had its sequence before the stream was deleted and recreated. A run of a delivery has at
+ *           most one dead-letter message.
  * STREAM-2  A delivery that is too large for its stream is rejected (STORE-2). Its source is delivered again until it counts as poison,
  *           and its dead letter is cut to fit.
  */

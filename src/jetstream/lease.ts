@@ -11,7 +11,6 @@
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
-import type { RecordKind } from "../registry/store.ts";
 
 /** The bucket operations needed here, which registry/store.ts implements. */
 export interface LeaseRecords {
@@ -58,10 +57,10 @@ interface LeaseRecord {
 }
 
 /** The value stays text: the lease parses it when it takes it. */
-export function leaseKind(key: string): RecordKind<string> {
+export function leaseKind(key: string) {
   return {
     prefix: key,
-    parse(_name, value) {
+    parse(_name: string, value: string): string {
       readRecord(key, value);
       return value;
     },

@@ -1,13 +1,13 @@
 /**
  * Reads messages of a limits stream through temporary consumers.
  *
- * READ-1  Reading ends at the end of the stream, and not when a pull returns few messages: over a slow connection a pull returns the
+ * SCAN-1  Reading ends at the end of the stream, and not when a pull returns few messages: over a slow connection a pull returns the
  *         messages that arrived in time, and on nats-server 2.9 a consumer's num_pending can be too low, which ends pulls early.
  *         Therefore the stream itself is asked for the next message whenever a pull ends, and reading advances by at least one message
  *         each time, or rejects.
- * READ-2  No message is skipped. A consumer delivers each message once, possibly to a pull that has timed out or was cut off. A message
+ * SCAN-2  No message is skipped. A consumer delivers each message once, possibly to a pull that has timed out or was cut off. A message
  *         that does not directly follow the last one is read again, through another consumer.
- * READ-3  A consumer is only asked for messages that exist. nats-server 2.9 leaves a pull unanswered when the consumer's num_pending is
+ * SCAN-3  A consumer is only asked for messages that exist. nats-server 2.9 leaves a pull unanswered when the consumer's num_pending is
  *         too high, as after a restart of the server.
  */
 import {
@@ -47,7 +47,7 @@ export interface ForwardsQuery {
 /** Size of one pull: it arrives in time, and answers to other requests do not wait long behind it. */
 const MAX_PULL_BYTES = 1024 * 1024;
 const PULL_TIMEOUT_MS = 5_000;
-/** The server removes consumers that a killed process left behind. */
+/** The server removes consumers of a killed process. */
 const FORGOTTEN_AFTER_MS = 30_000;
 
 export async function* readForwards(

@@ -19,7 +19,7 @@ import { unavailability, unlessNotFound } from "./nats-errors.ts";
 import { addStream, mismatches, plans, type StreamPlan } from "./streams.ts";
 import type { Subjects } from "./subjects.ts";
 
-/** What deliveries need in NATS besides the connection; `events` is the stream with its consumer. */
+/** The parts of NATS that deliveries depend on, besides the connection; `events` is the stream with its consumer. */
 export const NATS_DEPENDENCIES = ["events", "retries", "parked", "dead-letters", "status", "registry"] as const;
 
 export type NatsDependency = (typeof NATS_DEPENDENCIES)[number];
@@ -76,20 +76,8 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
   let problems: ReadonlyMap<NatsDependency, string> = new Map();
   let stopped = false;
 
-  const watchedAs = (name: NatsDependency, stream: string): Watched => {
-    const plan = plans(names).find((other) => other.name === stream) ?? null;
-    return { name, stream, plan, created: null, lastSequence: 0, missingSince: null };
-  };
-  const { streams } = names;
-  const registry = watchedAs("registry", names.registryStream);
-  const all: readonly Watched[] = [
-    watchedAs("events", streams.events),
-    watchedAs("retries", streams.retries),
-    watchedAs("parked", streams.parked),
-    watchedAs("dead-letters", streams.deadLetters),
-    watchedAs("status", streams.status),
-    registry,
-  ];
+  const registry = watchedAs(names, "registry", names.registryStream);
+  const all = [...watchedStreams(names), registry];
   /** The bucket exists, and the known records are not restored yet. */
   let mustReopen = false;
 
@@ -172,6 +160,22 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
     },
     problems: () => problems,
   };
+}
+
+function watchedAs(names: Subjects, name: NatsDependency, stream: string): Watched {
+  const plan = plans(names).find((other) => other.name === stream) ?? null;
+  return { name, stream, plan, created: null, lastSequence: 0, missingSince: null };
+}
+
+function watchedStreams(names: Subjects): readonly Watched[] {
+  const { streams } = names;
+  return [
+    watchedAs(names, "events", streams.events),
+    watchedAs(names, "retries", streams.retries),
+    watchedAs(names, "parked", streams.parked),
+    watchedAs(names, "dead-letters", streams.deadLetters),
+    watchedAs(names, "status", streams.status),
+  ];
 }
 
 /** A stream that discards old messages is never full. */
