@@ -1,10 +1,9 @@
 /**
- * What a process is made of: components that start in order and stop in reverse.
+ * The components of a process start in order and stop in reverse.
  *
- * C1  A component whose start fails is stopped, too: it may have started in part.
- * C2  Stopping has one deadline. A component that does not end soon after it is left behind and named, and those that
- *     follow have that moment, too.
- * C3  A component that fails to stop does not keep the others from stopping.
+ * COMPONENT-1  A component whose start fails is stopped as well: it may have started in part.
+ * COMPONENT-2  A stop has one deadline for all components. One that has not stopped 2 s after it is abandoned and named in the result.
+ * COMPONENT-3  A component that fails to stop does not keep the others from stopping.
  */
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
@@ -13,35 +12,35 @@ import { resolvesWithin } from "../model/within.ts";
 
 export interface Component {
   readonly name: string;
-  /** Absent: it runs as soon as it is made. */
+  /** Absent: it runs as soon as it is created. */
   start?(): unknown;
   /**
-   * Also called after a start that failed, and then once.
-   * @param deadline when it has to have ended, milliseconds since the epoch
+   * Also called, once, after a failed start.
+   * @param deadline when the stop has to be complete, milliseconds since the epoch
    */
   stop(deadline: number): unknown;
 }
 
 export interface Components {
-  /** Starts them one after the other, behind those of earlier calls. @throws what the first one that fails throws */
+  /** Starts components one after the other, after those of earlier calls. @throws the error of the first one that fails */
   startAll(components: readonly Component[]): Promise<void>;
-  /** @returns the names of those that failed or did not end in time */
+  /** @returns the names of components that failed or did not stop in time */
   stopAll(deadline: number): Promise<readonly string[]>;
 }
 
-/** How long a component may take beyond the deadline, to end what it gives up then. */
+/** How long a component may take after the deadline, to abandon its work. */
 const GRACE_MS = 2_000;
 
 export function createComponents(clock: Clock, logger: Logger): Components {
-  const begun: Component[] = [];
+  const started: Component[] = [];
 
   const stop = async ({ name, stop: end }: Component, deadline: number): Promise<boolean> => {
     try {
       const isStopped = await resolvesWithin(clock, Math.max(0, deadline - clock.now()) + GRACE_MS, Promise.resolve(end(deadline)));
-      if (!isStopped) logger.warn({ component: name }, "a component did not stop in time");
+      if (!isStopped) logger.warn({ component: name }, "component did not stop in time");
       return isStopped;
     } catch (error) {
-      logger.warn({ component: name, error: messageOf(error) }, "a component failed to stop");
+      logger.warn({ component: name, error: messageOf(error) }, "component failed to stop");
       return false;
     }
   };
@@ -49,14 +48,14 @@ export function createComponents(clock: Clock, logger: Logger): Components {
   return {
     async startAll(components) {
       for (const component of components) {
-        begun.push(component);
+        started.push(component);
         await component.start?.();
       }
     },
 
     async stopAll(deadline) {
       const failed: string[] = [];
-      for (let component = begun.pop(); component !== undefined; component = begun.pop())
+      for (let component = started.pop(); component !== undefined; component = started.pop())
         if (!(await stop(component, deadline))) failed.push(component.name);
       return failed;
     },

@@ -1,4 +1,4 @@
-/** What the settings say about the two servers, as the connections want it. */
+/** The settings of both servers, as their connections need them. */
 import type { Config } from "../config/settings.ts";
 import { tlsFiles } from "../config/tls-files.ts";
 import type { NatsOptions } from "../jetstream/connection.ts";

@@ -1,4 +1,4 @@
-/** What every part of the process is built on. */
+/** The foundation of all parts: settings, clocks, log, and the connected servers. */
 import type { NatsConnection } from "nats";
 import type { Config } from "../config/settings.ts";
 import type { Clock } from "../model/clock.ts";

@@ -1,4 +1,4 @@
-/** What is done to a Posthorn's data by hand: each call connects, works, and ends. */
+/** `posthorn re-encrypt`: connects, re-encrypts all records, and ends. */
 import type { Config } from "../config/settings.ts";
 import { connectNats, createConnectionState } from "../jetstream/connection.ts";
 import { systemClock } from "../model/clock.ts";

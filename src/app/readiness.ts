@@ -1,4 +1,4 @@
-/** What GET /readyz checks: the parts that the process depends on. */
+/** The checks of GET /readyz: the parts that the process depends on. */
 import type { Check, Readiness } from "../api/ports.ts";
 import { STORED_STREAMS } from "../jetstream/durable-publish.ts";
 import type { Foundation } from "./foundation.ts";

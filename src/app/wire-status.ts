@@ -1,4 +1,4 @@
-/** The status of integrations and circuits: its records, its events, the rule that judges attempts, and the request log that feeds it. */
+/** The status of integrations and circuits: its records, its events, the health rule, and the request log that feeds it. */
 import { createStatusPublisher } from "../jetstream/status-publisher.ts";
 import { countBySubject } from "../jetstream/subject-counts.ts";
 import type { StatusEvent } from "../model/status-event.ts";

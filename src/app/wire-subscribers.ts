@@ -1,4 +1,4 @@
-/** What takes messages from the streams: events, fan-out batches, retries, parked queues and ordered apps; and the probes of broken ones. */
+/** The subscribers of events, fan-out batches, retries, parked queues and ordered apps, and the probes of broken integrations. */
 import type { Config } from "../config/settings.ts";
 import { createDeliverEvent } from "../delivery/deliver-event.ts";
 import type { ParkedQueue } from "../delivery/ports.ts";
@@ -30,7 +30,7 @@ type Given = Foundation & StreamParts & RegistryParts & TelemetryParts & StatusP
 
 export type SubscriberParts = ReturnType<typeof wireSubscribers>;
 
-/** What a stream's message contains besides its event: attempts made, or the installations of a fan-out batch. */
+/** Room in a message for more than its event: attempts made, or the installations of a fan-out batch. */
 const MESSAGE_OVERHEAD_BYTES = 32 * 1024;
 /**
  * Events held for each attempt that may be in flight; more are pulled when a quarter is free. Held events outlive the garbage

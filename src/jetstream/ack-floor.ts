@@ -1,7 +1,6 @@
 /**
- * Remembers how far the events stream is done: every 10 s the ack floor of the events consumer goes into the registry bucket
- * (`ack-floor.events`). A consumer that vanished is made anew from there; only a first-ever start begins with the oldest
- * event.
+ * Saves the ack floor of the events consumer in the registry bucket (`ack-floor.events`) every 10 s. A consumer that was deleted is
+ * recreated from there; only the very first start begins with the oldest event.
  */
 import { type ConsumerConfig, DeliverPolicy, type JetStreamManager } from "nats";
 import { messageOf } from "../model/app-error.ts";
@@ -10,7 +9,7 @@ import type { Logger } from "../model/logger.ts";
 import { every } from "../model/periodic.ts";
 import type { Subjects } from "./subjects.ts";
 
-/** What is needed of the bucket; registry/store.ts has it. */
+/** The bucket operations needed here, which registry/store.ts implements. */
 export interface FloorRecords {
   readRecord(key: string): Promise<{ readonly value: string } | null>;
   putRecord(key: string, value: string): Promise<unknown>;
@@ -19,21 +18,21 @@ export interface FloorRecords {
 export interface AckFloor {
   start(): void;
   stop(): void;
-  /** Where a consumer that is not there has to begin. */
+  /** Where a new events consumer begins. */
   startingPoint(): Promise<Partial<ConsumerConfig>>;
 }
 
 interface FloorRecord {
-  /** Every event up to it is acknowledged. */
+  /** Every event up to this sequence is acknowledged. */
   readonly sequence: number;
-  /** A stream that was made anew counts from 1 again. */
+  /** Sequences of a recreated stream start over, so a floor is only valid for its own stream. */
   readonly stream_created: string;
 }
 
 const KEY = "ack-floor.events";
 const EVERY_MS = 10_000;
 
-/** @returns null for what is none: everything is handed out again, and what was delivered is skipped by its marks. */
+/** @returns null for an invalid record: all events are then delivered again, and their dedup keys skip those that are done */
 function readFloor(value: string): FloorRecord | null {
   try {
     const { sequence, stream_created } = JSON.parse(value) as FloorRecord;

@@ -1,4 +1,4 @@
-/** Listens to what the replicas that hold a consumer's messages tell the server: acks, naks and heartbeats. */
+/** Listens to the acks, naks and heartbeats that replicas send for a consumer's messages. */
 import type { NatsConnection } from "nats";
 import type { Clock } from "../model/clock.ts";
 import { ackFilters } from "./api-subjects.ts";

@@ -5,7 +5,7 @@ export function pullSubject(stream: string, consumer: string): string {
   return `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
 }
 
-/** Everything that holders of a consumer's messages say of them. Some servers put domain and account before the stream. */
+/** Every ack, nak and heartbeat for a consumer's messages. Some servers put domain and account before the stream. */
 export function ackFilters(stream: string, consumer: string): readonly string[] {
   return [`$JS.ACK.${stream}.${consumer}.>`, `$JS.ACK.*.*.${stream}.${consumer}.>`];
 }
@@ -32,8 +32,8 @@ export interface AckSubject {
 }
 
 /** `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<ns>.<pending>`, or with domain and account after ACK. */
-export function parseAckSubject(subject: string): AckSubject {
-  const tokens = subject.split(".");
+export function parseAckSubject(reply: string): AckSubject {
+  const tokens = reply.split(".");
   const at = tokens.length > 9 ? 4 : 2;
   return {
     stream: tokens[at] ?? "",

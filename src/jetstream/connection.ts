@@ -1,28 +1,29 @@
-/** The NATS connection: waits for a server at start, says so, gives up after a while; afterwards reconnects for ever. */
+/** The NATS connection. Waits for a server at the start, for a limited time; afterwards it reconnects without limit. */
 import { readFileSync } from "node:fs";
 import { type ConnectionOptions, connect, credsAuthenticator, Events, type JetStreamManager, type NatsConnection } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { isTlsWanted, userOf, withoutUser } from "../model/nats-url.ts";
+import { sleep } from "../model/periodic.ts";
 import { resolvesWithin } from "../model/within.ts";
 import { isJetStreamMissing } from "./nats-errors.ts";
 
 export interface NatsOptions {
-  /** One or more URLs, separated by commas; user and password, or a token, may be part of the first. */
+  /** One or more URLs, separated by commas. The first may contain user and password, or a token. */
   readonly url: string;
   readonly credsFile: string | null;
-  /** PEM texts. Required is TLS when one is set. */
+  /** PEM texts. TLS is required when one is set. */
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
   readonly startupTimeoutMs: number;
-  /** Ends the waiting. */
+  /** Aborts the wait. */
   readonly signal?: AbortSignal;
 }
 
 const RETRY_CONNECT_MS = 500;
 const DRAIN_WITHIN_MS = 2_000;
 
-/** What comes back to Posthorn arrives under it, so that nobody else has to be allowed to listen there. */
+/** Dedicated inbox prefix, so that NATS permissions can be scoped to it. */
 export const INBOX_PREFIX = "_INBOX.posthorn";
 
 /** @throws AppError NATS_UNREACHABLE */
@@ -37,7 +38,7 @@ export async function connectNats(options: NatsOptions, clock: Clock, logger: Lo
     inboxPrefix: INBOX_PREFIX,
     maxReconnectAttempts: -1,
     reconnectTimeWait: RETRY_CONNECT_MS,
-    // A half-open connection is noticed after two unanswered pings.
+    // A half-open connection is detected after two unanswered pings.
     pingInterval: 5_000,
     maxPingOut: 2,
     timeout: 5_000,
@@ -61,12 +62,12 @@ export async function connectNats(options: NatsOptions, clock: Clock, logger: Lo
         );
       }
       if (tries % 10 === 1) logger.warn({ servers: shown, error: messageOf(error) }, "waiting for NATS");
-      await new Promise((resolve) => setTimeout(resolve, RETRY_CONNECT_MS));
+      await sleep(clock, RETRY_CONNECT_MS);
     }
   }
 }
 
-/** @throws AppError JETSTREAM_UNAVAILABLE when the server, or the account, has none */
+/** @throws AppError JETSTREAM_UNAVAILABLE when the server, or the account, has no JetStream */
 export async function openJetStream(connection: NatsConnection): Promise<JetStreamManager> {
   try {
     return await connection.jetstreamManager();
@@ -80,22 +81,22 @@ export async function openJetStream(connection: NatsConnection): Promise<JetStre
   }
 }
 
-/** Whether the server that the connection is on has at least this version. */
+/** Whether the connected server has at least this version. */
 export function isServerSince(connection: NatsConnection, major: number, minor: number): boolean {
   const [foundMajor = 0, foundMinor = 0] = (connection.info?.version ?? "").split(".").map(Number);
   return foundMajor > major || (foundMajor === major && foundMinor >= minor);
 }
 
-/** Sends what is buffered, if the server takes it. */
+/** Sends buffered messages, if the server still accepts them, and closes. */
 export async function closeNats(connection: NatsConnection, clock: Clock): Promise<void> {
   await resolvesWithin(clock, DRAIN_WITHIN_MS, connection.drain()).catch(() => {});
   await connection.close();
 }
 
-/** Whether the connection is up, and who wants to know when that changes. One reader of its events serves all of them. */
+/** Whether the connection is up, with listeners for changes. One reader of its events serves all of them. */
 export interface ConnectionState {
   readonly up: boolean;
-  /** The returned function takes the listener away. */
+  /** @returns a function that removes the listener */
   onReconnect(listener: () => void): () => void;
   onDisconnect(listener: () => void): () => void;
 }
@@ -125,8 +126,8 @@ export function createConnectionState(connection: NatsConnection): ConnectionSta
 
 async function logStatus(connection: NatsConnection, logger: Logger): Promise<void> {
   for await (const { type, data } of connection.status()) {
-    if (type === Events.Disconnect) logger.warn({ server: String(data) }, "NATS is away");
-    else if (type === Events.Reconnect) logger.info({ server: String(data) }, "NATS is back");
+    if (type === Events.Disconnect) logger.warn({ server: String(data) }, "NATS disconnected");
+    else if (type === Events.Reconnect) logger.info({ server: String(data) }, "NATS reconnected");
     else if (type === Events.Error) logger.warn({ error: String(data) }, "NATS reported an error");
   }
 }

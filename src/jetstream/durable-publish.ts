@@ -67,7 +67,7 @@ const PUBLISH_TIMEOUT_MS = 5_000;
 const TRY_AGAIN_MS = 500;
 /** The server's JSStreamMessageExceedsMaximumErr: over the stream's max_msg_size. */
 const MESSAGE_TOO_LARGE = 10054;
-/** Of each window: JetStream acknowledges well over 10,000 a second with as many pending. */
+/** The limits of each window: JetStream acknowledges well over 10,000 a second with as many pending. */
 const WINDOW = { maxMessages: 256, maxBytes: 16 * 1024 * 1024 };
 
 export function createDurablePublish({ jetStream, clock, logger, isUp }: DurablePublishDependencies): DurablePublish {

@@ -1,4 +1,4 @@
-/** Publishes events that came over HTTP, as any other service would. */
+/** Publishes events that arrived over HTTP, as any other service would. */
 import { headers, type JetStreamClient } from "nats";
 import type { Tracing } from "../delivery/ports.ts";
 import { AppError } from "../model/app-error.ts";
@@ -11,7 +11,7 @@ export interface OutgoingEvent {
   readonly id: string;
   /** The Nats-Msg-Id. */
   readonly messageId: string;
-  /** The event's JSON text as it came. */
+  /** The event's JSON text as received. */
   readonly body: string;
   readonly contentType: string | null;
   readonly traceparent: string | null;
@@ -21,7 +21,7 @@ export interface OutgoingEvent {
 export interface StoredEvent {
   readonly stream: string;
   readonly sequence: number;
-  /** An event of this id was stored within the duplicate window already. */
+  /** An event with this id had already been stored within the duplicate window. */
   readonly duplicate: boolean;
 }
 

@@ -1,19 +1,19 @@
 /**
- * Makes one replica the holder of something, over all replicas: a record in the registry bucket that its holder rewrites every few
- * seconds. Time is monotonic and each replica's own; clocks are never compared.
+ * Elects one replica as the holder of a lease: a record in the registry bucket that the holder rewrites every few seconds. Each replica
+ * uses its own monotonic time; clocks are never compared.
  *
- * HOLDER-1  A holder's lease ends `ttlMs`, less a margin, after it sent the last rewrite that was confirmed. Another replica takes it
- *           when it has seen no rewrite for `ttlMs`, which is later, and waits for `settleMs` before it acts.
- * HOLDER-2  While the server refuses the rewrite (its store is full), reading the record unchanged extends the lease, by less than
- *           `settleMs`: what would make room goes on, and who takes the lease meanwhile does not act before the holder knows.
+ * HOLDER-1  A lease ends `ttlMs`, less a margin, after the holder sent the last confirmed rewrite. Another replica takes the lease once it
+ *           has seen no rewrite for `ttlMs`, which is later, and waits another 3 s before it acts.
+ * HOLDER-2  While the server refuses rewrites because its store is full, reading the unchanged record extends the lease by less than those
+ *           3 s. The holder can thus continue the work that frees space, and a replica that takes the lease meanwhile does not act before
+ *           the holder knows.
  */
 
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
-import type { RecordKind } from "../model/record-kind.ts";
 
-/** What is needed of the bucket; registry/store.ts has it. */
+/** The bucket operations needed here, which registry/store.ts implements. */
 export interface LeaseRecords {
   readRecord(key: string): Promise<{ readonly value: string; readonly revision: number } | null>;
   createRecord(key: string, value: string): Promise<number | "conflict">;
@@ -25,7 +25,7 @@ export interface Lease {
   /** Releases it for another replica to take at once. */
   stop(): Promise<void>;
   isHeld(): boolean;
-  /** The record was pushed. */
+  /** The watch has delivered the record. */
   observe(value: string | null, revision: number): void;
 }
 
@@ -36,7 +36,7 @@ export interface LeaseOptions {
   readonly key: string;
   /** Names this replica. */
   readonly holder: string;
-  /** Kept in the record for the next holder; asked at every rewrite. */
+  /** Kept in the record for the next holder; called at every rewrite. */
   readonly note: () => LeaseNote;
   /** @param left the note of the last holder; null when there was none. @param term differs for every time that it is taken */
   readonly onTaken: (left: LeaseNote | null, term: string) => void;
@@ -48,7 +48,7 @@ export interface LeaseDependencies {
   readonly records: LeaseRecords;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Milliseconds; the process's own when not given. */
+  /** Milliseconds; the process's own when absent. */
   readonly monotonicNow?: () => number;
 }
 
@@ -57,11 +57,11 @@ interface LeaseRecord {
   readonly note: LeaseNote;
 }
 
-/** The value is handed on as it is: the lease reads it when it takes it. */
-export function leaseKind(key: string): RecordKind<string> {
+/** The value stays text: the lease parses it when it takes it. */
+export function leaseKind(key: string) {
   return {
     prefix: key,
-    parse(_name, value) {
+    parse(_name: string, value: string): string {
       readRecord(key, value);
       return value;
     },
@@ -74,7 +74,7 @@ export function parseJsonObject(what: string, value: string): Record<string, unk
     const parsed: unknown = JSON.parse(value);
     if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) return parsed as Record<string, unknown>;
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw new AppError("RECORD_INVALID", `${what}: wanted a JSON object`);
 }
@@ -86,7 +86,7 @@ function readRecord(key: string, value: string): LeaseRecord {
   return { holder, note: typeof note === "object" && note !== null ? (note as LeaseNote) : {} };
 }
 
-/** A record that can't be read is nobody's: whoever takes the lease writes over it. */
+/** An unreadable record counts as free: the next holder overwrites it. */
 function readOrFree(key: string, value: string | null): LeaseRecord | null {
   try {
     return value === null ? null : readRecord(key, value);
@@ -99,15 +99,15 @@ const TTL_MS = 10_000;
 const TICK_MS = 250;
 const REWRITES_PER_TTL = 4;
 const MARGIN = 0.2;
-/** A read extends the lease by so much (HOLDER-2). */
+/** A read extends the lease by this time (HOLDER-2). */
 const CONFIRMED_BY_READ_MS = 2_000;
-const SETTLE_MS = 3_000;
+const ACT_AFTER_MS = 3_000;
 
 export function createLease({ records, clock, logger, ...given }: LeaseDependencies, options: LeaseOptions): Lease {
   const now = given.monotonicNow ?? (() => performance.now());
   const { key, holder, note, onTaken, onLost, ttlMs = TTL_MS } = options;
   let seen: { readonly value: string | null; readonly revision: number; readonly at: number } = { value: null, revision: 0, at: now() };
-  /** Null: somebody else has it, or nobody. */
+  /** Null: another replica has the lease, or none does. */
   let mine: { revision: number; until: number; rewrittenAt: number; isActing: boolean } | null = null;
   /** Taken so far. */
   let terms = 0;
@@ -121,7 +121,7 @@ export function createLease({ records, clock, logger, ...given }: LeaseDependenc
     const wasActing = mine?.isActing === true;
     mine = null;
     if (!wasActing) return;
-    logger.warn({ key }, "the lease is lost; another replica takes it");
+    logger.warn({ key }, "lease lost; another replica takes it");
     onLost();
   };
 
@@ -129,7 +129,7 @@ export function createLease({ records, clock, logger, ...given }: LeaseDependenc
     if (mine === null || mine.isActing || stopped) return;
     mine.isActing = true;
     const term = `${mine.revision}-${++terms}`;
-    logger.info({ key, term }, "the lease is taken");
+    logger.info({ key, term }, "lease taken");
     onTaken(left, term);
   };
 
@@ -164,14 +164,14 @@ export function createLease({ records, clock, logger, ...given }: LeaseDependenc
     }
     mine = { revision: taken, until: sentAt + ttlMs * (1 - MARGIN), rewrittenAt: sentAt, isActing: false };
     if (isFree) act(left);
-    else clock.after(SETTLE_MS, () => act(left));
+    else clock.after(ACT_AFTER_MS, () => act(left));
   };
 
   const rewrite = async (held: NonNullable<typeof mine>): Promise<void> => {
     if (now() - held.rewrittenAt < ttlMs / REWRITES_PER_TTL) return;
     const sentAt = now();
     try {
-      // A holder that does not act yet keeps what the last one left.
+      // Until it acts, a holder keeps the note of the last one.
       const value = held.isActing ? encode(holder, note()) : encode(holder, readOrFree(key, seen.value)?.note ?? {});
       const revision = await records.updateRecord(key, value, held.revision);
       if (revision === "conflict") return lose();
@@ -187,7 +187,7 @@ export function createLease({ records, clock, logger, ...given }: LeaseDependenc
     if (!isBusy && !stopped) {
       isBusy = true;
       (mine === null ? take() : rewrite(mine))
-        .catch((error: unknown) => logger.debug({ key, error: messageOf(error) }, "the lease can't be written"))
+        .catch((error: unknown) => logger.debug({ key, error: messageOf(error) }, "lease can't be written"))
         .finally(() => {
           isBusy = false;
         });

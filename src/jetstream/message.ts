@@ -29,7 +29,7 @@ export interface ConsumedMessage extends Slotted {
   nak(delayMs: number): void;
   /** Like `nak`, but the message itself may be the cause: counts towards a poison message, as a crash does. */
   fail(delayMs: number): void;
-  /** Tells the server that it is still being worked on. */
+  /** Extends its ack_wait at the server: it is still being worked on. */
   working(): void;
   /** It was delivered again while it was held: from now on it is acknowledged on the newer reply subject. */
   renew(reply: string): void;

@@ -1,11 +1,11 @@
-/** What an answer of JetStream, or none, says about the servers. */
+/** The meaning of an error answer of JetStream, or of none. */
 import { ErrorCode, NatsError } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 
 /** 10039: not enabled for the account. 10076: not enabled on the server. */
 const NOT_ENABLED: ReadonlySet<number> = new Set([10039, 10076]);
 
-/** Answers of a cluster that is coming up or has lost nodes, beside all with status 503. */
+/** Answers of a cluster that is starting or has lost nodes, in addition to every answer with status 503. */
 const UNAVAILABLE: Readonly<Record<number, string>> = {
   10005: "too few nodes of the cluster are up for POSTHORN_STREAM_REPLICAS",
   10008: "the cluster has elected no JetStream leader, or too few of its nodes are up",
@@ -19,12 +19,12 @@ export const NO_ANSWER = "no answer; JetStream, the stream or the consumer has n
 
 const WITHOUT_ANSWER: Readonly<Record<string, string>> = {
   [ErrorCode.Timeout]: NO_ANSWER,
-  [ErrorCode.NoResponders]: "nobody answers; the stream or the consumer has no leader",
+  [ErrorCode.NoResponders]: "no responders; the stream or the consumer has no leader",
   [ErrorCode.Disconnect]: "the connection was lost",
   [ErrorCode.ConnectionTimeout]: "the connection was lost",
 };
 
-/** Whether the server, or the account, has no JetStream at all. @param error of a call that any server with JetStream answers */
+/** Whether the server, or the account, has no JetStream. @param error of a call that every server with JetStream answers */
 export function isJetStreamMissing(error: unknown): boolean {
   if (!(error instanceof NatsError)) return false;
   return error.api_error === undefined ? error.code === ErrorCode.NoResponders : NOT_ENABLED.has(error.api_error.err_code ?? 0);

@@ -2,9 +2,9 @@
 import { unreachableOr } from "./nats-errors.ts";
 
 /** @throws AppError NATS_UNREACHABLE when the server does not answer */
-export async function orUnreachable<T>(look: Promise<T>): Promise<T> {
+export async function orUnreachable<T>(reading: Promise<T>): Promise<T> {
   try {
-    return await look;
+    return await reading;
   } catch (error) {
     throw unreachableOr(error);
   }

@@ -1,25 +1,25 @@
 /**
- * How much is being stored in a stream at once. What finds no room waits as what it will be made of, so that thousands of
- * deliveries of one event cost one event and not thousands of bodies.
+ * Limits how much is published to a stream at once. Publishes over the limit wait unserialized, so that thousands of deliveries of one
+ * event cost one event and not thousands of bodies.
  *
- * G1  At most `maxMessages` and `maxBytes` have room; one that is larger than that has it alone.
- * G2  First come, first served: `begin` is called in the order of the calls, also of one that would fit before another.
- * G3  With room there is no wait: `begin` is called before `enter` returns.
+ * WINDOW-1  At most `maxMessages` messages and `maxBytes` bytes are admitted; a message that is larger than that is admitted alone.
+ * WINDOW-2  First come, first served: `begin` is called in the order of the calls, even if a later message would fit before an earlier.
+ * WINDOW-3  Within the limit there is no wait: `begin` is called before `enter` returns.
  */
 import { AppError } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 
 export interface PublishWindow {
   /**
-   * @param begin has the room from its call until `leave`, which it calls itself.
-   * @param until when a wait for room is given up, milliseconds since the epoch; null: never.
-   * @throws AppError STREAM_REFUSED (retryable): there was no room in time, or before the stop.
+   * @param begin is admitted from its call until `leave`, which it calls itself
+   * @param until when the wait ends, milliseconds since the epoch; null: never
+   * @throws AppError STREAM_REFUSED (retryable) when it is not admitted in time, or before the stop
    */
   enter<T>(bytes: number, begin: () => Promise<T>, until: number | null): Promise<T>;
   leave(bytes: number): void;
-  /** What has room, and what waits for it. */
+  /** Messages that are admitted, and that wait. */
   counts(): PublishCounts;
-  /** Sends away who waits, and who would have to. */
+  /** Rejects all messages that wait, or would have to from now on. */
   stop(): void;
 }
 
@@ -30,7 +30,7 @@ export interface PublishCounts {
 }
 
 export interface PublishWindowOptions {
-  /** Whose it is, for messages. */
+  /** The stream, for error texts. */
   readonly name: string;
   readonly maxMessages: number;
   readonly maxBytes: number;
@@ -49,11 +49,11 @@ export function createPublishWindow(clock: Clock, { name, maxMessages, maxBytes 
   let pendingBytes = 0;
   let waiting = 0;
   let stopped = false;
-  /** Linked: they can be a hundred thousand, and taking the first out of an array moves all others. */
+  /** A linked list: a hundred thousand may wait, and taking the first out of an array moves all others. */
   let first: Waiter | undefined;
   let last: Waiter | undefined;
 
-  const hasRoom = (bytes: number): boolean => pending === 0 || (pending < maxMessages && pendingBytes + bytes <= maxBytes);
+  const isWithinLimit = (bytes: number): boolean => pending === 0 || (pending < maxMessages && pendingBytes + bytes <= maxBytes);
 
   const refusal = (why: string): AppError => new AppError("STREAM_REFUSED", `the ${name} stream ${why}`, { retryable: true });
 
@@ -64,7 +64,7 @@ export function createPublishWindow(clock: Clock, { name, maxMessages, maxBytes 
   };
 
   const admit = (): void => {
-    while (first !== undefined && (first.isOver || hasRoom(first.bytes))) {
+    while (first !== undefined && (first.isOver || isWithinLimit(first.bytes))) {
       const waiter = first;
       first = waiter.next;
       if (!waiter.isOver) waiter.begin();
@@ -95,7 +95,7 @@ export function createPublishWindow(clock: Clock, { name, maxMessages, maxBytes 
         until === null
           ? null
           : clock.after(until - clock.now(), () => {
-              waiter.refuse("had too much to store before this, and no room for it in time");
+              waiter.refuse("had too many messages to store before this one");
               admit();
             });
       waiting++;
@@ -106,8 +106,8 @@ export function createPublishWindow(clock: Clock, { name, maxMessages, maxBytes 
 
   return {
     enter(bytes, begin, until) {
-      if (first === undefined && hasRoom(bytes)) return start(bytes, begin);
-      if (stopped) return Promise.reject(refusal("has no room before the stop"));
+      if (first === undefined && isWithinLimit(bytes)) return start(bytes, begin);
+      if (stopped) return Promise.reject(refusal("stores no more messages before the stop"));
       return wait(bytes, begin, until);
     },
     leave(bytes) {
@@ -118,7 +118,8 @@ export function createPublishWindow(clock: Clock, { name, maxMessages, maxBytes 
     counts: () => ({ pending, pendingBytes, waiting }),
     stop() {
       stopped = true;
-      for (let waiter = first; waiter !== undefined; waiter = waiter.next) if (!waiter.isOver) waiter.refuse("has no room before the stop");
+      for (let waiter = first; waiter !== undefined; waiter = waiter.next)
+        if (!waiter.isOver) waiter.refuse("stores no more messages before the stop");
       first = undefined;
     },
   };

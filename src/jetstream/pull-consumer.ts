@@ -113,18 +113,13 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     if (!isIn("pulling")) return;
     state.phase = "recovering";
     requests.reset();
-    for (let waitMs = FIRST_RECOVERY_MS; isIn("recovering"); waitMs = Math.min(waitMs * 2, LONGEST_RECOVERY_MS)) {
-      await sleep(clock, waitMs);
-      if (!isIn("recovering")) return;
-      try {
-        await recover();
-        await held.checkConsumer();
-        if (isIn("recovering")) state.phase = "pulling";
-      } catch (error) {
-        if (waitMs === FIRST_RECOVERY_MS)
-          logger.warn({ stream, consumer, why, error: messageOf(error) }, "consumer can't be recovered yet");
-      }
-    }
+    const recovering = { isWanted: () => isIn("recovering"), clock, logger, fields: { stream, consumer, why } };
+    const isRecovered = await retryUntilDone(recovering, async () => {
+      await recover();
+      await held.checkConsumer();
+    });
+    if (!isRecovered) return;
+    state.phase = "pulling";
     requests.reset();
     pull();
   };
@@ -187,4 +182,26 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     held: () => held.size,
     lastMessageAt: () => state.lastMessageAt,
   };
+}
+
+interface Recovering {
+  readonly isWanted: () => boolean;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** For the log. */
+  readonly fields: object;
+}
+
+/** @returns false when the recovery is not wanted any more */
+async function retryUntilDone({ isWanted, clock, logger, fields }: Recovering, attempt: () => Promise<void>): Promise<boolean> {
+  for (let waitMs = FIRST_RECOVERY_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_RECOVERY_MS)) {
+    await sleep(clock, waitMs);
+    if (!isWanted()) return false;
+    try {
+      await attempt();
+      return isWanted();
+    } catch (error) {
+      if (waitMs === FIRST_RECOVERY_MS) logger.warn({ ...fields, error: messageOf(error) }, "consumer can't be recovered yet");
+    }
+  }
 }

@@ -1,13 +1,13 @@
 /**
- * A dead letter that holds a whole message instead of a delivery: one that can't be read, or that was redelivered too
- * often to be touched again. Bytes and headers are kept, so that it can be replayed.
+ * A dead letter that contains a raw message instead of a delivery: the message can't be decoded, or was redelivered too often to be
+ * decoded again. Its bytes and headers are kept, so that it can be replayed.
  */
 import { isUtf8 } from "node:buffer";
 import type { RawDeadLetterReason, UnhandledMessage } from "../delivery/ports.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import type { Subjects } from "./subjects.ts";
 
-/** What is left of a message in dead letters. */
+/** A message as its dead letter has it. */
 export interface RawMessage {
   readonly stream: string;
   readonly sequence: number;
@@ -22,7 +22,7 @@ export interface RawMessageFacts {
   readonly error: string;
   /** RFC 3339. */
   readonly at: string;
-  /** Null: it belongs to none. */
+  /** Null: it belongs to no app. */
   readonly app: string | null;
 }
 
@@ -30,7 +30,7 @@ export interface RawMessageFacts {
 const HEADER_BYTES = 1024;
 
 /**
- * JSON text that fits into a message. A body that would not fit is cut, which `body_cut` says; the whole one is in its own
+ * JSON text that fits into a message. A body that would not fit is cut, and marked `body_cut`; the whole message remains in its own
  * stream for as long as that keeps it.
  */
 export function encodeRawMessage(message: UnhandledMessage, facts: RawMessageFacts, maxPayloadBytes: number): string {
@@ -46,19 +46,19 @@ export function encodeRawMessage(message: UnhandledMessage, facts: RawMessageFac
       stored_at: new Date(message.storedAt).toISOString(),
       headers,
       ...(data.length < message.data.length ? { body_cut: true, body_bytes: message.data.length } : {}),
-      // What is text is shown as text; the bytes themselves are only kept where the text does not say it all.
+      // A body that is text is stored as text; others are stored as bytes.
       ...(isUtf8(data) ? { body: Buffer.from(data).toString("utf8") } : { body_base64: Buffer.from(data).toString("base64") }),
     });
-  const room = maxPayloadBytes - HEADER_BYTES;
+  const maxBytes = maxPayloadBytes - HEADER_BYTES;
   const headers = message.headers();
   for (let kept = message.data.length; ; kept = Math.floor(kept / 2)) {
-    const letter = encode(message.data.subarray(0, kept), headers);
-    if (Buffer.byteLength(letter) <= room) return letter;
+    const text = encode(message.data.subarray(0, kept), headers);
+    if (Buffer.byteLength(text) <= maxBytes) return text;
     if (kept === 0) return encode(message.data.subarray(0, 0), {});
   }
 }
 
-/** @returns null when the letter holds a delivery, or the body was cut. */
+/** @returns null when the dead letter contains a delivery, or its body was cut */
 export function decodeRawMessage(content: Readonly<Record<string, unknown>>): RawMessage | null {
   const { source_stream, source_sequence, subject, stored_at, headers, body, body_base64, body_cut } = content;
   if (typeof source_stream !== "string" || body_cut === true) return null;
@@ -73,7 +73,7 @@ export function decodeRawMessage(content: Readonly<Record<string, unknown>>): Ra
   };
 }
 
-/** The event's type, whatever form the letter has; null where its message says none. */
+/** The event's type in a dead letter of either form; null when its message has none. */
 export function eventTypeIn(content: Readonly<Record<string, unknown>>, names: Subjects): string | null {
   if (content["source_stream"] === names.streams.events) {
     const type = names.parseEvent(String(content["subject"]));
@@ -84,7 +84,7 @@ export function eventTypeIn(content: Readonly<Record<string, unknown>>, names: S
   return typeof ofResource === "string" && typeof ofAction === "string" ? `${ofResource}.${ofAction}` : null;
 }
 
-/** The installation that its delivery is for; undefined where there is no delivery in it. */
+/** The installation of its delivery; undefined when it contains none. */
 export function installationIn(content: Readonly<Record<string, unknown>>): unknown {
   const { installation_uuid: uuid } = (content["source_stream"] === undefined ? content : deliveryMessageIn(content)) as {
     readonly installation_uuid?: unknown;
@@ -92,7 +92,7 @@ export function installationIn(content: Readonly<Record<string, unknown>>): unkn
   return uuid;
 }
 
-/** What is left of it may be cut, or never was one. */
+/** Empty when the body was cut, or never was a delivery. */
 function deliveryMessageIn({ body }: Readonly<Record<string, unknown>>): { readonly event?: unknown } {
   try {
     return (JSON.parse(String(body)) ?? {}) as object;

@@ -1,4 +1,4 @@
-/** Reads a stream from its newest message on. The server reads forwards only, so it is done in spans from the end. */
+/** Reads a stream backwards. The server only reads forwards, so the stream is read in spans from its end. */
 import type { JetStreamManager, NatsConnection } from "nats";
 import { readForwards, type StreamMessage } from "./read-stream.ts";
 
@@ -9,22 +9,22 @@ export interface Found<T> {
 
 export interface BackwardsQuery<T> {
   readonly stream: string;
-  /** Each a pattern within one of the stream's own subjects: older servers take no other filter. */
+  /** Patterns, each within one of the stream's own subjects: older servers accept no other filter. */
   readonly subjects: readonly string[];
   /** Only messages with a lower sequence; null: from the newest. */
   readonly before: number | null;
   readonly limit: number;
-  /** Null: not wanted. */
+  /** @returns null for a message to leave out */
   readonly take: (message: StreamMessage) => T | null;
 }
 
 export interface BackwardsPage<T> {
   readonly items: ReadonlyArray<Found<T>>;
-  /** What to give as `before`; null at the stream's beginning. */
+  /** The next page's `before`; null at the beginning of the stream. */
   readonly next: number | null;
 }
 
-/** So many sequences are looked through at first, then more and more. */
+/** Sequences in the first span; later spans are longer. */
 const FIRST_SPAN = 250;
 const LONGEST_SPAN = 16_000;
 const BATCH = 500;
@@ -35,7 +35,7 @@ export async function readBackwards<T>(
   { stream, subjects, before, limit, take }: BackwardsQuery<T>,
 ): Promise<BackwardsPage<T>> {
   const { state } = await manager.streams.info(stream);
-  // A stream that never held anything begins with 0.
+  // An empty stream begins with 0.
   const first = Math.max(1, state.first_seq);
   const found: Array<Found<T>> = [];
   let to = Math.min(state.last_seq, (before ?? Number.POSITIVE_INFINITY) - 1);
@@ -57,7 +57,7 @@ interface Span<T> extends Pick<BackwardsQuery<T>, "stream" | "take"> {
   readonly to: number;
 }
 
-/** What is wanted on the subject from one sequence to another. */
+/** The wanted messages of the subject within the span. */
 async function readSpan<T>(connection: NatsConnection, manager: JetStreamManager, span: Span<T>): Promise<Array<Found<T>>> {
   const found: Array<Found<T>> = [];
   for await (const message of readForwards(connection, manager, { ...span, batch: BATCH })) {

@@ -1,13 +1,14 @@
 /**
- * Reads messages of a limits stream in passing: through consumers of its own, which leave nothing behind.
+ * Reads messages of a limits stream through temporary consumers.
  *
- * F1  It ends where the stream has no more, and not because a pull brought little: over a slow connection a pull brings what
- *     came in time, and of nats-server 2.9 a consumer's num_pending can be too low, which ends pulls early. So the stream
- *     itself is asked for the next message after whatever ended a pull; each time reads on by one at least, or rejects.
- * F2  It passes over nothing. A consumer hands out each message once, to a pull that may have been given up or cut off by
- *     then: what does not follow on what was taken last is read again, through another consumer.
- * F3  It asks a consumer only for messages that are there. nats-server 2.9 leaves a pull unanswered that it has nothing for
- *     when the consumer's num_pending is too high, as after a restart of the server.
+ * SCAN-1  Reading ends at the end of the stream, and not when a pull returns few messages: over a slow connection a pull returns the
+ *         messages that arrived in time, and on nats-server 2.9 a consumer's num_pending can be too low, which ends pulls early.
+ *         Therefore the stream itself is asked for the next message whenever a pull ends, and reading advances by at least one message
+ *         each time, or rejects.
+ * SCAN-2  No message is skipped. A consumer delivers each message once, possibly to a pull that has timed out or was cut off. A message
+ *         that does not directly follow the last one is read again, through another consumer.
+ * SCAN-3  A consumer is only asked for messages that exist. nats-server 2.9 leaves a pull unanswered when the consumer's num_pending is
+ *         too high, as after a restart of the server.
  */
 import {
   AckPolicy,
@@ -34,19 +35,19 @@ export interface StreamMessage {
 
 export interface ForwardsQuery {
   readonly stream: string;
-  /** A pattern within one of the stream's own subjects: older servers take no other filter. */
+  /** A pattern within one of the stream's own subjects: older servers accept no other filter. */
   readonly subject: string;
   /** Both included. */
   readonly from: number;
   readonly to: number;
-  /** So many messages are asked for at once. */
+  /** Messages per pull. */
   readonly batch: number;
 }
 
-/** Of one pull, so that it arrives in time, and nothing that is asked for meanwhile waits long behind it. */
+/** Size of one pull: it arrives in time, and answers to other requests do not wait long behind it. */
 const MAX_PULL_BYTES = 1024 * 1024;
 const PULL_TIMEOUT_MS = 5_000;
-/** Removes what a process left behind. */
+/** The server removes consumers of a killed process. */
 const FORGOTTEN_AFTER_MS = 30_000;
 
 export async function* readForwards(
@@ -61,7 +62,7 @@ export async function* readForwards(
   for (let next = await nextFrom(from); next !== null; ) {
     if (next.seq === to) return yield messageOf(next);
     const { name } = await manager.consumers.add(stream, {
-      ...inPassing(),
+      ...temporary(),
       filter_subject: subject,
       deliver_policy: DeliverPolicy.StartSequence,
       opt_start_seq: next.seq,
@@ -88,10 +89,10 @@ function messageOf({ seq, subject, data, header, time }: StoredMsg): StreamMessa
   return { sequence: seq, subject, data, headers: header, storedAt: time.getTime() };
 }
 
-/** Where the messages of a time (milliseconds since the epoch) and later begin; behind the last when there are none. */
+/** The first sequence stored at or after a time (milliseconds since the epoch); one after the last when there is none. */
 export async function sequenceAt(manager: JetStreamManager, stream: string, time: number): Promise<number> {
   const { name, delivered } = await manager.consumers.add(stream, {
-    ...inPassing(),
+    ...temporary(),
     deliver_policy: DeliverPolicy.StartTime,
     opt_start_time: new Date(time).toISOString(),
   });
@@ -99,8 +100,8 @@ export async function sequenceAt(manager: JetStreamManager, stream: string, time
   return delivered.stream_seq + 1;
 }
 
-/** Of a consumer for one reader. The name is part of the request's subject, by which the server permits it. */
-const inPassing = () => ({
+/** A consumer for one reader. It is named because the name is part of the request's subject, by which the server permits it. */
+const temporary = () => ({
   name: nuid.next(),
   ack_policy: AckPolicy.None,
   mem_storage: true,
@@ -108,21 +109,21 @@ const inPassing = () => ({
   inactive_threshold: nanos(FORGOTTEN_AFTER_MS),
 });
 
-/** As the library reads a message's text. */
+/** Decodes a message's text as the library does. */
 export function textOf(data: Uint8Array): string {
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8");
 }
 
 interface Pulled {
   readonly messages: readonly StreamMessage[];
-  /** Whether it is all that the consumer has handed out, and something: it is worth asking again. */
+  /** Whether they are all that the consumer delivered, and at least one: another pull is worthwhile. */
   readonly isWhole: boolean;
 }
 
 /**
- * What the consumer has at hand, at most a batch. A bare request: the library's fetch waits for a whole batch, and may end
- * before it has handed out the last messages (nats 2.29).
- * @param taken how many came before
+ * Pulls the messages that the consumer can deliver at once, at most a batch. The library's fetch is not used: it waits for a whole batch,
+ * and may end before it has returned the last messages (nats 2.29).
+ * @param taken messages that the consumer has delivered before
  */
 async function pull(connection: NatsConnection, stream: string, consumer: string, batch: number, taken: number): Promise<Pulled> {
   const answers = await connection.requestMany(
@@ -132,7 +133,7 @@ async function pull(connection: NatsConnection, stream: string, consumer: string
   );
   const messages: StreamMessage[] = [];
   for await (const { reply, subject, data, headers } of answers) {
-    // A status says that there is no more, or that what comes next is too large.
+    // A status means that there are no more messages, or that the next one is too large.
     if (reply === undefined || (headers?.code ?? 0) > 0) return { messages, isWhole: messages.length > 0 };
     const { sequence, consumerSequence, storedAt } = parseAckSubject(reply);
     if (consumerSequence !== taken + messages.length + 1) break;

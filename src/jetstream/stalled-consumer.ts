@@ -42,7 +42,7 @@ export interface StalledConsumer {
 const QUIET_MS = 10_000;
 /** STALL-2. */
 const UNCHANGED_ACK_WAITS = 3;
-/** Up to so many unacknowledged sequences are looked up one by one; with more, only their holders' acks can tell. */
+/** Up to so many unacknowledged sequences are looked up one by one; with more, only the acks of their holders are conclusive. */
 const MOST_LOOKED_UP = 256;
 
 /** Messages wait to be handed out, or to be acknowledged. */
@@ -86,7 +86,7 @@ export function createStalledConsumer(dependencies: StalledConsumerDependencies,
     return false;
   };
 
-  /** STALL-2. @returns null when it is too early to tell */
+  /** STALL-2. @returns null when it is too early to decide */
   const isWaitingInVain = async (info: ConsumerInfo, since: number): Promise<boolean | null> => {
     if (!(await mayBeStored(info))) return true;
     const ackWaitMs = (info.config.ack_wait ?? 0) / nanos(1);

@@ -1,4 +1,4 @@
-/** Repeats the steps of a start until JetStream can do them: a cluster that comes up elects its leaders first. */
+/** Repeats the steps of a start until JetStream can perform them: a starting cluster elects its leaders first. */
 import { AppError } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
@@ -6,20 +6,20 @@ import { sleep } from "../model/periodic.ts";
 import { NO_ANSWER, unavailability } from "./nats-errors.ts";
 
 export interface StartupWaitOptions {
-  /** For all steps together, from now on. */
+  /** For all steps together, counted from the creation. */
   readonly startupTimeoutMs: number;
-  /** Ends the waiting. */
+  /** Aborts the wait. */
   readonly signal: AbortSignal;
 }
 
 /**
- * @param step what is waited for, e.g. `the streams`; @param attempt may be called again after it has failed
- * @throws AppError JETSTREAM_UNAVAILABLE, and what waiting does not mend as it is
+ * @param step names the step in messages, e.g. `the streams`; @param attempt is called again after a temporary failure
+ * @throws AppError JETSTREAM_UNAVAILABLE, and any permanent failure unchanged
  */
 export type StartupWait = <T>(step: string, attempt: () => Promise<T>) => Promise<T>;
 
 const TRY_AGAIN_MS = 500;
-/** A line in the log for the first try that fails, then for one in so many. */
+/** The first failure is logged, then one in so many. */
 const LOG_EVERY = 10;
 
 export function createStartupWait({ startupTimeoutMs, signal }: StartupWaitOptions, clock: Clock, logger: Logger): StartupWait {
@@ -50,7 +50,7 @@ export function createStartupWait({ startupTimeoutMs, signal }: StartupWaitOptio
     const cancel = clock.after(giveUpAt - clock.now(), giveUp);
     signal.addEventListener("abort", giveUp, { once: true });
     try {
-      // An attempt may hang, too: a watch that never begins.
+      // An attempt may also hang, such as a watch that never begins.
       return await Promise.race([untilDone(), givenUp]);
     } finally {
       isOver = true;

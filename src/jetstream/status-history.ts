@@ -1,4 +1,4 @@
-/** Reads the status stream for people: what has happened, newest first, and what happens now. */
+/** Reads the status stream for people: past events, newest first, and new ones as they happen. */
 
 import type { JetStreamManager, NatsConnection } from "nats";
 import { epochMsOf } from "../model/rfc3339.ts";
@@ -8,7 +8,7 @@ import { readBackwards } from "./read-newest.ts";
 import { type StreamMessage, textOf } from "./read-stream.ts";
 import type { Subjects } from "./subjects.ts";
 
-/** What an event is about: the first part of its type. */
+/** The first part of an event's type. */
 export type StatusTopic = "integration" | "circuit" | "delivery";
 
 export interface StatusHistoryFilter {
@@ -18,19 +18,19 @@ export interface StatusHistoryFilter {
 }
 
 export interface PastStatusEvent {
-  /** Its number in the stream. */
+  /** Its sequence in the stream. */
   readonly sequence: number;
   readonly event: StatusEvent;
 }
 
 export interface StatusHistory {
-  /** @param before only events with a lower sequence; null: from the newest. @returns `next` is what to give as `before`. */
+  /** @param before only events with a lower sequence; null: from the newest. @returns `next` is the `before` of the next page */
   list(
     filter: StatusHistoryFilter,
     before: number | null,
     limit: number,
   ): Promise<{ readonly items: readonly PastStatusEvent[]; readonly next: number | null }>;
-  /** Events from now on, as this connection sees them. @returns ends it. */
+  /** Passes on events from now on, as this connection receives them. @returns a function that ends it */
   follow(listener: (event: StatusEvent) => void): () => void;
 }
 
@@ -62,7 +62,7 @@ export function createStatusHistory(
   };
 }
 
-/** Null for what somebody else has put there. */
+/** Null for a message that is not a status event. */
 function read(json: string): StatusEvent | null {
   try {
     const event = JSON.parse(json) as Partial<Record<string, unknown>> | null;

@@ -1,4 +1,4 @@
-/** Finds events in the EVENTS stream again: by their place, or by their id among the newest. */
+/** Finds events in the events stream: by sequence, or by id among the newest. */
 import type { JetStreamManager, MsgHdrs, NatsConnection } from "nats";
 import type { Clock } from "../model/clock.ts";
 import type { StoredEvent } from "../model/delivery-location.ts";
@@ -11,28 +11,29 @@ import { messageAt } from "./stored-message.ts";
 import type { Subjects } from "./subjects.ts";
 
 export interface EventSearch {
-  /** In the order of the stream, one for each event key; of very many the first. */
+  /** In the order of the stream, one for each event key; at most 20. */
   readonly found: readonly StoredEvent[];
-  /** How many events were looked at. */
+  /** How many events were searched. */
   readonly searched: number;
-  /** When the earliest of them was stored, milliseconds since the epoch; null: there was none to look at. */
+  /** When the earliest of them was stored, milliseconds since the epoch; null: none was searched. */
   readonly from: number | null;
-  /** Whether there was nothing left to look at. */
+  /** Whether the search reached the end of the stream. */
   readonly complete: boolean;
 }
 
 /** Every call rejects with AppError NATS_UNREACHABLE when the server does not answer. */
 export interface StoredEvents {
-  /** Null: the stream has it no more, or not yet. */
+  /** Null: the stream does not have the event any more, or not yet. */
   at(sequence: number): Promise<StoredEvent | null>;
   /**
-   * Looks for events with an id, of a type or (null) of any, from a time on (milliseconds since the epoch) or, with null,
-   * among the newest.
+   * Searches for events with an id.
+   * @param since milliseconds since the epoch; null: searches the newest events
+   * @param type null: any
    */
   search(eventId: string, since: number | null, type: string | null): Promise<EventSearch>;
 }
 
-/** What one call looks at, and for how long. */
+/** Limits of one search. */
 const MOST_EVENTS = 20_000;
 const SEARCH_MS = 3_000;
 const BATCH = 500;
@@ -80,7 +81,7 @@ export function createStoredEvents(connection: NatsConnection, manager: JetStrea
       if (searched >= MOST_EVENTS || clock.now() >= until) return { found: [...found.values()], searched, from, complete: false };
       searched++;
       from ??= message.storedAt;
-      if (!mayBe(message, eventId)) continue;
+      if (!mayHaveId(message, eventId)) continue;
       const stored = await read(message);
       if (stored.event?.id !== eventId) continue;
       const key = eventKey(stored.event);
@@ -96,13 +97,13 @@ export function createStoredEvents(connection: NatsConnection, manager: JetStrea
   };
 }
 
-/** Whether it is worth reading: the id is in a header, or somewhere in the body as it would be written there. */
-function mayBe({ headers, data }: StreamMessage, eventId: string): boolean {
+/** A cheap check before the event is decoded: the id is in a header, or its JSON text is somewhere in the body. */
+function mayHaveId({ headers, data }: StreamMessage, eventId: string): boolean {
   if (headerOf(headers, "nats-msg-id") === eventId || headerOf(headers, "ce-id") !== undefined) return true;
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength).includes(JSON.stringify(eventId).slice(1, -1));
 }
 
-/** A header by its lower-case name. */
+/** The value of a header by its lower-case name. */
 export function headerOf(headers: MsgHdrs | undefined, name: string): string | undefined {
   for (const [key, values] of headers ?? []) if (key.toLowerCase() === name) return values[0];
   return undefined;

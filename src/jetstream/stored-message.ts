@@ -2,14 +2,14 @@
 import type { JetStreamManager, SeqMsgRequest, StoredMsg } from "nats";
 import { isNotFound, isStreamMissing } from "./nats-errors.ts";
 
-/** Null when there is none at the sequence (any more). */
+/** Null when there is no message at the sequence, or not any more. */
 export function messageAt(manager: JetStreamManager, stream: string, sequence: number): Promise<StoredMsg | null> {
   return unlessNoMessage(manager.streams.getMessage(stream, { seq: sequence }));
 }
 
-/** The first one on the subject, which may be a pattern, from a sequence on; null when there is none. */
+/** The first message of a subject or pattern from a sequence on; null when there is none. */
 export function nextMessage(manager: JetStreamManager, stream: string, subject: string, from: number): Promise<StoredMsg | null> {
-  // The server's JSApiMsgGetRequest has had next_by_subj since 2.9; the library's type has not.
+  // The server's JSApiMsgGetRequest has next_by_subj since 2.9; the library's type lacks it.
   const request = { seq: from, next_by_subj: subject } as SeqMsgRequest;
   return unlessNoMessage(manager.streams.getMessage(stream, request));
 }

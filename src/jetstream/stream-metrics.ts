@@ -57,15 +57,7 @@ export function createStreamMetrics(manager: JetStreamManager, names: Subjects, 
   };
 
   const readParked = async (): Promise<ParkedMetrics> => {
-    const byApp = new Map<string, { messages: number; queues: Set<string> }>();
-    for (const [subject, messages] of await countBySubject(manager, streams.parked, names.allParked)) {
-      const { app = "", installationUuid = null } = names.parseParked(subject) ?? {};
-      const ofApp = byApp.get(app) ?? { messages: 0, queues: new Set() };
-      byApp.set(app, ofApp);
-      ofApp.messages += messages;
-      // One pattern for the app's own queue, and one for all queues of its installations.
-      ofApp.queues.add(names.parked(app, installationUuid && "*"));
-    }
+    const byApp = groupByApp(await countBySubject(manager, streams.parked, names.allParked), names);
     const ranked = [...byApp].sort(([, a], [, b]) => b.messages - a.messages);
     const shown = ranked.slice(0, MOST_APPS);
     const other = ranked.slice(MOST_APPS).reduce((sum, [, { messages }]) => sum + messages, 0);
@@ -129,6 +121,24 @@ export function createStreamMetrics(manager: JetStreamManager, names: Subjects, 
     stop: refreshing.stop,
     latest: () => latest,
   };
+}
+
+interface AppQueues {
+  messages: number;
+  /** One pattern for the app's own queue, and one for all queues of its installations. */
+  readonly queues: Set<string>;
+}
+
+function groupByApp(parked: ReadonlyMap<string, number>, names: Subjects): Map<string, AppQueues> {
+  const byApp = new Map<string, AppQueues>();
+  for (const [subject, messages] of parked) {
+    const { app = "", installationUuid = null } = names.parseParked(subject) ?? {};
+    const queues = byApp.get(app) ?? { messages: 0, queues: new Set() };
+    byApp.set(app, queues);
+    queues.messages += messages;
+    queues.queues.add(names.parked(app, installationUuid && "*"));
+  }
+  return byApp;
 }
 
 function depthOf({ num_pending: pending, num_ack_pending: ackPending }: ConsumerInfo): number {

@@ -1,10 +1,11 @@
 /**
- * Looks once a second whether the streams, the registry bucket and the events consumer are there and can be used. It is the
- * one place that does; nothing on the delivery path asks.
+ * Checks once a second whether the streams, the registry bucket and the events consumer exist and are usable. Nothing on the delivery path
+ * does that.
  *
- * W1  What is missing for a while is made again, as a start would make it: an empty stream. What it held is lost, which the log says.
- * W2  A stream that Posthorn makes again goes on with the sequences of the one before, where the server can do that (2.10).
- * W3  A registry bucket that is another one than before, whoever made it, is filled with the records that were known.
+ * WATCH-1  A stream or bucket that is missing for 5 s is recreated, as at a start. A recreated stream is empty: its messages are lost,
+ *          which is logged.
+ * WATCH-2  A recreated stream continues the sequences of the deleted one, if the server supports that (2.10).
+ * WATCH-3  A registry bucket that was recreated, by Posthorn or anybody else, is filled with the known records.
  */
 import type { ConsumerInfo, JetStreamManager, StreamInfo } from "nats";
 import { messageOf } from "../model/app-error.ts";
@@ -18,31 +19,31 @@ import { unavailability, unlessNotFound } from "./nats-errors.ts";
 import { addStream, mismatches, plans, type StreamPlan } from "./streams.ts";
 import type { Subjects } from "./subjects.ts";
 
-/** What deliveries depend on in NATS beside the connection; `events` is the stream with its consumer. */
+/** The parts of NATS that deliveries depend on, besides the connection; `events` is the stream with its consumer. */
 export const NATS_DEPENDENCIES = ["events", "retries", "parked", "dead-letters", "status", "registry"] as const;
 
 export type NatsDependency = (typeof NATS_DEPENDENCIES)[number];
 
 export interface StreamWatch {
-  /** Resolves when it has looked for the first time. */
+  /** Resolves after the first check. */
   start(): Promise<void>;
   stop(): void;
-  /** Why it can't be used, by what can't; of the last look. */
+  /** Dependency → why it is unusable, as of the last check. */
   problems(): ReadonlyMap<NatsDependency, string>;
 }
 
 /** registry/store.ts */
 export interface WatchedBucket {
-  /** Its bucket is gone: what it knows is not current any more. */
+  /** The bucket is missing: the known records are not current any more. */
   bucketMissing(): void;
-  /** Opens the bucket anew, or makes it, and puts back what is not in it. */
+  /** Opens or creates the bucket, and writes the known records that it lacks (WATCH-3). */
   reopen(): Promise<void>;
 }
 
 export interface StreamWatchDependencies {
   readonly manager: JetStreamManager;
   readonly connectionState: Pick<ConnectionState, "up">;
-  /** Whether the server can begin a stream with a sequence other than 1 (2.10). */
+  /** Whether the server can create a stream whose first sequence is not 1 (2.10). */
   readonly canContinueSequences: () => boolean;
   readonly names: Subjects;
   readonly bucket: WatchedBucket;
@@ -52,12 +53,12 @@ export interface StreamWatchDependencies {
 }
 
 export interface StreamWatchOptions {
-  /** Of a stream that is made again. */
+  /** Replicas of a recreated stream. */
   readonly replicas: number;
 }
 
 const EVERY_MS = 1_000;
-/** A person who deletes a stream may be about to make it with settings of their own. */
+/** Gives a person who deletes a stream time to create it with other settings. */
 const RECREATE_AFTER_MS = 5_000;
 
 interface Watched {
@@ -75,21 +76,9 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
   let problems: ReadonlyMap<NatsDependency, string> = new Map();
   let stopped = false;
 
-  const watchedAs = (name: NatsDependency, stream: string): Watched => {
-    const plan = plans(names).find((other) => other.name === stream) ?? null;
-    return { name, stream, plan, created: null, lastSequence: 0, missingSince: null };
-  };
-  const { streams } = names;
-  const registry = watchedAs("registry", names.registryStream);
-  const all: readonly Watched[] = [
-    watchedAs("events", streams.events),
-    watchedAs("retries", streams.retries),
-    watchedAs("parked", streams.parked),
-    watchedAs("dead-letters", streams.deadLetters),
-    watchedAs("status", streams.status),
-    registry,
-  ];
-  /** The bucket is there, and what is known is not put back yet. */
+  const registry = watchedAs(names, "registry", names.registryStream);
+  const all = [...watchedStreams(names), registry];
+  /** The bucket exists, and the known records are not restored yet. */
   let mustReopen = false;
 
   const recreate = async (watched: Watched): Promise<void> => {
@@ -99,7 +88,7 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
       watched.created = null;
     } else {
       await addStream(manager, plan, replicas, canContinueSequences() ? lastSequence + 1 : 1);
-      logger.error({ stream }, "a stream was missing and has been created again, empty");
+      logger.error({ stream }, "missing stream recreated, empty");
     }
     watched.missingSince = null;
   };
@@ -133,7 +122,7 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
     return (info as ConsumerInfo & { readonly paused?: boolean }).paused === true ? `consumer ${consumer} of ${stream} is paused` : null;
   };
 
-  const lookAt = async (watched: Watched): Promise<string | null> => {
+  const check = async (watched: Watched): Promise<string | null> => {
     try {
       const askedAt = clock.now();
       const info = await unlessNotFound(manager.streams.info(watched.stream));
@@ -150,18 +139,18 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
     }
   };
 
-  const look = async (): Promise<void> => {
+  const checkAll = async (): Promise<void> => {
     if (!connectionState.up) return;
-    const seen = await Promise.all(all.map(async (watched) => [watched.name, await lookAt(watched)] as const));
+    const seen = await Promise.all(all.map(async (watched) => [watched.name, await check(watched)] as const));
     if (stopped) return;
     const before = problems;
     problems = new Map(seen.flatMap(([name, problem]) => (problem === null ? [] : [[name, problem] as const])));
     for (const [name, problem] of problems)
-      if (before.get(name) !== problem) logger.error({ dependency: name, problem }, "NATS is not usable as it is");
-    for (const name of before.keys()) if (!problems.has(name)) logger.info({ dependency: name }, "NATS is usable again");
+      if (before.get(name) !== problem) logger.error({ dependency: name, problem }, "dependency unusable");
+    for (const name of before.keys()) if (!problems.has(name)) logger.info({ dependency: name }, "dependency usable again");
   };
 
-  const looking = every(clock, EVERY_MS, look);
+  const looking = every(clock, EVERY_MS, checkAll);
 
   return {
     start: looking.start,
@@ -173,11 +162,27 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
   };
 }
 
-/** Only a stream that discards new messages is ever full. */
+function watchedAs(names: Subjects, name: NatsDependency, stream: string): Watched {
+  const plan = plans(names).find((other) => other.name === stream) ?? null;
+  return { name, stream, plan, created: null, lastSequence: 0, missingSince: null };
+}
+
+function watchedStreams(names: Subjects): readonly Watched[] {
+  const { streams } = names;
+  return [
+    watchedAs(names, "events", streams.events),
+    watchedAs(names, "retries", streams.retries),
+    watchedAs(names, "parked", streams.parked),
+    watchedAs(names, "dead-letters", streams.deadLetters),
+    watchedAs(names, "status", streams.status),
+  ];
+}
+
+/** A stream that discards old messages is never full. */
 function limitReached({ config, state }: Pick<StreamInfo, "config" | "state">): string | null {
   if (config.discard !== "new") return null;
   if (config.max_msgs > 0 && state.messages >= config.max_msgs) return `max_msgs: ${config.max_msgs}`;
-  // The next message may not fit before the limit itself is reached.
+  // A message may not fit although the limit is not quite reached; that shows when it is published.
   if (config.max_bytes > 0 && state.bytes >= config.max_bytes) return `max_bytes: ${config.max_bytes}`;
   return null;
 }

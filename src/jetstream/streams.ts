@@ -1,6 +1,6 @@
 /**
- * Makes the streams that are missing and checks those that are there. What Posthorn can't work with stops the start:
- * a work-queue stream that may drop a message by itself would break the one rule of durability.
+ * Creates missing streams and checks existing ones. Settings that Posthorn can't work with stop the start: a work-queue stream that may
+ * drop messages by itself would break the durability rule.
  */
 import { DiscardPolicy, type JetStreamManager, nanos, RetentionPolicy, StorageType, type StreamConfig } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
@@ -9,16 +9,16 @@ import { CONSUMER_PREFIX, covers, type Subjects } from "./subjects.ts";
 
 const DAY_MS = 86_400_000;
 const DUPLICATE_WINDOW_MS = 10 * 60_000;
-/** A server's default. Tries of one store are seconds apart, and so are redeliveries of its source. */
+/** The server's default. Tries of one message are seconds apart, and so are redeliveries of its source. */
 const SHORTEST_DUPLICATE_WINDOW_MS = 2 * 60_000;
-/** A letter without its body, or a status event, always fits into this. */
+/** A dead letter without its body always fits into this, and so does a status event. */
 const SMALLEST_MESSAGE_LIMIT = 16 * 1024;
 
 export interface StreamPlan {
   readonly name: string;
   readonly subjects: readonly string[];
   readonly retention: RetentionPolicy;
-  /** 0: for ever. */
+  /** 0: no limit. */
   readonly maxAgeMs: number;
 }
 
@@ -44,7 +44,7 @@ export function plans({ streams, filters: subjects }: Subjects): StreamPlan[] {
   ];
 }
 
-/** @throws AppError STREAM_MISMATCH naming every stream, setting, what was found and what is wanted. */
+/** @throws AppError STREAM_MISMATCH naming every stream and setting, the value found and the value wanted */
 export async function ensureTopology(manager: JetStreamManager, names: Subjects, replicas: number): Promise<void> {
   const problems: string[] = [];
   for (const plan of plans(names)) {
@@ -65,7 +65,7 @@ async function streamConfig(manager: JetStreamManager, name: string): Promise<St
   return (await unlessNotFound(manager.streams.info(name)))?.config ?? null;
 }
 
-/** @param firstSequence other than 1 only for a server from 2.10 on */
+/** @param firstSequence values other than 1 need nats-server 2.10 */
 export async function addStream(manager: JetStreamManager, plan: StreamPlan, replicas: number, firstSequence = 1): Promise<void> {
   try {
     const config: Partial<StreamConfig> & { readonly first_seq?: number } = {
@@ -81,19 +81,20 @@ export async function addStream(manager: JetStreamManager, plan: StreamPlan, rep
     };
     await manager.streams.add(config);
   } catch (error) {
-    // Another replica may have made it in the meantime.
+    // Another replica may have created it meanwhile.
     if ((await streamConfig(manager, plan.name)) !== null) return;
     if (unavailability(error) !== null) throw error;
-    throw new AppError("STREAM_MISMATCH", `stream ${plan.name} can't be made: ${messageOf(error)}`, { cause: error });
+    throw new AppError("STREAM_MISMATCH", `stream ${plan.name} can't be created: ${messageOf(error)}`, { cause: error });
   }
 }
 
-/** Members of newer servers' configurations that the library does not know. */
+/** Settings of newer servers that the library does not know. */
 type FoundConfig = StreamConfig & { readonly persist_mode?: string };
 
 /**
- * What a stream may not be. Sizes that refuse are back-pressure, and how long events, dead letters and status events are kept
- * is for whoever runs it; but what was acknowledged has to stay, where Posthorn looks for it, until Posthorn takes it away.
+ * Settings of an existing stream that Posthorn can't work with. Size limits that refuse new messages are back-pressure, and how long
+ * events, dead letters and status events are kept is the operator's choice. But an acknowledged message has to stay until Posthorn
+ * removes it.
  */
 export function mismatches(plan: StreamPlan, found: FoundConfig, { streams }: Subjects): string[] {
   const problems: string[] = [];
@@ -113,7 +114,7 @@ export function mismatches(plan: StreamPlan, found: FoundConfig, { streams }: Su
   if (found.duplicate_window < nanos(SHORTEST_DUPLICATE_WINDOW_MS))
     differs("duplicate_window", found.duplicate_window, `${nanos(SHORTEST_DUPLICATE_WINDOW_MS)} or more`);
 
-  // Evicts the oldest of a subject whatever `discard` says, unless it is told to refuse here, too.
+  // Evicts the oldest message of a subject whatever `discard` says, unless discard_new_per_subject is set as well.
   const evicts = found.max_msgs_per_subject > 0 && !(found.discard === DiscardPolicy.New && found.discard_new_per_subject);
   const isWorkQueue = plan.retention === RetentionPolicy.Workqueue;
   if (evicts && (isWorkQueue || plan.name === streams.events))
@@ -122,7 +123,7 @@ export function mismatches(plan: StreamPlan, found: FoundConfig, { streams }: Su
     if (found.max_age > 0) differs("max_age", found.max_age, "0");
     if ((found.max_msgs > 0 || found.max_bytes > 0) && found.discard !== DiscardPolicy.New)
       differs("discard with a limit", found.discard, '"new"');
-    // One for each tier or each parked queue, made on demand.
+    // There is one consumer per tier or parked queue, created on demand.
     if (found.max_consumers > 0) differs("max_consumers", found.max_consumers, "-1");
   }
   if (plan.name !== streams.events) {
@@ -140,13 +141,13 @@ export function mismatches(plan: StreamPlan, found: FoundConfig, { streams }: Su
   return problems;
 }
 
-/** A work queue hands each message to one consumer: one that is not Posthorn's own, or gives up, keeps messages from it. */
+/** A work queue delivers each message to one consumer. A foreign consumer, or one with a delivery limit, withholds messages. */
 async function consumerMismatches(manager: JetStreamManager, { name: stream, retention }: StreamPlan): Promise<string[]> {
   if (retention !== RetentionPolicy.Workqueue) return [];
   const problems: string[] = [];
   for await (const { name, config } of manager.consumers.list(stream)) {
     if (!name.startsWith(CONSUMER_PREFIX)) {
-      problems.push(`consumer ${name} of ${stream}: found one that is not Posthorn's, wanted none beside ${CONSUMER_PREFIX}…`);
+      problems.push(`consumer ${name} of ${stream}: found one that is not Posthorn's, wanted only ${CONSUMER_PREFIX}…`);
     } else if ((config.max_deliver ?? -1) > 0) {
       problems.push(`consumer ${name} of ${stream}: max_deliver: found ${config.max_deliver}, wanted -1`);
     }

@@ -125,7 +125,7 @@ describe.each([
     expect((await manager.streams.info(streamOf(name))).config.retention).toBe(
       name === "RETRIES" || name === "PARKED" ? RetentionPolicy.Workqueue : RetentionPolicy.Limits,
     );
-    expect(replicas.flatMap(({ log }) => has(log, "has been created again")).some(({ stream }) => stream === streamOf(name))).toBe(true);
+    expect(replicas.flatMap(({ log }) => has(log, "missing stream recreated")).some(({ stream }) => stream === streamOf(name))).toBe(true);
     await expectEverythingWorks();
   });
 });

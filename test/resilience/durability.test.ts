@@ -382,7 +382,7 @@ describe("streams that refuse", () => {
     const metrics = String((await posthorn.api("GET", "/metrics")).body);
     expect(metrics).toContain('posthorn_stream_refusing{stream="parked"} 1');
     expect(metrics).toContain('posthorn_stream_refusing{stream="retries"} 0');
-    expect(posthorn.log.filter(({ message }) => String(message).startsWith("a stream refuses"))).toHaveLength(1);
+    expect(posthorn.log.filter(({ message }) => String(message).startsWith("stream refuses"))).toHaveLength(1);
     await changed(platform, "PARKED", { max_msgs: -1 });
     await eventually(async () => (await streams()).ok);
     expect((await manager.streams.info(stream("PARKED"))).state.messages).toBe(2);

@@ -78,7 +78,7 @@ function inversions(receiver: Receiver): number {
 
 const twice = (receiver: Receiver): number => receiver.requests.length - new Set(seen(receiver).map(({ id }) => id)).size;
 const unique = (receiver: Receiver): number => new Set(seen(receiver).map(({ id }) => id)).size;
-const isOwner = ({ log }: Posthorn): boolean => log.some(({ message }) => message === "the lease is taken");
+const isOwner = ({ log }: Posthorn): boolean => log.some(({ message }) => message === "lease taken");
 
 describe("an app with order_by", () => {
   test("gets each key's deliveries in order over the kill of their owner, and tells where each event stands", async () => {
