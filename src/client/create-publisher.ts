@@ -1,5 +1,4 @@
 /** Publishes events: validated before they leave, deduplicated by type and id, acknowledged by JetStream. */
-import { randomUUID } from "node:crypto";
 import {
   type Context,
   context,
@@ -13,12 +12,10 @@ import {
 } from "@opentelemetry/api";
 import { headers, type MsgHdrs, NatsError, ErrorCode as NatsErrorCode } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
-import { toRfc3339 } from "../model/clock.ts";
-import { eventMessageId } from "../model/event-key.ts";
-import { type EventLimits, readEvent } from "../model/event-reader.ts";
 import { serverOf } from "../model/nats-url.ts";
 import { formatTraceparent, parseTraceparent } from "../model/trace-context.ts";
 import { DEFAULT_PREFIX, type NatsSource, openConnection, streamName } from "./connection.ts";
+import { checkSubjectPrefix, type EventInput, prepareEvent } from "./prepare-event.ts";
 
 export interface PublisherOptions {
   readonly nats: NatsSource;
@@ -28,28 +25,6 @@ export interface PublisherOptions {
   readonly maxIdLength?: number;
   /** How long one try waits for the acknowledgement; there are two. */
   readonly timeoutMs?: number;
-}
-
-export interface EventInput {
-  /** `<resource>.<action>`, e.g. `issue.created`. */
-  readonly type: string;
-  readonly organizationId: string | number;
-  /** A JSON object; as `dataJson` it is sent as the text it is, with its number text kept. */
-  readonly data?: object;
-  readonly dataJson?: string;
-  /** Unique per event of a type; publishing the same type and id again within ten minutes stores nothing. A UUID when not given. */
-  readonly id?: string;
-  readonly installationUuid?: string;
-  readonly app?: string;
-  readonly projectId?: string | number;
-  readonly actor?: object;
-  readonly occurredAt?: Date | string;
-  /**
-   * W3C trace context to go on with; the active OpenTelemetry span's when not given. With an SDK the event's own span, its
-   * child, is what the event carries.
-   */
-  readonly traceparent?: string;
-  readonly tracestate?: string;
 }
 
 export interface PublishedEvent {
@@ -69,24 +44,15 @@ export interface Publisher {
 }
 
 const DEFAULT_TIMEOUT_MS = 5_000;
-/** The service's own default. */
-const DEFAULT_MAX_ID_LENGTH = 256;
-/** What else is too large for Posthorn, its settings say. */
-const UNLIMITED: EventLimits = {
-  maxBytes: Number.POSITIVE_INFINITY,
-  maxHeaders: Number.POSITIVE_INFINITY,
-  maxDepth: Number.POSITIVE_INFINITY,
-  maxKeys: Number.POSITIVE_INFINITY,
-  maxIdLength: Number.POSITIVE_INFINITY,
-};
 
-/** @throws AppError NATS_UNREACHABLE */
+/** @throws AppError NATS_UNREACHABLE, PUBLISH_INVALID when the subject prefix can't be one */
 export async function createPublisher({
   nats,
   subjectPrefix = DEFAULT_PREFIX,
-  maxIdLength = DEFAULT_MAX_ID_LENGTH,
+  maxIdLength,
   timeoutMs = DEFAULT_TIMEOUT_MS,
 }: PublisherOptions): Promise<Publisher> {
+  checkSubjectPrefix(subjectPrefix);
   const { connection, close } = await openConnection(nats);
   const jetStream = connection.jetstream();
   const tracer = trace.getTracer("posthorn/client");
@@ -120,9 +86,10 @@ export async function createPublisher({
 
   return {
     async publish(event) {
-      const id = event?.id ?? randomUUID();
-      const body = checkedBody(event, id);
-      const { subject, messageId } = checked(subjectPrefix, event, body, id, maxIdLength);
+      const { id, subject, messageId, body } = prepareEvent(event, {
+        subjectPrefix,
+        ...(maxIdLength === undefined ? {} : { maxIdLength }),
+      });
       const server = serverOf(connection.getServer());
       const span = tracer.startSpan(
         `publish ${subject}`,
@@ -152,54 +119,6 @@ export async function createPublisher({
     },
     close,
   };
-}
-
-function checkedBody(event: EventInput, id: string): string {
-  if (typeof event !== "object" || event === null) throw new AppError("PUBLISH_INVALID", "event: wanted an object");
-  try {
-    return bodyOf(event, id);
-  } catch (error) {
-    // What JSON can't say: a BigInt, a circle.
-    if (error instanceof AppError) throw error;
-    throw new AppError("PUBLISH_INVALID", `event: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-function bodyOf(event: EventInput, id: string): string {
-  const head = JSON.stringify({
-    id,
-    organization_id: event.organizationId,
-    installation_uuid: event.installationUuid,
-    app: event.app,
-    project_id: event.projectId,
-    actor: event.actor,
-    occurred_at: timeOf(event.occurredAt),
-  });
-  const data = event.dataJson ?? (event.data === undefined ? undefined : JSON.stringify(event.data));
-  return data === undefined ? head : `${head.slice(0, -1)},"data":${data}}`;
-}
-
-function timeOf(time: Date | string | undefined): string {
-  if (time === undefined) return toRfc3339(Date.now());
-  if (typeof time === "string") return time;
-  if (Number.isNaN(time.getTime())) throw new AppError("PUBLISH_INVALID", "occurredAt: found an invalid Date");
-  return toRfc3339(time.getTime());
-}
-
-/** The reader at the other end is the judge here too, so that what is published can be read. */
-function checked(
-  prefix: string,
-  { type }: EventInput,
-  body: string,
-  id: string,
-  maxIdLength: number,
-): { readonly subject: string; readonly messageId: string } {
-  const [resource = "", action = "", more] = type.split(".");
-  if (more !== undefined) throw new AppError("PUBLISH_INVALID", `type: found ${JSON.stringify(type)}, wanted <resource>.<action>`);
-  const raw = { resource, action, body: Buffer.from(body), header: () => undefined, fallbackId: id, storedAt: Date.now() };
-  const read = readEvent(raw, { ...UNLIMITED, maxIdLength });
-  if (!read.ok) throw new AppError("PUBLISH_INVALID", read.problem.replace(" in the subject", " in type"));
-  return { subject: `${prefix}.events.${resource}.${action}`, messageId: eventMessageId(read.event) };
 }
 
 /** What the event's span goes on with: the caller's trace, or the active span. */

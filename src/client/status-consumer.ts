@@ -94,7 +94,12 @@ function beginning(startAt: StartAt): object {
 }
 
 /** One subject: servers before 2.10 take only one. What it lets through too much the subscription filters itself. */
-function filterSubject({ subjectPrefix: prefix, changes, app = "*", installationUuid }: StatusConsumerPlan): string {
+export function filterSubject({
+  subjectPrefix: prefix,
+  changes,
+  app = "*",
+  installationUuid,
+}: StatusFilter & Pick<StatusConsumerPlan, "subjectPrefix">): string {
   const type = changes?.length === 1 ? changes[0] : "*.*";
   if (installationUuid !== undefined) return `${prefix}.status.${type}.${app}.${installationUuid}`;
   if (type === "*.*") return `${prefix}.status.>`;

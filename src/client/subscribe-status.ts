@@ -112,7 +112,7 @@ async function follow<Type extends StatusEventType>(
       message.ack();
     } catch (error) {
       onError(error);
-      message.nak(Math.min(1_000 * 2 ** (redeliveryCount - 1), LONGEST_BACKOFF_MS));
+      message.nak(backoffMs(redeliveryCount));
     } finally {
       clearInterval(keepAlive);
     }
@@ -170,10 +170,16 @@ async function follow<Type extends StatusEventType>(
   };
 }
 
+/** How long an event waits to come again after its handler failed for the n-th time. */
+export function backoffMs(failures: number): number {
+  return Math.min(1_000 * 2 ** (failures - 1), LONGEST_BACKOFF_MS);
+}
+
 function eventOf(message: JsMsg): StatusEvent | null {
   try {
     const event = message.json<StatusEvent | null>();
-    return typeof event?.type === "string" && typeof event.data === "object" && event.data !== null ? event : null;
+    const { type, data } = event ?? {};
+    return typeof type === "string" && typeof data === "object" && data !== null && !Array.isArray(data) ? event : null;
   } catch {
     return null;
   }
