@@ -173,6 +173,8 @@ class StatusSubscription:
                 if self._stopped:
                     return
                 self._report(error)
+                if self._connection.is_closed:
+                    return
                 await asyncio.sleep(_AGAIN_AFTER_S)
                 # It may have been deleted.
                 try:
