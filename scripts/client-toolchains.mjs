@@ -95,8 +95,16 @@ export function checkClients() {
   /** @type {Array<[command: string, args: string[], cwd: string, environment?: Record<string, string>]>} */
   const commands = [];
   if (python !== null) {
-    commands.push([python, ["-m", "ruff", "check", "--no-cache", ".", "../../examples/receive"], PYTHON_CLIENT]);
-    commands.push([python, ["-m", "ruff", "format", "--no-cache", "--check", ".", "../../examples/receive"], PYTHON_CLIENT]);
+    commands.push([
+      python,
+      ["-m", "ruff", "check", "--no-cache", "--config", "pyproject.toml", ".", "../../examples/receive"],
+      PYTHON_CLIENT,
+    ]);
+    commands.push([
+      python,
+      ["-m", "ruff", "format", "--no-cache", "--config", "pyproject.toml", "--check", ".", "../../examples/receive"],
+      PYTHON_CLIENT,
+    ]);
     commands.push([python, ["-m", "mypy", "--cache-dir", join(LOCAL, "mypy")], PYTHON_CLIENT]);
   }
   if (go !== null) {

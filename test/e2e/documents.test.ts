@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { clientPython, PYTHON_CLIENT } from "../../scripts/client-toolchains.mjs";
+import { findBinary } from "../../scripts/servers.mjs";
 import { blocksOf, runDocument } from "../support/document.ts";
 import { eventually } from "../support/eventually.ts";
 import { connectBus, MAIN, startPosthorn } from "../support/posthorn.ts";
@@ -75,11 +77,23 @@ test("the README leads from a start to an answer", async () => {
 });
 
 test("the tutorial leads from nothing to a verified webhook in each language", async () => {
-  const said = await runDocument(join(ROOT, "docs/tutorial.md"), await surroundings("doc-tutorial"));
+  // Its programs are those of a platform with the default prefix.
+  const { environment, replace, ...more } = await surroundings("app-platform");
+  const python = clientPython();
+  const said = await runDocument(join(ROOT, "docs/tutorial.md"), {
+    ...more,
+    environment: { ...environment, PYTHONPATH: join(PYTHON_CLIENT, "src"), PYTHONDONTWRITEBYTECODE: "1" },
+    replace: [...replace, [".local/tutorial/bin/python", python ?? "no Python"]],
+    has: (needed) => (needed === "the Python client" ? python !== null : findBinary(needed) !== null),
+  });
   expect(said).toContain("signature right");
   expect(said).toMatch(/my-app +delivered/);
   expect(said).toMatch(/answered with status 503/);
   expect(said).toMatch(/test\.ping dlv_/);
+  if (python !== null) {
+    expect(said).toMatch(/stored as APP_PLATFORM_EVENTS \d+/);
+    expect(said).toMatch(/integration\.broken my-app \{'rule': 'fatal'/);
+  }
 });
 
 /** A service with an app that a 400 and a 410 have happened to, as guides talk of it. */

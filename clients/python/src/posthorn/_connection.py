@@ -103,9 +103,11 @@ async def _connect(connection: Client, urls: Sequence[SplitResult], given: NatsS
         failing.cancel()
         if not connecting.done():
             connecting.cancel()
-            with contextlib.suppress(BaseException):
+            with contextlib.suppress(asyncio.CancelledError, Exception):
                 await connecting
-            await connection.close()
+            # It may have no transport to close.
+            with contextlib.suppress(Exception):
+                await connection.close()
 
 
 def _with_scheme(url: str) -> str:
