@@ -10,8 +10,8 @@ import { join } from "node:path";
 import { findBinary } from "./servers.mjs";
 import { ROOT, SetUpError, say } from "./set-up.mjs";
 
-export const PYTHON_CLIENT = join(ROOT, "clients", "python");
-export const GO_CLIENT = join(ROOT, "clients", "go");
+export const PYTHON_CLIENT = join(ROOT, "clients/python");
+export const GO_CLIENT = join(ROOT, "clients/go");
 const LOCAL = join(ROOT, ".local");
 const ENVIRONMENT = join(LOCAL, "python");
 const PYTHON = join(ENVIRONMENT, "bin", "python");

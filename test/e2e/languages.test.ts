@@ -116,12 +116,23 @@ test("a subscriber with an account of its own follows through its consumer in ea
   const manager = await operator.jetstreamManager();
   await ensureTopology(manager, busNames("app-platform"), 1);
   const { host } = new URL(server.url);
+  const start = (language: Language): Promise<Program> =>
+    runner.run(of(followInAccount, language), [], { MAILER_NATS_URL: `nats://mailer:change-me-mailer@${host}` });
+  await Promise.all(
+    here.map(async (language) => {
+      const tooEarly = await start(language);
+      await eventually(() => tooEarly.exitCode() !== null);
+      await tooEarly.stop();
+      const wanted = /consumer mailer of APP_PLATFORM_STATUS is not there, wanted filter app-platform\.status\.>[\s\S]*an operator does/;
+      expect([language, tooEarly.exitCode(), tooEarly.said()]).toEqual([language, 1, expect.stringMatching(wanted)]);
+    }),
+  );
   await manager.consumers.add("APP_PLATFORM_STATUS", {
     ...{ durable_name: "mailer", filter_subject: "app-platform.status.>" },
     ...{ ack_policy: AckPolicy.Explicit, max_ack_pending: 1 },
   });
   for (const language of here) {
-    const program = await runner.run(of(followInAccount, language), [], { MAILER_NATS_URL: `nats://mailer:change-me-mailer@${host}` });
+    const program = await start(language);
     const event = { specversion: "1.0", id: language, type: "circuit.opened", data: { app: `app-of-${language}` } };
     await operator.jetstream().publish(`app-platform.status.circuit.opened.${event.data.app}`, JSON.stringify(event));
     await says(program, `app-of-${language}`);
