@@ -1,6 +1,6 @@
 /**
- * What the clients in Python and Go are tested with: a Python with the packages of clients/python/requirements-test.txt in
- * .local/python, and Go. Where a toolchain is missing its tests are skipped, which is said in one line, unless
+ * Sets up the tests of the clients in Python and Go: a Python with the packages of clients/python/requirements-test.txt in
+ * .local/python, and Go. The tests of a missing toolchain are skipped with one line, unless
  * TEST_CLIENTS=required. Plain JavaScript without packages: Node 18 runs it.
  */
 import { spawnSync } from "node:child_process";

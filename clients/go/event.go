@@ -64,7 +64,7 @@ type wireEvent struct {
 	Data             json.RawMessage `json:"data"`
 }
 
-// prepare says what an event looks like on the bus, or which member keeps it from being one. clients/vectors holds it.
+// prepare turns an event into its message on the bus, or names the member that is wrong. It is tested with clients/vectors.
 func prepare(event Event, prefix string, maxIDLength int) (preparedEvent, error) {
 	if err := checkType(event.Type); err != nil {
 		return preparedEvent{}, err

@@ -62,8 +62,8 @@ func (v eventVector) event() (Event, bool) {
 	return event, true
 }
 
-// comparable has what a body says: without what is null, and integer ids as the text that Go sends.
-func comparable(body map[string]any) map[string]any {
+// comparableBody has what a body says: without what is null, and integer ids as the text that Go sends.
+func comparableBody(body map[string]any) map[string]any {
 	result := map[string]any{}
 	for name, value := range body {
 		if number, isNumber := value.(float64); isNumber && name != "data" {
@@ -141,7 +141,7 @@ func TestEvents(t *testing.T) {
 			if err := json.Unmarshal(rest, &body); err != nil {
 				t.Fatal(err)
 			}
-			if found, wanted := comparable(body), comparable(vector.Accepted.Body); !reflect.DeepEqual(found, wanted) {
+			if found, wanted := comparableBody(body), comparableBody(vector.Accepted.Body); !reflect.DeepEqual(found, wanted) {
 				t.Errorf("found %v, wanted %v", found, wanted)
 			}
 		})

@@ -1,4 +1,4 @@
-/** What an event looks like on the bus, or which member keeps it from being one. Pure; the vectors in clients/vectors hold it. */
+/** Turns an event into its message on the bus, or names the member that is wrong. Pure; tested with clients/vectors. */
 import { randomUUID } from "node:crypto";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
@@ -32,7 +32,7 @@ export interface EventInput {
 export interface PreparedEvent {
   readonly id: string;
   readonly subject: string;
-  /** Of the header Nats-Msg-Id. */
+  /** The value of the header Nats-Msg-Id. */
   readonly messageId: string;
   readonly body: string;
 }

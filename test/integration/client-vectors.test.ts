@@ -35,7 +35,7 @@ const named = (cases: any[]): Array<[string, any]> => cases.map((one, at) => [on
 let server: Server;
 let connection: NatsConnection;
 let publisher: Publisher;
-/** What was published since the start, whether or not it was stored. */
+/** Everything published since the start, stored or not. */
 const published: Array<{ subject: string; headers: MsgHdrs | undefined; body: string }> = [];
 
 beforeAll(async () => {
@@ -61,7 +61,7 @@ const inputOf = (event: any): EventInput =>
     Object.entries(event).map(([name, value]) => [name.replace(/_([a-z])/g, (_all, letter: string) => letter.toUpperCase()), value]),
   ) as unknown as EventInput;
 
-/** What it sends for an event, as others see it. */
+/** @returns the message of an event, as others see it. */
 async function sent(event: any) {
   const before = published.length;
   await publisher.publish(inputOf(event));

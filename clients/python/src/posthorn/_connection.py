@@ -26,7 +26,7 @@ class NatsServers:
     #: A credentials file (JWT and seed); wants `posthorn[creds]`.
     creds_file: str | None = None
     tls: ssl.SSLContext | None = None
-    #: Where answers come to, where permissions allow only that: `_INBOX.publisher`.
+    #: The inbox that permissions allow: `_INBOX.publisher`.
     inbox_prefix: str = "_INBOX"
 
 

@@ -1,4 +1,4 @@
-"""What an event looks like on the bus, or which member keeps it from being one. Pure; clients/vectors holds it."""
+"""Turns an event into its message on the bus, or names the member that is wrong. Pure; tested with clients/vectors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 class PreparedEvent:
     id: str
     subject: str
-    #: Of the header Nats-Msg-Id.
+    #: The value of the header Nats-Msg-Id.
     message_id: str
     body: bytes
 

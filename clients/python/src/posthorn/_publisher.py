@@ -32,7 +32,7 @@ class PublishedEvent:
     sequence: int
     #: An event of this type and id was there already; this one was not stored.
     duplicate: bool
-    #: Of the trace that the event carries; None when it carries none and Posthorn starts one.
+    #: The trace that the event carries; None when it carries none and Posthorn starts one.
     trace_id: str | None
 
 

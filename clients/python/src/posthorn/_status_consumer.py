@@ -30,7 +30,7 @@ _REQUEST_TIMEOUT_S = 5.0
 _DURABLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _API_PREFIX = re.compile(r"[^\s.*>]+(?:\.[^\s.*>]+)*")
 
-#: Where a consumer that is made now begins: an int is a sequence, a text an RFC 3339 time.
+#: The position at which a new consumer begins: an int is a sequence, a text an RFC 3339 time.
 Start = Literal["new", "all"] | datetime | int | str
 
 

@@ -129,7 +129,7 @@ class StatusSubscription:
         #: Everything before it is acknowledged, whoever did it.
         self._goes_on_at: Start = "new"
         self._asked_at = 0.0
-        #: What was handled here and is behind that: sequence → when the server stored it.
+        #: Events handled here after that position: sequence → when the server stored it.
         self._handled: dict[int, datetime] = {}
         self._messages: asyncio.Queue[Msg | None] = asyncio.Queue()
         self._running: set[asyncio.Task[None]] = set()

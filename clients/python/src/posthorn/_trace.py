@@ -25,7 +25,7 @@ class Trace:
     tracestate: str | None = None
 
     def headers(self) -> dict[str, str]:
-        # Of the flags only the sampled bit is passed on.
+        # Only the sampled bit of the flags is passed on.
         found = {"traceparent": f"00-{self.trace_id}-{self.span_id}-{'01' if self.is_sampled else '00'}"}
         return found if self.tracestate is None else {**found, "tracestate": self.tracestate}
 
