@@ -1,4 +1,4 @@
-/** The clients in Python and Go, by their own tests: each on its own nats-server, over the vectors that all clients share. */
+/** The clients in Python and Go, by their own tests: each on its own nats-server (TEST_NATS_SERVER), over the vectors that all clients share. */
 import { execFile } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
