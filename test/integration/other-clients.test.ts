@@ -43,5 +43,6 @@ test("the Python client builds a wheel that has its types and can be imported", 
 test("the Go client passes its tests", async (context) => {
   const go = findGo();
   if (go === null) return context.skip("no Go");
-  expect(await run(go, ["test", "./..."], GO_CLIENT)).toMatch(/^ok\s+posthorn\s/m);
+  // Go would not see that another nats-server was named, and answer from its cache.
+  expect(await run(go, ["test", "-count=1", "./..."], GO_CLIENT)).toMatch(/^ok\s+posthorn\s/m);
 });
