@@ -51,8 +51,8 @@ const publishFor = (app: number): void =>
     `${prefix}.events.issue.created`,
     JSON.stringify({ organization_id: String(app), data: { text: "x".repeat(900) } }),
   );
-const messagesOf = async (lane: string): Promise<number> => {
-  const { state } = await world.manager.streams.info(`${prefix.toUpperCase().replaceAll("-", "_")}_${lane}`);
+const messagesOf = async (stream: string): Promise<number> => {
+  const { state } = await world.manager.streams.info(`${prefix.toUpperCase().replaceAll("-", "_")}_${stream}`);
   return state.messages;
 };
 const unhandled = async (): Promise<number> => {
@@ -96,7 +96,7 @@ for (let at = 0; at < backlog; at++) {
 }
 await world.connection.flush();
 await feel("while the backlog is taken in, behind it in the same stream");
-console.log(`backlog stored in the parked lane: ${(await until(async () => (await unhandled()) < 100, 300_000)).toFixed(1)} s more`);
+console.log(`backlog stored in the parked stream: ${(await until(async () => (await unhandled()) < 100, 300_000)).toFixed(1)} s more`);
 
 const bad = setInterval(() => [HANGS, SLOW, RESETS].forEach(publishFor), 1_000 / BAD_RATE);
 const beside: number[] = [];

@@ -4,6 +4,7 @@
  */
 import { connect } from "nats";
 import { startNatsServer } from "../scripts/servers.mjs";
+import { createConnectionState } from "../src/jetstream/connection.ts";
 import { systemClock } from "../src/model/clock.ts";
 import type { Event } from "../src/model/event.ts";
 import { feedIndex } from "../src/registry/index-feed.ts";
@@ -11,7 +12,6 @@ import { createRegistryKinds } from "../src/registry/record-kinds.ts";
 import { createRegistryIndex } from "../src/registry/registry-index.ts";
 import { createSecretBox } from "../src/registry/secret-box.ts";
 import { createRegistryStore } from "../src/registry/store.ts";
-import { createConnectionState } from "../src/subscribers/connection.ts";
 import { createLog } from "../src/telemetry/logger.ts";
 
 const INSTALLATIONS = 100_000;

@@ -3,8 +3,8 @@
  * `GET /v1/apps/{slug}` to what the call takes and answers. It knows what our own schemas use of JSON Schema, no more,
  * and refuses the rest.
  */
-import { openApi } from "../src/api/openapi.ts";
-import { documentedRoutes } from "../src/api/routes.ts";
+import { openApi } from "../src/api/http/openapi.ts";
+import { documentedRoutes } from "../src/api/routes/all-routes.ts";
 
 interface Schema {
   readonly [keyword: string]: unknown;

@@ -41,7 +41,7 @@ const quantile = (of: number, metric: MetricName, selector = ""): string =>
 const quantiles = (metric: MetricName, selector = ""): Query[] =>
   [0.5, 0.95, 0.99].map((of) => ({ expr: quantile(of, metric, selector), legend: `p${of * 100}` }));
 
-/** Of what every replica reads of the same lanes one is shown. */
+/** Of what every replica reads of the same streams one is shown. */
 const max = (metric: MetricName, by = ""): string => `max${by === "" ? "" : ` by (${by})`} (${metric})`;
 
 const stat = (title: string, expr: string, unit: Unit = "short", about?: string): Panel => ({
@@ -79,16 +79,17 @@ export const DASHBOARDS: readonly Dashboard[] = [
         stacked: true,
       }),
       graph("First attempt after the event", "s", quantiles("posthorn_delivery_age_seconds", '{attempt="first"}'), {
-        about: "From occurred_at to the delivery, of what was delivered by its first attempt and never parked.",
+        about:
+          "From the arrival in the events stream to the delivery, for deliveries that succeeded at the first attempt and never parked.",
       }),
       graph("Time of an attempt", "s", quantiles("posthorn_attempt_duration_seconds"), { about: "How long receivers take." }),
       graph("In flight and waiting for a place", "short", [
         { expr: "sum(posthorn_in_flight)", legend: "in flight" },
         { expr: "sum(posthorn_waiting)", legend: "waiting" },
-        { expr: "sum by (lane) (posthorn_held_messages)", legend: "held, {{lane}}" },
+        { expr: "sum by (stream) (posthorn_messages_in_hand)", legend: "held, {{stream}}" },
       ]),
       graph("Off the fast path", "reqps", [
-        { expr: rate("posthorn_deliveries_stored_total", "", "lane"), legend: "to {{lane}}" },
+        { expr: rate("posthorn_deliveries_stored_total", "", "stream"), legend: "to {{stream}}" },
         { expr: rate("posthorn_deliveries_skipped_total"), legend: "skipped, done before" },
       ]),
       graph("Integrations and circuits", "short", [
@@ -108,7 +109,7 @@ export const DASHBOARDS: readonly Dashboard[] = [
       ]),
       graph("Connections", "short", [
         { expr: "posthorn_dependency_up", legend: "{{dependency}} {{instance}}" },
-        { expr: "max by (instance) (posthorn_lane_refusing)", legend: "a lane refuses {{instance}}" },
+        { expr: "max by (instance) (posthorn_stream_refusing)", legend: "a stream refuses {{instance}}" },
       ]),
       graph("Event loop delay, p99", "s", [{ expr: "posthorn_event_loop_delay_seconds", legend: "{{instance}}" }]),
       graph("CPU", "percentunit", [{ expr: `rate(process_cpu_seconds_total{job="posthorn"}[${WINDOW}])`, legend: "{{instance}}" }]),
@@ -170,14 +171,14 @@ export const DASHBOARDS: readonly Dashboard[] = [
     ],
   },
   {
-    uid: "posthorn-lanes",
-    title: "Posthorn: lanes",
-    about: "What waits where: events, retries by rung, parked by app, dead letters.",
+    uid: "posthorn-streams",
+    title: "Posthorn: streams",
+    about: "What waits where: events, retries by tier, parked by app, dead letters.",
     panels: [
       stat("Events waiting", max("posthorn_events_pending")),
-      stat("Retries waiting", 'max(posthorn_lane_messages{lane="retries"})'),
-      stat("Parked", 'max(posthorn_lane_messages{lane="parked"})'),
-      stat("Dead letters", 'max(posthorn_lane_messages{lane="dead-letters"})'),
+      stat("Retries waiting", 'max(posthorn_stream_messages{stream="retries"})'),
+      stat("Parked", 'max(posthorn_stream_messages{stream="parked"})'),
+      stat("Dead letters", 'max(posthorn_stream_messages{stream="dead-letters"})'),
       graph("Events: the consumer's lag", "short", [
         { expr: max("posthorn_events_pending"), legend: "not handed out" },
         { expr: max("posthorn_events_ack_pending"), legend: "not acknowledged" },
@@ -186,7 +187,7 @@ export const DASHBOARDS: readonly Dashboard[] = [
         { expr: max("posthorn_events_oldest_unacked_age_seconds"), legend: "age" },
         { expr: max("posthorn_events_overdue"), legend: "1: over half of what the stream keeps" },
       ]),
-      graph("Retries by rung", "short", [{ expr: max("posthorn_retries_messages", "rung"), legend: "{{rung}} s" }], { stacked: true }),
+      graph("Retries by tier", "short", [{ expr: max("posthorn_retries_messages", "tier"), legend: "{{tier}} s" }], { stacked: true }),
       graph("The most overdue retry", "s", [{ expr: max("posthorn_retries_late_seconds"), legend: "late" }]),
       graph("Parked by app", "short", [{ expr: max("posthorn_parked_messages", "app"), legend: "{{app}}" }], { stacked: true }),
       graph("Age of the oldest parked delivery", "dtdurations", [
@@ -196,8 +197,10 @@ export const DASHBOARDS: readonly Dashboard[] = [
       graph("From event to delivery, of retries", "dtdurations", quantiles("posthorn_delivery_age_seconds", '{attempt="later"}'), {
         about: "Resends and replays are among them.",
       }),
-      graph("Depth of the lanes", "short", [{ expr: max("posthorn_lane_messages", "lane"), legend: "{{lane}}" }]),
-      graph("Age of the oldest message", "dtdurations", [{ expr: max("posthorn_lane_oldest_age_seconds", "lane"), legend: "{{lane}}" }]),
+      graph("Depth of the streams", "short", [{ expr: max("posthorn_stream_messages", "stream"), legend: "{{stream}}" }]),
+      graph("Age of the oldest message", "dtdurations", [
+        { expr: max("posthorn_stream_oldest_age_seconds", "stream"), legend: "{{stream}}" },
+      ]),
       graph(
         "Dead letters by reason",
         "short",
@@ -205,10 +208,10 @@ export const DASHBOARDS: readonly Dashboard[] = [
         { stacked: true },
       ),
       graph("Being stored, acknowledged, and refused", "short", [
-        { expr: "sum(posthorn_lane_stores_pending)", legend: "being stored" },
-        { expr: "sum(posthorn_lane_stores_waiting)", legend: "waiting to be stored" },
+        { expr: "sum(posthorn_publishes_pending)", legend: "being stored" },
+        { expr: "sum(posthorn_publishes_waiting)", legend: "waiting to be stored" },
         { expr: "sum(posthorn_acks_unconfirmed)", legend: "acknowledgements unconfirmed" },
-        { expr: "sum by (lane) (posthorn_lane_refusing)", legend: "replicas that {{lane}} refuses" },
+        { expr: "sum by (stream) (posthorn_stream_refusing)", legend: "replicas that {{stream}} refuses" },
         { expr: max("posthorn_parked_queues"), legend: "parked queues" },
       ]),
     ],

@@ -30,6 +30,7 @@ export function testFiles(files: readonly string[]): string[] {
  * server is what fails. In the others NATS only carries what Posthorn's own code sends.
  */
 export function speaksToNats(file: string): boolean {
+  if (file.startsWith("test/unit/")) return false;
   return file.startsWith("test/resilience/") || /from "nats";$|nats\w*\.(kill|restart)\(|TEST_NATS_SERVER/im.test(read(file));
 }
 
@@ -65,7 +66,7 @@ function createUses(files: readonly string[]): Uses {
       return fromRoot.startsWith("..") || fromRoot === "./" ? [] : [fromRoot];
     });
     // The service; a test that runs other commands names MAIN itself.
-    if (named.includes("dist/main.js")) named.push("src/app.ts");
+    if (named.includes("dist/main.js")) named.push("src/app/app.ts");
     if (file.startsWith("test/") && /\bMAIN\b/.test(text) && file.endsWith(".test.ts")) named.push("src/main.ts");
     if (file.startsWith("test/browser/") || named.includes("dist/web/")) named.push("src/web/");
     // All of them are told apart by name only where tests are about them all.

@@ -33,7 +33,7 @@ const interrupt = (): void => {
 
 /** Runs the service; it ends with the process. */
 async function serve(): Promise<never> {
-  const { createApp } = await import("./app.ts");
+  const { createApp } = await import("./app/app.ts");
   const { loadConfig } = await import("./config/load-config.ts");
   const app = await createApp(loadConfig(), process.env);
   const { logger } = app;
@@ -95,7 +95,7 @@ function keepCompiledCode(): void {
 
 async function reEncrypt(): Promise<0> {
   const { loadConfig } = await import("./config/load-config.ts");
-  const { reEncryptSecrets } = await import("./maintenance.ts");
+  const { reEncryptSecrets } = await import("./app/re-encrypt-secrets.ts");
   await reEncryptSecrets(loadConfig());
   return 0;
 }

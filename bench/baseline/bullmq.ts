@@ -1,6 +1,6 @@
 /**
  * What somebody might write who has Redis at hand: BullMQ, one job per delivery, undici's request, a log row per job. No
- * routing, circuit, retries lane or durable bus; a job is in Redis only.
+ * routing, circuit, retries stream or durable bus; a job is in Redis only.
  */
 import { createHmac, randomUUID } from "node:crypto";
 import { Worker } from "bullmq";

@@ -1,6 +1,6 @@
 /**
  * The floor: the least that does the same I/O as Posthorn, as fast as these libraries go. Consume, build and sign the body,
- * POST it, write a log row and a mark in batches, acknowledge in groups. No routing, retries, gate, log line or metrics.
+ * POST it, write a log row and a mark in batches, acknowledge in groups. No routing, retries, admission, log line or metrics.
  */
 import { createHmac, createSecretKey, hash, randomBytes } from "node:crypto";
 import { Redis } from "ioredis";

@@ -64,7 +64,7 @@ func TestNoStreamAndAnEndedContextAreNamed(t *testing.T) {
 	publisher, _ := NewPublisher(connection, PublisherOptions{SubjectPrefix: "nobody"})
 	_, err := publisher.Publish(context.Background(), anEvent)
 	var fault *Error
-	if !errors.As(err, &fault) || fault.Code != CodePublishFailed || !fault.Retryable || !errors.Is(err, nats.ErrNoResponders) || !strings.Contains(err.Error(), "It makes NOBODY_EVENTS") {
+	if !errors.As(err, &fault) || fault.Code != CodePublishFailed || !fault.Retryable || !errors.Is(err, nats.ErrNoResponders) || !strings.Contains(err.Error(), "was Posthorn, which creates NOBODY_EVENTS, started") {
 		t.Errorf("found %v", err)
 	}
 	_, err = SubscribeStatus(context.Background(), connection, StatusOptions{Durable: "x", SubjectPrefix: "nobody"}, nil)
@@ -296,6 +296,6 @@ func TestASubscriptionEndsWithItsContext(t *testing.T) {
 	select {
 	case <-subscription.Done():
 	case <-time.After(patience):
-		t.Fatal("it goes on")
+		t.Fatal("it continues")
 	}
 }

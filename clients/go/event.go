@@ -40,10 +40,10 @@ type Event struct {
 	ProjectID        string
 	// Actor is anything that encoding/json writes as an object.
 	Actor any
-	// OccurredAt is now when not given. OccurredAtText, an RFC 3339 time, is sent as the text it is.
+	// OccurredAt is now by default. OccurredAtText, an RFC 3339 time, is sent unchanged.
 	OccurredAt     time.Time
 	OccurredAtText string
-	// Traceparent is the W3C trace context to go on with; that of the context's OpenTelemetry span when not given.
+	// Traceparent is the W3C trace context to continue; by default that of the context's OpenTelemetry span.
 	Traceparent string
 	Tracestate  string
 }

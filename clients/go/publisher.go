@@ -17,9 +17,9 @@ const defaultTimeout = 5 * time.Second
 type PublisherOptions struct {
 	// SubjectPrefix is POSTHORN_SUBJECT_PREFIX of the Posthorn that is to deliver.
 	SubjectPrefix string
-	// MaxIDLength is POSTHORN_MAX_ID_LENGTH of it, 256 when not given.
+	// MaxIDLength is POSTHORN_MAX_ID_LENGTH of it, 256 by default.
 	MaxIDLength int
-	// Timeout is how long one try waits for the acknowledgement, 5 seconds when not given; there are two.
+	// Timeout is how long each of two tries waits for the acknowledgement, 5 seconds by default.
 	Timeout time.Duration
 }
 
@@ -37,7 +37,7 @@ type PublishedEvent struct {
 	ID       string
 	Stream   string
 	Sequence uint64
-	// Duplicate: an event of this type and id was there already; this one was not stored.
+	// Duplicate: an event of this type and id exists already; this one was not stored.
 	Duplicate bool
 	// TraceID is that of the trace that the event carries; empty when it carries none and Posthorn starts one.
 	TraceID string
@@ -119,7 +119,7 @@ func readAck(data []byte) (PublishedEvent, error) {
 
 func (p *Publisher) explain(err error, subject string) string {
 	if errors.Is(err, nats.ErrNoResponders) {
-		return fmt.Sprintf("no stream takes %s: was Posthorn started with the prefix %q? It makes %s", subject, p.prefix, streamName(p.prefix, "EVENTS"))
+		return fmt.Sprintf("no stream has the subject %s: was Posthorn, which creates %s, started with the prefix %q?", subject, streamName(p.prefix, "EVENTS"), p.prefix)
 	}
 	return err.Error()
 }

@@ -13,10 +13,10 @@ import (
 
 const (
 	ackWait = 30 * time.Second
-	// forgottenAfter: the server forgets a subscription without a name that asked for nothing for so long.
+	// forgottenAfter: the server deletes the consumer of an unnamed subscription after this much inactivity.
 	forgottenAfter = 5 * time.Minute
-	// mostWaiting: an event that waits to come again counts as handed out. With as many of these as handlers, nothing else
-	// would come.
+	// mostWaiting: events waiting for redelivery count as pending acknowledgement; a limit near the number of handlers would
+	// block all others.
 	mostWaiting    = 10_000
 	requestTimeout = 5 * time.Second
 )
@@ -71,7 +71,7 @@ func (c *statusConsumer) delete(ctx context.Context) error {
 }
 
 // ensure finds the consumer, changes it to what is asked for now, or makes it where start says. NOT_FOUND: there is no status
-// stream, or an operator has to make the consumer.
+// stream, or an operator has to create the consumer.
 func (c *statusConsumer) ensure(ctx context.Context, start map[string]any) (consumerInfo, error) {
 	found, err := c.info(ctx)
 	var fault *apiError
@@ -98,7 +98,7 @@ func (c *statusConsumer) ensure(ctx context.Context, start map[string]any) (cons
 	for name, value := range start {
 		config[name] = value
 	}
-	return c.create(ctx, config, "is not there")
+	return c.create(ctx, config, "does not exist")
 }
 
 func (c *statusConsumer) create(ctx context.Context, config map[string]any, found string) (consumerInfo, error) {
@@ -108,7 +108,7 @@ func (c *statusConsumer) create(ctx context.Context, config map[string]any, foun
 	switch {
 	case errors.Is(err, errNotAllowed):
 		// A consumer can publish what it gets to any subject: an account that only follows may not make one.
-		text := fmt.Sprintf("consumer %s of %s %s, wanted filter %s and max_ack_pending %d; this account may not make or change it, an operator does",
+		text := fmt.Sprintf("consumer %s of %s %s, wanted filter %s and max_ack_pending %d; this account may not create or change it; ask an operator",
 			c.name, c.stream(), found, c.filter, c.maxPending)
 		return made, &Error{Code: CodeNotFound, Message: text, Retryable: true, Cause: err}
 	case errors.As(err, &fault):

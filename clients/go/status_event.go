@@ -30,7 +30,7 @@ func StatusEventTypes() []StatusEventType {
 
 // StatusEvent is a CloudEvent with the members of schemas/<type>.json. A later version may add members.
 type StatusEvent struct {
-	// ID is the same whenever the event is published or handed out again: remember it to skip what you have handled.
+	// ID is the same if the event is published or redelivered again: remember it to skip handled events.
 	ID     string
 	Type   StatusEventType
 	Source string

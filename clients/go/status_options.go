@@ -15,7 +15,7 @@ var (
 	apiSubject  = regexp.MustCompile(`^[^\s.*>]+(?:\.[^\s.*>]+)*$`)
 )
 
-// Start is where a new subscription begins; an existing one goes on.
+// Start is the start of a new subscription; an existing one resumes.
 type Start struct {
 	policy string
 	at     time.Time
@@ -40,23 +40,23 @@ func (s Start) config() map[string]any {
 
 // StatusOptions says which events a subscription gets. A member that is empty is not given.
 type StatusOptions struct {
-	// Durable names the subscription: a process that starts with the same name goes on where the last one stopped. Without it
-	// the subscription ends with Stop, or some minutes after the process.
+	// Durable identifies the subscription: a process that restarts with the same name resumes where the last one stopped.
+	// Without a name the subscription ends with Stop, or some minutes after the process.
 	Durable          string
 	Changes          []StatusEventType
 	App              string
 	InstallationUUID string
 	StartAt          Start
-	// MaxInFlight is how many handlers may run at once, up to 256. With 1, which it is when not given, events come in order, over
-	// all processes of the same name, and one whose handler fails holds up those behind it. With more there is no order.
+	// MaxInFlight is the number of concurrent handlers, up to 256. With 1, the default, events arrive in order over all processes
+	// of the name, and an event whose handler fails blocks the next ones. With more there is no order.
 	MaxInFlight   int
 	SubjectPrefix string
-	// APIPrefix is where the account has Posthorn's JetStream API when another account exports it: `POSTHORN.API`. An operator
-	// makes the durable consumer then.
+	// APIPrefix is the prefix of the JetStream API if it is imported from Posthorn's account, e.g. `POSTHORN.API`. An operator
+	// creates the durable consumer then.
 	APIPrefix string
-	// Logger is told what goes wrong and is tried again; slog.Default() when not given.
+	// Logger gets every error that is retried; slog.Default() by default.
 	Logger *slog.Logger
-	// OnError is told as well.
+	// OnError is called with the same errors.
 	OnError func(error)
 }
 

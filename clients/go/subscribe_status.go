@@ -21,26 +21,26 @@ const (
 	mostHandled = 10_000
 )
 
-// StatusDelivery is about one time that an event is handed out.
+// StatusDelivery describes one delivery of an event.
 type StatusDelivery struct {
 	// Subject is the NATS subject.
 	Subject  string
 	Sequence uint64
-	// Redelivered is how often the event was handed out before.
+	// Redelivered is the number of earlier deliveries of the event.
 	Redelivered uint64
 }
 
-// StatusHandler handles one event. When it returns an error the event comes again, later each time.
+// StatusHandler handles one event. When it returns an error, the event is redelivered after growing delays.
 type StatusHandler func(ctx context.Context, event StatusEvent, delivery StatusDelivery) error
 
 // StatusSubscription follows status events through a consumer, at least once.
 //
-//   - STATUS-1: With a durable name a subscriber that was away catches up. An event is acknowledged when its handler returned
-//     nil, and comes again, later each time, when it failed.
-//   - STATUS-2: With MaxInFlight 1 events come in order, and one that waits to come again keeps the next ones waiting. With more
+//   - SUBSCRIBE-1: With a durable name a subscriber catches up after a restart.
+//   - SUBSCRIBE-2: With MaxInFlight 1 events arrive in order, and one that waits for redelivery blocks the next ones. With more
 //     they don't wait for each other.
-//   - STATUS-3: A consumer that is deleted meanwhile is made again behind what all processes of its name had acknowledged; what
-//     this one has handled since it last asked for that is not handled again.
+//   - SUBSCRIBE-3: A deleted consumer is recreated after the last event that all processes of its name had acknowledged; events
+//     that this process has handled since its last update are not handled again.
+//   - SUBSCRIBE-4: An event is acknowledged when the handler has returned nil, and redelivered after growing delays if it failed.
 type StatusSubscription struct {
 	connection *nats.Conn
 	options    StatusOptions
@@ -52,8 +52,8 @@ type StatusSubscription struct {
 	running    sync.WaitGroup
 	places     chan struct{}
 
-	// goesOnAt: everything before it is acknowledged, whoever did it. Only the loop uses it.
-	goesOnAt map[string]any
+	// resumeAt: everything before it is acknowledged, by any process. Only the loop uses it.
+	resumeAt map[string]any
 	askedAt  time.Time
 	mutex    sync.Mutex
 	// handled has what was handled here and is behind that: sequence → when the server stored it.
@@ -122,7 +122,7 @@ func (s *StatusSubscription) run(ctx context.Context) {
 		case <-time.After(againAfter):
 		}
 		// It may have been deleted.
-		if info, err := s.consumer.ensure(ctx, s.goesOnAt); err == nil {
+		if info, err := s.consumer.ensure(ctx, s.resumeAt); err == nil {
 			s.note(info)
 		} else if ctx.Err() == nil {
 			s.report(err)
@@ -260,7 +260,7 @@ func (s *StatusSubscription) answer(message *nats.Msg, text string) {
 	}
 }
 
-// backoff is how long an event waits to come again after its handler failed for the n-th time.
+// backoff is the delay of the redelivery after the handler's n-th failure.
 func backoff(failures uint64) time.Duration {
 	if failures > 9 {
 		return longestBackoff
@@ -269,7 +269,7 @@ func backoff(failures uint64) time.Duration {
 }
 
 func (s *StatusSubscription) note(info consumerInfo) {
-	s.goesOnAt, s.askedAt = firstOpen(info), time.Now()
+	s.resumeAt, s.askedAt = firstOpen(info), time.Now()
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	for sequence := range s.handled {

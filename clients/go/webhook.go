@@ -33,22 +33,22 @@ type WebhookInput struct {
 	// Body is the body as received, before any parsing.
 	Body   []byte
 	Header http.Header
-	// Secrets has the client secret (64 lower-case hex digits), or `whsec_…`; several while one is being replaced.
+	// Secrets has the client secret (64 lower-case hex digits), or `whsec_…`; several during a rotation.
 	Secrets []string
-	// AllowUnsignedTimestamp takes the vendor's signature too, when there are no Standard Webhooks headers. Nothing signed tells
-	// an old webhook from a new one then: refuse what you have handled before, for ever.
+	// AllowUnsignedTimestamp accepts the vendor's signature if the Standard Webhooks headers are missing. An old webhook can't be
+	// distinguished from a new one then: refuse every webhook that you have handled before, forever.
 	AllowUnsignedTimestamp bool
-	// HeaderPrefix is POSTHORN_HEADER_PREFIX; `Sentry-Hook` when not given.
+	// HeaderPrefix is POSTHORN_HEADER_PREFIX; `Sentry-Hook` by default.
 	HeaderPrefix string
-	// Tolerance is how far the timestamp may be from now, in either direction; 5 minutes when not given.
+	// Tolerance is the maximum difference between the timestamp and now, in either direction; 5 minutes by default.
 	Tolerance time.Duration
-	// Now is the time of the call when not given.
+	// Now is the time of the call by default.
 	Now time.Time
 }
 
 // Webhook is a webhook that was verified.
 type Webhook struct {
-	// DeliveryID is the same for every attempt: remember it to skip what you have handled. Empty without Standard Webhooks headers.
+	// DeliveryID is the same for every attempt: remember it to skip duplicates. Empty without Standard Webhooks headers.
 	DeliveryID       string
 	Resource         string
 	Action           string
@@ -59,8 +59,8 @@ type Webhook struct {
 }
 
 // VerifyWebhook verifies a received webhook by its Standard Webhooks signature, which covers the body, the id and the
-// timestamp. The vendor's hex HMAC covers the body alone: a webhook that was captured once is right for ever with a new
-// timestamp, so it counts only when it is asked for. The error is an *Error with WEBHOOK_INVALID that says which check failed.
+// timestamp. The vendor's hex HMAC covers only the body, so a captured webhook stays valid with a new timestamp; it is accepted
+// only on request. The error is an *Error with WEBHOOK_INVALID that names the failed check.
 func VerifyWebhook(input WebhookInput) (Webhook, error) {
 	keys, err := keysOf(input.Secrets)
 	if err != nil {

@@ -1,5 +1,7 @@
 /** posthorn installations …: where apps are installed, and whether deliveries go there. */
+
 import type { Installation, IntegrationHealth } from "../client/api-types.generated.ts";
+import { INSTALLATION_STATUSES } from "../model/app.ts";
 import { type Command, type CommandCall, choice, command, flag, list, type Options, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
 import { statusStyle, time } from "./format.ts";
@@ -29,7 +31,7 @@ function show(
   ]);
 }
 
-function showHealth(output: Output, { status, broken, days, parked, mended }: IntegrationHealth): void {
+function showHealth(output: Output, { status, broken, days, parked, recovered }: IntegrationHealth): void {
   const { reason } = broken ?? {};
   output.facts([
     ["status", output.paint(statusStyle(status), status)],
@@ -38,7 +40,7 @@ function showHealth(output: Output, { status, broken, days, parked, mended }: In
     ["last error", reason?.last_error],
     ["next probe", broken?.next_probe_at && time(broken.next_probe_at)],
     ["parked", `${parked.deliveries}${parked.oldest_at === null ? "" : `, the oldest since ${time(parked.oldest_at)}`}`],
-    ["mended", mended && time(mended.at)],
+    ["recovered", recovered && time(recovered.at)],
   ]);
   output.line("");
   output.table(
@@ -75,7 +77,7 @@ export const installationCommands: readonly Command[] = [
     options: {
       app: value("slug", "Of this app."),
       organization: value("id", "In this organization."),
-      status: choice(["active", "broken", "disabled"], "Of this status."),
+      status: choice(INSTALLATION_STATUSES, "Of this status."),
     },
     examples: ["installations", "installations list --app acme-tracker --json"],
     async run({ api, output, options }) {

@@ -1,4 +1,4 @@
-/** `posthorn/client`: what services around Posthorn use. Publishing events, following status events, verifying webhooks. */
+/** `posthorn/client`: publishing events, following status events, verifying webhooks. */
 export { AppError, type ErrorCode } from "../model/app-error.ts";
 export { deliveryId, type EventIdentity } from "../model/event-key.ts";
 export type {

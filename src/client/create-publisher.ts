@@ -11,19 +11,20 @@ import {
   trace,
 } from "@opentelemetry/api";
 import { headers, type MsgHdrs, NatsError, ErrorCode as NatsErrorCode } from "nats";
+import { createSubjects } from "../jetstream/subjects.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { serverOf } from "../model/nats-url.ts";
 import { formatTraceparent, parseTraceparent } from "../model/trace-context.ts";
-import { DEFAULT_PREFIX, type NatsSource, openConnection, streamName } from "./connection.ts";
+import { DEFAULT_PREFIX, type NatsSource, openConnection } from "./connection.ts";
 import { checkSubjectPrefix, type EventInput, prepareEvent } from "./prepare-event.ts";
 
 export interface PublisherOptions {
   readonly nats: NatsSource;
-  /** POSTHORN_SUBJECT_PREFIX of the Posthorn that is to deliver. */
+  /** POSTHORN_SUBJECT_PREFIX of the delivering Posthorn. */
   readonly subjectPrefix?: string;
-  /** POSTHORN_MAX_ID_LENGTH of it, 256 when not given. */
+  /** Its POSTHORN_MAX_ID_LENGTH; 256 by default. */
   readonly maxIdLength?: number;
-  /** How long one try waits for the acknowledgement; there are two. */
+  /** How long each of two tries waits for the acknowledgement. */
   readonly timeoutMs?: number;
 }
 
@@ -31,9 +32,9 @@ export interface PublishedEvent {
   readonly id: string;
   readonly stream: string;
   readonly sequence: number;
-  /** An event of this type and id was there already; this one was not stored. */
+  /** An event of this type and id exists already; this one was not stored. */
   readonly duplicate: boolean;
-  /** Of the trace that the event carries; null when it carries none and Posthorn starts one. */
+  /** The event's trace; null if it has none and Posthorn starts one. */
   readonly traceId: string | null;
 }
 
@@ -45,7 +46,7 @@ export interface Publisher {
 
 const DEFAULT_TIMEOUT_MS = 5_000;
 
-/** @throws AppError NATS_UNREACHABLE, PUBLISH_INVALID when the subject prefix can't be one */
+/** @throws AppError NATS_UNREACHABLE, PUBLISH_INVALID for an invalid subject prefix */
 export async function createPublisher({
   nats,
   subjectPrefix = DEFAULT_PREFIX,
@@ -54,6 +55,7 @@ export async function createPublisher({
 }: PublisherOptions): Promise<Publisher> {
   checkSubjectPrefix(subjectPrefix);
   const { connection, close } = await openConnection(nats);
+  const subjects = createSubjects(subjectPrefix);
   const jetStream = connection.jetstream();
   const tracer = trace.getTracer("posthorn/client");
 
@@ -73,11 +75,11 @@ export async function createPublisher({
         return { stream, sequence: seq, duplicate };
       } catch (error) {
         const code = error instanceof NatsError ? error.code : undefined;
-        // It may have been stored: the same message id again is harmless.
+        // It may have been stored; repeating the same message id is harmless.
         if (code === NatsErrorCode.Timeout && tries === 1) continue;
         const why =
           code === NatsErrorCode.NoResponders
-            ? `no stream takes ${subject}: was Posthorn started with the prefix ${JSON.stringify(subjectPrefix)}? It makes ${streamName(subjectPrefix, "EVENTS")}`
+            ? `no stream has the subject ${subject}: was Posthorn, which creates ${subjects.streams.events}, started with the prefix ${JSON.stringify(subjectPrefix)}?`
             : messageOf(error);
         throw new AppError("PUBLISH_FAILED", `event ${id} was not stored: ${why}`, { retryable: true, cause: error });
       }
@@ -86,10 +88,7 @@ export async function createPublisher({
 
   return {
     async publish(event) {
-      const { id, subject, messageId, body } = prepareEvent(event, {
-        subjectPrefix,
-        ...(maxIdLength === undefined ? {} : { maxIdLength }),
-      });
+      const { id, subject, messageId, body } = prepareEvent(event, { subjects, ...(maxIdLength === undefined ? {} : { maxIdLength }) });
       const server = serverOf(connection.getServer());
       const span = tracer.startSpan(
         `publish ${subject}`,
@@ -121,7 +120,7 @@ export async function createPublisher({
   };
 }
 
-/** What the event's span goes on with: the caller's trace, or the active span. */
+/** The parent of the event's span: the caller's trace context, or the active span. */
 function parentOf({ traceparent, tracestate }: EventInput): Context {
   const parent = parseTraceparent(traceparent);
   if (parent === null) return context.active();
@@ -134,7 +133,7 @@ function parentOf({ traceparent, tracestate }: EventInput): Context {
   });
 }
 
-/** Baggage stays behind: it would go to every receiver. */
+/** Baggage is left out: every receiver would get it. */
 function traceHeaders(span: Span): { messageHeaders: MsgHdrs; traceId: string | null } {
   const messageHeaders = headers();
   const { traceId, spanId, traceFlags, traceState } = span.spanContext();

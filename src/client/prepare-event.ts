@@ -1,5 +1,6 @@
-/** Turns an event into its message on the bus, or names the member that is wrong. Pure; tested with clients/vectors. */
+/** Turns an event into its message on the bus, or names the member that is wrong. Tested with clients/vectors. */
 import { randomUUID } from "node:crypto";
+import { createSubjects, type Subjects } from "../jetstream/subjects.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { eventMessageId } from "../model/event-key.ts";
@@ -11,10 +12,10 @@ export interface EventInput {
   /** `<resource>.<action>`, e.g. `issue.created`. */
   readonly type: string;
   readonly organizationId: string | number;
-  /** A JSON object; as `dataJson` it is sent as the text it is, with its number text kept. One of them. */
+  /** A JSON object. `dataJson` is its text instead, which is sent unchanged. */
   readonly data?: object;
   readonly dataJson?: string;
-  /** Unique per event of a type; publishing the same type and id again within ten minutes stores nothing. A UUID when not given. */
+  /** Unique among events of a type; the same type and id are stored once within ten minutes. A UUID by default. */
   readonly id?: string;
   readonly installationUuid?: string;
   readonly app?: string;
@@ -22,8 +23,8 @@ export interface EventInput {
   readonly actor?: object;
   readonly occurredAt?: Date | string;
   /**
-   * W3C trace context to go on with; the active OpenTelemetry span's when not given. With an SDK the event's own span, its
-   * child, is what the event carries.
+   * W3C trace context to continue; by default that of the active OpenTelemetry span. With an SDK the event carries its own span,
+   * a child of that context.
    */
   readonly traceparent?: string;
   readonly tracestate?: string;
@@ -37,9 +38,9 @@ export interface PreparedEvent {
   readonly body: string;
 }
 
-/** The service's own default. */
+/** Default of POSTHORN_MAX_ID_LENGTH. */
 const DEFAULT_MAX_ID_LENGTH = 256;
-/** The other limits are settings of the service, which its client doesn't know. */
+/** The other limits are settings of the service, which checks them. */
 const UNLIMITED: EventLimits = {
   maxBytes: Number.POSITIVE_INFINITY,
   maxHeaders: Number.POSITIVE_INFINITY,
@@ -52,20 +53,20 @@ const UNLIMITED: EventLimits = {
 export function prepareEvent(
   event: EventInput,
   {
-    subjectPrefix = DEFAULT_PREFIX,
+    subjects = createSubjects(DEFAULT_PREFIX),
     maxIdLength = DEFAULT_MAX_ID_LENGTH,
-  }: { readonly subjectPrefix?: string; readonly maxIdLength?: number } = {},
+  }: { readonly subjects?: Subjects; readonly maxIdLength?: number } = {},
 ): PreparedEvent {
   if (typeof event !== "object" || event === null) throw invalid("event: wanted an object");
   const id = event.id ?? randomUUID();
   const [resource = "", action = "", more] = String(event.type ?? "").split(".");
   if (more !== undefined) throw invalid(`type: found ${JSON.stringify(event.type)}, wanted <resource>.<action>`);
   const body = bodyOf(event, id);
-  // The service's own reader judges, so that what is published can be read.
+  // Checked with the service's own reader, so that every published event is readable.
   const raw = { resource, action, body: Buffer.from(body), header: () => undefined, fallbackId: id, storedAt: Date.now() };
   const read = readEvent(raw, { ...UNLIMITED, maxIdLength });
   if (!read.ok) throw invalid(read.problem.replace(" in the subject", " in type"));
-  return { id, subject: `${subjectPrefix}.events.${resource}.${action}`, messageId: eventMessageId(read.event), body };
+  return { id, subject: subjects.event(resource, action), messageId: eventMessageId(read.event), body };
 }
 
 /** @throws AppError PUBLISH_INVALID */
@@ -88,7 +89,7 @@ function bodyOf(event: EventInput, id: string): string {
     const data = dataOf(event);
     return data === undefined ? head : `${head.slice(0, -1)},"data":${data}}`;
   } catch (error) {
-    // JSON has no BigInt and no circle.
+    // JSON.stringify refuses a BigInt and a circular structure.
     throw error instanceof AppError ? error : invalid(`event: ${messageOf(error)}`, error);
   }
 }
@@ -97,7 +98,7 @@ function dataOf({ data, dataJson }: EventInput): string | undefined {
   if (dataJson === undefined) return data === undefined ? undefined : JSON.stringify(data);
   if (data !== undefined) throw invalid("data: found beside dataJson, wanted one of them");
   try {
-    // By itself: text that goes on behind the object would become members of the event.
+    // Parsed separately: text after the object would become members of the event.
     JSON.parse(dataJson);
   } catch (error) {
     throw invalid(`data: not valid JSON (${messageOf(error)}), wanted an object`, error);

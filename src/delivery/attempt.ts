@@ -2,23 +2,25 @@
  * One attempt of one delivery: build, sign, POST, classify, record, and say what has to follow.
  * URL, secrets and headers are read from the registry at this moment, never carried along.
  */
-import { withoutSecretsOf } from "../model/app-secrets.ts";
+
 import { type Clock, type Random, toRfc3339 } from "../model/clock.ts";
 import { type DeadLetterReason, type Delivery, isTestCall, MAX_ATTEMPT_SUMMARIES, MAX_SUMMARY_ERROR } from "../model/delivery.ts";
-import { OUTCOMES } from "../model/outcome.ts";
-import { addresseeOf } from "./addressee.ts";
+import { OUTCOME_RULES } from "../model/outcome.ts";
+import { withoutSecretsOf } from "../model/redaction/app-secrets.ts";
 import { classify, headerOf } from "./classify.ts";
-import { webhookUrlOf } from "./destination.ts";
 import type { EnvelopeBuilder } from "./envelope.ts";
 import type { HeaderBuilder } from "./headers.ts";
+import type { SendResult } from "./http/exchange.ts";
 import { readableBody } from "./http/readable-body.ts";
-import type { AttemptLog, AttemptRecord, DeliveryObserver, RegistryView, RetryDelay, TracePosition, Tracing } from "./ports.ts";
+import type { Sender } from "./http/sender.ts";
+import { webhookUrlOf } from "./limits/destination.ts";
+import type { AttemptRecord, RegistryView, RetryDelay, TracePosition, Tracing } from "./ports.ts";
+import { addresseeOf } from "./recipient.ts";
 import { nextRetry } from "./retry-policy.ts";
-import type { Sender, SendResult } from "./sender.ts";
 import { sign } from "./signature.ts";
 
 /** What has to happen to a delivery after an attempt, or without one. */
-export type Verdict = DeliveredVerdict | RetryVerdict | DeadLetterVerdict;
+export type Disposition = DeliveredDisposition | RetryDisposition | DeadLetterDisposition;
 
 interface Judged {
   readonly delivery: Delivery;
@@ -26,41 +28,41 @@ interface Judged {
   readonly record: AttemptRecord | null;
 }
 
-export interface DeliveredVerdict extends Judged {
+export interface DeliveredDisposition extends Judged {
   readonly kind: "delivered";
 }
 
-export interface RetryVerdict extends Judged {
+export interface RetryDisposition extends Judged {
   readonly kind: "retry";
   readonly delay: RetryDelay;
 }
 
-export interface DeadLetterVerdict extends Judged {
+export interface DeadLetterDisposition extends Judged {
   readonly kind: "dead-letter";
   readonly reason: DeadLetterReason;
   readonly error: string | null;
 }
 
 /** The app's circuit lets no attempt start now: there was none. */
-export interface Held {
+export interface Deferred {
   readonly kind: "held";
 }
 
-export type Attempt = (delivery: Delivery, parent: TracePosition) => Promise<Verdict | Held>;
+export type Attempt = (delivery: Delivery, parent: TracePosition) => Promise<Disposition | Deferred>;
 
 export interface AttemptDependencies {
   readonly registry: RegistryView;
   readonly envelope: EnvelopeBuilder;
   readonly headers: HeaderBuilder;
   readonly sender: Sender;
-  readonly log: AttemptLog;
-  readonly observer: DeliveryObserver;
-  /** Asked right before an attempt, a test call's excepted, whether the app's circuit lets it start. */
-  readonly enterCircuit: (app: string) => boolean;
-  /** Told of every attempt: health rule and circuit. */
-  readonly judges: ReadonlyArray<(attempt: AttemptRecord) => void>;
+  /** Whether the app's circuit lets an attempt start. Test calls don't ask. */
+  readonly tryStart: (app: string) => boolean;
+  /** Called with every attempt, in this order: request log, telemetry, health rule, circuit. They neither wait nor throw. */
+  readonly attemptListeners: ReadonlyArray<(attempt: AttemptRecord) => void>;
   readonly tracing: Tracing;
   readonly clock: Clock;
+  /** Of the timestamps in signatures, which receivers compare with their own clocks. */
+  readonly wallClock?: Clock;
   readonly random: Random;
   /** 32 hex digits. */
   readonly newRequestId: () => string;
@@ -76,13 +78,25 @@ export interface AttemptOptions {
 const MAX_REFERENCE_CHARACTERS = 256;
 
 export function createAttempt(dependencies: AttemptDependencies, options: AttemptOptions): Attempt {
-  const { registry, envelope, headers, sender, log, observer, enterCircuit, judges, tracing, clock, random, newRequestId } = dependencies;
+  const {
+    registry,
+    envelope,
+    headers,
+    sender,
+    tryStart,
+    attemptListeners,
+    tracing,
+    clock,
+    wallClock = clock,
+    random,
+    newRequestId,
+  } = dependencies;
   const errorHeader = `${options.headerPrefix.toLowerCase()}-error`;
   const projectHeader = `${options.headerPrefix.toLowerCase()}-project`;
 
-  const verdictOf = (delivery: Delivery, record: AttemptRecord, retryAfterMs: number | null): Verdict => {
+  const dispositionOf = (delivery: Delivery, record: AttemptRecord, retryAfterMs: number | null): Disposition => {
     const { outcome, error, app } = record;
-    const { next } = OUTCOMES[outcome];
+    const { next } = OUTCOME_RULES[outcome];
     if (next === "done") return { kind: "delivered", delivery, record };
     if (next === "dead-letter") {
       const reason = outcome === "gone" || outcome === "blocked" ? outcome : "rejected";
@@ -105,14 +119,14 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     const addressee = addresseeOf(registry, delivery);
     if (addressee === null) return uninstalled(delivery);
     const { app, installation } = addressee;
-    if (!isTestCall(delivery) && !enterCircuit(app.slug)) return HELD;
+    if (!isTestCall(delivery) && !tryStart(app.slug)) return HELD;
 
     const attempt = delivery.attemptsMade + 1;
     const url = webhookUrlOf(installation, app);
     const span = tracing.attempt(parent, delivery, attempt, url);
     const startedAt = clock.now();
     const startedMs = performance.now();
-    const timestampS = Math.floor(startedAt / 1000);
+    const timestampS = Math.floor(wallClock.now() / 1000);
     const body = envelope.body(delivery.event, installation.uuid);
     const requestHeaders = headers({
       delivery,
@@ -156,21 +170,19 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
       responseBodySize: result.kind === "answered" ? result.bodySize : null,
     };
     span.end(record);
-    log.record(record);
-    observer.attempted(record);
-    for (const judge of judges) judge(record);
-    return verdictOf(withAttempt(delivery, record), record, retryAfterMs);
+    for (const onAttempt of attemptListeners) onAttempt(record);
+    return dispositionOf(withAttempt(delivery, record), record, retryAfterMs);
   };
 }
 
-export const HELD: Held = { kind: "held" };
+export const HELD: Deferred = { kind: "held" };
 
 /** Given up without an attempt. */
-export function givenUp(delivery: Delivery, reason: DeadLetterReason, error: string): DeadLetterVerdict {
+export function givenUp(delivery: Delivery, reason: DeadLetterReason, error: string): DeadLetterDisposition {
   return { kind: "dead-letter", delivery, record: null, reason, error };
 }
 
-export function uninstalled(delivery: Delivery): DeadLetterVerdict {
+export function uninstalled(delivery: Delivery): DeadLetterDisposition {
   return givenUp(
     delivery,
     "uninstalled",

@@ -1,7 +1,7 @@
 /** What came back of a POST → outcome (DESIGN 3.5). */
 import { type Outcome, outcomeOfStatus } from "../model/outcome.ts";
+import type { SendResult } from "./http/exchange.ts";
 import { parseRetryAfter } from "./retry-after.ts";
-import type { SendResult } from "./sender.ts";
 
 export interface Classified {
   readonly outcome: Outcome;

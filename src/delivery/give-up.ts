@@ -8,18 +8,18 @@
  *     reading it may be what kills the process.
  */
 import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
-import { decodeLaneMessage } from "../model/lane-message.ts";
-import type { LanePlace } from "../model/whereabouts.ts";
+import type { StreamLocation } from "../model/delivery-location.ts";
+import { decodeDeliveryMessage } from "../model/delivery-message.ts";
 import type {
   DeadLetterObserver,
   DeadLetterWriter,
-  LaneReceipt,
-  LaneSource,
+  MessageRef,
   RawDeadLetterReason,
   TraceHeaders,
   Tracing,
   UnhandledMessage,
 } from "./ports.ts";
+import { requireLease } from "./source-lease.ts";
 
 /** A delivery that will not be attempted again, and why. */
 export interface GivenUp {
@@ -30,12 +30,12 @@ export interface GivenUp {
 }
 
 export interface GiveUp {
-  /** @throws AppError LANE_REFUSED */
-  delivery(givenUp: GivenUp, source: LaneSource, trace?: TraceHeaders): Promise<void>;
+  /** @returns the dead letter's sequence @throws AppError STREAM_REFUSED */
+  delivery(givenUp: GivenUp, source: MessageRef, trace?: TraceHeaders): Promise<number>;
   /**
    * Gives up a message as it is, bytes and all.
    * @param app null for one that is no delivery's
-   * @throws AppError LANE_REFUSED
+   * @throws AppError STREAM_REFUSED
    */
   message(message: UnhandledMessage, reason: RawDeadLetterReason, error: string, app: string | null): Promise<void>;
 }
@@ -47,7 +47,7 @@ export interface GiveUpDependencies {
   /** Resolves when the status stream has the event. */
   readonly publish: (givenUp: GivenUp) => Promise<void>;
   /** Remembers where the delivery of a raw dead letter rests. */
-  readonly note: (delivery: Delivery, place: LanePlace) => void;
+  readonly note: (delivery: Delivery, place: StreamLocation) => void;
 }
 
 /** A message is given up after 10 redeliveries; these many later it is not read any more (X3). */
@@ -57,13 +57,13 @@ export function createGiveUp({ deadLetters, observer, tracing, publish, note }: 
   return {
     async delivery(givenUp, source, trace = givenUp.delivery.event) {
       const { delivery, reason, error } = givenUp;
-      let receipt: LaneReceipt | undefined;
-      await tracing.store(trace, "dead-letters", delivery, reason, async (at) => {
-        receipt = await deadLetters.deadLetter(delivery, reason, error, source, at);
-        return receipt;
-      });
-      if (receipt?.isDuplicate !== true) observer.deadLettered(reason, delivery, source);
+      requireLease(source);
+      const { sequence, isDuplicate } = await tracing.store(trace, "dead-letters", delivery, reason, (at) =>
+        deadLetters.deadLetter(delivery, reason, error, source, at),
+      );
+      if (!isDuplicate) observer.deadLettered(reason, delivery, source);
       await publish(givenUp);
+      return sequence;
     },
 
     async message(message, reason, error, app) {
@@ -71,7 +71,7 @@ export function createGiveUp({ deadLetters, observer, tracing, publish, note }: 
       const delivery = app === null || message.deliveries > MAX_DELIVERIES_READ ? null : deliveryIn(message);
       if (!isDuplicate) observer.deadLettered(reason, delivery, message);
       if (delivery === null) return;
-      note(delivery, { lane: "dead-letters", sequence });
+      note(delivery, { stream: "dead-letters", sequence });
       await publish({ delivery, reason, error });
     },
   };
@@ -79,7 +79,7 @@ export function createGiveUp({ deadLetters, observer, tracing, publish, note }: 
 
 function deliveryIn({ data }: UnhandledMessage): Delivery | null {
   try {
-    return decodeLaneMessage(Buffer.from(data).toString("utf8")).delivery;
+    return decodeDeliveryMessage(Buffer.from(data).toString("utf8")).delivery;
   } catch {
     return null;
   }

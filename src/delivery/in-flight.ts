@@ -6,7 +6,7 @@
  * FLIGHT-2  Entries are chained in buckets, not in a Map: under constant change a Map leaves links behind that make the
  *           collector keep what is long gone (model/slots.ts).
  */
-import { type Delivery, markOf } from "../model/delivery.ts";
+import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
 
 export interface InFlight {
   /** Runs `work` when no other work for the delivery's dedup key is under way. @param work is told whether it had to wait */
@@ -46,7 +46,7 @@ export function createInFlight(): InFlight {
 
   return {
     alone(delivery, work) {
-      const key = markOf(delivery);
+      const key = dedupKeyOf(delivery);
       const bucket = bucketOf(delivery.id);
       for (let at = buckets[bucket]; at !== undefined; at = at.next) {
         if (at.key !== key) continue;

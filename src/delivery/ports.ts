@@ -2,7 +2,7 @@
 import type { App, Installation } from "../model/app.ts";
 import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
-import type { AttemptSummary, Outcome } from "../model/outcome.ts";
+import type { Outcome } from "../model/outcome.ts";
 
 /** Everything there is to know about one attempt; the log row, the counters, the log line and the metrics come from it. */
 export interface AttemptRecord {
@@ -41,6 +41,8 @@ export interface AttemptLog {
   record(attempt: AttemptRecord): void;
   /** Which event message this run of the delivery was delivered for. Null: for none, or Redis can't tell. */
   findDelivered(delivery: Delivery): Promise<DeliveredFor | null>;
+  /** Whether it was stored in another stream since its message was: nothing is left to do for that message. False when Redis can't tell. */
+  isHandedOver(delivery: Delivery): Promise<boolean>;
   /** Notes that a message was skipped. Buffered like `record`. */
   skipped(delivery: Delivery, delivered: DeliveredFor): void;
 }
@@ -112,21 +114,21 @@ export interface LateBatch {
  * recorded, but the positions are valid, so that logs, rows and receivers share one trace id.
  */
 export interface Tracing {
-  /** Consumer span: a message of a lane is handled. It goes on with the trace of the message. */
-  process<T>(event: Event, lane: LaneName, message: HandledMessage, work: (span: TracePosition) => Promise<T>): Promise<T>;
+  /** Consumer span: a message of a stream is handled. It goes on with the trace of the message. */
+  process<T>(event: Event, stream: StreamName, message: HandledMessage, work: (span: TracePosition) => Promise<T>): Promise<T>;
   /** Something that is done with an event without a message: a probe, a test. */
   start<T>(what: "probe" | "test", event: Event, work: (span: TracePosition) => Promise<T>): Promise<T>;
-  /** One delivery of what is handled, until it is done or stored in a lane. */
+  /** One delivery of what is handled, until it is done or stored in a stream. */
   deliver<T>(parent: TracePosition, delivery: Delivery, work: (span: TracePosition) => Promise<T>): Promise<T>;
   attempt(parent: TracePosition, delivery: Delivery, attempt: number, url: string): AttemptSpan;
-  /** Producer span: a delivery is stored in a lane. @param work gets what goes into the message's headers. */
+  /** Producer span: a delivery is stored in a stream. @param work gets what goes into the message's headers. */
   store(
     parent: TraceHeaders,
-    lane: LaneName,
+    stream: StreamName,
     delivery: Delivery,
     detail: string,
-    work: (trace: TraceHeaders) => Promise<LaneReceipt>,
-  ): Promise<unknown>;
+    work: (trace: TraceHeaders) => Promise<StoredMessageRef>,
+  ): Promise<StoredMessageRef>;
   /** Producer span: an event for very many is stored in parts. @param work gets what goes into their headers and returns how many there are. */
   fanOut(parent: TraceHeaders, event: Event, work: (trace: TraceHeaders) => Promise<number>): Promise<unknown>;
   /** Producer span: an event that came over HTTP is published. */
@@ -138,18 +140,20 @@ export interface Tracing {
 
 export interface TraceBatch {
   /** As `Tracing.store`; the delivery's own trace goes on. */
-  store(lane: LaneName, delivery: Delivery, detail: string, work: (trace: TraceHeaders) => Promise<LaneReceipt>): Promise<unknown>;
+  store(stream: StreamName, delivery: Delivery, detail: string, work: (trace: TraceHeaders) => Promise<StoredMessageRef>): Promise<unknown>;
   /** As `Tracing.fanOut`; the event's own trace goes on. */
   fanOut(event: Event, work: (trace: TraceHeaders) => Promise<number>): Promise<unknown>;
 }
 
-/** fan-out: the parts of large fan-outs, which rest in the retries lane. */
-export type LaneName = "events" | "retries" | "fan-out" | "parked" | "dead-letters" | "status";
+/** fan-out: the parts of large fan-outs, which rest in the retries stream. */
+export type StreamName = "events" | "retries" | "fan-out" | "parked" | "dead-letters" | "status";
 
-/** The message that a delivery was taken from; it is acknowledged once the delivery is done or stored in another lane. */
-export interface LaneSource {
+/** The message that a delivery was taken from; it is acknowledged once the delivery is done or stored in another stream. */
+export interface MessageRef {
   readonly stream: string;
   readonly sequence: number;
+  /** Whether its lease runs (source-lease.ts); a source without one is nobody else's. */
+  isOurs?(): boolean;
 }
 
 export interface RetryDelay {
@@ -169,12 +173,12 @@ export interface ParkedQueue {
 
 /** A delivery in a parked queue, and where in the stream. */
 export interface ParkedDelivery {
-  readonly source: LaneSource;
+  readonly source: MessageRef;
   readonly delivery: Delivery;
 }
 
 /** A message as JetStream has it. */
-export interface LaneReceipt {
+export interface StoredMessageRef {
   readonly subject: string;
   readonly sequence: number;
   readonly messageId: string;
@@ -183,119 +187,52 @@ export interface LaneReceipt {
 }
 
 /**
- * Each call resolves when JetStream has stored the message, and rejects (AppError LANE_REFUSED) when it has not.
+ * Each call resolves when JetStream has stored the message, and rejects (AppError STREAM_REFUSED) when it has not.
  * `trace` goes into the message's headers; the event's own when it is not given.
  */
-export interface Lanes {
-  retry(delivery: Delivery, delay: RetryDelay, source: LaneSource, trace?: TraceHeaders): Promise<LaneReceipt>;
+export interface DeliveryStreams {
+  retry(delivery: Delivery, delay: RetryDelay, source: MessageRef, trace?: TraceHeaders): Promise<StoredMessageRef>;
   /** @param dueAt not to be attempted before; null: when its turn comes */
-  park(delivery: Delivery, queue: ParkedQueue, dueAt: number | null, source: LaneSource, trace?: TraceHeaders): Promise<LaneReceipt>;
+  park(
+    delivery: Delivery,
+    queue: ParkedQueue,
+    dueAt: number | null,
+    source: MessageRef,
+    trace?: TraceHeaders,
+    /** The sequence of the dead letter that stops its key. */
+    blockedBy?: number,
+  ): Promise<StoredMessageRef>;
 }
 
-export type RawDeadLetterReason = Extract<DeadLetterReason, "invalid" | "redelivered">;
+export type RawDeadLetterReason = Extract<DeadLetterReason, "invalid" | "redelivered" | "discarded">;
 
-/** As Lanes. Only give-up.ts writes dead letters. */
+/** As DeliveryStreams. Only give-up.ts writes dead letters. */
 export interface DeadLetterWriter {
   deadLetter(
     delivery: Delivery,
     reason: DeadLetterReason,
     error: string | null,
-    source: LaneSource,
+    source: MessageRef,
     trace?: TraceHeaders,
-  ): Promise<LaneReceipt>;
+  ): Promise<StoredMessageRef>;
   /** Stores the message as it is, bytes and all, under the app's or (null) the `_invalid` dead letters. */
-  deadLetterRaw(message: UnhandledMessage, reason: RawDeadLetterReason, error: string, app: string | null): Promise<LaneReceipt>;
-}
-
-/** An app's circuit as all replicas share it. Times are milliseconds since the epoch. */
-export interface CircuitState {
-  readonly state: "closed" | "open" | "half_open";
-  /** How long it stays open before a probe; doubles with every failed one. */
-  readonly openForMs: number;
-  readonly openUntil: number;
-  /** Half-open: until then only `probeBy` may attempt; afterwards it is taken for dead. */
-  readonly probeUntil: number;
-  readonly probeBy: string | null;
-}
-
-export interface CircuitReason {
-  readonly windowMs: number;
-  readonly attempts: number;
-  readonly failures: number;
-}
-
-/** What a replica counted of an app in the circuit's window. */
-export interface AttemptCounts {
-  readonly app: string;
-  readonly attempts: number;
-  readonly failures: number;
-  /** Of the shared state that it knew. */
-  readonly revision: number;
-}
-
-export interface CircuitChange {
-  readonly next: CircuitState;
-  /** The status event that goes with it; null for steps that nobody is told of. */
-  readonly announce: "opened" | "closed" | null;
-  readonly reason: CircuitReason | null;
-}
-
-/** Compare-and-set of the shared state; `decide` may run more than once and returns null to leave all as it is. */
-export interface CircuitStore {
-  /** Resolves to the state afterwards and the revision that has it; later states have higher ones. */
-  change(
-    app: string,
-    decide: (current: CircuitState) => CircuitChange | null,
-  ): Promise<{ readonly state: CircuitState; readonly revision: number }>;
-}
-
-/**
- * The delivery that an ordered app is getting, kept outside of the process: nobody attempts another one meanwhile, and a
- * restart goes on with it.
- */
-export interface Hold {
-  /** Null: nobody is getting one, and what was settled before its turn is all there is to keep. */
-  readonly deliveryId: string | null;
-  /** Its message in the parked lane; a hold whose message is gone holds nothing. */
-  readonly parkedSequence: number;
-  readonly attemptsMade: number;
-  readonly attempts: readonly AttemptSummary[];
-  /** Milliseconds since the epoch. */
-  readonly dueAt: number;
-  /** Until then its attempt may be waited for or under way, as far as a clock can tell; milliseconds since the epoch. */
-  readonly busyUntil: number;
-  /** Messages in the parked lane that were settled before their turn: any replica that gets one then skips it. */
-  readonly settled: readonly number[];
-}
-
-/** A hold as it was read. */
-export interface FoundHold extends Hold {
-  readonly revision: number;
-}
-
-/** One record `hold.<app>` in the registry bucket. */
-export interface Holds {
-  read(app: string): Promise<FoundHold | null>;
-  /** @param instead what it takes the place of; null for none. @returns false when somebody else was faster. */
-  claim(app: string, hold: Hold, instead: FoundHold | null): Promise<boolean>;
-  /**
-   * Changes the app's hold, or what is settled before its turn. @param found what was read last; `next` is asked again when it
-   * has changed since.
-   */
-  change(app: string, found: FoundHold | null, next: (current: Hold) => Hold): Promise<void>;
+  deadLetterRaw(message: UnhandledMessage, reason: RawDeadLetterReason, error: string, app: string | null): Promise<StoredMessageRef>;
 }
 
 /** Hot-path telemetry: log lines and metrics. Calls must be cheap and never throw. */
 export interface DeliveryObserver {
   attempted(attempt: AttemptRecord): void;
   /** A delivery left the fast path; give-up.ts has the observer of dead letters. */
-  stored(lane: "retries" | "parked", delivery: Delivery, detail: string): void;
-  /** It was delivered before, for the same event message or for another one with the same key. */
-  skipped(delivery: Delivery, delivered: DeliveredFor): void;
+  stored(stream: "retries" | "parked", delivery: Delivery, detail: string): void;
+  /**
+   * It was delivered before, for the same event message or for another one with the same key.
+   * @param delivered null: it was not delivered yet, but is stored in another stream since its message was
+   */
+  skipped(delivery: Delivery, delivered: DeliveredFor | null): void;
 }
 
 /** Log line and counters. */
 export interface DeadLetterObserver {
   /** @param delivery null: the message holds none, or none that was read */
-  deadLettered(reason: DeadLetterReason, delivery: Delivery | null, source: LaneSource): void;
+  deadLettered(reason: DeadLetterReason, delivery: Delivery | null, source: MessageRef): void;
 }

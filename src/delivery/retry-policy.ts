@@ -1,7 +1,7 @@
 /** When the next attempt is due: the app's schedule with jitter, or later if the receiver asked for it. */
 import type { Random } from "../model/clock.ts";
+import { NEGLIGIBLE_REST } from "./delay-tiers.ts";
 import type { RetryDelay } from "./ports.ts";
-import { NEGLIGIBLE_REST } from "./rungs.ts";
 
 /** ± share of a scheduled delay, so that what failed together does not come back together. */
 const JITTER = 0.2;

@@ -1,7 +1,7 @@
 /**
- * The one place where a delivery is skipped because it was delivered before: by an earlier handling of the same event
- * message, or for another message with the same event key, which has the same delivery id. It is logged, counted, and noted
- * for those who ask what became of the delivery.
+ * The one place where a delivery is skipped because it is done: delivered before, or stored in another stream since, by an
+ * earlier handling of the same event message or for another message with the same event key, which has the same delivery id.
+ * A skip is logged and counted, and noted for those who ask what became of the delivery.
  */
 import type { Delivery } from "../model/delivery.ts";
 import type { AttemptLog, DeliveryObserver } from "./ports.ts";
@@ -10,15 +10,15 @@ import type { AttemptLog, DeliveryObserver } from "./ports.ts";
 export type SkipDelivered = (delivery: Delivery) => Promise<boolean>;
 
 export interface SkipDeliveredDependencies {
-  readonly log: Pick<AttemptLog, "findDelivered" | "skipped">;
+  readonly log: Pick<AttemptLog, "findDelivered" | "isHandedOver" | "skipped">;
   readonly observer: Pick<DeliveryObserver, "skipped">;
 }
 
 export function createSkipDelivered({ log, observer }: SkipDeliveredDependencies): SkipDelivered {
   return async (delivery) => {
-    const delivered = await log.findDelivered(delivery);
-    if (delivered === null) return false;
-    log.skipped(delivery, delivered);
+    const [delivered, isHandedOver] = await Promise.all([log.findDelivered(delivery), log.isHandedOver(delivery)]);
+    if (delivered === null && !isHandedOver) return false;
+    if (delivered !== null) log.skipped(delivery, delivered);
     observer.skipped(delivery, delivered);
     return true;
   };

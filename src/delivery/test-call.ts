@@ -6,8 +6,8 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { newDelivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
 import type { Attempt } from "./attempt.ts";
-import type { Bulkhead } from "./bulkhead.ts";
-import type { DestinationOf } from "./destination.ts";
+import type { Bulkhead } from "./limits/bulkhead.ts";
+import type { DestinationOf } from "./limits/destination.ts";
 import type { AttemptRecord, RegistryView, Tracing } from "./ports.ts";
 
 export interface TestCallRequest {
@@ -73,8 +73,8 @@ export function createTestCall(dependencies: TestCallDependencies) {
       );
     try {
       return await tracing.start("test", event, async (span) => {
-        const verdict = await attempt({ ...newDelivery(event, app, installation.uuid, null), counted: false }, span);
-        const record = verdict.kind === "held" ? null : verdict.record;
+        const disposition = await attempt({ ...newDelivery(event, app, installation.uuid, null), counted: false }, span);
+        const record = disposition.kind === "held" ? null : disposition.record;
         if (record === null) throw new AppError("NOT_FOUND", `installation ${installation.uuid} was removed in the meantime`);
         return record;
       });

@@ -10,8 +10,10 @@ export const ERROR_CODES = {
   HTTP_UNAVAILABLE: "POSTHORN_HTTP_HOST and POSTHORN_HTTP_PORT can't be listened on: taken, not of this machine, or not allowed.",
   STREAM_MISMATCH: "A stream or consumer exists with settings that Posthorn can't work with.",
   SECRET_UNREADABLE: "A stored client secret can't be decrypted with POSTHORN_ENCRYPTION_KEY.",
-  LANE_REFUSED:
-    "JetStream did not store a lane message: its source stays unacknowledged and comes again, or the call that asked for it can be made again.",
+  STREAM_REFUSED:
+    "JetStream did not store a stream message: its source stays unacknowledged and comes again, or the call that asked for it can be made again.",
+  STORE_FULL:
+    "JetStream has no room left: nothing can be stored until there is. Raise max_file_store or a stream's limits, or delete dead letters; what waits is delivered meanwhile.",
   RECORD_INVALID: "An app, an installation or an event has a member that is missing or invalid.",
   TOO_LARGE: "A body or an event is larger than the setting that the message names allows.",
   NOT_FOUND: "No such app, installation, delivery or dead letter.",

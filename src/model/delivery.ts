@@ -25,11 +25,13 @@ export interface Delivery {
   readonly counted: boolean;
   /** When it was first parked (milliseconds since the epoch), kept over re-parks; null if never. */
   readonly firstParkedAt: number | null;
+  /** How often this run was stored in another stream so far: of two messages of one run the one with fewer is superseded. */
+  readonly stores: number;
 }
 
 /** As many as the longest retry schedule makes. */
 export const MAX_ATTEMPT_SUMMARIES = 51;
-/** Characters of an error in a summary: a lane message has to hold them all. */
+/** Characters of an error in a summary: a stream message has to hold them all. */
 export const MAX_SUMMARY_ERROR = 256;
 
 export function newDelivery(
@@ -51,6 +53,7 @@ export function newDelivery(
     replay: null,
     counted: true,
     firstParkedAt: null,
+    stores: 0,
   };
 }
 
@@ -60,7 +63,7 @@ export function isTestCall({ counted, eventSequence }: Delivery): boolean {
 }
 
 /** What the delivered mark is kept under: a replay is a run of its own. */
-export function markOf(delivery: Delivery): string {
+export function dedupKeyOf(delivery: Delivery): string {
   return delivery.replay === null ? delivery.id : `${delivery.id}:${delivery.replay}`;
 }
 
@@ -72,6 +75,7 @@ export const DEAD_LETTER_REASONS = [
   "blocked",
   "uninstalled",
   "expired",
+  "overflow",
   "redelivered",
   "discarded",
   "invalid",

@@ -1,6 +1,8 @@
 /** What came back of one attempt (DESIGN 3.5), and what follows from it. */
 
-export type Outcome = "delivered" | "gone" | "failed" | "rejected" | "timed_out" | "unreachable" | "blocked";
+export const OUTCOMES = ["delivered", "gone", "failed", "rejected", "timed_out", "unreachable", "blocked"] as const;
+
+export type Outcome = (typeof OUTCOMES)[number];
 
 /** The four counters of an installation's day. */
 export type CountedAs = "success" | "error" | "timeout" | "fatal";
@@ -10,7 +12,7 @@ interface OutcomeRule {
   readonly next: "done" | "retry" | "dead-letter";
 }
 
-export const OUTCOMES: Readonly<Record<Outcome, OutcomeRule>> = {
+export const OUTCOME_RULES: Readonly<Record<Outcome, OutcomeRule>> = {
   delivered: { countedAs: "success", next: "done" },
   gone: { countedAs: "fatal", next: "dead-letter" },
   failed: { countedAs: "error", next: "retry" },
@@ -36,7 +38,7 @@ export function failsCircuit(outcome: Outcome, responseCode: number): boolean {
   return outcome === "timed_out" || outcome === "unreachable" || (outcome === "failed" && responseCode >= 500);
 }
 
-/** One line per attempt, carried along in lane messages and kept in dead letters. */
+/** One line per attempt, carried along in stream messages and kept in dead letters. */
 export interface AttemptSummary {
   readonly attempt: number;
   /** RFC 3339. */

@@ -4,6 +4,7 @@
  * deliveries that were given up, so that whoever publishes one twice publishes the same.
  */
 import type { InstallationStatus } from "./app.ts";
+import type { CircuitStateName } from "./circuit-state.ts";
 import type { DeadLetterReason } from "./delivery.ts";
 import type { Outcome } from "./outcome.ts";
 
@@ -20,9 +21,14 @@ interface CloudEvent<Type extends string, Data> {
   readonly data: Data;
 }
 
+/** The parts of the health rule (status/health-rule.ts). */
+export const BROKEN_RULES = ["fatal", "failing_days", "timeouts"] as const;
+
+export type BrokenRule = (typeof BROKEN_RULES)[number];
+
 /** Why an integration is broken: the rule, and the counters that it was judged by. */
 export interface BrokenReasonData {
-  readonly rule: "fatal" | "failing_days" | "timeouts";
+  readonly rule: BrokenRule;
   readonly window_days: number;
   /** UTC days, oldest first. */
   readonly days: readonly string[];
@@ -55,7 +61,7 @@ export interface StatusChangedData extends IntegrationData {
 
 export interface CircuitData {
   readonly app: string;
-  readonly previous_state: "closed" | "open" | "half_open";
+  readonly previous_state: CircuitStateName;
   readonly state: "closed" | "open";
   /** Null when it closed. */
   readonly reason: {

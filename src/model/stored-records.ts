@@ -3,10 +3,11 @@
  * does not know are kept when a record is rewritten, so that versions can run side by side. registry/record-kinds.ts reads them.
  */
 import type { InstallationStatus } from "./app.ts";
+import type { CircuitStateName } from "./circuit-state.ts";
 import type { BrokenReasonData, StatusEvent } from "./status-event.ts";
 
-/** What a status transition (status/transitions.ts) keeps in a record. */
-export interface TransitionMembers<E> {
+/** What a status transition (status/outbox.ts) keeps in a record. */
+export interface OutboxMembers<E> {
   /** Number of the record's last status event. */
   readonly n?: number | undefined;
   /** The event that is not known to be published yet. */
@@ -14,7 +15,7 @@ export interface TransitionMembers<E> {
 }
 
 /** `installation.<uuid>` */
-export interface InstallationRecord extends TransitionMembers<StatusEvent> {
+export interface InstallationRecord extends OutboxMembers<StatusEvent> {
   readonly uuid: string;
   readonly app: string;
   readonly organization_id: string;
@@ -27,15 +28,15 @@ export interface InstallationRecord extends TransitionMembers<StatusEvent> {
   readonly broken_at?: string | undefined;
   readonly broken_reason?: BrokenReasonData | undefined;
   readonly probed_at?: string | undefined;
-  readonly mended_at?: string | undefined;
-  readonly mended_backlog?: number | null | undefined;
+  readonly recovered_at?: string | undefined;
+  readonly recovered_backlog?: number | null | undefined;
   readonly created_at?: string | undefined;
   readonly updated_at?: string | undefined;
 }
 
 /** `circuit.<app>` */
-export interface CircuitRecord extends TransitionMembers<StatusEvent> {
-  readonly state: "closed" | "open" | "half_open";
+export interface CircuitRecord extends OutboxMembers<StatusEvent> {
+  readonly state: CircuitStateName;
   readonly open_for_ms?: number | undefined;
   /** Milliseconds since the epoch, as `probe_until`. */
   readonly open_until?: number | undefined;

@@ -1,8 +1,6 @@
 /** When an integration counts as broken (DESIGN 3.7). Pure: the counters of the last days in, a reason or null out. */
-import type { BrokenReasonData } from "../model/status-event.ts";
+import type { BrokenRule } from "../model/status-event.ts";
 import type { HealthDay } from "./ports.ts";
-
-export type BrokenRule = BrokenReasonData["rule"];
 
 export interface HealthRuleOptions {
   /** The parts that are on. */

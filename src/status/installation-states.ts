@@ -2,12 +2,12 @@
 import type { InstallationStatus } from "../model/app.ts";
 import type { BrokenReasonData } from "../model/status-event.ts";
 import type { InstallationRecord } from "../model/stored-records.ts";
-import { mendedAt, probedAt } from "./integration-status.ts";
+import { probedAt, recoveredAt } from "./installation-record.ts";
 
 export interface InstallationState {
   readonly status: InstallationStatus;
   /** When it became active again, milliseconds since the epoch; 0 when it always was. */
-  readonly mendedAt: number;
+  readonly recoveredAt: number;
   /** Null when it is not broken. */
   readonly broken: BrokenState | null;
 }
@@ -33,7 +33,7 @@ export interface InstallationStates {
 export type OnInstallationChanged = (uuid: string, before: InstallationState | null, after: InstallationState | null) => void;
 
 /** Nearly all are like this. */
-const ACTIVE: InstallationState = { status: "active", mendedAt: 0, broken: null };
+const ACTIVE: InstallationState = { status: "active", recoveredAt: 0, broken: null };
 
 export function createInstallationStates(onChanged: OnInstallationChanged): InstallationStates {
   const states = new Map<string, InstallationState>();
@@ -56,6 +56,10 @@ export function createInstallationStates(onChanged: OnInstallationChanged): Inst
 
 function stateOf(record: InstallationRecord): InstallationState {
   const { status, broken_at: at = "", broken_reason: reason = null } = record;
-  const state = { status, mendedAt: mendedAt(record), broken: status === "broken" ? { at, reason, probedAt: probedAt(record) } : null };
-  return state.status === "active" && state.mendedAt === 0 ? ACTIVE : state;
+  const state = {
+    status,
+    recoveredAt: recoveredAt(record),
+    broken: status === "broken" ? { at, reason, probedAt: probedAt(record) } : null,
+  };
+  return state.status === "active" && state.recoveredAt === 0 ? ACTIVE : state;
 }

@@ -6,7 +6,7 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { BrokenReasonData } from "../model/status-event.ts";
 import type { InstallationRecord } from "../model/stored-records.ts";
 import { lastDays } from "./health-rule.ts";
-import { INSTALLATION_PREFIX, probedAt } from "./integration-status.ts";
+import { INSTALLATION_PREFIX, probedAt } from "./installation-record.ts";
 import type { HealthDay, HealthStore, StatusRecords } from "./ports.ts";
 
 /** As it is answered. */
@@ -27,7 +27,7 @@ export interface IntegrationHealth {
     readonly oldest_at: string | null;
   };
   /** When it last became active, and how many deliveries waited then; null when it never was anything else. */
-  readonly mended: { readonly at: string; readonly backlog: number | null } | null;
+  readonly recovered: { readonly at: string; readonly backlog: number | null } | null;
 }
 
 /** @throws AppError NOT_FOUND */
@@ -64,7 +64,7 @@ export function createHealthQuery(
   return async (uuid) => {
     const record = (await records.read(INSTALLATION_PREFIX + uuid))?.record ?? null;
     if (record === null) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
-    const { app, mended_at: mendedAt } = record;
+    const { app, recovered_at: recoveredAt } = record;
     const [days, deliveries, oldest] = await Promise.all([
       health.read(uuid, lastDays(clock.now(), windowDays)).catch(() => null),
       parkedCount(app, uuid),
@@ -77,7 +77,7 @@ export function createHealthQuery(
       broken: brokenOf(record),
       days,
       parked: { deliveries, oldest_at: oldestAt === null ? null : toRfc3339(oldestAt) },
-      mended: mendedAt === undefined ? null : { at: mendedAt, backlog: record.mended_backlog ?? null },
+      recovered: recoveredAt === undefined ? null : { at: recoveredAt, backlog: record.recovered_backlog ?? null },
     };
   };
 }

@@ -2,13 +2,17 @@
  * The forms of the status events, for those who read them: schemas/<type>.json is generated from here. That they are the
  * forms of model/status-event.ts is checked by the compiler, and on real events by the tests.
  */
+
 import { z } from "zod";
+import { INSTALLATION_STATUSES } from "../model/app.ts";
+import { CIRCUIT_STATES } from "../model/circuit-state.ts";
 import { DEAD_LETTER_REASONS } from "../model/delivery.ts";
-import type { StatusEventOf, StatusEventType } from "../model/status-event.ts";
+import { OUTCOMES } from "../model/outcome.ts";
+import { BROKEN_RULES, type StatusEventOf, type StatusEventType } from "../model/status-event.ts";
 
 const time = z.string().meta({ format: "date-time", description: "RFC 3339, UTC, milliseconds." });
 const dashboardUrl = z.string().nullable().meta({ description: "Null when POSTHORN_DASHBOARD_URL is not set." });
-const status = z.enum(["active", "broken", "disabled"]);
+const status = z.enum(INSTALLATION_STATUSES);
 const count = z.int().min(0);
 const responseCode = z.int().min(0).max(999).nullable().meta({ description: "0: no response." });
 
@@ -33,7 +37,7 @@ const broken = z.object({
   ...integration,
   reason: z
     .object({
-      rule: z.enum(["fatal", "failing_days", "timeouts"]),
+      rule: z.enum(BROKEN_RULES),
       window_days: count,
       days: z.array(z.string().meta({ format: "date" })).meta({ description: "The UTC days that were looked at, oldest first." }),
       success: count,
@@ -55,7 +59,7 @@ const changed = z.object({
 
 const circuit = z.object({
   app,
-  previous_state: z.enum(["closed", "open", "half_open"]),
+  previous_state: z.enum(CIRCUIT_STATES),
   state: z.enum(["closed", "open"]),
   reason: z
     .object({ window_s: z.number(), attempts: count, failures: count, failure_percent: z.number() })
@@ -72,7 +76,7 @@ const givenUp = z.object({
   event_type: z.string().meta({ description: "<resource>.<action>" }),
   attempts: count,
   reason: z.enum(DEAD_LETTER_REASONS),
-  last_outcome: z.enum(["delivered", "gone", "failed", "rejected", "timed_out", "unreachable", "blocked"]).nullable(),
+  last_outcome: z.enum(OUTCOMES).nullable(),
   last_response_code: responseCode,
   last_error: z.string().nullable(),
   dashboard_url: dashboardUrl,

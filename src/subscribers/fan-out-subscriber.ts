@@ -1,20 +1,18 @@
 /**
- * Deals out the parts of large fan-outs (model/fan-out-chunk.ts) that rest in the retries lane. A replica takes the next
+ * Deals out the parts of large fan-outs (model/fan-out-batch.ts) that rest in the retries stream. A replica takes the next
  * part when of those it holds no delivery waits, for a place or to be stored, so that one slow receiver does not hold up
  * the rest, and a crash leaves little undone.
  */
-import { AckPolicy, nanos } from "nats";
-import type { DeliverAll } from "../delivery/deliver-all.ts";
+import type { DeliverEvent } from "../delivery/deliver-event.ts";
 import type { GiveUp } from "../delivery/give-up.ts";
 import type { RegistryView, Tracing } from "../delivery/ports.ts";
-import { messageOf } from "../model/app-error.ts";
+import { ensureConsumer, fanOutConsumer } from "../jetstream/consumers.ts";
+import type { ConsumedMessage } from "../jetstream/message.ts";
+import { ACK, createMessageHandler, decodedText, type MessageEnd } from "../jetstream/message-handler.ts";
+import { createPullConsumer, type PullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
+import type { Subjects } from "../jetstream/subjects.ts";
 import { newDelivery } from "../model/delivery.ts";
-import { decodeChunk, type FanOutChunk } from "../model/fan-out-chunk.ts";
-import type { BusNames } from "./names.ts";
-import { createPullLoop, type PullLoop, type PullLoopDependencies } from "./pull-loop.ts";
-import { isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
-import type { Settle } from "./settle.ts";
-import { ensureConsumer } from "./topology.ts";
+import { decodeBatch, type FanOutBatch } from "../model/fan-out-batch.ts";
 
 export interface FanOutSubscriber {
   start(): Promise<void>;
@@ -23,61 +21,37 @@ export interface FanOutSubscriber {
   held(): number;
 }
 
-export interface FanOutSubscriberDependencies extends PullLoopDependencies {
-  readonly names: BusNames;
+export interface FanOutSubscriberDependencies extends PullConsumerDependencies {
+  readonly names: Subjects;
   readonly registry: Pick<RegistryView, "app">;
-  readonly deliverAll: DeliverAll;
+  readonly deliverEvent: DeliverEvent;
   readonly giveUp: GiveUp;
   readonly tracing: Tracing;
-  readonly settle: Settle;
   /** Deliveries of this process that wait for a place, or to be stored. */
   readonly waiting: () => number;
 }
 
-const ACK_WAIT_MS = 10_000;
-const MAX_CHUNKS_HELD = 8;
-const MAX_ACK_PENDING = 1_000;
+const MAX_BATCHES_HELD = 8;
 
 export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencies): FanOutSubscriber {
-  const { manager, names, registry, deliverAll, giveUp, tracing, settle, waiting } = dependencies;
-  const stream = names.streams.retries;
+  const { manager, names, registry, deliverEvent, tracing, waiting } = dependencies;
+  const settings = fanOutConsumer(names);
 
   const ensure = async (): Promise<void> => {
-    await ensureConsumer(manager, stream, {
-      durable_name: names.fanOutConsumer,
-      filter_subject: names.fanOut,
-      ack_policy: AckPolicy.Explicit,
-      ack_wait: nanos(ACK_WAIT_MS),
-      max_deliver: -1,
-      max_ack_pending: MAX_ACK_PENDING,
-    });
+    await ensureConsumer(manager, settings);
   };
 
-  const handle = (message: PulledMessage): void => {
-    if (isWornOut(message)) return settle(message, giveUp.message(message, "redelivered", wornOut(message), null));
-    let chunk: FanOutChunk;
-    try {
-      chunk = decodeChunk(Buffer.from(message.data).toString("utf8"));
-    } catch (error) {
-      return settle(message, giveUp.message(message, "invalid", messageOf(error), null));
-    }
-    const { event, eventSequence, targets } = chunk;
+  const handle = async (message: ConsumedMessage, { event, eventSequence, targets }: FanOutBatch): Promise<MessageEnd> => {
     const deliveries = targets.map(({ app, uuid }) => newDelivery(event, app, uuid, eventSequence, registry.app(app)?.createdAt ?? null));
-    const source = { stream, sequence: message.sequence };
-    settle(
-      message,
-      tracing.process(event, "fan-out", message, (span) => deliverAll(deliveries, span, source, true)),
-    );
+    await tracing.process(event, "fan-out", message, (span) => deliverEvent(deliveries, span, message, true));
+    return ACK;
   };
 
-  const loop: PullLoop = createPullLoop(dependencies, {
-    stream,
-    consumer: names.fanOutConsumer,
-    workQueueSubject: names.fanOut,
-    limit: () => (waiting() === 0 ? Math.min(loop.held() + 1, MAX_CHUNKS_HELD) : 1),
-    onMessage: handle,
+  const loop: PullConsumer = createPullConsumer(dependencies, {
+    settings,
+    limit: () => (waiting() === 0 ? Math.min(loop.held() + 1, MAX_BATCHES_HELD) : 1),
+    onMessage: createMessageHandler(dependencies, { decode: decodedText(decodeBatch), handle, appOf: () => null }),
     recover: ensure,
-    workingEveryMs: ACK_WAIT_MS / 3,
   });
 
   return {

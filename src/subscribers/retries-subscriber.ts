@@ -1,24 +1,22 @@
 /**
- * The retries lane: one durable consumer per rung. Within a rung messages come due in the order they were stored, so a
+ * The retries stream: one durable consumer per tier. Within a tier messages come due in the order they were stored, so a
  * small batch from its head is held in memory until due, kept alive with working() heartbeats. A killed worker's batch
  * comes back after ack_wait.
  */
-import { AckPolicy, nanos } from "nats";
+import { DELAY_TIERS_S, nextStep } from "../delivery/delay-tiers.ts";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
 import type { GiveUp } from "../delivery/give-up.ts";
 import type { InFlight } from "../delivery/in-flight.ts";
-import type { LaneSource, TraceHeaders, Tracing } from "../delivery/ports.ts";
-import { nextStep, RUNGS_S } from "../delivery/rungs.ts";
+import type { TraceHeaders, Tracing } from "../delivery/ports.ts";
 import type { SkipDelivered } from "../delivery/skip-delivered.ts";
-import { messageOf } from "../model/app-error.ts";
+import { ensureConsumer, tierConsumer } from "../jetstream/consumers.ts";
+import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
+import type { ConsumedMessage } from "../jetstream/message.ts";
+import { ACK, createMessageHandler, decodedText, shouldRequeue } from "../jetstream/message-handler.ts";
+import { createPullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
+import type { Subjects } from "../jetstream/subjects.ts";
 import type { Delivery } from "../model/delivery.ts";
-import { decodeLaneMessage, type LaneMessage } from "../model/lane-message.ts";
-import type { LaneWriter } from "./lanes.ts";
-import type { BusNames } from "./names.ts";
-import { createPullLoop, type PullLoop, type PullLoopDependencies } from "./pull-loop.ts";
-import { cameBackWaiting, isWornOut, type PulledMessage, wornOut } from "./pulled-message.ts";
-import type { Settle } from "./settle.ts";
-import { ensureConsumer } from "./topology.ts";
+import { type DeliveryMessage, decodeDeliveryMessage } from "../model/delivery-message.ts";
 
 export interface RetriesSubscriber {
   start(): Promise<void>;
@@ -27,40 +25,24 @@ export interface RetriesSubscriber {
   held(): number;
 }
 
-export interface RetriesSubscriberDependencies extends PullLoopDependencies {
-  readonly names: BusNames;
+export interface RetriesSubscriberDependencies extends PullConsumerDependencies {
+  readonly names: Subjects;
   readonly dispatcher: Dispatcher;
-  readonly lanes: LaneWriter;
+  readonly streams: DeliveryStreamWriter;
   readonly giveUp: GiveUp;
   readonly inFlight: InFlight;
   readonly skipDelivered: SkipDelivered;
   readonly tracing: Tracing;
-  readonly settle: Settle;
 }
 
-/** Short, so that a killed worker's batch is not late by much. */
-const ACK_WAIT_MS = 10_000;
-/** Messages of one rung held by one process. */
-const HELD_PER_RUNG = 128;
-const MAX_ACK_PENDING = 10_000;
+/** Messages of one tier held by one process. */
+const HELD_PER_TIER = 128;
 
 export function createRetriesSubscriber(dependencies: RetriesSubscriberDependencies): RetriesSubscriber {
-  const { manager, names, dispatcher, lanes, giveUp, inFlight, skipDelivered, tracing, settle, clock } = dependencies;
-  const stream = names.streams.retries;
-  const waiting = new Map<PulledMessage, () => void>();
+  const { manager, names, dispatcher, streams, inFlight, skipDelivered, tracing, clock } = dependencies;
+  const waiting = new Map<ConsumedMessage, () => void>();
 
-  const ensure = async (rungS: number): Promise<void> => {
-    await ensureConsumer(manager, stream, {
-      durable_name: names.rungConsumer(rungS),
-      filter_subject: names.rungFilter(rungS),
-      ack_policy: AckPolicy.Explicit,
-      ack_wait: nanos(ACK_WAIT_MS),
-      max_deliver: -1,
-      max_ack_pending: MAX_ACK_PENDING,
-    });
-  };
-
-  const wait = (message: PulledMessage, delayMs: number, then: () => void): void => {
+  const wait = (message: ConsumedMessage, delayMs: number, then: () => void): void => {
     const cancel = clock.after(delayMs, () => {
       waiting.delete(message);
       then();
@@ -68,61 +50,63 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
     waiting.set(message, cancel);
   };
 
-  const onMessage = (message: PulledMessage, rungS: number): void => {
-    const dueInRungMs = message.storedAt + rungS * 1000 - clock.now();
-    // Handled early, it is stored anew for the rest of its delay.
-    if (dueInRungMs > 0 && !cameBackWaiting(message)) wait(message, dueInRungMs, () => handle(message));
+  const handle = createMessageHandler<DeliveryMessage>(dependencies, {
+    decode: decodedText(decodeDeliveryMessage),
+    handle(message, stored) {
+      const { delivery, delayMs, floor } = stored;
+      const delay = { dueAt: stored.dueAt ?? 0, delayMs, floor };
+      const step = nextStep(delay, clock.now());
+      switch (step.kind) {
+        case "walk":
+          return streams.retry(delivery, delay, message, traceOf(message, delivery)).then(() => ACK);
+        case "wait":
+          wait(message, step.restMs, () => handle(message));
+          return "later";
+        case "attempt":
+          return attempt(message, delivery).then(() => ACK);
+      }
+    },
+    appOf: ({ subject }) => names.parseRetry(subject)?.app ?? null,
+  });
+
+  const onMessage = (message: ConsumedMessage, tierS: number): void => {
+    const dueInTierMs = message.storedAt + tierS * 1000 - clock.now();
+    // Handled early, it is stored again for the rest of its delay.
+    if (dueInTierMs > 0 && !shouldRequeue(message)) wait(message, dueInTierMs, () => handle(message));
     else handle(message);
   };
 
-  const handle = (message: PulledMessage): void => {
-    const app = message.subject.split(".").at(-1) ?? "";
-    if (isWornOut(message)) return settle(message, giveUp.message(message, "redelivered", wornOut(message), app));
-    let lane: LaneMessage;
-    try {
-      lane = decodeLaneMessage(Buffer.from(message.data).toString("utf8"));
-    } catch (error) {
-      return settle(message, giveUp.message(message, "invalid", messageOf(error), app));
-    }
-    const source: LaneSource = { stream, sequence: message.sequence };
-    const { delivery, delayMs, floor } = lane;
-    const delay = { dueAt: lane.dueAt ?? 0, delayMs, floor };
-    const step = nextStep(delay, clock.now());
-    switch (step.kind) {
-      case "walk":
-        return settle(message, lanes.retry(delivery, delay, source, traceOf(message, delivery)));
-      case "wait":
-        return wait(message, step.restMs, () => settle(message, attempt(message, delivery, source)));
-      case "attempt":
-        return settle(message, attempt(message, delivery, source));
-    }
-  };
-
-  const attempt = (message: PulledMessage, delivery: Delivery, source: LaneSource): Promise<void> =>
+  const attempt = (message: ConsumedMessage, delivery: Delivery): Promise<void> =>
     inFlight.alone(delivery, async () => {
       if (await skipDelivered(delivery)) return;
-      await tracing.process(delivery.event, "retries", message, (span) => dispatcher.dispatch(delivery, span, source));
+      await tracing.process(delivery.event, "retries", message, (span) => dispatcher.dispatch(delivery, span, message));
     });
 
-  const loops: readonly PullLoop[] = RUNGS_S.map((rungS) =>
-    createPullLoop(dependencies, {
-      stream,
-      consumer: names.rungConsumer(rungS),
-      workQueueSubject: names.rungFilter(rungS),
-      limit: () => HELD_PER_RUNG,
-      onMessage: (message) => onMessage(message, rungS),
-      recover: () => ensure(rungS),
-      workingEveryMs: ACK_WAIT_MS / 3,
-    }),
-  );
+  const tiers = DELAY_TIERS_S.map((tierS) => {
+    const settings = tierConsumer(names, tierS);
+    const ensure = async (): Promise<void> => {
+      await ensureConsumer(manager, settings);
+    };
+    const consumer = createPullConsumer(dependencies, {
+      settings,
+      limit: () => HELD_PER_TIER,
+      onMessage: (message) => onMessage(message, tierS),
+      onLost: (message) => {
+        waiting.get(message)?.();
+        if (waiting.delete(message)) message.drop();
+      },
+      recover: ensure,
+    });
+    return { ensure, consumer };
+  });
 
   return {
     async start() {
-      for (const rungS of RUNGS_S) await ensure(rungS);
-      for (const loop of loops) loop.start();
+      for (const { ensure } of tiers) await ensure();
+      for (const { consumer } of tiers) consumer.start();
     },
     async stop() {
-      const stopped = Promise.all(loops.map((loop) => loop.stop()));
+      const stopped = Promise.all(tiers.map(({ consumer }) => consumer.stop()));
       for (const [message, cancel] of waiting) {
         cancel();
         message.nak(1);
@@ -130,12 +114,12 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
       waiting.clear();
       await stopped;
     },
-    held: () => loops.reduce((sum, loop) => sum + loop.held(), 0),
+    held: () => tiers.reduce((sum, { consumer }) => sum + consumer.held(), 0),
   };
 }
 
-/** A hop to the next rung is no step of its own in the trace: the next attempt follows from what was stored first. */
-function traceOf(message: PulledMessage, { event }: Delivery): TraceHeaders {
+/** A hop to the next tier is no step of its own in the trace: the next attempt follows from what was stored first. */
+function traceOf(message: ConsumedMessage, { event }: Delivery): TraceHeaders {
   const traceparent = message.header("traceparent");
   return traceparent === undefined ? event : { traceparent, tracestate: message.header("tracestate") ?? null };
 }

@@ -1,16 +1,17 @@
 /**
- * What the delivery path tells: one `delivery.attempted` line per attempt with all its facts, and the counters.
+ * Logs and counts the steps of a delivery: one `delivery.attempted` line per attempt, with all its facts.
  *
- * O1  Every failed attempt is logged. Of the delivered ones a share may be left out; which, is decided by the delivery's id,
- *     so that all replicas and both runs of a test agree.
- * O2  For an app or installation that is debugged nothing is left out, and headers and bodies are told, too: redacted and
- *     cut as in the request log.
+ * OBSERVE-1  Every failed attempt is logged. A share of the delivered ones may be left out; the delivery's id decides which, so that
+ *     all replicas agree.
+ * OBSERVE-2  Every attempt of an app or installation with detailed logging is logged, with headers and bodies, redacted and cut as in
+ *     the request log.
  */
 import type { AttemptRecord, DeadLetterObserver, DeliveryObserver } from "../delivery/ports.ts";
-import { DEAD_LETTER_REASONS, type Delivery } from "../model/delivery.ts";
+import { DEAD_LETTER_REASONS, type Delivery, isTestCall } from "../model/delivery.ts";
+import { DELIVERY_STREAMS } from "../model/delivery-location.ts";
 import type { Event } from "../model/event.ts";
 import type { Logger } from "../model/logger.ts";
-import { OUTCOMES, type Outcome } from "../model/outcome.ts";
+import { OUTCOMES } from "../model/outcome.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
 import { createAppCounters } from "./app-counters.ts";
 import { attemptLine } from "./attempt-line.ts";
@@ -18,8 +19,8 @@ import type { Log } from "./logger.ts";
 import type { MetricName } from "./metric-table.ts";
 import type { Counter, Metrics } from "./metrics.ts";
 
-/** What the lanes tell beside it. */
-interface LaneObserver {
+/** Steps before there is a delivery. */
+interface StreamObserver {
   eventHandled(event: Event, deliveries: number): void;
   eventUnreadable(subject: string, problem: string): void;
 }
@@ -28,23 +29,23 @@ export interface DeliveryObserverDependencies {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly isDebugged: (app: string, installationUuid: string) => boolean;
-  /** Headers and bodies of an attempt, with nothing secret in them. */
+  /** Headers and bodies of an attempt, without secrets. */
   readonly evidenceOf: (attempt: AttemptRecord) => object;
 }
 
 export interface DeliveryObserverOptions {
-  /** Apps with counters of their own. */
+  /** Number of apps with counters of their own. */
   readonly metricsApps: number;
-  /** Share of the delivered attempts that are logged. */
+  /** Percentage of the delivered attempts that are logged. */
   readonly logDeliveredPercent: number;
 }
 
 export function createDeliveryObserver(
   { log, metrics, isDebugged, evidenceOf }: DeliveryObserverDependencies,
   { metricsApps, logDeliveredPercent }: DeliveryObserverOptions,
-): DeliveryObserver & LaneObserver & DeadLetterObserver {
-  const attempts = countersOf(metrics, "posthorn_attempts_total", Object.keys(OUTCOMES) as Outcome[]);
-  const stored = countersOf(metrics, "posthorn_deliveries_stored_total", ["retries", "parked", "dead-letters"] as const);
+): DeliveryObserver & StreamObserver & DeadLetterObserver {
+  const attempts = countersOf(metrics, "posthorn_attempts_total", OUTCOMES);
+  const stored = countersOf(metrics, "posthorn_deliveries_stored_total", DELIVERY_STREAMS);
   const events = countersOf(metrics, "posthorn_events_total", ["matched", "unmatched", "unreadable"] as const);
   const deadLetters = countersOf(metrics, "posthorn_dead_letters_total", DEAD_LETTER_REASONS);
   const skipped = metrics.counter("posthorn_deliveries_skipped_total");
@@ -65,30 +66,30 @@ export function createDeliveryObserver(
       apps.attempted(app.slug, outcome, attempt.durationMs);
       duration.observe(attempt.durationMs / 1000);
       if (isDelivered && !isTestCall(delivery)) {
-        // What waited in a queue is old by nature, and says nothing about how fast deliveries are.
+        // A parked delivery waited on purpose: its age does not show how fast deliveries are.
         const isFirst = attempt.attempt === 1 && delivery.replay === null;
         const age = delivery.firstParkedAt !== null ? parkedAge : isFirst ? firstAge : laterAge;
         age.observe(Math.max(0, attempt.endedAt - delivery.event.publishedAt) / 1000);
       }
-      const isAsked = isDebugged(app.slug, installation.uuid);
-      if (isDelivered && !isAsked && shareOf(delivery.id) >= logDeliveredPercent) return;
+      const isDetailed = isDebugged(app.slug, installation.uuid);
+      if (isDelivered && !isDetailed && shareOf(delivery.id) >= logDeliveredPercent) return;
       const members = (): string =>
-        isAsked ? `${attemptLine(attempt)},${JSON.stringify(evidenceOf(attempt)).slice(1, -1)}` : attemptLine(attempt);
-      log.line(isDelivered ? "info" : "warn", members, "delivery.attempted", isAsked);
+        isDetailed ? `${attemptLine(attempt)},${JSON.stringify(evidenceOf(attempt)).slice(1, -1)}` : attemptLine(attempt);
+      log.line(isDelivered ? "info" : "warn", members, "delivery.attempted", isDetailed);
     },
 
-    stored(lane, delivery, detail) {
-      stored[lane].add();
-      loggerFor(delivery).debug({ ...factsOf(delivery), lane, detail, attempts: delivery.attemptsMade }, "delivery.stored");
+    stored(stream, delivery, detail) {
+      stored[stream].add();
+      loggerFor(delivery).debug({ ...factsOf(delivery), stream, detail, attempts: delivery.attemptsMade }, "delivery.stored");
     },
 
-    skipped(delivery, { eventSequence: deliveredSequence }) {
+    skipped(delivery, delivered) {
       const { eventSequence } = delivery;
-      const isDuplicate = eventSequence !== deliveredSequence;
+      const isDuplicate = delivered !== null && eventSequence !== delivered.eventSequence;
       skipped.add();
       if (isDuplicate) duplicates.add();
-      const why = isDuplicate ? "duplicate" : "redelivered";
-      const sequences = { event_sequence: eventSequence, delivered_event_sequence: deliveredSequence };
+      const why = delivered === null ? "stored" : isDuplicate ? "duplicate" : "redelivered";
+      const sequences = { event_sequence: eventSequence, delivered_event_sequence: delivered?.eventSequence ?? null };
       loggerFor(delivery).info({ ...factsOf(delivery), event_type: delivery.event.type, ...sequences, why }, "delivery.skipped");
     },
 
@@ -108,17 +109,13 @@ export function createDeliveryObserver(
       stored["dead-letters"].add();
       const facts = delivery === null ? {} : { ...factsOf(delivery), attempts: delivery.attemptsMade };
       const source = { source_stream: stream, source_sequence: sequence };
-      log.logger.warn({ ...facts, lane: "dead-letters", detail: reason, ...source }, "delivery.stored");
+      log.logger.warn({ ...facts, stream: "dead-letters", detail: reason, ...source }, "delivery.stored");
     },
   };
 }
 
 function countersOf<Label extends string>(metrics: Metrics, name: MetricName, labels: readonly Label[]): Record<Label, Counter> {
   return Object.fromEntries(labels.map((label) => [label, metrics.counter(name, label)])) as Record<Label, Counter>;
-}
-
-function isTestCall({ counted, eventSequence }: Delivery): boolean {
-  return !counted && eventSequence === null;
 }
 
 /** 0 to 99, evenly spread: the id is a hash. */

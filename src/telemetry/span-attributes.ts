@@ -1,29 +1,15 @@
 /**
- * Names and attributes of the spans, after OpenTelemetry's semantic conventions: messaging (system `nats`), HTTP client and
- * Redis. What they have no word for begins with `posthorn.`.
+ * Attributes of the spans, after OpenTelemetry's semantic conventions: messaging (system `nats`), HTTP client and Redis. Other
+ * attributes begin with `posthorn.`.
  */
 import type { Attributes } from "@opentelemetry/api";
-import type { AttemptRecord, HandledMessage, LaneName, LateBatch } from "../delivery/ports.ts";
+import type { AttemptRecord, HandledMessage, LateBatch } from "../delivery/ports.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
 import { serverOf } from "../model/nats-url.ts";
-import { withoutSecrets } from "../model/safe-url.ts";
+import { withoutSecrets } from "../model/redaction/safe-url.ts";
 
 const REDIS_PORT = 6379;
-
-/** Of low cardinality, for span names: apps and rungs are many, event types are not. */
-export function destinationTemplate(prefix: string, lane: LaneName): string {
-  switch (lane) {
-    case "retries":
-      return `${prefix}.retries.{rung}.{app}`;
-    case "fan-out":
-      return `${prefix}.retries.0._fan-out`;
-    case "parked":
-      return `${prefix}.parked.{app}`;
-    default:
-      return `${prefix}.${lane}.{app}`;
-  }
-}
 
 export function processAttributes(event: Event, template: string | null, message: HandledMessage, server: Attributes): Attributes {
   return {
@@ -54,7 +40,7 @@ export function deliveryAttributes({ id, app, installationUuid, replay }: Delive
   };
 }
 
-/** @param destination a template or a subject. */
+/** @param destination the attribute with a template or a subject */
 export function publishAttributes(destination: Attributes, server: Attributes): Attributes {
   return {
     "messaging.system": "nats",
@@ -65,7 +51,7 @@ export function publishAttributes(destination: Attributes, server: Attributes): 
   };
 }
 
-/** Of the NATS server that the connection is on, which changes with a reconnect: made anew only then. */
+/** The attributes of the connected NATS server, rebuilt when a reconnect changes the server. */
 export function natsServerAttributes(current: () => string): () => Attributes {
   let of: string | undefined;
   let attributes: Attributes = {};
@@ -80,7 +66,7 @@ export function natsServerAttributes(current: () => string): () => Attributes {
   };
 }
 
-/** @param url null for a cluster, which has many. */
+/** @param url null for a cluster, which has many servers */
 export function redisServerAttributes(url: string | null): Attributes {
   if (url === null) return {};
   const { hostname, port } = new URL(url);

@@ -26,7 +26,7 @@ describeInBrowser("what happened", () => {
     });
     await deliver("talker", "issue.created", 1, "northwind", { big: 12_345_678_901_234_567_890n.toString(), text: "y".repeat(2_000) });
     await eventually(async () => (await platform.redis.llen("posthorn:error:{talker}:issue.created")) === 2);
-    await register("discourse", "mended", { name: "Discourse Bridge" }, ["northwind", "contoso"]);
+    await register("discourse", "recovered", { name: "Discourse Bridge" }, ["northwind", "contoso"]);
     await deliver("discourse", "issue.created", 6);
     await deliver("discourse", "comment.created", 2, "contoso");
     await platform.bus.connection.jetstream().publish(`${platform.posthorn.prefix}.events.issue.created`, "this is no JSON");

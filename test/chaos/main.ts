@@ -36,8 +36,12 @@ let failed = false;
 for (const scenario of chosen) {
   const startedAt = performance.now();
   try {
-    const verdict = await scenario.run(seed, { times: timesOf(scenario), eventsPerSecond: EVENTS_PER_SECOND, unwrittenMs: UNWRITTEN_MS });
-    const { events, deliveries, requests, lost, duplicated, tooLate, bound, longestDelayMs } = verdict;
+    const disposition = await scenario.run(seed, {
+      times: timesOf(scenario),
+      eventsPerSecond: EVENTS_PER_SECOND,
+      unwrittenMs: UNWRITTEN_MS,
+    });
+    const { events, deliveries, requests, lost, duplicated, tooLate, bound, longestDelayMs } = disposition;
     const shownBound = scenario.duplicates === "none" ? 0 : bound;
     const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
     print(
@@ -52,7 +56,7 @@ for (const scenario of chosen) {
       seconds(longestDelayMs),
       seconds(performance.now() - startedAt),
     );
-    for (const complaint of complaints(scenario, verdict)) {
+    for (const complaint of complaints(scenario, disposition)) {
       failed = true;
       console.log(`  FAILED: ${complaint}`);
     }

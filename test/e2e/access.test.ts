@@ -1,7 +1,7 @@
 /** Who may call what: every route with every kind of caller. */
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { documentedRoutes } from "../../src/api/routes.ts";
+import { documentedRoutes } from "../../src/api/routes/all-routes.ts";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";

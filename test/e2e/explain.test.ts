@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { DeliveryAnswer, EventAnswer, ExplainedDelivery } from "../../src/api/explanation.ts";
+import type { DeliveryAnswer, EventAnswer, ExplainedDelivery } from "../../src/explain/answer-schemas.ts";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
@@ -401,7 +401,7 @@ describe("a delivery", () => {
   });
 });
 
-test("without Redis the lanes and the stream still tell, and the answer says what is missing", async () => {
+test("without Redis the streams and the stream still tell, and the answer says what is missing", async () => {
   const { organization, uuid } = await installed({ webhook_url: bad.url, retry_schedule_s: [600] });
   const delivered = await posthorn.install({ webhook_url: good.url, organization_id: organization });
   const id = randomUUID();
@@ -418,6 +418,9 @@ test("without Redis the lanes and the stream still tell, and the answer says wha
   expect(notes.join()).toMatch(/Redis is away.*were looked at/);
   const whole = await explainEvent(id);
   expect(whole.deliveries.find(({ installation_uuid: of }) => of === delivered.uuid)?.state).toBe("unknown");
+  // Redis may know it.
+  const { status, body } = await posthorn.api("GET", `/v1/deliveries/${deliveryIdOf(id, delivered.uuid)}`);
+  expect([status, body]).toEqual([503, expect.objectContaining({ code: "REDIS_UNREACHABLE" })]);
   await redis.restart();
   await eventually(async () => (await posthorn.api("GET", "/readyz")).body.checks.redis.ok === true);
   expect((await until(id, delivered.uuid, "delivered")).notes).toEqual([]);

@@ -1,7 +1,7 @@
 /** Whatever is sent to the API, it answers with a problem or does it, and works on. */
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { documentedRoutes } from "../../src/api/routes.ts";
+import { documentedRoutes } from "../../src/api/routes/all-routes.ts";
 import { UUID } from "../support/builders.ts";
 import { cases, hostileJson, mutated } from "../support/fuzz.ts";
 import { type Posthorn, startPosthorn } from "../support/posthorn.ts";

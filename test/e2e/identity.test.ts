@@ -2,8 +2,8 @@
 import { randomUUID } from "node:crypto";
 import { headers as natsHeaders } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { EventAnswer, ExplainedDelivery } from "../../src/api/explanation.ts";
 import { createPublisher, type Publisher } from "../../src/client/create-publisher.ts";
+import type { EventAnswer, ExplainedDelivery } from "../../src/explain/answer-schemas.ts";
 import { deliveryId } from "../../src/model/event-key.ts";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
@@ -130,7 +130,7 @@ describe("a second message of an event", () => {
     const first = await bus.publish("issue.created", event);
     await eventually(() => requests.length === 1);
     const second = await bus.publish("issue.created", event);
-    await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes('posthorn_held_messages{lane="events"} 2'));
+    await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes('posthorn_messages_in_hand{stream="events"} 2'));
     release();
     const id = deliveryIdOf(event.id, uuid);
     const skipped = await eventually(async () => {
@@ -251,7 +251,7 @@ describe("a CloudEvent", () => {
       [
         {
           path: "content-type",
-          message: 'found "application/cloudevents-batch+json", wanted application/cloudevents+json, one event a message',
+          message: 'found "application/cloudevents-batch+json", wanted application/cloudevents+json, one event per message',
         },
       ],
     ]);
@@ -268,7 +268,7 @@ describe("a CloudEvent", () => {
       return items.find((item: Record<string, unknown>) => item["source_sequence"] === sequence);
     });
     expect(letter.error).toBe(
-      'content-type: found "application/cloudevents-batch+json", wanted application/cloudevents+json, one event a message',
+      'content-type: found "application/cloudevents-batch+json", wanted application/cloudevents+json, one event per message',
     );
   });
 });
@@ -290,7 +290,8 @@ describe("names that every object has of itself", () => {
     const got = (path: string) => sink.requests.filter((request) => request.path === `/${path}`).length;
     for (const slug of PROTOTYPE_SLUGS) await posthorn.install({ slug, webhook_url: `${sink.url}/${slug}`, organization_id: large });
     await posthorn.api("PUT", "/v1/apps/neighbour", { webhook_url: `${sink.url}/neighbour`, events: ["*"] });
-    const putInstallation = () => posthorn.api("PUT", `/v1/installations/${randomUUID()}`, { app: "neighbour", organization_id: large });
+    const putInstallation = () =>
+      posthorn.api("PUT", `/v1/installations/${randomUUID()}`, { app: "neighbour", organization_id: large, allow_duplicate: true });
     for (let made = 0; made < 505; made += 101) await Promise.all(Array.from({ length: 101 }, putInstallation));
 
     await bus.publish("__proto__.constructor", { id: "__proto__", organization_id: large, data: { ["__proto__"]: 1 } });

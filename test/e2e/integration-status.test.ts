@@ -1,4 +1,4 @@
-/** Integrations that break and are mended: Posthorn as processes, real servers and receivers, and a clock that is set. */
+/** Integrations that break and are recovered: Posthorn as processes, real servers and receivers, and a clock that is set. */
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -49,7 +49,7 @@ interface World {
 interface WorldOptions {
   readonly settings?: Readonly<Record<string, string>>;
   readonly replicas?: number;
-  /** The real time: what waits in the retries lane comes due by the server's clock. */
+  /** The real time: what waits in the retries stream comes due by the server's clock. */
   readonly realTime?: boolean;
 }
 
@@ -217,7 +217,7 @@ describe("a broken integration", () => {
       status: "broken",
       broken: { reason: { rule: "fatal" } },
       parked: { oldest_at: expect.stringMatching(/Z$/) },
-      mended: null,
+      recovered: null,
     });
     const stored = (await world.parked(slug, uuid)).map(({ event }) => event.id);
     const requestsBefore = receiver.requests.length;
@@ -227,7 +227,7 @@ describe("a broken integration", () => {
     await world.advance(hourIsOver);
     await receiver.waitFor(requestsBefore + 1_000);
     await eventually(async () => (await world.health(uuid)).parked.deliveries === 0);
-    expect(await world.health(uuid)).toMatchObject({ status: "active", broken: null, mended: { backlog: 999 } });
+    expect(await world.health(uuid)).toMatchObject({ status: "active", broken: null, recovered: { backlog: 999 } });
 
     const eventOf = new Map(stored.map((id) => [deliveryIdOf(id, uuid), id]));
     const arrived = receiver.requests.slice(requestsBefore).map(({ headers }) => eventOf.get(String(headers["webhook-id"])) ?? "");
@@ -380,7 +380,7 @@ describe("a person", () => {
     world.receiver.behave(answer(500));
     await world.publish(1);
     await eventually(async () => (await world.health(uuid)).days.at(-1).error === 1);
-    expect(await world.health(uuid)).toMatchObject({ status: "active", mended: { backlog: 5 } });
+    expect(await world.health(uuid)).toMatchObject({ status: "active", recovered: { backlog: 5 } });
     expect((await call(world, uuid, "enable")).status).toBe(200);
     expect(await told(world)).toEqual(["1 integration.broken: active to broken", "2 integration.recovered: broken to active"]);
   });

@@ -5,8 +5,8 @@
 import { readFileSync } from "node:fs";
 import { AckPolicy, connect } from "nats";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { busNames } from "../../src/subscribers/names.ts";
-import { ensureTopology } from "../../src/subscribers/topology.ts";
+import { ensureTopology } from "../../src/jetstream/streams.ts";
+import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { startReceiver } from "../support/receiver.ts";
@@ -86,7 +86,7 @@ test("an event from each language arrives at a receiver in each, verified, and a
   }
 });
 
-test("an integration that breaks and recovers is heard in each language", async () => {
+test("a subscriber in each language gets the events of an integration that breaks and recovers", async () => {
   const subscribers = await Promise.all(
     here.map(async (language) => ({
       language,
@@ -114,7 +114,7 @@ test("a subscriber with an account of its own follows through its consumer in ea
   const server = await startNatsServer({ config });
   const operator = await connect({ servers: server.url, user: "operator", pass: "change-me-operator" });
   const manager = await operator.jetstreamManager();
-  await ensureTopology(manager, busNames("app-platform"), 1);
+  await ensureTopology(manager, createSubjects("app-platform"), 1);
   const { host } = new URL(server.url);
   const start = (language: Language): Promise<Program> =>
     runner.run(of(followInAccount, language), [], { MAILER_NATS_URL: `nats://mailer:change-me-mailer@${host}` });
@@ -123,7 +123,7 @@ test("a subscriber with an account of its own follows through its consumer in ea
       const tooEarly = await start(language);
       await eventually(() => tooEarly.exitCode() !== null);
       await tooEarly.stop();
-      const wanted = /consumer mailer of APP_PLATFORM_STATUS is not there, wanted filter app-platform\.status\.>[\s\S]*an operator does/;
+      const wanted = /consumer mailer of APP_PLATFORM_STATUS does not exist, wanted filter app-platform\.status\.>[\s\S]*ask an operator/;
       expect([language, tooEarly.exitCode(), tooEarly.said()]).toEqual([language, 1, expect.stringMatching(wanted)]);
     }),
   );

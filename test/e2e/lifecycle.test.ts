@@ -169,7 +169,7 @@ describe("SIGTERM", () => {
 
     const second = await startPosthorn({ nats, redis, prefix });
     await receiver.waitFor(count);
-    await eventually(async () => (await second.api("GET", "/metrics")).body.includes('posthorn_held_messages{lane="parked"} 0'));
+    await eventually(async () => (await second.api("GET", "/metrics")).body.includes('posthorn_messages_in_hand{stream="parked"} 0'));
     expect(receiver.requests.length).toBe(count);
     expect(new Set(receiver.requests.map((request) => request.json().data["n"])).size).toBe(count);
     expect(await second.end()).toBe(0);

@@ -209,7 +209,7 @@ describe("an event", () => {
     expect(letter).toMatchObject({ reason: "invalid", error: expect.stringContaining(reason) });
     await eventually(async () => {
       const metrics = (await call("GET", "/metrics")).body as string;
-      return metrics.includes('posthorn_held_messages{lane="events"} 0');
+      return metrics.includes('posthorn_messages_in_hand{stream="events"} 0');
     });
     const manager = await bus.connection.jetstreamManager();
     const stream = `${posthorn.prefix}_DEAD_LETTERS`.toUpperCase().replaceAll("-", "_");

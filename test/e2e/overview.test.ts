@@ -56,7 +56,7 @@ const rowOf = async (slug: string): Promise<AppRow> => (await call("GET", `/v1/a
 const sum = (values: readonly number[] | null): number => (values ?? []).reduce((all, value) => all + value, 0);
 
 describe("the overview", () => {
-  test("has each app with its installations, circuit, lanes and hours", async () => {
+  test("has each app with its installations, circuit, streams and hours", async () => {
     receiver.behave(answer(422));
     const { slug, uuid, organization } = await install({ name: "All of it", retry_schedule_s: [], status: "published" });
     await bus.publish("issue.created", { organization_id: organization, data: {} });

@@ -162,7 +162,7 @@ async function load(): Promise<void> {
     await eventually(async () => (await api("GET", `/v1/apps/${kind}/webhook-requests?errors_only=true`)).body.items.length > 0);
   }
   await eventually(async () => (await api("GET", "/v1/dead-letters?app=refused&limit=200")).body.items.length === 200);
-  await eventually(async () => ((await api("GET", "/metrics")).body as string).includes('posthorn_held_messages{lane="events"} 0'));
+  await eventually(async () => ((await api("GET", "/metrics")).body as string).includes('posthorn_messages_in_hand{stream="events"} 0'));
 }
 
 async function readEverything(): Promise<void> {
@@ -245,7 +245,7 @@ describe("under load", () => {
     expect(withMore.every((text) => text.includes('"slug":') && text.includes('"headers":'))).toBe(true);
   });
 
-  test("streams have none: status events, dead letters, lanes, the registry", async () => {
+  test("streams have none: status events, dead letters, streams, the registry", async () => {
     const texts = await streams();
     expect(texts.filter((text) => text.includes(".status.")).length).toBeGreaterThan(5);
     expect(found(texts, NOT_OF_A_RECORD)).toEqual([]);

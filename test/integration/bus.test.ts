@@ -11,17 +11,19 @@ import {
   type StreamConfig,
 } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createDeadLetters } from "../../src/dead-letters/dead-letters.ts";
+import { connectNats, createConnectionState } from "../../src/jetstream/connection.ts";
+import { ensureConsumer, eventsConsumer, parkedConsumer, tierConsumer } from "../../src/jetstream/consumers.ts";
+import { createDeliveryStreams, type DeliveryStreamsDependencies } from "../../src/jetstream/delivery-streams.ts";
+import { createFailureExchange } from "../../src/jetstream/failure-exchange.ts";
+import { isDeletedAlready } from "../../src/jetstream/nats-errors.ts";
+import { type ForwardsQuery, readForwards, sequenceAt, textOf } from "../../src/jetstream/read-stream.ts";
+import { createStalledConsumer } from "../../src/jetstream/stalled-consumer.ts";
+import { ensureTopology } from "../../src/jetstream/streams.ts";
+import { covers, createSubjects, type Subjects } from "../../src/jetstream/subjects.ts";
 import { systemClock } from "../../src/model/clock.ts";
 import type { Event } from "../../src/model/event.ts";
 import { connectRedis } from "../../src/storage/redis.ts";
-import { createAttemptCountsChannel } from "../../src/subscribers/attempt-counts.ts";
-import { connectNats, createConnectionState } from "../../src/subscribers/connection.ts";
-import { createDeadLetters } from "../../src/subscribers/dead-letters.ts";
-import { createLanes, type LanesDependencies } from "../../src/subscribers/lanes.ts";
-import { type BusNames, busNames } from "../../src/subscribers/names.ts";
-import { type ForwardsQuery, readForwards, sequenceAt, textOf } from "../../src/subscribers/read-forwards.ts";
-import { covers, ensureConsumer, ensureTopology, isDeletedAlready } from "../../src/subscribers/topology.ts";
-import { createWatchdog } from "../../src/subscribers/watchdog.ts";
 import { createTracing } from "../../src/telemetry/tracing.ts";
 import { aDelivery, anEvent, UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
@@ -44,16 +46,16 @@ afterAll(async () => {
   await server.stop();
 });
 
-const freshNames = () => busNames(`bus-${++prefixes}`);
-const lanesOf = (names: BusNames, onStored: LanesDependencies["onStored"] = () => {}) =>
-  createLanes({
+const freshNames = () => createSubjects(`bus-${++prefixes}`);
+const streamsOf = (names: Subjects, onStored: DeliveryStreamsDependencies["onStored"] = () => {}) =>
+  createDeliveryStreams({
     ...{ jetStream: connection.jetstream(), names, clock: systemClock, logger: silentLogger, isUp: () => true },
     ...{ maxPayloadBytes: () => 1_048_576, onStored },
   });
 
 describe("the streams", () => {
   test("are made as the contract says, and found again", async () => {
-    const names = busNames("app-platform");
+    const names = createSubjects("app-platform");
     await ensureTopology(manager, names, 1);
     await ensureTopology(manager, names, 1);
     const configs = Object.fromEntries(
@@ -87,7 +89,7 @@ describe("the streams", () => {
     });
     await manager.streams.add({
       name: names.streams.retries,
-      subjects: [...names.subjects.retries],
+      subjects: [...names.filters.retries],
       retention: RetentionPolicy.Workqueue,
       discard: DiscardPolicy.New,
       max_msgs: 1_000,
@@ -102,10 +104,10 @@ describe("the streams", () => {
       subjects: [`${names.prefix}.events.issue.*`],
       retention: RetentionPolicy.Workqueue,
     });
-    await manager.streams.add({ name: names.streams.retries, subjects: [...names.subjects.retries], max_age: nanos(1_000_000_000) });
+    await manager.streams.add({ name: names.streams.retries, subjects: [...names.filters.retries], max_age: nanos(1_000_000_000) });
     await manager.streams.add({
       name: names.streams.parked,
-      subjects: [...names.subjects.parked],
+      subjects: [...names.filters.parked],
       retention: RetentionPolicy.Workqueue,
       discard: DiscardPolicy.Old,
       max_msgs: 10,
@@ -125,7 +127,7 @@ describe("the streams", () => {
 
   test("that would drop, hide or keep to themselves what Posthorn stores in them stop it, too", async () => {
     const names = freshNames();
-    const { streams, subjects } = names;
+    const { streams, filters: subjects } = names;
     const workQueue = { retention: RetentionPolicy.Workqueue, discard: DiscardPolicy.New };
     const asked: Array<Partial<StreamConfig> & Record<string, unknown> & { name: string }> = [
       { name: streams.events, subjects: [...subjects.events], max_msgs_per_subject: 5, duplicate_window: nanos(60_000) },
@@ -155,10 +157,10 @@ describe("the streams", () => {
   test("a limit of each subject that refuses is none that drops", async () => {
     const names = freshNames();
     const refusing = { discard: DiscardPolicy.New, max_msgs_per_subject: 3, discard_new_per_subject: true };
-    await manager.streams.add({ name: names.streams.events, subjects: [...names.subjects.events], ...refusing });
+    await manager.streams.add({ name: names.streams.events, subjects: [...names.filters.events], ...refusing });
     await manager.streams.add({
       name: names.streams.parked,
-      subjects: [...names.subjects.parked],
+      subjects: [...names.filters.parked],
       retention: RetentionPolicy.Workqueue,
       ...refusing,
     });
@@ -171,7 +173,7 @@ describe("the streams", () => {
     await manager.consumers.add(names.streams.retries, {
       durable_name: "somebody",
       ack_policy: AckPolicy.Explicit,
-      filter_subject: names.rungFilter(1),
+      filter_subject: names.tierFilter(1),
     });
     await manager.consumers.add(names.streams.parked, {
       durable_name: names.parkedConsumer("acme", null),
@@ -198,8 +200,7 @@ describe("the streams", () => {
       ack_policy: "explicit" as never,
       max_deliver: 5,
     });
-    const plan = { durable_name: names.eventsConsumer, ack_policy: "explicit" as never, max_deliver: -1 };
-    await expect(ensureConsumer(manager, names.streams.events, plan)).rejects.toThrow(
+    await expect(ensureConsumer(manager, eventsConsumer(names))).rejects.toThrow(
       `consumer posthorn-events of ${names.streams.events}: max_deliver: found 5, wanted -1`,
     );
   });
@@ -219,7 +220,7 @@ describe("the streams", () => {
 test("a source is stored once, and what has its sequence after the stream was deleted and made again is another one", async () => {
   const names = freshNames();
   await ensureTopology(manager, names, 1);
-  const lanes = lanesOf(names);
+  const streams = streamsOf(names);
   const source = { stream: names.streams.events, sequence: 1 };
   const delay = { dueAt: Date.now() + 60_000, delayMs: 60_000, floor: false };
   const trace = { traceparent: null, tracestate: null };
@@ -230,11 +231,11 @@ test("a source is stored once, and what has its sequence after the stream was de
     [before, 1],
     [after, 2],
   ] as const) {
-    await lanes.retry(aDelivery({ eventSequence: 1 }, event), delay, source);
+    await streams.retry(aDelivery({ eventSequence: 1 }, event), delay, source);
     expect(await stored()).toBe(count);
   }
   for (const event of [before, before, after] as Event[]) {
-    await lanes.fanOut({ event, eventSequence: 1, targets: [{ app: "constructor", uuid: UUID }] }, source, trace);
+    await streams.fanOut({ event, eventSequence: 1, targets: [{ app: "constructor", uuid: UUID }] }, source, trace);
   }
   expect(await stored()).toBe(4);
 });
@@ -257,9 +258,9 @@ test("to delete a message that is gone is no fault, whatever else is", async () 
 });
 
 describe("dead letters", () => {
-  const deadLettersOf = (names: BusNames, over: { connection: NatsConnection; manager: JetStreamManager }) =>
+  const deadLettersOf = (names: Subjects, over: { connection: NatsConnection; manager: JetStreamManager }) =>
     createDeadLetters({
-      ...{ ...over, names, lanes: lanesOf(names), match: () => [], appCreatedAt: () => null, clock: systemClock },
+      ...{ ...over, names, streams: streamsOf(names), match: () => [], appCreatedAt: () => null, clock: systemClock },
       tracing: createTracing(null),
     });
 
@@ -284,11 +285,11 @@ describe("dead letters", () => {
   test("are all listed and replayed over a slow connection, and over one that brings nothing there is no end of them", async () => {
     const names = freshNames();
     await ensureTopology(manager, names, 1);
-    const lanes = lanesOf(names);
+    const streams = streamsOf(names);
     const dataJson = JSON.stringify({ pad: "x".repeat(200_000) });
     for (let n = 1; n <= 24; n++) {
       const delivery = aDelivery({ id: `d-${n}`, app: "acme" }, anEvent({ id: `e-${n}`, dataJson }));
-      await lanes.deadLetter(delivery, "exhausted", "answered with status 500", { stream: names.streams.retries, sequence: n });
+      await streams.deadLetter(delivery, "exhausted", "answered with status 500", { stream: names.streams.retries, sequence: n });
     }
     const proxy = await startTcpProxy(Number(new URL(server.url).port));
     const slow = await connect({ servers: `127.0.0.1:${proxy.port}` });
@@ -313,9 +314,9 @@ describe("dead letters", () => {
 
 describe("a stream read in passing", () => {
   const NUMBER = 1_203;
-  const pattern = (names: BusNames) => ({ stream: names.streams.status, subject: `${names.prefix}.status.circuit.opened.*` });
+  const pattern = (names: Subjects) => ({ stream: names.streams.status, subject: `${names.prefix}.status.circuit.opened.*` });
 
-  async function aStream(): Promise<BusNames> {
+  async function aStream(): Promise<Subjects> {
     const names = freshNames();
     await ensureTopology(manager, names, 1);
     const jetStream = connection.jetstream();
@@ -386,7 +387,7 @@ describe("a stream read in passing", () => {
   });
 });
 
-describe("stores in the lanes", () => {
+describe("stores in the streams", () => {
   const queue = { app: "acme", installationUuid: null };
   const now = { dueAt: 0, delayMs: 0, floor: false };
   const source = (sequence: number) => ({ stream: "EVENTS", sequence });
@@ -400,52 +401,52 @@ describe("stores in the lanes", () => {
     const places = new Map<string, number>();
     const seen = { pending: 0, bytes: 0, waiting: 0 };
     const look = (): void => {
-      const { pending, pendingBytes, waiting } = lanes.stores();
+      const { pending, pendingBytes, waiting } = streams.counts();
       seen.pending = Math.max(seen.pending, pending);
       seen.bytes = Math.max(seen.bytes, pendingBytes);
       seen.waiting = Math.max(seen.waiting, waiting);
     };
-    const lanes = lanesOf(names, ({ id }, { sequence }) => {
+    const streams = streamsOf(names, ({ id }, { sequence }) => {
       places.set(id, sequence);
       look();
     });
     const event = anEvent({ dataJson: JSON.stringify("x".repeat(size)) });
     const calls = Array.from({ length: deliveries }, (_, nth) => aDelivery({ id: `dlv_${nth}` }, event));
-    const stores = calls.map((delivery) => lanes.park(delivery, queue, null, source(1)));
+    const stores = calls.map((delivery) => streams.park(delivery, queue, null, source(1)));
     look();
     await Promise.all(stores);
     expect(seen.waiting).toBe(deliveries - seen.pending);
     expect(seen.pending).toBeLessThanOrEqual(256);
     expect(seen.bytes).toBeLessThanOrEqual(16 * 1024 * 1024);
     expect(calls.map(({ id }) => places.get(id))).toEqual(calls.map((_, nth) => nth + 1));
-    expect(lanes.stores()).toEqual({ pending: 0, pendingBytes: 0, waiting: 0 });
+    expect(streams.counts()).toEqual({ pending: 0, pendingBytes: 0, waiting: 0 });
   });
 
-  test("that a full lane holds back hold up neither another lane nor a caller, and end with the stop", async () => {
+  test("that a full stream holds back hold up neither another stream nor a caller, and end with the stop", async () => {
     const names = freshNames();
     await ensureTopology(manager, names, 1);
     const { config } = await manager.streams.info(names.streams.parked);
     await manager.streams.update(names.streams.parked, { ...config, max_msgs: 1 });
-    const lanes = lanesOf(names);
-    const parks = Array.from({ length: 600 }, (_, nth) => lanes.park(aDelivery({ id: `dlv_${nth}` }), queue, null, source(1)));
+    const streams = streamsOf(names);
+    const parks = Array.from({ length: 600 }, (_, nth) => streams.park(aDelivery({ id: `dlv_${nth}` }), queue, null, source(1)));
     const parked = Promise.allSettled(parks);
-    await eventually(() => lanes.refusing().length === 1);
-    await lanes.retry(aDelivery(), now, source(1));
-    await lanes.deadLetter(aDelivery(), "exhausted", null, source(2));
-    await expect(lanes.within(50).park(aDelivery(), queue, null, source(3))).rejects.toMatchObject({
-      code: "LANE_REFUSED",
+    await eventually(() => streams.refusing().length === 1);
+    await streams.retry(aDelivery(), now, source(1));
+    await streams.deadLetter(aDelivery(), "exhausted", null, source(2));
+    await expect(streams.within(50).park(aDelivery(), queue, null, source(3))).rejects.toMatchObject({
+      code: "STREAM_REFUSED",
       retryable: true,
     });
-    expect(lanes.stores().waiting).toBeGreaterThan(300);
-    lanes.stop();
+    expect(streams.counts().waiting).toBeGreaterThan(300);
+    streams.stop();
     const ends = (await parked).map(({ status }) => status);
     expect(ends.filter((status) => status === "fulfilled")).toHaveLength(1);
-    expect(lanes.stores()).toEqual({ pending: 0, pendingBytes: 0, waiting: 0 });
+    expect(streams.counts()).toEqual({ pending: 0, pendingBytes: 0, waiting: 0 });
     expect((await manager.streams.info(names.streams.parked)).state.messages).toBe(1);
   });
 });
 
-describe("the watchdog", () => {
+describe("the stalledConsumer", () => {
   test("makes a consumer anew whose messages nobody has and that does not hand them out again, and leaves alone what somebody has", async () => {
     const names = freshNames();
     await ensureTopology(manager, names, 1);
@@ -453,25 +454,25 @@ describe("the watchdog", () => {
     const jetStream = connection.jetstream();
     const connectionState = createConnectionState(connection);
     // Nobody asks these consumers: that is why they hand nothing out again. The one that is left would have been first.
-    const held = [1, 2].map(async (rungS) => {
-      const consumer = names.rungConsumer(rungS);
-      const subject = names.retry(rungS, "acme");
+    const held = [1, 2].map(async (tierS) => {
+      const consumer = names.tierConsumer(tierS);
+      const subject = names.retry(tierS, "acme");
       await manager.consumers.add(stream, {
-        ...{ durable_name: consumer, filter_subject: subject, ack_policy: AckPolicy.Explicit, ack_wait: nanos(500 * rungS) },
+        ...{ durable_name: consumer, filter_subject: subject, ack_policy: AckPolicy.Explicit, ack_wait: nanos(500 * tierS) },
       });
       await jetStream.publish(subject, "{}");
       const message = await (await jetStream.consumers.get(stream, consumer)).next({ expires: 5_000 });
-      const watchdog = createWatchdog(
+      const stalledConsumer = createStalledConsumer(
         { connection, connectionState, manager, clock: systemClock, logger: silentLogger },
-        { stream, consumer, workQueueSubject: subject, quietMs: 50 },
+        { settings: { ...tierConsumer(names, tierS), filterSubject: subject }, quietMs: 50 },
       );
-      return { consumer, message, watchdog };
+      return { consumer, message, stalledConsumer };
     });
     const [inSomebodysHands, inNobodys] = await Promise.all(held);
     const working = setInterval(() => inSomebodysHands?.message?.working(), 100);
     try {
       await eventually(async () => {
-        for (const { watchdog } of [inSomebodysHands, inNobodys].flatMap((one) => one ?? [])) watchdog.look(0);
+        for (const { stalledConsumer } of [inSomebodysHands, inNobodys].flatMap((one) => one ?? [])) stalledConsumer.check(0);
         const left = await manager.consumers.list(stream).next();
         return left.length === 1 && left[0]?.name === inSomebodysHands?.consumer;
       });
@@ -491,12 +492,12 @@ describe("the watchdog", () => {
     await manager.consumers.add(stream, { durable_name: consumer, filter_subject: subject, ack_policy: AckPolicy.Explicit, ...limits });
     for (const text of ["1", "2"]) await jetStream.publish(subject, text);
     const message = await (await jetStream.consumers.get(stream, consumer)).next({ expires: 5_000 });
-    const watchdog = createWatchdog(
+    const stalledConsumer = createStalledConsumer(
       { connection, connectionState: createConnectionState(connection), manager, clock: systemClock, logger: silentLogger },
-      { stream, consumer, workQueueSubject: subject, quietMs: 0 },
+      { settings: parkedConsumer(names, "acme", null, 1), quietMs: 0 },
     );
     const look = async () => {
-      watchdog.look(0);
+      stalledConsumer.check(0);
       return (await manager.consumers.list(stream).next()).length;
     };
     for (let looks = 0; looks < 20; looks++) expect(await look()).toBe(1);
@@ -510,14 +511,14 @@ test("replicas hear each other's counts, not their own, and a connection that en
   const names = freshNames();
   const replica = async (name: string) => {
     const own = await connect({ servers: server.url });
-    return { own, channel: createAttemptCountsChannel(own, createConnectionState(own), names, name, silentLogger) };
+    return { own, channel: createFailureExchange(own, createConnectionState(own), names, name, silentLogger) };
   };
   const [one, two] = [await replica("r1"), await replica("r2")];
   const heard: string[] = [];
-  for (const { channel } of [one, two]) channel.listen((from, [counts]) => heard.push(`${from} ${counts?.app} ${counts?.failures}`));
+  for (const { channel } of [one, two]) channel.subscribe((from, [counts]) => heard.push(`${from} ${counts?.app} ${counts?.failures}`));
   await Promise.all([one.own.flush(), two.own.flush()]);
   const counts = [{ app: "acme", attempts: 3, failures: 2, revision: 1 }];
-  one.channel.tell(counts);
+  one.channel.broadcast(counts);
   await eventually(() => heard.length === 1);
   // At every moment of its end, as from a timer, where a fault would end the process.
   let isOver = false;
@@ -525,11 +526,11 @@ test("replicas hear each other's counts, not their own, and a connection that en
     isOver = true;
   });
   while (!isOver) {
-    one.channel.tell(counts);
+    one.channel.broadcast(counts);
     await new Promise((resolve) => setImmediate(resolve));
   }
   await ended;
-  one.channel.tell(counts);
+  one.channel.broadcast(counts);
   await two.own.flush();
   expect(heard).toEqual(["r1 acme 2"]);
   await two.own.close();

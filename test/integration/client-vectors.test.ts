@@ -13,16 +13,15 @@ import {
   subscribeStatus,
   verifyWebhook,
 } from "../../src/client/client.ts";
-import { streamName } from "../../src/client/connection.ts";
 import { prepareEvent } from "../../src/client/prepare-event.ts";
 import { filterSubject } from "../../src/client/status-consumer.ts";
+import { backoffMs } from "../../src/client/status-message-handler.ts";
 import { checkStatusOptions } from "../../src/client/status-options.ts";
-import { backoffMs } from "../../src/client/subscribe-status.ts";
+import { ensureTopology } from "../../src/jetstream/streams.ts";
+import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { eventMessageId } from "../../src/model/event-key.ts";
 import { statusSubject } from "../../src/model/status-event.ts";
 import { parseTraceparent } from "../../src/model/trace-context.ts";
-import { busNames } from "../../src/subscribers/names.ts";
-import { ensureTopology } from "../../src/subscribers/topology.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Server, startNatsServer } from "../support/servers.ts";
 
@@ -41,7 +40,7 @@ const published: Array<{ subject: string; headers: MsgHdrs | undefined; body: st
 beforeAll(async () => {
   server = await startNatsServer();
   connection = await connect({ servers: server.url });
-  await ensureTopology(await connection.jetstreamManager(), busNames("app-platform"), 1);
+  await ensureTopology(await connection.jetstreamManager(), createSubjects("app-platform"), 1);
   const text = StringCodec();
   connection.subscribe("app-platform.events.>", {
     callback: (_error, message) =>
@@ -109,9 +108,9 @@ describe("a subject", () => {
 
   test("of each kind, and the names of streams", () => {
     for (const { subject_prefix: prefix, events: eventStream, status } of streams)
-      expect([streamName(prefix, "EVENTS"), streamName(prefix, "STATUS")]).toEqual([eventStream, status]);
+      expect(createSubjects(prefix).streams).toMatchObject({ events: eventStream, status });
     for (const { subject_prefix: subjectPrefix, type, subject } of events)
-      expect(prepareEvent({ type, organizationId: "42", data: {} }, { subjectPrefix }).subject).toBe(subject);
+      expect(prepareEvent({ type, organizationId: "42", data: {} }, { subjects: createSubjects(subjectPrefix) }).subject).toBe(subject);
   });
 
   const followed: Array<[string, any, string]> = filters.map(({ options, subject }: any) => [JSON.stringify(options), options, subject]);

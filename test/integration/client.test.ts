@@ -2,10 +2,10 @@
 import { connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createPublisher, type StatusEvent, type StatusEventType, subscribeStatus } from "../../src/client/client.ts";
+import { ensureTopology } from "../../src/jetstream/streams.ts";
+import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { eventMessageId } from "../../src/model/event-key.ts";
 import { circuitChanged, integrationChanged, statusSubject } from "../../src/model/status-event.ts";
-import { busNames } from "../../src/subscribers/names.ts";
-import { ensureTopology } from "../../src/subscribers/topology.ts";
 import { UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePort, type Server, startNatsServer } from "../support/servers.ts";
@@ -19,7 +19,7 @@ beforeAll(async () => {
   server = await startNatsServer();
   unused = await freePort();
   connection = await connect({ servers: server.url });
-  await ensureTopology(await connection.jetstreamManager(), busNames(prefix), 1);
+  await ensureTopology(await connection.jetstreamManager(), createSubjects(prefix), 1);
 });
 afterAll(async () => {
   await connection.close();
@@ -92,7 +92,7 @@ describe("a publisher", () => {
     ["dataJson that is no JSON", { data: undefined, dataJson: "{" }, /^data: not valid JSON/],
     ["id of 10 KB", { id: "x".repeat(10_240) }, /^id: found 10240 characters/],
     ["installation that is no UUID", { installationUuid: "7" }, /^installation_uuid: found "7", wanted a UUID/],
-    ["id with half a surrogate pair", { id: "a\ud800" }, /^id: found "a\\ud800" with half a surrogate pair/],
+    ["id with half a surrogate pair", { id: "a\ud800" }, /^id: found "a\\ud800" with an unpaired surrogate/],
     ["id with a line break", { id: "a\r\nb" }, /^id: found .*, wanted no control characters/],
     ["time without a zone", { occurredAt: "2026-01-05T10:11:12" }, /^occurred_at: found .*, without a time zone/],
     ["invalid Date", { occurredAt: new Date("x") }, /^occurredAt: found an invalid Date/],
@@ -117,7 +117,7 @@ describe("a publisher", () => {
       code: "PUBLISH_FAILED",
       retryable: true,
       message: expect.stringMatching(
-        /no stream takes nobody\.events\.issue\.created: was Posthorn started with the prefix "nobody"\? It makes NOBODY_EVENTS/,
+        /no stream has the subject nobody\.events\.issue\.created: was Posthorn, which creates NOBODY_EVENTS, started with the prefix "nobody"\?/,
       ),
     });
     await expect(createPublisher({ nats: `nats://127.0.0.1:${await freePort()}` })).rejects.toMatchObject({ code: "NATS_UNREACHABLE" });
@@ -345,7 +345,7 @@ describe("a status subscription", () => {
     [
       "circuits of an installation",
       { changes: ["circuit.opened"], installationUuid: UUID },
-      /^changes: found \["circuit\.opened"\], wanted one/,
+      /^changes: found \["circuit\.opened"\], wanted a change of an installation/,
     ],
     ["an app with a wildcard", { app: "*" }, /^app: found "\*", wanted an app's slug/],
     ["an app of two tokens", { app: "a.b" }, /^app: found "a\.b"/],

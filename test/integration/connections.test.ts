@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import type { NameResolver } from "../../src/delivery/http/name-resolver.ts";
-import type { Sender } from "../../src/delivery/sender.ts";
+import type { Sender } from "../../src/delivery/http/sender.ts";
 import { startDnsServer } from "../support/dns-server.ts";
 import { eventually } from "../support/eventually.ts";
 import { startRawServer } from "../support/raw-server.ts";

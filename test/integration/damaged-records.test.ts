@@ -3,10 +3,17 @@ import fc from "fast-check";
 import { Redis } from "ioredis";
 import { connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { deadLetter, webhookRequest } from "../../src/api/schemas.ts";
+import { deadLetter, webhookRequest } from "../../src/api/schemas/schemas.ts";
+import { createDeadLetters, type DeadLetters } from "../../src/dead-letters/dead-letters.ts";
+import { createOwnDeadLetters } from "../../src/dead-letters/own-dead-letters.ts";
+import { createFindInStreams } from "../../src/explain/find-in-streams.ts";
+import { createDeliveryStreams, type DeliveryStreamWriter } from "../../src/jetstream/delivery-streams.ts";
+import { createStatusHistory } from "../../src/jetstream/status-history.ts";
+import { ensureTopology } from "../../src/jetstream/streams.ts";
+import { createSubjects, type Subjects } from "../../src/jetstream/subjects.ts";
 import { systemClock } from "../../src/model/clock.ts";
 import { circuitChanged, statusSubject } from "../../src/model/status-event.ts";
-import { createDeliveryTrails } from "../../src/storage/delivery-trails.ts";
+import { createDeliveryLookup } from "../../src/storage/delivery-lookup.ts";
 import { createHealthStore } from "../../src/storage/health-store.ts";
 import { keys } from "../../src/storage/keys.ts";
 import { logRow } from "../../src/storage/log-row.ts";
@@ -14,12 +21,6 @@ import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { createReplayNotes } from "../../src/storage/replay-notes.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
 import { createStatsQuery } from "../../src/storage/stats-query.ts";
-import { createDeadLetters, type DeadLetters } from "../../src/subscribers/dead-letters.ts";
-import { createLaneSearch } from "../../src/subscribers/lane-search.ts";
-import { createLanes, type LaneWriter } from "../../src/subscribers/lanes.ts";
-import { type BusNames, busNames } from "../../src/subscribers/names.ts";
-import { createStatusHistory } from "../../src/subscribers/status-history.ts";
-import { ensureTopology } from "../../src/subscribers/topology.ts";
 import { createTracing } from "../../src/telemetry/tracing.ts";
 import { aDelivery, anAttempt, anEvent, UUID } from "../support/builders.ts";
 import { cases, hostileJson, mutated } from "../support/fuzz.ts";
@@ -37,7 +38,7 @@ beforeAll(async () => {
   [nats, redisServer] = await Promise.all([startNatsServer(), startRedisServer()]);
   connection = await connect({ servers: nats.url });
   redis = await connectRedis({ url: redisServer.url, startupTimeoutMs: 10_000 }, systemClock, silentLogger);
-  look = new Redis(redisServer.url);
+  look = new Redis(redisServer.url, { keyPrefix: "posthorn:" });
 });
 afterAll(async () => {
   await connection.close();
@@ -47,25 +48,25 @@ afterAll(async () => {
 });
 
 interface World {
-  readonly names: BusNames;
-  readonly lanes: LaneWriter;
+  readonly names: Subjects;
+  readonly streams: DeliveryStreamWriter;
   readonly deadLetters: DeadLetters;
   publish(subject: string, body: string | Uint8Array): Promise<number>;
 }
 
 async function freshWorld(): Promise<World> {
-  const names = busNames(`damaged-${++prefixes}`);
+  const names = createSubjects(`damaged-${++prefixes}`);
   const manager = await connection.jetstreamManager();
   const jetStream = connection.jetstream();
   await ensureTopology(manager, names, 1);
-  const lanes = createLanes({
+  const streams = createDeliveryStreams({
     ...{ jetStream, names, clock: systemClock, logger: silentLogger, isUp: () => true, maxPayloadBytes: () => 1_000_000 },
     ...{ onStored: () => {}, onDeadLetter: () => {} },
   });
   const deadLetters = createDeadLetters({
-    ...{ connection, manager, lanes, names, match: () => [], appCreatedAt: () => null, tracing: createTracing(null), clock: systemClock },
+    ...{ connection, manager, streams, names, match: () => [], appCreatedAt: () => null, tracing: createTracing(null), clock: systemClock },
   });
-  return { names, lanes, deadLetters, publish: async (subject, body) => (await jetStream.publish(subject, body)).seq };
+  return { names, streams, deadLetters, publish: async (subject, body) => (await jetStream.publish(subject, body)).seq };
 }
 
 /** A stored text with some of it changed, another value, or bytes of any kind. */
@@ -86,8 +87,8 @@ const A_DEAD_LETTER = JSON.stringify({
 });
 
 test("one dead letter that can't be read is shown as such, with the beginning of its bytes, and can be removed", async () => {
-  const { names, lanes, deadLetters, publish } = await freshWorld();
-  await lanes.deadLetter(aDelivery({ id: "d-1", app: "acme" }, anEvent({ id: "e-1" })), "exhausted", "no", { stream: "X", sequence: 1 });
+  const { names, streams, deadLetters, publish } = await freshWorld();
+  await streams.deadLetter(aDelivery({ id: "d-1", app: "acme" }, anEvent({ id: "e-1" })), "exhausted", "no", { stream: "X", sequence: 1 });
   await publish(names.deadLetter("acme"), `not JSON ${"é".repeat(2_000)}`);
   await publish(names.deadLetter("acme"), Uint8Array.of(0xff, 0x00));
   for (const page of [await deadLetters.list({ app: "acme" }, 0, 10), await deadLetters.listNewest({ app: "acme" }, null, 10)]) {
@@ -111,7 +112,7 @@ test("one dead letter that can't be read is shown as such, with the beginning of
 test("whatever is stored as dead letters, all are listed in the documented form, looked up, found and replayed or left", async () => {
   const { names, deadLetters, publish } = await freshWorld();
   const manager = await connection.jetstreamManager();
-  const search = createLaneSearch(connection, manager, names);
+  const search = createFindInStreams(connection, manager, names);
   await fc.assert(
     fc.asyncProperty(fc.array(garbage(A_DEAD_LETTER), { minLength: 1, maxLength: 5 }), async (bodies) => {
       await manager.streams.purge(names.streams.deadLetters);
@@ -136,8 +137,8 @@ test("whatever is stored as dead letters, all are listed in the documented form,
 });
 
 test("whatever is parked or waits for a retry, a search finds the rest", async () => {
-  const { names, lanes, publish } = await freshWorld();
-  const search = createLaneSearch(connection, await connection.jetstreamManager(), names);
+  const { names, streams, publish } = await freshWorld();
+  const search = createFindInStreams(connection, await connection.jetstreamManager(), names);
   const delivery = aDelivery({ id: "d-1", app: "acme" }, anEvent({ id: "e-1" }));
   await fc.assert(
     fc.asyncProperty(garbage(A_DEAD_LETTER), async (body) => {
@@ -148,7 +149,7 @@ test("whatever is parked or waits for a retry, a search finds the rest", async (
     }),
     cases(0.1),
   );
-  await lanes.park(delivery, { app: "acme", installationUuid: null }, null, { stream: "X", sequence: 1 });
+  await streams.park(delivery, { app: "acme", installationUuid: null }, null, { stream: "X", sequence: 1 });
   expect((await search.search(new Set(["d-1"]), "acme"))[0]?.delivery.id).toBe("d-1");
 });
 
@@ -192,9 +193,76 @@ test("whatever is in a list of the request log, its other rows are shown in the 
   );
 });
 
+test("damaged rows and lists of another type are reported once per key, by the key's full name", async () => {
+  const reports: string[] = [];
+  const report = (problem: string): void => void reports.push(problem);
+  const nothing = () => null;
+  const query = createRequestLogQuery(redis, () => undefined, nothing, nothing, report);
+  const all = { app: "acme", eventType: null, errorsOnly: false, organizationId: null, start: null, end: null };
+  await look.flushall();
+  await look.zadd(keys.eventTypes("acme"), 1, "issue.created", 2, "wrong.type");
+  await look.set(keys.requests("acme", "wrong.type"), "no list");
+  await look.rpush(keys.requests("acme", "issue.created"), logRow(anAttempt()), "{", "damaged");
+  for (let times = 0; times < 2; times++) expect(await query(all)).toHaveLength(1);
+  expect(reports.toSorted()).toEqual([
+    "Redis key posthorn:request:{acme}:issue.created has 2 damaged rows of 3; they are left out",
+    expect.stringContaining("Redis key posthorn:request:{acme}:wrong.type holds another type of value"),
+  ]);
+});
+
+test("a note of when an app was made that is of another type hides nothing of what came since, and nothing of other apps", async () => {
+  await look.flushall();
+  await look.sadd(keys.appCreated("acme"), "x");
+  await look.hset(keys.stats("acme", "2026-01-05"), "12 delivered", "3");
+  await look.hset(keys.stats("other", "2026-01-05"), "12 delivered", "4");
+  const noon = Date.UTC(2026, 0, 5, 12);
+  const volumes = await createStatsQuery(redis, () => 1).ofHours(["acme", "other"], [noon]);
+  expect(volumes).toEqual([[{ attempts: 3, delivered: 3 }], [{ attempts: 4, delivered: 4 }]]);
+});
+
+test("a list of a stream that is missing is no empty list", async () => {
+  const { names, deadLetters } = await freshWorld();
+  const manager = await connection.jetstreamManager();
+  const history = createStatusHistory(connection, manager, names);
+  for (const stream of [names.streams.deadLetters, names.streams.status]) await manager.streams.delete(stream);
+  for (const call of [
+    () => deadLetters.list({ app: null }, 0, 10),
+    () => deadLetters.listNewest({ app: null }, null, 10),
+    () => deadLetters.get(1),
+    () => deadLetters.replayAll({ app: null }, true),
+    () => history.list({ app: null, topics: ["circuit"] }, null, 10),
+  ])
+    await expect(call()).rejects.toMatchObject({ code: "NATS_UNREACHABLE", message: expect.stringContaining("is missing") });
+});
+
+test("an app's own dead letters are counted, not those of an earlier one of its slug, whenever they came", async () => {
+  const { names, streams, deadLetters, publish } = await freshWorld();
+  const manager = await connection.jetstreamManager();
+  const createdAt = Date.now();
+  const isOwn: DeadLetters["isOwn"] = ({ content }) => content["app_created_at"] === new Date(createdAt).toISOString();
+  const count = createOwnDeadLetters({ connection, manager, names, isOwn, appCreatedAt: () => createdAt });
+  const store = (sequence: number, appCreatedAt: number) =>
+    streams.deadLetter(aDelivery({ id: `d-${sequence}`, app: "acme", appCreatedAt }, anEvent()), "exhausted", "no", {
+      stream: "X",
+      sequence,
+    });
+  expect(await count("acme")).toBe(0);
+  await store(1, 1);
+  await store(2, createdAt);
+  expect(await count("acme")).toBe(1);
+  await store(3, 1);
+  await store(4, createdAt);
+  expect(await count("acme")).toBe(2);
+  await deadLetters.delete(3);
+  await deadLetters.delete(4);
+  expect(await count("acme")).toBe(1);
+  await publish(names.deadLetter("other"), "{");
+  expect(await count("acme")).toBe(1);
+});
+
 test("whatever is in Redis under the keys of a replay, a delivery, an event, stats and health costs itself only", async () => {
   const notes = createReplayNotes(redis, systemClock);
-  const trails = createDeliveryTrails(redis, () => ["acme"]);
+  const lookup = createDeliveryLookup(redis, () => ["acme"]);
   const stats = createStatsQuery(redis, () => null);
   const health = createHealthStore(redis, () => Date.UTC(2026, 0, 5));
   const words = fc.array(fc.oneof(fc.constantFrom("delivered", "pending", "-", "retries", "7", "acme", UUID, "NaN"), fc.string()), {
@@ -210,7 +278,7 @@ test("whatever is in Redis under the keys of a replay, a delivery, an event, sta
         const put = (key: string, value: string) => (isWrongType ? look.sadd(key, value) : look.set(key, value));
         const putField = (key: string, field: string, value: string) => (isWrongType ? look.set(key, value) : look.hset(key, field, value));
         await put(keys.replay("r-1"), json);
-        await put(keys.place("d-1"), text);
+        await put(keys.location("d-1"), text);
         await put(keys.delivery("acme", "d-1"), text);
         await putField(keys.addressees("e-1"), UUID, text);
         await putField(keys.stats("acme", "2026-01-05"), text, json);
@@ -219,8 +287,8 @@ test("whatever is in Redis under the keys of a replay, a delivery, an event, sta
         await put(keys.eventTypes("acme"), text);
         const replay = await notes.find("r-1");
         if (replay !== null) expect(["running", "done", "failed"]).toContain(replay.state);
-        for (const noted of await trails.ofEvent("e-1")) expect(Number.isNaN(noted.eventSequence)).toBe(false);
-        for (const trail of await trails.find(["d-1"])) expect(Number.isNaN(trail?.place?.sequence)).toBe(false);
+        for (const noted of await lookup.ofEvent("e-1")) expect(Number.isNaN(noted.eventSequence)).toBe(false);
+        for (const history of await lookup.find(["d-1"])) expect(Number.isNaN(history?.place?.sequence)).toBe(false);
         const { total } = await stats.ofApp("acme", Date.UTC(2026, 0, 5), 3_600_000, 24);
         for (const count of Object.values(total.outcomes)) expect(Number.isSafeInteger(count)).toBe(true);
         for (const [volume] of await stats.ofHours(["acme"], [Date.UTC(2026, 0, 5, 12)]))

@@ -2,8 +2,9 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { classify } from "../../src/delivery/classify.ts";
-import { MAX_RESPONSE_BYTES, type Sender } from "../../src/delivery/sender.ts";
-import { OUTCOMES } from "../../src/model/outcome.ts";
+import { MAX_RESPONSE_BYTES } from "../../src/delivery/http/exchange.ts";
+import type { Sender } from "../../src/delivery/http/sender.ts";
+import { OUTCOME_RULES } from "../../src/model/outcome.ts";
 import { cases, heapBytes } from "../support/fuzz.ts";
 import { type RawServer, startRawServer } from "../support/raw-server.ts";
 import { makeSender } from "../support/sender.ts";
@@ -106,7 +107,7 @@ test("responses of any kind", { timeout: 3_600_000 }, async () => {
       answer = { chunks, ending: how };
       const result = await post(TIMEOUT_MS);
       const { outcome, responseCode, retryAfterMs, error } = classify(result, Date.now());
-      expect(OUTCOMES).toHaveProperty(outcome);
+      expect(OUTCOME_RULES).toHaveProperty(outcome);
       expect(outcome === "delivered").toBe(error === null);
       if (result.kind !== "answered") expect(responseCode).toBe(0);
       else expect(result.body?.byteLength ?? 0).toBeLessThanOrEqual(MAX_RESPONSE_BYTES);

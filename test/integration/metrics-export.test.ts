@@ -59,7 +59,7 @@ const exported = (name: string, attributes?: Record<string, string>): number => 
   return Number(asInt ?? asDouble);
 };
 
-test("a run is counted alike for a scrape and for OTLP, with lanes, circuits and integrations", async () => {
+test("a run is counted alike for a scrape and for OTLP, with streams, circuits and integrations", async () => {
   const delivered = await posthorn.install({ slug: "first", webhook_url: good.url, events: ["issue"] });
   const retried = await posthorn.install({ webhook_url: bad.url, retry_schedule_s: [3_000], events: ["issue"] });
   const parked = await posthorn.install({ slug: "waiting", webhook_url: good.url, events: ["comment"] });
@@ -71,7 +71,7 @@ test("a run is counted alike for a scrape and for OTLP, with lanes, circuits and
   await bus.publish("error.created", { organization_id: "42", data: {} });
   await bus.publish("issue.created", "{");
 
-  // The lanes' figures are asked for every few seconds.
+  // The streams' figures are asked for every few seconds.
   await eventually(async () => (await scraped('posthorn_parked_messages{app="waiting"}')) === 1);
   const expected: Array<[name: string, labels: Record<string, string>, value: number]> = [
     ["posthorn_events_total", { result: "matched" }, 3],
@@ -81,14 +81,14 @@ test("a run is counted alike for a scrape and for OTLP, with lanes, circuits and
     ["posthorn_attempts_total", { outcome: "failed" }, 1],
     ["posthorn_app_attempts_total", { app: "first", outcome: "delivered" }, 1],
     ["posthorn_app_attempts_total", { app: "_other", outcome: "failed" }, 1],
-    ["posthorn_deliveries_stored_total", { lane: "retries" }, 1],
-    ["posthorn_deliveries_stored_total", { lane: "parked" }, 1],
+    ["posthorn_deliveries_stored_total", { stream: "retries" }, 1],
+    ["posthorn_deliveries_stored_total", { stream: "parked" }, 1],
     ["posthorn_dead_letters_total", { reason: "invalid" }, 1],
-    ["posthorn_lane_messages", { lane: "retries" }, 1],
-    ["posthorn_lane_messages", { lane: "parked" }, 1],
-    ["posthorn_lane_messages", { lane: "dead-letters" }, 1],
-    ["posthorn_retries_messages", { rung: "2048" }, 1],
-    ["posthorn_retries_messages", { rung: "1" }, 0],
+    ["posthorn_stream_messages", { stream: "retries" }, 1],
+    ["posthorn_stream_messages", { stream: "parked" }, 1],
+    ["posthorn_stream_messages", { stream: "dead-letters" }, 1],
+    ["posthorn_retries_messages", { tier: "2048" }, 1],
+    ["posthorn_retries_messages", { tier: "1" }, 0],
     ["posthorn_parked_messages", { app: "_other" }, 0],
     ["posthorn_events_pending", {}, 0],
     ["posthorn_integrations", { status: "active" }, 2],
@@ -195,7 +195,7 @@ test("a collector that is not there is said in the log, and deliveries go on", a
   await alone.install({ webhook_url: receiver.url });
   for (let i = 0; i < 5; i++) await aside.publish("issue.created", { organization_id: "42", data: {} });
   await receiver.waitFor(5);
-  await eventually(() => alone.log.some(({ message }) => message === "OpenTelemetry can't do all it should"));
+  await eventually(() => alone.log.some(({ message }) => message === "OpenTelemetry problem"));
   expect(alone.log.filter(({ setting }) => setting !== undefined)).toMatchObject([
     { setting: "OTEL_EXPORTER_OTLP_PROTOCOL", found: "grpc" },
   ]);
@@ -238,7 +238,7 @@ test("what has drained is exported no more, by scrape and by OTLP", async () => 
   });
   // What only grows goes on as it was.
   expect(collector.metrics.get("posthorn_attempts_total")?.temporality).toBe("cumulative");
-  expect(exported("posthorn_deliveries_stored_total", { lane: "parked" })).toBeGreaterThan(2);
+  expect(exported("posthorn_deliveries_stored_total", { stream: "parked" })).toBeGreaterThan(2);
 });
 
 test("the age of what was parked is told apart, and of test calls none is", async () => {

@@ -68,7 +68,7 @@ beforeAll(async () => {
   const bad = await startReceiver(answer(404));
   await posthorn.api("PUT", "/v1/apps/acme", { webhook_url: bad.url, events: ["*"] }, admin);
   for (const uuid of ["0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f", "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e60"])
-    await posthorn.api("PUT", `/v1/installations/${uuid}`, { app: "acme", organization_id: "42" }, admin);
+    await posthorn.api("PUT", `/v1/installations/${uuid}`, { app: "acme", organization_id: "42", allow_duplicate: true }, admin);
   await posthorn.api("POST", "/v1/installations/0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e60/disable", undefined, admin);
   const bus = await connectBus(nats, posthorn.prefix);
   await bus.publish("issue.created", { organization_id: "42", data: {} });
@@ -165,8 +165,8 @@ describe("the dashboards", () => {
     }
   ).datasources.map(({ uid }) => uid);
 
-  test("are of the service, an app and the lanes", () => {
-    expect(dashboards.map(({ uid }) => uid).sort()).toEqual(["posthorn-app", "posthorn-lanes", "posthorn-service"]);
+  test("are of the service, an app and the streams", () => {
+    expect(dashboards.map(({ uid }) => uid).sort()).toEqual(["posthorn-app", "posthorn-service", "posthorn-streams"]);
   });
 
   test.each(dashboards.map((dashboard) => [dashboard.uid, dashboard] as const))(

@@ -1,10 +1,10 @@
 /** The storage adapters on a real Redis Cluster, looked at with redis-cli. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
-import { type BufferedAttemptLog, createAttemptLog } from "../../src/storage/attempt-log.ts";
-import { createDeliveryTrails } from "../../src/storage/delivery-trails.ts";
+import { createDeliveryLookup } from "../../src/storage/delivery-lookup.ts";
 import { createHealthStore } from "../../src/storage/health-store.ts";
 import { connectRedis, isConnected, type RedisClient } from "../../src/storage/redis.ts";
+import { createRequestLog, type RequestLog } from "../../src/storage/request-log.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
 import { createStatsQuery } from "../../src/storage/stats-query.ts";
 import { aDelivery, anApp, anAttempt, anEvent, anInstallation } from "../support/builders.ts";
@@ -34,10 +34,10 @@ afterAll(async () => {
 });
 beforeEach(async () => void (await cluster.everywhere("FLUSHALL")));
 
-const createLog = (): BufferedAttemptLog =>
-  createAttemptLog(
+const createLog = (): RequestLog =>
+  createRequestLog(
     { redis, clock: systemClock, logger: silentLogger },
-    { size: 100, listTtlMs: 30 * 86_400_000, bufferRows: 10_000, mendedAt: () => 0 },
+    { size: 100, listTtlMs: 30 * 86_400_000, bufferRows: 10_000, recoveredAt: () => 0 },
   );
 
 const deliveryTo = (app: string, id = 1) => aDelivery({ app, installationUuid: uuidOf(app) }, anEvent({ id: `evt-${app}-${id}` }));
@@ -71,12 +71,12 @@ describe("on a cluster", () => {
     const log = createLog();
     log.record(attemptFor("app-1", { outcome: "failed" }));
     log.record(attemptFor("app-1", { delivery: deliveryTo("app-1", 2) }));
-    log.stored(deliveryTo("app-1"), { lane: "retries", sequence: 3 });
+    log.stored(deliveryTo("app-1"), { stream: "retries", sequence: 3 });
     await log.flush(5_000);
     const written = await cluster.everywhere("KEYS", "*");
     const ofApp = written.filter((key) => key.includes("{app-1}"));
     expect(ofApp.map((key) => key.split(":")[1]).sort()).toEqual(
-      ["batch", "delivery", "delivery", "error", "event-types", "request", "stats"].sort(),
+      ["batch", "delivery", "delivery", "error", "event-types", "request", "stats", "stores"].sort(),
     );
     expect(new Set(await Promise.all(ofApp.map(slotOf)))).toEqual(new Set([await slotOf("app-1")]));
     expect(
@@ -92,7 +92,7 @@ describe("on a cluster", () => {
     for (const app of APPS) {
       log.record(attemptFor(app));
       log.record(attemptFor(app, { delivery: deliveryTo(app, 2), outcome: "failed" }));
-      log.stored(deliveryTo(app, 2), { lane: "parked", sequence: 5 });
+      log.stored(deliveryTo(app, 2), { stream: "parked", sequence: 5 });
     }
     expect(await log.flush(5_000)).toBe(0);
 
@@ -103,7 +103,7 @@ describe("on a cluster", () => {
     );
     const health = createHealthStore(redis, () => NOON);
     const stats = createStatsQuery(redis, () => null);
-    const trails = createDeliveryTrails(redis, () => APPS);
+    const lookup = createDeliveryLookup(redis, () => APPS);
     const everything = { eventType: null, errorsOnly: false, organizationId: null, start: null, end: null };
     const others = createLog();
     for (const app of APPS) {
@@ -111,15 +111,15 @@ describe("on a cluster", () => {
       expect((await query({ app, ...everything })).map(({ event_id }) => event_id)).toEqual([`evt-${app}-2`, `evt-${app}-1`]);
       expect(await health.read(uuidOf(app), [DAY])).toEqual([{ day: DAY, success: 1, error: 1, timeout: 0, fatal: 0 }]);
       expect((await stats.ofApp(app, NOON, 3_600_000, 1)).total.outcomes).toMatchObject({ delivered: 1, failed: 1 });
-      expect(await trails.ofEvent(`evt-${app}-1`)).toMatchObject([{ eventSequence: 7, app, installationUuid: uuidOf(app) }]);
+      expect(await lookup.ofEvent(`evt-${app}-1`)).toMatchObject([{ eventSequence: 7, app, installationUuid: uuidOf(app) }]);
     }
     expect(await stats.ofHours(APPS, [NOON])).toEqual(APPS.map(() => [{ attempts: 2, delivered: 1 }]));
     const delivered = await Promise.all(APPS.map((app) => others.findDelivered(deliveryTo(app))));
     expect(delivered).toMatchObject(APPS.map((app) => ({ app })));
     expect(await others.findDelivered(deliveryTo("app-1", 2))).toBeNull();
-    const [first, second, unknown] = await trails.find([deliveryTo("app-1").id, deliveryTo("app-2", 2).id, "dlv_unknown"]);
+    const [first, second, unknown] = await lookup.find([deliveryTo("app-1").id, deliveryTo("app-2", 2).id, "dlv_unknown"]);
     expect(first).toMatchObject({ app: "app-1", runs: [{ delivered: true }], place: null });
-    expect(second).toMatchObject({ app: "app-2", runs: [{ delivered: false }], place: { lane: "parked", sequence: 5 } });
+    expect(second).toMatchObject({ app: "app-2", runs: [{ delivered: false }], place: { stream: "parked", sequence: 5 } });
     expect(unknown).toBeNull();
     await health.clear(uuidOf("app-1"));
     expect(await health.read(uuidOf("app-1"), [DAY])).toEqual([{ day: DAY, success: 0, error: 0, timeout: 0, fatal: 0 }]);

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createConnectionState } from "../../src/jetstream/connection.ts";
 import { systemClock } from "../../src/model/clock.ts";
 import { loadAppsFile } from "../../src/registry/apps-file.ts";
 import { reEncrypt } from "../../src/registry/re-encrypt.ts";
@@ -11,7 +12,6 @@ import { NO_PRECONDITION } from "../../src/registry/record-tag.ts";
 import { refuseWrongKey } from "../../src/registry/refuse-wrong-key.ts";
 import { createSecretBox, type EncryptionKey } from "../../src/registry/secret-box.ts";
 import { createRegistryStore } from "../../src/registry/store.ts";
-import { createConnectionState } from "../../src/subscribers/connection.ts";
 import { SECRET, UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Replica, startReplica, storeOf } from "../support/registry-replica.ts";
@@ -61,7 +61,7 @@ describe("a change", () => {
     expect([same.created, same.clientSecret, same.revision]).toEqual([false, null, revision]);
     const changed = await registry.putApp("acme", { ...app, ordered: true }, NO_PRECONDITION);
     expect(changed.revision).toBeGreaterThan(revision);
-    expect(index.app("acme")).toMatchObject({ ordered: true, clientSecret });
+    expect(index.app("acme")).toMatchObject({ orderBy: "app", clientSecret });
   });
 
   test("rotates the secret with an overlap of a day", async () => {

@@ -1,12 +1,12 @@
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
-import { type AttemptLogOptions, type BufferedAttemptLog, createAttemptLog } from "../../src/storage/attempt-log.ts";
-import { createDeliveryTrails } from "../../src/storage/delivery-trails.ts";
+import { createWriteBatch } from "../../src/storage/batch-writer.ts";
+import { createDeliveryLookup } from "../../src/storage/delivery-lookup.ts";
 import { createHealthStore } from "../../src/storage/health-store.ts";
 import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
+import { createRequestLog, type RequestLog, type RequestLogOptions } from "../../src/storage/request-log.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
-import { createWriteBatch } from "../../src/storage/write-batch.ts";
 import { aDelivery, anApp, anAttempt, anEvent, anInstallation, deliveryIdOf, UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Server, startRedisServer } from "../support/servers.ts";
@@ -34,10 +34,10 @@ beforeEach(async () => {
   failures = [];
 });
 
-function createLog(options: Partial<AttemptLogOptions> = {}): BufferedAttemptLog {
-  return createAttemptLog(
+function createLog(options: Partial<RequestLogOptions> = {}): RequestLog {
+  return createRequestLog(
     { redis, clock: systemClock, logger: silentLogger, onFailuresWritten: (uuids) => void failures.push(...uuids) },
-    { size: 100, listTtlMs: 30 * 86_400_000, bufferRows: 10_000, mendedAt: () => 0, ...options },
+    { size: 100, listTtlMs: 30 * 86_400_000, bufferRows: 10_000, recoveredAt: () => 0, ...options },
   );
 }
 
@@ -137,8 +137,8 @@ describe("health", () => {
     expect(new Set(failures)).toEqual(new Set([UUID]));
   });
 
-  test("does not count what ended before the integration was mended, though it was written later", async () => {
-    const log = createLog({ mendedAt: (uuid) => (uuid === UUID ? midnight : 0) });
+  test("does not count what ended before the integration was recovered, though it was written later", async () => {
+    const log = createLog({ recoveredAt: (uuid) => (uuid === UUID ? midnight : 0) });
     log.record(at(midnight - 1, { outcome: "gone", responseCode: 410 }));
     log.record(at(midnight, { outcome: "failed" }));
     await log.flush(5_000);
@@ -157,7 +157,7 @@ describe("health", () => {
 });
 
 const TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-const trails = () => createDeliveryTrails(redis, () => ["other", "acme"]);
+const lookup = () => createDeliveryLookup(redis, () => ["other", "acme"]);
 
 describe("marks", () => {
   test("say what was delivered, at once and after they were written", async () => {
@@ -173,7 +173,7 @@ describe("marks", () => {
     expect(await createLog().findDelivered({ ...delivery, eventSequence: 8 })).toMatchObject({ eventSequence: 7 });
     const { endedAt } = anAttempt();
     const last = { attempt: 1, endedAt, responseCode: 200, traceparent: TRACEPARENT };
-    expect(await trails().find([id])).toEqual([
+    expect(await lookup().find([id])).toEqual([
       { runs: [{ replay: null, delivered: true, last }], place: null, skips: [], eventSequence: 7, app: "acme", installationUuid: UUID },
     ]);
     const ttl = await look.ttl(`posthorn:delivery:{acme}:${id}`);
@@ -215,12 +215,12 @@ describe("notes", () => {
   test("lead from an event's id to its place in the stream and to its deliveries", async () => {
     const log = createLog();
     log.record(anAttempt({ delivery: eventNumber(1) }));
-    log.stored(eventNumber(2), { lane: "parked", sequence: 12 });
+    log.stored(eventNumber(2), { stream: "parked", sequence: 12 });
     log.record(anAttempt({ delivery: aDelivery({ eventSequence: 9 }, anEvent({ id: "APP_PLATFORM_EVENTS:9" })) }));
     log.record(anAttempt({ delivery: aDelivery({ eventSequence: null }, anEvent({ id: "test-1" })) }));
     await log.flush(5_000);
     const addressee = (id: string) => ({ app: "acme", installationUuid: UUID, deliveryId: deliveryIdOf(id, UUID) });
-    const found = await Promise.all(["evt-1", "evt-2", "evt-3", "APP_PLATFORM_EVENTS:9", "test-1"].map((id) => trails().ofEvent(id)));
+    const found = await Promise.all(["evt-1", "evt-2", "evt-3", "APP_PLATFORM_EVENTS:9", "test-1"].map((id) => lookup().ofEvent(id)));
     expect(found).toEqual([
       [{ ...addressee("evt-1"), eventSequence: 7 }],
       [{ ...addressee("evt-2"), eventSequence: 7 }],
@@ -234,16 +234,16 @@ describe("notes", () => {
   test("lead from a delivery's id to where it was stored last", async () => {
     const log = createLog();
     const [parked, retried] = [eventNumber(1), eventNumber(2)];
-    log.stored(parked, { lane: "retries", sequence: 11 });
-    log.stored(parked, { lane: "parked", sequence: 12 });
-    log.stored(retried, { lane: "retries", sequence: 13 });
+    log.stored(parked, { stream: "retries", sequence: 11 });
+    log.stored(parked, { stream: "parked", sequence: 12 });
+    log.stored(retried, { stream: "retries", sequence: 13 });
     log.record(anAttempt({ delivery: retried }));
     await log.flush(5_000);
     const known = { eventSequence: 7, app: "acme", installationUuid: UUID };
-    expect(await trails().find([parked.id, "dlv_unknown", retried.id])).toMatchObject([
-      { runs: [], place: { lane: "parked", sequence: 12 }, ...known },
+    expect(await lookup().find([parked.id, "dlv_unknown", retried.id])).toMatchObject([
+      { runs: [], place: { stream: "parked", sequence: 12 }, ...known },
       null,
-      { runs: [{ delivered: true }], place: { lane: "retries", sequence: 13 }, ...known },
+      { runs: [{ delivered: true }], place: { stream: "retries", sequence: 13 }, ...known },
     ]);
   });
 
@@ -252,13 +252,13 @@ describe("notes", () => {
     const first = eventNumber(1);
     const again = { ...first, replay: "r-2" };
     log.record(anAttempt({ delivery: first, outcome: "failed", responseCode: 500 }));
-    log.stored({ ...first, replay: "r-1" }, { lane: "retries", sequence: 11 });
-    log.stored(again, { lane: "retries", sequence: 12 });
+    log.stored({ ...first, replay: "r-1" }, { stream: "retries", sequence: 11 });
+    log.stored(again, { stream: "retries", sequence: 12 });
     await log.flush(5_000);
-    expect((await trails().find([first.id]))[0]?.runs).toMatchObject([{ replay: null, delivered: false, last: { responseCode: 500 } }]);
+    expect((await lookup().find([first.id]))[0]?.runs).toMatchObject([{ replay: null, delivered: false, last: { responseCode: 500 } }]);
     log.record(anAttempt({ delivery: again }));
     await log.flush(5_000);
-    expect((await trails().find([first.id]))[0]?.runs).toMatchObject([
+    expect((await lookup().find([first.id]))[0]?.runs).toMatchObject([
       { replay: null, delivered: false },
       { replay: "r-2", delivered: true, last: { attempt: 1, responseCode: 200 } },
     ]);
@@ -266,24 +266,24 @@ describe("notes", () => {
 
   test("of a mark that an earlier version wrote are what it has", async () => {
     await look.set("posthorn:delivery:{acme}:dlv_old", `delivered 7 acme ${UUID}`);
-    expect((await trails().find(["dlv_old"], ["acme"]))[0]?.runs).toEqual([{ replay: null, delivered: true, last: null }]);
+    expect((await lookup().find(["dlv_old"], ["acme"]))[0]?.runs).toEqual([{ replay: null, delivered: true, last: null }]);
   });
 
   test("of an event for very many are as many as somebody reads", async () => {
     const log = createLog();
     for (let n = 0; n < 1_200; n++)
-      log.stored(aDelivery({ id: `dlv_${n}`, installationUuid: `uuid-${n}` }), { lane: "retries", sequence: n });
+      log.stored(aDelivery({ id: `dlv_${n}`, installationUuid: `uuid-${n}` }), { stream: "retries", sequence: n });
     await log.flush(5_000);
-    expect(await trails().ofEvent(anEvent().id)).toHaveLength(1_000);
+    expect(await lookup().ofEvent(anEvent().id)).toHaveLength(1_000);
   });
 
   test("are kept while Redis is away, as many as the setting says", async () => {
-    const log = createLog({ bufferRows: 3 });
+    const log = createLog({ bufferRows: 4 });
     await server.kill();
-    for (let id = 0; id < 9; id++) log.stored(eventNumber(id), { lane: "parked", sequence: id });
-    await expect(trails().ofEvent("evt-0")).rejects.toMatchObject({ code: "REDIS_UNREACHABLE" });
+    for (let id = 0; id < 9; id++) log.stored(eventNumber(id), { stream: "parked", sequence: id });
+    await expect(lookup().ofEvent("evt-0")).rejects.toMatchObject({ code: "REDIS_UNREACHABLE" });
     await server.restart();
-    await eventually(async () => (await trails().ofEvent("evt-0")).length === 1);
+    await eventually(async () => (await lookup().ofEvent("evt-0")).length === 1);
     expect(await look.keys("posthorn:addressees:*")).toHaveLength(2);
   });
 });
@@ -319,7 +319,7 @@ describe("when Redis is away", () => {
   });
 
   test("a batch that Redis gets to after its successor is not written again", async () => {
-    const write = createWriteBatch(redis, { size: 100, listTtlMs: 60_000, mendedAt: () => 0, now: Date.now });
+    const write = createWriteBatch(redis, { size: 100, listTtlMs: 60_000, recoveredAt: () => 0, now: Date.now });
     const noted = (key: string) => ({ entries: [], notes: [{ key, field: null, value: "1" }] });
     await write("writer", 9, noted("addressees:one"));
     await write("writer", 10, noted("addressees:two"));

@@ -1,7 +1,7 @@
 /** TLS with receivers: what is trusted, what is not, and what the request log says about it. */
 import type { TlsOptions } from "node:tls";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
-import type { Sender, SenderOptions } from "../../src/delivery/sender.ts";
+import type { Sender, SenderOptions } from "../../src/delivery/http/sender.ts";
 import { makeAuthority } from "../support/certificates.ts";
 import { startConnectProxy } from "../support/connect-proxy.ts";
 import { startRawServer } from "../support/raw-server.ts";

@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { gzipSync } from "node:zlib";
 import { afterEach, describe, expect, test } from "vitest";
 import { classify } from "../../src/delivery/classify.ts";
-import type { Sender } from "../../src/delivery/sender.ts";
+import type { Sender } from "../../src/delivery/http/sender.ts";
 import { READ_ANSWERS, UNREAD_ANSWERS } from "../support/answer-vectors.ts";
 import { eventually } from "../support/eventually.ts";
 import { createManualClock } from "../support/manual-clock.ts";

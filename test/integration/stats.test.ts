@@ -1,10 +1,10 @@
 /** Stats as they are written with the log row and read back, on a real Redis. */
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { createVolumes, lastHours } from "../../src/api/volumes.ts";
 import { systemClock } from "../../src/model/clock.ts";
-import { createAttemptLog } from "../../src/storage/attempt-log.ts";
+import { createVolumes, lastHours } from "../../src/overview/volumes.ts";
 import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
+import { createRequestLog } from "../../src/storage/request-log.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
 import { createStatsQuery } from "../../src/storage/stats-query.ts";
 import { aDelivery, anApp, anAttempt, anEvent, anInstallation } from "../support/builders.ts";
@@ -36,9 +36,9 @@ beforeEach(async () => void (await look.flushall()));
 
 let events = 0;
 async function write(...attempts: Array<Parameters<typeof anAttempt>[0] & { at: number }>): Promise<void> {
-  const log = createAttemptLog(
+  const log = createRequestLog(
     { redis, clock: systemClock, logger: silentLogger },
-    { size: 100, listTtlMs: 30 * 86_400_000, bufferRows: 10_000, mendedAt: () => 0 },
+    { size: 100, listTtlMs: 30 * 86_400_000, bufferRows: 10_000, recoveredAt: () => 0 },
   );
   for (const { at, ...members } of attempts) {
     const delivery = aDelivery({}, anEvent({ id: `evt-${++events}` }));

@@ -1,11 +1,11 @@
 /** The status stream and the dead letters read from their newest message on. */
 import { connect, type JetStreamClient, type JetStreamManager, type NatsConnection } from "nats";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { createStatusHistory } from "../../src/jetstream/status-history.ts";
+import { ensureTopology } from "../../src/jetstream/streams.ts";
+import { createSubjectCounts } from "../../src/jetstream/subject-counts.ts";
+import { createSubjects, type Subjects } from "../../src/jetstream/subjects.ts";
 import { circuitChanged, integrationChanged, type StatusEvent, statusSubject } from "../../src/model/status-event.ts";
-import { createLaneCounts } from "../../src/subscribers/lane-counts.ts";
-import { type BusNames, busNames } from "../../src/subscribers/names.ts";
-import { createStatusHistory } from "../../src/subscribers/status-history.ts";
-import { ensureTopology } from "../../src/subscribers/topology.ts";
 import { UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Server, startNatsServer } from "../support/servers.ts";
@@ -27,8 +27,8 @@ afterAll(async () => {
   await server.stop();
 });
 
-async function freshStreams(): Promise<BusNames> {
-  const names = busNames(`history-${++prefixes}`);
+async function freshStreams(): Promise<Subjects> {
+  const names = createSubjects(`history-${++prefixes}`);
   await ensureTopology(manager, names, 1);
   return names;
 }
@@ -57,7 +57,7 @@ function opened(prefix: string, app: string, n: number): StatusEvent {
   });
 }
 
-const publish = (names: BusNames, event: StatusEvent) => jetStream.publish(statusSubject(names.prefix, event), JSON.stringify(event));
+const publish = (names: Subjects, event: StatusEvent) => jetStream.publish(statusSubject(names.prefix, event), JSON.stringify(event));
 const ALL = ["integration", "circuit", "delivery"] as const;
 
 test("the past comes newest first, in pages, by app and topic, however rare it is among the rest", async () => {
@@ -139,7 +139,7 @@ test("what is parked and dead is counted by app and installation", async () => {
     for (let n = 0; n < count; n++) await jetStream.publish(names.parked(app, uuid), "{}");
   }
   for (const app of ["acme", "acme", "_invalid"]) await jetStream.publish(names.deadLetter(app), "{}");
-  const counts = await createLaneCounts(manager, names)();
+  const counts = await createSubjectCounts(manager, names)();
   expect(counts).toEqual({
     parked: new Map([
       ["acme", 5],

@@ -1,9 +1,9 @@
 /** Where webhooks may go: every spelling through the real sender, and names through a DNS server of our own. */
 import { afterEach, describe, expect, test } from "vitest";
-import { type AddressGuardOptions, createAddressGuard } from "../../src/delivery/address-guard.ts";
+import { type AddressGuardOptions, createAddressGuard } from "../../src/delivery/http/address-guard.ts";
 import type { NameResolver } from "../../src/delivery/http/name-resolver.ts";
-import type { Sender } from "../../src/delivery/sender.ts";
-import { createTargetCheck } from "../../src/delivery/target-check.ts";
+import type { Sender } from "../../src/delivery/http/sender.ts";
+import { createTargetCheck } from "../../src/delivery/http/target-check.ts";
 import { startConnectProxy } from "../support/connect-proxy.ts";
 import { startDnsServer, type Zone } from "../support/dns-server.ts";
 import { startRawServer } from "../support/raw-server.ts";

@@ -201,7 +201,7 @@ describe("one trace", () => {
     expect(delivered.attributes).toMatchObject({ "http.request.resend_count": 1, "posthorn.attempt": 2, "posthorn.outcome": "delivered" });
     const stored = onlyOf(children(parentOf(failed)).filter(({ kind }) => kind === SPAN_KIND.producer));
     expect(stored).toMatchObject({
-      name: `publish ${posthorn.prefix}.retries.{rung}.{app}`,
+      name: `publish ${posthorn.prefix}.retries.{tier}.{app}`,
       attributes: {
         ...serverOf(nats),
         "messaging.destination.name": `${posthorn.prefix}.retries.1.${app.slug}`,
@@ -209,7 +209,7 @@ describe("one trace", () => {
       },
     });
     const again = await eventually(() => onlyOf(children(stored)));
-    expect(again).toMatchObject({ name: `process ${posthorn.prefix}.retries.{rung}.{app}`, kind: SPAN_KIND.consumer });
+    expect(again).toMatchObject({ name: `process ${posthorn.prefix}.retries.{tier}.{app}`, kind: SPAN_KIND.consumer });
     expect(linked(again)).toEqual([stored.spanId, producer.spanId]);
     expect(parentOf(delivered).parentSpanId).toBe(again.spanId);
     expect([first, second].map((request) => request?.headers["traceparent"])).toEqual([failed, delivered].map(traceparentOf));
@@ -246,7 +246,7 @@ describe("one trace", () => {
     expect(delivered.traceId).toBe(producer.traceId);
     expect(delivered.attributes).toMatchObject({ "posthorn.attempt": 1, "posthorn.replay": expect.any(String) });
     expect([replayed.name, replayed.parentSpanId, replayed.attributes["posthorn.detail"]]).toEqual([
-      `publish ${posthorn.prefix}.retries.{rung}.{app}`,
+      `publish ${posthorn.prefix}.retries.{tier}.{app}`,
       producer.spanId,
       "replayed",
     ]);
@@ -362,7 +362,7 @@ describe("a large fan-out", () => {
       spansOf(producer.traceId)
         .named("process ")
         .map(({ name }) => name)
-        .filter((name) => name.includes("{rung}")),
+        .filter((name) => name.includes("{tier}")),
     ).toEqual([]);
   });
 

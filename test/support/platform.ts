@@ -5,19 +5,20 @@ import { eventually } from "./eventually.ts";
 import { connectBus, startPosthorn } from "./posthorn.ts";
 import { startReceiver } from "./receiver.ts";
 import { startNatsServer, startRedisServer } from "./servers.ts";
+import { type Past, writePast } from "./stats-data.ts";
 
 export type Platform = Awaited<ReturnType<typeof startPlatform>>;
 
-export type ReceiverKind = "ok" | "down" | "refuses" | "gone" | "talks" | "mended";
+export type ReceiverKind = "ok" | "down" | "refuses" | "gone" | "talks" | "recovered";
 
-const ANSWERS: Readonly<Record<ReceiverKind, (mended: boolean) => readonly [status: number, body: string]>> = {
+const ANSWERS: Readonly<Record<ReceiverKind, (recovered: boolean) => readonly [status: number, body: string]>> = {
   ok: () => [200, "ok"],
   down: () => [500, "<h1>Internal Server Error</h1>"],
   refuses: () => [422, '{"errors":[{"field":"data.issue.id","code":12345678901234567890}]}'],
   gone: () => [410, ""],
   // More than the request log keeps.
   talks: () => [503, JSON.stringify({ error: { code: "overloaded", retry: true }, hint: "x".repeat(2_000) })],
-  mended: (isMended) => (isMended ? [200, "ok"] : [422, "not yet"]),
+  recovered: (isMended) => (isMended ? [200, "ok"] : [422, "not yet"]),
 };
 
 export async function startPlatform(settings: Readonly<Record<string, string>> = {}, headers: Record<string, string> = {}) {
@@ -26,9 +27,9 @@ export async function startPlatform(settings: Readonly<Record<string, string>> =
   const bus = await connectBus(nats, posthorn.prefix);
   const redis = new Redis(redisServer.url);
   redis.on("error", () => {});
-  const state = { mended: false };
+  const state = { recovered: false };
   receiver.behave(({ path }, response) => {
-    const [status, body] = ANSWERS[path.slice(1) as ReceiverKind](state.mended);
+    const [status, body] = ANSWERS[path.slice(1) as ReceiverKind](state.recovered);
     response.writeHead(status, { "content-type": "application/json" }).end(body);
   });
 
@@ -45,9 +46,9 @@ export async function startPlatform(settings: Readonly<Record<string, string>> =
     bus,
     receiver,
     call,
-    /** From now on what `mended` receives is taken. */
+    /** From now on what `recovered` receives is taken. */
     mend: () => {
-      state.mended = true;
+      state.recovered = true;
     },
     /** Registers an app whose receiver answers as `kind` says, installed in these organizations. @returns its installations */
     async register(
@@ -61,6 +62,11 @@ export async function startPlatform(settings: Readonly<Record<string, string>> =
       for (const [at, organization_id] of organizations.entries())
         await call("PUT", `/v1/installations/${uuids[at]}`, { app: slug, organization_id });
       return uuids;
+    },
+    /** Gives apps that are registered a past. */
+    async writePast(pasts: ReadonlyArray<Omit<Past, "createdAt">>): Promise<void> {
+      const made = pasts.map(async (past) => ({ ...past, createdAt: Date.parse((await call("GET", `/v1/apps/${past.app}`)).created_at) }));
+      await writePast(redis, await Promise.all(made));
     },
     /** Publishes events for one app and waits until each has had its attempt. */
     async deliver(app: string, type: string, count: number, organization = "northwind", data: object = {}): Promise<void> {

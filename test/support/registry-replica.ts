@@ -1,5 +1,6 @@
 /** The registry of one replica on a real nats-server. */
 import { connect, type NatsConnection } from "nats";
+import { createConnectionState } from "../../src/jetstream/connection.ts";
 import type { Clock } from "../../src/model/clock.ts";
 import { systemClock } from "../../src/model/clock.ts";
 import { feedIndex, type IndexFeed } from "../../src/registry/index-feed.ts";
@@ -9,7 +10,6 @@ import { createRegistryIndex, type RegistryIndex } from "../../src/registry/regi
 import { createSecretBox, type EncryptionKey } from "../../src/registry/secret-box.ts";
 import { createSigningKey, type SigningKey } from "../../src/registry/signing-key.ts";
 import { createRegistryStore, type RegistryStore } from "../../src/registry/store.ts";
-import { createConnectionState } from "../../src/subscribers/connection.ts";
 import { RECORD_LIMITS } from "./builders.ts";
 import { silentLogger } from "./silent-logger.ts";
 

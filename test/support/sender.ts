@@ -1,7 +1,7 @@
 /** A sender of its own for a test, with everything on loopback opened unless said otherwise. */
-import { type AddressGuardOptions, createAddressGuard } from "../../src/delivery/address-guard.ts";
+import { type AddressGuardOptions, createAddressGuard } from "../../src/delivery/http/address-guard.ts";
 import { createNameResolver, type NameResolver } from "../../src/delivery/http/name-resolver.ts";
-import { createSender, type Sender, type SenderOptions } from "../../src/delivery/sender.ts";
+import { createSender, type Sender, type SenderOptions } from "../../src/delivery/http/sender.ts";
 import { type Clock, systemClock } from "../../src/model/clock.ts";
 
 export interface TestSenderOptions extends Partial<SenderOptions> {

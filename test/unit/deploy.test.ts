@@ -7,12 +7,12 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
 import { findBinary } from "../../scripts/servers.mjs";
-import { documentedRoutes } from "../../src/api/routes.ts";
+import { documentedRoutes } from "../../src/api/routes/all-routes.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import type { Setting } from "../../src/config/setting.ts";
 import { SETTINGS } from "../../src/config/settings.ts";
 import { parseDuration } from "../../src/config/values.ts";
-import { busNames } from "../../src/subscribers/names.ts";
+import { createSubjects } from "../../src/jetstream/subjects.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const read = (file: string): string => readFileSync(join(root, file), "utf8");
@@ -102,7 +102,7 @@ describe("the Kubernetes deployment", () => {
 
   test("is scaled on the lag of the consumer that there is, above what a process may hold", () => {
     const [{ type, metadata: trigger }] = manifest("scaledobject").spec.triggers;
-    const names = busNames(SETTINGS.SUBJECT_PREFIX.default);
+    const names = createSubjects(SETTINGS.SUBJECT_PREFIX.default);
     expect([type, trigger.stream, trigger.consumer]).toEqual(["nats-jetstream", names.streams.events, names.eventsConsumer]);
     expect(Number(trigger.lagThreshold)).toBeGreaterThan(2 * Number(SETTINGS.MAX_IN_FLIGHT.default));
   });

@@ -3,11 +3,12 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ConfigError, loadConfig } from "../../src/config/load-config.ts";
 import { SETTINGS } from "../../src/config/settings.ts";
-import { createAddressGuard } from "../../src/delivery/address-guard.ts";
 import { createEnvelopeBuilder } from "../../src/delivery/envelope.ts";
-import { jsonExceeds, readEvent } from "../../src/model/event-reader.ts";
+import { createAddressGuard } from "../../src/delivery/http/address-guard.ts";
+import { decodeEvent, encodeEvent } from "../../src/model/delivery-message.ts";
+import { readEvent } from "../../src/model/event-reader.ts";
+import { jsonExceeds } from "../../src/model/json-limits.ts";
 import { measureJson } from "../../src/model/json-text.ts";
-import { decodeEvent, encodeEvent } from "../../src/model/lane-message.ts";
 import { appBody, installationBody, parseRecord, RecordInvalid } from "../../src/registry/records.ts";
 import { UUID } from "../support/builders.ts";
 import { cases, heapBytes, hostileJson, mutated, nothingIsPolluted } from "../support/fuzz.ts";
@@ -58,7 +59,7 @@ describe("events", () => {
       return;
     }
     const { event } = read;
-    // What is delivered says the same as what was published, and survives every lane.
+    // What is delivered says the same as what was published, and survives every stream.
     const sent = JSON.parse(envelope.body(event, UUID).toString()) as { data: unknown };
     const published = JSON.parse(new TextDecoder().decode(body)) as { data: unknown };
     expect(JSON.stringify(sent.data)).toBe(JSON.stringify(header("ce-specversion") === undefined ? published.data : published));

@@ -4,9 +4,9 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { classify } from "../../src/delivery/classify.ts";
 import { createHeaderBuilder } from "../../src/delivery/headers.ts";
+import { decodeEvent, encodeEvent } from "../../src/model/delivery-message.ts";
 import { readEvent } from "../../src/model/event-reader.ts";
-import { decodeChunk, encodeChunk } from "../../src/model/fan-out-chunk.ts";
-import { decodeEvent, encodeEvent } from "../../src/model/lane-message.ts";
+import { decodeBatch, encodeBatch } from "../../src/model/fan-out-batch.ts";
 import { createRegistryIndex } from "../../src/registry/registry-index.ts";
 import { logRow } from "../../src/storage/log-row.ts";
 import { createAppCounters } from "../../src/telemetry/app-counters.ts";
@@ -24,7 +24,7 @@ test("a part of a fan-out keeps every target of every app", () => {
   fc.assert(
     fc.property(targets, (given) => {
       const chunk = { event: anEvent(), eventSequence: 7, targets: given };
-      const decoded = decodeChunk(encodeChunk(chunk));
+      const decoded = decodeBatch(encodeBatch(chunk));
       const sorted = (all: typeof given) => all.map(({ app, uuid }) => `${app} ${uuid}`).sort();
       expect(sorted([...decoded.targets])).toEqual(sorted(given));
     }),

@@ -77,7 +77,7 @@ def test_python_values_are_written_as_json_has_them() -> None:
 def test_no_stream_and_no_server_are_named_with_what_to_look_at(run: Any) -> None:
     async def scenario(connection: Client) -> None:
         publisher = await Publisher.connect(connection, subject_prefix="nobody")
-        with pytest.raises(PosthornError, match=r"no stream takes nobody\.events\.issue\.created: .*NOBODY_EVENTS") as e:
+        with pytest.raises(PosthornError, match=r"no stream has the subject nobody\.events\.issue\.created: .*NOBODY") as e:
             await publisher.publish(**EVENT)
         assert (e.value.code, e.value.retryable) == ("PUBLISH_FAILED", True)
         with pytest.raises(PosthornError, match="can't follow NOBODY_STATUS: was Posthorn started") as e:
@@ -135,7 +135,7 @@ class Status:
         return self.seen
 
 
-def test_a_durable_subscription_goes_on_where_the_last_one_stopped(run: Any, nats_url: str) -> None:
+def test_a_durable_subscription_resumes_where_the_last_one_stopped(run: Any, nats_url: str) -> None:
     async def scenario(connection: Client) -> None:
         status = Status(connection, nats_url, "catch-up")
         early = await status.announce()
@@ -254,7 +254,7 @@ def test_a_deleted_consumer_is_made_again_behind_what_was_handled(run: Any, nats
     run(scenario)
 
 
-def test_an_account_that_may_not_make_consumers_is_told_so(nats_url: str) -> None:
+def test_an_account_that_may_not_create_consumers_is_refused(nats_url: str) -> None:
     async def scenario() -> None:
         connection = await nats.connect(nats_url)
         with pytest.raises(PosthornError, match=r"no JetStream answers under POSTHORN\.API") as refused:

@@ -125,7 +125,7 @@ function AppTable({ apps, place }: { apps: ReadonlyMap<string, AppRow>; place: P
   );
 }
 
-/** An entry is made anew only when its row has changed, so that only such rows are drawn anew. */
+/** An entry is recreated only when its row has changed, so that only such rows are drawn anew. */
 function useEntries(apps: ReadonlyMap<string, AppRow>): Entry[] {
   const made = useRef(new Map<AppRow, Entry>());
   return useMemo(() => {

@@ -3,7 +3,7 @@ import { createGiveUp, type GivenUp } from "../../../src/delivery/give-up.ts";
 import type { UnhandledMessage } from "../../../src/delivery/ports.ts";
 import { AppError } from "../../../src/model/app-error.ts";
 import type { Delivery } from "../../../src/model/delivery.ts";
-import { encodeLaneMessage } from "../../../src/model/lane-message.ts";
+import { encodeDeliveryMessage } from "../../../src/model/delivery-message.ts";
 import { createTracing } from "../../../src/telemetry/tracing.ts";
 import { aDelivery } from "../../support/builders.ts";
 
@@ -14,7 +14,7 @@ function watched({ isDuplicate = false, refuses = false } = {}) {
   const done: string[] = [];
   const receipt = { subject: "dead-letters.acme", sequence: 9, messageId: "1", isDuplicate };
   const store = async (what: string) => {
-    if (refuses) throw new AppError("LANE_REFUSED", "full", { retryable: true });
+    if (refuses) throw new AppError("STREAM_REFUSED", "full", { retryable: true });
     done.push(what);
     return receipt;
   };
@@ -38,7 +38,7 @@ const messageOf = (data: string, deliveries: number): UnhandledMessage => ({
   header: () => undefined,
   headers: () => ({}),
 });
-const text = encodeLaneMessage({ delivery, dueAt: null, delayMs: 0, floor: false });
+const text = encodeDeliveryMessage({ delivery, dueAt: null, delayMs: 0, floor: false });
 
 describe("a delivery that is given up", () => {
   test("is stored, counted and then published", async () => {
@@ -55,8 +55,8 @@ describe("a delivery that is given up", () => {
 
   test("is neither counted nor published when it can't be stored", async () => {
     const { giveUp, done } = watched({ refuses: true });
-    await expect(giveUp.delivery({ delivery, reason: "gone", error: null }, source)).rejects.toMatchObject({ code: "LANE_REFUSED" });
-    await expect(giveUp.message(messageOf(text, 12), "redelivered", "", "acme")).rejects.toMatchObject({ code: "LANE_REFUSED" });
+    await expect(giveUp.delivery({ delivery, reason: "gone", error: null }, source)).rejects.toMatchObject({ code: "STREAM_REFUSED" });
+    await expect(giveUp.message(messageOf(text, 12), "redelivered", "", "acme")).rejects.toMatchObject({ code: "STREAM_REFUSED" });
     expect(done).toEqual([]);
   });
 });

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { DELAY_TIERS_S, firstTier, nextStep } from "../../../src/delivery/delay-tiers.ts";
 import type { RetryDelay } from "../../../src/delivery/ports.ts";
 import { parseRetryAfter } from "../../../src/delivery/retry-after.ts";
 import { nextRetry } from "../../../src/delivery/retry-policy.ts";
-import { firstRung, nextStep, RUNGS_S } from "../../../src/delivery/rungs.ts";
 
 const now = Date.UTC(2026, 0, 5, 12);
 const hourMs = 3_600_000;
@@ -69,25 +69,25 @@ describe("Retry-After", () => {
   });
 });
 
-describe("rungs", () => {
+describe("tiers", () => {
   test("are the powers of two from 1 s to 2^15 s", () => {
-    expect(RUNGS_S).toEqual([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768]);
+    expect(DELAY_TIERS_S).toEqual([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768]);
   });
 
-  /** Walks a delay down as the lane does: each rung takes its time and a little more. */
+  /** Walks a delay down as the stream does: each tier takes its time and a little more. */
   function walk(delayMs: number, floor: boolean, lateMs: number): { attemptedAt: number; writes: number } {
     return walkDown({ dueAt: now + delayMs, delayMs, floor }, lateMs);
   }
 
   function walkDown(delay: RetryDelay, lateMs: number): { attemptedAt: number; writes: number } {
     let at = now;
-    let rungS = firstRung(delay, at);
+    let tierS = firstTier(delay, at);
     for (let writes = 1; ; writes++) {
-      at += rungS * 1000 + lateMs;
+      at += tierS * 1000 + lateMs;
       const step = nextStep(delay, at);
       if (step.kind === "attempt") return { attemptedAt: at, writes };
       if (step.kind === "wait") return { attemptedAt: at + step.restMs, writes };
-      ({ rungS } = step);
+      ({ tierS } = step);
     }
   }
 
@@ -102,7 +102,7 @@ describe("rungs", () => {
     );
   });
 
-  test("a floor is never early, and not late by more than a rung of its last tenth", () => {
+  test("a floor is never early, and not late by more than a tier of its last tenth", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1_000, max: 24 * hourMs }), (delayMs) => {
         const { attemptedAt } = walk(delayMs, true, 0);

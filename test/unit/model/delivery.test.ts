@@ -1,17 +1,17 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { patternCovers } from "../../../src/model/app.ts";
-import { markOf } from "../../../src/model/delivery.ts";
-import { decodeLaneMessage, encodeLaneMessage } from "../../../src/model/lane-message.ts";
-import { failsCircuit, OUTCOMES, outcomeOfStatus } from "../../../src/model/outcome.ts";
+import { dedupKeyOf } from "../../../src/model/delivery.ts";
+import { decodeDeliveryMessage, encodeDeliveryMessage } from "../../../src/model/delivery-message.ts";
+import { failsCircuit, OUTCOME_RULES, outcomeOfStatus } from "../../../src/model/outcome.ts";
 import { aDelivery, anEvent, UUID } from "../../support/builders.ts";
 
 test("a replay has a mark of its own", () => {
-  expect(markOf(aDelivery())).toBe(aDelivery().id);
-  expect(markOf(aDelivery({ replay: "r-1" }))).toBe(`${aDelivery().id}:r-1`);
+  expect(dedupKeyOf(aDelivery())).toBe(aDelivery().id);
+  expect(dedupKeyOf(aDelivery({ replay: "r-1" }))).toBe(`${aDelivery().id}:r-1`);
 });
 
-describe("a lane message", () => {
+describe("a stream message", () => {
   test("brings back the whole delivery, with data and actor as published", () => {
     const event = anEvent({
       dataJson: '{"z":1.0,"big":12345678901234567890,"s":"é"}',
@@ -28,7 +28,7 @@ describe("a lane message", () => {
     ];
     const delivery = aDelivery({ attemptsMade: 1, attempts, replay: "r-1", counted: false, firstParkedAt: Date.UTC(2026, 0, 5) }, event);
     const message = { delivery, dueAt: Date.UTC(2026, 0, 6), delayMs: 30_000, floor: true };
-    expect(decodeLaneMessage(encodeLaneMessage(message, { reason: "exhausted" }))).toEqual(message);
+    expect(decodeDeliveryMessage(encodeDeliveryMessage(message, { reason: "exhausted" }))).toEqual(message);
   });
 
   test("round trips for any data", () => {
@@ -40,13 +40,13 @@ describe("a lane message", () => {
           delayMs: 0,
           floor: false,
         };
-        expect(decodeLaneMessage(encodeLaneMessage(message))).toEqual(message);
+        expect(decodeDeliveryMessage(encodeDeliveryMessage(message))).toEqual(message);
       }),
     );
   });
 
   test.each(["", "{}", "null", '{"delivery_id":1}', '{"event":{}}'])("%s is none", (text) => {
-    expect(() => decodeLaneMessage(text)).toThrow();
+    expect(() => decodeDeliveryMessage(text)).toThrow();
   });
 });
 
@@ -63,7 +63,9 @@ describe("outcomes", () => {
   });
 
   test("what is counted, and what comes next", () => {
-    expect(Object.fromEntries(Object.entries(OUTCOMES).map(([outcome, rule]) => [outcome, `${rule.countedAs}, ${rule.next}`]))).toEqual({
+    expect(
+      Object.fromEntries(Object.entries(OUTCOME_RULES).map(([outcome, rule]) => [outcome, `${rule.countedAs}, ${rule.next}`])),
+    ).toEqual({
       delivered: "success, done",
       gone: "fatal, dead-letter",
       failed: "error, retry",

@@ -3,8 +3,8 @@ import type { StatusEvent } from "../../../src/model/status-event.ts";
 import type { InstallationRecord } from "../../../src/model/stored-records.ts";
 import { createHealthWatch, type HealthWatch } from "../../../src/status/health-watch.ts";
 import { createIntegrationStatus, type IntegrationStatus } from "../../../src/status/integration-status.ts";
+import { createOutbox } from "../../../src/status/outbox.ts";
 import type { HealthDay } from "../../../src/status/ports.ts";
-import { createTransitions } from "../../../src/status/transitions.ts";
 import { anAttempt, anInstallation, UUID } from "../../support/builders.ts";
 import { createManualClock, type ManualClock } from "../../support/manual-clock.ts";
 import { createRecordStore, type RecordStore } from "../../support/record-store.ts";
@@ -42,7 +42,7 @@ async function attempt(outcome: "delivered" | "failed" | "timed_out" | "gone", w
   const counter = { delivered: "success", failed: "error", timed_out: "timeout", gone: "fatal" }[outcome] as "success";
   counters.set(day, { ...before, [counter]: before[counter] + 1 });
   const responseCode = { delivered: 200, failed: 500, timed_out: 0, gone: 410 }[outcome];
-  watch.judge(
+  watch.onAttempt(
     anAttempt({
       outcome,
       responseCode,
@@ -76,9 +76,9 @@ beforeEach(() => {
     publish: async (event: StatusEvent) => void events.push(event),
     lastId: async () => events.at(-1)?.id ?? null,
   };
-  const transitions = createTransitions<InstallationRecord, StatusEvent>({ records, stream, clock, logger: silentLogger });
+  const outbox = createOutbox<InstallationRecord, StatusEvent>({ records, stream, clock, logger: silentLogger });
   status = createIntegrationStatus(
-    { records, transitions, health, parkedFor: async () => parked, webhookUrlOf: () => "https://hooks.acme.example/in", clock },
+    { records, outbox, health, parkedFor: async () => parked, webhookUrlOf: () => "https://hooks.acme.example/in", clock },
     { prefix: "app-platform", dashboardUrl: (path) => `https://posthorn.example${path}` },
   );
   begin();
@@ -242,7 +242,7 @@ describe("after a recovery the next failure does not break it again", () => {
   });
 });
 
-test("failures that are counted after it was mended do not break it", async () => {
+test("failures that are counted after it was recovered do not break it", async () => {
   await attempt("gone");
   await status.enable(UUID);
   // Redis was away: what ended before is written now.
@@ -292,7 +292,7 @@ describe("a person", () => {
     await status.enable(UUID);
     expect([current(), counters.size]).toEqual(["active", 0]);
     expect(told().at(-1)).toBe("integration.recovered: broken to active by person");
-    expect(records.json(KEY)).toMatchObject({ mended_at: expect.any(String), mended_backlog: 12 });
+    expect(records.json(KEY)).toMatchObject({ recovered_at: expect.any(String), recovered_backlog: 12 });
     expect(Object.keys(records.json(KEY)).filter((member) => /^(broken|probed)_/.test(member))).toEqual([]);
   });
 

@@ -103,7 +103,7 @@ describe("what is debugged", () => {
     observer.skipped(aDelivery(), { eventSequence: 5 });
     expect(lines()).toMatchObject([
       { message: "delivery.attempted", level: "info", request_body: "{}" },
-      { message: "delivery.stored", level: "debug", lane: "parked", detail: "circuit" },
+      { message: "delivery.stored", level: "debug", stream: "parked", detail: "circuit" },
       { message: "delivery.skipped", level: "info" },
     ]);
   });
@@ -121,7 +121,7 @@ test("what leaves the fast path says which trace it belongs to", () => {
   const event = anEvent({ traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" });
   observer.deadLettered("exhausted", aDelivery({ attemptsMade: 9 }, event), { stream: "RETRIES", sequence: 1 });
   expect(lines()).toMatchObject([
-    { level: "warn", message: "delivery.stored", lane: "dead-letters", attempts: 9, trace_id: "0af7651916cd43dd8448eb211c80319c" },
+    { level: "warn", message: "delivery.stored", stream: "dead-letters", attempts: 9, trace_id: "0af7651916cd43dd8448eb211c80319c" },
   ]);
 });
 

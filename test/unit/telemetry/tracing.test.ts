@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import type { LaneReceipt, TraceHeaders, TracePosition } from "../../../src/delivery/ports.ts";
+import type { StoredMessageRef, TraceHeaders, TracePosition } from "../../../src/delivery/ports.ts";
 import type { Event } from "../../../src/model/event.ts";
-import { withoutSecrets } from "../../../src/model/safe-url.ts";
+import { withoutSecrets } from "../../../src/model/redaction/safe-url.ts";
 import { natsServerAttributes, redisServerAttributes } from "../../../src/telemetry/span-attributes.ts";
 import { createTracing } from "../../../src/telemetry/tracing.ts";
 import { aDelivery, anEvent } from "../../support/builders.ts";
@@ -33,7 +33,7 @@ describe("tracing without the SDK", () => {
     const headers = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", tracestate: null };
     const delivery = aDelivery({}, anEvent(headers));
     const given: Array<string | null> = [];
-    const store = async ({ traceparent }: TraceHeaders): Promise<LaneReceipt> => {
+    const store = async ({ traceparent }: TraceHeaders): Promise<StoredMessageRef> => {
       given.push(traceparent);
       return { subject: "", sequence: 1, messageId: "", isDuplicate: false };
     };

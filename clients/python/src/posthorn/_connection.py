@@ -61,7 +61,7 @@ async def _leave_open() -> None:
 
 
 async def _connect(connection: Client, urls: Sequence[SplitResult], given: NatsServers) -> None:
-    # Neither a message nor a traceback may show a password: the URLs go on without it.
+    # Neither a message nor a traceback may show a password: the URLs are passed on without it.
     servers = [f"{url.scheme}://{url.netloc.rpartition('@')[2]}" for url in urls]
     failures: list[Exception] = []
     all_failed = asyncio.Event()
@@ -90,7 +90,7 @@ async def _connect(connection: Client, urls: Sequence[SplitResult], given: NatsS
             **options,
         )
     )
-    # By itself the first connect would be tried for ever.
+    # By itself the first connect would be retried forever.
     failing = asyncio.ensure_future(all_failed.wait())
     try:
         await asyncio.wait({connecting, failing}, return_when=asyncio.FIRST_COMPLETED)

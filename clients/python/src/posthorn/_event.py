@@ -119,7 +119,7 @@ def _identifier(name: str, value: object, most: int | None) -> str | int:
     if length == 0 or (most is not None and length > most):
         _refuse(f"{name}: found {length} characters, wanted {'at least 1' if most is None else f'1 to {most}'}")
     if not is_well_formed(value):
-        _refuse(f"{name}: found {quote(value)} with half a surrogate pair, wanted well-formed Unicode")
+        _refuse(f"{name}: found {quote(value)} with an unpaired surrogate, wanted well-formed Unicode")
     if has_control_characters(value):
         _refuse(f"{name}: found {quote(value)}, wanted no control characters")
     return value

@@ -22,6 +22,7 @@ from ._event import (
     prepare_event,
     stream_name,
 )
+from ._text import quote
 from ._trace import parse_traceparent, publish_span
 
 
@@ -30,7 +31,7 @@ class PublishedEvent:
     id: str
     stream: str
     sequence: int
-    #: An event of this type and id was there already; this one was not stored.
+    #: An event of this type and id exists already; this one was not stored.
     duplicate: bool
     #: The trace that the event carries; None when it carries none and Posthorn starts one.
     trace_id: str | None
@@ -83,8 +84,8 @@ class Publisher:
     ) -> PublishedEvent:
         """
         Publishes an event and waits until it is stored. `data_json` is `data` as JSON text, sent as it is. `id` is unique
-        per event of a type: publishing the same type and id again within ten minutes stores nothing; a UUID when not given.
-        `traceparent` is the trace to go on with; that of the active OpenTelemetry span when not given.
+        among events of a type: the same type and id are stored once within ten minutes; a UUID by default. `traceparent` is
+        the trace context to continue, by default that of the active OpenTelemetry span.
 
         Raises PUBLISH_INVALID naming the member, or PUBLISH_FAILED when JetStream did not acknowledge.
         """
@@ -133,8 +134,8 @@ class Publisher:
                 raise self._failed(event, f"no acknowledgement within {self._timeout_s} s") from error
             except NoStreamResponseError as error:
                 stream = stream_name(self._subject_prefix, "EVENTS")
-                why = f"was Posthorn started with the prefix {self._subject_prefix!r}? It makes {stream}"
-                raise self._failed(event, f"no stream takes {event.subject}: {why}") from error
+                why = f"was Posthorn, which creates {stream}, started with the prefix {quote(self._subject_prefix)}?"
+                raise self._failed(event, f"no stream has the subject {event.subject}: {why}") from error
             except nats.errors.Error as error:
                 raise self._failed(event, str(error)) from error
 

@@ -1,4 +1,4 @@
-"""The durable consumer of a status subscription: found, made, or made again where it was. Asks JetStream's API itself."""
+"""Finds, creates or recreates the durable consumer of a status subscription, through JetStream's API itself."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ._text import quote
 
 ACK_WAIT_S = 30
 _SECOND_NS = 1_000_000_000
-#: The server forgets a subscription without a name that asked for nothing for so long.
+#: The server deletes the consumer of an unnamed subscription after this much inactivity.
 _FORGOTTEN_AFTER_S = 5 * 60
-#: An event that waits to come again counts as handed out: with as many of these as handlers, nothing else would come.
+#: Events waiting for redelivery count as pending acknowledgement; a limit near the number of handlers would block all others.
 _MOST_WAITING = 10_000
 _MOST_IN_FLIGHT = 256
 _REQUEST_TIMEOUT_S = 5.0
@@ -134,7 +134,7 @@ class ConsumerApi:
         await self._request("DELETE")
 
     async def ensure(self, start: Start) -> dict[str, Any]:
-        """Raises NOT_FOUND when there is no status stream, or the consumer has to be made by an operator."""
+        """Raises NOT_FOUND when there is no status stream, or the consumer has to be created by an operator."""
         plan = self._plan
         wanted = {
             "filter_subject": filter_subject(plan.subject_prefix, plan.filter),
@@ -164,7 +164,7 @@ class ConsumerApi:
             **({} if plan.is_durable else {"inactive_threshold": _FORGOTTEN_AFTER_S * _SECOND_NS}),
             **_beginning(start),
         }
-        return await self._create(config, wanted, "is not there")
+        return await self._create(config, wanted, "does not exist")
 
     async def _create(self, config: dict[str, Any], wanted: dict[str, Any], found: str) -> dict[str, Any]:
         plan = self._plan
@@ -174,7 +174,7 @@ class ConsumerApi:
             # A consumer can publish what it gets to any subject: an account that only follows may not make one.
             want = f"filter {wanted['filter_subject']} and max_ack_pending {wanted['max_ack_pending']}"
             message = f"consumer {plan.name} of {plan.stream} {found}, wanted {want}"
-            why = "this account may not make or change it, an operator does"
+            why = "this account may not create or change it; ask an operator"
             raise PosthornError("NOT_FOUND", f"{message}; {why}", retryable=True) from error
         except ApiError as error:
             why = f"was Posthorn started with the prefix {plan.subject_prefix!r}? ({error})"

@@ -102,7 +102,7 @@ class GivenUpData(TypedDict):
 
 @dataclass(frozen=True)
 class StatusEvent:
-    #: The same whenever the event is published or handed out again: remember it to skip what you have handled.
+    #: The same if the event is published or redelivered again: remember it to skip handled events.
     id: str
     type: StatusEventType
     source: str

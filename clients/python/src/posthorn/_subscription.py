@@ -1,12 +1,12 @@
 """
 Follows status events through a consumer, at least once.
 
-STATUS-1  With a durable name a subscriber that was away catches up. An event is acknowledged when its handler returned, and
-          comes again, later each time, when it raised.
-STATUS-2  With `max_in_flight` 1 events come in order, and one that waits to come again keeps the next ones waiting. With
-          more they don't wait for each other.
-STATUS-3  A consumer that is deleted meanwhile is made again behind what all processes of its name had acknowledged; what
-          this one has handled since it last asked for that is not handled again.
+SUBSCRIBE-1  With a durable name a subscriber catches up after a restart.
+SUBSCRIBE-2  With `max_in_flight` 1 events arrive in order, and one that waits for redelivery blocks the next ones. With
+             more they don't wait for each other.
+SUBSCRIBE-3  A deleted consumer is recreated after the last event that all processes of its name had acknowledged; events
+             that this process has handled since its last update are not handled again.
+SUBSCRIBE-4  An event is acknowledged when the handler has returned, and redelivered after growing delays if it raised.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class StatusContext:
     #: The NATS subject.
     subject: str
     sequence: int
-    #: How often the event was handed out before.
+    #: Number of earlier deliveries of the event.
     redelivered: int
 
 
@@ -66,7 +66,7 @@ ErrorHandler = Callable[[Exception], None]
 
 
 def backoff_s(failures: int) -> float:
-    """How long an event waits to come again after its handler failed for the n-th time."""
+    """Delay of the redelivery after the handler's n-th failure."""
     return float(min(2 ** min(failures - 1, 30), _LONGEST_BACKOFF_S))
 
 
@@ -89,11 +89,11 @@ async def subscribe_status(
     api_prefix: str = "$JS.API",
 ) -> StatusSubscription:
     """
-    Calls `on_event` for status events, at least once each. `durable` names the subscription: a process that starts with the
-    same name goes on where the last one stopped; without it the subscription ends with `stop`. `start_at` is where a new
-    subscription begins. With `max_in_flight` 1 events come in order, over all processes of the same name, and one whose
-    handler raises holds up those behind it; with more, up to 256, there is no order. `on_error` is told what went wrong and
-    is tried again. `api_prefix` is where the account has Posthorn's JetStream API when another account exports it.
+    Calls `on_event` for status events, at least once each. `durable` identifies the subscription: a process that restarts
+    with the same name resumes where the last one stopped; without a name the subscription ends with `stop`. `start_at` is the
+    start of a new subscription. With `max_in_flight` 1 events arrive in order over all processes of the name, and an event
+    whose handler raises blocks the next ones; with more, up to 256, there is no order. `on_error` is called with every error
+    that is retried. `api_prefix` is the prefix of the JetStream API if it is imported from Posthorn's account.
 
     Raises PUBLISH_INVALID naming a wrong option, NATS_UNREACHABLE, or NOT_FOUND when there is no status stream.
     """
@@ -115,7 +115,7 @@ async def subscribe_status(
 
 
 class StatusSubscription:
-    """Made by `subscribe_status`."""
+    """Created by `subscribe_status`."""
 
     def __init__(
         self, connection: Client, close: Close, plan: ConsumerPlan, on_event: StatusHandler, on_error: ErrorHandler
@@ -126,8 +126,8 @@ class StatusSubscription:
         self._on_event = on_event
         self._on_error = on_error
         self._consumer = ConsumerApi(connection, plan)
-        #: Everything before it is acknowledged, whoever did it.
-        self._goes_on_at: Start = "new"
+        #: Everything before it is acknowledged, by any process.
+        self._resume_at: Start = "new"
         self._asked_at = 0.0
         #: Events handled here after that position: sequence → when the server stored it.
         self._handled: dict[int, datetime] = {}
@@ -154,7 +154,7 @@ class StatusSubscription:
         self._ended = asyncio.create_task(self._run())
 
     def _note(self, info: dict[str, object]) -> None:
-        self._goes_on_at = first_open(info)
+        self._resume_at = first_open(info)
         self._asked_at = time.monotonic()
         floor = int(info.get("ack_floor", {}).get("stream_seq", 0))  # type: ignore[attr-defined]
         self._handled = {sequence: at for sequence, at in self._handled.items() if sequence > floor}
@@ -178,7 +178,7 @@ class StatusSubscription:
                 await asyncio.sleep(_AGAIN_AFTER_S)
                 # It may have been deleted.
                 try:
-                    self._note(await self._consumer.ensure(self._goes_on_at))
+                    self._note(await self._consumer.ensure(self._resume_at))
                 except Exception as again:
                     self._report(again)
 
@@ -202,7 +202,7 @@ class StatusSubscription:
         finally:
             with contextlib.suppress(Exception):
                 await subscription.unsubscribe()
-            # Handed out, and not begun: another process may have them at once.
+            # Delivered but not begun: another process may have them immediately.
             while not self._messages.empty():
                 message = self._messages.get_nowait()
                 if message is not None and message.reply:

@@ -1,7 +1,7 @@
 """
 Verifies a received webhook by its Standard Webhooks signature, which covers the body, the id and the timestamp. The vendor's
-hex HMAC covers the body alone: a webhook that was captured once is right for ever with a new timestamp, so it counts only
-when it is asked for. Both are over the raw body: verify before parsing, with the bytes as they came.
+hex HMAC covers only the body, so a captured webhook stays valid with a new timestamp; it is accepted only on request. Both
+cover the raw bytes: verify before parsing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Headers(Protocol):
 
 @dataclass(frozen=True)
 class VerifiedWebhook:
-    #: The same for every attempt: remember it to skip what you have handled. None without Standard Webhooks headers.
+    #: The same for every attempt: remember it to skip duplicates. None without Standard Webhooks headers.
     delivery_id: str | None
     resource: str | None
     action: str
@@ -53,11 +53,11 @@ def verify_webhook(
     now: float | None = None,
 ) -> VerifiedWebhook:
     """
-    `secret` is the client secret (64 lower-case hex digits), or `whsec_…`; several while one is being replaced.
-    `allow_unsigned_timestamp` takes the vendor's signature too, when there are no Standard Webhooks headers: nothing signed
-    tells an old webhook from a new one then, so refuse what you have handled before, for ever.
+    `secret` is the client secret (64 lower-case hex digits), or `whsec_…`; several during a rotation.
+    `allow_unsigned_timestamp` accepts the vendor's signature if the Standard Webhooks headers are missing. An old webhook
+    can't be distinguished from a new one then: refuse every webhook that you have handled before, forever.
 
-    Raises WEBHOOK_INVALID saying which check failed.
+    Raises WEBHOOK_INVALID naming the failed check.
     """
     raw = body.encode() if isinstance(body, str) else bytes(body)
     keys = [_key_of(one) for one in ([secret] if isinstance(secret, str) else secret)]

@@ -1,0 +1,192 @@
+/** /openapi.json: OpenAPI 3.1, generated from the routes and their schemas. */
+import { z } from "zod";
+import { problemBody } from "../schemas/schemas.ts";
+import { type AnswerForm, answer, type Route, route } from "./route.ts";
+
+interface JsonSchema {
+  readonly [keyword: string]: unknown;
+}
+
+/** What the schemas define by a name of their own, gathered while the document is made. */
+type Definitions = Map<string, JsonSchema>;
+
+/** The routes and the one that answers with the document about them all. @param isOpen no tokens are asked for */
+export function withDocument(routes: readonly Route[], version: string, isOpen = false): Route[] {
+  let document: object | undefined;
+  const all = [
+    ...routes,
+    route({
+      method: "GET",
+      url: "/openapi.json",
+      access: "open",
+      summary: "This document.",
+      answers: { 200: answer("OpenAPI 3.1", documentForm) },
+      handle() {
+        document ??= openApi(all, version, isOpen);
+        return { status: 200, body: document };
+      },
+    }),
+  ];
+  return all;
+}
+
+const documentForm = z.looseObject({ openapi: z.string() }).meta({ id: "OpenApi", example: { openapi: "3.1.0" } });
+
+export function openApi(routes: readonly Route[], version: string, isOpen = false): object {
+  const definitions: Definitions = new Map();
+  const paths: Record<string, Record<string, object>> = {};
+  for (const route of routes) {
+    const path = pathOf(route);
+    paths[path] = {
+      ...paths[path],
+      [route.method.toLowerCase()]: { ...operation(route, definitions), ...(isOpen ? { security: [] } : {}) },
+    };
+  }
+  const problem = { description: "a problem", content: content(problemBody, "application/problem+json", definitions) };
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "Posthorn",
+      version,
+      summary: "Webhook delivery for app platforms.",
+      description: "Lists come in pages: give `next` as `after`. Errors are RFC 9457 problems with a stable `code`.",
+      license: { name: "Apache-2.0", identifier: "Apache-2.0" },
+    },
+    servers: [{ url: ".", description: "Where this document was read." }],
+    tags: [...new Set(routes.map(tagOf))].map((name) => ({ name })),
+    paths,
+    components: {
+      securitySchemes: { bearer: { type: "http", scheme: "bearer", description: "A token of POSTHORN_API_TOKENS." } },
+      schemas: Object.fromEntries([...definitions].sort(([a], [b]) => (a < b ? -1 : 1))),
+      responses: { Problem: problem },
+      headers: {
+        ETag: { description: "Changes with the record; for If-Match and If-None-Match.", schema: { type: "string" }, example: '"17"' },
+      },
+    },
+  };
+}
+
+/** `/v1/apps/{slug}` */
+export function pathOf({ url }: Pick<Route, "url">): string {
+  return url.replace(/:([a-z_]+)/g, "{$1}");
+}
+
+function tagOf({ url }: Route): string {
+  return /^\/v1\/([a-z-]+)/.exec(url)?.[1] ?? "operations";
+}
+
+function operation(route: Route, definitions: Definitions): object {
+  const { method, url, access, forApp = false, summary, params, query, body, rawPatch = false, otherBodies = {}, answers, example } = route;
+  return {
+    operationId: `${method.toLowerCase()}${url.replace(/^\/v1/, "").replace(/[^A-Za-z]+(\w)/g, (_, letter: string) => letter.toUpperCase())}`,
+    summary,
+    tags: [tagOf(route)],
+    ...(access === "open" ? { security: [] } : { security: [{ bearer: [] }], "x-scope": access, "x-app-token": forApp }),
+    parameters: [...parameters("path", params, definitions), ...parameters("query", query, definitions), ...preconditions(route)],
+    ...(body === undefined
+      ? {}
+      : {
+          requestBody: {
+            required: !body.safeParse(undefined).success,
+            content: {
+              "application/json": { schema: jsonSchema(body, "input", definitions), example },
+              ...(rawPatch && { "application/merge-patch+json": { schema: jsonSchema(body, "input", definitions), example } }),
+              ...Object.fromEntries(
+                Object.entries(otherBodies).map(([type, schema]) => [
+                  type,
+                  { schema: jsonSchema(schema, "input", definitions), example: schema.meta()?.["example"] },
+                ]),
+              ),
+            },
+          },
+        }),
+    responses: {
+      ...Object.fromEntries(refusals(route).map((status) => [status, { $ref: "#/components/responses/Problem" }])),
+      ...Object.fromEntries(Object.entries(answers).map(([status, form]) => [status, response(route, Number(status), form, definitions)])),
+      default: { $ref: "#/components/responses/Problem" },
+    },
+  };
+}
+
+/** What a call can be refused with, whatever it does. */
+function refusals({ method, access, params }: Route): number[] {
+  return [
+    ...(access === "open" ? [400, 403] : [400, 401, 403]),
+    ...(params === undefined ? [] : [404]),
+    ...(method === "GET" ? [] : [413, 415]),
+    ...(access === "open" ? [431] : [429, 431]),
+  ];
+}
+
+function response({ record }: Route, status: number, form: string | AnswerForm, definitions: Definitions): object {
+  const headers = record && status !== 204 && status < 400 ? { headers: { ETag: { $ref: "#/components/headers/ETag" } } } : {};
+  if (typeof form !== "string") {
+    return { description: form.about, ...headers, content: content(form.body, form.contentType ?? "application/json", definitions) };
+  }
+  return {
+    description: form,
+    ...headers,
+    ...(status < 400 ? {} : { content: content(problemBody, "application/problem+json", definitions) }),
+  };
+}
+
+function content(schema: z.ZodType, type: string, definitions: Definitions): object {
+  return { [type]: { schema: jsonSchema(schema, "output", definitions), example: schema.meta()?.["example"] } };
+}
+
+function parameters(place: "path" | "query", schema: z.ZodType | undefined, definitions: Definitions): object[] {
+  if (schema === undefined) return [];
+  const { properties, required = [] } = jsonSchema(schema, "input", definitions) as {
+    properties: Record<string, JsonSchema>;
+    required?: string[];
+  };
+  return Object.entries(properties).map(([name, { description, examples, ...rest }]) => ({
+    name,
+    in: place,
+    required: place === "path" || required.includes(name),
+    ...(description === undefined ? {} : { description }),
+    ...(Array.isArray(examples) ? { example: examples[0] as unknown } : {}),
+    schema: rest,
+  }));
+}
+
+function preconditions({ record, method }: Route): object[] {
+  if (!record) return [];
+  const header = (name: string, description: string, example: string, only = {}): object => ({
+    name,
+    in: "header",
+    required: false,
+    description,
+    example,
+    schema: { type: "string", ...only },
+  });
+  const match = header("If-Match", "The ETag that the record has to have; 412 otherwise.", '"17"');
+  const noneMatch = header("If-None-Match", "`*`: the record must not be there yet; 412 otherwise.", "*", { const: "*" });
+  if (method === "GET") return [header("If-None-Match", "The ETag that is known already; 304 when it is still the record's.", '"17"')];
+  return method === "PUT" ? [match, noneMatch] : [match];
+}
+
+/** @param direction input: as a caller writes it, before defaults and transformations; output: as an answer has it. */
+function jsonSchema(schema: z.ZodType, direction: "input" | "output", definitions: Definitions): JsonSchema {
+  const { $schema: _, $defs = {}, ...own } = z.toJSONSchema(schema, { io: direction, unrepresentable: "any" }) as Record<string, unknown>;
+  for (const [name, definition] of Object.entries($defs as Record<string, unknown>)) {
+    definitions.set(name, tidied(definition, direction) as JsonSchema);
+  }
+  return tidied(own, direction) as JsonSchema;
+}
+
+/** The same schema in the document's own terms, without what tells a reader nothing. */
+function tidied(value: unknown, direction: "input" | "output"): unknown {
+  if (Array.isArray(value)) return value.map((item) => tidied(item, direction));
+  if (typeof value !== "object" || value === null) return value;
+  const result: Record<string, unknown> = {};
+  for (const [keyword, found] of Object.entries(value)) {
+    if (keyword === "example") result["examples"] = [found];
+    else if (keyword === "$ref") result["$ref"] = String(found).replace("#/$defs/", "#/components/schemas/");
+    // A later version may answer with more members.
+    else if (keyword === "additionalProperties" && direction === "output" && found === false) continue;
+    else if (Math.abs(Number(found)) === Number.MAX_SAFE_INTEGER) continue;
+    else result[keyword] = keyword === "default" || keyword === "enum" ? found : tidied(found, direction);
+  }
+  return result;
+}

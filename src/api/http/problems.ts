@@ -1,0 +1,86 @@
+/** Every error leaves as RFC 9457 `application/problem+json`, with a stable code and never with a stack trace. */
+import { AppError, type ErrorCode } from "../../model/app-error.ts";
+import type { RecordProblem } from "../../registry/record-problem.ts";
+import { RecordInvalid } from "../../registry/records.ts";
+
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly code?: string;
+  readonly errors?: readonly RecordProblem[];
+}
+
+const STATUS_OF: Partial<Record<ErrorCode, number>> = {
+  RECORD_INVALID: 400,
+  PUBLISH_INVALID: 400,
+  UNAUTHORIZED: 401,
+  FORBIDDEN: 403,
+  NOT_FOUND: 404,
+  CONFLICT: 409,
+  PRECONDITION_FAILED: 412,
+  TOO_LARGE: 413,
+  RATE_LIMITED: 429,
+  BUSY: 429,
+  PUBLISH_FAILED: 503,
+  NATS_UNREACHABLE: 503,
+  REDIS_UNREACHABLE: 503,
+  REDIS_KEY_INVALID: 503,
+  STREAM_REFUSED: 503,
+  STORE_FULL: 503,
+};
+
+const TITLES: Readonly<Record<number, string>> = {
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  408: "Request Timeout",
+  409: "Conflict",
+  412: "Precondition Failed",
+  413: "Content Too Large",
+  414: "URI Too Long",
+  415: "Unsupported Media Type",
+  429: "Too Many Requests",
+  431: "Request Header Fields Too Large",
+  500: "Internal Server Error",
+  503: "Service Unavailable",
+};
+
+export function problemOf(error: unknown): Problem {
+  if (error instanceof AppError) {
+    const status = STATUS_OF[error.code] ?? (error.retryable ? 503 : 500);
+    return {
+      ...problem(status, status === 500 ? "the call failed; the log says why" : error.message),
+      code: error.code,
+      ...(error instanceof RecordInvalid ? { errors: error.problems } : {}),
+    };
+  }
+  const { statusCode, code = "", message = "" } = error as { statusCode?: number; code?: string; message?: string };
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return problem(statusCode, REFUSALS[code] ?? refusal(message));
+  return problem(500, "the call failed; the log says why");
+}
+
+/** The framework's refusals in our words. */
+const REFUSALS: Readonly<Record<string, string>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: "body: larger than POSTHORN_HTTP_MAX_BODY_SIZE",
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: "Content-Type: found another type, wanted application/json",
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: "body: found another length than Content-Length says",
+  FST_ERR_CTP_INVALID_JSON_BODY: "body: not valid JSON",
+  FST_ERR_CTP_EMPTY_JSON_BODY: "body: empty, wanted JSON",
+  FST_ERR_BAD_URL: "path: found a percent sign that encodes no character",
+  FST_ERR_MAX_PARAM_LENGTH: "path: longer than any name in it may be",
+};
+
+/** What the JSON parser says. */
+function refusal(message: string): string {
+  if (message.includes("forbidden prototype"))
+    return "body: found a member called __proto__, constructor or prototype, wanted none of them";
+  return /JSON/.test(message) ? `body: not valid JSON (${message})` : message;
+}
+
+export function problem(status: number, detail: string): Problem {
+  return { type: "about:blank", title: TITLES[status] ?? "Error", status, detail };
+}

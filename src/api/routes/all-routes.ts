@@ -1,0 +1,62 @@
+/** All routes in the order of the reference page. */
+
+import type { Explain } from "../../explain/explain.ts";
+import type { EventLimits } from "../../model/event-reader.ts";
+import type { StatusHistory } from "../../overview/ports.ts";
+import { withDocument } from "../http/openapi.ts";
+import type { Route } from "../http/route.ts";
+import type { PublishEvent, Readiness, ResendDelivery } from "../ports.ts";
+import { type AppRoutesDependencies, appRoutes } from "./apps.ts";
+import { type DeadLetterRoutesDependencies, deadLetterRoutes } from "./dead-letters.ts";
+import { type DebugLogRoutesDependencies, debugLogRoutes } from "./debug-log.ts";
+import { deliveryRoutes } from "./deliveries.ts";
+import { eventRoutes } from "./events.ts";
+import { type InstallationRoutesDependencies, installationRoutes } from "./installations.ts";
+import { type InvalidRecordsDependencies, invalidRecordsRoutes } from "./invalid-records.ts";
+import { operationRoutes } from "./operations.ts";
+import { type OverviewRoutesDependencies, overviewRoutes } from "./overview.ts";
+import { type RequestLogRoutesDependencies, requestLogRoutes } from "./request-log.ts";
+import { type SessionOptions, sessionRoutes } from "./session.ts";
+import { type StatsRoutesDependencies, statsRoutes } from "./stats.ts";
+import { statusEventRoutes } from "./status-events.ts";
+
+export type RoutesDependencies = AppRoutesDependencies &
+  InstallationRoutesDependencies &
+  DebugLogRoutesDependencies &
+  InvalidRecordsDependencies &
+  RequestLogRoutesDependencies &
+  StatsRoutesDependencies &
+  OverviewRoutesDependencies &
+  DeadLetterRoutesDependencies & {
+    readonly publish: PublishEvent;
+    readonly eventLimits: EventLimits;
+    readonly explain: Explain;
+    readonly resend: ResendDelivery;
+    readonly statusHistory: StatusHistory;
+    readonly session: SessionOptions;
+    readonly readiness: Readiness;
+    readonly renderMetrics: () => string;
+  };
+
+export function allRoutes(dependencies: RoutesDependencies): Route[] {
+  return [
+    ...appRoutes(dependencies),
+    ...installationRoutes(dependencies),
+    ...eventRoutes(dependencies.publish, dependencies.eventLimits),
+    ...requestLogRoutes(dependencies),
+    ...deliveryRoutes(dependencies),
+    ...statsRoutes(dependencies),
+    ...deadLetterRoutes(dependencies),
+    ...statusEventRoutes(dependencies),
+    ...overviewRoutes(dependencies),
+    ...sessionRoutes(dependencies.session),
+    ...debugLogRoutes(dependencies),
+    ...invalidRecordsRoutes(dependencies),
+    ...operationRoutes(dependencies),
+  ];
+}
+
+/** The routes for reading about them: their handlers have nothing behind them. */
+export function documentedRoutes(): Route[] {
+  return withDocument(allRoutes({ maxPageSize: 1000, session: {} } as RoutesDependencies), "0.0.0");
+}

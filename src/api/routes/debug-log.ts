@@ -1,0 +1,116 @@
+/** Detailed logging of one app or installation, for a while: switched on and off while the service runs, on all replicas. */
+import { isDeepStrictEqual } from "node:util";
+import { z } from "zod";
+import { type Clock, toRfc3339 } from "../../model/clock.ts";
+import type { Debugged, DebugLog, DebugTarget } from "../../registry/debug-log.ts";
+import { slugParameter, uuidParameter } from "../../registry/records.ts";
+import type { Registry } from "../../registry/registry.ts";
+import { answer, type Route, route } from "../http/route.ts";
+
+const slug = z.object({ slug: slugParameter });
+const uuid = z.object({ uuid: uuidParameter });
+
+const body = z
+  .strictObject({
+    for_s: z.int().min(1).max(86_400).default(900).meta({ description: "Seconds until it ends by itself." }),
+  })
+  .default({ for_s: 900 });
+
+const EXAMPLE = { app: "acme-tracker", until: "2026-01-05T10:26:12.345Z" };
+const logged = z
+  .object({
+    app: z.string().optional(),
+    installation_uuid: z.string().optional(),
+    until: z.string().meta({ description: "RFC 3339, UTC." }),
+  })
+  .meta({ id: "Debugged", example: EXAMPLE });
+const loggedPage = z
+  .object({ items: z.array(logged), next: z.null() })
+  .meta({ id: "DebuggedPage", example: { items: [EXAMPLE], next: null } });
+
+export interface DebugLogRoutesDependencies {
+  readonly debugLog: DebugLog;
+  readonly registry: Registry;
+  readonly clock: Clock;
+}
+
+export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDependencies): Route[] {
+  const switchOn = async (target: DebugTarget, forS: number) => {
+    const until = clock.now() + forS * 1000;
+    await debugLog.switchOn(target, until);
+    return { status: 200, body: shown({ target, until }) };
+  };
+
+  /** It can be on for what has been removed since. */
+  const isOn = (target: DebugTarget): boolean => debugLog.list().some((logged) => isDeepStrictEqual(logged.target, target));
+
+  return [
+    route({
+      method: "PUT",
+      url: "/v1/apps/:slug/debug-log",
+      access: "admin",
+      summary: "Logs an app's deliveries in detail for a while, headers and bodies included, on all replicas.",
+      params: slug,
+      body,
+      answers: { 200: answer("what is logged, and until when", logged) },
+      example: { for_s: 900 },
+      async handle({ params, body: { for_s: forS } }) {
+        await registry.getApp(params.slug);
+        return switchOn({ app: params.slug }, forS);
+      },
+    }),
+    route({
+      method: "DELETE",
+      url: "/v1/apps/:slug/debug-log",
+      access: "admin",
+      summary: "Ends the detailed logging of an app.",
+      params: slug,
+      answers: { 204: "off" },
+      async handle({ params }) {
+        if (!isOn({ app: params.slug })) await registry.getApp(params.slug);
+        await debugLog.switchOff({ app: params.slug });
+        return { status: 204 };
+      },
+    }),
+    route({
+      method: "PUT",
+      url: "/v1/installations/:uuid/debug-log",
+      access: "admin",
+      summary: "Logs an installation's deliveries in detail for a while, headers and bodies included, on all replicas.",
+      params: uuid,
+      body,
+      answers: { 200: answer("what is logged, and until when", logged) },
+      example: { for_s: 900 },
+      async handle({ params, body: { for_s: forS } }) {
+        await registry.getInstallation(params.uuid);
+        return switchOn({ installationUuid: params.uuid }, forS);
+      },
+    }),
+    route({
+      method: "DELETE",
+      url: "/v1/installations/:uuid/debug-log",
+      access: "admin",
+      summary: "Ends the detailed logging of an installation.",
+      params: uuid,
+      answers: { 204: "off" },
+      async handle({ params }) {
+        if (!isOn({ installationUuid: params.uuid })) await registry.getInstallation(params.uuid);
+        await debugLog.switchOff({ installationUuid: params.uuid });
+        return { status: 204 };
+      },
+    }),
+    route({
+      method: "GET",
+      url: "/v1/debug-log",
+      access: "read",
+      summary: "The apps and installations that are logged in detail.",
+      answers: { 200: answer("what is logged, and until when", loggedPage) },
+      handle: () => ({ status: 200, body: { items: debugLog.list().map(shown), next: null } }),
+    }),
+  ];
+}
+
+function shown({ target, until }: Debugged): z.output<typeof logged> {
+  const of = "app" in target ? target : { installation_uuid: target.installationUuid };
+  return { ...of, until: toRfc3339(until) };
+}

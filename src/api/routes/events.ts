@@ -1,0 +1,126 @@
+/** POST /v1/events: publishes an event as a service on the bus would. `data` stays the caller's own JSON text. */
+import { randomUUID } from "node:crypto";
+import { z } from "zod";
+import { APP_SLUG, INSTALLATION_UUID } from "../../model/app.ts";
+import { AppError } from "../../model/app-error.ts";
+import { unsupportedContentType } from "../../model/event-formats.ts";
+import { eventMessageId } from "../../model/event-key.ts";
+import { type EventLimits, readEvent } from "../../model/event-reader.ts";
+import { RecordInvalid } from "../../registry/records.ts";
+import { answer, type Route, route } from "../http/route.ts";
+import type { PublishEvent } from "../ports.ts";
+import { DATE_TIME_PATTERN, EVENT_TYPE } from "../schemas/parameters.ts";
+import { storedEvent } from "../schemas/schemas.ts";
+
+/** For the reference page: the body is read by model/event-reader.ts, as every event is. */
+const eventBody = z
+  .looseObject({
+    type: z.string().regex(EVENT_TYPE).meta({ description: "<resource>.<action>", example: "issue.created" }),
+    id: z
+      .union([z.string().min(1), z.int()])
+      .nullish()
+      .meta({ description: "Unique for events of its type, or of its source if it is a CloudEvent; made when not given." }),
+    organization_id: z.union([z.string().min(1), z.int()]),
+    installation_uuid: z.string().regex(INSTALLATION_UUID).nullish(),
+    app: z.string().regex(APP_SLUG).nullish(),
+    project_id: z.union([z.string().min(1), z.int()]).nullish(),
+    actor: z.looseObject({}).nullish(),
+    occurred_at: z.string().meta({ pattern: DATE_TIME_PATTERN }).nullish(),
+    data: z.looseObject({}),
+  })
+  .meta({ id: "EventBody" });
+
+/** Binary CloudEvents come over the bus only. */
+const READ_HEADERS: ReadonlySet<string> = new Set(["content-type", "traceparent", "tracestate"]);
+const cloudEventBody = z
+  .looseObject({
+    specversion: z.literal("1.0"),
+    id: z.string().min(1),
+    source: z.string().min(1),
+    type: z.string().regex(EVENT_TYPE),
+    organizationid: z.string().min(1),
+    time: z.string().meta({ pattern: DATE_TIME_PATTERN }).optional(),
+    data: z.looseObject({}),
+  })
+  .meta({
+    id: "CloudEventBody",
+    example: {
+      ...{ specversion: "1.0", id: "A234", source: "/shop", type: "issue.created", organizationid: "42" },
+      ...{ time: "2026-01-05T10:11:12Z", data: { issue: { id: "1" } } },
+    },
+  });
+
+export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[] {
+  return [
+    route({
+      method: "POST",
+      url: "/v1/events",
+      access: "admin",
+      summary: "Publishes one event: plain, or a structured CloudEvent (application/cloudevents+json).",
+      body: eventBody,
+      otherBodies: { "application/cloudevents+json": cloudEventBody },
+      rawBody: true,
+      answers: { 202: answer("stored in the events stream", storedEvent) },
+      example: { type: "issue.created", organization_id: "42", data: { issue: { id: "1" } } },
+      async handle({ body, headers }) {
+        const text = (body as unknown as string | undefined) ?? "";
+        const bytes = Buffer.from(text);
+        if (bytes.length > limits.maxBytes) {
+          const wanted = `wanted at most ${limits.maxBytes} (POSTHORN_MAX_EVENT_SIZE, or what the NATS server takes)`;
+          throw new AppError("TOO_LARGE", `event: found ${bytes.length} bytes, ${wanted}`);
+        }
+        const unsupported = unsupportedContentType(single(headers["content-type"]) ?? "");
+        if (unsupported !== null) throw new RecordInvalid("event", [problemAt(unsupported)]);
+        const { resource, action, id } = addressOf(text);
+        const raw = {
+          resource,
+          action,
+          body: bytes,
+          header: (name: string) => (READ_HEADERS.has(name) ? (single(headers[name]) ?? undefined) : undefined),
+          fallbackId: id,
+          storedAt: Date.now(),
+        };
+        const read = readEvent(raw, limits);
+        if (!read.ok) throw new RecordInvalid("event", [problemAt(read.problem)]);
+        const stored = await publish({
+          resource,
+          action,
+          id: read.event.id,
+          // An id that was made here is the message's, too: the event's body has none.
+          messageId: read.event.id === id ? id : eventMessageId(read.event),
+          body: text,
+          contentType: read.event.source === null ? null : "application/cloudevents+json",
+          traceparent: read.event.traceparent,
+          tracestate: read.event.tracestate,
+        });
+        return { status: 202, body: { id: read.event.id, type: `${resource}.${action}`, ...stored } };
+      },
+    }),
+  ];
+}
+
+function addressOf(text: string): { resource: string; action: string; id: string } {
+  let members: Record<string, unknown>;
+  try {
+    members = JSON.parse(text) as Record<string, unknown>;
+  } catch (error) {
+    throw new RecordInvalid("event", [{ path: "", message: `not valid JSON (${(error as Error).message}), wanted a JSON object` }]);
+  }
+  const { type, resource, action } = members ?? {};
+  const named = typeof type === "string" ? type.split(".") : [resource, action];
+  if (named.length !== 2 || typeof named[0] !== "string" || typeof named[1] !== "string") {
+    const found = type === undefined ? "nothing" : JSON.stringify(type);
+    throw new RecordInvalid("event", [{ path: "type", message: `found ${found}, wanted <resource>.<action>` }]);
+  }
+  return { resource: named[0], action: named[1], id: randomUUID() };
+}
+
+/** The reader's problems begin with the member's name. */
+function problemAt(problem: string): { path: string; message: string } {
+  const colon = problem.indexOf(": ");
+  return { path: problem.slice(0, colon), message: problem.slice(colon + 2) };
+}
+
+function single(value: string | string[] | undefined): string | null {
+  return (Array.isArray(value) ? value[0] : value) ?? null;
+}

@@ -1,0 +1,42 @@
+/** For those who run it: /healthz, /readyz, /metrics. */
+
+import { answer, type Route, route } from "../http/route.ts";
+import type { Readiness } from "../ports.ts";
+import { health, metricsText, readiness as readinessForm } from "../schemas/schemas.ts";
+
+export function isReady(checks: ReturnType<Readiness["checks"]>): boolean {
+  return Object.values(checks).every(({ ok, required }) => ok || !required);
+}
+
+export function operationRoutes({ readiness, renderMetrics }: { readiness: Readiness; renderMetrics: () => string }): Route[] {
+  return [
+    route({
+      method: "GET",
+      url: "/healthz",
+      access: "open",
+      summary: "The process is alive.",
+      answers: { 200: answer("alive", health) },
+      handle: () => ({ status: 200, body: { status: "ok" } }),
+    }),
+    route({
+      method: "GET",
+      url: "/readyz",
+      access: "open",
+      summary: "Whether events are consumed and delivered now, and what stands in the way.",
+      answers: { 200: answer("ready", readinessForm), 503: answer("not ready", readinessForm) },
+      handle() {
+        const checks = readiness.checks();
+        const ready = isReady(checks);
+        return { status: ready ? 200 : 503, body: { status: ready ? "ready" : "not ready", checks } };
+      },
+    }),
+    route({
+      method: "GET",
+      url: "/metrics",
+      access: "read",
+      summary: "Metrics in the Prometheus text format.",
+      answers: { 200: answer("metrics", metricsText, "text/plain") },
+      handle: () => ({ status: 200, body: renderMetrics(), headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } }),
+    }),
+  ];
+}

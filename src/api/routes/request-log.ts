@@ -1,0 +1,134 @@
+/** GET /v1/apps/{slug}/webhook-requests: the request log, and POST /v1/apps/{slug}/test: one attempt right now. */
+import { z } from "zod";
+import type { QueryRequestLog, RequestLogRow } from "../../explain/ports.ts";
+import type { EventLimits } from "../../model/event-reader.ts";
+import { jsonExceeds } from "../../model/json-limits.ts";
+import { membersOf } from "../../model/json-text.ts";
+import { withoutSecrets } from "../../model/redaction/safe-url.ts";
+import { parseRecord, RecordInvalid, slugParameter, uuidParameter } from "../../registry/records.ts";
+import type { Registry } from "../../registry/registry.ts";
+import { answer, type Route, route } from "../http/route.ts";
+import type { CallTest, TestCall } from "../ports.ts";
+import { eventType, flag, inOrder, limit, time } from "../schemas/parameters.ts";
+import { testResult, webhookRequestPage } from "../schemas/schemas.ts";
+
+const params = z.object({ slug: slugParameter });
+
+const cursor = z.string().regex(/^\d{4}-\d\d-\d\dT[\d:.]{5,20}Z~dlv_[0-9a-f]{32}~\d{1,9}$/, "wanted the `next` of a page");
+
+export interface RequestLogRoutesDependencies {
+  readonly registry: Registry;
+  readonly queryRequestLog: QueryRequestLog;
+  readonly callTest: CallTest;
+  readonly eventLimits: EventLimits;
+}
+
+const testBody = z.strictObject({
+  event_type: eventType.default("test.ping"),
+  installation_uuid: uuidParameter.nullish().meta({ description: "Any of the app's when not given." }),
+  data: z
+    .looseObject({})
+    .optional()
+    .meta({ description: "Sent as it is written.", example: { message: "This is a test." } }),
+});
+
+export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLimits }: RequestLogRoutesDependencies): Route[] {
+  return [
+    route({
+      method: "GET",
+      url: "/v1/apps/:slug/webhook-requests",
+      access: "read",
+      forApp: true,
+      summary: "The last attempts of an app, newest first.",
+      params,
+      query: inOrder(
+        z.object({
+          event_type: eventType.optional(),
+          errors_only: flag.optional(),
+          organization_id: z.string().min(1).optional(),
+          start: time.optional().meta({ description: "Attempts that began at this time or later." }),
+          end: time.optional().meta({ description: "Attempts that began before." }),
+          limit: limit(1000, 10_000),
+          after: cursor.optional().meta({ description: "`next` of the page before." }),
+        }),
+      ),
+      answers: { 200: answer("a page of the request log", webhookRequestPage), 503: "Redis is away" },
+      async handle({ params: { slug }, query }) {
+        await registry.getApp(slug);
+        const rows = await queryRequestLog({
+          app: slug,
+          eventType: query.event_type ?? null,
+          errorsOnly: query.errors_only ?? false,
+          organizationId: query.organization_id ?? null,
+          start: query.start ?? null,
+          end: query.end ?? null,
+        });
+        return { status: 200, body: pageAfter(rows, query.after, query.limit) };
+      },
+    }),
+    route({
+      method: "POST",
+      url: "/v1/apps/:slug/test",
+      access: "admin",
+      forApp: true,
+      summary: "Sends a test event to the app now and answers with what came back. Logged, not counted, not retried.",
+      params,
+      body: testBody,
+      rawBody: true,
+      answers: { 200: answer("the attempt", testResult), 409: "the app is installed nowhere", 429: "no place for a test call now" },
+      example: { event_type: "issue.created", data: { issue: { id: "1" } } },
+      async handle({ params: { slug }, body: text }) {
+        const attempt = await callTest({ app: slug, ...readTestCall(text as unknown as string | undefined, eventLimits) });
+        return {
+          status: 200,
+          body: {
+            delivery_id: attempt.delivery.id,
+            installation_uuid: attempt.installation.uuid,
+            webhook_url: withoutSecrets(attempt.webhookUrl),
+            outcome: attempt.outcome,
+            response_code: attempt.responseCode,
+            duration_ms: attempt.durationMs,
+            error: attempt.error,
+            trace_id: attempt.traceId,
+          },
+        };
+      },
+    }),
+  ];
+}
+
+/** Rows come in meanwhile and old ones fall out: the cursor names a row, and where that is gone, its time. */
+function pageAfter(rows: readonly RequestLogRow[], after: string | undefined, size: number): { items: object[]; next: string | null } {
+  const from = after === undefined ? 0 : positionAfter(rows, after);
+  const items = rows.slice(from, from + size);
+  const last = items.at(-1);
+  return { items, next: last !== undefined && rows.length > from + size ? cursorOf(last) : null };
+}
+
+function positionAfter(rows: readonly RequestLogRow[], after: string): number {
+  const found = rows.findIndex((row) => cursorOf(row) === after);
+  if (found !== -1) return found + 1;
+  const [date = ""] = after.split("~");
+  const older = rows.findIndex((row) => row.date < date);
+  return older === -1 ? rows.length : older;
+}
+
+function cursorOf({ date, delivery_id: deliveryId, attempt }: RequestLogRow): string {
+  return `${date}~${deliveryId}~${attempt}`;
+}
+
+/** `data` stays the caller's own text, as in an event: number text, and names such as __proto__. */
+function readTestCall(text: string | undefined, limits: EventLimits): Omit<TestCall, "app"> {
+  const json = text === undefined || text.trim() === "" ? "{}" : text;
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (error) {
+    throw new RecordInvalid("body", [{ path: "", message: `not valid JSON (${(error as Error).message}), wanted a JSON object` }]);
+  }
+  const body = parseRecord(testBody, value, "body");
+  const dataJson = membersOf(json).get("data") ?? '{"message":"This is a test."}';
+  const excess = jsonExceeds(dataJson, limits);
+  if (excess !== null) throw new RecordInvalid("body", [{ path: "data", message: excess }]);
+  return { installationUuid: body.installation_uuid ?? null, eventType: body.event_type, dataJson };
+}

@@ -1,0 +1,58 @@
+/** GET /v1/status-events: what has happened to integrations, circuits and deliveries, newest first. */
+import { z } from "zod";
+import { AppError } from "../../model/app-error.ts";
+import { statusEventPage } from "../../overview/overview-schemas.ts";
+import type { StatusHistory, StatusTopic } from "../../overview/ports.ts";
+import { slugParameter } from "../../registry/records.ts";
+import type { RegistryIndex } from "../../registry/registry-index.ts";
+import { answer, type Route, route } from "../http/route.ts";
+import { limit, wholeNumber } from "../schemas/parameters.ts";
+
+const TOPICS: readonly StatusTopic[] = ["integration", "circuit", "delivery"];
+
+const topics = z
+  .string()
+  .regex(
+    new RegExp(`^(?:${TOPICS.join("|")})(?:,(?:${TOPICS.join("|")}))*$`),
+    `wanted ${TOPICS.join(", ")}, or some of them separated by commas`,
+  )
+  .transform((text) => text.split(",") as StatusTopic[])
+  .meta({
+    description:
+      "integration (broken, recovered, disabled, enabled), circuit (opened, closed), delivery (exhausted, rejected); all when not given.",
+    example: "integration,circuit",
+  });
+
+export interface StatusEventRoutesDependencies {
+  readonly statusHistory: StatusHistory;
+  readonly index: RegistryIndex;
+}
+
+export function statusEventRoutes({ statusHistory, index }: StatusEventRoutesDependencies): Route[] {
+  return [
+    route({
+      method: "GET",
+      url: "/v1/status-events",
+      access: "read",
+      summary: "Status events of the last 30 days, newest first.",
+      query: z.object({
+        app: slugParameter.optional(),
+        topics: topics.optional(),
+        limit: limit(50, 500),
+        after: wholeNumber(1).optional().meta({ description: "`next` of the page before." }),
+      }),
+      answers: {
+        200: answer("a page of status events (CloudEvents), each with its sequence in the stream", statusEventPage),
+        404: "no such app, and no events of one that was",
+      },
+      async handle({ query }) {
+        const filter = { app: query.app ?? null, topics: [...new Set(query.topics ?? TOPICS)] };
+        const { items, next } = await statusHistory.list(filter, query.after ?? null, query.limit);
+        // An app that is gone can still have a history.
+        if (items.length === 0 && query.after === undefined && filter.app !== null && index.app(filter.app) === undefined)
+          throw new AppError("NOT_FOUND", `no app ${filter.app}`);
+        return { status: 200, body: { items: items.map(({ sequence, event }) => ({ sequence, ...event })), next } };
+      },
+    }),
+  ];
+}

@@ -1,0 +1,85 @@
+/** Registry records as the API shows them: never a secret, never what Posthorn keeps for itself; and ETags. */
+import type { IncomingHttpHeaders } from "node:http";
+import type { App, Installation } from "../../model/app.ts";
+import { toRfc3339 } from "../../model/clock.ts";
+import { REDACTED, redactedUrl } from "../../model/redaction/redacted-url.ts";
+import type { Precondition } from "../../registry/record-tag.ts";
+import { RecordInvalid } from "../../registry/records.ts";
+import type { Call } from "../http/route.ts";
+
+/** What a caller may see of a record. */
+export interface View {
+  /** URLs with what they carry in their queries. */
+  readonly showsUrls: boolean;
+}
+
+/** An admin token may: it edits them. */
+export function viewFor({ scope, onlyApp }: Pick<Call<never, never, never>, "scope" | "onlyApp">): View {
+  return { showsUrls: scope === "admin" && onlyApp === null };
+}
+
+export function shownUrl(url: string, { showsUrls }: View): string {
+  return showsUrls ? url : redactedUrl(url);
+}
+
+export function appView(app: App, view: View): object {
+  return {
+    slug: app.slug,
+    name: app.name,
+    webhook_url: shownUrl(app.webhookUrl, view),
+    status: app.status,
+    events: app.events,
+    headers: Object.fromEntries(Object.keys(app.headers).map((name) => [name, REDACTED])),
+    timeout_ms: app.timeoutMs,
+    retry_schedule_s: app.retryScheduleMs?.map((ms) => ms / 1000) ?? null,
+    max_in_flight: app.maxInFlight,
+    created_at: timeOrNull(app.createdAt),
+    updated_at: timeOrNull(app.updatedAt),
+    ordered: app.orderBy !== "none",
+    order_by: app.orderBy,
+    on_exhausted: app.onExhausted,
+  };
+}
+
+export function installationView(installation: Installation, view: View): object {
+  return {
+    uuid: installation.uuid,
+    app: installation.app,
+    organization_id: installation.organizationId,
+    project_ids: installation.projectIds,
+    status: installation.status,
+    webhook_url: installation.webhookUrl === null ? null : shownUrl(installation.webhookUrl, view),
+    created_at: timeOrNull(installation.createdAt),
+    updated_at: timeOrNull(installation.updatedAt),
+  };
+}
+
+/** With the record that it is an answer about: the newest value that can't be read is named. */
+export function invalidView(problem: string | null): object {
+  return problem === null ? {} : { invalid: problem };
+}
+
+function timeOrNull(epochMs: number | null): string | null {
+  return epochMs === null ? null : toRfc3339(epochMs);
+}
+
+/** The Standard Webhooks form of a client secret: the key is the secret's UTF-8 bytes. */
+export function webhookSecret(clientSecret: string): string {
+  return `whsec_${Buffer.from(clientSecret).toString("base64")}`;
+}
+
+export function etag(tag: string): string {
+  return `"${tag}"`;
+}
+
+/** @throws AppError RECORD_INVALID */
+export function preconditionOf(headers: IncomingHttpHeaders): Precondition {
+  const match = headers["if-match"]?.trim();
+  const noneMatch = headers["if-none-match"]?.trim();
+  if (noneMatch !== undefined && noneMatch !== "*") throw new RecordInvalid("If-None-Match", [{ path: "", message: "wanted *" }]);
+  const absent = noneMatch === "*";
+  if (match === undefined) return { tag: null, absent };
+  if (match === "*") return { tag: "*", absent };
+  // Some other tag than ours can't be the record's, and none of ours is empty.
+  return { tag: /^(?:W\/)?"([\w-]+)"$/.exec(match)?.[1] ?? "", absent };
+}

@@ -1,0 +1,45 @@
+/** All deliveries that come of one message. */
+import type { Delivery } from "../model/delivery.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+import type { InFlight } from "./in-flight.ts";
+import type { MessageRef, TracePosition } from "./ports.ts";
+import type { SkipDelivered } from "./skip-delivered.ts";
+
+/**
+ * Resolves when each delivery is done or stored. Rejects with the first fault, and not before all have ended: a message
+ * that is given back while some of its attempts are under way would be delivered twice.
+ * @param mayBeDone they may have been delivered before: their marks are looked at.
+ */
+export type DeliverEvent = (
+  deliveries: readonly Delivery[],
+  trace: TracePosition,
+  source: MessageRef,
+  mayBeDone: boolean,
+) => Promise<unknown>;
+
+export interface DeliverAllDependencies {
+  readonly dispatcher: Dispatcher;
+  readonly inFlight: InFlight;
+  readonly skipDelivered: SkipDelivered;
+}
+
+export function createDeliverEvent({ dispatcher, inFlight, skipDelivered }: DeliverAllDependencies): DeliverEvent {
+  const deliver = (delivery: Delivery, trace: TracePosition, source: MessageRef, mayBeDone: boolean): Promise<void> =>
+    inFlight.alone(delivery, (hasWaited) =>
+      mayBeDone || hasWaited ? deliverUndone(delivery, trace, source) : dispatcher.dispatch(delivery, trace, source),
+    );
+
+  const deliverUndone = async (delivery: Delivery, trace: TracePosition, source: MessageRef): Promise<void> => {
+    if (!(await skipDelivered(delivery))) await dispatcher.dispatch(delivery, trace, source);
+  };
+
+  return (deliveries, trace, source, mayBeDone) => {
+    const [only] = deliveries;
+    if (only !== undefined && deliveries.length === 1) return deliver(only, trace, source, mayBeDone);
+    return allEnded(deliveries.map((delivery) => deliver(delivery, trace, source, mayBeDone)));
+  };
+}
+
+async function allEnded(work: ReadonlyArray<Promise<void>>): Promise<void> {
+  for (const result of await Promise.allSettled(work)) if (result.status === "rejected") throw result.reason;
+}

@@ -1,0 +1,187 @@
+/**
+ * Opens the sender's connections, to checked addresses only.
+ *
+ * G1  Every address that a name resolves to is checked; one that is refused refuses the name.
+ * G2  The connected socket's peer is checked again before a byte is sent, TLS's first one included. Only checked sockets
+ *     get into a pool, so what is sent over a pooled one needs no further check.
+ * G3  One deadline covers look-up, connect, the proxy's answer and TLS.
+ * G4  Through a proxy the peer is the proxy, and the proxy looks names up: of G1 and G2 only literal addresses are left.
+ */
+import { request } from "node:http";
+import { isIP, type Socket } from "node:net";
+import type { AddressGuard } from "./address-guard.ts";
+import type { NameResolver } from "./name-resolver.ts";
+import { raceConnect } from "./race-connect.ts";
+
+export class BlockedAddressError extends Error {}
+export class ConnectTimeoutError extends Error {}
+
+/** Where to connect to, as undici says it. */
+export interface Endpoint {
+  readonly protocol: string;
+  readonly host: string;
+  /** An IPv6 address may be in brackets. */
+  readonly hostname: string;
+  /** Empty: the scheme's own. */
+  readonly port: string;
+}
+
+export type Connected = (...result: [error: null, socket: Socket] | [error: Error, socket: null]) => void;
+
+export interface ConnectorOptions {
+  readonly timeoutMs: number;
+  /** `http://[user:password@]host:port`; null: none. */
+  readonly proxy: string | null;
+}
+
+export interface ConnectorDependencies {
+  readonly guard: AddressGuard;
+  readonly resolver: NameResolver;
+  /** Speaks TLS over a connected socket. */
+  readonly secure: (endpoint: Endpoint & { httpSocket: Socket }, connected: Connected) => unknown;
+}
+
+const MAX_PROXY_ANSWER_BYTES = 16 * 1024;
+
+/** Calls back once; what it returns gives up on the connection, and then nothing is called. */
+export type Connector = (endpoint: Endpoint, connected: Connected) => () => void;
+
+export function createConnector({ guard, resolver, secure }: ConnectorDependencies, options: ConnectorOptions): Connector {
+  const proxy = options.proxy === null ? null : new URL(options.proxy);
+
+  return (endpoint, connected) => {
+    const target = { host: withoutBrackets(endpoint.hostname), port: portOf(endpoint) };
+    const via = proxy === null ? target : { host: withoutBrackets(proxy.hostname), port: Number(proxy.port) || 80 };
+    let socket: Socket | null = null;
+    let phase = "connecting";
+    let isSettled = false;
+    const steps: Array<() => void> = [];
+
+    const settle: Connected = (...[error, ready]) => {
+      if (isSettled) return;
+      isSettled = true;
+      clearTimeout(timer);
+      if (error === null) return connected(null, ready);
+      leave();
+      connected(error, null);
+    };
+    const leave = (): void => {
+      for (const stop of steps) stop();
+      socket?.destroy();
+    };
+    const timer = setTimeout(
+      () => settle(new ConnectTimeoutError(`no connection within ${options.timeoutMs} ms (${phase})`), null),
+      options.timeoutMs,
+    );
+
+    const speak = (ready: Socket): void => {
+      // From here on TLS says best what went wrong.
+      ready.off("close", onClose);
+      if (endpoint.protocol !== "https:") return settle(null, ready);
+      phase = "in the TLS handshake";
+      const { protocol, host, port } = endpoint;
+      secure({ protocol, host, hostname: target.host, port, httpSocket: ready }, settle);
+    };
+    const onClose = (): void => settle(new Error("the connection was closed before it was ready"), null);
+    const onConnected = (ready: Socket): void => {
+      socket = ready;
+      ready.on("error", (error) => settle(proxy === null ? error : ofProxy(error), null));
+      ready.once("close", onClose);
+      if (proxy !== null) {
+        phase = "waiting for the proxy";
+        return openTunnel(ready, proxy, target, (error) => (error === null ? speak(ready) : settle(error, null)));
+      }
+      const refused = guard.refuses(ready.remoteAddress ?? "unknown", target);
+      if (refused === null) speak(ready);
+      else settle(new BlockedAddressError(withoutAddress(target.host, refused)), null);
+    };
+    const connectTo = (addresses: readonly string[]): void => {
+      phase = "connecting";
+      const stop = raceConnect(addresses, via.port, (error, ready) => {
+        if (error === null) onConnected(ready);
+        else settle(proxy === null ? error : ofProxy(error), null);
+      });
+      steps.push(stop);
+    };
+
+    const refused = isIP(target.host) === 0 ? null : guard.refuses(target.host, target);
+    if (refused !== null) settle(new BlockedAddressError(refused), null);
+    else if (isIP(via.host) !== 0) connectTo([via.host]);
+    else {
+      phase = "looking the name up";
+      const stop = resolver.resolve(via.host, (error, addresses) => {
+        if (isSettled) return;
+        const why = error ?? (proxy === null ? refusedOf(guard, target, addresses) : null);
+        if (why === null) connectTo(addresses ?? []);
+        else settle(proxy === null ? why : ofProxy(why), null);
+      });
+      steps.push(stop);
+    }
+
+    return () => {
+      if (isSettled) return;
+      isSettled = true;
+      clearTimeout(timer);
+      leave();
+    };
+  };
+}
+
+/** G1. */
+export function refusedOf(
+  guard: AddressGuard,
+  target: { readonly host: string; readonly port: number },
+  addresses: readonly string[],
+): BlockedAddressError | null {
+  for (const address of addresses) {
+    const refused = guard.refuses(address, target);
+    if (refused !== null) return new BlockedAddressError(withoutAddress(target.host, refused));
+  }
+  return null;
+}
+
+export function portOf({ protocol, port }: Pick<Endpoint, "protocol" | "port">): number {
+  return port === "" ? (protocol === "https:" ? 443 : 80) : Number(port);
+}
+
+export function withoutBrackets(hostname: string): string {
+  return hostname.replace(/^\[(.*)\]$/, "$1");
+}
+
+/** Which address it is stays here: what internal names resolve to is nothing for the owner of a URL. */
+function withoutAddress(host: string, refused: string): string {
+  return isIP(host) !== 0 ? refused : `${host}: an address of it ${refused.slice(refused.indexOf(" ") + 1)}`;
+}
+
+/** Where the proxy is stays here as well. */
+function ofProxy({ code, name }: NodeJS.ErrnoException): Error {
+  return new Error(`no connection to the proxy (${code ?? name})`);
+}
+
+/** RFC 9110 section 9.3.6. */
+function openTunnel(
+  socket: Socket,
+  proxy: URL,
+  { host, port }: { readonly host: string; readonly port: number },
+  opened: (error: Error | null) => void,
+): void {
+  const authority = `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+  const user = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`;
+  const connecting = request({
+    method: "CONNECT",
+    path: authority,
+    headers: {
+      host: authority,
+      ...(user === ":" ? {} : { "proxy-authorization": `Basic ${Buffer.from(user).toString("base64")}` }),
+    },
+    createConnection: () => socket,
+    maxHeaderSize: MAX_PROXY_ANSWER_BYTES,
+  });
+  connecting.once("connect", ({ statusCode }, _socket, head) => {
+    if (statusCode !== 200) return opened(new Error(`the proxy answered CONNECT with status ${statusCode}`));
+    if (head.length > 0) socket.unshift(head);
+    opened(null);
+  });
+  connecting.once("error", (error) => opened(ofProxy(error)));
+  connecting.end();
+}

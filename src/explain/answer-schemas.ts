@@ -1,0 +1,185 @@
+/** The answers to "what became of it?", as GET /v1/deliveries/{id} and GET /v1/events/{id} give them. */
+
+import { z } from "zod";
+import { INSTALLATION_STATUSES } from "../model/app.ts";
+import { CIRCUIT_STATES } from "../model/circuit-state.ts";
+
+const time = z.string().meta({ description: "RFC 3339, UTC." });
+
+const UUID = "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f";
+const TRACE_ID = "0af7651916cd43dd8448eb211c80319c";
+const DELIVERY_EXAMPLE = {
+  delivery_id: "dlv_5f2b6c0a9e134d7788aa10c3d4e5f607",
+  app: "acme-tracker",
+  installation_uuid: UUID,
+  state: "retrying",
+  detail: "attempt 2 is due at 2026-01-05T10:11:17.345Z",
+  delivered_at: null,
+  next_attempt_at: "2026-01-05T10:11:17.345Z",
+  retry: { sequence: 3, tier_s: 4, due_at: "2026-01-05T10:11:17.345Z", stored_at: "2026-01-05T10:11:12.400Z" },
+  parked: null,
+  dead_letter: null,
+  installation_status: "active",
+  circuit: "closed",
+  attempts: [
+    {
+      attempt: 1,
+      at: "2026-01-05T10:11:12.345Z",
+      outcome: "failed",
+      response_code: 503,
+      duration_ms: 55,
+      error: "answered with status 503",
+      response_body: "not now",
+      webhook_url: "https://hooks.acme.example/sentry",
+      trace_id: TRACE_ID,
+    },
+  ],
+  skipped: [],
+  trace_id: TRACE_ID,
+};
+const EVENT_EXAMPLE = {
+  id: "evt-1",
+  source: null,
+  type: "issue.created",
+  organization_id: "42",
+  project_id: "7",
+  app: null,
+  installation_uuid: null,
+  occurred_at: "2026-01-05T10:11:12.000Z",
+  stored_at: "2026-01-05T10:11:12.300Z",
+  stream: "APP_PLATFORM_EVENTS",
+  sequence: 1,
+  stage: "handled",
+  trace_id: TRACE_ID,
+};
+const NOT_WANTED_EXAMPLE = {
+  app: "pager",
+  installation_uuid: "77e6d5c4-b3a2-4190-8f7e-6d5c4b3a2918",
+  because: "not_subscribed",
+  detail: "it subscribes to metric_alert.*",
+};
+
+const explainedAttempt = z
+  .object({
+    attempt: z.int().meta({ description: "From 1 in each run; a resend or replay is a run of its own." }),
+    at: time,
+    outcome: z.string().meta({ description: "delivered, gone, failed, rejected, timed_out, unreachable or blocked." }),
+    response_code: z.int().meta({ description: "0: no complete answer." }),
+    duration_ms: z.number(),
+    error: z.string().nullable(),
+    response_body: z.string().nullable().meta({ description: "Its beginning, when it was not delivered and is still in the request log." }),
+    webhook_url: z.string().nullable(),
+    trace_id: z.string().nullable(),
+  })
+  .meta({ id: "ExplainedAttempt" });
+
+const explainedDelivery = z
+  .object({
+    delivery_id: z.string().meta({ description: "The webhook-id header." }),
+    app: z.string(),
+    installation_uuid: z.string(),
+    state: z.enum(["delivered", "retrying", "parked", "dead_letter", "pending", "test_failed", "unknown"]),
+    detail: z.string().meta({ description: "The state in a sentence: why, and what happens next." }),
+    delivered_at: time.nullable(),
+    next_attempt_at: time.nullable().meta({ description: "When the next attempt is due at the earliest; null: none is planned by time." }),
+    retry: z.object({ sequence: z.int(), tier_s: z.int(), due_at: time, stored_at: time }).nullable(),
+    parked: z
+      .object({
+        sequence: z.int(),
+        queue: z.string().meta({ description: "The subject of the parked stream." }),
+        since: time,
+        because: z.enum(["disabled", "broken", "circuit", "ordered", "queue"]),
+        expires_at: time.meta({ description: "Then it goes to dead letters." }),
+      })
+      .nullable(),
+    dead_letter: z.object({ sequence: z.int(), reason: z.string(), error: z.string().nullable(), at: time }).nullable(),
+    installation_status: z.enum([...INSTALLATION_STATUSES, "uninstalled"]).meta({ description: "As of now." }),
+    circuit: z.enum(CIRCUIT_STATES).meta({ description: "The app's, as of now." }),
+    attempts: z.array(explainedAttempt).meta({ description: "Those that are still known, oldest first." }),
+    skipped: z
+      .array(
+        z.object({
+          at: time,
+          event_sequence: z.int().meta({ description: "Of the skipped message in the events stream." }),
+          delivered_event_sequence: z.int().nullable().meta({ description: "Of the message that the delivery was delivered for." }),
+          detail: z.string(),
+        }),
+      )
+      .meta({ description: "Messages skipped because the delivery had been delivered: the same event handled again, or published twice." }),
+    trace_id: z.string().nullable(),
+  })
+  .meta({ id: "ExplainedDelivery" });
+
+const explainedEvent = z
+  .object({
+    id: z.string(),
+    source: z.string().nullable().meta({ description: "Of a CloudEvent; null: a plain event." }),
+    type: z.string().nullable().meta({ description: "This and what follows is null when nothing has the event any more." }),
+    organization_id: z.string().nullable(),
+    project_id: z.string().nullable(),
+    app: z.string().nullable().meta({ description: "The only app it is addressed to." }),
+    installation_uuid: z.string().nullable().meta({ description: "The only installation it is addressed to." }),
+    occurred_at: time.nullable(),
+    stored_at: time.nullable(),
+    stream: z.string().nullable(),
+    sequence: z.int().nullable().meta({ description: "Null: it is not in the events stream (any more)." }),
+    stage: z.enum(["waiting", "taken", "handled"]).nullable().meta({
+      description: "waiting: not taken from the stream yet; taken: being handled; handled: acknowledged.",
+    }),
+    trace_id: z.string().nullable(),
+  })
+  .meta({ id: "ExplainedEvent" });
+
+const notes = z.array(z.string()).meta({ description: "What this answer can't know, and why." });
+
+export const deliveryAnswer = z
+  .object({
+    delivery: explainedDelivery,
+    event: explainedEvent.nullable().meta({ description: "Null: nothing has it any more." }),
+    notes,
+  })
+  .meta({ id: "DeliveryAnswer", example: { delivery: DELIVERY_EXAMPLE, event: EVENT_EXAMPLE, notes: [] } });
+
+const explainedAddressees = z.object({
+  event: explainedEvent,
+  deliveries: z.array(explainedDelivery).meta({
+    description: "One for each installation that it went to when it was handled; before that for each that wants it.",
+  }),
+  not_wanted: z
+    .array(
+      z.object({
+        app: z.string(),
+        installation_uuid: z.string(),
+        because: z.enum([
+          "not_subscribed",
+          "other_project",
+          "other_app",
+          "other_installation",
+          "no_app",
+          "installed_later",
+          "changed_later",
+        ]),
+        detail: z.string(),
+      }),
+    )
+    .meta({ description: "The other installations of the event's organization. Other organizations never get it and are not listed." }),
+});
+
+export const eventAnswer = explainedAddressees
+  .extend({
+    others: z.array(explainedAddressees.meta({ id: "EventOfSameId" })).meta({
+      description: "Other events with the same id, newest first: plain events of another type, CloudEvents of another source.",
+    }),
+    notes,
+  })
+  .meta({
+    id: "EventAnswer",
+    example: { event: EVENT_EXAMPLE, deliveries: [DELIVERY_EXAMPLE], not_wanted: [NOT_WANTED_EXAMPLE], others: [], notes: [] },
+  });
+
+export type ExplainedAttempt = z.output<typeof explainedAttempt>;
+export type ExplainedDelivery = z.output<typeof explainedDelivery>;
+export type ExplainedEvent = z.output<typeof explainedEvent>;
+export type DeliveryAnswer = z.output<typeof deliveryAnswer>;
+export type EventOfSameId = z.output<typeof explainedAddressees>;
+export type EventAnswer = z.output<typeof eventAnswer>;

@@ -1,0 +1,165 @@
+/**
+ * Finds a delivery's message in the retries, parked and dead-letters streams: at the place where it was noted, else by
+ * looking at a bounded number of messages of each queue that it can be in. Nothing here counts as a redelivery.
+ */
+import type { JetStreamManager, NatsConnection, StoredMsg } from "nats";
+import { orUnreachable } from "../jetstream/or-unreachable.ts";
+import { decodeRawMessage } from "../jetstream/raw-message.ts";
+import { readForwards, type StreamMessage, textOf } from "../jetstream/read-stream.ts";
+import { messageAt, nextMessage } from "../jetstream/stored-message.ts";
+import type { Subjects } from "../jetstream/subjects.ts";
+import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
+import type { LocatedDelivery, RestOfEvent, StreamLocation } from "../model/delivery-location.ts";
+import { decodeDeliveryMessage } from "../model/delivery-message.ts";
+
+/** Every call rejects with AppError NATS_UNREACHABLE when the server does not answer. */
+export interface FindInStreams {
+  /** Null: the message is not there any more. */
+  at(deliveryId: string, place: StreamLocation): Promise<LocatedDelivery | null>;
+  /** What is found of the deliveries. @param app null: all apps' messages are looked at. */
+  search(deliveryIds: ReadonlySet<string>, app: string | null): Promise<LocatedDelivery[]>;
+  /** Dead letters of the event, among the newest. */
+  deadLettersOf(eventId: string): Promise<LocatedDelivery[]>;
+  /** @param eventSequence of an event that no delivery is known of. */
+  restOf(eventSequence: number): Promise<RestOfEvent | null>;
+  /** What a search looks at, in words. */
+  readonly looksAt: string;
+}
+
+/** Messages looked at under one subject, oldest first. */
+const MOST_IN_QUEUE = 200;
+/** Dead letters looked at, of the newest. */
+const MOST_DEAD_LETTERS = 2_000;
+const BATCH = 500;
+
+export function createFindInStreams(connection: NatsConnection, manager: JetStreamManager, names: Subjects): FindInStreams {
+  const { streams } = names;
+  const streamOf = { retries: streams.retries, parked: streams.parked, "dead-letters": streams.deadLetters } as const;
+
+  /** Null for a message that is no delivery's. */
+  const locate = (
+    stream: StreamLocation["stream"],
+    subject: string,
+    sequence: number,
+    storedAt: number,
+    text: string,
+  ): LocatedDelivery | null => {
+    try {
+      if (stream === "dead-letters") return locateDeadLetter(sequence, storedAt, text);
+      const { delivery, dueAt } = decodeDeliveryMessage(text);
+      const found = { sequence, storedAt, delivery };
+      if (stream === "retries") return { ...found, stream, dueAt: dueAt ?? storedAt, tierS: names.parseRetry(subject)?.tierS ?? 0 };
+      return { ...found, stream, dueAt, queue: subject, ofInstallation: names.parseParked(subject)?.installationUuid != null };
+    } catch {
+      return null;
+    }
+  };
+
+  /** The oldest messages of a work queue, one by one: it allows no second consumer. */
+  async function* oldest(stream: string, subject: string): AsyncGenerator<StoredMsg> {
+    for (let looked = 0, from = 1; looked < MOST_IN_QUEUE; looked++) {
+      const message = await nextMessage(manager, stream, subject, from);
+      if (message === null) return;
+      yield message;
+      from = message.seq + 1;
+    }
+  }
+
+  const walk = async (stream: StreamLocation["stream"], subject: string, wanted: ReadonlySet<string>): Promise<LocatedDelivery[]> => {
+    const found: LocatedDelivery[] = [];
+    for await (const message of oldest(streamOf[stream], subject)) {
+      const located = locate(stream, message.subject, message.seq, message.time.getTime(), message.string());
+      if (located !== null && wanted.has(located.delivery.id)) found.push(located);
+      if (found.length === wanted.size) break;
+    }
+    return found;
+  };
+
+  async function* newestDeadLetters(subject: string): AsyncGenerator<StreamMessage> {
+    const stream = streams.deadLetters;
+    const { last_seq: to } = (await manager.streams.info(stream)).state;
+    const from = Math.max(1, to - MOST_DEAD_LETTERS + 1);
+    yield* readForwards(connection, manager, { stream, subject, from, to, batch: BATCH });
+  }
+
+  /** @param mentions a cheap look before the dead letter is read */
+  const searchDeadLetters = async (
+    subject: string,
+    mentions: (text: string) => boolean,
+    isWanted: (delivery: Delivery) => boolean,
+  ): Promise<LocatedDelivery[]> => {
+    const found: LocatedDelivery[] = [];
+    for await (const message of newestDeadLetters(subject)) {
+      const text = textOf(message.data);
+      if (!mentions(text)) continue;
+      const located = locate("dead-letters", message.subject, message.sequence, message.storedAt, text);
+      if (located !== null && isWanted(located.delivery)) found.push(located);
+    }
+    return found;
+  };
+
+  const at = async (deliveryId: string, { stream, sequence }: StreamLocation): Promise<LocatedDelivery | null> => {
+    const message = await messageAt(manager, streamOf[stream], sequence);
+    const located = message && locate(stream, message.subject, message.seq, message.time.getTime(), message.string());
+    return located?.delivery.id === deliveryId ? located : null;
+  };
+
+  const search = async (deliveryIds: ReadonlySet<string>, app: string | null): Promise<LocatedDelivery[]> => {
+    const [appQueues, installationQueues] = names.parkedFilters(app);
+    const found = await Promise.all([
+      walk("retries", names.retriesFilter(app), deliveryIds),
+      walk("parked", appQueues, deliveryIds),
+      walk("parked", installationQueues, deliveryIds),
+      searchDeadLetters(
+        names.deadLettersFilter(app),
+        (text) => [...deliveryIds].some((id) => text.includes(id)),
+        ({ id }) => deliveryIds.has(id),
+      ),
+    ]);
+    return found.flat();
+  };
+
+  const restOf = async (eventSequence: number): Promise<RestOfEvent | null> => {
+    for await (const message of oldest(streams.retries, names.fanOut)) {
+      if (membersIn(message.string())["event_sequence"] === eventSequence) return { kind: "parts" };
+    }
+    for await (const { sequence, storedAt, data } of newestDeadLetters(names.deadLetter(null))) {
+      const { source_stream, source_sequence, reason, error } = membersIn(textOf(data));
+      if (source_stream !== streams.events || source_sequence !== eventSequence) continue;
+      return { kind: "dead-letter", sequence, storedAt, reason: String(reason), error: String(error) };
+    }
+    return null;
+  };
+
+  const deadLettersOf = (eventId: string): Promise<LocatedDelivery[]> =>
+    searchDeadLetters(
+      names.deadLettersFilter(null),
+      (text) => text.includes(JSON.stringify(eventId)),
+      ({ event }) => event.id === eventId,
+    );
+
+  return {
+    at: (deliveryId, place) => orUnreachable(at(deliveryId, place)),
+    search: (deliveryIds, app) => orUnreachable(search(deliveryIds, app)),
+    deadLettersOf: (eventId) => orUnreachable(deadLettersOf(eventId)),
+    restOf: (eventSequence) => orUnreachable(restOf(eventSequence)),
+    looksAt: `the oldest ${MOST_IN_QUEUE} messages of the retries and parked streams and the newest ${MOST_DEAD_LETTERS} dead letters`,
+  };
+}
+
+/** None for what is no JSON object. */
+function membersIn(text: string): Readonly<Record<string, unknown>> {
+  try {
+    return (JSON.parse(text) ?? {}) as Record<string, unknown>;
+  } catch {
+    return {};
+  }
+}
+
+/** A delivery, or the whole message of one that was redelivered too often. */
+function locateDeadLetter(sequence: number, storedAt: number, text: string): LocatedDelivery {
+  const content = JSON.parse(text) as Record<string, unknown> & { reason: DeadLetterReason; error: string | null };
+  const raw = decodeRawMessage(content);
+  const { delivery } = decodeDeliveryMessage(raw === null ? text : Buffer.from(raw.data).toString("utf8"));
+  return { stream: "dead-letters", sequence, storedAt, delivery, reason: content.reason, error: content.error };
+}

@@ -1,0 +1,47 @@
+/** Publishes events that came over HTTP, as any other service would. */
+import { headers, type JetStreamClient } from "nats";
+import type { Tracing } from "../delivery/ports.ts";
+import { AppError } from "../model/app-error.ts";
+import { natsReason } from "./nats-errors.ts";
+import type { Subjects } from "./subjects.ts";
+
+export interface OutgoingEvent {
+  readonly resource: string;
+  readonly action: string;
+  readonly id: string;
+  /** The Nats-Msg-Id. */
+  readonly messageId: string;
+  /** The event's JSON text as it came. */
+  readonly body: string;
+  readonly contentType: string | null;
+  readonly traceparent: string | null;
+  readonly tracestate: string | null;
+}
+
+export interface StoredEvent {
+  readonly stream: string;
+  readonly sequence: number;
+  /** An event of this id was stored within the duplicate window already. */
+  readonly duplicate: boolean;
+}
+
+/** @throws AppError PUBLISH_FAILED */
+export type PublishEvent = (event: OutgoingEvent) => Promise<StoredEvent>;
+
+export function createEventPublisher(jetStream: JetStreamClient, names: Subjects, tracing: Tracing): PublishEvent {
+  return ({ resource, action, id, messageId, body, contentType, ...caller }) => {
+    const subject = names.event(resource, action);
+    return tracing.publish(caller, subject, id, async ({ traceparent, tracestate }) => {
+      const messageHeaders = headers();
+      if (contentType !== null) messageHeaders.set("content-type", contentType);
+      if (traceparent !== null) messageHeaders.set("traceparent", traceparent);
+      if (tracestate !== null) messageHeaders.set("tracestate", tracestate);
+      try {
+        const ack = await jetStream.publish(subject, body, { msgID: messageId, headers: messageHeaders });
+        return { stream: ack.stream, sequence: ack.seq, duplicate: ack.duplicate };
+      } catch (error) {
+        throw new AppError("PUBLISH_FAILED", `the event was not stored: ${natsReason(error)}`, { retryable: true, cause: error });
+      }
+    });
+  };
+}

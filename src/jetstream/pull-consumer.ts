@@ -1,0 +1,190 @@
+/**
+ * Pulls messages of one durable consumer and holds no more than its limit. The library's consume() asks for more when its callback
+ * returns; here a message counts until it is acknowledged, which is the back-pressure of the service.
+ *
+ * PULL-1  Held and outstanding messages together never exceed limit() at the time of a pull.
+ * PULL-2  A message that arrives after stop() began is given back at once, for another replica.
+ * PULL-3  A deleted consumer, a lost pull request or a silent server is noticed by the missing heartbeats at the latest. `recover` is
+ *         then called, and again until it succeeds, before pulling continues.
+ */
+import { createInbox, type JetStreamManager, type Msg, type NatsConnection, type Subscription } from "nats";
+import { messageOf } from "../model/app-error.ts";
+import type { Clock } from "../model/clock.ts";
+import type { Logger } from "../model/logger.ts";
+import { sleep } from "../model/periodic.ts";
+import { resolvesWithin } from "../model/within.ts";
+import type { AckBatcher } from "./ack-batcher.ts";
+import { type ConnectionState, INBOX_PREFIX } from "./connection.ts";
+import type { ConsumerDeletions } from "./consumer-deletions.ts";
+import type { ConsumerSettings } from "./consumers.ts";
+import { createHeldMessages } from "./held-messages.ts";
+import { type ConsumedMessage, createConsumedMessage, type GiveBacks, type MessageHolder } from "./message.ts";
+import { endFailed } from "./message-handler.ts";
+import { createPullRequests } from "./pull-requests.ts";
+import { createStalledConsumer } from "./stalled-consumer.ts";
+
+export interface PullConsumer {
+  start(): void;
+  /** Stops pulling. Resolves when no message can arrive any more; held messages stay with their handlers. */
+  stop(): Promise<void>;
+  /** Checks mayPull() and limit() again, e.g. after the limit grew. */
+  wake(): void;
+  held(): number;
+  /** Milliseconds since the epoch of the last message, or of the creation. */
+  lastMessageAt(): number;
+}
+
+export interface PullConsumerDependencies {
+  readonly connection: NatsConnection;
+  readonly manager: JetStreamManager;
+  readonly acks: AckBatcher;
+  readonly connectionState: ConnectionState;
+  readonly consumerDeletions: ConsumerDeletions;
+  readonly giveBacks: GiveBacks;
+  /** Monotonic milliseconds; the process's own when absent. */
+  readonly monotonicNow?: () => number;
+  /** Whether messages can be handled now; checked every second, and when woken. */
+  readonly mayPull: () => boolean;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export interface PullConsumerOptions {
+  readonly settings: ConsumerSettings;
+  /** How many messages may be held (pulled and not yet acknowledged) at once; 0 pauses. */
+  readonly limit: () => number;
+  /** Ends the message itself (ack, nak or drop), now or later. */
+  readonly onMessage: (message: ConsumedMessage) => void;
+  /** The lease of a held message is over. Called every second until the message is dropped. */
+  readonly onLost?: (message: ConsumedMessage) => void;
+  /** Creates the consumer if it is missing. */
+  readonly recover: () => Promise<void>;
+  /** How long no message arrives before the consumer is checked for a stall; 10 s when absent. */
+  readonly quietMs?: number;
+}
+
+/**
+ * `idle` → start → `pulling` ⇄ `recovering` (PULL-3); any → stop → `stopped`, in which only the heartbeats of held messages continue,
+ * as their handlers may need a while.
+ */
+type Phase = "idle" | "pulling" | "recovering" | "stopped";
+
+interface PullState {
+  phase: Phase;
+  lastMessageAt: number;
+  subscription: Subscription | null;
+  cancelTick: () => void;
+  /** Remove the listeners of `start`. */
+  removers: ReadonlyArray<() => void>;
+}
+
+const FIRST_RECOVERY_MS = 250;
+const LONGEST_RECOVERY_MS = 5_000;
+const TICK_MS = 1000;
+const DRAIN_WITHIN_MS = 2_000;
+
+export function createPullConsumer(dependencies: PullConsumerDependencies, options: PullConsumerOptions): PullConsumer {
+  const { connection, acks, connectionState, consumerDeletions, giveBacks, mayPull, clock, logger } = dependencies;
+  const { settings, limit, onMessage, onLost = () => {}, recover } = options;
+  const { stream, consumer } = settings;
+  const monotonicNow = dependencies.monotonicNow ?? (() => performance.now());
+  const inbox = createInbox(INBOX_PREFIX);
+  const state: PullState = { phase: "idle", lastMessageAt: clock.now(), subscription: null, cancelTick: () => {}, removers: [] };
+  const isIn = (phase: Phase): boolean => state.phase === phase;
+  const held = createHeldMessages({ ...dependencies, monotonicNow }, settings, onLost);
+  const requests = createPullRequests({ connection, clock }, { stream, consumer, inbox });
+  const stalledConsumer = createStalledConsumer(dependencies, options);
+
+  const pull = (): void => {
+    if (isIn("pulling") && !connection.isClosed()) requests.topUp(held.size, mayPull() ? limit() : 0);
+  };
+
+  const holder: MessageHolder = {
+    now: monotonicNow,
+    completed(message, isGivenBack) {
+      held.remove(message);
+      if (isGivenBack) giveBacks.note(message);
+      pull();
+    },
+  };
+
+  /** PULL-3. */
+  const recoverConsumer = async (why: string): Promise<void> => {
+    if (!isIn("pulling")) return;
+    state.phase = "recovering";
+    requests.reset();
+    for (let waitMs = FIRST_RECOVERY_MS; isIn("recovering"); waitMs = Math.min(waitMs * 2, LONGEST_RECOVERY_MS)) {
+      await sleep(clock, waitMs);
+      if (!isIn("recovering")) return;
+      try {
+        await recover();
+        await held.checkConsumer();
+        if (isIn("recovering")) state.phase = "pulling";
+      } catch (error) {
+        if (waitMs === FIRST_RECOVERY_MS)
+          logger.warn({ stream, consumer, why, error: messageOf(error) }, "consumer can't be recovered yet");
+      }
+    }
+    requests.reset();
+    pull();
+  };
+
+  const receive = (error: Error | null, message: Msg): void => {
+    requests.received();
+    if (error !== null) return void recoverConsumer(messageOf(error));
+    const code = message.headers?.code ?? 0;
+    if (code !== 0) {
+      if (requests.statusArrived(message, code)) return pull();
+      return void recoverConsumer(`${code} ${message.headers?.description ?? ""}`);
+    }
+    requests.messageArrived();
+    state.lastMessageAt = clock.now();
+    const received = createConsumedMessage(message, acks, holder);
+    if (!held.add(received, message.reply ?? "")) return;
+    // PULL-2.
+    if (isIn("stopped")) return received.nak(1);
+    try {
+      onMessage(received);
+    } catch (fault) {
+      endFailed(received, fault, logger);
+    }
+    if (requests.outstanding() === 0) pull();
+  };
+
+  const tick = (): void => {
+    held.tick();
+    if (isIn("pulling") && requests.isServerSilent()) void recoverConsumer("no heartbeat");
+    else pull();
+    if (isIn("pulling") && requests.outstanding() > 0) stalledConsumer.check(Math.max(state.lastMessageAt, requests.pullingSince()));
+    if (!isIn("stopped") || held.size > 0) state.cancelTick = clock.after(TICK_MS, tick);
+  };
+
+  return {
+    start() {
+      state.phase = "pulling";
+      state.subscription = connection.subscribe(inbox, { callback: receive });
+      state.removers = [
+        // Pull requests end with the connection that sent them.
+        connectionState.onReconnect(() => void recoverConsumer("reconnected")),
+        consumerDeletions.on(stream, consumer, () => {
+          held.loseAll();
+          void recoverConsumer("deleted");
+        }),
+      ];
+      held.checkConsumer().catch(() => {});
+      state.cancelTick = clock.after(TICK_MS, tick);
+      pull();
+    },
+    async stop() {
+      state.phase = "stopped";
+      for (const remove of state.removers) remove();
+      if (state.subscription !== null && !connection.isClosed()) {
+        await resolvesWithin(clock, DRAIN_WITHIN_MS, state.subscription.drain());
+      }
+      if (held.size === 0) state.cancelTick();
+    },
+    wake: pull,
+    held: () => held.size,
+    lastMessageAt: () => state.lastMessageAt,
+  };
+}

@@ -1,0 +1,102 @@
+/**
+ * A dead letter that holds a whole message instead of a delivery: one that can't be read, or that was redelivered too
+ * often to be touched again. Bytes and headers are kept, so that it can be replayed.
+ */
+import { isUtf8 } from "node:buffer";
+import type { RawDeadLetterReason, UnhandledMessage } from "../delivery/ports.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
+import type { Subjects } from "./subjects.ts";
+
+/** What is left of a message in dead letters. */
+export interface RawMessage {
+  readonly stream: string;
+  readonly sequence: number;
+  readonly subject: string;
+  readonly storedAt: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly data: Uint8Array;
+}
+
+export interface RawMessageFacts {
+  readonly reason: RawDeadLetterReason;
+  readonly error: string;
+  /** RFC 3339. */
+  readonly at: string;
+  /** Null: it belongs to none. */
+  readonly app: string | null;
+}
+
+/** Room for the subject, the message id and other headers. */
+const HEADER_BYTES = 1024;
+
+/**
+ * JSON text that fits into a message. A body that would not fit is cut, which `body_cut` says; the whole one is in its own
+ * stream for as long as that keeps it.
+ */
+export function encodeRawMessage(message: UnhandledMessage, facts: RawMessageFacts, maxPayloadBytes: number): string {
+  const encode = (data: Uint8Array, headers: Readonly<Record<string, string>>): string =>
+    JSON.stringify({
+      reason: facts.reason,
+      error: facts.error,
+      dead_lettered_at: facts.at,
+      app: facts.app,
+      subject: message.subject,
+      source_stream: message.stream,
+      source_sequence: message.sequence,
+      stored_at: new Date(message.storedAt).toISOString(),
+      headers,
+      ...(data.length < message.data.length ? { body_cut: true, body_bytes: message.data.length } : {}),
+      // What is text is shown as text; the bytes themselves are only kept where the text does not say it all.
+      ...(isUtf8(data) ? { body: Buffer.from(data).toString("utf8") } : { body_base64: Buffer.from(data).toString("base64") }),
+    });
+  const room = maxPayloadBytes - HEADER_BYTES;
+  const headers = message.headers();
+  for (let kept = message.data.length; ; kept = Math.floor(kept / 2)) {
+    const letter = encode(message.data.subarray(0, kept), headers);
+    if (Buffer.byteLength(letter) <= room) return letter;
+    if (kept === 0) return encode(message.data.subarray(0, 0), {});
+  }
+}
+
+/** @returns null when the letter holds a delivery, or the body was cut. */
+export function decodeRawMessage(content: Readonly<Record<string, unknown>>): RawMessage | null {
+  const { source_stream, source_sequence, subject, stored_at, headers, body, body_base64, body_cut } = content;
+  if (typeof source_stream !== "string" || body_cut === true) return null;
+  const data = typeof body_base64 === "string" ? Buffer.from(body_base64, "base64") : Buffer.from(String(body ?? ""));
+  return {
+    stream: source_stream,
+    sequence: Number(source_sequence),
+    subject: String(subject),
+    storedAt: epochMsOf(String(stored_at)) || 0,
+    headers: (headers ?? {}) as Record<string, string>,
+    data,
+  };
+}
+
+/** The event's type, whatever form the letter has; null where its message says none. */
+export function eventTypeIn(content: Readonly<Record<string, unknown>>, names: Subjects): string | null {
+  if (content["source_stream"] === names.streams.events) {
+    const type = names.parseEvent(String(content["subject"]));
+    return type && `${type.resource}.${type.action}`;
+  }
+  const { event } = content["source_stream"] === undefined ? content : deliveryMessageIn(content);
+  const { resource: ofResource, action: ofAction } = (event ?? {}) as { resource?: unknown; action?: unknown };
+  return typeof ofResource === "string" && typeof ofAction === "string" ? `${ofResource}.${ofAction}` : null;
+}
+
+/** The installation that its delivery is for; undefined where there is no delivery in it. */
+export function installationIn(content: Readonly<Record<string, unknown>>): unknown {
+  const { installation_uuid: uuid } = (content["source_stream"] === undefined ? content : deliveryMessageIn(content)) as {
+    readonly installation_uuid?: unknown;
+  };
+  return uuid;
+}
+
+/** What is left of it may be cut, or never was one. */
+function deliveryMessageIn({ body }: Readonly<Record<string, unknown>>): { readonly event?: unknown } {
+  try {
+    return (JSON.parse(String(body)) ?? {}) as object;
+  } catch {
+    return {};
+  }
+}

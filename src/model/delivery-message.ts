@@ -1,0 +1,191 @@
+/**
+ * What travels through the retries and parked streams and rests in dead letters: a delivery with its whole event.
+ * `data` and `actor` stay the publisher's own JSON text on the way in and out.
+ */
+import { toRfc3339 } from "./clock.ts";
+import type { Delivery } from "./delivery.ts";
+import type { Event } from "./event.ts";
+import { membersOf } from "./json-text.ts";
+import type { AttemptSummary, Outcome } from "./outcome.ts";
+import { epochMsOf } from "./rfc3339.ts";
+
+export interface DeliveryMessage {
+  readonly delivery: Delivery;
+  /**
+   * When the next attempt is due; in a parked queue null, but for the head of an ordered one that had to leave it while it waited.
+   * Times are milliseconds since the epoch.
+   */
+  readonly dueAt: number | null;
+  /** The whole delay that dueAt came from. */
+  readonly delayMs: number;
+  /** Never before dueAt. */
+  readonly floor: boolean;
+  /** In an ordered queue: the sequence of the dead letter that stops the key. */
+  readonly blockedBy?: number;
+}
+
+interface WireAttempt {
+  attempt: number;
+  at: string;
+  outcome: Outcome;
+  response_code: number;
+  duration_ms: number;
+  error: string | null;
+}
+
+/** All members but the event's own texts and the attempts; one attempt with its error. */
+const HEAD_SIZE = 1024;
+const ATTEMPT_SIZE = 400;
+
+/** About as many characters as the delivery's message has, without encoding it. */
+export function deliveryMessageSize({ event, attempts }: Delivery): number {
+  return eventSize(event) + attempts.length * ATTEMPT_SIZE;
+}
+
+export function eventSize({ dataJson, actorJson }: Event): number {
+  return HEAD_SIZE + dataJson.length + (actorJson?.length ?? 0);
+}
+
+/** @param extra members written before the delivery's own, e.g. a dead letter's reason. */
+export function encodeDeliveryMessage({ delivery, dueAt, delayMs, floor, blockedBy }: DeliveryMessage, extra: object = {}): string {
+  const { event } = delivery;
+  const head = JSON.stringify({
+    ...extra,
+    delivery_id: delivery.id,
+    app: delivery.app,
+    installation_uuid: delivery.installationUuid,
+    app_created_at: delivery.appCreatedAt === null ? null : toRfc3339(delivery.appCreatedAt),
+    attempts_made: delivery.attemptsMade,
+    attempts: delivery.attempts.map(toWire),
+    replay: delivery.replay,
+    counted: delivery.counted,
+    first_parked_at: delivery.firstParkedAt === null ? null : toRfc3339(delivery.firstParkedAt),
+    due_at: dueAt === null ? null : toRfc3339(dueAt),
+    delay_ms: delayMs,
+    floor,
+    event_sequence: delivery.eventSequence,
+    stores: delivery.stores,
+    ...(blockedBy === undefined ? {} : { blocked_by: blockedBy }),
+  });
+  return `${head.slice(0, -1)},"event":${encodeEvent(event)}}`;
+}
+
+export function encodeEvent(event: Event): string {
+  const head = JSON.stringify({
+    id: event.id,
+    source: event.source ?? undefined,
+    resource: event.resource,
+    action: event.action,
+    organization_id: event.organizationId,
+    installation_uuid: event.installationUuid,
+    app: event.app,
+    project_id: event.projectId,
+    occurred_at: event.occurredAt,
+    published_at: toRfc3339(event.publishedAt),
+    traceparent: event.traceparent,
+    tracestate: event.tracestate,
+  });
+  return `${head.slice(0, -1)},"data":${event.dataJson},"actor":${event.actorJson ?? "null"}}`;
+}
+
+/** @throws Error when the text is not a stream message. */
+export function decodeDeliveryMessage(text: string): DeliveryMessage {
+  const wire = JSON.parse(text) as Record<string, unknown>;
+  const eventJson = membersOf(text).get("event");
+  if (eventJson === undefined) throw new Error("event: missing");
+  const delivery: Delivery = {
+    id: stringIn(wire, "delivery_id"),
+    app: stringIn(wire, "app"),
+    installationUuid: stringIn(wire, "installation_uuid"),
+    appCreatedAt: timeIn(wire, "app_created_at"),
+    attemptsMade: numberIn(wire, "attempts_made"),
+    attempts: ((wire["attempts"] ?? []) as Array<Record<string, unknown>>).map(fromWire),
+    replay: optionalStringIn(wire, "replay"),
+    counted: wire["counted"] !== false,
+    firstParkedAt: timeIn(wire, "first_parked_at"),
+    eventSequence: wire["event_sequence"] == null ? null : numberIn(wire, "event_sequence"),
+    // What an earlier version stored has none.
+    stores: wire["stores"] == null ? 1 : numberIn(wire, "stores"),
+    event: decodeEvent(eventJson),
+  };
+  return {
+    delivery,
+    dueAt: timeIn(wire, "due_at"),
+    delayMs: numberIn(wire, "delay_ms"),
+    floor: wire["floor"] === true,
+    ...(wire["blocked_by"] == null ? {} : { blockedBy: numberIn(wire, "blocked_by") }),
+  };
+}
+
+export function decodeEvent(text: string): Event {
+  const wire = JSON.parse(text) as Record<string, unknown>;
+  const members = membersOf(text);
+  const dataJson = members.get("data");
+  const actorJson = members.get("actor") ?? "null";
+  if (dataJson === undefined) throw new Error("event.data: missing");
+  const resource = stringIn(wire, "resource");
+  const action = stringIn(wire, "action");
+  return {
+    id: stringIn(wire, "id"),
+    source: optionalStringIn(wire, "source"),
+    resource,
+    action,
+    type: `${resource}.${action}`,
+    organizationId: stringIn(wire, "organization_id"),
+    installationUuid: optionalStringIn(wire, "installation_uuid"),
+    app: optionalStringIn(wire, "app"),
+    projectId: optionalStringIn(wire, "project_id"),
+    dataJson,
+    actorJson: actorJson === "null" ? null : actorJson,
+    occurredAt: stringIn(wire, "occurred_at"),
+    // What an earlier version stored has none.
+    publishedAt: timeIn(wire, "published_at") ?? epochMsOf(stringIn(wire, "occurred_at")),
+    traceparent: optionalStringIn(wire, "traceparent"),
+    tracestate: optionalStringIn(wire, "tracestate"),
+  };
+}
+
+function toWire(summary: AttemptSummary): WireAttempt {
+  return {
+    attempt: summary.attempt,
+    at: summary.at,
+    outcome: summary.outcome,
+    response_code: summary.responseCode,
+    duration_ms: summary.durationMs,
+    error: summary.error,
+  };
+}
+
+function fromWire(wire: Record<string, unknown>): AttemptSummary {
+  return {
+    attempt: numberIn(wire, "attempt"),
+    at: stringIn(wire, "at"),
+    outcome: stringIn(wire, "outcome") as Outcome,
+    responseCode: numberIn(wire, "response_code"),
+    durationMs: numberIn(wire, "duration_ms"),
+    error: optionalStringIn(wire, "error"),
+  };
+}
+
+function stringIn(wire: Record<string, unknown>, name: string): string {
+  const value = wire[name];
+  if (typeof value !== "string") throw new Error(`${name}: found ${typeof value}, wanted a string`);
+  return value;
+}
+
+function optionalStringIn(wire: Record<string, unknown>, name: string): string | null {
+  return wire[name] == null ? null : stringIn(wire, name);
+}
+
+function numberIn(wire: Record<string, unknown>, name: string): number {
+  const value = wire[name];
+  if (typeof value !== "number") throw new Error(`${name}: found ${typeof value}, wanted a number`);
+  return value;
+}
+
+function timeIn(wire: Record<string, unknown>, name: string): number | null {
+  const text = optionalStringIn(wire, name);
+  const time = text === null ? null : epochMsOf(text);
+  if (Number.isNaN(time)) throw new Error(`${name}: found ${JSON.stringify(text)}, wanted a time`);
+  return time;
+}

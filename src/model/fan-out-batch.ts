@@ -1,0 +1,61 @@
+/**
+ * A part of a large fan-out: one event and some of the installations that it goes to, as they were when it was first
+ * handled. It rests in the retries stream until it is dealt out.
+ */
+import { crc32 } from "node:zlib";
+import { decodeEvent, encodeEvent, eventSize } from "./delivery-message.ts";
+import type { Event } from "./event.ts";
+import { membersOf } from "./json-text.ts";
+
+export interface Target {
+  readonly app: string;
+  readonly uuid: string;
+}
+
+export interface FanOutBatch {
+  readonly event: Event;
+  readonly eventSequence: number;
+  readonly targets: readonly Target[];
+}
+
+interface WireBatch {
+  readonly event_sequence: number;
+  /** Installations by app: most fan-outs are to few apps. */
+  readonly targets: Readonly<Record<string, readonly string[]>>;
+}
+
+/** A uuid in quotes, with a comma. */
+const TARGET_SIZE = 39;
+
+/** About as many characters as the part has, without encoding it. */
+export function batchSize({ event, targets }: FanOutBatch): number {
+  return eventSize(event) + targets.length * TARGET_SIZE;
+}
+
+export function encodeBatch({ event, eventSequence, targets }: FanOutBatch): string {
+  const byApp = Map.groupBy(targets, ({ app }) => app);
+  const wire: WireBatch = {
+    event_sequence: eventSequence,
+    targets: Object.fromEntries([...byApp].map(([app, ofApp]) => [app, ofApp.map(({ uuid }) => uuid)])),
+  };
+  return `${JSON.stringify(wire).slice(0, -1)},"event":${encodeEvent(event)}}`;
+}
+
+/** @throws Error when the text is not a chunk. */
+export function decodeBatch(text: string): FanOutBatch {
+  const wire = JSON.parse(text) as WireBatch;
+  const eventJson = membersOf(text).get("event");
+  if (eventJson === undefined || typeof wire.targets !== "object") throw new Error("not a part of a fan-out: no event or no targets");
+  const targets = Object.entries(wire.targets).flatMap(([app, uuids]) => uuids.map((uuid) => ({ app, uuid })));
+  return { event: decodeEvent(eventJson), eventSequence: wire.event_sequence, targets };
+}
+
+/**
+ * Deals targets out into parts by a hash of their uuid: what part one is in depends on nothing but their number, so that
+ * doing it again after a crash, with the registry changed in between, puts nobody into two parts or none.
+ */
+export function batchesOf(targets: readonly Target[], count: number): Target[][] {
+  const chunks: Target[][] = Array.from({ length: count }, () => []);
+  for (const { app, uuid } of targets) chunks[crc32(uuid) % count]?.push({ app, uuid });
+  return chunks;
+}

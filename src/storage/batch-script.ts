@@ -1,0 +1,186 @@
+/** The Lua scripts that write a batch (BATCH-1, BATCH-2) and a single note, and their arguments. */
+import { type Group, STATS_TTL_S } from "./batch-group.ts";
+import { DEDUP_TTL_S, DELIVERED } from "./dedup-record.ts";
+import { keys } from "./keys.ts";
+import { HIGHEST, type Note } from "./log-entry.ts";
+
+export interface WriteOptions {
+  /** Rows per list. */
+  readonly size: number;
+  readonly listTtlMs: number;
+  /** When the installation recovered, milliseconds since the epoch, or 0: earlier attempts no longer count. */
+  readonly recoveredAt: (installationUuid: string) => number;
+  readonly now: () => number;
+}
+
+const BATCH_TTL_S = 3_600;
+/** Event types listed per app. */
+const MAX_EVENT_TYPES = 1_000;
+/** Fields of one noted hash: an event's deliveries, or a delivery's skipped messages. */
+const MAX_NOTED_FIELDS = 1_000;
+
+const NOTE = `
+local function note(try, key, field, value, ttl)
+  if field == '${HIGHEST}' then
+    local before = redis.pcall('GET', key)
+    if type(before) == 'string' and (tonumber(before) or 0) >= tonumber(value) then return end
+    return try('SET', key, value, 'EX', ttl)
+  end
+  if field == '' then return try('SET', key, value, 'EX', ttl) end
+  local noted = redis.pcall('HLEN', key)
+  if type(noted) == 'number' and noted >= ${MAX_NOTED_FIELDS} then return end
+  try('HSET', key, field, value)
+  try('EXPIRE', key, ttl)
+end
+`;
+
+/** Writes one note: KEYS key; ARGV field or empty, value, TTL in seconds. */
+export const NOTE_SCRIPT = `${NOTE}
+note(redis.pcall, KEYS[1], ARGV[1], ARGV[2], ARGV[3])
+`;
+
+export const SCRIPT = `${NOTE}
+local batch, number = KEYS[1], ARGV[1]
+local last = redis.call('GET', batch)
+if last and tonumber(last) >= tonumber(number) then return {} end
+redis.call('SET', batch, number, 'EX', ARGV[2])
+local size, list_ttl, dedup_ttl, max_types = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local lists, counters, dedup_records, types = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local notes, apps = tonumber(ARGV[11]), tonumber(ARGV[12])
+local days = ARGV[13]
+local key, arg = 1, 13
+local problems = {}
+local function try(...)
+  local reply = redis.pcall(...)
+  if type(reply) == 'table' and reply.err then problems[#problems + 1] = KEYS[key] .. ': ' .. reply.err end
+end
+local is_late = {}
+for at = 1, apps do
+  key = key + 1
+  local app, created = ARGV[arg + 1], ARGV[arg + 2]
+  arg = arg + 2
+  local known = redis.pcall('GET', KEYS[key])
+  if type(known) ~= 'string' then
+    if created ~= '0' then try('SET', KEYS[key], created) end
+  elseif tonumber(known) < tonumber(created) then
+    local tag = '{' .. app .. '}'
+    local prefix = string.sub(KEYS[key], 1, -1 - #('app-created:' .. tag))
+    local types = prefix .. 'event-types:' .. tag
+    local found = redis.pcall('ZRANGE', types, 0, -1)
+    for _, type_name in ipairs(found.err and {} or found) do
+      try('DEL', prefix .. 'request:' .. tag .. ':' .. type_name, prefix .. 'error:' .. tag .. ':' .. type_name)
+    end
+    for day in string.gmatch(days, '[^,]+') do try('DEL', prefix .. 'stats:' .. tag .. ':' .. day) end
+    try('DEL', types)
+    try('SET', KEYS[key], created)
+  else
+    is_late[at] = tonumber(known) > tonumber(created)
+  end
+end
+for _ = 1, lists do
+  key = key + 1
+  local app, rows = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2])
+  arg = arg + 2
+  if not is_late[app] then
+    for at = 1, rows, 500 do
+      try('LPUSH', KEYS[key], unpack(ARGV, arg + at, arg + math.min(at + 499, rows)))
+    end
+    try('LTRIM', KEYS[key], 0, size - 1)
+    try('PEXPIRE', KEYS[key], list_ttl)
+  end
+  arg = arg + rows
+end
+for _ = 1, counters do
+  key = key + 1
+  local app, ttl, fields = tonumber(ARGV[arg + 1]), ARGV[arg + 2], tonumber(ARGV[arg + 3])
+  arg = arg + 3
+  if not is_late[app] then
+    for at = 1, fields do
+      try('HINCRBY', KEYS[key], ARGV[arg + at * 2 - 1], ARGV[arg + at * 2])
+    end
+    try('EXPIRE', KEYS[key], ttl)
+  end
+  arg = arg + fields * 2
+end
+for _ = 1, dedup_records do
+  key = key + 1
+  arg = arg + 1
+  local value = ARGV[arg]
+  local before = string.sub(value, 1, 9) ~= '${DELIVERED}' and redis.pcall('GET', KEYS[key])
+  if type(before) ~= 'string' or string.sub(before, 1, 9) ~= '${DELIVERED}' then try('SET', KEYS[key], value, 'EX', dedup_ttl) end
+end
+for _ = 1, types do
+  key = key + 1
+  if not is_late[tonumber(ARGV[arg + 1])] then
+    try('ZADD', KEYS[key], ARGV[arg + 2], ARGV[arg + 3])
+    try('ZREMRANGEBYRANK', KEYS[key], 0, -max_types - 1)
+    try('PEXPIRE', KEYS[key], list_ttl)
+  end
+  arg = arg + 3
+end
+for _ = 1, notes do
+  key = key + 1
+  note(try, KEYS[key], ARGV[arg + 1], ARGV[arg + 2], dedup_ttl)
+  arg = arg + 2
+end
+return problems
+`;
+
+/** @returns KEYS and ARGV of SCRIPT after the batch's key and number */
+export function scriptCall(
+  { apps, lists, counters, dedupRecords, types }: Group,
+  notes: readonly Note[],
+  { size, listTtlMs, now }: WriteOptions,
+): { scriptKeys: string[]; args: Array<string | number> } {
+  const scriptKeys: string[] = [];
+  const parts: Array<string | number> = [];
+  const numbers = new Map<string | null, number>();
+  for (const [app, createdAt] of apps) {
+    numbers.set(app, numbers.size + 1);
+    scriptKeys.push(keys.appCreated(app));
+    parts.push(app, createdAt);
+  }
+  const numberOf = (app: string | null): number => numbers.get(app) ?? 0;
+  let typeCount = 0;
+  for (const [key, { app, rows }] of lists) {
+    scriptKeys.push(key);
+    // Rows that the trim would remove are not sent.
+    const kept = rows.length > size ? rows.slice(-size) : rows;
+    parts.push(numberOf(app), kept.length, ...kept);
+  }
+  for (const [key, { app, ttlS, fields }] of counters) {
+    scriptKeys.push(key);
+    parts.push(numberOf(app), ttlS, fields.size);
+    for (const [field, by] of fields) parts.push(field, by);
+  }
+  for (const [key, value] of dedupRecords) {
+    scriptKeys.push(key);
+    parts.push(value);
+  }
+  for (const [app, typesOfApp] of types) {
+    for (const [type, at] of typesOfApp) {
+      typeCount++;
+      scriptKeys.push(keys.eventTypes(app));
+      parts.push(numberOf(app), at, type);
+    }
+  }
+  for (const { key, field, value } of notes) {
+    scriptKeys.push(key);
+    parts.push(field ?? "", value);
+  }
+  const sizes = [lists.size, counters.size, dedupRecords.size, typeCount, notes.length, apps.size, statsDays(now())];
+  return { scriptKeys, args: [BATCH_TTL_S, size, listTtlMs, DEDUP_TTL_S, MAX_EVENT_TYPES, ...sizes, ...parts] };
+}
+
+const DAY_MS = 86_400_000;
+let daysUpTo = Number.NaN;
+let days = "";
+
+/** All UTC days that may have stats, separated by commas; including tomorrow, for clocks that are ahead. */
+function statsDays(now: number): string {
+  const today = Math.floor(now / DAY_MS);
+  if (today === daysUpTo) return days;
+  daysUpTo = today;
+  days = Array.from({ length: STATS_TTL_S / 86_400 + 3 }, (_, at) => new Date((today + 1 - at) * DAY_MS).toISOString().slice(0, 10)).join();
+  return days;
+}

@@ -1,0 +1,105 @@
+/**
+ * The values under `delivery:{<app>}:<dedup key>` and `place:<delivery id>`, and in the hashes `addressees:<event id>` and
+ * `skipped:<delivery id>`. They detect duplicates, locate a delivery and its event by id, and keep a delivery's outcome after its
+ * log row has expired.
+ */
+import type { AttemptRecord, DeliveredFor } from "../delivery/ports.ts";
+import type { Delivery } from "../model/delivery.ts";
+import {
+  DELIVERY_STREAMS,
+  type LastAttempt,
+  type NotedAddressee,
+  type NotedDelivery,
+  type NotedSkip,
+  type StreamLocation,
+} from "../model/delivery-location.ts";
+
+export interface DedupRecord extends NotedDelivery {
+  readonly delivered: boolean;
+  readonly last: LastAttempt | null;
+}
+
+export interface NotedLocation extends NotedDelivery {
+  readonly location: StreamLocation;
+  /** The id of the resend or replay that stored it; null for the first run. */
+  readonly replay: string | null;
+}
+
+/** Longer than the events stream keeps an event, so that every redelivered event finds its record. */
+export const DEDUP_TTL_S = 8 * 86_400;
+
+export const DELIVERED = "delivered";
+
+const PENDING = "pending";
+const STATES: readonly string[] = [DELIVERED, PENDING];
+const STREAMS: readonly string[] = DELIVERY_STREAMS;
+
+export function encodeDedupRecord({ delivery, outcome, attempt, endedAt, responseCode, requestHeaders }: AttemptRecord): string {
+  const state = outcome === DELIVERED ? DELIVERED : PENDING;
+  return `${state} ${encodeNoted(delivery)} ${attempt} ${endedAt} ${responseCode} ${requestHeaders["traceparent"] ?? ""}`;
+}
+
+/** @returns null for any other value */
+export function decodeDedupRecord(value: string): DedupRecord | null {
+  const [state = "", sequence, app, uuid, attempt, endedAt, responseCode, traceparent = ""] = value.split(" ");
+  const noted = decodeNoted(sequence, app, uuid);
+  if (noted === null || !STATES.includes(state) || [attempt, endedAt, responseCode].some((number) => Number.isNaN(Number(number ?? 0))))
+    return null;
+  return {
+    delivered: state === DELIVERED,
+    ...noted,
+    // A record of an early version ends here.
+    last:
+      attempt === undefined
+        ? null
+        : { attempt: Number(attempt), endedAt: Number(endedAt), responseCode: Number(responseCode), traceparent },
+  };
+}
+
+export function encodeLocation(delivery: Delivery, { stream, sequence }: StreamLocation): string {
+  return `${stream} ${sequence} ${encodeNoted(delivery)} ${delivery.replay ?? "-"}`;
+}
+
+/** @returns null for any other value */
+export function decodeLocation(value: string): NotedLocation | null {
+  const [stream = "", sequence = "", eventSequence, app, uuid, replay = "-"] = value.split(" ");
+  const noted = decodeNoted(eventSequence, app, uuid);
+  if (noted === null || !STREAMS.includes(stream) || !/^\d{1,16}$/.test(sequence)) return null;
+  return {
+    location: { stream: stream as StreamLocation["stream"], sequence: Number(sequence) },
+    replay: replay === "-" ? null : replay,
+    ...noted,
+  };
+}
+
+/** The value under the delivery's id in the hash. */
+export function encodeAddressee(delivery: Delivery): string {
+  return encodeNoted(delivery);
+}
+
+/** @returns null for any other value, and for one of an early version, which lacks the delivery's event */
+export function decodeAddressee(deliveryId: string, value: string): NotedAddressee | null {
+  const noted = decodeNoted(...value.split(" "));
+  return noted && { deliveryId, ...noted };
+}
+
+/** The value under the skipped event's sequence in the hash. */
+export function encodeSkip({ eventSequence }: DeliveredFor, at: number): string {
+  return `${eventSequence ?? "-"} ${at}`;
+}
+
+/** @returns null for any other value */
+export function decodeSkip(eventSequence: string, value: string): NotedSkip | null {
+  const [delivered = "", at = ""] = value.split(" ");
+  if (![eventSequence, at].every((text) => /^\d{1,16}$/.test(text)) || !/^(?:-|\d{1,16})$/.test(delivered)) return null;
+  return { eventSequence: Number(eventSequence), deliveredSequence: delivered === "-" ? null : Number(delivered), at: Number(at) };
+}
+
+function encodeNoted({ eventSequence, app, installationUuid }: Delivery): string {
+  return `${eventSequence ?? "-"} ${app} ${installationUuid}`;
+}
+
+function decodeNoted(sequence = "-", app = "", installationUuid = ""): NotedDelivery | null {
+  if (!/^(?:-|\d{1,16})$/.test(sequence) || app === "" || installationUuid === "") return null;
+  return { eventSequence: sequence === "-" ? null : Number(sequence), app, installationUuid };
+}

@@ -1,0 +1,163 @@
+/**
+ * The request log, health counters, stats and dedup records: attempts are collected for a few milliseconds and written in one
+ * round trip, behind the delivery path, together with notes of where events and deliveries are.
+ *
+ * LOG-1  `record` never waits and never throws; a failed write never fails a delivery.
+ * LOG-2  One batch is sent at a time, and repeated unchanged until Redis has all of it (batch-writer.ts).
+ * LOG-3  While Redis is unreachable, at most `bufferRows` attempts are kept; the oldest beyond that are dropped and counted. Notes
+ *     only help to find things, so the newest are dropped.
+ */
+import type { AttemptLog, LateBatch } from "../delivery/ports.ts";
+import type { Clock } from "../model/clock.ts";
+import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
+import type { StreamLocation } from "../model/delivery-location.ts";
+import type { Logger } from "../model/logger.ts";
+import type { WriteOptions } from "./batch-script.ts";
+import { createBatchSender } from "./batch-sender.ts";
+import { type Batch, createWriteBatch } from "./batch-writer.ts";
+import { decodeDedupRecord, encodeAddressee, encodeLocation, encodeSkip } from "./dedup-record.ts";
+import { createKeyReader } from "./key-reader.ts";
+import { keys } from "./keys.ts";
+import { createLogBuffer } from "./log-buffer.ts";
+import { HIGHEST, toLogEntry } from "./log-entry.ts";
+import type { RedisClient } from "./redis.ts";
+
+export interface RequestLog extends AttemptLog {
+  /** Notes where a delivery was stored. @param delivery as it was stored */
+  stored(delivery: Delivery, location: StreamLocation): void;
+  /** Writes the buffer, for at most `deadlineMs`. @returns the number of attempts that were not written */
+  flush(deadlineMs: number): Promise<number>;
+  /** Number of buffered attempts. */
+  buffered(): number;
+  /** Number of buffered notes. */
+  notesBuffered(): number;
+  /** Number of dropped attempts. */
+  dropped(): number;
+  /** Number of writes to single keys that Redis refused. */
+  refused(): number;
+}
+
+export interface RequestLogOptions extends Omit<WriteOptions, "now"> {
+  readonly bufferRows: number;
+}
+
+export interface RequestLogDependencies {
+  readonly redis: RedisClient;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Called after a batch with the installations that have counted failures in it. */
+  readonly onFailuresWritten?: (installationUuids: ReadonlySet<string>) => void;
+  /** Called for a batch that took long or more than one try. */
+  readonly onLateBatch?: (batch: LateBatch) => void;
+}
+
+/** How long attempts are collected; dedup records should be written within 50 ms. */
+const COLLECT_MS = 5;
+
+export function createRequestLog(dependencies: RequestLogDependencies, options: RequestLogOptions): RequestLog {
+  const { redis, clock, logger, onFailuresWritten, onLateBatch } = dependencies;
+  const readKey = createKeyReader(redis, clock);
+  const buffer = createLogBuffer(options.bufferRows);
+  const sender = createBatchSender({
+    write: createWriteBatch(redis, { ...options, now: clock.now }),
+    clock,
+    logger,
+    onLateBatch,
+    counts: () => ({ buffered: buffer.entries(), dropped: buffer.dropped() }),
+  });
+  let running: Promise<void> | undefined;
+
+  const run = async (): Promise<void> => {
+    for (let batch = buffer.nextBatch(); batch !== null; batch = buffer.nextBatch()) {
+      await sender.send(batch);
+      const failed = installationsWithFailures(batch);
+      if (failed.size > 0) onFailuresWritten?.(failed);
+    }
+    running = undefined;
+  };
+
+  const start = (): void => {
+    running ??= new Promise((resolve) => clock.after(COLLECT_MS, () => void run().then(resolve)));
+  };
+
+  const noteAddressee = (delivery: Delivery): void =>
+    buffer.addNote(`addressee ${delivery.id}`, {
+      key: keys.addressees(delivery.event.id),
+      field: delivery.id,
+      value: encodeAddressee(delivery),
+    });
+
+  return {
+    record(attempt) {
+      buffer.add(toLogEntry(attempt));
+      if (attempt.attempt === 1) noteAddressee(attempt.delivery);
+      start();
+    },
+
+    async findDelivered(delivery) {
+      const dedupKey = dedupKeyOf(delivery);
+      const unwritten = buffer.findDelivered(dedupKey);
+      if (unwritten !== undefined) return isSameEvent(delivery, unwritten.endedAt) ? unwritten : null;
+      try {
+        const value = await readKey(delivery.app, keys.delivery(delivery.app, dedupKey));
+        const found = value === null ? null : decodeDedupRecord(value);
+        return found?.delivered && isSameEvent(delivery, found.last?.endedAt) ? found : null;
+      } catch {
+        // A duplicate is better than a delivery that waits for Redis.
+        return null;
+      }
+    },
+
+    async isHandedOver(delivery) {
+      const dedupKey = dedupKeyOf(delivery);
+      if (Number(buffer.findNote(`stores ${dedupKey}`)?.value ?? 0) > delivery.stores) return true;
+      try {
+        return Number((await readKey(delivery.app, keys.stores(delivery.app, dedupKey))) ?? 0) > delivery.stores;
+      } catch {
+        return false;
+      }
+    },
+
+    skipped({ id, eventSequence }, delivered) {
+      if (eventSequence === null) return;
+      const value = encodeSkip(delivered, clock.now());
+      buffer.addNote(`skip ${id} ${eventSequence}`, { key: keys.skipped(id), field: String(eventSequence), value });
+      start();
+    },
+
+    stored(delivery, location) {
+      noteAddressee(delivery);
+      const value = encodeLocation(delivery, location);
+      buffer.addNote(`location ${delivery.id}`, { key: keys.location(delivery.id), field: null, value });
+      const dedupKey = dedupKeyOf(delivery);
+      buffer.addNote(`stores ${dedupKey}`, { key: keys.stores(delivery.app, dedupKey), field: HIGHEST, value: String(delivery.stores) });
+      start();
+    },
+
+    async flush(deadlineMs) {
+      sender.wake();
+      const deadline = new Promise<void>((resolve) => clock.after(deadlineMs, resolve));
+      await Promise.race([running, deadline]);
+      return buffer.entries();
+    },
+
+    buffered: buffer.entries,
+    notesBuffered: buffer.notes,
+    dropped: buffer.dropped,
+    refused: sender.refused,
+  };
+}
+
+function installationsWithFailures({ entries }: Batch): ReadonlySet<string> {
+  const failed = new Set<string>();
+  for (const entry of entries) if (entry.failed && entry.counted !== null) failed.add(entry.installationUuid);
+  return failed;
+}
+
+/**
+ * An event without an id is identified by its sequence, which a recreated events stream assigns again: what was delivered before
+ * the message was stored was another event.
+ */
+function isSameEvent({ event, eventSequence }: Delivery, deliveredAt = Number.POSITIVE_INFINITY): boolean {
+  return deliveredAt >= event.publishedAt || !event.id.endsWith(`:${eventSequence}`);
+}

@@ -1,0 +1,143 @@
+/**
+ * Reads parked queues without a consumer: message by message, in the order in which they were stored. Nothing here counts as a
+ * redelivery, and a queue costs nothing while nobody reads it.
+ */
+import type { JetStreamManager, StoredMsg } from "nats";
+import type { GiveUp } from "../../delivery/give-up.ts";
+import type { HandledMessage, MessageRef, ParkedQueue, UnhandledMessage } from "../../delivery/ports.ts";
+import type { SkipDelivered } from "../../delivery/skip-delivered.ts";
+import { isDeletedAlready } from "../../jetstream/nats-errors.ts";
+import { headerOf } from "../../jetstream/stored-events.ts";
+import { messageAt, nextMessage } from "../../jetstream/stored-message.ts";
+import { countBySubject } from "../../jetstream/subject-counts.ts";
+import type { Subjects } from "../../jetstream/subjects.ts";
+import { messageOf } from "../../model/app-error.ts";
+import type { Clock } from "../../model/clock.ts";
+import type { Delivery } from "../../model/delivery.ts";
+import { decodeDeliveryMessage } from "../../model/delivery-message.ts";
+
+export interface ParkedDelivery {
+  readonly message: HandledMessage;
+  readonly source: MessageRef;
+  /** When the server stored it, milliseconds since the epoch. */
+  readonly storedAt: number;
+  readonly delivery: Delivery;
+  /** Not to be attempted before, milliseconds since the epoch; null: when its turn comes. */
+  readonly dueAt: number | null;
+  /** The sequence of the dead letter that stops its key. */
+  readonly blockedBy: number | undefined;
+}
+
+export interface Backlog {
+  oldest(queue: ParkedQueue): Promise<ParkedDelivery | null>;
+  /** The next one that was stored after the sequence. What can't be read goes to dead letters. */
+  after(queue: ParkedQueue, sequence: number): Promise<ParkedDelivery | null>;
+  at(sequence: number): Promise<ParkedDelivery | null>;
+  /** The app's queues that hold deliveries: installation (null: the app's own queue) → deliveries. */
+  queuesOf(app: string): Promise<Map<string | null, number>>;
+  /** Takes a delivery that is done out of its queue. */
+  remove(parked: { readonly source: Pick<MessageRef, "sequence"> }): Promise<void>;
+  /** Sends to dead letters what was first parked longer ago than `maxAgeMs`. @returns how many. */
+  expire(queue: ParkedQueue, maxAgeMs: number): Promise<number>;
+  /** Deliveries waiting in the queue. */
+  count(queue: ParkedQueue): Promise<number>;
+}
+
+export interface BacklogDependencies {
+  readonly manager: JetStreamManager;
+  readonly names: Subjects;
+  readonly giveUp: GiveUp;
+  readonly skipDelivered: SkipDelivered;
+  readonly clock: Clock;
+}
+
+export function createBacklog({ manager, names, giveUp, skipDelivered, clock }: BacklogDependencies): Backlog {
+  const stream = names.streams.parked;
+
+  const deleteMessage = async (sequence: number): Promise<void> => {
+    try {
+      await manager.streams.deleteMessage(stream, sequence, false);
+    } catch (error) {
+      if (!isDeletedAlready(error)) throw error;
+    }
+  };
+
+  /** Null for what could not be read, which is in dead letters then. */
+  const decode = async (message: StoredMsg): Promise<ParkedDelivery | null> => {
+    let stored: ReturnType<typeof decodeDeliveryMessage>;
+    try {
+      stored = decodeDeliveryMessage(message.string());
+    } catch (error) {
+      await giveUp.message(rawOf(message, stream), "invalid", messageOf(error), names.parseParked(message.subject)?.app ?? null);
+      await deleteMessage(message.seq);
+      return null;
+    }
+    const { delivery, dueAt, blockedBy } = stored;
+    const source = { stream, sequence: message.seq };
+    return { message: handled(message), source, storedAt: message.time.getTime(), delivery, dueAt, blockedBy };
+  };
+
+  const after: Backlog["after"] = async (queue, sequence) => {
+    for (let from = sequence + 1; ; ) {
+      const message = await nextMessage(manager, stream, names.parked(queue.app, queue.installationUuid), from);
+      if (message === null) return null;
+      const parked = await decode(message);
+      if (parked !== null) return parked;
+      from = message.seq + 1;
+    }
+  };
+
+  return {
+    oldest: (queue) => after(queue, 0),
+    after,
+
+    async at(sequence) {
+      const message = await messageAt(manager, stream, sequence);
+      return message === null ? null : decode(message);
+    },
+
+    async queuesOf(app) {
+      const found = await Promise.all(names.parkedFilters(app).map(async (filter) => [...(await countBySubject(manager, stream, filter))]));
+      return new Map(found.flat().map(([subject, count]) => [names.parseParked(subject)?.installationUuid ?? null, count]));
+    },
+
+    remove: ({ source }) => deleteMessage(source.sequence),
+
+    async expire(queue, maxAgeMs) {
+      for (let expired = 0, at = 0; ; ) {
+        const parked = await after(queue, at);
+        const ageMs = parked === null ? 0 : clock.now() - (parked.delivery.firstParkedAt ?? clock.now());
+        if (parked === null || ageMs <= maxAgeMs) return expired;
+        const { delivery, source } = parked;
+        at = source.sequence;
+        if (!(await skipDelivered(delivery))) {
+          await giveUp.delivery({ delivery, reason: "expired", error: expiredAfter(ageMs) }, source);
+          expired++;
+        }
+        await deleteMessage(at);
+      }
+    },
+
+    async count(queue) {
+      const subject = names.parked(queue.app, queue.installationUuid);
+      return (await countBySubject(manager, stream, subject)).get(subject) ?? 0;
+    },
+  };
+}
+
+/** As a consumer would hand it out: read without one, it was never handed out. */
+function handled({ subject, seq: sequence, header }: StoredMsg): HandledMessage {
+  return { subject, consumer: "", sequence, deliveries: 0, header: (name) => headerOf(header, name) };
+}
+
+function rawOf(message: StoredMsg, stream: string): UnhandledMessage {
+  return { ...handled(message), stream, data: message.data, storedAt: message.time.getTime(), headers: () => headersOf(message.header) };
+}
+
+function headersOf(header: StoredMsg["header"]): Record<string, string> {
+  return Object.fromEntries([...(header ?? [])].map(([name, values]) => [name, values[0] ?? ""]));
+}
+
+export function expiredAfter(ageMs: number): string {
+  return `first parked ${Math.round(ageMs / 1000)} s ago, longer than POSTHORN_MAX_PARKED_AGE`;
+}

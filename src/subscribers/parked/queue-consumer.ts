@@ -1,0 +1,141 @@
+/**
+ * Takes the deliveries of an unordered app's own queue through its durable consumer, which all replicas share: attempts start in
+ * stored order, at most `maxInFlight` at once over all replicas (the consumer's max_ack_pending).
+ *
+ * QUEUE-1  A message that can't be attempted yet (its circuit is open) is held in memory with heartbeats, not given back. One that came
+ *          back several times all the same goes to the end of its queue.
+ */
+
+import type { Dispatcher } from "../../delivery/dispatcher.ts";
+import type { GiveUp } from "../../delivery/give-up.ts";
+import type { ParkedQueue, TracePosition, Tracing } from "../../delivery/ports.ts";
+import type { ConsumerSettings } from "../../jetstream/consumers.ts";
+import type { ConsumedMessage } from "../../jetstream/message.ts";
+import { ACK, AGAIN_AFTER_MS, createMessageHandler, decodedText, type MessageEnd, shouldRequeue } from "../../jetstream/message-handler.ts";
+import { createPullConsumer, type PullConsumerDependencies } from "../../jetstream/pull-consumer.ts";
+import { type DeliveryMessage, decodeDeliveryMessage } from "../../model/delivery-message.ts";
+import type { AttemptParked, WaitingDelivery } from "./attempt-parked.ts";
+
+export interface QueueConsumer {
+  readonly maxInFlight: number;
+  /** Something that decides whether its messages may go has changed. */
+  wake(): void;
+  held(): number;
+  /** Milliseconds since the epoch of the last message. */
+  lastMessageAt(): number;
+  /** Stops pulling and gives back what is waiting; attempts in flight go on. */
+  close(): Promise<void>;
+}
+
+export interface QueueConsumerDependencies extends PullConsumerDependencies {
+  readonly attemptParked: AttemptParked;
+  readonly dispatcher: Dispatcher;
+  readonly giveUp: GiveUp;
+  readonly tracing: Tracing;
+}
+
+export interface QueueConsumerOptions {
+  readonly queue: ParkedQueue;
+  readonly settings: ConsumerSettings;
+  readonly maxInFlight: number;
+  readonly recover: () => Promise<void>;
+  /** A message was settled: time to look whether the consumer is still wanted. */
+  readonly onIdle: () => void;
+}
+
+/** How often a message that has to wait asks again whether it may go. */
+const ASK_AGAIN_MS = 1_000;
+/** Doublings of the wait after a fault. */
+const LONGEST_BACKOFF = 6;
+
+export function createQueueConsumer(dependencies: QueueConsumerDependencies, options: QueueConsumerOptions): QueueConsumer {
+  const { attemptParked, dispatcher, tracing, clock } = dependencies;
+  const { queue, maxInFlight } = options;
+  const share = `parked:${queue.app}`;
+  const sleepers = new Set<() => void>();
+  let closed = false;
+
+  /** Resolves after `delayMs`, or earlier on wake and close. */
+  const pause = (delayMs: number): Promise<void> =>
+    new Promise((resolve) => {
+      const wake = (): void => {
+        sleepers.delete(wake);
+        cancel();
+        resolve();
+      };
+      const cancel = clock.after(delayMs, wake);
+      sleepers.add(wake);
+    });
+
+  const wakeAll = (): void => {
+    for (const wake of [...sleepers]) wake();
+  };
+
+  const traced = (waiting: WaitingDelivery, work: (span: TracePosition) => Promise<unknown>): Promise<unknown> =>
+    tracing.process(waiting.delivery.event, "parked", waiting.message, (span) => tracing.deliver(span, waiting.delivery, work));
+
+  const giveBack = (): MessageEnd => ({ kind: "nak", delayMs: closed ? 1 : AGAIN_AFTER_MS });
+
+  const handle = async (message: ConsumedMessage, stored: DeliveryMessage): Promise<MessageEnd> => {
+    const { delivery, dueAt } = stored;
+    const waiting = { delivery, source: message, message };
+    if (stored.blockedBy !== undefined) return ACK;
+    if (dueAt !== null && dueAt > clock.now()) {
+      // It waited for its retry in an ordered queue, and may have been asked for that time by its receiver.
+      const delay = { dueAt, delayMs: dueAt - clock.now(), floor: true };
+      await traced(waiting, (span) => dispatcher.settle({ kind: "retry", delivery, record: null, delay }, message, span));
+      return ACK;
+    }
+    while (!closed) {
+      const end = await attemptParked(waiting, { queue, share, mayBeDone: true, isWanted: () => !closed });
+      if (end === "done") return ACK;
+      if (end === "closed" || end === "stopped") return giveBack();
+      if (end === "again") continue;
+      if (end !== "wait") {
+        await traced(waiting, (span) =>
+          end.kind === "park"
+            ? dispatcher.park(delivery, end.queue, end.why, message, span)
+            : dispatcher.settle(end, message, span).then(() => {}),
+        );
+        return ACK;
+      }
+      if (shouldRequeue(message)) {
+        await traced(waiting, (span) => dispatcher.park(delivery, queue, "queue", message, span));
+        return ACK;
+      }
+      await pause(ASK_AGAIN_MS);
+    }
+    return giveBack();
+  };
+
+  const loop = createPullConsumer(dependencies, {
+    settings: options.settings,
+    limit: () => maxInFlight,
+    onMessage: createMessageHandler<DeliveryMessage>(dependencies, {
+      decode: decodedText(decodeDeliveryMessage),
+      handle,
+      appOf: () => queue.app,
+      onEnd: options.onIdle,
+      // A fault that is not the message's may last. Longer and longer delays keep the message from counting as poison.
+      retryDelayMs: ({ deliveries }) => AGAIN_AFTER_MS * 2 ** Math.min(deliveries - 1, LONGEST_BACKOFF),
+    }),
+    onLost: wakeAll,
+    recover: options.recover,
+  });
+  loop.start();
+
+  return {
+    maxInFlight,
+    wake() {
+      wakeAll();
+      loop.wake();
+    },
+    held: () => loop.held(),
+    lastMessageAt: () => loop.lastMessageAt(),
+    async close() {
+      closed = true;
+      wakeAll();
+      await loop.stop();
+    },
+  };
+}

@@ -1,0 +1,116 @@
+import { beforeEach, expect, test } from "vitest";
+import type { Attempt, Disposition } from "../../../src/delivery/attempt.ts";
+import { createInFlight } from "../../../src/delivery/in-flight.ts";
+import { createBulkhead } from "../../../src/delivery/limits/bulkhead.ts";
+import type { ParkedDelivery } from "../../../src/delivery/ports.ts";
+import { createProbes, type Probes } from "../../../src/delivery/recovery-probe.ts";
+import type { Delivery } from "../../../src/model/delivery.ts";
+import { createTracing } from "../../../src/telemetry/tracing.ts";
+import { aDelivery, anApp, anInstallation } from "../../support/builders.ts";
+import { createManualClock } from "../../support/manual-clock.ts";
+
+const installation = anInstallation({ status: "broken" });
+
+let parked: ParkedDelivery[];
+let attempted: string[];
+let delivered: Set<string>;
+let dispositionOf: (delivery: Delivery) => Partial<Disposition>;
+let probes: Probes;
+let ordered: boolean;
+let settled: string[];
+let circuitOpen: boolean;
+let broken: boolean;
+
+const attempt: Attempt = async (delivery) => {
+  attempted.push(delivery.id);
+  return { delivery, record: null, ...dispositionOf(delivery) } as Disposition;
+};
+
+beforeEach(() => {
+  parked = ["one", "two", "three"].map((id, at) => ({
+    source: { stream: "PARKED", sequence: 10 + at },
+    delivery: aDelivery({ id }),
+  }));
+  attempted = [];
+  delivered = new Set();
+  dispositionOf = () => ({ kind: "delivered" });
+  circuitOpen = false;
+  broken = true;
+  ordered = false;
+  settled = [];
+  probes = createProbes({
+    registry: { app: () => anApp({ orderBy: ordered ? "app" : "none" }) },
+    dispatcher: {
+      async settle({ kind, delivery }) {
+        settled.push(`${delivery.id}: ${kind}`);
+        return null;
+      },
+    },
+    queueBusy: () => parked.length > 0,
+    parkedAfter: async (_queue, sequence) => parked.find(({ source }) => source.sequence > sequence) ?? null,
+    removeParked: async (gone) => {
+      parked = parked.filter((one) => one !== gone);
+    },
+    isBroken: () => broken,
+    circuitOpen: () => circuitOpen,
+    attempt,
+    bulkhead: createBulkhead(createManualClock(), { maxInFlight: 8, maxPerDestination: 100, maxWaitMs: 500 }),
+    destinationOf: () => "destination",
+    inFlight: createInFlight(),
+    skipDelivered: async ({ id }) => delivered.has(id),
+    tracing: createTracing(null),
+  });
+});
+
+const probe = async () => (await probes.next(installation))?.();
+const waiting = () => parked.map(({ delivery }) => delivery.id);
+
+test("attempts the oldest delivery, and takes it out of its queue when it was delivered", async () => {
+  expect([await probe(), attempted, waiting()]).toEqual(["delivered", ["one"], ["two", "three"]]);
+});
+
+test("can be made when something waits and the app's circuit lets it go", () => {
+  expect(probes.canProbe(installation)).toBe(true);
+  circuitOpen = true;
+  expect(probes.canProbe(installation)).toBe(false);
+  circuitOpen = false;
+  parked = [];
+  expect(probes.canProbe(installation)).toBe(false);
+});
+
+test("attempts nothing when a person has stopped the installation meanwhile", async () => {
+  const claimed = await probes.next(installation);
+  broken = false;
+  expect([await claimed?.(), attempted, waiting().length]).toEqual(["held", [], 3]);
+});
+
+test("leaves it where it is when it failed, and takes the same one next time", async () => {
+  dispositionOf = () => ({ kind: "retry", delay: { dueAt: 0, delayMs: 0, floor: false } });
+  expect([await probe(), await probe(), attempted, waiting().length]).toEqual(["failed", "failed", ["one", "one"], 3]);
+});
+
+test("takes the one behind it after a refusal for good, and begins anew behind the last", async () => {
+  dispositionOf = ({ id }) => (id === "three" ? { kind: "delivered" } : { kind: "dead-letter", reason: "rejected" });
+  expect([await probe(), await probe(), await probe(), attempted]).toEqual(["failed", "failed", "delivered", ["one", "two", "three"]]);
+  expect(waiting()).toEqual(["one", "two"]);
+  dispositionOf = () => ({ kind: "dead-letter", reason: "rejected" });
+  for (let i = 0; i < 3; i++) await probe();
+  expect(attempted.slice(3)).toEqual(["one", "two", "one"]);
+});
+
+test("of an ordered app gives up what is refused for good: nothing is delivered before it", async () => {
+  ordered = true;
+  dispositionOf = ({ id }) => (id === "one" ? { kind: "dead-letter", reason: "rejected" } : { kind: "delivered" });
+  expect([await probe(), settled, waiting()]).toEqual(["failed", ["one: dead-letter"], ["two", "three"]]);
+  expect([await probe(), settled.length, attempted]).toEqual(["delivered", 1, ["one", "two"]]);
+});
+
+test("skips what was delivered before and not taken out", async () => {
+  delivered.add("one");
+  expect([await probe(), attempted, waiting()]).toEqual(["delivered", ["two"], ["three"]]);
+});
+
+test("is none when nothing waits", async () => {
+  parked = [];
+  expect(await probes.next(installation)).toBeNull();
+});

@@ -1,0 +1,155 @@
+import { describe, expect, test } from "vitest";
+import type { ExplainedAttempt } from "../../../src/explain/answer-schemas.ts";
+import { type DeliveryFacts, explainState } from "../../../src/explain/delivery-state.ts";
+import type { DeliveryHistory, LocatedDelivery, StoredEvent } from "../../../src/model/delivery-location.ts";
+import { aDelivery, anApp, anEvent, anInstallation, UUID } from "../../support/builders.ts";
+
+const NOW = Date.UTC(2026, 0, 5, 12);
+const minutes = (from: number): number => NOW + from * 60_000;
+const at = (from: number): string => new Date(minutes(from)).toISOString();
+
+const attempt = (from: number, outcome: string, number = 1): ExplainedAttempt => ({
+  ...{ attempt: number, at: at(from), outcome, response_code: outcome === "delivered" ? 200 : 500, duration_ms: 20 },
+  ...{ error: null, response_body: null, webhook_url: null, trace_id: "0af7651916cd43dd8448eb211c80319c" },
+});
+const retry = (storedFrom: number, dueIn: number, replay: string | null = null): LocatedDelivery => ({
+  ...{ stream: "retries", sequence: 5, storedAt: minutes(storedFrom), tierS: 64, dueAt: minutes(dueIn) },
+  delivery: aDelivery({ attemptsMade: 1, replay }),
+});
+const parked = (ofInstallation: boolean, dueAt: number | null = null): LocatedDelivery => ({
+  ...{ stream: "parked", sequence: 6, storedAt: minutes(-3), dueAt, queue: "app-platform.parked.acme", ofInstallation },
+  delivery: aDelivery({ firstParkedAt: minutes(-10) }),
+});
+const letter = (storedFrom: number): LocatedDelivery => ({
+  ...{ stream: "dead-letters", sequence: 7, storedAt: minutes(storedFrom), reason: "exhausted", error: "answered with status 500" },
+  delivery: aDelivery({ attemptsMade: 9 }),
+});
+const stored = (stage: StoredEvent["stage"]): StoredEvent => ({
+  ...{ stream: "APP_PLATFORM_EVENTS", sequence: 1, storedAt: minutes(-20), event: anEvent(), problem: null, stage },
+});
+const explain = (facts: Partial<DeliveryFacts>) =>
+  explainState({
+    ...{ deliveryId: aDelivery().id, app: "acme", installationUuid: UUID, registered: { app: anApp(), installation: anInstallation() } },
+    ...{ stored: stored("handled"), history: null, located: null, rest: null, attempts: [], nextProbeAt: null, isOldest: true },
+    ...{ stored: stored("handled"), history: null, located: null, rest: null, attempts: [], nextProbeAt: null, isOldest: true },
+    ...{ circuit: { state: "closed" } as const },
+    ...{ maxParkedAgeMs: 7 * 86_400_000, brokenAction: "park" as const, now: NOW },
+    ...facts,
+  });
+const historyOf = (delivered: boolean, replay: string | null = null, eventSequence: number | null = 1): DeliveryHistory => ({
+  ...{ place: null, skips: [], eventSequence, app: "acme", installationUuid: UUID },
+  runs: [
+    {
+      replay,
+      delivered,
+      last: { attempt: 2, endedAt: minutes(-6), responseCode: 202, traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" },
+    },
+  ],
+});
+
+describe("the latest evidence wins", () => {
+  test.each<[string, Partial<DeliveryFacts>, string]>([
+    ["a delivered attempt", { attempts: [attempt(-5, "failed"), attempt(-4, "delivered", 2)] }, "delivered"],
+    ["a delivered attempt over an older retry", { attempts: [attempt(-4, "delivered")], located: retry(-5, -4) }, "delivered"],
+    ["a delivered attempt over an older dead letter", { attempts: [attempt(-1, "delivered")], located: letter(-2) }, "delivered"],
+    ["a resend over an older delivered attempt", { attempts: [attempt(-9, "delivered")], located: retry(-1, 1, "r-1") }, "retrying"],
+    ["a mark where no row is left", { history: historyOf(true) }, "delivered"],
+    ["a mark of the last replay where no row is left", { history: historyOf(true, "r-1") }, "delivered"],
+    ["a mark of a replay over its own message", { history: historyOf(true, "r-1"), located: retry(-5, 1, "r-1") }, "delivered"],
+    ["a mark over the message of its own run", { history: historyOf(true), located: retry(-5, 1) }, "delivered"],
+    ["a resend over the mark of the first run", { history: historyOf(true), located: retry(-5, 1, "r-1") }, "retrying"],
+    ["a retry", { attempts: [attempt(-5, "failed")], located: retry(-5, 1) }, "retrying"],
+    ["a dead letter", { attempts: [attempt(-5, "failed")], located: letter(-4) }, "dead_letter"],
+    ["an event that nobody has taken", { stored: stored("waiting") }, "pending"],
+    ["an event that is being handled", { stored: stored("taken") }, "pending"],
+    ["parts that are not dealt out", { rest: { kind: "parts" } }, "pending"],
+    [
+      "an event that was set aside",
+      { rest: { kind: "dead-letter", sequence: 9, storedAt: NOW, reason: "redelivered", error: "redelivered 11 times" } },
+      "dead_letter",
+    ],
+    ["nothing", {}, "unknown"],
+    ["a test call that failed", { attempts: [attempt(-5, "failed")], stored: null, history: historyOf(false, null, null) }, "test_failed"],
+    ["a test call that worked", { stored: null, history: historyOf(true, null, null) }, "delivered"],
+    ["an attempt without what followed", { attempts: [attempt(-5, "failed")] }, "unknown"],
+  ])("%s", (_what, facts, state) => {
+    expect(explain(facts).state).toBe(state);
+  });
+});
+
+test("what only its mark tells of", () => {
+  expect(explain({ stored: null, history: historyOf(true) })).toMatchObject({
+    detail: `delivered at ${at(-6)} by attempt 2, answered with status 202`,
+    delivered_at: at(-6),
+    trace_id: "0af7651916cd43dd8448eb211c80319c",
+  });
+});
+
+describe("a retry that will not be attempted when it is due says so", () => {
+  const open = { state: "open", openForMs: 1, openUntil: minutes(5) } as const;
+  const of = (installation: Parameters<typeof anInstallation>[0]) => ({
+    registered: { app: anApp(), installation: anInstallation(installation) },
+  });
+  test.each<[Partial<DeliveryFacts>, RegExp, string | null]>([
+    [{ registered: { app: anApp(), installation: undefined } }, /the installation is gone: it goes to dead letters then/, null],
+    [{ registered: { app: undefined, installation: anInstallation() } }, /the installation is gone/, null],
+    [of({ status: "disabled" }), /the installation is disabled: it is parked then/, null],
+    [of({ status: "broken" }), /the installation is broken: it is parked then/, null],
+    [{ ...of({ status: "broken" }), brokenAction: "deliver" }, /^attempt 2 is due at [^;]*$/, at(4)],
+    [{ circuit: open }, /the app's circuit is open: it is parked then/, null],
+    [{ circuit: { ...open, openUntil: minutes(3) } }, /^attempt 2 is due at [^;]*$/, at(4)],
+  ])("%#", (facts, detail, next) => {
+    const found = explain({ located: retry(-1, 4), ...facts });
+    expect(found).toMatchObject({ state: "retrying", next_attempt_at: next });
+    expect(found.detail).toMatch(detail);
+  });
+});
+
+test("a retry says when it is due", () => {
+  expect(explain({ located: retry(-1, 4) })).toMatchObject({
+    detail: `attempt 2 is due at ${at(4)}`,
+    next_attempt_at: at(4),
+    retry: { sequence: 5, tier_s: 64, due_at: at(4) },
+  });
+  expect(explain({ located: retry(-9, -4) }).detail).toBe("attempt 2 is due now");
+});
+
+describe("what is parked says since when, why, and what comes next", () => {
+  const open = { state: "open", openForMs: 1, openUntil: minutes(2) } as const;
+  const registered = (installation: Parameters<typeof anInstallation>[0], app = {}) => ({
+    registered: { app: anApp(app), installation: anInstallation(installation) },
+  });
+  test.each<[string, Partial<DeliveryFacts>, string, string | null]>([
+    ["a disabled installation", { located: parked(true), ...registered({ status: "disabled" }) }, "disabled", null],
+    ["a broken one", { located: parked(true), nextProbeAt: minutes(30), ...registered({ status: "broken" }) }, "broken", at(30)],
+    [
+      "one of a broken one that is not its next probe",
+      { located: parked(true), nextProbeAt: minutes(30), isOldest: false, ...registered({ status: "broken" }) },
+      "broken",
+      null,
+    ],
+    ["an open circuit", { located: parked(false), circuit: open }, "circuit", at(2)],
+    ["an open circuit, behind the one that tries it", { located: parked(false), isOldest: false, circuit: open }, "circuit", null],
+    [
+      "a half-open circuit",
+      { located: parked(false), circuit: { ...open, state: "half_open" as const, probeBy: null, probeUntil: 0 } },
+      "circuit",
+      null,
+    ],
+    ["the head of an ordered queue", { located: parked(false, minutes(3)), ...registered({}, { orderBy: "app" }) }, "ordered", at(3)],
+    ["one behind it", { located: parked(false), ...registered({}, { orderBy: "app" }) }, "ordered", null],
+    ["one whose turn it is", { located: parked(false, minutes(-1)), ...registered({}, { orderBy: "app" }) }, "ordered", null],
+    ["no place", { located: parked(false) }, "queue", null],
+    ["an installation that was recovered since", { located: parked(true) }, "queue", null],
+  ])("%s", (_what, facts, because, next) => {
+    const explained = explain(facts);
+    expect(explained).toMatchObject({ state: "parked", next_attempt_at: next, parked: { because, since: at(-10) } });
+    expect(explained.detail.startsWith(`parked since ${at(-10)}: `)).toBe(true);
+    expect(explained.parked?.expires_at).toBe(at(-10 + 7 * 24 * 60));
+  });
+});
+
+test("an installation that is gone is said to be", () => {
+  const gone = { registered: { app: undefined, installation: undefined }, located: letter(-4) };
+  expect(explain(gone)).toMatchObject({ installation_status: "uninstalled", dead_letter: { sequence: 7, reason: "exhausted" } });
+});
