@@ -1,12 +1,13 @@
 /**
- * The commands that work on a fresh clone: `demo`, `test`, `test-changed`, `fuzz`, `chaos`, `bench`, `start`, `example`, and `deps`, which only
- * installs.
+ * The commands that work on a fresh clone: `demo`, `test`, `test-changed`, `check-clients`, `fuzz`, `chaos`, `bench`, `start`, `example`, and `deps`,
+ * which only installs.
  * Usage: node scripts/run.mjs <command> [arguments for it]. Plain JavaScript without packages: Node 18 runs it.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { checkClients, ensureClientToolchains } from "./client-toolchains.mjs";
 import { startNatsServer, startRedisServer } from "./servers.mjs";
 import {
   ensureBinaries,
@@ -73,6 +74,7 @@ function runTests(node, words) {
   if (!ensureBinaries()) throw new SetUpError(howToInstall("npm test"));
   if (!ensurePrometheus()) say("no promtool: the tests of alert rules and dashboards are skipped");
   ensureBrowser();
+  ensureClientToolchains();
   return run(node, [join("node_modules", "vitest", "vitest.mjs"), "run", ...words]);
 }
 
@@ -160,13 +162,16 @@ try {
       await finish(files.length === 0 ? 0 : await runTests(node, files));
       break;
     }
+    case "check-clients":
+      await finish(checkClients() ? 0 : 1);
+      break;
     case "fuzz":
       if (!ensureBinaries()) throw new SetUpError(howToInstall("npm run fuzz"));
       await finish(await run(node, [join("node_modules", "vitest", "vitest.mjs"), "run", "fuzz", ...FUZZ, ...args], FUZZ_ENVIRONMENT));
       break;
     default:
       throw new SetUpError(
-        `unknown command ${JSON.stringify(command)}, wanted demo, test, test-changed, fuzz, chaos, bench, start, example or deps`,
+        `unknown command ${JSON.stringify(command)}, wanted demo, test, test-changed, check-clients, fuzz, chaos, bench, start, example or deps`,
       );
   }
 } catch (error) {

@@ -26,12 +26,12 @@ export function testFiles(files: readonly string[]): string[] {
 }
 
 /**
- * A test that speaks to NATS itself: through the package, or by killing the server; and every test of resilience, where the
+ * A test that speaks to NATS itself: through the package, by killing the server, or with a server of its own; and every test of resilience, where the
  * server is what fails. In the others NATS only carries what Posthorn's own code sends.
  */
 export function speaksToNats(file: string): boolean {
   if (file.startsWith("test/unit/")) return false;
-  return file.startsWith("test/resilience/") || /from "nats";$|nats\w*\.(kill|restart)\(/im.test(read(file));
+  return file.startsWith("test/resilience/") || /from "nats";$|nats\w*\.(kill|restart)\(|TEST_NATS_SERVER/im.test(read(file));
 }
 
 /** Test files that a change of any of the files can reach. */

@@ -1,4 +1,5 @@
 /** posthorn publish: publishes one event through POST /v1/events. Services publish on the bus, with posthorn/client. */
+import { nearest } from "../model/nearest.ts";
 import { command, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
 import { eventData, jsonObject, withMember } from "./values.ts";
@@ -6,9 +7,10 @@ import { eventData, jsonObject, withMember } from "./values.ts";
 export const publishCommand = command({
   name: "publish",
   summary: "Publishes an event.",
-  operands: ["<type>"],
+  operands: ["[type]"],
   options: {
     organization: value("id", "The organization of the event."),
+    example: value("type", "A sample event of Sentry, instead of <type>, --data and --actor: docs/events.md lists them."),
     data: value(
       "json",
       "The event's data, or a webhook payload that contains it: a JSON object, @file, or - for standard input; {} by default.",
@@ -23,10 +25,12 @@ export const publishCommand = command({
   examples: [
     `publish issue.created --organization 42 --data '{"issue":{"id":"1","title":"It works"}}'`,
     "publish issue.created --organization 42 --data @issue.json",
+    "publish --example seer.pr_created --organization 42",
   ],
-  async run({ api, output, options, readInput, operands: [type = ""] }) {
-    const { organization, data = "{}", id, app, installation, project, actor, traceparent } = options;
+  async run({ api, output, options, readInput, operands: [operand] }) {
+    const { organization, id, app, installation, project, traceparent } = options;
     if (organization === undefined) throw new UsageError("publish: --organization is missing");
+    const { type, data, actor } = await publishedEvent(operand, options);
     const head = JSON.stringify({ type, id, organization_id: organization, app, installation_uuid: installation, project_id: project });
     // As text, so that numbers and key order reach the receiver unchanged.
     const withActor = actor === undefined ? head : withMember(head, "actor", await jsonObject("actor", actor, readInput));
@@ -45,3 +49,31 @@ export const publishCommand = command({
     });
   },
 });
+
+interface EventOptions {
+  readonly example: string | undefined;
+  readonly data: string | undefined;
+  readonly actor: string | undefined;
+}
+
+/** @throws UsageError */
+async function publishedEvent(
+  type: string | undefined,
+  { example, data, actor }: EventOptions,
+): Promise<{ readonly type: string; readonly data: string; readonly actor: string | undefined }> {
+  if (example === undefined) {
+    if (type === undefined) throw new UsageError("publish: <type> is missing");
+    return { type, data: data ?? "{}", actor };
+  }
+  if (type !== undefined || data !== undefined || actor !== undefined)
+    throw new UsageError("publish: --example has a type, data and an actor of its own; give either it or those");
+  const { EXAMPLE_EVENTS } = await import("./example-events.generated.ts");
+  const types = Object.keys(EXAMPLE_EVENTS);
+  const found = types.includes(example) ? EXAMPLE_EVENTS[example] : undefined;
+  if (found === undefined) {
+    const near = nearest(example, types);
+    const hint = near === undefined ? `wanted one of ${types.join(", ")}` : `did you mean ${near}?`;
+    throw new UsageError(`--example: found ${JSON.stringify(example)}, ${hint}`);
+  }
+  return { type: example, ...found };
+}

@@ -91,7 +91,12 @@ function beginning(startAt: StartAt): object {
 }
 
 /** A single subject, as servers before 2.10 accept only one; the subscription filters the rest. */
-function filterSubject({ subjectPrefix: prefix, changes, app = "*", installationUuid }: StatusConsumerPlan): string {
+export function filterSubject({
+  subjectPrefix: prefix,
+  changes,
+  app = "*",
+  installationUuid,
+}: StatusFilter & Pick<StatusConsumerPlan, "subjectPrefix">): string {
   const subjects = createSubjects(prefix);
   const type = changes?.length === 1 ? (changes[0] ?? "*.*") : "*.*";
   if (installationUuid !== undefined) return subjects.status(type, app, installationUuid);

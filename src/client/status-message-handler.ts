@@ -42,17 +42,23 @@ export function createMessageHandler<Type extends StatusEventType>(
       message.ack();
     } catch (error) {
       onError(error);
-      message.nak(Math.min(FIRST_BACKOFF_MS * 2 ** (redeliveryCount - 1), MAX_BACKOFF_MS));
+      message.nak(backoffMs(redeliveryCount));
     } finally {
       clearInterval(keepAlive);
     }
   };
 }
 
+/** Delay of the redelivery after the handler's n-th failure. */
+export function backoffMs(failures: number): number {
+  return Math.min(FIRST_BACKOFF_MS * 2 ** (failures - 1), MAX_BACKOFF_MS);
+}
+
 function eventOf(message: JsMsg): StatusEvent | null {
   try {
     const event = message.json<StatusEvent | null>();
-    return typeof event?.type === "string" && typeof event.data === "object" && event.data !== null ? event : null;
+    const { type, data } = event ?? {};
+    return typeof type === "string" && typeof data === "object" && data !== null && !Array.isArray(data) ? event : null;
   } catch {
     return null;
   }

@@ -1,9 +1,9 @@
 /**
  * One watch over all records of the registry bucket, kept alive.
  *
- * WATCH-1  Entries arrive in the order of their revisions and none is skipped: a restarted watch resumes at the last revision seen.
- * WATCH-2  `isCurrent` is false from the start and from every reconnect until the watch has caught up.
- * WATCH-3  The watch is restarted after a reconnect; left alone it lags by many seconds.
+ * BUCKET-1  Entries arrive in the order of their revisions and none is skipped: a restarted watch resumes at the last revision seen.
+ * BUCKET-2  `isCurrent` is false from the start and from every reconnect until the watch has caught up.
+ * BUCKET-3  The watch is restarted after a reconnect; left alone it lags by many seconds.
  */
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";

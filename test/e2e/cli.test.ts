@@ -146,6 +146,27 @@ describe("an event", () => {
     const { code, err } = await cli("publish Issue.Created --organization 42");
     expect([code, err]).toEqual([65, expect.stringMatching(/found "Issue"/)]);
   });
+
+  test("is published from the samples by its type, with the text of its numbers", async () => {
+    const { organization } = await installed();
+    for (const type of ["seer.pr_created", "metric_alert.critical"]) {
+      const { code, out } = await cli(`publish --example ${type} --organization ${organization}`);
+      expect([code, out]).toEqual([0, expect.stringMatching(new RegExp(`^${type.replace(".", "\\.")} .+ is stored as`))]);
+    }
+    await eventually(() => receiver.requests.some(({ body }) => body.toString().includes('"pr_number":318')));
+    await eventually(() => receiver.requests.some(({ body }) => body.toString().includes('"alert_threshold":100.0')));
+  });
+
+  test.each([
+    ["--example seer.pr_creatd", /found "seer.pr_creatd", did you mean seer.pr_created\?/],
+    ["--example constructor", /found "constructor", wanted one of issue\.created, /],
+    ["issue.created --example issue.created", /give either it or those/],
+    ["--example issue.created --data {}", /give either it or those/],
+    ["", /<type> is missing/],
+  ])("is not published with %j", async (words, message) => {
+    const { code, err } = await cli(`publish ${words} --organization 42`.replace("  ", " "));
+    expect([code, err]).toEqual([64, expect.stringMatching(message)]);
+  });
 });
 
 test("what was given up is listed, shown and replayed", async () => {

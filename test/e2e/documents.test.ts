@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { clientPython, PYTHON_CLIENT } from "../../scripts/client-toolchains.mjs";
 import { findBinary } from "../../scripts/servers.mjs";
 import { blocksOf, runDocument } from "../support/document.ts";
 import { eventually } from "../support/eventually.ts";
@@ -119,13 +120,25 @@ test("the README leads from a start to an answer", async () => {
 });
 
 test("the tutorial leads from nothing over a retry and a dead letter to a verified webhook in each language", async () => {
-  const said = await runDocument(join(ROOT, "docs/tutorial.md"), await surroundings("doc-tutorial"));
+  // Its programs use the default prefix.
+  const { environment, replace, ...more } = await surroundings("app-platform");
+  const python = clientPython();
+  const said = await runDocument(join(ROOT, "docs/tutorial.md"), {
+    ...more,
+    environment: { ...environment, PYTHONPATH: join(PYTHON_CLIENT, "src"), PYTHONDONTWRITEBYTECODE: "1" },
+    replace: [...replace, [".local/tutorial/bin/python", python ?? "no Python"]],
+    has: (needed) => (needed === "the Python client" ? python !== null : findBinary(needed) !== null),
+  });
   expect(said).toContain("signature right");
   expect(said).toMatch(/tracker +delivered/);
   expect(said).toMatch(/answered with status 503/);
   expect(said).toMatch(/delivery\.exhausted/);
   expect(said).toMatch(/tracker +dead_letter/);
   expect(said).toMatch(/test\.ping dlv_/);
+  if (python !== null) {
+    expect(said).toMatch(/stored as APP_PLATFORM_EVENTS \d+/);
+    expect(said).toMatch(/integration\.broken tracker \{'rule': 'fatal'/);
+  }
 });
 
 /** What is so after the commands of a document, because it says so. */

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { clientPython, PYTHON_CLIENT } from "../../scripts/client-toolchains.mjs";
 import { findBinary } from "../../scripts/servers.mjs";
 import { eventually } from "../support/eventually.ts";
 import { connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
@@ -33,10 +34,20 @@ afterAll(async () => {
 /** @returns the command that runs it, or null when its language is not on this machine. */
 type Prepare = () => Promise<[command: string, ...args: string[]] | null>;
 
+/** A receiver that uses the Python client, with the packages that its tests have. */
+const withClient =
+  (file: string): Prepare =>
+  async () => {
+    const python = clientPython();
+    return python === null ? null : ["env", `PYTHONPATH=${join(PYTHON_CLIENT, "src")}`, python, "-B", join(EXAMPLES, "receive", file)];
+  };
+
 const RECEIVERS: Array<[language: string, prepare: Prepare]> = [
   ["Node", async () => [process.execPath, join(EXAMPLES, "receive/receive.mjs")]],
   ["Node with posthorn/client", async () => [process.execPath, join(EXAMPLES, "receiver/main.ts")]],
   ["Python", async () => (findBinary("python3") === null ? null : ["python3", join(EXAMPLES, "receive/receive.py")])],
+  ["Python with FastAPI", withClient("receive_fastapi.py")],
+  ["Python with Django", withClient("receive_django.py")],
   [
     "Go",
     async () => {

@@ -89,7 +89,7 @@ describe("a publisher", () => {
     ["missing organization", { organizationId: undefined }, /^organization_id: missing/],
     ["missing data", { data: undefined }, /^data: missing, wanted an object$/],
     ["data that is an array", { data: [] }, /^data: found an array/],
-    ["dataJson that is no JSON", { data: undefined, dataJson: "{" }, /^body: not valid JSON/],
+    ["dataJson that is no JSON", { data: undefined, dataJson: "{" }, /^data: not valid JSON/],
     ["id of 10 KB", { id: "x".repeat(10_240) }, /^id: found 10240 characters/],
     ["installation that is no UUID", { installationUuid: "7" }, /^installation_uuid: found "7", wanted a UUID/],
     ["id with half a surrogate pair", { id: "a\ud800" }, /^id: found "a\\ud800" with an unpaired surrogate/],

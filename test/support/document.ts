@@ -4,6 +4,7 @@
  *
  *   <!-- not run: reason -->
  *   <!-- background: name, until: text[, needs: program] -->   goes on in a terminal of its own, instead of the last one of that name
+ *   <!-- [needs: program, ]then: name says text -->   the next block waits until that terminal has said it
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -16,6 +17,7 @@ export interface Block {
   readonly notRun: string | null;
   readonly background: { readonly name: string; readonly until: string } | null;
   readonly needs: string | null;
+  readonly waitsFor: { readonly name: string; readonly says: string } | null;
 }
 
 export function blocksOf(file: string): Block[] {
@@ -37,10 +39,16 @@ export function blocksOf(file: string): Block[] {
       notRun: /^not run: (.+)$/.exec(comment)?.[1] ?? null,
       background: background === null ? null : { name: background, until: until ?? "" },
       needs: named("needs"),
+      waitsFor: awaitedOf(named("then")),
     });
     at = end;
   }
   return blocks;
+}
+
+function awaitedOf(text: string | null): Block["waitsFor"] {
+  const [, name = "", says = ""] = /^(\S+) says (.+)$/.exec(text ?? "") ?? [];
+  return text === null ? null : { name, says };
 }
 
 export interface RunOptions {
@@ -48,11 +56,15 @@ export interface RunOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** What stands in the document → what it is here: addresses that a test can't have for itself. */
   readonly replace: ReadonlyArray<readonly [from: string, to: string]>;
+  /** Whether what a block needs is there; programs on the PATH when not given. */
+  readonly has?: (needed: string) => boolean;
 }
 
+const isOnPath = (program: string): boolean => findBinary(program) !== null;
+
 /** @returns everything that was printed. @throws Error naming the line of the block that failed, with what it printed. */
-export async function runDocument(file: string, { cwd, environment, replace }: RunOptions): Promise<string> {
-  const terminals = new Map<string, ChildProcess>();
+export async function runDocument(file: string, { cwd, environment, replace, has = isOnPath }: RunOptions): Promise<string> {
+  const terminals = new Map<string, { readonly child: ChildProcess; readonly printed: () => string }>();
   const exported = { ...environment };
   let transcript = "";
 
@@ -70,7 +82,7 @@ export async function runDocument(file: string, { cwd, environment, replace }: R
     return { child, printed: () => printed };
   };
   const end = async (name: string): Promise<void> => {
-    const child = terminals.get(name);
+    const child = terminals.get(name)?.child;
     terminals.delete(name);
     if (child?.pid === undefined || child.exitCode !== null) return;
     const exited = new Promise((resolve) => child.once("exit", resolve));
@@ -80,12 +92,12 @@ export async function runDocument(file: string, { cwd, environment, replace }: R
   };
 
   try {
-    for (const { line, commands, notRun, background, needs } of blocksOf(file)) {
-      if (notRun !== null || (needs !== null && findBinary(needs) === null)) continue;
+    for (const { line, commands, notRun, background, needs, waitsFor } of blocksOf(file)) {
+      if (notRun !== null || (needs !== null && !has(needs))) continue;
       if (background !== null) {
         await end(background.name);
         const { child, printed } = start(commands);
-        terminals.set(background.name, child);
+        terminals.set(background.name, { child, printed });
         await eventually(() => {
           if (child.exitCode !== null || !printed().includes(background.until)) throw new Error(`${file}:${line} said\n${printed()}`);
           return true;
@@ -104,6 +116,7 @@ export async function runDocument(file: string, { cwd, environment, replace }: R
         if (name !== undefined && name !== "" && /^\w+$/.test(name)) exported[name] = text.join("=");
       }
       transcript += said;
+      if (waitsFor !== null) await eventually(() => terminals.get(waitsFor.name)?.printed().includes(waitsFor.says) === true);
     }
   } finally {
     for (const name of [...terminals.keys()]) await end(name);

@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { missingToolchains } from "../../scripts/client-toolchains.mjs";
 import { findBinary } from "../../scripts/servers.mjs";
 import { canInstall, ensurePage, ensureProgram, findBrowser } from "../../scripts/set-up.mjs";
 
@@ -22,6 +23,10 @@ export default function setup(): () => Promise<void> {
     if (canInstall()) throw new Error("the tests of the dashboard need chromium, which can be installed here: run them with npm test");
     process.stderr.write("SKIPPED: the tests of the dashboard. They need Chromium: install it, or set TEST_CHROMIUM to its path.\n");
   }
+  const missing = missingToolchains();
+  if (missing.length > 0 && process.env["TEST_CLIENTS"] === "required")
+    throw new Error(`TEST_CLIENTS=required, but missing: ${missing.join(" ")}`);
+  for (const what of missing) process.stderr.write(`SKIPPED: ${what}\n`);
 
   const file = join(tmpdir(), `posthorn-test-run-${process.pid}`);
   writeFileSync(file, "");

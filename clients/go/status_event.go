@@ -1,0 +1,156 @@
+package posthorn
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
+// StatusEventType is `<subject>.<change>`.
+type StatusEventType string
+
+const (
+	IntegrationBroken    StatusEventType = "integration.broken"
+	IntegrationRecovered StatusEventType = "integration.recovered"
+	IntegrationDisabled  StatusEventType = "integration.disabled"
+	IntegrationEnabled   StatusEventType = "integration.enabled"
+	CircuitOpened        StatusEventType = "circuit.opened"
+	CircuitClosed        StatusEventType = "circuit.closed"
+	DeliveryExhausted    StatusEventType = "delivery.exhausted"
+	DeliveryRejected     StatusEventType = "delivery.rejected"
+)
+
+// StatusEventTypes has all of them.
+func StatusEventTypes() []StatusEventType {
+	return []StatusEventType{
+		IntegrationBroken, IntegrationRecovered, IntegrationDisabled, IntegrationEnabled,
+		CircuitOpened, CircuitClosed, DeliveryExhausted, DeliveryRejected,
+	}
+}
+
+// StatusEvent is a CloudEvent with the members of schemas/<type>.json. A later version may add members.
+type StatusEvent struct {
+	// ID is the same if the event is published or redelivered again: remember it to skip handled events.
+	ID     string
+	Type   StatusEventType
+	Source string
+	// Subject is the installation's uuid, the app's slug or the delivery's id.
+	Subject string
+	// Time is an RFC 3339 time.
+	Time string
+	// Data is a JSON object; the methods below read it.
+	Data json.RawMessage
+}
+
+// IntegrationData is of an integration.recovered, .disabled or .enabled.
+type IntegrationData struct {
+	App              string  `json:"app"`
+	InstallationUUID string  `json:"installation_uuid"`
+	OrganizationID   string  `json:"organization_id"`
+	WebhookURL       string  `json:"webhook_url"`
+	PreviousStatus   string  `json:"previous_status"`
+	Status           string  `json:"status"`
+	DashboardURL     *string `json:"dashboard_url"`
+	Reason           struct {
+		// By is `probe`, a first success, or `person`, through the API.
+		By string `json:"by"`
+	} `json:"reason"`
+}
+
+// BrokenData is of an integration.broken: with the rule, and the counters that it was judged by.
+type BrokenData struct {
+	App              string  `json:"app"`
+	InstallationUUID string  `json:"installation_uuid"`
+	OrganizationID   string  `json:"organization_id"`
+	WebhookURL       string  `json:"webhook_url"`
+	PreviousStatus   string  `json:"previous_status"`
+	Status           string  `json:"status"`
+	DashboardURL     *string `json:"dashboard_url"`
+	Reason           struct {
+		// Rule is `fatal`, `failing_days` or `timeouts`.
+		Rule             string   `json:"rule"`
+		WindowDays       int      `json:"window_days"`
+		Days             []string `json:"days"`
+		Success          int      `json:"success"`
+		Error            int      `json:"error"`
+		Timeout          int      `json:"timeout"`
+		Fatal            int      `json:"fatal"`
+		LastResponseCode *int     `json:"last_response_code"`
+		LastError        *string  `json:"last_error"`
+	} `json:"reason"`
+}
+
+// CircuitData is of a circuit.opened or .closed.
+type CircuitData struct {
+	App           string `json:"app"`
+	PreviousState string `json:"previous_state"`
+	State         string `json:"state"`
+	// Reason and OpenUntil are nil when it closed.
+	Reason *struct {
+		WindowS        float64 `json:"window_s"`
+		Attempts       int     `json:"attempts"`
+		Failures       int     `json:"failures"`
+		FailurePercent float64 `json:"failure_percent"`
+	} `json:"reason"`
+	OpenUntil    *string `json:"open_until"`
+	DashboardURL *string `json:"dashboard_url"`
+}
+
+// GivenUpData is of a delivery.exhausted or .rejected.
+type GivenUpData struct {
+	App              string  `json:"app"`
+	InstallationUUID string  `json:"installation_uuid"`
+	OrganizationID   string  `json:"organization_id"`
+	DeliveryID       string  `json:"delivery_id"`
+	EventID          string  `json:"event_id"`
+	EventType        string  `json:"event_type"`
+	Attempts         int     `json:"attempts"`
+	Reason           string  `json:"reason"`
+	LastOutcome      *string `json:"last_outcome"`
+	LastResponseCode *int    `json:"last_response_code"`
+	LastError        *string `json:"last_error"`
+	DashboardURL     *string `json:"dashboard_url"`
+}
+
+// Broken reads the data of an integration.broken.
+func (e StatusEvent) Broken() (BrokenData, error) {
+	return dataAs[BrokenData](e, IntegrationBroken)
+}
+
+// Integration reads the data of an integration.recovered, .disabled or .enabled.
+func (e StatusEvent) Integration() (IntegrationData, error) {
+	return dataAs[IntegrationData](e, IntegrationRecovered, IntegrationDisabled, IntegrationEnabled)
+}
+
+// Circuit reads the data of a circuit.opened or .closed.
+func (e StatusEvent) Circuit() (CircuitData, error) {
+	return dataAs[CircuitData](e, CircuitOpened, CircuitClosed)
+}
+
+// GivenUp reads the data of a delivery.exhausted or .rejected.
+func (e StatusEvent) GivenUp() (GivenUpData, error) {
+	return dataAs[GivenUpData](e, DeliveryExhausted, DeliveryRejected)
+}
+
+func dataAs[Data any](event StatusEvent, types ...StatusEventType) (Data, error) {
+	var data Data
+	if !slices.Contains(types, event.Type) {
+		return data, fmt.Errorf("this is a %s, wanted one of %v", event.Type, types)
+	}
+	return data, json.Unmarshal(event.Data, &data)
+}
+
+// readStatusEvent returns false for what is no status event.
+func readStatusEvent(body []byte) (StatusEvent, bool) {
+	members, isObject := readObject(body)
+	if !isObject {
+		return StatusEvent{}, false
+	}
+	if _, isObject = readObject(members["data"]); !isObject || kindOf(members["type"]) != "a string" {
+		return StatusEvent{}, false
+	}
+	return StatusEvent{
+		ID: textOf(members["id"]), Type: StatusEventType(textOf(members["type"])), Source: textOf(members["source"]),
+		Subject: textOf(members["subject"]), Time: textOf(members["time"]), Data: members["data"],
+	}, true
+}

@@ -1,0 +1,45 @@
+"""Client of Posthorn: publish events, follow status events, verify webhooks."""
+
+from ._connection import NatsServers
+from ._errors import PosthornError
+from ._event import delivery_id
+from ._publisher import PublishedEvent, Publisher
+from ._status_event import (
+    STATUS_EVENT_TYPES,
+    BrokenData,
+    BrokenReason,
+    ChangedBy,
+    CircuitData,
+    CircuitReason,
+    GivenUpData,
+    IntegrationData,
+    StatusChangedData,
+    StatusEvent,
+    StatusEventType,
+)
+from ._subscription import StatusContext, StatusSubscription, subscribe_status
+from ._webhook import VerifiedWebhook, verify_webhook
+
+__all__ = [
+    "STATUS_EVENT_TYPES",
+    "BrokenData",
+    "BrokenReason",
+    "ChangedBy",
+    "CircuitData",
+    "CircuitReason",
+    "GivenUpData",
+    "IntegrationData",
+    "NatsServers",
+    "PosthornError",
+    "PublishedEvent",
+    "Publisher",
+    "StatusChangedData",
+    "StatusContext",
+    "StatusEvent",
+    "StatusEventType",
+    "StatusSubscription",
+    "VerifiedWebhook",
+    "delivery_id",
+    "subscribe_status",
+    "verify_webhook",
+]
