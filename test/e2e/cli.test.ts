@@ -151,7 +151,7 @@ describe("an event", () => {
     const { organization } = await installed();
     for (const type of ["seer.pr_created", "metric_alert.critical"]) {
       const { code, out } = await cli(`publish --example ${type} --organization ${organization}`);
-      expect([code, out]).toEqual([0, expect.stringMatching(new RegExp(`^${type.replace(".", "\\.")} .+ is stored as`))]);
+      expect([code, out]).toEqual([0, expect.stringMatching(new RegExp(`^${type.replace(".", "\\.")} .+ stored as`))]);
     }
     await eventually(() => receiver.requests.some(({ body }) => body.toString().includes('"pr_number":318')));
     await eventually(() => receiver.requests.some(({ body }) => body.toString().includes('"alert_threshold":100.0')));
