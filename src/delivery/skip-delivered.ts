@@ -1,6 +1,6 @@
 /**
- * The one place where a delivery is skipped because it is done: delivered before, or stored in another stream since, by an
- * earlier handling of the same event message or for another message with the same event key, which has the same delivery id.
+ * The one place where a delivery is skipped because it is done: delivered before, for the same event message or for
+ * another one with the same event key, which has the same delivery id; or stored in another stream since, for the same message.
  * A skip is logged and counted, and noted for those who ask what became of the delivery.
  */
 import type { Delivery } from "../model/delivery.ts";

@@ -19,8 +19,8 @@ export const keys = {
   stats: (app: string, day: string): string => `stats:{${app}}:${day}`,
   /** State of one run of a delivery: `delivered` or `pending`, its event's sequence, its installation, its last attempt. */
   delivery: (app: string, dedupKey: string): string => `delivery:{${app}}:${dedupKey}`,
-  /** How often one run of a delivery was stored in another stream. */
-  stores: (app: string, dedupKey: string): string => `stores:{${app}}:${dedupKey}`,
+  /** How often one run of a delivery, for one message of its event, was stored in another stream. */
+  stores: (app: string, storeKey: string): string => `stores:{${app}}:${storeKey}`,
   /** Hand-outs of a message that a replica gave back. */
   giveBacks: (stream: string, sequence: number): string => `give-backs:${stream}:${sequence}`,
   /** Where a delivery was stored last: stream, sequence, its event's sequence, its installation, its run. */

@@ -109,10 +109,10 @@ export function createRequestLog(dependencies: RequestLogDependencies, options: 
     },
 
     async isHandedOver(delivery) {
-      const dedupKey = dedupKeyOf(delivery);
-      if (Number(buffer.findNote(`stores ${dedupKey}`)?.value ?? 0) > delivery.stores) return true;
+      const storeKey = storeKeyOf(delivery);
+      if (Number(buffer.findNote(`stores ${storeKey}`)?.value ?? 0) > delivery.stores) return true;
       try {
-        return Number((await readKey(delivery.app, keys.stores(delivery.app, dedupKey))) ?? 0) > delivery.stores;
+        return Number((await readKey(delivery.app, keys.stores(delivery.app, storeKey))) ?? 0) > delivery.stores;
       } catch {
         return false;
       }
@@ -129,8 +129,8 @@ export function createRequestLog(dependencies: RequestLogDependencies, options: 
       noteAddressee(delivery);
       const value = encodeLocation(delivery, location);
       buffer.addNote(`location ${delivery.id}`, { key: keys.location(delivery.id), field: null, value });
-      const dedupKey = dedupKeyOf(delivery);
-      buffer.addNote(`stores ${dedupKey}`, { key: keys.stores(delivery.app, dedupKey), field: HIGHEST, value: String(delivery.stores) });
+      const storeKey = storeKeyOf(delivery);
+      buffer.addNote(`stores ${storeKey}`, { key: keys.stores(delivery.app, storeKey), field: HIGHEST, value: String(delivery.stores) });
       start();
     },
 
@@ -152,6 +152,11 @@ function installationsWithFailures({ entries }: Batch): ReadonlySet<string> {
   const failed = new Set<string>();
   for (const entry of entries) if (entry.failed && entry.counted !== null) failed.add(entry.installationUuid);
   return failed;
+}
+
+/** Another message of the same event is not handed over: what became of this one's delivery is not known yet. */
+function storeKeyOf(delivery: Delivery): string {
+  return `${dedupKeyOf(delivery)}:${delivery.eventSequence ?? "-"}:${delivery.event.publishedAt}`;
 }
 
 /**

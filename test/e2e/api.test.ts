@@ -60,7 +60,7 @@ describe("apps", () => {
     expect(webhookSecret).toBe(`whsec_${Buffer.from(secret as string).toString("base64")}`);
     expect(shown).toEqual({
       ...{ slug: "acme", name: "Acme", webhook_url: url, status: "published", events: ["issue"], headers: { "X-Team": "[redacted]" } },
-      ...{ timeout_ms: 5_000, retry_schedule_s: [5, 30.5], max_in_flight: 8, ordered: true },
+      ...{ timeout_ms: 5_000, retry_schedule_s: [5, 30.5], max_in_flight: 8, ordered: true, order_by: "app", on_exhausted: "continue" },
       ...{ created_at: shown.updated_at, updated_at: expect.stringMatching(/^20\d\d-\d\d-\d\dT/) },
     });
     const found = await call("GET", "/v1/apps/acme");
@@ -70,7 +70,7 @@ describe("apps", () => {
       200,
       {
         ...{ slug: "acme", name: "acme", webhook_url: url, status: "unpublished", events: [], headers: {} },
-        ...{ timeout_ms: null, retry_schedule_s: null, max_in_flight: null, ordered: false },
+        ...{ timeout_ms: null, retry_schedule_s: null, max_in_flight: null, ordered: false, order_by: "none", on_exhausted: "continue" },
         ...{ created_at: shown.created_at, updated_at: expect.any(String) },
       },
     ]);

@@ -87,7 +87,7 @@ async function refuse(posthorn: Posthorn, bus: Bus, receiver: Receiver): Promise
   }
 }
 
-/** uninstalled, discarded, redelivered, expired */
+/** uninstalled, discarded, redelivered, overflow, expired */
 async function giveUpParked(posthorn: Posthorn, bus: Bus, receiver: Receiver, wait: () => Promise<void>): Promise<void> {
   const { prefix } = posthorn;
   const park = async (count: number): Promise<string> => {
@@ -101,25 +101,50 @@ async function giveUpParked(posthorn: Posthorn, bus: Bus, receiver: Receiver, wa
   await posthorn.api("DELETE", `/v1/installations/${uninstalled}`);
   expect((await posthorn.api("POST", `/v1/installations/${await park(3)}/discard`)).body).toEqual({ discarded: 3 });
 
-  const poisonous = await park(1);
-  const manager = await bus.connection.jetstreamManager();
-  const stream = `${prefix}_PARKED`.toUpperCase().replaceAll("-", "_");
-  const [subject] = Object.keys(
-    (await manager.streams.info(stream, { subjects_filter: `${prefix}.parked.*.${poisonous}` })).state.subjects ?? {},
-  );
-  const consumer = `posthorn-installation-${poisonous}`;
-  await manager.consumers.add(stream, {
-    ...{ durable_name: consumer, filter_subject: subject ?? "", ack_policy: AckPolicy.Explicit, ack_wait: nanos(10_000), max_deliver: -1 },
-    max_ack_pending: 16,
-  });
-  const pull = await bus.jetStream.consumers.get(stream, consumer);
-  for (let times = 0; times < 11; times++) (await pull.next({ expires: 5_000 }))?.nak();
-  await bus.connection.flush();
-  await posthorn.api("POST", `/v1/installations/${poisonous}/enable`);
+  await poison(posthorn, bus, await park(1));
   await eventually(async () =>
     (await posthorn.api("GET", "/v1/dead-letters")).body.items.some((letter: Letter) => letter.reason === "redelivered"),
   );
 
+  await overflow(posthorn, bus, park);
   await park(1);
   await wait();
+}
+
+/** Moves a parked delivery into its app's own queue, whose message is handed out again and again while Posthorn stands still. */
+async function poison(posthorn: Posthorn, bus: Bus, uuid: string): Promise<void> {
+  const { prefix } = posthorn;
+  const manager = await bus.connection.jetstreamManager();
+  const stream = `${prefix}_PARKED`.toUpperCase().replaceAll("-", "_");
+  const { subjects = {} } = (await manager.streams.info(stream, { subjects_filter: `${prefix}.parked.*.${uuid}` })).state;
+  const [subject = ""] = Object.keys(subjects);
+  const parked = await manager.streams.getMessage(stream, { last_by_subj: subject });
+  await manager.streams.deleteMessage(stream, parked.seq);
+  await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
+  posthorn.child.kill("SIGSTOP");
+  const [, , app = ""] = subject.split(".");
+  const consumer = `posthorn-app-${app}`;
+  await bus.jetStream.publish(`${prefix}.parked.${app}`, parked.data);
+  await manager.consumers.add(stream, {
+    ...{ durable_name: consumer, filter_subject: `${prefix}.parked.${app}`, ack_policy: AckPolicy.Explicit },
+    ...{ ack_wait: nanos(10_000), max_deliver: -1, max_ack_pending: 16 },
+  });
+  const pull = await bus.jetStream.consumers.get(stream, consumer);
+  for (let times = 0; times < 11; times++) (await pull.next({ expires: 5_000 }))?.nak();
+  await bus.connection.flush();
+  posthorn.child.kill("SIGCONT");
+}
+
+/** Limits the parked stream until an app has used up its share of it. */
+async function overflow(posthorn: Posthorn, bus: Bus, park: (count: number) => Promise<string>): Promise<void> {
+  const manager = await bus.connection.jetstreamManager();
+  const stream = `${posthorn.prefix}_PARKED`.toUpperCase().replaceAll("-", "_");
+  const uuid = await park(1);
+  const { app } = (await posthorn.api("GET", `/v1/installations/${uuid}`)).body;
+  await manager.streams.update(stream, { max_msgs: 2 });
+  await eventually(async () => {
+    await bus.publish("comment.created", { organization_id: "42", app, data: {} });
+    return (await posthorn.api("GET", "/v1/dead-letters")).body.items.some(({ reason }: Letter) => reason === "overflow");
+  });
+  await manager.streams.update(stream, { max_msgs: -1 });
 }
