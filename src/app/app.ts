@@ -325,7 +325,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   const attemptLeaseMs = (app: string): number => (index.app(app)?.timeoutMs ?? config.requestTimeout) + ATTEMPT_LEASE_EXTRA_MS;
   const circuits = createCircuitBreakers(
     {
-      tell: attemptCounts.tell,
+      broadcast: attemptCounts.tell,
       isKnown: (app) => index.app(app) !== undefined,
       store: createCircuitStore(circuitTransitions, clock, { prefix, dashboardUrl }),
       clock,
@@ -345,6 +345,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       replica,
     },
   );
+  const circuitOpen = (app: string): boolean => circuits.isOpen(app) && !circuits.tryAcquireProbe(app);
   const sender = createSender(
     { guard, resolver, clock },
     {
@@ -361,14 +362,14 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       envelope: createEnvelopeBuilder(config.defaultActor),
       headers: createHeaderBuilder({ prefix: config.headerPrefix, userAgent: `Posthorn/${VERSION}` }),
       sender,
-      log: attemptLog,
-      observer,
-      enterCircuit: circuits.enter,
+      tryStart: circuits.tryStart,
       attemptListeners: [
-        healthWatch.judge,
+        attemptLog.record,
+        observer.attempted,
+        healthWatch.onAttempt,
         // A late failure of an app that is gone is none of the one that has its slug now.
         (record) => {
-          if (appCreatedAt(record.app.slug) === record.app.createdAt) circuits.judge(record);
+          if (appCreatedAt(record.app.slug) === record.app.createdAt) circuits.onAttempt(record);
         },
       ],
       tracing,
@@ -380,7 +381,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   );
   const admission = createAdmission({
     registry: index,
-    circuitOpen: circuits.blocks,
+    circuitOpen,
     queueBusy: (queue) => parked?.busy(queue) ?? false,
     brokenAction: config.brokenAction,
   });
@@ -464,7 +465,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   const holds = createHolds(store);
   parked = createParkedQueues(
     {
-      ...{ ...handling, registry: index, admission, circuitOpen: circuits.blocks, bulkhead, destinationOf, attempt, attemptLeaseMs },
+      ...{ ...handling, registry: index, admission, circuitOpen, bulkhead, destinationOf, attempt, attemptLeaseMs },
       ...{ holds, backlog, isFlowing },
     },
     { appMaxInFlight: config.appMaxInFlight, maxParkedAgeMs: config.maxParkedAge },
@@ -487,7 +488,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     parkedAfter: backlog.after,
     removeParked: backlog.remove,
     isBroken: (uuid) => index.installation(uuid)?.status === "broken",
-    circuitOpen: circuits.blocks,
+    circuitOpen,
     ...{ registry: index, dispatcher, attempt, bulkhead, destinationOf, inFlight, skipDelivered, tracing },
   });
   const probeSchedule = createProbeSchedule(
@@ -517,7 +518,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     // It may have become ordered, or may have more in flight.
     else parked?.wakeApp(slug);
   });
-  attemptCounts.listen(circuits.heard);
+  attemptCounts.listen(circuits.receive);
   store.onCurrent(() => events.wake());
   store.onReopen(circuits.forgetRevisions);
 

@@ -13,7 +13,7 @@ import type { HeaderBuilder } from "./headers.ts";
 import { readableBody } from "./http/readable-body.ts";
 import type { Sender, SendResult } from "./http/sender.ts";
 import { webhookUrlOf } from "./limits/destination.ts";
-import type { AttemptLog, AttemptRecord, DeliveryObserver, RegistryView, RetryDelay, TracePosition, Tracing } from "./ports.ts";
+import type { AttemptRecord, RegistryView, RetryDelay, TracePosition, Tracing } from "./ports.ts";
 import { addresseeOf } from "./recipient.ts";
 import { nextRetry } from "./retry-policy.ts";
 import { sign } from "./signature.ts";
@@ -54,11 +54,9 @@ export interface AttemptDependencies {
   readonly envelope: EnvelopeBuilder;
   readonly headers: HeaderBuilder;
   readonly sender: Sender;
-  readonly log: AttemptLog;
-  readonly observer: DeliveryObserver;
-  /** Asked right before an attempt, a test call's excepted, whether the app's circuit lets it start. */
-  readonly enterCircuit: (app: string) => boolean;
-  /** Told of every attempt: health rule and circuit. */
+  /** Whether the app's circuit lets an attempt start. Test calls don't ask. */
+  readonly tryStart: (app: string) => boolean;
+  /** Called with every attempt, in this order: request log, telemetry, health rule, circuit. They neither wait nor throw. */
   readonly attemptListeners: ReadonlyArray<(attempt: AttemptRecord) => void>;
   readonly tracing: Tracing;
   readonly clock: Clock;
@@ -77,8 +75,7 @@ export interface AttemptOptions {
 const MAX_REFERENCE_CHARACTERS = 256;
 
 export function createAttempt(dependencies: AttemptDependencies, options: AttemptOptions): Attempt {
-  const { registry, envelope, headers, sender, log, observer, enterCircuit, attemptListeners, tracing, clock, random, newRequestId } =
-    dependencies;
+  const { registry, envelope, headers, sender, tryStart, attemptListeners, tracing, clock, random, newRequestId } = dependencies;
   const errorHeader = `${options.headerPrefix.toLowerCase()}-error`;
   const projectHeader = `${options.headerPrefix.toLowerCase()}-project`;
 
@@ -107,7 +104,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     const addressee = addresseeOf(registry, delivery);
     if (addressee === null) return uninstalled(delivery);
     const { app, installation } = addressee;
-    if (!isTestCall(delivery) && !enterCircuit(app.slug)) return HELD;
+    if (!isTestCall(delivery) && !tryStart(app.slug)) return HELD;
 
     const attempt = delivery.attemptsMade + 1;
     const url = webhookUrlOf(installation, app);
@@ -158,9 +155,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
       responseBodySize: result.kind === "answered" ? result.bodySize : null,
     };
     span.end(record);
-    log.record(record);
-    observer.attempted(record);
-    for (const judge of attemptListeners) judge(record);
+    for (const onAttempt of attemptListeners) onAttempt(record);
     return dispositionOf(withAttempt(delivery, record), record, retryAfterMs);
   };
 }

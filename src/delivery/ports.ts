@@ -207,48 +207,6 @@ export interface DeadLetterWriter {
   deadLetterRaw(message: UnhandledMessage, reason: RawDeadLetterReason, error: string, app: string | null): Promise<StoredMessageRef>;
 }
 
-/** An app's circuit as all replicas share it. Times are milliseconds since the epoch. */
-export interface CircuitState {
-  readonly state: "closed" | "open" | "half_open";
-  /** How long it stays open before a probe; doubles with every failed one. */
-  readonly openForMs: number;
-  readonly openUntil: number;
-  /** Half-open: until then only `probeBy` may attempt; afterwards it is taken for dead. */
-  readonly probeUntil: number;
-  readonly probeBy: string | null;
-}
-
-export interface CircuitReason {
-  readonly windowMs: number;
-  readonly attempts: number;
-  readonly failures: number;
-}
-
-/** What a replica counted of an app in the circuit's window. */
-export interface AttemptCounts {
-  readonly app: string;
-  readonly attempts: number;
-  readonly failures: number;
-  /** Of the shared state that it knew. */
-  readonly revision: number;
-}
-
-export interface CircuitChange {
-  readonly next: CircuitState;
-  /** The status event that goes with it; null for steps that nobody is told of. */
-  readonly announce: "opened" | "closed" | null;
-  readonly reason: CircuitReason | null;
-}
-
-/** Compare-and-set of the shared state; `decide` may run more than once and returns null to leave all as it is. */
-export interface CircuitStore {
-  /** Resolves to the state afterwards and the revision that has it; later states have higher ones. */
-  change(
-    app: string,
-    decide: (current: CircuitState) => CircuitChange | null,
-  ): Promise<{ readonly state: CircuitState; readonly revision: number }>;
-}
-
 /**
  * The delivery that an ordered app is getting, kept outside of the process: nobody attempts another one meanwhile, and a
  * restart goes on with it.

@@ -2,8 +2,9 @@
  * What became of a delivery, from everything that is known of it. Pure. The latest evidence wins: a delivered attempt says
  * more than a stream message that is older, and a stream message more than a mark.
  */
-import type { CircuitState, Hold } from "../delivery/ports.ts";
+import type { Hold } from "../delivery/ports.ts";
 import type { App, Installation } from "../model/app.ts";
+import type { CircuitState } from "../model/circuit-state.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import type { DeliveryHistory, LocatedDelivery, NotedSkip, RestOfEvent, StoredEvent } from "../model/delivery-location.ts";
 import { type BrokenAction, pauseReason } from "../model/installation-pause.ts";

@@ -1,5 +1,6 @@
 /** Where explain looks: the request log, the streams and the registry. Redis and the streams implement these. */
-import type { CircuitState, Hold, ParkedDelivery, ParkedQueue } from "../delivery/ports.ts";
+import type { Hold, ParkedDelivery, ParkedQueue } from "../delivery/ports.ts";
+import type { CircuitState } from "../model/circuit-state.ts";
 import type {
   DeliveryHistory,
   LocatedDelivery,

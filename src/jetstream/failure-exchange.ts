@@ -3,7 +3,7 @@
  * kept nowhere. One that is lost is told anew with the next.
  */
 import type { NatsConnection } from "nats";
-import type { AttemptCounts } from "../delivery/ports.ts";
+import type { AttemptCounts } from "../delivery/circuit/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
 import type { ConnectionState } from "./connection.ts";

@@ -3,9 +3,9 @@
  * attempts of the last 24 hours. What can't be read now is null and named as a problem: it is never shown as zero.
  */
 
-import type { CircuitState } from "../delivery/ports.ts";
 import type { App } from "../model/app.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
+import type { CircuitState } from "../model/circuit-state.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { redactedUrl } from "../model/redaction/redacted-url.ts";
 import type { Volume } from "../model/stats.ts";
@@ -123,7 +123,7 @@ function compose({ index, circuitOf }: ReadOverviewDependencies, apps: readonly 
     if (counts !== undefined) counts[status]++;
   }
   const json = apps.map(({ slug, name, status, webhookUrl }) => {
-    const { state, openUntil } = circuitOf(slug);
+    const circuit = circuitOf(slug);
     const volume = volumes?.get(slug);
     return JSON.stringify({
       slug,
@@ -131,7 +131,7 @@ function compose({ index, circuitOf }: ReadOverviewDependencies, apps: readonly 
       status,
       webhook_url: redactedUrl(webhookUrl),
       installations: installations.get(slug),
-      circuit: { state, open_until: state === "closed" ? null : toRfc3339(openUntil) },
+      circuit: { state: circuit.state, open_until: circuit.state === "closed" ? null : toRfc3339(circuit.openUntil) },
       parked: streams && (streams.parked.get(slug) ?? 0),
       parked_in_app_queue: streams && (streams.parkedInAppQueue.get(slug) ?? 0),
       dead_letters: streams && (streams.deadLetters.get(slug) ?? 0),

@@ -13,8 +13,8 @@ import type { IntegrationStatus, LastFailure } from "./integration-status.ts";
 import type { HealthDay, HealthStore } from "./ports.ts";
 
 export interface HealthWatch {
-  /** Every attempt; what does not count is passed over. */
-  judge(attempt: AttemptRecord): void;
+  /** Attempts that don't count are ignored. */
+  onAttempt(attempt: AttemptRecord): void;
   /** Counters of these installations were written. */
   failuresWritten(installationUuids: ReadonlySet<string>): void;
   /** Resolves when nothing is being looked at. */
@@ -128,7 +128,7 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
   };
 
   return {
-    judge({ delivery, installation, outcome, responseCode, error, endedAt }) {
+    onAttempt({ delivery, installation, outcome, responseCode, error, endedAt }) {
       const { uuid } = installation;
       if (!delivery.counted) return;
       if (outcome === "delivered") {

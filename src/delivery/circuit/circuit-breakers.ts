@@ -1,318 +1,103 @@
 /**
- * The circuit of each app: stop hitting what is down, look again with one attempt, go on when it answers.
- *
- * C1  The state is shared through the store and pushed to every replica, so that nothing is read per attempt. Replicas tell
- *     each other what they counted of apps that somebody's attempts fail at: floor and rate are those of all replicas.
- * C2  Half-open admits one attempt over all replicas: the store's compare-and-set hands the probe to one of them, with a
- *     lease, so that a probe that died with its process does not keep the circuit open for ever. Who has no delivery to
- *     make it with (another replica holds them all) gives it back.
- * C3  A state is never followed by an older one: what this replica wrote itself may be known before it is pushed.
- * C4  A success closes it, and so does a final refusal (404, 410): who answers so is up, and would answer so for ever. After
- *     what says "not now" (429) it stays open as long as before; after a failure twice as long.
- * C5  When the store can't be reached the state stays as it is: no delivery waits for it.
+ * The circuits of all apps: attempts stop while a receiver is down, one probe tries it, and deliveries continue when it answers.
+ * The state is shared through the store and pushed to every replica, so that no attempt reads it.
  */
-import { messageOf } from "../../model/app-error.ts";
-import type { Clock } from "../../model/clock.ts";
-import { isTestCall } from "../../model/delivery.ts";
-import type { Logger } from "../../model/logger.ts";
+import { type CircuitState, type CircuitStateName, CLOSED } from "../../model/circuit-state.ts";
 import { failsCircuit } from "../../model/outcome.ts";
-import type { AttemptCounts, AttemptRecord, CircuitChange, CircuitState, CircuitStore } from "../ports.ts";
-import { createFailureWindow, type FailureWindow } from "./sliding-window.ts";
+import type { AttemptRecord } from "../ports.ts";
+import { type AppCircuit, type AppCircuitDependencies, type AppCircuitOptions, createAppCircuit } from "./app-circuit.ts";
+import { createAttemptTotals } from "./attempt-totals.ts";
+import type { AttemptCounts } from "./ports.ts";
 
 export interface Circuits {
-  /** Whether an attempt may not start now. Asks for the probe when it is time for one: ask when there is something to attempt. */
-  blocks(app: string): boolean;
-  /** Right before an attempt, whose result has to be judged: whether it may start. A half-open circuit lets the probe through. */
-  enter(app: string): boolean;
-  judge(attempt: AttemptRecord): void;
+  /** Whether the app's circuit is not closed. Without effect. */
+  isOpen(app: string): boolean;
+  /** Whether this replica has the probe of an open circuit. May claim it: call it only with a delivery in hand. */
+  tryAcquireProbe(app: string): boolean;
+  /** Call it right before an attempt that will be reported: whether it may start. Uses up the probe of an open circuit. */
+  tryStart(app: string): boolean;
+  onAttempt(attempt: AttemptRecord): void;
   /** The shared state has changed. */
   apply(app: string, state: CircuitState, revision: number): void;
-  /** The records are in another bucket, which counts from 1 again. */
+  /** The records are in another bucket, whose revisions begin at 1 again. */
   forgetRevisions(): void;
-  /** What another replica has counted. */
-  heard(replica: string, counts: readonly AttemptCounts[]): void;
-  /** The app is gone: the next one of its name begins anew. */
+  /** Another replica's broadcast. */
+  receive(replica: string, counts: readonly AttemptCounts[]): void;
+  /** The app was deleted; an app that takes its slug starts with a closed circuit. */
   forget(app: string): void;
   stateOf(app: string): CircuitState;
-  /** Of the apps whose circuit is not closed. */
-  states(): Iterable<CircuitState["state"]>;
+  /** States of the circuits that are not closed. */
+  states(): Iterable<CircuitStateName>;
 }
 
-export interface CircuitOptions {
+export interface CircuitOptions extends AppCircuitOptions {
   readonly windowMs: number;
   readonly minAttempts: number;
   readonly failurePercent: number;
-  readonly openTimeMs: number;
-  readonly maxOpenTimeMs: number;
-  /** How long a probe of the app may take before it is taken for dead. */
-  readonly probeLeaseMs: (app: string) => number;
-  /** Names this replica. */
-  readonly replica: string;
 }
 
-export interface CircuitDependencies {
-  readonly store: CircuitStore;
-  /** Tells the other replicas. */
-  readonly tell: (counts: readonly AttemptCounts[]) => void;
-  /** Whether there is such an app (any more). */
-  readonly isKnown: (app: string) => boolean;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  /** The app may be attempted (again): what waits in its queues can go. */
-  readonly onAdmitting: (app: string) => void;
+export interface CircuitDependencies extends Omit<AppCircuitDependencies, "onClosed"> {
+  /** Sends counts to the other replicas. */
+  readonly broadcast: (counts: readonly AttemptCounts[]) => void;
 }
-
-/** A delivery that waits here would have started by then. */
-const UNUSED_PROBE_MS = 1_000;
-/** What failed is told to the others within this time. */
-const TELL_AFTER_MS = 250;
-/** The window moves on: what is in it is told again while something failed in it. */
-const TELLS_PER_WINDOW = 12;
-
-export const CLOSED: CircuitState = { state: "closed", openForMs: 0, openUntil: 0, probeUntil: 0, probeBy: null };
 
 export function createCircuitBreakers(dependencies: CircuitDependencies, options: CircuitOptions): Circuits {
-  const { store, tell, isKnown, clock, logger, onAdmitting } = dependencies;
-  const windows = new Map<string, FailureWindow>();
-  /** App → replica → what it has told, and when. */
-  const others = new Map<string, Map<string, AttemptCounts & { readonly at: number }>>();
-  /** Apps that the others are told of, each with what they were told last. */
-  const told = new Map<string, AttemptCounts>();
-  let toTell = new Set<string>();
-  const states = new Map<string, CircuitState>();
-  const revisions = new Map<string, number>();
-  /** Apps whose probe this replica holds and has not started yet, with what keeps it from being given back. */
-  const probes = new Map<string, () => void>();
-  /** App → when this replica let the probe through. */
-  const probing = new Map<string, number>();
-  const changing = new Set<string>();
+  const { broadcast, isKnown, clock } = dependencies;
+  const circuits = new Map<string, AppCircuit>();
+  const revisionOf = (app: string): number => circuits.get(app)?.revision() ?? 0;
+  const totals = createAttemptTotals({ broadcast, revisionOf, clock }, options);
 
-  /** @returns whether there was one. */
-  const takeProbe = (app: string): boolean => {
-    probes.get(app)?.();
-    return probes.delete(app);
-  };
-
-  const apply = (app: string, state: CircuitState, revision: number): void => {
-    if (revision < (revisions.get(app) ?? 0)) return;
-    revisions.set(app, revision);
-    const before = states.get(app) ?? CLOSED;
-    if (state.state === "closed") states.delete(app);
-    else states.set(app, state);
-    if (state.state !== "half_open" || state.probeBy !== options.replica) {
-      takeProbe(app);
-      probing.delete(app);
+  const circuitOf = (app: string): AppCircuit => {
+    let circuit = circuits.get(app);
+    if (circuit === undefined) {
+      circuit = createAppCircuit(app, { ...dependencies, onClosed: totals.forget }, options);
+      circuits.set(app, circuit);
     }
-    if (state.state === "closed" && before.state !== "closed") {
-      forgetCounts(app);
-      onAdmitting(app);
-    }
+    return circuit;
   };
 
-  const forgetCounts = (app: string): void => {
-    windows.delete(app);
-    others.delete(app);
-    told.delete(app);
-    toTell.delete(app);
-  };
+  const isOpen = (app: string): boolean => circuits.get(app)?.isOpen() ?? false;
 
-  const change = (app: string, decide: (current: CircuitState) => CircuitChange | null, then?: () => void): void => {
-    if (changing.has(app)) return;
-    changing.add(app);
-    store
-      .change(app, decide)
-      .then(
-        ({ state, revision }) => {
-          apply(app, state, revision);
-          then?.();
-        },
-        (error: unknown) => logger.warn({ app, error: messageOf(error) }, "circuit state can't be stored"),
-      )
-      .finally(() => changing.delete(app));
-  };
-
-  const mayProbe = (state: CircuitState, nowMs: number): boolean =>
-    (state.state === "open" && nowMs >= state.openUntil) || (state.state === "half_open" && nowMs >= state.probeUntil);
-
-  const claimProbe = (app: string): void => {
-    change(
-      app,
-      (current) => {
-        const nowMs = clock.now();
-        if (!mayProbe(current, nowMs)) return null;
-        const next: CircuitState = {
-          ...current,
-          state: "half_open",
-          probeBy: options.replica,
-          probeUntil: nowMs + options.probeLeaseMs(app),
-        };
-        return { next, announce: null, reason: null };
-      },
-      () => {
-        const state = states.get(app);
-        if (state?.state !== "half_open" || state.probeBy !== options.replica) return;
-        takeProbe(app);
-        probes.set(
-          app,
-          clock.after(UNUSED_PROBE_MS, () => giveBackProbe(app)),
-        );
-        onAdmitting(app);
-      },
-    );
-  };
-
-  const giveBackProbe = (app: string): void => {
-    if (!takeProbe(app)) return;
-    change(app, (current) => {
-      if (current.state !== "half_open" || current.probeBy !== options.replica) return null;
-      const next: CircuitState = { ...current, state: "open", openUntil: clock.now(), probeUntil: 0, probeBy: null };
-      return { next, announce: null, reason: null };
-    });
-  };
-
-  const countsOf = (app: string): AttemptCounts => ({
-    ...{ app, attempts: 0, failures: 0, revision: revisions.get(app) ?? 0 },
-    ...windows.get(app)?.counts(clock.now()),
-  });
-
-  /** Soon, and in one message for all apps. */
-  const tellOf = (app: string): void => {
-    if (toTell.size === 0) clock.after(TELL_AFTER_MS, tellNow);
-    toTell.add(app);
-  };
-
-  const tellNow = (): void => {
-    const counts = [...toTell].map(countsOf);
-    toTell = new Set();
-    if (counts.length === 0) return;
-    if (told.size === 0) clock.after(options.windowMs / TELLS_PER_WINDOW, tellAgain);
-    for (const one of counts) told.set(one.app, one);
-    tell(counts);
-  };
-
-  const tellAgain = (): void => {
-    const counts = [...told.keys()].map(countsOf);
-    const changed = counts.filter(
-      ({ app, attempts, failures }) => attempts !== told.get(app)?.attempts || failures !== told.get(app)?.failures,
-    );
-    for (const one of counts) {
-      if (isFailing(one.app)) told.set(one.app, one);
-      else told.delete(one.app);
-    }
-    if (told.size > 0) clock.after(options.windowMs / TELLS_PER_WINDOW, tellAgain);
-    if (changed.length > 0) tell(changed);
-  };
-
-  /** Of this replica and of the others. */
-  const allCountsOf = (app: string, nowMs: number): { attempts: number; failures: number } => {
-    let { attempts, failures } = countsOf(app);
-    for (const [replica, other] of others.get(app) ?? []) {
-      if (nowMs - other.at >= options.windowMs) others.get(app)?.delete(replica);
-      else {
-        attempts += other.attempts;
-        failures += other.failures;
-      }
-    }
-    return { attempts, failures };
-  };
-
-  /** Somebody's attempts for it fail: the others are told, and who counted successes tells them. */
-  const isFailing = (app: string): boolean => allCountsOf(app, clock.now()).failures > 0;
-
-  const open = (app: string): void => {
-    const nowMs = clock.now();
-    const counts = allCountsOf(app, nowMs);
-    if (counts.attempts < options.minAttempts || counts.failures * 100 < counts.attempts * options.failurePercent) return;
-    change(app, (current) => {
-      if (current.state !== "closed" || !isKnown(app)) return null;
-      const openForMs = options.openTimeMs;
-      const next: CircuitState = { state: "open", openForMs, openUntil: nowMs + openForMs, probeUntil: 0, probeBy: null };
-      return { next, announce: "opened", reason: { windowMs: options.windowMs, ...counts } };
-    });
-  };
-
-  const endProbe = (app: string, result: "up" | "down" | "neither"): void => {
-    change(app, (current) => {
-      if (current.state !== "half_open" || current.probeBy !== options.replica) return null;
-      if (result === "up") return { next: CLOSED, announce: "closed", reason: null };
-      const openForMs = result === "down" ? Math.min(current.openForMs * 2, options.maxOpenTimeMs) : current.openForMs;
-      const next: CircuitState = { state: "open", openForMs, openUntil: clock.now() + openForMs, probeUntil: 0, probeBy: null };
-      return { next, announce: null, reason: null };
-    });
+  const openIfFailing = (app: string): void => {
+    const { attempts, failures } = totals.total(app);
+    if (attempts < options.minAttempts || failures * 100 < attempts * options.failurePercent) return;
+    circuitOf(app).open({ windowMs: options.windowMs, attempts, failures });
   };
 
   return {
-    blocks(app) {
-      const state = states.get(app);
-      if (state === undefined) return false;
-      const unused = probes.get(app);
-      if (unused !== undefined) {
-        // Somebody means to make it, and may have to wait for a place: from here on the lease is what bounds it.
-        unused();
-        probes.set(
-          app,
-          clock.after(Math.max(0, state.probeUntil - clock.now()), () => giveBackProbe(app)),
-        );
-        return false;
-      }
-      if (mayProbe(state, clock.now())) claimProbe(app);
-      return true;
-    },
+    isOpen,
+    tryAcquireProbe: (app) => circuits.get(app)?.tryAcquireProbe() ?? false,
+    tryStart: (app) => circuits.get(app)?.tryStart() ?? true,
 
-    enter(app) {
-      if (!states.has(app)) return true;
-      if (!takeProbe(app)) return false;
-      probing.set(app, clock.now());
-      return true;
-    },
-
-    judge({ app: { slug }, delivery, outcome, responseCode, startedAt }) {
+    onAttempt(attempt) {
+      const { app, delivery, outcome, responseCode } = attempt;
+      const circuit = circuits.get(app.slug);
+      if (circuit?.isOpen()) return circuit.onAttempt(attempt);
+      if (!delivery.counted || !isKnown(app.slug)) return;
       const failed = failsCircuit(outcome, responseCode);
-      if (states.has(slug)) {
-        // Late results of attempts that started before the probe say nothing new. A resend can be the probe, a test call not.
-        if (startedAt < (probing.get(slug) ?? Number.POSITIVE_INFINITY) || isTestCall(delivery)) return;
-        probing.delete(slug);
-        const isFinal = outcome === "delivered" || outcome === "rejected" || outcome === "gone";
-        endProbe(slug, isFinal ? "up" : failed ? "down" : "neither");
-        return;
-      }
-      if (!delivery.counted || !isKnown(slug)) return;
-      let window = windows.get(slug);
-      if (window === undefined) {
-        window = createFailureWindow(options.windowMs);
-        windows.set(slug, window);
-      }
-      window.add(clock.now(), failed);
-      if (failed || (others.has(slug) && isFailing(slug))) tellOf(slug);
-      if (failed) open(slug);
+      totals.add(app.slug, failed);
+      if (failed) openIfFailing(app.slug);
     },
 
-    apply,
+    apply: (app, state, revision) => circuitOf(app).apply(state, revision),
 
-    heard(replica, counts) {
-      for (const { app, revision, ...rest } of counts) {
-        // What was counted before the circuit closed says nothing any more.
-        if (revision < (revisions.get(app) ?? 0) || states.has(app) || !isKnown(app)) continue;
-        let ofApp = others.get(app);
-        if (ofApp === undefined) {
-          ofApp = new Map();
-          others.set(app, ofApp);
-          if (windows.has(app)) tellOf(app);
-        }
-        if (rest.attempts > 0) ofApp.set(replica, { app, revision, ...rest, at: clock.now() });
-        else ofApp.delete(replica);
-        if (ofApp.size === 0) others.delete(app);
-        else open(app);
+    receive(replica, counts) {
+      for (const one of counts) {
+        // Counts from before the circuit closed are void.
+        if (one.revision < revisionOf(one.app) || isOpen(one.app) || !isKnown(one.app)) continue;
+        if (totals.receive(replica, one)) openIfFailing(one.app);
       }
     },
 
     forget(app) {
-      forgetCounts(app);
-      apply(app, CLOSED, revisions.get(app) ?? 0);
+      totals.forget(app);
+      circuits.get(app)?.apply(CLOSED, revisionOf(app));
     },
 
-    forgetRevisions: () => revisions.clear(),
-    stateOf: (app) => states.get(app) ?? CLOSED,
-    states: () => [...states.values()].map(({ state }) => state),
+    forgetRevisions() {
+      for (const circuit of circuits.values()) circuit.forgetRevision();
+    },
+    stateOf: (app) => circuits.get(app)?.state() ?? CLOSED,
+    states: () => [...circuits.values()].filter((circuit) => circuit.isOpen()).map((circuit) => circuit.state().state),
   };
 }

@@ -73,11 +73,6 @@ class World {
       queueBusy: ({ installationUuid }) => this.streams.in("PARKED").some(({ queue }) => queue?.installationUuid === installationUuid),
       brokenAction: "park",
     });
-    const log = {
-      record: (attempt: AttemptRecord) => this.recorded(attempt),
-      findDelivered: async () => null,
-      skipped() {},
-    };
     const observer = { attempted() {}, stored() {}, skipped() {}, deadLettered() {} };
     const attempt = createAttempt(
       {
@@ -85,10 +80,8 @@ class World {
         envelope: createEnvelopeBuilder("{}"),
         headers: createHeaderBuilder({ prefix: "Sentry-Hook", userAgent: "Posthorn/test" }),
         sender: { send: async ({ headers }) => this.send(String(headers["webhook-id"])), destinations: () => 0, close: async () => {} },
-        log,
-        observer,
-        enterCircuit: () => !this.circuitOpen,
-        attemptListeners: [],
+        tryStart: () => !this.circuitOpen,
+        attemptListeners: [(record) => this.recorded(record)],
         tracing,
         clock: this.clock,
         random: () => 0.5,

@@ -31,7 +31,7 @@ const explain = (facts: Partial<DeliveryFacts>) =>
   explainState({
     ...{ deliveryId: aDelivery().id, app: "acme", installationUuid: UUID, registered: { app: anApp(), installation: anInstallation() } },
     ...{ stored: stored("handled"), history: null, located: null, rest: null, attempts: [], hold: null, nextProbeAt: null, isOldest: true },
-    ...{ circuit: { state: "closed", openForMs: 0, openUntil: 0, probeUntil: 0, probeBy: null } as const },
+    ...{ circuit: { state: "closed" } as const },
     ...{ maxParkedAgeMs: 7 * 86_400_000, brokenAction: "park" as const, now: NOW },
     ...facts,
   });
@@ -85,7 +85,7 @@ test("what only its mark tells of", () => {
 });
 
 describe("a retry that will not be attempted when it is due says so", () => {
-  const open = { state: "open", openForMs: 1, openUntil: minutes(5), probeUntil: 0, probeBy: null } as const;
+  const open = { state: "open", openForMs: 1, openUntil: minutes(5) } as const;
   const of = (installation: Parameters<typeof anInstallation>[0]) => ({
     registered: { app: anApp(), installation: anInstallation(installation) },
   });
@@ -114,7 +114,7 @@ test("a retry says when it is due", () => {
 });
 
 describe("what is parked says since when, why, and what comes next", () => {
-  const open = { state: "open", openForMs: 1, openUntil: minutes(2), probeUntil: 0, probeBy: null } as const;
+  const open = { state: "open", openForMs: 1, openUntil: minutes(2) } as const;
   const registered = (installation: Parameters<typeof anInstallation>[0], app = {}) => ({
     registered: { app: anApp(app), installation: anInstallation(installation) },
   });
@@ -130,7 +130,12 @@ describe("what is parked says since when, why, and what comes next", () => {
     ],
     ["an open circuit", { located: parked(false), circuit: open }, "circuit", at(2)],
     ["an open circuit, behind the one that tries it", { located: parked(false), isOldest: false, circuit: open }, "circuit", null],
-    ["a half-open circuit", { located: parked(false), circuit: { ...open, state: "half_open" } }, "circuit", null],
+    [
+      "a half-open circuit",
+      { located: parked(false), circuit: { ...open, state: "half_open" as const, probeBy: null, probeUntil: 0 } },
+      "circuit",
+      null,
+    ],
     [
       "the head of an ordered queue",
       { located: parked(false), hold: { ...hold, deliveryId: aDelivery().id }, ...registered({}, { ordered: true }) },

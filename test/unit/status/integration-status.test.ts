@@ -42,7 +42,7 @@ async function attempt(outcome: "delivered" | "failed" | "timed_out" | "gone", w
   const counter = { delivered: "success", failed: "error", timed_out: "timeout", gone: "fatal" }[outcome] as "success";
   counters.set(day, { ...before, [counter]: before[counter] + 1 });
   const responseCode = { delivered: 200, failed: 500, timed_out: 0, gone: 410 }[outcome];
-  watch.judge(
+  watch.onAttempt(
     anAttempt({
       outcome,
       responseCode,

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import { type Circuits, CLOSED, createCircuitBreakers } from "../../../../src/delivery/circuit/circuit-breakers.ts";
-import type { CircuitChange, CircuitState } from "../../../../src/delivery/ports.ts";
+import { type Circuits, createCircuitBreakers } from "../../../../src/delivery/circuit/circuit-breakers.ts";
+import type { CircuitChange } from "../../../../src/delivery/circuit/ports.ts";
+import { type CircuitState, CLOSED } from "../../../../src/model/circuit-state.ts";
 import { aDelivery, anApp, anAttempt } from "../../../support/builders.ts";
 import { createManualClock, type ManualClock } from "../../../support/manual-clock.ts";
 import { silentLogger } from "../../../support/silent-logger.ts";
@@ -41,15 +42,15 @@ let shared: ReturnType<typeof createSharedState>;
 let admitted: number;
 let known: boolean;
 /** Messages between replicas. */
-let told: number;
+let broadcasts: number;
 
 function replica(name = "r1"): Circuits {
   const circuits: Circuits = createCircuitBreakers(
     {
       ...{ store: shared, clock, logger: silentLogger, onAdmitting: () => void admitted++, isKnown: () => known },
-      tell: (counts) => {
-        told++;
-        for (const other of shared.replicas) if (other !== circuits) other.heard(name, counts);
+      broadcast: (counts) => {
+        broadcasts++;
+        for (const other of shared.replicas) if (other !== circuits) other.receive(name, counts);
       },
     },
     {
@@ -66,14 +67,17 @@ function replica(name = "r1"): Circuits {
   return circuits;
 }
 
+/** Whether attempts have to wait, as a queue with a delivery in hand asks. */
+const rejects = (circuits: Circuits): boolean => circuits.isOpen("acme") && !circuits.tryAcquireProbe("acme");
+
 const app = anApp();
 const success = anAttempt({ app });
 const failure = anAttempt({ app, outcome: "failed", responseCode: 500 });
 
 /** Attempts that start and end now. */
 async function attempts(circuits: Circuits, successes: number, failures: number): Promise<void> {
-  for (let i = 0; i < successes; i++) circuits.judge({ ...success, startedAt: clock.now() });
-  for (let i = 0; i < failures; i++) circuits.judge({ ...failure, startedAt: clock.now() });
+  for (let i = 0; i < successes; i++) circuits.onAttempt({ ...success, startedAt: clock.now() });
+  for (let i = 0; i < failures; i++) circuits.onAttempt({ ...failure, startedAt: clock.now() });
   await clock.advance(0);
 }
 
@@ -82,29 +86,29 @@ beforeEach(() => {
   shared = createSharedState();
   admitted = 0;
   known = true;
-  told = 0;
+  broadcasts = 0;
 });
 
 describe("a closed circuit", () => {
   test("stays closed below the floor of attempts", async () => {
     const circuits = replica();
     await attempts(circuits, 0, 19);
-    expect(circuits.blocks("acme")).toBe(false);
+    expect(rejects(circuits)).toBe(false);
   });
 
   test("opens at the floor when half of them failed, once", async () => {
     const circuits = replica();
     await attempts(circuits, 10, 30);
-    expect([circuits.blocks("acme"), shared.announced]).toEqual([true, ["opened"]]);
+    expect([rejects(circuits), shared.announced]).toEqual([true, ["opened"]]);
   });
 
   test("50 failures that are spread beyond the window do not open it", async () => {
     const circuits = replica();
     for (let i = 0; i < 50; i++) {
-      circuits.judge(failure);
+      circuits.onAttempt(failure);
       await clock.advance(10_000);
     }
-    expect(circuits.blocks("acme")).toBe(false);
+    expect(rejects(circuits)).toBe(false);
   });
 
   test("20 failures within the window open it, whenever it began", async () => {
@@ -113,7 +117,7 @@ describe("a closed circuit", () => {
       await clock.advance(startMs);
       const circuits = replica();
       for (let i = 0; i < 20; i++) {
-        circuits.judge(anAttempt({ ...failure, startedAt: clock.now() }));
+        circuits.onAttempt(anAttempt({ ...failure, startedAt: clock.now() }));
         await clock.advance(i < 19 ? 3_150 : 0);
       }
       expect(shared.announced).toEqual(["opened"]);
@@ -123,11 +127,11 @@ describe("a closed circuit", () => {
   test("900 successes and then 100 failures do not open it, 100 and then 200 do", async () => {
     const circuits = replica();
     await attempts(circuits, 900, 100);
-    expect(circuits.blocks("acme")).toBe(false);
+    expect(rejects(circuits)).toBe(false);
     shared = createSharedState();
     const others = replica();
     await attempts(others, 100, 200);
-    expect(others.blocks("acme")).toBe(true);
+    expect(rejects(others)).toBe(true);
   });
 
   test.each([
@@ -136,16 +140,16 @@ describe("a closed circuit", () => {
     ["410", { outcome: "gone" as const, responseCode: 410 }],
   ])("is not opened by %s", async (_what, members) => {
     const circuits = replica();
-    for (let i = 0; i < 50; i++) circuits.judge(anAttempt({ app, ...members }));
+    for (let i = 0; i < 50; i++) circuits.onAttempt(anAttempt({ app, ...members }));
     await clock.advance(0);
-    expect(circuits.blocks("acme")).toBe(false);
+    expect(rejects(circuits)).toBe(false);
   });
 
   test("does not block when the store is down", async () => {
     const circuits = replica();
     shared.goDown();
     await attempts(circuits, 0, 100);
-    expect(circuits.blocks("acme")).toBe(false);
+    expect(rejects(circuits)).toBe(false);
   });
 });
 
@@ -153,17 +157,17 @@ describe("an open circuit", () => {
   test("blocks on every replica, for its open time, and then lets one attempt through over all of them", async () => {
     const [first, second] = [replica("r1"), replica("r2")];
     await attempts(first, 0, 20);
-    expect([first.blocks("acme"), second.blocks("acme")]).toEqual([true, true]);
+    expect([rejects(first), rejects(second)]).toEqual([true, true]);
     await clock.advance(29_000);
-    expect([first.blocks("acme"), second.blocks("acme")]).toEqual([true, true]);
+    expect([rejects(first), rejects(second)]).toEqual([true, true]);
     await clock.advance(1_000);
-    // Asking starts the claim; who has the probe is told through onAdmitting.
-    expect([first.blocks("acme"), second.blocks("acme")]).toEqual([true, true]);
+    // Asking starts the claim; who has the probe is broadcasts through onAdmitting.
+    expect([rejects(first), rejects(second)]).toEqual([true, true]);
     await clock.advance(0);
     expect(admitted).toBe(1);
-    expect([first.blocks("acme"), second.blocks("acme")].filter((blocked) => !blocked)).toHaveLength(1);
-    expect([first.enter("acme"), second.enter("acme")].filter((entered) => entered)).toHaveLength(1);
-    expect([first.enter("acme"), second.enter("acme")]).toEqual([false, false]);
+    expect([rejects(first), rejects(second)].filter((blocked) => !blocked)).toHaveLength(1);
+    expect([first.tryStart("acme"), second.tryStart("acme")].filter((entered) => entered)).toHaveLength(1);
+    expect([first.tryStart("acme"), second.tryStart("acme")]).toEqual([false, false]);
   });
 
   test("closes when the probe succeeds, once", async () => {
@@ -171,10 +175,10 @@ describe("an open circuit", () => {
     await attempts(circuits, 0, 20);
     await probe(circuits);
     await attempts(circuits, 1, 0);
-    expect([circuits.blocks("acme"), shared.announced]).toEqual([false, ["opened", "closed"]]);
+    expect([rejects(circuits), shared.announced]).toEqual([false, ["opened", "closed"]]);
     // What failed before it opened is forgotten.
     await attempts(circuits, 0, 1);
-    expect(circuits.blocks("acme")).toBe(false);
+    expect(rejects(circuits)).toBe(false);
   });
 
   test("doubles its open time with every failed probe, up to its longest", async () => {
@@ -182,7 +186,7 @@ describe("an open circuit", () => {
     await attempts(circuits, 0, 20);
     const openTimes: number[] = [];
     for (let probes = 0; probes < 7; probes++) {
-      openTimes.push(shared.state().openForMs / 1000);
+      openTimes.push(openForMs() / 1000);
       await probe(circuits);
       await attempts(circuits, 0, 1);
     }
@@ -194,7 +198,7 @@ describe("an open circuit", () => {
     const circuits = replica();
     await attempts(circuits, 0, 20);
     await probe(circuits);
-    circuits.judge(anAttempt({ app, outcome: "rejected", responseCode: 404, startedAt: clock.now() }));
+    circuits.onAttempt(anAttempt({ app, outcome: "rejected", responseCode: 404, startedAt: clock.now() }));
     await clock.advance(0);
     expect(shared.announced).toEqual(["opened", "closed"]);
   });
@@ -206,9 +210,9 @@ describe("an open circuit", () => {
     const circuits = replica();
     await attempts(circuits, 0, 20);
     await probe(circuits);
-    circuits.judge(anAttempt({ app, ...members, startedAt: clock.now() }));
+    circuits.onAttempt(anAttempt({ app, ...members, startedAt: clock.now() }));
     await clock.advance(0);
-    expect([shared.state().state, shared.state().openForMs, shared.announced]).toEqual(["open", 30_000, ["opened"]]);
+    expect([shared.state().state, openForMs(), shared.announced]).toEqual(["open", 30_000, ["opened"]]);
     await probe(circuits);
     await attempts(circuits, 1, 0);
     expect(shared.announced).toEqual(["opened", "closed"]);
@@ -219,35 +223,35 @@ describe("an open circuit", () => {
     await attempts(circuits, 0, 20);
     const opened = shared.state();
     await clock.advance(30_000);
-    expect(circuits.blocks("acme")).toBe(true);
+    expect(rejects(circuits)).toBe(true);
     await clock.advance(0);
     circuits.apply("acme", opened, 1);
-    expect(circuits.enter("acme")).toBe(true);
+    expect(circuits.tryStart("acme")).toBe(true);
   });
 
   test("gets its probe back from a replica that has no delivery to make it with", async () => {
     const [first, second] = [replica("r1"), replica("r2")];
     await attempts(first, 0, 20);
     await clock.advance(30_000);
-    expect(first.blocks("acme")).toBe(true);
+    expect(rejects(first)).toBe(true);
     await clock.advance(500);
     expect(shared.state()).toMatchObject({ state: "half_open", probeBy: "r1" });
     await clock.advance(1_000);
     expect(shared.state()).toMatchObject({ state: "open", openForMs: 30_000 });
     await probe(second);
     await clock.advance(5_000);
-    expect([first.blocks("acme"), shared.state().state]).toEqual([true, "half_open"]);
+    expect([rejects(first), shared.state().state]).toEqual([true, "half_open"]);
   });
 
   test("keeps the probe for who waits for a place, as long as its lease", async () => {
     const circuits = replica();
     await attempts(circuits, 0, 20);
     await clock.advance(30_000);
-    expect(circuits.blocks("acme")).toBe(true);
+    expect(rejects(circuits)).toBe(true);
     await clock.advance(0);
-    expect(circuits.blocks("acme")).toBe(false);
+    expect(rejects(circuits)).toBe(false);
     await clock.advance(10_000);
-    expect(circuits.enter("acme")).toBe(true);
+    expect(circuits.tryStart("acme")).toBe(true);
     await attempts(circuits, 1, 0);
     expect(shared.announced).toEqual(["opened", "closed"]);
   });
@@ -257,19 +261,19 @@ describe("an open circuit", () => {
     await attempts(first, 0, 20);
     await probe(first);
     await clock.advance(15_000);
-    expect(second.blocks("acme")).toBe(true);
+    expect(rejects(second)).toBe(true);
     await clock.advance(0);
-    expect(second.enter("acme")).toBe(true);
+    expect(second.tryStart("acme")).toBe(true);
   });
 
   test("can be probed with a resend, and a test call meanwhile says nothing", async () => {
     const circuits = replica();
     await attempts(circuits, 0, 20);
     await probe(circuits);
-    circuits.judge({ ...failure, startedAt: clock.now(), delivery: aDelivery({ counted: false, eventSequence: null }) });
+    circuits.onAttempt({ ...failure, startedAt: clock.now(), delivery: aDelivery({ counted: false, eventSequence: null }) });
     await clock.advance(0);
     expect(shared.state().state).toBe("half_open");
-    circuits.judge({ ...success, startedAt: clock.now(), delivery: aDelivery({ counted: false }) });
+    circuits.onAttempt({ ...success, startedAt: clock.now(), delivery: aDelivery({ counted: false }) });
     await clock.advance(0);
     expect(shared.announced).toEqual(["opened", "closed"]);
   });
@@ -280,9 +284,9 @@ describe("an open circuit", () => {
     await attempts(circuits, 5, 5);
     const startedAt = clock.now();
     await probe(circuits);
-    for (const late of [success, failure]) circuits.judge({ ...late, startedAt });
+    for (const late of [success, failure]) circuits.onAttempt({ ...late, startedAt });
     await clock.advance(0);
-    expect([shared.state().state, shared.state().openForMs, shared.announced]).toEqual(["half_open", 30_000, ["opened"]]);
+    expect([shared.state().state, openForMs(), shared.announced]).toEqual(["half_open", 30_000, ["opened"]]);
     await attempts(circuits, 1, 0);
     expect(shared.announced).toEqual(["opened", "closed"]);
   });
@@ -293,7 +297,7 @@ describe("an open circuit", () => {
     shared.goDown();
     await clock.advance(30_000);
     for (let asked = 0; asked < 3; asked++) {
-      expect(circuits.blocks("acme")).toBe(true);
+      expect(rejects(circuits)).toBe(true);
       await clock.advance(0);
     }
     shared.comeUp();
@@ -301,13 +305,24 @@ describe("an open circuit", () => {
   });
 });
 
+/** How long the circuit stays open, and until when; 0 if it is closed. */
+function openForMs(): number {
+  const state = shared.state();
+  return state.state === "closed" ? 0 : state.openForMs;
+}
+
+function dueAt(): number {
+  const state = shared.state();
+  return state.state === "closed" ? 0 : state.openUntil;
+}
+
 /** Waits out the open time and takes the probe. */
 async function probe(circuits: Circuits): Promise<void> {
-  await clock.advance(Math.max(0, shared.state().openUntil - clock.now()));
-  expect(circuits.blocks("acme")).toBe(true);
+  await clock.advance(Math.max(0, dueAt() - clock.now()));
+  expect(rejects(circuits)).toBe(true);
   await clock.advance(0);
-  expect(circuits.blocks("acme")).toBe(false);
-  expect(circuits.enter("acme")).toBe(true);
+  expect(rejects(circuits)).toBe(false);
+  expect(circuits.tryStart("acme")).toBe(true);
 }
 
 describe("over all replicas", () => {
@@ -320,7 +335,7 @@ describe("over all replicas", () => {
     await attempts(third, 0, 2);
     await clock.advance(1_000);
     expect(shared.announced).toEqual(["opened"]);
-    expect([first, second, third].map((one) => one.blocks("acme"))).toEqual([true, true, true]);
+    expect([first, second, third].map((one) => rejects(one))).toEqual([true, true, true]);
   });
 
   test("the successes of the others count", async () => {
@@ -362,13 +377,13 @@ test("nobody tells of an app that does not fail any more", async () => {
   await attempts(first, 5, 1);
   await attempts(second, 5, 0);
   await clock.advance(120_000);
-  told = 0;
+  broadcasts = 0;
   for (let i = 0; i < 100; i++) {
     await attempts(first, 5, 0);
     await attempts(second, 5, 0);
     await clock.advance(1_000);
   }
-  expect(told).toBe(0);
+  expect(broadcasts).toBe(0);
 });
 
 test("an app that is gone has none, and the next of its name begins anew", async () => {

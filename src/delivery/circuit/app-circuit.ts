@@ -1,0 +1,174 @@
+/**
+ * The circuit of one app on one replica: the shared state, and what this replica does about the probe.
+ *
+ * CIRCUIT-2  Half-open admits one attempt over all replicas: the store's compare-and-set gives the probe to one replica, with
+ *            a lease, so that a probe that died with its process does not keep the circuit open. A replica without a delivery
+ *            for its probe gives it back.
+ * CIRCUIT-3  A state is never replaced by an older one: this replica may know its own write before the watch brings it.
+ * CIRCUIT-4  The circuit closes after a success and after a final refusal (404, 410), which only a working receiver sends. It
+ *            stays open as long as before after "not now" (429), and twice as long after a failure.
+ * CIRCUIT-5  The state stays as it is while the store can't be reached. No delivery waits for the store.
+ */
+import { messageOf } from "../../model/app-error.ts";
+import { type CircuitState, CLOSED } from "../../model/circuit-state.ts";
+import type { Clock } from "../../model/clock.ts";
+import { isTestCall } from "../../model/delivery.ts";
+import type { Logger } from "../../model/logger.ts";
+import { failsCircuit } from "../../model/outcome.ts";
+import type { AttemptRecord } from "../ports.ts";
+import type { CircuitReason, CircuitStore, DecideCircuit } from "./ports.ts";
+import { isProbeDue, isProbeOf, opened, probeClaimed, probeEnded, probeGivenBack } from "./transitions.ts";
+
+export interface AppCircuit {
+  /** Without effect. */
+  isOpen(): boolean;
+  /** Whether this replica has the probe. Claims it if it is due; the claim takes effect later. */
+  tryAcquireProbe(): boolean;
+  /** Whether an attempt may start now. Uses up the probe of an open circuit; the attempt's result decides what follows. */
+  tryStart(): boolean;
+  /** An attempt ended while the circuit was open. */
+  onAttempt(attempt: AttemptRecord): void;
+  open(reason: CircuitReason): void;
+  apply(state: CircuitState, revision: number): void;
+  state(): CircuitState;
+  /** Revision of the shared state; 0: none is known. */
+  revision(): number;
+  forgetRevision(): void;
+}
+
+export interface AppCircuitOptions {
+  readonly openTimeMs: number;
+  readonly maxOpenTimeMs: number;
+  /** How long a probe of the app may take before another replica may claim it. */
+  readonly probeLeaseMs: (app: string) => number;
+  /** Names this replica. */
+  readonly replica: string;
+}
+
+export interface AppCircuitDependencies {
+  readonly store: CircuitStore;
+  /** Whether the app exists (still). */
+  readonly isKnown: (app: string) => boolean;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** The circuit closed. */
+  readonly onClosed: (app: string) => void;
+  /** The app's deliveries can be attempted (again): its queues can continue. */
+  readonly onAdmitting: (app: string) => void;
+}
+
+/** `claimed`: not started yet; `cancel` keeps it from being given back. `started`: the attempt began at `at`. */
+type Probe =
+  | { readonly kind: "none" }
+  | { readonly kind: "claimed"; readonly cancel: () => void }
+  | { readonly kind: "started"; readonly at: number };
+
+const NO_PROBE: Probe = { kind: "none" };
+
+/** A delivery that waits on this replica would have started the probe by then. */
+const UNUSED_PROBE_MS = 1_000;
+
+export function createAppCircuit(app: string, dependencies: AppCircuitDependencies, options: AppCircuitOptions): AppCircuit {
+  const { store, isKnown, clock, logger, onClosed, onAdmitting } = dependencies;
+  const { replica } = options;
+  let state: CircuitState = CLOSED;
+  let revision = 0;
+  let probe: Probe = NO_PROBE;
+  let isChanging = false;
+
+  const setProbe = (next: Probe): void => {
+    if (probe.kind === "claimed") probe.cancel();
+    probe = next;
+  };
+
+  const holdProbe = (forMs: number): void => setProbe({ kind: "claimed", cancel: clock.after(forMs, giveBackProbe) });
+
+  const apply = (next: CircuitState, nextRevision: number): void => {
+    // CIRCUIT-3
+    if (nextRevision < revision) return;
+    revision = nextRevision;
+    const before = state;
+    state = next;
+    if (!isProbeOf(next, replica)) setProbe(NO_PROBE);
+    if (next.state === "closed" && before.state !== "closed") {
+      onClosed(app);
+      onAdmitting(app);
+    }
+  };
+
+  const change = (decide: DecideCircuit, then?: () => void): void => {
+    if (isChanging) return;
+    isChanging = true;
+    store
+      .change(app, decide)
+      .then(
+        (stored) => {
+          apply(stored.state, stored.revision);
+          then?.();
+        },
+        (error: unknown) => logger.warn({ app, error: messageOf(error) }, "circuit state can't be stored"),
+      )
+      .finally(() => {
+        isChanging = false;
+      });
+  };
+
+  const claimProbe = (): void =>
+    change(
+      (current) => probeClaimed(current, replica, clock.now(), options.probeLeaseMs(app)),
+      () => {
+        if (!isProbeOf(state, replica)) return;
+        holdProbe(UNUSED_PROBE_MS);
+        onAdmitting(app);
+      },
+    );
+
+  const giveBackProbe = (): void => {
+    if (probe.kind !== "claimed") return;
+    setProbe(NO_PROBE);
+    change((current) => probeGivenBack(current, replica, clock.now()));
+  };
+
+  return {
+    isOpen: () => state.state !== "closed",
+
+    tryAcquireProbe() {
+      const nowMs = clock.now();
+      if (probe.kind === "claimed") {
+        // The delivery that makes the probe may have to wait for a slot: from here on the lease is the limit.
+        holdProbe(state.state === "half_open" ? Math.max(0, state.probeUntil - nowMs) : 0);
+        return true;
+      }
+      if (isProbeDue(state, nowMs)) claimProbe();
+      return false;
+    },
+
+    tryStart() {
+      if (state.state === "closed") return true;
+      if (probe.kind !== "claimed") return false;
+      setProbe({ kind: "started", at: clock.now() });
+      return true;
+    },
+
+    onAttempt({ delivery, outcome, responseCode, startedAt }) {
+      // Attempts that started before the probe say nothing new. A resend can be the probe; a test call can't.
+      if (probe.kind !== "started" || startedAt < probe.at || isTestCall(delivery)) return;
+      setProbe(NO_PROBE);
+      const isFinal = outcome === "delivered" || outcome === "rejected" || outcome === "gone";
+      const result = isFinal ? "up" : failsCircuit(outcome, responseCode) ? "down" : "busy";
+      change((current) => probeEnded(current, replica, result, { nowMs: clock.now(), maxOpenTimeMs: options.maxOpenTimeMs }));
+    },
+
+    open(reason) {
+      const nowMs = clock.now();
+      change((current) => (isKnown(app) ? opened(current, options.openTimeMs, nowMs, reason) : null));
+    },
+
+    apply,
+    state: () => state,
+    revision: () => revision,
+    forgetRevision() {
+      revision = 0;
+    },
+  };
+}
