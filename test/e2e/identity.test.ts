@@ -251,7 +251,7 @@ describe("a CloudEvent", () => {
       [
         {
           path: "content-type",
-          message: 'found "application/cloudevents-batch+json", wanted application/cloudevents+json, one event a message',
+          message: 'found "application/cloudevents-batch+json", wanted application/cloudevents+json, one event per message',
         },
       ],
     ]);
@@ -268,7 +268,7 @@ describe("a CloudEvent", () => {
       return items.find((item: Record<string, unknown>) => item["source_sequence"] === sequence);
     });
     expect(letter.error).toBe(
-      'content-type: found "application/cloudevents-batch+json", wanted application/cloudevents+json, one event a message',
+      'content-type: found "application/cloudevents-batch+json", wanted application/cloudevents+json, one event per message',
     );
   });
 });

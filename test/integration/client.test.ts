@@ -92,7 +92,7 @@ describe("a publisher", () => {
     ["dataJson that is no JSON", { data: undefined, dataJson: "{" }, /^body: not valid JSON/],
     ["id of 10 KB", { id: "x".repeat(10_240) }, /^id: found 10240 characters/],
     ["installation that is no UUID", { installationUuid: "7" }, /^installation_uuid: found "7", wanted a UUID/],
-    ["id with half a surrogate pair", { id: "a\ud800" }, /^id: found "a\\ud800" with half a surrogate pair/],
+    ["id with half a surrogate pair", { id: "a\ud800" }, /^id: found "a\\ud800" with an unpaired surrogate/],
     ["id with a line break", { id: "a\r\nb" }, /^id: found .*, wanted no control characters/],
     ["time without a zone", { occurredAt: "2026-01-05T10:11:12" }, /^occurred_at: found .*, without a time zone/],
     ["invalid Date", { occurredAt: new Date("x") }, /^occurredAt: found an invalid Date/],

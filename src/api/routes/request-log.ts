@@ -1,7 +1,8 @@
 /** GET /v1/apps/{slug}/webhook-requests: the request log, and POST /v1/apps/{slug}/test: one attempt right now. */
 import { z } from "zod";
 import type { QueryRequestLog, RequestLogRow } from "../../explain/ports.ts";
-import { type EventLimits, jsonExceeds } from "../../model/event-reader.ts";
+import type { EventLimits } from "../../model/event-reader.ts";
+import { jsonExceeds } from "../../model/json-limits.ts";
 import { membersOf } from "../../model/json-text.ts";
 import { withoutSecrets } from "../../model/redaction/safe-url.ts";
 import { parseRecord, RecordInvalid, slugParameter, uuidParameter } from "../../registry/records.ts";

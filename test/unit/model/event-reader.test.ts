@@ -144,7 +144,7 @@ describe("what can't be read is said with member, found and wanted", () => {
     [
       "an id with half a surrogate pair",
       ['{"organization_id":1,"data":{},"id":"a\\ud800"}'],
-      /^id: found "a\\ud800" with half a surrogate pair, wanted well-formed Unicode$/,
+      /^id: found "a\\ud800" with an unpaired surrogate, wanted well-formed Unicode$/,
     ],
     ["an id with a line break", [{ ...least, id: "a\r\nb" }], /^id: found "a\\r\\nb", wanted no control characters$/],
     [
@@ -352,7 +352,7 @@ describe("a CloudEvent", () => {
     "application/cloudevents+xml; a=b",
   ])("under %s is refused with what is wanted", (contentType) => {
     expect(problem([attributes], { "content-type": contentType })).toBe(
-      `content-type: found ${JSON.stringify(contentType)}, wanted application/cloudevents+json, one event a message`,
+      `content-type: found ${JSON.stringify(contentType)}, wanted application/cloudevents+json, one event per message`,
     );
   });
 
@@ -360,7 +360,7 @@ describe("a CloudEvent", () => {
     const base64 = (text: string) => ({ ...attributes, data_base64: Buffer.from(text).toString("base64") });
     expect(read(base64('{ "n": 1.0, "a": "é" }')).dataJson).toBe('{"n":1.0,"a":"é"}');
     expect(read({ ...base64("{}"), data: null }).dataJson).toBe("{}");
-    expect(problem({ ...base64("{}"), data: {} })).toBe("data_base64: found beside data, wanted one of them");
+    expect(problem({ ...base64("{}"), data: {} })).toBe("data_base64: found together with data, wanted one of them");
     expect(problem(base64("[]"))).toBe("data_base64: found an array, wanted a JSON object");
     expect(problem(base64("no"))).toMatch(/^data_base64: not valid JSON/);
     expect(problem({ ...attributes, data_base64: "e30" })).toBe('data_base64: found "e30", wanted base64 of a JSON object');
