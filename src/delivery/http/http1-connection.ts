@@ -1,7 +1,8 @@
 /** One connection of an Http1Dispatcher: opening, carrying a request, idle, gone. */
 import type { Socket } from "node:net";
 import type { Dispatcher } from "undici";
-import { type ResponseHeaders, ResponseReader, type ResponseSink } from "./response-reader.ts";
+import type { ResponseHeaders } from "./response-head.ts";
+import { ResponseReader, type ResponseSink } from "./response-reader.ts";
 
 export type Connected = (...result: [error: Error, socket: null] | [error: null, socket: Socket]) => void;
 

@@ -6,7 +6,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { createBrotliDecompress, createGunzip, createInflate, createInflateRaw, createZstdDecompress, constants as zlib } from "node:zlib";
-import type { ResponseHeaders } from "./response-reader.ts";
+import type { ResponseHeaders } from "./response-head.ts";
 
 export const MAX_READABLE_BYTES = 64 * 1024;
 /** RFC 9110 section 8.4: several are applied one after the other. */

@@ -1,7 +1,8 @@
 /** However its bytes come, an answer is read to the same end, within bounds. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { ResponseError, type ResponseHeaders, ResponseReader } from "../../../../src/delivery/http/response-reader.ts";
+import { ResponseError, type ResponseHeaders } from "../../../../src/delivery/http/response-head.ts";
+import { ResponseReader } from "../../../../src/delivery/http/response-reader.ts";
 import { READ_ANSWERS, UNREAD_ANSWERS } from "../../../support/answer-vectors.ts";
 import { cases } from "../../../support/fuzz.ts";
 
