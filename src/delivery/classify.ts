@@ -1,6 +1,6 @@
 /** What came back of a POST → outcome (DESIGN 3.5). */
 import { type Outcome, outcomeOfStatus } from "../model/outcome.ts";
-import type { SendResult } from "./http/sender.ts";
+import type { SendResult } from "./http/exchange.ts";
 import { parseRetryAfter } from "./retry-after.ts";
 
 export interface Classified {

@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { classify } from "../../src/delivery/classify.ts";
-import { MAX_RESPONSE_BYTES, type Sender } from "../../src/delivery/http/sender.ts";
+import { MAX_RESPONSE_BYTES } from "../../src/delivery/http/exchange.ts";
+import type { Sender } from "../../src/delivery/http/sender.ts";
 import { OUTCOME_RULES } from "../../src/model/outcome.ts";
 import { cases, heapBytes } from "../support/fuzz.ts";
 import { type RawServer, startRawServer } from "../support/raw-server.ts";

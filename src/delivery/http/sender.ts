@@ -1,35 +1,23 @@
 /**
- * One HTTP POST, with one deadline over connect, headers and body. It begins when the request gets a connection: waiting for
- * one is no fault of the receiver's.
+ * Sends one HTTP POST, with one deadline over connect, headers and body. The deadline starts when the request gets a connection:
+ * waiting for one is not the receiver's fault.
  *
- * S1  Every connection comes from connector.ts, which asks the address guard before a byte is sent.
- * S2  A send settles exactly once; what arrives later is ignored and its connection closed.
- * S3  A response body is read up to 64 KiB, then the connection is closed; the answer still counts.
- * S4  Redirects are not followed, nothing is decompressed, no cookie is kept.
- * S5  Certificates are always verified, whatever NODE_TLS_REJECT_UNAUTHORIZED says.
- * S6  Deadlines are looked at together, every few milliseconds: a timer for each would cost a tenth of the attempt.
+ * SEND-1  Every connection comes from connector.ts, which asks the address guard before a byte is sent.
+ * SEND-2  A send ends exactly once. Bytes that arrive later are ignored and their connection is closed.
+ * SEND-3  A response body is read up to 64 KiB, then the connection is closed; the answer still counts.
+ * SEND-4  Redirects are not followed, nothing is decompressed, no cookie is kept.
+ * SEND-5  Certificates are always verified, whatever NODE_TLS_REJECT_UNAUTHORIZED says.
  */
 import { createSecureContext, getCACertificates, type SecureVersion } from "node:tls";
-import { buildConnector, type Dispatcher } from "undici";
+import { buildConnector } from "undici";
 import type { Clock } from "../../model/clock.ts";
-import { createSlots, type Slotted } from "../../model/slots.ts";
+import { every } from "../../model/periodic.ts";
 import type { AddressGuard } from "./address-guard.ts";
-import { BlockedAddressError, type ConnectorDependencies, ConnectTimeoutError, createConnector } from "./connector.ts";
+import { type ConnectorDependencies, createConnector } from "./connector.ts";
+import { createDeadlines } from "./deadlines.ts";
+import { Exchange, type SendResult } from "./exchange.ts";
 import { Http1Dispatcher } from "./http1-dispatcher.ts";
 import type { NameResolver } from "./name-resolver.ts";
-
-export const MAX_RESPONSE_BYTES = 64 * 1024;
-
-export type SendResult =
-  | {
-      readonly kind: "answered";
-      readonly status: number;
-      readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-      readonly body: Buffer | null;
-      /** Of the whole body in bytes; null when it was cut and the receiver did not say. */
-      readonly bodySize: number | null;
-    }
-  | { readonly kind: "timed_out" | "unreachable" | "blocked"; readonly error: string };
 
 export interface SendRequest {
   readonly url: string;
@@ -43,7 +31,7 @@ export interface Sender {
   send(request: SendRequest): Promise<SendResult>;
   /** Destinations with an open pool. */
   destinations(): number;
-  /** Cuts what is still in flight. */
+  /** Aborts all requests in flight. */
   close(): Promise<void>;
 }
 
@@ -52,7 +40,7 @@ export interface SenderOptions {
   /** Connections to one origin. */
   readonly connectionsPerOrigin: number;
   readonly tlsMinVersion?: SecureVersion;
-  /** PEM of authorities that are trusted beside the system's. */
+  /** PEM of authorities that are trusted in addition to the system's. */
   readonly extraAuthorities?: string | null;
   /** URL of an HTTP proxy. */
   readonly proxy?: string | null;
@@ -64,22 +52,19 @@ export interface SenderDependencies {
   readonly clock: Clock;
 }
 
-/** How often deadlines are looked at: an attempt may take so much longer. */
-const TICK_MS = 10;
-/** A destination that was not used for so long gives up its connections and its memory. */
+/** A destination that is idle for this long loses its connections and its memory. */
 const IDLE_POOL_MS = 60_000;
 const SWEEP_MS = 15_000;
-/** More destinations than this are not kept open when idle (26 KB each): the one that was used longest ago goes. */
+/** Limit of open destinations (26 KB each). Beyond it the least recently used idle one is closed. */
 const MAX_IDLE_POOLS = 1_000;
-const MAX_ERROR_CHARACTERS = 300;
 
-/** Parsed URLs that are kept; beyond it all are parsed again. */
+/** Size of the cache of parsed URLs; the cache is emptied when it is full. */
 const MAX_TARGETS = 20_000;
 
 interface Target {
   readonly origin: string;
   readonly path: string;
-  /** Set when the URL itself is refused, e.g. for a literal address. */
+  /** Why the URL itself is refused, e.g. for a literal address; null when it is not. */
   readonly refused: string | null;
 }
 
@@ -114,7 +99,7 @@ export function createSender({ guard, resolver, clock }: SenderDependencies, opt
     void dispatcher.close();
   };
 
-  const makeRoom = (): void => {
+  const closeLeastRecentlyUsed = (): void => {
     let oldest: [string, Destination] | undefined;
     for (const entry of destinations) {
       if (entry[1].inFlight === 0 && (oldest === undefined || entry[1].lastUsedAt < oldest[1].lastUsedAt)) oldest = entry;
@@ -125,7 +110,7 @@ export function createSender({ guard, resolver, clock }: SenderDependencies, opt
   const destinationOf = (origin: string): Destination => {
     let destination = destinations.get(origin);
     if (destination === undefined) {
-      if (destinations.size >= MAX_IDLE_POOLS) makeRoom();
+      if (destinations.size >= MAX_IDLE_POOLS) closeLeastRecentlyUsed();
       const dispatcher = new Http1Dispatcher(origin, { connect, connections: options.connectionsPerOrigin });
       destination = { dispatcher, inFlight: 0, lastUsedAt: 0 };
       destinations.set(origin, destination);
@@ -133,33 +118,15 @@ export function createSender({ guard, resolver, clock }: SenderDependencies, opt
     return destination;
   };
 
-  // S6
-  const exchanges = createSlots<Exchange>();
-  let isTicking = false;
-  const tick = (): void => {
-    const now = performance.now();
-    exchanges.each((exchange) => {
-      if (exchange.dueAt <= now) exchange.expire();
-    });
-    isTicking = exchanges.size > 0;
-    if (isTicking) setTimeout(tick, TICK_MS);
-  };
-  const begin = (exchange: Exchange): void => {
-    exchanges.add(exchange);
-    if (!isTicking) setTimeout(tick, TICK_MS);
-    isTicking = true;
-  };
-
-  let stopSweeping = (): void => {};
-  const sweep = (): void => {
+  const deadlines = createDeadlines();
+  const sweeping = every(clock, SWEEP_MS, () => {
     const oldest = clock.now() - IDLE_POOL_MS;
     for (const [origin, destination] of destinations) {
       if (destination.inFlight === 0 && destination.lastUsedAt <= oldest) drop(origin, destination);
       else destination.dispatcher.closeIdle();
     }
-    stopSweeping = clock.after(SWEEP_MS, sweep);
-  };
-  stopSweeping = clock.after(SWEEP_MS, sweep);
+  });
+  sweeping.startLater();
 
   return {
     send({ url, headers, body, timeoutMs }) {
@@ -169,12 +136,12 @@ export function createSender({ guard, resolver, clock }: SenderDependencies, opt
       destination.inFlight++;
       return new Promise((resolve) => {
         const exchange = new Exchange(timeoutMs, (result) => {
-          exchanges.remove(exchange);
+          deadlines.remove(exchange);
           destination.inFlight--;
           destination.lastUsedAt = clock.now();
           resolve(result);
         });
-        begin(exchange);
+        deadlines.add(exchange);
         try {
           destination.dispatcher.dispatch({ path: target.path, method: "POST", headers, body }, exchange);
         } catch (error) {
@@ -184,109 +151,14 @@ export function createSender({ guard, resolver, clock }: SenderDependencies, opt
     },
     destinations: () => destinations.size,
     async close() {
-      stopSweeping();
+      sweeping.stop();
       await Promise.all([...destinations.values()].map(({ dispatcher }) => dispatcher.destroy()));
       destinations.clear();
     },
   };
 }
 
-/** One request and its answer. A class for its fixed shape: one is made per attempt on the hot path. */
-class Exchange implements Dispatcher.DispatchHandler, Slotted {
-  slot = -1;
-  /** By performance.now(); not before it has a connection. */
-  dueAt = Number.POSITIVE_INFINITY;
-  private controller: Dispatcher.DispatchController | undefined;
-  private status = 0;
-  private headers: Readonly<Record<string, string | string[] | undefined>> = {};
-  private chunks: Buffer[] = [];
-  private size = 0;
-  private settle: ((result: SendResult) => void) | null;
-  private readonly timeoutMs: number;
-
-  constructor(timeoutMs: number, settle: (result: SendResult) => void) {
-    this.settle = settle;
-    this.timeoutMs = timeoutMs;
-  }
-
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.controller = controller;
-    // One deadline for both when it is sent a second time.
-    if (this.dueAt === Number.POSITIVE_INFINITY) this.dueAt = performance.now() + this.timeoutMs;
-  }
-
-  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Record<string, string | string[] | undefined>): void {
-    this.status = status;
-    this.headers = headers;
-  }
-
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.settle === null) return;
-    const room = MAX_RESPONSE_BYTES - this.size;
-    this.chunks.push(chunk.length > room ? chunk.subarray(0, room) : chunk);
-    this.size += chunk.length;
-    if (chunk.length > room) {
-      this.answered(contentLengthOf(this.headers["content-length"]));
-      controller.abort(new Error(`the response body is longer than ${MAX_RESPONSE_BYTES} bytes`));
-    }
-  }
-
-  onResponseEnd(): void {
-    this.answered(this.size);
-  }
-
-  onResponseError(_: Dispatcher.DispatchController | undefined, error: Error): void {
-    this.finish(failureOf(error, this.status));
-  }
-
-  expire(): void {
-    const had = this.status === 0 ? "no answer" : `status ${this.status}, but no complete body`;
-    this.finish({ kind: "timed_out", error: `${had} within ${this.timeoutMs} ms` });
-    this.controller?.abort(new Error("deadline"));
-  }
-
-  private answered(bodySize: number | null): void {
-    const body = this.size === 0 ? null : this.chunks.length === 1 ? (this.chunks[0] ?? null) : Buffer.concat(this.chunks);
-    this.finish({ kind: "answered", status: this.status, headers: this.headers, body, bodySize });
-  }
-
-  private finish(result: SendResult): void {
-    const settle = this.settle;
-    if (settle === null) return;
-    this.settle = null;
-    settle(result);
-  }
-}
-
-function contentLengthOf(header: string | string[] | undefined): number | null {
-  return typeof header === "string" && /^\d+$/.test(header) ? Number(header) : null;
-}
-
-function failureOf(error: Error, status: number): SendResult {
-  if (error instanceof BlockedAddressError) return { kind: "blocked", error: error.message };
-  const { code, reason } = error as { code?: unknown; reason?: unknown };
-  if (error instanceof ConnectTimeoutError || code === "ETIMEDOUT" || code === "ETIMEOUT")
-    return { kind: "timed_out", error: error.message };
-  // OpenSSL's own messages are addresses in its sources.
-  const text = typeof reason === "string" && String(code).startsWith("ERR_SSL_") ? withHint(reason) : error.message;
-  const during = status === 0 ? "" : ` (after status ${status}, before the end of the body)`;
-  const what = typeof code === "string" ? `${code}: ${text}` : text;
-  // A certificate can have thousands of names, and the message all of them.
-  return { kind: "unreachable", error: `${what.slice(0, MAX_ERROR_CHARACTERS)}${during}` };
-}
-
-/** Alerts whose names don't say what the owner of a receiver has to change. */
-const TLS_HINTS: ReadonlyArray<readonly [alert: RegExp, hint: string]> = [
-  [/alert certificate required/, "the receiver asks for a client certificate"],
-  [/alert handshake failure/, "the receiver takes none of Posthorn's ciphers, or asks for a client certificate"],
-];
-
-function withHint(reason: string): string {
-  const hint = TLS_HINTS.find(([alert]) => alert.test(reason))?.[1];
-  return hint === undefined ? reason : `${reason} (${hint})`;
-}
-
-/** One context for all connections: to make one parses every authority. */
+/** One context for all connections: creating one parses every authority. */
 function buildSecure({ tlsMinVersion = "TLSv1.2", extraAuthorities = null }: SenderOptions): ConnectorDependencies["secure"] {
   const secureContext = createSecureContext({
     minVersion: tlsMinVersion,

@@ -12,7 +12,7 @@ import { createDispatcher, type Dispatcher } from "../../../src/delivery/dispatc
 import { createEnvelopeBuilder } from "../../../src/delivery/envelope.ts";
 import { createGiveUp } from "../../../src/delivery/give-up.ts";
 import { createHeaderBuilder } from "../../../src/delivery/headers.ts";
-import type { SendResult } from "../../../src/delivery/http/sender.ts";
+import type { SendResult } from "../../../src/delivery/http/exchange.ts";
 import { createInFlight } from "../../../src/delivery/in-flight.ts";
 import { createBulkhead } from "../../../src/delivery/limits/bulkhead.ts";
 import type { AttemptRecord } from "../../../src/delivery/ports.ts";
