@@ -1,7 +1,7 @@
 /**
- * Finds out which integrations are broken and, where broken ones go on being delivered to, which have recovered. Looks at
- * the counters of an integration after a failure of it was written, at most once a second each, as they were on the day of
- * that failure; a 410 and a success of a broken one are acted on at once.
+ * Detects broken integrations and, where broken ones are still delivered to, recovered ones. The rule runs after a failure was
+ * written, at most once a second per integration, on the counters up to the day of that failure. A 410, and a success of a broken
+ * integration, take effect at once.
  */
 import type { AttemptRecord } from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
@@ -10,6 +10,7 @@ import type { Logger } from "../model/logger.ts";
 import type { BrokenRule } from "../model/status-event.ts";
 import { type BrokenReason, type HealthRuleOptions, judgeHealth, lastDays } from "./health-rule.ts";
 import type { IntegrationStatus, LastFailure } from "./integration-status.ts";
+import { createPacedChecks } from "./paced-checks.ts";
 import type { HealthDay, HealthStore } from "./ports.ts";
 
 export interface HealthWatch {
@@ -17,7 +18,7 @@ export interface HealthWatch {
   onAttempt(attempt: AttemptRecord): void;
   /** Counters of these installations were written. */
   failuresWritten(installationUuids: ReadonlySet<string>): void;
-  /** Resolves when nothing is being looked at. */
+  /** Resolves when no check and no change of a status is under way. */
   settled(): Promise<void>;
 }
 
@@ -32,37 +33,34 @@ export interface HealthWatchDependencies {
 export interface HealthWatchOptions extends HealthRuleOptions {
   readonly windowDays: number;
   /**
-   * Any success of a broken one is a recovery; but one that fails some deliveries and takes others, so that it broke within
-   * this time after it was recovered, has to have been broken for this time. Null where its deliveries park: there a recovery is
-   * the probe's (probeSchedule.ts).
+   * The first success of a broken integration is its recovery. But one that broke within this time after its last recovery must
+   * have been broken for this time: it fails some deliveries and accepts others. Null: deliveries to broken integrations are
+   * parked, and probe-schedule.ts finds recoveries.
    */
   readonly calmMs: number | null;
 }
 
-const LOOK_AGAIN_MS = 1_000;
-/** One that is broken still, although it takes deliveries, is not asked about again with each. */
-const RECOVER_AGAIN_MS = 5_000;
-/** Installations whose last failure is remembered for the reason of a broken one. */
-const MAX_REMEMBERED = 10_000;
+const CHECK_PERIOD_MS = 1_000;
+/** A broken integration that accepts deliveries is not checked for recovery with each of them. */
+const RECOVERY_PERIOD_MS = 5_000;
+/** Installations whose last failure is kept, for the reason if they break. */
+const MAX_LAST_FAILURES = 10_000;
 
 export function createHealthWatch(dependencies: HealthWatchDependencies, options: HealthWatchOptions): HealthWatch {
   const { health, status, isActive, clock, logger } = dependencies;
   const lastFailures = new Map<string, LastFailure>();
-  const due = new Set<string>();
-  const resting = new Set<string>();
   const recovering = new Set<string>();
   const underWay = new Set<Promise<void>>();
-  let working: Promise<void> | undefined;
 
   const remember = (uuid: string, failure: LastFailure): void => {
     lastFailures.delete(uuid);
     lastFailures.set(uuid, failure);
-    if (lastFailures.size > MAX_REMEMBERED) lastFailures.delete(lastFailures.keys().next().value ?? "");
+    if (lastFailures.size > MAX_LAST_FAILURES) lastFailures.delete(lastFailures.keys().next().value ?? "");
   };
 
   const failedAt = (uuid: string): number => lastFailures.get(uuid)?.endedAt ?? clock.now();
 
-  /** Up to the day of the last failure: one that ended right before midnight is judged by its own day. */
+  /** Up to the day of the last failure: a failure right before midnight belongs to its own day. */
   const daysOf = (uuid: string): string[] => lastDays(failedAt(uuid), options.windowDays);
 
   const judgeCounters = async (uuid: string): Promise<BrokenReason | null> => judgeHealth(await health.read(uuid, daysOf(uuid)), options);
@@ -72,90 +70,75 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
       logger.warn({ installation_uuid: uuid, rule: reason.rule }, "integration is broken");
   };
 
-  const look = async (uuid: string): Promise<void> => {
+  const check = async (uuid: string): Promise<void> => {
     if (!isActive(uuid) || (await judgeCounters(uuid)) === null) return;
     await status.dropStaleCounters(uuid, failedAt(uuid));
-    // The counters are read once more, now that it is known which generation they belong to.
+    // Read again: only now is the generation known that the counters belong to.
     const generation = await status.generation(uuid, failedAt(uuid));
     const reason = generation === null ? null : await judgeCounters(uuid);
     if (generation !== null && reason !== null) await breakNow(uuid, generation, reason);
   };
 
-  /** A 410 breaks although its counter may not be written yet, or Redis is away. */
+  /** A 410 breaks the integration even if its counter is not written yet or Redis is down. */
   const breakAsGone = async (uuid: string): Promise<void> => {
     if (!options.rules.has("fatal") || !isActive(uuid)) return;
     const generation = await status.generation(uuid, failedAt(uuid));
     if (generation === null) return;
-    const names = daysOf(uuid);
-    const days = await health.read(uuid, names).catch(() => names.map((day): HealthDay => ({ ...EMPTY_DAY, day })));
-    const isCounted = days.some(({ fatal }) => fatal > 0);
-    const counted = isCounted ? days : days.map((day, at) => (at === days.length - 1 ? { ...day, fatal: 1 } : day));
-    const reason = judgeHealth(counted, { ...options, rules: FATAL });
+    const days = daysOf(uuid);
+    const counters = await health.read(uuid, days).catch(() => days.map((day): HealthDay => ({ ...EMPTY_DAY, day })));
+    const reason = judgeHealth(withFatal(counters), { ...options, rules: FATAL });
     if (reason !== null) await breakNow(uuid, generation, reason);
   };
 
-  const attemptTo = (what: string, uuid: string, work: Promise<unknown>): Promise<void> => {
-    const attempted = work.then(
-      () => {},
-      (error: unknown) =>
-        logger.warn({ installation_uuid: uuid, error: messageOf(error) }, `${what} failed, it is tried again with the next attempt`),
+  const recover = async (uuid: string, calmMs: number): Promise<void> => {
+    let againAfterMs = 0;
+    try {
+      if (await status.recover(uuid, calmMs)) logger.info({ installation_uuid: uuid }, "integration has recovered");
+      else againAfterMs = RECOVERY_PERIOD_MS;
+    } finally {
+      clock.after(againAfterMs, () => recovering.delete(uuid));
+    }
+  };
+
+  const attemptTo = (what: string, uuid: string, work: Promise<void>): Promise<void> => {
+    const attempted = work.catch((error: unknown) =>
+      logger.warn({ installation_uuid: uuid, error: messageOf(error) }, `${what} failed, retrying with the next attempt`),
     );
     underWay.add(attempted);
     return attempted.finally(() => underWay.delete(attempted));
   };
 
-  const work = async (): Promise<void> => {
-    for (const uuid of due) {
-      due.delete(uuid);
-      resting.add(uuid);
-      clock.after(LOOK_AGAIN_MS, () => {
-        // What failed meanwhile was not looked at.
-        if (resting.delete(uuid) && lookAgain.delete(uuid)) begin(uuid);
-      });
-      await attemptTo("looking at the health counters", uuid, look(uuid));
-    }
-    working = undefined;
-  };
-
-  const lookAgain = new Set<string>();
-  const begin = (uuid: string): void => {
-    if (resting.has(uuid)) {
-      lookAgain.add(uuid);
-      return;
-    }
-    due.add(uuid);
-    working ??= work();
-  };
+  const checks = createPacedChecks(clock, CHECK_PERIOD_MS, (uuid) => attemptTo("health check", uuid, check(uuid)));
 
   return {
-    onAttempt({ delivery, installation, outcome, responseCode, error, endedAt }) {
-      const { uuid } = installation;
+    onAttempt({ delivery, installation: { uuid, status: current }, outcome, responseCode, error, endedAt }) {
       if (!delivery.counted) return;
       if (outcome === "delivered") {
-        const { calmMs } = options;
-        if (calmMs === null || installation.status !== "broken" || recovering.has(uuid)) return;
+        if (options.calmMs === null || current !== "broken" || recovering.has(uuid)) return;
         recovering.add(uuid);
-        let againAfterMs = 0;
-        const recovery = status.recover(uuid, calmMs).then((changed) => {
-          if (!changed) againAfterMs = RECOVER_AGAIN_MS;
-          else logger.info({ installation_uuid: uuid }, "integration has recovered");
-        });
-        void attemptTo("recovering", uuid, recovery).finally(() => clock.after(againAfterMs, () => recovering.delete(uuid)));
+        void attemptTo("recovery", uuid, recover(uuid, options.calmMs));
         return;
       }
       remember(uuid, { responseCode, error, endedAt });
-      if (outcome === "gone") void attemptTo("breaking", uuid, breakAsGone(uuid));
+      if (outcome === "gone") void attemptTo("breaking the integration after a 410", uuid, breakAsGone(uuid));
     },
 
     failuresWritten(installationUuids) {
-      for (const uuid of installationUuids) begin(uuid);
+      for (const uuid of installationUuids) checks.request(uuid);
     },
 
     async settled() {
-      while (working !== undefined || underWay.size > 0) await Promise.all([working, ...underWay]);
+      await checks.idle();
+      while (underWay.size > 0) await Promise.all(underWay);
     },
   };
 }
 
 const FATAL: ReadonlySet<string> = new Set<BrokenRule>(["fatal"]);
 const EMPTY_DAY: HealthDay = { day: "", success: 0, error: 0, timeout: 0, fatal: 0 };
+
+/** The counters with a 410 on the last day, unless they have one. */
+function withFatal(days: readonly HealthDay[]): readonly HealthDay[] {
+  if (days.some(({ fatal }) => fatal > 0)) return days;
+  return days.map((day, at) => (at === days.length - 1 ? { ...day, fatal: 1 } : day));
+}
