@@ -15,7 +15,7 @@ import { parseTraceparent } from "../model/trace-context.ts";
 import { type NotWantedBecause, whyNotWanted } from "../registry/match.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
-import { probedAt } from "../status/integration-status.ts";
+import { probedAt } from "../status/installation-record.ts";
 import type { DeliveryAnswer, EventAnswer, EventOfSameId, ExplainedAttempt, ExplainedDelivery, ExplainedEvent } from "./answer-schemas.ts";
 import { explainState, isTestCall } from "./delivery-state.ts";
 import { createFindEvents, type EventQuery, type FoundEvent } from "./find-events.ts";

@@ -2,7 +2,7 @@
 import type { InstallationStatus } from "../model/app.ts";
 import type { BrokenReasonData } from "../model/status-event.ts";
 import type { InstallationRecord } from "../model/stored-records.ts";
-import { probedAt, recoveredAt } from "./integration-status.ts";
+import { probedAt, recoveredAt } from "./installation-record.ts";
 
 export interface InstallationState {
   readonly status: InstallationStatus;

@@ -6,7 +6,7 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { BrokenReasonData } from "../model/status-event.ts";
 import type { InstallationRecord } from "../model/stored-records.ts";
 import { lastDays } from "./health-rule.ts";
-import { INSTALLATION_PREFIX, probedAt } from "./integration-status.ts";
+import { INSTALLATION_PREFIX, probedAt } from "./installation-record.ts";
 import type { HealthDay, HealthStore, StatusRecords } from "./ports.ts";
 
 /** As it is answered. */

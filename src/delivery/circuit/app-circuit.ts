@@ -14,10 +14,9 @@ import { type CircuitState, CLOSED } from "../../model/circuit-state.ts";
 import type { Clock } from "../../model/clock.ts";
 import { isTestCall } from "../../model/delivery.ts";
 import type { Logger } from "../../model/logger.ts";
-import { failsCircuit } from "../../model/outcome.ts";
 import type { AttemptRecord } from "../ports.ts";
 import type { CircuitReason, CircuitStore, DecideCircuit } from "./ports.ts";
-import { isProbeDue, isProbeOf, opened, probeClaimed, probeEnded, probeGivenBack } from "./transitions.ts";
+import { isProbeDue, isProbeOf, opened, probeClaimed, probeEnded, probeGivenBack, probeResultOf } from "./transitions.ts";
 
 export interface AppCircuit {
   /** Without effect. */
@@ -82,7 +81,6 @@ export function createAppCircuit(app: string, dependencies: AppCircuitDependenci
   };
 
   const holdProbe = (forMs: number): void => setProbe({ kind: "claimed", cancel: clock.after(forMs, giveBackProbe) });
-
   const apply = (next: CircuitState, nextRevision: number): void => {
     // CIRCUIT-3
     if (nextRevision < revision) return;
@@ -133,13 +131,12 @@ export function createAppCircuit(app: string, dependencies: AppCircuitDependenci
     isOpen: () => state.state !== "closed",
 
     tryAcquireProbe() {
-      const nowMs = clock.now();
       if (probe.kind === "claimed") {
         // The delivery that makes the probe may have to wait for a slot: from here on the lease is the limit.
-        holdProbe(state.state === "half_open" ? Math.max(0, state.probeUntil - nowMs) : 0);
+        holdProbe(state.state === "half_open" ? Math.max(0, state.probeUntil - clock.now()) : 0);
         return true;
       }
-      if (isProbeDue(state, nowMs)) claimProbe();
+      if (isProbeDue(state, clock.now())) claimProbe();
       return false;
     },
 
@@ -154,14 +151,12 @@ export function createAppCircuit(app: string, dependencies: AppCircuitDependenci
       // Attempts that started before the probe say nothing new. A resend can be the probe; a test call can't.
       if (probe.kind !== "started" || startedAt < probe.at || isTestCall(delivery)) return;
       setProbe(NO_PROBE);
-      const isFinal = outcome === "delivered" || outcome === "rejected" || outcome === "gone";
-      const result = isFinal ? "up" : failsCircuit(outcome, responseCode) ? "down" : "busy";
+      const result = probeResultOf(outcome, responseCode);
       change((current) => probeEnded(current, replica, result, { nowMs: clock.now(), maxOpenTimeMs: options.maxOpenTimeMs }));
     },
 
     open(reason) {
-      const nowMs = clock.now();
-      change((current) => (isKnown(app) ? opened(current, options.openTimeMs, nowMs, reason) : null));
+      change((current) => (isKnown(app) ? opened(current, options.openTimeMs, clock.now(), reason) : null));
     },
 
     apply,
