@@ -67,7 +67,7 @@ import type { Logger } from "../model/logger.ts";
 import { every, sleep } from "../model/periodic.ts";
 import { redactedUrl } from "../model/redaction/redacted-url.ts";
 import { type StatusEvent, statusSubject } from "../model/status-event.ts";
-import type { InstallationRecord, TransitionMembers } from "../model/stored-records.ts";
+import type { InstallationRecord, OutboxMembers } from "../model/stored-records.ts";
 import { createLiveOverview } from "../overview/live-overview.ts";
 import { createReadOverview } from "../overview/read-overview.ts";
 import { createVolumes } from "../overview/volumes.ts";
@@ -274,12 +274,12 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   const tracing = createTracing(sdk.isTracing ? { version: VERSION, prefix, natsServer: () => nats.getServer(), redisUrl } : null);
 
   // Status
-  const transitionsOf = <R extends TransitionMembers<StatusEvent>>(records: StatusRecords<R>) =>
+  const outboxOf = <R extends OutboxMembers<StatusEvent>>(records: StatusRecords<R>) =>
     createOutbox<R, StatusEvent>({ records, stream: createStatusPublisher(jetStream, manager, names), clock, logger });
-  const outbox = transitionsOf(installationRecords);
-  const circuitTransitions = transitionsOf(store.recordsOf(CIRCUITS));
+  const outbox = outboxOf(installationRecords);
+  const circuitOutbox = outboxOf(store.recordsOf(CIRCUITS));
   const outboxRelay = createOutboxRelay(outbox, clock, logger);
-  const circuitsLeftBehind = createOutboxRelay(circuitTransitions, clock, logger);
+  const circuitOutboxRelay = createOutboxRelay(circuitOutbox, clock, logger);
   const health = createHealthStore(redis, clock.now);
   const webhookUrlOf = (uuid: string): string => {
     const installation = index.installation(uuid);
@@ -328,7 +328,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     {
       broadcast: attemptCounts.tell,
       isKnown: (app) => index.app(app) !== undefined,
-      store: createCircuitStore(circuitTransitions, clock, { prefix, dashboardUrl }),
+      store: createCircuitStore(circuitOutbox, clock, { prefix, dashboardUrl }),
       clock,
       logger,
       onAdmitting(app) {
@@ -510,7 +510,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     states.update(key.slice(INSTALLATION_PREFIX.length), record);
   });
   store.onRecord(CIRCUITS, (key, record, revision) => {
-    circuitsLeftBehind.update(key, record);
+    circuitOutboxRelay.update(key, record);
     circuits.apply(key.slice(CIRCUIT_PREFIX.length), circuitState(record), revision);
   });
   store.onRecord(kinds.apps, (key, record) => {
@@ -810,7 +810,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
       },
     },
     { name: "outbox relay", stop: outboxRelay.stop },
-    { name: "outbox relay of circuits", stop: circuitsLeftBehind.stop },
+    { name: "outbox relay of circuits", stop: circuitOutboxRelay.stop },
     { name: "ack floor", start: ackFloor.start, stop: ackFloor.stop },
     { name: "Redis health", start: redisHealth.start, stop: redisHealth.stop },
     { name: "stream watch", start: streamWatch.start, stop: streamWatch.stop },

@@ -7,7 +7,7 @@ import type { CircuitStateName } from "./circuit-state.ts";
 import type { BrokenReasonData, StatusEvent } from "./status-event.ts";
 
 /** What a status transition (status/outbox.ts) keeps in a record. */
-export interface TransitionMembers<E> {
+export interface OutboxMembers<E> {
   /** Number of the record's last status event. */
   readonly n?: number | undefined;
   /** The event that is not known to be published yet. */
@@ -15,7 +15,7 @@ export interface TransitionMembers<E> {
 }
 
 /** `installation.<uuid>` */
-export interface InstallationRecord extends TransitionMembers<StatusEvent> {
+export interface InstallationRecord extends OutboxMembers<StatusEvent> {
   readonly uuid: string;
   readonly app: string;
   readonly organization_id: string;
@@ -35,7 +35,7 @@ export interface InstallationRecord extends TransitionMembers<StatusEvent> {
 }
 
 /** `circuit.<app>` */
-export interface CircuitRecord extends TransitionMembers<StatusEvent> {
+export interface CircuitRecord extends OutboxMembers<StatusEvent> {
   readonly state: CircuitStateName;
   readonly open_for_ms?: number | undefined;
   /** Milliseconds since the epoch, as `probe_until`. */

@@ -1,55 +1,58 @@
 /**
- * A change of status that happens once and is announced once, over any number of replicas and crashes.
+ * An outbox in the record itself: a status change happens once and is announced once, over any number of replicas and crashes.
  *
- * T1  A transition is one compare-and-set that writes the new status, a counter n and `pending_event`, the whole event
- *     with the id `<key's name>:<n>`. Whoever wins it, and nobody else, has made the transition. A record that was removed
- *     and comes back counts on from the revision that removed it, and one that can't be read from its own: they are higher
- *     than any number it had.
- * T2  Then the event is published with its id as Nats-Msg-Id, and the field is cleared. A process that dies between the
- *     two leaves the field behind; any replica that finds it older than 5 s finishes the work.
- * T3  Before an old event is published again, the subject's last message is read: with the same id it was published.
- * T4  No further transition of the same record starts until the field is clear, so events leave in order. A step that
- *     nobody is told of does not wait for that.
+ * OUTBOX-1  A transition is one compare-and-set. It writes the new status, a counter `n`, and `pending_event`: the whole event, whose
+ *           id is `<name in the key>:<n>`. The replica that wins has made the transition. The counter of a record that was deleted and
+ *           comes back continues at the revision of the deletion, and that of an unreadable record at its revision: both are higher
+ *           than every number that the record had.
+ * OUTBOX-2  Then the event is published, with its id as Nats-Msg-Id, and the field is cleared. If the process dies in between, any
+ *           replica that finds the field older than 5 s publishes the event.
+ * OUTBOX-3  Before an old event is published again, the last message of its subject is read: if it has the same id, the event was
+ *           published.
+ * OUTBOX-4  A transition with an event starts only when the field is clear, so that events leave in order. A transition without one
+ *           doesn't wait.
  */
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { sleep } from "../model/periodic.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
-import type { TransitionMembers } from "../model/stored-records.ts";
+import type { OutboxMembers } from "../model/stored-records.ts";
 import type { StatusRecords, StatusStream } from "./ports.ts";
 
-/** What a pending event needs to be for this file; model/status-event.ts says what it is. */
+/** The members that this file needs; model/status-event.ts has the whole event. */
 export interface PendingEvent {
   readonly id: string;
   readonly time: string;
 }
 
 export interface Transition<R, E extends PendingEvent> {
-  /** Members to write over the record's; undefined removes one. All others are kept. */
+  /** Members to write over the record's. undefined removes a member; all others are kept. */
   readonly members: { readonly [Name in keyof R]?: R[Name] | undefined };
-  /** Built with the id of this transition; null for a step that nobody is told of. */
+  /** Builds the event from the transition's id; null: the transition has no event. */
   readonly event: ((id: string) => E) | null;
 }
 
-export interface Outbox<R extends TransitionMembers<E>, E extends PendingEvent> {
+export interface Outbox<R extends OutboxMembers<E>, E extends PendingEvent> {
   /**
-   * Runs `decide` on the newest record (null when there is none) until its compare-and-set wins; null leaves all as is.
-   * @returns the record afterwards with its revision (0 when there is none), and whether this call made a transition.
-   * @throws AppError CONFLICT when others kept winning, or whatever the store throws when it is away.
+   * Runs `decide` on the newest record (null: there is none) until its compare-and-set wins. `decide` returns null to change nothing.
+   * @returns the record afterwards, its revision (0: there is none), and whether this call made a transition
+   * @throws AppError CONFLICT when other writers kept winning; whatever the store throws when it is down
    */
   change(
     key: string,
     decide: (current: R | null) => Transition<R, E> | null,
   ): Promise<{ readonly record: R | null; readonly revision: number; readonly changed: boolean }>;
-  /** Finishes what a dead process left behind. @returns false when it may still be somebody's work. */
-  finish(key: string): Promise<boolean>;
-  /** Publishes the event of a record that was removed before somebody could say that it is published. */
-  publishLeft(event: E): Promise<void>;
+  /** Publishes the record's pending event if it is old (OUTBOX-2). @returns false when the event may still be another replica's work */
+  publishPending(key: string): Promise<boolean>;
+  /** Publishes an event unless it was published (OUTBOX-3). */
+  publishOnce(event: E): Promise<void>;
 }
 
-/** Younger pending events are still somebody's work. */
+/** The replica that wrote a younger pending event may still be publishing it. */
 export const STALE_MS = 5_000;
 const MAX_TRIES = 40;
+const RETRY_MS = 250;
 
 export interface OutboxDependencies<R, E extends PendingEvent> {
   readonly records: StatusRecords<R>;
@@ -58,7 +61,7 @@ export interface OutboxDependencies<R, E extends PendingEvent> {
   readonly logger: Logger;
 }
 
-export function createOutbox<R extends TransitionMembers<E>, E extends PendingEvent>({
+export function createOutbox<R extends OutboxMembers<E>, E extends PendingEvent>({
   records,
   stream,
   clock,
@@ -74,23 +77,22 @@ export function createOutbox<R extends TransitionMembers<E>, E extends PendingEv
     }
   };
 
-  const announce = async (key: string, event: E): Promise<void> => {
+  const publish = async (key: string, event: E): Promise<void> => {
     await stream.publish(event);
     await clear(key, event.id);
   };
 
-  /** T3. */
-  const publishLeft = async (event: E): Promise<void> => {
+  const publishOnce = async (event: E): Promise<void> => {
     if ((await stream.lastId(event)) !== event.id) await stream.publish(event);
   };
 
-  /** @returns true when the record is clear now. */
-  const finishPending = async (key: string, pending: E): Promise<boolean> => {
-    // A time far ahead is that of a clock that goes wrong.
+  /** @returns whether the field is clear now */
+  const publishStale = async (key: string, pending: E): Promise<boolean> => {
+    // A time far in the future comes from a clock that is wrong.
     if (Math.abs(clock.now() - epochMsOf(pending.time)) < STALE_MS) return false;
-    await publishLeft(pending);
+    await publishOnce(pending);
     await clear(key, pending.id);
-    logger.info({ key, event_id: pending.id }, "finished a status event that was left behind");
+    logger.info({ key, event_id: pending.id }, "pending status event published");
     return true;
   };
 
@@ -102,8 +104,9 @@ export function createOutbox<R extends TransitionMembers<E>, E extends PendingEv
         const transition = decide(record);
         if (transition === null) return { record, revision: found?.revision ?? 0, changed: false };
         const pending = record?.pending_event;
+        // OUTBOX-4
         if (pending && transition.event !== null) {
-          if (!(await finishPending(key, pending))) await new Promise((resolve) => setTimeout(resolve, 250));
+          if (!(await publishStale(key, pending))) await sleep(clock, RETRY_MS);
           continue;
         }
         const counter = (record === null ? (found?.revision ?? (await records.deletedAt(key))) : (record.n ?? 0)) + 1;
@@ -113,21 +116,21 @@ export function createOutbox<R extends TransitionMembers<E>, E extends PendingEv
         const revision = found === null ? await records.create(key, next) : await records.update(key, next, found.revision);
         if (revision === "conflict") continue;
         if (event !== null) {
-          // The transition has happened; if this fails, any replica publishes it later.
-          await announce(key, event).catch((error: unknown) =>
-            logger.warn({ key, event_id: event.id, error: messageOf(error) }, "status event will be published later"),
+          // The transition has happened. If this fails, any replica publishes the event later.
+          await publish(key, event).catch((error: unknown) =>
+            logger.warn({ key, event_id: event.id, error: messageOf(error) }, "status event not published yet, retrying later"),
           );
         }
         return { record: next, revision, changed: true };
       }
-      throw new AppError("CONFLICT", `record ${key} kept changing under a status transition`, { retryable: true });
+      throw new AppError("CONFLICT", `record ${key} kept changing during a status transition`, { retryable: true });
     },
 
-    async finish(key) {
+    async publishPending(key) {
       const pending = (await records.read(key))?.record?.pending_event;
-      return pending ? finishPending(key, pending) : true;
+      return pending ? publishStale(key, pending) : true;
     },
 
-    publishLeft,
+    publishOnce,
   };
 }

@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from "vitest";
 import { toRfc3339 } from "../../../src/model/clock.ts";
-import type { TransitionMembers } from "../../../src/model/stored-records.ts";
+import type { OutboxMembers } from "../../../src/model/stored-records.ts";
 import { createOutbox, type Outbox, type PendingEvent } from "../../../src/status/outbox.ts";
 import { createManualClock, type ManualClock } from "../../support/manual-clock.ts";
 import { createRecordStore, type RecordStore } from "../../support/record-store.ts";
@@ -10,7 +10,7 @@ interface TestEvent extends PendingEvent {
   readonly type: string;
 }
 
-interface TestRecord extends TransitionMembers<TestEvent> {
+interface TestRecord extends OutboxMembers<TestEvent> {
   readonly status?: string;
   readonly state?: string;
   readonly app?: string;
@@ -114,10 +114,10 @@ test("a process that dies before it publishes leaves the event behind, and anoth
   await replica().change("installation.u1", toBroken);
   expect([published, records.json("installation.u1")["status"]]).toEqual([[], "broken"]);
   publishFails = false;
-  await replica().finish("installation.u1");
+  await replica().publishPending("installation.u1");
   expect(published).toEqual([]);
   await clock.advance(5_000);
-  await replica().finish("installation.u1");
+  await replica().publishPending("installation.u1");
   expect(published.map(({ id }) => id)).toEqual(["u1:1"]);
   expect(records.json("installation.u1")).not.toHaveProperty("pending_event");
 });
@@ -133,7 +133,7 @@ test("a process that dies after it published and before it cleared the field: no
   stream.publish = publish;
   expect(records.json("installation.u1")["pending_event"]).toMatchObject({ id: "u1:1" });
   await clock.advance(5_000);
-  await Promise.all([replica().finish("installation.u1"), replica().finish("installation.u1")]);
+  await Promise.all([replica().publishPending("installation.u1"), replica().publishPending("installation.u1")]);
   expect(published.map(({ id }) => id)).toEqual(["u1:1"]);
   expect(records.json("installation.u1")).not.toHaveProperty("pending_event");
 });
