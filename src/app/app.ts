@@ -35,7 +35,7 @@ import { createInFlight } from "../delivery/in-flight.ts";
 import { createBulkhead } from "../delivery/limits/bulkhead.ts";
 import { createDestinationOf } from "../delivery/limits/destination.ts";
 import type { ParkedQueue } from "../delivery/ports.ts";
-import { createProbes } from "../delivery/recovery-probe.ts";
+import { createRecoveryProbe } from "../delivery/recovery-probe.ts";
 import { createSkipDelivered } from "../delivery/skip-delivered.ts";
 import { createTestCall } from "../delivery/test-call.ts";
 import { createExplain } from "../explain/explain.ts";
@@ -484,7 +484,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     { maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT, limits: eventLimits },
   );
   const queueOf = ({ app, uuid }: Installation): ParkedQueue => ({ app, installationUuid: uuid });
-  const probes = createProbes({
+  const recoveryProbe = createRecoveryProbe({
     queueBusy: parked.busy,
     parkedAfter: backlog.after,
     removeParked: backlog.remove,
@@ -496,8 +496,8 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
     {
       installation: index.installation,
       status: integrationStatus,
-      canProbe: probes.canProbe,
-      nextProbe: probes.next,
+      isProbePossible: recoveryProbe.isPossible,
+      nextProbe: recoveryProbe.next,
       clock,
       logger,
     },

@@ -1,9 +1,9 @@
 /**
- * The way of one delivery: admission → bulkhead → attempt → done, or stored in another stream.
+ * The path of one delivery: admission → bulkhead → attempt → done, or stored in another stream.
  *
- * D1  `dispatch` resolves only when the delivery is done or JetStream has stored it; its source may be acknowledged then.
- * D2  For an ordered app everything up to the park is synchronous: deliveries are stored in the order they came.
- * D3  A delivery that waited while NATS was away may have been handed to another replica: its mark is looked at again.
+ * DISPATCH-1  `dispatch` resolves only when the delivery is done or JetStream has stored it. Its source may then be acknowledged.
+ * DISPATCH-2  For an ordered app everything up to the park is synchronous: deliveries are stored in the order of the calls.
+ * DISPATCH-3  A delivery that waited while NATS was down may have been delivered by another replica: its dedup key is checked again.
  */
 import type { Delivery } from "../model/delivery.ts";
 import type { Admission, ParkedBecause } from "./admission.ts";
@@ -16,13 +16,13 @@ import type { SkipDelivered } from "./skip-delivered.ts";
 
 export interface Dispatcher {
   /**
-   * Attempts the delivery if it may be attempted now, else stores it.
-   * @throws AppError STREAM_REFUSED when it could be neither: the source has to come again.
+   * Attempts the delivery if it may be attempted now, or else stores it.
+   * @throws AppError STREAM_REFUSED when it can do neither: the source must be redelivered
    */
   dispatch(delivery: Delivery, trace: TracePosition, source: MessageRef): Promise<void>;
-  /** Does what a disposition asks for. */
-  settle(disposition: Disposition, source: MessageRef, trace: TracePosition): Promise<void>;
-  /** @param dueAt not to be attempted before, milliseconds since the epoch; null: when its turn comes */
+  /** Stores the delivery as the disposition says. */
+  apply(disposition: Disposition, source: MessageRef, trace: TracePosition): Promise<void>;
+  /** @param dueAt no attempt before this time, milliseconds since the epoch; null: no such limit */
   park(
     delivery: Delivery,
     queue: ParkedQueue,
@@ -42,9 +42,9 @@ export interface DispatcherDependencies {
   readonly skipDelivered: SkipDelivered;
   readonly observer: DeliveryObserver;
   readonly tracing: Tracing;
-  /** How many attempts for the app this process may have in flight at once; with 0 all go through its queue. */
+  /** Limit of the app's concurrent attempts from here; with 0 all its deliveries go through its queue. */
   readonly directLimit: (appMaxInFlight: number | null) => number;
-  /** Told when a delivery was stored in a parked queue. */
+  /** A delivery was stored in a parked queue. */
   readonly onParked: (queue: ParkedQueue) => void;
   readonly giveUp: Pick<GiveUp, "delivery">;
 }
@@ -53,7 +53,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
   const { admission, bulkhead, destinationOf, attempt, streams, skipDelivered, observer, tracing, directLimit, onParked, giveUp } =
     dependencies;
 
-  const settle = async (disposition: Disposition, source: MessageRef, trace: TracePosition): Promise<void> => {
+  const apply = async (disposition: Disposition, source: MessageRef, trace: TracePosition): Promise<void> => {
     switch (disposition.kind) {
       case "delivered":
         return;
@@ -82,13 +82,13 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
       bulkhead.leave(delivery.app, destination);
     }
     if (disposition.kind === "delivered") return;
-    if (disposition.kind === "held") return park(delivery, { app: delivery.app, installationUuid: null }, "circuit", source, trace);
-    await settle(disposition, source, trace);
+    if (disposition.kind === "deferred") return park(delivery, { app: delivery.app, installationUuid: null }, "circuit", source, trace);
+    await apply(disposition, source, trace);
   };
 
   const send = (delivery: Delivery, trace: TracePosition, source: MessageRef): Promise<void> => {
     const decision = admission.direct(delivery);
-    if (decision.kind === "uninstalled") return settle(uninstalled(delivery), source, trace);
+    if (decision.kind === "uninstalled") return apply(uninstalled(delivery), source, trace);
     if (decision.kind === "park") return park(delivery, decision.queue, decision.why, source, trace);
 
     const suspensions = bulkhead.suspensions();
@@ -97,7 +97,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
     const destination = destinationOf(delivery.installationUuid);
     const entry = bulkhead.enter(delivery.app, limit, destination);
     if (entry === "entered") return attemptIn(delivery, destination, trace, source);
-    // Sent away by a stop it is parked, not given back: redeliveries are for crashes.
+    // A delivery that a stop turns away is parked and not given back: redeliveries are for crashes.
     return Promise.resolve(entry).then(async (late) => {
       switch (late) {
         case "full":
@@ -106,7 +106,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
           return park(delivery, { app: delivery.app, installationUuid: null }, "stopping", source, trace);
         case "entered": {
           const isDone = bulkhead.suspensions() !== suspensions && (await skipDelivered(delivery));
-          // The wait may have been long enough for the admission to close.
+          // Admission may have changed during the wait.
           if (!isDone && admission.direct(delivery).kind === "open") return attemptIn(delivery, destination, trace, source);
           bulkhead.leave(delivery.app, destination);
           if (!isDone) await send(delivery, trace, source);
@@ -119,5 +119,5 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
   const dispatch: Dispatcher["dispatch"] = (delivery, parent, source) =>
     tracing.deliver(parent, delivery, (span) => send(delivery, span, source));
 
-  return { dispatch, settle, park };
+  return { dispatch, apply, park };
 }

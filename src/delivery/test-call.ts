@@ -74,7 +74,7 @@ export function createTestCall(dependencies: TestCallDependencies) {
     try {
       return await tracing.start("test", event, async (span) => {
         const disposition = await attempt({ ...newDelivery(event, app, installation.uuid, null), counted: false }, span);
-        const record = disposition.kind === "held" ? null : disposition.record;
+        const record = disposition.kind === "deferred" ? null : disposition.record;
         if (record === null) throw new AppError("NOT_FOUND", `installation ${installation.uuid} was removed in the meantime`);
         return record;
       });

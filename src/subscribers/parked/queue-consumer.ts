@@ -289,7 +289,7 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
     const delivery = { ...parked.delivery, attemptsMade, attempts };
     // It may be the receiver who asked for that time.
     const delay = { dueAt, delayMs: Math.max(0, dueAt - clock.now()), floor: true };
-    return traced(parked, (span) => dispatcher.settle({ kind: "retry", delivery, record: null, delay }, parked.source, span));
+    return traced(parked, (span) => dispatcher.apply({ kind: "retry", delivery, record: null, delay }, parked.source, span));
   };
 
   /** Stores it again; what it waits for goes with it. */
@@ -306,13 +306,13 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
     const parkedForMs = clock.now() - (delivery.firstParkedAt ?? clock.now());
     if (parkedForMs > options.maxParkedAgeMs) {
       const disposition = givenUp(delivery, "expired", expiredAfter(parkedForMs));
-      await traced(parked, (span) => dispatcher.settle(disposition, source, span));
+      await traced(parked, (span) => dispatcher.apply(disposition, source, span));
       return "settled";
     }
     const decision = admission.parked(delivery, queue);
     if (decision.kind === "open") return "open";
     if (decision.kind === "uninstalled") {
-      await traced(parked, (span) => dispatcher.settle(uninstalled(delivery), source, span));
+      await traced(parked, (span) => dispatcher.apply(uninstalled(delivery), source, span));
       return "settled";
     }
     const { queue: wanted, why } = decision;
@@ -351,9 +351,9 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
       } finally {
         bulkhead.leave(share, destination);
       }
-      if (disposition.kind === "held") return "wait";
+      if (disposition.kind === "deferred") return "wait";
       if (disposition.kind === "retry" && ordered && isOrdered()) return disposition;
-      await dispatcher.settle(disposition, source, span);
+      await dispatcher.apply(disposition, source, span);
       return "settled";
     });
   };
