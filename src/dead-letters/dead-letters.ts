@@ -152,7 +152,7 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
     // The time of the letter sets it apart from one of a stream that was made anew.
     const run = `letter-${sequence}-${epochMsOf(String(content["dead_lettered_at"]))}`;
     const again = { ...delivery, attemptsMade: 0, attempts: [], replay: run, firstParkedAt: null };
-    const now = { dueAt: clock.now(), delayMs: 0, floor: false };
+    const now = { dueAt: clock.now(), delayMs: 0, notBefore: false };
     await batch.store("retries", again, "replayed", (trace) => streams.retry(again, now, { stream, sequence }, trace));
   };
 

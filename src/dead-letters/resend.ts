@@ -37,7 +37,7 @@ export function createResend({ events, streams, find, tracing, clock }: ResendDe
     if (delivery?.id !== deliveryId) throw new AppError("NOT_FOUND", `the event of delivery ${deliveryId} is not in the stream any more`);
     const resendId = randomUUID();
     const again = { ...delivery, event: inFirstTrace(delivery.event, found), replay: resendId, counted: false };
-    const now = { dueAt: clock.now(), delayMs: 0, floor: false };
+    const now = { dueAt: clock.now(), delayMs: 0, notBefore: false };
     await tracing.batch("resend", (batch) =>
       batch.store("retries", again, "resent", (trace) => streams.retry(again, now, { stream: resendId, sequence: 0 }, trace)),
     );

@@ -1,4 +1,4 @@
-/** All deliveries that come of one message. */
+/** Handles all deliveries of one message. */
 import type { Delivery } from "../model/delivery.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { InFlight } from "./in-flight.ts";
@@ -6,9 +6,9 @@ import type { MessageRef, RegistryView, TracePosition } from "./ports.ts";
 import type { SkipDelivered } from "./skip-delivered.ts";
 
 /**
- * Resolves when each delivery is done or stored. Rejects with the first fault, and not before all have ended: a message
- * that is given back while some of its attempts are under way would be delivered twice.
- * @param mayBeDone they may have been delivered before: their marks are looked at.
+ * Resolves when each delivery is done or stored. Rejects with the first fault, but only after all have ended: a message that is
+ * given back during its attempts would be delivered twice.
+ * @param mayBeDone whether they may have been delivered before; their dedup keys are then checked
  */
 export type DeliverEvent = (
   deliveries: readonly Delivery[],
@@ -26,7 +26,7 @@ export interface DeliverAllDependencies {
 
 export function createDeliverEvent({ registry, dispatcher, inFlight, skipDelivered }: DeliverAllDependencies): DeliverEvent {
   const deliver = (delivery: Delivery, trace: TracePosition, source: MessageRef, mayBeDone: boolean): Promise<void> => {
-    // An ordered app's are parked in the order they came, without a wait in between; the drain looks at the mark.
+    // An ordered app's deliveries are parked in the order of the calls, without a wait in between; its queue checks the dedup key.
     if (registry.app(delivery.app)?.ordered === true) return dispatcher.dispatch(delivery, trace, source);
     return inFlight.alone(delivery, (hasWaited) =>
       mayBeDone || hasWaited ? deliverUndone(delivery, trace, source) : dispatcher.dispatch(delivery, trace, source),

@@ -1,12 +1,11 @@
 /**
- * The one place where a delivery is skipped because it was delivered before: by an earlier handling of the same event
- * message, or for another message with the same event key, which has the same delivery id. It is logged, counted, and noted
- * for those who ask what became of the delivery.
+ * Skips a delivery that was delivered before, for the same event message or for another message with the same event key. The skip
+ * is logged, counted, and recorded in the delivery's history. Nothing else skips deliveries.
  */
 import type { Delivery } from "../model/delivery.ts";
 import type { AttemptLog, DeliveryObserver } from "./ports.ts";
 
-/** @returns whether the delivery is skipped; false also when Redis can't tell. */
+/** @returns whether the delivery is skipped; false also when Redis is down */
 export type SkipDelivered = (delivery: Delivery) => Promise<boolean>;
 
 export interface SkipDeliveredDependencies {

@@ -199,7 +199,7 @@ export function createDeliveryStreams({
       park(delivery, queue, dueAt, source, trace = delivery.event) {
         const body = (): string => {
           const parked = { ...delivery, firstParkedAt: delivery.firstParkedAt ?? clock.now() };
-          return encodeDeliveryMessage({ delivery: parked, dueAt, delayMs: 0, floor: false });
+          return encodeDeliveryMessage({ delivery: parked, dueAt, delayMs: 0, notBefore: false });
         };
         return storeDelivery("parked", names.parked(queue.app, queue.installationUuid), body, delivery, source, trace, deadline());
       },
@@ -207,7 +207,7 @@ export function createDeliveryStreams({
       async deadLetter(delivery, reason, error, source, trace = delivery.event) {
         const body = (): string => {
           const extra = { reason, error, dead_lettered_at: toRfc3339(clock.now()) };
-          return encodeDeliveryMessage({ delivery, dueAt: null, delayMs: 0, floor: false }, extra);
+          return encodeDeliveryMessage({ delivery, dueAt: null, delayMs: 0, notBefore: false }, extra);
         };
         return storeDelivery("dead-letters", names.deadLetter(delivery.app), body, delivery, source, trace, deadline());
       },

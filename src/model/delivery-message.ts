@@ -19,7 +19,7 @@ export interface DeliveryMessage {
   /** The whole delay that dueAt came from. */
   readonly delayMs: number;
   /** Never before dueAt. */
-  readonly floor: boolean;
+  readonly notBefore: boolean;
 }
 
 interface WireAttempt {
@@ -45,7 +45,7 @@ export function eventSize({ dataJson, actorJson }: Event): number {
 }
 
 /** @param extra members written before the delivery's own, e.g. a dead letter's reason. */
-export function encodeDeliveryMessage({ delivery, dueAt, delayMs, floor }: DeliveryMessage, extra: object = {}): string {
+export function encodeDeliveryMessage({ delivery, dueAt, delayMs, notBefore }: DeliveryMessage, extra: object = {}): string {
   const { event } = delivery;
   const head = JSON.stringify({
     ...extra,
@@ -60,7 +60,8 @@ export function encodeDeliveryMessage({ delivery, dueAt, delayMs, floor }: Deliv
     first_parked_at: delivery.firstParkedAt === null ? null : toRfc3339(delivery.firstParkedAt),
     due_at: dueAt === null ? null : toRfc3339(dueAt),
     delay_ms: delayMs,
-    floor,
+    // The wire's name is that of the first version.
+    floor: notBefore,
     event_sequence: delivery.eventSequence,
   });
   return `${head.slice(0, -1)},"event":${encodeEvent(event)}}`;
@@ -106,7 +107,7 @@ export function decodeDeliveryMessage(text: string): DeliveryMessage {
     delivery,
     dueAt: timeIn(wire, "due_at"),
     delayMs: numberIn(wire, "delay_ms"),
-    floor: wire["floor"] === true,
+    notBefore: wire["floor"] === true,
   };
 }
 

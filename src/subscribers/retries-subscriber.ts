@@ -85,11 +85,11 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
       return settle(message, giveUp.message(message, "invalid", messageOf(error), app));
     }
     const source: MessageRef = { stream, sequence: message.sequence };
-    const { delivery, delayMs, floor } = stored;
-    const delay = { dueAt: stored.dueAt ?? 0, delayMs, floor };
+    const { delivery, delayMs, notBefore } = stored;
+    const delay = { dueAt: stored.dueAt ?? 0, delayMs, notBefore };
     const step = nextStep(delay, clock.now());
     switch (step.kind) {
-      case "walk":
+      case "step-down":
         return settle(message, streams.retry(delivery, delay, source, traceOf(message, delivery)));
       case "wait":
         return wait(message, step.restMs, () => settle(message, attempt(message, delivery, source)));

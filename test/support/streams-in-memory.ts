@@ -45,7 +45,7 @@ export function createLanesInMemory(clock: Clock): LanesInMemory {
       delivery,
       dueAt: delay?.dueAt ?? null,
       delayMs: delay?.delayMs ?? 0,
-      floor: delay?.floor ?? false,
+      notBefore: delay?.notBefore ?? false,
     });
     messages.add({ stream, sequence: ++sequence, text, storedAt: clock.now(), tierS: 0, queue: null, reason: null, ...members });
     return { subject: stream, sequence, messageId: id, isDuplicate: false };

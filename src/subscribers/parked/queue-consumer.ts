@@ -288,7 +288,7 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
   ): Promise<void> => {
     const delivery = { ...parked.delivery, attemptsMade, attempts };
     // It may be the receiver who asked for that time.
-    const delay = { dueAt, delayMs: Math.max(0, dueAt - clock.now()), floor: true };
+    const delay = { dueAt, delayMs: Math.max(0, dueAt - clock.now()), notBefore: true };
     return traced(parked, (span) => dispatcher.apply({ kind: "retry", delivery, record: null, delay }, parked.source, span));
   };
 

@@ -38,7 +38,7 @@ const messageOf = (data: string, deliveries: number): UnhandledMessage => ({
   header: () => undefined,
   headers: () => ({}),
 });
-const text = encodeDeliveryMessage({ delivery, dueAt: null, delayMs: 0, floor: false });
+const text = encodeDeliveryMessage({ delivery, dueAt: null, delayMs: 0, notBefore: false });
 
 describe("a delivery that is given up", () => {
   test("is stored, counted and then published", async () => {

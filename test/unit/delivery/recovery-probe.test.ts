@@ -84,7 +84,7 @@ test("attempts nothing when a person has stopped the installation meanwhile", as
 });
 
 test("leaves it where it is when it failed, and takes the same one next time", async () => {
-  dispositionOf = () => ({ kind: "retry", delay: { dueAt: 0, delayMs: 0, floor: false } });
+  dispositionOf = () => ({ kind: "retry", delay: { dueAt: 0, delayMs: 0, notBefore: false } });
   expect([await probe(), await probe(), attempted, waiting().length]).toEqual(["failed", "failed", ["one", "one"], 3]);
 });
 
