@@ -1,4 +1,4 @@
-/** How a value that is never shown is written in its place. */
+/** The replacement of a value that must not be shown. */
 export const REDACTED = "[redacted]";
 
 /** A URL for those who may not see its secrets: without user name and password, and the values in its query. */
