@@ -12,7 +12,7 @@
  */
 
 import type { JetStreamManager, NatsConnection } from "nats";
-import type { TraceBatch, Tracing } from "../delivery/ports.ts";
+import type { TraceBatch, Tracing } from "../delivery/tracing-ports.ts";
 import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { decodeRawMessage, eventTypeIn, installationIn, type RawMessage } from "../jetstream/raw-message.ts";

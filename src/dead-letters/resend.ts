@@ -3,7 +3,7 @@
  * deduplication and delivered marks from swallowing it, and it counts for neither health nor circuit.
  */
 import { randomUUID } from "node:crypto";
-import type { Tracing } from "../delivery/ports.ts";
+import type { Tracing } from "../delivery/tracing-ports.ts";
 import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
 import type { StoredEvents } from "../jetstream/stored-events.ts";
 import { AppError } from "../model/app-error.ts";

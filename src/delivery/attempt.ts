@@ -14,10 +14,11 @@ import type { SendResult } from "./http/exchange.ts";
 import { readableBody } from "./http/readable-body.ts";
 import type { Sender } from "./http/sender.ts";
 import { webhookUrlOf } from "./limits/destination.ts";
-import type { AttemptRecord, RegistryView, RetryDelay, TracePosition, Tracing } from "./ports.ts";
-import { addresseeOf } from "./recipient.ts";
+import type { AttemptRecord, RegistryView, RetryDelay } from "./ports.ts";
+import { recipientOf } from "./recipient.ts";
 import { nextRetry } from "./retry-policy.ts";
 import { sign } from "./signature.ts";
+import type { TracePosition, Tracing } from "./tracing-ports.ts";
 
 /** What happens to a delivery after an attempt, or without one. */
 export type Disposition = DeliveredDisposition | RetryDisposition | DeadLetterDisposition;
@@ -102,9 +103,9 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
   };
 
   return async (delivery, parent) => {
-    const addressee = addresseeOf(registry, delivery);
-    if (addressee === null) return uninstalled(delivery);
-    const { app, installation } = addressee;
+    const recipient = recipientOf(registry, delivery);
+    if (recipient === null) return uninstalled(delivery);
+    const { app, installation } = recipient;
     if (!isTestCall(delivery) && !tryStart(app.slug)) return DEFERRED;
 
     const attempt = delivery.attemptsMade + 1;

@@ -2,8 +2,9 @@
 import type { Delivery } from "../model/delivery.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { InFlight } from "./in-flight.ts";
-import type { MessageRef, RegistryView, TracePosition } from "./ports.ts";
+import type { MessageRef, RegistryView } from "./ports.ts";
 import type { SkipDelivered } from "./skip-delivered.ts";
+import type { TracePosition } from "./tracing-ports.ts";
 
 /**
  * Resolves when each delivery is done or stored. Rejects with the first fault, but only after all have ended: a message that is

@@ -11,8 +11,9 @@ import { type Attempt, type Deferred, type Disposition, uninstalled } from "./at
 import type { GiveUp } from "./give-up.ts";
 import type { Bulkhead } from "./limits/bulkhead.ts";
 import type { DestinationOf } from "./limits/destination.ts";
-import type { DeliveryObserver, DeliveryStreams, MessageRef, ParkedQueue, TracePosition, Tracing } from "./ports.ts";
+import type { DeliveryObserver, DeliveryStreams, MessageRef, ParkedQueue } from "./ports.ts";
 import type { SkipDelivered } from "./skip-delivered.ts";
+import type { TracePosition, Tracing } from "./tracing-ports.ts";
 
 export interface Dispatcher {
   /**

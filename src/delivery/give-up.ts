@@ -10,16 +10,9 @@
 import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
 import type { StreamLocation } from "../model/delivery-location.ts";
 import { decodeDeliveryMessage } from "../model/delivery-message.ts";
-import type {
-  DeadLetterObserver,
-  DeadLetterWriter,
-  MessageRef,
-  RawDeadLetterReason,
-  StoredMessageRef,
-  TraceHeaders,
-  Tracing,
-  UnhandledMessage,
-} from "./ports.ts";
+import type { TraceHeaders } from "../model/trace-context.ts";
+import type { DeadLetterObserver, DeadLetterWriter, MessageRef, RawDeadLetterReason, StoredMessageRef, UnhandledMessage } from "./ports.ts";
+import type { Tracing } from "./tracing-ports.ts";
 
 /** A delivery that will not be attempted again, and why. */
 export interface GivenUp {

@@ -1,8 +1,8 @@
 /** The webhook's headers (docs/design.md 3.4). An app's custom headers never override Posthorn's own. */
 import type { App } from "../model/app.ts";
 import type { Delivery } from "../model/delivery.ts";
-import type { TracePosition } from "./ports.ts";
 import type { Signatures } from "./signature.ts";
+import type { TracePosition } from "./tracing-ports.ts";
 
 export interface HeaderOptions {
   /** POSTHORN_HEADER_PREFIX, e.g. `Sentry-Hook`. */

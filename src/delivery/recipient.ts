@@ -4,7 +4,7 @@ import type { Delivery } from "../model/delivery.ts";
 import type { RegistryView } from "./ports.ts";
 
 /** @returns null when the app is no longer installed, or another app has taken its slug */
-export function addresseeOf(
+export function recipientOf(
   registry: RegistryView,
   { installationUuid, app: slug, appCreatedAt }: Delivery,
 ): { readonly app: App; readonly installation: Installation } | null {

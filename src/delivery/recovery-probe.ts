@@ -11,8 +11,9 @@ import type { Dispatcher } from "./dispatcher.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Bulkhead } from "./limits/bulkhead.ts";
 import type { DestinationOf } from "./limits/destination.ts";
-import type { ParkedDelivery, ParkedQueue, RegistryView, Tracing } from "./ports.ts";
+import type { ParkedDelivery, ParkedQueue, RegistryView } from "./ports.ts";
 import type { SkipDelivered } from "./skip-delivered.ts";
+import type { Tracing } from "./tracing-ports.ts";
 
 export interface RecoveryProbeDependencies {
   /** Whether the queue is known to hold deliveries. */

@@ -7,7 +7,8 @@ import type { Event } from "../model/event.ts";
 import type { Attempt } from "./attempt.ts";
 import type { Bulkhead } from "./limits/bulkhead.ts";
 import type { DestinationOf } from "./limits/destination.ts";
-import type { AttemptRecord, RegistryView, Tracing } from "./ports.ts";
+import type { AttemptRecord, RegistryView } from "./ports.ts";
+import type { Tracing } from "./tracing-ports.ts";
 
 export interface TestCallRequest {
   readonly app: string;

@@ -13,11 +13,11 @@
  *     that it takes, says nothing about that.
  * L5  Not more is under way than a budget for each stream and one for the parts of fan-outs; who waits for room has no body yet.
  *     Each has its own, so that a flood of parks, or a stream that refuses, holds up nothing of another stream. Deliveries for one
- *     stream are published in the order of the calls (D2 in delivery/dispatcher.ts counts on it).
+ *     stream are published in the order of the calls (DISPATCH-2 in delivery/dispatcher.ts relies on it).
  */
 import { headers, type JetStreamClient, NatsError, ErrorCode as NatsErrorCode } from "nats";
 import { firstTier } from "../delivery/delay-tiers.ts";
-import type { DeadLetterWriter, DeliveryStreams, MessageRef, StoredMessageRef, StreamName, TraceHeaders } from "../delivery/ports.ts";
+import type { DeadLetterWriter, DeliveryStreams, MessageRef, StoredMessageRef, StreamName } from "../delivery/ports.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { Delivery } from "../model/delivery.ts";
@@ -26,6 +26,7 @@ import { deliveryMessageSize, encodeDeliveryMessage } from "../model/delivery-me
 import { batchesOf, batchSize, encodeBatch, type FanOutBatch } from "../model/fan-out-batch.ts";
 import type { Logger } from "../model/logger.ts";
 import { sleep } from "../model/periodic.ts";
+import type { TraceHeaders } from "../model/trace-context.ts";
 import { natsReason } from "../registry/store.ts";
 import { createPublishWindow, type PublishCounts } from "./publish-window.ts";
 import { encodeRawMessage } from "./raw-message.ts";

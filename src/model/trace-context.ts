@@ -8,6 +8,12 @@ const TRACESTATE = /^[\t\x20-\x7e]{1,512}$/;
 
 const SAMPLED = 1;
 
+/** W3C Trace Context headers. An event has these members, too. */
+export interface TraceHeaders {
+  readonly traceparent: string | null;
+  readonly tracestate: string | null;
+}
+
 export interface Traceparent {
   readonly traceId: string;
   readonly spanId: string;

@@ -8,7 +8,8 @@
  *     of the notes, which only help to find things again, the newest are.
  */
 import { randomUUID } from "node:crypto";
-import type { AttemptLog, AttemptRecord, LateBatch } from "../delivery/ports.ts";
+import type { AttemptLog, AttemptRecord } from "../delivery/ports.ts";
+import type { LateBatch } from "../delivery/tracing-ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { type Delivery, dedupKeyOf } from "../model/delivery.ts";

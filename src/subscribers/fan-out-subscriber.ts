@@ -6,7 +6,8 @@
 import { AckPolicy, nanos } from "nats";
 import type { DeliverEvent } from "../delivery/deliver-event.ts";
 import type { GiveUp } from "../delivery/give-up.ts";
-import type { RegistryView, Tracing } from "../delivery/ports.ts";
+import type { RegistryView } from "../delivery/ports.ts";
+import type { Tracing } from "../delivery/tracing-ports.ts";
 import { type ConsumedMessage, isPoison, poisonError } from "../jetstream/message.ts";
 import type { CompleteMessage } from "../jetstream/message-handler.ts";
 import { createPullConsumer, type PullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";

@@ -8,8 +8,9 @@ import { DELAY_TIERS_S, nextStep } from "../delivery/delay-tiers.ts";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
 import type { GiveUp } from "../delivery/give-up.ts";
 import type { InFlight } from "../delivery/in-flight.ts";
-import type { MessageRef, TraceHeaders, Tracing } from "../delivery/ports.ts";
+import type { MessageRef } from "../delivery/ports.ts";
 import type { SkipDelivered } from "../delivery/skip-delivered.ts";
+import type { Tracing } from "../delivery/tracing-ports.ts";
 import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
 import { type ConsumedMessage, cameBackWaiting, isPoison, poisonError } from "../jetstream/message.ts";
 import type { CompleteMessage } from "../jetstream/message-handler.ts";
@@ -19,6 +20,7 @@ import type { Subjects } from "../jetstream/subjects.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Delivery } from "../model/delivery.ts";
 import { type DeliveryMessage, decodeDeliveryMessage } from "../model/delivery-message.ts";
+import type { TraceHeaders } from "../model/trace-context.ts";
 
 export interface RetriesSubscriber {
   start(): Promise<void>;

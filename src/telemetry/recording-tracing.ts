@@ -20,11 +20,12 @@ import {
   TraceFlags,
   trace,
 } from "@opentelemetry/api";
-import type { AttemptRecord, StoredMessageRef, StreamName, TraceHeaders, TracePosition, Tracing } from "../delivery/ports.ts";
+import type { AttemptRecord, StoredMessageRef, StreamName } from "../delivery/ports.ts";
+import type { TracePosition, Tracing } from "../delivery/tracing-ports.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
-import { formatTraceparent, parseTraceparent } from "../model/trace-context.ts";
+import { formatTraceparent, parseTraceparent, type TraceHeaders } from "../model/trace-context.ts";
 import {
   deliveryAttributes,
   destinationTemplate,

@@ -3,7 +3,8 @@
  * Redis. What they have no word for begins with `posthorn.`.
  */
 import type { Attributes } from "@opentelemetry/api";
-import type { AttemptRecord, HandledMessage, LateBatch, StreamName } from "../delivery/ports.ts";
+import type { AttemptRecord, HandledMessage, StreamName } from "../delivery/ports.ts";
+import type { LateBatch } from "../delivery/tracing-ports.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
 import { serverOf } from "../model/nats-url.ts";

@@ -1,6 +1,7 @@
 /** Places in a trace: those where no span is recorded, and whether one is sampled. */
 import { type SpanContext, TraceFlags } from "@opentelemetry/api";
-import type { AttemptSpan, TraceHeaders, TracePosition } from "../delivery/ports.ts";
+import type { AttemptSpan, TracePosition } from "../delivery/tracing-ports.ts";
+import type { TraceHeaders } from "../model/trace-context.ts";
 import type { TraceIds } from "./trace-ids.ts";
 
 /** The publisher's own, as nothing was recorded in between; or the beginning of a trace, not sampled. */
