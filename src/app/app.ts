@@ -422,7 +422,7 @@ async function startOn({ config, clock, log, components, state, signal, sdk, red
   const giveUpWith = (deadLetters: DeliveryStreamWriter): GiveUp => {
     const announce = (event: StatusEvent) => deadLetters.announce(statusSubject(prefix, event), JSON.stringify(event), event.id);
     const publish = createDeliveryEvents(announce, index, clock, { prefix, dashboardUrl });
-    return createGiveUp({ deadLetters, observer, tracing, publish, note: attemptLog.stored });
+    return createGiveUp({ deadLetters, observer, tracing, publish, recordLocation: attemptLog.stored });
   };
   const giveUp = giveUpWith(streams);
   const skipDelivered = createSkipDelivered({ log: attemptLog, observer });

@@ -40,13 +40,13 @@ export interface GiveUpDependencies {
   /** Resolves when the status stream has stored the event. */
   readonly publish: (givenUp: GivenUp) => Promise<void>;
   /** Records the location of the delivery in a raw dead letter. */
-  readonly note: (delivery: Delivery, place: StreamLocation) => void;
+  readonly recordLocation: (delivery: Delivery, location: StreamLocation) => void;
 }
 
 /** Messages are poison after 10 redeliveries. After this many deliveries they are no longer decoded (GIVEUP-3). */
 const MAX_DELIVERIES_READ = 15;
 
-export function createGiveUp({ deadLetters, observer, tracing, publish, note }: GiveUpDependencies): GiveUp {
+export function createGiveUp({ deadLetters, observer, tracing, publish, recordLocation }: GiveUpDependencies): GiveUp {
   return {
     async delivery(givenUp, source, trace = givenUp.delivery.event) {
       const { delivery, reason, error } = givenUp;
@@ -64,7 +64,7 @@ export function createGiveUp({ deadLetters, observer, tracing, publish, note }: 
       const delivery = app === null || message.deliveries > MAX_DELIVERIES_READ ? null : deliveryIn(message);
       if (!isDuplicate) observer.deadLettered(reason, delivery, message);
       if (delivery === null) return;
-      note(delivery, { stream: "dead-letters", sequence });
+      recordLocation(delivery, { stream: "dead-letters", sequence });
       await publish({ delivery, reason, error });
     },
   };

@@ -204,7 +204,7 @@ function nowhere({ stored, history, rest, attempts }: DeliveryFacts): State {
 
 /** The event of a test call never is in the stream, and its delivery in no stream. */
 export function isTestCall(history: DeliveryHistory | null): boolean {
-  return history !== null && history.eventSequence === null && history.place === null;
+  return history !== null && history.eventSequence === null && history.location === null;
 }
 
 function retryOf({ sequence, tierS, dueAt, storedAt }: LocatedDelivery & { stream: "retries" }): ExplainedDelivery["retry"] {

@@ -83,7 +83,7 @@ export function createExplain({ registry, index, sources, clock }: ExplainDepend
     const located = new Map<string, LocatedDelivery>();
     const missing: string[] = [];
     for (const { id, history } of found) {
-      const at = history?.place ? await streams.at(id, history.place) : null;
+      const at = history?.location ? await streams.at(id, history.location) : null;
       if (at !== null) located.set(id, at);
       else if (!history?.runs.some(({ delivered }) => delivered) && !isTestCall(history)) missing.push(id);
     }

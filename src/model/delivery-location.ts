@@ -56,7 +56,7 @@ export interface DeliveryHistory extends NotedDelivery {
   /** Runs with an attempt: the first, and the last resend or replay. */
   readonly runs: readonly RunHistory[];
   /** Where it was stored last. The message is gone if the delivery was handled since. */
-  readonly place: StreamLocation | null;
+  readonly location: StreamLocation | null;
   /** In stream order. */
   readonly skips: readonly NotedSkip[];
 }

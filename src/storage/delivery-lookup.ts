@@ -84,7 +84,7 @@ function historyOf(
     app: known.app,
     installationUuid: known.installationUuid,
     runs: [...(first === null ? [] : [run(first, null)]), ...(later === null ? [] : [run(later, note?.replay ?? null)])],
-    place: note?.place ?? null,
+    location: note?.place ?? null,
     skips,
   };
 }

@@ -26,7 +26,7 @@ function watched({ isDuplicate = false, refuses = false } = {}) {
     observer: { deadLettered: (reason, delivery) => void done.push(`counted ${reason} ${delivery?.id ?? "unread"}`) },
     tracing: createTracing(null),
     publish: async ({ delivery, reason }: GivenUp) => void done.push(`published ${delivery.id} ${reason}`),
-    note: ({ id }: Delivery, { sequence }) => void done.push(`noted ${id} at ${sequence}`),
+    recordLocation: ({ id }: Delivery, { sequence }) => void done.push(`noted ${id} at ${sequence}`),
   });
   return { giveUp, done };
 }

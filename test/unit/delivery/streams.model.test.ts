@@ -105,7 +105,7 @@ class World {
         observer,
         tracing,
         publish: async () => {},
-        note() {},
+        recordLocation() {},
       }),
     });
   }
