@@ -15,6 +15,8 @@ const DAMAGED = "{";
 
 export function createRecordStore<R extends object>(): RecordStore<R> {
   const records = new Map<string, { value: string; revision: number }>();
+  /** The last readable values: they stay in force behind a damaged one. */
+  const readable = new Map<string, string>();
   const removals = new Map<string, number>();
   let revision = 0;
   let failing = 0;
@@ -26,6 +28,7 @@ export function createRecordStore<R extends object>(): RecordStore<R> {
     }
     if ((records.get(key)?.revision ?? 0) !== expected) return "conflict";
     records.set(key, { value, revision: ++revision });
+    readable.set(key, value);
     return revision;
   };
   return {
@@ -33,7 +36,8 @@ export function createRecordStore<R extends object>(): RecordStore<R> {
       await new Promise((resolve) => setImmediate(resolve));
       const found = records.get(key);
       if (found === undefined) return null;
-      return { record: found.value === DAMAGED ? null : (JSON.parse(found.value) as R), revision: found.revision };
+      if (found.value !== DAMAGED) readable.set(key, found.value);
+      return { record: JSON.parse(readable.get(key) ?? "null") as R | null, revision: found.revision };
     },
     deletedAt: async (key) => removals.get(key) ?? 0,
     create: (key, record) => write(key, JSON.stringify(record), 0),
@@ -44,6 +48,7 @@ export function createRecordStore<R extends object>(): RecordStore<R> {
     damage: (key) => void records.set(key, { value: DAMAGED, revision: ++revision }),
     remove(key) {
       records.delete(key);
+      readable.delete(key);
       removals.set(key, ++revision);
     },
     failUpdates(count) {
