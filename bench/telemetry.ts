@@ -15,6 +15,7 @@ import { Pool } from "undici";
 import { startNatsServer, startRedisServer } from "../scripts/servers.mjs";
 import type { AttemptRecord } from "../src/delivery/ports.ts";
 import type { TracePosition, Tracing } from "../src/delivery/tracing-ports.ts";
+import { createSubjects } from "../src/jetstream/subjects.ts";
 import { newDelivery } from "../src/model/delivery.ts";
 import type { Event } from "../src/model/event.ts";
 import { createDeliveryObserver } from "../src/telemetry/delivery-observer.ts";
@@ -41,7 +42,8 @@ const eventOf = (flags: string): Event => ({
 });
 const app = {
   ...{ slug: "acme", name: "Acme", webhookUrl: URL_OF_HOOK, status: "published" as const, events: ["*"], headers: {} },
-  ...{ timeoutMs: null, retryScheduleMs: null, maxInFlight: null, ordered: false, clientSecret: "ab".repeat(32), previousSecret: null },
+  ...{ timeoutMs: null, retryScheduleMs: null, maxInFlight: null, orderBy: "none" as const, onExhausted: "continue" as const },
+  ...{ clientSecret: "ab".repeat(32), previousSecret: null },
   ...{ createdAt: null, updatedAt: null },
 };
 const installation = {
@@ -190,7 +192,7 @@ const observerOf = () => {
   );
 };
 const noFlush = async (): Promise<void> => {};
-const options = { version: "bench", prefix: "app-platform", natsServer: () => "127.0.0.1:4222", redisUrl: null };
+const options = { version: "bench", subjectTemplate: createSubjects("bench").template, natsServer: () => "127.0.0.1:4222", redisUrl: null };
 
 const emptyUs = await measure(eventOf("01"), nothing, silent, noFlush);
 const off = await measure(eventOf("01"), createTracing(null), observerOf().attempted, noFlush);

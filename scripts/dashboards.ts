@@ -79,7 +79,8 @@ export const DASHBOARDS: readonly Dashboard[] = [
         stacked: true,
       }),
       graph("First attempt after the event", "s", quantiles("posthorn_delivery_age_seconds", '{attempt="first"}'), {
-        about: "From occurred_at to the delivery, of what was delivered by its first attempt and never parked.",
+        about:
+          "From the arrival in the events stream to the delivery, for deliveries that succeeded at the first attempt and never parked.",
       }),
       graph("Time of an attempt", "s", quantiles("posthorn_attempt_duration_seconds"), { about: "How long receivers take." }),
       graph("In flight and waiting for a place", "short", [

@@ -30,6 +30,7 @@ export function testFiles(files: readonly string[]): string[] {
  * server is what fails. In the others NATS only carries what Posthorn's own code sends.
  */
 export function speaksToNats(file: string): boolean {
+  if (file.startsWith("test/unit/")) return false;
   return file.startsWith("test/resilience/") || /from "nats";$|nats\w*\.(kill|restart)\(/im.test(read(file));
 }
 

@@ -63,7 +63,7 @@ export function findBinary(name) {
 }
 
 /**
- * @param {{ binary?: string, port?: number, config?: string }} [options] config: lines for the server's configuration file
+ * @param {{ binary?: string, port?: number, config?: string, maxFileStore?: string }} [options] config: lines for the server's configuration file
  * @returns {Promise<Server>}
  */
 export function startNatsServer(options = {}) {
@@ -72,7 +72,7 @@ export function startNatsServer(options = {}) {
     const file = join(folder, "nats.conf");
     writeFileSync(
       file,
-      `listen: "127.0.0.1:${port}"\njetstream { store_dir: ${JSON.stringify(join(folder, "jetstream"))}, max_memory_store: 256MB, max_file_store: 4GB }\n${options.config ?? ""}\n`,
+      `listen: "127.0.0.1:${port}"\njetstream { store_dir: ${JSON.stringify(join(folder, "jetstream"))}, max_memory_store: 256MB, max_file_store: ${options.maxFileStore ?? "4GB"} }\n${options.config ?? ""}\n`,
     );
     return ["-c", file];
   });

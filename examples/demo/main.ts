@@ -223,7 +223,7 @@ async function main(): Promise<void> {
     `  40 events published; ${red(`${received.length - before} attempts`)} were under way or answered with 500 when this came on the status stream:`,
   );
   say(dim(indented(told("circuit.opened"))));
-  say(`  What is not attempted now waits in the parked stream, ${cyan(`${prefix}.parked.${PAGER}`)}. The app is recovered …`);
+  say(`  What is not attempted now waits in the parked stream, ${cyan(`${prefix}.parked.${PAGER}`)}. The app is fixed …`);
   pager.answer = () => 200;
   if (!(await until(() => told("circuit.closed") !== undefined, 20_000))) throw new Error("no circuit.closed event came");
   const delivered = (): number =>

@@ -35,7 +35,7 @@ function given(options: OptionValues<typeof members>): Partial<AppBody> {
     ...(timeout === undefined ? {} : { timeout_ms: timeout }),
     ...(retry === undefined ? {} : { retry_schedule_s: retry }),
     ...(maxInFlight === undefined ? {} : { max_in_flight: maxInFlight }),
-    ...(ordered || unordered ? { ordered } : {}),
+    ...(ordered || unordered ? { ordered, order_by: ordered ? "app" : "none" } : {}),
   };
 }
 

@@ -13,7 +13,7 @@ export const EXIT_CODES: Readonly<Record<ExitCode, string>> = {
   65: "the service refused what was sent as invalid",
   69: "the service or the bus did not answer, or can't do it now",
   77: "the token is missing, not known, or does not cover the call",
-  78: "a setting or a stream has to be recovered first",
+  78: "a setting or a stream has to be fixed first",
   130: "interrupted",
 };
 

@@ -15,7 +15,11 @@ export interface App {
   readonly retry_schedule_s: ReadonlyArray<number> | null;
   /** Null: POSTHORN_APP_MAX_IN_FLIGHT. */
   readonly max_in_flight: number | null;
+  /** Whether order_by is anything but none. */
   readonly ordered: boolean;
+  /** none, app, installation, project, or a JSON Pointer into the event's data. */
+  readonly order_by: string;
+  readonly on_exhausted: "continue" | "stop";
   /** Null: not known of a record of an early version. */
   readonly created_at: string | null;
   readonly updated_at: string | null;
@@ -32,16 +36,19 @@ export interface AppBody {
   readonly webhook_url: string;
   /** Rows in the request log of internal apps leave out the organization. */
   readonly status?: "internal" | "unpublished" | "published" | undefined;
-  /** What the app subscribes to. */
+  /** Event patterns that the app subscribes to. */
   readonly events?: ReadonlyArray<string> | undefined;
-  /** Sent with every webhook; never instead of one of Posthorn's own. Answers have `[redacted]` for each value; sent back, it keeps the value. */
+  /** Sent with every webhook, but never in place of Posthorn's own headers. Answers show `[redacted]` for each value; sent back, it keeps the value. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly timeout_ms?: number | null | undefined;
   readonly retry_schedule_s?: ReadonlyArray<number> | null | undefined;
   readonly max_in_flight?: number | null | undefined;
-  /** One delivery after the other, in the order of the events. */
+  /** True is short for order_by: app. Where order_by is given, that decides. */
   readonly ordered?: boolean | undefined;
-  /** For apps that move here with a secret; made by Posthorn, or kept, when not given. Never in an answer. */
+  readonly order_by?: "none" | "app" | "installation" | "project" | string | null | undefined;
+  /** When an ordered delivery goes to dead letters, those behind it continue, or stop until it is replayed or deleted. */
+  readonly on_exhausted?: "continue" | "stop" | undefined;
+  /** For an app that already has a secret elsewhere; otherwise Posthorn creates one or keeps the current one. Never in an answer. */
   readonly client_secret?: string | undefined;
   /** Set by Posthorn; ignored here. */
   readonly created_at?: string | null | undefined;
@@ -64,13 +71,15 @@ export interface AppPatch {
   readonly webhook_url?: string | null | undefined;
   readonly status?: "internal" | "unpublished" | "published" | null | undefined;
   readonly events?: ReadonlyArray<string> | null | undefined;
-  /** Sent with every webhook; never instead of one of Posthorn's own. Answers have `[redacted]` for each value; sent back, it keeps the value. */
+  /** Sent with every webhook, but never in place of Posthorn's own headers. Answers show `[redacted]` for each value; sent back, it keeps the value. */
   readonly headers?: Readonly<Record<string, string | null>> | null | undefined;
   readonly timeout_ms?: number | null | undefined;
   readonly retry_schedule_s?: ReadonlyArray<number> | null | undefined;
   readonly max_in_flight?: number | null | undefined;
   readonly ordered?: boolean | null | undefined;
-  /** For apps that move here with a secret; made by Posthorn, or kept, when not given. Never in an answer. */
+  readonly order_by?: "none" | "app" | "installation" | "project" | string | null | undefined;
+  readonly on_exhausted?: "continue" | "stop" | null | undefined;
+  /** For an app that already has a secret elsewhere; otherwise Posthorn creates one or keeps the current one. Never in an answer. */
   readonly client_secret?: string | undefined;
   /** Set by Posthorn; ignored here. */
   readonly created_at?: string | null | undefined;
@@ -395,7 +404,7 @@ export interface InstallationBody {
   readonly project_ids?: ReadonlyArray<string | number> | undefined;
   /** Replaces the app's. */
   readonly webhook_url?: string | null | undefined;
-  /** The app may be installed in this organization already. Of this call only; it is not kept. */
+  /** Allows a second installation of the app in this organization. Applies to this call only. */
   readonly allow_duplicate?: boolean | undefined;
   /** Changes only by enable, disable, the health rule and recovery; ignored here. */
   readonly status?: "active" | "broken" | "disabled" | undefined;
@@ -422,7 +431,7 @@ export interface InstallationPatch {
   readonly project_ids?: ReadonlyArray<string | number> | null | undefined;
   /** Replaces the app's. */
   readonly webhook_url?: string | null | undefined;
-  /** The app may be installed in this organization already. Of this call only; it is not kept. */
+  /** Allows a second installation of the app in this organization. Applies to this call only. */
   readonly allow_duplicate?: boolean | undefined;
   /** Changes only by enable, disable, the health rule and recovery: as it is, or left out. */
   readonly status?: "active" | "broken" | "disabled" | undefined;
@@ -536,7 +545,11 @@ export interface MadeApp {
   readonly retry_schedule_s: ReadonlyArray<number> | null;
   /** Null: POSTHORN_APP_MAX_IN_FLIGHT. */
   readonly max_in_flight: number | null;
+  /** Whether order_by is anything but none. */
   readonly ordered: boolean;
+  /** none, app, installation, project, or a JSON Pointer into the event's data. */
+  readonly order_by: string;
+  readonly on_exhausted: "continue" | "stop";
   /** Null: not known of a record of an early version. */
   readonly created_at: string | null;
   readonly updated_at: string | null;
@@ -556,7 +569,7 @@ export interface NewInstallationBody {
   readonly project_ids?: ReadonlyArray<string | number> | undefined;
   /** Replaces the app's. */
   readonly webhook_url?: string | null | undefined;
-  /** The app may be installed in this organization already. Of this call only; it is not kept. */
+  /** Allows a second installation of the app in this organization. Applies to this call only. */
   readonly allow_duplicate?: boolean | undefined;
 }
 

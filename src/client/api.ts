@@ -1,4 +1,4 @@
-/** `posthorn/api`: the HTTP API, with the types of its own document. */
+/** `posthorn/api`: a client of the HTTP API, with types from its OpenAPI document. */
 export type * from "./api-types.generated.ts";
 export {
   type ApiClient,

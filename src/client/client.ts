@@ -1,4 +1,4 @@
-/** `posthorn/client`: what services around Posthorn use. Publishing events, following status events, verifying webhooks. */
+/** `posthorn/client`: publishing events, following status events, verifying webhooks. */
 export { AppError, type ErrorCode } from "../model/app-error.ts";
 export type {
   BrokenData,

@@ -1,4 +1,4 @@
-/** A connection of the caller's own, or one that is opened here and closed with what uses it. */
+/** Uses the caller's connection, or opens one and closes it with its user. */
 import { readFileSync } from "node:fs";
 import { connect, credsAuthenticator, type NatsConnection } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
@@ -11,11 +11,11 @@ export interface NatsServers {
   readonly credsFile?: string | null;
   /** PEM texts. TLS is required when one is set. */
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
-  /** Where answers come to, where permissions allow only that: `_INBOX.publisher`. */
+  /** Prefix of reply subjects, if permissions allow only that: `_INBOX.publisher`. */
   readonly inboxPrefix?: string;
 }
 
-/** One URL, several, with credentials, or a connection that stays the caller's. */
+/** One URL, several, URLs with credentials, or a connection that the caller keeps and closes. */
 export type NatsSource = string | readonly string[] | NatsServers | NatsConnection;
 
 export const DEFAULT_PREFIX = "app-platform";
@@ -47,9 +47,4 @@ export async function openConnection(source: NatsSource): Promise<{ connection: 
 function serversOf(source: Exclude<NatsSource, NatsConnection>): NatsServers & { urls: string[] } {
   const given: NatsServers = typeof source === "object" && "servers" in source ? source : { servers: [source].flat().join(",") };
   return { ...given, urls: given.servers.split(",").map((url) => (url.includes("://") ? url : `nats://${url}`).trim()) };
-}
-
-/** `APP_PLATFORM_EVENTS` of `app-platform`. */
-export function streamName(prefix: string, stream: "EVENTS" | "STATUS"): string {
-  return `${prefix}_${stream}`.toUpperCase().replaceAll("-", "_");
 }

@@ -1,10 +1,10 @@
-/** Calls the HTTP API: `client.call("GET /v1/apps/{slug}", { path: { slug } })`, typed by what the document says. */
+/** Calls the HTTP API: `client.call("GET /v1/apps/{slug}", { path: { slug } })`, with types from the OpenAPI document. */
 import { AppError, ERROR_CODES, type ErrorCode, messageOf } from "../model/app-error.ts";
 import type { Calls } from "./api-types.generated.ts";
 
 export type Call = keyof Calls;
 
-/** A member that may be left out where nothing in it is required. */
+/** A member that is optional if it has no required members itself. */
 type Given<Name extends string, T> = undefined extends T
   ? { readonly [N in Name]?: T }
   : object extends T
@@ -24,11 +24,11 @@ type InputArgument<C extends Call> = object extends CallInput<C> ? [input?: Call
 export interface ApiResult<C extends Call> {
   readonly status: number;
   readonly body: Calls[C]["answer"];
-  /** Of a record: give it as `If-Match` to change only what you have read. */
+  /** Tag of a record, for `If-Match`: the change fails if the record has changed since. */
   readonly etag: string | null;
 }
 
-/** Calls whose answer is a page of a list. */
+/** Calls that return a page of a list. */
 export type PagedCall = {
   [C in Call]: Calls[C]["answer"] extends { readonly items: ReadonlyArray<unknown>; readonly next: unknown } ? C : never;
 }[Call];
@@ -46,7 +46,7 @@ export interface ApiProblem {
 
 /** The service refused the call or did not answer. `code` is the problem's, or API_UNREACHABLE, or API_REFUSED. */
 export class ApiError extends AppError {
-  /** Null: there was no answer. */
+  /** Null if there was no answer. */
   readonly problem: ApiProblem | null;
 
   constructor(code: ErrorCode, message: string, problem: ApiProblem | null, cause?: unknown) {
@@ -59,7 +59,7 @@ export class ApiError extends AppError {
 export interface ApiClient {
   /** @throws ApiError */
   call<C extends Call>(call: C, ...input: InputArgument<C>): Promise<ApiResult<C>>;
-  /** Everything of a list, page by page. @throws ApiError */
+  /** Iterates over a whole list, page by page. @throws ApiError */
   items<C extends PagedCall>(call: C, ...input: InputArgument<C>): AsyncGenerator<Item<C>, void, undefined>;
 }
 
@@ -67,7 +67,7 @@ export interface ApiClientOptions {
   /** `http://127.0.0.1:8080`; a path prefix is kept. */
   readonly url: string;
   readonly token?: string | undefined;
-  /** How long a call may take. */
+  /** Deadline of a call. */
   readonly timeoutMs?: number;
   /** Reads JSON text; JSON.parse when not given. */
   readonly parse?: (text: string) => unknown;
@@ -139,7 +139,7 @@ function addressOf(base: string, template: string, { path = {}, query = {} }: An
   return address;
 }
 
-/** What Posthorn never answers: something else is at that URL. */
+/** A body that Posthorn never sends: another server answered. */
 const NOT_OURS = Symbol("not Posthorn's");
 
 function bodyOf({ headers }: Response, text: string, parse: (text: string) => unknown): unknown {
@@ -157,7 +157,7 @@ function bodyOf({ headers }: Response, text: string, parse: (text: string) => un
 function refusal(call: string, { status, statusText }: Response, body: unknown): ApiError {
   const problem = body as Partial<ApiProblem> | undefined;
   if (typeof problem?.detail !== "string") {
-    const detail = `${call} was answered with ${status} and nothing that Posthorn says: is this its URL?`;
+    const detail = `${call} got ${status} and no answer of Posthorn: check the URL`;
     const found = { title: statusText, status, detail };
     return new ApiError("API_REFUSED", found.detail, found);
   }
@@ -165,7 +165,7 @@ function refusal(call: string, { status, statusText }: Response, body: unknown):
   return new ApiError(code, problem.detail, { title: "", ...problem, status, detail: problem.detail });
 }
 
-/** fetch hides what happened in the cause. */
+/** fetch hides the reason in its error's cause. */
 function reasonOf(error: unknown): string {
   const { cause } = error as { cause?: { code?: string; message?: string } };
   return cause?.code ?? cause?.message ?? messageOf(error);

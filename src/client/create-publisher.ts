@@ -12,21 +12,22 @@ import {
   trace,
 } from "@opentelemetry/api";
 import { headers, type MsgHdrs, NatsError, ErrorCode as NatsErrorCode } from "nats";
+import { createSubjects, type Subjects } from "../jetstream/subjects.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { eventMessageId } from "../model/event-key.ts";
 import { type EventLimits, readEvent } from "../model/event-reader.ts";
 import { serverOf } from "../model/nats-url.ts";
 import { formatTraceparent, parseTraceparent } from "../model/trace-context.ts";
-import { DEFAULT_PREFIX, type NatsSource, openConnection, streamName } from "./connection.ts";
+import { DEFAULT_PREFIX, type NatsSource, openConnection } from "./connection.ts";
 
 export interface PublisherOptions {
   readonly nats: NatsSource;
-  /** POSTHORN_SUBJECT_PREFIX of the Posthorn that is to deliver. */
+  /** POSTHORN_SUBJECT_PREFIX of the delivering Posthorn. */
   readonly subjectPrefix?: string;
-  /** POSTHORN_MAX_ID_LENGTH of it, 256 when not given. */
+  /** Its POSTHORN_MAX_ID_LENGTH; 256 by default. */
   readonly maxIdLength?: number;
-  /** How long one try waits for the acknowledgement; there are two. */
+  /** How long each of two tries waits for the acknowledgement. */
   readonly timeoutMs?: number;
 }
 
@@ -34,10 +35,10 @@ export interface EventInput {
   /** `<resource>.<action>`, e.g. `issue.created`. */
   readonly type: string;
   readonly organizationId: string | number;
-  /** A JSON object; as `dataJson` it is sent as the text it is, with its number text kept. */
+  /** A JSON object. `dataJson` is its text instead, which is sent unchanged. */
   readonly data?: object;
   readonly dataJson?: string;
-  /** Unique per event of a type; publishing the same type and id again within ten minutes stores nothing. A UUID when not given. */
+  /** Unique among events of a type; the same type and id are stored once within ten minutes. A UUID by default. */
   readonly id?: string;
   readonly installationUuid?: string;
   readonly app?: string;
@@ -45,8 +46,8 @@ export interface EventInput {
   readonly actor?: object;
   readonly occurredAt?: Date | string;
   /**
-   * W3C trace context to go on with; the active OpenTelemetry span's when not given. With an SDK the event's own span, its
-   * child, is what the event carries.
+   * W3C trace context to continue; by default that of the active OpenTelemetry span. With an SDK the event carries its own span,
+   * a child of that context.
    */
   readonly traceparent?: string;
   readonly tracestate?: string;
@@ -56,9 +57,9 @@ export interface PublishedEvent {
   readonly id: string;
   readonly stream: string;
   readonly sequence: number;
-  /** An event of this type and id was there already; this one was not stored. */
+  /** An event of this type and id exists already; this one was not stored. */
   readonly duplicate: boolean;
-  /** Of the trace that the event carries; null when it carries none and Posthorn starts one. */
+  /** The event's trace; null if it has none and Posthorn starts one. */
   readonly traceId: string | null;
 }
 
@@ -69,9 +70,9 @@ export interface Publisher {
 }
 
 const DEFAULT_TIMEOUT_MS = 5_000;
-/** The service's own default. */
+/** Default of POSTHORN_MAX_ID_LENGTH. */
 const DEFAULT_MAX_ID_LENGTH = 256;
-/** What else is too large for Posthorn, its settings say. */
+/** The other limits are settings of the service, which checks them. */
 const UNLIMITED: EventLimits = {
   maxBytes: Number.POSITIVE_INFINITY,
   maxHeaders: Number.POSITIVE_INFINITY,
@@ -88,6 +89,7 @@ export async function createPublisher({
   timeoutMs = DEFAULT_TIMEOUT_MS,
 }: PublisherOptions): Promise<Publisher> {
   const { connection, close } = await openConnection(nats);
+  const subjects = createSubjects(subjectPrefix);
   const jetStream = connection.jetstream();
   const tracer = trace.getTracer("posthorn/client");
 
@@ -107,11 +109,11 @@ export async function createPublisher({
         return { stream, sequence: seq, duplicate };
       } catch (error) {
         const code = error instanceof NatsError ? error.code : undefined;
-        // It may have been stored: the same message id again is harmless.
+        // It may have been stored; repeating the same message id is harmless.
         if (code === NatsErrorCode.Timeout && tries === 1) continue;
         const why =
           code === NatsErrorCode.NoResponders
-            ? `no stream takes ${subject}: was Posthorn started with the prefix ${JSON.stringify(subjectPrefix)}? It makes ${streamName(subjectPrefix, "EVENTS")}`
+            ? `no stream has the subject ${subject}: was Posthorn, which creates ${subjects.streams.events}, started with the prefix ${JSON.stringify(subjectPrefix)}?`
             : messageOf(error);
         throw new AppError("PUBLISH_FAILED", `event ${id} was not stored: ${why}`, { retryable: true, cause: error });
       }
@@ -122,7 +124,7 @@ export async function createPublisher({
     async publish(event) {
       const id = event?.id ?? randomUUID();
       const body = checkedBody(event, id);
-      const { subject, messageId } = checked(subjectPrefix, event, body, id, maxIdLength);
+      const { subject, messageId } = checked(subjects, event, body, id, maxIdLength);
       const server = serverOf(connection.getServer());
       const span = tracer.startSpan(
         `publish ${subject}`,
@@ -159,7 +161,7 @@ function checkedBody(event: EventInput, id: string): string {
   try {
     return bodyOf(event, id);
   } catch (error) {
-    // What JSON can't say: a BigInt, a circle.
+    // JSON.stringify refuses a BigInt and a circular structure.
     if (error instanceof AppError) throw error;
     throw new AppError("PUBLISH_INVALID", `event: ${messageOf(error)}`, { cause: error });
   }
@@ -186,9 +188,9 @@ function timeOf(time: Date | string | undefined): string {
   return toRfc3339(time.getTime());
 }
 
-/** The reader at the other end is the judge here too, so that what is published can be read. */
+/** Checks the event with the service's own reader, so that every published event is readable. */
 function checked(
-  prefix: string,
+  subjects: Subjects,
   { type }: EventInput,
   body: string,
   id: string,
@@ -199,10 +201,10 @@ function checked(
   const raw = { resource, action, body: Buffer.from(body), header: () => undefined, fallbackId: id, storedAt: Date.now() };
   const read = readEvent(raw, { ...UNLIMITED, maxIdLength });
   if (!read.ok) throw new AppError("PUBLISH_INVALID", read.problem.replace(" in the subject", " in type"));
-  return { subject: `${prefix}.events.${resource}.${action}`, messageId: eventMessageId(read.event) };
+  return { subject: subjects.event(resource, action), messageId: eventMessageId(read.event) };
 }
 
-/** What the event's span goes on with: the caller's trace, or the active span. */
+/** The parent of the event's span: the caller's trace context, or the active span. */
 function parentOf({ traceparent, tracestate }: EventInput): Context {
   const parent = parseTraceparent(traceparent);
   if (parent === null) return context.active();
@@ -215,7 +217,7 @@ function parentOf({ traceparent, tracestate }: EventInput): Context {
   });
 }
 
-/** Baggage stays behind: it would go to every receiver. */
+/** Baggage is left out: every receiver would get it. */
 function traceHeaders(span: Span): { messageHeaders: MsgHdrs; traceId: string | null } {
   const messageHeaders = headers();
   const { traceId, spanId, traceFlags, traceState } = span.spanContext();

@@ -1,8 +1,8 @@
-/** The durable consumer of a status subscription: found, made, or recreated where it was. */
+/** Finds, creates or recreates the durable consumer of a status subscription. */
 import { AckPolicy, type ConsumerInfo, DeliverPolicy, ErrorCode, type JetStreamManager, NatsError, nanos } from "nats";
+import { createSubjects } from "../jetstream/subjects.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { StatusEventType } from "../model/status-event.ts";
-import { streamName } from "./connection.ts";
 
 export interface StatusFilter {
   readonly changes?: readonly StatusEventType[];
@@ -17,22 +17,19 @@ export interface StatusConsumerPlan extends StatusFilter {
   readonly maxInFlight: number;
 }
 
-/** Where one that is made now begins: a number is a sequence. */
+/** Start of a new consumer; a number is a sequence. */
 export type StartAt = "new" | "all" | Date | number;
 
 export const ACK_WAIT_MS = 30_000;
-/** The server forgets a subscription without a name that asked for nothing for so long. */
+/** The server deletes the consumer of an unnamed subscription after this much inactivity. */
 const FORGOTTEN_AFTER_MS = 5 * 60_000;
-/**
- * What is handed out again only after a while still counts as handed out: with as many of these as handlers, nothing else
- * would come.
- */
-const MOST_WAITING = 10_000;
+/** Events waiting for redelivery count as pending acknowledgement; a limit near the number of handlers would block all others. */
+const MAX_ACK_PENDING = 10_000;
 
 /** @throws AppError NOT_FOUND when there is no status stream */
 export async function ensureStatusConsumer(manager: JetStreamManager, plan: StatusConsumerPlan, startAt: StartAt): Promise<ConsumerInfo> {
-  const stream = streamName(plan.subjectPrefix, "STATUS");
-  const wanted = { filter_subject: filterSubject(plan), max_ack_pending: plan.maxInFlight === 1 ? 1 : MOST_WAITING };
+  const stream = createSubjects(plan.subjectPrefix).streams.status;
+  const wanted = { filter_subject: filterSubject(plan), max_ack_pending: plan.maxInFlight === 1 ? 1 : MAX_ACK_PENDING };
   try {
     const found = await manager.consumers.info(stream, plan.name);
     const { filter_subject: filter, max_ack_pending: most } = found.config;
@@ -54,7 +51,7 @@ export async function ensureStatusConsumer(manager: JetStreamManager, plan: Stat
       ...beginning(startAt),
     });
   } catch (error) {
-    if (isNotAllowed(error)) throw notAllowed(error, plan, wanted, "is not there");
+    if (isNotAllowed(error)) throw notAllowed(error, plan, wanted, "does not exist");
     const why = `was Posthorn started with the prefix ${JSON.stringify(plan.subjectPrefix)}? (${messageOf(error)})`;
     throw new AppError("NOT_FOUND", `can't follow ${stream}: ${why}`, { retryable: true, cause: error });
   }
@@ -71,16 +68,16 @@ function isNotAllowed(error: unknown): boolean {
   return error instanceof NatsError && (error.isPermissionError() || error.code === ErrorCode.NoResponders);
 }
 
-/** An account that only follows may not make or change consumers: a consumer can publish what it gets to any subject. */
+/** A reading account may lack the permission to create consumers, since a consumer can publish to any subject. */
 function notAllowed(cause: unknown, { subjectPrefix, name }: StatusConsumerPlan, wanted: Wanted, found: string): AppError {
-  const what = `consumer ${name} of ${streamName(subjectPrefix, "STATUS")} ${found}, wanted ${settings(wanted)}`;
-  return new AppError("NOT_FOUND", `${what}; this account may not make or change it, an operator does`, { retryable: true, cause });
+  const what = `consumer ${name} of ${createSubjects(subjectPrefix).streams.status} ${found}, wanted ${settings(wanted)}`;
+  return new AppError("NOT_FOUND", `${what}; this account may not create or change it; ask an operator`, { retryable: true, cause });
 }
 
-/** Where a consumer begins that is to take the place of this one: nothing before it is left to be acknowledged. */
+/** The start of a consumer that replaces this one: everything before it is acknowledged. */
 export function firstOpen({ ack_floor: acknowledged, delivered, config, created }: ConsumerInfo): StartAt {
   if (acknowledged.consumer_seq > 0) return acknowledged.stream_seq + 1;
-  // Until the first acknowledgement servers before 2.10 say 0, wherever it begins.
+  // Servers before 2.10 report 0 until the first acknowledgement, wherever the consumer starts.
   if (delivered.consumer_seq === 0) return delivered.stream_seq + 1;
   if (config.opt_start_seq !== undefined) return config.opt_start_seq;
   if (config.opt_start_time !== undefined) return new Date(config.opt_start_time);
@@ -93,10 +90,10 @@ function beginning(startAt: StartAt): object {
   return { deliver_policy: startAt === "all" ? DeliverPolicy.All : DeliverPolicy.New };
 }
 
-/** One subject: servers before 2.10 take only one. What it lets through too much the subscription filters itself. */
+/** A single subject, as servers before 2.10 accept only one; the subscription filters the rest. */
 function filterSubject({ subjectPrefix: prefix, changes, app = "*", installationUuid }: StatusConsumerPlan): string {
-  const type = changes?.length === 1 ? changes[0] : "*.*";
-  if (installationUuid !== undefined) return `${prefix}.status.${type}.${app}.${installationUuid}`;
-  if (type === "*.*") return `${prefix}.status.>`;
-  return type?.startsWith("circuit.") ? `${prefix}.status.${type}.${app}` : `${prefix}.status.${type}.${app}.*`;
+  const subjects = createSubjects(prefix);
+  const type = changes?.length === 1 ? (changes[0] ?? "*.*") : "*.*";
+  if (installationUuid !== undefined) return subjects.status(type, app, installationUuid);
+  return type === "*.*" ? subjects.allStatus : subjects.status(type, app, type.startsWith("circuit.") ? null : "*");
 }

@@ -1,4 +1,4 @@
-/** What a status subscription is asked for. What can't work is refused before a connection is opened. */
+/** Options of a status subscription; invalid ones are refused before a connection is opened. */
 import { inspect } from "node:util";
 import { APP_SLUG, INSTALLATION_UUID } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
@@ -9,7 +9,7 @@ import type { NatsSource } from "./connection.ts";
 export interface StatusHandlerContext {
   readonly subject: string;
   readonly sequence: number;
-  /** How often the event was handed out before. */
+  /** Number of earlier deliveries of the event. */
   readonly redelivered: number;
 }
 
@@ -21,30 +21,30 @@ export type StatusHandler<Type extends StatusEventType = StatusEventType> = (
 export interface SubscribeStatusOptions<Type extends StatusEventType = StatusEventType> {
   readonly nats: NatsSource;
   /**
-   * Names the subscription: a process that starts with the same name goes on where the last one stopped. Without it the
-   * subscription ends with `stop`, or some minutes after the process.
+   * Identifies the subscription: a process that restarts with the same name resumes where the last one stopped. Without a name
+   * the subscription ends with `stop`, or some minutes after the process.
    */
   readonly durable?: string;
   readonly subjectPrefix?: string;
   /**
-   * Where the account has Posthorn's JetStream API, when it is imported from another account: `POSTHORN.API`. An operator
-   * makes the durable consumer then.
+   * Prefix of the JetStream API if it is imported from Posthorn's account, e.g. `POSTHORN.API`. An operator creates the durable
+   * consumer then.
    */
   readonly apiPrefix?: string;
-  /** All when not given. The handler's event is one of these. */
+  /** Types of events passed to the handler; all by default. */
   readonly changes?: readonly Type[];
   readonly app?: string;
   readonly installationUuid?: string;
-  /** Where a new subscription begins; an existing one goes on. */
+  /** Start of a new subscription; an existing one resumes. */
   readonly startAt?: "new" | "all" | Date;
   /**
-   * How many handlers may run at once, 1 to 256. With 1, which it is when not given, events come in order, over all processes
-   * of the same name, and one whose handler throws holds up those behind it. With more there is no order, and while one event
-   * waits to be handed out again the others go on. The same for all processes of a name.
+   * Number of concurrent handlers, 1 to 256. With 1, the default, events arrive in order over all processes of the name, and an
+   * event whose handler throws blocks the next ones. With more there is no order, and an event that waits for redelivery does not
+   * block others. All processes of a name need the same value.
    */
   readonly maxInFlight?: number;
   readonly onEvent: StatusHandler<Type>;
-  /** Told of what went wrong and is tried again; nobody when not given. */
+  /** Called with every error that is retried. */
   readonly onError?: (error: unknown) => void;
 }
 
@@ -76,7 +76,7 @@ export function checkStatusOptions<Type extends StatusEventType>(options: Subscr
       installationUuid === undefined || !areAllOfCircuits,
       "changes",
       changes,
-      "one that is of an installation: with installationUuid a circuit, which is an app's, never comes",
+      "a change of an installation: with installationUuid, a circuit's event, which belongs to an app, never arrives",
     );
   }
   const isTime = startAt instanceof Date && !Number.isNaN(startAt.getTime());

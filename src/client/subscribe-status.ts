@@ -1,43 +1,29 @@
 /**
  * Follows status events through a consumer, at least once.
  *
- * S1  With a durable name a subscriber that was away catches up. An event is acknowledged when the handler resolved, and
- *     comes again, later each time, when it threw.
- * S2  With `maxInFlight` 1 events come in order, and one that is handed out again keeps the next ones waiting. With more
- *     they don't wait for each other, whatever becomes of one.
- * S3  A consumer that is deleted meanwhile is recreated behind what all processes of its name had acknowledged; what this
- *     one has handled since it last asked for that is not handled again.
+ * SUBSCRIBE-1  With a durable name a subscriber catches up after a restart.
+ * SUBSCRIBE-2  With `maxInFlight` 1 events arrive in order, and one that waits for redelivery blocks the next ones. With more they
+ *     don't wait for each other.
  */
 import { randomUUID } from "node:crypto";
-import type { ConsumerInfo, ConsumerMessages, JsMsg, NatsConnection } from "nats";
-import { AppError } from "../model/app-error.ts";
-import type { StatusEvent, StatusEventOf, StatusEventType } from "../model/status-event.ts";
-import { DEFAULT_PREFIX, openConnection, streamName } from "./connection.ts";
-import {
-  ACK_WAIT_MS,
-  ensureStatusConsumer,
-  firstOpen,
-  type StartAt,
-  type StatusConsumerPlan,
-  type StatusFilter,
-} from "./status-consumer.ts";
+import type { ConsumerMessages, JsMsg, NatsConnection } from "nats";
+import { createSubjects } from "../jetstream/subjects.ts";
+import type { StatusEventType } from "../model/status-event.ts";
+import { DEFAULT_PREFIX, openConnection } from "./connection.ts";
+import { ensureStatusConsumer, type StartAt, type StatusConsumerPlan, type StatusFilter } from "./status-consumer.ts";
+import { createMessageHandler } from "./status-message-handler.ts";
 import { checkStatusOptions, type SubscribeStatusOptions } from "./status-options.ts";
+import { createPosition } from "./status-position.ts";
 
 export interface StatusSubscription {
-  /** Resolves when the handlers that are running have ended. */
+  /** Resolves when the running handlers have ended. */
   stop(): Promise<void>;
 }
 
 const FETCH_MS = 10_000;
-const AGAIN_AFTER_MS = 500;
-const LONGEST_BACKOFF_MS = 5 * 60_000;
-/** How often the server is asked what is acknowledged. */
-const ASK_EVERY_MS = 10_000;
+const RETRY_AFTER_MS = 500;
 
 /** @throws AppError NATS_UNREACHABLE, NOT_FOUND when there is no status stream, PUBLISH_INVALID naming the wrong option */
-/** Events handled here that are remembered, in case their consumer is deleted before the server knows. */
-const MOST_HANDLED = 10_000;
-
 export async function subscribeStatus<const Type extends StatusEventType = StatusEventType>(
   options: SubscribeStatusOptions<Type>,
 ): Promise<StatusSubscription> {
@@ -67,56 +53,24 @@ async function follow<Type extends StatusEventType>(
   const filter: StatusFilter = {
     ...(changes === undefined ? {} : { changes }),
     ...(app === undefined ? {} : { app }),
-    // As subjects and events have it.
+    // Subjects and events have it in lower case.
     ...(installationUuid === undefined ? {} : { installationUuid: installationUuid.toLowerCase() }),
   };
   const name = durable ?? `once-${randomUUID()}`;
   const plan: StatusConsumerPlan = { ...filter, subjectPrefix, name, isDurable: durable !== undefined, maxInFlight };
-  const stream = streamName(subjectPrefix, "STATUS");
-  // The account may have no JetStream of its own to check.
+  const stream = createSubjects(subjectPrefix).streams.status;
+  // The check would fail in an account without a JetStream of its own.
   const manager = await connection.jetstreamManager({ apiPrefix, checkAPI: false });
 
-  /** Everything before it is acknowledged, whoever did it. */
-  let goesOnAt: StartAt = startAt;
-  let askedAt = 0;
-  /** What was handled here and is behind that: sequence → when the server stored it. */
-  const handled = new Map<number, number>();
-  const note = (info: ConsumerInfo): void => {
-    goesOnAt = firstOpen(info);
-    askedAt = Date.now();
-    for (const sequence of handled.keys()) if (sequence <= info.ack_floor.stream_seq) handled.delete(sequence);
-  };
-  const ensure = async (from: StartAt): Promise<void> => note(await ensureStatusConsumer(manager, plan, from));
+  const position = createPosition(startAt);
+  const ensure = async (from: StartAt): Promise<void> => position.update(await ensureStatusConsumer(manager, plan, from));
   await ensure(startAt);
 
   let stopped = false;
   let fetching: ConsumerMessages | undefined;
   const running = new Set<Promise<void>>();
 
-  const handle = async (message: JsMsg): Promise<void> => {
-    const { seq: sequence, subject } = message;
-    const { redeliveryCount, timestampNanos: storedAt } = message.info;
-    if (handled.get(sequence) === storedAt) return message.ack();
-    const event = eventOf(message);
-    if (event === null) {
-      // It would stand in the way of all that follow.
-      onError(new AppError("RECORD_INVALID", `${subject}: message ${sequence} of ${stream} is no status event; it is skipped`));
-      return message.term();
-    }
-    const keepAlive = setInterval(() => message.working(), ACK_WAIT_MS / 3);
-    try {
-      if (isWanted(event, filter)) await onEvent(event as StatusEventOf<Type>, { subject, sequence, redelivered: redeliveryCount - 1 });
-      handled.set(sequence, storedAt);
-      // Behind one that is never handled the server's floor stands still.
-      if (handled.size > MOST_HANDLED) handled.delete(handled.keys().next().value ?? 0);
-      message.ack();
-    } catch (error) {
-      onError(error);
-      message.nak(Math.min(1_000 * 2 ** (redeliveryCount - 1), LONGEST_BACKOFF_MS));
-    } finally {
-      clearInterval(keepAlive);
-    }
-  };
+  const handle = createMessageHandler<Type>({ stream, filter, position, onEvent, onError });
 
   const begin = (message: JsMsg): void => {
     const handling = handle(message)
@@ -132,7 +86,7 @@ async function follow<Type extends StatusEventType>(
         await Promise.race(running);
         continue;
       }
-      if (Date.now() - askedAt >= ASK_EVERY_MS) note(await consumer.info());
+      if (position.isOutdated()) position.update(await consumer.info());
       const messages = await consumer.fetch({ max_messages: maxInFlight - running.size, expires: FETCH_MS });
       fetching = messages;
       if (stopped) messages.stop();
@@ -150,9 +104,9 @@ async function follow<Type extends StatusEventType>(
       } catch (error) {
         if (stopped) return;
         onError(error);
-        await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_MS));
-        // It may have been deleted.
-        await ensure(goesOnAt).catch(onError);
+        await new Promise((resolve) => setTimeout(resolve, RETRY_AFTER_MS));
+        // The consumer may have been deleted.
+        await ensure(position.resumeAt()).catch(onError);
       }
     }
   };
@@ -168,19 +122,4 @@ async function follow<Type extends StatusEventType>(
       await close();
     },
   };
-}
-
-function eventOf(message: JsMsg): StatusEvent | null {
-  try {
-    const event = message.json<StatusEvent | null>();
-    return typeof event?.type === "string" && typeof event.data === "object" && event.data !== null ? event : null;
-  } catch {
-    return null;
-  }
-}
-
-function isWanted({ type, data }: StatusEvent, { changes, app, installationUuid }: StatusFilter): boolean {
-  if (changes !== undefined && !changes.includes(type)) return false;
-  if (app !== undefined && data.app !== app) return false;
-  return installationUuid === undefined || ("installation_uuid" in data && data.installation_uuid === installationUuid);
 }

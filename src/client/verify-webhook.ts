@@ -1,7 +1,7 @@
 /**
- * Verifies a received webhook by its Standard Webhooks signature, which covers the body, the id and the timestamp. The
- * vendor's hex HMAC covers the body alone: a webhook that was captured once is right for ever with a new timestamp, so it
- * counts only when asked for. Both are over the raw body: verify before parsing, with the bytes as they came.
+ * Verifies a received webhook by its Standard Webhooks signature, which covers the body, the id and the timestamp. The vendor's
+ * hex HMAC covers only the body, so a captured webhook stays valid with a new timestamp; it is accepted only on request. Both
+ * cover the raw bytes: verify before parsing.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { AppError } from "../model/app-error.ts";
@@ -11,24 +11,24 @@ type HeaderValue = string | readonly string[] | undefined;
 export interface VerifyWebhookInput {
   /** As received, before any parsing. */
   readonly body: Uint8Array | string;
-  /** node:http's or fetch's, or any record; names in any case. */
+  /** Headers of node:http or fetch, or any record; names in any case. */
   readonly headers: Readonly<Record<string, HeaderValue>> | { get(name: string): string | null };
-  /** The client secret (64 lower-case hex digits), or `whsec_…`; several while one is being replaced. */
+  /** The client secret (64 lower-case hex digits), or `whsec_…`; several during a rotation. */
   readonly secret: string | readonly string[];
   /**
-   * Takes the vendor's signature too, when there are no Standard Webhooks headers: for receivers behind something that drops
-   * them. Nothing signed tells an old webhook from a new one then: refuse what you have handled before, for ever.
+   * Accepts the vendor's signature if the Standard Webhooks headers are missing, for receivers behind a proxy that drops them. An
+   * old webhook can't be distinguished from a new one then: refuse every webhook that you have handled before, forever.
    */
   readonly allowUnsignedTimestamp?: boolean;
-  /** POSTHORN_HEADER_PREFIX; `Sentry-Hook` when not given. */
+  /** POSTHORN_HEADER_PREFIX; `Sentry-Hook` by default. */
   readonly headerPrefix?: string;
-  /** How far the timestamp may be from now, in either direction. */
+  /** Maximum difference between the timestamp and now, in either direction. */
   readonly toleranceSeconds?: number;
   readonly now?: Date;
 }
 
 export interface VerifiedWebhook {
-  /** The same for every attempt: remember it to skip what you have handled. Null without Standard Webhooks headers. */
+  /** The same for every attempt: remember it to skip duplicates. Null without Standard Webhooks headers. */
   readonly deliveryId: string | null;
   readonly resource: string | null;
   readonly action: string;
@@ -38,10 +38,10 @@ export interface VerifiedWebhook {
 }
 
 const DEFAULT_TOLERANCE_S = 300;
-/** As Standard Webhooks has it. */
+/** Minimum of the Standard Webhooks specification. */
 const SHORTEST_KEY_BYTES = 24;
 
-/** @throws AppError WEBHOOK_INVALID saying which check failed. */
+/** @throws AppError WEBHOOK_INVALID naming the failed check */
 export function verifyWebhook(input: VerifyWebhookInput): VerifiedWebhook {
   const { headerPrefix = "Sentry-Hook", toleranceSeconds = DEFAULT_TOLERANCE_S, now = new Date(), allowUnsignedTimestamp = false } = input;
   const body = typeof input.body === "string" ? Buffer.from(input.body) : Buffer.from(input.body);
@@ -52,8 +52,9 @@ export function verifyWebhook(input: VerifyWebhookInput): VerifiedWebhook {
     const timestamp = header(name);
     if (timestamp === undefined || !/^\d{1,12}$/.test(timestamp))
       throw invalid(`header ${name}: found ${JSON.stringify(timestamp)}, wanted unix seconds`);
-    const awayS = Math.abs(now.getTime() / 1000 - Number(timestamp));
-    if (awayS > toleranceSeconds) throw invalid(`header ${name}: ${Math.round(awayS)} s away from now, wanted at most ${toleranceSeconds}`);
+    const differenceS = Math.abs(now.getTime() / 1000 - Number(timestamp));
+    if (differenceS > toleranceSeconds)
+      throw invalid(`header ${name}: ${Math.round(differenceS)} s away from now, wanted at most ${toleranceSeconds}`);
     return timestamp;
   };
 
@@ -83,7 +84,7 @@ export function verifyWebhook(input: VerifyWebhookInput): VerifiedWebhook {
   return { deliveryId: id ?? null, resource: header(`${headerPrefix}-Resource`) ?? null, ...parse(body) };
 }
 
-/** Every pair is compared in constant time. */
+/** Compares every pair in constant time. */
 function matches(found: readonly Buffer[], wanted: readonly Buffer[]): boolean {
   let isRight = false;
   for (const one of found) {
@@ -95,8 +96,8 @@ function matches(found: readonly Buffer[], wanted: readonly Buffer[]): boolean {
 }
 
 /**
- * The key is the client secret's UTF-8 bytes; `whsec_` is their base64, or that of another sender's key.
- * A secret that is empty or cut is a mistake in a setting, and anybody could sign with it.
+ * The key is the client secret's UTF-8 bytes; `whsec_…` is their base64, or another sender's key. An empty or truncated secret is
+ * a configuration error and would let anybody sign.
  */
 function keyOf(secret: string): Buffer {
   if (/^[0-9a-f]{64}$/.test(secret)) return Buffer.from(secret);

@@ -1,4 +1,4 @@
-/** The settings of the commands that talk to a running Posthorn. `serve` knows them, so that it can tell them from mistakes. */
+/** Settings of the commands that talk to a running Posthorn. `serve` knows them too, and does not report them as misspelled. */
 import type { Setting } from "./setting.ts";
 import { SETTINGS } from "./settings.ts";
 import { parseMatching, parseUrl } from "./values.ts";
@@ -29,7 +29,7 @@ export const CLIENT_SETTINGS = {
   },
 } as const satisfies Record<string, Setting<string>>;
 
-/** What commands read: their own settings, and those of the service that say where the bus is. */
+/** Settings that commands read: their own, and those of the service for the connection to NATS. */
 export const COMMAND_SETTINGS = {
   ...CLIENT_SETTINGS,
   NATS_URL: SETTINGS.NATS_URL,

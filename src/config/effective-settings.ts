@@ -1,4 +1,4 @@
-/** Every setting as it is in force, for people to look at: where it comes from, and secrets masked. */
+/** Lists every setting in force with its source, and with secrets masked, for people to read. */
 import { CLIENT_SETTINGS } from "./client-settings.ts";
 import type { Environment } from "./load-config.ts";
 import type { Setting } from "./setting.ts";
@@ -7,7 +7,7 @@ import { SETTINGS } from "./settings.ts";
 export interface EffectiveSetting {
   readonly variable: string;
   readonly group: string;
-  /** Null: not set, and there is no default. A secret is masked. */
+  /** Null if not set and without a default. Secrets are masked. */
   readonly value: string | null;
   readonly source: "default" | "environment" | "file";
   readonly about: string;
@@ -27,7 +27,7 @@ export function effectiveSettings(environment: Environment): EffectiveSetting[] 
   });
 }
 
-/** Of a URL host and path are no secret, and they are what one looks for; a default is known to everybody. */
+/** Keeps the host and path of a URL, which are not secret and help to find mistakes. */
 function masked(text: string): string {
   if (text === "" || text === MASK) return text;
   const parts = text.split(",").map((part) => (URL.canParse(part.trim()) ? new URL(part.trim()) : null));

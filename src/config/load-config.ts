@@ -1,4 +1,4 @@
-/** Environment → frozen Config. The only place that reads POSTHORN_ variables; every problem is reported at once. */
+/** Reads the POSTHORN_ variables, which no other file does, into a frozen Config, and reports all problems at once. */
 import { readFileSync } from "node:fs";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { nearest } from "../model/nearest.ts";
@@ -10,7 +10,7 @@ const PREFIX = "POSTHORN_";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Raised with one problem per setting, each naming its variable; main.ts exits with 78. */
+/** Has one problem per setting, each naming its variable; main.ts exits with 78. */
 export class ConfigError extends AppError {
   readonly problems: readonly string[];
 
@@ -24,14 +24,14 @@ export class ConfigError extends AppError {
 export function loadConfig(environment: Environment = process.env): Config {
   const problems: string[] = [];
   const config = readSettings(SETTINGS, environment, problems) as unknown as Config;
-  // Of settings that could not be read nothing can be said together.
+  // Contradictions are only looked for between valid settings.
   if (problems.length === 0) problems.push(...contradictions(config, environment));
   problems.unshift(...unknownSettings(environment));
   if (problems.length > 0) throw new ConfigError(problems);
   return Object.freeze(config);
 }
 
-/** What the commands of the command line need, whatever else is set. @throws ConfigError */
+/** Reads the settings of the command line and ignores all others. @throws ConfigError */
 export function loadClientConfig(environment: Environment): ClientConfig {
   const problems: string[] = [];
   const config = readSettings(COMMAND_SETTINGS, environment, problems) as unknown as ClientConfig;
@@ -93,7 +93,7 @@ function unknownSettings(environment: Environment): string[] {
     });
 }
 
-/** Settings that are right one by one and wrong together. */
+/** Settings that are valid alone but not together. */
 function contradictions(config: Config, environment: Environment): string[] {
   const problems: string[] = [];
   if (!isLoopback(config.httpHost) && config.apiTokens.length === 0) {
@@ -105,7 +105,7 @@ function contradictions(config: Config, environment: Environment): string[] {
     problems.push("POSTHORN_CIRCUIT_MAX_OPEN_TIME: shorter than POSTHORN_CIRCUIT_OPEN_TIME, wanted at least as long");
   }
   if (config.testClock !== null && environment["NODE_ENV"] === "production") {
-    problems.push("POSTHORN_TEST_CLOCK: set together with NODE_ENV=production, wanted not to be set: it is for tests only");
+    problems.push("POSTHORN_TEST_CLOCK: set together with NODE_ENV=production, wanted it unset: it is for tests only");
   }
   for (const server of ["nats", "redis"] as const) {
     const name = `POSTHORN_${server.toUpperCase()}`;
@@ -132,5 +132,5 @@ function isLoopback(host: string): boolean {
 }
 
 export function camelCase(name: string): string {
-  return name.toLowerCase().replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+  return name.toLowerCase().replace(/_([a-z])/g, (_, initial: string) => initial.toUpperCase());
 }

@@ -1,13 +1,13 @@
 /**
- * The system's clock, ahead by what a file says (`6d`): in a test, days pass as fast as it writes. The file is looked at
- * again and again; time goes forward only, and timers that have come due by that fire at once, in their order.
+ * A clock for tests, ahead of the system's by the duration in a file (`6d`). The file is polled. Time only moves forward; timers
+ * that become due fire at once, in order.
  */
 import { readFileSync } from "node:fs";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type Clock, systemClock } from "../model/clock.ts";
 import { parseDuration } from "./values.ts";
 
-const LOOK_EVERY_MS = 20;
+const POLL_EVERY_MS = 20;
 
 interface Timer {
   readonly dueAt: number;
@@ -15,7 +15,7 @@ interface Timer {
   disarm: () => void;
 }
 
-/** @param onSet told how far ahead the clock is now. @throws AppError CONFIG_INVALID when the file says no duration. */
+/** @param onSet called with the new offset. @throws AppError CONFIG_INVALID when the file holds no duration */
 export function createSettableClock(file: string, onSet: (aheadMs: number) => void): Clock {
   const timers = new Set<Timer>();
   let aheadMs = 0;
@@ -38,14 +38,14 @@ export function createSettableClock(file: string, onSet: (aheadMs: number) => vo
     onSet(aheadMs);
   };
 
-  const lookAgain = (): void => {
-    systemClock.after(LOOK_EVERY_MS, () => {
+  const poll = (): void => {
+    systemClock.after(POLL_EVERY_MS, () => {
       try {
         set(readDuration(file));
       } catch {
-        // It is being written.
+        // The file is being written.
       }
-      lookAgain();
+      poll();
     });
   };
 
@@ -54,7 +54,7 @@ export function createSettableClock(file: string, onSet: (aheadMs: number) => vo
   } catch (error) {
     throw new AppError("CONFIG_INVALID", `POSTHORN_TEST_CLOCK: ${JSON.stringify(file)}: ${messageOf(error)}`, { cause: error });
   }
-  lookAgain();
+  poll();
 
   return {
     now,

@@ -1,17 +1,17 @@
-/** What a setting is, and short ways to write the usual ones; the table of all of them is settings.ts. */
+/** Defines a setting, with shorthands for common kinds; settings.ts has the table. */
 import { formatDuration, formatSize, parseCertificateFile, parseDuration, parseInteger, parseKeyFile, parseSize } from "./values.ts";
 
 /** One setting: environment variable POSTHORN_<name>. */
 export interface Setting<T> {
   readonly parse: (text: string) => T;
-  /** As it would be written in the environment; undefined: not set, and the value is null. */
+  /** The default as written in the environment; without one the value is null. */
   readonly default?: string;
   readonly form: string;
   readonly about: string;
   readonly group: string;
   /** Also readable from a file named by POSTHORN_<name>_FILE, and masked wherever settings are shown. */
   readonly secret?: boolean;
-  /** Checked after parsing; returns what was wanted, or null. */
+  /** Checks the parsed value; returns what was wanted, or null. */
   readonly check?: (value: T) => string | null;
 }
 
@@ -24,6 +24,9 @@ export function setting<T>(definition: Setting<T> & { default: string }): Settin
 export function optional<T>(definition: Setting<T>): Setting<T> {
   return definition;
 }
+
+/** Upper bound of every timeout setting. */
+export const LONGEST_WAIT_MS = 3_600_000;
 
 interface Described {
   readonly group: string;
@@ -76,7 +79,7 @@ export function size(byDefault: string, { group, about }: Described, minimumByte
   });
 }
 
-/** The text of the PEM file that the setting names, read once, at the start. */
+/** The value is the text of the PEM file that the setting names, read once at the start. */
 export function certificateFile({ group, about }: Described): Setting<string> {
   return optional({ parse: parseCertificateFile, form: "path of a PEM file", group, about });
 }

@@ -1,4 +1,4 @@
-/** Certificates and key of the settings as a connection wants them: without what is not set. */
+/** Converts certificate and key settings to a connection's TLS options, without those that are not set. */
 
 export interface TlsFiles {
   readonly ca?: string;

@@ -62,7 +62,7 @@ export function parseInteger(text: string): number {
   return Number(text);
 }
 
-/** `10.0.0.0/8,::1,*.internal.example` → CIDRs, a bare address being a network of one, and host names in lower case. */
+/** `10.0.0.0/8,::1,*.internal.example` → CIDRs (a bare address is a network of one) and host names in lower case. */
 export const parseTargets = parseList((part) => {
   const [address = "", bits, rest] = part.split("/");
   const family = isIP(address);
@@ -72,13 +72,13 @@ export const parseTargets = parseList((part) => {
   const prefix = bits === undefined ? widest : /^\d{1,3}$/.test(bits) ? Number(bits) : -1;
   if (family === 0 || address.includes("%") || rest !== undefined || prefix < 0 || prefix > widest) {
     throw new Error(
-      `wanted networks such as 10.0.0.0/8 or ::1/128 and host names such as hooks.example or *.hooks.example, separated by commas; ${part} is none`,
+      `wanted networks such as 10.0.0.0/8 or ::1/128 and host names such as hooks.example or *.hooks.example, separated by commas; ${part} is invalid`,
     );
   }
   return `${address}/${prefix}`;
 });
 
-/** A name of at least two labels, in ASCII, or `*.` and such a name; null when it is none. */
+/** @returns the host name in ASCII, of at least two labels and optionally after `*.`; null for anything else */
 function parseHostPattern(text: string): string | null {
   const [, wildcard = "", written = ""] = /^(\*\.)?(.+?)\.?$/.exec(text) ?? [];
   const url = `http://${written}/`;
@@ -92,12 +92,12 @@ export const parseNameServers = parseList((part) => {
   const [, bracketed, bare = "", port] = /^(?:\[(.+)\]|([^[\]]+?))(?::(\d{1,5}))?$/.exec(part) ?? [];
   const isServer = isIP(part) !== 0 || isIP(bracketed ?? "") === 6 || isIP(bare) === 4;
   if (!isServer || Number(port ?? 53) < 1 || Number(port ?? 53) > 65535) {
-    throw new Error(`wanted name servers such as 192.0.2.53 or [2001:db8::53]:5353, separated by commas; ${part} is none`);
+    throw new Error(`wanted name servers such as 192.0.2.53 or [2001:db8::53]:5353, separated by commas; ${part} is invalid`);
   }
   return part;
 });
 
-/** Networks of a list that are wider than anything a webhook's receiver needs, and those with the cloud's metadata service in them. */
+/** @returns the networks that are wider than any private network, or contain a cloud's metadata service */
 export function wideNetworks(targets: readonly string[]): readonly string[] {
   return targets.filter((target) => {
     const [network = "", bits] = target.split("/");
@@ -116,7 +116,7 @@ const NARROWEST_WIDE_IPV6 = 7;
 /** Metadata services: AWS, Azure, Google Cloud and others; Alibaba Cloud; AWS over IPv6. */
 const METADATA_ADDRESSES = ["169.254.169.254", "100.100.100.200", "fd00:ec2::254"];
 
-/** From and to, both included. */
+/** Inclusive. */
 export type PortRange = readonly [first: number, last: number];
 
 /** `443,8000-8999` */
@@ -125,7 +125,7 @@ export const parsePorts = parseList((part): PortRange => {
   const first = Number(match?.[1]);
   const last = Number(match?.[2] ?? match?.[1]);
   if (match === null || first < 1 || last > 65535 || first > last) {
-    throw new Error(`wanted ports of 1 to 65535 and ranges such as 8000-8999, separated by commas; ${part} is none`);
+    throw new Error(`wanted ports of 1 to 65535 and ranges such as 8000-8999, separated by commas; ${part} is invalid`);
   }
   return [first, last];
 });
@@ -137,7 +137,7 @@ export interface ApiToken {
   readonly token: string;
 }
 
-/** Shorter ones can be guessed, one call after the other. */
+/** Shorter tokens could be guessed by trying. */
 export const SHORTEST_TOKEN = 16;
 
 /** `admin:<token>,read:<token>`. */
@@ -150,11 +150,11 @@ export const parseApiTokens = parseList((part): ApiToken => {
   }
   if (token.length < SHORTEST_TOKEN) {
     throw new Error(
-      `found a token of ${token.length} characters, wanted at least ${SHORTEST_TOKEN}, such as those of: openssl rand -hex 32`,
+      `found a token of ${token.length} characters, wanted at least ${SHORTEST_TOKEN}, for example from: openssl rand -hex 32`,
     );
   }
   if (/^change[-_ ]?me/i.test(token))
-    throw new Error("found an example's token, wanted one of your own, such as those of: openssl rand -hex 32");
+    throw new Error("found the token of an example, wanted one of your own, for example from: openssl rand -hex 32");
   return { scope, token };
 });
 
@@ -170,7 +170,7 @@ export function parseUrl(schemes: readonly string[]): (text: string) => string {
   };
 }
 
-/** One server, or nodes of a cluster, which are all connected to in the same way and have no numbered databases. */
+/** One server, or nodes of a cluster, which share scheme, user and password and have no numbered databases. */
 export function parseRedisUrls(text: string): string {
   const urls = parseUrl(["redis", "rediss"])(text)
     .split(",")
@@ -193,7 +193,7 @@ export function parseProxyUrl(text: string): string {
   return url;
 }
 
-/** A file's certificates, in PEM form; its text is the value. */
+/** @returns the text of a PEM file with certificates */
 export function parseCertificateFile(path: string): string {
   const text = readText(path);
   const certificates = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
@@ -202,13 +202,13 @@ export function parseCertificateFile(path: string): string {
     try {
       new X509Certificate(certificate);
     } catch (error) {
-      throw new Error(`wanted a file with certificates in PEM form; the one at ${at + 1} can't be read (${(error as Error).message})`);
+      throw new Error(`wanted a file with certificates in PEM form; certificate ${at + 1} can't be read (${(error as Error).message})`);
     }
   }
   return text;
 }
 
-/** A file's private key, in PEM form; its text is the value. */
+/** @returns the text of a PEM file with a private key */
 export function parseKeyFile(path: string): string {
   const text = readText(path);
   try {
@@ -223,7 +223,7 @@ function readText(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    throw new Error(`wanted a file that can be read (${(error as Error).message})`);
+    throw new Error(`wanted a readable file (${(error as Error).message})`);
   }
 }
 
@@ -242,7 +242,7 @@ export function parseChoice<const T extends string>(choices: readonly T[]): (tex
   };
 }
 
-/** A JSON object, returned as its compact text. */
+/** @returns the compact text of a JSON object */
 export function parseJsonObject(text: string): string {
   let value: unknown;
   try {

@@ -14,12 +14,12 @@
 import type { JetStreamManager, NatsConnection } from "nats";
 import type { TraceBatch, Tracing } from "../delivery/tracing-ports.ts";
 import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
+import { isDeletedAlready } from "../jetstream/nats-errors.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { decodeRawMessage, eventTypeIn, installationIn, type RawMessage } from "../jetstream/raw-message.ts";
 import { readBackwards } from "../jetstream/read-newest.ts";
 import { readForwards } from "../jetstream/read-stream.ts";
 import { messageAt } from "../jetstream/stored-message.ts";
-import { isDeletedAlready } from "../jetstream/streams.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
@@ -81,8 +81,6 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
   const { connection, manager, streams, names, match, appCreatedAt, tracing, clock } = dependencies;
   const stream = names.streams.deadLetters;
 
-  const subjectsOf = (app: string | null): string => (app === null ? `${names.prefix}.dead-letters.*` : names.deadLetter(app));
-
   /** One of an early version, or of a whole message, says nothing of its app: then by when it became one. */
   const isOwn = ({ app, content }: DeadLetter): boolean => {
     const createdAt = app === null ? null : appCreatedAt(app);
@@ -104,9 +102,9 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
   const list: DeadLetters["list"] = async (filter, after, limit) => {
     const items: DeadLetter[] = [];
     let bytes = 0;
-    const query = { stream, subject: subjectsOf(filter.app), from: after + 1, to: Number.POSITIVE_INFINITY, batch: PAGE };
+    const query = { stream, subject: names.deadLettersFilter(filter.app), from: after + 1, to: Number.POSITIVE_INFINITY, batch: PAGE };
     for await (const message of readForwards(connection, manager, query)) {
-      const letter = readDeadLetter(message);
+      const letter = readDeadLetter(message, names);
       if (!matches(letter, filter)) continue;
       items.push(letter);
       bytes += letter.json.length;
@@ -118,11 +116,11 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
   const listNewest: DeadLetters["listNewest"] = async (filter, before, limit) => {
     const { items, next } = await readBackwards(connection, manager, {
       stream,
-      subjects: [subjectsOf(filter.app)],
+      subjects: [names.deadLettersFilter(filter.app)],
       before,
       limit,
       take(message) {
-        const letter = readDeadLetter(message);
+        const letter = readDeadLetter(message, names);
         return matches(letter, filter) ? letter : null;
       },
     });
@@ -132,7 +130,7 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
   const get: DeadLetters["get"] = async (sequence) => {
     const message = await messageAt(manager, stream, sequence);
     if (message === null) throw new AppError("NOT_FOUND", `no dead letter ${sequence}`);
-    return readDeadLetter({ subject: message.subject, sequence, data: message.data, storedAt: message.time.getTime() });
+    return readDeadLetter({ subject: message.subject, sequence, data: message.data, storedAt: message.time.getTime() }, names);
   };
 
   const conflict = (sequence: number, content: DeadLetter["content"], why: string): AppError =>
@@ -167,11 +165,9 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
       if (raw.subject === names.fanOut) return await replayFanOut(decoded(decodeBatch, text, letter));
       return await replayDelivery(text, letter, batch);
     }
-    const [, , resource = "", action = ""] = raw.subject.split(".");
     const byName = new Map(Object.entries(raw.headers).map(([name, value]) => [name.toLowerCase(), value]));
     const read = readEvent({
-      resource,
-      action,
+      ...(names.parseEvent(raw.subject) ?? { resource: "", action: "" }),
       body: raw.data,
       header: (name) => byName.get(name),
       fallbackId: `${raw.stream}:${raw.sequence}`,

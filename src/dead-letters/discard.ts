@@ -1,27 +1,28 @@
 /**
  * Sends what is parked for an installation to dead letters, because a person says so.
  *
- * D1  Deliveries are taken through the queue's own consumer, as a drain takes them, so that the server hands each to one of
- *     the two. What is being attempted meanwhile ends as it ends; what a drain gives back comes here.
+ * D1  Deliveries are taken through a consumer that is there for the discard. The owner of the queues says what it is attempting at the
+ *     moment: that ends as it ends, and what is left of it comes here.
  * D2  What was delivered before is removed, and is no dead letter.
  * D3  Letters are stored and deliveries removed in the order of the queue, a bounded number at a time.
  * D4  It ends as soon as it is not wanted any more, or dead letters can't be stored. What is in hand and has not begun is given back once, at the end.
  */
-import { AckPolicy, type ConsumerInfo, nanos } from "nats";
+import type { ConsumerInfo } from "nats";
 import type { GiveUp } from "../delivery/give-up.ts";
-import type { ParkedQueue, RegistryView } from "../delivery/ports.ts";
+import type { ParkedQueue } from "../delivery/ports.ts";
 import type { SkipDelivered } from "../delivery/skip-delivered.ts";
-import { type ConsumedMessage, isPoison, poisonError } from "../jetstream/message.ts";
+import { type ConsumerSettings, ensureConsumer, parkedConsumer } from "../jetstream/consumers.ts";
+import type { ConsumedMessage } from "../jetstream/message.ts";
 import { AGAIN_AFTER_MS } from "../jetstream/message-handler.ts";
+import { unlessNotFound } from "../jetstream/nats-errors.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { createPullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
-import { ensureConsumer, unlessNotFound } from "../jetstream/streams.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Delivery } from "../model/delivery.ts";
 import { decodeDeliveryMessage } from "../model/delivery-message.ts";
 import { sleep } from "../model/periodic.ts";
-import type { ParkedBacklog } from "../subscribers/parked/backlog.ts";
+import type { Backlog } from "../subscribers/parked/backlog.ts";
 
 export interface Discarded {
   readonly discarded: number;
@@ -34,67 +35,50 @@ export type DiscardBacklog = (queue: ParkedQueue, isWanted: () => boolean) => Pr
 
 export interface DiscardBacklogDependencies extends PullConsumerDependencies {
   readonly names: Subjects;
-  readonly registry: RegistryView;
   readonly giveUp: GiveUp;
   readonly skipDelivered: SkipDelivered;
-  readonly backlog: Pick<ParkedBacklog, "after">;
+  readonly backlog: Pick<Backlog, "after">;
+  /** Sequences in the parked stream that are being attempted. */
+  readonly inFlightOfReplicas: () => Promise<ReadonlySet<number>>;
 }
 
 const AT_ONCE = 64;
-const ACK_WAIT_MS = 10_000;
 /** Longer than a dead process keeps a delivery, and than an attempt takes by default. */
 const IN_FLIGHT_WAIT_MS = 15_000;
 const LOOK_MS = 50;
+const LOOK_IN_FLIGHT_MS = 500;
 /** A consumer that stands still is found out while somebody waits for it. */
 const QUIET_MS = 2_000;
 const WHY = "discarded by a person while it was parked";
 
 export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): DiscardBacklog {
-  const { manager, acks, names, registry, giveUp, skipDelivered, backlog, clock, logger } = dependencies;
+  const { manager, acks, names, giveUp, skipDelivered, backlog, inFlightOfReplicas, clock, logger } = dependencies;
   const stream = names.streams.parked;
 
   const infoOf = (consumer: string): Promise<ConsumerInfo | null> =>
-    unlessNotFound(orUnreachable(manager.consumers.info(stream, consumer)));
+    orUnreachable(unlessNotFound(manager.consumers.info(stream, consumer)));
 
   const countOf = async (subject: string): Promise<{ count: number; lastSequence: number }> => {
     const { state } = await orUnreachable(manager.streams.info(stream, { subjects_filter: subject }));
     return { count: state.subjects?.[subject] ?? 0, lastSequence: state.last_seq };
   };
 
-  /** Makes room beside what is in flight, but for an ordered app. @returns puts it back as it was, unless a drain did. */
-  const openConsumer = async (queue: ParkedQueue, consumer: string): Promise<() => Promise<void>> => {
-    const ensure = (maxAckPending: number) =>
-      ensureConsumer(manager, stream, {
-        durable_name: consumer,
-        filter_subject: names.parked(queue.app, queue.installationUuid),
-        ack_policy: AckPolicy.Explicit,
-        ack_wait: nanos(ACK_WAIT_MS),
-        max_deliver: -1,
-        max_ack_pending: maxAckPending,
-      });
-    const found = await infoOf(consumer);
-    const before = found?.config.max_ack_pending;
-    const isOrdered = registry.app(queue.app)?.ordered === true;
-    const most = isOrdered ? 1 : Math.max(before ?? 0, (found?.num_ack_pending ?? 0) + AT_ONCE);
-    await ensure(most);
-    return async () => {
-      if (before !== undefined && (await infoOf(consumer))?.config.max_ack_pending === most) await ensure(before);
-    };
-  };
-
   const storeLetter = async (message: ConsumedMessage, delivery: Delivery): Promise<void> => {
-    const source = { stream, sequence: message.sequence };
     try {
-      await giveUp.delivery({ delivery, reason: "discarded", error: WHY }, source);
+      await giveUp.delivery({ delivery, reason: "discarded", error: WHY }, message);
     } catch (error) {
-      if (!isPoison(message)) throw error;
-      await giveUp.message(message, "redelivered", poisonError(message), delivery.app);
+      if (!(error instanceof AppError) || error.retryable) throw error;
+      // Too large with what is said of it.
+      await giveUp.message(message, "discarded", error.message, delivery.app);
     }
   };
 
   return async (queue, isWanted) => {
     const subject = names.parked(queue.app, queue.installationUuid);
-    const consumer = names.parkedConsumer(queue.app, queue.installationUuid);
+    const settings: ConsumerSettings = parkedConsumer(names, queue.app, queue.installationUuid, AT_ONCE);
+    const { consumer } = settings;
+    let attempted = await inFlightOfReplicas();
+    let askedAt = clock.now();
     const { count, lastSequence } = await countOf(subject);
     if (count === 0) return { discarded: 0, inFlight: 0 };
 
@@ -131,6 +115,7 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
 
     const take = (message: ConsumedMessage): void => {
       if (message.sequence > lastSequence || !isWanted()) return void spare.push(message);
+      if (attempted.has(message.sequence)) return message.nak(LOOK_IN_FLIGHT_MS);
       takenAt = clock.now();
       const handled = handle(message);
       removed = Promise.allSettled([handled, removed]).then(([{ status, ...result }]) => {
@@ -145,20 +130,17 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
           logger.error({ subject, sequence: message.sequence, error }, "parked delivery can't be discarded yet");
           message.nak(AGAIN_AFTER_MS);
         }
-        // An ordered queue hands out the next one only then.
         if (loop.held() === spare.length) acks.flush();
       });
     };
 
-    const restore = await openConsumer(queue, consumer);
+    await ensureConsumer(manager, settings);
     const loop = createPullConsumer(dependencies, {
-      stream,
-      consumer,
-      workQueueSubject: subject,
+      settings,
       limit: () => (isWanted() && refusal === undefined ? Math.min(Math.min(AT_ONCE, count - done) + spare.length, 2 * AT_ONCE) : 0),
+      // A poison message is discarded like any other.
       onMessage: take,
-      recover: async () => void (await openConsumer(queue, consumer)),
-      workingEveryMs: ACK_WAIT_MS / 3,
+      recover: async () => void (await ensureConsumer(manager, settings)),
       quietMs: QUIET_MS,
     });
     loop.start();
@@ -171,6 +153,10 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
     /** @returns what is in flight elsewhere when nothing more is to be waited for; null while there is. */
     const look = async (): Promise<number | null> => {
       if (!isWanted()) return 0;
+      if (attempted.size > 0 && clock.now() - askedAt >= LOOK_IN_FLIGHT_MS) {
+        attempted = await inFlightOfReplicas();
+        askedAt = clock.now();
+      }
       if (loop.held() > spare.length) return null;
       if (refusal !== undefined) throw refusal;
       const info = await infoOf(consumer);
@@ -190,7 +176,9 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
     const close = async (): Promise<void> => {
       await loop.stop();
       for (const message of spare) message.nak(1);
-      await restore().catch((error: unknown) => logger.warn({ consumer, error: messageOf(error) }, "a consumer keeps room for a discard"));
+      await unlessNotFound(manager.consumers.delete(stream, consumer)).catch((error: unknown) =>
+        logger.warn({ consumer, error: messageOf(error) }, "the consumer of a discard stays until somebody finds it"),
+      );
     };
 
     try {

@@ -5,7 +5,7 @@
 
 import { isUtf8 } from "node:buffer";
 import { type StreamMessage, textOf } from "../jetstream/read-stream.ts";
-import { INVALID } from "../jetstream/subjects.ts";
+import type { Subjects } from "../jetstream/subjects.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { OUTCOME_RULES } from "../model/outcome.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
@@ -24,10 +24,9 @@ export const UNREADABLE = "unreadable";
 
 const SHOWN_BYTES = 1024;
 
-export function readDeadLetter(message: Omit<StreamMessage, "headers">): DeadLetter {
+export function readDeadLetter(message: Omit<StreamMessage, "headers">, { parseDeadLetter }: Subjects): DeadLetter {
   const { subject, sequence, data } = message;
-  const token = subject.split(".").at(-1) ?? "";
-  const app = token === INVALID ? null : token;
+  const app = parseDeadLetter(subject)?.app ?? null;
   const text = textOf(data);
   const read = parse(text);
   if (typeof read === "object") return { sequence, app, content: read, json: text.trim() };

@@ -1,5 +1,5 @@
 /** Decides whether a delivery may be attempted now, waits in the parked stream, or has no recipient any more. */
-import type { App, Installation } from "../model/app.ts";
+import { type App, type Installation, isOrdered } from "../model/app.ts";
 import type { Delivery } from "../model/delivery.ts";
 import { type BrokenAction, type PauseReason, pauseReason } from "../model/installation-pause.ts";
 import type { ParkedQueue, RegistryView } from "./ports.ts";
@@ -18,6 +18,8 @@ export interface AdmissionDependencies {
   readonly circuitOpen: (app: string) => boolean;
   /** Whether the queue is known to hold deliveries, or may hold some. */
   readonly queueBusy: (queue: ParkedQueue) => boolean;
+  /** Whether the app's deliveries go through its queue, for their order; as its record says when not given. */
+  readonly keepsOrder?: (app: App) => boolean;
   readonly brokenAction: BrokenAction;
 }
 
@@ -28,7 +30,13 @@ export interface Admission {
   parked(delivery: Delivery, queue: ParkedQueue): AdmissionDecision;
 }
 
-export function createAdmission({ registry, circuitOpen, queueBusy, brokenAction }: AdmissionDependencies): Admission {
+export function createAdmission({
+  registry,
+  circuitOpen,
+  queueBusy,
+  keepsOrder = isOrdered,
+  brokenAction,
+}: AdmissionDependencies): Admission {
   const decide = (delivery: Delivery, from: ParkedQueue | null): AdmissionDecision => {
     const recipient = recipientOf(registry, delivery);
     if (recipient === null) return { kind: "uninstalled" };
@@ -38,7 +46,7 @@ export function createAdmission({ registry, circuitOpen, queueBusy, brokenAction
     const paused = pauseReason(installation.status, brokenAction);
     if (paused !== null) return { kind: "park", queue: { app: app.slug, installationUuid: installation.uuid }, why: paused };
     if (from === null) {
-      if (app.ordered) return { kind: "park", queue: appQueue, why: "ordered" };
+      if (keepsOrder(app)) return { kind: "park", queue: appQueue, why: "ordered" };
       if (queueBusy(appQueue)) return { kind: "park", queue: appQueue, why: "queue" };
       if (circuitOpen(app.slug)) return { kind: "park", queue: appQueue, why: "circuit" };
     }

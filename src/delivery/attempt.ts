@@ -62,6 +62,8 @@ export interface AttemptDependencies {
   readonly attemptListeners: ReadonlyArray<(attempt: AttemptRecord) => void>;
   readonly tracing: Tracing;
   readonly clock: Clock;
+  /** Of the timestamps in signatures, which receivers compare with their own clocks. */
+  readonly wallClock?: Clock;
   readonly random: Random;
   /** 32 hex digits. */
   readonly newRequestId: () => string;
@@ -77,7 +79,19 @@ export interface AttemptOptions {
 const MAX_REFERENCE_CHARACTERS = 256;
 
 export function createAttempt(dependencies: AttemptDependencies, options: AttemptOptions): Attempt {
-  const { registry, envelope, headers, sender, tryStart, attemptListeners, tracing, clock, random, newRequestId } = dependencies;
+  const {
+    registry,
+    envelope,
+    headers,
+    sender,
+    tryStart,
+    attemptListeners,
+    tracing,
+    clock,
+    wallClock = clock,
+    random,
+    newRequestId,
+  } = dependencies;
   const errorHeader = `${options.headerPrefix.toLowerCase()}-error`;
   const projectHeader = `${options.headerPrefix.toLowerCase()}-project`;
 
@@ -113,7 +127,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     const span = tracing.attempt(parent, delivery, attempt, url);
     const startedAt = clock.now();
     const startedMs = performance.now();
-    const timestampS = Math.floor(startedAt / 1000);
+    const timestampS = Math.floor(wallClock.now() / 1000);
     const body = envelope.body(delivery.event, installation.uuid);
     const requestHeaders = headers({
       delivery,

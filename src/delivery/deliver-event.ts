@@ -2,7 +2,7 @@
 import type { Delivery } from "../model/delivery.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { InFlight } from "./in-flight.ts";
-import type { MessageRef, RegistryView } from "./ports.ts";
+import type { MessageRef } from "./ports.ts";
 import type { SkipDelivered } from "./skip-delivered.ts";
 import type { TracePosition } from "./tracing-ports.ts";
 
@@ -19,20 +19,16 @@ export type DeliverEvent = (
 ) => Promise<unknown>;
 
 export interface DeliverAllDependencies {
-  readonly registry: RegistryView;
   readonly dispatcher: Dispatcher;
   readonly inFlight: InFlight;
   readonly skipDelivered: SkipDelivered;
 }
 
-export function createDeliverEvent({ registry, dispatcher, inFlight, skipDelivered }: DeliverAllDependencies): DeliverEvent {
-  const deliver = (delivery: Delivery, trace: TracePosition, source: MessageRef, mayBeDone: boolean): Promise<void> => {
-    // An ordered app's deliveries are parked in the order of the calls, without a wait in between; its queue checks the dedup key.
-    if (registry.app(delivery.app)?.ordered === true) return dispatcher.dispatch(delivery, trace, source);
-    return inFlight.alone(delivery, (hasWaited) =>
+export function createDeliverEvent({ dispatcher, inFlight, skipDelivered }: DeliverAllDependencies): DeliverEvent {
+  const deliver = (delivery: Delivery, trace: TracePosition, source: MessageRef, mayBeDone: boolean): Promise<void> =>
+    inFlight.alone(delivery, (hasWaited) =>
       mayBeDone || hasWaited ? deliverUndone(delivery, trace, source) : dispatcher.dispatch(delivery, trace, source),
     );
-  };
 
   const deliverUndone = async (delivery: Delivery, trace: TracePosition, source: MessageRef): Promise<void> => {
     if (!(await skipDelivered(delivery))) await dispatcher.dispatch(delivery, trace, source);

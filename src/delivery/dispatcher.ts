@@ -2,10 +2,12 @@
  * The path of one delivery: admission → bulkhead → attempt → done, or stored in another stream.
  *
  * DISPATCH-1  `dispatch` resolves only when the delivery is done or JetStream has stored it. Its source may then be acknowledged.
- * DISPATCH-2  For an ordered app everything up to the park is synchronous: deliveries are stored in the order of the calls.
- * DISPATCH-3  A delivery that waited while NATS was down may have been delivered by another replica: its dedup key is checked again.
+ * DISPATCH-2  Deliveries are parked in the order of the calls: everything up to the store is synchronous.
+ * DISPATCH-3  A delivery that waited while NATS was down may have been delivered by another replica: its dedup keys are checked again,
+ *             and nothing is attempted or stored for a source whose lease is over (LEASE-1).
  */
 import type { Delivery } from "../model/delivery.ts";
+import type { TraceHeaders } from "../model/trace-context.ts";
 import type { Admission, ParkedBecause } from "./admission.ts";
 import { type Attempt, type Deferred, type Disposition, uninstalled } from "./attempt.ts";
 import type { GiveUp } from "./give-up.ts";
@@ -13,6 +15,7 @@ import type { Bulkhead } from "./limits/bulkhead.ts";
 import type { DestinationOf } from "./limits/destination.ts";
 import type { DeliveryObserver, DeliveryStreams, MessageRef, ParkedQueue } from "./ports.ts";
 import type { SkipDelivered } from "./skip-delivered.ts";
+import { requireLease } from "./source-lease.ts";
 import type { TracePosition, Tracing } from "./tracing-ports.ts";
 
 export interface Dispatcher {
@@ -21,15 +24,15 @@ export interface Dispatcher {
    * @throws AppError STREAM_REFUSED when it can do neither: the source must be redelivered
    */
   dispatch(delivery: Delivery, trace: TracePosition, source: MessageRef): Promise<void>;
-  /** Stores the delivery as the disposition says. */
-  apply(disposition: Disposition, source: MessageRef, trace: TracePosition): Promise<void>;
+  /** Stores the delivery as the disposition says. @returns the sequence of the dead letter; null: there is none */
+  apply(disposition: Disposition, source: MessageRef, trace: TraceHeaders): Promise<number | null>;
   /** @param dueAt no attempt before this time, milliseconds since the epoch; null: no such limit */
   park(
     delivery: Delivery,
     queue: ParkedQueue,
     why: ParkedBecause,
     source: MessageRef,
-    trace: TracePosition,
+    trace: TraceHeaders,
     dueAt?: number | null,
   ): Promise<void>;
 }
@@ -45,24 +48,39 @@ export interface DispatcherDependencies {
   readonly tracing: Tracing;
   /** Limit of the app's concurrent attempts from here; with 0 all its deliveries go through its queue. */
   readonly directLimit: (appMaxInFlight: number | null) => number;
+  /** Whether the app may park no more deliveries; by default it may. */
+  readonly isShareUsedUp?: (app: string) => boolean;
   /** A delivery was stored in a parked queue. */
   readonly onParked: (queue: ParkedQueue) => void;
   readonly giveUp: Pick<GiveUp, "delivery">;
 }
 
 export function createDispatcher(dependencies: DispatcherDependencies): Dispatcher {
-  const { admission, bulkhead, destinationOf, attempt, streams, skipDelivered, observer, tracing, directLimit, onParked, giveUp } =
-    dependencies;
+  const {
+    admission,
+    bulkhead,
+    destinationOf,
+    attempt,
+    streams,
+    skipDelivered,
+    observer,
+    tracing,
+    directLimit,
+    isShareUsedUp = () => false,
+    onParked,
+    giveUp,
+  } = dependencies;
 
-  const apply = async (disposition: Disposition, source: MessageRef, trace: TracePosition): Promise<void> => {
+  const apply: Dispatcher["apply"] = async (disposition, source, trace) => {
     switch (disposition.kind) {
       case "delivered":
-        return;
+        return null;
       case "retry": {
         const { delivery, delay } = disposition;
         const due = `due in ${delay.delayMs} ms`;
         await tracing.store(trace, "retries", delivery, due, (at) => streams.retry(delivery, delay, source, at));
-        return observer.stored("retries", delivery, due);
+        observer.stored("retries", delivery, due);
+        return null;
       }
       case "dead-letter":
         return giveUp.delivery(disposition, source, trace);
@@ -70,6 +88,10 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
   };
 
   const park: Dispatcher["park"] = async (delivery, queue, why, source, trace, dueAt = null) => {
+    if (isShareUsedUp(delivery.app)) {
+      await giveUp.delivery({ delivery, reason: "overflow", error: "the app has used up its share of the parked stream" }, source, trace);
+      return;
+    }
     await tracing.store(trace, "parked", delivery, why, (at) => streams.park(delivery, queue, dueAt, source, at));
     observer.stored("parked", delivery, why);
     onParked(queue);
@@ -78,6 +100,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
   const attemptIn = async (delivery: Delivery, destination: string, trace: TracePosition, source: MessageRef): Promise<void> => {
     let disposition: Disposition | Deferred;
     try {
+      requireLease(source);
       disposition = await attempt(delivery, trace);
     } finally {
       bulkhead.leave(delivery.app, destination);
@@ -89,7 +112,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
 
   const send = (delivery: Delivery, trace: TracePosition, source: MessageRef): Promise<void> => {
     const decision = admission.direct(delivery);
-    if (decision.kind === "uninstalled") return apply(uninstalled(delivery), source, trace);
+    if (decision.kind === "uninstalled") return apply(uninstalled(delivery), source, trace).then(() => {});
     if (decision.kind === "park") return park(delivery, decision.queue, decision.why, source, trace);
 
     const suspensions = bulkhead.suspensions();

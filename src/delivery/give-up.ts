@@ -11,7 +11,8 @@ import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
 import type { StreamLocation } from "../model/delivery-location.ts";
 import { decodeDeliveryMessage } from "../model/delivery-message.ts";
 import type { TraceHeaders } from "../model/trace-context.ts";
-import type { DeadLetterObserver, DeadLetterWriter, MessageRef, RawDeadLetterReason, StoredMessageRef, UnhandledMessage } from "./ports.ts";
+import type { DeadLetterObserver, DeadLetterWriter, MessageRef, RawDeadLetterReason, UnhandledMessage } from "./ports.ts";
+import { requireLease } from "./source-lease.ts";
 import type { Tracing } from "./tracing-ports.ts";
 
 /** A delivery that will not be attempted again, and why. */
@@ -23,8 +24,8 @@ export interface GivenUp {
 }
 
 export interface GiveUp {
-  /** @throws AppError STREAM_REFUSED */
-  delivery(givenUp: GivenUp, source: MessageRef, trace?: TraceHeaders): Promise<void>;
+  /** @returns the dead letter's sequence @throws AppError STREAM_REFUSED */
+  delivery(givenUp: GivenUp, source: MessageRef, trace?: TraceHeaders): Promise<number>;
   /**
    * Gives up a raw message, with its bytes unchanged.
    * @param app null when the message is not a delivery's
@@ -50,13 +51,13 @@ export function createGiveUp({ deadLetters, observer, tracing, publish, recordLo
   return {
     async delivery(givenUp, source, trace = givenUp.delivery.event) {
       const { delivery, reason, error } = givenUp;
-      let stored: StoredMessageRef | undefined;
-      await tracing.store(trace, "dead-letters", delivery, reason, async (at) => {
-        stored = await deadLetters.deadLetter(delivery, reason, error, source, at);
-        return stored;
-      });
-      if (stored?.isDuplicate !== true) observer.deadLettered(reason, delivery, source);
+      requireLease(source);
+      const { sequence, isDuplicate } = await tracing.store(trace, "dead-letters", delivery, reason, (at) =>
+        deadLetters.deadLetter(delivery, reason, error, source, at),
+      );
+      if (!isDuplicate) observer.deadLettered(reason, delivery, source);
       await publish(givenUp);
+      return sequence;
     },
 
     async message(message, reason, error, app) {

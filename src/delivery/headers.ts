@@ -40,6 +40,7 @@ const RESERVED: ReadonlySet<string> = new Set([
   "upgrade",
   "user-agent",
   "webhook-id",
+  "webhook-sequence",
   "webhook-signature",
   "webhook-timestamp",
 ]);
@@ -73,6 +74,7 @@ export function createHeaderBuilder({ prefix, userAgent }: HeaderOptions): Heade
       [timestampName]: timestamp,
       [signatureName]: signatures.vendor,
       "webhook-id": delivery.id,
+      ...(delivery.eventSequence === null ? {} : { "webhook-sequence": String(delivery.eventSequence) }),
       "webhook-timestamp": timestamp,
       "webhook-signature": signatures.standard,
       traceparent: trace.traceparent,

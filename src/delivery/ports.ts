@@ -2,7 +2,7 @@
 import type { App, Installation } from "../model/app.ts";
 import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
 import type { StreamLocation } from "../model/delivery-location.ts";
-import type { AttemptSummary, Outcome } from "../model/outcome.ts";
+import type { Outcome } from "../model/outcome.ts";
 import type { TraceHeaders } from "../model/trace-context.ts";
 
 /** All facts of one attempt: the source of log row, counters, log line and metrics. */
@@ -42,6 +42,8 @@ export interface AttemptLog {
   record(attempt: AttemptRecord): void;
   /** The event message that this run of the delivery was delivered for. Null: not delivered, or Redis is down. */
   findDelivered(delivery: Delivery): Promise<DeliveredFor | null>;
+  /** Whether it was stored in another stream since its message was: nothing is left to do for that message. False when Redis can't tell. */
+  isHandedOver(delivery: Delivery): Promise<boolean>;
   /** Records that a message was skipped. Buffered like `record`. */
   skipped(delivery: Delivery, delivered: DeliveredFor): void;
 }
@@ -85,6 +87,8 @@ export type StreamName = StreamLocation["stream"] | "events" | "fan-out" | "stat
 export interface MessageRef {
   readonly stream: string;
   readonly sequence: number;
+  /** Whether its lease runs (source-lease.ts); a source without one is nobody else's. */
+  isOurs?(): boolean;
 }
 
 export interface RetryDelay {
@@ -123,11 +127,19 @@ export interface StoredMessageRef {
  */
 export interface DeliveryStreams {
   retry(delivery: Delivery, delay: RetryDelay, source: MessageRef, trace?: TraceHeaders): Promise<StoredMessageRef>;
-  /** @param dueAt no attempt before this time; null: no such limit */
-  park(delivery: Delivery, queue: ParkedQueue, dueAt: number | null, source: MessageRef, trace?: TraceHeaders): Promise<StoredMessageRef>;
+  /** @param dueAt not to be attempted before; null: when its turn comes */
+  park(
+    delivery: Delivery,
+    queue: ParkedQueue,
+    dueAt: number | null,
+    source: MessageRef,
+    trace?: TraceHeaders,
+    /** The sequence of the dead letter that stops its key. */
+    blockedBy?: number,
+  ): Promise<StoredMessageRef>;
 }
 
-export type RawDeadLetterReason = Extract<DeadLetterReason, "invalid" | "redelivered">;
+export type RawDeadLetterReason = Extract<DeadLetterReason, "invalid" | "redelivered" | "discarded">;
 
 /** As DeliveryStreams. Only give-up.ts uses it. */
 export interface DeadLetterWriter {
@@ -142,49 +154,16 @@ export interface DeadLetterWriter {
   deadLetterRaw(message: UnhandledMessage, reason: RawDeadLetterReason, error: string, app: string | null): Promise<StoredMessageRef>;
 }
 
-/**
- * The delivery that an ordered app is getting, kept outside of the process: nobody attempts another one meanwhile, and a
- * restart goes on with it.
- */
-export interface Hold {
-  /** Null: nobody is getting one, and what was settled before its turn is all there is to keep. */
-  readonly deliveryId: string | null;
-  /** Its message in the parked stream; a hold whose message is gone holds nothing. */
-  readonly parkedSequence: number;
-  readonly attemptsMade: number;
-  readonly attempts: readonly AttemptSummary[];
-  /** Milliseconds since the epoch. */
-  readonly dueAt: number;
-  /** Until then its attempt may be waited for or under way, as far as a clock can tell; milliseconds since the epoch. */
-  readonly busyUntil: number;
-  /** Messages in the parked stream that were settled before their turn: any replica that gets one then skips it. */
-  readonly settled: readonly number[];
-}
-
-/** A hold as it was read. */
-export interface FoundHold extends Hold {
-  readonly revision: number;
-}
-
-/** One record `hold.<app>` in the registry bucket. */
-export interface Holds {
-  read(app: string): Promise<FoundHold | null>;
-  /** @param instead what it takes the place of; null for none. @returns false when somebody else was faster. */
-  claim(app: string, hold: Hold, instead: FoundHold | null): Promise<boolean>;
-  /**
-   * Changes the app's hold, or what is settled before its turn. @param found what was read last; `next` is asked again when it
-   * has changed since.
-   */
-  change(app: string, found: FoundHold | null, next: (current: Hold) => Hold): Promise<void>;
-}
-
 /** Hot-path telemetry: log lines and metrics. Calls must be cheap and never throw. */
 export interface DeliveryObserver {
   attempted(attempt: AttemptRecord): void;
   /** A delivery was stored for later. DeadLetterObserver reports dead letters. */
   stored(stream: "retries" | "parked", delivery: Delivery, detail: string): void;
-  /** The delivery was delivered before, for the same event message or for another one with the same key. */
-  skipped(delivery: Delivery, delivered: DeliveredFor): void;
+  /**
+   * It was delivered before, for the same event message or for another one with the same key.
+   * @param delivered null: it was not delivered yet, but is stored in another stream since its message was
+   */
+  skipped(delivery: Delivery, delivered: DeliveredFor | null): void;
 }
 
 /** Log line and counters. */

@@ -5,7 +5,7 @@
  * one unwanted delivery does not keep the integration broken. An ordered app can't get a later delivery first: there the rejected
  * delivery is given up, as it would be in its turn.
  */
-import type { Installation } from "../model/app.ts";
+import { type Installation, isOrdered } from "../model/app.ts";
 import { type Attempt, DEFERRED } from "./attempt.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { InFlight } from "./in-flight.ts";
@@ -89,7 +89,7 @@ export function createRecoveryProbe(dependencies: RecoveryProbeDependencies): Re
         );
         if (disposition.kind === "deferred" || disposition.kind === "delivered") return disposition.kind;
         if (disposition.kind === "retry" || disposition.reason !== "rejected") return "failed";
-        if (registry.app(delivery.app)?.ordered !== true) return "rejected";
+        if (!isOrdered(registry.app(delivery.app))) return "rejected";
         await dispatcher.apply(disposition, source, span);
         return "given-up";
       });

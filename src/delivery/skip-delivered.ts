@@ -1,6 +1,6 @@
 /**
- * Skips a delivery that was delivered before, for the same event message or for another message with the same event key. The skip
- * is logged, counted, and recorded in the delivery's history. Nothing else skips deliveries.
+ * Skips a delivery that is done: delivered before, or stored in another stream since, for the same event message or for another
+ * message with the same event key. The skip is logged, counted, and recorded in the delivery's history. Nothing else skips deliveries.
  */
 import type { Delivery } from "../model/delivery.ts";
 import type { AttemptLog, DeliveryObserver } from "./ports.ts";
@@ -9,15 +9,15 @@ import type { AttemptLog, DeliveryObserver } from "./ports.ts";
 export type SkipDelivered = (delivery: Delivery) => Promise<boolean>;
 
 export interface SkipDeliveredDependencies {
-  readonly log: Pick<AttemptLog, "findDelivered" | "skipped">;
+  readonly log: Pick<AttemptLog, "findDelivered" | "isHandedOver" | "skipped">;
   readonly observer: Pick<DeliveryObserver, "skipped">;
 }
 
 export function createSkipDelivered({ log, observer }: SkipDeliveredDependencies): SkipDelivered {
   return async (delivery) => {
-    const delivered = await log.findDelivered(delivery);
-    if (delivered === null) return false;
-    log.skipped(delivery, delivered);
+    const [delivered, isHandedOver] = await Promise.all([log.findDelivered(delivery), log.isHandedOver(delivery)]);
+    if (delivered === null && !isHandedOver) return false;
+    if (delivered !== null) log.skipped(delivery, delivered);
     observer.skipped(delivery, delivered);
     return true;
   };

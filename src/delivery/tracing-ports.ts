@@ -47,7 +47,7 @@ export interface Tracing {
     delivery: Delivery,
     detail: string,
     work: (trace: TraceHeaders) => Promise<StoredMessageRef>,
-  ): Promise<unknown>;
+  ): Promise<StoredMessageRef>;
   /** Producer span: an event is stored in fan-out batches. @param work gets the headers for the batches and returns their number */
   fanOut(parent: TraceHeaders, event: Event, work: (trace: TraceHeaders) => Promise<number>): Promise<unknown>;
   /** Producer span: an event that came over HTTP is published. */

@@ -2,8 +2,7 @@
  * What became of a delivery, from everything that is known of it. Pure. The latest evidence wins: a delivered attempt says
  * more than a stream message that is older, and a stream message more than a mark.
  */
-import type { Hold } from "../delivery/ports.ts";
-import type { App, Installation } from "../model/app.ts";
+import { type App, type Installation, isOrdered } from "../model/app.ts";
 import type { CircuitState } from "../model/circuit-state.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import type { DeliveryHistory, LocatedDelivery, NotedSkip, RestOfEvent, StoredEvent } from "../model/delivery-location.ts";
@@ -26,8 +25,6 @@ export interface DeliveryFacts {
   /** Oldest first. */
   readonly attempts: readonly ExplainedAttempt[];
   readonly circuit: CircuitState;
-  /** Of the app's ordered queue. */
-  readonly hold: Hold | null;
   /** When a broken installation is probed next, milliseconds since the epoch. */
   readonly nextProbeAt: number | null;
   /** Parked: it is the oldest of its queue, which a probe of the integration or of the circuit is made with. */
@@ -147,7 +144,7 @@ function retrying(located: LocatedDelivery & { stream: "retries" }, { registered
 }
 
 function parked(located: LocatedDelivery & { stream: "parked" }, facts: DeliveryFacts): State {
-  const { circuit, hold, nextProbeAt, isOldest } = facts;
+  const { circuit, nextProbeAt, isOldest } = facts;
   const since = `parked since ${toRfc3339(sinceOf(located))}`;
   const at = (time: number | null, detail: string): State => ({ state: "parked", detail: `${since}: ${detail}`, nextAttemptAt: time });
   if (facts.registered.installation === undefined) return at(null, "the installation is gone; it goes to dead letters when its turn comes");
@@ -169,10 +166,11 @@ function parked(located: LocatedDelivery & { stream: "parked" }, facts: Delivery
           )
         : at(null, "the app's circuit is half open; one delivery is trying it");
     case "ordered":
-      if (hold?.deliveryId !== facts.deliveryId) return at(null, "the app gets one delivery after the other, and others are before it");
-      return hold.dueAt > facts.now
-        ? at(hold.dueAt, `attempt ${hold.attemptsMade + 1} is due at ${toRfc3339(hold.dueAt)}, everything behind it waits for it`)
-        : at(null, `it is its turn, attempt ${hold.attemptsMade + 1} is being made`);
+      if (located.dueAt === null) return at(null, "it keeps the order of the events, and others are before it");
+      return at(
+        located.dueAt > facts.now ? located.dueAt : null,
+        `attempt ${located.delivery.attemptsMade + 1} is due at ${toRfc3339(located.dueAt)}, everything behind it waits for it`,
+      );
     case "queue":
       return at(null, "it waits for those before it, or for one of the app's places");
   }
@@ -235,5 +233,5 @@ function becauseOf({ ofInstallation }: LocatedDelivery & { stream: "parked" }, {
   const status = registered.installation?.status;
   if (ofInstallation && (status === "disabled" || status === "broken")) return status;
   if (circuit.state !== "closed") return "circuit";
-  return registered.app?.ordered ? "ordered" : "queue";
+  return isOrdered(registered.app) ? "ordered" : "queue";
 }

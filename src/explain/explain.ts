@@ -19,11 +19,11 @@ import { probedAt } from "../status/installation-record.ts";
 import type { DeliveryAnswer, EventAnswer, EventOfSameId, ExplainedAttempt, ExplainedDelivery, ExplainedEvent } from "./answer-schemas.ts";
 import { explainState, isTestCall } from "./delivery-state.ts";
 import { createFindEvents, type EventQuery, type FoundEvent } from "./find-events.ts";
-import { createNotes, type Notes, unlessRedisIsAway } from "./notes.ts";
+import { createNotes, type Notes, notFound, unlessRedisIsAway } from "./notes.ts";
 import type { DeliverySources, RequestLogRow } from "./ports.ts";
 
 export interface Explain {
-  /** @throws AppError NOT_FOUND when nothing that was looked at knows it */
+  /** @throws AppError NOT_FOUND when nothing that was looked at knows it, REDIS_UNREACHABLE when Redis might */
   delivery(deliveryId: string): Promise<DeliveryAnswer>;
   /** @throws AppError NOT_FOUND */
   event(query: EventQuery): Promise<EventAnswer>;
@@ -65,7 +65,7 @@ interface Known {
 }
 
 export function createExplain({ registry, index, sources, clock }: ExplainDependencies, options: ExplainOptions): Explain {
-  const { lookup, events, streams, queryRequestLog, circuitOf, holdOf, oldestParked } = sources;
+  const { lookup, events, streams, queryRequestLog, circuitOf, oldestParked } = sources;
   const findEvents = createFindEvents(sources, options.stream);
 
   const search = async (ids: readonly string[], app: string | null, notes: Notes): Promise<LocatedDelivery[]> => {
@@ -108,8 +108,6 @@ export function createExplain({ registry, index, sources, clock }: ExplainDepend
   const explain = async ({ deliveryId, app, installationUuid }: Subject, known: Known): Promise<ExplainedDelivery> => {
     const { located, rest, rows, stored, history } = known;
     const registered = { app: index.app(app), installation: index.installation(installationUuid) };
-    const hold = registered.app?.ordered && located?.stream === "parked" ? await holdOf(app) : null;
-    const held = hold?.deliveryId === deliveryId ? hold.attempts : [];
     const circuit = circuitOf(app);
     const waitsForProbe = registered.installation?.status === "broken" || circuit.state !== "closed";
     return explainState({
@@ -123,10 +121,9 @@ export function createExplain({ registry, index, sources, clock }: ExplainDepend
       rest,
       attempts: attemptsOf(
         rows.filter((row) => row.delivery_id === deliveryId),
-        [...(located?.delivery.attempts ?? []), ...held],
+        located?.delivery.attempts ?? [],
       ),
       circuit,
-      hold,
       nextProbeAt: registered.installation === undefined ? null : await nextProbeAt(registered.installation),
       isOldest: located?.stream === "parked" && waitsForProbe && (await isOldest(located)),
       maxParkedAgeMs: options.maxParkedAgeMs,
@@ -210,7 +207,7 @@ export function createExplain({ registry, index, sources, clock }: ExplainDepend
       const known = history ?? located?.delivery;
       if (known === undefined) {
         const unknown = `nothing is known of delivery ${deliveryId} in the last 8 days; its first attempt is known when it has ended`;
-        throw new AppError("NOT_FOUND", [unknown, ...notes.list()].join(". "));
+        throw notFound(unknown, notes);
       }
       const { app, installationUuid, eventSequence } = known;
       const stored = eventSequence === null ? null : await events.at(eventSequence);

@@ -3,11 +3,10 @@
  * (model/event-key.ts). Each look is bounded.
  */
 
-import { AppError } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import type { LocatedDelivery, NotedAddressee, StoredEvent } from "../model/delivery-location.ts";
 import { deliveryId, type EventIdentity, eventKey } from "../model/event-key.ts";
-import { type Notes, unlessRedisIsAway } from "./notes.ts";
+import { type Notes, notFound, unlessRedisIsAway } from "./notes.ts";
 import type { DeliverySources } from "./ports.ts";
 
 export interface EventQuery {
@@ -82,7 +81,7 @@ export function createFindEvents(
     if (letters.length > 0) return letters.slice(0, MOST_EVENTS);
     const looked = from === null ? "there is none in the events stream" : `${searched} events from ${toRfc3339(from)} on were looked at`;
     const hint = complete ? "" : "; ?since=<time shortly before it was published> looks elsewhere";
-    throw new AppError("NOT_FOUND", [`no event ${id}: ${looked}${hint}`, ...notes.list()].join(". "));
+    throw notFound(`no event ${id}: ${looked}${hint}`, notes);
   };
 }
 

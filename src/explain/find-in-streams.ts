@@ -7,7 +7,7 @@ import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { decodeRawMessage } from "../jetstream/raw-message.ts";
 import { readForwards, type StreamMessage, textOf } from "../jetstream/read-stream.ts";
 import { messageAt, nextMessage } from "../jetstream/stored-message.ts";
-import { INVALID, type Subjects } from "../jetstream/subjects.ts";
+import type { Subjects } from "../jetstream/subjects.ts";
 import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
 import type { LocatedDelivery, RestOfEvent, StreamLocation } from "../model/delivery-location.ts";
 import { decodeDeliveryMessage } from "../model/delivery-message.ts";
@@ -33,8 +33,27 @@ const MOST_DEAD_LETTERS = 2_000;
 const BATCH = 500;
 
 export function createFindInStreams(connection: NatsConnection, manager: JetStreamManager, names: Subjects): FindInStreams {
-  const { streams, prefix } = names;
+  const { streams } = names;
   const streamOf = { retries: streams.retries, parked: streams.parked, "dead-letters": streams.deadLetters } as const;
+
+  /** Null for a message that is no delivery's. */
+  const locate = (
+    stream: StreamLocation["stream"],
+    subject: string,
+    sequence: number,
+    storedAt: number,
+    text: string,
+  ): LocatedDelivery | null => {
+    try {
+      if (stream === "dead-letters") return locateDeadLetter(sequence, storedAt, text);
+      const { delivery, dueAt } = decodeDeliveryMessage(text);
+      const found = { sequence, storedAt, delivery };
+      if (stream === "retries") return { ...found, stream, dueAt: dueAt ?? storedAt, tierS: names.parseRetry(subject)?.tierS ?? 0 };
+      return { ...found, stream, dueAt, queue: subject, ofInstallation: names.parseParked(subject)?.installationUuid != null };
+    } catch {
+      return null;
+    }
+  };
 
   /** The oldest messages of a work queue, one by one: it allows no second consumer. */
   async function* oldest(stream: string, subject: string): AsyncGenerator<StoredMsg> {
@@ -86,13 +105,13 @@ export function createFindInStreams(connection: NatsConnection, manager: JetStre
   };
 
   const search = async (deliveryIds: ReadonlySet<string>, app: string | null): Promise<LocatedDelivery[]> => {
-    const token = app ?? "*";
+    const [appQueues, installationQueues] = names.parkedFilters(app);
     const found = await Promise.all([
-      walk("retries", `${prefix}.retries.*.${token}`, deliveryIds),
-      walk("parked", `${prefix}.parked.${token}`, deliveryIds),
-      walk("parked", `${prefix}.parked.${token}.*`, deliveryIds),
+      walk("retries", names.retriesFilter(app), deliveryIds),
+      walk("parked", appQueues, deliveryIds),
+      walk("parked", installationQueues, deliveryIds),
       searchDeadLetters(
-        `${prefix}.dead-letters.${token}`,
+        names.deadLettersFilter(app),
         (text) => [...deliveryIds].some((id) => text.includes(id)),
         ({ id }) => deliveryIds.has(id),
       ),
@@ -104,7 +123,7 @@ export function createFindInStreams(connection: NatsConnection, manager: JetStre
     for await (const message of oldest(streams.retries, names.fanOut)) {
       if (membersIn(message.string())["event_sequence"] === eventSequence) return { kind: "parts" };
     }
-    for await (const { sequence, storedAt, data } of newestDeadLetters(names.deadLetter(INVALID))) {
+    for await (const { sequence, storedAt, data } of newestDeadLetters(names.deadLetter(null))) {
       const { source_stream, source_sequence, reason, error } = membersIn(textOf(data));
       if (source_stream !== streams.events || source_sequence !== eventSequence) continue;
       return { kind: "dead-letter", sequence, storedAt, reason: String(reason), error: String(error) };
@@ -114,7 +133,7 @@ export function createFindInStreams(connection: NatsConnection, manager: JetStre
 
   const deadLettersOf = (eventId: string): Promise<LocatedDelivery[]> =>
     searchDeadLetters(
-      `${prefix}.dead-letters.*`,
+      names.deadLettersFilter(null),
       (text) => text.includes(JSON.stringify(eventId)),
       ({ event }) => event.id === eventId,
     );
@@ -134,26 +153,6 @@ function membersIn(text: string): Readonly<Record<string, unknown>> {
     return (JSON.parse(text) ?? {}) as Record<string, unknown>;
   } catch {
     return {};
-  }
-}
-
-/** Null for what no stream could read. */
-function locate(
-  stream: StreamLocation["stream"],
-  subject: string,
-  sequence: number,
-  storedAt: number,
-  text: string,
-): LocatedDelivery | null {
-  const [, , first = "", installationUuid] = subject.split(".");
-  try {
-    if (stream === "dead-letters") return locateDeadLetter(sequence, storedAt, text);
-    const { delivery, dueAt } = decodeDeliveryMessage(text);
-    const found = { sequence, storedAt, delivery };
-    if (stream === "retries") return { ...found, stream, dueAt: dueAt ?? storedAt, tierS: Number(first) };
-    return { ...found, stream, queue: subject, ofInstallation: installationUuid !== undefined };
-  } catch {
-    return null;
   }
 }
 

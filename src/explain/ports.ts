@@ -1,5 +1,5 @@
 /** Where explain looks: the request log, the streams and the registry. Redis and the streams implement these. */
-import type { Hold, ParkedDelivery, ParkedQueue } from "../delivery/ports.ts";
+import type { ParkedDelivery, ParkedQueue } from "../delivery/ports.ts";
 import type { CircuitState } from "../model/circuit-state.ts";
 import type {
   DeliveryHistory,
@@ -69,7 +69,5 @@ export interface DeliverySources {
     readonly looksAt: string;
   };
   circuitOf(app: string): CircuitState;
-  /** Of the app's ordered queue. */
-  holdOf(app: string): Promise<Hold | null>;
   oldestParked(queue: ParkedQueue): Promise<ParkedDelivery | null>;
 }

@@ -2,7 +2,7 @@
 import { headers, type JetStreamClient } from "nats";
 import type { Tracing } from "../delivery/tracing-ports.ts";
 import { AppError } from "../model/app-error.ts";
-import { natsReason } from "../registry/store.ts";
+import { natsReason } from "./nats-errors.ts";
 import type { Subjects } from "./subjects.ts";
 
 export interface OutgoingEvent {

@@ -1,6 +1,6 @@
 /**
- * What replicas tell each other of the attempts that they counted for circuits: plain messages on `<prefix>.attempt-counts`,
- * kept nowhere. One that is lost is told anew with the next.
+ * Broadcasts to all replicas the attempts that each counted for circuits: plain messages on `<prefix>.attempt-counts`, which no stream
+ * keeps. A lost message is made up for by the next.
  */
 import type { NatsConnection } from "nats";
 import type { AttemptCounts } from "../delivery/circuit/ports.ts";
@@ -9,10 +9,10 @@ import type { Logger } from "../model/logger.ts";
 import type { ConnectionState } from "./connection.ts";
 import type { Subjects } from "./subjects.ts";
 
-export interface AttemptCountsChannel {
-  tell(counts: readonly AttemptCounts[]): void;
-  /** @param heard is given what other replicas tell. */
-  listen(heard: (replica: string, counts: readonly AttemptCounts[]) => void): void;
+export interface FailureExchange {
+  broadcast(counts: readonly AttemptCounts[]): void;
+  /** @param receive gets the counts of other replicas */
+  subscribe(receive: (replica: string, counts: readonly AttemptCounts[]) => void): void;
 }
 
 interface Wire {
@@ -21,8 +21,8 @@ interface Wire {
   readonly counts: ReadonlyArray<readonly [string, number, number, number]>;
 }
 
-/** Of one message, far below what a server takes. */
-const MAX_APPS = 1_000;
+/** Keeps a message far below the size that a server accepts. */
+const MAX_APPS_PER_MESSAGE = 1_000;
 
 export function createFailureExchange(
   connection: NatsConnection,
@@ -30,31 +30,31 @@ export function createFailureExchange(
   { attemptCounts: subject }: Subjects,
   replica: string,
   logger: Logger,
-): AttemptCountsChannel {
+): FailureExchange {
   return {
-    tell(counts) {
-      // Called by timers, also while the process stops: there is nobody to throw to.
+    broadcast(counts) {
+      // Timers call this also while the process stops, when nobody could catch an error.
       if (!state.up || connection.isClosed() || connection.isDraining()) return;
-      for (let from = 0; from < counts.length; from += MAX_APPS) {
-        const some = counts.slice(from, from + MAX_APPS);
+      for (let from = 0; from < counts.length; from += MAX_APPS_PER_MESSAGE) {
+        const some = counts.slice(from, from + MAX_APPS_PER_MESSAGE);
         const wire: Wire = { replica, counts: some.map(({ app, attempts, failures, revision }) => [app, attempts, failures, revision]) };
         connection.publish(subject, JSON.stringify(wire));
       }
     },
 
-    listen(heard) {
+    subscribe(receive) {
       connection.subscribe(subject, {
         callback(error, message) {
           try {
             if (error !== null) throw error;
             const wire = message.json<Wire>();
             if (wire.replica === replica) return;
-            heard(
+            receive(
               wire.replica,
               wire.counts.map(([app, attempts, failures, revision]) => ({ app, attempts, failures, revision })),
             );
           } catch (problem) {
-            logger.warn({ subject, error: messageOf(problem) }, "what another replica counted can't be used");
+            logger.warn({ subject, error: messageOf(problem) }, "counts of another replica can't be used");
           }
         },
       });

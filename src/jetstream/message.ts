@@ -1,11 +1,8 @@
-/**
- * A message as a pull loop hands it out. Parses JetStream's reply subject itself and collects acknowledgements, because
- * one write per ack is the largest single cost of a worker (189 → 114 µs per delivery when they are grouped).
- */
-import { Empty, type Msg, type NatsConnection } from "nats";
-import type { Clock } from "../model/clock.ts";
+/** A message that a pull consumer holds, from its receipt until it is acknowledged, given back or dropped. */
+import { Empty, type Msg } from "nats";
 import type { Slotted } from "../model/slots.ts";
-import type { ConnectionState } from "./connection.ts";
+import type { AckBatcher } from "./ack-batcher.ts";
+import { parseAckSubject } from "./api-subjects.ts";
 
 export interface ConsumedMessage extends Slotted {
   readonly subject: string;
@@ -13,142 +10,58 @@ export interface ConsumedMessage extends Slotted {
   readonly stream: string;
   readonly consumer: string;
   readonly sequence: number;
-  /** 1 the first time. */
+  /** 1 for the first delivery. */
   readonly deliveries: number;
   /** When the server stored it, milliseconds since the epoch. */
   readonly storedAt: number;
-  /** When it was taken, or last said to be worked on; milliseconds since the epoch. */
-  touchedAt: number;
-  /** A header's value by lower-case name. */
+  /** When the last heartbeat for it was sent; monotonic milliseconds. */
+  heartbeatAt: number;
+  /** JetStream hands it to nobody else before this time (LEASE-1); monotonic milliseconds. */
+  leaseUntil: number;
+  isOurs(): boolean;
+  /** The value of a header by its lower-case name. */
   header(name: string): string | undefined;
   headerCount(): number;
-  /** All of them by name as it came; the first value of each. */
+  /** The first value of each header, by its name as received. */
   headers(): Record<string, string>;
   ack(): void;
-  /** Asks for it again after `delayMs`. */
+  /** Gives it back: JetStream delivers it again after `delayMs`. Doesn't count towards a poison message. */
   nak(delayMs: number): void;
+  /** Like `nak`, but the message itself may be the cause: counts towards a poison message, as a crash does. */
+  fail(delayMs: number): void;
   /** Tells the server that it is still being worked on. */
   working(): void;
-  /** It was handed out again while it was held: it is settled under the newer reply subject from now on. */
+  /** It was delivered again while it was held: from now on it is acknowledged on the newer reply subject. */
   renew(reply: string): void;
+  /** Its consumer was deleted, which ends its lease. */
+  lose(): void;
+  /** Stops holding it without an answer to the server: another replica has it. */
+  drop(): void;
 }
 
-/** A message that was handed out more often than this may be what kills the process: it goes to dead letters unread. */
-const MAX_REDELIVERIES = 10;
-
-export function isPoison({ deliveries }: ConsumedMessage): boolean {
-  return deliveries - 1 > MAX_REDELIVERIES;
+/** The deliveries of a message that ended without a crash, counted over all replicas. */
+export interface GiveBacks {
+  note(message: Pick<ConsumedMessage, "stream" | "sequence">): void;
+  /** Null when the count can't be read. */
+  count(message: Pick<ConsumedMessage, "stream" | "sequence">): Promise<number | null>;
 }
 
-/**
- * Waiting is not working: what only had to wait and has come back several times (with the stops of several replicas, say) is
- * stored anew, so that its redelivery count stays a count of crashes.
- */
-const MAX_DELIVERIES_WAITING = 5;
-
-export function cameBackWaiting({ deliveries }: ConsumedMessage): boolean {
-  return deliveries > MAX_DELIVERIES_WAITING;
+/** The part of its pull consumer that a message calls. */
+export interface MessageHolder {
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** Called once, when the message ends. @param isGivenBack it ended without an ack and without counting as a crash */
+  completed(message: ConsumedMessage, isGivenBack: boolean): void;
 }
 
-export function poisonError({ deliveries }: ConsumedMessage): string {
-  return `redelivered ${deliveries - 1} times without being acknowledged`;
+export function createConsumedMessage(message: Msg, acks: AckBatcher, holder: MessageHolder): ConsumedMessage {
+  return new HeldMessage(message, acks, holder);
 }
 
-/** `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<ns>.<pending>`, or with domain and account after ACK. */
-export interface AckSubject {
-  readonly stream: string;
-  readonly consumer: string;
-  readonly deliveries: number;
-  readonly sequence: number;
-  /** Counts what the consumer hands out, from 1. */
-  readonly consumerSequence: number;
-  readonly storedAt: number;
-}
-
-export function parseAckSubject(reply: string): AckSubject {
-  const tokens = reply.split(".");
-  const at = tokens.length > 9 ? 4 : 2;
-  return {
-    stream: tokens[at] ?? "",
-    consumer: tokens[at + 1] ?? "",
-    deliveries: Number(tokens[at + 2]),
-    sequence: Number(tokens[at + 3]),
-    consumerSequence: Number(tokens[at + 4]),
-    // Nanoseconds exceed 2^53: the last six digits are cut off as text.
-    storedAt: Number((tokens[at + 5] ?? "").slice(0, -6)),
-  };
-}
-
-const ACK = new TextEncoder().encode("+ACK");
 const WORKING = new TextEncoder().encode("+WPI");
 
-export interface AckBatcher {
-  ack(reply: string): void;
-  send(reply: string, payload: Uint8Array): void;
-  /** Sends what is collected now. */
-  flush(): void;
-  /** Acks that may not have arrived yet; no more than messages were held. */
-  unconfirmed(): number;
-}
-
-/**
- * How long acks are collected. A crash meanwhile repeats messages whose deliveries are marked by then or were in flight;
- * nothing waits for an ack, as a message stops being held when it is handed in.
- */
-const COLLECT_MS = 5;
-
-/**
- * Acks of a few milliseconds leave together, in one write. JetStream does not answer an ack, and the library drops
- * what was written while the connection was away: acks that no PONG has followed are sent again after a reconnect. An ack
- * too many is harmless, one too few repeats the message.
- */
-export function createAckBatcher(connection: NatsConnection, state: ConnectionState, clock: Clock): AckBatcher {
-  let replies: string[] = [];
-  /** Groups that no PONG has followed, in the order they were sent. */
-  let unconfirmed: Array<readonly string[]> = [];
-
-  const publish = (group: readonly string[]): void => {
-    if (!state.up || connection.isClosed()) return;
-    for (const reply of group) connection.publish(reply, ACK);
-    connection.flush().then(
-      () => {
-        unconfirmed = unconfirmed.filter((other) => other !== group);
-      },
-      () => {},
-    );
-  };
-
-  const flush = (): void => {
-    const group = replies;
-    replies = [];
-    if (group.length === 0) return;
-    unconfirmed.push(group);
-    publish(group);
-  };
-
-  state.onReconnect(() => {
-    for (const group of unconfirmed) publish(group);
-  });
-
-  return {
-    ack(reply) {
-      if (replies.push(reply) === 1) clock.after(COLLECT_MS, flush);
-    },
-    send(reply, payload) {
-      if (state.up && !connection.isClosed()) connection.publish(reply, payload);
-    },
-    flush,
-    unconfirmed: () => unconfirmed.reduce((sum, group) => sum + group.length, replies.length),
-  };
-}
-
-/** @param onSettled called once, when the message was acknowledged one way or the other. */
-export function createPulledMessage(message: Msg, acks: AckBatcher, onSettled: (message: ConsumedMessage) => void): ConsumedMessage {
-  return new Pulled(message, acks, onSettled);
-}
-
-/** A class for its fixed shape: one is made per message on the hot path, and closures would be most of it. */
-class Pulled implements ConsumedMessage {
+/** A class for its fixed shape: every message on the hot path is one, and closures would cost most of it. */
+class HeldMessage implements ConsumedMessage {
   readonly subject: string;
   readonly data: Uint8Array;
   readonly stream: string;
@@ -158,17 +71,18 @@ class Pulled implements ConsumedMessage {
   readonly storedAt: number;
   private readonly message: Msg;
   private readonly acks: AckBatcher;
-  private readonly onSettled: (message: ConsumedMessage) => void;
+  private readonly holder: MessageHolder;
   private reply: string;
   private lowerCase: Map<string, string> | undefined;
-  private isSettled = false;
+  private isCompleted = false;
   slot = -1;
-  touchedAt = 0;
+  heartbeatAt = 0;
+  leaseUntil = Number.POSITIVE_INFINITY;
 
-  constructor(message: Msg, acks: AckBatcher, onSettled: (message: ConsumedMessage) => void) {
+  constructor(message: Msg, acks: AckBatcher, holder: MessageHolder) {
     this.message = message;
     this.acks = acks;
-    this.onSettled = onSettled;
+    this.holder = holder;
     this.reply = message.reply ?? "";
     this.subject = message.subject;
     this.data = message.data ?? Empty;
@@ -198,26 +112,46 @@ class Pulled implements ConsumedMessage {
   }
 
   ack(): void {
-    if (this.settle()) this.acks.ack(this.reply);
+    if (this.complete(false)) this.acks.ack(this.reply);
   }
 
   nak(delayMs: number): void {
-    const delayNs = Math.max(1, Math.round(delayMs)) * 1_000_000;
-    if (this.settle()) this.acks.send(this.reply, new TextEncoder().encode(`-NAK {"delay": ${delayNs}}`));
+    if (this.complete(true)) this.sendNak(delayMs);
+  }
+
+  fail(delayMs: number): void {
+    if (this.complete(false)) this.sendNak(delayMs);
   }
 
   working(): void {
-    if (!this.isSettled) this.acks.send(this.reply, WORKING);
+    if (!this.isCompleted) this.acks.send(this.reply, WORKING);
   }
 
   renew(reply: string): void {
     this.reply = reply;
   }
 
-  private settle(): boolean {
-    if (this.isSettled) return false;
-    this.isSettled = true;
-    this.onSettled(this);
+  isOurs(): boolean {
+    return this.holder.now() < this.leaseUntil;
+  }
+
+  lose(): void {
+    this.leaseUntil = Number.NEGATIVE_INFINITY;
+  }
+
+  drop(): void {
+    this.complete(true);
+  }
+
+  private sendNak(delayMs: number): void {
+    const delayNs = Math.max(1, Math.round(delayMs)) * 1_000_000;
+    this.acks.send(this.reply, new TextEncoder().encode(`-NAK {"delay": ${delayNs}}`));
+  }
+
+  private complete(isGivenBack: boolean): boolean {
+    if (this.isCompleted) return false;
+    this.isCompleted = true;
+    this.holder.completed(this, isGivenBack);
     return true;
   }
 }

@@ -1,6 +1,6 @@
 /** What an answer of JetStream, or none, says about the servers. */
 import { ErrorCode, NatsError } from "nats";
-import { AppError } from "../model/app-error.ts";
+import { AppError, messageOf } from "../model/app-error.ts";
 
 /** 10039: not enabled for the account. 10076: not enabled on the server. */
 const NOT_ENABLED: ReadonlySet<number> = new Set([10039, 10076]);
@@ -30,6 +30,12 @@ export function isJetStreamMissing(error: unknown): boolean {
   return error.api_error === undefined ? error.code === ErrorCode.NoResponders : NOT_ENABLED.has(error.api_error.err_code ?? 0);
 }
 
+const STREAM_NOT_FOUND = 10059;
+
+export function isStreamMissing(error: unknown): boolean {
+  return error instanceof NatsError && error.api_error?.err_code === STREAM_NOT_FOUND;
+}
+
 /** Why a call may succeed later without anybody changing a setting; null when it won't. */
 export function unavailability(error: unknown): string | null {
   if (error instanceof AppError) return error.code === "NATS_UNREACHABLE" ? error.message : null;
@@ -39,4 +45,58 @@ export function unavailability(error: unknown): string | null {
   const known = UNAVAILABLE[answer.err_code ?? 0];
   if (known !== undefined) return `${answer.description}: ${known}`;
   return answer.code === 503 && !isJetStreamMissing(error) ? answer.description : null;
+}
+
+/** The client library's codes in words. */
+const REASONS: Readonly<Record<string, string>> = {
+  [ErrorCode.Timeout]: "no answer in time",
+  [ErrorCode.NoResponders]: "JetStream is not available",
+  [ErrorCode.ConnectionClosed]: "not connected",
+  [ErrorCode.ConnectionDraining]: "the service is stopping",
+  [ErrorCode.Disconnect]: "not connected",
+  [ErrorCode.PermissionsViolation]: "its user lacks a permission, see docs/security.md",
+};
+
+/** Why a request to NATS failed, in words: the client library's message is only a code. */
+export function natsReason(error: unknown): string {
+  return error instanceof NatsError && error.api_error === undefined ? (REASONS[error.code] ?? "the request failed") : messageOf(error);
+}
+
+/** JetStream's "insufficient resources", its limits of an account and of a server, and a stream that could not store. */
+const FULL: ReadonlySet<number> = new Set([10002, 10023, 10028, 10047, 10077]);
+
+/** @returns NATS_UNREACHABLE for a request that the server did not answer or refused; any other error unchanged */
+export function unreachableOr(error: unknown): unknown {
+  if (!(error instanceof NatsError)) return error;
+  const answer = error.api_error;
+  if (FULL.has(answer?.err_code ?? 0))
+    return new AppError("STORE_FULL", `JetStream has no room left (${messageOf(error)})`, { retryable: true, cause: error });
+  let why = `NATS does not answer (${natsReason(error)})`;
+  if (isStreamMissing(error)) why = "a stream or the registry bucket is missing; /readyz names it";
+  else if (answer !== undefined) why = `JetStream refused the request (${answer.description})`;
+  return new AppError("NATS_UNREACHABLE", why, { retryable: true, cause: error });
+}
+
+/** Null when the server answers "not found". */
+export async function unlessNotFound<T>(reading: Promise<T>): Promise<T | null> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (isNotFound(error)) return null;
+    throw error;
+  }
+}
+
+export function isNotFound(error: unknown): boolean {
+  return error instanceof NatsError && error.api_error?.code === 404;
+}
+
+/** The server's code for every failed deletion; only the text says why. */
+const MESSAGE_DELETE_FAILED = 10057;
+
+/** The message to delete does not exist any more, for which servers from 2.9 to 2.15 have no code of its own. */
+export function isDeletedAlready(error: unknown): boolean {
+  if (isNotFound(error)) return true;
+  if (!(error instanceof NatsError) || error.api_error?.err_code !== MESSAGE_DELETE_FAILED) return false;
+  return error.api_error.description === "no message found";
 }

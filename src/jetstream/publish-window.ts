@@ -18,7 +18,7 @@ export interface PublishWindow {
   enter<T>(bytes: number, begin: () => Promise<T>, until: number | null): Promise<T>;
   leave(bytes: number): void;
   /** What has room, and what waits for it. */
-  figures(): PublishCounts;
+  counts(): PublishCounts;
   /** Sends away who waits, and who would have to. */
   stop(): void;
 }
@@ -115,7 +115,7 @@ export function createPublishWindow(clock: Clock, { name, maxMessages, maxBytes 
       pendingBytes -= bytes;
       admit();
     },
-    figures: () => ({ pending, pendingBytes, waiting }),
+    counts: () => ({ pending, pendingBytes, waiting }),
     stop() {
       stopped = true;
       for (let waiter = first; waiter !== undefined; waiter = waiter.next) if (!waiter.isOver) waiter.refuse("has no room before the stop");

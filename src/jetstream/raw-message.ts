@@ -75,8 +75,10 @@ export function decodeRawMessage(content: Readonly<Record<string, unknown>>): Ra
 
 /** The event's type, whatever form the letter has; null where its message says none. */
 export function eventTypeIn(content: Readonly<Record<string, unknown>>, names: Subjects): string | null {
-  const [, , resource = "", action = "", ...more] = String(content["subject"]).split(".");
-  if (content["source_stream"] === names.streams.events) return more.length === 0 ? `${resource}.${action}` : null;
+  if (content["source_stream"] === names.streams.events) {
+    const type = names.parseEvent(String(content["subject"]));
+    return type && `${type.resource}.${type.action}`;
+  }
   const { event } = content["source_stream"] === undefined ? content : deliveryMessageIn(content);
   const { resource: ofResource, action: ofAction } = (event ?? {}) as { resource?: unknown; action?: unknown };
   return typeof ofResource === "string" && typeof ofAction === "string" ? `${ofResource}.${ofAction}` : null;

@@ -20,7 +20,7 @@ import {
   RequestStrategy,
   type StoredMsg,
 } from "nats";
-import { parseAckSubject } from "./message.ts";
+import { parseAckSubject, pullSubject } from "./api-subjects.ts";
 import { nextMessage } from "./stored-message.ts";
 
 export interface StreamMessage {
@@ -126,7 +126,7 @@ interface Pulled {
  */
 async function pull(connection: NatsConnection, stream: string, consumer: string, batch: number, taken: number): Promise<Pulled> {
   const answers = await connection.requestMany(
-    `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`,
+    pullSubject(stream, consumer),
     JSON.stringify({ batch, max_bytes: MAX_PULL_BYTES, no_wait: true }),
     { strategy: RequestStrategy.Timer, maxWait: PULL_TIMEOUT_MS, noMux: true },
   );

@@ -34,15 +34,16 @@ export interface StatusHistory {
   follow(listener: (event: StatusEvent) => void): () => void;
 }
 
-export function createStatusHistory(connection: NatsConnection, manager: JetStreamManager, { prefix, streams }: Subjects): StatusHistory {
-  const subjectOf = (topic: StatusTopic, app: string | null): string =>
-    `${prefix}.status.${topic}.*.${app ?? "*"}${topic === "circuit" ? "" : ".*"}`;
-
+export function createStatusHistory(
+  connection: NatsConnection,
+  manager: JetStreamManager,
+  { streams, statusFilter, allStatus }: Subjects,
+): StatusHistory {
   return {
     async list({ app, topics }, before, limit) {
       const page = {
         stream: streams.status,
-        subjects: topics.map((topic) => subjectOf(topic, app)),
+        subjects: topics.map((topic) => statusFilter(topic, app)),
         ...{ before, limit, take: ({ data }: StreamMessage) => read(textOf(data)) },
       };
       const { items, next } = await orUnreachable(readBackwards(connection, manager, page));
@@ -50,7 +51,7 @@ export function createStatusHistory(connection: NatsConnection, manager: JetStre
     },
 
     follow(listener) {
-      const subscription = connection.subscribe(`${prefix}.status.>`, {
+      const subscription = connection.subscribe(allStatus, {
         callback: (error, message) => {
           const event = error === null ? read(message.string()) : null;
           if (event !== null) listener(event);

@@ -3,8 +3,8 @@ import { headers, type JetStreamClient, type JetStreamManager } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { type StatusEvent, statusSubject } from "../model/status-event.ts";
 import type { StatusStream } from "../status/ports.ts";
+import { unlessNotFound } from "./nats-errors.ts";
 import { orUnreachable } from "./or-unreachable.ts";
-import { unlessNotFound } from "./streams.ts";
 import type { Subjects } from "./subjects.ts";
 
 const TIMEOUT_MS = 5_000;
@@ -29,7 +29,7 @@ export function createStatusPublisher(jetStream: JetStreamClient, manager: JetSt
     },
     async lastId(event) {
       const subject = statusSubject(names.prefix, event);
-      const last = await unlessNotFound(orUnreachable(manager.streams.getMessage(names.streams.status, { last_by_subj: subject })));
+      const last = await orUnreachable(unlessNotFound(manager.streams.getMessage(names.streams.status, { last_by_subj: subject })));
       return last?.json<{ id?: string }>().id ?? null;
     },
   };

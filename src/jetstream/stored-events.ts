@@ -4,10 +4,10 @@ import type { Clock } from "../model/clock.ts";
 import type { StoredEvent } from "../model/delivery-location.ts";
 import { eventKey } from "../model/event-key.ts";
 import { readEvent } from "../model/event-reader.ts";
+import { unlessNotFound } from "./nats-errors.ts";
 import { orUnreachable } from "./or-unreachable.ts";
 import { readForwards, type StreamMessage, sequenceAt } from "./read-stream.ts";
 import { messageAt } from "./stored-message.ts";
-import { unlessNotFound } from "./streams.ts";
 import type { Subjects } from "./subjects.ts";
 
 export interface EventSearch {
@@ -49,10 +49,8 @@ export function createStoredEvents(connection: NatsConnection, manager: JetStrea
 
   const read = async (message: StreamMessage): Promise<StoredEvent> => {
     const { sequence, storedAt } = message;
-    const [, , resource = "", action = ""] = message.subject.split(".");
     const result = readEvent({
-      resource,
-      action,
+      ...(names.parseEvent(message.subject) ?? { resource: "", action: "" }),
       body: message.data,
       header: (name) => headerOf(message.headers, name),
       fallbackId: `${stream}:${sequence}`,

@@ -1,15 +1,25 @@
 /** Single messages of a stream, read without a consumer. */
 import type { JetStreamManager, SeqMsgRequest, StoredMsg } from "nats";
-import { unlessNotFound } from "./streams.ts";
+import { isNotFound, isStreamMissing } from "./nats-errors.ts";
 
 /** Null when there is none at the sequence (any more). */
 export function messageAt(manager: JetStreamManager, stream: string, sequence: number): Promise<StoredMsg | null> {
-  return unlessNotFound(manager.streams.getMessage(stream, { seq: sequence }));
+  return unlessNoMessage(manager.streams.getMessage(stream, { seq: sequence }));
 }
 
 /** The first one on the subject, which may be a pattern, from a sequence on; null when there is none. */
 export function nextMessage(manager: JetStreamManager, stream: string, subject: string, from: number): Promise<StoredMsg | null> {
   // The server's JSApiMsgGetRequest has had next_by_subj since 2.9; the library's type has not.
   const request = { seq: from, next_by_subj: subject } as SeqMsgRequest;
-  return unlessNotFound(manager.streams.getMessage(stream, request));
+  return unlessNoMessage(manager.streams.getMessage(stream, request));
+}
+
+/** A missing stream also answers 404, but says nothing about the message. */
+async function unlessNoMessage(reading: Promise<StoredMsg>): Promise<StoredMsg | null> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (isNotFound(error) && !isStreamMissing(error)) return null;
+    throw error;
+  }
 }

@@ -1,6 +1,6 @@
 /**
- * Figures about the streams that only the server knows, asked for every few seconds: depths and ages, and how far the events
- * consumer is behind. What is told by app is told of the few with most.
+ * Metrics of the streams that only the server knows, read every few seconds: depths, ages, and how far the events consumer is behind.
+ * Per-app metrics cover the apps with the most messages; the others are summed up.
  */
 import type { ConsumerInfo, JetStreamManager, StreamInfo } from "nats";
 import { DELAY_TIERS_S } from "../delivery/delay-tiers.ts";
@@ -11,17 +11,18 @@ import { every } from "../model/periodic.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { NO_STREAM_METRICS, OTHER_APPS, type StreamMetrics } from "../model/stream-metrics.ts";
 import { messageAt, nextMessage } from "./stored-message.ts";
+import { countBySubject } from "./subject-counts.ts";
 import type { Subjects } from "./subjects.ts";
 
-type RetryFigures = Pick<StreamMetrics, "retriesByTier" | "retriesLateMs">;
-type ParkedFigures = Pick<StreamMetrics, "parkedByApp" | "parkedOldestAgeMs">;
-type EventFigures = Pick<StreamMetrics, "eventsPending" | "eventsAckPending" | "oldestUnackedAgeMs" | "isOverdue">;
+type RetryMetrics = Pick<StreamMetrics, "retriesByTier" | "retriesLateMs">;
+type ParkedMetrics = Pick<StreamMetrics, "parkedByApp" | "parkedOldestAgeMs">;
+type EventMetrics = Pick<StreamMetrics, "eventsPending" | "eventsAckPending" | "oldestUnackedAgeMs" | "isOverdue">;
 
 export interface StreamMetricsReader {
   start(): void;
   stop(): void;
-  /** As they were read last. */
-  figures(): StreamMetrics;
+  /** The metrics as last read. */
+  latest(): StreamMetrics;
 }
 
 const EVERY_MS = 5_000;
@@ -29,9 +30,9 @@ const MOST_APPS = 20;
 
 export function createStreamMetrics(manager: JetStreamManager, names: Subjects, clock: Clock, logger: Logger): StreamMetricsReader {
   const { streams } = names;
-  let figures = NO_STREAM_METRICS;
+  let latest = NO_STREAM_METRICS;
 
-  /** When the first message from a sequence on, of a subject where one is given, was stored. */
+  /** When the message at the sequence was stored; with a subject, the first message of it from that sequence on. */
   const storedAt = async (stream: string, sequence: number, subject?: string): Promise<number | null> => {
     const message = await (subject === undefined ? messageAt(manager, stream, sequence) : nextMessage(manager, stream, subject, sequence));
     return message?.time.getTime() ?? null;
@@ -39,7 +40,7 @@ export function createStreamMetrics(manager: JetStreamManager, names: Subjects, 
 
   const ageOf = (storedAtMs: number | null): number => (storedAtMs === null ? 0 : Math.max(0, clock.now() - storedAtMs));
 
-  const readRetries = async (): Promise<RetryFigures> => {
+  const readRetries = async (): Promise<RetryMetrics> => {
     const depths = new Map<string, number>();
     for await (const consumer of manager.consumers.list(streams.retries)) depths.set(consumer.name, depthOf(consumer));
     const tiers = DELAY_TIERS_S.map((tierS) => ({ tierS, depth: depths.get(names.tierConsumer(tierS)) ?? 0 }));
@@ -55,16 +56,15 @@ export function createStreamMetrics(manager: JetStreamManager, names: Subjects, 
     };
   };
 
-  const readParked = async (): Promise<ParkedFigures> => {
-    const { state } = await manager.streams.info(streams.parked, { subjects_filter: `${names.prefix}.parked.>` });
+  const readParked = async (): Promise<ParkedMetrics> => {
     const byApp = new Map<string, { messages: number; queues: Set<string> }>();
-    for (const [subject, messages] of Object.entries(state.subjects ?? {})) {
-      const [, , app = "", installation] = subject.split(".");
+    for (const [subject, messages] of await countBySubject(manager, streams.parked, names.allParked)) {
+      const { app = "", installationUuid = null } = names.parseParked(subject) ?? {};
       const ofApp = byApp.get(app) ?? { messages: 0, queues: new Set() };
       byApp.set(app, ofApp);
       ofApp.messages += messages;
-      // The app's own queue, and those of its installations together.
-      ofApp.queues.add(names.parked(app, installation === undefined ? null : "*"));
+      // One pattern for the app's own queue, and one for all queues of its installations.
+      ofApp.queues.add(names.parked(app, installationUuid && "*"));
     }
     const ranked = [...byApp].sort(([, a], [, b]) => b.messages - a.messages);
     const shown = ranked.slice(0, MOST_APPS);
@@ -81,7 +81,7 @@ export function createStreamMetrics(manager: JetStreamManager, names: Subjects, 
     };
   };
 
-  const readEvents = async (events: StreamInfo): Promise<EventFigures> => {
+  const readEvents = async (events: StreamInfo): Promise<EventMetrics> => {
     const consumer = await manager.consumers.info(streams.events, names.eventsConsumer);
     const oldest = consumer.ack_floor.stream_seq + 1;
     const isBehind = depthOf(consumer) > 0 && oldest <= events.state.last_seq;
@@ -99,7 +99,7 @@ export function createStreamMetrics(manager: JetStreamManager, names: Subjects, 
     const [events, retries, parked, deadLetters] = await Promise.all(
       [streams.events, streams.retries, streams.parked, streams.deadLetters].map((stream) => manager.streams.info(stream)),
     );
-    if (!events || !retries || !parked || !deadLetters) return figures;
+    if (!events || !retries || !parked || !deadLetters) return latest;
     const infos = { retries, parked, "dead-letters": deadLetters };
     const each = (of: (info: StreamInfo) => number): Record<string, number> =>
       Object.fromEntries(Object.entries(infos).map(([stream, info]) => [stream, of(info)]));
@@ -112,20 +112,14 @@ export function createStreamMetrics(manager: JetStreamManager, names: Subjects, 
     };
   };
 
-  const warn = (before: StreamMetrics): void => {
-    const { isOverdue, oldestUnackedAgeMs } = figures;
-    if (isOverdue && !before.isOverdue)
+  const refresh = async (): Promise<void> => {
+    const before = latest;
+    latest = await read();
+    if (latest.isOverdue && !before.isOverdue)
       logger.error(
-        { stream: streams.events, age_ms: oldestUnackedAgeMs },
+        { stream: streams.events, age_ms: latest.oldestUnackedAgeMs },
         "an unacknowledged event is older than half of the stream's max_age",
       );
-  };
-
-  const refresh = async (): Promise<void> => {
-    const latest = await read();
-    const before = figures;
-    figures = latest;
-    warn(before);
   };
 
   const refreshing = every(clock, EVERY_MS, refresh, (error) => logger.debug({ error: messageOf(error) }, "stream metrics can't be read"));
@@ -133,7 +127,7 @@ export function createStreamMetrics(manager: JetStreamManager, names: Subjects, 
   return {
     start: () => void refreshing.start(),
     stop: refreshing.stop,
-    figures: () => figures,
+    latest: () => latest,
   };
 }
 

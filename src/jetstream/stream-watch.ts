@@ -13,8 +13,9 @@ import type { Logger } from "../model/logger.ts";
 import { every } from "../model/periodic.ts";
 import type { ClockSkew } from "./clock-skew.ts";
 import type { ConnectionState } from "./connection.ts";
-import { unavailability } from "./nats-errors.ts";
-import { addStream, consumerProblems, mismatches, plans, type StreamPlan, unlessNotFound } from "./streams.ts";
+import { consumerProblems, eventsConsumer } from "./consumers.ts";
+import { unavailability, unlessNotFound } from "./nats-errors.ts";
+import { addStream, mismatches, plans, type StreamPlan } from "./streams.ts";
 import type { Subjects } from "./subjects.ts";
 
 /** What deliveries depend on in NATS beside the connection; `events` is the stream with its consumer. */
@@ -122,11 +123,12 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
     return limit === null ? null : `stream ${stream} is full: ${limit}`;
   };
 
-  const eventsConsumer = async (): Promise<string | null> => {
-    const [stream, consumer] = [streams.events, names.eventsConsumer];
+  const checkConsumer = async (): Promise<string | null> => {
+    const settings = eventsConsumer(names);
+    const { stream, consumer } = settings;
     const info = await unlessNotFound(manager.consumers.info(stream, consumer));
     if (info === null) return `consumer ${consumer} of ${stream} is missing`;
-    const wrong = consumerProblems(stream, { durable_name: consumer }, info.config);
+    const wrong = consumerProblems(settings, info.config);
     if (wrong.length > 0) return wrong.join("; ");
     return (info as ConsumerInfo & { readonly paused?: boolean }).paused === true ? `consumer ${consumer} of ${stream} is paused` : null;
   };
@@ -142,7 +144,7 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
         mustReopen = false;
       }
       if (watched === registry) await clockSkew.observe(info, askedAt);
-      return problem ?? (watched.name === "events" ? await eventsConsumer() : null);
+      return problem ?? (watched.name === "events" ? await checkConsumer() : null);
     } catch (error) {
       return `stream ${watched.stream}: ${unavailability(error) ?? messageOf(error)}`;
     }

@@ -2,20 +2,10 @@
  * Makes the streams that are missing and checks those that are there. What Posthorn can't work with stops the start:
  * a work-queue stream that may drop a message by itself would break the one rule of durability.
  */
-import {
-  type ConsumerConfig,
-  DeliverPolicy,
-  DiscardPolicy,
-  type JetStreamManager,
-  NatsError,
-  nanos,
-  RetentionPolicy,
-  StorageType,
-  type StreamConfig,
-} from "nats";
+import { DiscardPolicy, type JetStreamManager, nanos, RetentionPolicy, StorageType, type StreamConfig } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
-import { unavailability } from "./nats-errors.ts";
-import { CONSUMER_PREFIX, type Subjects } from "./subjects.ts";
+import { unavailability, unlessNotFound } from "./nats-errors.ts";
+import { CONSUMER_PREFIX, covers, type Subjects } from "./subjects.ts";
 
 const DAY_MS = 86_400_000;
 const DUPLICATE_WINDOW_MS = 10 * 60_000;
@@ -162,87 +152,4 @@ async function consumerMismatches(manager: JetStreamManager, { name: stream, ret
     }
   }
   return problems;
-}
-
-/** Whether the subject pattern `wide` matches everything that `narrow` matches. */
-export function covers(wide: string, narrow: string): boolean {
-  const wideTokens = wide.split(".");
-  const narrowTokens = narrow.split(".");
-  for (const [index, token] of wideTokens.entries()) {
-    if (token === ">") return narrowTokens.length > index;
-    const other = narrowTokens[index];
-    if (other === undefined || (token !== "*" && token !== other)) return false;
-  }
-  return wideTokens.length === narrowTokens.length;
-}
-
-/** What Posthorn needs of one of its durable consumers. */
-export type ConsumerPlan = Partial<ConsumerConfig> & { readonly durable_name: string };
-
-/**
- * Makes the consumer, or checks the one that is there.
- * @param startingPoint where one that is made now begins; with the oldest message when not given.
- * @returns true when it was made now.
- * @throws AppError STREAM_MISMATCH
- */
-export async function ensureConsumer(
-  manager: JetStreamManager,
-  stream: string,
-  plan: ConsumerPlan,
-  startingPoint: () => Promise<Partial<ConsumerConfig>> = async () => ({ deliver_policy: DeliverPolicy.All }),
-): Promise<boolean> {
-  let found: ConsumerConfig;
-  try {
-    found = (await manager.consumers.info(stream, plan.durable_name)).config;
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-    await manager.consumers.add(stream, { ...plan, ...(await startingPoint()) });
-    return true;
-  }
-  const problems = consumerProblems(stream, plan, found);
-  if (problems.length > 0) throw new AppError("STREAM_MISMATCH", problems.join("\n"));
-  if (found.max_ack_pending !== plan.max_ack_pending || found.ack_wait !== plan.ack_wait) {
-    await manager.consumers.update(stream, plan.durable_name, { ...found, ...plan });
-  }
-  return false;
-}
-
-/** What Posthorn can't work with. */
-export function consumerProblems(stream: string, plan: ConsumerPlan, found: ConsumerConfig): string[] {
-  const problems: string[] = [];
-  const check = (setting: keyof ConsumerConfig, isRight: boolean, wanted: unknown): void => {
-    if (isRight) return;
-    problems.push(
-      `consumer ${plan.durable_name} of ${stream}: ${setting}: found ${JSON.stringify(found[setting])}, wanted ${JSON.stringify(wanted)}`,
-    );
-  };
-  check("deliver_subject", !found.deliver_subject, "none (a pull consumer)");
-  check("ack_policy", found.ack_policy === "explicit", "explicit");
-  check("max_deliver", (found.max_deliver ?? -1) <= 0, -1);
-  check("filter_subject", (found.filter_subject ?? "") === (plan.filter_subject ?? ""), plan.filter_subject ?? "");
-  return problems;
-}
-
-/** Null instead of the server's "not found". */
-export async function unlessNotFound<T>(reading: Promise<T>): Promise<T | null> {
-  try {
-    return await reading;
-  } catch (error) {
-    if (isNotFound(error)) return null;
-    throw error;
-  }
-}
-
-export function isNotFound(error: unknown): boolean {
-  return error instanceof NatsError && error.api_error?.code === 404;
-}
-
-/** The code of any deletion that failed; why, its text says. */
-const MESSAGE_DELETE_FAILED = 10057;
-
-/** What was to be deleted is not there any more. Servers from 2.9 to 2.15 answer that as a fault of their own. */
-export function isDeletedAlready(error: unknown): boolean {
-  if (isNotFound(error)) return true;
-  if (!(error instanceof NatsError) || error.api_error?.err_code !== MESSAGE_DELETE_FAILED) return false;
-  return error.api_error.description === "no message found";
 }

@@ -1,4 +1,23 @@
-/** Every subject, stream, bucket and consumer name, derived from the prefix (DESIGN 3.1). */
+/**
+ * The name of every subject, stream, bucket and consumer (docs/design.md 3.1), derived from the prefix. Subjects are formatted and
+ * parsed here and nowhere else. A parser returns null for a subject of another form.
+ */
+
+export interface EventSubject {
+  readonly resource: string;
+  readonly action: string;
+}
+
+export interface RetrySubject {
+  readonly tierS: number;
+  readonly app: string;
+}
+
+export interface ParkedSubject {
+  readonly app: string;
+  /** Null: the app's own queue. */
+  readonly installationUuid: string | null;
+}
 
 export interface Subjects {
   readonly prefix: string;
@@ -9,6 +28,7 @@ export interface Subjects {
     readonly deadLetters: string;
     readonly status: string;
   };
+  /** The subjects that each stream stores. */
   readonly filters: {
     readonly events: readonly string[];
     readonly retries: readonly string[];
@@ -16,31 +36,72 @@ export interface Subjects {
     readonly deadLetters: readonly string[];
     readonly status: readonly string[];
   };
+
   event(resource: string, action: string): string;
+  parseEvent(subject: string): EventSubject | null;
+  /** @param type of the status event, `<subject>.<change>` */
+  status(type: string, app: string, installationUuid: string | null): string;
+  /** A stream's subjects with placeholders, for span names: few, however many apps and tiers there are. */
+  template(stream: string): string;
+
   retry(tierS: number, app: string): string;
+  parseRetry(subject: string): RetrySubject | null;
   tierFilter(tierS: number): string;
-  /** Parts of large fan-outs: tier 0 of the retries stream, due at once. */
+  /** One app's retries in all tiers. @param app null: all apps */
+  retriesFilter(app: string | null): string;
+  /** Fan-out batches: tier 0 of the retries stream, due at once. */
   readonly fanOut: string;
+
   parked(app: string, installationUuid: string | null): string;
-  deadLetter(app: string): string;
-  /** Between replicas, in no stream. */
+  parseParked(subject: string): ParkedSubject | null;
+  /** The app's own queue, and the queues of its installations. @param app null: all apps */
+  parkedFilters(app: string | null): readonly [appQueues: string, installationQueues: string];
+  readonly allParked: string;
+
+  /** @param app null: the dead letter belongs to no app */
+  deadLetter(app: string | null): string;
+  /** @returns `app` is null for a dead letter that belongs to no app */
+  parseDeadLetter(subject: string): { readonly app: string | null } | null;
+  /** @param app null: all dead letters */
+  deadLettersFilter(app: string | null): string;
+
+  /** @param app null: all apps */
+  statusFilter(topic: "integration" | "circuit" | "delivery", app: string | null): string;
+  readonly allStatus: string;
+
+  /** Asks the owner of the queues which deliveries it is attempting. Neither this subject nor the next belongs to a stream. */
+  readonly inFlight: string;
+  /** Attempt counts that replicas exchange. */
   readonly attemptCounts: string;
-  /** What the registry bucket is stored in. */
+
+  /** The stream that stores the registry bucket. */
   readonly registryStream: string;
+
   readonly eventsConsumer: string;
   readonly fanOutConsumer: string;
   tierConsumer(tierS: number): string;
+  /** The consumer of the replica that reads the events of ordered apps. */
+  orderConsumer(term: string): string;
   parkedConsumer(app: string, installationUuid: string | null): string;
 }
 
-/** Beginning of the name of every consumer that Posthorn makes. */
+/** Every consumer that Posthorn creates begins with it. */
 export const CONSUMER_PREFIX = "posthorn-";
 
-/** Dead letters that belong to no app: unreadable events. */
-export const INVALID = "_invalid";
+/** Takes the place of the app in the subject of a dead letter that belongs to no app. No slug begins with `_`. */
+const NO_APP = "_invalid";
 
 export function createSubjects(prefix: string): Subjects {
   const stream = (name: string): string => `${prefix}_${name}`.toUpperCase().replaceAll("-", "_");
+  const deadLettersOf = (token: string): string => `${prefix}.dead-letters.${token}`;
+  const parked = (app: string, installationUuid: string | null): string =>
+    `${prefix}.parked.${app}${installationUuid === null ? "" : `.${installationUuid}`}`;
+  /** The tokens after `<prefix>.<name>.`, or null when the subject begins otherwise. */
+  const tokensOf = (subject: string, name: string): readonly string[] | null => {
+    const [first, second, ...tokens] = subject.split(".");
+    return first === prefix && second === name && tokens.length > 0 ? tokens : null;
+  };
+
   return {
     prefix,
     streams: {
@@ -54,21 +115,72 @@ export function createSubjects(prefix: string): Subjects {
       events: [`${prefix}.events.*.*`],
       retries: [`${prefix}.retries.*.*`],
       parked: [`${prefix}.parked.*`, `${prefix}.parked.*.*`],
-      deadLetters: [`${prefix}.dead-letters.*`],
+      deadLetters: [deadLettersOf("*")],
       status: [`${prefix}.status.*.*.*`, `${prefix}.status.*.*.*.*`],
     },
+
     event: (resource, action) => `${prefix}.events.${resource}.${action}`,
+    parseEvent(subject) {
+      const [resource, action, ...more] = tokensOf(subject, "events") ?? [];
+      return resource === undefined || action === undefined || more.length > 0 ? null : { resource, action };
+    },
+    status: (type, app, installationUuid) => `${prefix}.status.${type}.${app}${installationUuid === null ? "" : `.${installationUuid}`}`,
+    template(stream) {
+      if (stream === "retries") return `${prefix}.retries.{tier}.{app}`;
+      return stream === "fan-out" ? `${prefix}.retries.0._fan-out` : `${prefix}.${stream}.{app}`;
+    },
+
     retry: (tierS, app) => `${prefix}.retries.${tierS}.${app}`,
+    parseRetry(subject) {
+      const [tier, app, ...more] = tokensOf(subject, "retries") ?? [];
+      if (tier === undefined || app === undefined || more.length > 0 || !/^\d+$/.test(tier)) return null;
+      return { tierS: Number(tier), app };
+    },
     tierFilter: (tierS) => `${prefix}.retries.${tierS}.*`,
+    retriesFilter: (app) => `${prefix}.retries.*.${app ?? "*"}`,
     fanOut: `${prefix}.retries.0._fan-out`,
-    parked: (app, installationUuid) => `${prefix}.parked.${app}${installationUuid === null ? "" : `.${installationUuid}`}`,
-    deadLetter: (app) => `${prefix}.dead-letters.${app}`,
+
+    parked,
+    parseParked(subject) {
+      const [app, installationUuid = null, ...more] = tokensOf(subject, "parked") ?? [];
+      return app === undefined || more.length > 0 ? null : { app, installationUuid };
+    },
+    parkedFilters: (app) => [parked(app ?? "*", null), parked(app ?? "*", "*")],
+    allParked: `${prefix}.parked.>`,
+
+    deadLetter: (app) => deadLettersOf(app ?? NO_APP),
+    parseDeadLetter(subject) {
+      const [app, ...more] = tokensOf(subject, "dead-letters") ?? [];
+      return app === undefined || more.length > 0 ? null : { app: app === NO_APP ? null : app };
+    },
+    deadLettersFilter: (app) => deadLettersOf(app ?? "*"),
+
+    statusFilter: (topic, app) => `${prefix}.status.${topic}.*.${app ?? "*"}${topic === "circuit" ? "" : ".*"}`,
+    allStatus: `${prefix}.status.>`,
+
+    inFlight: `${prefix}.in-flight`,
+    attemptCounts: `${prefix}.attempt-counts`,
+
     registryStream: `KV_${prefix}-registry`,
+
     eventsConsumer: `${CONSUMER_PREFIX}events`,
     fanOutConsumer: `${CONSUMER_PREFIX}fan-out`,
+    // The name is older than the term "delay tier"; renaming it would leave the old consumers on the streams of an upgrade.
     tierConsumer: (tierS) => `${CONSUMER_PREFIX}rung-${tierS}`,
-    attemptCounts: `${prefix}.attempt-counts`,
+    orderConsumer: (term) => `${CONSUMER_PREFIX}order-${term}`,
     parkedConsumer: (app, installationUuid) =>
       `${CONSUMER_PREFIX}${installationUuid === null ? `app-${app}` : `installation-${installationUuid}`}`,
   };
+}
+
+/** Whether the subject pattern `wide` matches everything that `narrow` matches. */
+export function covers(wide: string, narrow: string): boolean {
+  const wideTokens = wide.split(".");
+  const narrowTokens = narrow.split(".");
+  for (const [index, token] of wideTokens.entries()) {
+    if (token === ">") return narrowTokens.length > index;
+    const other = narrowTokens[index];
+    if (other === undefined || (token !== "*" && token !== other)) return false;
+  }
+  return wideTokens.length === narrowTokens.length;
 }

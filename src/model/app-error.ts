@@ -13,6 +13,8 @@ export const ERROR_CODES = {
   SECRET_UNREADABLE: "A stored client secret can't be decrypted with POSTHORN_ENCRYPTION_KEY.",
   STREAM_REFUSED:
     "JetStream did not store a message. Its source stays unacknowledged and is redelivered; a call of the API can be repeated.",
+  STORE_FULL:
+    "JetStream has no room left: nothing can be stored until there is. Raise max_file_store or a stream's limits, or delete dead letters; what waits is delivered meanwhile.",
   RECORD_INVALID: "An app, an installation or an event has a member that is missing or invalid.",
   TOO_LARGE: "A body or an event is larger than the setting that the message names allows.",
   NOT_FOUND: "No such app, installation, delivery or dead letter.",

@@ -17,7 +17,9 @@ export interface App {
   readonly retryScheduleMs: readonly number[] | null;
   /** Concurrent attempts; null means POSTHORN_APP_MAX_IN_FLIGHT. */
   readonly maxInFlight: number | null;
-  readonly ordered: boolean;
+  readonly orderBy: OrderBy;
+  /** What follows for the others of its key when an ordered delivery goes to dead letters. */
+  readonly onExhausted: OnExhausted;
   readonly clientSecret: string;
   /** The secret before the last rotation, valid until `validUntil` (milliseconds since the epoch). */
   readonly previousSecret: { readonly value: string; readonly validUntil: number } | null;
@@ -27,6 +29,17 @@ export interface App {
    */
   readonly createdAt: number | null;
   readonly updatedAt: number | null;
+}
+
+/** By what deliveries keep their order; a JSON Pointer (`/issue/id`) is one into the event's data. */
+export type OrderBy = "none" | "app" | "installation" | "project" | `/${string}`;
+
+export const ON_EXHAUSTED = ["continue", "stop"] as const;
+
+export type OnExhausted = (typeof ON_EXHAUSTED)[number];
+
+export function isOrdered(app: App | undefined): boolean {
+  return app !== undefined && app.orderBy !== "none";
 }
 
 export const INSTALLATION_STATUSES = ["active", "broken", "disabled"] as const;

@@ -70,7 +70,7 @@ interface Located {
 /** A delivery's message, found in a stream. */
 export type LocatedDelivery =
   | (Located & { readonly stream: "retries"; readonly dueAt: number; readonly tierS: number })
-  | (Located & { readonly stream: "parked"; readonly queue: string; readonly ofInstallation: boolean })
+  | (Located & { readonly stream: "parked"; readonly dueAt: number | null; readonly queue: string; readonly ofInstallation: boolean })
   | (Located & { readonly stream: "dead-letters"; readonly reason: DeadLetterReason; readonly error: string | null });
 
 /** The rest of a handled event as a whole: fan-out batches that are not delivered yet, or a dead letter. */

@@ -20,6 +20,8 @@ export interface DeliveryMessage {
   readonly delayMs: number;
   /** No attempt before dueAt. */
   readonly notBefore: boolean;
+  /** In an ordered queue: the sequence of the dead letter that stops the key. */
+  readonly blockedBy?: number;
 }
 
 interface WireAttempt {
@@ -45,7 +47,7 @@ export function eventSize({ dataJson, actorJson }: Event): number {
 }
 
 /** @param extra members written before the delivery's own, e.g. a dead letter's reason. */
-export function encodeDeliveryMessage({ delivery, dueAt, delayMs, notBefore }: DeliveryMessage, extra: object = {}): string {
+export function encodeDeliveryMessage({ delivery, dueAt, delayMs, notBefore, blockedBy }: DeliveryMessage, extra: object = {}): string {
   const { event } = delivery;
   const head = JSON.stringify({
     ...extra,
@@ -63,6 +65,8 @@ export function encodeDeliveryMessage({ delivery, dueAt, delayMs, notBefore }: D
     // The wire's name is that of the first version.
     floor: notBefore,
     event_sequence: delivery.eventSequence,
+    stores: delivery.stores,
+    ...(blockedBy === undefined ? {} : { blocked_by: blockedBy }),
   });
   return `${head.slice(0, -1)},"event":${encodeEvent(event)}}`;
 }
@@ -101,6 +105,8 @@ export function decodeDeliveryMessage(text: string): DeliveryMessage {
     counted: wire["counted"] !== false,
     firstParkedAt: timeIn(wire, "first_parked_at"),
     eventSequence: wire["event_sequence"] == null ? null : numberIn(wire, "event_sequence"),
+    // What an earlier version stored has none.
+    stores: wire["stores"] == null ? 1 : numberIn(wire, "stores"),
     event: decodeEvent(eventJson),
   };
   return {
@@ -108,6 +114,7 @@ export function decodeDeliveryMessage(text: string): DeliveryMessage {
     dueAt: timeIn(wire, "due_at"),
     delayMs: numberIn(wire, "delay_ms"),
     notBefore: wire["floor"] === true,
+    ...(wire["blocked_by"] == null ? {} : { blockedBy: numberIn(wire, "blocked_by") }),
   };
 }
 

@@ -25,6 +25,8 @@ export interface Delivery {
   readonly counted: boolean;
   /** When it was first parked (milliseconds since the epoch), kept over re-parks; null if never. */
   readonly firstParkedAt: number | null;
+  /** How often this run was stored in another stream so far: of two messages of one run the one with fewer is superseded. */
+  readonly stores: number;
 }
 
 /** The number of attempts of the longest retry schedule. */
@@ -51,6 +53,7 @@ export function newDelivery(
     replay: null,
     counted: true,
     firstParkedAt: null,
+    stores: 0,
   };
 }
 
@@ -72,6 +75,7 @@ export const DEAD_LETTER_REASONS = [
   "blocked",
   "uninstalled",
   "expired",
+  "overflow",
   "redelivered",
   "discarded",
   "invalid",

@@ -11,11 +11,11 @@ import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../model/clock.ts";
 import type { StatusEvent } from "../model/status-event.ts";
 import type { StatusHistory } from "./ports.ts";
-import { type Overview, overviewJson, overviewText, type ReadOverview } from "./read-overview.ts";
+import { type Overview, overviewJson, overviewText, type ReadOverview, withOwnDeadLetters } from "./read-overview.ts";
 
 export interface LiveOverview {
-  /** Text of the media type text/event-stream. @param app only this app; null for all */
-  watch(app: string | null): Readable;
+  /** Text of the media type text/event-stream. @param app only this app; null for all. @param isOwner asks with the app's own token */
+  watch(app: string | null, isOwner?: boolean): Readable;
   /** Ends all of them. */
   stop(): void;
 }
@@ -25,11 +25,13 @@ export interface LiveOverviewDependencies {
   readonly statusHistory: Pick<StatusHistory, "follow">;
   /** model/app.ts; null: there is no such app, or it is not known. */
   readonly appCreatedAt: (slug: string) => number | null;
+  readonly countOwnDeadLetters: (app: string) => Promise<number>;
   readonly clock: Clock;
 }
 
 interface Viewer {
   readonly app: string | null;
+  readonly isOwner: boolean;
   /** When the app was made; it is watched no longer than it is there. */
   readonly appCreatedAt: number | null;
   readonly stream: Readable;
@@ -46,7 +48,8 @@ const HEARTBEAT_MS = 15_000;
 const LONGEST_WATCH_MS = 10 * 60_000;
 const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
 
-export function createLiveOverview({ readOverview, statusHistory, appCreatedAt, clock }: LiveOverviewDependencies): LiveOverview {
+export function createLiveOverview(dependencies: LiveOverviewDependencies): LiveOverview {
+  const { readOverview, statusHistory, appCreatedAt, countOwnDeadLetters, clock } = dependencies;
   const viewers = new Set<Viewer>();
   let before: Overview | undefined;
   let isReading = false;
@@ -72,13 +75,18 @@ export function createLiveOverview({ readOverview, statusHistory, appCreatedAt, 
     }
   };
 
-  const tell = (found: Overview): void => {
+  const countForOwners = async (): Promise<ReadonlyMap<string | null, number | null>> => {
+    const slugs = new Set([...viewers].flatMap(({ app, isOwner }) => (isOwner && app !== null ? [app] : [])));
+    return new Map(await Promise.all([...slugs].map(async (app) => [app, await countOwnDeadLetters(app).catch(() => null)] as const)));
+  };
+
+  const tell = (found: Overview, own: ReadonlyMap<string | null, number | null>): void => {
     endStrangers();
     const changed = changes(before ?? found, found);
     for (const viewer of viewers) {
       const text = viewer.begun ? changed(viewer.app) : event(overviewJson(found, viewer.app));
       viewer.begun = true;
-      if (text !== null) send(viewer, text);
+      if (text !== null) send(viewer, viewer.isOwner ? withOwnDeadLetters(text, own.get(viewer.app) ?? null) : text);
     }
     before = found;
     const now = clock.now();
@@ -95,9 +103,9 @@ export function createLiveOverview({ readOverview, statusHistory, appCreatedAt, 
     isReading = true;
     cancel();
     const startedAt = clock.now();
-    const found = await readOverview();
+    const [found, own] = await Promise.all([readOverview(), countForOwners()]);
     isReading = false;
-    tell(found);
+    tell(found, own);
     if (viewers.size > 0) cancel = clock.after(restAfter(startedAt), () => void run());
   };
 
@@ -112,7 +120,7 @@ export function createLiveOverview({ readOverview, statusHistory, appCreatedAt, 
   };
 
   return {
-    watch(app) {
+    watch(app, isOwner = false) {
       const stream = new Readable({
         read() {},
         destroy(error, done) {
@@ -125,7 +133,8 @@ export function createLiveOverview({ readOverview, statusHistory, appCreatedAt, 
           done(error);
         },
       });
-      const viewer: Viewer = { app, appCreatedAt: app === null ? null : appCreatedAt(app), stream, since: clock.now(), begun: false };
+      const appCreated = app === null ? null : appCreatedAt(app);
+      const viewer: Viewer = { app, isOwner, appCreatedAt: appCreated, stream, since: clock.now(), begun: false };
       if (viewers.size === 0) unfollow = statusHistory.follow(onStatus);
       viewers.add(viewer);
       // The headers go out with the first bytes.

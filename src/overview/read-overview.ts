@@ -75,6 +75,12 @@ export function overviewJson({ head, apps }: Overview, app: string | null): stri
   return overviewText(head, app, items);
 }
 
+/** The text of one app's overview for its token: with the dead letters of the app as it is now. @param count null: not known */
+export function withOwnDeadLetters(text: string, count: number | null): string {
+  // Quotes within texts are escaped: it can only be the member.
+  return text.replace(/"dead_letters":(?:\d+|null)/, `"dead_letters":${count}`);
+}
+
 /** What belongs to no app is nothing for those who may see one. */
 export function overviewText(head: Overview["head"], app: string | null, items: readonly string[], more: object = {}): string {
   const { unreadable, ...shared } = head;

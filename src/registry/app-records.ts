@@ -1,38 +1,40 @@
-/** The part of the registry that makes, changes and removes apps. */
-
+/** Creates, changes and deletes apps. */
 import { randomBytes } from "node:crypto";
+import type { App } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
+import { createAppRemoval } from "./app-removal.ts";
 import { checkName, checkSize, createCheckUrl } from "./body-checks.ts";
 import { mergePatch } from "./merge-patch.ts";
 import { toApp } from "./opened-records.ts";
 import { createRecordAccess, type PutResult, type Revised } from "./record-access.ts";
 import { type AppMembers, appMembers, changedMembers, membersOfApp, sealApp } from "./record-bodies.ts";
-import { appKey, installationKey } from "./record-kinds.ts";
+import { appKey } from "./record-kinds.ts";
 import { appExceeds } from "./record-limits.ts";
 import { NO_PRECONDITION, type Precondition } from "./record-tag.ts";
 import { type AppBody, appBody, parseRecord, type StoredApp } from "./records.ts";
 import type { RegistryDependencies, RegistryOptions } from "./registry-dependencies.ts";
+import type { SecretBox } from "./secret-box.ts";
 
 export interface RotatedSecret {
   readonly clientSecret: string;
-  /** RFC 3339; until then webhooks carry both signatures. */
+  /** RFC 3339. Until then webhooks carry both signatures. */
   readonly previousValidUntil: string;
 }
 
 type PutApp = PutResult<StoredApp> & {
-  /** Only when the app was made now. */
+  /** Only if the call created the app. */
   readonly clientSecret: string | null;
 };
 
 export interface AppRegistry {
-  /** A member that the body does not have gets its default; the client secret stays. @throws AppError RECORD_INVALID, CONFLICT, PRECONDITION_FAILED */
+  /** An absent member gets its default; the client secret stays. @throws AppError RECORD_INVALID, CONFLICT, PRECONDITION_FAILED */
   putApp(slug: string, body: unknown, precondition: Precondition): Promise<PutApp>;
   /** @param patch JSON merge patch @throws AppError NOT_FOUND, and as putApp */
   patchApp(slug: string, patch: unknown, precondition: Precondition): Promise<PutResult<StoredApp>>;
   getApp(slug: string): Promise<Revised<StoredApp>>;
-  /** Its installations go with it. */
+  /** Deletes its installations, too. */
   deleteApp(slug: string, precondition: Precondition): Promise<void>;
   rotateSecret(slug: string): Promise<RotatedSecret>;
 }
@@ -42,26 +44,17 @@ export function createAppRecords(
   { secretOverlapMs, limits }: RegistryOptions,
 ): AppRegistry {
   const apps = store.recordsOf(kinds.apps);
-  // The record is written for callers only: its revision says it all.
+  // Only callers write the record, so its revision is its tag.
   const access = createRecordAccess(apps, (_record, revision) => String(revision));
   const checkUrl = createCheckUrl(refusesUrl);
   const opened = (record: StoredApp | null) => record && toApp(record, secretBox);
 
-  /** Later than that of an app of the same slug that was removed: model/app.ts. */
+  const { removeState, removeInstallations } = createAppRemoval({ store, index });
+
+  /** Later than the creation of any earlier app of the slug (model/app.ts). */
   const createdAtOf = async (slug: string): Promise<string> => {
     const last = await apps.readDeleted(appKey(slug));
     return toRfc3339(Math.max(clock.now(), (epochMsOf(last?.created_at ?? "") || 0) + 1));
-  };
-
-  /** Left behind they would come to life again with the next app of that name. */
-  const removeStateOf = async (slug: string): Promise<void> => {
-    for (const key of [`circuit.${slug}`, `hold.${slug}`, `debug.app.${slug}`]) {
-      if ((await store.readRecord(key)) !== null) await store.deleteRecord(key);
-    }
-  };
-
-  const removeInstallationsOf = async (slug: string): Promise<void> => {
-    for (const { app, uuid } of [...index.installations()]) if (app === slug) await store.deleteRecord(installationKey(uuid));
   };
 
   const rotated = (record: StoredApp, clientSecret: string, now: number): StoredApp => ({
@@ -78,33 +71,28 @@ export function createAppRecords(
   };
 
   const withMembers = (what: string, slug: string, members: AppMembers, before: StoredApp | null) => {
-    // A name that is not given, and is the slug, has the slug's limit.
+    // The default name is the slug, which has a limit of its own.
     checkSize(what, appExceeds(members.name === slug ? { ...members, name: "" } : members, limits));
     return { ...sealApp(slug, members, before, secretBox), slug, updated_at: toRfc3339(clock.now()) };
   };
 
-  /** @param given the client secret that it is to have; undefined: as it is */
+  /** @param given the new client secret; undefined to keep the current one */
   const withSecret = (before: StoredApp, after: StoredApp, given: string | undefined): StoredApp =>
     given === undefined || secretBox.open(after.slug, before.client_secret) === given ? after : rotated(after, given, clock.now());
 
-  const changed = (before: StoredApp | null, after: StoredApp): string[] => {
-    const shown = (record: StoredApp) => {
-      const app = toApp(record, secretBox);
-      return { ...membersOfApp(app), client_secret: app.clientSecret };
-    };
-    return changedMembers(before && shown(before), shown(after));
-  };
-
   const change = (slug: string, precondition: Precondition, next: (before: StoredApp | null) => Promise<StoredApp>) =>
-    access.change(appKey(slug), precondition, { next, changed });
+    access.change(appKey(slug), precondition, {
+      next,
+      changed: (before, after) => changedMembers(before && comparable(before, secretBox), comparable(after, secretBox)),
+    });
 
   return {
     async putApp(slug, raw, precondition) {
       const what = `app ${slug}`;
       const body = readBody(what, slug, raw);
       const clientSecret = body.client_secret ?? randomBytes(32).toString("hex");
-      // A late failure may have opened a circuit after an earlier app of that name was removed.
-      if ((await store.readRecord(appKey(slug))) === null) await removeStateOf(slug);
+      // A late failure may have opened a circuit after an earlier app of the slug was deleted.
+      if ((await store.readRecord(appKey(slug))) === null) await removeState(slug);
       const result = await change(slug, precondition, async (before) => {
         const members = appMembers(what, slug, body, opened(before));
         await checkUrl(what, members.webhook_url);
@@ -121,7 +109,7 @@ export function createAppRecords(
       return change(slug, precondition, async (before) => {
         if (before === null) throw new AppError("NOT_FOUND", `no ${what}`);
         const app = toApp(before, secretBox);
-        const body = readBody(what, slug, mergePatch(membersOfApp(app), patch));
+        const body = readBody(what, slug, mergePatch(baseOf(app, patch), patch));
         const members = appMembers(what, slug, body, app);
         await checkUrl(what, members.webhook_url, app.webhookUrl);
         const stored = withMembers(what, slug, members, before);
@@ -133,11 +121,11 @@ export function createAppRecords(
 
     async deleteApp(slug, precondition) {
       await access.checkFound(appKey(slug), `app ${slug}`, precondition);
-      await removeInstallationsOf(slug);
-      await removeStateOf(slug);
+      await removeInstallations(slug);
+      await removeState(slug);
       await store.reached(await store.deleteRecord(appKey(slug)));
-      // REGISTRY-3
-      await removeInstallationsOf(slug);
+      // REGISTRY-2
+      await removeInstallations(slug);
     },
 
     async rotateSecret(slug) {
@@ -150,4 +138,16 @@ export function createAppRecords(
       return { clientSecret, previousValidUntil: record.previous_secret?.valid_until ?? toRfc3339(clock.now()) };
     },
   };
+}
+
+/** The members that a patch changes. `ordered` is short for `order_by`, so a patch with the one replaces the other. */
+function baseOf(app: App, patch: unknown): object {
+  const { order_by: orderBy, ...members } = membersOfApp(app);
+  const isShort = typeof patch === "object" && patch !== null && "ordered" in patch && !("order_by" in patch);
+  return isShort ? members : { ...members, order_by: orderBy };
+}
+
+function comparable(record: StoredApp, secretBox: SecretBox): object {
+  const app = toApp(record, secretBox);
+  return { ...membersOfApp(app), client_secret: app.clientSecret };
 }

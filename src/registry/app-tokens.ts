@@ -1,8 +1,7 @@
 /**
- * Short-lived tokens for an app's own developer: `phapp_<slug>.<expires, unix seconds>.<signature>`. Nothing is stored of
- * them, every replica can verify them. They are signed with the bucket's key, the app's client secret and the time it was
- * made together, so that nobody can make one of the secret alone, and a rotation of it, or another app of the same slug, even
- * one with the same secret, ends them at once.
+ * Short-lived tokens for an app's own developer: `phapp_<slug>.<expires, unix seconds>.<signature>`. They are not stored; every
+ * replica can verify them. The signing key combines the bucket's key, the app's client secret and its creation time. So the
+ * client secret alone can't forge a token, and rotating it or recreating the app revokes all tokens.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { App } from "../model/app.ts";
@@ -13,9 +12,9 @@ import type { RegistryIndex } from "./registry-index.ts";
 import type { SigningKey } from "./signing-key.ts";
 
 export interface AppTokens {
-  /** @throws AppError NOT_FOUND, RECORD_INVALID when it would live too long */
+  /** @throws AppError NOT_FOUND, RECORD_INVALID when the lifetime is too long */
   issue(slug: string, ttlS: number | null): Promise<{ readonly token: string; readonly expiresAt: number }>;
-  /** The slug of the app that the token is for, or null when it is none, not valid, or has expired. */
+  /** The slug of the token's app, or null for an invalid or expired token. */
   appOf(token: string): string | null;
 }
 

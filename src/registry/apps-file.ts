@@ -1,8 +1,7 @@
 /**
- * POSTHORN_APPS_FILE: apps and installations from YAML, put into the registry at every start. The file wins: an entry replaces
- * its record as a PUT does, so that a member it does not have gets its default; without `client_secret` the secret stays. It never
- * removes a record or changes a status. Each record that it changes is a log line with the names of the members, and a file
- * that says what the registry says writes nothing.
+ * POSTHORN_APPS_FILE: apps and installations from YAML, put into the registry at every start. An entry replaces its record as a
+ * PUT does, so an absent member gets its default; without `client_secret` the secret stays. The file never removes a record or
+ * changes a status. Each changed record is logged with the names of its changed members; an unchanged one is not written.
  */
 import { readFile } from "node:fs/promises";
 import { parseDocument } from "yaml";
@@ -25,19 +24,18 @@ type AppsFile = z.output<typeof fileSchema>;
 export interface AppsFileLoaded {
   readonly apps: number;
   readonly installations: number;
-  /** Records that were made or changed. */
+  /** Number of created or changed records. */
   readonly changed: number;
 }
 
-/** Entries that are written at once. */
 const WRITES_AT_ONCE = 32;
 
 /** @throws AppError APPS_FILE_INVALID with every problem. */
 export async function loadAppsFile(path: string, registry: Registry, logger: Logger): Promise<AppsFileLoaded> {
   const { apps, installations } = parse(path, await readText(path));
   const problems = [
-    ...twice("apps", apps, ({ slug }) => slug),
-    ...twice("installations", installations, ({ uuid }) => uuid),
+    ...duplicates("apps", apps, ({ slug }) => slug),
+    ...duplicates("installations", installations, ({ uuid }) => uuid),
     ...apps.flatMap((app, at) =>
       app.client_secret !== undefined && app.client_secret_file !== undefined
         ? [`apps.${at}: client_secret and client_secret_file: wanted one of them`]
@@ -49,8 +47,8 @@ export async function loadAppsFile(path: string, registry: Registry, logger: Log
   const note = (about: object, result: { readonly created: boolean; readonly changed: readonly string[] }): void => {
     if (result.changed.length === 0) return;
     changed++;
-    const done = result.created ? "made" : "changed";
-    logger.info({ ...about, members: result.created ? undefined : result.changed }, `the apps file has ${done} a record`);
+    const done = result.created ? "created" : "changed";
+    logger.info({ ...about, members: result.created ? undefined : result.changed }, `record ${done} from the apps file`);
   };
   const putApp = async ({ client_secret_file: secretFile, ...app }: AppsFile["apps"][number]): Promise<void> => {
     const secret = secretFile === undefined ? app.client_secret : (await readSecret(secretFile)).trim();
@@ -60,12 +58,12 @@ export async function loadAppsFile(path: string, registry: Registry, logger: Log
     if (result.created && secret === undefined) {
       logger.warn(
         { app: app.slug },
-        "the apps file has no client_secret for this app: one was made that nobody has seen; posthorn apps rotate-secret shows a new one",
+        "the apps file has no client_secret for this app; a random one was set; run posthorn apps rotate-secret to get a new one",
       );
     }
   };
   problems.push(...(await putAll("apps", apps, putApp)));
-  // What can't be made for the want of its app is a problem of the app.
+  // An installation whose app was refused would only repeat the app's problem.
   if (problems.length === 0) {
     const put = async (installation: AppsFile["installations"][number]): Promise<void> =>
       note({ installation_uuid: installation.uuid }, await registry.putInstallation(installation.uuid, installation, NO_PRECONDITION));
@@ -75,12 +73,12 @@ export async function loadAppsFile(path: string, registry: Registry, logger: Log
   return { apps: apps.length, installations: installations.length, changed };
 }
 
-/** @returns a problem for each entry that was refused, in the order of the file. */
+/** @returns a problem for each refused entry, in the order of the file */
 async function putAll<T>(where: string, entries: readonly T[], put: (entry: T) => Promise<void>): Promise<string[]> {
   const problems = new Map<number, string>();
-  const rest = entries.entries();
+  const remaining = entries.entries();
   const work = async (): Promise<void> => {
-    for (const [at, entry] of rest) {
+    for (const [at, entry] of remaining) {
       try {
         await put(entry);
       } catch (error) {
@@ -101,12 +99,11 @@ async function readSecret(path: string): Promise<string> {
   }
 }
 
-/** Of two entries of one name nobody can say which is meant. */
-function twice<T>(where: string, entries: readonly T[], nameOf: (entry: T) => string): string[] {
+function duplicates<T>(where: string, entries: readonly T[], nameOf: (entry: T) => string): string[] {
   const seen = new Set<string>();
   return entries.flatMap((entry, at) => {
     const name = nameOf(entry);
-    if (seen.has(name)) return [`${where}.${at}: ${name} is there twice`];
+    if (seen.has(name)) return [`${where}.${at}: ${name} appears twice`];
     seen.add(name);
     return [];
   });

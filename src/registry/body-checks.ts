@@ -1,9 +1,9 @@
-/** What is checked of a body beside its form. */
+/** Checks of a body that its schema can't make. */
 import { REDACTED } from "../model/redaction/redacted-url.ts";
 import type { RecordProblem } from "./record-problem.ts";
 import { RecordInvalid, type RefusesUrl } from "./records.ts";
 
-/** @throws AppError RECORD_INVALID, as the others do */
+/** @throws AppError RECORD_INVALID, as do the other checks */
 export function checkName(what: string, member: string, wanted: string, found: string | undefined): void {
   if (found === undefined || found === wanted) return;
   throw new RecordInvalid(what, [
@@ -18,7 +18,7 @@ export function checkSize(what: string, problems: readonly RecordProblem[]): voi
 export type CheckUrl = (what: string, url: string | null, before?: string | null) => Promise<void>;
 
 export function createCheckUrl(refusesUrl: RefusesUrl): CheckUrl {
-  // `before`: a URL that the record has and a patch does not name was allowed once, and is not in the way of other changes.
+  // `before`: a URL that was allowed once does not prevent other changes.
   return async (what, url, before = null) => {
     const problem = url === null || url === before ? null : await refusesUrl(url);
     if (problem === null) return;
@@ -26,7 +26,7 @@ export function createCheckUrl(refusesUrl: RefusesUrl): CheckUrl {
   };
 }
 
-/** Answers and logs are no place for a password. */
+/** A password must not appear in answers and logs. */
 function withoutUser(url: string): string {
   return url.replace(/^([a-z]*:)?.*@/is, `$1${REDACTED}@`);
 }

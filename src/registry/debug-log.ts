@@ -1,14 +1,16 @@
 /**
- * Which apps and installations are logged in detail, and until when: records `debug.app.<slug>` and
- * `debug.installation.<uuid>` in the registry bucket, so that one call switches it on all replicas and a restart keeps it.
- * What is over is ignored, and removed when the next one is switched on.
+ * Apps and installations that are logged in detail, and until when: records `debug.app.<slug>` and
+ * `debug.installation.<uuid>` in the registry bucket, so that one call reaches all replicas and survives a restart.
+ * Expired records are ignored, and removed when the next one is switched on.
  */
+
 import { z } from "zod";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import type { RecordKind } from "../model/record-kind.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { parseStored } from "./record-kinds.ts";
-import type { RecordKind, RegistryStore } from "./store.ts";
+import type { RegistryStore } from "./store.ts";
 
 export type DebugTarget = { readonly app: string } | { readonly installationUuid: string };
 
@@ -20,7 +22,7 @@ export interface Debugged {
 
 export interface DebugLog {
   isOn(app: string, installationUuid: string): boolean;
-  /** Those that are on. */
+  /** The targets that are on. */
   list(): Debugged[];
   switchOn(target: DebugTarget, until: number): Promise<void>;
   switchOff(target: DebugTarget): Promise<void>;
@@ -43,7 +45,7 @@ const DEBUGGED: RecordKind<{ readonly until: string }> = {
 
 /** Call before the store starts. */
 export function createDebugLog({ store, clock, logger }: DebugLogDependencies): DebugLog {
-  /** Key → when it ends. */
+  /** Key → end of the detailed logging, milliseconds since the epoch. */
   const untilOf = new Map<string, number>();
 
   store.onRecord(DEBUGGED, (key, record) => {
@@ -61,7 +63,7 @@ export function createDebugLog({ store, clock, logger }: DebugLogDependencies): 
   const remove = async (key: string): Promise<void> => store.reached(await store.deleteRecord(key));
 
   return {
-    // Asked for every attempt: nearly always there is none.
+    // Called for every attempt; nearly always the map is empty.
     isOn: (app, installationUuid) => untilOf.size > 0 && (isActive(APP + app) || isActive(INSTALLATION + installationUuid)),
 
     list: () => [...untilOf].filter(([key]) => isActive(key)).map(([key, until]) => ({ target: targetOf(key), until })),

@@ -1,6 +1,6 @@
 /**
- * Feeds the index from the store. An app or installation whose newest record can't be read stays as it was (store.ts
- * REGISTRY-1): nothing may be signed with a wrong secret, and its deliveries must not be taken for those of one that is gone.
+ * Feeds the index from the store. An app or installation whose newest record can't be read stays as it was (RECORD-1): nothing
+ * may be signed with a wrong secret, and its deliveries must not be taken for those of a deleted app.
  */
 import type { Logger } from "../model/logger.ts";
 import { mapAppSecrets, mapInstallationSecrets, toApp, toInstallation } from "./opened-records.ts";
@@ -10,9 +10,9 @@ import type { SecretBox } from "./secret-box.ts";
 import type { RegistryStore } from "./store.ts";
 
 export interface IndexFeed {
-  /** Records with a value that is not stored as it would be today. */
+  /** Number of records with a value that the current key would encrypt differently. */
   outdated(): number;
-  /** Keys of records with a value that was decrypted. */
+  /** Keys of records with a decrypted value. */
   decrypted(): Iterable<string>;
 }
 

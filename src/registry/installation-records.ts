@@ -1,25 +1,28 @@
-/** The part of the registry that makes, changes and removes installations. */
+/** Creates, changes and deletes installations. */
 import { AppError } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import type { InstallationRecord } from "../model/stored-records.ts";
 import { checkName, checkSize, createCheckUrl } from "./body-checks.ts";
+import { createInstallationRules } from "./installation-rules.ts";
 import { mergePatch } from "./merge-patch.ts";
 import { toInstallation } from "./opened-records.ts";
 import { createRecordAccess, type PutResult, type Revised } from "./record-access.ts";
 import { changedMembers, type InstallationMembers, installationMembers, membersOfInstallation, sealInstallation } from "./record-bodies.ts";
-import { appKey, installationKey } from "./record-kinds.ts";
+import { installationKey } from "./record-kinds.ts";
 import { installationExceeds } from "./record-limits.ts";
 import { installationTag, type Precondition } from "./record-tag.ts";
 import { type InstallationBody, installationBody, parseRecord, RecordInvalid } from "./records.ts";
 import type { RegistryDependencies, RegistryOptions } from "./registry-dependencies.ts";
 
 export interface InstallationRegistry {
-  /** As putApp: of one app in one organization there is one, unless the body has `allow_duplicate`. */
+  /** As putApp. An app is installed once in an organization, unless the body has `allow_duplicate`. */
   putInstallation(uuid: string, body: unknown, precondition: Precondition): Promise<PutResult<InstallationRecord>>;
   patchInstallation(uuid: string, patch: unknown, precondition: Precondition): Promise<PutResult<InstallationRecord>>;
   getInstallation(uuid: string): Promise<Revised<InstallationRecord>>;
   deleteInstallation(uuid: string, precondition: Precondition): Promise<void>;
 }
+
+type Changed = PutResult<InstallationRecord> & { readonly before: InstallationRecord | null };
 
 interface Asked {
   readonly body: InstallationBody;
@@ -35,37 +38,19 @@ export function createInstallationRecords(
   const checkUrl = createCheckUrl(refusesUrl);
   const membersOf = (record: InstallationRecord): InstallationMembers => membersOfInstallation(toInstallation(record, secretBox));
 
-  /** One that was removed and comes back neither uses the numbers of its status events again nor is judged by its old counters. */
+  /** A deleted installation that is created again neither reuses the numbers of its status events nor keeps its old counters. */
   const installedNow = async (uuid: string, now: string): Promise<Omit<InstallationRecord, keyof InstallationMembers>> => {
     const removedAt = await installations.deletedAt(installationKey(uuid));
     const earlierLife = removedAt > 0 ? { n: removedAt, counters_stale: true as const } : {};
     return { uuid, status: "active", created_at: now, ...earlierLife };
   };
 
-  /** REGISTRY-2. @throws AppError CONFLICT */
-  const refuseDuplicate = (uuid: string, { app, organization_id: organization }: InstallationMembers, before: number): void => {
-    const other = index.placedAt(app, organization).find((placed) => placed.uuid !== uuid && placed.revision < before);
-    if (other === undefined) return;
-    throw new AppError(
-      "CONFLICT",
-      `app ${app} is installed in organization ${organization} already (installation ${other.uuid}); allow_duplicate: true installs it again`,
-    );
-  };
+  const { checkUnique, checkAppExists } = createInstallationRules({ store, index });
 
-  const isThere = async (app: string): Promise<boolean> => (await store.readRecord(appKey(app))) !== null;
-
-  const takeBack = async ({
-    record,
-    revision,
-    before,
-  }: {
-    record: InstallationRecord;
-    revision: number;
-    before: InstallationRecord | null;
-  }) => {
+  const undo = async ({ record, revision, before }: Changed): Promise<void> => {
     const key = installationKey(record.uuid);
     if (before === null) await store.reached(await store.deleteRecord(key));
-    // If somebody has changed it in between, it is theirs.
+    // On a conflict somebody else's change stays.
     else await installations.update(key, before, revision);
   };
 
@@ -75,7 +60,7 @@ export function createInstallationRecords(
     const members = installationMembers(what, body, opened);
     checkSize(what, installationExceeds(members, limits));
     await checkUrl(what, members.webhook_url, isPatch ? opened?.webhookUrl : null);
-    if (!(await isThere(body.app))) throw noSuchApp(what, body.app);
+    await checkAppExists(what, body.app);
     if (before !== null && before.app !== body.app) {
       const message = `${what}: app: found ${JSON.stringify(body.app)}, it is an installation of ${JSON.stringify(before.app)}`;
       throw new AppError("CONFLICT", message);
@@ -95,7 +80,7 @@ export function createInstallationRecords(
         const asked = askedOf(before);
         const members = await withBody(what, uuid, asked, before);
         isPlaced = !asked.body.allow_duplicate && before?.organization_id !== members.organization_id;
-        if (isPlaced) refuseDuplicate(uuid, members, Number.POSITIVE_INFINITY);
+        if (isPlaced) checkUnique(uuid, members, Number.POSITIVE_INFINITY);
         const now = toRfc3339(clock.now());
         const stored = sealInstallation(uuid, members, before, secretBox);
         return { ...(before ?? (await installedNow(uuid, now))), ...stored, updated_at: now };
@@ -104,11 +89,11 @@ export function createInstallationRecords(
     });
     const { record, created, revision } = result;
     try {
-      if (isPlaced) refuseDuplicate(uuid, membersOf(record), revision);
-      // REGISTRY-3
-      if (created && !(await isThere(record.app))) throw noSuchApp(what, record.app);
+      if (isPlaced) checkUnique(uuid, membersOf(record), revision);
+      // REGISTRY-2
+      if (created) await checkAppExists(what, record.app);
     } catch (error) {
-      await takeBack(result);
+      await undo(result);
       throw error;
     }
     return result;
@@ -135,8 +120,4 @@ export function createInstallationRecords(
       await store.reached(await store.deleteRecord(installationKey(uuid)));
     },
   };
-}
-
-function noSuchApp(what: string, app: string): RecordInvalid {
-  return new RecordInvalid(what, [{ path: "app", message: `found ${JSON.stringify(app)}, wanted an app that exists` }]);
 }

@@ -1,10 +1,10 @@
-/** Who wants an event (DESIGN 3.2), and why the others do not. Pure. */
+/** Decides which installations get an event (docs/design.md 3.2). */
 import { type App, type Installation, patternCovers } from "../model/app.ts";
 import type { Event } from "../model/event.ts";
 
 export type NotWantedBecause = "other_app" | "other_installation" | "other_project" | "not_subscribed";
 
-/** Why the installation, of the event's organization, does not get the event; null: it does. Its status is the admission's business. */
+/** Why an installation of the event's organization does not get the event; null if it does. Admission looks at its status. */
 export function whyNotWanted(event: Event, installation: Installation, app: App): NotWantedBecause | null {
   if (event.app !== null && event.app !== app.slug) return "other_app";
   if (event.installationUuid !== null && event.installationUuid !== installation.uuid) return "other_installation";
@@ -13,7 +13,7 @@ export function whyNotWanted(event: Event, installation: Installation, app: App)
   return app.events.some((pattern) => patternCovers(pattern, event.resource, event.type)) ? null : "not_subscribed";
 }
 
-/** An event that belongs to no project reaches every installation. */
+/** An event without a project reaches every installation. */
 function coversProject({ projectIds }: Installation, projectId: string | null): boolean {
   return projectIds.length === 0 || projectId === null || projectIds.includes(projectId);
 }

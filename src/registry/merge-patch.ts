@@ -1,4 +1,4 @@
-/** JSON merge patch, RFC 7396: a member that is null is removed, an object is merged, anything else replaces what was there. */
+/** JSON merge patch, RFC 7396: null removes a member, an object is merged, anything else replaces the member. */
 export function mergePatch(target: unknown, patch: unknown): unknown {
   if (!isObject(patch)) return patch;
   const merged = new Map(isObject(target) ? Object.entries(target) : []);

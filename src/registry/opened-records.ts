@@ -1,12 +1,11 @@
-/** Stored apps and installations as the delivery path works with them: secrets, header values and URLs in the clear. */
-
+/** Decrypts stored apps and installations for the delivery path: secrets, header values and URLs. */
 import type { App, Installation } from "../model/app.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import type { InstallationRecord } from "../model/stored-records.ts";
 import type { StoredApp } from "./records.ts";
 import type { SecretBox } from "./secret-box.ts";
 
-/** Whose each encrypted value is: the additional data of its encryption, so that none can be moved to another place. */
+/** Owners of encrypted values: the additional data of the encryption, so that a value can't be moved to another place. */
 export const owners = {
   clientSecret: (slug: string): string => slug,
   header: (slug: string, name: string): string => `${slug} header ${name.toLowerCase()}`,
@@ -18,7 +17,7 @@ export const owners = {
 export function toApp(record: StoredApp, secretBox: SecretBox): App {
   const { slug, previous_secret: previous } = record;
   const owner = owners.clientSecret(slug);
-  // First: what can't be opened is named by it.
+  // First, so that an error names the client secret.
   const clientSecret = secretBox.open(owner, record.client_secret);
   return {
     slug,
@@ -30,7 +29,8 @@ export function toApp(record: StoredApp, secretBox: SecretBox): App {
     timeoutMs: record.timeout_ms ?? null,
     retryScheduleMs: record.retry_schedule_s?.map((seconds) => Math.round(seconds * 1000)) ?? null,
     maxInFlight: record.max_in_flight ?? null,
-    ordered: record.ordered,
+    orderBy: record.order_by ?? (record.ordered ? "app" : "none"),
+    onExhausted: record.on_exhausted ?? "continue",
     clientSecret,
     previousSecret: previous ? { value: secretBox.open(owner, previous.value), validUntil: epochMsOf(previous.valid_until) } : null,
     createdAt: timeOf(record.created_at),
@@ -60,7 +60,7 @@ function openHeaders({ slug, headers }: StoredApp, secretBox: SecretBox): Record
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, secretBox.open(owners.header(slug, name), value)]));
 }
 
-/** Both records with every value that is encrypted replaced by `renew`. */
+/** @returns the record with `renew` applied to every encrypted value */
 export function mapAppSecrets(record: StoredApp, renew: (owner: string, stored: string) => string): StoredApp {
   const { slug, previous_secret: previous } = record;
   const owner = owners.clientSecret(slug);

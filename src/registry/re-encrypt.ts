@@ -1,20 +1,22 @@
 /**
- * Brings every stored secret under the current key, the last step of a change of keys: from the clear or from a key of
- * POSTHORN_ENCRYPTION_KEY_PREVIOUS. Each record is changed by compare-and-set, so replicas may go on meanwhile, and a run
- * that was cut short is simply run again. Records that can't be read are left as they are.
+ * Encrypts every stored secret with the current key, the last step of a key rotation: secrets in the clear and those under a key
+ * of POSTHORN_ENCRYPTION_KEY_PREVIOUS. Each record is changed by compare-and-set, so replicas may keep running, and an
+ * interrupted run can be repeated. Unreadable records are left unchanged.
  */
+
 import { AppError } from "../model/app-error.ts";
+import type { RecordKind } from "../model/record-kind.ts";
 import { mapAppSecrets, mapInstallationSecrets } from "./opened-records.ts";
 import { createRegistryKinds } from "./record-kinds.ts";
 import type { SecretBox } from "./secret-box.ts";
 import { signingKeyKind, signingKeyOwner } from "./signing-key.ts";
-import type { RecordKind, RegistryStore } from "./store.ts";
+import type { RegistryStore } from "./store.ts";
 
 export interface ReEncrypted {
-  /** Those with secrets. */
+  /** Number of records with secrets. */
   readonly records: number;
   readonly changed: number;
-  /** Keys of records that can't be read, other than for the want of a key. */
+  /** Keys of records that can't be read for another reason than a missing key. */
   readonly invalid: readonly string[];
 }
 
@@ -23,7 +25,7 @@ type Renew = (owner: string, stored: string) => string;
 const MAX_TRIES = 20;
 const MAX_SHOWN = 10;
 
-/** Starts the store, which must not be started yet. @throws AppError SECRET_UNREADABLE when a secret could not be opened, CONFLICT */
+/** Starts the store; the caller must not have. @throws AppError SECRET_UNREADABLE when a secret can't be decrypted, CONFLICT */
 export async function reEncrypt(store: RegistryStore, secretBox: SecretBox): Promise<ReEncrypted> {
   const renew: Renew = (owner, stored) => (secretBox.isCurrent(stored) ? stored : secretBox.seal(owner, secretBox.open(owner, stored)));
   const keys = new Set<string>();
@@ -63,7 +65,7 @@ export async function reEncrypt(store: RegistryStore, secretBox: SecretBox): Pro
   return { records: keys.size, changed, invalid: store.invalid().map(({ key }) => key) };
 }
 
-/** @returns whether it had to be changed. */
+/** @returns whether the record was changed */
 async function change<T>(store: RegistryStore, kind: RecordKind<T>, key: string, renewed: (record: T) => T): Promise<boolean> {
   const records = store.recordsOf(kind);
   for (let tries = 0; tries < MAX_TRIES; tries++) {
@@ -73,5 +75,5 @@ async function change<T>(store: RegistryStore, kind: RecordKind<T>, key: string,
     if (JSON.stringify(record) === JSON.stringify(found.record)) return false;
     if ((await records.update(key, record, found.revision)) !== "conflict") return true;
   }
-  throw new AppError("CONFLICT", `record ${key} kept being changed by others`, { retryable: true });
+  throw new AppError("CONFLICT", `record ${key} was changed by others ${MAX_TRIES} times in a row`, { retryable: true });
 }

@@ -1,35 +1,35 @@
-/** Reads a record as it is in force and changes it by compare-and-set, under a caller's precondition. */
+/** Reads the record in force and changes it by compare-and-set, under a caller's precondition. */
 import { isDeepStrictEqual } from "node:util";
 import { AppError } from "../model/app-error.ts";
 import { checkPrecondition, type Precondition } from "./record-tag.ts";
-import type { FoundRecord, Records } from "./store.ts";
+import type { FoundRecord, Records } from "./record-types.ts";
 
 export interface Revised<T> {
   readonly record: T;
   readonly revision: number;
   /** record-tag.ts. */
   readonly tag: string;
-  /** Why the newest value can't be read, so that an earlier one is in force; null as a rule. */
+  /** Why an earlier value is in force: the newest one can't be read. Null as a rule. */
   readonly problem: string | null;
 }
 
 export interface PutResult<T> extends Revised<T> {
   readonly created: boolean;
-  /** Names of the members that were changed. */
+  /** Names of the changed members. */
   readonly changed: readonly string[];
 }
 
 export interface Change<T> {
-  /** The record to be. @param current as it is in force; null when there is none */
+  /** Returns the new record. @param current the record in force; null if there is none */
   readonly next: (current: T | null) => T | Promise<T>;
   /** Names of the members that differ. */
   readonly changed: (before: T | null, after: T) => readonly string[];
 }
 
 export interface RecordAccess<T> {
-  /** Runs until the compare-and-set wins; resolves when the listeners have it. A record that can't be read is written over. */
+  /** Retries until the compare-and-set wins; resolves when the listeners have the change. An unreadable record is overwritten. */
   change(key: string, precondition: Precondition, change: Change<T>): Promise<PutResult<T> & { readonly before: T | null }>;
-  /** @param what it is, for messages. @throws AppError NOT_FOUND, CONFLICT when no revision can be read */
+  /** @param what the record in words, for messages. @throws AppError NOT_FOUND, CONFLICT when no revision can be read */
   read(key: string, what: string): Promise<Revised<T>>;
   /** @throws AppError NOT_FOUND, PRECONDITION_FAILED */
   checkFound(key: string, what: string, precondition: Precondition): Promise<void>;
@@ -56,14 +56,14 @@ export function createRecordAccess<T extends object>(records: Records<T>, tagOf:
         await records.reached(revision);
         return { ...made, record: after, revision, tag: tagOf(after, revision) };
       }
-      throw new AppError("CONFLICT", `record ${key} kept being changed by others`, { retryable: true });
+      throw new AppError("CONFLICT", `record ${key} was changed by others ${MAX_TRIES} times in a row`, { retryable: true });
     },
 
     async read(key, what) {
       const found = await records.read(key);
       if (found === null) throw new AppError("NOT_FOUND", `no ${what}`);
       const { record, revision, problem } = found;
-      if (record === null) throw new AppError("CONFLICT", `the record of ${what} can't be read (${problem}); PUT writes it anew`);
+      if (record === null) throw new AppError("CONFLICT", `the record of ${what} can't be read (${problem}); PUT replaces it`);
       return { record, revision, tag: tagOf(record, revision), problem };
     },
 
@@ -77,7 +77,7 @@ export function createRecordAccess<T extends object>(records: Records<T>, tagOf:
 
 /** A PUT that changes nothing writes nothing. */
 function isSame(before: object, after: object): boolean {
-  // Through JSON, so that a member that is undefined is one that is not there.
+  // Through JSON, so that an undefined member equals a missing one.
   const withoutTime = (record: object): unknown => ({ ...(JSON.parse(JSON.stringify(record)) as object), updated_at: null });
   return isDeepStrictEqual(withoutTime(before), withoutTime(after));
 }

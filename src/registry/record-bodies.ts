@@ -1,13 +1,13 @@
-/** API bodies to records and back. Values that are encrypted at rest are in the clear in a body. */
+/** Converts API bodies to records and back. Values that are encrypted at rest are in the clear in a body. */
 import { isDeepStrictEqual } from "node:util";
-import type { App, Installation } from "../model/app.ts";
+import type { App, Installation, OnExhausted, OrderBy } from "../model/app.ts";
 import { REDACTED, redactedUrl } from "../model/redaction/redacted-url.ts";
 import type { InstallationRecord } from "../model/stored-records.ts";
 import { owners } from "./opened-records.ts";
 import { type AppBody, type InstallationBody, RecordInvalid, type StoredApp } from "./records.ts";
 import type { SecretBox } from "./secret-box.ts";
 
-/** What a body says of an app, each member that has a default with it. */
+/** The members of an app's body, with defaults filled in. */
 export interface AppMembers {
   readonly name: string;
   readonly webhook_url: string;
@@ -17,7 +17,8 @@ export interface AppMembers {
   readonly timeout_ms: number | null;
   readonly retry_schedule_s: readonly number[] | null;
   readonly max_in_flight: number | null;
-  readonly ordered: boolean;
+  readonly order_by: OrderBy;
+  readonly on_exhausted: OnExhausted;
 }
 
 export interface InstallationMembers {
@@ -37,7 +38,8 @@ export function membersOfApp(app: App): AppMembers {
     timeout_ms: app.timeoutMs,
     retry_schedule_s: app.retryScheduleMs?.map((ms) => ms / 1000) ?? null,
     max_in_flight: app.maxInFlight,
-    ordered: app.ordered,
+    order_by: app.orderBy,
+    on_exhausted: app.onExhausted,
   };
 }
 
@@ -61,7 +63,8 @@ export function appMembers(what: string, slug: string, body: AppBody, before: Ap
     timeout_ms: body.timeout_ms ?? null,
     retry_schedule_s: body.retry_schedule_s ?? null,
     max_in_flight: body.max_in_flight ?? null,
-    ordered: body.ordered,
+    order_by: body.order_by ?? (body.ordered ? "app" : "none"),
+    on_exhausted: body.on_exhausted,
   };
 }
 

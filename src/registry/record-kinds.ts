@@ -1,23 +1,24 @@
 /**
- * Reads the values of the registry bucket. Anyone who may publish on the bucket's subjects can have written them, so nothing is
- * taken for granted: what is not of its kind is an AppError RECORD_INVALID, and what it says holds no part of the value.
+ * Reads the values of the registry bucket. Any account that may publish on the bucket's subjects can have written them, so all
+ * members are checked. The message of a RECORD_INVALID holds no part of the value, which may be secret.
  */
 
 import { z } from "zod";
-import { APP_SLUG, EVENT_PATTERN, INSTALLATION_STATUSES, INSTALLATION_UUID } from "../model/app.ts";
+import { APP_SLUG, EVENT_PATTERN, INSTALLATION_STATUSES, INSTALLATION_UUID, ON_EXHAUSTED } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
 import { CIRCUIT_STATES } from "../model/circuit-state.ts";
+import type { RecordKind } from "../model/record-kind.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import type { CircuitRecord, InstallationRecord } from "../model/stored-records.ts";
 import { toApp, toInstallation } from "./opened-records.ts";
-import { RecordInvalid, type StoredApp } from "./records.ts";
+import { storedProblem } from "./record-problem.ts";
+import { orderBy, RecordInvalid, type StoredApp } from "./records.ts";
 import type { SecretBox } from "./secret-box.ts";
-import type { RecordKind } from "./store.ts";
 
 const time = z.string().refine((text) => !Number.isNaN(epochMsOf(text)), "wanted a time");
 const milliseconds = z.number().min(0).max(8.64e15);
 
-/** Of which only what Posthorn reads again is looked at. */
+/** Only the members that Posthorn reads are checked. */
 const pendingEvent = z.looseObject({ id: z.string(), time, type: z.string(), data: z.looseObject({}) });
 const transition = { n: z.int().min(0).optional(), pending_event: pendingEvent.optional() };
 
@@ -31,7 +32,9 @@ const storedApp = z.looseObject({
   timeout_ms: z.number().min(1).nullish(),
   retry_schedule_s: z.array(z.number().min(0)).nullish(),
   max_in_flight: z.int().min(1).nullish(),
-  ordered: z.boolean().default(false),
+  ordered: z.boolean().optional(),
+  order_by: orderBy.nullish(),
+  on_exhausted: z.enum(ON_EXHAUSTED).optional(),
   client_secret: z.string().min(1),
   previous_secret: z.looseObject({ value: z.string().min(1), valid_until: time }).optional(),
   created_at: time.optional(),
@@ -69,7 +72,7 @@ export const appKey = (slug: string): string => `app.${slug}`;
 export const installationKey = (uuid: string): string => `installation.${uuid}`;
 
 export interface RegistryKinds {
-  /** Its secrets, header values and URL can be opened. */
+  /** Secrets, header values and the URL of a valid record can be decrypted. */
   readonly apps: RecordKind<StoredApp>;
   readonly installations: RecordKind<InstallationRecord>;
 }
@@ -112,22 +115,22 @@ export function parseStored<T>(schema: z.ZodType, value: string): T {
   try {
     json = JSON.parse(value);
   } catch {
-    throw new AppError("RECORD_INVALID", "it is not JSON in UTF-8");
+    throw new AppError("RECORD_INVALID", "not JSON in UTF-8");
   }
-  const result = schema.safeParse(json);
+  const result = schema.safeParse(json, { reportInput: true });
   if (result.success) return result.data as T;
-  const problems = result.error.issues.slice(0, MAX_PROBLEMS).map(({ path, message }) => ({ path: path.map(String).join("."), message }));
-  throw new RecordInvalid("it is not of its kind", problems);
+  const problems = result.error.issues.slice(0, MAX_PROBLEMS).map(storedProblem);
+  throw new RecordInvalid("invalid record", problems);
 }
 
 const MAX_PROBLEMS = 3;
 
 function checkName(member: string, ofKey: string, found: string, form: RegExp): void {
   if (form.test(ofKey) && found === ofKey) return;
-  throw new RecordInvalid("it is not of its kind", [{ path: member, message: "wanted the name in its key" }]);
+  throw new RecordInvalid("invalid record", [{ path: member, message: "wanted the name in its key" }]);
 }
 
 function checkUrl(url: string): void {
   if (/^https?:/i.test(url) && URL.canParse(url)) return;
-  throw new RecordInvalid("it is not of its kind", [{ path: "webhook_url", message: "wanted an http or https URL" }]);
+  throw new RecordInvalid("invalid record", [{ path: "webhook_url", message: "wanted an http or https URL" }]);
 }

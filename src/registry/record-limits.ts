@@ -1,4 +1,4 @@
-/** How large apps and installations may be. Each limit is a setting; the form of a record, which is not, is in records.ts. */
+/** Size limits of apps and installations, each of them a setting. records.ts has the form of a record. */
 import type { AppMembers, InstallationMembers } from "./record-bodies.ts";
 import type { RecordProblem } from "./record-problem.ts";
 
@@ -6,12 +6,12 @@ import type { RecordProblem } from "./record-problem.ts";
 export interface RecordLimits {
   readonly maxNameLength: number;
   readonly maxUrlLength: number;
-  /** Of an organization or a project. */
+  /** Limit of an organization's or a project's id. */
   readonly maxIdLength: number;
-  /** Patterns that an app subscribes to. */
+  /** Number of patterns that an app subscribes to. */
   readonly maxEvents: number;
   readonly maxHeaders: number;
-  /** Of one header's value. */
+  /** Limit of one header's value. */
   readonly maxHeaderLength: number;
   readonly maxRetries: number;
   readonly maxProjects: number;

@@ -1,4 +1,4 @@
-/** A schema's issue in the words of the API: the member, what was found in it and what was wanted. Never a secret's value. */
+/** A schema's issue in the words of the API: the member, the value found and the value wanted, but never a secret. */
 import type { z } from "zod";
 
 export interface RecordProblem {
@@ -28,12 +28,17 @@ export function recordProblem(issue: Issue): RecordProblem {
   if (issue.code === "unrecognized_keys") {
     return { path, message: `unknown ${issue.keys.length === 1 ? "member" : "members"} ${issue.keys.map(quoted).join(", ")}` };
   }
-  // The name of a member is shown, its value may be a credential.
+  // A member's name is shown; its value may be a credential.
   if (issue.code === "invalid_key") return { path, message: `found the name ${quoted(String(issue.path.at(-1)))}, ${wanted(issue)}` };
-  // A relation between members.
+  // The message is about several members.
   if (issue.code === "custom" && !issue.message.startsWith("wanted ")) return { path, message: issue.message };
   if (issue.input === undefined) return { path, message: "missing" };
   return { path, message: `found ${found(issue.input, SECRET.test(path))}, ${wanted(issue)}` };
+}
+
+/** A problem of a value that any account may have written: the member and the value wanted, nothing of the value found. */
+export function storedProblem(issue: Issue): RecordProblem {
+  return { path: issue.path.map(String).join("."), message: issue.input === undefined ? "missing" : wanted(issue) };
 }
 
 function found(value: unknown, isSecret: boolean): string {

@@ -1,10 +1,11 @@
 /**
- * The forms of app and installation records (DESIGN 3.3): API bodies, entries of POSTHORN_APPS_FILE and, with what
- * Posthorn adds, the values in the registry bucket.
+ * The forms of app and installation records (docs/design.md 3.3): API bodies, entries of POSTHORN_APPS_FILE and, with Posthorn's
+ * own members, the values in the registry bucket.
  */
 import { z } from "zod";
-import { APP_SLUG, EVENT_PATTERN, INSTALLATION_STATUSES, INSTALLATION_UUID } from "../model/app.ts";
+import { APP_SLUG, EVENT_PATTERN, INSTALLATION_STATUSES, INSTALLATION_UUID, ON_EXHAUSTED, type OnExhausted } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
+import { JSON_POINTER } from "../model/json-pointer.ts";
 import { type RecordProblem, recordProblem } from "./record-problem.ts";
 
 const identifier = z
@@ -24,18 +25,34 @@ const uuid = z
   .transform((text) => text.toLowerCase())
   .meta({ example: "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f" });
 
+const MAX_POINTER_LENGTH = 256;
+
 /** RFC 9110 token; a value without control characters. */
 const headerName = z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}$/, "wanted a header name");
 const headerValue = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, "wanted a header value without control characters");
 
-/** In an answer that is sent back as a body; what it says changes nothing. */
+/** A client may send back an answer as a body; these members change nothing. */
 const readOnly = z.string().nullish().meta({ description: "Set by Posthorn; ignored here." });
 const readOnlyMembers = { created_at: readOnly, updated_at: readOnly, invalid: readOnly };
 
 const slugInBody = slug.optional().meta({ description: "As in the path." });
 const uuidInBody = uuid.optional().meta({ description: "As in the path." });
 
-/** Members of an app; the body says what each is when it is not given. */
+export const orderBy = z.union(
+  [
+    z.enum(["none", "app", "installation", "project"]),
+    z
+      .custom<`/${string}`>((value) => typeof value === "string" && value.length <= MAX_POINTER_LENGTH && JSON_POINTER.test(value))
+      .meta({
+        type: "string",
+        pattern: JSON_POINTER.source,
+        maxLength: MAX_POINTER_LENGTH,
+      }),
+  ],
+  "wanted none, app, installation, project or a JSON Pointer such as /issue/id",
+);
+
+/** Members of an app; the body has their defaults. */
 const appForms = {
   name: z.string().min(1).meta({ description: "Shown to people; the slug when not given." }),
   webhook_url: webhookUrl,
@@ -44,7 +61,7 @@ const appForms = {
   }),
   events: z
     .array(z.string().regex(EVENT_PATTERN, "wanted *, <resource>, <resource>.* or <resource>.<action> of a-z, 0-9 and _"))
-    .meta({ description: "What the app subscribes to.", example: ["issue", "comment.created", "metric_alert.*"] }),
+    .meta({ description: "Event patterns that the app subscribes to.", example: ["issue", "comment.created", "metric_alert.*"] }),
   timeout_ms: z.int().min(1).max(120_000).meta({ description: "Deadline of one attempt; POSTHORN_REQUEST_TIMEOUT when not given." }),
   retry_schedule_s: z
     .array(
@@ -55,18 +72,29 @@ const appForms = {
     )
     .meta({ description: "Seconds before the 2nd, 3rd, … attempt; POSTHORN_RETRY_SCHEDULE when not given, no retries when empty." }),
   max_in_flight: z.int().min(1).max(100_000).meta({ description: "Concurrent attempts; POSTHORN_APP_MAX_IN_FLIGHT when not given." }),
-  ordered: z.boolean().meta({ description: "One delivery after the other, in the order of the events." }),
+  ordered: z.boolean().meta({ description: "True is short for order_by: app. Where order_by is given, that decides." }),
+  order_by: orderBy.meta({
+    description:
+      "Which deliveries keep the order of the events: those of one installation and value start one after the other. none, app (all deliveries of the app), installation, project, or a JSON Pointer into data.",
+    example: "/issue/id",
+  }),
+  on_exhausted: z.enum(ON_EXHAUSTED).meta({
+    description: "When an ordered delivery goes to dead letters, those behind it continue, or stop until it is replayed or deleted.",
+  }),
   client_secret: z
     .string()
     .regex(/^[0-9a-f]{64}$/, "wanted 64 lower-case hex characters")
-    .meta({ description: "For apps that move here with a secret; made by Posthorn, or kept, when not given. Never in an answer." }),
+    .meta({
+      description:
+        "For an app that already has a secret elsewhere; otherwise Posthorn creates one or keeps the current one. Never in an answer.",
+    }),
 };
 const headersAbout = {
   description:
-    "Sent with every webhook; never instead of one of Posthorn's own. Answers have `[redacted]` for each value; sent back, it keeps the value.",
+    "Sent with every webhook, but never in place of Posthorn's own headers. Answers show `[redacted]` for each value; sent back, it keeps the value.",
 };
 
-/** As PUT replaces it: a member that is absent has its default. */
+/** The body of a PUT: an absent member has its default. */
 export const appBody = z
   .strictObject({
     slug: slugInBody,
@@ -79,6 +107,8 @@ export const appBody = z
     retry_schedule_s: appForms.retry_schedule_s.nullish(),
     max_in_flight: appForms.max_in_flight.nullish(),
     ordered: appForms.ordered.default(false),
+    order_by: appForms.order_by.nullish(),
+    on_exhausted: appForms.on_exhausted.default("continue"),
     client_secret: appForms.client_secret.optional(),
     ...readOnlyMembers,
   })
@@ -86,7 +116,7 @@ export const appBody = z
 
 export type AppBody = z.output<typeof appBody>;
 
-/** As PATCH changes it (RFC 7396): null is the default. */
+/** The body of a PATCH (RFC 7396): null stands for the default. */
 export const appPatch = z
   .strictObject({
     slug: slugInBody,
@@ -99,6 +129,8 @@ export const appPatch = z
     retry_schedule_s: appForms.retry_schedule_s.nullish(),
     max_in_flight: appForms.max_in_flight.nullish(),
     ordered: appForms.ordered.nullish(),
+    order_by: appForms.order_by.nullish(),
+    on_exhausted: appForms.on_exhausted.nullish(),
     client_secret: appForms.client_secret.optional(),
     ...readOnlyMembers,
   })
@@ -111,7 +143,7 @@ const installationForms = {
   webhook_url: webhookUrl.nullish().meta({ description: "Replaces the app's." }),
 };
 const allowDuplicate = z.boolean().optional().meta({
-  description: "The app may be installed in this organization already. Of this call only; it is not kept.",
+  description: "Allows a second installation of the app in this organization. Applies to this call only.",
 });
 const STATUS_ABOUT = "Changes only by enable, disable, the health rule and recovery";
 
@@ -123,7 +155,7 @@ const installationMembers = {
   allow_duplicate: allowDuplicate,
 };
 
-/** As PUT replaces it: a member that is absent has its default. */
+/** The body of a PUT: an absent member has its default. */
 export const installationBody = z
   .strictObject({
     uuid: uuidInBody,
@@ -133,10 +165,10 @@ export const installationBody = z
   })
   .meta({ id: "InstallationBody" });
 
-/** As POST makes it: Posthorn chooses the uuid. */
+/** The body of a POST: Posthorn chooses the uuid. */
 export const newInstallationBody = z.strictObject(installationMembers).meta({ id: "NewInstallationBody" });
 
-/** As PATCH changes it (RFC 7396): null is the default. */
+/** The body of a PATCH (RFC 7396): null stands for the default. */
 export const installationPatch = z
   .strictObject({
     uuid: uuidInBody,
@@ -155,10 +187,10 @@ export type InstallationBody = z.output<typeof installationBody>;
 export const slugParameter = slug;
 export const uuidParameter = uuid;
 
-/** Why a URL can't be a webhook's, or null. delivery/http/target-check.ts has it. */
+/** Why a URL can't be a webhook's, or null; implemented by delivery/http/target-check.ts. */
 export type RefusesUrl = (url: string) => Promise<string | null>;
 
-/** @param what names the value in the message; "" where its members say it all. @throws AppError RECORD_INVALID naming every member that is wrong. */
+/** @param what names the value in the message; may be empty. @throws AppError RECORD_INVALID naming every invalid member */
 export function parseRecord<S extends z.ZodType>(schema: S, value: unknown, what: string): z.output<S> {
   const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
@@ -175,11 +207,14 @@ export class RecordInvalid extends AppError {
   }
 }
 
-/** What the bucket holds of an app beside its body. Unknown members are kept, so that versions can live side by side. */
-export interface StoredApp extends Omit<AppBody, "client_secret" | "created_at" | "updated_at"> {
+/** An app's record in the bucket. Unknown members are kept, so that versions can run side by side. */
+export interface StoredApp extends Omit<AppBody, "client_secret" | "created_at" | "updated_at" | "ordered" | "on_exhausted"> {
+  /** Written by version 0.1, which had no order_by. */
+  readonly ordered?: boolean | undefined;
+  readonly on_exhausted?: OnExhausted | undefined;
   readonly slug: string;
   readonly name: string;
-  /** secret-box.ts form, as the values of `headers` and `webhook_url`. */
+  /** Encrypted by secret-box.ts, as are `webhook_url` and the values of `headers`. */
   readonly client_secret: string;
   readonly previous_secret?: { readonly value: string; readonly valid_until: string };
   readonly created_at?: string;

@@ -1,12 +1,12 @@
-/** Tells a missing or wrong POSTHORN_ENCRYPTION_KEY, with which nothing can be delivered, from single records that are damaged. */
+/** Distinguishes a missing or wrong POSTHORN_ENCRYPTION_KEY, with which nothing can be delivered, from single damaged records. */
 import { AppError } from "../model/app-error.ts";
-import type { InvalidRecord } from "./store.ts";
+import type { InvalidRecord } from "./record-types.ts";
 
 const MAX_SHOWN = 10;
 
 /**
- * @param decrypted keys of records with a value that was decrypted, of whichever revision is in force
- * @throws AppError SECRET_UNREADABLE when there are encrypted records, and the newest value of none of them can be decrypted
+ * @param decrypted keys of records whose revision in force has a decrypted value
+ * @throws AppError SECRET_UNREADABLE when there are encrypted records and none of their newest values can be decrypted
  */
 export function refuseWrongKey(invalid: readonly InvalidRecord[], decrypted: Iterable<string>): void {
   const locked = invalid.filter(({ isSecret }) => isSecret);

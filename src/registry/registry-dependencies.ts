@@ -1,4 +1,4 @@
-/** What the parts of the registry that change records are built on. */
+/** Dependencies of the parts of the registry that change records. */
 import type { Clock } from "../model/clock.ts";
 import type { RegistryKinds } from "./record-kinds.ts";
 import type { RecordLimits } from "./record-limits.ts";
@@ -17,7 +17,7 @@ export interface RegistryDependencies {
 }
 
 export interface RegistryOptions {
-  /** How long the secret before a rotation is still signed with. */
+  /** How long webhooks still carry the signature of the secret before a rotation. */
   readonly secretOverlapMs: number;
   readonly limits: RecordLimits;
 }

@@ -1,4 +1,4 @@
-/** Apps and installations in memory, as the delivery path asks for them. Fed by store.ts, read by everybody. */
+/** Apps and installations in memory, indexed for the delivery path. index-feed.ts fills it. */
 import type { App, Installation } from "../model/app.ts";
 import type { Event } from "../model/event.ts";
 import { whyNotWanted } from "./match.ts";
@@ -8,22 +8,22 @@ export interface RegistryIndex {
   installation(uuid: string): Installation | undefined;
   apps(): Iterable<App>;
   installations(): Iterable<Installation>;
-  /** Slugs of the apps that there are, and of those that were removed. */
+  /** Slugs of existing apps and of removed ones. */
   slugs(): Iterable<string>;
   installationsOf(organizationId: string): readonly Installation[];
-  /** The installations that want the event, whatever their status. */
+  /** The installations that get the event, whatever their status. */
   match(event: Event): Installation[];
   putApp(app: App): void;
   removeApp(slug: string): void;
-  /** @param revision of the record */
+  /** @param revision the record's revision */
   putInstallation(installation: Installation, revision?: number): void;
-  /** Installations of the app in the organization, with the revision that brought each there. */
+  /** Installations of the app in the organization, each with the revision that put it there. */
   placedAt(app: string, organizationId: string): ReadonlyArray<{ readonly uuid: string; readonly revision: number }>;
   removeInstallation(uuid: string): void;
   counts(): { readonly apps: number; readonly installations: number };
 }
 
-/** Removed apps whose deliveries can still be found by their ids alone. */
+/** Number of removed apps whose deliveries can still be found by id alone. */
 const MOST_REMOVED = 10_000;
 
 export function createRegistryIndex(): RegistryIndex {

@@ -1,12 +1,11 @@
 /**
- * Apps and installations: what people and the API do with them. Every change is a compare-and-set on the bucket's record
- * and returns once this replica's index has it. Members that this version does not know are kept.
+ * Creates, changes and deletes apps and installations. Every change is a compare-and-set on the bucket's record and returns
+ * once this replica's index has it. Members that this version does not know are kept.
  *
- * REGISTRY-2  Of two installations of one app in one organization, made at the same time on any replicas, the one whose record has
- *     the lower revision stays: each call looks, once its index has its own revision, for one that came before, and takes its own
- *     change back if there is one.
- * REGISTRY-3  An installation never outlives its app: a call that makes one looks for the app again afterwards, and the removal
- *     of an app removes the installations that its index has once it has the removal.
+ * REGISTRY-1  If two replicas install one app in one organization at the same time, the record with the lower revision stays:
+ *     once its own revision is in the index, each call looks for an earlier one and undoes its own change if there is one.
+ * REGISTRY-2  An installation never outlives its app: a call that creates one checks the app again afterwards, and the deletion
+ *     of an app removes the installations that are in the index once the deletion is.
  */
 import { type AppRegistry, createAppRecords } from "./app-records.ts";
 import { createInstallationRecords, type InstallationRegistry } from "./installation-records.ts";

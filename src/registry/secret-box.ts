@@ -1,7 +1,7 @@
 /**
- * Secrets at rest: `enc:v1:<key id>:<base64 of iv, tag and ciphertext>` with AES-256-GCM, the owner's name as additional
- * data so that a ciphertext can't be moved to another record. Without a key they are stored in the clear; one that begins like
- * an encrypted one as `enc:clear:<text>`.
+ * Secrets at rest: `enc:v1:<key id>:<base64 of iv, tag and ciphertext>` with AES-256-GCM. The owner's name is additional data, so
+ * that a ciphertext can't be moved to another record. Without a key, secrets are stored in the clear; a secret that begins with
+ * `enc:` is stored as `enc:clear:<text>`.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { AppError } from "../model/app-error.ts";
@@ -12,12 +12,12 @@ export interface EncryptionKey {
   readonly key: Buffer;
 }
 
-/** An owner is an app's slug, alone or with the value's name behind it, or a name with `_` before it, which no slug begins with. */
+/** An owner is an app's slug, optionally followed by the value's name, or a name that begins with `_`, as no slug does. */
 export interface SecretBox {
   seal(owner: string, secret: string): string;
   /** @throws AppError SECRET_UNREADABLE */
   open(owner: string, stored: string): string;
-  /** Whether it is stored as `seal` would store it now. */
+  /** Whether `seal` would use the same form and key now. */
   isCurrent(stored: string): boolean;
   isEncrypted(stored: string): boolean;
 }
@@ -26,10 +26,10 @@ const IV_BYTES = 12;
 const TAG_BYTES = 16;
 const PREFIX = "enc:";
 const CLEAR = "enc:clear:";
-/** Of a key's id in a message; anything may stand there. */
+/** Limit of a key's id in a message: the stored text may hold anything. */
 const MAX_ID_LENGTH = 64;
 
-/** @param previous keys that are only read with. */
+/** @param previous keys for decryption only */
 export function createSecretBox(current: EncryptionKey | null, previous: readonly EncryptionKey[] = []): SecretBox {
   const known = current === null ? [] : [current, ...previous];
   const wanted =

@@ -1,13 +1,15 @@
 /**
- * The key that app tokens are signed with: 32 random bytes in the record `signing-key` of the registry bucket, made when
- * it is first needed, so that every replica accepts what one of them has signed. Who removes the record ends all tokens.
+ * The key that signs app tokens: 32 random bytes in the record `signing-key` of the registry bucket, created when first needed,
+ * so that all replicas accept each other's tokens. Deleting the record revokes all tokens.
  */
+
 import { randomBytes } from "node:crypto";
 import { z } from "zod";
 import { AppError } from "../model/app-error.ts";
+import type { RecordKind } from "../model/record-kind.ts";
 import { parseStored } from "./record-kinds.ts";
 import type { SecretBox } from "./secret-box.ts";
-import type { RecordKind, RegistryStore } from "./store.ts";
+import type { RegistryStore } from "./store.ts";
 
 export const SIGNING_KEY = "signing-key";
 
@@ -17,9 +19,9 @@ interface StoredSigningKey {
 }
 
 export interface SigningKey {
-  /** Null while there is none. */
+  /** Null until a key exists. */
   current(): Buffer | null;
-  /** Makes one when there is none, or none that can be read. @throws AppError SECRET_UNREADABLE */
+  /** Creates a key if there is no readable one. @throws AppError SECRET_UNREADABLE */
   get(): Promise<Buffer>;
 }
 
@@ -32,7 +34,7 @@ export function signingKeyKind(secretBox: SecretBox): RecordKind<StoredSigningKe
     parse(_name, value) {
       const record = parseStored<StoredSigningKey>(stored, value);
       if (FORM.test(secretBox.open(signingKeyOwner, record.value))) return record;
-      throw new AppError("RECORD_INVALID", "it is not of its kind: value: wanted 64 hex digits");
+      throw new AppError("RECORD_INVALID", "invalid record: value: wanted 64 hex digits");
     },
   };
 }
@@ -57,16 +59,17 @@ export function createSigningKey(store: RegistryStore, secretBox: SecretBox): Si
       for (let tries = 0; current === null && tries < MAX_TRIES; tries++) {
         const found = await records.read(SIGNING_KEY);
         if (found?.record) return open(found.record);
-        // With the right POSTHORN_ENCRYPTION_KEY it may be readable yet.
+        // The right POSTHORN_ENCRYPTION_KEY may still decrypt it.
         const unreadable = store.invalid().find(({ key }) => key === SIGNING_KEY);
         if (found !== null && unreadable?.isSecret) throw new AppError("SECRET_UNREADABLE", unreadable.problem);
         const made: StoredSigningKey = { value: secretBox.seal(signingKeyOwner, randomBytes(32).toString("hex")) };
         const written = found === null ? records.create(SIGNING_KEY, made) : records.update(SIGNING_KEY, made, found.revision);
         const revision = await written;
-        // On a conflict another replica was quicker.
+        // On a conflict another replica was faster.
         if (revision !== "conflict") await store.reached(revision);
       }
-      if (current === null) throw new AppError("CONFLICT", "the signing key kept being changed by others", { retryable: true });
+      if (current === null)
+        throw new AppError("CONFLICT", `the signing key was changed by others ${MAX_TRIES} times in a row`, { retryable: true });
       return current;
     },
   };

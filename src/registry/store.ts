@@ -1,20 +1,20 @@
 /**
- * The registry bucket `<prefix>-registry` (NATS KV): records by compare-and-set, and one watch over all of them.
+ * The registry's records: read and changed by compare-and-set, and every change passed to the listeners.
  *
- * REGISTRY-1  A record that can't be read reaches no listener. The last revision of its key that can be read stays in force: what
- *     the listeners have, or, after a start, what the bucket's history still has. A later write that can be read ends that.
- * R1  Listeners get every change in the order of revisions, from the first record on; nothing is skipped over a restart
- *     of the watch, which goes on from the last revision seen.
- * R2  `isCurrent` is false from the start and from every reconnect until the watch has caught up.
- * R3  After a reconnect the watch is started anew: left to itself it lags by many seconds.
- * R4  A bucket that takes the place of a deleted one gets the records that this process knows, where it has none of that key:
- *     without them every delivery would be one of an app that is gone.
+ * STORE-1  A new bucket in place of a deleted one gets the records that this process knows, except for keys that it already has:
+ *     without them every delivery would belong to an app that no longer exists.
  */
-import { ErrorCode, type KV, type KvEntry, type NatsConnection, NatsError, type QueuedIterator } from "nats";
-import { AppError, messageOf } from "../model/app-error.ts";
+
+import type { NatsConnection } from "nats";
+import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
-import { sleep } from "../model/periodic.ts";
+import type { RecordKind } from "../model/record-kind.ts";
+import { type Bucket, type BucketEntry, createBucket } from "./bucket.ts";
+import { type BucketWatch, createBucketWatch } from "./bucket-watch.ts";
+import { createRecordRecovery, parseEntry, type RecordRecovery, readLastGood } from "./record-recovery.ts";
+import type { FoundRecord, InvalidRecord, RecordListener, Records } from "./record-types.ts";
+import { createRevisionWaiters, type RevisionWaiters } from "./revision-waiters.ts";
 
 export interface StoredRecord {
   /** JSON text. */
@@ -24,60 +24,17 @@ export interface StoredRecord {
   readonly storedAt: number;
 }
 
-/** The records under one prefix, and how they are read. */
-export interface RecordKind<T> {
-  readonly prefix: string;
-  /** @param name the key without the prefix. @throws AppError RECORD_INVALID, SECRET_UNREADABLE */
-  parse(name: string, value: string): T;
-}
-
-/** @param record null when it is gone. */
-export type RecordListener<T> = (key: string, record: T | null, revision: number) => void;
-
-/** A record as it is in force. */
-export interface FoundRecord<T> {
-  /** Null: it can't be read, and no earlier revision either. */
-  readonly record: T | null;
-  /** Of the newest value, whether it can be read or not. */
-  readonly revision: number;
-  /** By the server's clock, milliseconds since the epoch. */
-  readonly storedAt: number;
-  /** Why the newest value can't be read; null: it can. */
-  readonly problem: string | null;
-}
-
-/** The records of one kind, read and written by their keys. */
-export interface Records<T> {
-  /** @throws AppError NATS_UNREACHABLE, as the writes do. */
-  read(key: string): Promise<FoundRecord<T> | null>;
-  /** The revision by which a record was deleted; 0 when it is there, or never was. */
-  deletedAt(key: string): Promise<number>;
-  /** The last value that a deleted record had, as far as the bucket's history has it. */
-  readDeleted(key: string): Promise<T | null>;
-  create(key: string, record: T): Promise<number | "conflict">;
-  update(key: string, record: T, revision: number): Promise<number | "conflict">;
-  /** Resolves when the listeners have seen the revision. */
-  reached(revision: number): Promise<void>;
-}
-
-export interface InvalidRecord {
-  readonly key: string;
-  readonly revision: number;
-  readonly problem: string;
-  /** It is a secret that can't be decrypted. */
-  readonly isSecret: boolean;
-  /** Whether an earlier revision is in force. */
-  inForce: boolean;
-}
-
 export interface RegistryStore {
-  /** Resolves when every record there is has been handed to the listeners. */
+  /** Resolves when all records have been passed to the listeners. */
   start(): Promise<void>;
   stop(): Promise<void>;
+  /** Resolves when no record has arrived for this long, or the store was stopped. */
+  quiet(forMs: number): Promise<void>;
+  /** Whether the listeners have seen every change so far. */
   isCurrent(): boolean;
-  /** The bucket is gone: nothing is current until `reopen`. */
+  /** Reports that the bucket was deleted: what is in memory is not current until `reopen`. */
   bucketMissing(): void;
-  /** Opens a bucket that is another one than before, or makes it (R4). Revisions count from 1 again. */
+  /** STORE-1. Opens or creates the bucket that replaces the deleted one; its revisions count from 1. */
   reopen(): Promise<void>;
   /** Calls the listener when revisions count from 1 again. */
   onReopen(listener: () => void): void;
@@ -90,14 +47,14 @@ export interface RegistryStore {
   invalid(): readonly InvalidRecord[];
   /** Resolves when the listeners have seen the revision. */
   reached(revision: number): Promise<void>;
-  /** The newest value, unread. @throws AppError NATS_UNREACHABLE, as the writes do. */
+  /** The newest value as text. @throws AppError NATS_UNREACHABLE, as do the writes */
   readRecord(key: string): Promise<StoredRecord | null>;
   createRecord(key: string, value: string): Promise<number | "conflict">;
   updateRecord(key: string, value: string, revision: number): Promise<number | "conflict">;
   putRecord(key: string, value: string): Promise<number>;
-  /** @returns the revision of the deletion. */
+  /** @returns the revision of the deletion */
   deleteRecord(key: string): Promise<number>;
-  /** As it was at that revision. */
+  /** Deletes the record if that revision is its newest. */
   deleteRecordAt(key: string, revision: number): Promise<"deleted" | "conflict">;
 }
 
@@ -113,357 +70,157 @@ export interface RegistryStoreOptions {
   readonly replicas: number;
 }
 
-const RESTART_AFTER_MS = 250;
-/** Records put back at once. */
-const PUT_AT_ONCE = 64;
-const REACHED_TIMEOUT_MS = 5_000;
-/** Revisions of a key that the bucket keeps: those before a value that can't be read. */
-const HISTORY = 8;
-/** Histories that are read at once. */
-const HISTORIES_AT_ONCE = 16;
-/** JetStream's "wrong last sequence". */
-const WRONG_LAST_SEQUENCE = 10071;
+const WRITES_AT_ONCE = 64;
 
-export function createRegistryStore(dependencies: RegistryStoreDependencies, { prefix, replicas }: RegistryStoreOptions): RegistryStore {
+export function createRegistryStore(dependencies: RegistryStoreDependencies, options: RegistryStoreOptions): RegistryStore {
   const { connection, onReconnect, clock, logger } = dependencies;
-  const bucketName = `${prefix}-registry`;
-  const listenersOf = new Map<RecordKind<unknown>, Array<RecordListener<unknown>>>();
-  const invalid = new Map<string, InvalidRecord>();
-  /** Invalid records whose history has not been read yet. */
-  const toRecover = new Map<string, RecordKind<unknown>>();
-  let recovering: Promise<void> | undefined;
-  const currentListeners: Array<() => void> = [];
-  const reopenListeners: Array<() => void> = [];
-  /** As they were seen last, for a bucket that is lost (R4). */
+  const bucket = createBucket(connection, logger, options);
+  const revisions = createRevisionWaiters(clock);
+  const listeners = createListeners(logger);
+  /** The last readable value of each key, for a bucket that is lost (STORE-1). */
   const known = new Map<string, string>();
-  const waiters = new Set<{ readonly revision: number; readonly resolve: () => void }>();
-  let bucket: KV | undefined;
-  let iterator: QueuedIterator<KvEntry> | undefined;
-  let seen = 0;
-  let current = false;
-  let stopped = false;
-  let restart = (): void => {};
+  const recovery = createRecordRecovery({
+    bucket,
+    apply(kind, { record, entry, value }) {
+      known.set(entry.key, value);
+      listeners.apply(kind, entry, record);
+    },
+    logger,
+  });
+  const onEntry = (entry: BucketEntry): void => {
+    receive(entry, listeners, recovery);
+    if (entry.value === null) known.delete(entry.key);
+    else if (!recovery.has(entry.key)) known.set(entry.key, entry.value);
+  };
+  const watch = createBucketWatch({ bucket, revisions, onEntry, whenProcessed: recovery.whenIdle, clock, logger });
+  const reopenListeners: Array<() => void> = [];
   let offReconnect = (): void => {};
 
-  const kv = (): KV => {
-    if (bucket === undefined) throw new Error("the registry store was not started");
-    return bucket;
+  return {
+    async start() {
+      await bucket.open();
+      offReconnect = onReconnect(() => restart(watch));
+      await watch.start();
+    },
+    async stop() {
+      watch.stop();
+      recovery.stop();
+      offReconnect();
+      revisions.release();
+    },
+    quiet: watch.quiet,
+    isCurrent: watch.isCurrent,
+    bucketMissing: watch.setOutdated,
+    async reopen() {
+      watch.setOutdated();
+      await bucket.open();
+      const records = await putBack(bucket, known);
+      revisions.reset();
+      for (const listener of reopenListeners) listener();
+      watch.restart();
+      logger.error({ bucket: bucket.name, records, known: known.size }, "the registry bucket was replaced; known records were put back");
+    },
+    onReopen: (listener) => void reopenListeners.push(listener),
+    onCurrent: watch.onCurrent,
+    onRecord: listeners.add,
+    recordsOf: (kind) => createRecords(bucket, kind, revisions),
+    invalid: recovery.invalid,
+    reached: revisions.reached,
+    async readRecord(key) {
+      const entry = await bucket.read(key);
+      return entry === null || entry.value === null ? null : { ...entry, value: entry.value };
+    },
+    createRecord: bucket.create,
+    updateRecord: bucket.update,
+    putRecord: bucket.put,
+    deleteRecord: bucket.delete,
+    deleteRecordAt: bucket.deleteAt,
   };
+}
 
-  const hand = <T>(kind: RecordKind<T>, key: string, record: T | null, revision: number): void => {
-    for (const listener of listenersOf.get(kind) ?? []) {
-      try {
-        listener(key, record, revision);
-      } catch (error) {
-        logger.error({ key, revision, error: messageOf(error) }, "a registry record could not be applied");
+function restart(watch: BucketWatch): void {
+  watch.setOutdated();
+  watch.restart();
+}
+
+interface Listeners {
+  add<T>(kind: RecordKind<T>, listener: RecordListener<T>): void;
+  kindsOf(key: string): Array<RecordKind<unknown>>;
+  apply(kind: RecordKind<unknown>, entry: BucketEntry, record: unknown): void;
+}
+
+function createListeners(logger: Logger): Listeners {
+  const listenersOf = new Map<RecordKind<unknown>, Array<RecordListener<unknown>>>();
+  return {
+    add<T>(kind: RecordKind<T>, listener: RecordListener<T>) {
+      const all = listenersOf.get(kind) ?? [];
+      all.push(listener as RecordListener<unknown>);
+      listenersOf.set(kind, all);
+    },
+    kindsOf: (key) => [...listenersOf.keys()].filter(({ prefix }) => key.startsWith(prefix)),
+    apply(kind, { key, revision, storedAt }, record) {
+      for (const listener of listenersOf.get(kind) ?? []) {
+        try {
+          listener(key, record, revision, storedAt);
+        } catch (error) {
+          logger.error({ key, revision, error: messageOf(error) }, "a registry record could not be applied");
+        }
       }
-    }
+    },
   };
+}
 
-  /** REGISTRY-1 */
-  const receiveAs = <T>(kind: RecordKind<T>, entry: KvEntry): void => {
-    const { key, revision } = entry;
-    invalid.delete(key);
-    toRecover.delete(key);
+/** RECORD-1 */
+function receive(entry: BucketEntry, listeners: Listeners, recovery: RecordRecovery): void {
+  for (const kind of listeners.kindsOf(entry.key)) {
+    recovery.remove(entry.key);
+    let record: unknown;
     try {
-      hand(kind, key, parseEntry(kind, entry), revision);
+      record = parseEntry(kind, entry);
     } catch (error) {
-      const isSecret = error instanceof AppError && error.code === "SECRET_UNREADABLE";
-      invalid.set(key, { key, revision, problem: messageOf(error), isSecret, inForce: false });
-      logger.error({ key, revision, error: messageOf(error) }, "a registry record can't be read; its last good revision stays in force");
-      toRecover.set(key, kind);
-      recovering ??= recover();
+      recovery.add(kind, entry, error);
+      continue;
     }
-  };
+    listeners.apply(kind, entry, record);
+  }
+}
 
-  const receive = (entry: KvEntry): void => {
-    // A restarted watch begins with the last revision seen, or a new one of the same key.
-    if (entry.revision <= seen) return;
-    for (const kind of listenersOf.keys()) if (entry.key.startsWith(kind.prefix)) receiveAs(kind, entry);
-    if (!isValue(entry)) known.delete(entry.key);
-    else if (!invalid.has(entry.key)) known.set(entry.key, textOf(entry));
-    seen = entry.revision;
-    for (const waiter of waiters) if (waiter.revision <= seen) waiter.resolve();
-  };
+/** @returns the number of records written */
+async function putBack(bucket: Bucket, known: ReadonlyMap<string, string>): Promise<number> {
+  const records = [...known];
+  let count = 0;
+  for (let from = 0; from < records.length; from += WRITES_AT_ONCE) {
+    const some = records.slice(from, from + WRITES_AT_ONCE);
+    const results = await Promise.all(some.map(([key, value]) => bucket.update(key, value, 0)));
+    count += results.filter((result) => result !== "conflict").length;
+  }
+  return count;
+}
 
-  /** @returns the newest value before `revision` that can be read; null when there is none, or a deletion came after it. */
-  const lastGood = async <T>(kind: RecordKind<T>, key: string, revision: number): Promise<{ record: T; revision: number } | null> => {
-    const entries: KvEntry[] = [];
-    for await (const entry of await kv().history({ key })) entries.push(entry);
-    for (const entry of entries.reverse()) {
-      if (entry.revision >= revision) continue;
-      try {
-        const record = parseEntry(kind, entry);
-        return record === null ? null : { record, revision: entry.revision };
-      } catch {
-        // An older one may be readable.
-      }
-    }
-    return null;
-  };
-
-  const recoverOne = async ([key, kind]: [string, RecordKind<unknown>]): Promise<void> => {
-    const found = invalid.get(key);
-    if (found === undefined) return;
-    try {
-      const good = await lastGood(kind, key, found.revision);
-      // A newer value may have come meanwhile.
-      if (good === null || invalid.get(key) !== found) return;
-      found.inForce = true;
-      hand(kind, key, good.record, good.revision);
-    } catch (error) {
-      logger.warn({ key, error: messageOf(error) }, "the history of a registry record can't be read");
-    }
-  };
-
-  const recover = async (): Promise<void> => {
-    while (toRecover.size > 0 && !stopped) {
-      const some = [...toRecover].slice(0, HISTORIES_AT_ONCE);
-      for (const [key] of some) toRecover.delete(key);
-      await Promise.all(some.map(recoverOne));
-    }
-    recovering = undefined;
-  };
-
-  const becomeCurrent = async (): Promise<void> => {
-    await recovering;
-    if (current || stopped) return;
-    current = true;
-    for (const listener of currentListeners) listener();
-  };
-
-  /** One life of the watch; ends when it fails or is restarted. */
-  const watchOnce = async (): Promise<void> => {
-    const watch = await kv().watch({ ...(seen > 0 ? { resumeFromRevision: seen } : {}), initializedFn: () => void becomeCurrent() });
-    iterator = watch;
-    restart = () => watch.stop();
-    if (stopped) watch.stop();
-    for await (const entry of watch) receive(entry);
-  };
-
-  const watchAlways = async (): Promise<void> => {
-    for (let failures = 0; !stopped; ) {
-      try {
-        await watchOnce();
-        failures = 0;
-      } catch (error) {
-        if (!stopped && failures++ === 0)
-          logger.warn({ bucket: bucketName, error: messageOf(error) }, "registry watch ended, starting it again");
-      }
-      current = false;
-      if (!stopped) await sleep(clock, RESTART_AFTER_MS);
-    }
-  };
-
-  const open = async (): Promise<void> => {
-    bucket = await connection.jetstream().views.kv(bucketName, { history: HISTORY, replicas });
-    await keepHistory(connection, bucketName, logger);
-  };
-
-  /** @returns how many. */
-  const putBack = async (): Promise<number> => {
-    let count = 0;
-    const records = [...known];
-    for (let from = 0; from < records.length; from += PUT_AT_ONCE) {
-      const some = records.slice(from, from + PUT_AT_ONCE);
-      const results = await Promise.all(some.map(([key, value]) => conflictOr(kv().put(key, value, { previousSeq: 0 }))));
-      count += results.filter((result) => result !== "conflict").length;
-    }
-    return count;
-  };
-
-  const conflictOr = async <T>(write: Promise<T>): Promise<T | "conflict"> => {
-    try {
-      return await write;
-    } catch (error) {
-      if (error instanceof NatsError && error.api_error?.err_code === WRONG_LAST_SEQUENCE) return "conflict";
-      throw unreachableOr(error);
-    }
-  };
-
-  const readRecord = async (key: string): Promise<StoredRecord | null> => {
-    const entry = await kv()
-      .get(key)
-      .catch((error: unknown) => {
-        throw unreachableOr(error);
-      });
-    return entry === null || !isValue(entry) ? null : { value: textOf(entry), revision: entry.revision, storedAt: entry.created.getTime() };
-  };
-
+function createRecords<T>(bucket: Bucket, kind: RecordKind<T>, { reached }: RevisionWaiters): Records<T> {
   const deletedAt = async (key: string): Promise<number> => {
-    const entry = await kv().get(key);
-    return entry === null || isValue(entry) ? 0 : entry.revision;
+    const entry = await bucket.read(key);
+    return entry?.value === null ? entry.revision : 0;
   };
-  const createRecord = (key: string, value: string): Promise<number | "conflict"> => conflictOr(kv().create(key, value));
-  const updateRecord = (key: string, value: string, revision: number): Promise<number | "conflict"> =>
-    conflictOr(kv().update(key, value, revision));
-
-  const reached = async (revision: number): Promise<void> => {
-    if (seen >= revision) return;
-    await new Promise<void>((resolve, reject) => {
-      const waiter = {
-        revision,
-        resolve: () => {
-          waiters.delete(waiter);
-          cancel();
-          resolve();
-        },
-      };
-      waiters.add(waiter);
-      const cancel = clock.after(REACHED_TIMEOUT_MS, () => {
-        waiters.delete(waiter);
-        reject(
-          new AppError("NATS_UNREACHABLE", `the change is stored as revision ${revision}, but the registry watch has not seen it yet`, {
-            retryable: true,
-          }),
-        );
-      });
-    });
-  };
-
-  const recordsOf = <T>(kind: RecordKind<T>): Records<T> => ({
-    async read(key) {
-      const found = await readRecord(key);
-      if (found === null) return null;
-      const { value, revision, storedAt } = found;
+  return {
+    async read(key): Promise<FoundRecord<T> | null> {
+      const entry = await bucket.read(key);
+      if (entry === null || entry.value === null) return null;
+      const { revision, storedAt } = entry;
       try {
-        return { record: kind.parse(key.slice(kind.prefix.length), value), revision, storedAt, problem: null };
+        return { record: parseEntry(kind, entry), revision, storedAt, problem: null };
       } catch (error) {
-        const good = await lastGood(kind, key, revision);
+        const good = await readLastGood(bucket, kind, key, revision);
         return { record: good?.record ?? null, revision, storedAt, problem: messageOf(error) };
       }
     },
     deletedAt,
     async readDeleted(key) {
       const at = await deletedAt(key);
-      return at === 0 ? null : ((await lastGood(kind, key, at))?.record ?? null);
+      return at === 0 ? null : ((await readLastGood(bucket, kind, key, at))?.record ?? null);
     },
-    create: (key, record) => createRecord(key, JSON.stringify(record)),
-    update: (key, record, revision) => updateRecord(key, JSON.stringify(record), revision),
+    create: (key, record) => bucket.create(key, JSON.stringify(record)),
+    update: (key, record, revision) => bucket.update(key, JSON.stringify(record), revision),
     reached,
-  });
-
-  return {
-    async start() {
-      await open();
-      offReconnect = onReconnect(() => {
-        current = false;
-        restart();
-      });
-      const caughtUp = new Promise<void>((resolve) => currentListeners.push(resolve));
-      void watchAlways();
-      await caughtUp;
-    },
-
-    async stop() {
-      stopped = true;
-      current = false;
-      offReconnect();
-      iterator?.stop();
-      for (const { resolve } of waiters) resolve();
-    },
-
-    isCurrent: () => current,
-    bucketMissing() {
-      current = false;
-    },
-    async reopen() {
-      current = false;
-      await open();
-      const records = await putBack();
-      seen = 0;
-      for (const listener of reopenListeners) listener();
-      restart();
-      logger.error({ bucket: bucketName, records, known: known.size }, "the registry bucket is a new one; known records were put back");
-    },
-    onReopen: (listener) => void reopenListeners.push(listener),
-    onCurrent: (listener) => void currentListeners.push(listener),
-    onRecord<T>(kind: RecordKind<T>, listener: RecordListener<T>) {
-      const all = listenersOf.get(kind) ?? [];
-      all.push(listener as RecordListener<unknown>);
-      listenersOf.set(kind, all);
-    },
-    recordsOf,
-    invalid: () => [...invalid.values()],
-
-    reached,
-    readRecord,
-    createRecord,
-    updateRecord,
-    putRecord: (key, value) => kv().put(key, value),
-    async deleteRecord(key) {
-      await kv().delete(key);
-      // The library does not say which revision the marker got; the bucket's last is not before it.
-      return (await kv().get(key))?.revision ?? 0;
-    },
-    deleteRecordAt: (key, revision) =>
-      conflictOr(
-        kv()
-          .delete(key, { previousSeq: revision })
-          .then(() => "deleted"),
-      ),
   };
-}
-
-/** Anything but a deletion: a message that somebody else has published is a value, whatever its headers say. */
-function isValue({ operation }: KvEntry): boolean {
-  return operation !== "DEL" && operation !== "PURGE";
-}
-
-/** What no JSON text is, in place of bytes that are not UTF-8. */
-const NOT_UTF8 = "not UTF-8";
-const utf8 = new TextDecoder("utf-8", { fatal: true });
-
-function textOf(entry: KvEntry): string {
-  try {
-    return utf8.decode(entry.value);
-  } catch {
-    return NOT_UTF8;
-  }
-}
-
-/** @returns null for a deletion. */
-function parseEntry<T>(kind: RecordKind<T>, entry: KvEntry): T | null {
-  return isValue(entry) ? kind.parse(entry.key.slice(kind.prefix.length), textOf(entry)) : null;
-}
-
-/** A bucket that an earlier version made keeps one revision of each key. */
-async function keepHistory(connection: NatsConnection, bucketName: string, logger: Logger): Promise<void> {
-  const stream = `KV_${bucketName}`;
-  try {
-    const manager = await connection.jetstreamManager({ checkAPI: false });
-    const { config } = await manager.streams.info(stream);
-    if (config.max_msgs_per_subject < HISTORY) await manager.streams.update(stream, { ...config, max_msgs_per_subject: HISTORY });
-  } catch (error) {
-    logger.warn(
-      { stream, error: messageOf(error) },
-      `the registry bucket could not be set to keep ${HISTORY} revisions of a record; if it keeps one, a record that can't be read has no earlier one`,
-    );
-  }
-}
-
-/** The client library's codes in words. */
-const NATS_REASONS: Readonly<Record<string, string>> = {
-  [ErrorCode.Timeout]: "no answer in time",
-  [ErrorCode.NoResponders]: "JetStream is not available",
-  [ErrorCode.ConnectionClosed]: "not connected",
-  [ErrorCode.ConnectionDraining]: "the service is stopping",
-  [ErrorCode.Disconnect]: "not connected",
-  [ErrorCode.PermissionsViolation]: "its user lacks a permission, see docs/security.md",
-};
-
-/** Why a request to NATS failed, for people: the client library has codes for it. */
-export function natsReason(error: unknown): string {
-  return error instanceof NatsError && error.api_error === undefined
-    ? (NATS_REASONS[error.code] ?? "the request failed")
-    : messageOf(error);
-}
-
-/** A server that does not answer is a fault of the moment, and says so; what it answers is not for this. */
-export function unreachableOr(error: unknown): unknown {
-  if (!(error instanceof NatsError) || error.api_error !== undefined) return error;
-  return new AppError("NATS_UNREACHABLE", `NATS does not answer (${natsReason(error)})`, {
-    retryable: true,
-    cause: error,
-  });
 }

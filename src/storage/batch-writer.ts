@@ -1,26 +1,17 @@
 /**
- * Writes a batch of attempts: log rows, health counters, stats, delivery marks and notes together, so that a mark is never
- * there without its row nor the other way round. A single server gets all of it in one call; a cluster one call for what has
- * one tag, an app's rows, stats and marks or an installation's health, and each note by itself.
+ * Writes a batch of attempts: log rows, health counters, stats, dedup records and notes. A single server gets all of it in one
+ * call, so a dedup record never exists without its row. A cluster gets one call for each app's rows, stats and dedup records, one
+ * for each installation's health and one for each note.
  *
- * W1  A batch has a number, and the script remembers the last one of each writer (and tag): what is sent again because its
- *     answer was lost is written once, also when Redis gets to the first one after its successor. Notes say the same however often they are written.
- * W2  What a cluster has written of a batch is not sent again with the rest, however long a node is away.
+ * WRITE-1  Batches are numbered, and the script remembers each writer's (and tag's) last number: a batch that is sent again because its
+ *     answer was lost is written once, even if the first copy arrives late. Notes are idempotent.
+ * WRITE-2  The calls of a batch that a cluster has answered are not repeated with the others, however long a node is unreachable.
  */
-
-import {
-  addToGroups,
-  createGroup,
-  type Group,
-  type LogEntry,
-  NOTE_SCRIPT,
-  type Note,
-  SCRIPT,
-  scriptCall,
-  type WriteOptions,
-} from "./batch-script.ts";
-import { MARK_TTL_S } from "./dedup-record.ts";
+import { addToGroup, createGroup, type Group } from "./batch-group.ts";
+import { NOTE_SCRIPT, SCRIPT, scriptCall, type WriteOptions } from "./batch-script.ts";
+import { DEDUP_TTL_S } from "./dedup-record.ts";
 import { keys } from "./keys.ts";
+import type { LogEntry, Note } from "./log-entry.ts";
 import type { RedisClient } from "./redis.ts";
 
 export interface Batch {
@@ -28,7 +19,7 @@ export interface Batch {
   readonly notes: readonly Note[];
 }
 
-/** The same batch again under the same number when it failed. @returns what was wrong with single keys. */
+/** A failed batch is written again under the same number. @returns problems of single keys */
 export type WriteBatch = (writer: string, number: number, batch: Batch) => Promise<string[]>;
 
 type ScriptedRedis = RedisClient & {
@@ -36,7 +27,7 @@ type ScriptedRedis = RedisClient & {
   writeNote(key: string, field: string, value: string, ttlS: number): Promise<unknown>;
 };
 
-/** @returns what was wrong with single keys. */
+/** @returns problems of single keys */
 type Write = () => Promise<string[]>;
 
 export function createWriteBatch(redis: RedisClient, options: WriteOptions): WriteBatch {
@@ -51,7 +42,7 @@ export function createWriteBatch(redis: RedisClient, options: WriteOptions): Wri
   if (!redis.isCluster) {
     return (writer, number, { entries, notes }) => {
       const group = createGroup();
-      for (const entry of entries) addToGroups(entry, group, group, options);
+      for (const entry of entries) addToGroup(entry, group, group, options.recoveredAt);
       return call(keys.batch(writer, null), number, group, notes);
     };
   }
@@ -63,7 +54,7 @@ export function createWriteBatch(redis: RedisClient, options: WriteOptions): Wri
       groups.set(tag, group);
       return group;
     };
-    for (const entry of entries) addToGroups(entry, groupOf(entry.app), groupOf(entry.installationUuid), options);
+    for (const entry of entries) addToGroup(entry, groupOf(entry.app), groupOf(entry.installationUuid), options.recoveredAt);
     const scripts = [...groups].map(
       ([tag, group]) =>
         () =>
@@ -74,18 +65,18 @@ export function createWriteBatch(redis: RedisClient, options: WriteOptions): Wri
       ...notes.map(
         ({ key, field, value }) =>
           () =>
-            writeNote.call(redis, key, field ?? "", value, MARK_TTL_S).then(() => []),
+            writeNote.call(redis, key, field ?? "", value, DEDUP_TTL_S).then(() => []),
       ),
     ];
   };
 
-  let underWay = { number: 0, left: [] as Write[], problems: [] as string[] };
+  let pending = { number: 0, writes: [] as Write[], problems: [] as string[] };
   return async (writer, number, batch) => {
-    if (underWay.number !== number) underWay = { number, left: writesOf(writer, number, batch), problems: [] };
-    const { left, problems } = underWay;
-    const results = await Promise.allSettled(left.map((write) => write()));
+    if (pending.number !== number) pending = { number, writes: writesOf(writer, number, batch), problems: [] };
+    const { writes, problems } = pending;
+    const results = await Promise.allSettled(writes.map((write) => write()));
     for (const result of results) if (result.status === "fulfilled") problems.push(...result.value);
-    underWay.left = left.filter((_, at) => results[at]?.status === "rejected");
+    pending.writes = writes.filter((_, at) => results[at]?.status === "rejected");
     const failed = results.find((result) => result.status === "rejected");
     if (failed !== undefined) throw failed.reason;
     return problems;

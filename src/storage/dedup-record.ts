@@ -1,7 +1,7 @@
 /**
- * The values under `delivery:{<app>}:<mark>`, `place:<delivery id>`, and in the hashes
- * `addressees:<event id>` and `skipped:<delivery id>`: enough to skip what was delivered, to find a delivery
- * and its event again by id, and to tell what came of it when its row is gone.
+ * The values under `delivery:{<app>}:<dedup key>` and `place:<delivery id>`, and in the hashes `addressees:<event id>` and
+ * `skipped:<delivery id>`. They detect duplicates, locate a delivery and its event by id, and keep a delivery's outcome after its
+ * log row has expired.
  */
 import type { AttemptRecord, DeliveredFor } from "../delivery/ports.ts";
 import type { Delivery } from "../model/delivery.ts";
@@ -19,14 +19,14 @@ export interface DedupRecord extends NotedDelivery {
   readonly last: LastAttempt | null;
 }
 
-export interface PlaceNote extends NotedDelivery {
-  readonly place: StreamLocation;
-  /** Of the resend or replay that was stored; null: it was the first run. */
+export interface NotedLocation extends NotedDelivery {
+  readonly location: StreamLocation;
+  /** The id of the resend or replay that stored it; null for the first run. */
   readonly replay: string | null;
 }
 
-/** Longer than the events stream keeps an event, so that a redelivered one always finds its mark. */
-export const MARK_TTL_S = 8 * 86_400;
+/** Longer than the events stream keeps an event, so that every redelivered event finds its record. */
+export const DEDUP_TTL_S = 8 * 86_400;
 
 export const DELIVERED = "delivered";
 
@@ -39,7 +39,7 @@ export function encodeDedupRecord({ delivery, outcome, attempt, endedAt, respons
   return `${state} ${encodeNoted(delivery)} ${attempt} ${endedAt} ${responseCode} ${requestHeaders["traceparent"] ?? ""}`;
 }
 
-/** Null for what is none. */
+/** @returns null for any other value */
 export function decodeDedupRecord(value: string): DedupRecord | null {
   const [state = "", sequence, app, uuid, attempt, endedAt, responseCode, traceparent = ""] = value.split(" ");
   const noted = decodeNoted(sequence, app, uuid);
@@ -48,7 +48,7 @@ export function decodeDedupRecord(value: string): DedupRecord | null {
   return {
     delivered: state === DELIVERED,
     ...noted,
-    // A mark of an earlier version ends here.
+    // A record of an early version ends here.
     last:
       attempt === undefined
         ? null
@@ -56,39 +56,39 @@ export function decodeDedupRecord(value: string): DedupRecord | null {
   };
 }
 
-export function encodePlace(delivery: Delivery, { stream, sequence }: StreamLocation): string {
+export function encodeLocation(delivery: Delivery, { stream, sequence }: StreamLocation): string {
   return `${stream} ${sequence} ${encodeNoted(delivery)} ${delivery.replay ?? "-"}`;
 }
 
-/** Null for what is none. */
-export function decodePlace(value: string): PlaceNote | null {
+/** @returns null for any other value */
+export function decodeLocation(value: string): NotedLocation | null {
   const [stream = "", sequence = "", eventSequence, app, uuid, replay = "-"] = value.split(" ");
   const noted = decodeNoted(eventSequence, app, uuid);
   if (noted === null || !STREAMS.includes(stream) || !/^\d{1,16}$/.test(sequence)) return null;
   return {
-    place: { stream: stream as StreamLocation["stream"], sequence: Number(sequence) },
+    location: { stream: stream as StreamLocation["stream"], sequence: Number(sequence) },
     replay: replay === "-" ? null : replay,
     ...noted,
   };
 }
 
-/** Alongside the delivery's id, which is the field's name. */
+/** The value under the delivery's id in the hash. */
 export function encodeAddressee(delivery: Delivery): string {
   return encodeNoted(delivery);
 }
 
-/** @returns null for anything else, and for a note of an earlier version, which does not say which delivery it was. */
+/** @returns null for any other value, and for one of an early version, which lacks the delivery's event */
 export function decodeAddressee(deliveryId: string, value: string): NotedAddressee | null {
   const noted = decodeNoted(...value.split(" "));
   return noted && { deliveryId, ...noted };
 }
 
-/** Alongside the sequence of the event that was skipped, which is the field's name. */
+/** The value under the skipped event's sequence in the hash. */
 export function encodeSkip({ eventSequence }: DeliveredFor, at: number): string {
   return `${eventSequence ?? "-"} ${at}`;
 }
 
-/** Null for anything else. */
+/** @returns null for any other value */
 export function decodeSkip(eventSequence: string, value: string): NotedSkip | null {
   const [delivered = "", at = ""] = value.split(" ");
   if (![eventSequence, at].every((text) => /^\d{1,16}$/.test(text)) || !/^(?:-|\d{1,16})$/.test(delivered)) return null;

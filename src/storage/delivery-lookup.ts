@@ -1,23 +1,22 @@
-/** Finds events and deliveries again by their ids, from the marks and notes that attempt-log.ts writes. */
+/** Finds events and deliveries by their ids, from the dedup records and notes that request-log.ts writes. */
 import type { DeliveryHistory, NotedAddressee, NotedSkip, RunHistory } from "../model/delivery-location.ts";
-import { type DedupRecord, decodeAddressee, decodeDedupRecord, decodePlace, decodeSkip, type PlaceNote } from "./dedup-record.ts";
+import { type DedupRecord, decodeAddressee, decodeDedupRecord, decodeLocation, decodeSkip, type NotedLocation } from "./dedup-record.ts";
 import { keys } from "./keys.ts";
 import type { RedisClient } from "./redis.ts";
 import { type RedisProblem, reading, unlessWrongType } from "./redis-reading.ts";
 
-/** Every call rejects with AppError REDIS_UNREACHABLE when Redis is away. */
+/** @throws AppError REDIS_UNREACHABLE */
 export interface DeliveryLookup {
-  /** The deliveries of all events with this id that were attempted or stored in the last days; of very many the first 1,000. */
+  /** The first 1,000 deliveries of all events with this id that were attempted or stored in the last 8 days. */
   ofEvent(eventId: string): Promise<NotedAddressee[]>;
   /**
-   * In the order of the ids; null: nothing is known of it.
-   * @param apps the app of each id. Without them a mark is looked for under the app that the delivery's note names, or under every
-   * one that there is or was.
+   * @param apps the app of each id; if absent, the app of the delivery's location, or else every app that exists or existed
+   * @returns one history per id, in order; null if nothing is known of the delivery
    */
   find(deliveryIds: readonly string[], apps?: readonly string[]): Promise<Array<DeliveryHistory | null>>;
 }
 
-/** @param knownApps the slugs of those that there are, and were */
+/** @param knownApps slugs of all apps that exist or existed */
 export function createDeliveryLookup(
   redis: RedisClient,
   knownApps: () => Iterable<string>,
@@ -31,10 +30,10 @@ export function createDeliveryLookup(
   };
 
   const skipsOf = async (id: string): Promise<NotedSkip[]> => {
-    const noted = Object.entries(
+    const found = Object.entries(
       await reading("where deliveries are", problem, () => unlessWrongType(redis.hgetall(keys.skipped(id)), {})),
     );
-    return noted.flatMap(([field, value]) => decodeSkip(field, value) ?? []).sort((a, b) => a.eventSequence - b.eventSequence);
+    return found.flatMap(([field, value]) => decodeSkip(field, value) ?? []).sort((a, b) => a.eventSequence - b.eventSequence);
   };
 
   return {
@@ -46,45 +45,45 @@ export function createDeliveryLookup(
       ),
 
     async find(deliveryIds, apps) {
-      const places = await get(deliveryIds.map(keys.place));
+      const locations = await get(deliveryIds.map(keys.location));
       const sought = deliveryIds.map((id, at) => {
-        const value = places[at];
-        const note = value == null ? null : decodePlace(value);
-        const app = apps?.[at] ?? note?.app;
+        const value = locations[at];
+        const noted = value == null ? null : decodeLocation(value);
+        const app = apps?.[at] ?? noted?.app;
         const slugs = app === undefined ? [...knownApps()] : [app];
-        return { note, first: slugs.map((slug) => keys.delivery(slug, id)), again: again(id, note) };
+        return { noted, first: slugs.map((slug) => keys.delivery(slug, id)), again: again(id, noted) };
       });
       const wanted = sought.flatMap((one) => [...one.first, ...one.again]);
       const [values, skips] = await Promise.all([get(wanted), Promise.all(deliveryIds.map(skipsOf))]);
       const found = new Map(wanted.map((key, at) => [key, values[at]]));
-      const markAt = (all: readonly string[]): DedupRecord | null => {
+      const recordAt = (all: readonly string[]): DedupRecord | null => {
         const value = all.map((key) => found.get(key)).find((text) => text != null);
         return value == null ? null : decodeDedupRecord(value);
       };
-      return sought.map((one, at) => historyOf(one.note, markAt(one.first), markAt(one.again), skips[at] ?? []));
+      return sought.map((one, at) => historyOf(one.noted, recordAt(one.first), recordAt(one.again), skips[at] ?? []));
     },
   };
 }
 
-function again(id: string, note: PlaceNote | null): string[] {
-  return note === null || note.replay === null ? [] : [keys.delivery(note.app, `${id}:${note.replay}`)];
+function again(id: string, noted: NotedLocation | null): string[] {
+  return noted === null || noted.replay === null ? [] : [keys.delivery(noted.app, `${id}:${noted.replay}`)];
 }
 
 function historyOf(
-  note: PlaceNote | null,
+  noted: NotedLocation | null,
   first: DedupRecord | null,
   later: DedupRecord | null,
   skips: readonly NotedSkip[],
 ): DeliveryHistory | null {
-  const known = first ?? note;
+  const known = first ?? noted;
   if (known === null) return null;
   const run = ({ delivered, last }: DedupRecord, replay: string | null): RunHistory => ({ replay, delivered, last });
   return {
     eventSequence: known.eventSequence,
     app: known.app,
     installationUuid: known.installationUuid,
-    runs: [...(first === null ? [] : [run(first, null)]), ...(later === null ? [] : [run(later, note?.replay ?? null)])],
-    location: note?.place ?? null,
+    runs: [...(first === null ? [] : [run(first, null)]), ...(later === null ? [] : [run(later, noted?.replay ?? null)])],
+    location: noted?.location ?? null,
     skips,
   };
 }

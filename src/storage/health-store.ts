@@ -1,10 +1,10 @@
-/** The health counters of an installation, read and cleared for the health rule. They are written by attempt-log.ts. */
+/** Reads and clears an installation's health counters for the health rule. request-log.ts writes them. */
 import type { HealthStore } from "../status/ports.ts";
 import { keys } from "./keys.ts";
 import type { RedisClient } from "./redis.ts";
 import { countIn, unlessWrongType } from "./redis-reading.ts";
 
-/** The counters live 30 days: nothing older can be there. */
+/** The counters expire after 30 days. */
 const KEPT_DAYS = 31;
 const DAY_MS = 86_400_000;
 
@@ -19,7 +19,7 @@ export function createHealthStore(redis: RedisClient, now: () => number): Health
     },
 
     async clear(installationUuid) {
-      // A day ahead too: the clocks of replicas may differ around midnight.
+      // Tomorrow, too: the clocks of replicas may differ around midnight.
       const days = Array.from({ length: KEPT_DAYS + 1 }, (_, ago) => new Date(now() + DAY_MS - ago * DAY_MS).toISOString().slice(0, 10));
       await redis.del(...days.map((day) => keys.health(installationUuid, day)));
     },

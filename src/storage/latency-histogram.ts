@@ -1,10 +1,10 @@
 /**
- * How long attempts took, in counters: two buckets for each doubling, so that what is read back is right within a factor
- * of √2, and from 1 ms to the longest deadline (120 s) an hour has 35 of them at most.
+ * Attempt durations in counters: two buckets for each doubling, so that percentiles are accurate within a factor of √2, and 35
+ * buckets cover 1 ms to the longest deadline (120 s).
  */
 import type { Latency } from "../model/stats.ts";
 
-/** Of the last bucket, which also has what took longer. */
+/** The last bucket also counts everything longer. */
 export const LAST_BUCKET = 34;
 
 /** Bucket 0 is up to 1 ms, bucket n from 2^((n-1)/2) to 2^(n/2) ms. */
@@ -22,7 +22,7 @@ export function latencyOf(counts: LatencyCounts): Latency {
   return { count, p50: at(0.5), p95: at(0.95), p99: at(0.99) };
 }
 
-/** Of the attempt at that rank by duration, taking those of a bucket as spread evenly on its logarithmic scale. */
+/** Estimates the duration at that rank, assuming an even spread within a bucket on the logarithmic scale. */
 function durationOf(buckets: ReadonlyArray<readonly [number, number]>, rank: number): number {
   let below = 0;
   for (const [bucket, attempts] of buckets) {

@@ -1,4 +1,4 @@
-/** One row of the request log (DESIGN 3.6) as JSON text. Nothing secret gets in, and bodies are cut. */
+/** One row of the request log (docs/design.md 3.6) as JSON text, without secrets and with truncated bodies. */
 import type { AttemptRecord } from "../delivery/ports.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { OUTCOME_RULES } from "../model/outcome.ts";
@@ -7,7 +7,7 @@ import { REDACTED } from "../model/redaction/redact.ts";
 import { withoutSecrets } from "../model/redaction/safe-url.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 
-/** A row as the lists hold it; the last four only if it was not delivered. */
+/** A row as the lists hold it; only rows of failed attempts have the last four members. */
 export interface LogRow {
   readonly date: string;
   readonly event_type: string;
@@ -16,7 +16,7 @@ export interface LogRow {
   readonly installation_uuid: string;
   /** Left out for internal apps. */
   readonly organization_id?: string;
-  /** Without what is secret in it. */
+  /** Without secrets. */
   readonly webhook_url: string;
   /** From 1. */
   readonly attempt: number;
@@ -34,14 +34,14 @@ export interface LogRow {
   readonly error?: string | null;
 }
 
-/** LogRow as JSON text, put together from texts: one is made per attempt. */
+/** Formats a LogRow directly as JSON text, since every attempt needs one. */
 export function logRow(attempt: AttemptRecord): string {
   const { delivery, app, installation, outcome, errorId, projectId } = attempt;
   const { event } = delivery;
   const organization = app.status === "internal" ? "" : `,"organization_id":${JSON.stringify(installation.organizationId)}`;
   const reference =
     errorId === null || projectId === null ? "" : `,"error_id":${JSON.stringify(errorId)},"project_id":${JSON.stringify(projectId)}`;
-  // Times, event types, delivery ids, uuids, outcomes and trace ids need no quoting.
+  // Times, event types, delivery ids, uuids, outcomes and trace ids need no escaping.
   const row =
     `{"date":"${toRfc3339(attempt.startedAt)}","event_type":"${event.type}","event_id":${JSON.stringify(event.id)},` +
     `"delivery_id":"${delivery.id}","installation_uuid":"${installation.uuid}"${organization},` +
@@ -50,7 +50,7 @@ export function logRow(attempt: AttemptRecord): string {
   return outcome === "delivered" ? `${row}}` : `${row},${JSON.stringify(evidence(attempt)).slice(1)}`;
 }
 
-/** What was sent and what came back, with nothing secret in it. */
+/** Request and response of an attempt, without secrets. */
 export function evidence(attempt: AttemptRecord): Pick<LogRow, "request_headers" | "request_body" | "response_body" | "error"> {
   const { app, webhookUrl, requestBody, responseBody, error } = attempt;
   return {
@@ -61,7 +61,7 @@ export function evidence(attempt: AttemptRecord): Pick<LogRow, "request_headers"
   };
 }
 
-/** Custom headers carry whatever credentials the receiver asked for. */
+/** Custom headers may carry the receiver's credentials. */
 function redactedHeaders({ app, requestHeaders }: AttemptRecord): Record<string, string> {
   const custom = new Set(Object.keys(app.headers).map((name) => name.toLowerCase()));
   const shown: Record<string, string> = {};
@@ -95,7 +95,7 @@ const MEMBERS: ReadonlyArray<readonly [name: keyof LogRow, isRequired: boolean, 
   ["error", false, isTextOrNull],
 ];
 
-/** Null for what is no row: damaged, or written by another program. */
+/** @returns null for a damaged row, or one that another program wrote */
 export function readLogRow(text: string): LogRow | null {
   let row: Record<string, unknown>;
   try {

@@ -1,6 +1,6 @@
 /**
- * Whether Redis answers and takes writes. A connection that stands says neither: the old primary after a failover refuses
- * writes and answers with what it knew, a frozen server answers nothing.
+ * Checks that Redis accepts writes. An open connection does not prove it: after a failover the old primary refuses writes and
+ * answers reads with old data, and a frozen server does not answer at all.
  */
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
@@ -13,19 +13,19 @@ import { isConnected, type RedisClient } from "./redis.ts";
 export interface RedisHealth {
   start(): Promise<void>;
   stop(): void;
-  /** Why Redis can't be used now; null: it can. */
+  /** Why Redis can't be used now; null if it can. */
   problem(): string | null;
 }
 
 const NO_CONNECTION = "no connection";
 const EVERY_MS = 1_000;
 const ANSWERS_WITHIN_MS = 2_000;
-/** On a cluster so many keys are written, to reach all or most of its nodes. */
+/** Number of keys written on a cluster, to reach all or most of its nodes. */
 const CLUSTER_PROBES = 8;
 const PROBE_TTL_S = 60;
 
 export function createRedisHealth(redis: RedisClient, clock: Clock, logger: Logger): RedisHealth {
-  /** Of the last look. */
+  /** Result of the last check. */
   let refusal: string | null = null;
   let wasUsable = true;
   let stopped = false;
@@ -42,16 +42,16 @@ export function createRedisHealth(redis: RedisClient, clock: Clock, logger: Logg
     }
   };
 
-  const look = async (): Promise<void> => {
+  const check = async (): Promise<void> => {
     refusal = isConnected(redis) ? await write() : NO_CONNECTION;
     const found = problem();
     if (stopped || (found === null) === wasUsable) return;
     wasUsable = found === null;
-    if (found === null) logger.info({}, "Redis can be used again");
-    else logger.warn({ problem: found }, "Redis can't be used; log rows and counters are kept in memory");
+    if (found === null) logger.info({}, "Redis is usable again");
+    else logger.warn({ problem: found }, "Redis is not usable; log rows and counters are kept in memory");
   };
 
-  const looking = every(clock, EVERY_MS, look);
+  const looking = every(clock, EVERY_MS, check);
 
   return {
     start: looking.start,

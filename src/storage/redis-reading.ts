@@ -1,13 +1,13 @@
-/** What is read from Redis: other programs can write there, so a damaged value costs itself only; and errors in plain words. */
+/** Reads Redis for callers of the API: a damaged value affects only itself, and errors are explained. */
 import { AppError, messageOf } from "../model/app-error.ts";
 
-/** A counter; 0 for what is none. */
+/** @returns the counter; 0 for any other value */
 export function countIn(text: string | null | undefined): number {
   const count = Number(text ?? 0);
   return Number.isSafeInteger(count) && count > 0 ? count : 0;
 }
 
-/** The value, or the fallback where the key holds another type. */
+/** @returns the value, or the fallback if the key holds another type */
 export async function unlessWrongType<T>(value: Promise<T>, fallback: T): Promise<T> {
   try {
     return await value;
@@ -17,12 +17,13 @@ export async function unlessWrongType<T>(value: Promise<T>, fallback: T): Promis
   }
 }
 
-/** Why Redis can't be used now; null: it can. */
+/** Why Redis can't be used now; null if it can. */
 export type RedisProblem = () => string | null;
 
 /**
- * Reads on somebody's behalf: an answer always means what it says.
- * @param what of the message, e.g. `the request log`; @param key that is read, where it is one
+ * Reads for a caller who must not take an unreachable Redis for an empty answer.
+ * @param what the subject of the message, e.g. `the request log`
+ * @param key the key that is read, if it is only one
  * @throws AppError REDIS_UNREACHABLE, or REDIS_KEY_INVALID when the key holds something else
  */
 export async function reading<T>(what: string, problem: RedisProblem, read: () => Promise<T>, key?: string): Promise<T> {
@@ -39,14 +40,14 @@ export async function reading<T>(what: string, problem: RedisProblem, read: () =
   }
 }
 
-/** @param what can't be done */
+/** @param what the failed operation, e.g. `the request log can't be read` */
 export function redisUnreachable(what: string, error: unknown): AppError {
   return new AppError("REDIS_UNREACHABLE", `${what}: ${reasonOf(error)}`, { retryable: true, cause: error });
 }
 
 const REASONS: ReadonlyArray<readonly [RegExp, string]> = [
   [/timed out|timeout/i, "Redis did not answer in time"],
-  [/^(?:NOAUTH|WRONGPASS)/, "Redis wants another user or password (POSTHORN_REDIS_URL)"],
+  [/^(?:NOAUTH|WRONGPASS)/, "Redis rejects the user or password (POSTHORN_REDIS_URL)"],
   [/^NOPERM/, "the Redis user is not allowed to do this (see docs/security.md)"],
   [/^READONLY/, "this Redis server is a read-only replica"],
   [/^LOADING/, "Redis is still loading its data"],
@@ -56,7 +57,7 @@ const REASONS: ReadonlyArray<readonly [RegExp, string]> = [
   [/^[A-Z]{3,}/, "Redis refused the command"],
 ];
 
-/** The client's own messages are about its streams, queues and options. */
+/** The client library's own messages are about its internals. */
 function reasonOf(error: unknown): string {
   const message = messageOf(error);
   return REASONS.find(([pattern]) => pattern.test(message))?.[1] ?? "Redis is not connected";

@@ -1,7 +1,7 @@
 /**
- * The connection to a Redis server or cluster: waits for it at start, says so, gives up after a while; afterwards it reconnects
- * for ever. While Redis, or the node that has a key, is away, a command fails at once: what can't be lost waits in the attempt
- * log's bounded buffer, never in a queue inside the client.
+ * The connection to a Redis server or cluster. A start waits for it up to the startup timeout; later it reconnects without limit.
+ * While Redis, or a key's node, is unreachable, a command fails at once: the request log has the bounded buffer, and the client
+ * queues nothing.
  */
 import { Cluster, Redis } from "ioredis";
 import { AppError } from "../model/app-error.ts";
@@ -12,11 +12,11 @@ import { DEFAULT_REDIS_KEY_PREFIX } from "../model/redis-key-prefix.ts";
 export type RedisClient = Redis | Cluster;
 
 export interface RedisOptions {
-  /** One server; or nodes of a cluster, separated by commas, with one scheme, user and password. One node is enough to find the others. */
+  /** One server, or nodes of a cluster separated by commas, with the same scheme, user and password. One node finds the others. */
   readonly url: string;
   /** PEM texts, for a rediss: URL. */
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
-  /** Of every key, with a colon between. */
+  /** Begins every key, followed by a colon. */
   readonly keyPrefix?: string;
   readonly startupTimeoutMs: number;
   /** Ends the waiting. */
@@ -25,13 +25,13 @@ export interface RedisOptions {
 
 const LONGEST_RECONNECT_MS = 1_000;
 const COMMAND_TIMEOUT_MS = 5_000;
-/** A half-open connection is destroyed when a command got no answer for so long. */
+/** A connection on which a command gets no answer for this long is half-open and closed. */
 const SOCKET_TIMEOUT_MS = 10_000;
 const RETRY_CONNECT_MS = 250;
 const RECONNECT_READ_ONLY_MS = 5_000;
-/** The client's words for a command that had no connection. */
+/** The client's message for a command without a connection. */
 const CONNECTION_CLOSED = "Connection is closed.";
-/** How soon a node that came back, or one that took another's place, is found when no command asks for it. */
+/** How often the nodes of a cluster are looked up, to find a new or returned one without a command that needs it. */
 const REFRESH_NODES_MS = 2_000;
 
 const reconnectDelay = (times: number): number => Math.min(50 * 2 ** Math.min(times, 5), LONGEST_RECONNECT_MS);
@@ -45,11 +45,11 @@ export async function connectRedis(options: RedisOptions, clock: Clock, logger: 
   const start = async <Client extends RedisClient>(redis: Client): Promise<Client> => {
     let lastError = "no answer";
     const noteError = (error: Error): void => {
-      // What follows from it is no reason.
+      // A consequence of the error that is wanted.
       if (error.message === CONNECTION_CLOSED) return;
       lastError = error.message || (error as NodeJS.ErrnoException).code || String(error);
     };
-    // A cluster only says that all nodes failed, each node says why.
+    // A cluster's own error only says that all nodes failed; the nodes' errors say why.
     redis.on("error", redis.isCluster ? () => {} : noteError);
     redis.on("node error", noteError);
     redis.connect().catch(() => {});
@@ -78,11 +78,16 @@ export async function connectRedis(options: RedisOptions, clock: Clock, logger: 
     } else redis = server;
   }
   logger.info({ server: shown, cluster: redis.isCluster }, "Redis is ready");
-  if (redis.isCluster) sayNodes(redis, logger);
+  if (redis.isCluster) logNodes(redis, logger);
   return redis;
 }
 
-/** Whether every key can be reached now. */
+/** The key as Redis has it: the connection adds the prefix. */
+export function fullKey(redis: RedisClient, key: string): string {
+  return `${redis.options.keyPrefix ?? ""}${key}`;
+}
+
+/** Whether every key is reachable now. */
 export function isConnected(redis: RedisClient): boolean {
   if (redis.status !== "ready") return false;
   if (!(redis instanceof Cluster)) return true;
@@ -114,11 +119,11 @@ function createCluster(urls: readonly URL[], options: RedisOptions): Cluster {
         ...(username === "" ? {} : { username: decodeURIComponent(username) }),
         ...(password === "" ? {} : { password: decodeURIComponent(password) }),
       },
-      // A certificate is for a name: it is looked up when the connection is made.
+      // Certificates are issued for names, so the name is kept until the connection is opened.
       dnsLookup: (host, answer) => answer(null, host),
       lazyConnect: true,
       enableOfflineQueue: false,
-      // It would be asked of a node that is still being connected, and a cluster that is down says so to every command.
+      // The check would ask a node that is still connecting; a cluster that is down fails every command anyway.
       enableReadyCheck: false,
       clusterRetryStrategy: reconnectDelay,
       slotsRefreshInterval: REFRESH_NODES_MS,
@@ -127,7 +132,7 @@ function createCluster(urls: readonly URL[], options: RedisOptions): Cluster {
       retryDelayOnClusterDown: 0,
     },
   );
-  // A node that is being connected refuses commands: none is left to be connected by its first one.
+  // A connecting node refuses commands, so nodes are connected before their first command.
   cluster.on("+node", (node: Redis) => {
     if (!node.options.readOnly) node.connect().catch(() => {});
   });
@@ -144,23 +149,23 @@ function serverOptions({ url, tls, keyPrefix = DEFAULT_REDIS_KEY_PREFIX }: Redis
     commandTimeout: COMMAND_TIMEOUT_MS,
     socketTimeout: SOCKET_TIMEOUT_MS,
     connectTimeout: 5_000,
-    // The name may lead to the new primary by now.
+    // After a failover the name may resolve to the new primary.
     reconnectOnError: reconnectWhenReadOnly(),
   };
 }
 
-/** A node of a cluster that is away is none of `nodes`: a start does not wait for it. */
+/** A start does not wait for an unreachable node of a cluster: `nodes` does not list it. */
 function isStarted(redis: RedisClient): boolean {
   return redis.status === "ready" && (!(redis instanceof Cluster) || redis.nodes("master").every(({ status }) => status === "ready"));
 }
 
-/** A proxy in front of one may not know the question. */
+/** A proxy may not support the command. */
 async function isClusterNode(server: Redis): Promise<boolean> {
   const info = await server.info("cluster").catch(() => "");
   return info.includes("cluster_enabled:1");
 }
 
-/** Not for each command: a server may stay read-only for long. */
+/** At most once per interval, as a server may stay read-only for long. */
 function reconnectWhenReadOnly(): (error: Error) => boolean {
   let lastMs = Number.NEGATIVE_INFINITY;
   return ({ message }) => {
@@ -171,18 +176,18 @@ function reconnectWhenReadOnly(): (error: Error) => boolean {
   };
 }
 
-/** One node of a cluster may be away while the others are there. */
-function sayNodes(redis: RedisClient, logger: Logger): void {
-  const away = new Set<string>();
+/** Logs nodes of a cluster that become unreachable and return. */
+function logNodes(redis: RedisClient, logger: Logger): void {
+  const unreachable = new Set<string>();
   redis.on("node error", ({ message }: Error, server: string) => {
-    if (away.has(server)) return;
-    away.add(server);
-    logger.warn({ server, error: message }, "a Redis node can't be reached");
+    if (unreachable.has(server)) return;
+    unreachable.add(server);
+    logger.warn({ server, error: message }, "Redis node unreachable");
   });
   redis.on("+node", (node: Redis) =>
     node.on("ready", () => {
       const server = keyOf(node);
-      if (away.delete(server)) logger.info({ server }, "a Redis node is back");
+      if (unreachable.delete(server)) logger.info({ server }, "Redis node is back");
     }),
   );
 }

@@ -1,4 +1,4 @@
-/** Keeps how far replays are under `replay:<id>`, for a day. */
+/** Keeps the progress of replays under `replay:<id>`, for a day. */
 import type { Clock } from "../model/clock.ts";
 import type { Replay, ReplayNotes } from "../model/replay.ts";
 import { keys } from "./keys.ts";
@@ -6,7 +6,7 @@ import type { RedisClient } from "./redis.ts";
 import { redisUnreachable, unlessWrongType } from "./redis-reading.ts";
 
 const TTL_S = 86_400;
-/** Its replica notes it every second. */
+/** A replica notes its running replays every second; after this silence it has died. */
 const SILENT_MS = 30_000;
 
 export function createReplayNotes(redis: RedisClient, clock: Clock): ReplayNotes {
@@ -22,19 +22,19 @@ export function createReplayNotes(redis: RedisClient, clock: Clock): ReplayNotes
       try {
         value = await unlessWrongType(redis.get(keys.replay(id)), null);
       } catch (error) {
-        throw redisUnreachable(`replay ${id} is not of this replica, and those of others can't be read`, error);
+        throw redisUnreachable(`replay ${id} does not run on this replica, and those of others can't be read`, error);
       }
       if (value === null) return null;
       const noted = read(value);
       if (noted === null) return null;
       const { noted_at: notedAt, ...replay } = noted;
       if (replay.state !== "running" || clock.now() - notedAt < SILENT_MS) return replay;
-      return { ...replay, state: "failed", error: "its replica has gone; what it had not replayed yet is still in dead letters" };
+      return { ...replay, state: "failed", error: "its replica stopped; dead letters that were not replayed yet are still stored" };
     },
   };
 }
 
-/** Null for what is no note. */
+/** @returns null for any other value */
 function read(value: string): (Replay & { noted_at: number }) | null {
   try {
     const { id, app, state, matched, replayed, skipped, error, noted_at } = JSON.parse(value) as Record<keyof Replay | "noted_at", unknown>;

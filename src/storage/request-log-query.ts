@@ -4,7 +4,7 @@ import { epochMsOf } from "../model/rfc3339.ts";
 import { type AppCreatedAt, belongsSince } from "./app-created.ts";
 import { keys } from "./keys.ts";
 import { type LogRow, readLogRow } from "./log-row.ts";
-import type { RedisClient } from "./redis.ts";
+import { fullKey, type RedisClient } from "./redis.ts";
 import { type RedisProblem, reading } from "./redis-reading.ts";
 
 export interface RequestLogFilter {
@@ -18,11 +18,14 @@ export interface RequestLogFilter {
   readonly end: number | null;
 }
 
+/** Number of keys remembered as reported. */
+const MAX_REPORTED = 1_000;
+
 export type QueryRequestLog = (filter: RequestLogFilter) => Promise<LogRow[]>;
 
 /**
- * @param organizationOf for the rows of internal apps, which don't say
- * @param onUnreadable told of a list of one type when all are asked for
+ * @param organizationOf for rows of internal apps, which leave it out
+ * @param onUnreadable called once for each key with a value or rows that can't be read
  */
 export function createRequestLogQuery(
   redis: RedisClient,
@@ -32,12 +35,25 @@ export function createRequestLogQuery(
   onUnreadable: (problem: string) => void = () => {},
 ): QueryRequestLog {
   const typesOf = (app: string): Promise<string[]> =>
-    reading("the request log", problem, () => redis.zrange(keys.eventTypes(app), "0", "-1"), keys.eventTypes(app));
-  const rowsOf = (key: string): Promise<string[]> => reading("the request log", problem, () => redis.lrange(key, 0, -1), key);
-  const rowsUnlessInvalid = (key: string): Promise<string[]> =>
+    reading("the request log", problem, () => redis.zrange(keys.eventTypes(app), "0", "-1"), fullKey(redis, keys.eventTypes(app)));
+  const reported = new Set<string>();
+  const report = (key: string, unreadable: string): void => {
+    if (reported.has(key)) return;
+    if (reported.size >= MAX_REPORTED) reported.clear();
+    reported.add(key);
+    onUnreadable(unreadable);
+  };
+  const rowsOf = async (key: string): Promise<LogRow[]> => {
+    const texts = await reading("the request log", problem, () => redis.lrange(key, 0, -1), fullKey(redis, key));
+    const rows = texts.flatMap((text) => readLogRow(text) ?? []);
+    const damaged = texts.length - rows.length;
+    if (damaged > 0) report(key, `Redis key ${fullKey(redis, key)} has ${damaged} damaged rows of ${texts.length}; they are left out`);
+    return rows;
+  };
+  const rowsUnlessInvalid = (key: string): Promise<LogRow[]> =>
     rowsOf(key).catch((error: unknown) => {
       if (!(error instanceof AppError) || error.code !== "REDIS_KEY_INVALID") throw error;
-      onUnreadable(error.message);
+      report(key, error.message);
       return [];
     });
 
@@ -53,11 +69,8 @@ export function createRequestLogQuery(
       if (at < since || (start !== null && at < start) || (end !== null && at >= end)) return false;
       return organizationId === null || (row.organization_id ?? organizationOf(row.installation_uuid)) === organizationId;
     };
-    const rows = lists
-      .flat()
-      .flatMap((text) => readLogRow(text) ?? [])
-      .filter(isWanted);
-    // The lists are newest first each; a stable sort keeps that order within one millisecond.
+    const rows = lists.flat().filter(isWanted);
+    // Each list is newest first; a stable sort keeps that order within one millisecond.
     return rows.sort((a, b) => (a.date < b.date ? 1 : a.date > b.date ? -1 : 0));
   };
 }

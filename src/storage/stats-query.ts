@@ -1,6 +1,6 @@
 /**
- * Reads the stats of apps back: what came of the attempts of each UTC hour and how long they took, for the last 30 days.
- * Test events and manual resends are not in them, as they are not in health.
+ * Reads the stats of apps: outcomes and durations of the attempts of each UTC hour of the last 30 days. Test events and manual
+ * resends count neither here nor in health.
  */
 import { toRfc3339 } from "../model/clock.ts";
 import { OUTCOMES, type Outcome } from "../model/outcome.ts";
@@ -33,11 +33,11 @@ export function createStatsQuery(redis: RedisClient, appCreatedAt: AppCreatedAt,
         const sums = Array.from({ length: steps }, createSum);
         for (const [index, day] of days.entries()) {
           for (const [field, attempts] of Object.entries(hashes[index] ?? {})) {
-            const [hour = "", what = ""] = field.split(" ");
+            const [hour = "", counted = ""] = field.split(" ");
             const at = epochMsOf(`${day}T${hour}:00:00Z`);
             if (!(at >= start && at < end && at + HOUR_MS > since)) continue;
-            total.add(what, countIn(attempts));
-            sums[Math.floor((at - start) / stepMs)]?.add(what, countIn(attempts));
+            total.add(counted, countIn(attempts));
+            sums[Math.floor((at - start) / stepMs)]?.add(counted, countIn(attempts));
           }
         }
         const periods = sums.map((sum, index) => sum.period(start + index * stepMs));
@@ -92,8 +92,8 @@ async function volumesOf(
 }
 
 interface Sum {
-  /** @param what an outcome or the number of a latency bucket */
-  add(what: string, attempts: number): void;
+  /** @param field an outcome or the number of a latency bucket */
+  add(field: string, attempts: number): void;
   period(start: number): StatsPeriod;
 }
 
@@ -101,10 +101,10 @@ function createSum(): Sum {
   const outcomes = Object.fromEntries(NAMES.map((name) => [name, 0])) as Record<Outcome, number>;
   const buckets = new Map<number, number>();
   return {
-    add(what, attempts) {
-      if (Object.hasOwn(outcomes, what)) outcomes[what as Outcome] += attempts;
-      else if (/^\d{1,2}$/.test(what) && Number(what) <= LAST_BUCKET)
-        buckets.set(Number(what), (buckets.get(Number(what)) ?? 0) + attempts);
+    add(field, attempts) {
+      if (Object.hasOwn(outcomes, field)) outcomes[field as Outcome] += attempts;
+      else if (/^\d{1,2}$/.test(field) && Number(field) <= LAST_BUCKET)
+        buckets.set(Number(field), (buckets.get(Number(field)) ?? 0) + attempts);
     },
     period: (start) => ({ start, outcomes, latency: latencyOf(buckets) }),
   };

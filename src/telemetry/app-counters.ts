@@ -1,8 +1,7 @@
 /**
- * Counters of single apps, for a bounded number of them: an app gets its own series with its first attempt while there is
- * room, and keeps it; all others are counted as `_other`. A series that came and went would be read as a reset.
+ * Counters of single apps, for a bounded number of apps. An app gets its own series with its first attempt, up to the limit, and
+ * keeps it: a series that disappeared would be read as a reset. All other apps are counted as `_other`.
  */
-
 import { OUTCOMES, type Outcome } from "../model/outcome.ts";
 import { OTHER_APPS } from "../model/stream-metrics.ts";
 import type { Counter, Metrics } from "./metrics.ts";
@@ -20,7 +19,7 @@ export function createAppCounters(metrics: Metrics, mostApps: number): AppCounte
   const apps = new Map<string, CountersOfApp>();
   let other: CountersOfApp | undefined;
 
-  const make = (app: string): CountersOfApp => {
+  const create = (app: string): CountersOfApp => {
     const attempts = Object.fromEntries(
       OUTCOMES.map((outcome) => [outcome, metrics.counter("posthorn_app_attempts_total", app, outcome)]),
     ) as Record<Outcome, Counter>;
@@ -31,12 +30,12 @@ export function createAppCounters(metrics: Metrics, mostApps: number): AppCounte
     const known = apps.get(app);
     if (known !== undefined) return known;
     if (apps.size >= mostApps) {
-      other ??= make(OTHER_APPS);
+      other ??= create(OTHER_APPS);
       return other;
     }
-    const made = make(app);
-    apps.set(app, made);
-    return made;
+    const created = create(app);
+    apps.set(app, created);
+    return created;
   };
 
   return {

@@ -1,8 +1,8 @@
-/** The members of a `delivery.attempted` line as JSON text: all facts of one attempt, put together without an object. */
+/** Formats the members of a `delivery.attempted` log line as JSON text: all facts of one attempt, without building an object. */
 import type { AttemptRecord } from "../delivery/ports.ts";
 import { withoutSecrets } from "../model/redaction/safe-url.ts";
 
-/** What is text of our own making (ids in hex, slugs, uuids, event types, outcomes) needs no quoting. */
+/** Ids in hex, slugs, uuids, event types and outcomes are not escaped: they hold no character that JSON escapes. */
 export function attemptLine(record: AttemptRecord): string {
   const { delivery, app, installation, error } = record;
   const { event, replay } = delivery;

@@ -1,10 +1,10 @@
 /**
- * What the delivery path tells: one `delivery.attempted` line per attempt with all its facts, and the counters.
+ * Logs and counts the steps of a delivery: one `delivery.attempted` line per attempt, with all its facts.
  *
- * O1  Every failed attempt is logged. Of the delivered ones a share may be left out; which, is decided by the delivery's id,
- *     so that all replicas and both runs of a test agree.
- * O2  For an app or installation that is debugged nothing is left out, and headers and bodies are told, too: redacted and
- *     cut as in the request log.
+ * OBSERVE-1  Every failed attempt is logged. A share of the delivered ones may be left out; the delivery's id decides which, so that
+ *     all replicas agree.
+ * OBSERVE-2  Every attempt of an app or installation with detailed logging is logged, with headers and bodies, redacted and cut as in
+ *     the request log.
  */
 import type { AttemptRecord, DeadLetterObserver, DeliveryObserver } from "../delivery/ports.ts";
 import { DEAD_LETTER_REASONS, type Delivery, isTestCall } from "../model/delivery.ts";
@@ -19,7 +19,7 @@ import type { Log } from "./logger.ts";
 import type { MetricName } from "./metric-table.ts";
 import type { Counter, Metrics } from "./metrics.ts";
 
-/** What the streams tell beside it. */
+/** Steps before there is a delivery. */
 interface StreamObserver {
   eventHandled(event: Event, deliveries: number): void;
   eventUnreadable(subject: string, problem: string): void;
@@ -29,14 +29,14 @@ export interface DeliveryObserverDependencies {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly isDebugged: (app: string, installationUuid: string) => boolean;
-  /** Headers and bodies of an attempt, with nothing secret in them. */
+  /** Headers and bodies of an attempt, without secrets. */
   readonly evidenceOf: (attempt: AttemptRecord) => object;
 }
 
 export interface DeliveryObserverOptions {
-  /** Apps with counters of their own. */
+  /** Number of apps with counters of their own. */
   readonly metricsApps: number;
-  /** Share of the delivered attempts that are logged. */
+  /** Percentage of the delivered attempts that are logged. */
   readonly logDeliveredPercent: number;
 }
 
@@ -66,16 +66,16 @@ export function createDeliveryObserver(
       apps.attempted(app.slug, outcome, attempt.durationMs);
       duration.observe(attempt.durationMs / 1000);
       if (isDelivered && !isTestCall(delivery)) {
-        // What waited in a queue is old by nature, and says nothing about how fast deliveries are.
+        // A parked delivery waited on purpose: its age does not show how fast deliveries are.
         const isFirst = attempt.attempt === 1 && delivery.replay === null;
         const age = delivery.firstParkedAt !== null ? parkedAge : isFirst ? firstAge : laterAge;
         age.observe(Math.max(0, attempt.endedAt - delivery.event.publishedAt) / 1000);
       }
-      const isAsked = isDebugged(app.slug, installation.uuid);
-      if (isDelivered && !isAsked && shareOf(delivery.id) >= logDeliveredPercent) return;
+      const isDetailed = isDebugged(app.slug, installation.uuid);
+      if (isDelivered && !isDetailed && shareOf(delivery.id) >= logDeliveredPercent) return;
       const members = (): string =>
-        isAsked ? `${attemptLine(attempt)},${JSON.stringify(evidenceOf(attempt)).slice(1, -1)}` : attemptLine(attempt);
-      log.line(isDelivered ? "info" : "warn", members, "delivery.attempted", isAsked);
+        isDetailed ? `${attemptLine(attempt)},${JSON.stringify(evidenceOf(attempt)).slice(1, -1)}` : attemptLine(attempt);
+      log.line(isDelivered ? "info" : "warn", members, "delivery.attempted", isDetailed);
     },
 
     stored(stream, delivery, detail) {
@@ -83,13 +83,13 @@ export function createDeliveryObserver(
       loggerFor(delivery).debug({ ...factsOf(delivery), stream, detail, attempts: delivery.attemptsMade }, "delivery.stored");
     },
 
-    skipped(delivery, { eventSequence: deliveredSequence }) {
+    skipped(delivery, delivered) {
       const { eventSequence } = delivery;
-      const isDuplicate = eventSequence !== deliveredSequence;
+      const isDuplicate = delivered !== null && eventSequence !== delivered.eventSequence;
       skipped.add();
       if (isDuplicate) duplicates.add();
-      const why = isDuplicate ? "duplicate" : "redelivered";
-      const sequences = { event_sequence: eventSequence, delivered_event_sequence: deliveredSequence };
+      const why = delivered === null ? "stored" : isDuplicate ? "duplicate" : "redelivered";
+      const sequences = { event_sequence: eventSequence, delivered_event_sequence: delivered?.eventSequence ?? null };
       loggerFor(delivery).info({ ...factsOf(delivery), event_type: delivery.event.type, ...sequences, why }, "delivery.skipped");
     },
 

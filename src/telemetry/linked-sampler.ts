@@ -1,7 +1,4 @@
-/**
- * For the root of a sampler that goes by the parent: work on many traces has no parent but links, and belongs to what was
- * sampled of them.
- */
+/** Root of a parent-based sampler: work on many traces has links instead of a parent and is sampled if one of them is. */
 import { SamplingDecision } from "@opentelemetry/api";
 import type { Sampler } from "@opentelemetry/sdk-trace";
 import { isSampled } from "./trace-position.ts";

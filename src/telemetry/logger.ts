@@ -1,18 +1,18 @@
 /**
- * Structured logs: JSON on standard output, one object a line, `time` in RFC 3339 and `level` in words. Made by pino; lines of
- * a few milliseconds leave in one write, which is the dearer half of a line. Errors leave at once.
+ * Structured logs by pino: JSON on standard output, one object a line, `time` in RFC 3339 and `level` in words. Lines of a few
+ * milliseconds share one write, since the write costs more than half of a line. Errors are written at once.
  */
 import { pino } from "pino";
 import type { Logger } from "../model/logger.ts";
 
-/** Members that are secret wherever they turn up. */
+/** Members that are redacted in every line. */
 const SECRET_PATHS = ["client_secret", "*.client_secret", "authorization", "*.authorization", "password", "*.password"];
 
-/** How long lines are collected: as long as what they tell of is on its way to the request log. */
+/** How long lines are collected; request-log.ts collects its rows for as long. */
 const COLLECT_MS = 5;
 const URGENT = /^\{"level":"(?:error|fatal)"/;
-/** Characters that are kept for one write. */
-const MOST_AT_ONCE = 64 * 1024;
+/** Characters collected for one write. */
+const MAX_COLLECTED = 64 * 1024;
 
 export interface LogDestination {
   write(lines: string): unknown;
@@ -20,14 +20,14 @@ export interface LogDestination {
 
 export interface Log {
   readonly logger: Logger;
-  /** Down to debug, whatever the level of the settings: for what was asked for while the process runs. */
+  /** Logs at debug level whatever the configured level, for detailed logging switched on at run time. */
   readonly verbose: Logger;
   /**
-   * A line whose members are JSON text already (`"a":1,"b":2`), with nothing secret in it: redaction by paths costs several
-   * times as much as the line. They are asked for only when it is written. @param isAsked it is written whatever the level of the settings.
+   * Logs a line whose members are JSON text (`"a":1,"b":2`) without secrets: redaction by paths would cost several times as much
+   * as the line. `members` is called only if the line is written. @param isForced writes the line whatever the configured level
    */
-  line(level: "info" | "warn", members: () => string, message: string, isAsked: boolean): void;
-  /** Writes what has been logged so far; for the end of the process. */
+  line(level: "info" | "warn", members: () => string, message: string, isForced: boolean): void;
+  /** Writes the collected lines, for the end of the process. */
   flush(): void;
 }
 
@@ -42,7 +42,7 @@ export function createLog(level: string, output: LogDestination = pino.destinati
     write(line) {
       if (lines === "") setTimeout(flush, COLLECT_MS);
       lines += line;
-      if (lines.length > MOST_AT_ONCE || URGENT.test(line)) flush();
+      if (lines.length > MAX_COLLECTED || URGENT.test(line)) flush();
     },
   };
   const logger = pino(
@@ -63,14 +63,14 @@ export function createLog(level: string, output: LogDestination = pino.destinati
   return {
     logger,
     verbose,
-    line(of, members, message, isAsked) {
-      if (isEnabled[of] || isAsked) destination.write(`{"level":"${of}","time":"${now()}",${members()},"message":"${message}"}\n`);
+    line(of, members, message, isForced) {
+      if (isEnabled[of] || isForced) destination.write(`{"level":"${of}","time":"${now()}",${members()},"message":"${message}"}\n`);
     },
     flush,
   };
 }
 
-/** RFC 3339; the text of one millisecond is made once. */
+/** RFC 3339; the text is built once per millisecond. */
 function createTimestamps(): () => string {
   let at = 0;
   let text = "";

@@ -1,20 +1,20 @@
-/** Every metric: docs/metrics.md and the instruments come from this table, and nothing is measured that is not in it. */
+/** The table of all metrics: docs/metrics.md and the instruments are generated from it. */
 import { DEAD_LETTER_REASONS } from "../model/delivery.ts";
 import { OUTCOMES } from "../model/outcome.ts";
 
 export interface MetricDefinition {
   readonly kind: "counter" | "gauge" | "histogram";
   readonly help: string;
-  /** UCUM, for OTLP; the name says it for Prometheus. */
+  /** UCUM, for OTLP; in Prometheus the unit is part of the name. */
   readonly unit?: "s" | "By";
-  /** Label → what its values are. */
+  /** Label → description of its values. */
   readonly labels?: Readonly<Record<string, string>>;
   /** Upper bounds of a histogram's buckets, in seconds. */
   readonly buckets?: readonly number[];
 }
 
 const ATTEMPT_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 600, 3600];
-/** Retries go on for up to 27 hours, and what is parked waits for up to a week. */
+/** Retries continue for up to 27 hours, and parked deliveries wait for up to a week. */
 const AGE_BUCKETS_S = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10, 30, 60, 600, 3_600, 21_600, 86_400, 604_800];
 
 const STREAMS = "retries, parked, dead-letters";
@@ -22,16 +22,16 @@ const OUTCOME = OUTCOMES.join(", ");
 
 export const METRICS = {
   posthorn_events_total: { kind: "counter", help: "Events read from the bus.", labels: { result: "matched, unmatched, unreadable" } },
-  posthorn_attempts_total: { kind: "counter", help: "Attempts by what came of them.", labels: { outcome: OUTCOME } },
+  posthorn_attempts_total: { kind: "counter", help: "Attempts by outcome.", labels: { outcome: OUTCOME } },
   posthorn_app_attempts_total: {
     kind: "counter",
     help: "Attempts of single apps.",
-    labels: { app: "the first POSTHORN_METRICS_APPS apps that this process attempted, the others together as _other", outcome: OUTCOME },
+    labels: { app: "the first POSTHORN_METRICS_APPS apps that this process attempted; all others together as _other", outcome: OUTCOME },
   },
   posthorn_app_attempt_seconds_total: {
     kind: "counter",
     unit: "s",
-    help: "Time spent in attempts of single apps; divided by their number it is the mean.",
+    help: "Time spent in attempts of single apps; divided by posthorn_app_attempts_total it is the mean.",
     labels: { app: "as above" },
   },
   posthorn_attempt_duration_seconds: {
@@ -46,7 +46,7 @@ export const METRICS = {
     help: "Time from the event's arrival in the events stream to its delivery, of all but test calls.",
     labels: {
       attempt:
-        "first: delivered by its first attempt; later: by a retry, resend or replay; parked: it was parked, as all of an ordered app are",
+        "first: delivered by its first attempt; later: by a retry, resend or replay; parked: waited in a parked queue (always, for ordered apps)",
     },
     buckets: AGE_BUCKETS_S,
   },
@@ -62,10 +62,10 @@ export const METRICS = {
   },
   posthorn_deliveries_duplicate_total: {
     kind: "counter",
-    help: "Those of the skipped that came of another event message with the same key: published twice.",
+    help: "Skipped messages of an event that was published twice with the same key.",
   },
-  posthorn_in_flight: { kind: "gauge", help: "Attempts under way." },
-  posthorn_waiting: { kind: "gauge", help: "Deliveries waiting for a place under POSTHORN_MAX_IN_FLIGHT or the app's share." },
+  posthorn_in_flight: { kind: "gauge", help: "Attempts in flight." },
+  posthorn_waiting: { kind: "gauge", help: "Deliveries waiting for a slot under POSTHORN_MAX_IN_FLIGHT or the app's share." },
   posthorn_messages_in_hand: {
     kind: "gauge",
     help: "Messages pulled and not acknowledged.",
@@ -75,16 +75,16 @@ export const METRICS = {
     kind: "gauge",
     help: "Acknowledgements that may not have reached NATS; they are sent again after a reconnect.",
   },
-  posthorn_publishes_pending: { kind: "gauge", help: "Messages being stored: at most 256 for each stream, and 256 parts of fan-outs." },
+  posthorn_publishes_pending: { kind: "gauge", help: "Messages being stored: at most 256 for each stream, and 256 fan-out batches." },
   posthorn_publishes_pending_bytes: {
     kind: "gauge",
     unit: "By",
-    help: "Their size: at most 16 MiB for each stream, and for parts of fan-outs.",
+    help: "Size of the messages being stored: at most 16 MiB for each stream, and for fan-out batches.",
   },
-  posthorn_publishes_waiting: { kind: "gauge", help: "Messages that wait for these to be stored first." },
+  posthorn_publishes_waiting: { kind: "gauge", help: "Messages that wait until a stream's publish window has room." },
   posthorn_stream_refusing: {
     kind: "gauge",
-    help: "1 while a stream refuses messages and their sources are held back.",
+    help: "1 while a stream refuses messages; their sources stay unacknowledged.",
     labels: { stream: `${STREAMS}, status` },
   },
   posthorn_stream_messages: { kind: "gauge", help: "Messages in a stream.", labels: { stream: STREAMS } },
@@ -95,21 +95,21 @@ export const METRICS = {
     labels: { stream: STREAMS },
   },
   posthorn_retries_messages: { kind: "gauge", help: "Retries waiting in a tier.", labels: { tier: "1, 2, 4 … 32768 seconds" } },
-  posthorn_retries_late_seconds: { kind: "gauge", unit: "s", help: "How long the retry that is most overdue has been due." },
+  posthorn_retries_late_seconds: { kind: "gauge", unit: "s", help: "How long the most overdue retry has been due." },
   posthorn_parked_queues: { kind: "gauge", help: "Parked queues known to hold deliveries." },
   posthorn_parked_messages: {
     kind: "gauge",
     help: "Deliveries parked for single apps.",
-    labels: { app: "the 20 apps with most, the others together as _other" },
+    labels: { app: "the 20 apps with the most; all others together as _other" },
   },
   posthorn_parked_oldest_age_seconds: {
     kind: "gauge",
     unit: "s",
     help: "Age of the oldest delivery parked for an app.",
-    labels: { app: "the 20 apps with most" },
+    labels: { app: "the 20 apps with the most" },
   },
-  posthorn_events_pending: { kind: "gauge", help: "Events not handed out yet, over all replicas: the consumer's lag." },
-  posthorn_events_ack_pending: { kind: "gauge", help: "Events handed out and not acknowledged, over all replicas." },
+  posthorn_events_pending: { kind: "gauge", help: "Events not delivered to any replica yet: the consumer's lag." },
+  posthorn_events_ack_pending: { kind: "gauge", help: "Events delivered to a replica and not acknowledged." },
   posthorn_events_oldest_unacked_age_seconds: { kind: "gauge", unit: "s", help: "Age of the oldest event that is not acknowledged." },
   posthorn_events_overdue: { kind: "gauge", help: "1 when an unacknowledged event is older than half of the stream's max_age." },
   posthorn_circuits: { kind: "gauge", help: "Apps whose circuit is not closed, by its state.", labels: { state: "open, half_open" } },
@@ -120,19 +120,19 @@ export const METRICS = {
     kind: "gauge",
     help: "Records in the bucket that can't be read; the last good revision of each is in force.",
   },
-  posthorn_registry_current: { kind: "gauge", help: "1 while the index has everything the bucket has." },
+  posthorn_registry_current: { kind: "gauge", help: "1 while the index has every change of the bucket." },
   posthorn_log_buffered: { kind: "gauge", help: "Attempts not yet written to Redis." },
-  posthorn_log_notes_buffered: { kind: "gauge", help: "Notes of where events and deliveries are, not yet written to Redis." },
-  posthorn_log_dropped_total: { kind: "counter", help: "Attempts whose log row was dropped while Redis was away." },
+  posthorn_log_notes_buffered: { kind: "gauge", help: "Locations of events and deliveries not yet written to Redis." },
+  posthorn_log_dropped_total: { kind: "counter", help: "Attempts whose log row was dropped while Redis was unreachable." },
   posthorn_log_refused_total: {
     kind: "counter",
-    help: "Writes to single Redis keys that were refused, as to a key that holds another type of value; a log line names them.",
+    help: "Refused writes to single Redis keys, such as a key that holds another type of value; a log line names them.",
   },
   posthorn_destinations: { kind: "gauge", help: "Origins with open connections." },
   posthorn_ready: { kind: "gauge", help: "1 while /readyz says ready." },
   posthorn_dependency_up: {
     kind: "gauge",
-    help: "1 while it can be used: the connection to NATS; Redis, which has to answer and to take writes; each stream and the registry bucket.",
+    help: "1 while the dependency can be used: NATS is connected, Redis accepts writes, the stream or bucket exists with the right settings.",
     labels: { dependency: "nats, redis, events, retries, parked, dead-letters, status, registry" },
   },
   posthorn_clock_skew_seconds: { kind: "gauge", unit: "s", help: "This process's clock minus the NATS server's." },
@@ -141,7 +141,7 @@ export const METRICS = {
     unit: "s",
     help: "99th percentile of the event loop's delay over the last 10 to 20 seconds.",
   },
-  posthorn_build_info: { kind: "gauge", help: "Always 1.", labels: { version: "the version that runs" } },
+  posthorn_build_info: { kind: "gauge", help: "Always 1.", labels: { version: "the running version" } },
   process_start_time_seconds: { kind: "gauge", unit: "s", help: "When the process started, seconds since the epoch." },
   process_resident_memory_bytes: { kind: "gauge", unit: "By", help: "Resident memory." },
   process_cpu_seconds_total: { kind: "counter", unit: "s", help: "CPU time, user and system." },

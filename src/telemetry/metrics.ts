@@ -1,10 +1,10 @@
 /**
- * Metrics: plain numbers that the hot path bumps without allocating. They leave the process in two ways, each when it is
- * asked: rendered in the Prometheus text format (version 0.0.4), and read by OpenTelemetry instruments for OTLP.
+ * Metrics: plain numbers that the hot path changes without allocating. They are read on demand: rendered in the Prometheus text
+ * format (version 0.0.4), and observed by OpenTelemetry instruments for OTLP.
  *
- * M1  A series has its labels and attributes made once; a bump is an addition.
- * M2  Counters and gauges are observable instruments over the same numbers. Only histograms are told of each value, since
- *     OpenTelemetry has none that is observed; without the SDK that call does nothing.
+ * METRIC-1  The labels and attributes of a series are built once; counting is an addition.
+ * METRIC-2  Counters and gauges are observable instruments over the same numbers. Histograms record each value, since OpenTelemetry
+ *     has no observable histogram; without the SDK that call does nothing.
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import {
@@ -29,17 +29,17 @@ export interface Histogram {
 export type Reading = number | Readonly<Record<string, number>>;
 
 export interface Metrics {
-  /** @param labels the values of the metric's labels, in the table's order. */
+  /** @param labels the values of the metric's labels, in the order of the table */
   counter(name: MetricName, ...labels: readonly string[]): Counter;
   histogram(name: MetricName, ...labels: readonly string[]): Histogram;
-  /** Read whenever somebody asks. */
+  /** Registers a function that is called for each scrape and export. */
   read(name: MetricName, read: () => Reading): void;
   render(): string;
   stop(): void;
 }
 
 interface Series {
-  /** `{a="b"}`, or nothing. */
+  /** `{a="b"}`, or empty. */
   readonly labels: string;
   readonly attributes: Attributes;
   value: number;
@@ -48,7 +48,7 @@ interface Series {
 interface HistogramSeries {
   readonly labels: string;
   readonly bounds: readonly number[];
-  /** One more than bounds. */
+  /** One more than `bounds`. */
   readonly buckets: Float64Array;
   sum: number;
   count: number;
@@ -57,7 +57,7 @@ interface HistogramSeries {
 const LOOP_DELAY_WINDOW_MS = 10_000;
 const LOOP_DELAY_RESOLUTION_MS = 20;
 
-/** Of the SDK that was started before; without one its instruments do nothing. */
+/** The meter of the SDK, if it was started before; otherwise its instruments do nothing. */
 export function createMeter(version: string): Meter {
   return openTelemetry.getMeter("posthorn", version);
 }
@@ -169,12 +169,12 @@ function histogramLines(name: string, { labels, bounds, buckets, sum, count }: H
   return [...lines, `${name}_bucket{${inner}le="+Inf"} ${count}`, `${name}_sum${labels} ${sum}`, `${name}_count${labels} ${count}`];
 }
 
-/** The 99th percentile over this window and the one before: who asks, and how often, does not change the answer. */
+/** The 99th percentile over the current and the previous window, so that the number of readers does not change it. */
 function watchLoopDelay(): { seconds: () => number; stop: () => void } {
   const delay = monitorEventLoopDelay({ resolution: LOOP_DELAY_RESOLUTION_MS });
   delay.enable();
   let before = 0;
-  // Node measures from one sample to the next: an idle loop has the resolution itself as its delay.
+  // Node measures the time between samples, so an idle loop reports the resolution itself.
   const current = (): number => (delay.count === 0 ? 0 : Math.max(0, delay.percentile(99) / 1e6 - LOOP_DELAY_RESOLUTION_MS) / 1e3);
   const timer = setInterval(() => {
     before = current();

@@ -1,6 +1,6 @@
 /**
- * OpenTelemetry's own OTEL_* settings, as far as the SDK leaves them to whoever starts it. Empty is unset. What can't be
- * followed is said in the log and passed over; an endpoint is never shown with what may be secret in it.
+ * Reads the OTEL_* settings that the SDK leaves to the program. An empty value counts as unset. An invalid value logs a warning
+ * and the default is used. The log never shows credentials in an endpoint.
  */
 import type { Logger } from "../model/logger.ts";
 import { withoutSecrets } from "../model/redaction/safe-url.ts";
@@ -18,7 +18,7 @@ const SAMPLERS = [
 ] as const;
 
 interface SignalSettings {
-  /** For the log, without credentials and query: the exporter reads the setting itself. */
+  /** For the log, without credentials and query; the exporter reads the setting itself. */
   readonly endpoint: string;
   readonly protocol: (typeof PROTOCOLS)[number];
 }
@@ -42,7 +42,7 @@ export interface MetricsSettings extends SignalSettings {
 }
 
 export interface OtelSettings {
-  /** Null: they are not exported. */
+  /** Null if traces are not exported. */
   readonly traces: TracesSettings | null;
   readonly metrics: MetricsSettings | null;
 }
@@ -53,26 +53,26 @@ const ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const DEFAULT_ENDPOINT = "http://localhost:4318";
 
 export function readOtelSettings(environment: Environment, logger: Logger): OtelSettings {
-  const passedOver = new Set<string>();
+  const warned = new Set<string>();
   const read = (name: string): string | undefined => (environment[name]?.trim() ? environment[name] : undefined);
 
-  const passOver = (setting: string, found: string, wanted: string): void => {
-    if (passedOver.has(setting)) return;
-    passedOver.add(setting);
-    logger.warn({ setting, found, wanted }, "a setting of OpenTelemetry can't be followed, its default is used");
+  const warn = (setting: string, found: string, wanted: string): void => {
+    if (warned.has(setting)) return;
+    warned.add(setting);
+    logger.warn({ setting, found, wanted }, "invalid OpenTelemetry setting; its default is used");
   };
 
   const choose = <T extends string>(name: string, wanted: readonly T[]): T | undefined => {
     const found = read(name);
     const chosen = wanted.find((value) => value === found?.trim().toLowerCase());
-    if (found !== undefined && chosen === undefined) passOver(name, found, wanted.join(", "));
+    if (found !== undefined && chosen === undefined) warn(name, found, wanted.join(", "));
     return chosen;
   };
 
-  const number = (name: string, wanted: string, isRight: (value: number) => boolean): number | undefined => {
+  const number = (name: string, wanted: string, isValid: (value: number) => boolean): number | undefined => {
     const found = read(name);
-    if (found === undefined || isRight(Number(found))) return found === undefined ? undefined : Number(found);
-    passOver(name, found, wanted);
+    if (found === undefined || isValid(Number(found))) return found === undefined ? undefined : Number(found);
+    warn(name, found, wanted);
     return undefined;
   };
   const positive = (name: string): number | undefined =>
@@ -84,15 +84,15 @@ export function readOtelSettings(environment: Environment, logger: Logger): Otel
     return read(ENDPOINT) !== undefined || read(`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`) !== undefined;
   };
 
-  /** As the exporter makes it of the settings. Null: it can't be one. */
+  /** The endpoint as the exporter derives it from the settings; null if it is invalid. */
   const endpointOf = (signal: Signal): string | null => {
     const own = `OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`;
     const url = read(own) ?? `${(read(ENDPOINT) ?? DEFAULT_ENDPOINT).replace(/(?<!\/)$/, "/")}v1/${signal.toLowerCase()}`;
     if (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) return withoutSecrets(new URL(url).href);
     const setting = read(own) === undefined ? ENDPOINT : own;
-    // What it is may be a password: of `user:password@host` URL makes a scheme.
+    // Never log it: `user:password@host` parses as a URL and may hold a password.
     const wanted = `an http or https URL, e.g. ${DEFAULT_ENDPOINT}`;
-    logger.warn({ setting, found: "something else", wanted }, `${signal.toLowerCase()} are not exported: their endpoint can't be used`);
+    logger.warn({ setting, found: "something else", wanted }, `${signal.toLowerCase()} are not exported: invalid endpoint`);
     return null;
   };
 
@@ -123,7 +123,7 @@ export function readOtelSettings(environment: Environment, logger: Logger): Otel
   const metricsOf = (signal: SignalSettings): MetricsSettings => {
     const interval = positive("OTEL_METRIC_EXPORT_INTERVAL");
     const timeout = positive("OTEL_METRIC_EXPORT_TIMEOUT");
-    // The reader throws when it is given a timeout above the interval.
+    // The reader throws for a timeout above the interval.
     const within = timeout === undefined || interval === undefined ? timeout : Math.min(timeout, interval);
     return { ...signal, reader: given({ exportIntervalMillis: interval, exportTimeoutMillis: within }) };
   };

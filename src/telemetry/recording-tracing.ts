@@ -1,36 +1,20 @@
 /**
  * Spans by the OpenTelemetry API.
  *
- * T1  A message's creation context is the parent of its process span and linked from it; what was stored in a stream is linked
- *     with the publisher's context, too. So an event is one trace, over all of its retries, parkings and replays.
- * T2  The publisher's sampling decision holds: below a process span that is not recorded nothing is, and the receiver's
+ * TRACE-1  A message's creation context is the parent of its process span and linked from it. A message from a stream is also linked
+ *     with the publisher's context. So an event is one trace, over all of its retries, parkings and replays.
+ * TRACE-2  The publisher's sampling decision holds: a process span that is not recorded has no recorded children, and the receiver's
  *     traceparent says so.
- * T3  Work that belongs to many traces at once (a replay, a batch written to Redis) has a trace of its own with links. It
- *     begins with the first of them that is sampled, so that the sampler knows, and only what is sampled is linked.
  */
-import {
-  type Context,
-  createTraceState,
-  type Link,
-  ROOT_CONTEXT,
-  type Span,
-  type SpanContext,
-  SpanKind,
-  SpanStatusCode,
-  TraceFlags,
-  trace,
-} from "@opentelemetry/api";
+import { type Context, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import type { AttemptRecord, StoredMessageRef, StreamName } from "../delivery/ports.ts";
 import type { TracePosition, Tracing } from "../delivery/tracing-ports.ts";
-import { AppError, messageOf } from "../model/app-error.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
-import { formatTraceparent, parseTraceparent, type TraceHeaders } from "../model/trace-context.ts";
+import type { TraceHeaders } from "../model/trace-context.ts";
 import {
   deliveryAttributes,
-  destinationTemplate,
   eventAttributes,
-  lateBatchAttributes,
   natsServerAttributes,
   processAttributes,
   publishAttributes,
@@ -38,28 +22,27 @@ import {
   requestAttributes,
   responseAttributes,
 } from "./span-attributes.ts";
+import { fail, linksTo, positionOf, spanContextOf } from "./spans.ts";
+import { recordBatch, recordLateBatch } from "./trace-batch.ts";
 import { createTraceIds } from "./trace-ids.ts";
-import { isSampled, silentAttempt } from "./trace-position.ts";
+import { silentAttempt } from "./trace-position.ts";
 
 export interface RecordingOptions {
   readonly version: string;
-  /** POSTHORN_SUBJECT_PREFIX. */
-  readonly prefix: string;
-  /** `host:port` of the server that the connection is on; empty while there is none. */
+  /** A stream's subjects with placeholders: few enough for span names (jetstream/subjects.ts). */
+  readonly subjectTemplate: (stream: StreamName) => string;
+  /** `host:port` of the connected server; empty while disconnected. */
   readonly natsServer: () => string;
-  /** Null: a cluster. */
+  /** Null for a cluster, which has many servers. */
   readonly redisUrl: string | null;
 }
 
-/** OpenTelemetry's limit on the links of a span. */
-const MOST_LINKS = 128;
-
-export function createRecordingTracing({ version, prefix, natsServer, redisUrl }: RecordingOptions): Tracing {
+export function createRecordingTracing({ version, subjectTemplate, natsServer, redisUrl }: RecordingOptions): Tracing {
   const tracer = trace.getTracer("posthorn", version);
   const ids = createTraceIds();
   const nats = natsServerAttributes(natsServer);
   const redis = redisServerAttributes(redisUrl);
-  /** The recorded spans behind positions. */
+  /** Position → its recorded span. */
   const spans = new WeakMap<TraceHeaders, Span>();
 
   const parentContext = (headers: TraceHeaders): Context => {
@@ -69,7 +52,7 @@ export function createRecordingTracing({ version, prefix, natsServer, redisUrl }
     return context === null ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, context);
   };
 
-  /** Ends the span when the work is done, with its fault if it had one. */
+  /** Ends the span when the work is done, with its error if it failed. */
   const within = <T>(span: Span, work: (position: TracePosition) => Promise<T>): Promise<T> => {
     const position = positionOf(span);
     if (span.isRecording()) spans.set(position, span);
@@ -87,7 +70,7 @@ export function createRecordingTracing({ version, prefix, natsServer, redisUrl }
   };
 
   const startStore = (parent: TraceHeaders, stream: StreamName, delivery: Delivery, detail: string): Span => {
-    const template = destinationTemplate(prefix, stream);
+    const template = subjectTemplate(stream);
     const attributes = {
       ...publishAttributes({ "messaging.destination.template": template }, nats()),
       ...deliveryAttributes(delivery),
@@ -96,16 +79,16 @@ export function createRecordingTracing({ version, prefix, natsServer, redisUrl }
     return tracer.startSpan(`publish ${template}`, { kind: SpanKind.PRODUCER, attributes }, parentContext(parent));
   };
 
-  const storeWithin = (span: Span, work: (trace: TraceHeaders) => Promise<StoredMessageRef>): Promise<void> =>
+  const storeWithin = (span: Span, work: (trace: TraceHeaders) => Promise<StoredMessageRef>): Promise<StoredMessageRef> =>
     within(span, async (position) => {
-      const { subject, sequence, messageId } = await work(position);
-      span.setAttribute("messaging.destination.name", subject);
-      span.setAttribute("messaging.message.id", messageId);
-      span.setAttribute("posthorn.sequence", sequence);
+      const receipt = await work(position);
+      const { subject, sequence, messageId } = receipt;
+      span.setAttributes({ "messaging.destination.name": subject, "messaging.message.id": messageId, "posthorn.sequence": sequence });
+      return receipt;
     });
 
   const startFanOut = (parent: TraceHeaders, event: Event): Span => {
-    const destination = destinationTemplate(prefix, "fan-out");
+    const destination = subjectTemplate("fan-out");
     const attributes = { ...publishAttributes({ "messaging.destination.name": destination }, nats()), ...eventAttributes(event) };
     return tracer.startSpan(`publish ${destination}`, { kind: SpanKind.PRODUCER, attributes }, parentContext(parent));
   };
@@ -117,7 +100,7 @@ export function createRecordingTracing({ version, prefix, natsServer, redisUrl }
 
   return {
     process(event, stream, message, work) {
-      const template = stream === "events" ? null : destinationTemplate(prefix, stream);
+      const template = stream === "events" ? null : subjectTemplate(stream);
       const traceparent = template === null ? undefined : message.header("traceparent");
       const created = traceparent === undefined ? event : { traceparent, tracestate: message.header("tracestate") ?? null };
       const links = linksTo(created.traceparent === event.traceparent ? [created] : [created, event]);
@@ -149,88 +132,18 @@ export function createRecordingTracing({ version, prefix, natsServer, redisUrl }
       return within(tracer.startSpan(`publish ${subject}`, { kind: SpanKind.PRODUCER, attributes }, parentContext(caller)), work);
     },
 
-    async batch(name, work) {
-      const startTime = Date.now();
-      let span: Span | undefined;
-      let linked = 0;
-      let stored = 0;
-      /** T3: both ways. */
-      const link = (part: Span): void => {
-        const context = part.spanContext();
-        if (!isSampled(context)) return;
-        if (span === undefined) span = tracer.startSpan(name, { root: true, startTime, links: [{ context }] });
-        else if (linked < MOST_LINKS) span.addLink({ context });
-        linked++;
-        if (isSampled(span.spanContext())) part.addLink({ context: span.spanContext() });
-      };
-      try {
-        return await work({
-          async store(stream, delivery, detail, store) {
-            const part = startStore(delivery.event, stream, delivery, detail);
-            link(part);
-            await storeWithin(part, store);
-            stored++;
-            span?.setAttribute("posthorn.deliveries", stored);
-          },
-          async fanOut(event, store) {
-            const parts = startFanOut(event, event);
-            link(parts);
-            await fanOutWithin(parts, store);
-          },
-        });
-      } catch (error) {
-        if (span !== undefined) fail(span, error);
-        throw error;
-      } finally {
-        span?.end();
-      }
-    },
+    batch: (name, work) => recordBatch(name, work, { tracer, startStore, storeWithin, startFanOut, fanOutWithin }),
 
-    lateBatch(batch) {
-      const links = linksTo(batch.traceparents.map((traceparent) => ({ traceparent, tracestate: null }))).filter(({ context }) =>
-        isSampled(context),
-      );
-      if (links.length === 0) return;
-      const attributes = lateBatchAttributes(batch, redis);
-      const options = { kind: SpanKind.CLIENT, attributes, links: links.slice(0, MOST_LINKS), startTime: batch.startedAt, root: true };
-      tracer.startSpan("EVALSHA write-batch", options).end(batch.endedAt);
-    },
+    lateBatch: (batch) => recordLateBatch(tracer, batch, redis),
   };
 }
 
 function endAttempt(span: Span, record: AttemptRecord): void {
   span.setAttributes(responseAttributes(record));
   if (record.outcome !== "delivered") {
-    // A status code says it all; without one the error is the only word about it.
+    // A status code needs no message; without one the error explains the failure.
     const message = record.responseCode === 0 ? record.error : null;
     span.setStatus({ code: SpanStatusCode.ERROR, ...(message === null ? {} : { message }) });
   }
   span.end();
-}
-
-function fail(span: Span, error: unknown): void {
-  span.setAttribute("error.type", error instanceof AppError ? error.code : "_OTHER");
-  span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) });
-}
-
-function positionOf(span: Span): TracePosition {
-  const { traceId, spanId, traceFlags, traceState } = span.spanContext();
-  return { traceId, spanId, traceparent: formatTraceparent(traceId, spanId, traceFlags), tracestate: traceState?.serialize() ?? null };
-}
-
-/** Null: there is none, or it is not one. */
-function spanContextOf({ traceparent, tracestate }: TraceHeaders): SpanContext | null {
-  const parsed = parseTraceparent(traceparent);
-  if (parsed === null) return null;
-  return {
-    traceId: parsed.traceId,
-    spanId: parsed.spanId,
-    traceFlags: parsed.isSampled ? TraceFlags.SAMPLED : TraceFlags.NONE,
-    isRemote: true,
-    ...(tracestate === null ? {} : { traceState: createTraceState(tracestate) }),
-  };
-}
-
-function linksTo(all: readonly TraceHeaders[]): Link[] {
-  return all.map(spanContextOf).flatMap((context) => (context === null ? [] : [{ context }]));
 }

@@ -1,6 +1,6 @@
 /**
- * Starts OpenTelemetry's SDK for traces and metrics when the standard OTEL_* settings ask for it, and loads it only then. The
- * exporters read their own OTEL_EXPORTER_OTLP_* settings (endpoint, headers, timeout, compression).
+ * Loads and starts OpenTelemetry's SDK for traces and metrics if the standard OTEL_* settings ask for it. The exporters read
+ * their own OTEL_EXPORTER_OTLP_* settings (endpoint, headers, timeout, compression).
  */
 import { randomUUID } from "node:crypto";
 import { DiagLogLevel, diag, metrics as metricsApi, trace } from "@opentelemetry/api";
@@ -13,12 +13,12 @@ import { type Environment, type MetricsSettings, readOtelSettings, type TracesSe
 
 export interface Sdk {
   readonly isTracing: boolean;
-  /** Sends what is not sent yet. */
+  /** Exports the remaining spans and metrics. */
   stop(): Promise<void>;
 }
 
 const STOP_WITHIN_MS = 5_000;
-/** The SDK's own limit would cut the counters of single apps. */
+/** The SDK's default would drop counters of single apps. */
 const MOST_SERIES = 10_000;
 
 export async function startSdk(environment: Environment, version: string, logger: Logger): Promise<Sdk> {
@@ -41,16 +41,16 @@ export async function startSdk(environment: Environment, version: string, logger
   };
 }
 
-/** What the SDK complains of is about telemetry, and never more than a warning: deliveries go on. */
+/** Problems of the SDK are only warnings: deliveries continue without telemetry. */
 function logThrough(logger: Logger): void {
-  const complain = (message: string): void => logger.warn({ problem: problemIn(message) }, "OpenTelemetry can't do all it should");
+  const warn = (message: string): void => logger.warn({ problem: problemIn(message) }, "OpenTelemetry problem");
   diag.setLogger(
-    { verbose: () => {}, debug: () => {}, info: () => {}, warn: complain, error: complain },
+    { verbose: () => {}, debug: () => {}, info: () => {}, warn, error: warn },
     { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true },
   );
 }
 
-/** Errors come as JSON with their stack. */
+/** The SDK passes errors as JSON with their stack. */
 function problemIn(message: string): string {
   try {
     return String((JSON.parse(message) as { message?: unknown }).message ?? message);
@@ -59,7 +59,7 @@ function problemIn(message: string): string {
   }
 }
 
-/** Replicas are told apart by the instance; a platform that has a name for each sets it in OTEL_RESOURCE_ATTRIBUTES. */
+/** The instance id distinguishes replicas; OTEL_RESOURCE_ATTRIBUTES may replace it. */
 async function resourceOf(version: string): Promise<Resource> {
   const { detectResources, envDetector, resourceFromAttributes, serviceNameEnvDetector } = await import("@opentelemetry/resources");
   return resourceFromAttributes({
@@ -91,8 +91,8 @@ async function startMetrics(settings: MetricsSettings, resource: Resource): Prom
         : import("@opentelemetry/exporter-metrics-otlp-http"),
     ]);
   const exporter = new OTLPMetricExporter();
-  // Cumulative, the SDK exports every series that was ever observed for as long as the process lives: an app whose backlog
-  // has drained would keep its last value. A gauge looks the same to the receiver either way.
+  // With cumulative temporality the SDK exports every series ever observed, so an app whose backlog is empty would keep its last
+  // value. A gauge looks the same to the receiver either way.
   const temporalityOf = exporter.selectAggregationTemporality.bind(exporter);
   exporter.selectAggregationTemporality = (type) =>
     type === InstrumentType.OBSERVABLE_GAUGE ? AggregationTemporality.DELTA : temporalityOf(type);

@@ -1,9 +1,9 @@
 /**
- * Names and attributes of the spans, after OpenTelemetry's semantic conventions: messaging (system `nats`), HTTP client and
- * Redis. What they have no word for begins with `posthorn.`.
+ * Attributes of the spans, after OpenTelemetry's semantic conventions: messaging (system `nats`), HTTP client and Redis. Other
+ * attributes begin with `posthorn.`.
  */
 import type { Attributes } from "@opentelemetry/api";
-import type { AttemptRecord, HandledMessage, StreamName } from "../delivery/ports.ts";
+import type { AttemptRecord, HandledMessage } from "../delivery/ports.ts";
 import type { LateBatch } from "../delivery/tracing-ports.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
@@ -11,20 +11,6 @@ import { serverOf } from "../model/nats-url.ts";
 import { withoutSecrets } from "../model/redaction/safe-url.ts";
 
 const REDIS_PORT = 6379;
-
-/** Of low cardinality, for span names: apps and tiers are many, event types are not. */
-export function destinationTemplate(prefix: string, stream: StreamName): string {
-  switch (stream) {
-    case "retries":
-      return `${prefix}.retries.{tier}.{app}`;
-    case "fan-out":
-      return `${prefix}.retries.0._fan-out`;
-    case "parked":
-      return `${prefix}.parked.{app}`;
-    default:
-      return `${prefix}.${stream}.{app}`;
-  }
-}
 
 export function processAttributes(event: Event, template: string | null, message: HandledMessage, server: Attributes): Attributes {
   return {
@@ -55,7 +41,7 @@ export function deliveryAttributes({ id, app, installationUuid, replay }: Delive
   };
 }
 
-/** @param destination a template or a subject. */
+/** @param destination the attribute with a template or a subject */
 export function publishAttributes(destination: Attributes, server: Attributes): Attributes {
   return {
     "messaging.system": "nats",
@@ -66,7 +52,7 @@ export function publishAttributes(destination: Attributes, server: Attributes): 
   };
 }
 
-/** Of the NATS server that the connection is on, which changes with a reconnect: recreated only then. */
+/** The attributes of the connected NATS server, rebuilt when a reconnect changes the server. */
 export function natsServerAttributes(current: () => string): () => Attributes {
   let of: string | undefined;
   let attributes: Attributes = {};
@@ -81,7 +67,7 @@ export function natsServerAttributes(current: () => string): () => Attributes {
   };
 }
 
-/** @param url null for a cluster, which has many. */
+/** @param url null for a cluster, which has many servers */
 export function redisServerAttributes(url: string | null): Attributes {
   if (url === null) return {};
   const { hostname, port } = new URL(url);

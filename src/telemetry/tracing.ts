@@ -1,14 +1,14 @@
 /**
- * One trace from publisher to receiver. Without the SDK no span is recorded, but every position is still valid, so that the
- * log line, the row in the request log and the receiver's traceparent carry the publisher's trace id. With it each step is a
- * span (recording-tracing.ts).
+ * One trace from publisher to receiver. Without the SDK no span is recorded, but every position is valid, so that the log line,
+ * the request log and the receiver's traceparent carry the publisher's trace id. With the SDK each step is a span
+ * (recording-tracing.ts).
  */
 import type { Tracing } from "../delivery/tracing-ports.ts";
 import { createRecordingTracing, type RecordingOptions } from "./recording-tracing.ts";
 import { createTraceIds } from "./trace-ids.ts";
 import { silentAttempt, silentPosition } from "./trace-position.ts";
 
-/** @param recording null: no SDK was started. */
+/** @param recording null if no SDK was started */
 export function createTracing(recording: RecordingOptions | null): Tracing {
   return recording === null ? createSilentTracing() : createRecordingTracing(recording);
 }
@@ -16,15 +16,15 @@ export function createTracing(recording: RecordingOptions | null): Tracing {
 function createSilentTracing(): Tracing {
   const ids = createTraceIds();
   return {
-    process: (event, _lane, _message, work) => work(silentPosition(event, ids)),
+    process: (event, _stream, _message, work) => work(silentPosition(event, ids)),
     start: (_what, event, work) => work(silentPosition(event, ids)),
     deliver: (parent, _delivery, work) => work(parent),
     attempt: (parent) => silentAttempt(parent, ids),
-    store: (parent, _lane, _delivery, _detail, work) => work(parent),
+    store: (parent, _stream, _delivery, _detail, work) => work(parent),
     fanOut: (parent, _event, work) => work(parent),
     publish: (caller, _subject, _eventId, work) => work(caller),
     batch: (_name, work) =>
-      work({ store: (_lane, delivery, _detail, store) => store(delivery.event), fanOut: (event, store) => store(event) }),
+      work({ store: (_stream, delivery, _detail, store) => store(delivery.event), fanOut: (event, store) => store(event) }),
     lateBatch() {},
   };
 }

@@ -47,6 +47,7 @@ export function recordOf(record: App, form: AppForm): object {
     timeout_ms: numberOf("Deadline", form.timeout_ms),
     max_in_flight: numberOf("Concurrent attempts", form.max_in_flight),
     ordered: form.ordered === "true",
+    order_by: form.ordered !== "true" ? "none" : record.ordered ? record.order_by : "app",
     retry_schedule_s: scheduleOf(form.retry_schedule_s),
   };
 }

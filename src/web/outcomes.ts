@@ -27,6 +27,7 @@ export const REASON_TEXTS: ReadonlyMap<string, OutcomeText> = new Map(
     blocked: { label: "Blocked", meaning: "The address is not one that webhooks may go to." },
     uninstalled: { label: "Uninstalled", meaning: "The installation or the app was removed." },
     expired: { label: "Expired", meaning: "It was parked for too long." },
+    overflow: { label: "Overflow", meaning: "The app had used up its share of the room for parked deliveries." },
     redelivered: { label: "Redelivered", meaning: "It was handed out again and again without an end." },
     discarded: { label: "Discarded", meaning: "A person discarded it while it was parked." },
     invalid: { label: "Invalid", meaning: "The event could not be read." },

@@ -64,7 +64,7 @@ function circuitDetail(reason: unknown): string {
 
 /** What went to dead letters without having been refused is not called so. */
 function notSent(reason: unknown): string {
-  return reason === "discarded" || reason === "expired" || reason === "uninstalled" || reason === "redelivered"
+  return reason === "discarded" || reason === "expired" || reason === "uninstalled" || reason === "redelivered" || reason === "overflow"
     ? (reason as string)
     : "rejected";
 }

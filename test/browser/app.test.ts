@@ -4,7 +4,6 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { describeInBrowser, findings, openDashboard, picture, startBrowser, textOf } from "../support/browser.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
-import { writePast } from "../support/stats-data.ts";
 
 describeInBrowser("an app", () => {
   let platform: Platform;
@@ -25,7 +24,7 @@ describeInBrowser("an app", () => {
 
   test("has its attempts by outcome and its latency over a day, a week and a month", async () => {
     await platform.register("pager", "ok", { name: "Pager Relay" }, ["northwind", "contoso"]);
-    await writePast(platform.redis, [
+    await platform.writePast([
       {
         app: "pager",
         days: 30,
@@ -183,10 +182,11 @@ describeInBrowser("an app", () => {
       ...{ slug: "acme", name: "Acme Tracker", webhook_url: `${platform.receiver.url}/ok`, status: "published", ordered: true },
       ...{
         events: ["issue", "metric_alert.*"],
-        headers: { "X-Team": "blue" },
+        headers: { "X-Team": "[redacted]" },
         timeout_ms: 5_000,
         retry_schedule_s: [5, 30.5],
         max_in_flight: null,
+        ...{ created_at: expect.any(String), updated_at: expect.any(String) },
       },
     });
     await page.getByRole("heading", { level: 1, name: "Acme Tracker" }).waitFor();

@@ -4,7 +4,6 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { describeInBrowser, findings, openDashboard, picture, startBrowser, textOf } from "../support/browser.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
-import { writePast } from "../support/stats-data.ts";
 
 describeInBrowser("the apps", () => {
   let platform: Platform;
@@ -32,7 +31,7 @@ describeInBrowser("the apps", () => {
   });
 
   test("are shown with their condition, their figures and what waits for them, those in trouble first", async () => {
-    const { register, deliver, redis, call } = platform;
+    const { register, deliver, call } = platform;
     await register("linear-sync", "ok", { name: "Linear Sync" }, ["northwind", "contoso"]);
     await register("pager", "ok", { name: "Pager Relay" });
     await register("old-crm", "gone", { name: "Old CRM" }, ["northwind", "contoso"]);
@@ -42,7 +41,7 @@ describeInBrowser("the apps", () => {
     await register("quiet", "ok", { name: "Quiet" }, []);
     await call("POST", `/v1/installations/${archived}/disable`);
     const wave = (hoursAgo: number, most: number): number => Math.round(most * (0.6 + 0.4 * Math.sin(hoursAgo / 3.8)));
-    await writePast(redis, [
+    await platform.writePast([
       { app: "linear-sync", days: 2, medianMs: 40, outcomes: (ago) => ({ delivered: wave(ago, 800) }) },
       {
         app: "pager",
@@ -175,8 +174,7 @@ describeInBrowser("the apps", () => {
     for (let from = 0; from < slugs.length; from += 50) {
       await Promise.all(slugs.slice(from, from + 50).map((slug) => platform.register(slug, "ok", { name: `Many ${slug.slice(5)}` }, [])));
     }
-    await writePast(
-      platform.redis,
+    await platform.writePast(
       slugs.map((app, n) => ({
         app,
         days: 1,

@@ -16,6 +16,8 @@ export interface Answered {
 
 interface Received {
   readonly deliveryId: string;
+  /** Of its event in the stream. */
+  readonly sequence: number;
   readonly spanId: string;
   readonly socket: Socket;
   /** When the answer was written out; null before, or when it was none. */
@@ -30,6 +32,8 @@ export interface Recorder {
   /** The answers per delivery. */
   readonly delivered: ReadonlyMap<string, readonly Answered[]>;
   requests(): number;
+  /** Deliveries whose first request came after that of a delivery of a later event. */
+  inversions(): number;
   /**
    * How many deliveries a process that was just killed may have left without a mark: its connections are those that closed
    * since `since`; what was under way on them, or was answered within `unwrittenMs` before.
@@ -97,6 +101,7 @@ export async function startRecorder(chance: Chance): Promise<Recorder> {
     request.on("end", () => {
       const one: Received = {
         deliveryId: String(request.headers["webhook-id"]),
+        sequence: Number(request.headers["webhook-sequence"]),
         spanId: String(request.headers["traceparent"]).split("-")[2] ?? "",
         socket: request.socket,
         deliveredAt: null,
@@ -130,6 +135,18 @@ export async function startRecorder(chance: Chance): Promise<Recorder> {
       mood = next;
     },
     requests: () => received.length,
+    inversions() {
+      const known = new Set<string>();
+      let newest = 0;
+      let found = 0;
+      for (const { deliveryId, sequence } of received) {
+        if (known.has(deliveryId)) continue;
+        known.add(deliveryId);
+        if (sequence < newest) found++;
+        newest = Math.max(newest, sequence);
+      }
+      return found;
+    },
     unmarkedOf(since, unwrittenMs) {
       const isLost = ({ socket }: Received): boolean => (closedAt.get(socket) ?? 0) >= since;
       const isUnmarked = ({ isOpen, deliveredAt }: Received): boolean =>

@@ -226,6 +226,69 @@ export const SCENARIOS: readonly Scenario[] = [
       }),
   },
   {
+    name: "pause",
+    faults: "a replica stands still for 12 to 40 s, and goes on",
+    times: 5,
+    duplicates: "bounded",
+    run: (seed, { times, ...load }) =>
+      onServers(seed, { replicas: 2, ...load }, async ({ pauseOne, wait, chance, receivers }) => {
+        await receivers[1]?.feel("flaky");
+        for (let n = 0; n < times; n++) {
+          await wait(1_000);
+          await pauseOne(chance.between(12_000, n === 0 ? 14_000 : 40_000));
+          await wait(3_000);
+        }
+      }),
+  },
+  {
+    name: "consumers",
+    faults: "all consumers are deleted",
+    times: 10,
+    duplicates: "bounded",
+    run: (seed, { times, ...load }) =>
+      onServers(seed, { replicas: 2, ...load }, async ({ handedOutAnew, wait, manager, prefix, receivers }) => {
+        await receivers[1]?.feel("flaky");
+        const streams = ["EVENTS", "RETRIES", "PARKED"].map((name) => `${prefix}_${name}`.toUpperCase().replaceAll("-", "_"));
+        for (let n = 0; n < times; n++) {
+          await wait(3_000);
+          await handedOutAnew(async () => {
+            for (const stream of streams) {
+              for await (const { name } of manager.consumers.list(stream)) await manager.consumers.delete(stream, name).catch(() => {});
+            }
+          });
+        }
+        await wait(1_000);
+      }),
+  },
+  {
+    name: "flapping",
+    faults: "an installation is disabled for up to 1 s",
+    times: 40,
+    duplicates: "none",
+    run: (seed, { times, ...load }) =>
+      onServers(seed, { replicas: 2, ...load }, async ({ flap, wait, chance }) => {
+        for (let n = 0; n < times; n++) {
+          await flap(chance.between(50, 1_000));
+          await wait(chance.between(0, 300));
+        }
+      }),
+  },
+  {
+    name: "clocks",
+    faults: "the wall clock of a replica is set by an hour",
+    times: 10,
+    duplicates: "none",
+    run: (seed, { times, ...load }) =>
+      onServers(seed, { replicas: 2, ...load }, async ({ setClockOfOne, wait, receivers }) => {
+        await receivers[1]?.feel("flaky");
+        for (let n = 0; n < times; n++) {
+          await wait(1_500);
+          setClockOfOne();
+        }
+        await wait(1_500);
+      }),
+  },
+  {
     name: "everything",
     faults: "one of all these, and the next at once",
     times: 20,
@@ -251,10 +314,11 @@ export const SCENARIOS: readonly Scenario[] = [
 ];
 
 /** What is wrong with a disposition; empty when nothing is. */
-export function complaints({ duplicates }: Scenario, { lost, duplicated, bound, deadLetters, events }: Disposition): string[] {
+export function complaints({ duplicates }: Scenario, { lost, duplicated, bound, deadLetters, events, inversions }: Disposition): string[] {
   const wrong: string[] = [];
   if (events === 0) wrong.push("no event was published");
   if (lost > 0) wrong.push(`${lost} deliveries are lost`);
+  if (inversions > 0) wrong.push(`${inversions} deliveries of the ordered app came after a later one`);
   if (deadLetters > 0) wrong.push(`${deadLetters} deliveries were given up`);
   if (duplicates === "none" && duplicated > 0) wrong.push(`${duplicated} duplicates, wanted none`);
   if (duplicates === "bounded" && duplicated > bound) wrong.push(`${duplicated} duplicates, wanted at most ${bound}`);

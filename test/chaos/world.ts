@@ -18,6 +18,14 @@ export interface World {
   withoutNats(fault: () => Promise<unknown>): Promise<void>;
   /** Does what takes Redis away; marks wait until it is back. */
   withoutRedis(fault: () => Promise<unknown>): Promise<void>;
+  /** One replica stands still (SIGSTOP) for so long. */
+  pauseOne(ms: number): Promise<void>;
+  /** One replica's wall clock is set by an hour, this way or that; its monotonic clock goes on. */
+  setClockOfOne(): void;
+  /** A person disables an installation, and enables it after a while. */
+  flap(ms: number): Promise<void>;
+  /** Does what makes the server hand out anew what it has handed out; what is unsettled then raises the bound. */
+  handedOutAnew(fault: () => Promise<unknown>): Promise<void>;
   /** SIGTERM to one replica and a new one in its place. @returns its exit code. */
   endOne(): Promise<number | null>;
 }
@@ -48,13 +56,18 @@ export interface Disposition {
   /** From the publisher's ack to the receiver's answer. */
   readonly longestDelayMs: number;
   readonly deadLetters: number;
+  /** Of the ordered app. */
+  readonly inversions: number;
 }
 
 const RECEIVERS = 3;
 /** Marks that waited for Redis are written so soon after it is back, at the latest. */
 const WRITTEN_AFTER_MS = 1_500;
+/** Sets the wall clock of a process on SIGUSR2. */
+const CLOCK = `const now = Date.now; let by = 0; process.on("SIGUSR2", () => { by = by === 0 ? (process.pid % 2 === 0 ? 1 : -1) * 3600000 : 0; }); Date.now = () => now() + by;`;
 /** Enough attempts to outlive every fault of the suite. */
 const SETTINGS = {
+  NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(CLOCK)}`,
   POSTHORN_REQUEST_TIMEOUT: "2s",
   // What waits for a circuit must not be taken for lost.
   POSTHORN_CIRCUIT_OPEN_TIME: "5s",
@@ -142,6 +155,24 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
         await fault();
         redisAway.backAt = performance.now();
       },
+      async pauseOne(ms) {
+        const victim = chance.pick(processes);
+        victim.child.kill("SIGSTOP");
+        for (const receiver of receivers) bound += receiver.unsettled(unwrittenNow());
+        await new Promise((resolve) => setTimeout(resolve, ms));
+        victim.child.kill("SIGCONT");
+      },
+      setClockOfOne: () => void chance.pick(processes).child.kill("SIGUSR2"),
+      async flap(ms) {
+        const uuid = chance.pick(uuids);
+        await processes[0]?.api("POST", `/v1/installations/${uuid}/disable`);
+        await new Promise((resolve) => setTimeout(resolve, ms));
+        await processes[0]?.api("POST", `/v1/installations/${uuid}/enable`);
+      },
+      async handedOutAnew(fault) {
+        for (const receiver of receivers) bound += receiver.unsettled(unwrittenNow());
+        await fault();
+      },
       endOne: () => replace((victim) => victim.end("SIGTERM")),
     });
     await publisher.finish();
@@ -185,6 +216,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
       bound,
       longestDelayMs,
       deadLetters: state.messages,
+      inversions: ordered.inversions(),
     };
   } finally {
     await publisher?.close();

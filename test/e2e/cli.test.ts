@@ -67,7 +67,7 @@ describe("apps and installations", () => {
     const added = await cli(["apps", "add", "shop", "--webhook", receiver.url, "--header", "X-Team: blue", "--events", "issue,comment.*"]);
     expect([added.code, added.out]).toEqual([0, expect.stringMatching(/client secret {3}[0-9a-f]{64}\nwebhook secret {2}whsec_/)]);
     const again = await cli(["apps", "add", "shop", "--webhook", receiver.url]);
-    expect([again.code, again.err]).toEqual([1, expect.stringMatching(/is there already\nposthorn apps set changes one that is there/)]);
+    expect([again.code, again.err]).toEqual([1, expect.stringMatching(/exists already\nposthorn apps set changes one that is there/)]);
     const changed = await cli("apps set shop --timeout 5s --ordered --json");
     expect(changed.json).toEqual([
       expect.objectContaining({ timeout_ms: 5_000, ordered: true, events: ["issue", "comment.*"], headers: { "X-Team": "[redacted]" } }),
@@ -201,8 +201,11 @@ test("what receivers and publishers wrote never controls the terminal", async ()
   const hostile = "\u001b]0;title\u0007\u001b[2J\u009b31m\u202eoops";
   receiver.behave(answer(400, hostile));
   const { slug, organization } = await installed(["--name", hostile]);
-  const id = `${randomUUID()}${hostile}`;
-  await cli(["publish", "issue.created", "--organization", organization, "--id", id, "--data", JSON.stringify({ [hostile]: hostile })]);
+  const data = JSON.stringify({ [hostile]: hostile });
+  const publishAs = (eventId: string) => ["publish", "issue.created", "--organization", organization, "--id", eventId, "--data", data];
+  // Control characters in an id are refused; what only turns the text around is not.
+  const id = `${randomUUID()}\u202eoops`;
+  expect((await cli(publishAs(id))).code).toBe(0);
   const [letter] = await eventually(async () => {
     const { json } = await cli(`dead-letters --app ${slug} --json`);
     return json.length === 1 && json;
@@ -216,6 +219,7 @@ test("what receivers and publishers wrote never controls the terminal", async ()
     ["explain", id],
     ["explain", `${id}${hostile}`],
     ["apps", "get", hostile],
+    publishAs(`${id}${hostile}`),
     [hostile],
   ]) {
     const { out, err } = await cli(line);

@@ -95,7 +95,7 @@ describe("an event", () => {
       delivery_id: deliveryIdOf(id, uuid),
       installation_uuid: uuid,
       organization_id: organizationId,
-      webhook_url: `${url}/in?x=1`,
+      webhook_url: `${url}/in`,
       attempt: 1,
       response_code: 200,
       outcome: "delivered",

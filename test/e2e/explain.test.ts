@@ -418,6 +418,9 @@ test("without Redis the streams and the stream still tell, and the answer says w
   expect(notes.join()).toMatch(/Redis is away.*were looked at/);
   const whole = await explainEvent(id);
   expect(whole.deliveries.find(({ installation_uuid: of }) => of === delivered.uuid)?.state).toBe("unknown");
+  // Redis may know it.
+  const { status, body } = await posthorn.api("GET", `/v1/deliveries/${deliveryIdOf(id, delivered.uuid)}`);
+  expect([status, body]).toEqual([503, expect.objectContaining({ code: "REDIS_UNREACHABLE" })]);
   await redis.restart();
   await eventually(async () => (await posthorn.api("GET", "/readyz")).body.checks.redis.ok === true);
   expect((await until(id, delivered.uuid, "delivered")).notes).toEqual([]);

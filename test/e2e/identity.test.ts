@@ -290,7 +290,8 @@ describe("names that every object has of itself", () => {
     const got = (path: string) => sink.requests.filter((request) => request.path === `/${path}`).length;
     for (const slug of PROTOTYPE_SLUGS) await posthorn.install({ slug, webhook_url: `${sink.url}/${slug}`, organization_id: large });
     await posthorn.api("PUT", "/v1/apps/neighbour", { webhook_url: `${sink.url}/neighbour`, events: ["*"] });
-    const putInstallation = () => posthorn.api("PUT", `/v1/installations/${randomUUID()}`, { app: "neighbour", organization_id: large });
+    const putInstallation = () =>
+      posthorn.api("PUT", `/v1/installations/${randomUUID()}`, { app: "neighbour", organization_id: large, allow_duplicate: true });
     for (let made = 0; made < 505; made += 101) await Promise.all(Array.from({ length: 101 }, putInstallation));
 
     await bus.publish("__proto__.constructor", { id: "__proto__", organization_id: large, data: { ["__proto__"]: 1 } });

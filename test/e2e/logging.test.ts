@@ -99,7 +99,7 @@ describe("nothing secret is told", () => {
     for (let i = 0; i < 5; i++) await publish();
     await eventually(() => posthorn.log.some(({ message, detail }) => message === "delivery.stored" && detail === "circuit"));
     await lockedRedis.kill();
-    await eventually(() => posthorn.log.some(({ message }) => String(message).startsWith("Redis can't be used")));
+    await eventually(() => posthorn.log.some(({ message }) => String(message).startsWith("Redis is not usable")));
     await publish();
     await eventually(async () => (await posthorn.api("GET", "/readyz")).body.checks.redis.ok === false);
     await posthorn.api("GET", "/v1/apps/planted/webhook-requests", undefined, admin);
@@ -152,8 +152,8 @@ describe("settings of OpenTelemetry", () => {
     });
     ends = [() => posthorn.end("SIGKILL")];
     expect(posthorn.log.filter(({ level }) => level === "warn" || level === "error")).toMatchObject([
-      { setting: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", message: "traces are not exported: their endpoint can't be used" },
-      { setting: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", message: "metrics are not exported: their endpoint can't be used" },
+      { setting: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", message: "traces are not exported: invalid endpoint" },
+      { setting: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", message: "metrics are not exported: invalid endpoint" },
       { message: expect.stringContaining("POSTHORN_ENCRYPTION_KEY") },
     ]);
     expect(JSON.stringify([posthorn.log, posthorn.errors])).not.toMatch(/PLANTED|exporting by OTLP/);

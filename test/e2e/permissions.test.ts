@@ -191,6 +191,11 @@ describe("with the accounts of deploy/nats", () => {
     expect((await posthorn.api("POST", `/v1/apps/${slug}/tokens`)).status).toBe(201);
     expect((await posthorn.api("GET", `/v1/apps/${slug}/stats`)).status).toBe(200);
     expect((await posthorn.api("GET", "/v1/overview")).status).toBe(200);
+    // A record is damaged: the one before it is read from the bucket's history.
+    await (await natsAs("operator")).jetstream().publish(`$KV.app-platform-registry.app.${slug}`, '{"name":7}');
+    await eventually(async () => (await posthorn.api("GET", "/v1/invalid-records")).body.items[0]?.earlier_in_force === true);
+    const damaged = (await posthorn.api("GET", `/v1/apps/${slug}`)).body;
+    expect(damaged).toMatchObject({ slug, ordered: true, invalid: expect.stringMatching(/slug: missing; name: wanted a string/) });
     expect((await posthorn.api("DELETE", `/v1/apps/${slug}`)).status).toBe(204);
     await subscription.stop();
     expect(new Set(changes())).toEqual(

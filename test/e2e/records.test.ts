@@ -18,10 +18,10 @@ let bus: Bus;
 const folder = mkdtempSync(join(tmpdir(), "posthorn-records-"));
 const appsFile = join(folder, "apps.yaml");
 const FILE_UUID = randomUUID();
-const admin = { authorization: "Bearer admin-token-1" };
-const read = { authorization: "Bearer read-token-1" };
+const admin = { authorization: "Bearer admin-token-12345" };
+const read = { authorization: "Bearer read-token-123456" };
 const settings = {
-  POSTHORN_API_TOKENS: "admin:admin-token-1,read:read-token-1",
+  POSTHORN_API_TOKENS: "admin:admin-token-12345,read:read-token-123456",
   POSTHORN_ENCRYPTION_KEY: "ab".repeat(32),
   POSTHORN_RETRY_SCHEDULE: "",
   POSTHORN_APPS_FILE: appsFile,
@@ -53,7 +53,7 @@ const holds = (expectations: () => unknown): Promise<true> =>
     await expectations();
     return true as const;
   }, 20_000);
-const run = (...words: string[]) => runCli(words, { environment: { POSTHORN_URL: posthorn.url, POSTHORN_TOKEN: "admin-token-1" } });
+const run = (...words: string[]) => runCli(words, { environment: { POSTHORN_URL: posthorn.url, POSTHORN_TOKEN: "admin-token-12345" } });
 
 describe("an app", () => {
   test("is changed by a merge patch of either media type, under a condition", async () => {
@@ -79,6 +79,8 @@ describe("an app", () => {
       (await call("PUT", "/v1/apps/patched", { webhook_url: receiver.url }, { ...admin, "content-type": "application/merge-patch+json" }))
         .status,
     ).toBe(415);
+    for (const type of ["application/cloudevents+json", "application/json-patch+json", "text/plain"])
+      expect((await call("PATCH", "/v1/apps/patched", {}, { ...admin, "content-type": type })).status).toBe(415);
   });
 
   test("shows nobody its header values, and only an admin what is in its URL; what is shown may be sent back", async () => {
@@ -136,14 +138,11 @@ describe("an installation", () => {
 
 describe("the apps file", () => {
   test("wins at a restart; what it changes is logged by name, and nothing is written when there is nothing to change", async () => {
-    const lines = () => posthorn.log.filter(({ message }) => String(message).startsWith("the apps file has"));
+    const lines = () => posthorn.log.filter(({ message }) => String(message).includes("the apps file"));
     expect(lines().map(({ message, app, installation_uuid: uuid }) => [message, app ?? uuid])).toEqual([
-      ["the apps file has made a record", "filed"],
-      [
-        "the apps file has no client_secret for this app: one was made that nobody has seen; posthorn apps rotate-secret shows a new one",
-        "filed",
-      ],
-      ["the apps file has made a record", FILE_UUID],
+      ["record created from the apps file", "filed"],
+      ["the apps file has no client_secret for this app; a random one was set; run posthorn apps rotate-secret to get a new one", "filed"],
+      ["record created from the apps file", FILE_UUID],
     ]);
     const etag = async () => (await call("GET", "/v1/apps/filed")).headers.get("etag");
     const first = await etag();
@@ -151,7 +150,7 @@ describe("the apps file", () => {
     expect([lines(), await etag()]).toEqual([[], first]);
     writeFile("comment");
     await restart();
-    expect(lines()).toMatchObject([{ app: "filed", members: ["events"], message: "the apps file has changed a record" }]);
+    expect(lines()).toMatchObject([{ app: "filed", members: ["events"], message: "record changed from the apps file" }]);
     expect((await call("GET", "/v1/apps/filed")).body.events).toEqual(["comment"]);
   });
 });
@@ -194,7 +193,7 @@ describe("a record that a stranger has overwritten by a reply subject", () => {
       const ready = await call("GET", "/readyz");
       expect([ready.status, ready.body.checks.records.ok]).toEqual([200, false]);
       expect(String((await call("GET", "/metrics")).body)).toContain("posthorn_registry_invalid_records 6");
-      expect((await call("GET", "/v1/apps/victim")).body.invalid).toMatch(/not of its kind/);
+      expect((await call("GET", "/v1/apps/victim")).body.invalid).toMatch(/invalid record/);
       const before = receiver.requests.length;
       await bus.publish("issue.created", { id: `victim-${at}`, organization_id: "victim", data: {} });
       await holds(() => expect(receiver.requests.length).toBe(before + 1));

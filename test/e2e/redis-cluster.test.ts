@@ -117,5 +117,5 @@ test("a node that is killed and comes back costs no event and no row", async () 
   for (const path of ["/a", "/b", "/c"]) expect(counts(path)).toEqual(new Map(ids.map((id) => [id, 1])));
   const said = (message: string): boolean =>
     posthorn.log.some((line) => line["server"] === away.url.replace("redis://", "") && line["message"] === message);
-  await eventually(() => said("a Redis node can't be reached") && said("a Redis node is back"));
+  await eventually(() => said("Redis node unreachable") && said("Redis node is back"));
 });

@@ -80,10 +80,10 @@ test.each<[string, RequestListener, string, boolean, RegExp]>([
     answering(502, "text/html", "<h1>Bad Gateway</h1>"),
     "API_REFUSED",
     true,
-    /502 and nothing that Posthorn says: is this its URL\?/,
+    /502 and no answer of Posthorn: check the URL/,
   ],
-  ["JSON that is none", answering(200, "application/json", "{"), "API_REFUSED", false, /200 and nothing that Posthorn says/],
-  ["somebody else's page", answering(200, "text/html", "<h1>Welcome</h1>"), "API_REFUSED", false, /is this its URL\?/],
+  ["JSON that is none", answering(200, "application/json", "{"), "API_REFUSED", false, /200 and no answer of Posthorn/],
+  ["somebody else's page", answering(200, "text/html", "<h1>Welcome</h1>"), "API_REFUSED", false, /check the URL/],
   [
     "a redirect",
     (_request, response) => void response.writeHead(302, { location: "http://127.0.0.1:1/" }).end(),

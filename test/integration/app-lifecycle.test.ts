@@ -30,7 +30,7 @@ const environmentOf = (prefix: string, more: Record<string, string> = {}) => ({
 });
 const freshPrefix = () => `t-${randomUUID().slice(0, 8)}`;
 
-/** Nothing keeps the event loop alive but what did before. Sockets that were closed take a moment to say so. */
+/** Nothing keeps the event loop alive but what did before. Sockets that were closed take a moment to say so, and so do the timers of the test's runner. */
 async function expectNothingLeft(before: readonly string[]): Promise<void> {
   const leftovers = (): string[] => {
     const rest = [...before];
@@ -40,7 +40,8 @@ async function expectNothingLeft(before: readonly string[]): Promise<void> {
       return at < 0;
     });
   };
-  expect(leftovers().filter((resource) => !/Wrap$/.test(resource))).toEqual([]);
+  const timers = (): string[] => leftovers().filter((resource) => !/Wrap$/.test(resource));
+  await eventually(() => timers().length === 0 || Promise.reject(new Error(`left: ${timers().join()}`)), 1_000);
   await eventually(() => leftovers().length === 0 || Promise.reject(new Error(`left: ${leftovers().join()}`)), 10_000);
 }
 

@@ -13,12 +13,14 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createDeadLetters } from "../../src/dead-letters/dead-letters.ts";
 import { connectNats, createConnectionState } from "../../src/jetstream/connection.ts";
+import { ensureConsumer, eventsConsumer, parkedConsumer, tierConsumer } from "../../src/jetstream/consumers.ts";
 import { createDeliveryStreams, type DeliveryStreamsDependencies } from "../../src/jetstream/delivery-streams.ts";
 import { createFailureExchange } from "../../src/jetstream/failure-exchange.ts";
+import { isDeletedAlready } from "../../src/jetstream/nats-errors.ts";
 import { type ForwardsQuery, readForwards, sequenceAt, textOf } from "../../src/jetstream/read-stream.ts";
 import { createStalledConsumer } from "../../src/jetstream/stalled-consumer.ts";
-import { covers, ensureConsumer, ensureTopology, isDeletedAlready } from "../../src/jetstream/streams.ts";
-import { createSubjects, type Subjects } from "../../src/jetstream/subjects.ts";
+import { ensureTopology } from "../../src/jetstream/streams.ts";
+import { covers, createSubjects, type Subjects } from "../../src/jetstream/subjects.ts";
 import { systemClock } from "../../src/model/clock.ts";
 import type { Event } from "../../src/model/event.ts";
 import { connectRedis } from "../../src/storage/redis.ts";
@@ -45,7 +47,7 @@ afterAll(async () => {
 });
 
 const freshNames = () => createSubjects(`bus-${++prefixes}`);
-const lanesOf = (names: Subjects, onStored: DeliveryStreamsDependencies["onStored"] = () => {}) =>
+const streamsOf = (names: Subjects, onStored: DeliveryStreamsDependencies["onStored"] = () => {}) =>
   createDeliveryStreams({
     ...{ jetStream: connection.jetstream(), names, clock: systemClock, logger: silentLogger, isUp: () => true },
     ...{ maxPayloadBytes: () => 1_048_576, onStored },
@@ -198,8 +200,7 @@ describe("the streams", () => {
       ack_policy: "explicit" as never,
       max_deliver: 5,
     });
-    const plan = { durable_name: names.eventsConsumer, ack_policy: "explicit" as never, max_deliver: -1 };
-    await expect(ensureConsumer(manager, names.streams.events, plan)).rejects.toThrow(
+    await expect(ensureConsumer(manager, eventsConsumer(names))).rejects.toThrow(
       `consumer posthorn-events of ${names.streams.events}: max_deliver: found 5, wanted -1`,
     );
   });
@@ -219,7 +220,7 @@ describe("the streams", () => {
 test("a source is stored once, and what has its sequence after the stream was deleted and made again is another one", async () => {
   const names = freshNames();
   await ensureTopology(manager, names, 1);
-  const streams = lanesOf(names);
+  const streams = streamsOf(names);
   const source = { stream: names.streams.events, sequence: 1 };
   const delay = { dueAt: Date.now() + 60_000, delayMs: 60_000, notBefore: false };
   const trace = { traceparent: null, tracestate: null };
@@ -259,7 +260,7 @@ test("to delete a message that is gone is no fault, whatever else is", async () 
 describe("dead letters", () => {
   const deadLettersOf = (names: Subjects, over: { connection: NatsConnection; manager: JetStreamManager }) =>
     createDeadLetters({
-      ...{ ...over, names, streams: lanesOf(names), match: () => [], appCreatedAt: () => null, clock: systemClock },
+      ...{ ...over, names, streams: streamsOf(names), match: () => [], appCreatedAt: () => null, clock: systemClock },
       tracing: createTracing(null),
     });
 
@@ -284,7 +285,7 @@ describe("dead letters", () => {
   test("are all listed and replayed over a slow connection, and over one that brings nothing there is no end of them", async () => {
     const names = freshNames();
     await ensureTopology(manager, names, 1);
-    const streams = lanesOf(names);
+    const streams = streamsOf(names);
     const dataJson = JSON.stringify({ pad: "x".repeat(200_000) });
     for (let n = 1; n <= 24; n++) {
       const delivery = aDelivery({ id: `d-${n}`, app: "acme" }, anEvent({ id: `e-${n}`, dataJson }));
@@ -400,12 +401,12 @@ describe("stores in the streams", () => {
     const places = new Map<string, number>();
     const seen = { pending: 0, bytes: 0, waiting: 0 };
     const look = (): void => {
-      const { pending, pendingBytes, waiting } = streams.stores();
+      const { pending, pendingBytes, waiting } = streams.counts();
       seen.pending = Math.max(seen.pending, pending);
       seen.bytes = Math.max(seen.bytes, pendingBytes);
       seen.waiting = Math.max(seen.waiting, waiting);
     };
-    const streams = lanesOf(names, ({ id }, { sequence }) => {
+    const streams = streamsOf(names, ({ id }, { sequence }) => {
       places.set(id, sequence);
       look();
     });
@@ -418,7 +419,7 @@ describe("stores in the streams", () => {
     expect(seen.pending).toBeLessThanOrEqual(256);
     expect(seen.bytes).toBeLessThanOrEqual(16 * 1024 * 1024);
     expect(calls.map(({ id }) => places.get(id))).toEqual(calls.map((_, nth) => nth + 1));
-    expect(streams.stores()).toEqual({ pending: 0, pendingBytes: 0, waiting: 0 });
+    expect(streams.counts()).toEqual({ pending: 0, pendingBytes: 0, waiting: 0 });
   });
 
   test("that a full stream holds back hold up neither another stream nor a caller, and end with the stop", async () => {
@@ -426,7 +427,7 @@ describe("stores in the streams", () => {
     await ensureTopology(manager, names, 1);
     const { config } = await manager.streams.info(names.streams.parked);
     await manager.streams.update(names.streams.parked, { ...config, max_msgs: 1 });
-    const streams = lanesOf(names);
+    const streams = streamsOf(names);
     const parks = Array.from({ length: 600 }, (_, nth) => streams.park(aDelivery({ id: `dlv_${nth}` }), queue, null, source(1)));
     const parked = Promise.allSettled(parks);
     await eventually(() => streams.refusing().length === 1);
@@ -436,11 +437,11 @@ describe("stores in the streams", () => {
       code: "STREAM_REFUSED",
       retryable: true,
     });
-    expect(streams.stores().waiting).toBeGreaterThan(300);
+    expect(streams.counts().waiting).toBeGreaterThan(300);
     streams.stop();
     const ends = (await parked).map(({ status }) => status);
     expect(ends.filter((status) => status === "fulfilled")).toHaveLength(1);
-    expect(streams.stores()).toEqual({ pending: 0, pendingBytes: 0, waiting: 0 });
+    expect(streams.counts()).toEqual({ pending: 0, pendingBytes: 0, waiting: 0 });
     expect((await manager.streams.info(names.streams.parked)).state.messages).toBe(1);
   });
 });
@@ -463,7 +464,7 @@ describe("the stalledConsumer", () => {
       const message = await (await jetStream.consumers.get(stream, consumer)).next({ expires: 5_000 });
       const stalledConsumer = createStalledConsumer(
         { connection, connectionState, manager, clock: systemClock, logger: silentLogger },
-        { stream, consumer, workQueueSubject: subject, quietMs: 50 },
+        { settings: { ...tierConsumer(names, tierS), filterSubject: subject }, quietMs: 50 },
       );
       return { consumer, message, stalledConsumer };
     });
@@ -471,7 +472,7 @@ describe("the stalledConsumer", () => {
     const working = setInterval(() => inSomebodysHands?.message?.working(), 100);
     try {
       await eventually(async () => {
-        for (const { stalledConsumer } of [inSomebodysHands, inNobodys].flatMap((one) => one ?? [])) stalledConsumer.look(0);
+        for (const { stalledConsumer } of [inSomebodysHands, inNobodys].flatMap((one) => one ?? [])) stalledConsumer.check(0);
         const left = await manager.consumers.list(stream).next();
         return left.length === 1 && left[0]?.name === inSomebodysHands?.consumer;
       });
@@ -493,10 +494,10 @@ describe("the stalledConsumer", () => {
     const message = await (await jetStream.consumers.get(stream, consumer)).next({ expires: 5_000 });
     const stalledConsumer = createStalledConsumer(
       { connection, connectionState: createConnectionState(connection), manager, clock: systemClock, logger: silentLogger },
-      { stream, consumer, workQueueSubject: subject, quietMs: 0 },
+      { settings: parkedConsumer(names, "acme", null, 1), quietMs: 0 },
     );
     const look = async () => {
-      stalledConsumer.look(0);
+      stalledConsumer.check(0);
       return (await manager.consumers.list(stream).next()).length;
     };
     for (let looks = 0; looks < 20; looks++) expect(await look()).toBe(1);
@@ -514,10 +515,10 @@ test("replicas hear each other's counts, not their own, and a connection that en
   };
   const [one, two] = [await replica("r1"), await replica("r2")];
   const heard: string[] = [];
-  for (const { channel } of [one, two]) channel.listen((from, [counts]) => heard.push(`${from} ${counts?.app} ${counts?.failures}`));
+  for (const { channel } of [one, two]) channel.subscribe((from, [counts]) => heard.push(`${from} ${counts?.app} ${counts?.failures}`));
   await Promise.all([one.own.flush(), two.own.flush()]);
   const counts = [{ app: "acme", attempts: 3, failures: 2, revision: 1 }];
-  one.channel.tell(counts);
+  one.channel.broadcast(counts);
   await eventually(() => heard.length === 1);
   // At every moment of its end, as from a timer, where a fault would end the process.
   let isOver = false;
@@ -525,11 +526,11 @@ test("replicas hear each other's counts, not their own, and a connection that en
     isOver = true;
   });
   while (!isOver) {
-    one.channel.tell(counts);
+    one.channel.broadcast(counts);
     await new Promise((resolve) => setImmediate(resolve));
   }
   await ended;
-  one.channel.tell(counts);
+  one.channel.broadcast(counts);
   await two.own.flush();
   expect(heard).toEqual(["r1 acme 2"]);
   await two.own.close();

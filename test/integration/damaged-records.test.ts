@@ -5,6 +5,7 @@ import { connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { deadLetter, webhookRequest } from "../../src/api/schemas/schemas.ts";
 import { createDeadLetters, type DeadLetters } from "../../src/dead-letters/dead-letters.ts";
+import { createOwnDeadLetters } from "../../src/dead-letters/own-dead-letters.ts";
 import { createFindInStreams } from "../../src/explain/find-in-streams.ts";
 import { createDeliveryStreams, type DeliveryStreamWriter } from "../../src/jetstream/delivery-streams.ts";
 import { createStatusHistory } from "../../src/jetstream/status-history.ts";
@@ -192,6 +193,73 @@ test("whatever is in a list of the request log, its other rows are shown in the 
   );
 });
 
+test("damaged rows and lists of another type are reported once per key, by the key's full name", async () => {
+  const reports: string[] = [];
+  const report = (problem: string): void => void reports.push(problem);
+  const nothing = () => null;
+  const query = createRequestLogQuery(redis, () => undefined, nothing, nothing, report);
+  const all = { app: "acme", eventType: null, errorsOnly: false, organizationId: null, start: null, end: null };
+  await look.flushall();
+  await look.zadd(keys.eventTypes("acme"), 1, "issue.created", 2, "wrong.type");
+  await look.set(keys.requests("acme", "wrong.type"), "no list");
+  await look.rpush(keys.requests("acme", "issue.created"), logRow(anAttempt()), "{", "damaged");
+  for (let times = 0; times < 2; times++) expect(await query(all)).toHaveLength(1);
+  expect(reports.toSorted()).toEqual([
+    "Redis key posthorn:request:{acme}:issue.created has 2 damaged rows of 3; they are left out",
+    expect.stringContaining("Redis key posthorn:request:{acme}:wrong.type holds another type of value"),
+  ]);
+});
+
+test("a note of when an app was made that is of another type hides nothing of what came since, and nothing of other apps", async () => {
+  await look.flushall();
+  await look.sadd(keys.appCreated("acme"), "x");
+  await look.hset(keys.stats("acme", "2026-01-05"), "12 delivered", "3");
+  await look.hset(keys.stats("other", "2026-01-05"), "12 delivered", "4");
+  const noon = Date.UTC(2026, 0, 5, 12);
+  const volumes = await createStatsQuery(redis, () => 1).ofHours(["acme", "other"], [noon]);
+  expect(volumes).toEqual([[{ attempts: 3, delivered: 3 }], [{ attempts: 4, delivered: 4 }]]);
+});
+
+test("a list of a stream that is missing is no empty list", async () => {
+  const { names, deadLetters } = await freshWorld();
+  const manager = await connection.jetstreamManager();
+  const history = createStatusHistory(connection, manager, names);
+  for (const stream of [names.streams.deadLetters, names.streams.status]) await manager.streams.delete(stream);
+  for (const call of [
+    () => deadLetters.list({ app: null }, 0, 10),
+    () => deadLetters.listNewest({ app: null }, null, 10),
+    () => deadLetters.get(1),
+    () => deadLetters.replayAll({ app: null }, true),
+    () => history.list({ app: null, topics: ["circuit"] }, null, 10),
+  ])
+    await expect(call()).rejects.toMatchObject({ code: "NATS_UNREACHABLE", message: expect.stringContaining("is missing") });
+});
+
+test("an app's own dead letters are counted, not those of an earlier one of its slug, whenever they came", async () => {
+  const { names, streams, deadLetters, publish } = await freshWorld();
+  const manager = await connection.jetstreamManager();
+  const createdAt = Date.now();
+  const isOwn: DeadLetters["isOwn"] = ({ content }) => content["app_created_at"] === new Date(createdAt).toISOString();
+  const count = createOwnDeadLetters({ connection, manager, names, isOwn, appCreatedAt: () => createdAt });
+  const store = (sequence: number, appCreatedAt: number) =>
+    streams.deadLetter(aDelivery({ id: `d-${sequence}`, app: "acme", appCreatedAt }, anEvent()), "exhausted", "no", {
+      stream: "X",
+      sequence,
+    });
+  expect(await count("acme")).toBe(0);
+  await store(1, 1);
+  await store(2, createdAt);
+  expect(await count("acme")).toBe(1);
+  await store(3, 1);
+  await store(4, createdAt);
+  expect(await count("acme")).toBe(2);
+  await deadLetters.delete(3);
+  await deadLetters.delete(4);
+  expect(await count("acme")).toBe(1);
+  await publish(names.deadLetter("other"), "{");
+  expect(await count("acme")).toBe(1);
+});
+
 test("whatever is in Redis under the keys of a replay, a delivery, an event, stats and health costs itself only", async () => {
   const notes = createReplayNotes(redis, systemClock);
   const lookup = createDeliveryLookup(redis, () => ["acme"]);
@@ -210,7 +278,7 @@ test("whatever is in Redis under the keys of a replay, a delivery, an event, sta
         const put = (key: string, value: string) => (isWrongType ? look.sadd(key, value) : look.set(key, value));
         const putField = (key: string, field: string, value: string) => (isWrongType ? look.set(key, value) : look.hset(key, field, value));
         await put(keys.replay("r-1"), json);
-        await put(keys.place("d-1"), text);
+        await put(keys.location("d-1"), text);
         await put(keys.delivery("acme", "d-1"), text);
         await putField(keys.addressees("e-1"), UUID, text);
         await putField(keys.stats("acme", "2026-01-05"), text, json);

@@ -49,10 +49,23 @@ const rawMessage = (stream: string, text: string): ConsumedMessage => ({
     sequence: ++sequence,
     deliveries: 12,
     slot: -1,
-    touchedAt: 0,
+    heartbeatAt: 0,
+    leaseUntil: 0,
     storedAt: 0,
   },
-  ...{ header: () => undefined, headers: () => ({}), headerCount: () => 0, ack() {}, nak() {}, renew() {}, working() {} },
+  ...{
+    header: () => undefined,
+    headers: () => ({}),
+    headerCount: () => 0,
+    ack() {},
+    nak() {},
+    fail() {},
+    renew() {},
+    working() {},
+    isOurs: () => true,
+    lose() {},
+    drop() {},
+  },
 });
 
 test("a retry, by its place and by a search, of its app or of all", async () => {

@@ -166,7 +166,7 @@ describe("the dashboards", () => {
   ).datasources.map(({ uid }) => uid);
 
   test("are of the service, an app and the streams", () => {
-    expect(dashboards.map(({ uid }) => uid).sort()).toEqual(["posthorn-app", "posthorn-streams", "posthorn-service"]);
+    expect(dashboards.map(({ uid }) => uid).sort()).toEqual(["posthorn-app", "posthorn-service", "posthorn-streams"]);
   });
 
   test.each(dashboards.map((dashboard) => [dashboard.uid, dashboard] as const))(

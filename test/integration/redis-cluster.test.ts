@@ -4,7 +4,7 @@ import { systemClock } from "../../src/model/clock.ts";
 import { createDeliveryLookup } from "../../src/storage/delivery-lookup.ts";
 import { createHealthStore } from "../../src/storage/health-store.ts";
 import { connectRedis, isConnected, type RedisClient } from "../../src/storage/redis.ts";
-import { type BufferedAttemptLog, createRequestLog } from "../../src/storage/request-log.ts";
+import { createRequestLog, type RequestLog } from "../../src/storage/request-log.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
 import { createStatsQuery } from "../../src/storage/stats-query.ts";
 import { aDelivery, anApp, anAttempt, anEvent, anInstallation } from "../support/builders.ts";
@@ -34,7 +34,7 @@ afterAll(async () => {
 });
 beforeEach(async () => void (await cluster.everywhere("FLUSHALL")));
 
-const createLog = (): BufferedAttemptLog =>
+const createLog = (): RequestLog =>
   createRequestLog(
     { redis, clock: systemClock, logger: silentLogger },
     { size: 100, listTtlMs: 30 * 86_400_000, bufferRows: 10_000, recoveredAt: () => 0 },
@@ -76,7 +76,7 @@ describe("on a cluster", () => {
     const written = await cluster.everywhere("KEYS", "*");
     const ofApp = written.filter((key) => key.includes("{app-1}"));
     expect(ofApp.map((key) => key.split(":")[1]).sort()).toEqual(
-      ["batch", "delivery", "delivery", "error", "event-types", "request", "stats"].sort(),
+      ["batch", "delivery", "delivery", "error", "event-types", "request", "stats", "stores"].sort(),
     );
     expect(new Set(await Promise.all(ofApp.map(slotOf)))).toEqual(new Set([await slotOf("app-1")]));
     expect(

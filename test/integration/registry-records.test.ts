@@ -2,6 +2,8 @@
 import fc from "fast-check";
 import { connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { systemClock } from "../../src/model/clock.ts";
+import { awaitRestore } from "../../src/registry/await-restore.ts";
 import { reEncrypt } from "../../src/registry/re-encrypt.ts";
 import { NO_PRECONDITION } from "../../src/registry/record-tag.ts";
 import { refuseWrongKey } from "../../src/registry/refuse-wrong-key.ts";
@@ -10,6 +12,7 @@ import { SECRET, UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Replica, type ReplicaOptions, startReplica, storeOf } from "../support/registry-replica.ts";
 import { type Server, startNatsServer } from "../support/servers.ts";
+import { silentLogger } from "../support/silent-logger.ts";
 
 let server: Server;
 let stranger: NatsConnection;
@@ -58,7 +61,7 @@ describe("PUT", () => {
     const { clientSecret } = await one.registry.putApp("acme", full, NO_PRECONDITION);
     await one.registry.putApp("acme", { webhook_url: app.webhook_url }, NO_PRECONDITION);
     expect(one.index.app("acme")).toMatchObject({
-      ...{ name: "acme", status: "unpublished", events: [], headers: {}, ordered: false, clientSecret },
+      ...{ name: "acme", status: "unpublished", events: [], headers: {}, orderBy: "none", clientSecret },
       ...{ timeoutMs: null, retryScheduleMs: null, maxInFlight: null },
     });
     await one.registry.putInstallation(UUID, { ...installation, project_ids: [7], webhook_url: "https://a.example" }, NO_PRECONDITION);
@@ -86,7 +89,7 @@ describe("PATCH", () => {
     await one.registry.patchApp("acme", patch, NO_PRECONDITION);
     expect(one.index.app("acme")).toMatchObject({
       ...{ name: "acme", events: ["comment"], headers: { "X-Key": "v" }, timeoutMs: null, clientSecret },
-      ...{ status: "published", retryScheduleMs: [1_000], maxInFlight: 2, ordered: true },
+      ...{ status: "published", retryScheduleMs: [1_000], maxInFlight: 2, orderBy: "app" },
     });
     await one.registry.putInstallation(UUID, { ...installation, project_ids: [7] }, NO_PRECONDITION);
     await one.registry.patchInstallation(UUID, { webhook_url: "https://b.example/in" }, NO_PRECONDITION);
@@ -252,7 +255,7 @@ describe("a record that can't be read", () => {
     expect(() => refuseWrongKey(two.store.invalid(), two.feed.decrypted())).not.toThrow();
     expect(await two.registry.getApp("acme")).toMatchObject({
       record: { name: "Acme" },
-      problem: expect.stringMatching(/not of its kind/),
+      problem: expect.stringMatching(/invalid record/),
     });
     await two.registry.patchApp("acme", { name: "Repaired" }, NO_PRECONDITION);
     await two.registry.putInstallation(UUID, installation, NO_PRECONDITION);
@@ -265,7 +268,7 @@ describe("a record that can't be read", () => {
     await damage("strange", "app.victim", API_ANSWER);
     const one = await replica("strange");
     expect(one.store.invalid()).toMatchObject([{ key: "app.victim", inForce: false }]);
-    await expect(one.registry.getApp("victim")).rejects.toThrow(/the record of app victim can't be read .* PUT writes it anew/);
+    await expect(one.registry.getApp("victim")).rejects.toThrow(/the record of app victim can't be read .* PUT replaces it/);
     expect(await one.registry.putApp("victim", app, NO_PRECONDITION)).toMatchObject({ created: true, clientSecret: expect.any(String) });
     expect([one.store.invalid(), one.index.app("victim")?.events]).toEqual([[], ["issue"]]);
     await damage("strange", "app.victim", "");
@@ -353,8 +356,40 @@ describe("a record that can't be read", () => {
     const two = await replica("fuzz", { encryptionKey: KEY });
     expect(two.store.isCurrent()).toBe(true);
     await two.registry.putApp("acme", app, NO_PRECONDITION);
+    // What was written over it may be a good record of another app.
+    await two.registry.deleteInstallation(UUID, NO_PRECONDITION).catch(({ code }: { code?: string }) => expect(code).toBe("NOT_FOUND"));
     await two.registry.putInstallation(UUID, { ...installation, allow_duplicate: true }, NO_PRECONDITION);
     expect(two.index.app("acme")?.events).toEqual(["issue"]);
     expect(await two.signingKey.get()).toHaveLength(32);
   });
+});
+
+test("a start just after the bucket was lost waits until another replica has put its records back", async () => {
+  const prefix = "restored";
+  const one = await replica(prefix);
+  await one.registry.putApp("acme", app, NO_PRECONDITION);
+  // Of a damaged record the revision in force comes back.
+  await one.store.reached(await damage(prefix, "app.acme", "{"));
+  const restarted = await replica(prefix);
+  await eventually(() => restarted.index.app("acme"));
+  const manager = await stranger.jetstreamManager();
+  const stream = `KV_${prefix}-registry`;
+  await manager.streams.delete(stream);
+  // It makes the bucket, and would have none of its records.
+  const two = await replica(prefix);
+  expect(two.index.app("acme")).toBeUndefined();
+  const bucket = Date.parse((await manager.streams.info(stream)).created);
+  const waiting = awaitRestore({ store: two.store, clock: systemClock, logger: silentLogger }, { events: bucket - 3_600_000, bucket });
+  await restarted.store.reopen();
+  await waiting;
+  expect(two.index.app("acme")?.slug).toBe("acme");
+});
+
+test.each([
+  ["a first start", 1_000, 0],
+  ["a bucket that has long been there", 3_600_000, 120_000],
+])("%s waits for nobody", async (_what, afterEventsMs, ageMs) => {
+  const bucket = systemClock.now() - ageMs;
+  const quiet = (): Promise<void> => Promise.reject(new Error("it waits"));
+  await awaitRestore({ store: { quiet }, clock: systemClock, logger: silentLogger }, { events: bucket - afterEventsMs, bucket });
 });

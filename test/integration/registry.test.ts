@@ -61,7 +61,7 @@ describe("a change", () => {
     expect([same.created, same.clientSecret, same.revision]).toEqual([false, null, revision]);
     const changed = await registry.putApp("acme", { ...app, ordered: true }, NO_PRECONDITION);
     expect(changed.revision).toBeGreaterThan(revision);
-    expect(index.app("acme")).toMatchObject({ ordered: true, clientSecret });
+    expect(index.app("acme")).toMatchObject({ orderBy: "app", clientSecret });
   });
 
   test("rotates the secret with an overlap of a day", async () => {

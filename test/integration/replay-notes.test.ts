@@ -45,7 +45,7 @@ test("one whose replica has gone does not run for ever", async () => {
   expect(await notes.find("0f3c1d2e")).toMatchObject({
     state: "failed",
     replayed: 5,
-    error: expect.stringContaining("its replica has gone"),
+    error: expect.stringContaining("its replica stopped"),
   });
   await notes.note(aReplay({ state: "done" }));
   await clock.advance(3_600_000);

@@ -5,7 +5,7 @@ import { createWriteBatch } from "../../src/storage/batch-writer.ts";
 import { createDeliveryLookup } from "../../src/storage/delivery-lookup.ts";
 import { createHealthStore } from "../../src/storage/health-store.ts";
 import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
-import { type AttemptLogOptions, type BufferedAttemptLog, createRequestLog } from "../../src/storage/request-log.ts";
+import { createRequestLog, type RequestLog, type RequestLogOptions } from "../../src/storage/request-log.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
 import { aDelivery, anApp, anAttempt, anEvent, anInstallation, deliveryIdOf, UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
@@ -34,7 +34,7 @@ beforeEach(async () => {
   failures = [];
 });
 
-function createLog(options: Partial<AttemptLogOptions> = {}): BufferedAttemptLog {
+function createLog(options: Partial<RequestLogOptions> = {}): RequestLog {
   return createRequestLog(
     { redis, clock: systemClock, logger: silentLogger, onFailuresWritten: (uuids) => void failures.push(...uuids) },
     { size: 100, listTtlMs: 30 * 86_400_000, bufferRows: 10_000, recoveredAt: () => 0, ...options },
@@ -278,7 +278,7 @@ describe("notes", () => {
   });
 
   test("are kept while Redis is away, as many as the setting says", async () => {
-    const log = createLog({ bufferRows: 3 });
+    const log = createLog({ bufferRows: 4 });
     await server.kill();
     for (let id = 0; id < 9; id++) log.stored(eventNumber(id), { stream: "parked", sequence: id });
     await expect(lookup().ofEvent("evt-0")).rejects.toMatchObject({ code: "REDIS_UNREACHABLE" });

@@ -321,7 +321,7 @@ describe("a stream that refuses", () => {
 });
 
 describe("many events for many", () => {
-  test("have a bounded number of deliveries under way, while those for few go on, but for an ordered app; a stop loses none of them", async () => {
+  test("have a bounded number of deliveries under way, while those for few and for an ordered app go on; a stop loses none of them", async () => {
     const platform = await aPlatform();
     const { bus, manager, receiver, stream } = platform;
     // 32 deliveries for each event that may be held.
@@ -344,20 +344,16 @@ describe("many events for many", () => {
 
     for (let n = 0; n < 12; n++) await bus.publish("issue.created", event(n));
     await bus.publish("project.created", event(12));
-    await eventually(async () => (await gauge('posthorn_messages_in_hand{stream="events"}')) === 13);
+    await eventually(async () => (await gauge('posthorn_messages_in_hand{stream="events"}')) === 12);
     await bus.publish("comment.created", event(13));
-    await receiver.waitFor(1);
-    expect(numbers(receiver)).toEqual([13]);
+    await receiver.waitFor(2);
+    expect(numbers(receiver).sort()).toEqual([12, 13]);
     expect(await stores()).toEqual([256, 600 - 256]);
 
     // What waits to be stored is left to the next process.
     expect(await posthorn.end()).toBe(1);
     await changed(platform, "PARKED", { max_bytes: -1 });
     const next = await platform.start(settings);
-    // The marks are forgotten by another test: what NATS hands out again may come twice.
-    const distinct = () => [...new Set(numbers(receiver))];
-    await eventually(() => distinct().length === 2);
-    expect(distinct()).toEqual([13, 12]);
     await eventually(async () => (await manager.streams.info(stream("PARKED"))).state.messages === 1_200);
     expect(await next.end()).toBe(0);
   });
@@ -729,7 +725,7 @@ describe("a server that was killed", () => {
     const { created } = await manager.consumers.info(events, "posthorn-events");
     await bus.publish("issue.created", event());
 
-    await eventually(() => posthorn.log.some(({ message }) => message === "a consumer stands still and is recreated"));
+    await eventually(() => posthorn.log.some(({ message }) => message === "stalled consumer recreated"));
     proxy.divert(asking, null);
     // Whoever asks a consumer is told that it was deleted.
     await manager.consumers.delete(`NOTHING-${prefix}`, "none");

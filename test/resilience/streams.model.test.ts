@@ -11,14 +11,14 @@ import { deliveryIdOf } from "../support/builders.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import {
   type Attempted,
-  type LanesWorld,
   type Letter,
   MOODS,
   RETRY_AFTER_MS,
   RETRY_SCHEDULE_S,
   type Received,
   type Span,
-  startLanesWorld,
+  type StreamsWorld,
+  startStreamsWorld,
   type WorldOptions,
 } from "../support/streams-world.ts";
 
@@ -80,7 +80,7 @@ const step = (killing: boolean): fc.Arbitrary<Step> => {
   );
 };
 
-async function take(world: LanesWorld, replicas: number, one: Step): Promise<void> {
+async function take(world: StreamsWorld, replicas: number, one: Step): Promise<void> {
   switch (one.do) {
     case "publish":
       return world.publish(one.count);
@@ -113,7 +113,7 @@ const FAILURES: ReadonlySet<string> = new Set(["fails", "later", "resets"]);
 const isDelivered = ({ answer }: Received): boolean => answer === "ok" || answer === "slow";
 
 /** What is wrong with what the world has seen: one line each. */
-async function complaints(world: LanesWorld, replicas: number): Promise<string[]> {
+async function complaints(world: StreamsWorld, replicas: number): Promise<string[]> {
   const found = [...world.wrong];
   const attempts = world.attempts();
   const letters = await world.letters();
@@ -177,7 +177,7 @@ function unexplained(letter: Letter, requests: readonly Received[], wasDiscarded
 }
 
 /** Attempts of one run: their numbers, none after it is delivered, none before a Retry-After has passed. */
-async function runComplaints(world: LanesWorld, runsOf: Map<string, Attempted[]>, wasKilled: boolean): Promise<string[]> {
+async function runComplaints(world: StreamsWorld, runsOf: Map<string, Attempted[]>, wasKilled: boolean): Promise<string[]> {
   const found: string[] = [];
   const answers = new Map(world.received.map(({ spanId, answer }) => [spanId, answer]));
   for (const [run, attempts] of runsOf) {
@@ -208,7 +208,7 @@ async function runComplaints(world: LanesWorld, runsOf: Map<string, Attempted[]>
 }
 
 /** Every request is one attempt and the other way round. */
-function requestComplaints(world: LanesWorld, attempts: readonly Attempted[]): string[] {
+function requestComplaints(world: StreamsWorld, attempts: readonly Attempted[]): string[] {
   const outcomes = new Map(attempts.map(({ spanId, outcome }) => [spanId, outcome]));
   const spans = new Set(world.received.map(({ spanId }) => spanId));
   const found = world.received
@@ -218,7 +218,7 @@ function requestComplaints(world: LanesWorld, attempts: readonly Attempted[]): s
   return found;
 }
 
-function stoppedComplaints({ disabled }: LanesWorld, attempts: readonly Attempted[]): string[] {
+function stoppedComplaints({ disabled }: StreamsWorld, attempts: readonly Attempted[]): string[] {
   return attempts.flatMap((attempt) =>
     disabled
       .filter(({ uuid, from, to }) => attempt.uuid === uuid && attempt.startedAt > from + CLOCK_MS && attempt.startedAt < to - CLOCK_MS)
@@ -230,7 +230,7 @@ function stoppedComplaints({ disabled }: LanesWorld, attempts: readonly Attempte
 }
 
 /** Requests of an ordered app: one at a time. What had begun before it was ordered ends as it ends. */
-function overlapComplaints({ ordered, received }: LanesWorld, startOf: ReadonlyMap<string, number>): string[] {
+function overlapComplaints({ ordered, received }: StreamsWorld, startOf: ReadonlyMap<string, number>): string[] {
   return ordered.flatMap((span) => {
     const began = received.filter(({ spanId, at }) => (startOf.get(spanId) ?? at) > span.from + CLOCK_MS && at < span.to);
     return began.flatMap((one, at) => {
@@ -243,7 +243,7 @@ function overlapComplaints({ ordered, received }: LanesWorld, startOf: ReadonlyM
 }
 
 /** First requests of an ordered app, of each installation: in the order of the events. */
-function orderComplaints(world: LanesWorld, startOf: ReadonlyMap<string, number>): string[] {
+function orderComplaints(world: StreamsWorld, startOf: ReadonlyMap<string, number>): string[] {
   const firstStarts = new Map<string, number>();
   for (const { deliveryId: id, spanId, at } of world.received) if (!firstStarts.has(id)) firstStarts.set(id, startOf.get(spanId) ?? at);
   const within = ({ from, to }: Span, time: number): boolean => time > from && time < to;
@@ -284,7 +284,7 @@ describe("no delivery gets lost between the streams, and none is attempted that 
     async ({ replicas, killing, share }) => {
       await fc.assert(
         fc.asyncProperty(world(replicas), fc.array(step(killing), { minLength: 8, maxLength: 24, size: "max" }), async (options, steps) => {
-          const streams = await startLanesWorld({ nats, redis }, options);
+          const streams = await startStreamsWorld({ nats, redis }, options);
           try {
             for (const one of steps) await take(streams, replicas, one);
             await streams.heal();

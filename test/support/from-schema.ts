@@ -3,7 +3,7 @@ import fc from "fast-check";
 
 export interface Schema {
   readonly $ref?: string;
-  readonly type?: string;
+  readonly type?: string | readonly string[];
   readonly const?: unknown;
   readonly enum?: readonly unknown[];
   readonly anyOf?: readonly Schema[];
@@ -32,6 +32,7 @@ export function fromSchema(schema: Schema, options: SchemaOptions): fc.Arbitrary
   if (schema.const !== undefined) return fc.constant(schema.const);
   if (schema.enum !== undefined) return fc.constantFrom(...schema.enum);
   if (schema.anyOf !== undefined) return fc.oneof(...schema.anyOf.map(from));
+  if (typeof schema.type === "object") return fc.oneof(...schema.type.map((type) => from({ ...schema, type })));
   switch (schema.type) {
     case "string":
       return schema.pattern === undefined

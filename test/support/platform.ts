@@ -5,6 +5,7 @@ import { eventually } from "./eventually.ts";
 import { connectBus, startPosthorn } from "./posthorn.ts";
 import { startReceiver } from "./receiver.ts";
 import { startNatsServer, startRedisServer } from "./servers.ts";
+import { type Past, writePast } from "./stats-data.ts";
 
 export type Platform = Awaited<ReturnType<typeof startPlatform>>;
 
@@ -61,6 +62,11 @@ export async function startPlatform(settings: Readonly<Record<string, string>> =
       for (const [at, organization_id] of organizations.entries())
         await call("PUT", `/v1/installations/${uuids[at]}`, { app: slug, organization_id });
       return uuids;
+    },
+    /** Gives apps that are registered a past. */
+    async writePast(pasts: ReadonlyArray<Omit<Past, "createdAt">>): Promise<void> {
+      const made = pasts.map(async (past) => ({ ...past, createdAt: Date.parse((await call("GET", `/v1/apps/${past.app}`)).created_at) }));
+      await writePast(redis, await Promise.all(made));
     },
     /** Publishes events for one app and waits until each has had its attempt. */
     async deliver(app: string, type: string, count: number, organization = "northwind", data: object = {}): Promise<void> {

@@ -14,9 +14,7 @@ export interface RecordStore<R extends object> extends StatusRecords<R> {
 const DAMAGED = "{";
 
 export function createRecordStore<R extends object>(): RecordStore<R> {
-  const records = new Map<string, { value: string; revision: number }>();
-  /** The last readable values: they stay in force behind a damaged one. */
-  const readable = new Map<string, string>();
+  const records = new Map<string, { value: string; revision: number; lastGood: R | null }>();
   const removals = new Map<string, number>();
   let revision = 0;
   let failing = 0;
@@ -27,28 +25,30 @@ export function createRecordStore<R extends object>(): RecordStore<R> {
       throw new Error("the process is gone");
     }
     if ((records.get(key)?.revision ?? 0) !== expected) return "conflict";
-    records.set(key, { value, revision: ++revision });
-    readable.set(key, value);
+    set(key, value);
     return revision;
+  };
+  const set = (key: string, value: string): void => {
+    const lastGood = value === DAMAGED ? (records.get(key)?.lastGood ?? null) : (JSON.parse(value) as R);
+    records.set(key, { value, revision: ++revision, lastGood });
+    removals.delete(key);
   };
   return {
     async read(key) {
       await new Promise((resolve) => setImmediate(resolve));
       const found = records.get(key);
       if (found === undefined) return null;
-      if (found.value !== DAMAGED) readable.set(key, found.value);
-      return { record: JSON.parse(readable.get(key) ?? "null") as R | null, revision: found.revision };
+      return { record: found.lastGood, revision: found.revision };
     },
     deletedAt: async (key) => removals.get(key) ?? 0,
     create: (key, record) => write(key, JSON.stringify(record), 0),
     update: (key, record, expected) => write(key, JSON.stringify(record), expected),
     reached: async () => {},
-    put: (key, value) => void records.set(key, { value: JSON.stringify(value), revision: ++revision }),
+    put: (key, value) => set(key, JSON.stringify(value)),
     json: (key) => JSON.parse(records.get(key)?.value ?? "null") as R,
-    damage: (key) => void records.set(key, { value: DAMAGED, revision: ++revision }),
+    damage: (key) => set(key, DAMAGED),
     remove(key) {
       records.delete(key);
-      readable.delete(key);
       removals.set(key, ++revision);
     },
     failUpdates(count) {

@@ -12,6 +12,8 @@ export interface Past {
   readonly days: number;
   /** Attempts by outcome of the hour so many hours ago, 0 being the one that is going on. */
   readonly outcomes: (hoursAgo: number) => Partial<Record<Outcome, number>>;
+  /** When the app was made, milliseconds since the epoch: the past is that app's. */
+  readonly createdAt: number;
   /** Around so many milliseconds the receiver answers. */
   readonly medianMs: number;
 }
@@ -28,7 +30,9 @@ const SPREAD = [
 
 export async function writePast(redis: Redis, pasts: readonly Past[], now = Date.now()): Promise<void> {
   const pipeline = redis.pipeline();
-  for (const { app, days, outcomes, medianMs } of pasts) {
+  const full = (key: string): string => `${DEFAULT_REDIS_KEY_PREFIX}:${key}`;
+  for (const { app, days, createdAt, outcomes, medianMs } of pasts) {
+    pipeline.set(full(keys.appCreated(app)), createdAt);
     for (let hoursAgo = 0; hoursAgo < days * 24; hoursAgo++) {
       const at = new Date(now - hoursAgo * HOUR_MS).toISOString();
       const hour = at.slice(11, 13);
@@ -43,8 +47,7 @@ export async function writePast(redis: Redis, pasts: readonly Past[], now = Date
         const field = `${hour} ${bucketOf(medianMs * factor)}`;
         if (attempts > 0) fields.set(field, (fields.get(field) ?? 0) + attempts);
       }
-      for (const [field, attempts] of fields)
-        pipeline.hincrby(`${DEFAULT_REDIS_KEY_PREFIX}:${keys.stats(app, at.slice(0, 10))}`, field, attempts);
+      for (const [field, attempts] of fields) pipeline.hincrby(full(keys.stats(app, at.slice(0, 10))), field, attempts);
     }
   }
   for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error;

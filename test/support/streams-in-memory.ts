@@ -20,16 +20,16 @@ export interface StoredMessage {
   readonly reason: DeadLetterReason | null;
 }
 
-export interface LanesInMemory extends DeliveryStreams, Pick<DeadLetterWriter, "deadLetter"> {
+export interface StreamsInMemory extends DeliveryStreams, Pick<DeadLetterWriter, "deadLetter"> {
   readonly messages: Set<StoredMessage>;
   in(stream: string): StoredMessage[];
   delivery(message: StoredMessage): Delivery;
 }
 
-export function createLanesInMemory(clock: Clock): LanesInMemory {
+export function createStreamsInMemory(clock: Clock): StreamsInMemory {
   const messages = new Set<StoredMessage>();
-  const ids = new Set<string>();
-  let sequence = 0;
+  const stored = new Map<string, StoredMessageRef>();
+  const lastSequences = new Map<string, number>();
 
   const store = (
     stream: string,
@@ -38,17 +38,21 @@ export function createLanesInMemory(clock: Clock): LanesInMemory {
     members: Partial<StoredMessage>,
     delay?: RetryDelay,
   ): StoredMessageRef => {
-    const id = `${stream} ${delivery.id}:${source.stream}:${source.sequence}`;
-    if (ids.has(id)) return { subject: stream, sequence, messageId: id, isDuplicate: true };
-    ids.add(id);
+    const messageId = `${delivery.id}:${source.stream}:${source.sequence}:${delivery.event.publishedAt}`;
+    const before = stored.get(`${stream} ${messageId}`);
+    if (before !== undefined) return { ...before, isDuplicate: true };
+    const sequence = (lastSequences.get(stream) ?? 0) + 1;
+    lastSequences.set(stream, sequence);
     const text = encodeDeliveryMessage({
-      delivery,
+      delivery: { ...delivery, stores: delivery.stores + 1 },
       dueAt: delay?.dueAt ?? null,
       delayMs: delay?.delayMs ?? 0,
       notBefore: delay?.notBefore ?? false,
     });
-    messages.add({ stream, sequence: ++sequence, text, storedAt: clock.now(), tierS: 0, queue: null, reason: null, ...members });
-    return { subject: stream, sequence, messageId: id, isDuplicate: false };
+    messages.add({ stream, sequence, text, storedAt: clock.now(), tierS: 0, queue: null, reason: null, ...members });
+    const reference = { subject: stream, sequence, messageId, isDuplicate: false };
+    stored.set(`${stream} ${messageId}`, reference);
+    return reference;
   };
 
   return {

@@ -80,9 +80,9 @@ export const TYPE = "issue.created";
 const CIRCUIT_LEFT = "the circuit is not closed";
 const OPEN_END = Number.POSITIVE_INFINITY;
 
-export type LanesWorld = Awaited<ReturnType<typeof startLanesWorld>>;
+export type StreamsWorld = Awaited<ReturnType<typeof startStreamsWorld>>;
 
-export async function startLanesWorld(servers: { readonly nats: Server; readonly redis: Server }, options: WorldOptions) {
+export async function startStreamsWorld(servers: { readonly nats: Server; readonly redis: Server }, options: WorldOptions) {
   const prefix = `t-${randomUUID().slice(0, 8)}`;
   /** Redis is shared with other worlds: names of its own. */
   const slug = `app-${prefix}`;
@@ -364,6 +364,10 @@ export async function startLanesWorld(servers: { readonly nats: Server; readonly
     }
     const { num_pending, num_ack_pending } = await manager.consumers.info(names.streams.events, names.eventsConsumer);
     if (num_pending + num_ack_pending > 0) left.push(`${num_pending} events pending and ${num_ack_pending} in hand`);
+    for await (const one of manager.consumers.list(names.streams.events)) {
+      const isRead = one.num_pending + one.num_ack_pending === 0;
+      if (one.name.startsWith(names.orderConsumer("")) && !isRead) left.push(`${one.num_pending} events of ordered apps pending`);
+    }
     for await (const { name } of manager.consumers.list(names.streams.parked)) left.push(`consumer ${name}`);
     if ((await bucket.get(`hold.${slug}`))?.operation === "PUT") left.push("a hold");
     const circuit = await bucket.get(`circuit.${slug}`);

@@ -1,28 +1,27 @@
-/** Who may import whom (DESIGN section 4), checked on the sources themselves. */
-import { globSync, readFileSync } from "node:fs";
-import { dirname, join, normalize } from "node:path";
+/** The rules of the house that a program can check: who may import whom, sizes, labels, references and subjects. */
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { isChecked } from "../support/rooms.ts";
+import { lineAt, readSources, type Source } from "../support/source-files.ts";
 
-const SRC = fileURLToPath(new URL("../../src/", import.meta.url));
+const sources: readonly Source[] = readSources();
+/** Sources of the rooms that keep all rules (test/support/rooms.ts). */
+const checked = sources.filter(({ room, isGenerated }) => isChecked(room) && !isGenerated);
 
-interface Source {
-  /** From src, e.g. `delivery/admission.ts`. */
-  readonly file: string;
-  readonly folder: string;
-  readonly text: string;
-  readonly imports: ReadonlyArray<{ readonly from: string; readonly typeOnly: boolean }>;
-}
-
-const sources: Source[] = globSync("**/*.{ts,tsx}", { cwd: SRC }).map((file) => {
-  const text = readFileSync(join(SRC, file), "utf8");
-  const statements = [...text.matchAll(/(?:^|\n)(import|export)\s+(type\s+)?[^;]*?from\s+"([^"]+)"/g)].map((match) => ({
-    from: match[3] ?? "",
-    typeOnly: match[2] !== undefined,
-  }));
-  const dynamic = [...text.matchAll(/import\("([^"]+)"\)/g)].map((match) => ({ from: match[1] ?? "", typeOnly: false }));
-  return { file, folder: file.includes("/") ? (file.split("/")[0] ?? "") : "", text, imports: [...statements, ...dynamic] };
-});
+/**
+ * The floors of the house, from the top. A folder imports from floors below its own, and from the folders of its own floor
+ * that ALLOWED names. `web` and `cli` reach the service over HTTP.
+ */
+const FLOORS: ReadonlyArray<readonly string[]> = [
+  ["app", "web", "cli"],
+  ["api", "dead-letters", "explain", "overview"],
+  ["subscribers", "registry", "client"],
+  ["jetstream", "storage"],
+  ["status", "telemetry", "config"],
+  ["delivery"],
+  ["model"],
+];
 
 /** Folder → the folders of src that its files may import from; a file's path where only that file is meant. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
@@ -32,25 +31,25 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   model: [],
   config: ["model"],
-  registry: ["model"],
+  registry: ["model", "jetstream/nats-errors.ts"],
   delivery: ["model"],
   status: ["model", "delivery"],
   storage: ["model", "delivery/ports.ts", "delivery/tracing-ports.ts", "status/ports.ts"],
-  telemetry: ["model", "delivery/ports.ts", "delivery/tracing-ports.ts", "status/ports.ts"],
-  jetstream: ["model", "delivery", "registry", "status/ports.ts"],
-  subscribers: ["model", "delivery", "registry", "jetstream"],
-  "dead-letters": ["model", "delivery", "registry", "jetstream", "subscribers"],
+  telemetry: ["model", "delivery/ports.ts", "delivery/tracing-ports.ts"],
+  jetstream: ["model", "delivery", "status/ports.ts"],
+  subscribers: ["model", "delivery", "jetstream"],
+  "dead-letters": ["model", "delivery", "jetstream", "subscribers"],
   explain: ["model", "registry", "delivery/ports.ts", "status", "jetstream"],
   overview: ["model", "registry", "delivery/ports.ts"],
   api: ["model", "registry", "delivery/ports.ts", "status", "dead-letters", "explain", "overview"],
   web: ["model", "client/api-types.generated.ts"],
   cli: ["model", "config", "client"],
-  client: ["model"],
+  client: ["model", "jetstream/subjects.ts"],
 };
 
 /** Package → where it may be imported. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
-  nats: ["jetstream/", "subscribers/", "dead-letters/", "explain/", "registry/store.ts", "client/"],
+  nats: ["jetstream/", "subscribers/", "dead-letters/", "explain/", "registry/", "client/"],
   ioredis: ["storage/"],
   undici: ["delivery/http/"],
   pino: ["telemetry/"],
@@ -61,7 +60,13 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   preact: ["web/"],
 };
 
-const targetOf = (source: Source, from: string): string => normalize(join(dirname(source.file), from));
+function contains(place: string, file: string): boolean {
+  return file === place || file.startsWith(`${place}/`);
+}
+
+function floorOf(file: string): number {
+  return FLOORS.findIndex((folders) => folders.some((folder) => contains(folder, file)));
+}
 
 test("a plausible number of files and imports was read", () => {
   expect(sources.length).toBeGreaterThan(60);
@@ -69,24 +74,27 @@ test("a plausible number of files and imports was read", () => {
 });
 
 test("folders import only what lies below them", () => {
-  const wrong = sources.flatMap((source) =>
-    source.folder === ""
-      ? []
-      : source.imports
-          .filter(({ from }) => from.startsWith("."))
-          .map(({ from }) => targetOf(source, from))
-          .filter((target) => {
-            if (target.startsWith(`${source.folder}/`)) return false;
-            return !(ALLOWED[source.folder] ?? []).some((allowed) => target === allowed || target.startsWith(`${allowed}/`));
-          })
-          .map((target) => `${source.file} → ${target}`),
+  const wrong = sources.flatMap(({ file, folder, imports }) =>
+    imports
+      .filter(({ from, target }) => from.startsWith(".") && folder !== "" && !contains(folder, target))
+      .filter(({ target }) => !(ALLOWED[folder] ?? []).some((allowed) => contains(allowed, target)))
+      .map(({ target }) => `${file} → ${target}`),
+  );
+  expect(wrong).toEqual([]);
+});
+
+test("nothing that a folder may import lies on a higher floor, and on its own floor only what api brings together", () => {
+  const wrong = Object.entries(ALLOWED).flatMap(([folder, allowed]) =>
+    allowed
+      .filter((place) => floorOf(place) < floorOf(folder) || (floorOf(place) === floorOf(folder) && folder !== "api"))
+      .map((place) => `${folder} → ${place}`),
   );
   expect(wrong).toEqual([]);
 });
 
 test("every folder has its rule", () => {
   const folders = new Set(sources.map(({ folder }) => folder).filter((folder) => folder !== ""));
-  expect([...folders].filter((folder) => !(folder in ALLOWED))).toEqual([]);
+  expect([...folders].filter((folder) => !(folder in ALLOWED) || floorOf(folder) === -1)).toEqual([]);
 });
 
 test("packages are imported only where they belong", () => {
@@ -126,10 +134,7 @@ test("times from outside are read in one place, HTTP's dates and those of a brow
 
 test("there are no cycles", () => {
   const graph = new Map(
-    sources.map((source) => [
-      source.file,
-      source.imports.filter(({ from }) => from.startsWith(".")).map(({ from }) => targetOf(source, from)),
-    ]),
+    sources.map(({ file, imports }) => [file, imports.filter(({ from }) => from.startsWith(".")).map(({ target }) => target)]),
   );
   const done = new Set<string>();
   const cycles: string[] = [];
@@ -148,4 +153,85 @@ test("there are no cycles", () => {
 
 test("no folder has a barrel", () => {
   expect(sources.filter(({ file }) => file.endsWith("/index.ts")).map(({ file }) => file)).toEqual([]);
+});
+
+const LONGEST_FILE = 300;
+const LONGEST_FUNCTION = 100;
+
+test(`no file has more than ${LONGEST_FILE} lines`, () => {
+  expect(checked.filter(({ lines }) => lines > LONGEST_FILE).map(({ file, lines }) => `${file}: ${lines}`)).toEqual([]);
+});
+
+test(`no function has more than ${LONGEST_FUNCTION} lines`, () => {
+  const long = checked.flatMap(({ file, functions }) =>
+    functions.filter(({ lines }) => lines > LONGEST_FUNCTION).map(({ name, line, lines }) => `${file}:${line} ${name}: ${lines}`),
+  );
+  expect(long).toEqual([]);
+});
+
+/** `PULL-1  A full sentence …`, at the beginning of a comment's line. */
+const LABEL = /^([A-Z][A-Z0-9-]*\d+) {2}(?=\S)/gm;
+const labels = sources.flatMap(({ file, room, comments }) =>
+  comments.flatMap(({ text }) => [...text.matchAll(LABEL)].map(([, label = ""]) => ({ label, file, room }))),
+);
+
+test("every invariant has a label of its own", () => {
+  expect(labels.length).toBeGreaterThan(60);
+  const twice = labels.filter(({ label, room }) => isChecked(room) && labels.filter((other) => other.label === label).length > 1);
+  expect(twice.map(({ label, file }) => `${label} in ${file}`)).toEqual([]);
+});
+
+test("the label of an invariant says what it is about", () => {
+  expect(
+    labels.filter(({ label, room }) => isChecked(room) && !/^[A-Z]{3,}-\d+$/.test(label)).map(({ label, file }) => `${label} in ${file}`),
+  ).toEqual([]);
+});
+
+test("a comment that cites an invariant cites one that there is", () => {
+  const known = new Set(labels.map(({ label }) => label));
+  const prefixes = new Set([...known].map((label) => label.replace(/\d+$/, "")).filter((prefix) => prefix.endsWith("-")));
+  const unknown = checked.flatMap(({ file, comments }) =>
+    comments.flatMap(({ text }) =>
+      [...text.matchAll(/\b([A-Z]{3,}-)\d+\b/g)]
+        .filter(([label, prefix = ""]) => prefixes.has(prefix) && !known.has(label))
+        .map(([label]) => `${label} in ${file}`),
+    ),
+  );
+  expect(unknown).toEqual([]);
+});
+
+const DESIGN = fileURLToPath(new URL("../../docs/design.md", import.meta.url));
+
+/** Of docs/design.md; until the rooms of the documents keep the rules, the sections that it is going to have. */
+function designSections(): ReadonlySet<string> {
+  if (existsSync(DESIGN) || isChecked("docs")) {
+    return new Set([...readFileSync(DESIGN, "utf8").matchAll(/^#+ (\d+(?:\.\d+)*)\.? /gm)].map(([, section = ""]) => section));
+  }
+  return new Set([3, 6].flatMap((chapter) => Array.from({ length: 9 }, (_, at) => `${chapter}.${at + 1}`)));
+}
+
+test("a reference to the design leads to a section of docs/design.md", () => {
+  const sections = designSections();
+  const wrong = checked.flatMap(({ file, comments }) =>
+    comments.flatMap(({ line, text }) => {
+      const cited = [...text.matchAll(/docs\/design\.md(?: (\d+(?:\.\d+)*))?/g)].filter(([, section]) => !sections.has(section ?? ""));
+      return [...cited, ...text.matchAll(/\bDESIGN\b.{0,12}/g)].map(([found]) => `${file}:${line} ${found}`);
+    }),
+  );
+  expect(wrong).toEqual([]);
+});
+
+/** Formats and parses all subjects. */
+const SUBJECTS = "jetstream/subjects.ts";
+/** A subject put together from the prefix, or taken apart at its dots. */
+const SUBJECT_HANDLING = /`[^`]*\$\{(?:\w+\.)*(?:subjectP|p)refix\}\.(?:[a-z-]+|\$\{)|\b\w*[sS]ubject\w*(?:"\]\))?\.split\("\."\)/g;
+
+test("subjects are formatted and parsed in one file", () => {
+  expect(sources.find(({ file }) => file === SUBJECTS)?.code).toMatch(SUBJECT_HANDLING);
+  const elsewhere = checked
+    .filter(({ file }) => file !== SUBJECTS)
+    .flatMap(({ file, code }) =>
+      [...code.matchAll(SUBJECT_HANDLING)].map(({ 0: found, index }) => `${file}:${lineAt(code, index)} ${found}`),
+    );
+  expect(elsewhere).toEqual([]);
 });

@@ -6,8 +6,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { SETTINGS } from "../../src/config/settings.ts";
-import { covers } from "../../src/jetstream/streams.ts";
-import { createSubjects } from "../../src/jetstream/subjects.ts";
+import { covers, createSubjects } from "../../src/jetstream/subjects.ts";
 import { STATUS_EVENT_TYPES } from "../../src/model/status-event.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -115,21 +114,62 @@ test("every limit that docs/security.md names has that default", () => {
   expect(named.filter(({ name, limits }) => !limits.includes(defaultOf(name)))).toEqual([]);
 });
 
-test("every link between documents leads somewhere", () => {
-  const files = [
-    "README.md",
-    "CONTRIBUTING.md",
-    "SECURITY.md",
-    "CHANGELOG.md",
-    ...globSync("{docs,examples,observability}/**/*.md", { cwd: root }),
-  ];
-  expect(files.length).toBeGreaterThan(15);
-  const broken = files.flatMap((file) =>
-    [...read(file).matchAll(/\]\((?!https?:|#)([^)#]+)(#[^)]*)?\)/g)]
-      .filter(([, target]) => !existsSync(join(root, dirname(file), target ?? "")))
+const documents = [
+  ...["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"],
+  ...globSync("{docs,examples,observability}/**/*.md", { cwd: root }),
+];
+
+/** As GitHub names headings. */
+const headingsOf = (file: string): string[] =>
+  [
+    ...read(file)
+      .replace(/^```.*?^```/gms, "")
+      .matchAll(/^#+ (.*)$/gm),
+  ].map(([, heading = ""]) =>
+    heading
+      .toLowerCase()
+      .replace(/\[([^\]]*)\]\([^)]*\)/g, "$1")
+      .replace(/[^\p{L}\p{N}_\- ]/gu, "")
+      .replaceAll(" ", "-"),
+  );
+
+test("every link between documents leads to a file that is there, and to a heading in it", () => {
+  expect(documents.length).toBeGreaterThan(15);
+  const broken = documents.flatMap((file) =>
+    [...read(file).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)]
+      .filter(([, target = "", heading]) => {
+        const path = target === "" ? file : join(dirname(file), target);
+        if (!existsSync(join(root, path))) return true;
+        return heading !== undefined && path.endsWith(".md") && !headingsOf(path).includes(heading);
+      })
       .map(([link]) => `${file}: ${link}`),
   );
   expect(broken).toEqual([]);
+});
+
+test("docs/README.md leads to every document", () => {
+  const index = read("docs/README.md");
+  const missing = globSync("docs/*.md", { cwd: root })
+    .map((file) => file.replace("docs/", ""))
+    .filter((file) => file !== "README.md" && !index.includes(`](${file})`));
+  expect(missing).toEqual([]);
+});
+
+/** Words of early versions, and habits that readers stumbled over: docs/glossary.md has the words that are used. */
+const OLD_WORDS =
+  /\b(?:rungs?|lanes?|mended|anew|so-manieth|whoever|goes on|stands still|(?:a|the|each|every) letter|is told|are told|delivered marks?|is away|are away|on (?:its|their) way)\b/gi;
+
+test("documents use the words of the glossary", () => {
+  const texts = documents.filter((file) => file !== "CHANGELOG.md" && !read(file).startsWith("<!-- Generated"));
+  expect(texts.length).toBeGreaterThan(15);
+  const found = texts.flatMap((file) =>
+    [
+      ...read(file)
+        .replace(/```.*?```|`[^`]*`/gs, "")
+        .matchAll(OLD_WORDS),
+    ].map(([word]) => `${file}: ${word}`),
+  );
+  expect(found).toEqual([]);
 });
 
 test("every command that a document names is a script of the package", () => {

@@ -28,6 +28,7 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   REDIS_UNREACHABLE: 503,
   REDIS_KEY_INVALID: 503,
   STREAM_REFUSED: 503,
+  STORE_FULL: 503,
 };
 
 const TITLES: Readonly<Record<number, string>> = {

@@ -151,8 +151,8 @@ function isAt(url: string, path: string): boolean {
   return new RegExp(`^${url.replace(/:[a-z_]+/g, "[^/]+")}$`).test(path);
 }
 
-/** The events route says which CloudEvents it takes. */
-const JSON_TYPES = /^application\/(json|cloudevents(-batch)?(\+[^\s;]*)?)\s*(;|$)/i;
+/** Which of them a route takes is its own: `checkType`, and the events route for CloudEvents. */
+const JSON_TYPES = /^application\/(json|merge-patch\+json|cloudevents(-batch)?(\+[^\s;]*)?)\s*(;|$)/i;
 
 /** JSON with members such as __proto__ refused, an empty body as none, and the text itself where a route wants that. */
 function acceptJson(server: FastifyInstance): void {
@@ -189,7 +189,7 @@ function register(server: FastifyInstance, route: Route): void {
       const call = {
         params: params && parseRecord(params, request.params, ""),
         query: readQuery(query, request.query as Record<string, unknown>),
-        body: rawBody || body === undefined ? request.body : rawPatch ? checked(body, request) : readBody(body, request),
+        body: rawBody || body === undefined ? request.body : rawPatch ? readPatch(body, request) : readBody(body, request),
         headers: request.headers,
         onlyApp,
         scope: request.scope,
@@ -200,18 +200,24 @@ function register(server: FastifyInstance, route: Route): void {
   });
 }
 
-const MERGE_PATCH = "application/merge-patch+json";
+const PLAIN_JSON = /^application\/json\s*(;|$)/i;
+const PATCH_JSON = /^application\/(merge-patch\+)?json\s*(;|$)/i;
 
 function readBody(body: z.ZodType, request: FastifyRequest): unknown {
-  if (request.headers["content-type"]?.startsWith(MERGE_PATCH)) {
-    throw Object.assign(new Error(`${MERGE_PATCH} is for PATCH, wanted application/json`), { statusCode: 415 });
-  }
-  return parseRecord(body, request.body ?? undefined, "body");
+  checkType(request, PLAIN_JSON, "application/json");
+  return parseRecord(body, request.body, "body");
 }
 
-function checked(body: z.ZodType, request: FastifyRequest): unknown {
-  parseRecord(body, request.body ?? undefined, "body");
+/** @returns the body as it came: what a patch leaves out stays. */
+function readPatch(body: z.ZodType, request: FastifyRequest): unknown {
+  checkType(request, PATCH_JSON, "application/merge-patch+json or application/json");
+  parseRecord(body, request.body, "body");
   return request.body;
+}
+
+function checkType({ body, headers: { "content-type": type = "" } }: FastifyRequest, wanted: RegExp, inWords: string): void {
+  if (body === undefined || wanted.test(type)) return;
+  throw Object.assign(new Error(`Content-Type: found another type, wanted ${inWords}`), { statusCode: 415 });
 }
 
 /** RFC 9110 If-None-Match: the caller has this very record. */

@@ -1,5 +1,5 @@
 /** GET /v1/invalid-records: records of the registry bucket that can't be read. */
-import type { InvalidRecord } from "../../registry/store.ts";
+import type { InvalidRecord } from "../../registry/record-types.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import { invalidRecords as form } from "../schemas/schemas.ts";
 

@@ -5,7 +5,7 @@ import { INSTALLATION_STATUSES } from "../../model/app.ts";
 import { AppError } from "../../model/app-error.ts";
 import type { LiveOverview } from "../../overview/live-overview.ts";
 import { installationsOfApp, liveOverview as liveOverviewForm, overview } from "../../overview/overview-schemas.ts";
-import { overviewJson, type ReadOverview } from "../../overview/read-overview.ts";
+import { overviewJson, type ReadOverview, withOwnDeadLetters } from "../../overview/read-overview.ts";
 import { slugParameter, uuidParameter } from "../../registry/records.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
 import { type Answer, answer, jsonText, type Route, route } from "../http/route.ts";
@@ -20,16 +20,18 @@ export interface OverviewRoutesDependencies {
   readonly brokenOf: BrokenOf;
   readonly readOverview: ReadOverview;
   readonly liveOverview: LiveOverview;
+  readonly countOwnDeadLetters: (app: string) => Promise<number>;
 }
 
-export function overviewRoutes({ index, brokenOf, readOverview, liveOverview }: OverviewRoutesDependencies): Route[] {
+export function overviewRoutes(dependencies: OverviewRoutesDependencies): Route[] {
+  const { index, brokenOf, readOverview, liveOverview, countOwnDeadLetters } = dependencies;
   const known = (slug: string): string => {
     if (index.app(slug) === undefined) throw new AppError("NOT_FOUND", `no app ${slug}`);
     return slug;
   };
-  const live = (app: string | null): Answer => ({
+  const live = (app: string | null, isOwner: boolean): Answer => ({
     status: 200,
-    body: liveOverview.watch(app),
+    body: liveOverview.watch(app, isOwner),
     headers: {
       "content-type": "text/event-stream",
       "cache-control": "no-store",
@@ -55,7 +57,7 @@ export function overviewRoutes({ index, brokenOf, readOverview, liveOverview }: 
       access: "read",
       summary: "The overview as server-sent events: all apps, then those that change, and every status event.",
       answers: { 200: answer("`overview` and `status` events", liveOverviewForm, "text/event-stream") },
-      handle: () => live(null),
+      handle: () => live(null, false),
     }),
     route({
       method: "GET",
@@ -65,7 +67,11 @@ export function overviewRoutes({ index, brokenOf, readOverview, liveOverview }: 
       summary: "One app at a glance.",
       params,
       answers: { 200: answer("as /v1/overview, of one app", overview) },
-      handle: async ({ params: { slug } }) => jsonText(overviewJson(await readOverview(), known(slug))),
+      async handle({ params: { slug }, onlyApp }) {
+        const text = overviewJson(await readOverview(), known(slug));
+        if (onlyApp === null) return jsonText(text);
+        return jsonText(withOwnDeadLetters(text, await countOwnDeadLetters(slug).catch(() => null)));
+      },
     }),
     route({
       method: "GET",
@@ -75,7 +81,7 @@ export function overviewRoutes({ index, brokenOf, readOverview, liveOverview }: 
       summary: "One app as server-sent events.",
       params,
       answers: { 200: answer("as /v1/overview/live, of one app", liveOverviewForm, "text/event-stream") },
-      handle: ({ params: { slug } }) => live(known(slug)),
+      handle: ({ params: { slug }, onlyApp }) => live(known(slug), onlyApp !== null),
     }),
     route({
       method: "GET",

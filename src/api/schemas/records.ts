@@ -33,9 +33,11 @@ export function appView(app: App, view: View): object {
     timeout_ms: app.timeoutMs,
     retry_schedule_s: app.retryScheduleMs?.map((ms) => ms / 1000) ?? null,
     max_in_flight: app.maxInFlight,
-    ordered: app.ordered,
     created_at: timeOrNull(app.createdAt),
     updated_at: timeOrNull(app.updatedAt),
+    ordered: app.orderBy !== "none",
+    order_by: app.orderBy,
+    on_exhausted: app.onExhausted,
   };
 }
 

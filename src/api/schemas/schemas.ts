@@ -33,7 +33,9 @@ const appMembers = {
   timeout_ms: z.int().nullable().meta({ description: "Null: POSTHORN_REQUEST_TIMEOUT." }),
   retry_schedule_s: z.array(z.number()).nullable().meta({ description: "Null: POSTHORN_RETRY_SCHEDULE." }),
   max_in_flight: z.int().nullable().meta({ description: "Null: POSTHORN_APP_MAX_IN_FLIGHT." }),
-  ordered: z.boolean(),
+  ordered: z.boolean().meta({ description: "Whether order_by is anything but none." }),
+  order_by: z.string().meta({ description: "none, app, installation, project, or a JSON Pointer into the event's data." }),
+  on_exhausted: z.enum(["continue", "stop"]),
   ...recordMembers,
 };
 const appExample = {
@@ -47,6 +49,8 @@ const appExample = {
   retry_schedule_s: [5, 30, 300],
   max_in_flight: 32,
   ordered: false,
+  order_by: "none",
+  on_exhausted: "continue",
   ...recordTimes,
 };
 
@@ -108,7 +112,7 @@ export const invalidRecords = z
     id: "InvalidRecords",
     example: {
       total: 1,
-      items: [{ key: "app.acme-tracker", revision: 17, problem: "it is not JSON in UTF-8", earlier_in_force: true }],
+      items: [{ key: "app.acme-tracker", revision: 17, problem: "not JSON in UTF-8", earlier_in_force: true }],
     },
   });
 

@@ -7,9 +7,11 @@
  * CIRCUIT-3  A state is never replaced by an older one: this replica may know its own write before the watch brings it.
  * CIRCUIT-4  The circuit closes after a success and after a final refusal (404, 410), which only a working receiver sends. It
  *            stays open as long as before after "not now" (429), and twice as long after a failure.
- * CIRCUIT-5  The state stays as it is while the store can't be reached. No delivery waits for the store.
+ * CIRCUIT-5  The state stays as it is while the store can't be reached. No delivery waits for the store. A full store doesn't keep
+ *            the circuit open either, because only deliveries make room: a replica that can't store its claim makes the probe
+ *            all the same, and one whose probe succeeds closes the circuit here and stores that when it can.
  */
-import { messageOf } from "../../model/app-error.ts";
+import { AppError, messageOf } from "../../model/app-error.ts";
 import { type CircuitState, CLOSED } from "../../model/circuit-state.ts";
 import type { Clock } from "../../model/clock.ts";
 import { isTestCall } from "../../model/delivery.ts";
@@ -66,6 +68,7 @@ const NO_PROBE: Probe = { kind: "none" };
 
 /** A delivery that waits on this replica would have started the probe by then. */
 const UNUSED_PROBE_MS = 1_000;
+const STORE_AGAIN_MS = 1_000;
 
 export function createAppCircuit(app: string, dependencies: AppCircuitDependencies, options: AppCircuitOptions): AppCircuit {
   const { store, isKnown, clock, logger, onClosed, onAdmitting } = dependencies;
@@ -74,6 +77,8 @@ export function createAppCircuit(app: string, dependencies: AppCircuitDependenci
   let revision = 0;
   let probe: Probe = NO_PROBE;
   let isChanging = false;
+  /** Revision of the open state that this replica has closed and could not store yet. */
+  let closedRevision: number | null = null;
 
   const setProbe = (next: Probe): void => {
     if (probe.kind === "claimed") probe.cancel();
@@ -83,7 +88,8 @@ export function createAppCircuit(app: string, dependencies: AppCircuitDependenci
   const holdProbe = (forMs: number): void => setProbe({ kind: "claimed", cancel: clock.after(forMs, giveBackProbe) });
   const apply = (next: CircuitState, nextRevision: number): void => {
     // CIRCUIT-3
-    if (nextRevision < revision) return;
+    if (nextRevision < revision || nextRevision === closedRevision) return;
+    closedRevision = null;
     revision = nextRevision;
     const before = state;
     state = next;
@@ -94,7 +100,8 @@ export function createAppCircuit(app: string, dependencies: AppCircuitDependenci
     }
   };
 
-  const change = (decide: DecideCircuit, then?: () => void): void => {
+  /** @param then the state is stored @param otherwise it could not be stored */
+  const change = (decide: DecideCircuit, then?: () => void, otherwise?: (isFull: boolean) => void): void => {
     if (isChanging) return;
     isChanging = true;
     store
@@ -104,20 +111,56 @@ export function createAppCircuit(app: string, dependencies: AppCircuitDependenci
           apply(stored.state, stored.revision);
           then?.();
         },
-        (error: unknown) => logger.warn({ app, error: messageOf(error) }, "circuit state can't be stored"),
+        (error: unknown) => {
+          logger.warn({ app, error: messageOf(error) }, "circuit state can't be stored");
+          otherwise?.(error instanceof AppError && error.code === "STORE_FULL");
+        },
       )
       .finally(() => {
         isChanging = false;
       });
   };
 
+  /** The next probe is due at the same time as if the state were stored. */
+  const openHere = (openForMs: number): void => {
+    if (state.state !== "closed") state = { state: "open", openForMs, openUntil: clock.now() + openForMs };
+  };
+
+  const closeHere = (): void => {
+    if (state.state === "closed") return;
+    closedRevision = revision;
+    state = CLOSED;
+    onClosed(app);
+    onAdmitting(app);
+    storeClosed();
+  };
+
+  const storeClosed = (): void => {
+    if (closedRevision === null) return;
+    change(
+      (current) => (current.state === "closed" || closedRevision === null ? null : { next: CLOSED, announce: "closed", reason: null }),
+      () => {
+        closedRevision = null;
+      },
+      () => void clock.after(STORE_AGAIN_MS, storeClosed),
+    );
+  };
+
+  const takeProbe = (): void => {
+    holdProbe(UNUSED_PROBE_MS);
+    onAdmitting(app);
+  };
+
   const claimProbe = (): void =>
     change(
       (current) => probeClaimed(current, replica, clock.now(), options.probeLeaseMs(app)),
       () => {
-        if (!isProbeOf(state, replica)) return;
-        holdProbe(UNUSED_PROBE_MS);
-        onAdmitting(app);
+        if (isProbeOf(state, replica)) takeProbe();
+      },
+      (isFull) => {
+        if (!isFull) return;
+        openHere(state.state === "closed" ? options.openTimeMs : state.openForMs);
+        takeProbe();
       },
     );
 
@@ -133,7 +176,7 @@ export function createAppCircuit(app: string, dependencies: AppCircuitDependenci
     tryAcquireProbe() {
       if (probe.kind === "claimed") {
         // The delivery that makes the probe may have to wait for a slot: from here on the lease is the limit.
-        holdProbe(state.state === "half_open" ? Math.max(0, state.probeUntil - clock.now()) : 0);
+        holdProbe(state.state === "half_open" ? Math.max(0, state.probeUntil - clock.now()) : options.probeLeaseMs(app));
         return true;
       }
       if (isProbeDue(state, clock.now())) claimProbe();
@@ -152,7 +195,18 @@ export function createAppCircuit(app: string, dependencies: AppCircuitDependenci
       if (probe.kind !== "started" || startedAt < probe.at || isTestCall(delivery)) return;
       setProbe(NO_PROBE);
       const result = probeResultOf(outcome, responseCode);
-      change((current) => probeEnded(current, replica, result, { nowMs: clock.now(), maxOpenTimeMs: options.maxOpenTimeMs }));
+      const before = state.state === "closed" ? options.openTimeMs : state.openForMs;
+      change(
+        (current) => probeEnded(current, replica, result, { nowMs: clock.now(), maxOpenTimeMs: options.maxOpenTimeMs }),
+        () => {
+          // A probe whose claim was not stored: its result is the newest that is known.
+          if (result === "up" && state.state === "open") closeHere();
+        },
+        () => {
+          if (result === "up") closeHere();
+          else openHere(result === "down" ? Math.min(before * 2, options.maxOpenTimeMs) : before);
+        },
+      );
     },
 
     open(reason) {

@@ -1,11 +1,14 @@
+import { withMaskedPath } from "./safe-url.ts";
+
 /** The replacement of a value that must not be shown. */
 export const REDACTED = "[redacted]";
 
-/** A URL for those who may not see its secrets: without user name and password, and the values in its query. */
+/** A URL for those who may not see its secrets: without user name and password, tokens in its path, and the values in its query. */
 export function redactedUrl(url: string): string {
   const [, head = "", query, fragment] = /^([^?#]*)(\?[^#]*)?(#.*)?$/s.exec(url) ?? [];
   const parts = query?.slice(1).split("&").map(redactedParameter).join("&");
-  return head.replace(/^([^/]*\/\/)[^/]*@/, `$1${REDACTED}@`) + (parts === undefined ? "" : `?${parts}`) + (fragment ? `#${REDACTED}` : "");
+  const shown = withMaskedPath(head, REDACTED).replace(/^([^/]*\/\/)[^/]*@/, `$1${REDACTED}@`);
+  return shown + (parts === undefined ? "" : `?${parts}`) + (fragment ? `#${REDACTED}` : "");
 }
 
 function redactedParameter(parameter: string): string {

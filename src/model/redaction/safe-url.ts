@@ -13,8 +13,13 @@ const SECRET_NAME = /^(?:(?:access|api|auth|client|secret|webhook)[-_]?)?(?:key|
 export function withoutSecrets(url: string): string {
   const [shown = "", origin = "", path = ""] = PATH.exec(url) ?? [];
   // Most URLs have no secret, and every attempt asks.
-  const masked = secretSegments(path).length === 0 ? shown : origin + maskedPath(path);
+  const masked = secretSegments(path).length === 0 ? shown : origin + maskedPath(path, MASK);
   return masked.includes("@") ? masked.replace(USER_INFO, `$1${MASK}:${MASK}@`) : masked;
+}
+
+/** The URL with `mask` for each secret in its path. */
+export function withMaskedPath(url: string, mask: string): string {
+  return url.replace(PATH, (_shown, origin = "", path = "") => origin + maskedPath(path, mask));
 }
 
 /** Everything in the URL that is masked, as it is written there. */
@@ -35,9 +40,9 @@ export function urlSecrets(url: string): string[] {
   return secrets.filter((secret) => secret !== "");
 }
 
-function maskedPath(path: string): string {
+function maskedPath(path: string, mask: string): string {
   const segments = path.split("/");
-  return segments.map((segment, at) => (isSecretSegment(segments, at) ? MASK : segment)).join("/");
+  return segments.map((segment, at) => (isSecretSegment(segments, at) ? mask : segment)).join("/");
 }
 
 function secretSegments(path: string): string[] {

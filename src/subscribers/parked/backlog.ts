@@ -1,16 +1,17 @@
 /**
- * Reads parked queues without their consumers: a look at the oldest delivery for a probe, and giving up what has waited too
- * long in a queue that may not flow. Nothing here counts as a redelivery.
+ * Reads parked queues without a consumer: message by message, in the order in which they were stored. Nothing here counts as a
+ * redelivery, and a queue costs nothing while nobody reads it.
  */
 import type { JetStreamManager, StoredMsg } from "nats";
 import type { GiveUp } from "../../delivery/give-up.ts";
-import type { HandledMessage, Hold, MessageRef, ParkedQueue } from "../../delivery/ports.ts";
+import type { HandledMessage, MessageRef, ParkedQueue, UnhandledMessage } from "../../delivery/ports.ts";
 import type { SkipDelivered } from "../../delivery/skip-delivered.ts";
-import type { DeliveryStreamWriter } from "../../jetstream/delivery-streams.ts";
+import { isDeletedAlready } from "../../jetstream/nats-errors.ts";
 import { headerOf } from "../../jetstream/stored-events.ts";
 import { messageAt, nextMessage } from "../../jetstream/stored-message.ts";
-import { isDeletedAlready, unlessNotFound } from "../../jetstream/streams.ts";
+import { countBySubject } from "../../jetstream/subject-counts.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
+import { messageOf } from "../../model/app-error.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Delivery } from "../../model/delivery.ts";
 import { decodeDeliveryMessage } from "../../model/delivery-message.ts";
@@ -23,42 +24,34 @@ export interface ParkedDelivery {
   readonly delivery: Delivery;
   /** Not to be attempted before, milliseconds since the epoch; null: when its turn comes. */
   readonly dueAt: number | null;
+  /** The sequence of the dead letter that stops its key. */
+  readonly blockedBy: number | undefined;
 }
 
-export interface ParkedBacklog {
+export interface Backlog {
   oldest(queue: ParkedQueue): Promise<ParkedDelivery | null>;
-  /** The next one that was stored after the sequence. */
+  /** The next one that was stored after the sequence. What can't be read goes to dead letters. */
   after(queue: ParkedQueue, sequence: number): Promise<ParkedDelivery | null>;
-  /** The app's queues that hold something. */
-  queuesOf(app: string): Promise<ParkedQueue[]>;
-  /** Whether the message is still in the stream. */
-  isStored(sequence: number): Promise<boolean>;
-  /**
-   * Stores the message anew at the end of its queue, with the attempts and the due time of the hold that it has had, when the
-   * queue may not flow. @returns false when it may, and the message is to be waited for.
-   */
-  setAside(hold: Hold, isFlowing: (queue: ParkedQueue) => boolean): Promise<boolean>;
+  at(sequence: number): Promise<ParkedDelivery | null>;
+  /** The app's queues that hold deliveries: installation (null: the app's own queue) → deliveries. */
+  queuesOf(app: string): Promise<Map<string | null, number>>;
   /** Takes a delivery that is done out of its queue. */
-  remove(parked: Pick<ParkedDelivery, "source">): Promise<void>;
-  /**
-   * Sends to dead letters what was first parked longer ago than `maxAgeMs`, unless something of the queue is still being
-   * attempted. @returns how many.
-   */
+  remove(parked: { readonly source: Pick<MessageRef, "sequence"> }): Promise<void>;
+  /** Sends to dead letters what was first parked longer ago than `maxAgeMs`. @returns how many. */
   expire(queue: ParkedQueue, maxAgeMs: number): Promise<number>;
   /** Deliveries waiting in the queue. */
   count(queue: ParkedQueue): Promise<number>;
 }
 
-export interface ParkedBacklogDependencies {
+export interface BacklogDependencies {
   readonly manager: JetStreamManager;
   readonly names: Subjects;
-  readonly streams: DeliveryStreamWriter;
+  readonly giveUp: GiveUp;
   readonly skipDelivered: SkipDelivered;
-  readonly giveUp: Pick<GiveUp, "delivery">;
   readonly clock: Clock;
 }
 
-export function createParkedBacklog({ manager, names, streams, skipDelivered, giveUp, clock }: ParkedBacklogDependencies): ParkedBacklog {
+export function createBacklog({ manager, names, giveUp, skipDelivered, clock }: BacklogDependencies): Backlog {
   const stream = names.streams.parked;
 
   const deleteMessage = async (sequence: number): Promise<void> => {
@@ -69,57 +62,43 @@ export function createParkedBacklog({ manager, names, streams, skipDelivered, gi
     }
   };
 
-  /** Null for what no stream could read; the drain sends that to dead letters as `invalid`. */
-  const decode = (message: StoredMsg): ParkedDelivery | null => {
+  /** Null for what could not be read, which is in dead letters then. */
+  const decode = async (message: StoredMsg): Promise<ParkedDelivery | null> => {
+    let stored: ReturnType<typeof decodeDeliveryMessage>;
     try {
-      const { delivery, dueAt } = decodeDeliveryMessage(message.string());
-      return { message: handled(message), source: { stream, sequence: message.seq }, storedAt: message.time.getTime(), delivery, dueAt };
-    } catch {
+      stored = decodeDeliveryMessage(message.string());
+    } catch (error) {
+      await giveUp.message(rawOf(message, stream), "invalid", messageOf(error), names.parseParked(message.subject)?.app ?? null);
+      await deleteMessage(message.seq);
       return null;
     }
+    const { delivery, dueAt, blockedBy } = stored;
+    const source = { stream, sequence: message.seq };
+    return { message: handled(message), source, storedAt: message.time.getTime(), delivery, dueAt, blockedBy };
   };
 
-  const after: ParkedBacklog["after"] = async (queue, sequence) => {
+  const after: Backlog["after"] = async (queue, sequence) => {
     for (let from = sequence + 1; ; ) {
       const message = await nextMessage(manager, stream, names.parked(queue.app, queue.installationUuid), from);
       if (message === null) return null;
-      const parked = decode(message);
+      const parked = await decode(message);
       if (parked !== null) return parked;
       from = message.seq + 1;
     }
-  };
-
-  /** Whether a drain has deliveries of the queue in its hands. */
-  const isInFlight = async ({ app, installationUuid }: ParkedQueue): Promise<boolean> => {
-    const info = await unlessNotFound(manager.consumers.info(stream, names.parkedConsumer(app, installationUuid)));
-    return info !== null && info.num_ack_pending > 0;
   };
 
   return {
     oldest: (queue) => after(queue, 0),
     after,
 
-    async queuesOf(app) {
-      const own = names.parked(app, null);
-      const [first, others] = await Promise.all(
-        [own, `${own}.*`].map(async (filter) =>
-          Object.keys((await manager.streams.info(stream, { subjects_filter: filter })).state.subjects ?? {}),
-        ),
-      );
-      return [...(first ?? []), ...(others ?? [])].map(queueOf);
+    async at(sequence) {
+      const message = await messageAt(manager, stream, sequence);
+      return message === null ? null : decode(message);
     },
 
-    isStored: async (sequence) => (await messageAt(manager, stream, sequence)) !== null,
-
-    async setAside({ parkedSequence, attemptsMade, attempts, dueAt }, isFlowing) {
-      const message = await messageAt(manager, stream, parkedSequence);
-      if (message === null) return true;
-      const queue = queueOf(message.subject);
-      const parked = decode(message);
-      if (isFlowing(queue) || parked === null) return false;
-      await streams.park({ ...parked.delivery, attemptsMade, attempts }, queue, dueAt || null, parked.source);
-      await deleteMessage(parkedSequence);
-      return true;
+    async queuesOf(app) {
+      const found = await Promise.all(names.parkedFilters(app).map(async (filter) => [...(await countBySubject(manager, stream, filter))]));
+      return new Map(found.flat().map(([subject, count]) => [names.parseParked(subject)?.installationUuid ?? null, count]));
     },
 
     remove: ({ source }) => deleteMessage(source.sequence),
@@ -128,7 +107,7 @@ export function createParkedBacklog({ manager, names, streams, skipDelivered, gi
       for (let expired = 0, at = 0; ; ) {
         const parked = await after(queue, at);
         const ageMs = parked === null ? 0 : clock.now() - (parked.delivery.firstParkedAt ?? clock.now());
-        if (parked === null || ageMs <= maxAgeMs || (expired === 0 && (await isInFlight(queue)))) return expired;
+        if (parked === null || ageMs <= maxAgeMs) return expired;
         const { delivery, source } = parked;
         at = source.sequence;
         if (!(await skipDelivered(delivery))) {
@@ -141,21 +120,22 @@ export function createParkedBacklog({ manager, names, streams, skipDelivered, gi
 
     async count(queue) {
       const subject = names.parked(queue.app, queue.installationUuid);
-      const { state } = await manager.streams.info(stream, { subjects_filter: subject });
-      return state.subjects?.[subject] ?? 0;
+      return (await countBySubject(manager, stream, subject)).get(subject) ?? 0;
     },
   };
 }
 
-/** Of `<prefix>.parked.<app>[.<installation uuid>]`. */
-export function queueOf(subject: string): ParkedQueue {
-  const [, , app = "", installationUuid] = subject.split(".");
-  return { app, installationUuid: installationUuid ?? null };
-}
-
-/** As a drain would have it: read past the consumer, it was never handed out. */
+/** As a consumer would hand it out: read without one, it was never handed out. */
 function handled({ subject, seq: sequence, header }: StoredMsg): HandledMessage {
   return { subject, consumer: "", sequence, deliveries: 0, header: (name) => headerOf(header, name) };
+}
+
+function rawOf(message: StoredMsg, stream: string): UnhandledMessage {
+  return { ...handled(message), stream, data: message.data, storedAt: message.time.getTime(), headers: () => headersOf(message.header) };
+}
+
+function headersOf(header: StoredMsg["header"]): Record<string, string> {
+  return Object.fromEntries([...(header ?? [])].map(([name, values]) => [name, values[0] ?? ""]));
 }
 
 export function expiredAfter(ageMs: number): string {

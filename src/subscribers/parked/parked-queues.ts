@@ -1,237 +1,246 @@
 /**
- * The parked stream: which queues hold deliveries, which of them may flow, and a drain for each that may.
+ * Which parked queues hold deliveries, and what takes them from there. An unordered app's own queue has a consumer that all replicas
+ * share, made when something is in the queue and deleted when it is empty. Installations' queues, and all queues of an ordered app,
+ * have no consumer: the one owner of the queues (queue-owner.ts) reads them.
  *
- * A queue is found by the local park that filled it or by a look at the stream's subjects every few seconds (which also
- * finds what other replicas parked). Its consumer is made on demand and deleted when num_pending + num_ack_pending = 0 and
- * nobody pulls from it: what another replica gets between a look and a delete would come again while it is being attempted.
+ * A queue is found by the local park that filled it or by a look at the stream's subjects every few seconds, which also finds what
+ * other replicas parked.
  */
-import { AckPolicy, type ConsumerInfo, nanos, type StreamState } from "nats";
-import type { ParkedQueue } from "../../delivery/ports.ts";
-import { ensureConsumer, unlessNotFound } from "../../jetstream/streams.ts";
+import type { ConsumerInfo, StreamConfig } from "nats";
+import type { ParkedQueue, RegistryView } from "../../delivery/ports.ts";
+import { ensureConsumer, parkedConsumer } from "../../jetstream/consumers.ts";
+import { unlessNotFound } from "../../jetstream/nats-errors.ts";
+import { countBySubject } from "../../jetstream/subject-counts.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
+import { isOrdered } from "../../model/app.ts";
 import { messageOf } from "../../model/app-error.ts";
-import { queueOf } from "./backlog.ts";
+import type { ParkedShare } from "./parked-share.ts";
 import { createQueueConsumer, type QueueConsumer, type QueueConsumerDependencies } from "./queue-consumer.ts";
+
+/** Why queues are looked at again. */
+export type WakeReason = "parked" | "status" | "app" | "circuit" | "order" | "scan";
 
 export interface ParkedQueues {
   start(): Promise<void>;
-  /** Stops all drains; attempts in flight go on. */
+  /** Stops all consumers; attempts in flight go on. */
   stop(): Promise<void>;
   /** Whether the queue holds deliveries as far as this replica knows. */
   busy(queue: ParkedQueue): boolean;
-  /** Something was parked there, or a admission in front of it may have opened. */
-  wake(queue: ParkedQueue): void;
-  /** Drains look at their gates again, and queues that may flow now are drained. */
-  wakeAll(): void;
-  /** As wakeAll, for one app. */
-  wakeApp(app: string): void;
+  /** Messages that it held when it was looked at, and what this replica has parked there since. */
+  count(queue: ParkedQueue): number;
+  /** Something was parked there. */
+  parked(queue: ParkedQueue): void;
+  /** What decides whether queues may flow has changed. @param app null: of all apps @param installationUuid of this one only */
+  wake(reason: WakeReason, app: string | null, installationUuid?: string): void;
   held(): number;
   /** Queues known to hold deliveries. */
+  busyQueues(): Iterable<ParkedQueue>;
   queues(): number;
-  /** Those of them that may not flow. */
-  standing(): ParkedQueue[];
 }
 
-export interface ParkedSubscriberDependencies extends QueueConsumerDependencies {
+export interface ParkedQueuesDependencies extends QueueConsumerDependencies {
   readonly names: Subjects;
-  /** Whether the installation's status lets the queue's deliveries go. The circuit is the drain's own business. */
-  readonly isFlowing: (queue: ParkedQueue) => boolean;
+  readonly registry: RegistryView;
+  readonly share: ParkedShare;
+  /** The order of the app's deliveries is, or was until now, kept by the owner of the queues. */
+  readonly isOwned: (app: string) => boolean;
+  /** These queues hold something, and may flow by now. @param app null: of all apps */
+  readonly onWake: (reason: WakeReason, app: string | null, queues: Iterable<ParkedQueue>) => void;
 }
 
-export interface ParkedSubscriberOptions {
+export interface ParkedQueuesOptions {
   /** Concurrent attempts of an app when its record says nothing. */
   readonly appMaxInFlight: number;
-  readonly maxParkedAgeMs: number;
 }
 
 const SCAN_MS = 3_000;
-const ACK_WAIT_MS = 10_000;
-/** A drain that saw no message for so long asks whether its queue is empty. */
+/** A consumer that handed out nothing for so long is asked whether its queue is empty. */
 const QUIET_MS = 250;
 
-export function createParkedQueues(dependencies: ParkedSubscriberDependencies, options: ParkedSubscriberOptions): ParkedQueues {
-  const { manager, names, registry, isFlowing, clock, logger } = dependencies;
+export function createParkedQueues(dependencies: ParkedQueuesDependencies, options: ParkedQueuesOptions): ParkedQueues {
+  const { manager, names, registry, share, isOwned, onWake, clock, logger } = dependencies;
   const stream = names.streams.parked;
   const busyQueues = new Map<string, ParkedQueue>();
-  const drains = new Map<string, QueueConsumer>();
+  /** Subject → messages that it held at the last scan, and what this replica has parked there since. */
+  let counts = new Map<string, number>();
+  /** By app. */
+  const consumers = new Map<string, QueueConsumer>();
   const opening = new Set<string>();
   const checking = new Set<string>();
-  /** Queues whose consumer was found without messages at the last scan. */
-  let emptyBefore: ReadonlySet<string> = new Set();
+  let lastSequence = -1;
   let stopping = false;
   let cancelScan = (): void => {};
 
   const keyOf = ({ app, installationUuid }: ParkedQueue): string => names.parked(app, installationUuid);
-  const consumerOf = ({ app, installationUuid }: ParkedQueue): string => names.parkedConsumer(app, installationUuid);
+  const consumerOf = (app: string): string => names.parkedConsumer(app, null);
+  const mayConsume = (app: string): boolean => !stopping && !isOwned(app) && !isOrdered(registry.app(app));
+  const maxInFlightOf = (app: string): number => Math.max(1, Math.floor((registry.app(app)?.maxInFlight ?? options.appMaxInFlight) / 2));
 
-  const maxInFlightOf = (queue: ParkedQueue): number => {
-    const app = registry.app(queue.app);
-    return app?.ordered ? 1 : Math.max(1, Math.floor((app?.maxInFlight ?? options.appMaxInFlight) / 2));
-  };
-
-  /**
-   * One installation queue at a time per app: the one being drained, else the first by name that may flow. The queues of an
-   * ordered app are all open: which delivery goes next is decided over all of them.
-   */
-  const isTurn = (queue: ParkedQueue): boolean => {
-    if (queue.installationUuid === null || registry.app(queue.app)?.ordered === true) return true;
-    const key = keyOf(queue);
-    for (const [otherKey, other] of busyQueues) {
-      if (other.app !== queue.app || other.installationUuid === null || otherKey === key) continue;
-      if (drains.has(otherKey) || opening.has(otherKey) || (otherKey < key && isFlowing(other))) return false;
-    }
-    return true;
-  };
-
-  const open = async (queue: ParkedQueue): Promise<void> => {
-    const key = keyOf(queue);
-    if (stopping || drains.has(key) || opening.has(key) || !isFlowing(queue) || !isTurn(queue)) return;
-    opening.add(key);
+  const open = async (app: string): Promise<void> => {
+    if (consumers.has(app) || opening.has(app) || !mayConsume(app)) return;
+    opening.add(app);
     try {
-      const maxInFlight = maxInFlightOf(queue);
+      const maxInFlight = maxInFlightOf(app);
+      const settings = parkedConsumer(names, app, null, maxInFlight);
       const ensure = async (): Promise<void> => {
-        await ensureConsumer(manager, stream, {
-          durable_name: consumerOf(queue),
-          filter_subject: key,
-          ack_policy: AckPolicy.Explicit,
-          ack_wait: nanos(ACK_WAIT_MS),
-          max_deliver: -1,
-          max_ack_pending: maxInFlight,
-        });
+        await ensureConsumer(manager, settings);
       };
       await ensure();
-      if (stopping) return;
-      const drain = createQueueConsumer(dependencies, {
-        queue,
-        stream,
-        consumer: consumerOf(queue),
-        subject: key,
+      if (!mayConsume(app)) return;
+      const consumer = createQueueConsumer(dependencies, {
+        queue: { app, installationUuid: null },
+        settings,
         maxInFlight,
-        maxParkedAgeMs: options.maxParkedAgeMs,
-        ackWaitMs: ACK_WAIT_MS,
         recover: ensure,
-        isFlowing,
         onIdle: () => {
-          if (drains.get(key)?.held() === 0 || !isFlowing(queue)) void closeWhenDone(queue);
+          if (consumers.get(app)?.held() === 0) void closeWhenDone(app);
         },
       });
-      drains.set(key, drain);
-      clock.after(QUIET_MS * 2, () => void closeWhenDone(queue));
+      consumers.set(app, consumer);
+      clock.after(QUIET_MS * 2, () => void closeWhenDone(app));
     } catch (error) {
-      logger.warn({ queue: key, error: messageOf(error) }, "parked queue can't be drained yet");
+      logger.warn({ queue: names.parked(app, null), error: messageOf(error) }, "a parked queue can't be consumed yet");
     } finally {
-      opening.delete(key);
+      opening.delete(app);
     }
   };
 
-  /** Ends the drain when its queue is empty, or may not flow any more. */
-  const closeWhenDone = async (queue: ParkedQueue): Promise<void> => {
-    const key = keyOf(queue);
-    const drain = drains.get(key);
-    if (drain === undefined || checking.has(key) || stopping) return;
-    checking.add(key);
+  /** Ends the consumer when its queue is empty. */
+  const closeWhenDone = async (app: string): Promise<void> => {
+    const consumer = consumers.get(app);
+    if (consumer === undefined || checking.has(app) || stopping) return;
+    checking.add(app);
     try {
-      if (!isFlowing(queue)) {
-        drains.delete(key);
-        await drain.close();
-        return;
-      }
-      const quietForMs = clock.now() - drain.lastMessageAt();
-      if (drain.held() > 0) return;
+      const quietForMs = clock.now() - consumer.lastMessageAt();
+      if (consumer.held() > 0) return;
       if (quietForMs < QUIET_MS) {
-        clock.after(QUIET_MS - quietForMs + 1, () => void closeWhenDone(queue));
+        clock.after(QUIET_MS - quietForMs + 1, () => void closeWhenDone(app));
         return;
       }
-      if (!(await isEmpty(queue))) {
-        clock.after(SCAN_MS, () => void closeWhenDone(queue));
+      const key = names.parked(app, null);
+      if (!(await isEmpty(app, key))) {
+        clock.after(SCAN_MS, () => void closeWhenDone(app));
         return;
       }
       busyQueues.delete(key);
-      drains.delete(key);
-      await drain.close();
-      await removeUnused(queue);
-      // Whatever was parked between the look and the removal has woken nobody.
-      if ((await counts(key)).has(key)) wake(queue);
-      else openWaiting(queue.app);
+      await close(app, consumer);
+      await removeUnused(consumerOf(app));
+      // What was parked between the look and the removal has woken nobody.
+      if ((await subjectsOf(key)).includes(key)) parked({ app, installationUuid: null });
     } catch (error) {
-      logger.warn({ queue: key, error: messageOf(error) }, "parked queue can't be looked at");
-      clock.after(SCAN_MS, () => void closeWhenDone(queue));
+      logger.warn({ app, error: messageOf(error) }, "a parked queue can't be looked at");
+      clock.after(SCAN_MS, () => void closeWhenDone(app));
     } finally {
-      checking.delete(key);
+      checking.delete(app);
     }
   };
 
-  const isEmpty = async (queue: ParkedQueue): Promise<boolean> => {
-    const info = await infoOf(queue);
-    if (info === null) return !(await counts(keyOf(queue))).has(keyOf(queue));
+  const close = async (app: string, consumer: QueueConsumer): Promise<void> => {
+    consumers.delete(app);
+    await consumer.close();
+  };
+
+  const isEmpty = async (app: string, key: string): Promise<boolean> => {
+    const info = await infoOf(consumerOf(app));
+    if (info === null) return !(await subjectsOf(key)).includes(key);
     return info.num_pending + info.num_ack_pending === 0;
   };
 
-  const infoOf = (queue: ParkedQueue): Promise<ConsumerInfo | null> => unlessNotFound(manager.consumers.info(stream, consumerOf(queue)));
+  const infoOf = (consumer: string): Promise<ConsumerInfo | null> => unlessNotFound(manager.consumers.info(stream, consumer));
 
-  /** Whoever pulls last removes it. */
-  const removeUnused = async (queue: ParkedQueue): Promise<void> => {
-    const info = await infoOf(queue);
+  /** The replica that pulls last removes it: what another one gets between a look and a delete would come again meanwhile. */
+  const removeUnused = async (consumer: string): Promise<void> => {
+    const info = await infoOf(consumer);
     if (info === null || info.num_pending + info.num_ack_pending + info.num_waiting > 0) return;
-    await unlessNotFound(manager.consumers.delete(stream, consumerOf(queue)));
+    await unlessNotFound(manager.consumers.delete(stream, consumer));
   };
 
-  const stateOf = async (filter: string): Promise<StreamState> => (await manager.streams.info(stream, { subjects_filter: filter })).state;
+  const subjectsOf = async (filter: string): Promise<string[]> => [...(await countBySubject(manager, stream, filter)).keys()];
 
-  const counts = async (filter: string): Promise<Map<string, number>> => new Map(Object.entries((await stateOf(filter)).subjects ?? {}));
-
-  /** Whoever drained the queue has died before it could remove the consumer, and nothing is parked there any more. */
-  const removeUnrelayed = async (): Promise<void> => {
-    const empty = new Set<string>();
-    for await (const { name, config, num_pending, num_ack_pending, num_waiting } of manager.consumers.list(stream)) {
-      const key = config.filter_subject ?? "";
-      if (num_pending + num_ack_pending + num_waiting > 0 || busyQueues.has(key) || name !== consumerOf(queueOf(key))) continue;
-      // One that is empty for a moment may be another replica's, which is about to remove it, too.
-      if (emptyBefore.has(key)) await removeUnused(queueOf(key));
-      else empty.add(key);
+  const noteUse = ({ max_bytes: maxBytes, max_msgs: maxMessages }: StreamConfig, bytes: number): void => {
+    const apps = new Map<string, number>();
+    let messages = 0;
+    for (const [subject, count] of counts) {
+      const app = names.parseParked(subject)?.app;
+      if (app !== undefined) apps.set(app, (apps.get(app) ?? 0) + count);
+      messages += count;
     }
-    emptyBefore = empty;
+    share.update({ maxBytes, maxMessages, bytes, messages }, apps);
+  };
+
+  /** Consumers of queues that are empty or have none by now: their replica died before it could remove them. */
+  const removeUnrelayed = async (): Promise<void> => {
+    for await (const { name, config } of manager.consumers.list(stream)) {
+      const queue = names.parseParked(config.filter_subject ?? "");
+      if (
+        queue === null ||
+        consumers.has(queue.app) ||
+        opening.has(queue.app) ||
+        name !== names.parkedConsumer(queue.app, queue.installationUuid)
+      )
+        continue;
+      if (queue.installationUuid !== null || !busyQueues.has(keyOf(queue))) await removeUnused(name);
+    }
   };
 
   const scan = async (): Promise<void> => {
-    const knownBefore = new Set(busyQueues.keys());
     try {
-      const { subjects = {}, consumer_count: consumers } = await stateOf(`${names.prefix}.parked.>`);
-      for (const subject of Object.keys(subjects)) busyQueues.set(subject, queueOf(subject));
-      for (const key of knownBefore) {
-        if (key in subjects || drains.has(key) || opening.has(key)) continue;
-        busyQueues.delete(key);
-        // Emptied in some other way: discarded, expired, drained by another replica.
-        await removeUnused(queueOf(key));
+      const { state, config } = await manager.streams.info(stream);
+      const { last_seq: sequence, consumer_count: count, messages } = state;
+      // What leaves a queue does not make anything flow: only something new, or something that was there, is worth the list.
+      if (sequence !== lastSequence || messages > 0 || busyQueues.size > 0) {
+        counts = new Map(messages === 0 ? [] : await countBySubject(manager, stream, names.allParked));
+        noteUse(config, state.bytes);
+        const subjects = [...counts.keys()];
+        const found = new Set(subjects);
+        for (const subject of subjects) {
+          const queue = names.parseParked(subject);
+          if (queue !== null) busyQueues.set(subject, queue);
+        }
+        for (const [key, queue] of busyQueues) if (!found.has(key) && !consumers.has(queue.app)) busyQueues.delete(key);
+        lastSequence = sequence;
       }
-      if (consumers > drains.size) await removeUnrelayed();
+      if (count > consumers.size) await removeUnrelayed();
     } catch (error) {
       logger.warn({ stream, error: messageOf(error) }, "parked queues can't be listed");
     }
-    for (const queue of busyQueues.values()) void open(queue);
+    wake("scan", null);
     if (!stopping) cancelScan = clock.after(SCAN_MS, () => void scan());
   };
 
-  const openWaiting = (app: string): void => {
-    for (const queue of busyQueues.values()) if (queue.app === app) void open(queue);
+  /** One whose app may have more or fewer in flight by now, or is ordered, ends. */
+  const refresh = async (app: string): Promise<void> => {
+    const consumer = consumers.get(app);
+    const isWanted = consumer !== undefined && mayConsume(app) && consumer.maxInFlight === maxInFlightOf(app);
+    if (isWanted) return consumer.wake();
+    if (consumer !== undefined) await close(app, consumer);
+    if (busyQueues.has(names.parked(app, null))) await open(app);
+    else if (consumer !== undefined) await removeUnused(consumerOf(app)).catch(() => {});
   };
 
-  /** A drain whose app may have more or fewer in flight by now ends, and another begins. */
-  const isOutdated = (drain: QueueConsumer): boolean => drain.maxInFlight !== maxInFlightOf(drain.queue);
-
-  const reopen = async (queue: ParkedQueue, drain: QueueConsumer): Promise<void> => {
-    drains.delete(keyOf(queue));
-    await drain.close();
-    await open(queue);
+  const queuesOf = (app: string | null, installationUuid: string | undefined): Iterable<ParkedQueue> => {
+    if (app === null) return busyQueues.values();
+    if (installationUuid === undefined) return [...busyQueues.values()].filter((queue) => queue.app === app);
+    const queue = busyQueues.get(names.parked(app, installationUuid));
+    return queue === undefined ? [] : [queue];
   };
 
-  const wake = (queue: ParkedQueue): void => {
+  const wake: ParkedQueues["wake"] = (reason, app, installationUuid) => {
+    if (app !== null) void refresh(app);
+    else {
+      const apps = new Set(consumers.keys());
+      for (const queue of busyQueues.values()) if (queue.installationUuid === null) apps.add(queue.app);
+      for (const one of apps) void refresh(one);
+    }
+    onWake(reason, app, queuesOf(app, installationUuid));
+  };
+
+  const parked = (queue: ParkedQueue): void => {
     const key = keyOf(queue);
     busyQueues.set(key, queue);
-    const drain = drains.get(key);
-    if (drain === undefined) void open(queue);
-    else if (isOutdated(drain)) void reopen(queue, drain);
-    else drain.wake();
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+    if (queue.installationUuid === null) void refresh(queue.app);
+    onWake("parked", queue.app, [queue]);
   };
 
   return {
@@ -239,23 +248,14 @@ export function createParkedQueues(dependencies: ParkedSubscriberDependencies, o
     async stop() {
       stopping = true;
       cancelScan();
-      await Promise.all([...drains.values()].map((drain) => drain.close()));
+      await Promise.all([...consumers.values()].map((consumer) => consumer.close()));
     },
+    count: (queue) => counts.get(keyOf(queue)) ?? 0,
     busy: (queue) => busyQueues.has(keyOf(queue)),
+    parked,
     wake,
-    wakeAll() {
-      for (const drain of drains.values()) drain.wake();
-      for (const queue of busyQueues.values()) void open(queue);
-    },
-    wakeApp(app) {
-      for (const queue of busyQueues.values()) {
-        if (queue.app !== app) continue;
-        drains.get(keyOf(queue))?.appChanged();
-        wake(queue);
-      }
-    },
-    held: () => [...drains.values()].reduce((sum, drain) => sum + drain.held(), 0),
+    held: () => [...consumers.values()].reduce((sum, consumer) => sum + consumer.held(), 0),
+    busyQueues: () => busyQueues.values(),
     queues: () => busyQueues.size,
-    standing: () => [...busyQueues.values()].filter((queue) => !isFlowing(queue)),
   };
 }

@@ -92,24 +92,24 @@ describe("a wrong value is said with what was found and what was wanted", () => 
     ["POSTHORN_LOG_LEVEL", "loud", /wanted one of trace, debug, info/],
     ["POSTHORN_SUBJECT_PREFIX", "a.b", /wanted 1 to 32 letters/],
     ["POSTHORN_REDIS_KEY_PREFIX", "posthorn:{a}", /wanted 1 to 64 letters/],
-    ["POSTHORN_TARGET_ALLOW", "10.0.0.0/33", /10\.0\.0\.0\/33 is none/],
-    ["POSTHORN_TARGET_ALLOW", "everything", /everything is none/],
-    ["POSTHORN_TARGET_ALLOW", "*", /\* is none/],
-    ["POSTHORN_TARGET_ALLOW", "*.*.example", /\*\.\*\.example is none/],
-    ["POSTHORN_TARGET_ALLOW", "https://hooks.example/", /https:\/\/hooks\.example\/ is none/],
-    ["POSTHORN_TARGET_ALLOW", "hooks.example:443", /hooks\.example:443 is none/],
-    ["POSTHORN_TARGET_ALLOW", "10.0.0", /10\.0\.0 is none/],
-    ["POSTHORN_TARGET_ALLOW", "fe80::1%eth0", /fe80::1%eth0 is none/],
-    ["POSTHORN_TARGET_DENY", "10.0.0.0/8/8", /10\.0\.0\.0\/8\/8 is none/],
-    ["POSTHORN_TARGET_DNS_SERVERS", "dns.example", /dns\.example is none/],
-    ["POSTHORN_TARGET_DNS_SERVERS", "127.0.0.1:99999", /127\.0\.0\.1:99999 is none/],
-    ["POSTHORN_TARGET_PORTS", "0", /wanted ports of 1 to 65535 and ranges such as 8000-8999, separated by commas; 0 is none/],
-    ["POSTHORN_TARGET_PORTS", "443,9000-8000", /9000-8000 is none/],
-    ["POSTHORN_TARGET_PORTS", "65536", /65536 is none/],
+    ["POSTHORN_TARGET_ALLOW", "10.0.0.0/33", /10\.0\.0\.0\/33 is invalid/],
+    ["POSTHORN_TARGET_ALLOW", "everything", /everything is invalid/],
+    ["POSTHORN_TARGET_ALLOW", "*", /\* is invalid/],
+    ["POSTHORN_TARGET_ALLOW", "*.*.example", /\*\.\*\.example is invalid/],
+    ["POSTHORN_TARGET_ALLOW", "https://hooks.example/", /https:\/\/hooks\.example\/ is invalid/],
+    ["POSTHORN_TARGET_ALLOW", "hooks.example:443", /hooks\.example:443 is invalid/],
+    ["POSTHORN_TARGET_ALLOW", "10.0.0", /10\.0\.0 is invalid/],
+    ["POSTHORN_TARGET_ALLOW", "fe80::1%eth0", /fe80::1%eth0 is invalid/],
+    ["POSTHORN_TARGET_DENY", "10.0.0.0/8/8", /10\.0\.0\.0\/8\/8 is invalid/],
+    ["POSTHORN_TARGET_DNS_SERVERS", "dns.example", /dns\.example is invalid/],
+    ["POSTHORN_TARGET_DNS_SERVERS", "127.0.0.1:99999", /127\.0\.0\.1:99999 is invalid/],
+    ["POSTHORN_TARGET_PORTS", "0", /wanted ports of 1 to 65535 and ranges such as 8000-8999, separated by commas; 0 is invalid/],
+    ["POSTHORN_TARGET_PORTS", "443,9000-8000", /9000-8000 is invalid/],
+    ["POSTHORN_TARGET_PORTS", "65536", /65536 is invalid/],
     ["POSTHORN_TARGET_SCHEMES", "ftp", /wanted one of http, https/],
     ["POSTHORN_TARGET_SCHEMES", "", /wanted at least one/],
     ["POSTHORN_TARGET_TLS_MIN_VERSION", "TLSv1.1", /wanted one of TLSv1.2, TLSv1.3/],
-    ["POSTHORN_TARGET_CA_FILE", "/nowhere/ca.pem", /found "\/nowhere\/ca.pem", wanted a file that can be read \(ENOENT/],
+    ["POSTHORN_TARGET_CA_FILE", "/nowhere/ca.pem", /found "\/nowhere\/ca.pem", wanted a readable file \(ENOENT/],
     ["POSTHORN_TARGET_CA_FILE", PACKAGE, /wanted a file with certificates in PEM form/],
     ["POSTHORN_NATS_KEY_FILE", PACKAGE, /wanted a file with a private key in PEM form/],
     ["POSTHORN_MAX_EVENT_SIZE", "1MB", /wanted a size such as 500B, 64KiB or 1MiB/],
@@ -154,7 +154,7 @@ describe("a wrong value is said with what was found and what was wanted", () => 
     expect(loadConfig({ POSTHORN_REDIS_CA_FILE: pem, POSTHORN_REDIS_URL: "rediss://h" }).redisCaFile).toContain("BEGIN");
     const cut = join(folder, "cut.pem");
     writeFileSync(cut, authority.cert + authority.cert.replace(/MII.*/, "MII"));
-    expect(problems({ POSTHORN_TARGET_CA_FILE: cut })[0]).toMatch(/certificates in PEM form; the one at 2 can't be read/);
+    expect(problems({ POSTHORN_TARGET_CA_FILE: cut })[0]).toMatch(/certificates in PEM form; certificate 2 can't be read/);
     authority.remove();
   });
 });
@@ -179,7 +179,7 @@ describe("secrets", () => {
     ["x", /found a token of 1 characters, wanted at least 16/],
     ["fifteen-letters", /found a token of 15 characters, wanted at least 16/],
     ["change-me", /found a token of 9 characters, wanted at least 16/],
-    ["change-me-change-me-change-me", /found an example's token, wanted one of your own/],
+    ["change-me-change-me-change-me", /found the token of an example, wanted one of your own/],
   ])("that are API tokens can't be guessed: %s is refused without being shown", (token, message) => {
     const [problem = "", ...others] = problems({ POSTHORN_API_TOKENS: `read:sixteen-letters-,admin:${token}` });
     expect([problem, others]).toEqual([expect.stringMatching(message), []]);

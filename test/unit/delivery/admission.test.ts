@@ -47,9 +47,9 @@ describe("from an event or a retry", () => {
     ["the circuit is open", { circuitOpen: true }, "park in the app's queue: circuit"],
     ["the queue is not empty", { busy: ["own"] }, "park in the app's queue: queue"],
     ["the installation's backlog is being delivered", { busy: ["installation"] }, "open"],
-    ["ordered", { app: { ordered: true } }, "park in the app's queue: ordered"],
-    ["ordered, with a backlog", { app: { ordered: true }, busy: ["installation"] }, "park in the app's queue: ordered"],
-    ["ordered and broken", { app: { ordered: true }, installation: { status: "broken" } }, "park in the installation's queue: broken"],
+    ["ordered", { app: { orderBy: "app" } }, "park in the app's queue: ordered"],
+    ["ordered, with a backlog", { app: { orderBy: "app" }, busy: ["installation"] }, "park in the app's queue: ordered"],
+    ["ordered and broken", { app: { orderBy: "app" }, installation: { status: "broken" } }, "park in the installation's queue: broken"],
   ])("%s", (_what, situation, wanted) => {
     expect(pass(situation)).toBe(wanted);
   });
@@ -58,11 +58,11 @@ describe("from an event or a retry", () => {
 describe("from a parked queue", () => {
   test.each<[string, Situation, string]>([
     ["nothing in the way, although its queue is busy", { from: own, busy: ["own"] }, "open"],
-    ["ordered", { from: own, app: { ordered: true }, busy: ["own"] }, "open"],
+    ["ordered", { from: own, app: { orderBy: "app" }, busy: ["own"] }, "open"],
     ["broken meanwhile", { from: own, installation: { status: "broken" } }, "park in the installation's queue: broken"],
     ["still broken", { from: ofInstallation, installation: { status: "broken" } }, "park in the installation's queue: broken"],
     ["recovered", { from: ofInstallation, busy: ["installation"] }, "open"],
-    ["recovered and ordered", { from: ofInstallation, app: { ordered: true } }, "open"],
+    ["recovered and ordered", { from: ofInstallation, app: { orderBy: "app" } }, "open"],
     ["the circuit is open, which the drain waits for", { from: ofInstallation, circuitOpen: true }, "open"],
     ["uninstalled meanwhile", { from: own, installation: null }, "uninstalled"],
   ])("%s", (_what, situation, wanted) => {

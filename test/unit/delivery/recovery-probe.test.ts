@@ -39,10 +39,11 @@ beforeEach(() => {
   ordered = false;
   settled = [];
   probes = createRecoveryProbe({
-    registry: { app: () => anApp({ ordered }) },
+    registry: { app: () => anApp({ orderBy: ordered ? "app" : "none" }) },
     dispatcher: {
       async apply({ kind, delivery }) {
         settled.push(`${delivery.id}: ${kind}`);
+        return null;
       },
     },
     queueBusy: () => parked.length > 0,

@@ -25,7 +25,7 @@ describe("the body", () => {
     );
   });
 
-  /** docs/guides/migrate.md names them: a text that is made of the parsed body is another, and so would be its signature. */
+  /** docs/migrate.md names them: a text that is made of the parsed body is another, and so would be its signature. */
   test.each(['{"name":"Zo\\u00eb"}', '{"n":1e3}', '{"b":1,"2":2,"1":3}', '{ "a" : "\\/" }', '{"a":1,"a":2}'])(
     "has %s as it was published",
     (dataJson) => {
@@ -95,6 +95,7 @@ describe("the headers", () => {
       "Sentry-Hook-Timestamp": "1767607872",
       "Sentry-Hook-Signature": "ab",
       "webhook-id": facts.delivery.id,
+      "webhook-sequence": "7",
       "webhook-timestamp": "1767607872",
       "webhook-signature": "v1,cd",
       traceparent: trace.traceparent,

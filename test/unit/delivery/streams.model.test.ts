@@ -22,7 +22,7 @@ import { decodeDeliveryMessage } from "../../../src/model/delivery-message.ts";
 import { createTracing } from "../../../src/telemetry/tracing.ts";
 import { anApp, anEvent, anInstallation, UUID } from "../../support/builders.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
-import { createLanesInMemory, type StoredMessage } from "../../support/streams-in-memory.ts";
+import { createStreamsInMemory, type StoredMessage } from "../../support/streams-in-memory.ts";
 
 const tracing = createTracing(null);
 const SCHEDULE_MS = [1_000, 3_000, 7_000];
@@ -41,7 +41,7 @@ const RESULTS: Readonly<Record<Mood, SendResult>> = {
 /** The world around the code under test. What a crash takes is what `restart` makes anew. */
 class World {
   readonly clock = createManualClock();
-  readonly streams = createLanesInMemory(this.clock);
+  readonly streams = createStreamsInMemory(this.clock);
   readonly published: string[] = [];
   readonly events = new Map<number, string>();
   readonly delivered = new Map<string, number>();
@@ -157,7 +157,6 @@ class World {
     for (const [sequence, id] of [...this.events]) {
       const delivery = newDelivery(anEvent({ id }), "acme", UUID, sequence);
       const deliverEvent = createDeliverEvent({
-        registry: { app: () => anApp(), installation: () => undefined },
         dispatcher: this.dispatcher,
         inFlight: createInFlight(),
         skipDelivered: this.skipDelivered,

@@ -16,8 +16,8 @@ const retry = (storedFrom: number, dueIn: number, replay: string | null = null):
   ...{ stream: "retries", sequence: 5, storedAt: minutes(storedFrom), tierS: 64, dueAt: minutes(dueIn) },
   delivery: aDelivery({ attemptsMade: 1, replay }),
 });
-const parked = (ofInstallation: boolean): LocatedDelivery => ({
-  ...{ stream: "parked", sequence: 6, storedAt: minutes(-3), queue: "app-platform.parked.acme", ofInstallation },
+const parked = (ofInstallation: boolean, dueAt: number | null = null): LocatedDelivery => ({
+  ...{ stream: "parked", sequence: 6, storedAt: minutes(-3), dueAt, queue: "app-platform.parked.acme", ofInstallation },
   delivery: aDelivery({ firstParkedAt: minutes(-10) }),
 });
 const letter = (storedFrom: number): LocatedDelivery => ({
@@ -30,7 +30,8 @@ const stored = (stage: StoredEvent["stage"]): StoredEvent => ({
 const explain = (facts: Partial<DeliveryFacts>) =>
   explainState({
     ...{ deliveryId: aDelivery().id, app: "acme", installationUuid: UUID, registered: { app: anApp(), installation: anInstallation() } },
-    ...{ stored: stored("handled"), history: null, located: null, rest: null, attempts: [], hold: null, nextProbeAt: null, isOldest: true },
+    ...{ stored: stored("handled"), history: null, located: null, rest: null, attempts: [], nextProbeAt: null, isOldest: true },
+    ...{ stored: stored("handled"), history: null, located: null, rest: null, attempts: [], nextProbeAt: null, isOldest: true },
     ...{ circuit: { state: "closed" } as const },
     ...{ maxParkedAgeMs: 7 * 86_400_000, brokenAction: "park" as const, now: NOW },
     ...facts,
@@ -118,7 +119,6 @@ describe("what is parked says since when, why, and what comes next", () => {
   const registered = (installation: Parameters<typeof anInstallation>[0], app = {}) => ({
     registered: { app: anApp(app), installation: anInstallation(installation) },
   });
-  const hold = { parkedSequence: 6, attemptsMade: 2, attempts: [], dueAt: minutes(3), busyUntil: 0, settled: [] };
   test.each<[string, Partial<DeliveryFacts>, string, string | null]>([
     ["a disabled installation", { located: parked(true), ...registered({ status: "disabled" }) }, "disabled", null],
     ["a broken one", { located: parked(true), nextProbeAt: minutes(30), ...registered({ status: "broken" }) }, "broken", at(30)],
@@ -136,24 +136,9 @@ describe("what is parked says since when, why, and what comes next", () => {
       "circuit",
       null,
     ],
-    [
-      "the head of an ordered queue",
-      { located: parked(false), hold: { ...hold, deliveryId: aDelivery().id }, ...registered({}, { ordered: true }) },
-      "ordered",
-      at(3),
-    ],
-    [
-      "one behind it",
-      { located: parked(false), hold: { ...hold, deliveryId: "dlv_other" }, ...registered({}, { ordered: true }) },
-      "ordered",
-      null,
-    ],
-    [
-      "one whose turn it is",
-      { located: parked(false), hold: { ...hold, dueAt: 0, deliveryId: aDelivery().id }, ...registered({}, { ordered: true }) },
-      "ordered",
-      null,
-    ],
+    ["the head of an ordered queue", { located: parked(false, minutes(3)), ...registered({}, { orderBy: "app" }) }, "ordered", at(3)],
+    ["one behind it", { located: parked(false), ...registered({}, { orderBy: "app" }) }, "ordered", null],
+    ["one whose turn it is", { located: parked(false, minutes(-1)), ...registered({}, { orderBy: "app" }) }, "ordered", null],
     ["no place", { located: parked(false) }, "queue", null],
     ["an installation that was recovered since", { located: parked(true) }, "queue", null],
   ])("%s", (_what, facts, because, next) => {

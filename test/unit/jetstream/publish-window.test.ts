@@ -40,14 +40,14 @@ test("with room a store begins before the call returns; without, when its turn c
   const { store, end, begun } = storesOf(budget);
   const stores = [store("a", 10), store("b", 10), store("c", 10)];
   expect(begun).toEqual(["a", "b"]);
-  expect(budget.figures()).toEqual({ pending: 2, pendingBytes: 20, waiting: 1 });
+  expect(budget.counts()).toEqual({ pending: 2, pendingBytes: 20, waiting: 1 });
   end("b");
   await stores[1];
   expect(begun).toEqual(["a", "b", "c"]);
   end("a");
   end("c");
   expect(await Promise.all(stores)).toEqual(["a", "b", "c"]);
-  expect(budget.figures()).toEqual({ pending: 0, pendingBytes: 0, waiting: 0 });
+  expect(budget.counts()).toEqual({ pending: 0, pendingBytes: 0, waiting: 0 });
 });
 
 test("whatever their sizes, and however they end, stores begin in the order of the calls, all of them, and never exceed the budget", async () => {
@@ -61,7 +61,7 @@ test("whatever their sizes, and however they end, stores begin in the order of t
       const budget = windowOf(4, 100);
       const { store, end, begun, underWay } = storesOf(budget);
       const check = (): void => {
-        const { pending, pendingBytes } = budget.figures();
+        const { pending, pendingBytes } = budget.counts();
         expect(pending).toBe(underWay.size);
         expect(pendingBytes).toBe([...underWay.values()].reduce((sum, { bytes }) => sum + bytes, 0));
         expect(pending <= 4 && (pendingBytes <= 100 || pending === 1)).toBe(true);
@@ -85,7 +85,7 @@ test("whatever their sizes, and however they end, stores begin in the order of t
       const ended = (await Promise.allSettled(results)).map(({ status }) => status);
       expect(ended).toEqual(calls.map(({ fails }) => (fails ? "rejected" : "fulfilled")));
       expect(begun).toEqual(calls.map((_, nth) => String(nth)));
-      expect(budget.figures()).toEqual({ pending: 0, pendingBytes: 0, waiting: 0 });
+      expect(budget.counts()).toEqual({ pending: 0, pendingBytes: 0, waiting: 0 });
     }),
   );
 });
@@ -135,7 +135,7 @@ test("a wait ends at its deadline, before anything is made; who waits behind it 
   await clock.advance(9_000);
   end("c");
   expect(await patient).toBe("c");
-  expect(budget.figures()).toEqual({ pending: 1, pendingBytes: 60, waiting: 0 });
+  expect(budget.counts()).toEqual({ pending: 1, pendingBytes: 60, waiting: 0 });
 });
 
 test("a stop sends away who waits and who would have to, and leaves what is under way", async () => {
@@ -148,10 +148,10 @@ test("a stop sends away who waits and who would have to, and leaves what is unde
   budget.stop();
   await refused;
   await expect(store("d", 10)).rejects.toMatchObject({ code: "STREAM_REFUSED" });
-  expect(budget.figures()).toEqual({ pending: 1, pendingBytes: 10, waiting: 0 });
+  expect(budget.counts()).toEqual({ pending: 1, pendingBytes: 10, waiting: 0 });
   end("a");
   expect(await first).toBe("a");
   await clock.advance(5_000);
   expect(begun).toEqual(["a"]);
-  expect(budget.figures()).toEqual({ pending: 0, pendingBytes: 0, waiting: 0 });
+  expect(budget.counts()).toEqual({ pending: 0, pendingBytes: 0, waiting: 0 });
 });

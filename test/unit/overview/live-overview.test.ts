@@ -20,6 +20,7 @@ function setUp() {
   ]);
   const state = { reads: 0, unreadable: 0, followers: 0, say: (_: StatusEvent): void => {} };
   const live = createLiveOverview({
+    countOwnDeadLetters: async () => 1,
     appCreatedAt: () => null,
     async readOverview() {
       state.reads++;

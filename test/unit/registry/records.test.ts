@@ -17,7 +17,14 @@ const app = { webhook_url: "https://hooks.acme.example/in" };
 
 describe("an app", () => {
   test("needs a URL only", () => {
-    expect(parseRecord(appBody, app, "app")).toEqual({ ...app, status: "unpublished", events: [], headers: {}, ordered: false });
+    expect(parseRecord(appBody, app, "app")).toEqual({
+      ...app,
+      status: "unpublished",
+      events: [],
+      headers: {},
+      ordered: false,
+      on_exhausted: "continue",
+    });
   });
 
   test.each<[string, object, RegExp]>([

@@ -110,11 +110,22 @@ describe("an app's form", () => {
     max_in_flight: 8,
     ordered: true,
     ...{ created_at: null, updated_at: null },
+    order_by: "app",
+    on_exhausted: "continue" as const,
   };
 
   test("gives the record back", () => {
     expect(recordOf(record, formOf(record))).toEqual(record);
-    const bare = { ...record, retry_schedule_s: null, max_in_flight: null, timeout_ms: 1_000, headers: {}, events: [], ordered: false };
+    const bare = {
+      ...record,
+      retry_schedule_s: null,
+      max_in_flight: null,
+      timeout_ms: 1_000,
+      headers: {},
+      events: [],
+      ordered: false,
+      order_by: "none",
+    };
     expect(recordOf(bare, formOf(bare))).toEqual(bare);
     expect(formOf({ ...record, retry_schedule_s: [] }).retry_schedule_s).toBe("none");
     expect(recordOf(record, { ...formOf(record), retry_schedule_s: "none" })).toMatchObject({ retry_schedule_s: [] });

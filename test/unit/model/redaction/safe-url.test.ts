@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { redactedUrl } from "../../../../src/model/redaction/redacted-url.ts";
 import { urlSecrets, withoutSecrets } from "../../../../src/model/redaction/safe-url.ts";
 
 describe("a webhook URL is shown without its secrets", () => {
@@ -52,6 +53,17 @@ describe("a webhook URL is shown without its secrets", () => {
   ])("%s stays as it is", (url) => {
     expect(withoutSecrets(url)).toBe(url);
   });
+});
+
+test.each([
+  [
+    "https://hooks.slack.com/services/T000/B000/XXXX?a=1&b=&c#frag",
+    "https://hooks.slack.com/services/[redacted]/[redacted]/[redacted]?a=[redacted]&b=&[redacted]#[redacted]",
+  ],
+  ["https://user:t0ken@hooks.acme.example/in/s3cr3t", "https://[redacted]@hooks.acme.example/in/[redacted]"],
+  ["https://hooks.acme.example/teams/team42", "https://hooks.acme.example/teams/team42"],
+])("a record shows %s without its secrets to those who may not change it", (url, shown) => {
+  expect(redactedUrl(url)).toBe(shown);
 });
 
 test("everything that is masked is a secret, as it is written in the URL", () => {

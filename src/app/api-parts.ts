@@ -1,0 +1,132 @@
+/** The larger parts behind the API's routes: explain, the overview, the health query and changes of status. */
+
+import type { Readiness } from "../api/ports.ts";
+import type { DeadLetters } from "../dead-letters/dead-letters.ts";
+import { createDiscardBacklog } from "../dead-letters/discard.ts";
+import { createOwnDeadLetters } from "../dead-letters/own-dead-letters.ts";
+import { createExplain } from "../explain/explain.ts";
+import { createFindInStreams } from "../explain/find-in-streams.ts";
+import { orUnreachable } from "../jetstream/or-unreachable.ts";
+import type { createStatusHistory } from "../jetstream/status-history.ts";
+import { createStoredEvents } from "../jetstream/stored-events.ts";
+import { createSubjectCounts } from "../jetstream/subject-counts.ts";
+import { AppError } from "../model/app-error.ts";
+import type { InstallationRecord } from "../model/stored-records.ts";
+import { createLiveOverview } from "../overview/live-overview.ts";
+import { createReadOverview } from "../overview/read-overview.ts";
+import { createVolumes } from "../overview/volumes.ts";
+import { installationKey } from "../registry/record-kinds.ts";
+import { checkPrecondition, installationTag, type Precondition } from "../registry/record-tag.ts";
+import { createHealthQuery } from "../status/integration-health.ts";
+import { createDeliveryLookup } from "../storage/delivery-lookup.ts";
+import { createRequestLogQuery } from "../storage/request-log-query.ts";
+import { createStatsQuery } from "../storage/stats-query.ts";
+import type { Foundation } from "./foundation.ts";
+import type { CircuitParts } from "./wire-circuits.ts";
+import type { DeliveryParts } from "./wire-delivery.ts";
+import type { RegistryParts } from "./wire-registry.ts";
+import type { StatusParts } from "./wire-status.ts";
+import type { StreamParts } from "./wire-streams.ts";
+import type { SubscriberParts } from "./wire-subscribers.ts";
+import type { TelemetryParts } from "./wire-telemetry.ts";
+
+export type ApiGiven = Foundation &
+  StreamParts &
+  RegistryParts &
+  TelemetryParts &
+  StatusParts &
+  CircuitParts &
+  DeliveryParts &
+  SubscriberParts & { readonly readiness: Readiness };
+
+export function explainParts(given: ApiGiven) {
+  const { config, redis, nats, manager, names, index, registry, appCreatedAt, redisHealth, circuits, backlog, clock, logger } = given;
+  const queryRequestLog = createRequestLogQuery(
+    redis,
+    (uuid) => index.installation(uuid)?.organizationId,
+    appCreatedAt,
+    redisHealth.problem,
+    (problem) => logger.error({ problem }, "part of the request log can't be read"),
+  );
+  const lookup = createDeliveryLookup(redis, index.slugs, redisHealth.problem);
+  const storedEvents = createStoredEvents(nats, manager, names, clock);
+  const sources = {
+    queryRequestLog,
+    lookup,
+    events: storedEvents,
+    streams: createFindInStreams(nats, manager, names),
+    circuitOf: circuits.stateOf,
+    oldestParked: (queue: Parameters<typeof backlog.oldest>[0]) => orUnreachable(backlog.oldest(queue)),
+  };
+  const explain = createExplain(
+    { registry, index, sources, clock },
+    {
+      stream: names.streams.events,
+      maxParkedAgeMs: config.maxParkedAge,
+      probeIntervalMs: config.brokenProbeInterval,
+      brokenAction: config.brokenAction,
+    },
+  );
+  return { explain, queryRequestLog, lookup, storedEvents };
+}
+
+export function overviewParts(
+  given: ApiGiven,
+  { statusHistory, deadLetters }: { statusHistory: ReturnType<typeof createStatusHistory>; deadLetters: DeadLetters },
+) {
+  const { nats, redis, manager, names, index, appCreatedAt, redisHealth, circuits, connectionState, clock } = given;
+  const stats = createStatsQuery(redis, appCreatedAt, redisHealth.problem);
+  const readOverview = createReadOverview({
+    index,
+    circuitOf: circuits.stateOf,
+    volumes: createVolumes(stats, clock),
+    subjectCounts: createSubjectCounts(manager, names),
+    isBusUp: () => connectionState.up,
+    clock,
+  });
+  const countOwnDeadLetters = createOwnDeadLetters({ connection: nats, manager, names, isOwn: deadLetters.isOwn, appCreatedAt });
+  const liveOverview = createLiveOverview({ readOverview, statusHistory, appCreatedAt, countOwnDeadLetters, clock });
+  return { stats, readOverview, countOwnDeadLetters, liveOverview };
+}
+
+export function healthQueryOf({ config, installationRecords, healthStore, backlog, clock }: ApiGiven) {
+  return createHealthQuery(
+    {
+      ...{ records: installationRecords, health: healthStore, clock },
+      parkedCount: (app, installationUuid) => orUnreachable(backlog.count({ app, installationUuid })),
+      oldestParked: (app, installationUuid) => orUnreachable(backlog.oldest({ app, installationUuid })),
+    },
+    {
+      windowDays: config.brokenWindow,
+      probeIntervalMs: config.brokenAction === "park" ? config.brokenProbeInterval : null,
+    },
+  );
+}
+
+export function statusChangerOf(given: ApiGiven) {
+  const { registry, registryStore, index, integrationStatus, state, names, pulling, answeringGiveUp, skipDelivered } = given;
+  const { backlog, inFlightChannel } = given;
+  const discardBacklog = createDiscardBacklog({
+    ...{ ...pulling, names, giveUp: answeringGiveUp, skipDelivered, backlog },
+    inFlightOfReplicas: inFlightChannel.ask,
+  });
+  const meets =
+    (uuid: string, precondition: Precondition) =>
+    (record: InstallationRecord): void =>
+      checkPrecondition(installationKey(uuid), precondition, installationTag(record));
+  return {
+    enable: (uuid: string, precondition: Precondition) => integrationStatus.enable(uuid, meets(uuid, precondition)),
+    disable: (uuid: string, precondition: Precondition) => integrationStatus.disable(uuid, meets(uuid, precondition)),
+    async discardBacklog(uuid: string, precondition: Precondition) {
+      const { record, revision, tag } = await registry.getInstallation(uuid);
+      checkPrecondition(installationKey(uuid), precondition, tag);
+      if (record.status === "active")
+        throw new AppError("CONFLICT", `installation ${uuid} is active, what is parked for it is being delivered`);
+      await registryStore.reached(revision);
+      return discardBacklog({ app: record.app, installationUuid: uuid }, () => {
+        const status = index.installation(uuid)?.status;
+        return state.phase !== "stopping" && (status === "broken" || status === "disabled");
+      });
+    },
+  };
+}

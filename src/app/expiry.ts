@@ -1,0 +1,23 @@
+/** Sends parked deliveries that are older than POSTHORN_MAX_PARKED_AGE to dead letters, in the queues that nobody attempts. */
+import { messageOf } from "../model/app-error.ts";
+import { every } from "../model/periodic.ts";
+import type { Foundation } from "./foundation.ts";
+import type { SubscriberParts } from "./wire-subscribers.ts";
+
+const LONGEST_PERIOD_MS = 60_000;
+const SHORTEST_PERIOD_MS = 1_000;
+
+export function createExpiry({ config, queueOwner, parkedQueues, isFlowing, backlog, clock, logger }: Foundation & SubscriberParts) {
+  const expireParked = async (): Promise<void> => {
+    if (!queueOwner.isOwner()) return;
+    for (const queue of [...parkedQueues.busyQueues()].filter((one) => !isFlowing(one))) {
+      const expired = await backlog.expire(queue, config.maxParkedAge);
+      if (expired > 0)
+        logger.warn({ app: queue.app, installation_uuid: queue.installationUuid, expired }, "parked deliveries have expired");
+    }
+  };
+  const periodMs = Math.min(LONGEST_PERIOD_MS, Math.max(SHORTEST_PERIOD_MS, config.maxParkedAge / 10));
+  return every(clock, periodMs, expireParked, (error) =>
+    logger.warn({ error: messageOf(error) }, "expired deliveries can't be swept; trying again"),
+  );
+}

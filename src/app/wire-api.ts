@@ -1,0 +1,67 @@
+/** The HTTP API and what only its routes use. */
+import { randomUUID } from "node:crypto";
+import { createCheckAccess } from "../api/http/access.ts";
+import { createRateLimit } from "../api/http/rate-limit.ts";
+import { createApiServer } from "../api/http/server.ts";
+import { allRoutes } from "../api/routes/all-routes.ts";
+import { PAGE_FOLDER } from "../config/page-folder.ts";
+import { VERSION } from "../config/version.ts";
+import { createDeadLetters } from "../dead-letters/dead-letters.ts";
+import { createResend } from "../dead-letters/resend.ts";
+import { createTestCall } from "../delivery/test-call.ts";
+import { createEventPublisher } from "../jetstream/event-publisher.ts";
+import { createStatusHistory } from "../jetstream/status-history.ts";
+import { createAppTokens } from "../registry/app-tokens.ts";
+import { createReplayNotes } from "../storage/replay-notes.ts";
+import { type ApiGiven, explainParts, healthQueryOf, overviewParts, statusChangerOf } from "./api-parts.ts";
+
+export function wireApi(given: ApiGiven) {
+  const { config, nats, manager, names, jetStream, index, registryStore, signingKey, tracing, metrics, clock, logger, redis } = given;
+  const { answeringStreams: streams } = given;
+  const appTokens = createAppTokens({ index, signingKey, clock }, { maxTtlMs: config.appTokenMaxTtl });
+  const statusHistory = createStatusHistory(nats, manager, names);
+  const { explain, queryRequestLog, lookup, storedEvents } = explainParts(given);
+  const deadLetters = createDeadLetters({ ...given, connection: nats, streams, match: index.match });
+  const { stats, readOverview, countOwnDeadLetters, liveOverview } = overviewParts(given, { statusHistory, deadLetters });
+  const routes = allRoutes({
+    ...{ registry: given.registry, index, secretBox: given.secretBox, appTokens, maxPageSize: config.httpMaxPageSize },
+    ...{ statusChanger: statusChangerOf(given), queryHealth: healthQueryOf(given) },
+    ...{ publish: createEventPublisher(jetStream, names, tracing), eventLimits: given.eventLimits },
+    ...{ queryRequestLog, explain, stats, statusHistory, readOverview, liveOverview, debugLog: given.debugLog, clock },
+    callTest: createTestCall({
+      ...given,
+      registry: index,
+      installationsOf: (app) => [...index.installations()].filter((installation) => installation.app === app),
+      newId: randomUUID,
+    }),
+    replayNotes: createReplayNotes(redis, clock),
+    ...{ deadLetters, countOwnDeadLetters },
+    resend: createResend({ events: storedEvents, streams, find: lookup.find, tracing, clock }),
+    brokenOf: (uuid) => given.installationStates.brokenOf(uuid),
+    invalidRecords: registryStore.invalid,
+    session: { version: VERSION, traceUrl: config.traceUrl },
+    readiness: given.readiness,
+    renderMetrics: metrics.render,
+  });
+  const checkAccess = createCheckAccess({
+    tokens: config.apiTokens,
+    appOf: appTokens.appOf,
+    calls: createRateLimit(config.httpRateLimit, clock.now),
+    failures: createRateLimit(config.httpFailedAuthLimit, clock.now),
+  });
+  const api = createApiServer(routes, checkAccess, logger, {
+    host: config.httpHost,
+    port: config.httpPort,
+    version: VERSION,
+    isOpen: config.apiTokens.length === 0,
+    pageFolder: PAGE_FOLDER,
+    limits: {
+      maxBodyBytes: config.httpMaxBodySize,
+      maxHeaderBytes: config.httpMaxHeaderSize,
+      maxHeaders: config.httpMaxHeaders,
+      maxIdLength: config.maxIdLength,
+      requestTimeoutMs: config.httpRequestTimeout,
+    },
+  });
+  return { api, liveOverview };
+}

@@ -1,0 +1,133 @@
+/** The way of a delivery: admission, the app's share, the attempt, and what follows from it. */
+import { VERSION } from "../config/version.ts";
+import { createAdmission } from "../delivery/admission.ts";
+import { createAttempt } from "../delivery/attempt.ts";
+import { createDispatcher } from "../delivery/dispatcher.ts";
+import { createEnvelopeBuilder } from "../delivery/envelope.ts";
+import { createGiveUp, type GiveUp } from "../delivery/give-up.ts";
+import { createHeaderBuilder } from "../delivery/headers.ts";
+import { createSender } from "../delivery/http/sender.ts";
+import { createInFlight } from "../delivery/in-flight.ts";
+import { createBulkhead } from "../delivery/limits/bulkhead.ts";
+import { createDestinationOf } from "../delivery/limits/destination.ts";
+import { createSkipDelivered } from "../delivery/skip-delivered.ts";
+import { createDeliveryStreams, type DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
+import { isOrdered } from "../model/app.ts";
+import { type StatusEvent, statusSubject } from "../model/status-event.ts";
+import { createDeliveryEvents } from "../status/delivery-events.ts";
+import { createOrderRecords } from "../subscribers/ordered/order-records.ts";
+import { createParkedShare } from "../subscribers/parked/parked-share.ts";
+import { createTraceIds } from "../telemetry/trace-ids.ts";
+import type { Foundation } from "./foundation.ts";
+import type { LatePorts } from "./late-ports.ts";
+import type { CircuitParts } from "./wire-circuits.ts";
+import type { RegistryParts } from "./wire-registry.ts";
+import type { StatusParts } from "./wire-status.ts";
+import type { StreamParts } from "./wire-streams.ts";
+import type { TelemetryParts } from "./wire-telemetry.ts";
+
+type Given = Foundation & StreamParts & RegistryParts & TelemetryParts & StatusParts & CircuitParts & LatePorts;
+
+export type DeliveryParts = ReturnType<typeof wireDelivery>;
+
+/** How long a delivery waits for its app's share before it is parked. */
+const BULKHEAD_WAIT_MS = 500;
+/** How long a person waits for what they asked to be stored; as long as a publish without an answer takes. */
+const STORED_WITHIN_MS = 5_000;
+
+export function wireDelivery(given: Given) {
+  const { config, names, jetStream, connectionState, maxPayloadBytes, registryStore, index, observer, tracing, requestLog, circuitOpen } =
+    given;
+  const { isQueueBusy, onParked, wakeQueues, clock, logger } = given;
+  const sender = senderOf(given);
+  const attempt = attemptOf(given, sender);
+  const orderRecords = createOrderRecords(registryStore, (app) => wakeQueues("order", app));
+  const admission = createAdmission({
+    registry: index,
+    circuitOpen,
+    queueBusy: isQueueBusy,
+    keepsOrder: (app) => isOrdered(app) || orderRecords.get(app.slug) !== undefined,
+    brokenAction: config.brokenAction,
+  });
+  const bulkhead = createBulkhead(clock, {
+    maxInFlight: config.maxInFlight,
+    maxPerDestination: config.targetMaxConnections,
+    maxWaitMs: BULKHEAD_WAIT_MS,
+  });
+  // Without NATS nothing can be acknowledged or stored: attempts in flight finish, and none starts until the registry is current again.
+  connectionState.onDisconnect(bulkhead.suspend);
+  registryStore.onCurrent(() => {
+    if (connectionState.up) bulkhead.resume();
+  });
+  const share = createParkedShare(config.parkedAppShare);
+  const deliveryStreams = createDeliveryStreams({
+    ...{ jetStream, names, maxPayloadBytes, clock, logger },
+    isUp: () => connectionState.up,
+    onStored(delivery, location) {
+      requestLog.stored(delivery, location);
+      if (location.stream === "parked") share.parked(delivery);
+    },
+  });
+  const answeringStreams = deliveryStreams.within(STORED_WITHIN_MS);
+  const giveUp = giveUpInto(given, deliveryStreams);
+  const destinationOf = createDestinationOf(index);
+  const skipDelivered = createSkipDelivered({ log: requestLog, observer });
+  const directLimit = (appMaxInFlight: number | null): number => Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2);
+  const dispatcher = createDispatcher({
+    ...{ admission, bulkhead, destinationOf, attempt, skipDelivered, observer, tracing, directLimit, onParked, giveUp },
+    streams: deliveryStreams,
+    isShareUsedUp: share.isUsedUp,
+  });
+  return {
+    ...{ sender, attempt, orderRecords, admission, bulkhead, destinationOf, dispatcher, directLimit, share },
+    ...{ skipDelivered, inFlight: createInFlight(), deliveryStreams, answeringStreams, giveUp },
+    answeringGiveUp: giveUpInto(given, answeringStreams),
+  };
+}
+
+function senderOf({ config, addressGuard, nameResolver, clock }: Given) {
+  return createSender(
+    { guard: addressGuard, resolver: nameResolver, clock },
+    {
+      connectTimeoutMs: config.connectTimeout,
+      connectionsPerOrigin: config.targetMaxConnections,
+      tlsMinVersion: config.targetTlsMinVersion,
+      extraAuthorities: config.targetCaFile,
+      proxy: config.targetProxy,
+    },
+  );
+}
+
+function attemptOf(given: Given, sender: ReturnType<typeof createSender>) {
+  const { config, index, requestLog, observer, circuits, healthWatch, appCreatedAt, tracing, clock, wallClock } = given;
+  return createAttempt(
+    {
+      ...{ registry: index, sender, tracing, clock, wallClock },
+      envelope: createEnvelopeBuilder(config.defaultActor),
+      headers: createHeaderBuilder({ prefix: config.headerPrefix, userAgent: `Posthorn/${VERSION}` }),
+      tryStart: circuits.tryStart,
+      attemptListeners: [
+        requestLog.record,
+        observer.attempted,
+        healthWatch.onAttempt,
+        // The slug of a deleted app may belong to a new one, whose circuit a late failure must not open.
+        (record) => {
+          if (appCreatedAt(record.app.slug) === record.app.createdAt) circuits.onAttempt(record);
+        },
+      ],
+      random: Math.random,
+      newRequestId: createTraceIds().traceId,
+    },
+    { requestTimeoutMs: config.requestTimeout, retryScheduleMs: config.retrySchedule, headerPrefix: config.headerPrefix },
+  );
+}
+
+function giveUpInto(
+  { config, observer, tracing, requestLog, index, dashboardUrl, clock }: Given,
+  deadLetters: DeliveryStreamWriter,
+): GiveUp {
+  const prefix = config.subjectPrefix;
+  const announce = (event: StatusEvent) => deadLetters.announce(statusSubject(prefix, event), JSON.stringify(event), event.id);
+  const publish = createDeliveryEvents(announce, index, clock, { prefix, dashboardUrl });
+  return createGiveUp({ deadLetters, observer, tracing, publish, recordLocation: requestLog.stored });
+}

@@ -1,0 +1,37 @@
+/** Passes the records that the registry bucket's watch brings, besides apps and installations for the index, to the parts they concern. */
+import { leaseKind } from "../jetstream/lease.ts";
+import { CIRCUITS } from "../registry/record-kinds.ts";
+import { CIRCUIT_PREFIX, circuitState } from "../status/circuit-store.ts";
+import { INSTALLATION_PREFIX } from "../status/installation-record.ts";
+import { ORDER_RECORDS } from "../subscribers/ordered/order-records.ts";
+import { OWNER_KEY } from "../subscribers/ordered/queue-owner.ts";
+import type { Foundation } from "./foundation.ts";
+import type { CircuitParts } from "./wire-circuits.ts";
+import type { DeliveryParts } from "./wire-delivery.ts";
+import type { RegistryParts } from "./wire-registry.ts";
+import type { StatusParts } from "./wire-status.ts";
+import type { SubscriberParts } from "./wire-subscribers.ts";
+
+export function wireRecords(given: Foundation & RegistryParts & StatusParts & CircuitParts & DeliveryParts & SubscriberParts): void {
+  const { registryStore, kinds, outboxRelay, installationStates, circuitOutboxRelay, circuits, parkedQueues, queueOwner, clock } = given;
+  registryStore.onRecord(kinds.installations, (key, record) => {
+    outboxRelay.update(key, record);
+    installationStates.update(key.slice(INSTALLATION_PREFIX.length), record);
+  });
+  registryStore.onRecord(CIRCUITS, (key, record, revision) => {
+    circuitOutboxRelay.update(key, record);
+    circuits.apply(key.slice(CIRCUIT_PREFIX.length), circuitState(record), revision);
+  });
+  registryStore.onRecord(kinds.apps, (key, record) => {
+    const slug = key.slice(kinds.apps.prefix.length);
+    if (record === null) circuits.forget(slug);
+    // The app may have become ordered, or may have more deliveries in flight.
+    else parkedQueues.wake("app", slug);
+  });
+  registryStore.onRecord(ORDER_RECORDS, given.orderRecords.observe);
+  registryStore.onRecord(leaseKind(OWNER_KEY), (_key, value, revision, storedAt) => {
+    // The lease is rewritten every few seconds. A record from before the watch began says nothing about the time now.
+    if (registryStore.isCurrent()) clock.sample?.(storedAt);
+    queueOwner.observe(value, revision);
+  });
+}

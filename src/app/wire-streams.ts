@@ -1,0 +1,33 @@
+/** JetStream: the streams, and what pull consumers share. */
+import { createAckBatcher } from "../jetstream/ack-batcher.ts";
+import { type ConnectionState, createConnectionState, openJetStream } from "../jetstream/connection.ts";
+import { createConsumerDeletions } from "../jetstream/consumer-deletions.ts";
+import { createStartupWait } from "../jetstream/startup-wait.ts";
+import { createStreamMetrics } from "../jetstream/stream-metrics.ts";
+import { ensureTopology } from "../jetstream/streams.ts";
+import { createSubjects } from "../jetstream/subjects.ts";
+import type { Foundation } from "./foundation.ts";
+
+export type StreamParts = Awaited<ReturnType<typeof wireStreams>>;
+
+/** The server's own default, until it has announced its limit. */
+const DEFAULT_MAX_PAYLOAD_BYTES = 1024 * 1024;
+
+export async function wireStreams({ config, nats, clock, logger, signal }: Foundation) {
+  const names = createSubjects(config.subjectPrefix);
+  const untilAvailable = createStartupWait({ startupTimeoutMs: config.startupTimeout, signal }, clock, logger);
+  const manager = await untilAvailable("JetStream", () => openJetStream(nats));
+  await untilAvailable("the streams", () => ensureTopology(manager, names, config.streamReplicas));
+  const connectionState: ConnectionState = createConnectionState(nats);
+  return {
+    names,
+    untilAvailable,
+    manager,
+    jetStream: nats.jetstream(),
+    connectionState,
+    acks: createAckBatcher(nats, connectionState, clock),
+    consumerDeletions: createConsumerDeletions(nats, logger),
+    streamMetrics: createStreamMetrics(manager, names, clock, logger),
+    maxPayloadBytes: (): number => nats.info?.max_payload ?? DEFAULT_MAX_PAYLOAD_BYTES,
+  };
+}

@@ -1,0 +1,123 @@
+/** What takes messages from the streams: events, fan-out batches, retries, parked queues and ordered apps; and the probes of broken ones. */
+import type { Config } from "../config/settings.ts";
+import { createDeliverEvent } from "../delivery/deliver-event.ts";
+import type { ParkedQueue } from "../delivery/ports.ts";
+import { createRecoveryProbe } from "../delivery/recovery-probe.ts";
+import { createAckFloor } from "../jetstream/ack-floor.ts";
+import type { EventLimits } from "../model/event-reader.ts";
+import { pauseReason } from "../model/installation-pause.ts";
+import { createProbeSchedule } from "../status/probe-schedule.ts";
+import { createGiveBacks } from "../storage/give-backs.ts";
+import { createEventsSubscriber } from "../subscribers/events-subscriber.ts";
+import { createFanOutSubscriber } from "../subscribers/fan-out-subscriber.ts";
+import { createQueueOwner } from "../subscribers/ordered/queue-owner.ts";
+import { createAttemptParked } from "../subscribers/parked/attempt-parked.ts";
+import { createBacklog } from "../subscribers/parked/backlog.ts";
+import { createInFlightChannel } from "../subscribers/parked/in-flight-channel.ts";
+import { createParkedQueues } from "../subscribers/parked/parked-queues.ts";
+import { createReadEvent } from "../subscribers/read-event.ts";
+import { createRetriesSubscriber } from "../subscribers/retries-subscriber.ts";
+import type { Foundation } from "./foundation.ts";
+import type { LatePorts } from "./late-ports.ts";
+import type { CircuitParts } from "./wire-circuits.ts";
+import type { DeliveryParts } from "./wire-delivery.ts";
+import type { RegistryParts } from "./wire-registry.ts";
+import type { StatusParts } from "./wire-status.ts";
+import type { StreamParts } from "./wire-streams.ts";
+import type { TelemetryParts } from "./wire-telemetry.ts";
+
+type Given = Foundation & StreamParts & RegistryParts & TelemetryParts & StatusParts & CircuitParts & DeliveryParts & LatePorts;
+
+export type SubscriberParts = ReturnType<typeof wireSubscribers>;
+
+/** What a stream's message contains besides its event: attempts made, or the installations of a fan-out batch. */
+const MESSAGE_OVERHEAD_BYTES = 32 * 1024;
+/**
+ * Events held for each attempt that may be in flight; more are pulled when a quarter is free. Held events outlive the garbage
+ * collector's young generation and are copied, so holding more costs time for each.
+ */
+const EVENTS_PER_IN_FLIGHT = 1;
+
+export function wireSubscribers(given: Given) {
+  const { config, nats, redis, manager, names, index, registryStore, acks, bulkhead, deliveryStreams, orderRecords } = given;
+  const { directLimit, replica, clock, logger } = given;
+  const eventLimits = eventLimitsOf(config, given.maxPayloadBytes);
+  const pulling = { ...given, connection: nats, acks, giveBacks: createGiveBacks(redis), mayPull: registryStore.isCurrent };
+  const handling = { ...pulling, log: given.requestLog, streams: deliveryStreams, registry: index, match: index.match };
+  const deliverEvent = createDeliverEvent(given);
+  const readEvent = createReadEvent(names, eventLimits);
+  const backlog = createBacklog(given);
+  const inFlightChannel = createInFlightChannel(nats, names);
+  const attemptParked = createAttemptParked({ ...given, maxParkedAgeMs: config.maxParkedAge });
+  const isFlowing = ({ installationUuid }: ParkedQueue): boolean => {
+    const status = installationUuid === null ? undefined : index.installation(installationUuid)?.status;
+    return pauseReason(status, config.brokenAction) === null;
+  };
+  const parkedQueues = createParkedQueues(
+    { ...handling, attemptParked, isOwned: (app) => orderRecords.get(app) !== undefined, onWake: given.wakeOwner },
+    { appMaxInFlight: config.appMaxInFlight },
+  );
+  const queueOwner = createQueueOwner({
+    ...{ ...handling, attemptParked, backlog, isFlowing, readEvent, records: registryStore, orderRecords, replica },
+    countOf: parkedQueues.count,
+    isShareUsedUp: given.share.isUsedUp,
+    limitOf: (app) => Math.max(1, directLimit(index.app(app)?.maxInFlight ?? null)),
+    appMaxInFlight: config.appMaxInFlight,
+  });
+  inFlightChannel.answer(() => (queueOwner.isOwner() ? queueOwner.inFlight() : null));
+  const retries = createRetriesSubscriber(handling);
+  const fanOut = createFanOutSubscriber({
+    ...{ ...handling, deliverEvent },
+    waiting: () => bulkhead.waiting() + deliveryStreams.counts().waiting,
+  });
+  const ackFloor = createAckFloor(manager, registryStore, names, clock, logger);
+  const events = createEventsSubscriber(
+    { ...handling, readEvent, isLeft: orderRecords.areLeft, deliverEvent, ackFloor },
+    { maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT },
+  );
+  registryStore.onCurrent(() => events.wake());
+  return {
+    ...{ pulling, eventLimits, backlog, inFlightChannel, isFlowing, parkedQueues, queueOwner, retries, fanOut, ackFloor, events },
+    probeSchedule: probeScheduleOf(given, { parkedQueues, backlog }),
+    held: () => ({
+      events: events.held(),
+      retries: retries.held() + fanOut.held(),
+      parked: parkedQueues.held() + queueOwner.held(),
+    }),
+  };
+}
+
+function eventLimitsOf(config: Config, maxPayloadBytes: () => number): EventLimits {
+  return {
+    // A larger event would not fit into a stream together with what its messages add.
+    get maxBytes() {
+      return Math.min(config.maxEventSize, maxPayloadBytes() - MESSAGE_OVERHEAD_BYTES);
+    },
+    maxHeaders: config.maxEventHeaders,
+    maxDepth: config.maxEventDepth,
+    maxKeys: config.maxEventKeys,
+    maxIdLength: config.maxIdLength,
+  };
+}
+
+interface Queues {
+  readonly parkedQueues: ReturnType<typeof createParkedQueues>;
+  readonly backlog: ReturnType<typeof createBacklog>;
+}
+
+function probeScheduleOf(given: Given, { parkedQueues, backlog }: Queues) {
+  const { config, index, integrationStatus, clock, logger } = given;
+  const recoveryProbe = createRecoveryProbe({
+    ...given,
+    registry: index,
+    queueBusy: parkedQueues.busy,
+    parkedAfter: backlog.after,
+    removeParked: backlog.remove,
+    isBroken: (uuid) => index.installation(uuid)?.status === "broken",
+  });
+  const { isPossible: isProbePossible, next: nextProbe } = recoveryProbe;
+  return createProbeSchedule(
+    { installation: index.installation, status: integrationStatus, isProbePossible, nextProbe, clock, logger },
+    { intervalMs: config.brokenProbeInterval },
+  );
+}

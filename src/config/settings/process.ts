@@ -1,0 +1,36 @@
+/** The process: shutdown, logs, metrics. */
+import { duration, integer, LONGEST_WAIT_MS, optional, setting } from "../setting.ts";
+import { parseChoice } from "../values.ts";
+
+const PROCESS = "Process";
+const TESTS = "Tests";
+
+export const PROCESS_SETTINGS = {
+  DRAIN_TIMEOUT: duration("25s", { group: PROCESS, about: "How long a shutdown waits for attempts in flight." }, 1, LONGEST_WAIT_MS),
+  LOG_LEVEL: setting({
+    parse: parseChoice(["trace", "debug", "info", "warn", "error", "fatal", "silent"]),
+    default: "info",
+    form: "level",
+    group: PROCESS,
+    about: "`debug` and below add detail; `info` has one line per attempt.",
+  }),
+  LOG_DELIVERED_PERCENT: integer(
+    "100",
+    { group: PROCESS, about: "Percentage of delivered attempts that are logged; failed ones are always logged." },
+    0,
+    100,
+  ),
+  METRICS_APPS: integer(
+    "100",
+    { group: PROCESS, about: "Apps with their own attempt counters in the metrics; all others are counted as `_other`." },
+    0,
+    1_000,
+  ),
+
+  TEST_CLOCK: optional({
+    parse: String,
+    form: "path",
+    group: TESTS,
+    about: "A file with the offset of Posthorn's clock from the system's, such as `6d`. Refused with NODE_ENV=production.",
+  }),
+} as const;

@@ -1,0 +1,159 @@
+/**
+ * Publishes a message and keeps trying until JetStream has stored it.
+ *
+ * PUBLISH-1  A call resolves only on JetStream's ack. It keeps trying until then, until its deadline or until `stop`: the source of the
+ *          message stays unacknowledged and held meanwhile, which is the back-pressure when a stream refuses or NATS is down. Nothing is
+ *          tried after the deadline.
+ * PUBLISH-2  A message that is larger than the server or the stream accepts is not tried again: the call rejects.
+ * PUBLISH-3  A stream counts as refusing while a message for it is waiting whose last try failed. Messages that it accepts meanwhile, and
+ *          other streams, don't change that.
+ * PUBLISH-4  Each stream has a publish window, and so have fan-out batches. A flood of parked deliveries, or a stream that refuses, thus
+ *          delays nothing in another stream. Messages of one window are published in the order of the calls (DISPATCH-2 in
+ *          delivery/dispatcher.ts relies on it), and have no body before they are.
+ */
+import { headers, type JetStreamClient, type MsgHdrs, NatsError, ErrorCode as NatsErrorCode, type PubAck } from "nats";
+import type { MessageRef, StoredMessageRef, StreamName } from "../delivery/ports.ts";
+import { isLeaseOver, requireLease } from "../delivery/source-lease.ts";
+import { AppError, messageOf } from "../model/app-error.ts";
+import type { Clock } from "../model/clock.ts";
+import type { Logger } from "../model/logger.ts";
+import { sleep } from "../model/periodic.ts";
+import type { TraceHeaders } from "../model/trace-context.ts";
+import { natsReason } from "./nats-errors.ts";
+import { createPublishWindow, type PublishCounts } from "./publish-window.ts";
+
+/** The streams that Posthorn stores messages in. */
+export const STORED_STREAMS = ["retries", "parked", "dead-letters", "status"] as const satisfies readonly StreamName[];
+
+export type StoredStream = (typeof STORED_STREAMS)[number];
+
+export interface MessageToStore {
+  readonly stream: StoredStream;
+  readonly subject: string;
+  /** About as large as the body will be, in characters. */
+  readonly size: number;
+  /** Called when the window admits the message. */
+  readonly body: () => string;
+  readonly messageId: string;
+  readonly trace: TraceHeaders | null;
+  readonly contentType?: string;
+  /** The message that this one replaces: nothing is stored once its lease is over. */
+  readonly source?: MessageRef;
+  /** The publish window; the stream's own when absent. */
+  readonly window?: "fan-out";
+}
+
+export interface DurablePublish {
+  /**
+   * @param until milliseconds since the epoch; null: no deadline
+   * @throws AppError STREAM_REFUSED, LeaseOver
+   */
+  store(message: MessageToStore, until: number | null): Promise<StoredMessageRef>;
+  /** Messages of all windows that are being published, and that wait. */
+  counts(): PublishCounts;
+  /** PUBLISH-3. */
+  refusing(): readonly StoredStream[];
+  /** Ends every try and every wait. */
+  stop(): void;
+}
+
+export interface DurablePublishDependencies {
+  readonly jetStream: Pick<JetStreamClient, "publish">;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly isUp: () => boolean;
+}
+
+const PUBLISH_TIMEOUT_MS = 5_000;
+const TRY_AGAIN_MS = 500;
+/** The server's JSStreamMessageExceedsMaximumErr: over the stream's max_msg_size. */
+const MESSAGE_TOO_LARGE = 10054;
+/** Of each window: JetStream acknowledges well over 10,000 a second with as many pending. */
+const WINDOW = { maxMessages: 256, maxBytes: 16 * 1024 * 1024 };
+
+export function createDurablePublish({ jetStream, clock, logger, isUp }: DurablePublishDependencies): DurablePublish {
+  const windowOf = (name: string) => createPublishWindow(clock, { name, ...WINDOW });
+  const windows = {
+    retries: windowOf("retries"),
+    parked: windowOf("parked"),
+    "dead-letters": windowOf("dead-letters"),
+    status: windowOf("status"),
+    "fan-out": windowOf("retries"),
+  };
+  /** Stream → messages whose last try failed (PUBLISH-3). */
+  const refused: Record<StoredStream, number> = { retries: 0, parked: 0, "dead-letters": 0, status: 0 };
+  let isStopped = false;
+
+  const publish = async (message: MessageToStore, body: string, messageHeaders: MsgHdrs, until: number | null): Promise<PubAck> => {
+    if (message.source !== undefined) requireLease(message.source);
+    const timeout = until === null ? PUBLISH_TIMEOUT_MS : Math.max(1, Math.min(PUBLISH_TIMEOUT_MS, until - clock.now()));
+    // While it reconnects, the library keeps what is published and sends it afterwards, which may be after the deadline.
+    if (until !== null && !isUp()) throw new Error("NATS is down");
+    return await jetStream.publish(message.subject, body, { msgID: message.messageId, headers: messageHeaders, timeout });
+  };
+
+  /** @returns why the message is not tried again; null when it is */
+  const refusal = (error: unknown, { stream, subject }: MessageToStore, body: string, until: number | null): AppError | null => {
+    const refuse = (text: string, retryable: boolean): AppError => new AppError("STREAM_REFUSED", text, { retryable, cause: error });
+    if (isTooLarge(error)) return refuse(`${subject}: ${body.length} characters are more than the stream takes`, false);
+    if (isStopped) return refuse(`${subject}: not stored before the stop (${natsReason(error)})`, true);
+    if (until !== null && clock.now() + TRY_AGAIN_MS >= until)
+      return refuse(`the ${stream} stream has not stored ${subject} in time (${natsReason(error)})`, true);
+    return null;
+  };
+
+  /** Everything before the first publish is synchronous (PUBLISH-4). */
+  const storeAdmitted = async (message: MessageToStore, until: number | null): Promise<StoredMessageRef> => {
+    const { stream, subject, size, messageId } = message;
+    let isRefused = false;
+    try {
+      const messageHeaders = headersOf(message);
+      const body = message.body();
+      for (;;) {
+        try {
+          const ack = await publish(message, body, messageHeaders, until);
+          if (isRefused && refused[stream] === 1) logger.info({ stream }, "stream accepts messages again");
+          // A duplicate of an own try that was stored but not acknowledged is not one.
+          return { subject, sequence: ack.seq, messageId, isDuplicate: ack.duplicate && !isRefused };
+        } catch (error) {
+          if (isLeaseOver(error)) throw error;
+          const final = refusal(error, message, body, until);
+          if (final !== null) throw final;
+          if (!isRefused && refused[stream]++ === 0)
+            logger.error({ stream, subject, error: messageOf(error) }, "stream refuses messages; their sources stay unacknowledged");
+          isRefused = true;
+          await sleep(clock, TRY_AGAIN_MS);
+        }
+      }
+    } finally {
+      if (isRefused) refused[stream]--;
+      windows[message.window ?? stream].leave(size);
+    }
+  };
+
+  return {
+    store: (message, until) => windows[message.window ?? message.stream].enter(message.size, () => storeAdmitted(message, until), until),
+    counts() {
+      const all = Object.values(windows).map((window) => window.counts());
+      const sum = (of: keyof PublishCounts): number => all.reduce((total, counts) => total + counts[of], 0);
+      return { pending: sum("pending"), pendingBytes: sum("pendingBytes"), waiting: sum("waiting") };
+    },
+    refusing: () => STORED_STREAMS.filter((stream) => refused[stream] > 0),
+    stop() {
+      isStopped = true;
+      for (const window of Object.values(windows)) window.stop();
+    },
+  };
+}
+
+function headersOf({ contentType, trace }: MessageToStore): MsgHdrs {
+  const messageHeaders = headers();
+  if (contentType !== undefined) messageHeaders.set("content-type", contentType);
+  if (trace?.traceparent) messageHeaders.set("traceparent", trace.traceparent);
+  if (trace?.tracestate) messageHeaders.set("tracestate", trace.tracestate);
+  return messageHeaders;
+}
+
+function isTooLarge(error: unknown): boolean {
+  return error instanceof NatsError && (error.code === NatsErrorCode.MaxPayloadExceeded || error.api_error?.err_code === MESSAGE_TOO_LARGE);
+}

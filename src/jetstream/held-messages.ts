@@ -1,0 +1,141 @@
+/**
+ * The messages that a pull consumer holds: their heartbeats, and their leases (LEASE-1).
+ *
+ * HELD-1  A message that is delivered again while it is held stays the same message: it is never handled twice at once.
+ * HELD-2  A lease runs for ack_wait, less a margin, from the receipt of the message or from a heartbeat that a PONG has followed. It ends
+ *         when the consumer is deleted, even if a consumer of the same name replaces it.
+ * HELD-3  After the process was suspended, messages that arrive before the server answers again may have been delivered before the
+ *         suspension: their leases count from then.
+ */
+import type { JetStreamManager, NatsConnection } from "nats";
+import { messageOf } from "../model/app-error.ts";
+import type { Logger } from "../model/logger.ts";
+import { createSlots } from "../model/slots.ts";
+import type { ConnectionState } from "./connection.ts";
+import type { ConsumerSettings } from "./consumers.ts";
+import type { ConsumedMessage } from "./message.ts";
+
+export interface HeldMessages {
+  readonly size: number;
+  /** @returns false when the message is held already; it was renewed */
+  add(message: ConsumedMessage, reply: string): boolean;
+  remove(message: ConsumedMessage): void;
+  /** Ends all leases: the consumer was deleted. */
+  loseAll(): void;
+  /** Ends all leases if the consumer is another one than at the last call. */
+  checkConsumer(): Promise<void>;
+  /** Sends the heartbeats that are due. Called once a second. */
+  tick(): void;
+}
+
+export interface HeldMessagesDependencies {
+  readonly connection: NatsConnection;
+  readonly manager: JetStreamManager;
+  readonly connectionState: Pick<ConnectionState, "up">;
+  /** Monotonic milliseconds. */
+  readonly monotonicNow: () => number;
+  readonly logger: Logger;
+}
+
+/** A process that did not tick for so long was suspended (HELD-3). */
+const SUSPENDED_MS = 2_500;
+/** A lease ends before ack_wait does, by this share of it. */
+const LEASE_MARGIN = 0.1;
+const HEARTBEATS_PER_ACK_WAIT = 3;
+
+interface HeldState {
+  /** When the consumer was created, as the server says it. */
+  consumerCreated: string | null;
+  tickedAt: number;
+  /** The last tick before the process was suspended, until the server has answered again; null: it was not. */
+  suspendedSince: number | null;
+}
+
+/** @param onLost called on every tick for each held message whose lease is over */
+export function createHeldMessages(
+  { connection, manager, connectionState, monotonicNow, logger }: HeldMessagesDependencies,
+  { stream, consumer, ackWaitMs }: ConsumerSettings,
+  onLost: (message: ConsumedMessage) => void,
+): HeldMessages {
+  const held = createSlots<ConsumedMessage>();
+  const leaseMs = ackWaitMs * (1 - LEASE_MARGIN);
+  const state: HeldState = { consumerCreated: null, tickedAt: monotonicNow(), suspendedSince: null };
+
+  const loseAll = (): void => held.each((message) => message.lose());
+
+  const checkConsumer = async (): Promise<void> => {
+    const { created } = await manager.consumers.info(stream, consumer);
+    if (state.consumerCreated !== null && created !== state.consumerCreated) loseAll();
+    state.consumerCreated = created;
+  };
+
+  /** HELD-3. */
+  const noticeSuspension = (): void => {
+    const before = state.tickedAt;
+    state.tickedAt = monotonicNow();
+    if (state.tickedAt - before < SUSPENDED_MS) return;
+    state.suspendedSince ??= before;
+    if (connection.isClosed()) return;
+    connection.flush().then(
+      () => {
+        state.suspendedSince = null;
+      },
+      () => {},
+    );
+  };
+
+  const sendHeartbeats = (): readonly ConsumedMessage[] => {
+    const now = monotonicNow();
+    const sent: ConsumedMessage[] = [];
+    held.each((message) => {
+      if (!message.isOurs()) return onLost(message);
+      if (now - message.heartbeatAt < ackWaitMs / HEARTBEATS_PER_ACK_WAIT) return;
+      message.working();
+      message.heartbeatAt = now;
+      sent.push(message);
+    });
+    return sent;
+  };
+
+  /** Extends leases once the server must have received the heartbeats (HELD-2). */
+  const extendLeases = (sent: readonly ConsumedMessage[], sentAt: number): void => {
+    if (sent.length === 0 || !connectionState.up || connection.isClosed()) return;
+    connection
+      .flush()
+      .then(checkConsumer)
+      .then(
+        () => {
+          for (const message of sent) if (message.isOurs()) message.leaseUntil = sentAt + leaseMs;
+        },
+        (error: unknown) => logger.debug({ stream, consumer, error: messageOf(error) }, "heartbeats were not confirmed"),
+      );
+  };
+
+  return {
+    get size() {
+      return held.size;
+    },
+    add(message, reply) {
+      const receivedAt = state.suspendedSince ?? monotonicNow();
+      const before = held.find(({ sequence }) => sequence === message.sequence);
+      if (before !== undefined) {
+        // HELD-1.
+        before.leaseUntil = receivedAt + leaseMs;
+        before.renew(reply);
+        return false;
+      }
+      message.heartbeatAt = receivedAt;
+      message.leaseUntil = receivedAt + leaseMs;
+      held.add(message);
+      return true;
+    },
+    remove: (message) => held.remove(message),
+    loseAll,
+    checkConsumer,
+    tick() {
+      noticeSuspension();
+      const sentAt = monotonicNow();
+      extendLeases(sendHeartbeats(), sentAt);
+    },
+  };
+}

@@ -1,0 +1,102 @@
+/**
+ * Groups the attempts of a batch by the keys that they change.
+ *
+ * BATCH-1  Errors of the whole server (out of memory, read-only, loading) fail the script's first command, before anything is
+ *     written. An error of a single key (one that holds another type) costs only that key's part and is reported.
+ * BATCH-2  Rows and stats under a slug belong to one app. The first write of an app that reuses the slug removes those of the earlier
+ *     app, and later writes for the earlier app, from any replica, are dropped.
+ */
+import { DELIVERED } from "./dedup-record.ts";
+import { keys } from "./keys.ts";
+import { bucketOf } from "./latency-histogram.ts";
+import type { Counted, LogEntry } from "./log-entry.ts";
+
+const HEALTH_TTL_S = 30 * 86_400;
+/** 30 full days and the current one. */
+export const STATS_TTL_S = 31 * 86_400;
+
+/** Attempts grouped by the keys that they change. */
+export interface Group {
+  /** App → its creation, milliseconds since the epoch. */
+  readonly apps: Map<string, number>;
+  readonly lists: Map<string, Rows>;
+  readonly counters: Map<string, Counters>;
+  /** Key → dedup record. */
+  readonly dedupRecords: Map<string, string>;
+  /** App → event type → its last use. */
+  readonly types: Map<string, Map<string, number>>;
+}
+
+export function createGroup(): Group {
+  return { apps: new Map(), lists: new Map(), counters: new Map(), dedupRecords: new Map(), types: new Map() };
+}
+
+export function addToGroup(entry: LogEntry, ofApp: Group, ofInstallation: Group, recoveredAt: (installationUuid: string) => number): void {
+  const { app, appCreatedAt, eventType, failed, row, counted, dedupRecord, endedAt } = entry;
+  const isLate = isOfEarlierApp(ofApp, app, appCreatedAt);
+  if (!isLate) {
+    push(ofApp.lists, app, keys.requests(app, eventType), row);
+    if (failed) push(ofApp.lists, app, keys.errors(app, eventType), row);
+    if (counted !== null) countInStats(ofApp.counters, app, counted);
+  }
+  // The counters may have been cleared by a recovery while the attempt waited for Redis.
+  if (counted !== null && endedAt >= recoveredAt(entry.installationUuid))
+    increment(fieldsOf(ofInstallation.counters, null, keys.health(entry.installationUuid, counted.day), HEALTH_TTL_S), counted.as);
+  // A delivered run stays delivered despite a late failure of a duplicate.
+  const key = keys.delivery(app, entry.dedupKey);
+  if (!ofApp.dedupRecords.get(key)?.startsWith(DELIVERED)) ofApp.dedupRecords.set(key, dedupRecord);
+  if (isLate) return;
+  const types = ofApp.types.get(app);
+  if (types === undefined) ofApp.types.set(app, new Map([[eventType, endedAt]]));
+  else types.set(eventType, endedAt);
+}
+
+/** BATCH-2 within a batch: attempts of an earlier app are dropped if there are some of a later one. */
+function isOfEarlierApp(group: Group, app: string, createdAt: number): boolean {
+  const known = group.apps.get(app);
+  if (known === createdAt) return false;
+  if (known !== undefined && known > createdAt) return true;
+  group.apps.set(app, createdAt);
+  if (known === undefined) return false;
+  for (const all of [group.lists, group.counters]) for (const [key, of] of all) if (of.app === app) all.delete(key);
+  group.types.delete(app);
+  return false;
+}
+
+export interface Rows {
+  readonly app: string;
+  readonly rows: string[];
+}
+
+function push(lists: Map<string, Rows>, app: string, key: string, row: string): void {
+  const found = lists.get(key);
+  if (found === undefined) lists.set(key, { app, rows: [row] });
+  else found.rows.push(row);
+}
+
+/** Counters of one hash, and its time to live. */
+export interface Counters {
+  /** Null for an installation's counters. */
+  readonly app: string | null;
+  readonly ttlS: number;
+  readonly fields: Map<string, number>;
+}
+
+function countInStats(ofApp: Map<string, Counters>, app: string, { day, hour, outcome, latencyMs }: Counted): void {
+  const stats = fieldsOf(ofApp, app, keys.stats(app, day), STATS_TTL_S);
+  increment(stats, `${hour} ${outcome}`);
+  if (latencyMs !== null) increment(stats, `${hour} ${bucketOf(latencyMs)}`);
+}
+
+function fieldsOf(counters: Map<string, Counters>, app: string | null, key: string, ttlS: number): Map<string, number> {
+  let found = counters.get(key);
+  if (found === undefined) {
+    found = { app, ttlS, fields: new Map() };
+    counters.set(key, found);
+  }
+  return found.fields;
+}
+
+function increment(fields: Map<string, number>, field: string): void {
+  fields.set(field, (fields.get(field) ?? 0) + 1);
+}

@@ -1,0 +1,98 @@
+/** An attempt as the request log writes it: its row, how it counts and its dedup record. */
+import type { AttemptRecord } from "../delivery/ports.ts";
+import { toRfc3339 } from "../model/clock.ts";
+import { dedupKeyOf } from "../model/delivery.ts";
+import { type CountedAs, OUTCOME_RULES, type Outcome } from "../model/outcome.ts";
+import { DELIVERED, encodeDedupRecord } from "./dedup-record.ts";
+import { logRow } from "./log-row.ts";
+
+/** How an attempt counts in its installation's health and its app's stats. */
+export interface Counted {
+  /** UTC day (YYYY-MM-DD) and hour (HH) in which it ended. */
+  readonly day: string;
+  readonly hour: string;
+  readonly as: CountedAs;
+  readonly outcome: Outcome;
+  /** How long the receiver took; null if it was not reached. */
+  readonly latencyMs: number | null;
+}
+
+/** One attempt, ready to be written. */
+export interface LogEntry {
+  readonly app: string;
+  /** model/app.ts; 0 if unknown. */
+  readonly appCreatedAt: number;
+  readonly eventType: string;
+  readonly installationUuid: string;
+  /** The log row, JSON text. */
+  readonly row: string;
+  readonly failed: boolean;
+  /** Null if the attempt does not count. */
+  readonly counted: Counted | null;
+  /** Milliseconds since the epoch. */
+  readonly endedAt: number;
+  readonly dedupKey: string;
+  readonly dedupRecord: string;
+  /** The event's sequence in the events stream; null if it never was there. */
+  readonly eventSequence: number | null;
+  /** The attempt's own. */
+  readonly traceparent: string;
+}
+
+/** Data for lookups only: an event's deliveries, a delivery's location, skipped messages. */
+export interface Note {
+  readonly key: string;
+  /** The field of a hash; null if the key holds the value itself, HIGHEST if it holds the highest value noted. */
+  readonly field: string | null;
+  readonly value: string;
+}
+
+/** The field of a note whose number only grows. */
+export const HIGHEST = "+";
+
+const HOUR_MS = 3_600_000;
+let lastHour = Number.NaN;
+let lastText = "";
+
+/** UTC, `YYYY-MM-DDTHH`. The last result is kept: successive attempts share their hour. */
+function hourOf(epochMs: number): string {
+  const hour = Math.floor(epochMs / HOUR_MS);
+  if (hour !== lastHour) {
+    lastText = toRfc3339(epochMs).slice(0, 13);
+    lastHour = hour;
+  }
+  return lastText;
+}
+
+/** Outcomes of attempts that reached the receiver, whose duration counts as its latency. */
+const REACHED: ReadonlySet<Outcome> = new Set(["delivered", "gone", "failed", "rejected", "timed_out"]);
+
+export function toLogEntry(attempt: AttemptRecord): LogEntry {
+  const { delivery, app, installation, outcome, endedAt } = attempt;
+  const isDelivered = outcome === DELIVERED;
+  return {
+    app: app.slug,
+    appCreatedAt: app.createdAt ?? 0,
+    eventType: delivery.event.type,
+    installationUuid: installation.uuid,
+    row: logRow(attempt),
+    failed: !isDelivered,
+    counted: delivery.counted ? countedOf(attempt) : null,
+    endedAt,
+    dedupKey: dedupKeyOf(delivery),
+    dedupRecord: encodeDedupRecord(attempt),
+    eventSequence: delivery.eventSequence,
+    traceparent: attempt.requestHeaders["traceparent"] ?? "",
+  };
+}
+
+function countedOf({ outcome, endedAt, durationMs }: AttemptRecord): Counted {
+  const hour = hourOf(endedAt);
+  return {
+    day: hour.slice(0, 10),
+    hour: hour.slice(11),
+    as: OUTCOME_RULES[outcome].countedAs,
+    outcome,
+    latencyMs: REACHED.has(outcome) ? durationMs : null,
+  };
+}

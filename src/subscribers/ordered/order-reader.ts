@@ -1,0 +1,136 @@
+/**
+ * Reads the events of ordered apps in the order of the stream, as the owner of the queues, through a consumer of its own. An event is
+ * acknowledged when each of its deliveries is done or stored.
+ *
+ * ORDER-3  `floor` is never above an event that is not done. The next owner reads on from there, and finds by the dedup keys what was
+ *          done above it.
+ */
+import { DeliverPolicy, type JetStreamManager } from "nats";
+import type { RegistryView } from "../../delivery/ports.ts";
+import { ensureConsumer, orderConsumer } from "../../jetstream/consumers.ts";
+import type { ConsumedMessage } from "../../jetstream/message.ts";
+import { unlessNotFound } from "../../jetstream/nats-errors.ts";
+import { createPullConsumer, type PullConsumerDependencies } from "../../jetstream/pull-consumer.ts";
+import type { Subjects } from "../../jetstream/subjects.ts";
+import type { Installation } from "../../model/app.ts";
+import { type Delivery, newDelivery } from "../../model/delivery.ts";
+import type { Event } from "../../model/event.ts";
+import type { ReadEvent } from "../../model/event-reader.ts";
+
+/** An event whose deliveries are not all done. */
+export interface HeldEvent {
+  readonly message: ConsumedMessage;
+  /** One of them is done or stored. */
+  done(): void;
+}
+
+export interface OrderReader {
+  start(): Promise<void>;
+  /** Stops reading and lets go of what is held: the next owner reads it. */
+  stop(): Promise<void>;
+  /** Every event up to it is done. */
+  floor(): number;
+  /** The last one that was read. */
+  readTo(): number;
+}
+
+export interface OrderReaderDependencies extends PullConsumerDependencies {
+  readonly names: Subjects;
+  readonly registry: Pick<RegistryView, "app">;
+  readonly readEvent: (message: ConsumedMessage) => ReadEvent;
+  readonly match: (event: Event) => readonly Installation[];
+  /** Whether the app's deliveries of the event are the owner's. */
+  readonly isTaken: (app: string, eventSequence: number) => boolean;
+  /** @param mayBeDone an earlier owner may have done it */
+  readonly accept: (delivery: Delivery, event: HeldEvent, mayBeDone: boolean) => void;
+}
+
+export interface OrderReaderOptions {
+  readonly term: string;
+  readonly from: number;
+}
+
+/** Events held at once; deliveries that wait are stored after a moment, which ends their events. */
+const MAX_HELD = 2_048;
+
+export function createOrderReader(dependencies: OrderReaderDependencies, { term, from }: OrderReaderOptions): OrderReader {
+  const { manager, names, registry, readEvent, match, isTaken, accept } = dependencies;
+  const stream = names.streams.events;
+  const settings = orderConsumer(names, term);
+  /** In order of their reading; those that are done leave from the front. */
+  let open: Array<{ readonly sequence: number; isDone: boolean }> = [];
+  const held = new Set<ConsumedMessage>();
+  let readTo = from - 1;
+  let suspectUpTo = 0;
+  let stopped = false;
+
+  const floor = (): number => {
+    const first = open.findIndex(({ isDone }) => !isDone);
+    open = first === -1 ? [] : open.slice(first);
+    return first === -1 ? readTo : (open[0]?.sequence ?? readTo + 1) - 1;
+  };
+
+  const ensure = async (): Promise<void> => {
+    const { last_seq: last } = (await manager.streams.info(stream)).state;
+    const start = async () => ({ deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: floor() + 1 });
+    if (await ensureConsumer(manager, settings, start)) suspectUpTo = last;
+  };
+
+  const onMessage = (message: ConsumedMessage): void => {
+    const { sequence } = message;
+    const read = readEvent(message);
+    // What can't be read is in dead letters by the events' own consumer.
+    const installations = read.ok ? match(read.event).filter(({ app }) => isTaken(app, sequence)) : [];
+    const mayBeDone = message.deliveries > 1 || sequence <= suspectUpTo || sequence <= readTo;
+    readTo = Math.max(readTo, sequence);
+    if (!read.ok || installations.length === 0) return message.ack();
+    const { event } = read;
+    const one = { sequence, isDone: false };
+    open.push(one);
+    held.add(message);
+    let left = installations.length;
+    const heldEvent: HeldEvent = {
+      message,
+      done() {
+        if (--left > 0) return;
+        one.isDone = true;
+        held.delete(message);
+        message.ack();
+      },
+    };
+    for (const { app, uuid } of installations)
+      accept(newDelivery(event, app, uuid, sequence, registry.app(app)?.createdAt ?? null), heldEvent, mayBeDone);
+  };
+
+  const loop = createPullConsumer(dependencies, {
+    settings,
+    limit: () => (stopped ? 0 : MAX_HELD),
+    // No message is poison here: after a crash of this process the next owner reads through a consumer of its own.
+    onMessage,
+    recover: ensure,
+  });
+
+  return {
+    async start() {
+      await removeOthers(manager, names, settings.consumer);
+      await ensure();
+      loop.start();
+    },
+    async stop() {
+      stopped = true;
+      await loop.stop();
+      for (const message of held) message.drop();
+    },
+    floor,
+    readTo: () => readTo,
+  };
+}
+
+/** Those of earlier owners: a replica that does not know yet that it is none any more reads nothing from now on. */
+export async function removeOthers(manager: JetStreamManager, names: Subjects, own: string): Promise<void> {
+  for await (const { name } of manager.consumers.list(names.streams.events)) {
+    if (name !== own && name.startsWith(names.orderConsumer(""))) {
+      await unlessNotFound(manager.consumers.delete(names.streams.events, name));
+    }
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * Who takes the deliveries of ordered apps from the events: a record `order.<app>` in the registry bucket, written by the owner of the
+ * queues alone, says from which event on it does. Replicas may know the record late, so a change goes through states in which a
+ * replica that knows it and one that does not make no hole between them:
+ *
+ * no record   replicas deliver; those of an ordered app they park in the app's queue, which the owner empties
+ * `taking`    replicas leave events from `from` on to the owner, who takes them whatever replicas know
+ * `ending`    replicas park, and the owner takes a moment later what replicas that know less have left
+ */
+
+import { parseJsonObject } from "../../jetstream/lease.ts";
+import { AppError } from "../../model/app-error.ts";
+import type { RecordKind } from "../../model/record-kind.ts";
+
+export interface OrderRecord {
+  /** Sequence of the first event that the owner takes. */
+  readonly from: number;
+  readonly state: "taking" | "ending";
+}
+
+export interface OrderRecords {
+  /** The record was pushed. */
+  observe(key: string, record: OrderRecord | null): void;
+  get(app: string): OrderRecord | undefined;
+  apps(): Iterable<string>;
+  /** Whether replicas leave the app's deliveries of the event to the owner. */
+  areLeft(app: string, eventSequence: number): boolean;
+  put(app: string, record: OrderRecord): Promise<void>;
+  remove(app: string): Promise<void>;
+}
+
+const ORDER_PREFIX = "order.";
+
+export const ORDER_RECORDS: RecordKind<OrderRecord> = {
+  prefix: ORDER_PREFIX,
+  parse(app, value) {
+    const { from, state } = parseJsonObject(`record ${ORDER_PREFIX}${app}`, value);
+    if (!Number.isSafeInteger(from) || (state !== "taking" && state !== "ending"))
+      throw new AppError("RECORD_INVALID", `record ${ORDER_PREFIX}${app}: wanted from (a sequence) and state (taking or ending)`);
+    return { from: Number(from), state };
+  },
+};
+
+export interface OrderRecordStore {
+  putRecord(key: string, value: string): Promise<number>;
+  deleteRecord(key: string): Promise<unknown>;
+}
+
+/** @param onChange told of what was pushed. */
+export function createOrderRecords(store: OrderRecordStore, onChange: (app: string) => void): OrderRecords {
+  const records = new Map<string, OrderRecord>();
+  return {
+    observe(key, record) {
+      const app = key.slice(ORDER_PREFIX.length);
+      if (record === null) records.delete(app);
+      else records.set(app, record);
+      onChange(app);
+    },
+    get: (app) => records.get(app),
+    apps: () => records.keys(),
+    areLeft(app, eventSequence) {
+      const record = records.get(app);
+      return record?.state === "taking" && eventSequence >= record.from;
+    },
+    async put(app, record) {
+      await store.putRecord(ORDER_PREFIX + app, JSON.stringify(record));
+    },
+    async remove(app) {
+      await store.deleteRecord(ORDER_PREFIX + app);
+    },
+  };
+}

@@ -1,0 +1,102 @@
+/** Reads the queues of one ordered app into the index of its owner. */
+import type { ParkedQueue } from "../../delivery/ports.ts";
+import { messageOf } from "../../model/app-error.ts";
+import type { Logger } from "../../model/logger.ts";
+import type { Backlog } from "../parked/backlog.ts";
+import type { OrderIndex } from "./order-index.ts";
+
+export interface StoredQueues {
+  /** Reads the app's own queue to its end, and notes which installations have one. */
+  readAll(): Promise<void>;
+  /** Reads what came since. */
+  readNew(): Promise<void>;
+  /** Reads the queues of installations that may flow. */
+  readFlowing(): void;
+  /** Whether the installation's queue holds what is not known here. */
+  isUnread(installationUuid: string): boolean;
+  /** Something was stored there. */
+  noteUnread(installationUuid: string): void;
+  /**
+   * Runs while nobody reads the installation's queue: what is on its way there would be found there while it is here.
+   * @returns false when it is being read.
+   */
+  move(installationUuid: string, work: () => Promise<void>): Promise<boolean>;
+}
+
+export interface StoredQueuesDependencies {
+  readonly app: string;
+  readonly backlog: Backlog;
+  readonly index: OrderIndex;
+  readonly isFlowing: (queue: ParkedQueue) => boolean;
+  readonly isActive: () => boolean;
+  readonly onRead: () => void;
+  readonly logger: Logger;
+}
+
+export function createStoredQueues({ app, backlog, index, isFlowing, isActive, onRead, logger }: StoredQueuesDependencies): StoredQueues {
+  const own: ParkedQueue = { app, installationUuid: null };
+  const unread = new Set<string>();
+  const reading = new Set<string>();
+  /** Installation → deliveries that are on their way to its queue. */
+  const moving = new Map<string, number>();
+  let ownReadTo = 0;
+
+  const read = async (queue: ParkedQueue, from: number): Promise<number> => {
+    let at = from;
+    while (isActive()) {
+      const parked = await backlog.after(queue, at);
+      if (parked === null) break;
+      at = parked.source.sequence;
+      if (isActive()) index.found(parked, queue.installationUuid);
+    }
+    return at;
+  };
+
+  const readInstallation = async (installationUuid: string): Promise<void> => {
+    if (reading.has(installationUuid) || moving.has(installationUuid)) return;
+    reading.add(installationUuid);
+    try {
+      await read({ app, installationUuid }, 0);
+      unread.delete(installationUuid);
+    } catch (error) {
+      logger.warn({ app, installation_uuid: installationUuid, error: messageOf(error) }, "a parked queue can't be read yet");
+    } finally {
+      reading.delete(installationUuid);
+      onRead();
+    }
+  };
+
+  const counts = async (): Promise<Array<readonly [string | null, number]>> => [...(await backlog.queuesOf(app))];
+
+  return {
+    async readAll() {
+      for (const [uuid] of await counts()) if (uuid !== null) unread.add(uuid);
+      ownReadTo = await read(own, 0);
+    },
+    async readNew() {
+      for (const [uuid, count] of await counts()) {
+        if (count <= index.count(uuid)) continue;
+        if (uuid !== null) unread.add(uuid);
+        else ownReadTo = await read(own, ownReadTo);
+      }
+    },
+    readFlowing() {
+      for (const installationUuid of unread) if (isFlowing({ app, installationUuid })) void readInstallation(installationUuid);
+    },
+    isUnread: (uuid) => unread.has(uuid),
+    noteUnread: (uuid) => void unread.add(uuid),
+    async move(uuid, work) {
+      if (reading.has(uuid)) return false;
+      moving.set(uuid, (moving.get(uuid) ?? 0) + 1);
+      try {
+        await work();
+        unread.add(uuid);
+        return true;
+      } finally {
+        const left = (moving.get(uuid) ?? 1) - 1;
+        if (left > 0) moving.set(uuid, left);
+        else moving.delete(uuid);
+      }
+    },
+  };
+}

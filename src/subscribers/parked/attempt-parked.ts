@@ -1,0 +1,133 @@
+/** What stands between a parked delivery and its attempt, in one place for all who take one from a queue. */
+
+import type { Admission, ParkedBecause } from "../../delivery/admission.ts";
+import {
+  type Attempt,
+  type DeadLetterDisposition,
+  type Deferred,
+  type Disposition,
+  givenUp,
+  type RetryDisposition,
+  uninstalled,
+} from "../../delivery/attempt.ts";
+import type { Dispatcher } from "../../delivery/dispatcher.ts";
+import type { InFlight } from "../../delivery/in-flight.ts";
+import type { Bulkhead } from "../../delivery/limits/bulkhead.ts";
+import type { DestinationOf } from "../../delivery/limits/destination.ts";
+import type { HandledMessage, MessageRef, ParkedQueue, StreamName } from "../../delivery/ports.ts";
+import type { SkipDelivered } from "../../delivery/skip-delivered.ts";
+import { requireLease } from "../../delivery/source-lease.ts";
+import type { TracePosition, Tracing } from "../../delivery/tracing-ports.ts";
+import type { Clock } from "../../model/clock.ts";
+import type { Delivery } from "../../model/delivery.ts";
+import { expiredAfter } from "./backlog.ts";
+
+export interface AttemptParkedDependencies {
+  readonly admission: Admission;
+  /** Whether the app's circuit keeps attempts from starting now (delivery/circuit/circuit-breakers.ts blocks). */
+  readonly circuitOpen: (app: string) => boolean;
+  readonly bulkhead: Bulkhead;
+  readonly destinationOf: DestinationOf;
+  readonly attempt: Attempt;
+  readonly dispatcher: Dispatcher;
+  readonly inFlight: InFlight;
+  readonly skipDelivered: SkipDelivered;
+  readonly tracing: Tracing;
+  readonly clock: Clock;
+  readonly maxParkedAgeMs: number;
+}
+
+export interface WaitingDelivery {
+  readonly delivery: Delivery;
+  readonly source: MessageRef;
+  readonly message: HandledMessage;
+  /** Where it was taken from; `parked` when not given. */
+  readonly stream?: StreamName;
+}
+
+/** Its installation's deliveries wait in a queue of their own. */
+export interface ParkElsewhere {
+  readonly kind: "park";
+  readonly queue: ParkedQueue;
+  readonly why: ParkedBecause;
+}
+
+/**
+ * `done`: it was delivered, or skipped, or given up. `wait`: the circuit is open. `stopped`: its queue may not
+ * flow. `closed`: the process stops. `again`: what stands in between may be something else by now. Else an attempt asks for more.
+ */
+export type ParkedEnd = "done" | "wait" | "stopped" | "closed" | "again" | ParkElsewhere | RetryDisposition | DeadLetterDisposition;
+
+export interface AttemptParkedOptions {
+  readonly queue: ParkedQueue;
+  /** In the bulkhead. */
+  readonly share: string;
+  /** It may have been delivered or stored elsewhere before. */
+  readonly mayBeDone: boolean;
+  /** Asked after every wait. */
+  readonly isWanted: () => boolean;
+}
+
+/** @throws LeaseOver, AppError STREAM_REFUSED */
+export type AttemptParked = (waiting: WaitingDelivery, options: AttemptParkedOptions) => Promise<ParkedEnd>;
+
+export function createAttemptParked(dependencies: AttemptParkedDependencies): AttemptParked {
+  const { admission, circuitOpen, bulkhead, destinationOf, attempt, dispatcher, inFlight, skipDelivered, tracing, clock, maxParkedAgeMs } =
+    dependencies;
+
+  const traced = <T>({ message, delivery, stream = "parked" }: WaitingDelivery, work: (span: TracePosition) => Promise<T>): Promise<T> =>
+    tracing.process(delivery.event, stream, message, (span) => tracing.deliver(span, delivery, work));
+
+  const giveUp = async (waiting: WaitingDelivery, disposition: DeadLetterDisposition): Promise<"done"> => {
+    await traced(waiting, (span) => dispatcher.apply(disposition, waiting.source, span));
+    return "done";
+  };
+
+  const attemptAlone = async (
+    waiting: WaitingDelivery,
+    { queue, share, mayBeDone, isWanted }: AttemptParkedOptions,
+  ): Promise<ParkedEnd> => {
+    const { delivery, source } = waiting;
+    if (mayBeDone && (await skipDelivered(delivery))) return "done";
+    requireLease(source);
+    const parkedForMs = clock.now() - (delivery.firstParkedAt ?? clock.now());
+    if (parkedForMs > maxParkedAgeMs) return giveUp(waiting, givenUp(delivery, "expired", expiredAfter(parkedForMs)));
+    const decision = admission.parked(delivery, queue);
+    if (decision.kind === "uninstalled") return giveUp(waiting, uninstalled(delivery));
+    if (decision.kind === "park") {
+      const { queue: wanted, why } = decision;
+      return wanted.installationUuid === queue.installationUuid ? "stopped" : { kind: "park", queue: wanted, why };
+    }
+    if (circuitOpen(queue.app)) return "wait";
+    const suspensions = bulkhead.suspensions();
+    const destination = destinationOf(delivery.installationUuid);
+    if ((await bulkhead.enterWhenFree(share, destination)) === "closed") return "closed";
+    // The wait for a place may have been long enough for a person to stop the installation, or to change the app.
+    if (!isWanted() || admission.parked(delivery, queue).kind !== "open" || bulkhead.suspensions() !== suspensions) {
+      bulkhead.leave(share, destination);
+      return "again";
+    }
+    return traced(waiting, async (span) => {
+      const ended = await attemptIn(waiting, share, destination, span);
+      if (ended.kind === "deferred") return "wait";
+      return ended.kind === "delivered" ? "done" : ended;
+    });
+  };
+
+  return (waiting, options) =>
+    inFlight.alone(waiting.delivery, (hasWaited) => attemptAlone(waiting, { ...options, mayBeDone: options.mayBeDone || hasWaited }));
+
+  async function attemptIn(
+    { delivery, source }: WaitingDelivery,
+    share: string,
+    destination: string,
+    span: TracePosition,
+  ): Promise<Disposition | Deferred> {
+    try {
+      requireLease(source);
+      return await attempt(delivery, span);
+    } finally {
+      bulkhead.leave(share, destination);
+    }
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * How much of the parked stream's limits an app uses. One app's backlog must not take the room of all others: beyond its share its
+ * deliveries go to dead letters. Between two looks at the stream what this replica parked counts as it was parked.
+ */
+
+import type { Delivery } from "../../model/delivery.ts";
+import { deliveryMessageSize } from "../../model/delivery-message.ts";
+
+export interface StreamUse {
+  /** 0 or less: none. */
+  readonly maxBytes: number;
+  readonly maxMessages: number;
+  readonly bytes: number;
+  readonly messages: number;
+}
+
+export interface ParkedShare {
+  /** @param counts messages of each app */
+  update(use: StreamUse, counts: ReadonlyMap<string, number>): void;
+  parked(delivery: Delivery): void;
+  isUsedUp(app: string): boolean;
+}
+
+interface AppUse {
+  messages: number;
+  /** Of one of its messages, as far as this replica has parked any. */
+  size: number | null;
+}
+
+/** How fast an app's size follows its newest messages. */
+const WEIGHT = 0.1;
+
+export function createParkedShare(percent: number): ParkedShare {
+  let stream: StreamUse = { maxBytes: 0, maxMessages: 0, bytes: 0, messages: 0 };
+  let apps = new Map<string, AppUse>();
+
+  return {
+    update(use, counts) {
+      stream = use;
+      const before = apps;
+      apps = new Map([...counts].map(([app, messages]) => [app, { messages, size: before.get(app)?.size ?? null }]));
+    },
+    parked(delivery) {
+      const use = apps.get(delivery.app) ?? { messages: 0, size: null };
+      const size = deliveryMessageSize(delivery);
+      apps.set(delivery.app, { messages: use.messages + 1, size: use.size === null ? size : use.size * (1 - WEIGHT) + size * WEIGHT });
+    },
+    isUsedUp(app) {
+      const use = apps.get(app);
+      if (use === undefined) return false;
+      const { maxBytes, maxMessages, bytes, messages } = stream;
+      const average = messages === 0 ? 0 : bytes / messages;
+      const isOver = (used: number, most: number): boolean => most > 0 && used * 100 >= most * percent;
+      return isOver(use.messages, maxMessages) || isOver(use.messages * (use.size ?? average), maxBytes);
+    },
+  };
+}

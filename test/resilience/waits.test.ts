@@ -1,0 +1,324 @@
+/** What waits: retries, parked and ordered deliveries under kills, pauses, deleted consumers, a full store and clocks that jump. */
+import { randomUUID } from "node:crypto";
+import type { JetStreamManager } from "nats";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
+import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+
+let redis: Server;
+let nats: Server;
+const stopping: Array<() => Promise<unknown> | unknown> = [];
+
+beforeAll(async () => {
+  [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
+});
+afterAll(async () => {
+  for (const stop of stopping.reverse()) await stop();
+  await Promise.all([nats.stop(), redis.stop()]);
+});
+
+interface Platform {
+  readonly bus: Bus;
+  readonly manager: JetStreamManager;
+  readonly receiver: Receiver;
+  readonly streamOf: (name: string) => string;
+  start(settings?: Readonly<Record<string, string>>): Promise<Posthorn>;
+}
+
+async function aPlatform(server: Server = nats): Promise<Platform> {
+  const prefix = `t-${randomUUID().slice(0, 8)}`;
+  const bus = await connectBus(server, prefix);
+  const receiver = await startReceiver();
+  stopping.push(bus.close, receiver.stop);
+  return {
+    bus,
+    receiver,
+    manager: await bus.connection.jetstreamManager(),
+    streamOf: (name) => `${prefix}_${name}`.toUpperCase().replaceAll("-", "_"),
+    async start(settings = {}) {
+      const posthorn = await startPosthorn({ nats: server, redis, prefix, settings });
+      stopping.push(() => posthorn.end("SIGKILL"));
+      return posthorn;
+    },
+  };
+}
+
+let published = 0;
+const publish = (bus: Bus, data: object, more: object = {}): Promise<number> =>
+  bus.publish("issue.created", { id: `e-${++published}`, organization_id: "42", data, ...more });
+
+interface Seen {
+  readonly id: string;
+  readonly sequence: number;
+  readonly key: string;
+}
+
+const seen = ({ requests }: Receiver): Seen[] =>
+  requests.map((request) => ({
+    id: String(request.headers["webhook-id"]),
+    sequence: Number(request.headers["webhook-sequence"]),
+    key: String(request.json().data["k"] ?? ""),
+  }));
+
+/** Deliveries whose first request came after that of a later event with the same key. */
+function inversions(receiver: Receiver): number {
+  const newest = new Map<string, number>();
+  const known = new Set<string>();
+  let found = 0;
+  for (const { id, sequence, key } of seen(receiver)) {
+    if (known.has(id)) continue;
+    known.add(id);
+    if ((newest.get(key) ?? 0) > sequence) found++;
+    newest.set(key, Math.max(newest.get(key) ?? 0, sequence));
+  }
+  return found;
+}
+
+const twice = (receiver: Receiver): number => receiver.requests.length - new Set(seen(receiver).map(({ id }) => id)).size;
+const unique = (receiver: Receiver): number => new Set(seen(receiver).map(({ id }) => id)).size;
+const isOwner = ({ log }: Posthorn): boolean => log.some(({ message }) => message === "the lease is taken");
+
+describe("an app with order_by", () => {
+  test("gets each key's deliveries in order over the kill of their owner, and tells where each event stands", async () => {
+    const { bus, receiver, start } = await aPlatform();
+    const [one, two] = [await start(), await start()];
+    await one.install({ webhook_url: receiver.url, order_by: "/k" });
+    const total = 90;
+    for (let n = 0; n < total; n++) {
+      await publish(bus, { k: `k${n % 3}`, n });
+      if (n === 45) {
+        await receiver.waitFor(20);
+        await (isOwner(one) ? one : two).end("SIGKILL");
+      }
+    }
+    await eventually(() => unique(receiver) === total);
+    expect(inversions(receiver)).toBe(0);
+    await Promise.all([one.end("SIGKILL"), two.end("SIGKILL")]);
+  });
+
+  test("lets a key that waits for its retry hold up no other, and keeps its order", async () => {
+    const { bus, receiver, start } = await aPlatform();
+    const posthorn = await start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" });
+    await posthorn.install({ webhook_url: receiver.url, order_by: "/k", retry_schedule_s: [8] });
+    let failures = 1;
+    receiver.behave((request, response) => {
+      const isIll = request.json().data["k"] === "ill" && failures-- > 0;
+      response.writeHead(isIll ? 503 : 200).end();
+    });
+    for (let n = 0; n < 20; n++) await publish(bus, { k: n % 2 === 0 ? "ill" : "well", n });
+    await eventually(() => seen(receiver).filter(({ key }) => key === "well").length === 10);
+    expect(seen(receiver).filter(({ key }) => key === "ill").length).toBe(1);
+    await eventually(() => unique(receiver) === 20);
+    expect([inversions(receiver), receiver.requests.length]).toEqual([0, 21]);
+    await posthorn.end();
+  });
+
+  test("whose key stops with a dead letter goes on with its replay", async () => {
+    const { bus, receiver, start } = await aPlatform();
+    const posthorn = await start();
+    await posthorn.install({ webhook_url: receiver.url, order_by: "/k", retry_schedule_s: [], on_exhausted: "stop" });
+    receiver.behave((request, response) => void response.writeHead(request.json().data["n"] === 1 ? 503 : 200).end());
+    for (let n = 0; n < 4; n++) await publish(bus, { k: "a", n });
+    await publish(bus, { k: "b", n: 9 });
+    const letters = async () => (await posthorn.api("GET", "/v1/dead-letters")).body.items as Array<{ sequence: number }>;
+    const [letter] = await eventually(async () => {
+      const found = await letters();
+      return found.length === 1 && found;
+    });
+    const numbers = (): unknown[] => receiver.requests.map((request) => request.json().data["n"]);
+    await eventually(() => numbers().includes(9));
+    // Two looks of the owner: those behind it stay where they are.
+    await new Promise((resolve) => setTimeout(resolve, 7_000));
+    expect(numbers().filter((n) => n !== 9)).toEqual([0, 1]);
+    receiver.behave(answer(200));
+    await posthorn.api("POST", `/v1/dead-letters/${letter?.sequence}/replay`);
+    await eventually(() => numbers().length === 6);
+    expect(numbers().filter((n) => n !== 9)).toEqual([0, 1, 1, 2, 3]);
+    await posthorn.end();
+  });
+
+  test("is given nothing up when its installation is stopped and started over and over", async () => {
+    const { bus, receiver, start } = await aPlatform();
+    const posthorn = await start();
+    const { uuid } = await posthorn.install({ webhook_url: receiver.url, ordered: true });
+    receiver.behave((_request, response) => void setTimeout(() => response.end("ok"), 30));
+    for (let n = 0; n < 60; n++) void publish(bus, { n });
+    await receiver.waitFor(3);
+    for (let n = 0; n < 14; n++) {
+      await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+      await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
+    }
+    await eventually(() => unique(receiver) === 60);
+    expect([inversions(receiver), twice(receiver)]).toEqual([0, 0]);
+    expect((await posthorn.api("GET", "/v1/dead-letters")).body.items).toEqual([]);
+    await posthorn.end();
+  });
+});
+
+describe("many queues", () => {
+  test.each([true, false])(
+    "of recovered installations are emptied side by side, without a consumer for each (ordered: %s)",
+    async (ordered) => {
+      const { bus, receiver, manager, streamOf, start } = await aPlatform();
+      const posthorn = await start();
+      const { slug, uuid } = await posthorn.install({ webhook_url: receiver.url, ordered });
+      const uuids = [uuid, ...Array.from({ length: 29 }, () => randomUUID())];
+      for (const one of uuids) {
+        await posthorn.api("PUT", `/v1/installations/${one}`, { app: slug, organization_id: "42", allow_duplicate: true });
+        await posthorn.api("POST", `/v1/installations/${one}/disable`);
+      }
+      for (let n = 0; n < 3; n++) await publish(bus, { n });
+      const parked = streamOf("PARKED");
+      await eventually(async () => (await manager.streams.info(parked)).state.messages === 90);
+      expect((await manager.streams.info(parked)).state.consumer_count).toBe(0);
+      for (const one of uuids) await posthorn.api("POST", `/v1/installations/${one}/enable`);
+      await eventually(() => unique(receiver) === 90);
+      expect(twice(receiver)).toBe(0);
+      await eventually(async () => (await manager.streams.info(parked)).state.messages === 0);
+      expect((await manager.streams.info(parked)).state.consumer_count).toBe(0);
+      await posthorn.end();
+    },
+  );
+});
+
+describe("a message in hand", () => {
+  test("is let go of when the consumers of the retries are deleted: the replica that has it then delivers it, once", async () => {
+    const { bus, receiver, manager, streamOf, start } = await aPlatform();
+    const replicas = [await start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" }), await start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" })];
+    receiver.behave(answer(503));
+    await replicas[0]?.install({ webhook_url: receiver.url, retry_schedule_s: [6] });
+    for (let n = 0; n < 40; n++) await publish(bus, { n });
+    await receiver.waitFor(40);
+    receiver.behave((_request, response) => void setTimeout(() => response.end("ok"), 40));
+    const retries = streamOf("RETRIES");
+    await eventually(async () => (await manager.streams.info(retries)).state.messages === 40);
+    for (let round = 0; round < 2; round++) {
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      for await (const { name } of manager.consumers.list(retries)) await manager.consumers.delete(retries, name).catch(() => {});
+    }
+    await eventually(async () => (await manager.streams.info(retries)).state.messages === 0);
+    expect(receiver.requests.length).toBe(80);
+    for (const replica of replicas) await replica.end();
+  });
+
+  test("is let go of by a replica that stood still while others delivered it", async () => {
+    const { bus, receiver, manager, streamOf, start } = await aPlatform();
+    const settings = { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "6", POSTHORN_CIRCUIT_OPEN_TIME: "4s", POSTHORN_CIRCUIT_MAX_OPEN_TIME: "4s" };
+    const [one, two] = [await start(settings), await start(settings)];
+    receiver.behave(answer(503));
+    await one.install({ webhook_url: receiver.url, retry_schedule_s: [1, 1, 1, 1], max_in_flight: 40 });
+    for (let n = 0; n < 40; n++) await publish(bus, { n });
+    const parked = streamOf("PARKED");
+    const consumers = async () => {
+      const found = [];
+      for await (const { num_ack_pending: pending } of manager.consumers.list(parked)) found.push(pending);
+      return found;
+    };
+    await eventually(async () => (await consumers()).some((pending) => pending >= 15));
+    one.child.kill("SIGSTOP");
+    receiver.behave((_request, response) => void setTimeout(() => response.end("ok"), 20));
+    const delivered = new Map<string, number>();
+    const countDelivered = (): number => {
+      delivered.clear();
+      for (const [at, { id }] of seen(receiver).entries()) if (isOk(at)) delivered.set(id, (delivered.get(id) ?? 0) + 1);
+      return delivered.size;
+    };
+    const failed = receiver.requests.length;
+    const isOk = (at: number): boolean => at >= failed;
+    await eventually(() => countDelivered() === 40);
+    one.child.kill("SIGCONT");
+    // Longer than what it had in its hands would wait.
+    await new Promise((resolve) => setTimeout(resolve, 6_000));
+    countDelivered();
+    expect([...delivered.values()].filter((times) => times > 1)).toEqual([]);
+    await Promise.all([one.end(), two.end()]);
+  });
+});
+
+test.each([false, true])("what waits flows out of a full store, and room comes from that (ordered: %s)", async (ordered) => {
+  const own = await startNatsServer({ maxFileStore: "12MB" });
+  stopping.push(own.stop);
+  const { bus, receiver, manager, streamOf, start } = await aPlatform(own);
+  const posthorn = await start({
+    POSTHORN_CIRCUIT_MIN_ATTEMPTS: "6",
+    POSTHORN_CIRCUIT_OPEN_TIME: "2s",
+    POSTHORN_CIRCUIT_MAX_OPEN_TIME: "2s",
+  });
+  receiver.behave(answer(503));
+  await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [1, 1, 1], ordered });
+  const text = "x".repeat(20_000);
+  for (let n = 0; n < 400; n++) {
+    try {
+      await publish(bus, { n, text });
+    } catch {
+      break;
+    }
+  }
+  const refused = await eventually(async () => {
+    const answered = await posthorn.api("PUT", "/v1/apps/filler", { webhook_url: receiver.url, name: randomUUID() });
+    return answered.status === 503 && answered;
+  });
+  expect(refused.body).toMatchObject({ status: 503, code: "STORE_FULL" });
+  receiver.behave(answer(200));
+  await eventually(async () => (await manager.streams.info(streamOf("PARKED"))).state.messages === 0);
+  await posthorn.end("SIGKILL");
+});
+
+test("an app that has used up its share of the parked stream takes no room from others, and the bus says so", async () => {
+  const { bus, receiver, manager, streamOf, start } = await aPlatform();
+  await (await start()).end();
+  const parked = streamOf("PARKED");
+  const { config } = await manager.streams.info(parked);
+  await manager.streams.update(parked, { ...config, max_bytes: 400_000 });
+  const posthorn = await start({ POSTHORN_PARKED_APP_SHARE: "30" });
+  const full = await posthorn.install({ webhook_url: receiver.url, events: ["comment"] });
+  const other = await posthorn.install({ webhook_url: receiver.url, events: ["issue"], ordered: true });
+  for (const { uuid } of [full, other]) await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+  const text = "x".repeat(3_000);
+  for (let n = 0; n < 150; n++) await bus.publish("comment.created", { organization_id: "42", data: { n, text } });
+  for (let n = 0; n < 30; n++) await publish(bus, { n, text });
+  const given = () => posthorn.api("GET", `/v1/dead-letters?app=${full.slug}&limit=1000`);
+  const counts = async () => (await manager.streams.info(parked, { subjects_filter: ">" })).state.subjects ?? {};
+  await eventually(async () => (await counts())[`${bus.prefix}.parked.${other.slug}.${other.uuid}`] === 30);
+  const kept = (await counts())[`${bus.prefix}.parked.${full.slug}.${full.uuid}`] ?? 0;
+  const letters = await eventually(async () => {
+    const { items } = (await given()).body;
+    return items.length + kept === 150 && items;
+  });
+  expect(kept * 3_000).toBeLessThan(150_000);
+  expect(new Set(letters.map(({ reason }: { reason: string }) => reason))).toEqual(new Set(["overflow"]));
+  const { items: events } = (await posthorn.api("GET", "/v1/status-events")).body;
+  expect(events.some((one: any) => one.type === "delivery.rejected" && one.data.reason === "overflow")).toBe(true);
+  expect((await posthorn.api("GET", "/readyz")).status).toBe(200);
+  await posthorn.api("POST", `/v1/installations/${other.uuid}/enable`);
+  await eventually(() => unique(receiver) === 30);
+  expect(inversions(receiver)).toBe(0);
+  await posthorn.end();
+});
+
+// The wall clock of the process is set; its monotonic clock goes on.
+test.each([-3_600_000, 3_600_000])("a wall clock that jumps by %i ms makes nothing wait longer or shorter", async (byMs) => {
+  const { bus, receiver, start } = await aPlatform();
+  const jump = `const now = Date.now; let by = 0; process.on("SIGUSR2", () => { by = ${byMs}; }); Date.now = () => now() + by;`;
+  const posthorn = await start({
+    NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(jump)}`,
+    POSTHORN_CIRCUIT_MIN_ATTEMPTS: "1000",
+  });
+  for (const ordered of [true, false]) {
+    await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [4], ordered, events: [ordered ? "issue" : "comment"] });
+  }
+  receiver.behave((_request, response) => void response.writeHead(receiver.requests.length <= 2 ? 503 : 200).end());
+  await publish(bus, {});
+  await bus.publish("comment.created", { organization_id: "42", data: {} });
+  await receiver.waitFor(2);
+  posthorn.child.kill("SIGUSR2");
+  await receiver.waitFor(4);
+  for (const id of new Set(seen(receiver).map((one) => one.id))) {
+    const [first, second] = receiver.requests.filter(({ headers }) => headers["webhook-id"] === id);
+    // Never early by more than the jitter and the rest that is not waited for; a machine with much else to do is late.
+    expect((second?.receivedAt ?? 0) - (first?.receivedAt ?? 0)).toBeGreaterThan(2_700);
+  }
+  await posthorn.end();
+});

@@ -1,0 +1,37 @@
+/** The fakes of the unit tests do what the real adapters do (test/integration/conformance.test.ts). */
+import { createAttemptLogInMemory } from "../support/attempt-log-in-memory.ts";
+import { describeAttemptLog } from "../support/conformance/attempt-log.ts";
+import { describeDeliveryStreams } from "../support/conformance/delivery-streams.ts";
+import { describeRecords, type ExampleRecord } from "../support/conformance/records.ts";
+import { createManualClock } from "../support/manual-clock.ts";
+import { createRecordStore } from "../support/record-store.ts";
+import { createStreamsInMemory } from "../support/streams-in-memory.ts";
+
+const records = createRecordStore<ExampleRecord>();
+describeRecords(
+  "the fake",
+  () => ({ records, remove: async (key) => records.remove(key), damage: async (key) => records.damage(key) }),
+  (name) => `circuit.${name}`,
+);
+
+const clock = createManualClock();
+const streams = createStreamsInMemory(clock);
+const NAMES = { retries: "RETRIES", parked: "PARKED", "dead-letters": "DEAD_LETTERS" } as const;
+describeDeliveryStreams(
+  "the fake",
+  () => ({
+    streams,
+    async read(stream, sequence) {
+      const message = streams.in(NAMES[stream]).find((one) => one.sequence === sequence);
+      return message === undefined ? null : streams.delivery(message);
+    },
+  }),
+  clock.now,
+);
+
+const log = createAttemptLogInMemory();
+describeAttemptLog(
+  "the fake",
+  () => log,
+  async () => {},
+);

@@ -1,0 +1,300 @@
+/**
+ * The order of deliveries under crashes, pauses and take-overs: the real ordered app in the hands of one owner after the other, with
+ * JetStream's part (events, parked messages), the dedup keys and the receiver in memory. What an owner has in memory goes with it; an
+ * owner that was paused comes back without its lease and ends what it had begun.
+ */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { LeaseOver } from "../../../src/delivery/source-lease.ts";
+import type { ConsumedMessage } from "../../../src/jetstream/message.ts";
+import type { Delivery } from "../../../src/model/delivery.ts";
+import { dedupKeyOf, newDelivery } from "../../../src/model/delivery.ts";
+import { createOrderedApp, type OrderedApp } from "../../../src/subscribers/ordered/ordered-app.ts";
+import type { AttemptParked } from "../../../src/subscribers/parked/attempt-parked.ts";
+import type { ParkedDelivery } from "../../../src/subscribers/parked/backlog.ts";
+import { anApp, anEvent, UUID } from "../../support/builders.ts";
+import { createManualClock } from "../../support/manual-clock.ts";
+import { silentLogger } from "../../support/silent-logger.ts";
+
+const OWN = "t.parked.acme";
+const OF_INSTALLATION = `${OWN}.${UUID}`;
+const RETRY_MS = 3_000;
+const MOST_ATTEMPTS = 3;
+
+interface Stored {
+  readonly subject: string;
+  readonly delivery: Delivery;
+  readonly dueAt: number | null;
+  readonly blockedBy: number | undefined;
+}
+
+interface Owner {
+  readonly app: OrderedApp;
+  /** Everything that it asks for is answered; a dead one waits for ever. */
+  isAlive: boolean;
+  hasLease: boolean;
+  readonly open: Map<number, number>;
+}
+
+class World {
+  readonly clock = createManualClock();
+  readonly events: Delivery[] = [];
+  readonly parked = new Map<number, Stored>();
+  readonly delivered = new Set<string>();
+  readonly dead = new Set<string>();
+  /** Dedup keys: written at once, or lost with the owner's last moments. */
+  readonly marks = new Set<string>();
+  readonly stores = new Map<string, number>();
+  readonly starts: string[] = [];
+  readonly inFlight = new Map<string, Set<string>>();
+  readonly failing = new Set<string>();
+  readonly wrong: string[] = [];
+  private sequence = 0;
+  isPaused = false;
+  /** How long a place is waited for. */
+  busyMs = 0;
+  floor = 0;
+  owner: Owner;
+
+  constructor() {
+    this.owner = this.takeOver();
+  }
+
+  publish(key: string): void {
+    const at = this.events.length + 1;
+    const event = anEvent({ id: `e-${at}`, dataJson: JSON.stringify({ k: key }) });
+    this.events.push(newDelivery(event, "acme", UUID, at));
+    this.read(this.owner, at);
+  }
+
+  /** As the reader hands it on. */
+  read(owner: Owner, at: number, mayBeDone = false): void {
+    const delivery = this.events[at - 1];
+    if (delivery === undefined || !owner.isAlive || !owner.hasLease) return;
+    owner.open.set(at, 1);
+    const message = { stream: "EVENTS", sequence: at, isOurs: () => true, header: () => undefined } as unknown as ConsumedMessage;
+    owner.app.accept(delivery, { message, done: () => void owner.open.delete(at) }, mayBeDone);
+  }
+
+  saveFloor(): void {
+    const { open, isAlive } = this.owner;
+    if (isAlive) this.floor = Math.max(this.floor, open.size === 0 ? this.events.length : Math.min(...open.keys()) - 1);
+  }
+
+  private store(subject: string, delivery: Delivery, source: string, dueAt: number | null, blockedBy?: number): number {
+    const id = `${delivery.id}:${source}`;
+    this.stores.set(dedupKeyOf(delivery), Math.max(this.stores.get(dedupKeyOf(delivery)) ?? 0, delivery.stores + 1));
+    // Stored once per source; what it was answered with then is not there any more, perhaps.
+    const before = this.idSequences.get(id);
+    if (before !== undefined) return before;
+    const sequence = ++this.sequence;
+    this.idSequences.set(id, sequence);
+    this.parked.set(sequence, { subject, delivery: { ...delivery, stores: delivery.stores + 1, firstParkedAt: 1 }, dueAt, blockedBy });
+    return sequence;
+  }
+  private readonly idSequences = new Map<string, number>();
+
+  takeOver(): Owner {
+    const owner: Owner = { app: undefined as never, isAlive: true, hasLease: true, open: new Map() };
+    const alive = async <T>(work: () => T): Promise<T> => {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (!owner.isAlive) await new Promise(() => {});
+      return work();
+    };
+    const requireLease = (): void => {
+      if (!owner.hasLease) throw new LeaseOver({ stream: "PARKED", sequence: 0 });
+    };
+    const parkedAt = (sequence: number): ParkedDelivery | null => {
+      const found = this.parked.get(sequence);
+      const message = { subject: "", consumer: "", sequence, deliveries: 0, header: () => undefined };
+      return found === undefined ? null : { ...found, message, source: { stream: "PARKED", sequence }, storedAt: 0 };
+    };
+    const attemptParked: AttemptParked = async ({ delivery }, { mayBeDone, isWanted }) => {
+      const mark = dedupKeyOf(delivery);
+      const isDone = await alive(() => this.marks.has(mark) || (this.stores.get(mark) ?? 0) > delivery.stores);
+      if (mayBeDone && isDone) return "done";
+      requireLease();
+      if (this.isPaused) return { kind: "park", queue: { app: "acme", installationUuid: UUID }, why: "disabled" };
+      // It waits for a place.
+      await new Promise<void>((resolve) => this.clock.after(this.busyMs, resolve));
+      if (!owner.isAlive) await new Promise(() => {});
+      if (!isWanted() || this.isPaused) return "again";
+      requireLease();
+      const key = JSON.parse(delivery.event.dataJson).k as string;
+      this.start(owner, key, delivery);
+      const fails = this.failing.has(key);
+      await new Promise<void>((resolve) => this.clock.after(20, resolve));
+      if (!owner.isAlive) await new Promise(() => {});
+      this.inFlight.get(key)?.delete(delivery.id);
+      if (!fails) {
+        this.delivered.add(delivery.id);
+        this.marks.add(mark);
+        return "done";
+      }
+      const tried = { ...delivery, attemptsMade: delivery.attemptsMade + 1 };
+      if (tried.attemptsMade >= MOST_ATTEMPTS)
+        return { kind: "dead-letter", delivery: tried, record: null, reason: "exhausted", error: null };
+      return {
+        kind: "retry",
+        delivery: tried,
+        record: null,
+        delay: { dueAt: this.clock.now() + RETRY_MS, delayMs: RETRY_MS, notBefore: false },
+      };
+    };
+    const made = createOrderedApp(
+      {
+        backlog: {
+          after: ({ installationUuid }, from) =>
+            alive(() => {
+              const subject = installationUuid === null ? OWN : OF_INSTALLATION;
+              const next = [...this.parked].find(([sequence, one]) => sequence > from && one.subject === subject);
+              return next === undefined ? null : parkedAt(next[0]);
+            }),
+          at: (sequence) => alive(() => parkedAt(sequence)),
+          queuesOf: () =>
+            alive(() => {
+              const counts = new Map<string | null, number>();
+              for (const { subject } of this.parked.values()) {
+                const uuid = subject === OWN ? null : UUID;
+                counts.set(uuid, (counts.get(uuid) ?? 0) + 1);
+              }
+              return counts;
+            }),
+          remove: ({ source }) => alive(() => void this.parked.delete(source.sequence)),
+          oldest: async () => null,
+          expire: async () => 0,
+          count: async () => 0,
+        },
+        attemptParked,
+        dispatcher: {
+          park: (delivery: Delivery, _queue: unknown, _why: string, source: { stream: string; sequence: number }) =>
+            alive(() => {
+              requireLease();
+              this.store(OF_INSTALLATION, delivery, `${source.stream}:${source.sequence}`, null);
+            }),
+          apply: (disposition: { delivery: Delivery }) =>
+            alive(() => {
+              requireLease();
+              this.stores.set(dedupKeyOf(disposition.delivery), disposition.delivery.stores + 1);
+              this.dead.add(disposition.delivery.id);
+              return 1;
+            }),
+        } as never,
+        streams: {
+          park: (delivery: Delivery, _queue: unknown, dueAt: number | null, source: { stream: string; sequence: number }) =>
+            alive(() => {
+              requireLease();
+              return { subject: OWN, messageId: "", sequence: this.store(OWN, delivery, `${source.stream}:${source.sequence}`, dueAt) };
+            }),
+        } as never,
+        observer: { attempted() {}, stored() {}, skipped() {} },
+        registry: { app: () => anApp({ orderBy: "/k" }), installation: () => undefined },
+        clock: this.clock,
+        logger: silentLogger,
+        monotonicNow: () => this.clock.now(),
+        isFlowing: ({ installationUuid }) => installationUuid === null || !this.isPaused,
+        isOwner: () => owner.hasLease && owner.isAlive,
+        isDeadLetter: async () => false,
+        stream: "PARKED",
+        appMaxInFlight: 4,
+        isShareUsedUp: () => false,
+      },
+      "acme",
+    );
+    Object.assign(owner, { app: made });
+    this.owner = owner;
+    for (let at = this.floor + 1; at <= this.events.length; at++) this.read(owner, at, true);
+    void made.prepare();
+    return owner;
+  }
+
+  start(owner: Owner, key: string, { id, eventSequence }: Delivery): void {
+    const others = this.inFlight.get(key) ?? new Set();
+    if (owner === this.owner && [...others].some((other) => other !== id)) this.wrong.push(`two at once of key ${key}`);
+    if (!owner.hasLease) this.wrong.push(`${id} started without the lease`);
+    const older = this.events.filter((one) => (one.eventSequence ?? 0) < (eventSequence ?? 0) && JSON.parse(one.event.dataJson).k === key);
+    for (const one of older) if (!this.delivered.has(one.id) && !this.dead.has(one.id)) this.wrong.push(`${id} started before ${one.id}`);
+    if (this.dead.has(id)) this.wrong.push(`${id} is attempted although it was given up`);
+    this.starts.push(id);
+    this.inFlight.set(key, others.add(id));
+  }
+
+  /** kill -9: what is under way reaches the receiver or not, and nothing is heard of it. */
+  crash(): void {
+    this.owner.isAlive = false;
+    this.inFlight.clear();
+    this.takeOver();
+  }
+
+  /** It stands still for longer than its lease, and goes on with what it had begun. */
+  pause(): void {
+    this.owner.hasLease = false;
+    this.owner.app.stop();
+    this.inFlight.clear();
+    this.takeOver();
+  }
+}
+
+type Step =
+  | { readonly do: "publish" | "fail" | "heal"; readonly key: string }
+  | { readonly do: "wait" | "busy"; readonly ms: number }
+  | { readonly do: "crash" | "pause" | "save" | "stop" | "resume" | "refresh" };
+
+const key = fc.constantFrom("a", "b", "c");
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 8, arbitrary: fc.record({ do: fc.constantFrom("publish" as const), key }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("fail" as const, "heal" as const), key }) },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.constantFrom(0, 5, 25, 600, 2_600, 4_000) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("busy" as const), ms: fc.constantFrom(0, 10, 60) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("crash" as const, "pause" as const, "save" as const) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("stop" as const, "resume" as const, "refresh" as const) }) },
+);
+
+async function take(world: World, one: Step): Promise<void> {
+  switch (one.do) {
+    case "publish":
+      return world.publish(one.key);
+    case "fail":
+      return void world.failing.add(one.key);
+    case "heal":
+      return void world.failing.delete(one.key);
+    case "wait":
+      return world.clock.advance(one.ms);
+    case "busy":
+      world.busyMs = one.ms;
+      return;
+    case "crash":
+      return world.crash();
+    case "pause":
+      return world.pause();
+    case "save":
+      return world.saveFloor();
+    case "stop":
+      world.isPaused = true;
+      return;
+    case "resume":
+      world.isPaused = false;
+      return world.owner.app.wake();
+    case "refresh":
+      return void world.owner.app.refresh();
+  }
+}
+
+test("each key's deliveries start in the order of the events, one at a time, and none is lost, whatever happens to their owner", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
+      const world = new World();
+      for (const one of steps) await take(world, one);
+      world.failing.clear();
+      world.isPaused = false;
+      world.owner.app.wake();
+      for (let n = 0; n < 40; n++) {
+        await world.owner.app.refresh();
+        await world.clock.advance(1_000);
+      }
+      const left = world.events.filter(({ id }) => !world.delivered.has(id) && !world.dead.has(id)).map(({ id }) => id);
+      expect({ wrong: world.wrong, left, parked: world.parked.size }).toEqual({ wrong: [], left: [], parked: 0 });
+    }),
+    { numRuns: Number(process.env["ORDER_MODEL_RUNS"] ?? 200) },
+  );
+}, 120_000);
