@@ -12,7 +12,7 @@ import { createRegistryKinds } from "../src/registry/record-kinds.ts";
 import { createRegistryIndex } from "../src/registry/registry-index.ts";
 import { createSecretBox } from "../src/registry/secret-box.ts";
 import { createRegistryStore } from "../src/registry/store.ts";
-import { createLog } from "../src/telemetry/logger.ts";
+import { createLog, logOutput } from "../src/telemetry/logger.ts";
 
 const INSTALLATIONS = 100_000;
 const APPS_PER_ORGANIZATION = 20;
@@ -20,7 +20,7 @@ const MATCHES = 200_000;
 
 const server = await startNatsServer();
 const connection = await connect({ servers: server.url });
-const { logger } = createLog("warn");
+const { logger } = createLog("warn", logOutput("json"));
 const newStore = () =>
   createRegistryStore(
     { connection, onReconnect: createConnectionState(connection).onReconnect, clock: systemClock, logger },

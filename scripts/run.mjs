@@ -130,7 +130,7 @@ try {
     case "start":
       ensureProgram(node);
       ensurePage(node);
-      await finish(await run(node, ["dist/main.js", ...args]));
+      await finish(await run(node, ["dist/main.js", "serve", ...args]));
       break;
     case "example":
       await finish(await run(node, args));

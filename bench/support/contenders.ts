@@ -104,7 +104,7 @@ export async function startPosthorn(world: World, prefix: string, settings: Read
   const port = await freePort();
   // A file, as a supervisor would have it: reading the lines here would cost the benchmark more than writing them costs Posthorn.
   const log = openSync(join(world.folder, `${prefix}.log`), "a");
-  const child = spawn(process.execPath, [...NODE_OPTIONS, MAIN], {
+  const child = spawn(process.execPath, [...NODE_OPTIONS, MAIN, "serve"], {
     stdio: ["ignore", log, log],
     env: {
       PATH: process.env["PATH"],

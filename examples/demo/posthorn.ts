@@ -15,7 +15,7 @@ export interface DemoPosthorn {
 }
 
 export async function startPosthorn(settings: Readonly<Record<string, string>>, logFile: string): Promise<DemoPosthorn> {
-  const child = spawn(process.execPath, [MAIN], {
+  const child = spawn(process.execPath, [MAIN, "serve"], {
     stdio: ["ignore", "pipe", "pipe"],
     // Settings of somebody's own service are not the demo's.
     env: { ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("POSTHORN_"))), ...settings },

@@ -1,58 +1,26 @@
-/** What the API needs of the rest of Posthorn and may not import: the bus, storage and telemetry. */
+/** Operations that the application composes for the API from several components. */
+
+import type { Discarded } from "../dead-letters/discard.ts";
 import type { AttemptRecord } from "../delivery/ports.ts";
+import type { TestCallRequest } from "../delivery/test-call.ts";
 import type { InstallationStatus } from "../model/app.ts";
 import type { BrokenReasonData } from "../model/status-event.ts";
 import type { Precondition } from "../registry/record-tag.ts";
 
-export interface OutgoingEvent {
-  readonly resource: string;
-  readonly action: string;
-  readonly id: string;
-  /** The Nats-Msg-Id. */
-  readonly messageId: string;
-  /** The event's JSON text as it came. */
-  readonly body: string;
-  readonly contentType: string | null;
-  readonly traceparent: string | null;
-  readonly tracestate: string | null;
-}
+/** Makes one attempt now. @throws AppError NOT_FOUND, CONFLICT when the app is not installed anywhere, BUSY */
+export type CallTest = (call: TestCallRequest) => Promise<AttemptRecord>;
 
-/** @throws AppError PUBLISH_FAILED */
-export type PublishEvent = (event: OutgoingEvent) => Promise<{
-  readonly stream: string;
-  readonly sequence: number;
-  readonly duplicate: boolean;
-}>;
-
-/** Sends a delivery again from its event in the stream. @throws AppError NOT_FOUND @returns the resend's id. */
-export type ResendDelivery = (deliveryId: string) => Promise<string>;
-
-export interface TestCall {
-  readonly app: string;
-  readonly installationUuid: string | null;
-  readonly eventType: string;
-  /** JSON text of an object. */
-  readonly dataJson: string;
-}
-
-/** One attempt right now. @throws AppError NOT_FOUND, CONFLICT when the app is installed nowhere. */
-export type CallTest = (call: TestCall) => Promise<AttemptRecord>;
-
-/** What a person does to an installation. @throws AppError NOT_FOUND, PRECONDITION_FAILED */
+/** Changes of status that a person asks for. @throws AppError NOT_FOUND, PRECONDITION_FAILED */
 export interface StatusChanger {
   enable(installationUuid: string, precondition: Precondition): Promise<InstallationStatus>;
   disable(installationUuid: string, precondition: Precondition): Promise<InstallationStatus>;
-  /**
-   * Sends what is parked for the installation to dead letters, until it is active again.
-   * @throws AppError CONFLICT when it is active
-   * @returns how many, and how many were still being attempted.
-   */
-  discardBacklog(installationUuid: string, precondition: Precondition): Promise<{ readonly discarded: number; readonly inFlight: number }>;
+  /** Sends the installation's backlog to dead letters, unless it becomes active meanwhile. @throws AppError CONFLICT when it is active */
+  discardBacklog(installationUuid: string, precondition: Precondition): Promise<Discarded>;
 }
 
 export interface Check {
   readonly ok: boolean;
-  /** False: shown, but the service works on without it. */
+  /** False: a failure is shown, but does not make the service unready. */
   readonly required: boolean;
   readonly detail: string;
 }
@@ -61,5 +29,5 @@ export interface Readiness {
   checks(): Readonly<Record<string, Check>>;
 }
 
-/** Since when (RFC 3339) and why; null when it is not broken. */
+/** Since when (RFC 3339) and why an installation is broken; null when it is not. */
 export type BrokenOf = (installationUuid: string) => { readonly at: string; readonly reason: BrokenReasonData | null } | null;

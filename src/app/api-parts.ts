@@ -61,7 +61,7 @@ export function explainParts(given: ApiGiven) {
   const explain = createExplain(
     { registry, index, sources, clock },
     {
-      stream: names.streams.events,
+      eventsStream: names.streams.events,
       maxParkedAgeMs: config.maxParkedAge,
       probeIntervalMs: config.brokenProbeInterval,
       brokenAction: config.brokenAction,

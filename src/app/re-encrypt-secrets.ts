@@ -5,12 +5,12 @@ import { systemClock } from "../model/clock.ts";
 import { reEncrypt } from "../registry/re-encrypt.ts";
 import { createSecretBox } from "../registry/secret-box.ts";
 import { createRegistryStore } from "../registry/store.ts";
-import { createLog } from "../telemetry/logger.ts";
+import { createLog, logOutput } from "../telemetry/logger.ts";
 import { natsOptions } from "./connections.ts";
 
 /** `posthorn re-encrypt`. @throws AppError */
 export async function reEncryptSecrets(config: Config): Promise<void> {
-  const { logger, flush } = createLog(config.logLevel);
+  const { logger, flush } = createLog(config.logLevel, logOutput(config.logFormat));
   const connection = await connectNats(natsOptions(config), systemClock, logger);
   try {
     const store = createRegistryStore(

@@ -23,7 +23,9 @@ export async function startParts(foundation: Foundation): Promise<void> {
   const { config, components, state, logger } = foundation;
   await components.startAll(componentsOf(parts));
   state.phase = "ready";
-  logger.info({ url: parts.listening.url, version: VERSION, prefix: config.subjectPrefix }, "Posthorn is ready");
+  const { url } = parts.listening;
+  const dashboard = `${config.dashboardUrl ?? url}/`.replace(/\/+$/, "/");
+  logger.info({ url, version: VERSION, prefix: config.subjectPrefix, dashboard }, "Posthorn is ready");
 }
 
 type Parts = Awaited<ReturnType<typeof buildParts>>;

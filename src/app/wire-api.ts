@@ -7,6 +7,8 @@ import { allRoutes } from "../api/routes/all-routes.ts";
 import { PAGE_FOLDER } from "../config/page-folder.ts";
 import { VERSION } from "../config/version.ts";
 import { createDeadLetters } from "../dead-letters/dead-letters.ts";
+import { createReplay } from "../dead-letters/replay.ts";
+import { createReplayRuns } from "../dead-letters/replay-runs.ts";
 import { createResend } from "../dead-letters/resend.ts";
 import { createTestCall } from "../delivery/test-call.ts";
 import { createEventPublisher } from "../jetstream/event-publisher.ts";
@@ -21,7 +23,8 @@ export function wireApi(given: ApiGiven) {
   const appTokens = createAppTokens({ index, signingKey, clock }, { maxTtlMs: config.appTokenMaxTtl });
   const statusHistory = createStatusHistory(nats, manager, names);
   const { explain, queryRequestLog, lookup, storedEvents } = explainParts(given);
-  const deadLetters = createDeadLetters({ ...given, connection: nats, streams, match: index.match });
+  const deadLetters = createDeadLetters({ ...given, connection: nats });
+  const replayDeadLetters = createReplay({ deadLetters, streams, names, match: index.match, tracing, clock });
   const { stats, readOverview, countOwnDeadLetters, liveOverview } = overviewParts(given, { statusHistory, deadLetters });
   const routes = allRoutes({
     ...{ registry: given.registry, index, secretBox: given.secretBox, appTokens, maxPageSize: config.httpMaxPageSize },
@@ -34,7 +37,8 @@ export function wireApi(given: ApiGiven) {
       installationsOf: (app) => [...index.installations()].filter((installation) => installation.app === app),
       newId: randomUUID,
     }),
-    replayNotes: createReplayNotes(redis, clock),
+    replayDeadLetters,
+    replayRuns: createReplayRuns({ replay: replayDeadLetters, notes: createReplayNotes(redis, clock), newId: randomUUID, clock }),
     ...{ deadLetters, countOwnDeadLetters },
     resend: createResend({ events: storedEvents, streams, find: lookup.find, tracing, clock }),
     brokenOf: (uuid) => given.installationStates.brokenOf(uuid),

@@ -1,4 +1,4 @@
-/** posthorn apps …: the registry's apps. */
+/** posthorn apps …: manages the registry's apps. */
 import type { App, AppBody, AppPatch } from "../client/api-types.generated.ts";
 import type { ApiClient } from "../client/create-api-client.ts";
 import { parseDuration } from "../config/values.ts";
@@ -7,22 +7,26 @@ import { CommandFailed, UsageError } from "./exit-codes.ts";
 import { counted, milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
 import type { Output } from "./output.ts";
 import { take } from "./take.ts";
-import { commaSeparated, header, jsonObject, positive, seconds, wholeSeconds } from "./values.ts";
+import { commaSeparated, eventData, header, positive, seconds, wholeSeconds, withMember } from "./values.ts";
 
 const members = {
-  webhook: value("url", "Where webhooks go."),
-  name: value("name", "Shown to people."),
-  events: value("patterns", "What it subscribes to, separated by commas: issue,comment.created,metric_alert.* or *.", commaSeparated),
-  status: choice(["internal", "unpublished", "published"], "What kind of app it is."),
-  header: list("header", "Sent with every webhook, e.g. 'X-Team: blue'.", header),
+  webhook: value("url", "The webhook URL."),
+  name: value("name", "The display name."),
+  events: value(
+    "patterns",
+    "Event types it subscribes to, separated by commas: issue,comment.created,metric_alert.* or *.",
+    commaSeparated,
+  ),
+  status: choice(["internal", "unpublished", "published"], "The kind of app."),
+  header: list("header", "Header sent with every webhook, e.g. 'X-Team: blue'.", header),
   timeout: value("duration", "Deadline of an attempt, e.g. 5s.", parseDuration),
   retry: value("durations", "Delays before the 2nd, 3rd, … attempt, e.g. 5s,30s,5m; '' for no retries.", seconds),
   "max-in-flight": value("number", "Concurrent attempts.", positive),
-  ordered: flag("One delivery after the other, in the order of the events."),
-  unordered: flag("Several deliveries at a time, in no particular order."),
+  ordered: flag("One delivery at a time, in the order of the events."),
+  unordered: flag("Concurrent deliveries, in no particular order."),
 } as const;
 
-/** What the options say, as members of the record. */
+/** The options that are given, as members of the record. */
 function given(options: OptionValues<typeof members>): Partial<AppBody> {
   const { webhook, name, events, status, header: headers, timeout, retry, "max-in-flight": maxInFlight, ordered, unordered } = options;
   if (ordered && unordered) throw new UsageError("--ordered and --unordered: wanted one of them");
@@ -62,10 +66,10 @@ function showSecrets(output: Output, secrets: { readonly client_secret: string; 
     ["client secret", output.paint("bold", secrets.client_secret)],
     ["webhook secret", secrets.webhook_secret],
   ]);
-  output.note("The secrets are shown this once.");
+  output.note("The secrets are shown only once.");
 }
 
-/** A patch merges headers, and here those that are given replace all: the others are named as removed. */
+/** A merge patch would keep headers that are not given; here the given ones replace all, so the others are removed by name. */
 async function replacing(api: ApiClient, slug: string, change: Partial<AppBody>): Promise<AppPatch> {
   if (change.headers === undefined) return change;
   const { body } = await api.call("GET /v1/apps/{slug}", { path: { slug } });
@@ -104,12 +108,12 @@ export const appCommands: readonly Command[] = [
   }),
   command({
     name: "apps add",
-    summary: "Makes an app and shows its secrets, this once.",
+    summary: "Creates an app and shows its secrets, only once.",
     operands: ["<slug>"],
     options: {
       ...members,
-      "secret-from-env": flag("Takes the client secret in POSTHORN_CLIENT_SECRET, 64 hex digits, instead of making one."),
-      secret: value("hex", "The same on the command line, where every process list shows it."),
+      "secret-from-env": flag("Uses the client secret in POSTHORN_CLIENT_SECRET, 64 hex digits, instead of generating one."),
+      secret: value("hex", "The client secret on the command line, where every process list shows it."),
     },
     examples: ["apps add acme-tracker --webhook https://hooks.acme.example/sentry --events issue,metric_alert.*"],
     async run({ api, output, options, config, operands: [slug = ""] }) {
@@ -118,7 +122,7 @@ export const appCommands: readonly Command[] = [
       const secret = options["secret-from-env"] ? config().clientSecret : options.secret;
       if (secret === null) throw new UsageError("apps add --secret-from-env: POSTHORN_CLIENT_SECRET is not set");
       const body = { ...rest, webhook_url: url, ...(secret === undefined ? {} : { client_secret: secret }) };
-      // Another one's app is never replaced by mistake.
+      // Never replaces an existing app by mistake.
       const made = await api().call("PUT /v1/apps/{slug}", { path: { slug }, body, headers: { "if-none-match": "*" } });
       output.result(made.body, () => {
         show(output, made.body);
@@ -128,10 +132,10 @@ export const appCommands: readonly Command[] = [
   }),
   command({
     name: "apps set",
-    summary: "Changes what is given and leaves the rest as it is.",
+    summary: "Changes the given settings of an app and keeps the others.",
     operands: ["<slug>"],
     options: members,
-    details: "Events and headers that are given replace all that were there.",
+    details: "Given events and headers replace all existing ones.",
     examples: ["apps set acme-tracker --events '*' --timeout 5s"],
     async run({ api, output, options, operands: [slug = ""] }) {
       const change = given(options);
@@ -142,22 +146,22 @@ export const appCommands: readonly Command[] = [
   }),
   command({
     name: "apps delete",
-    summary: "Removes an app and its installations; what waits for them goes to dead letters.",
+    summary: "Removes an app and its installations; waiting deliveries go to dead letters.",
     operands: ["<slug>"],
-    options: { yes: flag("Really.") },
+    options: { yes: flag("Skip the confirmation.") },
     examples: ["apps delete acme-tracker --yes"],
     async run({ api, output, options, operands: [slug = ""] }) {
       const { etag } = await api().call("GET /v1/apps/{slug}", { path: { slug } });
       const { rows: installations } = await take(api().items("GET /v1/installations", { query: { app: slug } }));
       const what = `app ${slug} and its ${counted(installations.length, "installation")}`;
-      if (!options.yes) throw new UsageError(`apps delete: this removes ${what}; say so with --yes`);
+      if (!options.yes) throw new UsageError(`apps delete: this removes ${what}; confirm with --yes`);
       await api().call("DELETE /v1/apps/{slug}", { path: { slug }, headers: { "if-match": etag ?? "*" } });
       output.result({ slug, deleted: true }, () => output.line(`Removed ${what}.`));
     },
   }),
   command({
     name: "apps rotate-secret",
-    summary: "Makes a new client secret; for a day webhooks carry the signatures of both.",
+    summary: "Replaces the client secret; webhooks carry both signatures for a day.",
     operands: ["<slug>"],
     examples: ["apps rotate-secret acme-tracker"],
     async run({ api, output, operands: [slug = ""] }) {
@@ -170,10 +174,11 @@ export const appCommands: readonly Command[] = [
   }),
   command({
     name: "apps token",
-    summary: "Makes a short-lived token for the app's own developer, shown this once.",
+    summary: "Creates a short-lived token for the app's developer, shown only once.",
     operands: ["<slug>"],
-    options: { ttl: value("duration", "How long it is valid, e.g. 8h; an hour when not given.", wholeSeconds) },
-    details: "It covers the app's record, figures, installations, request log, dead letters and test call; it opens the app's dashboard.",
+    options: { ttl: value("duration", "How long it is valid, e.g. 8h; an hour by default.", wholeSeconds) },
+    details:
+      "It covers the app's record, statistics, installations, request log, dead letters and test calls, and opens the app's dashboard.",
     examples: ["apps token acme-tracker --ttl 8h"],
     async run({ api, output, options: { ttl }, operands: [slug = ""] }) {
       const body = ttl === undefined ? {} : { ttl_s: ttl };
@@ -183,28 +188,26 @@ export const appCommands: readonly Command[] = [
           ["token", output.paint("bold", made.token)],
           ["valid until", made.expires_at],
         ]);
-        output.note("It is shown this once, and ends earlier when the client secret is replaced.");
+        output.note("It is shown only once, and expires early when the client secret is replaced.");
       });
     },
   }),
   command({
     name: "apps test",
-    summary: "Sends a test event to the app now and shows what came back.",
+    summary: "Sends a test event to the app now and shows the result.",
     operands: ["<slug>"],
     options: {
-      type: value("type", "The event's type; test.ping when not given."),
-      installation: value("uuid", "Any of the app's when not given."),
-      data: value("json", "The event's data: JSON, @file, or - for standard input."),
+      type: value("type", "The event's type; test.ping by default."),
+      installation: value("uuid", "Any installation of the app by default."),
+      data: value("json", "The event's data, or a webhook payload that contains it: a JSON object, @file, or - for standard input."),
     },
     examples: ["apps test acme-tracker", "apps test acme-tracker --type issue.created --data @examples/payloads/issue.created.json"],
     async run({ api, output, options, readInput, operands: [slug = ""] }) {
-      const body = {
-        ...(options.type === undefined ? {} : { event_type: options.type }),
-        ...(options.installation === undefined ? {} : { installation_uuid: options.installation }),
-        ...(options.data === undefined
-          ? {}
-          : { data: JSON.parse(await jsonObject("data", options.data, readInput)) as Record<string, unknown> }),
-      };
+      const { type, installation, data } = options;
+      const head = JSON.stringify({ event_type: type, installation_uuid: installation });
+      // As text, so that numbers and key order reach the receiver unchanged.
+      const text = data === undefined ? head : withMember(head, "data", await eventData("data", data, readInput));
+      const body = text as unknown as { readonly event_type: string };
       const { body: attempt } = await api().call("POST /v1/apps/{slug}/test", { path: { slug }, body });
       output.result(attempt, () =>
         output.facts([

@@ -1,4 +1,4 @@
-/** Words of the command line → a command and its values, by node:util's parseArgs; every mistake says what was meant. */
+/** Parses command-line words into a command and its values with parseArgs; every mistake gets a message that says what was wanted. */
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import { messageOf } from "../model/app-error.ts";
 import { nearest } from "../model/nearest.ts";
@@ -6,13 +6,13 @@ import { type Command, flag, type Options, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
 
 export const COMMON_OPTIONS = {
-  json: flag("One JSON object a line, for programs."),
-  help: flag("This help."),
+  json: flag("Prints one JSON object per line, for programs."),
+  help: flag("Shows this help."),
 } as const satisfies Options;
 
 export const API_OPTIONS = {
-  url: value("url", "The service; POSTHORN_URL, or http://127.0.0.1:8080, when not given."),
-  token: value("token", "The bearer token; better in POSTHORN_TOKEN, where no process list shows it."),
+  url: value("url", "The service; POSTHORN_URL or http://127.0.0.1:8080 by default."),
+  token: value("token", "The bearer token; better in POSTHORN_TOKEN, which no process list shows."),
 } as const satisfies Options;
 
 export interface ParsedCommand {
@@ -20,12 +20,12 @@ export interface ParsedCommand {
   readonly operands: readonly string[];
 }
 
-/** All options that a command takes. */
+/** All options of a command. */
 export function optionsOf({ options, usesApi }: Command): Options {
   return { ...options, ...(usesApi ? API_OPTIONS : {}), ...COMMON_OPTIONS };
 }
 
-/** The command that the words begin with, and the words after it. @throws UsageError */
+/** The command that the words start with, and the remaining words. @throws UsageError */
 export function findCommand(commands: readonly Command[], words: readonly string[]): { command: Command; rest: readonly string[] } {
   const [first = "", second = ""] = words;
   const named = (name: string): Command | undefined => commands.find((candidate) => candidate.name === name);
@@ -34,7 +34,7 @@ export function findCommand(commands: readonly Command[], words: readonly string
   const single = named(first);
   if (single !== undefined) return { command: single, rest: words.slice(1) };
   const group = commands.filter(({ name }) => name.startsWith(`${first} `));
-  // A group by itself lists what it is about.
+  // A group alone stands for its `list` command.
   const listing = named(`${first} list`);
   if (listing !== undefined && (second === "" || second.startsWith("-"))) return { command: listing, rest: words.slice(1) };
   if (group.length > 0) {
@@ -79,7 +79,7 @@ function readWords(
   }
 }
 
-/** parseArgs goes on about positional arguments that begin with a dash. */
+/** Drops the hint of parseArgs about positional arguments that start with a dash. */
 function firstSentence(message: string): string {
   return (message.split(/\. |\n/)[0] ?? message).replace(/^Option '(?:-\w, )?(--[a-z-]+)(?: <value>)?'/, "option $1");
 }
@@ -97,7 +97,7 @@ function checkOperands({ name, operands }: Command, found: readonly string[]): v
   const takesMany = operands.at(-1)?.endsWith("...") ?? false;
   if (found.length < required.length) throw new UsageError(`${name}: ${required[found.length]} is missing`);
   if (!takesMany && found.length > operands.length) {
-    throw new UsageError(`${name}: ${JSON.stringify(found[operands.length])} is one too many`);
+    throw new UsageError(`${name}: unexpected argument ${JSON.stringify(found[operands.length])}`);
   }
 }
 

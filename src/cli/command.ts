@@ -1,5 +1,4 @@
-/** What a command of the command line is: parsing, help, completion and the reference page come from the same value. */
-
+/** Defines a command: parsing, help, completion and the reference page are derived from the same value. */
 import type { ApiClient } from "../client/create-api-client.ts";
 import type { ClientConfig } from "../config/client-settings.ts";
 import type { ExitCode } from "./exit-codes.ts";
@@ -12,20 +11,20 @@ export interface Flag {
 
 export interface ValueOption<T> {
   readonly kind: "value";
-  /** What stands for the value in the help: `<slug>`. */
+  /** Placeholder of the value in the help: `<slug>`. */
   readonly value: string;
   readonly about: string;
-  /** @throws Error saying what was wanted. */
+  /** @throws Error that says what was wanted */
   readonly parse: (text: string) => T;
   readonly choices?: readonly string[];
 }
 
-/** May be given several times. */
+/** Can be repeated. */
 export interface ListOption<T> extends Omit<ValueOption<T>, "kind"> {
   readonly kind: "list";
 }
 
-/** The type of the value is each option's own. */
+/** Each option has a value type of its own. */
 export type Option = Flag | ValueOption<any> | ListOption<any>;
 export type Options = Readonly<Record<string, Option>>;
 
@@ -61,21 +60,21 @@ export const choice = <const T extends string>(choices: readonly T[], about: str
   },
 });
 
-/** What the world gives a command; main.ts has the real one. */
+/** The environment of a command; main.ts provides the real one. */
 export interface Surroundings {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Ctrl-C and SIGTERM. */
   readonly signal: AbortSignal;
-  /** Everything that comes on standard input. */
+  /** All of standard input. */
   readonly readInput: () => Promise<string>;
-  /** Runs the service until it is stopped. */
+  /** Runs the service until it stops. */
   readonly serve: () => Promise<ExitCode>;
   readonly reEncrypt: () => Promise<ExitCode>;
 }
 
 export interface CommandCall<O extends Options> extends Surroundings {
   readonly options: OptionValues<O>;
-  /** As many as the command's `operands` ask for. */
+  /** Their number matches the command's `operands`. */
   readonly operands: readonly string[];
   readonly output: Output;
   /** @throws ConfigError */
@@ -91,10 +90,10 @@ export interface Command {
   /** `<slug>`, `[slug]`, `<sequence>...`. */
   readonly operands: readonly string[];
   readonly options: Options;
-  /** Talks to the service: --url and --token are its options too. */
+  /** The command calls the service, and has the options --url and --token. */
   readonly usesApi: boolean;
   readonly details?: string;
-  /** Command lines without the `posthorn` before them. */
+  /** Command lines without the leading `posthorn`. */
   readonly examples: readonly string[];
   readonly run: (call: CommandCall<Options>) => Promise<ExitCode | undefined>;
 }

@@ -1,15 +1,15 @@
-/** posthorn completion: a script for the shell that completes commands, options and the values that options choose from. */
+/** posthorn completion: a shell script that completes commands, options and their fixed values. */
 import { type Command, choice, command } from "./command.ts";
 import { optionsOf } from "./command-line.ts";
 import { UsageError } from "./exit-codes.ts";
 
 const SHELLS = ["bash", "zsh", "fish"] as const;
 
-/** @param commands asked for when it runs, for it is one of them. */
+/** @param commands a function, because this command is one of them */
 export const completionCommand = (commands: () => readonly Command[]): Command =>
   command({
     name: "completion",
-    summary: "Prints a script that completes command lines in your shell.",
+    summary: "Prints a completion script for your shell.",
     usesApi: false,
     operands: ["<bash|zsh|fish>"],
     details: [
@@ -42,7 +42,7 @@ function wordsOf(commands: readonly Command[]): { first: string[]; groups: Map<s
 
 const optionNames = (of: Command): string[] => Object.keys(optionsOf(of)).map((name) => `--${name}`);
 
-/** `case` branches: what comes after the words so far. */
+/** `case` branches: the words that can follow. */
 function branches(commands: readonly Command[]): string {
   const lines: string[] = [];
   const { groups } = wordsOf(commands);
@@ -55,7 +55,7 @@ function branches(commands: readonly Command[]): string {
   return lines.join("\n");
 }
 
-/** Values of options that have a few to choose from. */
+/** Values of options with fixed choices. */
 function choices(commands: readonly Command[]): string {
   const found = new Map<string, Set<string>>();
   for (const candidate of commands) {
@@ -88,7 +88,7 @@ ${choices(commands)}
 complete -o default -F _posthorn posthorn`;
 }
 
-/** zsh runs bash's script as it is. */
+/** zsh runs the bash script unchanged. */
 function zsh(commands: readonly Command[]): string {
   return `autoload -U +X bashcompinit && bashcompinit
 ${bash(commands)}`;

@@ -1,4 +1,4 @@
-/** posthorn dead-letters …: what was given up. */
+/** posthorn dead-letters …: deliveries that were given up. */
 import type { DeadLetter } from "../client/api-types.generated.ts";
 import { type Command, command, flag, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
@@ -7,13 +7,13 @@ import type { Output } from "./output.ts";
 import { PAGE, take } from "./take.ts";
 import { pastTime, positive } from "./values.ts";
 
-/** The options that choose dead letters, here and for a replay. */
+/** The options that select dead letters, here and for a replay. */
 export const deadLetterFilter = {
-  app: value("slug", "Of this app."),
-  installation: value("uuid", "Of this installation."),
-  type: value("type", "Of this event type."),
+  app: value("slug", "Only of this app."),
+  installation: value("uuid", "Only of this installation."),
+  type: value("type", "Only of this event type."),
   since: value("time", "Given up at this time or later: 2h ago, or 2026-01-05T10:11:12Z.", (text) => pastTime(text)),
-  until: value("time", "Given up before.", (text) => pastTime(text)),
+  until: value("time", "Given up before this time.", (text) => pastTime(text)),
 } as const;
 
 export function sequenceOf(text: string): number {
@@ -25,22 +25,22 @@ function eventType({ event }: DeadLetter): string {
   return event === undefined ? "–" : `${event.resource}.${event.action}`;
 }
 
-function show(output: Output, letter: DeadLetter): void {
+function show(output: Output, deadLetter: DeadLetter): void {
   output.facts([
-    ["dead letter", String(letter.sequence)],
-    ["given up", time(letter.dead_lettered_at)],
-    ["reason", output.paint("red", letter.reason)],
-    ["error", letter.error],
-    ["app", letter.app],
-    ["event", letter.event && `${eventType(letter)} ${letter.event.id}`],
-    ["organization", letter.event?.organization_id],
-    ["installation", letter.installation_uuid],
-    ["delivery", letter.delivery_id],
-    ["data", letter.event && JSON.stringify(letter.event.data)],
-    ["body", letter.body],
-    ["body (base64)", letter.body_base64],
+    ["dead letter", String(deadLetter.sequence)],
+    ["given up", time(deadLetter.dead_lettered_at)],
+    ["reason", output.paint("red", deadLetter.reason)],
+    ["error", deadLetter.error],
+    ["app", deadLetter.app],
+    ["event", deadLetter.event && `${eventType(deadLetter)} ${deadLetter.event.id}`],
+    ["organization", deadLetter.event?.organization_id],
+    ["installation", deadLetter.installation_uuid],
+    ["delivery", deadLetter.delivery_id],
+    ["data", deadLetter.event && JSON.stringify(deadLetter.event.data)],
+    ["body", deadLetter.body],
+    ["body (base64)", deadLetter.body_base64],
   ]);
-  if (!letter.attempts?.length) return;
+  if (!deadLetter.attempts?.length) return;
   output.line("");
   output.table(
     [
@@ -51,7 +51,7 @@ function show(output: Output, letter: DeadLetter): void {
       { title: "TOOK", cell: ({ duration_ms: ms }) => milliseconds(ms) },
       { title: "ERROR", cell: ({ error }) => error ?? "" },
     ],
-    letter.attempts,
+    deadLetter.attempts,
     "",
   );
 }
@@ -59,8 +59,8 @@ function show(output: Output, letter: DeadLetter): void {
 export const deadLetterCommands: readonly Command[] = [
   command({
     name: "dead-letters list",
-    summary: "Lists what was given up, oldest first.",
-    options: { ...deadLetterFilter, limit: value("number", "At most so many; 50 when not given.", positive) },
+    summary: "Lists dead letters, oldest first.",
+    options: { ...deadLetterFilter, limit: value("number", "At most this many; 50 by default.", positive) },
     examples: ["dead-letters --app acme-tracker", "dead-letters list --since 1d --json"],
     async run({ api, output, options: { app, installation, type, since, until, limit = 50 } }) {
       const query = { app, installation_uuid: installation, event_type: type, start: since, end: until, limit: Math.min(limit, PAGE) };
@@ -78,12 +78,12 @@ export const deadLetterCommands: readonly Command[] = [
         rows,
         "No dead letters.",
       );
-      if (more) output.note(`There are more: --limit ${limit * 10}`);
+      if (more) output.note(`There are more: --limit ${limit * 10} shows them`);
     },
   }),
   command({
     name: "dead-letters get",
-    summary: "Shows one with its event and its attempts.",
+    summary: "Shows one dead letter with its event and attempts.",
     operands: ["<number>"],
     examples: ["dead-letters get 7"],
     async run({ api, output, operands: [number = ""] }) {
@@ -93,7 +93,7 @@ export const deadLetterCommands: readonly Command[] = [
   }),
   command({
     name: "dead-letters delete",
-    summary: "Removes one for good: it can't be replayed any more.",
+    summary: "Removes one dead letter for good; it can't be replayed afterwards.",
     operands: ["<number>"],
     options: { yes: flag("Skip the confirmation.") },
     examples: ["dead-letters delete 7 --yes"],
@@ -101,7 +101,7 @@ export const deadLetterCommands: readonly Command[] = [
       const path = { sequence: sequenceOf(number) };
       const { body } = await api().call("GET /v1/dead-letters/{sequence}", { path });
       const what = `dead letter ${number} (${body.reason})`;
-      if (!options.yes) throw new UsageError(`dead-letters delete: this removes ${what}; say so with --yes`);
+      if (!options.yes) throw new UsageError(`dead-letters delete: this removes ${what}; confirm with --yes`);
       await api().call("DELETE /v1/dead-letters/{sequence}", { path });
       output.result({ sequence: path.sequence, deleted: true }, () => output.line(`Removed ${what}.`));
     },

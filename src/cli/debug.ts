@@ -1,4 +1,4 @@
-/** posthorn debug …: detailed logging of one app or installation, for a while, on all replicas. */
+/** posthorn debug …: detailed logging of one app or installation for a limited time, on all replicas. */
 import { parseDuration } from "../config/values.ts";
 import { type Command, command, value } from "./command.ts";
 import { time } from "./format.ts";
@@ -9,7 +9,7 @@ const isUuid = (text: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f
 export const debugCommands: readonly Command[] = [
   command({
     name: "debug list",
-    summary: "Lists what is logged in detail.",
+    summary: "Lists the apps and installations that are logged in detail.",
     examples: ["debug"],
     async run({ api, output }) {
       const { body } = await api().call("GET /v1/debug-log");
@@ -25,10 +25,10 @@ export const debugCommands: readonly Command[] = [
   }),
   command({
     name: "debug on",
-    summary: "Logs an app's or installation's deliveries in detail for a while, headers and bodies included.",
+    summary: "Logs the deliveries of an app or installation in detail for a limited time, with headers and bodies.",
     operands: [OPERAND],
-    options: { for: value("duration", "Ends by itself after this; 15m when not given.", parseDuration) },
-    details: "The lines are in the service's own log, of every replica.",
+    options: { for: value("duration", "How long; 15m by default.", parseDuration) },
+    details: "The lines are in the log of each replica.",
     examples: ["debug on acme-tracker --for 5m"],
     async run({ api, output, options, operands: [name = ""] }) {
       const body = options.for === undefined ? {} : { for_s: Math.ceil(options.for / 1000) };
@@ -40,7 +40,7 @@ export const debugCommands: readonly Command[] = [
   }),
   command({
     name: "debug off",
-    summary: "Ends it.",
+    summary: "Stops the detailed logging of an app or installation.",
     operands: [OPERAND],
     examples: ["debug off acme-tracker"],
     async run({ api, output, operands: [name = ""] }) {

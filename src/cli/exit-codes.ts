@@ -1,4 +1,4 @@
-/** How a command ends (sysexits.h where it has a word for it). The reference page and `posthorn help` print this table. */
+/** Exit codes, after sysexits.h where it has one. The reference page and `posthorn help` print this table. */
 import { ApiError } from "../client/create-api-client.ts";
 import { AppError } from "../model/app-error.ts";
 
@@ -7,31 +7,31 @@ export const EXIT = { ok: 0, failed: 1, usage: 64, data: 65, unavailable: 69, pe
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 export const EXIT_CODES: Readonly<Record<ExitCode, string>> = {
-  0: "done; for commands that follow something also: ended by Ctrl-C",
-  1: "not done: nothing of that name, a conflict, a failed test call or replay; serve: something was left for the next process",
-  64: "the command line is wrong",
-  65: "the service refused what was sent as invalid",
-  69: "the service or the bus did not answer, or can't do it now",
-  77: "the token is missing, not known, or does not cover the call",
+  0: "success; also when Ctrl-C ends a command that follows something",
+  1: "failure: not found, a conflict, a failed test call or replay, no status event; serve: work was left for the next process",
+  64: "the command line is wrong, or names no command",
+  65: "the service rejected the input as invalid",
+  69: "the service or the bus did not answer, or is unavailable",
+  77: "the token is missing, unknown, or does not cover the call",
   78: "a setting or a stream has to be fixed first",
   130: "interrupted",
 };
 
-/** A wrong command line, told with the usage of the command. */
+/** A wrong command line; the usage of the command is shown with it. */
 export class UsageError extends Error {}
 
-/** The command did not do what was asked, and has said why. */
+/** The command failed; the message says why. */
 export class CommandFailed extends Error {}
 
-/** What a person has to mend in the settings or on the servers. */
-const TO_BE_MENDED: ReadonlySet<string> = new Set(["CONFIG_INVALID", "SECRET_UNREADABLE", "STREAM_MISMATCH"]);
+/** Faults that a person has to fix in the settings or on the servers. */
+const NEEDS_FIXING: ReadonlySet<string> = new Set(["CONFIG_INVALID", "SECRET_UNREADABLE", "STREAM_MISMATCH"]);
 
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof UsageError) return EXIT.usage;
   if (error instanceof CommandFailed) return EXIT.failed;
   if (error instanceof ApiError) return ofStatus(error.problem?.status ?? null);
   if (error instanceof AppError) {
-    if (TO_BE_MENDED.has(error.code)) return EXIT.config;
+    if (NEEDS_FIXING.has(error.code)) return EXIT.config;
     return error.retryable ? EXIT.unavailable : EXIT.failed;
   }
   return EXIT.failed;

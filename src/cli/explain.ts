@@ -1,4 +1,4 @@
-/** posthorn explain: what became of an event, or of one delivery, and why. */
+/** posthorn explain: what happened to an event or a delivery, and why. */
 import type { EventOfSameId, ExplainedAttempt, ExplainedDelivery, ExplainedEvent } from "../client/api-types.generated.ts";
 import { command, value } from "./command.ts";
 import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
@@ -37,7 +37,7 @@ function showEvent(output: Output, event: ExplainedEvent): void {
   ]);
 }
 
-/** @param traceId of the event, which goes without saying. */
+/** @param traceId of the event, which is not repeated */
 function showDelivery(output: Output, delivery: ExplainedDelivery, traceId: string | null): void {
   output.line("");
   const head = [output.paint("bold", delivery.app), output.paint(STATE_STYLES[delivery.state], delivery.state), oneLine(delivery.detail)];
@@ -53,23 +53,23 @@ function showDelivery(output: Output, delivery: ExplainedDelivery, traceId: stri
 function showEventOfId(output: Output, { event, deliveries, not_wanted: notWanted }: EventOfSameId): void {
   showEvent(output, event);
   for (const delivery of deliveries) showDelivery(output, delivery, event.trace_id);
-  if (deliveries.length === 0) output.line("\nNo installation of the organization is known to have wanted it.");
+  if (deliveries.length === 0) output.line("\nNo installation of the organization is known to have wanted the event.");
   if (notWanted.length > 0) output.line("");
   for (const { app, detail } of notWanted) output.line(`${output.paint("dim", "not for")} ${app}: ${oneLine(detail)}`);
 }
 
 export const explainCommand = command({
   name: "explain",
-  summary: "Tells what became of an event, or of one delivery, and why.",
+  summary: "Explains what happened to an event or a delivery, and why.",
   operands: ["<event id or delivery id>"],
   options: {
-    since: value("time", "Where to begin looking for an old event that nobody wanted: 2h ago, or 2026-01-05T10:11:12Z.", (text) =>
+    since: value("time", "Where to start the search for an old event without deliveries: 2h ago, or 2026-01-05T10:11:12Z.", (text) =>
       pastTime(text),
     ),
-    type: value("resource.action", "Only the event of this type, where several have the id.", String),
-    source: value("source", "Only the CloudEvent of this source, where several have the id.", String),
+    type: value("resource.action", "Only the event of this type, when several have the id.", String),
+    source: value("source", "Only the CloudEvent of this source, when several have the id.", String),
   },
-  details: "A delivery id (dlv_…) is the webhook-id header that the receiver got.",
+  details: "A delivery id (dlv_…) is the webhook-id header of the webhook.",
   examples: ["explain evt-1", "explain dlv_5f2b6c0a9e134d7788aa10c3d4e5f607"],
   async run({ api, output, options, operands: [id = ""] }) {
     if (/^dlv_[0-9a-f]{32}$/.test(id)) {

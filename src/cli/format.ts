@@ -1,4 +1,4 @@
-/** Values as people read them. */
+/** Values formatted for people. */
 import type { Style } from "./output.ts";
 
 /** RFC 3339 → the same to the second, without the T: `2026-01-05 10:11:12`. UTC, as in every log. */
@@ -18,7 +18,7 @@ export function statusStyle(status: string): Style | undefined {
   return status === "broken" ? "red" : status === "disabled" ? "yellow" : status === "active" ? "green" : undefined;
 }
 
-/** 0 stands for no response. */
+/** 0: no response. */
 export function responseCode(code: number): string {
   return code === 0 ? "–" : String(code);
 }

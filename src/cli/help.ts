@@ -3,11 +3,11 @@ import { type Command, command } from "./command.ts";
 import { findCommand } from "./command-line.ts";
 import { overview, usageOf } from "./usage.ts";
 
-/** @param commands asked for when it runs, for it is one of them. */
+/** @param commands a function, because this command is one of them */
 export const helpCommand = (commands: () => readonly Command[]): Command =>
   command({
     name: "help",
-    summary: "Tells what there is, or more about one command.",
+    summary: "Lists the commands, or shows the options of one.",
     usesApi: false,
     operands: ["[command]..."],
     examples: ["help replay", "help apps add"],

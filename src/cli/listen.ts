@@ -1,6 +1,6 @@
 /**
- * posthorn listen: a local receiver for developing an app, and for seeing how Posthorn takes failure. It verifies what it
- * gets, prints it, and answers as it is told to.
+ * posthorn listen: a local receiver for developing an app, and for trying out failures. It verifies and prints each webhook,
+ * and answers as its options say.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -20,7 +20,7 @@ function status(text: string): number {
   return code;
 }
 
-/** How a request is answered. */
+/** The answer to a request. */
 interface Answer {
   readonly status: number;
   readonly delayMs: number;
@@ -31,31 +31,32 @@ type Signature = "right" | "not checked" | { readonly wrong: string };
 
 export const listenCommand = command({
   name: "listen",
-  summary: "Receives webhooks on this machine, verifies and prints them, and fails when told to.",
+  summary: "Receives webhooks on this machine, verifies and prints them, and can simulate failures.",
   usesApi: false,
   options: {
-    port: value("number", "3000 when not given; 0 for a free one.", port),
-    host: value("address", "127.0.0.1 when not given."),
-    secret: list("secret", "The app's client secret, or whsec_…; better in POSTHORN_CLIENT_SECRET. Without any, nothing is verified."),
-    "header-prefix": value("prefix", "The service's POSTHORN_HEADER_PREFIX; Sentry-Hook when not given."),
-    status: value("code", "Answers with this status; 200 when not given.", status),
+    port: value("number", "The port; 3000 by default, 0 for a free one.", port),
+    host: value("address", "The address; 127.0.0.1 by default."),
+    secret: list("secret", "The app's client secret, or whsec_…; better in POSTHORN_CLIENT_SECRET. Without a secret, nothing is verified."),
+    "header-prefix": value("prefix", "The service's POSTHORN_HEADER_PREFIX; Sentry-Hook by default."),
+    status: value("code", "Answers with this status; 200 by default.", status),
     body: value("text", "Answers with this body."),
-    header: list("header", "Answers with this header too, e.g. 'Retry-After: 30'.", header),
-    delay: value("duration", "Waits before it answers, e.g. 2s.", parseDuration),
+    header: list("header", "Adds this header to the answer, e.g. 'Retry-After: 30'.", header),
+    delay: value("duration", "Waits before answering, e.g. 2s.", parseDuration),
     hang: flag("Never answers."),
     reset: flag("Resets the connection instead of answering."),
-    every: value("number", "Does all that to every so-manieth request only; the others get 200 at once.", positive),
-    count: value("number", "Ends after so many requests.", positive),
-    quiet: flag("One line a request, without its data."),
+    every: value("number", "Applies the above to every Nth request; all others get 200 immediately.", positive),
+    count: value("number", "Ends after this many requests.", positive),
+    quiet: flag("Prints one line per request, without its data."),
   },
-  details: "Posthorn sends to this machine only if POSTHORN_TARGET_ALLOW has 127.0.0.0/8. A request with a wrong signature gets 401.",
+  details:
+    "Posthorn delivers to this machine only if POSTHORN_TARGET_ALLOW contains 127.0.0.0/8. A request with a wrong signature gets 401.",
   examples: ["listen", "listen --status 503 --every 3", "listen --delay 20s", "listen --status 429 --header 'Retry-After: 30'"],
   async run({ output, options, config, signal }) {
     const { port: wantedPort = 3000, host = "127.0.0.1", every = 1, count, "header-prefix": headerPrefix } = options;
     if (options.hang && options.reset) throw new UsageError("--hang and --reset: wanted one of them");
     const { clientSecret } = config();
     const secrets = options.secret.length > 0 ? options.secret : clientSecret === null ? [] : [clientSecret];
-    const told: Answer = {
+    const configured: Answer = {
       status: options.status ?? 200,
       delayMs: options.delay ?? 0,
       way: options.hang ? "hang" : options.reset ? "reset" : "answer",
@@ -71,7 +72,7 @@ export const listenCommand = command({
         typeof signature === "object"
           ? { status: 401, delayMs: 0, way: "answer" as const }
           : requests % every === 0
-            ? told
+            ? configured
             : { status: 200, delayMs: 0, way: "answer" as const };
       show(output, { request, body, signature, answer, quiet: options.quiet });
       if (answer.delayMs > 0) await new Promise((resolve) => setTimeout(resolve, answer.delayMs));
@@ -87,13 +88,13 @@ export const listenCommand = command({
     });
     await new Promise<void>((resolve, reject) => {
       server.once("error", (error: NodeJS.ErrnoException) =>
-        reject(new CommandFailed(error.code === "EADDRINUSE" ? `port ${wantedPort} is taken; --port names another` : error.message)),
+        reject(new CommandFailed(error.code === "EADDRINUSE" ? `port ${wantedPort} is in use; --port selects another` : error.message)),
       );
       server.listen(wantedPort, host, resolve);
     });
     const { port: listening } = server.address() as AddressInfo;
     output.note(
-      `Listening on http://${host}:${listening}${secrets.length === 0 ? "; no secret is set, signatures are not checked" : ""}. Ctrl-C ends it.`,
+      `Listening on http://${host}:${listening}${secrets.length === 0 ? "; no secret is set, signatures are not checked" : ""}. Ctrl-C stops.`,
     );
     signal.addEventListener("abort", () => ended.resolve());
     if (!signal.aborted) await ended.promise;
@@ -107,7 +108,7 @@ async function bodyOf(request: IncomingMessage): Promise<Buffer> {
   let length = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     length += chunk.length;
-    if (length > MAX_BODY_BYTES) throw new Error(`a body of more than ${MAX_BODY_BYTES} bytes was refused`);
+    if (length > MAX_BODY_BYTES) throw new Error(`rejected a body of more than ${MAX_BODY_BYTES} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
@@ -142,13 +143,13 @@ function show(output: Output, { request, body, signature, answer, quiet }: Recei
       const prefix = Object.keys(headers).find((name) => name.endsWith("-resource")) ?? "";
       const what = payload === undefined ? "not JSON" : `${String(headers[prefix] ?? "?")}.${String(payload["action"])}`;
       const isRight = signature === "right" || signature === "not checked";
-      const said = typeof signature === "object" ? `signature wrong: ${signature.wrong}` : `signature ${signature}`;
+      const verification = typeof signature === "object" ? `signature wrong: ${signature.wrong}` : `signature ${signature}`;
       output.line(
         [
           output.paint("dim", new Date().toISOString().slice(11, 19)),
           output.paint("bold", oneLine(what)),
           output.paint("dim", oneLine(String(headers["webhook-id"] ?? ""))),
-          output.paint(isRight ? "green" : "red", oneLine(said)),
+          output.paint(isRight ? "green" : "red", oneLine(verification)),
           output.paint(answered === 200 ? "green" : "yellow", `→ ${answered}${answer.delayMs > 0 ? ` after ${answer.delayMs} ms` : ""}`),
         ].join("  "),
       );

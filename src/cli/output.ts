@@ -1,12 +1,13 @@
 /**
- * What a command says. Results go to standard output: tables for people, one JSON object a line with --json. Notes and
- * progress go to standard error, so that a pipe gets nothing but results.
+ * Output of a command. Results go to standard output: tables for people, one JSON object a line with --json. Notes and
+ * progress go to standard error, so that a pipe gets results only.
  *
- * Much of it was written by others: receivers, publishers, whoever named an app. Everything is therefore written through
- * `render`, which lets no control character of theirs reach a terminal.
+ * Receivers, publishers and app owners wrote much of the text. `render`, which every text passes, keeps their control
+ * characters from reaching a terminal.
  */
 import { randomUUID } from "node:crypto";
 import { styleText } from "node:util";
+import { CONTROLS, escapeControls } from "../model/escape-controls.ts";
 
 export interface OutputStream {
   write(text: string): unknown;
@@ -28,15 +29,15 @@ export interface Output {
   result(object: unknown, human: () => void): void;
   /** Rows under titles; every row a line of JSON with --json. */
   table<T>(columns: ReadonlyArray<Column<T>>, rows: readonly T[], none: string): void;
-  /** Names and values under each other. */
+  /** Names and values, one pair a line. */
   facts(pairs: ReadonlyArray<readonly [name: string, value: string | null | undefined]>): void;
   line(text: string): void;
-  /** For people only, on standard error. */
+  /** Text for people, on standard error. */
   note(text: string): void;
-  /** Why the command failed, on standard error. */
+  /** The reason for a failure, on standard error. */
   problem(text: string): void;
   paint(style: Style | undefined, text: string): string;
-  /** A bar on a terminal, nothing elsewhere. */
+  /** A progress bar on a terminal, nothing elsewhere. */
   progress(label: string): Progress;
 }
 
@@ -62,14 +63,14 @@ export function createOutput({ stdout, stderr, environment, json }: OutputOption
     text
       .split(PAINT)
       .map((part, at) => {
-        if (at % 2 === 0) return neutralised(part);
+        if (at % 2 === 0) return neutralized(part);
         const space = part.indexOf(" ");
-        const plain = neutralised(part.slice(space + 1));
+        const plain = neutralized(part.slice(space + 1));
         return hasColours(stream) ? styleText(part.slice(0, space) as Style, plain, { validateStream: false }) : plain;
       })
       .join("");
   const line = (text: string): void => void stdout.write(`${render(stdout, text)}\n`);
-  const jsonLine = (object: unknown): void => void stdout.write(`${escapedJson(object)}\n`);
+  const jsonLine = (object: unknown): void => void stdout.write(`${escapeControls(JSON.stringify(object))}\n`);
 
   return {
     json,
@@ -88,7 +89,7 @@ export function createOutput({ stdout, stderr, environment, json }: OutputOption
       if (rows.length === 0) return line(none);
       const cells = rows.map((row) => columns.map(({ cell }) => oneLine(cell(row))));
       const widths = columns.map(({ title }, at) => Math.max(title.length, ...cells.map((row) => row[at]?.length ?? 0)));
-      // What does not fit is cut on a terminal only: a pipe gets it all.
+      // Only a terminal cuts cells that do not fit; a pipe gets them whole.
       const cut = (plain: string, used: number): string => {
         const room = stdout.isTTY === true ? (stdout.columns ?? 80) - used : plain.length;
         return plain.length <= room ? plain : `${plain.slice(0, Math.max(0, room - 1))}…`;
@@ -134,24 +135,17 @@ export function createOutput({ stdout, stderr, environment, json }: OutputOption
   };
 }
 
-/** Stands on both sides of what is painted. Nobody outside this process can write it. */
+/** Encloses painted text. It is random, so that no text from outside the process can contain it. */
 const PAINT = randomUUID();
 
-/** C0, DEL and C1, line and paragraph separators, and what changes the direction of text. */
-const CONTROLS = /[\p{Cc}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 const CONTROLS_IN_LINES = new RegExp(`(?![\\n\\t])${CONTROLS.source}`, "gu");
 const RUN_OF_CONTROLS = new RegExp(`${CONTROLS.source}+`, "gu");
 
-function neutralised(text: string): string {
+function neutralized(text: string): string {
   return text.replace(CONTROLS_IN_LINES, " ");
 }
 
-/** Text of others that has to stay in its row. */
+/** Text that has to stay in its row. */
 export function oneLine(text: string): string {
   return text.replace(RUN_OF_CONTROLS, " ");
-}
-
-/** JSON.stringify leaves DEL, C1 and direction marks as they are. Outside of strings there are none. */
-function escapedJson(value: unknown): string {
-  return JSON.stringify(value).replace(CONTROLS, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }

@@ -44,13 +44,13 @@ export const requestsCommand = command({
   summary: "Shows the last webhook requests of an app, newest first.",
   operands: ["<app>"],
   options: {
-    errors: flag("Only what was not delivered."),
-    type: value("type", "Of this event type."),
-    organization: value("id", "Of this organization."),
-    since: value("time", "The earliest: 2h ago, or 2026-01-05T10:11:12Z.", (text) => pastTime(text)),
+    errors: flag("Only attempts that did not deliver."),
+    type: value("type", "Only of this event type."),
+    organization: value("id", "Only of this organization."),
+    since: value("time", "From this time on: 2h ago, or 2026-01-05T10:11:12Z.", (text) => pastTime(text)),
     until: value("time", "Before this time.", (text) => pastTime(text)),
-    limit: value("number", "At most so many; 50 when not given.", positive),
-    full: flag("With headers and bodies, as far as the log has them."),
+    limit: value("number", "At most this many; 50 by default.", positive),
+    full: flag("With the headers and bodies that the log has."),
   },
   examples: ["requests acme-tracker --errors --since 2h", "requests acme-tracker --errors --full --limit 1"],
   async run({ api, output, options, operands: [slug = ""] }) {
@@ -61,7 +61,7 @@ export const requestsCommand = command({
       limit,
     );
     if (full && !output.json) for (const row of rows) showWhole(output, row);
-    else output.table(requestColumns, rows, "No requests: nothing was attempted, or nothing that matches.");
-    if (more) output.note(`There are more: --limit ${limit * 10}`);
+    else output.table(requestColumns, rows, "No matching requests.");
+    if (more) output.note(`There are more: --limit ${limit * 10} shows them`);
   },
 });

@@ -1,4 +1,4 @@
-/** Runs one command line: finds the command, hands it what it needs, and turns what went wrong into words and an exit code. */
+/** Runs one command line: finds the command, runs it, and turns an error into a message, hints and an exit code. */
 import { type ApiClient, ApiError, createApiClient } from "../client/create-api-client.ts";
 import type { ClientConfig } from "../config/client-settings.ts";
 import { ConfigError, loadClientConfig } from "../config/load-config.ts";
@@ -20,21 +20,26 @@ export interface Terminal extends Surroundings {
 }
 
 const VERSION_WORDS: readonly string[] = ["-v", "--version", "version"];
-const MOST_APPS_COMPARED = 1000;
+const MAX_APPS_COMPARED = 1000;
 const HELP_WORDS: readonly string[] = ["-h", "--help"];
 
 export async function runCommandLine(words: readonly string[], terminal: Terminal): Promise<ExitCode> {
   const { stdout, stderr, environment, signal } = terminal;
   const say = createOutput({ stdout, stderr, environment, json: false });
-  const [first = "serve"] = words;
-  if (VERSION_WORDS.includes(first) || HELP_WORDS.includes(first)) {
-    say.line(VERSION_WORDS.includes(first) ? VERSION : overview(COMMANDS));
+  const [first] = words;
+  if (first !== undefined && VERSION_WORDS.includes(first)) {
+    say.line(VERSION);
     return EXIT.ok;
+  }
+  if (first === undefined || HELP_WORDS.includes(first)) {
+    say.line(overview(COMMANDS));
+    // Without a command: a supervisor that expects the service to run must not take this for success.
+    return first === undefined ? EXIT.usage : EXIT.ok;
   }
   let api: ApiClient | undefined;
   let operands: readonly string[] = [];
   try {
-    const { command, rest } = findCommand(COMMANDS, words.length === 0 ? ["serve"] : words);
+    const { command, rest } = findCommand(COMMANDS, words);
     const parsed = parseCommand(command, rest);
     ({ operands } = parsed);
     if (parsed.values["help"] === true) {
@@ -76,18 +81,18 @@ async function hintsFor(
   if (error instanceof UsageError) {
     try {
       const { command } = findCommand(COMMANDS, words);
-      return [`${synopsis(command)}\nposthorn ${command.name} --help tells more`];
+      return [`${synopsis(command)}\nposthorn ${command.name} --help shows its options`];
     } catch {
       return [];
     }
   }
   if (!(error instanceof ApiError)) return [];
   if (error.code === "API_UNREACHABLE") {
-    return ["Is Posthorn running there? posthorn serve starts one; POSTHORN_URL or --url names another address."];
+    return ["Is Posthorn running there? posthorn serve starts it; POSTHORN_URL or --url sets another address."];
   }
   if (error.code === "PRECONDITION_FAILED") {
     const [group = "", verb] = words;
-    return [verb === "add" ? `posthorn ${group} set changes one that is there.` : "Somebody changed it in the meantime: try again."];
+    return [verb === "add" ? `posthorn ${group} set changes an existing one.` : "It was changed in the meantime: try again."];
   }
   if (error.code === "UNAUTHORIZED") return ["Set POSTHORN_TOKEN to one of the service's POSTHORN_API_TOKENS."];
   const slug = /^no app (\S+)$/.exec(error.message)?.[1];
@@ -98,14 +103,14 @@ async function hintsFor(
 async function nearestApp(slug: string, api: ApiClient | undefined): Promise<string[]> {
   try {
     if (api === undefined) return [];
-    const { rows } = await take(api.items("GET /v1/apps"), MOST_APPS_COMPARED);
+    const { rows } = await take(api.items("GET /v1/apps"), MAX_APPS_COMPARED);
     const near = nearest(
       slug,
       rows.map((app) => app.slug),
     );
     return near === undefined ? [] : [`Did you mean ${near}?`];
   } catch {
-    // The first error is the one to tell of.
+    // The original error is the one to report.
     return [];
   }
 }

@@ -1,10 +1,12 @@
 /** posthorn status: follows status events on the bus, where they are published. It needs NATS, not the HTTP API. */
 import { subscribeStatus } from "../client/subscribe-status.ts";
 import { tlsFiles } from "../config/tls-files.ts";
+import { parseDuration } from "../config/values.ts";
 import { messageOf } from "../model/app-error.ts";
 import { STATUS_EVENT_TYPES, type StatusEvent } from "../model/status-event.ts";
 import { choice, command, value } from "./command.ts";
-import { time } from "./format.ts";
+import { CommandFailed } from "./exit-codes.ts";
+import { milliseconds, time } from "./format.ts";
 import { type Output, oneLine, type Style } from "./output.ts";
 import { pastTime, positive } from "./values.ts";
 
@@ -18,26 +20,38 @@ const STYLES: ReadonlyMap<string, Style> = new Map(
   }),
 );
 
+/** Long enough for past events to arrive, short enough to wait for when there are none. */
+const COUNT_TIMEOUT_MS = 10_000;
+
 export const statusCommand = command({
   name: "status",
-  summary: "Follows status events: what broke, recovered, was given up.",
+  summary: "Follows status events: broken and recovered integrations, circuits, dead letters.",
   usesApi: false,
   options: {
-    app: value("slug", "Of this app."),
-    installation: value("uuid", "Of this installation."),
-    type: { ...choice(STATUS_EVENT_TYPES, "Of this type."), value: "<type>" },
-    since: value("time", "Also what was since: 2h ago, or 2026-01-05T10:11:12Z.", (text) => pastTime(text)),
-    durable: value("name", "Goes on where the last one of this name stopped."),
-    count: value("number", "Ends after so many.", positive),
+    app: value("slug", "Only events of this app."),
+    installation: value("uuid", "Only events of this installation."),
+    type: { ...choice(STATUS_EVENT_TYPES, "Only events of this type."), value: "<type>" },
+    since: value("time", "Starts with past events from this time: 2h ago, or 2026-01-05T10:11:12Z.", (text) => pastTime(text)),
+    durable: value("name", "Resumes where the last subscriber of this name stopped."),
+    count: value("number", "Ends after this many events, or when none comes for --timeout.", positive),
+    timeout: value("duration", "Ends when no event has come for this long; 10s by default with --count, otherwise never.", parseDuration),
   },
-  details: "Reads the bus: POSTHORN_NATS_… and POSTHORN_SUBJECT_PREFIX are the service's own settings.",
-  examples: ["status", "status --type integration.broken --since 7d", "status --json --durable mailer"],
+  details: [
+    "Reads the bus with the service's own settings: POSTHORN_NATS_… and POSTHORN_SUBJECT_PREFIX.",
+    "With --count or --timeout, the exit code is 1 if no event came.",
+  ].join("\n"),
+  examples: ["status", "status --type integration.broken --since 7d", "status --since 1h --count 10", "status --json --durable mailer"],
   async run({ output, options, config, signal }) {
-    const { app, installation, type, since, durable, count } = options;
+    const { app, installation, type, since, durable, count, timeout = count === undefined ? undefined : COUNT_TIMEOUT_MS } = options;
     const { natsUrl, natsCredsFile, natsCaFile, natsCertFile, natsKeyFile, subjectPrefix } = config();
     let seen = 0;
     const ended = Promise.withResolvers<void>();
     signal.addEventListener("abort", () => ended.resolve());
+    let timer: NodeJS.Timeout | undefined;
+    const restartTimer = (): void => {
+      clearTimeout(timer);
+      if (timeout !== undefined) timer = setTimeout(ended.resolve, timeout);
+    };
     const subscription = await subscribeStatus({
       nats: { servers: natsUrl, credsFile: natsCredsFile, tls: tlsFiles(natsCaFile, natsCertFile, natsKeyFile) },
       subjectPrefix,
@@ -47,16 +61,21 @@ export const statusCommand = command({
       ...(installation === undefined ? {} : { installationUuid: installation }),
       ...(since === undefined ? {} : { startAt: new Date(since) }),
       onEvent(event) {
-        if (signal.aborted || (count !== undefined && seen >= count)) throw new Error("this one is for the next subscriber");
+        if (signal.aborted || (count !== undefined && seen >= count)) throw new Error("left for the next subscriber");
         output.result(event, () => show(output, event));
         seen++;
         if (seen === count) ended.resolve();
+        else restartTimer();
       },
       onError: (error) => output.note(messageOf(error)),
     });
-    output.note("Following status events; Ctrl-C ends it.");
+    output.note("Following status events; Ctrl-C stops.");
+    restartTimer();
     if (!signal.aborted) await ended.promise;
+    clearTimeout(timer);
     await subscription.stop();
+    if (seen === 0 && timeout !== undefined && !signal.aborted)
+      throw new CommandFailed(`no status event within ${milliseconds(timeout)}; --timeout waits longer, --since shows past ones`);
   },
 });
 
@@ -86,7 +105,7 @@ function detail(event: StatusEvent): string {
       const { reason, open_until: until } = event.data;
       return reason === null
         ? ""
-        : `${reason.failures} of ${reason.attempts} attempts failed; next look ${until === null ? "soon" : time(until)}`;
+        : `${reason.failures} of ${reason.attempts} attempts failed; next probe ${until === null ? "soon" : time(until)}`;
     }
     case "delivery.exhausted":
     case "delivery.rejected": {

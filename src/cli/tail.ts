@@ -1,7 +1,7 @@
 /**
- * posthorn tail: attempts as they happen. It asks the request log again and again, which any replica answers for all of
- * them. A row's time is when its attempt began, so a slow attempt comes after quicker ones: each look goes back further
- * than an attempt can take, and what was shown is remembered.
+ * posthorn tail: attempts as they happen. It polls the request log, which any replica serves for all of them. A row has the
+ * start time of its attempt, so a slow attempt appears after faster ones: each poll reaches back further than an attempt can
+ * take, and rows that were shown are remembered.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { WebhookRequest } from "../client/api-types.generated.ts";
@@ -12,23 +12,23 @@ import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
 import { type Output, oneLine } from "./output.ts";
 import { positive } from "./values.ts";
 
-const LOOK_EVERY_MS = 500;
-/** The longest deadline that an app can have, and some for the writing. */
+const POLL_EVERY_MS = 500;
+/** The longest deadline of an app, and some time for writing the row. */
 const LOOK_BACK_MS = 150_000;
-/** Each look is one call per app. */
-const MOST_APPS = 20;
+/** A poll is one call per app. */
+const MAX_APPS = 20;
 
 export const tailCommand = command({
   name: "tail",
   summary: "Shows attempts as they happen.",
   operands: ["[app]..."],
   options: {
-    errors: flag("Only what was not delivered."),
-    type: value("type", "Of this event type."),
-    organization: value("id", "Of this organization."),
-    count: value("number", "Ends after so many.", positive),
+    errors: flag("Only attempts that did not deliver."),
+    type: value("type", "Only of this event type."),
+    organization: value("id", "Only of this organization."),
+    count: value("number", "Ends after this many attempts.", positive),
   },
-  details: "Asks the request log twice a second, which holds the last 100 attempts of each event type: of a busier app some are missed.",
+  details: "Polls the request log twice a second. The log keeps 100 attempts per event type, so a busy app's attempts can be missed.",
   examples: ["tail", "tail acme-tracker --errors", "tail acme-tracker --json | jq .response_code"],
   async run({ api, output, options, operands, signal }) {
     const seen = new Map<string, number>();
@@ -37,11 +37,11 @@ export const tailCommand = command({
 
     const apps = async (): Promise<readonly string[]> => {
       if (operands.length > 0) return operands;
-      const { body } = await api().call("GET /v1/apps", { query: { limit: MOST_APPS }, signal });
-      if (body.next !== null) throw new UsageError(`tail: there are more than ${MOST_APPS} apps; name those to look at`);
+      const { body } = await api().call("GET /v1/apps", { query: { limit: MAX_APPS }, signal });
+      if (body.next !== null) throw new UsageError(`tail: there are more than ${MAX_APPS} apps; name the ones to follow`);
       return body.items.map(({ slug }) => slug);
     };
-    /** Rows that were not seen yet, oldest first. */
+    /** New rows, oldest first. */
     const rowsOf = async (slug: string): Promise<WebhookRequest[]> => {
       const { errors, type, organization } = options;
       const start = new Date(Math.max(startedAt, Date.now() - LOOK_BACK_MS) - LOOK_BACK_MS).toISOString();
@@ -55,8 +55,8 @@ export const tailCommand = command({
       });
     };
 
-    /** @returns whether enough was shown. */
-    const look = async (): Promise<boolean> => {
+    /** @returns true when --count is reached */
+    const poll = async (): Promise<boolean> => {
       for (const slug of await apps()) {
         for (const row of await rowsOf(slug)) {
           output.result({ app: slug, ...row }, () => show(output, slug, row));
@@ -68,22 +68,22 @@ export const tailCommand = command({
     };
 
     try {
-      // What was there before is not live.
+      // Marks existing rows as seen.
       for (const slug of await apps()) await rowsOf(slug);
-      output.note(`Following ${operands.length > 0 ? operands.join(", ") : "all apps"}; Ctrl-C ends it.`);
-      let isAway = false;
-      while (!(await look().then(back, away))) await sleep(LOOK_EVERY_MS, undefined, { signal });
+      output.note(`Following ${operands.length > 0 ? operands.join(", ") : "all apps"}; Ctrl-C stops.`);
+      let isDown = false;
+      while (!(await poll().then(onAnswer, onFailure))) await sleep(POLL_EVERY_MS, undefined, { signal });
 
-      function back(isEnough: boolean): boolean {
-        if (isAway) output.note("It answers again.");
-        isAway = false;
+      function onAnswer(isEnough: boolean): boolean {
+        if (isDown) output.note("Posthorn answers again.");
+        isDown = false;
         return isEnough;
       }
-      /** A service that is started anew is worth waiting for. */
-      function away(error: unknown): boolean {
+      /** Waits for a service that is restarting. */
+      function onFailure(error: unknown): boolean {
         if (signal.aborted || !(error instanceof ApiError) || !error.retryable) throw error;
-        if (!isAway) output.note(`${error.message}; trying again.`);
-        isAway = true;
+        if (!isDown) output.note(`${error.message}; trying again.`);
+        isDown = true;
         return false;
       }
     } catch (error) {

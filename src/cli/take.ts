@@ -1,7 +1,7 @@
-/** Rows asked for at once: every service gives so many, whatever its limits are. */
+/** Rows per call: every service returns this many, whatever its limits. */
 export const PAGE = 100;
 
-/** All, or the first so many, of a list that comes in pages. */
+/** Reads a paged list, or its first `limit` rows. */
 export async function take<T>(
   items: AsyncIterable<T>,
   limit = Number.POSITIVE_INFINITY,

@@ -1,4 +1,4 @@
-/** Help texts, made from the commands themselves. */
+/** Help texts, generated from the commands. */
 import type { Command, Option, Options } from "./command.ts";
 import { API_OPTIONS, COMMON_OPTIONS } from "./command-line.ts";
 import { EXIT_CODES } from "./exit-codes.ts";
@@ -6,13 +6,13 @@ import { EXIT_CODES } from "./exit-codes.ts";
 export function overview(commands: readonly Command[]): string {
   const width = Math.max(...commands.map(({ name }) => name.length));
   return [
-    "posthorn: the webhook delivery service, and commands to work with one that runs.",
+    "posthorn: the webhook delivery service, and commands for a running one.",
     "",
-    "usage: posthorn <command> [options]     without a command: serve",
+    "usage: posthorn <command> [options]",
     "",
     ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
     "",
-    "  posthorn help <command>  or  posthorn <command> --help   tells more",
+    "  posthorn help <command>  or  posthorn <command> --help   shows the options of a command",
     "  posthorn --version",
     "",
     "Commands talk to the service at POSTHORN_URL (http://127.0.0.1:8080) with the token POSTHORN_TOKEN.",
@@ -51,5 +51,5 @@ export function optionText(name: string, option: Option): string {
 }
 
 export function aboutOf(option: Option): string {
-  return option.kind === "list" ? `${option.about} May be given several times.` : option.about;
+  return option.kind === "list" ? `${option.about} Repeatable.` : option.about;
 }

@@ -1,8 +1,9 @@
-/** Values as people write them on a command line. Each parser throws an Error that says what was wanted. */
+/** Parsers for values on a command line. Each throws an Error that says what was wanted. */
 import { readFileSync } from "node:fs";
 import { parseDuration, parseInteger } from "../config/values.ts";
 import { messageOf } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
+import { membersOf } from "../model/json-text.ts";
 import { parseRfc3339OrDate } from "../model/rfc3339.ts";
 import { UsageError } from "./exit-codes.ts";
 
@@ -20,7 +21,7 @@ export function positive(text: string): number {
   return found;
 }
 
-/** `5s,30s,5m` → seconds; an empty text is no retries. */
+/** `5s,30s,5m` → seconds; empty: no retries. */
 export function seconds(text: string): number[] {
   return text === "" ? [] : text.split(",").map((part) => parseDuration(part.trim()) / 1000);
 }
@@ -58,16 +59,43 @@ export async function jsonObject(option: string, text: string, readInput: () => 
   try {
     const found = text === "-" ? await readInput() : text.startsWith("@") ? readFileSync(text.slice(1), "utf8") : text;
     const parsed = JSON.parse(found) as unknown;
-    if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) throw new Error("found no object");
+    if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) throw new Error("found another value");
     return found.trim();
   } catch (error) {
     throw new UsageError(`--${option}: wanted a JSON object (${messageOf(error)})`);
   }
 }
 
+/**
+ * The text of an event's data. A webhook payload (`action`, `installation`, `data`, `actor`), such as those in
+ * examples/payloads, stands for its `data`.
+ * @throws UsageError
+ */
+export async function eventData(option: string, text: string, readInput: () => Promise<string>): Promise<string> {
+  const json = await jsonObject(option, text, readInput);
+  return isPayload(JSON.parse(json)) ? (membersOf(json).get("data") ?? json) : json;
+}
+
+const PAYLOAD_MEMBERS: readonly string[] = ["action", "installation", "data", "actor"];
+
+function isPayload(value: Readonly<Record<string, unknown>>): boolean {
+  const isObject = (member: unknown): boolean => typeof member === "object" && member !== null && !Array.isArray(member);
+  return (
+    typeof value["action"] === "string" &&
+    isObject(value["installation"]) &&
+    isObject(value["data"]) &&
+    Object.keys(value).every((name) => PAYLOAD_MEMBERS.includes(name))
+  );
+}
+
+/** Adds a member, given as JSON text, to the text of a JSON object without spaces. */
+export function withMember(objectJson: string, name: string, valueJson: string): string {
+  return `${objectJson.slice(0, -1)}${objectJson === "{}" ? "" : ","}${JSON.stringify(name)}:${valueJson}}`;
+}
+
 const { rawJSON } = JSON as unknown as { rawJSON: (text: string) => unknown };
 
-/** JSON.parse that keeps the text of numbers which JavaScript would round or write otherwise. */
+/** JSON.parse that keeps the text of numbers which JavaScript would round or format differently. */
 export function parseExactly(text: string): unknown {
   const reviver = (_key: string, found: unknown, context?: { readonly source?: string }): unknown =>
     typeof found === "number" && context?.source !== undefined && String(found) !== context.source ? rawJSON(context.source) : found;

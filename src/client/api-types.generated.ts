@@ -3,7 +3,7 @@
 export interface App {
   readonly slug: string;
   readonly name: string;
-  /** Only an admin token sees user names and the values in the query. */
+  /** User names and query values are shown to admin tokens only. */
   readonly webhook_url: string;
   readonly status: "internal" | "unpublished" | "published";
   readonly events: ReadonlyArray<string>;
@@ -20,10 +20,10 @@ export interface App {
   /** none, app, installation, project, or a JSON Pointer into the event's data. */
   readonly order_by: string;
   readonly on_exhausted: "continue" | "stop";
-  /** Null: not known of a record of an early version. */
+  /** Null: the record is of an early version, which did not keep it. */
   readonly created_at: string | null;
   readonly updated_at: string | null;
-  /** Why the newest value in the bucket can't be read; this is the one before it, which is in force. Left out as a rule. */
+  /** Why the newest value in the bucket can't be read; this is the last valid one, which is in force. Usually absent. */
   readonly invalid?: string | undefined;
 }
 
@@ -60,7 +60,7 @@ export interface AppBody {
 
 export interface AppPage {
   readonly items: ReadonlyArray<App>;
-  /** Null: that was the last page. */
+  /** Null: this is the last page. */
   readonly next: string | null;
 }
 
@@ -98,7 +98,7 @@ export interface AppStats {
   readonly step_s: number;
   readonly totals: {
     readonly attempts: number;
-    /** Of attempts: a delivery that needed two counts twice. Null without any. */
+    /** Share of attempts, not deliveries: a delivery that needed two attempts counts twice. Null without attempts. */
     readonly success_rate: number | null;
     readonly outcomes: {
       readonly delivered: number;
@@ -109,7 +109,7 @@ export interface AppStats {
       readonly unreachable: number;
       readonly blocked: number;
     };
-    /** Of the attempts that the receiver answered or let time out, right within a factor of √2. */
+    /** Attempts that were answered or timed out, accurate within a factor of √2. */
     readonly latency_ms: {
       readonly count: number;
       readonly p50: number | null;
@@ -117,11 +117,11 @@ export interface AppStats {
       readonly p99: number | null;
     };
   };
-  /** Oldest first; the last one is going on. */
+  /** Oldest first; the last one is the current period. */
   readonly periods: ReadonlyArray<{
     readonly start: string;
     readonly attempts: number;
-    /** Of attempts: a delivery that needed two counts twice. Null without any. */
+    /** Share of attempts, not deliveries: a delivery that needed two attempts counts twice. Null without attempts. */
     readonly success_rate: number | null;
     readonly outcomes: {
       readonly delivered: number;
@@ -132,7 +132,7 @@ export interface AppStats {
       readonly unreachable: number;
       readonly blocked: number;
     };
-    /** Of the attempts that the receiver answered or let time out, right within a factor of √2. */
+    /** Attempts that were answered or timed out, accurate within a factor of √2. */
     readonly latency_ms: {
       readonly count: number;
       readonly p50: number | null;
@@ -140,7 +140,7 @@ export interface AppStats {
       readonly p99: number | null;
     };
   }>;
-  /** Those with rows in the request log, the last attempted first. */
+  /** Event types in the request log, the most recently attempted first. */
   readonly event_types: ReadonlyArray<string>;
 }
 
@@ -162,15 +162,15 @@ export interface CloudEventBody {
 }
 
 export interface DeadLetter {
-  /** Names it in the calls about one dead letter. */
+  /** Identifies it in calls about one dead letter. */
   readonly sequence: number;
   /** exhausted, rejected, gone, blocked, uninstalled, expired, redelivered, discarded, invalid (the event could not be read) or unreadable (the dead letter itself can't be). */
   readonly reason: string;
   readonly error: string | null;
   readonly dead_lettered_at: string;
-  /** Not there when no delivery could be read. */
+  /** Absent when no delivery could be read. */
   readonly delivery_id?: string | undefined;
-  /** Null: it belongs to none. */
+  /** Null: it belongs to no app. */
   readonly app?: string | null | undefined;
   readonly installation_uuid?: string | undefined;
   readonly attempts_made?: number | undefined;
@@ -192,20 +192,20 @@ export interface DeadLetter {
     readonly data: Readonly<Record<string, unknown>>;
     readonly [member: string]: unknown;
   } | undefined;
-  /** This and what follows only of a message that is kept as it was. */
+  /** Present, like the members below, only when the whole message was kept. */
   readonly subject?: string | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly body?: string | undefined;
-  /** Of bytes that are not UTF-8. */
+  /** The body when it is not UTF-8. */
   readonly body_base64?: string | undefined;
-  /** Only the beginning was kept; it can't be replayed. */
+  /** Only the beginning of the body was kept; it can't be replayed. */
   readonly body_cut?: boolean | undefined;
   readonly [member: string]: unknown;
 }
 
 export interface DeadLetterPage {
   readonly items: ReadonlyArray<DeadLetter>;
-  /** Null: that was the last page. */
+  /** Null: this is the last page. */
   readonly next: number | null;
 }
 
@@ -223,23 +223,23 @@ export interface DebuggedPage {
 
 export interface DeliveryAnswer {
   readonly delivery: ExplainedDelivery;
-  /** Null: nothing has it any more. */
+  /** Null: it is no longer stored anywhere. */
   readonly event: ExplainedEvent | null;
-  /** What this answer can't know, and why. */
+  /** Limits of this answer, and why. */
   readonly notes: ReadonlyArray<string>;
 }
 
 export interface Discarded {
   readonly discarded: number;
-  /** Deliveries that were still being attempted after 15 s; they end as they end. Left out when there were none. */
+  /** Deliveries that were still in flight after 15 s and are completed normally. Absent when there were none. */
   readonly in_flight?: number | undefined;
 }
 
 export interface EventAnswer {
   readonly event: ExplainedEvent;
-  /** One for each installation that it went to when it was handled; before that for each that wants it. */
+  /** One per installation that the event went to when it was handled; before that, one per installation that wants it. */
   readonly deliveries: ReadonlyArray<ExplainedDelivery>;
-  /** The other installations of the event's organization. Other organizations never get it and are not listed. */
+  /** The other installations of the event's organization. Other organizations never get the event and are not listed. */
   readonly not_wanted: ReadonlyArray<{
     readonly app: string;
     readonly installation_uuid: string;
@@ -248,14 +248,14 @@ export interface EventAnswer {
   }>;
   /** Other events with the same id, newest first: plain events of another type, CloudEvents of another source. */
   readonly others: ReadonlyArray<EventOfSameId>;
-  /** What this answer can't know, and why. */
+  /** Limits of this answer, and why. */
   readonly notes: ReadonlyArray<string>;
 }
 
 export interface EventBody {
   /** <resource>.<action> */
   readonly type: string;
-  /** Unique for events of its type, or of its source if it is a CloudEvent; made when not given. */
+  /** Unique among events of its type, or of its source for a CloudEvent; generated when absent. */
   readonly id?: string | number | null | undefined;
   readonly organization_id: string | number;
   readonly installation_uuid?: string | null | undefined;
@@ -269,9 +269,9 @@ export interface EventBody {
 
 export interface EventOfSameId {
   readonly event: ExplainedEvent;
-  /** One for each installation that it went to when it was handled; before that for each that wants it. */
+  /** One per installation that the event went to when it was handled; before that, one per installation that wants it. */
   readonly deliveries: ReadonlyArray<ExplainedDelivery>;
-  /** The other installations of the event's organization. Other organizations never get it and are not listed. */
+  /** The other installations of the event's organization. Other organizations never get the event and are not listed. */
   readonly not_wanted: ReadonlyArray<{
     readonly app: string;
     readonly installation_uuid: string;
@@ -281,7 +281,7 @@ export interface EventOfSameId {
 }
 
 export interface ExplainedAttempt {
-  /** From 1 in each run; a resend or replay is a run of its own. */
+  /** Counts from 1 in each run; a resend or replay is a run of its own. */
   readonly attempt: number;
   /** RFC 3339, UTC. */
   readonly at: string;
@@ -291,7 +291,7 @@ export interface ExplainedAttempt {
   readonly response_code: number;
   readonly duration_ms: number;
   readonly error: string | null;
-  /** Its beginning, when it was not delivered and is still in the request log. */
+  /** The beginning of the body, if the attempt did not deliver and is still in the request log. */
   readonly response_body: string | null;
   readonly webhook_url: string | null;
   readonly trace_id: string | null;
@@ -303,10 +303,10 @@ export interface ExplainedDelivery {
   readonly app: string;
   readonly installation_uuid: string;
   readonly state: "delivered" | "retrying" | "parked" | "dead_letter" | "pending" | "test_failed" | "unknown";
-  /** The state in a sentence: why, and what happens next. */
+  /** The state in a sentence: the reason, and what happens next. */
   readonly detail: string;
   readonly delivered_at: string | null;
-  /** When the next attempt is due at the earliest; null: none is planned by time. */
+  /** Earliest time of the next attempt; null: none is scheduled. */
   readonly next_attempt_at: string | null;
   readonly retry: {
     readonly sequence: number;
@@ -323,7 +323,7 @@ export interface ExplainedDelivery {
     /** RFC 3339, UTC. */
     readonly since: string;
     readonly because: "disabled" | "broken" | "circuit" | "ordered" | "queue";
-    /** Then it goes to dead letters. */
+    /** When it goes to dead letters. */
     readonly expires_at: string;
   } | null;
   readonly dead_letter: {
@@ -333,19 +333,19 @@ export interface ExplainedDelivery {
     /** RFC 3339, UTC. */
     readonly at: string;
   } | null;
-  /** As of now. */
+  /** The current status. */
   readonly installation_status: "active" | "broken" | "disabled" | "uninstalled";
-  /** The app's, as of now. */
+  /** The app's current circuit state. */
   readonly circuit: "closed" | "open" | "half_open";
-  /** Those that are still known, oldest first. */
+  /** Known attempts, oldest first. */
   readonly attempts: ReadonlyArray<ExplainedAttempt>;
-  /** Messages skipped because the delivery had been delivered: the same event handled again, or published twice. */
+  /** Messages that were skipped because the delivery was delivered already: the same event handled again, or published twice. */
   readonly skipped: ReadonlyArray<{
     /** RFC 3339, UTC. */
     readonly at: string;
-    /** Of the skipped message in the events stream. */
+    /** Sequence of the skipped message in the events stream. */
     readonly event_sequence: number;
-    /** Of the message that the delivery was delivered for. */
+    /** Sequence of the message that was delivered. */
     readonly delivered_event_sequence: number | null;
     readonly detail: string;
   }>;
@@ -354,22 +354,22 @@ export interface ExplainedDelivery {
 
 export interface ExplainedEvent {
   readonly id: string;
-  /** Of a CloudEvent; null: a plain event. */
+  /** Source of a CloudEvent; null for a plain event. */
   readonly source: string | null;
-  /** This and what follows is null when nothing has the event any more. */
+  /** Null, like the members below, when the event is no longer stored anywhere. */
   readonly type: string | null;
   readonly organization_id: string | null;
   readonly project_id: string | null;
-  /** The only app it is addressed to. */
+  /** The app it is addressed to; null: any. */
   readonly app: string | null;
-  /** The only installation it is addressed to. */
+  /** The installation it is addressed to; null: any. */
   readonly installation_uuid: string | null;
   readonly occurred_at: string | null;
   readonly stored_at: string | null;
   readonly stream: string | null;
-  /** Null: it is not in the events stream (any more). */
+  /** Null: it is not in the events stream, or no longer. */
   readonly sequence: number | null;
-  /** waiting: not taken from the stream yet; taken: being handled; handled: acknowledged. */
+  /** waiting: not taken from the stream yet; taken: in progress; handled: acknowledged. */
   readonly stage: "waiting" | "taken" | "handled" | null;
   readonly trace_id: string | null;
 }
@@ -385,12 +385,12 @@ export interface Installation {
   /** Empty: all projects. */
   readonly project_ids: ReadonlyArray<string>;
   readonly status: "active" | "broken" | "disabled";
-  /** Null: the app's. Secrets in it as in an app's. */
+  /** Null: the app's. Secrets in it are shown as in an app's. */
   readonly webhook_url: string | null;
-  /** Null: not known of a record of an early version. */
+  /** Null: the record is of an early version, which did not keep it. */
   readonly created_at: string | null;
   readonly updated_at: string | null;
-  /** Why the newest value in the bucket can't be read; this is the one before it, which is in force. Left out as a rule. */
+  /** Why the newest value in the bucket can't be read; this is the last valid one, which is in force. Usually absent. */
   readonly invalid?: string | undefined;
 }
 
@@ -418,7 +418,7 @@ export interface InstallationBody {
 
 export interface InstallationPage {
   readonly items: ReadonlyArray<Installation>;
-  /** Null: that was the last page. */
+  /** Null: this is the last page. */
   readonly next: string | null;
 }
 
@@ -455,7 +455,7 @@ export interface InstallationsOfApp {
     readonly webhook_url: string | null;
     readonly created_at: string | null;
     readonly updated_at: string | null;
-    /** Deliveries in the installation's own queue, which wait because it is broken or disabled. What waits for the app, such as for its circuit, is in parked_in_app_queue of the overview. Null: NATS is away. */
+    /** Deliveries in the installation's own queue, which wait because it is broken or disabled. Deliveries that wait for the app, for example for its circuit, count in parked_in_app_queue of the overview. Null: NATS is unreachable. */
     readonly parked: number | null;
     /** Null when it is not broken. */
     readonly broken: {
@@ -463,6 +463,7 @@ export interface InstallationsOfApp {
       readonly reason: {
         readonly rule: string;
         readonly window_days: number;
+        /** UTC days, oldest first. */
         readonly days: ReadonlyArray<string>;
         readonly success: number;
         readonly error: number;
@@ -473,7 +474,7 @@ export interface InstallationsOfApp {
       } | null;
     } | null;
   }>;
-  /** Null: that was the last page. */
+  /** Null: this is the last page. */
   readonly next: string | null;
 }
 
@@ -495,10 +496,10 @@ export interface IntegrationHealth {
       readonly last_response_code: number | null;
       readonly last_error: string | null;
     };
-    /** In the past while nothing is parked. Null where broken ones are delivered to. */
+    /** In the past while nothing is parked. Null where broken installations still get deliveries. */
     readonly next_probe_at: string | null;
   } | null;
-  /** The counters since it last became active, or broke; null when Redis is away. */
+  /** The counters since it last became active or broken; null while Redis is unreachable. */
   readonly days: ReadonlyArray<{
     readonly day: string;
     readonly success: number;
@@ -506,12 +507,12 @@ export interface IntegrationHealth {
     readonly timeout: number;
     readonly fatal: number;
   }> | null;
-  /** In the installation's own queue; what waits for its app is in the app's. */
+  /** In the installation's own queue. Deliveries that wait for the app are in the app's queue. */
   readonly parked: {
     readonly deliveries: number;
     readonly oldest_at: string | null;
   };
-  /** When it last became active, and how many deliveries waited then. */
+  /** When it last became active, and how many deliveries were parked then. */
   readonly recovered: {
     readonly at: string;
     readonly backlog: number | null;
@@ -524,16 +525,16 @@ export interface InvalidRecords {
     readonly key: string;
     readonly revision: number;
     readonly problem: string;
-    /** False: the record counts for nothing until it is written again. */
+    /** False: the record is ignored until it is written again. */
     readonly earlier_in_force: boolean;
   }>;
 }
 
-/** The only answer with an app's secrets. */
+/** The only answer that contains an app's secrets. */
 export interface MadeApp {
   readonly slug: string;
   readonly name: string;
-  /** Only an admin token sees user names and the values in the query. */
+  /** User names and query values are shown to admin tokens only. */
   readonly webhook_url: string;
   readonly status: "internal" | "unpublished" | "published";
   readonly events: ReadonlyArray<string>;
@@ -550,14 +551,14 @@ export interface MadeApp {
   /** none, app, installation, project, or a JSON Pointer into the event's data. */
   readonly order_by: string;
   readonly on_exhausted: "continue" | "stop";
-  /** Null: not known of a record of an early version. */
+  /** Null: the record is of an early version, which did not keep it. */
   readonly created_at: string | null;
   readonly updated_at: string | null;
-  /** Why the newest value in the bucket can't be read; this is the one before it, which is in force. Left out as a rule. */
+  /** Why the newest value in the bucket can't be read; this is the last valid one, which is in force. Usually absent. */
   readonly invalid?: string | undefined;
   /** 64 hex characters. */
   readonly client_secret: string;
-  /** The same key as Standard Webhooks write it. */
+  /** The same key in the form of Standard Webhooks. */
   readonly webhook_secret: string;
 }
 
@@ -579,7 +580,7 @@ export interface OpenApi {
 }
 
 export interface Overview {
-  /** By slug. */
+  /** Sorted by slug. */
   readonly items: ReadonlyArray<{
     readonly slug: string;
     readonly name: string;
@@ -592,29 +593,29 @@ export interface Overview {
     };
     readonly circuit: {
       readonly state: "closed" | "open" | "half_open";
-      /** When the next attempt is due; null when it is closed. */
+      /** When the next attempt is due; null while it is closed. */
       readonly open_until: string | null;
     };
-    /** All that is parked: in the app's own queue and in those of its installations. */
+    /** All parked deliveries: in the app's own queue and in those of its installations. */
     readonly parked: number | null;
-    /** Of these, deliveries in the app's own queue, for whichever of its installations. The others wait for one that is broken or disabled. */
+    /** The parked deliveries in the app's own queue, for any installation. The others wait for an installation that is broken or disabled. */
     readonly parked_in_app_queue: number | null;
     readonly dead_letters: number | null;
-    /** Of each of the last 24 hours, the one that is going on included. */
+    /** Attempts in each of the last 24 hours, the current one included. */
     readonly attempts: ReadonlyArray<number> | null;
-    /** How many of them delivered. */
+    /** Attempts that delivered, in the same hours. */
     readonly delivered: ReadonlyArray<number> | null;
   }>;
   readonly at: string;
-  /** The beginning of the first of the 24 hours. */
+  /** Start of the first of the 24 hours. */
   readonly hours_from: string;
-  /** What could not be read, and the members that are null because of it. */
+  /** Sources that could not be read, and the members that are null because of it. */
   readonly problems: ReadonlyArray<{
     readonly code: string;
     readonly detail: string;
     readonly missing: ReadonlyArray<string>;
   }>;
-  /** Dead letters that belong to no app; not of a single app. */
+  /** Dead letters that belong to no app. Absent in the overview of one app. */
   readonly unreadable?: number | null | undefined;
 }
 
@@ -648,7 +649,7 @@ export interface Replay {
   readonly state: "running" | "done" | "failed";
   readonly matched: number;
   readonly replayed: number;
-  /** What holds no delivery, or an event that nobody wants now. */
+  /** Dead letters that hold no delivery, or an event that no installation wants now. */
   readonly skipped: number;
   readonly error: string | null;
 }
@@ -666,19 +667,19 @@ export interface RotatedSecret {
   readonly slug: string;
   /** 64 hex characters. */
   readonly client_secret: string;
-  /** The same key as Standard Webhooks write it. */
+  /** The same key in the form of Standard Webhooks. */
   readonly webhook_secret: string;
-  /** Until then webhooks carry both signatures. */
+  /** Webhooks carry both signatures until then. */
   readonly previous_valid_until: string;
 }
 
 export interface Session {
-  /** What the caller's token covers; admin when there are no tokens. */
+  /** Scope of the caller's token; admin when no tokens are set. */
   readonly scope: "admin" | "read" | "app";
-  /** The one app, for a token of an app. */
+  /** The app of an app token. */
   readonly app: string | null;
   readonly version: string;
-  /** POSTHORN_TRACE_URL, with `{trace_id}` in it. */
+  /** POSTHORN_TRACE_URL, which contains `{trace_id}`. */
   readonly trace_url: string | null;
 }
 
@@ -698,7 +699,7 @@ export interface StatusEventPage {
       readonly [member: string]: unknown;
     };
   }>;
-  /** Null: that was the last page. */
+  /** Null: this is the last page. */
   readonly next: number | null;
 }
 
@@ -707,7 +708,7 @@ export interface StoredEvent {
   readonly type: string;
   readonly stream: string;
   readonly sequence: number;
-  /** An event of this id was there already; this one was not stored. */
+  /** An event with this id is stored already; this one was not stored. */
   readonly duplicate: boolean;
 }
 
@@ -729,7 +730,7 @@ export interface WebhookRequest {
   readonly event_id: string;
   readonly delivery_id: string;
   readonly installation_uuid: string;
-  /** Not for internal apps. */
+  /** Absent for internal apps. */
   readonly organization_id?: string | undefined;
   readonly webhook_url: string;
   readonly attempt: number;
@@ -741,7 +742,7 @@ export interface WebhookRequest {
   /** With project_id: from the response's <prefix>-Error and <prefix>-Project. */
   readonly error_id?: string | undefined;
   readonly project_id?: string | undefined;
-  /** This and what follows only if it was not delivered. */
+  /** Present, like the members below, only if the attempt did not deliver. */
   readonly request_headers?: Readonly<Record<string, string>> | undefined;
   /** Cut to 1024 bytes. */
   readonly request_body?: string | undefined;
@@ -752,128 +753,128 @@ export interface WebhookRequest {
 
 export interface WebhookRequestPage {
   readonly items: ReadonlyArray<WebhookRequest>;
-  /** Null: that was the last page. */
+  /** Null: this is the last page. */
   readonly next: string | null;
 }
 
 /** Every call of the API: what it takes and what it answers with when it succeeds. */
 export interface Calls {
-  /** Makes or replaces an app: a member that is absent has its default, and the client secret stays. The answer that makes it is the only one with its secrets. */
+  /** Creates or replaces an app: absent members get their defaults, and the client secret stays. Only the answer that creates the app contains its secrets. */
   "PUT /v1/apps/{slug}": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: AppBody; readonly answer: App | MadeApp };
-  /** Changes what is named (JSON merge patch) and leaves the rest as it is; null is the default. */
+  /** Changes the members that are given (JSON merge patch); null restores the default. */
   "PATCH /v1/apps/{slug}": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: AppPatch; readonly answer: App };
-  /** One app. */
+  /** Shows one app. */
   "GET /v1/apps/{slug}": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: App };
-  /** Removes an app and its installations; what waits for them goes to dead letters. */
+  /** Removes an app and its installations; waiting deliveries go to dead letters. */
   "DELETE /v1/apps/{slug}": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
-  /** Apps by slug. */
+  /** Lists apps, sorted by slug. */
   "GET /v1/apps": { readonly path: undefined; readonly query: { readonly limit?: number | undefined; readonly after?: string | undefined }; readonly body: undefined; readonly answer: AppPage };
-  /** Makes a new client secret. Webhooks carry both signatures until previous_valid_until. */
+  /** Replaces the client secret. Webhooks carry both signatures until previous_valid_until. */
   "POST /v1/apps/{slug}/secret/rotate": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: RotatedSecret };
-  /** Makes a short-lived token for the app's own developer, valid until it expires or the client secret is replaced. */
+  /** Creates a short-lived token for the app's developer, valid until it expires or the client secret is replaced. */
   "POST /v1/apps/{slug}/tokens": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: {
-      /** Seconds; an hour when not given, POSTHORN_APP_TOKEN_MAX_TTL at most. */
+      /** Seconds; an hour when absent, at most POSTHORN_APP_TOKEN_MAX_TTL. */
       readonly ttl_s?: number | null | undefined;
     } | undefined; readonly answer: AppToken };
-  /** Installs an app in an organization, or replaces the installation's organization, projects and URL: one that is absent has its default. */
+  /** Installs an app in an organization, or replaces the installation's organization, projects and URL: absent members get their defaults. */
   "PUT /v1/installations/{uuid}": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: InstallationBody; readonly answer: Installation };
-  /** Changes what is named (JSON merge patch) and leaves the rest as it is; null is the default. */
+  /** Changes the members that are given (JSON merge patch); null restores the default. */
   "PATCH /v1/installations/{uuid}": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: InstallationPatch; readonly answer: Installation };
-  /** One installation. */
+  /** Shows one installation. */
   "GET /v1/installations/{uuid}": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: Installation };
-  /** Removes an installation; what waits for it goes to dead letters. */
+  /** Removes an installation; waiting deliveries go to dead letters. */
   "DELETE /v1/installations/{uuid}": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
-  /** Installs an app in an organization under a uuid that Posthorn makes. */
+  /** Installs an app in an organization under a generated uuid. */
   "POST /v1/installations": { readonly path: undefined; readonly query: undefined; readonly body: NewInstallationBody; readonly answer: Installation };
-  /** Installations by uuid: all, or those of an app, an organization or a status. */
+  /** Lists installations, sorted by uuid: all, or those of an app, an organization or a status. */
   "GET /v1/installations": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly organization_id?: string | undefined; readonly status?: "active" | "broken" | "disabled" | undefined; readonly limit?: number | undefined; readonly after?: string | undefined }; readonly body: undefined; readonly answer: InstallationPage };
-  /** Why an installation has its status, its counters of the last days, and how much of what was parked still waits. */
+  /** Shows why an installation has its status, its counters of the last days, and how much of its backlog still waits. */
   "GET /v1/installations/{uuid}/health": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: IntegrationHealth };
-  /** Makes a disabled or broken installation active; what is parked for it is delivered. An active one stays as it is. */
+  /** Activates a disabled or broken installation and delivers its backlog. An active installation stays unchanged. */
   "POST /v1/installations/{uuid}/enable": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: Installation };
-  /** Stops deliveries to the installation; they are parked until it is enabled. */
+  /** Stops deliveries to an installation; they are parked until it is enabled. */
   "POST /v1/installations/{uuid}/disable": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: Installation };
-  /** Sends what is parked for a broken or disabled installation to dead letters, from where it can be replayed. */
+  /** Sends the backlog of a broken or disabled installation to dead letters, from where it can be replayed. */
   "POST /v1/installations/{uuid}/discard": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: Discarded };
-  /** Publishes one event: plain, or a structured CloudEvent (application/cloudevents+json). */
+  /** Publishes one event, plain or as a structured CloudEvent (application/cloudevents+json). */
   "POST /v1/events": { readonly path: undefined; readonly query: undefined; readonly body: EventBody | CloudEventBody; readonly answer: StoredEvent };
-  /** The last attempts of an app, newest first. */
+  /** Lists the last attempts of an app, newest first. */
   "GET /v1/apps/{slug}/webhook-requests": { readonly path: { readonly slug: string }; readonly query: { readonly event_type?: string | undefined; readonly errors_only?: boolean | undefined; readonly organization_id?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly after?: string | undefined }; readonly body: undefined; readonly answer: WebhookRequestPage };
-  /** Sends a test event to the app now and answers with what came back. Logged, not counted, not retried. */
+  /** Sends a test event to the app now and answers with the result. The attempt is logged, but neither counted nor retried. */
   "POST /v1/apps/{slug}/test": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: {
       readonly event_type?: string | undefined;
-      /** Any of the app's when not given. */
+      /** Any installation of the app when absent. */
       readonly installation_uuid?: string | null | undefined;
-      /** Sent as it is written. */
+      /** Sent unchanged. */
       readonly data?: Readonly<Record<string, unknown>> | undefined;
     }; readonly answer: TestResult };
-  /** What became of a delivery: each attempt, where it is now, when the next attempt is due. Its id is the webhook-id header. */
+  /** Explains a delivery: its attempts, where it is now, when the next attempt is due. Its id is the webhook-id header. */
   "GET /v1/deliveries/{id}": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: DeliveryAnswer };
-  /** Who of the event's organization wanted an event, who did not and why, and what became of each delivery. Of events with the same id the newest comes first. */
+  /** Explains an event: which installations of its organization wanted it, which did not and why, and the state of each delivery. Of several events with the id, the newest comes first. */
   "GET /v1/events/{id}": { readonly path: { readonly id: string }; readonly query: { readonly since?: string | undefined; readonly type?: string | undefined; readonly source?: string | undefined }; readonly body: undefined; readonly answer: EventAnswer };
-  /** Sends a delivery of the last days again, whatever became of it. Logged, not counted. */
+  /** Resends a delivery of the last days, whatever its state. The attempts are logged but not counted. */
   "POST /v1/deliveries/{id}/resend": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Resent };
   /** Attempts by outcome and latency percentiles over time. Test events and manual resends are not counted. */
   "GET /v1/apps/{slug}/stats": { readonly path: { readonly slug: string }; readonly query: { readonly range?: "24h" | "7d" | "30d" | undefined }; readonly body: undefined; readonly answer: AppStats };
-  /** What was given up, with the event, the attempts and the reason. */
+  /** Lists dead letters: deliveries that were given up, with the event, the attempts and the reason. */
   "GET /v1/dead-letters": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly installation_uuid?: string | undefined; readonly event_type?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly order?: "oldest" | "newest" | undefined; readonly after?: number | undefined }; readonly body: undefined; readonly answer: DeadLetterPage };
-  /** One dead letter. */
+  /** Shows one dead letter. */
   "GET /v1/dead-letters/{sequence}": { readonly path: { readonly sequence: number }; readonly query: undefined; readonly body: undefined; readonly answer: DeadLetter };
   /** Removes one dead letter for good. */
   "DELETE /v1/dead-letters/{sequence}": { readonly path: { readonly sequence: number }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
-  /** Sends one dead letter on its way again. */
+  /** Replays one dead letter. */
   "POST /v1/dead-letters/{sequence}/replay": { readonly path: { readonly sequence: number }; readonly query: undefined; readonly body: undefined; readonly answer: ReplayedOne };
-  /** Sends all dead letters that match on their way again. */
+  /** Replays all matching dead letters. */
   "POST /v1/dead-letters/replay": { readonly path: undefined; readonly query: undefined; readonly body: {
-      /** All apps when not given. */
+      /** All apps when absent. */
       readonly app?: string | null | undefined;
-      /** All installations when not given. */
+      /** All installations when absent. */
       readonly installation_uuid?: string | null | undefined;
       readonly event_type?: string | null | undefined;
       /** Given up at this time or later. */
       readonly start?: string | null | undefined;
-      /** Given up before. */
+      /** Given up before this time. */
       readonly end?: string | null | undefined;
       /** Only counts. */
       readonly dry_run?: boolean | undefined;
     } | undefined; readonly answer: Replay };
-  /** How far a replay is. */
+  /** Shows the progress of a replay. */
   "GET /v1/dead-letters/replays/{id}": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Replay };
-  /** Status events of the last 30 days, newest first. */
+  /** Lists the status events of the last 30 days, newest first. */
   "GET /v1/status-events": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly topics?: string | undefined; readonly limit?: number | undefined; readonly after?: number | undefined }; readonly body: undefined; readonly answer: StatusEventPage };
-  /** All apps at a glance: installations, circuit, what is parked and dead, attempts of the last 24 hours. */
+  /** All apps at a glance: installations, circuit, parked deliveries, dead letters, attempts of the last 24 hours. */
   "GET /v1/overview": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Overview };
-  /** The overview as server-sent events: all apps, then those that change, and every status event. */
+  /** The overview as server-sent events: all apps, then each change, and every status event. */
   "GET /v1/overview/live": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: string };
   /** One app at a glance. */
   "GET /v1/apps/{slug}/overview": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: Overview };
   /** One app as server-sent events. */
   "GET /v1/apps/{slug}/overview/live": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: string };
-  /** An app's installations with what is parked for them and why they are broken. */
+  /** An app's installations with their parked deliveries and why they are broken. */
   "GET /v1/apps/{slug}/installations": { readonly path: { readonly slug: string }; readonly query: { readonly status?: "active" | "broken" | "disabled" | undefined; readonly organization_id?: string | undefined; readonly limit?: number | undefined; readonly after?: string | undefined }; readonly body: undefined; readonly answer: InstallationsOfApp };
-  /** What the caller's token covers, and where traces are shown. */
+  /** Shows the scope of the caller's token, and the link to traces. */
   "GET /v1/session": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Session };
-  /** Logs an app's deliveries in detail for a while, headers and bodies included, on all replicas. */
+  /** Logs an app's deliveries in detail for a limited time, with headers and bodies, on all replicas. */
   "PUT /v1/apps/{slug}/debug-log": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: {
-      /** Seconds until it ends by itself. */
+      /** Seconds until it ends automatically. */
       readonly for_s?: number | undefined;
     } | undefined; readonly answer: Debugged };
-  /** Ends the detailed logging of an app. */
+  /** Stops the detailed logging of an app. */
   "DELETE /v1/apps/{slug}/debug-log": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
-  /** Logs an installation's deliveries in detail for a while, headers and bodies included, on all replicas. */
+  /** Logs an installation's deliveries in detail for a limited time, with headers and bodies, on all replicas. */
   "PUT /v1/installations/{uuid}/debug-log": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: {
-      /** Seconds until it ends by itself. */
+      /** Seconds until it ends automatically. */
       readonly for_s?: number | undefined;
     } | undefined; readonly answer: Debugged };
-  /** Ends the detailed logging of an installation. */
+  /** Stops the detailed logging of an installation. */
   "DELETE /v1/installations/{uuid}/debug-log": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
-  /** The apps and installations that are logged in detail. */
+  /** Lists the apps and installations that are logged in detail. */
   "GET /v1/debug-log": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: DebuggedPage };
-  /** Records in the registry bucket that can't be read: what is wrong with each, and whether an earlier revision is in force. */
+  /** Lists records in the registry bucket that can't be read: what is wrong with each, and whether an earlier revision is in force. */
   "GET /v1/invalid-records": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: InvalidRecords };
   /** The process is alive. */
   "GET /healthz": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Health };
-  /** Whether events are consumed and delivered now, and what stands in the way. */
+  /** Whether events are consumed and delivered now, and what prevents it. */
   "GET /readyz": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Readiness };
   /** Metrics in the Prometheus text format. */
   "GET /metrics": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: string };

@@ -1,6 +1,6 @@
 /**
- * One stored dead letter. What was damaged, or stored by somebody else, is shown as `unreadable` with the beginning of its
- * bytes: it never stands in the way of the others.
+ * Reads one stored dead letter. One that is damaged, or stored by another program, is shown as `unreadable` with the beginning
+ * of its bytes, and never hides the others.
  */
 
 import { isUtf8 } from "node:buffer";
@@ -11,7 +11,7 @@ import { OUTCOME_RULES } from "../model/outcome.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 
 export interface DeadLetter {
-  /** Its number in the stream; names it in `get` and `replay`. */
+  /** Its sequence in the stream, which identifies it. */
   readonly sequence: number;
   readonly app: string | null;
   /** As stored: reason, error, dead_lettered_at, delivery_id, attempts, event, … */
@@ -34,15 +34,15 @@ export function readDeadLetter(message: Omit<StreamMessage, "headers">, { parseD
   return { sequence, app, content, json: JSON.stringify(content) };
 }
 
-/** @returns the object, or what is wrong with it. */
+/** @returns the object, or the problem with it */
 function parse(text: string): Readonly<Record<string, unknown>> | string {
   let content: unknown;
   try {
     content = JSON.parse(text);
   } catch {
-    return "what is stored is not JSON";
+    return "the stored message is not JSON";
   }
-  if (!isObject(content)) return "what is stored is not a JSON object";
+  if (!isObject(content)) return "the stored message is not a JSON object";
   return problemIn(content) ?? content;
 }
 
@@ -63,7 +63,7 @@ function unreadable(
   };
 }
 
-/** Never within a character: 10xxxxxx continues one. */
+/** Never cuts within a UTF-8 character, which bytes 10xxxxxx continue. */
 function cutAt(data: Uint8Array): number {
   if (data.length <= SHOWN_BYTES) return data.length;
   let end = SHOWN_BYTES;
@@ -99,7 +99,7 @@ const OPTIONAL: Readonly<Record<string, Check>> = {
   body: isText,
   body_base64: isText,
   body_cut: (value) => typeof value === "boolean",
-  // It would take the place of the real one.
+  // It would hide the real sequence.
   sequence: () => false,
 };
 const isAttempt = has({
@@ -112,9 +112,9 @@ const isAttempt = has({
 });
 
 function problemIn(content: Readonly<Record<string, unknown>>): string | null {
-  for (const [name, check] of Object.entries(REQUIRED)) if (!check(content[name])) return `its ${name} is missing or has another form`;
+  for (const [name, check] of Object.entries(REQUIRED)) if (!check(content[name])) return `its ${name} is missing or malformed`;
   for (const [name, check] of Object.entries(OPTIONAL)) {
-    if (Object.hasOwn(content, name) && !check(content[name])) return `its ${name} has another form`;
+    if (Object.hasOwn(content, name) && !check(content[name])) return `its ${name} is malformed`;
   }
   return null;
 }

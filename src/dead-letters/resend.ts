@@ -1,6 +1,6 @@
 /**
- * Sends one delivery again, whatever became of it, from its event in the stream. It is a run of its own: its own id keeps
- * deduplication and delivered marks from swallowing it, and it counts for neither health nor circuit.
+ * Resends one delivery, whatever its state, from its event in the stream. A resend is a run of its own: its id keeps JetStream
+ * deduplication and dedup keys from swallowing it, and it counts for neither health nor circuit.
  */
 import { randomUUID } from "node:crypto";
 import type { Tracing } from "../delivery/tracing-ports.ts";
@@ -11,17 +11,15 @@ import type { Clock } from "../model/clock.ts";
 import { newDelivery } from "../model/delivery.ts";
 import type { DeliveryHistory } from "../model/delivery-location.ts";
 import type { Event } from "../model/event.ts";
+import type { DeliveryLookup } from "../storage/delivery-lookup.ts";
 
-/** What is remembered of a delivery, in the order of the ids. storage/delivery-lookup.ts knows. */
-export type FindDeliveries = (deliveryIds: readonly string[]) => Promise<Array<DeliveryHistory | null>>;
-
-/** @throws AppError NOT_FOUND, REDIS_UNREACHABLE @returns the resend's id. */
+/** @throws AppError NOT_FOUND, REDIS_UNREACHABLE, STREAM_REFUSED @returns the resend's id */
 export type Resend = (deliveryId: string) => Promise<string>;
 
 export interface ResendDependencies {
   readonly events: StoredEvents;
   readonly streams: DeliveryStreamWriter;
-  readonly find: FindDeliveries;
+  readonly find: DeliveryLookup["find"];
   readonly tracing: Tracing;
   readonly clock: Clock;
 }
@@ -30,7 +28,8 @@ export function createResend({ events, streams, find, tracing, clock }: ResendDe
   return async (deliveryId) => {
     const [found] = await find([deliveryId]);
     if (found == null) throw new AppError("NOT_FOUND", `no delivery ${deliveryId} in the last days`);
-    if (found.eventSequence === null) throw new AppError("NOT_FOUND", `delivery ${deliveryId} was a test, it has no event in the stream`);
+    if (found.eventSequence === null)
+      throw new AppError("NOT_FOUND", `delivery ${deliveryId} was a test call, which has no event in the stream`);
     const stored = await events.at(found.eventSequence);
     if (stored?.event === null) throw new AppError("NOT_FOUND", `the event of delivery ${deliveryId} can't be read: ${stored.problem}`);
     const delivery = stored && newDelivery(stored.event, found.app, found.installationUuid, stored.sequence);
@@ -45,7 +44,7 @@ export function createResend({ events, streams, find, tracing, clock }: ResendDe
   };
 }
 
-/** An event that came without a trace got one when it was handled first: the resend goes on with that. */
+/** An event published without a trace got one when it was first handled; the resend continues it. */
 function inFirstTrace(event: Event, { runs }: DeliveryHistory): Event {
   const traceparent = event.traceparent ?? runs[0]?.last?.traceparent;
   return traceparent ? { ...event, traceparent } : event;

@@ -1,5 +1,4 @@
-/** The answers to "what became of it?", as GET /v1/deliveries/{id} and GET /v1/events/{id} give them. */
-
+/** The answers of GET /v1/deliveries/{id} and GET /v1/events/{id}. */
 import { z } from "zod";
 import { INSTALLATION_STATUSES } from "../model/app.ts";
 import { CIRCUIT_STATES } from "../model/circuit-state.ts";
@@ -61,13 +60,16 @@ const NOT_WANTED_EXAMPLE = {
 
 const explainedAttempt = z
   .object({
-    attempt: z.int().meta({ description: "From 1 in each run; a resend or replay is a run of its own." }),
+    attempt: z.int().meta({ description: "Counts from 1 in each run; a resend or replay is a run of its own." }),
     at: time,
     outcome: z.string().meta({ description: "delivered, gone, failed, rejected, timed_out, unreachable or blocked." }),
     response_code: z.int().meta({ description: "0: no complete answer." }),
     duration_ms: z.number(),
     error: z.string().nullable(),
-    response_body: z.string().nullable().meta({ description: "Its beginning, when it was not delivered and is still in the request log." }),
+    response_body: z
+      .string()
+      .nullable()
+      .meta({ description: "The beginning of the body, if the attempt did not deliver and is still in the request log." }),
     webhook_url: z.string().nullable(),
     trace_id: z.string().nullable(),
   })
@@ -79,9 +81,9 @@ const explainedDelivery = z
     app: z.string(),
     installation_uuid: z.string(),
     state: z.enum(["delivered", "retrying", "parked", "dead_letter", "pending", "test_failed", "unknown"]),
-    detail: z.string().meta({ description: "The state in a sentence: why, and what happens next." }),
+    detail: z.string().meta({ description: "The state in a sentence: the reason, and what happens next." }),
     delivered_at: time.nullable(),
-    next_attempt_at: time.nullable().meta({ description: "When the next attempt is due at the earliest; null: none is planned by time." }),
+    next_attempt_at: time.nullable().meta({ description: "Earliest time of the next attempt; null: none is scheduled." }),
     retry: z.object({ sequence: z.int(), tier_s: z.int(), due_at: time, stored_at: time }).nullable(),
     parked: z
       .object({
@@ -89,23 +91,26 @@ const explainedDelivery = z
         queue: z.string().meta({ description: "The subject of the parked stream." }),
         since: time,
         because: z.enum(["disabled", "broken", "circuit", "ordered", "queue"]),
-        expires_at: time.meta({ description: "Then it goes to dead letters." }),
+        expires_at: time.meta({ description: "When it goes to dead letters." }),
       })
       .nullable(),
     dead_letter: z.object({ sequence: z.int(), reason: z.string(), error: z.string().nullable(), at: time }).nullable(),
-    installation_status: z.enum([...INSTALLATION_STATUSES, "uninstalled"]).meta({ description: "As of now." }),
-    circuit: z.enum(CIRCUIT_STATES).meta({ description: "The app's, as of now." }),
-    attempts: z.array(explainedAttempt).meta({ description: "Those that are still known, oldest first." }),
+    installation_status: z.enum([...INSTALLATION_STATUSES, "uninstalled"]).meta({ description: "The current status." }),
+    circuit: z.enum(CIRCUIT_STATES).meta({ description: "The app's current circuit state." }),
+    attempts: z.array(explainedAttempt).meta({ description: "Known attempts, oldest first." }),
     skipped: z
       .array(
         z.object({
           at: time,
-          event_sequence: z.int().meta({ description: "Of the skipped message in the events stream." }),
-          delivered_event_sequence: z.int().nullable().meta({ description: "Of the message that the delivery was delivered for." }),
+          event_sequence: z.int().meta({ description: "Sequence of the skipped message in the events stream." }),
+          delivered_event_sequence: z.int().nullable().meta({ description: "Sequence of the message that was delivered." }),
           detail: z.string(),
         }),
       )
-      .meta({ description: "Messages skipped because the delivery had been delivered: the same event handled again, or published twice." }),
+      .meta({
+        description:
+          "Messages that were skipped because the delivery was delivered already: the same event handled again, or published twice.",
+      }),
     trace_id: z.string().nullable(),
   })
   .meta({ id: "ExplainedDelivery" });
@@ -113,29 +118,29 @@ const explainedDelivery = z
 const explainedEvent = z
   .object({
     id: z.string(),
-    source: z.string().nullable().meta({ description: "Of a CloudEvent; null: a plain event." }),
-    type: z.string().nullable().meta({ description: "This and what follows is null when nothing has the event any more." }),
+    source: z.string().nullable().meta({ description: "Source of a CloudEvent; null for a plain event." }),
+    type: z.string().nullable().meta({ description: "Null, like the members below, when the event is no longer stored anywhere." }),
     organization_id: z.string().nullable(),
     project_id: z.string().nullable(),
-    app: z.string().nullable().meta({ description: "The only app it is addressed to." }),
-    installation_uuid: z.string().nullable().meta({ description: "The only installation it is addressed to." }),
+    app: z.string().nullable().meta({ description: "The app it is addressed to; null: any." }),
+    installation_uuid: z.string().nullable().meta({ description: "The installation it is addressed to; null: any." }),
     occurred_at: time.nullable(),
     stored_at: time.nullable(),
     stream: z.string().nullable(),
-    sequence: z.int().nullable().meta({ description: "Null: it is not in the events stream (any more)." }),
+    sequence: z.int().nullable().meta({ description: "Null: it is not in the events stream, or no longer." }),
     stage: z.enum(["waiting", "taken", "handled"]).nullable().meta({
-      description: "waiting: not taken from the stream yet; taken: being handled; handled: acknowledged.",
+      description: "waiting: not taken from the stream yet; taken: in progress; handled: acknowledged.",
     }),
     trace_id: z.string().nullable(),
   })
   .meta({ id: "ExplainedEvent" });
 
-const notes = z.array(z.string()).meta({ description: "What this answer can't know, and why." });
+const notes = z.array(z.string()).meta({ description: "Limits of this answer, and why." });
 
 export const deliveryAnswer = z
   .object({
     delivery: explainedDelivery,
-    event: explainedEvent.nullable().meta({ description: "Null: nothing has it any more." }),
+    event: explainedEvent.nullable().meta({ description: "Null: it is no longer stored anywhere." }),
     notes,
   })
   .meta({ id: "DeliveryAnswer", example: { delivery: DELIVERY_EXAMPLE, event: EVENT_EXAMPLE, notes: [] } });
@@ -143,7 +148,7 @@ export const deliveryAnswer = z
 const explainedAddressees = z.object({
   event: explainedEvent,
   deliveries: z.array(explainedDelivery).meta({
-    description: "One for each installation that it went to when it was handled; before that for each that wants it.",
+    description: "One per installation that the event went to when it was handled; before that, one per installation that wants it.",
   }),
   not_wanted: z
     .array(
@@ -162,7 +167,9 @@ const explainedAddressees = z.object({
         detail: z.string(),
       }),
     )
-    .meta({ description: "The other installations of the event's organization. Other organizations never get it and are not listed." }),
+    .meta({
+      description: "The other installations of the event's organization. Other organizations never get the event and are not listed.",
+    }),
 });
 
 export const eventAnswer = explainedAddressees

@@ -1,11 +1,11 @@
 /**
- * What became of a delivery, from everything that is known of it. Pure. The latest evidence wins: a delivered attempt says
- * more than a stream message that is older, and a stream message more than a mark.
+ * The state of a delivery, derived from everything that is known about it. Pure. The latest evidence wins: a delivered
+ * attempt over an older stream message, and a stream message over a dedup key.
  */
 import { type App, type Installation, isOrdered } from "../model/app.ts";
 import type { CircuitState } from "../model/circuit-state.ts";
 import { toRfc3339 } from "../model/clock.ts";
-import type { DeliveryHistory, LocatedDelivery, NotedSkip, RestOfEvent, StoredEvent } from "../model/delivery-location.ts";
+import type { DeliveryHistory, LocatedDelivery, NotedSkip, RemainingEvent, StoredEvent } from "../model/delivery-location.ts";
 import { type BrokenAction, pauseReason } from "../model/installation-pause.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
@@ -15,19 +15,19 @@ export interface DeliveryFacts {
   readonly deliveryId: string;
   readonly app: string;
   readonly installationUuid: string;
-  /** As of now; undefined: gone. */
+  /** The registry's records now; undefined: removed. */
   readonly registered: { readonly app: App | undefined; readonly installation: Installation | undefined };
   readonly stored: StoredEvent | null;
   readonly history: DeliveryHistory | null;
   readonly located: LocatedDelivery | null;
-  /** Of its event as a whole. */
-  readonly rest: RestOfEvent | null;
+  /** The remaining event, for a delivery without a message. */
+  readonly remaining: RemainingEvent | null;
   /** Oldest first. */
   readonly attempts: readonly ExplainedAttempt[];
   readonly circuit: CircuitState;
   /** When a broken installation is probed next, milliseconds since the epoch. */
-  readonly nextProbeAt: number | null;
-  /** Parked: it is the oldest of its queue, which a probe of the integration or of the circuit is made with. */
+  readonly probeDueAt: number | null;
+  /** It is the oldest delivery of its parked queue, which recovery and circuit probes use. */
   readonly isOldest: boolean;
   readonly maxParkedAgeMs: number;
   readonly brokenAction: BrokenAction;
@@ -36,9 +36,9 @@ export interface DeliveryFacts {
 
 type State = Pick<ExplainedDelivery, "state" | "detail"> & { readonly nextAttemptAt: number | null };
 
-/** The attempt that delivered it, by its row or by its mark. */
-interface Arrival {
-  /** When it ended, milliseconds since the epoch; null: not known, nor is the rest. */
+/** The attempt that delivered it, by its log row or its dedup key. */
+interface DeliveredAttempt {
+  /** When it ended, milliseconds since the epoch; null: neither this nor the other members are known. */
   readonly at: number | null;
   readonly attempt: number;
   readonly responseCode: number;
@@ -46,20 +46,21 @@ interface Arrival {
 type ParkedBecause = NonNullable<ExplainedDelivery["parked"]>["because"];
 
 export function explainState(facts: DeliveryFacts): ExplainedDelivery {
-  const { located, attempts, registered, rest } = facts;
-  const arrival = arrivalOf(facts);
-  const { state, detail, nextAttemptAt } = arrival === null || isOnItsWayAgain(facts) ? stateOf(facts) : deliveredBy(arrival);
+  const { located, attempts, registered, remaining } = facts;
+  const delivered = deliveredAttemptOf(facts);
+  const { state, detail, nextAttemptAt } = delivered === null || isSentAgain(facts) ? stateOf(facts) : deliveredBy(delivered);
   return {
     delivery_id: facts.deliveryId,
     app: facts.app,
     installation_uuid: facts.installationUuid,
     state,
     detail,
-    delivered_at: arrival === null || arrival.at === null ? null : toRfc3339(arrival.at),
+    delivered_at: delivered === null || delivered.at === null ? null : toRfc3339(delivered.at),
     next_attempt_at: nextAttemptAt === null ? null : toRfc3339(nextAttemptAt),
     retry: located?.stream === "retries" ? retryOf(located) : null,
     parked: located?.stream === "parked" ? parkedOf(located, facts) : null,
-    dead_letter: located?.stream === "dead-letters" ? deadLetterOf(located) : rest?.kind === "dead-letter" ? deadLetterOf(rest) : null,
+    dead_letter:
+      located?.stream === "dead-letters" ? deadLetterOf(located) : remaining?.kind === "dead-letter" ? deadLetterOf(remaining) : null,
     installation_status: registered.installation?.status ?? "uninstalled",
     circuit: facts.circuit.state,
     attempts: [...attempts],
@@ -69,26 +70,26 @@ export function explainState(facts: DeliveryFacts): ExplainedDelivery {
 }
 
 function skipOf({ eventSequence, deliveredSequence, at }: NotedSkip): ExplainedDelivery["skipped"][number] {
-  const what =
+  const skippedMessage =
     eventSequence === deliveredSequence
       ? `event message ${eventSequence} was handled again`
-      : `event message ${eventSequence} is of the same event as message ${deliveredSequence ?? "unknown"}`;
+      : `event message ${eventSequence} has the same event as message ${deliveredSequence ?? "unknown"}`;
   return {
     at: toRfc3339(at),
     event_sequence: eventSequence,
     delivered_event_sequence: deliveredSequence,
-    detail: `${what}, which had been delivered: it was skipped`,
+    detail: `${skippedMessage}, which was delivered already: skipped`,
   };
 }
 
-/** Of its first attempt that is known: resends and replays go on with it. */
+/** The trace of its first known attempt, which resends and replays continue. */
 function traceIdOf({ attempts, history, located, stored }: DeliveryFacts): string | null {
   const row = attempts.find(({ trace_id: id }) => id !== null);
   const traceparents = [history?.runs[0]?.last?.traceparent, (located?.delivery.event ?? stored?.event)?.traceparent];
   return row?.trace_id ?? traceparents.map((header) => parseTraceparent(header)?.traceId).find((id) => id !== undefined) ?? null;
 }
 
-function arrivalOf({ attempts, history }: DeliveryFacts): Arrival | null {
+function deliveredAttemptOf({ attempts, history }: DeliveryFacts): DeliveredAttempt | null {
   const row = attempts.findLast(({ outcome }) => outcome === "delivered");
   if (row !== undefined) return { at: endOf(row), attempt: row.attempt, responseCode: row.response_code };
   const run = history?.runs.findLast(({ delivered }) => delivered);
@@ -96,17 +97,17 @@ function arrivalOf({ attempts, history }: DeliveryFacts): Arrival | null {
   return { at: run.last?.endedAt ?? null, attempt: run.last?.attempt ?? 0, responseCode: run.last?.responseCode ?? 0 };
 }
 
-/** A stream has it, for a run that is not known as delivered. */
-function isOnItsWayAgain({ located, attempts, history }: DeliveryFacts): boolean {
+/** A stream holds it for a run that is not known as delivered. */
+function isSentAgain({ located, attempts, history }: DeliveryFacts): boolean {
   if (located === null) return false;
-  const isDone = attempts.some((one) => one.outcome === "delivered" && endOf(one) >= located.storedAt);
-  return !isDone && !history?.runs.some(({ replay, delivered }) => delivered && replay === located.delivery.replay);
+  const isDelivered = attempts.some((one) => one.outcome === "delivered" && endOf(one) >= located.storedAt);
+  return !isDelivered && !history?.runs.some(({ replay, delivered }) => delivered && replay === located.delivery.replay);
 }
 
-function deliveredBy({ at, attempt, responseCode }: Arrival): State {
+function deliveredBy({ at, attempt, responseCode }: DeliveredAttempt): State {
   const detail =
     at === null
-      ? "delivered; when is not known any more"
+      ? "delivered; the time is no longer known"
       : `delivered at ${toRfc3339(at)} by attempt ${attempt}, answered with status ${responseCode}`;
   return { state: "delivered", detail, nextAttemptAt: null };
 }
@@ -119,9 +120,9 @@ function stateOf(facts: DeliveryFacts): State {
     case "parked":
       return parked(located, facts);
     case "dead-letters":
-      return given(located);
+      return deadLettered(located);
     default:
-      return nowhere(facts);
+      return notInStreams(facts);
   }
 }
 
@@ -136,71 +137,73 @@ function retrying(located: LocatedDelivery & { stream: "retries" }, { registered
   const due = `attempt ${delivery.attemptsMade + 1}${run} ${when}`;
   const state = (detail: string, nextAttemptAt: number | null): State => ({ state: "retrying", detail, nextAttemptAt });
   const status = registered.app && registered.installation?.status;
-  if (status === undefined) return state(`${due}; the installation is gone: it goes to dead letters then`, null);
+  if (status === undefined) return state(`${due}; it will go to dead letters then, because the installation was removed`, null);
   const paused = pauseReason(status, brokenAction);
-  if (paused !== null) return state(`${due}; the installation is ${paused}: it is parked then`, null);
-  if (circuit.state !== "closed" && circuit.openUntil > dueAt) return state(`${due}; the app's circuit is open: it is parked then`, null);
+  if (paused !== null) return state(`${due}; it will be parked then, because the installation is ${paused}`, null);
+  if (circuit.state !== "closed" && circuit.openUntil > dueAt)
+    return state(`${due}; it will be parked then, because the app's circuit is open`, null);
   return state(due, dueAt);
 }
 
 function parked(located: LocatedDelivery & { stream: "parked" }, facts: DeliveryFacts): State {
-  const { circuit, nextProbeAt, isOldest } = facts;
+  const { circuit, probeDueAt, isOldest } = facts;
   const since = `parked since ${toRfc3339(sinceOf(located))}`;
   const at = (time: number | null, detail: string): State => ({ state: "parked", detail: `${since}: ${detail}`, nextAttemptAt: time });
-  if (facts.registered.installation === undefined) return at(null, "the installation is gone; it goes to dead letters when its turn comes");
+  if (facts.registered.installation === undefined)
+    return at(null, "the installation was removed; it goes to dead letters when its turn comes");
   switch (becauseOf(located, facts)) {
     case "disabled":
-      return at(null, "the installation is disabled; it is delivered when somebody enables it");
+      return at(null, "the installation is disabled; it is delivered when the installation is enabled");
     case "broken":
       return at(
-        isOldest ? nextProbeAt : null,
+        isOldest ? probeDueAt : null,
         isOldest
-          ? "the integration is broken; this is its next probe, a success delivers the others"
-          : `the integration is broken; it is probed with the oldest parked delivery${nextProbeAt === null ? "" : `, from ${toRfc3339(nextProbeAt)} on`}, and a success delivers the others`,
+          ? "the integration is broken; this delivery is its next probe, and a success releases the others"
+          : `the integration is broken; the oldest parked delivery probes it${probeDueAt === null ? "" : ` from ${toRfc3339(probeDueAt)} on`}, and a success releases the others`,
       );
     case "circuit":
       return circuit.state === "open"
         ? at(
             isOldest ? circuit.openUntil : null,
-            `the app's circuit is open until ${toRfc3339(circuit.openUntil)}; then one delivery tries it, and a success lets the others go`,
+            `the app's circuit is open until ${toRfc3339(circuit.openUntil)}; then one delivery probes it, and a success releases the others`,
           )
-        : at(null, "the app's circuit is half open; one delivery is trying it");
+        : at(null, "the app's circuit is half open; one delivery is probing it");
     case "ordered":
-      if (located.dueAt === null) return at(null, "it keeps the order of the events, and others are before it");
+      if (located.dueAt === null) return at(null, "the app is ordered, and earlier deliveries come first");
       return at(
         located.dueAt > facts.now ? located.dueAt : null,
-        `attempt ${located.delivery.attemptsMade + 1} is due at ${toRfc3339(located.dueAt)}, everything behind it waits for it`,
+        `attempt ${located.delivery.attemptsMade + 1} is due at ${toRfc3339(located.dueAt)}; later deliveries with the same order key wait for it`,
       );
     case "queue":
-      return at(null, "it waits for those before it, or for one of the app's places");
+      return at(null, "it waits for earlier deliveries, or for a free slot of the app's max_in_flight");
   }
 }
 
 type GivenUp = Pick<LocatedDelivery & { stream: "dead-letters" }, "sequence" | "storedAt" | "error"> & { readonly reason: string };
 
-function given({ sequence, reason, error }: GivenUp): State {
+function deadLettered({ sequence, reason, error }: GivenUp): State {
   const why = error === null ? reason : `${reason}: ${error}`;
   return {
     state: "dead_letter",
-    detail: `given up (${why}); POST /v1/dead-letters/${sequence}/replay sends it again`,
+    detail: `given up (${why}); POST /v1/dead-letters/${sequence}/replay replays it`,
     nextAttemptAt: null,
   };
 }
 
-function nowhere({ stored, history, rest, attempts }: DeliveryFacts): State {
+function notInStreams({ stored, history, remaining, attempts }: DeliveryFacts): State {
   const state = (name: "pending" | "test_failed" | "unknown", detail: string): State => ({ state: name, detail, nextAttemptAt: null });
-  if (stored?.stage === "waiting") return state("pending", "its event waits in the events stream, no replica has taken it yet");
+  if (stored?.stage === "waiting") return state("pending", "its event waits in the events stream; no replica has taken it yet");
   if (stored?.stage === "taken") return state("pending", "its event is being handled now");
-  if (rest?.kind === "parts") return state("pending", "its event goes to very many installations and is being dealt out in parts");
-  if (rest?.kind === "dead-letter") return given(rest);
+  if (remaining?.kind === "batches") return state("pending", "its event goes to many installations and is being fanned out in batches");
+  if (remaining?.kind === "dead-letter") return deadLettered(remaining);
   const last = attempts.at(-1);
   if (last !== undefined && isTestCall(history))
-    return state("test_failed", `the outcome of the test call was ${last.outcome}; it is not tried again`);
-  if (last !== undefined) return state("unknown", `attempt ${last.attempt} was ${last.outcome}, and no stream that was looked at holds it`);
-  return state("unknown", "nothing is known of it: no attempt in the request log, and no stream that was looked at holds it");
+    return state("test_failed", `the outcome of the test call was ${last.outcome}; test calls are not retried`);
+  if (last !== undefined) return state("unknown", `attempt ${last.attempt} was ${last.outcome}, and no stream that was searched holds it`);
+  return state("unknown", "nothing is known about it: the request log has no attempt, and no stream that was searched holds it");
 }
 
-/** The event of a test call never is in the stream, and its delivery in no stream. */
+/** Neither the event of a test call nor its delivery is ever stored in a stream. */
 export function isTestCall(history: DeliveryHistory | null): boolean {
   return history !== null && history.eventSequence === null && history.location === null;
 }
@@ -228,7 +231,7 @@ function sinceOf({ delivery: { firstParkedAt }, storedAt }: LocatedDelivery): nu
   return firstParkedAt ?? storedAt;
 }
 
-/** As the admission would say now. */
+/** The admission's decision if it were made now. */
 function becauseOf({ ofInstallation }: LocatedDelivery & { stream: "parked" }, { registered, circuit }: DeliveryFacts): ParkedBecause {
   const status = registered.installation?.status;
   if (ofInstallation && (status === "disabled" || status === "broken")) return status;

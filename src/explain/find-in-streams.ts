@@ -1,6 +1,6 @@
 /**
- * Finds a delivery's message in the retries, parked and dead-letters streams: at the place where it was noted, else by
- * looking at a bounded number of messages of each queue that it can be in. Nothing here counts as a redelivery.
+ * Finds a delivery's message in the retries, parked and dead-letters streams: at its noted location, or by a bounded search
+ * of every queue that can hold it. Reading does not count as a redelivery.
  */
 import type { JetStreamManager, NatsConnection, StoredMsg } from "nats";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
@@ -9,34 +9,34 @@ import { readForwards, type StreamMessage, textOf } from "../jetstream/read-stre
 import { messageAt, nextMessage } from "../jetstream/stored-message.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
-import type { LocatedDelivery, RestOfEvent, StreamLocation } from "../model/delivery-location.ts";
+import type { LocatedDelivery, RemainingEvent, StreamLocation } from "../model/delivery-location.ts";
 import { decodeDeliveryMessage } from "../model/delivery-message.ts";
 
 /** Every call rejects with AppError NATS_UNREACHABLE when the server does not answer. */
 export interface FindInStreams {
-  /** Null: the message is not there any more. */
-  at(deliveryId: string, place: StreamLocation): Promise<LocatedDelivery | null>;
-  /** What is found of the deliveries. @param app null: all apps' messages are looked at. */
+  /** Null: the message is no longer there. */
+  at(deliveryId: string, location: StreamLocation): Promise<LocatedDelivery | null>;
+  /** The messages found of these deliveries. @param app searches its messages only; null: those of all apps */
   search(deliveryIds: ReadonlySet<string>, app: string | null): Promise<LocatedDelivery[]>;
-  /** Dead letters of the event, among the newest. */
+  /** Dead letters of events with this id, which outlive the event in its stream; the newest dead letters are searched. */
   deadLettersOf(eventId: string): Promise<LocatedDelivery[]>;
-  /** @param eventSequence of an event that no delivery is known of. */
-  restOf(eventSequence: number): Promise<RestOfEvent | null>;
-  /** What a search looks at, in words. */
-  readonly looksAt: string;
+  /** For an event without any known delivery. */
+  remainingOf(eventSequence: number): Promise<RemainingEvent | null>;
+  /** The extent of a search, in words. */
+  readonly searched: string;
 }
 
-/** Messages looked at under one subject, oldest first. */
-const MOST_IN_QUEUE = 200;
-/** Dead letters looked at, of the newest. */
-const MOST_DEAD_LETTERS = 2_000;
+/** The oldest messages of a subject that are searched. */
+const MAX_QUEUE_MESSAGES = 200;
+/** The newest dead letters that are searched. */
+const MAX_DEAD_LETTERS = 2_000;
 const BATCH = 500;
 
 export function createFindInStreams(connection: NatsConnection, manager: JetStreamManager, names: Subjects): FindInStreams {
   const { streams } = names;
   const streamOf = { retries: streams.retries, parked: streams.parked, "dead-letters": streams.deadLetters } as const;
 
-  /** Null for a message that is no delivery's. */
+  /** Null for a message that can't be decoded. */
   const locate = (
     stream: StreamLocation["stream"],
     subject: string,
@@ -55,9 +55,9 @@ export function createFindInStreams(connection: NatsConnection, manager: JetStre
     }
   };
 
-  /** The oldest messages of a work queue, one by one: it allows no second consumer. */
+  /** The oldest messages of a work queue, one by one: a work queue allows no second consumer. */
   async function* oldest(stream: string, subject: string): AsyncGenerator<StoredMsg> {
-    for (let looked = 0, from = 1; looked < MOST_IN_QUEUE; looked++) {
+    for (let looked = 0, from = 1; looked < MAX_QUEUE_MESSAGES; looked++) {
       const message = await nextMessage(manager, stream, subject, from);
       if (message === null) return;
       yield message;
@@ -65,7 +65,11 @@ export function createFindInStreams(connection: NatsConnection, manager: JetStre
     }
   }
 
-  const walk = async (stream: StreamLocation["stream"], subject: string, wanted: ReadonlySet<string>): Promise<LocatedDelivery[]> => {
+  const searchQueue = async (
+    stream: StreamLocation["stream"],
+    subject: string,
+    wanted: ReadonlySet<string>,
+  ): Promise<LocatedDelivery[]> => {
     const found: LocatedDelivery[] = [];
     for await (const message of oldest(streamOf[stream], subject)) {
       const located = locate(stream, message.subject, message.seq, message.time.getTime(), message.string());
@@ -78,11 +82,11 @@ export function createFindInStreams(connection: NatsConnection, manager: JetStre
   async function* newestDeadLetters(subject: string): AsyncGenerator<StreamMessage> {
     const stream = streams.deadLetters;
     const { last_seq: to } = (await manager.streams.info(stream)).state;
-    const from = Math.max(1, to - MOST_DEAD_LETTERS + 1);
+    const from = Math.max(1, to - MAX_DEAD_LETTERS + 1);
     yield* readForwards(connection, manager, { stream, subject, from, to, batch: BATCH });
   }
 
-  /** @param mentions a cheap look before the dead letter is read */
+  /** @param mentions a cheap check before the dead letter is decoded */
   const searchDeadLetters = async (
     subject: string,
     mentions: (text: string) => boolean,
@@ -107,9 +111,9 @@ export function createFindInStreams(connection: NatsConnection, manager: JetStre
   const search = async (deliveryIds: ReadonlySet<string>, app: string | null): Promise<LocatedDelivery[]> => {
     const [appQueues, installationQueues] = names.parkedFilters(app);
     const found = await Promise.all([
-      walk("retries", names.retriesFilter(app), deliveryIds),
-      walk("parked", appQueues, deliveryIds),
-      walk("parked", installationQueues, deliveryIds),
+      searchQueue("retries", names.retriesFilter(app), deliveryIds),
+      searchQueue("parked", appQueues, deliveryIds),
+      searchQueue("parked", installationQueues, deliveryIds),
       searchDeadLetters(
         names.deadLettersFilter(app),
         (text) => [...deliveryIds].some((id) => text.includes(id)),
@@ -119,9 +123,9 @@ export function createFindInStreams(connection: NatsConnection, manager: JetStre
     return found.flat();
   };
 
-  const restOf = async (eventSequence: number): Promise<RestOfEvent | null> => {
+  const remainingOf = async (eventSequence: number): Promise<RemainingEvent | null> => {
     for await (const message of oldest(streams.retries, names.fanOut)) {
-      if (membersIn(message.string())["event_sequence"] === eventSequence) return { kind: "parts" };
+      if (membersIn(message.string())["event_sequence"] === eventSequence) return { kind: "batches" };
     }
     for await (const { sequence, storedAt, data } of newestDeadLetters(names.deadLetter(null))) {
       const { source_stream, source_sequence, reason, error } = membersIn(textOf(data));
@@ -139,15 +143,15 @@ export function createFindInStreams(connection: NatsConnection, manager: JetStre
     );
 
   return {
-    at: (deliveryId, place) => orUnreachable(at(deliveryId, place)),
+    at: (deliveryId, location) => orUnreachable(at(deliveryId, location)),
     search: (deliveryIds, app) => orUnreachable(search(deliveryIds, app)),
     deadLettersOf: (eventId) => orUnreachable(deadLettersOf(eventId)),
-    restOf: (eventSequence) => orUnreachable(restOf(eventSequence)),
-    looksAt: `the oldest ${MOST_IN_QUEUE} messages of the retries and parked streams and the newest ${MOST_DEAD_LETTERS} dead letters`,
+    remainingOf: (eventSequence) => orUnreachable(remainingOf(eventSequence)),
+    searched: `the oldest ${MAX_QUEUE_MESSAGES} messages of the retries and parked streams and the newest ${MAX_DEAD_LETTERS} dead letters`,
   };
 }
 
-/** None for what is no JSON object. */
+/** Empty for text that is not a JSON object. */
 function membersIn(text: string): Readonly<Record<string, unknown>> {
   try {
     return (JSON.parse(text) ?? {}) as Record<string, unknown>;
@@ -156,7 +160,7 @@ function membersIn(text: string): Readonly<Record<string, unknown>> {
   }
 }
 
-/** A delivery, or the whole message of one that was redelivered too often. */
+/** Holds a delivery, or the whole message of a delivery that was redelivered too often. */
 function locateDeadLetter(sequence: number, storedAt: number, text: string): LocatedDelivery {
   const content = JSON.parse(text) as Record<string, unknown> & { reason: DeadLetterReason; error: string | null };
   const raw = decodeRawMessage(content);

@@ -1,40 +1,41 @@
-/** What an answer can't know, and why. */
+/** Notes on the limits of an answer. */
 import { AppError } from "../model/app-error.ts";
 
 export interface Notes {
   add(note: string): void;
-  list(): string[];
   /** Redis was asked and could not be read. */
-  redisMissing(): void;
-  isRedisMissing(): boolean;
+  addRedisDown(): void;
+  isRedisDown(): boolean;
+  list(): string[];
 }
 
 export function createNotes(): Notes {
   const notes = new Set<string>();
-  let isRedisMissing = false;
+  let isRedisDown = false;
   return {
     add: (note) => void notes.add(note),
-    list: () => [...notes],
-    redisMissing() {
-      isRedisMissing = true;
-      notes.add("Redis is away: the request log and what it knows of deliveries are missing here.");
+    addRedisDown() {
+      isRedisDown = true;
+      notes.add("Redis is unreachable: this answer has no request log and none of the delivery state that Redis keeps.");
     },
-    isRedisMissing: () => isRedisMissing,
+    isRedisDown: () => isRedisDown,
+    list: () => [...notes],
   };
 }
 
-/** What Redis could not be asked for may be there all the same. */
-export function notFound(what: string, notes: Notes): AppError {
-  const text = [what, ...notes.list()].map((part) => part.replace(/\.$/, "")).join(". ");
-  return notes.isRedisMissing() ? new AppError("REDIS_UNREACHABLE", text, { retryable: true }) : new AppError("NOT_FOUND", text);
+/** NOT_FOUND, or REDIS_UNREACHABLE when Redis may know it. */
+export function notFound(problem: string, notes: Notes): AppError {
+  const text = [problem, ...notes.list()].map((part) => part.replace(/\.$/, "")).join(". ");
+  return notes.isRedisDown() ? new AppError("REDIS_UNREACHABLE", text, { retryable: true }) : new AppError("NOT_FOUND", text);
 }
 
-export async function unlessRedisIsAway<T>(reading: Promise<T>, otherwise: T, notes: Notes): Promise<T> {
+/** @returns `fallback`, with a note, when Redis can't be reached. */
+export async function unlessRedisIsDown<T>(reading: Promise<T>, fallback: T, notes: Notes): Promise<T> {
   try {
     return await reading;
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== "REDIS_UNREACHABLE") throw error;
-    notes.redisMissing();
-    return otherwise;
+    notes.addRedisDown();
+    return fallback;
   }
 }

@@ -73,9 +73,9 @@ export type LocatedDelivery =
   | (Located & { readonly stream: "parked"; readonly dueAt: number | null; readonly queue: string; readonly ofInstallation: boolean })
   | (Located & { readonly stream: "dead-letters"; readonly reason: DeadLetterReason; readonly error: string | null });
 
-/** The rest of a handled event as a whole: fan-out batches that are not delivered yet, or a dead letter. */
-export type RestOfEvent =
-  | { readonly kind: "parts" }
+/** What is still stored of a handled event as a whole: fan-out batches that are not delivered yet, or a dead letter. */
+export type RemainingEvent =
+  | { readonly kind: "batches" }
   | { readonly kind: "dead-letter"; readonly sequence: number; readonly storedAt: number; readonly reason: string; readonly error: string };
 
 /** An event's message in the EVENTS stream. */

@@ -1,8 +1,9 @@
 /**
- * All apps at a glance: what the registry says of them, their circuits, what waits and what was given up, and their
- * attempts of the last 24 hours. What can't be read now is null and named as a problem: it is never shown as zero.
+ * All apps at a glance: their records, circuits, parked deliveries, dead letters, and attempts of the last 24 hours. Values
+ * that can't be read now are null and listed as a problem; they are never shown as zero.
  */
 
+import type { SubjectCounts } from "../jetstream/subject-counts.ts";
 import type { App } from "../model/app.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { CircuitState } from "../model/circuit-state.ts";
@@ -10,27 +11,26 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { redactedUrl } from "../model/redaction/redacted-url.ts";
 import type { Volume } from "../model/stats.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
-import type { SubjectCounts } from "./ports.ts";
 import { lastHours, type ReadVolumes } from "./volumes.ts";
 
 export interface OverviewProblem {
   readonly code: string;
   readonly detail: string;
-  /** The members that are null because of it. */
+  /** Members that are null because of it. */
   readonly missing: readonly string[];
 }
 
 export interface Overview {
-  /** Members beside the apps. */
+  /** The members other than the apps. */
   readonly head: {
     readonly at: string;
-    /** The beginning of the first of the 24 hours. */
+    /** Start of the first of the 24 hours. */
     readonly hours_from: string;
     /** Dead letters that belong to no app. */
     readonly unreadable: number | null;
     readonly problems: readonly OverviewProblem[];
   };
-  /** Slug → the app's JSON text, by slug. */
+  /** Slug → the app's JSON text, sorted by slug. */
   readonly apps: ReadonlyMap<string, string>;
   readonly subjectCounts: SubjectCounts | null;
 }
@@ -43,29 +43,29 @@ export interface ReadOverviewDependencies {
   readonly circuitOf: (app: string) => CircuitState;
   readonly volumes: ReadVolumes;
   readonly subjectCounts: () => Promise<SubjectCounts>;
-  /** Whether asking NATS makes sense now. */
+  /** NATS is connected. */
   readonly isBusUp: () => boolean;
   readonly clock: Clock;
 }
 
-/** What Redis and NATS have said is not asked for again so soon; what the registry says is always as it is. */
+/** How long counts from Redis and NATS are reused. The registry is always read. */
 const FRESH_MS = 1_000;
 const BUS_TIMEOUT_MS = 2_000;
 
 export function createReadOverview(dependencies: ReadOverviewDependencies): ReadOverview {
   const { index, clock } = dependencies;
-  let figures: Promise<Figures> | undefined;
+  let counts: Promise<Counts> | undefined;
   let readAt = Number.NEGATIVE_INFINITY;
   let readFor: ReadonlySet<string> = new Set();
 
   return async () => {
     const apps = [...index.apps()].sort((a, b) => (a.slug < b.slug ? -1 : 1));
-    if (figures === undefined || clock.now() - readAt >= FRESH_MS || apps.some(({ slug }) => !readFor.has(slug))) {
+    if (counts === undefined || clock.now() - readAt >= FRESH_MS || apps.some(({ slug }) => !readFor.has(slug))) {
       readAt = clock.now();
       readFor = new Set(apps.map(({ slug }) => slug));
-      figures = readFigures(dependencies, [...readFor], readAt);
+      counts = readCounts(dependencies, [...readFor], readAt);
     }
-    return compose(dependencies, apps, await figures);
+    return compose(dependencies, apps, await counts);
   };
 }
 
@@ -75,21 +75,21 @@ export function overviewJson({ head, apps }: Overview, app: string | null): stri
   return overviewText(head, app, items);
 }
 
-/** The text of one app's overview for its token: with the dead letters of the app as it is now. @param count null: not known */
+/** The text of one app's overview for its own token, with the dead letters of the app as it is now. @param count null: not known */
 export function withOwnDeadLetters(text: string, count: number | null): string {
-  // Quotes within texts are escaped: it can only be the member.
+  // Quotes within texts are escaped, so this is the member.
   return text.replace(/"dead_letters":(?:\d+|null)/, `"dead_letters":${count}`);
 }
 
-/** What belongs to no app is nothing for those who may see one. */
+/** Members that belong to no app are omitted from the overview of one app. */
 export function overviewText(head: Overview["head"], app: string | null, items: readonly string[], more: object = {}): string {
   const { unreadable, ...shared } = head;
   const members = { ...shared, ...(app === null ? { unreadable } : {}), ...more };
   return `{"items":[${items.join(",")}],${JSON.stringify(members).slice(1)}`;
 }
 
-/** What is asked for elsewhere; null where there was no answer. */
-interface Figures {
+/** Counts from Redis and NATS; null: no answer. */
+interface Counts {
   readonly at: number;
   readonly hours: readonly number[];
   readonly volumes: ReadonlyMap<string, readonly Volume[]> | null;
@@ -97,11 +97,11 @@ interface Figures {
   readonly problems: readonly OverviewProblem[];
 }
 
-async function readFigures(
+async function readCounts(
   { volumes, subjectCounts, isBusUp, clock }: ReadOverviewDependencies,
   slugs: readonly string[],
   at: number,
-): Promise<Figures> {
+): Promise<Counts> {
   const problems: OverviewProblem[] = [];
   const unless = <T>(reading: Promise<T>, missing: readonly string[]): Promise<T | null> =>
     reading.catch((error: unknown) => {
@@ -111,7 +111,7 @@ async function readFigures(
   const hours = lastHours(at);
   const [foundVolumes, streams] = await Promise.all([
     unless(volumes(slugs, hours), ["attempts", "delivered"]),
-    unless(isBusUp() ? inTime(subjectCounts(), clock) : Promise.reject(busIsAway()), [
+    unless(isBusUp() ? inTime(subjectCounts(), clock) : Promise.reject(busUnreachable()), [
       "parked",
       "parked_in_app_queue",
       "dead_letters",
@@ -121,12 +121,12 @@ async function readFigures(
   return { at, hours, volumes: foundVolumes, streams, problems };
 }
 
-function compose({ index, circuitOf }: ReadOverviewDependencies, apps: readonly App[], figures: Figures): Overview {
-  const { at, hours, volumes, streams, problems } = figures;
+function compose({ index, circuitOf }: ReadOverviewDependencies, apps: readonly App[], counts: Counts): Overview {
+  const { at, hours, volumes, streams, problems } = counts;
   const installations = new Map(apps.map(({ slug }) => [slug, { active: 0, broken: 0, disabled: 0 }]));
   for (const { app, status } of index.installations()) {
-    const counts = installations.get(app);
-    if (counts !== undefined) counts[status]++;
+    const byStatus = installations.get(app);
+    if (byStatus !== undefined) byStatus[status]++;
   }
   const json = apps.map(({ slug, name, status, webhookUrl }) => {
     const circuit = circuitOf(slug);
@@ -152,12 +152,12 @@ function compose({ index, circuitOf }: ReadOverviewDependencies, apps: readonly 
   };
 }
 
-function busIsAway(): AppError {
-  return new AppError("NATS_UNREACHABLE", "NATS is away", { retryable: true });
+function busUnreachable(): AppError {
+  return new AppError("NATS_UNREACHABLE", "NATS is unreachable", { retryable: true });
 }
 
 function inTime<T>(reading: Promise<T>, clock: Clock): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
-  const cancel = clock.after(BUS_TIMEOUT_MS, () => reject(busIsAway()));
+  const cancel = clock.after(BUS_TIMEOUT_MS, () => reject(busUnreachable()));
   return Promise.race([reading, promise]).finally(cancel);
 }

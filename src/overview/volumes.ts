@@ -1,27 +1,27 @@
 /**
- * The volumes of all apps over the last 24 hours, for a page that asks every few seconds: of hours that are over, what was
- * read once is kept for a while, and only the last two hours are read again.
+ * The volumes of all apps over the last 24 hours, for a page that asks every few seconds: volumes of past hours are cached,
+ * and only the last two hours are read again.
  */
 import type { Clock } from "../model/clock.ts";
 import type { StatsQuery, Volume } from "../model/stats.ts";
 
 const HOUR_MS = 3_600_000;
 const HOURS = 24;
-/** What another replica wrote late is seen after this time. */
+/** After this time all hours are read again, because another replica may have written late. */
 const REREAD_ALL_MS = 5 * 60_000;
 const NOTHING: Volume = { attempts: 0, delivered: 0 };
 
-/** The beginnings of the last 24 hours, the one that is going on included, oldest first. */
+/** The starts of the last 24 hours, the current one included, oldest first. */
 export function lastHours(now: number): readonly number[] {
   const current = now - (now % HOUR_MS);
   return Array.from({ length: HOURS }, (_, index) => current - (HOURS - 1 - index) * HOUR_MS);
 }
 
-/** App → its volume in each of the hours, which only move on from call to call. @throws AppError REDIS_UNREACHABLE */
+/** App → its volume in each hour. Hours never move back between calls. @throws AppError REDIS_UNREACHABLE */
 export type ReadVolumes = (apps: readonly string[], hours: readonly number[]) => Promise<ReadonlyMap<string, readonly Volume[]>>;
 
 export function createVolumes(stats: StatsQuery, clock: Clock): ReadVolumes {
-  /** App → beginning of an hour → volume. */
+  /** App → start of an hour → volume. */
   const known = new Map<string, Map<number, Volume>>();
   let lastRead = 0;
   let allReadAt = Number.NEGATIVE_INFINITY;
@@ -51,7 +51,7 @@ export function createVolumes(stats: StatsQuery, clock: Clock): ReadVolumes {
         hours.filter((hour) => hour >= lastRead - HOUR_MS),
       );
     } catch (error) {
-      // What is written after an outage may belong to hours that were read before it.
+      // Rows written after an outage may belong to hours that were read before it.
       allReadAt = Number.NEGATIVE_INFINITY;
       throw error;
     }

@@ -1,9 +1,11 @@
 /**
- * Structured logs by pino: JSON on standard output, one object a line, `time` in RFC 3339 and `level` in words. Lines of a few
+ * Structured logs by pino: JSON on standard output, or lines for people (pretty-lines.ts); one object a line, `time` in RFC 3339 and `level` in words. Lines of a few
  * milliseconds share one write, since the write costs more than half of a line. Errors are written at once.
  */
+import { isatty } from "node:tty";
 import { pino } from "pino";
 import type { Logger } from "../model/logger.ts";
+import { prettyLines } from "./pretty-lines.ts";
 
 /** Members that are redacted in every line. */
 const SECRET_PATHS = ["client_secret", "*.client_secret", "authorization", "*.authorization", "password", "*.password"];
@@ -31,7 +33,20 @@ export interface Log {
   flush(): void;
 }
 
-export function createLog(level: string, output: LogDestination = pino.destination({ dest: 1, sync: true })): Log {
+/** `auto`: pretty on a terminal, JSON elsewhere. */
+export const LOG_FORMATS = ["auto", "json", "pretty"] as const;
+
+export type LogFormat = (typeof LOG_FORMATS)[number];
+
+/** Standard output in this format. */
+export function logOutput(format: LogFormat): LogDestination {
+  const output = pino.destination({ dest: 1, sync: true });
+  const isTerminal = isatty(1);
+  if (format === "json" || (format === "auto" && !isTerminal)) return output;
+  return { write: (lines) => output.write(prettyLines(lines, isTerminal)) };
+}
+
+export function createLog(level: string, output: LogDestination): Log {
   let lines = "";
   const flush = (): void => {
     if (lines === "") return;

@@ -1,9 +1,8 @@
 /** Calls of the API. Addresses are relative to the page, so that it works behind any path. */
 
-/** An answer that is not 2xx, or none at all (status 0). */
+/** An answer other than 2xx, or no answer (status 0). */
 export class ApiError extends Error {
   readonly status: number;
-  /** RFC 9110 ETag of the record as it is, when the answer had one. */
   constructor(status: number, message: string) {
     super(message);
     this.status = status;
@@ -25,7 +24,7 @@ interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
-/** The raw answer, when it is 2xx. @throws ApiError */
+/** The raw 2xx answer. @throws ApiError */
 export async function request(path: string, { method = "GET", body, headers = {}, signal }: CallOptions = {}): Promise<Response> {
   const bearer = token.get();
   let response: Response;
@@ -55,7 +54,7 @@ export async function call<T>(path: string, options?: CallOptions): Promise<T> {
   return (await response.json()) as T;
 }
 
-/** Builds `path?name=value&…` of what is given. */
+/** Builds `path?name=value&…` from the values that are given. */
 export function withQuery(path: string, query: Readonly<Record<string, string | number | null | undefined>>): string {
   const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
   return given.length === 0 ? path : `${path}?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}`;
@@ -66,7 +65,7 @@ async function detailOf(response: Response): Promise<string> {
     const { detail } = (await response.json()) as { detail?: unknown };
     if (typeof detail === "string" && detail !== "") return detail;
   } catch {
-    // A proxy's page.
+    // A page of a proxy.
   }
   return `answered with status ${response.status}`;
 }

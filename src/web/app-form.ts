@@ -1,4 +1,4 @@
-/** An app's record as the texts of a form, and back. The API checks what comes of it. */
+/** Converts an app's record to the texts of a form and back. The API validates the result. */
 
 import type { App } from "../client/api-types.generated.ts";
 import { ApiError } from "./api.ts";
@@ -7,9 +7,9 @@ export interface AppForm {
   readonly name: string;
   readonly webhook_url: string;
   readonly status: string;
-  /** One a line. */
+  /** One per line. */
   readonly events: string;
-  /** `Name: value`, one a line. */
+  /** `Name: value`, one per line. */
   readonly headers: string;
   readonly timeout_ms: string;
   readonly max_in_flight: string;

@@ -1,4 +1,4 @@
-/** What an app's row of the overview means in a word, and which rows want somebody's attention. */
+/** The condition of an app in a word, and whether it needs attention. */
 import type { AppRow } from "./wire.ts";
 
 export type ConditionKind = "bad" | "warn" | "ok" | "plain";
@@ -6,11 +6,11 @@ export type ConditionKind = "bad" | "warn" | "ok" | "plain";
 export interface Condition {
   readonly kind: ConditionKind;
   readonly text: string;
-  /** The lower, the more it wants attention. */
+  /** Lower ranks need attention first. */
   readonly rank: number;
 }
 
-/** Under this share of attempts that delivered, over 24 hours, an app is failing. */
+/** An app is failing below this success rate over 24 hours. */
 const FAILING_BELOW = 0.9;
 
 export function conditionOf(row: AppRow): Condition {
@@ -31,7 +31,7 @@ export function wantsAttention({ kind }: Condition): boolean {
   return kind === "bad" || kind === "warn";
 }
 
-/** Of the last 24 hours; attempts is null when it could not be read, rate also when there were none. */
+/** Totals of the last 24 hours. `attempts` is null if unknown; `rate` also if there were none. */
 export function dayOf({ attempts, delivered }: Pick<AppRow, "attempts" | "delivered">): { attempts: number | null; rate: number | null } {
   if (attempts === null || delivered === null) return { attempts: null, rate: null };
   const all = sum(attempts);
@@ -42,7 +42,7 @@ export function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
 
-/** The sum over all rows, or null when one of them is not known. */
+/** The sum over all rows; null if the value of one is unknown. */
 export function total(rows: readonly AppRow[], of: (row: AppRow) => number | null): number | null {
   let all = 0;
   for (const row of rows) {

@@ -1,4 +1,4 @@
-/** Figures and times as people read them. */
+/** Numbers and times formatted for people. */
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
@@ -17,7 +17,7 @@ export function counted(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
 
-/** Never 100 % when something failed, never 0 % when something got through. */
+/** 100 % only if nothing failed, 0 % only if nothing succeeded. */
 export function percent(share: number): string {
   const rounded = share > 0.9 ? Math.floor(share * 1000) / 10 : Math.ceil(share * 1000) / 10;
   return `${rounded === 100 || rounded === 0 ? rounded.toFixed(0) : rounded.toFixed(1)}%`;
@@ -30,7 +30,7 @@ export function duration(ms: number): string {
   return `${Math.round(ms / 60_000)} min`;
 }
 
-/** In the largest unit: `4 min ago`. */
+/** In the largest fitting unit: `4 min ago`. */
 export function ago(at: number, now: number): string {
   const seconds = Math.round((now - at) / 1_000);
   if (seconds < 5) return "just now";
@@ -51,7 +51,7 @@ const dayAndTime = new Intl.DateTimeFormat("en-GB", {
 const dayOnly = new Intl.DateTimeFormat("en-GB", { weekday: "long", day: "numeric", month: "long" });
 const exact = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "long" });
 
-/** The time today, with the day otherwise. */
+/** The time of day; with the date if it is not today. */
 export function time(at: number, now: number): string {
   return new Date(at).toDateString() === new Date(now).toDateString() ? timeOfDay.format(at) : dayAndTime.format(at);
 }

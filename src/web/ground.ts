@@ -1,4 +1,4 @@
-/** What every view stands on: who looks at it, and the live overview. */
+/** Context of every view: the session, its rights, and the live overview. */
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import type { Session } from "../client/api-types.generated.ts";
@@ -7,7 +7,7 @@ import type { LiveFeed } from "./live.ts";
 export interface Ground {
   readonly session: Session;
   readonly feed: LiveFeed;
-  /** Whether actions are offered; the API checks every one of them. */
+  /** The actions that are offered; the API checks each one. */
   readonly can: {
     /** Enable, disable, settings, secret, resend. */
     readonly change: boolean;
@@ -15,7 +15,7 @@ export interface Ground {
     readonly replay: boolean;
     /** Test events. */
     readonly test: boolean;
-    /** What is not of one app alone: status events, where a delivery is. */
+    /** Data of more than one app: status events, delivery states. */
     readonly seeAll: boolean;
   };
 }

@@ -14,13 +14,13 @@ export interface JsonLayout {
   readonly isComplete: boolean;
 }
 
-/** Also what a cut leaves at the very end: a string without its quote, a backslash or a minus with nothing behind it. */
+/** Includes the remains of a cut at the end: an open string, a lone backslash or minus. */
 const TOKEN = /\s+|"(?:[^"\\]|\\[\s\S])*(?:"|\\$)?|-?\d[\d.eE+-]*|-$|[a-z]+|[{}[\],:]/gy;
 const WORDS = ["true", "false", "null"];
 /** Deeper levels are indented like this one: else the layout of `[[[[…` would be as long as the square of its text. */
 const DEEPEST_INDENT = 40;
 
-/** Takes one pass, whatever the text is. Null when it is not a JSON object or array. */
+/** Takes one pass. Null: not a JSON object or array. */
 export function layOutJson(text: string): JsonLayout | null {
   if (!/^\s*[{[]/.test(text)) return null;
   const tokens: JsonToken[] = [];

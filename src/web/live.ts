@@ -1,6 +1,6 @@
 /**
- * The overview of all apps or of one, kept up to date by server-sent events; where a proxy holds those back, by asking
- * again and again. They are read with fetch, because an EventSource can't send a token.
+ * The overview of all apps or of one, kept current by server-sent events, or by polling where a proxy buffers those. The
+ * events are read with fetch, because an EventSource can't send a token.
  */
 import { useEffect, useState } from "preact/hooks";
 import { ApiError, call, request } from "./api.ts";
@@ -9,14 +9,14 @@ import type { AppRow, OverviewMessage, StatusEventItem } from "./wire.ts";
 
 export interface Live {
   readonly apps: ReadonlyMap<string, AppRow>;
-  /** The beginning of the first hour of each row's attempts. */
+  /** Start of the first hour of each row's attempts. */
   readonly hoursFrom: string;
   readonly unreadable: number | null;
-  /** What can't be read now. */
+  /** Sources that can't be read now. */
   readonly problems: OverviewMessage["problems"];
-  /** How it comes: pushed, asked for, or not at all since some time. */
+  /** How updates arrive; `lost`: not at all. */
   readonly mode: "pushed" | "polled" | "lost";
-  /** Why it is lost. */
+  /** The reason for `lost`. */
   readonly error: ApiError | null;
 }
 
@@ -25,22 +25,22 @@ export type LiveState =
   | { readonly state: "failed"; readonly error: ApiError }
   | ({ readonly state: "ready" } & Live);
 
-/** Nothing for so long after the headers: something on the way collects the answer. */
+/** Without an event for this long, something on the way buffers the answer. */
 const FIRST_EVENT_WITHIN_MS = 4_000;
 /** The server sends at least a comment every 15 s. */
 const SILENCE_MS = 40_000;
-/** An end before this is none that the server meant. */
+/** A stream that ends earlier was broken off; the server ends streams later. */
 const EARLY_MS = 60_000;
 const POLL_MS = 5_000;
 const RETRY_MS = 2_000;
 
 export interface LiveFeed {
   readonly live: LiveState;
-  /** Calls the listener with every status event. @returns ends it. */
+  /** Calls the listener with every status event. @returns removes the listener */
   readonly onStatus: (listener: (event: StatusEventItem) => void) => () => void;
 }
 
-/** @param path `v1/overview`, or `v1/apps/<slug>/overview`; null: not yet. */
+/** @param path `v1/overview` or `v1/apps/<slug>/overview`; null: not known yet */
 export function useLive(path: string | null): LiveFeed {
   const [live, setLive] = useState<LiveState>({ state: "loading" });
   const [listeners] = useState(() => new Set<(event: StatusEventItem) => void>());
@@ -67,16 +67,16 @@ async function follow(
   show: (update: (before: LiveState) => LiveState) => void,
   onStatus: (event: StatusEventItem) => void,
 ): Promise<void> {
-  let isHeldBack = false;
+  let isBuffered = false;
   while (!signal.aborted) {
     try {
-      if (isHeldBack) {
+      if (isBuffered) {
         const message = await call<OverviewMessage>(path, { signal });
         show(() => whole(message, "polled"));
         await pause(POLL_MS, signal);
       } else {
         const end = await stream(path, signal, (message, isFirst) => show((before) => merged(before, message, isFirst)), onStatus);
-        isHeldBack = end === "nothing came";
+        isBuffered = end === "no event";
       }
     } catch (error) {
       if (signal.aborted) return;
@@ -87,25 +87,25 @@ async function follow(
   }
 }
 
-/** One connection: the server ends it after a while. @throws ApiError when it ends early or is silent for too long. */
+/** Reads one connection until the server ends it. @throws ApiError when it ends early or is silent for too long */
 async function stream(
   path: string,
   signal: AbortSignal,
   onOverview: (message: OverviewMessage, isFirst: boolean) => void,
   onStatus: (event: StatusEventItem) => void,
-): Promise<"ended" | "nothing came"> {
+): Promise<"ended" | "no event"> {
   const connection = new AbortController();
   const openedAt = Date.now();
   const abort = (): void => connection.abort();
   signal.addEventListener("abort", abort, { once: true });
-  let hasBegun = false;
+  let hasEvent = false;
   let timer = setTimeout(abort, FIRST_EVENT_WITHIN_MS);
   try {
     const response = await request(`${path}/live`, { signal: connection.signal });
     const reader = createEventReader(({ event, data }) => {
       if (event === "status") return onStatus(JSON.parse(data) as StatusEventItem);
-      onOverview(JSON.parse(data) as OverviewMessage, !hasBegun);
-      hasBegun = true;
+      onOverview(JSON.parse(data) as OverviewMessage, !hasEvent);
+      hasEvent = true;
     });
     const decoder = new TextDecoder();
     const body = response.body?.getReader();
@@ -121,7 +121,7 @@ async function stream(
     }
   } catch (error) {
     if (signal.aborted || !connection.signal.aborted) throw error;
-    if (!hasBegun) return "nothing came";
+    if (!hasEvent) return "no event";
     throw new ApiError(0, "the connection was lost");
   } finally {
     clearTimeout(timer);

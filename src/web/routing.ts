@@ -1,4 +1,4 @@
-/** Where in the page one is: `#/apps/acme/requests?errors=1`. The fragment never leaves the browser. */
+/** The address within the page: `#/apps/acme/requests?errors=1`. The fragment never leaves the browser. */
 import { useLayoutEffect, useState } from "preact/hooks";
 
 export interface Place {
@@ -32,7 +32,7 @@ export function usePlace(): Place {
   return place;
 }
 
-/** Changes members of the query without a new entry in the history; null removes one. */
+/** Changes query members without a new history entry; null removes a member. */
 export function setQuery(change: Readonly<Record<string, string | null>>): void {
   const { parts, query } = parsePlace(location.hash);
   history.replaceState(null, "", hrefOf(parts, { ...query, ...change }));

@@ -1,13 +1,13 @@
-/** What names a row of the request log or of the dead letters. */
+/** Keys and names of rows in the request log and the dead letters. */
 import type { DeadLetter, WebhookRequest } from "../client/api-types.generated.ts";
 
-/** An attempt of a run: a resend has the same delivery and begins with attempt 1 again, at another time. */
+/** The time is part of the key, because a resend has the same delivery and starts with attempt 1 again. */
 export function attemptId({ delivery_id, attempt, date }: WebhookRequest): string {
   return `${delivery_id}.${attempt}.${Date.parse(date)}`;
 }
 
-/** The event's type, or the subject of a message that no event could be read from. */
-export function letterType({ event, subject }: DeadLetter): string {
+/** The event's type, or the subject of a message whose event could not be read. */
+export function deadLetterType({ event, subject }: DeadLetter): string {
   return event === undefined ? (subject ?? "unreadable message") : `${event.resource}.${event.action}`;
 }
 

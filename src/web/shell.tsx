@@ -1,4 +1,4 @@
-/** The page around the views: sign-in, navigation, what is live, and what can't be read now. */
+/** The page around the views: sign-in, navigation, connection state, and sources that can't be read now. */
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import type { Session } from "../client/api-types.generated.ts";
@@ -61,7 +61,7 @@ function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
   const main = useRef<HTMLElement>(null);
   const isFirst = useRef(true);
   useLayoutEffect(() => {
-    // A new view is announced by its heading; the first one has the page's title for that.
+    // Focus on its heading announces a new view; the page title announces the first one.
     if (!isFirst.current) main.current?.querySelector<HTMLElement>("h1")?.focus();
     isFirst.current = false;
     scrollTo(0, 0);
@@ -70,7 +70,7 @@ function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
   return (
     <>
       <button type="button" class="skip" onClick={() => main.current?.focus()}>
-        Skip to the content
+        Skip to content
       </button>
       <header class="top">
         <div class="top-inner">
@@ -88,7 +88,7 @@ function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
           </nav>
           <div class="top-end">
             {session.scope !== "admin" && <span class="scope">{session.scope === "read" ? "Read only" : "One app"}</span>}
-            <LiveMark live={feed.live} />
+            <ConnectionState live={feed.live} />
             {token.get() !== null && (
               <button type="button" class="button quiet small" onClick={signOut}>
                 Sign out
@@ -111,8 +111,8 @@ function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
 function View({ place, view, name, onlyApp }: { place: Place; view: string; name: string; onlyApp: string | null }) {
   if (onlyApp !== null && view !== "installations" && (view !== "apps" || name !== onlyApp)) {
     return (
-      <Empty title={`Your token covers ${onlyApp} alone.`}>
-        <a href={hrefOf(["apps", onlyApp])}>To its page</a>
+      <Empty title={`Your token covers only ${onlyApp}.`}>
+        <a href={hrefOf(["apps", onlyApp])}>Open its page</a>
       </Empty>
     );
   }
@@ -122,8 +122,8 @@ function View({ place, view, name, onlyApp }: { place: Place; view: string; name
   if (view === "dead-letters") return <DeadLettersPage place={place} />;
   if (view === "timeline") return <TimelinePage place={place} />;
   return (
-    <Empty title="There is nothing here.">
-      <a href="#/">To the apps</a>
+    <Empty title="Page not found.">
+      <a href="#/">Show the apps</a>
     </Empty>
   );
 }
@@ -143,10 +143,10 @@ function deadLetters(live: LiveState): number | null {
   return ofApps === null ? null : ofApps + (live.unreadable ?? 0);
 }
 
-function LiveMark({ live }: { live: LiveState }) {
+function ConnectionState({ live }: { live: LiveState }) {
   const [kind, text]: [string, ComponentChildren] =
     live.state === "loading"
-      ? ["plain", "Connecting"]
+      ? ["plain", "Connecting…"]
       : live.state === "failed" || live.mode === "lost"
         ? ["bad", "Not connected"]
         : live.mode === "pushed"
@@ -160,11 +160,12 @@ function LiveMark({ live }: { live: LiveState }) {
   );
 }
 
-/** What could not be read stays named for as long as it is so. */
+/** Names every source that can't be read, for as long as that lasts. */
 function Problems({ live }: { live: LiveState }) {
   if (live.state !== "ready") return null;
-  const lines = live.problems.map(({ code, detail }) => PROBLEM_TEXTS.get(code) ?? `Something could not be read: ${sentence(detail)}`);
-  if (live.mode === "lost") lines.unshift(`What is shown may be old: ${live.error?.message ?? "the connection was lost"}. Trying again …`);
+  const lines = live.problems.map(({ code, detail }) => PROBLEM_TEXTS.get(code) ?? `Some data could not be loaded: ${sentence(detail)}`);
+  if (live.mode === "lost")
+    lines.unshift(`This page may be out of date: ${live.error?.message ?? "the connection was lost"}. Reconnecting…`);
   if (lines.length === 0) return null;
   return (
     <div class="notice notice-bad" role="alert">
@@ -180,7 +181,7 @@ function Problems({ live }: { live: LiveState }) {
 
 const PROBLEM_TEXTS: ReadonlyMap<string, string> = new Map(
   Object.entries({
-    REDIS_UNREACHABLE: "Redis is away: attempts, rates and the request log are unknown until it is back. Deliveries go on.",
-    NATS_UNREACHABLE: "NATS is away: nothing is delivered, and what is parked or dead is unknown until it is back.",
+    REDIS_UNREACHABLE: "Redis is unreachable: attempts, rates and the request log are unavailable. Deliveries continue.",
+    NATS_UNREACHABLE: "NATS is unreachable: nothing is delivered, and counts of parked deliveries and dead letters are unavailable.",
   }),
 );

@@ -4,7 +4,7 @@ import type { StatusEventItem } from "./wire.ts";
 export interface StatusText {
   readonly kind: "bad" | "warn" | "ok" | "plain";
   readonly title: string;
-  /** Why, where it is known; empty otherwise. */
+  /** The reason; empty if unknown. */
   readonly detail: string;
 }
 
@@ -26,11 +26,11 @@ export function describe({ type, data }: Pick<StatusEventItem, "type" | "data">)
     case "integration.broken":
       return { kind: "bad", title: "Integration broken", detail: brokenDetail(facts.reason) };
     case "integration.recovered":
-      return { kind: "ok", title: "Integration recovered", detail: byWhom(facts.reason) };
+      return { kind: "ok", title: "Integration recovered", detail: cause(facts.reason) };
     case "integration.disabled":
-      return { kind: "plain", title: "Integration disabled", detail: byWhom(facts.reason) };
+      return { kind: "plain", title: "Integration disabled", detail: cause(facts.reason) };
     case "integration.enabled":
-      return { kind: "ok", title: "Integration enabled", detail: byWhom(facts.reason) };
+      return { kind: "ok", title: "Integration enabled", detail: cause(facts.reason) };
     case "circuit.opened":
       return { kind: "bad", title: "Circuit opened", detail: circuitDetail(facts.reason) };
     case "circuit.closed":
@@ -38,7 +38,7 @@ export function describe({ type, data }: Pick<StatusEventItem, "type" | "data">)
     case "delivery.exhausted":
       return { kind: "warn", title: "Delivery given up", detail: givenUpDetail(facts) };
     case "delivery.rejected":
-      return { kind: "warn", title: `Delivery ${notSent(facts.reason)}`, detail: givenUpDetail(facts) };
+      return { kind: "warn", title: `Delivery ${rejectionText(facts.reason)}`, detail: givenUpDetail(facts) };
     default:
       return { kind: "plain", title: type, detail: "" };
   }
@@ -46,13 +46,15 @@ export function describe({ type, data }: Pick<StatusEventItem, "type" | "data">)
 
 function brokenDetail(reason: unknown): string {
   const { rule, last_error: last } = (reason ?? {}) as { rule?: string; last_error?: string | null };
-  const why = { fatal: "answered 410 Gone", failing_days: "failed on every day of the window", timeouts: "too many timeouts in a day" }[
-    rule ?? ""
-  ];
+  const why = {
+    fatal: "answered 410 Gone",
+    failing_days: "failures on every day of the window, and no success",
+    timeouts: "too many timeouts in a day",
+  }[rule ?? ""];
   return [why ?? (rule && `rule ${rule}`), last && `last error: ${last}`].filter(Boolean).join("; ");
 }
 
-function byWhom(reason: unknown): string {
+function cause(reason: unknown): string {
   const { by } = (reason ?? {}) as { by?: string };
   return by === "probe" ? "an attempt succeeded" : by === "person" ? "by a person" : "";
 }
@@ -62,8 +64,8 @@ function circuitDetail(reason: unknown): string {
   return attempts === undefined ? "" : `${failures} of ${attempts} attempts failed within ${seconds} s`;
 }
 
-/** What went to dead letters without having been refused is not called so. */
-function notSent(reason: unknown): string {
+/** A delivery can go to dead letters without having been rejected. */
+function rejectionText(reason: unknown): string {
   return reason === "discarded" || reason === "expired" || reason === "uninstalled" || reason === "redelivered" || reason === "overflow"
     ? (reason as string)
     : "rejected";

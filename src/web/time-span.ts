@@ -1,11 +1,11 @@
-/** A stretch of time as the address has it (UTC, so that it means the same to everybody) and as the browser's own fields do. */
+/** A time span in the form of the address (UTC, so that a link means the same everywhere) and of the browser's fields. */
 
 export interface TimeSpan {
   /** RFC 3339; null: open. */
   readonly start: string | null;
   /** Included. */
   readonly end: string | null;
-  /** Why there is none to look for. */
+  /** The problem with the span; null if there is none. */
   readonly problem: string | null;
 }
 
@@ -23,16 +23,16 @@ export function spanOf(from: string, to: string): TimeSpan {
   return {
     start: start === null ? null : new Date(start).toISOString(),
     end: end === null ? null : new Date(end).toISOString(),
-    problem: isTurned ? "From is after to: nothing lies between them." : null,
+    problem: isTurned ? "“From” is later than “to”." : null,
   };
 }
 
-/** What an `<input type="datetime-local">` says → `2026-01-05T10:11Z`, or null when it is empty. */
+/** Value of an `<input type="datetime-local">` → `2026-01-05T10:11Z`; null if empty. */
 export function addressTimeOf(local: string): string | null {
   return local === "" ? null : `${new Date(local).toISOString().slice(0, 16)}Z`;
 }
 
-/** The other way round; empty for what is no time. */
+/** The reverse; empty for an invalid time. */
 export function localTimeOf(text: string): string {
   const at = new Date(text);
   if (Number.isNaN(at.getTime())) return "";

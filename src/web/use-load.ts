@@ -1,16 +1,16 @@
-/** Loads something for a view. What was loaded before stays while it is loaded again, also when that fails. */
+/** Loads data for a view. The previous data stays during a reload, also when that fails. */
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { ApiError } from "./api.ts";
 
 export interface Loaded<T> {
   readonly value: T | null;
-  /** Why the last try failed. */
+  /** The error of the last load. */
   readonly error: ApiError | null;
   readonly isLoading: boolean;
   readonly reload: () => void;
 }
 
-/** @param key what is loaded: with another one the value of the last is gone. */
+/** @param key identifies the data: another key drops the previous data */
 export function useLoad<T>(key: string, load: (signal: AbortSignal) => Promise<T>): Loaded<T> {
   const [state, setState] = useState<{ key: string; value: T | null; error: ApiError | null; isLoading: boolean }>({
     key,

@@ -1,4 +1,4 @@
-/** The time, moving on now and then, for texts like "3 min ago". */
+/** The current time, updated regularly, for texts like "3 min ago". */
 import { useEffect, useState } from "preact/hooks";
 
 export function useNow(everyMs = 5_000): number {

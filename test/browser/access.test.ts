@@ -38,7 +38,7 @@ describeInBrowser("the dashboard", () => {
     await picture(page, "sign-in");
     await page.getByLabel("API token").fill("not-it");
     await page.getByRole("button", { name: "Sign in" }).click();
-    await page.getByText("This token is not known, or not any more.").waitFor();
+    await page.getByText("This token is unknown or has expired.").waitFor();
     await page.getByLabel("API token").fill(ADMIN);
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { level: 1, name: "Pager Relay" }).waitFor();
@@ -64,7 +64,7 @@ describeInBrowser("the dashboard", () => {
     await page.locator("tbody .row-link").click();
     await page.getByRole("dialog").waitFor();
     await goto("#/apps/pager/settings");
-    await page.getByText("Your token may look at the settings, not change them.").waitFor();
+    await page.getByText("Your token can view the settings, but not change them.").waitFor();
     expect(await page.getByLabel("Name", { exact: true }).isDisabled()).toBe(true);
     expect(await offered()).toEqual([0, 0, 0, 0, 0, 0, 0]);
     await close();
@@ -108,7 +108,7 @@ describeInBrowser("the dashboard", () => {
     await page.locator("tbody .row-link", { hasText: "issue.created" }).first().click();
     await page.getByRole("dialog").getByRole("heading", { name: "Attempts of this delivery" }).waitFor();
     await page.getByRole("dialog").locator(".attempts li").waitFor();
-    expect(await page.getByRole("heading", { name: "The delivery now" }).count()).toBe(0);
+    expect(await page.getByRole("heading", { name: "Delivery state" }).count()).toBe(0);
     expect((await offered()).filter((text) => refused.test(text))).toEqual([]);
     expect(await findings(page)).toEqual([]);
 
@@ -118,7 +118,7 @@ describeInBrowser("the dashboard", () => {
     await page.getByRole("dialog").getByRole("region", { name: "Event data" }).getByText('"n"').waitFor();
     expect(await findings(page)).toEqual([]);
     await page.getByRole("dialog").getByRole("button", { name: "Replay" }).click();
-    await page.getByText("On its way again.").waitFor();
+    await page.getByText("Replayed.", { exact: true }).waitFor();
     await eventually(async () => (await page.locator("tbody .row-link").count()) >= 1);
     await page.getByRole("button", { name: "Replay all" }).click();
     await page
@@ -137,19 +137,19 @@ describeInBrowser("the dashboard", () => {
     await page.getByRole("dialog").waitFor({ state: "detached" });
 
     await goto("#/apps/refused/settings");
-    await page.getByText("Your token may look at the settings, not change them.").waitFor();
+    await page.getByText("Your token can view the settings, but not change them.").waitFor();
     await page.getByLabel("Name", { exact: true }).waitFor();
     expect((await offered()).filter((text) => refused.test(text))).toEqual([]);
     expect(await findings(page)).toEqual([]);
 
     await goto("#/apps/refused/timeline");
-    await page.getByText("There is nothing here, or your token does not cover it.").waitFor();
+    await page.getByText("Page not found, or not covered by your token.").waitFor();
     for (const elsewhere of ["#/apps/pager", "#/dead-letters", "#/timeline"]) {
       await goto(elsewhere);
-      await page.getByText("Your token covers refused alone.").waitFor();
+      await page.getByText("Your token covers only refused.").waitFor();
     }
     expect(await findings(page)).toEqual([]);
-    await page.getByRole("link", { name: "To its page" }).click();
+    await page.getByRole("link", { name: "Open its page" }).click();
     await page.getByRole("heading", { level: 1, name: "Refused" }).waitFor();
     const { items } = await platform.call("GET", "/v1/apps/refused/installations");
     await goto(`#/installations/${items[1].uuid}`);
@@ -189,7 +189,7 @@ describeInBrowser("the dashboard", () => {
     await platform.redisServer.kill();
     await page
       .getByRole("alert")
-      .getByText(/Redis is away: attempts, rates and the request log are unknown/)
+      .getByText(/Redis is unreachable: attempts, rates and the request log are unavailable/)
       .waitFor();
     const row = page.locator("tbody tr", { hasText: "Pager Relay" });
     await eventually(async () => /Unknown\s+\?\s+\?/.test(await textOf(row)));
@@ -200,9 +200,9 @@ describeInBrowser("the dashboard", () => {
     expect(await page.getByText("No attempts").count()).toBe(0);
     await goto("#/apps/pager/requests");
     await page.getByRole("alert").getByText("The request log could not be loaded.").waitFor();
-    expect(await page.getByText(/No requests|No attempt/).count()).toBe(0);
+    expect(await page.getByText(/No requests|No matching attempts/).count()).toBe(0);
     await platform.redisServer.restart();
-    await page.getByText("Redis is away").waitFor({ state: "detached" });
+    await page.getByText("Redis is unreachable").waitFor({ state: "detached" });
     await page.getByRole("button", { name: "Try again" }).click();
     await page.locator("tbody .row-link").waitFor();
     await close();
@@ -214,7 +214,7 @@ describeInBrowser("the dashboard", () => {
     await platform.nats.kill();
     await page
       .getByRole("alert")
-      .getByText(/NATS is away: nothing is delivered/)
+      .getByText(/NATS is unreachable: nothing is delivered/)
       .waitFor();
     const row = page.locator("tbody tr", { hasText: "Discourse Bridge" });
     await eventually(async () => (await textOf(row.locator("td").last())) === "?");
@@ -223,11 +223,11 @@ describeInBrowser("the dashboard", () => {
     expect(await page.getByText("There are no dead letters.").count()).toBe(0);
     await goto("#/timeline");
     await page.getByRole("alert").getByText("The timeline could not be loaded.").waitFor();
-    expect(await page.getByText("Nothing has changed").count()).toBe(0);
+    expect(await page.getByText("No status changes").count()).toBe(0);
     await platform.nats.restart();
-    await page.getByText("NATS is away").waitFor({ state: "detached" });
+    await page.getByText("NATS is unreachable").waitFor({ state: "detached" });
     await page.getByRole("button", { name: "Try again" }).click();
-    await page.getByText("Nothing has changed in the last 30 days.").waitFor();
+    await page.getByText("No status changes in the last 30 days.").waitFor();
     await close();
   });
 
@@ -238,7 +238,7 @@ describeInBrowser("the dashboard", () => {
     await proxy.stop();
     await page
       .getByRole("alert")
-      .getByText(/What is shown may be old: .*Trying again/)
+      .getByText(/This page may be out of date: .*Reconnecting/)
       .waitFor();
     await page.getByText("Not connected").waitFor();
     expect(await page.getByRole("link", { name: "Pager Relay" }).count()).toBe(1);

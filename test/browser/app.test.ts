@@ -40,10 +40,10 @@ describeInBrowser("an app", () => {
     const chart = page.locator(".chart", { hasText: "Attempts by outcome" });
     await chart.waitFor();
     expect(await textOf(chart.locator(".legend"))).toMatch(/Delivered\s+7,\d{3}\s+Failed\s+\d{3}\s+Timed out\s+100/);
-    expect(await textOf(page.locator(".chart", { hasText: "Time to answer" }).locator(".legend"))).toMatch(
+    expect(await textOf(page.locator(".chart", { hasText: "Response time" }).locator(".legend"))).toMatch(
       /p50\s+1\d\d ms\s+p95\s+\d+ ms\s+p99/,
     );
-    expect(await textOf(page.locator(".figures").first())).toMatch(/Success rate\s+9\d\.\d%/);
+    expect(await textOf(page.locator(".metrics").first())).toMatch(/Success rate\s+9\d\.\d%/);
     await picture(page, "app-light");
 
     // The arrow keys go from hour to hour, and screen readers are told the figures of each.
@@ -53,7 +53,7 @@ describeInBrowser("an app", () => {
     expect(await slider.getAttribute("aria-valuetext")).toMatch(/–\d\d:00: Delivered \d+, Failed 6, Timed out 0$/);
     await page.keyboard.press("ArrowLeft");
     expect(await textOf(chart.locator(".chart-head"))).toMatch(/\d\d:00–\d\d:00/);
-    await chart.getByText("As a table").click();
+    await chart.getByText("Show as table").click();
     expect(await chart.locator("tbody tr").count()).toBe(24);
 
     await page.getByRole("button", { name: "7 days" }).click();
@@ -69,7 +69,7 @@ describeInBrowser("an app", () => {
     await platform.register("idle", "ok");
     const { page, close } = await open("#/apps/idle");
     await page.getByText("No attempts in the last 24 hours.").waitFor();
-    expect(await textOf(page.locator(".figures"))).toMatch(/Success rate\s+–/);
+    expect(await textOf(page.locator(".metrics"))).toMatch(/Success rate\s+–/);
     await close();
   });
 
@@ -175,7 +175,7 @@ describeInBrowser("an app", () => {
     await page.getByLabel("Event types").fill("issue\nmetric_alert.*\n");
     await page.getByLabel("Deadline, ms").fill("5000");
     await page.getByLabel("Retries after, s").fill("5, 30.5");
-    await page.getByLabel("Order").selectOption("One after the other");
+    await page.getByLabel("Order").selectOption("One at a time");
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("Saved.").waitFor();
     expect(await platform.call("GET", "/v1/apps/acme")).toEqual({
@@ -204,7 +204,7 @@ describeInBrowser("an app", () => {
     await page.getByRole("button", { name: "Save" }).click();
     await page
       .getByRole("alert")
-      .getByText(/Somebody else has changed the app/)
+      .getByText(/The app was changed in the meantime/)
       .waitFor();
     expect((await platform.call("GET", "/v1/apps/acme")).name).toBe("Meanwhile");
     await close();
@@ -214,7 +214,7 @@ describeInBrowser("an app", () => {
     const { page, close } = await open("#/apps/pager/settings");
     await page.getByRole("button", { name: "Rotate secret" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Rotate" }).click();
-    const dialog = page.getByRole("dialog", { name: "The new secret" });
+    const dialog = page.getByRole("dialog", { name: "New secret" });
     await dialog.waitFor();
     const secret = await textOf(dialog.locator(".secret .mono").first());
     expect(secret).toMatch(/^[0-9a-f]{64}$/);
@@ -229,7 +229,7 @@ describeInBrowser("an app", () => {
 
   test("that is not there is said not to be", async () => {
     const { page, goto, close } = await open("#/apps/nobody", { expected: /status of 404/ });
-    await page.getByText("There is no app nobody, or not any more.").waitFor();
+    await page.getByText("There is no app nobody.").waitFor();
     await goto("#/installations/0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f");
     await page.getByText(/Installation 0f3c1d2e.* could not be loaded/).waitFor();
     await close();

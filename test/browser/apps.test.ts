@@ -25,7 +25,7 @@ describeInBrowser("the apps", () => {
   test("that are not there yet are said to be none, with how to begin", async () => {
     const { page, close } = await open();
     await page.getByText("There are no apps yet.").waitFor();
-    expect(await textOf(page.locator("pre"))).toContain(`curl -X PUT ${platform.posthorn.url}/v1/apps/my-app`);
+    expect(await textOf(page.locator("pre"))).toContain(`export POSTHORN_URL=${platform.posthorn.url}\n`);
     expect(await findings(page)).toEqual([]);
     await close();
   });
@@ -73,7 +73,7 @@ describeInBrowser("the apps", () => {
     ]);
     const discourse = page.locator("tbody tr", { hasText: "Discourse Bridge" });
     expect(await textOf(discourse.locator("td").last())).toBe("3");
-    expect(await textOf(page.locator(".figures"))).toMatch(/Need attention\s+3/);
+    expect(await textOf(page.locator(".metrics"))).toMatch(/Need attention\s+3/);
     expect(await page.locator(".spark").count()).toBe(14);
     expect(await findings(page)).toEqual([]);
     await picture(page, "apps-light");
@@ -115,7 +115,7 @@ describeInBrowser("the apps", () => {
     await page.getByRole("button", { name: "Show all apps" }).click();
     await eventually(async () => (await names(page)).length === 7);
     await goto("#/nowhere");
-    await page.getByText("There is nothing here.").waitFor();
+    await page.getByText("Page not found.").waitFor();
     await close();
   });
 
@@ -123,7 +123,7 @@ describeInBrowser("the apps", () => {
     const { page, close } = await open();
     await page.getByRole("link", { name: "Ledger" }).waitFor();
     await page.keyboard.press("Tab");
-    await eventually(() => page.evaluate(() => document.activeElement?.textContent === "Skip to the content"));
+    await eventually(() => page.evaluate(() => document.activeElement?.textContent === "Skip to content"));
     await page.keyboard.press("/");
     await eventually(() => page.getByRole("searchbox").evaluate((box) => document.activeElement === box));
     await page.keyboard.type("linear");

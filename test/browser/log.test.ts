@@ -53,7 +53,7 @@ describeInBrowser("what happened", () => {
     await page.keyboard.press("Enter");
     await eventually(async () => (await types(page)).join() === "comment.created");
     await page.getByRole("button", { name: "Errors" }).click();
-    await page.getByText("No attempt matches.").waitFor();
+    await page.getByText("No matching attempts.").waitFor();
     await page.getByRole("button", { name: "Show all" }).click();
     await eventually(async () => (await types(page)).length === 3);
     await page.getByLabel("Time").selectOption("Last 15 minutes");
@@ -68,14 +68,14 @@ describeInBrowser("what happened", () => {
     const minute = (change: number): string => new Date(Date.parse(newest?.date ?? "") + change * 60_000).toISOString().slice(0, 16);
     const { page, close } = await open("#/apps/pager/requests");
     await eventually(async () => (await types(page)).length === 3);
-    await page.getByRole("combobox", { name: "Time", exact: true }).selectOption("Between …");
+    await page.getByRole("combobox", { name: "Time", exact: true }).selectOption("Between…");
     await page.getByText("Both minutes included; your time zone, UTC").waitFor();
     await page.getByLabel("From", { exact: true }).fill(minute(1));
-    await page.getByText("No attempt matches.").waitFor();
+    await page.getByText("No matching attempts.").waitFor();
     await eventually(() => page.url().includes(`from=${encodeURIComponent(`${minute(1)}Z`)}`));
     await page.getByLabel("To", { exact: true }).fill(minute(0));
-    await page.getByRole("alert").getByText("From is after to: nothing lies between them.").waitFor();
-    expect(await page.getByText(/No attempt/).count()).toBe(0);
+    await page.getByRole("alert").getByText("“From” is later than “to”.").waitFor();
+    expect(await page.getByText(/No matching attempts/).count()).toBe(0);
     expect(await page.getByLabel("From", { exact: true }).getAttribute("aria-invalid")).toBe("true");
     expect(await findings(page)).toEqual([]);
     await page.getByLabel("From", { exact: true }).fill(minute(-5));
@@ -119,7 +119,7 @@ describeInBrowser("what happened", () => {
     const dialog = page.getByRole("dialog");
     await dialog.locator(".lead").getByText("Answered with status 503.").waitFor();
     // The delivery itself is further than any of its attempts.
-    const now = dialog.getByRole("region", { name: "The delivery now" });
+    const now = dialog.getByRole("region", { name: "Delivery state" });
     await eventually(async () =>
       /Dead letter Answered with status 503\.\s+Given up\s+\S+\s+Reason\s+Exhausted\s+Number\s+\d/.test(await textOf(now)),
     );
@@ -147,7 +147,7 @@ describeInBrowser("what happened", () => {
 
     const before = platform.receiver.requests.length;
     await dialog.getByRole("button", { name: "Resend" }).click();
-    await page.getByText("On its way again.").waitFor();
+    await page.getByText("Resent.").waitFor();
     await platform.receiver.waitFor(before + 1);
     await page.keyboard.press("Escape");
     await dialog.waitFor({ state: "detached" });
@@ -160,18 +160,18 @@ describeInBrowser("what happened", () => {
     await platform.deliver("waiting", "issue.created", 1);
     const { page, goto, close } = await open("#/apps/waiting/requests", { expected: /status of 503/ });
     await page.locator("tbody .row-link").click();
-    const now = page.getByRole("region", { name: "The delivery now" });
-    await eventually(async () => /To be tried again\s+Next attempt\s+\d/.test(await textOf(now)));
+    const now = page.getByRole("region", { name: "Delivery state" });
+    await eventually(async () => /Retrying\s+Next attempt\s+\d/.test(await textOf(now)));
     expect(await findings(page)).toEqual([]);
 
     const address = "**/v1/deliveries/*";
     await page.route(address, (route) => route.fulfill({ status: 503, json: { detail: "NATS is away" } }));
-    await now.getByRole("button", { name: "Look again" }).click();
-    await now.getByRole("alert").getByText("Where the delivery is could not be loaded. NATS is away.").waitFor();
-    expect(await now.getByText("To be tried again").count()).toBe(0);
+    await now.getByRole("button", { name: "Refresh" }).click();
+    await now.getByRole("alert").getByText("The delivery state could not be loaded. NATS is away.").waitFor();
+    expect(await now.getByText("Retrying").count()).toBe(0);
     await page.unroute(address);
     await now.getByRole("button", { name: "Try again" }).click();
-    await now.getByText("To be tried again").waitFor();
+    await now.getByText("Retrying").waitFor();
 
     // What was given up leads to its dead letter.
     await goto("#/apps/discourse/requests?type=comment.created");
@@ -185,8 +185,8 @@ describeInBrowser("what happened", () => {
   test("a delivered request says that its body was not kept", async () => {
     const { page, close } = await open("#/apps/pager/requests");
     await page.locator("tbody .row-link").first().click();
-    await page.getByRole("region", { name: "The delivery now" }).locator(".pill", { hasText: "Delivered" }).waitFor();
-    await page.getByText("Headers and bodies are kept of attempts that were not delivered.").waitFor();
+    await page.getByRole("region", { name: "Delivery state" }).locator(".pill", { hasText: "Delivered" }).waitFor();
+    await page.getByText("Headers and bodies are kept only for attempts that did not deliver.").waitFor();
     await close();
   });
 
@@ -244,7 +244,7 @@ describeInBrowser("what happened", () => {
 
     await page.locator("tbody .row-link").first().click();
     await page.getByRole("dialog").getByRole("button", { name: "Replay" }).click();
-    await page.getByText("On its way again.").waitFor();
+    await page.getByText("Replayed.", { exact: true }).waitFor();
     await eventually(async () => (await left()) === 7 && (await types(page)).length === 7);
 
     for (const at of [0, 1, 2])
@@ -254,7 +254,7 @@ describeInBrowser("what happened", () => {
         .check();
     await page.getByRole("button", { name: "Replay 3 selected" }).click();
     const dialog = page.getByRole("dialog", { name: "Replay dead letters" });
-    await dialog.getByText("3 dead letters will be sent on their way again.").waitFor();
+    await dialog.getByText("3 dead letters will be replayed.").waitFor();
     await dialog.getByRole("button", { name: "Replay 3" }).click();
     await dialog.getByText("Done: 3 of 3 replayed.").waitFor();
     expect(await findings(page)).toEqual([]);
@@ -297,7 +297,7 @@ describeInBrowser("what happened", () => {
         (await titles()).join("; ") === "Integration recovered in organization northwind; Integration broken in organization northwind",
     );
     await goto("#/apps/pager/timeline");
-    await page.getByText("Nothing has changed in the last 30 days.").waitFor();
+    await page.getByText("No status changes in the last 30 days.").waitFor();
     await close();
   });
 

@@ -317,7 +317,7 @@ describe("a query", () => {
         const { parameters } = operation as unknown as { parameters: Array<{ name: string; in: string }> };
         const known = parameters.filter((parameter) => parameter.in === "query").map(({ name }) => name);
         const answered = await call(method.toUpperCase(), `${path}?no_such_parameter=1`);
-        const message = `unknown parameter, ${known.length === 0 ? "the call takes none" : `wanted ${known.join(", ")}`}`;
+        const message = `unknown parameter, ${known.length === 0 ? "the call takes no parameters" : `wanted ${known.join(", ")}`}`;
         expect([method, path, answered.status, answered.body.errors]).toEqual([
           method,
           path,
@@ -330,8 +330,8 @@ describe("a query", () => {
   });
 
   test.each([
-    ["/v1/installations?app=acme&app=other", "query: app: found 2 times, wanted once"],
-    ["/v1/installations?app=", "query: app: found nothing, wanted a value, or the parameter left out"],
+    ["/v1/installations?app=acme&app=other", "query: app: given 2 times, wanted once"],
+    ["/v1/installations?app=", "query: app: empty, wanted a value or no parameter"],
     ["/v1/installations?stauts=broken", /did you mean status\?/],
     ["/v1/installations?status=sleepy", 'query: status: found "sleepy", wanted active, broken or disabled'],
     ["/v1/apps?limit=1e2", 'query: limit: found "1e2", wanted a whole number, 1 to 1000'],

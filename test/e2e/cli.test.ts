@@ -67,7 +67,7 @@ describe("apps and installations", () => {
     const added = await cli(["apps", "add", "shop", "--webhook", receiver.url, "--header", "X-Team: blue", "--events", "issue,comment.*"]);
     expect([added.code, added.out]).toEqual([0, expect.stringMatching(/client secret {3}[0-9a-f]{64}\nwebhook secret {2}whsec_/)]);
     const again = await cli(["apps", "add", "shop", "--webhook", receiver.url]);
-    expect([again.code, again.err]).toEqual([1, expect.stringMatching(/exists already\nposthorn apps set changes one that is there/)]);
+    expect([again.code, again.err]).toEqual([1, expect.stringMatching(/exists already\nposthorn apps set changes an existing one/)]);
     const changed = await cli("apps set shop --timeout 5s --ordered --json");
     expect(changed.json).toEqual([
       expect.objectContaining({ timeout_ms: 5_000, ordered: true, events: ["issue", "comment.*"], headers: { "X-Team": "[redacted]" } }),
@@ -85,7 +85,7 @@ describe("apps and installations", () => {
     const unsure = await cli("apps delete shop");
     expect([unsure.code, unsure.err]).toEqual([
       64,
-      expect.stringMatching(/this removes app shop and its 1 installation; say so with --yes/),
+      expect.stringMatching(/this removes app shop and its 1 installation; confirm with --yes/),
     ]);
     expect((await cli(`installations delete ${uuid} --yes`)).out).toMatch(/^Removed the installation of shop in organization 7/);
     expect((await cli("apps delete shop --yes")).out).toBe("Removed app shop and its 0 installations.\n");
@@ -96,7 +96,7 @@ describe("apps and installations", () => {
     const { slug } = await installed();
     const shown = await cli(["apps", "token", slug]);
     const hour = /^token {8}(phapp_\S+)\nvalid until {2}(\S+)\n$/.exec(shown.out);
-    expect([shown.code, shown.err, hour]).toEqual([0, expect.stringContaining("shown this once"), expect.anything()]);
+    expect([shown.code, shown.err, hour]).toEqual([0, expect.stringContaining("shown only once"), expect.anything()]);
     const { json } = await cli(["apps", "token", slug, "--ttl", "5m", "--json"]);
     expect(json).toEqual([{ app: slug, token: expect.stringMatching(/^phapp_/), expires_at: expect.any(String) }]);
     expect(Date.parse(hour?.[2] ?? "") - Date.parse(json[0].expires_at as string)).toBeGreaterThan(50 * 60_000);
@@ -128,15 +128,15 @@ describe("an event", () => {
     const id = randomUUID();
     const data = '{"big":12345678901234567890,"n":1.0}';
     const published = await cli(["publish", "issue.created", "--organization", organization, "--id", id, "--data", "-"], { input: data });
-    expect([published.code, published.out]).toEqual([0, expect.stringMatching(/^issue\.created .+ is stored as \S+_EVENTS \d+\n$/)]);
-    expect((await publish(organization, id)).out).toMatch(/was published before, nothing was stored/);
+    expect([published.code, published.out]).toEqual([0, expect.stringMatching(/^issue\.created .+ stored as \S+_EVENTS \d+\n$/)]);
+    expect((await publish(organization, id)).out).toMatch(/was already published; nothing was stored/);
     await eventually(() => receiver.requests.some(({ body }) => body.toString().includes(data)));
     const rows = await eventually(async () => {
       const { json } = await cli(`requests ${slug} --json`);
       return json.length > 0 && json;
     });
     expect(rows).toEqual([expect.objectContaining({ event_id: id, outcome: "delivered", response_code: 200 })]);
-    expect((await cli(`requests ${slug} --errors`)).out).toMatch(/^No requests/);
+    expect((await cli(`requests ${slug} --errors`)).out).toMatch(/^No matching requests/);
     expect((await cli(`explain ${id}`)).out).toMatch(new RegExp(`${slug}  delivered[\\s\\S]*installation ${uuid} \\(active\\)`));
     expect((await cli(`explain ${rows[0].delivery_id} --json`)).json[0].delivery.state).toBe("delivered");
     expect((await cli(`explain ${randomUUID()}`)).code).toBe(1);
@@ -158,12 +158,12 @@ test("what was given up is listed, shown and replayed", async () => {
     const { json } = await cli(`dead-letters --app ${slug} --json`);
     return json.length === 2 && json;
   });
-  expect((await cli(`dead-letters --app ${slug} --limit 1`)).err).toBe("There are more: --limit 10\n");
+  expect((await cli(`dead-letters --app ${slug} --limit 1`)).err).toBe("There are more: --limit 10 shows them\n");
   expect((await cli(`dead-letters get ${letters[0].sequence}`)).out).toMatch(/reason +rejected[\s\S]*ATTEMPT[\s\S]*1 .* rejected +400/);
   expect((await cli(`requests ${slug} --errors --full --limit 1`)).out).toMatch(/response body +no \[31m\n/);
   expect((await cli(`replay --app ${slug} --dry-run`)).out).toBe("2 dead letters would be replayed.\n");
   receiver.behave(answer(200));
-  expect((await cli(`replay ${letters[0].sequence}`)).out).toBe(`${letters[0].sequence} is on its way.\n`);
+  expect((await cli(`replay ${letters[0].sequence}`)).out).toBe(`${letters[0].sequence} will be delivered again.\n`);
   expect((await cli(`replay ${letters[1].delivery_id} --json`)).json[0].resend_id).toMatch(/^[0-9a-f-]{36}$/);
   const all = await cli(`replay --app ${slug}`, { columns: 100 });
   expect([all.out, all.err]).toEqual(["1 dead letter replayed.\n", expect.stringContaining("1/1")]);
@@ -194,7 +194,7 @@ test.each([
   "explain no-such-event",
 ])("posthorn %s: what isn't there is not found", async (line) => {
   const { code, out, err } = await cli(line);
-  expect([code, out, err]).toEqual([1, "", expect.stringMatching(/^posthorn: (?:no|nothing is known of) /)]);
+  expect([code, out, err]).toEqual([1, "", expect.stringMatching(/^posthorn: (?:no|nothing is known about) /)]);
 });
 
 test("what receivers and publishers wrote never controls the terminal", async () => {
@@ -237,6 +237,13 @@ test("a test call says what came back, and its exit code whether it was good", a
   receiver.behave(answer(503));
   const failed = await cli(`apps test ${slug} --json`);
   receiver.behave(answer(200));
+  const id = randomUUID();
+  const payload = JSON.stringify({ action: "created", installation: { uuid: id }, data: { id, n: 1 }, actor: null }).replace(
+    ":1}",
+    ":1.0}",
+  );
+  expect((await cli(["apps", "test", slug, "--data", payload])).code).toBe(0);
+  expect(receiver.requests.at(-1)?.body.toString()).toContain(`"data":{"id":"${id}","n":1.0}`);
   expect([failed.code, failed.json[0].outcome, failed.err]).toEqual([1, "failed", expect.stringContaining("was not delivered (failed)")]);
 });
 
@@ -286,8 +293,18 @@ describe("what happens now", () => {
     await live.says("integration.disabled");
     expect((await live.end()).code).toBe(0);
     await cli(`installations enable ${uuid}`);
-    const past = await cli(`status --since 1h --app ${slug} --count 2 --json`);
+    const past = await cli(`status --since 1h --app ${slug} --count 2 --timeout 60s --json`);
     expect(past.json.map(({ type }) => type)).toEqual(["integration.disabled", "integration.enabled"]);
+  });
+
+  test("and status ends when there is nothing, or nothing more", async () => {
+    const { slug, uuid } = await installed();
+    expect(await cli(`status --app ${slug} --count 1 --timeout 200ms`)).toMatchObject({
+      ...{ code: 1, out: "", err: expect.stringContaining("no status event within 200 ms; --timeout waits longer") },
+    });
+    await cli(`installations disable ${uuid}`);
+    const some = await cli(`status --app ${slug} --since 1h --count 5 --timeout 3s --json`);
+    expect([some.code, some.json.map(({ type }) => type)]).toEqual([0, ["integration.disabled"]]);
   });
 });
 
@@ -345,7 +362,7 @@ describe("a local receiver", () => {
 
   test("on a port that is taken says so", async () => {
     const { code, err } = await cli(`listen --port ${receiver.port}`);
-    expect([code, err]).toEqual([1, `posthorn: port ${receiver.port} is taken; --port names another\n`]);
+    expect([code, err]).toEqual([1, `posthorn: port ${receiver.port} is in use; --port selects another\n`]);
   });
 });
 
@@ -386,7 +403,7 @@ describe("the process", () => {
     child.stdout.destroy();
     await publish(organization, randomUUID());
     expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(0);
-    expect(said).toBe(`Following ${slug}; Ctrl-C ends it.\n`);
+    expect(said).toBe(`Following ${slug}; Ctrl-C stops.\n`);
   });
 
   test("follows until Ctrl-C", async () => {

@@ -145,7 +145,7 @@ describe("an event", () => {
     expect((await explainEvent(`${stream}:${unnamed}`)).event).toMatchObject({ id: `${stream}:${unnamed}`, sequence: unnamed });
     expect((await explainEvent(id, `?since=${new Date(Date.now() - 60_000).toISOString()}`)).event.sequence).toBe(sequence);
     const tooLate = await posthorn.api("GET", `/v1/events/${id}?since=${new Date(Date.now() + 60_000).toISOString()}`);
-    expect([tooLate.status, tooLate.body.detail]).toEqual([404, `no event ${id}: there is none in the events stream`]);
+    expect([tooLate.status, tooLate.body.detail]).toEqual([404, `no event ${id}: there are no events to search`]);
   });
 
   test("that is older than an installation is not wanted by it", async () => {
@@ -245,7 +245,7 @@ describe("an event", () => {
   test("of nobody is not found, and it is said what was looked at", async () => {
     const { status, body } = await posthorn.api("GET", "/v1/events/never-published");
     expect([status, body.code]).toEqual([404, "NOT_FOUND"]);
-    expect(body.detail).toMatch(/^no event never-published: \d+ events from \S+Z on were looked at$/);
+    expect(body.detail).toMatch(/^no event never-published: \d+ events from \S+Z on were searched$/);
   });
 });
 
@@ -260,7 +260,7 @@ describe("a delivery", () => {
     expect(delivery).toMatchObject({
       app: slug,
       parked: { because: "disabled" },
-      detail: expect.stringContaining("when somebody enables it"),
+      detail: expect.stringContaining("when the installation is enabled"),
     });
     expect(notes).toEqual([]);
     await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
@@ -283,7 +283,7 @@ describe("a delivery", () => {
     expect(delivery).toMatchObject({
       circuit: "open",
       parked: { because: "circuit" },
-      detail: expect.stringMatching(/the app's circuit is open until 2\S+Z; then one delivery tries it/),
+      detail: expect.stringMatching(/the app's circuit is open until 2\S+Z; then one delivery probes it/),
     });
   });
 
@@ -353,7 +353,7 @@ describe("a delivery", () => {
     expect(answered).toMatchObject({
       delivery: {
         state: "test_failed",
-        detail: "the outcome of the test call was failed; it is not tried again",
+        detail: "the outcome of the test call was failed; test calls are not retried",
         attempts: [{ outcome: "failed" }],
       },
       notes: [],
@@ -396,7 +396,7 @@ describe("a delivery", () => {
 
   test("of nobody is not found, and it is said what was looked at", async () => {
     const { status, body } = await posthorn.api("GET", `/v1/deliveries/dlv_${"0".repeat(32)}`);
-    expect([status, body.detail]).toEqual([404, expect.stringMatching(/nothing is known .* in the last 8 days.*were looked at/)]);
+    expect([status, body.detail]).toEqual([404, expect.stringMatching(/nothing is known .* in the last 8 days.*were searched/)]);
     expect((await posthorn.api("GET", "/v1/deliveries/evt-1")).status).toBe(400);
   });
 });
@@ -415,7 +415,7 @@ test("without Redis the streams and the stream still tell, and the answer says w
     attempts: [{ attempt: 1, outcome: "failed", error: "answered with status 503", response_body: null }],
   });
   expect(event?.id).toBe(id);
-  expect(notes.join()).toMatch(/Redis is away.*were looked at/);
+  expect(notes.join()).toMatch(/Redis is unreachable.*were searched/);
   const whole = await explainEvent(id);
   expect(whole.deliveries.find(({ installation_uuid: of }) => of === delivered.uuid)?.state).toBe("unknown");
   // Redis may know it.

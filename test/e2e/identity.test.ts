@@ -142,7 +142,7 @@ describe("a second message of an event", () => {
       {
         event_sequence: second,
         delivered_event_sequence: first,
-        detail: `event message ${second} is of the same event as message ${first}, which had been delivered: it was skipped`,
+        detail: `event message ${second} has the same event as message ${first}, which was delivered already: skipped`,
       },
     ]);
     expect(linesOf(id)).toMatchObject([{ level: "info", event_sequence: second, delivered_event_sequence: first, why: "duplicate" }]);

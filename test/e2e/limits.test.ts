@@ -78,7 +78,7 @@ describe("a request", () => {
   test("with large headers is answered with 431", async () => {
     const answer = await raw(`GET /v1/apps HTTP/1.1\r\nHost: x\r\nX-Large: ${"x".repeat(3_000)}\r\n\r\n`);
     expect(answer).toMatch(/^HTTP\/1\.1 431 .*\r\ncontent-type: application\/problem\+json\r\n/);
-    expect(problemOf(answer)).toMatchObject({ status: 431, detail: "the headers are longer than POSTHORN_HTTP_MAX_HEADER_SIZE" });
+    expect(problemOf(answer)).toMatchObject({ status: 431, detail: "the headers exceed POSTHORN_HTTP_MAX_HEADER_SIZE" });
   });
 
   test("with many headers is answered with 431", async () => {
@@ -97,7 +97,7 @@ describe("a request", () => {
   test.each(["GARBAGE\r\n\r\n", "GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "\x16\x03\x01\x02\x00\x01"])(
     "that is none is answered with 400: %j",
     async (text) => {
-      expect(problemOf(await raw(text))).toMatchObject({ status: 400, detail: "this is no HTTP request" });
+      expect(problemOf(await raw(text))).toMatchObject({ status: 400, detail: "not an HTTP request" });
     },
   );
 
@@ -105,7 +105,7 @@ describe("a request", () => {
     const bomb = gzipSync(Buffer.alloc(1_000_000)).toString("latin1");
     expect((await call("POST", "/v1/events", bomb, { "content-encoding": encoding })).body).toMatchObject({
       status: 415,
-      detail: `content-encoding: found ${encoding}, wanted a body that is not compressed`,
+      detail: `content-encoding: found ${encoding}, wanted an uncompressed body`,
     });
   });
 
@@ -135,10 +135,7 @@ describe("a request", () => {
     }
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200, 429]));
     const limited = answers.find(({ status }) => status === 429);
-    expect([limited?.headers.get("retry-after"), limited?.body.detail]).toEqual([
-      "1",
-      "too many calls with this token, the next one in 1 s",
-    ]);
+    expect([limited?.headers.get("retry-after"), limited?.body.detail]).toEqual(["1", "too many calls with this token, try again in 1 s"]);
     expect((await call("GET", "/v1/apps")).status).toBe(200);
   });
 });

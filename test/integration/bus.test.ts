@@ -12,6 +12,7 @@ import {
 } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createDeadLetters } from "../../src/dead-letters/dead-letters.ts";
+import { createReplay } from "../../src/dead-letters/replay.ts";
 import { connectNats, createConnectionState } from "../../src/jetstream/connection.ts";
 import { ensureConsumer, eventsConsumer, parkedConsumer, tierConsumer } from "../../src/jetstream/consumers.ts";
 import { createDeliveryStreams, type DeliveryStreamsDependencies } from "../../src/jetstream/delivery-streams.ts";
@@ -259,10 +260,7 @@ test("to delete a message that is gone is no fault, whatever else is", async () 
 
 describe("dead letters", () => {
   const deadLettersOf = (names: Subjects, over: { connection: NatsConnection; manager: JetStreamManager }) =>
-    createDeadLetters({
-      ...{ ...over, names, streams: streamsOf(names), match: () => [], appCreatedAt: () => null, clock: systemClock },
-      tracing: createTracing(null),
-    });
+    createDeadLetters({ ...over, names, appCreatedAt: () => null });
 
   test("are listed in answers of a bounded size, however large each is", async () => {
     const names = freshNames();
@@ -298,7 +296,8 @@ describe("dead letters", () => {
       const deadLetters = deadLettersOf(names, { connection: slow, manager: await slow.jetstreamManager() });
       const { items, next } = await deadLetters.list({ app: "acme" }, 0, 1_000);
       expect([items.map(({ sequence }) => sequence), next]).toEqual([Array.from({ length: 24 }, (_, n) => n + 1), null]);
-      expect(await deadLetters.replayAll({ app: null }, false)).toEqual({ matched: 24, replayed: 24, skipped: 0 });
+      const replay = createReplay({ deadLetters, streams, names, match: () => [], tracing: createTracing(null), clock: systemClock });
+      expect(await replay.all({ app: null }, { dryRun: false })).toEqual({ matched: 24, replayed: 24, skipped: 0 });
       expect((await manager.streams.info(names.streams.deadLetters)).state.messages).toBe(0);
       expect((await manager.streams.info(names.streams.retries)).state.messages).toBe(24);
 

@@ -3,9 +3,11 @@ import fc from "fast-check";
 import { Redis } from "ioredis";
 import { connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { deadLetter, webhookRequest } from "../../src/api/schemas/schemas.ts";
+import { deadLetter } from "../../src/api/schemas/dead-letters.ts";
+import { webhookRequest } from "../../src/api/schemas/request-log.ts";
 import { createDeadLetters, type DeadLetters } from "../../src/dead-letters/dead-letters.ts";
 import { createOwnDeadLetters } from "../../src/dead-letters/own-dead-letters.ts";
+import { createReplay, type ReplayDeadLetters } from "../../src/dead-letters/replay.ts";
 import { createFindInStreams } from "../../src/explain/find-in-streams.ts";
 import { createDeliveryStreams, type DeliveryStreamWriter } from "../../src/jetstream/delivery-streams.ts";
 import { createStatusHistory } from "../../src/jetstream/status-history.ts";
@@ -51,6 +53,7 @@ interface World {
   readonly names: Subjects;
   readonly streams: DeliveryStreamWriter;
   readonly deadLetters: DeadLetters;
+  readonly replay: ReplayDeadLetters;
   publish(subject: string, body: string | Uint8Array): Promise<number>;
 }
 
@@ -63,10 +66,9 @@ async function freshWorld(): Promise<World> {
     ...{ jetStream, names, clock: systemClock, logger: silentLogger, isUp: () => true, maxPayloadBytes: () => 1_000_000 },
     ...{ onStored: () => {}, onDeadLetter: () => {} },
   });
-  const deadLetters = createDeadLetters({
-    ...{ connection, manager, streams, names, match: () => [], appCreatedAt: () => null, tracing: createTracing(null), clock: systemClock },
-  });
-  return { names, streams, deadLetters, publish: async (subject, body) => (await jetStream.publish(subject, body)).seq };
+  const deadLetters = createDeadLetters({ connection, manager, names, appCreatedAt: () => null });
+  const replay = createReplay({ deadLetters, streams, names, match: () => [], tracing: createTracing(null), clock: systemClock });
+  return { names, streams, deadLetters, replay, publish: async (subject, body) => (await jetStream.publish(subject, body)).seq };
 }
 
 /** A stored text with some of it changed, another value, or bytes of any kind. */
@@ -87,7 +89,7 @@ const A_DEAD_LETTER = JSON.stringify({
 });
 
 test("one dead letter that can't be read is shown as such, with the beginning of its bytes, and can be removed", async () => {
-  const { names, streams, deadLetters, publish } = await freshWorld();
+  const { names, streams, deadLetters, replay, publish } = await freshWorld();
   await streams.deadLetter(aDelivery({ id: "d-1", app: "acme" }, anEvent({ id: "e-1" })), "exhausted", "no", { stream: "X", sequence: 1 });
   await publish(names.deadLetter("acme"), `not JSON ${"é".repeat(2_000)}`);
   await publish(names.deadLetter("acme"), Uint8Array.of(0xff, 0x00));
@@ -96,21 +98,21 @@ test("one dead letter that can't be read is shown as such, with the beginning of
     expect(bySequence).toMatchObject([
       { reason: "exhausted", delivery_id: "d-1" },
       {
-        ...{ reason: "unreadable", error: "what is stored is not JSON", app: "acme", subject: names.deadLetter("acme") },
+        ...{ reason: "unreadable", error: "the stored message is not JSON", app: "acme", subject: names.deadLetter("acme") },
         ...{ body_cut: true, body_bytes: 4_009, body: `not JSON ${"é".repeat(507)}` },
       },
       { reason: "unreadable", body_base64: "/wA=", dead_lettered_at: expect.stringMatching(/^\d{4}-/) },
     ]);
   }
-  await expect(deadLetters.replayOne(2)).rejects.toMatchObject({ code: "CONFLICT", message: expect.stringContaining("can't be read") });
-  expect(await deadLetters.replayAll({ app: "acme" }, false)).toEqual({ matched: 3, replayed: 1, skipped: 2 });
+  await expect(replay.one(2)).rejects.toMatchObject({ code: "CONFLICT", message: expect.stringContaining("can't be read") });
+  expect(await replay.all({ app: "acme" }, { dryRun: false })).toEqual({ matched: 3, replayed: 1, skipped: 2 });
   await deadLetters.delete(2);
   await expect(deadLetters.get(2)).rejects.toMatchObject({ code: "NOT_FOUND" });
   expect((await deadLetters.list({ app: null }, 0, 10)).items.map(({ sequence }) => sequence)).toEqual([3]);
 });
 
 test("whatever is stored as dead letters, all are listed in the documented form, looked up, found and replayed or left", async () => {
-  const { names, deadLetters, publish } = await freshWorld();
+  const { names, deadLetters, replay, publish } = await freshWorld();
   const manager = await connection.jetstreamManager();
   const search = createFindInStreams(connection, manager, names);
   await fc.assert(
@@ -128,8 +130,8 @@ test("whatever is stored as dead letters, all are listed in the documented form,
       await deadLetters.list({ app: null, installationUuid: UUID, eventType: "a.b", start: 0, end: Date.now() }, 0, 100);
       await search.deadLettersOf("e-1");
       await search.search(new Set(["d-1"]), null);
-      await search.restOf(1);
-      const { matched, replayed, skipped } = await deadLetters.replayAll({ app: null }, false);
+      await search.remainingOf(1);
+      const { matched, replayed, skipped } = await replay.all({ app: null }, { dryRun: false });
       expect([matched, replayed + skipped]).toEqual([bodies.length, bodies.length]);
     }),
     cases(0.2),
@@ -145,7 +147,7 @@ test("whatever is parked or waits for a retry, a search finds the rest", async (
       await publish(names.parked("acme", null), body);
       await publish(names.fanOut, body);
       await search.search(new Set(["d-2"]), "acme");
-      await search.restOf(7);
+      await search.remainingOf(7);
     }),
     cases(0.1),
   );
@@ -221,7 +223,7 @@ test("a note of when an app was made that is of another type hides nothing of wh
 });
 
 test("a list of a stream that is missing is no empty list", async () => {
-  const { names, deadLetters } = await freshWorld();
+  const { names, deadLetters, replay } = await freshWorld();
   const manager = await connection.jetstreamManager();
   const history = createStatusHistory(connection, manager, names);
   for (const stream of [names.streams.deadLetters, names.streams.status]) await manager.streams.delete(stream);
@@ -229,7 +231,7 @@ test("a list of a stream that is missing is no empty list", async () => {
     () => deadLetters.list({ app: null }, 0, 10),
     () => deadLetters.listNewest({ app: null }, null, 10),
     () => deadLetters.get(1),
-    () => deadLetters.replayAll({ app: null }, true),
+    () => replay.all({ app: null }, { dryRun: true }),
     () => history.list({ app: null, topics: ["circuit"] }, null, 10),
   ])
     await expect(call()).rejects.toMatchObject({ code: "NATS_UNREACHABLE", message: expect.stringContaining("is missing") });

@@ -109,7 +109,11 @@ test("what rests of an event: parts that are not dealt out, or a dead letter of 
   await streams.fanOut({ event: anEvent(), eventSequence: 77, targets }, source(), anEvent());
   const unreadable = rawMessage(names.streams.events, "{");
   await streams.deadLetterRaw(unreadable, "invalid", "body: not valid JSON", null);
-  expect(await search.restOf(77)).toEqual({ kind: "parts" });
-  expect(await search.restOf(unreadable.sequence)).toMatchObject({ kind: "dead-letter", reason: "invalid", error: "body: not valid JSON" });
-  expect(await search.restOf(78)).toBeNull();
+  expect(await search.remainingOf(77)).toEqual({ kind: "batches" });
+  expect(await search.remainingOf(unreadable.sequence)).toMatchObject({
+    kind: "dead-letter",
+    reason: "invalid",
+    error: "body: not valid JSON",
+  });
+  expect(await search.remainingOf(78)).toBeNull();
 });

@@ -125,7 +125,7 @@ describe("a message that keeps killing the process", () => {
     const path = `/v1/dead-letters/${letter?.["sequence"]}/replay`;
     expect(await second.api("POST", path)).toMatchObject({
       status: 409,
-      body: { code: "CONFLICT", detail: expect.stringMatching("nobody wants its event now") },
+      body: { code: "CONFLICT", detail: expect.stringMatching("no installation wants its event now") },
     });
     expect((await second.api("POST", "/v1/dead-letters/replay", {})).body).toMatchObject({ matched: 1, replayed: 0, skipped: 1 });
     await platform.deadLetters(second, 1);

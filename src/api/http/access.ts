@@ -1,9 +1,8 @@
 /**
- * Who calls, and whether they may. Tokens are compared by digest, so that the time taken says nothing.
+ * Authenticates and authorizes a call. Tokens are compared by digest in constant time.
  *
- * C1  A known token is never held up by what others try from the same address: failures have a limit of their own.
- * C2  Without any tokens every program on this machine may do everything, but no web page of another origin that somebody
- *     there looks at.
+ * ACCESS-1  A known token is not slowed down by failed calls from the same address, which have a limit of their own.
+ * ACCESS-2  Without tokens every program on this machine may do everything, but no web page of another origin may.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
@@ -18,7 +17,7 @@ export interface AccessToken {
 
 export interface AccessRequest {
   readonly access: Access;
-  /** Whether the token of an app may be used, for what belongs to the app. */
+  /** The token of an app is accepted, for data of that app. */
   readonly forApp: boolean;
   readonly headers: IncomingHttpHeaders;
   readonly address: string;
@@ -26,7 +25,7 @@ export interface AccessRequest {
 
 export interface Caller {
   readonly scope: Scope;
-  /** Set when an app's own token calls: nothing of another app may be shown or done. */
+  /** The app of an app token, which covers nothing of other apps; null for other tokens. */
   readonly onlyApp: string | null;
 }
 
@@ -34,18 +33,18 @@ export class RateLimited extends AppError {
   readonly retryAfterS: number;
 
   constructor(retryAfterS: number, whose: string) {
-    super("RATE_LIMITED", `too many calls ${whose}, the next one in ${retryAfterS} s`, { retryable: true });
+    super("RATE_LIMITED", `too many calls ${whose}, try again in ${retryAfterS} s`, { retryable: true });
     this.retryAfterS = retryAfterS;
   }
 }
 
 export interface AccessDependencies {
   readonly tokens: readonly AccessToken[];
-  /** The app that a token was made for, or null. */
+  /** The app of an app token; null for any other token. */
   readonly appOf: (token: string) => string | null;
-  /** Calls that may be made. */
+  /** Limits calls with a known token. */
   readonly calls: RateLimit;
-  /** Calls without a known token. */
+  /** Limits calls without a known token. */
   readonly failures: RateLimit;
 }
 
@@ -65,7 +64,7 @@ export function createCheckAccess({ tokens, appOf, calls, failures }: AccessDepe
   const scopeOf = (token: string): { scope: AccessToken["scope"]; key: string } | null => {
     const found = digest(token);
     let best: { scope: AccessToken["scope"]; key: string } | null = null;
-    // All are compared, also after a hit.
+    // All tokens are compared, even after a match, so that the time does not depend on the token.
     for (const [at, candidate] of known.entries()) {
       if (timingSafeEqual(candidate.digest, found) && best?.scope !== "admin") best = { scope: candidate.scope, key: `token ${at}` };
     }
@@ -93,13 +92,13 @@ export function createCheckAccess({ tokens, appOf, calls, failures }: AccessDepe
       return { scope: "admin", onlyApp: app };
     }
     take(failures, address, "without a known token from this address");
-    throw new AppError("UNAUTHORIZED", token === undefined ? "wanted Authorization: Bearer <token>" : "the bearer token is not known");
+    throw new AppError("UNAUTHORIZED", token === undefined ? "wanted Authorization: Bearer <token>" : "unknown bearer token");
   };
 }
 
 /**
- * A page of another origin can make a browser call this machine, and by rebinding its own name to 127.0.0.1 even read the
- * answer. A browser says which page called (Fetch Metadata, Origin), and by which name.
+ * ACCESS-2: a page of another origin can make a browser call this machine, and can read the answer by rebinding its own name
+ * to 127.0.0.1. The browser says which page called (Fetch Metadata, Origin), and by which name (Host).
  */
 function refuseForeignPages(headers: IncomingHttpHeaders, access: Access): void {
   const { host = "", origin, "sec-fetch-site": site, "sec-fetch-mode": mode } = headers;
@@ -108,7 +107,7 @@ function refuseForeignPages(headers: IncomingHttpHeaders, access: Access): void 
   if (!isLocal) {
     throw new AppError("FORBIDDEN", `Host: found ${JSON.stringify(host)}, wanted a loopback name: POSTHORN_API_TOKENS has no tokens`);
   }
-  // A link to the dashboard.
+  // Someone follows a link to the dashboard.
   if (access === "open" && mode === "navigate") return;
   const isForeignSite = site !== undefined && site !== "same-origin" && site !== "none";
   const isForeignOrigin = origin !== undefined && origin.replace(/^https?:\/\//, "").toLowerCase() !== host.toLowerCase();

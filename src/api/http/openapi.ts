@@ -1,16 +1,16 @@
 /** /openapi.json: OpenAPI 3.1, generated from the routes and their schemas. */
 import { z } from "zod";
-import { problemBody } from "../schemas/schemas.ts";
+import { problemBody } from "../schemas/problem.ts";
 import { type AnswerForm, answer, type Route, route } from "./route.ts";
 
 interface JsonSchema {
   readonly [keyword: string]: unknown;
 }
 
-/** What the schemas define by a name of their own, gathered while the document is made. */
+/** Named schemas, collected while the document is built. */
 type Definitions = Map<string, JsonSchema>;
 
-/** The routes and the one that answers with the document about them all. @param isOpen no tokens are asked for */
+/** Adds the route that answers with the document about all routes. @param isOpen no token is required */
 export function withDocument(routes: readonly Route[], version: string, isOpen = false): Route[] {
   let document: object | undefined;
   const all = [
@@ -49,10 +49,10 @@ export function openApi(routes: readonly Route[], version: string, isOpen = fals
       title: "Posthorn",
       version,
       summary: "Webhook delivery for app platforms.",
-      description: "Lists come in pages: give `next` as `after`. Errors are RFC 9457 problems with a stable `code`.",
+      description: "Lists are paged: pass `next` as `after`. Errors are RFC 9457 problems with a stable `code`.",
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
     },
-    servers: [{ url: ".", description: "Where this document was read." }],
+    servers: [{ url: ".", description: "The server of this document." }],
     tags: [...new Set(routes.map(tagOf))].map((name) => ({ name })),
     paths,
     components: {
@@ -60,7 +60,7 @@ export function openApi(routes: readonly Route[], version: string, isOpen = fals
       schemas: Object.fromEntries([...definitions].sort(([a], [b]) => (a < b ? -1 : 1))),
       responses: { Problem: problem },
       headers: {
-        ETag: { description: "Changes with the record; for If-Match and If-None-Match.", schema: { type: "string" }, example: '"17"' },
+        ETag: { description: "Changes with the record. For If-Match and If-None-Match.", schema: { type: "string" }, example: '"17"' },
       },
     },
   };
@@ -78,7 +78,7 @@ function tagOf({ url }: Route): string {
 function operation(route: Route, definitions: Definitions): object {
   const { method, url, access, forApp = false, summary, params, query, body, rawPatch = false, otherBodies = {}, answers, example } = route;
   return {
-    operationId: `${method.toLowerCase()}${url.replace(/^\/v1/, "").replace(/[^A-Za-z]+(\w)/g, (_, letter: string) => letter.toUpperCase())}`,
+    operationId: `${method.toLowerCase()}${url.replace(/^\/v1/, "").replace(/[^A-Za-z]+(\w)/g, (_, initial: string) => initial.toUpperCase())}`,
     summary,
     tags: [tagOf(route)],
     ...(access === "open" ? { security: [] } : { security: [{ bearer: [] }], "x-scope": access, "x-app-token": forApp }),
@@ -108,7 +108,7 @@ function operation(route: Route, definitions: Definitions): object {
   };
 }
 
-/** What a call can be refused with, whatever it does. */
+/** Statuses that any call of this form can be rejected with. */
 function refusals({ method, access, params }: Route): number[] {
   return [
     ...(access === "open" ? [400, 403] : [400, 401, 403]),
@@ -134,19 +134,19 @@ function content(schema: z.ZodType, type: string, definitions: Definitions): obj
   return { [type]: { schema: jsonSchema(schema, "output", definitions), example: schema.meta()?.["example"] } };
 }
 
-function parameters(place: "path" | "query", schema: z.ZodType | undefined, definitions: Definitions): object[] {
+function parameters(location: "path" | "query", schema: z.ZodType | undefined, definitions: Definitions): object[] {
   if (schema === undefined) return [];
   const { properties, required = [] } = jsonSchema(schema, "input", definitions) as {
     properties: Record<string, JsonSchema>;
     required?: string[];
   };
-  return Object.entries(properties).map(([name, { description, examples, ...rest }]) => ({
+  return Object.entries(properties).map(([name, { description, examples, ...keywords }]) => ({
     name,
-    in: place,
-    required: place === "path" || required.includes(name),
+    in: location,
+    required: location === "path" || required.includes(name),
     ...(description === undefined ? {} : { description }),
     ...(Array.isArray(examples) ? { example: examples[0] as unknown } : {}),
-    schema: rest,
+    schema: keywords,
   }));
 }
 
@@ -160,13 +160,13 @@ function preconditions({ record, method }: Route): object[] {
     example,
     schema: { type: "string", ...only },
   });
-  const match = header("If-Match", "The ETag that the record has to have; 412 otherwise.", '"17"');
-  const noneMatch = header("If-None-Match", "`*`: the record must not be there yet; 412 otherwise.", "*", { const: "*" });
-  if (method === "GET") return [header("If-None-Match", "The ETag that is known already; 304 when it is still the record's.", '"17"')];
+  const match = header("If-Match", "The ETag that the record must have; 412 otherwise.", '"17"');
+  const noneMatch = header("If-None-Match", "`*`: the record must not exist yet; 412 otherwise.", "*", { const: "*" });
+  if (method === "GET") return [header("If-None-Match", "The known ETag; 304 if the record still has it.", '"17"')];
   return method === "PUT" ? [match, noneMatch] : [match];
 }
 
-/** @param direction input: as a caller writes it, before defaults and transformations; output: as an answer has it. */
+/** @param direction input: before defaults and transformations; output: in an answer */
 function jsonSchema(schema: z.ZodType, direction: "input" | "output", definitions: Definitions): JsonSchema {
   const { $schema: _, $defs = {}, ...own } = z.toJSONSchema(schema, { io: direction, unrepresentable: "any" }) as Record<string, unknown>;
   for (const [name, definition] of Object.entries($defs as Record<string, unknown>)) {
@@ -175,7 +175,7 @@ function jsonSchema(schema: z.ZodType, direction: "input" | "output", definition
   return tidied(own, direction) as JsonSchema;
 }
 
-/** The same schema in the document's own terms, without what tells a reader nothing. */
+/** Converts a schema to the terms of the document, without keywords that say nothing to a reader. */
 function tidied(value: unknown, direction: "input" | "output"): unknown {
   if (Array.isArray(value)) return value.map((item) => tidied(item, direction));
   if (typeof value !== "object" || value === null) return value;
@@ -183,7 +183,7 @@ function tidied(value: unknown, direction: "input" | "output"): unknown {
   for (const [keyword, found] of Object.entries(value)) {
     if (keyword === "example") result["examples"] = [found];
     else if (keyword === "$ref") result["$ref"] = String(found).replace("#/$defs/", "#/components/schemas/");
-    // A later version may answer with more members.
+    // A later version may add members to answers.
     else if (keyword === "additionalProperties" && direction === "output" && found === false) continue;
     else if (Math.abs(Number(found)) === Number.MAX_SAFE_INTEGER) continue;
     else result[keyword] = keyword === "default" || keyword === "enum" ? found : tidied(found, direction);

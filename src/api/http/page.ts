@@ -1,6 +1,6 @@
 /**
- * The page for people at `/`: static files from the build, which may load nothing but each other and call nothing but this
- * API. All its addresses are relative, so that it works behind any path. Files under assets/ have their hash in their name.
+ * The dashboard at `/`: static files of the build, which may load only each other and call only this API. All addresses are
+ * relative, so that it works behind any path. Files under assets/ have a hash in their name.
  */
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -12,7 +12,7 @@ import { AppError } from "../../model/app-error.ts";
 interface File {
   readonly type: string;
   readonly plain: Buffer;
-  /** Made for the first that asks for it. */
+  /** Compressed on first use. */
   readonly gzip: () => Buffer;
   readonly etag: string;
 }
@@ -49,7 +49,7 @@ const SECURITY_HEADERS = {
 export function servePage(server: FastifyInstance, folder: string): void {
   if (!existsSync(join(folder, "index.html"))) {
     server.get("/", { config: { access: "open" } }, () => {
-      throw new AppError("NOT_FOUND", "the dashboard has not been built: npm run build does that");
+      throw new AppError("NOT_FOUND", "the dashboard is not built; npm run build builds it");
     });
     return;
   }

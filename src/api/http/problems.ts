@@ -1,4 +1,4 @@
-/** Every error leaves as RFC 9457 `application/problem+json`, with a stable code and never with a stack trace. */
+/** Errors as RFC 9457 `application/problem+json`, with a stable code and without a stack trace. */
 import { AppError, type ErrorCode } from "../../model/app-error.ts";
 import type { RecordProblem } from "../../registry/record-problem.ts";
 import { RecordInvalid } from "../../registry/records.ts";
@@ -59,25 +59,24 @@ export function problemOf(error: unknown): Problem {
     };
   }
   const { statusCode, code = "", message = "" } = error as { statusCode?: number; code?: string; message?: string };
-  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return problem(statusCode, REFUSALS[code] ?? refusal(message));
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return problem(statusCode, REJECTIONS[code] ?? rejection(message));
   return problem(500, "the call failed; the log says why");
 }
 
-/** The framework's refusals in our words. */
-const REFUSALS: Readonly<Record<string, string>> = {
+/** Messages for rejections by the framework. */
+const REJECTIONS: Readonly<Record<string, string>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: "body: larger than POSTHORN_HTTP_MAX_BODY_SIZE",
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: "Content-Type: found another type, wanted application/json",
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: "body: found another length than Content-Length says",
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: "Content-Type: wanted application/json",
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: "body: its length differs from Content-Length",
   FST_ERR_CTP_INVALID_JSON_BODY: "body: not valid JSON",
   FST_ERR_CTP_EMPTY_JSON_BODY: "body: empty, wanted JSON",
-  FST_ERR_BAD_URL: "path: found a percent sign that encodes no character",
-  FST_ERR_MAX_PARAM_LENGTH: "path: longer than any name in it may be",
+  FST_ERR_BAD_URL: "path: found a percent sign that does not encode a character",
+  FST_ERR_MAX_PARAM_LENGTH: "path: a name in it is too long",
 };
 
-/** What the JSON parser says. */
-function refusal(message: string): string {
-  if (message.includes("forbidden prototype"))
-    return "body: found a member called __proto__, constructor or prototype, wanted none of them";
+/** Explains an error of the JSON parser. */
+function rejection(message: string): string {
+  if (message.includes("forbidden prototype")) return "body: members called __proto__, constructor or prototype are not allowed";
   return /JSON/.test(message) ? `body: not valid JSON (${message})` : message;
 }
 

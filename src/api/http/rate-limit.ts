@@ -1,7 +1,7 @@
-/** So many calls a minute: per key a bucket that holds a minute's worth and fills at that rate. */
+/** Calls per minute and key: a token bucket that holds the calls of one minute. */
 
 export interface RateLimit {
-  /** Takes one call out of the key's bucket. @returns 0, or after how many seconds the next one can be taken. */
+  /** Takes one call from the key's bucket. @returns 0, or the seconds until the next call is possible */
   take(key: string): number;
 }
 
@@ -11,7 +11,7 @@ interface Bucket {
 }
 
 const MINUTE_MS = 60_000;
-/** Addresses can be had in any number: beyond this the bucket that was made first is forgotten. */
+/** Beyond this the oldest bucket is dropped, because a caller can have any number of addresses. */
 const MAX_BUCKETS = 10_000;
 
 export function createRateLimit(callsPerMinute: number, now: () => number): RateLimit {

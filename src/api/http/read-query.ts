@@ -1,18 +1,18 @@
-/** Query parameters of a call. One that nothing is done with is refused: an answer that ignores a filter would be wrong. */
+/** Reads query parameters. Unknown ones are rejected, because an answer that ignores a filter would be wrong. */
 import { z } from "zod";
 import { nearest } from "../../model/nearest.ts";
 import type { RecordProblem } from "../../registry/record-problem.ts";
 import { parseRecord, RecordInvalid } from "../../registry/records.ts";
 
-/** @param schema undefined: the call takes none. @throws AppError RECORD_INVALID */
+/** @param schema undefined: the call takes no parameters. @throws AppError RECORD_INVALID */
 export function readQuery(schema: z.ZodType | undefined, given: Readonly<Record<string, unknown>>): unknown {
   const known = schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
   const problems: RecordProblem[] = [];
   const values: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(given)) {
     if (!known.includes(name)) problems.push({ path: name, message: `unknown parameter, ${wanted(name, known)}` });
-    else if (Array.isArray(value)) problems.push({ path: name, message: `found ${value.length} times, wanted once` });
-    else if (value === "") problems.push({ path: name, message: "found nothing, wanted a value, or the parameter left out" });
+    else if (Array.isArray(value)) problems.push({ path: name, message: `given ${value.length} times, wanted once` });
+    else if (value === "") problems.push({ path: name, message: "empty, wanted a value or no parameter" });
     else values[name] = value;
   }
   if (problems.length > 0) throw new RecordInvalid("query", problems);
@@ -20,7 +20,7 @@ export function readQuery(schema: z.ZodType | undefined, given: Readonly<Record<
 }
 
 function wanted(name: string, known: readonly string[]): string {
-  if (known.length === 0) return "the call takes none";
+  if (known.length === 0) return "the call takes no parameters";
   const near = nearest(name, known);
   return `wanted ${known.join(", ")}${near === undefined ? "" : ` (did you mean ${near}?)`}`;
 }

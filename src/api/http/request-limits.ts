@@ -1,4 +1,4 @@
-/** What is refused of a request before its body is read. */
+/** Rejects requests before their body is read. */
 import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { problem } from "./problems.ts";
@@ -8,15 +8,15 @@ export interface RequestLimits {
   /** All headers together. */
   readonly maxHeaderBytes: number;
   readonly maxHeaders: number;
-  /** Characters of an event's id, as part of a path. */
+  /** Characters of an event's id in a path. */
   readonly maxIdLength: number;
   readonly requestTimeoutMs: number;
 }
 
-/** Of every answer that has no others. Nothing of the API is for a cache, and some of it is secret. */
+/** Default headers of every answer. No answer may be cached; some contain secrets. */
 export const ANSWER_HEADERS = { "cache-control": "no-store", "x-content-type-options": "nosniff" } as const;
 
-class Refused extends Error {
+class Rejected extends Error {
   readonly statusCode: number;
 
   constructor(statusCode: number, message: string) {
@@ -28,22 +28,21 @@ class Refused extends Error {
 /** @throws an error with `statusCode` */
 export function checkHead({ rawHeaders, headers }: IncomingMessage, { maxHeaders }: RequestLimits): void {
   const count = rawHeaders.length / 2;
-  if (count > maxHeaders) throw new Refused(431, `found ${count} headers, wanted at most ${maxHeaders} (POSTHORN_HTTP_MAX_HEADERS)`);
+  if (count > maxHeaders) throw new Rejected(431, `found ${count} headers, wanted at most ${maxHeaders} (POSTHORN_HTTP_MAX_HEADERS)`);
   const encoding = headers["content-encoding"] ?? "identity";
-  // A small body could become any size.
-  if (encoding.toLowerCase() !== "identity")
-    throw new Refused(415, `content-encoding: found ${encoding}, wanted a body that is not compressed`);
+  // A small compressed body could expand to any size.
+  if (encoding.toLowerCase() !== "identity") throw new Rejected(415, `content-encoding: found ${encoding}, wanted an uncompressed body`);
 }
 
-/** For what the HTTP parser refuses, where there is no request yet. */
+/** Answers input that the HTTP parser rejects before there is a request. */
 export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
   const [status, detail] =
     error.code === "HPE_HEADER_OVERFLOW"
-      ? [431, "the headers are longer than POSTHORN_HTTP_MAX_HEADER_SIZE"]
+      ? [431, "the headers exceed POSTHORN_HTTP_MAX_HEADER_SIZE"]
       : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
-        ? [408, "the request did not come within POSTHORN_HTTP_REQUEST_TIMEOUT"]
-        : [400, "this is no HTTP request"];
+        ? [408, "the request did not arrive within POSTHORN_HTTP_REQUEST_TIMEOUT"]
+        : [400, "not an HTTP request"];
   const body = JSON.stringify(problem(status, detail));
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/problem+json\r\n` +

@@ -1,25 +1,25 @@
-/** One HTTP route: what Fastify registers and what /openapi.json describes come from the same value. */
+/** Defines an HTTP route: Fastify registers it and /openapi.json describes it from the same value. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { z } from "zod";
 
-/** What a caller's token covers. */
+/** Scope of a caller's token. */
 export type Scope = "admin" | "read";
 
-/** Who may call: nobody is asked, a read token or an admin token, an admin token. */
+/** `open`: no token required; `read`: a read or admin token; `admin`: an admin token. */
 export type Access = "open" | "read" | "admin";
 
 export interface Answer {
   readonly status: number;
-  /** A string or a stream is sent as it is (with the content-type given), anything else as JSON; undefined: no body. */
+  /** A string or stream is sent unchanged, with the given content-type; anything else as JSON; undefined: no body. */
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** An answer that has a body of its own; every other one is a problem, or has none. */
+/** Describes an answer with a body; other answers are problems or have no body. */
 export interface AnswerForm {
   readonly about: string;
   readonly body: z.ZodType;
-  /** application/json when not given. */
+  /** application/json by default. */
   readonly contentType?: string;
 }
 
@@ -28,7 +28,7 @@ export interface Call<P, Q, B> {
   readonly query: Q;
   readonly body: B;
   readonly headers: IncomingHttpHeaders;
-  /** Set when an app's own token calls: nothing of another app may be shown or done. A `:slug` is checked already. */
+  /** The app of an app token: the answer may not cover other apps. A `:slug` is already checked. Null for other tokens. */
   readonly onlyApp: string | null;
   readonly scope: Scope;
 }
@@ -38,23 +38,23 @@ export interface Route {
   /** Fastify's form: `/v1/apps/:slug`. */
   readonly url: string;
   readonly access: Access;
-  /** An app's own token may be used too, for what belongs to the app. */
+  /** Also accepts an app token, for data of its app. */
   readonly forApp?: boolean;
   readonly summary: string;
   readonly params?: z.ZodType;
   readonly query?: z.ZodType;
   readonly body?: z.ZodType;
-  /** Media type → its schema, for what is taken beside application/json. */
+  /** Accepted media types besides application/json → schema. */
   readonly otherBodies?: Readonly<Record<string, z.ZodType>>;
-  /** The body is handed on as the text it came as. */
+  /** The handler gets the body as text. */
   readonly rawBody?: boolean;
-  /** The body is checked by its schema and handed on as it came: a merge patch tells null from absent. Takes its media type, too. */
+  /** The body is validated, but passed on unchanged, because a merge patch distinguishes null from absent. Also accepts its media type. */
   readonly rawPatch?: boolean;
-  /** The call is about a record: its answers carry an ETag, and If-Match and If-None-Match make it conditional. */
+  /** The call concerns one record: answers have an ETag, and If-Match and If-None-Match are supported. */
   readonly record?: boolean;
-  /** Status code → what it means; the first is the one of success. */
+  /** Status code → meaning; the first one is the success. */
   readonly answers: Readonly<Record<number, string | AnswerForm>>;
-  /** Of the request's body. */
+  /** Example of the request's body. */
   readonly example?: unknown;
   readonly handle: (call: Call<never, never, never>) => Promise<Answer> | Answer;
 }
@@ -67,20 +67,20 @@ interface RouteDefinition<P extends z.ZodType, Q extends z.ZodType, B extends z.
   readonly handle: (call: Call<z.output<P>, z.output<Q>, z.output<B>>) => Promise<Answer> | Answer;
 }
 
-/** Of a call that stores something in a stream. */
-export const NOT_STORED = "its stream has not stored it within 5 s; the call can be made again";
+/** Meaning of 503 for calls that store a message in a stream. */
+export const NOT_STORED = "the stream has not stored it within 5 s; the call can be repeated";
 
 /** An answer with a body of this form. */
 export function answer(about: string, body: z.ZodType, contentType?: string): AnswerForm {
   return { about, body, ...(contentType === undefined ? {} : { contentType }) };
 }
 
-/** An answer whose JSON text is there already. */
+/** An answer with JSON text. */
 export function jsonText(body: string): Answer {
   return { status: 200, body, headers: { "content-type": "application/json; charset=utf-8" } };
 }
 
-/** Ties the handler's types to the schemas. */
+/** Derives the handler's types from the schemas. */
 export function route<P extends z.ZodType = z.ZodUndefined, Q extends z.ZodType = z.ZodUndefined, B extends z.ZodType = z.ZodUndefined>(
   definition: RouteDefinition<P, Q, B>,
 ): Route {

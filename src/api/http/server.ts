@@ -1,4 +1,4 @@
-/** The HTTP server: registers the routes, checks tokens, parses by schema, and turns every error into a problem. */
+/** The HTTP server: registers routes, checks tokens, validates input by schema, and turns errors into problems. */
 import type { IncomingMessage } from "node:http";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { z } from "zod";
@@ -14,34 +14,34 @@ import { ANSWER_HEADERS, answerUnreadable, checkHead, type RequestLimits } from 
 import type { Access, Answer, Call, Route, Scope } from "./route.ts";
 
 export interface ApiServer {
-  /** @returns the URL it listens on. @throws AppError HTTP_UNAVAILABLE */
+  /** @returns the URL of the server. @throws AppError HTTP_UNAVAILABLE */
   start(): Promise<string>;
   stop(): Promise<void>;
 }
 
 export interface ApiServerOptions {
   readonly host: string;
-  /** 0: a free one. */
+  /** 0: any free port. */
   readonly port: number;
   readonly version: string;
-  /** No tokens are asked for. */
+  /** No token is required. */
   readonly isOpen: boolean;
   readonly limits: RequestLimits;
-  /** The built files of the page at `/`. */
+  /** The built files of the dashboard at `/`. */
   readonly pageFolder: string;
 }
 
-/** What is read, and thrown away, of a body that was refused, so that its sender gets to read why. */
+/** Bytes of a rejected body that are read and discarded, so that its sender can read the answer. */
 const MAX_DISCARDED_BYTES = 16 * 1024 * 1024;
-/** What is still being answered at a stop gets so long. */
+/** Open connections get this long at a stop. */
 const STOP_WITHIN_MS = 1_000;
-/** How often the HTTP server looks for requests that take too long. */
-const LOOK_FOR_SLOW_MS = 1_000;
+/** How often the HTTP server checks for slow requests. */
+const CHECK_SLOW_EVERY_MS = 1_000;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** Of UTF-8, each percent-encoded. */
-const LONGEST_CHARACTER = 9;
+/** The longest percent-encoded form of a character, in bytes per UTF-16 unit. */
+const ENCODED_BYTES_PER_CHARACTER = 9;
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -67,12 +67,12 @@ export function createApiServer(
     logger: false,
     bodyLimit: limits.maxBodyBytes,
     requestTimeout: limits.requestTimeoutMs,
-    http: { maxHeaderSize: limits.maxHeaderBytes, connectionsCheckingInterval: LOOK_FOR_SLOW_MS },
+    http: { maxHeaderSize: limits.maxHeaderBytes, connectionsCheckingInterval: CHECK_SLOW_EVERY_MS },
     clientErrorHandler: answerUnreadable,
-    // What the router refuses before there is a route.
+    // Errors of the router, before there is a route.
     frameworkErrors: (error, _request, reply) => void sendProblem(reply, problemOf(error)),
     forceCloseConnections: "idle",
-    routerOptions: { maxParamLength: limits.maxIdLength * LONGEST_CHARACTER },
+    routerOptions: { maxParamLength: limits.maxIdLength * ENCODED_BYTES_PER_CHARACTER },
   });
 
   acceptJson(server);
@@ -80,9 +80,9 @@ export function createApiServer(
   server.decorateRequest("scope", "read");
   server.addHook("onRequest", async (request, reply) => {
     const [path = ""] = request.url.split("?");
-    // A path of its own is no value of another's parameter.
-    const isAnothers = request.routeOptions.url?.includes(":") && routes.some(({ url }) => url === path);
-    if (request.is404 || isAnothers) return answerNoSuchCall(routes, request.method, path, reply);
+    // A fixed path never counts as the parameter of another route.
+    const isFixedPath = request.routeOptions.url?.includes(":") && routes.some(({ url }) => url === path);
+    if (request.is404 || isFixedPath) return answerNoSuchCall(routes, request.method, path, reply);
     checkHead(request.raw, limits);
     const { access = "open", forApp = false } = request.routeOptions.config;
     const caller = checkAccess({ access, forApp, headers: request.headers, address: request.ip });
@@ -105,9 +105,9 @@ export function createApiServer(
     if (error instanceof RateLimited) reply.header("retry-after", error.retryAfterS);
     else if (found.status === 429) reply.header("retry-after", 1);
     if (!request.raw.complete) {
-      // Closing now would reset the connection under a sender that is still writing.
+      // Closing now would reset the connection while the sender is still writing.
       reply.removeHeader("connection");
-      discardRest(request.raw);
+      discardBody(request.raw);
     }
     return sendProblem(reply, found);
   });
@@ -124,14 +124,14 @@ export function createApiServer(
         throw new AppError(
           "HTTP_UNAVAILABLE",
           `POSTHORN_HTTP_HOST and POSTHORN_HTTP_PORT: found ${host} and ${port}, wanted an address to listen on (${message})`,
-          // Who has it may be a process that is about to end.
+          // The process that has the port may be about to end.
           { retryable: code === "EADDRINUSE", cause: error },
         );
       }
     },
     async stop() {
       const closed = server.close();
-      // A connection whose answer was broken off is neither idle nor ever done.
+      // A connection with an aborted answer is never idle.
       const timer = setTimeout(() => server.server.closeAllConnections(), STOP_WITHIN_MS);
       await closed;
       clearTimeout(timer);
@@ -139,7 +139,7 @@ export function createApiServer(
   };
 }
 
-/** Before anything else of the request is looked at, its body and content type included. */
+/** Runs before the body and the content type are checked. */
 function answerNoSuchCall(routes: readonly Route[], method: string, path: string, reply: FastifyReply): FastifyReply {
   const named = routes.filter(({ url }) => url === path);
   const methods = (named.length > 0 ? named : routes.filter(({ url }) => isAt(url, path))).map((route) => route.method);
@@ -154,7 +154,7 @@ function isAt(url: string, path: string): boolean {
 /** Which of them a route takes is its own: `checkType`, and the events route for CloudEvents. */
 const JSON_TYPES = /^application\/(json|merge-patch\+json|cloudevents(-batch)?(\+[^\s;]*)?)\s*(;|$)/i;
 
-/** JSON with members such as __proto__ refused, an empty body as none, and the text itself where a route wants that. */
+/** Rejects members such as __proto__, takes an empty body for no body, and passes text to routes that want it. */
 function acceptJson(server: FastifyInstance): void {
   const parse = server.getDefaultJsonParser("error", "error");
   server.removeAllContentTypeParsers();
@@ -225,11 +225,11 @@ function isKnown({ headers }: Answer, { method, headers: { "if-none-match": know
   return method === "GET" && headers?.["etag"] !== undefined && headers["etag"] === known?.replace(/^W\//, "");
 }
 
-function discardRest(request: IncomingMessage): void {
-  let left = MAX_DISCARDED_BYTES;
-  request.on("data", (chunk: Buffer) => {
-    left -= chunk.length;
-    if (left < 0) request.destroy();
+function discardBody(request: IncomingMessage): void {
+  let remaining = MAX_DISCARDED_BYTES;
+  request.on("data", (data: Buffer) => {
+    remaining -= data.length;
+    if (remaining < 0) request.destroy();
   });
 }
 
@@ -239,7 +239,7 @@ function send(reply: FastifyReply, { status, body, headers }: Answer): FastifyRe
   return reply.send(body);
 }
 
-/** As bytes: to a string the framework would add a charset, which JSON media types do not have. */
+/** Sends bytes: the framework would add a charset to a string, which JSON media types do not have. */
 function sendProblem(reply: FastifyReply, found: Problem): FastifyReply {
   return reply
     .status(found.status)

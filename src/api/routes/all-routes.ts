@@ -1,16 +1,21 @@
 /** All routes in the order of the reference page. */
 
+import type { Resend } from "../../dead-letters/resend.ts";
 import type { Explain } from "../../explain/explain.ts";
+import type { PublishEvent } from "../../jetstream/event-publisher.ts";
+import type { StatusHistory } from "../../jetstream/status-history.ts";
 import type { EventLimits } from "../../model/event-reader.ts";
-import type { StatusHistory } from "../../overview/ports.ts";
 import { withDocument } from "../http/openapi.ts";
 import type { Route } from "../http/route.ts";
-import type { PublishEvent, Readiness, ResendDelivery } from "../ports.ts";
+import type { Readiness } from "../ports.ts";
+import { type AppSecretRoutesDependencies, appSecretRoutes } from "./app-secrets.ts";
 import { type AppRoutesDependencies, appRoutes } from "./apps.ts";
+import { type DeadLetterReplayRoutesDependencies, deadLetterReplayRoutes } from "./dead-letter-replays.ts";
 import { type DeadLetterRoutesDependencies, deadLetterRoutes } from "./dead-letters.ts";
 import { type DebugLogRoutesDependencies, debugLogRoutes } from "./debug-log.ts";
 import { deliveryRoutes } from "./deliveries.ts";
 import { eventRoutes } from "./events.ts";
+import { type InstallationStatusRoutesDependencies, installationStatusRoutes } from "./installation-status.ts";
 import { type InstallationRoutesDependencies, installationRoutes } from "./installations.ts";
 import { type InvalidRecordsDependencies, invalidRecordsRoutes } from "./invalid-records.ts";
 import { operationRoutes } from "./operations.ts";
@@ -21,17 +26,20 @@ import { type StatsRoutesDependencies, statsRoutes } from "./stats.ts";
 import { statusEventRoutes } from "./status-events.ts";
 
 export type RoutesDependencies = AppRoutesDependencies &
+  AppSecretRoutesDependencies &
   InstallationRoutesDependencies &
+  InstallationStatusRoutesDependencies &
   DebugLogRoutesDependencies &
   InvalidRecordsDependencies &
   RequestLogRoutesDependencies &
   StatsRoutesDependencies &
   OverviewRoutesDependencies &
-  DeadLetterRoutesDependencies & {
+  DeadLetterRoutesDependencies &
+  DeadLetterReplayRoutesDependencies & {
     readonly publish: PublishEvent;
     readonly eventLimits: EventLimits;
     readonly explain: Explain;
-    readonly resend: ResendDelivery;
+    readonly resend: Resend;
     readonly statusHistory: StatusHistory;
     readonly session: SessionOptions;
     readonly readiness: Readiness;
@@ -41,12 +49,15 @@ export type RoutesDependencies = AppRoutesDependencies &
 export function allRoutes(dependencies: RoutesDependencies): Route[] {
   return [
     ...appRoutes(dependencies),
+    ...appSecretRoutes(dependencies),
     ...installationRoutes(dependencies),
+    ...installationStatusRoutes(dependencies),
     ...eventRoutes(dependencies.publish, dependencies.eventLimits),
     ...requestLogRoutes(dependencies),
     ...deliveryRoutes(dependencies),
     ...statsRoutes(dependencies),
     ...deadLetterRoutes(dependencies),
+    ...deadLetterReplayRoutes(dependencies),
     ...statusEventRoutes(dependencies),
     ...overviewRoutes(dependencies),
     ...sessionRoutes(dependencies.session),
@@ -56,7 +67,7 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
   ];
 }
 
-/** The routes for reading about them: their handlers have nothing behind them. */
+/** The routes for their documentation only: their handlers can't be called. */
 export function documentedRoutes(): Route[] {
   return withDocument(allRoutes({ maxPageSize: 1000, session: {} } as RoutesDependencies), "0.0.0");
 }

@@ -1,4 +1,4 @@
-/** Detailed logging of one app or installation, for a while: switched on and off while the service runs, on all replicas. */
+/** Detailed logging of one app or installation for a limited time, on all replicas. */
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { type Clock, toRfc3339 } from "../../model/clock.ts";
@@ -12,7 +12,7 @@ const uuid = z.object({ uuid: uuidParameter });
 
 const body = z
   .strictObject({
-    for_s: z.int().min(1).max(86_400).default(900).meta({ description: "Seconds until it ends by itself." }),
+    for_s: z.int().min(1).max(86_400).default(900).meta({ description: "Seconds until it ends automatically." }),
   })
   .default({ for_s: 900 });
 
@@ -38,10 +38,10 @@ export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDepe
   const switchOn = async (target: DebugTarget, forS: number) => {
     const until = clock.now() + forS * 1000;
     await debugLog.switchOn(target, until);
-    return { status: 200, body: shown({ target, until }) };
+    return { status: 200, body: debugView({ target, until }) };
   };
 
-  /** It can be on for what has been removed since. */
+  /** A removed app or installation can still be logged in detail. */
   const isOn = (target: DebugTarget): boolean => debugLog.list().some((logged) => isDeepStrictEqual(logged.target, target));
 
   return [
@@ -49,10 +49,10 @@ export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDepe
       method: "PUT",
       url: "/v1/apps/:slug/debug-log",
       access: "admin",
-      summary: "Logs an app's deliveries in detail for a while, headers and bodies included, on all replicas.",
+      summary: "Logs an app's deliveries in detail for a limited time, with headers and bodies, on all replicas.",
       params: slug,
       body,
-      answers: { 200: answer("what is logged, and until when", logged) },
+      answers: { 200: answer("the target, and until when it is logged in detail", logged) },
       example: { for_s: 900 },
       async handle({ params, body: { for_s: forS } }) {
         await registry.getApp(params.slug);
@@ -63,7 +63,7 @@ export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDepe
       method: "DELETE",
       url: "/v1/apps/:slug/debug-log",
       access: "admin",
-      summary: "Ends the detailed logging of an app.",
+      summary: "Stops the detailed logging of an app.",
       params: slug,
       answers: { 204: "off" },
       async handle({ params }) {
@@ -76,10 +76,10 @@ export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDepe
       method: "PUT",
       url: "/v1/installations/:uuid/debug-log",
       access: "admin",
-      summary: "Logs an installation's deliveries in detail for a while, headers and bodies included, on all replicas.",
+      summary: "Logs an installation's deliveries in detail for a limited time, with headers and bodies, on all replicas.",
       params: uuid,
       body,
-      answers: { 200: answer("what is logged, and until when", logged) },
+      answers: { 200: answer("the target, and until when it is logged in detail", logged) },
       example: { for_s: 900 },
       async handle({ params, body: { for_s: forS } }) {
         await registry.getInstallation(params.uuid);
@@ -90,7 +90,7 @@ export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDepe
       method: "DELETE",
       url: "/v1/installations/:uuid/debug-log",
       access: "admin",
-      summary: "Ends the detailed logging of an installation.",
+      summary: "Stops the detailed logging of an installation.",
       params: uuid,
       answers: { 204: "off" },
       async handle({ params }) {
@@ -103,14 +103,14 @@ export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDepe
       method: "GET",
       url: "/v1/debug-log",
       access: "read",
-      summary: "The apps and installations that are logged in detail.",
-      answers: { 200: answer("what is logged, and until when", loggedPage) },
-      handle: () => ({ status: 200, body: { items: debugLog.list().map(shown), next: null } }),
+      summary: "Lists the apps and installations that are logged in detail.",
+      answers: { 200: answer("the target, and until when it is logged in detail", loggedPage) },
+      handle: () => ({ status: 200, body: { items: debugLog.list().map(debugView), next: null } }),
     }),
   ];
 }
 
-function shown({ target, until }: Debugged): z.output<typeof logged> {
+function debugView({ target, until }: Debugged): z.output<typeof logged> {
   const of = "app" in target ? target : { installation_uuid: target.installationUuid };
   return { ...of, until: toRfc3339(until) };
 }

@@ -1,6 +1,7 @@
-/** POST /v1/events: publishes an event as a service on the bus would. `data` stays the caller's own JSON text. */
+/** POST /v1/events: publishes an event like a service on the bus. `data` stays the caller's JSON text. */
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
+import type { PublishEvent } from "../../jetstream/event-publisher.ts";
 import { APP_SLUG, INSTALLATION_UUID } from "../../model/app.ts";
 import { AppError } from "../../model/app-error.ts";
 import { unsupportedContentType } from "../../model/event-formats.ts";
@@ -8,18 +9,17 @@ import { eventMessageId } from "../../model/event-key.ts";
 import { type EventLimits, readEvent } from "../../model/event-reader.ts";
 import { RecordInvalid } from "../../registry/records.ts";
 import { answer, type Route, route } from "../http/route.ts";
-import type { PublishEvent } from "../ports.ts";
+import { storedEvent } from "../schemas/events.ts";
 import { DATE_TIME_PATTERN, EVENT_TYPE } from "../schemas/parameters.ts";
-import { storedEvent } from "../schemas/schemas.ts";
 
-/** For the reference page: the body is read by model/event-reader.ts, as every event is. */
+/** For the reference page only: model/event-reader.ts reads the body, like that of every event. */
 const eventBody = z
   .looseObject({
     type: z.string().regex(EVENT_TYPE).meta({ description: "<resource>.<action>", example: "issue.created" }),
     id: z
       .union([z.string().min(1), z.int()])
       .nullish()
-      .meta({ description: "Unique for events of its type, or of its source if it is a CloudEvent; made when not given." }),
+      .meta({ description: "Unique among events of its type, or of its source for a CloudEvent; generated when absent." }),
     organization_id: z.union([z.string().min(1), z.int()]),
     installation_uuid: z.string().regex(INSTALLATION_UUID).nullish(),
     app: z.string().regex(APP_SLUG).nullish(),
@@ -30,7 +30,7 @@ const eventBody = z
   })
   .meta({ id: "EventBody" });
 
-/** Binary CloudEvents come over the bus only. */
+/** Binary CloudEvents are accepted on the bus only. */
 const READ_HEADERS: ReadonlySet<string> = new Set(["content-type", "traceparent", "tracestate"]);
 const cloudEventBody = z
   .looseObject({
@@ -56,7 +56,7 @@ export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[]
       method: "POST",
       url: "/v1/events",
       access: "admin",
-      summary: "Publishes one event: plain, or a structured CloudEvent (application/cloudevents+json).",
+      summary: "Publishes one event, plain or as a structured CloudEvent (application/cloudevents+json).",
       body: eventBody,
       otherBodies: { "application/cloudevents+json": cloudEventBody },
       rawBody: true,
@@ -86,7 +86,7 @@ export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[]
           resource,
           action,
           id: read.event.id,
-          // An id that was made here is the message's, too: the event's body has none.
+          // A generated id is the message id, because the event's body has none.
           messageId: read.event.id === id ? id : eventMessageId(read.event),
           body: text,
           contentType: read.event.source === null ? null : "application/cloudevents+json",
@@ -115,7 +115,7 @@ function addressOf(text: string): { resource: string; action: string; id: string
   return { resource: named[0], action: named[1], id: randomUUID() };
 }
 
-/** The reader's problems begin with the member's name. */
+/** A problem of the reader starts with the member's name. */
 function problemAt(problem: string): { path: string; message: string } {
   const colon = problem.indexOf(": ");
   return { path: problem.slice(0, colon), message: problem.slice(colon + 2) };

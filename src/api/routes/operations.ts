@@ -1,8 +1,7 @@
-/** For those who run it: /healthz, /readyz, /metrics. */
-
+/** For operators: /healthz, /readyz, /metrics. */
 import { answer, type Route, route } from "../http/route.ts";
 import type { Readiness } from "../ports.ts";
-import { health, metricsText, readiness as readinessForm } from "../schemas/schemas.ts";
+import { health, metricsText, readiness as readinessForm } from "../schemas/operations.ts";
 
 export function isReady(checks: ReturnType<Readiness["checks"]>): boolean {
   return Object.values(checks).every(({ ok, required }) => ok || !required);
@@ -22,7 +21,7 @@ export function operationRoutes({ readiness, renderMetrics }: { readiness: Readi
       method: "GET",
       url: "/readyz",
       access: "open",
-      summary: "Whether events are consumed and delivered now, and what stands in the way.",
+      summary: "Whether events are consumed and delivered now, and what prevents it.",
       answers: { 200: answer("ready", readinessForm), 503: answer("not ready", readinessForm) },
       handle() {
         const checks = readiness.checks();

@@ -1,15 +1,14 @@
-/** /v1/overview and what an app's own page begins with: all apps or one at a glance, once or as it changes. */
-
+/** /v1/overview and the overview of one app, as one answer or as a live stream; and the installations of an app. */
 import { z } from "zod";
-import { INSTALLATION_STATUSES } from "../../model/app.ts";
 import { AppError } from "../../model/app-error.ts";
 import type { LiveOverview } from "../../overview/live-overview.ts";
-import { installationsOfApp, liveOverview as liveOverviewForm, overview } from "../../overview/overview-schemas.ts";
 import { overviewJson, type ReadOverview, withOwnDeadLetters } from "../../overview/read-overview.ts";
 import { slugParameter, uuidParameter } from "../../registry/records.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
 import { type Answer, answer, jsonText, type Route, route } from "../http/route.ts";
 import type { BrokenOf } from "../ports.ts";
+import { installationStatus } from "../schemas/common.ts";
+import { installationsOfApp, liveOverview as liveOverviewForm, overview } from "../schemas/overview.ts";
 import { limit } from "../schemas/parameters.ts";
 import { installationView, viewFor } from "../schemas/records.ts";
 
@@ -35,9 +34,9 @@ export function overviewRoutes(dependencies: OverviewRoutesDependencies): Route[
     headers: {
       "content-type": "text/event-stream",
       "cache-control": "no-store",
-      // A stop waits for connections that are kept for a next call.
+      // A stop would wait for a connection that is kept alive for the next call.
       connection: "close",
-      // nginx would collect the answer.
+      // Stops nginx from buffering the stream.
       "x-accel-buffering": "no",
     },
   });
@@ -47,15 +46,15 @@ export function overviewRoutes(dependencies: OverviewRoutesDependencies): Route[
       method: "GET",
       url: "/v1/overview",
       access: "read",
-      summary: "All apps at a glance: installations, circuit, what is parked and dead, attempts of the last 24 hours.",
-      answers: { 200: answer("the overview; what can't be read now is null and named in problems", overview) },
+      summary: "All apps at a glance: installations, circuit, parked deliveries, dead letters, attempts of the last 24 hours.",
+      answers: { 200: answer("the overview; members that can't be read now are null and listed in problems", overview) },
       handle: async () => jsonText(overviewJson(await readOverview(), null)),
     }),
     route({
       method: "GET",
       url: "/v1/overview/live",
       access: "read",
-      summary: "The overview as server-sent events: all apps, then those that change, and every status event.",
+      summary: "The overview as server-sent events: all apps, then each change, and every status event.",
       answers: { 200: answer("`overview` and `status` events", liveOverviewForm, "text/event-stream") },
       handle: () => live(null, false),
     }),
@@ -66,7 +65,7 @@ export function overviewRoutes(dependencies: OverviewRoutesDependencies): Route[
       forApp: true,
       summary: "One app at a glance.",
       params,
-      answers: { 200: answer("as /v1/overview, of one app", overview) },
+      answers: { 200: answer("as /v1/overview, for one app", overview) },
       async handle({ params: { slug }, onlyApp }) {
         const text = overviewJson(await readOverview(), known(slug));
         if (onlyApp === null) return jsonText(text);
@@ -80,7 +79,7 @@ export function overviewRoutes(dependencies: OverviewRoutesDependencies): Route[
       forApp: true,
       summary: "One app as server-sent events.",
       params,
-      answers: { 200: answer("as /v1/overview/live, of one app", liveOverviewForm, "text/event-stream") },
+      answers: { 200: answer("as /v1/overview/live, for one app", liveOverviewForm, "text/event-stream") },
       handle: ({ params: { slug }, onlyApp }) => live(known(slug), onlyApp !== null),
     }),
     route({
@@ -88,13 +87,13 @@ export function overviewRoutes(dependencies: OverviewRoutesDependencies): Route[
       url: "/v1/apps/:slug/installations",
       access: "read",
       forApp: true,
-      summary: "An app's installations with what is parked for them and why they are broken.",
+      summary: "An app's installations with their parked deliveries and why they are broken.",
       params,
       query: z.object({
-        status: z.enum(INSTALLATION_STATUSES).optional(),
+        status: installationStatus.optional(),
         organization_id: z.string().min(1).optional(),
         limit: limit(100, 1000),
-        after: uuidParameter.optional().meta({ description: "`next` of the page before." }),
+        after: uuidParameter.optional().meta({ description: "`next` of the previous page." }),
       }),
       answers: { 200: answer("a page of installations by uuid", installationsOfApp) },
       async handle({ params: { slug }, query, ...call }) {

@@ -1,16 +1,18 @@
 /** GET /v1/apps/{slug}/webhook-requests: the request log, and POST /v1/apps/{slug}/test: one attempt right now. */
 import { z } from "zod";
-import type { QueryRequestLog, RequestLogRow } from "../../explain/ports.ts";
+import type { TestCallRequest } from "../../delivery/test-call.ts";
 import type { EventLimits } from "../../model/event-reader.ts";
 import { jsonExceeds } from "../../model/json-limits.ts";
 import { membersOf } from "../../model/json-text.ts";
 import { withoutSecrets } from "../../model/redaction/safe-url.ts";
 import { parseRecord, RecordInvalid, slugParameter, uuidParameter } from "../../registry/records.ts";
 import type { Registry } from "../../registry/registry.ts";
+import type { LogRow } from "../../storage/log-row.ts";
+import type { QueryRequestLog } from "../../storage/request-log-query.ts";
 import { answer, type Route, route } from "../http/route.ts";
-import type { CallTest, TestCall } from "../ports.ts";
+import type { CallTest } from "../ports.ts";
 import { eventType, flag, inOrder, limit, time } from "../schemas/parameters.ts";
-import { testResult, webhookRequestPage } from "../schemas/schemas.ts";
+import { testResult, webhookRequestPage } from "../schemas/request-log.ts";
 
 const params = z.object({ slug: slugParameter });
 
@@ -25,11 +27,11 @@ export interface RequestLogRoutesDependencies {
 
 const testBody = z.strictObject({
   event_type: eventType.default("test.ping"),
-  installation_uuid: uuidParameter.nullish().meta({ description: "Any of the app's when not given." }),
+  installation_uuid: uuidParameter.nullish().meta({ description: "Any installation of the app when absent." }),
   data: z
     .looseObject({})
     .optional()
-    .meta({ description: "Sent as it is written.", example: { message: "This is a test." } }),
+    .meta({ description: "Sent unchanged.", example: { message: "This is a test." } }),
 });
 
 export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLimits }: RequestLogRoutesDependencies): Route[] {
@@ -39,7 +41,7 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
       url: "/v1/apps/:slug/webhook-requests",
       access: "read",
       forApp: true,
-      summary: "The last attempts of an app, newest first.",
+      summary: "Lists the last attempts of an app, newest first.",
       params,
       query: inOrder(
         z.object({
@@ -47,12 +49,12 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
           errors_only: flag.optional(),
           organization_id: z.string().min(1).optional(),
           start: time.optional().meta({ description: "Attempts that began at this time or later." }),
-          end: time.optional().meta({ description: "Attempts that began before." }),
+          end: time.optional().meta({ description: "Attempts that began before this time." }),
           limit: limit(1000, 10_000),
-          after: cursor.optional().meta({ description: "`next` of the page before." }),
+          after: cursor.optional().meta({ description: "`next` of the previous page." }),
         }),
       ),
-      answers: { 200: answer("a page of the request log", webhookRequestPage), 503: "Redis is away" },
+      answers: { 200: answer("a page of the request log", webhookRequestPage), 503: "Redis is unreachable" },
       async handle({ params: { slug }, query }) {
         await registry.getApp(slug);
         const rows = await queryRequestLog({
@@ -71,11 +73,15 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
       url: "/v1/apps/:slug/test",
       access: "admin",
       forApp: true,
-      summary: "Sends a test event to the app now and answers with what came back. Logged, not counted, not retried.",
+      summary: "Sends a test event to the app now and answers with the result. The attempt is logged, but neither counted nor retried.",
       params,
       body: testBody,
       rawBody: true,
-      answers: { 200: answer("the attempt", testResult), 409: "the app is installed nowhere", 429: "no place for a test call now" },
+      answers: {
+        200: answer("the attempt", testResult),
+        409: "the app is not installed anywhere",
+        429: "too many test calls are in flight",
+      },
       example: { event_type: "issue.created", data: { issue: { id: "1" } } },
       async handle({ params: { slug }, body: text }) {
         const attempt = await callTest({ app: slug, ...readTestCall(text as unknown as string | undefined, eventLimits) });
@@ -97,15 +103,15 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
   ];
 }
 
-/** Rows come in meanwhile and old ones fall out: the cursor names a row, and where that is gone, its time. */
-function pageAfter(rows: readonly RequestLogRow[], after: string | undefined, size: number): { items: object[]; next: string | null } {
+/** New rows push old ones out between calls, so a cursor names a row, and its time in case the row is gone. */
+function pageAfter(rows: readonly LogRow[], after: string | undefined, size: number): { items: object[]; next: string | null } {
   const from = after === undefined ? 0 : positionAfter(rows, after);
   const items = rows.slice(from, from + size);
   const last = items.at(-1);
   return { items, next: last !== undefined && rows.length > from + size ? cursorOf(last) : null };
 }
 
-function positionAfter(rows: readonly RequestLogRow[], after: string): number {
+function positionAfter(rows: readonly LogRow[], after: string): number {
   const found = rows.findIndex((row) => cursorOf(row) === after);
   if (found !== -1) return found + 1;
   const [date = ""] = after.split("~");
@@ -113,12 +119,12 @@ function positionAfter(rows: readonly RequestLogRow[], after: string): number {
   return older === -1 ? rows.length : older;
 }
 
-function cursorOf({ date, delivery_id: deliveryId, attempt }: RequestLogRow): string {
+function cursorOf({ date, delivery_id: deliveryId, attempt }: LogRow): string {
   return `${date}~${deliveryId}~${attempt}`;
 }
 
-/** `data` stays the caller's own text, as in an event: number text, and names such as __proto__. */
-function readTestCall(text: string | undefined, limits: EventLimits): Omit<TestCall, "app"> {
+/** `data` stays the caller's JSON text, as in an event, so that number text and names such as __proto__ are kept. */
+function readTestCall(text: string | undefined, limits: EventLimits): Omit<TestCallRequest, "app"> {
   const json = text === undefined || text.trim() === "" ? "{}" : text;
   let value: unknown;
   try {

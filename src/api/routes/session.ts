@@ -1,6 +1,7 @@
-/** GET /v1/session: what a page for people needs to know before anything else. */
-import { session } from "../../overview/overview-schemas.ts";
+/** GET /v1/session: what the dashboard asks first. */
+
 import { answer, type Route, route } from "../http/route.ts";
+import { session } from "../schemas/session.ts";
 
 export interface SessionOptions {
   readonly version: string;
@@ -15,7 +16,7 @@ export function sessionRoutes({ version, traceUrl }: SessionOptions): Route[] {
       url: "/v1/session",
       access: "read",
       forApp: true,
-      summary: "What the caller's token covers, and where traces are shown.",
+      summary: "Shows the scope of the caller's token, and the link to traces.",
       answers: { 200: answer("the session", session) },
       handle: ({ scope, onlyApp }) => ({
         status: 200,

@@ -1,16 +1,16 @@
-/** GET /v1/apps/{slug}/stats: what came of an app's attempts over the last day, week or month, and how long they took. */
+/** GET /v1/apps/{slug}/stats: outcomes and latency of an app's attempts over the last day, week or month. */
 import { z } from "zod";
 import { AppError } from "../../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../../model/clock.ts";
 import type { StatsPeriod, StatsQuery } from "../../model/stats.ts";
-import { appStats } from "../../overview/overview-schemas.ts";
 import { slugParameter } from "../../registry/records.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
 import { answer, type Route, route } from "../http/route.ts";
+import { appStats } from "../schemas/stats.ts";
 
 const HOUR_MS = 3_600_000;
 
-/** Range → periods; each begins at a multiple of its length in UTC, and the last is the one that is going on. */
+/** Range → periods. Each starts at a multiple of its length in UTC; the last one is the current period. */
 const RANGES = {
   "24h": { stepMs: HOUR_MS, steps: 24 },
   "7d": { stepMs: 6 * HOUR_MS, steps: 28 },
@@ -33,16 +33,16 @@ export function statsRoutes({ index, stats, clock }: StatsRoutesDependencies): R
       summary: "Attempts by outcome and latency percentiles over time. Test events and manual resends are not counted.",
       params: z.object({ slug: slugParameter }),
       query: z.object({
-        range: z.enum(["24h", "7d", "30d"]).default("24h").meta({ description: "In periods of an hour, six hours, a day." }),
+        range: z.enum(["24h", "7d", "30d"]).default("24h").meta({ description: "Periods are an hour, six hours or a day long." }),
       }),
-      answers: { 200: answer("totals and periods", appStats), 503: "Redis is away" },
+      answers: { 200: answer("totals and periods", appStats), 503: "Redis is unreachable" },
       async handle({ params: { slug }, query: { range } }) {
         if (index.app(slug) === undefined) throw new AppError("NOT_FOUND", `no app ${slug}`);
         const { stepMs, steps } = RANGES[range];
         const now = clock.now();
         const start = now - (now % stepMs) - (steps - 1) * stepMs;
         const { total, periods, eventTypes } = await stats.ofApp(slug, start, stepMs, steps);
-        const { start: _, ...totals } = shown(total);
+        const { start: _, ...totals } = periodView(total);
         return {
           status: 200,
           body: {
@@ -52,7 +52,7 @@ export function statsRoutes({ index, stats, clock }: StatsRoutesDependencies): R
             end: toRfc3339(start + steps * stepMs),
             step_s: stepMs / 1000,
             totals,
-            periods: periods.map(shown),
+            periods: periods.map(periodView),
             event_types: eventTypes,
           },
         };
@@ -61,12 +61,11 @@ export function statsRoutes({ index, stats, clock }: StatsRoutesDependencies): R
   ];
 }
 
-function shown({ start, outcomes, latency }: StatsPeriod) {
+function periodView({ start, outcomes, latency }: StatsPeriod) {
   const attempts = Object.values(outcomes).reduce((sum, count) => sum + count, 0);
   return {
     start: toRfc3339(start),
     attempts,
-    /** Of attempts, not of deliveries: one that needed a retry counts twice. */
     success_rate: attempts === 0 ? null : Math.round((outcomes.delivered / attempts) * 10_000) / 10_000,
     outcomes,
     latency_ms: latency,

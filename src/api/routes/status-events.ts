@@ -1,12 +1,12 @@
-/** GET /v1/status-events: what has happened to integrations, circuits and deliveries, newest first. */
+/** GET /v1/status-events: past status changes of integrations, circuits and deliveries, newest first. */
 import { z } from "zod";
+import type { StatusHistory, StatusTopic } from "../../jetstream/status-history.ts";
 import { AppError } from "../../model/app-error.ts";
-import { statusEventPage } from "../../overview/overview-schemas.ts";
-import type { StatusHistory, StatusTopic } from "../../overview/ports.ts";
 import { slugParameter } from "../../registry/records.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import { limit, wholeNumber } from "../schemas/parameters.ts";
+import { statusEventPage } from "../schemas/status-events.ts";
 
 const TOPICS: readonly StatusTopic[] = ["integration", "circuit", "delivery"];
 
@@ -14,12 +14,12 @@ const topics = z
   .string()
   .regex(
     new RegExp(`^(?:${TOPICS.join("|")})(?:,(?:${TOPICS.join("|")}))*$`),
-    `wanted ${TOPICS.join(", ")}, or some of them separated by commas`,
+    `wanted one or more of ${TOPICS.join(", ")}, separated by commas`,
   )
   .transform((text) => text.split(",") as StatusTopic[])
   .meta({
     description:
-      "integration (broken, recovered, disabled, enabled), circuit (opened, closed), delivery (exhausted, rejected); all when not given.",
+      "integration (broken, recovered, disabled, enabled), circuit (opened, closed), delivery (exhausted, rejected); all when absent.",
     example: "integration,circuit",
   });
 
@@ -34,21 +34,21 @@ export function statusEventRoutes({ statusHistory, index }: StatusEventRoutesDep
       method: "GET",
       url: "/v1/status-events",
       access: "read",
-      summary: "Status events of the last 30 days, newest first.",
+      summary: "Lists the status events of the last 30 days, newest first.",
       query: z.object({
         app: slugParameter.optional(),
         topics: topics.optional(),
         limit: limit(50, 500),
-        after: wholeNumber(1).optional().meta({ description: "`next` of the page before." }),
+        after: wholeNumber(1).optional().meta({ description: "`next` of the previous page." }),
       }),
       answers: {
         200: answer("a page of status events (CloudEvents), each with its sequence in the stream", statusEventPage),
-        404: "no such app, and no events of one that was",
+        404: "no such app, and no events of a removed one",
       },
       async handle({ query }) {
         const filter = { app: query.app ?? null, topics: [...new Set(query.topics ?? TOPICS)] };
         const { items, next } = await statusHistory.list(filter, query.after ?? null, query.limit);
-        // An app that is gone can still have a history.
+        // A removed app may still have past events.
         if (items.length === 0 && query.after === undefined && filter.app !== null && index.app(filter.app) === undefined)
           throw new AppError("NOT_FOUND", `no app ${filter.app}`);
         return { status: 200, body: { items: items.map(({ sequence, event }) => ({ sequence, ...event })), next } };

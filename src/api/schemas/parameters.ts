@@ -6,7 +6,7 @@ import { parseRfc3339OrDate } from "../../model/rfc3339.ts";
 const token = EVENT_TOKEN.source.slice(1, -1);
 export const EVENT_TYPE = new RegExp(`^${token}\\.${token}$`);
 
-/** A day that the calendar has, and a time of it in some zone: what every reader of RFC 3339 takes. */
+/** A date of the calendar, and a time with a zone, as every RFC 3339 parser accepts them. */
 const DAY =
   "(?:\\d{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)|02-(?:0[1-9]|1\\d|2[0-8]))" +
   "|(?:\\d\\d(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)";
@@ -14,11 +14,11 @@ const TIME_OF_DAY = "T(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,9})?(?:Z|[
 const TIME_PATTERN = `^${DAY}(?:${TIME_OF_DAY})?$`;
 export const DATE_TIME_PATTERN = `^${DAY}${TIME_OF_DAY}$`;
 
-/** RFC 3339, or a date for its midnight UTC → milliseconds since the epoch. */
+/** RFC 3339, or a date (midnight UTC) → milliseconds since the epoch. */
 export const time = z
   .string()
   .transform((text, context) => {
-    // A plus sign in a query string arrives as a space unless it was encoded.
+    // An unencoded plus sign in a query string arrives as a space.
     const read = parseRfc3339OrDate(text.replace(/(?<=:\d\d(?:\.\d+)?) (?=\d\d:\d\d$)/, "+"));
     if (read.ok) return read.epochMs;
     context.addIssue({ code: "custom", message: read.problem.replace(/time$/, "time such as 2026-01-05T10:11:12Z") });
@@ -34,7 +34,7 @@ export const eventType = z.string().regex(EVENT_TYPE, "wanted <resource>.<action
 
 const LARGEST = 999_999_999_999_999;
 
-/** A whole number in digits: Number() would take 1e2, 0x10 and spaces, too. */
+/** A whole number in digits; Number() would also accept 1e2, 0x10 and spaces. */
 export function wholeNumber(least: number, most = LARGEST): z.ZodType<number> {
   const range = most === LARGEST ? `${least} or more` : `${least} to ${most}`;
   return z
@@ -51,7 +51,7 @@ export function limit(byDefault: number, most: number): z.ZodType<number> {
   return wholeNumber(1, most).default(Math.min(byDefault, most));
 }
 
-/** An object with times from `start`, included, to `end`, which is not. */
+/** An object with a time span: `start` ≤ t < `end`. */
 export function inOrder<S extends z.ZodType<{ start?: number | null | undefined; end?: number | null | undefined }>>(schema: S): S {
   return schema.refine(({ start, end }) => start == null || end == null || start <= end, {
     path: ["start"],
@@ -63,3 +63,5 @@ export const deliveryId = z
   .string()
   .regex(/^dlv_[0-9a-f]{32}$/, "wanted dlv_ and 32 hex digits")
   .meta({ example: "dlv_0123456789abcdef0123456789abcdef" });
+
+export const deadLetterSequence = wholeNumber(1).meta({ example: 7 });

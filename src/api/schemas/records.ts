@@ -1,4 +1,4 @@
-/** Registry records as the API shows them: never a secret, never what Posthorn keeps for itself; and ETags. */
+/** Registry records as the API shows them, without secrets and internal members; ETags and preconditions. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { App, Installation } from "../../model/app.ts";
 import { toRfc3339 } from "../../model/clock.ts";
@@ -7,13 +7,13 @@ import type { Precondition } from "../../registry/record-tag.ts";
 import { RecordInvalid } from "../../registry/records.ts";
 import type { Call } from "../http/route.ts";
 
-/** What a caller may see of a record. */
+/** The members of a record that a caller may see. */
 export interface View {
-  /** URLs with what they carry in their queries. */
+  /** URLs with user names and query values. */
   readonly showsUrls: boolean;
 }
 
-/** An admin token may: it edits them. */
+/** Admin tokens see whole URLs, because they edit them. */
 export function viewFor({ scope, onlyApp }: Pick<Call<never, never, never>, "scope" | "onlyApp">): View {
   return { showsUrls: scope === "admin" && onlyApp === null };
 }
@@ -33,11 +33,11 @@ export function appView(app: App, view: View): object {
     timeout_ms: app.timeoutMs,
     retry_schedule_s: app.retryScheduleMs?.map((ms) => ms / 1000) ?? null,
     max_in_flight: app.maxInFlight,
-    created_at: timeOrNull(app.createdAt),
-    updated_at: timeOrNull(app.updatedAt),
     ordered: app.orderBy !== "none",
     order_by: app.orderBy,
     on_exhausted: app.onExhausted,
+    created_at: timeOrNull(app.createdAt),
+    updated_at: timeOrNull(app.updatedAt),
   };
 }
 
@@ -54,7 +54,7 @@ export function installationView(installation: Installation, view: View): object
   };
 }
 
-/** With the record that it is an answer about: the newest value that can't be read is named. */
+/** Added to a record's answer when its newest value can't be read. */
 export function invalidView(problem: string | null): object {
   return problem === null ? {} : { invalid: problem };
 }
@@ -63,7 +63,7 @@ function timeOrNull(epochMs: number | null): string | null {
   return epochMs === null ? null : toRfc3339(epochMs);
 }
 
-/** The Standard Webhooks form of a client secret: the key is the secret's UTF-8 bytes. */
+/** The Standard Webhooks form of a client secret, whose key is the secret's UTF-8 bytes. */
 export function webhookSecret(clientSecret: string): string {
   return `whsec_${Buffer.from(clientSecret).toString("base64")}`;
 }
@@ -80,6 +80,6 @@ export function preconditionOf(headers: IncomingHttpHeaders): Precondition {
   const absent = noneMatch === "*";
   if (match === undefined) return { tag: null, absent };
   if (match === "*") return { tag: "*", absent };
-  // Some other tag than ours can't be the record's, and none of ours is empty.
+  // An unreadable tag becomes the empty one, which no record has.
   return { tag: /^(?:W\/)?"([\w-]+)"$/.exec(match)?.[1] ?? "", absent };
 }

@@ -14,6 +14,14 @@ export const PROCESS_SETTINGS = {
     group: PROCESS,
     about: "`debug` and below add detail; `info` has one line per attempt.",
   }),
+  LOG_FORMAT: setting({
+    parse: parseChoice(["auto", "json", "pretty"]),
+    default: "auto",
+    form: "`auto`, `json` or `pretty`",
+    group: PROCESS,
+    about:
+      "`json`: one JSON object per line. `pretty`: lines for people. `auto`: pretty when standard output is a terminal, otherwise JSON.",
+  }),
   LOG_DELIVERED_PERCENT: integer(
     "100",
     { group: PROCESS, about: "Percentage of delivered attempts that are logged; failed ones are always logged." },

@@ -17,7 +17,7 @@ export interface ListedAttempt {
 
 interface AttemptListProps {
   readonly attempts: readonly ListedAttempt[];
-  /** The one that is looked at. */
+  /** The attempt that is shown. */
   readonly shown?: string;
   readonly onOpen?: (key: string) => void;
 }
@@ -27,7 +27,7 @@ export function AttemptList({ attempts, shown, onOpen }: AttemptListProps) {
     <ol class="attempts">
       {attempts.map(({ key, attempt, at, outcome, code, durationMs, error }) => (
         <li key={key} aria-current={key === shown ? "true" : undefined}>
-          <span class="figure faint">{attempt}</span>
+          <span class="numeric faint">{attempt}</span>
           {onOpen === undefined || key === shown ? (
             <When at={at} />
           ) : (
@@ -36,7 +36,7 @@ export function AttemptList({ attempts, shown, onOpen }: AttemptListProps) {
             </button>
           )}
           <OutcomePill outcome={outcome} code={code} />
-          <span class="figure muted">{duration(durationMs)}</span>
+          <span class="numeric muted">{duration(durationMs)}</span>
           {error !== null && <span class="muted ellipsis attempt-error">{error}</span>}
         </li>
       ))}

@@ -1,6 +1,6 @@
 /**
  * A chart over time: stacked bars or lines. The legend shows the totals, or the values of the period that the pointer or
- * the arrow keys are on; the same figures are there as a table.
+ * the arrow keys select; a table has the same numbers.
  */
 import type { TargetedPointerEvent } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
@@ -9,9 +9,9 @@ import type { Scale } from "../chart-scale.ts";
 export interface Series {
   readonly key: string;
   readonly label: string;
-  /** Of each period; null where there is none. */
+  /** One value per period; null: none. */
   readonly values: readonly (number | null)[];
-  /** Of the whole range, for the legend. */
+  /** For the whole range, in the legend. */
   readonly total: number | null;
 }
 
@@ -23,7 +23,7 @@ export interface ChartProps {
   readonly periods: ReadonlyArray<{ readonly short: string; readonly full: string }>;
   readonly scale: Scale;
   readonly format: (value: number) => string;
-  /** What the totals are of: "last 24 hours". */
+  /** The range of the totals: "last 24 hours". */
   readonly range: string;
 }
 
@@ -115,12 +115,12 @@ export function Chart({ title, kind, series, periods, scale, format, range }: Ch
         {series.map(({ key, label, values, total }) => (
           <li key={key}>
             <span class={`swatch fill-${key}`} aria-hidden="true" />
-            {label} <strong class="figure">{shown(at === null ? total : (values[at] ?? null), format)}</strong>
+            {label} <strong class="numeric">{shown(at === null ? total : (values[at] ?? null), format)}</strong>
           </li>
         ))}
       </ul>
       <details class="chart-table">
-        <summary>As a table</summary>
+        <summary>Show as table</summary>
         <div class="table-frame">
           <table>
             <thead>
@@ -138,7 +138,7 @@ export function Chart({ title, kind, series, periods, scale, format, range }: Ch
                 <tr key={full}>
                   <th scope="row">{full}</th>
                   {series.map(({ key, values }) => (
-                    <td key={key} class="right figure">
+                    <td key={key} class="right numeric">
                       {shown(values[index] ?? null, format)}
                     </td>
                   ))}
@@ -165,7 +165,7 @@ function bars(series: readonly Series[], length: number, x: (index: number) => n
       if (value === null || value === 0) continue;
       const from = below[index] ?? 0;
       below[index] = from + value;
-      // What happened at all is at least a hairline.
+      // Even the smallest value gets a hairline.
       const top = Math.min(y(from + value), y(from) - 1);
       path += `M${x(index) - width / 2} ${y(from)}V${top}h${width}V${y(from)}z`;
     }

@@ -1,4 +1,4 @@
-/** Text as it is, which scrolls when it is long. */
+/** Preformatted text that scrolls when it is long. */
 import type { ComponentChildren } from "preact";
 
 export function Code({ label, children }: { label: string; children: ComponentChildren }) {

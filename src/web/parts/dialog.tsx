@@ -10,7 +10,7 @@ interface DialogProps {
   readonly onClose: () => void;
   readonly children: ComponentChildren;
   readonly footer?: ComponentChildren;
-  /** A panel at the side, for looking into one of many. */
+  /** A side panel, for one item of a list. */
   readonly side?: boolean;
 }
 
@@ -39,7 +39,7 @@ export function Dialog({ title, onClose, children, footer, side = false }: Dialo
 interface ConfirmProps {
   readonly title: string;
   readonly children: ComponentChildren;
-  /** What the button says. */
+  /** Text of the button. */
   readonly action: string;
   readonly danger?: boolean;
   /** Closes the dialog when it resolves. @throws ApiError, which is shown */
@@ -70,7 +70,7 @@ export function Confirm({ title, children, action, danger = false, onConfirm, on
   );
 }
 
-/** An action with its state, for a button and what stands beside it. */
+/** An action with its state, for a button and its error. */
 export function useAction(action: () => Promise<unknown>, onDone: () => void = () => {}) {
   const [state, setState] = useState<{ isRunning: boolean; error: ApiError | null }>({ isRunning: false, error: null });
   const run = (): void => {

@@ -4,7 +4,7 @@ import { useGround } from "../ground.ts";
 import { Copyable } from "./copy.tsx";
 import { sentence } from "./notice.tsx";
 
-/** Those without a value are left out. */
+/** Pairs without a value are omitted. */
 export function Facts({ facts }: { facts: ReadonlyArray<readonly [name: string, value: ComponentChildren]> }) {
   return (
     <dl class="facts">
@@ -20,7 +20,7 @@ export function Facts({ facts }: { facts: ReadonlyArray<readonly [name: string, 
   );
 }
 
-/** What happened in the words of the one who saw it, and what it means. */
+/** The recorded error, and its meaning. */
 export function Lead({ what, meaning }: { what: string | null; meaning: string }) {
   return (
     <div class="lead">
@@ -30,7 +30,7 @@ export function Lead({ what, meaning }: { what: string | null; meaning: string }
   );
 }
 
-/** Links to the trace backend where POSTHORN_TRACE_URL says how. */
+/** Links to the trace backend if POSTHORN_TRACE_URL is set. */
 export function TraceId({ id }: { id: string }) {
   const { trace_url } = useGround().session;
   return <Copyable value={id} label="trace id" href={trace_url?.replaceAll("{trace_id}", id) ?? null} />;

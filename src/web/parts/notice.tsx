@@ -1,4 +1,4 @@
-/** What a view says when there is nothing to show, and when it can't tell whether there is. */
+/** Notices of a view: nothing to show, loading, or failed to load. */
 import type { ComponentChildren } from "preact";
 import type { ApiError } from "../api.ts";
 import { WarningIcon } from "./icons.tsx";
@@ -12,7 +12,7 @@ export function Empty({ title, children }: { title: string; children?: Component
   );
 }
 
-/** @param what what could not be loaded, as in "The request log could not be loaded". */
+/** @param what subject of "… could not be loaded": "The request log" */
 export function Failed({ what, error, retry }: { what: string; error: ApiError; retry?: () => void }) {
   const isForbidden = error.status === 403;
   return (
@@ -43,7 +43,7 @@ export function Note({ kind = "plain", children }: { kind?: "plain" | "warn" | "
 export function Loading({ what }: { what: string }) {
   return (
     <p class="loading" role="status">
-      <span class="spinner" aria-hidden="true" /> Loading {what} …
+      <span class="spinner" aria-hidden="true" /> Loading {what}…
     </p>
   );
 }

@@ -1,4 +1,4 @@
-/** A choice among few, all in sight. */
+/** A choice among a few visible options. */
 
 interface SegmentsProps<T extends string> {
   readonly label: string;

@@ -4,7 +4,7 @@ import { setQuery } from "../routing.ts";
 import { addressTimeOf, localTimeOf } from "../time-span.ts";
 
 interface SpanFieldsProps {
-  /** As the address has them. */
+  /** In the form of the address. */
   readonly from: string;
   readonly to: string;
   readonly problem: string | null;
@@ -34,7 +34,7 @@ const EARLIEST = "2000-01-01T00:00";
 function SpanField({ name, label, time, isInvalid }: { name: string; label: string; time: string; isInvalid: boolean }) {
   const input = useRef<HTMLInputElement>(null);
   useEffect(() => {
-    // What is being typed is left alone.
+    // Does not interrupt typing.
     if (input.current !== null && input.current !== document.activeElement) input.current.value = localTimeOf(time);
   }, [time]);
   return (

@@ -1,4 +1,4 @@
-/** The last 24 hours of an app, small. The figures stand beside them in words. */
+/** Small charts of an app's last 24 hours, next to the numbers in text. */
 
 const WIDTH = 96;
 const HEIGHT = 22;
@@ -22,7 +22,7 @@ export function VolumeSpark({ attempts }: { attempts: readonly number[] }) {
   );
 }
 
-/** Each hour's attempts as a whole: how much of it was delivered, and what was not on top. */
+/** The share of each hour's attempts that delivered, with the rest on top. */
 export function RateSpark({ attempts, delivered }: { attempts: readonly number[]; delivered: readonly number[] }) {
   let good = "";
   let bad = "";

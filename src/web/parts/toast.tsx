@@ -1,4 +1,4 @@
-/** Says for a while what an action has done. */
+/** Shows the result of an action for a few seconds. */
 
 import type { ComponentChildren } from "preact";
 import { createContext } from "preact";

@@ -7,7 +7,7 @@ import { sum } from "../condition.ts";
 import { duration, percent, shortCount } from "../format.ts";
 import { OUTCOME_ORDER, OUTCOME_TEXTS } from "../outcomes.ts";
 import { Chart, type Series } from "../parts/chart.tsx";
-import { Figure, Figures } from "../parts/figures.tsx";
+import { Metric, Metrics } from "../parts/metrics.tsx";
 import { Empty, Failed, Loading } from "../parts/notice.tsx";
 import { Segments } from "../parts/segments.tsx";
 import { type Place, setQuery } from "../routing.ts";
@@ -44,16 +44,16 @@ export function AppOverview({ row, place }: { row: AppRow; place: Place }) {
       {value === null && stats.error === null && <Loading what="the stats" />}
       {value !== null && (
         <>
-          <Figures label={`Attempts of the ${range.words}`}>
-            <Figure label="Attempts" value={shortCount(value.totals.attempts)} />
-            <Figure label="Success rate" value={value.totals.success_rate === null ? "–" : percent(value.totals.success_rate)} />
-            <Figure label="Median" value={latency(value.totals.latency_ms.p50)} />
-            <Figure label="95th percentile" value={latency(value.totals.latency_ms.p95)} />
-            <Figure label="99th percentile" value={latency(value.totals.latency_ms.p99)} />
-          </Figures>
+          <Metrics label={`Attempts of the ${range.words}`}>
+            <Metric label="Attempts" value={shortCount(value.totals.attempts)} />
+            <Metric label="Success rate" value={value.totals.success_rate === null ? "–" : percent(value.totals.success_rate)} />
+            <Metric label="Median" value={latency(value.totals.latency_ms.p50)} />
+            <Metric label="95th percentile" value={latency(value.totals.latency_ms.p95)} />
+            <Metric label="99th percentile" value={latency(value.totals.latency_ms.p99)} />
+          </Metrics>
           {value.totals.attempts === 0 ? (
             <Empty title={`No attempts in the ${range.words}.`}>
-              <p>Test events and manual resends are not counted here; they are in the request log.</p>
+              <p>Test events and manual resends are not counted; the request log shows them.</p>
             </Empty>
           ) : (
             <Charts stats={value} words={range.words} />
@@ -94,12 +94,12 @@ function Charts({ stats, words }: { stats: AppStats; words: string }) {
       />
       {latencies.length === 0 ? (
         <div class="card chart">
-          <h3>Time to answer</h3>
-          <Empty title="No receiver has answered in this time." />
+          <h3>Response time</h3>
+          <Empty title="No answers in this period." />
         </div>
       ) : (
         <Chart
-          title="Time to answer"
+          title="Response time"
           kind="lines"
           series={percentiles}
           periods={labels}
@@ -134,16 +134,16 @@ function labelsOf(start: number, stepMs: number): { short: string; full: string 
 
 const NOT_MORE_OFTEN_THAN_MS = 10_000;
 
-/** Loads again when a figure of the live overview has changed, now and then. */
-function useReloadWith(figure: number | null, reload: () => void): void {
-  const loaded = useRef({ figure, at: Date.now() });
+/** Reloads, at a limited rate, when the app's live overview changes. */
+function useReloadWith(value: number | null, reload: () => void): void {
+  const loaded = useRef({ value, at: Date.now() });
   useEffect(() => {
-    if (figure === loaded.current.figure) return;
+    if (value === loaded.current.value) return;
     const wait = Math.max(0, loaded.current.at + NOT_MORE_OFTEN_THAN_MS - Date.now());
     const timer = setTimeout(() => {
-      loaded.current = { figure, at: Date.now() };
+      loaded.current = { value, at: Date.now() };
       reload();
     }, wait);
     return () => clearTimeout(timer);
-  }, [figure, reload]);
+  }, [value, reload]);
 }

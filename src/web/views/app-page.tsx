@@ -39,7 +39,7 @@ export function AppPage({ slug, place }: { slug: string; place: Place }) {
   if (row === null) {
     return (
       <Note kind="bad">
-        There is no app <strong>{slug}</strong>, or not any more. <a href="#/">To the apps</a>
+        There is no app <strong>{slug}</strong>. <a href="#/">Show all apps</a>
       </Note>
     );
   }
@@ -81,7 +81,7 @@ export function AppPage({ slug, place }: { slug: string; place: Place }) {
       {tab === "dead-letters" && <DeadLetters app={slug} place={place} />}
       {tab === "timeline" && can.seeAll && <Timeline app={slug} place={place} />}
       {tab === "settings" && <AppSettings slug={slug} />}
-      {!tabs.some(({ part }) => part === tab) && <Empty title="There is nothing here, or your token does not cover it." />}
+      {!tabs.some(({ part }) => part === tab) && <Empty title="Page not found, or not covered by your token." />}
       {isTesting && <TestEvent slug={slug} onClose={() => setTesting(false)} />}
     </>
   );

@@ -1,4 +1,4 @@
-/** An app's record as a form, and its secret. A change that somebody else made meanwhile is never overwritten. */
+/** An app's settings as a form, and its secret. A save never overwrites a concurrent change. */
 import { useRef, useState } from "preact/hooks";
 import type { App, RotatedSecret } from "../../client/api-types.generated.ts";
 import { ApiError, call, request } from "../api.ts";
@@ -23,7 +23,7 @@ export function AppSettings({ slug }: { slug: string }) {
   const { record, etag } = loaded.value;
   return (
     <>
-      {!can.change && <Note>Your token may look at the settings, not change them.</Note>}
+      {!can.change && <Note>Your token can view the settings, but not change them.</Note>}
       <RecordForm key={etag} record={record} etag={etag} onSaved={loaded.reload} isReadOnly={!can.change} />
       {can.change && <Secret slug={slug} />}
     </>
@@ -42,7 +42,7 @@ function RecordForm({ record, etag, onSaved, isReadOnly }: { record: App; etag: 
       headers: etag === null ? {} : { "if-match": etag },
     }).catch((reason: unknown) => {
       if (reason instanceof ApiError && reason.status === 412) {
-        throw new ApiError(412, "Somebody else has changed the app in the meantime. Load the page again to see what it is now.");
+        throw new ApiError(412, "The app was changed in the meantime. Reload the page to see the current settings.");
       }
       throw reason;
     });
@@ -79,7 +79,7 @@ function RecordForm({ record, etag, onSaved, isReadOnly }: { record: App; etag: 
           <textarea name="events" class="mono" rows={rowsFor(form.events)} spellcheck={false}>
             {form.events}
           </textarea>
-          <small>One a line: issue, issue.created, metric_alert.*, or * for all.</small>
+          <small>One per line: issue, issue.created, metric_alert.*, or * for all.</small>
         </label>
         <label class="field">
           <span>Headers</span>
@@ -92,7 +92,7 @@ function RecordForm({ record, etag, onSaved, isReadOnly }: { record: App; etag: 
           >
             {form.headers}
           </textarea>
-          <small>Sent with every webhook. One a line: Name: value.</small>
+          <small>Sent with every webhook. One per line: Name: value.</small>
         </label>
         <div class="field-row">
           <label class="field">
@@ -103,7 +103,7 @@ function RecordForm({ record, etag, onSaved, isReadOnly }: { record: App; etag: 
             <span>Concurrent attempts</span>
             <input name="max_in_flight" inputMode="numeric" defaultValue={form.max_in_flight} placeholder="Default" />
           </label>
-          <Choice label="Order" name="ordered" chosen={form.ordered} options={{ false: "As it comes", true: "One after the other" }} />
+          <Choice label="Order" name="ordered" chosen={form.ordered} options={{ false: "Concurrent", true: "One at a time" }} />
         </div>
         <label class="field">
           <span>Retries after, s</span>
@@ -157,7 +157,7 @@ function Secret({ slug }: { slug: string }) {
       <div class="section-head">
         <div>
           <h2 id="secret">Client secret</h2>
-          <p class="muted">Signs every webhook. After a rotation both secrets are valid for a day, so that the receiver can follow.</p>
+          <p class="muted">Signs every webhook. After a rotation both secrets are valid for a day, so that the receiver can switch.</p>
         </div>
         <button type="button" class="button" onClick={() => setAsking(true)}>
           Rotate secret
@@ -170,12 +170,12 @@ function Secret({ slug }: { slug: string }) {
           onClose={() => setAsking(false)}
           onConfirm={async () => setRotated(await call<RotatedSecret>(`v1/apps/${slug}/secret/rotate`, { method: "POST" }))}
         >
-          <p>A new secret is made and shown once. Webhooks carry both signatures for a day; then the old secret is no longer used.</p>
+          <p>A new secret is generated and shown once. Webhooks carry both signatures for a day; then the old secret is no longer used.</p>
         </Confirm>
       )}
       {rotated !== null && (
         <Dialog
-          title="The new secret"
+          title="New secret"
           onClose={() => setRotated(null)}
           footer={
             <button type="button" class="button primary" onClick={() => setRotated(null)}>
@@ -183,13 +183,13 @@ function Secret({ slug }: { slug: string }) {
             </button>
           }
         >
-          <p>It is shown now and never again.</p>
+          <p>It is shown only now.</p>
           <div class="secret">
             <span class="muted">Client secret</span>
             <Copyable value={rotated.client_secret} label="client secret" />
           </div>
           <div class="secret">
-            <span class="muted">As Standard Webhooks write it</span>
+            <span class="muted">In Standard Webhooks form</span>
             <Copyable value={rotated.webhook_secret} label="webhook secret" />
           </div>
           <p class="muted">

@@ -19,31 +19,39 @@ import { ReasonPill } from "../parts/pills.tsx";
 import { useSay } from "../parts/toast.tsx";
 import { When } from "../parts/when.tsx";
 import { hrefOf } from "../routing.ts";
-import { letterType, mayReplay } from "../rows.ts";
+import { deadLetterType, mayReplay } from "../rows.ts";
 import { useLoad } from "../use-load.ts";
 
-export function DeadLetterDetail({ letter, onClose, onReplayed }: { letter: DeadLetter; onClose: () => void; onReplayed: () => void }) {
+export function DeadLetterDetail({
+  deadLetter,
+  onClose,
+  onReplayed,
+}: {
+  deadLetter: DeadLetter;
+  onClose: () => void;
+  onReplayed: () => void;
+}) {
   const { can } = useGround();
   const say = useSay();
   const replay = useAction(async () => {
-    await call(`v1/dead-letters/${letter.sequence}/replay`, { method: "POST" });
-    say("On its way again.");
+    await call(`v1/dead-letters/${deadLetter.sequence}/replay`, { method: "POST" });
+    say("Replayed.");
     onClose();
     onReplayed();
   });
-  const { reason, error, event, attempts = [], app, headers, body, body_base64, body_cut } = letter;
+  const { reason, error, event, attempts = [], app, headers, body, body_base64, body_cut } = deadLetter;
   return (
     <Dialog
       side
       title={
         <>
-          {letterType(letter)} <ReasonPill reason={reason} />
+          {deadLetterType(deadLetter)} <ReasonPill reason={reason} />
         </>
       }
       onClose={onClose}
       footer={
         can.replay &&
-        mayReplay(letter) && (
+        mayReplay(deadLetter) && (
           <>
             <ActionError error={replay.error} />
             <button type="button" class="button primary" disabled={replay.isRunning} onClick={replay.run}>
@@ -56,14 +64,14 @@ export function DeadLetterDetail({ letter, onClose, onReplayed }: { letter: Dead
       <Lead what={error} meaning={REASON_TEXTS.get(reason)?.meaning ?? ""} />
       <Facts
         facts={[
-          ["Given up", <When at={letter.dead_lettered_at} />],
-          ["Happened", event && <When at={event.occurred_at} />],
+          ["Given up", <When at={deadLetter.dead_lettered_at} />],
+          ["Occurred", event && <When at={event.occurred_at} />],
           ["App", app && <a href={hrefOf(["apps", app])}>{app}</a>],
           ["Organization", event?.organization_id],
-          ["Installation", letter.installation_uuid && <Copyable value={letter.installation_uuid} label="installation" />],
-          ["Delivery", letter.delivery_id && <Copyable value={letter.delivery_id} label="delivery id" />],
+          ["Installation", deadLetter.installation_uuid && <Copyable value={deadLetter.installation_uuid} label="installation" />],
+          ["Delivery", deadLetter.delivery_id && <Copyable value={deadLetter.delivery_id} label="delivery id" />],
           ["Event", event && <Copyable value={event.id} label="event id" />],
-          ["Number", letter.sequence],
+          ["Number", deadLetter.sequence],
         ]}
       />
       {attempts.length > 0 && (
@@ -82,7 +90,7 @@ export function DeadLetterDetail({ letter, onClose, onReplayed }: { letter: Dead
           />
         </section>
       )}
-      {event !== undefined && <EventData sequence={letter.sequence} />}
+      {event !== undefined && <EventData sequence={deadLetter.sequence} />}
       {headers !== undefined && <Headers title="Message headers" headers={headers} />}
       {body !== undefined && <BodyView title="Message" text={body} isCut={body_cut === true} />}
       {body_base64 !== undefined && <BodyView title="Message, base64" text={body_base64} isCut={body_cut === true} />}
@@ -90,7 +98,7 @@ export function DeadLetterDetail({ letter, onClose, onReplayed }: { letter: Dead
   );
 }
 
-/** Read as text, so that its numbers keep their digits. */
+/** Reads the event as text, so that its numbers keep their digits. */
 function EventData({ sequence }: { sequence: number }) {
   const { value, error, reload } = useLoad(String(sequence), async (signal) => {
     const text = await (await request(`v1/dead-letters/${sequence}`, { signal })).text();

@@ -1,4 +1,4 @@
-/** What was given up: to look into, and to send on its way again. */
+/** Dead letters: shows them, and replays them. */
 import { useEffect, useState } from "preact/hooks";
 import type { DeadLetterPage } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
@@ -9,7 +9,7 @@ import { ReasonPill } from "../parts/pills.tsx";
 import { SINCE_OPTIONS, sinceStart } from "../parts/since.ts";
 import { When } from "../parts/when.tsx";
 import { hrefOf, type Place, setQuery } from "../routing.ts";
-import { letterType, mayReplay } from "../rows.ts";
+import { deadLetterType, mayReplay } from "../rows.ts";
 import { useLoad } from "../use-load.ts";
 import { DeadLetterDetail } from "./dead-letter-detail.tsx";
 import { ReplayAll, type ReplayFilter, ReplaySelected } from "./replay.tsx";
@@ -24,14 +24,14 @@ export function DeadLettersPage({ place }: { place: Place }) {
     <>
       <div class="head">
         <h1 tabIndex={-1}>Dead letters</h1>
-        <p class="head-sub">What was given up after its last attempt, or could not be delivered at all. Kept for 30 days.</p>
+        <p class="head-sub">Deliveries that were given up after the last attempt, or could not be attempted. Kept for 30 days.</p>
       </div>
       <DeadLetters app={null} place={place} />
     </>
   );
 }
 
-/** @param app null: of all apps. */
+/** @param app null: all apps */
 export function DeadLetters({ app, place }: { app: string | null; place: Place }) {
   const { can, feed } = useGround();
   const { type = "", since = "", after = "", open } = place.query;
@@ -46,10 +46,10 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
       },
     ),
   );
-  const letters = page.value?.items ?? [];
-  const marked = letters.filter(({ sequence }) => selected.has(sequence));
-  const replayable = letters.filter(mayReplay);
-  const opened = letters.find(({ sequence }) => String(sequence) === open);
+  const deadLetters = page.value?.items ?? [];
+  const selectedRows = deadLetters.filter(({ sequence }) => selected.has(sequence));
+  const replayable = deadLetters.filter(mayReplay);
+  const opened = deadLetters.find(({ sequence }) => String(sequence) === open);
   const isFiltered = Boolean(type || since || (app === null && slug));
   const filter: ReplayFilter = { app: slug || null, event_type: type || null, start: sinceStart(since) };
   const toggle = (sequence: number, isOn: boolean): void => {
@@ -109,13 +109,13 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
           </button>
           {can.replay && replayable.length > 0 && (
             <>
-              {marked.length > 0 && (
+              {selectedRows.length > 0 && (
                 <button type="button" class="button primary" onClick={() => setReplaying("selected")}>
-                  Replay {marked.length} selected
+                  Replay {selectedRows.length} selected
                 </button>
               )}
               <button type="button" class="button" onClick={() => setReplaying("all")}>
-                {isFiltered ? "Replay all that match" : "Replay all"}
+                {isFiltered ? "Replay all matching" : "Replay all"}
               </button>
             </>
           )}
@@ -123,8 +123,8 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
       </div>
       {page.error !== null && <Failed what="The dead letters" error={page.error} retry={page.reload} />}
       {page.value === null && page.error === null && <Loading what="the dead letters" />}
-      {page.value !== null && letters.length === 0 && (
-        <Empty title={isFiltered || after !== "" ? "No dead letter matches." : "There are no dead letters."}>
+      {page.value !== null && deadLetters.length === 0 && (
+        <Empty title={isFiltered || after !== "" ? "No matching dead letters." : "There are no dead letters."}>
           {isFiltered || after !== "" ? (
             <button
               type="button"
@@ -134,11 +134,11 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
               Show all
             </button>
           ) : (
-            <p>Nothing was given up. That is as it should be.</p>
+            <p>Every delivery has succeeded so far, or is still in progress.</p>
           )}
         </Empty>
       )}
-      {letters.length > 0 && (
+      {deadLetters.length > 0 && (
         <div class="card table-frame">
           <table class="dead">
             <thead>
@@ -148,7 +148,7 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
                     <input
                       type="checkbox"
                       aria-label="Select all shown"
-                      checked={marked.length > 0 && marked.length === replayable.length}
+                      checked={selectedRows.length > 0 && selectedRows.length === replayable.length}
                       onChange={(event) =>
                         setSelected(new Set(event.currentTarget.checked ? replayable.map(({ sequence }) => sequence) : []))
                       }
@@ -172,40 +172,44 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
               </tr>
             </thead>
             <tbody>
-              {letters.map((letter) => (
-                <tr key={letter.sequence} class="linked">
+              {deadLetters.map((deadLetter) => (
+                <tr key={deadLetter.sequence} class="linked">
                   {can.replay && (
                     <td class="tick">
-                      {mayReplay(letter) && (
+                      {mayReplay(deadLetter) && (
                         <input
                           type="checkbox"
-                          aria-label={`Select ${letterType(letter)} ${letter.sequence}`}
-                          checked={selected.has(letter.sequence)}
-                          onChange={(event) => toggle(letter.sequence, event.currentTarget.checked)}
+                          aria-label={`Select ${deadLetterType(deadLetter)} ${deadLetter.sequence}`}
+                          checked={selected.has(deadLetter.sequence)}
+                          onChange={(event) => toggle(deadLetter.sequence, event.currentTarget.checked)}
                         />
                       )}
                     </td>
                   )}
-                  <td class="nowrap figure">
-                    <When at={letter.dead_lettered_at} />
+                  <td class="nowrap numeric">
+                    <When at={deadLetter.dead_lettered_at} />
                   </td>
                   {app === null && (
                     <td class="medium">
-                      {letter.app == null ? <span class="faint">none</span> : <a href={hrefOf(["apps", letter.app])}>{letter.app}</a>}
+                      {deadLetter.app == null ? (
+                        <span class="faint">none</span>
+                      ) : (
+                        <a href={hrefOf(["apps", deadLetter.app])}>{deadLetter.app}</a>
+                      )}
                     </td>
                   )}
                   <th scope="row">
-                    <button type="button" class="row-link" onClick={() => setQuery({ open: String(letter.sequence) })}>
-                      {letterType(letter)}
+                    <button type="button" class="row-link" onClick={() => setQuery({ open: String(deadLetter.sequence) })}>
+                      {deadLetterType(deadLetter)}
                     </button>
-                    {app === null && letter.app != null && <span class="sub tiny-only">{letter.app}</span>}
-                    {letter.error !== null && <span class="sub ellipsis">{letter.error}</span>}
+                    {app === null && deadLetter.app != null && <span class="sub tiny-only">{deadLetter.app}</span>}
+                    {deadLetter.error !== null && <span class="sub ellipsis">{deadLetter.error}</span>}
                   </th>
                   <td>
-                    <ReasonPill reason={letter.reason} />
+                    <ReasonPill reason={deadLetter.reason} />
                   </td>
-                  <td class="right medium figure">{letter.attempts_made ?? 0}</td>
-                  <td class="wide">{letter.event?.organization_id}</td>
+                  <td class="right medium numeric">{deadLetter.attempts_made ?? 0}</td>
+                  <td class="wide">{deadLetter.event?.organization_id}</td>
                 </tr>
               ))}
             </tbody>
@@ -222,8 +226,10 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
           </button>
         </div>
       )}
-      {opened !== undefined && <DeadLetterDetail key={open} letter={opened} onClose={() => setQuery({ open: null })} onReplayed={done} />}
-      {replaying === "selected" && <ReplaySelected letters={marked} onClose={() => setReplaying(null)} onDone={done} />}
+      {opened !== undefined && (
+        <DeadLetterDetail key={open} deadLetter={opened} onClose={() => setQuery({ open: null })} onReplayed={done} />
+      )}
+      {replaying === "selected" && <ReplaySelected deadLetters={selectedRows} onClose={() => setReplaying(null)} onDone={done} />}
       {replaying === "all" && <ReplayAll filter={filter} onClose={() => setReplaying(null)} onDone={done} />}
     </>
   );

@@ -1,4 +1,4 @@
-/** Where a delivery is now, whatever became of the attempt that is looked at. */
+/** The current state of a delivery, whatever the outcome of the attempt that is shown. */
 import type { ComponentChildren } from "preact";
 import type { DeliveryAnswer, ExplainedDelivery } from "../../client/api-types.generated.ts";
 import { ApiError, call } from "../api.ts";
@@ -13,20 +13,20 @@ import { useLoad } from "../use-load.ts";
 
 const STATES = {
   delivered: { kind: "ok", text: "Delivered" },
-  retrying: { kind: "warn", text: "To be tried again" },
+  retrying: { kind: "warn", text: "Retrying" },
   parked: { kind: "warn", text: "Parked" },
   dead_letter: { kind: "bad", text: "Dead letter" },
   pending: { kind: "plain", text: "Pending" },
-  test_failed: { kind: "bad", text: "Failed test call" },
+  test_failed: { kind: "bad", text: "Test call failed" },
   unknown: { kind: "plain", text: "Unknown" },
 } as const;
 
 const PARKED_TEXTS = {
-  disabled: "The installation is disabled; it is delivered when somebody enables it.",
-  broken: "The integration is broken; the oldest that is parked is tried now and then, and a success delivers the others.",
-  circuit: "The app’s circuit is open; what is parked is delivered when an attempt succeeds.",
-  ordered: "The app gets one delivery after the other, and it waits for its turn.",
-  queue: "It waits for those before it, or for one of the app’s places.",
+  disabled: "The installation is disabled. It is delivered when the installation is enabled.",
+  broken: "The integration is broken. Posthorn probes it with the oldest parked delivery; a success releases the others.",
+  circuit: "The app’s circuit is open. Parked deliveries are sent when an attempt succeeds.",
+  ordered: "The app is ordered. It waits for earlier deliveries.",
+  queue: "It waits for earlier deliveries, or for a free slot of the app’s concurrency limit.",
 } as const;
 
 export function DeliveryNow({ id }: { id: string }) {
@@ -34,29 +34,29 @@ export function DeliveryNow({ id }: { id: string }) {
   return (
     <section class="detail-section" aria-labelledby="delivery-now">
       <div class="section-head">
-        <h3 id="delivery-now">The delivery now</h3>
+        <h3 id="delivery-now">Delivery state</h3>
         <button type="button" class="button quiet small" disabled={isLoading} onClick={reload}>
-          <RefreshIcon /> Look again
+          <RefreshIcon /> Refresh
         </button>
       </div>
-      {error !== null && <Failed what="Where the delivery is" error={error} retry={reload} />}
-      {value === null && error === null && <Loading what="where it is" />}
-      {value === "nowhere" && <p class="muted">Nothing is known of it any more.</p>}
-      {value !== null && value !== "nowhere" && error === null && <Place answer={value} />}
+      {error !== null && <Failed what="The delivery state" error={error} retry={reload} />}
+      {value === null && error === null && <Loading what="the delivery state" />}
+      {value === "unknown" && <p class="muted">Nothing is known about it any more.</p>}
+      {value !== null && value !== "unknown" && error === null && <State answer={value} />}
     </section>
   );
 }
 
-async function read(id: string, signal: AbortSignal): Promise<DeliveryAnswer | "nowhere"> {
+async function read(id: string, signal: AbortSignal): Promise<DeliveryAnswer | "unknown"> {
   try {
     return await call<DeliveryAnswer>(`v1/deliveries/${id}`, { signal });
   } catch (error) {
-    if (error instanceof ApiError && error.status === 404) return "nowhere";
+    if (error instanceof ApiError && error.status === 404) return "unknown";
     throw error;
   }
 }
 
-function Place({ answer: { delivery, notes } }: { answer: DeliveryAnswer }) {
+function State({ answer: { delivery, notes } }: { answer: DeliveryAnswer }) {
   const { state, app, delivered_at, next_attempt_at, parked, dead_letter } = delivery;
   return (
     <>
@@ -68,7 +68,7 @@ function Place({ answer: { delivery, notes } }: { answer: DeliveryAnswer }) {
           ["Delivered", delivered_at && <When at={delivered_at} />],
           ["Next attempt", next_attempt_at && <When at={next_attempt_at} />],
           ["Parked since", parked && <When at={parked.since} />],
-          ["Kept until", parked && <When at={parked.expires_at} />],
+          ["Expires", parked && <When at={parked.expires_at} />],
           ["Given up", dead_letter && <When at={dead_letter.at} />],
           ["Reason", dead_letter && <ReasonPill reason={dead_letter.reason} />],
           [

@@ -1,4 +1,4 @@
-/** Where the links in status events lead: an installation is shown on its app's page. */
+/** Target of links in status events: shows the installation on its app's page. */
 import { useEffect } from "preact/hooks";
 import type { Installation } from "../../client/api-types.generated.ts";
 import { call } from "../api.ts";

@@ -1,4 +1,4 @@
-/** An app's installations: where it is installed, whether that works, and why not. */
+/** An app's installations, their status, and why it is what it is. */
 import { useEffect, useState } from "preact/hooks";
 import type { InstallationsOfApp } from "../../client/api-types.generated.ts";
 import type { InstallationStatus } from "../../model/app.ts";
@@ -20,7 +20,7 @@ type Action = "enable" | "disable" | "discard";
 const RULE_TEXTS: ReadonlyMap<string, string> = new Map(
   Object.entries({
     fatal: "The receiver answered 410 Gone",
-    failing_days: "Every day of the window has failures and no success",
+    failing_days: "Failures and no success on every day of the window",
     timeouts: "Too many timeouts in one day",
   }),
 );
@@ -59,7 +59,7 @@ export function Installations({ row, place }: { row: AppRow; place: Place }) {
       {page.error !== null && <Failed what="The installations" error={page.error} retry={page.reload} />}
       {page.value === null && page.error === null && <Loading what="the installations" />}
       {page.value !== null && named.length === 0 && (
-        <Empty title={filter === null ? "The app is installed nowhere." : `No installation is ${filter}.`} />
+        <Empty title={filter === null ? "The app is not installed anywhere." : `No ${filter} installations.`} />
       )}
       {row.parked_in_app_queue !== null && row.parked_in_app_queue > 0 && (
         <p class="muted">
@@ -113,7 +113,7 @@ export function Installations({ row, place }: { row: AppRow; place: Place }) {
   );
 }
 
-/** The one that a link names is first, then those that somebody has to look at. */
+/** The linked installation comes first, then those that need attention. */
 function rank({ uuid, status }: InstallationRow, named: string | undefined): number {
   if (uuid === named) return 0;
   return { broken: 1, disabled: 2, active: 3 }[status];
@@ -136,7 +136,7 @@ function Row({ installation, isNamed, ask }: { installation: InstallationRow; is
         <span class="mono">{uuid}</span>
         {webhook_url !== null && <span class="sub mono">{webhook_url}</span>}
       </td>
-      <td class="right figure">{parked ?? <span class="faint">?</span>}</td>
+      <td class="right numeric">{parked ?? <span class="faint">?</span>}</td>
       <td class="right">
         {can.change && (
           <span class="actions">
@@ -173,7 +173,7 @@ function BrokenWhy({ broken: { at, reason } }: { broken: NonNullable<Installatio
   return (
     <div class="why">
       <p>
-        {reason ? (RULE_TEXTS.get(reason.rule) ?? `Rule ${reason.rule}`) : "No reason is recorded"} · <When at={at} relative />
+        {reason ? (RULE_TEXTS.get(reason.rule) ?? `Rule ${reason.rule}`) : "No reason recorded"} · <When at={at} relative />
       </p>
       {reason && counts && (
         <p class="muted">
@@ -196,7 +196,7 @@ function BrokenWhy({ broken: { at, reason } }: { broken: NonNullable<Installatio
 const ASK: Readonly<Record<Action, { title: string; action: string; isDanger: boolean; done: string }>> = {
   enable: { title: "Enable the installation?", action: "Enable", isDanger: false, done: "Enabled" },
   disable: { title: "Disable the installation?", action: "Disable", isDanger: true, done: "Disabled" },
-  discard: { title: "Discard what is parked?", action: "Discard", isDanger: true, done: "Discarded" },
+  discard: { title: "Discard parked deliveries?", action: "Discard", isDanger: true, done: "Discarded" },
 };
 
 function Ask({

@@ -1,4 +1,4 @@
-/** Replays with their progress: the selected dead letters one after the other, or all that match in one call. */
+/** Replays with progress: the selected dead letters one by one, or all matching ones in one call. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { DeadLetter, Replay } from "../../client/api-types.generated.ts";
@@ -21,12 +21,20 @@ interface Progress {
   readonly error: string | null;
 }
 
-const AT_ONCE = 4;
-const ASK_AGAIN_MS = 500;
+const CONCURRENCY = 4;
+const POLL_EVERY_MS = 500;
 
-export function ReplaySelected({ letters, onClose, onDone }: { letters: readonly DeadLetter[]; onClose: () => void; onDone: () => void }) {
-  // What is replayed is gone from the list: these are the ones that were chosen.
-  const [chosen] = useState(letters);
+export function ReplaySelected({
+  deadLetters,
+  onClose,
+  onDone,
+}: {
+  deadLetters: readonly DeadLetter[];
+  onClose: () => void;
+  onDone: () => void;
+}) {
+  // Replayed dead letters disappear from the list, so the selection is kept.
+  const [chosen] = useState(deadLetters);
   const [progress, setProgress] = useState<Progress>({ done: 0, of: chosen.length, skipped: 0, state: "asking", error: null });
   const isStopped = useRef(false);
 
@@ -35,19 +43,19 @@ export function ReplaySelected({ letters, onClose, onDone }: { letters: readonly
     const queue = [...chosen];
     let failure: string | null = null;
     const work = async (): Promise<void> => {
-      for (let letter = queue.shift(); letter !== undefined && failure === null && !isStopped.current; letter = queue.shift()) {
+      for (let deadLetter = queue.shift(); deadLetter !== undefined && failure === null && !isStopped.current; deadLetter = queue.shift()) {
         try {
-          await call(`v1/dead-letters/${letter.sequence}/replay`, { method: "POST" });
+          await call(`v1/dead-letters/${deadLetter.sequence}/replay`, { method: "POST" });
           setProgress((before) => ({ ...before, done: before.done + 1 }));
         } catch (error) {
-          // Somebody else has replayed it, or it can't be.
+          // It was replayed elsewhere, or can't be replayed.
           if (error instanceof ApiError && (error.status === 404 || error.status === 409))
             setProgress((before) => ({ ...before, done: before.done + 1, skipped: before.skipped + 1 }));
           else failure = error instanceof Error ? error.message : String(error);
         }
       }
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    await Promise.all(Array.from({ length: CONCURRENCY }, work));
     setProgress((before) => ({ ...before, state: failure === null ? "done" : "failed", error: failure }));
     onDone();
   };
@@ -58,9 +66,7 @@ export function ReplaySelected({ letters, onClose, onDone }: { letters: readonly
 
   return (
     <ReplayDialog progress={progress} onClose={close} onRun={() => void run()}>
-      <p>
-        {counted(chosen.length, "dead letter")} will be sent on their way again. Each leaves the dead letters once it is stored for a retry.
-      </p>
+      <p>{counted(chosen.length, "dead letter")} will be replayed. Each is removed from the list once it is stored for delivery.</p>
     </ReplayDialog>
   );
 }
@@ -75,7 +81,7 @@ export function ReplayAll({ filter, onClose, onDone }: { filter: ReplayFilter; o
     let now = begun;
     while (now.state === "running" && isOpen.current) {
       onProgress(now);
-      await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+      await new Promise((resolve) => setTimeout(resolve, POLL_EVERY_MS));
       now = await call<Replay>(`v1/dead-letters/replays/${begun.replay_id}`);
     }
     if (now.state === "failed") throw new ApiError(0, now.error ?? "the replay failed");
@@ -117,8 +123,8 @@ export function ReplayAll({ filter, onClose, onDone }: { filter: ReplayFilter; o
   return (
     <ReplayDialog progress={progress} onClose={onClose} onRun={() => void run()}>
       <p>
-        <strong>{counted(progress.of, "dead letter")}</strong> {progress.of === 1 ? "matches" : "match"} and will be sent on their way again
-        {filter.app === null ? ", of all apps" : ""}.
+        <strong>{counted(progress.of, "dead letter")}</strong> {progress.of === 1 ? "matches" : "match"} and will be replayed
+        {filter.app === null ? ", for all apps" : ""}.
       </p>
     </ReplayDialog>
   );
@@ -141,7 +147,7 @@ function ReplayDialog({ progress, onClose, onRun, children }: ReplayDialogProps)
       footer={
         <>
           <button type="button" class="button" onClick={onClose}>
-            {isOver ? "Close" : state === "running" ? "Close, go on" : "Cancel"}
+            {isOver ? "Close" : state === "running" ? "Close and continue" : "Cancel"}
           </button>
           {(state === "asking" || state === "counting") && (
             <button type="button" class="button primary" disabled={state === "counting" || of === 0} onClick={onRun}>
@@ -151,7 +157,7 @@ function ReplayDialog({ progress, onClose, onRun, children }: ReplayDialogProps)
         </>
       }
     >
-      {state === "counting" && <Loading what="how many there are" />}
+      {state === "counting" && <Loading what="their number" />}
       {state === "asking" && children}
       {(state === "running" || isOver) && (
         <div role="status">

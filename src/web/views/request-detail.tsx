@@ -1,4 +1,4 @@
-/** One attempt: what was sent, what came back, and the other attempts of its delivery. */
+/** One attempt: request, response, and the other attempts of its delivery. */
 
 import { useState } from "preact/hooks";
 import type { WebhookRequest, WebhookRequestPage } from "../../client/api-types.generated.ts";
@@ -30,7 +30,7 @@ export function RequestDetail({ row, slug, onClose }: { row: WebhookRequest; slu
   const resend = useAction(async () => {
     await call(`v1/deliveries/${row.delivery_id}/resend`, { method: "POST" });
     setResends(resends + 1);
-    say("On its way again. It appears in the log as an attempt of its own.");
+    say("Resent. It appears in the log as an attempt of its own.");
   });
   const { outcome, response_code, error, request_headers, request_body, response_body } = row;
   return (
@@ -72,7 +72,7 @@ export function RequestDetail({ row, slug, onClose }: { row: WebhookRequest; slu
       {can.seeAll && <DeliveryNow key={resends} id={row.delivery_id} />}
       <Attempts row={row} slug={slug} />
       {request_headers === undefined ? (
-        <p class="muted detail-section">Headers and bodies are kept of attempts that were not delivered.</p>
+        <p class="muted detail-section">Headers and bodies are kept only for attempts that did not deliver.</p>
       ) : (
         <>
           <Headers title="Request headers" headers={request_headers} />
@@ -91,7 +91,7 @@ export function RequestDetail({ row, slug, onClose }: { row: WebhookRequest; slu
   );
 }
 
-/** Those that the log still has, of either list. */
+/** Attempts that the log still has, in either list. */
 function Attempts({ row, slug }: { row: WebhookRequest; slug: string }) {
   const { value, error, reload } = useLoad(`${slug} ${row.delivery_id}`, async (signal) => {
     const pages = await Promise.all(

@@ -1,4 +1,4 @@
-/** An app's request log: its last attempts, with filters; a row opens to everything that is known of it. */
+/** An app's request log: its last attempts, with filters and details. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { AppStats, WebhookRequest, WebhookRequestPage } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
@@ -19,7 +19,7 @@ import type { AppRow } from "../wire.ts";
 import { RequestDetail } from "./request-detail.tsx";
 
 const PAGE = 100;
-/** In the place of a preset: `from` and `to` say when. */
+/** Stands for a custom time span, given by `from` and `to`. */
 const BETWEEN = "between";
 const ALL = { errors: null, type: null, organization: null, since: null, from: null, to: null };
 
@@ -38,7 +38,7 @@ export function RequestLog({ row, place }: { row: AppRow; place: Place }) {
       organization_id: organization,
       start: span.start,
       end: span.end,
-      // One more tells whether there are more.
+      // One more than shown, to know whether there are more.
       limit: limit + 1,
     };
     return call<WebhookRequestPage>(withQuery(`v1/apps/${slug}/webhook-requests`, query), { signal });
@@ -81,7 +81,7 @@ export function RequestLog({ row, place }: { row: AppRow; place: Place }) {
                 {text}
               </option>
             ))}
-            <option value={BETWEEN}>Between …</option>
+            <option value={BETWEEN}>Between…</option>
           </select>
         </label>
         <label class="control">
@@ -99,13 +99,13 @@ export function RequestLog({ row, place }: { row: AppRow; place: Place }) {
       {log.error !== null && <Failed what="The request log" error={log.error} retry={log.reload} />}
       {log.value === null && log.error === null && span.problem === null && rows.length === 0 && <Loading what="the request log" />}
       {log.value !== null && rows.length === 0 && (
-        <Empty title={isFiltered ? "No attempt matches." : "No requests yet."}>
+        <Empty title={isFiltered ? "No matching attempts." : "No requests yet."}>
           {isFiltered ? (
             <button type="button" class="button" onClick={() => setQuery(ALL)}>
               Show all
             </button>
           ) : (
-            <p>Nothing has been attempted for this app in the last 30 days.</p>
+            <p>This app had no attempts in the last 30 days.</p>
           )}
         </Empty>
       )}
@@ -134,7 +134,7 @@ export function RequestLog({ row, place }: { row: AppRow; place: Place }) {
             <tbody>
               {rows.map((one) => (
                 <tr key={attemptId(one)} class="linked">
-                  <td class="figure nowrap">
+                  <td class="numeric nowrap">
                     <When at={one.date} />
                   </td>
                   <th scope="row">
@@ -146,8 +146,8 @@ export function RequestLog({ row, place }: { row: AppRow; place: Place }) {
                   <td>
                     <OutcomePill outcome={one.outcome} code={one.response_code} />
                   </td>
-                  <td class="right medium figure">{one.attempt}</td>
-                  <td class="right medium figure nowrap">{duration(one.duration_ms)}</td>
+                  <td class="right medium numeric">{one.attempt}</td>
+                  <td class="right medium numeric nowrap">{duration(one.duration_ms)}</td>
                   <td class="wide">{one.organization_id ?? <span class="faint">internal</span>}</td>
                   <td class="wide mono faint">{one.delivery_id.slice(0, 12)}</td>
                 </tr>
@@ -174,7 +174,7 @@ function typesOf(stats: AppStats | null, chosen: string): string[] {
   return [...types].sort();
 }
 
-/** Says when there is something new, and follows by itself when asked to. */
+/** Shows that there are new rows, and follows them on request. */
 function Refresh({ row, log }: { row: AppRow; log: { value: unknown; isLoading: boolean; reload: () => void } }) {
   const [isFollowing, setFollowing] = useState(false);
   const attempts = row.attempts === null ? null : sum(row.attempts);

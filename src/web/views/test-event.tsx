@@ -1,4 +1,4 @@
-/** Sends a test event and shows what came back. */
+/** Sends a test event and shows the result. */
 import { useRef, useState } from "preact/hooks";
 import type { InstallationsOfApp, TestResult } from "../../client/api-types.generated.ts";
 import { ApiError, call, withQuery } from "../api.ts";
@@ -42,7 +42,7 @@ export function TestEvent({ slug, onClose }: { slug: string; onClose: () => void
             Close
           </button>
           <button type="submit" form="test-event" class="button primary" disabled={isRunning}>
-            {isRunning ? "Sending …" : result === null ? "Send" : "Send again"}
+            {isRunning ? "Sending…" : result === null ? "Send" : "Send again"}
           </button>
         </>
       }
@@ -56,7 +56,7 @@ export function TestEvent({ slug, onClose }: { slug: string; onClose: () => void
           run();
         }}
       >
-        <p class="muted">One attempt, right now: it is logged, not counted, and not retried.</p>
+        <p class="muted">One attempt, now. It is logged, but neither counted nor retried.</p>
         <label class="field">
           <span>Event type</span>
           <input
@@ -109,7 +109,7 @@ function Result({ result }: { result: TestResult }) {
       </p>
       <Facts
         facts={[
-          ["Time to answer", duration(duration_ms)],
+          ["Response time", duration(duration_ms)],
           ["URL", <span class="mono">{webhook_url}</span>],
           ["Trace", <TraceId id={trace_id} />],
         ]}

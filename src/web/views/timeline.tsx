@@ -1,4 +1,4 @@
-/** What has happened to integrations, circuits and deliveries, read from the status stream, newest first. */
+/** Status changes of integrations, circuits and deliveries, newest first. */
 import { useEffect, useState } from "preact/hooks";
 import type { StatusEventPage } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
@@ -15,7 +15,7 @@ import type { StatusEventItem } from "../wire.ts";
 
 const PAGE = 50;
 
-/** What was given up has a view of its own and comes in numbers: it would hide the rest. */
+/** Dead letters have a view of their own; there can be so many that they would hide the other changes. */
 const SHOWN = [
   { value: "status", text: "Status", topics: "integration,circuit" },
   { value: "integrations", text: "Integrations", topics: "integration" },
@@ -31,14 +31,14 @@ export function TimelinePage({ place }: { place: Place }) {
     <>
       <div class="head">
         <h1 tabIndex={-1}>Timeline</h1>
-        <p class="head-sub">Changes of status of the last 30 days, as they were published on the bus.</p>
+        <p class="head-sub">Status changes of the last 30 days, as published on the bus.</p>
       </div>
       <Timeline app={null} place={place} />
     </>
   );
 }
 
-/** @param app null: of all apps. */
+/** @param app null: all apps */
 export function Timeline({ app, place }: { app: string | null; place: Place }) {
   const { onStatus } = useGround().feed;
   const shown = SHOWN.find(({ value }) => value === place.query["show"]) ?? SHOWN[0];
@@ -73,7 +73,7 @@ export function Timeline({ app, place }: { app: string | null; place: Place }) {
       </div>
       {first.error !== null && <Failed what="The timeline" error={first.error} retry={first.reload} />}
       {first.value === null && first.error === null && <Loading what="the timeline" />}
-      {first.value !== null && events.length === 0 && <Empty title="Nothing has changed in the last 30 days." />}
+      {first.value !== null && events.length === 0 && <Empty title="No status changes in the last 30 days." />}
       {events.length > 0 && (
         <div class="card timeline">
           {byDay(events).map(([title, ofDay]) => (
@@ -115,7 +115,7 @@ function Item({ event, withApp }: { event: StatusEventItem; withApp: boolean }) 
           </>
         )}
         {typeof organization === "string" && <span class="muted"> in organization {organization}</span>}
-        <span class="event-time figure muted">
+        <span class="event-time numeric muted">
           <When at={event.time} />
         </span>
       </p>

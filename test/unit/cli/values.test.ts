@@ -1,5 +1,32 @@
+import { globSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { commaSeparated, header, parseExactly, pastTime, seconds, wholeSeconds } from "../../../src/cli/values.ts";
+import { commaSeparated, eventData, header, parseExactly, pastTime, seconds, wholeSeconds, withMember } from "../../../src/cli/values.ts";
+
+test.each<[string, string]>([
+  ['{"issue":{"id":1.0}}', '{"issue":{"id":1.0}}'],
+  ['{"action":"created","installation":{"uuid":"u"},"data":{"n":12345678901234567890},"actor":null}', '{"n":12345678901234567890}'],
+  ['{"action":"created","installation":{},"data":{"a":1}}', '{"a":1}'],
+  ['{"action":"created","installation":{},"data":{"a":1},"other":1}', '{"action":"created","installation":{},"data":{"a":1},"other":1}'],
+  ['{"action":"created","data":{"a":1}}', '{"action":"created","data":{"a":1}}'],
+  ['{"action":"created","installation":{},"data":[1]}', '{"action":"created","installation":{},"data":[1]}'],
+])("event data from %s", async (text, data) => {
+  expect(await eventData("data", text, async () => "")).toBe(data);
+  expect(await eventData("data", "-", async () => text)).toBe(data);
+});
+
+test("every example payload stands for its data", async () => {
+  for (const file of globSync("examples/payloads/*.json")) {
+    const { data } = JSON.parse(readFileSync(file, "utf8")) as { data: object };
+    expect(JSON.parse(await eventData("data", `@${file}`, async () => "")), file).toEqual(data);
+  }
+});
+
+test.each([
+  ["{}", '{"data":{}}'],
+  ['{"a":1}', '{"a":1,"data":{}}'],
+])("a member is added to %s", (object, expected) => {
+  expect(withMember(object, "data", "{}")).toBe(expected);
+});
 
 test("numbers keep their text from the service to the terminal", () => {
   const text = '{"a":12345678901234567890,"b":1.0,"c":1e3,"d":7,"e":[0.1,-0],"f":"1.0"}';

@@ -20,7 +20,7 @@ const parked = (ofInstallation: boolean, dueAt: number | null = null): LocatedDe
   ...{ stream: "parked", sequence: 6, storedAt: minutes(-3), dueAt, queue: "app-platform.parked.acme", ofInstallation },
   delivery: aDelivery({ firstParkedAt: minutes(-10) }),
 });
-const letter = (storedFrom: number): LocatedDelivery => ({
+const deadLetter = (storedFrom: number): LocatedDelivery => ({
   ...{ stream: "dead-letters", sequence: 7, storedAt: minutes(storedFrom), reason: "exhausted", error: "answered with status 500" },
   delivery: aDelivery({ attemptsMade: 9 }),
 });
@@ -30,8 +30,15 @@ const stored = (stage: StoredEvent["stage"]): StoredEvent => ({
 const explain = (facts: Partial<DeliveryFacts>) =>
   explainState({
     ...{ deliveryId: aDelivery().id, app: "acme", installationUuid: UUID, registered: { app: anApp(), installation: anInstallation() } },
-    ...{ stored: stored("handled"), history: null, located: null, rest: null, attempts: [], nextProbeAt: null, isOldest: true },
-    ...{ stored: stored("handled"), history: null, located: null, rest: null, attempts: [], nextProbeAt: null, isOldest: true },
+    ...{
+      stored: stored("handled"),
+      history: null,
+      located: null,
+      remaining: null,
+      attempts: [],
+      probeDueAt: null,
+      isOldest: true,
+    },
     ...{ circuit: { state: "closed" } as const },
     ...{ maxParkedAgeMs: 7 * 86_400_000, brokenAction: "park" as const, now: NOW },
     ...facts,
@@ -51,21 +58,21 @@ describe("the latest evidence wins", () => {
   test.each<[string, Partial<DeliveryFacts>, string]>([
     ["a delivered attempt", { attempts: [attempt(-5, "failed"), attempt(-4, "delivered", 2)] }, "delivered"],
     ["a delivered attempt over an older retry", { attempts: [attempt(-4, "delivered")], located: retry(-5, -4) }, "delivered"],
-    ["a delivered attempt over an older dead letter", { attempts: [attempt(-1, "delivered")], located: letter(-2) }, "delivered"],
+    ["a delivered attempt over an older dead letter", { attempts: [attempt(-1, "delivered")], located: deadLetter(-2) }, "delivered"],
     ["a resend over an older delivered attempt", { attempts: [attempt(-9, "delivered")], located: retry(-1, 1, "r-1") }, "retrying"],
-    ["a mark where no row is left", { history: historyOf(true) }, "delivered"],
-    ["a mark of the last replay where no row is left", { history: historyOf(true, "r-1") }, "delivered"],
-    ["a mark of a replay over its own message", { history: historyOf(true, "r-1"), located: retry(-5, 1, "r-1") }, "delivered"],
-    ["a mark over the message of its own run", { history: historyOf(true), located: retry(-5, 1) }, "delivered"],
-    ["a resend over the mark of the first run", { history: historyOf(true), located: retry(-5, 1, "r-1") }, "retrying"],
+    ["a dedup key where no row is left", { history: historyOf(true) }, "delivered"],
+    ["a dedup key of the last replay where no row is left", { history: historyOf(true, "r-1") }, "delivered"],
+    ["a dedup key of a replay over its own message", { history: historyOf(true, "r-1"), located: retry(-5, 1, "r-1") }, "delivered"],
+    ["a dedup key over the message of its own run", { history: historyOf(true), located: retry(-5, 1) }, "delivered"],
+    ["a resend over the dedup key of the first run", { history: historyOf(true), located: retry(-5, 1, "r-1") }, "retrying"],
     ["a retry", { attempts: [attempt(-5, "failed")], located: retry(-5, 1) }, "retrying"],
-    ["a dead letter", { attempts: [attempt(-5, "failed")], located: letter(-4) }, "dead_letter"],
+    ["a dead letter", { attempts: [attempt(-5, "failed")], located: deadLetter(-4) }, "dead_letter"],
     ["an event that nobody has taken", { stored: stored("waiting") }, "pending"],
     ["an event that is being handled", { stored: stored("taken") }, "pending"],
-    ["parts that are not dealt out", { rest: { kind: "parts" } }, "pending"],
+    ["fan-out batches that are not delivered yet", { remaining: { kind: "batches" } }, "pending"],
     [
       "an event that was set aside",
-      { rest: { kind: "dead-letter", sequence: 9, storedAt: NOW, reason: "redelivered", error: "redelivered 11 times" } },
+      { remaining: { kind: "dead-letter", sequence: 9, storedAt: NOW, reason: "redelivered", error: "redelivered 11 times" } },
       "dead_letter",
     ],
     ["nothing", {}, "unknown"],
@@ -77,7 +84,7 @@ describe("the latest evidence wins", () => {
   });
 });
 
-test("what only its mark tells of", () => {
+test("what only its dedup key shows", () => {
   expect(explain({ stored: null, history: historyOf(true) })).toMatchObject({
     detail: `delivered at ${at(-6)} by attempt 2, answered with status 202`,
     delivered_at: at(-6),
@@ -86,17 +93,21 @@ test("what only its mark tells of", () => {
 });
 
 describe("a retry that will not be attempted when it is due says so", () => {
-  const open = { state: "open", openForMs: 1, openUntil: minutes(5) } as const;
+  const open = { state: "open", openForMs: 1, openUntil: minutes(5), probeUntil: 0, probeBy: null } as const;
   const of = (installation: Parameters<typeof anInstallation>[0]) => ({
     registered: { app: anApp(), installation: anInstallation(installation) },
   });
   test.each<[Partial<DeliveryFacts>, RegExp, string | null]>([
-    [{ registered: { app: anApp(), installation: undefined } }, /the installation is gone: it goes to dead letters then/, null],
-    [{ registered: { app: undefined, installation: anInstallation() } }, /the installation is gone/, null],
-    [of({ status: "disabled" }), /the installation is disabled: it is parked then/, null],
-    [of({ status: "broken" }), /the installation is broken: it is parked then/, null],
+    [
+      { registered: { app: anApp(), installation: undefined } },
+      /it will go to dead letters then, because the installation was removed/,
+      null,
+    ],
+    [{ registered: { app: undefined, installation: anInstallation() } }, /the installation was removed/, null],
+    [of({ status: "disabled" }), /it will be parked then, because the installation is disabled/, null],
+    [of({ status: "broken" }), /it will be parked then, because the installation is broken/, null],
     [{ ...of({ status: "broken" }), brokenAction: "deliver" }, /^attempt 2 is due at [^;]*$/, at(4)],
-    [{ circuit: open }, /the app's circuit is open: it is parked then/, null],
+    [{ circuit: open }, /it will be parked then, because the app's circuit is open/, null],
     [{ circuit: { ...open, openUntil: minutes(3) } }, /^attempt 2 is due at [^;]*$/, at(4)],
   ])("%#", (facts, detail, next) => {
     const found = explain({ located: retry(-1, 4), ...facts });
@@ -115,31 +126,26 @@ test("a retry says when it is due", () => {
 });
 
 describe("what is parked says since when, why, and what comes next", () => {
-  const open = { state: "open", openForMs: 1, openUntil: minutes(2) } as const;
+  const open = { state: "open", openForMs: 1, openUntil: minutes(2), probeUntil: 0, probeBy: null } as const;
   const registered = (installation: Parameters<typeof anInstallation>[0], app = {}) => ({
     registered: { app: anApp(app), installation: anInstallation(installation) },
   });
   test.each<[string, Partial<DeliveryFacts>, string, string | null]>([
     ["a disabled installation", { located: parked(true), ...registered({ status: "disabled" }) }, "disabled", null],
-    ["a broken one", { located: parked(true), nextProbeAt: minutes(30), ...registered({ status: "broken" }) }, "broken", at(30)],
+    ["a broken one", { located: parked(true), probeDueAt: minutes(30), ...registered({ status: "broken" }) }, "broken", at(30)],
     [
       "one of a broken one that is not its next probe",
-      { located: parked(true), nextProbeAt: minutes(30), isOldest: false, ...registered({ status: "broken" }) },
+      { located: parked(true), probeDueAt: minutes(30), isOldest: false, ...registered({ status: "broken" }) },
       "broken",
       null,
     ],
     ["an open circuit", { located: parked(false), circuit: open }, "circuit", at(2)],
     ["an open circuit, behind the one that tries it", { located: parked(false), isOldest: false, circuit: open }, "circuit", null],
-    [
-      "a half-open circuit",
-      { located: parked(false), circuit: { ...open, state: "half_open" as const, probeBy: null, probeUntil: 0 } },
-      "circuit",
-      null,
-    ],
+    ["a half-open circuit", { located: parked(false), circuit: { ...open, state: "half_open" } }, "circuit", null],
     ["the head of an ordered queue", { located: parked(false, minutes(3)), ...registered({}, { orderBy: "app" }) }, "ordered", at(3)],
     ["one behind it", { located: parked(false), ...registered({}, { orderBy: "app" }) }, "ordered", null],
     ["one whose turn it is", { located: parked(false, minutes(-1)), ...registered({}, { orderBy: "app" }) }, "ordered", null],
-    ["no place", { located: parked(false) }, "queue", null],
+    ["no free slot", { located: parked(false) }, "queue", null],
     ["an installation that was recovered since", { located: parked(true) }, "queue", null],
   ])("%s", (_what, facts, because, next) => {
     const explained = explain(facts);
@@ -150,6 +156,6 @@ describe("what is parked says since when, why, and what comes next", () => {
 });
 
 test("an installation that is gone is said to be", () => {
-  const gone = { registered: { app: undefined, installation: undefined }, located: letter(-4) };
+  const gone = { registered: { app: undefined, installation: undefined }, located: deadLetter(-4) };
   expect(explain(gone)).toMatchObject({ installation_status: "uninstalled", dead_letter: { sequence: 7, reason: "exhausted" } });
 });

@@ -4,6 +4,7 @@ import type { App } from "../../../src/client/api-types.generated.ts";
 import { formOf, recordOf } from "../../../src/web/app-form.ts";
 import { linearScale, logScale } from "../../../src/web/chart-scale.ts";
 import { conditionOf, dayOf, total, wantsAttention } from "../../../src/web/condition.ts";
+import { firstCommands } from "../../../src/web/first-commands.ts";
 import { ago, duration, percent, shortCount } from "../../../src/web/format.ts";
 import { hrefOf, parsePlace } from "../../../src/web/routing.ts";
 import { describe as describeEvent } from "../../../src/web/status-texts.ts";
@@ -189,4 +190,17 @@ test.each<[string, object, string, string]>([
 ])("%s is told in words", (type, data, title, detail) => {
   const told = describeEvent({ type, data: { app: "acme", ...data } });
   expect([told.title, told.detail]).toEqual([title, detail]);
+});
+
+test("the first commands name the service, and never a token", () => {
+  expect(firstCommands("https://hooks.example.com/posthorn/", false)).toBe(
+    [
+      "export POSTHORN_URL=https://hooks.example.com/posthorn",
+      "npx posthorn apps add my-app --webhook https://hooks.example.com/in --events issue",
+      "npx posthorn installations add my-app --organization 42",
+    ].join("\n"),
+  );
+  expect(firstCommands("http://127.0.0.1:8080/", true)).toMatch(
+    /^export POSTHORN_URL=http:\/\/127\.0\.0\.1:8080\nexport POSTHORN_TOKEN_FILE=/,
+  );
 });

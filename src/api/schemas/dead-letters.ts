@@ -1,0 +1,90 @@
+/** Answers about dead letters and their replays. */
+import { z } from "zod";
+import { count, DELIVERY_ID, outcome, pageOf, responseCode, time, UUID } from "./common.ts";
+
+const attemptSummary = z.strictObject({
+  attempt: z.int().min(1),
+  at: time,
+  outcome,
+  response_code: responseCode,
+  duration_ms: z.number(),
+  error: z.string().nullable(),
+});
+
+/** Loose, because a dead letter is shown as the version that stored it wrote it. */
+export const deadLetter = z
+  .looseObject({
+    sequence: z.int().min(1).meta({ description: "Identifies it in calls about one dead letter." }),
+    reason: z.string().meta({
+      description:
+        "exhausted, rejected, gone, blocked, uninstalled, expired, redelivered, discarded, invalid (the event could not be read) or unreadable (the dead letter itself can't be).",
+    }),
+    error: z.string().nullable(),
+    dead_lettered_at: time,
+    delivery_id: z.string().optional().meta({ description: "Absent when no delivery could be read." }),
+    app: z.string().nullish().meta({ description: "Null: it belongs to no app." }),
+    installation_uuid: z.string().optional(),
+    attempts_made: count.optional(),
+    attempts: z.array(attemptSummary).optional(),
+    event: z
+      .looseObject({
+        id: z.string(),
+        resource: z.string(),
+        action: z.string(),
+        organization_id: z.string(),
+        occurred_at: time,
+        data: z.looseObject({}),
+      })
+      .optional(),
+    subject: z.string().optional().meta({ description: "Present, like the members below, only when the whole message was kept." }),
+    headers: z.record(z.string(), z.string()).optional(),
+    body: z.string().optional(),
+    body_base64: z.string().optional().meta({ description: "The body when it is not UTF-8." }),
+    body_cut: z.boolean().optional().meta({ description: "Only the beginning of the body was kept; it can't be replayed." }),
+  })
+  .meta({
+    id: "DeadLetter",
+    example: {
+      sequence: 7,
+      reason: "exhausted",
+      error: "answered with status 503",
+      dead_lettered_at: "2026-01-05T10:11:12.345Z",
+      delivery_id: DELIVERY_ID,
+      app: "acme-tracker",
+      installation_uuid: UUID,
+      attempts_made: 1,
+      attempts: [
+        {
+          attempt: 1,
+          at: "2026-01-05T10:11:12.300Z",
+          outcome: "failed",
+          response_code: 503,
+          duration_ms: 55,
+          error: "answered with status 503",
+        },
+      ],
+      event: {
+        id: "evt-1",
+        resource: "issue",
+        action: "created",
+        organization_id: "42",
+        occurred_at: "2026-01-05T10:11:12.000Z",
+        data: { issue: { id: "1" } },
+      },
+    },
+  });
+
+export const replayedOne = z.strictObject({ sequence: z.int() }).meta({ id: "ReplayedOne", example: { sequence: 7 } });
+
+export const replay = z
+  .strictObject({
+    replay_id: z.string(),
+    state: z.enum(["running", "done", "failed"]),
+    matched: count,
+    replayed: count,
+    skipped: count.meta({ description: "Dead letters that hold no delivery, or an event that no installation wants now." }),
+    error: z.string().nullable(),
+  })
+  .meta({ id: "Replay", example: { replay_id: UUID, state: "done", matched: 3, replayed: 3, skipped: 0, error: null } });
+
+export const deadLetterPage = pageOf(deadLetter, "DeadLetterPage", 7);

@@ -1,0 +1,44 @@
+/** Answers for operators: health, readiness, metrics, invalid records. */
+import { z } from "zod";
+import { count } from "./common.ts";
+
+export const health = z.strictObject({ status: z.literal("ok") }).meta({ id: "Health", example: { status: "ok" } });
+
+export const readiness = z
+  .strictObject({
+    status: z.enum(["ready", "not ready"]),
+    checks: z.record(
+      z.string(),
+      z.strictObject({
+        ok: z.boolean(),
+        required: z.boolean().meta({ description: "False: shown, but the service works on without it." }),
+        detail: z.string(),
+      }),
+    ),
+  })
+  .meta({
+    id: "Readiness",
+    example: { status: "ready", checks: { nats: { ok: true, required: true, detail: "connected" } } },
+  });
+
+export const metricsText = z.string().meta({ example: "posthorn_in_flight 0\n" });
+
+export const invalidRecords = z
+  .strictObject({
+    total: count,
+    items: z.array(
+      z.strictObject({
+        key: z.string(),
+        revision: count,
+        problem: z.string(),
+        earlier_in_force: z.boolean().meta({ description: "False: the record is ignored until it is written again." }),
+      }),
+    ),
+  })
+  .meta({
+    id: "InvalidRecords",
+    example: {
+      total: 1,
+      items: [{ key: "app.acme-tracker", revision: 17, problem: "it is not JSON in UTF-8", earlier_in_force: true }],
+    },
+  });

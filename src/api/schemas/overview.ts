@@ -1,0 +1,104 @@
+/** Answers that the dashboard shows: the overview, and the installations of an app. */
+import { z } from "zod";
+import { CIRCUIT_STATES } from "../../model/circuit-state.ts";
+import { AT, brokenReason, brokenReasonExample, count, installationStatus, time, UUID } from "./common.ts";
+
+const HOUR = "2026-01-04T11:00:00.000Z";
+
+const appAtAGlance = z.strictObject({
+  slug: z.string(),
+  name: z.string(),
+  status: z.enum(["internal", "unpublished", "published"]),
+  webhook_url: z.string(),
+  installations: z.strictObject({ active: count, broken: count, disabled: count }),
+  circuit: z.strictObject({
+    state: z.enum(CIRCUIT_STATES),
+    open_until: time.nullable().meta({ description: "When the next attempt is due; null while it is closed." }),
+  }),
+  parked: count.nullable().meta({ description: "All parked deliveries: in the app's own queue and in those of its installations." }),
+  parked_in_app_queue: count.nullable().meta({
+    description:
+      "The parked deliveries in the app's own queue, for any installation. The others wait for an installation that is broken or disabled.",
+  }),
+  dead_letters: count.nullable(),
+  attempts: z.array(count).nullable().meta({ description: "Attempts in each of the last 24 hours, the current one included." }),
+  delivered: z.array(count).nullable().meta({ description: "Attempts that delivered, in the same hours." }),
+});
+
+const hours = (last: number): number[] => [...new Array<number>(23).fill(0), last];
+const glanceExample = {
+  slug: "acme-tracker",
+  name: "Acme Tracker",
+  status: "published",
+  webhook_url: "https://hooks.acme.example/sentry",
+  installations: { active: 11, broken: 1, disabled: 0 },
+  circuit: { state: "closed", open_until: null },
+  parked: 3,
+  parked_in_app_queue: 0,
+  dead_letters: 0,
+  attempts: hours(120),
+  delivered: hours(118),
+};
+
+export const overview = z
+  .strictObject({
+    items: z.array(appAtAGlance).meta({ description: "Sorted by slug." }),
+    at: time,
+    hours_from: time.meta({ description: "Start of the first of the 24 hours." }),
+    problems: z
+      .array(z.strictObject({ code: z.string(), detail: z.string(), missing: z.array(z.string()) }))
+      .meta({ description: "Sources that could not be read, and the members that are null because of it." }),
+    unreadable: count.nullable().optional().meta({ description: "Dead letters that belong to no app. Absent in the overview of one app." }),
+  })
+  .meta({ id: "Overview", example: { items: [glanceExample], at: AT, hours_from: HOUR, problems: [], unreadable: 0 } });
+
+export const liveOverview = z.string().meta({
+  description:
+    "`overview` events: first an Overview of all apps, then one of the apps that have changed, with the slugs of removed apps in " +
+    "`removed`. `status` events: one status event each.",
+  example: `event: overview\ndata: {"items":[],"at":"${AT}","hours_from":"${HOUR}","problems":[],"removed":["acme-tracker"]}\n\n`,
+});
+
+export const installationsOfApp = z
+  .strictObject({
+    items: z.array(
+      z.strictObject({
+        uuid: z.string().meta({ format: "uuid" }),
+        app: z.string(),
+        organization_id: z.string(),
+        project_ids: z.array(z.string()).meta({ description: "Empty: all projects." }),
+        status: installationStatus,
+        webhook_url: z.string().nullable().meta({ description: "Null: the app's." }),
+        created_at: time.nullable(),
+        updated_at: time.nullable(),
+        parked: count.nullable().meta({
+          description:
+            "Deliveries in the installation's own queue, which wait because it is broken or disabled. Deliveries that wait for the app, for example for its circuit, count in parked_in_app_queue of the overview. Null: NATS is unreachable.",
+        }),
+        broken: z
+          .strictObject({
+            at: time,
+            reason: brokenReason.nullable(),
+          })
+          .nullable()
+          .meta({ description: "Null when it is not broken." }),
+      }),
+    ),
+    next: z.string().nullable().meta({ description: "Null: this is the last page." }),
+  })
+  .meta({
+    id: "InstallationsOfApp",
+    example: {
+      items: [
+        {
+          ...{ uuid: UUID, app: "acme-tracker", organization_id: "42", project_ids: [], status: "broken", webhook_url: null, parked: 3 },
+          ...{ created_at: AT, updated_at: AT },
+          broken: {
+            at: AT,
+            reason: brokenReasonExample,
+          },
+        },
+      ],
+      next: null,
+    },
+  });

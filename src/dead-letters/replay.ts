@@ -1,0 +1,145 @@
+/**
+ * Replays dead letters: sends their deliveries again under the same delivery id, counting attempts from 1. A dead letter is
+ * removed once the retries stream has its delivery; a delivery that fails again becomes another dead letter.
+ *
+ * REPLAY-1  A dead letter is replayed once, even when several callers ask at the same time, or when its removal failed and
+ *           it is replayed again: the message id and the run are its own. JetStream deduplicates within its window, the dedup
+ *           key of the run after that.
+ * REPLAY-2  No other run shares them, so that neither JetStream nor a dedup key swallows a replay.
+ * REPLAY-3  A dead letter that holds a whole event goes to every installation that wants the event and has not received it.
+ *           It stays in the stream when no installation wants it.
+ */
+import type { TraceBatch, Tracing } from "../delivery/tracing-ports.ts";
+import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
+import { orUnreachable } from "../jetstream/or-unreachable.ts";
+import { decodeRawMessage, type RawMessage } from "../jetstream/raw-message.ts";
+import type { Subjects } from "../jetstream/subjects.ts";
+import { AppError, messageOf } from "../model/app-error.ts";
+import type { Clock } from "../model/clock.ts";
+import { decodeDeliveryMessage } from "../model/delivery-message.ts";
+import type { Event } from "../model/event.ts";
+import { type ReadEvent, readEvent } from "../model/event-reader.ts";
+import { decodeBatch, type FanOutBatch, type Target } from "../model/fan-out-batch.ts";
+import type { ReplayProgress } from "../model/replay.ts";
+import { type DeadLetterFilter, deadLetteredAt } from "./dead-letter-filter.ts";
+import type { DeadLetters } from "./dead-letters.ts";
+import { type DeadLetter, UNREADABLE } from "./read-dead-letter.ts";
+
+export interface ReplayOptions {
+  /** Only counts. */
+  readonly dryRun: boolean;
+  readonly onProgress?: (progress: ReplayProgress) => void;
+}
+
+export interface ReplayDeadLetters {
+  /** @throws AppError NOT_FOUND, CONFLICT when it can't be replayed, STREAM_REFUSED, NATS_UNREACHABLE */
+  one(sequence: number): Promise<void>;
+  /** Replays all that match and were stored before the call. @throws AppError STREAM_REFUSED, NATS_UNREACHABLE */
+  all(filter: DeadLetterFilter, options: ReplayOptions): Promise<ReplayProgress>;
+}
+
+export interface ReplayDependencies {
+  readonly deadLetters: Pick<DeadLetters, "get" | "list" | "remove" | "lastSequence">;
+  readonly streams: Pick<DeliveryStreamWriter, "retry" | "fanOut">;
+  readonly names: Subjects;
+  readonly match: (event: Event) => readonly Target[];
+  readonly tracing: Pick<Tracing, "batch">;
+  readonly clock: Clock;
+}
+
+const PAGE_SIZE = 50;
+
+export function createReplay({ deadLetters, streams, names, match, tracing, clock }: ReplayDependencies): ReplayDeadLetters {
+  const sourceOf = ({ sequence }: DeadLetter) => ({ stream: names.streams.deadLetters, sequence });
+
+  const replayDelivery = async (json: string, deadLetter: DeadLetter, batch: TraceBatch): Promise<void> => {
+    const { delivery } = decoded(decodeDeliveryMessage, json, deadLetter);
+    const again = { ...delivery, attemptsMade: 0, attempts: [], replay: runOf(deadLetter), firstParkedAt: null };
+    const now = { dueAt: clock.now(), delayMs: 0, notBefore: false };
+    await batch.store("retries", again, "replayed", (trace) => streams.retry(again, now, sourceOf(deadLetter), trace));
+  };
+
+  const replayFanOut = async (fanOut: FanOutBatch, deadLetter: DeadLetter, batch: TraceBatch): Promise<void> => {
+    await batch.fanOut(fanOut.event, (trace) => streams.fanOut(fanOut, sourceOf(deadLetter), trace));
+  };
+
+  const replayRaw = async (raw: RawMessage, deadLetter: DeadLetter, batch: TraceBatch): Promise<void> => {
+    if (raw.stream !== names.streams.events) {
+      const text = Buffer.from(raw.data).toString("utf8");
+      if (raw.subject === names.fanOut) return await replayFanOut(decoded(decodeBatch, text, deadLetter), deadLetter, batch);
+      return await replayDelivery(text, deadLetter, batch);
+    }
+    const read = eventOf(raw, names);
+    if (!read.ok) throw conflict(deadLetter, read.problem);
+    const targets = match(read.event);
+    if (targets.length === 0) throw conflict(deadLetter, "no installation wants its event now");
+    await replayFanOut({ event: read.event, eventSequence: raw.sequence, targets }, deadLetter, batch);
+  };
+
+  const replay = async (deadLetter: DeadLetter, batch: TraceBatch): Promise<void> => {
+    const { sequence, json, content } = deadLetter;
+    const raw = decodeRawMessage(content);
+    if (raw !== null) await replayRaw(raw, deadLetter, batch);
+    else if (typeof content["delivery_id"] === "string") await replayDelivery(json, deadLetter, batch);
+    else throw conflict(deadLetter, content["reason"] === UNREADABLE ? "it can't be read" : "its body was cut to fit");
+    await deadLetters.remove(sequence);
+  };
+
+  const all = async (filter: DeadLetterFilter, { dryRun, onProgress }: ReplayOptions, batch: TraceBatch): Promise<ReplayProgress> => {
+    // A delivery that fails again during the run comes back behind this one, and is not replayed again.
+    const lastSequence = await deadLetters.lastSequence();
+    const progress = { matched: 0, replayed: 0, skipped: 0 };
+    for (let after: number | null = 0; after !== null; ) {
+      const { items, next } = await deadLetters.list(filter, after, PAGE_SIZE);
+      for (const deadLetter of items) {
+        if (deadLetter.sequence > lastSequence) return progress;
+        progress.matched++;
+        if (dryRun) continue;
+        try {
+          await replay(deadLetter, batch);
+          progress.replayed++;
+        } catch (error) {
+          if (!(error instanceof AppError) || error.code !== "CONFLICT")
+            throw new AppError("STREAM_REFUSED", messageOf(error), { retryable: true, cause: error });
+          progress.skipped++;
+        }
+      }
+      onProgress?.({ ...progress });
+      after = next;
+    }
+    return progress;
+  };
+
+  const inTrace = <T>(work: (batch: TraceBatch) => Promise<T>): Promise<T> => orUnreachable(tracing.batch("replay dead letters", work));
+  return {
+    one: async (sequence) => {
+      const deadLetter = await deadLetters.get(sequence);
+      await inTrace((batch) => replay(deadLetter, batch));
+    },
+    all: (filter, options) => inTrace((batch) => all(filter, options, batch)),
+  };
+}
+
+/** REPLAY-1, REPLAY-2. The time distinguishes it from one of the same sequence in a stream that was recreated. */
+function runOf({ sequence, content }: DeadLetter): string {
+  return `dead-letter-${sequence}-${deadLetteredAt(content)}`;
+}
+
+function eventOf({ subject, data, headers, stream, sequence, storedAt }: RawMessage, names: Subjects): ReadEvent {
+  const type = names.parseEvent(subject) ?? { resource: "", action: "" };
+  const byName = new Map(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+  return readEvent({ ...type, body: data, header: (name) => byName.get(name), fallbackId: `${stream}:${sequence}`, storedAt });
+}
+
+function conflict({ sequence, content }: DeadLetter, reason: string): AppError {
+  return new AppError("CONFLICT", `dead letter ${sequence} (reason ${String(content["reason"])}) can't be replayed: ${reason}`);
+}
+
+/** @throws AppError CONFLICT when the text can't be decoded */
+function decoded<T>(decode: (text: string) => T, text: string, deadLetter: DeadLetter): T {
+  try {
+    return decode(text);
+  } catch (error) {
+    throw conflict(deadLetter, messageOf(error));
+  }
+}

@@ -1,0 +1,73 @@
+/** Describes one delivery: adds what the registry, the circuit and the parked queue say now to what was found of it. */
+import type { Installation } from "../model/app.ts";
+import type { Clock } from "../model/clock.ts";
+import type { DeliveryHistory, LocatedDelivery, RemainingEvent, StoredEvent } from "../model/delivery-location.ts";
+import type { BrokenAction } from "../model/installation-pause.ts";
+import { probedAt } from "../status/installation-record.ts";
+import type { LogRow } from "../storage/log-row.ts";
+import type { ExplainedDelivery } from "./answer-schemas.ts";
+import { explainState } from "./delivery-state.ts";
+import { knownAttempts } from "./known-attempts.ts";
+import type { DeliverySources, RegistrySources } from "./ports.ts";
+
+/** A delivery by its id, and whose it is. */
+export interface DeliveryRef {
+  readonly deliveryId: string;
+  readonly app: string;
+  readonly installationUuid: string;
+}
+
+export interface DeliveryFindings {
+  readonly history: DeliveryHistory | null;
+  readonly located: LocatedDelivery | null;
+  readonly stored: StoredEvent | null;
+  readonly remaining: RemainingEvent | null;
+  /** Rows of the request log, of other deliveries too. */
+  readonly rows: readonly LogRow[];
+}
+
+export type DescribeDelivery = (delivery: DeliveryRef, findings: DeliveryFindings) => Promise<ExplainedDelivery>;
+
+export interface DescribeDependencies extends RegistrySources {
+  readonly sources: DeliverySources;
+  readonly clock: Clock;
+}
+
+export interface DescribeOptions {
+  readonly maxParkedAgeMs: number;
+  readonly probeIntervalMs: number;
+  readonly brokenAction: BrokenAction;
+}
+
+type LocatedParked = LocatedDelivery & { stream: "parked" };
+
+export function createDescribeDelivery(dependencies: DescribeDependencies, options: DescribeOptions): DescribeDelivery {
+  const { registry, index, clock } = dependencies;
+  const { circuitOf, oldestParked } = dependencies.sources;
+  const { maxParkedAgeMs, probeIntervalMs, brokenAction } = options;
+
+  const probeDueAt = async ({ status, uuid }: Installation): Promise<number | null> => {
+    if (status !== "broken") return null;
+    const { record } = await registry.getInstallation(uuid);
+    return probedAt({ ...record }) + probeIntervalMs;
+  };
+
+  const isOldest = async ({ sequence, delivery, ofInstallation }: LocatedParked): Promise<boolean> => {
+    const queue = { app: delivery.app, installationUuid: ofInstallation ? delivery.installationUuid : null };
+    return (await oldestParked(queue))?.source.sequence === sequence;
+  };
+
+  return async ({ deliveryId, app, installationUuid }, { history, located, stored, remaining, rows }) => {
+    const registered = { app: index.app(app), installation: index.installation(installationUuid) };
+    const circuit = circuitOf(app);
+    const waitsForProbe = registered.installation?.status === "broken" || circuit.state !== "closed";
+    const ownRows = rows.filter((row) => row.delivery_id === deliveryId);
+    return explainState({
+      ...{ deliveryId, app, installationUuid, registered, stored, history, located, remaining, circuit },
+      attempts: knownAttempts(ownRows, located?.delivery.attempts ?? []),
+      probeDueAt: registered.installation === undefined ? null : await probeDueAt(registered.installation),
+      isOldest: located?.stream === "parked" && waitsForProbe && (await isOldest(located)),
+      ...{ maxParkedAgeMs, brokenAction, now: clock.now() },
+    });
+  };
+}

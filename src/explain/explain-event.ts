@@ -1,0 +1,116 @@
+/** GET /v1/events/{id}: who got an event and who did not, for every event that has the id. */
+import { AppError } from "../model/app-error.ts";
+import type { DeliveryHistory, LocatedDelivery, RemainingEvent } from "../model/delivery-location.ts";
+import { addresseesOf, type NotWanted, whyNotWantedThen } from "./addressees.ts";
+import type { EventAnswer, EventOfSameId, ExplainedDelivery } from "./answer-schemas.ts";
+import { appRows } from "./app-rows.ts";
+import type { DeliveryFindings, DeliveryRef, DescribeDelivery } from "./describe-delivery.ts";
+import type { EventQuery, FindEvents, FoundEvent } from "./find-events.ts";
+import { locateDeliveries } from "./locate-deliveries.ts";
+import { createNotes, type Notes, unlessRedisIsDown } from "./notes.ts";
+import type { DeliverySources, RegistrySources } from "./ports.ts";
+import { summarizeEvent } from "./summarize-event.ts";
+
+/** @throws AppError NOT_FOUND */
+export type ExplainEvent = (query: EventQuery) => Promise<EventAnswer>;
+
+export interface ExplainEventDependencies extends RegistrySources {
+  readonly sources: DeliverySources;
+  readonly describe: DescribeDelivery;
+  readonly findEvents: FindEvents;
+}
+
+/** Deliveries explained per event; a note says how many more there are. */
+const MAX_DELIVERIES = 100;
+const MAX_NOT_WANTED = 500;
+
+export function createExplainEvent(dependencies: ExplainEventDependencies): ExplainEvent {
+  const { sources, findEvents } = dependencies;
+
+  return async (query) => {
+    const notes = createNotes();
+    const [newest, ...older] = await findEvents(query, notes);
+    if (newest === undefined) throw new AppError("NOT_FOUND", `no event ${query.id}`);
+    if (newest.stored !== null && newest.stored.event === null) {
+      const remaining = await sources.streams.remainingOf(newest.stored.sequence);
+      const deadLetter = remaining?.kind === "dead-letter" ? `, it is dead letter ${remaining.sequence}` : "";
+      throw new AppError("NOT_FOUND", `event ${query.id} can't be read${deadLetter}: ${newest.stored.problem}`);
+    }
+    const explained = await explainFound(dependencies, query.id, newest, notes);
+    const others: EventOfSameId[] = [];
+    for (const found of older) others.push(await explainFound(dependencies, query.id, found, notes));
+    return { ...explained, others, notes: notes.list() };
+  };
+}
+
+async function explainFound(
+  { registry, index, sources, describe }: ExplainEventDependencies,
+  eventId: string,
+  found: FoundEvent,
+  notes: Notes,
+): Promise<EventOfSameId> {
+  const { stored, noted } = found;
+  const { wanted, notWanted } = stored?.event ? addresseesOf(stored.event, index, noted) : { wanted: noted, notWanted: [] };
+  const refs = wanted.slice(0, MAX_DELIVERIES);
+  noteOmissions(notes, { stored, wanted: wanted.length, notWanted: notWanted.length });
+
+  const { histories, located, remaining } = await findDeliveries(sources, found, refs, notes);
+  const event = stored?.event ?? [...located.values()][0]?.delivery.event ?? null;
+  const apps = new Set(refs.map(({ app }) => app));
+  const rows = (await Promise.all([...apps].map((app) => appRows(sources, app, event?.type ?? null, notes)))).flat();
+
+  const deliveries: ExplainedDelivery[] = [];
+  const notWantedThen: NotWanted[] = [];
+  for (const [at, ref] of refs.entries()) {
+    const findings: DeliveryFindings = {
+      ...{ history: histories[at] ?? null, located: located.get(ref.deliveryId) ?? null, stored, remaining, rows },
+    };
+    const delivery = await describe(ref, findings);
+    const why = await whyNotWantedThen({ registry }, delivery, stored);
+    if (why === null) deliveries.push(delivery);
+    else notWantedThen.unshift(why);
+  }
+  const traceId = deliveries.find(({ trace_id: id }) => id !== null)?.trace_id ?? null;
+  const row = rows.find(({ delivery_id: id }) => refs.some(({ deliveryId }) => deliveryId === id));
+  return {
+    event: summarizeEvent({ id: event?.id ?? eventId, event, row, stored, traceId }),
+    deliveries,
+    not_wanted: [...notWantedThen, ...notWanted].slice(0, MAX_NOT_WANTED),
+  };
+}
+
+function noteOmissions(
+  notes: Notes,
+  { stored, wanted, notWanted }: Pick<FoundEvent, "stored"> & { readonly wanted: number; readonly notWanted: number },
+): void {
+  if (wanted > MAX_DELIVERIES) notes.add(`${wanted} installations want it; the first ${MAX_DELIVERIES} are shown.`);
+  if (stored === null) notes.add("The event is not in its stream any more: the installations that did not want it are unknown.");
+  if (notWanted > MAX_NOT_WANTED) notes.add(`${notWanted} installations do not want it; ${MAX_NOT_WANTED} are shown.`);
+}
+
+interface FoundDeliveries {
+  /** In the order of the references. */
+  readonly histories: ReadonlyArray<DeliveryHistory | null>;
+  readonly located: ReadonlyMap<string, LocatedDelivery>;
+  readonly remaining: RemainingEvent | null;
+}
+
+async function findDeliveries(
+  { lookup, streams }: DeliverySources,
+  { stored, deadLetters }: FoundEvent,
+  refs: readonly DeliveryRef[],
+  notes: Notes,
+): Promise<FoundDeliveries> {
+  const ids = refs.map(({ deliveryId }) => deliveryId);
+  const apps = refs.map(({ app }) => app);
+  const histories = await unlessRedisIsDown(lookup.find(ids, apps), [], notes);
+  const lookedUp = ids.map((id, at) => ({ id, history: histories[at] ?? null }));
+  const onlyApp = new Set(apps).size === 1 ? (apps[0] ?? null) : null;
+  // An event that no replica has taken has no delivery in any stream.
+  const isInStreams = stored?.stage !== "waiting" && deadLetters.length === 0;
+  const located = await locateDeliveries(streams, isInStreams ? lookedUp : [], onlyApp, notes);
+  for (const deadLetter of deadLetters) located.set(deadLetter.delivery.id, deadLetter);
+  const isMissing = lookedUp.some(({ id, history }) => history === null && !located.has(id));
+  const remaining = isMissing && stored?.stage === "handled" ? await streams.remainingOf(stored.sequence) : null;
+  return { histories, located, remaining };
+}
