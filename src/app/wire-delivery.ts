@@ -129,5 +129,5 @@ function giveUpInto(
   const prefix = config.subjectPrefix;
   const announce = (event: StatusEvent) => deadLetters.announce(statusSubject(prefix, event), JSON.stringify(event), event.id);
   const publish = createDeliveryEvents(announce, index, clock, { prefix, dashboardUrl });
-  return createGiveUp({ deadLetters, observer, tracing, publish, note: requestLog.stored });
+  return createGiveUp({ deadLetters, observer, tracing, publish, recordLocation: requestLog.stored });
 }

@@ -2,7 +2,7 @@
 import type { Config } from "../config/settings.ts";
 import { createDeliverEvent } from "../delivery/deliver-event.ts";
 import type { ParkedQueue } from "../delivery/ports.ts";
-import { createProbes } from "../delivery/recovery-probe.ts";
+import { createRecoveryProbe } from "../delivery/recovery-probe.ts";
 import { createAckFloor } from "../jetstream/ack-floor.ts";
 import type { EventLimits } from "../model/event-reader.ts";
 import { pauseReason } from "../model/installation-pause.ts";
@@ -107,7 +107,7 @@ interface Queues {
 
 function probeScheduleOf(given: Given, { parkedQueues, backlog }: Queues) {
   const { config, index, integrationStatus, clock, logger } = given;
-  const probes = createProbes({
+  const recoveryProbe = createRecoveryProbe({
     ...given,
     registry: index,
     queueBusy: parkedQueues.busy,
@@ -115,9 +115,9 @@ function probeScheduleOf(given: Given, { parkedQueues, backlog }: Queues) {
     removeParked: backlog.remove,
     isBroken: (uuid) => index.installation(uuid)?.status === "broken",
   });
-  const { canProbe, next: nextProbe } = probes;
+  const { isPossible: isProbePossible, next: nextProbe } = recoveryProbe;
   return createProbeSchedule(
-    { installation: index.installation, status: integrationStatus, canProbe, nextProbe, clock, logger },
+    { installation: index.installation, status: integrationStatus, isProbePossible, nextProbe, clock, logger },
     { intervalMs: config.brokenProbeInterval },
   );
 }

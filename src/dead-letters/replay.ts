@@ -9,7 +9,7 @@
  * REPLAY-3  A dead letter that holds a whole event goes to every installation that wants the event and has not received it.
  *           It stays in the stream when no installation wants it.
  */
-import type { TraceBatch, Tracing } from "../delivery/ports.ts";
+import type { TraceBatch, Tracing } from "../delivery/tracing-ports.ts";
 import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { decodeRawMessage, type RawMessage } from "../jetstream/raw-message.ts";
@@ -55,7 +55,7 @@ export function createReplay({ deadLetters, streams, names, match, tracing, cloc
   const replayDelivery = async (json: string, deadLetter: DeadLetter, batch: TraceBatch): Promise<void> => {
     const { delivery } = decoded(decodeDeliveryMessage, json, deadLetter);
     const again = { ...delivery, attemptsMade: 0, attempts: [], replay: runOf(deadLetter), firstParkedAt: null };
-    const now = { dueAt: clock.now(), delayMs: 0, floor: false };
+    const now = { dueAt: clock.now(), delayMs: 0, notBefore: false };
     await batch.store("retries", again, "replayed", (trace) => streams.retry(again, now, sourceOf(deadLetter), trace));
   };
 

@@ -3,7 +3,7 @@
  * deduplication and dedup keys from swallowing it, and it counts for neither health nor circuit.
  */
 import { randomUUID } from "node:crypto";
-import type { Tracing } from "../delivery/ports.ts";
+import type { Tracing } from "../delivery/tracing-ports.ts";
 import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
 import type { StoredEvents } from "../jetstream/stored-events.ts";
 import { AppError } from "../model/app-error.ts";
@@ -36,7 +36,7 @@ export function createResend({ events, streams, find, tracing, clock }: ResendDe
     if (delivery?.id !== deliveryId) throw new AppError("NOT_FOUND", `the event of delivery ${deliveryId} is not in the stream any more`);
     const resendId = randomUUID();
     const again = { ...delivery, event: inFirstTrace(delivery.event, found), replay: resendId, counted: false };
-    const now = { dueAt: clock.now(), delayMs: 0, floor: false };
+    const now = { dueAt: clock.now(), delayMs: 0, notBefore: false };
     await tracing.batch("resend", (batch) =>
       batch.store("retries", again, "resent", (trace) => streams.retry(again, now, { stream: resendId, sequence: 0 }, trace)),
     );

@@ -3,7 +3,7 @@ import { type App, type Installation, isOrdered } from "../model/app.ts";
 import type { Delivery } from "../model/delivery.ts";
 import { type BrokenAction, type PauseReason, pauseReason } from "../model/installation-pause.ts";
 import type { ParkedQueue, RegistryView } from "./ports.ts";
-import { addresseeOf } from "./recipient.ts";
+import { recipientOf } from "./recipient.ts";
 
 export type AdmissionDecision =
   | { readonly kind: "open"; readonly app: App; readonly installation: Installation }
@@ -38,9 +38,9 @@ export function createAdmission({
   brokenAction,
 }: AdmissionDependencies): Admission {
   const decide = (delivery: Delivery, from: ParkedQueue | null): AdmissionDecision => {
-    const addressee = addresseeOf(registry, delivery);
-    if (addressee === null) return { kind: "uninstalled" };
-    const { app, installation } = addressee;
+    const recipient = recipientOf(registry, delivery);
+    if (recipient === null) return { kind: "uninstalled" };
+    const { app, installation } = recipient;
     const appQueue: ParkedQueue = { app: app.slug, installationUuid: null };
 
     const paused = pauseReason(installation.status, brokenAction);

@@ -1,6 +1,6 @@
 /**
- * One attempt of one delivery: build, sign, POST, classify, record, and say what has to follow.
- * URL, secrets and headers are read from the registry at this moment, never carried along.
+ * One attempt of one delivery: build, sign, POST, classify, report, and decide what follows. URL, secrets and headers come from
+ * the registry at this moment; no message carries them.
  */
 
 import { type Clock, type Random, toRfc3339 } from "../model/clock.ts";
@@ -14,38 +14,39 @@ import type { SendResult } from "./http/exchange.ts";
 import { readableBody } from "./http/readable-body.ts";
 import type { Sender } from "./http/sender.ts";
 import { webhookUrlOf } from "./limits/destination.ts";
-import type { AttemptRecord, RegistryView, RetryDelay, TracePosition, Tracing } from "./ports.ts";
-import { addresseeOf } from "./recipient.ts";
+import type { AttemptRecord, RegistryView, RetryDelay } from "./ports.ts";
+import { recipientOf } from "./recipient.ts";
 import { nextRetry } from "./retry-policy.ts";
 import { sign } from "./signature.ts";
+import type { TracePosition, Tracing } from "./tracing-ports.ts";
 
-/** What has to happen to a delivery after an attempt, or without one. */
+/** What happens to a delivery after an attempt, or without one. */
 export type Disposition = DeliveredDisposition | RetryDisposition | DeadLetterDisposition;
 
-interface Judged {
+interface WithDelivery {
   readonly delivery: Delivery;
-  /** The attempt that it came of; null when there was none. */
+  /** The attempt that led to it; null when there was none. */
   readonly record: AttemptRecord | null;
 }
 
-export interface DeliveredDisposition extends Judged {
+export interface DeliveredDisposition extends WithDelivery {
   readonly kind: "delivered";
 }
 
-export interface RetryDisposition extends Judged {
+export interface RetryDisposition extends WithDelivery {
   readonly kind: "retry";
   readonly delay: RetryDelay;
 }
 
-export interface DeadLetterDisposition extends Judged {
+export interface DeadLetterDisposition extends WithDelivery {
   readonly kind: "dead-letter";
   readonly reason: DeadLetterReason;
   readonly error: string | null;
 }
 
-/** The app's circuit lets no attempt start now: there was none. */
+/** There was no attempt: the app's circuit is open. */
 export interface Deferred {
-  readonly kind: "held";
+  readonly kind: "deferred";
 }
 
 export type Attempt = (delivery: Delivery, parent: TracePosition) => Promise<Disposition | Deferred>;
@@ -74,7 +75,7 @@ export interface AttemptOptions {
   readonly headerPrefix: string;
 }
 
-/** Of what a receiver says about an error of its own: it is kept in every row. */
+/** Limit of the receiver's own error reference: every row of the request log keeps it. */
 const MAX_REFERENCE_CHARACTERS = 256;
 
 export function createAttempt(dependencies: AttemptDependencies, options: AttemptOptions): Attempt {
@@ -116,10 +117,10 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
   };
 
   return async (delivery, parent) => {
-    const addressee = addresseeOf(registry, delivery);
-    if (addressee === null) return uninstalled(delivery);
-    const { app, installation } = addressee;
-    if (!isTestCall(delivery) && !tryStart(app.slug)) return HELD;
+    const recipient = recipientOf(registry, delivery);
+    if (recipient === null) return uninstalled(delivery);
+    const { app, installation } = recipient;
+    if (!isTestCall(delivery) && !tryStart(app.slug)) return DEFERRED;
 
     const attempt = delivery.attemptsMade + 1;
     const url = webhookUrlOf(installation, app);
@@ -141,11 +142,11 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
 
     const endedAt = clock.now();
     const { outcome, responseCode, error, retryAfterMs } = classify(result, endedAt);
-    // Rows, log lines, dead letters and status events have these texts: a receiver may echo what it got.
+    // Rows, log lines, dead letters and status events show these texts, and a receiver may echo secrets that it was sent.
     const shown = (text: string | null): string | null => (text === null ? null : withoutSecretsOf(app, url, text));
     const durationMs = Math.round((performance.now() - startedMs) * 10) / 10;
     const readable = result.kind === "answered" ? readableBody(result.body, result.headers) : null;
-    // Most bodies are plain text: no turn is lost with them.
+    // Most bodies are plain text and need no await.
     const responseBody = readable instanceof Promise ? await readable : readable;
     const reference = referenceOf(result, errorHeader, projectHeader);
     const record: AttemptRecord = {
@@ -175,22 +176,18 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
   };
 }
 
-export const HELD: Deferred = { kind: "held" };
+export const DEFERRED: Deferred = { kind: "deferred" };
 
-/** Given up without an attempt. */
+/** Gives the delivery up without an attempt. */
 export function givenUp(delivery: Delivery, reason: DeadLetterReason, error: string): DeadLetterDisposition {
   return { kind: "dead-letter", delivery, record: null, reason, error };
 }
 
 export function uninstalled(delivery: Delivery): DeadLetterDisposition {
-  return givenUp(
-    delivery,
-    "uninstalled",
-    `installation ${delivery.installationUuid} of app ${delivery.app} is not in the registry any more`,
-  );
+  return givenUp(delivery, "uninstalled", `installation ${delivery.installationUuid} of app ${delivery.app} is no longer in the registry`);
 }
 
-/** Both headers or neither: one alone points nowhere. */
+/** Both headers or neither: one alone identifies nothing. */
 function referenceOf(result: SendResult, errorHeader: string, projectHeader: string): { errorId: string; projectId: string } | null {
   if (result.kind !== "answered") return null;
   const errorId = headerOf(result.headers, errorHeader)?.slice(0, MAX_REFERENCE_CHARACTERS);

@@ -1,11 +1,11 @@
-/** What came back of a POST → outcome (DESIGN 3.5). */
+/** The result of a POST → outcome (docs/design.md 3.5). */
 import { type Outcome, outcomeOfStatus } from "../model/outcome.ts";
 import type { SendResult } from "./http/exchange.ts";
 import { parseRetryAfter } from "./retry-after.ts";
 
 export interface Classified {
   readonly outcome: Outcome;
-  /** 0: no complete answer. */
+  /** 0: no complete response. */
   readonly responseCode: number;
   readonly error: string | null;
   readonly retryAfterMs: number | null;
@@ -26,7 +26,7 @@ export function classify(result: SendResult, nowMs: number): Classified {
 
 const MAX_LOCATION_CHARACTERS = 200;
 
-/** Where a redirect leads, without what often is secret in a URL. */
+/** The target of a redirect, without the parts of a URL that often are secret. */
 function redirectOf({ status, headers }: Extract<SendResult, { kind: "answered" }>): string {
   const location = status >= 300 && status < 400 ? headerOf(headers, "location") : undefined;
   if (location === undefined || location === "") return "";
@@ -37,7 +37,7 @@ function redirectOf({ status, headers }: Extract<SendResult, { kind: "answered" 
   return `, a redirect to ${shown.length > MAX_LOCATION_CHARACTERS ? `${shown.slice(0, MAX_LOCATION_CHARACTERS)}…` : shown}, which is not followed`;
 }
 
-/** A response header's value by lower-case name; the first of several. */
+/** A response header's value by lower-case name; of several values the first. */
 export function headerOf(headers: Readonly<Record<string, string | string[] | undefined>>, name: string): string | undefined {
   const value = headers[name];
   return Array.isArray(value) ? value[0] : value;

@@ -1,14 +1,15 @@
-/** All deliveries that come of one message. */
+/** Handles all deliveries of one message. */
 import type { Delivery } from "../model/delivery.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { InFlight } from "./in-flight.ts";
-import type { MessageRef, TracePosition } from "./ports.ts";
+import type { MessageRef } from "./ports.ts";
 import type { SkipDelivered } from "./skip-delivered.ts";
+import type { TracePosition } from "./tracing-ports.ts";
 
 /**
- * Resolves when each delivery is done or stored. Rejects with the first fault, and not before all have ended: a message
- * that is given back while some of its attempts are under way would be delivered twice.
- * @param mayBeDone they may have been delivered before: their marks are looked at.
+ * Resolves when each delivery is done or stored. Rejects with the first fault, but only after all have ended: a message that is
+ * given back during its attempts would be delivered twice.
+ * @param mayBeDone whether they may have been delivered before; their dedup keys are then checked
  */
 export type DeliverEvent = (
   deliveries: readonly Delivery[],

@@ -1,30 +1,32 @@
 /**
- * The way of one delivery: admission → bulkhead → attempt → done, or stored in another stream.
+ * The path of one delivery: admission → bulkhead → attempt → done, or stored in another stream.
  *
- * D1  `dispatch` resolves only when the delivery is done or JetStream has stored it; its source may be acknowledged then.
- * D2  What parks is stored in the order of the calls: everything up to the store is synchronous.
- * D3  A delivery that waited while NATS was away may have been handed to another replica: its dedup keys are looked at again, and
- *     nothing is attempted or stored for a source whose lease is over (LEASE-1).
+ * DISPATCH-1  `dispatch` resolves only when the delivery is done or JetStream has stored it. Its source may then be acknowledged.
+ * DISPATCH-2  Deliveries are parked in the order of the calls: everything up to the store is synchronous.
+ * DISPATCH-3  A delivery that waited while NATS was down may have been delivered by another replica: its dedup keys are checked again,
+ *             and nothing is attempted or stored for a source whose lease is over (LEASE-1).
  */
 import type { Delivery } from "../model/delivery.ts";
+import type { TraceHeaders } from "../model/trace-context.ts";
 import type { Admission, ParkedBecause } from "./admission.ts";
 import { type Attempt, type Deferred, type Disposition, uninstalled } from "./attempt.ts";
 import type { GiveUp } from "./give-up.ts";
 import type { Bulkhead } from "./limits/bulkhead.ts";
 import type { DestinationOf } from "./limits/destination.ts";
-import type { DeliveryObserver, DeliveryStreams, MessageRef, ParkedQueue, TraceHeaders, TracePosition, Tracing } from "./ports.ts";
+import type { DeliveryObserver, DeliveryStreams, MessageRef, ParkedQueue } from "./ports.ts";
 import type { SkipDelivered } from "./skip-delivered.ts";
 import { requireLease } from "./source-lease.ts";
+import type { TracePosition, Tracing } from "./tracing-ports.ts";
 
 export interface Dispatcher {
   /**
-   * Attempts the delivery if it may be attempted now, else stores it.
-   * @throws AppError STREAM_REFUSED when it could be neither: the source has to come again.
+   * Attempts the delivery if it may be attempted now, or else stores it.
+   * @throws AppError STREAM_REFUSED when it can do neither: the source must be redelivered
    */
   dispatch(delivery: Delivery, trace: TracePosition, source: MessageRef): Promise<void>;
-  /** Does what a disposition asks for. @returns the sequence of the dead letter, null when it is none */
-  settle(disposition: Disposition, source: MessageRef, trace: TraceHeaders): Promise<number | null>;
-  /** @param dueAt not to be attempted before, milliseconds since the epoch; null: when its turn comes */
+  /** Stores the delivery as the disposition says. @returns the sequence of the dead letter; null: there is none */
+  apply(disposition: Disposition, source: MessageRef, trace: TraceHeaders): Promise<number | null>;
+  /** @param dueAt no attempt before this time, milliseconds since the epoch; null: no such limit */
   park(
     delivery: Delivery,
     queue: ParkedQueue,
@@ -44,11 +46,11 @@ export interface DispatcherDependencies {
   readonly skipDelivered: SkipDelivered;
   readonly observer: DeliveryObserver;
   readonly tracing: Tracing;
-  /** How many attempts for the app this process may have in flight at once; with 0 all go through its queue. */
+  /** Limit of the app's concurrent attempts from here; with 0 all its deliveries go through its queue. */
   readonly directLimit: (appMaxInFlight: number | null) => number;
-  /** Whether the app may park no more; it may when not given. */
+  /** Whether the app may park no more deliveries; by default it may. */
   readonly isShareUsedUp?: (app: string) => boolean;
-  /** Told when a delivery was stored in a parked queue. */
+  /** A delivery was stored in a parked queue. */
   readonly onParked: (queue: ParkedQueue) => void;
   readonly giveUp: Pick<GiveUp, "delivery">;
 }
@@ -69,7 +71,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
     giveUp,
   } = dependencies;
 
-  const settle: Dispatcher["settle"] = async (disposition, source, trace) => {
+  const apply: Dispatcher["apply"] = async (disposition, source, trace) => {
     switch (disposition.kind) {
       case "delivered":
         return null;
@@ -104,13 +106,13 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
       bulkhead.leave(delivery.app, destination);
     }
     if (disposition.kind === "delivered") return;
-    if (disposition.kind === "held") return park(delivery, { app: delivery.app, installationUuid: null }, "circuit", source, trace);
-    await settle(disposition, source, trace);
+    if (disposition.kind === "deferred") return park(delivery, { app: delivery.app, installationUuid: null }, "circuit", source, trace);
+    await apply(disposition, source, trace);
   };
 
   const send = (delivery: Delivery, trace: TracePosition, source: MessageRef): Promise<void> => {
     const decision = admission.direct(delivery);
-    if (decision.kind === "uninstalled") return settle(uninstalled(delivery), source, trace).then(() => {});
+    if (decision.kind === "uninstalled") return apply(uninstalled(delivery), source, trace).then(() => {});
     if (decision.kind === "park") return park(delivery, decision.queue, decision.why, source, trace);
 
     const suspensions = bulkhead.suspensions();
@@ -119,7 +121,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
     const destination = destinationOf(delivery.installationUuid);
     const entry = bulkhead.enter(delivery.app, limit, destination);
     if (entry === "entered") return attemptIn(delivery, destination, trace, source);
-    // Sent away by a stop it is parked, not given back: redeliveries are for crashes.
+    // A delivery that a stop turns away is parked and not given back: redeliveries are for crashes.
     return Promise.resolve(entry).then(async (late) => {
       switch (late) {
         case "full":
@@ -128,7 +130,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
           return park(delivery, { app: delivery.app, installationUuid: null }, "stopping", source, trace);
         case "entered": {
           const isDone = bulkhead.suspensions() !== suspensions && (await skipDelivered(delivery));
-          // The wait may have been long enough for the admission to close.
+          // Admission may have changed during the wait.
           if (!isDone && admission.direct(delivery).kind === "open") return attemptIn(delivery, destination, trace, source);
           bulkhead.leave(delivery.app, destination);
           if (!isDone) await send(delivery, trace, source);
@@ -141,5 +143,5 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
   const dispatch: Dispatcher["dispatch"] = (delivery, parent, source) =>
     tracing.deliver(parent, delivery, (span) => send(delivery, span, source));
 
-  return { dispatch, settle, park };
+  return { dispatch, apply, park };
 }

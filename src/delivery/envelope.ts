@@ -1,6 +1,6 @@
 /**
- * The webhook's body (DESIGN 3.4): `{"action":…,"installation":{"uuid":…},"data":…,"actor":…}`, compact, in that order.
- * `data` and `actor` are the publisher's own JSON text. What all installations share is encoded once per event.
+ * The webhook's body (docs/design.md 3.4): `{"action":…,"installation":{"uuid":…},"data":…,"actor":…}`, compact, in that order.
+ * `data` and `actor` are the publisher's own JSON text. The parts that all installations share are encoded once per event.
  */
 import type { Event } from "../model/event.ts";
 
@@ -15,12 +15,12 @@ export interface EnvelopeBuilder {
   body(event: Event, installationUuid: string): Buffer;
 }
 
-/** Events whose shared parts are kept: more than take turns in one process. */
+/** Size of the cache of shared parts: more events than one process handles in turn. */
 const MAX_KEPT = 16;
 
 /** @param defaultActorJson compact JSON, the actor of events that name none. */
 export function createEnvelopeBuilder(defaultActorJson: string): EnvelopeBuilder {
-  // An array that is gone round: a Map or WeakMap would make the collector keep each event for long.
+  // A ring buffer: a Map or WeakMap would make the garbage collector keep each event for long.
   const kept: SharedParts[] = [];
   let last = MAX_KEPT - 1;
 

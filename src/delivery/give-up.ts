@@ -1,31 +1,25 @@
 /**
- * Gives a delivery up: the one way into dead letters.
+ * Gives a delivery up. Nothing else writes dead letters.
  *
- * X1  Each dead letter counts, is logged and is noted once, however often its source is handled again; each that holds a
- *     delivery has its status event.
- * X2  The call resolves when the dead letter and the status event are stored. The source may be acknowledged then.
- * X3  A poison message is stored before anything of it is read. One that was handed out yet more often is not read at all:
- *     reading it may be what kills the process.
+ * GIVEUP-1  Each dead letter is counted and logged once, however often its source is handled again. Each that holds a delivery has
+ *           its status event.
+ * GIVEUP-2  The call resolves when the dead letter and the status event are stored. The source may then be acknowledged.
+ * GIVEUP-3  A poison message is stored before it is decoded. After further deliveries it is not decoded at all: decoding it may be
+ *           what kills the process.
  */
 import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
 import type { StreamLocation } from "../model/delivery-location.ts";
 import { decodeDeliveryMessage } from "../model/delivery-message.ts";
-import type {
-  DeadLetterObserver,
-  DeadLetterWriter,
-  MessageRef,
-  RawDeadLetterReason,
-  TraceHeaders,
-  Tracing,
-  UnhandledMessage,
-} from "./ports.ts";
+import type { TraceHeaders } from "../model/trace-context.ts";
+import type { DeadLetterObserver, DeadLetterWriter, MessageRef, RawDeadLetterReason, UnhandledMessage } from "./ports.ts";
 import { requireLease } from "./source-lease.ts";
+import type { Tracing } from "./tracing-ports.ts";
 
 /** A delivery that will not be attempted again, and why. */
 export interface GivenUp {
   readonly delivery: Delivery;
   readonly reason: DeadLetterReason;
-  /** In words. */
+  /** Description of the last failure. */
   readonly error: string | null;
 }
 
@@ -33,8 +27,8 @@ export interface GiveUp {
   /** @returns the dead letter's sequence @throws AppError STREAM_REFUSED */
   delivery(givenUp: GivenUp, source: MessageRef, trace?: TraceHeaders): Promise<number>;
   /**
-   * Gives up a message as it is, bytes and all.
-   * @param app null for one that is no delivery's
+   * Gives up a raw message, with its bytes unchanged.
+   * @param app null when the message is not a delivery's
    * @throws AppError STREAM_REFUSED
    */
   message(message: UnhandledMessage, reason: RawDeadLetterReason, error: string, app: string | null): Promise<void>;
@@ -44,16 +38,16 @@ export interface GiveUpDependencies {
   readonly deadLetters: DeadLetterWriter;
   readonly observer: DeadLetterObserver;
   readonly tracing: Pick<Tracing, "store">;
-  /** Resolves when the status stream has the event. */
+  /** Resolves when the status stream has stored the event. */
   readonly publish: (givenUp: GivenUp) => Promise<void>;
-  /** Remembers where the delivery of a raw dead letter rests. */
-  readonly note: (delivery: Delivery, place: StreamLocation) => void;
+  /** Records the location of the delivery in a raw dead letter. */
+  readonly recordLocation: (delivery: Delivery, location: StreamLocation) => void;
 }
 
-/** A message is given up after 10 redeliveries; these many later it is not read any more (X3). */
+/** Messages are poison after 10 redeliveries. After this many deliveries they are no longer decoded (GIVEUP-3). */
 const MAX_DELIVERIES_READ = 15;
 
-export function createGiveUp({ deadLetters, observer, tracing, publish, note }: GiveUpDependencies): GiveUp {
+export function createGiveUp({ deadLetters, observer, tracing, publish, recordLocation }: GiveUpDependencies): GiveUp {
   return {
     async delivery(givenUp, source, trace = givenUp.delivery.event) {
       const { delivery, reason, error } = givenUp;
@@ -71,7 +65,7 @@ export function createGiveUp({ deadLetters, observer, tracing, publish, note }: 
       const delivery = app === null || message.deliveries > MAX_DELIVERIES_READ ? null : deliveryIn(message);
       if (!isDuplicate) observer.deadLettered(reason, delivery, message);
       if (delivery === null) return;
-      note(delivery, { stream: "dead-letters", sequence });
+      recordLocation(delivery, { stream: "dead-letters", sequence });
       await publish({ delivery, reason, error });
     },
   };

@@ -1,8 +1,8 @@
-/** The webhook's headers (DESIGN 3.4). An app's custom headers never override Posthorn's own. */
+/** The webhook's headers (docs/design.md 3.4). An app's custom headers never override Posthorn's own. */
 import type { App } from "../model/app.ts";
 import type { Delivery } from "../model/delivery.ts";
-import type { TracePosition } from "./ports.ts";
 import type { Signatures } from "./signature.ts";
+import type { TracePosition } from "./tracing-ports.ts";
 
 export interface HeaderOptions {
   /** POSTHORN_HEADER_PREFIX, e.g. `Sentry-Hook`. */
@@ -20,7 +20,7 @@ export interface HeaderFacts {
   readonly trace: TracePosition;
 }
 
-/** Names that belong to Posthorn or to the connection; a custom header of such a name is left out. */
+/** Names that belong to Posthorn or to the connection. Custom headers with these names are dropped. */
 const RESERVED: ReadonlySet<string> = new Set([
   "connection",
   "content-encoding",

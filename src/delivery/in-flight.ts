@@ -1,26 +1,26 @@
 /**
- * The deliveries that this process has in hand. Two messages of the same delivery (a redelivery, or a second event with the
- * same key) are handled one after the other, so that the second one knows how the first one ended.
+ * The deliveries that this process is handling. Two messages of the same delivery (a redelivery, or a second event with the
+ * same key) are handled one after the other, so that the second sees the result of the first.
  *
- * FLIGHT-1  While nothing else has the same dedup key, `work` begins within the call: order is kept.
- * FLIGHT-2  Entries are chained in buckets, not in a Map: under constant change a Map leaves links behind that make the
- *           collector keep what is long gone (model/slots.ts).
+ * FLIGHT-1  If no other work has the same dedup key, `work` begins within the call: the order of the calls is kept.
+ * FLIGHT-2  Entries are chained in buckets, not in a Map: a constantly changing Map makes the garbage collector keep garbage
+ *           (model/slots.ts).
  */
 import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
 
 export interface InFlight {
-  /** Runs `work` when no other work for the delivery's dedup key is under way. @param work is told whether it had to wait */
+  /** Runs `work` when no other work for the delivery's dedup key is running. */
   alone<T>(delivery: Delivery, work: (hasWaited: boolean) => Promise<T>): Promise<T>;
 }
 
 interface Entry {
   readonly key: string;
   next: Entry | undefined;
-  /** Those that wait, in the order of their calls. */
+  /** Waiters in the order of their calls. */
   waiting: Array<() => void> | undefined;
 }
 
-/** A power of two, far above the deliveries that one process has in hand. */
+/** A power of two, far above the number of deliveries in flight. */
 const BUCKETS = 4096;
 
 export function createInFlight(): InFlight {
@@ -64,7 +64,7 @@ export function createInFlight(): InFlight {
   };
 }
 
-/** Of the last three hex digits: the id is a hash. */
+/** From the last three hex digits: the id is a hash. */
 function bucketOf(deliveryId: string): number {
   let bucket = 0;
   for (let at = deliveryId.length - 3; at < deliveryId.length; at++) {

@@ -1,10 +1,11 @@
-/** What the delivery path needs from the rest of Posthorn. storage, telemetry, registry and subscribers implement it. */
+/** The ports of the delivery path; storage, telemetry, registry and jetstream implement them. */
 import type { App, Installation } from "../model/app.ts";
 import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
-import type { Event } from "../model/event.ts";
+import type { StreamLocation } from "../model/delivery-location.ts";
 import type { Outcome } from "../model/outcome.ts";
+import type { TraceHeaders } from "../model/trace-context.ts";
 
-/** Everything there is to know about one attempt; the log row, the counters, the log line and the metrics come from it. */
+/** All facts of one attempt: the source of log row, counters, log line and metrics. */
 export interface AttemptRecord {
   readonly delivery: Delivery;
   readonly app: App;
@@ -19,37 +20,37 @@ export interface AttemptRecord {
   readonly outcome: Outcome;
   /** 0: no (complete) response. */
   readonly responseCode: number;
-  /** In words, null when delivered. Without the app's secrets. */
+  /** Description of the failure, without the app's secrets; null when delivered. */
   readonly error: string | null;
   /** From the response's `<prefix>-Error` and `<prefix>-Project` headers, when it had both. Without the app's secrets. */
   readonly errorId: string | null;
   readonly projectId: string | null;
   readonly traceId: string;
   readonly spanId: string;
-  /** As sent, in order, custom headers included (their names are the keys of `app.headers`). */
+  /** As sent, in order, with custom headers (their names are the keys of `app.headers`). */
   readonly requestHeaders: Readonly<Record<string, string>>;
   readonly requestBody: Uint8Array;
-  /** UTF-8, at most 64 KiB; null when there was none. */
+  /** UTF-8, at most 64 KiB; null: no body. */
   readonly responseBody: Uint8Array | null;
-  /** Of all of it, in bytes; null when there was no answer, or it was cut and the receiver did not say. */
+  /** Size of the whole body in bytes; null without a response, or when the body was cut and the receiver did not announce it. */
   readonly responseBodySize: number | null;
 }
 
-/** The request log, health counters and delivered marks, written in batches behind the delivery path. */
+/** The request log, health counters and dedup keys, written in batches after the attempts. */
 export interface AttemptLog {
-  /** Buffers the attempt; never throws and never waits. A delivered attempt's mark is part of the same batch. */
+  /** Buffers the attempt; never throws and never waits. The batch also has the dedup key of a delivered attempt. */
   record(attempt: AttemptRecord): void;
-  /** Which event message this run of the delivery was delivered for. Null: for none, or Redis can't tell. */
+  /** The event message that this run of the delivery was delivered for. Null: not delivered, or Redis is down. */
   findDelivered(delivery: Delivery): Promise<DeliveredFor | null>;
   /** Whether it was stored in another stream since its message was: nothing is left to do for that message. False when Redis can't tell. */
   isHandedOver(delivery: Delivery): Promise<boolean>;
-  /** Notes that a message was skipped. Buffered like `record`. */
+  /** Records that a message was skipped. Buffered like `record`. */
   skipped(delivery: Delivery, delivered: DeliveredFor): void;
 }
 
 /** The event message that a delivery was delivered for. */
 export interface DeliveredFor {
-  /** In the EVENTS stream; null: it never was there. */
+  /** In the EVENTS stream; null: the event was never in it. */
   readonly eventSequence: number | null;
 }
 
@@ -59,36 +60,18 @@ export interface RegistryView {
   installation(uuid: string): Installation | undefined;
 }
 
-/** Where a trace goes on: W3C Trace Context. An event has these members, too. */
-export interface TraceHeaders {
-  readonly traceparent: string | null;
-  readonly tracestate: string | null;
-}
-
-/** A span, or the place of one where none is recorded. */
-export interface TracePosition extends TraceHeaders {
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly traceparent: string;
-}
-
-/** The client span of one attempt. */
-export interface AttemptSpan extends TracePosition {
-  end(attempt: AttemptRecord): void;
-}
-
-/** What a span tells of the message that is being handled. */
+/** The facts of a message that its span shows. */
 export interface HandledMessage {
   readonly subject: string;
-  /** Empty: it was read without one. */
+  /** Empty: the message was read without a consumer. */
   readonly consumer: string;
   readonly sequence: number;
-  /** How often it was handed out, this time included. */
+  /** Number of deliveries, this one included. */
   readonly deliveries: number;
   header(name: string): string | undefined;
 }
 
-/** A message in hand that is given up as it is. */
+/** A message that is given up as raw bytes. */
 export interface UnhandledMessage extends HandledMessage {
   readonly stream: string;
   readonly data: Uint8Array;
@@ -97,56 +80,8 @@ export interface UnhandledMessage extends HandledMessage {
   headers(): Readonly<Record<string, string>>;
 }
 
-/** A batch of attempts that was written to Redis late: slowly, or not at the first try. */
-export interface LateBatch {
-  /** Milliseconds since the epoch. */
-  readonly startedAt: number;
-  readonly endedAt: number;
-  readonly tries: number;
-  /** Of the last try that failed. */
-  readonly error: string | null;
-  /** The `traceparent` headers of its attempts. */
-  readonly traceparents: readonly string[];
-}
-
-/**
- * Spans. Each `work` is called at once and the span ends when its promise settles. With the OpenTelemetry SDK off no span is
- * recorded, but the positions are valid, so that logs, rows and receivers share one trace id.
- */
-export interface Tracing {
-  /** Consumer span: a message of a stream is handled. It goes on with the trace of the message. */
-  process<T>(event: Event, stream: StreamName, message: HandledMessage, work: (span: TracePosition) => Promise<T>): Promise<T>;
-  /** Something that is done with an event without a message: a probe, a test. */
-  start<T>(what: "probe" | "test", event: Event, work: (span: TracePosition) => Promise<T>): Promise<T>;
-  /** One delivery of what is handled, until it is done or stored in a stream. */
-  deliver<T>(parent: TracePosition, delivery: Delivery, work: (span: TracePosition) => Promise<T>): Promise<T>;
-  attempt(parent: TracePosition, delivery: Delivery, attempt: number, url: string): AttemptSpan;
-  /** Producer span: a delivery is stored in a stream. @param work gets what goes into the message's headers. */
-  store(
-    parent: TraceHeaders,
-    stream: StreamName,
-    delivery: Delivery,
-    detail: string,
-    work: (trace: TraceHeaders) => Promise<StoredMessageRef>,
-  ): Promise<StoredMessageRef>;
-  /** Producer span: an event for very many is stored in parts. @param work gets what goes into their headers and returns how many there are. */
-  fanOut(parent: TraceHeaders, event: Event, work: (trace: TraceHeaders) => Promise<number>): Promise<unknown>;
-  /** Producer span: an event that came over HTTP is published. */
-  publish<T>(caller: TraceHeaders, subject: string, eventId: string, work: (trace: TraceHeaders) => Promise<T>): Promise<T>;
-  /** Many deliveries are sent on their way again at once: a trace of its own, linked with theirs. */
-  batch<T>(name: string, work: (batch: TraceBatch) => Promise<T>): Promise<T>;
-  lateBatch(batch: LateBatch): void;
-}
-
-export interface TraceBatch {
-  /** As `Tracing.store`; the delivery's own trace goes on. */
-  store(stream: StreamName, delivery: Delivery, detail: string, work: (trace: TraceHeaders) => Promise<StoredMessageRef>): Promise<unknown>;
-  /** As `Tracing.fanOut`; the event's own trace goes on. */
-  fanOut(event: Event, work: (trace: TraceHeaders) => Promise<number>): Promise<unknown>;
-}
-
-/** fan-out: the parts of large fan-outs, which rest in the retries stream. */
-export type StreamName = "events" | "retries" | "fan-out" | "parked" | "dead-letters" | "status";
+/** `fan-out`: batches of large fan-outs, which the retries stream stores. */
+export type StreamName = StreamLocation["stream"] | "events" | "fan-out" | "status";
 
 /** The message that a delivery was taken from; it is acknowledged once the delivery is done or stored in another stream. */
 export interface MessageRef {
@@ -159,10 +94,10 @@ export interface MessageRef {
 export interface RetryDelay {
   /** Milliseconds since the epoch. */
   readonly dueAt: number;
-  /** The whole delay at the time of scheduling; rests under 10 % of it are not walked. */
+  /** The whole delay when it was scheduled. Its last 10 % may be skipped. */
   readonly delayMs: number;
-  /** Never earlier than dueAt: anything else would be earlier than a Retry-After. */
-  readonly floor: boolean;
+  /** No attempt before dueAt, because a Retry-After asked for it. */
+  readonly notBefore: boolean;
 }
 
 /** `<prefix>.parked.<app>`, or `<prefix>.parked.<app>.<installation uuid>` when `installationUuid` is set. */
@@ -171,7 +106,7 @@ export interface ParkedQueue {
   readonly installationUuid: string | null;
 }
 
-/** A delivery in a parked queue, and where in the stream. */
+/** A delivery in a parked queue and its message. */
 export interface ParkedDelivery {
   readonly source: MessageRef;
   readonly delivery: Delivery;
@@ -182,13 +117,13 @@ export interface StoredMessageRef {
   readonly subject: string;
   readonly sequence: number;
   readonly messageId: string;
-  /** It was stored before, by an earlier call. */
+  /** An earlier call stored it. */
   readonly isDuplicate: boolean;
 }
 
 /**
  * Each call resolves when JetStream has stored the message, and rejects (AppError STREAM_REFUSED) when it has not.
- * `trace` goes into the message's headers; the event's own when it is not given.
+ * `trace` goes into the message's headers; without it the event's own trace does.
  */
 export interface DeliveryStreams {
   retry(delivery: Delivery, delay: RetryDelay, source: MessageRef, trace?: TraceHeaders): Promise<StoredMessageRef>;
@@ -206,7 +141,7 @@ export interface DeliveryStreams {
 
 export type RawDeadLetterReason = Extract<DeadLetterReason, "invalid" | "redelivered" | "discarded">;
 
-/** As DeliveryStreams. Only give-up.ts writes dead letters. */
+/** As DeliveryStreams. Only give-up.ts uses it. */
 export interface DeadLetterWriter {
   deadLetter(
     delivery: Delivery,
@@ -215,14 +150,14 @@ export interface DeadLetterWriter {
     source: MessageRef,
     trace?: TraceHeaders,
   ): Promise<StoredMessageRef>;
-  /** Stores the message as it is, bytes and all, under the app's or (null) the `_invalid` dead letters. */
+  /** Stores the message with its bytes unchanged, as a dead letter of the app or (null) of `_invalid`. */
   deadLetterRaw(message: UnhandledMessage, reason: RawDeadLetterReason, error: string, app: string | null): Promise<StoredMessageRef>;
 }
 
 /** Hot-path telemetry: log lines and metrics. Calls must be cheap and never throw. */
 export interface DeliveryObserver {
   attempted(attempt: AttemptRecord): void;
-  /** A delivery left the fast path; give-up.ts has the observer of dead letters. */
+  /** A delivery was stored for later. DeadLetterObserver reports dead letters. */
   stored(stream: "retries" | "parked", delivery: Delivery, detail: string): void;
   /**
    * It was delivered before, for the same event message or for another one with the same key.
@@ -233,6 +168,6 @@ export interface DeliveryObserver {
 
 /** Log line and counters. */
 export interface DeadLetterObserver {
-  /** @param delivery null: the message holds none, or none that was read */
+  /** @param delivery null: the message has none, or was not decoded */
   deadLettered(reason: DeadLetterReason, delivery: Delivery | null, source: MessageRef): void;
 }

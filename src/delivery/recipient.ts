@@ -1,10 +1,10 @@
-/** Who a delivery goes to, as the registry has it now. */
+/** The recipient of a delivery, from the registry as it is now. */
 import type { App, Installation } from "../model/app.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { RegistryView } from "./ports.ts";
 
-/** @returns null when it is not installed any more, or its app has made way for another one of the same slug. */
-export function addresseeOf(
+/** @returns null when the app is no longer installed, or another app has taken its slug */
+export function recipientOf(
   registry: RegistryView,
   { installationUuid, app: slug, appCreatedAt }: Delivery,
 ): { readonly app: App; readonly installation: Installation } | null {

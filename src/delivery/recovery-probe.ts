@@ -1,31 +1,31 @@
 /**
- * The probe of an installation whose deliveries are parked: the oldest of them is attempted out of its turn, and stays
- * where it is when it fails.
+ * Probes a broken installation: its oldest parked delivery is attempted out of turn, and stays in its queue if the attempt fails.
  *
- * A delivery that the receiver refuses for good says little about the receiver: the next probe takes the one behind it, so
- * that one which nobody wants does not keep its integration broken for ever. For an ordered app nothing may be delivered
- * before it: there it is given up, as it would be in its turn.
+ * A delivery that the receiver rejects says little about the receiver. The next probe therefore uses the delivery after it, so that
+ * one unwanted delivery does not keep the integration broken. An ordered app can't get a later delivery first: there the rejected
+ * delivery is given up, as it would be in its turn.
  */
 import { type Installation, isOrdered } from "../model/app.ts";
-import { type Attempt, HELD } from "./attempt.ts";
+import { type Attempt, DEFERRED } from "./attempt.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Bulkhead } from "./limits/bulkhead.ts";
 import type { DestinationOf } from "./limits/destination.ts";
-import type { ParkedDelivery, ParkedQueue, RegistryView, Tracing } from "./ports.ts";
+import type { ParkedDelivery, ParkedQueue, RegistryView } from "./ports.ts";
 import type { SkipDelivered } from "./skip-delivered.ts";
+import type { Tracing } from "./tracing-ports.ts";
 
-export interface ProbeDependencies {
-  /** Whether deliveries are known to wait there. */
+export interface RecoveryProbeDependencies {
+  /** Whether the queue is known to hold deliveries. */
   readonly queueBusy: (queue: ParkedQueue) => boolean;
   readonly registry: Pick<RegistryView, "app">;
-  readonly dispatcher: Pick<Dispatcher, "settle">;
-  /** The oldest one that was stored after a sequence. */
+  readonly dispatcher: Pick<Dispatcher, "apply">;
+  /** The oldest delivery of the queue after a sequence of the stream. */
   readonly parkedAfter: (queue: ParkedQueue, sequence: number) => Promise<ParkedDelivery | null>;
-  /** Takes it out of its queue. */
+  /** Removes the delivery from its queue. */
   readonly removeParked: (parked: ParkedDelivery) => Promise<void>;
   readonly isBroken: (installationUuid: string) => boolean;
-  /** Whether the app's circuit keeps attempts from starting now (circuit.ts blocks). */
+  /** Whether the app's circuit rejects attempts. May claim its probe, so it is called only with a delivery in the queue. */
   readonly circuitOpen: (app: string) => boolean;
   readonly attempt: Attempt;
   readonly bulkhead: Bulkhead;
@@ -35,20 +35,20 @@ export interface ProbeDependencies {
   readonly tracing: Tracing;
 }
 
-export interface Probes {
-  /** Whether something is known to wait for the installation, and the app's circuit lets it go. */
-  canProbe(installation: Installation): boolean;
-  /** Null when nothing waits. What it resolves to attempts the delivery and says whether it was delivered. */
+export interface RecoveryProbe {
+  /** Whether a delivery is known to wait for the installation and the app's circuit admits it. */
+  isPossible(installation: Installation): boolean;
+  /** The next probe, ready to run; null when no delivery waits. */
   next(installation: Installation): Promise<(() => Promise<ProbeResult>) | null>;
 }
 
-/** `held`: there was no attempt. */
-export type ProbeResult = "delivered" | "failed" | "held";
+/** `deferred`: there was no attempt. */
+export type ProbeResult = "delivered" | "failed" | "deferred";
 
-/** `refused`: for good. `given up`: that, and it is in dead letters. */
-type ProbeEnd = ProbeResult | "refused" | "given up";
+/** `rejected`: no retry would help. `given-up`: rejected, and now in dead letters. */
+type ProbeEnd = ProbeResult | "rejected" | "given-up";
 
-export function createProbes(dependencies: ProbeDependencies): Probes {
+export function createRecoveryProbe(dependencies: RecoveryProbeDependencies): RecoveryProbe {
   const {
     queueBusy,
     registry,
@@ -64,13 +64,13 @@ export function createProbes(dependencies: ProbeDependencies): Probes {
     skipDelivered,
     tracing,
   } = dependencies;
-  /** Installation → the sequence of what was last refused for good. */
-  const refusedUpTo = new Map<string, number>();
+  /** Installation → the sequence of its last rejected delivery. */
+  const rejectedUpTo = new Map<string, number>();
 
   const nextIn = async (queue: ParkedQueue, uuid: string): Promise<ParkedDelivery | null> => {
     for (;;) {
-      const found = (await parkedAfter(queue, refusedUpTo.get(uuid) ?? 0)) ?? (await parkedAfter(queue, 0));
-      // One that is done was left there by a process that died before it could take it out.
+      const found = (await parkedAfter(queue, rejectedUpTo.get(uuid) ?? 0)) ?? (await parkedAfter(queue, 0));
+      // A delivered one is still here because its process died before it could remove it.
       if (found === null || !(await skipDelivered(found.delivery))) return found;
       await removeParked(found);
     }
@@ -79,17 +79,19 @@ export function createProbes(dependencies: ProbeDependencies): Probes {
   const attemptOnce = async ({ delivery, source }: ParkedDelivery): Promise<ProbeEnd> => {
     const share = `probe:${delivery.installationUuid}`;
     const destination = destinationOf(delivery.installationUuid);
-    if ((await bulkhead.enterWhenFree(share, destination)) === "closed") return "held";
+    if ((await bulkhead.enterWhenFree(share, destination)) === "closed") return "deferred";
     try {
-      // A person may have disabled it meanwhile.
-      if (!isBroken(delivery.installationUuid)) return "held";
+      // A person may have disabled the installation during the wait.
+      if (!isBroken(delivery.installationUuid)) return "deferred";
       return await tracing.start("probe", delivery.event, async (span): Promise<ProbeEnd> => {
-        const disposition = await inFlight.alone(delivery, (hasWaited) => (hasWaited ? Promise.resolve(HELD) : attempt(delivery, span)));
-        if (disposition.kind === "held" || disposition.kind === "delivered") return disposition.kind;
+        const disposition = await inFlight.alone(delivery, (hasWaited) =>
+          hasWaited ? Promise.resolve(DEFERRED) : attempt(delivery, span),
+        );
+        if (disposition.kind === "deferred" || disposition.kind === "delivered") return disposition.kind;
         if (disposition.kind === "retry" || disposition.reason !== "rejected") return "failed";
-        if (!isOrdered(registry.app(delivery.app))) return "refused";
-        await dispatcher.settle(disposition, source, span);
-        return "given up";
+        if (!isOrdered(registry.app(delivery.app))) return "rejected";
+        await dispatcher.apply(disposition, source, span);
+        return "given-up";
       });
     } finally {
       bulkhead.leave(share, destination);
@@ -97,18 +99,18 @@ export function createProbes(dependencies: ProbeDependencies): Probes {
   };
 
   return {
-    canProbe: ({ app, uuid }) => queueBusy({ app, installationUuid: uuid }) && !circuitOpen(app),
+    isPossible: ({ app, uuid }) => queueBusy({ app, installationUuid: uuid }) && !circuitOpen(app),
 
     async next({ app, uuid }) {
       const found = await nextIn({ app, installationUuid: uuid }, uuid);
       if (found === null) return null;
       return async () => {
         const end = await attemptOnce(found);
-        if (end === "held") return "held";
-        if (end === "refused") refusedUpTo.set(uuid, found.source.sequence);
-        else refusedUpTo.delete(uuid);
-        // If it can't be taken out now, its mark keeps what was delivered from being delivered again.
-        if (end === "delivered" || end === "given up") await removeParked(found).catch(() => {});
+        if (end === "deferred") return "deferred";
+        if (end === "rejected") rejectedUpTo.set(uuid, found.source.sequence);
+        else rejectedUpTo.delete(uuid);
+        // If the removal fails, the dedup key prevents a second delivery.
+        if (end === "delivered" || end === "given-up") await removeParked(found).catch(() => {});
         return end === "delivered" ? "delivered" : "failed";
       };
     },

@@ -1,5 +1,5 @@
 /**
- * Both signatures of a webhook (DESIGN 3.4): the vendor's hex HMAC over the body, and Standard Webhooks'
+ * Both signatures of a webhook (docs/design.md 3.4): the vendor's hex HMAC over the body, and Standard Webhooks'
  * `v1,<base64>` over `<id>.<timestamp>.<body>` (https://github.com/standard-webhooks/standard-webhooks).
  * The key of both is the client secret's UTF-8 bytes.
  */
@@ -11,7 +11,7 @@ interface Keys {
   readonly previous: { readonly key: KeyObject; readonly validUntil: number } | null;
 }
 
-// An App value is never changed in place: a rotation makes a new one, and the old one's keys go with it.
+// App values are immutable: a rotation creates a new one, and the old keys are collected with the old value.
 const keysByApp = new WeakMap<App, Keys>();
 
 function keysOf(app: App): Keys {

@@ -1,12 +1,12 @@
 /**
- * The one place where a delivery is skipped because it is done: delivered before, for the same event message or for
- * another one with the same event key, which has the same delivery id; or stored in another stream since, for the same message.
- * A skip is logged and counted, and noted for those who ask what became of the delivery.
+ * Skips a delivery that is done: delivered before, for the same event message or for another message with the same event key; or stored
+ * in another stream since, for the same message. The skip is logged and counted, and recorded in the delivery's history when it was
+ * delivered. Nothing else skips deliveries.
  */
 import type { Delivery } from "../model/delivery.ts";
 import type { AttemptLog, DeliveryObserver } from "./ports.ts";
 
-/** @returns whether the delivery is skipped; false also when Redis can't tell. */
+/** @returns whether the delivery is skipped; false also when Redis is down */
 export type SkipDelivered = (delivery: Delivery) => Promise<boolean>;
 
 export interface SkipDeliveredDependencies {

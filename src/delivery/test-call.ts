@@ -1,5 +1,4 @@
-/** A test event: one attempt right now, logged but not counted, never retried. Its delivery is like any other's. */
-
+/** Test calls: one attempt at once, logged but not counted, and never retried. */
 import type { Installation } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
@@ -8,11 +7,12 @@ import type { Event } from "../model/event.ts";
 import type { Attempt } from "./attempt.ts";
 import type { Bulkhead } from "./limits/bulkhead.ts";
 import type { DestinationOf } from "./limits/destination.ts";
-import type { AttemptRecord, RegistryView, Tracing } from "./ports.ts";
+import type { AttemptRecord, RegistryView } from "./ports.ts";
+import type { Tracing } from "./tracing-ports.ts";
 
 export interface TestCallRequest {
   readonly app: string;
-  /** Null: any of the app's. */
+  /** Null: any installation of the app. */
   readonly installationUuid: string | null;
   /** `<resource>.<action>`. */
   readonly eventType: string;
@@ -30,7 +30,7 @@ export interface TestCallDependencies {
   readonly newId: () => string;
 }
 
-/** Test calls of one app at once: a receiver that hangs must not cost other apps at the same destination their connections. */
+/** Concurrent test calls of one app: a receiver that hangs must not take the destination's connections from other apps. */
 const MAX_AT_ONCE = 4;
 
 /** @throws AppError NOT_FOUND, CONFLICT, BUSY */
@@ -40,7 +40,7 @@ export function createTestCall(dependencies: TestCallDependencies) {
     if (registry.app(app) === undefined) throw new AppError("NOT_FOUND", `no app ${app}`);
     const installation = installationUuid === null ? installationsOf(app)[0] : registry.installation(installationUuid);
     if (installation === undefined && installationUuid === null)
-      throw new AppError("CONFLICT", `app ${app} is installed nowhere, there is nobody to test with`);
+      throw new AppError("CONFLICT", `app ${app} has no installation to test with`);
     if (installation?.app !== app) throw new AppError("NOT_FOUND", `no installation ${installationUuid} of app ${app}`);
 
     const [resource = "", action = ""] = eventType.split(".");
@@ -66,15 +66,13 @@ export function createTestCall(dependencies: TestCallDependencies) {
     if (!bulkhead.tryEnter(share, MAX_AT_ONCE, destination))
       throw new AppError(
         "BUSY",
-        `no place for a test call of app ${app} now: ${MAX_AT_ONCE} are under way, or the destination or Posthorn is busy`,
-        {
-          retryable: true,
-        },
+        `no slot for a test call of app ${app}: ${MAX_AT_ONCE} are running, or the destination or Posthorn is busy`,
+        { retryable: true },
       );
     try {
       return await tracing.start("test", event, async (span) => {
         const disposition = await attempt({ ...newDelivery(event, app, installation.uuid, null), counted: false }, span);
-        const record = disposition.kind === "held" ? null : disposition.record;
+        const record = disposition.kind === "deferred" ? null : disposition.record;
         if (record === null) throw new AppError("NOT_FOUND", `installation ${installation.uuid} was removed in the meantime`);
         return record;
       });

@@ -205,7 +205,7 @@ function notInStreams({ stored, history, remaining, attempts }: DeliveryFacts): 
 
 /** Neither the event of a test call nor its delivery is ever stored in a stream. */
 export function isTestCall(history: DeliveryHistory | null): boolean {
-  return history !== null && history.eventSequence === null && history.place === null;
+  return history !== null && history.eventSequence === null && history.location === null;
 }
 
 function retryOf({ sequence, tierS, dueAt, storedAt }: LocatedDelivery & { stream: "retries" }): ExplainedDelivery["retry"] {

@@ -19,7 +19,7 @@ export async function locateDeliveries(
   const located = new Map<string, LocatedDelivery>();
   const missing = new Set<string>();
   for (const { id, history } of deliveries) {
-    const noted = history?.place ? await streams.at(id, history.place) : null;
+    const noted = history?.location ? await streams.at(id, history.location) : null;
     if (noted !== null) located.set(id, noted);
     else if (mayBeInStream(history)) missing.add(id);
   }

@@ -10,7 +10,7 @@
  *           and its dead letter is cut to fit.
  */
 import { firstTier } from "../delivery/delay-tiers.ts";
-import type { DeadLetterWriter, DeliveryStreams, MessageRef, StoredMessageRef, TraceHeaders } from "../delivery/ports.ts";
+import type { DeadLetterWriter, DeliveryStreams, MessageRef, StoredMessageRef } from "../delivery/ports.ts";
 import { requireLease } from "../delivery/source-lease.ts";
 import { AppError } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
@@ -18,6 +18,7 @@ import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
 import type { StreamLocation } from "../model/delivery-location.ts";
 import { deliveryMessageSize, encodeDeliveryMessage } from "../model/delivery-message.ts";
 import { batchesOf, batchSize, encodeBatch, type FanOutBatch } from "../model/fan-out-batch.ts";
+import type { TraceHeaders } from "../model/trace-context.ts";
 import {
   createDurablePublish,
   type DurablePublish,
@@ -126,7 +127,7 @@ function deliveryWriter({ names, onStored, clock, store }: WriterContext): Pick<
       const encode = (stored: Delivery): string => {
         const parked = { ...stored, firstParkedAt: stored.firstParkedAt ?? clock.now() };
         const blocked = blockedBy === undefined ? {} : { blockedBy };
-        return encodeDeliveryMessage({ delivery: parked, dueAt, delayMs: 0, floor: false, ...blocked });
+        return encodeDeliveryMessage({ delivery: parked, dueAt, delayMs: 0, notBefore: false, ...blocked });
       };
       const subject = names.parked(queue.app, queue.installationUuid);
       return storeDelivery({ stream: "parked", subject }, delivery, encode, { source, trace });
@@ -135,7 +136,7 @@ function deliveryWriter({ names, onStored, clock, store }: WriterContext): Pick<
     deadLetter(delivery, reason, error, source, trace = delivery.event) {
       const encode = (stored: Delivery): string => {
         const members = { reason, error, dead_lettered_at: toRfc3339(clock.now()) };
-        return encodeDeliveryMessage({ delivery: stored, dueAt: null, delayMs: 0, floor: false }, members);
+        return encodeDeliveryMessage({ delivery: stored, dueAt: null, delayMs: 0, notBefore: false }, members);
       };
       const messageId = `dead-letter:${dedupKeyOf(delivery)}:${delivery.event.publishedAt}`;
       return storeDelivery({ stream: "dead-letters", subject: names.deadLetter(delivery.app), messageId }, delivery, encode, {

@@ -8,16 +8,17 @@
  * PUBLISH-3  A stream counts as refusing while a message for it is waiting whose last try failed. Messages that it accepts meanwhile, and
  *          other streams, don't change that.
  * PUBLISH-4  Each stream has a publish window, and so have fan-out batches. A flood of parked deliveries, or a stream that refuses, thus
- *          delays nothing in another stream. Messages of one window are published in the order of the calls (D2 in
+ *          delays nothing in another stream. Messages of one window are published in the order of the calls (DISPATCH-2 in
  *          delivery/dispatcher.ts relies on it), and have no body before they are.
  */
 import { headers, type JetStreamClient, type MsgHdrs, NatsError, ErrorCode as NatsErrorCode, type PubAck } from "nats";
-import type { MessageRef, StoredMessageRef, StreamName, TraceHeaders } from "../delivery/ports.ts";
+import type { MessageRef, StoredMessageRef, StreamName } from "../delivery/ports.ts";
 import { isLeaseOver, requireLease } from "../delivery/source-lease.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { sleep } from "../model/periodic.ts";
+import type { TraceHeaders } from "../model/trace-context.ts";
 import { natsReason } from "./nats-errors.ts";
 import { createPublishWindow, type PublishCounts } from "./publish-window.ts";
 

@@ -1,6 +1,6 @@
 /** Publishes events that arrived over HTTP, as any other service would. */
 import { headers, type JetStreamClient } from "nats";
-import type { Tracing } from "../delivery/ports.ts";
+import type { Tracing } from "../delivery/tracing-ports.ts";
 import { AppError } from "../model/app-error.ts";
 import { natsReason } from "./nats-errors.ts";
 import type { Subjects } from "./subjects.ts";

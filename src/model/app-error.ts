@@ -1,32 +1,33 @@
-/** Every fault that Posthorn raises on purpose. docs/errors.md is generated from this table. */
+/** The codes of all faults that Posthorn raises. docs/errors.md is generated from this table. */
 export const ERROR_CODES = {
   CONFIG_INVALID: "One or more settings are wrong or unknown; every problem is listed.",
   APPS_FILE_INVALID: "POSTHORN_APPS_FILE can't be read or an entry in it is invalid.",
-  NATS_UNREACHABLE: "NATS does not answer: at start not within POSTHORN_STARTUP_TIMEOUT, later while something was asked of it.",
-  REDIS_UNREACHABLE: "Redis does not answer: at start not within POSTHORN_STARTUP_TIMEOUT, later while something was read.",
+  NATS_UNREACHABLE: "NATS does not answer: at start not within POSTHORN_STARTUP_TIMEOUT, or later during a request.",
+  REDIS_UNREACHABLE: "Redis does not answer: at start not within POSTHORN_STARTUP_TIMEOUT, or later during a read.",
   REDIS_KEY_INVALID: "A Redis key that belongs to Posthorn holds another type of value; the message names it.",
   JETSTREAM_UNAVAILABLE:
     "The NATS server or account has no JetStream, or it could not be used within POSTHORN_STARTUP_TIMEOUT; the message says why.",
-  HTTP_UNAVAILABLE: "POSTHORN_HTTP_HOST and POSTHORN_HTTP_PORT can't be listened on: taken, not of this machine, or not allowed.",
+  HTTP_UNAVAILABLE:
+    "Posthorn can't listen on POSTHORN_HTTP_HOST and POSTHORN_HTTP_PORT: in use, not an address of this machine, or not permitted.",
   STREAM_MISMATCH: "A stream or consumer exists with settings that Posthorn can't work with.",
   SECRET_UNREADABLE: "A stored client secret can't be decrypted with POSTHORN_ENCRYPTION_KEY.",
   STREAM_REFUSED:
-    "JetStream did not store a stream message: its source stays unacknowledged and comes again, or the call that asked for it can be made again.",
+    "JetStream did not store a message. Its source stays unacknowledged and is redelivered; a call of the API can be repeated.",
   STORE_FULL:
     "JetStream has no room left: nothing can be stored until there is. Raise max_file_store or a stream's limits, or delete dead letters; what waits is delivered meanwhile.",
   RECORD_INVALID: "An app, an installation or an event has a member that is missing or invalid.",
   TOO_LARGE: "A body or an event is larger than the setting that the message names allows.",
   NOT_FOUND: "No such app, installation, delivery or dead letter.",
-  CONFLICT: "The record was changed by somebody else in the meantime, or another record stands in the way.",
-  PRECONDITION_FAILED: "The record is not in the state that If-Match or If-None-Match asked for.",
-  UNAUTHORIZED: "No bearer token, or one that is not known.",
+  CONFLICT: "Another client changed the record in the meantime, or another record conflicts with it.",
+  PRECONDITION_FAILED: "The record does not have the state that If-Match or If-None-Match requires.",
+  UNAUTHORIZED: "No bearer token, or an unknown one.",
   FORBIDDEN: "The bearer token does not cover this call.",
-  RATE_LIMITED: "Too many calls with this token or from this address; Retry-After says when the next one may come.",
-  BUSY: "No place for a test call: too many of the app are under way, or its destination or the process has none free. Try again a second later.",
-  PUBLISH_INVALID: "The client library refused an event before publishing it, or an option of a subscription before subscribing.",
+  RATE_LIMITED: "Too many calls with this token or from this address; Retry-After says when to try again.",
+  BUSY: "No slot for a test call: too many of the app are running, or its destination or the process has none free. Try again after a second.",
+  PUBLISH_INVALID: "The client library rejected an event before publishing it, or an option of a subscription before subscribing.",
   PUBLISH_FAILED: "JetStream did not acknowledge a published event.",
   API_UNREACHABLE: "`posthorn/api` got no answer from the service.",
-  API_REFUSED: "The service refused a call of `posthorn/api` without a code of its own; the status says why.",
+  API_REFUSED: "The service rejected a call of `posthorn/api` without a code; the status says why.",
   WEBHOOK_INVALID: "A received webhook's signature or timestamp is missing or wrong.",
 } as const satisfies Record<string, string>;
 
@@ -35,7 +36,7 @@ export type ErrorCode = keyof typeof ERROR_CODES;
 /** A fault with a stable code. Expected outcomes (a 500 from a receiver, say) are values, never this. */
 export class AppError extends Error {
   readonly code: ErrorCode;
-  /** Whether the same call may succeed later without anybody changing anything. */
+  /** Whether the same call may succeed later without a change. */
   readonly retryable: boolean;
 
   constructor(code: ErrorCode, message: string, options: { retryable?: boolean; cause?: unknown } = {}) {
@@ -46,7 +47,7 @@ export class AppError extends Error {
   }
 }
 
-/** The message of anything that was thrown, for one line of a log or a row. */
+/** The message of any thrown value. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }

@@ -1,8 +1,8 @@
-/** Apps, installations and which event types an app wants. */
+/** Apps, installations, and the event types that an app subscribes to. */
 
 export type AppStatus = "internal" | "unpublished" | "published";
 
-/** A third party's or an internal integration, as the delivery path sees it: secrets in the clear. */
+/** A third-party or internal integration, as the delivery path sees it: secrets in the clear. */
 export interface App {
   readonly slug: string;
   readonly name: string;
@@ -24,8 +24,8 @@ export interface App {
   /** The secret before the last rotation, valid until `validUntil` (milliseconds since the epoch). */
   readonly previousSecret: { readonly value: string; readonly validUntil: number } | null;
   /**
-   * Milliseconds since the epoch; null: a record of an early version. An app that takes the slug of one that was removed has a
-   * later one, so that it tells what belongs to which of them.
+   * Milliseconds since the epoch; null: a record of an early version. It distinguishes an app from a deleted app that had the same
+   * slug.
    */
   readonly createdAt: number | null;
   readonly updatedAt: number | null;
@@ -61,7 +61,7 @@ export interface Installation {
   readonly updatedAt: number | null;
 }
 
-/** A subject token, and never one that Posthorn uses itself (those start with `_`). */
+/** A subject token. Tokens that start with `_` are Posthorn's own. */
 export const APP_SLUG = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 export const INSTALLATION_UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 export const EVENT_PATTERN = /^(\*|[a-z0-9_]{1,64}(\.(\*|[a-z0-9_]{1,64}))?)$/;

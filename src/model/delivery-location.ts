@@ -1,4 +1,4 @@
-/** Where an event and its deliveries are, for those who ask what became of them. Times are milliseconds since the epoch. */
+/** Where an event and its deliveries are, and what happened to them. Times are milliseconds since the epoch. */
 import type { DeadLetterReason, Delivery } from "./delivery.ts";
 import type { Event } from "./event.ts";
 
@@ -11,9 +11,9 @@ export interface StreamLocation {
   readonly sequence: number;
 }
 
-/** Whose delivery it is, and of which event. */
+/** The event and installation of a delivery. */
 export interface NotedDelivery {
-  /** The event's place in the EVENTS stream; null when it was never there. */
+  /** The event's sequence in the EVENTS stream; null: it was never in it. */
   readonly eventSequence: number | null;
   readonly app: string;
   readonly installationUuid: string;
@@ -24,40 +24,40 @@ export interface NotedAddressee extends NotedDelivery {
   readonly deliveryId: string;
 }
 
-/** A message that was skipped because its delivery had been delivered before. Sequences are of the EVENTS stream. */
+/** A message that was skipped because its delivery had been delivered before. Sequences refer to the EVENTS stream. */
 export interface NotedSkip {
   readonly eventSequence: number;
-  /** Of the message that it was delivered for; the same one when that was handled again. */
+  /** Sequence of the message that it was delivered for; equal to eventSequence if the same message was handled again. */
   readonly deliveredSequence: number | null;
   readonly at: number;
 }
 
-/** The latest attempt of a run of a delivery, or the one that delivered it. */
+/** The last attempt of a run of a delivery. */
 export interface LastAttempt {
   readonly attempt: number;
   readonly endedAt: number;
-  /** 0: no (complete) response. */
+  /** 0: no complete response. */
   readonly responseCode: number;
-  /** Empty: it had none. */
+  /** Empty: none. */
   readonly traceparent: string;
 }
 
 /** The first run of a delivery, or a resend or replay. */
 export interface RunHistory {
-  /** Null: the first. */
+  /** Null: the first run. */
   readonly replay: string | null;
   readonly delivered: boolean;
   /** Null: not known. */
   readonly last: LastAttempt | null;
 }
 
-/** What Redis remembers of a delivery. */
+/** The history of a delivery, from Redis. */
 export interface DeliveryHistory extends NotedDelivery {
-  /** Runs that an attempt was made of: the first, and the resend or replay that was stored last. */
+  /** Runs with an attempt: the first, and the last resend or replay. */
   readonly runs: readonly RunHistory[];
-  /** Where it was stored last; the message is gone when something became of it since. */
-  readonly place: StreamLocation | null;
-  /** In the order of the stream. */
+  /** Where it was stored last. The message is gone if the delivery was handled since. */
+  readonly location: StreamLocation | null;
+  /** In stream order. */
   readonly skips: readonly NotedSkip[];
 }
 
@@ -83,9 +83,9 @@ export interface StoredEvent {
   readonly stream: string;
   readonly sequence: number;
   readonly storedAt: number;
-  /** Null: it can't be read, `problem` says why. */
+  /** Null: it can't be read, and `problem` says why. */
   readonly event: Event | null;
   readonly problem: string | null;
-  /** `waiting`: no replica has it yet; `taken`: one has it, or it was acknowledged before its neighbours; `handled`. */
+  /** `waiting`: no replica has it yet; `taken`: one has it, or it was acknowledged before earlier messages; `handled`. */
   readonly stage: "waiting" | "taken" | "handled";
 }

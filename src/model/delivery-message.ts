@@ -1,6 +1,6 @@
 /**
- * What travels through the retries and parked streams and rests in dead letters: a delivery with its whole event.
- * `data` and `actor` stay the publisher's own JSON text on the way in and out.
+ * A delivery with its whole event, as a message of the retries and parked streams and in dead letters. `data` and `actor` remain the
+ * publisher's own JSON text.
  */
 import { toRfc3339 } from "./clock.ts";
 import type { Delivery } from "./delivery.ts";
@@ -12,14 +12,14 @@ import { epochMsOf } from "./rfc3339.ts";
 export interface DeliveryMessage {
   readonly delivery: Delivery;
   /**
-   * When the next attempt is due; in a parked queue null, but for the head of an ordered one that had to leave it while it waited.
-   * Times are milliseconds since the epoch.
+   * When the next attempt is due, milliseconds since the epoch. In a parked queue null, except for the head of an ordered queue that
+   * was parked again during its delay.
    */
   readonly dueAt: number | null;
-  /** The whole delay that dueAt came from. */
+  /** The whole delay before dueAt. */
   readonly delayMs: number;
-  /** Never before dueAt. */
-  readonly floor: boolean;
+  /** No attempt before dueAt. */
+  readonly notBefore: boolean;
   /** In an ordered queue: the sequence of the dead letter that stops the key. */
   readonly blockedBy?: number;
 }
@@ -33,11 +33,11 @@ interface WireAttempt {
   error: string | null;
 }
 
-/** All members but the event's own texts and the attempts; one attempt with its error. */
+/** Estimated characters of all members but the event's own texts and the attempts, and of one attempt with its error. */
 const HEAD_SIZE = 1024;
 const ATTEMPT_SIZE = 400;
 
-/** About as many characters as the delivery's message has, without encoding it. */
+/** Estimates the characters of the delivery's message without encoding it. */
 export function deliveryMessageSize({ event, attempts }: Delivery): number {
   return eventSize(event) + attempts.length * ATTEMPT_SIZE;
 }
@@ -47,7 +47,7 @@ export function eventSize({ dataJson, actorJson }: Event): number {
 }
 
 /** @param extra members written before the delivery's own, e.g. a dead letter's reason. */
-export function encodeDeliveryMessage({ delivery, dueAt, delayMs, floor, blockedBy }: DeliveryMessage, extra: object = {}): string {
+export function encodeDeliveryMessage({ delivery, dueAt, delayMs, notBefore, blockedBy }: DeliveryMessage, extra: object = {}): string {
   const { event } = delivery;
   const head = JSON.stringify({
     ...extra,
@@ -62,7 +62,8 @@ export function encodeDeliveryMessage({ delivery, dueAt, delayMs, floor, blocked
     first_parked_at: delivery.firstParkedAt === null ? null : toRfc3339(delivery.firstParkedAt),
     due_at: dueAt === null ? null : toRfc3339(dueAt),
     delay_ms: delayMs,
-    floor,
+    // The wire's name is that of the first version.
+    floor: notBefore,
     event_sequence: delivery.eventSequence,
     stores: delivery.stores,
     ...(blockedBy === undefined ? {} : { blocked_by: blockedBy }),
@@ -112,7 +113,7 @@ export function decodeDeliveryMessage(text: string): DeliveryMessage {
     delivery,
     dueAt: timeIn(wire, "due_at"),
     delayMs: numberIn(wire, "delay_ms"),
-    floor: wire["floor"] === true,
+    notBefore: wire["floor"] === true,
     ...(wire["blocked_by"] == null ? {} : { blockedBy: numberIn(wire, "blocked_by") }),
   };
 }
@@ -138,7 +139,7 @@ export function decodeEvent(text: string): Event {
     dataJson,
     actorJson: actorJson === "null" ? null : actorJson,
     occurredAt: stringIn(wire, "occurred_at"),
-    // What an earlier version stored has none.
+    // Messages of earlier versions don't have it.
     publishedAt: timeIn(wire, "published_at") ?? epochMsOf(stringIn(wire, "occurred_at")),
     traceparent: optionalStringIn(wire, "traceparent"),
     tracestate: optionalStringIn(wire, "tracestate"),

@@ -1,4 +1,4 @@
-/** One event for one installation, and the reasons for giving it up. */
+/** A delivery: one event for one installation. And the reasons for giving it up. */
 import type { Event } from "./event.ts";
 import { deliveryId } from "./event-key.ts";
 import type { AttemptSummary } from "./outcome.ts";
@@ -7,21 +7,21 @@ export interface Delivery {
   /** The same for all attempts, redeliveries and replicas. */
   readonly id: string;
   readonly event: Event;
-  /** Where the event is in the EVENTS stream, so that a resend can find it; null for one that never was there. */
+  /** Sequence of the event in the EVENTS stream, for resends; null: it was never in it. */
   readonly eventSequence: number | null;
   readonly app: string;
   readonly installationUuid: string;
   /**
-   * When the app was made (model/app.ts), milliseconds since the epoch: what was meant for an app that is gone never reaches
-   * another one of its slug. Null: not known.
+   * When the app was created (model/app.ts), milliseconds since the epoch: a delivery for a deleted app must not reach another app
+   * with the same slug. Null: not known.
    */
   readonly appCreatedAt: number | null;
   readonly attemptsMade: number;
   /** Oldest first, at most MAX_ATTEMPT_SUMMARIES. */
   readonly attempts: readonly AttemptSummary[];
-  /** Set by a resend or replay: an id of its own that sets it apart in deduplication and marks; null for the first run. */
+  /** Id of a resend or replay, which is part of the dedup key; null for the first run. */
   readonly replay: string | null;
-  /** False for test events and manual resends: logged, but not counted in health and circuit. */
+  /** False for test calls and manual resends: logged, but not counted by health rule and circuit. */
   readonly counted: boolean;
   /** When it was first parked (milliseconds since the epoch), kept over re-parks; null if never. */
   readonly firstParkedAt: number | null;
@@ -29,9 +29,9 @@ export interface Delivery {
   readonly stores: number;
 }
 
-/** As many as the longest retry schedule makes. */
+/** The number of attempts of the longest retry schedule. */
 export const MAX_ATTEMPT_SUMMARIES = 51;
-/** Characters of an error in a summary: a stream message has to hold them all. */
+/** Characters of an error in a summary: one stream message holds all summaries. */
 export const MAX_SUMMARY_ERROR = 256;
 
 export function newDelivery(
@@ -57,17 +57,17 @@ export function newDelivery(
   };
 }
 
-/** Its event never was in the stream; it is attempted at once and once, whatever the circuit says. */
+/** A test call's event was never in the stream. It is attempted once, at once, whatever the circuit's state. */
 export function isTestCall({ counted, eventSequence }: Delivery): boolean {
   return !counted && eventSequence === null;
 }
 
-/** What the delivered mark is kept under: a replay is a run of its own. */
+/** The dedup key: each replay is a run of its own. */
 export function dedupKeyOf(delivery: Delivery): string {
   return delivery.replay === null ? delivery.id : `${delivery.id}:${delivery.replay}`;
 }
 
-/** Why a delivery (or an unreadable event) is in dead letters. */
+/** Why a delivery or an unreadable event is in dead letters. */
 export const DEAD_LETTER_REASONS = [
   "exhausted",
   "rejected",

@@ -1,8 +1,8 @@
 /**
- * When two events are the same (docs/design.md, "Identity"): a CloudEvent is named by its source and id, a plain event by
- * its type and id.
+ * When two events are the same (docs/design.md, "Identity"): a CloudEvent is identified by its source and id, a plain event
+ * by its type and id.
  *
- * KEY-1  Neither a source nor a type holds a line feed, so that two different keys never have the same text.
+ * KEY-1  Neither sources nor types contain a line feed, so that different keys never have the same text.
  */
 import { hash } from "node:crypto";
 import type { Event } from "./event.ts";

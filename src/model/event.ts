@@ -1,6 +1,6 @@
-/** One thing that happened, as the rest of Posthorn sees it. How it is read off the bus: event-reader.ts. */
+/** An event, as the rest of Posthorn sees it. event-reader.ts reads it off the bus. */
 export interface Event {
-  /** Together with `source`, or with `type` where there is none, it says which event this is (event-key.ts). */
+  /** Identifies the event together with `source`, or with `type` if there is no source (event-key.ts). */
   readonly id: string;
   /** The CloudEvents attribute; null for a plain event. */
   readonly source: string | null;
@@ -9,14 +9,14 @@ export interface Event {
   /** `<resource>.<action>`. */
   readonly type: string;
   readonly organizationId: string;
-  /** Narrows the addressees to one installation. */
+  /** Limits the recipients to one installation. */
   readonly installationUuid: string | null;
-  /** Narrows the addressees to one app. */
+  /** Limits the recipients to one app. */
   readonly app: string | null;
   readonly projectId: string | null;
   /** The publisher's JSON text of `data`, compact, key order and number text kept. */
   readonly dataJson: string;
-  /** Likewise; null means the default actor (POSTHORN_DEFAULT_ACTOR). */
+  /** Likewise; null: the default actor (POSTHORN_DEFAULT_ACTOR). */
   readonly actorJson: string | null;
   /** RFC 3339 UTC with milliseconds. */
   readonly occurredAt: string;

@@ -1,6 +1,6 @@
 /**
- * A part of a large fan-out: one event and some of the installations that it goes to, as they were when it was first
- * handled. It rests in the retries stream until it is dealt out.
+ * A batch of a large fan-out: one event and some of its installations, as they were when it was first handled. The retries stream
+ * stores it until its deliveries are made.
  */
 import { crc32 } from "node:zlib";
 import { decodeEvent, encodeEvent, eventSize } from "./delivery-message.ts";
@@ -24,10 +24,10 @@ interface WireBatch {
   readonly targets: Readonly<Record<string, readonly string[]>>;
 }
 
-/** A uuid in quotes, with a comma. */
+/** Characters of a uuid in quotes, with a comma. */
 const TARGET_SIZE = 39;
 
-/** About as many characters as the part has, without encoding it. */
+/** Estimates the characters of the batch without encoding it. */
 export function batchSize({ event, targets }: FanOutBatch): number {
   return eventSize(event) + targets.length * TARGET_SIZE;
 }
@@ -41,21 +41,21 @@ export function encodeBatch({ event, eventSequence, targets }: FanOutBatch): str
   return `${JSON.stringify(wire).slice(0, -1)},"event":${encodeEvent(event)}}`;
 }
 
-/** @throws Error when the text is not a chunk. */
+/** @throws Error when the text is not a batch */
 export function decodeBatch(text: string): FanOutBatch {
   const wire = JSON.parse(text) as WireBatch;
   const eventJson = membersOf(text).get("event");
-  if (eventJson === undefined || typeof wire.targets !== "object") throw new Error("not a part of a fan-out: no event or no targets");
+  if (eventJson === undefined || typeof wire.targets !== "object") throw new Error("not a fan-out batch: no event or no targets");
   const targets = Object.entries(wire.targets).flatMap(([app, uuids]) => uuids.map((uuid) => ({ app, uuid })));
   return { event: decodeEvent(eventJson), eventSequence: wire.event_sequence, targets };
 }
 
 /**
- * Deals targets out into parts by a hash of their uuid: what part one is in depends on nothing but their number, so that
- * doing it again after a crash, with the registry changed in between, puts nobody into two parts or none.
+ * Splits targets into batches by a hash of their uuid. A target's batch depends only on the number of batches: repeating this after a
+ * crash, with a changed registry, puts no target into two batches or none.
  */
 export function batchesOf(targets: readonly Target[], count: number): Target[][] {
-  const chunks: Target[][] = Array.from({ length: count }, () => []);
-  for (const { app, uuid } of targets) chunks[crc32(uuid) % count]?.push({ app, uuid });
-  return chunks;
+  const batches: Target[][] = Array.from({ length: count }, () => []);
+  for (const { app, uuid } of targets) batches[crc32(uuid) % count]?.push({ app, uuid });
+  return batches;
 }

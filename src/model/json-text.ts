@@ -1,8 +1,8 @@
 /**
- * Cuts a JSON object's members out of its text without re-writing them, so that what a publisher wrote reaches the
- * receiver with its key order and number text: 1.0 stays 1.0 and an integer above 2^53 is not rounded.
+ * Extracts the members of a JSON object as text, so that the publisher's key order and number text reach the receiver: 1.0 stays 1.0
+ * and an integer above 2^53 is not rounded.
  *
- * Invariant: the text is valid JSON (the caller has parsed it once); only then is this scan correct.
+ * JSON-1  The text is valid JSON: the caller has parsed it. The scan relies on that.
  */
 
 const QUOTE = 34;
@@ -15,7 +15,7 @@ const OPEN_BRACE = 123;
 const CLOSE_BRACE = 125;
 const SPACE = 32;
 
-/** The members of the object that `json` holds, each as compact JSON text. The last of equal keys wins, as in JSON.parse. */
+/** The members of an object, each as compact JSON text. The last of equal keys wins, as in JSON.parse. */
 export function membersOf(json: string): Map<string, string> {
   const members = new Map<string, string>();
   let at = skipSpace(json, 0) + 1;
@@ -35,7 +35,7 @@ export function membersOf(json: string): Map<string, string> {
   }
 }
 
-/** How deep objects and arrays are within each other, and how many keys all objects have together. */
+/** The nesting of objects and arrays, and the number of keys of all objects together. */
 export function measureJson(json: string): { readonly depth: number; readonly keys: number } {
   let depth = 0;
   let deepest = 0;

@@ -1,4 +1,4 @@
-/** The shape of a structured logger; telemetry/logger.ts makes one. */
+/** A structured logger; telemetry/logger.ts creates it. */
 export interface Logger {
   trace(fields: object, message: string): void;
   debug(fields: object, message: string): void;

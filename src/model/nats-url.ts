@@ -1,4 +1,4 @@
-/** The parts of a NATS URL: the library takes user and password beside it, and no message may show them. */
+/** The parts of a NATS URL. The library takes user and password separately, and messages must not show them. */
 
 /** `nats://user:password@host:4222` → `nats://host:4222`. */
 export function withoutUser(url: string): string {
@@ -6,7 +6,7 @@ export function withoutUser(url: string): string {
   return `${parsed.protocol}//${parsed.host}`;
 }
 
-/** Of the first URL; a user without a password is a token. */
+/** The credentials in the first URL; a user without a password is a token. */
 export function userOf(servers: readonly string[]): { user?: string; pass?: string; token?: string } {
   const { username, password } = new URL(servers[0] ?? "nats://127.0.0.1");
   if (username === "") return {};
@@ -14,13 +14,13 @@ export function userOf(servers: readonly string[]): { user?: string; pass?: stri
   return { user: decodeURIComponent(username), pass: decodeURIComponent(password) };
 }
 
-/** Of `host:port`, as the library names the server that it is connected to; null where there is none. */
+/** Parses `host:port`, the library's name of the connected server; null: not connected. */
 export function serverOf(hostAndPort: string): { readonly host: string; readonly port: number } | null {
   const [, host, port] = /^\[?(.+?)\]?:(\d+)$/.exec(hostAndPort) ?? [];
   return host === undefined ? null : { host, port: Number(port) };
 }
 
-/** By itself the library takes what the server offers: a tls: URL alone would not insist on it. */
+/** Whether TLS is required. The library alone would not require it for a tls: URL. */
 export function isTlsWanted(urls: readonly string[], tls: object = {}): boolean {
   return Object.keys(tls).length > 0 || urls.some((url) => /^(tls|wss):/i.test(url));
 }

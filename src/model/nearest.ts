@@ -1,4 +1,4 @@
-/** "Did you mean …?": the word nearest to what was written, or undefined when none is near. */
+/** The candidate for "did you mean …?", or undefined when none is near. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.min(4, Math.ceil(word.length / 2) + 1);

@@ -1,4 +1,4 @@
-/** What came back of one attempt (DESIGN 3.5), and what follows from it. */
+/** The outcomes of an attempt (docs/design.md 3.5), and what follows from each. */
 
 export const OUTCOMES = ["delivered", "gone", "failed", "rejected", "timed_out", "unreachable", "blocked"] as const;
 
@@ -22,10 +22,10 @@ export const OUTCOME_RULES: Readonly<Record<Outcome, OutcomeRule>> = {
   blocked: { countedAs: "error", next: "dead-letter" },
 };
 
-/** Status codes that ask for another try although they are not 5xx. */
+/** Status codes other than 5xx that are retried. */
 const RETRIED_CODES: ReadonlySet<number> = new Set([408, 425, 429]);
 
-/** The outcome of an attempt that got a complete answer. */
+/** The outcome of an attempt with a complete response. */
 export function outcomeOfStatus(status: number): Outcome {
   if (status >= 200 && status < 300) return "delivered";
   if (status === 410) return "gone";
@@ -33,7 +33,7 @@ export function outcomeOfStatus(status: number): Outcome {
   return "rejected";
 }
 
-/** Whether the attempt counts as a failure for the app's circuit: only what says "the receiver is down". */
+/** Whether the attempt counts as a failure for the app's circuit: only if the receiver seems to be down. */
 export function failsCircuit(outcome: Outcome, responseCode: number): boolean {
   return outcome === "timed_out" || outcome === "unreachable" || (outcome === "failed" && responseCode >= 500);
 }

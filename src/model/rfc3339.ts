@@ -1,6 +1,6 @@
 /**
- * The one reader of times that come from outside (RFC 3339, section 5.6). `Date.parse` takes far more: it reads a time
- * without a zone in the server's own, and makes 2 March of 30 February.
+ * Reads times that come from outside (RFC 3339, section 5.6). `Date.parse` accepts far more: it reads a time without a zone in the
+ * server's zone, and 30 February as 2 March.
  */
 
 /** `problem` follows "found <the text>, ". */
@@ -29,7 +29,7 @@ export function parseRfc3339(text: string): ReadTime {
   const [, month = "", day, hour, minute, second, fraction = "", sign, offsetHours = 0, offsetMinutes = 0] = match;
   const midnightMs = Date.parse(`${month}-01T00:00:00.000Z`) + (Number(day) - 1) * DAY_MS;
   if (Number.isNaN(midnightMs) || new Date(midnightMs).getUTCDate() !== Number(day))
-    return refused("no day of the calendar, wanted an RFC 3339 time");
+    return refused("not a day of the calendar, wanted an RFC 3339 time");
   if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 60)
     return refused("wanted an RFC 3339 time of day from 00:00:00 to 23:59:59");
   if (Number(offsetHours) > 23 || Number(offsetMinutes) > 59) return refused("wanted an RFC 3339 offset from -23:59 to +23:59");
@@ -42,7 +42,7 @@ export function parseRfc3339(text: string): ReadTime {
   return { ok: true, epochMs };
 }
 
-/** Of what Posthorn or a server wrote; NaN when it is no RFC 3339 time. */
+/** Reads a time that Posthorn or a server wrote; NaN when it is not an RFC 3339 time. */
 export function epochMsOf(text: string): number {
   const read = parseRfc3339(text);
   return read.ok ? read.epochMs : Number.NaN;

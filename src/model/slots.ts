@@ -1,19 +1,18 @@
 /**
- * What is under way, in slots that are used again. Not a Map, a Set or a timer for each: under constant change these leave
- * old links behind, through which the collector takes everything that passes for something that lives long; that was a
- * fifth of the CPU of a busy process.
+ * A collection of short-lived items in reusable slots. Maps, Sets and timers that change constantly keep old links, through which the
+ * garbage collector promotes every item to the old generation; that took a fifth of the CPU of a busy process.
  */
 export interface Slotted {
-  /** Where it is; the slots' own. */
+  /** Set by the collection. */
   slot: number;
 }
 
 export interface Slots<T extends Slotted> {
   readonly size: number;
   add(item: T): void;
-  /** Does nothing when it is not there. */
+  /** Does nothing if the item is not in the collection. */
   remove(item: T): void;
-  /** Looks at all of them. */
+  /** Linear in the number of slots. */
   find(is: (item: T) => boolean): T | undefined;
   each(look: (item: T) => void): void;
 }

@@ -1,4 +1,4 @@
-/** What is counted of attempts: by app, hour and outcome. */
+/** Attempt counts by app, hour and outcome. */
 import type { Outcome } from "./outcome.ts";
 
 export interface Latency {
@@ -13,7 +13,7 @@ export interface StatsPeriod {
   /** Milliseconds since the epoch. */
   readonly start: number;
   readonly outcomes: Readonly<Record<Outcome, number>>;
-  /** Of the attempts that the receiver answered or let time out. */
+  /** Latency of the attempts that were answered or timed out. */
   readonly latency: Latency;
 }
 
@@ -35,6 +35,6 @@ export interface Volume {
 export interface StatsQuery {
   /** Periods of `stepMs`, a multiple of an hour, from `start`, the beginning of an hour. */
   ofApp(app: string, start: number, stepMs: number, steps: number): Promise<AppStats>;
-  /** For each app its volume in each of the hours, which are given by their beginnings. */
+  /** Each app's volume in each of the hours. @param hours their starts */
   ofHours(apps: readonly string[], hours: readonly number[]): Promise<Volume[][]>;
 }

@@ -1,7 +1,7 @@
 /**
- * Status events: CloudEvents 1.0 in JSON (DESIGN 3.7), snake_case as on the wire. The constructors below are the only way
- * to make one. An event's id is `<uuid or slug>:<n>` for changes of status and `<delivery id>:<generation>:<change>` for
- * deliveries that were given up, so that whoever publishes one twice publishes the same.
+ * Status events: CloudEvents 1.0 in JSON (docs/design.md 3.7), snake_case as on the wire. Only the functions below create them. The
+ * id is `<uuid or slug>:<n>` for status changes and `<delivery id>:<generation>:<change>` for deliveries that were given up, so that
+ * a second publish has the same id.
  */
 import type { InstallationStatus } from "./app.ts";
 import type { CircuitStateName } from "./circuit-state.ts";
@@ -26,7 +26,7 @@ export const BROKEN_RULES = ["fatal", "failing_days", "timeouts"] as const;
 
 export type BrokenRule = (typeof BROKEN_RULES)[number];
 
-/** Why an integration is broken: the rule, and the counters that it was judged by. */
+/** Why an integration is broken: the rule and the counters that it used. */
 export interface BrokenReasonData {
   readonly rule: BrokenRule;
   readonly window_days: number;
@@ -55,7 +55,7 @@ export interface BrokenData extends IntegrationData {
 }
 
 export interface StatusChangedData extends IntegrationData {
-  /** What made the change: `probe` (a first success) or `person` (through the API). */
+  /** `probe`: a first success. `person`: a call of the API. */
   readonly reason: { readonly by: "probe" | "person" };
 }
 
@@ -102,7 +102,7 @@ interface DataOf {
 }
 
 export type StatusEventType = keyof DataOf;
-/** The events of some types: a union that `type` tells apart. */
+/** The events of some types: a union with the discriminant `type`. */
 export type StatusEventOf<Type extends StatusEventType> = { readonly [T in Type]: CloudEvent<T, DataOf[T]> }[Type];
 export type StatusEvent = StatusEventOf<StatusEventType>;
 
@@ -117,12 +117,12 @@ export const STATUS_EVENT_TYPES: readonly StatusEventType[] = [
   "delivery.rejected",
 ];
 
-/** What every status event needs beside its data. */
+/** The members of a status event other than its data. */
 export interface StatusEventFacts {
   readonly id: string;
   /** RFC 3339. */
   readonly time: string;
-  /** The subject prefix of the platform whose Posthorn says this. */
+  /** The subject prefix of the platform. */
   readonly prefix: string;
 }
 

@@ -1,16 +1,16 @@
 /**
- * The values of the registry bucket that more than one folder works with, as they are on the wire. Members that this version
- * does not know are kept when a record is rewritten, so that versions can run side by side. registry/record-kinds.ts reads them.
+ * Values of the registry bucket that several folders use, as on the wire; registry/record-kinds.ts reads them. A rewrite keeps
+ * members that this version does not know, so that versions can run side by side.
  */
 import type { InstallationStatus } from "./app.ts";
 import type { CircuitStateName } from "./circuit-state.ts";
 import type { BrokenReasonData, StatusEvent } from "./status-event.ts";
 
-/** What a status transition (status/outbox.ts) keeps in a record. */
+/** The outbox (status/outbox.ts) in a record. */
 export interface OutboxMembers<E> {
   /** Number of the record's last status event. */
   readonly n?: number | undefined;
-  /** The event that is not known to be published yet. */
+  /** The event that may not be published yet. */
   readonly pending_event?: E | undefined;
 }
 
@@ -23,7 +23,7 @@ export interface InstallationRecord extends OutboxMembers<StatusEvent> {
   readonly status: InstallationStatus;
   /** secret-box.ts form; null: the app's. */
   readonly webhook_url?: string | null | undefined;
-  /** The counters in Redis are of an earlier state; status/integration-status.ts clears them before they are judged by. */
+  /** The counters in Redis belong to an earlier state and must be cleared before the rule runs (STATUS-1). */
   readonly counters_stale?: true | undefined;
   readonly broken_at?: string | undefined;
   readonly broken_reason?: BrokenReasonData | undefined;

@@ -1,6 +1,6 @@
-/** How full the streams are and how old what is in them, over all replicas. */
+/** Depths and ages of the streams, over all replicas. */
 
-/** What stands for all apps that are not told of by name: no slug begins so. */
+/** Label of apps beyond the per-app limit; slugs can't start with `_`. */
 export const OTHER_APPS = "_other";
 
 /** Counts, and milliseconds. */
@@ -8,15 +8,15 @@ export interface StreamMetrics {
   readonly messages: Readonly<Record<string, number>>;
   readonly oldestAgeMs: Readonly<Record<string, number>>;
   readonly retriesByTier: Readonly<Record<string, number>>;
-  /** How long the most overdue retry has been due. */
+  /** Lateness of the most overdue retry. */
   readonly retriesLateMs: number;
-  /** The apps with most, the others together as `_other`. */
+  /** The apps with most messages; the others together as `_other`. */
   readonly parkedByApp: Readonly<Record<string, number>>;
   readonly parkedOldestAgeMs: Readonly<Record<string, number>>;
   readonly eventsPending: number;
   readonly eventsAckPending: number;
   readonly oldestUnackedAgeMs: number;
-  /** An unacknowledged event is older than half of the stream's age: it may be lost to the stream's limit. */
+  /** An unacknowledged event is older than half of the stream's max_age, and in danger of being dropped. */
   readonly isOverdue: boolean;
 }
 

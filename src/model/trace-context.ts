@@ -1,12 +1,18 @@
-/** The headers of W3C Trace Context, as far as Posthorn reads and writes them. */
+/** The headers of W3C Trace Context. */
 
-/** Version 00 ends here; versions to come may say more. */
+/** Version 00 has exactly these fields; later versions may add some. */
 const TRACEPARENT_00 = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 const LATER_TRACEPARENT = /^(?!00|ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[\x20-\x7e]{0,64})?$/;
-/** What a header can carry, and no more than has to be passed on. */
+/** Characters of a header value, up to the length that must be passed on. */
 const TRACESTATE = /^[\t\x20-\x7e]{1,512}$/;
 
 const SAMPLED = 1;
+
+/** W3C Trace Context headers. An event has these members, too. */
+export interface TraceHeaders {
+  readonly traceparent: string | null;
+  readonly tracestate: string | null;
+}
 
 export interface Traceparent {
   readonly traceId: string;
@@ -18,7 +24,7 @@ export function isTraceparent(text: string): boolean {
   return TRACEPARENT_00.test(text) || LATER_TRACEPARENT.test(text);
 }
 
-/** One that no header can carry, or that is too long, is left out. */
+/** False: not a header value, or too long; it is not passed on. */
 export function isTracestate(text: string): boolean {
   return TRACESTATE.test(text);
 }

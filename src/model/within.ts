@@ -1,7 +1,7 @@
-/** Waits for a promise, but not for ever. */
+/** Waits for a promise for a limited time. */
 import type { Clock } from "./clock.ts";
 
-/** @returns whether it has resolved in time; a rejection in time is the caller's. No timer is left behind. */
+/** @returns whether it resolved in time. Rejects if it rejects in time. */
 export async function resolvesWithin(clock: Clock, ms: number, promise: Promise<unknown>): Promise<boolean> {
   let cancel = (): void => {};
   const late = new Promise<false>((resolve) => {

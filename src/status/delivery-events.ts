@@ -1,4 +1,4 @@
-/** delivery.exhausted and delivery.rejected: tells the bus that a delivery went to dead letters. */
+/** Publishes delivery.exhausted and delivery.rejected when a delivery goes to dead letters. */
 import type { GivenUp } from "../delivery/give-up.ts";
 import type { RegistryView } from "../delivery/ports.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
@@ -11,7 +11,7 @@ export interface GivenUpOptions {
 
 /** Resolves when the event is stored. */
 export function createDeliveryEvents(
-  /** Resolves when the status stream has it. */
+  /** Resolves when the status stream has stored the event. */
   announce: (event: StatusEvent) => Promise<void>,
   registry: RegistryView,
   clock: Clock,

@@ -1,18 +1,18 @@
-/** When an integration counts as broken (DESIGN 3.7). Pure: the counters of the last days in, a reason or null out. */
+/** Decides whether an integration is broken (docs/design.md 3.7). Pure: counters of the last days in, a reason or null out. */
 import type { BrokenRule } from "../model/status-event.ts";
 import type { HealthDay } from "./ports.ts";
 
 export interface HealthRuleOptions {
-  /** The parts that are on. */
+  /** The parts of the rule that are on. */
   readonly rules: ReadonlySet<string>;
-  /** Timeouts of one day that break when successes are not more. */
+  /** Timeouts of one day that break the integration, unless it has more successes. */
   readonly timeouts: number;
 }
 
 export interface BrokenReason {
   readonly rule: BrokenRule;
   readonly windowDays: number;
-  /** The days that were looked at, oldest first. */
+  /** The days of the counters, oldest first. */
   readonly days: readonly string[];
   readonly success: number;
   readonly error: number;
@@ -38,7 +38,7 @@ export function judgeHealth(days: readonly HealthDay[], { rules, timeouts }: Hea
 
 function brokenRule(days: readonly HealthDay[], rules: ReadonlySet<string>, timeouts: number): BrokenRule | null {
   if (rules.has("fatal") && days.some(({ fatal }) => fatal > 0)) return "fatal";
-  // A day without attempts says nothing about the receiver: it ends the row of failing days.
+  // A day without attempts is no evidence about the receiver and ends a series of failing days.
   const isFailing = ({ success, error, timeout }: HealthDay): boolean => success === 0 && error + timeout > 0;
   if (rules.has("failing_days") && days.length > 0 && days.every(isFailing)) return "failing_days";
   const isSlow = ({ success, timeout }: HealthDay): boolean => timeout >= timeouts && success <= timeout;

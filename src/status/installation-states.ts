@@ -1,4 +1,4 @@
-/** What the registry's records say about installations beside their settings, kept for those who ask often. */
+/** The state of all installations, from their records, in memory. */
 import type { InstallationStatus } from "../model/app.ts";
 import type { BrokenReasonData } from "../model/status-event.ts";
 import type { InstallationRecord } from "../model/stored-records.ts";
@@ -6,9 +6,9 @@ import { probedAt, recoveredAt } from "./installation-record.ts";
 
 export interface InstallationState {
   readonly status: InstallationStatus;
-  /** When it became active again, milliseconds since the epoch; 0 when it always was. */
+  /** When it became active again, milliseconds since the epoch; 0: it always was active. */
   readonly recoveredAt: number;
-  /** Null when it is not broken. */
+  /** Null: it is not broken. */
   readonly broken: BrokenState | null;
 }
 
@@ -22,17 +22,17 @@ export interface BrokenState {
 
 export interface InstallationStates {
   of(uuid: string): InstallationState | null;
-  /** Since when and why it is broken; null when it is not. */
+  /** When and why it broke; null: it is not broken. */
   brokenOf(uuid: string): Pick<BrokenState, "at" | "reason"> | null;
   all(): Iterable<InstallationState>;
-  /** The record has changed; null: it is gone. */
+  /** The record has changed; null: it was deleted. */
   update(uuid: string, record: InstallationRecord | null): void;
 }
 
-/** @param before null: it is new. @param after null: it is gone */
+/** @param before null: it is new. @param after null: it was deleted */
 export type OnInstallationChanged = (uuid: string, before: InstallationState | null, after: InstallationState | null) => void;
 
-/** Nearly all are like this. */
+/** Shared by nearly all installations. */
 const ACTIVE: InstallationState = { status: "active", recoveredAt: 0, broken: null };
 
 export function createInstallationStates(onChanged: OnInstallationChanged): InstallationStates {

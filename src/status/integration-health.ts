@@ -1,4 +1,4 @@
-/** What people ask about an integration: why it has its status, by which counters, and what waits for it. */
+/** The health of an integration, for people: its status and the reason, its counters, and its backlog. */
 import type { ParkedDelivery } from "../delivery/ports.ts";
 import type { InstallationStatus } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
@@ -9,7 +9,7 @@ import { lastDays } from "./health-rule.ts";
 import { INSTALLATION_PREFIX, probedAt } from "./installation-record.ts";
 import type { HealthDay, HealthStore, StatusRecords } from "./ports.ts";
 
-/** As it is answered. */
+/** The answer of the API. */
 export interface IntegrationHealth {
   readonly uuid: string;
   readonly status: InstallationStatus;
@@ -17,16 +17,16 @@ export interface IntegrationHealth {
   readonly broken: {
     readonly at: string;
     readonly reason: BrokenReasonData;
-    /** In the past while nothing is parked: what is parked next is probed with. Null where broken ones are delivered to. */
+    /** In the past while nothing is parked: the next parked delivery is the probe. Null: POSTHORN_BROKEN_ACTION is `deliver`. */
     readonly next_probe_at: string | null;
   } | null;
-  /** The counters since it last became active, or broke; null when Redis is away. */
+  /** The counters since it last became active or broke; null when Redis is down. */
   readonly days: readonly HealthDay[] | null;
   readonly parked: {
     readonly deliveries: number;
     readonly oldest_at: string | null;
   };
-  /** When it last became active, and how many deliveries waited then; null when it never was anything else. */
+  /** When it last became active, and how many deliveries waited then; null: it always was active. */
   readonly recovered: { readonly at: string; readonly backlog: number | null } | null;
 }
 
@@ -43,7 +43,7 @@ export interface HealthQueryDependencies {
 
 export interface HealthQueryOptions {
   readonly windowDays: number;
-  /** Null: broken ones are not probed. */
+  /** Null: broken integrations are not probed. */
   readonly probeIntervalMs: number | null;
 }
 

@@ -1,32 +1,32 @@
-/** What the health rule needs from storage. */
+/** The ports of the status room: counters in Redis, records in the registry bucket, and the status stream. */
 import type { CountedAs } from "../model/outcome.ts";
 
 /** One installation's counters of one UTC day. */
 export type HealthDay = { readonly day: string } & Readonly<Record<CountedAs, number>>;
 
 export interface HealthStore {
-  /** The given UTC days (YYYY-MM-DD), in the order asked for; a day without attempts is all zero. */
+  /** Counters of UTC days (YYYY-MM-DD), in the given order; a day without attempts is all zero. */
   read(installationUuid: string, days: readonly string[]): Promise<HealthDay[]>;
   /** Removes all counters of the installation. */
   clear(installationUuid: string): Promise<void>;
 }
 
-/** What a transition needs of the registry bucket; registry/store.ts has it. */
+/** The registry bucket, for transitions; registry/store.ts implements it. */
 export interface StatusRecords<R> {
-  /** As it is in force, with the newest revision; `record` is null when there is a value and it can't be read. */
+  /** The record in force, with the newest revision. `record` is null if there is a value that can't be read. */
   read(key: string): Promise<{ readonly record: R | null; readonly revision: number } | null>;
-  /** The revision that deleted the record, 0 if none did: a record that comes back does not use its numbers again. */
+  /** The revision that deleted the record; 0: it was not deleted. A record that comes back must not reuse its numbers. */
   deletedAt(key: string): Promise<number>;
   create(key: string, record: R): Promise<number | "conflict">;
   update(key: string, record: R, revision: number): Promise<number | "conflict">;
-  /** Resolves when this process acts by the revision. */
+  /** Resolves when this process has applied the revision. */
   reached(revision: number): Promise<void>;
 }
 
-/** What a transition needs of the status stream. */
+/** The status stream, for transitions. */
 export interface StatusStream<E> {
-  /** Resolves when it is stored; the event's id is its Nats-Msg-Id. @throws AppError PUBLISH_FAILED */
+  /** Resolves when the event is stored; its id is the Nats-Msg-Id. @throws AppError PUBLISH_FAILED */
   publish(event: E): Promise<void>;
-  /** The id of the last event on the subject that this event goes to, or null. @throws AppError NATS_UNREACHABLE */
+  /** The id of the last event on the event's subject, or null. @throws AppError NATS_UNREACHABLE */
   lastId(event: E): Promise<string | null>;
 }

@@ -1,6 +1,6 @@
 /**
- * The forms of the status events, for those who read them: schemas/<type>.json is generated from here. That they are the
- * forms of model/status-event.ts is checked by the compiler, and on real events by the tests.
+ * The schemas of the status events: schemas/<type>.json is generated from here. The compiler checks that they match
+ * model/status-event.ts, and tests check them against real events.
  */
 
 import { z } from "zod";
@@ -27,7 +27,7 @@ const integration = {
   ...installation,
   webhook_url: z
     .string()
-    .meta({ description: "Where the installation's webhooks go; what is secret in it is `REDACTED`, and the query is left out." }),
+    .meta({ description: "The URL of the installation's webhooks, with secrets as `REDACTED` and without its query." }),
   previous_status: status,
   status,
   dashboard_url: dashboardUrl,
@@ -39,7 +39,7 @@ const broken = z.object({
     .object({
       rule: z.enum(BROKEN_RULES),
       window_days: count,
-      days: z.array(z.string().meta({ format: "date" })).meta({ description: "The UTC days that were looked at, oldest first." }),
+      days: z.array(z.string().meta({ format: "date" })).meta({ description: "The UTC days of the counters, oldest first." }),
       success: count,
       error: count,
       timeout: count,
@@ -47,13 +47,13 @@ const broken = z.object({
       last_response_code: responseCode,
       last_error: z.string().nullable(),
     })
-    .meta({ description: "The rule, and the counters of those days that it was judged by." }),
+    .meta({ description: "The rule, and the counters of those days that it used." }),
 });
 
 const changed = z.object({
   ...integration,
   reason: z.object({
-    by: z.enum(["probe", "person"]).meta({ description: "A first success, or somebody through the API." }),
+    by: z.enum(["probe", "person"]).meta({ description: "`probe`: a first success. `person`: a call of the API." }),
   }),
 });
 
@@ -65,7 +65,7 @@ const circuit = z.object({
     .object({ window_s: z.number(), attempts: count, failures: count, failure_percent: z.number() })
     .nullable()
     .meta({ description: "Null when it closed." }),
-  open_until: time.nullable().meta({ description: "When it is looked at again; null when it closed." }),
+  open_until: time.nullable().meta({ description: "When the first probe is due; null when it closed." }),
   dashboard_url: dashboardUrl,
 });
 
@@ -86,7 +86,7 @@ function cloudEvent<Type extends StatusEventType, Data extends z.ZodType>(type: 
   return z
     .object({
       specversion: z.literal("1.0"),
-      id: z.string().meta({ description: "The same whenever the event is published or handed out again." }),
+      id: z.string().meta({ description: "The same whenever the event is published or delivered again." }),
       source: z.string().meta({ description: "/posthorn/<subject prefix>" }),
       type: z.literal(type),
       time,
@@ -101,22 +101,27 @@ const ofInstallation = "The installation's uuid.";
 const ofDelivery = "The delivery's id.";
 
 const SCHEMAS = {
-  "integration.broken": cloudEvent("integration.broken", ofInstallation, broken, "The health rule or a 410: it does not work."),
-  "integration.recovered": cloudEvent("integration.recovered", ofInstallation, changed, "A broken one works again."),
-  "integration.disabled": cloudEvent("integration.disabled", ofInstallation, changed, "A person has stopped it."),
-  "integration.enabled": cloudEvent("integration.enabled", ofInstallation, changed, "A person lets a disabled one go on."),
-  "circuit.opened": cloudEvent("circuit.opened", "The app's slug.", circuit, "The app is down at the moment; its deliveries wait."),
+  "integration.broken": cloudEvent(
+    "integration.broken",
+    ofInstallation,
+    broken,
+    "The health rule or a 410 has found the integration broken.",
+  ),
+  "integration.recovered": cloudEvent("integration.recovered", ofInstallation, changed, "A broken integration works again."),
+  "integration.disabled": cloudEvent("integration.disabled", ofInstallation, changed, "A person has disabled the integration."),
+  "integration.enabled": cloudEvent("integration.enabled", ofInstallation, changed, "A person has enabled a disabled integration."),
+  "circuit.opened": cloudEvent("circuit.opened", "The app's slug.", circuit, "The app is down; its deliveries wait."),
   "circuit.closed": cloudEvent("circuit.closed", "The app's slug.", circuit, "The app answers again."),
-  "delivery.exhausted": cloudEvent("delivery.exhausted", ofDelivery, givenUp, "In dead letters after its last attempt."),
+  "delivery.exhausted": cloudEvent("delivery.exhausted", ofDelivery, givenUp, "The delivery is in dead letters after its last attempt."),
   "delivery.rejected": cloudEvent(
     "delivery.rejected",
     ofDelivery,
     givenUp,
-    "In dead letters, and not for want of attempts; `reason` says why.",
+    "The delivery is in dead letters before its last scheduled attempt; `reason` says why.",
   ),
 } as const satisfies { readonly [Type in StatusEventType]: z.ZodType<StatusEventOf<Type>> };
 
-/** JSON Schema of one type of event, draft 7: AsyncAPI's. Members that a later version adds are let through. */
+/** JSON Schema of one type of event, in draft 7 as AsyncAPI needs it. Unknown members are allowed: later versions may add some. */
 export function statusEventJsonSchema(type: StatusEventType): object {
   return z.toJSONSchema(SCHEMAS[type], { io: "input", target: "draft-7" });
 }

@@ -1,6 +1,6 @@
 /** Sends a batch to Redis until Redis has accepted it, with growing pauses between tries. */
 import { randomUUID } from "node:crypto";
-import type { LateBatch } from "../delivery/ports.ts";
+import type { LateBatch } from "../delivery/tracing-ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";

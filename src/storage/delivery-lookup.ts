@@ -83,7 +83,7 @@ function historyOf(
     app: known.app,
     installationUuid: known.installationUuid,
     runs: [...(first === null ? [] : [run(first, null)]), ...(later === null ? [] : [run(later, noted?.replay ?? null)])],
-    place: noted?.location ?? null,
+    location: noted?.location ?? null,
     skips,
   };
 }

@@ -7,7 +7,8 @@
  * LOG-3  While Redis is unreachable, at most `bufferRows` attempts are kept; the oldest beyond that are dropped and counted. Notes
  *     only help to find things, so the newest are dropped.
  */
-import type { AttemptLog, LateBatch } from "../delivery/ports.ts";
+import type { AttemptLog } from "../delivery/ports.ts";
+import type { LateBatch } from "../delivery/tracing-ports.ts";
 import type { Clock } from "../model/clock.ts";
 import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
 import type { StreamLocation } from "../model/delivery-location.ts";

@@ -11,7 +11,8 @@
  */
 import type { DeliverEvent } from "../delivery/deliver-event.ts";
 import type { GiveUp } from "../delivery/give-up.ts";
-import type { DeliveryObserver, RegistryView, TracePosition, Tracing } from "../delivery/ports.ts";
+import type { DeliveryObserver, RegistryView } from "../delivery/ports.ts";
+import type { TracePosition, Tracing } from "../delivery/tracing-ports.ts";
 import type { AckFloor } from "../jetstream/ack-floor.ts";
 import { ensureConsumer, eventsConsumer } from "../jetstream/consumers.ts";
 import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";

@@ -5,7 +5,8 @@
  */
 import type { DeliverEvent } from "../delivery/deliver-event.ts";
 import type { GiveUp } from "../delivery/give-up.ts";
-import type { RegistryView, Tracing } from "../delivery/ports.ts";
+import type { RegistryView } from "../delivery/ports.ts";
+import type { Tracing } from "../delivery/tracing-ports.ts";
 import { ensureConsumer, fanOutConsumer } from "../jetstream/consumers.ts";
 import type { ConsumedMessage } from "../jetstream/message.ts";
 import { ACK, createMessageHandler, decodedText, type MessageEnd } from "../jetstream/message-handler.ts";

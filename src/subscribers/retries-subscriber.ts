@@ -7,8 +7,8 @@ import { DELAY_TIERS_S, nextStep } from "../delivery/delay-tiers.ts";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
 import type { GiveUp } from "../delivery/give-up.ts";
 import type { InFlight } from "../delivery/in-flight.ts";
-import type { TraceHeaders, Tracing } from "../delivery/ports.ts";
 import type { SkipDelivered } from "../delivery/skip-delivered.ts";
+import type { Tracing } from "../delivery/tracing-ports.ts";
 import { ensureConsumer, tierConsumer } from "../jetstream/consumers.ts";
 import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
 import type { ConsumedMessage } from "../jetstream/message.ts";
@@ -17,6 +17,7 @@ import { createPullConsumer, type PullConsumerDependencies } from "../jetstream/
 import type { Subjects } from "../jetstream/subjects.ts";
 import type { Delivery } from "../model/delivery.ts";
 import { type DeliveryMessage, decodeDeliveryMessage } from "../model/delivery-message.ts";
+import type { TraceHeaders } from "../model/trace-context.ts";
 
 export interface RetriesSubscriber {
   start(): Promise<void>;
@@ -53,11 +54,11 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
   const handle = createMessageHandler<DeliveryMessage>(dependencies, {
     decode: decodedText(decodeDeliveryMessage),
     handle(message, stored) {
-      const { delivery, delayMs, floor } = stored;
-      const delay = { dueAt: stored.dueAt ?? 0, delayMs, floor };
+      const { delivery, delayMs, notBefore } = stored;
+      const delay = { dueAt: stored.dueAt ?? 0, delayMs, notBefore };
       const step = nextStep(delay, clock.now());
       switch (step.kind) {
-        case "walk":
+        case "step-down":
           return streams.retry(delivery, delay, message, traceOf(message, delivery)).then(() => ACK);
         case "wait":
           wait(message, step.restMs, () => handle(message));

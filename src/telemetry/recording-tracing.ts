@@ -7,9 +7,11 @@
  *     traceparent says so.
  */
 import { type Context, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
-import type { AttemptRecord, StoredMessageRef, StreamName, TraceHeaders, TracePosition, Tracing } from "../delivery/ports.ts";
+import type { AttemptRecord, StoredMessageRef, StreamName } from "../delivery/ports.ts";
+import type { TracePosition, Tracing } from "../delivery/tracing-ports.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
+import type { TraceHeaders } from "../model/trace-context.ts";
 import {
   deliveryAttributes,
   eventAttributes,

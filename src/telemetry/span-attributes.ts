@@ -3,7 +3,8 @@
  * attributes begin with `posthorn.`.
  */
 import type { Attributes } from "@opentelemetry/api";
-import type { AttemptRecord, HandledMessage, LateBatch } from "../delivery/ports.ts";
+import type { AttemptRecord, HandledMessage } from "../delivery/ports.ts";
+import type { LateBatch } from "../delivery/tracing-ports.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
 import { serverOf } from "../model/nats-url.ts";

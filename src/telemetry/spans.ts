@@ -1,7 +1,8 @@
 /** Converts spans to positions and links, and records errors. */
 import { createTraceState, type Link, type Span, type SpanContext, SpanStatusCode, TraceFlags } from "@opentelemetry/api";
-import type { TraceHeaders, TracePosition } from "../delivery/ports.ts";
+import type { TracePosition } from "../delivery/tracing-ports.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
+import type { TraceHeaders } from "../model/trace-context.ts";
 import { formatTraceparent, parseTraceparent } from "../model/trace-context.ts";
 
 export function fail(span: Span, error: unknown): void {

@@ -5,9 +5,11 @@
  *     part, so that the sampler sees it, and only sampled parts are linked.
  */
 import { type Attributes, type Span, SpanKind, type Tracer } from "@opentelemetry/api";
-import type { LateBatch, StoredMessageRef, StreamName, TraceBatch, TraceHeaders } from "../delivery/ports.ts";
+import type { StoredMessageRef, StreamName } from "../delivery/ports.ts";
+import type { LateBatch, TraceBatch } from "../delivery/tracing-ports.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
+import type { TraceHeaders } from "../model/trace-context.ts";
 import { lateBatchAttributes } from "./span-attributes.ts";
 import { fail, linksTo } from "./spans.ts";
 import { isSampled } from "./trace-position.ts";

@@ -1,6 +1,7 @@
 /** Positions in a trace where no span is recorded, and whether a span is sampled. */
 import { type SpanContext, TraceFlags } from "@opentelemetry/api";
-import type { AttemptSpan, TraceHeaders, TracePosition } from "../delivery/ports.ts";
+import type { AttemptSpan, TracePosition } from "../delivery/tracing-ports.ts";
+import type { TraceHeaders } from "../model/trace-context.ts";
 import type { TraceIds } from "./trace-ids.ts";
 
 /** The publisher's position, since nothing was recorded in between; or the start of an unsampled trace. */

@@ -3,7 +3,7 @@
  * the request log and the receiver's traceparent carry the publisher's trace id. With the SDK each step is a span
  * (recording-tracing.ts).
  */
-import type { Tracing } from "../delivery/ports.ts";
+import type { Tracing } from "../delivery/tracing-ports.ts";
 import { createRecordingTracing, type RecordingOptions } from "./recording-tracing.ts";
 import { createTraceIds } from "./trace-ids.ts";
 import { silentAttempt, silentPosition } from "./trace-position.ts";

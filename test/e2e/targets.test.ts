@@ -55,8 +55,8 @@ test("a very wide network in TARGET_ALLOW is a warning at start", () => {
 test("a host name in TARGET_ALLOW is open, another one at the same address isn't, and TARGET_DENY wins", async () => {
   const { slug } = await posthorn.install({ webhook_url: `http://hooks.example:${receiver.port}/named`, events: [] });
   expect((await posthorn.api("POST", `/v1/apps/${slug}/test`)).body).toMatchObject({ outcome: "delivered" });
-  expect(await save("http://inside.other.example/")).toMatch(/inside\.other\.example: an address of it is not a public address/);
-  expect(await save("http://denied.example/")).toMatch(/denied\.example: an address of it is denied \(POSTHORN_TARGET_DENY\)/);
+  expect(await save("http://inside.other.example/")).toMatch(/inside\.other\.example: one of its addresses is not a public address/);
+  expect(await save("http://denied.example/")).toMatch(/denied\.example: one of its addresses is denied \(POSTHORN_TARGET_DENY\)/);
   expect(await save("http://a.denied.example/")).toMatch(/a\.denied\.example is denied \(POSTHORN_TARGET_DENY\)/);
   expect(await save("http://127.0.0.9/")).toMatch(/127\.0\.0\.9 is denied/);
   expect(await save("http://127.0.0.10/")).toBe("saved");
@@ -65,13 +65,13 @@ test("a host name in TARGET_ALLOW is open, another one at the same address isn't
 describe("Posthorn's own port", () => {
   test("can't be saved, nor reached by a name that leads there", async () => {
     const { port } = new URL(posthorn.url);
-    expect(await save(`http://hooks.example:${port}/v1/apps`)).toMatch(/an address of it is Posthorn's own at port/);
+    expect(await save(`http://hooks.example:${port}/v1/apps`)).toMatch(/one of its addresses is Posthorn's own at port/);
     expect(await save(`http://hooks.example:${receiver.port}/`)).toBe("saved");
     // Somewhere else when it is saved.
     const { slug } = await posthorn.install({ webhook_url: `http://moves.example:${port}/v1/apps`, events: [] });
     expect((await posthorn.api("POST", `/v1/apps/${slug}/test`)).body).toMatchObject({
       outcome: "blocked",
-      error: `moves.example: an address of it is Posthorn's own at port ${port}`,
+      error: `moves.example: one of its addresses is Posthorn's own at port ${port}`,
     });
   });
 });
@@ -90,5 +90,5 @@ test("an app whose name server doesn't answer holds up nobody else's new connect
   // One look-up at a time for all four apps.
   expect(dns.lookups("silent.example")).toBeLessThan(20);
   const failed = await eventually(() => posthorn.log.find(({ outcome }) => outcome === "timed_out"));
-  expect(failed["error"]).toMatch(/looking the name up|name server has not answered/);
+  expect(failed["error"]).toMatch(/looking the name up|name server did not answer/);
 });

@@ -223,7 +223,7 @@ test("a source is stored once, and what has its sequence after the stream was de
   await ensureTopology(manager, names, 1);
   const streams = streamsOf(names);
   const source = { stream: names.streams.events, sequence: 1 };
-  const delay = { dueAt: Date.now() + 60_000, delayMs: 60_000, floor: false };
+  const delay = { dueAt: Date.now() + 60_000, delayMs: 60_000, notBefore: false };
   const trace = { traceparent: null, tracestate: null };
   const [before, after] = [1_000, 2_000].map((publishedAt) => anEvent({ id: `${names.streams.events}:1`, publishedAt }));
   const stored = async () => (await manager.streams.info(names.streams.retries)).state.messages;
@@ -388,7 +388,7 @@ describe("a stream read in passing", () => {
 
 describe("stores in the streams", () => {
   const queue = { app: "acme", installationUuid: null };
-  const now = { dueAt: 0, delayMs: 0, floor: false };
+  const now = { dueAt: 0, delayMs: 0, notBefore: false };
   const source = (sequence: number) => ({ stream: "EVENTS", sequence });
 
   test.each([

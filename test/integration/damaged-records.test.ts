@@ -290,7 +290,7 @@ test("whatever is in Redis under the keys of a replay, a delivery, an event, sta
         const replay = await notes.find("r-1");
         if (replay !== null) expect(["running", "done", "failed"]).toContain(replay.state);
         for (const noted of await lookup.ofEvent("e-1")) expect(Number.isNaN(noted.eventSequence)).toBe(false);
-        for (const history of await lookup.find(["d-1"])) expect(Number.isNaN(history?.place?.sequence)).toBe(false);
+        for (const history of await lookup.find(["d-1"])) expect(Number.isNaN(history?.location?.sequence)).toBe(false);
         const { total } = await stats.ofApp("acme", Date.UTC(2026, 0, 5), 3_600_000, 24);
         for (const count of Object.values(total.outcomes)) expect(Number.isSafeInteger(count)).toBe(true);
         for (const [volume] of await stats.ofHours(["acme"], [Date.UTC(2026, 0, 5, 12)]))

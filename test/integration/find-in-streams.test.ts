@@ -70,7 +70,7 @@ const rawMessage = (stream: string, text: string): ConsumedMessage => ({
 
 test("a retry, by its place and by a search, of its app or of all", async () => {
   const dueAt = Date.now() + 60_000;
-  await streams.retry(deliveryOf("retried"), { dueAt, delayMs: 60_000, floor: false }, source());
+  await streams.retry(deliveryOf("retried"), { dueAt, delayMs: 60_000, notBefore: false }, source());
   const { id } = deliveryOf("retried");
   const place = places.get(id) as StreamLocation;
   const located = { stream: "retries", sequence: place.sequence, dueAt, tierS: 32, delivery: { id } };
@@ -92,7 +92,7 @@ test("what is parked for an app and for an installation", async () => {
 test("a dead letter, and the whole message of one that was redelivered too often", async () => {
   await streams.deadLetter(deliveryOf("given-up"), "exhausted", "answered with status 500", source());
   expect(await found("given-up")).toMatchObject({ stream: "dead-letters", reason: "exhausted", error: "answered with status 500" });
-  await streams.retry(deliveryOf("poison"), { dueAt: 0, delayMs: 0, floor: false }, source());
+  await streams.retry(deliveryOf("poison"), { dueAt: 0, delayMs: 0, notBefore: false }, source());
   const place = places.get(deliveryOf("poison").id) as StreamLocation;
   const manager = await connection.jetstreamManager();
   const stored = await manager.streams.getMessage(names.streams.retries, { seq: place.sequence });

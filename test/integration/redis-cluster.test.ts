@@ -118,8 +118,8 @@ describe("on a cluster", () => {
     expect(delivered).toMatchObject(APPS.map((app) => ({ app })));
     expect(await others.findDelivered(deliveryTo("app-1", 2))).toBeNull();
     const [first, second, unknown] = await lookup.find([deliveryTo("app-1").id, deliveryTo("app-2", 2).id, "dlv_unknown"]);
-    expect(first).toMatchObject({ app: "app-1", runs: [{ delivered: true }], place: null });
-    expect(second).toMatchObject({ app: "app-2", runs: [{ delivered: false }], place: { stream: "parked", sequence: 5 } });
+    expect(first).toMatchObject({ app: "app-1", runs: [{ delivered: true }], location: null });
+    expect(second).toMatchObject({ app: "app-2", runs: [{ delivered: false }], location: { stream: "parked", sequence: 5 } });
     expect(unknown).toBeNull();
     await health.clear(uuidOf("app-1"));
     expect(await health.read(uuidOf("app-1"), [DAY])).toEqual([{ day: DAY, success: 0, error: 0, timeout: 0, fatal: 0 }]);

@@ -174,7 +174,7 @@ describe("marks", () => {
     const { endedAt } = anAttempt();
     const last = { attempt: 1, endedAt, responseCode: 200, traceparent: TRACEPARENT };
     expect(await lookup().find([id])).toEqual([
-      { runs: [{ replay: null, delivered: true, last }], place: null, skips: [], eventSequence: 7, app: "acme", installationUuid: UUID },
+      { runs: [{ replay: null, delivered: true, last }], location: null, skips: [], eventSequence: 7, app: "acme", installationUuid: UUID },
     ]);
     const ttl = await look.ttl(`posthorn:delivery:{acme}:${id}`);
     expect(ttl).toBeGreaterThan(7 * 86_400);
@@ -241,9 +241,9 @@ describe("notes", () => {
     await log.flush(5_000);
     const known = { eventSequence: 7, app: "acme", installationUuid: UUID };
     expect(await lookup().find([parked.id, "dlv_unknown", retried.id])).toMatchObject([
-      { runs: [], place: { stream: "parked", sequence: 12 }, ...known },
+      { runs: [], location: { stream: "parked", sequence: 12 }, ...known },
       null,
-      { runs: [{ delivered: true }], place: { stream: "retries", sequence: 13 }, ...known },
+      { runs: [{ delivered: true }], location: { stream: "retries", sequence: 13 }, ...known },
     ]);
   });
 

@@ -138,7 +138,7 @@ describe("a name", () => {
   ])("that resolves to %s is refused, and its addresses are not told", async (_what, addresses) => {
     const { resolver } = await names({ "hooks.example": addresses });
     const error = await post(sender([], { resolver }), "http://hooks.example/");
-    expect(error).toBe("blocked: hooks.example: an address of it is not a public address (POSTHORN_TARGET_ALLOW opens networks)");
+    expect(error).toBe("blocked: hooks.example: one of its addresses is not a public address (POSTHORN_TARGET_ALLOW opens networks)");
   });
 
   test.each(["hooks.example", "hooks.example.", "HOOKS.example", "bücher.example", "xn--bcher-kva.example"])(
@@ -227,7 +227,7 @@ describe("when it is saved", () => {
   };
 
   test.each(["http://mixed.example/in", "https://inside.example/"])("%s is refused by the addresses of its name", async (url) => {
-    expect(await check(url)).toMatch(/^\w+\.example: an address of it is not a public address/);
+    expect(await check(url)).toMatch(/^\w+\.example: one of its addresses is not a public address/);
   });
 
   test.each(["http://127.0.0.1/", "http://localhost/", "ftp://good.example/", "nonsense"])(

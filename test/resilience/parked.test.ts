@@ -146,7 +146,7 @@ describe("an ordered app", () => {
       const body = { ...delivery, event: { ...delivery.event, dataJson: JSON.stringify({ n }) } };
       return bus.jetStream.publish(
         `${bus.prefix}.parked.${queue}`,
-        encodeDeliveryMessage({ delivery: { ...body, stores: 1 }, dueAt: null, delayMs: 0, floor: false }),
+        encodeDeliveryMessage({ delivery: { ...body, stores: 1 }, dueAt: null, delayMs: 0, notBefore: false }),
       );
     };
     for (const n of [5, 1, 7]) await park(n, uuid, slug);

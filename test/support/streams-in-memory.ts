@@ -47,7 +47,7 @@ export function createStreamsInMemory(clock: Clock): StreamsInMemory {
       delivery: { ...delivery, stores: delivery.stores + 1 },
       dueAt: delay?.dueAt ?? null,
       delayMs: delay?.delayMs ?? 0,
-      floor: delay?.floor ?? false,
+      notBefore: delay?.notBefore ?? false,
     });
     messages.add({ stream, sequence, text, storedAt: clock.now(), tierS: 0, queue: null, reason: null, ...members });
     const reference = { subject: stream, sequence, messageId, isDuplicate: false };

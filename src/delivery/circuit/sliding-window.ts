@@ -1,6 +1,6 @@
 /**
- * Attempts and failures of the last while, in a ring of buckets: constant memory and time per attempt. The current bucket is
- * partly filled and comes on top of a whole window, so that what is counted is as old as the window and up to a bucket older.
+ * Attempts and failures of a sliding window, in a ring of buckets: constant memory and time per attempt. The current bucket is partial
+ * and comes in addition to a whole window, so that counted attempts are at most one bucket older than the window.
  */
 
 export interface WindowCounts {
@@ -23,7 +23,7 @@ export function createFailureWindow(windowMs: number): FailureWindow {
   const failures = new Uint32Array(BUCKETS);
   let newest = 0;
 
-  /** Empties the buckets that time has passed over; `newest` is the number of the current one. */
+  /** Empties the buckets that have expired and returns the current one's index. */
   const advance = (nowMs: number): number => {
     const bucket = Math.floor(nowMs / bucketMs);
     for (let stale = Math.max(newest + 1, bucket - BUCKETS + 1); stale <= bucket; stale++) {

@@ -1,38 +1,38 @@
 /**
- * Decides which addresses webhooks may go to. Closed by default: only global unicast passes, unless
- * POSTHORN_TARGET_ALLOW opens a network or a name. POSTHORN_TARGET_DENY closes what would be open, and always wins.
+ * Decides which addresses webhooks may go to. By default only global unicast addresses are allowed. POSTHORN_TARGET_ALLOW opens
+ * networks and names; POSTHORN_TARGET_DENY closes networks and names, and always wins.
  *
- * T1  An IPv6 address that embeds IPv4 ones passes only if its own network is opened and every address in it is public
- *     or opened as well. A v4-mapped one is the IPv4 address itself to the system: opening that opens both spellings.
- * T2  The sender asks at connect time, for every resolved address and again for the socket's peer. Here a URL is judged
- *     only as far as it can be without a look-up: what a name resolves to now says nothing about later.
- * T3  Posthorn's own HTTP port is closed whatever is opened: a webhook could otherwise call the API from loopback.
+ * GUARD-1  An IPv6 address with embedded IPv4 addresses is allowed only if its own network is opened and every embedded address is
+ *          public or opened. The system treats a v4-mapped address as the IPv4 address: opening that one opens both spellings.
+ * GUARD-2  The sender asks at connect time, for every resolved address and again for the socket's peer. `refusesUrl` judges a URL
+ *          without a look-up: the addresses of a name may change.
+ * GUARD-3  Posthorn's own HTTP port is closed, whatever is opened: otherwise a webhook could call the API from loopback.
  */
 import { BlockList, isIP } from "node:net";
 import { embeddedIpv4, ipv4Of } from "./embedded-ipv4.ts";
 import { createHostPatterns } from "./host-patterns.ts";
 
-/** The part of a URL that an address was found for. */
+/** The part of a URL that resolved to an address. */
 export interface GuardedTarget {
-  /** As the URL has it: a name, or an address without brackets. */
+  /** The URL's host: a name, or an address without brackets. */
   readonly host: string;
   readonly port: number;
 }
 
 export interface AddressGuard {
-  /** Why the address is refused (it begins the text), or null when it is allowed. @param target what it was found for */
+  /** Why the address is refused, as a text that begins with the address; null when it is allowed. */
   refuses(address: string, target?: GuardedTarget): string | null;
-  /** Why the URL can't be a webhook's, as far as can be told without a look-up; null when it can. */
+  /** Why the URL can't be a webhook's, without a look-up of its name; null when it can. */
   refusesUrl(url: string): string | null;
 }
 
 export interface AddressGuardOptions {
   readonly schemes?: readonly string[];
-  /** From and to, both included. */
+  /** First and last port, both included. */
   readonly ports?: ReadonlyArray<readonly [first: number, last: number]>;
-  /** CIDRs and host names that are closed, whatever is opened. */
+  /** CIDRs and host names that are closed. */
   readonly deny?: readonly string[];
-  /** Whether Posthorn itself listens there. */
+  /** Whether Posthorn listens there. */
   readonly isOwn?: (address: string, port: number) => boolean;
 }
 
@@ -42,7 +42,7 @@ const REFUSED_IPV4: ReadonlyArray<readonly [network: string, bits: number]> = [
   ["10.0.0.0", 8],
   ["100.64.0.0", 10],
   ["127.0.0.0", 8],
-  // Public by the registry, but the address of Azure's platform services inside each of its machines.
+  // Public by the registry, but the address of the platform services inside every Azure machine.
   ["168.63.129.16", 32],
   ["169.254.0.0", 16],
   ["172.16.0.0", 12],
@@ -68,7 +68,7 @@ const REFUSED_IPV6: ReadonlyArray<readonly [network: string, bits: number]> = [
 /** Always this machine (RFC 6761), whatever a resolver says. */
 const LOOPBACK_NAME = /(^|\.)localhost\.?$/;
 
-/** @param allow CIDRs and host names (`hooks.example`, `*.example`) that are open although not public. */
+/** @param allow CIDRs and host names (`hooks.example`, `*.example`) that are open although they are not public */
 export function createAddressGuard(
   allow: readonly string[],
   { schemes = ["http", "https"], ports = [[1, 65_535]], deny = [], isOwn = () => false }: AddressGuardOptions = {},
@@ -122,7 +122,7 @@ export function createAddressGuard(
       const url = new URL(text);
       const scheme = url.protocol.slice(0, -1);
       if (!schemes.includes(scheme)) return `scheme ${url.protocol} is not ${schemes.map((allowed) => `${allowed}:`).join(" or ")}`;
-      if (url.username !== "" || url.password !== "") return "user name and password are not allowed in it";
+      if (url.username !== "" || url.password !== "") return "user name and password are not allowed";
       const port = url.port === "" ? (scheme === "https" ? 443 : 80) : Number(url.port);
       if (!ports.some(([first, last]) => port >= first && port <= last)) return `port ${port} is not allowed (POSTHORN_TARGET_PORTS)`;
       return refusesHost({ host: url.hostname.replace(/^\[(.*)\]$/, "$1"), port });
@@ -132,13 +132,13 @@ export function createAddressGuard(
 
 type Networks = ReadonlyArray<readonly [network: string, bits: number]>;
 
-/** The CIDRs of a list that also has host names in it, by family. */
+/** The CIDRs of a list of CIDRs and host names, by family. */
 function cidrsOf(list: readonly string[]): [ipv4: Networks, ipv6: Networks] {
   const networks = list.map((cidr) => cidr.split("/")).map(([network = "", bits]) => [network, Number(bits)] as const);
   return [networks.filter(([network]) => isIP(network) === 4), networks.filter(([network]) => isIP(network) === 6)];
 }
 
-/** A list of each family: one list for both takes ::ffff:0:0/96 for all of IPv4. */
+/** One list per family: a common list would treat ::ffff:0:0/96 as all of IPv4. */
 function networksOf(ipv4: Networks, ipv6: Networks): { hasIpv4(address: string): boolean; hasIpv6(address: string): boolean } {
   const [listOf4, listOf6] = [new BlockList(), new BlockList()];
   for (const [network, bits] of ipv4) listOf4.addSubnet(network, bits, "ipv4");

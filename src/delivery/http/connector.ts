@@ -1,11 +1,10 @@
 /**
- * Opens the sender's connections, to checked addresses only.
+ * Opens the sender's connections, to allowed addresses only.
  *
- * G1  Every address that a name resolves to is checked; one that is refused refuses the name.
- * G2  The connected socket's peer is checked again before a byte is sent, TLS's first one included. Only checked sockets
- *     get into a pool, so what is sent over a pooled one needs no further check.
- * G3  One deadline covers look-up, connect, the proxy's answer and TLS.
- * G4  Through a proxy the peer is the proxy, and the proxy looks names up: of G1 and G2 only literal addresses are left.
+ * CONNECT-1  Every address that a name resolves to is checked; one refused address refuses the name.
+ * CONNECT-2  The connected socket's peer is checked again before any byte is sent, TLS included. Pools contain only checked sockets.
+ * CONNECT-3  One deadline covers look-up, connect, the proxy's answer and TLS.
+ * CONNECT-4  Through a proxy the peer is the proxy, and the proxy looks names up: only literal addresses are checked.
  */
 import { request } from "node:http";
 import { isIP, type Socket } from "node:net";
@@ -16,7 +15,7 @@ import { raceConnect } from "./race-connect.ts";
 export class BlockedAddressError extends Error {}
 export class ConnectTimeoutError extends Error {}
 
-/** Where to connect to, as undici says it. */
+/** The endpoint of a connection, in undici's form. */
 export interface Endpoint {
   readonly protocol: string;
   readonly host: string;
@@ -43,7 +42,7 @@ export interface ConnectorDependencies {
 
 const MAX_PROXY_ANSWER_BYTES = 16 * 1024;
 
-/** Calls back once; what it returns gives up on the connection, and then nothing is called. */
+/** Calls back once. The returned function cancels the connection and the callback. */
 export type Connector = (endpoint: Endpoint, connected: Connected) => () => void;
 
 export function createConnector({ guard, resolver, secure }: ConnectorDependencies, options: ConnectorOptions): Connector {
@@ -54,80 +53,80 @@ export function createConnector({ guard, resolver, secure }: ConnectorDependenci
     const via = proxy === null ? target : { host: withoutBrackets(proxy.hostname), port: Number(proxy.port) || 80 };
     let socket: Socket | null = null;
     let phase = "connecting";
-    let isSettled = false;
+    let isDone = false;
     const steps: Array<() => void> = [];
 
-    const settle: Connected = (...[error, ready]) => {
-      if (isSettled) return;
-      isSettled = true;
+    const finish: Connected = (...[error, ready]) => {
+      if (isDone) return;
+      isDone = true;
       clearTimeout(timer);
       if (error === null) return connected(null, ready);
-      leave();
+      abandon();
       connected(error, null);
     };
-    const leave = (): void => {
+    const abandon = (): void => {
       for (const stop of steps) stop();
       socket?.destroy();
     };
     const timer = setTimeout(
-      () => settle(new ConnectTimeoutError(`no connection within ${options.timeoutMs} ms (${phase})`), null),
+      () => finish(new ConnectTimeoutError(`no connection within ${options.timeoutMs} ms (${phase})`), null),
       options.timeoutMs,
     );
 
     const speak = (ready: Socket): void => {
-      // From here on TLS says best what went wrong.
+      // From here on TLS reports errors best.
       ready.off("close", onClose);
-      if (endpoint.protocol !== "https:") return settle(null, ready);
+      if (endpoint.protocol !== "https:") return finish(null, ready);
       phase = "in the TLS handshake";
       const { protocol, host, port } = endpoint;
-      secure({ protocol, host, hostname: target.host, port, httpSocket: ready }, settle);
+      secure({ protocol, host, hostname: target.host, port, httpSocket: ready }, finish);
     };
-    const onClose = (): void => settle(new Error("the connection was closed before it was ready"), null);
+    const onClose = (): void => finish(new Error("the connection was closed before it was ready"), null);
     const onConnected = (ready: Socket): void => {
       socket = ready;
-      ready.on("error", (error) => settle(proxy === null ? error : ofProxy(error), null));
+      ready.on("error", (error) => finish(proxy === null ? error : ofProxy(error), null));
       ready.once("close", onClose);
       if (proxy !== null) {
         phase = "waiting for the proxy";
-        return openTunnel(ready, proxy, target, (error) => (error === null ? speak(ready) : settle(error, null)));
+        return openTunnel(ready, proxy, target, (error) => (error === null ? speak(ready) : finish(error, null)));
       }
       const refused = guard.refuses(ready.remoteAddress ?? "unknown", target);
       if (refused === null) speak(ready);
-      else settle(new BlockedAddressError(withoutAddress(target.host, refused)), null);
+      else finish(new BlockedAddressError(withoutAddress(target.host, refused)), null);
     };
     const connectTo = (addresses: readonly string[]): void => {
       phase = "connecting";
       const stop = raceConnect(addresses, via.port, (error, ready) => {
         if (error === null) onConnected(ready);
-        else settle(proxy === null ? error : ofProxy(error), null);
+        else finish(proxy === null ? error : ofProxy(error), null);
       });
       steps.push(stop);
     };
 
     const refused = isIP(target.host) === 0 ? null : guard.refuses(target.host, target);
-    if (refused !== null) settle(new BlockedAddressError(refused), null);
+    if (refused !== null) finish(new BlockedAddressError(refused), null);
     else if (isIP(via.host) !== 0) connectTo([via.host]);
     else {
       phase = "looking the name up";
       const stop = resolver.resolve(via.host, (error, addresses) => {
-        if (isSettled) return;
+        if (isDone) return;
         const why = error ?? (proxy === null ? refusedOf(guard, target, addresses) : null);
         if (why === null) connectTo(addresses ?? []);
-        else settle(proxy === null ? why : ofProxy(why), null);
+        else finish(proxy === null ? why : ofProxy(why), null);
       });
       steps.push(stop);
     }
 
     return () => {
-      if (isSettled) return;
-      isSettled = true;
+      if (isDone) return;
+      isDone = true;
       clearTimeout(timer);
-      leave();
+      abandon();
     };
   };
 }
 
-/** G1. */
+/** CONNECT-1. */
 export function refusedOf(
   guard: AddressGuard,
   target: { readonly host: string; readonly port: number },
@@ -148,12 +147,12 @@ export function withoutBrackets(hostname: string): string {
   return hostname.replace(/^\[(.*)\]$/, "$1");
 }
 
-/** Which address it is stays here: what internal names resolve to is nothing for the owner of a URL. */
+/** Leaves the address out: a URL's owner must not learn the addresses of internal names. */
 function withoutAddress(host: string, refused: string): string {
-  return isIP(host) !== 0 ? refused : `${host}: an address of it ${refused.slice(refused.indexOf(" ") + 1)}`;
+  return isIP(host) !== 0 ? refused : `${host}: one of its addresses ${refused.slice(refused.indexOf(" ") + 1)}`;
 }
 
-/** Where the proxy is stays here as well. */
+/** Leaves the proxy's address out, too. */
 function ofProxy({ code, name }: NodeJS.ErrnoException): Error {
   return new Error(`no connection to the proxy (${code ?? name})`);
 }

@@ -1,6 +1,6 @@
 /**
- * IPv4 addresses that ride inside IPv6 ones. What a translator or a tunnel makes of such an address is a connection to the
- * IPv4 address in it, so both have to be allowed.
+ * IPv4 addresses that are embedded in IPv6 addresses. A translator or tunnel turns such an address into a connection to the IPv4
+ * address, so both must be allowed.
  */
 
 export interface Embedded {
@@ -9,7 +9,7 @@ export interface Embedded {
   readonly addresses: readonly string[];
 }
 
-/** @param address IPv6 as text, without a zone. Null when there is no IPv4 address in it. */
+/** @param address IPv6 as text, without a zone. @returns null when it has no embedded IPv4 address */
 export function embeddedIpv4(address: string): Embedded | null {
   const groups = groupsOf(address);
   const at = (group: number, mask = 0): string => {
@@ -20,7 +20,7 @@ export function embeddedIpv4(address: string): Embedded | null {
   const startsWith = (...wanted: number[]): boolean => wanted.every((group, index) => groups[index] === group);
 
   if (startsWith(0, 0, 0, 0, 0, 0xffff)) return { form: "v4-mapped", addresses: [at(6)] };
-  // `::` and `::1` are addresses of their own.
+  // `::` and `::1` are not v4-compatible addresses.
   if (startsWith(0, 0, 0, 0, 0, 0) && !(groups[6] === 0 && (groups[7] ?? 0) < 2)) return { form: "v4-compatible", addresses: [at(6)] };
   // RFC 6052 and the local-use prefix of RFC 8215, in its /96 layout.
   if (startsWith(0x64, 0xff9b, 0, 0, 0, 0) || startsWith(0x64, 0xff9b, 1)) return { form: "NAT64", addresses: [at(6)] };
@@ -30,7 +30,7 @@ export function embeddedIpv4(address: string): Embedded | null {
   return null;
 }
 
-/** The IPv4 address that a v4-mapped one is to the system; null for any other. */
+/** The IPv4 address that the system uses for a v4-mapped address; null for any other address. */
 export function ipv4Of(address: string): string | null {
   if (!address.includes(":")) return null;
   const embedded = embeddedIpv4(address);

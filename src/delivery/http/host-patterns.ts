@@ -1,10 +1,10 @@
-/** Host names of a setting: `hooks.example` is itself, `*.example` is each name below example. */
+/** Host names of a setting: `hooks.example` matches itself, `*.example` every name below example. */
 
 export interface HostPatterns {
   has(host: string): boolean;
 }
 
-/** @param list in lower case; what is neither a name nor a pattern, such as a CIDR, matches no name */
+/** @param list in lower case; other entries, such as CIDRs, match no name */
 export function createHostPatterns(list: readonly string[]): HostPatterns {
   const names = new Set(list.filter((entry) => !entry.startsWith("*.")));
   const suffixes = list.filter((entry) => entry.startsWith("*.")).map((entry) => entry.slice(1));

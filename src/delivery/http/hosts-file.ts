@@ -16,7 +16,7 @@ function parseHosts(text: string): ReadonlyMap<string, readonly string[]> {
   const byName = new Map<string, string[]>();
   for (const line of text.split("\n")) {
     const [address = "", ...names] = line.replace(/#.*/, "").trim().split(/\s+/);
-    // An address with a zone is of this machine's link: no webhook goes there.
+    // An address with a zone belongs to a link of this machine: no webhook goes there.
     if (isIP(address) === 0 || address.includes("%")) continue;
     for (const name of names.map((written) => written.toLowerCase())) {
       const addresses = byName.get(name);

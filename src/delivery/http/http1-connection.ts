@@ -1,4 +1,4 @@
-/** One connection of an Http1Dispatcher: opening, carrying a request, idle, gone. */
+/** One connection of an Http1Dispatcher: opening, carrying a request, idle, or gone. */
 import type { Socket } from "node:net";
 import type { Dispatcher } from "undici";
 import type { ResponseHeaders } from "./response-head.ts";
@@ -6,7 +6,7 @@ import { ResponseReader, type ResponseSink } from "./response-reader.ts";
 
 export type Connected = (...result: [error: Error, socket: null] | [error: null, socket: Socket]) => void;
 
-/** A request and who is told of it. */
+/** A request and its handler. */
 export interface Posted {
   readonly head: string;
   readonly body: Buffer;
@@ -17,19 +17,19 @@ export interface Posted {
 export interface ConnectionListener {
   /** It can carry another request. */
   onFree(): void;
-  /** Told once. @param unanswered the request to be repeated over a fresh connection, or null */
+  /** Called once. @param unanswered the request to repeat over a new connection, or null */
   onGone(unanswered: Posted | null): void;
 }
 
-/** How long an idle connection is used again when the server doesn't say. */
+/** How long an idle connection is reused if the server doesn't announce a limit. */
 const IDLE_MS = 4_000;
 const MAX_IDLE_MS = 60_000;
-/** A server's own limit less this: a request takes time to get there. */
+/** Subtracted from the server's own limit: a request takes time to arrive. */
 const IDLE_MARGIN_MS = 1_000;
-/** Head and body are copied into one write up to here; a larger body is written as it is. */
+/** Up to this size, head and body are copied into one write. */
 const MAX_COPIED_BYTES = 64 * 1024;
 
-/** It is its request's controller, too. A class for its fixed shape. */
+/** Also the controller of its request. A class for its fixed shape. */
 export class Http1Connection implements Dispatcher.DispatchController, ResponseSink {
   readonly paused = false;
   aborted = false;
@@ -48,7 +48,7 @@ export class Http1Connection implements Dispatcher.DispatchController, ResponseS
     this.listener = listener;
   }
 
-  /** Calls `connect` and posts when the connection is there. */
+  /** Calls `connect`, and posts when the connection is open. */
   open(connect: (connected: Connected) => () => void, posted: Posted): void {
     this.posted = posted;
     posted.handler.onRequestStart?.(this, null);
@@ -60,11 +60,11 @@ export class Http1Connection implements Dispatcher.DispatchController, ResponseS
       this.listenTo(socket);
       this.write(posted);
     });
-    // It may be settled by now.
+    // `connect` may have called back already.
     if (this.socket === null && !this.isGone) this.giveUp = giveUp;
   }
 
-  /** Only when it is free. */
+  /** Only for a free connection. */
   post(posted: Posted): void {
     this.posted = posted;
     this.reader.reset();
@@ -82,7 +82,7 @@ export class Http1Connection implements Dispatcher.DispatchController, ResponseS
     this.fail(reason);
   }
 
-  /** undici's controllers can pause; answers of at most 64 KiB need not. */
+  /** undici's controllers can pause; answers of at most 64 KiB don't need that. */
   pause(): void {}
   resume(): void {}
 
@@ -105,7 +105,7 @@ export class Http1Connection implements Dispatcher.DispatchController, ResponseS
     const { posted, socket } = this;
     this.posted = null;
     this.answers++;
-    // A request that is answered before all of it was sent leaves its rest on the connection.
+    // If the answer came before the whole request was sent, the rest of the request is still on the connection.
     if (isReusable && this.idleMs > 0 && socket !== null && socket.writableLength === 0) {
       this.staleAt = performance.now() + this.idleMs;
       this.listener.onFree();

@@ -1,21 +1,21 @@
 /**
- * An undici Dispatcher that does POSTs with a body in memory, over HTTP/1.1 keep-alive connections to one origin. undici's own
- * client refuses answers that other clients read, and doesn't say whether a connection was used before; both decide
- * whether a receiver gets a webhook again.
+ * An undici Dispatcher for POSTs with a body in memory, over HTTP/1.1 keep-alive connections to one origin. undici's own client
+ * refuses answers that other clients read, and doesn't say whether a connection was reused; both decide whether a receiver gets a
+ * webhook twice.
  *
- * CONN-1  A request is written to one connection. It is written once more, to a fresh one and at once, only if the
- *         connection had carried an answer before and ended before the first byte of this one: the receiver closed an idle
- *         connection while the request was on its way (RFC 9112 section 9.3.1).
- * CONN-2  A handler is told onRequestStart when its request gets a connection, opened or still to be opened, then
- *         exactly one end: onResponseEnd or onResponseError.
- * CONN-3  At most `connections` are open or opening. Requests beyond that wait in the order in which they came.
- * CONN-4  No pipelining. Bytes that come while nothing was asked end the connection.
+ * CONN-1  A request is written to one connection. It is written again, to a new connection and at once, only if the first had
+ *         carried an answer before and ended before the first byte of this answer: the receiver closed an idle connection while
+ *         the request was in transit (RFC 9112 section 9.3.1).
+ * CONN-2  onRequestStart is called when the request gets a connection, open or opening. Exactly one end follows: onResponseEnd or
+ *         onResponseError.
+ * CONN-3  At most `connections` are open or opening. Further requests wait in FIFO order.
+ * CONN-4  There is no pipelining. Bytes without a request end the connection.
  */
 import { Dispatcher } from "undici";
 import { type Connected, Http1Connection, type Posted } from "./http1-connection.ts";
 import { requestHead } from "./request-head.ts";
 
-/** Opens a connection; what it returns gives up on it. */
+/** Opens a connection; the returned function cancels that. */
 export type Connect = (origin: URL, connected: Connected) => () => void;
 
 export interface PostOptions extends Dispatcher.DispatchOptions {
@@ -33,7 +33,7 @@ export class Http1Dispatcher extends Dispatcher {
   private readonly origin: URL;
   private readonly options: Http1Options;
   private readonly all = new Set<Http1Connection>();
-  /** The one that was used last is used next, so that those that are not needed grow old. */
+  /** The most recently used connection is used next, so that surplus ones become stale. */
   private readonly idle: Http1Connection[] = [];
   private readonly waiting: Posted[] = [];
   private isClosed = false;
@@ -51,7 +51,7 @@ export class Http1Dispatcher extends Dispatcher {
     return this.waiting.length === 0;
   }
 
-  /** Ends connections that have been idle for longer than their servers are likely to keep them. */
+  /** Ends connections that have been idle for longer than servers usually keep them. */
   closeIdle(): void {
     const now = performance.now();
     for (const connection of [...this.idle]) if (connection.isStale(now)) connection.destroy();

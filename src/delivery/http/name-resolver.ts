@@ -1,11 +1,11 @@
 /**
- * Names to addresses without getaddrinfo, whose few threads a name server that doesn't answer takes away from everybody.
- * The hosts file, `localhost`, and the search list of resolv.conf work as they do there; other sources of nsswitch.conf don't.
+ * Resolves names without getaddrinfo: one name server that doesn't answer would block its few threads for all destinations.
+ * The hosts file, `localhost`, and the search list of resolv.conf work as with getaddrinfo; other sources of nsswitch.conf don't.
  *
- * NAME-1  There is one look-up per name at a time; callers that ask meanwhile share it.
+ * NAME-1  There is one look-up per name at a time; concurrent callers share it.
  * NAME-2  A look-up ends within its time limit, and a caller can stop waiting earlier.
- * NAME-3  An answer is kept for as long as its record says, at most MAX_KEPT_MS, and a failure for FAILED_MS. Whether an
- *         address is allowed is not decided here: the connector asks the guard each time it connects.
+ * NAME-3  An answer is cached for the TTL of its record, at most MAX_KEPT_MS, and a failure for FAILED_MS. The connector asks the
+ *         address guard at each connect, so that a cached address is checked, too.
  */
 import { Resolver } from "node:dns";
 import { isIP } from "node:net";
@@ -15,21 +15,21 @@ import { createSearchList } from "./search-list.ts";
 export type Resolved = (...result: [error: null, addresses: readonly string[]] | [error: Error, addresses: null]) => void;
 
 export interface NameResolver {
-  /** Calls back once, possibly at once, unless what it returns was called before. The addresses are not empty. */
+  /** Calls back once, possibly within the call. The returned function cancels the callback. The addresses are not empty. */
   resolve(name: string, resolved: Resolved): () => void;
   close(): void;
 }
 
 export interface NameResolverOptions {
-  /** Limit of one look-up, all its queries together. */
+  /** Limit of one look-up with all its queries. */
   readonly timeoutMs: number;
-  /** `<address>[:port]`; the system's unless there are any. */
+  /** `<address>[:port]`; without any, the system's servers. */
   readonly servers?: readonly string[];
   readonly hostsFile?: string;
   readonly resolvConf?: string;
 }
 
-/** `code` is that of node:dns, or ETIMEOUT. */
+/** `code` is a code of node:dns, or ETIMEOUT. */
 export class NameError extends Error {
   readonly code: string;
 
@@ -42,9 +42,9 @@ export class NameError extends Error {
 const MAX_KEPT_MS = 60_000;
 const FAILED_MS = 3_000;
 const MAX_KEPT_NAMES = 10_000;
-/** Once one family has answered with addresses, the other's answer is waited for no longer than this (RFC 8305 section 3). */
+/** After one address family has answered, limit of the wait for the other (RFC 8305 section 3). */
 const OTHER_FAMILY_MS = 250;
-/** The first query waits this long; c-ares then goes by how fast its servers have been, and doubles the time with each try. */
+/** Timeout of the first query. c-ares then adapts to the speed of its servers, and doubles the timeout with each try. */
 const TRY_MS = 1_000;
 const TRIES = 4;
 /** RFC 6761 section 6.3: always this machine. */
@@ -58,7 +58,7 @@ interface Answer {
 }
 
 interface Lookup {
-  readonly askers: Set<Resolved>;
+  readonly callers: Set<Resolved>;
 }
 
 export function createNameResolver(options: NameResolverOptions): NameResolver {
@@ -71,7 +71,7 @@ export function createNameResolver(options: NameResolverOptions): NameResolver {
   let configuration = search.version();
   let isClosed = false;
 
-  /** A resolver reads the system's servers when it is made. */
+  /** Resolvers read the system's servers only when they are created. */
   const currentResolver = (): Resolver => {
     if (search.version() !== configuration) {
       configuration = search.version();
@@ -87,7 +87,7 @@ export function createNameResolver(options: NameResolverOptions): NameResolver {
   };
 
   const start = (name: string): Lookup => {
-    const lookup: Lookup = { askers: new Set() };
+    const lookup: Lookup = { callers: new Set() };
     running.set(name, lookup);
     const timer = setTimeout(() => finish(failed(name, "ETIMEOUT")), options.timeoutMs);
     const finish = (answer: Answer): void => {
@@ -95,7 +95,7 @@ export function createNameResolver(options: NameResolverOptions): NameResolver {
       running.delete(name);
       clearTimeout(timer);
       keep(name, answer);
-      for (const resolved of lookup.askers) tell(answer, resolved);
+      for (const resolved of lookup.callers) answerWith(answer, resolved);
     };
     lookUpFirst(currentResolver(), name, search.candidates(name), finish);
     return lookup;
@@ -105,15 +105,16 @@ export function createNameResolver(options: NameResolverOptions): NameResolver {
     resolve(hostname, resolved) {
       const name = hostname.toLowerCase();
       const local = hosts.addressesOf(name.replace(/\.$/, ""));
-      if (local.length > 0) return tellNow({ error: null, addresses: local, keptMs: 0 }, resolved);
-      if (LOOPBACK_NAME.test(name.replace(/\.$/, ""))) return tellNow({ error: null, addresses: LOOPBACK_ADDRESSES, keptMs: 0 }, resolved);
+      if (local.length > 0) return answerNow({ error: null, addresses: local, keptMs: 0 }, resolved);
+      if (LOOPBACK_NAME.test(name.replace(/\.$/, "")))
+        return answerNow({ error: null, addresses: LOOPBACK_ADDRESSES, keptMs: 0 }, resolved);
       const known = kept.get(name);
-      if (known !== undefined && known.until > performance.now()) return tellNow(known, resolved);
+      if (known !== undefined && known.until > performance.now()) return answerNow(known, resolved);
       kept.delete(name);
-      if (isClosed) return tellNow(failed(name, "ECANCELLED"), resolved);
-      const { askers } = running.get(name) ?? start(name);
-      askers.add(resolved);
-      return () => askers.delete(resolved);
+      if (isClosed) return answerNow(failed(name, "ECANCELLED"), resolved);
+      const { callers } = running.get(name) ?? start(name);
+      callers.add(resolved);
+      return () => callers.delete(resolved);
     },
     close() {
       isClosed = true;
@@ -128,13 +129,13 @@ function newResolver(servers: readonly string[]): Resolver {
   return resolver;
 }
 
-function tell({ error, addresses }: Answer, resolved: Resolved): void {
+function answerWith({ error, addresses }: Answer, resolved: Resolved): void {
   if (error === null) resolved(null, addresses);
   else resolved(error, null);
 }
 
-function tellNow(answer: Answer, resolved: Resolved): () => void {
-  tell(answer, resolved);
+function answerNow(answer: Answer, resolved: Resolved): () => void {
+  answerWith(answer, resolved);
   return () => {};
 }
 
@@ -159,8 +160,8 @@ function lookUp(resolver: Resolver, name: string, found: (answer: Answer) => voi
     clearTimeout(timer);
     const given = [answers[6], answers[4]].filter((answer) => answer !== null);
     const good = given.filter(({ error }) => error === null);
-    // A server that refuses one family, or doesn't know it, says nothing about the name.
-    if (good.length === 0) return found(failed(name, mostTelling(given.map(({ error }) => error?.code ?? ""))));
+    // A server that refuses or doesn't know one family says nothing about the name.
+    if (good.length === 0) return found(failed(name, mostSpecific(given.map(({ error }) => error?.code ?? ""))));
     found({ error: null, addresses: good.flatMap(({ addresses }) => addresses), keptMs: Math.min(...good.map(({ keptMs }) => keptMs)) });
   };
   const onAnswer = (
@@ -184,7 +185,7 @@ function lookUp(resolver: Resolver, name: string, found: (answer: Answer) => voi
     resolver.resolve4(name, { ttl: true }, (error, records) => onAnswer(4, error, records));
     resolver.resolve6(name, { ttl: true }, (error, records) => onAnswer(6, error, records));
   } catch {
-    // node:dns throws at what can't be a name.
+    // node:dns throws if the text can't be a name.
     isFound = true;
     queueMicrotask(() => found(failed(name, "EBADNAME")));
   }
@@ -192,7 +193,7 @@ function lookUp(resolver: Resolver, name: string, found: (answer: Answer) => voi
 
 const NO_SUCH_NAME: ReadonlySet<string> = new Set(["ENOTFOUND", "ENODATA"]);
 
-function mostTelling(codes: readonly string[]): string {
+function mostSpecific(codes: readonly string[]): string {
   return codes.find((code) => !NO_SUCH_NAME.has(code)) ?? codes.find((code) => code === "ENOTFOUND") ?? "ENODATA";
 }
 
@@ -200,7 +201,7 @@ function failed(name: string, code: string): Answer {
   const why = NO_SUCH_NAME.has(code)
     ? "no address is known for this name"
     : code === "ETIMEOUT"
-      ? "the name server has not answered in time"
+      ? "the name server did not answer in time"
       : "the name can't be looked up";
   return { error: new NameError(`${why}: ${name}`, code), addresses: [], keptMs: code === "ECANCELLED" ? 0 : FAILED_MS };
 }

@@ -1,4 +1,4 @@
-/** Where this process listens itself, as the address guard asks it. */
+/** The address that this process listens on, for the address guard. */
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 
@@ -18,9 +18,9 @@ export function createOwnAddress(): OwnAddress {
     },
     is(address, port) {
       if (own === null || port !== own.port) return false;
-      // To the system an unspecified address is loopback.
+      // The system treats an unspecified address as loopback.
       if (address === own.host || UNSPECIFIED.has(address)) return true;
-      // A name, or all addresses of this machine.
+      // The host is a name, or stands for all addresses of this machine.
       return (isIP(own.host) === 0 || UNSPECIFIED.has(own.host)) && isOfThisMachine(address);
     },
   };

@@ -1,17 +1,17 @@
 /**
- * A TCP connection to the first of several addresses that takes one (RFC 8305 section 5): the next address is tried when one
- * has failed, or has not answered for 250 ms, and those that were tried before go on meanwhile.
+ * Connects to the first of several addresses that accepts (RFC 8305 section 5): the next address is tried when one has failed or
+ * has not answered within 250 ms, and the earlier tries continue.
  */
 import { connect, isIP, type Socket } from "node:net";
 
 export type Raced = (...result: [error: null, socket: Socket] | [error: Error, socket: null]) => void;
 
 const ATTEMPT_DELAY_MS = 250;
-/** A name can have thousands, and trying them would be a scan. */
+/** A name can have thousands of addresses; trying them all would be a scan. */
 const MAX_ADDRESSES = 8;
 const KEEP_ALIVE_MS = 60_000;
 
-/** Calls back once, unless what it returns was called before; that has no limit of time of its own. */
+/** Calls back once. The returned function cancels the race. There is no deadline. */
 export function raceConnect(addresses: readonly string[], port: number, raced: Raced): () => void {
   const left = inTurns(addresses).slice(0, MAX_ADDRESSES);
   const sockets = new Set<Socket>();
@@ -31,11 +31,11 @@ export function raceConnect(addresses: readonly string[], port: number, raced: R
     if (host === undefined) {
       if (sockets.size > 0) return;
       finish(null);
-      return raced(firstError ?? new Error("there is no address to connect to"), null);
+      return raced(firstError ?? new Error("no address to connect to"), null);
     }
     const socket = connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS });
     sockets.add(socket);
-    // A winner gets listeners of its owner's; a loser may still fail.
+    // The winner's owner adds listeners of its own; a loser may still fail.
     socket.on("error", (error) => {
       firstError ??= error;
     });
@@ -59,7 +59,7 @@ export function raceConnect(addresses: readonly string[], port: number, raced: R
   };
 }
 
-/** One of each family in turn, beginning with the family of the first. */
+/** Alternates between the families, beginning with that of the first address. */
 function inTurns(addresses: readonly string[]): string[] {
   const [first = ""] = addresses;
   const family = isIP(first);

@@ -1,8 +1,8 @@
 /**
- * A response body as UTF-8 text for people: decompressed, in the character set that its Content-Type names, or else a line
- * that says what it was.
+ * Turns a response body into UTF-8 text for people: decompressed and decoded from the character set of its Content-Type. A body that
+ * is not text becomes a line that describes it.
  *
- * TEXT-1  At most MAX_READABLE_BYTES come out of any body, however far it would inflate; no more than that is inflated.
+ * TEXT-1  No body is inflated beyond MAX_READABLE_BYTES, and the result has at most as many.
  */
 import { isUtf8 } from "node:buffer";
 import { createBrotliDecompress, createGunzip, createInflate, createInflateRaw, createZstdDecompress, constants as zlib } from "node:zlib";
@@ -13,11 +13,11 @@ export const MAX_READABLE_BYTES = 64 * 1024;
 const MAX_CODINGS = 3;
 const MAX_TYPE_CHARACTERS = 60;
 
-/** Control characters that text doesn't have; ESC and backspace occur in what terminals print. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+/** Control characters that text doesn't have. ESC and backspace are allowed: terminal output has them. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are searched for here
 const NO_TEXT = /[\x00-\x07\x0e-\x1a\x1c-\x1f]/;
 
-/** @returns the same buffer when it is plain UTF-8 already */
+/** @returns the same buffer if it is plain UTF-8 */
 export function readableBody(body: Buffer | null, headers: ResponseHeaders): Buffer | null | Promise<Buffer | null> {
   if (body === null) return null;
   const type = textOf(headers["content-type"]);
@@ -37,12 +37,12 @@ function asText(bytes: Buffer, type: string): Buffer | null {
   const charset = /;\s*charset\s*=\s*"?([^\s";]{1,40})/i.exec(type)?.[1] ?? byteOrderMark(bytes);
   const isUtf = charset === null || /^utf-?8$/i.test(charset);
   if (isUtf && isUtf8(withoutCutCharacter(bytes))) return NO_TEXT.test(bytes.toString("latin1")) ? null : bytes;
-  // Bytes that aren't the UTF-8 they should be are most often the single-byte set of old servers.
+  // Bytes that should be UTF-8 and are not are most often windows-1252, from old servers.
   const text = decode(bytes, isUtf ? "windows-1252" : charset);
   return text === null || NO_TEXT.test(text) || (isUtf && !isTextType(type)) ? null : Buffer.from(text);
 }
 
-/** A last character that was cut is left out; null for any other byte that doesn't fit, or a set that isn't known. */
+/** Drops a last character that was cut. @returns null for any other invalid byte, or for an unknown character set */
 function decode(bytes: Buffer, charset: string): string | null {
   try {
     return new TextDecoder(charset, { fatal: true }).decode(bytes, { stream: true });
@@ -57,7 +57,7 @@ function byteOrderMark(bytes: Buffer): string | null {
   return null;
 }
 
-/** A body is cut after so many bytes, which may be within a character. */
+/** A body is cut at a fixed size, possibly within a character. */
 function withoutCutCharacter(bytes: Buffer): Buffer {
   if (bytes.length < MAX_READABLE_BYTES) return bytes;
   let end = bytes.length;
@@ -85,7 +85,7 @@ function textOf(header: string | string[] | undefined): string {
   return Array.isArray(header) ? header.join(",") : (header ?? "");
 }
 
-/** @returns null when nothing comes out of it */
+/** @returns null when nothing could be inflated */
 async function decompress(body: Buffer, codings: readonly string[]): Promise<Buffer | null> {
   if (codings.length > MAX_CODINGS) return null;
   let bytes: Buffer | null = body;
@@ -93,7 +93,7 @@ async function decompress(body: Buffer, codings: readonly string[]): Promise<Buf
   return bytes;
 }
 
-/** Inflates up to the limit, or as far as the data is good: a body that was cut is still readable. */
+/** Inflates up to the limit or the first bad byte: a body that was cut is still readable. */
 function inflate(bytes: Buffer, coding: string): Promise<Buffer | null> {
   const stream = inflaterOf(bytes, coding);
   if (stream === null) return Promise.resolve(null);
@@ -119,7 +119,7 @@ function inflaterOf(bytes: Buffer, coding: string) {
     case "x-gzip":
       return createGunzip(options);
     case "deflate":
-      // Some servers leave the zlib header out, which has 8 in its low bits.
+      // Some servers omit the zlib header, whose low bits are 8.
       return ((bytes[0] ?? 0) & 0x0f) === 8 ? createInflate(options) : createInflateRaw(options);
     case "br":
       return createBrotliDecompress({ finishFlush: zlib.BROTLI_OPERATION_FLUSH });

@@ -2,9 +2,9 @@
 import { createWatchedFile } from "./watched-file.ts";
 
 export interface SearchList {
-  /** The names to look up for one that was written, in order. */
+  /** The names to look up, in order. */
   candidates(name: string): readonly string[];
-  /** Another one when the file has changed. */
+  /** Changes when the file has changed. */
   version(): string;
 }
 
@@ -16,7 +16,7 @@ interface Search {
 const NONE: SearchList = { candidates: (name) => [withoutDot(name)], version: () => "" };
 const MAX_NDOTS = 15;
 
-/** @param path of resolv.conf; null: names are looked up as they are written */
+/** @param path path of resolv.conf; null: names are looked up as written */
 export function createSearchList(path: string | null): SearchList {
   if (path === null) return NONE;
   const file = createWatchedFile(path, parse);
@@ -40,7 +40,7 @@ function parse(text: string): Search {
       .replace(/[#;].*/, "")
       .trim()
       .split(/\s+/);
-    // The last of several counts.
+    // The last line of several wins.
     if (keyword === "search" || keyword === "domain") domains = values.map(withoutDot).filter((domain) => domain !== "");
     for (const option of keyword === "options" ? values : []) {
       const wanted = /^ndots:(\d+)$/.exec(option)?.[1];

@@ -1,7 +1,6 @@
 /**
- * What can be told of a webhook's URL when it is saved: what the guard says of it, and of the addresses that its name has
- * now. That is for the person who saves it; a name that can't be resolved now, or not in time, passes, since the sender
- * looks again at every connect.
+ * Checks a webhook's URL when it is saved: the URL itself, and the addresses that its name has now. This is an early answer for the
+ * person who saves it. A name that can't be resolved, or not in time, passes: the sender checks again at every connect.
  */
 import { isIP } from "node:net";
 import type { AddressGuard } from "./address-guard.ts";
@@ -9,11 +8,11 @@ import { portOf, refusedOf, withoutBrackets } from "./connector.ts";
 import type { NameResolver } from "./name-resolver.ts";
 
 export interface TargetCheckOptions {
-  /** Names are the proxy's to look up. */
+  /** The proxy looks names up. */
   readonly hasProxy: boolean;
 }
 
-const LOOK_UP_WITHIN_MS = 2_000;
+const LOOK_UP_TIMEOUT_MS = 2_000;
 
 /** @returns why the URL can't be a webhook's, or null */
 export function createTargetCheck(
@@ -31,7 +30,7 @@ export function createTargetCheck(
       const timer = setTimeout(() => {
         leave();
         resolve(null);
-      }, LOOK_UP_WITHIN_MS);
+      }, LOOK_UP_TIMEOUT_MS);
       const leave = resolver.resolve(target.host, (error, addresses) => {
         clearTimeout(timer);
         resolve(error === null ? (refusedOf(guard, target, addresses)?.message ?? null) : null);

@@ -1,23 +1,23 @@
-/** A small file, parsed: read again when it has changed, and as if it were empty when it can't be read. */
+/** The parsed content of a small file. It is read again after a change; an unreadable file counts as empty. */
 import { readFileSync, statSync } from "node:fs";
 
 export interface WatchedFile<T> {
   value(): T;
-  /** Another one when the file has changed. */
+  /** Changes when the file has changed. */
   version(): string;
 }
 
-const LOOK_EVERY_MS = 1_000;
+const CHECK_PERIOD_MS = 1_000;
 
 export function createWatchedFile<T>(path: string, parse: (text: string) => T): WatchedFile<T> {
   let version = "";
   let value = parse("");
-  let lookAt = Number.NEGATIVE_INFINITY;
+  let checkAt = Number.NEGATIVE_INFINITY;
 
   const refresh = (): void => {
     const now = performance.now();
-    if (now < lookAt) return;
-    lookAt = now + LOOK_EVERY_MS;
+    if (now < checkAt) return;
+    checkAt = now + CHECK_PERIOD_MS;
     try {
       const { mtimeMs, size, ino } = statSync(path);
       const found = `${mtimeMs} ${size} ${ino}`;

@@ -1,11 +1,11 @@
-/** Where a delivery goes, as far as connections are concerned: scheme, host and port. Several apps may share one. */
+/** The destination of a delivery: scheme, host and port. Several apps may share one. */
 import type { App, Installation } from "../../model/app.ts";
 import type { RegistryView } from "../ports.ts";
 
-/** Of an installation; empty when it is not there any more. */
+/** The destination of an installation; empty when it no longer exists. */
 export type DestinationOf = (installationUuid: string) => string;
 
-/** Parsed URLs that are kept; beyond it all are parsed again. */
+/** Size of the cache of parsed URLs; the cache is emptied when it is full. */
 const MAX_KEPT = 20_000;
 
 export function webhookUrlOf(installation: Installation, app: App): string {

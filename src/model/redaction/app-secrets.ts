@@ -9,12 +9,12 @@ import { createSecretMatcher, type SecretMatcher } from "./secret-matcher.ts";
 
 interface Matchers {
   readonly ofApp: SecretMatcher;
-  /** Of the last URL: an installation may have one of its own, and there are too many to keep. */
+  /** For the last URL only: installations may have URLs of their own, too many to cache. */
   url: string;
   ofUrl: SecretMatcher;
 }
 
-// An App value is never changed in place: a change makes a new one, and the old one's matchers go with it.
+// App values are immutable: a change creates a new one, and the old matchers are collected with the old value.
 const matchersByApp = new WeakMap<App, Matchers>();
 
 /** At most 1024 bytes, without the app's secrets and those of the URL. */
@@ -52,7 +52,7 @@ function credentialsOf(value: string): string[] {
   const trimmed = value.trim();
   const [, scheme, rest] = /^([A-Za-z][A-Za-z-]*) +(\S.*)$/.exec(trimmed) ?? [];
   const credentials = rest ?? trimmed;
-  // By hand: a regular expression for them is quadratic in a long value.
+  // Split by hand: a regular expression is quadratic in a long value.
   const parameters = credentials
     .split(/[\s;,]+/)
     .flatMap((part) => (part.includes("=") ? [unquoted(part.slice(part.indexOf("=") + 1))] : []));

@@ -1,11 +1,11 @@
 /**
- * Text as it reads after decoding, each byte with the place in the original that it came from. Every decoding is one pass.
+ * Text as it reads after decoding, with the position in the original of each byte. Every decoding is one pass.
  * Escapes are those of JSON and JavaScript, HTML entities and percent-encoding. It isn't known which of them a receiver used:
  * each is read by itself, in another, and all at once.
  */
 export interface ByteView {
   readonly bytes: Uint8Array;
-  /** Of each byte, in the original: the first byte that it came from, and the one behind the last. */
+  /** For each byte, its source in the original: the first byte, and the one after the last. */
   readonly starts: Int32Array;
   readonly ends: Int32Array;
   /** Mostly noise, because what was decoded probably wasn't encoded: short values are matched in whole runs only. */
@@ -19,7 +19,7 @@ const SHORTEST_BASE64_RUN = 4;
 const SHORTEST_HEX_RUN = 6;
 const MOST_UNESCAPES = 3;
 
-/** How many readings there are at most; none is longer than the original by more than a byte. */
+/** Upper bound of the number of readings. No reading is more than one byte longer than the original. */
 export const MOST_VIEWS = 40;
 
 /** The bytes themselves, and every reading of them that can contain a value. */
@@ -101,7 +101,7 @@ const UNICODE_PAIR = /^\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})/i;
 const CODE_POINT = /^\\(?:u([0-9a-f]{4})|x([0-9a-f]{2})|u\{([0-9a-f]{1,6})\})/i;
 const ENTITY = /^&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z]{2,8}))(;?)/i;
 const CONTROLS: Readonly<Record<string, string>> = { b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" };
-/** Of printable ASCII, with the two that stand for white space. */
+/** Printable ASCII, and the two entities for white space. */
 const ENTITIES: ReadonlyMap<string, string> = new Map(
   Object.entries({
     ...{ amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: " ", tab: "\t", newline: "\n", excl: "!", num: "#", dollar: "$" },

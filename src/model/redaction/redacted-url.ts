@@ -1,6 +1,6 @@
 import { withMaskedPath } from "./safe-url.ts";
 
-/** How a value that is never shown is written in its place. */
+/** The replacement of a value that must not be shown. */
 export const REDACTED = "[redacted]";
 
 /** A URL for those who may not see its secrets: without user name and password, tokens in its path, and the values in its query. */

@@ -9,7 +9,7 @@ import { type ByteView, RUN_BREAK, unescapedValue } from "./byte-view.ts";
 export interface SecretMatcher {
   /** @param mark gets ranges of the original. @returns how many steps it took. */
   scan(view: ByteView, mark: (start: number, end: number) => void): number;
-  /** How many of the last bytes of the view could be the beginning of a value. */
+  /** Number of bytes at the end of the view that could begin a value. */
   openAtEnd(view: ByteView): number;
 }
 
@@ -39,7 +39,7 @@ export function createSecretMatcher(values: readonly Uint8Array[]): SecretMatche
   const patterns = patternsOf(values);
   const size = 1 + patterns.reduce((sum, { length }) => sum + length, 0);
   const edges = createEdges(size);
-  /** Of each node; 0 is the root. */
+  /** Indexed by node; 0 is the root. */
   const depth = new Int32Array(size);
   const parent = new Int32Array(size);
   const symbol = new Uint8Array(size);

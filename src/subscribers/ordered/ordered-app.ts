@@ -106,8 +106,8 @@ export function createOrderedApp(dependencies: OrderedAppDependencies, app: stri
   };
 
   /** @returns the sequence of the dead letter, null when it is none */
-  const settle = (entry: Entry, disposition: RetryDisposition | DeadLetterDisposition): Promise<number | null> =>
-    dispatcher.settle(disposition, sourceOf(entry), disposition.delivery.event);
+  const apply = (entry: Entry, disposition: RetryDisposition | DeadLetterDisposition): Promise<number | null> =>
+    dispatcher.apply(disposition, sourceOf(entry), disposition.delivery.event);
 
   const run = async (entry: Entry): Promise<void> => {
     if (entry.isBeingStored) return index.later(entry, soon());
@@ -124,7 +124,7 @@ export function createOrderedApp(dependencies: OrderedAppDependencies, app: stri
       return index.later(entry, soon());
     }
     if (index.orderBy() === "none" && entry.retryAt !== null && entry.retryAt > clock.now()) {
-      const delay = { dueAt: entry.retryAt, delayMs: entry.retryAt - clock.now(), floor: true };
+      const delay = { dueAt: entry.retryAt, delayMs: entry.retryAt - clock.now(), notBefore: true };
       return retry(entry, { kind: "retry", delivery, record: null, delay });
     }
     const end = await attemptParked(
@@ -158,7 +158,7 @@ export function createOrderedApp(dependencies: OrderedAppDependencies, app: stri
 
   const retry = async (entry: Entry, disposition: RetryDisposition): Promise<void> => {
     if (index.orderBy() === "none") {
-      await settle(entry, disposition);
+      await apply(entry, disposition);
       return index.leave(entry);
     }
     await store(entry, disposition.delivery, disposition.delay.dueAt);
@@ -166,7 +166,7 @@ export function createOrderedApp(dependencies: OrderedAppDependencies, app: stri
   };
 
   const giveUp = async (entry: Entry, disposition: DeadLetterDisposition): Promise<void> => {
-    const deadLetter = await settle(entry, disposition);
+    const deadLetter = await apply(entry, disposition);
     if (registry.app(app)?.onExhausted !== "stop" || index.orderBy() === "none" || deadLetter === null) return index.leave(entry);
     await store(entry, { ...disposition.delivery, stores: disposition.delivery.stores + 1 }, null, deadLetter);
     const stopped = { app, delivery_id: disposition.delivery.id, dead_letter: deadLetter };
@@ -211,7 +211,7 @@ export function createOrderedApp(dependencies: OrderedAppDependencies, app: stri
     storing++;
     try {
       if (!isShareUsedUp(app)) return await store(entry, delivery, null);
-      await settle(entry, givenUp(delivery, "overflow", "the app has used up its share of the parked stream"));
+      await apply(entry, givenUp(delivery, "overflow", "the app has used up its share of the parked stream"));
       index.leave(entry);
     } finally {
       entry.isBeingStored = false;

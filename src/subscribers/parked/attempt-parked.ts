@@ -4,7 +4,8 @@ import type { Admission, ParkedBecause } from "../../delivery/admission.ts";
 import {
   type Attempt,
   type DeadLetterDisposition,
-  type DeliveredDisposition,
+  type Deferred,
+  type Disposition,
   givenUp,
   type RetryDisposition,
   uninstalled,
@@ -13,9 +14,10 @@ import type { Dispatcher } from "../../delivery/dispatcher.ts";
 import type { InFlight } from "../../delivery/in-flight.ts";
 import type { Bulkhead } from "../../delivery/limits/bulkhead.ts";
 import type { DestinationOf } from "../../delivery/limits/destination.ts";
-import type { HandledMessage, MessageRef, ParkedQueue, StreamName, TracePosition, Tracing } from "../../delivery/ports.ts";
+import type { HandledMessage, MessageRef, ParkedQueue, StreamName } from "../../delivery/ports.ts";
 import type { SkipDelivered } from "../../delivery/skip-delivered.ts";
 import { requireLease } from "../../delivery/source-lease.ts";
+import type { TracePosition, Tracing } from "../../delivery/tracing-ports.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Delivery } from "../../model/delivery.ts";
 import { expiredAfter } from "./backlog.ts";
@@ -77,7 +79,7 @@ export function createAttemptParked(dependencies: AttemptParkedDependencies): At
     tracing.process(delivery.event, stream, message, (span) => tracing.deliver(span, delivery, work));
 
   const giveUp = async (waiting: WaitingDelivery, disposition: DeadLetterDisposition): Promise<"done"> => {
-    await traced(waiting, (span) => dispatcher.settle(disposition, waiting.source, span));
+    await traced(waiting, (span) => dispatcher.apply(disposition, waiting.source, span));
     return "done";
   };
 
@@ -107,7 +109,7 @@ export function createAttemptParked(dependencies: AttemptParkedDependencies): At
     }
     return traced(waiting, async (span) => {
       const ended = await attemptIn(waiting, share, destination, span);
-      if (ended.kind === "held") return "wait";
+      if (ended.kind === "deferred") return "wait";
       return ended.kind === "delivered" ? "done" : ended;
     });
   };
@@ -120,7 +122,7 @@ export function createAttemptParked(dependencies: AttemptParkedDependencies): At
     share: string,
     destination: string,
     span: TracePosition,
-  ): Promise<DeliveredDisposition | RetryDisposition | DeadLetterDisposition | { readonly kind: "held" }> {
+  ): Promise<Disposition | Deferred> {
     try {
       requireLease(source);
       return await attempt(delivery, span);

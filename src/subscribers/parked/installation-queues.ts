@@ -4,8 +4,9 @@
  */
 
 import type { Dispatcher } from "../../delivery/dispatcher.ts";
-import type { MessageRef, ParkedQueue, Tracing } from "../../delivery/ports.ts";
+import type { MessageRef, ParkedQueue } from "../../delivery/ports.ts";
 import { isLeaseOver } from "../../delivery/source-lease.ts";
+import type { Tracing } from "../../delivery/tracing-ports.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Logger } from "../../model/logger.ts";
@@ -80,8 +81,8 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
     const traced = (work: Parameters<Tracing["process"]>[3]): Promise<unknown> =>
       tracing.process(parked.delivery.event, "parked", parked.message, (span) => tracing.deliver(span, parked.delivery, work));
     if (parked.dueAt !== null && parked.dueAt > clock.now()) {
-      const delay = { dueAt: parked.dueAt, delayMs: parked.dueAt - clock.now(), floor: true };
-      await traced((span) => dispatcher.settle({ kind: "retry", delivery: parked.delivery, record: null, delay }, source, span));
+      const delay = { dueAt: parked.dueAt, delayMs: parked.dueAt - clock.now(), notBefore: true };
+      await traced((span) => dispatcher.apply({ kind: "retry", delivery: parked.delivery, record: null, delay }, source, span));
     } else {
       for (;;) {
         const end = await attemptParked(waiting, { queue, share, mayBeDone: true, isWanted: () => isOwner() && isFlowing(queue) });
@@ -89,7 +90,7 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
         if (end === "again" && isOwner() && isFlowing(queue)) continue;
         if (typeof end === "string") return false;
         await traced((span) =>
-          end.kind === "park" ? dispatcher.park(parked.delivery, end.queue, end.why, source, span) : dispatcher.settle(end, source, span),
+          end.kind === "park" ? dispatcher.park(parked.delivery, end.queue, end.why, source, span) : dispatcher.apply(end, source, span),
         );
         break;
       }

@@ -8,7 +8,8 @@
 
 import type { Dispatcher } from "../../delivery/dispatcher.ts";
 import type { GiveUp } from "../../delivery/give-up.ts";
-import type { ParkedQueue, TracePosition, Tracing } from "../../delivery/ports.ts";
+import type { ParkedQueue } from "../../delivery/ports.ts";
+import type { TracePosition, Tracing } from "../../delivery/tracing-ports.ts";
 import type { ConsumerSettings } from "../../jetstream/consumers.ts";
 import type { ConsumedMessage } from "../../jetstream/message.ts";
 import { ACK, AGAIN_AFTER_MS, createMessageHandler, decodedText, type MessageEnd, shouldRequeue } from "../../jetstream/message-handler.ts";
@@ -82,8 +83,8 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
     if (stored.blockedBy !== undefined) return ACK;
     if (dueAt !== null && dueAt > clock.now()) {
       // It waited for its retry in an ordered queue, and may have been asked for that time by its receiver.
-      const delay = { dueAt, delayMs: dueAt - clock.now(), floor: true };
-      await traced(waiting, (span) => dispatcher.settle({ kind: "retry", delivery, record: null, delay }, message, span));
+      const delay = { dueAt, delayMs: dueAt - clock.now(), notBefore: true };
+      await traced(waiting, (span) => dispatcher.apply({ kind: "retry", delivery, record: null, delay }, message, span));
       return ACK;
     }
     while (!closed) {
@@ -95,7 +96,7 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
         await traced(waiting, (span) =>
           end.kind === "park"
             ? dispatcher.park(delivery, end.queue, end.why, message, span)
-            : dispatcher.settle(end, message, span).then(() => {}),
+            : dispatcher.apply(end, message, span).then(() => {}),
         );
         return ACK;
       }

@@ -10,7 +10,7 @@ export interface StreamsUnderTest {
   read(stream: "retries" | "parked" | "dead-letters", sequence: number): Promise<Delivery | null>;
 }
 
-const DELAY = { delayMs: 4_000, floor: false };
+const DELAY = { delayMs: 4_000, notBefore: false };
 
 export function describeDeliveryStreams(name: string, subject: () => StreamsUnderTest, now: () => number): void {
   let sequence = 0;

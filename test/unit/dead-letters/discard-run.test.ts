@@ -43,7 +43,7 @@ function setUp(
     ({
       ...{ subject: "p.parked.acme", stream: "P_PARKED", sequence, deliveries: 1 },
       data: Buffer.from(
-        text ?? encodeDeliveryMessage({ delivery: aDelivery({ id: `d-${sequence}` }), dueAt: null, delayMs: 0, floor: false }),
+        text ?? encodeDeliveryMessage({ delivery: aDelivery({ id: `d-${sequence}` }), dueAt: null, delayMs: 0, notBefore: false }),
       ),
       ack: () => void log.push(`ack ${sequence}`),
       nak: (delayMs: number) => void log.push(`nak ${sequence} ${delayMs}`),

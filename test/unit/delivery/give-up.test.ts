@@ -26,7 +26,7 @@ function watched({ isDuplicate = false, refuses = false } = {}) {
     observer: { deadLettered: (reason, delivery) => void done.push(`counted ${reason} ${delivery?.id ?? "unread"}`) },
     tracing: createTracing(null),
     publish: async ({ delivery, reason }: GivenUp) => void done.push(`published ${delivery.id} ${reason}`),
-    note: ({ id }: Delivery, { sequence }) => void done.push(`noted ${id} at ${sequence}`),
+    recordLocation: ({ id }: Delivery, { sequence }) => void done.push(`noted ${id} at ${sequence}`),
   });
   return { giveUp, done };
 }
@@ -38,7 +38,7 @@ const messageOf = (data: string, deliveries: number): UnhandledMessage => ({
   header: () => undefined,
   headers: () => ({}),
 });
-const text = encodeDeliveryMessage({ delivery, dueAt: null, delayMs: 0, floor: false });
+const text = encodeDeliveryMessage({ delivery, dueAt: null, delayMs: 0, notBefore: false });
 
 describe("a delivery that is given up", () => {
   test("is stored, counted and then published", async () => {

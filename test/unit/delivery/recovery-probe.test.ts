@@ -3,7 +3,7 @@ import type { Attempt, Disposition } from "../../../src/delivery/attempt.ts";
 import { createInFlight } from "../../../src/delivery/in-flight.ts";
 import { createBulkhead } from "../../../src/delivery/limits/bulkhead.ts";
 import type { ParkedDelivery } from "../../../src/delivery/ports.ts";
-import { createProbes, type Probes } from "../../../src/delivery/recovery-probe.ts";
+import { createRecoveryProbe, type RecoveryProbe } from "../../../src/delivery/recovery-probe.ts";
 import type { Delivery } from "../../../src/model/delivery.ts";
 import { createTracing } from "../../../src/telemetry/tracing.ts";
 import { aDelivery, anApp, anInstallation } from "../../support/builders.ts";
@@ -15,7 +15,7 @@ let parked: ParkedDelivery[];
 let attempted: string[];
 let delivered: Set<string>;
 let dispositionOf: (delivery: Delivery) => Partial<Disposition>;
-let probes: Probes;
+let probes: RecoveryProbe;
 let ordered: boolean;
 let settled: string[];
 let circuitOpen: boolean;
@@ -38,10 +38,10 @@ beforeEach(() => {
   broken = true;
   ordered = false;
   settled = [];
-  probes = createProbes({
+  probes = createRecoveryProbe({
     registry: { app: () => anApp({ orderBy: ordered ? "app" : "none" }) },
     dispatcher: {
-      async settle({ kind, delivery }) {
+      async apply({ kind, delivery }) {
         settled.push(`${delivery.id}: ${kind}`);
         return null;
       },
@@ -70,22 +70,22 @@ test("attempts the oldest delivery, and takes it out of its queue when it was de
 });
 
 test("can be made when something waits and the app's circuit lets it go", () => {
-  expect(probes.canProbe(installation)).toBe(true);
+  expect(probes.isPossible(installation)).toBe(true);
   circuitOpen = true;
-  expect(probes.canProbe(installation)).toBe(false);
+  expect(probes.isPossible(installation)).toBe(false);
   circuitOpen = false;
   parked = [];
-  expect(probes.canProbe(installation)).toBe(false);
+  expect(probes.isPossible(installation)).toBe(false);
 });
 
 test("attempts nothing when a person has stopped the installation meanwhile", async () => {
   const claimed = await probes.next(installation);
   broken = false;
-  expect([await claimed?.(), attempted, waiting().length]).toEqual(["held", [], 3]);
+  expect([await claimed?.(), attempted, waiting().length]).toEqual(["deferred", [], 3]);
 });
 
 test("leaves it where it is when it failed, and takes the same one next time", async () => {
-  dispositionOf = () => ({ kind: "retry", delay: { dueAt: 0, delayMs: 0, floor: false } });
+  dispositionOf = () => ({ kind: "retry", delay: { dueAt: 0, delayMs: 0, notBefore: false } });
   expect([await probe(), await probe(), attempted, waiting().length]).toEqual(["failed", "failed", ["one", "one"], 3]);
 });
 

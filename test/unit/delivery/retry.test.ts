@@ -19,7 +19,7 @@ describe("the retry policy", () => {
           expect(delay?.delayMs).toBeGreaterThanOrEqual(Math.floor(scheduleMs * 0.8));
           expect(delay?.delayMs).toBeLessThanOrEqual(Math.ceil(scheduleMs * 1.2));
           expect(delay?.dueAt).toBe(now + (delay?.delayMs ?? 0));
-          expect(delay?.floor).toBe(false);
+          expect(delay?.notBefore).toBe(false);
         },
       ),
     );
@@ -38,9 +38,9 @@ describe("the retry policy", () => {
 
   test("a longer Retry-After is a floor, a shorter one changes nothing", () => {
     const retry = (retryAfterMs: number) => nextRetry({ attempt: 1, scheduleMs: [10_000], retryAfterMs, nowMs: now }, () => 0.5);
-    expect(retry(60_000)).toEqual({ dueAt: now + 60_000, delayMs: 60_000, floor: true });
-    expect(retry(3_000)).toEqual({ dueAt: now + 10_000, delayMs: 10_000, floor: false });
-    expect(retry(9_500)).toEqual({ dueAt: now + 10_000, delayMs: 10_000, floor: true });
+    expect(retry(60_000)).toEqual({ dueAt: now + 60_000, delayMs: 60_000, notBefore: true });
+    expect(retry(3_000)).toEqual({ dueAt: now + 10_000, delayMs: 10_000, notBefore: false });
+    expect(retry(9_500)).toEqual({ dueAt: now + 10_000, delayMs: 10_000, notBefore: true });
   });
 });
 
@@ -75,8 +75,8 @@ describe("tiers", () => {
   });
 
   /** Walks a delay down as the stream does: each tier takes its time and a little more. */
-  function walk(delayMs: number, floor: boolean, lateMs: number): { attemptedAt: number; writes: number } {
-    return walkDown({ dueAt: now + delayMs, delayMs, floor }, lateMs);
+  function walk(delayMs: number, notBefore: boolean, lateMs: number): { attemptedAt: number; writes: number } {
+    return walkDown({ dueAt: now + delayMs, delayMs, notBefore }, lateMs);
   }
 
   function walkDown(delay: RetryDelay, lateMs: number): { attemptedAt: number; writes: number } {
@@ -133,7 +133,7 @@ describe("tiers", () => {
   });
 
   test("a delay that is over is attempted", () => {
-    expect(nextStep({ dueAt: now - 1, delayMs: 5_000, floor: true }, now)).toEqual({ kind: "attempt" });
+    expect(nextStep({ dueAt: now - 1, delayMs: 5_000, notBefore: true }, now)).toEqual({ kind: "attempt" });
   });
 
   test("the default schedule costs two writes a retry on average, at most five", () => {

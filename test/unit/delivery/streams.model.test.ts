@@ -105,7 +105,7 @@ class World {
         observer,
         tracing,
         publish: async () => {},
-        note() {},
+        recordLocation() {},
       }),
     });
   }
@@ -173,16 +173,16 @@ class World {
   async handleRetries(): Promise<void> {
     for (const message of this.streams.in("RETRIES")) {
       if (message.storedAt + message.tierS * 1000 > this.clock.now()) continue;
-      const { delivery, dueAt, delayMs, floor } = decodeDeliveryMessage(message.text);
-      const delay = { dueAt: dueAt ?? 0, delayMs, floor };
+      const { delivery, dueAt, delayMs, notBefore } = decodeDeliveryMessage(message.text);
+      const delay = { dueAt: dueAt ?? 0, delayMs, notBefore };
       const step = nextStep(delay, this.clock.now());
       if (step.kind === "wait") continue;
-      if (floor && step.kind === "attempt" && this.clock.now() < delay.dueAt) this.wrong.push("a Retry-After was cut short");
+      if (notBefore && step.kind === "attempt" && this.clock.now() < delay.dueAt) this.wrong.push("a Retry-After was cut short");
       const source = { stream: "RETRIES", sequence: message.sequence };
       const crashes = this.crashes;
       await this.settle(
         async () => {
-          if (step.kind === "walk") await this.streams.retry(delivery, delay, source);
+          if (step.kind === "step-down") await this.streams.retry(delivery, delay, source);
           else if (!this.isMarked(dedupKeyOf(delivery))) await this.dispatcher.dispatch(delivery, trace, source);
         },
         () => this.streams.messages.delete(message),

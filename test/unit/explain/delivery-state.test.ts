@@ -44,7 +44,7 @@ const explain = (facts: Partial<DeliveryFacts>) =>
     ...facts,
   });
 const historyOf = (delivered: boolean, replay: string | null = null, eventSequence: number | null = 1): DeliveryHistory => ({
-  ...{ place: null, skips: [], eventSequence, app: "acme", installationUuid: UUID },
+  ...{ location: null, skips: [], eventSequence, app: "acme", installationUuid: UUID },
   runs: [
     {
       replay,

@@ -27,7 +27,7 @@ describe("a stream message", () => {
       { attempt: 1, at: "2026-01-05T10:11:12.345Z", outcome: "failed" as const, responseCode: 500, durationMs: 12.5, error: "no" },
     ];
     const delivery = aDelivery({ attemptsMade: 1, attempts, replay: "r-1", counted: false, firstParkedAt: Date.UTC(2026, 0, 5) }, event);
-    const message = { delivery, dueAt: Date.UTC(2026, 0, 6), delayMs: 30_000, floor: true };
+    const message = { delivery, dueAt: Date.UTC(2026, 0, 6), delayMs: 30_000, notBefore: true };
     expect(decodeDeliveryMessage(encodeDeliveryMessage(message, { reason: "exhausted" }))).toEqual(message);
   });
 
@@ -38,7 +38,7 @@ describe("a stream message", () => {
           delivery: aDelivery({ attemptsMade }, anEvent({ dataJson: JSON.stringify(data) })),
           dueAt: null,
           delayMs: 0,
-          floor: false,
+          notBefore: false,
         };
         expect(decodeDeliveryMessage(encodeDeliveryMessage(message))).toEqual(message);
       }),

@@ -135,7 +135,7 @@ describe("what can't be read is said with member, found and wanted", () => {
       [{ ...least, occurred_at: "2026-01-05T10:11:12" }],
       /^occurred_at: found "2026-01-05T10:11:12", without a time zone, wanted an RFC 3339 time with Z or an offset/,
     ],
-    ["a day that does not exist", [{ ...least, occurred_at: "2026-02-30T10:11:12Z" }], /^occurred_at: found .*, no day of the calendar/],
+    ["a day that does not exist", [{ ...least, occurred_at: "2026-02-30T10:11:12Z" }], /^occurred_at: found .*, not a day of the calendar/],
     [
       "an hour that does not exist",
       [{ ...least, occurred_at: "2026-01-05T24:00:00Z" }],

@@ -38,7 +38,7 @@ beforeEach(() => {
           return true;
         },
       },
-      canProbe: ({ uuid }) => probes.has(uuid),
+      isProbePossible: ({ uuid }) => probes.has(uuid),
       async nextProbe({ uuid }) {
         const probe = probes.get(uuid);
         if (probe === undefined) return null;
@@ -99,7 +99,7 @@ test("receivers that hang do not keep the probes of others waiting", async () =>
 test("however many have nothing parked, or fail before their attempt, the others are probed", async () => {
   for (let i = 0; i < 100; i++) probeSchedule.update(`quiet-${i}`, clock.now());
   for (let i = 0; i < 100; i++) {
-    probes.set(`unreadable-${i}`, async () => "held");
+    probes.set(`unreadable-${i}`, async () => "deferred");
     probeSchedule.update(`unreadable-${i}`, clock.now());
   }
   probes.set("a", async () => "delivered");
@@ -121,7 +121,7 @@ test("a recovery that can't be written is written later, without another probe",
 
 test("one that was kept from its attempt, as by its app's circuit, is attempted as soon as it may, in the same hour", async () => {
   let mayGo = false;
-  probes.set("a", async () => (mayGo ? "delivered" : "held"));
+  probes.set("a", async () => (mayGo ? "delivered" : "deferred"));
   probeSchedule.update("a", clock.now());
   await clock.advance(HOUR_MS + 20_000);
   expect(recovered).toEqual([]);

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { LateBatch } from "../../../src/delivery/ports.ts";
+import type { LateBatch } from "../../../src/delivery/tracing-ports.ts";
 import { createBatchSender } from "../../../src/storage/batch-sender.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
 import { silentLogger } from "../../support/silent-logger.ts";

@@ -138,7 +138,7 @@ class World {
         kind: "retry",
         delivery: tried,
         record: null,
-        delay: { dueAt: this.clock.now() + RETRY_MS, delayMs: RETRY_MS, floor: false },
+        delay: { dueAt: this.clock.now() + RETRY_MS, delayMs: RETRY_MS, notBefore: false },
       };
     };
     const made = createOrderedApp(
@@ -172,7 +172,7 @@ class World {
               requireLease();
               this.store(OF_INSTALLATION, delivery, `${source.stream}:${source.sequence}`, null);
             }),
-          settle: (disposition: { delivery: Delivery }) =>
+          apply: (disposition: { delivery: Delivery }) =>
             alive(() => {
               requireLease();
               this.stores.set(dedupKeyOf(disposition.delivery), disposition.delivery.stores + 1);

@@ -1,7 +1,9 @@
 import { describe, expect, test } from "vitest";
-import type { StoredMessageRef, TraceHeaders, TracePosition } from "../../../src/delivery/ports.ts";
+import type { StoredMessageRef } from "../../../src/delivery/ports.ts";
+import type { TracePosition } from "../../../src/delivery/tracing-ports.ts";
 import type { Event } from "../../../src/model/event.ts";
 import { withoutSecrets } from "../../../src/model/redaction/safe-url.ts";
+import type { TraceHeaders } from "../../../src/model/trace-context.ts";
 import { natsServerAttributes, redisServerAttributes } from "../../../src/telemetry/span-attributes.ts";
 import { createTracing } from "../../../src/telemetry/tracing.ts";
 import { aDelivery, anEvent } from "../../support/builders.ts";
