@@ -89,7 +89,6 @@ async function refuse(posthorn: Posthorn, bus: Bus, receiver: Receiver): Promise
 
 /** uninstalled, discarded, redelivered, overflow, expired */
 async function giveUpParked(posthorn: Posthorn, bus: Bus, receiver: Receiver, wait: () => Promise<void>): Promise<void> {
-  const { prefix } = posthorn;
   const park = async (count: number): Promise<string> => {
     const { slug, uuid } = await posthorn.install({ webhook_url: `${receiver.url}/200`, events: ["comment"] });
     await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
