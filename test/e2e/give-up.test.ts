@@ -34,9 +34,11 @@ test("metrics, log lines, status events and dead letters agree for every reason"
   await bus.publish("issue.created", "{");
   await bus.jetStream.publish(`${posthorn.prefix}.retries.1.acme`, "{");
 
+  const manager = await bus.connection.jetstreamManager();
   const letters = await eventually(async () => {
     const { items } = (await posthorn.api("GET", "/v1/dead-letters?limit=1000")).body as { items: Letter[] };
-    return items.length >= 12 && items;
+    const isParkedEmpty = (await manager.streams.info(parkedStreamOf(posthorn))).state.messages === 0;
+    return isParkedEmpty && DEAD_LETTER_REASONS.every((wanted) => items.some(({ reason }) => reason === wanted)) && items;
   });
   const ofReason = (found: readonly DeadLetterReason[]) =>
     Object.fromEntries(DEAD_LETTER_REASONS.map((reason) => [reason, found.filter((other) => other === reason).length]));
@@ -114,7 +116,7 @@ async function giveUpParked(posthorn: Posthorn, bus: Bus, receiver: Receiver, wa
 async function poison(posthorn: Posthorn, bus: Bus, uuid: string): Promise<void> {
   const { prefix } = posthorn;
   const manager = await bus.connection.jetstreamManager();
-  const stream = `${prefix}_PARKED`.toUpperCase().replaceAll("-", "_");
+  const stream = parkedStreamOf(posthorn);
   const { subjects = {} } = (await manager.streams.info(stream, { subjects_filter: `${prefix}.parked.*.${uuid}` })).state;
   const [subject = ""] = Object.keys(subjects);
   const parked = await manager.streams.getMessage(stream, { last_by_subj: subject });
@@ -137,7 +139,7 @@ async function poison(posthorn: Posthorn, bus: Bus, uuid: string): Promise<void>
 /** Limits the parked stream until an app has used up its share of it. */
 async function overflow(posthorn: Posthorn, bus: Bus, park: (count: number) => Promise<string>): Promise<void> {
   const manager = await bus.connection.jetstreamManager();
-  const stream = `${posthorn.prefix}_PARKED`.toUpperCase().replaceAll("-", "_");
+  const stream = parkedStreamOf(posthorn);
   const uuid = await park(1);
   const { app } = (await posthorn.api("GET", `/v1/installations/${uuid}`)).body;
   await manager.streams.update(stream, { max_msgs: 2 });
@@ -146,4 +148,8 @@ async function overflow(posthorn: Posthorn, bus: Bus, park: (count: number) => P
     return (await posthorn.api("GET", "/v1/dead-letters")).body.items.some(({ reason }: Letter) => reason === "overflow");
   });
   await manager.streams.update(stream, { max_msgs: -1 });
+}
+
+function parkedStreamOf({ prefix }: Posthorn): string {
+  return `${prefix}_PARKED`.toUpperCase().replaceAll("-", "_");
 }

@@ -276,8 +276,10 @@ export function createOrderedApp(dependencies: OrderedAppDependencies, app: stri
       // When the order ends, replicas that know it park; what others left to the owner is taken after a while.
       const isEnding = index.orderBy() === "none";
       const dueAt = isEnding ? clock.now() + OTHERS_PARK_MS : 0;
-      if (index.accept(delivery, event, mayBeDone || isEnding, dueAt)) pump();
-      else event.done();
+      if (index.accept(delivery, event, mayBeDone || isEnding, dueAt)) return pump();
+      // Another message of the same event, or the same message again: the delivery waits in the order already.
+      observer.skipped(delivery, null);
+      event.done();
     },
 
     wake() {
