@@ -22,14 +22,24 @@ const members = {
   timeout: value("duration", "Deadline of an attempt, e.g. 5s.", parseDuration),
   retry: value("durations", "Delays before the 2nd, 3rd, … attempt, e.g. 5s,30s,5m; '' for no retries.", seconds),
   "max-in-flight": value("number", "Concurrent attempts.", positive),
-  ordered: flag("One delivery at a time, in the order of the events."),
-  unordered: flag("Concurrent deliveries, in no particular order."),
+  ordered: flag("One delivery at a time, in the order of the events: short for --order-by app."),
+  unordered: flag("Concurrent deliveries, in no particular order: short for --order-by none."),
+  "order-by": value(
+    "key",
+    "Deliveries with the same key keep the order: none, app, installation, project, or a JSON Pointer such as /issue/id.",
+  ),
+  "on-exhausted": choice(
+    ["continue", "stop"],
+    "Whether the deliveries behind a dead letter of their key continue, or stop until it is replayed or deleted.",
+  ),
 } as const;
 
 /** The options that are given, as members of the record. */
 function given(options: OptionValues<typeof members>): Partial<AppBody> {
   const { webhook, name, events, status, header: headers, timeout, retry, "max-in-flight": maxInFlight, ordered, unordered } = options;
-  if (ordered && unordered) throw new UsageError("--ordered and --unordered: wanted one of them");
+  const { "order-by": orderBy, "on-exhausted": onExhausted } = options;
+  if ([ordered, unordered, orderBy !== undefined].filter(Boolean).length > 1)
+    throw new UsageError("--ordered, --unordered and --order-by: wanted one of them");
   return {
     ...(webhook === undefined ? {} : { webhook_url: webhook }),
     ...(name === undefined ? {} : { name }),
@@ -39,7 +49,9 @@ function given(options: OptionValues<typeof members>): Partial<AppBody> {
     ...(timeout === undefined ? {} : { timeout_ms: timeout }),
     ...(retry === undefined ? {} : { retry_schedule_s: retry }),
     ...(maxInFlight === undefined ? {} : { max_in_flight: maxInFlight }),
-    ...(ordered || unordered ? { ordered, order_by: ordered ? "app" : "none" } : {}),
+    ...(ordered || unordered ? { order_by: ordered ? "app" : "none" } : {}),
+    ...(orderBy === undefined ? {} : { order_by: orderBy }),
+    ...(onExhausted === undefined ? {} : { on_exhausted: onExhausted }),
   };
 }
 
@@ -54,7 +66,8 @@ function show(output: Output, app: App): void {
     ["timeout", app.timeout_ms === null ? null : milliseconds(app.timeout_ms)],
     ["retry", app.retry_schedule_s === null ? null : app.retry_schedule_s.map((delay) => `${delay}s`).join(", ") || "no retries"],
     ["max in flight", app.max_in_flight === null ? null : String(app.max_in_flight)],
-    ["ordered", app.ordered ? "yes" : null],
+    ["ordered by", app.ordered ? app.order_by : null],
+    ["on exhausted", app.ordered ? app.on_exhausted : null],
     ["created", app.created_at && time(app.created_at)],
     ["updated", app.updated_at && time(app.updated_at)],
     ["invalid", app.invalid],

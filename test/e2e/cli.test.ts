@@ -72,6 +72,11 @@ describe("apps and installations", () => {
     expect(changed.json).toEqual([
       expect.objectContaining({ timeout_ms: 5_000, ordered: true, events: ["issue", "comment.*"], headers: { "X-Team": "[redacted]" } }),
     ]);
+    const byIssue = await cli("apps set shop --order-by /issue/id --on-exhausted stop --json");
+    expect(byIssue.json).toMatchObject([{ ordered: true, order_by: "/issue/id", on_exhausted: "stop", timeout_ms: 5_000 }]);
+    expect((await cli("apps get shop")).out).toMatch(/ordered by +\/issue\/id\non exhausted +stop\n/);
+    const both = await cli("apps set shop --ordered --order-by app");
+    expect([both.code, both.err]).toEqual([64, expect.stringContaining("wanted one of them")]);
     expect((await cli("apps")).out).toMatch(/^SLUG[\s\S]*\nshop /);
     const rotated = await cli("apps rotate-secret shop --json");
     expect(rotated.json[0].client_secret).toMatch(/^[0-9a-f]{64}$/);
