@@ -67,7 +67,7 @@ async function serve(): Promise<never> {
   try {
     await app.start();
   } catch (error) {
-    // A stop ends a start that is still going on, and then the process.
+    // A stop ends a start that is still in progress, and then the process.
     if (!stopping) {
       logger.fatal({ code: error instanceof AppError ? error.code : undefined, error: messageOf(error) }, "start failed");
       process.exit(exitCodeOf(error));
@@ -100,7 +100,7 @@ async function reEncrypt(): Promise<0> {
   return 0;
 }
 
-/** What only a person can mend is a matter of configuration; what may mend itself is worth a restart. */
+/** A fault that only a person can repair is a matter of configuration; one that may pass by itself is worth a restart. */
 function exitCodeOf(error: unknown): number {
   return error instanceof AppError && !error.retryable ? EXIT_CONFIG : 1;
 }

@@ -76,12 +76,6 @@ export function createLiveOverview(dependencies: LiveOverviewDependencies): Live
     }
   };
 
-  /** App → its own dead letters, for the viewers with its own token. */
-  const countForOwners = async (): Promise<ReadonlyMap<string | null, number | null>> => {
-    const slugs = new Set([...viewers].flatMap(({ app, isOwner }) => (isOwner && app !== null ? [app] : [])));
-    return new Map(await Promise.all([...slugs].map(async (app) => [app, await countOwnDeadLetters(app).catch(() => null)] as const)));
-  };
-
   const broadcast = (found: Overview, own: ReadonlyMap<string | null, number | null>): void => {
     endReplaced();
     const changed = changes(lastSent ?? found, found);
@@ -106,7 +100,7 @@ export function createLiveOverview(dependencies: LiveOverviewDependencies): Live
     isReading = true;
     cancel();
     const startedAt = clock.now();
-    const [found, own] = await Promise.all([readOverview(), countForOwners()]);
+    const [found, own] = await Promise.all([readOverview(), countForOwners(viewers, countOwnDeadLetters)]);
     isReading = false;
     broadcast(found, own);
     if (viewers.size > 0) cancel = clock.after(pauseAfter(startedAt), () => void run());
@@ -150,6 +144,15 @@ export function createLiveOverview(dependencies: LiveOverviewDependencies): Live
       for (const viewer of viewers) end(viewer);
     },
   };
+}
+
+/** App → its own dead letters, for the viewers with its own token. */
+async function countForOwners(
+  viewers: Iterable<Viewer>,
+  count: (app: string) => Promise<number>,
+): Promise<ReadonlyMap<string | null, number | null>> {
+  const slugs = new Set([...viewers].flatMap(({ app, isOwner }) => (isOwner && app !== null ? [app] : [])));
+  return new Map(await Promise.all([...slugs].map(async (app) => [app, await count(app).catch(() => null)] as const)));
 }
 
 function event(json: string): string {

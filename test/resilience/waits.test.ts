@@ -282,8 +282,9 @@ test("an app that has used up its share of the parked stream takes no room from 
   const given = () => posthorn.api("GET", `/v1/dead-letters?app=${full.slug}&limit=1000`);
   const counts = async () => (await manager.streams.info(parked, { subjects_filter: ">" })).state.subjects ?? {};
   await eventually(async () => (await counts())[`${bus.prefix}.parked.${other.slug}.${other.uuid}`] === 30);
-  const kept = (await counts())[`${bus.prefix}.parked.${full.slug}.${full.uuid}`] ?? 0;
+  let kept = 0;
   const letters = await eventually(async () => {
+    kept = (await counts())[`${bus.prefix}.parked.${full.slug}.${full.uuid}`] ?? 0;
     const { items } = (await given()).body;
     return items.length + kept === 150 && items;
   });
