@@ -15,10 +15,15 @@ const OPEN_BRACE = 123;
 const CLOSE_BRACE = 125;
 const SPACE = 32;
 
-/** The members of an object, each as compact JSON text. The last of equal keys wins, as in JSON.parse. */
+/**
+ * The members of an object, each as compact JSON text. The last of equal keys wins, as in JSON.parse.
+ * @throws Error when the text is another JSON value
+ */
 export function membersOf(json: string): Map<string, string> {
   const members = new Map<string, string>();
-  let at = skipSpace(json, 0) + 1;
+  const start = skipSpace(json, 0);
+  if (json.charCodeAt(start) !== OPEN_BRACE) throw new Error("found another JSON value, wanted an object");
+  let at = start + 1;
   for (;;) {
     at = skipSpace(json, at);
     if (json.charCodeAt(at) === COMMA) at = skipSpace(json, at + 1);

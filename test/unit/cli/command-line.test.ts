@@ -27,7 +27,7 @@ describe("a command line", () => {
     ["apps add x --status public", /--status: found "public", wanted one of internal, unpublished, published/],
     ["apps add x --webhook https://x.example --header nothing", /--header: found "nothing", wanted <name>: <value>/],
     ["apps set x", /apps set: nothing to change was given/],
-    ["apps set x --ordered --unordered", /--ordered and --unordered: wanted one of them/],
+    ["apps set x --ordered --unordered", /--ordered, --unordered and --order-by: wanted one of them/],
     ["publish issue.created --data {}", /publish: --organization is missing/],
     ["publish issue.created --organization 42 --data {", /--data: wanted a JSON object \(.*JSON/],
     ["publish issue.created --organization 42 --data []", /--data: wanted a JSON object \(found another value\)/],

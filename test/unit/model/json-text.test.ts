@@ -41,3 +41,10 @@ describe("membersOf", () => {
     );
   });
 });
+
+test.each(['["x"]', '""', '"\\"event\\""', "[[]]", "1", "null", ' ["event", {}]'])(
+  "the members of %s are refused: it is no object",
+  (json) => {
+    expect(() => membersOf(json)).toThrow("wanted an object");
+  },
+);
