@@ -65,7 +65,7 @@ export function wireDelivery(given: Given) {
     isUp: () => connectionState.up,
     onStored(delivery, location) {
       requestLog.stored(delivery, location);
-      if (location.stream === "parked") share.parked(delivery);
+      if (location.stream === "parked") share.parked(delivery, location.sequence);
     },
   });
   const answeringStreams = deliveryStreams.within(STORED_WITHIN_MS);

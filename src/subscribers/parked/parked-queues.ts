@@ -6,7 +6,7 @@
  * A queue is found by the local park that filled it or by a look at the stream's subjects every few seconds, which also finds what
  * other replicas parked.
  */
-import type { ConsumerInfo, StreamConfig } from "nats";
+import type { ConsumerInfo, StreamConfig, StreamState } from "nats";
 import type { ParkedQueue, RegistryView } from "../../delivery/ports.ts";
 import { ensureConsumer, parkedConsumer } from "../../jetstream/consumers.ts";
 import { unlessNotFound } from "../../jetstream/nats-errors.ts";
@@ -157,7 +157,7 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
 
   const subjectsOf = async (filter: string): Promise<string[]> => [...(await countBySubject(manager, stream, filter)).keys()];
 
-  const noteUse = ({ max_bytes: maxBytes, max_msgs: maxMessages }: StreamConfig, bytes: number): void => {
+  const noteUse = ({ max_bytes: maxBytes, max_msgs: maxMessages }: StreamConfig, { bytes, last_seq: lastSequence }: StreamState): void => {
     const apps = new Map<string, number>();
     let messages = 0;
     for (const [subject, count] of counts) {
@@ -165,7 +165,7 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
       if (app !== undefined) apps.set(app, (apps.get(app) ?? 0) + count);
       messages += count;
     }
-    share.update({ maxBytes, maxMessages, bytes, messages }, apps);
+    share.update({ maxBytes, maxMessages, bytes, messages, lastSequence }, apps);
   };
 
   /** Consumers of queues that are empty or have none by now: their replica died before it could remove them. */
@@ -189,8 +189,9 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
       const { last_seq: sequence, consumer_count: count, messages } = state;
       // What leaves a queue does not make anything flow: only something new, or something that was there, is worth the list.
       if (sequence !== lastSequence || messages > 0 || busyQueues.size > 0) {
-        counts = new Map(messages === 0 ? [] : await countBySubject(manager, stream, names.allParked));
-        noteUse(config, state.bytes);
+        const listed = messages === 0 ? state : (await manager.streams.info(stream, { subjects_filter: names.allParked })).state;
+        counts = new Map(Object.entries(listed.subjects ?? {}));
+        noteUse(config, listed);
         const subjects = [...counts.keys()];
         const found = new Set(subjects);
         for (const subject of subjects) {

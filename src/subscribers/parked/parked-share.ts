@@ -12,12 +12,15 @@ export interface StreamUse {
   readonly maxMessages: number;
   readonly bytes: number;
   readonly messages: number;
+  /** The last message that is counted. */
+  readonly lastSequence: number;
 }
 
 export interface ParkedShare {
   /** @param counts messages of each app */
   update(use: StreamUse, counts: ReadonlyMap<string, number>): void;
-  parked(delivery: Delivery): void;
+  /** @param sequence in the parked stream */
+  parked(delivery: Delivery, sequence: number): void;
   isUsedUp(app: string): boolean;
 }
 
@@ -31,7 +34,9 @@ interface AppUse {
 const WEIGHT = 0.1;
 
 export function createParkedShare(percent: number): ParkedShare {
-  let stream: StreamUse = { maxBytes: 0, maxMessages: 0, bytes: 0, messages: 0 };
+  let stream: StreamUse = { maxBytes: 0, maxMessages: 0, bytes: 0, messages: 0, lastSequence: 0 };
+  /** Parked by this replica since the look, sequence → app: a message is counted once, whichever is known first. */
+  const since = new Map<number, string>();
   let apps = new Map<string, AppUse>();
 
   return {
@@ -39,11 +44,20 @@ export function createParkedShare(percent: number): ParkedShare {
       stream = use;
       const before = apps;
       apps = new Map([...counts].map(([app, messages]) => [app, { messages, size: before.get(app)?.size ?? null }]));
+      for (const [sequence, app] of since) {
+        if (sequence <= use.lastSequence) since.delete(sequence);
+        else apps.set(app, { messages: (apps.get(app)?.messages ?? 0) + 1, size: before.get(app)?.size ?? null });
+      }
     },
-    parked(delivery) {
+    parked(delivery, sequence) {
+      const isCounted = sequence <= stream.lastSequence || since.has(sequence);
+      if (!isCounted) since.set(sequence, delivery.app);
       const use = apps.get(delivery.app) ?? { messages: 0, size: null };
       const size = deliveryMessageSize(delivery);
-      apps.set(delivery.app, { messages: use.messages + 1, size: use.size === null ? size : use.size * (1 - WEIGHT) + size * WEIGHT });
+      apps.set(delivery.app, {
+        messages: use.messages + (isCounted ? 0 : 1),
+        size: use.size === null ? size : use.size * (1 - WEIGHT) + size * WEIGHT,
+      });
     },
     isUsedUp(app) {
       const use = apps.get(app);
