@@ -1,5 +1,5 @@
 /**
- * What a start costs: processor time of `posthorn serve` until it is ready and of `posthorn --help`, as a multiple of
+ * Measures the cost of a start: processor time of `posthorn serve` until it is ready and of `posthorn --help`, as a multiple of
  * `node -e 0`, which says how fast the machine is just now. The median of several, taken in turn. Linux, for /proc.
  * Usage: npm run bench:start [-- --runs 9] [--main dist/main.js]
  */
@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { startNatsServer, startRedisServer } from "../scripts/servers.mjs";
 
-/** Of a process itself, and of its children that have ended: proc(5), fields 14 to 17. */
+/** Processor time of a process and of its children that have ended: proc(5), fields 14 to 17. */
 type Whose = "own" | "children";
 
 const TICK_MS = 10;

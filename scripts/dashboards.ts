@@ -41,7 +41,7 @@ const quantile = (of: number, metric: MetricName, selector = ""): string =>
 const quantiles = (metric: MetricName, selector = ""): Query[] =>
   [0.5, 0.95, 0.99].map((of) => ({ expr: quantile(of, metric, selector), legend: `p${of * 100}` }));
 
-/** Of what every replica reads of the same streams one is shown. */
+/** Every replica reads the same streams: one value is shown. */
 const max = (metric: MetricName, by = ""): string => `max${by === "" ? "" : ` by (${by})`} (${metric})`;
 
 const stat = (title: string, expr: string, unit: Unit = "short", about?: string): Panel => ({

@@ -52,7 +52,7 @@ function reached(start: string, uses: Uses): Set<string> {
   return seen;
 }
 
-/** What a file names in quotes, by a path from itself or from the root: imports, documents and folders alike. */
+/** The files that a file names in quotes, by a path from itself or from the root: imports, documents and folders alike. */
 function createUses(files: readonly string[]): Uses {
   const known = new Set(files);
   const found = new Map<string, readonly string[]>();

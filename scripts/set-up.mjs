@@ -1,5 +1,5 @@
 /**
- * What the commands need before they can run: the dependencies, Node 24, the built program and page, nats-server and redis-server, and
+ * Installs everything that the commands need: the dependencies, Node 24, the built program and page, nats-server and redis-server, and
  * a browser for its tests. Says what it does on standard error while it does it. Plain JavaScript without packages: Node 18
  * runs it.
  */

@@ -20,7 +20,7 @@ import { nextRetry } from "./retry-policy.ts";
 import { sign } from "./signature.ts";
 import type { TracePosition, Tracing } from "./tracing-ports.ts";
 
-/** What happens to a delivery after an attempt, or without one. */
+/** The next step of a delivery after an attempt, or without one. */
 export type Disposition = DeliveredDisposition | RetryDisposition | DeadLetterDisposition;
 
 interface WithDelivery {
@@ -62,7 +62,7 @@ export interface AttemptDependencies {
   readonly attemptListeners: ReadonlyArray<(attempt: AttemptRecord) => void>;
   readonly tracing: Tracing;
   readonly clock: Clock;
-  /** Of the timestamps in signatures, which receivers compare with their own clocks. */
+  /** Dates the signatures, which receivers compare with their own clocks. */
   readonly wallClock?: Clock;
   readonly random: Random;
   /** 32 hex digits. */

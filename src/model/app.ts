@@ -18,7 +18,7 @@ export interface App {
   /** Concurrent attempts; null means POSTHORN_APP_MAX_IN_FLIGHT. */
   readonly maxInFlight: number | null;
   readonly orderBy: OrderBy;
-  /** What follows for the others of its key when an ordered delivery goes to dead letters. */
+  /** Whether deliveries with the same order key continue or stop when one of them goes to dead letters. */
   readonly onExhausted: OnExhausted;
   readonly clientSecret: string;
   /** The secret before the last rotation, valid until `validUntil` (milliseconds since the epoch). */

@@ -73,7 +73,7 @@ export type LocatedDelivery =
   | (Located & { readonly stream: "parked"; readonly dueAt: number | null; readonly queue: string; readonly ofInstallation: boolean })
   | (Located & { readonly stream: "dead-letters"; readonly reason: DeadLetterReason; readonly error: string | null });
 
-/** What is still stored of a handled event as a whole: fan-out batches that are not delivered yet, or a dead letter. */
+/** The rest of a handled event that is still stored as a whole: fan-out batches that are not delivered yet, or a dead letter. */
 export type RemainingEvent =
   | { readonly kind: "batches" }
   | { readonly kind: "dead-letter"; readonly sequence: number; readonly storedAt: number; readonly reason: string; readonly error: string };

@@ -105,7 +105,7 @@ export function decodeDeliveryMessage(text: string): DeliveryMessage {
     counted: wire["counted"] !== false,
     firstParkedAt: timeIn(wire, "first_parked_at"),
     eventSequence: wire["event_sequence"] == null ? null : numberIn(wire, "event_sequence"),
-    // What an earlier version stored has none.
+    // Messages of earlier versions have no count.
     stores: wire["stores"] == null ? 1 : numberIn(wire, "stores"),
     event: decodeEvent(eventJson),
   };

@@ -1,7 +1,7 @@
 /** Whether the deliveries of an installation are paused, and why. Every part of Posthorn decides that here. */
 import type { InstallationStatus } from "./app.ts";
 
-/** What happens to the deliveries of a broken installation (POSTHORN_BROKEN_ACTION). */
+/** The ways to handle deliveries for a broken installation (POSTHORN_BROKEN_ACTION). */
 export const BROKEN_ACTIONS = ["park", "deliver"] as const;
 
 export type BrokenAction = (typeof BROKEN_ACTIONS)[number];

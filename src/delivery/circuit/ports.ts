@@ -1,7 +1,7 @@
-/** What the circuits need from the rest of Posthorn. */
+/** The parts of Posthorn that the circuits need. */
 import type { CircuitState } from "../../model/circuit-state.ts";
 
-/** What a replica counted for an app within the circuit's window. */
+/** A replica's counts for an app within the circuit's window. */
 export interface AttemptCounts {
   readonly app: string;
   readonly attempts: number;
