@@ -76,7 +76,7 @@ export function wireDelivery(given: Given) {
   const dispatcher = createDispatcher({
     ...{ admission, bulkhead, destinationOf, attempt, skipDelivered, observer, tracing, directLimit, onParked, giveUp },
     streams: deliveryStreams,
-    isShareUsedUp: share.isUsedUp,
+    takeRoom: share.take,
   });
   return {
     ...{ sender, attempt, orderRecords, admission, bulkhead, destinationOf, dispatcher, directLimit, share },

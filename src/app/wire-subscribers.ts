@@ -60,7 +60,7 @@ export function wireSubscribers(given: Given) {
   const queueOwner = createQueueOwner({
     ...{ ...handling, attemptParked, backlog, isFlowing, readEvent, records: registryStore, orderRecords, replica },
     countOf: parkedQueues.count,
-    isShareUsedUp: given.share.isUsedUp,
+    takeRoom: given.share.take,
     limitOf: (app) => Math.max(1, directLimit(index.app(app)?.maxInFlight ?? null)),
     appMaxInFlight: config.appMaxInFlight,
   });

@@ -48,8 +48,8 @@ export interface DispatcherDependencies {
   readonly tracing: Tracing;
   /** Limit of the app's concurrent attempts from here; with 0 all its deliveries go through its queue. */
   readonly directLimit: (appMaxInFlight: number | null) => number;
-  /** Whether the app may park no more deliveries; by default it may. */
-  readonly isShareUsedUp?: (app: string) => boolean;
+  /** Takes room for a delivery in the parked stream. @returns gives it back; null: its app has none left. By default there always is. */
+  readonly takeRoom?: (delivery: Delivery) => (() => void) | null;
   /** A delivery was stored in a parked queue. */
   readonly onParked: (queue: ParkedQueue) => void;
   readonly giveUp: Pick<GiveUp, "delivery">;
@@ -66,7 +66,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
     observer,
     tracing,
     directLimit,
-    isShareUsedUp = () => false,
+    takeRoom = () => () => {},
     onParked,
     giveUp,
   } = dependencies;
@@ -88,11 +88,16 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
   };
 
   const park: Dispatcher["park"] = async (delivery, queue, why, source, trace, dueAt = null) => {
-    if (isShareUsedUp(delivery.app)) {
+    const giveBack = takeRoom(delivery);
+    if (giveBack === null) {
       await giveUp.delivery({ delivery, reason: "overflow", error: "the app has used up its share of the parked stream" }, source, trace);
       return;
     }
-    await tracing.store(trace, "parked", delivery, why, (at) => streams.park(delivery, queue, dueAt, source, at));
+    try {
+      await tracing.store(trace, "parked", delivery, why, (at) => streams.park(delivery, queue, dueAt, source, at));
+    } finally {
+      giveBack();
+    }
     observer.stored("parked", delivery, why);
     onParked(queue);
   };

@@ -59,7 +59,7 @@ export interface OrderedAppDependencies {
   readonly stream: string;
   readonly appMaxInFlight: number;
   /** Whether the app may park no more. */
-  readonly isShareUsedUp: (app: string) => boolean;
+  readonly takeRoom: (delivery: Delivery) => (() => void) | null;
 }
 
 /** A delivery that waits longer than this is stored. */
@@ -75,7 +75,7 @@ const OTHERS_PARK_MS = 5_000;
 
 export function createOrderedApp(dependencies: OrderedAppDependencies, app: string): OrderedApp {
   const { backlog, attemptParked, dispatcher, streams, observer, registry, clock, logger, monotonicNow } = dependencies;
-  const { isFlowing, isOwner, isDeadLetter, stream, appMaxInFlight, isShareUsedUp } = dependencies;
+  const { isFlowing, isOwner, isDeadLetter, stream, appMaxInFlight, takeRoom } = dependencies;
   const own: ParkedQueue = { app, installationUuid: null };
   const share = `ordered:${app}`;
   const orderByNow = () => registry.app(app)?.orderBy ?? "none";
@@ -209,11 +209,13 @@ export function createOrderedApp(dependencies: OrderedAppDependencies, app: stri
     if (entry.event === null || delivery === null || index.started().has(entry) || !index.has(entry)) return;
     entry.isBeingStored = true;
     storing++;
+    const giveBack = takeRoom(delivery);
     try {
-      if (!isShareUsedUp(app)) return await store(entry, delivery, null);
+      if (giveBack !== null) return await store(entry, delivery, null);
       await apply(entry, givenUp(delivery, "overflow", "the app has used up its share of the parked stream"));
       index.leave(entry);
     } finally {
+      giveBack?.();
       entry.isBeingStored = false;
       storing--;
     }

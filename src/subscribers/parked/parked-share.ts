@@ -1,6 +1,7 @@
 /**
  * How much of the parked stream's limits an app uses. One app's backlog must not take the room of all others: beyond its share its
- * deliveries go to dead letters. Between two looks at the stream what this replica parked counts as it was parked.
+ * deliveries go to dead letters. Between two looks at the stream, what this replica has parked counts, and so does what it is parking:
+ * many stores may be under way at once.
  */
 
 import type { Delivery } from "../../model/delivery.ts";
@@ -21,7 +22,8 @@ export interface ParkedShare {
   update(use: StreamUse, counts: ReadonlyMap<string, number>): void;
   /** @param sequence in the parked stream */
   parked(delivery: Delivery, sequence: number): void;
-  isUsedUp(app: string): boolean;
+  /** Takes room for a delivery that is about to be parked. @returns gives the room back, once the store has ended; null: none is left */
+  take(delivery: Delivery): (() => void) | null;
 }
 
 interface AppUse {
@@ -38,6 +40,17 @@ export function createParkedShare(percent: number): ParkedShare {
   /** Parked by this replica since the look, sequence → app: a message is counted once, whichever is known first. */
   const since = new Map<number, string>();
   let apps = new Map<string, AppUse>();
+  /** Deliveries that are being stored, by app. */
+  const underWay = new Map<string, number>();
+
+  /** With its own size an app is judged from its first delivery on. */
+  const isUsedUp = (delivery: Delivery): boolean => {
+    const { app } = delivery;
+    const { messages, size } = apps.get(app) ?? { messages: 0, size: null };
+    const used = messages + (underWay.get(app) ?? 0);
+    const isOver = (use: number, most: number): boolean => most > 0 && use * 100 >= most * percent;
+    return isOver(used, stream.maxMessages) || isOver(used * (size ?? deliveryMessageSize(delivery)), stream.maxBytes);
+  };
 
   return {
     update(use, counts) {
@@ -59,13 +72,15 @@ export function createParkedShare(percent: number): ParkedShare {
         size: use.size === null ? size : use.size * (1 - WEIGHT) + size * WEIGHT,
       });
     },
-    isUsedUp(app) {
-      const use = apps.get(app);
-      if (use === undefined) return false;
-      const { maxBytes, maxMessages, bytes, messages } = stream;
-      const average = messages === 0 ? 0 : bytes / messages;
-      const isOver = (used: number, most: number): boolean => most > 0 && used * 100 >= most * percent;
-      return isOver(use.messages, maxMessages) || isOver(use.messages * (use.size ?? average), maxBytes);
+    take(delivery) {
+      if (isUsedUp(delivery)) return null;
+      const { app } = delivery;
+      underWay.set(app, (underWay.get(app) ?? 0) + 1);
+      return () => {
+        const left = (underWay.get(app) ?? 1) - 1;
+        if (left === 0) underWay.delete(app);
+        else underWay.set(app, left);
+      };
     },
   };
 }

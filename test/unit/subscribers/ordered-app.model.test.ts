@@ -197,7 +197,7 @@ class World {
         isDeadLetter: async () => false,
         stream: "PARKED",
         appMaxInFlight: 4,
-        isShareUsedUp: () => false,
+        takeRoom: () => () => {},
       },
       "acme",
     );
