@@ -55,7 +55,8 @@ async function aPlatform(): Promise<Platform> {
     deadLetters: (posthorn, count) =>
       eventually(async () => {
         const { items } = (await posthorn.api("GET", "/v1/dead-letters")).body;
-        return items.length === count && items;
+        if (items.length !== count) throw new Error(`${items.length} dead letters, wanted ${count}`);
+        return items;
       }),
   };
 }
