@@ -59,7 +59,7 @@ function show(output: Output, deadLetter: DeadLetter): void {
 export const deadLetterCommands: readonly Command[] = [
   command({
     name: "dead-letters list",
-    summary: "Lists dead letters, oldest first.",
+    summary: "Lists dead letters, newest first.",
     options: { ...deadLetterFilter, limit: value("number", "At most this many; 50 by default.", positive) },
     examples: ["dead-letters --app acme-tracker", "dead-letters list --since 1d --json"],
     async run({ api, output, options: { app, installation, type, since, until, limit = 50 } }) {

@@ -60,7 +60,7 @@ export interface AppBody {
 
 export interface AppPage {
   readonly items: ReadonlyArray<App>;
-  /** Null: this is the last page. */
+  /** The `cursor` of the following page. Null: this is the last page. */
   readonly next: string | null;
 }
 
@@ -205,20 +205,20 @@ export interface DeadLetter {
 
 export interface DeadLetterPage {
   readonly items: ReadonlyArray<DeadLetter>;
-  /** Null: this is the last page. */
-  readonly next: number | null;
+  /** The `cursor` of the following page. Null: this is the last page. */
+  readonly next: string | null;
 }
 
 export interface Debugged {
   readonly app?: string | undefined;
   readonly installation_uuid?: string | undefined;
-  /** RFC 3339, UTC. */
   readonly until: string;
 }
 
 export interface DebuggedPage {
   readonly items: ReadonlyArray<Debugged>;
-  readonly next: null;
+  /** The `cursor` of the following page. Null: this is the last page. */
+  readonly next: string | null;
 }
 
 export interface DeliveryAnswer {
@@ -418,7 +418,7 @@ export interface InstallationBody {
 
 export interface InstallationPage {
   readonly items: ReadonlyArray<Installation>;
-  /** Null: this is the last page. */
+  /** The `cursor` of the following page. Null: this is the last page. */
   readonly next: string | null;
 }
 
@@ -474,7 +474,7 @@ export interface InstallationsOfApp {
       } | null;
     } | null;
   }>;
-  /** Null: this is the last page. */
+  /** The `cursor` of the following page. Null: this is the last page. */
   readonly next: string | null;
 }
 
@@ -528,6 +528,8 @@ export interface InvalidRecords {
     /** False: the record is ignored until it is written again. */
     readonly earlier_in_force: boolean;
   }>;
+  /** The `cursor` of the following page. Null: this is the last page. */
+  readonly next: string | null;
 }
 
 /** The only answer that contains an app's secrets. */
@@ -699,8 +701,8 @@ export interface StatusEventPage {
       readonly [member: string]: unknown;
     };
   }>;
-  /** Null: this is the last page. */
-  readonly next: number | null;
+  /** The `cursor` of the following page. Null: this is the last page. */
+  readonly next: string | null;
 }
 
 export interface StoredEvent {
@@ -753,7 +755,7 @@ export interface WebhookRequest {
 
 export interface WebhookRequestPage {
   readonly items: ReadonlyArray<WebhookRequest>;
-  /** Null: this is the last page. */
+  /** The `cursor` of the following page. Null: this is the last page. */
   readonly next: string | null;
 }
 
@@ -767,8 +769,8 @@ export interface Calls {
   "GET /v1/apps/{slug}": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: App };
   /** Removes an app and its installations; waiting deliveries go to dead letters. */
   "DELETE /v1/apps/{slug}": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
-  /** Lists apps, sorted by slug. */
-  "GET /v1/apps": { readonly path: undefined; readonly query: { readonly limit?: number | undefined; readonly after?: string | undefined }; readonly body: undefined; readonly answer: AppPage };
+  /** Lists apps, newest first. */
+  "GET /v1/apps": { readonly path: undefined; readonly query: { readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: AppPage };
   /** Replaces the client secret. Webhooks carry both signatures until previous_valid_until. */
   "POST /v1/apps/{slug}/secret/rotate": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: RotatedSecret };
   /** Creates a short-lived token for the app's developer, valid until it expires or the client secret is replaced. */
@@ -786,8 +788,8 @@ export interface Calls {
   "DELETE /v1/installations/{uuid}": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
   /** Installs an app in an organization under a generated uuid. */
   "POST /v1/installations": { readonly path: undefined; readonly query: undefined; readonly body: NewInstallationBody; readonly answer: Installation };
-  /** Lists installations, sorted by uuid: all, or those of an app, an organization or a status. */
-  "GET /v1/installations": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly organization_id?: string | undefined; readonly status?: "active" | "broken" | "disabled" | undefined; readonly limit?: number | undefined; readonly after?: string | undefined }; readonly body: undefined; readonly answer: InstallationPage };
+  /** Lists installations, newest first: all, or those of an app, an organization or a status. */
+  "GET /v1/installations": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly organization_id?: string | undefined; readonly status?: "active" | "broken" | "disabled" | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: InstallationPage };
   /** Shows why an installation has its status, its counters of the last days, and how much of its backlog still waits. */
   "GET /v1/installations/{uuid}/health": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: IntegrationHealth };
   /** Activates a disabled or broken installation and delivers its backlog. An active installation stays unchanged. */
@@ -799,7 +801,7 @@ export interface Calls {
   /** Publishes one event, plain or as a structured CloudEvent (application/cloudevents+json). */
   "POST /v1/events": { readonly path: undefined; readonly query: undefined; readonly body: EventBody | CloudEventBody; readonly answer: StoredEvent };
   /** Lists the last attempts of an app, newest first. */
-  "GET /v1/apps/{slug}/webhook-requests": { readonly path: { readonly slug: string }; readonly query: { readonly event_type?: string | undefined; readonly errors_only?: boolean | undefined; readonly organization_id?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly after?: string | undefined }; readonly body: undefined; readonly answer: WebhookRequestPage };
+  "GET /v1/apps/{slug}/webhook-requests": { readonly path: { readonly slug: string }; readonly query: { readonly event_type?: string | undefined; readonly errors_only?: boolean | undefined; readonly organization_id?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: WebhookRequestPage };
   /** Sends a test event to the app now and answers with the result. The attempt is logged, but neither counted nor retried. */
   "POST /v1/apps/{slug}/test": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: {
       readonly event_type?: string | undefined;
@@ -817,7 +819,7 @@ export interface Calls {
   /** Attempts by outcome and latency percentiles over time. Test events and manual resends are not counted. */
   "GET /v1/apps/{slug}/stats": { readonly path: { readonly slug: string }; readonly query: { readonly range?: "24h" | "7d" | "30d" | undefined }; readonly body: undefined; readonly answer: AppStats };
   /** Lists dead letters: deliveries that were given up, with the event, the attempts and the reason. */
-  "GET /v1/dead-letters": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly installation_uuid?: string | undefined; readonly event_type?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly order?: "oldest" | "newest" | undefined; readonly after?: number | undefined }; readonly body: undefined; readonly answer: DeadLetterPage };
+  "GET /v1/dead-letters": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly installation_uuid?: string | undefined; readonly event_type?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly order?: "newest" | "oldest" | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: DeadLetterPage };
   /** Shows one dead letter. */
   "GET /v1/dead-letters/{sequence}": { readonly path: { readonly sequence: number }; readonly query: undefined; readonly body: undefined; readonly answer: DeadLetter };
   /** Removes one dead letter for good. */
@@ -841,7 +843,7 @@ export interface Calls {
   /** Shows the progress of a replay. */
   "GET /v1/dead-letters/replays/{id}": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Replay };
   /** Lists the status events of the last 30 days, newest first. */
-  "GET /v1/status-events": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly topics?: string | undefined; readonly limit?: number | undefined; readonly after?: number | undefined }; readonly body: undefined; readonly answer: StatusEventPage };
+  "GET /v1/status-events": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly topics?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: StatusEventPage };
   /** All apps at a glance: installations, circuit, parked deliveries, dead letters, attempts of the last 24 hours. */
   "GET /v1/overview": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Overview };
   /** The overview as server-sent events: all apps, then each change, and every status event. */
@@ -851,7 +853,7 @@ export interface Calls {
   /** One app as server-sent events. */
   "GET /v1/apps/{slug}/overview/live": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: string };
   /** An app's installations with their parked deliveries and why they are broken. */
-  "GET /v1/apps/{slug}/installations": { readonly path: { readonly slug: string }; readonly query: { readonly status?: "active" | "broken" | "disabled" | undefined; readonly organization_id?: string | undefined; readonly limit?: number | undefined; readonly after?: string | undefined }; readonly body: undefined; readonly answer: InstallationsOfApp };
+  "GET /v1/apps/{slug}/installations": { readonly path: { readonly slug: string }; readonly query: { readonly status?: "active" | "broken" | "disabled" | undefined; readonly organization_id?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: InstallationsOfApp };
   /** Shows the scope of the caller's token, and the link to traces. */
   "GET /v1/session": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Session };
   /** Logs an app's deliveries in detail for a limited time, with headers and bodies, on all replicas. */
@@ -868,10 +870,10 @@ export interface Calls {
     } | undefined; readonly answer: Debugged };
   /** Stops the detailed logging of an installation. */
   "DELETE /v1/installations/{uuid}/debug-log": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
-  /** Lists the apps and installations that are logged in detail. */
-  "GET /v1/debug-log": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: DebuggedPage };
-  /** Lists records in the registry bucket that can't be read: what is wrong with each, and whether an earlier revision is in force. */
-  "GET /v1/invalid-records": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: InvalidRecords };
+  /** Lists the apps and installations that are logged in detail, those that end last first. */
+  "GET /v1/debug-log": { readonly path: undefined; readonly query: { readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: DebuggedPage };
+  /** Lists records in the registry bucket that can't be read, newest first: what is wrong with each, and whether an earlier revision is in force. */
+  "GET /v1/invalid-records": { readonly path: undefined; readonly query: { readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: InvalidRecords };
   /** The process is alive. */
   "GET /healthz": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Health };
   /** Whether events are consumed and delivered now, and what prevents it. */

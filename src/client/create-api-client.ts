@@ -119,13 +119,13 @@ export function createApiClient({
   return {
     call: ((call: Call, input: AnyInput = {}) => send(call, input)) as ApiClient["call"],
     items: async function* (call: PagedCall, input: AnyInput = {}) {
-      let after: unknown;
+      let cursor: unknown;
       do {
-        const { body } = await send(call, { ...input, query: { ...input.query, ...(after === undefined ? {} : { after }) } });
+        const { body } = await send(call, { ...input, query: { ...input.query, ...(cursor === undefined ? {} : { cursor }) } });
         const page = body as { readonly items: readonly unknown[]; readonly next: unknown };
         yield* page.items;
-        after = page.next;
-      } while (after !== null);
+        cursor = page.next;
+      } while (cursor !== null);
     } as ApiClient["items"],
   };
 }

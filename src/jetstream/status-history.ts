@@ -15,6 +15,9 @@ export interface StatusHistoryFilter {
   /** Null: all apps. */
   readonly app: string | null;
   readonly topics: readonly StatusTopic[];
+  /** Milliseconds since the epoch, by the server's clock; the start is included, the end is not. Null: open. */
+  readonly start?: number | null;
+  readonly end?: number | null;
 }
 
 export interface PastStatusEvent {
@@ -40,11 +43,12 @@ export function createStatusHistory(
   { streams, statusFilter, allStatus }: Subjects,
 ): StatusHistory {
   return {
-    async list({ app, topics }, before, limit) {
+    async list({ app, topics, start, end }, before, limit) {
+      const isWithin = ({ storedAt }: StreamMessage): boolean => storedAt >= (start ?? 0) && storedAt < (end ?? Number.POSITIVE_INFINITY);
       const page = {
         stream: streams.status,
         subjects: topics.map((topic) => statusFilter(topic, app)),
-        ...{ before, limit, take: ({ data }: StreamMessage) => read(textOf(data)) },
+        ...{ before, limit, take: (message: StreamMessage) => (isWithin(message) ? read(textOf(message.data)) : null) },
       };
       const { items, next } = await orUnreachable(readBackwards(connection, manager, page));
       return { items: items.map(({ sequence, value }) => ({ sequence, event: value })), next };

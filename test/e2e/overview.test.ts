@@ -134,8 +134,8 @@ describe("the overview", () => {
     });
     expect((await list("organization_id=elsewhere")).items).toMatchObject([{ uuid: second, status: "active", broken: null }]);
     const first = await list("limit=1");
-    expect([first.items.length, first.next]).toEqual([1, [uuid, second].sort()[0]]);
-    expect(await list(`limit=1&after=${first.next}`)).toMatchObject({ items: [{ uuid: [uuid, second].sort()[1] }], next: null });
+    expect([first.items.length, first.items[0].uuid]).toEqual([1, second]);
+    expect(await list(`limit=1&cursor=${first.next}`)).toMatchObject({ items: [{ uuid }], next: null });
     receiver.behave(answer(200));
   });
 });
@@ -180,12 +180,14 @@ test("status events are listed newest first, by app and topic", async () => {
   expect(all.items.map(({ type }: { type: string }) => type)).toEqual(["integration.enabled", "integration.disabled"]);
   expect(all.items[0]).toMatchObject({ specversion: "1.0", sequence: expect.any(Number), data: { app: slug, installation_uuid: uuid } });
   const page = await list("limit=1&topics=integration,circuit");
-  expect([page.items.length, (await list(`limit=1&after=${page.next}`)).items[0].type]).toEqual([1, "integration.disabled"]);
+  expect([page.items.length, (await list(`limit=1&cursor=${page.next}`)).items[0].type]).toEqual([1, "integration.disabled"]);
   expect((await list("topics=circuit,delivery")).items).toEqual([]);
+  expect((await list("start=2100-01-01")).items).toEqual([]);
+  expect((await list("end=2100-01-01")).items).toHaveLength(2);
   expect((await call("GET", "/v1/status-events?topics=weather")).status).toBe(400);
 });
 
-test("dead letters are listed from the newest on when that is asked for", async () => {
+test("dead letters are listed newest first, or oldest first when that is asked for", async () => {
   receiver.behave(answer(422));
   const { slug, organization } = await install();
   for (const n of [1, 2, 3]) {
@@ -196,12 +198,13 @@ test("dead letters are listed from the newest on when that is asked for", async 
     const { items, next } = (await call("GET", `/v1/dead-letters?app=${slug}&${query}`, undefined, read)).body;
     return { n: items.map(({ event }: { event: { data: { n: number } } }) => event.data.n), next };
   };
-  expect((await list("")).n).toEqual([1, 2, 3]);
-  expect((await list("order=newest")).n).toEqual([3, 2, 1]);
-  const first = await list("order=newest&limit=2");
-  expect(first.n).toEqual([3, 2]);
-  expect(await list(`order=newest&limit=2&after=${first.next}`)).toEqual({ n: [1], next: null });
-  expect((await list("order=newest&event_type=comment.created")).n).toEqual([]);
+  for (const [order, n] of [["", [3, 2, 1]] as const, ["order=oldest", [1, 2, 3]] as const]) {
+    expect((await list(order)).n).toEqual(n);
+    const first = await list(`${order}&limit=2`);
+    expect(first.n).toEqual(n.slice(0, 2));
+    expect(await list(`${order}&limit=2&cursor=${first.next}`)).toEqual({ n: n.slice(2), next: null });
+  }
+  expect((await list("event_type=comment.created")).n).toEqual([]);
   receiver.behave(answer(200));
 });
 

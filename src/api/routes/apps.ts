@@ -7,7 +7,7 @@ import type { RegistryIndex } from "../../registry/registry-index.ts";
 import type { SecretBox } from "../../registry/secret-box.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import { app, appPage, madeApp } from "../schemas/apps.ts";
-import { limit } from "../schemas/parameters.ts";
+import { paged, pageOfAll } from "../schemas/paging.ts";
 import { appView, etag, invalidView, preconditionOf, viewFor, webhookSecret } from "../schemas/records.ts";
 
 const params = z.object({ slug: slugParameter });
@@ -94,21 +94,13 @@ export function appRoutes({ registry, index, secretBox, maxPageSize }: AppRoutes
       method: "GET",
       url: "/v1/apps",
       access: "read",
-      summary: "Lists apps, sorted by slug.",
-      query: z.object({
-        limit: limit(100, maxPageSize),
-        after: slugParameter.optional().meta({ description: "`next` of the previous page." }),
-      }),
+      summary: "Lists apps, newest first.",
+      query: z.object(paged(100, maxPageSize)),
       answers: { 200: answer("a page of apps", appPage) },
-      handle({ query: { limit: size, after }, ...call }) {
-        const all = [...index.apps()].sort((a, b) => (a.slug < b.slug ? -1 : 1));
-        const from = after === undefined ? all : all.filter(({ slug }) => slug > after);
-        const items = from.slice(0, size);
+      handle({ query, ...call }) {
+        const { items, next } = pageOfAll(index.apps(), ({ slug, createdAt }) => ({ at: createdAt ?? 0, key: slug }), query);
         const view = viewFor(call);
-        return {
-          status: 200,
-          body: { items: items.map((one) => appView(one, view)), next: from.length > size ? items.at(-1)?.slug : null },
-        };
+        return { status: 200, body: { items: items.map((one) => appView(one, view)), next } };
       },
     }),
   ];

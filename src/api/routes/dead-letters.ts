@@ -5,7 +5,8 @@ import type { DeadLetter } from "../../dead-letters/read-dead-letter.ts";
 import { slugParameter, uuidParameter } from "../../registry/records.ts";
 import { answer, jsonText, type Route, route } from "../http/route.ts";
 import { deadLetter, deadLetterPage } from "../schemas/dead-letters.ts";
-import { deadLetterSequence, eventType, inOrder, limit, time, wholeNumber } from "../schemas/parameters.ts";
+import { paged, streamCursor } from "../schemas/paging.ts";
+import { deadLetterSequence, eventType, inOrder, time } from "../schemas/parameters.ts";
 import { createDeadLetterAccess, type DeadLetterAccessDependencies } from "./dead-letter-access.ts";
 
 export const UNKNOWN_OWNER = "no such app or installation, and no dead letters of a removed one";
@@ -34,9 +35,8 @@ export function deadLetterRoutes(dependencies: DeadLetterRoutesDependencies): Ro
           event_type: eventType.optional(),
           start: time.optional().meta({ description: "Given up at this time or later." }),
           end: time.optional().meta({ description: "Given up before this time." }),
-          limit: limit(100, maxPageSize),
-          order: z.enum(["oldest", "newest"]).default("oldest").meta({ description: "Which dead letters come first." }),
-          after: wholeNumber(0).default(0).meta({ description: "`next` of the previous page." }),
+          order: z.enum(["newest", "oldest"]).default("newest").meta({ description: "Which dead letters come first." }),
+          ...paged(100, maxPageSize),
         }),
       ),
       answers: { 200: answer("a page of dead letters", deadLetterPage), 404: UNKNOWN_OWNER },
@@ -44,10 +44,10 @@ export function deadLetterRoutes(dependencies: DeadLetterRoutesDependencies): Ro
         const filter = await access.filter(query, onlyApp);
         const { items, next } =
           query.order === "newest"
-            ? await deadLetters.listNewest(filter, query.after || null, query.limit)
-            : await deadLetters.list(filter, query.after, query.limit);
+            ? await deadLetters.listNewest(filter, query.cursor?.at ?? null, query.limit)
+            : await deadLetters.list(filter, query.cursor?.at ?? 0, query.limit);
         // Passed on as stored text, so that numbers in an event's data are not rounded.
-        return jsonText(`{"items":[${items.map(withSequence).join(",")}],"next":${next}}`);
+        return jsonText(`{"items":[${items.map(withSequence).join(",")}],"next":${JSON.stringify(streamCursor(next))}}`);
       },
     }),
     route({

@@ -6,6 +6,8 @@ import type { Debugged, DebugLog, DebugTarget } from "../../registry/debug-log.t
 import { slugParameter, uuidParameter } from "../../registry/records.ts";
 import type { Registry } from "../../registry/registry.ts";
 import { answer, type Route, route } from "../http/route.ts";
+import { pageOf, time } from "../schemas/common.ts";
+import { type Position, paged, pageOfAll } from "../schemas/paging.ts";
 
 const slug = z.object({ slug: slugParameter });
 const uuid = z.object({ uuid: uuidParameter });
@@ -21,12 +23,10 @@ const logged = z
   .object({
     app: z.string().optional(),
     installation_uuid: z.string().optional(),
-    until: z.string().meta({ description: "RFC 3339, UTC." }),
+    until: time,
   })
   .meta({ id: "Debugged", example: EXAMPLE });
-const loggedPage = z
-  .object({ items: z.array(logged), next: z.null() })
-  .meta({ id: "DebuggedPage", example: { items: [EXAMPLE], next: null } });
+const loggedPage = pageOf(logged, "DebuggedPage", "1767607872345.acme-tracker");
 
 export interface DebugLogRoutesDependencies {
   readonly debugLog: DebugLog;
@@ -103,11 +103,19 @@ export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDepe
       method: "GET",
       url: "/v1/debug-log",
       access: "read",
-      summary: "Lists the apps and installations that are logged in detail.",
-      answers: { 200: answer("the target, and until when it is logged in detail", loggedPage) },
-      handle: () => ({ status: 200, body: { items: debugLog.list().map(debugView), next: null } }),
+      summary: "Lists the apps and installations that are logged in detail, those that end last first.",
+      query: z.object(paged()),
+      answers: { 200: answer("a page of the targets", loggedPage) },
+      handle({ query }) {
+        const { items, next } = pageOfAll(debugLog.list(), positionOf, query);
+        return { status: 200, body: { items: items.map(debugView), next } };
+      },
     }),
   ];
+}
+
+function positionOf({ target, until }: Debugged): Position {
+  return { at: until, key: "app" in target ? target.app : target.installationUuid };
 }
 
 function debugView({ target, until }: Debugged): z.output<typeof logged> {

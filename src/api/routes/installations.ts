@@ -11,8 +11,8 @@ import type { RegistryIndex } from "../../registry/registry-index.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import { installationStatus } from "../schemas/common.ts";
 import { installation, installationPage } from "../schemas/installations.ts";
-import { limit } from "../schemas/parameters.ts";
-import { etag, installationView, preconditionOf, type View, viewFor } from "../schemas/records.ts";
+import { paged, pageOfAll } from "../schemas/paging.ts";
+import { etag, installationView, positionOfInstallation, preconditionOf, type View, viewFor } from "../schemas/records.ts";
 import { createShowInstallation, type ShowInstallationDependencies } from "./show-installation.ts";
 
 const params = z.object({ uuid: uuidParameter });
@@ -118,29 +118,23 @@ function listRoute({ index, maxPageSize }: InstallationRoutesDependencies): Rout
     method: "GET",
     url: "/v1/installations",
     access: "read",
-    summary: "Lists installations, sorted by uuid: all, or those of an app, an organization or a status.",
+    summary: "Lists installations, newest first: all, or those of an app, an organization or a status.",
     query: z.object({
       app: slugParameter.optional(),
       organization_id: z.string().min(1).optional(),
       status: installationStatus.optional(),
-      limit: limit(100, maxPageSize),
-      after: uuidParameter.optional().meta({ description: "`next` of the previous page." }),
+      ...paged(100, maxPageSize),
     }),
     answers: { 200: answer("a page of installations", installationPage), 404: "no such app" },
-    handle({ query: { app, organization_id: organizationId, status, limit: size, after = "" }, ...call }) {
+    handle({ query: { app, organization_id: organizationId, status, ...query }, ...call }) {
       if (app !== undefined && index.app(app) === undefined) throw new AppError("NOT_FOUND", `no app ${app}`);
       const candidates = organizationId === undefined ? index.installations() : index.installationsOf(organizationId);
       const wanted = [...candidates].filter(
-        (candidate) =>
-          candidate.uuid > after && candidate.app === (app ?? candidate.app) && candidate.status === (status ?? candidate.status),
+        (candidate) => candidate.app === (app ?? candidate.app) && candidate.status === (status ?? candidate.status),
       );
-      wanted.sort((a, b) => (a.uuid < b.uuid ? -1 : 1));
-      const items = wanted.slice(0, size);
+      const { items, next } = pageOfAll(wanted, positionOfInstallation, query);
       const view = viewFor(call);
-      return {
-        status: 200,
-        body: { items: items.map((one) => installationView(one, view)), next: wanted.length > size ? items.at(-1)?.uuid : null },
-      };
+      return { status: 200, body: { items: items.map((one) => installationView(one, view)), next } };
     },
   });
 }

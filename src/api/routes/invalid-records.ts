@@ -1,13 +1,13 @@
 /** GET /v1/invalid-records: records of the registry bucket that can't be read. */
+import { z } from "zod";
 import type { InvalidRecord } from "../../registry/record-types.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import { invalidRecords as form } from "../schemas/operations.ts";
+import { paged, pageOfAll } from "../schemas/paging.ts";
 
 export interface InvalidRecordsDependencies {
   readonly invalidRecords: () => readonly InvalidRecord[];
 }
-
-const MAX_SHOWN = 1_000;
 
 export function invalidRecordsRoutes({ invalidRecords }: InvalidRecordsDependencies): Route[] {
   return [
@@ -16,14 +16,14 @@ export function invalidRecordsRoutes({ invalidRecords }: InvalidRecordsDependenc
       url: "/v1/invalid-records",
       access: "read",
       summary:
-        "Lists records in the registry bucket that can't be read: what is wrong with each, and whether an earlier revision is in force.",
-      answers: { 200: answer("the records by key, at most 1,000; usually none", form) },
-      handle() {
-        const all = [...invalidRecords()].sort((a, b) => (a.key < b.key ? -1 : 1));
-        const items = all
-          .slice(0, MAX_SHOWN)
-          .map(({ key, revision, problem, inForce }) => ({ key, revision, problem, earlier_in_force: inForce }));
-        return { status: 200, body: { total: all.length, items } };
+        "Lists records in the registry bucket that can't be read, newest first: what is wrong with each, and whether an earlier revision is in force.",
+      query: z.object(paged()),
+      answers: { 200: answer("a page of the records; usually none", form) },
+      handle({ query }) {
+        const all = invalidRecords();
+        const { items: shown, next } = pageOfAll(all, ({ revision }) => ({ at: revision, key: "" }), query);
+        const items = shown.map(({ key, revision, problem, inForce }) => ({ key, revision, problem, earlier_in_force: inForce }));
+        return { status: 200, body: { total: all.length, items, next } };
       },
     }),
   ];

@@ -3,14 +3,14 @@ import { z } from "zod";
 import { AppError } from "../../model/app-error.ts";
 import type { LiveOverview } from "../../overview/live-overview.ts";
 import { overviewJson, type ReadOverview, withOwnDeadLetters } from "../../overview/read-overview.ts";
-import { slugParameter, uuidParameter } from "../../registry/records.ts";
+import { slugParameter } from "../../registry/records.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
 import { type Answer, answer, jsonText, type Route, route } from "../http/route.ts";
 import type { BrokenOf } from "../ports.ts";
 import { installationStatus } from "../schemas/common.ts";
 import { installationsOfApp, liveOverview as liveOverviewForm, overview } from "../schemas/overview.ts";
-import { limit } from "../schemas/parameters.ts";
-import { installationView, viewFor } from "../schemas/records.ts";
+import { paged, pageOfAll } from "../schemas/paging.ts";
+import { installationView, positionOfInstallation, viewFor } from "../schemas/records.ts";
 
 const params = z.object({ slug: slugParameter });
 
@@ -92,27 +92,24 @@ export function overviewRoutes(dependencies: OverviewRoutesDependencies): Route[
       query: z.object({
         status: installationStatus.optional(),
         organization_id: z.string().min(1).optional(),
-        limit: limit(100, 1000),
-        after: uuidParameter.optional().meta({ description: "`next` of the previous page." }),
+        ...paged(),
       }),
-      answers: { 200: answer("a page of installations by uuid", installationsOfApp) },
+      answers: { 200: answer("a page of installations, newest first", installationsOfApp) },
       async handle({ params: { slug }, query, ...call }) {
         known(slug);
         const view = viewFor(call);
         const { subjectCounts } = await readOverview();
-        const wanted = [...index.installations()]
-          .filter(({ app, uuid }) => app === slug && uuid > (query.after ?? ""))
-          .filter(
-            ({ status, organizationId }) =>
-              (query.status ?? status) === status && (query.organization_id ?? organizationId) === organizationId,
-          )
-          .sort((a, b) => (a.uuid < b.uuid ? -1 : 1));
-        const items = wanted.slice(0, query.limit).map((installation) => ({
+        const wanted = [...index.installations()].filter(
+          ({ app, status, organizationId }) =>
+            app === slug && (query.status ?? status) === status && (query.organization_id ?? organizationId) === organizationId,
+        );
+        const { items: shown, next } = pageOfAll(wanted, positionOfInstallation, query);
+        const items = shown.map((installation) => ({
           ...installationView(installation, view),
           parked: subjectCounts && (subjectCounts.parkedOfInstallation.get(installation.uuid) ?? 0),
           broken: brokenOf(installation.uuid),
         }));
-        return { status: 200, body: { items, next: wanted.length > query.limit ? wanted[query.limit - 1]?.uuid : null } };
+        return { status: 200, body: { items, next } };
       },
     }),
   ];

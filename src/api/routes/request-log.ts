@@ -5,18 +5,18 @@ import type { EventLimits } from "../../model/event-reader.ts";
 import { jsonExceeds } from "../../model/json-limits.ts";
 import { membersOf } from "../../model/json-text.ts";
 import { withoutSecrets } from "../../model/redaction/safe-url.ts";
+import { epochMsOf } from "../../model/rfc3339.ts";
 import { parseRecord, RecordInvalid, slugParameter, uuidParameter } from "../../registry/records.ts";
 import type { Registry } from "../../registry/registry.ts";
 import type { LogRow } from "../../storage/log-row.ts";
 import type { QueryRequestLog } from "../../storage/request-log-query.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import type { CallTest } from "../ports.ts";
-import { eventType, flag, inOrder, limit, time } from "../schemas/parameters.ts";
+import { MAX_PAGE, type Position, paged, pageOfAll } from "../schemas/paging.ts";
+import { eventType, flag, inOrder, time } from "../schemas/parameters.ts";
 import { testResult, webhookRequestPage } from "../schemas/request-log.ts";
 
 const params = z.object({ slug: slugParameter });
-
-const cursor = z.string().regex(/^\d{4}-\d\d-\d\dT[\d:.]{5,20}Z~dlv_[0-9a-f]{32}~\d{1,9}$/, "wanted the `next` of a page");
 
 export interface RequestLogRoutesDependencies {
   readonly registry: Registry;
@@ -50,8 +50,7 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
           organization_id: z.string().min(1).optional(),
           start: time.optional().meta({ description: "Attempts that began at this time or later." }),
           end: time.optional().meta({ description: "Attempts that began before this time." }),
-          limit: limit(1000, 10_000),
-          after: cursor.optional().meta({ description: "`next` of the previous page." }),
+          ...paged(MAX_PAGE),
         }),
       ),
       answers: { 200: answer("a page of the request log", webhookRequestPage), 503: "Redis is unreachable" },
@@ -65,7 +64,7 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
           start: query.start ?? null,
           end: query.end ?? null,
         });
-        return { status: 200, body: pageAfter(rows, query.after, query.limit) };
+        return { status: 200, body: pageOfAll(rows, positionOf, query) };
       },
     }),
     route({
@@ -103,24 +102,8 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
   ];
 }
 
-/** New rows push old ones out between calls, so a cursor names a row, and its time in case the row is gone. */
-function pageAfter(rows: readonly LogRow[], after: string | undefined, size: number): { items: object[]; next: string | null } {
-  const from = after === undefined ? 0 : positionAfter(rows, after);
-  const items = rows.slice(from, from + size);
-  const last = items.at(-1);
-  return { items, next: last !== undefined && rows.length > from + size ? cursorOf(last) : null };
-}
-
-function positionAfter(rows: readonly LogRow[], after: string): number {
-  const found = rows.findIndex((row) => cursorOf(row) === after);
-  if (found !== -1) return found + 1;
-  const [date = ""] = after.split("~");
-  const older = rows.findIndex((row) => row.date < date);
-  return older === -1 ? rows.length : older;
-}
-
-function cursorOf({ date, delivery_id: deliveryId, attempt }: LogRow): string {
-  return `${date}~${deliveryId}~${attempt}`;
+function positionOf({ date, delivery_id: deliveryId, attempt }: LogRow): Position {
+  return { at: epochMsOf(date), key: `${deliveryId}~${attempt}` };
 }
 
 /** `data` stays the caller's JSON text, as in an event, so that number text and names such as __proto__ are kept. */

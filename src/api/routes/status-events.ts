@@ -5,7 +5,8 @@ import { AppError } from "../../model/app-error.ts";
 import { slugParameter } from "../../registry/records.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
 import { answer, type Route, route } from "../http/route.ts";
-import { limit, wholeNumber } from "../schemas/parameters.ts";
+import { paged, streamCursor } from "../schemas/paging.ts";
+import { inOrder, time } from "../schemas/parameters.ts";
 import { statusEventPage } from "../schemas/status-events.ts";
 
 const TOPICS: readonly StatusTopic[] = ["integration", "circuit", "delivery"];
@@ -35,23 +36,27 @@ export function statusEventRoutes({ statusHistory, index }: StatusEventRoutesDep
       url: "/v1/status-events",
       access: "read",
       summary: "Lists the status events of the last 30 days, newest first.",
-      query: z.object({
-        app: slugParameter.optional(),
-        topics: topics.optional(),
-        limit: limit(50, 500),
-        after: wholeNumber(1).optional().meta({ description: "`next` of the previous page." }),
-      }),
+      query: inOrder(
+        z.object({
+          app: slugParameter.optional(),
+          topics: topics.optional(),
+          start: time.optional().meta({ description: "Published at this time or later." }),
+          end: time.optional().meta({ description: "Published before this time." }),
+          ...paged(),
+        }),
+      ),
       answers: {
         200: answer("a page of status events (CloudEvents), each with its sequence in the stream", statusEventPage),
         404: "no such app, and no events of a removed one",
       },
       async handle({ query }) {
-        const filter = { app: query.app ?? null, topics: [...new Set(query.topics ?? TOPICS)] };
-        const { items, next } = await statusHistory.list(filter, query.after ?? null, query.limit);
+        const { app = null, start = null, end = null, cursor } = query;
+        const filter = { app, topics: [...new Set(query.topics ?? TOPICS)], start, end };
+        const { items, next } = await statusHistory.list(filter, cursor?.at ?? null, query.limit);
         // A removed app may still have past events.
-        if (items.length === 0 && query.after === undefined && filter.app !== null && index.app(filter.app) === undefined)
-          throw new AppError("NOT_FOUND", `no app ${filter.app}`);
-        return { status: 200, body: { items: items.map(({ sequence, event }) => ({ sequence, ...event })), next } };
+        if (items.length === 0 && cursor === undefined && app !== null && index.app(app) === undefined)
+          throw new AppError("NOT_FOUND", `no app ${app}`);
+        return { status: 200, body: { items: items.map(({ sequence, event }) => ({ sequence, ...event })), next: streamCursor(next) } };
       },
     }),
   ];

@@ -60,4 +60,4 @@ export const rotatedSecret = z
   })
   .meta({ id: "RotatedSecret", example: { slug: "acme-tracker", ...SECRETS, previous_valid_until: "2026-01-06T10:11:12.345Z" } });
 
-export const appPage = pageOf(app, "AppPage", "acme-tracker");
+export const appPage = pageOf(app, "AppPage", "1767607872345.acme-tracker");

@@ -40,10 +40,9 @@ export const recordMembers = {
 };
 export const recordTimes = { created_at: AT, updated_at: AT };
 
-/** A page of a list. `next` is given as `after` to get the following page. */
-export function pageOf<S extends z.ZodType>(items: S, id: string, next: string | number) {
-  const cursor = typeof next === "string" ? z.string() : z.int();
-  return z
-    .strictObject({ items: z.array(items), next: cursor.nullable().meta({ description: "Null: this is the last page." }) })
-    .meta({ id, example: { items: [items.meta()?.["example"]], next } });
+export const next = z.string().nullable().meta({ description: "The `cursor` of the following page. Null: this is the last page." });
+
+/** A page of a list. */
+export function pageOf<S extends z.ZodType>(items: S, id: string, cursor: string) {
+  return z.strictObject({ items: z.array(items), next }).meta({ id, example: { items: [items.meta()?.["example"]], next: cursor } });
 }

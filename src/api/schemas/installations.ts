@@ -40,7 +40,7 @@ export const discarded = z
   })
   .meta({ id: "Discarded", example: { discarded: 12 } });
 
-export const installationPage = pageOf(installation, "InstallationPage", UUID);
+export const installationPage = pageOf(installation, "InstallationPage", `1767607872345.${UUID}`);
 
 export const integrationHealth = z
   .strictObject({

@@ -1,6 +1,6 @@
 /** Answers for operators: health, readiness, metrics, invalid records. */
 import { z } from "zod";
-import { count } from "./common.ts";
+import { count, next } from "./common.ts";
 
 export const health = z.strictObject({ status: z.literal("ok") }).meta({ id: "Health", example: { status: "ok" } });
 
@@ -34,11 +34,13 @@ export const invalidRecords = z
         earlier_in_force: z.boolean().meta({ description: "False: the record is ignored until it is written again." }),
       }),
     ),
+    next,
   })
   .meta({
     id: "InvalidRecords",
     example: {
       total: 1,
       items: [{ key: "app.acme-tracker", revision: 17, problem: "it is not JSON in UTF-8", earlier_in_force: true }],
+      next: null,
     },
   });

@@ -1,7 +1,7 @@
 /** Answers that the dashboard shows: the overview, and the installations of an app. */
 import { z } from "zod";
 import { CIRCUIT_STATES } from "../../model/circuit-state.ts";
-import { AT, brokenReason, brokenReasonExample, count, installationStatus, time, UUID } from "./common.ts";
+import { AT, brokenReason, brokenReasonExample, count, installationStatus, next, time, UUID } from "./common.ts";
 
 const HOUR = "2026-01-04T11:00:00.000Z";
 
@@ -84,7 +84,7 @@ export const installationsOfApp = z
           .meta({ description: "Null when it is not broken." }),
       }),
     ),
-    next: z.string().nullable().meta({ description: "Null: this is the last page." }),
+    next,
   })
   .meta({
     id: "InstallationsOfApp",

@@ -47,10 +47,6 @@ export function wholeNumber(least: number, most = LARGEST): z.ZodType<number> {
     .meta({ type: "integer", minimum: least, maximum: most });
 }
 
-export function limit(byDefault: number, most: number): z.ZodType<number> {
-  return wholeNumber(1, most).default(Math.min(byDefault, most));
-}
-
 /** An object with a time span: `start` ≤ t < `end`. */
 export function inOrder<S extends z.ZodType<{ start?: number | null | undefined; end?: number | null | undefined }>>(schema: S): S {
   return schema.refine(({ start, end }) => start == null || end == null || start <= end, {

@@ -6,6 +6,7 @@ import { REDACTED, redactedUrl } from "../../model/redaction/redacted-url.ts";
 import type { Precondition } from "../../registry/record-tag.ts";
 import { RecordInvalid } from "../../registry/records.ts";
 import type { Call } from "../http/route.ts";
+import type { Position } from "./paging.ts";
 
 /** The members of a record that a caller may see. */
 export interface View {
@@ -52,6 +53,10 @@ export function installationView(installation: Installation, view: View): object
     created_at: timeOrNull(installation.createdAt),
     updated_at: timeOrNull(installation.updatedAt),
   };
+}
+
+export function positionOfInstallation({ uuid, createdAt }: Installation): Position {
+  return { at: createdAt ?? 0, key: uuid };
 }
 
 /** Added to a record's answer when its newest value can't be read. */

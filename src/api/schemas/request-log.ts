@@ -73,4 +73,4 @@ export const testResult = z
     },
   });
 
-export const webhookRequestPage = pageOf(webhookRequest, "WebhookRequestPage", `2026-01-05T10:11:12.345Z~${DELIVERY_ID}~1`);
+export const webhookRequestPage = pageOf(webhookRequest, "WebhookRequestPage", `1767607872345.${DELIVERY_ID}~1`);

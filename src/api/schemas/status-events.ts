@@ -1,6 +1,6 @@
 /** Past status events. */
 import { z } from "zod";
-import { AT, time } from "./common.ts";
+import { AT, next, time } from "./common.ts";
 
 /** Loose, because schemas/<type>.json describes the data of each type. */
 export const statusEventPage = z
@@ -18,7 +18,7 @@ export const statusEventPage = z
         data: z.looseObject({ app: z.string() }),
       }),
     ),
-    next: z.int().nullable().meta({ description: "Null: this is the last page." }),
+    next,
   })
   .meta({
     id: "StatusEventPage",

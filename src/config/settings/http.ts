@@ -35,7 +35,7 @@ export const HTTP_SETTINGS = {
   HTTP_MAX_BODY_SIZE: size("1MiB", { group: HTTP, about: "Largest body of a request; a larger one gets 413." }),
   HTTP_MAX_HEADER_SIZE: size("16KiB", { group: HTTP, about: "Total size of a request's headers; more gets 431." }, 1024),
   HTTP_MAX_HEADERS: integer("100", { group: HTTP, about: "Number of a request's headers; more gets 431." }, 10, 1000),
-  HTTP_MAX_PAGE_SIZE: integer("1000", { group: HTTP, about: "Apps, installations or dead letters in one response." }, 1, 10_000),
+  HTTP_MAX_PAGE_SIZE: integer("1000", { group: HTTP, about: "Apps, installations or dead letters in one response." }, 1, 1_000),
   ENCRYPTION_KEY: optional({
     parse: parseEncryptionKey,
     form: "`<key id>:<32 bytes, hex or base64>`",

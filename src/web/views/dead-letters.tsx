@@ -34,17 +34,14 @@ export function DeadLettersPage({ place }: { place: Place }) {
 /** @param app null: all apps */
 export function DeadLetters({ app, place }: { app: string | null; place: Place }) {
   const { can, feed } = useGround();
-  const { type = "", since = "", after = "", open } = place.query;
+  const { type = "", since = "", cursor = "", open } = place.query;
   const slug = app ?? place.query["app"] ?? "";
   const [selected, setSelected] = useState<ReadonlySet<number>>(new Set());
   const [replaying, setReplaying] = useState<"selected" | "all" | null>(null);
-  const page = useLoad([slug, type, since, after].join(" "), (signal) =>
-    call<DeadLetterPage>(
-      withQuery("v1/dead-letters", { app: slug, event_type: type, start: sinceStart(since), order: "newest", after, limit: PAGE }),
-      {
-        signal,
-      },
-    ),
+  const page = useLoad([slug, type, since, cursor].join(" "), (signal) =>
+    call<DeadLetterPage>(withQuery("v1/dead-letters", { app: slug, event_type: type, start: sinceStart(since), cursor, limit: PAGE }), {
+      signal,
+    }),
   );
   const deadLetters = page.value?.items ?? [];
   const selectedRows = deadLetters.filter(({ sequence }) => selected.has(sequence));
@@ -75,7 +72,7 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
               list="apps"
               placeholder="All apps"
               defaultValue={slug}
-              onChange={(event) => setQuery({ app: event.currentTarget.value.trim() || null, after: null })}
+              onChange={(event) => setQuery({ app: event.currentTarget.value.trim() || null, cursor: null })}
             />
             <datalist id="apps">
               {apps.map((one) => (
@@ -90,12 +87,12 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
             type="search"
             placeholder="All event types"
             defaultValue={type}
-            onChange={(event) => setQuery({ type: event.currentTarget.value.trim() || null, after: null })}
+            onChange={(event) => setQuery({ type: event.currentTarget.value.trim() || null, cursor: null })}
           />
         </label>
         <label class="control">
           <span class="hidden">Time</span>
-          <select value={since} onChange={(event) => setQuery({ since: event.currentTarget.value || null, after: null })}>
+          <select value={since} onChange={(event) => setQuery({ since: event.currentTarget.value || null, cursor: null })}>
             {SINCE_OPTIONS.map(({ value, text }) => (
               <option key={value} value={value}>
                 {text}
@@ -124,12 +121,12 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
       {page.error !== null && <Failed what="The dead letters" error={page.error} retry={page.reload} />}
       {page.value === null && page.error === null && <Loading what="the dead letters" />}
       {page.value !== null && deadLetters.length === 0 && (
-        <Empty title={isFiltered || after !== "" ? "No matching dead letters." : "There are no dead letters."}>
-          {isFiltered || after !== "" ? (
+        <Empty title={isFiltered || cursor !== "" ? "No matching dead letters." : "There are no dead letters."}>
+          {isFiltered || cursor !== "" ? (
             <button
               type="button"
               class="button"
-              onClick={() => setQuery({ type: null, since: null, after: null, ...(app === null ? { app: null } : {}) })}
+              onClick={() => setQuery({ type: null, since: null, cursor: null, ...(app === null ? { app: null } : {}) })}
             >
               Show all
             </button>
@@ -216,12 +213,12 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
           </table>
         </div>
       )}
-      {(after !== "" || page.value?.next) && (
+      {(cursor !== "" || page.value?.next) && (
         <div class="pager">
-          <button type="button" class="button" disabled={after === ""} onClick={() => setQuery({ after: null })}>
+          <button type="button" class="button" disabled={cursor === ""} onClick={() => setQuery({ cursor: null })}>
             Newest
           </button>
-          <button type="button" class="button" disabled={!page.value?.next} onClick={() => setQuery({ after: String(page.value?.next) })}>
+          <button type="button" class="button" disabled={!page.value?.next} onClick={() => setQuery({ cursor: page.value?.next ?? null })}>
             Older
           </button>
         </div>

@@ -28,10 +28,10 @@ const RULE_TEXTS: ReadonlyMap<string, string> = new Map(
 export function Installations({ row, place }: { row: AppRow; place: Place }) {
   const { slug } = row;
   const { feed } = useGround();
-  const { status = "all", after = "", installation } = place.query;
+  const { status = "all", cursor = "", installation } = place.query;
   const filter = status === "all" ? null : status;
-  const page = useLoad(`${slug} ${status} ${after}`, (signal) =>
-    call<InstallationsOfApp>(withQuery(`v1/apps/${slug}/installations`, { status: filter, after, limit: 50 }), { signal }),
+  const page = useLoad(`${slug} ${status} ${cursor}`, (signal) =>
+    call<InstallationsOfApp>(withQuery(`v1/apps/${slug}/installations`, { status: filter, cursor, limit: 50 }), { signal }),
   );
   useEffect(() => feed.onStatus(({ type, data }) => type.startsWith("integration.") && data.app === slug && page.reload()), [page.reload]);
   const [asked, setAsked] = useState<{ action: Action; installation: InstallationRow } | null>(null);
@@ -53,7 +53,7 @@ export function Installations({ row, place }: { row: AppRow; place: Place }) {
             { value: "broken", text: `Broken ${broken}` },
             { value: "disabled", text: `Disabled ${disabled}` },
           ]}
-          onChange={(next) => setQuery({ status: next === "all" ? null : next, after: null })}
+          onChange={(next) => setQuery({ status: next === "all" ? null : next, cursor: null })}
         />
       </div>
       {page.error !== null && <Failed what="The installations" error={page.error} retry={page.reload} />}
@@ -98,12 +98,12 @@ export function Installations({ row, place }: { row: AppRow; place: Place }) {
           </table>
         </div>
       )}
-      {(after !== "" || page.value?.next) && (
+      {(cursor !== "" || page.value?.next) && (
         <div class="pager">
-          <button type="button" class="button" disabled={after === ""} onClick={() => setQuery({ after: null })}>
+          <button type="button" class="button" disabled={cursor === ""} onClick={() => setQuery({ cursor: null })}>
             First page
           </button>
-          <button type="button" class="button" disabled={!page.value?.next} onClick={() => setQuery({ after: String(page.value?.next) })}>
+          <button type="button" class="button" disabled={!page.value?.next} onClick={() => setQuery({ cursor: page.value?.next ?? null })}>
             Next page
           </button>
         </div>

@@ -45,8 +45,8 @@ export function Timeline({ app, place }: { app: string | null; place: Place }) {
   const [fresh, setFresh] = useState<readonly StatusEventItem[]>([]);
   const [older, setOlder] = useState<{ key: string; pages: ReadonlyArray<StatusEventPage> }>({ key: "", pages: [] });
   const key = `${app} ${shown.topics}`;
-  const load = (after: number | null, signal?: AbortSignal): Promise<StatusEventPage> =>
-    call<StatusEventPage>(withQuery("v1/status-events", { app, topics: shown.topics, after, limit: PAGE }), signal ? { signal } : {});
+  const load = (cursor: string | null, signal?: AbortSignal): Promise<StatusEventPage> =>
+    call<StatusEventPage>(withQuery("v1/status-events", { app, topics: shown.topics, cursor, limit: PAGE }), signal ? { signal } : {});
   const first = useLoad(key, (signal) => load(null, signal));
   useEffect(() => onStatus((event) => setFresh((before) => [event, ...before].slice(0, PAGE))), [onStatus]);
 
