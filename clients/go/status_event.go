@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // StatusEventType is `<subject>.<change>`.
@@ -18,14 +19,23 @@ const (
 	CircuitClosed        StatusEventType = "circuit.closed"
 	DeliveryExhausted    StatusEventType = "delivery.exhausted"
 	DeliveryRejected     StatusEventType = "delivery.rejected"
+	DeliverySuppressed   StatusEventType = "delivery.suppressed"
+	AppFailing           StatusEventType = "app.failing"
+	AppHealthy           StatusEventType = "app.healthy"
 )
 
 // StatusEventTypes has all of them.
 func StatusEventTypes() []StatusEventType {
 	return []StatusEventType{
 		IntegrationBroken, IntegrationRecovered, IntegrationDisabled, IntegrationEnabled,
-		CircuitOpened, CircuitClosed, DeliveryExhausted, DeliveryRejected,
+		CircuitOpened, CircuitClosed, DeliveryExhausted, DeliveryRejected, DeliverySuppressed,
+		AppFailing, AppHealthy,
 	}
+}
+
+// concernsApp reports whether events of the type concern an app and no single installation.
+func (t StatusEventType) concernsApp() bool {
+	return strings.HasPrefix(string(t), "app.") || strings.HasPrefix(string(t), "circuit.") || t == DeliverySuppressed
 }
 
 // StatusEvent is a CloudEvent with the members of schemas/<type>.json. A later version may add members.
@@ -112,6 +122,28 @@ type GivenUpData struct {
 	DashboardURL     *string `json:"dashboard_url"`
 }
 
+// SuppressedData is of a delivery.suppressed: events of a minute that were not published, because there were too many.
+type SuppressedData struct {
+	App          string  `json:"app"`
+	Count        int     `json:"count"`
+	Since        string  `json:"since"`
+	Until        string  `json:"until"`
+	DashboardURL *string `json:"dashboard_url"`
+}
+
+// AppHealthData is of an app.failing or .healthy: the app's attempts of the last 15 minutes.
+type AppHealthData struct {
+	App string `json:"app"`
+	// Since is when the app began to fail.
+	Since         string  `json:"since"`
+	Attempts      int     `json:"attempts"`
+	Failures      int     `json:"failures"`
+	LastSuccessAt *string `json:"last_success_at"`
+	// ByCode counts failures by response code; "0": no response.
+	ByCode       map[string]int `json:"by_code"`
+	DashboardURL *string        `json:"dashboard_url"`
+}
+
 // Broken reads the data of an integration.broken.
 func (e StatusEvent) Broken() (BrokenData, error) {
 	return dataAs[BrokenData](e, IntegrationBroken)
@@ -130,6 +162,16 @@ func (e StatusEvent) Circuit() (CircuitData, error) {
 // GivenUp reads the data of a delivery.exhausted or .rejected.
 func (e StatusEvent) GivenUp() (GivenUpData, error) {
 	return dataAs[GivenUpData](e, DeliveryExhausted, DeliveryRejected)
+}
+
+// Suppressed reads the data of a delivery.suppressed.
+func (e StatusEvent) Suppressed() (SuppressedData, error) {
+	return dataAs[SuppressedData](e, DeliverySuppressed)
+}
+
+// AppHealth reads the data of an app.failing or .healthy.
+func (e StatusEvent) AppHealth() (AppHealthData, error) {
+	return dataAs[AppHealthData](e, AppFailing, AppHealthy)
 }
 
 func dataAs[Data any](event StatusEvent, types ...StatusEventType) (Data, error) {

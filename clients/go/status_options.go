@@ -81,14 +81,13 @@ func (o StatusOptions) checked() (StatusOptions, error) {
 			return o, publishInvalid("%s: found %s, wanted %s", option.name, quote(option.value), option.wanted)
 		}
 	}
-	isOfCircuit := func(change StatusEventType) bool { return strings.HasPrefix(string(change), "circuit.") }
 	for _, change := range o.Changes {
 		if !slices.Contains(StatusEventTypes(), change) {
 			return o, publishInvalid("changes: found %q, wanted some of %v", o.Changes, StatusEventTypes())
 		}
 	}
-	if o.InstallationUUID != "" && len(o.Changes) > 0 && !slices.ContainsFunc(o.Changes, func(change StatusEventType) bool { return !isOfCircuit(change) }) {
-		return o, publishInvalid("changes: found %q, wanted one of an installation: a circuit is an app's, and never has installation_uuid", o.Changes)
+	if o.InstallationUUID != "" && len(o.Changes) > 0 && !slices.ContainsFunc(o.Changes, func(change StatusEventType) bool { return !change.concernsApp() }) {
+		return o, publishInvalid("changes: found %q, wanted a change of an installation: these concern a whole app", o.Changes)
 	}
 	if o.MaxInFlight < 0 || o.MaxInFlight > mostInFlight {
 		return o, publishInvalid("max_in_flight: found %d, wanted an integer from 1 to %d", o.MaxInFlight, mostInFlight)
@@ -121,7 +120,7 @@ func (o StatusOptions) filterSubject() string {
 		return ofApp + "." + o.InstallationUUID
 	case eventType == "*.*":
 		return o.SubjectPrefix + ".status.>"
-	case strings.HasPrefix(eventType, "circuit."):
+	case StatusEventType(eventType).concernsApp():
 		return ofApp
 	default:
 		return ofApp + ".*"

@@ -455,6 +455,18 @@ func checkData(t *testing.T, event StatusEvent) {
 		if (data.Reason == nil) != (event.Type == CircuitClosed) {
 			t.Errorf("found %+v", data)
 		}
+	case AppFailing, AppHealthy:
+		data, failed := event.AppHealth()
+		app, err = data.App, failed
+		if data.ByCode["404"]+data.ByCode["0"] != data.Failures || data.LastSuccessAt == nil {
+			t.Errorf("found %+v", data)
+		}
+	case DeliverySuppressed:
+		data, failed := event.Suppressed()
+		app, err = data.App, failed
+		if data.Count != 200 {
+			t.Errorf("found %+v", data)
+		}
 	default:
 		data, failed := event.GivenUp()
 		app, err = data.App, failed

@@ -6,7 +6,7 @@ import { messageOf } from "../model/app-error.ts";
 import { STATUS_EVENT_TYPES, type StatusEvent } from "../model/status-event.ts";
 import { choice, command, value } from "./command.ts";
 import { CommandFailed } from "./exit-codes.ts";
-import { milliseconds, time } from "./format.ts";
+import { counted, milliseconds, time } from "./format.ts";
 import { type Output, oneLine, type Style } from "./output.ts";
 import { pastTime, positive } from "./values.ts";
 
@@ -14,9 +14,11 @@ const STYLES: ReadonlyMap<string, Style> = new Map(
   Object.entries({
     broken: "red",
     opened: "red",
+    failing: "red",
     recovered: "green",
     closed: "green",
     enabled: "green",
+    healthy: "green",
   }),
 );
 
@@ -25,7 +27,7 @@ const COUNT_TIMEOUT_MS = 10_000;
 
 export const statusCommand = command({
   name: "status",
-  summary: "Follows status events: broken and recovered integrations, circuits, dead letters.",
+  summary: "Follows status events: broken and recovered integrations, failing apps, circuits, dead letters.",
   usesApi: false,
   options: {
     app: value("slug", "Only events of this app."),
@@ -79,6 +81,10 @@ export const statusCommand = command({
   },
 });
 
+function codeName(code: string): string {
+  return code === "0" ? "no response" : code;
+}
+
 function show(output: Output, event: StatusEvent): void {
   const [, change = ""] = event.type.split(".");
   const parts = [
@@ -107,6 +113,20 @@ function detail(event: StatusEvent): string {
         ? ""
         : `${reason.failures} of ${reason.attempts} attempts failed; next probe ${until === null ? "soon" : time(until)}`;
     }
+    case "app.failing":
+    case "app.healthy": {
+      const { since, attempts, failures, by_code: codes, last_success_at: lastSuccess } = event.data;
+      const began = event.type === "app.failing" ? `since ${time(since)}: ` : "";
+      const byCode =
+        failures === 0
+          ? ""
+          : ` (${Object.entries(codes)
+              .map(([code, count]) => `${codeName(code)} ×${count}`)
+              .join(", ")})`;
+      return `${began}${failures} of ${attempts} failed${byCode}; last success ${lastSuccess === null ? "unknown" : time(lastSuccess)}`;
+    }
+    case "delivery.suppressed":
+      return `${counted(event.data.count, "more dead letter")} since ${time(event.data.since)}`;
     case "delivery.exhausted":
     case "delivery.rejected": {
       const { event_type: type, delivery_id: id, attempts, reason, last_error: error } = event.data;

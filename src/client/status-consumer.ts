@@ -2,7 +2,7 @@
 import { AckPolicy, type ConsumerInfo, DeliverPolicy, ErrorCode, type JetStreamManager, NatsError, nanos } from "nats";
 import { createSubjects } from "../jetstream/subjects.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
-import type { StatusEventType } from "../model/status-event.ts";
+import { concernsApp, type StatusEventType } from "../model/status-event.ts";
 
 export interface StatusFilter {
   readonly changes?: readonly StatusEventType[];
@@ -100,5 +100,5 @@ export function filterSubject({
   const subjects = createSubjects(prefix);
   const type = changes?.length === 1 ? (changes[0] ?? "*.*") : "*.*";
   if (installationUuid !== undefined) return subjects.status(type, app, installationUuid);
-  return type === "*.*" ? subjects.allStatus : subjects.status(type, app, type.startsWith("circuit.") ? null : "*");
+  return type === "*.*" ? subjects.allStatus : subjects.status(type, app, concernsApp(type) ? null : "*");
 }

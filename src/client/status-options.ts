@@ -2,7 +2,7 @@
 import { inspect } from "node:util";
 import { APP_SLUG, INSTALLATION_UUID } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
-import { STATUS_EVENT_TYPES, type StatusEventOf, type StatusEventType } from "../model/status-event.ts";
+import { concernsApp, STATUS_EVENT_TYPES, type StatusEventOf, type StatusEventType } from "../model/status-event.ts";
 import { SUBJECT_PREFIX, SUBJECT_PREFIX_FORM } from "../model/subject-prefix.ts";
 import type { NatsSource } from "./connection.ts";
 
@@ -71,12 +71,11 @@ export function checkStatusOptions<Type extends StatusEventType>(options: Subscr
     const known = `some of ${STATUS_EVENT_TYPES.join(", ")}`;
     wants(Array.isArray(changes) && changes.length > 0, "changes", changes, known);
     for (const change of changes) wants(STATUS_EVENT_TYPES.includes(change), "changes", change, known);
-    const areAllOfCircuits = changes.every((change) => change.startsWith("circuit."));
     wants(
-      installationUuid === undefined || !areAllOfCircuits,
+      installationUuid === undefined || !changes.every(concernsApp),
       "changes",
       changes,
-      "a change of an installation: with installationUuid, a circuit's event, which belongs to an app, never arrives",
+      "a change of an installation: with installationUuid, an event that concerns a whole app never arrives",
     );
   }
   const isTime = startAt instanceof Date && !Number.isNaN(startAt.getTime());

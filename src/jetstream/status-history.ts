@@ -2,14 +2,11 @@
 
 import type { JetStreamManager, NatsConnection } from "nats";
 import { epochMsOf } from "../model/rfc3339.ts";
-import type { StatusEvent } from "../model/status-event.ts";
+import type { StatusEvent, StatusTopic } from "../model/status-event.ts";
 import { orUnreachable } from "./or-unreachable.ts";
 import { readBackwards } from "./read-newest.ts";
 import { type StreamMessage, textOf } from "./read-stream.ts";
 import type { Subjects } from "./subjects.ts";
-
-/** The first part of an event's type. */
-export type StatusTopic = "integration" | "circuit" | "delivery";
 
 export interface StatusHistoryFilter {
   /** Null: all apps. */
@@ -40,14 +37,14 @@ export interface StatusHistory {
 export function createStatusHistory(
   connection: NatsConnection,
   manager: JetStreamManager,
-  { streams, statusFilter, allStatus }: Subjects,
+  { streams, statusFilters, allStatus }: Subjects,
 ): StatusHistory {
   return {
     async list({ app, topics, start, end }, before, limit) {
       const isWithin = ({ storedAt }: StreamMessage): boolean => storedAt >= (start ?? 0) && storedAt < (end ?? Number.POSITIVE_INFINITY);
       const page = {
         stream: streams.status,
-        subjects: topics.map((topic) => statusFilter(topic, app)),
+        subjects: topics.flatMap((topic) => statusFilters(topic, app)),
         ...{ before, limit, take: (message: StreamMessage) => (isWithin(message) ? read(textOf(message.data)) : null) },
       };
       const { items, next } = await orUnreachable(readBackwards(connection, manager, page));

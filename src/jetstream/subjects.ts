@@ -2,6 +2,7 @@
  * The name of every subject, stream, bucket and consumer (docs/design.md 3.1), derived from the prefix. Subjects are formatted and
  * parsed here and nowhere else. A parser returns null for a subject of another form.
  */
+import type { StatusTopic } from "../model/status-event.ts";
 
 export interface EventSubject {
   readonly resource: string;
@@ -65,8 +66,8 @@ export interface Subjects {
   /** @param app null: all dead letters */
   deadLettersFilter(app: string | null): string;
 
-  /** @param app null: all apps */
-  statusFilter(topic: "integration" | "circuit" | "delivery", app: string | null): string;
+  /** Events of apps, and of their installations. @param app null: all apps */
+  statusFilters(topic: StatusTopic, app: string | null): readonly string[];
   readonly allStatus: string;
 
   /** Asks the owner of the queues which deliveries it is attempting. Neither this subject nor the next belongs to a stream. */
@@ -155,7 +156,11 @@ export function createSubjects(prefix: string): Subjects {
     },
     deadLettersFilter: (app) => deadLettersOf(app ?? "*"),
 
-    statusFilter: (topic, app) => `${prefix}.status.${topic}.*.${app ?? "*"}${topic === "circuit" ? "" : ".*"}`,
+    statusFilters(topic, app) {
+      const ofApp = `${prefix}.status.${topic}.*.${app ?? "*"}`;
+      if (topic === "delivery") return [ofApp, `${ofApp}.*`];
+      return [topic === "integration" ? `${ofApp}.*` : ofApp];
+    },
     allStatus: `${prefix}.status.>`,
 
     inFlight: `${prefix}.in-flight`,

@@ -1,7 +1,8 @@
 /**
  * Status events: CloudEvents 1.0 in JSON (docs/design.md 3.7), snake_case as on the wire. Only the functions below create them. The
- * id is `<uuid or slug>:<n>` for status changes and `<delivery id>:<generation>:<change>` for deliveries that were given up, so that
- * a second publish has the same id.
+ * id is `<uuid or slug>:<n>` for changes of an integration or a circuit, `<slug>:health:<n>` for an app's health,
+ * `<delivery id>:<generation>:<change>` for deliveries that were given up, and `<slug>:suppressed:<time>` for events that were
+ * suppressed, so that a second publish has the same id.
  */
 import type { InstallationStatus } from "./app.ts";
 import type { CircuitStateName } from "./circuit-state.ts";
@@ -90,6 +91,31 @@ export interface GivenUpData {
   readonly dashboard_url: string | null;
 }
 
+/** The app's attempts of the last 15 minutes. */
+export interface AppHealthData {
+  readonly app: string;
+  /** RFC 3339: when the app began to fail. */
+  readonly since: string;
+  readonly attempts: number;
+  /** Attempts that were not delivered. */
+  readonly failures: number;
+  /** RFC 3339; null: none is known. */
+  readonly last_success_at: string | null;
+  /** Response code → failures; "0": no response. */
+  readonly by_code: Readonly<Record<string, number>>;
+  readonly dashboard_url: string | null;
+}
+
+export interface SuppressedData {
+  readonly app: string;
+  /** Number of `delivery.*` events that were not published. */
+  readonly count: number;
+  /** RFC 3339: the minute of the events. */
+  readonly since: string;
+  readonly until: string;
+  readonly dashboard_url: string | null;
+}
+
 interface DataOf {
   readonly "integration.broken": BrokenData;
   readonly "integration.recovered": StatusChangedData;
@@ -99,6 +125,9 @@ interface DataOf {
   readonly "circuit.closed": CircuitData;
   readonly "delivery.exhausted": GivenUpData;
   readonly "delivery.rejected": GivenUpData;
+  readonly "delivery.suppressed": SuppressedData;
+  readonly "app.failing": AppHealthData;
+  readonly "app.healthy": AppHealthData;
 }
 
 export type StatusEventType = keyof DataOf;
@@ -115,7 +144,20 @@ export const STATUS_EVENT_TYPES: readonly StatusEventType[] = [
   "circuit.closed",
   "delivery.exhausted",
   "delivery.rejected",
+  "delivery.suppressed",
+  "app.failing",
+  "app.healthy",
 ];
+
+/** The first part of an event's type. */
+export const STATUS_TOPICS = ["integration", "circuit", "delivery", "app"] as const;
+
+export type StatusTopic = (typeof STATUS_TOPICS)[number];
+
+/** Whether events of the type concern an app and no single installation. */
+export function concernsApp(type: string): boolean {
+  return /^(?:app|circuit)\.|^delivery\.suppressed$/.test(type);
+}
 
 /** The members of a status event other than its data. */
 export interface StatusEventFacts {
@@ -144,6 +186,14 @@ export function circuitChanged(facts: StatusEventFacts, change: "opened" | "clos
 
 export function deliveryGivenUp(facts: StatusEventFacts, change: "exhausted" | "rejected", data: GivenUpData): StatusEvent {
   return cloudEvent(facts, `delivery.${change}`, data.delivery_id, data);
+}
+
+export function deliveriesSuppressed(facts: StatusEventFacts, data: SuppressedData): StatusEvent {
+  return cloudEvent(facts, "delivery.suppressed", data.app, data);
+}
+
+export function appHealthChanged(facts: StatusEventFacts, change: "failing" | "healthy", data: AppHealthData): StatusEvent {
+  return cloudEvent(facts, `app.${change}`, data.app, data);
 }
 
 function cloudEvent<Type extends StatusEventType>(

@@ -82,6 +82,26 @@ const givenUp = z.object({
   dashboard_url: dashboardUrl,
 });
 
+const suppressed = z.object({
+  app,
+  count: z.int().min(1).meta({ description: "Number of `delivery.*` events that were not published." }),
+  since: time.meta({ description: "Start of the minute: its first `delivery.*` event." }),
+  until: time,
+  dashboard_url: dashboardUrl,
+});
+
+const appHealth = z
+  .object({
+    app,
+    since: time.meta({ description: "When the app began to fail." }),
+    attempts: count,
+    failures: count.meta({ description: "Attempts that were not delivered, whatever the answer." }),
+    last_success_at: time.nullable().meta({ description: "Null: none within 31 days." }),
+    by_code: z.record(z.string().regex(/^\d{1,3}$/), count).meta({ description: "Response code → failures; `0`: no response." }),
+    dashboard_url: dashboardUrl,
+  })
+  .meta({ description: "The attempts of the last 15 minutes, without those that failed for a reason on Posthorn's side." });
+
 function cloudEvent<Type extends StatusEventType, Data extends z.ZodType>(type: Type, subject: string, data: Data, description: string) {
   return z
     .object({
@@ -99,6 +119,7 @@ function cloudEvent<Type extends StatusEventType, Data extends z.ZodType>(type: 
 
 const ofInstallation = "The installation's uuid.";
 const ofDelivery = "The delivery's id.";
+const ofApp = "The app's slug.";
 
 const SCHEMAS = {
   "integration.broken": cloudEvent(
@@ -110,14 +131,32 @@ const SCHEMAS = {
   "integration.recovered": cloudEvent("integration.recovered", ofInstallation, changed, "A broken integration works again."),
   "integration.disabled": cloudEvent("integration.disabled", ofInstallation, changed, "A person has disabled the integration."),
   "integration.enabled": cloudEvent("integration.enabled", ofInstallation, changed, "A person has enabled a disabled integration."),
-  "circuit.opened": cloudEvent("circuit.opened", "The app's slug.", circuit, "The app is down; its deliveries wait."),
-  "circuit.closed": cloudEvent("circuit.closed", "The app's slug.", circuit, "The app answers again."),
+  "circuit.opened": cloudEvent("circuit.opened", ofApp, circuit, "The app is down; its deliveries wait."),
+  "circuit.closed": cloudEvent("circuit.closed", ofApp, circuit, "The app answers again."),
   "delivery.exhausted": cloudEvent("delivery.exhausted", ofDelivery, givenUp, "The delivery is in dead letters after its last attempt."),
   "delivery.rejected": cloudEvent(
     "delivery.rejected",
     ofDelivery,
     givenUp,
     "The delivery is in dead letters before its last scheduled attempt; `reason` says why.",
+  ),
+  "delivery.suppressed": cloudEvent(
+    "delivery.suppressed",
+    ofApp,
+    suppressed,
+    "An app had more than 100 `delivery.*` events within a minute; the others were not published.",
+  ),
+  "app.failing": cloudEvent(
+    "app.failing",
+    ofApp,
+    appHealth,
+    "At least half of the app's attempts of the last 15 minutes (at least 20) were not delivered.",
+  ),
+  "app.healthy": cloudEvent(
+    "app.healthy",
+    ofApp,
+    appHealth,
+    "Of a failing app's attempts of the last 15 minutes, less than a quarter were not delivered.",
   ),
 } as const satisfies { readonly [Type in StatusEventType]: z.ZodType<StatusEventOf<Type>> };
 

@@ -1,4 +1,6 @@
 /** Status events in words. */
+import { failureText } from "./failure-text.ts";
+import { counted } from "./format.ts";
 import type { StatusEventItem } from "./wire.ts";
 
 export interface StatusText {
@@ -14,6 +16,8 @@ interface Facts {
   readonly attempts?: number;
   readonly last_error?: string | null;
   readonly open_until?: string | null;
+  readonly by_code?: Readonly<Record<string, number>>;
+  readonly count?: number;
 }
 
 export function topicOf(type: string): string {
@@ -39,6 +43,16 @@ export function describe({ type, data }: Pick<StatusEventItem, "type" | "data">)
       return { kind: "warn", title: "Delivery given up", detail: givenUpDetail(facts) };
     case "delivery.rejected":
       return { kind: "warn", title: `Delivery ${rejectionText(facts.reason)}`, detail: givenUpDetail(facts) };
+    case "delivery.suppressed":
+      return {
+        kind: "warn",
+        title: `${counted(facts.count ?? 0, "more delivery", "more deliveries")} given up`,
+        detail: "within the same minute",
+      };
+    case "app.failing":
+      return { kind: "bad", title: "App failing", detail: healthDetail(facts) };
+    case "app.healthy":
+      return { kind: "ok", title: "App healthy", detail: healthDetail(facts) };
     default:
       return { kind: "plain", title: type, detail: "" };
   }
@@ -62,6 +76,10 @@ function cause(reason: unknown): string {
 function circuitDetail(reason: unknown): string {
   const { failures, attempts, window_s: seconds } = (reason ?? {}) as { failures?: number; attempts?: number; window_s?: number };
   return attempts === undefined ? "" : `${failures} of ${attempts} attempts failed within ${seconds} s`;
+}
+
+function healthDetail({ attempts, by_code }: Facts): string {
+  return attempts === undefined ? "" : failureText(attempts, by_code ?? {});
 }
 
 /** A delivery can go to dead letters without having been rejected. */

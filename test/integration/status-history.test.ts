@@ -5,7 +5,16 @@ import { createStatusHistory } from "../../src/jetstream/status-history.ts";
 import { ensureTopology } from "../../src/jetstream/streams.ts";
 import { createSubjectCounts } from "../../src/jetstream/subject-counts.ts";
 import { createSubjects, type Subjects } from "../../src/jetstream/subjects.ts";
-import { circuitChanged, integrationChanged, type StatusEvent, statusSubject } from "../../src/model/status-event.ts";
+import {
+  appHealthChanged,
+  circuitChanged,
+  deliveriesSuppressed,
+  integrationChanged,
+  STATUS_TOPICS,
+  type StatusEvent,
+  type StatusTopic,
+  statusSubject,
+} from "../../src/model/status-event.ts";
 import { UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Server, startNatsServer } from "../support/servers.ts";
@@ -58,7 +67,21 @@ function opened(prefix: string, app: string, n: number): StatusEvent {
 }
 
 const publish = (names: Subjects, event: StatusEvent) => jetStream.publish(statusSubject(names.prefix, event), JSON.stringify(event));
-const ALL = ["integration", "circuit", "delivery"] as const;
+const ALL = STATUS_TOPICS;
+
+test("topics have the events of installations and those of apps", async () => {
+  const names = await freshStreams();
+  const time = "2026-01-05T10:00:00.000Z";
+  const data = { app: "acme", count: 200, since: time, until: "2026-01-05T10:01:00.000Z", dashboard_url: null };
+  await publish(names, deliveriesSuppressed({ id: "acme:suppressed:1", time, prefix: names.prefix }, data));
+  await publish(names, opened(names.prefix, "acme", 2));
+  const health = { app: "acme", since: time, attempts: 20, failures: 10, last_success_at: null, by_code: { 404: 10 }, dashboard_url: null };
+  await publish(names, appHealthChanged({ id: "acme:health:1", time, prefix: names.prefix }, "failing", health));
+  const history = createStatusHistory(connection, manager, names);
+  const ids = async (topic: StatusTopic) =>
+    (await history.list({ app: "acme", topics: [topic] }, null, 10)).items.map(({ event }) => event.id);
+  expect([await ids("delivery"), await ids("app")]).toEqual([["acme:suppressed:1"], ["acme:health:1"]]);
+});
 
 test("the past comes newest first, in pages, by app and topic, however rare it is among the rest", async () => {
   const names = await freshStreams();

@@ -1,7 +1,8 @@
-/** GET /v1/status-events: past status changes of integrations, circuits and deliveries, newest first. */
+/** GET /v1/status-events: past status changes of integrations, circuits, apps and deliveries, newest first. */
 import { z } from "zod";
-import type { StatusHistory, StatusTopic } from "../../jetstream/status-history.ts";
+import type { StatusHistory } from "../../jetstream/status-history.ts";
 import { AppError } from "../../model/app-error.ts";
+import { STATUS_TOPICS, type StatusTopic } from "../../model/status-event.ts";
 import { slugParameter } from "../../registry/records.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
 import { answer, type Route, route } from "../http/route.ts";
@@ -9,18 +10,16 @@ import { paged, streamCursor } from "../schemas/paging.ts";
 import { inOrder, time } from "../schemas/parameters.ts";
 import { statusEventPage } from "../schemas/status-events.ts";
 
-const TOPICS: readonly StatusTopic[] = ["integration", "circuit", "delivery"];
-
 const topics = z
   .string()
   .regex(
-    new RegExp(`^(?:${TOPICS.join("|")})(?:,(?:${TOPICS.join("|")}))*$`),
-    `wanted one or more of ${TOPICS.join(", ")}, separated by commas`,
+    new RegExp(`^(?:${STATUS_TOPICS.join("|")})(?:,(?:${STATUS_TOPICS.join("|")}))*$`),
+    `wanted one or more of ${STATUS_TOPICS.join(", ")}, separated by commas`,
   )
   .transform((text) => text.split(",") as StatusTopic[])
   .meta({
     description:
-      "integration (broken, recovered, disabled, enabled), circuit (opened, closed), delivery (exhausted, rejected); all when absent.",
+      "integration (broken, recovered, disabled, enabled), circuit (opened, closed), delivery (exhausted, rejected, suppressed), app (failing, healthy); all when absent.",
     example: "integration,circuit",
   });
 
@@ -51,7 +50,7 @@ export function statusEventRoutes({ statusHistory, index }: StatusEventRoutesDep
       },
       async handle({ query }) {
         const { app = null, start = null, end = null, cursor } = query;
-        const filter = { app, topics: [...new Set(query.topics ?? TOPICS)], start, end };
+        const filter = { app, topics: [...new Set(query.topics ?? STATUS_TOPICS)], start, end };
         const { items, next } = await statusHistory.list(filter, cursor?.at ?? null, query.limit);
         // A removed app may still have past events.
         if (items.length === 0 && cursor === undefined && app !== null && index.app(app) === undefined)

@@ -17,9 +17,9 @@ const PAGE = 50;
 
 /** Dead letters have a view of their own; there can be so many that they would hide the other changes. */
 const SHOWN = [
-  { value: "status", text: "Status", topics: "integration,circuit" },
+  { value: "status", text: "Status", topics: "integration,circuit,app" },
   { value: "integrations", text: "Integrations", topics: "integration" },
-  { value: "circuits", text: "Circuits", topics: "circuit" },
+  { value: "app", text: "App", topics: "app,circuit" },
   { value: "deliveries", text: "Given up", topics: "delivery" },
 ] as const;
 

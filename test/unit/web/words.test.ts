@@ -168,6 +168,15 @@ test.each<[string, object, string, string]>([
   ["integration.disabled", { reason: { by: "person" } }, "Integration disabled", "by a person"],
   ["circuit.opened", { reason: { failures: 20, attempts: 30, window_s: 60 } }, "Circuit opened", "20 of 30 attempts failed within 60 s"],
   ["circuit.closed", { reason: null }, "Circuit closed", ""],
+  ["app.failing", { attempts: 212, failures: 212, by_code: { 404: 212 } }, "App failing", "404 from 212 of 212"],
+  ["app.healthy", { attempts: 900, failures: 0, by_code: {} }, "App healthy", "0 of 900 failed"],
+  [
+    "app.failing",
+    { attempts: 80, failures: 71, by_code: { 0: 4, 401: 2, 404: 50, 500: 10, 502: 5 } },
+    "App failing",
+    "404 from 50, 500 from 10, 502 from 5, other codes from 6 of 80",
+  ],
+  ["delivery.suppressed", { count: 200 }, "200 more deliveries given up", "within the same minute"],
   [
     "delivery.exhausted",
     { event_type: "issue.created", attempts: 9, last_error: "reset" },

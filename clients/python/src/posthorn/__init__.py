@@ -6,6 +6,7 @@ from ._event import delivery_id
 from ._publisher import PublishedEvent, Publisher
 from ._status_event import (
     STATUS_EVENT_TYPES,
+    AppHealthData,
     BrokenData,
     BrokenReason,
     ChangedBy,
@@ -16,12 +17,14 @@ from ._status_event import (
     StatusChangedData,
     StatusEvent,
     StatusEventType,
+    SuppressedData,
 )
 from ._subscription import StatusContext, StatusSubscription, subscribe_status
 from ._webhook import VerifiedWebhook, verify_webhook
 
 __all__ = [
     "STATUS_EVENT_TYPES",
+    "AppHealthData",
     "BrokenData",
     "BrokenReason",
     "ChangedBy",
@@ -38,6 +41,7 @@ __all__ = [
     "StatusEvent",
     "StatusEventType",
     "StatusSubscription",
+    "SuppressedData",
     "VerifiedWebhook",
     "delivery_id",
     "subscribe_status",

@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from ._errors import PosthornError
 from ._event import APP_SLUG, UUID, stream_name
 from ._rfc3339 import to_rfc3339
-from ._status_event import STATUS_EVENT_TYPES, StatusEventType
+from ._status_event import STATUS_EVENT_TYPES, StatusEventType, concerns_app
 from ._text import quote
 
 ACK_WAIT_S = 30
@@ -68,7 +68,7 @@ def filter_subject(subject_prefix: str, wanted: StatusFilter) -> str:
     if type == "*.*":
         return f"{subject_prefix}.status.>"
     of_app = f"{subject_prefix}.status.{type}.{app}"
-    return of_app if type.startswith("circuit.") else f"{of_app}.*"
+    return of_app if concerns_app(type) else f"{of_app}.*"
 
 
 def check_options(
@@ -84,8 +84,8 @@ def check_options(
     if changes is not None:
         if isinstance(changes, str) or not changes or any(change not in STATUS_EVENT_TYPES for change in changes):
             _refuse("changes", changes, f"some of {', '.join(STATUS_EVENT_TYPES)}")
-        if plan_filter.installation_uuid is not None and all(change.startswith("circuit.") for change in changes):
-            _refuse("changes", changes, "one of an installation: a circuit is an app's, and never has installation_uuid")
+        if plan_filter.installation_uuid is not None and all(concerns_app(change) for change in changes):
+            _refuse("changes", changes, "a change of an installation: these concern a whole app")
     is_time = isinstance(start_at, datetime) and start_at.utcoffset() is not None
     if start_at not in ("new", "all") and not is_time:
         _refuse("start_at", start_at, '"new", "all" or an aware datetime')

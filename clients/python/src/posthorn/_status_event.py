@@ -15,6 +15,9 @@ StatusEventType = Literal[
     "circuit.closed",
     "delivery.exhausted",
     "delivery.rejected",
+    "delivery.suppressed",
+    "app.failing",
+    "app.healthy",
 ]
 STATUS_EVENT_TYPES: tuple[StatusEventType, ...] = (
     "integration.broken",
@@ -25,7 +28,17 @@ STATUS_EVENT_TYPES: tuple[StatusEventType, ...] = (
     "circuit.closed",
     "delivery.exhausted",
     "delivery.rejected",
+    "delivery.suppressed",
+    "app.failing",
+    "app.healthy",
 )
+
+
+def concerns_app(type: str) -> bool:
+    """Whether events of the type concern an app and no single installation."""
+    return type.startswith(("app.", "circuit.")) or type == "delivery.suppressed"
+
+
 InstallationStatus = Literal["active", "broken", "disabled"]
 
 
@@ -100,6 +113,31 @@ class GivenUpData(TypedDict):
     dashboard_url: str | None
 
 
+class SuppressedData(TypedDict):
+    """Events of a minute that were not published, because there were too many."""
+
+    app: str
+    count: int
+    #: The minute, RFC 3339.
+    since: str
+    until: str
+    dashboard_url: str | None
+
+
+class AppHealthData(TypedDict):
+    """The app's attempts of the last 15 minutes."""
+
+    app: str
+    #: When the app began to fail, RFC 3339.
+    since: str
+    attempts: int
+    failures: int
+    last_success_at: str | None
+    #: Response code to failures; "0": no response.
+    by_code: dict[str, int]
+    dashboard_url: str | None
+
+
 @dataclass(frozen=True)
 class StatusEvent:
     #: The same if the event is published or redelivered again: remember it to skip handled events.
@@ -110,7 +148,7 @@ class StatusEvent:
     subject: str
     #: RFC 3339.
     time: str
-    #: `BrokenData`, `StatusChangedData`, `CircuitData` or `GivenUpData`, as the type says.
+    #: `BrokenData`, `StatusChangedData`, `CircuitData`, `GivenUpData`, `SuppressedData` or `AppHealthData`, as the type says.
     data: dict[str, Any]
 
     def broken(self) -> BrokenData:
@@ -128,6 +166,14 @@ class StatusEvent:
     def given_up(self) -> GivenUpData:
         """The data of a delivery.exhausted or .rejected."""
         return cast(GivenUpData, self._data_of("delivery.exhausted", "delivery.rejected"))
+
+    def suppressed(self) -> SuppressedData:
+        """The data of a delivery.suppressed."""
+        return cast(SuppressedData, self._data_of("delivery.suppressed"))
+
+    def app_health(self) -> AppHealthData:
+        """The data of an app.failing or .healthy."""
+        return cast(AppHealthData, self._data_of("app.failing", "app.healthy"))
 
     def _data_of(self, *types: StatusEventType) -> dict[str, Any]:
         if self.type not in types:
