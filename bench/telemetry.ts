@@ -64,7 +64,7 @@ function recordOf(delivery: AttemptRecord["delivery"], { traceId, spanId, tracep
   return {
     ...{ delivery, app, installation, attempt: 1, startedAt: now, endedAt: now, durationMs: 12.3, webhookUrl: URL_OF_HOOK },
     ...{ outcome: "delivered" as const, responseCode: 200, error: null, errorId: null, projectId: null, traceId, spanId },
-    ...{ requestHeaders: { traceparent }, requestBody: body, responseBody: body, responseBodySize: body.length },
+    ...{ requestHeaders: { traceparent }, requestBody: body, responseHeaders: null, responseBody: body, responseBodySize: body.length },
   };
 }
 

@@ -41,13 +41,11 @@ export type ApiGiven = Foundation &
 
 export function explainParts(given: ApiGiven) {
   const { config, redis, nats, manager, names, index, registry, appCreatedAt, redisHealth, circuits, backlog, clock, logger } = given;
-  const queryRequestLog = createRequestLogQuery(
-    redis,
-    (uuid) => index.installation(uuid)?.organizationId,
-    appCreatedAt,
-    redisHealth.problem,
-    (problem) => logger.error({ problem }, "part of the request log can't be read"),
-  );
+  const queryRequestLog = createRequestLogQuery({
+    ...{ redis, appCreatedAt, listSize: config.requestLogSize, problem: redisHealth.problem },
+    organizationOf: (uuid) => index.installation(uuid)?.organizationId,
+    onUnreadable: (problem) => logger.error({ problem }, "part of the request log can't be read"),
+  });
   const lookup = createDeliveryLookup(redis, index.slugs, redisHealth.problem);
   const storedEvents = createStoredEvents(nats, manager, names, clock);
   const sources = {

@@ -7,6 +7,7 @@ import { allRoutes } from "../api/routes/all-routes.ts";
 import { PAGE_FOLDER } from "../config/page-folder.ts";
 import { VERSION } from "../config/version.ts";
 import { createDeadLetters } from "../dead-letters/dead-letters.ts";
+import { createDeleteDeadLetters } from "../dead-letters/delete-dead-letters.ts";
 import { createReplay } from "../dead-letters/replay.ts";
 import { createReplayRuns } from "../dead-letters/replay-runs.ts";
 import { createResend } from "../dead-letters/resend.ts";
@@ -39,7 +40,7 @@ export function wireApi(given: ApiGiven) {
     }),
     replayDeadLetters,
     replayRuns: createReplayRuns({ replay: replayDeadLetters, notes: createReplayNotes(redis, clock), newId: randomUUID, clock }),
-    ...{ deadLetters, countOwnDeadLetters },
+    ...{ deadLetters, countOwnDeadLetters, deleteDeadLetters: createDeleteDeadLetters({ deadLetters, clock }) },
     resend: createResend({ events: storedEvents, streams, find: lookup.find, tracing, clock }),
     brokenOf: (uuid) => given.installationStates.brokenOf(uuid),
     invalidRecords: registryStore.invalid,

@@ -69,6 +69,7 @@ export function wireStatus(given: Foundation & StreamParts & RegistryParts & Tel
       size: config.requestLogSize,
       listTtlMs: config.requestLogTtl,
       bufferRows: config.logBufferRows,
+      keepsDelivered: config.logDeliveredBodies,
       recoveredAt: (uuid) => installationStates.of(uuid)?.recoveredAt ?? 0,
     },
   );

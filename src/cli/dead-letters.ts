@@ -1,5 +1,6 @@
 /** posthorn dead-letters …: deliveries that were given up. */
 import type { DeadLetter } from "../client/api-types.generated.ts";
+import type { ApiClient } from "../client/create-api-client.ts";
 import { type Command, command, flag, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
 import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
@@ -56,6 +57,33 @@ function show(output: Output, deadLetter: DeadLetter): void {
   );
 }
 
+/** Repeats the call until no dead letter matches any more: one call ends after some time. */
+async function deleteMatching({
+  api,
+  output,
+  query,
+  yes,
+}: {
+  api: ApiClient;
+  output: Output;
+  query: object;
+  yes: boolean;
+}): Promise<undefined> {
+  const call = (more: object) => api.call("DELETE /v1/dead-letters", { query: { ...query, ...more } });
+  if (!yes) {
+    const { body } = await call({ dry_run: true });
+    const atLeast = body.complete ? "" : "at least ";
+    throw new UsageError(`dead-letters delete: this removes ${atLeast}${body.deleted} dead letters; confirm with --yes`);
+  }
+  let deleted = 0;
+  for (let isComplete = false; !isComplete; ) {
+    const { body } = await call({});
+    deleted += body.deleted;
+    isComplete = body.complete;
+  }
+  output.result({ deleted }, () => output.line(`Removed ${deleted} dead letters.`));
+}
+
 export const deadLetterCommands: readonly Command[] = [
   command({
     name: "dead-letters list",
@@ -93,11 +121,19 @@ export const deadLetterCommands: readonly Command[] = [
   }),
   command({
     name: "dead-letters delete",
-    summary: "Removes one dead letter for good; it can't be replayed afterwards.",
-    operands: ["<number>"],
-    options: { yes: flag("Skip the confirmation.") },
-    examples: ["dead-letters delete 7 --yes"],
-    async run({ api, output, options, operands: [number = ""] }) {
+    summary: "Removes one dead letter for good, or all that match; they can't be replayed afterwards.",
+    operands: ["[number]"],
+    options: { ...deadLetterFilter, all: flag("All of them."), yes: flag("Skip the confirmation.") },
+    examples: ["dead-letters delete 7 --yes", "dead-letters delete --app acme-tracker --until 7d --yes"],
+    async run({ api, output, options, operands: [number] }) {
+      const { app, installation, type, since, until, all, yes } = options;
+      const query = { app, installation_uuid: installation, event_type: type, start: since, end: until, ...(all ? { all } : {}) };
+      const isFiltered = Object.values(query).some((given) => given !== undefined);
+      if (number === undefined) {
+        if (!isFiltered) throw new UsageError("dead-letters delete: wanted a number, a filter such as --app, or --all");
+        return deleteMatching({ api: api(), output, query, yes });
+      }
+      if (isFiltered) throw new UsageError("dead-letters delete: wanted a number or a filter, found both");
       const path = { sequence: sequenceOf(number) };
       const { body } = await api().call("GET /v1/dead-letters/{sequence}", { path });
       const what = `dead letter ${number} (${body.reason})`;

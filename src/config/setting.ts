@@ -1,5 +1,14 @@
 /** Defines a setting, with shorthands for common kinds; settings.ts has the table. */
-import { formatDuration, formatSize, parseCertificateFile, parseDuration, parseInteger, parseKeyFile, parseSize } from "./values.ts";
+import {
+  formatDuration,
+  formatSize,
+  parseCertificateFile,
+  parseChoice,
+  parseDuration,
+  parseInteger,
+  parseKeyFile,
+  parseSize,
+} from "./values.ts";
 
 /** One setting: environment variable POSTHORN_<name>. */
 export interface Setting<T> {
@@ -66,6 +75,11 @@ export function integer(
     about,
     check: (value) => (value >= minimum && value <= maximum ? null : `wanted ${minimum} to ${maximum}`),
   });
+}
+
+export function yesNo(byDefault: "true" | "false", { group, about }: Described): Setting<boolean> & { default: string } {
+  const parse = parseChoice(["true", "false"]);
+  return setting({ parse: (text) => parse(text) === "true", default: byDefault, form: "`true` or `false`", group, about });
 }
 
 export function size(byDefault: string, { group, about }: Described, minimumBytes = 1): Setting<number> & { default: string } {

@@ -167,6 +167,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
       spanId: span.spanId,
       requestHeaders,
       requestBody: body,
+      responseHeaders: result.kind === "answered" ? result.headers : null,
       responseBody,
       responseBodySize: result.kind === "answered" ? result.bodySize : null,
     };

@@ -30,6 +30,8 @@ export interface AttemptRecord {
   /** As sent, in order, with custom headers (their names are the keys of `app.headers`). */
   readonly requestHeaders: Readonly<Record<string, string>>;
   readonly requestBody: Uint8Array;
+  /** By lower-case name; null: no response. */
+  readonly responseHeaders: Readonly<Record<string, string | string[] | undefined>> | null;
   /** UTF-8, at most 64 KiB; null: no body. */
   readonly responseBody: Uint8Array | null;
   /** Size of the whole body in bytes; null without a response, or when the body was cut and the receiver did not announce it. */

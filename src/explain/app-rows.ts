@@ -4,12 +4,13 @@ import { type Notes, unlessRedisIsDown } from "./notes.ts";
 import type { DeliverySources } from "./ports.ts";
 
 /** @param eventType null: all types */
-export function appRows(
+export async function appRows(
   { queryRequestLog }: Pick<DeliverySources, "queryRequestLog">,
   app: string,
   eventType: string | null,
   notes: Notes,
 ): Promise<LogRow[]> {
   const filter = { app, eventType, errorsOnly: false, organizationId: null, start: null, end: null };
-  return unlessRedisIsDown(queryRequestLog(filter), [], notes);
+  const { rows } = await unlessRedisIsDown(queryRequestLog(filter), { rows: [], reachesBackTo: null }, notes);
+  return rows;
 }

@@ -67,7 +67,7 @@ function hourOf(epochMs: number): string {
 /** Outcomes of attempts that reached the receiver, whose duration counts as its latency. */
 const REACHED: ReadonlySet<Outcome> = new Set(["delivered", "gone", "failed", "rejected", "timed_out"]);
 
-export function toLogEntry(attempt: AttemptRecord): LogEntry {
+export function toLogEntry(attempt: AttemptRecord, keepsDelivered = false): LogEntry {
   const { delivery, app, installation, outcome, endedAt } = attempt;
   const isDelivered = outcome === DELIVERED;
   return {
@@ -75,7 +75,7 @@ export function toLogEntry(attempt: AttemptRecord): LogEntry {
     appCreatedAt: app.createdAt ?? 0,
     eventType: delivery.event.type,
     installationUuid: installation.uuid,
-    row: logRow(attempt),
+    row: logRow(attempt, keepsDelivered),
     failed: !isDelivered,
     counted: delivery.counted ? countedOf(attempt) : null,
     endedAt,

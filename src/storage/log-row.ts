@@ -1,13 +1,14 @@
 /** One row of the request log (docs/design.md 3.6) as JSON text, without secrets and with truncated bodies. */
 import type { AttemptRecord } from "../delivery/ports.ts";
 import { toRfc3339 } from "../model/clock.ts";
+import { isTestCall } from "../model/delivery.ts";
 import { OUTCOME_RULES } from "../model/outcome.ts";
 import { withoutSecretsOf } from "../model/redaction/app-secrets.ts";
 import { REDACTED } from "../model/redaction/redact.ts";
 import { withoutSecrets } from "../model/redaction/safe-url.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 
-/** A row as the lists hold it; only rows of failed attempts have the last four members. */
+/** A row as the lists hold it. Delivered attempts have the last five members if `Kept` says so; only test calls have response headers. */
 export interface LogRow {
   readonly date: string;
   readonly event_type: string;
@@ -29,13 +30,17 @@ export interface LogRow {
   readonly project_id?: string;
   readonly request_headers?: Readonly<Record<string, string>>;
   readonly request_body?: string;
-  /** Null: there was no response. */
+  /** Null, like the body: there was no response. */
+  readonly response_headers?: Readonly<Record<string, string>> | null;
   readonly response_body?: string | null;
   readonly error?: string | null;
 }
 
-/** Formats a LogRow directly as JSON text, since every attempt needs one. */
-export function logRow(attempt: AttemptRecord): string {
+/**
+ * Formats a LogRow directly as JSON text, since every attempt needs one.
+ * @param keepsDelivered request and response of delivered attempts, too (POSTHORN_LOG_DELIVERED_BODIES)
+ */
+export function logRow(attempt: AttemptRecord, keepsDelivered = false): string {
   const { delivery, app, installation, outcome, errorId, projectId } = attempt;
   const { event } = delivery;
   const organization = app.status === "internal" ? "" : `,"organization_id":${JSON.stringify(installation.organizationId)}`;
@@ -47,15 +52,19 @@ export function logRow(attempt: AttemptRecord): string {
     `"delivery_id":"${delivery.id}","installation_uuid":"${installation.uuid}"${organization},` +
     `"webhook_url":${JSON.stringify(withoutSecrets(attempt.webhookUrl))},"attempt":${attempt.attempt},"response_code":${attempt.responseCode},` +
     `"outcome":"${outcome}","duration_ms":${attempt.durationMs},"trace_id":"${attempt.traceId}"${reference}`;
-  return outcome === "delivered" ? `${row}}` : `${row},${JSON.stringify(evidence(attempt)).slice(1)}`;
+  const hasEvidence = outcome !== "delivered" || keepsDelivered || isTestCall(delivery);
+  return hasEvidence ? `${row},${JSON.stringify(evidence(attempt)).slice(1)}` : `${row}}`;
 }
 
 /** Request and response of an attempt, without secrets. */
-export function evidence(attempt: AttemptRecord): Pick<LogRow, "request_headers" | "request_body" | "response_body" | "error"> {
-  const { app, webhookUrl, requestBody, responseBody, error } = attempt;
+export function evidence(
+  attempt: AttemptRecord,
+): Pick<LogRow, "request_headers" | "request_body" | "response_headers" | "response_body" | "error"> {
+  const { delivery, app, webhookUrl, requestBody, responseBody, error } = attempt;
   return {
     request_headers: redactedHeaders(attempt),
     request_body: withoutSecretsOf(app, webhookUrl, requestBody),
+    ...(isTestCall(delivery) ? { response_headers: responseHeadersOf(attempt) } : {}),
     response_body: responseBody === null ? null : withoutSecretsOf(app, webhookUrl, responseBody),
     error,
   };
@@ -71,9 +80,27 @@ function redactedHeaders({ app, requestHeaders }: AttemptRecord): Record<string,
   return shown;
 }
 
+/** All response headers of one row, in characters. */
+const MAX_RESPONSE_HEADERS = 4096;
+
+/** Null: there was no response. Headers beyond the limit are left out. */
+function responseHeadersOf({ app, webhookUrl, responseHeaders }: AttemptRecord): Record<string, string> | null {
+  if (responseHeaders === null) return null;
+  const shown: Record<string, string> = {};
+  let room = MAX_RESPONSE_HEADERS;
+  for (const [name, value = ""] of Object.entries(responseHeaders)) {
+    const text = withoutSecretsOf(app, webhookUrl, Array.isArray(value) ? value.join(", ") : value);
+    room -= name.length + text.length;
+    if (room < 0) break;
+    shown[name] = name === "set-cookie" ? REDACTED : text;
+  }
+  return shown;
+}
+
 const isText = (value: unknown): boolean => typeof value === "string";
 const isNumber = (value: unknown): boolean => typeof value === "number" && value >= 0;
 const isTextOrNull = (value: unknown): boolean => value === null || isText(value);
+const isTexts = (value: unknown): boolean => typeof value === "object" && value !== null && Object.values(value).every(isText);
 const MEMBERS: ReadonlyArray<readonly [name: keyof LogRow, isRequired: boolean, check: (value: unknown) => boolean]> = [
   ["date", true, (value) => isText(value) && /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(String(value)) && !Number.isNaN(epochMsOf(String(value)))],
   ["event_type", true, isText],
@@ -89,8 +116,9 @@ const MEMBERS: ReadonlyArray<readonly [name: keyof LogRow, isRequired: boolean, 
   ["trace_id", true, isText],
   ["error_id", false, isText],
   ["project_id", false, isText],
-  ["request_headers", false, (value) => typeof value === "object" && value !== null && Object.values(value).every(isText)],
+  ["request_headers", false, isTexts],
   ["request_body", false, isText],
+  ["response_headers", false, (value) => value === null || isTexts(value)],
   ["response_body", false, isTextOrNull],
   ["error", false, isTextOrNull],
 ];

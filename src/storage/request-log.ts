@@ -40,6 +40,8 @@ export interface RequestLog extends AttemptLog {
 
 export interface RequestLogOptions extends Omit<WriteOptions, "now"> {
   readonly bufferRows: number;
+  /** Rows of delivered attempts have request and response, too. */
+  readonly keepsDelivered?: boolean;
 }
 
 export interface RequestLogDependencies {
@@ -90,7 +92,7 @@ export function createRequestLog(dependencies: RequestLogDependencies, options: 
 
   return {
     record(attempt) {
-      buffer.add(toLogEntry(attempt));
+      buffer.add(toLogEntry(attempt, options.keepsDelivered));
       if (attempt.attempt === 1) noteAddressee(attempt.delivery);
       start();
     },

@@ -135,7 +135,7 @@ describeInBrowser("what happened", () => {
     expect(await textOf(request)).toContain("cut here");
     expect(await textOf(dialog.getByRole("region", { name: "Response body" }))).toMatch(/"code": "overloaded"[\s\S]*cut here/);
     await picture(page, "request");
-    await dialog.getByRole("button", { name: "As sent" }).first().click();
+    await dialog.getByRole("button", { name: "As sent" }).last().click();
     expect(await textOf(request)).toContain('{"action":"created","installation":');
     expect(await page.content()).not.toContain("planted-secret");
     expect(await findings(page)).toEqual([]);
@@ -186,7 +186,7 @@ describeInBrowser("what happened", () => {
     const { page, close } = await open("#/apps/pager/requests");
     await page.locator("tbody .row-link").first().click();
     await page.getByRole("region", { name: "Delivery state" }).locator(".pill", { hasText: "Delivered" }).waitFor();
-    await page.getByText("Headers and bodies are kept only for attempts that did not deliver.").waitFor();
+    await page.getByText("Headers and bodies of delivered attempts are kept when").waitFor();
     await close();
   });
 

@@ -95,6 +95,11 @@ const ROWS: Readonly<Record<string, Row>> = {
   "GET /v1/apps/:slug/webhook-requests": { access: "read", app: true, path: (target) => `${ofApp(target)}/webhook-requests` },
   "POST /v1/apps/:slug/test": { access: "admin", app: true, path: (target) => `${ofApp(target)}/test` },
   "GET /v1/dead-letters": { access: "read", app: true, path: ({ slug }) => `/v1/dead-letters?app=${slug}` },
+  "DELETE /v1/dead-letters": {
+    access: "admin",
+    app: false,
+    path: ({ slug }) => `/v1/dead-letters?app=${slug}&end=2026-01-01`,
+  },
   "GET /v1/dead-letters/:sequence": { access: "read", app: true, path: ({ sequence }) => `/v1/dead-letters/${sequence}` },
   "DELETE /v1/dead-letters/:sequence": {
     access: "admin",

@@ -175,11 +175,7 @@ test("whatever is stored as a status event, the others are listed", async () => 
 
 test("whatever is in a list of the request log, its other rows are shown in the documented form", async () => {
   const good = logRow(anAttempt());
-  const query = createRequestLogQuery(
-    redis,
-    () => undefined,
-    () => null,
-  );
+  const query = createRequestLogQuery({ redis, listSize: 100, organizationOf: () => undefined, appCreatedAt: () => null });
   const all = { app: "acme", eventType: null, errorsOnly: false, organizationId: null, start: null, end: null };
   await fc.assert(
     fc.asyncProperty(garbage(good), async (row) => {
@@ -187,7 +183,7 @@ test("whatever is in a list of the request log, its other rows are shown in the 
       await look.zadd(keys.eventTypes("acme"), 1, "issue.created", 2, "wrong.type");
       await look.set(keys.requests("acme", "wrong.type"), "no list");
       await look.rpush(keys.requests("acme", "issue.created"), good, Buffer.from(row), good);
-      const rows = await query(all);
+      const { rows } = await query(all);
       expect(rows.length).toBeGreaterThanOrEqual(2);
       for (const found of rows) webhookRequest.loose().parse(found);
     }),
@@ -198,14 +194,19 @@ test("whatever is in a list of the request log, its other rows are shown in the 
 test("damaged rows and lists of another type are reported once per key, by the key's full name", async () => {
   const reports: string[] = [];
   const report = (problem: string): void => void reports.push(problem);
-  const nothing = () => null;
-  const query = createRequestLogQuery(redis, () => undefined, nothing, nothing, report);
+  const query = createRequestLogQuery({
+    redis,
+    listSize: 100,
+    organizationOf: () => undefined,
+    appCreatedAt: () => null,
+    onUnreadable: report,
+  });
   const all = { app: "acme", eventType: null, errorsOnly: false, organizationId: null, start: null, end: null };
   await look.flushall();
   await look.zadd(keys.eventTypes("acme"), 1, "issue.created", 2, "wrong.type");
   await look.set(keys.requests("acme", "wrong.type"), "no list");
   await look.rpush(keys.requests("acme", "issue.created"), logRow(anAttempt()), "{", "damaged");
-  for (let times = 0; times < 2; times++) expect(await query(all)).toHaveLength(1);
+  for (let times = 0; times < 2; times++) expect((await query(all)).rows).toHaveLength(1);
   expect(reports.toSorted()).toEqual([
     "Redis key posthorn:request:{acme}:issue.created has 2 damaged rows of 3; they are left out",
     expect.stringContaining("Redis key posthorn:request:{acme}:wrong.type holds another type of value"),

@@ -96,11 +96,7 @@ describe("on a cluster", () => {
     }
     expect(await log.flush(5_000)).toBe(0);
 
-    const query = createRequestLogQuery(
-      redis,
-      () => undefined,
-      () => null,
-    );
+    const query = createRequestLogQuery({ redis, listSize: 100, organizationOf: () => undefined, appCreatedAt: () => null });
     const health = createHealthStore(redis, () => NOON);
     const stats = createStatsQuery(redis, () => null);
     const lookup = createDeliveryLookup(redis, () => APPS);
@@ -108,7 +104,7 @@ describe("on a cluster", () => {
     const others = createLog();
     for (const app of APPS) {
       expect((await rowsOf(app)).map((row) => JSON.parse(row).event_id)).toEqual([`evt-${app}-2`, `evt-${app}-1`]);
-      expect((await query({ app, ...everything })).map(({ event_id }) => event_id)).toEqual([`evt-${app}-2`, `evt-${app}-1`]);
+      expect((await query({ app, ...everything })).rows.map(({ event_id }) => event_id)).toEqual([`evt-${app}-2`, `evt-${app}-1`]);
       expect(await health.read(uuidOf(app), [DAY])).toEqual([{ day: DAY, success: 1, error: 1, timeout: 0, fatal: 0 }]);
       expect((await stats.ofApp(app, NOON, 3_600_000, 1)).total.outcomes).toMatchObject({ delivered: 1, failed: 1 });
       expect(await lookup.ofEvent(`evt-${app}-1`)).toMatchObject([{ eventSequence: 7, app, installationUuid: uuidOf(app) }]);

@@ -362,12 +362,9 @@ describe("when Redis is away", () => {
 
 describe("a query", () => {
   const all = { app: "acme", eventType: null, errorsOnly: false, organizationId: null, start: null, end: null };
-  const query = (filter: Partial<typeof all> | object) =>
-    createRequestLogQuery(
-      redis,
-      () => "9",
-      () => null,
-    )({ ...all, ...filter }).then((rows) => rows.map(({ event_id }) => event_id));
+  const ask = (filter: object, listSize = 100) =>
+    createRequestLogQuery({ redis, listSize, organizationOf: () => "9", appCreatedAt: () => null })({ ...all, ...filter });
+  const query = async (filter: object) => (await ask(filter)).rows.map(({ event_id }) => event_id);
 
   test("finds rows by type, errors, organization and time, newest first over all types", async () => {
     const log = createLog();
@@ -384,6 +381,41 @@ describe("a query", () => {
     expect(await query({ organizationId: "43" })).toEqual(["evt-3"]);
     expect(await query({ organizationId: "9" })).toEqual(["evt-4"]);
     expect(await query({ start: second(2).startedAt, end: second(4).startedAt })).toEqual(["evt-3", "evt-2"]);
+  });
+
+  test("finds rows by event, delivery, installation, outcome and code", async () => {
+    const log = createLog();
+    const other = "77e6d5c4-b3a2-4190-8f7e-6d5c4b3a2918";
+    const at = (second: number) => ({ startedAt: Date.UTC(2026, 0, 5, 12, 0, second), endedAt: Date.UTC(2026, 0, 5, 12, 0, second) });
+    log.record(anAttempt({ delivery: eventNumber(1), outcome: "failed", responseCode: 503, ...at(1) }));
+    log.record(anAttempt({ delivery: eventNumber(2), outcome: "rejected", responseCode: 404, ...at(2) }));
+    log.record(anAttempt({ delivery: eventNumber(3), installation: anInstallation({ uuid: other }), ...at(3) }));
+    log.record(anAttempt({ delivery: aDelivery({ id: deliveryIdOf("x", other) }, anEvent({ id: "evt-4" })), responseCode: 204, ...at(4) }));
+    await log.flush(5_000);
+    expect(await query({ eventId: "evt-2" })).toEqual(["evt-2"]);
+    expect(await query({ deliveryId: deliveryIdOf("x", other) })).toEqual(["evt-4"]);
+    expect(await query({ installationUuid: other })).toEqual(["evt-3"]);
+    expect(await query({ outcome: "rejected" })).toEqual(["evt-2"]);
+    expect(await query({ outcome: "delivered" })).toEqual(["evt-4", "evt-3"]);
+    expect(await query({ responseCode: 503 })).toEqual(["evt-1"]);
+    expect(await query({ responseCode: 503, outcome: "delivered" })).toEqual([]);
+  });
+
+  test("finds a failed attempt that delivered ones have pushed out, and says how far back the log reaches", async () => {
+    const log = createLog({ size: 3 });
+    const second = (at: number) => ({ startedAt: Date.UTC(2026, 0, 5, 12, 0, at), endedAt: Date.UTC(2026, 0, 5, 12, 0, at) });
+    log.record(anAttempt({ delivery: eventNumber(0), outcome: "failed", ...second(0) }));
+    for (let id = 1; id <= 5; id++) log.record(anAttempt({ delivery: eventNumber(id), ...second(id) }));
+    await log.flush(5_000);
+    expect(await query({ eventId: "evt-0" })).toEqual(["evt-0"]);
+    expect(await query({ installationUuid: UUID })).toEqual(["evt-5", "evt-4", "evt-3", "evt-0"]);
+    expect(await query({ outcome: "failed" })).toEqual(["evt-0"]);
+    expect([await ask({}, 3), await ask({ installationUuid: UUID }, 3)].map((found) => found.reachesBackTo)).toEqual([
+      second(3).startedAt,
+      second(3).startedAt,
+    ]);
+    expect((await ask({ errorsOnly: true }, 3)).reachesBackTo).toBeNull();
+    expect((await ask({}, 4)).reachesBackTo).toBeNull();
   });
 
   test("fails when Redis is away, it is never empty for that", async () => {

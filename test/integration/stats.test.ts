@@ -53,11 +53,8 @@ describe("an app that takes the slug of one that was removed", () => {
   const second = anApp({ createdAt: hour + 1 });
   const rowsOf = async (app: typeof first) => {
     const filter = { app: "acme", eventType: null, errorsOnly: false, organizationId: null, start: null, end: null };
-    const rows = await createRequestLogQuery(
-      redis,
-      () => undefined,
-      () => app.createdAt,
-    )(filter);
+    const appCreatedAt = () => app.createdAt;
+    const { rows } = await createRequestLogQuery({ redis, listSize: 100, organizationOf: () => undefined, appCreatedAt })(filter);
     const { total, eventTypes } = await createStatsQuery(redis, () => app.createdAt).ofApp("acme", hour, HOUR, 2);
     const [hours] = await createStatsQuery(redis, () => app.createdAt).ofHours(["acme"], [hour]);
     return { rows: rows.length, delivered: total.outcomes.delivered, types: eventTypes.length, attempts: hours?.[0]?.attempts };

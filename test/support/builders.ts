@@ -101,6 +101,7 @@ export function anAttempt(members: Partial<AttemptRecord> = {}): AttemptRecord {
     spanId: "b7ad6b7169203331",
     requestHeaders: { "Content-Type": "application/json" },
     requestBody: Buffer.from('{"action":"created"}'),
+    responseHeaders: { "content-type": "text/plain" },
     responseBody: isDelivered ? Buffer.from("ok") : Buffer.from("no"),
     responseBodySize: 2,
     ...members,

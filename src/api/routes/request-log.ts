@@ -1,6 +1,7 @@
 /** GET /v1/apps/{slug}/webhook-requests: the request log, and POST /v1/apps/{slug}/test: one attempt right now. */
 import { z } from "zod";
 import type { TestCallRequest } from "../../delivery/test-call.ts";
+import { toRfc3339 } from "../../model/clock.ts";
 import type { EventLimits } from "../../model/event-reader.ts";
 import { jsonExceeds } from "../../model/json-limits.ts";
 import { membersOf } from "../../model/json-text.ts";
@@ -8,12 +9,12 @@ import { withoutSecrets } from "../../model/redaction/safe-url.ts";
 import { epochMsOf } from "../../model/rfc3339.ts";
 import { parseRecord, RecordInvalid, slugParameter, uuidParameter } from "../../registry/records.ts";
 import type { Registry } from "../../registry/registry.ts";
-import type { LogRow } from "../../storage/log-row.ts";
+import { evidence, type LogRow } from "../../storage/log-row.ts";
 import type { QueryRequestLog } from "../../storage/request-log-query.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import type { CallTest } from "../ports.ts";
 import { MAX_PAGE, type Position, paged, pageOfAll } from "../schemas/paging.ts";
-import { eventType, flag, inOrder, time } from "../schemas/parameters.ts";
+import { deliveryId, eventType, flag, inOrder, outcome, responseCode, time } from "../schemas/parameters.ts";
 import { testResult, webhookRequestPage } from "../schemas/request-log.ts";
 
 const params = z.object({ slug: slugParameter });
@@ -48,6 +49,11 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
           event_type: eventType.optional(),
           errors_only: flag.optional(),
           organization_id: z.string().min(1).optional(),
+          installation_uuid: uuidParameter.optional(),
+          event_id: z.string().min(1).optional(),
+          delivery_id: deliveryId.optional(),
+          outcome: outcome.optional(),
+          response_code: responseCode.optional(),
           start: time.optional().meta({ description: "Attempts that began at this time or later." }),
           end: time.optional().meta({ description: "Attempts that began before this time." }),
           ...paged(MAX_PAGE),
@@ -56,15 +62,21 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
       answers: { 200: answer("a page of the request log", webhookRequestPage), 503: "Redis is unreachable" },
       async handle({ params: { slug }, query }) {
         await registry.getApp(slug);
-        const rows = await queryRequestLog({
+        const { rows, reachesBackTo } = await queryRequestLog({
           app: slug,
           eventType: query.event_type ?? null,
           errorsOnly: query.errors_only ?? false,
           organizationId: query.organization_id ?? null,
           start: query.start ?? null,
           end: query.end ?? null,
+          installationUuid: query.installation_uuid ?? null,
+          eventId: query.event_id ?? null,
+          deliveryId: query.delivery_id ?? null,
+          outcome: query.outcome ?? null,
+          responseCode: query.response_code ?? null,
         });
-        return { status: 200, body: pageOfAll(rows, positionOf, query) };
+        const page = pageOfAll(rows, positionOf, query);
+        return { status: 200, body: { ...page, reaches_back_to: reachesBackTo === null ? null : toRfc3339(reachesBackTo) } };
       },
     }),
     route({
@@ -93,8 +105,8 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
             outcome: attempt.outcome,
             response_code: attempt.responseCode,
             duration_ms: attempt.durationMs,
-            error: attempt.error,
             trace_id: attempt.traceId,
+            ...evidence(attempt),
           },
         };
       },

@@ -46,3 +46,11 @@ export const next = z.string().nullable().meta({ description: "The `cursor` of t
 export function pageOf<S extends z.ZodType>(items: S, id: string, cursor: string) {
   return z.strictObject({ items: z.array(items), next }).meta({ id, example: { items: [items.meta()?.["example"]], next: cursor } });
 }
+
+/** A page of a list whose source forgets old items. @param why what is missing before that time */
+export function boundedPageOf<S extends z.ZodType>(items: S, id: string, next: string, why: string) {
+  const page = pageOf(items, id, next);
+  return page
+    .extend({ reaches_back_to: time.nullable().meta({ description: `${why} Null: nothing has been forgotten.` }) })
+    .meta({ id, example: { ...(page.meta()?.["example"] as object), reaches_back_to: null } });
+}

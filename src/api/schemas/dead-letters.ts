@@ -74,6 +74,14 @@ export const deadLetter = z
     },
   });
 
+export const deletedDeadLetters = z
+  .strictObject({
+    deleted: count.meta({ description: "For a dry run: how many would be." }),
+    complete: z.boolean().meta({ description: "False: more match; repeat the call." }),
+    dry_run: z.boolean(),
+  })
+  .meta({ id: "DeletedDeadLetters", example: { deleted: 12, complete: true, dry_run: false } });
+
 export const replayedOne = z.strictObject({ sequence: z.int() }).meta({ id: "ReplayedOne", example: { sequence: 7 } });
 
 export const replay = z

@@ -1,6 +1,7 @@
 /** Query parameters that several routes share. */
 import { z } from "zod";
 import { EVENT_TOKEN } from "../../model/event.ts";
+import { OUTCOMES } from "../../model/outcome.ts";
 import { parseRfc3339OrDate } from "../../model/rfc3339.ts";
 
 const token = EVENT_TOKEN.source.slice(1, -1);
@@ -59,5 +60,10 @@ export const deliveryId = z
   .string()
   .regex(/^dlv_[0-9a-f]{32}$/, "wanted dlv_ and 32 hex digits")
   .meta({ example: "dlv_0123456789abcdef0123456789abcdef" });
+
+export const outcome = z.enum(OUTCOMES).meta({ example: "failed" });
+
+/** Of an attempt; 0: no response. */
+export const responseCode = wholeNumber(0, 999).meta({ example: 503, description: "0: no response." });
 
 export const deadLetterSequence = wholeNumber(1).meta({ example: 7 });

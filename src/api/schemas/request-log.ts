@@ -1,6 +1,6 @@
 /** Answers about webhook requests and test calls. */
 import { z } from "zod";
-import { DELIVERY_ID, outcome, pageOf, responseCode, TRACE_ID, time, UUID } from "./common.ts";
+import { boundedPageOf, DELIVERY_ID, outcome, responseCode, TRACE_ID, time, UUID } from "./common.ts";
 
 export const webhookRequest = z
   .strictObject({
@@ -18,11 +18,15 @@ export const webhookRequest = z
     trace_id: z.string(),
     error_id: z.string().optional().meta({ description: "With project_id: from the response's <prefix>-Error and <prefix>-Project." }),
     project_id: z.string().optional(),
-    request_headers: z
-      .record(z.string(), z.string())
-      .optional()
-      .meta({ description: "Present, like the members below, only if the attempt did not deliver." }),
+    request_headers: z.record(z.string(), z.string()).optional().meta({
+      description:
+        "Present, like the members below, for test calls and attempts that did not deliver; for others if POSTHORN_LOG_DELIVERED_BODIES is true.",
+    }),
     request_body: z.string().optional().meta({ description: "Cut to 1024 bytes." }),
+    response_headers: z
+      .record(z.string(), z.string())
+      .nullish()
+      .meta({ description: "Only of test calls; the first 4096 characters. Null: there was no response." }),
     response_body: z.string().nullish().meta({ description: "Cut to 1024 bytes; null: there was no response." }),
     error: z.string().nullish(),
   })
@@ -58,6 +62,10 @@ export const testResult = z
     duration_ms: z.number(),
     error: z.string().nullable(),
     trace_id: z.string(),
+    request_headers: z.record(z.string(), z.string()).meta({ description: "Custom headers are redacted." }),
+    request_body: z.string().meta({ description: "Cut to 1024 bytes." }),
+    response_headers: z.record(z.string(), z.string()).nullable().meta({ description: "Null: there was no response." }),
+    response_body: z.string().nullable().meta({ description: "Cut to 1024 bytes; null: there was no response." }),
   })
   .meta({
     id: "TestResult",
@@ -70,7 +78,16 @@ export const testResult = z
       duration_ms: 55,
       error: null,
       trace_id: TRACE_ID,
+      request_headers: { "Content-Type": "application/json", "webhook-id": DELIVERY_ID },
+      request_body: '{"action":"ping"}',
+      response_headers: { "content-type": "text/plain" },
+      response_body: "ok",
     },
   });
 
-export const webhookRequestPage = pageOf(webhookRequest, "WebhookRequestPage", `1767607872345.${DELIVERY_ID}~1`);
+export const webhookRequestPage = boundedPageOf(
+  webhookRequest,
+  "WebhookRequestPage",
+  `1767607872345.${DELIVERY_ID}~1`,
+  "Attempts before this time may be missing: the log keeps the last ones of each event type (POSTHORN_REQUEST_LOG_SIZE).",
+);

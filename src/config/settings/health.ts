@@ -1,5 +1,5 @@
 /** The request log, the health rule and the circuit. */
-import { duration, integer, setting } from "../setting.ts";
+import { duration, integer, setting, yesNo } from "../setting.ts";
 import { parseChoice, parseList } from "../values.ts";
 
 const LOG = "Request log";
@@ -15,6 +15,10 @@ export const HEALTH_SETTINGS = {
     1,
     10_000_000,
   ),
+  LOG_DELIVERED_BODIES: yesNo("false", {
+    group: LOG,
+    about: "Keeps request headers and the first 1024 bytes of both bodies of delivered attempts, too; Redis needs room for them.",
+  }),
 
   BROKEN_WINDOW: integer(
     "7",

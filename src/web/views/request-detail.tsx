@@ -5,14 +5,12 @@ import type { WebhookRequest, WebhookRequestPage } from "../../client/api-types.
 import { call, withQuery } from "../api.ts";
 import { duration } from "../format.ts";
 import { useGround } from "../ground.ts";
-import { isCut } from "../json-text.ts";
 import { OUTCOME_TEXTS } from "../outcomes.ts";
 import { AttemptList } from "../parts/attempt-list.tsx";
-import { BodyView } from "../parts/body-view.tsx";
 import { Copyable } from "../parts/copy.tsx";
 import { ActionError, Dialog, useAction } from "../parts/dialog.tsx";
+import { Exchanged } from "../parts/exchanged.tsx";
 import { Facts, Lead, TraceId } from "../parts/facts.tsx";
-import { Headers } from "../parts/headers.tsx";
 import { ResendIcon } from "../parts/icons.tsx";
 import { Failed, Loading } from "../parts/notice.tsx";
 import { OutcomePill } from "../parts/pills.tsx";
@@ -32,7 +30,7 @@ export function RequestDetail({ row, slug, onClose }: { row: WebhookRequest; slu
     setResends(resends + 1);
     say("Resent. It appears in the log as an attempt of its own.");
   });
-  const { outcome, response_code, error, request_headers, request_body, response_body } = row;
+  const { outcome, response_code, error, request_headers } = row;
   return (
     <Dialog
       side
@@ -72,20 +70,11 @@ export function RequestDetail({ row, slug, onClose }: { row: WebhookRequest; slu
       {can.seeAll && <DeliveryNow key={resends} id={row.delivery_id} />}
       <Attempts row={row} slug={slug} />
       {request_headers === undefined ? (
-        <p class="muted detail-section">Headers and bodies are kept only for attempts that did not deliver.</p>
+        <p class="muted detail-section">
+          Headers and bodies of delivered attempts are kept when <span class="mono">POSTHORN_LOG_DELIVERED_BODIES</span> is true.
+        </p>
       ) : (
-        <>
-          <Headers title="Request headers" headers={request_headers} />
-          <BodyView title="Request body" text={request_body ?? ""} isCut={isCut(request_body ?? "")} />
-          {response_body === null || response_body === undefined ? (
-            <section class="detail-section">
-              <h3>Response body</h3>
-              <p class="muted">There was no response.</p>
-            </section>
-          ) : (
-            <BodyView title="Response body" text={response_body} isCut={isCut(response_body)} />
-          )}
-        </>
+        <Exchanged {...row} request_headers={request_headers} />
       )}
     </Dialog>
   );

@@ -5,6 +5,7 @@ import { ApiError, call, withQuery } from "../api.ts";
 import { duration } from "../format.ts";
 import { OUTCOME_TEXTS } from "../outcomes.ts";
 import { ActionError, Dialog, useAction } from "../parts/dialog.tsx";
+import { Exchanged } from "../parts/exchanged.tsx";
 import { Facts, TraceId } from "../parts/facts.tsx";
 import { OutcomePill } from "../parts/pills.tsx";
 import { useLoad } from "../use-load.ts";
@@ -114,6 +115,7 @@ function Result({ result }: { result: TestResult }) {
           ["Trace", <TraceId id={trace_id} />],
         ]}
       />
+      <Exchanged {...result} />
     </section>
   );
 }

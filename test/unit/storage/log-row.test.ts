@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type LogRow, logRow } from "../../../src/storage/log-row.ts";
-import { anApp, anAttempt, SECRET, UUID } from "../../support/builders.ts";
+import { aDelivery, anApp, anAttempt, SECRET, UUID } from "../../support/builders.ts";
 
 const row = (members: Parameters<typeof anAttempt>[0] = {}): LogRow => JSON.parse(logRow(anAttempt(members))) as LogRow;
 
@@ -21,6 +21,30 @@ test("a delivered attempt has the contract's members in the contract's order", (
     outcome: "delivered",
     duration_ms: 55,
   });
+});
+
+test("a delivered attempt has request and response if they are kept, and those of a test call always are", () => {
+  const whole = {
+    request_headers: { "Content-Type": "application/json" },
+    request_body: '{"action":"created"}',
+    response_body: "ok",
+    error: null,
+  };
+  expect(JSON.parse(logRow(anAttempt(), true))).toMatchObject(whole);
+  expect(JSON.parse(logRow(anAttempt(), true))).not.toHaveProperty("response_headers");
+  const testCall = aDelivery({ counted: false, eventSequence: null });
+  expect(row({ delivery: testCall })).toMatchObject({ ...whole, response_headers: { "content-type": "text/plain" } });
+  expect(row({ delivery: testCall, outcome: "timed_out", responseCode: 0, responseHeaders: null })).toMatchObject({
+    response_headers: null,
+  });
+});
+
+test("response headers have no secrets, and are cut to 4096 characters", () => {
+  const delivery = aDelivery({ counted: false, eventSequence: null });
+  const responseHeaders = { "x-echo": `Bearer ${SECRET}`, "set-cookie": ["a=1", "b=2"], "x-long": "y".repeat(5_000), "x-next": "1" };
+  const { response_headers: shown } = row({ delivery, responseHeaders });
+  expect(shown).toMatchObject({ "x-echo": "Bearer [redacted]", "set-cookie": "[redacted]" });
+  expect(JSON.stringify(shown).length).toBeLessThan(4_200);
 });
 
 test("an internal app's row leaves out the organization", () => {
