@@ -221,6 +221,14 @@ export interface DebuggedPage {
   readonly next: string | null;
 }
 
+export interface DeletedDeadLetters {
+  /** For a dry run: how many would be. */
+  readonly deleted: number;
+  /** False: more match; repeat the call. */
+  readonly complete: boolean;
+  readonly dry_run: boolean;
+}
+
 export interface DeliveryAnswer {
   readonly delivery: ExplainedDelivery;
   /** Null: it is no longer stored anywhere. */
@@ -724,6 +732,14 @@ export interface TestResult {
   readonly duration_ms: number;
   readonly error: string | null;
   readonly trace_id: string;
+  /** Custom headers are redacted. */
+  readonly request_headers: Readonly<Record<string, string>>;
+  /** Cut to 1024 bytes. */
+  readonly request_body: string;
+  /** Null: there was no response. */
+  readonly response_headers: Readonly<Record<string, string>> | null;
+  /** Cut to 1024 bytes; null: there was no response. */
+  readonly response_body: string | null;
 }
 
 export interface WebhookRequest {
@@ -744,10 +760,12 @@ export interface WebhookRequest {
   /** With project_id: from the response's <prefix>-Error and <prefix>-Project. */
   readonly error_id?: string | undefined;
   readonly project_id?: string | undefined;
-  /** Present, like the members below, only if the attempt did not deliver. */
+  /** Present, like the members below, for test calls and attempts that did not deliver; for others if POSTHORN_LOG_DELIVERED_BODIES is true. */
   readonly request_headers?: Readonly<Record<string, string>> | undefined;
   /** Cut to 1024 bytes. */
   readonly request_body?: string | undefined;
+  /** Only of test calls; the first 4096 characters. Null: there was no response. */
+  readonly response_headers?: Readonly<Record<string, string>> | null | undefined;
   /** Cut to 1024 bytes; null: there was no response. */
   readonly response_body?: string | null | undefined;
   readonly error?: string | null | undefined;
@@ -757,6 +775,8 @@ export interface WebhookRequestPage {
   readonly items: ReadonlyArray<WebhookRequest>;
   /** The `cursor` of the following page. Null: this is the last page. */
   readonly next: string | null;
+  /** Attempts before this time may be missing: the log keeps the last ones of each event type (POSTHORN_REQUEST_LOG_SIZE). Null: nothing has been forgotten. */
+  readonly reaches_back_to: string | null;
 }
 
 /** Every call of the API: what it takes and what it answers with when it succeeds. */
@@ -801,7 +821,7 @@ export interface Calls {
   /** Publishes one event, plain or as a structured CloudEvent (application/cloudevents+json). */
   "POST /v1/events": { readonly path: undefined; readonly query: undefined; readonly body: EventBody | CloudEventBody; readonly answer: StoredEvent };
   /** Lists the last attempts of an app, newest first. */
-  "GET /v1/apps/{slug}/webhook-requests": { readonly path: { readonly slug: string }; readonly query: { readonly event_type?: string | undefined; readonly errors_only?: boolean | undefined; readonly organization_id?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: WebhookRequestPage };
+  "GET /v1/apps/{slug}/webhook-requests": { readonly path: { readonly slug: string }; readonly query: { readonly event_type?: string | undefined; readonly errors_only?: boolean | undefined; readonly organization_id?: string | undefined; readonly installation_uuid?: string | undefined; readonly event_id?: string | undefined; readonly delivery_id?: string | undefined; readonly outcome?: "delivered" | "gone" | "failed" | "rejected" | "timed_out" | "unreachable" | "blocked" | undefined; readonly response_code?: number | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: WebhookRequestPage };
   /** Sends a test event to the app now and answers with the result. The attempt is logged, but neither counted nor retried. */
   "POST /v1/apps/{slug}/test": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: {
       readonly event_type?: string | undefined;
@@ -820,6 +840,8 @@ export interface Calls {
   "GET /v1/apps/{slug}/stats": { readonly path: { readonly slug: string }; readonly query: { readonly range?: "24h" | "7d" | "30d" | undefined }; readonly body: undefined; readonly answer: AppStats };
   /** Lists dead letters: deliveries that were given up, with the event, the attempts and the reason. */
   "GET /v1/dead-letters": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly installation_uuid?: string | undefined; readonly event_type?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly order?: "newest" | "oldest" | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: DeadLetterPage };
+  /** Removes all matching dead letters for good. A call needs a filter, or all=true. */
+  "DELETE /v1/dead-letters": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly installation_uuid?: string | undefined; readonly event_type?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly all?: boolean | undefined; readonly dry_run?: boolean | undefined }; readonly body: undefined; readonly answer: DeletedDeadLetters };
   /** Shows one dead letter. */
   "GET /v1/dead-letters/{sequence}": { readonly path: { readonly sequence: number }; readonly query: undefined; readonly body: undefined; readonly answer: DeadLetter };
   /** Removes one dead letter for good. */
