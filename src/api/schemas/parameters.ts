@@ -63,7 +63,6 @@ export const deliveryId = z
 
 export const outcome = z.enum(OUTCOMES).meta({ example: "failed" });
 
-/** Of an attempt; 0: no response. */
 export const responseCode = wholeNumber(0, 999).meta({ example: 503, description: "0: no response." });
 
 export const deadLetterSequence = wholeNumber(1).meta({ example: 7 });
