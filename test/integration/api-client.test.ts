@@ -48,9 +48,9 @@ test("calls keep the path that the URL has, and encode what goes into theirs", a
 test("a list is read page by page, and no page that nobody asks for", async () => {
   const seen: string[] = [];
   const url = await serving((request, response) => {
-    const after = new URL(request.url ?? "", "http://x").searchParams.get("after");
-    seen.push(String(after));
-    const page = after === null ? { items: [{ slug: "a" }, { slug: "b" }], next: "b" } : { items: [{ slug: "c" }], next: null };
+    const cursor = new URL(request.url ?? "", "http://x").searchParams.get("cursor");
+    seen.push(String(cursor));
+    const page = cursor === null ? { items: [{ slug: "a" }, { slug: "b" }], next: "b" } : { items: [{ slug: "c" }], next: null };
     response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(page));
   });
   const client = createApiClient({ url });
