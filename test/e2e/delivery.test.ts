@@ -43,7 +43,7 @@ const organization = (): string => randomUUID();
 const rows = async (kind: "request" | "error", app: string, type = "issue.created") =>
   (await redis.lrange(`posthorn:${kind}:{${app}}:${type}`, 0, -1)).map((text) => JSON.parse(text) as Record<string, any>);
 const deadLetters = async (app: string) =>
-  (await posthorn.api("GET", `/v1/dead-letters?app=${app}`)).body.items as Array<Record<string, any>>;
+  (await posthorn.api("GET", `/v1/dead-letters?app=${app}&order=oldest`)).body.items as Array<Record<string, any>>;
 
 describe("an event", () => {
   test("becomes a webhook with the contract's body and headers, and a row in the log", async () => {
@@ -190,7 +190,7 @@ describe("an event", () => {
     await bus.publish("issue.created", "garbage");
     await bus.publish("issue.Created", { organization_id: "1", data: {} });
     const letters = await eventually(async () => {
-      const { body } = await posthorn.api("GET", "/v1/dead-letters");
+      const { body } = await posthorn.api("GET", "/v1/dead-letters?order=oldest");
       const found = (body.items as Array<Record<string, any>>).filter(({ reason }) => reason === "invalid");
       return found.length >= 2 && found;
     });

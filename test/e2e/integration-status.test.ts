@@ -85,7 +85,7 @@ async function start({ settings = {}, replicas: replicaCount = 1, realTime = fal
       }
       return found;
     },
-    deadLetters: async (slug) => (await posthorn.api("GET", `/v1/dead-letters?app=${slug}&limit=1000`)).body.items,
+    deadLetters: async (slug) => (await posthorn.api("GET", `/v1/dead-letters?app=${slug}&limit=1000&order=oldest`)).body.items,
   };
 }
 

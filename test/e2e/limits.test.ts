@@ -111,7 +111,10 @@ describe("a request", () => {
 
   test("for a list gets no more of it than a page", async () => {
     for (const slug of ["page-1", "page-2"]) await call("PUT", `/v1/apps/${slug}`, { webhook_url: receiver.url });
-    expect((await call("GET", "/v1/apps")).body).toMatchObject({ items: [{ slug: "acme" }, { slug: "page-1" }], next: "page-1" });
+    expect((await call("GET", "/v1/apps")).body).toMatchObject({
+      items: [{ slug: "page-2" }, { slug: "page-1" }],
+      next: expect.stringMatching(/\.page-1$/),
+    });
     for (const list of ["apps", "installations", "dead-letters"]) expect((await call("GET", `/v1/${list}?limit=3`)).status).toBe(400);
   });
 

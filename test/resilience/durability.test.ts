@@ -54,7 +54,7 @@ async function aPlatform(): Promise<Platform> {
     },
     deadLetters: (posthorn, count) =>
       eventually(async () => {
-        const { items } = (await posthorn.api("GET", "/v1/dead-letters")).body;
+        const { items } = (await posthorn.api("GET", "/v1/dead-letters?order=oldest")).body;
         if (items.length !== count) throw new Error(`${items.length} dead letters, wanted ${count}`);
         return items;
       }),

@@ -122,7 +122,7 @@ describe("an app with order_by", () => {
     receiver.behave((request, response) => void response.writeHead(request.json().data["n"] === 1 ? 503 : 200).end());
     for (let n = 0; n < 4; n++) await publish(bus, { k: "a", n });
     await publish(bus, { k: "b", n: 9 });
-    const letters = async () => (await posthorn.api("GET", "/v1/dead-letters")).body.items as Array<{ sequence: number }>;
+    const letters = async () => (await posthorn.api("GET", "/v1/dead-letters?order=oldest")).body.items as Array<{ sequence: number }>;
     const [letter] = await eventually(async () => {
       const found = await letters();
       return found.length === 1 && found;
@@ -279,7 +279,7 @@ test("an app that has used up its share of the parked stream takes no room from 
   const text = "x".repeat(3_000);
   for (let n = 0; n < 150; n++) await bus.publish("comment.created", { organization_id: "42", data: { n, text } });
   for (let n = 0; n < 30; n++) await publish(bus, { n, text });
-  const given = () => posthorn.api("GET", `/v1/dead-letters?app=${full.slug}&limit=1000`);
+  const given = () => posthorn.api("GET", `/v1/dead-letters?app=${full.slug}&limit=1000&order=oldest`);
   const counts = async () => (await manager.streams.info(parked, { subjects_filter: ">" })).state.subjects ?? {};
   await eventually(async () => (await counts())[`${bus.prefix}.parked.${other.slug}.${other.uuid}`] === 30);
   let kept = 0;

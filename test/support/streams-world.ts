@@ -287,7 +287,7 @@ export async function startStreamsWorld(servers: { readonly nats: Server; readon
 
     /** All dead letters, or the first. */
     async replay(all: boolean): Promise<void> {
-      const listed = await call("GET", "/v1/dead-letters?limit=1000");
+      const listed = await call("GET", "/v1/dead-letters?limit=1000&order=oldest");
       const letters = (listed?.body.items ?? []) as Array<Letter & { sequence: number }>;
       for (const { delivery_id: id } of all ? letters : letters.slice(0, 1)) askedAgain.set(id, (askedAgain.get(id) ?? 0) + 1);
       if (all) {
@@ -339,7 +339,7 @@ export async function startStreamsWorld(servers: { readonly nats: Server; readon
     },
 
     async letters(): Promise<Letter[]> {
-      const { items, next } = (await call("GET", "/v1/dead-letters?limit=1000")).body;
+      const { items, next } = (await call("GET", "/v1/dead-letters?limit=1000&order=oldest")).body;
       if (next !== null) throw new Error("more dead letters than one page has");
       return items;
     },
