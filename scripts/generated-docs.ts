@@ -1,5 +1,6 @@
 /** Everything generated from tables in the code: the references, schemas and types for others, and the dashboards. */
 import { readFileSync } from "node:fs";
+import { errorsPage } from "../src/api/http/errors-page.ts";
 import { pathOf } from "../src/api/http/openapi.ts";
 import type { Route } from "../src/api/http/route.ts";
 import { documentedRoutes } from "../src/api/routes/all-routes.ts";
@@ -11,7 +12,6 @@ import { aboutOf, optionText, synopsis } from "../src/cli/usage.ts";
 import { CLIENT_SETTINGS } from "../src/config/client-settings.ts";
 import type { Setting } from "../src/config/setting.ts";
 import { SETTINGS } from "../src/config/settings.ts";
-import { ERROR_CODES } from "../src/model/app-error.ts";
 import { compactJson, membersOf } from "../src/model/json-text.ts";
 import { STATUS_EVENT_TYPES } from "../src/model/status-event.ts";
 import { statusEventJsonSchema } from "../src/status/status-event-schemas.ts";
@@ -28,7 +28,7 @@ const BY_HAND = "<!-- Written by hand from here on. -->\n";
 export function generatedDocs(): Record<string, string> {
   return {
     "docs/configuration.md": configuration(),
-    "docs/errors.md": errors(),
+    "docs/errors.md": HEAD + errorsPage(),
     "docs/metrics.md": metrics(),
     "docs/http.md": http(documentedRoutes()),
     ...Object.fromEntries(
@@ -104,17 +104,6 @@ ${sections.join("\n")}
 ${writtenByHand("docs/configuration.md")}`;
 }
 
-function errors(): string {
-  const rows = Object.entries(ERROR_CODES).map(([code, about]) => [`\`${code}\``, about]);
-  return `${HEAD}# Error codes
-
-Every fault that Posthorn raises on purpose has one of these codes: in the log as \`code\`, in an API answer as \`code\` of the
-\`application/problem+json\` body, and on errors thrown by \`posthorn/client\`.
-
-${table(["Code", "What it means"], rows)}
-`;
-}
-
 function metrics(): string {
   const rows = Object.entries(METRICS as Readonly<Record<string, MetricDefinition>>).map(([name, { kind, help, labels, buckets }]) => [
     `\`${name}\``,
@@ -154,8 +143,8 @@ function http(routes: readonly Route[]): string {
   ]);
   return `${HEAD}# HTTP API
 
-Requests and answers are JSON. Errors are RFC 9457 \`application/problem+json\`, with a [code](errors.md). \`GET /openapi.json\` is OpenAPI 3.1
-with the schemas and an example of every body.
+Requests and answers are JSON. Errors are RFC 9457 \`application/problem+json\`, with a [code](errors.md), to which
+their \`type\` leads. \`GET /openapi.json\` is OpenAPI 3.1 with the schemas and an example of every body.
 
 **Tokens.** A call needs \`Authorization: Bearer <token>\`. Tokens of POSTHORN_API_TOKENS have a scope: \`admin\` covers every call, \`read\`
 those marked read. Tokens from \`POST /v1/apps/{slug}/tokens\` cover the calls marked app, for that app alone. Without any tokens the API is
@@ -167,8 +156,9 @@ default. Records carry an \`ETag\`; \`If-Match\` and \`If-None-Match: *\` make a
 answer 304. Header values, and the secrets in URLs for all but admin tokens, are \`[redacted]\` in answers; sent back unchanged, they keep their
 stored value. \`created_at\`, \`updated_at\` and \`invalid\` are ignored in a body.
 
-**Lists** are \`{"items": […], "next": …}\`; pass \`next\` as \`after\` to get the next page. A query parameter that the call doesn't know, that is
-empty or that is given twice is 400.
+**Lists** are \`{"items": […], "next": …}\`, newest first, with \`limit\` (at most 1,000) items; pass \`next\` as \`cursor\` to get the next page,
+until it is null. \`start\` is included in a time range and \`end\` is not. A query parameter that the call doesn't know, that is empty or that
+is given twice is 400 and names those that it knows.
 
 From TypeScript:
 

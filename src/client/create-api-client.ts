@@ -145,7 +145,7 @@ const NOT_OURS = Symbol("not Posthorn's");
 function bodyOf({ headers }: Response, text: string, parse: (text: string) => unknown): unknown {
   const type = headers.get("content-type") ?? "";
   if (text === "") return undefined;
-  if (type.startsWith("text/plain")) return text;
+  if (/^text\/(?:plain|markdown)\b/.test(type)) return text;
   if (!/^application\/(?:problem\+)?json\b/.test(type)) return NOT_OURS;
   try {
     return parse(text);

@@ -145,6 +145,7 @@ const ROWS: Readonly<Record<string, Row>> = {
   "GET /healthz": { access: "open", app: false, path: () => "/healthz" },
   "GET /readyz": { access: "open", app: false, path: () => "/readyz" },
   "GET /metrics": { access: "read", app: false, path: () => "/metrics" },
+  "GET /docs/errors.md": { access: "open", app: false, path: () => "/docs/errors.md" },
   "GET /openapi.json": { access: "open", app: false, path: () => "/openapi.json" },
 };
 

@@ -411,7 +411,11 @@ describe("every error is a problem", () => {
     const answered = await call(...given);
     expect(answered.status).toBe(status);
     expect(answered.headers.get("content-type")).toBe("application/problem+json");
-    expect(answered.body).toMatchObject({ type: "about:blank", status, title: expect.any(String), detail: expect.any(String) });
+    expect(answered.body).toMatchObject({ status, title: expect.any(String), detail: expect.any(String) });
+    const { type, code } = answered.body as { type: string; code: string };
+    const section = new URL(type, posthorn.url);
+    expect(section.hash).toBe(`#${code.toLowerCase()}`);
+    expect(await (await fetch(section)).text()).toContain(`\n## ${code}\n`);
     expect(JSON.stringify(answered.body)).not.toMatch(/node_modules|\.ts:\d+/);
   });
 });

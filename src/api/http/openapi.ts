@@ -16,6 +16,7 @@ export function withDocument(routes: readonly Route[], version: string, isOpen =
   const all = [
     ...routes,
     route({
+      operationId: "getOpenApi",
       method: "GET",
       url: "/openapi.json",
       access: "open",
@@ -76,9 +77,9 @@ function tagOf({ url }: Route): string {
 }
 
 function operation(route: Route, definitions: Definitions): object {
-  const { method, url, access, forApp = false, summary, params, query, body, rawPatch = false, otherBodies = {}, answers, example } = route;
+  const { operationId, access, forApp = false, summary, params, query, body, rawPatch = false, otherBodies = {}, answers, example } = route;
   return {
-    operationId: `${method.toLowerCase()}${url.replace(/^\/v1/, "").replace(/[^A-Za-z]+(\w)/g, (_, initial: string) => initial.toUpperCase())}`,
+    operationId,
     summary,
     tags: [tagOf(route)],
     ...(access === "open" ? { security: [] } : { security: [{ bearer: [] }], "x-scope": access, "x-app-token": forApp }),

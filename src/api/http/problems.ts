@@ -2,13 +2,14 @@
 import { AppError, type ErrorCode } from "../../model/app-error.ts";
 import type { RecordProblem } from "../../registry/record-problem.ts";
 import { RecordInvalid } from "../../registry/records.ts";
+import { problemType } from "./errors-page.ts";
 
 export interface Problem {
   readonly type: string;
   readonly title: string;
   readonly status: number;
   readonly detail: string;
-  readonly code?: string;
+  readonly code: ErrorCode;
   readonly errors?: readonly RecordProblem[];
 }
 
@@ -49,12 +50,23 @@ const TITLES: Readonly<Record<number, string>> = {
   503: "Service Unavailable",
 };
 
+/** Codes of problems that have no other. */
+const CODES: Partial<Record<number, ErrorCode>> = {
+  404: "NOT_FOUND",
+  405: "METHOD_NOT_ALLOWED",
+  408: "REQUEST_TIMEOUT",
+  413: "TOO_LARGE",
+  414: "TOO_LARGE",
+  415: "UNSUPPORTED_TYPE",
+  431: "TOO_LARGE",
+  500: "INTERNAL",
+};
+
 export function problemOf(error: unknown): Problem {
   if (error instanceof AppError) {
     const status = STATUS_OF[error.code] ?? (error.retryable ? 503 : 500);
     return {
-      ...problem(status, status === 500 ? "the call failed; the log says why" : error.message),
-      code: error.code,
+      ...problem(status, status === 500 ? "the call failed; the log says why" : error.message, error.code),
       ...(error instanceof RecordInvalid ? { errors: error.problems } : {}),
     };
   }
@@ -80,6 +92,6 @@ function rejection(message: string): string {
   return /JSON/.test(message) ? `body: not valid JSON (${message})` : message;
 }
 
-export function problem(status: number, detail: string): Problem {
-  return { type: "about:blank", title: TITLES[status] ?? "Error", status, detail };
+export function problem(status: number, detail: string, code = CODES[status] ?? "REQUEST_INVALID"): Problem {
+  return { type: problemType(code), title: TITLES[status] ?? "Error", status, detail, code };
 }

@@ -34,6 +34,8 @@ export interface Call<P, Q, B> {
 }
 
 export interface Route {
+  /** Verb and noun, as a generated client calls its method: `createOrReplaceApp`. */
+  readonly operationId: string;
   readonly method: "GET" | "PUT" | "PATCH" | "POST" | "DELETE";
   /** Fastify's form: `/v1/apps/:slug`. */
   readonly url: string;

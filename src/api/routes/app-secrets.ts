@@ -24,6 +24,7 @@ export interface AppSecretRoutesDependencies {
 export function appSecretRoutes({ registry, appTokens }: AppSecretRoutesDependencies): Route[] {
   return [
     route({
+      operationId: "rotateAppSecret",
       method: "POST",
       url: "/v1/apps/:slug/secret/rotate",
       access: "admin",
@@ -37,6 +38,7 @@ export function appSecretRoutes({ registry, appTokens }: AppSecretRoutesDependen
       },
     }),
     route({
+      operationId: "createAppToken",
       method: "POST",
       url: "/v1/apps/:slug/tokens",
       access: "admin",

@@ -22,6 +22,7 @@ export interface AppRoutesDependencies {
 export function appRoutes({ registry, index, secretBox, maxPageSize }: AppRoutesDependencies): Route[] {
   return [
     route({
+      operationId: "createOrReplaceApp",
       method: "PUT",
       url: "/v1/apps/:slug",
       access: "admin",
@@ -47,6 +48,7 @@ export function appRoutes({ registry, index, secretBox, maxPageSize }: AppRoutes
       },
     }),
     route({
+      operationId: "updateApp",
       method: "PATCH",
       url: "/v1/apps/:slug",
       access: "admin",
@@ -63,6 +65,7 @@ export function appRoutes({ registry, index, secretBox, maxPageSize }: AppRoutes
       },
     }),
     route({
+      operationId: "getApp",
       method: "GET",
       url: "/v1/apps/:slug",
       access: "read",
@@ -78,6 +81,7 @@ export function appRoutes({ registry, index, secretBox, maxPageSize }: AppRoutes
       },
     }),
     route({
+      operationId: "deleteApp",
       method: "DELETE",
       url: "/v1/apps/:slug",
       access: "admin",
@@ -91,6 +95,7 @@ export function appRoutes({ registry, index, secretBox, maxPageSize }: AppRoutes
       },
     }),
     route({
+      operationId: "listApps",
       method: "GET",
       url: "/v1/apps",
       access: "read",

@@ -36,6 +36,7 @@ export function deadLetterReplayRoutes(dependencies: DeadLetterReplayRoutesDepen
 
   return [
     route({
+      operationId: "replayDeadLetter",
       method: "POST",
       url: "/v1/dead-letters/:sequence/replay",
       access: "admin",
@@ -54,6 +55,7 @@ export function deadLetterReplayRoutes(dependencies: DeadLetterReplayRoutesDepen
       },
     }),
     route({
+      operationId: "replayDeadLetters",
       method: "POST",
       url: "/v1/dead-letters/replay",
       access: "admin",
@@ -74,6 +76,7 @@ export function deadLetterReplayRoutes(dependencies: DeadLetterReplayRoutesDepen
       },
     }),
     route({
+      operationId: "getDeadLetterReplay",
       method: "GET",
       url: "/v1/dead-letters/replays/:id",
       access: "read",

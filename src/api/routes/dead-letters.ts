@@ -28,6 +28,7 @@ export function deadLetterRoutes(dependencies: DeadLetterRoutesDependencies): Ro
 
   return [
     route({
+      operationId: "listDeadLetters",
       method: "GET",
       url: "/v1/dead-letters",
       access: "read",
@@ -56,6 +57,7 @@ export function deadLetterRoutes(dependencies: DeadLetterRoutesDependencies): Ro
       },
     }),
     route({
+      operationId: "deleteDeadLetters",
       method: "DELETE",
       url: "/v1/dead-letters",
       access: "admin",
@@ -83,6 +85,7 @@ export function deadLetterRoutes(dependencies: DeadLetterRoutesDependencies): Ro
       },
     }),
     route({
+      operationId: "getDeadLetter",
       method: "GET",
       url: "/v1/dead-letters/:sequence",
       access: "read",
@@ -93,6 +96,7 @@ export function deadLetterRoutes(dependencies: DeadLetterRoutesDependencies): Ro
       handle: async ({ params: { sequence }, onlyApp }) => jsonText(withSequence(await access.get(sequence, onlyApp))),
     }),
     route({
+      operationId: "deleteDeadLetter",
       method: "DELETE",
       url: "/v1/dead-letters/:sequence",
       access: "admin",

@@ -46,6 +46,7 @@ export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDepe
 
   return [
     route({
+      operationId: "startAppDebugLog",
       method: "PUT",
       url: "/v1/apps/:slug/debug-log",
       access: "admin",
@@ -60,6 +61,7 @@ export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDepe
       },
     }),
     route({
+      operationId: "stopAppDebugLog",
       method: "DELETE",
       url: "/v1/apps/:slug/debug-log",
       access: "admin",
@@ -73,6 +75,7 @@ export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDepe
       },
     }),
     route({
+      operationId: "startInstallationDebugLog",
       method: "PUT",
       url: "/v1/installations/:uuid/debug-log",
       access: "admin",
@@ -87,6 +90,7 @@ export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDepe
       },
     }),
     route({
+      operationId: "stopInstallationDebugLog",
       method: "DELETE",
       url: "/v1/installations/:uuid/debug-log",
       access: "admin",
@@ -100,6 +104,7 @@ export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDepe
       },
     }),
     route({
+      operationId: "listDebugLog",
       method: "GET",
       url: "/v1/debug-log",
       access: "read",

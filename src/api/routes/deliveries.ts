@@ -10,6 +10,7 @@ import { deliveryId, eventType, time } from "../schemas/parameters.ts";
 export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: Resend }): Route[] {
   return [
     route({
+      operationId: "explainDelivery",
       method: "GET",
       url: "/v1/deliveries/:id",
       access: "read",
@@ -19,6 +20,7 @@ export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: 
       handle: async ({ params: { id } }) => ({ status: 200, body: await explain.delivery(id) }),
     }),
     route({
+      operationId: "explainEvent",
       method: "GET",
       url: "/v1/events/:id",
       access: "read",
@@ -42,6 +44,7 @@ export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: 
       }),
     }),
     route({
+      operationId: "resendDelivery",
       method: "POST",
       url: "/v1/deliveries/:id/resend",
       access: "admin",

@@ -53,6 +53,7 @@ const cloudEventBody = z
 export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[] {
   return [
     route({
+      operationId: "publishEvent",
       method: "POST",
       url: "/v1/events",
       access: "admin",

@@ -21,6 +21,7 @@ export function installationStatusRoutes(dependencies: InstallationStatusRoutesD
 
   return [
     route({
+      operationId: "getInstallationHealth",
       method: "GET",
       url: "/v1/installations/:uuid/health",
       access: "read",
@@ -30,6 +31,7 @@ export function installationStatusRoutes(dependencies: InstallationStatusRoutesD
       handle: async ({ params: { uuid } }) => ({ status: 200, body: await queryHealth(uuid) }),
     }),
     route({
+      operationId: "enableInstallation",
       method: "POST",
       url: "/v1/installations/:uuid/enable",
       access: "admin",
@@ -43,6 +45,7 @@ export function installationStatusRoutes(dependencies: InstallationStatusRoutesD
       },
     }),
     route({
+      operationId: "disableInstallation",
       method: "POST",
       url: "/v1/installations/:uuid/disable",
       access: "admin",
@@ -56,6 +59,7 @@ export function installationStatusRoutes(dependencies: InstallationStatusRoutesD
       },
     }),
     route({
+      operationId: "discardBacklog",
       method: "POST",
       url: "/v1/installations/:uuid/discard",
       access: "admin",

@@ -35,6 +35,7 @@ export function installationRoutes(dependencies: InstallationRoutesDependencies)
 
   return [
     route({
+      operationId: "createOrReplaceInstallation",
       method: "PUT",
       url: "/v1/installations/:uuid",
       access: "admin",
@@ -55,6 +56,7 @@ export function installationRoutes(dependencies: InstallationRoutesDependencies)
       },
     }),
     route({
+      operationId: "createInstallation",
       method: "POST",
       url: "/v1/installations",
       access: "admin",
@@ -68,6 +70,7 @@ export function installationRoutes(dependencies: InstallationRoutesDependencies)
       },
     }),
     route({
+      operationId: "updateInstallation",
       method: "PATCH",
       url: "/v1/installations/:uuid",
       access: "admin",
@@ -87,6 +90,7 @@ export function installationRoutes(dependencies: InstallationRoutesDependencies)
       },
     }),
     route({
+      operationId: "getInstallation",
       method: "GET",
       url: "/v1/installations/:uuid",
       access: "read",
@@ -97,6 +101,7 @@ export function installationRoutes(dependencies: InstallationRoutesDependencies)
       handle: ({ params: { uuid }, ...call }) => show(uuid, viewFor(call)),
     }),
     route({
+      operationId: "deleteInstallation",
       method: "DELETE",
       url: "/v1/installations/:uuid",
       access: "admin",
@@ -115,6 +120,7 @@ export function installationRoutes(dependencies: InstallationRoutesDependencies)
 
 function listRoute({ index, maxPageSize }: InstallationRoutesDependencies): Route {
   return route({
+    operationId: "listInstallations",
     method: "GET",
     url: "/v1/installations",
     access: "read",

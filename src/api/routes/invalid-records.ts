@@ -12,6 +12,7 @@ export interface InvalidRecordsDependencies {
 export function invalidRecordsRoutes({ invalidRecords }: InvalidRecordsDependencies): Route[] {
   return [
     route({
+      operationId: "listInvalidRecords",
       method: "GET",
       url: "/v1/invalid-records",
       access: "read",

@@ -1,7 +1,8 @@
 /** For operators: /healthz, /readyz, /metrics. */
+import { ERRORS_PATH, errorsPage } from "../http/errors-page.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import type { Readiness } from "../ports.ts";
-import { health, metricsText, readiness as readinessForm } from "../schemas/operations.ts";
+import { health, markdown, metricsText, readiness as readinessForm } from "../schemas/operations.ts";
 
 export function isReady(checks: ReturnType<Readiness["checks"]>): boolean {
   return Object.values(checks).every(({ ok, required }) => ok || !required);
@@ -10,6 +11,7 @@ export function isReady(checks: ReturnType<Readiness["checks"]>): boolean {
 export function operationRoutes({ readiness, renderMetrics }: { readiness: Readiness; renderMetrics: () => string }): Route[] {
   return [
     route({
+      operationId: "getHealth",
       method: "GET",
       url: "/healthz",
       access: "open",
@@ -18,6 +20,7 @@ export function operationRoutes({ readiness, renderMetrics }: { readiness: Readi
       handle: () => ({ status: 200, body: { status: "ok" } }),
     }),
     route({
+      operationId: "getReadiness",
       method: "GET",
       url: "/readyz",
       access: "open",
@@ -30,6 +33,16 @@ export function operationRoutes({ readiness, renderMetrics }: { readiness: Readi
       },
     }),
     route({
+      operationId: "getErrorCodes",
+      method: "GET",
+      url: ERRORS_PATH,
+      access: "open",
+      summary: "What each error code means.",
+      answers: { 200: answer("the page as Markdown", markdown, "text/markdown") },
+      handle: () => ({ status: 200, body: errorsPage(), headers: { "content-type": "text/markdown; charset=utf-8" } }),
+    }),
+    route({
+      operationId: "getMetrics",
       method: "GET",
       url: "/metrics",
       access: "read",

@@ -43,6 +43,7 @@ export function overviewRoutes(dependencies: OverviewRoutesDependencies): Route[
 
   return [
     route({
+      operationId: "getOverview",
       method: "GET",
       url: "/v1/overview",
       access: "read",
@@ -51,6 +52,7 @@ export function overviewRoutes(dependencies: OverviewRoutesDependencies): Route[
       handle: async () => jsonText(overviewJson(await readOverview(), null)),
     }),
     route({
+      operationId: "watchOverview",
       method: "GET",
       url: "/v1/overview/live",
       access: "read",
@@ -59,6 +61,7 @@ export function overviewRoutes(dependencies: OverviewRoutesDependencies): Route[
       handle: () => live(null, false),
     }),
     route({
+      operationId: "getAppOverview",
       method: "GET",
       url: "/v1/apps/:slug/overview",
       access: "read",
@@ -73,6 +76,7 @@ export function overviewRoutes(dependencies: OverviewRoutesDependencies): Route[
       },
     }),
     route({
+      operationId: "watchAppOverview",
       method: "GET",
       url: "/v1/apps/:slug/overview/live",
       access: "read",
@@ -83,6 +87,7 @@ export function overviewRoutes(dependencies: OverviewRoutesDependencies): Route[
       handle: ({ params: { slug }, onlyApp }) => live(known(slug), onlyApp !== null),
     }),
     route({
+      operationId: "listAppInstallations",
       method: "GET",
       url: "/v1/apps/:slug/installations",
       access: "read",

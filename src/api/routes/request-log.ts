@@ -38,6 +38,7 @@ const testBody = z.strictObject({
 export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLimits }: RequestLogRoutesDependencies): Route[] {
   return [
     route({
+      operationId: "listWebhookRequests",
       method: "GET",
       url: "/v1/apps/:slug/webhook-requests",
       access: "read",
@@ -80,6 +81,7 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
       },
     }),
     route({
+      operationId: "testApp",
       method: "POST",
       url: "/v1/apps/:slug/test",
       access: "admin",

@@ -12,6 +12,7 @@ export interface SessionOptions {
 export function sessionRoutes({ version, traceUrl }: SessionOptions): Route[] {
   return [
     route({
+      operationId: "getSession",
       method: "GET",
       url: "/v1/session",
       access: "read",

@@ -26,6 +26,7 @@ export interface StatsRoutesDependencies {
 export function statsRoutes({ index, stats, clock }: StatsRoutesDependencies): Route[] {
   return [
     route({
+      operationId: "getAppStats",
       method: "GET",
       url: "/v1/apps/:slug/stats",
       access: "read",

@@ -31,6 +31,7 @@ export interface StatusEventRoutesDependencies {
 export function statusEventRoutes({ statusHistory, index }: StatusEventRoutesDependencies): Route[] {
   return [
     route({
+      operationId: "listStatusEvents",
       method: "GET",
       url: "/v1/status-events",
       access: "read",

@@ -21,6 +21,8 @@ export const readiness = z
     example: { status: "ready", checks: { nats: { ok: true, required: true, detail: "connected" } } },
   });
 
+export const markdown = z.string().meta({ example: "# Error codes\n" });
+
 export const metricsText = z.string().meta({ example: "posthorn_in_flight 0\n" });
 
 export const invalidRecords = z

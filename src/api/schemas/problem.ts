@@ -3,11 +3,11 @@ import { z } from "zod";
 
 export const problemBody = z
   .strictObject({
-    type: z.string(),
+    type: z.string().meta({ format: "uri-reference", description: "Leads to the section about the code in docs/errors.md." }),
     title: z.string(),
     status: z.int(),
     detail: z.string(),
-    code: z.string().optional().meta({ description: "See docs/errors.md." }),
+    code: z.string().meta({ description: "Stays the same from version to version, unlike the texts." }),
     errors: z
       .array(z.strictObject({ path: z.string(), message: z.string() }))
       .optional()
@@ -17,7 +17,7 @@ export const problemBody = z
     id: "Problem",
     description: "RFC 9457",
     example: {
-      type: "about:blank",
+      type: "/docs/errors.md#record_invalid",
       title: "Bad Request",
       status: 400,
       detail: "app acme: webhook_url: missing",

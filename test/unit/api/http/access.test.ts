@@ -134,7 +134,7 @@ describe("the routes", () => {
 
   test("that change something want an admin token, and those that show something at least a read token", () => {
     const open = routes.filter(({ access }) => access === "open").map(({ url }) => url);
-    expect(open).toEqual(["/healthz", "/readyz", "/openapi.json"]);
+    expect(open).toEqual(["/healthz", "/readyz", "/docs/errors.md", "/openapi.json"]);
     for (const { method, url, access } of routes) if (method !== "GET") expect([url, access]).toEqual([url, "admin"]);
   });
 });
