@@ -631,12 +631,13 @@ export interface Overview {
 
 /** RFC 9457 */
 export interface Problem {
+  /** Leads to the section about the code in docs/errors.md. */
   readonly type: string;
   readonly title: string;
   readonly status: number;
   readonly detail: string;
-  /** See docs/errors.md. */
-  readonly code?: string | undefined;
+  /** Stays the same from version to version, unlike the texts. */
+  readonly code: string;
   /** Every member that is wrong, its path joined by dots. */
   readonly errors?: ReadonlyArray<{
     readonly path: string;
@@ -900,6 +901,8 @@ export interface Calls {
   "GET /healthz": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Health };
   /** Whether events are consumed and delivered now, and what prevents it. */
   "GET /readyz": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Readiness };
+  /** What each error code means. */
+  "GET /docs/errors.md": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: string };
   /** Metrics in the Prometheus text format. */
   "GET /metrics": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: string };
   /** This document. */
