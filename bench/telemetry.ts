@@ -42,7 +42,14 @@ const eventOf = (flags: string): Event => ({
 });
 const app = {
   ...{ slug: "acme", name: "Acme", webhookUrl: URL_OF_HOOK, status: "published" as const, events: ["*"], headers: {} },
-  ...{ timeoutMs: null, retryScheduleMs: null, maxInFlight: null, orderBy: "none" as const, onExhausted: "continue" as const },
+  ...{
+    timeoutMs: null,
+    retryScheduleMs: null,
+    retryOn: null,
+    maxInFlight: null,
+    orderBy: "none" as const,
+    onExhausted: "continue" as const,
+  },
   ...{ clientSecret: "ab".repeat(32), previousSecret: null },
   ...{ createdAt: null, updatedAt: null },
 };
@@ -63,7 +70,8 @@ function recordOf(delivery: AttemptRecord["delivery"], { traceId, spanId, tracep
   const now = Date.now();
   return {
     ...{ delivery, app, installation, attempt: 1, startedAt: now, endedAt: now, durationMs: 12.3, webhookUrl: URL_OF_HOOK },
-    ...{ outcome: "delivered" as const, responseCode: 200, error: null, errorId: null, projectId: null, traceId, spanId },
+    ...{ outcome: "delivered" as const, receiver: "up" as const, responseCode: 200, error: null },
+    ...{ errorId: null, projectId: null, traceId, spanId },
     ...{ requestHeaders: { traceparent }, requestBody: body, responseHeaders: null, responseBody: body, responseBodySize: body.length },
   };
 }

@@ -106,6 +106,7 @@ function attemptOf(given: Given, sender: ReturnType<typeof createSender>) {
       envelope: createEnvelopeBuilder(config.defaultActor),
       headers: createHeaderBuilder({ prefix: config.headerPrefix, userAgent: `Posthorn/${VERSION}` }),
       tryStart: circuits.tryStart,
+      circuitOf: (app) => (circuits.isOpen(app) ? "open" : circuits.isOpening(app) ? "opening" : "closed"),
       attemptListeners: [
         requestLog.record,
         observer.attempted,
@@ -118,7 +119,12 @@ function attemptOf(given: Given, sender: ReturnType<typeof createSender>) {
       random: Math.random,
       newRequestId: createTraceIds().traceId,
     },
-    { requestTimeoutMs: config.requestTimeout, retryScheduleMs: config.retrySchedule, headerPrefix: config.headerPrefix },
+    {
+      requestTimeoutMs: config.requestTimeout,
+      retryScheduleMs: config.retrySchedule,
+      rejectedRetryScheduleMs: config.rejectedRetrySchedule,
+      headerPrefix: config.headerPrefix,
+    },
   );
 }
 

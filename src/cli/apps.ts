@@ -7,7 +7,7 @@ import { CommandFailed, UsageError } from "./exit-codes.ts";
 import { counted, milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
 import type { Output } from "./output.ts";
 import { take } from "./take.ts";
-import { commaSeparated, eventData, header, positive, seconds, wholeSeconds, withMember } from "./values.ts";
+import { answers, commaSeparated, eventData, header, positive, seconds, wholeSeconds, withMember } from "./values.ts";
 
 const members = {
   webhook: value("url", "The webhook URL."),
@@ -21,6 +21,7 @@ const members = {
   header: list("header", "Header sent with every webhook, e.g. 'X-Team: blue'.", header),
   timeout: value("duration", "Deadline of an attempt, e.g. 5s.", parseDuration),
   retry: value("durations", "Delays before the 2nd, 3rd, … attempt, e.g. 5s,30s,5m; '' for no retries.", seconds),
+  "retry-on": value("answers", "Answers that are retried, e.g. 404,429,5xx; '' for none, default for what docs/webhooks.md says.", answers),
   "max-in-flight": value("number", "Concurrent attempts.", positive),
   ordered: flag("One delivery at a time, in the order of the events: short for --order-by app."),
   unordered: flag("Concurrent deliveries, in no particular order: short for --order-by none."),
@@ -37,7 +38,7 @@ const members = {
 /** The options that are given, as members of the record. */
 function given(options: OptionValues<typeof members>): Partial<AppBody> {
   const { webhook, name, events, status, header: headers, timeout, retry, "max-in-flight": maxInFlight, ordered, unordered } = options;
-  const { "order-by": orderBy, "on-exhausted": onExhausted } = options;
+  const { "order-by": orderBy, "on-exhausted": onExhausted, "retry-on": retryOn } = options;
   if ([ordered, unordered, orderBy !== undefined].filter(Boolean).length > 1)
     throw new UsageError("--ordered, --unordered and --order-by: wanted one of them");
   return {
@@ -48,6 +49,7 @@ function given(options: OptionValues<typeof members>): Partial<AppBody> {
     ...(headers.length === 0 ? {} : { headers: Object.fromEntries(headers) }),
     ...(timeout === undefined ? {} : { timeout_ms: timeout }),
     ...(retry === undefined ? {} : { retry_schedule_s: retry }),
+    ...(retryOn === undefined ? {} : { retry_on: retryOn }),
     ...(maxInFlight === undefined ? {} : { max_in_flight: maxInFlight }),
     ...(ordered || unordered ? { order_by: ordered ? "app" : "none" } : {}),
     ...(orderBy === undefined ? {} : { order_by: orderBy }),
@@ -65,6 +67,7 @@ function show(output: Output, app: App): void {
     ["headers", Object.keys(app.headers).join(", ") || null],
     ["timeout", app.timeout_ms === null ? null : milliseconds(app.timeout_ms)],
     ["retry", app.retry_schedule_s === null ? null : app.retry_schedule_s.map((delay) => `${delay}s`).join(", ") || "no retries"],
+    ["retry on", app.retry_on === null ? null : app.retry_on.join(", ") || "no answer"],
     ["max in flight", app.max_in_flight === null ? null : String(app.max_in_flight)],
     ["ordered by", app.ordered ? app.order_by : null],
     ["on exhausted", app.ordered ? app.on_exhausted : null],

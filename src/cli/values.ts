@@ -26,6 +26,11 @@ export function seconds(text: string): number[] {
   return text === "" ? [] : text.split(",").map((part) => parseDuration(part.trim()) / 1000);
 }
 
+/** `404,5xx`; empty: none; `default`: as without the option. */
+export function answers(text: string): string[] | null {
+  return text === "default" ? null : commaSeparated(text);
+}
+
 /** `90s`, `1h` → seconds. */
 export function wholeSeconds(text: string): number {
   const found = parseDuration(text) / 1000;

@@ -7,7 +7,7 @@ import { isUtf8 } from "node:buffer";
 import { type StreamMessage, textOf } from "../jetstream/read-stream.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { toRfc3339 } from "../model/clock.ts";
-import { OUTCOME_RULES } from "../model/outcome.ts";
+import { OUTCOMES } from "../model/outcome.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 
 export interface DeadLetter {
@@ -105,7 +105,7 @@ const OPTIONAL: Readonly<Record<string, Check>> = {
 const isAttempt = has({
   attempt: (value) => isCount(value) && value !== 0,
   at: isTime,
-  outcome: (value) => typeof value === "string" && Object.hasOwn(OUTCOME_RULES, value),
+  outcome: (value) => (OUTCOMES as readonly unknown[]).includes(value),
   response_code: isCount,
   duration_ms: (value) => typeof value === "number",
   error: orNull(isText),

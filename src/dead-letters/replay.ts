@@ -16,6 +16,7 @@ import { decodeRawMessage, type RawMessage } from "../jetstream/raw-message.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
+import { NOTHING_SPENT } from "../model/delivery.ts";
 import { decodeDeliveryMessage } from "../model/delivery-message.ts";
 import type { Event } from "../model/event.ts";
 import { type ReadEvent, readEvent } from "../model/event-reader.ts";
@@ -54,7 +55,7 @@ export function createReplay({ deadLetters, streams, names, match, tracing, cloc
 
   const replayDelivery = async (json: string, deadLetter: DeadLetter, batch: TraceBatch): Promise<void> => {
     const { delivery } = decoded(decodeDeliveryMessage, json, deadLetter);
-    const again = { ...delivery, attemptsMade: 0, attempts: [], replay: runOf(deadLetter), firstParkedAt: null };
+    const again = { ...delivery, attemptsMade: 0, spent: NOTHING_SPENT, attempts: [], replay: runOf(deadLetter), firstParkedAt: null };
     const now = { dueAt: clock.now(), delayMs: 0, notBefore: false };
     await batch.store("retries", again, "replayed", (trace) => streams.retry(again, now, sourceOf(deadLetter), trace));
   };

@@ -3,11 +3,12 @@
  * the registry at this moment; no message carries them.
  */
 
+import type { App } from "../model/app.ts";
 import { type Clock, type Random, toRfc3339 } from "../model/clock.ts";
 import { type DeadLetterReason, type Delivery, isTestCall, MAX_ATTEMPT_SUMMARIES, MAX_SUMMARY_ERROR } from "../model/delivery.ts";
-import { OUTCOME_RULES } from "../model/outcome.ts";
+import type { RetryKind } from "../model/outcome.ts";
 import { withoutSecretsOf } from "../model/redaction/app-secrets.ts";
-import { classify, headerOf } from "./classify.ts";
+import { type Classified, classify, headerOf } from "./classify.ts";
 import type { EnvelopeBuilder } from "./envelope.ts";
 import type { HeaderBuilder } from "./headers.ts";
 import type { SendResult } from "./http/exchange.ts";
@@ -16,7 +17,7 @@ import type { Sender } from "./http/sender.ts";
 import { webhookUrlOf } from "./limits/destination.ts";
 import type { AttemptRecord, RegistryView, RetryDelay } from "./ports.ts";
 import { recipientOf } from "./recipient.ts";
-import { nextRetry } from "./retry-policy.ts";
+import { isSpared, nextRetry, OWN_FAULT_SCHEDULE_MS } from "./retry-policy.ts";
 import { sign } from "./signature.ts";
 import type { TracePosition, Tracing } from "./tracing-ports.ts";
 
@@ -58,6 +59,8 @@ export interface AttemptDependencies {
   readonly sender: Sender;
   /** Whether the app's circuit lets an attempt start. Test calls don't ask. */
   readonly tryStart: (app: string) => boolean;
+  /** `opening`: it is closed, but the last attempts all failed. */
+  readonly circuitOf: (app: string) => "open" | "opening" | "closed";
   /** Called with every attempt, in this order: request log, telemetry, health rule, circuit. They neither wait nor throw. */
   readonly attemptListeners: ReadonlyArray<(attempt: AttemptRecord) => void>;
   readonly tracing: Tracing;
@@ -72,6 +75,8 @@ export interface AttemptDependencies {
 export interface AttemptOptions {
   readonly requestTimeoutMs: number;
   readonly retryScheduleMs: readonly number[];
+  /** After answers that refuse the endpoint. */
+  readonly rejectedRetryScheduleMs: readonly number[];
   readonly headerPrefix: string;
 }
 
@@ -85,6 +90,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     headers,
     sender,
     tryStart,
+    circuitOf,
     attemptListeners,
     tracing,
     clock,
@@ -95,25 +101,24 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
   const errorHeader = `${options.headerPrefix.toLowerCase()}-error`;
   const projectHeader = `${options.headerPrefix.toLowerCase()}-project`;
 
-  const dispositionOf = (delivery: Delivery, record: AttemptRecord, retryAfterMs: number | null): Disposition => {
-    const { outcome, error, app } = record;
-    const { next } = OUTCOME_RULES[outcome];
-    if (next === "done") return { kind: "delivered", delivery, record };
-    if (next === "dead-letter") {
-      const reason = outcome === "gone" || outcome === "blocked" ? outcome : "rejected";
-      return { kind: "dead-letter", delivery, record, reason, error };
-    }
-    const delay = nextRetry(
-      {
-        attempt: delivery.attemptsMade,
-        scheduleMs: app.retryScheduleMs ?? options.retryScheduleMs,
-        retryAfterMs,
-        nowMs: clock.now(),
-      },
-      random,
-    );
-    if (delay === null) return { kind: "dead-letter", delivery, record, reason: "exhausted", error };
-    return { kind: "retry", delivery, record, delay };
+  const scheduleOf = ({ retryScheduleMs }: App): Readonly<Record<RetryKind, readonly number[]>> => ({
+    failure: retryScheduleMs ?? options.retryScheduleMs,
+    refusal: options.rejectedRetryScheduleMs,
+    own_fault: OWN_FAULT_SCHEDULE_MS,
+  });
+
+  const dispositionOf = (delivery: Delivery, record: AttemptRecord, { next, retryAfterMs }: Classified): Disposition => {
+    const { error, app } = record;
+    if (next.kind === "done") return { kind: "delivered", delivery, record };
+    if (next.kind === "dead-letter") return { kind: "dead-letter", delivery, record, reason: next.reason, error };
+    const { because } = next;
+    const scheduleMs = scheduleOf(app)[because];
+    const spares = because === "refusal" && isSpared(delivery, circuitOf(app.slug));
+    const { spent } = delivery;
+    const retry = nextRetry({ because, spent, scheduleMs, isSpared: spares, retryAfterMs, nowMs: clock.now() }, random);
+    if (retry !== null) return { kind: "retry", delivery: { ...delivery, spent: retry.spent }, record, delay: retry.delay };
+    const reason = because === "refusal" && scheduleMs.length === 0 ? "rejected" : "exhausted";
+    return { kind: "dead-letter", delivery, record, reason, error };
   };
 
   return async (delivery, parent) => {
@@ -141,7 +146,8 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     const result = await sender.send({ url, headers: requestHeaders, body, timeoutMs: app.timeoutMs ?? options.requestTimeoutMs });
 
     const endedAt = clock.now();
-    const { outcome, responseCode, error, retryAfterMs } = classify(result, endedAt);
+    const classified = classify(result, app, endedAt);
+    const { outcome, receiver, responseCode, error } = classified;
     // Rows, log lines, dead letters and status events show these texts, and a receiver may echo secrets that it was sent.
     const shown = (text: string | null): string | null => (text === null ? null : withoutSecretsOf(app, url, text));
     const durationMs = Math.round((performance.now() - startedMs) * 10) / 10;
@@ -159,6 +165,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
       durationMs,
       webhookUrl: url,
       outcome,
+      receiver,
       responseCode,
       error: shown(error),
       errorId: shown(reference?.errorId ?? null),
@@ -173,7 +180,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     };
     span.end(record);
     for (const onAttempt of attemptListeners) onAttempt(record);
-    return dispositionOf(withAttempt(delivery, record), record, retryAfterMs);
+    return dispositionOf(withAttempt(delivery, record), record, classified);
   };
 }
 

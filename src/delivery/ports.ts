@@ -2,7 +2,7 @@
 import type { App, Installation } from "../model/app.ts";
 import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
 import type { StreamLocation } from "../model/delivery-location.ts";
-import type { Outcome } from "../model/outcome.ts";
+import type { Outcome, ReceiverState } from "../model/outcome.ts";
 import type { TraceHeaders } from "../model/trace-context.ts";
 
 /** All facts of one attempt: the source of log row, counters, log line and metrics. */
@@ -18,6 +18,8 @@ export interface AttemptRecord {
   readonly durationMs: number;
   readonly webhookUrl: string;
   readonly outcome: Outcome;
+  /** What the attempt says about the receiver. */
+  readonly receiver: ReceiverState;
   /** 0: no (complete) response. */
   readonly responseCode: number;
   /** Description of the failure, without the app's secrets; null when delivered. */

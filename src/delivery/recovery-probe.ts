@@ -2,8 +2,8 @@
  * Probes a broken installation: its oldest parked delivery is attempted out of turn, and stays in its queue if the attempt fails.
  *
  * A delivery that the receiver rejects says little about the receiver. The next probe therefore uses the delivery after it, so that
- * one unwanted delivery does not keep the integration broken. An ordered app can't get a later delivery first: there the rejected
- * delivery is given up, as it would be in its turn.
+ * one unwanted delivery does not keep the integration broken. An ordered app can't get a later delivery first: there a delivery that is
+ * rejected for good is given up, as it would be in its turn.
  */
 import { type Installation, isOrdered } from "../model/app.ts";
 import { type Attempt, DEFERRED } from "./attempt.ts";
@@ -45,7 +45,7 @@ export interface RecoveryProbe {
 /** `deferred`: there was no attempt. */
 export type ProbeResult = "delivered" | "failed" | "deferred";
 
-/** `rejected`: no retry would help. `given-up`: rejected, and now in dead letters. */
+/** `rejected`: the receiver refuses it. `given-up`: rejected for good, and now in dead letters. */
 type ProbeEnd = ProbeResult | "rejected" | "given-up";
 
 export function createRecoveryProbe(dependencies: RecoveryProbeDependencies): RecoveryProbe {
@@ -88,8 +88,10 @@ export function createRecoveryProbe(dependencies: RecoveryProbeDependencies): Re
           hasWaited ? Promise.resolve(DEFERRED) : attempt(delivery, span),
         );
         if (disposition.kind === "deferred" || disposition.kind === "delivered") return disposition.kind;
-        if (disposition.kind === "retry" || disposition.reason !== "rejected") return "failed";
-        if (!isOrdered(registry.app(delivery.app))) return "rejected";
+        const isRejectedForGood = disposition.kind === "dead-letter" && disposition.reason === "rejected";
+        const isRejected = isRejectedForGood || disposition.record?.outcome === "rejected";
+        if (isRejected && !isOrdered(registry.app(delivery.app))) return "rejected";
+        if (!isRejectedForGood) return "failed";
         await dispatcher.apply(disposition, source, span);
         return "given-up";
       });

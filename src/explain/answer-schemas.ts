@@ -62,7 +62,7 @@ const explainedAttempt = z
   .object({
     attempt: z.int().meta({ description: "Counts from 1 in each run; a resend or replay is a run of its own." }),
     at: time,
-    outcome: z.string().meta({ description: "delivered, gone, failed, rejected, timed_out, unreachable or blocked." }),
+    outcome: z.string().meta({ description: "delivered, gone, failed, rejected, timed_out, unreachable, sender_failed or blocked." }),
     response_code: z.int().meta({ description: "0: no complete answer." }),
     duration_ms: z.number(),
     error: z.string().nullable(),

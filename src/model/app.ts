@@ -1,4 +1,5 @@
 /** Apps, installations, and the event types that an app subscribes to. */
+import type { RetryOn } from "./retry-on.ts";
 
 export type AppStatus = "internal" | "unpublished" | "published";
 
@@ -15,6 +16,8 @@ export interface App {
   readonly timeoutMs: number | null;
   /** Delays before the 2nd, 3rd, … attempt; null means POSTHORN_RETRY_SCHEDULE. */
   readonly retryScheduleMs: readonly number[] | null;
+  /** The answers that are retried; null: as docs/design.md 3.5 says. */
+  readonly retryOn: RetryOn | null;
   /** Concurrent attempts; null means POSTHORN_APP_MAX_IN_FLIGHT. */
   readonly maxInFlight: number | null;
   readonly orderBy: OrderBy;

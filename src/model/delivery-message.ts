@@ -3,7 +3,7 @@
  * publisher's own JSON text.
  */
 import { toRfc3339 } from "./clock.ts";
-import type { Delivery } from "./delivery.ts";
+import type { Delivery, SpentAttempts } from "./delivery.ts";
 import type { Event } from "./event.ts";
 import { membersOf } from "./json-text.ts";
 import type { AttemptSummary, Outcome } from "./outcome.ts";
@@ -56,6 +56,7 @@ export function encodeDeliveryMessage({ delivery, dueAt, delayMs, notBefore, blo
     installation_uuid: delivery.installationUuid,
     app_created_at: delivery.appCreatedAt === null ? null : toRfc3339(delivery.appCreatedAt),
     attempts_made: delivery.attemptsMade,
+    spent: delivery.spent,
     attempts: delivery.attempts.map(toWire),
     replay: delivery.replay,
     counted: delivery.counted,
@@ -94,12 +95,14 @@ export function decodeDeliveryMessage(text: string): DeliveryMessage {
   const wire = JSON.parse(text) as Record<string, unknown>;
   const eventJson = membersOf(text).get("event");
   if (eventJson === undefined) throw new Error("event: missing");
+  const attemptsMade = numberIn(wire, "attempts_made");
   const delivery: Delivery = {
     id: stringIn(wire, "delivery_id"),
     app: stringIn(wire, "app"),
     installationUuid: stringIn(wire, "installation_uuid"),
     appCreatedAt: timeIn(wire, "app_created_at"),
-    attemptsMade: numberIn(wire, "attempts_made"),
+    attemptsMade,
+    spent: spentIn(wire["spent"], attemptsMade),
     attempts: ((wire["attempts"] ?? []) as Array<Record<string, unknown>>).map(fromWire),
     replay: optionalStringIn(wire, "replay"),
     counted: wire["counted"] !== false,
@@ -166,6 +169,13 @@ function fromWire(wire: Record<string, unknown>): AttemptSummary {
     durationMs: numberIn(wire, "duration_ms"),
     error: optionalStringIn(wire, "error"),
   };
+}
+
+/** Messages of earlier versions don't have it: all their attempts were failures. */
+function spentIn(wire: unknown, attemptsMade: number): SpentAttempts {
+  if (wire == null) return { failure: attemptsMade, refusal: 0, own_fault: 0 };
+  const spent = wire as Record<string, unknown>;
+  return { failure: numberIn(spent, "failure"), refusal: numberIn(spent, "refusal"), own_fault: numberIn(spent, "own_fault") };
 }
 
 function stringIn(wire: Record<string, unknown>, name: string): string {

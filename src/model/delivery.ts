@@ -1,7 +1,7 @@
 /** A delivery: one event for one installation. And the reasons for giving it up. */
 import type { Event } from "./event.ts";
 import { deliveryId } from "./event-key.ts";
-import type { AttemptSummary } from "./outcome.ts";
+import type { AttemptSummary, RetryKind } from "./outcome.ts";
 
 export interface Delivery {
   /** The same for all attempts, redeliveries and replicas. */
@@ -17,6 +17,8 @@ export interface Delivery {
    */
   readonly appCreatedAt: number | null;
   readonly attemptsMade: number;
+  /** Attempts of each kind that used up a part of its schedule: not those of an open circuit's probes that the endpoint refused. */
+  readonly spent: SpentAttempts;
   /** Oldest first, at most MAX_ATTEMPT_SUMMARIES. */
   readonly attempts: readonly AttemptSummary[];
   /** Id of a resend or replay, which is part of the dedup key; null for the first run. */
@@ -28,6 +30,10 @@ export interface Delivery {
   /** How often this run was stored in another stream so far: of two messages of one run the one with fewer is superseded. */
   readonly stores: number;
 }
+
+export type SpentAttempts = Readonly<Record<RetryKind, number>>;
+
+export const NOTHING_SPENT: SpentAttempts = { failure: 0, refusal: 0, own_fault: 0 };
 
 /** The number of attempts of the longest retry schedule. */
 export const MAX_ATTEMPT_SUMMARIES = 51;
@@ -49,6 +55,7 @@ export function newDelivery(
     installationUuid,
     appCreatedAt,
     attemptsMade: 0,
+    spent: NOTHING_SPENT,
     attempts: [],
     replay: null,
     counted: true,

@@ -1,42 +1,52 @@
-/** The outcomes of an attempt (docs/design.md 3.5), and what follows from each. */
+/** The outcomes of an attempt (docs/design.md 3.5), what each says about the receiver, and what can follow from it. */
 
-export const OUTCOMES = ["delivered", "gone", "failed", "rejected", "timed_out", "unreachable", "blocked"] as const;
+/** `sender_failed`: the attempt failed on Posthorn's side. */
+export const OUTCOMES = ["delivered", "gone", "failed", "rejected", "timed_out", "unreachable", "sender_failed", "blocked"] as const;
 
 export type Outcome = (typeof OUTCOMES)[number];
 
 /** The four counters of an installation's day. */
 export type CountedAs = "success" | "error" | "timeout" | "fatal";
 
-interface OutcomeRule {
-  readonly countedAs: CountedAs;
-  readonly next: "done" | "retry" | "dead-letter";
-}
-
-export const OUTCOME_RULES: Readonly<Record<Outcome, OutcomeRule>> = {
-  delivered: { countedAs: "success", next: "done" },
-  gone: { countedAs: "fatal", next: "dead-letter" },
-  failed: { countedAs: "error", next: "retry" },
-  rejected: { countedAs: "error", next: "dead-letter" },
-  timed_out: { countedAs: "timeout", next: "retry" },
-  unreachable: { countedAs: "error", next: "retry" },
-  blocked: { countedAs: "error", next: "dead-letter" },
+/** Null: the attempt did not reach the receiver for a reason on Posthorn's side, and counts neither for health nor for the circuit. */
+export const COUNTED_AS: Readonly<Record<Outcome, CountedAs | null>> = {
+  delivered: "success",
+  gone: "fatal",
+  failed: "error",
+  rejected: "error",
+  timed_out: "timeout",
+  unreachable: "error",
+  sender_failed: null,
+  blocked: null,
 };
 
-/** Status codes other than 5xx that are retried. */
-const RETRIED_CODES: ReadonlySet<number> = new Set([408, 425, 429]);
-
-/** The outcome of an attempt with a complete response. */
-export function outcomeOfStatus(status: number): Outcome {
-  if (status >= 200 && status < 300) return "delivered";
-  if (status === 410) return "gone";
-  if (status >= 500 || RETRIED_CODES.has(status)) return "failed";
-  return "rejected";
+/** Whether the attempt failed for a reason on Posthorn's side. */
+export function isOwnFault(outcome: Outcome): boolean {
+  return COUNTED_AS[outcome] === null;
 }
 
-/** Whether the attempt counts as a failure for the app's circuit: only if the receiver seems to be down. */
-export function failsCircuit(outcome: Outcome, responseCode: number): boolean {
-  return outcome === "timed_out" || outcome === "unreachable" || (outcome === "failed" && responseCode >= 500);
+/**
+ * The receiver as an attempt shows it. `up`: it handles deliveries, also when it refuses this one. `down`: it fails. `refusing`: it
+ * answers, and refuses whatever it gets. `busy`: it asks for later, or for no more. `unknown`: the attempt says nothing about it.
+ */
+export type ReceiverState = "up" | "down" | "refusing" | "busy" | "unknown";
+
+/** Whether the attempt is a failure for the app's circuit. */
+export function failsCircuit(receiver: ReceiverState): boolean {
+  return receiver === "down" || receiver === "refusing";
 }
+
+/**
+ * Why an attempt is followed by another. Each kind has a schedule, and its attempts are counted on their own.
+ * `failure`: the app's retry schedule. `refusal`: the endpoint is refused, not the delivery (POSTHORN_REJECTED_RETRY_SCHEDULE).
+ * `own_fault`: nobody is bothered by the retry.
+ */
+export type RetryKind = "failure" | "refusal" | "own_fault";
+
+export type NextStep =
+  | { readonly kind: "done" }
+  | { readonly kind: "retry"; readonly because: RetryKind }
+  | { readonly kind: "dead-letter"; readonly reason: "gone" | "rejected" | "blocked" };
 
 /** One line per attempt, carried along in stream messages and kept in dead letters. */
 export interface AttemptSummary {

@@ -28,6 +28,7 @@ export function toApp(record: StoredApp, secretBox: SecretBox): App {
     headers: openHeaders(record, secretBox),
     timeoutMs: record.timeout_ms ?? null,
     retryScheduleMs: record.retry_schedule_s?.map((seconds) => Math.round(seconds * 1000)) ?? null,
+    retryOn: record.retry_on ?? null,
     maxInFlight: record.max_in_flight ?? null,
     orderBy: record.order_by ?? (record.ordered ? "app" : "none"),
     onExhausted: record.on_exhausted ?? "continue",

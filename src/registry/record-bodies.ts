@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { App, Installation, OnExhausted, OrderBy } from "../model/app.ts";
 import { REDACTED, redactedUrl } from "../model/redaction/redacted-url.ts";
+import type { RetryOn } from "../model/retry-on.ts";
 import type { InstallationRecord } from "../model/stored-records.ts";
 import { owners } from "./opened-records.ts";
 import { type AppBody, type InstallationBody, RecordInvalid, type StoredApp } from "./records.ts";
@@ -16,6 +17,7 @@ export interface AppMembers {
   readonly headers: Readonly<Record<string, string>>;
   readonly timeout_ms: number | null;
   readonly retry_schedule_s: readonly number[] | null;
+  readonly retry_on: RetryOn | null;
   readonly max_in_flight: number | null;
   readonly order_by: OrderBy;
   readonly on_exhausted: OnExhausted;
@@ -37,6 +39,7 @@ export function membersOfApp(app: App): AppMembers {
     headers: app.headers,
     timeout_ms: app.timeoutMs,
     retry_schedule_s: app.retryScheduleMs?.map((ms) => ms / 1000) ?? null,
+    retry_on: app.retryOn,
     max_in_flight: app.maxInFlight,
     order_by: app.orderBy,
     on_exhausted: app.onExhausted,
@@ -62,6 +65,7 @@ export function appMembers(what: string, slug: string, body: AppBody, before: Ap
     headers: unredactedHeaders(what, body.headers, before?.headers ?? {}),
     timeout_ms: body.timeout_ms ?? null,
     retry_schedule_s: body.retry_schedule_s ?? null,
+    retry_on: body.retry_on == null ? null : [...new Set(body.retry_on)],
     max_in_flight: body.max_in_flight ?? null,
     order_by: body.order_by ?? (body.ordered ? "app" : "none"),
     on_exhausted: body.on_exhausted,
@@ -89,6 +93,7 @@ export function sealApp(slug: string, members: AppMembers, before: StoredApp | n
     ...members,
     events: [...members.events],
     retry_schedule_s: members.retry_schedule_s && [...members.retry_schedule_s],
+    retry_on: members.retry_on && [...members.retry_on],
     webhook_url: seal(owners.appUrl(slug), members.webhook_url, before?.webhook_url),
     headers: Object.fromEntries(headers),
   };

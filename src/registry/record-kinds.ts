@@ -8,6 +8,7 @@ import { APP_SLUG, EVENT_PATTERN, INSTALLATION_STATUSES, INSTALLATION_UUID, ON_E
 import { AppError } from "../model/app-error.ts";
 import { CIRCUIT_STATES } from "../model/circuit-state.ts";
 import type { RecordKind } from "../model/record-kind.ts";
+import { RETRY_ON_CODE } from "../model/retry-on.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import type { CircuitRecord, InstallationRecord } from "../model/stored-records.ts";
 import { toApp, toInstallation } from "./opened-records.ts";
@@ -31,6 +32,7 @@ const storedApp = z.looseObject({
   headers: z.record(z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/), z.string()).default({}),
   timeout_ms: z.number().min(1).nullish(),
   retry_schedule_s: z.array(z.number().min(0)).nullish(),
+  retry_on: z.array(z.string().regex(RETRY_ON_CODE)).nullish(),
   max_in_flight: z.int().min(1).nullish(),
   ordered: z.boolean().optional(),
   order_by: orderBy.nullish(),

@@ -6,6 +6,7 @@ import { z } from "zod";
 import { APP_SLUG, EVENT_PATTERN, INSTALLATION_STATUSES, INSTALLATION_UUID, ON_EXHAUSTED, type OnExhausted } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
 import { JSON_POINTER } from "../model/json-pointer.ts";
+import { RETRY_ON_CODE } from "../model/retry-on.ts";
 import { type RecordProblem, recordProblem } from "./record-problem.ts";
 
 const identifier = z
@@ -52,6 +53,17 @@ export const orderBy = z.union(
   "wanted none, app, installation, project or a JSON Pointer such as /issue/id",
 );
 
+/** More than the codes in use. */
+const MAX_RETRY_ON = 100;
+
+const RETRY_ON_WANTED = "wanted a status code from 300 to 599 other than 410, or one of the classes 3xx, 4xx and 5xx";
+
+/** Kept as a text in lower case. */
+const retryOnMember = z
+  .union([z.int().min(300).max(599), z.string().regex(/^[345](\d\d|[xX][xX])$/)], RETRY_ON_WANTED)
+  .refine((code) => RETRY_ON_CODE.test(String(code).toLowerCase()), RETRY_ON_WANTED)
+  .transform((code) => String(code).toLowerCase());
+
 /** Members of an app; the body has their defaults. */
 const appForms = {
   name: z.string().min(1).meta({ description: "Shown to people; the slug when not given." }),
@@ -71,6 +83,14 @@ const appForms = {
         .max(30 * 86_400),
     )
     .meta({ description: "Seconds before the 2nd, 3rd, … attempt; POSTHORN_RETRY_SCHEDULE when not given, no retries when empty." }),
+  retry_on: z
+    .array(retryOnMember)
+    .max(MAX_RETRY_ON)
+    .meta({
+      description:
+        "Answers that are retried, on the retry schedule: status codes and the classes 3xx, 4xx and 5xx. All other answers than 2xx go to dead letters at once. When not given, the answer decides (docs/webhooks.md).",
+      example: ["404", "408", "425", "429", "5xx"],
+    }),
   max_in_flight: z.int().min(1).max(100_000).meta({ description: "Concurrent attempts; POSTHORN_APP_MAX_IN_FLIGHT when not given." }),
   ordered: z.boolean().meta({ description: "True is short for order_by: app. Where order_by is given, that decides." }),
   order_by: orderBy.meta({
@@ -105,6 +125,7 @@ export const appBody = z
     headers: z.record(headerName, headerValue).default({}).meta(headersAbout),
     timeout_ms: appForms.timeout_ms.nullish(),
     retry_schedule_s: appForms.retry_schedule_s.nullish(),
+    retry_on: appForms.retry_on.nullish(),
     max_in_flight: appForms.max_in_flight.nullish(),
     ordered: appForms.ordered.default(false),
     order_by: appForms.order_by.nullish(),
@@ -127,6 +148,7 @@ export const appPatch = z
     headers: z.record(headerName, headerValue.nullable()).nullish().meta(headersAbout),
     timeout_ms: appForms.timeout_ms.nullish(),
     retry_schedule_s: appForms.retry_schedule_s.nullish(),
+    retry_on: appForms.retry_on.nullish(),
     max_in_flight: appForms.max_in_flight.nullish(),
     ordered: appForms.ordered.nullish(),
     order_by: appForms.order_by.nullish(),

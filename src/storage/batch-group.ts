@@ -40,7 +40,7 @@ export function addToGroup(entry: LogEntry, ofApp: Group, ofInstallation: Group,
     if (counted !== null) countInStats(ofApp.counters, app, counted);
   }
   // The counters may have been cleared by a recovery while the attempt waited for Redis.
-  if (counted !== null && endedAt >= recoveredAt(entry.installationUuid))
+  if (counted?.as != null && endedAt >= recoveredAt(entry.installationUuid))
     increment(fieldsOf(ofInstallation.counters, null, keys.health(entry.installationUuid, counted.day), HEALTH_TTL_S), counted.as);
   // A delivered run stays delivered despite a late failure of a duplicate.
   const key = keys.delivery(app, entry.dedupKey);

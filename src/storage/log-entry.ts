@@ -2,7 +2,7 @@
 import type { AttemptRecord } from "../delivery/ports.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { dedupKeyOf } from "../model/delivery.ts";
-import { type CountedAs, OUTCOME_RULES, type Outcome } from "../model/outcome.ts";
+import { COUNTED_AS, type CountedAs, type Outcome } from "../model/outcome.ts";
 import { DELIVERED, encodeDedupRecord } from "./dedup-record.ts";
 import { logRow } from "./log-row.ts";
 
@@ -11,7 +11,8 @@ export interface Counted {
   /** UTC day (YYYY-MM-DD) and hour (HH) in which it ended. */
   readonly day: string;
   readonly hour: string;
-  readonly as: CountedAs;
+  /** Null: it counts in the stats only. */
+  readonly as: CountedAs | null;
   readonly outcome: Outcome;
   /** How long the receiver took; null if it was not reached. */
   readonly latencyMs: number | null;
@@ -91,7 +92,7 @@ function countedOf({ outcome, endedAt, durationMs }: AttemptRecord): Counted {
   return {
     day: hour.slice(0, 10),
     hour: hour.slice(11),
-    as: OUTCOME_RULES[outcome].countedAs,
+    as: COUNTED_AS[outcome],
     outcome,
     latencyMs: REACHED.has(outcome) ? durationMs : null,
   };

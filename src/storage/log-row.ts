@@ -2,7 +2,7 @@
 import type { AttemptRecord } from "../delivery/ports.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { isTestCall } from "../model/delivery.ts";
-import { OUTCOME_RULES } from "../model/outcome.ts";
+import { OUTCOMES } from "../model/outcome.ts";
 import { withoutSecretsOf } from "../model/redaction/app-secrets.ts";
 import { REDACTED } from "../model/redaction/redact.ts";
 import { withoutSecrets } from "../model/redaction/safe-url.ts";
@@ -111,7 +111,7 @@ const MEMBERS: ReadonlyArray<readonly [name: keyof LogRow, isRequired: boolean, 
   ["webhook_url", true, isText],
   ["attempt", true, (value) => Number.isSafeInteger(value) && Number(value) > 0],
   ["response_code", true, (value) => Number.isSafeInteger(value)],
-  ["outcome", true, (value) => isText(value) && Object.hasOwn(OUTCOME_RULES, String(value))],
+  ["outcome", true, (value) => (OUTCOMES as readonly unknown[]).includes(value)],
   ["duration_ms", true, isNumber],
   ["trace_id", true, isText],
   ["error_id", false, isText],

@@ -16,10 +16,12 @@ export interface AppForm {
   readonly ordered: string;
   /** Numbers with commas, `none`, or empty for the default. */
   readonly retry_schedule_s: string;
+  /** Codes and classes with commas, `none`, or empty for the default. */
+  readonly retry_on: string;
 }
 
 export function formOf(record: App): AppForm {
-  const { name, webhook_url, status, events, headers, timeout_ms, max_in_flight, ordered, retry_schedule_s } = record;
+  const { name, webhook_url, status, events, headers, timeout_ms, max_in_flight, ordered, retry_schedule_s, retry_on } = record;
   return {
     name,
     webhook_url,
@@ -31,7 +33,8 @@ export function formOf(record: App): AppForm {
     timeout_ms: timeout_ms === null ? "" : String(timeout_ms),
     max_in_flight: max_in_flight === null ? "" : String(max_in_flight),
     ordered: String(ordered),
-    retry_schedule_s: retry_schedule_s === null ? "" : retry_schedule_s.length === 0 ? "none" : retry_schedule_s.join(", "),
+    retry_schedule_s: listOf(retry_schedule_s),
+    retry_on: listOf(retry_on),
   };
 }
 
@@ -49,6 +52,7 @@ export function recordOf(record: App, form: AppForm): object {
     ordered: form.ordered === "true",
     order_by: form.ordered !== "true" ? "none" : record.ordered ? record.order_by : "app",
     retry_schedule_s: scheduleOf(form.retry_schedule_s),
+    retry_on: partsOf(form.retry_on),
   };
 }
 
@@ -73,7 +77,14 @@ function numberOf(field: string, text: string): number | null {
 }
 
 function scheduleOf(text: string): number[] | null {
+  return partsOf(text)?.map((part) => numberOf("Retries after", part === "" ? "?" : part) ?? 0) ?? null;
+}
+
+function partsOf(text: string): string[] | null {
   if (text.trim() === "") return null;
-  if (text.trim() === "none") return [];
-  return text.split(",").map((part) => numberOf("Retries after", part.trim() === "" ? "?" : part) ?? 0);
+  return text.trim() === "none" ? [] : text.split(",").map((part) => part.trim());
+}
+
+function listOf(values: ReadonlyArray<string | number> | null): string {
+  return values === null ? "" : values.length === 0 ? "none" : values.join(", ");
 }

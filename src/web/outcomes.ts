@@ -12,8 +12,12 @@ export const OUTCOME_TEXTS: Readonly<Record<Outcome, OutcomeText>> = {
   failed: { label: "Failed", meaning: "The receiver returned an error. Posthorn will retry until the schedule is exhausted." },
   timed_out: { label: "Timed out", meaning: "The receiver did not answer in time. Posthorn will retry until the schedule is exhausted." },
   unreachable: { label: "Unreachable", meaning: "The connection failed. Posthorn will retry until the schedule is exhausted." },
-  rejected: { label: "Rejected", meaning: "The receiver refused it. Posthorn won’t retry this automatically." },
+  rejected: { label: "Rejected", meaning: "The receiver refused it. Posthorn retries what may be a refusal of any request, such as 404." },
   gone: { label: "Gone", meaning: "The receiver answered 410 Gone. The integration is broken until it is enabled again." },
+  sender_failed: {
+    label: "Not sent",
+    meaning: "Posthorn could not send it: the receiver is not the cause. Posthorn will retry until the schedule is exhausted.",
+  },
   blocked: { label: "Blocked", meaning: "Webhooks to this address are not allowed." },
 };
 

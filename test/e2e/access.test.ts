@@ -185,7 +185,7 @@ async function targetOf(slug: string): Promise<Target> {
 }
 
 beforeAll(async () => {
-  [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver(answer(404))]);
+  [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver(answer(400))]);
   posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_API_TOKENS: `admin:${ADMIN},read:${READ}` } });
   const bus = await connectBus(nats, posthorn.prefix);
   for (const slug of ["own", "other"]) await call("PUT", `/v1/apps/${slug}`, ADMIN, webhook());

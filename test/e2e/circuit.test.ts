@@ -114,9 +114,9 @@ describe("a closed circuit", () => {
     expect(await few.told()).toEqual(["circuit.opened"]);
   });
 
-  test("is not opened by 4xx", async () => {
+  test("is not opened by 400 and 429", async () => {
     const world = await start();
-    await attempted(world, 50, answer(404));
+    await attempted(world, 50, answer(400));
     await attempted(world, 50, answer(429));
     expect([await world.told(), (await world.circuit()).state]).toEqual([[], "closed"]);
   });

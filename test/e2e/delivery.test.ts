@@ -285,9 +285,11 @@ describe("a delivery that fails", () => {
   });
 
   test.each<[string, Parameters<typeof answer>, string, string]>([
-    ["404", [404], "rejected", "rejected"],
-    ["a redirect", [302, "", { location: "http://127.0.0.1:1/" }], "rejected", "rejected"],
+    ["400", [400], "rejected", "rejected"],
+    ["422", [422], "rejected", "rejected"],
+    ["404 and retry: never", [404, "", { retry: "never" }], "rejected", "rejected"],
     ["410", [410], "gone", "gone"],
+    ["204 and webhook-delivery: disable", [204, "", { "webhook-delivery": "disable" }], "gone", "gone"],
   ])("with %s is not tried again", async (_what, given, outcome, reason) => {
     const { url, requests } = await receiver(answer(...given));
     const organizationId = organization();

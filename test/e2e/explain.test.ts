@@ -320,7 +320,7 @@ describe("a delivery", () => {
   });
 
   test("that was given up and replayed is delivered, with the attempts of both runs", async () => {
-    const flaky = await startReceiver(answer(404));
+    const flaky = await startReceiver(answer(400));
     const { organization, uuid } = await installed({ webhook_url: flaky.url });
     const id = randomUUID();
     await bus.publish("issue.created", { id, organization_id: organization, data: {} });

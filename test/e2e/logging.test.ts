@@ -275,7 +275,7 @@ describe("detailed logging", () => {
 test("of the delivered attempts a share can be left out, of the failed ones none", async () => {
   const posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_LOG_DELIVERED_PERCENT: "0" } });
   const bus = await connectBus(nats, posthorn.prefix);
-  const bad = await startReceiver(answer(404));
+  const bad = await startReceiver(answer(400));
   ends = [bad.stop, bus.close, () => posthorn.end("SIGKILL")];
   const delivered = await posthorn.install({ webhook_url: receiver.url });
   const failed = await posthorn.install({ webhook_url: bad.url });

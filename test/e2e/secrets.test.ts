@@ -112,7 +112,7 @@ async function load(): Promise<void> {
     const [, kind = ""] = new URL(request.path, "http://x").pathname.split("/");
     if (kind === "reset") return void socket.resetAndDestroy();
     if (kind === "slow") return;
-    return echo(({ fails: 500, gone: 410, refused: 404 } as Record<string, number>)[kind] ?? 200)(request, response);
+    return echo(({ fails: 500, gone: 410, refused: 400 } as Record<string, number>)[kind] ?? 200)(request, response);
   });
   const kinds = ["ok", "fails", "gone", "refused", "reset", "slow"];
   for (const kind of kinds) {

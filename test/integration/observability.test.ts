@@ -65,7 +65,7 @@ beforeAll(async () => {
   [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
   posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_API_TOKENS: `admin:admin-token-12345,read:${TOKEN}` } });
   const admin = { authorization: "Bearer admin-token-12345" };
-  const bad = await startReceiver(answer(404));
+  const bad = await startReceiver(answer(400));
   await posthorn.api("PUT", "/v1/apps/acme", { webhook_url: bad.url, events: ["*"] }, admin);
   for (const uuid of ["0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f", "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e60"])
     await posthorn.api("PUT", `/v1/installations/${uuid}`, { app: "acme", organization_id: "42", allow_duplicate: true }, admin);

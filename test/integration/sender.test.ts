@@ -25,7 +25,7 @@ function sender(options: TestSenderOptions = {}): Sender {
 
 async function post(url: string, { timeoutMs = 5_000, from = sender(), body = "{}" } = {}) {
   const result = await from.send({ url, headers: { "Content-Type": "application/json" }, body: Buffer.from(body), timeoutMs });
-  return { result, ...classify(result, Date.now()) };
+  return { result, ...classify(result, { retryOn: null }, Date.now()) };
 }
 
 async function receiver(...given: Parameters<typeof startReceiver>) {

@@ -216,7 +216,7 @@ describe("one trace", () => {
   });
 
   test("goes on over a parked delivery and a replay from dead letters", async () => {
-    receiver.behave(answer(404));
+    receiver.behave(answer(400));
     const app = await install();
     await posthorn.api("POST", `/v1/installations/${app.uuid}/disable`);
     const producer = await publishTraced();
@@ -451,7 +451,7 @@ test("a sampler of the settings decides where the publisher has not", async () =
   expect(requests.map(flagsOf).sort()).toEqual(["00", "01"]);
 });
 
-/** Publishes with this trace context and waits until the receiver's 404 has made it a dead letter. */
+/** Publishes with this trace context and waits until the receiver's 400 has made it a dead letter. */
 const publishDeadLetter = async (traceparent: string, app: { slug: string }): Promise<void> => {
   const count = async (): Promise<number> => (await posthorn.api("GET", `/v1/dead-letters?app=${app.slug}`)).body.items.length;
   const before = await count();
@@ -464,7 +464,7 @@ const publishDeadLetter = async (traceparent: string, app: { slug: string }): Pr
 test("work on many traces is sampled with those of them that are, where the root sampler says no", async () => {
   const [sampled, unsampled] = ["3af7651916cd43dd8448eb211c80319c", "4af7651916cd43dd8448eb211c80319c"];
   ({ posthorn, bus } = await start({ OTEL_TRACES_SAMPLER: "parentbased_always_off" }));
-  receiver.behave(answer(404));
+  receiver.behave(answer(400));
   const app = await install();
   const look = new Redis(redis.url);
   await publishDeadLetter(`00-${unsampled}-b7ad6b7169203331-00`, app);
@@ -497,7 +497,7 @@ test("nothing is linked with a batch that is not sampled", async () => {
   // By the ratio this trace id is sampled, and hardly another one.
   const traceId = "00000000000000000000000000000001";
   ({ posthorn, bus } = await start({ OTEL_TRACES_SAMPLER: "traceidratio", OTEL_TRACES_SAMPLER_ARG: "0.000001" }));
-  receiver.behave(answer(404));
+  receiver.behave(answer(400));
   const app = await install();
   await publishDeadLetter(`00-${traceId}-b7ad6b7169203331-01`, app);
   receiver.behave(answer(200));

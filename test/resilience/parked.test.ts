@@ -133,7 +133,7 @@ describe("an ordered app", () => {
     receiver.behave((request, response) => {
       const { n } = request.json().data;
       const times = numbers(receiver).filter((one) => one === n).length;
-      response.writeHead(n === 1 ? 404 : n === 5 && times === 1 ? 503 : 200).end();
+      response.writeHead(n === 1 ? 400 : n === 5 && times === 1 ? 503 : 200).end();
     });
     const first = await start();
     const { slug, uuid } = await first.install({ webhook_url: receiver.url, ordered: true, retry_schedule_s: [3] });

@@ -1,9 +1,11 @@
 /** Values of the model for tests, each member replaceable. */
+import { classify } from "../../src/delivery/classify.ts";
 import type { AttemptRecord } from "../../src/delivery/ports.ts";
 import type { App, Installation } from "../../src/model/app.ts";
 import { type Delivery, newDelivery } from "../../src/model/delivery.ts";
 import type { Event } from "../../src/model/event.ts";
 import { deliveryId } from "../../src/model/event-key.ts";
+import type { Outcome, ReceiverState } from "../../src/model/outcome.ts";
 import type { RecordLimits } from "../../src/registry/record-limits.ts";
 
 export const UUID = "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f";
@@ -58,6 +60,7 @@ export function anApp(members: Partial<App> = {}): App {
     headers: {},
     timeoutMs: null,
     retryScheduleMs: null,
+    retryOn: null,
     maxInFlight: null,
     orderBy: "none",
     onExhausted: "continue",
@@ -82,7 +85,8 @@ export function aDelivery(members: Partial<Delivery> = {}, event: Event = anEven
 
 export function anAttempt(members: Partial<AttemptRecord> = {}): AttemptRecord {
   const delivery = members.delivery ?? aDelivery();
-  const isDelivered = (members.outcome ?? "delivered") === "delivered";
+  const { outcome = "delivered", responseCode = outcome === "delivered" ? 200 : 500 } = members;
+  const isDelivered = outcome === "delivered";
   return {
     delivery,
     app: anApp(),
@@ -92,8 +96,9 @@ export function anAttempt(members: Partial<AttemptRecord> = {}): AttemptRecord {
     endedAt: Date.UTC(2026, 0, 5, 10, 11, 12, 400),
     durationMs: 55,
     webhookUrl: "https://hooks.acme.example/in",
-    outcome: "delivered",
-    responseCode: isDelivered ? 200 : 500,
+    outcome,
+    receiver: receiverOf(outcome, responseCode),
+    responseCode,
     error: isDelivered ? null : "answered with status 500",
     errorId: null,
     projectId: null,
@@ -106,4 +111,10 @@ export function anAttempt(members: Partial<AttemptRecord> = {}): AttemptRecord {
     responseBodySize: 2,
     ...members,
   };
+}
+
+function receiverOf(outcome: Outcome, status: number): ReceiverState {
+  const isUnanswered = outcome === "timed_out" || outcome === "unreachable" || outcome === "sender_failed" || outcome === "blocked";
+  const answered = { kind: "answered", status, headers: {}, body: null, bodySize: 0 } as const;
+  return classify(isUnanswered ? { kind: outcome, error: "" } : answered, { retryOn: null }, 0).receiver;
 }

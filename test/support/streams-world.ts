@@ -144,7 +144,7 @@ export async function startStreamsWorld(servers: { readonly nats: Server; readon
       case "later":
         return void response.writeHead(503, { "retry-after": String(RETRY_AFTER_S) }).end();
       case "rejects":
-        return void response.writeHead(404).end();
+        return void response.writeHead(400).end();
       case "gone":
         return void response.writeHead(410).end();
       case "resets":

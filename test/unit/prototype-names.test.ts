@@ -71,7 +71,7 @@ test("custom headers and a receiver's headers are only what they say", () => {
   const row = JSON.parse(logRow(anAttempt({ app, outcome: "failed", responseCode: 500, error: "no", requestHeaders: sent })));
   for (const one of headerNames) expect(row.request_headers[one]).toBe("[redacted]");
   const answered = { kind: "answered", status: 503, headers: {}, body: null, bodySize: 0 } as const;
-  expect(classify(answered, 0)).toMatchObject({ outcome: "failed", retryAfterMs: null });
+  expect(classify(answered, anApp(), 0)).toMatchObject({ outcome: "failed", retryAfterMs: null });
 });
 
 test("metrics count an app under its own name", () => {

@@ -33,6 +33,7 @@ export function appView(app: App, view: View): object {
     headers: Object.fromEntries(Object.keys(app.headers).map((name) => [name, REDACTED])),
     timeout_ms: app.timeoutMs,
     retry_schedule_s: app.retryScheduleMs?.map((ms) => ms / 1000) ?? null,
+    retry_on: app.retryOn,
     max_in_flight: app.maxInFlight,
     ordered: app.orderBy !== "none",
     order_by: app.orderBy,

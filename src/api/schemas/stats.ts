@@ -12,7 +12,8 @@ const sums = {
     .nullable()
     .meta({ description: "Share of attempts, not deliveries: a delivery that needed two attempts counts twice. Null without attempts." }),
   outcomes: z.strictObject({
-    ...{ delivered: count, gone: count, failed: count, rejected: count, timed_out: count, unreachable: count, blocked: count },
+    ...{ delivered: count, gone: count, failed: count, rejected: count, timed_out: count, unreachable: count },
+    ...{ sender_failed: count.meta({ description: "Posthorn could not send them." }), blocked: count },
   }),
   latency_ms: z
     .strictObject({ count, p50: milliseconds, p95: milliseconds, p99: milliseconds })
@@ -21,7 +22,7 @@ const sums = {
 const sumsExample = {
   attempts: 120,
   success_rate: 0.9833,
-  outcomes: { delivered: 118, gone: 0, failed: 1, rejected: 0, timed_out: 1, unreachable: 0, blocked: 0 },
+  outcomes: { delivered: 118, gone: 0, failed: 1, rejected: 0, timed_out: 1, unreachable: 0, sender_failed: 0, blocked: 0 },
   latency_ms: { count: 120, p50: 42, p95: 181, p99: 740 },
 };
 

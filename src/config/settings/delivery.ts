@@ -37,6 +37,15 @@ export const DELIVERY_SETTINGS = {
     about: "Delays before the 2nd, 3rd, … attempt, each with ±20 % jitter; an app's `retry_schedule_s` replaces it.",
     check: (schedule) => (schedule.length <= 50 ? null : "wanted at most 50 delays"),
   }),
+  REJECTED_RETRY_SCHEDULE: setting<readonly number[]>({
+    parse: parseDurations,
+    default: "30s,5m",
+    form: "durations, separated by commas",
+    group: DELIVERY,
+    about:
+      "Delays before another attempt after an answer that refuses the endpoint, such as 404, each with ±20 % jitter. An app's `retry_on` replaces it.",
+    check: (schedule) => (schedule.length <= 50 ? null : "wanted at most 50 delays"),
+  }),
   MAX_IN_FLIGHT: integer("256", { group: DELIVERY, about: "Concurrent attempts per process." }, 1, 100_000),
   APP_MAX_IN_FLIGHT: integer(
     "32",

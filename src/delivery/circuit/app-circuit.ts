@@ -5,8 +5,9 @@
  *            a lease, so that a probe that died with its process does not keep the circuit open. A replica without a delivery
  *            for its probe gives it back.
  * CIRCUIT-3  A state is never replaced by an older one: this replica may know its own write before the watch brings it.
- * CIRCUIT-4  The circuit closes after a success and after a final refusal (404, 410), which only a working receiver sends. It
- *            stays open as long as before after "not now" (429), and twice as long after a failure.
+ * CIRCUIT-4  The circuit closes after a success and after a refusal of the payload (400), which only a working receiver sends. It
+ *            stays open twice as long after a failure. After a refusal of the endpoint (404), "not now" (429), 410, and a fault of
+ *            Posthorn's side it stays open as long as before: the receiver answers, so that a probe costs it little.
  * CIRCUIT-5  The state stays as it is while the store can't be reached. No delivery waits for the store. A full store doesn't keep
  *            the circuit open either, because only deliveries make room: a replica that can't store its claim makes the probe
  *            all the same, and one whose probe succeeds closes the circuit here and stores that when it can.
@@ -18,7 +19,7 @@ import { isTestCall } from "../../model/delivery.ts";
 import type { Logger } from "../../model/logger.ts";
 import type { AttemptRecord } from "../ports.ts";
 import type { CircuitReason, CircuitStore, DecideCircuit } from "./ports.ts";
-import { isProbeDue, isProbeOf, opened, probeClaimed, probeEnded, probeGivenBack, probeResultOf } from "./transitions.ts";
+import { isProbeDue, isProbeOf, opened, probeClaimed, probeEnded, probeGivenBack } from "./transitions.ts";
 
 export interface AppCircuit {
   /** Without effect. */
@@ -190,21 +191,20 @@ export function createAppCircuit(app: string, dependencies: AppCircuitDependenci
       return true;
     },
 
-    onAttempt({ delivery, outcome, responseCode, startedAt }) {
+    onAttempt({ delivery, receiver, startedAt }) {
       // Attempts that started before the probe say nothing new. A resend can be the probe; a test call can't.
       if (probe.kind !== "started" || startedAt < probe.at || isTestCall(delivery)) return;
       setProbe(NO_PROBE);
-      const result = probeResultOf(outcome, responseCode);
       const before = state.state === "closed" ? options.openTimeMs : state.openForMs;
       change(
-        (current) => probeEnded(current, replica, result, { nowMs: clock.now(), maxOpenTimeMs: options.maxOpenTimeMs }),
+        (current) => probeEnded(current, replica, receiver, { nowMs: clock.now(), maxOpenTimeMs: options.maxOpenTimeMs }),
         () => {
           // A probe whose claim was not stored: its result is the newest that is known.
-          if (result === "up" && state.state === "open") closeHere();
+          if (receiver === "up" && state.state === "open") closeHere();
         },
         () => {
-          if (result === "up") closeHere();
-          else openHere(result === "down" ? Math.min(before * 2, options.maxOpenTimeMs) : before);
+          if (receiver === "up") closeHere();
+          else openHere(receiver === "down" ? Math.min(before * 2, options.maxOpenTimeMs) : before);
         },
       );
     },

@@ -25,6 +25,8 @@ export interface Circuits {
   receive(replica: string, counts: readonly AttemptCounts[]): void;
   /** The app was deleted; an app that takes its slug starts with a closed circuit. */
   forget(app: string): void;
+  /** Whether the last attempts all failed, as many as it takes to open a circuit: it opens if this continues. */
+  isOpening(app: string): boolean;
   stateOf(app: string): CircuitState;
   /** States of the circuits that are not closed. */
   states(): Iterable<CircuitStateName>;
@@ -44,13 +46,19 @@ export interface CircuitDependencies extends Omit<AppCircuitDependencies, "onClo
 export function createCircuitBreakers(dependencies: CircuitDependencies, options: CircuitOptions): Circuits {
   const { broadcast, isKnown, clock } = dependencies;
   const circuits = new Map<string, AppCircuit>();
+  const failuresInRow = new Map<string, number>();
   const revisionOf = (app: string): number => circuits.get(app)?.revision() ?? 0;
   const totals = createAttemptTotals({ broadcast, revisionOf, clock }, options);
+
+  const forgetCounts = (app: string): void => {
+    totals.forget(app);
+    failuresInRow.delete(app);
+  };
 
   const circuitOf = (app: string): AppCircuit => {
     let circuit = circuits.get(app);
     if (circuit === undefined) {
-      circuit = createAppCircuit(app, { ...dependencies, onClosed: totals.forget }, options);
+      circuit = createAppCircuit(app, { ...dependencies, onClosed: forgetCounts }, options);
       circuits.set(app, circuit);
     }
     return circuit;
@@ -70,11 +78,12 @@ export function createCircuitBreakers(dependencies: CircuitDependencies, options
     tryStart: (app) => circuits.get(app)?.tryStart() ?? true,
 
     onAttempt(attempt) {
-      const { app, delivery, outcome, responseCode } = attempt;
+      const { app, delivery, receiver } = attempt;
       const circuit = circuits.get(app.slug);
       if (circuit?.isOpen()) return circuit.onAttempt(attempt);
-      if (!delivery.counted || !isKnown(app.slug)) return;
-      const failed = failsCircuit(outcome, responseCode);
+      if (receiver === "unknown" || !delivery.counted || !isKnown(app.slug)) return;
+      const failed = failsCircuit(receiver);
+      failuresInRow.set(app.slug, failed ? (failuresInRow.get(app.slug) ?? 0) + 1 : 0);
       totals.add(app.slug, failed);
       if (failed) openIfFailing(app.slug);
     },
@@ -90,13 +99,14 @@ export function createCircuitBreakers(dependencies: CircuitDependencies, options
     },
 
     forget(app) {
-      totals.forget(app);
+      forgetCounts(app);
       circuits.get(app)?.apply(CLOSED, revisionOf(app));
     },
 
     forgetRevisions() {
       for (const circuit of circuits.values()) circuit.forgetRevision();
     },
+    isOpening: (app) => (failuresInRow.get(app) ?? 0) >= options.minAttempts && totals.total(app).failures >= options.minAttempts,
     stateOf: (app) => circuits.get(app)?.state() ?? CLOSED,
     states: () => [...circuits.values()].filter((circuit) => circuit.isOpen()).map((circuit) => circuit.state().state),
   };

@@ -1,16 +1,7 @@
 /** The transitions of a circuit: pure functions from the shared state to a change, or null if the transition does not apply. */
 import { type CircuitState, CLOSED } from "../../model/circuit-state.ts";
-import { failsCircuit, type Outcome } from "../../model/outcome.ts";
+import type { ReceiverState } from "../../model/outcome.ts";
 import type { CircuitChange, CircuitReason } from "./ports.ts";
-
-/** `up`: the receiver answers. `down`: it does not. `busy`: it can't take deliveries now, or was not reached. */
-export type ProbeResult = "up" | "down" | "busy";
-
-/** CIRCUIT-4 in app-circuit.ts. */
-export function probeResultOf(outcome: Outcome, responseCode: number): ProbeResult {
-  if (outcome === "delivered" || outcome === "rejected" || outcome === "gone") return "up";
-  return failsCircuit(outcome, responseCode) ? "down" : "busy";
-}
 
 export function isProbeDue(state: CircuitState, nowMs: number): boolean {
   return (state.state === "open" && nowMs >= state.openUntil) || (state.state === "half_open" && nowMs >= state.probeUntil);
@@ -33,15 +24,16 @@ export function probeGivenBack(current: CircuitState, replica: string, nowMs: nu
   return silently({ state: "open", openForMs: current.openForMs, openUntil: nowMs });
 }
 
+/** CIRCUIT-4 in app-circuit.ts. */
 export function probeEnded(
   current: CircuitState,
   replica: string,
-  result: ProbeResult,
+  receiver: ReceiverState,
   { nowMs, maxOpenTimeMs }: { readonly nowMs: number; readonly maxOpenTimeMs: number },
 ): CircuitChange | null {
   if (!isProbeOf(current, replica)) return null;
-  if (result === "up") return { next: CLOSED, announce: "closed", reason: null };
-  const openForMs = result === "down" ? Math.min(current.openForMs * 2, maxOpenTimeMs) : current.openForMs;
+  if (receiver === "up") return { next: CLOSED, announce: "closed", reason: null };
+  const openForMs = receiver === "down" ? Math.min(current.openForMs * 2, maxOpenTimeMs) : current.openForMs;
   return silently({ state: "open", openForMs, openUntil: nowMs + openForMs });
 }
 

@@ -15,7 +15,7 @@ export type SendResult =
       /** Size of the whole body in bytes; null when it was cut and the receiver did not announce it. */
       readonly bodySize: number | null;
     }
-  | { readonly kind: "timed_out" | "unreachable" | "blocked"; readonly error: string };
+  | { readonly kind: "timed_out" | "unreachable" | "sender_failed" | "blocked"; readonly error: string };
 
 const MAX_ERROR_CHARACTERS = 300;
 

@@ -110,6 +110,11 @@ function RecordForm({ record, etag, onSaved, isReadOnly }: { record: App; etag: 
           <input name="retry_schedule_s" class="mono" defaultValue={form.retry_schedule_s} placeholder="Default" />
           <small>Delays before the 2nd, 3rd, … attempt, such as 5, 30, 300. “none” for no retries, empty for the default.</small>
         </label>
+        <label class="field">
+          <span>Retries on</span>
+          <input name="retry_on" class="mono" defaultValue={form.retry_on} placeholder="Default" />
+          <small>Answers that are retried, such as 404, 429, 5xx. “none” for no answer, empty for the default.</small>
+        </label>
       </fieldset>
       {!isReadOnly && (
         <div class="form-end">

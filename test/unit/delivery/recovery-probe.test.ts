@@ -6,7 +6,7 @@ import type { ParkedDelivery } from "../../../src/delivery/ports.ts";
 import { createRecoveryProbe, type RecoveryProbe } from "../../../src/delivery/recovery-probe.ts";
 import type { Delivery } from "../../../src/model/delivery.ts";
 import { createTracing } from "../../../src/telemetry/tracing.ts";
-import { aDelivery, anApp, anInstallation } from "../../support/builders.ts";
+import { aDelivery, anApp, anAttempt, anInstallation } from "../../support/builders.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
 
 const installation = anInstallation({ status: "broken" });
@@ -96,6 +96,15 @@ test("takes the one behind it after a refusal for good, and begins anew behind t
   dispositionOf = () => ({ kind: "dead-letter", reason: "rejected" });
   for (let i = 0; i < 3; i++) await probe();
   expect(attempted.slice(3)).toEqual(["one", "two", "one"]);
+});
+
+test("takes the one behind it after a refusal of the endpoint, which may be meant for this delivery, too", async () => {
+  const refused = anAttempt({ outcome: "rejected", responseCode: 404 });
+  dispositionOf = () => ({ kind: "retry", record: refused, delay: { dueAt: 0, delayMs: 0, notBefore: false } });
+  expect([await probe(), await probe(), attempted]).toEqual(["failed", "failed", ["one", "two"]]);
+  ordered = true;
+  attempted = [];
+  expect([await probe(), await probe(), attempted, settled]).toEqual(["failed", "failed", ["three", "one"], []]);
 });
 
 test("of an ordered app gives up what is refused for good: nothing is delivered before it", async () => {

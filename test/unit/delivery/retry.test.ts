@@ -3,10 +3,32 @@ import { describe, expect, test } from "vitest";
 import { DELAY_TIERS_S, firstTier, nextStep } from "../../../src/delivery/delay-tiers.ts";
 import type { RetryDelay } from "../../../src/delivery/ports.ts";
 import { parseRetryAfter } from "../../../src/delivery/retry-after.ts";
-import { nextRetry } from "../../../src/delivery/retry-policy.ts";
+import { isSpared, nextRetry, OWN_FAULT_SCHEDULE_MS } from "../../../src/delivery/retry-policy.ts";
+import { NOTHING_SPENT } from "../../../src/model/delivery.ts";
+import type { RetryKind } from "../../../src/model/outcome.ts";
+import { aDelivery } from "../../support/builders.ts";
 
 const now = Date.UTC(2026, 0, 5, 12);
 const hourMs = 3_600_000;
+
+/** Of a first failure with a schedule of one delay. */
+const retryOf = (scheduleMs: number, retryAfterMs: number | null = null, chance = 0.5) =>
+  nextRetry({ ...FIRST_FAILURE, scheduleMs: [scheduleMs], retryAfterMs }, () => chance)?.delay ?? null;
+
+const FIRST_FAILURE = { because: "failure", spent: NOTHING_SPENT, isSpared: false, retryAfterMs: null, nowMs: now } as const;
+
+/** The delays after answers of these kinds, one after the other, until there is none. */
+function delaysAfter(kinds: Iterable<RetryKind>, schedules: Record<RetryKind, readonly number[]>): Array<number | null> {
+  let spent = NOTHING_SPENT;
+  const delays: Array<number | null> = [];
+  for (const because of kinds) {
+    const retry = nextRetry({ ...FIRST_FAILURE, because, spent, scheduleMs: schedules[because] }, () => 0.5);
+    delays.push(retry?.delay.delayMs ?? null);
+    if (retry === null) break;
+    spent = retry.spent;
+  }
+  return delays;
+}
 
 describe("the retry policy", () => {
   test("stays within ±20 % of the schedule", () => {
@@ -15,7 +37,7 @@ describe("the retry policy", () => {
         fc.integer({ min: 1, max: 40 * hourMs }),
         fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
         (scheduleMs, chance) => {
-          const delay = nextRetry({ attempt: 1, scheduleMs: [scheduleMs], retryAfterMs: null, nowMs: now }, () => chance);
+          const delay = retryOf(scheduleMs, null, chance);
           expect(delay?.delayMs).toBeGreaterThanOrEqual(Math.floor(scheduleMs * 0.8));
           expect(delay?.delayMs).toBeLessThanOrEqual(Math.ceil(scheduleMs * 1.2));
           expect(delay?.dueAt).toBe(now + (delay?.delayMs ?? 0));
@@ -25,22 +47,71 @@ describe("the retry policy", () => {
     );
   });
 
-  test("goes through the schedule and then gives up", () => {
-    const delays = [1, 2, 3, 4].map(
-      (attempt) => nextRetry({ attempt, scheduleMs: [1_000, 2_000, 3_000], retryAfterMs: null, nowMs: now }, () => 0.5)?.delayMs ?? null,
+  const SCHEDULES = { failure: [1_000, 2_000, 3_000], refusal: [30_000, 300_000], own_fault: OWN_FAULT_SCHEDULE_MS };
+
+  test.each<[RetryKind[], Array<number | null>]>([
+    [
+      ["failure", "failure", "failure", "failure"],
+      [1_000, 2_000, 3_000, null],
+    ],
+    [
+      ["refusal", "refusal", "refusal"],
+      [30_000, 300_000, null],
+    ],
+    [
+      ["failure", "refusal", "own_fault", "failure", "refusal", "own_fault", "failure", "refusal"],
+      [1_000, 30_000, 5_000, 2_000, 300_000, 10_000, 3_000, null],
+    ],
+  ])("goes through the schedule of each kind of answer and then gives up: %j", (kinds, delays) => {
+    expect(delaysAfter(kinds, SCHEDULES)).toEqual(delays);
+  });
+
+  test("never goes on for ever, whatever a delivery sees", () => {
+    fc.assert(
+      fc.property(fc.infiniteStream(fc.constantFrom<RetryKind>("failure", "refusal", "own_fault")), (kinds) => {
+        const most = Object.values(SCHEDULES).reduce((sum, { length }) => sum + length, 1);
+        expect(delaysAfter(kinds, SCHEDULES).length).toBeLessThanOrEqual(most);
+      }),
     );
-    expect(delays).toEqual([1_000, 2_000, 3_000, null]);
+  });
+
+  test("after its own faults it goes on for a day, at least every half hour", () => {
+    expect(OWN_FAULT_SCHEDULE_MS.slice(0, 4)).toEqual([5_000, 10_000, 20_000, 40_000]);
+    expect(Math.max(...OWN_FAULT_SCHEDULE_MS)).toBe(0.5 * hourMs);
+    const totalMs = OWN_FAULT_SCHEDULE_MS.reduce((sum, delayMs) => sum + delayMs);
+    expect(totalMs / hourMs).toBeGreaterThan(22);
+    expect(totalMs / hourMs).toBeLessThan(26);
   });
 
   test("an empty schedule means one attempt", () => {
-    expect(nextRetry({ attempt: 1, scheduleMs: [], retryAfterMs: 5_000, nowMs: now }, () => 0.5)).toBeNull();
+    expect(nextRetry({ ...FIRST_FAILURE, scheduleMs: [], retryAfterMs: 5_000 }, () => 0.5)).toBeNull();
+  });
+
+  test("a refusal during an open circuit uses up nothing, even when the schedule is over or empty", () => {
+    const spared = (spent: number, scheduleMs: number[]) => {
+      const before = { ...NOTHING_SPENT, refusal: spent };
+      const retry = nextRetry({ ...FIRST_FAILURE, because: "refusal", spent: before, scheduleMs, isSpared: true }, () => 0.5);
+      expect(retry?.spent).toEqual(before);
+      return retry?.delay.delayMs;
+    };
+    expect([spared(0, [1_000, 2_000]), spared(1, [1_000, 2_000]), spared(2, [1_000, 2_000]), spared(9, [1_000])]).toEqual([
+      1_000, 2_000, 2_000, 1_000,
+    ]);
+    expect(spared(0, [])).toBe(30_000);
+  });
+
+  test("a refusal is spared for as long as the circuit is open, and 20 times while it is opening", () => {
+    const sparedAfter = (attemptsMade: number, circuit: "open" | "opening" | "closed") =>
+      isSpared(aDelivery({ attemptsMade, spent: { failure: 1, refusal: 2, own_fault: 3 } }), circuit);
+    expect([sparedAfter(7, "open"), sparedAfter(1_000, "open")]).toEqual([true, true]);
+    expect([sparedAfter(7, "opening"), sparedAfter(26, "opening"), sparedAfter(27, "opening")]).toEqual([true, true, false]);
+    expect(sparedAfter(7, "closed")).toBe(false);
   });
 
   test("a longer Retry-After is a floor, a shorter one changes nothing", () => {
-    const retry = (retryAfterMs: number) => nextRetry({ attempt: 1, scheduleMs: [10_000], retryAfterMs, nowMs: now }, () => 0.5);
-    expect(retry(60_000)).toEqual({ dueAt: now + 60_000, delayMs: 60_000, notBefore: true });
-    expect(retry(3_000)).toEqual({ dueAt: now + 10_000, delayMs: 10_000, notBefore: false });
-    expect(retry(9_500)).toEqual({ dueAt: now + 10_000, delayMs: 10_000, notBefore: true });
+    expect(retryOf(10_000, 60_000)).toEqual({ dueAt: now + 60_000, delayMs: 60_000, notBefore: true });
+    expect(retryOf(10_000, 3_000)).toEqual({ dueAt: now + 10_000, delayMs: 10_000, notBefore: false });
+    expect(retryOf(10_000, 9_500)).toEqual({ dueAt: now + 10_000, delayMs: 10_000, notBefore: true });
   });
 });
 
@@ -124,7 +195,7 @@ describe("tiers", () => {
     fc.assert(
       fc.property(cases, ({ scheduleMs, share, chance, lateMs }) => {
         const retryAfterMs = Math.round(scheduleMs * share);
-        const delay = nextRetry({ attempt: 1, scheduleMs: [scheduleMs], retryAfterMs, nowMs: now }, () => chance);
+        const delay = retryOf(scheduleMs, retryAfterMs, chance);
         if (delay === null) throw new Error("the schedule is over");
         expect(walkDown(delay, lateMs).attemptedAt).toBeGreaterThanOrEqual(now + retryAfterMs);
       }),

@@ -81,13 +81,14 @@ class World {
         headers: createHeaderBuilder({ prefix: "Sentry-Hook", userAgent: "Posthorn/test" }),
         sender: { send: async ({ headers }) => this.send(String(headers["webhook-id"])), destinations: () => 0, close: async () => {} },
         tryStart: () => !this.circuitOpen,
+        circuitOf: () => (this.circuitOpen ? "open" : "closed"),
         attemptListeners: [(record) => this.recorded(record)],
         tracing,
         clock: this.clock,
         random: () => 0.5,
         newRequestId: () => "0".repeat(32),
       },
-      { requestTimeoutMs: 1_000, retryScheduleMs: SCHEDULE_MS, headerPrefix: "Sentry-Hook" },
+      { requestTimeoutMs: 1_000, retryScheduleMs: SCHEDULE_MS, rejectedRetryScheduleMs: SCHEDULE_MS, headerPrefix: "Sentry-Hook" },
     );
     this.dispatcher = createDispatcher({
       admission: this.admission,

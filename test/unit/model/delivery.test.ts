@@ -3,7 +3,6 @@ import { describe, expect, test } from "vitest";
 import { patternCovers } from "../../../src/model/app.ts";
 import { dedupKeyOf } from "../../../src/model/delivery.ts";
 import { decodeDeliveryMessage, encodeDeliveryMessage } from "../../../src/model/delivery-message.ts";
-import { failsCircuit, OUTCOME_RULES, outcomeOfStatus } from "../../../src/model/outcome.ts";
 import { aDelivery, anEvent, UUID } from "../../support/builders.ts";
 
 test("a replay has a mark of its own", () => {
@@ -26,9 +25,25 @@ describe("a stream message", () => {
     const attempts = [
       { attempt: 1, at: "2026-01-05T10:11:12.345Z", outcome: "failed" as const, responseCode: 500, durationMs: 12.5, error: "no" },
     ];
-    const delivery = aDelivery({ attemptsMade: 1, attempts, replay: "r-1", counted: false, firstParkedAt: Date.UTC(2026, 0, 5) }, event);
+    const delivery = aDelivery(
+      {
+        attemptsMade: 1,
+        spent: { failure: 0, refusal: 1, own_fault: 2 },
+        attempts,
+        replay: "r-1",
+        counted: false,
+        firstParkedAt: Date.UTC(2026, 0, 5),
+      },
+      event,
+    );
     const message = { delivery, dueAt: Date.UTC(2026, 0, 6), delayMs: 30_000, notBefore: true };
     expect(decodeDeliveryMessage(encodeDeliveryMessage(message, { reason: "exhausted" }))).toEqual(message);
+  });
+
+  test("of an earlier version has spent all its attempts as failures", () => {
+    const wire = JSON.parse(encodeDeliveryMessage({ delivery: aDelivery({ attemptsMade: 3 }), dueAt: null, delayMs: 0, notBefore: false }));
+    const { delivery } = decodeDeliveryMessage(JSON.stringify({ ...wire, spent: undefined }));
+    expect(delivery.spent).toEqual({ failure: 3, refusal: 0, own_fault: 0 });
   });
 
   test("round trips for any data", () => {
@@ -47,50 +62,6 @@ describe("a stream message", () => {
 
   test.each(["", "{}", "null", '{"delivery_id":1}', '{"event":{}}'])("%s is none", (text) => {
     expect(() => decodeDeliveryMessage(text)).toThrow();
-  });
-});
-
-describe("outcomes", () => {
-  const expected = (status: number): string => {
-    if (status >= 200 && status < 300) return "delivered";
-    if (status === 410) return "gone";
-    if ([408, 425, 429].includes(status) || status >= 500) return "failed";
-    return "rejected";
-  };
-
-  test("every status has the outcome of the table", () => {
-    for (let status = 200; status < 600; status++) expect([status, outcomeOfStatus(status)]).toEqual([status, expected(status)]);
-  });
-
-  test("what is counted, and what comes next", () => {
-    expect(
-      Object.fromEntries(Object.entries(OUTCOME_RULES).map(([outcome, rule]) => [outcome, `${rule.countedAs}, ${rule.next}`])),
-    ).toEqual({
-      delivered: "success, done",
-      gone: "fatal, dead-letter",
-      failed: "error, retry",
-      rejected: "error, dead-letter",
-      timed_out: "timeout, retry",
-      unreachable: "error, retry",
-      blocked: "error, dead-letter",
-    });
-  });
-
-  test("only what says that the receiver is down fails the circuit", () => {
-    expect([
-      failsCircuit("failed", 500),
-      failsCircuit("failed", 503),
-      failsCircuit("timed_out", 0),
-      failsCircuit("unreachable", 0),
-    ]).toEqual([true, true, true, true]);
-    expect([
-      failsCircuit("failed", 429),
-      failsCircuit("failed", 408),
-      failsCircuit("rejected", 404),
-      failsCircuit("gone", 410),
-      failsCircuit("blocked", 0),
-      failsCircuit("delivered", 200),
-    ]).toEqual(Array.from({ length: 6 }, () => false));
   });
 });
 

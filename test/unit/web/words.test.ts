@@ -108,6 +108,7 @@ describe("an app's form", () => {
     headers: { "X-Team": "blue: deep" },
     timeout_ms: null,
     retry_schedule_s: [5, 0.5],
+    retry_on: ["404", "5xx"],
     max_in_flight: 8,
     ordered: true,
     ...{ created_at: null, updated_at: null },
@@ -119,7 +120,7 @@ describe("an app's form", () => {
     expect(recordOf(record, formOf(record))).toEqual(record);
     const bare = {
       ...record,
-      retry_schedule_s: null,
+      ...{ retry_schedule_s: null, retry_on: null },
       max_in_flight: null,
       timeout_ms: 1_000,
       headers: {},
@@ -129,7 +130,8 @@ describe("an app's form", () => {
     };
     expect(recordOf(bare, formOf(bare))).toEqual(bare);
     expect(formOf({ ...record, retry_schedule_s: [] }).retry_schedule_s).toBe("none");
-    expect(recordOf(record, { ...formOf(record), retry_schedule_s: "none" })).toMatchObject({ retry_schedule_s: [] });
+    const none = recordOf(record, { ...formOf(record), retry_schedule_s: "none", retry_on: "none" });
+    expect(none).toMatchObject({ retry_schedule_s: [], retry_on: [] });
   });
 
   test("names the field that is wrong", () => {

@@ -136,13 +136,40 @@ describe("a closed circuit", () => {
 
   test.each([
     ["429", { outcome: "failed" as const, responseCode: 429 }],
-    ["404", { outcome: "rejected" as const, responseCode: 404 }],
+    ["400", { outcome: "rejected" as const, responseCode: 400 }],
     ["410", { outcome: "gone" as const, responseCode: 410 }],
+    ["a fault of Posthorn's side", { outcome: "sender_failed" as const, responseCode: 0 }],
+    ["an address that is not allowed", { outcome: "blocked" as const, responseCode: 0 }],
   ])("is not opened by %s", async (_what, members) => {
     const circuits = replica();
     for (let i = 0; i < 50; i++) circuits.onAttempt(anAttempt({ app, ...members }));
     await clock.advance(0);
     expect(rejects(circuits)).toBe(false);
+  });
+
+  test("opens on refusals of the endpoint, and faults of Posthorn's side in between change nothing", async () => {
+    const circuits = replica();
+    for (let i = 0; i < 20; i++) {
+      circuits.onAttempt(anAttempt({ app, outcome: "rejected", responseCode: 404 }));
+      for (let faults = 0; faults < 3; faults++) circuits.onAttempt(anAttempt({ app, outcome: "sender_failed", responseCode: 0 }));
+    }
+    await clock.advance(0);
+    expect([rejects(circuits), shared.announced]).toEqual([true, ["opened"]]);
+  });
+
+  test("is opening while the last attempts all failed, as many as its floor and within its window", async () => {
+    const circuits = replica();
+    await attempts(circuits, 100, 19);
+    expect(circuits.isOpening("acme")).toBe(false);
+    await attempts(circuits, 0, 1);
+    expect([circuits.isOpening("acme"), circuits.isOpen("acme")]).toEqual([true, false]);
+    await attempts(circuits, 1, 0);
+    expect(circuits.isOpening("acme")).toBe(false);
+    for (let i = 0; i < 30; i++) {
+      await attempts(circuits, 0, 1);
+      await clock.advance(10_000);
+    }
+    expect(circuits.isOpening("acme")).toBe(false);
   });
 
   test("does not block when the store is down", async () => {
@@ -194,18 +221,28 @@ describe("an open circuit", () => {
     expect(shared.announced).toEqual(["opened"]);
   });
 
-  test("closes when the probe is refused for good: who says so is up", async () => {
+  test.each<[number, string]>([
+    [400, "closed"],
+    [422, "closed"],
+    [500, "open for 60000 ms"],
+    [404, "open for 30000 ms"],
+    [302, "open for 30000 ms"],
+    [410, "open for 30000 ms"],
+  ])("is, after a probe that is answered with %i, %s", async (responseCode, wanted) => {
     const circuits = replica();
     await attempts(circuits, 0, 20);
     await probe(circuits);
-    circuits.onAttempt(anAttempt({ app, outcome: "rejected", responseCode: 404, startedAt: clock.now() }));
+    const outcome = responseCode === 410 ? "gone" : responseCode === 500 ? "failed" : "rejected";
+    circuits.onAttempt(anAttempt({ app, outcome, responseCode, startedAt: clock.now() }));
     await clock.advance(0);
-    expect(shared.announced).toEqual(["opened", "closed"]);
+    const { state } = shared.state();
+    expect(state === "closed" ? state : `${state} for ${openForMs()} ms`).toBe(wanted);
   });
 
   test.each([
     ["429", { outcome: "failed" as const, responseCode: 429 }],
     ["nothing, as its address is not allowed", { outcome: "blocked" as const, responseCode: 0 }],
+    ["nothing, as Posthorn could not send it", { outcome: "sender_failed" as const, responseCode: 0 }],
   ])("stays open as long as before when its probe is answered with %s", async (_what, members) => {
     const circuits = replica();
     await attempts(circuits, 0, 20);
