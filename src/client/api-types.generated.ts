@@ -13,6 +13,8 @@ export interface App {
   readonly timeout_ms: number | null;
   /** Null: POSTHORN_RETRY_SCHEDULE. */
   readonly retry_schedule_s: ReadonlyArray<number> | null;
+  /** Answers that are retried; null: the answer decides (docs/webhooks.md). */
+  readonly retry_on: ReadonlyArray<string> | null;
   /** Null: POSTHORN_APP_MAX_IN_FLIGHT. */
   readonly max_in_flight: number | null;
   /** Whether order_by is anything but none. */
@@ -42,6 +44,7 @@ export interface AppBody {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly timeout_ms?: number | null | undefined;
   readonly retry_schedule_s?: ReadonlyArray<number> | null | undefined;
+  readonly retry_on?: ReadonlyArray<number | string> | null | undefined;
   readonly max_in_flight?: number | null | undefined;
   /** True is short for order_by: app. Where order_by is given, that decides. */
   readonly ordered?: boolean | undefined;
@@ -75,6 +78,7 @@ export interface AppPatch {
   readonly headers?: Readonly<Record<string, string | null>> | null | undefined;
   readonly timeout_ms?: number | null | undefined;
   readonly retry_schedule_s?: ReadonlyArray<number> | null | undefined;
+  readonly retry_on?: ReadonlyArray<number | string> | null | undefined;
   readonly max_in_flight?: number | null | undefined;
   readonly ordered?: boolean | null | undefined;
   readonly order_by?: "none" | "app" | "installation" | "project" | string | null | undefined;
@@ -107,6 +111,8 @@ export interface AppStats {
       readonly rejected: number;
       readonly timed_out: number;
       readonly unreachable: number;
+      /** Posthorn could not send them. */
+      readonly sender_failed: number;
       readonly blocked: number;
     };
     /** Attempts that were answered or timed out, accurate within a factor of √2. */
@@ -130,6 +136,8 @@ export interface AppStats {
       readonly rejected: number;
       readonly timed_out: number;
       readonly unreachable: number;
+      /** Posthorn could not send them. */
+      readonly sender_failed: number;
       readonly blocked: number;
     };
     /** Attempts that were answered or timed out, accurate within a factor of √2. */
@@ -177,7 +185,7 @@ export interface DeadLetter {
   readonly attempts?: ReadonlyArray<{
     readonly attempt: number;
     readonly at: string;
-    readonly outcome: "delivered" | "gone" | "failed" | "rejected" | "timed_out" | "unreachable" | "blocked";
+    readonly outcome: "delivered" | "gone" | "failed" | "rejected" | "timed_out" | "unreachable" | "sender_failed" | "blocked";
     /** 0: no response. */
     readonly response_code: number;
     readonly duration_ms: number;
@@ -293,7 +301,7 @@ export interface ExplainedAttempt {
   readonly attempt: number;
   /** RFC 3339, UTC. */
   readonly at: string;
-  /** delivered, gone, failed, rejected, timed_out, unreachable or blocked. */
+  /** delivered, gone, failed, rejected, timed_out, unreachable, sender_failed or blocked. */
   readonly outcome: string;
   /** 0: no complete answer. */
   readonly response_code: number;
@@ -554,6 +562,8 @@ export interface MadeApp {
   readonly timeout_ms: number | null;
   /** Null: POSTHORN_RETRY_SCHEDULE. */
   readonly retry_schedule_s: ReadonlyArray<number> | null;
+  /** Answers that are retried; null: the answer decides (docs/webhooks.md). */
+  readonly retry_on: ReadonlyArray<string> | null;
   /** Null: POSTHORN_APP_MAX_IN_FLIGHT. */
   readonly max_in_flight: number | null;
   /** Whether order_by is anything but none. */
@@ -727,7 +737,7 @@ export interface TestResult {
   readonly delivery_id: string;
   readonly installation_uuid: string;
   readonly webhook_url: string;
-  readonly outcome: "delivered" | "gone" | "failed" | "rejected" | "timed_out" | "unreachable" | "blocked";
+  readonly outcome: "delivered" | "gone" | "failed" | "rejected" | "timed_out" | "unreachable" | "sender_failed" | "blocked";
   /** 0: no response. */
   readonly response_code: number;
   readonly duration_ms: number;
@@ -755,7 +765,7 @@ export interface WebhookRequest {
   readonly attempt: number;
   /** 0: no response. */
   readonly response_code: number;
-  readonly outcome: "delivered" | "gone" | "failed" | "rejected" | "timed_out" | "unreachable" | "blocked";
+  readonly outcome: "delivered" | "gone" | "failed" | "rejected" | "timed_out" | "unreachable" | "sender_failed" | "blocked";
   readonly duration_ms: number;
   readonly trace_id: string;
   /** With project_id: from the response's <prefix>-Error and <prefix>-Project. */
@@ -822,7 +832,7 @@ export interface Calls {
   /** Publishes one event, plain or as a structured CloudEvent (application/cloudevents+json). */
   "POST /v1/events": { readonly path: undefined; readonly query: undefined; readonly body: EventBody | CloudEventBody; readonly answer: StoredEvent };
   /** Lists the last attempts of an app, newest first. */
-  "GET /v1/apps/{slug}/webhook-requests": { readonly path: { readonly slug: string }; readonly query: { readonly event_type?: string | undefined; readonly errors_only?: boolean | undefined; readonly organization_id?: string | undefined; readonly installation_uuid?: string | undefined; readonly event_id?: string | undefined; readonly delivery_id?: string | undefined; readonly outcome?: "delivered" | "gone" | "failed" | "rejected" | "timed_out" | "unreachable" | "blocked" | undefined; readonly response_code?: number | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: WebhookRequestPage };
+  "GET /v1/apps/{slug}/webhook-requests": { readonly path: { readonly slug: string }; readonly query: { readonly event_type?: string | undefined; readonly errors_only?: boolean | undefined; readonly organization_id?: string | undefined; readonly installation_uuid?: string | undefined; readonly event_id?: string | undefined; readonly delivery_id?: string | undefined; readonly outcome?: "delivered" | "gone" | "failed" | "rejected" | "timed_out" | "unreachable" | "sender_failed" | "blocked" | undefined; readonly response_code?: number | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: WebhookRequestPage };
   /** Sends a test event to the app now and answers with the result. The attempt is logged, but neither counted nor retried. */
   "POST /v1/apps/{slug}/test": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: {
       readonly event_type?: string | undefined;
