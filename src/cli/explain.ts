@@ -34,6 +34,7 @@ function showEvent(output: Output, event: ExplainedEvent): void {
     ["stored", event.sequence === null ? "not in the events stream" : `${event.stream} ${event.sequence}`],
     ["stage", event.stage],
     ["trace", event.trace_id],
+    ["data", event.data && JSON.stringify(event.data)],
   ]);
 }
 
@@ -47,7 +48,9 @@ function showDelivery(output: Output, delivery: ExplainedDelivery, traceId: stri
   );
   if (delivery.trace_id !== null && delivery.trace_id !== traceId) output.line(output.paint("dim", `  trace ${delivery.trace_id}`));
   if (delivery.attempts.length > 0) output.table(ATTEMPT_COLUMNS, delivery.attempts, "");
-  for (const { at, detail } of delivery.skipped) output.line(`  ${time(at)}  ${detail}`);
+  // Attempts are in the table above.
+  for (const { at, kind, detail } of delivery.timeline)
+    if (kind !== "attempt" && kind !== "event") output.line(`  ${time(at)}  ${oneLine(detail)}`);
 }
 
 function showEventOfId(output: Output, { event, deliveries, not_wanted: notWanted }: EventOfSameId): void {
@@ -67,10 +70,11 @@ export const explainCommand = command({
       pastTime(text),
     ),
     type: value("resource.action", "Only the event of this type, when several have the id.", String),
+    app: value("slug", "Only about this app: its deliveries, or why it has none."),
     source: value("source", "Only the CloudEvent of this source, when several have the id.", String),
   },
   details: "A delivery id (dlv_…) is the webhook-id header of the webhook.",
-  examples: ["explain evt-1", "explain dlv_5f2b6c0a9e134d7788aa10c3d4e5f607"],
+  examples: ["explain evt-1", "explain evt-1 --app acme-tracker", "explain dlv_5f2b6c0a9e134d7788aa10c3d4e5f607"],
   async run({ api, output, options, operands: [id = ""] }) {
     if (/^dlv_[0-9a-f]{32}$/.test(id)) {
       const { body } = await api().call("GET /v1/deliveries/{id}", { path: { id } });
@@ -83,7 +87,7 @@ export const explainCommand = command({
     }
     const { body } = await api().call("GET /v1/events/{id}", {
       path: { id },
-      query: { since: options.since, type: options.type, source: options.source },
+      query: { since: options.since, type: options.type, source: options.source, app: options.app },
     });
     output.result(body, () => {
       showEventOfId(output, body);

@@ -12,18 +12,22 @@ import type { RegistrySources } from "./ports.ts";
 
 export type NotWanted = EventAnswer["not_wanted"][number];
 
-/** @param noted installations that the event was delivered to, whatever the registry says now */
+/**
+ * @param noted installations that the event was delivered to, whatever the registry says now
+ * @param onlyApp null: all apps
+ */
 export function addresseesOf(
   event: Event,
   index: RegistryIndex,
   noted: readonly NotedAddressee[],
+  onlyApp: string | null,
 ): { wanted: readonly DeliveryRef[]; notWanted: NotWanted[] } {
   const wanted: DeliveryRef[] = [...noted];
   const notWanted: NotWanted[] = [];
   const notedUuids = new Set(noted.map(({ installationUuid }) => installationUuid));
   for (const installation of index.installationsOf(event.organizationId)) {
     const { uuid, app: slug } = installation;
-    if (notedUuids.has(uuid)) continue;
+    if (notedUuids.has(uuid) || (onlyApp !== null && slug !== onlyApp)) continue;
     const app = index.app(slug);
     const because = app && whyNotWanted(event, installation, app);
     if (because === null) wanted.push({ app: slug, installationUuid: uuid, deliveryId: deliveryId(event, uuid) });
@@ -57,7 +61,7 @@ function inWords(because: NotWantedBecause, event: Event, installation: Installa
  */
 export async function whyNotWantedThen(
   { registry }: Pick<RegistrySources, "registry">,
-  { app, installation_uuid: uuid, state, attempts }: ExplainedDelivery,
+  { app, installation_uuid: uuid, state, attempts }: Pick<ExplainedDelivery, "app" | "installation_uuid" | "state" | "attempts">,
   stored: StoredEvent | null,
 ): Promise<NotWanted | null> {
   if (state !== "unknown" || stored?.stage !== "handled" || attempts.length > 0) return null;

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { INSTALLATION_STATUSES } from "../model/app.ts";
 import { CIRCUIT_STATES } from "../model/circuit-state.ts";
+import type { RawJson } from "../model/raw-json.ts";
 
 const time = z.string().meta({ description: "RFC 3339, UTC." });
 
@@ -34,6 +35,11 @@ const DELIVERY_EXAMPLE = {
     },
   ],
   skipped: [],
+  timeline: [
+    { at: "2026-01-05T10:11:12.300Z", kind: "event", detail: "the event was stored in APP_PLATFORM_EVENTS as 1" },
+    { at: "2026-01-05T10:11:12.345Z", kind: "attempt", detail: "attempt 1: failed, answered with status 503" },
+    { at: "2026-01-05T10:11:17.345Z", kind: "due", detail: "the next attempt is due" },
+  ],
   trace_id: TRACE_ID,
 };
 const EVENT_EXAMPLE = {
@@ -50,6 +56,8 @@ const EVENT_EXAMPLE = {
   sequence: 1,
   stage: "handled",
   trace_id: TRACE_ID,
+  data: { issue: { id: "1" } },
+  actor: null,
 };
 const NOT_WANTED_EXAMPLE = {
   app: "pager",
@@ -74,6 +82,14 @@ const explainedAttempt = z
     trace_id: z.string().nullable(),
   })
   .meta({ id: "ExplainedAttempt" });
+
+const timelineEntry = z
+  .object({
+    at: time,
+    kind: z.enum(["event", "attempt", "skipped", "waiting", "due", "expires", "delivered", "dead_letter"]),
+    detail: z.string(),
+  })
+  .meta({ id: "TimelineEntry" });
 
 const explainedDelivery = z
   .object({
@@ -111,9 +127,15 @@ const explainedDelivery = z
         description:
           "Messages that were skipped because the delivery was delivered already: the same event handled again, or published twice.",
       }),
+    timeline: z.array(timelineEntry).meta({
+      description: "Its way in order of time: the event, the attempts, what it waits for, and what is due next.",
+    }),
     trace_id: z.string().nullable(),
   })
   .meta({ id: "ExplainedDelivery" });
+
+/** The publisher's own JSON text. */
+const publishedJson = z.looseObject({}).nullable() as unknown as z.ZodType<RawJson | null>;
 
 const explainedEvent = z
   .object({
@@ -132,6 +154,8 @@ const explainedEvent = z
       description: "waiting: not taken from the stream yet; taken: in progress; handled: acknowledged.",
     }),
     trace_id: z.string().nullable(),
+    data: publishedJson.meta({ description: "As published. Null, like actor: the event is no longer stored anywhere." }),
+    actor: publishedJson.meta({ description: "Null: the event names none." }),
   })
   .meta({ id: "ExplainedEvent" });
 
@@ -154,13 +178,14 @@ const explainedAddressees = z.object({
     .array(
       z.object({
         app: z.string(),
-        installation_uuid: z.string(),
+        installation_uuid: z.string().nullable().meta({ description: "Null: the app that was asked about has none." }),
         because: z.enum([
           "not_subscribed",
           "other_project",
           "other_app",
           "other_installation",
           "no_app",
+          "not_installed",
           "installed_later",
           "changed_later",
         ]),
@@ -184,6 +209,7 @@ export const eventAnswer = explainedAddressees
     example: { event: EVENT_EXAMPLE, deliveries: [DELIVERY_EXAMPLE], not_wanted: [NOT_WANTED_EXAMPLE], others: [], notes: [] },
   });
 
+export type TimelineEntry = z.output<typeof timelineEntry>;
 export type ExplainedAttempt = z.output<typeof explainedAttempt>;
 export type ExplainedDelivery = z.output<typeof explainedDelivery>;
 export type ExplainedEvent = z.output<typeof explainedEvent>;

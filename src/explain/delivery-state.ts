@@ -10,6 +10,7 @@ import { type BrokenAction, pauseReason } from "../model/installation-pause.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
 import type { ExplainedAttempt, ExplainedDelivery } from "./answer-schemas.ts";
+import { timelineOf } from "./timeline.ts";
 
 export interface DeliveryFacts {
   readonly deliveryId: string;
@@ -49,7 +50,7 @@ export function explainState(facts: DeliveryFacts): ExplainedDelivery {
   const { located, attempts, registered, remaining } = facts;
   const delivered = deliveredAttemptOf(facts);
   const { state, detail, nextAttemptAt } = delivered === null || isSentAgain(facts) ? stateOf(facts) : deliveredBy(delivered);
-  return {
+  const described: Omit<ExplainedDelivery, "timeline"> = {
     delivery_id: facts.deliveryId,
     app: facts.app,
     installation_uuid: facts.installationUuid,
@@ -67,6 +68,7 @@ export function explainState(facts: DeliveryFacts): ExplainedDelivery {
     skipped: (facts.history?.skips ?? []).map(skipOf),
     trace_id: traceIdOf(facts),
   };
+  return { ...described, timeline: timelineOf(described, facts.stored) };
 }
 
 function skipOf({ eventSequence, deliveredSequence, at }: NotedSkip): ExplainedDelivery["skipped"][number] {

@@ -2,34 +2,37 @@
 import type { DeliveryAnswer } from "./answer-schemas.ts";
 import { appRows } from "./app-rows.ts";
 import type { DescribeDelivery } from "./describe-delivery.ts";
+import { isOwnDelivery } from "./is-own-delivery.ts";
 import { locateDeliveries } from "./locate-deliveries.ts";
-import { createNotes, notFound, unlessRedisIsDown } from "./notes.ts";
-import type { DeliverySources } from "./ports.ts";
+import { createNotes, notFound, notVisible, unlessRedisIsDown } from "./notes.ts";
+import type { DeliverySources, RegistrySources } from "./ports.ts";
 import { summarizeEvent } from "./summarize-event.ts";
+import { EVERYBODY, type Viewer } from "./viewer.ts";
 
 /** @throws AppError NOT_FOUND when no source knows the delivery, REDIS_UNREACHABLE when Redis may know it */
-export type ExplainDelivery = (deliveryId: string) => Promise<DeliveryAnswer>;
+export type ExplainDelivery = (deliveryId: string, viewer?: Viewer) => Promise<DeliveryAnswer>;
 
-export interface ExplainDeliveryDependencies {
+export interface ExplainDeliveryDependencies extends Pick<RegistrySources, "index"> {
   readonly sources: DeliverySources;
   readonly describe: DescribeDelivery;
 }
 
-export function createExplainDelivery({ sources, describe }: ExplainDeliveryDependencies): ExplainDelivery {
+export function createExplainDelivery({ sources, describe, index }: ExplainDeliveryDependencies): ExplainDelivery {
   const { lookup, streams, events } = sources;
 
-  return async (deliveryId) => {
+  return async (deliveryId, { onlyApp } = EVERYBODY) => {
     const notes = createNotes();
     const [history = null] = await unlessRedisIsDown(lookup.find([deliveryId]), [], notes);
     const found = await locateDeliveries(streams, [{ id: deliveryId, history }], history?.app ?? null, notes);
     const located = found.get(deliveryId) ?? null;
     const known = history ?? located?.delivery;
-    if (known === undefined) {
-      const unknown = `nothing is known about delivery ${deliveryId} in the last 8 days; a delivery becomes known when its first attempt ends`;
-      throw notFound(unknown, notes);
-    }
+    const unknown = `nothing is known about delivery ${deliveryId} in the last 8 days; a delivery becomes known when its first attempt ends`;
+    if (known === undefined) throw onlyApp === null ? notFound(unknown, notes) : notVisible(unknown, notes);
     const { app, installationUuid, eventSequence } = known;
     const stored = eventSequence === null ? null : await events.at(eventSequence);
+    const isVisible =
+      onlyApp === null || (app === onlyApp && isOwnDelivery({ located, history, stored }, index.app(app)?.createdAt ?? null));
+    if (!isVisible) throw notVisible(unknown, notes);
     const event = stored?.event ?? located?.delivery.event ?? null;
     const rows = await appRows(sources, app, event?.type ?? null, notes);
     const delivery = await describe({ deliveryId, app, installationUuid }, { history, located, stored, remaining: null, rows });

@@ -1,18 +1,21 @@
 /** GET /v1/events/{id}: who got an event and who did not, for every event that has the id. */
 import { AppError } from "../model/app-error.ts";
 import type { DeliveryHistory, LocatedDelivery, RemainingEvent } from "../model/delivery-location.ts";
+import { whyAbsent } from "./absent-app.ts";
 import { addresseesOf, type NotWanted, whyNotWantedThen } from "./addressees.ts";
 import type { EventAnswer, EventOfSameId, ExplainedDelivery } from "./answer-schemas.ts";
 import { appRows } from "./app-rows.ts";
 import type { DeliveryFindings, DeliveryRef, DescribeDelivery } from "./describe-delivery.ts";
 import type { EventQuery, FindEvents, FoundEvent } from "./find-events.ts";
+import { isOwnDelivery } from "./is-own-delivery.ts";
 import { locateDeliveries } from "./locate-deliveries.ts";
-import { createNotes, type Notes, unlessRedisIsDown } from "./notes.ts";
+import { createNotes, type Notes, notVisible, unlessRedisIsDown } from "./notes.ts";
 import type { DeliverySources, RegistrySources } from "./ports.ts";
 import { summarizeEvent } from "./summarize-event.ts";
+import { EVERYBODY, type Viewer } from "./viewer.ts";
 
 /** @throws AppError NOT_FOUND */
-export type ExplainEvent = (query: EventQuery) => Promise<EventAnswer>;
+export type ExplainEvent = (query: EventQuery, viewer?: Viewer) => Promise<EventAnswer>;
 
 export interface ExplainEventDependencies extends RegistrySources {
   readonly sources: DeliverySources;
@@ -27,8 +30,7 @@ const MAX_NOT_WANTED = 500;
 export function createExplainEvent(dependencies: ExplainEventDependencies): ExplainEvent {
   const { sources, findEvents } = dependencies;
 
-  return async (query) => {
-    const notes = createNotes();
+  const explainAll = async (query: EventQuery, notes: Notes): Promise<EventAnswer> => {
     const [newest, ...older] = await findEvents(query, notes);
     if (newest === undefined) throw new AppError("NOT_FOUND", `no event ${query.id}`);
     if (newest.stored !== null && newest.stored.event === null) {
@@ -36,21 +38,38 @@ export function createExplainEvent(dependencies: ExplainEventDependencies): Expl
       const deadLetter = remaining?.kind === "dead-letter" ? `, it is dead letter ${remaining.sequence}` : "";
       throw new AppError("NOT_FOUND", `event ${query.id} can't be read${deadLetter}: ${newest.stored.problem}`);
     }
-    const explained = await explainFound(dependencies, query.id, newest, notes);
+    const explained = await explainFound(dependencies, query, newest, notes);
     const others: EventOfSameId[] = [];
-    for (const found of older) others.push(await explainFound(dependencies, query.id, found, notes));
+    for (const found of older) others.push(await explainFound(dependencies, query, found, notes));
     return { ...explained, others, notes: notes.list() };
+  };
+
+  return async (query, { onlyApp } = EVERYBODY) => {
+    const notes = createNotes();
+    if (onlyApp === null) return explainAll(query, notes);
+    const unknown = `no event ${query.id} that an installation of app ${onlyApp} wanted`;
+    const answer = await explainAll({ ...query, app: onlyApp, ownOnly: true }, notes).catch((error: unknown) => {
+      if (error instanceof AppError && error.code === "NOT_FOUND") return null;
+      throw error;
+    });
+    // An event that none of its installations wanted is not the app's to see.
+    const [newest, ...others] = (answer === null ? [] : [answer, ...answer.others]).filter(({ deliveries }) => deliveries.length > 0);
+    if (newest === undefined) throw notVisible(unknown, notes);
+    const { event, deliveries, not_wanted } = newest;
+    return { event, deliveries, not_wanted, others, notes: notes.list() };
   };
 }
 
 async function explainFound(
   { registry, index, sources, describe }: ExplainEventDependencies,
-  eventId: string,
-  found: FoundEvent,
+  { id: eventId, app: onlyApp, ownOnly = false }: EventQuery,
+  { stored, noted: allNoted, deadLetters }: FoundEvent,
   notes: Notes,
 ): Promise<EventOfSameId> {
-  const { stored, noted } = found;
-  const { wanted, notWanted } = stored?.event ? addresseesOf(stored.event, index, noted) : { wanted: noted, notWanted: [] };
+  const noted = onlyApp === null ? allNoted : allNoted.filter(({ app }) => app === onlyApp);
+  const found = { stored, noted, deadLetters };
+  const { wanted, notWanted } = stored?.event ? addresseesOf(stored.event, index, noted, onlyApp) : { wanted: noted, notWanted: [] };
+  if (onlyApp !== null && stored?.event && wanted.length + notWanted.length === 0) notWanted.push(whyAbsent(onlyApp, stored.event, index));
   const refs = wanted.slice(0, MAX_DELIVERIES);
   noteOmissions(notes, { stored, wanted: wanted.length, notWanted: notWanted.length });
 
@@ -65,6 +84,7 @@ async function explainFound(
     const findings: DeliveryFindings = {
       ...{ history: histories[at] ?? null, located: located.get(ref.deliveryId) ?? null, stored, remaining, rows },
     };
+    if (ownOnly && !isOwnDelivery(findings, index.app(ref.app)?.createdAt ?? null)) continue;
     const delivery = await describe(ref, findings);
     const why = await whyNotWantedThen({ registry }, delivery, stored);
     if (why === null) deliveries.push(delivery);

@@ -17,6 +17,10 @@ export interface EventQuery {
   readonly type: string | null;
   /** Source of a CloudEvent; null: any source, and plain events. */
   readonly source: string | null;
+  /** Explains the event for this app only; null: for all. */
+  readonly app: string | null;
+  /** Leaves out deliveries of an earlier app with the same slug. */
+  readonly ownOnly?: boolean;
 }
 
 /** An event in its stream, or its remains: deliveries that Redis knows, or dead letters. */
@@ -51,7 +55,7 @@ export function createFindEvents(
       const event = stored?.event ?? null;
       if (event !== null && matches(query, event)) take(stored, (one) => one.deliveryId === deliveryId(event, one.installationUuid));
       if (event?.id !== query.id) take(null, (one) => one.eventSequence === sequence && mayMatch(query, one));
-      if (found.length === MAX_EVENTS) break;
+      if (found.length > MAX_EVENTS) break;
     }
     take(null, (one) => one.eventSequence === null && mayMatch(query, one));
     return found;
@@ -72,17 +76,32 @@ export function createFindEvents(
     const sequence = sequenceIn(eventsStream, id);
     const located = sequence === null ? null : await events.at(sequence);
     if (located !== null) return [{ stored: located, noted, deadLetters: [] }];
-    const known = await findNoted(query, noted);
-    if (known.length > 0) return known;
-    const { found, searched, from, complete } = await events.search(id, since, type);
-    const matching = found.filter(({ event }) => event !== null && matches(query, event)).toReversed();
-    if (matching.length > 0) return matching.slice(0, MAX_EVENTS).map((stored) => ({ stored, noted: [], deadLetters: [] }));
+    // Events without deliveries may have the same id: the stream is searched in any case.
+    const [known, search] = await Promise.all([findNoted(query, noted), events.search(id, since, type)]);
+    const { searched, from, complete } = search;
+    const found = [...known, ...unknownOf(search.found, known, query)].sort(newestFirst);
+    if (found.length > MAX_EVENTS) notes.add(`At least ${found.length} events have this id; the newest ${MAX_EVENTS} are shown.`);
+    if (found.length > 0 && !complete && from !== null)
+      notes.add(`Only ${searched} events from ${toRfc3339(from)} on were searched for others with this id.`);
+    if (found.length > 0) return found.slice(0, MAX_EVENTS);
     const deadLetters = await findDeadLetters(query);
     if (deadLetters.length > 0) return deadLetters.slice(0, MAX_EVENTS);
     const extent = from === null ? "there are no events to search" : `${searched} events from ${toRfc3339(from)} on were searched`;
     const hint = complete ? "" : "; ?since=<time shortly before it was published> searches elsewhere";
     throw notFound(`no event ${id}: ${extent}${hint}`, notes);
   };
+}
+
+/** Found in the stream, and without deliveries that Redis knows. */
+function unknownOf(stored: readonly StoredEvent[], known: readonly FoundEvent[], query: EventQuery): FoundEvent[] {
+  const keys = new Set(known.flatMap((one) => (one.stored?.event ? [eventKey(one.stored.event)] : [])));
+  const isNew = ({ event }: StoredEvent): boolean => event !== null && matches(query, event) && !keys.has(eventKey(event));
+  return stored.filter(isNew).map((one) => ({ stored: one, noted: [], deadLetters: [] }));
+}
+
+/** Those whose message is gone are the oldest. */
+function newestFirst(a: FoundEvent, b: FoundEvent): number {
+  return (b.stored?.sequence ?? 0) - (a.stored?.sequence ?? 0);
 }
 
 function matches({ id, type, source }: EventQuery, event: EventIdentity): boolean {

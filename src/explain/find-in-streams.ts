@@ -4,13 +4,12 @@
  */
 import type { JetStreamManager, NatsConnection, StoredMsg } from "nats";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
-import { decodeRawMessage } from "../jetstream/raw-message.ts";
 import { readForwards, type StreamMessage, textOf } from "../jetstream/read-stream.ts";
 import { messageAt, nextMessage } from "../jetstream/stored-message.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
-import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
+import type { Delivery } from "../model/delivery.ts";
 import type { LocatedDelivery, RemainingEvent, StreamLocation } from "../model/delivery-location.ts";
-import { decodeDeliveryMessage } from "../model/delivery-message.ts";
+import { createReadLocated, type StoredText } from "./read-located.ts";
 
 /** Every call rejects with AppError NATS_UNREACHABLE when the server does not answer. */
 export interface FindInStreams {
@@ -35,35 +34,7 @@ const BATCH = 500;
 export function createFindInStreams(connection: NatsConnection, manager: JetStreamManager, names: Subjects): FindInStreams {
   const { streams } = names;
   const streamOf = { retries: streams.retries, parked: streams.parked, "dead-letters": streams.deadLetters } as const;
-
-  /** Null for a message that can't be decoded. */
-  const locate = (
-    stream: StreamLocation["stream"],
-    subject: string,
-    sequence: number,
-    storedAt: number,
-    text: string,
-  ): LocatedDelivery | null => {
-    try {
-      if (stream === "dead-letters") return locateDeadLetter(sequence, storedAt, text);
-      const { delivery, dueAt } = decodeDeliveryMessage(text);
-      const found = { sequence, storedAt, delivery };
-      if (stream === "retries") return { ...found, stream, dueAt: dueAt ?? storedAt, tierS: names.parseRetry(subject)?.tierS ?? 0 };
-      return { ...found, stream, dueAt, queue: subject, ofInstallation: names.parseParked(subject)?.installationUuid != null };
-    } catch {
-      return null;
-    }
-  };
-
-  /** The oldest messages of a work queue, one by one: a work queue allows no second consumer. */
-  async function* oldest(stream: string, subject: string): AsyncGenerator<StoredMsg> {
-    for (let looked = 0, from = 1; looked < MAX_QUEUE_MESSAGES; looked++) {
-      const message = await nextMessage(manager, stream, subject, from);
-      if (message === null) return;
-      yield message;
-      from = message.seq + 1;
-    }
-  }
+  const locate = createReadLocated(names);
 
   const searchQueue = async (
     stream: StreamLocation["stream"],
@@ -71,20 +42,15 @@ export function createFindInStreams(connection: NatsConnection, manager: JetStre
     wanted: ReadonlySet<string>,
   ): Promise<LocatedDelivery[]> => {
     const found: LocatedDelivery[] = [];
-    for await (const message of oldest(streamOf[stream], subject)) {
-      const located = locate(stream, message.subject, message.seq, message.time.getTime(), message.string());
+    for await (const message of oldestIn(manager, streamOf[stream], subject)) {
+      const located = locate(stream, storedText(message));
       if (located !== null && wanted.has(located.delivery.id)) found.push(located);
       if (found.length === wanted.size) break;
     }
     return found;
   };
 
-  async function* newestDeadLetters(subject: string): AsyncGenerator<StreamMessage> {
-    const stream = streams.deadLetters;
-    const { last_seq: to } = (await manager.streams.info(stream)).state;
-    const from = Math.max(1, to - MAX_DEAD_LETTERS + 1);
-    yield* readForwards(connection, manager, { stream, subject, from, to, batch: BATCH });
-  }
+  const newestDeadLetters = (subject: string): AsyncGenerator<StreamMessage> => newestIn(connection, manager, streams.deadLetters, subject);
 
   /** @param mentions a cheap check before the dead letter is decoded */
   const searchDeadLetters = async (
@@ -96,7 +62,7 @@ export function createFindInStreams(connection: NatsConnection, manager: JetStre
     for await (const message of newestDeadLetters(subject)) {
       const text = textOf(message.data);
       if (!mentions(text)) continue;
-      const located = locate("dead-letters", message.subject, message.sequence, message.storedAt, text);
+      const located = locate("dead-letters", { ...message, text });
       if (located !== null && isWanted(located.delivery)) found.push(located);
     }
     return found;
@@ -104,7 +70,7 @@ export function createFindInStreams(connection: NatsConnection, manager: JetStre
 
   const at = async (deliveryId: string, { stream, sequence }: StreamLocation): Promise<LocatedDelivery | null> => {
     const message = await messageAt(manager, streamOf[stream], sequence);
-    const located = message && locate(stream, message.subject, message.seq, message.time.getTime(), message.string());
+    const located = message && locate(stream, storedText(message));
     return located?.delivery.id === deliveryId ? located : null;
   };
 
@@ -124,7 +90,7 @@ export function createFindInStreams(connection: NatsConnection, manager: JetStre
   };
 
   const remainingOf = async (eventSequence: number): Promise<RemainingEvent | null> => {
-    for await (const message of oldest(streams.retries, names.fanOut)) {
+    for await (const message of oldestIn(manager, streams.retries, names.fanOut)) {
       if (membersIn(message.string())["event_sequence"] === eventSequence) return { kind: "batches" };
     }
     for await (const { sequence, storedAt, data } of newestDeadLetters(names.deadLetter(null))) {
@@ -151,6 +117,30 @@ export function createFindInStreams(connection: NatsConnection, manager: JetStre
   };
 }
 
+/** The oldest messages of a work queue, one by one: a work queue allows no second consumer. */
+async function* oldestIn(manager: JetStreamManager, stream: string, subject: string): AsyncGenerator<StoredMsg> {
+  for (let looked = 0, from = 1; looked < MAX_QUEUE_MESSAGES; looked++) {
+    const message = await nextMessage(manager, stream, subject, from);
+    if (message === null) return;
+    yield message;
+    from = message.seq + 1;
+  }
+}
+
+async function* newestIn(
+  connection: NatsConnection,
+  manager: JetStreamManager,
+  stream: string,
+  subject: string,
+): AsyncGenerator<StreamMessage> {
+  const { last_seq: to } = (await manager.streams.info(stream)).state;
+  yield* readForwards(connection, manager, { stream, subject, from: Math.max(1, to - MAX_DEAD_LETTERS + 1), to, batch: BATCH });
+}
+
+function storedText(message: StoredMsg): StoredText {
+  return { subject: message.subject, sequence: message.seq, storedAt: message.time.getTime(), text: message.string() };
+}
+
 /** Empty for text that is not a JSON object. */
 function membersIn(text: string): Readonly<Record<string, unknown>> {
   try {
@@ -158,12 +148,4 @@ function membersIn(text: string): Readonly<Record<string, unknown>> {
   } catch {
     return {};
   }
-}
-
-/** Holds a delivery, or the whole message of a delivery that was redelivered too often. */
-function locateDeadLetter(sequence: number, storedAt: number, text: string): LocatedDelivery {
-  const content = JSON.parse(text) as Record<string, unknown> & { reason: DeadLetterReason; error: string | null };
-  const raw = decodeRawMessage(content);
-  const { delivery } = decodeDeliveryMessage(raw === null ? text : Buffer.from(raw.data).toString("utf8"));
-  return { stream: "dead-letters", sequence, storedAt, delivery, reason: content.reason, error: content.error };
 }

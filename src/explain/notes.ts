@@ -29,6 +29,13 @@ export function notFound(problem: string, notes: Notes): AppError {
   return notes.isRedisDown() ? new AppError("REDIS_UNREACHABLE", text, { retryable: true }) : new AppError("NOT_FOUND", text);
 }
 
+/** The error for an app's own token: the same for what does not exist and for what is another app's. */
+export function notVisible(problem: string, notes: Notes): AppError {
+  return notes.isRedisDown()
+    ? new AppError("REDIS_UNREACHABLE", `${problem}; Redis is unreachable`, { retryable: true })
+    : new AppError("NOT_FOUND", problem);
+}
+
 /** @returns `fallback`, with a note, when Redis can't be reached. */
 export async function unlessRedisIsDown<T>(reading: Promise<T>, fallback: T, notes: Notes): Promise<T> {
   try {

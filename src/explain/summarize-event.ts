@@ -2,6 +2,7 @@
 import { toRfc3339 } from "../model/clock.ts";
 import type { StoredEvent } from "../model/delivery-location.ts";
 import type { Event } from "../model/event.ts";
+import { RawJson } from "../model/raw-json.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
 import type { LogRow } from "../storage/log-row.ts";
 import type { ExplainedEvent } from "./answer-schemas.ts";
@@ -32,5 +33,7 @@ export function summarizeEvent({ id, event, row, stored, traceId }: EventFinding
     sequence: stored?.sequence ?? null,
     stage: stored?.stage ?? null,
     trace_id: parseTraceparent(event?.traceparent)?.traceId ?? traceId,
+    data: event && new RawJson(event.dataJson),
+    actor: event?.actorJson == null ? null : new RawJson(event.actorJson),
   };
 }

@@ -129,8 +129,8 @@ const ROWS: Readonly<Record<string, Row>> = {
   "GET /v1/overview/live": { access: "read", app: false, path: () => "/v1/overview/live" },
   "GET /v1/status-events": { access: "read", app: false, path: () => "/v1/status-events" },
   "GET /v1/session": { access: "read", app: true, isAnyones: true, path: () => "/v1/session" },
-  "GET /v1/deliveries/:id": { access: "read", app: false, path: ({ delivery }) => `/v1/deliveries/${delivery}` },
-  "GET /v1/events/:id": { access: "read", app: false, path: ({ slug }) => `/v1/events/event-${slug}` },
+  "GET /v1/deliveries/:id": { access: "read", app: true, path: ({ delivery }) => `/v1/deliveries/${delivery}` },
+  "GET /v1/events/:id": { access: "read", app: true, path: ({ slug }) => `/v1/events/event-${slug}` },
   "GET /v1/installations/:uuid/health": { access: "read", app: false, path: ({ uuid }) => `/v1/installations/${uuid}/health` },
   "PUT /v1/apps/:slug/debug-log": { access: "admin", app: false, path: (target) => `${ofApp(target)}/debug-log`, body: () => ({}) },
   "DELETE /v1/apps/:slug/debug-log": { access: "admin", app: false, path: (target) => `${ofApp(target)}/debug-log` },
@@ -249,6 +249,34 @@ describe("an app's token", () => {
     expect(new Set(body.items.map((letter: { app: string }) => letter.app))).toEqual(new Set(["own"]));
     const replayed = await call("POST", "/v1/dead-letters/replay", appToken, { dry_run: true });
     expect(replayed.body).toMatchObject({ matched: body.items.length });
+  });
+
+  test("sees an event that its app wanted, without the other apps, and no other event or delivery", async () => {
+    // Both apps want the first event; only the other app wants the second one.
+    const shared = randomUUID();
+    await call("PUT", `/v1/installations/${shared}`, ADMIN, { app: "own", organization_id: "shared" });
+    await call("PUT", `/v1/installations/${randomUUID()}`, ADMIN, { app: "other", organization_id: "shared" });
+    const event = { type: "issue.created", id: "both", organization_id: "shared", data: { n: 1 } };
+    await call("POST", "/v1/events", ADMIN, event);
+    await call("POST", "/v1/events", ADMIN, { ...event, id: "theirs", app: "other" });
+    const whole = await eventually(async () => {
+      const { body } = await call("GET", "/v1/events/both", ADMIN);
+      return body.deliveries?.every(({ state }: { state: string }) => state === "dead_letter") && body;
+    });
+    expect(whole.deliveries).toHaveLength(2);
+    const { body } = await call("GET", "/v1/events/both", appToken);
+    expect(body.event.data).toEqual({ n: 1 });
+    expect(body.deliveries.map((delivery: { app: string }) => delivery.app)).toEqual(["own"]);
+    expect(JSON.stringify(body)).not.toContain('other"');
+    const theirs = await call("GET", "/v1/events/theirs", appToken);
+    expect([theirs.status, theirs.body.detail]).toEqual([404, "no event theirs that an installation of app own wanted"]);
+    const unknown = await call("GET", "/v1/events/unheard-of", appToken);
+    expect(unknown.body.detail).toBe(theirs.body.detail.replace("theirs", "unheard-of"));
+    expect((await call("GET", "/v1/events/both?app=other", appToken)).status).toBe(403);
+    const ofOther = whole.deliveries.find(({ app }: { app: string }) => app === "other").delivery_id as string;
+    const hidden = await call("GET", `/v1/deliveries/${ofOther}`, appToken);
+    const missing = await call("GET", `/v1/deliveries/dlv_${"0".repeat(32)}`, appToken);
+    expect([hidden.status, hidden.body.detail.replace(ofOther, "")]).toEqual([404, missing.body.detail.replace(/dlv_0+/, "")]);
   });
 
   test("replays the app's alone", async () => {

@@ -124,3 +124,54 @@ describe("dead letters", () => {
     expect(await count(second.slug)).toBe(0);
   });
 });
+
+describe("an event that is explained", () => {
+  const explain = (id: string, query = "") => get(`/v1/events/${encodeURIComponent(id)}${query}`);
+
+  test("has its data as it was published, and so has the event of a delivery", async () => {
+    const { uuid, organization } = await installed({ webhook_url: good.url });
+    const data = '{"b":1.0,"a":12345678901234567890}';
+    await bus.publish("issue.created", `{"id":"with-data","organization_id":"${organization}","data":${data},"actor":{"id":"7"}}`);
+    const text = await (await fetch(`${posthorn.url}/v1/events/with-data`)).text();
+    expect(text).toContain(`"data":${data},"actor":{"id":"7"}`);
+    await eventually(async () => (await get(`/v1/deliveries/${deliveryIdOf("with-data", uuid)}`)).delivery.state === "delivered");
+    expect((await get(`/v1/deliveries/${deliveryIdOf("with-data", uuid)}`)).event).toMatchObject({ data: { b: 1 }, actor: { id: "7" } });
+  });
+
+  test("says why one app did not get it: not installed in the organization, or no such app", async () => {
+    const { slug, organization } = await installed({ webhook_url: good.url, events: ["comment"] });
+    const elsewhere = await installed({ webhook_url: good.url });
+    await publish(organization, "why");
+    expect((await explain("why", `?app=${slug}`)).not_wanted).toMatchObject([{ app: slug, because: "not_subscribed" }]);
+    expect((await explain("why", `?app=${elsewhere.slug}`)).not_wanted).toEqual([
+      {
+        ...{ app: elsewhere.slug, installation_uuid: null, because: "not_installed" },
+        detail: `app ${elsewhere.slug} is not installed in organization ${organization}; it is installed once elsewhere`,
+      },
+    ]);
+    expect((await explain("why", "?app=unheard-of")).not_wanted).toMatchObject([{ because: "no_app", detail: "no app unheard-of" }]);
+  });
+
+  test("is not hidden by a delivered event of another type with the same id", async () => {
+    const { organization } = await installed({ webhook_url: good.url, events: ["issue"] });
+    await publish(organization, "twin");
+    await eventually(async () => (await explain("twin")).deliveries[0]?.state === "delivered");
+    await publish(organization, "twin", {}, "comment.created");
+    const both = await eventually(async () => {
+      const found = await explain("twin");
+      return found.others.length === 1 && found;
+    });
+    expect([both.event.type, both.others[0].event.type]).toEqual(["comment.created", "issue.created"]);
+  });
+
+  test("has a timeline of each delivery up to what is due next", async () => {
+    const { uuid, organization } = await installed({ webhook_url: bad.url, retry_schedule_s: [600] });
+    await publish(organization, "long-way");
+    const { delivery } = await eventually(async () => {
+      const found = await get(`/v1/deliveries/${deliveryIdOf("long-way", uuid)}`);
+      return found.delivery.state === "retrying" && found;
+    });
+    expect(delivery.timeline.map(({ kind }: { kind: string }) => kind)).toEqual(["event", "attempt", "waiting", "due"]);
+    expect(delivery.timeline.at(-1).at).toBe(delivery.next_attempt_at);
+  });
+});

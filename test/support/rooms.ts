@@ -14,7 +14,18 @@ export const ROOMS = [
 export type Room = (typeof ROOMS)[number];
 
 const HOLDING: readonly Room[] = [
-  ...["src", "src/api", "src/cli", "src/client", "src/config", "src/dead-letters", "src/overview", "src/registry", "src/storage"],
+  ...[
+    "src",
+    "src/api",
+    "src/cli",
+    "src/client",
+    "src/config",
+    "src/dead-letters",
+    "src/explain",
+    "src/overview",
+    "src/registry",
+    "src/storage",
+  ],
   "src/telemetry",
 ] as const;
 

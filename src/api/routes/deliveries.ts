@@ -3,7 +3,10 @@ import { z } from "zod";
 import type { Resend } from "../../dead-letters/resend.ts";
 import { deliveryAnswer, eventAnswer } from "../../explain/answer-schemas.ts";
 import type { Explain } from "../../explain/explain.ts";
-import { answer, NOT_STORED, type Route, route } from "../http/route.ts";
+import { AppError } from "../../model/app-error.ts";
+import { stringifyWithRaw } from "../../model/raw-json.ts";
+import { slugParameter } from "../../registry/records.ts";
+import { answer, jsonText, NOT_STORED, type Route, route } from "../http/route.ts";
 import { resent } from "../schemas/events.ts";
 import { deliveryId, eventType, time } from "../schemas/parameters.ts";
 
@@ -14,34 +17,38 @@ export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: 
       method: "GET",
       url: "/v1/deliveries/:id",
       access: "read",
+      forApp: true,
       summary: "Explains a delivery: its attempts, where it is now, when the next attempt is due. Its id is the webhook-id header.",
       params: z.object({ id: deliveryId }),
       answers: { 200: answer("the explanation; `notes` lists its limits", deliveryAnswer), 404: "nothing is known about it any more" },
-      handle: async ({ params: { id } }) => ({ status: 200, body: await explain.delivery(id) }),
+      handle: async ({ params: { id }, onlyApp }) => jsonText(stringifyWithRaw(await explain.delivery(id, { onlyApp }))),
     }),
     route({
       operationId: "explainEvent",
       method: "GET",
       url: "/v1/events/:id",
       access: "read",
+      forApp: true,
       summary:
-        "Explains an event: which installations of its organization wanted it, which did not and why, and the state of each delivery. Of several events with the id, the newest comes first.",
+        "Explains an event: which installations of its organization wanted it, which did not and why, and the state of each delivery. Of several events with the id, the newest comes first. To an app's own token an event exists only if one of the app's installations wanted it, and other apps are left out.",
       params: z.object({ id: z.string().min(1).meta({ example: "evt-1" }) }),
       query: z.object({
         since: time.optional().meta({
           description: "Where to start the search for an event without deliveries; when absent, the newest events are searched.",
         }),
         type: eventType.optional().meta({ description: "Only the event of this type, when several have the id." }),
+        app: slugParameter.optional().meta({ description: "Only this app: its deliveries, or why it has none." }),
         source: z.string().min(1).optional().meta({ description: "Only the CloudEvent of this source, when several have the id." }),
       }),
       answers: {
         200: answer("the explanation; `notes` lists its limits", eventAnswer),
         404: "not among the events that were searched",
       },
-      handle: async ({ params: { id }, query: { since = null, type = null, source = null } }) => ({
-        status: 200,
-        body: await explain.event({ id, since, type, source }),
-      }),
+      async handle({ params: { id }, query: { since = null, type = null, source = null, app = null }, onlyApp }) {
+        if (onlyApp !== null && app !== null && app !== onlyApp)
+          throw new AppError("FORBIDDEN", `the token of app ${onlyApp} covers no other app`);
+        return jsonText(stringifyWithRaw(await explain.event({ id, since, type, source, app }, { onlyApp })));
+      },
     }),
     route({
       operationId: "resendDelivery",
