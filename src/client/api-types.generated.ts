@@ -258,8 +258,9 @@ export interface EventAnswer {
   /** The other installations of the event's organization. Other organizations never get the event and are not listed. */
   readonly not_wanted: ReadonlyArray<{
     readonly app: string;
-    readonly installation_uuid: string;
-    readonly because: "not_subscribed" | "other_project" | "other_app" | "other_installation" | "no_app" | "installed_later" | "changed_later";
+    /** Null: the app that was asked about has none. */
+    readonly installation_uuid: string | null;
+    readonly because: "not_subscribed" | "other_project" | "other_app" | "other_installation" | "no_app" | "not_installed" | "installed_later" | "changed_later";
     readonly detail: string;
   }>;
   /** Other events with the same id, newest first: plain events of another type, CloudEvents of another source. */
@@ -290,8 +291,9 @@ export interface EventOfSameId {
   /** The other installations of the event's organization. Other organizations never get the event and are not listed. */
   readonly not_wanted: ReadonlyArray<{
     readonly app: string;
-    readonly installation_uuid: string;
-    readonly because: "not_subscribed" | "other_project" | "other_app" | "other_installation" | "no_app" | "installed_later" | "changed_later";
+    /** Null: the app that was asked about has none. */
+    readonly installation_uuid: string | null;
+    readonly because: "not_subscribed" | "other_project" | "other_app" | "other_installation" | "no_app" | "not_installed" | "installed_later" | "changed_later";
     readonly detail: string;
   }>;
 }
@@ -365,6 +367,8 @@ export interface ExplainedDelivery {
     readonly delivered_event_sequence: number | null;
     readonly detail: string;
   }>;
+  /** Its way in order of time: the event, the attempts, what it waits for, and what is due next. */
+  readonly timeline: ReadonlyArray<TimelineEntry>;
   readonly trace_id: string | null;
 }
 
@@ -388,6 +392,10 @@ export interface ExplainedEvent {
   /** waiting: not taken from the stream yet; taken: in progress; handled: acknowledged. */
   readonly stage: "waiting" | "taken" | "handled" | null;
   readonly trace_id: string | null;
+  /** As published. Null, like actor: the event is no longer stored anywhere. */
+  readonly data: Readonly<Record<string, unknown>> | null;
+  /** Null: the event names none. */
+  readonly actor: Readonly<Record<string, unknown>> | null;
 }
 
 export interface Health {
@@ -753,6 +761,13 @@ export interface TestResult {
   readonly response_body: string | null;
 }
 
+export interface TimelineEntry {
+  /** RFC 3339, UTC. */
+  readonly at: string;
+  readonly kind: "event" | "attempt" | "skipped" | "waiting" | "due" | "expires" | "delivered" | "dead_letter";
+  readonly detail: string;
+}
+
 export interface WebhookRequest {
   readonly date: string;
   readonly event_type: string;
@@ -843,8 +858,8 @@ export interface Calls {
     }; readonly answer: TestResult };
   /** Explains a delivery: its attempts, where it is now, when the next attempt is due. Its id is the webhook-id header. */
   "GET /v1/deliveries/{id}": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: DeliveryAnswer };
-  /** Explains an event: which installations of its organization wanted it, which did not and why, and the state of each delivery. Of several events with the id, the newest comes first. */
-  "GET /v1/events/{id}": { readonly path: { readonly id: string }; readonly query: { readonly since?: string | undefined; readonly type?: string | undefined; readonly source?: string | undefined }; readonly body: undefined; readonly answer: EventAnswer };
+  /** Explains an event: which installations of its organization wanted it, which did not and why, and the state of each delivery. Of several events with the id, the newest comes first. To an app's own token an event exists only if one of the app's installations wanted it, and other apps are left out. */
+  "GET /v1/events/{id}": { readonly path: { readonly id: string }; readonly query: { readonly since?: string | undefined; readonly type?: string | undefined; readonly app?: string | undefined; readonly source?: string | undefined }; readonly body: undefined; readonly answer: EventAnswer };
   /** Resends a delivery of the last days, whatever its state. The attempts are logged but not counted. */
   "POST /v1/deliveries/{id}/resend": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Resent };
   /** Attempts by outcome and latency percentiles over time. Test events and manual resends are not counted. */
