@@ -1,5 +1,5 @@
 /** Passes the records that the registry bucket's watch brings, besides apps and installations for the index, to the parts they concern. */
-import { leaseKind } from "../jetstream/lease.ts";
+import { leaseKind } from "../jetstream/lease-record.ts";
 import { CIRCUITS } from "../registry/record-kinds.ts";
 import { CIRCUIT_PREFIX, circuitState } from "../status/circuit-store.ts";
 import { INSTALLATION_PREFIX } from "../status/installation-record.ts";

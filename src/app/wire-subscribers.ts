@@ -8,6 +8,7 @@ import type { EventLimits } from "../model/event-reader.ts";
 import { pauseReason } from "../model/installation-pause.ts";
 import { createProbeSchedule } from "../status/probe-schedule.ts";
 import { createGiveBacks } from "../storage/give-backs.ts";
+import { createHandOuts } from "../storage/hand-outs.ts";
 import { createEventsSubscriber } from "../subscribers/events-subscriber.ts";
 import { createFanOutSubscriber } from "../subscribers/fan-out-subscriber.ts";
 import { createQueueOwner } from "../subscribers/ordered/queue-owner.ts";
@@ -15,6 +16,7 @@ import { createAttemptParked } from "../subscribers/parked/attempt-parked.ts";
 import { createBacklog } from "../subscribers/parked/backlog.ts";
 import { createInFlightChannel } from "../subscribers/parked/in-flight-channel.ts";
 import { createParkedQueues } from "../subscribers/parked/parked-queues.ts";
+import { createPoisonLimit } from "../subscribers/parked/poison-limit.ts";
 import { createReadEvent } from "../subscribers/read-event.ts";
 import { createRetriesSubscriber } from "../subscribers/retries-subscriber.ts";
 import type { Foundation } from "./foundation.ts";
@@ -59,7 +61,9 @@ export function wireSubscribers(given: Given) {
   );
   const queueOwner = createQueueOwner({
     ...{ ...handling, attemptParked, backlog, isFlowing, readEvent, records: registryStore, orderRecords, replica },
+    poisonLimit: createPoisonLimit(createHandOuts(redis)),
     countOf: parkedQueues.count,
+    busyQueues: parkedQueues.busyQueues,
     takeRoom: given.share.take,
     limitOf: (app) => Math.max(1, directLimit(index.app(app)?.maxInFlight ?? null)),
     appMaxInFlight: config.appMaxInFlight,

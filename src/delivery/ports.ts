@@ -52,10 +52,12 @@ export interface AttemptLog {
   skipped(delivery: Delivery, delivered: DeliveredFor): void;
 }
 
-/** The event message that a delivery was delivered for. */
+/** The event message that a delivery was delivered for, or will be. */
 export interface DeliveredFor {
   /** In the EVENTS stream; null: the event was never in it. */
   readonly eventSequence: number | null;
+  /** It was not delivered yet, but waits in the order of its app. */
+  readonly isWaiting?: boolean;
 }
 
 /** The in-memory registry. */
@@ -93,6 +95,8 @@ export interface MessageRef {
   readonly sequence: number;
   /** Whether its lease runs (source-lease.ts); a source without one is nobody else's. */
   isOurs?(): boolean;
+  /** Its owner's token: what is parked for it carries the token, and has no effect if a later owner has taken over before. */
+  readonly fence?: number;
 }
 
 export interface RetryDelay {

@@ -119,13 +119,16 @@ const explainedDelivery = z
         z.object({
           at: time,
           event_sequence: z.int().meta({ description: "Sequence of the skipped message in the events stream." }),
-          delivered_event_sequence: z.int().nullable().meta({ description: "Sequence of the message that was delivered." }),
+          delivered_event_sequence: z
+            .int()
+            .nullable()
+            .meta({ description: "Sequence of the message that the delivery was made for, or will be." }),
           detail: z.string(),
         }),
       )
       .meta({
         description:
-          "Messages that were skipped because the delivery was delivered already: the same event handled again, or published twice.",
+          "Messages that were skipped because the delivery was delivered, or waited in its order, already: the same event handled again, or published twice.",
       }),
     timeline: z.array(timelineEntry).meta({
       description: "Its way in order of time: the event, the attempts, what it waits for, and what is due next.",

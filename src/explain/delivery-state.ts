@@ -71,7 +71,7 @@ export function explainState(facts: DeliveryFacts): ExplainedDelivery {
   return { ...described, timeline: timelineOf(described, facts.stored) };
 }
 
-function skipOf({ eventSequence, deliveredSequence, at }: NotedSkip): ExplainedDelivery["skipped"][number] {
+function skipOf({ eventSequence, deliveredSequence, wasWaiting, at }: NotedSkip): ExplainedDelivery["skipped"][number] {
   const skippedMessage =
     eventSequence === deliveredSequence
       ? `event message ${eventSequence} was handled again`
@@ -80,7 +80,7 @@ function skipOf({ eventSequence, deliveredSequence, at }: NotedSkip): ExplainedD
     at: toRfc3339(at),
     event_sequence: eventSequence,
     delivered_event_sequence: deliveredSequence,
-    detail: `${skippedMessage}, which was delivered already: skipped`,
+    detail: `${skippedMessage}, which ${wasWaiting ? "waited for its turn" : "was delivered"} already: skipped`,
   };
 }
 

@@ -4,8 +4,9 @@
  *
  * STREAM-1  The message id is `<delivery id>:<source stream>:<source sequence>:<when the event was stored>`. Storing the same source
  *           twice stores it once, while storing the delivery again from another source is never taken for a duplicate. The time tells a
- *           message from one that had its sequence before the stream was deleted and recreated. A run of a delivery has at most one dead
- *           letter.
+ *           message from one that had its sequence before the stream was deleted and recreated. In the parked stream the fencing token
+ *           of the source's owner follows: what a later owner stores is not a duplicate of a message that has no effect for it. A run of
+ *           a delivery has at most one dead letter.
  * STREAM-2  A delivery that is too large for its stream is rejected (PUBLISH-2). Its source is delivered again until it counts as poison,
  *           and its dead letter is cut to fit.
  */
@@ -101,16 +102,18 @@ function deliveryWriter({ names, onStored, clock, store }: WriterContext): Pick<
   ): Promise<StoredMessageRef> => {
     const { source } = from;
     requireLease(source);
+    const fence = target.stream === "parked" && source.fence !== undefined ? `:${source.fence}` : "";
     const stored = { ...delivery, stores: delivery.stores + 1 };
     const ref = await store({
       // STREAM-1.
-      messageId: `${delivery.id}:${source.stream}:${source.sequence}:${delivery.event.publishedAt}`,
+      messageId: `${delivery.id}:${source.stream}:${source.sequence}:${delivery.event.publishedAt}${fence}`,
       ...target,
       ...from,
       size: deliveryMessageSize(delivery),
       body: () => encode(stored),
     });
-    onStored(stored, { stream: target.stream, sequence: ref.sequence });
+    // A fenced message that was stored too late has no effect: its delivery is not where it says.
+    if (fence === "" || source.isOurs?.() !== false) onStored(stored, { stream: target.stream, sequence: ref.sequence });
     return ref;
   };
 

@@ -64,6 +64,9 @@ export interface DurablePublishDependencies {
   readonly isUp: () => boolean;
 }
 
+/** Carries the token of the owner that stored the message, if one did (MessageRef). */
+export const FENCE_HEADER = "posthorn-fence";
+
 const PUBLISH_TIMEOUT_MS = 5_000;
 const TRY_AGAIN_MS = 500;
 /** The server's JSStreamMessageExceedsMaximumErr: over the stream's max_msg_size. */
@@ -146,8 +149,9 @@ export function createDurablePublish({ jetStream, clock, logger, isUp }: Durable
   };
 }
 
-function headersOf({ contentType, trace }: MessageToStore): MsgHdrs {
+function headersOf({ stream, contentType, trace, source }: MessageToStore): MsgHdrs {
   const messageHeaders = headers();
+  if (stream === "parked" && source?.fence !== undefined) messageHeaders.set(FENCE_HEADER, String(source.fence));
   if (contentType !== undefined) messageHeaders.set("content-type", contentType);
   if (trace?.traceparent) messageHeaders.set("traceparent", trace.traceparent);
   if (trace?.tracestate) messageHeaders.set("tracestate", trace.tracestate);

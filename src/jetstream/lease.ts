@@ -9,16 +9,10 @@
  *           the holder knows.
  */
 
-import { AppError, messageOf } from "../model/app-error.ts";
+import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
-
-/** The bucket operations needed here, which registry/store.ts implements. */
-export interface LeaseRecords {
-  readRecord(key: string): Promise<{ readonly value: string; readonly revision: number } | null>;
-  createRecord(key: string, value: string): Promise<number | "conflict">;
-  updateRecord(key: string, value: string, revision: number): Promise<number | "conflict">;
-}
+import { createLeaseRecord, type LeaseNote, type LeaseRecords } from "./lease-record.ts";
 
 export interface Lease {
   start(): void;
@@ -29,8 +23,16 @@ export interface Lease {
   observe(value: string | null, revision: number): void;
 }
 
-/** A JSON object. */
-export type LeaseNote = Readonly<Record<string, unknown>>;
+export interface TakenLease {
+  /** The note of the last holder; null: there was none. */
+  readonly left: LeaseNote | null;
+  /** The last holder released the lease, or there was none. One that did not may have died. */
+  readonly wasReleased: boolean;
+  /** Names this term: differs for every time that the lease is taken. */
+  readonly term: string;
+  /** Grows with each holder. */
+  readonly revision: number;
+}
 
 export interface LeaseOptions {
   readonly key: string;
@@ -38,8 +40,7 @@ export interface LeaseOptions {
   readonly holder: string;
   /** Kept in the record for the next holder; called at every rewrite. */
   readonly note: () => LeaseNote;
-  /** @param left the note of the last holder; null when there was none. @param term differs for every time that it is taken */
-  readonly onTaken: (left: LeaseNote | null, term: string) => void;
+  readonly onTaken: (taken: TakenLease) => void;
   readonly onLost: () => void;
   readonly ttlMs?: number;
 }
@@ -52,47 +53,11 @@ export interface LeaseDependencies {
   readonly monotonicNow?: () => number;
 }
 
-interface LeaseRecord {
-  readonly holder: string | null;
-  readonly note: LeaseNote;
-}
-
-/** The value stays text: the lease parses it when it takes it. */
-export function leaseKind(key: string) {
-  return {
-    prefix: key,
-    parse(_name: string, value: string): string {
-      readRecord(key, value);
-      return value;
-    },
-  };
-}
-
-/** @throws AppError RECORD_INVALID */
-export function parseJsonObject(what: string, value: string): Record<string, unknown> {
-  try {
-    const parsed: unknown = JSON.parse(value);
-    if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) return parsed as Record<string, unknown>;
-  } catch {
-    // Reported below.
-  }
-  throw new AppError("RECORD_INVALID", `${what}: wanted a JSON object`);
-}
-
-/** @throws AppError RECORD_INVALID */
-function readRecord(key: string, value: string): LeaseRecord {
-  const { holder, note } = parseJsonObject(`record ${key}`, value);
-  if (holder !== null && typeof holder !== "string") throw new AppError("RECORD_INVALID", `record ${key}: holder: wanted a name or null`);
-  return { holder, note: typeof note === "object" && note !== null ? (note as LeaseNote) : {} };
-}
-
-/** An unreadable record counts as free: the next holder overwrites it. */
-function readOrFree(key: string, value: string | null): LeaseRecord | null {
-  try {
-    return value === null ? null : readRecord(key, value);
-  } catch {
-    return null;
-  }
+interface Held {
+  revision: number;
+  until: number;
+  rewrittenAt: number;
+  isActing: boolean;
 }
 
 const TTL_MS = 10_000;
@@ -106,87 +71,74 @@ const ACT_AFTER_MS = 3_000;
 export function createLease({ records, clock, logger, ...given }: LeaseDependencies, options: LeaseOptions): Lease {
   const now = given.monotonicNow ?? (() => performance.now());
   const { key, holder, note, onTaken, onLost, ttlMs = TTL_MS } = options;
-  let seen: { readonly value: string | null; readonly revision: number; readonly at: number } = { value: null, revision: 0, at: now() };
+  const record = createLeaseRecord(records, key, now);
   /** Null: another replica has the lease, or none does. */
-  let mine: { revision: number; until: number; rewrittenAt: number; isActing: boolean } | null = null;
+  let held: Held | null = null;
   /** Taken so far. */
   let terms = 0;
   let isBusy = false;
   let stopped = false;
   let cancel = (): void => {};
 
-  const encode = (by: string | null, of: LeaseNote): string => JSON.stringify({ holder: by, note: of } satisfies LeaseRecord);
+  /** Until it acts, a holder keeps the note of the last one. */
+  const noteOf = ({ isActing }: Held): LeaseNote => (isActing ? note() : (record.seen().content?.note ?? {}));
 
   const lose = (): void => {
-    const wasActing = mine?.isActing === true;
-    mine = null;
+    const wasActing = held?.isActing === true;
+    held = null;
     if (!wasActing) return;
     logger.warn({ key }, "lease lost; another replica takes it");
     onLost();
   };
 
-  const act = (left: LeaseNote | null): void => {
-    if (mine === null || mine.isActing || stopped) return;
-    mine.isActing = true;
-    const term = `${mine.revision}-${++terms}`;
+  const act = (of: Pick<TakenLease, "left" | "wasReleased">): void => {
+    if (held === null || held.isActing || stopped) return;
+    held.isActing = true;
+    const { revision } = held;
+    const term = `${revision}-${++terms}`;
     logger.info({ key, term }, "lease taken");
-    onTaken(left, term);
-  };
-
-  /** The server refused a write, and nobody else has made one. */
-  const isUnchanged = async (error: unknown, revision: number): Promise<boolean> => {
-    const isRefused = !(error instanceof AppError && error.code === "NATS_UNREACHABLE");
-    return isRefused && (await records.readRecord(key))?.revision === revision;
+    onTaken({ ...of, term, revision });
   };
 
   const take = async (): Promise<void> => {
-    const { value, revision, at } = seen;
-    const record = readOrFree(key, value);
+    const { content, revision, at } = record.seen();
+    const left = content?.note ?? null;
+    const wasReleased = content === null || content.holder === null;
     // Our own, which was not rewritten in time, is ours again while nobody else has taken it.
-    const isFree = record === null || record.holder === null || record.holder === holder;
-    if (!isFree && now() - at < ttlMs) return;
+    const isOwn = content?.holder === holder;
+    if (!wasReleased && !isOwn && now() - at < ttlMs) return;
     const sentAt = now();
-    const left = record?.note ?? null;
-    const next = encode(holder, left ?? {});
-    let taken: number | "conflict";
     try {
-      taken = revision === 0 ? await records.createRecord(key, next) : await records.updateRecord(key, next, revision);
+      const taken = await record.write(holder, left ?? {}, revision);
+      if (taken === "conflict") return record.refresh();
+      held = { revision: taken, until: sentAt + ttlMs * (1 - MARGIN), rewrittenAt: sentAt, isActing: false };
     } catch (error) {
       // HOLDER-2.
-      if (record?.holder !== holder || !(await isUnchanged(error, revision))) throw error;
-      mine = { revision, until: sentAt + CONFIRMED_BY_READ_MS, rewrittenAt: sentAt - ttlMs, isActing: false };
-      return act(left);
+      if (!isOwn || !(await record.isUnchanged(error, revision))) throw error;
+      held = { revision, until: sentAt + CONFIRMED_BY_READ_MS, rewrittenAt: sentAt - ttlMs, isActing: false };
     }
-    if (taken === "conflict") {
-      const found = await records.readRecord(key);
-      if (found !== null && found.revision !== seen.revision) seen = { ...found, at: now() };
-      return;
-    }
-    mine = { revision: taken, until: sentAt + ttlMs * (1 - MARGIN), rewrittenAt: sentAt, isActing: false };
-    if (isFree) act(left);
-    else clock.after(ACT_AFTER_MS, () => act(left));
+    if (wasReleased || isOwn) act({ left, wasReleased });
+    else clock.after(ACT_AFTER_MS, () => act({ left, wasReleased }));
   };
 
-  const rewrite = async (held: NonNullable<typeof mine>): Promise<void> => {
-    if (now() - held.rewrittenAt < ttlMs / REWRITES_PER_TTL) return;
+  const rewrite = async (of: Held): Promise<void> => {
+    if (now() - of.rewrittenAt < ttlMs / REWRITES_PER_TTL) return;
     const sentAt = now();
     try {
-      // Until it acts, a holder keeps the note of the last one.
-      const value = held.isActing ? encode(holder, note()) : encode(holder, readOrFree(key, seen.value)?.note ?? {});
-      const revision = await records.updateRecord(key, value, held.revision);
+      const revision = await record.write(holder, noteOf(of), of.revision);
       if (revision === "conflict") return lose();
-      Object.assign(held, { revision, until: sentAt + ttlMs * (1 - MARGIN), rewrittenAt: sentAt });
+      Object.assign(of, { revision, until: sentAt + ttlMs * (1 - MARGIN), rewrittenAt: sentAt });
     } catch (error) {
-      if (!(await isUnchanged(error, held.revision))) throw error;
-      held.until = Math.max(held.until, sentAt + CONFIRMED_BY_READ_MS);
+      if (!(await record.isUnchanged(error, of.revision))) throw error;
+      of.until = Math.max(of.until, sentAt + CONFIRMED_BY_READ_MS);
     }
   };
 
   const tick = (): void => {
-    if (mine !== null && now() >= mine.until) lose();
+    if (held !== null && now() >= held.until) lose();
     if (!isBusy && !stopped) {
       isBusy = true;
-      (mine === null ? take() : rewrite(mine))
+      (held === null ? take() : rewrite(held))
         .catch((error: unknown) => logger.debug({ key, error: messageOf(error) }, "lease can't be written"))
         .finally(() => {
           isBusy = false;
@@ -200,15 +152,12 @@ export function createLease({ records, clock, logger, ...given }: LeaseDependenc
     async stop() {
       stopped = true;
       cancel();
-      const held = mine;
-      if (held === null) return;
-      const left = held.isActing ? note() : {};
-      mine = null;
-      await records.updateRecord(key, encode(null, left), held.revision).catch(() => {});
+      const last = held;
+      if (last === null) return;
+      held = null;
+      await record.write(null, noteOf(last), last.revision).catch(() => {});
     },
-    isHeld: () => mine?.isActing === true && now() < mine.until,
-    observe(value, revision) {
-      if (revision > seen.revision) seen = { value, revision, at: now() };
-    },
+    isHeld: () => held?.isActing === true && now() < held.until,
+    observe: record.observe,
   };
 }

@@ -24,11 +24,13 @@ export interface NotedAddressee extends NotedDelivery {
   readonly deliveryId: string;
 }
 
-/** A message that was skipped because its delivery had been delivered before. Sequences refer to the EVENTS stream. */
+/** A message that was skipped because its delivery had been delivered before, or waited already. Sequences refer to the EVENTS stream. */
 export interface NotedSkip {
   readonly eventSequence: number;
   /** Sequence of the message that it was delivered for; equal to eventSequence if the same message was handled again. */
   readonly deliveredSequence: number | null;
+  /** The delivery waited for its turn then. */
+  readonly wasWaiting: boolean;
   readonly at: number;
 }
 

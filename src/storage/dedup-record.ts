@@ -31,6 +31,8 @@ export const DEDUP_TTL_S = 8 * 86_400;
 export const DELIVERED = "delivered";
 
 const PENDING = "pending";
+/** Of a skip: the delivery was not done yet. */
+const WAITING = "waiting";
 const STATES: readonly string[] = [DELIVERED, PENDING];
 const STREAMS: readonly string[] = DELIVERY_STREAMS;
 
@@ -84,15 +86,16 @@ export function decodeAddressee(deliveryId: string, value: string): NotedAddress
 }
 
 /** The value under the skipped event's sequence in the hash. */
-export function encodeSkip({ eventSequence }: DeliveredFor, at: number): string {
-  return `${eventSequence ?? "-"} ${at}`;
+export function encodeSkip({ eventSequence, isWaiting = false }: DeliveredFor, at: number): string {
+  return `${eventSequence ?? "-"} ${at}${isWaiting ? ` ${WAITING}` : ""}`;
 }
 
 /** @returns null for any other value */
 export function decodeSkip(eventSequence: string, value: string): NotedSkip | null {
-  const [delivered = "", at = ""] = value.split(" ");
+  const [delivered = "", at = "", state] = value.split(" ");
   if (![eventSequence, at].every((text) => /^\d{1,16}$/.test(text)) || !/^(?:-|\d{1,16})$/.test(delivered)) return null;
-  return { eventSequence: Number(eventSequence), deliveredSequence: delivered === "-" ? null : Number(delivered), at: Number(at) };
+  const deliveredSequence = delivered === "-" ? null : Number(delivered);
+  return { eventSequence: Number(eventSequence), deliveredSequence, wasWaiting: state === WAITING, at: Number(at) };
 }
 
 function encodeNoted({ eventSequence, app, installationUuid }: Delivery): string {

@@ -88,7 +88,8 @@ export function createDeliveryObserver(
       const isDuplicate = delivered !== null && eventSequence !== delivered.eventSequence;
       skipped.add();
       if (isDuplicate) duplicates.add();
-      const why = delivered === null ? "stored" : isDuplicate ? "duplicate" : "redelivered";
+      const isStored = delivered === null || delivered.isWaiting === true;
+      const why = isStored ? "stored" : isDuplicate ? "duplicate" : "redelivered";
       const sequences = { event_sequence: eventSequence, delivered_event_sequence: delivered?.eventSequence ?? null };
       loggerFor(delivery).info({ ...factsOf(delivery), event_type: delivery.event.type, ...sequences, why }, "delivery.skipped");
     },

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { JetStreamManager } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
@@ -101,7 +102,7 @@ describe("an app with order_by", () => {
   test("lets a key that waits for its retry hold up no other, and keeps its order", async () => {
     const { bus, receiver, start } = await aPlatform();
     const posthorn = await start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" });
-    await posthorn.install({ webhook_url: receiver.url, order_by: "/k", retry_schedule_s: [8] });
+    const { uuid } = await posthorn.install({ webhook_url: receiver.url, order_by: "/k", retry_schedule_s: [8] });
     let failures = 1;
     receiver.behave((request, response) => {
       const isIll = request.json().data["k"] === "ill" && failures-- > 0;
@@ -110,8 +111,22 @@ describe("an app with order_by", () => {
     for (let n = 0; n < 20; n++) await publish(bus, { k: n % 2 === 0 ? "ill" : "well", n });
     await eventually(() => seen(receiver).filter(({ key }) => key === "well").length === 10);
     expect(seen(receiver).filter(({ key }) => key === "ill").length).toBe(1);
-    await eventually(() => unique(receiver) === 20);
-    expect([inversions(receiver), receiver.requests.length]).toEqual([0, 21]);
+    // A second message of an event that waits: it becomes one with the first, which is not kept silent.
+    const twinEvent = { id: "twin", organization_id: "42", data: { k: "ill" } };
+    const first = await bus.publish("issue.created", twinEvent);
+    const second = await bus.publish("issue.created", twinEvent);
+    const twin = await eventually(async () => {
+      const { body } = await posthorn.api("GET", `/v1/deliveries/${deliveryIdOf("twin", uuid)}`);
+      return body.delivery?.skipped.length === 1 && body.delivery;
+    });
+    expect(twin.skipped).toMatchObject([{ event_sequence: second, delivered_event_sequence: first }]);
+    expect(twin.skipped[0].detail).toBe(
+      `event message ${second} has the same event as message ${first}, which waited for its turn already: skipped`,
+    );
+    const lines = posthorn.log.filter(({ message }) => message === "delivery.skipped");
+    expect(lines).toMatchObject([{ why: "stored", event_sequence: second, delivered_event_sequence: first }]);
+    await eventually(() => unique(receiver) === 21);
+    expect([inversions(receiver), receiver.requests.length]).toEqual([0, 22]);
     await posthorn.end();
   });
 

@@ -2,35 +2,14 @@
  * The deliveries of one ordered app that its owner knows, each once, by key: those of events that are not done, and those that are
  * stored in the app's queues.
  */
-import type { HandledMessage } from "../../delivery/ports.ts";
 import type { OrderBy } from "../../model/app.ts";
 import { type Delivery, dedupKeyOf } from "../../model/delivery.ts";
-import { deliveryMessageSize } from "../../model/delivery-message.ts";
 import type { Backlog, ParkedDelivery } from "../parked/backlog.ts";
-import { createKeyedQueue, type KeyedItem, type KeyedQueue } from "./keyed-queue.ts";
+import { createKeyedQueue, type KeyedQueue } from "./keyed-queue.ts";
+import { createKnownMessages } from "./known-messages.ts";
+import { createBodyBudget, createEntry, type Entry, NEVER } from "./order-entry.ts";
 import { orderKeyOf } from "./order-key.ts";
 import type { HeldEvent } from "./order-reader.ts";
-
-export interface Entry extends KeyedItem {
-  readonly mark: string;
-  /** Null: it is read when its turn comes. */
-  delivery: Delivery | null;
-  message: HandledMessage | null;
-  /** Null: it is stored. */
-  event: HeldEvent | null;
-  /** Its messages in the parked stream; the last one stands for it. */
-  sequences: number[];
-  /** Monotonic, milliseconds. */
-  readonly acceptedAt: number;
-  readonly mayBeDone: boolean;
-  /** When the next attempt of a stored one is due. */
-  readonly retryAt: number | null;
-  /** The dead letter that stops the key. */
-  blockedBy: number | undefined;
-  /** Since when that is not there any more; milliseconds since the epoch. */
-  unblockedAt: number | null;
-  isBeingStored: boolean;
-}
 
 export interface OrderIndex {
   orderBy(): OrderBy;
@@ -42,8 +21,8 @@ export interface OrderIndex {
   ended(entry: Entry): void;
   started(): ReadonlySet<Entry>;
   nextDueAt(): number | null;
-  /** A delivery of an event. @returns false when it is known: it is stored, or another event of the same identity is before it. */
-  accept(delivery: Delivery, event: HeldEvent, mayBeDone: boolean, dueAt: number): boolean;
+  /** A delivery of an event. One that is known already (ORDER-6) is not waited for by its event. */
+  accept(delivery: Delivery, event: HeldEvent, mayBeDone: boolean, dueAt: number): void;
   /** A message that was found in a queue. @param installationUuid whose queue it is; null: the app's own */
   found(parked: ParkedDelivery, installationUuid: string | null): void;
   /** A started one starts again when it is due. */
@@ -54,6 +33,8 @@ export interface OrderIndex {
   stored(entry: Entry, delivery: Delivery, sequence: number): void;
   /** Its body was read. */
   loaded(entry: Entry, parked: ParkedDelivery): void;
+  /** The message that stood for it is gone. */
+  lost(entry: Entry): void;
   has(entry: Entry): boolean;
   /** Those of events that have waited since before, and can be stored. */
   waitingSince(before: number): Entry[];
@@ -66,98 +47,74 @@ export interface OrderIndex {
   rekey(orderBy: OrderBy): void;
 }
 
-/** Of the stored deliveries of an app that are kept in memory, in characters; others are read when their turn comes. */
-const MOST_KEPT = 4 * 1024 * 1024;
-export const NEVER = Number.MAX_SAFE_INTEGER;
+export interface OrderIndexDependencies {
+  readonly remove: Backlog["remove"];
+  readonly monotonicNow: () => number;
+  /** A message of another event with the same key became one with the delivery. @param kept the event message that stands for it */
+  readonly onMerged: (delivery: Delivery, kept: number | null) => void;
+}
 
-export function createOrderIndex(remove: Backlog["remove"], monotonicNow: () => number, initial: OrderBy): OrderIndex {
+/** Of an app's stored deliveries; others are read when their turn comes. */
+const MOST_KEPT_CHARACTERS = 4 * 1024 * 1024;
+
+export function createOrderIndex({ remove, monotonicNow, onMerged }: OrderIndexDependencies, initial: OrderBy): OrderIndex {
   let orderBy = initial;
   let queue: KeyedQueue<Entry> = createKeyedQueue();
   const entries = new Map<string, Entry>();
   const started = new Set<Entry>();
-  const bySequence = new Map<number, Entry>();
-  /** Messages of installations' queues, with the installation. */
-  const ofInstallation = new Map<number, string>();
-  /** Messages that are done and could not be removed yet. */
-  const leftovers = new Set<number>();
-  let kept = 0;
-
-  const positionOf = ({ eventSequence, replay }: Delivery): number => (replay === null ? (eventSequence ?? NEVER) : NEVER);
-
-  const entryOf = (delivery: Delivery, members: Partial<Entry>): Entry => ({
-    key: orderKeyOf(delivery, orderBy),
-    position: positionOf(delivery),
-    dueAt: 0,
-    mark: dedupKeyOf(delivery),
-    delivery,
-    message: null,
-    event: null,
-    sequences: [],
-    acceptedAt: monotonicNow(),
-    mayBeDone: true,
-    retryAt: null,
-    blockedBy: undefined,
-    unblockedAt: null,
-    isBeingStored: false,
-    ...members,
-  });
+  const messages = createKnownMessages(remove);
+  const bodies = createBodyBudget(MOST_KEPT_CHARACTERS);
 
   const add = (entry: Entry): void => {
     entries.set(entry.mark, entry);
-    for (const sequence of entry.sequences) bySequence.set(sequence, entry);
     queue.add(entry);
   };
 
-  const keep = (delivery: Delivery): boolean => {
-    const isKept = kept < MOST_KEPT;
-    if (isKept) kept += deliveryMessageSize(delivery);
-    return isKept;
-  };
-
-  const letGo = ({ event, delivery }: Entry): void => {
-    if (event === null && delivery !== null) kept -= deliveryMessageSize(delivery);
-  };
-
-  const forgetSequences = (sequences: readonly number[]): void => {
-    for (const sequence of sequences) {
-      bySequence.delete(sequence);
-      ofInstallation.delete(sequence);
-    }
-  };
-
-  const forget = (entry: Entry): void => {
-    entries.delete(entry.mark);
-    forgetSequences(entry.sequences);
-    letGo(entry);
-  };
-
-  const removeStored = (sequences: Iterable<number>): void => {
-    for (const sequence of sequences) {
-      leftovers.add(sequence);
-      remove({ source: { sequence } }).then(
-        () => leftovers.delete(sequence),
-        () => {},
-      );
-    }
-  };
-
-  const leave = (entry: Entry): void => {
+  const drop = (entry: Entry): void => {
     if (started.has(entry)) queue.end(entry);
     else queue.remove(entry);
-    forget(entry);
-    removeStored(entry.sequences);
+    entries.delete(entry.mark);
+    bodies.release(entry);
     entry.event?.done();
   };
 
-  /** ORDER-6. What was noted of the one must not make the other one pass for done. */
-  const attach = (twin: Entry, sequence: number, { stores }: Delivery): void => {
-    twin.sequences.unshift(sequence);
-    if (twin.delivery !== null) twin.delivery = { ...twin.delivery, stores: Math.max(twin.delivery.stores, stores) };
-    bySequence.set(sequence, twin);
+  const leave = (entry: Entry): void => {
+    drop(entry);
+    messages.remove(entry.sequences);
   };
 
-  const blockerOf = ({ id }: Delivery): Entry | undefined =>
-    [...entries.values()].find(({ blockedBy, mark }) => blockedBy !== undefined && mark.split(":")[0] === id);
+  const merge = (delivery: Delivery, dropped: number | null, kept: number | null): void => {
+    if (dropped !== kept) onMerged({ ...delivery, eventSequence: dropped }, kept);
+  };
+
+  /** The count of the newer one stands, or what is noted of it would make the other pass for done. */
+  const attach = (twin: Entry, sequence: number, delivery: Delivery): void => {
+    merge(delivery, delivery.eventSequence, twin.eventSequence);
+    twin.sequences.unshift(sequence);
+    twin.stores = Math.max(twin.stores, delivery.stores);
+    if (twin.delivery !== null) twin.delivery = { ...twin.delivery, stores: twin.stores };
+  };
+
+  const blockerOf = ({ id, replay }: Delivery): Entry | undefined =>
+    replay === null ? undefined : [...entries.values()].find(({ blockedBy, mark }) => blockedBy !== undefined && mark.split(":")[0] === id);
+
+  const addStored = ({ delivery, message, dueAt, blockedBy }: ParkedDelivery, sequences: number[]): void => {
+    const isKept = bodies.hasRoom();
+    if (isKept) bodies.add(delivery);
+    const blocker = blockerOf(delivery);
+    const entry = createEntry(delivery, orderBy, monotonicNow(), {
+      ...(blocker === undefined ? {} : { position: blocker.position }),
+      delivery: isKept ? delivery : null,
+      message: isKept ? message : null,
+      sequences,
+      // Without an order it waits for its retry where all others do.
+      dueAt: blockedBy !== undefined ? NEVER : orderBy === "none" ? 0 : (dueAt ?? 0),
+      retryAt: dueAt,
+      blockedBy,
+    });
+    if (blocker !== undefined) leave(blocker);
+    add(entry);
+  };
 
   return {
     orderBy: () => orderBy,
@@ -172,36 +129,24 @@ export function createOrderIndex(remove: Backlog["remove"], monotonicNow: () => 
     nextDueAt: () => queue.nextDueAt(),
 
     accept(delivery, event, mayBeDone, dueAt) {
-      if (entries.has(dedupKeyOf(delivery))) return false;
-      add(entryOf(delivery, { event, mayBeDone, dueAt }));
-      return true;
+      const twin = entries.get(dedupKeyOf(delivery));
+      if (twin === undefined) return add(createEntry(delivery, orderBy, monotonicNow(), { event, mayBeDone, dueAt }));
+      merge(delivery, delivery.eventSequence, twin.eventSequence);
+      event.done();
     },
 
-    found({ delivery, source: { sequence }, message, dueAt, blockedBy }, installationUuid) {
-      if (bySequence.has(sequence) || leftovers.has(sequence)) return;
-      if (installationUuid !== null) ofInstallation.set(sequence, installationUuid);
+    found(parked, installationUuid) {
+      const { delivery, source } = parked;
+      if (messages.has(source.sequence)) return;
+      messages.add(source.sequence, installationUuid);
       const twin = entries.get(dedupKeyOf(delivery));
-      if (twin !== undefined) {
-        if (twin.event === null || started.has(twin) || twin.isBeingStored) return attach(twin, sequence, delivery);
-        // What is stored knows more: the attempts made, and when the next is due.
-        queue.remove(twin);
-        forget(twin);
-        twin.event.done();
-      }
-      const isKept = keep(delivery);
-      const blocker = delivery.replay === null ? undefined : blockerOf(delivery);
-      const entry = entryOf(delivery, {
-        ...(blocker === undefined ? {} : { position: blocker.position }),
-        delivery: isKept ? delivery : null,
-        message: isKept ? message : null,
-        sequences: [sequence],
-        // Without an order it waits for its retry where all others do.
-        dueAt: blockedBy !== undefined ? NEVER : orderBy === "none" ? 0 : (dueAt ?? 0),
-        retryAt: dueAt,
-        blockedBy,
-      });
-      if (blocker !== undefined) leave(blocker);
-      add(entry);
+      if (twin === undefined) return addStored(parked, [source.sequence]);
+      const isNewer = twin.event !== null || twin.stores < delivery.stores;
+      if (!isNewer || started.has(twin) || twin.isBeingStored) return attach(twin, source.sequence, delivery);
+      // The newer one knows more: the attempts made, and when the next is due.
+      merge(delivery, twin.eventSequence, delivery.eventSequence);
+      drop(twin);
+      addStored(parked, [...twin.sequences, source.sequence]);
     },
 
     later(entry, dueAt) {
@@ -211,21 +156,25 @@ export function createOrderIndex(remove: Backlog["remove"], monotonicNow: () => 
     leave,
 
     stored(entry, delivery, sequence) {
-      const before = entry.sequences;
-      forgetSequences(before);
-      letGo(entry);
+      const before = entry.sequences.filter((one) => one !== sequence);
+      bodies.release(entry);
       entry.event?.done();
-      entry.event = null;
-      entry.sequences = [sequence];
-      bySequence.set(sequence, entry);
-      entry.delivery = keep(delivery) ? delivery : null;
-      removeStored(before.filter((one) => one !== sequence));
+      messages.add(sequence, null);
+      const isKept = bodies.hasRoom();
+      if (isKept) bodies.add(delivery);
+      const { stores } = delivery;
+      Object.assign(entry, { event: null, message: null, sequences: [sequence], stores, delivery: isKept ? delivery : null });
+      messages.remove(before);
     },
 
     loaded(entry, { delivery, message }) {
-      kept += deliveryMessageSize(delivery);
-      entry.delivery = delivery;
-      entry.message = message;
+      bodies.add(delivery);
+      Object.assign(entry, { delivery, message });
+    },
+
+    lost(entry) {
+      const sequence = entry.sequences.pop();
+      if (sequence !== undefined) messages.forget(sequence);
     },
 
     has: ({ mark }) => entries.has(mark),
@@ -239,22 +188,16 @@ export function createOrderIndex(remove: Backlog["remove"], monotonicNow: () => 
     },
 
     blocked: () => [...entries.values()].filter((entry) => entry.blockedBy !== undefined && !started.has(entry)),
-
-    count(uuid) {
-      if (uuid === null) return bySequence.size + leftovers.size - ofInstallation.size;
-      let count = 0;
-      for (const one of ofInstallation.values()) if (one === uuid) count++;
-      return count;
-    },
-
-    removeLeftovers: () => removeStored([...leftovers]),
+    count: messages.count,
+    removeLeftovers: messages.removeLeftovers,
 
     rekey(wanted) {
       orderBy = wanted;
       const direct = [...entries.values()].filter(({ event }) => event !== null);
       queue = createKeyedQueue();
-      for (const known of [entries, bySequence, ofInstallation]) known.clear();
-      kept = 0;
+      entries.clear();
+      messages.clear();
+      bodies.clear();
       for (const entry of direct) if (entry.delivery !== null) add({ ...entry, key: orderKeyOf(entry.delivery, orderBy), sequences: [] });
     },
   };

@@ -2,13 +2,18 @@
  * Reads the events of ordered apps in the order of the stream, as the owner of the queues, through a consumer of its own. An event is
  * acknowledged when each of its deliveries is done or stored.
  *
+ * An event that kills the process while it is read becomes a dead letter as it came (parked/poison-limit.ts): suspects are read one at a
+ * time, and their hand-outs are counted.
+ *
  * ORDER-3  `floor` is never above an event that is not done. The next owner reads on from there, and finds by the dedup keys what was
  *          done above it.
  */
 import { DeliverPolicy, type JetStreamManager } from "nats";
+import type { GiveUp } from "../../delivery/give-up.ts";
 import type { RegistryView } from "../../delivery/ports.ts";
 import { ensureConsumer, orderConsumer } from "../../jetstream/consumers.ts";
 import type { ConsumedMessage } from "../../jetstream/message.ts";
+import { endFailed } from "../../jetstream/message-handler.ts";
 import { unlessNotFound } from "../../jetstream/nats-errors.ts";
 import { createPullConsumer, type PullConsumerDependencies } from "../../jetstream/pull-consumer.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
@@ -16,6 +21,7 @@ import type { Installation } from "../../model/app.ts";
 import { type Delivery, newDelivery } from "../../model/delivery.ts";
 import type { Event } from "../../model/event.ts";
 import type { ReadEvent } from "../../model/event-reader.ts";
+import type { HandOut, PoisonLimit } from "../parked/poison-limit.ts";
 
 /** An event whose deliveries are not all done. */
 export interface HeldEvent {
@@ -43,6 +49,8 @@ export interface OrderReaderDependencies extends PullConsumerDependencies {
   readonly isTaken: (app: string, eventSequence: number) => boolean;
   /** @param mayBeDone an earlier owner may have done it */
   readonly accept: (delivery: Delivery, event: HeldEvent, mayBeDone: boolean) => void;
+  readonly poisonLimit: Pick<PoisonLimit, "handOut">;
+  readonly giveUp: Pick<GiveUp, "message">;
 }
 
 export interface OrderReaderOptions {
@@ -54,7 +62,7 @@ export interface OrderReaderOptions {
 const MAX_HELD = 2_048;
 
 export function createOrderReader(dependencies: OrderReaderDependencies, { term, from }: OrderReaderOptions): OrderReader {
-  const { manager, names, registry, readEvent, match, isTaken, accept } = dependencies;
+  const { manager, names, registry, readEvent, match, isTaken, accept, poisonLimit, giveUp, logger } = dependencies;
   const stream = names.streams.events;
   const settings = orderConsumer(names, term);
   /** In order of their reading; those that are done leave from the front. */
@@ -63,6 +71,8 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
   let readTo = from - 1;
   let suspectUpTo = 0;
   let stopped = false;
+  let suspectsInHand = 0;
+  let lastSuspect = Promise.resolve();
 
   const floor = (): number => {
     const first = open.findIndex(({ isDone }) => !isDone);
@@ -70,26 +80,12 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
     return first === -1 ? readTo : (open[0]?.sequence ?? readTo + 1) - 1;
   };
 
-  const ensure = async (): Promise<void> => {
-    const { last_seq: last } = (await manager.streams.info(stream)).state;
-    const start = async () => ({ deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: floor() + 1 });
-    if (await ensureConsumer(manager, settings, start)) suspectUpTo = last;
-  };
-
-  const onMessage = (message: ConsumedMessage): void => {
-    const { sequence } = message;
-    const read = readEvent(message);
-    // What can't be read is in dead letters by the events' own consumer.
-    const installations = read.ok ? match(read.event).filter(({ app }) => isTaken(app, sequence)) : [];
-    const mayBeDone = message.deliveries > 1 || sequence <= suspectUpTo || sequence <= readTo;
-    readTo = Math.max(readTo, sequence);
-    if (!read.ok || installations.length === 0) return message.ack();
-    const { event } = read;
-    const one = { sequence, isDone: false };
+  const hold = (message: ConsumedMessage, deliveries: number): HeldEvent => {
+    const one = { sequence: message.sequence, isDone: false };
     open.push(one);
     held.add(message);
-    let left = installations.length;
-    const heldEvent: HeldEvent = {
+    let left = deliveries;
+    return {
       message,
       done() {
         if (--left > 0) return;
@@ -98,14 +94,54 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
         message.ack();
       },
     };
+  };
+
+  const ensure = async (): Promise<void> => {
+    const { last_seq: last } = (await manager.streams.info(stream)).state;
+    const start = async () => ({ deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: floor() + 1 });
+    if (await ensureConsumer(manager, settings, start)) suspectUpTo = last;
+  };
+
+  const read = (message: ConsumedMessage): void => {
+    const { sequence } = message;
+    const found = readEvent(message);
+    // The events' own consumer sends it to dead letters if it can't be read.
+    const installations = found.ok ? match(found.event).filter(({ app }) => isTaken(app, sequence)) : [];
+    const mayBeDone = message.deliveries > 1 || sequence <= suspectUpTo || sequence <= readTo;
+    readTo = Math.max(readTo, sequence);
+    if (!found.ok || installations.length === 0) return message.ack();
+    const { event } = found;
+    const heldEvent = hold(message, installations.length);
     for (const { app, uuid } of installations)
       accept(newDelivery(event, app, uuid, sequence, registry.app(app)?.createdAt ?? null), heldEvent, mayBeDone);
+  };
+
+  const readSuspect = async (message: ConsumedMessage, handOut: HandOut | null): Promise<void> => {
+    const poison = (await handOut?.begin()) ?? null;
+    if (stopped) return message.drop();
+    if (poison === null) return read(message);
+    const heldEvent = hold(message, 1);
+    await giveUp.message(message, "redelivered", poison, null);
+    heldEvent.done();
+  };
+
+  /** In the order in which they came: what comes behind a suspect waits for it. */
+  const onMessage = (message: ConsumedMessage): void => {
+    const handOut = poisonLimit.handOut({ stream, sequence: message.sequence, installationUuid: null });
+    if (handOut === null && suspectsInHand === 0) return read(message);
+    suspectsInHand++;
+    lastSuspect = lastSuspect
+      .then(() => readSuspect(message, handOut))
+      .catch((error: unknown) => endFailed(message, error, logger))
+      .finally(() => {
+        handOut?.end();
+        suspectsInHand--;
+      });
   };
 
   const loop = createPullConsumer(dependencies, {
     settings,
     limit: () => (stopped ? 0 : MAX_HELD),
-    // No message is poison here: after a crash of this process the next owner reads through a consumer of its own.
     onMessage,
     recover: ensure,
   });

@@ -8,7 +8,7 @@
  * `ending`    replicas park, and the owner takes a moment later what replicas that know less have left
  */
 
-import { parseJsonObject } from "../../jetstream/lease.ts";
+import { parseJsonObject } from "../../jetstream/lease-record.ts";
 import { AppError } from "../../model/app-error.ts";
 import type { RecordKind } from "../../model/record-kind.ts";
 

@@ -3,6 +3,7 @@ import type { ParkedQueue } from "../../delivery/ports.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { Logger } from "../../model/logger.ts";
 import type { Backlog } from "../parked/backlog.ts";
+import type { Fence } from "../parked/fence.ts";
 import type { OrderIndex } from "./order-index.ts";
 
 export interface StoredQueues {
@@ -25,15 +26,17 @@ export interface StoredQueues {
 
 export interface StoredQueuesDependencies {
   readonly app: string;
-  readonly backlog: Backlog;
+  readonly backlog: Pick<Backlog, "after" | "queuesOf" | "remove">;
   readonly index: OrderIndex;
   readonly isFlowing: (queue: ParkedQueue) => boolean;
   readonly isActive: () => boolean;
+  readonly isLate: Fence["isLate"];
   readonly onRead: () => void;
   readonly logger: Logger;
 }
 
-export function createStoredQueues({ app, backlog, index, isFlowing, isActive, onRead, logger }: StoredQueuesDependencies): StoredQueues {
+export function createStoredQueues(dependencies: StoredQueuesDependencies): StoredQueues {
+  const { app, backlog, index, isFlowing, isActive, isLate, onRead, logger } = dependencies;
   const own: ParkedQueue = { app, installationUuid: null };
   const unread = new Set<string>();
   const reading = new Set<string>();
@@ -47,7 +50,9 @@ export function createStoredQueues({ app, backlog, index, isFlowing, isActive, o
       const parked = await backlog.after(queue, at);
       if (parked === null) break;
       at = parked.source.sequence;
-      if (isActive()) index.found(parked, queue.installationUuid);
+      if (!isActive()) break;
+      if (isLate(parked)) await backlog.remove(parked);
+      else index.found(parked, queue.installationUuid);
     }
     return at;
   };

@@ -10,7 +10,6 @@ import {
   type RetryDisposition,
   uninstalled,
 } from "../../delivery/attempt.ts";
-import type { Dispatcher } from "../../delivery/dispatcher.ts";
 import type { InFlight } from "../../delivery/in-flight.ts";
 import type { Bulkhead } from "../../delivery/limits/bulkhead.ts";
 import type { DestinationOf } from "../../delivery/limits/destination.ts";
@@ -21,6 +20,7 @@ import type { TracePosition, Tracing } from "../../delivery/tracing-ports.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Delivery } from "../../model/delivery.ts";
 import { expiredAfter } from "./backlog.ts";
+import type { HandOut } from "./poison-limit.ts";
 
 export interface AttemptParkedDependencies {
   readonly admission: Admission;
@@ -29,7 +29,6 @@ export interface AttemptParkedDependencies {
   readonly bulkhead: Bulkhead;
   readonly destinationOf: DestinationOf;
   readonly attempt: Attempt;
-  readonly dispatcher: Dispatcher;
   readonly inFlight: InFlight;
   readonly skipDelivered: SkipDelivered;
   readonly tracing: Tracing;
@@ -66,34 +65,31 @@ export interface AttemptParkedOptions {
   readonly mayBeDone: boolean;
   /** Asked after every wait. */
   readonly isWanted: () => boolean;
+  /** Absent: its consumer counts redeliveries, or it is not a suspect. */
+  readonly handOut?: HandOut | null;
 }
 
 /** @throws LeaseOver, AppError STREAM_REFUSED */
 export type AttemptParked = (waiting: WaitingDelivery, options: AttemptParkedOptions) => Promise<ParkedEnd>;
 
 export function createAttemptParked(dependencies: AttemptParkedDependencies): AttemptParked {
-  const { admission, circuitOpen, bulkhead, destinationOf, attempt, dispatcher, inFlight, skipDelivered, tracing, clock, maxParkedAgeMs } =
+  const { admission, circuitOpen, bulkhead, destinationOf, attempt, inFlight, skipDelivered, tracing, clock, maxParkedAgeMs } =
     dependencies;
 
   const traced = <T>({ message, delivery, stream = "parked" }: WaitingDelivery, work: (span: TracePosition) => Promise<T>): Promise<T> =>
     tracing.process(delivery.event, stream, message, (span) => tracing.deliver(span, delivery, work));
 
-  const giveUp = async (waiting: WaitingDelivery, disposition: DeadLetterDisposition): Promise<"done"> => {
-    await traced(waiting, (span) => dispatcher.apply(disposition, waiting.source, span));
-    return "done";
-  };
-
   const attemptAlone = async (
     waiting: WaitingDelivery,
-    { queue, share, mayBeDone, isWanted }: AttemptParkedOptions,
+    { queue, share, mayBeDone, isWanted, handOut = null }: AttemptParkedOptions,
   ): Promise<ParkedEnd> => {
     const { delivery, source } = waiting;
     if (mayBeDone && (await skipDelivered(delivery))) return "done";
     requireLease(source);
     const parkedForMs = clock.now() - (delivery.firstParkedAt ?? clock.now());
-    if (parkedForMs > maxParkedAgeMs) return giveUp(waiting, givenUp(delivery, "expired", expiredAfter(parkedForMs)));
+    if (parkedForMs > maxParkedAgeMs) return givenUp(delivery, "expired", expiredAfter(parkedForMs));
     const decision = admission.parked(delivery, queue);
-    if (decision.kind === "uninstalled") return giveUp(waiting, uninstalled(delivery));
+    if (decision.kind === "uninstalled") return uninstalled(delivery);
     if (decision.kind === "park") {
       const { queue: wanted, why } = decision;
       return wanted.installationUuid === queue.installationUuid ? "stopped" : { kind: "park", queue: wanted, why };
@@ -102,10 +98,11 @@ export function createAttemptParked(dependencies: AttemptParkedDependencies): At
     const suspensions = bulkhead.suspensions();
     const destination = destinationOf(delivery.installationUuid);
     if ((await bulkhead.enterWhenFree(share, destination)) === "closed") return "closed";
-    // The wait for a place may have been long enough for a person to stop the installation, or to change the app.
-    if (!isWanted() || admission.parked(delivery, queue).kind !== "open" || bulkhead.suspensions() !== suspensions) {
+    const poison = handOut === null ? null : await handOut.begin();
+    // The waits may have been long enough for a person to stop the installation, or to change the app.
+    if (poison !== null || !isWanted() || admission.parked(delivery, queue).kind !== "open" || bulkhead.suspensions() !== suspensions) {
       bulkhead.leave(share, destination);
-      return "again";
+      return poison === null ? "again" : givenUp(delivery, "redelivered", poison);
     }
     return traced(waiting, async (span) => {
       const ended = await attemptIn(waiting, share, destination, span);

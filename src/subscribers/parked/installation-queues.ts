@@ -10,28 +10,30 @@ import type { Tracing } from "../../delivery/tracing-ports.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Logger } from "../../model/logger.ts";
-import type { AttemptParked } from "./attempt-parked.ts";
+import { createAppPlaces } from "./app-places.ts";
+import type { AttemptParked, ParkedEnd } from "./attempt-parked.ts";
 import type { Backlog, ParkedDelivery } from "./backlog.ts";
+import type { Fence } from "./fence.ts";
+import type { HandOut, PoisonLimit } from "./poison-limit.ts";
 
 export interface InstallationQueues {
   /** These queues hold something; those that may flow are emptied. */
   drain(queues: Iterable<ParkedQueue>): void;
-  /** Something that keeps them waiting may be over. */
-  wake(): void;
   /** Sequences that are being attempted. */
   inFlight(): Iterable<number>;
   held(): number;
 }
 
 export interface InstallationQueuesDependencies {
-  readonly backlog: Backlog;
+  readonly backlog: Pick<Backlog, "after" | "remove">;
   readonly attemptParked: AttemptParked;
-  readonly dispatcher: Dispatcher;
-  readonly tracing: Tracing;
+  readonly dispatcher: Pick<Dispatcher, "apply" | "park">;
+  readonly tracing: Pick<Tracing, "process" | "deliver">;
+  readonly poisonLimit: Pick<PoisonLimit, "handOut">;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Whether this replica owns the queues. */
-  readonly isOwner: () => boolean;
+  /** The fence of the present term; null: this replica does not own the queues. */
+  readonly fenceNow: () => Fence | null;
   readonly isFlowing: (queue: ParkedQueue) => boolean;
   /** Messages that the queue held when it was looked at. */
   readonly countOf: (queue: ParkedQueue) => number;
@@ -42,90 +44,51 @@ export interface InstallationQueuesDependencies {
 /** Queues that are read at the same time. */
 const MOST_QUEUES = 64;
 
-interface AppQueues {
-  inFlight: number;
-  /** Wait for one of the app's places. */
-  readonly waiters: Array<() => void>;
-}
-
 export function createInstallationQueues(dependencies: InstallationQueuesDependencies): InstallationQueues {
-  const { backlog, attemptParked, dispatcher, tracing, clock, logger, isOwner, isFlowing, countOf, limitOf } = dependencies;
+  const { backlog, poisonLimit, logger, fenceNow, isFlowing, countOf } = dependencies;
   const known = new Map<string, ParkedQueue>();
   const reading = new Set<string>();
-  const apps = new Map<string, AppQueues>();
+  const places = createAppPlaces(dependencies.limitOf);
   const inFlight = new Set<number>();
+  const handle = createHandling(dependencies);
 
-  const enter = async (app: string): Promise<void> => {
-    let queues = apps.get(app);
-    if (queues === undefined) {
-      queues = { inFlight: 0, waiters: [] };
-      apps.set(app, queues);
-    }
-    while (queues.inFlight >= limitOf(app)) await new Promise<void>((resolve) => queues.waiters.push(resolve));
-    queues.inFlight++;
-  };
-
-  const leave = (app: string): void => {
-    const queues = apps.get(app);
-    if (queues === undefined) return;
-    queues.inFlight--;
-    queues.waiters.shift()?.();
-    if (queues.inFlight === 0 && queues.waiters.length === 0) apps.delete(app);
-  };
-
-  /** @returns whether the queue may go on. */
-  const handle = async (queue: ParkedQueue, parked: ParkedDelivery): Promise<boolean> => {
-    const source: MessageRef = { ...parked.source, isOurs: isOwner };
-    const waiting = { ...parked, source };
-    const share = `parked:${queue.app}:${queue.installationUuid}`;
-    const traced = (work: Parameters<Tracing["process"]>[3]): Promise<unknown> =>
-      tracing.process(parked.delivery.event, "parked", parked.message, (span) => tracing.deliver(span, parked.delivery, work));
-    if (parked.dueAt !== null && parked.dueAt > clock.now()) {
-      const delay = { dueAt: parked.dueAt, delayMs: parked.dueAt - clock.now(), notBefore: true };
-      await traced((span) => dispatcher.apply({ kind: "retry", delivery: parked.delivery, record: null, delay }, source, span));
-    } else {
-      for (;;) {
-        const end = await attemptParked(waiting, { queue, share, mayBeDone: true, isWanted: () => isOwner() && isFlowing(queue) });
-        if (end === "done") break;
-        if (end === "again" && isOwner() && isFlowing(queue)) continue;
-        if (typeof end === "string") return false;
-        await traced((span) =>
-          end.kind === "park" ? dispatcher.park(parked.delivery, end.queue, end.why, source, span) : dispatcher.apply(end, source, span),
-        );
-        break;
-      }
-    }
-    return true;
-  };
-
-  /** Has one of the app's places. @returns whether the queue may go on */
-  const handleOne = async (queue: ParkedQueue, parked: ParkedDelivery): Promise<boolean> => {
-    const { sequence } = parked.source;
-    inFlight.add(sequence);
+  /** Has one of the app's places. @returns whether the queue may be read further */
+  const handleOne = async (queue: ParkedQueue, parked: ParkedDelivery, { token }: Fence): Promise<boolean> => {
+    const { source, delivery } = parked;
+    const isOurs = (): boolean => fenceNow()?.token === token;
+    const handOut = poisonLimit.handOut({ ...source, installationUuid: delivery.installationUuid });
+    inFlight.add(source.sequence);
     let isDone = false;
     try {
-      isDone = await handle(queue, parked);
+      isDone = await handle(queue, parked, { ...source, isOurs, fence: token }, handOut);
     } catch (error) {
-      if (!isLeaseOver(error)) logger.warn({ ...queue, sequence, error: messageOf(error) }, "a parked delivery is handled again");
+      if (!isLeaseOver(error))
+        logger.warn({ ...queue, sequence: source.sequence, error: messageOf(error) }, "a parked delivery is handled again");
     }
-    leave(queue.app);
-    if (isDone) await backlog.remove(parked).catch(() => {});
-    inFlight.delete(sequence);
+    places.leave(queue.app);
+    // FENCE-2.
+    if (isDone && isOurs()) await backlog.remove(parked).catch(() => {});
+    handOut?.end();
+    inFlight.delete(source.sequence);
     return isDone;
   };
 
-  /** To where it ended when it was looked at; what came since has a look of its own. */
-  const read = async (queue: ParkedQueue): Promise<void> => {
+  /** Reads as many as there were when it was looked at; what came since has a look of its own. */
+  const read = async (queue: ParkedQueue, fence: Fence): Promise<void> => {
     const underWay = new Set<Promise<unknown>>();
     const count = Math.max(1, countOf(queue));
-    let mayGoOn = true;
-    for (let at = 0, read = 0; read < count && mayGoOn && isOwner() && isFlowing(queue); read++) {
+    let mayContinue = true;
+    for (let at = 0, read = 0; read < count && mayContinue && fenceNow() === fence && isFlowing(queue); read++) {
       const parked = await backlog.after(queue, at).catch(() => null);
       if (parked === null) break;
       at = parked.source.sequence;
-      await enter(queue.app);
-      const work = handleOne(queue, parked).then((isDone) => {
-        mayGoOn &&= isDone;
+      if (fence.isLate(parked)) {
+        await backlog.remove(parked).catch(() => {});
+        continue;
+      }
+      await places.enter(queue.app);
+      const work = handleOne(queue, parked, fence).then((isDone) => {
+        mayContinue &&= isDone;
         underWay.delete(work);
       });
       underWay.add(work);
@@ -135,12 +98,13 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
 
   const readAll = (): void => {
     for (const [key, queue] of known) {
-      if (reading.size >= MOST_QUEUES || !isOwner()) return;
+      const fence = fenceNow();
+      if (reading.size >= MOST_QUEUES || fence === null) return;
       if (reading.has(key)) continue;
       known.delete(key);
       if (!isFlowing(queue)) continue;
       reading.add(key);
-      void read(queue).finally(() => {
+      void read(queue, fence).finally(() => {
         reading.delete(key);
         readAll();
       });
@@ -152,8 +116,41 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
       for (const queue of queues) if (isFlowing(queue)) known.set(`${queue.app} ${queue.installationUuid}`, queue);
       readAll();
     },
-    wake: readAll,
     inFlight: () => inFlight,
     held: () => inFlight.size,
+  };
+}
+
+type Handling = (queue: ParkedQueue, parked: ParkedDelivery, source: MessageRef, handOut: HandOut | null) => Promise<boolean>;
+
+/** Attempts a delivery, or stores it where it belongs. @returns whether it is done here, and the queue may be read further */
+function createHandling(dependencies: InstallationQueuesDependencies): Handling {
+  const { attemptParked, dispatcher, tracing, clock, isFlowing } = dependencies;
+
+  const attempt = async (waiting: ParkedDelivery, queue: ParkedQueue, handOut: HandOut | null): Promise<ParkedEnd> => {
+    const share = `parked:${queue.app}:${queue.installationUuid}`;
+    const isWanted = (): boolean => waiting.source.isOurs?.() !== false && isFlowing(queue);
+    for (;;) {
+      const end = await attemptParked(waiting, { queue, share, mayBeDone: true, isWanted, handOut });
+      if (end !== "again" || !isWanted()) return end;
+    }
+  };
+
+  const endOf = async (waiting: ParkedDelivery, queue: ParkedQueue, handOut: HandOut | null): Promise<ParkedEnd> => {
+    const { dueAt, delivery } = waiting;
+    if (dueAt === null || dueAt <= clock.now()) return attempt(waiting, queue, handOut);
+    return { kind: "retry", delivery, record: null, delay: { dueAt, delayMs: dueAt - clock.now(), notBefore: true } };
+  };
+
+  return async (queue, parked, source, handOut) => {
+    const { delivery, message } = parked;
+    const end = await endOf({ ...parked, source }, queue, handOut);
+    if (typeof end === "string") return end === "done";
+    await tracing.process(delivery.event, "parked", message, (process) =>
+      tracing.deliver<unknown>(process, delivery, (span) =>
+        end.kind === "park" ? dispatcher.park(delivery, end.queue, end.why, source, span) : dispatcher.apply(end, source, span),
+      ),
+    );
+    return true;
   };
 }

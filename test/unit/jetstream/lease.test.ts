@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import { createLease, type Lease, type LeaseNote } from "../../../src/jetstream/lease.ts";
+import { createLease, type Lease } from "../../../src/jetstream/lease.ts";
+import type { LeaseNote } from "../../../src/jetstream/lease-record.ts";
 import { AppError } from "../../../src/model/app-error.ts";
 import { createManualClock, type ManualClock } from "../../support/manual-clock.ts";
 import { silentLogger } from "../../support/silent-logger.ts";
@@ -49,7 +50,7 @@ function aReplica(name: string): Holder {
       key: "lease.test",
       holder: name,
       note: () => ({ by: name }),
-      onTaken: (left) => void holder.taken.push(left),
+      onTaken: ({ left }) => void holder.taken.push(left),
       onLost: () => void holder.lost++,
     },
   );

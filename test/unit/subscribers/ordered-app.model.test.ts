@@ -12,6 +12,7 @@ import { dedupKeyOf, newDelivery } from "../../../src/model/delivery.ts";
 import { createOrderedApp, type OrderedApp } from "../../../src/subscribers/ordered/ordered-app.ts";
 import type { AttemptParked } from "../../../src/subscribers/parked/attempt-parked.ts";
 import type { ParkedDelivery } from "../../../src/subscribers/parked/backlog.ts";
+import { createFence } from "../../../src/subscribers/parked/fence.ts";
 import { anApp, anEvent, UUID } from "../../support/builders.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
 import { silentLogger } from "../../support/silent-logger.ts";
@@ -26,6 +27,13 @@ interface Stored {
   readonly delivery: Delivery;
   readonly dueAt: number | null;
   readonly blockedBy: number | undefined;
+  readonly fence: number | undefined;
+}
+
+interface Source {
+  readonly stream: string;
+  readonly sequence: number;
+  readonly fence?: number;
 }
 
 interface Owner {
@@ -50,9 +58,12 @@ class World {
   readonly failing = new Set<string>();
   readonly wrong: string[] = [];
   private sequence = 0;
+  private owners = 0;
   isPaused = false;
   /** How long a place is waited for. */
   busyMs = 0;
+  /** How long a request takes to the server; one of a dead owner arrives, too. */
+  lagMs = 0;
   floor = 0;
   owner: Owner;
 
@@ -81,15 +92,15 @@ class World {
     if (isAlive) this.floor = Math.max(this.floor, open.size === 0 ? this.events.length : Math.min(...open.keys()) - 1);
   }
 
-  private store(subject: string, delivery: Delivery, source: string, dueAt: number | null, blockedBy?: number): number {
-    const id = `${delivery.id}:${source}`;
-    this.stores.set(dedupKeyOf(delivery), Math.max(this.stores.get(dedupKeyOf(delivery)) ?? 0, delivery.stores + 1));
+  private store(subject: string, delivery: Delivery, source: Source, dueAt: number | null, blockedBy?: number): number {
+    const id = `${delivery.id}:${source.stream}:${source.sequence}:${source.fence}`;
     // Stored once per source; what it was answered with then is not there any more, perhaps.
     const before = this.idSequences.get(id);
     if (before !== undefined) return before;
     const sequence = ++this.sequence;
     this.idSequences.set(id, sequence);
-    this.parked.set(sequence, { subject, delivery: { ...delivery, stores: delivery.stores + 1, firstParkedAt: 1 }, dueAt, blockedBy });
+    const stored = { ...delivery, stores: delivery.stores + 1, firstParkedAt: 1 };
+    this.parked.set(sequence, { subject, delivery: stored, dueAt, blockedBy, fence: source.fence });
     return sequence;
   }
   private readonly idSequences = new Map<string, number>();
@@ -104,9 +115,20 @@ class World {
     const requireLease = (): void => {
       if (!owner.hasLease) throw new LeaseOver({ stream: "PARKED", sequence: 0 });
     };
+    /** As storage does: how often a delivery was stored is noted while the lease runs. */
+    const note = (delivery: Delivery): void => {
+      const mark = dedupKeyOf(delivery);
+      if (owner.hasLease) this.stores.set(mark, Math.max(this.stores.get(mark) ?? 0, delivery.stores + 1));
+    };
+    const sent = async <T>(effect: () => T): Promise<T> => {
+      if (this.lagMs > 0) await new Promise<void>((resolve) => this.clock.after(this.lagMs, resolve));
+      const answer = effect();
+      return alive(() => answer);
+    };
     const parkedAt = (sequence: number): ParkedDelivery | null => {
       const found = this.parked.get(sequence);
-      const message = { subject: "", consumer: "", sequence, deliveries: 0, header: () => undefined };
+      const header = (): string | undefined => found?.fence?.toString();
+      const message = { subject: "", consumer: "", sequence, deliveries: 0, header };
       return found === undefined ? null : { ...found, message, source: { stream: "PARKED", sequence }, storedAt: 0 };
     };
     const attemptParked: AttemptParked = async ({ delivery }, { mayBeDone, isWanted }) => {
@@ -160,18 +182,18 @@ class World {
               }
               return counts;
             }),
-          remove: ({ source }) => alive(() => void this.parked.delete(source.sequence)),
+          remove: ({ source }) => sent(() => void this.parked.delete(source.sequence)),
           oldest: async () => null,
           expire: async () => 0,
           count: async () => 0,
         },
         attemptParked,
         dispatcher: {
-          park: (delivery: Delivery, _queue: unknown, _why: string, source: { stream: string; sequence: number }) =>
-            alive(() => {
-              requireLease();
-              this.store(OF_INSTALLATION, delivery, `${source.stream}:${source.sequence}`, null);
-            }),
+          park: async (delivery: Delivery, _queue: unknown, _why: string, source: Source) => {
+            await alive(requireLease);
+            await sent(() => void this.store(OF_INSTALLATION, delivery, source, null));
+            note(delivery);
+          },
           apply: (disposition: { delivery: Delivery }) =>
             alive(() => {
               requireLease();
@@ -181,13 +203,17 @@ class World {
             }),
         } as never,
         streams: {
-          park: (delivery: Delivery, _queue: unknown, dueAt: number | null, source: { stream: string; sequence: number }) =>
-            alive(() => {
-              requireLease();
-              return { subject: OWN, messageId: "", sequence: this.store(OWN, delivery, `${source.stream}:${source.sequence}`, dueAt) };
-            }),
+          park: async (delivery: Delivery, _queue: unknown, dueAt: number | null, source: Source) => {
+            await alive(requireLease);
+            const sequence = await sent(() => this.store(OWN, delivery, source, dueAt));
+            note(delivery);
+            return { subject: OWN, messageId: "", sequence };
+          },
         } as never,
-        observer: { attempted() {}, stored() {}, skipped() {} },
+        observer: { stored() {}, skipped() {} },
+        log: { skipped() {} },
+        poisonLimit: { handOut: () => null },
+        fence: createFence(++this.owners, this.sequence),
         registry: { app: () => anApp({ orderBy: "/k" }), installation: () => undefined },
         clock: this.clock,
         logger: silentLogger,
@@ -237,7 +263,7 @@ class World {
 
 type Step =
   | { readonly do: "publish" | "fail" | "heal"; readonly key: string }
-  | { readonly do: "wait" | "busy"; readonly ms: number }
+  | { readonly do: "wait" | "busy" | "lag"; readonly ms: number }
   | { readonly do: "crash" | "pause" | "save" | "stop" | "resume" | "refresh" };
 
 const key = fc.constantFrom("a", "b", "c");
@@ -246,6 +272,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("fail" as const, "heal" as const), key }) },
   { weight: 5, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.constantFrom(0, 5, 25, 600, 2_600, 4_000) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("busy" as const), ms: fc.constantFrom(0, 10, 60) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("lag" as const), ms: fc.constantFrom(0, 30, 5_000) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("crash" as const, "pause" as const, "save" as const) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("stop" as const, "resume" as const, "refresh" as const) }) },
 );
@@ -262,6 +289,9 @@ async function take(world: World, one: Step): Promise<void> {
       return world.clock.advance(one.ms);
     case "busy":
       world.busyMs = one.ms;
+      return;
+    case "lag":
+      world.lagMs = one.ms;
       return;
     case "crash":
       return world.crash();
@@ -287,6 +317,7 @@ test("each key's deliveries start in the order of the events, one at a time, and
       for (const one of steps) await take(world, one);
       world.failing.clear();
       world.isPaused = false;
+      world.lagMs = 0;
       world.owner.app.wake();
       for (let n = 0; n < 40; n++) {
         await world.owner.app.refresh();

@@ -1,0 +1,27 @@
+/** Counts the hand-outs of a message that have not ended: each of them may be a crash (subscribers/parked/poison-limit.ts). */
+import { keys } from "./keys.ts";
+import type { RedisClient } from "./redis.ts";
+
+/** Longer than any pause between two hand-outs of the same message. */
+const TTL_S = 7 * 86_400;
+
+const ADD = "local count = redis.call('INCRBY', KEYS[1], ARGV[1]) redis.call('EXPIRE', KEYS[1], ARGV[2]) return count";
+
+interface HandedOut {
+  readonly stream: string;
+  readonly sequence: number;
+  readonly installationUuid: string | null;
+}
+
+export function createHandOuts(redis: RedisClient) {
+  const keyOf = ({ stream, sequence, installationUuid }: HandedOut): string => keys.handOuts(stream, sequence, installationUuid);
+  const add = async (message: HandedOut, by: number): Promise<number> => Number(await redis.eval(ADD, 1, keyOf(message), by, TTL_S));
+  return {
+    /** @returns hand-outs that have not ended, this one included; null when Redis can't tell */
+    begin: (message: HandedOut): Promise<number | null> => add(message, 1).catch(() => null),
+    /** Forgets all of them: the process has survived. */
+    end: (message: HandedOut): void => void redis.del(keyOf(message)).catch(() => {}),
+    /** Forgets the last one. */
+    giveBack: (message: HandedOut): void => void add(message, -1).catch(() => {}),
+  };
+}

@@ -1,0 +1,82 @@
+/** A delivery of an ordered app, as its owner knows it. */
+import type { HandledMessage } from "../../delivery/ports.ts";
+import type { OrderBy } from "../../model/app.ts";
+import { type Delivery, dedupKeyOf } from "../../model/delivery.ts";
+import { deliveryMessageSize } from "../../model/delivery-message.ts";
+import type { KeyedItem } from "./keyed-queue.ts";
+import { orderKeyOf } from "./order-key.ts";
+import type { HeldEvent } from "./order-reader.ts";
+
+export interface Entry extends KeyedItem {
+  readonly mark: string;
+  readonly eventSequence: number | null;
+  /** Null: it is read when its turn comes. */
+  delivery: Delivery | null;
+  /** How often it was stored. */
+  stores: number;
+  message: HandledMessage | null;
+  /** Null: it is stored. */
+  event: HeldEvent | null;
+  /** Its messages in the parked stream; the last one stands for it. */
+  sequences: number[];
+  /** Monotonic, milliseconds. */
+  readonly acceptedAt: number;
+  readonly mayBeDone: boolean;
+  /** When the next attempt of a stored one is due. */
+  readonly retryAt: number | null;
+  /** The dead letter that stops the key. */
+  blockedBy: number | undefined;
+  /** Since when that dead letter is gone; milliseconds since the epoch. */
+  unblockedAt: number | null;
+  isBeingStored: boolean;
+}
+
+export const NEVER = Number.MAX_SAFE_INTEGER;
+
+export function createEntry(delivery: Delivery, orderBy: OrderBy, acceptedAt: number, members: Partial<Entry>): Entry {
+  const { eventSequence, replay, stores } = delivery;
+  return {
+    key: orderKeyOf(delivery, orderBy),
+    // Replays come after everything else, in the order in which they are found.
+    position: replay === null ? (eventSequence ?? NEVER) : NEVER,
+    dueAt: 0,
+    mark: dedupKeyOf(delivery),
+    eventSequence,
+    delivery,
+    stores,
+    message: null,
+    event: null,
+    sequences: [],
+    acceptedAt,
+    mayBeDone: true,
+    retryAt: null,
+    blockedBy: undefined,
+    unblockedAt: null,
+    isBeingStored: false,
+    ...members,
+  };
+}
+
+/** The stored deliveries of an app that are kept in memory, up to so many characters. */
+export interface BodyBudget {
+  hasRoom(): boolean;
+  add(delivery: Delivery): void;
+  release(entry: Entry): void;
+  clear(): void;
+}
+
+export function createBodyBudget(mostCharacters: number): BodyBudget {
+  let kept = 0;
+  return {
+    hasRoom: () => kept < mostCharacters,
+    add(delivery) {
+      kept += deliveryMessageSize(delivery);
+    },
+    release({ event, delivery }) {
+      if (event === null && delivery !== null) kept -= deliveryMessageSize(delivery);
+    },
+    clear() {
+      kept = 0;
+    },
+  };
+}

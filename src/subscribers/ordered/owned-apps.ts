@@ -1,0 +1,154 @@
+/**
+ * The ordered apps that the owner of the queues has in hand in one term. An app comes in and goes out through the states of its routing
+ * record (order-records.ts), so that replicas that know the record late leave no delivery to nobody.
+ */
+import type { JetStreamManager } from "nats";
+import type { RegistryView } from "../../delivery/ports.ts";
+import { unlessNotFound } from "../../jetstream/nats-errors.ts";
+import type { Subjects } from "../../jetstream/subjects.ts";
+import { type App, isOrdered } from "../../model/app.ts";
+import { messageOf } from "../../model/app-error.ts";
+import type { Clock } from "../../model/clock.ts";
+import type { Logger } from "../../model/logger.ts";
+import { sleep } from "../../model/periodic.ts";
+import type { OrderRecords } from "./order-records.ts";
+import type { OrderedApp } from "./ordered-app.ts";
+
+export interface OwnedApps {
+  /** Takes what the last owner had. */
+  resume(): void;
+  /** Takes apps that are ordered by now, and gives back those that are not any more. */
+  reconcile(): Promise<void>;
+  get(app: string): OrderedApp | undefined;
+  has(app: string): boolean;
+  all(): Iterable<readonly [app: string, ordered: OrderedApp]>;
+  /** Sequence of the first event that the owner takes for the app; null: it has not the app in hand. */
+  from(app: string): number | null;
+  /** Of all apps; null: there is none. */
+  earliest(): number | null;
+  stop(): void;
+}
+
+export interface OwnedAppsDependencies {
+  readonly orderRecords: OrderRecords;
+  readonly registry: Pick<RegistryView, "app"> & { apps(): Iterable<App> };
+  readonly manager: JetStreamManager;
+  readonly names: Subjects;
+  readonly clock: Clock;
+  readonly monotonicNow: () => number;
+  readonly logger: Logger;
+  readonly isInTerm: () => boolean;
+  readonly createApp: (app: string) => OrderedApp;
+  /** Starts to read events, if nothing is read yet. */
+  readonly startReader: (from: number) => Promise<void>;
+  /** The last event that was read; 0: none. */
+  readonly readTo: () => number;
+}
+
+interface OwnedApp {
+  readonly ordered: OrderedApp;
+  readonly from: number;
+  state: "new" | "preparing" | "ready";
+  /** When it ceased to be ordered; monotonic. */
+  endingSince: number | null;
+}
+
+/** Replicas know by then that an app is not ordered any more. */
+const ENDING_MS = 20_000;
+const LOOK_MS = 200;
+/** Longer than what replicas have in hand takes, other than a receiver that hangs. */
+const OTHERS_WAIT_MS = 40_000;
+
+export function createOwnedApps(dependencies: OwnedAppsDependencies): OwnedApps {
+  const { orderRecords, registry, manager, names, clock, monotonicNow, logger, isInTerm, createApp, startReader, readTo } = dependencies;
+  const apps = new Map<string, OwnedApp>();
+
+  const lastEvent = async (): Promise<number> => (await manager.streams.info(names.streams.events)).state.last_seq;
+
+  const take = (app: string, from: number): void => {
+    if (!apps.has(app)) apps.set(app, { ordered: createApp(app), from, state: "new", endingSince: null });
+  };
+
+  /** What replicas have in hand of the app is done, or stored where the owner finds it. */
+  const othersAreDone = async (app: string, from: number): Promise<void> => {
+    const until = monotonicNow() + OTHERS_WAIT_MS;
+    const consumer = names.parkedConsumer(app, null);
+    while (isInTerm() && monotonicNow() < until) {
+      const [events, parked] = await Promise.all([
+        unlessNotFound(manager.consumers.info(names.streams.events, names.eventsConsumer)),
+        unlessNotFound(manager.consumers.info(names.streams.parked, consumer)),
+      ]);
+      const areEventsDone = events === null || events.ack_floor.stream_seq >= from - 1 || events.num_pending + events.num_ack_pending === 0;
+      if (areEventsDone && (parked === null || parked.num_ack_pending === 0)) break;
+      await sleep(clock, LOOK_MS);
+    }
+    if (isInTerm()) await unlessNotFound(manager.consumers.delete(names.streams.parked, consumer));
+  };
+
+  const prepare = async (app: string, owned: OwnedApp): Promise<void> => {
+    owned.state = "preparing";
+    try {
+      await startReader(owned.from);
+      if (orderRecords.get(app) === undefined) await orderRecords.put(app, { from: owned.from, state: "taking" });
+      await othersAreDone(app, owned.from);
+      if (!isInTerm()) return;
+      await owned.ordered.prepare();
+      owned.state = "ready";
+      logger.info({ app, from: owned.from }, "an ordered app's deliveries are in hand");
+    } catch (error) {
+      owned.state = "new";
+      logger.warn({ app, error: messageOf(error) }, "an ordered app's deliveries can't be taken in hand yet");
+    }
+  };
+
+  /** Gives an app that is not ordered any more back to all replicas. */
+  const end = async (app: string, owned: OwnedApp): Promise<void> => {
+    const record = orderRecords.get(app);
+    if (record?.state === "taking") {
+      owned.endingSince = monotonicNow();
+      return orderRecords.put(app, { from: record.from, state: "ending" });
+    }
+    owned.endingSince ??= monotonicNow();
+    if (monotonicNow() - owned.endingSince < ENDING_MS || readTo() < (await lastEvent())) return;
+    owned.ordered.stop();
+    if (owned.ordered.inFlight() > 0) return;
+    apps.delete(app);
+    await orderRecords.remove(app);
+    logger.info({ app }, "an app is not ordered any more");
+  };
+
+  return {
+    resume() {
+      for (const app of orderRecords.apps()) take(app, orderRecords.get(app)?.from ?? 0);
+    },
+
+    async reconcile() {
+      const wanted = new Set(orderRecords.apps());
+      for (const app of registry.apps()) if (isOrdered(app)) wanted.add(app.slug);
+      for (const app of wanted) {
+        if (apps.has(app)) continue;
+        const last = await lastEvent();
+        if (isInTerm()) take(app, orderRecords.get(app)?.from ?? Math.max(last, readTo()) + 1);
+      }
+      for (const [app, owned] of apps) {
+        if (owned.state === "new") void prepare(app, owned);
+        if (!isOrdered(registry.app(app))) await end(app, owned);
+        else if (orderRecords.get(app)?.state === "ending") {
+          owned.endingSince = null;
+          await orderRecords.put(app, { from: (await lastEvent()) + 1, state: "taking" });
+        }
+      }
+    },
+
+    get: (app) => apps.get(app)?.ordered,
+    has: (app) => apps.has(app),
+    *all() {
+      for (const [app, { ordered }] of apps) yield [app, ordered];
+    },
+    from: (app) => apps.get(app)?.from ?? null,
+    earliest: () => (apps.size === 0 ? null : Math.min(...[...apps.values()].map(({ from }) => from))),
+    stop() {
+      for (const { ordered } of apps.values()) ordered.stop();
+    },
+  };
+}

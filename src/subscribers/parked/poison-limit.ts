@@ -1,0 +1,113 @@
+/**
+ * Recognizes a delivery that kills the owner of the queues each time it is attempted. The owner reads without a consumer that would
+ * count redeliveries, so hand-outs are counted in Redis (storage/hand-outs.ts).
+ *
+ * POISON-1  Only suspects are counted: messages that were stored when an owner took over from one that had not released its lease.
+ *           Everything else costs nothing.
+ * POISON-2  A hand-out counts from just before the attempt until its outcome is stored. If the process survives it, however it ends,
+ *           nothing is left of the count. After a stop has begun nothing counts. While the count is unknown, nothing is poison.
+ * POISON-3  Suspects that were handed out in vain several times are handed out one at a time: only the one that kills the process goes
+ *           on being counted, and not those that are in flight with it.
+ */
+
+/** A delivery of a message, or (null) all of the message. */
+export interface HandedOut {
+  readonly stream: string;
+  readonly sequence: number;
+  readonly installationUuid: string | null;
+}
+
+/** Hand-outs of a message that have not ended. */
+export interface HandOutCounts {
+  /** @returns the count with this one; null when it is unknown */
+  begin(message: HandedOut): Promise<number | null>;
+  /** Forgets the message. */
+  end(message: HandedOut): void;
+  /** Forgets its last hand-out. */
+  giveBack(message: HandedOut): void;
+}
+
+/** Stream → sequence of its last suspect (POISON-1). */
+export type Suspects = Readonly<Record<string, number>>;
+
+export interface HandOut {
+  /** Called before every attempt; counts once. @returns why the message is poison; null when it is not */
+  begin(): Promise<string | null>;
+  /** The process has survived it. */
+  end(): void;
+}
+
+export interface PoisonLimit {
+  suspects(): Suspects;
+  suspect(upTo: Suspects): void;
+  /** Null: not a suspect. */
+  handOut(message: HandedOut): HandOut | null;
+  /** Gives back what is handed out (POISON-2). */
+  stop(): void;
+}
+
+/** With the first hand-out, which is not counted, as many as a consumer's message has. */
+const MOST_IN_VAIN = 10;
+/** POISON-3. */
+const ALONE_AFTER = 5;
+
+export function createPoisonLimit(counts: HandOutCounts): PoisonLimit {
+  let suspects: Suspects = {};
+  const begun = new Set<HandedOut>();
+  let stopped = false;
+  /** Resolves when no message has its turn alone. */
+  let lastTurn = Promise.resolve();
+
+  const handOutOf = (message: HandedOut): HandOut => {
+    let endTurn = (): void => {};
+
+    const count = async (): Promise<number> => {
+      if (stopped) return 0;
+      begun.add(message);
+      return ((await counts.begin(message)) ?? 1) - 1;
+    };
+
+    const uncount = (): void => {
+      if (begun.delete(message) && !stopped) counts.giveBack(message);
+    };
+
+    const takeTurn = async (): Promise<void> => {
+      const turnBefore = lastTurn;
+      lastTurn = new Promise((resolve) => {
+        endTurn = resolve;
+      });
+      await turnBefore;
+    };
+
+    return {
+      async begin() {
+        if (begun.has(message)) return null;
+        let inVain = await count();
+        if (inVain >= ALONE_AFTER && inVain < MOST_IN_VAIN) {
+          uncount();
+          await takeTurn();
+          inVain = await count();
+        }
+        if (inVain < MOST_IN_VAIN) return null;
+        uncount();
+        return `handed out ${inVain + 1} times, and the process died each time`;
+      },
+      end() {
+        endTurn();
+        if (begun.delete(message)) counts.end(message);
+      },
+    };
+  };
+
+  return {
+    suspects: () => suspects,
+    suspect(upTo) {
+      suspects = upTo;
+    },
+    handOut: (message) => (message.sequence <= (suspects[message.stream] ?? 0) ? handOutOf(message) : null),
+    stop() {
+      stopped = true;
+      for (const message of begun) counts.giveBack(message);
+    },
+  };
+}

@@ -1,0 +1,140 @@
+/** Deliveries that are read without a consumer and kill the process each time that they are attempted. */
+import { randomUUID } from "node:crypto";
+import { Redis } from "ioredis";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { deliveryIdOf } from "../support/builders.ts";
+import { eventually } from "../support/eventually.ts";
+import { connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { startReceiver } from "../support/receiver.ts";
+import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+
+let nats: Server;
+let redisServer: Server;
+let redis: Redis;
+const stopping: Array<() => Promise<unknown> | unknown> = [];
+
+beforeAll(async () => {
+  [nats, redisServer] = await Promise.all([startNatsServer(), startRedisServer()]);
+  redis = new Redis(redisServer.url);
+});
+afterAll(async () => {
+  for (const stop of stopping.reverse()) await stop();
+  redis.disconnect();
+  await Promise.all([nats.stop(), redisServer.stop()]);
+});
+
+async function aPlatform() {
+  const prefix = `t-${randomUUID().slice(0, 8)}`;
+  const stream = (name: string): string => `${prefix}_${name}`.toUpperCase().replaceAll("-", "_");
+  const [bus, receiver] = await Promise.all([connectBus(nats, prefix), startReceiver()]);
+  stopping.push(bus.close, receiver.stop);
+  const manager = await bus.connection.jetstreamManager();
+  return {
+    bus,
+    receiver,
+    parked: async () => (await manager.streams.info(stream("PARKED"))).state.messages,
+    numbers: () => receiver.requests.map((request) => Number(request.json().data["n"])),
+    async start(settings: Readonly<Record<string, string>> = {}) {
+      const posthorn = await startPosthorn({ nats, redis: redisServer, prefix, settings });
+      stopping.push(() => posthorn.end("SIGKILL"));
+      return posthorn;
+    },
+    /** The counts of hand-outs, as Redis has them. */
+    async counts() {
+      const keys = await redis.keys(`*hand-outs:${stream("")}*`);
+      return Promise.all(keys.map(async (key) => ({ key, count: Number(await redis.get(key)), ttl: await redis.ttl(key) })));
+    },
+  };
+}
+
+const COUNT = 5;
+const POISON = 2;
+
+test.concurrent.each([
+  ["the queue of an installation", { ordered: false, isDirect: false }],
+  ["the queue of an ordered app", { ordered: true, isDirect: false }],
+  ["the events, for an ordered app", { ordered: true, isDirect: true }],
+])("from %s it goes to dead letters before it is attempted again, and nothing else does", async (_from, { ordered, isDirect }) => {
+  const { bus, receiver, parked, numbers, start, counts } = await aPlatform();
+  let current: Posthorn = await start();
+  receiver.behave((request, response) => {
+    if (request.json().data["n"] === POISON) current.child.kill("SIGKILL");
+    else response.end("ok");
+  });
+  const { slug, uuid } = await current.install({ webhook_url: receiver.url, ordered });
+  const status = (change: "disable" | "enable") => current.api("POST", `/v1/installations/${uuid}/${change}`);
+  if (!isDirect) await status("disable");
+  for (let n = 0; n < COUNT; n++) await bus.publish("issue.created", { id: `e-${n}`, organization_id: "42", data: { n } });
+  if (!isDirect) {
+    await eventually(async () => (await parked()) === COUNT);
+    await status("enable");
+  }
+  const died = (times: number) => eventually(() => numbers().filter((n) => n === POISON).length === times && current.child.signalCode);
+  await died(1);
+  current = await start();
+  // Now that an owner has died it is a suspect.
+  await died(2);
+  const found = await eventually(async () => {
+    const all = await counts();
+    return all.some(({ key: one, count }) => one.includes(`:${POISON + 1}:`) && count === 1) && all;
+  });
+  expect(found.every(({ count, ttl }) => count <= 1 && ttl > 0)).toBe(true);
+  // Those that were in flight with it are counted, too.
+  const key = found.map((one) => one.key).find((one) => one.includes(`:${POISON + 1}:`)) ?? "";
+  await redis.set(key, 10, "KEEPTTL");
+
+  current = await start();
+  const letters = await eventually(async () => {
+    const { items } = (await current.api("GET", "/v1/dead-letters")).body;
+    return items.length > 0 && items;
+  });
+  expect(letters).toMatchObject([
+    {
+      app: slug,
+      reason: "redelivered",
+      error: "handed out 11 times, and the process died each time",
+      delivery_id: deliveryIdOf(`e-${POISON}`, uuid),
+    },
+  ]);
+  await eventually(() => new Set(numbers()).size === COUNT);
+  await eventually(async () => (await parked()) === 0);
+  expect(numbers().filter((n) => n === POISON)).toHaveLength(2);
+  const { items: events } = (await current.api("GET", "/v1/status-events")).body;
+  const told = events.filter((one: { type: string }) => one.type.startsWith("delivery."));
+  expect(told).toMatchObject([{ type: "delivery.rejected", data: { reason: "redelivered" } }]);
+  await current.end();
+});
+
+test.concurrent("a delivery that is in flight at every stop is not given up", async () => {
+  const { bus, receiver, parked, start, counts } = await aPlatform();
+  let current: Posthorn = await start({ POSTHORN_DRAIN_TIMEOUT: "100ms" });
+  let mayAnswer = false;
+  receiver.behave((_request, response) => void (mayAnswer ? response.end("ok") : undefined));
+  const { uuid } = await current.install({ webhook_url: receiver.url });
+  await current.api("POST", `/v1/installations/${uuid}/disable`);
+  await bus.publish("issue.created", { id: "e-1", organization_id: "42", data: { n: 1 } });
+  await eventually(async () => (await parked()) === 1);
+  await current.api("POST", `/v1/installations/${uuid}/enable`);
+  await receiver.waitFor(1);
+  await current.end("SIGKILL");
+  current = await start({ POSTHORN_DRAIN_TIMEOUT: "100ms" });
+  await receiver.waitFor(2);
+  for (let stops = 1; stops <= 3; stops++) {
+    const [found] = await eventually(async () => {
+      const all = await counts();
+      return all.length === 1 && all;
+    });
+    await redis.set(found?.key ?? "", 10, "KEEPTTL");
+    await current.end("SIGTERM");
+    expect((await counts()).filter(({ count }) => count > 9)).toEqual([]);
+    current = await start({ POSTHORN_DRAIN_TIMEOUT: "100ms" });
+    await receiver.waitFor(2 + stops);
+  }
+  await current.end("SIGTERM");
+  mayAnswer = true;
+  current = await start();
+  await eventually(async () => (await parked()) === 0);
+  expect((await current.api("GET", "/v1/dead-letters")).body.items).toEqual([]);
+  await eventually(async () => (await counts()).length === 0);
+  await current.end();
+});

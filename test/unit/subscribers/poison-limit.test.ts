@@ -1,0 +1,99 @@
+import { expect, test } from "vitest";
+import { createPoisonLimit, type HandedOut, type HandOutCounts } from "../../../src/subscribers/parked/poison-limit.ts";
+
+/** Redis: outlives the processes. */
+function counts() {
+  const found = new Map<number, number>();
+  let isUp = true;
+  const add = ({ sequence }: HandedOut, by: number): number => {
+    const count = (found.get(sequence) ?? 0) + by;
+    found.set(sequence, count);
+    return count;
+  };
+  return {
+    found,
+    goDown: () => {
+      isUp = false;
+    },
+    begin: async (message) => (isUp ? add(message, 1) : null),
+    end: (message) => void found.delete(message.sequence),
+    giveBack: (message) => void add(message, -1),
+  } satisfies HandOutCounts & Record<string, unknown>;
+}
+
+const message = (sequence: number): HandedOut => ({ stream: "PARKED", sequence, installationUuid: "i" });
+
+function aProcess(redis: HandOutCounts, lastSuspect = 100) {
+  const limit = createPoisonLimit(redis);
+  limit.suspect({ PARKED: lastSuspect });
+  const handOut = (sequence: number) => {
+    const found = limit.handOut(message(sequence));
+    if (found === null) throw new Error(`${sequence} is not a suspect`);
+    return found;
+  };
+  return { limit, handOut };
+}
+
+const crashes = async (redis: HandOutCounts, times: number, sequence = 1): Promise<void> => {
+  for (let n = 0; n < times; n++) await aProcess(redis).handOut(sequence).begin();
+};
+
+test("a message is poison after 10 hand-outs in vain, and stays it", async () => {
+  const redis = counts();
+  await crashes(redis, 9);
+  expect(await aProcess(redis).handOut(1).begin()).toBeNull();
+  for (let n = 0; n < 3; n++) {
+    const handOut = aProcess(redis).handOut(1);
+    expect(await handOut.begin()).toBe("handed out 11 times, and the process died each time");
+    handOut.end();
+  }
+});
+
+test("a hand-out that ends leaves nothing of the count", async () => {
+  const redis = counts();
+  await crashes(redis, 9);
+  const handOut = aProcess(redis).handOut(1);
+  expect([await handOut.begin(), await handOut.begin()]).toEqual([null, null]);
+  handOut.end();
+  expect(redis.found.size).toBe(0);
+});
+
+test("only what was stored before the owner took over is a suspect", () => {
+  const { limit } = aProcess(counts(), 5);
+  expect([limit.handOut(message(5)) === null, limit.handOut(message(6)), limit.suspects()]).toEqual([false, null, { PARKED: 5 }]);
+});
+
+test("a stop gives back what is handed out, and counts nothing any more", async () => {
+  const redis = counts();
+  for (let n = 0; n < 30; n++) {
+    const { limit, handOut } = aProcess(redis);
+    await handOut(1).begin();
+    limit.stop();
+    await handOut(2).begin();
+  }
+  expect([redis.found.get(1), redis.found.get(2)]).toEqual([0, undefined]);
+});
+
+test("nothing is poison while the count is unknown", async () => {
+  const redis = counts();
+  await crashes(redis, 30);
+  redis.goDown();
+  expect(await aProcess(redis).handOut(1).begin()).toBeNull();
+});
+
+test("those that were handed out in vain several times take turns, so that one alone is counted further", async () => {
+  const redis = counts();
+  for (const sequence of [1, 2]) await crashes(redis, 7, sequence);
+  const { handOut } = aProcess(redis);
+  const [one, two] = [handOut(1), handOut(2)];
+  let hasBegun = false;
+  await one.begin();
+  const waiting = two.begin().then(() => {
+    hasBegun = true;
+  });
+  for (let n = 0; n < 20; n++) await Promise.resolve();
+  expect([hasBegun, redis.found.get(1), redis.found.get(2)]).toEqual([false, 8, 7]);
+  one.end();
+  await waiting;
+  expect([redis.found.has(1), redis.found.get(2)]).toEqual([false, 8]);
+});
