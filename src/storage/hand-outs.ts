@@ -17,7 +17,7 @@ export function createHandOuts(redis: RedisClient) {
   const keyOf = ({ stream, sequence, installationUuid }: HandedOut): string => keys.handOuts(stream, sequence, installationUuid);
   const add = async (message: HandedOut, by: number): Promise<number> => Number(await redis.eval(ADD, 1, keyOf(message), by, TTL_S));
   return {
-    /** @returns hand-outs that have not ended, this one included; null when Redis can't tell */
+    /** @returns hand-outs that have not ended, this one included; null when Redis does not answer */
     begin: (message: HandedOut): Promise<number | null> => add(message, 1).catch(() => null),
     /** Forgets all of them: the process has survived. */
     end: (message: HandedOut): void => void redis.del(keyOf(message)).catch(() => {}),
