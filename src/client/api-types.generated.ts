@@ -357,13 +357,13 @@ export interface ExplainedDelivery {
   readonly circuit: "closed" | "open" | "half_open";
   /** Known attempts, oldest first. */
   readonly attempts: ReadonlyArray<ExplainedAttempt>;
-  /** Messages that were skipped because the delivery was delivered already: the same event handled again, or published twice. */
+  /** Messages that were skipped because the delivery was delivered, or waited in its order, already: the same event handled again, or published twice. */
   readonly skipped: ReadonlyArray<{
     /** RFC 3339, UTC. */
     readonly at: string;
     /** Sequence of the skipped message in the events stream. */
     readonly event_sequence: number;
-    /** Sequence of the message that was delivered. */
+    /** Sequence of the message that the delivery was made for, or will be. */
     readonly delivered_event_sequence: number | null;
     readonly detail: string;
   }>;
