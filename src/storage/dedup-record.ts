@@ -31,7 +31,7 @@ export const DEDUP_TTL_S = 8 * 86_400;
 export const DELIVERED = "delivered";
 
 const PENDING = "pending";
-/** Of a skip: the delivery was not done yet. */
+/** Ends the value of a skip whose delivery waited then. */
 const WAITING = "waiting";
 const STATES: readonly string[] = [DELIVERED, PENDING];
 const STREAMS: readonly string[] = DELIVERY_STREAMS;
