@@ -2,12 +2,13 @@
 import type { App, AppBody, AppPatch } from "../client/api-types.generated.ts";
 import type { ApiClient } from "../client/create-api-client.ts";
 import { parseDuration } from "../config/values.ts";
+import { withMember } from "../model/json-text.ts";
 import { type Command, choice, command, flag, list, type OptionValues, value } from "./command.ts";
 import { CommandFailed, UsageError } from "./exit-codes.ts";
 import { counted, milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
 import type { Output } from "./output.ts";
 import { take } from "./take.ts";
-import { answers, commaSeparated, eventData, header, positive, seconds, wholeSeconds, withMember } from "./values.ts";
+import { answers, commaSeparated, eventData, header, positive, seconds, wholeSeconds } from "./values.ts";
 
 const members = {
   webhook: value("url", "The webhook URL."),

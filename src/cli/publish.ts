@@ -1,8 +1,10 @@
 /** posthorn publish: publishes one event through POST /v1/events. Services publish on the bus, with posthorn/client. */
+import type { StoredEvent } from "../client/api-types.generated.ts";
+import { withMember } from "../model/json-text.ts";
 import { nearest } from "../model/nearest.ts";
 import { command, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
-import { eventData, jsonObject, withMember } from "./values.ts";
+import { eventData, jsonObject } from "./values.ts";
 
 export const publishCommand = command({
   name: "publish",
@@ -35,7 +37,7 @@ export const publishCommand = command({
     // As text, so that numbers and key order reach the receiver unchanged.
     const withActor = actor === undefined ? head : withMember(head, "actor", await jsonObject("actor", actor, readInput));
     const text = withMember(withActor, "data", await eventData("data", data, readInput));
-    const { body } = await api().call("POST /v1/events", {
+    const { body: answered } = await api().call("POST /v1/events", {
       body: text as unknown as {
         readonly type: string;
         readonly organization_id: string;
@@ -43,6 +45,8 @@ export const publishCommand = command({
       },
       headers: traceparent === undefined ? {} : { traceparent },
     });
+    // One event was published, not a batch.
+    const body = answered as StoredEvent;
     output.result(body, () => {
       const what = body.duplicate ? "was already published; nothing was stored" : `stored as ${body.stream} ${body.sequence}`;
       output.line(`${output.paint("bold", body.type)} ${body.id} ${what}`);

@@ -93,11 +93,6 @@ function isPayload(value: Readonly<Record<string, unknown>>): boolean {
   );
 }
 
-/** Adds a member, given as JSON text, to the text of a JSON object without spaces. */
-export function withMember(objectJson: string, name: string, valueJson: string): string {
-  return `${objectJson.slice(0, -1)}${objectJson === "{}" ? "" : ","}${JSON.stringify(name)}:${valueJson}}`;
-}
-
 const { rawJSON } = JSON as unknown as { rawJSON: (text: string) => unknown };
 
 /** JSON.parse that keeps the text of numbers which JavaScript would round or format differently. */

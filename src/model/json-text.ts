@@ -40,6 +40,27 @@ export function membersOf(json: string): Map<string, string> {
   }
 }
 
+/** The items of an array, each as compact JSON text. @throws Error when the text is another JSON value */
+export function itemsOf(json: string): string[] {
+  const items: string[] = [];
+  let at = skipSpace(json, 0);
+  if (json.charCodeAt(at) !== OPEN_BRACKET) throw new Error("found another JSON value, wanted an array");
+  at = skipSpace(json, at + 1);
+  while (json.charCodeAt(at) !== CLOSE_BRACKET) {
+    const { end, hasSpace } = scanValue(json, at);
+    items.push(hasSpace ? compactJson(json.slice(at, end)) : json.slice(at, end));
+    at = skipSpace(json, end);
+    if (json.charCodeAt(at) === COMMA) at = skipSpace(json, at + 1);
+  }
+  return items;
+}
+
+/** Adds a member, given as JSON text, to the text of a JSON object. It replaces an earlier member of the name, as in JSON.parse. */
+export function withMember(objectJson: string, name: string, valueJson: string): string {
+  const head = objectJson.slice(0, objectJson.lastIndexOf("}"));
+  return `${head}${/^\s*\{\s*$/.test(head) ? "" : ","}${JSON.stringify(name)}:${valueJson}}`;
+}
+
 /** The nesting of objects and arrays, and the number of keys of all objects together. */
 export function measureJson(json: string): { readonly depth: number; readonly keys: number } {
   let depth = 0;

@@ -233,6 +233,65 @@ describe("events over HTTP", () => {
     await eventually(() => receiver.requests.find(({ body }) => body.toString().includes('"ce":true')));
   });
 
+  test("have the Idempotency-Key as their id when they have none", async () => {
+    const publish = async (body: string | object, key: string, type = "application/json") =>
+      (await call("POST", "/v1/events", body, { ...admin, "idempotency-key": key, "content-type": type })).body;
+    const event = { type: "issue.created", organization_id: "nobody", data: {} };
+    const first = await publish(event, "key-1");
+    expect(first).toMatchObject({ id: "key-1", duplicate: false });
+    for (const key of ["key-1", '"key-1"']) expect(await publish(event, key)).toMatchObject({ id: "key-1", duplicate: true });
+    expect(await publish({ ...event, id: null }, "key-1")).toMatchObject({ id: "key-1", duplicate: true });
+    // Another type is another event, as on the bus.
+    expect(await publish({ ...event, type: "issue.resolved" }, "key-1")).toMatchObject({ id: "key-1", duplicate: false });
+    expect(await publish({ ...event, id: "own" }, "key-1")).toMatchObject({ id: "own", duplicate: false });
+    const cloudEvent = { specversion: "1.0", source: "/key", type: "issue.created", organizationid: "nobody", data: {} };
+    expect(await publish(cloudEvent, "key-1", "application/cloudevents+json")).toMatchObject({ id: "key-1", duplicate: false });
+    const bus = await connectBus(nats, posthorn.prefix);
+    const manager = await bus.connection.jetstreamManager();
+    expect((await manager.streams.getMessage(first.stream, { seq: first.sequence })).json()).toEqual({ ...event, id: "key-1" });
+    await bus.close();
+    for (const key of ["", "a b", "x".repeat(201), "\u00e9"])
+      expect((await call("POST", "/v1/events", event, { ...admin, "idempotency-key": key })).body.code, key).toBe("RECORD_INVALID");
+  });
+
+  test("come in batches, with an answer for each", async () => {
+    const event = (n: number) => `{"type":"issue.created","id":"batch-${n}","organization_id":"nobody","data":{"n":${n}.0}}`;
+    const texts = [event(1), '{"type":"issue.created","data":{}}', "7", event(1), event(2)];
+    for (const [at, body] of [`{ "events": [${texts.join(" , ")}] }`, `[${texts.join(",")}]`].entries()) {
+      const { status, body: answered } = await call("POST", "/v1/events", body);
+      expect([status, answered.stored, answered.refused]).toEqual([207, 3, 2]);
+      const results = answered.results as Array<{ status: number; event: Record<string, unknown>; problem: Record<string, unknown> }>;
+      expect(results.map((result) => result.status)).toEqual([202, 400, 400, 202, 202]);
+      expect(results.map((result) => result.event?.["duplicate"])).toEqual([at === 1, undefined, undefined, true, at === 1]);
+      expect(results[1]?.problem).toMatchObject({ code: "RECORD_INVALID", errors: [{ path: "organization_id" }] });
+      const sequences = results.flatMap((result) => (result.event === null ? [] : [Number(result.event["sequence"])]));
+      expect(sequences).toEqual([...sequences].sort((a, b) => a - b));
+    }
+    const keyed = await call(
+      "POST",
+      "/v1/events",
+      { events: [{ type: "a.b", organization_id: "nobody", data: {} }] },
+      { ...admin, "idempotency-key": "k" },
+    );
+    expect(keyed.body.results[0].event.id).toBe("k:0");
+    const most = JSON.stringify({ events: Array.from({ length: 1_000 }, (_, n) => JSON.parse(event(n + 10)) as object) });
+    const all = (await call("POST", "/v1/events", most)).body;
+    expect([all.stored, all.refused]).toEqual([1_000, 0]);
+    const ordered = all.results.map((result: { event: { sequence: number } }) => result.event.sequence);
+    expect(ordered).toEqual([...ordered].sort((a: number, b: number) => a - b));
+  });
+
+  test.each<[string, string]>([
+    ['{"events":[]}', "events: found 0, wanted 1 to 1000"],
+    ["[]", "events: found 0, wanted 1 to 1000"],
+    [JSON.stringify(Array.from({ length: 1_001 }, () => 0)), "events: found 1001, wanted 1 to 1000"],
+    ['{"events":{}}', "events: wanted an array of events"],
+    ['{"events":[{}],"id":1}', "id: unknown member, wanted events alone"],
+  ])("in the batch %.40s are refused", async (body, problem) => {
+    const answered = await call("POST", "/v1/events", body);
+    expect([answered.status, answered.body.detail]).toEqual([400, `body: ${problem}`]);
+  });
+
   test.each<[string, string | object, string, RegExp]>([
     ["no JSON", "{", "", /not valid JSON/],
     ["no type", { organization_id: "1", data: {} }, "type", /found nothing, wanted <resource>\.<action>/],

@@ -12,6 +12,7 @@ export interface Schema {
   readonly minimum?: number;
   readonly maximum?: number;
   readonly items?: Schema;
+  readonly minItems?: number;
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly required?: readonly string[];
   readonly propertyNames?: Schema;
@@ -47,7 +48,7 @@ export function fromSchema(schema: Schema, options: SchemaOptions): fc.Arbitrary
     case "null":
       return fc.constant(null);
     case "array":
-      return fc.array(from(schema.items ?? {}), { maxLength: 3 });
+      return fc.array(from(schema.items ?? {}), { minLength: schema.minItems ?? 0, maxLength: 3 });
     case "object":
       return fromObject(schema, options);
     default:

@@ -77,13 +77,31 @@ function tagOf({ url }: Route): string {
 }
 
 function operation(route: Route, definitions: Definitions): object {
-  const { operationId, access, forApp = false, summary, params, query, body, rawPatch = false, otherBodies = {}, answers, example } = route;
+  const {
+    operationId,
+    access,
+    forApp = false,
+    summary,
+    params,
+    query,
+    headers,
+    body,
+    rawPatch = false,
+    otherBodies = {},
+    answers,
+    example,
+  } = route;
   return {
     operationId,
     summary,
     tags: [tagOf(route)],
     ...(access === "open" ? { security: [] } : { security: [{ bearer: [] }], "x-scope": access, "x-app-token": forApp }),
-    parameters: [...parameters("path", params, definitions), ...parameters("query", query, definitions), ...preconditions(route)],
+    parameters: [
+      ...parameters("path", params, definitions),
+      ...parameters("query", query, definitions),
+      ...parameters("header", headers, definitions),
+      ...preconditions(route),
+    ],
     ...(body === undefined
       ? {}
       : {
@@ -135,7 +153,7 @@ function content(schema: z.ZodType, type: string, definitions: Definitions): obj
   return { [type]: { schema: jsonSchema(schema, "output", definitions), example: schema.meta()?.["example"] } };
 }
 
-function parameters(location: "path" | "query", schema: z.ZodType | undefined, definitions: Definitions): object[] {
+function parameters(location: "path" | "query" | "header", schema: z.ZodType | undefined, definitions: Definitions): object[] {
   if (schema === undefined) return [];
   const { properties, required = [] } = jsonSchema(schema, "input", definitions) as {
     properties: Record<string, JsonSchema>;

@@ -45,6 +45,8 @@ export interface Route {
   readonly summary: string;
   readonly params?: z.ZodType;
   readonly query?: z.ZodType;
+  /** Headers that the call reads, for the document; the handler checks them. */
+  readonly headers?: z.ZodType;
   readonly body?: z.ZodType;
   /** Accepted media types besides application/json → schema. */
   readonly otherBodies?: Readonly<Record<string, z.ZodType>>;

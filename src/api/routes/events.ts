@@ -1,127 +1,129 @@
-/** POST /v1/events: publishes an event like a service on the bus. `data` stays the caller's JSON text. */
+/** POST /v1/events: publishes an event, or a batch of events, like a service on the bus. */
 import { randomUUID } from "node:crypto";
+import type { IncomingHttpHeaders } from "node:http";
 import { z } from "zod";
-import type { PublishEvent } from "../../jetstream/event-publisher.ts";
-import { APP_SLUG, INSTALLATION_UUID } from "../../model/app.ts";
-import { AppError } from "../../model/app-error.ts";
-import { unsupportedContentType } from "../../model/event-formats.ts";
-import { eventMessageId } from "../../model/event-key.ts";
-import { type EventLimits, readEvent } from "../../model/event-reader.ts";
+import type { PublishEvent, StoredEvent } from "../../jetstream/event-publisher.ts";
+import type { EventLimits } from "../../model/event-reader.ts";
+import { itemsOf, membersOf } from "../../model/json-text.ts";
 import { RecordInvalid } from "../../registry/records.ts";
+import { problemOf } from "../http/problems.ts";
 import { answer, type Route, route } from "../http/route.ts";
-import { storedEvent } from "../schemas/events.ts";
-import { DATE_TIME_PATTERN, EVENT_TYPE } from "../schemas/parameters.ts";
+import { cloudEventBatch, cloudEventBody, eventBatchResult, eventsBody, MAX_BATCH, storedEvent } from "../schemas/events.ts";
+import { type ReceivedEvent, readOutgoingEvent } from "./read-outgoing-event.ts";
 
-/** For the reference page only: model/event-reader.ts reads the body, like that of every event. */
-const eventBody = z
-  .looseObject({
-    type: z.string().regex(EVENT_TYPE).meta({ description: "<resource>.<action>", example: "issue.created" }),
-    id: z
-      .union([z.string().min(1), z.int()])
-      .nullish()
-      .meta({ description: "Unique among events of its type, or of its source for a CloudEvent; generated when absent." }),
-    organization_id: z.union([z.string().min(1), z.int()]),
-    installation_uuid: z.string().regex(INSTALLATION_UUID).nullish(),
-    app: z.string().regex(APP_SLUG).nullish(),
-    project_id: z.union([z.string().min(1), z.int()]).nullish(),
-    actor: z.looseObject({}).nullish(),
-    occurred_at: z.string().meta({ pattern: DATE_TIME_PATTERN }).nullish(),
-    data: z.looseObject({}),
-  })
-  .meta({ id: "EventBody" });
+const BATCH_TYPE = /^application\/cloudevents-batch(?:\+json)?\s*(?:;|$)/i;
 
-/** Binary CloudEvents are accepted on the bus only. */
-const READ_HEADERS: ReadonlySet<string> = new Set(["content-type", "traceparent", "tracestate"]);
-const cloudEventBody = z
-  .looseObject({
-    specversion: z.literal("1.0"),
-    id: z.string().min(1),
-    source: z.string().min(1),
-    type: z.string().regex(EVENT_TYPE),
-    organizationid: z.string().min(1),
-    time: z.string().meta({ pattern: DATE_TIME_PATTERN }).optional(),
-    data: z.looseObject({}),
-  })
-  .meta({
-    id: "CloudEventBody",
-    example: {
-      ...{ specversion: "1.0", id: "A234", source: "/shop", type: "issue.created", organizationid: "42" },
-      ...{ time: "2026-01-05T10:11:12Z", data: { issue: { id: "1" } } },
-    },
-  });
+type Published = StoredEvent & { readonly id: string; readonly type: string };
 
 export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[] {
+  /** @throws AppError RECORD_INVALID, TOO_LARGE, PUBLISH_FAILED */
+  const publishOne = async (received: ReceivedEvent): Promise<Published> => {
+    const event = readOutgoingEvent(received, limits);
+    return { id: event.id, type: `${event.resource}.${event.action}`, ...(await publish(event)) };
+  };
+
+  /** All are sent at once: JetStream stores what a connection publishes in its order. */
+  const publishBatch = async (texts: readonly string[], about: Omit<ReceivedEvent, "text">) => {
+    const results = await Promise.all(
+      texts.map(async (text, at) => {
+        const id = about.isIdGiven ? `${about.id}:${at}` : randomUUID();
+        try {
+          return { status: 202, event: await publishOne({ ...about, id, text }), problem: null };
+        } catch (error) {
+          const problem = problemOf(error);
+          return { status: problem.status, event: null, problem };
+        }
+      }),
+    );
+    const stored = results.filter(({ event }) => event !== null).length;
+    return { stored, refused: results.length - stored, results };
+  };
+
   return [
     route({
       operationId: "publishEvent",
       method: "POST",
       url: "/v1/events",
       access: "admin",
-      summary: "Publishes one event, plain or as a structured CloudEvent (application/cloudevents+json).",
-      body: eventBody,
-      otherBodies: { "application/cloudevents+json": cloudEventBody },
+      summary:
+        'Publishes one event, plain or as a structured CloudEvent (application/cloudevents+json), or up to 1,000 as {"events": […]}, a JSON array or a CloudEvents batch (application/cloudevents-batch+json).',
+      headers: z.object({
+        "Idempotency-Key": z
+          .string()
+          .regex(/^[\x21-\x7e]{1,200}$/)
+          .optional()
+          .meta({
+            description:
+              "The id of an event that has none, so that the call can be repeated: the event is stored once within the duplicate window (10 minutes). In a batch followed by a colon and the event's position, from 0.",
+            example: "order-1234",
+          }),
+      }),
+      body: eventsBody,
+      otherBodies: { "application/cloudevents+json": cloudEventBody, "application/cloudevents-batch+json": cloudEventBatch },
       rawBody: true,
-      answers: { 202: answer("stored in the events stream", storedEvent) },
+      answers: {
+        202: answer("the event is stored in the events stream", storedEvent),
+        207: answer("what became of each event of the batch", eventBatchResult),
+        503: "the events stream did not store it; the call can be repeated",
+      },
       example: { type: "issue.created", organization_id: "42", data: { issue: { id: "1" } } },
       async handle({ body, headers }) {
         const text = (body as unknown as string | undefined) ?? "";
-        const bytes = Buffer.from(text);
-        if (bytes.length > limits.maxBytes) {
-          const wanted = `wanted at most ${limits.maxBytes} (POSTHORN_MAX_EVENT_SIZE, or what the NATS server takes)`;
-          throw new AppError("TOO_LARGE", `event: found ${bytes.length} bytes, ${wanted}`);
-        }
-        const unsupported = unsupportedContentType(single(headers["content-type"]) ?? "");
-        if (unsupported !== null) throw new RecordInvalid("event", [problemAt(unsupported)]);
-        const { resource, action, id } = addressOf(text);
-        const raw = {
-          resource,
-          action,
-          body: bytes,
-          header: (name: string) => (READ_HEADERS.has(name) ? (single(headers[name]) ?? undefined) : undefined),
-          fallbackId: id,
-          storedAt: Date.now(),
+        const contentType = single(headers["content-type"]) ?? "";
+        const texts = batchOf(text, contentType);
+        const key = idempotencyKey(headers);
+        const about = {
+          contentType: contentType.replace(BATCH_TYPE, "application/cloudevents+json;"),
+          traceparent: single(headers["traceparent"]),
+          tracestate: single(headers["tracestate"]),
+          id: key ?? randomUUID(),
+          isIdGiven: key !== null,
         };
-        const read = readEvent(raw, limits);
-        if (!read.ok) throw new RecordInvalid("event", [problemAt(read.problem)]);
-        const stored = await publish({
-          resource,
-          action,
-          id: read.event.id,
-          // A generated id is the message id, because the event's body has none.
-          messageId: read.event.id === id ? id : eventMessageId(read.event),
-          body: text,
-          contentType: read.event.source === null ? null : "application/cloudevents+json",
-          traceparent: read.event.traceparent,
-          tracestate: read.event.tracestate,
-        });
-        return { status: 202, body: { id: read.event.id, type: `${resource}.${action}`, ...stored } };
+        if (texts === null) return { status: 202, body: await publishOne({ ...about, text }) };
+        if (texts.length < 1 || texts.length > MAX_BATCH)
+          throw new RecordInvalid("body", [{ path: "events", message: `found ${texts.length}, wanted 1 to ${MAX_BATCH}` }]);
+        return { status: 207, body: await publishBatch(texts, about) };
       },
     }),
   ];
 }
 
-function addressOf(text: string): { resource: string; action: string; id: string } {
-  let members: Record<string, unknown>;
+/** The texts of a batch's events; null for the body of one event, or what can't be read as either. */
+function batchOf(text: string, contentType: string): string[] | null {
+  let value: unknown;
   try {
-    members = JSON.parse(text) as Record<string, unknown>;
-  } catch (error) {
-    throw new RecordInvalid("event", [{ path: "", message: `not valid JSON (${(error as Error).message}), wanted a JSON object` }]);
+    value = JSON.parse(text);
+  } catch {
+    return null;
   }
-  const { type, resource, action } = members ?? {};
-  const named = typeof type === "string" ? type.split(".") : [resource, action];
-  if (named.length !== 2 || typeof named[0] !== "string" || typeof named[1] !== "string") {
-    const found = type === undefined ? "nothing" : JSON.stringify(type);
-    throw new RecordInvalid("event", [{ path: "type", message: `found ${found}, wanted <resource>.<action>` }]);
-  }
-  return { resource: named[0], action: named[1], id: randomUUID() };
+  if (Array.isArray(value)) return itemsOf(text);
+  if (BATCH_TYPE.test(contentType))
+    throw new RecordInvalid("body", [{ path: "", message: "found another JSON value, wanted an array of CloudEvents" }]);
+  const members = typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
+  // An event may have members of any name.
+  if (!("events" in members) || ["type", "resource", "specversion"].some((name) => name in members)) return null;
+  const others = Object.keys(members).filter((name) => name !== "events");
+  if (others.length > 0)
+    throw new RecordInvalid(
+      "body",
+      others.map((path) => ({ path, message: "unknown member, wanted events alone" })),
+    );
+  if (!Array.isArray(members["events"])) throw new RecordInvalid("body", [{ path: "events", message: "wanted an array of events" }]);
+  return itemsOf(membersOf(text).get("events") ?? "[]");
 }
 
-/** A problem of the reader starts with the member's name. */
-function problemAt(problem: string): { path: string; message: string } {
-  const colon = problem.indexOf(": ");
-  return { path: problem.slice(0, colon), message: problem.slice(colon + 2) };
+/** Also takes the quoted form of the IETF draft. @throws AppError RECORD_INVALID */
+function idempotencyKey(headers: IncomingHttpHeaders): string | null {
+  const given = single(headers["idempotency-key"]);
+  if (given === undefined) return null;
+  const key = /^"(.*)"$/.exec(given)?.[1] ?? given;
+  if (/^[\x21-\x7e]{1,200}$/.test(key)) return key;
+  const found = JSON.stringify(given.slice(0, 80));
+  throw new RecordInvalid("Idempotency-Key", [
+    { path: "", message: `found ${found}, wanted 1 to 200 printable ASCII characters without spaces` },
+  ]);
 }
 
-function single(value: string | string[] | undefined): string | null {
-  return (Array.isArray(value) ? value[0] : value) ?? null;
+function single(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value[0] : value;
 }

@@ -12,10 +12,12 @@ const DAY =
   "(?:\\d{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)|02-(?:0[1-9]|1\\d|2[0-8]))" +
   "|(?:\\d\\d(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)";
 const TIME_OF_DAY = "T(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,9})?(?:Z|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)";
-const TIME_PATTERN = `^${DAY}(?:${TIME_OF_DAY})?$`;
-export const DATE_TIME_PATTERN = `^${DAY}${TIME_OF_DAY}$`;
+const DATE_TIME = { format: "date-time", pattern: `^${DAY}${TIME_OF_DAY}$` };
 
-/** RFC 3339, or a date (midnight UTC) → milliseconds since the epoch. */
+/** A time in a body that model/event-reader.ts reads. */
+export const inputTime = z.string().meta(DATE_TIME);
+
+/** RFC 3339, or a date (midnight UTC), which the document leaves out → milliseconds since the epoch. */
 export const time = z
   .string()
   .transform((text, context) => {
@@ -25,7 +27,7 @@ export const time = z
     context.addIssue({ code: "custom", message: read.problem.replace(/time$/, "time such as 2026-01-05T10:11:12Z") });
     return z.NEVER;
   })
-  .meta({ example: "2026-01-05T10:11:12Z", pattern: TIME_PATTERN });
+  .meta({ example: "2026-01-05T10:11:12Z", ...DATE_TIME });
 export const flag = z
   .enum(["true", "false", "1", "0"])
   .transform((text) => text === "true" || text === "1")

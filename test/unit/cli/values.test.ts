@@ -1,6 +1,6 @@
 import { globSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { commaSeparated, eventData, header, parseExactly, pastTime, seconds, wholeSeconds, withMember } from "../../../src/cli/values.ts";
+import { commaSeparated, eventData, header, parseExactly, pastTime, seconds, wholeSeconds } from "../../../src/cli/values.ts";
 
 test.each<[string, string]>([
   ['{"issue":{"id":1.0}}', '{"issue":{"id":1.0}}'],
@@ -19,13 +19,6 @@ test("every example payload stands for its data", async () => {
     const { data } = JSON.parse(readFileSync(file, "utf8")) as { data: object };
     expect(JSON.parse(await eventData("data", `@${file}`, async () => "")), file).toEqual(data);
   }
-});
-
-test.each([
-  ["{}", '{"data":{}}'],
-  ['{"a":1}', '{"a":1,"data":{}}'],
-])("a member is added to %s", (object, expected) => {
-  expect(withMember(object, "data", "{}")).toBe(expected);
 });
 
 test("numbers keep their text from the service to the terminal", () => {

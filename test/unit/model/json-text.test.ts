@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { membersOf } from "../../../src/model/json-text.ts";
+import { itemsOf, membersOf, withMember } from "../../../src/model/json-text.ts";
 
 describe("membersOf", () => {
   test("keeps number text, key order and string escapes", () => {
@@ -48,3 +48,27 @@ test.each(['["x"]', '""', '"\\"event\\""', "[[]]", "1", "null", ' ["event", {}]'
     expect(() => membersOf(json)).toThrow("wanted an object");
   },
 );
+
+test.each([
+  ["{}", '{"data":{}}'],
+  [" {\n} ", '{\n"data":{}}'],
+  ['{"a":1}', '{"a":1,"data":{}}'],
+  ['{"data":null, "a":1}\n', '{"data":null, "a":1,"data":{}}'],
+])("a member is added to %s", (object, expected) => {
+  const text = withMember(object, "data", "{}");
+  expect(text.trim()).toBe(expected);
+  expect(membersOf(text).get("data")).toBe("{}");
+});
+
+test("any array, however it is spaced, gives the compact texts of its items", () => {
+  fc.assert(
+    fc.property(fc.array(fc.jsonValue()), fc.constantFrom(undefined, 1, "\t"), (array, space) => {
+      expect(itemsOf(JSON.stringify(array, null, space))).toEqual(
+        (JSON.parse(JSON.stringify(array)) as unknown[]).map((item) => JSON.stringify(item)),
+      );
+    }),
+    { numRuns: 500 },
+  );
+  expect(itemsOf("[ 1.0 , 12345678901234567890,[1 , 2]]")).toEqual(["1.0", "12345678901234567890", "[1,2]"]);
+  expect(() => itemsOf("{}")).toThrow("wanted an array");
+});
