@@ -158,6 +158,7 @@ export interface AppToken {
   readonly expires_at: string;
 }
 
+/** A structured CloudEvent (JSON format). */
 export interface CloudEventBody {
   readonly specversion: "1.0";
   readonly id: string;
@@ -269,17 +270,37 @@ export interface EventAnswer {
   readonly notes: ReadonlyArray<string>;
 }
 
+/** Several events, stored in their order. */
+export interface EventBatch {
+  readonly events: ReadonlyArray<EventBody>;
+}
+
+/** What became of each event of a batch. */
+export interface EventBatchResult {
+  /** Events that are stored, duplicates included. */
+  readonly stored: number;
+  readonly refused: number;
+  /** In the order of the events. */
+  readonly results: ReadonlyArray<EventResult>;
+}
+
+/** An event of the platform. */
 export interface EventBody {
   /** <resource>.<action> */
   readonly type: string;
-  /** Unique among events of its type, or of its source for a CloudEvent; generated when absent. */
+  /** Unique among events of its type, or of its source for a CloudEvent; when absent, Idempotency-Key, or generated. */
   readonly id?: string | number | null | undefined;
   readonly organization_id: string | number;
+  /** Only for this installation. */
   readonly installation_uuid?: string | null | undefined;
+  /** Only for this app. */
   readonly app?: string | null | undefined;
   readonly project_id?: string | number | null | undefined;
+  /** Who did it; POSTHORN_DEFAULT_ACTOR when absent. */
   readonly actor?: Readonly<Record<string, unknown>> | null | undefined;
+  /** Now when absent. */
   readonly occurred_at?: string | null | undefined;
+  /** Reaches the receivers as it is: key order and number text are kept. */
   readonly data: Readonly<Record<string, unknown>>;
   readonly [member: string]: unknown;
 }
@@ -296,6 +317,16 @@ export interface EventOfSameId {
     readonly because: "not_subscribed" | "other_project" | "other_app" | "other_installation" | "no_app" | "not_installed" | "installed_later" | "changed_later";
     readonly detail: string;
   }>;
+}
+
+/** What became of one event of a batch. */
+export interface EventResult {
+  /** 202, or the status that the event alone would have been answered with. */
+  readonly status: number;
+  /** Null: it was not stored. */
+  readonly event: StoredEvent | null;
+  /** Null: it was stored. */
+  readonly problem: Problem | null;
 }
 
 export interface ExplainedAttempt {
@@ -687,6 +718,7 @@ export interface ReplayedOne {
   readonly sequence: number;
 }
 
+/** A delivery that is sent again. */
 export interface Resent {
   readonly delivery_id: string;
   readonly resend_id: string;
@@ -732,6 +764,7 @@ export interface StatusEventPage {
   readonly next: string | null;
 }
 
+/** Where the event is stored. */
 export interface StoredEvent {
   readonly id: string;
   readonly type: string;
@@ -844,8 +877,8 @@ export interface Calls {
   "POST /v1/installations/{uuid}/disable": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: Installation };
   /** Sends the backlog of a broken or disabled installation to dead letters, from where it can be replayed. */
   "POST /v1/installations/{uuid}/discard": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: Discarded };
-  /** Publishes one event, plain or as a structured CloudEvent (application/cloudevents+json). */
-  "POST /v1/events": { readonly path: undefined; readonly query: undefined; readonly body: EventBody | CloudEventBody; readonly answer: StoredEvent };
+  /** Publishes one event, plain or as a structured CloudEvent (application/cloudevents+json), or up to 1,000 as {"events": […]}, a JSON array or a CloudEvents batch (application/cloudevents-batch+json). */
+  "POST /v1/events": { readonly path: undefined; readonly query: undefined; readonly body: EventBody | EventBatch | CloudEventBody | ReadonlyArray<CloudEventBody>; readonly answer: StoredEvent | EventBatchResult };
   /** Lists the last attempts of an app, newest first. */
   "GET /v1/apps/{slug}/webhook-requests": { readonly path: { readonly slug: string }; readonly query: { readonly event_type?: string | undefined; readonly errors_only?: boolean | undefined; readonly organization_id?: string | undefined; readonly installation_uuid?: string | undefined; readonly event_id?: string | undefined; readonly delivery_id?: string | undefined; readonly outcome?: "delivered" | "gone" | "failed" | "rejected" | "timed_out" | "unreachable" | "sender_failed" | "blocked" | undefined; readonly response_code?: number | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: WebhookRequestPage };
   /** Sends a test event to the app now and answers with the result. The attempt is logged, but neither counted nor retried. */
