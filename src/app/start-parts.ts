@@ -57,6 +57,7 @@ async function buildParts(foundation: Foundation) {
 /** In start order. */
 function componentsOf(parts: Parts): Component[] {
   const { acks, metrics, nameResolver, sender, registryStore, healthWatch, outboxRelay, circuitOutboxRelay } = parts;
+  const { appHealth, healthOutboxRelay, suppressedReports } = parts;
   const { ackFloor, redisHealth, streamWatch, streamMetrics, expiry, writeLog, finishDeliveries } = parts;
   return [
     { name: "metrics", stop: metrics.stop },
@@ -66,11 +67,14 @@ function componentsOf(parts: Parts): Component[] {
     { name: "registry", start: () => loadRegistry(parts), stop: registryStore.stop },
     apiComponent(parts),
     { name: "health rule", stop: healthWatch.settled },
+    { name: "app health", start: appHealth.start, stop: appHealth.stop },
     { name: "request log", stop: writeLog },
     { name: "deliveries in hand", stop: finishDeliveries },
     subscribersComponent(parts),
     { name: "outbox relay", stop: outboxRelay.stop },
     { name: "outbox relay of circuits", stop: circuitOutboxRelay.stop },
+    { name: "suppressed events", start: suppressedReports.startLater, stop: suppressedReports.stop },
+    { name: "outbox relay of app health", stop: healthOutboxRelay.stop },
     { name: "ack floor", start: ackFloor.start, stop: ackFloor.stop },
     { name: "Redis health", start: redisHealth.start, stop: redisHealth.stop },
     { name: "stream watch", start: streamWatch.start, stop: streamWatch.stop },

@@ -129,11 +129,12 @@ function attemptOf(given: Given, sender: ReturnType<typeof createSender>) {
 }
 
 function giveUpInto(
-  { config, observer, tracing, requestLog, index, dashboardUrl, clock }: Given,
+  { config, observer, tracing, requestLog, index, eventBudget, dashboardUrl, clock }: Given,
   deadLetters: DeliveryStreamWriter,
 ): GiveUp {
   const prefix = config.subjectPrefix;
   const announce = (event: StatusEvent) => deadLetters.announce(statusSubject(prefix, event), JSON.stringify(event), event.id);
-  const publish = createDeliveryEvents(announce, index, clock, { prefix, dashboardUrl });
+  const events = { publish: announce, budget: eventBudget, registry: index, clock };
+  const publish = createDeliveryEvents(events, { prefix, dashboardUrl });
   return createGiveUp({ deadLetters, observer, tracing, publish, recordLocation: requestLog.stored });
 }

@@ -1,6 +1,7 @@
 /** Passes the records that the registry bucket's watch brings, besides apps and installations for the index, to the parts they concern. */
 import { leaseKind } from "../jetstream/lease-record.ts";
-import { CIRCUITS } from "../registry/record-kinds.ts";
+import { APP_HEALTH, CIRCUITS } from "../registry/record-kinds.ts";
+import { failingSinceOf, HEALTH_PREFIX } from "../status/app-health-store.ts";
 import { CIRCUIT_PREFIX, circuitState } from "../status/circuit-store.ts";
 import { INSTALLATION_PREFIX } from "../status/installation-record.ts";
 import { ORDER_RECORDS } from "../subscribers/ordered/order-records.ts";
@@ -14,6 +15,7 @@ import type { SubscriberParts } from "./wire-subscribers.ts";
 
 export function wireRecords(given: Foundation & RegistryParts & StatusParts & CircuitParts & DeliveryParts & SubscriberParts): void {
   const { registryStore, kinds, outboxRelay, installationStates, circuitOutboxRelay, circuits, parkedQueues, queueOwner, clock } = given;
+  const { healthOutboxRelay, appHealth } = given;
   registryStore.onRecord(kinds.installations, (key, record) => {
     outboxRelay.update(key, record);
     installationStates.update(key.slice(INSTALLATION_PREFIX.length), record);
@@ -21,6 +23,10 @@ export function wireRecords(given: Foundation & RegistryParts & StatusParts & Ci
   registryStore.onRecord(CIRCUITS, (key, record, revision) => {
     circuitOutboxRelay.update(key, record);
     circuits.apply(key.slice(CIRCUIT_PREFIX.length), circuitState(record), revision);
+  });
+  registryStore.onRecord(APP_HEALTH, (key, record) => {
+    healthOutboxRelay.update(key, record);
+    appHealth.update(key.slice(HEALTH_PREFIX.length), failingSinceOf(record));
   });
   registryStore.onRecord(kinds.apps, (key, record) => {
     const slug = key.slice(kinds.apps.prefix.length);

@@ -3,14 +3,19 @@ import { createStatusPublisher } from "../jetstream/status-publisher.ts";
 import { countBySubject } from "../jetstream/subject-counts.ts";
 import type { StatusEvent } from "../model/status-event.ts";
 import type { OutboxMembers } from "../model/stored-records.ts";
-import { CIRCUITS } from "../registry/record-kinds.ts";
+import { APP_HEALTH, CIRCUITS } from "../registry/record-kinds.ts";
+import { createAppHealth } from "../status/app-health.ts";
+import { createChangeAppHealth, healthName } from "../status/app-health-store.ts";
 import { createHealthWatch } from "../status/health-watch.ts";
 import { createInstallationStates } from "../status/installation-states.ts";
 import { createIntegrationStatus } from "../status/integration-status.ts";
 import { createOutbox } from "../status/outbox.ts";
 import { createOutboxRelay } from "../status/outbox-relay.ts";
 import type { StatusRecords } from "../status/ports.ts";
+import { createSuppressedReports } from "../status/suppressed-events.ts";
+import { createEventBudget } from "../storage/event-budget.ts";
 import { createHealthStore } from "../storage/health-store.ts";
+import { createReadRecentAttempts } from "../storage/recent-attempts.ts";
 import { createRedisHealth } from "../storage/redis-health.ts";
 import { createRequestLog } from "../storage/request-log.ts";
 import type { Foundation } from "./foundation.ts";
@@ -26,10 +31,20 @@ export function wireStatus(given: Foundation & StreamParts & RegistryParts & Tel
     given;
   const { updateProbe, wakeQueues } = given;
   const stream = createStatusPublisher(jetStream, manager, names);
-  const outboxOf = <R extends OutboxMembers<StatusEvent>>(records: StatusRecords<R>) =>
-    createOutbox<R, StatusEvent>({ records, stream, clock, logger });
+  const outboxOf = <R extends OutboxMembers<StatusEvent>>(records: StatusRecords<R>, nameOf?: (key: string) => string) =>
+    createOutbox<R, StatusEvent>({ records, stream, clock, logger, ...(nameOf && { nameOf }) });
   const outbox = outboxOf(installationRecords);
   const circuitOutbox = outboxOf(registryStore.recordsOf(CIRCUITS));
+  const healthOutbox = outboxOf(registryStore.recordsOf(APP_HEALTH), healthName);
+  const redisHealth = createRedisHealth(redis, clock, logger);
+  const readRecentAttempts = createReadRecentAttempts(redis, given.appCreatedAt, clock, redisHealth.problem);
+  const appHealth = createAppHealth({
+    recentAttempts: readRecentAttempts,
+    change: createChangeAppHealth(healthOutbox, clock, { prefix: config.subjectPrefix, dashboardUrl }),
+    isKnown: (app) => index.app(app) !== undefined,
+    ...{ clock, logger },
+  });
+  const eventBudget = createEventBudget(redis, clock.now, redisHealth.problem);
   const healthStore = createHealthStore(redis, clock.now);
   const integrationStatus = createIntegrationStatus(
     {
@@ -64,7 +79,10 @@ export function wireStatus(given: Foundation & StreamParts & RegistryParts & Tel
     if (before?.status !== after?.status) wakeQueues("status", index.installation(uuid)?.app ?? null, uuid);
   });
   const requestLog = createRequestLog(
-    { redis, clock, logger, onFailuresWritten: healthWatch.failuresWritten, onLateBatch: tracing.lateBatch },
+    {
+      ...{ redis, clock, logger, onFailuresWritten: healthWatch.failuresWritten, onAttemptsWritten: appHealth.attemptsWritten },
+      onLateBatch: tracing.lateBatch,
+    },
     {
       size: config.requestLogSize,
       listTtlMs: config.requestLogTtl,
@@ -77,11 +95,19 @@ export function wireStatus(given: Foundation & StreamParts & RegistryParts & Tel
     outboxRelay: createOutboxRelay(outbox, clock, logger),
     circuitOutbox,
     circuitOutboxRelay: createOutboxRelay(circuitOutbox, clock, logger),
+    healthOutboxRelay: createOutboxRelay(healthOutbox, clock, logger),
+    eventBudget,
+    suppressedReports: createSuppressedReports(
+      { budget: eventBudget, publishOnce: healthOutbox.publishOnce, clock, logger },
+      { prefix: config.subjectPrefix, dashboardUrl },
+    ),
+    appHealth,
+    readRecentAttempts,
     healthStore,
     integrationStatus,
     healthWatch,
     installationStates,
-    redisHealth: createRedisHealth(redis, clock, logger),
+    redisHealth,
     requestLog,
   };
 }

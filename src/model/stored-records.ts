@@ -34,6 +34,13 @@ export interface InstallationRecord extends OutboxMembers<StatusEvent> {
   readonly updated_at?: string | undefined;
 }
 
+/** `health.<app>` */
+export interface AppHealthRecord extends OutboxMembers<StatusEvent> {
+  readonly state: "failing" | "healthy";
+  /** RFC 3339: when the app began to fail, last. */
+  readonly since: string;
+}
+
 /** `circuit.<app>` */
 export interface CircuitRecord extends OutboxMembers<StatusEvent> {
   readonly state: CircuitStateName;

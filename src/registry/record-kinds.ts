@@ -10,7 +10,7 @@ import { CIRCUIT_STATES } from "../model/circuit-state.ts";
 import type { RecordKind } from "../model/record-kind.ts";
 import { RETRY_ON_CODE } from "../model/retry-on.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
-import type { CircuitRecord, InstallationRecord } from "../model/stored-records.ts";
+import type { AppHealthRecord, CircuitRecord, InstallationRecord } from "../model/stored-records.ts";
 import { toApp, toInstallation } from "./opened-records.ts";
 import { storedProblem } from "./record-problem.ts";
 import { orderBy, RecordInvalid, type StoredApp } from "./records.ts";
@@ -70,6 +70,8 @@ const circuitRecord = z.looseObject({
   ...transition,
 });
 
+const appHealthRecord = z.looseObject({ state: z.enum(["failing", "healthy"]), since: time, ...transition });
+
 export const appKey = (slug: string): string => `app.${slug}`;
 export const installationKey = (uuid: string): string => `installation.${uuid}`;
 
@@ -108,6 +110,14 @@ export const CIRCUITS: RecordKind<CircuitRecord> = {
   parse(app, value) {
     checkName("circuit", app, app, APP_SLUG);
     return parseStored<CircuitRecord>(circuitRecord, value);
+  },
+};
+
+export const APP_HEALTH: RecordKind<AppHealthRecord> = {
+  prefix: "health.",
+  parse(app, value) {
+    checkName("health", app, app, APP_SLUG);
+    return parseStored<AppHealthRecord>(appHealthRecord, value);
   },
 };
 

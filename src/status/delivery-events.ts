@@ -3,25 +3,32 @@ import type { GivenUp } from "../delivery/give-up.ts";
 import type { RegistryView } from "../delivery/ports.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { deliveryGivenUp, type StatusEvent } from "../model/status-event.ts";
+import type { EventBudget } from "./ports.ts";
 
 export interface GivenUpOptions {
   readonly prefix: string;
   readonly dashboardUrl: (path: string) => string | null;
 }
 
-/** Resolves when the event is stored. */
-export function createDeliveryEvents(
+export interface DeliveryEventsDependencies {
   /** Resolves when the status stream has stored the event. */
-  announce: (event: StatusEvent) => Promise<void>,
-  registry: RegistryView,
-  clock: Clock,
+  readonly publish: (event: StatusEvent) => Promise<void>;
+  readonly budget: Pick<EventBudget, "take">;
+  readonly registry: RegistryView;
+  readonly clock: Clock;
+}
+
+/** Resolves when the event is stored, or counted among those that are suppressed. */
+export function createDeliveryEvents(
+  { publish, budget, registry, clock }: DeliveryEventsDependencies,
   { prefix, dashboardUrl }: GivenUpOptions,
 ) {
   return async ({ delivery, reason, error }: GivenUp): Promise<void> => {
+    if (!(await budget.take(delivery.app))) return;
     const change = reason === "exhausted" ? "exhausted" : "rejected";
     const last = delivery.attempts.at(-1) ?? null;
     const id = `${delivery.id}:${delivery.replay ?? 0}:${change}`;
-    await announce(
+    await publish(
       deliveryGivenUp({ id, time: toRfc3339(clock.now()), prefix }, change, {
         app: delivery.app,
         installation_uuid: delivery.installationUuid,

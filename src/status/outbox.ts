@@ -2,7 +2,7 @@
  * An outbox in the record itself: a status change happens once and is announced once, over any number of replicas and crashes.
  *
  * OUTBOX-1  A transition is one compare-and-set. It writes the new status, a counter `n`, and `pending_event`: the whole event, whose
- *           id is `<name in the key>:<n>`. The replica that wins has made the transition. The counter of a record that was deleted and
+ *           id is `<name>:<n>`. The replica that wins has made the transition. The counter of a record that was deleted and
  *           comes back continues at the revision of the deletion, and that of an unreadable record at its revision: both are higher
  *           than every number that the record had.
  * OUTBOX-2  Then the event is published, with its id as Nats-Msg-Id, and the field is cleared. If the process dies in between, any
@@ -59,13 +59,18 @@ export interface OutboxDependencies<R, E extends PendingEvent> {
   readonly stream: StatusStream<E>;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** The part of an event's id before its number, by key. Records of one name in two kinds need different ones. */
+  readonly nameOf?: (key: string) => string;
 }
+
+const nameIn = (key: string): string => key.slice(key.indexOf(".") + 1);
 
 export function createOutbox<R extends OutboxMembers<E>, E extends PendingEvent>({
   records,
   stream,
   clock,
   logger,
+  nameOf = nameIn,
 }: OutboxDependencies<R, E>): Outbox<R, E> {
   /** Clears the field if it still holds this event. */
   const clear = async (key: string, id: string): Promise<void> => {
@@ -110,7 +115,7 @@ export function createOutbox<R extends OutboxMembers<E>, E extends PendingEvent>
           continue;
         }
         const counter = (record === null ? (found?.revision ?? (await records.deletedAt(key))) : (record.n ?? 0)) + 1;
-        const event = transition.event?.(`${key.slice(key.indexOf(".") + 1)}:${counter}`) ?? null;
+        const event = transition.event?.(`${nameOf(key)}:${counter}`) ?? null;
         const numbered = event === null ? {} : { n: counter, pending_event: event };
         const next = { ...record, ...transition.members, ...numbered } as R;
         const revision = found === null ? await records.create(key, next) : await records.update(key, next, found.revision);

@@ -11,6 +11,23 @@ export interface HealthStore {
   clear(installationUuid: string): Promise<void>;
 }
 
+/** An app's `delivery.*` events of one minute that were not published. */
+export interface SuppressedEvents {
+  readonly app: string;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
+  readonly until: number;
+  readonly count: number;
+}
+
+export interface EventBudget {
+  /** Whether an event of the app may be published; counts it. Always true while Redis is down. Never rejects. */
+  take(app: string): Promise<boolean>;
+  /** All that are not reported yet. @throws AppError REDIS_UNREACHABLE */
+  suppressed(): Promise<readonly SuppressedEvents[]>;
+  reported(events: SuppressedEvents): Promise<void>;
+}
+
 /** The registry bucket, for transitions; registry/store.ts implements it. */
 export interface StatusRecords<R> {
   /** The record in force, with the newest revision. `record` is null if there is a value that can't be read. */

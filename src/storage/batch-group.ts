@@ -10,6 +10,7 @@ import { DELIVERED } from "./dedup-record.ts";
 import { keys } from "./keys.ts";
 import { bucketOf } from "./latency-histogram.ts";
 import type { Counted, LogEntry } from "./log-entry.ts";
+import { RECENT_TTL_S, slotAt } from "./recent-attempts.ts";
 
 const HEALTH_TTL_S = 30 * 86_400;
 /** 30 full days and the current one. */
@@ -37,7 +38,10 @@ export function addToGroup(entry: LogEntry, ofApp: Group, ofInstallation: Group,
   if (!isLate) {
     push(ofApp.lists, app, keys.requests(app, eventType), row);
     if (failed) push(ofApp.lists, app, keys.errors(app, eventType), row);
-    if (counted !== null) countInStats(ofApp.counters, app, counted);
+    if (counted !== null) {
+      countInStats(ofApp.counters, app, counted);
+      countAsRecent(ofApp.counters, entry, counted);
+    }
   }
   // The counters may have been cleared by a recovery while the attempt waited for Redis.
   if (counted?.as != null && endedAt >= recoveredAt(entry.installationUuid))
@@ -79,13 +83,29 @@ export interface Counters {
   /** Null for an installation's counters. */
   readonly app: string | null;
   readonly ttlS: number;
+  /** A field of the hash is increased, one after FIRST keeps its first value, one after LAST its highest. */
   readonly fields: Map<string, number>;
 }
+
+/** These begin the names of fields that hold a time. The hash has the names without them. */
+export const FIRST = "=";
+export const LAST = ">";
 
 function countInStats(ofApp: Map<string, Counters>, app: string, { day, hour, outcome, latencyMs }: Counted): void {
   const stats = fieldsOf(ofApp, app, keys.stats(app, day), STATS_TTL_S);
   increment(stats, `${hour} ${outcome}`);
   if (latencyMs !== null) increment(stats, `${hour} ${bucketOf(latencyMs)}`);
+}
+
+function countAsRecent(ofApp: Map<string, Counters>, { app, appCreatedAt, failed, endedAt }: LogEntry, counted: Counted): void {
+  if (counted.as === null) return;
+  const { quarter, minute } = slotAt(endedAt);
+  const recent = fieldsOf(ofApp, app, keys.recent(app, appCreatedAt, quarter), RECENT_TTL_S);
+  increment(recent, `${minute} ${failed ? counted.responseCode : DELIVERED}`);
+  const time = failed ? `${FIRST}${minute} first` : `${LAST}${appCreatedAt}`;
+  const times = failed ? recent : fieldsOf(ofApp, app, keys.lastSuccess(app), STATS_TTL_S);
+  const known = times.get(time) ?? endedAt;
+  times.set(time, failed ? Math.min(known, endedAt) : Math.max(known, endedAt));
 }
 
 function fieldsOf(counters: Map<string, Counters>, app: string | null, key: string, ttlS: number): Map<string, number> {

@@ -1,5 +1,5 @@
 /** The Lua scripts that write a batch (BATCH-1, BATCH-2) and a single note, and their arguments. */
-import { type Group, STATS_TTL_S } from "./batch-group.ts";
+import { FIRST, type Group, LAST, STATS_TTL_S } from "./batch-group.ts";
 import { DEDUP_TTL_S, DELIVERED } from "./dedup-record.ts";
 import { keys } from "./keys.ts";
 import { HIGHEST, type Note } from "./log-entry.ts";
@@ -54,6 +54,13 @@ local function try(...)
   local reply = redis.pcall(...)
   if type(reply) == 'table' and reply.err then problems[#problems + 1] = KEYS[key] .. ': ' .. reply.err end
 end
+local function count(field, value)
+  local kind, name = string.sub(field, 1, 1), string.sub(field, 2)
+  if kind == '${FIRST}' then return try('HSETNX', KEYS[key], name, value) end
+  if kind ~= '${LAST}' then return try('HINCRBY', KEYS[key], field, value) end
+  local before = redis.pcall('HGET', KEYS[key], name)
+  if type(before) ~= 'string' or (tonumber(before) or 0) < tonumber(value) then try('HSET', KEYS[key], name, value) end
+end
 local is_late = {}
 for at = 1, apps do
   key = key + 1
@@ -96,7 +103,7 @@ for _ = 1, counters do
   arg = arg + 3
   if not is_late[app] then
     for at = 1, fields do
-      try('HINCRBY', KEYS[key], ARGV[arg + at * 2 - 1], ARGV[arg + at * 2])
+      count(ARGV[arg + at * 2 - 1], ARGV[arg + at * 2])
     end
     try('EXPIRE', KEYS[key], ttl)
   end

@@ -17,6 +17,10 @@ export const keys = {
   health: (installationUuid: string, day: string): string => `health:{${installationUuid}}:${day}`,
   /** Hash of an app's UTC day: `<hour> <outcome>` and `<hour> <bucket of latency-histogram.ts>` → attempts. */
   stats: (app: string, day: string): string => `stats:{${app}}:${day}`,
+  /** Hash of a quarter of an hour, see recent-attempts.ts. */
+  recent: (app: string, createdAt: number, quarter: number): string => `recent:{${app}}:${createdAt}:${quarter}`,
+  /** Hash: when the app was created → when a delivery to it last succeeded, milliseconds since the epoch. */
+  lastSuccess: (app: string): string => `last-success:{${app}}`,
   /** State of one run of a delivery: `delivered` or `pending`, its event's sequence, its installation, its last attempt. */
   delivery: (app: string, dedupKey: string): string => `delivery:{${app}}:${dedupKey}`,
   /** How often one run of a delivery, for one message of its event, was stored in another stream. */
@@ -32,6 +36,10 @@ export const keys = {
   addressees: (eventId: string): string => `addressees:${eventId}`,
   /** Hash of the messages skipped for a delivery: the event's sequence → the delivered event's sequence, and when. */
   skipped: (deliveryId: string): string => `skipped:${deliveryId}`,
+  /** Hash: the minute of an app's `delivery.*` events, its start and their number. One tag, because a script changes both keys. */
+  eventMinute: (app: string): string => `delivery-events:{suppressed}:${app}`,
+  /** Hash: app and start of a minute → `delivery.*` events that were not published. */
+  suppressed: "delivery-events:{suppressed}",
   /** Written to see whether Redis takes writes. */
   probe: (number: number): string => `probe:${number}`,
   /** Progress of a replay of dead letters. */

@@ -16,6 +16,8 @@ export interface Counted {
   readonly outcome: Outcome;
   /** How long the receiver took; null if it was not reached. */
   readonly latencyMs: number | null;
+  /** 0: no response. */
+  readonly responseCode: number;
 }
 
 /** One attempt, ready to be written. */
@@ -87,7 +89,7 @@ export function toLogEntry(attempt: AttemptRecord, keepsDelivered = false): LogE
   };
 }
 
-function countedOf({ outcome, endedAt, durationMs }: AttemptRecord): Counted {
+function countedOf({ outcome, responseCode, endedAt, durationMs }: AttemptRecord): Counted {
   const hour = hourOf(endedAt);
   return {
     day: hour.slice(0, 10),
@@ -95,5 +97,6 @@ function countedOf({ outcome, endedAt, durationMs }: AttemptRecord): Counted {
     as: COUNTED_AS[outcome],
     outcome,
     latencyMs: REACHED.has(outcome) ? durationMs : null,
+    responseCode,
   };
 }

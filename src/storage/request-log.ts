@@ -50,6 +50,8 @@ export interface RequestLogDependencies {
   readonly logger: Logger;
   /** Called after a batch with the installations that have counted failures in it. */
   readonly onFailuresWritten?: (installationUuids: ReadonlySet<string>) => void;
+  /** Called after a batch with the apps of its counted attempts → whether any of them failed. */
+  readonly onAttemptsWritten?: (apps: ReadonlyMap<string, boolean>) => void;
   /** Called for a batch that took long or more than one try. */
   readonly onLateBatch?: (batch: LateBatch) => void;
 }
@@ -58,7 +60,7 @@ export interface RequestLogDependencies {
 const COLLECT_MS = 5;
 
 export function createRequestLog(dependencies: RequestLogDependencies, options: RequestLogOptions): RequestLog {
-  const { redis, clock, logger, onFailuresWritten, onLateBatch } = dependencies;
+  const { redis, clock, logger, onFailuresWritten, onAttemptsWritten, onLateBatch } = dependencies;
   const readKey = createKeyReader(redis, clock);
   const buffer = createLogBuffer(options.bufferRows);
   const sender = createBatchSender({
@@ -75,6 +77,7 @@ export function createRequestLog(dependencies: RequestLogDependencies, options: 
       await sender.send(batch);
       const failed = installationsWithFailures(batch);
       if (failed.size > 0) onFailuresWritten?.(failed);
+      onAttemptsWritten?.(appsOf(batch));
     }
     running = undefined;
   };
@@ -155,6 +158,12 @@ function installationsWithFailures({ entries }: Batch): ReadonlySet<string> {
   const failed = new Set<string>();
   for (const entry of entries) if (entry.failed && entry.counted !== null) failed.add(entry.installationUuid);
   return failed;
+}
+
+function appsOf({ entries }: Batch): ReadonlyMap<string, boolean> {
+  const apps = new Map<string, boolean>();
+  for (const { app, counted, failed } of entries) if (counted !== null) apps.set(app, failed || apps.get(app) === true);
+  return apps;
 }
 
 /** Another message of the same event is not handed over: what became of this one's delivery is not known yet. */

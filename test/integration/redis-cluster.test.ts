@@ -76,7 +76,7 @@ describe("on a cluster", () => {
     const written = await cluster.everywhere("KEYS", "*");
     const ofApp = written.filter((key) => key.includes("{app-1}"));
     expect(ofApp.map((key) => key.split(":")[1]).sort()).toEqual(
-      ["batch", "delivery", "delivery", "error", "event-types", "request", "stats", "stores"].sort(),
+      ["batch", "delivery", "delivery", "error", "event-types", "last-success", "recent", "request", "stats", "stores"].sort(),
     );
     expect(new Set(await Promise.all(ofApp.map(slotOf)))).toEqual(new Set([await slotOf("app-1")]));
     expect(

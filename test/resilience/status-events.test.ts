@@ -30,7 +30,11 @@ interface World {
   publish(count: number): Promise<void>;
 }
 
-async function startWorld({ onTestFinished }: Pick<TestContext, "onTestFinished">, settings: Record<string, string> = {}): Promise<World> {
+async function startWorld(
+  { onTestFinished }: Pick<TestContext, "onTestFinished">,
+  settings: Record<string, string> = {},
+  topics: readonly string[] = ["integration", "circuit"],
+): Promise<World> {
   const prefix = `t-${randomUUID().slice(0, 8)}`;
   const proxy = await startCutProxy(nats.port);
   const victim = await startPosthorn({ nats: { url: `nats://127.0.0.1:${proxy.port}` }, redis, prefix, settings });
@@ -49,7 +53,8 @@ async function startWorld({ onTestFinished }: Pick<TestContext, "onTestFinished"
       return started;
     },
     record: async (key) => (await bucket.get(key))?.json<Record<string, unknown>>() ?? {},
-    told: async () => (await statusEvents(bus)).filter(({ type }) => !type.startsWith("delivery.")).map(({ id, type }) => `${type} ${id}`),
+    told: async () =>
+      (await statusEvents(bus)).filter(({ type }) => topics.includes(type.split(".")[0] ?? "")).map(({ id, type }) => `${type} ${id}`),
     async publish(count) {
       for (let n = 0; n < count; n++) await bus.publish("issue.created", { organization_id: "42", data: {} });
     },
@@ -97,4 +102,22 @@ test.concurrent("of a process killed before it told that a circuit had opened an
   await publish(1);
   await eventually(async () => (await told()).length === 2);
   expect(await told()).toEqual([`circuit.opened ${slug}:1`, `circuit.closed ${slug}:2`]);
+});
+
+test.concurrent("of a process killed before it told that an app fails another one tells it, and when the app is healthy", async (context) => {
+  const settings = { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "1000000" };
+  const { proxy, prefix, victim, receiver, publish, record, start, told } = await startWorld(context, settings, ["app"]);
+  receiver.behave(answer(404));
+  const { slug } = await victim.install({ webhook_url: receiver.url, retry_schedule_s: [] });
+  proxy.cut("before", `HPUB ${prefix}.status.app.failing.`);
+  await publish(30);
+  await eventually(() => proxy.isCut());
+  await start();
+  victim.child.kill("SIGKILL");
+  await eventually(async () => (await told()).length === 1);
+  receiver.behave(answer(200));
+  await publish(130);
+  await eventually(async () => (await told()).length === 2);
+  expect(await told()).toEqual([`app.failing ${slug}:health:1`, `app.healthy ${slug}:health:2`]);
+  expect(await record(`health.${slug}`)).toMatchObject({ state: "healthy", n: 2 });
 });

@@ -1,0 +1,144 @@
+/** Failing apps, and limited delivery events: over two Posthorn processes that share a clock. */
+import { randomUUID } from "node:crypto";
+import { Redis } from "ioredis";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { answer, type Behaviour, type Receiver, startReceiver } from "../support/receiver.ts";
+import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+import { statusEvents, statusEventsOf } from "../support/status-events.ts";
+import { createTestClock, type TestClock } from "../support/test-clock.ts";
+
+const MINUTE = 60_000;
+
+let nats: Server;
+let redis: Server;
+let look: Redis;
+let receiver: Receiver;
+let clock: TestClock;
+let bus: Bus;
+let replicas: Posthorn[];
+let slug: string;
+/** Of the app's webhooks: retries of another test's app may be due. */
+let path: string;
+
+/** No circuit opens, so that every event has its attempt. */
+const startReplica = (): Promise<Posthorn> =>
+  startPosthorn({ nats, redis, prefix: bus.prefix, settings: { ...clock.settings, POSTHORN_CIRCUIT_MIN_ATTEMPTS: "1000000" } });
+
+beforeAll(async () => {
+  [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
+  look = new Redis(redis.url);
+  look.on("error", () => {});
+  clock = createTestClock();
+  bus = await connectBus(nats, `t-${randomUUID().slice(0, 8)}`);
+  replicas = await Promise.all([startReplica(), startReplica()]);
+});
+afterAll(async () => {
+  await bus.close();
+  await Promise.all(replicas.map((replica) => replica.end()));
+  look.disconnect();
+  clock.remove();
+  await Promise.all([nats.stop(), redis.stop(), receiver.stop()]);
+});
+beforeEach(async () => {
+  path = `/${randomUUID()}`;
+  ({ slug } = await first().install({ webhook_url: receiver.url + path, retry_schedule_s: [], max_in_flight: 1000 }));
+});
+afterEach(() => receiver.behave(answer(200)));
+
+const first = (): Posthorn => replicas[0] as Posthorn;
+
+/** Each event has its attempt, and all attempts are counted. */
+async function attempted(count: number, behaviour: Behaviour): Promise<void> {
+  receiver.behave(behaviour);
+  const received = (): number => receiver.requests.filter((request) => request.path === path).length;
+  const before = received();
+  await Promise.all(Array.from({ length: count }, () => bus.publish("issue.created", { organization_id: "42", app: slug, data: {} })));
+  await eventually(() => received() === before + count);
+}
+
+async function healthEvents(): Promise<string[]> {
+  const events = await statusEvents(bus);
+  return events.filter(({ type, data }) => type.startsWith("app.") && data.app === slug).map(({ type, id }) => `${type} ${id}`);
+}
+
+describe("an app", () => {
+  test("that answers 404 to everything fails once over all replicas, whatever the code, and is healthy once after it", async () => {
+    await attempted(3, answer(200));
+    const began = clock.now();
+    await attempted(40, answer(404));
+    await eventually(async () => (await healthEvents()).length > 0);
+    const [failing] = (await statusEventsOf(bus, "app.failing")).filter(({ data }) => data.app === slug);
+    expect(failing).toMatchObject({ subject: slug, data: { app: slug, dashboard_url: null } });
+    const { since, attempts, failures, by_code, last_success_at } = (failing as NonNullable<typeof failing>).data;
+    expect([by_code["404"], attempts - failures]).toEqual([failures, 3]);
+    expect(Date.parse(since)).toBeGreaterThanOrEqual(began - 1_000);
+    expect(Date.parse(last_success_at ?? "")).toBeLessThanOrEqual(Date.parse(since));
+
+    // 40 failures are a quarter of 160 attempts.
+    await attempted(100, answer(200));
+    await attempted(60, answer(200));
+    await eventually(async () => (await healthEvents()).length > 1);
+    expect(await healthEvents()).toEqual([`app.failing ${slug}:health:1`, `app.healthy ${slug}:health:2`]);
+    const [healthy] = (await statusEventsOf(bus, "app.healthy")).filter(({ data }) => data.app === slug);
+    expect(healthy?.data).toMatchObject({ since, failures: 40, by_code: { 404: 40 } });
+  });
+
+  test("is no failing one after 19 failures, and stays a failing one without attempts, until one succeeds after the failures' 15 minutes", async () => {
+    await attempted(19, answer(500));
+    await eventually(
+      async () => Number(await look.hlen(`posthorn:stats:{${slug}}:${new Date(clock.now()).toISOString().slice(0, 10)}`)) > 0,
+    );
+    await clock.advance(2_000, replicas);
+    expect(await healthEvents()).toEqual([]);
+    await attempted(1, answer(500));
+    await eventually(async () => (await healthEvents()).length === 1);
+    await clock.advance(20 * MINUTE, replicas);
+    await clock.advance(MINUTE, replicas);
+    expect(await healthEvents()).toEqual([`app.failing ${slug}:health:1`]);
+    await attempted(1, answer(200));
+    await eventually(async () => (await healthEvents()).length === 2);
+    expect(await healthEvents()).toEqual([`app.failing ${slug}:health:1`, `app.healthy ${slug}:health:2`]);
+  });
+
+  test("that is removed leaves nothing to the next one of its slug", async () => {
+    await attempted(20, answer(500));
+    await eventually(async () => (await healthEvents()).length === 1);
+    expect((await first().api("DELETE", `/v1/apps/${slug}`)).status).toBe(204);
+    await first().install({ slug, webhook_url: receiver.url + path, retry_schedule_s: [] });
+    await attempted(19, answer(500));
+    await clock.advance(MINUTE, replicas);
+    expect(await healthEvents()).toHaveLength(1);
+    await attempted(1, answer(500));
+    await eventually(async () => (await healthEvents()).length === 2);
+    const [, second] = (await statusEventsOf(bus, "app.failing")).filter(({ data }) => data.app === slug);
+    expect(second?.data).toMatchObject({ attempts: 20, failures: 20, last_success_at: null });
+  });
+});
+
+test("of 300 dead letters within a minute 100 have their event, and one event says that 200 have none", async () => {
+  const events = async (type: "delivery.rejected" | "delivery.suppressed") =>
+    (await statusEventsOf(bus, type)).filter(({ data }) => data.app === slug);
+  await attempted(300, answer(400));
+  // The dead letter and its event are stored before the event message is acknowledged.
+  const manager = await bus.connection.jetstreamManager();
+  const stream = `${bus.prefix}_EVENTS`.toUpperCase().replaceAll("-", "_");
+  await eventually(
+    async () =>
+      (await manager.consumers.info(stream, "posthorn-events")).ack_floor.stream_seq ===
+      (await manager.streams.info(stream)).state.last_seq,
+  );
+  expect(await events("delivery.rejected")).toHaveLength(100);
+  expect(await events("delivery.suppressed")).toEqual([]);
+  await clock.advance(2 * MINUTE, replicas);
+  await eventually(async () => (await events("delivery.suppressed")).length > 0);
+  await attempted(1, answer(400));
+  await eventually(async () => (await events("delivery.rejected")).length === 101);
+  await clock.advance(2 * MINUTE, replicas);
+  await clock.advance(2 * MINUTE, replicas);
+  expect((await events("delivery.suppressed")).map(({ data }) => data)).toEqual([
+    expect.objectContaining({ app: slug, count: 200, dashboard_url: null }),
+  ]);
+  await eventually(async () => (await look.exists("posthorn:delivery-events:{suppressed}")) === 0);
+});
