@@ -72,7 +72,6 @@ function settings(): Record<string, string> {
     POSTHORN_REDIS_CA_FILE: files.ca,
     POSTHORN_REDIS_CERT_FILE: files.cert,
     POSTHORN_REDIS_KEY_FILE: files.key,
-    POSTHORN_STARTUP_TIMEOUT: "1s",
     POSTHORN_BROKEN_PROBE_INTERVAL: "300ms",
     POSTHORN_CIRCUIT_MIN_ATTEMPTS: "5",
     POSTHORN_CIRCUIT_OPEN_TIME: "200ms",
@@ -327,7 +326,12 @@ describe("Redis", () => {
 
 describe("a start", () => {
   const failed = async (change: Record<string, string>) => {
-    const other = await startPosthorn({ nats, redis, waitForReady: false, settings: { ...settings(), ...change } });
+    const other = await startPosthorn({
+      nats,
+      redis,
+      waitForReady: false,
+      settings: { ...settings(), POSTHORN_STARTUP_TIMEOUT: "1s", ...change },
+    });
     const code = await other.end("SIGCONT");
     return { code, error: String(other.log.at(-1)?.["error"]) };
   };
