@@ -17,6 +17,8 @@ const (
 	IntegrationEnabled   StatusEventType = "integration.enabled"
 	CircuitOpened        StatusEventType = "circuit.opened"
 	CircuitClosed        StatusEventType = "circuit.closed"
+	AppThrottled         StatusEventType = "app.throttled"
+	AppReleased          StatusEventType = "app.released"
 	DeliveryExhausted    StatusEventType = "delivery.exhausted"
 	DeliveryRejected     StatusEventType = "delivery.rejected"
 	DeliverySuppressed   StatusEventType = "delivery.suppressed"
@@ -28,8 +30,8 @@ const (
 func StatusEventTypes() []StatusEventType {
 	return []StatusEventType{
 		IntegrationBroken, IntegrationRecovered, IntegrationDisabled, IntegrationEnabled,
-		CircuitOpened, CircuitClosed, DeliveryExhausted, DeliveryRejected, DeliverySuppressed,
-		AppFailing, AppHealthy,
+		CircuitOpened, CircuitClosed, AppThrottled, AppReleased,
+		DeliveryExhausted, DeliveryRejected, DeliverySuppressed, AppFailing, AppHealthy,
 	}
 }
 
@@ -106,6 +108,22 @@ type CircuitData struct {
 	DashboardURL *string `json:"dashboard_url"`
 }
 
+// ThrottledData is of an app.throttled.
+type ThrottledData struct {
+	App string `json:"app"`
+	// Until is an RFC 3339 time: nothing of the app is attempted before.
+	Until        string  `json:"until"`
+	ResponseCode int     `json:"response_code"`
+	DashboardURL *string `json:"dashboard_url"`
+}
+
+// ReleasedData is of an app.released.
+type ReleasedData struct {
+	App          string  `json:"app"`
+	ThrottledAt  string  `json:"throttled_at"`
+	DashboardURL *string `json:"dashboard_url"`
+}
+
 // GivenUpData is of a delivery.exhausted or .rejected.
 type GivenUpData struct {
 	App              string  `json:"app"`
@@ -157,6 +175,16 @@ func (e StatusEvent) Integration() (IntegrationData, error) {
 // Circuit reads the data of a circuit.opened or .closed.
 func (e StatusEvent) Circuit() (CircuitData, error) {
 	return dataAs[CircuitData](e, CircuitOpened, CircuitClosed)
+}
+
+// Throttled reads the data of an app.throttled.
+func (e StatusEvent) Throttled() (ThrottledData, error) {
+	return dataAs[ThrottledData](e, AppThrottled)
+}
+
+// Released reads the data of an app.released.
+func (e StatusEvent) Released() (ReleasedData, error) {
+	return dataAs[ReleasedData](e, AppReleased)
 }
 
 // GivenUp reads the data of a delivery.exhausted or .rejected.

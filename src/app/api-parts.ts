@@ -29,6 +29,7 @@ import type { StatusParts } from "./wire-status.ts";
 import type { StreamParts } from "./wire-streams.ts";
 import type { SubscriberParts } from "./wire-subscribers.ts";
 import type { TelemetryParts } from "./wire-telemetry.ts";
+import type { ThrottleParts } from "./wire-throttles.ts";
 
 export type ApiGiven = Foundation &
   StreamParts &
@@ -36,11 +37,13 @@ export type ApiGiven = Foundation &
   TelemetryParts &
   StatusParts &
   CircuitParts &
+  ThrottleParts &
   DeliveryParts &
   SubscriberParts & { readonly readiness: Readiness };
 
 export function explainParts(given: ApiGiven) {
-  const { config, redis, nats, manager, names, index, registry, appCreatedAt, redisHealth, circuits, backlog, clock, logger } = given;
+  const { config, redis, nats, manager, names, index, registry, appCreatedAt, redisHealth, circuits, throttles, backlog, clock, logger } =
+    given;
   const queryRequestLog = createRequestLogQuery({
     ...{ redis, appCreatedAt, listSize: config.requestLogSize, problem: redisHealth.problem },
     organizationOf: (uuid) => index.installation(uuid)?.organizationId,
@@ -54,6 +57,7 @@ export function explainParts(given: ApiGiven) {
     events: storedEvents,
     streams: createFindInStreams(nats, manager, names),
     circuitOf: circuits.stateOf,
+    throttleOf: throttles.of,
     oldestParked: (queue: Parameters<typeof backlog.oldest>[0]) => orUnreachable(backlog.oldest(queue)),
   };
   const explain = createExplain(
@@ -72,11 +76,12 @@ export function overviewParts(
   given: ApiGiven,
   { statusHistory, deadLetters }: { statusHistory: ReturnType<typeof createStatusHistory>; deadLetters: DeadLetters },
 ) {
-  const { nats, redis, manager, names, index, appCreatedAt, redisHealth, circuits, connectionState, clock } = given;
+  const { nats, redis, manager, names, index, appCreatedAt, redisHealth, circuits, throttles, connectionState, clock } = given;
   const stats = createStatsQuery(redis, appCreatedAt, redisHealth.problem);
   const readOverview = createReadOverview({
     index,
     circuitOf: circuits.stateOf,
+    throttleOf: throttles.of,
     volumes: createVolumes(stats, clock),
     subjectCounts: createSubjectCounts(manager, names),
     isBusUp: () => connectionState.up,

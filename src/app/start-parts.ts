@@ -17,6 +17,7 @@ import { wireStreamWatch } from "./wire-stream-watch.ts";
 import { wireStreams } from "./wire-streams.ts";
 import { wireSubscribers } from "./wire-subscribers.ts";
 import { wireTelemetry } from "./wire-telemetry.ts";
+import { wireThrottles } from "./wire-throttles.ts";
 
 export async function startParts(foundation: Foundation): Promise<void> {
   const parts = await buildParts(foundation);
@@ -37,7 +38,8 @@ async function buildParts(foundation: Foundation) {
   const telemetry = { ...registry, ...wireTelemetry(registry) };
   const status = { ...telemetry, ...wireStatus(telemetry) };
   const circuits = { ...status, ...wireCircuits(status) };
-  const delivery = { ...circuits, ...wireDelivery(circuits) };
+  const throttles = { ...circuits, ...wireThrottles(circuits) };
+  const delivery = { ...throttles, ...wireDelivery(throttles) };
   const subscribers = { ...delivery, ...wireSubscribers(delivery) };
   late.bind(subscribers);
   wireRecords(subscribers);
@@ -57,7 +59,7 @@ async function buildParts(foundation: Foundation) {
 /** In start order. */
 function componentsOf(parts: Parts): Component[] {
   const { acks, metrics, nameResolver, sender, registryStore, healthWatch, outboxRelay, circuitOutboxRelay } = parts;
-  const { appHealth, healthOutboxRelay, suppressedReports } = parts;
+  const { appHealth, healthOutboxRelay, suppressedReports, throttleOutboxRelay } = parts;
   const { ackFloor, redisHealth, streamWatch, streamMetrics, expiry, writeLog, finishDeliveries } = parts;
   return [
     { name: "metrics", stop: metrics.stop },
@@ -75,6 +77,7 @@ function componentsOf(parts: Parts): Component[] {
     { name: "outbox relay of circuits", stop: circuitOutboxRelay.stop },
     { name: "suppressed events", start: suppressedReports.startLater, stop: suppressedReports.stop },
     { name: "outbox relay of app health", stop: healthOutboxRelay.stop },
+    { name: "outbox relay of throttles", stop: throttleOutboxRelay.stop },
     { name: "ack floor", start: ackFloor.start, stop: ackFloor.stop },
     { name: "Redis health", start: redisHealth.start, stop: redisHealth.stop },
     { name: "stream watch", start: streamWatch.start, stop: streamWatch.stop },

@@ -25,8 +25,9 @@ import type { RegistryParts } from "./wire-registry.ts";
 import type { StatusParts } from "./wire-status.ts";
 import type { StreamParts } from "./wire-streams.ts";
 import type { TelemetryParts } from "./wire-telemetry.ts";
+import type { ThrottleParts } from "./wire-throttles.ts";
 
-type Given = Foundation & StreamParts & RegistryParts & TelemetryParts & StatusParts & CircuitParts & LatePorts;
+type Given = Foundation & StreamParts & RegistryParts & TelemetryParts & StatusParts & CircuitParts & ThrottleParts & LatePorts;
 
 export type DeliveryParts = ReturnType<typeof wireDelivery>;
 
@@ -38,12 +39,13 @@ const STORED_WITHIN_MS = 5_000;
 export function wireDelivery(given: Given) {
   const { config, names, jetStream, connectionState, maxPayloadBytes, registryStore, index, observer, tracing, requestLog, circuitOpen } =
     given;
-  const { isQueueBusy, onParked, wakeQueues, clock, logger } = given;
+  const { throttles, isQueueBusy, onParked, wakeQueues, clock, logger } = given;
   const sender = senderOf(given);
   const attempt = attemptOf(given, sender);
   const orderRecords = createOrderRecords(registryStore, (app) => wakeQueues("order", app));
   const admission = createAdmission({
     registry: index,
+    isThrottled: throttles.isThrottled,
     circuitOpen,
     queueBusy: isQueueBusy,
     keepsOrder: (app) => isOrdered(app) || orderRecords.get(app.slug) !== undefined,
@@ -99,21 +101,23 @@ function senderOf({ config, addressGuard, nameResolver, clock }: Given) {
 }
 
 function attemptOf(given: Given, sender: ReturnType<typeof createSender>) {
-  const { config, index, requestLog, observer, circuits, healthWatch, appCreatedAt, tracing, clock, wallClock } = given;
+  const { config, index, requestLog, observer, circuits, throttles, healthWatch, appCreatedAt, tracing, clock, wallClock } = given;
   return createAttempt(
     {
       ...{ registry: index, sender, tracing, clock, wallClock },
       envelope: createEnvelopeBuilder(config.defaultActor),
       headers: createHeaderBuilder({ prefix: config.headerPrefix, userAgent: `Posthorn/${VERSION}` }),
-      tryStart: circuits.tryStart,
+      tryStart: (app) => !throttles.isThrottled(app) && circuits.tryStart(app),
       circuitOf: (app) => (circuits.isOpen(app) ? "open" : circuits.isOpening(app) ? "opening" : "closed"),
       attemptListeners: [
         requestLog.record,
         observer.attempted,
         healthWatch.onAttempt,
-        // The slug of a deleted app may belong to a new one, whose circuit a late failure must not open.
+        // The slug of a deleted app may belong to a new one, which a late failure must not concern.
         (record) => {
-          if (appCreatedAt(record.app.slug) === record.app.createdAt) circuits.onAttempt(record);
+          if (appCreatedAt(record.app.slug) !== record.app.createdAt) return;
+          throttles.onAttempt(record);
+          circuits.onAttempt(record);
         },
       ],
       random: Math.random,
@@ -123,6 +127,8 @@ function attemptOf(given: Given, sender: ReturnType<typeof createSender>) {
       requestTimeoutMs: config.requestTimeout,
       retryScheduleMs: config.retrySchedule,
       rejectedRetryScheduleMs: config.rejectedRetrySchedule,
+      maxThrottleMs: config.maxThrottle,
+      maxParkedAgeMs: config.maxParkedAge,
       headerPrefix: config.headerPrefix,
     },
   );

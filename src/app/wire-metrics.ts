@@ -14,19 +14,21 @@ import type { StreamWatchParts } from "./wire-stream-watch.ts";
 import type { StreamParts } from "./wire-streams.ts";
 import type { SubscriberParts } from "./wire-subscribers.ts";
 import type { TelemetryParts } from "./wire-telemetry.ts";
+import type { ThrottleParts } from "./wire-throttles.ts";
 
 type MeasuredParts = StreamParts &
   RegistryParts &
   TelemetryParts &
   StatusParts &
   CircuitParts &
+  ThrottleParts &
   DeliveryParts &
   SubscriberParts &
   StreamWatchParts & { readonly readiness: Readiness };
 
 export function wireMetrics(given: MeasuredParts): void {
   const { metrics, acks, connectionState, streamMetrics, streamWatch, clockSkew, readiness, index, registryStore } = given;
-  const { bulkhead, deliveryStreams, circuits, sender, installationStates, requestLog, redisHealth } = given;
+  const { bulkhead, deliveryStreams, circuits, throttles, sender, installationStates, requestLog, redisHealth } = given;
   const { held, parkedQueues } = given;
   readMetrics(metrics, {
     version: VERSION,
@@ -39,6 +41,7 @@ export function wireMetrics(given: MeasuredParts): void {
     parkedQueues: parkedQueues.queues,
     streams: streamMetrics.latest,
     circuits: () => countBy(["open", "half_open"], circuits.states()),
+    throttledApps: throttles.count,
     integrations: () =>
       countBy(
         INSTALLATION_STATUSES,

@@ -1,9 +1,10 @@
 /** Passes the records that the registry bucket's watch brings, besides apps and installations for the index, to the parts they concern. */
 import { leaseKind } from "../jetstream/lease-record.ts";
-import { APP_HEALTH, CIRCUITS } from "../registry/record-kinds.ts";
+import { APP_HEALTH, CIRCUITS, THROTTLES } from "../registry/record-kinds.ts";
 import { failingSinceOf, HEALTH_PREFIX } from "../status/app-health-store.ts";
 import { CIRCUIT_PREFIX, circuitState } from "../status/circuit-store.ts";
 import { INSTALLATION_PREFIX } from "../status/installation-record.ts";
+import { sharedThrottle, THROTTLE_PREFIX } from "../status/throttle-store.ts";
 import { ORDER_RECORDS } from "../subscribers/ordered/order-records.ts";
 import { OWNER_KEY } from "../subscribers/ordered/queue-owner.ts";
 import type { Foundation } from "./foundation.ts";
@@ -12,10 +13,13 @@ import type { DeliveryParts } from "./wire-delivery.ts";
 import type { RegistryParts } from "./wire-registry.ts";
 import type { StatusParts } from "./wire-status.ts";
 import type { SubscriberParts } from "./wire-subscribers.ts";
+import type { ThrottleParts } from "./wire-throttles.ts";
 
-export function wireRecords(given: Foundation & RegistryParts & StatusParts & CircuitParts & DeliveryParts & SubscriberParts): void {
+type Given = Foundation & RegistryParts & StatusParts & CircuitParts & ThrottleParts & DeliveryParts & SubscriberParts;
+
+export function wireRecords(given: Given): void {
   const { registryStore, kinds, outboxRelay, installationStates, circuitOutboxRelay, circuits, parkedQueues, queueOwner, clock } = given;
-  const { healthOutboxRelay, appHealth } = given;
+  const { healthOutboxRelay, appHealth, throttleOutboxRelay, throttles } = given;
   registryStore.onRecord(kinds.installations, (key, record) => {
     outboxRelay.update(key, record);
     installationStates.update(key.slice(INSTALLATION_PREFIX.length), record);
@@ -27,6 +31,10 @@ export function wireRecords(given: Foundation & RegistryParts & StatusParts & Ci
   registryStore.onRecord(APP_HEALTH, (key, record) => {
     healthOutboxRelay.update(key, record);
     appHealth.update(key.slice(HEALTH_PREFIX.length), failingSinceOf(record));
+  });
+  registryStore.onRecord(THROTTLES, (key, record, revision) => {
+    throttleOutboxRelay.update(key, record);
+    throttles.apply(key.slice(THROTTLE_PREFIX.length), sharedThrottle(record), revision);
   });
   registryStore.onRecord(kinds.apps, (key, record) => {
     const slug = key.slice(kinds.apps.prefix.length);

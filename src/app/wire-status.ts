@@ -93,6 +93,7 @@ export function wireStatus(given: Foundation & StreamParts & RegistryParts & Tel
   );
   return {
     outboxRelay: createOutboxRelay(outbox, clock, logger),
+    outboxOf,
     circuitOutbox,
     circuitOutboxRelay: createOutboxRelay(circuitOutbox, clock, logger),
     healthOutboxRelay: createOutboxRelay(healthOutbox, clock, logger),

@@ -27,8 +27,17 @@ import type { RegistryParts } from "./wire-registry.ts";
 import type { StatusParts } from "./wire-status.ts";
 import type { StreamParts } from "./wire-streams.ts";
 import type { TelemetryParts } from "./wire-telemetry.ts";
+import type { ThrottleParts } from "./wire-throttles.ts";
 
-type Given = Foundation & StreamParts & RegistryParts & TelemetryParts & StatusParts & CircuitParts & DeliveryParts & LatePorts;
+type Given = Foundation &
+  StreamParts &
+  RegistryParts &
+  TelemetryParts &
+  StatusParts &
+  CircuitParts &
+  ThrottleParts &
+  DeliveryParts &
+  LatePorts;
 
 export type SubscriberParts = ReturnType<typeof wireSubscribers>;
 
@@ -50,7 +59,7 @@ export function wireSubscribers(given: Given) {
   const readEvent = createReadEvent(names, eventLimits);
   const backlog = createBacklog(given);
   const inFlightChannel = createInFlightChannel(nats, names);
-  const attemptParked = createAttemptParked({ ...given, maxParkedAgeMs: config.maxParkedAge });
+  const attemptParked = createAttemptParked({ ...given, circuitOpen: given.isHeldBack, maxParkedAgeMs: config.maxParkedAge });
   const isFlowing = ({ installationUuid }: ParkedQueue): boolean => {
     const status = installationUuid === null ? undefined : index.installation(installationUuid)?.status;
     return pauseReason(status, config.brokenAction) === null;
@@ -114,6 +123,7 @@ function probeScheduleOf(given: Given, { parkedQueues, backlog }: Queues) {
   const recoveryProbe = createRecoveryProbe({
     ...given,
     registry: index,
+    circuitOpen: given.isHeldBack,
     queueBusy: parkedQueues.busy,
     parkedAfter: backlog.after,
     removeParked: backlog.remove,

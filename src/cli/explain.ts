@@ -9,6 +9,7 @@ const STATE_STYLES: Readonly<Record<ExplainedDelivery["state"], Style>> = {
   delivered: "green",
   retrying: "yellow",
   parked: "yellow",
+  throttled: "yellow",
   pending: "yellow",
   dead_letter: "red",
   test_failed: "red",

@@ -17,6 +17,7 @@ const STYLES: ReadonlyMap<string, Style> = new Map(
     failing: "red",
     recovered: "green",
     closed: "green",
+    released: "green",
     enabled: "green",
     healthy: "green",
   }),
@@ -27,7 +28,7 @@ const COUNT_TIMEOUT_MS = 10_000;
 
 export const statusCommand = command({
   name: "status",
-  summary: "Follows status events: broken and recovered integrations, failing apps, circuits, dead letters.",
+  summary: "Follows status events: broken and recovered integrations, circuits, throttled and failing apps, dead letters.",
   usesApi: false,
   options: {
     app: value("slug", "Only events of this app."),
@@ -127,6 +128,10 @@ function detail(event: StatusEvent): string {
     }
     case "delivery.suppressed":
       return `${counted(event.data.count, "more dead letter")} since ${time(event.data.since)}`;
+    case "app.throttled":
+      return `answered ${event.data.response_code}; nothing is attempted until ${time(event.data.until)}`;
+    case "app.released":
+      return `throttled since ${time(event.data.throttled_at)}`;
     case "delivery.exhausted":
     case "delivery.rejected": {
       const { event_type: type, delivery_id: id, attempts, reason, last_error: error } = event.data;

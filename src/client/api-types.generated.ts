@@ -351,7 +351,7 @@ export interface ExplainedDelivery {
   readonly delivery_id: string;
   readonly app: string;
   readonly installation_uuid: string;
-  readonly state: "delivered" | "retrying" | "parked" | "dead_letter" | "pending" | "test_failed" | "unknown";
+  readonly state: "delivered" | "retrying" | "parked" | "throttled" | "dead_letter" | "pending" | "test_failed" | "unknown";
   /** The state in a sentence: the reason, and what happens next. */
   readonly detail: string;
   readonly delivered_at: string | null;
@@ -371,7 +371,7 @@ export interface ExplainedDelivery {
     readonly queue: string;
     /** RFC 3339, UTC. */
     readonly since: string;
-    readonly because: "disabled" | "broken" | "circuit" | "ordered" | "queue";
+    readonly because: "disabled" | "broken" | "throttled" | "circuit" | "ordered" | "queue";
     /** When it goes to dead letters. */
     readonly expires_at: string;
   } | null;
@@ -384,6 +384,12 @@ export interface ExplainedDelivery {
   } | null;
   /** The current status. */
   readonly installation_status: "active" | "broken" | "disabled" | "uninstalled";
+  /** The app's receiver has asked for a pause until then, with this answer; null: it has not, or that is over. */
+  readonly throttled: {
+    /** RFC 3339, UTC. */
+    readonly until: string;
+    readonly response_code: number;
+  } | null;
   /** The app's current circuit state. */
   readonly circuit: "closed" | "open" | "half_open";
   /** Known attempts, oldest first. */
@@ -655,6 +661,11 @@ export interface Overview {
       /** When the next attempt is due; null while it is closed. */
       readonly open_until: string | null;
     };
+    /** The app's receiver has asked for a pause: nothing of the app is attempted before `until`. response_code: of its answer, 429 or 503. Null when the app is not throttled. */
+    readonly throttled: {
+      readonly until: string;
+      readonly response_code: number;
+    } | null;
     /** All parked deliveries: in the app's own queue and in those of its installations. */
     readonly parked: number | null;
     /** The parked deliveries in the app's own queue, for any installation. The others wait for an installation that is broken or disabled. */

@@ -7,10 +7,12 @@ export type {
   CircuitData,
   GivenUpData,
   IntegrationData,
+  ReleasedData,
   StatusChangedData,
   StatusEvent,
   StatusEventOf,
   StatusEventType,
+  ThrottledData,
 } from "../model/status-event.ts";
 export { STATUS_EVENT_TYPES } from "../model/status-event.ts";
 export { createPublisher, type PublishedEvent, type Publisher, type PublisherOptions } from "./create-publisher.ts";

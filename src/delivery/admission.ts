@@ -10,10 +10,12 @@ export type AdmissionDecision =
   | { readonly kind: "park"; readonly queue: ParkedQueue; readonly why: ParkedBecause }
   | { readonly kind: "uninstalled" };
 
-export type ParkedBecause = PauseReason | "ordered" | "circuit" | "queue" | "bulkhead" | "stopping";
+export type ParkedBecause = PauseReason | "ordered" | "throttled" | "circuit" | "queue" | "bulkhead" | "stopping";
 
 export interface AdmissionDependencies {
   readonly registry: RegistryView;
+  /** Whether the app's receiver has asked for a pause that is not over. */
+  readonly isThrottled?: (app: string) => boolean;
   /** Whether the app's circuit rejects attempts. */
   readonly circuitOpen: (app: string) => boolean;
   /** Whether the queue is known to hold deliveries, or may hold some. */
@@ -32,6 +34,7 @@ export interface Admission {
 
 export function createAdmission({
   registry,
+  isThrottled = () => false,
   circuitOpen,
   queueBusy,
   keepsOrder = isOrdered,
@@ -47,6 +50,7 @@ export function createAdmission({
     if (paused !== null) return { kind: "park", queue: { app: app.slug, installationUuid: installation.uuid }, why: paused };
     if (from === null) {
       if (keepsOrder(app)) return { kind: "park", queue: appQueue, why: "ordered" };
+      if (isThrottled(app.slug)) return { kind: "park", queue: appQueue, why: "throttled" };
       if (queueBusy(appQueue)) return { kind: "park", queue: appQueue, why: "queue" };
       if (circuitOpen(app.slug)) return { kind: "park", queue: appQueue, why: "circuit" };
     }

@@ -8,6 +8,7 @@ import { type Clock, type Random, toRfc3339 } from "../model/clock.ts";
 import { type DeadLetterReason, type Delivery, isTestCall, MAX_ATTEMPT_SUMMARIES, MAX_SUMMARY_ERROR } from "../model/delivery.ts";
 import type { RetryKind } from "../model/outcome.ts";
 import { withoutSecretsOf } from "../model/redaction/app-secrets.ts";
+import { throttleFor } from "../model/throttle.ts";
 import { type Classified, classify, headerOf } from "./classify.ts";
 import type { EnvelopeBuilder } from "./envelope.ts";
 import type { HeaderBuilder } from "./headers.ts";
@@ -45,7 +46,7 @@ export interface DeadLetterDisposition extends WithDelivery {
   readonly error: string | null;
 }
 
-/** There was no attempt: the app's circuit is open. */
+/** There was no attempt: the app's circuit is open, or the app is throttled. */
 export interface Deferred {
   readonly kind: "deferred";
 }
@@ -57,7 +58,7 @@ export interface AttemptDependencies {
   readonly envelope: EnvelopeBuilder;
   readonly headers: HeaderBuilder;
   readonly sender: Sender;
-  /** Whether the app's circuit lets an attempt start. Test calls don't ask. */
+  /** Whether the app's throttle and circuit let an attempt start. Test calls don't ask. */
   readonly tryStart: (app: string) => boolean;
   /** `opening`: it is closed, but the last attempts all failed. */
   readonly circuitOf: (app: string) => "open" | "opening" | "closed";
@@ -77,6 +78,8 @@ export interface AttemptOptions {
   readonly retryScheduleMs: readonly number[];
   /** After answers that refuse the endpoint. */
   readonly rejectedRetryScheduleMs: readonly number[];
+  readonly maxThrottleMs: number;
+  readonly maxParkedAgeMs: number;
   readonly headerPrefix: string;
 }
 
@@ -107,9 +110,20 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     own_fault: OWN_FAULT_SCHEDULE_MS,
   });
 
+  /** Waits with its app, and uses up no schedule: only its age ends it. */
+  const paused = (delivery: Delivery, record: AttemptRecord, delayMs: number): Disposition => {
+    const now = record.endedAt;
+    const firstParkedAt = delivery.firstParkedAt ?? now;
+    if (now - firstParkedAt > options.maxParkedAgeMs)
+      return { kind: "dead-letter", delivery, record, reason: "expired", error: expiredAfter(now - firstParkedAt) };
+    const delay = { dueAt: now + delayMs, delayMs, notBefore: true };
+    return { kind: "retry", delivery: { ...delivery, firstParkedAt }, record, delay };
+  };
+
   const dispositionOf = (delivery: Delivery, record: AttemptRecord, { next, retryAfterMs }: Classified): Disposition => {
     const { error, app } = record;
     if (next.kind === "done") return { kind: "delivered", delivery, record };
+    if (next.kind === "pause") return paused(delivery, record, throttleFor(next.pauseMs, options.maxThrottleMs));
     if (next.kind === "dead-letter") return { kind: "dead-letter", delivery, record, reason: next.reason, error };
     const { because } = next;
     const scheduleMs = scheduleOf(app)[because];
@@ -167,6 +181,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
       outcome,
       receiver,
       responseCode,
+      pauseMs: classified.pauseMs,
       error: shown(error),
       errorId: shown(reference?.errorId ?? null),
       projectId: shown(reference?.projectId ?? null),
@@ -182,6 +197,10 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     for (const onAttempt of attemptListeners) onAttempt(record);
     return dispositionOf(withAttempt(delivery, record), record, classified);
   };
+}
+
+export function expiredAfter(ageMs: number): string {
+  return `first parked ${Math.round(ageMs / 1000)} s ago, longer than POSTHORN_MAX_PARKED_AGE`;
 }
 
 export const DEFERRED: Deferred = { kind: "deferred" };

@@ -19,6 +19,8 @@ export interface Classified extends Meaning {
   readonly responseCode: number;
   readonly error: string | null;
   readonly retryAfterMs: number | null;
+  /** Pause that the receiver asks for, for the whole app (docs/design.md 6.4); null: none. */
+  readonly pauseMs: number | null;
 }
 
 type Answered = Extract<SendResult, { readonly kind: "answered" }>;
@@ -44,17 +46,23 @@ const UNANSWERED: Readonly<Record<Exclude<SendResult["kind"], "answered">, Meani
 const PAYLOAD_REFUSALS: ReadonlySet<number> = new Set([400, 406, 411, 413, 414, 415, 422, 431]);
 /** The receiver can't handle the delivery now, but is not down. */
 const BUSY_CODES: ReadonlySet<number> = new Set([408, 425, 429]);
+/** With a usable Retry-After they ask for a pause, whatever an app is retried on. */
+const PAUSE_CODES: ReadonlySet<number> = new Set([429, 503]);
 
 export function classify(result: SendResult, { retryOn }: Pick<App, "retryOn">, nowMs: number): Classified {
-  if (result.kind !== "answered") return { ...UNANSWERED[result.kind], responseCode: 0, error: result.error, retryAfterMs: null };
+  if (result.kind !== "answered")
+    return { ...UNANSWERED[result.kind], responseCode: 0, error: result.error, retryAfterMs: null, pauseMs: null };
   const { status, headers } = result;
   const stop = stopAskedBy(result);
-  const meaning = stop?.meaning ?? meaningOf(status, retryOn);
+  const retryAfterMs = parseRetryAfter(headerOf(headers, "retry-after"), nowMs);
+  const pauseMs = PAUSE_CODES.has(status) ? retryAfterMs : null;
+  const meaning = stop?.meaning ?? (pauseMs === null ? meaningOf(status, retryOn) : { ...BUSY, next: { kind: "pause", pauseMs } });
   return {
     ...meaning,
     responseCode: status,
     error: meaning.outcome === "delivered" ? null : `answered with status ${status}${stop?.header ?? redirectOf(result)}`,
-    retryAfterMs: meaning.next.kind === "retry" ? parseRetryAfter(headerOf(headers, "retry-after"), nowMs) : null,
+    retryAfterMs: meaning.next.kind === "retry" ? retryAfterMs : null,
+    pauseMs,
   };
 }
 

@@ -111,7 +111,11 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
       bulkhead.leave(delivery.app, destination);
     }
     if (disposition.kind === "delivered") return;
-    if (disposition.kind === "deferred") return park(delivery, { app: delivery.app, installationUuid: null }, "circuit", source, trace);
+    if (disposition.kind === "deferred") {
+      const decision = admission.direct(delivery);
+      const why = decision.kind === "park" ? decision.why : "circuit";
+      return park(delivery, { app: delivery.app, installationUuid: null }, why, source, trace);
+    }
     await apply(disposition, source, trace);
   };
 

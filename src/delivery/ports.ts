@@ -22,6 +22,8 @@ export interface AttemptRecord {
   readonly receiver: ReceiverState;
   /** 0: no (complete) response. */
   readonly responseCode: number;
+  /** Pause that the receiver asked for, for the whole app; null: none. */
+  readonly pauseMs: number | null;
   /** Description of the failure, without the app's secrets; null when delivered. */
   readonly error: string | null;
   /** From the response's `<prefix>-Error` and `<prefix>-Project` headers, when it had both. Without the app's secrets. */

@@ -20,6 +20,7 @@ const DELIVERY_EXAMPLE = {
   parked: null,
   dead_letter: null,
   installation_status: "active",
+  throttled: null,
   circuit: "closed",
   attempts: [
     {
@@ -96,7 +97,7 @@ const explainedDelivery = z
     delivery_id: z.string().meta({ description: "The webhook-id header." }),
     app: z.string(),
     installation_uuid: z.string(),
-    state: z.enum(["delivered", "retrying", "parked", "dead_letter", "pending", "test_failed", "unknown"]),
+    state: z.enum(["delivered", "retrying", "parked", "throttled", "dead_letter", "pending", "test_failed", "unknown"]),
     detail: z.string().meta({ description: "The state in a sentence: the reason, and what happens next." }),
     delivered_at: time.nullable(),
     next_attempt_at: time.nullable().meta({ description: "Earliest time of the next attempt; null: none is scheduled." }),
@@ -106,12 +107,16 @@ const explainedDelivery = z
         sequence: z.int(),
         queue: z.string().meta({ description: "The subject of the parked stream." }),
         since: time,
-        because: z.enum(["disabled", "broken", "circuit", "ordered", "queue"]),
+        because: z.enum(["disabled", "broken", "throttled", "circuit", "ordered", "queue"]),
         expires_at: time.meta({ description: "When it goes to dead letters." }),
       })
       .nullable(),
     dead_letter: z.object({ sequence: z.int(), reason: z.string(), error: z.string().nullable(), at: time }).nullable(),
     installation_status: z.enum([...INSTALLATION_STATUSES, "uninstalled"]).meta({ description: "The current status." }),
+    throttled: z
+      .object({ until: time, response_code: z.int() })
+      .nullable()
+      .meta({ description: "The app's receiver has asked for a pause until then, with this answer; null: it has not, or that is over." }),
     circuit: z.enum(CIRCUIT_STATES).meta({ description: "The app's current circuit state." }),
     attempts: z.array(explainedAttempt).meta({ description: "Known attempts, oldest first." }),
     skipped: z

@@ -8,6 +8,7 @@ import { toRfc3339 } from "../model/clock.ts";
 import type { DeliveryHistory, LocatedDelivery, NotedSkip, RemainingEvent, StoredEvent } from "../model/delivery-location.ts";
 import { type BrokenAction, pauseReason } from "../model/installation-pause.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
+import type { Throttle } from "../model/throttle.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
 import type { ExplainedAttempt, ExplainedDelivery } from "./answer-schemas.ts";
 import { timelineOf } from "./timeline.ts";
@@ -26,6 +27,8 @@ export interface DeliveryFacts {
   /** Oldest first. */
   readonly attempts: readonly ExplainedAttempt[];
   readonly circuit: CircuitState;
+  /** Null: the app is not throttled. */
+  readonly throttle: Throttle | null;
   /** When a broken installation is probed next, milliseconds since the epoch. */
   readonly probeDueAt: number | null;
   /** It is the oldest delivery of its parked queue, which recovery and circuit probes use. */
@@ -63,6 +66,7 @@ export function explainState(facts: DeliveryFacts): ExplainedDelivery {
     dead_letter:
       located?.stream === "dead-letters" ? deadLetterOf(located) : remaining?.kind === "dead-letter" ? deadLetterOf(remaining) : null,
     installation_status: registered.installation?.status ?? "uninstalled",
+    throttled: throttledOf(facts),
     circuit: facts.circuit.state,
     attempts: [...attempts],
     skipped: (facts.history?.skips ?? []).map(skipOf),
@@ -132,7 +136,8 @@ function endOf({ at, duration_ms: durationMs }: ExplainedAttempt): number {
   return epochMsOf(at) + durationMs;
 }
 
-function retrying(located: LocatedDelivery & { stream: "retries" }, { registered, brokenAction, circuit, now }: DeliveryFacts): State {
+function retrying(located: LocatedDelivery & { stream: "retries" }, facts: DeliveryFacts): State {
+  const { registered, brokenAction, throttle, circuit, now } = facts;
   const { dueAt, delivery } = located;
   const run = delivery.replay === null ? "" : " of a resend or replay";
   const when = dueAt <= now ? "is due now" : `is due at ${toRfc3339(dueAt)}`;
@@ -142,18 +147,34 @@ function retrying(located: LocatedDelivery & { stream: "retries" }, { registered
   if (status === undefined) return state(`${due}; it will go to dead letters then, because the installation was removed`, null);
   const paused = pauseReason(status, brokenAction);
   if (paused !== null) return state(`${due}; it will be parked then, because the installation is ${paused}`, null);
+  if (throttle !== null && throttle.until >= dueAt)
+    return throttledState(throttle, `attempt ${delivery.attemptsMade + 1}${run} follows then`);
   if (circuit.state !== "closed" && circuit.openUntil > dueAt)
     return state(`${due}; it will be parked then, because the app's circuit is open`, null);
   return state(due, dueAt);
 }
 
+function throttledState({ until, responseCode }: Throttle, next: string): State {
+  return {
+    state: "throttled",
+    detail: `throttled until ${toRfc3339(until)}, the receiver answered ${responseCode}; ${next}`,
+    nextAttemptAt: until,
+  };
+}
+
+function throttledOf({ throttle }: DeliveryFacts): ExplainedDelivery["throttled"] {
+  return throttle && { until: toRfc3339(throttle.until), response_code: throttle.responseCode };
+}
+
 function parked(located: LocatedDelivery & { stream: "parked" }, facts: DeliveryFacts): State {
-  const { circuit, probeDueAt, isOldest } = facts;
+  const { throttle, circuit, probeDueAt, isOldest } = facts;
   const since = `parked since ${toRfc3339(sinceOf(located))}`;
   const at = (time: number | null, detail: string): State => ({ state: "parked", detail: `${since}: ${detail}`, nextAttemptAt: time });
   if (facts.registered.installation === undefined)
     return at(null, "the installation was removed; it goes to dead letters when its turn comes");
-  switch (becauseOf(located, facts)) {
+  const because = becauseOf(located, facts);
+  if (because === "throttled" && throttle !== null) return throttledState(throttle, `${since}, and delivered in its turn`);
+  switch (because) {
     case "disabled":
       return at(null, "the installation is disabled; it is delivered when the installation is enabled");
     case "broken":
@@ -176,6 +197,7 @@ function parked(located: LocatedDelivery & { stream: "parked" }, facts: Delivery
         located.dueAt > facts.now ? located.dueAt : null,
         `attempt ${located.delivery.attemptsMade + 1} is due at ${toRfc3339(located.dueAt)}; later deliveries with the same order key wait for it`,
       );
+    case "throttled":
     case "queue":
       return at(null, "it waits for earlier deliveries, or for a free slot of the app's max_in_flight");
   }
@@ -234,9 +256,14 @@ function sinceOf({ delivery: { firstParkedAt }, storedAt }: LocatedDelivery): nu
 }
 
 /** The admission's decision if it were made now. */
-function becauseOf({ ofInstallation }: LocatedDelivery & { stream: "parked" }, { registered, circuit }: DeliveryFacts): ParkedBecause {
+function becauseOf(
+  { ofInstallation, dueAt }: LocatedDelivery & { stream: "parked" },
+  { registered, throttle, circuit }: DeliveryFacts,
+): ParkedBecause {
   const status = registered.installation?.status;
   if (ofInstallation && (status === "disabled" || status === "broken")) return status;
+  // An ordered delivery may have to wait for longer.
+  if (throttle !== null && throttle.until >= (dueAt ?? 0)) return "throttled";
   if (circuit.state !== "closed") return "circuit";
   return isOrdered(registered.app) ? "ordered" : "queue";
 }

@@ -43,7 +43,7 @@ type LocatedParked = LocatedDelivery & { stream: "parked" };
 
 export function createDescribeDelivery(dependencies: DescribeDependencies, options: DescribeOptions): DescribeDelivery {
   const { registry, index, clock } = dependencies;
-  const { circuitOf, oldestParked } = dependencies.sources;
+  const { circuitOf, throttleOf, oldestParked } = dependencies.sources;
   const { maxParkedAgeMs, probeIntervalMs, brokenAction } = options;
 
   const probeDueAt = async ({ status, uuid }: Installation): Promise<number | null> => {
@@ -64,6 +64,7 @@ export function createDescribeDelivery(dependencies: DescribeDependencies, optio
     const ownRows = rows.filter((row) => row.delivery_id === deliveryId);
     return explainState({
       ...{ deliveryId, app, installationUuid, registered, stored, history, located, remaining, circuit },
+      throttle: throttleOf(app),
       attempts: knownAttempts(ownRows, located?.delivery.attempts ?? []),
       probeDueAt: registered.installation === undefined ? null : await probeDueAt(registered.installation),
       isOldest: located?.stream === "parked" && waitsForProbe && (await isOldest(located)),

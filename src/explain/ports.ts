@@ -2,6 +2,7 @@
 import type { ParkedDelivery, ParkedQueue } from "../delivery/ports.ts";
 import type { StoredEvents } from "../jetstream/stored-events.ts";
 import type { CircuitState } from "../model/circuit-state.ts";
+import type { Throttle } from "../model/throttle.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
 import type { DeliveryLookup } from "../storage/delivery-lookup.ts";
@@ -14,6 +15,8 @@ export interface DeliverySources {
   readonly events: StoredEvents;
   readonly streams: FindInStreams;
   circuitOf(app: string): CircuitState;
+  /** Null: the app is not throttled. */
+  throttleOf(app: string): Throttle | null;
   oldestParked(queue: ParkedQueue): Promise<ParkedDelivery | null>;
 }
 

@@ -46,6 +46,8 @@ export type RetryKind = "failure" | "refusal" | "own_fault";
 export type NextStep =
   | { readonly kind: "done" }
   | { readonly kind: "retry"; readonly because: RetryKind }
+  /** It waits with its app, which the receiver has asked to pause, and uses up no schedule. */
+  | { readonly kind: "pause"; readonly pauseMs: number }
   | { readonly kind: "dead-letter"; readonly reason: "gone" | "rejected" | "blocked" };
 
 /** One line per attempt, carried along in stream messages and kept in dead letters. */

@@ -76,6 +76,21 @@ export interface CircuitData {
   readonly dashboard_url: string | null;
 }
 
+export interface ThrottledData {
+  readonly app: string;
+  /** RFC 3339. Nothing of the app is attempted before; a further answer may move it. */
+  readonly until: string;
+  readonly response_code: number;
+  readonly dashboard_url: string | null;
+}
+
+export interface ReleasedData {
+  readonly app: string;
+  /** RFC 3339; when the app was throttled. */
+  readonly throttled_at: string;
+  readonly dashboard_url: string | null;
+}
+
 export interface GivenUpData {
   readonly app: string;
   readonly installation_uuid: string;
@@ -123,6 +138,8 @@ interface DataOf {
   readonly "integration.enabled": StatusChangedData;
   readonly "circuit.opened": CircuitData;
   readonly "circuit.closed": CircuitData;
+  readonly "app.throttled": ThrottledData;
+  readonly "app.released": ReleasedData;
   readonly "delivery.exhausted": GivenUpData;
   readonly "delivery.rejected": GivenUpData;
   readonly "delivery.suppressed": SuppressedData;
@@ -142,6 +159,8 @@ export const STATUS_EVENT_TYPES: readonly StatusEventType[] = [
   "integration.enabled",
   "circuit.opened",
   "circuit.closed",
+  "app.throttled",
+  "app.released",
   "delivery.exhausted",
   "delivery.rejected",
   "delivery.suppressed",
@@ -182,6 +201,14 @@ export function integrationChanged(
 
 export function circuitChanged(facts: StatusEventFacts, change: "opened" | "closed", data: CircuitData): StatusEvent {
   return cloudEvent(facts, `circuit.${change}`, data.app, data);
+}
+
+export function appThrottled(facts: StatusEventFacts, data: ThrottledData): StatusEvent {
+  return cloudEvent(facts, "app.throttled", data.app, data);
+}
+
+export function appReleased(facts: StatusEventFacts, data: ReleasedData): StatusEvent {
+  return cloudEvent(facts, "app.released", data.app, data);
 }
 
 export function deliveryGivenUp(facts: StatusEventFacts, change: "exhausted" | "rejected", data: GivenUpData): StatusEvent {

@@ -41,6 +41,16 @@ export interface AppHealthRecord extends OutboxMembers<StatusEvent> {
   readonly since: string;
 }
 
+/** `throttle.<app>` */
+export interface ThrottleRecord extends OutboxMembers<StatusEvent> {
+  /** Milliseconds since the epoch, as `until`. */
+  readonly since: number;
+  readonly until: number;
+  readonly response_code: number;
+  /** `app.throttled` was published, and `app.released` was not yet. */
+  readonly announced: boolean;
+}
+
 /** `circuit.<app>` */
 export interface CircuitRecord extends OutboxMembers<StatusEvent> {
   readonly state: CircuitStateName;

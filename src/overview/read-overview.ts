@@ -10,6 +10,7 @@ import type { CircuitState } from "../model/circuit-state.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { redactedUrl } from "../model/redaction/redacted-url.ts";
 import type { Volume } from "../model/stats.ts";
+import type { Throttle } from "../model/throttle.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
 import { lastHours, type ReadVolumes } from "./volumes.ts";
 
@@ -41,6 +42,8 @@ export type ReadOverview = () => Promise<Overview>;
 export interface ReadOverviewDependencies {
   readonly index: RegistryIndex;
   readonly circuitOf: (app: string) => CircuitState;
+  /** Null: the app is not throttled. */
+  readonly throttleOf: (app: string) => Throttle | null;
   readonly volumes: ReadVolumes;
   readonly subjectCounts: () => Promise<SubjectCounts>;
   /** NATS is connected. */
@@ -121,7 +124,7 @@ async function readCounts(
   return { at, hours, volumes: foundVolumes, streams, problems };
 }
 
-function compose({ index, circuitOf }: ReadOverviewDependencies, apps: readonly App[], counts: Counts): Overview {
+function compose({ index, circuitOf, throttleOf }: ReadOverviewDependencies, apps: readonly App[], counts: Counts): Overview {
   const { at, hours, volumes, streams, problems } = counts;
   const installations = new Map(apps.map(({ slug }) => [slug, { active: 0, broken: 0, disabled: 0 }]));
   for (const { app, status } of index.installations()) {
@@ -130,6 +133,7 @@ function compose({ index, circuitOf }: ReadOverviewDependencies, apps: readonly 
   }
   const json = apps.map(({ slug, name, status, webhookUrl }) => {
     const circuit = circuitOf(slug);
+    const throttle = throttleOf(slug);
     const volume = volumes?.get(slug);
     return JSON.stringify({
       slug,
@@ -138,6 +142,7 @@ function compose({ index, circuitOf }: ReadOverviewDependencies, apps: readonly 
       webhook_url: redactedUrl(webhookUrl),
       installations: installations.get(slug),
       circuit: { state: circuit.state, open_until: circuit.state === "closed" ? null : toRfc3339(circuit.openUntil) },
+      throttled: throttle && { until: toRfc3339(throttle.until), response_code: throttle.responseCode },
       parked: streams && (streams.parked.get(slug) ?? 0),
       parked_in_app_queue: streams && (streams.parkedInAppQueue.get(slug) ?? 0),
       dead_letters: streams && (streams.deadLetters.get(slug) ?? 0),

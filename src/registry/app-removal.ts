@@ -3,7 +3,7 @@ import { installationKey } from "./record-kinds.ts";
 import type { RegistryDependencies } from "./registry-dependencies.ts";
 
 export interface AppRemoval {
-  /** Removes the app's circuit, health, order lock and detailed logging. */
+  /** Removes the app's circuit, throttle, health, order lock and detailed logging. */
   removeState(slug: string): Promise<void>;
   removeInstallations(slug: string): Promise<void>;
 }
@@ -11,7 +11,7 @@ export interface AppRemoval {
 export function createAppRemoval({ store, index }: Pick<RegistryDependencies, "store" | "index">): AppRemoval {
   return {
     async removeState(slug) {
-      for (const key of [`circuit.${slug}`, `health.${slug}`, `hold.${slug}`, `debug.app.${slug}`]) {
+      for (const key of [`circuit.${slug}`, `throttle.${slug}`, `health.${slug}`, `hold.${slug}`, `debug.app.${slug}`]) {
         if ((await store.readRecord(key)) !== null) await store.deleteRecord(key);
       }
     },

@@ -10,7 +10,7 @@ import { CIRCUIT_STATES } from "../model/circuit-state.ts";
 import type { RecordKind } from "../model/record-kind.ts";
 import { RETRY_ON_CODE } from "../model/retry-on.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
-import type { AppHealthRecord, CircuitRecord, InstallationRecord } from "../model/stored-records.ts";
+import type { AppHealthRecord, CircuitRecord, InstallationRecord, ThrottleRecord } from "../model/stored-records.ts";
 import { toApp, toInstallation } from "./opened-records.ts";
 import { storedProblem } from "./record-problem.ts";
 import { orderBy, RecordInvalid, type StoredApp } from "./records.ts";
@@ -72,6 +72,14 @@ const circuitRecord = z.looseObject({
 
 const appHealthRecord = z.looseObject({ state: z.enum(["failing", "healthy"]), since: time, ...transition });
 
+const throttleRecord = z.looseObject({
+  since: milliseconds,
+  until: milliseconds,
+  response_code: z.int().min(0).max(999),
+  announced: z.boolean(),
+  ...transition,
+});
+
 export const appKey = (slug: string): string => `app.${slug}`;
 export const installationKey = (uuid: string): string => `installation.${uuid}`;
 
@@ -118,6 +126,14 @@ export const APP_HEALTH: RecordKind<AppHealthRecord> = {
   parse(app, value) {
     checkName("health", app, app, APP_SLUG);
     return parseStored<AppHealthRecord>(appHealthRecord, value);
+  },
+};
+
+export const THROTTLES: RecordKind<ThrottleRecord> = {
+  prefix: "throttle.",
+  parse(app, value) {
+    checkName("throttle", app, app, APP_SLUG);
+    return parseStored<ThrottleRecord>(throttleRecord, value);
   },
 };
 

@@ -69,6 +69,19 @@ const circuit = z.object({
   dashboard_url: dashboardUrl,
 });
 
+const throttled = z.object({
+  app,
+  until: time.meta({ description: "Nothing of the app is attempted before. A further answer of the receiver may move it." }),
+  response_code: z.int().meta({ description: "Of the answer that asked for the pause: 429 or 503." }),
+  dashboard_url: dashboardUrl,
+});
+
+const released = z.object({
+  app,
+  throttled_at: time.meta({ description: "When the app was throttled." }),
+  dashboard_url: dashboardUrl,
+});
+
 const givenUp = z.object({
   ...installation,
   delivery_id: z.string().regex(/^dlv_[0-9a-f]{32}$/),
@@ -133,6 +146,13 @@ const SCHEMAS = {
   "integration.enabled": cloudEvent("integration.enabled", ofInstallation, changed, "A person has enabled a disabled integration."),
   "circuit.opened": cloudEvent("circuit.opened", ofApp, circuit, "The app is down; its deliveries wait."),
   "circuit.closed": cloudEvent("circuit.closed", ofApp, circuit, "The app answers again."),
+  "app.throttled": cloudEvent(
+    "app.throttled",
+    ofApp,
+    throttled,
+    "The app's receiver has asked for a pause of more than 10 s; its deliveries wait.",
+  ),
+  "app.released": cloudEvent("app.released", ofApp, released, "The pause is over; what waited is delivered."),
   "delivery.exhausted": cloudEvent("delivery.exhausted", ofDelivery, givenUp, "The delivery is in dead letters after its last attempt."),
   "delivery.rejected": cloudEvent(
     "delivery.rejected",

@@ -17,6 +17,7 @@ export interface MetricSources {
   readonly parkedQueues: () => number;
   readonly streams: () => StreamMetrics;
   readonly circuits: () => Readonly<Record<"open" | "half_open", number>>;
+  readonly throttledApps: () => number;
   readonly integrations: () => Readonly<Record<InstallationStatus, number>>;
   readonly registry: () => { readonly apps: number; readonly installations: number };
   readonly isRegistryCurrent: () => boolean;
@@ -58,6 +59,7 @@ export function readMetrics({ read }: Metrics, sources: MetricSources): void {
   ofStreams("posthorn_events_overdue", ({ isOverdue }) => Number(isOverdue));
   read("posthorn_clock_skew_seconds", () => sources.clockSkewMs() / 1000);
   read("posthorn_circuits", sources.circuits);
+  read("posthorn_throttled_apps", sources.throttledApps);
   read("posthorn_integrations", sources.integrations);
   read("posthorn_registry_apps", () => sources.registry().apps);
   read("posthorn_registry_installations", () => sources.registry().installations);

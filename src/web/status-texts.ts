@@ -18,6 +18,7 @@ interface Facts {
   readonly open_until?: string | null;
   readonly by_code?: Readonly<Record<string, number>>;
   readonly count?: number;
+  readonly response_code?: number;
 }
 
 export function topicOf(type: string): string {
@@ -39,6 +40,10 @@ export function describe({ type, data }: Pick<StatusEventItem, "type" | "data">)
       return { kind: "bad", title: "Circuit opened", detail: circuitDetail(facts.reason) };
     case "circuit.closed":
       return { kind: "ok", title: "Circuit closed", detail: "" };
+    case "app.throttled":
+      return { kind: "warn", title: "App throttled", detail: `answered ${facts.response_code ?? 429} with Retry-After` };
+    case "app.released":
+      return { kind: "ok", title: "App released", detail: "" };
     case "delivery.exhausted":
       return { kind: "warn", title: "Delivery given up", detail: givenUpDetail(facts) };
     case "delivery.rejected":

@@ -74,6 +74,7 @@ describe("the overview", () => {
       webhook_url: receiver.url,
       installations: { active: 0, broken: 0, disabled: 1 },
       circuit: { state: "closed", open_until: null },
+      throttled: null,
       parked: 1,
       parked_in_app_queue: 0,
       dead_letters: 1,

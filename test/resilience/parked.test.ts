@@ -226,7 +226,7 @@ test.each([true, false])(
       const { body } = await posthorn.api("GET", `/v1/deliveries/${deliveryIdOf("e-0", uuid)}`);
       return body.delivery.next_attempt_at === before.due_at && body;
     });
-    expect(delivery).toMatchObject({ detail: expect.stringMatching(/attempt 2 is due at/) });
+    expect(delivery).toMatchObject({ state: "throttled", detail: expect.stringMatching(/^throttled until .*, the receiver answered 503/) });
     expect(receiver.requests.length).toBe(1);
     await posthorn.end();
   },

@@ -99,6 +99,7 @@ export function anAttempt(members: Partial<AttemptRecord> = {}): AttemptRecord {
     outcome,
     receiver: receiverOf(outcome, responseCode),
     responseCode,
+    pauseMs: null,
     error: isDelivered ? null : "answered with status 500",
     errorId: null,
     projectId: null,

@@ -117,7 +117,7 @@ class Status:
 
     async def announce(self, type: str = "integration.disabled", uuid: str = UUID) -> str:
         self.number += 1
-        of = {} if type.startswith("circuit") else {"installation_uuid": uuid}
+        of = {} if type.startswith(("circuit.", "app.")) else {"installation_uuid": uuid}
         event = {"id": f"{self.app}:{self.number}", "type": type, "data": {"app": self.app, **of}}
         subject = ".".join(["app-platform.status", type, self.app, *of.values()])
         await self.connection.jetstream().publish(subject, json.dumps(event).encode())

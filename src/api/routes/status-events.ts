@@ -19,7 +19,7 @@ const topics = z
   .transform((text) => text.split(",") as StatusTopic[])
   .meta({
     description:
-      "integration (broken, recovered, disabled, enabled), circuit (opened, closed), delivery (exhausted, rejected, suppressed), app (failing, healthy); all when absent.",
+      "integration (broken, recovered, disabled, enabled), circuit (opened, closed), delivery (exhausted, rejected, suppressed), app (throttled, released, failing, healthy); all when absent.",
     example: "integration,circuit",
   });
 

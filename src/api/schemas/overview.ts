@@ -15,6 +15,10 @@ const appAtAGlance = z.strictObject({
     state: z.enum(CIRCUIT_STATES),
     open_until: time.nullable().meta({ description: "When the next attempt is due; null while it is closed." }),
   }),
+  throttled: z.strictObject({ until: time, response_code: count }).nullable().meta({
+    description:
+      "The app's receiver has asked for a pause: nothing of the app is attempted before `until`. response_code: of its answer, 429 or 503. Null when the app is not throttled.",
+  }),
   parked: count.nullable().meta({ description: "All parked deliveries: in the app's own queue and in those of its installations." }),
   parked_in_app_queue: count.nullable().meta({
     description:
@@ -33,6 +37,7 @@ const glanceExample = {
   webhook_url: "https://hooks.acme.example/sentry",
   installations: { active: 11, broken: 1, disabled: 0 },
   circuit: { state: "closed", open_until: null },
+  throttled: null,
   parked: 3,
   parked_in_app_queue: 0,
   dead_letters: 0,

@@ -53,6 +53,15 @@ export const DELIVERY_SETTINGS = {
     1,
     100_000,
   ),
+  MAX_THROTTLE: duration(
+    "1h",
+    {
+      group: DELIVERY,
+      about: "Longest time for which a receiver's `Retry-After` (with 429 or 503) keeps its app from being attempted.",
+    },
+    1_000,
+    24 * LONGEST_WAIT_MS,
+  ),
   MAX_PARKED_AGE: duration("7d", {
     group: DELIVERY,
     about: "Deliveries first parked longer ago than this become dead letters.",

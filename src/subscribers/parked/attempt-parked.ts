@@ -6,6 +6,7 @@ import {
   type DeadLetterDisposition,
   type Deferred,
   type Disposition,
+  expiredAfter,
   givenUp,
   type RetryDisposition,
   uninstalled,
@@ -19,7 +20,6 @@ import { requireLease } from "../../delivery/source-lease.ts";
 import type { TracePosition, Tracing } from "../../delivery/tracing-ports.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Delivery } from "../../model/delivery.ts";
-import { expiredAfter } from "./backlog.ts";
 import type { HandOut } from "./poison-limit.ts";
 
 export interface AttemptParkedDependencies {

@@ -3,6 +3,7 @@
  * redelivery, and a queue costs nothing while nobody reads it.
  */
 import type { JetStreamManager, StoredMsg } from "nats";
+import { expiredAfter } from "../../delivery/attempt.ts";
 import type { GiveUp } from "../../delivery/give-up.ts";
 import type { HandledMessage, MessageRef, ParkedQueue, UnhandledMessage } from "../../delivery/ports.ts";
 import type { SkipDelivered } from "../../delivery/skip-delivered.ts";
@@ -136,8 +137,4 @@ function rawOf(message: StoredMsg, stream: string): UnhandledMessage {
 
 function headersOf(header: StoredMsg["header"]): Record<string, string> {
   return Object.fromEntries([...(header ?? [])].map(([name, values]) => [name, values[0] ?? ""]));
-}
-
-export function expiredAfter(ageMs: number): string {
-  return `first parked ${Math.round(ageMs / 1000)} s ago, longer than POSTHORN_MAX_PARKED_AGE`;
 }

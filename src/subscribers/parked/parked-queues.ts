@@ -18,7 +18,7 @@ import type { ParkedShare } from "./parked-share.ts";
 import { createQueueConsumer, type QueueConsumer, type QueueConsumerDependencies } from "./queue-consumer.ts";
 
 /** Why queues are looked at again. */
-export type WakeReason = "parked" | "status" | "app" | "circuit" | "order" | "scan";
+export type WakeReason = "parked" | "status" | "app" | "circuit" | "throttle" | "order" | "scan";
 
 export interface ParkedQueues {
   start(): Promise<void>;

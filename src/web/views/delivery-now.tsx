@@ -15,6 +15,7 @@ const STATES = {
   delivered: { kind: "ok", text: "Delivered" },
   retrying: { kind: "warn", text: "Retrying" },
   parked: { kind: "warn", text: "Parked" },
+  throttled: { kind: "warn", text: "Throttled" },
   dead_letter: { kind: "bad", text: "Dead letter" },
   pending: { kind: "plain", text: "Pending" },
   test_failed: { kind: "bad", text: "Test call failed" },
@@ -24,6 +25,7 @@ const STATES = {
 const PARKED_TEXTS = {
   disabled: "The installation is disabled. It is delivered when the installation is enabled.",
   broken: "The integration is broken. Posthorn probes it with the oldest parked delivery; a success releases the others.",
+  throttled: "The app’s receiver has asked for a pause. Parked deliveries are sent when it is over.",
   circuit: "The app’s circuit is open. Parked deliveries are sent when an attempt succeeds.",
   ordered: "The app is ordered. It waits for earlier deliveries.",
   queue: "It waits for earlier deliveries, or for a free slot of the app’s concurrency limit.",
@@ -97,5 +99,5 @@ function meaningOf({ state, detail, parked, dead_letter }: ExplainedDelivery): C
   if (state === "parked" && parked !== null) return PARKED_TEXTS[parked.because];
   if (state === "dead_letter" && dead_letter !== null)
     return sentence(dead_letter.error ?? REASON_TEXTS.get(dead_letter.reason)?.meaning ?? dead_letter.reason);
-  return state === "pending" || state === "test_failed" || state === "unknown" ? sentence(detail) : null;
+  return state === "throttled" || state === "pending" || state === "test_failed" || state === "unknown" ? sentence(detail) : null;
 }

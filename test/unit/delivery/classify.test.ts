@@ -44,6 +44,35 @@ test.each([
   expect([meaningOf(classified), classified.responseCode, classified.error]).toEqual([wanted, 0, "no"]);
 });
 
+describe("a request for a pause", () => {
+  const PAUSE = "failed, pause, busy";
+
+  test.each<[number, string | undefined, string, number | null]>([
+    [429, "5", PAUSE, 5_000],
+    [503, "5", PAUSE, 5_000],
+    [429, "1.5", PAUSE, 2_000],
+    [429, "-3", PAUSE, 0],
+    [503, "Thu, 01 Jan 1970 00:00:07 GMT", PAUSE, 7_000],
+    [429, undefined, BUSY, null],
+    [429, "soon", BUSY, null],
+    [503, undefined, FAILED, null],
+    [503, "", FAILED, null],
+    [500, "5", FAILED, null],
+    [408, "5", BUSY, null],
+    [200, "5", DELIVERED, null],
+    [404, "5", ENDPOINT_REFUSED, null],
+  ])("is %i with Retry-After %j", (status, value, wanted, pauseMs) => {
+    const headers = value === undefined ? {} : { "retry-after": value };
+    expect([meaning(status, headers), answered(status, headers).pauseMs]).toEqual([wanted, pauseMs]);
+  });
+
+  test("is one whatever the app is retried on, and also with an answer that refuses the delivery for good", () => {
+    expect(meaning(429, { "retry-after": "5" }, ["5xx"])).toBe(PAUSE);
+    const never = { "retry-after": "5", retry: "never" };
+    expect([meaning(429, never), answered(429, never).pauseMs]).toEqual([PAYLOAD_REFUSED, 5_000]);
+  });
+});
+
 describe("retry_on", () => {
   const RETRIED = "rejected, retry after a failure, refusing";
 
@@ -82,8 +111,8 @@ describe("a receiver that says stop", () => {
 
 test("a Retry-After counts for every answer that is retried", () => {
   const retryAfter = (status: number, retryOn: RetryOn | null = null) => answered(status, { "retry-after": "7" }, retryOn).retryAfterMs;
-  expect([200, 400, 404, 410, 429, 503].map((status) => retryAfter(status))).toEqual([null, null, 7_000, null, 7_000, 7_000]);
-  expect([retryAfter(400, ["400"]), retryAfter(503, ["400"])]).toEqual([7_000, null]);
+  expect([200, 400, 404, 410, 408, 500].map((status) => retryAfter(status))).toEqual([null, null, 7_000, null, 7_000, 7_000]);
+  expect([retryAfter(400, ["400"]), retryAfter(500, ["400"])]).toEqual([7_000, null]);
 });
 
 describe("a redirect's error", () => {

@@ -88,7 +88,11 @@ class World {
         random: () => 0.5,
         newRequestId: () => "0".repeat(32),
       },
-      { requestTimeoutMs: 1_000, retryScheduleMs: SCHEDULE_MS, rejectedRetryScheduleMs: SCHEDULE_MS, headerPrefix: "Sentry-Hook" },
+      {
+        ...{ requestTimeoutMs: 1_000, retryScheduleMs: SCHEDULE_MS, headerPrefix: "Sentry-Hook" },
+        rejectedRetryScheduleMs: SCHEDULE_MS,
+        ...{ maxThrottleMs: 3_600_000, maxParkedAgeMs: 7 * 86_400_000 },
+      },
     );
     this.dispatcher = createDispatcher({
       admission: this.admission,

@@ -39,7 +39,7 @@ const explain = (facts: Partial<DeliveryFacts>) =>
       probeDueAt: null,
       isOldest: true,
     },
-    ...{ circuit: { state: "closed" } as const },
+    ...{ circuit: { state: "closed" } as const, throttle: null },
     ...{ maxParkedAgeMs: 7 * 86_400_000, brokenAction: "park" as const, now: NOW },
     ...facts,
   });
@@ -152,6 +152,40 @@ describe("what is parked says since when, why, and what comes next", () => {
     expect(explained).toMatchObject({ state: "parked", next_attempt_at: next, parked: { because, since: at(-10) } });
     expect(explained.detail.startsWith(`parked since ${at(-10)}: `)).toBe(true);
     expect(explained.parked?.expires_at).toBe(at(-10 + 7 * 24 * 60));
+  });
+});
+
+describe("while the app is throttled", () => {
+  const throttle = { since: minutes(-1), until: minutes(4), responseCode: 429 };
+  const detail = new RegExp(`^throttled until ${at(4)}, the receiver answered 429; `);
+  const ordered = { registered: { app: anApp({ orderBy: "app" }), installation: anInstallation() } };
+
+  test.each<[string, Partial<DeliveryFacts>]>([
+    ["what is parked", { located: parked(false) }],
+    ["what is parked with an open circuit", { located: parked(false), circuit: { state: "open", openForMs: 1, openUntil: minutes(2) } }],
+    ["what is parked in an order", { located: parked(false, minutes(3)), ...ordered }],
+    ["a retry that is due before", { located: retry(-1, 3) }],
+    ["the delivery that was answered so", { located: retry(-1, 4) }],
+  ])("%s is throttled until then", (_what, facts) => {
+    const explained = explain({ ...facts, throttle });
+    expect(explained).toMatchObject({
+      ...{ state: "throttled", next_attempt_at: at(4), throttled: { until: at(4), response_code: 429 } },
+      detail: expect.stringMatching(detail),
+    });
+    expect(explained.parked?.because ?? "throttled").toBe("throttled");
+  });
+
+  test.each<[string, Partial<DeliveryFacts>, string]>([
+    ["a retry that is due later", { located: retry(-1, 5) }, "retrying"],
+    ["the head of an order that is due later", { located: parked(false, minutes(5)), ...ordered }, "parked"],
+    [
+      "what waits for its installation",
+      { located: parked(true), registered: { app: anApp(), installation: anInstallation({ status: "disabled" }) } },
+      "parked",
+    ],
+    ["what is delivered", { attempts: [attempt(-4, "delivered")] }, "delivered"],
+  ])("%s is not", (_what, facts, state) => {
+    expect(explain({ ...facts, throttle })).toMatchObject({ state, throttled: { until: at(4) } });
   });
 });
 

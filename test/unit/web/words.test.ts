@@ -17,6 +17,7 @@ const row = (members: Partial<AppRow> = {}): AppRow => ({
   webhook_url: "https://hooks.acme.example",
   installations: { active: 1, broken: 0, disabled: 0 },
   circuit: { state: "closed", open_until: null },
+  throttled: null,
   parked: 0,
   parked_in_app_queue: 0,
   dead_letters: 0,

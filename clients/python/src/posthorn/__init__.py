@@ -14,10 +14,12 @@ from ._status_event import (
     CircuitReason,
     GivenUpData,
     IntegrationData,
+    ReleasedData,
     StatusChangedData,
     StatusEvent,
     StatusEventType,
     SuppressedData,
+    ThrottledData,
 )
 from ._subscription import StatusContext, StatusSubscription, subscribe_status
 from ._webhook import VerifiedWebhook, verify_webhook
@@ -36,12 +38,14 @@ __all__ = [
     "PosthornError",
     "PublishedEvent",
     "Publisher",
+    "ReleasedData",
     "StatusChangedData",
     "StatusContext",
     "StatusEvent",
     "StatusEventType",
     "StatusSubscription",
     "SuppressedData",
+    "ThrottledData",
     "VerifiedWebhook",
     "delivery_id",
     "subscribe_status",

@@ -13,6 +13,8 @@ StatusEventType = Literal[
     "integration.enabled",
     "circuit.opened",
     "circuit.closed",
+    "app.throttled",
+    "app.released",
     "delivery.exhausted",
     "delivery.rejected",
     "delivery.suppressed",
@@ -26,6 +28,8 @@ STATUS_EVENT_TYPES: tuple[StatusEventType, ...] = (
     "integration.enabled",
     "circuit.opened",
     "circuit.closed",
+    "app.throttled",
+    "app.released",
     "delivery.exhausted",
     "delivery.rejected",
     "delivery.suppressed",
@@ -98,6 +102,20 @@ class CircuitData(TypedDict):
     dashboard_url: str | None
 
 
+class ThrottledData(TypedDict):
+    app: str
+    #: RFC 3339; nothing of the app is attempted before.
+    until: str
+    response_code: int
+    dashboard_url: str | None
+
+
+class ReleasedData(TypedDict):
+    app: str
+    throttled_at: str
+    dashboard_url: str | None
+
+
 class GivenUpData(TypedDict):
     app: str
     installation_uuid: str
@@ -148,7 +166,7 @@ class StatusEvent:
     subject: str
     #: RFC 3339.
     time: str
-    #: `BrokenData`, `StatusChangedData`, `CircuitData`, `GivenUpData`, `SuppressedData` or `AppHealthData`, as the type says.
+    #: `BrokenData`, `StatusChangedData`, `CircuitData`, `ThrottledData`, `ReleasedData`, `GivenUpData`, `SuppressedData` or `AppHealthData`, as the type says.
     data: dict[str, Any]
 
     def broken(self) -> BrokenData:
@@ -162,6 +180,14 @@ class StatusEvent:
     def circuit(self) -> CircuitData:
         """The data of a circuit.opened or .closed."""
         return cast(CircuitData, self._data_of("circuit.opened", "circuit.closed"))
+
+    def throttled(self) -> ThrottledData:
+        """The data of an app.throttled."""
+        return cast(ThrottledData, self._data_of("app.throttled"))
+
+    def released(self) -> ReleasedData:
+        """The data of an app.released."""
+        return cast(ReleasedData, self._data_of("app.released"))
 
     def given_up(self) -> GivenUpData:
         """The data of a delivery.exhausted or .rejected."""

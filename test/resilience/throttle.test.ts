@@ -1,0 +1,147 @@
+/** Receivers that ask for a pause, over two replicas. */
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { deliveryIdOf } from "../support/builders.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Bus, connectBus, everywhere, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { answer, type Behaviour, type Receiver, startReceiver } from "../support/receiver.ts";
+import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+
+let redis: Server;
+let nats: Server;
+const stopping: Array<() => Promise<unknown> | unknown> = [];
+
+beforeAll(async () => {
+  [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
+});
+afterAll(async () => {
+  for (const stop of stopping.reverse()) await stop();
+  await Promise.all([nats.stop(), redis.stop()]);
+});
+
+async function aReceiver(behaviour?: Behaviour): Promise<Receiver> {
+  const receiver = await startReceiver(behaviour);
+  stopping.push(receiver.stop);
+  return receiver;
+}
+
+const numbers = ({ requests }: Receiver): number[] => requests.map((request) => Number(request.json().data["n"]));
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
+
+interface Platform {
+  readonly bus: Bus;
+  replicas: readonly Posthorn[];
+  start(): Promise<Posthorn>;
+  publish(app: string, from: number, to: number): Promise<void>;
+  /** The app's own status events so far, oldest first. */
+  changesOf(app: string): Promise<Array<{ id: string; type: string; data: Record<string, unknown> }>>;
+}
+
+async function twoReplicas(settings: Readonly<Record<string, string>> = {}): Promise<Platform> {
+  const prefix = `t-${randomUUID().slice(0, 8)}`;
+  const bus = await connectBus(nats, prefix);
+  stopping.push(bus.close);
+  const platform: Platform = {
+    bus,
+    replicas: [],
+    async start() {
+      const posthorn = await startPosthorn({ nats, redis, prefix, settings });
+      stopping.push(() => posthorn.end("SIGKILL"));
+      return posthorn;
+    },
+    async publish(app, from, to) {
+      for (let n = from; n < to; n++) await bus.publish("issue.created", { id: `${app}-${n}`, organization_id: "42", app, data: { n } });
+    },
+    async changesOf(app) {
+      const { body } = await (platform.replicas[0] as Posthorn).api("GET", `/v1/status-events?app=${app}&topics=app`);
+      return body.items.reverse();
+    },
+  };
+  platform.replicas = await Promise.all([platform.start(), platform.start()]);
+  return platform;
+}
+
+test.each(["app", "none"])("429 with Retry-After keeps the whole app waiting on every replica (order_by: %s)", async (order_by) => {
+  let pausedUntil = 0;
+  let refusals = 0;
+  const early: number[] = [];
+  const receiver = await aReceiver((_request, response) => {
+    if (Date.now() < pausedUntil && refusals > 0) early.push(Date.now() - pausedUntil);
+    if (refusals === 0) {
+      refusals++;
+      pausedUntil = Date.now() + 9_000;
+      response.writeHead(429, { "retry-after": "9" }).end();
+    } else response.writeHead(200).end();
+  });
+  const neighbour = await aReceiver();
+  const { replicas, publish, changesOf } = await twoReplicas();
+  const [replica, other] = replicas as [Posthorn, Posthorn];
+  const { slug, uuid } = await replica.install({ webhook_url: receiver.url, order_by, retry_schedule_s: [] });
+  const beside = await replica.install({ webhook_url: neighbour.url });
+  await publish(slug, 0, 1);
+  await receiver.waitFor(1);
+  await everywhere(replicas, "posthorn_throttled_apps 1");
+  for (const posthorn of [replica, other]) {
+    const { body } = await posthorn.api("GET", "/v1/overview");
+    const row = body.items.find((item: { slug: string }) => item.slug === slug);
+    expect(row.throttled).toEqual({ until: expect.any(String), response_code: 429 });
+  }
+
+  await publish(slug, 1, 40);
+  await publish(beside.slug, 0, 10);
+  await neighbour.waitFor(10);
+  const { delivery } = await eventually(async () => {
+    const { body } = await other.api("GET", `/v1/deliveries/${deliveryIdOf(`${slug}-20`, uuid)}`);
+    return body.delivery?.state === "throttled" && body;
+  });
+  expect(delivery.detail).toMatch(/^throttled until .*, the receiver answered 429; /);
+  expect(delivery).toMatchObject({ throttled: { response_code: 429 }, attempts: [] });
+  expect(receiver.requests.length).toBe(1);
+
+  await eventually(() => {
+    const found = numbers(receiver);
+    if (found.length !== 41 || new Set(found).size !== 40) throw new Error(`received ${found.join()}`);
+    return true;
+  });
+  expect(early).toEqual([]);
+  if (order_by === "app") expect(numbers(receiver)).toEqual([0, ...upTo(40)]);
+  // The answer is an attempt of its own, which uses up none of an empty schedule.
+  const { body } = await replica.api("GET", `/v1/apps/${slug}/webhook-requests`);
+  const rows = body.items.filter(({ event_id }: { event_id: string }) => event_id === `${slug}-0`);
+  expect(rows.map((row: Record<string, unknown>) => [row["attempt"], row["outcome"], row["response_code"]])).toEqual([
+    [2, "delivered", 200],
+    [1, "failed", 429],
+  ]);
+  expect((await replica.api("GET", `/v1/dead-letters?app=${slug}`)).body.items).toEqual([]);
+  // Too short to be announced.
+  expect(await changesOf(slug)).toEqual([]);
+});
+
+test("a throttle of more than 10 s is announced once, outlasts kill -9 of every replica, and loses nothing", async () => {
+  const receiver = await aReceiver(answer(503, "busy", { "retry-after": "10.5" }));
+  const platform = await twoReplicas();
+  const { publish, changesOf, start } = platform;
+  const { slug } = await (platform.replicas[0] as Posthorn).install({ webhook_url: receiver.url });
+  await publish(slug, 0, 1);
+  const [first] = await receiver.waitFor(1);
+  await eventually(async () => (await changesOf(slug)).length === 1);
+  await publish(slug, 1, 20);
+  await Promise.all(platform.replicas.map((replica) => replica.end("SIGKILL")));
+  const inFlight = receiver.requests.length;
+  receiver.behave(answer(200));
+  platform.replicas = await Promise.all([start(), start()]);
+  await everywhere(platform.replicas, "posthorn_throttled_apps 1");
+
+  await eventually(() => new Set(numbers(receiver)).size === 20);
+  expect((receiver.requests[inFlight]?.receivedAt ?? 0) - (first?.receivedAt ?? 0)).toBeGreaterThanOrEqual(11_000);
+  const changes = await eventually(async () => {
+    const found = await changesOf(slug);
+    return found.length > 1 && found;
+  });
+  expect(changes).toEqual([
+    expect.objectContaining({ type: "app.throttled", data: expect.objectContaining({ app: slug, response_code: 503 }) }),
+    expect.objectContaining({ type: "app.released", data: expect.objectContaining({ app: slug }) }),
+  ]);
+  expect(new Set(changes.map(({ id }) => id)).size).toBe(2);
+  await everywhere(platform.replicas, "posthorn_throttled_apps 0");
+});
