@@ -6,6 +6,8 @@ import { createDiscardBacklog } from "../dead-letters/discard.ts";
 import { createOwnDeadLetters } from "../dead-letters/own-dead-letters.ts";
 import { createExplain } from "../explain/explain.ts";
 import { createFindInStreams } from "../explain/find-in-streams.ts";
+import { createReadStoredDeliveries } from "../explain/stored-deliveries.ts";
+import { createListStoredEvents } from "../jetstream/list-stored-events.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import type { createStatusHistory } from "../jetstream/status-history.ts";
 import { createStoredEvents } from "../jetstream/stored-events.ts";
@@ -19,6 +21,7 @@ import { installationKey } from "../registry/record-kinds.ts";
 import { checkPrecondition, installationTag, type Precondition } from "../registry/record-tag.ts";
 import { createHealthQuery } from "../status/integration-health.ts";
 import { createDeliveryLookup } from "../storage/delivery-lookup.ts";
+import { createReadRecentRows } from "../storage/recent-rows.ts";
 import { createRequestLogQuery } from "../storage/request-log-query.ts";
 import { createStatsQuery } from "../storage/stats-query.ts";
 import type { Foundation } from "./foundation.ts";
@@ -61,7 +64,14 @@ export function explainParts(given: ApiGiven) {
     oldestParked: (queue: Parameters<typeof backlog.oldest>[0]) => orUnreachable(backlog.oldest(queue)),
   };
   const explain = createExplain(
-    { registry, index, sources, clock },
+    {
+      ...{ registry, index, sources, clock, queryRequestLog },
+      readRecentRows: createReadRecentRows({
+        ...{ redis, appCreatedAt, apps: index.apps, listSize: config.requestLogSize, problem: redisHealth.problem },
+      }),
+      readStored: createReadStoredDeliveries(nats, manager, names),
+      listStored: createListStoredEvents(nats, manager, names),
+    },
     {
       eventsStream: names.streams.events,
       maxParkedAgeMs: config.maxParkedAge,

@@ -5,6 +5,7 @@ import { completionCommand } from "./completion.ts";
 import { configCommand } from "./config.ts";
 import { deadLetterCommands } from "./dead-letters.ts";
 import { debugCommands } from "./debug.ts";
+import { deliveriesCommand, eventsCommand } from "./deliveries.ts";
 import { explainCommand } from "./explain.ts";
 import { helpCommand } from "./help.ts";
 import { installationCommands } from "./installations.ts";
@@ -24,6 +25,8 @@ export const COMMANDS: readonly Command[] = [
   publishCommand,
   requestsCommand,
   tailCommand,
+  eventsCommand,
+  deliveriesCommand,
   explainCommand,
   ...deadLetterCommands,
   replayCommand,

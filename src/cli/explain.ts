@@ -1,20 +1,9 @@
 /** posthorn explain: what happened to an event or a delivery, and why. */
 import type { EventOfSameId, ExplainedAttempt, ExplainedDelivery, ExplainedEvent } from "../client/api-types.generated.ts";
 import { command, value } from "./command.ts";
-import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
-import { type Column, type Output, oneLine, type Style } from "./output.ts";
+import { milliseconds, outcomeStyle, responseCode, stateStyle, time } from "./format.ts";
+import { type Column, type Output, oneLine } from "./output.ts";
 import { pastTime } from "./values.ts";
-
-const STATE_STYLES: Readonly<Record<ExplainedDelivery["state"], Style>> = {
-  delivered: "green",
-  retrying: "yellow",
-  parked: "yellow",
-  throttled: "yellow",
-  pending: "yellow",
-  dead_letter: "red",
-  test_failed: "red",
-  unknown: "red",
-};
 
 const ATTEMPT_COLUMNS: ReadonlyArray<Column<ExplainedAttempt>> = [
   { title: "  ATTEMPT", cell: ({ attempt }) => `  ${attempt}` },
@@ -42,7 +31,7 @@ function showEvent(output: Output, event: ExplainedEvent): void {
 /** @param traceId of the event, which is not repeated */
 function showDelivery(output: Output, delivery: ExplainedDelivery, traceId: string | null): void {
   output.line("");
-  const head = [output.paint("bold", delivery.app), output.paint(STATE_STYLES[delivery.state], delivery.state), oneLine(delivery.detail)];
+  const head = [output.paint("bold", delivery.app), output.paint(stateStyle(delivery.state), delivery.state), oneLine(delivery.detail)];
   output.line(head.join("  "));
   output.line(
     output.paint("dim", `  ${delivery.delivery_id}  installation ${delivery.installation_uuid} (${delivery.installation_status})`),

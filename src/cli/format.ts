@@ -14,6 +14,12 @@ export function outcomeStyle(outcome: string): Style {
       : "red";
 }
 
+/** The style of a delivery's state. */
+export function stateStyle(state: string): Style {
+  if (state === "delivered") return "green";
+  return state === "dead_letter" || state === "test_failed" || state === "unknown" ? "red" : "yellow";
+}
+
 export function statusStyle(status: string): Style | undefined {
   return status === "broken" ? "red" : status === "disabled" ? "yellow" : status === "active" ? "green" : undefined;
 }

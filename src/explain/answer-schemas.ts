@@ -177,6 +177,32 @@ export const deliveryAnswer = z
   })
   .meta({ id: "DeliveryAnswer", example: { delivery: DELIVERY_EXAMPLE, event: EVENT_EXAMPLE, notes: [] } });
 
+/** States that the list knows; an event that waits has no deliveries yet. */
+export const LISTED_STATES = ["retrying", "parked", "throttled", "delivered", "dead_letter", "test_failed", "unknown"] as const;
+export type ListedState = (typeof LISTED_STATES)[number];
+
+export const listedDelivery = explainedDelivery
+  .omit({ attempts: true, skipped: true, timeline: true })
+  .extend({
+    at: time.meta({ description: "Its newest attempt, or when it was stored to wait, or given up: the order of the list." }),
+    event_id: z.string(),
+    event_type: z.string(),
+    organization_id: z.string().nullable().meta({ description: "Null: the installation was removed, and the log does not say." }),
+    last_attempt: explainedAttempt.nullable().meta({ description: "The last known attempt; null: none is known." }),
+  })
+  .meta({ id: "ListedDelivery", example: listedExample(DELIVERY_EXAMPLE) });
+
+export const listedEvent = explainedEvent
+  .extend({ problem: z.string().nullable().meta({ description: "Why the event can't be read; its other members are null then." }) })
+  .meta({ id: "ListedEvent", example: { ...EVENT_EXAMPLE, problem: null } });
+
+function listedExample({ attempts, skipped: _skipped, timeline: _timeline, ...delivery }: typeof DELIVERY_EXAMPLE): object {
+  return {
+    ...{ at: "2026-01-05T10:11:12.400Z", ...delivery },
+    ...{ event_id: "evt-1", event_type: "issue.created", organization_id: "42", last_attempt: attempts[0] ?? null },
+  };
+}
+
 const explainedAddressees = z.object({
   event: explainedEvent,
   deliveries: z.array(explainedDelivery).meta({
@@ -221,6 +247,8 @@ export type TimelineEntry = z.output<typeof timelineEntry>;
 export type ExplainedAttempt = z.output<typeof explainedAttempt>;
 export type ExplainedDelivery = z.output<typeof explainedDelivery>;
 export type ExplainedEvent = z.output<typeof explainedEvent>;
+export type ListedDelivery = z.output<typeof listedDelivery>;
+export type ListedEvent = z.output<typeof listedEvent>;
 export type DeliveryAnswer = z.output<typeof deliveryAnswer>;
 export type EventOfSameId = z.output<typeof explainedAddressees>;
 export type EventAnswer = z.output<typeof eventAnswer>;

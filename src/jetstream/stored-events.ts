@@ -1,11 +1,10 @@
 /** Finds events in the events stream: by sequence, or by id among the newest. */
-import type { JetStreamManager, MsgHdrs, NatsConnection } from "nats";
+import type { JetStreamManager, NatsConnection } from "nats";
 import type { Clock } from "../model/clock.ts";
 import type { StoredEvent } from "../model/delivery-location.ts";
 import { eventKey } from "../model/event-key.ts";
-import { readEvent } from "../model/event-reader.ts";
-import { unlessNotFound } from "./nats-errors.ts";
 import { orUnreachable } from "./or-unreachable.ts";
+import { headerOf, readStages, readStoredEvent } from "./read-stored-event.ts";
 import { readForwards, type StreamMessage, sequenceAt } from "./read-stream.ts";
 import { messageAt } from "./stored-message.ts";
 import type { Subjects } from "./subjects.ts";
@@ -42,23 +41,9 @@ const MOST_FOUND = 20;
 export function createStoredEvents(connection: NatsConnection, manager: JetStreamManager, names: Subjects, clock: Clock): StoredEvents {
   const stream = names.streams.events;
 
-  const stageOf = async (sequence: number): Promise<StoredEvent["stage"]> => {
-    const info = await unlessNotFound(manager.consumers.info(stream, names.eventsConsumer));
-    if (info === null || sequence > info.delivered.stream_seq) return "waiting";
-    return sequence <= info.ack_floor.stream_seq ? "handled" : "taken";
-  };
-
   const read = async (message: StreamMessage): Promise<StoredEvent> => {
-    const { sequence, storedAt } = message;
-    const result = readEvent({
-      ...(names.parseEvent(message.subject) ?? { resource: "", action: "" }),
-      body: message.data,
-      header: (name) => headerOf(message.headers, name),
-      fallbackId: `${stream}:${sequence}`,
-      storedAt,
-    });
-    const { event, problem } = result.ok ? { event: result.event, problem: null } : { event: null, problem: result.problem };
-    return { stream, sequence, storedAt, event, problem, stage: await stageOf(sequence) };
+    const content = readStoredEvent(message, names);
+    return { ...content, stage: (await readStages(manager, names))(content.sequence) };
   };
 
   const at = async (sequence: number): Promise<StoredEvent | null> => {
@@ -101,10 +86,4 @@ export function createStoredEvents(connection: NatsConnection, manager: JetStrea
 function mayHaveId({ headers, data }: StreamMessage, eventId: string): boolean {
   if (headerOf(headers, "nats-msg-id") === eventId || headerOf(headers, "ce-id") !== undefined) return true;
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength).includes(JSON.stringify(eventId).slice(1, -1));
-}
-
-/** The value of a header by its lower-case name. */
-export function headerOf(headers: MsgHdrs | undefined, name: string): string | undefined {
-  for (const [key, values] of headers ?? []) if (key.toLowerCase() === name) return values[0];
-  return undefined;
 }

@@ -23,6 +23,8 @@ export interface RequestLogFilter {
   readonly installationUuid?: string | null;
   readonly outcome?: Outcome | null;
   readonly responseCode?: number | null;
+  /** Also failed attempts that are older than the list of all attempts. */
+  readonly withOlderErrors?: boolean;
 }
 
 export interface LoggedRequests {
@@ -118,9 +120,10 @@ type KeyOf = (app: string, eventType: string) => string;
  * The list that has every attempt that the filter can mean, as far as it reaches back, and one that knows some of them for longer:
  * failed attempts outlast the delivered ones of a busy app.
  */
-function listsFor({ errorsOnly, outcome = null, eventId, deliveryId, installationUuid, responseCode }: RequestLogFilter): [KeyOf, KeyOf?] {
+function listsFor(filter: RequestLogFilter): [KeyOf, KeyOf?] {
+  const { errorsOnly, outcome = null, eventId, deliveryId, installationUuid, responseCode, withOlderErrors = false } = filter;
   if (errorsOnly || (outcome !== null && outcome !== DELIVERED)) return [keys.errors];
-  const isNarrow = [eventId, deliveryId, installationUuid, responseCode].some((wanted) => wanted != null);
+  const isNarrow = withOlderErrors || [eventId, deliveryId, installationUuid, responseCode].some((wanted) => wanted != null);
   return isNarrow && outcome === null ? [keys.requests, keys.errors] : [keys.requests];
 }
 

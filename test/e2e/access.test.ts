@@ -129,6 +129,8 @@ const ROWS: Readonly<Record<string, Row>> = {
   "GET /v1/overview/live": { access: "read", app: false, path: () => "/v1/overview/live" },
   "GET /v1/status-events": { access: "read", app: false, path: () => "/v1/status-events" },
   "GET /v1/session": { access: "read", app: true, isAnyones: true, path: () => "/v1/session" },
+  "GET /v1/events": { access: "read", app: false, path: ({ slug }) => `/v1/events?organization_id=${slug}` },
+  "GET /v1/deliveries": { access: "read", app: true, path: ({ slug }) => `/v1/deliveries?app=${slug}` },
   "GET /v1/deliveries/:id": { access: "read", app: true, path: ({ delivery }) => `/v1/deliveries/${delivery}` },
   "GET /v1/events/:id": { access: "read", app: true, path: ({ slug }) => `/v1/events/event-${slug}` },
   "GET /v1/installations/:uuid/health": { access: "read", app: false, path: ({ uuid }) => `/v1/installations/${uuid}/health` },

@@ -175,3 +175,220 @@ describe("an event that is explained", () => {
     expect(delivery.timeline.at(-1).at).toBe(delivery.next_attempt_at);
   });
 });
+
+describe("the list of events", () => {
+  const list = async (query: string) => get(`/v1/events?${query}`);
+  const idsOf = (page: { items: Array<{ id: string }> }): string[] => page.items.map(({ id }) => id);
+
+  test("has the events of an organization, a type and a time, newest first, with their data", async () => {
+    const organization = randomUUID();
+    const other = randomUUID();
+    await publish(organization, "list-1", { data: { number: 1 } });
+    await publish(other, "list-other");
+    await publish(organization, "list-2", {}, "comment.created");
+    await publish(organization, "list-3");
+    // The same id is in the list for each of its events.
+    await publish(organization, "list-1", {}, "comment.created");
+    const all = await list(`organization_id=${organization}`);
+    expect(idsOf(all)).toEqual(["list-1", "list-3", "list-2", "list-1"]);
+    expect(all.items.at(-1)).toMatchObject({
+      id: "list-1",
+      type: "issue.created",
+      organization_id: organization,
+      data: { number: 1 },
+      problem: null,
+    });
+    expect([all.next, Date.parse(all.reaches_back_to) <= Date.parse(all.items.at(-1).stored_at)]).toEqual([null, true]);
+    expect(idsOf(await list(`organization_id=${organization}&type=comment.created`))).toEqual(["list-1", "list-2"]);
+    const { stored_at: third } = all.items[1];
+    expect(idsOf(await list(`organization_id=${organization}&start=${third}`))).toContain("list-3");
+    expect(idsOf(await list(`organization_id=${organization}&end=${third}`))).not.toContain("list-3");
+    expect(idsOf(await list(`organization_id=${organization}&end=${third}`))).toContain("list-1");
+  });
+
+  test("is paged by a cursor, and newer events change no page", async () => {
+    const organization = randomUUID();
+    for (let at = 0; at < 5; at++) await publish(organization, `page-${at}`);
+    const found: string[] = [];
+    for (let cursor: string | null = ""; cursor !== null; ) {
+      const page = await list(`organization_id=${organization}&limit=2${cursor === "" ? "" : `&cursor=${cursor}`}`);
+      found.push(...idsOf(page));
+      expect(page.items.length).toBeLessThanOrEqual(2);
+      cursor = page.next;
+      await publish(organization, `newer-${cursor}`);
+    }
+    expect(found).toEqual(["page-4", "page-3", "page-2", "page-1", "page-0"]);
+  });
+
+  test("shows an event that can't be read, and what is wrong with it", async () => {
+    await bus.publish("issue.created", "no JSON");
+    const [newest] = (await list("limit=1")).items;
+    expect(newest).toMatchObject({
+      id: `${newest.stream}:${newest.sequence}`,
+      data: null,
+      organization_id: null,
+      problem: expect.any(String),
+    });
+  });
+
+  test.each([
+    ["start=2026-01-02&end=2026-01-01", "start"],
+    ["limit=1001", "limit"],
+    ["cursor=x", "cursor"],
+    ["organization=42", "organization"],
+    ["type=created", "type"],
+  ])("refuses %s", async (query, path) => {
+    const { status, body } = await posthorn.api("GET", `/v1/events?${query}`);
+    expect([status, body.errors?.[0].path]).toEqual([400, path]);
+  });
+});
+
+describe("the list of deliveries", () => {
+  const list = async (query: string) => get(`/v1/deliveries?${query}`);
+  type Item = { event_id: string; state: string; at: string; [member: string]: any };
+  const eventsOf = (page: { items: Item[] }): string[] => page.items.map(({ event_id: id }) => id);
+  const statesOf = (page: { items: Item[] }): Record<string, string> =>
+    Object.fromEntries(page.items.map(({ event_id: id, state }) => [id, state]));
+
+  /** One delivery of each state that can be made at once. */
+  const oneOfEach = async () => {
+    const organization = randomUUID();
+    const install = (members: object) =>
+      posthorn.install({ organization_id: organization, webhook_url: good.url, events: ["issue"], ...members });
+    const [delivered, retrying, givenUp, parked] = [
+      await install({}),
+      await install({ webhook_url: bad.url, retry_schedule_s: [600] }),
+      await install({ webhook_url: bad.url, retry_schedule_s: [] }),
+      await install({}),
+    ];
+    await posthorn.api("POST", `/v1/installations/${parked.uuid}/disable`);
+    await eventually(async () => (await get(`/v1/installations/${parked.uuid}`)).status === "disabled");
+    const id = randomUUID();
+    await publish(organization, id);
+    await eventually(async () => (await list(`event_id=${id}`)).items.filter(({ state }: Item) => state !== "unknown").length === 4);
+    return { id, delivered, retrying, givenUp, parked };
+  };
+
+  test("has those that wait and those that are done, each once, with the reason and the next due time", async () => {
+    const { id, delivered, retrying, givenUp, parked } = await oneOfEach();
+    const { items } = await list(`event_id=${id}`);
+    const byUuid = Object.fromEntries(items.map((item: Item) => [item["installation_uuid"], item]));
+    expect(byUuid[delivered.uuid]).toMatchObject({ state: "delivered", last_attempt: { outcome: "delivered", response_code: 200 } });
+    expect(byUuid[retrying.uuid]).toMatchObject({
+      ...{ app: retrying.slug, state: "retrying", detail: expect.stringContaining("attempt 2 is due at"), event_type: "issue.created" },
+      ...{ last_attempt: { attempt: 1, outcome: "failed", response_code: 503 } },
+    });
+    expect(Date.parse(byUuid[retrying.uuid].next_attempt_at)).toBeGreaterThan(Date.now() + 400_000);
+    expect(byUuid[parked.uuid]).toMatchObject({
+      state: "parked",
+      parked: { because: "disabled" },
+      next_attempt_at: null,
+      last_attempt: null,
+    });
+    expect(byUuid[givenUp.uuid]).toMatchObject({ state: "dead_letter", dead_letter: { reason: "exhausted" } });
+    expect(items.map(({ at }: Item) => at)).toEqual(
+      items
+        .map(({ at }: Item) => at)
+        .toSorted()
+        .reverse(),
+    );
+
+    // By app the streams are read, and not what Redis noted.
+    for (const [{ slug, uuid }, state] of [
+      ...([
+        [delivered, "delivered"],
+        [retrying, "retrying"],
+        [givenUp, "dead_letter"],
+        [parked, "parked"],
+      ] as const),
+    ]) {
+      expect(statesOf(await list(`app=${slug}`))).toEqual({ [id]: state });
+      expect(statesOf(await list(`installation_uuid=${uuid}&state=${state}`))).toEqual({ [id]: state });
+      expect(eventsOf(await list(`app=${slug}&state=throttled`))).toEqual([]);
+    }
+    expect(eventsOf(await list(`app=${retrying.slug}&outcome=failed&response_code=503`))).toEqual([id]);
+    expect(eventsOf(await list(`app=${retrying.slug}&outcome=rejected`))).toEqual([]);
+    expect(eventsOf(await list(`app=${delivered.slug}&response_code=200`))).toEqual([id]);
+    const { at } = byUuid[retrying.uuid];
+    expect(eventsOf(await list(`app=${retrying.slug}&end=${at}`))).toEqual([]);
+    expect(eventsOf(await list(`app=${retrying.slug}&start=${at}`))).toEqual([id]);
+    // All apps: this one's deliveries are the newest.
+    const newest = await list("limit=4");
+    expect(new Set(eventsOf(newest))).toEqual(new Set([id]));
+    expect(newest.next).not.toBeNull();
+    expect(eventsOf(await list("state=parked,retrying&limit=2"))).toEqual([id, id]);
+  });
+
+  test("pages through what waits and what is done without losing or repeating any", async () => {
+    const { slug, uuid, organization } = await installed({ webhook_url: good.url });
+    for (let at = 0; at < 4; at++) await publish(organization, `done-${at}`);
+    await eventually(async () => (await list(`app=${slug}&state=delivered`)).items.length === 4);
+    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    await eventually(async () => (await get(`/v1/installations/${uuid}`)).status === "disabled");
+    for (let at = 0; at < 5; at++) await publish(organization, `waits-${at}`);
+    await eventually(async () => (await list(`app=${slug}&state=parked`)).items.length === 5);
+    const found: Item[] = [];
+    for (let cursor: string | null = ""; cursor !== null; ) {
+      const page = await list(`app=${slug}&limit=2${cursor === "" ? "" : `&cursor=${cursor}`}`);
+      found.push(...page.items);
+      cursor = page.next;
+    }
+    const waits = Array.from({ length: 5 }, (_, at) => `waits-${at}`);
+    const done = Array.from({ length: 4 }, (_, at) => `done-${at}`);
+    // Those of one millisecond are ordered by their ids.
+    expect(
+      found
+        .slice(0, 5)
+        .map(({ event_id: id }) => id)
+        .toSorted(),
+    ).toEqual(waits);
+    expect(
+      found
+        .slice(5)
+        .map(({ event_id: id }) => id)
+        .toSorted(),
+    ).toEqual(done);
+    expect(found.map(({ at }) => at)).toEqual(
+      found
+        .map(({ at }) => at)
+        .toSorted()
+        .reverse(),
+    );
+  });
+
+  test("says that a delivery that was resent is delivered, at its newest attempt and once", async () => {
+    const { slug, uuid, organization } = await installed({ webhook_url: bad.url, retry_schedule_s: [] });
+    await publish(organization, "again");
+    await eventually(async () => (await list(`app=${slug}&state=dead_letter`)).items.length === 1);
+    await posthorn.api("PATCH", `/v1/apps/${slug}`, { webhook_url: good.url });
+    await posthorn.api("POST", `/v1/deliveries/${deliveryIdOf("again", uuid)}/resend`);
+    await eventually(async () => (await list(`app=${slug}&state=delivered`)).items.length === 1);
+    expect(statesOf(await list(`app=${slug}`))).toEqual({ again: "delivered" });
+    expect((await list(`app=${slug}`)).items).toHaveLength(1);
+  });
+
+  test("knows deliveries of a removed app, and no app that never was", async () => {
+    const { slug, organization } = await installed({ webhook_url: bad.url, retry_schedule_s: [] });
+    await publish(organization, "removed");
+    await eventually(async () => (await list(`app=${slug}`)).items.length === 1);
+    await posthorn.api("DELETE", `/v1/apps/${slug}`);
+    await eventually(async () => (await posthorn.api("GET", `/v1/apps/${slug}`)).status === 404);
+    expect(statesOf(await list(`app=${slug}`))).toEqual({ removed: "dead_letter" });
+    expect((await posthorn.api("GET", "/v1/deliveries?app=unheard-of")).status).toBe(404);
+  });
+
+  test.each([
+    ["start=2026-01-02&end=2026-01-01", "start"],
+    ["limit=0", "limit"],
+    ["limit=1001", "limit"],
+    ["cursor=-", "cursor"],
+    ["state=waiting", "state"],
+    ["outcome=ok", "outcome"],
+    ["response_code=1e2", "response_code"],
+    ["installation_uuid=1", "installation_uuid"],
+    ["status=parked", "status"],
+  ])("refuses %s", async (query, path) => {
+    const { status, body } = await posthorn.api("GET", `/v1/deliveries?${query}`);
+    expect([status, body.errors?.[0].path]).toEqual([400, path]);
+  });
+});

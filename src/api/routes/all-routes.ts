@@ -14,6 +14,7 @@ import { type DeadLetterReplayRoutesDependencies, deadLetterReplayRoutes } from 
 import { type DeadLetterRoutesDependencies, deadLetterRoutes } from "./dead-letters.ts";
 import { type DebugLogRoutesDependencies, debugLogRoutes } from "./debug-log.ts";
 import { deliveryRoutes } from "./deliveries.ts";
+import { eventListRoutes } from "./event-lists.ts";
 import { eventRoutes } from "./events.ts";
 import { type InstallationStatusRoutesDependencies, installationStatusRoutes } from "./installation-status.ts";
 import { type InstallationRoutesDependencies, installationRoutes } from "./installations.ts";
@@ -53,6 +54,7 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
     ...installationRoutes(dependencies),
     ...installationStatusRoutes(dependencies),
     ...eventRoutes(dependencies.publish, dependencies.eventLimits),
+    ...eventListRoutes(dependencies),
     ...requestLogRoutes(dependencies),
     ...deliveryRoutes(dependencies),
     ...statsRoutes(dependencies),

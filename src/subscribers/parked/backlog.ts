@@ -8,7 +8,7 @@ import type { GiveUp } from "../../delivery/give-up.ts";
 import type { HandledMessage, MessageRef, ParkedQueue, UnhandledMessage } from "../../delivery/ports.ts";
 import type { SkipDelivered } from "../../delivery/skip-delivered.ts";
 import { isDeletedAlready } from "../../jetstream/nats-errors.ts";
-import { headerOf } from "../../jetstream/stored-events.ts";
+import { headerOf } from "../../jetstream/read-stored-event.ts";
 import { messageAt, nextMessage } from "../../jetstream/stored-message.ts";
 import { countBySubject } from "../../jetstream/subject-counts.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
