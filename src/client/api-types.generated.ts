@@ -246,6 +246,16 @@ export interface DeliveryAnswer {
   readonly notes: ReadonlyArray<string>;
 }
 
+export interface DeliveryPage {
+  readonly items: ReadonlyArray<ListedDelivery>;
+  /** The `cursor` of the following page. Null: this is the last page. */
+  readonly next: string | null;
+  /** Deliveries that are done and were attempted before this time may be missing: the request log keeps the last attempts of each event type. Null: nothing has been forgotten. */
+  readonly reaches_back_to: string | null;
+  /** Limits of this answer, and why. */
+  readonly notes: ReadonlyArray<string>;
+}
+
 export interface Discarded {
   readonly discarded: number;
   /** Deliveries that were still in flight after 15 s and are completed normally. Absent when there were none. */
@@ -317,6 +327,14 @@ export interface EventOfSameId {
     readonly because: "not_subscribed" | "other_project" | "other_app" | "other_installation" | "no_app" | "not_installed" | "installed_later" | "changed_later";
     readonly detail: string;
   }>;
+}
+
+export interface EventPage {
+  readonly items: ReadonlyArray<ListedEvent>;
+  /** The `cursor` of the following page. Null: this is the last page. */
+  readonly next: string | null;
+  /** When the oldest event in the stream was stored; earlier ones are gone. Null: nothing has been forgotten. */
+  readonly reaches_back_to: string | null;
 }
 
 /** What became of one event of a batch. */
@@ -591,6 +609,91 @@ export interface InvalidRecords {
   }>;
   /** The `cursor` of the following page. Null: this is the last page. */
   readonly next: string | null;
+}
+
+export interface ListedDelivery {
+  /** The webhook-id header. */
+  readonly delivery_id: string;
+  readonly app: string;
+  readonly installation_uuid: string;
+  readonly state: "delivered" | "retrying" | "parked" | "throttled" | "dead_letter" | "pending" | "test_failed" | "unknown";
+  /** The state in a sentence: the reason, and what happens next. */
+  readonly detail: string;
+  readonly delivered_at: string | null;
+  /** Earliest time of the next attempt; null: none is scheduled. */
+  readonly next_attempt_at: string | null;
+  readonly retry: {
+    readonly sequence: number;
+    readonly tier_s: number;
+    /** RFC 3339, UTC. */
+    readonly due_at: string;
+    /** RFC 3339, UTC. */
+    readonly stored_at: string;
+  } | null;
+  readonly parked: {
+    readonly sequence: number;
+    /** The subject of the parked stream. */
+    readonly queue: string;
+    /** RFC 3339, UTC. */
+    readonly since: string;
+    readonly because: "disabled" | "broken" | "throttled" | "circuit" | "ordered" | "queue";
+    /** When it goes to dead letters. */
+    readonly expires_at: string;
+  } | null;
+  readonly dead_letter: {
+    readonly sequence: number;
+    readonly reason: string;
+    readonly error: string | null;
+    /** RFC 3339, UTC. */
+    readonly at: string;
+  } | null;
+  /** The current status. */
+  readonly installation_status: "active" | "broken" | "disabled" | "uninstalled";
+  /** The app's receiver has asked for a pause until then, with this answer; null: it has not, or that is over. */
+  readonly throttled: {
+    /** RFC 3339, UTC. */
+    readonly until: string;
+    readonly response_code: number;
+  } | null;
+  /** The app's current circuit state. */
+  readonly circuit: "closed" | "open" | "half_open";
+  readonly trace_id: string | null;
+  /** Its newest attempt, or when it was stored to wait, or given up: the order of the list. */
+  readonly at: string;
+  readonly event_id: string;
+  readonly event_type: string;
+  /** Null: the installation was removed, and the log does not say. */
+  readonly organization_id: string | null;
+  /** The last known attempt; null: none is known. */
+  readonly last_attempt: ExplainedAttempt | null;
+}
+
+export interface ListedEvent {
+  readonly id: string;
+  /** Source of a CloudEvent; null for a plain event. */
+  readonly source: string | null;
+  /** Null, like the members below, when the event is no longer stored anywhere. */
+  readonly type: string | null;
+  readonly organization_id: string | null;
+  readonly project_id: string | null;
+  /** The app it is addressed to; null: any. */
+  readonly app: string | null;
+  /** The installation it is addressed to; null: any. */
+  readonly installation_uuid: string | null;
+  readonly occurred_at: string | null;
+  readonly stored_at: string | null;
+  readonly stream: string | null;
+  /** Null: it is not in the events stream, or no longer. */
+  readonly sequence: number | null;
+  /** waiting: not taken from the stream yet; taken: in progress; handled: acknowledged. */
+  readonly stage: "waiting" | "taken" | "handled" | null;
+  readonly trace_id: string | null;
+  /** As published. Null, like actor: the event is no longer stored anywhere. */
+  readonly data: Readonly<Record<string, unknown>> | null;
+  /** Null: the event names none. */
+  readonly actor: Readonly<Record<string, unknown>> | null;
+  /** Why the event can't be read; its other members are null then. */
+  readonly problem: string | null;
 }
 
 /** The only answer that contains an app's secrets. */
@@ -890,6 +993,10 @@ export interface Calls {
   "POST /v1/installations/{uuid}/discard": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: undefined; readonly answer: Discarded };
   /** Publishes one event, plain or as a structured CloudEvent (application/cloudevents+json), or up to 1,000 as {"events": […]}, a JSON array or a CloudEvents batch (application/cloudevents-batch+json). */
   "POST /v1/events": { readonly path: undefined; readonly query: undefined; readonly body: EventBody | EventBatch | CloudEventBody | ReadonlyArray<CloudEventBody>; readonly answer: StoredEvent | EventBatchResult };
+  /** Lists the events of the events stream with their data, newest first. A call looks at a bounded part of what is stored: a page may be short, or empty, and still have a next one. */
+  "GET /v1/events": { readonly path: undefined; readonly query: { readonly organization_id?: string | undefined; readonly type?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: EventPage };
+  /** Lists deliveries, newest first: those that wait, with the reason and the next due time, dead letters, and those that the request log knows. A call looks at a bounded part of what is stored: a page may be short, or empty, and still have a next one. */
+  "GET /v1/deliveries": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly installation_uuid?: string | undefined; readonly event_id?: string | undefined; readonly state?: string | undefined; readonly outcome?: "delivered" | "gone" | "failed" | "rejected" | "timed_out" | "unreachable" | "sender_failed" | "blocked" | undefined; readonly response_code?: number | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: DeliveryPage };
   /** Lists the last attempts of an app, newest first. */
   "GET /v1/apps/{slug}/webhook-requests": { readonly path: { readonly slug: string }; readonly query: { readonly event_type?: string | undefined; readonly errors_only?: boolean | undefined; readonly organization_id?: string | undefined; readonly installation_uuid?: string | undefined; readonly event_id?: string | undefined; readonly delivery_id?: string | undefined; readonly outcome?: "delivered" | "gone" | "failed" | "rejected" | "timed_out" | "unreachable" | "sender_failed" | "blocked" | undefined; readonly response_code?: number | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: WebhookRequestPage };
   /** Sends a test event to the app now and answers with the result. The attempt is logged, but neither counted nor retried. */
