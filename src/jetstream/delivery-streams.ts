@@ -3,8 +3,8 @@
  * publish's part; here is what it contains.
  *
  * STREAM-1  The message id is `<delivery id>:<source stream>:<source sequence>:<when the event was stored>`. Storing the same source
- *           twice stores it once, while storing the delivery again from another source is never taken for a duplicate. The time tells a
- *           message from one that had its sequence before the stream was deleted and recreated. In the parked stream the fencing token
+ *           twice stores it once, while storing the delivery again from another source is never taken for a duplicate. The time
+ *           distinguishes a message from one that had its sequence before the stream was deleted and recreated. In the parked stream the fencing token
  *           of the source's owner follows: what a later owner stores is not a duplicate of a message that has no effect for it. A run of
  *           a delivery has at most one dead letter.
  * STREAM-2  A delivery that is too large for its stream is rejected (PUBLISH-2). Its source is delivered again until it counts as poison,

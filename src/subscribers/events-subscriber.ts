@@ -2,12 +2,12 @@
  * The events stream: reads each event, finds the installations that want it, and delivers it to each of them straight from
  * the message. The message is acknowledged when every delivery is done or stored.
  *
- * V1  What was stored before this replica began, or lost its connection, may have been delivered, whatever its redelivery
- *     count says: a server that was killed forgets acks, and a consumer made anew starts from a saved floor.
- * V2  An event for very many is stored in parts first (model/fan-out-batch.ts), so that it is never held as a whole.
- * V3  What is under way is bounded by deliveries, too: while there are too many, an event that adds many waits for its turn,
- *     as it came. Those for few go on.
- * V4  What is for an ordered app is left to the one who keeps the order.
+ * EVENTS-1  Events that were stored before this replica began, or lost its connection, may have been delivered, whatever their
+ *           redelivery count says: a server that was killed forgets acks, and a recreated consumer starts from a saved floor.
+ * EVENTS-2  An event for very many installations is stored in batches first (model/fan-out-batch.ts), and never held as a whole.
+ * EVENTS-3  In-flight work is also capped by deliveries. Over the cap, an event with many targets waits for its turn, as it came, while
+ *           those with few proceed.
+ * EVENTS-4  Deliveries of ordered apps are left to the owner of the queues.
  */
 import type { DeliverEvent } from "../delivery/deliver-event.ts";
 import type { GiveUp } from "../delivery/give-up.ts";
@@ -28,7 +28,7 @@ import type { ReadEvent } from "../model/event-reader.ts";
 export interface EventsSubscriber {
   /** @throws AppError STREAM_MISMATCH */
   start(): Promise<void>;
-  /** Stops pulling; events in hand go on, those that wait for their turn, too. */
+  /** Stops pulling; events in hand continue, and so do those that wait for their turn. */
   stop(): Promise<void>;
   /** Looks again whether it may pull. */
   wake(): void;
@@ -63,9 +63,9 @@ export interface EventsSubscriberOptions {
 
 /** An event for more installations than this is stored in parts. */
 const MAX_DIRECT_TARGETS = 500;
-/** Deliveries under way for each event that may be held (V3); one that waits to be stored takes about 5 KB. */
+/** Deliveries under way for each event that may be held (EVENTS-3); one that waits to be stored takes about 5 KB. */
 const DELIVERIES_PER_HELD = 32;
-/** For how many an event may be that does not wait. */
+/** An event with more targets waits for its turn. */
 const FEW_TARGETS = 16;
 
 export function createEventsSubscriber(dependencies: EventsSubscriberDependencies, options: EventsSubscriberOptions): EventsSubscriber {
@@ -74,11 +74,11 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
   const maxUnderWay = options.maxHeld * DELIVERIES_PER_HELD;
   /** Deliveries; an event that is stored in parts counts as the largest that is not. */
   let underWay = 0;
-  /** V3. */
+  /** EVENTS-3. */
   const postponed: ConsumedMessage[] = [];
   /** Postponed events whose turn has come. */
   const turns = new WeakSet<ConsumedMessage>();
-  /** V1. */
+  /** EVENTS-1. */
   let suspectUpTo = 0;
 
   const ensure = async (): Promise<void> => {
@@ -157,7 +157,7 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
   };
 }
 
-/** An event that came without a trace starts one here, which its retries go on with. */
+/** An event that came without a trace starts one here, which its retries continue. */
 function inTrace(event: Event, { traceparent, tracestate }: TracePosition): Event {
   return event.traceparent === null ? { ...event, traceparent, tracestate } : event;
 }

@@ -1,7 +1,7 @@
 /**
- * Deals out the parts of large fan-outs (model/fan-out-batch.ts) that rest in the retries stream. A replica takes the next
- * part when of those it holds no delivery waits, for a place or to be stored, so that one slow receiver does not hold up
- * the rest, and a crash leaves little undone.
+ * Delivers the batches of large fan-outs (model/fan-out-batch.ts), which wait in the retries stream. A replica takes the next batch when
+ * no delivery of those that it holds waits for a place, or to be stored. So one slow receiver does not hold up the rest, and a crash
+ * leaves little undone.
  */
 import type { DeliverEvent } from "../delivery/deliver-event.ts";
 import type { GiveUp } from "../delivery/give-up.ts";
@@ -17,7 +17,7 @@ import { decodeBatch, type FanOutBatch } from "../model/fan-out-batch.ts";
 
 export interface FanOutSubscriber {
   start(): Promise<void>;
-  /** Stops pulling; parts in hand go on. */
+  /** Stops pulling; parts in hand continue. */
   stop(): Promise<void>;
   held(): number;
 }

@@ -21,7 +21,7 @@ import type { TraceHeaders } from "../model/trace-context.ts";
 
 export interface RetriesSubscriber {
   start(): Promise<void>;
-  /** Stops pulling and gives back what is not due yet; attempts in flight go on. */
+  /** Stops pulling and gives back what is not due yet; attempts in flight continue. */
   stop(): Promise<void>;
   held(): number;
 }

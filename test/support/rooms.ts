@@ -26,7 +26,7 @@ const HOLDING: readonly Room[] = [
     "src/registry",
     "src/storage",
   ],
-  "src/telemetry",
+  ...["src/jetstream", "src/subscribers", "src/telemetry"],
 ] as const;
 
 export const CHECKED_ROOMS: readonly Room[] = process.env["ALL_ROOMS"] === "1" ? ROOMS : HOLDING;

@@ -75,7 +75,10 @@ interface Exception {
   readonly reason: string;
 }
 
-const EXCEPTIONS: readonly Exception[] = [{ where: "src/web/", found: /^figures?$/i, reason: "the page's key figures, a word of design" }];
+const EXCEPTIONS: readonly Exception[] = [
+  { where: "src/web/", found: /^figures?$/i, reason: "the page's key figures, a word of design" },
+  { where: "src/jetstream/subjects.ts", found: /^rung$/, reason: "the durable consumers of existing installations have this name" },
+];
 
 interface Refused {
   readonly word: string;

@@ -1,14 +1,14 @@
 /** One run of an ordered delivery: its attempt, and what follows from it. Each run ends with `later` or `leave` of the index. */
 import type { DeadLetterDisposition, RetryDisposition } from "../../delivery/attempt.ts";
 import type { Dispatcher } from "../../delivery/dispatcher.ts";
-import type { DeliveryObserver, HandledMessage, MessageRef, ParkedQueue, RegistryView } from "../../delivery/ports.ts";
-import type { DeliveryStreamWriter } from "../../jetstream/delivery-streams.ts";
+import type { HandledMessage, ParkedQueue, RegistryView } from "../../delivery/ports.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Delivery } from "../../model/delivery.ts";
 import type { Logger } from "../../model/logger.ts";
 import type { AttemptParked, ParkElsewhere } from "../parked/attempt-parked.ts";
 import type { Backlog } from "../parked/backlog.ts";
 import type { HandOut, PoisonLimit } from "../parked/poison-limit.ts";
+import type { EntryStore } from "./entry-store.ts";
 import { type Entry, NEVER } from "./order-entry.ts";
 import type { OrderIndex } from "./order-index.ts";
 import type { StoredQueues } from "./stored-queues.ts";
@@ -19,56 +19,32 @@ export interface EntryRunDependencies {
   readonly queues: StoredQueues;
   readonly backlog: Pick<Backlog, "at">;
   readonly attemptParked: AttemptParked;
-  readonly dispatcher: Pick<Dispatcher, "apply" | "park">;
-  readonly streams: Pick<DeliveryStreamWriter, "park">;
+  readonly entryStore: EntryStore;
+  readonly dispatcher: Pick<Dispatcher, "park">;
   readonly poisonLimit: Pick<PoisonLimit, "handOut">;
-  readonly observer: Pick<DeliveryObserver, "stored">;
   readonly registry: Pick<RegistryView, "app">;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly isFlowing: (queue: ParkedQueue) => boolean;
-  readonly isOwner: () => boolean;
   /** It is the owner, and has not been stopped. */
   readonly isActive: () => boolean;
-  /** The fencing token of what the owner stores (parked/fence.ts). */
-  readonly fence: number;
-  /** The name of the stream of parked deliveries. */
-  readonly stream: string;
   /** The circuit is open. */
   readonly onCircuitOpen: () => void;
 }
 
 export interface EntryRun {
   run(entry: Entry): Promise<void>;
-  /** Stores the entry in the place where it waits for its turn. */
-  store(entry: Entry, delivery: Delivery, dueAt: number | null): Promise<void>;
-  /** @returns the sequence of the dead letter; null: there is none */
-  apply(entry: Entry, disposition: RetryDisposition | DeadLetterDisposition): Promise<number | null>;
 }
 
 const SOON_MS = 50;
 
 export function createEntryRun(dependencies: EntryRunDependencies): EntryRun {
-  const { app, index, queues, backlog, attemptParked, dispatcher, streams, poisonLimit, observer, registry, clock, logger } = dependencies;
-  const { isFlowing, isOwner, isActive, fence, stream, onCircuitOpen } = dependencies;
+  const { app, index, queues, backlog, entryStore, attemptParked, dispatcher, poisonLimit, registry, clock, logger } = dependencies;
+  const { isFlowing, isActive, onCircuitOpen } = dependencies;
   const own: ParkedQueue = { app, installationUuid: null };
   const share = `ordered:${app}`;
 
   const laterSoon = (entry: Entry): void => index.later(entry, clock.now() + SOON_MS);
-  const sourceOf = ({ event, sequences }: Entry): MessageRef =>
-    event === null
-      ? { stream, sequence: sequences.at(-1) ?? 0, isOurs: isOwner, fence }
-      : { stream: event.message.stream, sequence: event.message.sequence, isOurs: () => isOwner() && event.message.isOurs(), fence };
-
-  const store = async (entry: Entry, delivery: Delivery, dueAt: number | null, blockedBy?: number): Promise<void> => {
-    const { sequence } = await streams.park(delivery, own, dueAt, sourceOf(entry), delivery.event, blockedBy);
-    observer.stored("parked", delivery, "ordered");
-    const parkedAt = delivery.firstParkedAt ?? clock.now();
-    index.stored(entry, { ...delivery, stores: delivery.stores + 1, firstParkedAt: parkedAt }, sequence);
-  };
-
-  const apply: EntryRun["apply"] = (entry, disposition) => dispatcher.apply(disposition, sourceOf(entry), disposition.delivery.event);
-
   /** Reads a delivery that is not in memory. @returns null when its message is gone */
   const load = async (entry: Entry): Promise<Delivery | null> => {
     while (entry.delivery === null) {
@@ -82,25 +58,25 @@ export function createEntryRun(dependencies: EntryRunDependencies): EntryRun {
   };
 
   const move = async (entry: Entry, delivery: Delivery, { queue, why }: ParkElsewhere): Promise<void> => {
-    const park = (): Promise<void> => dispatcher.park(delivery, queue, why, sourceOf(entry), delivery.event);
+    const park = (): Promise<void> => dispatcher.park(delivery, queue, why, entryStore.sourceOf(entry), delivery.event);
     if (await queues.move(delivery.installationUuid, park)) index.leave(entry);
     else laterSoon(entry);
   };
 
   const retry = async (entry: Entry, disposition: RetryDisposition): Promise<void> => {
     if (index.orderBy() === "none") {
-      await apply(entry, disposition);
+      await entryStore.apply(entry, disposition);
       return index.leave(entry);
     }
-    await store(entry, disposition.delivery, disposition.delay.dueAt);
+    await entryStore.store(entry, disposition.delivery, disposition.delay.dueAt);
     index.later(entry, disposition.delay.dueAt);
   };
 
   const giveUp = async (entry: Entry, disposition: DeadLetterDisposition): Promise<void> => {
-    const deadLetter = await apply(entry, disposition);
+    const deadLetter = await entryStore.apply(entry, disposition);
     const mayStop = disposition.reason !== "uninstalled" && index.orderBy() !== "none" && deadLetter !== null;
     if (!mayStop || registry.app(app)?.onExhausted !== "stop") return index.leave(entry);
-    await store(entry, { ...disposition.delivery, stores: disposition.delivery.stores + 1 }, null, deadLetter);
+    await entryStore.store(entry, { ...disposition.delivery, stores: disposition.delivery.stores + 1 }, null, deadLetter);
     const stopped = { app, delivery_id: disposition.delivery.id, dead_letter: deadLetter };
     logger.warn(stopped, "a key stops until its dead letter is replayed or deleted");
     entry.blockedBy = deadLetter;
@@ -112,7 +88,7 @@ export function createEntryRun(dependencies: EntryRunDependencies): EntryRun {
     const end = await attemptParked(
       {
         delivery,
-        source: sourceOf(entry),
+        source: entryStore.sourceOf(entry),
         message: event?.message ?? message ?? unnamed(entry),
         stream: event === null ? "parked" : "events",
       },
@@ -147,15 +123,13 @@ export function createEntryRun(dependencies: EntryRunDependencies): EntryRun {
         const delay = { dueAt: entry.retryAt, delayMs: entry.retryAt - clock.now(), notBefore: true };
         return retry(entry, { kind: "retry", delivery, record: null, delay });
       }
-      const handOut = poisonLimit.handOut({ ...sourceOf(entry), installationUuid });
+      const handOut = poisonLimit.handOut({ ...entryStore.sourceOf(entry), installationUuid });
       try {
         await attempt(entry, delivery, handOut);
       } finally {
         handOut?.end();
       }
     },
-    store,
-    apply,
   };
 }
 

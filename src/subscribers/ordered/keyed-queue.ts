@@ -1,7 +1,7 @@
 /**
  * Deliveries of one app in their order, by key: which one may start next. Pure.
  *
- * ORDER-1  Of one key one delivery has started and not ended at any time, and it is the oldest that there is.
+ * ORDER-1  At any time, one delivery of a key at most has started and not ended, and it is the oldest that there is.
  * ORDER-2  A key whose head waits (for its retry, say) holds up no other key.
  */
 export interface KeyedItem {
@@ -43,51 +43,19 @@ const MOST_GAPS = 256;
 
 export function createKeyedQueue<T extends KeyedItem>(): KeyedQueue<T> {
   const keys = new Map<string, Key<T>>();
-  /** Keys whose head may start, in turn. */
-  const ready = new Set<Key<T>>();
-  /** Keys whose head waits until it is due. */
-  const later = new Set<Key<T>>();
-  /** No head is due before; milliseconds since the epoch. */
-  let earliest = Number.POSITIVE_INFINITY;
+  const heads = createHeads<T>();
   let size = 0;
 
-  const queue = (key: Key<T>): void => {
-    const head = key.started === null ? key.items[key.first] : undefined;
-    const isReady = head?.dueAt === 0;
-    // One that was ready keeps its turn.
-    if (isReady) ready.add(key);
-    else ready.delete(key);
-    later.delete(key);
-    if (head === undefined || isReady) return;
-    later.add(key);
-    earliest = Math.min(earliest, head.dueAt);
+  const startedKeyOf = (item: T): Key<T> | undefined => {
+    const key = keys.get(item.key);
+    return key?.started === item ? key : undefined;
   };
 
   const drop = (key: Key<T>, item: T): void => {
-    const at = key.items.indexOf(item, key.first);
-    if (at === -1) return;
-    if (at === key.first) key.first++;
-    else key.items.splice(at, 1);
+    if (!removeFrom(key, item)) return;
     size--;
-    if (key.first === key.items.length) keys.delete(item.key);
-    else if (key.first > MOST_GAPS) {
-      key.items.splice(0, key.first);
-      key.first = 0;
-    }
-    queue(key);
-  };
-
-  const promoteDue = (nowMs: number): void => {
-    if (nowMs < earliest) return;
-    earliest = Number.POSITIVE_INFINITY;
-    for (const key of later) {
-      const dueAt = key.items[key.first]?.dueAt ?? 0;
-      if (dueAt > nowMs) earliest = Math.min(earliest, dueAt);
-      else {
-        later.delete(key);
-        ready.add(key);
-      }
-    }
+    if (headOf(key) === undefined) keys.delete(item.key);
+    heads.update(key);
   };
 
   return {
@@ -101,32 +69,26 @@ export function createKeyedQueue<T extends KeyedItem>(): KeyedQueue<T> {
         key = { items: [], first: 0, started: null };
         keys.set(item.key, key);
       }
-      const { items } = key;
-      let at = items.length;
-      while (at > key.first && (items[at - 1]?.position ?? 0) > item.position) at--;
-      if (at === items.length) items.push(item);
-      else items.splice(at, 0, item);
+      insertInto(key, item);
       size++;
-      if (items[key.first] === item) queue(key);
+      if (headOf(key) === item) heads.update(key);
     },
 
     start(nowMs) {
-      promoteDue(nowMs);
-      const [key] = ready;
-      if (key === undefined) return null;
-      ready.delete(key);
-      key.started = key.items[key.first] ?? null;
+      const key = heads.next(nowMs);
+      if (key === null) return null;
+      key.started = headOf(key) ?? null;
       return key.started;
     },
 
     isOldest(item) {
       const key = keys.get(item.key);
-      return key?.items[key.first] === item;
+      return key !== undefined && headOf(key) === item;
     },
 
     end(item) {
-      const key = keys.get(item.key);
-      if (key === undefined || key.started !== item) return;
+      const key = startedKeyOf(item);
+      if (key === undefined) return;
       key.started = null;
       drop(key, item);
     },
@@ -137,18 +99,86 @@ export function createKeyedQueue<T extends KeyedItem>(): KeyedQueue<T> {
     },
 
     retry(item) {
-      const key = keys.get(item.key);
-      if (key === undefined || key.started !== item) return;
+      const key = startedKeyOf(item);
+      if (key === undefined) return;
       key.started = null;
-      queue(key);
+      heads.update(key);
     },
 
-    nextDueAt: () => (later.size === 0 ? null : earliest),
+    nextDueAt: heads.nextDueAt,
 
     *waiting() {
       for (const { items, first, started } of keys.values()) {
         for (let at = first; at < items.length; at++) if (items[at] !== started) yield items[at] as T;
       }
     },
+  };
+}
+
+function headOf<T>({ items, first }: Key<T>): T | undefined {
+  return items[first];
+}
+
+function insertInto<T extends KeyedItem>({ items, first }: Key<T>, item: T): void {
+  let at = items.length;
+  while (at > first && (items[at - 1]?.position ?? 0) > item.position) at--;
+  if (at === items.length) items.push(item);
+  else items.splice(at, 0, item);
+}
+
+/** @returns whether it was there */
+function removeFrom<T>(key: Key<T>, item: T): boolean {
+  const at = key.items.indexOf(item, key.first);
+  if (at === -1) return false;
+  if (at === key.first) key.first++;
+  else key.items.splice(at, 1);
+  if (key.first > MOST_GAPS) {
+    key.items.splice(0, key.first);
+    key.first = 0;
+  }
+  return true;
+}
+
+/** The keys whose heads have not started: those that may start, in turn, and those that wait until they are due. */
+function createHeads<T extends KeyedItem>() {
+  const ready = new Set<Key<T>>();
+  const later = new Set<Key<T>>();
+  /** No head is due before; milliseconds since the epoch. */
+  let earliest = Number.POSITIVE_INFINITY;
+
+  const promoteDue = (nowMs: number): void => {
+    if (nowMs < earliest) return;
+    earliest = Number.POSITIVE_INFINITY;
+    for (const key of later) {
+      const dueAt = headOf(key)?.dueAt ?? 0;
+      if (dueAt > nowMs) earliest = Math.min(earliest, dueAt);
+      else {
+        later.delete(key);
+        ready.add(key);
+      }
+    }
+  };
+
+  return {
+    /** The key has another head, or its head another time. One that was ready keeps its turn. */
+    update(key: Key<T>): void {
+      const head = key.started === null ? headOf(key) : undefined;
+      const isReady = head?.dueAt === 0;
+      if (isReady) ready.add(key);
+      else ready.delete(key);
+      later.delete(key);
+      if (head === undefined || isReady) return;
+      later.add(key);
+      earliest = Math.min(earliest, head.dueAt);
+    },
+    /** Takes the next key that may start. */
+    next(nowMs: number): Key<T> | null {
+      promoteDue(nowMs);
+      const [key] = ready;
+      if (key === undefined) return null;
+      ready.delete(key);
+      return key;
+    },
+    nextDueAt: (): number | null => (later.size === 0 ? null : earliest),
   };
 }

@@ -2,9 +2,8 @@
 import type { Backlog } from "../parked/backlog.ts";
 
 export interface KnownMessages {
-  has(sequence: number): boolean;
-  /** @param installationUuid whose queue has the message; null: the app's own */
-  add(sequence: number, installationUuid: string | null): void;
+  /** @param installationUuid whose queue has the message; null: the app's own @returns whether the message is new */
+  add(sequence: number, installationUuid: string | null): boolean;
   /** The message is not there any more. */
   forget(sequence: number): void;
   /** Removes messages from the stream; a failed removal is repeated by `removeLeftovers`. */
@@ -48,11 +47,11 @@ export function createKnownMessages(removeFromStream: Backlog["remove"]): KnownM
   };
 
   return {
-    has: (sequence) => queues.has(sequence),
     add(sequence, installationUuid) {
-      if (queues.has(sequence)) return;
+      if (queues.has(sequence)) return false;
       queues.set(sequence, installationUuid);
       counts.set(installationUuid, countOf(installationUuid) + 1);
+      return true;
     },
     forget,
     remove,

@@ -2,7 +2,6 @@
 import type { HandledMessage } from "../../delivery/ports.ts";
 import type { OrderBy } from "../../model/app.ts";
 import { type Delivery, dedupKeyOf } from "../../model/delivery.ts";
-import { deliveryMessageSize } from "../../model/delivery-message.ts";
 import type { KeyedItem } from "./keyed-queue.ts";
 import { orderKeyOf } from "./order-key.ts";
 import type { HeldEvent } from "./order-reader.ts";
@@ -54,29 +53,5 @@ export function createEntry(delivery: Delivery, orderBy: OrderBy, acceptedAt: nu
     unblockedAt: null,
     isBeingStored: false,
     ...members,
-  };
-}
-
-/** The stored deliveries of an app that are kept in memory, up to so many characters. */
-export interface BodyBudget {
-  hasRoom(): boolean;
-  add(delivery: Delivery): void;
-  release(entry: Entry): void;
-  clear(): void;
-}
-
-export function createBodyBudget(mostCharacters: number): BodyBudget {
-  let kept = 0;
-  return {
-    hasRoom: () => kept < mostCharacters,
-    add(delivery) {
-      kept += deliveryMessageSize(delivery);
-    },
-    release({ event, delivery }) {
-      if (event === null && delivery !== null) kept -= deliveryMessageSize(delivery);
-    },
-    clear() {
-      kept = 0;
-    },
   };
 }

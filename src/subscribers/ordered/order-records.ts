@@ -1,5 +1,5 @@
 /**
- * Who takes the deliveries of ordered apps from the events: a record `order.<app>` in the registry bucket, written by the owner of the
+ * Decides who takes the deliveries of ordered apps from the events: a record `order.<app>` in the registry bucket, written by the owner of the
  * queues alone, says from which event on it does. Replicas may know the record late, so a change goes through states in which a
  * replica that knows it and one that does not make no hole between them:
  *
@@ -46,7 +46,7 @@ export interface OrderRecordStore {
   deleteRecord(key: string): Promise<unknown>;
 }
 
-/** @param onChange told of what was pushed. */
+/** @param onChange called with the app of each record that was pushed */
 export function createOrderRecords(store: OrderRecordStore, onChange: (app: string) => void): OrderRecords {
   const records = new Map<string, OrderRecord>();
   return {

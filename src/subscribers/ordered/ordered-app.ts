@@ -9,6 +9,7 @@
  * ORDER-6  A delivery that is there twice (an event and a message of the queue, or two messages) is one entry. A second event with the
  *          same key is skipped, which the log and the delivery's history show.
  */
+import type { Dispatcher } from "../../delivery/dispatcher.ts";
 import type { AttemptLog, DeliveryObserver, RegistryView } from "../../delivery/ports.ts";
 import { isLeaseOver, LeaseOver } from "../../delivery/source-lease.ts";
 import { messageOf } from "../../model/app-error.ts";
@@ -16,9 +17,10 @@ import type { Clock } from "../../model/clock.ts";
 import type { Delivery } from "../../model/delivery.ts";
 import type { Backlog } from "../parked/backlog.ts";
 import type { Fence } from "../parked/fence.ts";
-import { createEntryRun, type EntryRunDependencies } from "./entry-run.ts";
+import { createEntryRun, type EntryRun, type EntryRunDependencies } from "./entry-run.ts";
+import { createEntryStore, type EntryStoreDependencies } from "./entry-store.ts";
 import { type Entry, NEVER } from "./order-entry.ts";
-import { createOrderIndex } from "./order-index.ts";
+import { createOrderIndex, type OrderIndex } from "./order-index.ts";
 import type { HeldEvent } from "./order-reader.ts";
 import { createStoredQueues } from "./stored-queues.ts";
 import { createWaitingStore } from "./waiting-store.ts";
@@ -33,17 +35,22 @@ export interface OrderedApp {
   stored(installationUuid: string): void;
   /** Looks for what others stored, and for what stops a key. */
   refresh(): Promise<void>;
-  /** Starts nothing any more. Attempts in flight go on. */
+  /** Starts nothing any more. Attempts in flight continue. */
   stop(): void;
   inFlight(): number;
   /** Sequences in the parked stream that are being attempted. */
   sequencesInFlight(): Iterable<number>;
 }
 
-type RunPorts = Omit<EntryRunDependencies, "app" | "index" | "queues" | "isActive" | "onCircuitOpen" | "fence" | "backlog" | "observer">;
+type RunPorts = Omit<
+  EntryRunDependencies,
+  "app" | "index" | "queues" | "entryStore" | "isActive" | "onCircuitOpen" | "backlog" | "dispatcher"
+>;
+type StorePorts = Omit<EntryStoreDependencies, "app" | "index" | "token" | "observer" | "dispatcher">;
 
-export interface OrderedAppDependencies extends RunPorts {
+export interface OrderedAppDependencies extends RunPorts, StorePorts {
   readonly backlog: Backlog;
+  readonly dispatcher: Pick<Dispatcher, "apply" | "park">;
   readonly observer: Pick<DeliveryObserver, "stored" | "skipped">;
   readonly log: Pick<AttemptLog, "skipped">;
   readonly registry: RegistryView;
@@ -75,42 +82,11 @@ interface State {
 }
 
 export function createOrderedApp(dependencies: OrderedAppDependencies, app: string): OrderedApp {
-  const { registry, clock, logger, isOwner, appMaxInFlight } = dependencies;
+  const { registry, clock, logger, isOwner } = dependencies;
   const state: State = { isPrepared: false, isStopped: false, pausedUntil: 0, cancelPump() {} };
   const isActive = (): boolean => !state.isStopped && isOwner();
   const orderByNow = () => registry.app(app)?.orderBy ?? "none";
-  const limit = (): number => registry.app(app)?.maxInFlight ?? appMaxInFlight;
-  const { index, queues, entryRun, waitingStore } = partsOf(dependencies, { app, state, isActive, pump: () => pump() });
-
-  const fail = (entry: Entry, error: unknown): void => {
-    if (!isOwner()) return;
-    if (!isLeaseOver(error)) {
-      const fault = { app, delivery_id: entry.delivery?.id, error: messageOf(error) };
-      logger.warn(fault, "an ordered delivery is handled again");
-    }
-    index.later(entry, clock.now() + ASK_AGAIN_MS);
-  };
-
-  /** Starts what may start. */
-  const pump = (): void => {
-    state.cancelPump();
-    if (!state.isPrepared || !isActive()) return;
-    const nowMs = clock.now();
-    const isPaused = state.pausedUntil > nowMs;
-    while (!isPaused && index.started().size < limit()) {
-      const entry = index.start(nowMs);
-      if (entry === null) break;
-      entryRun
-        .run(entry)
-        .catch((error: unknown) => fail(entry, error))
-        .finally(() => {
-          index.ended(entry);
-          pump();
-        });
-    }
-    const dueAt = isPaused ? state.pausedUntil : index.nextDueAt();
-    if (dueAt !== null && index.started().size < limit() && dueAt < NEVER) state.cancelPump = clock.after(Math.max(1, dueAt - nowMs), pump);
-  };
+  const { index, queues, waitingStore, pump } = partsOf(dependencies, { app, state, isActive });
 
   const prepare = async (): Promise<void> => {
     await queues.readAll();
@@ -190,10 +166,10 @@ interface Parts {
   readonly app: string;
   readonly state: State;
   readonly isActive: () => boolean;
-  readonly pump: () => void;
 }
 
-function partsOf(dependencies: OrderedAppDependencies, { app, state, isActive, pump }: Parts) {
+function partsOf(dependencies: OrderedAppDependencies, parts: Parts) {
+  const { app, state, isActive } = parts;
   const { backlog, observer, log, registry, clock, monotonicNow, isOwner, fence } = dependencies;
   const index = createOrderIndex(
     {
@@ -210,11 +186,55 @@ function partsOf(dependencies: OrderedAppDependencies, { app, state, isActive, p
     registry.app(app)?.orderBy ?? "none",
   );
   const shared = { ...dependencies, app, index, isActive };
-  const queues = createStoredQueues({ ...shared, isLate: fence.isLate, onRead: pump });
+  const queues = createStoredQueues({ ...shared, isLate: fence.isLate, onRead: () => pump() });
   const onCircuitOpen = (): void => {
     state.pausedUntil = clock.now() + ASK_AGAIN_MS;
   };
-  const entryRun = createEntryRun({ ...shared, queues, fence: fence.token, onCircuitOpen });
-  const waitingStore = createWaitingStore({ ...shared, entryRun, isPrepared: () => state.isPrepared });
-  return { index, queues, entryRun, waitingStore };
+  const entryStore = createEntryStore({ ...shared, token: fence.token });
+  const entryRun = createEntryRun({ ...shared, queues, entryStore, onCircuitOpen });
+  const waitingStore = createWaitingStore({ ...shared, entryStore, isPrepared: () => state.isPrepared });
+  const pump = createPump(dependencies, { ...parts, index, entryRun });
+  return { index, queues, waitingStore, pump };
+}
+
+/** Starts what may start. */
+function createPump(
+  { registry, clock, logger, isOwner, appMaxInFlight }: OrderedAppDependencies,
+  { app, state, isActive, index, entryRun }: Parts & { readonly index: OrderIndex; readonly entryRun: EntryRun },
+): () => void {
+  const limit = (): number => registry.app(app)?.maxInFlight ?? appMaxInFlight;
+
+  const fail = (entry: Entry, error: unknown): void => {
+    if (!isOwner()) return;
+    if (!isLeaseOver(error)) {
+      const fault = { app, delivery_id: entry.delivery?.id, error: messageOf(error) };
+      logger.warn(fault, "an ordered delivery is handled again");
+    }
+    index.later(entry, clock.now() + ASK_AGAIN_MS);
+  };
+
+  const run = (entry: Entry): void => {
+    entryRun
+      .run(entry)
+      .catch((error: unknown) => fail(entry, error))
+      .finally(() => {
+        index.ended(entry);
+        pump();
+      });
+  };
+
+  const pump = (): void => {
+    state.cancelPump();
+    if (!state.isPrepared || !isActive()) return;
+    const nowMs = clock.now();
+    const isPaused = state.pausedUntil > nowMs;
+    while (!isPaused && index.started().size < limit()) {
+      const entry = index.start(nowMs);
+      if (entry === null) break;
+      run(entry);
+    }
+    const dueAt = isPaused ? state.pausedUntil : index.nextDueAt();
+    if (dueAt !== null && index.started().size < limit() && dueAt < NEVER) state.cancelPump = clock.after(Math.max(1, dueAt - nowMs), pump);
+  };
+  return pump;
 }

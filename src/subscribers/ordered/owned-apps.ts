@@ -24,7 +24,7 @@ export interface OwnedApps {
   all(): Iterable<readonly [app: string, ordered: OrderedApp]>;
   /** Sequence of the first event that the owner takes for the app; null: it has not the app in hand. */
   from(app: string): number | null;
-  /** Of all apps; null: there is none. */
+  /** The earliest of all apps; null: there is none. */
   earliest(): number | null;
   stop(): void;
 }
@@ -69,7 +69,7 @@ export function createOwnedApps(dependencies: OwnedAppsDependencies): OwnedApps 
     if (!apps.has(app)) apps.set(app, { ordered: createApp(app), from, state: "new", endingSince: null });
   };
 
-  /** What replicas have in hand of the app is done, or stored where the owner finds it. */
+  /** Waits until the app's deliveries that replicas have in hand are done, or stored where the owner finds them. */
   const othersAreDone = async (app: string, from: number): Promise<void> => {
     const until = monotonicNow() + OTHERS_WAIT_MS;
     const consumer = names.parkedConsumer(app, null);

@@ -25,7 +25,7 @@ export interface OwnerTerm {
   note(): LeaseNote;
   reconcile(): void;
   refresh(): Promise<void>;
-  /** Starts nothing any more, and lets go of events; attempts in flight go on. */
+  /** Starts nothing any more, and lets go of events; attempts in flight continue. */
   stop(): Promise<void>;
 }
 

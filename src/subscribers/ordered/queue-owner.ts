@@ -15,7 +15,7 @@ import { createOwnerTerm, type OwnerTerm, type OwnerTermDependencies } from "./o
 
 export interface QueueOwner {
   start(): void;
-  /** Starts nothing any more; attempts in flight go on. */
+  /** Starts nothing any more; attempts in flight continue. */
   stop(): Promise<void>;
   /** For another replica to take over at once. */
   release(): Promise<void>;

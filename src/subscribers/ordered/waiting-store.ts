@@ -4,7 +4,7 @@ import { messageOf } from "../../model/app-error.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Delivery } from "../../model/delivery.ts";
 import type { Logger } from "../../model/logger.ts";
-import type { EntryRun } from "./entry-run.ts";
+import type { EntryStore } from "./entry-store.ts";
 import type { Entry } from "./order-entry.ts";
 import type { OrderIndex } from "./order-index.ts";
 
@@ -18,12 +18,12 @@ export interface WaitingStore {
 export interface WaitingStoreDependencies {
   readonly app: string;
   readonly index: OrderIndex;
-  readonly entryRun: Pick<EntryRun, "store" | "apply">;
+  readonly entryStore: EntryStore;
   readonly clock: Clock;
   readonly monotonicNow: () => number;
   readonly logger: Logger;
   readonly isActive: () => boolean;
-  /** What is stored is known (ORDER-4). */
+  /** Deliveries may start (ORDER-4). */
   readonly isPrepared: () => boolean;
   /** Takes room for a delivery in the parked stream. @returns gives it back; null: its app has none left */
   readonly takeRoom: (delivery: Delivery) => (() => void) | null;
@@ -35,7 +35,7 @@ const TICK_MS = 500;
 const STORES_AT_ONCE = 64;
 
 export function createWaitingStore(dependencies: WaitingStoreDependencies): WaitingStore {
-  const { app, index, entryRun, clock, monotonicNow, logger, isActive, isPrepared, takeRoom } = dependencies;
+  const { app, index, entryStore, clock, monotonicNow, logger, isActive, isPrepared, takeRoom } = dependencies;
   let storing = 0;
   let cancel = (): void => {};
 
@@ -46,8 +46,8 @@ export function createWaitingStore(dependencies: WaitingStoreDependencies): Wait
     storing++;
     const giveBack = takeRoom(delivery);
     try {
-      if (giveBack !== null) return await entryRun.store(entry, delivery, null);
-      await entryRun.apply(entry, givenUp(delivery, "overflow", "the app has used up its share of the parked stream"));
+      if (giveBack !== null) return await entryStore.store(entry, delivery, null);
+      await entryStore.apply(entry, givenUp(delivery, "overflow", "the app has used up its share of the parked stream"));
       index.leave(entry);
     } finally {
       giveBack?.();

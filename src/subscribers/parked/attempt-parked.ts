@@ -1,4 +1,4 @@
-/** What stands between a parked delivery and its attempt, in one place for all who take one from a queue. */
+/** The one way from a parked delivery to its attempt, for all who take one from a queue. */
 
 import type { Admission, ParkedBecause } from "../../delivery/admission.ts";
 import {

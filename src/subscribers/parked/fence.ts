@@ -2,7 +2,7 @@
  * Keeps what an owner of the queues stored too late from having an effect. An owner that was suspended, or cut off, can't know that its
  * lease is over before it runs again, and what it had published by then is still on its way.
  *
- * FENCE-1  What an owner stores carries its token, the revision of its lease. A message with an older token that was stored after the
+ * FENCE-1  A message that an owner stores carries its token, the revision of its lease. A message with an older token that was stored after the
  *          present owner took over is removed unread: the present owner has its delivery, from the event after the floor or from the
  *          message that it was to replace.
  * FENCE-2  That message is there: an owner removes nothing once its lease is over.

@@ -28,7 +28,7 @@ export interface ParkedShare {
 
 interface AppUse {
   messages: number;
-  /** Of one of its messages, as far as this replica has parked any. */
+  /** Size of one of its messages, as far as this replica has parked any. */
   size: number | null;
 }
 

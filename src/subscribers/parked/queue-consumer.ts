@@ -24,7 +24,7 @@ export interface QueueConsumer {
   held(): number;
   /** Milliseconds since the epoch of the last message. */
   lastMessageAt(): number;
-  /** Stops pulling and gives back what is waiting; attempts in flight go on. */
+  /** Stops pulling and gives back what is waiting; attempts in flight continue. */
   close(): Promise<void>;
 }
 
@@ -40,7 +40,7 @@ export interface QueueConsumerOptions {
   readonly settings: ConsumerSettings;
   readonly maxInFlight: number;
   readonly recover: () => Promise<void>;
-  /** A message was settled: time to look whether the consumer is still wanted. */
+  /** A message has ended: the consumer may not be needed any more. */
   readonly onIdle: () => void;
 }
 

@@ -1,0 +1,89 @@
+/**
+ * The parked queues that hold deliveries, as far as this replica knows: what it has parked itself, and what a scan of the stream's subjects
+ * finds every few seconds, which includes what other replicas parked.
+ */
+import type { JetStreamManager, StreamConfig, StreamState } from "nats";
+import type { ParkedQueue } from "../../delivery/ports.ts";
+import type { Subjects } from "../../jetstream/subjects.ts";
+import type { ParkedShare } from "./parked-share.ts";
+
+export interface KnownQueues {
+  has(queue: ParkedQueue): boolean;
+  /** Messages that it held at the last scan, and what this replica has parked there since. */
+  count(queue: ParkedQueue): number;
+  size(): number;
+  all(): Iterable<ParkedQueue>;
+  /** @param app null: all apps @param installationUuid this one's only */
+  of(app: string | null, installationUuid?: string): Iterable<ParkedQueue>;
+  /** A message was parked there. */
+  parked(queue: ParkedQueue): void;
+  forget(queue: ParkedQueue): void;
+  /** @returns the stream's consumers */
+  scan(): Promise<number>;
+}
+
+export interface KnownQueuesDependencies {
+  readonly manager: JetStreamManager;
+  readonly names: Subjects;
+  readonly share: Pick<ParkedShare, "update">;
+  /** A consumer of the app's own queue may still have its last messages. */
+  readonly hasConsumer: (app: string) => boolean;
+}
+
+export function createKnownQueues({ manager, names, share, hasConsumer }: KnownQueuesDependencies): KnownQueues {
+  const stream = names.streams.parked;
+  /** By subject. */
+  const queues = new Map<string, ParkedQueue>();
+  let counts = new Map<string, number>();
+  let lastSequence = -1;
+
+  const subjectOf = ({ app, installationUuid }: ParkedQueue): string => names.parked(app, installationUuid);
+
+  const noteUse = ({ max_bytes: maxBytes, max_msgs: maxMessages }: StreamConfig, { bytes, last_seq: last }: StreamState): void => {
+    const apps = new Map<string, number>();
+    let messages = 0;
+    for (const [subject, count] of counts) {
+      const app = names.parseParked(subject)?.app;
+      if (app !== undefined) apps.set(app, (apps.get(app) ?? 0) + count);
+      messages += count;
+    }
+    share.update({ maxBytes, maxMessages, bytes, messages, lastSequence: last }, apps);
+  };
+
+  const list = async (): Promise<void> => {
+    const { state, config } = await manager.streams.info(stream, { subjects_filter: names.allParked });
+    counts = new Map(Object.entries(state.subjects ?? {}));
+    noteUse(config, state);
+    for (const subject of counts.keys()) {
+      const queue = names.parseParked(subject);
+      if (queue !== null) queues.set(subject, queue);
+    }
+    for (const [subject, queue] of queues) if (!counts.has(subject) && !hasConsumer(queue.app)) queues.delete(subject);
+  };
+
+  return {
+    has: (queue) => queues.has(subjectOf(queue)),
+    count: (queue) => counts.get(subjectOf(queue)) ?? 0,
+    size: () => queues.size,
+    all: () => queues.values(),
+    of(app, installationUuid) {
+      if (app === null) return queues.values();
+      if (installationUuid === undefined) return [...queues.values()].filter((queue) => queue.app === app);
+      const queue = queues.get(names.parked(app, installationUuid));
+      return queue === undefined ? [] : [queue];
+    },
+    parked(queue) {
+      const subject = subjectOf(queue);
+      queues.set(subject, queue);
+      counts.set(subject, (counts.get(subject) ?? 0) + 1);
+    },
+    forget: (queue) => void queues.delete(subjectOf(queue)),
+    async scan() {
+      const { state } = await manager.streams.info(stream);
+      // A list of subjects is expensive, and not needed while the stream stays empty.
+      if (state.last_seq !== lastSequence || state.messages > 0 || queues.size > 0) await list();
+      lastSequence = state.last_seq;
+      return state.consumer_count;
+    },
+  };
+}

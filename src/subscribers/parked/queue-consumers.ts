@@ -1,0 +1,151 @@
+/**
+ * The consumers of unordered apps' own parked queues. A queue's consumer, which all replicas share, is created when something is in the
+ * queue, and deleted when the queue is empty.
+ */
+import type { ConsumerInfo } from "nats";
+import { ensureConsumer, parkedConsumer } from "../../jetstream/consumers.ts";
+import { unlessNotFound } from "../../jetstream/nats-errors.ts";
+import { countBySubject } from "../../jetstream/subject-counts.ts";
+import type { Subjects } from "../../jetstream/subjects.ts";
+import { messageOf } from "../../model/app-error.ts";
+import { createQueueConsumer, type QueueConsumer, type QueueConsumerDependencies } from "./queue-consumer.ts";
+
+export interface QueueConsumers {
+  /**
+   * Opens the app's consumer if its queue holds something, or wakes it. One whose app may have more or fewer attempts in flight by now, or
+   * is ordered, is closed first.
+   */
+  refresh(app: string): Promise<void>;
+  has(app: string): boolean;
+  apps(): Iterable<string>;
+  size(): number;
+  held(): number;
+  /** Deletes consumers of empty queues whose replicas have died. */
+  removeAbandoned(): Promise<void>;
+  /** Stops all; attempts in flight continue. */
+  stop(): Promise<void>;
+}
+
+export interface QueueConsumersDependencies extends QueueConsumerDependencies {
+  readonly names: Subjects;
+  readonly isBusy: (app: string) => boolean;
+  /** Whether the app's own queue has a consumer at all. */
+  readonly mayConsume: (app: string) => boolean;
+  readonly maxInFlightOf: (app: string) => number;
+  readonly onEmpty: (app: string) => void;
+  /** Something was parked while the consumer was being deleted. */
+  readonly onRefilled: (app: string) => void;
+}
+
+/** A consumer that handed out nothing for so long is asked whether its queue is empty. */
+const QUIET_MS = 250;
+const LOOK_AGAIN_MS = 3_000;
+
+export function createQueueConsumers(dependencies: QueueConsumersDependencies): QueueConsumers {
+  const { manager, names, isBusy, mayConsume, maxInFlightOf, onEmpty, onRefilled, clock, logger } = dependencies;
+  const stream = names.streams.parked;
+  const consumers = new Map<string, QueueConsumer>();
+  const opening = new Set<string>();
+  const checking = new Set<string>();
+  const onStream = consumersOn(dependencies, stream);
+  let stopped = false;
+
+  const open = async (app: string): Promise<void> => {
+    if (consumers.has(app) || opening.has(app) || !mayConsume(app)) return;
+    opening.add(app);
+    try {
+      const maxInFlight = maxInFlightOf(app);
+      const settings = parkedConsumer(names, app, null, maxInFlight);
+      const recover = async (): Promise<void> => {
+        await ensureConsumer(manager, settings);
+      };
+      await recover();
+      if (!mayConsume(app)) return;
+      const onIdle = (): void => {
+        if (consumers.get(app)?.held() === 0) void closeWhenEmpty(app);
+      };
+      const queue = { app, installationUuid: null };
+      consumers.set(app, createQueueConsumer(dependencies, { queue, settings, maxInFlight, recover, onIdle }));
+      clock.after(QUIET_MS * 2, () => void closeWhenEmpty(app));
+    } catch (error) {
+      logger.warn({ queue: names.parked(app, null), error: messageOf(error) }, "a parked queue can't be consumed yet");
+    } finally {
+      opening.delete(app);
+    }
+  };
+
+  const close = async (app: string, consumer: QueueConsumer): Promise<void> => {
+    consumers.delete(app);
+    await consumer.close();
+  };
+
+  const closeWhenEmpty = async (app: string): Promise<void> => {
+    const consumer = consumers.get(app);
+    if (stopped || consumer === undefined || checking.has(app) || consumer.held() > 0) return;
+    checking.add(app);
+    try {
+      if (clock.now() - consumer.lastMessageAt() < QUIET_MS) return void clock.after(QUIET_MS, () => void closeWhenEmpty(app));
+      if (!(await onStream.isEmpty(app))) return void clock.after(LOOK_AGAIN_MS, () => void closeWhenEmpty(app));
+      onEmpty(app);
+      await close(app, consumer);
+      await onStream.removeUnused(names.parkedConsumer(app, null));
+      if (await onStream.holdsSomething(app)) onRefilled(app);
+    } catch (error) {
+      logger.warn({ app, error: messageOf(error) }, "a parked queue can't be looked at");
+      clock.after(LOOK_AGAIN_MS, () => void closeWhenEmpty(app));
+    } finally {
+      checking.delete(app);
+    }
+  };
+
+  return {
+    async refresh(app) {
+      const consumer = consumers.get(app);
+      if (consumer !== undefined && mayConsume(app) && consumer.maxInFlight === maxInFlightOf(app)) return consumer.wake();
+      if (consumer !== undefined) await close(app, consumer);
+      if (isBusy(app)) await open(app);
+      else if (consumer !== undefined) await onStream.removeUnused(names.parkedConsumer(app, null)).catch(() => {});
+    },
+    has: (app) => consumers.has(app),
+    apps: () => consumers.keys(),
+    size: () => consumers.size,
+    held: () => [...consumers.values()].reduce((sum, consumer) => sum + consumer.held(), 0),
+    removeAbandoned: () => onStream.removeAbandoned((app) => consumers.has(app) || opening.has(app), isBusy),
+    async stop() {
+      stopped = true;
+      await Promise.all([...consumers.values()].map((consumer) => consumer.close()));
+    },
+  };
+}
+
+function consumersOn({ manager, names }: Pick<QueueConsumersDependencies, "manager" | "names">, stream: string) {
+  const infoOf = (consumer: string): Promise<ConsumerInfo | null> => unlessNotFound(manager.consumers.info(stream, consumer));
+
+  const holdsSomething = async (app: string): Promise<boolean> => {
+    const subject = names.parked(app, null);
+    return (await countBySubject(manager, stream, subject)).has(subject);
+  };
+
+  /** Only the replica that pulls last deletes it: deliveries that another replica receives before the deletion would come again. */
+  const removeUnused = async (consumer: string): Promise<void> => {
+    const info = await infoOf(consumer);
+    if (info === null || info.num_pending + info.num_ack_pending + info.num_waiting > 0) return;
+    await unlessNotFound(manager.consumers.delete(stream, consumer));
+  };
+
+  return {
+    holdsSomething,
+    removeUnused,
+    async isEmpty(app: string): Promise<boolean> {
+      const info = await infoOf(names.parkedConsumer(app, null));
+      return info === null ? !(await holdsSomething(app)) : info.num_pending + info.num_ack_pending === 0;
+    },
+    async removeAbandoned(isOurs: (app: string) => boolean, isBusy: (app: string) => boolean): Promise<void> {
+      for await (const { name, config } of manager.consumers.list(stream)) {
+        const queue = names.parseParked(config.filter_subject ?? "");
+        if (queue === null || isOurs(queue.app) || name !== names.parkedConsumer(queue.app, queue.installationUuid)) continue;
+        if (queue.installationUuid !== null || !isBusy(queue.app)) await removeUnused(name);
+      }
+    },
+  };
+}
