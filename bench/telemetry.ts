@@ -47,6 +47,7 @@ const app = {
     retryScheduleMs: null,
     retryOn: null,
     maxInFlight: null,
+    rateLimit: null,
     orderBy: "none" as const,
     onExhausted: "continue" as const,
   },

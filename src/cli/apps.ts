@@ -8,7 +8,9 @@ import { CommandFailed, UsageError } from "./exit-codes.ts";
 import { counted, milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
 import type { Output } from "./output.ts";
 import { take } from "./take.ts";
-import { answers, commaSeparated, eventData, header, positive, seconds, wholeSeconds } from "./values.ts";
+import { answers, commaSeparated, eventData, header, perSecond, positive, seconds, wholeSeconds } from "./values.ts";
+
+type RateLimit = NonNullable<AppBody["rate_limit"]>;
 
 const members = {
   webhook: value("url", "The webhook URL."),
@@ -24,6 +26,8 @@ const members = {
   retry: value("durations", "Delays before the 2nd, 3rd, … attempt, e.g. 5s,30s,5m; '' for no retries.", seconds),
   "retry-on": value("answers", "Answers that are retried, e.g. 404,429,5xx; '' for none, default for what docs/webhooks.md says.", answers),
   "max-in-flight": value("number", "Concurrent attempts.", positive),
+  "rate-limit": value("rate", "Attempts a second over all replicas, e.g. 20/s; none for no limit.", perSecond),
+  burst: value("number", "Attempts at once after a quiet time, with --rate-limit; those of a second by default.", positive),
   ordered: flag("One delivery at a time, in the order of the events: short for --order-by app."),
   unordered: flag("Concurrent deliveries, in no particular order: short for --order-by none."),
   "order-by": value(
@@ -52,10 +56,19 @@ function given(options: OptionValues<typeof members>): Partial<AppBody> {
     ...(retry === undefined ? {} : { retry_schedule_s: retry }),
     ...(retryOn === undefined ? {} : { retry_on: retryOn }),
     ...(maxInFlight === undefined ? {} : { max_in_flight: maxInFlight }),
+    ...rateLimitOf(options),
     ...(ordered || unordered ? { order_by: ordered ? "app" : "none" } : {}),
     ...(orderBy === undefined ? {} : { order_by: orderBy }),
     ...(onExhausted === undefined ? {} : { on_exhausted: onExhausted }),
   };
+}
+
+/** A change may give one of the two: a merge patch keeps the other. */
+function rateLimitOf({ "rate-limit": rate, burst }: OptionValues<typeof members>): Pick<AppBody, "rate_limit"> {
+  if (rate === null && burst !== undefined) throw new UsageError("--burst: wanted with a --rate-limit other than none");
+  if (rate === null) return { rate_limit: null };
+  if (rate === undefined && burst === undefined) return {};
+  return { rate_limit: { ...(rate === undefined ? {} : { per_s: rate }), ...(burst === undefined ? {} : { burst }) } as RateLimit };
 }
 
 function show(output: Output, app: App): void {
@@ -70,6 +83,7 @@ function show(output: Output, app: App): void {
     ["retry", app.retry_schedule_s === null ? null : app.retry_schedule_s.map((delay) => `${delay}s`).join(", ") || "no retries"],
     ["retry on", app.retry_on === null ? null : app.retry_on.join(", ") || "no answer"],
     ["max in flight", app.max_in_flight === null ? null : String(app.max_in_flight)],
+    ["rate limit", app.rate_limit === null ? null : `${app.rate_limit.per_s}/s, bursts of ${app.rate_limit.burst}`],
     ["ordered by", app.ordered ? app.order_by : null],
     ["on exhausted", app.ordered ? app.on_exhausted : null],
     ["created", app.created_at && time(app.created_at)],

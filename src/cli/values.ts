@@ -31,6 +31,14 @@ export function answers(text: string): string[] | null {
   return text === "default" ? null : commaSeparated(text);
 }
 
+/** `20/s` or `0.5/s` → attempts a second; `none`: no limit. */
+export function perSecond(text: string): number | null {
+  if (text === "none") return null;
+  const found = /^(\d+(?:\.\d+)?)\/s$/.exec(text);
+  if (found === null) throw new Error("wanted a number of attempts a second such as 20/s, or none");
+  return Number(found[1]);
+}
+
 /** `90s`, `1h` → seconds. */
 export function wholeSeconds(text: string): number {
   const found = parseDuration(text) / 1000;

@@ -20,6 +20,8 @@ export interface App {
   readonly retryOn: RetryOn | null;
   /** Concurrent attempts; null means POSTHORN_APP_MAX_IN_FLIGHT. */
   readonly maxInFlight: number | null;
+  /** Null: none. */
+  readonly rateLimit: RateLimit | null;
   readonly orderBy: OrderBy;
   /** Whether deliveries with the same order key continue or stop when one of them goes to dead letters. */
   readonly onExhausted: OnExhausted;
@@ -32,6 +34,12 @@ export interface App {
    */
   readonly createdAt: number | null;
   readonly updatedAt: number | null;
+}
+
+/** A limit on attempts over all replicas: at most `perS` a second, and up to `burst` at once after a quiet time. */
+export interface RateLimit {
+  readonly perS: number;
+  readonly burst: number;
 }
 
 /** By what deliveries keep their order; a JSON Pointer (`/issue/id`) is one into the event's data. */

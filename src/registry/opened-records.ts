@@ -30,6 +30,7 @@ export function toApp(record: StoredApp, secretBox: SecretBox): App {
     retryScheduleMs: record.retry_schedule_s?.map((seconds) => Math.round(seconds * 1000)) ?? null,
     retryOn: record.retry_on ?? null,
     maxInFlight: record.max_in_flight ?? null,
+    rateLimit: record.rate_limit == null ? null : { perS: record.rate_limit.per_s, burst: record.rate_limit.burst ?? 1 },
     orderBy: record.order_by ?? (record.ordered ? "app" : "none"),
     onExhausted: record.on_exhausted ?? "continue",
     clientSecret,

@@ -19,6 +19,7 @@ export interface AppMembers {
   readonly retry_schedule_s: readonly number[] | null;
   readonly retry_on: RetryOn | null;
   readonly max_in_flight: number | null;
+  readonly rate_limit: { readonly per_s: number; readonly burst: number } | null;
   readonly order_by: OrderBy;
   readonly on_exhausted: OnExhausted;
 }
@@ -41,6 +42,7 @@ export function membersOfApp(app: App): AppMembers {
     retry_schedule_s: app.retryScheduleMs?.map((ms) => ms / 1000) ?? null,
     retry_on: app.retryOn,
     max_in_flight: app.maxInFlight,
+    rate_limit: app.rateLimit && { per_s: app.rateLimit.perS, burst: app.rateLimit.burst },
     order_by: app.orderBy,
     on_exhausted: app.onExhausted,
   };
@@ -67,6 +69,8 @@ export function appMembers(what: string, slug: string, body: AppBody, before: Ap
     retry_schedule_s: body.retry_schedule_s ?? null,
     retry_on: body.retry_on == null ? null : [...new Set(body.retry_on)],
     max_in_flight: body.max_in_flight ?? null,
+    rate_limit:
+      body.rate_limit == null ? null : { per_s: body.rate_limit.per_s, burst: body.rate_limit.burst ?? Math.ceil(body.rate_limit.per_s) },
     order_by: body.order_by ?? (body.ordered ? "app" : "none"),
     on_exhausted: body.on_exhausted,
   };

@@ -34,6 +34,7 @@ const storedApp = z.looseObject({
   retry_schedule_s: z.array(z.number().min(0)).nullish(),
   retry_on: z.array(z.string().regex(RETRY_ON_CODE)).nullish(),
   max_in_flight: z.int().min(1).nullish(),
+  rate_limit: z.looseObject({ per_s: z.number().gt(0), burst: z.int().min(1) }).nullish(),
   ordered: z.boolean().optional(),
   order_by: orderBy.nullish(),
   on_exhausted: z.enum(ON_EXHAUSTED).optional(),

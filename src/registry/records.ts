@@ -92,6 +92,20 @@ const appForms = {
       example: ["404", "408", "425", "429", "5xx"],
     }),
   max_in_flight: z.int().min(1).max(100_000).meta({ description: "Concurrent attempts; POSTHORN_APP_MAX_IN_FLIGHT when not given." }),
+  rate_limit: z
+    .strictObject({
+      per_s: z.number().min(0.01).max(100_000).meta({ description: "Attempts a second." }),
+      burst: z
+        .int()
+        .min(1)
+        .max(100_000)
+        .optional()
+        .meta({ description: "Attempts at once after a quiet time; those of a second when not given." }),
+    })
+    .meta({
+      description: "Limit on attempts over all replicas; what is beyond it is parked and delivered in its turn. No limit when not given.",
+      example: { per_s: 20, burst: 40 },
+    }),
   ordered: z.boolean().meta({ description: "True is short for order_by: app. Where order_by is given, that decides." }),
   order_by: orderBy.meta({
     description:
@@ -127,6 +141,7 @@ export const appBody = z
     retry_schedule_s: appForms.retry_schedule_s.nullish(),
     retry_on: appForms.retry_on.nullish(),
     max_in_flight: appForms.max_in_flight.nullish(),
+    rate_limit: appForms.rate_limit.nullish(),
     ordered: appForms.ordered.default(false),
     order_by: appForms.order_by.nullish(),
     on_exhausted: appForms.on_exhausted.default("continue"),
@@ -136,6 +151,9 @@ export const appBody = z
   .meta({ id: "AppBody" });
 
 export type AppBody = z.output<typeof appBody>;
+
+/** A merge patch may change one member. */
+const ratePatch = appForms.rate_limit.partial().extend({ burst: appForms.rate_limit.shape.burst.nullable() });
 
 /** The body of a PATCH (RFC 7396): null stands for the default. */
 export const appPatch = z
@@ -150,6 +168,7 @@ export const appPatch = z
     retry_schedule_s: appForms.retry_schedule_s.nullish(),
     retry_on: appForms.retry_on.nullish(),
     max_in_flight: appForms.max_in_flight.nullish(),
+    rate_limit: ratePatch.nullish(),
     ordered: appForms.ordered.nullish(),
     order_by: appForms.order_by.nullish(),
     on_exhausted: appForms.on_exhausted.nullish(),

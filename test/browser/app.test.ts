@@ -186,6 +186,7 @@ describeInBrowser("an app", () => {
         timeout_ms: 5_000,
         retry_schedule_s: [5, 30.5],
         max_in_flight: null,
+        ...{ retry_on: null, rate_limit: null },
         ...{ order_by: "app", on_exhausted: "continue" },
         ...{ created_at: expect.any(String), updated_at: expect.any(String) },
       },

@@ -50,6 +50,7 @@ describe("apps", () => {
       timeout_ms: 5_000,
       retry_schedule_s: [5, 30.5],
       max_in_flight: 8,
+      rate_limit: { per_s: 20, burst: 40 },
       ordered: true,
       status: "published",
     });
@@ -61,16 +62,25 @@ describe("apps", () => {
     expect(shown).toEqual({
       ...{ slug: "acme", name: "Acme", webhook_url: url, status: "published", events: ["issue"], headers: { "X-Team": "[redacted]" } },
       ...{ timeout_ms: 5_000, retry_schedule_s: [5, 30.5], max_in_flight: 8, ordered: true, order_by: "app", on_exhausted: "continue" },
+      ...{ retry_on: null, rate_limit: { per_s: 20, burst: 40 } },
       ...{ created_at: shown.updated_at, updated_at: expect.stringMatching(/^20\d\d-\d\d-\d\dT/) },
     });
     const found = await call("GET", "/v1/apps/acme");
     expect([found.status, found.body, found.headers.get("etag")]).toEqual([200, shown, made.headers.get("etag")]);
+    for (const [patch, wanted] of [
+      [{ per_s: 2.5 }, { per_s: 2.5, burst: 40 }],
+      [{ burst: null }, { per_s: 2.5, burst: 3 }],
+      [null, null],
+      [{ per_s: 0.5 }, { per_s: 0.5, burst: 1 }],
+    ])
+      expect((await call("PATCH", "/v1/apps/acme", { rate_limit: patch })).body.rate_limit).toEqual(wanted);
     const replaced = await call("PUT", "/v1/apps/acme", { webhook_url: url });
     expect([replaced.status, replaced.body]).toEqual([
       200,
       {
         ...{ slug: "acme", name: "acme", webhook_url: url, status: "unpublished", events: [], headers: {} },
         ...{ timeout_ms: null, retry_schedule_s: null, max_in_flight: null, ordered: false, order_by: "none", on_exhausted: "continue" },
+        ...{ retry_on: null, rate_limit: null },
         ...{ created_at: shown.created_at, updated_at: expect.any(String) },
       },
     ]);

@@ -62,6 +62,7 @@ export function anApp(members: Partial<App> = {}): App {
     retryScheduleMs: null,
     retryOn: null,
     maxInFlight: null,
+    rateLimit: null,
     orderBy: "none",
     onExhausted: "continue",
     clientSecret: SECRET,

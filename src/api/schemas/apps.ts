@@ -16,6 +16,10 @@ const appMembers = {
   retry_schedule_s: z.array(z.number()).nullable().meta({ description: "Null: POSTHORN_RETRY_SCHEDULE." }),
   retry_on: z.array(z.string()).nullable().meta({ description: "Answers that are retried; null: the answer decides (docs/webhooks.md)." }),
   max_in_flight: z.int().nullable().meta({ description: "Null: POSTHORN_APP_MAX_IN_FLIGHT." }),
+  rate_limit: z
+    .strictObject({ per_s: z.number(), burst: z.int() })
+    .nullable()
+    .meta({ description: "Limit on attempts over all replicas; null: none." }),
   ordered: z.boolean().meta({ description: "Whether order_by is anything but none." }),
   order_by: z.string().meta({ description: "none, app, installation, project, or a JSON Pointer into the event's data." }),
   on_exhausted: z.enum(["continue", "stop"]),
@@ -32,6 +36,7 @@ const appExample = {
   retry_schedule_s: [5, 30, 300],
   retry_on: null,
   max_in_flight: 32,
+  rate_limit: { per_s: 20, burst: 40 },
   ordered: false,
   order_by: "none",
   on_exhausted: "continue",

@@ -35,6 +35,7 @@ export function appView(app: App, view: View): object {
     retry_schedule_s: app.retryScheduleMs?.map((ms) => ms / 1000) ?? null,
     retry_on: app.retryOn,
     max_in_flight: app.maxInFlight,
+    rate_limit: app.rateLimit && { per_s: app.rateLimit.perS, burst: app.rateLimit.burst },
     ordered: app.orderBy !== "none",
     order_by: app.orderBy,
     on_exhausted: app.onExhausted,

@@ -26,6 +26,8 @@ describe("a command line", () => {
     ["requests acme --errors=yes", /option --errors does not take an argument/],
     ["apps add x --status public", /--status: found "public", wanted one of internal, unpublished, published/],
     ["apps add x --webhook https://x.example --header nothing", /--header: found "nothing", wanted <name>: <value>/],
+    ["apps set x --rate-limit 20", /--rate-limit: found "20", wanted a number of attempts a second such as 20\/s, or none/],
+    ["apps set x --rate-limit none --burst 5", /--burst: wanted with a --rate-limit other than none/],
     ["apps set x", /apps set: nothing to change was given/],
     ["apps set x --ordered --unordered", /--ordered, --unordered and --order-by: wanted one of them/],
     ["publish issue.created --data {}", /publish: --organization is missing/],

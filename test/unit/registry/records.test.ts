@@ -41,6 +41,13 @@ describe("an app", () => {
     ],
     ["a timeout of 0", { ...app, timeout_ms: 0 }, /^timeout_ms: /],
     ["a schedule with a negative delay", { ...app, retry_schedule_s: [-1] }, /^retry_schedule_s\.0: /],
+    ["a rate limit that is a number", { ...app, rate_limit: 20 }, /^rate_limit: found 20, wanted an object/],
+    ["a rate limit without a rate", { ...app, rate_limit: { burst: 40 } }, /^rate_limit\.per_s: missing/],
+    ["a rate of 0", { ...app, rate_limit: { per_s: 0 } }, /^rate_limit\.per_s: found 0, wanted 0\.01 or more/],
+    ["a rate that is text", { ...app, rate_limit: { per_s: "20" } }, /^rate_limit\.per_s: found "20", wanted a number/],
+    ["a burst of 0", { ...app, rate_limit: { per_s: 20, burst: 0 } }, /^rate_limit\.burst: found 0, wanted 1 or more/],
+    ["half a burst", { ...app, rate_limit: { per_s: 20, burst: 1.5 } }, /^rate_limit\.burst: found 1\.5, wanted a whole number/],
+    ["a rate limit with more", { ...app, rate_limit: { per_s: 20, per_m: 5 } }, /^rate_limit: unknown member "per_m"/],
     ["no places", { ...app, max_in_flight: 0 }, /^max_in_flight: /],
     ["a short secret", { ...app, client_secret: "abc" }, /^client_secret: found a string of 3 characters, wanted 64 lower-case hex/],
   ])("can't have %s", (_what, value, message) => {

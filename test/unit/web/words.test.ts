@@ -111,6 +111,7 @@ describe("an app's form", () => {
     retry_schedule_s: [5, 0.5],
     retry_on: ["404", "5xx"],
     max_in_flight: 8,
+    rate_limit: { per_s: 20, burst: 40 },
     ordered: true,
     ...{ created_at: null, updated_at: null },
     order_by: "app",
