@@ -17,6 +17,11 @@ export interface App {
   readonly retry_on: ReadonlyArray<string> | null;
   /** Null: POSTHORN_APP_MAX_IN_FLIGHT. */
   readonly max_in_flight: number | null;
+  /** Limit on attempts over all replicas; null: none. */
+  readonly rate_limit: {
+    readonly per_s: number;
+    readonly burst: number;
+  } | null;
   /** Whether order_by is anything but none. */
   readonly ordered: boolean;
   /** none, app, installation, project, or a JSON Pointer into the event's data. */
@@ -46,6 +51,12 @@ export interface AppBody {
   readonly retry_schedule_s?: ReadonlyArray<number> | null | undefined;
   readonly retry_on?: ReadonlyArray<number | string> | null | undefined;
   readonly max_in_flight?: number | null | undefined;
+  readonly rate_limit?: {
+    /** Attempts a second. */
+    readonly per_s: number;
+    /** Attempts at once after a quiet time; those of a second when not given. */
+    readonly burst?: number | undefined;
+  } | null | undefined;
   /** True is short for order_by: app. Where order_by is given, that decides. */
   readonly ordered?: boolean | undefined;
   readonly order_by?: "none" | "app" | "installation" | "project" | string | null | undefined;
@@ -80,6 +91,11 @@ export interface AppPatch {
   readonly retry_schedule_s?: ReadonlyArray<number> | null | undefined;
   readonly retry_on?: ReadonlyArray<number | string> | null | undefined;
   readonly max_in_flight?: number | null | undefined;
+  readonly rate_limit?: {
+    /** Attempts a second. */
+    readonly per_s?: number | undefined;
+    readonly burst?: number | null | undefined;
+  } | null | undefined;
   readonly ordered?: boolean | null | undefined;
   readonly order_by?: "none" | "app" | "installation" | "project" | string | null | undefined;
   readonly on_exhausted?: "continue" | "stop" | null | undefined;
@@ -714,6 +730,11 @@ export interface MadeApp {
   readonly retry_on: ReadonlyArray<string> | null;
   /** Null: POSTHORN_APP_MAX_IN_FLIGHT. */
   readonly max_in_flight: number | null;
+  /** Limit on attempts over all replicas; null: none. */
+  readonly rate_limit: {
+    readonly per_s: number;
+    readonly burst: number;
+  } | null;
   /** Whether order_by is anything but none. */
   readonly ordered: boolean;
   /** none, app, installation, project, or a JSON Pointer into the event's data. */
