@@ -13,7 +13,6 @@ import { createDestinationOf } from "../delivery/limits/destination.ts";
 import { createSkipDelivered } from "../delivery/skip-delivered.ts";
 import { createDeliveryStreams, type DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
 import { isOrdered } from "../model/app.ts";
-import { type StatusEvent, statusSubject } from "../model/status-event.ts";
 import { createDeliveryEvents } from "../status/delivery-events.ts";
 import { createOrderRecords } from "../subscribers/ordered/order-records.ts";
 import { createParkedShare } from "../subscribers/parked/parked-share.ts";
@@ -139,8 +138,7 @@ function giveUpInto(
   deadLetters: DeliveryStreamWriter,
 ): GiveUp {
   const prefix = config.subjectPrefix;
-  const announce = (event: StatusEvent) => deadLetters.announce(statusSubject(prefix, event), JSON.stringify(event), event.id);
-  const events = { publish: announce, budget: eventBudget, registry: index, clock };
+  const events = { publish: deadLetters.announce, budget: eventBudget, registry: index, clock };
   const publish = createDeliveryEvents(events, { prefix, dashboardUrl });
   return createGiveUp({ deadLetters, observer, tracing, publish, recordLocation: requestLog.stored });
 }

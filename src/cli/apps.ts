@@ -45,7 +45,7 @@ function given(options: OptionValues<typeof members>): Partial<AppBody> {
   const { webhook, name, events, status, header: headers, timeout, retry, "max-in-flight": maxInFlight, ordered, unordered } = options;
   const { "order-by": orderBy, "on-exhausted": onExhausted, "retry-on": retryOn } = options;
   if ([ordered, unordered, orderBy !== undefined].filter(Boolean).length > 1)
-    throw new UsageError("--ordered, --unordered and --order-by: wanted one of them");
+    throw new UsageError("--ordered, --unordered, --order-by: found more than one of them, wanted at most one");
   return {
     ...(webhook === undefined ? {} : { webhook_url: webhook }),
     ...(name === undefined ? {} : { name }),

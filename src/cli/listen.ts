@@ -53,7 +53,7 @@ export const listenCommand = command({
   examples: ["listen", "listen --status 503 --every 3", "listen --delay 20s", "listen --status 429 --header 'Retry-After: 30'"],
   async run({ output, options, config, signal }) {
     const { port: wantedPort = 3000, host = "127.0.0.1", every = 1, count, "header-prefix": headerPrefix } = options;
-    if (options.hang && options.reset) throw new UsageError("--hang and --reset: wanted one of them");
+    if (options.hang && options.reset) throw new UsageError("--hang, --reset: found both, wanted at most one");
     const { clientSecret } = config();
     const secrets = options.secret.length > 0 ? options.secret : clientSecret === null ? [] : [clientSecret];
     const configured: Answer = {

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { parseDuration, parseInteger } from "../config/values.ts";
 import { messageOf } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
+import { parseJsonObject } from "../model/json-object.ts";
 import { membersOf } from "../model/json-text.ts";
 import { parseRfc3339OrDate } from "../model/rfc3339.ts";
 import { UsageError } from "./exit-codes.ts";
@@ -69,13 +70,20 @@ export function port(text: string): number {
 
 /** The text of a JSON object: itself, `@file`, or `-` for standard input. @throws UsageError */
 export async function jsonObject(option: string, text: string, readInput: () => Promise<string>): Promise<string> {
+  const found = text === "-" ? await readInput() : text.startsWith("@") ? readFile(option, text.slice(1)) : text;
   try {
-    const found = text === "-" ? await readInput() : text.startsWith("@") ? readFileSync(text.slice(1), "utf8") : text;
-    const parsed = JSON.parse(found) as unknown;
-    if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) throw new Error("found another value");
-    return found.trim();
+    parseJsonObject(`--${option}`, found);
   } catch (error) {
-    throw new UsageError(`--${option}: wanted a JSON object (${messageOf(error)})`);
+    throw new UsageError(messageOf(error));
+  }
+  return found.trim();
+}
+
+function readFile(option: string, path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new UsageError(`--${option}: can't read ${JSON.stringify(path)} (${messageOf(error)}), wanted a file with a JSON object`);
   }
 }
 

@@ -5,6 +5,7 @@ import { nearest } from "../model/nearest.ts";
 import { CLIENT_SETTINGS, type ClientConfig, COMMAND_SETTINGS } from "./client-settings.ts";
 import type { Setting } from "./setting.ts";
 import { type Config, SETTINGS } from "./settings.ts";
+import { formatDuration } from "./values.ts";
 
 const PREFIX = "POSTHORN_";
 
@@ -102,7 +103,8 @@ function contradictions(config: Config, environment: Environment): string[] {
     );
   }
   if (config.circuitMaxOpenTime < config.circuitOpenTime) {
-    problems.push("POSTHORN_CIRCUIT_MAX_OPEN_TIME: shorter than POSTHORN_CIRCUIT_OPEN_TIME, wanted at least as long");
+    const [longest, first] = [config.circuitMaxOpenTime, config.circuitOpenTime].map(formatDuration);
+    problems.push(`POSTHORN_CIRCUIT_MAX_OPEN_TIME: found ${longest}, wanted at least POSTHORN_CIRCUIT_OPEN_TIME, ${first}`);
   }
   if (config.testClock !== null && environment["NODE_ENV"] === "production") {
     problems.push("POSTHORN_TEST_CLOCK: set together with NODE_ENV=production, wanted it unset: it is for tests only");

@@ -1,12 +1,12 @@
 /**
- * Stores deliveries in the retries, parked and dead-letters streams, and what goes with them. How a message is stored is the durable
- * publish's part; here is what it contains.
+ * Stores deliveries, fan-out batches, dead letters and status events: decides what a message contains. The durable publish decides how
+ * it is stored.
  *
  * STREAM-1  The message id is `<delivery id>:<source stream>:<source sequence>:<when the event was stored>`. Storing the same source
  *           twice stores it once, while storing the delivery again from another source is never taken for a duplicate. The time
- *           distinguishes a message from one that had its sequence before the stream was deleted and recreated. In the parked stream the fencing token
- *           of the source's owner follows: what a later owner stores is not a duplicate of a message that has no effect for it. A run of
- *           a delivery has at most one dead letter.
+ *           distinguishes a message from one that had its sequence before the stream was deleted and recreated. In the parked stream the
+ *           fencing token of the source's owner follows: what a later owner stores is not a duplicate of a message that has no effect for
+ *           it. A run of a delivery has at most one dead letter.
  * STREAM-2  A delivery that is too large for its stream is rejected (PUBLISH-2). Its source is delivered again until it counts as poison,
  *           and its dead letter is cut to fit.
  */
@@ -19,6 +19,7 @@ import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
 import type { StreamLocation } from "../model/delivery-location.ts";
 import { deliveryMessageSize, encodeDeliveryMessage } from "../model/delivery-message.ts";
 import { batchesOf, batchSize, encodeBatch, type FanOutBatch } from "../model/fan-out-batch.ts";
+import type { StatusEvent } from "../model/status-event.ts";
 import type { TraceHeaders } from "../model/trace-context.ts";
 import {
   createDurablePublish,
@@ -35,7 +36,7 @@ export interface DeliveryStreamWriter extends DeliveryStreams, DeadLetterWriter 
   /** Stores a large fan-out in batches. @returns how many */
   fanOut(fanOut: FanOutBatch, source: MessageRef, trace: TraceHeaders): Promise<number>;
   /** Publishes a status event under its id. */
-  announce(subject: string, eventJson: string, eventId: string): Promise<void>;
+  announce(event: StatusEvent): Promise<void>;
   /** Messages of all streams that are being stored, and that wait for it. */
   counts(): PublishCounts;
   /** Streams that refuse messages (PUBLISH-3). */
@@ -79,9 +80,10 @@ export function createDeliveryStreams({
       ...deliveryWriter(context),
       deadLetterRaw: rawDeadLetterWriter(context),
       fanOut: fanOutWriter(context),
-      async announce(subject, json, messageId) {
-        const contentType = "application/cloudevents+json";
-        await store({ stream: "status", subject, size: json.length, body: () => json, messageId, trace: null, contentType });
+      async announce(event) {
+        const json = JSON.stringify(event);
+        const message = { stream: "status", subject: names.statusOf(event), size: json.length, body: () => json } as const;
+        await store({ ...message, messageId: event.id, trace: null, contentType: "application/cloudevents+json" });
       },
       counts: durable.counts,
       refusing: durable.refusing,

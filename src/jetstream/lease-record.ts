@@ -1,5 +1,6 @@
 /** The record of a lease in the registry bucket. */
 import { AppError } from "../model/app-error.ts";
+import { kindOfValue, parseJsonObject } from "../model/json-object.ts";
 
 /** The bucket operations needed here, which registry/store.ts implements. */
 export interface LeaseRecords {
@@ -76,20 +77,10 @@ export function leaseKind(key: string) {
 }
 
 /** @throws AppError RECORD_INVALID */
-export function parseJsonObject(what: string, value: string): Record<string, unknown> {
-  try {
-    const parsed: unknown = JSON.parse(value);
-    if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) return parsed as Record<string, unknown>;
-  } catch {
-    // Reported below.
-  }
-  throw new AppError("RECORD_INVALID", `${what}: wanted a JSON object`);
-}
-
-/** @throws AppError RECORD_INVALID */
 function read(key: string, value: string): LeaseContent {
   const { holder, note } = parseJsonObject(`record ${key}`, value);
-  if (holder !== null && typeof holder !== "string") throw new AppError("RECORD_INVALID", `record ${key}: holder: wanted a name or null`);
+  if (holder !== null && typeof holder !== "string")
+    throw new AppError("RECORD_INVALID", `record ${key}: holder: found ${kindOfValue(holder)}, wanted a name or null`);
   return { holder, note: typeof note === "object" && note !== null ? (note as LeaseNote) : {} };
 }
 

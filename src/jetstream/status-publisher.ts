@@ -1,7 +1,7 @@
 /** Publishes status events on the status stream, each under its id as Nats-Msg-Id. */
 import { headers, type JetStreamClient, type JetStreamManager } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
-import { type StatusEvent, statusSubject } from "../model/status-event.ts";
+import type { StatusEvent } from "../model/status-event.ts";
 import type { StatusStream } from "../status/ports.ts";
 import { unlessNotFound } from "./nats-errors.ts";
 import { orUnreachable } from "./or-unreachable.ts";
@@ -15,7 +15,7 @@ export function createStatusPublisher(jetStream: JetStreamClient, manager: JetSt
       const messageHeaders = headers();
       messageHeaders.set("content-type", "application/cloudevents+json");
       try {
-        await jetStream.publish(statusSubject(names.prefix, event), JSON.stringify(event), {
+        await jetStream.publish(names.statusOf(event), JSON.stringify(event), {
           msgID: event.id,
           headers: messageHeaders,
           timeout: TIMEOUT_MS,
@@ -28,7 +28,7 @@ export function createStatusPublisher(jetStream: JetStreamClient, manager: JetSt
       }
     },
     async lastId(event) {
-      const subject = statusSubject(names.prefix, event);
+      const subject = names.statusOf(event);
       const last = await orUnreachable(unlessNotFound(manager.streams.getMessage(names.streams.status, { last_by_subj: subject })));
       return last?.json<{ id?: string }>().id ?? null;
     },

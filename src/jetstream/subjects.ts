@@ -2,7 +2,7 @@
  * The name of every subject, stream, bucket and consumer (docs/design.md 3.1), derived from the prefix. Subjects are formatted and
  * parsed here and nowhere else. A parser returns null for a subject of another form.
  */
-import type { StatusTopic } from "../model/status-event.ts";
+import type { StatusEvent, StatusTopic } from "../model/status-event.ts";
 
 export interface EventSubject {
   readonly resource: string;
@@ -42,6 +42,7 @@ export interface Subjects {
   parseEvent(subject: string): EventSubject | null;
   /** @param type of the status event, `<subject>.<change>` */
   status(type: string, app: string, installationUuid: string | null): string;
+  statusOf(event: StatusEvent): string;
   /** A stream's subjects with placeholders, for span names: few, however many apps and tiers there are. */
   template(stream: string): string;
 
@@ -103,6 +104,9 @@ export function createSubjects(prefix: string): Subjects {
     return first === prefix && second === name && tokens.length > 0 ? tokens : null;
   };
 
+  const status = (type: string, app: string, installationUuid: string | null): string =>
+    `${prefix}.status.${type}.${app}${installationUuid === null ? "" : `.${installationUuid}`}`;
+
   return {
     prefix,
     streams: {
@@ -125,7 +129,8 @@ export function createSubjects(prefix: string): Subjects {
       const [resource, action, ...more] = tokensOf(subject, "events") ?? [];
       return resource === undefined || action === undefined || more.length > 0 ? null : { resource, action };
     },
-    status: (type, app, installationUuid) => `${prefix}.status.${type}.${app}${installationUuid === null ? "" : `.${installationUuid}`}`,
+    status,
+    statusOf: ({ type, data }) => status(type, data.app, "installation_uuid" in data ? data.installation_uuid : null),
     template(stream) {
       if (stream === "retries") return `${prefix}.retries.{tier}.{app}`;
       return stream === "fan-out" ? `${prefix}.retries.0._fan-out` : `${prefix}.${stream}.{app}`;

@@ -5,6 +5,7 @@
 import { toRfc3339 } from "./clock.ts";
 import type { Delivery, SpentAttempts } from "./delivery.ts";
 import type { Event } from "./event.ts";
+import { type JsonObject, jsonObject, numberIn, objectsIn, optionalStringIn, parseJsonObject, stringIn } from "./json-object.ts";
 import { membersOf } from "./json-text.ts";
 import type { AttemptSummary, Outcome } from "./outcome.ts";
 import { epochMsOf } from "./rfc3339.ts";
@@ -92,41 +93,41 @@ export function encodeEvent(event: Event): string {
 
 /** @throws Error when the text is not a stream message. */
 export function decodeDeliveryMessage(text: string): DeliveryMessage {
-  const wire = JSON.parse(text) as Record<string, unknown>;
-  const eventJson = membersOf(text).get("event");
-  if (eventJson === undefined) throw new Error("event: missing");
+  const members = parseJsonObject("message", text);
+  const wire = { path: "", members };
   const attemptsMade = numberIn(wire, "attempts_made");
   const delivery: Delivery = {
     id: stringIn(wire, "delivery_id"),
     app: stringIn(wire, "app"),
     installationUuid: stringIn(wire, "installation_uuid"),
-    appCreatedAt: timeIn(wire, "app_created_at"),
+    appCreatedAt: optionalTimeIn(wire, "app_created_at"),
     attemptsMade,
-    spent: spentIn(wire["spent"], attemptsMade),
-    attempts: ((wire["attempts"] ?? []) as Array<Record<string, unknown>>).map(fromWire),
+    spent: spentIn(members["spent"], attemptsMade),
+    attempts: objectsIn(wire, "attempts").map(fromWire),
     replay: optionalStringIn(wire, "replay"),
-    counted: wire["counted"] !== false,
-    firstParkedAt: timeIn(wire, "first_parked_at"),
-    eventSequence: wire["event_sequence"] == null ? null : numberIn(wire, "event_sequence"),
+    counted: members["counted"] !== false,
+    firstParkedAt: optionalTimeIn(wire, "first_parked_at"),
+    eventSequence: members["event_sequence"] == null ? null : numberIn(wire, "event_sequence"),
     // Messages of earlier versions have no count.
-    stores: wire["stores"] == null ? 1 : numberIn(wire, "stores"),
-    event: decodeEvent(eventJson),
+    stores: members["stores"] == null ? 1 : numberIn(wire, "stores"),
+    event: eventIn(members, text),
   };
   return {
     delivery,
-    dueAt: timeIn(wire, "due_at"),
+    dueAt: optionalTimeIn(wire, "due_at"),
     delayMs: numberIn(wire, "delay_ms"),
-    notBefore: wire["floor"] === true,
-    ...(wire["blocked_by"] == null ? {} : { blockedBy: numberIn(wire, "blocked_by") }),
+    notBefore: members["floor"] === true,
+    ...(members["blocked_by"] == null ? {} : { blockedBy: numberIn(wire, "blocked_by") }),
   };
 }
 
-export function decodeEvent(text: string): Event {
-  const wire = JSON.parse(text) as Record<string, unknown>;
-  const members = membersOf(text);
-  const dataJson = members.get("data");
-  const actorJson = members.get("actor") ?? "null";
-  if (dataJson === undefined) throw new Error("event.data: missing");
+/** The event of a message. @param members the message's, parsed from `text` @throws Error when it is not an event */
+export function eventIn(members: Readonly<Record<string, unknown>>, text: string): Event {
+  const wire = { path: "event.", members: jsonObject("event", members["event"]) };
+  jsonObject("event.data", wire.members["data"]);
+  const texts = membersOf(membersOf(text).get("event") ?? "{}");
+  const dataJson = texts.get("data") ?? "{}";
+  const actorJson = texts.get("actor") ?? "null";
   const resource = stringIn(wire, "resource");
   const action = stringIn(wire, "action");
   return {
@@ -143,7 +144,7 @@ export function decodeEvent(text: string): Event {
     actorJson: actorJson === "null" ? null : actorJson,
     occurredAt: stringIn(wire, "occurred_at"),
     // Messages of earlier versions don't have it.
-    publishedAt: timeIn(wire, "published_at") ?? epochMsOf(stringIn(wire, "occurred_at")),
+    publishedAt: optionalTimeIn(wire, "published_at") ?? timeIn(wire, "occurred_at"),
     traceparent: optionalStringIn(wire, "traceparent"),
     tracestate: optionalStringIn(wire, "tracestate"),
   };
@@ -160,7 +161,7 @@ function toWire(summary: AttemptSummary): WireAttempt {
   };
 }
 
-function fromWire(wire: Record<string, unknown>): AttemptSummary {
+function fromWire(wire: JsonObject): AttemptSummary {
   return {
     attempt: numberIn(wire, "attempt"),
     at: stringIn(wire, "at"),
@@ -172,31 +173,19 @@ function fromWire(wire: Record<string, unknown>): AttemptSummary {
 }
 
 /** Messages of earlier versions don't have it: all their attempts were failures. */
-function spentIn(wire: unknown, attemptsMade: number): SpentAttempts {
-  if (wire == null) return { failure: attemptsMade, refusal: 0, own_fault: 0 };
-  const spent = wire as Record<string, unknown>;
+function spentIn(value: unknown, attemptsMade: number): SpentAttempts {
+  if (value == null) return { failure: attemptsMade, refusal: 0, own_fault: 0 };
+  const spent = { path: "spent.", members: jsonObject("spent", value) };
   return { failure: numberIn(spent, "failure"), refusal: numberIn(spent, "refusal"), own_fault: numberIn(spent, "own_fault") };
 }
 
-function stringIn(wire: Record<string, unknown>, name: string): string {
-  const value = wire[name];
-  if (typeof value !== "string") throw new Error(`${name}: found ${typeof value}, wanted a string`);
-  return value;
-}
-
-function optionalStringIn(wire: Record<string, unknown>, name: string): string | null {
-  return wire[name] == null ? null : stringIn(wire, name);
-}
-
-function numberIn(wire: Record<string, unknown>, name: string): number {
-  const value = wire[name];
-  if (typeof value !== "number") throw new Error(`${name}: found ${typeof value}, wanted a number`);
-  return value;
-}
-
-function timeIn(wire: Record<string, unknown>, name: string): number | null {
-  const text = optionalStringIn(wire, name);
-  const time = text === null ? null : epochMsOf(text);
-  if (Number.isNaN(time)) throw new Error(`${name}: found ${JSON.stringify(text)}, wanted a time`);
+function timeIn(wire: JsonObject, name: string): number {
+  const text = stringIn(wire, name);
+  const time = epochMsOf(text);
+  if (Number.isNaN(time)) throw new Error(`${wire.path}${name}: found ${JSON.stringify(text)}, wanted a time`);
   return time;
+}
+
+function optionalTimeIn(wire: JsonObject, name: string): number | null {
+  return wire.members[name] == null ? null : timeIn(wire, name);
 }

@@ -1,7 +1,8 @@
 /** The three formats of an event on the bus: plain JSON, and CloudEvents 1.0 structured and binary. */
-import { kindOf, type Members, missing, quote, UnreadableEvent } from "./event-members.ts";
+import { type Members, missing, quote, UnreadableEvent } from "./event-members.ts";
 import { type JsonLimits, jsonExceeds } from "./json-limits.ts";
-import { compactJson, membersOf } from "./json-text.ts";
+import { kindOfValue } from "./json-object.ts";
+import { compactJson, kindOf, membersOf } from "./json-text.ts";
 
 export interface RawBody {
   readonly body: Uint8Array;
@@ -59,7 +60,7 @@ function readObject(what: string, body: Uint8Array, limits: JsonLimits | undefin
     throw new UnreadableEvent(`${what}: not valid JSON (${(error as Error).message}), wanted a JSON object`);
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new UnreadableEvent(`${what}: found ${kindOf(text.trim())}, wanted a JSON object`);
+    throw new UnreadableEvent(`${what}: found ${kindOfValue(value)}, wanted a JSON object`);
   }
   const excess = limits && jsonExceeds(text, limits);
   if (excess) throw new UnreadableEvent(`${what}: ${excess}`);

@@ -1,5 +1,6 @@
 /** Reads and checks the members of an event from their JSON texts. Every problem names the member, what was found and what was wanted. */
 import { toRfc3339 } from "./clock.ts";
+import { kindOf } from "./json-text.ts";
 import { parseRfc3339 } from "./rfc3339.ts";
 
 /** The event can't be read. The message is for its publisher. */
@@ -63,14 +64,6 @@ export function time(members: Members, name: string): string | undefined {
 
 export function missing(name: string, wanted: string): never {
   throw new UnreadableEvent(`${name}: missing, wanted ${wanted}`);
-}
-
-export function kindOf(json: string): string {
-  if (json === "null") return "null";
-  if (json.startsWith("[")) return "an array";
-  if (json.startsWith("{")) return "an object";
-  if (json.startsWith('"')) return "a string";
-  return json === "true" || json === "false" ? "a boolean" : "a number";
 }
 
 export function quote(value: string): string {

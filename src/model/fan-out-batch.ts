@@ -3,9 +3,9 @@
  * stores it until its deliveries are made.
  */
 import { crc32 } from "node:zlib";
-import { decodeEvent, encodeEvent, eventSize } from "./delivery-message.ts";
+import { encodeEvent, eventIn, eventSize } from "./delivery-message.ts";
 import type { Event } from "./event.ts";
-import { membersOf } from "./json-text.ts";
+import { jsonObject, numberIn, parseJsonObject, stringsOf } from "./json-object.ts";
 
 export interface Target {
   readonly app: string;
@@ -41,13 +41,13 @@ export function encodeBatch({ event, eventSequence, targets }: FanOutBatch): str
   return `${JSON.stringify(wire).slice(0, -1)},"event":${encodeEvent(event)}}`;
 }
 
-/** @throws Error when the text is not a batch */
+/** @throws AppError when the text is not a batch */
 export function decodeBatch(text: string): FanOutBatch {
-  const wire = JSON.parse(text) as WireBatch;
-  const eventJson = membersOf(text).get("event");
-  if (eventJson === undefined || typeof wire.targets !== "object") throw new Error("not a fan-out batch: no event or no targets");
-  const targets = Object.entries(wire.targets).flatMap(([app, uuids]) => uuids.map((uuid) => ({ app, uuid })));
-  return { event: decodeEvent(eventJson), eventSequence: wire.event_sequence, targets };
+  const members = parseJsonObject("batch", text);
+  const targets = Object.entries(jsonObject("targets", members["targets"])).flatMap(([app, uuids]) =>
+    stringsOf(`targets.${app}`, uuids).map((uuid) => ({ app, uuid })),
+  );
+  return { event: eventIn(members, text), eventSequence: numberIn({ path: "", members }, "event_sequence"), targets };
 }
 
 /**

@@ -4,6 +4,7 @@
  *
  * JSON-1  The text is valid JSON: the caller has parsed it. The scan relies on that.
  */
+import { kindOfValue } from "./json-object.ts";
 
 const QUOTE = 34;
 const COMMA = 44;
@@ -17,12 +18,12 @@ const SPACE = 32;
 
 /**
  * The members of an object, each as compact JSON text. The last of equal keys wins, as in JSON.parse.
- * @throws Error when the text is another JSON value
+ * @throws Error when the text is a JSON value of another kind
  */
 export function membersOf(json: string): Map<string, string> {
   const members = new Map<string, string>();
   const start = skipSpace(json, 0);
-  if (json.charCodeAt(start) !== OPEN_BRACE) throw new Error("found another JSON value, wanted an object");
+  if (json.charCodeAt(start) !== OPEN_BRACE) throw new Error(`found ${kindOf(json)}, wanted an object`);
   let at = start + 1;
   for (;;) {
     at = skipSpace(json, at);
@@ -40,11 +41,11 @@ export function membersOf(json: string): Map<string, string> {
   }
 }
 
-/** The items of an array, each as compact JSON text. @throws Error when the text is another JSON value */
+/** The items of an array, each as compact JSON text. @throws Error when the text is a JSON value of another kind */
 export function itemsOf(json: string): string[] {
   const items: string[] = [];
   let at = skipSpace(json, 0);
-  if (json.charCodeAt(at) !== OPEN_BRACKET) throw new Error("found another JSON value, wanted an array");
+  if (json.charCodeAt(at) !== OPEN_BRACKET) throw new Error(`found ${kindOf(json)}, wanted an array`);
   at = skipSpace(json, at + 1);
   while (json.charCodeAt(at) !== CLOSE_BRACKET) {
     const { end, hasSpace } = scanValue(json, at);
@@ -59,6 +60,11 @@ export function itemsOf(json: string): string[] {
 export function withMember(objectJson: string, name: string, valueJson: string): string {
   const head = objectJson.slice(0, objectJson.lastIndexOf("}"));
   return `${head}${/^\s*\{\s*$/.test(head) ? "" : ","}${JSON.stringify(name)}:${valueJson}}`;
+}
+
+/** The kind of a JSON value, for errors. */
+export function kindOf(json: string): string {
+  return kindOfValue(JSON.parse(json));
 }
 
 /** The nesting of objects and arrays, and the number of keys of all objects together. */

@@ -240,9 +240,3 @@ function cloudEvent<Type extends StatusEventType>(
     data,
   };
 }
-
-/** `<prefix>.status.<subject>.<change>.<app>[.<installation uuid>]` */
-export function statusSubject(prefix: string, { type, data }: StatusEvent): string {
-  const ofApp = `${prefix}.status.${type}.${data.app}`;
-  return "installation_uuid" in data ? `${ofApp}.${data.installation_uuid}` : ofApp;
-}

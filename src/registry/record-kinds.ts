@@ -1,6 +1,6 @@
 /**
  * Reads the values of the registry bucket. Any account that may publish on the bucket's subjects can have written them, so all
- * members are checked. The message of a RECORD_INVALID holds no part of the value, which may be secret.
+ * members are checked. The message of a RECORD_INVALID holds no part of a value, which may be secret.
  */
 
 import { z } from "zod";
@@ -144,7 +144,7 @@ export function parseStored<T>(schema: z.ZodType, value: string): T {
   try {
     json = JSON.parse(value);
   } catch {
-    throw new AppError("RECORD_INVALID", "not JSON in UTF-8");
+    throw new AppError("RECORD_INVALID", "invalid record: not JSON in UTF-8, wanted an object");
   }
   const result = schema.safeParse(json, { reportInput: true });
   if (result.success) return result.data as T;

@@ -1,5 +1,6 @@
 /** A schema's issue in the words of the API: the member, the value found and the value wanted, but never a secret. */
 import type { z } from "zod";
+import { kindOfValue } from "../model/json-object.ts";
 
 export interface RecordProblem {
   /** Members from the top, joined by dots. */
@@ -36,16 +37,20 @@ export function recordProblem(issue: Issue): RecordProblem {
   return { path, message: `found ${found(issue.input, SECRET.test(path))}, ${wanted(issue)}` };
 }
 
-/** A problem of a value that any account may have written: the member and the value wanted, nothing of the value found. */
+/** A problem of a value that any account may have written, where a secret can be in any member. */
 export function storedProblem(issue: Issue): RecordProblem {
-  return { path: issue.path.map(String).join("."), message: issue.input === undefined ? "missing" : wanted(issue) };
+  const message = issue.input === undefined ? "missing" : `found ${secretFound(issue.input)}, ${wanted(issue)}`;
+  return { path: issue.path.map(String).join("."), message };
 }
 
 function found(value: unknown, isSecret: boolean): string {
-  if (Array.isArray(value)) return "a list";
-  if (typeof value === "object" && value !== null) return "an object";
-  if (isSecret) return typeof value === "string" ? `a string of ${value.length} characters` : `a ${typeof value}`;
+  if (isSecret || (typeof value === "object" && value !== null)) return secretFound(value);
   return typeof value === "string" ? quoted(value) : String(value);
+}
+
+function secretFound(value: unknown): string {
+  if (Array.isArray(value)) return "a list";
+  return typeof value === "string" ? `a string of ${value.length} characters` : kindOfValue(value);
 }
 
 function quoted(text: string): string {

@@ -33,8 +33,9 @@ export function signingKeyKind(secretBox: SecretBox): RecordKind<StoredSigningKe
     prefix: SIGNING_KEY,
     parse(_name, value) {
       const record = parseStored<StoredSigningKey>(stored, value);
-      if (FORM.test(secretBox.open(signingKeyOwner, record.value))) return record;
-      throw new AppError("RECORD_INVALID", "invalid record: value: wanted 64 hex digits");
+      const key = secretBox.open(signingKeyOwner, record.value);
+      if (FORM.test(key)) return record;
+      throw new AppError("RECORD_INVALID", `invalid record: value: found ${key.length} characters, wanted 64 hex digits`);
     },
   };
 }

@@ -76,7 +76,7 @@ describe("apps and installations", () => {
     expect(byIssue.json).toMatchObject([{ ordered: true, order_by: "/issue/id", on_exhausted: "stop", timeout_ms: 5_000 }]);
     expect((await cli("apps get shop")).out).toMatch(/ordered by +\/issue\/id\non exhausted +stop\n/);
     const both = await cli("apps set shop --ordered --order-by app");
-    expect([both.code, both.err]).toEqual([64, expect.stringContaining("wanted one of them")]);
+    expect([both.code, both.err]).toEqual([64, expect.stringContaining("found more than one of them")]);
     expect((await cli("apps")).out).toMatch(/^SLUG[\s\S]*\nshop /);
     const rotated = await cli("apps rotate-secret shop --json");
     expect(rotated.json[0].client_secret).toMatch(/^[0-9a-f]{64}$/);

@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { type StatusEvent, statusSubject } from "../../src/model/status-event.ts";
+import { createSubjects } from "../../src/jetstream/subjects.ts";
+import type { StatusEvent } from "../../src/model/status-event.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
@@ -209,7 +210,7 @@ test("what an app says of itself stays text: a line break in an error makes no h
     id: `${uuid}:99`,
     data: { ...event.data, app: "acme\r\nBcc: all@example.com", reason: { ...event.data.reason, last_error: "x\r\n\r\nBcc: y" } },
   };
-  await bus.jetStream.publish(statusSubject(posthorn.prefix, event), JSON.stringify(forged));
+  await bus.jetStream.publish(createSubjects(posthorn.prefix).statusOf(event), JSON.stringify(forged));
   await eventually(() => smtp.mails.length === 2);
   expect(smtp.mails[1]?.to).toEqual(OWNERS["42"]);
   expect(smtp.mails[1]?.subject).toMatch(/^Integration acme /);

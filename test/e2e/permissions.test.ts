@@ -194,7 +194,11 @@ describe("with the accounts of deploy/nats", () => {
     await (await natsAs("operator")).jetstream().publish(`$KV.app-platform-registry.app.${slug}`, '{"name":7}');
     await eventually(async () => (await posthorn.api("GET", "/v1/invalid-records")).body.items[0]?.earlier_in_force === true);
     const damaged = (await posthorn.api("GET", `/v1/apps/${slug}`)).body;
-    expect(damaged).toMatchObject({ slug, ordered: true, invalid: expect.stringMatching(/slug: missing; name: wanted a string/) });
+    expect(damaged).toMatchObject({
+      slug,
+      ordered: true,
+      invalid: expect.stringMatching(/slug: missing; name: found a number, wanted a string/),
+    });
     expect((await posthorn.api("DELETE", `/v1/apps/${slug}`)).status).toBe(204);
     await subscription.stop();
     expect(new Set(changes())).toEqual(

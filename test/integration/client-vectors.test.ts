@@ -20,7 +20,6 @@ import { checkStatusOptions } from "../../src/client/status-options.ts";
 import { ensureTopology } from "../../src/jetstream/streams.ts";
 import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { eventMessageId } from "../../src/model/event-key.ts";
-import { statusSubject } from "../../src/model/status-event.ts";
 import { parseTraceparent } from "../../src/model/trace-context.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Server, startNatsServer } from "../support/servers.ts";
@@ -165,7 +164,7 @@ describe("a status event", () => {
     for (const { event, subject } of events) {
       const validate = ajv.getSchema(event.type) ?? ajv.addSchema(json(`schemas/${event.type}.json`), event.type).getSchema(event.type);
       expect([event.id, validate?.(event), validate?.errors]).toEqual([event.id, true, null]);
-      expect(statusSubject("app-platform", event)).toBe(subject);
+      expect(createSubjects("app-platform").statusOf(event)).toBe(subject);
     }
   });
 

@@ -5,7 +5,7 @@ import { createPublisher, type StatusEvent, type StatusEventType, subscribeStatu
 import { ensureTopology } from "../../src/jetstream/streams.ts";
 import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { eventMessageId } from "../../src/model/event-key.ts";
-import { circuitChanged, integrationChanged, statusSubject } from "../../src/model/status-event.ts";
+import { circuitChanged, integrationChanged } from "../../src/model/status-event.ts";
 import { UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePort, type Server, startNatsServer } from "../support/servers.ts";
@@ -149,7 +149,7 @@ describe("a status subscription", () => {
             },
             ...{ dashboard_url: null, reason: { by: "person" as const } },
           });
-    await connection.jetstream().publish(statusSubject(prefix, event), JSON.stringify(event), { msgID: event.id });
+    await connection.jetstream().publish(createSubjects(prefix).statusOf(event), JSON.stringify(event), { msgID: event.id });
     return event.id;
   };
 

@@ -14,7 +14,7 @@ import { createStatusHistory } from "../../src/jetstream/status-history.ts";
 import { ensureTopology } from "../../src/jetstream/streams.ts";
 import { createSubjects, type Subjects } from "../../src/jetstream/subjects.ts";
 import { systemClock } from "../../src/model/clock.ts";
-import { circuitChanged, statusSubject } from "../../src/model/status-event.ts";
+import { circuitChanged } from "../../src/model/status-event.ts";
 import { createDeliveryLookup } from "../../src/storage/delivery-lookup.ts";
 import { createHealthStore } from "../../src/storage/health-store.ts";
 import { keys } from "../../src/storage/keys.ts";
@@ -167,7 +167,7 @@ test("whatever is stored as a status event, the others are listed", async () => 
     }),
     cases(0.3),
   );
-  await publish(statusSubject(names.prefix, event), JSON.stringify(event));
+  await publish(names.statusOf(event), JSON.stringify(event));
   const { items } = await history.list({ app: "acme", topics: ["circuit"] }, null, 1_000);
   expect(items[0]?.event).toEqual(event);
   for (const { event: shown } of items) expect([typeof shown.data.app, Date.parse(shown.time)]).toEqual(["string", expect.any(Number)]);

@@ -13,7 +13,6 @@ import {
   STATUS_TOPICS,
   type StatusEvent,
   type StatusTopic,
-  statusSubject,
 } from "../../src/model/status-event.ts";
 import { UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
@@ -66,7 +65,7 @@ function opened(prefix: string, app: string, n: number): StatusEvent {
   });
 }
 
-const publish = (names: Subjects, event: StatusEvent) => jetStream.publish(statusSubject(names.prefix, event), JSON.stringify(event));
+const publish = (names: Subjects, event: StatusEvent) => jetStream.publish(names.statusOf(event), JSON.stringify(event));
 const ALL = STATUS_TOPICS;
 
 test("topics have the events of installations and those of apps", async () => {

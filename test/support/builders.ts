@@ -3,6 +3,7 @@ import { classify } from "../../src/delivery/classify.ts";
 import type { AttemptRecord } from "../../src/delivery/ports.ts";
 import type { App, Installation } from "../../src/model/app.ts";
 import { type Delivery, newDelivery } from "../../src/model/delivery.ts";
+import { decodeDeliveryMessage, encodeDeliveryMessage } from "../../src/model/delivery-message.ts";
 import type { Event } from "../../src/model/event.ts";
 import { deliveryId } from "../../src/model/event-key.ts";
 import type { Outcome, ReceiverState } from "../../src/model/outcome.ts";
@@ -119,4 +120,10 @@ function receiverOf(outcome: Outcome, status: number): ReceiverState {
   const isUnanswered = outcome === "timed_out" || outcome === "unreachable" || outcome === "sender_failed" || outcome === "blocked";
   const answered = { kind: "answered", status, headers: {}, body: null, bodySize: 0 } as const;
   return classify(isUnanswered ? { kind: outcome, error: "" } : answered, { retryOn: null }, 0).receiver;
+}
+
+/** The event as a stream message gives it back. */
+export function storedAndRead(event: Event): Event {
+  const text = encodeDeliveryMessage({ delivery: aDelivery({}, event), dueAt: null, delayMs: 0, notBefore: false });
+  return decodeDeliveryMessage(text).delivery.event;
 }

@@ -3,13 +3,8 @@ import { readFileSync } from "node:fs";
 import { Ajv, type ValidateFunction } from "ajv";
 import addFormats from "ajv-formats";
 import type { StoredMsg } from "nats";
-import {
-  STATUS_EVENT_TYPES,
-  type StatusEvent,
-  type StatusEventOf,
-  type StatusEventType,
-  statusSubject,
-} from "../../src/model/status-event.ts";
+import { createSubjects } from "../../src/jetstream/subjects.ts";
+import { STATUS_EVENT_TYPES, type StatusEvent, type StatusEventOf, type StatusEventType } from "../../src/model/status-event.ts";
 import type { Bus } from "./posthorn.ts";
 
 const ajv = new Ajv({ strict: true, allErrors: true, allowUnionTypes: true });
@@ -43,7 +38,7 @@ function checked(prefix: string, message: StoredMsg): StatusEvent {
   if (isValid === undefined) throw new Error(`no schema for ${event.type}`);
   const valid: boolean = isValid(event);
   if (!valid) throw new Error(`${event.type} ${event.id}: ${ajv.errorsText(isValid.errors)}`);
-  const expected = [statusSubject(prefix, event), event.id, "application/cloudevents+json"];
+  const expected = [createSubjects(prefix).statusOf(event), event.id, "application/cloudevents+json"];
   const got = [message.subject, message.header.get("Nats-Msg-Id"), message.header.get("content-type")];
   if (got.join() !== expected.join()) throw new Error(`found ${got.join()}, wanted ${expected.join()}`);
   return event;

@@ -66,6 +66,7 @@ const OLD_WORDS: readonly OldWord[] = [
   phrase("goes on|going on|go on", "continues"),
   phrase("(?:is|are|was|were|while \\w+ (?:is|was)) away", "is down, unreachable"),
   phrase("so-manieth", "Nth"),
+  phrase("found another", "the kind that was found"),
 ];
 
 /** A use of an old word in another sense, in a file or folder. */

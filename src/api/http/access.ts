@@ -92,7 +92,10 @@ export function createCheckAccess({ tokens, appOf, calls, failures }: AccessDepe
       return { scope: "admin", onlyApp: app };
     }
     take(failures, address, "without a known token from this address");
-    throw new AppError("UNAUTHORIZED", token === undefined ? "wanted Authorization: Bearer <token>" : "unknown bearer token");
+    throw new AppError(
+      "UNAUTHORIZED",
+      token === undefined ? "Authorization: found nothing, wanted Bearer <token>" : "unknown bearer token",
+    );
   };
 }
 

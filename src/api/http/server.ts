@@ -217,7 +217,9 @@ function readPatch(body: z.ZodType, request: FastifyRequest): unknown {
 
 function checkType({ body, headers: { "content-type": type = "" } }: FastifyRequest, wanted: RegExp, inWords: string): void {
   if (body === undefined || wanted.test(type)) return;
-  throw Object.assign(new Error(`Content-Type: found another type, wanted ${inWords}`), { statusCode: 415 });
+  throw Object.assign(new Error(`Content-Type: found ${type === "" ? "nothing" : JSON.stringify(type)}, wanted ${inWords}`), {
+    statusCode: 415,
+  });
 }
 
 /** RFC 9110 If-None-Match: the caller has this very record. */

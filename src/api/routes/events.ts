@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import { z } from "zod";
 import type { PublishEvent, StoredEvent } from "../../jetstream/event-publisher.ts";
 import type { EventLimits } from "../../model/event-reader.ts";
+import { kindOfValue } from "../../model/json-object.ts";
 import { itemsOf, membersOf } from "../../model/json-text.ts";
 import { RecordInvalid } from "../../registry/records.ts";
 import { problemOf } from "../http/problems.ts";
@@ -98,7 +99,7 @@ function batchOf(text: string, contentType: string): string[] | null {
   }
   if (Array.isArray(value)) return itemsOf(text);
   if (BATCH_TYPE.test(contentType))
-    throw new RecordInvalid("body", [{ path: "", message: "found another JSON value, wanted an array of CloudEvents" }]);
+    throw new RecordInvalid("body", [{ path: "", message: `found ${kindOfValue(value)}, wanted an array of CloudEvents` }]);
   const members = typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
   // An event may have members of any name.
   if (!("events" in members) || ["type", "resource", "specversion"].some((name) => name in members)) return null;

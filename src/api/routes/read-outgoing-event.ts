@@ -5,6 +5,7 @@ import { AppError } from "../../model/app-error.ts";
 import { unsupportedContentType } from "../../model/event-formats.ts";
 import { eventMessageId } from "../../model/event-key.ts";
 import { type EventLimits, readEvent } from "../../model/event-reader.ts";
+import { kindOfValue } from "../../model/json-object.ts";
 import { withMember } from "../../model/json-text.ts";
 import { RecordInvalid } from "../../registry/records.ts";
 
@@ -57,7 +58,7 @@ function parsed(text: string): Record<string, unknown> {
     throw new RecordInvalid("event", [{ path: "", message: `not valid JSON (${(error as Error).message}), wanted a JSON object` }]);
   }
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  throw new RecordInvalid("event", [{ path: "", message: "found another JSON value, wanted a JSON object" }]);
+  throw new RecordInvalid("event", [{ path: "", message: `found ${kindOfValue(value)}, wanted a JSON object` }]);
 }
 
 function addressOf({ type, resource, action }: Record<string, unknown>): { resource: string; action: string } {

@@ -42,7 +42,9 @@ export const invalidRecords = z
     id: "InvalidRecords",
     example: {
       total: 1,
-      items: [{ key: "app.acme-tracker", revision: 17, problem: "it is not JSON in UTF-8", earlier_in_force: true }],
+      items: [
+        { key: "app.acme-tracker", revision: 17, problem: "invalid record: not JSON in UTF-8, wanted an object", earlier_in_force: true },
+      ],
       next: null,
     },
   });

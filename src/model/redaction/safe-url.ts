@@ -64,7 +64,7 @@ function isTokenLike(segment: string): boolean {
   if (/^(?=.*[A-Z])[A-Z0-9]+$/.test(segment)) return true;
   const parts = segment.split(/[^A-Za-z0-9]+/);
   if (parts.some(isRandom)) return true;
-  // A token with separators, a UUID for one: letters and digits alternate over its parts.
+  // A token with separators, such as a UUID, has digits in several of its parts.
   return segment.length >= 20 && parts.filter((part) => /\d/.test(part) && !/^v?\d{1,4}$/.test(part)).length >= 2;
 }
 

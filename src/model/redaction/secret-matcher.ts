@@ -1,6 +1,6 @@
 /**
  * Finds any of many values in bytes (Aho and Corasick, "Efficient string matching", 1975): the work is linear in the input,
- * whatever the values are. Letters match in either case, and a space matches `+`.
+ * whatever the values are. Case is ignored, and a space matches `+`.
  *
  * A value shorter than SHORTEST_ANYWHERE matches only as a whole word: anywhere it would blot out ordinary text.
  */

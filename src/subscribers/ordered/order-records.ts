@@ -8,8 +8,8 @@
  * `ending`    replicas park, and the owner takes a moment later what replicas that know less have left
  */
 
-import { parseJsonObject } from "../../jetstream/lease-record.ts";
 import { AppError } from "../../model/app-error.ts";
+import { parseJsonObject } from "../../model/json-object.ts";
 import type { RecordKind } from "../../model/record-kind.ts";
 
 export interface OrderRecord {

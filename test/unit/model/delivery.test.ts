@@ -60,8 +60,31 @@ describe("a stream message", () => {
     );
   });
 
-  test.each(["", "{}", "null", '{"delivery_id":1}', '{"event":{}}'])("%s is none", (text) => {
-    expect(() => decodeDeliveryMessage(text)).toThrow();
+  test.each([
+    ["", /^message: not valid JSON \(.*\), wanted an object$/],
+    ["null", "message: found null, wanted an object"],
+    ['["event"]', "message: found an array, wanted an object"],
+    ['"event"', "message: found a string, wanted an object"],
+    ["{}", "delivery_id: found nothing, wanted a string"],
+    ['{"delivery_id":1}', "delivery_id: found a number, wanted a string"],
+  ])("%s is none", (text, problem) => {
+    expect(() => decodeDeliveryMessage(text)).toThrow(problem);
+  });
+
+  test.each([
+    [{ attempts_made: null }, "attempts_made: found null, wanted a number"],
+    [{ attempts: {} }, "attempts: found an object, wanted an array"],
+    [{ attempts: [null] }, "attempts[0]: found null, wanted an object"],
+    [{ attempts: [{ attempt: "1" }] }, "attempts[0].attempt: found a string, wanted a number"],
+    [{ first_parked_at: "soon" }, 'first_parked_at: found "soon", wanted a time'],
+    [{ event: [] }, "event: found an array, wanted an object"],
+    [{ event: { id: "e" } }, "event.data: found nothing, wanted an object"],
+    [{ event: { data: [] } }, "event.data: found an array, wanted an object"],
+    [{ event: { data: {}, resource: false } }, "event.resource: found a boolean, wanted a string"],
+  ])("with %o it names the member, what was found and what was wanted", (changed, problem) => {
+    const message = { delivery: aDelivery(), dueAt: null, delayMs: 0, notBefore: false };
+    const wire = { ...(JSON.parse(encodeDeliveryMessage(message)) as object), ...changed };
+    expect(() => decodeDeliveryMessage(JSON.stringify(wire))).toThrow(problem);
   });
 });
 

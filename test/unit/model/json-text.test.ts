@@ -42,12 +42,19 @@ describe("membersOf", () => {
   });
 });
 
-test.each(['["x"]', '""', '"\\"event\\""', "[[]]", "1", "null", ' ["event", {}]'])(
-  "the members of %s are refused: it is no object",
-  (json) => {
-    expect(() => membersOf(json)).toThrow("wanted an object");
-  },
-);
+test.each([
+  ['["x"]', "an array"],
+  ['""', "a string"],
+  ['"\\"event\\""', "a string"],
+  ["[[]]", "an array"],
+  ["1", "a number"],
+  ["-0.5e3 ", "a number"],
+  ["true\n", "a boolean"],
+  ["null", "null"],
+  [' ["event", {}]', "an array"],
+])("the members of %s are refused: it is %s", (json, found) => {
+  expect(() => membersOf(json)).toThrow(`found ${found}, wanted an object`);
+});
 
 test.each([
   ["{}", '{"data":{}}'],
@@ -70,5 +77,5 @@ test("any array, however it is spaced, gives the compact texts of its items", ()
     { numRuns: 500 },
   );
   expect(itemsOf("[ 1.0 , 12345678901234567890,[1 , 2]]")).toEqual(["1.0", "12345678901234567890", "[1,2]"]);
-  expect(() => itemsOf("{}")).toThrow("wanted an array");
+  expect(() => itemsOf("{}")).toThrow("found an object, wanted an array");
 });
