@@ -11,7 +11,7 @@ import { AppError } from "../model/app-error.ts";
 import { systemClock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { createServerClock } from "../model/server-clock.ts";
-import { connectRedis } from "../storage/redis.ts";
+import { closeRedis, connectRedis } from "../storage/redis.ts";
 import { createLog, logOutput } from "../telemetry/logger.ts";
 import { startSdk } from "../telemetry/sdk.ts";
 import { createComponents } from "./components.ts";
@@ -79,7 +79,7 @@ async function connect(lifecycle: Lifecycle, environment: Environment): Promise<
   const sdk = await startSdk(environment, VERSION, logger);
   await components.startAll([{ name: "telemetry export", stop: sdk.stop }]);
   const redis = await connectRedis({ ...redisOptions(config), signal }, clock, logger);
-  await components.startAll([{ name: "Redis", stop: () => redis.disconnect() }]);
+  await components.startAll([{ name: "Redis", stop: () => closeRedis(redis) }]);
   const nats = await connectNats({ ...natsOptions(config), signal }, clock, logger);
   await components.startAll([{ name: "NATS", stop: () => closeNats(nats, clock) }]);
   if (signal.aborted) throw new AppError("NATS_UNREACHABLE", "stopped while starting", { retryable: true });

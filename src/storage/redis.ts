@@ -3,6 +3,7 @@
  * While Redis, or a key's node, is unreachable, a command fails at once: the request log has the bounded buffer, and the client
  * queues nothing.
  */
+import { setTimeout } from "node:timers/promises";
 import { Cluster, Redis } from "ioredis";
 import { AppError } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
@@ -27,6 +28,7 @@ const LONGEST_RECONNECT_MS = 1_000;
 const COMMAND_TIMEOUT_MS = 5_000;
 /** A connection on which a command gets no answer for this long is half-open and closed. */
 const SOCKET_TIMEOUT_MS = 10_000;
+const DISCONNECT_MS = 500;
 const RETRY_CONNECT_MS = 250;
 const RECONNECT_READ_ONLY_MS = 5_000;
 /** The client's message for a command without a connection. */
@@ -63,7 +65,7 @@ export async function connectRedis(options: RedisOptions, clock: Clock, logger: 
         );
       }
       if (tries % 20 === 4) logger.warn({ server: shown, error: lastError }, "waiting for Redis");
-      await new Promise((resolve) => setTimeout(resolve, Math.min(RETRY_CONNECT_MS, 20 * tries)));
+      await setTimeout(Math.min(RETRY_CONNECT_MS, 20 * tries));
     }
     return redis;
   };
@@ -80,6 +82,16 @@ export async function connectRedis(options: RedisOptions, clock: Clock, logger: 
   logger.info({ server: shown, cluster: redis.isCluster }, "Redis is ready");
   if (redis.isCluster) logNodes(redis, logger);
   return redis;
+}
+
+/** Resolves when the socket is closed. One that the server doesn't close, or that is lost already, is given up after DISCONNECT_MS. */
+export async function closeRedis(redis: RedisClient): Promise<void> {
+  const ended = new Promise<unknown>((resolve) => void redis.once("end", resolve));
+  redis.disconnect();
+  // A timer of the clock would not keep the process alive until then.
+  const timeout = new AbortController();
+  await Promise.race([ended, setTimeout(DISCONNECT_MS, null, { signal: timeout.signal }).catch(() => {})]);
+  timeout.abort();
 }
 
 /** The key as Redis has it: the connection adds the prefix. */
@@ -149,6 +161,7 @@ function serverOptions({ url, tls, keyPrefix = DEFAULT_REDIS_KEY_PREFIX }: Redis
     commandTimeout: COMMAND_TIMEOUT_MS,
     socketTimeout: SOCKET_TIMEOUT_MS,
     connectTimeout: 5_000,
+    disconnectTimeout: DISCONNECT_MS,
     // After a failover the name may resolve to the new primary.
     reconnectOnError: reconnectWhenReadOnly(),
   };

@@ -1,5 +1,9 @@
 /** A process that has stopped, or could not start, keeps nothing: no timer, no socket, no pull loop. */
+import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { AckPolicy, connect } from "nats";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createApp } from "../../src/app/app.ts";
@@ -8,6 +12,8 @@ import { eventually } from "../support/eventually.ts";
 import { connectBus } from "../support/posthorn.ts";
 import { answer, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+
+const SCRIPT = fileURLToPath(new URL("../support/start-and-stop.ts", import.meta.url));
 
 let nats: Server;
 let redis: Server;
@@ -44,6 +50,20 @@ async function expectNothingLeft(before: readonly string[]): Promise<void> {
   await eventually(() => timers().length === 0 || Promise.reject(new Error(`left: ${timers().join()}`)), 1_000);
   await eventually(() => leftovers().length === 0 || Promise.reject(new Error(`left: ${leftovers().join()}`)), 10_000);
 }
+
+test.each(["that is up", "that is down"])("a process ends by itself once its app has stopped, with a Redis %s", async (what) => {
+  const own = await startRedisServer();
+  const environment = { ...process.env, ...environmentOf(freshPrefix(), { POSTHORN_REDIS_URL: own.url }) };
+  const child = spawn(process.execPath, [SCRIPT], { env: environment, stdio: ["pipe", "pipe", "inherit"] });
+  const said = createInterface(child.stdout)[Symbol.asyncIterator]();
+  expect((await said.next()).value).toBe("started");
+  if (what === "that is down") await own.stop();
+  const exited = once(child, "exit");
+  child.stdin.write("stop");
+  expect((await said.next()).value).toBe("[]");
+  expect(await exited).toEqual([0, null]);
+  if (what === "that is up") await own.stop();
+});
 
 test("after a normal stop with retries, parked queues and a receiver that hangs nothing is left", async () => {
   const receiver = await startReceiver(answer(503));
