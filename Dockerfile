@@ -1,4 +1,4 @@
-# A small image that runs as nobody in particular and writes nothing: start it with --read-only.
+# A small image that runs as an ordinary user and writes nothing: start it with --read-only.
 FROM node:24-slim AS build
 WORKDIR /build
 COPY package.json package-lock.json ./
@@ -10,16 +10,15 @@ RUN npm run build && npm prune --omit=dev --ignore-scripts --no-audit --no-fund 
   && find node_modules dist \( -name '*.map' -o -name '*.md' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete
 
 FROM node:24-alpine
-# What only builds packages, and package managers, have no place where only Posthorn runs.
+# Package managers are not needed to run Posthorn.
 RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /opt/yarn* /usr/local/bin/yarn*
-# Look-ups of names wait in the thread pool: slow ones must not hold up the others. Compiled code is not kept, since nothing
-# may be written.
-ENV NODE_ENV=production NODE_DISABLE_COMPILE_CACHE=1 POSTHORN_HTTP_HOST=0.0.0.0 UV_THREADPOOL_SIZE=32
+# Compiled code is not kept, since nothing may be written.
+ENV NODE_ENV=production NODE_DISABLE_COMPILE_CACHE=1 POSTHORN_HTTP_HOST=0.0.0.0
 WORKDIR /app
 COPY --from=build /build/package.json ./
 COPY --from=build /build/node_modules ./node_modules
 COPY --from=build /build/dist ./dist
-# By number, so that a cluster that wants no root can see that it is none.
+# A number, which Kubernetes can check against runAsNonRoot.
 USER 1000:1000
 EXPOSE 8080
 STOPSIGNAL SIGTERM

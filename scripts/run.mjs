@@ -1,6 +1,6 @@
 /**
- * The commands that work on a fresh clone: `demo`, `test`, `test-changed`, `check-clients`, `fuzz`, `chaos`, `bench`, `start`, `example`, and `deps`,
- * which only installs.
+ * The commands that work on a fresh clone: `demo`, `test`, `test-changed`, `check-clients`, `fuzz`, `chaos`, `bench`, `start`, `example`,
+ * and `deps`, which only installs.
  * Usage: node scripts/run.mjs <command> [arguments for it]. Plain JavaScript without packages: Node 18 runs it.
  */
 import { spawn, spawnSync } from "node:child_process";
@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkClients, ensureClientToolchains } from "./client-toolchains.mjs";
+import { hasDocker, startContainer } from "./containers.mjs";
 import { startNatsServer, startRedisServer } from "./servers.mjs";
 import {
   ensureBinaries,
@@ -18,7 +19,6 @@ import {
   ensureProgram,
   ensurePrometheus,
   environmentWith,
-  hasDocker,
   howToInstall,
   ROOT,
   SetUpError,
@@ -78,7 +78,7 @@ function runTests(node, words) {
   return run(node, [join("node_modules", "vitest", "vitest.mjs"), "run", ...words]);
 }
 
-/** Settings, own private servers, packages, Docker: whichever is there first. @returns {Promise<NodeJS.ProcessEnv>} */
+/** Servers that the settings name, else private ones: of this machine, of its packages, or in containers. @returns {Promise<NodeJS.ProcessEnv>} */
 async function demoServers() {
   const { POSTHORN_NATS_URL: nats, POSTHORN_REDIS_URL: redis } = process.env;
   if (nats && redis) {
@@ -103,11 +103,16 @@ async function demoServers() {
     return environment;
   }
   if (hasDocker()) {
-    say("starting NATS and Redis with Docker compose");
-    cleanups.push(() => spawnSync("docker", ["compose", "down"], { cwd: ROOT, stdio: ["ignore", 2, 2] }));
-    if (spawnSync("docker", ["compose", "up", "-d", "--wait", "nats", "redis"], { cwd: ROOT, stdio: ["ignore", 2, 2] }).status === 0) {
-      return { POSTHORN_NATS_URL: nats ?? "nats://127.0.0.1:4222", POSTHORN_REDIS_URL: redis ?? "redis://127.0.0.1:6379" };
-    }
+    say("starting NATS and Redis in containers");
+    const start = (/** @type {Parameters<typeof startContainer>[0]} */ options) => {
+      const container = startContainer(options);
+      cleanups.push(container.stop);
+      return container.address;
+    };
+    return {
+      POSTHORN_NATS_URL: nats ?? `nats://${start({ image: "nats:2.15-alpine", port: 4222, command: ["-js"] })}`,
+      POSTHORN_REDIS_URL: redis ?? `redis://${start({ image: "redis:7-alpine", port: 6379 })}`,
+    };
   }
   throw new SetUpError(`${howToInstall("The demo")}\nor set POSTHORN_NATS_URL and POSTHORN_REDIS_URL to servers that run already.`);
 }

@@ -197,14 +197,6 @@ function asRoot() {
   return spawnSync(sudo, ["-n", "true"], { stdio: "ignore" }).status === 0 ? [sudo, "-n", "-E"] : null;
 }
 
-/** @returns {boolean} whether a Docker engine with compose answers */
-export function hasDocker() {
-  return (
-    spawnSync("docker", ["compose", "version"], { stdio: "ignore" }).status === 0 &&
-    spawnSync("docker", ["info"], { stdio: "ignore" }).status === 0
-  );
-}
-
 /** @param {string} what */
 export function howToInstall(what) {
   const command =

@@ -15,8 +15,8 @@ const EXIT_INTERRUPTED = 130;
 
 if (Number(process.versions.node.split(".")[0]) < OLDEST_NODE) {
   process.stderr.write(
-    `Posthorn needs Node ${OLDEST_NODE} or newer, this is ${process.versions.node}. npm can bring one along:\n` +
-      `  npx --package node@${OLDEST_NODE} --package posthorn posthorn ${process.argv.slice(2).join(" ")}\n`,
+    `Posthorn needs Node ${OLDEST_NODE} or newer, this is ${process.versions.node}. Install it from https://nodejs.org, or run\n` +
+      `"npx posthorn" in a clone after "npm ci": npm installs Node ${OLDEST_NODE} there.\n`,
   );
   process.exit(EXIT_CONFIG);
 }

@@ -1,5 +1,5 @@
 /**
- * When two events are the same (docs/design.md, "Identity"): a CloudEvent is identified by its source and id, a plain event
+ * When two events are the same (docs/design.md 6.1): a CloudEvent is identified by its source and id, a plain event
  * by its type and id.
  *
  * KEY-1  Neither sources nor types contain a line feed, so that different keys never have the same text.

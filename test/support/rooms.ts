@@ -1,7 +1,6 @@
 /**
- * The rooms of the house and those that already keep its rules (architecture.test.ts, language.test.ts). A room that is
- * cleaned is added to HOLDING. `ALL_ROOMS=1 npx vitest run test/unit/architecture.test.ts test/unit/language.test.ts` shows
- * what keeps the others from it.
+ * The rooms of the house. All but PENDING keep its rules (architecture.test.ts, language.test.ts);
+ * `ALL_ROOMS=1 npx vitest run test/unit/architecture.test.ts test/unit/language.test.ts` shows what the pending ones lack.
  */
 
 /** Folders of src, `src` for the files directly in it, and the documents. */
@@ -13,23 +12,10 @@ export const ROOMS = [
 
 export type Room = (typeof ROOMS)[number];
 
-const HOLDING: readonly Room[] = [
-  ...[
-    "src",
-    "src/api",
-    "src/cli",
-    "src/client",
-    "src/config",
-    "src/dead-letters",
-    "src/explain",
-    "src/overview",
-    "src/registry",
-    "src/storage",
-  ],
-  ...["src/jetstream", "src/subscribers", "src/telemetry"],
-] as const;
+/** Rooms that don't keep all rules yet. */
+const PENDING: readonly Room[] = ["src/app", "src/delivery", "src/status", "src/web"];
 
-export const CHECKED_ROOMS: readonly Room[] = process.env["ALL_ROOMS"] === "1" ? ROOMS : HOLDING;
+export const CHECKED_ROOMS: readonly Room[] = process.env["ALL_ROOMS"] === "1" ? ROOMS : ROOMS.filter((room) => !PENDING.includes(room));
 
 export function isChecked(room: string): boolean {
   return (CHECKED_ROOMS as readonly string[]).includes(room);

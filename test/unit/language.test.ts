@@ -58,8 +58,11 @@ const OLD_WORDS: readonly OldWord[] = [
   word("wasDelivered", "isDelivered"),
   word("whereabouts|Whereabouts", "lookup"),
   word("trails?|Trails?", "history"),
-  // Of the alphabet: lower-case letters, a letter or digit.
-  { old: /(?<![Dd]ead[ _*-]*)(?<![a-z])(?<!lower-case )(?<!capital )letters?\b(?! or digits?|, digits?)/g, now: "dead letter" },
+  // Not those of the alphabet: lower-case letters, a letter or digit.
+  {
+    old: /(?<![Dd]ead[\s_*-]*)(?<![a-z])(?<!(?:lower-case|capital|or more) )letters?\b(?!,? (?:or|and)? ?digits?)/g,
+    now: "dead letter",
+  },
   { old: /(?<![Dd]ead)Letters?\b/g, now: "dead letter" },
   phrase("told|heard|tells?", "sent, reported, shows"),
   word("figures?|Figures?", "metrics, counts"),
@@ -76,9 +79,13 @@ interface Exception {
   readonly reason: string;
 }
 
+const TIER_CONSUMER = "the consumers of delay tiers keep the name that they have on the streams of an upgrade";
+
 const EXCEPTIONS: readonly Exception[] = [
   { where: "src/web/", found: /^figures?$/i, reason: "the page's key figures, a word of design" },
-  { where: "src/jetstream/subjects.ts", found: /^rung$/, reason: "the durable consumers of existing installations have this name" },
+  { where: "src/jetstream/subjects.ts", found: /^rung$/, reason: TIER_CONSUMER },
+  { where: "docs/runbook.md", found: /^rung$/, reason: TIER_CONSUMER },
+  { where: "docs/compatibility.md", found: /^lane$/, reason: "it says what was renamed" },
 ];
 
 interface Refused {
