@@ -3,7 +3,7 @@ export interface Throttle {
   readonly since: number;
   /** Nothing of the app is attempted before. */
   readonly until: number;
-  /** Of the answer that asked for it: 429 or 503. */
+  /** The status of the answer that asked for it: 429 or 503. */
   readonly responseCode: number;
 }
 
