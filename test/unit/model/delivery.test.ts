@@ -65,8 +65,8 @@ describe("a stream message", () => {
     ["null", "message: found null, wanted an object"],
     ['["event"]', "message: found an array, wanted an object"],
     ['"event"', "message: found a string, wanted an object"],
-    ["{}", "delivery_id: found nothing, wanted a string"],
-    ['{"delivery_id":1}', "delivery_id: found a number, wanted a string"],
+    ["{}", "attempts_made: found nothing, wanted a number"],
+    ['{"attempts_made":1,"delivery_id":1}', "delivery_id: found a number, wanted a string"],
   ])("%s is none", (text, problem) => {
     expect(() => decodeDeliveryMessage(text)).toThrow(problem);
   });
