@@ -25,9 +25,12 @@ interface Document {
 
 export function apiTypes(): string {
   const document = openApi(documentedRoutes(), "0.0.0") as Document;
-  const named = Object.entries(document.components.schemas).map(
-    ([name, schema]) => `${comment(schema.description, "")}export interface ${name} ${typeOf(schema, "")}\n`,
-  );
+  const named = Object.entries(document.components.schemas).map(([name, schema]) => {
+    const type = typeOf(schema, "");
+    // An interface can be shown and extended by its name.
+    const head = type.startsWith("{") ? `interface ${name} ${type}` : `type ${name} = ${type};`;
+    return `${comment(schema.description, "")}export ${head}\n`;
+  });
   const calls = Object.entries(document.paths).flatMap(([path, operations]) =>
     Object.entries(operations).map(
       ([method, operation]) =>

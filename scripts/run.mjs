@@ -167,9 +167,14 @@ try {
       await finish(files.length === 0 ? 0 : await runTests(node, files));
       break;
     }
-    case "check-clients":
-      await finish(checkClients() ? 0 : 1);
+    case "check-clients": {
+      if (!ensureBinaries()) throw new SetUpError(howToInstall("npm run check:clients"));
+      const args = ["run", "--project", "generated-clients"];
+      await finish(
+        checkClients() ? await run(node, [join("node_modules", "vitest", "vitest.mjs"), ...args], { GENERATED_CLIENTS: "1" }) : 1,
+      );
       break;
+    }
     case "fuzz":
       if (!ensureBinaries()) throw new SetUpError(howToInstall("npm run fuzz"));
       await finish(await run(node, [join("node_modules", "vitest", "vitest.mjs"), "run", "fuzz", ...FUZZ, ...args], FUZZ_ENVIRONMENT));

@@ -4,7 +4,7 @@ import { INSTALLATION_STATUSES } from "../model/app.ts";
 import { CIRCUIT_STATES } from "../model/circuit-state.ts";
 import type { RawJson } from "../model/raw-json.ts";
 
-const time = z.string().meta({ description: "RFC 3339, UTC." });
+const time = z.string().meta({ format: "date-time", description: "RFC 3339, UTC." });
 
 const UUID = "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f";
 const TRACE_ID = "0af7651916cd43dd8448eb211c80319c";
@@ -82,7 +82,7 @@ const explainedAttempt = z
     webhook_url: z.string().nullable(),
     trace_id: z.string().nullable(),
   })
-  .meta({ id: "ExplainedAttempt" });
+  .meta({ id: "ExplainedAttempt", description: "One attempt of a delivery." });
 
 const timelineEntry = z
   .object({
@@ -90,7 +90,7 @@ const timelineEntry = z
     kind: z.enum(["event", "attempt", "skipped", "waiting", "due", "expires", "delivered", "dead_letter"]),
     detail: z.string(),
   })
-  .meta({ id: "TimelineEntry" });
+  .meta({ id: "TimelineEntry", description: "One step of a delivery." });
 
 const explainedDelivery = z
   .object({
@@ -140,7 +140,7 @@ const explainedDelivery = z
     }),
     trace_id: z.string().nullable(),
   })
-  .meta({ id: "ExplainedDelivery" });
+  .meta({ id: "ExplainedDelivery", description: "A delivery: its attempts, and where it is now." });
 
 /** The publisher's own JSON text. */
 const publishedJson = z.looseObject({}).nullable() as unknown as z.ZodType<RawJson | null>;
@@ -165,7 +165,7 @@ const explainedEvent = z
     data: publishedJson.meta({ description: "As published. Null, like actor: the event is no longer stored anywhere." }),
     actor: publishedJson.meta({ description: "Null: the event names none." }),
   })
-  .meta({ id: "ExplainedEvent" });
+  .meta({ id: "ExplainedEvent", description: "An event and how far it has come." });
 
 const notes = z.array(z.string()).meta({ description: "Limits of this answer, and why." });
 
@@ -175,7 +175,11 @@ export const deliveryAnswer = z
     event: explainedEvent.nullable().meta({ description: "Null: it is no longer stored anywhere." }),
     notes,
   })
-  .meta({ id: "DeliveryAnswer", example: { delivery: DELIVERY_EXAMPLE, event: EVENT_EXAMPLE, notes: [] } });
+  .meta({
+    id: "DeliveryAnswer",
+    description: "A delivery, explained.",
+    example: { delivery: DELIVERY_EXAMPLE, event: EVENT_EXAMPLE, notes: [] },
+  });
 
 /** States that the list knows; an event that waits has no deliveries yet. */
 export const LISTED_STATES = ["retrying", "parked", "throttled", "delivered", "dead_letter", "test_failed", "unknown"] as const;
@@ -233,13 +237,14 @@ const explainedAddressees = z.object({
 
 export const eventAnswer = explainedAddressees
   .extend({
-    others: z.array(explainedAddressees.meta({ id: "EventOfSameId" })).meta({
+    others: z.array(explainedAddressees.meta({ id: "EventOfSameId", description: "Another event with the same id." })).meta({
       description: "Other events with the same id, newest first: plain events of another type, CloudEvents of another source.",
     }),
     notes,
   })
   .meta({
     id: "EventAnswer",
+    description: "An event, explained.",
     example: { event: EVENT_EXAMPLE, deliveries: [DELIVERY_EXAMPLE], not_wanted: [NOT_WANTED_EXAMPLE], others: [], notes: [] },
   });
 

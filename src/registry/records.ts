@@ -64,11 +64,14 @@ const retryOnMember = z
   .refine((code) => RETRY_ON_CODE.test(String(code).toLowerCase()), RETRY_ON_WANTED)
   .transform((code) => String(code).toLowerCase());
 
+export const appStatus = z.enum(["internal", "unpublished", "published"]).meta({ id: "AppStatus", description: "The kind of app." });
+export const onExhausted = z.enum(ON_EXHAUSTED).meta({ id: "OnExhausted", description: "What follows a dead letter in an ordered queue." });
+
 /** Members of an app; the body has their defaults. */
 const appForms = {
   name: z.string().min(1).meta({ description: "Shown to people; the slug when not given." }),
   webhook_url: webhookUrl,
-  status: z.enum(["internal", "unpublished", "published"]).meta({
+  status: appStatus.meta({
     description: "Rows in the request log of internal apps leave out the organization.",
   }),
   events: z
@@ -112,7 +115,7 @@ const appForms = {
       "Which deliveries keep the order of the events: those of one installation and value start one after the other. none, app (all deliveries of the app), installation, project, or a JSON Pointer into data.",
     example: "/issue/id",
   }),
-  on_exhausted: z.enum(ON_EXHAUSTED).meta({
+  on_exhausted: onExhausted.meta({
     description: "When an ordered delivery goes to dead letters, those behind it continue, or stop until it is replayed or deleted.",
   }),
   client_secret: z
@@ -148,7 +151,7 @@ export const appBody = z
     client_secret: appForms.client_secret.optional(),
     ...readOnlyMembers,
   })
-  .meta({ id: "AppBody" });
+  .meta({ id: "AppBody", description: "An app as a PUT replaces it: an absent member has its default." });
 
 export type AppBody = z.output<typeof appBody>;
 
@@ -175,7 +178,7 @@ export const appPatch = z
     client_secret: appForms.client_secret.optional(),
     ...readOnlyMembers,
   })
-  .meta({ id: "AppPatch" });
+  .meta({ id: "AppPatch", description: "What a PATCH changes: null stands for the default." });
 
 const installationForms = {
   organization_id: identifier,
@@ -204,10 +207,12 @@ export const installationBody = z
     status: installationForms.status.optional().meta({ description: `${STATUS_ABOUT}; ignored here.` }),
     ...readOnlyMembers,
   })
-  .meta({ id: "InstallationBody" });
+  .meta({ id: "InstallationBody", description: "An installation as a PUT replaces it: an absent member has its default." });
 
 /** The body of a POST: Posthorn chooses the uuid. */
-export const newInstallationBody = z.strictObject(installationMembers).meta({ id: "NewInstallationBody" });
+export const newInstallationBody = z
+  .strictObject(installationMembers)
+  .meta({ id: "NewInstallationBody", description: "An installation whose uuid Posthorn chooses." });
 
 /** The body of a PATCH (RFC 7396): null stands for the default. */
 export const installationPatch = z
@@ -221,7 +226,7 @@ export const installationPatch = z
     status: installationForms.status.optional().meta({ description: `${STATUS_ABOUT}: as it is, or left out.` }),
     ...readOnlyMembers,
   })
-  .meta({ id: "InstallationPatch" });
+  .meta({ id: "InstallationPatch", description: "What a PATCH changes: null stands for the default." });
 
 export type InstallationBody = z.output<typeof installationBody>;
 

@@ -1,5 +1,6 @@
 /** /openapi.json: OpenAPI 3.1, generated from the routes and their schemas. */
 import { z } from "zod";
+import { PARAMETERS } from "../schemas/parameters.ts";
 import { problemBody } from "../schemas/problem.ts";
 import { type AnswerForm, answer, type Route, route } from "./route.ts";
 
@@ -31,7 +32,9 @@ export function withDocument(routes: readonly Route[], version: string, isOpen =
   return all;
 }
 
-const documentForm = z.looseObject({ openapi: z.string() }).meta({ id: "OpenApi", example: { openapi: "3.1.0" } });
+const documentForm = z
+  .looseObject({ openapi: z.string() })
+  .meta({ id: "OpenApi", description: "An OpenAPI document.", example: { openapi: "3.1.0" } });
 
 export function openApi(routes: readonly Route[], version: string, isOpen = false): object {
   const definitions: Definitions = new Map();
@@ -163,7 +166,7 @@ function parameters(location: "path" | "query" | "header", schema: z.ZodType | u
     name,
     in: location,
     required: location === "path" || required.includes(name),
-    ...(description === undefined ? {} : { description }),
+    description: description ?? PARAMETERS[name] ?? "",
     ...(Array.isArray(examples) ? { example: examples[0] as unknown } : {}),
     schema: keywords,
   }));
@@ -180,7 +183,7 @@ function preconditions({ record, method }: Route): object[] {
     schema: { type: "string", ...only },
   });
   const match = header("If-Match", "The ETag that the record must have; 412 otherwise.", '"17"');
-  const noneMatch = header("If-None-Match", "`*`: the record must not exist yet; 412 otherwise.", "*", { const: "*" });
+  const noneMatch = header("If-None-Match", "`*`: the record must not exist yet; 412 otherwise.", "*", { pattern: "^\\*$" });
   if (method === "GET") return [header("If-None-Match", "The known ETag; 304 if the record still has it.", '"17"')];
   return method === "PUT" ? [match, noneMatch] : [match];
 }
@@ -202,10 +205,15 @@ function tidied(value: unknown, direction: "input" | "output"): unknown {
   for (const [keyword, found] of Object.entries(value)) {
     if (keyword === "example") result["examples"] = [found];
     else if (keyword === "$ref") result["$ref"] = String(found).replace("#/$defs/", "#/components/schemas/");
+    // `required: false` says it; generators of clients know no default that is an object.
+    else if (keyword === "default" && typeof found === "object" && found !== null && !Array.isArray(found)) continue;
     // A later version may add members to answers.
     else if (keyword === "additionalProperties" && direction === "output" && found === false) continue;
     else if (Math.abs(Number(found)) === Number.MAX_SAFE_INTEGER) continue;
     else result[keyword] = keyword === "default" || keyword === "enum" ? found : tidied(found, direction);
   }
+  // Without a format, generators choose 32 bits.
+  if (result["type"] === "integer") result["format"] ??= "int64";
+  if (result["type"] === "number") result["format"] ??= "double";
   return result;
 }

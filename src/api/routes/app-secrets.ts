@@ -14,6 +14,7 @@ const tokenBody = z
   .strictObject({
     ttl_s: z.int().min(1).nullish().meta({ description: "Seconds; an hour when absent, at most POSTHORN_APP_TOKEN_MAX_TTL." }),
   })
+  .meta({ id: "AppTokenBody", description: "How long the token is valid." })
   .default({});
 
 export interface AppSecretRoutesDependencies {

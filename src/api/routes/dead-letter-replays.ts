@@ -28,7 +28,9 @@ const filterBody = inOrder(
     end: time.nullish().meta({ description: "Given up before this time." }),
     dry_run: z.boolean().default(false).meta({ description: "Only counts." }),
   }),
-).default({ dry_run: false });
+)
+  .meta({ id: "ReplayFilter", description: "Which dead letters are replayed." })
+  .default({ dry_run: false });
 
 export function deadLetterReplayRoutes(dependencies: DeadLetterReplayRoutesDependencies): Route[] {
   const { replayDeadLetters, replayRuns } = dependencies;

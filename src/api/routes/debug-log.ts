@@ -16,6 +16,7 @@ const body = z
   .strictObject({
     for_s: z.int().min(1).max(86_400).default(900).meta({ description: "Seconds until it ends automatically." }),
   })
+  .meta({ id: "DebugLogBody", description: "How long it is logged in detail." })
   .default({ for_s: 900 });
 
 const EXAMPLE = { app: "acme-tracker", until: "2026-01-05T10:26:12.345Z" };
@@ -25,7 +26,7 @@ const logged = z
     installation_uuid: z.string().optional(),
     until: time,
   })
-  .meta({ id: "Debugged", example: EXAMPLE });
+  .meta({ id: "Debugged", description: "What is logged in detail, and until when.", example: EXAMPLE });
 const loggedPage = pageOf(logged, "DebuggedPage", "1767607872345.acme-tracker");
 
 export interface DebugLogRoutesDependencies {

@@ -26,14 +26,16 @@ export interface RequestLogRoutesDependencies {
   readonly eventLimits: EventLimits;
 }
 
-const testBody = z.strictObject({
-  event_type: eventType.default("test.ping"),
-  installation_uuid: uuidParameter.nullish().meta({ description: "Any installation of the app when absent." }),
-  data: z
-    .looseObject({})
-    .optional()
-    .meta({ description: "Sent unchanged.", example: { message: "This is a test." } }),
-});
+const testBody = z
+  .strictObject({
+    event_type: eventType.default("test.ping"),
+    installation_uuid: uuidParameter.nullish().meta({ description: "Any installation of the app when absent." }),
+    data: z
+      .looseObject({})
+      .optional()
+      .meta({ description: "Sent unchanged.", example: { message: "This is a test." } }),
+  })
+  .meta({ id: "TestBody", description: "The event of a test call." });
 
 export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLimits }: RequestLogRoutesDependencies): Route[] {
   return [

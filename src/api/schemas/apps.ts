@@ -1,5 +1,6 @@
 /** Answers about apps and their secrets. */
 import { z } from "zod";
+import { appStatus, onExhausted } from "../../registry/records.ts";
 import { pageOf, recordMembers, recordTimes, time } from "./common.ts";
 
 const SECRET = "0123456789abcdef".repeat(4);
@@ -9,7 +10,7 @@ const appMembers = {
   slug: z.string(),
   name: z.string(),
   webhook_url: z.string().meta({ description: "User names and query values are shown to admin tokens only." }),
-  status: z.enum(["internal", "unpublished", "published"]),
+  status: appStatus,
   events: z.array(z.string()),
   headers: z.record(z.string(), z.string()).meta({ description: "Values are never shown: `[redacted]`." }),
   timeout_ms: z.int().nullable().meta({ description: "Null: POSTHORN_REQUEST_TIMEOUT." }),
@@ -22,7 +23,7 @@ const appMembers = {
     .meta({ description: "Limit on attempts over all replicas; null: none." }),
   ordered: z.boolean().meta({ description: "Whether order_by is anything but none." }),
   order_by: z.string().meta({ description: "none, app, installation, project, or a JSON Pointer into the event's data." }),
-  on_exhausted: z.enum(["continue", "stop"]),
+  on_exhausted: onExhausted,
   ...recordMembers,
 };
 const appExample = {
@@ -48,7 +49,7 @@ const secretMembers = {
   webhook_secret: z.string().meta({ description: "The same key in the form of Standard Webhooks." }),
 };
 
-export const app = z.strictObject(appMembers).meta({ id: "App", example: appExample });
+export const app = z.strictObject(appMembers).meta({ id: "App", description: "An app as it is registered.", example: appExample });
 
 export const madeApp = z
   .strictObject({ ...appMembers, ...secretMembers })
@@ -56,6 +57,7 @@ export const madeApp = z
 
 export const appToken = z.strictObject({ app: z.string(), token: z.string(), expires_at: time }).meta({
   id: "AppToken",
+  description: "A token for the app's developer.",
   example: { app: "acme-tracker", token: "phapp_acme-tracker.1767611472.…", expires_at: "2026-01-05T11:11:12.345Z" },
 });
 
@@ -65,6 +67,10 @@ export const rotatedSecret = z
     ...secretMembers,
     previous_valid_until: time.meta({ description: "Webhooks carry both signatures until then." }),
   })
-  .meta({ id: "RotatedSecret", example: { slug: "acme-tracker", ...SECRETS, previous_valid_until: "2026-01-06T10:11:12.345Z" } });
+  .meta({
+    id: "RotatedSecret",
+    description: "The app's new secret.",
+    example: { slug: "acme-tracker", ...SECRETS, previous_valid_until: "2026-01-06T10:11:12.345Z" },
+  });
 
 export const appPage = pageOf(app, "AppPage", "1767607872345.acme-tracker");

@@ -5,9 +5,11 @@ import { OUTCOMES } from "../../model/outcome.ts";
 
 export const time = z.string().meta({ format: "date-time" });
 export const count = z.int().min(0);
-export const outcome = z.enum(OUTCOMES);
+export const outcome = z.enum(OUTCOMES).meta({ id: "Outcome", description: "How an attempt ended." });
 export const responseCode = z.int().meta({ description: "0: no response." });
-export const installationStatus = z.enum(INSTALLATION_STATUSES);
+export const installationStatus = z
+  .enum(INSTALLATION_STATUSES)
+  .meta({ id: "InstallationStatus", description: "Whether an installation gets deliveries." });
 /** Counters of the attempts of a UTC day. */
 export const counters = { success: count, error: count, timeout: count, fatal: count };
 
@@ -17,14 +19,16 @@ export const TRACE_ID = "0af7651916cd43dd8448eb211c80319c";
 export const AT = "2026-01-05T10:11:12.345Z";
 
 /** Why an integration is broken. */
-export const brokenReason = z.strictObject({
-  rule: z.string(),
-  window_days: z.int(),
-  days: z.array(z.string()).meta({ description: "UTC days, oldest first." }),
-  ...counters,
-  last_response_code: z.int().nullable(),
-  last_error: z.string().nullable(),
-});
+export const brokenReason = z
+  .strictObject({
+    rule: z.string(),
+    window_days: z.int(),
+    days: z.array(z.string()).meta({ description: "UTC days, oldest first." }),
+    ...counters,
+    last_response_code: z.int().nullable(),
+    last_error: z.string().nullable(),
+  })
+  .meta({ id: "BrokenReason", description: "Which rule found the integration broken, and by what." });
 export const brokenReasonExample = {
   ...{ rule: "fatal", window_days: 7, days: ["2026-01-05"], success: 12, error: 0, timeout: 0, fatal: 1 },
   ...{ last_response_code: 410, last_error: "answered with status 410" },
@@ -44,13 +48,17 @@ export const next = z.string().nullable().meta({ description: "The `cursor` of t
 
 /** A page of a list. */
 export function pageOf<S extends z.ZodType>(items: S, id: string, cursor: string) {
-  return z.strictObject({ items: z.array(items), next }).meta({ id, example: { items: [items.meta()?.["example"]], next: cursor } });
+  return z
+    .strictObject({ items: z.array(items), next })
+    .meta({ id, description: "A page of a list.", example: { items: [items.meta()?.["example"]], next: cursor } });
 }
 
 /** A page of a list whose source forgets old items. @param why what is missing before that time */
 export function boundedPageOf<S extends z.ZodType>(items: S, id: string, next: string, why: string) {
   const page = pageOf(items, id, next);
-  return page
-    .extend({ reaches_back_to: time.nullable().meta({ description: `${why} Null: nothing has been forgotten.` }) })
-    .meta({ id, example: { ...(page.meta()?.["example"] as object), reaches_back_to: null } });
+  return page.extend({ reaches_back_to: time.nullable().meta({ description: `${why} Null: nothing has been forgotten.` }) }).meta({
+    id,
+    description: "A page of a list, and how far it reaches back.",
+    example: { ...(page.meta()?.["example"] as object), reaches_back_to: null },
+  });
 }

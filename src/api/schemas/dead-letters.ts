@@ -2,14 +2,16 @@
 import { z } from "zod";
 import { count, DELIVERY_ID, outcome, pageOf, responseCode, time, UUID } from "./common.ts";
 
-const attemptSummary = z.strictObject({
-  attempt: z.int().min(1),
-  at: time,
-  outcome,
-  response_code: responseCode,
-  duration_ms: z.number(),
-  error: z.string().nullable(),
-});
+const attemptSummary = z
+  .strictObject({
+    attempt: z.int().min(1),
+    at: time,
+    outcome,
+    response_code: responseCode,
+    duration_ms: z.number(),
+    error: z.string().nullable(),
+  })
+  .meta({ id: "AttemptSummary", description: "One attempt of a dead letter." });
 
 /** Loose, because a dead letter is shown as the version that stored it wrote it. */
 export const deadLetter = z
@@ -44,6 +46,7 @@ export const deadLetter = z
   })
   .meta({
     id: "DeadLetter",
+    description: "A delivery, or an event, that was given up.",
     example: {
       sequence: 7,
       reason: "exhausted",
@@ -80,9 +83,15 @@ export const deletedDeadLetters = z
     complete: z.boolean().meta({ description: "False: more match; repeat the call." }),
     dry_run: z.boolean(),
   })
-  .meta({ id: "DeletedDeadLetters", example: { deleted: 12, complete: true, dry_run: false } });
+  .meta({
+    id: "DeletedDeadLetters",
+    description: "How many dead letters a call removed.",
+    example: { deleted: 12, complete: true, dry_run: false },
+  });
 
-export const replayedOne = z.strictObject({ sequence: z.int() }).meta({ id: "ReplayedOne", example: { sequence: 7 } });
+export const replayedOne = z
+  .strictObject({ sequence: z.int() })
+  .meta({ id: "ReplayedOne", description: "The dead letter that is replayed.", example: { sequence: 7 } });
 
 export const replay = z
   .strictObject({
@@ -93,6 +102,10 @@ export const replay = z
     skipped: count.meta({ description: "Dead letters that hold no delivery, or an event that no installation wants now." }),
     error: z.string().nullable(),
   })
-  .meta({ id: "Replay", example: { replay_id: UUID, state: "done", matched: 3, replayed: 3, skipped: 0, error: null } });
+  .meta({
+    id: "Replay",
+    description: "A replay of dead letters and its progress.",
+    example: { replay_id: UUID, state: "done", matched: 3, replayed: 3, skipped: 0, error: null },
+  });
 
 export const deadLetterPage = pageOf(deadLetter, "DeadLetterPage", "7");

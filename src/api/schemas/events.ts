@@ -32,7 +32,7 @@ const eventBatch = z
   .meta({ id: "EventBatch", description: "Several events, stored in their order." });
 
 /** An event or a batch of events. */
-export const eventsBody = z.union([event, eventBatch]);
+export const eventsBody = z.union([event, eventBatch]).meta({ id: "EventsBody", description: "An event, or several." });
 
 const CLOUD_EVENT = {
   ...{ specversion: "1.0", id: "A234", source: "/shop", type: "issue.created", organizationid: "42" },
@@ -50,12 +50,6 @@ export const cloudEventBody = z
     data: z.looseObject({}),
   })
   .meta({ id: "CloudEventBody", description: "A structured CloudEvent (JSON format).", example: CLOUD_EVENT });
-
-export const cloudEventBatch = z
-  .array(cloudEventBody)
-  .min(1)
-  .max(MAX_BATCH)
-  .meta({ example: [CLOUD_EVENT] });
 
 const storedMembers = {
   id: z.string(),

@@ -25,6 +25,7 @@ export const installation = z
   })
   .meta({
     id: "Installation",
+    description: "An app that is installed in an organization.",
     example: {
       ...{ uuid: UUID, app: "acme-tracker", organization_id: "42", project_ids: ["7"], status: "active", webhook_url: null },
       ...recordTimes,
@@ -38,7 +39,7 @@ export const discarded = z
       description: "Deliveries that were still in flight after 15 s and are completed normally. Absent when there were none.",
     }),
   })
-  .meta({ id: "Discarded", example: { discarded: 12 } });
+  .meta({ id: "Discarded", description: "What a discard of a backlog did.", example: { discarded: 12 } });
 
 export const installationPage = pageOf(installation, "InstallationPage", `1767607872345.${UUID}`);
 
@@ -57,7 +58,7 @@ export const integrationHealth = z
       .nullable()
       .meta({ description: "Null when it is not broken." }),
     days: z
-      .array(z.strictObject({ day: z.string(), ...counters }))
+      .array(z.strictObject({ day: z.string(), ...counters }).meta({ id: "HealthDay", description: "Counters of a UTC day." }))
       .nullable()
       .meta({ description: "The counters since it last became active or broken; null while Redis is unreachable." }),
     parked: z.strictObject({ deliveries: count, oldest_at: time.nullable() }).meta({
@@ -70,6 +71,7 @@ export const integrationHealth = z
   })
   .meta({
     id: "IntegrationHealth",
+    description: "Why an installation has its status.",
     example: {
       uuid: UUID,
       status: "broken",

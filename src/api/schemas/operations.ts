@@ -2,22 +2,27 @@
 import { z } from "zod";
 import { count, next } from "./common.ts";
 
-export const health = z.strictObject({ status: z.literal("ok") }).meta({ id: "Health", example: { status: "ok" } });
+export const health = z
+  .strictObject({ status: z.literal("ok") })
+  .meta({ id: "Health", description: "The process is alive.", example: { status: "ok" } });
 
 export const readiness = z
   .strictObject({
     status: z.enum(["ready", "not ready"]),
     checks: z.record(
       z.string(),
-      z.strictObject({
-        ok: z.boolean(),
-        required: z.boolean().meta({ description: "False: shown, but the service works on without it." }),
-        detail: z.string(),
-      }),
+      z
+        .strictObject({
+          ok: z.boolean(),
+          required: z.boolean().meta({ description: "False: shown, but the service works on without it." }),
+          detail: z.string(),
+        })
+        .meta({ id: "ReadinessCheck", description: "One thing that Posthorn needs." }),
     ),
   })
   .meta({
     id: "Readiness",
+    description: "Whether events are consumed and delivered, and what prevents it.",
     example: { status: "ready", checks: { nats: { ok: true, required: true, detail: "connected" } } },
   });
 
@@ -29,17 +34,20 @@ export const invalidRecords = z
   .strictObject({
     total: count,
     items: z.array(
-      z.strictObject({
-        key: z.string(),
-        revision: count,
-        problem: z.string(),
-        earlier_in_force: z.boolean().meta({ description: "False: the record is ignored until it is written again." }),
-      }),
+      z
+        .strictObject({
+          key: z.string(),
+          revision: count,
+          problem: z.string(),
+          earlier_in_force: z.boolean().meta({ description: "False: the record is ignored until it is written again." }),
+        })
+        .meta({ id: "InvalidRecord", description: "A record that can't be read." }),
     ),
     next,
   })
   .meta({
     id: "InvalidRecords",
+    description: "Records of the registry bucket that can't be read.",
     example: {
       total: 1,
       items: [

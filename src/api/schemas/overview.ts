@@ -1,33 +1,36 @@
 /** Answers that the dashboard shows: the overview, and the installations of an app. */
 import { z } from "zod";
 import { CIRCUIT_STATES } from "../../model/circuit-state.ts";
+import { appStatus } from "../../registry/records.ts";
 import { AT, brokenReason, brokenReasonExample, count, installationStatus, next, time, UUID } from "./common.ts";
 
 const HOUR = "2026-01-04T11:00:00.000Z";
 
-const appAtAGlance = z.strictObject({
-  slug: z.string(),
-  name: z.string(),
-  status: z.enum(["internal", "unpublished", "published"]),
-  webhook_url: z.string(),
-  installations: z.strictObject({ active: count, broken: count, disabled: count }),
-  circuit: z.strictObject({
-    state: z.enum(CIRCUIT_STATES),
-    open_until: time.nullable().meta({ description: "When the next attempt is due; null while it is closed." }),
-  }),
-  throttled: z.strictObject({ until: time, response_code: count }).nullable().meta({
-    description:
-      "The app's receiver has asked for a pause: nothing of the app is attempted before `until`. response_code: of its answer, 429 or 503. Null when the app is not throttled.",
-  }),
-  parked: count.nullable().meta({ description: "All parked deliveries: in the app's own queue and in those of its installations." }),
-  parked_in_app_queue: count.nullable().meta({
-    description:
-      "The parked deliveries in the app's own queue, for any installation. The others wait for an installation that is broken or disabled.",
-  }),
-  dead_letters: count.nullable(),
-  attempts: z.array(count).nullable().meta({ description: "Attempts in each of the last 24 hours, the current one included." }),
-  delivered: z.array(count).nullable().meta({ description: "Attempts that delivered, in the same hours." }),
-});
+const appAtAGlance = z
+  .strictObject({
+    slug: z.string(),
+    name: z.string(),
+    status: appStatus,
+    webhook_url: z.string(),
+    installations: z.strictObject({ active: count, broken: count, disabled: count }),
+    circuit: z.strictObject({
+      state: z.enum(CIRCUIT_STATES),
+      open_until: time.nullable().meta({ description: "When the next attempt is due; null while it is closed." }),
+    }),
+    throttled: z.strictObject({ until: time, response_code: count }).nullable().meta({
+      description:
+        "The app's receiver has asked for a pause: nothing of the app is attempted before `until`. response_code: of its answer, 429 or 503. Null when the app is not throttled.",
+    }),
+    parked: count.nullable().meta({ description: "All parked deliveries: in the app's own queue and in those of its installations." }),
+    parked_in_app_queue: count.nullable().meta({
+      description:
+        "The parked deliveries in the app's own queue, for any installation. The others wait for an installation that is broken or disabled.",
+    }),
+    dead_letters: count.nullable(),
+    attempts: z.array(count).nullable().meta({ description: "Attempts in each of the last 24 hours, the current one included." }),
+    delivered: z.array(count).nullable().meta({ description: "Attempts that delivered, in the same hours." }),
+  })
+  .meta({ id: "AppAtAGlance", description: "An app's installations, circuit, waiting deliveries and last day." });
 
 const hours = (last: number): number[] => [...new Array<number>(23).fill(0), last];
 const glanceExample = {
@@ -51,11 +54,19 @@ export const overview = z
     at: time,
     hours_from: time.meta({ description: "Start of the first of the 24 hours." }),
     problems: z
-      .array(z.strictObject({ code: z.string(), detail: z.string(), missing: z.array(z.string()) }))
+      .array(
+        z
+          .strictObject({ code: z.string(), detail: z.string(), missing: z.array(z.string()) })
+          .meta({ id: "OverviewProblem", description: "A source that could not be read." }),
+      )
       .meta({ description: "Sources that could not be read, and the members that are null because of it." }),
     unreadable: count.nullable().optional().meta({ description: "Dead letters that belong to no app. Absent in the overview of one app." }),
   })
-  .meta({ id: "Overview", example: { items: [glanceExample], at: AT, hours_from: HOUR, problems: [], unreadable: 0 } });
+  .meta({
+    id: "Overview",
+    description: "Apps at a glance.",
+    example: { items: [glanceExample], at: AT, hours_from: HOUR, problems: [], unreadable: 0 },
+  });
 
 export const liveOverview = z.string().meta({
   description:
@@ -67,32 +78,35 @@ export const liveOverview = z.string().meta({
 export const installationsOfApp = z
   .strictObject({
     items: z.array(
-      z.strictObject({
-        uuid: z.string().meta({ format: "uuid" }),
-        app: z.string(),
-        organization_id: z.string(),
-        project_ids: z.array(z.string()).meta({ description: "Empty: all projects." }),
-        status: installationStatus,
-        webhook_url: z.string().nullable().meta({ description: "Null: the app's." }),
-        created_at: time.nullable(),
-        updated_at: time.nullable(),
-        parked: count.nullable().meta({
-          description:
-            "Deliveries in the installation's own queue, which wait because it is broken or disabled. Deliveries that wait for the app, for example for its circuit, count in parked_in_app_queue of the overview. Null: NATS is unreachable.",
-        }),
-        broken: z
-          .strictObject({
-            at: time,
-            reason: brokenReason.nullable(),
-          })
-          .nullable()
-          .meta({ description: "Null when it is not broken." }),
-      }),
+      z
+        .strictObject({
+          uuid: z.string().meta({ format: "uuid" }),
+          app: z.string(),
+          organization_id: z.string(),
+          project_ids: z.array(z.string()).meta({ description: "Empty: all projects." }),
+          status: installationStatus,
+          webhook_url: z.string().nullable().meta({ description: "Null: the app's." }),
+          created_at: time.nullable(),
+          updated_at: time.nullable(),
+          parked: count.nullable().meta({
+            description:
+              "Deliveries in the installation's own queue, which wait because it is broken or disabled. Deliveries that wait for the app, for example for its circuit, count in parked_in_app_queue of the overview. Null: NATS is unreachable.",
+          }),
+          broken: z
+            .strictObject({
+              at: time,
+              reason: brokenReason.nullable(),
+            })
+            .nullable()
+            .meta({ description: "Null when it is not broken." }),
+        })
+        .meta({ id: "AppInstallation", description: "An installation with its backlog and why it is broken." }),
     ),
     next,
   })
   .meta({
     id: "InstallationsOfApp",
+    description: "A page of an app's installations.",
     example: {
       items: [
         {

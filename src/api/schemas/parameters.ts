@@ -4,6 +4,24 @@ import { EVENT_TOKEN } from "../../model/event.ts";
 import { OUTCOMES } from "../../model/outcome.ts";
 import { parseRfc3339OrDate } from "../../model/rfc3339.ts";
 
+/** Descriptions of parameters that mean the same in every call. */
+export const PARAMETERS: Readonly<Record<string, string>> = {
+  slug: "The app's slug.",
+  uuid: "The installation's UUID.",
+  id: "Its id.",
+  sequence: "The dead letter's sequence.",
+  app: "Only of this app.",
+  installation_uuid: "Only of this installation.",
+  organization_id: "Only of this organization.",
+  event_type: "Only of this event type.",
+  event_id: "Only of the events with this id.",
+  delivery_id: "Only of this delivery.",
+  outcome: "Only attempts with this outcome.",
+  status: "Only with this status.",
+  errors_only: "Only attempts that did not deliver.",
+  limit: "Most items on a page.",
+};
+
 const token = EVENT_TOKEN.source.slice(1, -1);
 export const EVENT_TYPE = new RegExp(`^${token}\\.${token}$`);
 

@@ -9,13 +9,15 @@ export const problemBody = z
     detail: z.string(),
     code: z.string().meta({ description: "Stays the same from version to version, unlike the texts." }),
     errors: z
-      .array(z.strictObject({ path: z.string(), message: z.string() }))
+      .array(
+        z.strictObject({ path: z.string(), message: z.string() }).meta({ id: "ProblemDetail", description: "One thing that is wrong." }),
+      )
       .optional()
       .meta({ description: "Every member that is wrong, its path joined by dots." }),
   })
   .meta({
     id: "Problem",
-    description: "RFC 9457",
+    description: "Why a call was refused or failed (RFC 9457).",
     example: {
       type: "/docs/errors.md#record_invalid",
       title: "Bad Request",

@@ -32,6 +32,7 @@ export const webhookRequest = z
   })
   .meta({
     id: "WebhookRequest",
+    description: "One attempt, as the request log has it.",
     example: {
       date: "2026-01-05T10:11:12.345Z",
       event_type: "issue.created",
@@ -69,6 +70,7 @@ export const testResult = z
   })
   .meta({
     id: "TestResult",
+    description: "What came of a test call.",
     example: {
       delivery_id: DELIVERY_ID,
       installation_uuid: UUID,

@@ -8,4 +8,8 @@ export const session = z
     version: z.string(),
     trace_url: z.string().nullable().meta({ description: "POSTHORN_TRACE_URL, which contains `{trace_id}`." }),
   })
-  .meta({ id: "Session", example: { scope: "admin", app: null, version: "1.2.3", trace_url: "https://jaeger.example/trace/{trace_id}" } });
+  .meta({
+    id: "Session",
+    description: "What the caller's token may do.",
+    example: { scope: "admin", app: null, version: "1.2.3", trace_url: "https://jaeger.example/trace/{trace_id}" },
+  });

@@ -11,13 +11,15 @@ const sums = {
     .number()
     .nullable()
     .meta({ description: "Share of attempts, not deliveries: a delivery that needed two attempts counts twice. Null without attempts." }),
-  outcomes: z.strictObject({
-    ...{ delivered: count, gone: count, failed: count, rejected: count, timed_out: count, unreachable: count },
-    ...{ sender_failed: count.meta({ description: "Posthorn could not send them." }), blocked: count },
-  }),
+  outcomes: z
+    .strictObject({
+      ...{ delivered: count, gone: count, failed: count, rejected: count, timed_out: count, unreachable: count },
+      ...{ sender_failed: count.meta({ description: "Posthorn could not send them." }), blocked: count },
+    })
+    .meta({ id: "OutcomeCounts", description: "Attempts by outcome." }),
   latency_ms: z
     .strictObject({ count, p50: milliseconds, p95: milliseconds, p99: milliseconds })
-    .meta({ description: "Attempts that were answered or timed out, accurate within a factor of √2." }),
+    .meta({ id: "Latency", description: "Milliseconds of attempts that were answered or timed out, accurate within a factor of √2." }),
 };
 const sumsExample = {
   attempts: 120,
@@ -33,12 +35,15 @@ export const appStats = z
     start: time,
     end: time,
     step_s: z.int().meta({ description: "Length of a period: an hour, six hours, a day." }),
-    totals: z.strictObject(sums),
-    periods: z.array(z.strictObject({ start: time, ...sums })).meta({ description: "Oldest first; the last one is the current period." }),
+    totals: z.strictObject(sums).meta({ id: "StatsTotals", description: "Sums of all periods." }),
+    periods: z
+      .array(z.strictObject({ start: time, ...sums }).meta({ id: "StatsPeriod", description: "Sums of one period." }))
+      .meta({ description: "Oldest first; the last one is the current period." }),
     event_types: z.array(z.string()).meta({ description: "Event types in the request log, the most recently attempted first." }),
   })
   .meta({
     id: "AppStats",
+    description: "What came of an app's attempts over time.",
     example: {
       ...{ app: "acme-tracker", range: "24h", start: HOUR, end: "2026-01-05T11:00:00.000Z", step_s: 3600 },
       totals: sumsExample,

@@ -6,22 +6,25 @@ import { AT, next, time } from "./common.ts";
 export const statusEventPage = z
   .strictObject({
     items: z.array(
-      z.strictObject({
-        sequence: z.int().min(1).meta({ description: "Its number in the stream." }),
-        specversion: z.literal("1.0"),
-        id: z.string(),
-        source: z.string(),
-        type: z.string(),
-        time,
-        subject: z.string(),
-        datacontenttype: z.literal("application/json"),
-        data: z.looseObject({ app: z.string() }),
-      }),
+      z
+        .strictObject({
+          sequence: z.int().min(1).meta({ description: "Its number in the stream." }),
+          specversion: z.literal("1.0"),
+          id: z.string(),
+          source: z.string(),
+          type: z.string(),
+          time,
+          subject: z.string(),
+          datacontenttype: z.literal("application/json"),
+          data: z.looseObject({ app: z.string() }),
+        })
+        .meta({ id: "StatusEventItem", description: "A status event (CloudEvents 1.0)." }),
     ),
     next,
   })
   .meta({
     id: "StatusEventPage",
+    description: "A page of status events.",
     example: {
       items: [
         {

@@ -12,7 +12,13 @@ interface Content {
 
 interface Operation {
   readonly operationId: string;
-  readonly parameters: ReadonlyArray<{ readonly name: string; readonly in: string; readonly schema: object; readonly example?: unknown }>;
+  readonly parameters: ReadonlyArray<{
+    readonly name: string;
+    readonly in: string;
+    readonly description?: string;
+    readonly schema: object;
+    readonly example?: unknown;
+  }>;
   readonly requestBody?: { readonly content: Readonly<Record<string, Content>> };
   readonly responses: Readonly<Record<string, { readonly content?: Readonly<Record<string, Content>> }>>;
 }
@@ -52,5 +58,25 @@ test.each(operations)("%s has the form and an example of what it takes and answe
   for (const { name, in: place, schema, example } of parameters) {
     if (place === "path") expect(example, `${call}: ${name}`).toBeDefined();
     if (example !== undefined) expect(problemWith(schema, example), `${call}: ${name}`).toBeNull();
+  }
+});
+
+test.each(operations)("%s can be called by what a generator makes of it", (_call, { operationId, parameters, requestBody, responses }) => {
+  expect(operationId).toMatch(/^[a-z]+[A-Z][A-Za-z]+$/);
+  for (const { name, description, schema } of parameters) {
+    expect(description, name).toMatch(/^.{5,}$/);
+    if (["start", "end", "since"].includes(name)) expect(schema, name).toMatchObject({ format: "date-time" });
+  }
+  const contents = [requestBody, ...Object.values(responses)].flatMap((part) => Object.entries(part?.content ?? {}));
+  for (const [type, { schema }] of contents) if (type.includes("json")) expect(Object.keys(schema), type).toEqual(["$ref"]);
+});
+
+test("every named schema has a description, and times say that they are times", () => {
+  const { schemas } = document.components as unknown as { schemas: Record<string, { description?: string; properties?: object }> };
+  for (const [name, { description, properties = {} }] of Object.entries(schemas)) {
+    expect(description, name).toMatch(/^.{5,}$/);
+    for (const [member, schema] of Object.entries(properties))
+      if (/(?:^|_)(?:at|since|until)$/.test(member) && !/Body$|Patch$|^EventOfSameId/.test(name))
+        expect(JSON.stringify(schema), `${name}.${member}`).toContain("date-time");
   }
 });
