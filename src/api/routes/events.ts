@@ -60,7 +60,7 @@ export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[]
           }),
       }),
       body: eventsBody,
-      // The batch of CloudEvents is left out: beside an array, openapi-python-client can't tell bodies apart.
+      // The batch of CloudEvents is left out, because openapi-python-client can't distinguish an array from other bodies.
       otherBodies: { "application/cloudevents+json": cloudEventBody },
       rawBody: true,
       answers: {
