@@ -194,11 +194,11 @@ export const listedDelivery = explainedDelivery
     organization_id: z.string().nullable().meta({ description: "Null: the installation was removed, and the log does not say." }),
     last_attempt: explainedAttempt.nullable().meta({ description: "The last known attempt; null: none is known." }),
   })
-  .meta({ id: "ListedDelivery", example: listedExample(DELIVERY_EXAMPLE) });
+  .meta({ id: "ListedDelivery", description: "A delivery of a list.", example: listedExample(DELIVERY_EXAMPLE) });
 
 export const listedEvent = explainedEvent
   .extend({ problem: z.string().nullable().meta({ description: "Why the event can't be read; its other members are null then." }) })
-  .meta({ id: "ListedEvent", example: { ...EVENT_EXAMPLE, problem: null } });
+  .meta({ id: "ListedEvent", description: "An event of a list.", example: { ...EVENT_EXAMPLE, problem: null } });
 
 function listedExample({ attempts, skipped: _skipped, timeline: _timeline, ...delivery }: typeof DELIVERY_EXAMPLE): object {
   return {

@@ -23,7 +23,11 @@ const deliveryPage = boundedPageOf(
 );
 const deliveryPageWithNotes = deliveryPage
   .extend({ notes: z.array(z.string()).meta({ description: "Limits of this answer, and why." }) })
-  .meta({ id: "DeliveryPage", example: { ...(deliveryPage.meta()?.["example"] as object), notes: [] } });
+  .meta({
+    id: "DeliveryPage",
+    description: "A page of deliveries.",
+    example: { ...(deliveryPage.meta()?.["example"] as object), notes: [] },
+  });
 
 const states = z
   .string()
