@@ -314,6 +314,7 @@ export interface DeliveryAnswer {
   readonly notes: ReadonlyArray<string>;
 }
 
+/** A page of deliveries. */
 export interface DeliveryPage {
   readonly items: ReadonlyArray<ListedDelivery>;
   /** The `cursor` of the following page. Null: this is the last page. */
@@ -674,6 +675,7 @@ export interface Latency {
   readonly p99: number | null;
 }
 
+/** A delivery of a list. */
 export interface ListedDelivery {
   /** The webhook-id header. */
   readonly delivery_id: string;
@@ -731,6 +733,7 @@ export interface ListedDelivery {
   readonly last_attempt: ExplainedAttempt | null;
 }
 
+/** An event of a list. */
 export interface ListedEvent {
   readonly id: string;
   /** Source of a CloudEvent; null for a plain event. */
