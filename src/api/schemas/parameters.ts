@@ -14,11 +14,14 @@ export const PARAMETERS: Readonly<Record<string, string>> = {
   installation_uuid: "Only of this installation.",
   organization_id: "Only of this organization.",
   event_type: "Only of this event type.",
+  type: "Only of this event type.",
   event_id: "Only of the events with this id.",
   delivery_id: "Only of this delivery.",
   outcome: "Only attempts with this outcome.",
   status: "Only with this status.",
   errors_only: "Only attempts that did not deliver.",
+  state: "Only in this state.",
+  response_code: "Only with this response code.",
   limit: "Most items on a page.",
 };
 
