@@ -8,6 +8,7 @@ import { parse } from "yaml";
 import { SETTINGS } from "../../src/config/settings.ts";
 import { covers, createSubjects } from "../../src/jetstream/subjects.ts";
 import { STATUS_EVENT_TYPES } from "../../src/model/status-event.ts";
+import { readSources } from "../support/source-files.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const read = (file: string): string => readFileSync(join(root, file), "utf8");
@@ -146,29 +147,25 @@ test("every link between documents leads to a file that is there, and to a headi
   expect(broken).toEqual([]);
 });
 
+/** A path from the root of the repository, in prose or in code; not the end of a longer one. */
+const PATHS = /(?<![\w./@-])(?:\.ci|bench|clients|deploy|docs|examples|observability|schemas|scripts|src|test)\/[\w./-]*\w/g;
+
+test("every file and folder that a document or a comment names is there", () => {
+  const texts = [
+    ...documents.filter((file) => file !== "CHANGELOG.md").map((file) => ({ file, text: read(file).replace(/\]\([^)]*\)/g, "]") })),
+    ...readSources().flatMap(({ file, comments }) => comments.map(({ text }) => ({ file: `src/${file}`, text }))),
+  ];
+  const named = texts.flatMap(({ file, text }) => [...text.matchAll(PATHS)].map(([path]) => ({ file, path })));
+  expect(named.length).toBeGreaterThan(100);
+  expect(named.filter(({ path }) => !existsSync(join(root, path))).map(({ file, path }) => `${file}: ${path}`)).toEqual([]);
+});
+
 test("docs/README.md leads to every document", () => {
   const index = read("docs/README.md");
   const missing = globSync("docs/*.md", { cwd: root })
     .map((file) => file.replace("docs/", ""))
     .filter((file) => file !== "README.md" && !index.includes(`](${file})`));
   expect(missing).toEqual([]);
-});
-
-/** Words of early versions, and habits that readers stumbled over: docs/glossary.md has the words that are used. */
-const OLD_WORDS =
-  /\b(?:rungs?|lanes?|mended|anew|so-manieth|whoever|goes on|stands still|(?:a|the|each|every) letter|is told|are told|delivered marks?|is away|are away|on (?:its|their) way)\b/gi;
-
-test("documents use the words of the glossary", () => {
-  const texts = documents.filter((file) => file !== "CHANGELOG.md" && !read(file).startsWith("<!-- Generated"));
-  expect(texts.length).toBeGreaterThan(15);
-  const found = texts.flatMap((file) =>
-    [
-      ...read(file)
-        .replace(/```.*?```|`[^`]*`/gs, "")
-        .matchAll(OLD_WORDS),
-    ].map(([word]) => `${file}: ${word}`),
-  );
-  expect(found).toEqual([]);
 });
 
 test("every command that a document names is a script of the package", () => {

@@ -45,7 +45,7 @@ const OLD_WORDS: readonly OldWord[] = [
   phrase("tired", "requeue"),
   word("watchdogs?|Watchdogs?", "stalled consumer"),
   phrase("stands? still|stood still", "stalled, waits"),
-  phrase("made anew|makes? (?:it|them) anew|written anew|writes it anew", "recreated"),
+  phrase("anew", "again, recreated"),
   word("rungs?|Rungs?", "delay tier"),
   phrase("store budgets?", "publish window"),
   word("LaneSource|LaneReceipt|LanePlace|BusNames", "MessageRef, StoredMessageRef, Subjects"),
@@ -70,6 +70,8 @@ const OLD_WORDS: readonly OldWord[] = [
   phrase("(?:is|are|was|were|while \\w+ (?:is|was)) away", "is down, unreachable"),
   phrase("so-manieth", "Nth"),
   phrase("found another", "the kind that was found"),
+  phrase("delivered marks?", "dedup record"),
+  phrase("whoever", "a subject"),
 ];
 
 /** A use of an old word in another sense, in a file or folder. */
