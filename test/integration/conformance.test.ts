@@ -7,28 +7,25 @@ import { ensureTopology } from "../../src/jetstream/streams.ts";
 import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { systemClock } from "../../src/model/clock.ts";
 import { decodeDeliveryMessage } from "../../src/model/delivery-message.ts";
-import type { RecordKind } from "../../src/model/record-kind.ts";
+import { CIRCUITS } from "../../src/registry/record-kinds.ts";
 import type { RegistryStore } from "../../src/registry/store.ts";
-import type { StatusRecords } from "../../src/status/ports.ts";
 import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { createRequestLog, type RequestLog } from "../../src/storage/request-log.ts";
 import { describeAttemptLog } from "../support/conformance/attempt-log.ts";
 import { describeDeliveryStreams } from "../support/conformance/delivery-streams.ts";
-import { describeRecords, type ExampleRecord } from "../support/conformance/records.ts";
+import { describeRecords } from "../support/conformance/records.ts";
 import { eventually } from "../support/eventually.ts";
 import { storeOf } from "../support/registry-replica.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 
 const names = createSubjects("conform");
-const EXAMPLES: RecordKind<ExampleRecord> = { prefix: "circuit.", parse: (_name, value) => JSON.parse(value) as ExampleRecord };
 
 let nats: Server;
 let redisServer: Server;
 let connection: NatsConnection;
 let redis: RedisClient;
 let store: RegistryStore;
-let records: StatusRecords<ExampleRecord>;
 let streams: DeliveryStreamWriter;
 let log: RequestLog;
 
@@ -38,7 +35,6 @@ beforeAll(async () => {
   await ensureTopology(await connection.jetstreamManager(), names, 1);
   store = storeOf(names.prefix, connection);
   await store.start();
-  records = store.recordsOf(EXAMPLES);
   streams = createDeliveryStreams({
     ...{ jetStream: connection.jetstream(), names, clock: systemClock, logger: silentLogger },
     ...{ isUp: () => true, maxPayloadBytes: () => 1_000_000, onStored() {} },
@@ -56,15 +52,11 @@ afterAll(async () => {
   await Promise.all([nats.stop(), redisServer.stop()]);
 });
 
-describeRecords(
-  "the registry",
-  () => ({
-    records,
-    remove: async (key) => store.reached(await store.deleteRecord(key)),
-    damage: async (key) => store.reached(await store.putRecord(key, "{")),
-  }),
-  (name) => `circuit.${name}`,
-);
+describeRecords("the registry", () => ({
+  records: store.recordsOf(CIRCUITS),
+  remove: store.deleteRecord,
+  damage: (key) => store.putRecord(key, "{"),
+}));
 
 const NAMES = { retries: names.streams.retries, parked: names.streams.parked, "dead-letters": names.streams.deadLetters } as const;
 describeDeliveryStreams(

@@ -9,8 +9,8 @@ import { ensureConsumer, fanOutConsumer } from "../../src/jetstream/consumers.ts
 import { ensureTopology } from "../../src/jetstream/streams.ts";
 import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { systemClock } from "../../src/model/clock.ts";
+import { describePullConsumer } from "../support/conformance/pull-consumer.ts";
 import { eventually } from "../support/eventually.ts";
-import { describePullConsumer } from "../support/pull-consumer-conformance.ts";
 import { type Server, startNatsServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 

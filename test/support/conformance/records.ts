@@ -1,23 +1,22 @@
 /** Records by compare-and-set (status/ports.ts): held by the registry's store and by the fake of the unit tests. */
 import { describe, expect, test } from "vitest";
+import type { CircuitRecord } from "../../../src/model/stored-records.ts";
 import type { StatusRecords } from "../../../src/status/ports.ts";
 
-export interface ExampleRecord {
-  readonly state: "closed" | "open";
-}
-
 export interface RecordsUnderTest {
-  readonly records: StatusRecords<ExampleRecord>;
-  remove(key: string): Promise<void>;
+  readonly records: StatusRecords<CircuitRecord>;
+  remove(key: string): unknown;
   /** Writes a value that can't be read. */
-  damage(key: string): Promise<void>;
+  damage(key: string): unknown;
 }
 
-const OPEN: ExampleRecord = { state: "open" };
-const CLOSED: ExampleRecord = { state: "closed" };
+const OPEN: CircuitRecord = { state: "open" };
+const CLOSED: CircuitRecord = { state: "closed" };
 
-/** @param keyOf a key of its own for each test */
-export function describeRecords(name: string, subject: () => RecordsUnderTest, keyOf: (test: string) => string): void {
+/** A key of its own for each test. */
+const keyOf = (name: string): string => `circuit.${name}`;
+
+export function describeRecords(name: string, subject: () => RecordsUnderTest): void {
   describe(`records of ${name}`, () => {
     test("are null until they are created, and then have a revision", async () => {
       const { records } = subject();
@@ -69,7 +68,10 @@ export function describeRecords(name: string, subject: () => RecordsUnderTest, k
       expect(found?.revision).toBeGreaterThan(revision);
       expect(Number(await records.update(good, CLOSED, found?.revision ?? 0))).toBeGreaterThan(found?.revision ?? 0);
       await damage(never);
-      expect((await records.read(never))?.record).toBeNull();
+      const unread = await records.read(never);
+      expect(unread?.record).toBeNull();
+      expect(await records.update(never, OPEN, unread?.revision ?? 0)).not.toBe("conflict");
+      expect((await records.read(never))?.record).toEqual(OPEN);
     });
   });
 }

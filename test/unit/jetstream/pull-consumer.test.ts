@@ -3,9 +3,9 @@ import { createAckBatcher } from "../../../src/jetstream/ack-batcher.ts";
 import { createConsumerDeletions } from "../../../src/jetstream/consumer-deletions.ts";
 import type { ConsumedMessage } from "../../../src/jetstream/message.ts";
 import { createPullConsumer, type PullConsumerOptions } from "../../../src/jetstream/pull-consumer.ts";
+import { describePullConsumer } from "../../support/conformance/pull-consumer.ts";
 import { createFakeJetStream, FAKE_CONSUMER } from "../../support/fake-jetstream.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
-import { describePullConsumer } from "../../support/pull-consumer-conformance.ts";
 import { silentLogger } from "../../support/silent-logger.ts";
 
 const ACK_WAIT_MS = 3_000;

@@ -1,7 +1,7 @@
 /** How a pull consumer and JetStream work together, to be passed by the real server and by the fake. */
 import { expect, test } from "vitest";
-import type { ConsumedMessage } from "../../src/jetstream/message.ts";
-import { createPullConsumer, type PullConsumerDependencies, type PullConsumerOptions } from "../../src/jetstream/pull-consumer.ts";
+import type { ConsumedMessage } from "../../../src/jetstream/message.ts";
+import { createPullConsumer, type PullConsumerDependencies, type PullConsumerOptions } from "../../../src/jetstream/pull-consumer.ts";
 
 export interface PullConsumerWorld {
   readonly dependencies: PullConsumerDependencies;
