@@ -1,10 +1,10 @@
-/** Commands that add the first app, for the empty dashboard. A token is never part of them: a file or the environment has it. */
+/** Commands that add the first app, for the empty dashboard. They work as they are pasted, so they carry the token of the session. */
 
-/** @param isTokenNeeded the API asks for a token */
-export function firstCommands(url: string, isTokenNeeded: boolean): string {
+/** @param token null: the API asks for none */
+export function firstCommands(url: string, token: string | null): string {
   return [
     `export POSTHORN_URL=${url.replace(/\/$/, "")}`,
-    ...(isTokenNeeded ? ["export POSTHORN_TOKEN_FILE=admin-token    # a file with an admin token; or set POSTHORN_TOKEN"] : []),
+    ...(token === null ? [] : [`export POSTHORN_TOKEN='${token.replaceAll("'", "'\\''")}'`]),
     "npx posthorn apps add my-app --webhook https://hooks.example.com/in --events issue",
     "npx posthorn installations add my-app --organization 42",
   ].join("\n");

@@ -36,7 +36,7 @@ function NoApps() {
   return (
     <Empty title="There are no apps yet.">
       <p>Add an app, and install it in an organization:</p>
-      <Code label="Commands">{firstCommands(new URL(".", document.baseURI).href, token.get() !== null)}</Code>
+      <Code label="Commands">{firstCommands(new URL(".", document.baseURI).href, token.get())}</Code>
     </Empty>
   );
 }

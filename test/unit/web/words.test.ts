@@ -1,4 +1,5 @@
 /** Figures, conditions, places and status events as the page puts them. */
+import { execFileSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import type { App } from "../../../src/client/api-types.generated.ts";
 import { formOf, recordOf } from "../../../src/web/app-form.ts";
@@ -205,15 +206,16 @@ test.each<[string, object, string, string]>([
   expect([told.title, told.detail]).toEqual([title, detail]);
 });
 
-test("the first commands name the service, and never a token", () => {
-  expect(firstCommands("https://hooks.example.com/posthorn/", false)).toBe(
+test("the first commands name the service and carry the token that it asks for", () => {
+  expect(firstCommands("https://hooks.example.com/posthorn/", null)).toBe(
     [
       "export POSTHORN_URL=https://hooks.example.com/posthorn",
       "npx posthorn apps add my-app --webhook https://hooks.example.com/in --events issue",
       "npx posthorn installations add my-app --organization 42",
     ].join("\n"),
   );
-  expect(firstCommands("http://127.0.0.1:8080/", true)).toMatch(
-    /^export POSTHORN_URL=http:\/\/127\.0\.0\.1:8080\nexport POSTHORN_TOKEN_FILE=/,
-  );
+  const withToken = firstCommands("http://127.0.0.1:8080/", "a'b $HOME-0123456789");
+  expect(withToken).toMatch(/^export POSTHORN_URL=http:\/\/127\.0\.0\.1:8080\n/);
+  const shown = execFileSync("sh", ["-c", `${withToken.split("\n")[1]}; printf %s "$POSTHORN_TOKEN"`], { encoding: "utf8" });
+  expect(shown).toBe("a'b $HOME-0123456789");
 });
