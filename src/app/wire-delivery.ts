@@ -34,6 +34,11 @@ export type DeliveryParts = ReturnType<typeof wireDelivery>;
 const BULKHEAD_WAIT_MS = 500;
 /** How long a person waits for what they asked to be stored; as long as a publish without an answer takes. */
 const STORED_WITHIN_MS = 5_000;
+/**
+ * What has an order is attempted again when its outcome can't be stored within this time: with a full store, only a delivery that
+ * succeeds makes room.
+ */
+const OWNER_STORES_WITHIN_MS = 2_000;
 
 export function wireDelivery(given: Given) {
   const { config, names, jetStream, connectionState, maxPayloadBytes, registryStore, index, observer, tracing, requestLog, circuitOpen } =
@@ -74,14 +79,23 @@ export function wireDelivery(given: Given) {
   const destinationOf = createDestinationOf(index);
   const skipDelivered = createSkipDelivered({ log: requestLog, observer });
   const directLimit = (appMaxInFlight: number | null): number => Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2);
-  const dispatcher = createDispatcher({
-    ...{ admission, bulkhead, destinationOf, attempt, skipDelivered, observer, tracing, directLimit, onParked, giveUp },
-    streams: deliveryStreams,
-    takeRoom: share.take,
-  });
+  const dispatching = { admission, bulkhead, destinationOf, attempt, skipDelivered, observer, tracing, directLimit, onParked };
+  const dispatcherInto = (streams: DeliveryStreamWriter, into: GiveUp) =>
+    createDispatcher({ ...dispatching, streams, giveUp: into, takeRoom: share.take });
+  const dispatcher = dispatcherInto(deliveryStreams, giveUp);
+  const ownerStreams = deliveryStreams.within(OWNER_STORES_WITHIN_MS);
+  const ownerGiveUp = giveUpInto(given, { ...ownerStreams, announce: deliveryStreams.announce });
   return {
     ...{ sender, attempt, orderRecords, admission, bulkhead, destinationOf, dispatcher, directLimit, share },
-    ...{ skipDelivered, inFlight: createInFlight(), deliveryStreams, answeringStreams, giveUp },
+    ...{
+      ownerStreams,
+      ownerDispatcher: dispatcherInto(ownerStreams, ownerGiveUp),
+      skipDelivered,
+      inFlight: createInFlight(),
+      deliveryStreams,
+      answeringStreams,
+      giveUp,
+    },
     answeringGiveUp: giveUpInto(given, answeringStreams),
   };
 }

@@ -70,6 +70,7 @@ export function wireSubscribers(given: Given) {
   );
   const queueOwner = createQueueOwner({
     ...{ ...handling, attemptParked, backlog, isFlowing, readEvent, records: registryStore, orderRecords, replica },
+    ...{ dispatcher: given.ownerDispatcher, streams: given.ownerStreams },
     poisonLimit: createPoisonLimit(createHandOuts(redis)),
     countOf: parkedQueues.count,
     busyQueues: parkedQueues.busyQueues,

@@ -24,8 +24,12 @@ export interface Dispatcher {
    * @throws AppError STREAM_REFUSED when it can do neither: the source must be redelivered
    */
   dispatch(delivery: Delivery, trace: TracePosition, source: MessageRef): Promise<void>;
-  /** Stores the delivery as the disposition says. @returns the sequence of the dead letter; null: there is none */
-  apply(disposition: Disposition, source: MessageRef, trace: TraceHeaders): Promise<number | null>;
+  /**
+   * Stores the delivery as the disposition says.
+   * @param onDeadLetter the dead letter is stored, but not its status event yet
+   * @returns the sequence of the dead letter; null: there is none
+   */
+  apply(disposition: Disposition, source: MessageRef, trace: TraceHeaders, onDeadLetter?: () => void): Promise<number | null>;
   /** @param dueAt no attempt before this time, milliseconds since the epoch; null: no such limit */
   park(
     delivery: Delivery,
@@ -71,7 +75,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
     giveUp,
   } = dependencies;
 
-  const apply: Dispatcher["apply"] = async (disposition, source, trace) => {
+  const apply: Dispatcher["apply"] = async (disposition, source, trace, onDeadLetter) => {
     switch (disposition.kind) {
       case "delivered":
         return null;
@@ -83,7 +87,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
         return null;
       }
       case "dead-letter":
-        return giveUp.delivery(disposition, source, trace);
+        return giveUp.delivery(disposition, source, trace, onDeadLetter);
     }
   };
 

@@ -24,8 +24,12 @@ export interface GivenUp {
 }
 
 export interface GiveUp {
-  /** @returns the dead letter's sequence @throws AppError STREAM_REFUSED */
-  delivery(givenUp: GivenUp, source: MessageRef, trace?: TraceHeaders): Promise<number>;
+  /**
+   * @param onStored the dead letter is stored; its status event follows, which may take long when the store is full
+   * @returns the dead letter's sequence
+   * @throws AppError STREAM_REFUSED
+   */
+  delivery(givenUp: GivenUp, source: MessageRef, trace?: TraceHeaders, onStored?: () => void): Promise<number>;
   /**
    * Gives up a raw message, with its bytes unchanged.
    * @param app null when the message is not a delivery's
@@ -49,13 +53,14 @@ const MAX_DELIVERIES_READ = 15;
 
 export function createGiveUp({ deadLetters, observer, tracing, publish, recordLocation }: GiveUpDependencies): GiveUp {
   return {
-    async delivery(givenUp, source, trace = givenUp.delivery.event) {
+    async delivery(givenUp, source, trace = givenUp.delivery.event, onStored = () => {}) {
       const { delivery, reason, error } = givenUp;
       requireLease(source);
       const { sequence, isDuplicate } = await tracing.store(trace, "dead-letters", delivery, reason, (at) =>
         deadLetters.deadLetter(delivery, reason, error, source, at),
       );
       if (!isDuplicate) observer.deadLettered(reason, delivery, source);
+      onStored();
       await publish(givenUp);
       return sequence;
     },

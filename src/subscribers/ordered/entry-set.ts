@@ -21,6 +21,8 @@ export interface Entries {
   nextDueAt(): number | null;
   /** A started one starts again when it is due. */
   later(entry: Entry, dueAt: number): void;
+  /** The next one of its key may start; `leave` follows. */
+  passTurn(entry: Entry): void;
   /** Done, or somewhere else: its messages are removed. */
   leave(entry: Entry): void;
   /** It is stored now, and stays where it is. */
@@ -77,7 +79,7 @@ export function createEntrySet(removeFromStream: Backlog["remove"]): EntrySet {
   const drop = (entry: Entry): void => {
     if (started.has(entry)) queue.end(entry);
     else queue.remove(entry);
-    entries.delete(entry.mark);
+    if (entries.get(entry.mark) === entry) entries.delete(entry.mark);
     release(entry);
     entry.event?.done();
   };
@@ -102,6 +104,10 @@ export function createEntrySet(removeFromStream: Backlog["remove"]): EntrySet {
     later(entry, dueAt) {
       entry.dueAt = dueAt;
       queue.retry(entry);
+    },
+    passTurn(entry) {
+      queue.end(entry);
+      started.delete(entry);
     },
     leave(entry) {
       drop(entry);

@@ -13,8 +13,8 @@ export interface EntryStore {
   sourceOf(entry: Entry): MessageRef;
   /** Stores the entry in the app's own queue, where it keeps its turn. @param blockedBy the dead letter that stops its key */
   store(entry: Entry, delivery: Delivery, dueAt: number | null, blockedBy?: number): Promise<void>;
-  /** @returns the sequence of the dead letter; null: there is none */
-  apply(entry: Entry, disposition: RetryDisposition | DeadLetterDisposition): Promise<number | null>;
+  /** @param onDeadLetter the dead letter is stored, but not its status event yet @returns its sequence; null: there is none */
+  apply(entry: Entry, disposition: RetryDisposition | DeadLetterDisposition, onDeadLetter?: () => void): Promise<number | null>;
 }
 
 export interface EntryStoreDependencies {
@@ -48,6 +48,6 @@ export function createEntryStore(dependencies: EntryStoreDependencies): EntrySto
       const parkedAt = delivery.firstParkedAt ?? clock.now();
       index.stored(entry, { ...delivery, stores: delivery.stores + 1, firstParkedAt: parkedAt }, sequence);
     },
-    apply: (entry, disposition) => dispatcher.apply(disposition, sourceOf(entry), disposition.delivery.event),
+    apply: (entry, disposition, onDeadLetter) => dispatcher.apply(disposition, sourceOf(entry), disposition.delivery.event, onDeadLetter),
   };
 }

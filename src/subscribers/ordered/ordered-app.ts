@@ -44,7 +44,7 @@ export interface OrderedApp {
 
 type RunPorts = Omit<
   EntryRunDependencies,
-  "app" | "index" | "queues" | "entryStore" | "isActive" | "onCircuitOpen" | "backlog" | "dispatcher"
+  "app" | "index" | "queues" | "entryStore" | "isActive" | "onCircuitOpen" | "onKeyFree" | "backlog" | "dispatcher"
 >;
 type StorePorts = Omit<EntryStoreDependencies, "app" | "index" | "token" | "observer" | "dispatcher">;
 
@@ -191,7 +191,7 @@ function partsOf(dependencies: OrderedAppDependencies, parts: Parts) {
     state.pausedUntil = clock.now() + ASK_AGAIN_MS;
   };
   const entryStore = createEntryStore({ ...shared, token: fence.token });
-  const entryRun = createEntryRun({ ...shared, queues, entryStore, onCircuitOpen });
+  const entryRun = createEntryRun({ ...shared, queues, entryStore, onCircuitOpen, onKeyFree: () => pump() });
   const waitingStore = createWaitingStore({ ...shared, entryStore, isPrepared: () => state.isPrepared });
   const pump = createPump(dependencies, { ...parts, index, entryRun });
   return { index, queues, waitingStore, pump };

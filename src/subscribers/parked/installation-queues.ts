@@ -59,13 +59,19 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
     const handOut = poisonLimit.handOut({ ...source, installationUuid: delivery.installationUuid });
     inFlight.add(source.sequence);
     let isDone = false;
+    let hasPlace = true;
+    const leavePlace = (): void => {
+      if (hasPlace) places.leave(queue.app);
+      hasPlace = false;
+    };
     try {
-      isDone = await handle(queue, parked, { ...source, isOurs, fence: token }, handOut);
+      // A status event that finds no room must not keep back those whose delivery makes room.
+      isDone = await handle(queue, parked, { ...source, isOurs, fence: token }, handOut, leavePlace);
     } catch (error) {
       if (!isLeaseOver(error))
         logger.warn({ ...queue, sequence: source.sequence, error: messageOf(error) }, "a parked delivery is handled again");
     }
-    places.leave(queue.app);
+    leavePlace();
     // FENCE-2.
     if (isDone && isOurs()) await backlog.remove(parked).catch(() => {});
     handOut?.end();
@@ -121,7 +127,13 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
   };
 }
 
-type Handling = (queue: ParkedQueue, parked: ParkedDelivery, source: MessageRef, handOut: HandOut | null) => Promise<boolean>;
+type Handling = (
+  queue: ParkedQueue,
+  parked: ParkedDelivery,
+  source: MessageRef,
+  handOut: HandOut | null,
+  onDeadLetter: () => void,
+) => Promise<boolean>;
 
 /** Attempts a delivery, or stores it where it belongs. @returns whether it is done here, and the queue may be read further */
 function createHandling(dependencies: InstallationQueuesDependencies): Handling {
@@ -142,13 +154,15 @@ function createHandling(dependencies: InstallationQueuesDependencies): Handling 
     return { kind: "retry", delivery, record: null, delay: { dueAt, delayMs: dueAt - clock.now(), notBefore: true } };
   };
 
-  return async (queue, parked, source, handOut) => {
+  return async (queue, parked, source, handOut, onDeadLetter) => {
     const { delivery, message } = parked;
     const end = await endOf({ ...parked, source }, queue, handOut);
     if (typeof end === "string") return end === "done";
     await tracing.process(delivery.event, "parked", message, (process) =>
       tracing.deliver<unknown>(process, delivery, (span) =>
-        end.kind === "park" ? dispatcher.park(delivery, end.queue, end.why, source, span) : dispatcher.apply(end, source, span),
+        end.kind === "park"
+          ? dispatcher.park(delivery, end.queue, end.why, source, span)
+          : dispatcher.apply(end, source, span, onDeadLetter),
       ),
     );
     return true;
