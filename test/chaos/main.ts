@@ -1,20 +1,28 @@
 /**
- * `npm run chaos [-- --seed N] [--only name,name] [--intensity 0.1]`: breaks everything and counts what arrives. Prints a
- * table and ends with 1 when something is lost, or delivered more often than the faults explain.
+ * `npm run chaos [-- --seed N] [--only name,name] [--intensity 0.1] [--write docs/reliability.md]`: breaks everything and counts what
+ * arrives. Prints a table, or writes it into the document, and ends with 1 when something is lost, or delivered more often than the
+ * faults explain.
  */
 import { parseArgs } from "node:util";
-import { complaints, SCENARIOS, type Scenario } from "./scenarios.ts";
+import { type ReportRow, writeReport } from "./report.ts";
+import { complaints, SCENARIOS, type Scenario, shownBoundOf } from "./scenarios.ts";
 
 const { values } = parseArgs({
-  options: { seed: { type: "string", default: "1" }, only: { type: "string" }, intensity: { type: "string", default: "1" } },
+  options: {
+    seed: { type: "string", default: "1" },
+    only: { type: "string" },
+    intensity: { type: "string", default: "1" },
+    write: { type: "string" },
+  },
 });
 const seed = Number(values.seed);
 const intensity = Number(values.intensity);
 const only = values.only?.split(",");
 const chosen = SCENARIOS.filter(({ name }) => only === undefined || only.includes(name));
-if (!Number.isInteger(seed) || !(intensity > 0) || chosen.length === 0) {
+const isPartial = chosen.length < SCENARIOS.length;
+if (!Number.isInteger(seed) || !(intensity > 0) || chosen.length === 0 || (isPartial && values.write !== undefined)) {
   console.error(
-    `usage: npm run chaos -- [--seed <whole number>] [--intensity <above 0>] [--only ${SCENARIOS.map(({ name }) => name).join(",")}]`,
+    `usage: npm run chaos -- [--seed <whole number>] [--intensity <above 0>] [--only ${SCENARIOS.map(({ name }) => name).join(",")} | --write <document>]`,
   );
   process.exit(64);
 }
@@ -32,6 +40,8 @@ const timesOf = ({ times }: Scenario): number => Math.max(1, Math.round(times * 
 
 console.log(`seed ${seed}, intensity ${intensity}`);
 print("scenario", "events", "deliveries", "requests", "lost", "duplicated", "bound", "too late", "longest delay", "took");
+const begunAt = performance.now();
+const rows: ReportRow[] = [];
 let failed = false;
 for (const scenario of chosen) {
   const startedAt = performance.now();
@@ -42,7 +52,7 @@ for (const scenario of chosen) {
       unwrittenMs: UNWRITTEN_MS,
     });
     const { events, deliveries, requests, lost, duplicated, tooLate, bound, longestDelayMs } = disposition;
-    const shownBound = scenario.duplicates === "none" ? 0 : bound;
+    rows.push({ scenario, times: timesOf(scenario), disposition });
     const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
     print(
       scenario.name,
@@ -51,7 +61,7 @@ for (const scenario of chosen) {
       requests,
       lost,
       duplicated,
-      shownBound,
+      shownBoundOf(scenario, bound),
       tooLate,
       seconds(longestDelayMs),
       seconds(performance.now() - startedAt),
@@ -67,4 +77,7 @@ for (const scenario of chosen) {
   }
 }
 for (const scenario of chosen) console.log(`${scenario.name}: ${scenario.faults}, ${timesOf(scenario)} times`);
+if (values.write !== undefined && rows.length === SCENARIOS.length) {
+  writeReport(values.write, rows, { seed, intensity, eventsPerSecond: EVENTS_PER_SECOND, tookMs: performance.now() - begunAt });
+}
 process.exit(failed ? 1 : 0);

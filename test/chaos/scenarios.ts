@@ -1,7 +1,7 @@
 /** The faults, one scenario each. */
-import { startNatsCluster } from "../support/nats-cluster.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
+import { JETSTREAM_SCENARIOS } from "./jetstream-scenarios.ts";
 import type { Mood } from "./recorder.ts";
 import { type Disposition, runWorld, type World, type WorldOptions } from "./world.ts";
 
@@ -89,8 +89,37 @@ export const SCENARIOS: readonly Scenario[] = [
       }),
   },
   {
+    name: "rolling",
+    faults: "rolling restart: SIGTERM of one replica after the other",
+    times: 5,
+    duplicates: "none",
+    run: (seed, { times, ...load }) =>
+      onServers(seed, { replicas: 3, ...load }, async ({ restartAll, wait, receivers }) => {
+        await receivers[1]?.feel("flaky");
+        for (let n = 0; n < times; n++) {
+          await wait(500);
+          const codes = await restartAll();
+          if (codes.some((code) => code !== 0)) throw new Error(`replicas that were told to stop ended with ${codes.join(", ")}`);
+        }
+      }),
+  },
+  {
+    name: "owner",
+    faults: "kill -9 of the owner of the queues",
+    times: 5,
+    duplicates: "bounded",
+    run: (seed, { times, ...load }) =>
+      onServers(seed, { replicas: 2, ...load }, async ({ killOwner, wait, chance }) => {
+        for (let n = 0; n < times; n++) {
+          // Time for another owner, and for what waited for it.
+          await wait(chance.between(1_000, 3_000) + (n === 0 ? 0 : 20_000));
+          await killOwner();
+        }
+      }),
+  },
+  {
     name: "nats",
-    faults: "kill -9 of nats-server, away for up to 3 s",
+    faults: "kill -9 of nats-server, down for up to 3 s",
     times: 10,
     duplicates: "bounded",
     run: (seed, { times, ...load }) =>
@@ -106,42 +135,10 @@ export const SCENARIOS: readonly Scenario[] = [
         await wait(1_000);
       }),
   },
-  {
-    name: "cluster",
-    faults: "kill -9 of the leader of three NATS nodes",
-    times: 5,
-    duplicates: "bounded",
-    async run(seed, { times, ...load }) {
-      const [cluster, redis] = await Promise.all([startNatsCluster(), startRedisServer()]);
-      try {
-        const options = {
-          seed,
-          natsUrl: cluster.url,
-          redisUrl: redis.url,
-          replicas: 2,
-          ...load,
-          settings: { POSTHORN_STREAM_REPLICAS: "3" },
-        };
-        return await runWorld(options, async ({ manager, prefix, wait, chance, withoutNats }) => {
-          for (let n = 0; n < times; n++) {
-            await wait(chance.between(2_000, 4_000));
-            const leader = await cluster.leaderOf(manager, `${prefix}_EVENTS`.toUpperCase().replaceAll("-", "_"));
-            await withoutNats(async () => {
-              await leader.kill();
-              await wait(chance.between(2_000, 5_000));
-              await leader.restart();
-            });
-          }
-          await wait(3_000);
-        });
-      } finally {
-        await Promise.all([cluster.stop(), redis.stop()]);
-      }
-    },
-  },
+  ...JETSTREAM_SCENARIOS,
   {
     name: "redis",
-    faults: "kill -9 of redis-server, away for up to 3 s",
+    faults: "kill -9 of redis-server, down for up to 3 s",
     times: 10,
     duplicates: "none",
     run: (seed, { times, ...load }) =>
@@ -209,7 +206,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: "away",
-    faults: "NATS and Redis are both away, without a break, for 10 s",
+    faults: "NATS and Redis are both down, for 10 s each time without a break",
     times: 12,
     duplicates: "bounded",
     run: (seed, { times, ...load }) =>
@@ -227,7 +224,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: "pause",
-    faults: "a replica stands still for 12 to 40 s, and goes on",
+    faults: "a replica is suspended (SIGSTOP) for 12 to 40 s",
     times: 5,
     duplicates: "bounded",
     run: (seed, { times, ...load }) =>
@@ -290,7 +287,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: "everything",
-    faults: "one of all these, and the next at once",
+    faults: "kills, stops and failing receivers, one right after the other",
     times: 20,
     duplicates: "bounded",
     run: (seed, { times, ...load }) =>
@@ -313,14 +310,19 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
+/** How many deliveries may come twice. */
+export function shownBoundOf({ duplicates }: Scenario, bound: number): number {
+  return duplicates === "none" ? 0 : bound;
+}
+
 /** What is wrong with a disposition; empty when nothing is. */
-export function complaints({ duplicates }: Scenario, { lost, duplicated, bound, deadLetters, events, inversions }: Disposition): string[] {
+export function complaints(scenario: Scenario, { lost, duplicated, bound, deadLetters, events, inversions }: Disposition): string[] {
   const wrong: string[] = [];
   if (events === 0) wrong.push("no event was published");
   if (lost > 0) wrong.push(`${lost} deliveries are lost`);
   if (inversions > 0) wrong.push(`${inversions} deliveries of the ordered app came after a later one`);
   if (deadLetters > 0) wrong.push(`${deadLetters} deliveries were given up`);
-  if (duplicates === "none" && duplicated > 0) wrong.push(`${duplicated} duplicates, wanted none`);
-  if (duplicates === "bounded" && duplicated > bound) wrong.push(`${duplicated} duplicates, wanted at most ${bound}`);
+  const most = shownBoundOf(scenario, bound);
+  if (duplicated > most) wrong.push(`${duplicated} duplicates, wanted at most ${most}`);
   return wrong;
 }

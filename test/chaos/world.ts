@@ -26,8 +26,12 @@ export interface World {
   flap(ms: number): Promise<void>;
   /** Does what makes the server hand out anew what it has handed out; what is unsettled then raises the bound. */
   handedOutAnew(fault: () => Promise<unknown>): Promise<void>;
+  /** As killOne, of the replica that owns the queues. */
+  killOwner(): Promise<void>;
   /** SIGTERM to one replica and a new one in its place. @returns its exit code. */
   endOne(): Promise<number | null>;
+  /** The same to all, one after the other. */
+  restartAll(): Promise<Array<number | null>>;
 }
 
 export interface WorldOptions {
@@ -123,13 +127,20 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
     const wants = (receiver: number, type: string): boolean => receiver < RECEIVERS || type === ORDERED_TYPE;
     publisher = await startPublisher(natsUrl, prefix, eventsPerSecond, chance);
 
-    const replace = async <T>(end: (victim: Posthorn) => Promise<T>): Promise<T> => {
-      const at = chance.between(0, processes.length - 1);
+    const replace = async <T>(end: (victim: Posthorn) => Promise<T>, at = chance.between(0, processes.length - 1)): Promise<T> => {
       const victim = processes[at];
       if (victim === undefined) throw new Error("no replica to end");
       const ended = await end(victim);
       processes[at] = await start();
       return ended;
+    };
+    const kill = async (victim: Posthorn): Promise<void> => {
+      const since = performance.now();
+      const unwritten = unwrittenNow();
+      await victim.end("SIGKILL");
+      // Its connections are closed by the kernel at once; the receivers hear of it in their next turns.
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      for (const receiver of receivers) bound += receiver.unmarkedOf(since, unwritten);
     };
     await faults({
       chance,
@@ -137,15 +148,8 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
       manager,
       prefix,
       wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-      killOne: () =>
-        replace(async (victim) => {
-          const since = performance.now();
-          const unwritten = unwrittenNow();
-          await victim.end("SIGKILL");
-          // Its connections are closed by the kernel at once; the receivers hear of it in their next turns.
-          await new Promise((resolve) => setTimeout(resolve, 100));
-          for (const receiver of receivers) bound += receiver.unmarkedOf(since, unwritten);
-        }),
+      killOne: () => replace(kill),
+      killOwner: () => replace(kill, processes.indexOf(ownerOf(processes))),
       async withoutNats(fault) {
         for (const receiver of receivers) bound += receiver.unsettled(unwrittenNow());
         await fault();
@@ -174,6 +178,11 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
         await fault();
       },
       endOne: () => replace((victim) => victim.end("SIGTERM")),
+      async restartAll() {
+        const codes: Array<number | null> = [];
+        for (const at of processes.keys()) codes.push(await replace((victim) => victim.end("SIGTERM"), at));
+        return codes;
+      },
     });
     await publisher.finish();
     const { acked } = publisher;
@@ -224,6 +233,17 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
     await Promise.all(receivers.map((receiver) => receiver.stop()));
     await connection.close();
   }
+}
+
+/** The replica that took the lease last. */
+function ownerOf(processes: readonly Posthorn[]): Posthorn {
+  const takenAt = ({ log }: Posthorn): number => {
+    const line = log.findLast(({ message }) => message === "lease taken" || message === "lease lost; another replica takes it");
+    return line?.["message"] === "lease taken" ? new Date(String(line["time"])).getTime() : 0;
+  };
+  const [owner] = processes.toSorted((a, b) => takenAt(b) - takenAt(a));
+  if (owner === undefined) throw new Error("there is no replica");
+  return owner;
 }
 
 /** A little longer than it takes, so that a duplicate that is on its way is seen. */

@@ -1,8 +1,9 @@
 /** What waits: retries, parked and ordered deliveries under kills, pauses, deleted consumers, a full store and clocks that jump. */
 import { randomUUID } from "node:crypto";
-import type { JetStreamManager } from "nats";
+import { headers, type JetStreamManager } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { deliveryIdOf } from "../support/builders.ts";
+import { encodeDeliveryMessage } from "../../src/model/delivery-message.ts";
+import { aDelivery, deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
@@ -168,6 +169,54 @@ describe("an app with order_by", () => {
     await eventually(() => unique(receiver) === 60);
     expect([inversions(receiver), twice(receiver)]).toEqual([0, 0]);
     expect((await posthorn.api("GET", "/v1/dead-letters")).body.items).toEqual([]);
+    await posthorn.end();
+  });
+});
+
+describe("an owner of the queues that comes back late", () => {
+  test("stood still, and ends only the attempt that it had begun: nothing comes out of its order, and nothing else twice", async () => {
+    const { bus, receiver, manager, streamOf, start } = await aPlatform();
+    const replicas = [await start(), await start()];
+    await replicas[0]?.install({ webhook_url: receiver.url, ordered: true, retry_schedule_s: [1, 1, 1, 1] });
+    receiver.behave((request, response) => {
+      const n = Number(request.json().data["n"]);
+      const isFirst = receiver.requests.filter((one) => one.json().data["n"] === n).length === 1;
+      setTimeout(() => response.writeHead(n % 10 === 3 && isFirst ? 503 : 200).end(), 20);
+    });
+    const total = 60;
+    for (let n = 0; n < total / 2; n++) await publish(bus, { n });
+    await receiver.waitFor(8);
+    const owner = replicas.find(isOwner);
+    owner?.child.kill("SIGSTOP");
+    for (let n = total / 2; n < total; n++) await publish(bus, { n });
+    await eventually(() => unique(receiver) > total / 2);
+    owner?.child.kill("SIGCONT");
+    await eventually(() => unique(receiver) === total);
+    await eventually(async () => (await manager.streams.info(streamOf("PARKED"))).state.messages === 0);
+    expect(inversions(receiver)).toBe(0);
+    // One attempt is in flight at a time; each tenth delivery fails once.
+    expect(twice(receiver)).toBeLessThanOrEqual(total / 10 + 1);
+    await Promise.all(replicas.map((replica) => replica.end()));
+  });
+
+  test("has stored something after another one took over: it has no effect", async () => {
+    const { bus, receiver, manager, streamOf, start } = await aPlatform();
+    const posthorn = await start();
+    const { slug, uuid } = await posthorn.install({ webhook_url: receiver.url, ordered: true });
+    await publish(bus, { n: 0 });
+    await receiver.waitFor(1);
+    const park = async (n: number, token: string | null): Promise<void> => {
+      const delivery = { ...aDelivery({ app: slug, installationUuid: uuid, id: `dlv_${n}`, eventSequence: n }), firstParkedAt: Date.now() };
+      const stored = { ...delivery, stores: 1, event: { ...delivery.event, dataJson: JSON.stringify({ n }) } };
+      const body = encodeDeliveryMessage({ delivery: stored, dueAt: null, delayMs: 0, notBefore: false });
+      const fence = headers();
+      if (token !== null) fence.set("Posthorn-Fence", token);
+      await bus.jetStream.publish(`${bus.prefix}.parked.${slug}`, body, { headers: fence });
+    };
+    await park(5, "0");
+    await park(6, null);
+    await eventually(async () => (await manager.streams.info(streamOf("PARKED"))).state.messages === 0);
+    expect(receiver.requests.map((request) => request.json().data["n"])).toEqual([0, 6]);
     await posthorn.end();
   });
 });

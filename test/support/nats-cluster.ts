@@ -1,7 +1,8 @@
-/** A cluster of three real nats-servers, and who leads a stream in it. */
+/** A cluster of three real nats-servers, who leads a stream in it, and a network between them that can be split. */
 import type { JetStreamManager } from "nats";
 import { eventually } from "./eventually.ts";
 import { freePort, type Server, startNatsServer } from "./servers.ts";
+import { startTcpProxy, type TcpProxy } from "./tcp-proxy.ts";
 
 export interface NatsCluster {
   readonly nodes: readonly Server[];
@@ -12,17 +13,22 @@ export interface NatsCluster {
   stop(): Promise<void>;
 }
 
-export async function startNatsCluster(): Promise<NatsCluster> {
-  const routes = await Promise.all([freePort(), freePort(), freePort()]);
+export interface SplittableCluster extends NatsCluster {
+  /** Nothing goes through between the node and the others any more; clients stay connected to all of them. */
+  isolate(node: Server): void;
+  heal(): void;
+}
+
+const NODES = [0, 1, 2];
+
+/** @param portTo where a node reaches another one */
+async function startNodes(ports: readonly number[], portTo: (from: number, to: number) => number, more: string): Promise<NatsCluster> {
   const nodes = await Promise.all(
-    routes.map((port, at) =>
-      startNatsServer({
-        config: [
-          `server_name: node-${at}`,
-          `cluster { name: chaos, listen: "127.0.0.1:${port}", routes: [${routes.map((route) => `"nats://127.0.0.1:${route}"`).join(", ")}] }`,
-        ].join("\n"),
-      }),
-    ),
+    NODES.map((at) => {
+      const routes = NODES.filter((other) => other !== at).map((other) => `"nats://127.0.0.1:${portTo(at, other)}"`);
+      const config = `server_name: node-${at}\ncluster { name: chaos, listen: "127.0.0.1:${ports[at]}", ${more} routes: [${routes.join(", ")}] }`;
+      return startNatsServer({ config });
+    }),
   );
   return {
     nodes,
@@ -35,6 +41,41 @@ export async function startNatsCluster(): Promise<NatsCluster> {
       }),
     async stop() {
       await Promise.all(nodes.map((node) => node.stop()));
+    },
+  };
+}
+
+export async function startNatsCluster(): Promise<NatsCluster> {
+  const ports = await Promise.all(NODES.map(() => freePort()));
+  return startNodes(ports, (_from, to) => ports[to] ?? 0, "");
+}
+
+/** With a proxy for each way from one node to another. */
+export async function startSplittableCluster(): Promise<SplittableCluster> {
+  const ports = await Promise.all(NODES.map(() => freePort()));
+  const ways = await Promise.all(
+    NODES.flatMap((from) =>
+      NODES.filter((to) => to !== from).map(async (to) => ({ from, to, proxy: await startTcpProxy(ports[to] ?? 0) })),
+    ),
+  );
+  const portTo = (from: number, to: number): number => ways.find((way) => way.from === from && way.to === to)?.proxy.port ?? 0;
+  // Nodes tell each other of third ones under this address, where nobody listens: they use the proxies alone.
+  const cluster = await startNodes(ports, portTo, 'advertise: "127.0.0.1:1",');
+  let frozen: TcpProxy[] = [];
+  return {
+    ...cluster,
+    isolate(node) {
+      const at = cluster.nodes.indexOf(node);
+      frozen = ways.filter(({ from, to }) => from === at || to === at).map(({ proxy }) => proxy);
+      for (const proxy of frozen) proxy.freeze();
+    },
+    heal() {
+      for (const proxy of frozen) proxy.thaw();
+      frozen = [];
+    },
+    async stop() {
+      await cluster.stop();
+      await Promise.all(ways.map(({ proxy }) => proxy.stop()));
     },
   };
 }
