@@ -92,6 +92,8 @@ export function overviewParts(
     index,
     circuitOf: circuits.stateOf,
     throttleOf: throttles.of,
+    failingSince: given.appHealth.failingSince,
+    recentAttempts: given.readRecentAttempts,
     volumes: createVolumes(stats, clock),
     subjectCounts: createSubjectCounts(manager, names),
     isBusUp: () => connectionState.up,

@@ -56,6 +56,7 @@ export interface AppAtAGlance {
     readonly until: string;
     readonly response_code: number;
   } | null;
+  readonly health: AppHealth;
   /** All parked deliveries: in the app's own queue and in those of its installations. */
   readonly parked: number | null;
   /** The parked deliveries in the app's own queue, for any installation. The others wait for an installation that is broken or disabled. */
@@ -104,6 +105,21 @@ export interface AppBody {
   readonly updated_at?: string | null | undefined;
   /** Set by Posthorn; ignored here. */
   readonly invalid?: string | null | undefined;
+}
+
+/** The app's attempts of the last 15 minutes, without those that failed for a reason on Posthorn's side. */
+export interface AppHealth {
+  /** failing: half or more of at least 20 attempts within 15 minutes were not delivered, and since then never less than a quarter. */
+  readonly state: "healthy" | "failing";
+  /** When it began to fail; null while it is healthy. */
+  readonly since: string | null;
+  readonly attempts: number | null;
+  /** Attempts that were not delivered, whatever the answer. */
+  readonly failures: number | null;
+  /** Response code → failures; `0`: no response. */
+  readonly by_code: Readonly<Record<string, number>> | null;
+  /** Also null when there was none within 31 days. */
+  readonly last_success_at: string | null;
 }
 
 /** An installation with its backlog and why it is broken. */
@@ -1151,7 +1167,7 @@ export interface Calls {
   "GET /v1/dead-letters/replays/{id}": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Replay };
   /** Lists the status events of the last 30 days, newest first. */
   "GET /v1/status-events": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly topics?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: StatusEventPage };
-  /** All apps at a glance: installations, circuit, parked deliveries, dead letters, attempts of the last 24 hours. */
+  /** All apps at a glance: installations, circuit, health, parked deliveries, dead letters, attempts of the last 24 hours. */
   "GET /v1/overview": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Overview };
   /** The overview as server-sent events: all apps, then each change, and every status event. */
   "GET /v1/overview/live": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: string };

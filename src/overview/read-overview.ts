@@ -1,6 +1,6 @@
 /**
- * All apps at a glance: their records, circuits, parked deliveries, dead letters, and attempts of the last 24 hours. Values
- * that can't be read now are null and listed as a problem; they are never shown as zero.
+ * All apps at a glance: their records, circuits, health, parked deliveries, dead letters, and attempts of the last 24 hours.
+ * Values that can't be read now are null and listed as a problem; they are never shown as zero.
  */
 
 import type { SubjectCounts } from "../jetstream/subject-counts.ts";
@@ -8,10 +8,12 @@ import type { App } from "../model/app.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { CircuitState } from "../model/circuit-state.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
+import type { RecentAttempts } from "../model/recent-attempts.ts";
 import { redactedUrl } from "../model/redaction/redacted-url.ts";
 import type { Volume } from "../model/stats.ts";
 import type { Throttle } from "../model/throttle.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
+import { appHealthView, readRecentOf } from "./app-health-view.ts";
 import { lastHours, type ReadVolumes } from "./volumes.ts";
 
 export interface OverviewProblem {
@@ -44,6 +46,10 @@ export interface ReadOverviewDependencies {
   readonly circuitOf: (app: string) => CircuitState;
   /** Null: the app is not throttled. */
   readonly throttleOf: (app: string) => Throttle | null;
+  /** When the app began to fail; null: it is healthy. */
+  readonly failingSince: (app: string) => number | null;
+  /** @throws AppError REDIS_UNREACHABLE */
+  readonly recentAttempts: (app: string) => Promise<RecentAttempts>;
   readonly volumes: ReadVolumes;
   readonly subjectCounts: () => Promise<SubjectCounts>;
   /** NATS is connected. */
@@ -96,12 +102,15 @@ interface Counts {
   readonly at: number;
   readonly hours: readonly number[];
   readonly volumes: ReadonlyMap<string, readonly Volume[]> | null;
+  readonly recent: ReadonlyMap<string, RecentAttempts> | null;
   readonly streams: SubjectCounts | null;
   readonly problems: readonly OverviewProblem[];
 }
 
+const FROM_REDIS = ["attempts", "delivered", "health.attempts", "health.failures", "health.by_code", "health.last_success_at"];
+
 async function readCounts(
-  { volumes, subjectCounts, isBusUp, clock }: ReadOverviewDependencies,
+  { volumes, recentAttempts, subjectCounts, isBusUp, clock }: ReadOverviewDependencies,
   slugs: readonly string[],
   at: number,
 ): Promise<Counts> {
@@ -112,8 +121,8 @@ async function readCounts(
       return null;
     });
   const hours = lastHours(at);
-  const [foundVolumes, streams] = await Promise.all([
-    unless(volumes(slugs, hours), ["attempts", "delivered"]),
+  const [[foundVolumes, recent], streams] = await Promise.all([
+    unless(Promise.all([volumes(slugs, hours), readRecentOf(slugs, recentAttempts)]), FROM_REDIS).then((found) => found ?? [null, null]),
     unless(isBusUp() ? inTime(subjectCounts(), clock) : Promise.reject(busUnreachable()), [
       "parked",
       "parked_in_app_queue",
@@ -121,11 +130,11 @@ async function readCounts(
       "unreadable",
     ]),
   ]);
-  return { at, hours, volumes: foundVolumes, streams, problems };
+  return { at, hours, volumes: foundVolumes, recent, streams, problems };
 }
 
-function compose({ index, circuitOf, throttleOf }: ReadOverviewDependencies, apps: readonly App[], counts: Counts): Overview {
-  const { at, hours, volumes, streams, problems } = counts;
+function compose({ index, circuitOf, throttleOf, failingSince }: ReadOverviewDependencies, apps: readonly App[], counts: Counts): Overview {
+  const { at, hours, volumes, recent, streams, problems } = counts;
   const installations = new Map(apps.map(({ slug }) => [slug, { active: 0, broken: 0, disabled: 0 }]));
   for (const { app, status } of index.installations()) {
     const byStatus = installations.get(app);
@@ -143,6 +152,7 @@ function compose({ index, circuitOf, throttleOf }: ReadOverviewDependencies, app
       installations: installations.get(slug),
       circuit: { state: circuit.state, open_until: circuit.state === "closed" ? null : toRfc3339(circuit.openUntil) },
       throttled: throttle && { until: toRfc3339(throttle.until), response_code: throttle.responseCode },
+      health: appHealthView(failingSince(slug), recent && (recent.get(slug) ?? null)),
       parked: streams && (streams.parked.get(slug) ?? 0),
       parked_in_app_queue: streams && (streams.parkedInAppQueue.get(slug) ?? 0),
       dead_letters: streams && (streams.deadLetters.get(slug) ?? 0),

@@ -1,4 +1,4 @@
-/** The condition of an app in a word, and whether it needs attention. */
+/** The condition of an app in a word, and whether it needs attention. Red means failed, amber means waiting. */
 import type { AppRow } from "./wire.ts";
 
 export type ConditionKind = "bad" | "warn" | "ok" | "plain";
@@ -10,21 +10,19 @@ export interface Condition {
   readonly rank: number;
 }
 
-/** An app is failing below this success rate over 24 hours. */
-const FAILING_BELOW = 0.9;
-
 export function conditionOf(row: AppRow): Condition {
   const { active, broken, disabled } = row.installations;
   const installed = active + broken + disabled;
-  const { attempts, rate } = dayOf(row);
-  if (row.circuit.state === "open") return { kind: "bad", text: "Circuit open", rank: 0 };
-  if (row.circuit.state === "half_open") return { kind: "bad", text: "Circuit half-open", rank: 1 };
-  if (broken > 0) return { kind: "bad", text: broken === installed ? "Broken" : `${broken} of ${installed} broken`, rank: 2 };
-  if (rate !== null && rate < FAILING_BELOW) return { kind: "warn", text: "Failing", rank: 3 };
-  if (installed === 0) return { kind: "plain", text: "Not installed", rank: 7 };
-  if (disabled === installed) return { kind: "plain", text: "Disabled", rank: 5 };
-  if (attempts === null) return { kind: "plain", text: "Unknown", rank: 4 };
-  return attempts === 0 ? { kind: "plain", text: "Idle", rank: 6 } : { kind: "ok", text: "Healthy", rank: 8 };
+  const { attempts } = dayOf(row);
+  if (row.health.state === "failing") return { kind: "bad", text: "Failing", rank: 0 };
+  if (broken > 0) return { kind: "bad", text: broken === installed ? "Broken" : `${broken} of ${installed} broken`, rank: 1 };
+  if (row.circuit.state === "open") return { kind: "warn", text: "Circuit open", rank: 2 };
+  if (row.circuit.state === "half_open") return { kind: "warn", text: "Circuit half-open", rank: 3 };
+  if (row.throttled !== null) return { kind: "warn", text: "Throttled", rank: 4 };
+  if (installed === 0) return { kind: "plain", text: "Not installed", rank: 8 };
+  if (disabled === installed) return { kind: "plain", text: "Disabled", rank: 6 };
+  if (attempts === null || row.health.attempts === null) return { kind: "plain", text: "Unknown", rank: 5 };
+  return attempts === 0 ? { kind: "plain", text: "Idle", rank: 7 } : { kind: "ok", text: "Healthy", rank: 9 };
 }
 
 export function wantsAttention({ kind }: Condition): boolean {

@@ -56,6 +56,11 @@ export function time(at: number, now: number): string {
   return new Date(at).toDateString() === new Date(now).toDateString() ? timeOfDay.format(at) : dayAndTime.format(at);
 }
 
+/** As `time`, to the minute. */
+export function minute(at: number, now: number): string {
+  return time(at, now).replace(/:\d\d$/, "");
+}
+
 export function day(at: number): string {
   return dayOnly.format(at);
 }

@@ -1,4 +1,4 @@
-/** Status events in words. */
+/** Status events in words. Red means failed, amber means waiting. */
 import { failureText } from "./failure-text.ts";
 import { counted } from "./format.ts";
 import type { StatusEventItem } from "./wire.ts";
@@ -37,7 +37,7 @@ export function describe({ type, data }: Pick<StatusEventItem, "type" | "data">)
     case "integration.enabled":
       return { kind: "ok", title: "Integration enabled", detail: cause(facts.reason) };
     case "circuit.opened":
-      return { kind: "bad", title: "Circuit opened", detail: circuitDetail(facts.reason) };
+      return { kind: "warn", title: "Circuit opened", detail: circuitDetail(facts.reason) };
     case "circuit.closed":
       return { kind: "ok", title: "Circuit closed", detail: "" };
     case "app.throttled":
@@ -45,12 +45,16 @@ export function describe({ type, data }: Pick<StatusEventItem, "type" | "data">)
     case "app.released":
       return { kind: "ok", title: "App released", detail: "" };
     case "delivery.exhausted":
-      return { kind: "warn", title: "Delivery given up", detail: givenUpDetail(facts) };
+      return { kind: "bad", title: "Delivery given up", detail: givenUpDetail(facts) };
     case "delivery.rejected":
-      return { kind: "warn", title: `Delivery ${rejectionText(facts.reason)}`, detail: givenUpDetail(facts) };
+      return {
+        kind: facts.reason === "discarded" ? "plain" : "bad",
+        title: `Delivery ${rejectionText(facts.reason)}`,
+        detail: givenUpDetail(facts),
+      };
     case "delivery.suppressed":
       return {
-        kind: "warn",
+        kind: "bad",
         title: `${counted(facts.count ?? 0, "more delivery", "more deliveries")} given up`,
         detail: "within the same minute",
       };

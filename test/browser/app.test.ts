@@ -134,12 +134,13 @@ describeInBrowser("an app", () => {
     await close();
   });
 
-  test("with an open circuit says what that means", async () => {
+  test("that fails says since when, by which codes and what becomes of its deliveries", async () => {
     await platform.register("ledger", "down", { name: "Ledger" });
     await platform.deliver("ledger", "issue.created", 20);
     const { page, close } = await open("#/apps/ledger");
-    await page.getByText("The circuit is open:").waitFor();
-    await page.getByText(/next attempt is due at \d\d:\d\d:\d\d/).waitFor();
+    await page
+      .getByText(/^Failing since \d\d:\d\d: 500 from 20 of 20\. Deliveries wait and are retried; next attempt \d\d:\d\d:\d\d\.$/)
+      .waitFor();
     await close();
   });
 

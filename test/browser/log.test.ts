@@ -280,15 +280,17 @@ describeInBrowser("what happened", () => {
     const titles = async (): Promise<string[]> =>
       (await page.locator(".event-title").allInnerTexts()).map((text) => text.replace(/\s*\d\d:\d\d:\d\d$/, ""));
     await eventually(
-      async () => (await titles()).join("; ") === "Circuit opened ledger; Integration broken old-crm in organization northwind",
+      async () =>
+        (await titles()).sort().join("; ") ===
+        "App failing ledger; Circuit opened ledger; Integration broken old-crm in organization northwind",
     );
     expect(await textOf(page.locator(".event-detail"))).toContain("20 of 20 attempts failed within 60 s");
     await platform.call("POST", `/v1/installations/${uuid}/enable`);
     await eventually(async () => (await titles())[0] === "Integration recovered old-crm in organization northwind");
     expect(await findings(page)).toEqual([]);
     await picture(page, "timeline");
-    await page.getByRole("button", { name: "Circuits" }).click();
-    await eventually(async () => (await titles()).join() === "Circuit opened ledger");
+    await page.getByRole("button", { name: "App", exact: true }).click();
+    await eventually(async () => (await titles()).sort().join() === "App failing ledger,Circuit opened ledger");
     await page.getByRole("button", { name: "Given up" }).click();
     await page.getByText("issue.created after 1 attempt; answered with status 410").waitFor();
     await goto("#/apps/old-crm/timeline");

@@ -75,6 +75,7 @@ describe("the overview", () => {
       installations: { active: 0, broken: 0, disabled: 1 },
       circuit: { state: "closed", open_until: null },
       throttled: null,
+      health: { state: "healthy", since: null, attempts: 1, failures: 1, by_code: { 422: 1 }, last_success_at: null },
       parked: 1,
       parked_in_app_queue: 0,
       dead_letters: 1,
@@ -281,7 +282,9 @@ test("what can't be read is null and named, and comes back", async () => {
     const found = await overview();
     return found.problems.length > 0 && found;
   });
-  expect(withoutRedis.problems).toMatchObject([{ code: "REDIS_UNREACHABLE", missing: ["attempts", "delivered"] }]);
+  expect(withoutRedis.problems).toMatchObject([
+    { code: "REDIS_UNREACHABLE", missing: expect.arrayContaining(["attempts", "delivered", "health.attempts"]) },
+  ]);
   expect(withoutRedis.items).toMatchObject([{ slug, attempts: null, delivered: null, parked: 0, dead_letters: 0 }]);
   expect((await call("GET", `/v1/apps/${slug}/stats`)).status).toBe(503);
   await eventually(() => live.some(({ problems }) => problems[0]?.code === "REDIS_UNREACHABLE"));

@@ -47,7 +47,7 @@ export function overviewRoutes(dependencies: OverviewRoutesDependencies): Route[
       method: "GET",
       url: "/v1/overview",
       access: "read",
-      summary: "All apps at a glance: installations, circuit, parked deliveries, dead letters, attempts of the last 24 hours.",
+      summary: "All apps at a glance: installations, circuit, health, parked deliveries, dead letters, attempts of the last 24 hours.",
       answers: { 200: answer("the overview; members that can't be read now are null and listed in problems", overview) },
       handle: async () => jsonText(overviewJson(await readOverview(), null)),
     }),

@@ -6,6 +6,23 @@ import { AT, brokenReason, brokenReasonExample, count, installationStatus, next,
 
 const HOUR = "2026-01-04T11:00:00.000Z";
 
+const appHealth = z
+  .strictObject({
+    state: z.enum(["healthy", "failing"]).meta({
+      description:
+        "failing: half or more of at least 20 attempts within 15 minutes were not delivered, and since then never less than a quarter.",
+    }),
+    since: time.nullable().meta({ description: "When it began to fail; null while it is healthy." }),
+    attempts: count.nullable(),
+    failures: count.nullable().meta({ description: "Attempts that were not delivered, whatever the answer." }),
+    by_code: z.record(z.string(), count).nullable().meta({ description: "Response code → failures; `0`: no response." }),
+    last_success_at: time.nullable().meta({ description: "Also null when there was none within 31 days." }),
+  })
+  .meta({
+    id: "AppHealth",
+    description: "The app's attempts of the last 15 minutes, without those that failed for a reason on Posthorn's side.",
+  });
+
 const appAtAGlance = z
   .strictObject({
     slug: z.string(),
@@ -21,6 +38,7 @@ const appAtAGlance = z
       description:
         "The app's receiver has asked for a pause: nothing of the app is attempted before `until`. response_code: of its answer, 429 or 503. Null when the app is not throttled.",
     }),
+    health: appHealth,
     parked: count.nullable().meta({ description: "All parked deliveries: in the app's own queue and in those of its installations." }),
     parked_in_app_queue: count.nullable().meta({
       description:
@@ -41,6 +59,7 @@ const glanceExample = {
   installations: { active: 11, broken: 1, disabled: 0 },
   circuit: { state: "closed", open_until: null },
   throttled: null,
+  health: { state: "healthy", since: null, attempts: 21, failures: 1, by_code: { "503": 1 }, last_success_at: AT },
   parked: 3,
   parked_in_app_queue: 0,
   dead_letters: 0,

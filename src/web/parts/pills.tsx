@@ -1,4 +1,4 @@
-/** Short words with a colour. The colour never says more than the word. */
+/** Short words with a colour, which never says more than the word: red means failed, amber means waiting. */
 
 import type { InstallationStatus } from "../../model/app.ts";
 import type { Outcome } from "../../model/outcome.ts";
@@ -20,8 +20,12 @@ export function ConditionPill({ row }: { row: AppRow }) {
 }
 
 export function OutcomePill({ outcome, code }: { outcome: Outcome; code: number }) {
-  const kind = outcome === "delivered" ? "ok" : outcome === "timed_out" || outcome === "failed" ? "warn" : "bad";
-  return <Pill kind={kind} text={code === 0 ? OUTCOME_TEXTS[outcome].label : `${code} ${OUTCOME_TEXTS[outcome].label}`} />;
+  return (
+    <Pill
+      kind={outcome === "delivered" ? "ok" : "bad"}
+      text={code === 0 ? OUTCOME_TEXTS[outcome].label : `${code} ${OUTCOME_TEXTS[outcome].label}`}
+    />
+  );
 }
 
 export function ReasonPill({ reason }: { reason: string }) {

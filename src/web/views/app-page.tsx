@@ -5,11 +5,10 @@ import { useGround } from "../ground.ts";
 import { Copyable } from "../parts/copy.tsx";
 import { Empty, Failed, Loading, Note } from "../parts/notice.tsx";
 import { ConditionPill } from "../parts/pills.tsx";
-import { When } from "../parts/when.tsx";
 import { hrefOf, type Place } from "../routing.ts";
-import type { AppRow } from "../wire.ts";
 import { AppOverview } from "./app-overview.tsx";
 import { AppSettings } from "./app-settings.tsx";
+import { AppStateLine } from "./app-state-line.tsx";
 import { DeadLetters } from "./dead-letters.tsx";
 import { RequestLog } from "./request-log.tsx";
 import { TestEvent } from "./test-event.tsx";
@@ -65,7 +64,7 @@ export function AppPage({ slug, place }: { slug: string; place: Place }) {
           <Copyable value={row.webhook_url} label="webhook URL" />
         </p>
       </div>
-      <CircuitNote row={row} />
+      <AppStateLine row={row} />
       <nav class="tabs" aria-label={`About ${row.name}`}>
         {tabs.map(({ part, text }) => (
           <a key={part} href={hrefOf(["apps", slug, ...(part === "" ? [] : [part])])} aria-current={part === tab ? "page" : undefined}>
@@ -84,24 +83,5 @@ export function AppPage({ slug, place }: { slug: string; place: Place }) {
       {!tabs.some(({ part }) => part === tab) && <Empty title="Page not found, or not covered by your token." />}
       {isTesting && <TestEvent slug={slug} onClose={() => setTesting(false)} />}
     </>
-  );
-}
-
-function CircuitNote({ row }: { row: AppRow }) {
-  const { state, open_until } = row.circuit;
-  if (state === "closed") return null;
-  return (
-    <Note kind="warn">
-      <strong>The circuit is {state === "open" ? "open" : "half-open"}:</strong>{" "}
-      {state === "open" ? (
-        <>
-          too many attempts failed, so deliveries are parked and none is lost. The next attempt is due at{" "}
-          {open_until === null ? "once" : <When at={open_until} />}
-          {row.parked_in_app_queue ? `, with ${shortCount(row.parked_in_app_queue)} waiting for it.` : "."}
-        </>
-      ) : (
-        "one attempt is being made; when it succeeds, what is parked is delivered."
-      )}
-    </Note>
   );
 }

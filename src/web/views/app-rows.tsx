@@ -75,7 +75,7 @@ function Row({ entry }: { entry: Entry }) {
         </td>
         <td class="right">
           <Sparked spark={row.attempts && row.delivered && <RateSpark attempts={row.attempts} delivered={row.delivered} />}>
-            {rate === null ? <Unknown isNothing={attempts === 0} /> : <span class={rate < 0.9 ? "bad" : ""}>{percent(rate)}</span>}
+            {rate === null ? <Unknown isNothing={attempts === 0} /> : percent(rate)}
           </Sparked>
         </td>
         <td class="right wide numeric">

@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import type { App } from "../../../src/client/api-types.generated.ts";
 import { formOf, recordOf } from "../../../src/web/app-form.ts";
+import { appStateOf } from "../../../src/web/app-state.ts";
 import { linearScale, logScale } from "../../../src/web/chart-scale.ts";
 import { conditionOf, dayOf, total, wantsAttention } from "../../../src/web/condition.ts";
 import { firstCommands } from "../../../src/web/first-commands.ts";
@@ -10,6 +11,8 @@ import { ago, duration, percent, shortCount } from "../../../src/web/format.ts";
 import { hrefOf, parsePlace } from "../../../src/web/routing.ts";
 import { describe as describeEvent } from "../../../src/web/status-texts.ts";
 import type { AppRow } from "../../../src/web/wire.ts";
+
+const HEALTHY = { state: "healthy", since: null, attempts: 10, failures: 0, by_code: {}, last_success_at: null } as const;
 
 const row = (members: Partial<AppRow> = {}): AppRow => ({
   slug: "acme",
@@ -19,6 +22,7 @@ const row = (members: Partial<AppRow> = {}): AppRow => ({
   installations: { active: 1, broken: 0, disabled: 0 },
   circuit: { state: "closed", open_until: null },
   throttled: null,
+  health: HEALTHY,
   parked: 0,
   parked_in_app_queue: 0,
   dead_letters: 0,
@@ -60,15 +64,25 @@ test("durations and counts are as long as they have to be", () => {
 
 describe("the condition of an app", () => {
   test.each<[string, Partial<AppRow>, string]>([
+    ["an open circuit", { circuit: { state: "open", open_until: "2026-01-05T10:00:00Z" } }, "Circuit open"],
     [
-      "an open circuit",
-      { circuit: { state: "open", open_until: "2026-01-05T10:00:00Z" }, installations: { active: 0, broken: 1, disabled: 0 } },
-      "Circuit open",
+      "failures, however its circuit and its installations are",
+      {
+        health: { ...HEALTHY, state: "failing", since: "2026-01-05T10:00:00Z" },
+        ...{ circuit: { state: "open", open_until: null }, installations: { active: 0, broken: 1, disabled: 0 } },
+      },
+      "Failing",
     ],
     ["a half-open circuit", { circuit: { state: "half_open", open_until: null } }, "Circuit half-open"],
+    ["a receiver that asked for a pause", { throttled: { until: "2026-01-05T10:00:00Z", response_code: 429 } }, "Throttled"],
     ["its one installation broken", { installations: { active: 0, broken: 1, disabled: 0 } }, "Broken"],
     ["one of three broken", { installations: { active: 1, broken: 1, disabled: 1 } }, "1 of 3 broken"],
-    ["many failures", { attempts: [5, 5], delivered: [5, 3] }, "Failing"],
+    ["a bad day that is over", { attempts: [5, 5], delivered: [1, 3] }, "Healthy"],
+    [
+      "one failed attempt of a quiet app",
+      { attempts: [0, 1], delivered: [0, 0], health: { ...HEALTHY, attempts: 1, failures: 1 } },
+      "Healthy",
+    ],
     ["everything disabled", { installations: { active: 0, broken: 0, disabled: 2 }, attempts: [0], delivered: [0] }, "Disabled"],
     ["no installation", { installations: { active: 0, broken: 0, disabled: 0 } }, "Not installed"],
     ["nothing to do", { attempts: [0, 0], delivered: [0, 0] }, "Idle"],
@@ -81,8 +95,78 @@ describe("the condition of an app", () => {
   test("wants attention when something is wrong, and only then", () => {
     const attention = (members: Partial<AppRow>): boolean => wantsAttention(conditionOf(row(members)));
     expect(attention({ installations: { active: 5, broken: 1, disabled: 0 } })).toBe(true);
-    expect(attention({ attempts: [10], delivered: [8] })).toBe(true);
+    expect(attention({ health: { ...HEALTHY, state: "failing", since: "2026-01-05T10:00:00Z" } })).toBe(true);
+    expect(attention({ circuit: { state: "open", open_until: null } })).toBe(true);
+    expect(attention({ attempts: [10], delivered: [8] })).toBe(false);
     expect([attention({}), attention({ attempts: null, delivered: null })]).toEqual([false, false]);
+  });
+});
+
+describe("the state of an app in a line", () => {
+  const now = new Date("2026-01-05T11:50:00").getTime();
+  const at = (time: string): string => new Date(`2026-01-05T${time}`).toISOString();
+  const failing = {
+    state: "failing",
+    since: at("11:40:10"),
+    attempts: 212,
+    failures: 212,
+    by_code: { 404: 212 },
+    last_success_at: at("11:39:58"),
+  } as const;
+
+  test.each<[Partial<AppRow>, string]>([
+    [
+      { health: failing, circuit: { state: "open", open_until: at("11:50:30") }, parked_in_app_queue: 3 },
+      "bad: Failing since 11:40: 404 from 212 of 212; last success 11:39. 3 deliveries wait and are retried; next attempt 11:50:30.",
+    ],
+    [
+      { health: failing, circuit: { state: "open", open_until: at("11:49:30") } },
+      "bad: Failing since 11:40: 404 from 212 of 212; last success 11:39. Deliveries wait and are retried.",
+    ],
+    [
+      { health: { ...failing, attempts: 90, failures: 50, by_code: { 0: 20, 500: 30 }, last_success_at: null } },
+      "bad: Failing since 11:40: 500 from 30, no response from 20 of 90. Failed deliveries are retried.",
+    ],
+    [
+      { health: { ...failing, attempts: 0, failures: 0, by_code: {} } },
+      "bad: Failing since 11:40: no attempts in the last 15 minutes; last success 11:39. Failed deliveries are retried.",
+    ],
+    [
+      { health: { ...failing, attempts: null, failures: null, by_code: null, last_success_at: null } },
+      "bad: Failing since 11:40. Failed deliveries are retried.",
+    ],
+    [
+      {
+        health: { ...HEALTHY, attempts: 30, failures: 9, by_code: { 500: 9 } },
+        circuit: { state: "half_open", open_until: null },
+        parked_in_app_queue: 1,
+      },
+      "warn: Circuit half-open: 500 from 9 of 30. 1 delivery waits and is retried; one is being attempted now.",
+    ],
+    [
+      { throttled: { until: at("12:04:31"), response_code: 429 } },
+      "warn: Throttled until 12:04:31: the receiver answered 429. Deliveries wait.",
+    ],
+    [
+      { health: failing, throttled: { until: at("12:04:31"), response_code: 503 } },
+      "bad: Failing since 11:40: 404 from 212 of 212; last success 11:39. Throttled until 12:04:31: the receiver answered 503. Deliveries wait.",
+    ],
+    [{ installations: { active: 2, broken: 1, disabled: 0 } }, "bad: 1 of 3 installations broken. Their deliveries wait."],
+    [
+      { health: { ...HEALTHY, attempts: 1_212, failures: 3, by_code: { 500: 3 }, last_success_at: at("11:49:59") } },
+      "ok: 1,209 of 1,212 attempts delivered in the last 15 minutes; last success 11:49.",
+    ],
+    [
+      { health: { ...HEALTHY, attempts: 0, last_success_at: new Date("2026-01-02T09:00:00").toISOString() } },
+      "ok: No attempts in the last 15 minutes; last success 2 Jan, 09:00.",
+    ],
+    [
+      { health: { ...HEALTHY, attempts: null, failures: null, by_code: null } },
+      "plain: How it works now is unknown, because Redis does not answer.",
+    ],
+  ])("%#", (members, text) => {
+    const state = appStateOf(row(members), now);
+    expect(`${state.kind}: ${state.text}`).toBe(text);
   });
 });
 
