@@ -71,6 +71,7 @@ export const DASHBOARDS: readonly Dashboard[] = [
       stat("Events waiting", max("posthorn_events_pending")),
       stat("Given up in 24 h", "sum(increase(posthorn_dead_letters_total[24h]))"),
       stat("Integrations broken", 'max(posthorn_integrations{status="broken"})'),
+      stat("Apps failing", "sum(max by (app) (posthorn_app_failing))"),
       stat("Circuits open", 'max(posthorn_circuits{state="open"})'),
       graph("Attempts by outcome", "reqps", [{ expr: rate("posthorn_attempts_total", "", "outcome"), legend: "{{outcome}}" }], {
         stacked: true,

@@ -41,6 +41,7 @@ export function wireMetrics(given: MeasuredParts): void {
     parkedQueues: parkedQueues.queues,
     streams: streamMetrics.latest,
     circuits: () => countBy(["open", "half_open"], circuits.states()),
+    failingApps: given.appHealth.failing,
     throttledApps: throttles.count,
     integrations: () =>
       countBy(

@@ -113,6 +113,11 @@ export const METRICS = {
   posthorn_events_oldest_unacked_age_seconds: { kind: "gauge", unit: "s", help: "Age of the oldest event that is not acknowledged." },
   posthorn_events_overdue: { kind: "gauge", help: "1 when an unacknowledged event is older than half of the stream's max_age." },
   posthorn_circuits: { kind: "gauge", help: "Apps whose circuit is not closed, by its state.", labels: { state: "open, half_open" } },
+  posthorn_app_failing: {
+    kind: "gauge",
+    help: "1 for an app that fails: of its attempts of the last 15 minutes (at least 20), half or more were not delivered. For _other their number.",
+    labels: { app: "the 20 failing apps with the most attempts; all others together as _other" },
+  },
   posthorn_throttled_apps: { kind: "gauge", help: "Apps whose receiver has asked for a pause (Retry-After) that is not over." },
   posthorn_integrations: { kind: "gauge", help: "Installations by status.", labels: { status: "active, broken, disabled" } },
   posthorn_registry_apps: { kind: "gauge", help: "Apps in the index." },

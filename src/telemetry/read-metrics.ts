@@ -17,6 +17,8 @@ export interface MetricSources {
   readonly parkedQueues: () => number;
   readonly streams: () => StreamMetrics;
   readonly circuits: () => Readonly<Record<"open" | "half_open", number>>;
+  /** Failing apps → their attempts of the last 15 minutes. */
+  readonly failingApps: () => ReadonlyMap<string, number>;
   readonly throttledApps: () => number;
   readonly integrations: () => Readonly<Record<InstallationStatus, number>>;
   readonly registry: () => { readonly apps: number; readonly installations: number };
@@ -59,6 +61,7 @@ export function readMetrics({ read }: Metrics, sources: MetricSources): void {
   ofStreams("posthorn_events_overdue", ({ isOverdue }) => Number(isOverdue));
   read("posthorn_clock_skew_seconds", () => sources.clockSkewMs() / 1000);
   read("posthorn_circuits", sources.circuits);
+  read("posthorn_app_failing", () => busiest(sources.failingApps()));
   read("posthorn_throttled_apps", sources.throttledApps);
   read("posthorn_integrations", sources.integrations);
   read("posthorn_registry_apps", () => sources.registry().apps);
@@ -74,6 +77,15 @@ export function readMetrics({ read }: Metrics, sources: MetricSources): void {
   read("posthorn_dependency_up", () => {
     return Object.fromEntries(Object.entries(sources.dependenciesUp()).map(([name, isUp]) => [name, Number(isUp)]));
   });
+}
+
+const APPS_NAMED = 20;
+
+/** 1 for each of the apps with the most attempts, and the number of the others. */
+function busiest(attemptsOf: ReadonlyMap<string, number>): Record<string, number> {
+  const apps = [...attemptsOf].sort(([a, attempts], [b, otherAttempts]) => otherAttempts - attempts || (a < b ? -1 : 1));
+  const named = apps.slice(0, APPS_NAMED).map(([app]) => [app, 1] as const);
+  return { [OTHER_APPS]: apps.length - named.length, ...Object.fromEntries(named) };
 }
 
 function inSeconds(milliseconds: Readonly<Record<string, number>>): Record<string, number> {

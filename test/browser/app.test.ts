@@ -179,7 +179,7 @@ describeInBrowser("an app", () => {
     await page.getByLabel("Order").selectOption("One at a time");
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("Saved.").waitFor();
-    expect(await platform.call("GET", "/v1/apps/acme")).toEqual({
+    expect(await platform.call("GET", "/v1/apps/acme")).toMatchObject({
       ...{ slug: "acme", name: "Acme Tracker", webhook_url: `${platform.receiver.url}/ok`, status: "published", ordered: true },
       ...{
         events: ["issue", "metric_alert.*"],
