@@ -7,6 +7,7 @@ import { deadLetterCommands } from "./dead-letters.ts";
 import { debugCommands } from "./debug.ts";
 import { deliveriesCommand, eventsCommand } from "./deliveries.ts";
 import { explainCommand } from "./explain.ts";
+import { findCommand } from "./find.ts";
 import { helpCommand } from "./help.ts";
 import { installationCommands } from "./installations.ts";
 import { listenCommand } from "./listen.ts";
@@ -25,6 +26,7 @@ export const COMMANDS: readonly Command[] = [
   publishCommand,
   requestsCommand,
   tailCommand,
+  findCommand,
   eventsCommand,
   deliveriesCommand,
   explainCommand,

@@ -78,16 +78,16 @@ export function createFindEvents(
     if (located !== null) return [{ stored: located, noted, deadLetters: [] }];
     // Events without deliveries may have the same id: the stream is searched in any case.
     const [known, search] = await Promise.all([findNoted(query, noted), events.search(id, since, type)]);
-    const { searched, from, complete } = search;
+    const { searched, from, isWhole } = search;
     const found = [...known, ...unknownOf(search.found, known, query)].sort(newestFirst);
     if (found.length > MAX_EVENTS) notes.add(`At least ${found.length} events have this id; the newest ${MAX_EVENTS} are shown.`);
-    if (found.length > 0 && !complete && from !== null)
+    if (found.length > 0 && !isWhole && from !== null)
       notes.add(`Only ${searched} events from ${toRfc3339(from)} on were searched for others with this id.`);
     if (found.length > 0) return found.slice(0, MAX_EVENTS);
     const deadLetters = await findDeadLetters(query);
     if (deadLetters.length > 0) return deadLetters.slice(0, MAX_EVENTS);
     const extent = from === null ? "there are no events to search" : `${searched} events from ${toRfc3339(from)} on were searched`;
-    const hint = complete ? "" : "; ?since=<time shortly before it was published> searches elsewhere";
+    const hint = isWhole ? "" : "; ?since=<time shortly before it was published> searches elsewhere";
     throw notFound(`no event ${id}: ${extent}${hint}`, notes);
   };
 }

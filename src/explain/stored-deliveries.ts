@@ -22,6 +22,10 @@ export interface StoredDeliveriesQuery {
   readonly cursor: ListPosition | null;
   readonly limit: number;
   readonly isWanted: (located: LocatedDelivery) => boolean;
+  /** A cheap check before the message is decoded. */
+  readonly mentions?: (text: string) => boolean;
+  /** Messages that are looked at in each subject. */
+  readonly maxMessages?: number;
 }
 
 /** @returns a slice for each subject that was read. @throws AppError NATS_UNREACHABLE */
@@ -49,13 +53,14 @@ export function createReadStoredDeliveries(connection: NatsConnection, manager: 
   };
 
   const sliceOf = async ({ kind, stream, read }: Source, query: StoredDeliveriesQuery): Promise<Slice<StoredCandidate>> => {
-    const { cursor, limit, start, end, isWanted } = query;
+    const { cursor, limit, start, end, isWanted, mentions = () => true, maxMessages } = query;
     const until = Math.min(end ?? Number.POSITIVE_INFINITY, cursor === null ? Number.POSITIVE_INFINITY : cursor.at + 1);
     const span = await sequencesWithin(manager, stream, { start, end: Number.isFinite(until) ? until : null });
     const { items, below, oldestAt } = await readNewestFirst({
-      ...{ from: span.from, to: span.to, read },
+      ...{ from: span.from, to: span.to, read, ...(maxMessages === undefined ? {} : { maxMessages }) },
       take({ subject, sequence, storedAt, data }) {
-        const located = locate(kind, { subject, sequence, storedAt, text: textOf(data) });
+        const text = textOf(data);
+        const located = mentions(text) ? locate(kind, { subject, sequence, storedAt, text }) : null;
         const isListed = located !== null && isBehind({ at: storedAt, key: located.delivery.id }, cursor) && isWanted(located);
         return isListed ? located : null;
       },

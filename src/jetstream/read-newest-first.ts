@@ -30,6 +30,8 @@ export interface NewestFirstQuery<T> extends Span {
   readonly read: ReadSpan;
   /** @returns null for a message to leave out */
   readonly take: (message: StreamMessage) => T | null;
+  /** Messages that a call looks at. */
+  readonly maxMessages?: number;
   /** Asked after each span. */
   readonly isEnough: (progress: NewestFirst<T>) => boolean;
 }
@@ -51,7 +53,8 @@ const MAX_BYTES = 32 * 1024 * 1024;
 const MAX_SPAN_MESSAGES = 600;
 const MAX_SPAN_BYTES = 8 * 1024 * 1024;
 
-export async function readNewestFirst<T>({ from: first, to: last, read, take, isEnough }: NewestFirstQuery<T>): Promise<NewestFirst<T>> {
+export async function readNewestFirst<T>(query: NewestFirstQuery<T>): Promise<NewestFirst<T>> {
+  const { from: first, to: last, read, take, isEnough, maxMessages = MAX_MESSAGES } = query;
   let progress: NewestFirst<T> = { items: [], below: last, oldestAt: null };
   let messages = 0;
   let bytes = 0;
@@ -71,7 +74,7 @@ export async function readNewestFirst<T>({ from: first, to: last, read, take, is
       below: to < first ? null : to,
       oldestAt: span.oldestAt ?? progress.oldestAt,
     };
-    if (isEnough(progress) || messages >= MAX_MESSAGES || bytes >= MAX_BYTES) break;
+    if (isEnough(progress) || messages >= maxMessages || bytes >= MAX_BYTES) break;
     const hasRoom = span.messages * 4 <= MAX_SPAN_MESSAGES && span.bytes * 4 <= MAX_SPAN_BYTES;
     length = hasRoom ? length * 4 : length;
   }

@@ -2,6 +2,7 @@
 import type { JetStreamManager, NatsConnection } from "nats";
 import type { Clock } from "../model/clock.ts";
 import type { StoredEvent } from "../model/delivery-location.ts";
+import type { Event } from "../model/event.ts";
 import { eventKey } from "../model/event-key.ts";
 import { orUnreachable } from "./or-unreachable.ts";
 import { headerOf, readStages, readStoredEvent } from "./read-stored-event.ts";
@@ -16,8 +17,8 @@ export interface EventSearch {
   readonly searched: number;
   /** When the earliest of them was stored, milliseconds since the epoch; null: none was searched. */
   readonly from: number | null;
-  /** Whether the search reached the end of the stream. */
-  readonly complete: boolean;
+  /** Whether all of the stream was searched. */
+  readonly isWhole: boolean;
 }
 
 /** Every call rejects with AppError NATS_UNREACHABLE when the server does not answer. */
@@ -30,6 +31,8 @@ export interface StoredEvents {
    * @param type null: any
    */
   search(eventId: string, since: number | null, type: string | null): Promise<EventSearch>;
+  /** Searches the newest events for those that mention a text. */
+  mentioning(text: string, isWanted: (event: Event) => boolean): Promise<EventSearch>;
 }
 
 /** Limits of one search. */
@@ -53,7 +56,11 @@ export function createStoredEvents(connection: NatsConnection, manager: JetStrea
     return read({ subject, data, headers: header, sequence, storedAt: time.getTime() });
   };
 
-  const search: StoredEvents["search"] = async (eventId, since, type) => {
+  const scan = async (
+    { since, type }: { readonly since: number | null; readonly type: string | null },
+    mentions: (message: StreamMessage) => boolean,
+    isWanted: (event: Event) => boolean,
+  ): Promise<EventSearch> => {
     const { last_seq: last, first_seq: first } = (await manager.streams.info(stream)).state;
     const until = clock.now() + SEARCH_MS;
     const start = since === null ? Math.max(first, last - MOST_EVENTS + 1, 1) : await sequenceAt(manager, stream, since);
@@ -62,23 +69,32 @@ export function createStoredEvents(connection: NatsConnection, manager: JetStrea
     const query = { stream, subject: names.event(resource, action), from: start, to: Number.POSITIVE_INFINITY, batch: BATCH };
     let searched = 0;
     let from: number | null = null;
+    const result = (isWhole: boolean): EventSearch => ({ found: [...found.values()], searched, from, isWhole });
     for await (const message of readForwards(connection, manager, query)) {
-      if (searched >= MOST_EVENTS || clock.now() >= until) return { found: [...found.values()], searched, from, complete: false };
+      if (searched >= MOST_EVENTS || clock.now() >= until) return result(false);
       searched++;
       from ??= message.storedAt;
-      if (!mayHaveId(message, eventId)) continue;
+      if (!mentions(message)) continue;
       const stored = await read(message);
-      if (stored.event?.id !== eventId) continue;
+      if (stored.event === null || !isWanted(stored.event)) continue;
       const key = eventKey(stored.event);
       if (!found.has(key)) found.set(key, stored);
-      if (found.size >= MOST_FOUND) break;
+      if (found.size >= MOST_FOUND) return result(false);
     }
-    return { found: [...found.values()], searched, from, complete: true };
+    return result(start <= Math.max(1, first));
   };
 
   return {
     at: (sequence) => orUnreachable(at(sequence)),
-    search: (...query) => orUnreachable(search(...query)),
+    search: (eventId, since, type) =>
+      orUnreachable(
+        scan(
+          { since, type },
+          (message) => mayHaveId(message, eventId),
+          ({ id }) => id === eventId,
+        ),
+      ),
+    mentioning: (text, isWanted) => orUnreachable(scan({ since: null, type: null }, (message) => mayMention(message, text), isWanted)),
   };
 }
 
@@ -86,4 +102,10 @@ export function createStoredEvents(connection: NatsConnection, manager: JetStrea
 function mayHaveId({ headers, data }: StreamMessage, eventId: string): boolean {
   if (headerOf(headers, "nats-msg-id") === eventId || headerOf(headers, "ce-id") !== undefined) return true;
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength).includes(JSON.stringify(eventId).slice(1, -1));
+}
+
+/** As above, for a part of any of its texts: its id, or a trace in a header. */
+function mayMention(message: StreamMessage, text: string): boolean {
+  for (const [, values] of message.headers ?? []) if (values.some((value) => value.includes(text))) return true;
+  return mayHaveId(message, text);
 }

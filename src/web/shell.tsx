@@ -15,6 +15,8 @@ import { useLoad } from "./use-load.ts";
 import { AppPage } from "./views/app-page.tsx";
 import { Apps } from "./views/apps.tsx";
 import { DeadLettersPage } from "./views/dead-letters.tsx";
+import { DeliveryPage, EventPage } from "./views/explain-page.tsx";
+import { FindPage, SearchBox } from "./views/find.tsx";
 import { FindInstallation } from "./views/find-installation.tsx";
 import { SignIn } from "./views/sign-in.tsx";
 import { TimelinePage } from "./views/timeline.tsx";
@@ -86,6 +88,7 @@ function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
               </>
             )}
           </nav>
+          <SearchBox place={place} />
           <div class="top-end">
             {session.scope !== "admin" && <span class="scope">{session.scope === "read" ? "Read only" : "One app"}</span>}
             <ConnectionState live={feed.live} />
@@ -108,8 +111,11 @@ function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
   );
 }
 
+/** Views that show an app's token what is its app's. */
+const FOR_APPS: ReadonlySet<string> = new Set(["find", "events", "deliveries", "installations"]);
+
 function View({ place, view, name, onlyApp }: { place: Place; view: string; name: string; onlyApp: string | null }) {
-  if (onlyApp !== null && view !== "installations" && (view !== "apps" || name !== onlyApp)) {
+  if (onlyApp !== null && !FOR_APPS.has(view) && (view !== "apps" || name !== onlyApp)) {
     return (
       <Empty title={`Your token covers only ${onlyApp}.`}>
         <a href={hrefOf(["apps", onlyApp])}>Open its page</a>
@@ -118,6 +124,9 @@ function View({ place, view, name, onlyApp }: { place: Place; view: string; name
   }
   if (view === "") return <Apps place={place} />;
   if (view === "apps" && name !== "") return <AppPage key={name} slug={name} place={place} />;
+  if (view === "find") return <FindPage place={place} />;
+  if (view === "events" && name !== "") return <EventPage key={name} id={name} place={place} />;
+  if (view === "deliveries" && name !== "") return <DeliveryPage key={name} id={name} />;
   if (view === "installations" && name !== "") return <FindInstallation uuid={name} />;
   if (view === "dead-letters") return <DeadLettersPage place={place} />;
   if (view === "timeline") return <TimelinePage place={place} />;

@@ -129,6 +129,7 @@ const ROWS: Readonly<Record<string, Row>> = {
   "GET /v1/overview/live": { access: "read", app: false, path: () => "/v1/overview/live" },
   "GET /v1/status-events": { access: "read", app: false, path: () => "/v1/status-events" },
   "GET /v1/session": { access: "read", app: true, isAnyones: true, path: () => "/v1/session" },
+  "GET /v1/find": { access: "read", app: true, isAnyones: true, path: ({ slug }) => `/v1/find?q=${slug}` },
   "GET /v1/events": { access: "read", app: false, path: ({ slug }) => `/v1/events?organization_id=${slug}` },
   "GET /v1/deliveries": { access: "read", app: true, path: ({ slug }) => `/v1/deliveries?app=${slug}` },
   "GET /v1/deliveries/:id": { access: "read", app: true, path: ({ delivery }) => `/v1/deliveries/${delivery}` },
@@ -279,6 +280,28 @@ describe("an app's token", () => {
     const hidden = await call("GET", `/v1/deliveries/${ofOther}`, appToken);
     const missing = await call("GET", `/v1/deliveries/dlv_${"0".repeat(32)}`, appToken);
     expect([hidden.status, hidden.body.detail.replace(ofOther, "")]).toEqual([404, missing.body.detail.replace(/dlv_0+/, "")]);
+  });
+
+  test("finds and lists nothing of another app", async () => {
+    await Promise.all([letterOf("own"), letterOf("other")]);
+    const uuid = uuids["other"] ?? "";
+    const delivery = deliveryIdOf("event-other", uuid);
+    const { trace_id: trace } = (await call("GET", `/v1/deliveries/${delivery}`, ADMIN)).body.delivery;
+    for (const q of ["other", uuid, uuid.slice(0, 8), "event-other", "event-ot", delivery, delivery.slice(0, 14), trace as string]) {
+      expect((await call("GET", `/v1/find?q=${q}`, ADMIN)).body.items, q).not.toEqual([]);
+      expect((await call("GET", `/v1/find?q=${q}`, appToken)).body, q).toMatchObject({ items: [] });
+    }
+    const ofApp = async (q: string): Promise<string[]> =>
+      (await call("GET", `/v1/find?q=${q}`, appToken)).body.items.map(
+        (item: { kind: string; app: string | null }) => `${item.kind} ${item.app}`,
+      );
+    expect(new Set(await ofApp("event-"))).toEqual(new Set(["delivery own"]));
+    expect(await ofApp("event-own")).toEqual(["event null"]);
+    for (const query of [`installation_uuid=${uuid}`, "event_id=event-other", "event_id=theirs"])
+      expect((await call("GET", `/v1/deliveries?${query}`, appToken)).body.items, query).toEqual([]);
+    const { items } = (await call("GET", "/v1/deliveries", appToken)).body;
+    expect(new Set(items.map(({ app }: { app: string }) => app))).toEqual(new Set(["own"]));
+    expect((await call("GET", "/v1/deliveries?event_id=both", appToken)).body.items).toHaveLength(1);
   });
 
   test("replays the app's alone", async () => {

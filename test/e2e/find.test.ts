@@ -1,7 +1,9 @@
 /** Finding what happened without knowing an id, and with one: lists, filters, payloads, one search. */
 import { randomUUID } from "node:crypto";
+import { headers } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { deliveryIdOf } from "../support/builders.ts";
+import { runCli } from "../support/cli.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
@@ -390,5 +392,97 @@ describe("the list of deliveries", () => {
   ])("refuses %s", async (query, path) => {
     const { status, body } = await posthorn.api("GET", `/v1/deliveries?${query}`);
     expect([status, body.errors?.[0].path]).toEqual([400, path]);
+  });
+});
+
+describe("one search", () => {
+  const find = async (q: string) => get(`/v1/find?q=${encodeURIComponent(q)}`);
+  const found = async (q: string): Promise<string[]> =>
+    (await find(q)).items.map(({ kind, id }: { kind: string; id: string }) => `${kind} ${id}`);
+
+  test("finds an app, an organization and an installation, also by the beginning of their names", async () => {
+    const { slug, uuid, organization } = await installed({ webhook_url: good.url });
+    expect(await found(slug)).toEqual([`app ${slug}`]);
+    expect(await found(slug.slice(0, 8))).toContain(`app ${slug}`);
+    expect(await found(uuid)).toEqual([`installation ${uuid}`]);
+    expect(await found(uuid.toUpperCase())).toEqual([`installation ${uuid}`]);
+    expect(await found(uuid.slice(0, 8))).toEqual([`installation ${uuid}`]);
+    expect(await found(organization)).toEqual([`organization ${organization}`, `installation ${uuid}`]);
+  });
+
+  test("finds an event and its delivery by id, by its beginning and by trace, each with its links", async () => {
+    const { slug, uuid, organization } = await installed({ webhook_url: good.url });
+    const id = `evt/${randomUUID()}`;
+    const delivery = deliveryIdOf(id, uuid);
+    await publish(organization, id);
+    const trace = await eventually(async () => (await get(`/v1/deliveries/${delivery}`)).delivery.trace_id as string);
+    const query = "?type=issue.created";
+    expect((await find(id)).items).toMatchObject([
+      {
+        kind: "event",
+        id,
+        organization_id: organization,
+        api: `/v1/events/${encodeURIComponent(id)}${query}`,
+        page: `#/events/${encodeURIComponent(id)}${query}`,
+      },
+    ]);
+    expect(await found(delivery)).toEqual([`delivery ${delivery}`]);
+    expect(await found(`webhook-id: ${delivery}`)).toEqual([`delivery ${delivery}`]);
+    await eventually(async () => expect(await found(delivery.slice(0, 14))).toEqual([`delivery ${delivery}`]));
+    expect(await found(delivery.slice(4, 14))).toEqual([`delivery ${delivery}`]);
+    expect(await found(id.slice(0, 14))).toEqual([`event ${id}`, `delivery ${delivery}`]);
+    expect(await found(trace)).toEqual([`delivery ${delivery}`]);
+    expect(await found(`00-${trace}-b7ad6b7169203331-01`)).toEqual([`delivery ${delivery}`]);
+    expect((await find(delivery)).items[0]).toMatchObject({
+      app: slug,
+      api: `/v1/deliveries/${delivery}`,
+      page: `#/deliveries/${delivery}`,
+    });
+  });
+
+  test("finds what waits, and an event that nobody wanted, by a trace that its publisher gave", async () => {
+    const { uuid, organization } = await installed({ webhook_url: bad.url, retry_schedule_s: [600], events: ["issue"] });
+    const trace = randomUUID().replaceAll("-", "");
+    const traceparent = `00-${trace}-b7ad6b7169203331-01`;
+    const headersOf = (value: string) => {
+      const all = headers();
+      all.set("traceparent", value);
+      return all;
+    };
+    const event = (id: string) => ({ id, organization_id: organization, data: {} });
+    await bus.publish("comment.created", event("unwanted-trace"), headersOf(traceparent));
+    expect(await found(trace)).toEqual(["event unwanted-trace"]);
+    await bus.publish("issue.created", event("wanted-trace"), headersOf(traceparent));
+    const delivery = deliveryIdOf("wanted-trace", uuid);
+    await eventually(async () =>
+      expect((await found(trace)).toSorted()).toEqual([`delivery ${delivery}`, "event unwanted-trace", "event wanted-trace"].toSorted()),
+    );
+  });
+
+  test("shows every event of one id", async () => {
+    const { organization } = await installed({ webhook_url: good.url });
+    const id = randomUUID();
+    await publish(organization, id);
+    await publish(organization, id, {}, "comment.created");
+    const details = (await find(id)).items.map(({ detail }: { detail: string }) => detail);
+    expect(details.toSorted()).toEqual(["comment.created", "issue.created"]);
+  });
+
+  test("says that nothing was found, and which app was meant", async () => {
+    const { slug } = await installed({ slug: `near-${randomUUID().slice(0, 6)}`, webhook_url: good.url });
+    const { items, notes } = await find(`${slug}x`);
+    expect([items, notes[0]]).toEqual([[], `Did you mean the app ${slug}?`]);
+    for (const q of ["", "%20", "%20%20"]) expect((await posthorn.api("GET", `/v1/find?q=${q}`)).status).toBe(400);
+    expect((await posthorn.api("GET", "/v1/find")).status).toBe(400);
+  });
+
+  test("is made at the command line, too", async () => {
+    const { slug, uuid } = await installed({ webhook_url: good.url });
+    const cli = (line: string) => runCli(line.split(" "), { environment: { POSTHORN_URL: posthorn.url } });
+    const one = await cli(`find ${uuid.slice(0, 9)}`);
+    expect([one.code, one.out]).toEqual([0, expect.stringMatching(new RegExp(`installation\\s+${uuid}\\s+${slug} in organization`))]);
+    expect(await cli("find nothing-of-this-name")).toMatchObject({ code: 1 });
+    expect((await cli("deliveries --state retrying,parked,throttled --limit 3")).out).toMatch(/TIME\s+STATE\s+APP/);
+    expect((await cli("events --limit 2 --json")).json).toHaveLength(2);
   });
 });

@@ -172,6 +172,9 @@ describe("with the accounts of deploy/nats", () => {
     expect((await posthorn.api("GET", "/v1/dead-letters?order=newest")).body.items).toHaveLength(letters.length);
     expect((await posthorn.api("GET", "/v1/status-events")).body.items.length).toBeGreaterThanOrEqual(2);
     expect((await posthorn.api("GET", "/v1/events/unheard-of")).status).toBe(404);
+    expect((await posthorn.api("GET", "/v1/events?start=2026-01-01")).body.items.length).toBeGreaterThanOrEqual(10);
+    expect((await posthorn.api("GET", `/v1/deliveries?app=${slug}&start=2026-01-01`)).body.items.length).toBeGreaterThanOrEqual(2);
+    expect((await posthorn.api("GET", `/v1/find?q=${row.delivery_id.slice(0, 12)}`)).body.items).toMatchObject([{ id: row.delivery_id }]);
     expect((await posthorn.api("POST", `/v1/dead-letters/${letters[0]?.sequence}/replay`)).status).toBe(202);
     expect((await posthorn.api("POST", "/v1/dead-letters/replay", {})).body.state).toBe("done");
     await eventually(async () => (await posthorn.api("GET", "/v1/dead-letters")).body.items.length === 0);

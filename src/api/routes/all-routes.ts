@@ -16,6 +16,7 @@ import { type DebugLogRoutesDependencies, debugLogRoutes } from "./debug-log.ts"
 import { deliveryRoutes } from "./deliveries.ts";
 import { eventListRoutes } from "./event-lists.ts";
 import { eventRoutes } from "./events.ts";
+import { findRoutes } from "./find.ts";
 import { type InstallationStatusRoutesDependencies, installationStatusRoutes } from "./installation-status.ts";
 import { type InstallationRoutesDependencies, installationRoutes } from "./installations.ts";
 import { type InvalidRecordsDependencies, invalidRecordsRoutes } from "./invalid-records.ts";
@@ -55,6 +56,7 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
     ...installationStatusRoutes(dependencies),
     ...eventRoutes(dependencies.publish, dependencies.eventLimits),
     ...eventListRoutes(dependencies),
+    ...findRoutes(dependencies),
     ...requestLogRoutes(dependencies),
     ...deliveryRoutes(dependencies),
     ...statsRoutes(dependencies),

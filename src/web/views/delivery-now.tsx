@@ -3,6 +3,7 @@ import type { ComponentChildren } from "preact";
 import type { DeliveryAnswer, ExplainedDelivery } from "../../client/api-types.generated.ts";
 import { ApiError, call } from "../api.ts";
 import { REASON_TEXTS } from "../outcomes.ts";
+import { DELIVERY_STATES } from "../parts/delivery-state.ts";
 import { Facts } from "../parts/facts.tsx";
 import { RefreshIcon } from "../parts/icons.tsx";
 import { Failed, Loading, sentence } from "../parts/notice.tsx";
@@ -10,17 +11,6 @@ import { Pill, ReasonPill } from "../parts/pills.tsx";
 import { When } from "../parts/when.tsx";
 import { hrefOf } from "../routing.ts";
 import { useLoad } from "../use-load.ts";
-
-const STATES = {
-  delivered: { kind: "ok", text: "Delivered" },
-  retrying: { kind: "warn", text: "Retrying" },
-  parked: { kind: "warn", text: "Parked" },
-  throttled: { kind: "warn", text: "Throttled" },
-  dead_letter: { kind: "bad", text: "Dead letter" },
-  pending: { kind: "plain", text: "Pending" },
-  test_failed: { kind: "bad", text: "Test call failed" },
-  unknown: { kind: "plain", text: "Unknown" },
-} as const;
 
 const PARKED_TEXTS = {
   disabled: "The installation is disabled. It is delivered when the installation is enabled.",
@@ -63,7 +53,7 @@ function State({ answer: { delivery, notes } }: { answer: DeliveryAnswer }) {
   return (
     <>
       <p>
-        <Pill {...STATES[state]} /> {meaningOf(delivery)}
+        <Pill {...DELIVERY_STATES[state]} /> {meaningOf(delivery)}
       </p>
       <Facts
         facts={[

@@ -1,0 +1,120 @@
+/** The search box and the explain page in a browser. */
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { describeInBrowser, findings, openDashboard, picture, startBrowser, textOf } from "../support/browser.ts";
+import { deliveryIdOf } from "../support/builders.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Platform, startPlatform } from "../support/platform.ts";
+
+describeInBrowser("why a webhook did not arrive", () => {
+  let platform: Platform;
+  let browser: Browser;
+  let uuids: Record<string, string>;
+
+  const installationOf = async (app: string): Promise<string> =>
+    (await platform.call("GET", `/v1/installations?app=${app}`)).items[0].uuid as string;
+
+  beforeAll(async () => {
+    [platform, browser] = await Promise.all([startPlatform({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "1000" }), startBrowser()]);
+    const { register } = platform;
+    await register("pager", "ok", { name: "Pager Relay" });
+    await register("tracker", "talks", { name: "Tracker", retry_schedule_s: [600] });
+    await register("archive", "down", { name: "Archive", retry_schedule_s: [] });
+    await register("digest", "ok", { name: "Digest", events: ["comment"] });
+    await register("elsewhere", "ok", { name: "Elsewhere" }, ["contoso"]);
+    uuids = Object.fromEntries(
+      await Promise.all(["pager", "tracker", "archive", "digest"].map(async (app) => [app, await installationOf(app)])),
+    );
+    await platform.bus.publish(
+      "issue.created",
+      '{"id":"evt-7","organization_id":"northwind","data":{"issue":{"id":12345678901234567890}}}',
+    );
+    await eventually(async () => {
+      const { deliveries } = await platform.call("GET", "/v1/events/evt-7");
+      return (
+        deliveries
+          .map(({ state }: { state: string }) => state)
+          .toSorted()
+          .join() === "dead_letter,delivered,retrying"
+      );
+    });
+  });
+  afterAll(async () => {
+    await browser.close();
+    await platform.stop();
+  });
+
+  const open = (hash: string, options = {}) => openDashboard(browser, `${platform.posthorn.url}/`, hash, options);
+
+  test("the search box leads to the event: its data, who got it, who did not and why", async () => {
+    const { page, close } = await open("#/");
+    await page.getByRole("searchbox", { name: /Find an event/ }).fill("evt-7");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "issue.created", level: 1 }).waitFor();
+    await eventually(() => page.url().includes("#/events/evt-7?type=issue.created"));
+    expect(await textOf(page.getByRole("region", { name: "Data" }))).toContain('"id": 12345678901234567890');
+    expect(await textOf(page.getByRole("region", { name: "Delivery to pager" }))).toMatch(
+      /Delivered[\s\S]*The event was stored[\s\S]*Attempt 1: delivered/,
+    );
+    const retrying = page.getByRole("region", { name: "Delivery to tracker" });
+    expect(await textOf(retrying)).toMatch(/Retrying[\s\S]*Attempt 1: failed, answered with status 503[\s\S]*The next attempt is due/);
+    expect(await textOf(page.getByRole("region", { name: "Not delivered to" }))).toMatch(
+      /digest\s+The app subscribes to comment; the event is issue\.created/,
+    );
+    expect(await findings(page)).toEqual([]);
+    await picture(page, "explain-light");
+
+    await page.getByLabel("App", { exact: true }).fill("elsewhere");
+    await page.getByRole("button", { name: "Explain for this app" }).click();
+    await page.getByText("App elsewhere is not installed in organization northwind; it is installed once elsewhere.").waitFor();
+    await page.getByLabel("App", { exact: true }).fill("elsewhare");
+    await page.keyboard.press("Enter");
+    await page.getByText("No app elsewhare (did you mean elsewhere?).").waitFor();
+    await page.getByRole("button", { name: "Show all apps" }).click();
+    await page.getByRole("region", { name: "Delivery to pager" }).waitFor();
+    await close();
+  });
+
+  test("a dead letter is replayed, and a delivery resent, where they are explained", async () => {
+    await platform.register("fixed", "refuses", {}, ["fixcorp"]);
+    await platform.bus.publish("issue.created", '{"id":"evt-8","organization_id":"fixcorp","data":{}}');
+    const delivery = deliveryIdOf("evt-8", await installationOf("fixed"));
+    await eventually(async () => (await platform.call("GET", `/v1/deliveries/${delivery}`)).delivery.state === "dead_letter");
+    await platform.call("PATCH", "/v1/apps/fixed", { webhook_url: `${platform.receiver.url}/ok` });
+    const { page, close } = await open(`#/deliveries/${delivery}`);
+    const way = page.getByRole("region", { name: "Delivery to fixed" });
+    await way.getByText("Dead letter").first().waitFor();
+    expect(await findings(page)).toEqual([]);
+    await way.getByRole("button", { name: "Replay" }).click();
+    await eventually(async () => {
+      await page.getByRole("button", { name: "Refresh" }).click();
+      return /Delivered/.test(await textOf(way));
+    });
+    await way.getByRole("button", { name: "Resend" }).click();
+    await page.getByText("Resent as a run of its own.").waitFor();
+    await eventually(async () => {
+      await page.getByRole("button", { name: "Refresh" }).click();
+      return (await way.getByText("Attempt 1: delivered").count()) === 2;
+    });
+    await close();
+  });
+
+  test("what several things are called is a list, and what nothing is called says so; on a phone, too", async () => {
+    const { page, close } = await open(`#/find?q=${(uuids["pager"] ?? "").slice(0, 8)}`, { width: 390, scheme: "dark" });
+    await eventually(() => page.url().includes("#/apps/pager"));
+    await page.getByRole("searchbox", { name: /Find an event/ }).fill("northwind");
+    await page.keyboard.press("Enter");
+    await page.getByText("4 installations").waitFor();
+    expect(await page.locator(".found a").count()).toBe(4);
+    expect(await findings(page)).toEqual([]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+    await page.getByRole("searchbox", { name: /Find an event/ }).fill("pagr");
+    await page.keyboard.press("Enter");
+    await page.getByText("Did you mean the app pager?").waitFor();
+    await page.goto(`${platform.posthorn.url}/#/events/evt-7`);
+    await page.getByRole("region", { name: "Delivery to tracker" }).waitFor();
+    expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+    expect(await findings(page)).toEqual([]);
+    await close();
+  });
+});
