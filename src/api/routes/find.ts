@@ -18,6 +18,7 @@ const foundItem = z
   })
   .meta({
     id: "FoundItem",
+    description: "A thing that the search has found.",
     example: {
       ...{ kind: "delivery", id: DELIVERY_ID, detail: "retrying, to acme-tracker of issue.created evt-1", app: "acme-tracker" },
       ...{
@@ -34,14 +35,14 @@ const found = z
     items: z.array(foundItem).meta({ description: "Apps, organizations and installations come before events and deliveries." }),
     notes: z.array(z.string()).meta({ description: "How far the search went, and what was left out." }),
   })
-  .meta({ id: "Found", example: { items: [foundItem.meta()?.["example"]], notes: [] } });
+  .meta({ id: "Found", description: "The result of a search.", example: { items: [foundItem.meta()?.["example"]], notes: [] } });
 
 export function findRoutes({ explain }: { explain: Explain }): Route[] {
   return [
     route({
       method: "GET",
       url: "/v1/find",
-      operationId: "find",
+      operationId: "findAnything",
       access: "read",
       forApp: true,
       summary:
