@@ -548,6 +548,30 @@ export interface ExplainedEvent {
   readonly actor: Readonly<Record<string, unknown>> | null;
 }
 
+/** The result of a search. */
+export interface Found {
+  /** Apps, organizations and installations come before events and deliveries. */
+  readonly items: ReadonlyArray<FoundItem>;
+  /** How far the search went, and what was left out. */
+  readonly notes: ReadonlyArray<string>;
+}
+
+/** A thing that the search has found. */
+export interface FoundItem {
+  readonly kind: "app" | "organization" | "installation" | "event" | "delivery";
+  readonly id: string;
+  /** What it is, for people. */
+  readonly detail: string;
+  readonly app: string | null;
+  readonly organization_id: string | null;
+  /** When an event was stored, or a delivery attempted last; null for the other kinds. */
+  readonly at: string | null;
+  /** The path of the call that shows it. */
+  readonly api: string;
+  /** Where the dashboard shows it, relative to the dashboard. */
+  readonly page: string;
+}
+
 /** The process is alive. */
 export interface Health {
   readonly status: "ok";
@@ -1139,6 +1163,8 @@ export interface Calls {
   "GET /v1/events": { readonly path: undefined; readonly query: { readonly organization_id?: string | undefined; readonly type?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: EventPage };
   /** Lists deliveries, newest first: those that wait, with the reason and the next due time, dead letters, and those that the request log knows. A call looks at a bounded part of what is stored: a page may be short, or empty, and still have a next one. */
   "GET /v1/deliveries": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly installation_uuid?: string | undefined; readonly event_id?: string | undefined; readonly state?: string | undefined; readonly outcome?: "delivered" | "gone" | "failed" | "rejected" | "timed_out" | "unreachable" | "sender_failed" | "blocked" | undefined; readonly response_code?: number | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: DeliveryPage };
+  /** Finds what an id names: an event, a delivery (its webhook-id), a trace, an installation, an organization or an app. Beginnings of ids are found among what is stored now. */
+  "GET /v1/find": { readonly path: undefined; readonly query: { readonly q: string }; readonly body: undefined; readonly answer: Found };
   /** Lists the last attempts of an app, newest first. */
   "GET /v1/apps/{slug}/webhook-requests": { readonly path: { readonly slug: string }; readonly query: { readonly event_type?: string | undefined; readonly errors_only?: boolean | undefined; readonly organization_id?: string | undefined; readonly installation_uuid?: string | undefined; readonly event_id?: string | undefined; readonly delivery_id?: string | undefined; readonly outcome?: "delivered" | "gone" | "failed" | "rejected" | "timed_out" | "unreachable" | "sender_failed" | "blocked" | undefined; readonly response_code?: number | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: WebhookRequestPage };
   /** Sends a test event to the app now and answers with the result. The attempt is logged, but neither counted nor retried. */
