@@ -89,6 +89,6 @@ test("an app whose name server doesn't answer holds up nobody else's new connect
   await eventually(() => receiver.requests.filter(({ path }) => path.startsWith("/good-")).length === 6);
   // One look-up at a time for all four apps.
   expect(dns.lookups("silent.example")).toBeLessThan(20);
-  const failed = await eventually(() => posthorn.log.find(({ outcome }) => outcome === "timed_out"));
+  const failed = await eventually(() => posthorn.log.find(({ outcome }) => outcome === "sender_failed"));
   expect(failed["error"]).toMatch(/looking the name up|name server did not answer/);
 });

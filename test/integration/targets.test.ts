@@ -157,11 +157,11 @@ describe("a name", () => {
     expect(await post(sender([], { resolver }), "http://nowhere.example/")).toMatch(/^unreachable: ENOTFOUND/);
   });
 
-  test("whose server never answers is timed out by the deadline, or by that of the connect", async () => {
+  test("whose server never answers is not the receiver's fault, whichever deadline is first", async () => {
     const { resolver } = await names({ "slow.example": () => null });
-    expect(await post(sender([], { resolver }), "http://slow.example/", 150)).toMatch(/^timed_out: no answer within 150 ms/);
+    expect(await post(sender([], { resolver }), "http://slow.example/", 150)).toMatch(/^sender_failed: no answer within 150 ms/);
     expect(await post(sender([], { resolver, connectTimeoutMs: 150 }), "http://slow.example/")).toBe(
-      "timed_out: no connection within 150 ms (looking the name up)",
+      "sender_failed: no connection within 150 ms (looking the name up)",
     );
   });
 });
@@ -278,16 +278,20 @@ describe("through a proxy", () => {
     expect(lookups("hooks.example")).toBe(0);
   });
 
-  test.each([403, 407, 502])("that answers %i the receiver is unreachable", async (status) => {
+  test.each([
+    [403, "sender_failed"],
+    [407, "sender_failed"],
+    [502, "unreachable"],
+  ])("that answers %i: %s", async (status, outcome) => {
     const proxy = kept(await startConnectProxy(1, status));
     expect(await post(sender([], { proxy: proxy.url }), "http://hooks.example/")).toBe(
-      `unreachable: the proxy answered CONNECT with status ${status}`,
+      `${outcome}: the proxy answered CONNECT with status ${status}`,
     );
   });
 
-  test("that is away the receiver is unreachable, and where the proxy is stays a secret", async () => {
+  test("that is away is not the receiver's fault, and where the proxy is stays a secret", async () => {
     const proxy = `http://user:secret@127.0.0.1:${await freePort()}`;
-    expect(await post(sender([], { proxy }), "http://hooks.example/")).toBe("unreachable: no connection to the proxy (ECONNREFUSED)");
+    expect(await post(sender([], { proxy }), "http://hooks.example/")).toBe("sender_failed: no connection to the proxy (ECONNREFUSED)");
   });
 
   test("that never answers the deadline holds", async () => {
@@ -298,10 +302,10 @@ describe("through a proxy", () => {
     );
   });
 
-  test("that answers with something else the receiver is unreachable", async () => {
+  test("that answers with something else is not the receiver's fault", async () => {
     const raw = kept(await startRawServer((socket) => socket.end("SSH-2.0-OpenSSH_9.2\r\n")));
     expect(await post(sender([], { proxy: `http://127.0.0.1:${raw.port}` }), "http://hooks.example/")).toMatch(
-      /^unreachable: no connection to the proxy/,
+      /^sender_failed: no connection to the proxy/,
     );
   });
 });

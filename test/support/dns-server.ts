@@ -3,8 +3,11 @@ import { createSocket } from "node:dgram";
 import { type AddressInfo, isIP } from "node:net";
 import { createNameResolver, type NameResolver } from "../../src/delivery/http/name-resolver.ts";
 
-/** The addresses of a name at its nth look-up, from 1; null: no answer at all. */
-export type Zone = Readonly<Record<string, readonly string[] | ((nth: number) => readonly string[] | null)>>;
+/** Addresses, or a response code such as 2 (SERVFAIL); null: no answer at all. */
+type NameAnswer = readonly string[] | number | null;
+
+/** What is answered for a name, or for its nth look-up, from 1. */
+export type Zone = Readonly<Record<string, readonly string[] | ((nth: number) => NameAnswer)>>;
 
 export interface DnsServer {
   readonly address: string;
@@ -27,11 +30,12 @@ export async function startDnsServer(zone: Zone, ttlS = 0): Promise<DnsServer> {
     if (type === TYPE_A) asked.set(name, (asked.get(name) ?? 0) + 1);
     const known = Object.hasOwn(zone, name);
     const entry = (known ? zone[name] : undefined) ?? [];
-    const addresses = typeof entry === "function" ? entry(asked.get(name) ?? 1) : entry;
-    if (addresses === null) return;
+    const given = typeof entry === "function" ? entry(asked.get(name) ?? 1) : entry;
+    if (given === null) return;
+    const addresses = typeof given === "number" ? [] : given;
     const records = addresses.filter((text) => (isIP(text) === 4 ? TYPE_A : TYPE_AAAA) === type).map((text) => record(type, text, ttlS));
     const head = Buffer.from(query.subarray(0, 12));
-    head.writeUInt16BE(known ? 0x8180 : 0x8183, 2);
+    head.writeUInt16BE(typeof given === "number" ? 0x8180 + given : known ? 0x8180 : 0x8183, 2);
     head.writeUInt16BE(records.length, 6);
     head.writeUInt32BE(0, 8);
     socket.send(Buffer.concat([head, query.subarray(12, end), ...records]), port, address);

@@ -5,12 +5,14 @@
  * CONNECT-2  The connected socket's peer is checked again before any byte is sent, TLS included. Pools contain only checked sockets.
  * CONNECT-3  One deadline covers look-up, connect, the proxy's answer and TLS.
  * CONNECT-4  Through a proxy the peer is the proxy, and the proxy looks names up: only literal addresses are checked.
+ * CONNECT-5  Name servers and proxy are Posthorn's: when they fail, the error is a SenderFault, or a NameError that counts as one.
  */
 import { request } from "node:http";
 import { isIP, type Socket } from "node:net";
 import type { AddressGuard } from "./address-guard.ts";
 import type { NameResolver } from "./name-resolver.ts";
 import { raceConnect } from "./race-connect.ts";
+import { SenderFault } from "./sender-fault.ts";
 
 export class BlockedAddressError extends Error {}
 export class ConnectTimeoutError extends Error {}
@@ -40,10 +42,20 @@ export interface ConnectorDependencies {
   readonly secure: (endpoint: Endpoint & { httpSocket: Socket }, connected: Connected) => unknown;
 }
 
+type Phase = "looking the name up" | "connecting" | "waiting for the proxy" | "in the TLS handshake" | "connected";
+
 const MAX_PROXY_ANSWER_BYTES = 16 * 1024;
 
-/** Calls back once. The returned function cancels the connection and the callback. */
-export type Connector = (endpoint: Endpoint, connected: Connected) => () => void;
+/** A connection that is being opened. */
+export interface Opening {
+  /** Cancels the connection and the callback. */
+  cancel(): void;
+  /** Whether it waits for a name server or a connection to the proxy (CONNECT-5). */
+  waitsForSender(): boolean;
+}
+
+/** Calls back once. */
+export type Connector = (endpoint: Endpoint, connected: Connected) => Opening;
 
 export function createConnector({ guard, resolver, secure }: ConnectorDependencies, options: ConnectorOptions): Connector {
   const proxy = options.proxy === null ? null : new URL(options.proxy);
@@ -52,7 +64,7 @@ export function createConnector({ guard, resolver, secure }: ConnectorDependenci
     const target = { host: withoutBrackets(endpoint.hostname), port: portOf(endpoint) };
     const via = proxy === null ? target : { host: withoutBrackets(proxy.hostname), port: Number(proxy.port) || 80 };
     let socket: Socket | null = null;
-    let phase = "connecting";
+    let phase: Phase = "connecting";
     let isDone = false;
     const steps: Array<() => void> = [];
 
@@ -68,14 +80,17 @@ export function createConnector({ guard, resolver, secure }: ConnectorDependenci
       for (const stop of steps) stop();
       socket?.destroy();
     };
-    const timer = setTimeout(
-      () => finish(new ConnectTimeoutError(`no connection within ${options.timeoutMs} ms (${phase})`), null),
-      options.timeoutMs,
-    );
+    const waitsForSender = (): boolean => phase === "looking the name up" || (phase === "connecting" && proxy !== null);
+    const expire = (): void => {
+      const why = `no connection within ${options.timeoutMs} ms (${phase})`;
+      finish(waitsForSender() ? new SenderFault(why) : new ConnectTimeoutError(why), null);
+    };
+    const timer = setTimeout(expire, options.timeoutMs);
 
     const speak = (ready: Socket): void => {
       // From here on TLS reports errors best.
       ready.off("close", onClose);
+      phase = "connected";
       if (endpoint.protocol !== "https:") return finish(null, ready);
       phase = "in the TLS handshake";
       const { protocol, host, port } = endpoint;
@@ -84,7 +99,7 @@ export function createConnector({ guard, resolver, secure }: ConnectorDependenci
     const onClose = (): void => finish(new Error("the connection was closed before it was ready"), null);
     const onConnected = (ready: Socket): void => {
       socket = ready;
-      ready.on("error", (error) => finish(proxy === null ? error : ofProxy(error), null));
+      ready.on("error", (error) => finish(phase === "waiting for the proxy" ? ofProxy(error) : error, null));
       ready.once("close", onClose);
       if (proxy !== null) {
         phase = "waiting for the proxy";
@@ -117,11 +132,14 @@ export function createConnector({ guard, resolver, secure }: ConnectorDependenci
       steps.push(stop);
     }
 
-    return () => {
-      if (isDone) return;
-      isDone = true;
-      clearTimeout(timer);
-      abandon();
+    return {
+      cancel() {
+        if (isDone) return;
+        isDone = true;
+        clearTimeout(timer);
+        abandon();
+      },
+      waitsForSender,
     };
   };
 }
@@ -153,11 +171,11 @@ function withoutAddress(host: string, refused: string): string {
 }
 
 /** Leaves the proxy's address out, too. */
-function ofProxy({ code, name }: NodeJS.ErrnoException): Error {
-  return new Error(`no connection to the proxy (${code ?? name})`);
+function ofProxy({ code, name }: NodeJS.ErrnoException): SenderFault {
+  return new SenderFault(`no connection to the proxy (${code ?? name})`);
 }
 
-/** RFC 9110 section 9.3.6. */
+/** RFC 9110 section 9.3.6. A proxy answers 4xx if it refuses Posthorn, 5xx if it does not get to the receiver. */
 function openTunnel(
   socket: Socket,
   proxy: URL,
@@ -177,7 +195,10 @@ function openTunnel(
     maxHeaderSize: MAX_PROXY_ANSWER_BYTES,
   });
   connecting.once("connect", ({ statusCode }, _socket, head) => {
-    if (statusCode !== 200) return opened(new Error(`the proxy answered CONNECT with status ${statusCode}`));
+    if (statusCode !== 200) {
+      const why = `the proxy answered CONNECT with status ${statusCode}`;
+      return opened((statusCode ?? 0) >= 500 ? new Error(why) : new SenderFault(why));
+    }
     if (head.length > 0) socket.unshift(head);
     opened(null);
   });

@@ -3,6 +3,7 @@ import type { Dispatcher } from "undici";
 import type { Slotted } from "../../model/slots.ts";
 import { BlockedAddressError, ConnectTimeoutError } from "./connector.ts";
 import type { ResponseHeaders } from "./response-head.ts";
+import { isSenderFault } from "./sender-fault.ts";
 
 export const MAX_RESPONSE_BYTES = 64 * 1024;
 
@@ -17,6 +18,12 @@ export type SendResult =
     }
   | { readonly kind: "timed_out" | "unreachable" | "sender_failed" | "blocked"; readonly error: string };
 
+/** Of a connection, open or opening. */
+export interface SendController extends Dispatcher.DispatchController {
+  /** Whether it waits for a part of Posthorn's side, and not for the receiver. */
+  waitsForSender(): boolean;
+}
+
 const MAX_ERROR_CHARACTERS = 300;
 
 /** A class for its fixed shape: one is created per attempt, on the hot path. */
@@ -24,7 +31,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Slotted {
   slot = -1;
   /** By performance.now(). Infinite until the request has a connection. */
   dueAt = Number.POSITIVE_INFINITY;
-  private controller: Dispatcher.DispatchController | undefined;
+  private controller: SendController | undefined;
   private status = 0;
   private headers: ResponseHeaders = {};
   private chunks: Buffer[] = [];
@@ -37,7 +44,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Slotted {
     this.timeoutMs = timeoutMs;
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
+  onRequestStart(controller: SendController): void {
     this.controller = controller;
     // A request that is sent a second time keeps its deadline.
     if (this.dueAt === Number.POSITIVE_INFINITY) this.dueAt = performance.now() + this.timeoutMs;
@@ -69,7 +76,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Slotted {
 
   expire(): void {
     const had = this.status === 0 ? "no answer" : `status ${this.status}, but no complete body`;
-    this.finish({ kind: "timed_out", error: `${had} within ${this.timeoutMs} ms` });
+    const kind = this.controller?.waitsForSender() ? "sender_failed" : "timed_out";
+    this.finish({ kind, error: `${had} within ${this.timeoutMs} ms` });
     this.controller?.abort(new Error("deadline"));
   }
 
@@ -93,14 +101,13 @@ function contentLengthOf(header: string | string[] | undefined): number | null {
 function failureOf(error: Error, status: number): SendResult {
   if (error instanceof BlockedAddressError) return { kind: "blocked", error: error.message };
   const { code, reason } = error as { code?: unknown; reason?: unknown };
-  if (error instanceof ConnectTimeoutError || code === "ETIMEDOUT" || code === "ETIMEOUT")
-    return { kind: "timed_out", error: error.message };
+  if (error instanceof ConnectTimeoutError || code === "ETIMEDOUT") return { kind: "timed_out", error: error.message };
   // OpenSSL's own messages are positions in its source files.
   const text = typeof reason === "string" && String(code).startsWith("ERR_SSL_") ? withHint(reason) : error.message;
   const during = status === 0 ? "" : ` (after status ${status}, before the end of the body)`;
   const what = typeof code === "string" ? `${code}: ${text}` : text;
   // A certificate can have thousands of names, and the message lists them all.
-  return { kind: "unreachable", error: `${what.slice(0, MAX_ERROR_CHARACTERS)}${during}` };
+  return { kind: isSenderFault(error) ? "sender_failed" : "unreachable", error: `${what.slice(0, MAX_ERROR_CHARACTERS)}${during}` };
 }
 
 /** Alerts whose names don't say what the receiver's owner has to change. */

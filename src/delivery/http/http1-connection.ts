@@ -1,6 +1,8 @@
 /** One connection of an Http1Dispatcher: opening, carrying a request, idle, or gone. */
 import type { Socket } from "node:net";
 import type { Dispatcher } from "undici";
+import type { Opening } from "./connector.ts";
+import type { SendController } from "./exchange.ts";
 import type { ResponseHeaders } from "./response-head.ts";
 import { ResponseReader, type ResponseSink } from "./response-reader.ts";
 
@@ -30,14 +32,15 @@ const IDLE_MARGIN_MS = 1_000;
 const MAX_COPIED_BYTES = 64 * 1024;
 
 /** Also the controller of its request. A class for its fixed shape. */
-export class Http1Connection implements Dispatcher.DispatchController, ResponseSink {
+export class Http1Connection implements SendController, ResponseSink {
   readonly paused = false;
   aborted = false;
   reason: Error | null = null;
   private readonly listener: ConnectionListener;
   private readonly reader = new ResponseReader(this);
   private socket: Socket | null = null;
-  private giveUp: (() => void) | null = null;
+  /** Until the connection is open. */
+  private opening: Opening | null = null;
   private posted: Posted | null = null;
   private answers = 0;
   private isGone = false;
@@ -49,19 +52,19 @@ export class Http1Connection implements Dispatcher.DispatchController, ResponseS
   }
 
   /** Calls `connect`, and posts when the connection is open. */
-  open(connect: (connected: Connected) => () => void, posted: Posted): void {
+  open(connect: (connected: Connected) => Opening, posted: Posted): void {
     this.posted = posted;
     posted.handler.onRequestStart?.(this, null);
     if (this.isGone) return;
-    const giveUp = connect((error, socket) => {
-      this.giveUp = null;
+    const opening = connect((error, socket) => {
+      this.opening = null;
       if (this.isGone) return void socket?.destroy();
       if (error !== null) return this.fail(error);
       this.listenTo(socket);
       this.write(posted);
     });
     // `connect` may have called back already.
-    if (this.socket === null && !this.isGone) this.giveUp = giveUp;
+    if (this.socket === null && !this.isGone) this.opening = opening;
   }
 
   /** Only for a free connection. */
@@ -74,6 +77,10 @@ export class Http1Connection implements Dispatcher.DispatchController, ResponseS
 
   isStale(now: number): boolean {
     return now >= this.staleAt;
+  }
+
+  waitsForSender(): boolean {
+    return this.opening?.waitsForSender() ?? false;
   }
 
   abort(reason: Error): void {
@@ -165,8 +172,8 @@ export class Http1Connection implements Dispatcher.DispatchController, ResponseS
     if (this.isGone) return;
     this.isGone = true;
     this.reader.stop();
-    this.giveUp?.();
-    this.giveUp = null;
+    this.opening?.cancel();
+    this.opening = null;
     this.socket?.destroy();
     this.listener.onGone(unanswered);
   }

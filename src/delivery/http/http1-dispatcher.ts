@@ -12,11 +12,13 @@
  * CONN-4  There is no pipelining. Bytes without a request end the connection.
  */
 import { Dispatcher } from "undici";
+import type { Opening } from "./connector.ts";
 import { type Connected, Http1Connection, type Posted } from "./http1-connection.ts";
 import { requestHead } from "./request-head.ts";
+import { SenderFault } from "./sender-fault.ts";
 
-/** Opens a connection; the returned function cancels that. */
-export type Connect = (origin: URL, connected: Connected) => () => void;
+/** Opens a connection. */
+export type Connect = (origin: URL, connected: Connected) => Opening;
 
 export interface PostOptions extends Dispatcher.DispatchOptions {
   readonly method: "POST";
@@ -46,7 +48,7 @@ export class Http1Dispatcher extends Dispatcher {
 
   override dispatch({ method, path, headers, body }: PostOptions, handler: Dispatcher.DispatchHandler): boolean {
     if (method !== "POST" || !Buffer.isBuffer(body)) throw new TypeError("this dispatcher takes a POST with its body in a Buffer");
-    if (this.isClosed) throw new Error("the dispatcher is closed");
+    if (this.isClosed) throw new SenderFault("the dispatcher is closed");
     this.start({ head: requestHead(this.origin.host, path, headers, body.length), body, handler, hasBeenRepeated: false });
     return this.waiting.length === 0;
   }
@@ -67,7 +69,7 @@ export class Http1Dispatcher extends Dispatcher {
   /** Ends everything now. */
   override destroy(): Promise<void> {
     this.isClosed = true;
-    const error = new Error("the sender is closed");
+    const error = new SenderFault("the sender is closed");
     for (const { handler } of this.waiting.splice(0)) failUnsent(handler, error);
     for (const connection of [...this.all]) connection.abort(error);
     return Promise.resolve();

@@ -3,6 +3,7 @@
  * has not answered within 250 ms, and the earlier tries continue.
  */
 import { connect, isIP, type Socket } from "node:net";
+import { isSenderFault } from "./sender-fault.ts";
 
 export type Raced = (...result: [error: null, socket: Socket] | [error: Error, socket: null]) => void;
 
@@ -16,7 +17,7 @@ export function raceConnect(addresses: readonly string[], port: number, raced: R
   const left = inTurns(addresses).slice(0, MAX_ADDRESSES);
   const sockets = new Set<Socket>();
   let timer: NodeJS.Timeout | undefined;
-  let firstError: Error | undefined;
+  const errors: Error[] = [];
   let isOver = false;
 
   const finish = (winner: Socket | null): void => {
@@ -31,14 +32,13 @@ export function raceConnect(addresses: readonly string[], port: number, raced: R
     if (host === undefined) {
       if (sockets.size > 0) return;
       finish(null);
-      return raced(firstError ?? new Error("no address to connect to"), null);
+      // An error that is the receiver's says more: this machine may have no IPv6.
+      return raced(errors.find((error) => !isSenderFault(error)) ?? errors[0] ?? new Error("no address to connect to"), null);
     }
     const socket = connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS });
     sockets.add(socket);
     // The winner's owner adds listeners of its own; a loser may still fail.
-    socket.on("error", (error) => {
-      firstError ??= error;
-    });
+    socket.on("error", (error) => errors.push(error));
     const onClose = (): void => {
       sockets.delete(socket);
       if (!isOver) tryNext();
