@@ -18,6 +18,12 @@ export interface StatusChanger {
   discardBacklog(installationUuid: string, precondition: Precondition): Promise<Discarded>;
 }
 
+/** @returns how many deliveries of the app waited for a retry. @throws AppError NOT_FOUND, NATS_UNREACHABLE, STREAM_REFUSED */
+export type RetryNow = (app: string) => Promise<number>;
+
+/** @throws AppError NATS_UNREACHABLE, STORE_FULL */
+export type CloseCircuit = (app: string) => Promise<void>;
+
 export interface Check {
   readonly ok: boolean;
   /** False: a failure is shown, but does not make the service unready. */

@@ -68,7 +68,7 @@ function componentsOf(parts: Parts): Component[] {
     { name: "webhook connections", stop: sender.close },
     { name: "registry", start: () => loadRegistry(parts), stop: registryStore.stop },
     apiComponent(parts),
-    { name: "health rule", stop: healthWatch.settled },
+    { name: "health rule", stop: healthWatch.idle },
     { name: "app health", start: appHealth.start, stop: appHealth.stop },
     { name: "request log", stop: writeLog },
     { name: "deliveries in hand", stop: finishDeliveries },

@@ -13,6 +13,7 @@ import { createReplayRuns } from "../dead-letters/replay-runs.ts";
 import { createResend } from "../dead-letters/resend.ts";
 import { createTestCall } from "../delivery/test-call.ts";
 import { createEventPublisher } from "../jetstream/event-publisher.ts";
+import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { createStatusHistory } from "../jetstream/status-history.ts";
 import { createAppTokens } from "../registry/app-tokens.ts";
 import { createReplayNotes } from "../storage/replay-notes.ts";
@@ -32,6 +33,8 @@ export function wireApi(given: ApiGiven) {
     ...{ statusChanger: statusChangerOf(given), queryHealth: healthQueryOf(given) },
     ...{ publish: createEventPublisher(jetStream, names, tracing), eventLimits: given.eventLimits },
     ...{ queryRequestLog, explain, stats, statusHistory, readOverview, liveOverview, debugLog: given.debugLog, clock },
+    ...{ retryNow: given.retryNow, circuitOf: given.circuits.stateOf },
+    closeCircuit: (app) => orUnreachable(given.circuits.close(app)),
     callTest: createTestCall({
       ...given,
       registry: index,

@@ -19,6 +19,8 @@ import { createParkedQueues } from "../subscribers/parked/parked-queues.ts";
 import { createPoisonLimit } from "../subscribers/parked/poison-limit.ts";
 import { createReadEvent } from "../subscribers/read-event.ts";
 import { createRetriesSubscriber } from "../subscribers/retries-subscriber.ts";
+import { createRetryChannel } from "../subscribers/retry-channel.ts";
+import { createRetryNow } from "../subscribers/retry-now.ts";
 import type { Foundation } from "./foundation.ts";
 import type { LatePorts } from "./late-ports.ts";
 import type { CircuitParts } from "./wire-circuits.ts";
@@ -80,6 +82,10 @@ export function wireSubscribers(given: Given) {
   });
   inFlightChannel.answer(() => (queueOwner.isOwner() ? queueOwner.inFlight() : null));
   const retries = createRetriesSubscriber(handling);
+  const retryChannel = createRetryChannel(nats, names, logger);
+  retryChannel.answerAsOwner(queueOwner.retryNow);
+  retryChannel.onMoved(retries.drop);
+  const retryNow = createRetryNow({ ...pulling, names, registry: index, streams: given.answeringStreams, channel: retryChannel });
   const fanOut = createFanOutSubscriber({
     ...{ ...handling, deliverEvent },
     waiting: () => bulkhead.waiting() + deliveryStreams.counts().waiting,
@@ -91,7 +97,7 @@ export function wireSubscribers(given: Given) {
   );
   registryStore.onCurrent(() => events.wake());
   return {
-    ...{ pulling, eventLimits, backlog, inFlightChannel, isFlowing, parkedQueues, queueOwner, retries, fanOut, ackFloor, events },
+    ...{ pulling, eventLimits, backlog, inFlightChannel, isFlowing, parkedQueues, queueOwner, retries, retryNow, fanOut, ackFloor, events },
     probeSchedule: probeScheduleOf(given, { parkedQueues, backlog }),
     held: () => ({
       events: events.held(),
@@ -130,9 +136,9 @@ function probeScheduleOf(given: Given, { parkedQueues, backlog }: Queues) {
     removeParked: backlog.remove,
     isBroken: (uuid) => index.installation(uuid)?.status === "broken",
   });
-  const { isPossible: isProbePossible, next: nextProbe } = recoveryProbe;
+  const { isPossible: isProbePossible, prepare: prepareProbe } = recoveryProbe;
   return createProbeSchedule(
-    { installation: index.installation, status: integrationStatus, isProbePossible, nextProbe, clock, logger },
+    { installation: index.installation, status: integrationStatus, isProbePossible, prepareProbe, clock, logger },
     { intervalMs: config.brokenProbeInterval },
   );
 }

@@ -204,6 +204,28 @@ export const appCommands: readonly Command[] = [
     },
   }),
   command({
+    name: "apps retry-now",
+    summary: "Makes all deliveries of an app that wait for a retry due now.",
+    operands: ["<slug>"],
+    details: "Deliveries that wait for the app's circuit stay parked: apps close-circuit.",
+    examples: ["apps retry-now acme-tracker"],
+    async run({ api, output, operands: [slug = ""] }) {
+      const { body } = await api().call("POST /v1/apps/{slug}/retry-now", { path: { slug } });
+      output.result(body, () => output.line(`${counted(body.deliveries, "delivery", "deliveries")} due now.`));
+    },
+  }),
+  command({
+    name: "apps close-circuit",
+    summary: "Closes an app's circuit: its parked deliveries are attempted now.",
+    operands: ["<slug>"],
+    details: "The circuit opens again if they fail.",
+    examples: ["apps close-circuit acme-tracker"],
+    async run({ api, output, operands: [slug = ""] }) {
+      const { body } = await api().call("POST /v1/apps/{slug}/circuit/close", { path: { slug } });
+      output.result(body, () => output.line(`The circuit of ${slug} is ${body.circuit}.`));
+    },
+  }),
+  command({
     name: "apps token",
     summary: "Creates a short-lived token for the app's developer, shown only once.",
     operands: ["<slug>"],

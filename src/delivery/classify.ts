@@ -1,5 +1,5 @@
 /**
- * What a receiver's answer, or its absence, means: the outcome, what follows, and what it says about the receiver (docs/design.md 3.5).
+ * The meaning of a receiver's answer, or of its absence: outcome, next step, and state of the receiver (docs/design.md 3.5).
  * Nothing else turns an answer into an outcome or a next step.
  */
 import type { App } from "../model/app.ts";

@@ -18,7 +18,7 @@ export interface AttemptRecord {
   readonly durationMs: number;
   readonly webhookUrl: string;
   readonly outcome: Outcome;
-  /** What the attempt says about the receiver. */
+  /** The receiver as this attempt shows it. */
   readonly receiver: ReceiverState;
   /** 0: no (complete) response. */
   readonly responseCode: number;
@@ -48,7 +48,7 @@ export interface AttemptLog {
   record(attempt: AttemptRecord): void;
   /** The event message that this run of the delivery was delivered for. Null: not delivered, or Redis is down. */
   findDelivered(delivery: Delivery): Promise<DeliveredFor | null>;
-  /** Whether it was stored in another stream since its message was: nothing is left to do for that message. False when Redis can't tell. */
+  /** Whether it was stored in another stream since its message was: nothing is left to do for that message. False when Redis does not answer. */
   isHandedOver(delivery: Delivery): Promise<boolean>;
   /** Records that a message was skipped. Buffered like `record`. */
   skipped(delivery: Delivery, delivered: DeliveredFor): void;

@@ -39,7 +39,7 @@ export interface RecoveryProbe {
   /** Whether a delivery is known to wait for the installation and the app's circuit admits it. */
   isPossible(installation: Installation): boolean;
   /** The next probe, ready to run; null when no delivery waits. */
-  next(installation: Installation): Promise<(() => Promise<ProbeResult>) | null>;
+  prepare(installation: Installation): Promise<(() => Promise<ProbeResult>) | null>;
 }
 
 /** `deferred`: there was no attempt. */
@@ -103,7 +103,7 @@ export function createRecoveryProbe(dependencies: RecoveryProbeDependencies): Re
   return {
     isPossible: ({ app, uuid }) => queueBusy({ app, installationUuid: uuid }) && !circuitOpen(app),
 
-    async next({ app, uuid }) {
+    async prepare({ app, uuid }) {
       const found = await nextIn({ app, installationUuid: uuid }, uuid);
       if (found === null) return null;
       return async () => {

@@ -71,10 +71,14 @@ export interface Subjects {
   statusFilters(topic: StatusTopic, app: string | null): readonly string[];
   readonly allStatus: string;
 
-  /** Asks the owner of the queues which deliveries it is attempting. Neither this subject nor the next belongs to a stream. */
+  /** Asks the owner of the queues which deliveries it is attempting. This subject and the next three belong to no stream. */
   readonly inFlight: string;
   /** Attempt counts that replicas exchange. */
   readonly attemptCounts: string;
+  /** Asks the owner of the queues to make an app's retries due now. */
+  readonly retryNow: string;
+  /** Retries that are stored again, and due now. */
+  readonly movedRetries: string;
 
   /** The stream that stores the registry bucket. */
   readonly registryStream: string;
@@ -170,6 +174,8 @@ export function createSubjects(prefix: string): Subjects {
 
     inFlight: `${prefix}.in-flight`,
     attemptCounts: `${prefix}.attempt-counts`,
+    retryNow: `${prefix}.retry-now`,
+    movedRetries: `${prefix}.moved-retries`,
 
     registryStream: `KV_${prefix}-registry`,
 

@@ -60,7 +60,10 @@ const RETRY_ON_WANTED = "wanted a status code from 300 to 599 other than 410, or
 
 /** Kept as a text in lower case. */
 const retryOnMember = z
-  .union([z.int().min(300).max(599), z.string().regex(/^[345](\d\d|[xX][xX])$/)], RETRY_ON_WANTED)
+  .union(
+    [z.int().meta({ minimum: 300, maximum: 599, not: { const: 410 } }), z.string().meta({ pattern: "^(?!410)[345]([0-9]{2}|[xX]{2})$" })],
+    RETRY_ON_WANTED,
+  )
   .refine((code) => RETRY_ON_CODE.test(String(code).toLowerCase()), RETRY_ON_WANTED)
   .transform((code) => String(code).toLowerCase());
 

@@ -20,7 +20,7 @@ export interface HealthWatch {
   /** Counters of these installations were written. */
   failuresWritten(installationUuids: ReadonlySet<string>): void;
   /** Resolves when no check and no change of a status is under way. */
-  settled(): Promise<void>;
+  idle(): Promise<void>;
 }
 
 export interface HealthWatchDependencies {
@@ -128,7 +128,7 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
       for (const uuid of installationUuids) checks.request(uuid);
     },
 
-    async settled() {
+    async idle() {
       await checks.idle();
       while (underWay.size > 0) await Promise.all(underWay);
     },

@@ -24,11 +24,11 @@ export type Probe = () => Promise<"delivered" | "failed" | "deferred">;
 
 export interface ProbeScheduleDependencies {
   readonly installation: (uuid: string) => Installation | undefined;
-  readonly status: Pick<IntegrationStatus, "claimProbe" | "recover">;
+  readonly status: Pick<IntegrationStatus, "tryClaimProbe" | "recover">;
   /** Whether a delivery waits that could be attempted now. */
   readonly isProbePossible: (installation: Installation) => boolean;
   /** Null when no delivery waits. */
-  readonly nextProbe: (installation: Installation) => Promise<Probe | null>;
+  readonly prepareProbe: (installation: Installation) => Promise<Probe | null>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -43,7 +43,7 @@ const SHORTEST_PERIOD_MS = 50;
 const MAX_RUNNING = 32;
 
 export function createProbeSchedule(
-  { installation, status, isProbePossible, nextProbe, clock, logger }: ProbeScheduleDependencies,
+  { installation, status, isProbePossible, prepareProbe, clock, logger }: ProbeScheduleDependencies,
   { intervalMs }: ProbeScheduleOptions,
 ): ProbeSchedule {
   /** Installation → when it was last probed. The last probed is last, so that each gets its turn. */
@@ -59,8 +59,8 @@ export function createProbeSchedule(
   const probe = async (uuid: string): Promise<void> => {
     if (!delivered.has(uuid)) {
       const found = installation(uuid);
-      const attempt = found === undefined ? null : await nextProbe(found);
-      if (attempt === null || !(deferred.has(uuid) || (await status.claimProbe(uuid, intervalMs)))) return;
+      const attempt = found === undefined ? null : await prepareProbe(found);
+      if (attempt === null || !(deferred.has(uuid) || (await status.tryClaimProbe(uuid, intervalMs)))) return;
       logger.info({ installation_uuid: uuid, app: found?.app }, "probing a broken integration");
       deferred.delete(uuid);
       const result = await attempt();

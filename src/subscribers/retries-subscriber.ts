@@ -24,6 +24,8 @@ export interface RetriesSubscriber {
   /** Stops pulling and gives back what is not due yet; attempts in flight continue. */
   stop(): Promise<void>;
   held(): number;
+  /** These messages are stored elsewhere by now (RETRYNOW-1). */
+  drop(sequences: ReadonlySet<number>): void;
 }
 
 export interface RetriesSubscriberDependencies extends PullConsumerDependencies {
@@ -114,6 +116,14 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
       }
       waiting.clear();
       await stopped;
+    },
+    drop(sequences) {
+      for (const [message, cancel] of waiting) {
+        if (!sequences.has(message.sequence)) continue;
+        cancel();
+        waiting.delete(message);
+        message.ack();
+      }
     },
     held: () => tiers.reduce((sum, { consumer }) => sum + consumer.held(), 0),
   };

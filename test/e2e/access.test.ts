@@ -50,6 +50,8 @@ const ROWS: Readonly<Record<string, Row>> = {
     path: () => "/v1/apps/throw-away/secret/rotate",
     before: throwAwayApp,
   },
+  "POST /v1/apps/:slug/retry-now": { access: "admin", app: true, path: (target) => `${ofApp(target)}/retry-now` },
+  "POST /v1/apps/:slug/circuit/close": { access: "admin", app: true, path: (target) => `${ofApp(target)}/circuit/close` },
   "POST /v1/apps/:slug/tokens": { access: "admin", app: false, path: (target) => `${ofApp(target)}/tokens` },
   "PUT /v1/installations/:uuid": {
     access: "admin",

@@ -60,7 +60,7 @@ describe("a name server", () => {
 test("a process without free descriptors can't send, which is no fault of the receiver", async () => {
   const receiver = await startReceiver();
   cleanups.push(receiver.stop);
-  const script = join(import.meta.dirname, "../support/send-without-descriptors.ts");
+  const script = join(import.meta.dirname, "../support/send-without-descriptors.mjs");
   const { stdout } = await promisify(execFile)("bash", ["-c", 'ulimit -n 256; exec "$0" "$@"', process.execPath, script, receiver.url]);
   expect(stdout.trim()).toMatch(/^sender_failed: EMFILE: /);
   expect(receiver.requests).toEqual([]);

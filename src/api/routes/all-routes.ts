@@ -8,6 +8,7 @@ import type { EventLimits } from "../../model/event-reader.ts";
 import { withDocument } from "../http/openapi.ts";
 import type { Route } from "../http/route.ts";
 import type { Readiness } from "../ports.ts";
+import { type AppActionRoutesDependencies, appActionRoutes } from "./app-actions.ts";
 import { type AppSecretRoutesDependencies, appSecretRoutes } from "./app-secrets.ts";
 import { type AppRoutesDependencies, appRoutes } from "./apps.ts";
 import { type DeadLetterReplayRoutesDependencies, deadLetterReplayRoutes } from "./dead-letter-replays.ts";
@@ -28,6 +29,7 @@ import { type StatsRoutesDependencies, statsRoutes } from "./stats.ts";
 import { statusEventRoutes } from "./status-events.ts";
 
 export type RoutesDependencies = AppRoutesDependencies &
+  AppActionRoutesDependencies &
   AppSecretRoutesDependencies &
   InstallationRoutesDependencies &
   InstallationStatusRoutesDependencies &
@@ -52,6 +54,7 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
   return [
     ...appRoutes(dependencies),
     ...appSecretRoutes(dependencies),
+    ...appActionRoutes(dependencies),
     ...installationRoutes(dependencies),
     ...installationStatusRoutes(dependencies),
     ...eventRoutes(dependencies.publish, dependencies.eventLimits),

@@ -1,7 +1,8 @@
 /** Answers about apps and their secrets. */
 import { z } from "zod";
+import { CIRCUIT_STATES } from "../../model/circuit-state.ts";
 import { appStatus, onExhausted } from "../../registry/records.ts";
-import { pageOf, recordMembers, recordTimes, time } from "./common.ts";
+import { count, pageOf, recordMembers, recordTimes, time } from "./common.ts";
 
 const SECRET = "0123456789abcdef".repeat(4);
 const SECRETS = { client_secret: SECRET, webhook_secret: `whsec_${Buffer.from(SECRET).toString("base64")}` };
@@ -72,5 +73,13 @@ export const rotatedSecret = z
     description: "The app's new secret.",
     example: { slug: "acme-tracker", ...SECRETS, previous_valid_until: "2026-01-06T10:11:12.345Z" },
   });
+
+export const retriedNow = z
+  .strictObject({ app: z.string(), deliveries: count.meta({ description: "Deliveries that waited for a retry." }) })
+  .meta({ id: "RetriedNow", description: "Retries that are due now.", example: { app: "acme-tracker", deliveries: 12 } });
+
+export const appCircuit = z
+  .strictObject({ app: z.string(), circuit: z.enum(CIRCUIT_STATES) })
+  .meta({ id: "AppCircuit", description: "The state of an app's circuit.", example: { app: "acme-tracker", circuit: "closed" } });
 
 export const appPage = pageOf(app, "AppPage", "1767607872345.acme-tracker");

@@ -19,24 +19,7 @@ import { isTestCall } from "../../model/delivery.ts";
 import type { Logger } from "../../model/logger.ts";
 import type { AttemptRecord } from "../ports.ts";
 import type { CircuitReason, CircuitStore, DecideCircuit } from "./ports.ts";
-import { isProbeDue, isProbeOf, opened, probeClaimed, probeEnded, probeGivenBack } from "./transitions.ts";
-
-export interface AppCircuit {
-  /** Without effect. */
-  isOpen(): boolean;
-  /** Whether this replica has the probe. Claims it if it is due; the claim takes effect later. */
-  tryAcquireProbe(): boolean;
-  /** Whether an attempt may start now. Uses up the probe of an open circuit; the attempt's result decides what follows. */
-  tryStart(): boolean;
-  /** An attempt ended while the circuit was open. */
-  onAttempt(attempt: AttemptRecord): void;
-  open(reason: CircuitReason): void;
-  apply(state: CircuitState, revision: number): void;
-  state(): CircuitState;
-  /** Revision of the shared state; 0: none is known. */
-  revision(): number;
-  forgetRevision(): void;
-}
+import { closed, isProbeDue, isProbeOf, opened, probeClaimed, probeEnded, probeGivenBack } from "./transitions.ts";
 
 export interface AppCircuitOptions {
   readonly openTimeMs: number;
@@ -65,159 +48,199 @@ type Probe =
   | { readonly kind: "claimed"; readonly cancel: () => void }
   | { readonly kind: "started"; readonly at: number };
 
+interface ChangeEnds {
+  /** The state is stored. */
+  readonly onStored?: () => void;
+  /** It could not be stored. */
+  readonly onFailed?: (isFull: boolean) => void;
+}
+
 const NO_PROBE: Probe = { kind: "none" };
 
 /** A delivery that waits on this replica would have started the probe by then. */
 const UNUSED_PROBE_MS = 1_000;
 const STORE_AGAIN_MS = 1_000;
 
-export function createAppCircuit(app: string, dependencies: AppCircuitDependencies, options: AppCircuitOptions): AppCircuit {
-  const { store, isKnown, clock, logger, onClosed, onAdmitting } = dependencies;
-  const { replica } = options;
-  let state: CircuitState = CLOSED;
-  let revision = 0;
-  let probe: Probe = NO_PROBE;
-  let isChanging = false;
+export class AppCircuit {
+  private readonly app: string;
+  private readonly dependencies: AppCircuitDependencies;
+  private readonly options: AppCircuitOptions;
+  private shared: CircuitState = CLOSED;
+  private sharedRevision = 0;
+  private probe: Probe = NO_PROBE;
+  private isChanging = false;
   /** Revision of the open state that this replica has closed and could not store yet. */
-  let closedRevision: number | null = null;
+  private closedRevision: number | null = null;
 
-  const setProbe = (next: Probe): void => {
-    if (probe.kind === "claimed") probe.cancel();
-    probe = next;
-  };
+  constructor(app: string, dependencies: AppCircuitDependencies, options: AppCircuitOptions) {
+    this.app = app;
+    this.dependencies = dependencies;
+    this.options = options;
+  }
 
-  const holdProbe = (forMs: number): void => setProbe({ kind: "claimed", cancel: clock.after(forMs, giveBackProbe) });
-  const apply = (next: CircuitState, nextRevision: number): void => {
-    // CIRCUIT-3
-    if (nextRevision < revision || nextRevision === closedRevision) return;
-    closedRevision = null;
-    revision = nextRevision;
-    const before = state;
-    state = next;
-    if (!isProbeOf(next, replica)) setProbe(NO_PROBE);
-    if (next.state === "closed" && before.state !== "closed") {
-      onClosed(app);
-      onAdmitting(app);
+  get state(): CircuitState {
+    return this.shared;
+  }
+
+  /** Revision of the shared state; 0: none is known. */
+  get revision(): number {
+    return this.sharedRevision;
+  }
+
+  /** Without effect. */
+  isOpen(): boolean {
+    return this.shared.state !== "closed";
+  }
+
+  /** Whether this replica has the probe. Claims it if it is due; the claim takes effect later. */
+  tryAcquireProbe(): boolean {
+    const { clock } = this.dependencies;
+    if (this.probe.kind === "claimed") {
+      // The delivery that makes the probe may have to wait for a slot: from here on the lease is the limit.
+      this.keepProbe(
+        this.shared.state === "half_open" ? Math.max(0, this.shared.probeUntil - clock.now()) : this.options.probeLeaseMs(this.app),
+      );
+      return true;
     }
-  };
+    if (isProbeDue(this.shared, clock.now())) this.acquireProbe();
+    return false;
+  }
 
-  /** @param then the state is stored @param otherwise it could not be stored */
-  const change = (decide: DecideCircuit, then?: () => void, otherwise?: (isFull: boolean) => void): void => {
-    if (isChanging) return;
-    isChanging = true;
+  /** Whether an attempt may start now. Uses up the probe of an open circuit; the attempt's result decides what follows. */
+  tryStart(): boolean {
+    if (this.shared.state === "closed") return true;
+    if (this.probe.kind !== "claimed") return false;
+    this.setProbe({ kind: "started", at: this.dependencies.clock.now() });
+    return true;
+  }
+
+  /** An attempt ended while the circuit was open (CIRCUIT-4). */
+  onAttempt({ delivery, receiver, startedAt }: AttemptRecord): void {
+    // Attempts that started before the probe say nothing new. A resend can be the probe; a test call can't.
+    if (this.probe.kind !== "started" || startedAt < this.probe.at || isTestCall(delivery)) return;
+    this.setProbe(NO_PROBE);
+    const { clock } = this.dependencies;
+    const { openTimeMs, maxOpenTimeMs, replica } = this.options;
+    const before = this.shared.state === "closed" ? openTimeMs : this.shared.openForMs;
+    this.change((current) => probeEnded(current, replica, receiver, { nowMs: clock.now(), maxOpenTimeMs }), {
+      onStored: () => {
+        // A probe whose claim was not stored: its result is the newest that is known.
+        if (receiver === "up" && this.shared.state === "open") this.closeHere();
+      },
+      onFailed: () => {
+        if (receiver === "up") this.closeHere();
+        else this.openHere(receiver === "down" ? Math.min(before * 2, maxOpenTimeMs) : before);
+      },
+    });
+  }
+
+  open(reason: CircuitReason): void {
+    const { isKnown, clock } = this.dependencies;
+    this.change((current) => (isKnown(this.app) ? opened(current, this.options.openTimeMs, clock.now(), reason) : null));
+  }
+
+  /** Closes it for all replicas. Rejects when that can't be stored. */
+  async close(): Promise<void> {
+    const { state, revision } = await this.dependencies.store.change(this.app, closed);
+    this.apply(state, revision);
+  }
+
+  apply(next: CircuitState, nextRevision: number): void {
+    // CIRCUIT-3
+    if (nextRevision < this.sharedRevision || nextRevision === this.closedRevision) return;
+    this.closedRevision = null;
+    this.sharedRevision = nextRevision;
+    const before = this.shared;
+    this.shared = next;
+    if (!isProbeOf(next, this.options.replica)) this.setProbe(NO_PROBE);
+    if (next.state === "closed" && before.state !== "closed") this.admitAll();
+  }
+
+  forgetRevision(): void {
+    this.sharedRevision = 0;
+  }
+
+  private setProbe(next: Probe): void {
+    if (this.probe.kind === "claimed") this.probe.cancel();
+    this.probe = next;
+  }
+
+  private keepProbe(forMs: number): void {
+    this.setProbe({ kind: "claimed", cancel: this.dependencies.clock.after(forMs, () => this.giveBackProbe()) });
+  }
+
+  private change(decide: DecideCircuit, { onStored, onFailed }: ChangeEnds = {}): void {
+    if (this.isChanging) return;
+    this.isChanging = true;
+    const { store, logger } = this.dependencies;
     store
-      .change(app, decide)
+      .change(this.app, decide)
       .then(
         (stored) => {
-          apply(stored.state, stored.revision);
-          then?.();
+          this.apply(stored.state, stored.revision);
+          onStored?.();
         },
         (error: unknown) => {
-          logger.warn({ app, error: messageOf(error) }, "circuit state can't be stored");
-          otherwise?.(error instanceof AppError && error.code === "STORE_FULL");
+          logger.warn({ app: this.app, error: messageOf(error) }, "circuit state can't be stored");
+          onFailed?.(error instanceof AppError && error.code === "STORE_FULL");
         },
       )
       .finally(() => {
-        isChanging = false;
+        this.isChanging = false;
       });
-  };
+  }
 
   /** The next probe is due at the same time as if the state were stored. */
-  const openHere = (openForMs: number): void => {
-    if (state.state !== "closed") state = { state: "open", openForMs, openUntil: clock.now() + openForMs };
-  };
+  private openHere(openForMs: number): void {
+    if (this.shared.state === "closed") return;
+    this.shared = { state: "open", openForMs, openUntil: this.dependencies.clock.now() + openForMs };
+  }
 
-  const closeHere = (): void => {
-    if (state.state === "closed") return;
-    closedRevision = revision;
-    state = CLOSED;
-    onClosed(app);
-    onAdmitting(app);
-    storeClosed();
-  };
+  private closeHere(): void {
+    if (this.shared.state === "closed") return;
+    this.closedRevision = this.sharedRevision;
+    this.shared = CLOSED;
+    this.admitAll();
+    this.storeClosed();
+  }
 
-  const storeClosed = (): void => {
-    if (closedRevision === null) return;
-    change(
-      (current) => (current.state === "closed" || closedRevision === null ? null : { next: CLOSED, announce: "closed", reason: null }),
-      () => {
-        closedRevision = null;
+  private storeClosed(): void {
+    if (this.closedRevision === null) return;
+    this.change((current) => (this.closedRevision === null ? null : closed(current)), {
+      onStored: () => {
+        this.closedRevision = null;
       },
-      () => void clock.after(STORE_AGAIN_MS, storeClosed),
-    );
-  };
+      onFailed: () => void this.dependencies.clock.after(STORE_AGAIN_MS, () => this.storeClosed()),
+    });
+  }
 
-  const takeProbe = (): void => {
-    holdProbe(UNUSED_PROBE_MS);
-    onAdmitting(app);
-  };
+  private admitAll(): void {
+    this.dependencies.onClosed(this.app);
+    this.dependencies.onAdmitting(this.app);
+  }
 
-  const claimProbe = (): void =>
-    change(
-      (current) => probeClaimed(current, replica, clock.now(), options.probeLeaseMs(app)),
-      () => {
-        if (isProbeOf(state, replica)) takeProbe();
+  private acquireProbe(): void {
+    const { clock, onAdmitting } = this.dependencies;
+    const { replica, probeLeaseMs, openTimeMs } = this.options;
+    const take = (): void => {
+      this.keepProbe(UNUSED_PROBE_MS);
+      onAdmitting(this.app);
+    };
+    this.change((current) => probeClaimed(current, replica, clock.now(), probeLeaseMs(this.app)), {
+      onStored: () => {
+        if (isProbeOf(this.shared, replica)) take();
       },
-      (isFull) => {
+      onFailed: (isFull) => {
         if (!isFull) return;
-        openHere(state.state === "closed" ? options.openTimeMs : state.openForMs);
-        takeProbe();
+        this.openHere(this.shared.state === "closed" ? openTimeMs : this.shared.openForMs);
+        take();
       },
-    );
+    });
+  }
 
-  const giveBackProbe = (): void => {
-    if (probe.kind !== "claimed") return;
-    setProbe(NO_PROBE);
-    change((current) => probeGivenBack(current, replica, clock.now()));
-  };
-
-  return {
-    isOpen: () => state.state !== "closed",
-
-    tryAcquireProbe() {
-      if (probe.kind === "claimed") {
-        // The delivery that makes the probe may have to wait for a slot: from here on the lease is the limit.
-        holdProbe(state.state === "half_open" ? Math.max(0, state.probeUntil - clock.now()) : options.probeLeaseMs(app));
-        return true;
-      }
-      if (isProbeDue(state, clock.now())) claimProbe();
-      return false;
-    },
-
-    tryStart() {
-      if (state.state === "closed") return true;
-      if (probe.kind !== "claimed") return false;
-      setProbe({ kind: "started", at: clock.now() });
-      return true;
-    },
-
-    onAttempt({ delivery, receiver, startedAt }) {
-      // Attempts that started before the probe say nothing new. A resend can be the probe; a test call can't.
-      if (probe.kind !== "started" || startedAt < probe.at || isTestCall(delivery)) return;
-      setProbe(NO_PROBE);
-      const before = state.state === "closed" ? options.openTimeMs : state.openForMs;
-      change(
-        (current) => probeEnded(current, replica, receiver, { nowMs: clock.now(), maxOpenTimeMs: options.maxOpenTimeMs }),
-        () => {
-          // A probe whose claim was not stored: its result is the newest that is known.
-          if (receiver === "up" && state.state === "open") closeHere();
-        },
-        () => {
-          if (receiver === "up") closeHere();
-          else openHere(receiver === "down" ? Math.min(before * 2, options.maxOpenTimeMs) : before);
-        },
-      );
-    },
-
-    open(reason) {
-      change((current) => (isKnown(app) ? opened(current, options.openTimeMs, clock.now(), reason) : null));
-    },
-
-    apply,
-    state: () => state,
-    revision: () => revision,
-    forgetRevision() {
-      revision = 0;
-    },
-  };
+  private giveBackProbe(): void {
+    if (this.probe.kind !== "claimed") return;
+    this.setProbe(NO_PROBE);
+    this.change((current) => probeGivenBack(current, this.options.replica, this.dependencies.clock.now()));
+  }
 }

@@ -5,7 +5,7 @@
 import { type CircuitState, type CircuitStateName, CLOSED } from "../../model/circuit-state.ts";
 import { failsCircuit } from "../../model/outcome.ts";
 import type { AttemptRecord } from "../ports.ts";
-import { type AppCircuit, type AppCircuitDependencies, type AppCircuitOptions, createAppCircuit } from "./app-circuit.ts";
+import { AppCircuit, type AppCircuitDependencies, type AppCircuitOptions } from "./app-circuit.ts";
 import { createAttemptTotals } from "./attempt-totals.ts";
 import type { AttemptCounts } from "./ports.ts";
 
@@ -17,6 +17,8 @@ export interface Circuits {
   /** Call it right before an attempt that will be reported: whether it may start. Uses up the probe of an open circuit. */
   tryStart(app: string): boolean;
   onAttempt(attempt: AttemptRecord): void;
+  /** Closes the app's circuit for all replicas. Rejects when that can't be stored. */
+  close(app: string): Promise<void>;
   /** The shared state has changed. */
   apply(app: string, state: CircuitState, revision: number): void;
   /** The records are in another bucket, whose revisions begin at 1 again. */
@@ -47,7 +49,7 @@ export function createCircuitBreakers(dependencies: CircuitDependencies, options
   const { broadcast, isKnown, clock } = dependencies;
   const circuits = new Map<string, AppCircuit>();
   const failuresInRow = new Map<string, number>();
-  const revisionOf = (app: string): number => circuits.get(app)?.revision() ?? 0;
+  const revisionOf = (app: string): number => circuits.get(app)?.revision ?? 0;
   const totals = createAttemptTotals({ broadcast, revisionOf, clock }, options);
 
   const forgetCounts = (app: string): void => {
@@ -58,7 +60,7 @@ export function createCircuitBreakers(dependencies: CircuitDependencies, options
   const circuitOf = (app: string): AppCircuit => {
     let circuit = circuits.get(app);
     if (circuit === undefined) {
-      circuit = createAppCircuit(app, { ...dependencies, onClosed: forgetCounts }, options);
+      circuit = new AppCircuit(app, { ...dependencies, onClosed: forgetCounts }, options);
       circuits.set(app, circuit);
     }
     return circuit;
@@ -88,6 +90,7 @@ export function createCircuitBreakers(dependencies: CircuitDependencies, options
       if (failed) openIfFailing(app.slug);
     },
 
+    close: (app) => circuitOf(app).close(),
     apply: (app, state, revision) => circuitOf(app).apply(state, revision),
 
     receive(replica, counts) {
@@ -107,7 +110,7 @@ export function createCircuitBreakers(dependencies: CircuitDependencies, options
       for (const circuit of circuits.values()) circuit.forgetRevision();
     },
     isOpening: (app) => (failuresInRow.get(app) ?? 0) >= options.minAttempts && totals.total(app).failures >= options.minAttempts,
-    stateOf: (app) => circuits.get(app)?.state() ?? CLOSED,
-    states: () => [...circuits.values()].filter((circuit) => circuit.isOpen()).map((circuit) => circuit.state().state),
+    stateOf: (app) => circuits.get(app)?.state ?? CLOSED,
+    states: () => [...circuits.values()].filter((circuit) => circuit.isOpen()).map((circuit) => circuit.state.state),
   };
 }

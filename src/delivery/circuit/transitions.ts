@@ -12,6 +12,10 @@ export function opened(current: CircuitState, openForMs: number, nowMs: number, 
   return { next: { state: "open", openForMs, openUntil: nowMs + openForMs }, announce: "opened", reason };
 }
 
+export function closed(current: CircuitState): CircuitChange | null {
+  return current.state === "closed" ? null : { next: CLOSED, announce: "closed", reason: null };
+}
+
 export function probeClaimed(current: CircuitState, replica: string, nowMs: number, leaseMs: number): CircuitChange | null {
   if (current.state === "closed" || !isProbeDue(current, nowMs)) return null;
   const { openForMs, openUntil } = current;
@@ -32,7 +36,7 @@ export function probeEnded(
   { nowMs, maxOpenTimeMs }: { readonly nowMs: number; readonly maxOpenTimeMs: number },
 ): CircuitChange | null {
   if (!isProbeOf(current, replica)) return null;
-  if (receiver === "up") return { next: CLOSED, announce: "closed", reason: null };
+  if (receiver === "up") return closed(current);
   const openForMs = receiver === "down" ? Math.min(current.openForMs * 2, maxOpenTimeMs) : current.openForMs;
   return silently({ state: "open", openForMs, openUntil: nowMs + openForMs });
 }

@@ -4,7 +4,7 @@
  *
  * GUARD-1  An IPv6 address with embedded IPv4 addresses is allowed only if its own network is opened and every embedded address is
  *          public or opened. The system treats a v4-mapped address as the IPv4 address: opening that one opens both spellings.
- * GUARD-2  The sender asks at connect time, for every resolved address and again for the socket's peer. `refusesUrl` judges a URL
+ * GUARD-2  The sender asks at connect time, for every resolved address and again for the socket's peer. `refusesUrl` checks a URL
  *          without a look-up: the addresses of a name may change.
  * GUARD-3  Posthorn's own HTTP port is closed, whatever is opened: otherwise a webhook could call the API from loopback.
  */

@@ -18,7 +18,7 @@ export type SendResult =
     }
   | { readonly kind: "timed_out" | "unreachable" | "sender_failed" | "blocked"; readonly error: string };
 
-/** Of a connection, open or opening. */
+/** A connection, open or opening. */
 export interface SendController extends Dispatcher.DispatchController {
   /** Whether it waits for a part of Posthorn's side, and not for the receiver. */
   waitsForSender(): boolean;

@@ -183,7 +183,7 @@ export class ResponseReader {
 
   private onChunkSize(line: string): void {
     const match = CHUNK_SIZE.exec(line);
-    // The status counts, although the body can't be told from its framing any more.
+    // The status counts, although nobody knows any more where the body ends.
     if (match === null) return this.end(false);
     this.remaining = Number.parseInt(match[1] ?? "", 16);
     this.state = this.remaining === 0 ? "trailer" : "chunk";

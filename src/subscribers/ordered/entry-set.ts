@@ -7,7 +7,7 @@ import { deliveryMessageSize } from "../../model/delivery-message.ts";
 import type { Backlog, ParkedDelivery } from "../parked/backlog.ts";
 import { createKeyedQueue, type KeyedQueue } from "./keyed-queue.ts";
 import { createKnownMessages } from "./known-messages.ts";
-import type { Entry } from "./order-entry.ts";
+import { type Entry, NEVER } from "./order-entry.ts";
 
 /** The part of the set that the ordered app uses. */
 export interface Entries {
@@ -19,6 +19,8 @@ export interface Entries {
   ended(entry: Entry): void;
   started(): ReadonlySet<Entry>;
   nextDueAt(): number | null;
+  /** What waits for its retry may start. @returns how many */
+  makeDue(): number;
   /** A started one starts again when it is due. */
   later(entry: Entry, dueAt: number): void;
   /** The next one of its key may start; `leave` follows. */
@@ -94,6 +96,7 @@ export function createEntrySet(removeFromStream: Backlog["remove"]): EntrySet {
     ended: (entry) => void started.delete(entry),
     started: () => started,
     nextDueAt: () => queue.nextDueAt(),
+    makeDue: () => queue.makeDue(NEVER),
     add(entry) {
       entries.set(entry.mark, entry);
       queue.add(entry);

@@ -25,6 +25,8 @@ export interface KeyedQueue<T extends KeyedItem> {
   remove(item: T): void;
   /** A started one stays where it is, to start again when it is due. */
   retry(item: T): void;
+  /** Heads that wait may start, other than those that are due only from `never` on. @returns how many */
+  makeDue(never: number): number;
   /** No waiting head is due before that; null when none waits. */
   nextDueAt(): number | null;
   /** Items that have not started, in no particular order. */
@@ -105,6 +107,16 @@ export function createKeyedQueue<T extends KeyedItem>(): KeyedQueue<T> {
       heads.update(key);
     },
 
+    makeDue(never) {
+      const due = heads.later().filter((key) => (headOf(key)?.dueAt ?? never) < never);
+      for (const key of due) {
+        const head = headOf(key);
+        if (head !== undefined) head.dueAt = 0;
+        heads.update(key);
+      }
+      return due.length;
+    },
+
     nextDueAt: heads.nextDueAt,
 
     *waiting() {
@@ -179,6 +191,7 @@ function createHeads<T extends KeyedItem>() {
       ready.delete(key);
       return key;
     },
+    later: (): Array<Key<T>> => [...later],
     nextDueAt: (): number | null => (later.size === 0 ? null : earliest),
   };
 }

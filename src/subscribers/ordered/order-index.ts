@@ -63,6 +63,8 @@ export function createOrderIndex({ remove, monotonicNow, onMerged }: OrderIndexD
   return {
     ...set,
     orderBy: () => orderBy,
+    // Without an order nothing waits for its retry here.
+    makeDue: () => (orderBy === "none" ? 0 : set.makeDue()),
 
     accept(delivery, event, mayBeDone, dueAt) {
       const twin = set.withMark(dedupKeyOf(delivery));

@@ -31,6 +31,8 @@ export interface OrderedApp {
   accept(delivery: Delivery, event: HeldEvent, mayBeDone: boolean): void;
   /** Something that decides what may start has changed. */
   wake(): void;
+  /** What waits for its retry may start now. @returns how many */
+  retryNow(): number;
   /** Something was stored in the queue of an installation. */
   stored(installationUuid: string): void;
   /** Looks for what others stored, and for what stops a key. */
@@ -137,6 +139,12 @@ export function createOrderedApp(dependencies: OrderedAppDependencies, app: stri
       rekey();
       queues.readFlowing();
       pump();
+    },
+
+    retryNow() {
+      const count = index.makeDue();
+      pump();
+      return count;
     },
 
     stored: queues.noteUnread,

@@ -23,6 +23,8 @@ export interface QueueOwner {
   observe(value: string | null, revision: number): void;
   isOwner(): boolean;
   wake(reason: WakeReason, app: string | null, queues: Iterable<ParkedQueue>): void;
+  /** What waits for its retry in the app's order may start now. @returns how many; null when this replica is not the owner */
+  retryNow(app: string): number | null;
   /** Attempts in flight. */
   held(): number;
   /** Sequences in the parked stream that are being attempted. */
@@ -123,6 +125,12 @@ export function createQueueOwner({ monotonicNow = () => performance.now(), ...de
       }
       drain(queues);
     },
+    retryNow: (slug) =>
+      isOwner()
+        ? (orderedApps()
+            .find(([app]) => app === slug)?.[1]
+            .retryNow() ?? 0)
+        : null,
     held: () => orderedApps().reduce((sum, [, ordered]) => sum + ordered.inFlight(), installationQueues.held()),
     inFlight: () => [...installationQueues.inFlight(), ...orderedApps().flatMap(([, ordered]) => [...ordered.sequencesInFlight()])],
   };

@@ -17,7 +17,7 @@ let delivered: Set<string>;
 let dispositionOf: (delivery: Delivery) => Partial<Disposition>;
 let probes: RecoveryProbe;
 let ordered: boolean;
-let settled: string[];
+let applied: string[];
 let circuitOpen: boolean;
 let broken: boolean;
 
@@ -37,12 +37,12 @@ beforeEach(() => {
   circuitOpen = false;
   broken = true;
   ordered = false;
-  settled = [];
+  applied = [];
   probes = createRecoveryProbe({
     registry: { app: () => anApp({ orderBy: ordered ? "app" : "none" }) },
     dispatcher: {
       async apply({ kind, delivery }) {
-        settled.push(`${delivery.id}: ${kind}`);
+        applied.push(`${delivery.id}: ${kind}`);
         return null;
       },
     },
@@ -62,7 +62,7 @@ beforeEach(() => {
   });
 });
 
-const probe = async () => (await probes.next(installation))?.();
+const probe = async () => (await probes.prepare(installation))?.();
 const waiting = () => parked.map(({ delivery }) => delivery.id);
 
 test("attempts the oldest delivery, and takes it out of its queue when it was delivered", async () => {
@@ -79,7 +79,7 @@ test("can be made when something waits and the app's circuit lets it go", () => 
 });
 
 test("attempts nothing when a person has stopped the installation meanwhile", async () => {
-  const claimed = await probes.next(installation);
+  const claimed = await probes.prepare(installation);
   broken = false;
   expect([await claimed?.(), attempted, waiting().length]).toEqual(["deferred", [], 3]);
 });
@@ -104,14 +104,14 @@ test("takes the one behind it after a refusal of the endpoint, which may be mean
   expect([await probe(), await probe(), attempted]).toEqual(["failed", "failed", ["one", "two"]]);
   ordered = true;
   attempted = [];
-  expect([await probe(), await probe(), attempted, settled]).toEqual(["failed", "failed", ["three", "one"], []]);
+  expect([await probe(), await probe(), attempted, applied]).toEqual(["failed", "failed", ["three", "one"], []]);
 });
 
 test("of an ordered app gives up what is refused for good: nothing is delivered before it", async () => {
   ordered = true;
   dispositionOf = ({ id }) => (id === "one" ? { kind: "dead-letter", reason: "rejected" } : { kind: "delivered" });
-  expect([await probe(), settled, waiting()]).toEqual(["failed", ["one: dead-letter"], ["two", "three"]]);
-  expect([await probe(), settled.length, attempted]).toEqual(["delivered", 1, ["one", "two"]]);
+  expect([await probe(), applied, waiting()]).toEqual(["failed", ["one: dead-letter"], ["two", "three"]]);
+  expect([await probe(), applied.length, attempted]).toEqual(["delivered", 1, ["one", "two"]]);
 });
 
 test("skips what was delivered before and not taken out", async () => {
@@ -121,5 +121,5 @@ test("skips what was delivered before and not taken out", async () => {
 
 test("is none when nothing waits", async () => {
   parked = [];
-  expect(await probes.next(installation)).toBeNull();
+  expect(await probes.prepare(installation)).toBeNull();
 });

@@ -54,7 +54,7 @@ async function attempt(outcome: "delivered" | "failed" | "timed_out" | "gone", w
   await clock.advance(writtenAfterMs);
   if (outcome !== "delivered") watch.failuresWritten(new Set([UUID]));
   await clock.advance(1_500 - writtenAfterMs);
-  await watch.settled();
+  await watch.idle();
 }
 
 function begin(options: Partial<Parameters<typeof createHealthWatch>[1]> = {}): void {
@@ -187,7 +187,7 @@ describe("an integration", () => {
     for (let i = 0; i < 3; i++) counters.set("2026-01-05", { day: "2026-01-05", success: 0, error: 0, timeout: 3, fatal: 0 });
     for (let i = 0; i < 500; i++) for (const replica of [other, watch]) replica.failuresWritten(new Set([UUID]));
     await clock.advance(3_000);
-    await Promise.all([other.settled(), watch.settled()]);
+    await Promise.all([other.idle(), watch.idle()]);
     expect(events).toHaveLength(1);
   });
 });
@@ -249,7 +249,7 @@ test("failures that are counted after it was recovered do not break it", async (
   counters.set("2026-01-05", { day: "2026-01-05", success: 0, error: 0, timeout: 0, fatal: 1 });
   watch.failuresWritten(new Set([UUID]));
   await clock.advance(1_500);
-  await watch.settled();
+  await watch.idle();
   expect([current(), counters.size]).toEqual(["active", 0]);
   await attempt("gone");
   expect(current()).toBe("broken");
@@ -323,9 +323,9 @@ describe("a person", () => {
 
 test("a probe is claimed by one replica an interval", async () => {
   await attempt("gone");
-  expect(await status.claimProbe(UUID, 3_600_000)).toBe(false);
+  expect(await status.tryClaimProbe(UUID, 3_600_000)).toBe(false);
   await clock.advance(3_600_000);
-  const claims = await Promise.all([1, 2, 3].map(() => status.claimProbe(UUID, 3_600_000)));
+  const claims = await Promise.all([1, 2, 3].map(() => status.tryClaimProbe(UUID, 3_600_000)));
   expect(claims.filter(Boolean)).toHaveLength(1);
   expect(events).toHaveLength(1);
 });

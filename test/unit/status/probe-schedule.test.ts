@@ -26,7 +26,7 @@ beforeEach(() => {
     {
       installation: (uuid) => anInstallation({ uuid, status: "broken" }),
       status: {
-        async claimProbe(uuid) {
+        async tryClaimProbe(uuid) {
           if (claimed.has(uuid)) return false;
           probeSchedule.update(uuid, clock.now());
           return true;
@@ -39,7 +39,7 @@ beforeEach(() => {
         },
       },
       isProbePossible: ({ uuid }) => probes.has(uuid),
-      async nextProbe({ uuid }) {
+      async prepareProbe({ uuid }) {
         const probe = probes.get(uuid);
         if (probe === undefined) return null;
         return () => {
