@@ -3,83 +3,51 @@
  * the registry at this moment; no message carries them.
  */
 
-import type { App } from "../model/app.ts";
-import { type Clock, type Random, toRfc3339 } from "../model/clock.ts";
-import { type DeadLetterReason, type Delivery, isTestCall, MAX_ATTEMPT_SUMMARIES, MAX_SUMMARY_ERROR } from "../model/delivery.ts";
-import type { RetryKind } from "../model/outcome.ts";
+import type { Clock } from "../model/clock.ts";
+import { type Delivery, isTestCall } from "../model/delivery.ts";
 import { withoutSecretsOf } from "../model/redaction/app-secrets.ts";
-import { throttleFor } from "../model/throttle.ts";
-import { type Classified, classify, headerOf } from "./classify.ts";
+import { classify, headerOf } from "./classify.ts";
+import {
+  createDispositionOf,
+  DEFERRED,
+  type Deferred,
+  type Disposition,
+  type DispositionDependencies,
+  type DispositionOptions,
+  uninstalled,
+} from "./disposition.ts";
 import type { EnvelopeBuilder } from "./envelope.ts";
 import type { HeaderBuilder } from "./headers.ts";
 import type { SendResult } from "./http/exchange.ts";
 import { readableBody } from "./http/readable-body.ts";
 import type { Sender } from "./http/sender.ts";
 import { webhookUrlOf } from "./limits/destination.ts";
-import type { AttemptRecord, RegistryView, RetryDelay } from "./ports.ts";
+import type { AttemptRecord, RegistryView } from "./ports.ts";
 import { recipientOf } from "./recipient.ts";
-import { isSpared, nextRetry, OWN_FAULT_SCHEDULE_MS } from "./retry-policy.ts";
 import { sign } from "./signature.ts";
 import type { TracePosition, Tracing } from "./tracing-ports.ts";
 
-/** The next step of a delivery after an attempt, or without one. */
-export type Disposition = DeliveredDisposition | RetryDisposition | DeadLetterDisposition;
-
-interface WithDelivery {
-  readonly delivery: Delivery;
-  /** The attempt that led to it; null when there was none. */
-  readonly record: AttemptRecord | null;
-}
-
-export interface DeliveredDisposition extends WithDelivery {
-  readonly kind: "delivered";
-}
-
-export interface RetryDisposition extends WithDelivery {
-  readonly kind: "retry";
-  readonly delay: RetryDelay;
-}
-
-export interface DeadLetterDisposition extends WithDelivery {
-  readonly kind: "dead-letter";
-  readonly reason: DeadLetterReason;
-  readonly error: string | null;
-}
-
-/** There was no attempt: the app's circuit is open, or the app is throttled. */
-export interface Deferred {
-  readonly kind: "deferred";
-}
-
 export type Attempt = (delivery: Delivery, parent: TracePosition) => Promise<Disposition | Deferred>;
 
-export interface AttemptDependencies {
+export interface AttemptDependencies extends DispositionDependencies {
   readonly registry: RegistryView;
   readonly envelope: EnvelopeBuilder;
   readonly headers: HeaderBuilder;
   readonly sender: Sender;
   /** Whether the app's throttle and circuit let an attempt start. Test calls don't ask. */
   readonly tryStart: (app: string) => boolean;
-  /** `opening`: it is closed, but the last attempts all failed. */
-  readonly circuitOf: (app: string) => "open" | "opening" | "closed";
   /** Called with every attempt, in this order: request log, telemetry, health rule, circuit. They neither wait nor throw. */
   readonly attemptListeners: ReadonlyArray<(attempt: AttemptRecord) => void>;
   readonly tracing: Tracing;
   readonly clock: Clock;
   /** Dates the signatures, which receivers compare with their own clocks. */
   readonly wallClock?: Clock;
-  readonly random: Random;
   /** 32 hex digits. */
   readonly newRequestId: () => string;
 }
 
-export interface AttemptOptions {
+export interface AttemptOptions extends DispositionOptions {
   readonly requestTimeoutMs: number;
-  readonly retryScheduleMs: readonly number[];
-  /** After answers that refuse the endpoint. */
-  readonly rejectedRetryScheduleMs: readonly number[];
-  readonly maxThrottleMs: number;
-  readonly maxParkedAgeMs: number;
   readonly headerPrefix: string;
 }
 
@@ -104,36 +72,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
   const errorHeader = `${options.headerPrefix.toLowerCase()}-error`;
   const projectHeader = `${options.headerPrefix.toLowerCase()}-project`;
 
-  const scheduleOf = ({ retryScheduleMs }: App): Readonly<Record<RetryKind, readonly number[]>> => ({
-    failure: retryScheduleMs ?? options.retryScheduleMs,
-    refusal: options.rejectedRetryScheduleMs,
-    own_fault: OWN_FAULT_SCHEDULE_MS,
-  });
-
-  /** Waits with its app, and uses up no schedule: only its age ends it. */
-  const paused = (delivery: Delivery, record: AttemptRecord, delayMs: number): Disposition => {
-    const now = record.endedAt;
-    const firstParkedAt = delivery.firstParkedAt ?? now;
-    if (now - firstParkedAt > options.maxParkedAgeMs)
-      return { kind: "dead-letter", delivery, record, reason: "expired", error: expiredAfter(now - firstParkedAt) };
-    const delay = { dueAt: now + delayMs, delayMs, notBefore: true };
-    return { kind: "retry", delivery: { ...delivery, firstParkedAt }, record, delay };
-  };
-
-  const dispositionOf = (delivery: Delivery, record: AttemptRecord, { next, retryAfterMs }: Classified): Disposition => {
-    const { error, app } = record;
-    if (next.kind === "done") return { kind: "delivered", delivery, record };
-    if (next.kind === "pause") return paused(delivery, record, throttleFor(next.pauseMs, options.maxThrottleMs));
-    if (next.kind === "dead-letter") return { kind: "dead-letter", delivery, record, reason: next.reason, error };
-    const { because } = next;
-    const scheduleMs = scheduleOf(app)[because];
-    const spares = because === "refusal" && isSpared(delivery, circuitOf(app.slug));
-    const { spent } = delivery;
-    const retry = nextRetry({ because, spent, scheduleMs, isSpared: spares, retryAfterMs, nowMs: clock.now() }, random);
-    if (retry !== null) return { kind: "retry", delivery: { ...delivery, spent: retry.spent }, record, delay: retry.delay };
-    const reason = because === "refusal" && scheduleMs.length === 0 ? "rejected" : "exhausted";
-    return { kind: "dead-letter", delivery, record, reason, error };
-  };
+  const dispositionOf = createDispositionOf({ circuitOf, random }, options);
 
   return async (delivery, parent) => {
     const recipient = recipientOf(registry, delivery);
@@ -195,23 +134,8 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     };
     span.end(record);
     for (const onAttempt of attemptListeners) onAttempt(record);
-    return dispositionOf(withAttempt(delivery, record), record, classified);
+    return dispositionOf(record, classified);
   };
-}
-
-export function expiredAfter(ageMs: number): string {
-  return `first parked ${Math.round(ageMs / 1000)} s ago, longer than POSTHORN_MAX_PARKED_AGE`;
-}
-
-export const DEFERRED: Deferred = { kind: "deferred" };
-
-/** Gives the delivery up without an attempt. */
-export function givenUp(delivery: Delivery, reason: DeadLetterReason, error: string): DeadLetterDisposition {
-  return { kind: "dead-letter", delivery, record: null, reason, error };
-}
-
-export function uninstalled(delivery: Delivery): DeadLetterDisposition {
-  return givenUp(delivery, "uninstalled", `installation ${delivery.installationUuid} of app ${delivery.app} is no longer in the registry`);
 }
 
 /** Both headers or neither: one alone identifies nothing. */
@@ -220,21 +144,4 @@ function referenceOf(result: SendResult, errorHeader: string, projectHeader: str
   const errorId = headerOf(result.headers, errorHeader)?.slice(0, MAX_REFERENCE_CHARACTERS);
   const projectId = headerOf(result.headers, projectHeader)?.slice(0, MAX_REFERENCE_CHARACTERS);
   return errorId && projectId ? { errorId, projectId } : null;
-}
-
-function withAttempt(delivery: Delivery, record: AttemptRecord): Delivery {
-  if (record.outcome === "delivered") return delivery;
-  const summary = {
-    attempt: record.attempt,
-    at: toRfc3339(record.startedAt),
-    outcome: record.outcome,
-    responseCode: record.responseCode,
-    durationMs: record.durationMs,
-    error: record.error?.slice(0, MAX_SUMMARY_ERROR) ?? null,
-  };
-  return {
-    ...delivery,
-    attemptsMade: record.attempt,
-    attempts: [...delivery.attempts.slice(1 - MAX_ATTEMPT_SUMMARIES), summary],
-  };
 }

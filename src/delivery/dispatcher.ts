@@ -9,7 +9,8 @@
 import type { Delivery } from "../model/delivery.ts";
 import type { TraceHeaders } from "../model/trace-context.ts";
 import type { Admission, ParkedBecause } from "./admission.ts";
-import { type Attempt, type Deferred, type Disposition, uninstalled } from "./attempt.ts";
+import type { Attempt } from "./attempt.ts";
+import { type Deferred, type Disposition, uninstalled } from "./disposition.ts";
 import type { GiveUp } from "./give-up.ts";
 import type { Bulkhead } from "./limits/bulkhead.ts";
 import type { DestinationOf } from "./limits/destination.ts";

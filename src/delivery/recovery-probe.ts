@@ -6,8 +6,9 @@
  * rejected for good is given up, as it would be in its turn.
  */
 import { type Installation, isOrdered } from "../model/app.ts";
-import { type Attempt, DEFERRED } from "./attempt.ts";
+import type { Attempt } from "./attempt.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import { DEFERRED } from "./disposition.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Bulkhead } from "./limits/bulkhead.ts";
 import type { DestinationOf } from "./limits/destination.ts";

@@ -1,11 +1,11 @@
-/** Tells the other replicas, over plain NATS, which retries are due now (retry-now.ts). */
+/** Messages between replicas about retries that are due now (retry-now.ts), over plain NATS. */
 import type { NatsConnection } from "nats";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
 
 export interface RetryChannel {
-  /** @param makeDue makes what waits in the app's order due, and says how much; null when this replica doesn't own the queues */
+  /** @param makeDue makes what waits in the app's order due, and returns how much; null when this replica doesn't own the queues */
   answerAsOwner(makeDue: (app: string) => number | null): void;
   /** Null: there is no owner at the moment. */
   askOwner(app: string): Promise<number | null>;

@@ -38,10 +38,10 @@ export interface RetryNowDependencies {
   readonly logger: Logger;
 }
 
-/** What is due within this time is left where it is. */
+/** A delivery that is due within this time is left where it is. */
 const SOON_MS = 2_000;
 const AT_ONCE = 64;
-/** A run that takes longer goes on without its caller. */
+/** A run that takes longer continues without its caller. */
 const ANSWER_WITHIN_MS = 5_000;
 
 export function createRetryNow({ manager, names, registry, streams, channel, clock, logger }: RetryNowDependencies): RetryNow {

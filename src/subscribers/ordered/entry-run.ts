@@ -1,6 +1,7 @@
 /** One run of an ordered delivery: its attempt, and what follows from it. Each run ends with `later` or `leave` of the index. */
-import type { DeadLetterDisposition, RetryDisposition } from "../../delivery/attempt.ts";
+
 import type { Dispatcher } from "../../delivery/dispatcher.ts";
+import type { DeadLetterDisposition, RetryDisposition } from "../../delivery/disposition.ts";
 import type { HandledMessage, ParkedQueue, RegistryView } from "../../delivery/ports.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Delivery } from "../../model/delivery.ts";

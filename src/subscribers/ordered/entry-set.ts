@@ -19,7 +19,7 @@ export interface Entries {
   ended(entry: Entry): void;
   started(): ReadonlySet<Entry>;
   nextDueAt(): number | null;
-  /** What waits for its retry may start. @returns how many */
+  /** Entries that wait for their retry may start. @returns how many */
   makeDue(): number;
   /** A started one starts again when it is due. */
   later(entry: Entry, dueAt: number): void;

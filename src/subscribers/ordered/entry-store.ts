@@ -1,6 +1,7 @@
 /** Stores the entries of an ordered app: where they wait for their turn, for a retry, or in dead letters. */
-import type { DeadLetterDisposition, RetryDisposition } from "../../delivery/attempt.ts";
+
 import type { Dispatcher } from "../../delivery/dispatcher.ts";
+import type { DeadLetterDisposition, RetryDisposition } from "../../delivery/disposition.ts";
 import type { DeliveryObserver, MessageRef, ParkedQueue } from "../../delivery/ports.ts";
 import type { DeliveryStreamWriter } from "../../jetstream/delivery-streams.ts";
 import type { Clock } from "../../model/clock.ts";

@@ -31,7 +31,7 @@ export interface OrderedApp {
   accept(delivery: Delivery, event: HeldEvent, mayBeDone: boolean): void;
   /** Something that decides what may start has changed. */
   wake(): void;
-  /** What waits for its retry may start now. @returns how many */
+  /** Deliveries that wait for their retry may start now. @returns how many */
   retryNow(): number;
   /** Something was stored in the queue of an installation. */
   stored(installationUuid: string): void;

@@ -23,7 +23,7 @@ export interface QueueOwner {
   observe(value: string | null, revision: number): void;
   isOwner(): boolean;
   wake(reason: WakeReason, app: string | null, queues: Iterable<ParkedQueue>): void;
-  /** What waits for its retry in the app's order may start now. @returns how many; null when this replica is not the owner */
+  /** Deliveries that wait for their retry in the app's order may start now. @returns how many; null: this replica is not the owner */
   retryNow(app: string): number | null;
   /** Attempts in flight. */
   held(): number;

@@ -1,5 +1,5 @@
 /** Stores the deliveries of events that wait for their turn, so that their events are done (ORDER-5). */
-import { givenUp } from "../../delivery/attempt.ts";
+import { givenUp } from "../../delivery/disposition.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Delivery } from "../../model/delivery.ts";

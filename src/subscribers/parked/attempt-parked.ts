@@ -1,8 +1,8 @@
 /** The one way from a parked delivery to its attempt, for all who take one from a queue. */
 
 import type { Admission, ParkedBecause } from "../../delivery/admission.ts";
+import type { Attempt } from "../../delivery/attempt.ts";
 import {
-  type Attempt,
   type DeadLetterDisposition,
   type Deferred,
   type Disposition,
@@ -10,7 +10,7 @@ import {
   givenUp,
   type RetryDisposition,
   uninstalled,
-} from "../../delivery/attempt.ts";
+} from "../../delivery/disposition.ts";
 import type { InFlight } from "../../delivery/in-flight.ts";
 import type { Bulkhead } from "../../delivery/limits/bulkhead.ts";
 import type { DestinationOf } from "../../delivery/limits/destination.ts";

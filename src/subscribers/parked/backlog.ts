@@ -3,7 +3,7 @@
  * redelivery, and a queue costs nothing while nobody reads it.
  */
 import type { JetStreamManager, StoredMsg } from "nats";
-import { expiredAfter } from "../../delivery/attempt.ts";
+import { expiredAfter } from "../../delivery/disposition.ts";
 import type { GiveUp } from "../../delivery/give-up.ts";
 import type { HandledMessage, MessageRef, ParkedQueue, UnhandledMessage } from "../../delivery/ports.ts";
 import type { SkipDelivered } from "../../delivery/skip-delivered.ts";

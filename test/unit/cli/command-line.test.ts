@@ -97,7 +97,7 @@ describe("completion", () => {
 
   test.each<[string, string[]]>([
     ["posthorn re", ["requests", "replay", "re-encrypt"]],
-    ["posthorn apps r", ["rotate-secret"]],
+    ["posthorn apps r", ["rotate-secret", "retry-now"]],
     ["posthorn apps token acme --t", ["--ttl", "--token"]],
     ["posthorn apps set acme --un", ["--unordered"]],
     ["posthorn apps add acme --status p", ["published"]],

@@ -1,5 +1,6 @@
 import { beforeEach, expect, test } from "vitest";
-import type { Attempt, Disposition } from "../../../src/delivery/attempt.ts";
+import type { Attempt } from "../../../src/delivery/attempt.ts";
+import type { Disposition } from "../../../src/delivery/disposition.ts";
 import { createInFlight } from "../../../src/delivery/in-flight.ts";
 import { createBulkhead } from "../../../src/delivery/limits/bulkhead.ts";
 import type { ParkedDelivery } from "../../../src/delivery/ports.ts";
