@@ -107,6 +107,12 @@ export interface AppBody {
   readonly invalid?: string | null | undefined;
 }
 
+/** The state of an app's circuit. */
+export interface AppCircuit {
+  readonly app: string;
+  readonly circuit: "closed" | "open" | "half_open";
+}
+
 /** The app's attempts of the last 15 minutes, without those that failed for a reason on Posthorn's side. */
 export interface AppHealth {
   /** failing: half or more of at least 20 attempts within 15 minutes were not delivered, and since then never less than a quarter. */
@@ -969,6 +975,13 @@ export interface Resent {
   readonly resend_id: string;
 }
 
+/** Retries that are due now. */
+export interface RetriedNow {
+  readonly app: string;
+  /** Deliveries that waited for a retry. */
+  readonly deliveries: number;
+}
+
 /** The app's new secret. */
 export interface RotatedSecret {
   readonly slug: string;
@@ -1137,6 +1150,10 @@ export interface Calls {
   "POST /v1/apps/{slug}/secret/rotate": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: RotatedSecret };
   /** Creates a short-lived token for the app's developer, valid until it expires or the client secret is replaced. */
   "POST /v1/apps/{slug}/tokens": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: AppTokenBody | undefined; readonly answer: AppToken };
+  /** Makes all deliveries of the app that wait for a retry due now. Deliveries that wait for the circuit or for an installation stay parked. */
+  "POST /v1/apps/{slug}/retry-now": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: RetriedNow };
+  /** Closes the app's circuit, so that its parked deliveries are attempted now. It opens again if they fail. */
+  "POST /v1/apps/{slug}/circuit/close": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: AppCircuit };
   /** Installs an app in an organization, or replaces the installation's organization, projects and URL: absent members get their defaults. */
   "PUT /v1/installations/{uuid}": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: InstallationBody; readonly answer: Installation };
   /** Changes the members that are given (JSON merge patch); null restores the default. */
