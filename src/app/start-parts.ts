@@ -77,6 +77,7 @@ function componentsOf(parts: Parts): Component[] {
     { name: "outbox relay of circuits", stop: circuitOutboxRelay.stop },
     { name: "suppressed events", start: suppressedReports.startLater, stop: suppressedReports.stop },
     { name: "outbox relay of app health", stop: healthOutboxRelay.stop },
+    { name: "replica count", start: parts.replicaCount.start, stop: parts.replicaCount.stop },
     { name: "outbox relay of throttles", stop: throttleOutboxRelay.stop },
     { name: "ack floor", start: ackFloor.start, stop: ackFloor.stop },
     { name: "Redis health", start: redisHealth.start, stop: redisHealth.stop },
@@ -101,7 +102,7 @@ function apiComponent({ config, api, liveOverview, ownAddress, listening }: Part
 }
 
 function subscribersComponent(parts: Parts): Component {
-  const { config, parkedQueues, retries, fanOut, events, queueOwner, probeSchedule, bulkhead, untilAvailable } = parts;
+  const { config, parkedQueues, retries, fanOut, events, queueOwner, probeSchedule, bulkhead, turns, untilAvailable } = parts;
   return {
     name: "subscribers",
     async start() {
@@ -113,6 +114,7 @@ function subscribersComponent(parts: Parts): Component {
       const stopped = Promise.all([events, retries, fanOut, parkedQueues, queueOwner, probeSchedule].map((part) => part.stop()));
       // Deliveries that wait for a place are parked or given back at once, for another replica.
       bulkhead.close();
+      turns.close();
       return stopped;
     },
   };

@@ -1,6 +1,7 @@
 /** The apps' circuits, which all replicas share: their state in the registry bucket, their counts over plain NATS. */
 import { createCircuitBreakers } from "../delivery/circuit/circuit-breakers.ts";
 import { createFailureExchange } from "../jetstream/failure-exchange.ts";
+import { createReplicaCount } from "../jetstream/replica-count.ts";
 import { createCircuitStore } from "../status/circuit-store.ts";
 import type { Foundation } from "./foundation.ts";
 import type { LatePorts } from "./late-ports.ts";
@@ -40,7 +41,8 @@ export function wireCircuits(given: Foundation & StreamParts & RegistryParts & S
     },
   );
   exchange.subscribe(circuits.receive);
+  const replicaCount = createReplicaCount(exchange, clock);
   registryStore.onReopen(circuits.forgetRevisions);
   const circuitOpen = (app: string): boolean => circuits.isOpen(app) && !circuits.tryAcquireProbe(app);
-  return { circuits, circuitOpen };
+  return { circuits, circuitOpen, replicaCount };
 }

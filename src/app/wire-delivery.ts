@@ -43,7 +43,7 @@ const OWNER_STORES_WITHIN_MS = 2_000;
 export function wireDelivery(given: Given) {
   const { config, names, jetStream, connectionState, maxPayloadBytes, registryStore, index, observer, tracing, requestLog, circuitOpen } =
     given;
-  const { throttles, isQueueBusy, onParked, wakeQueues, clock, logger } = given;
+  const { throttles, turns, directLimit, isQueueBusy, onParked, wakeQueues, clock, logger } = given;
   const sender = senderOf(given);
   const attempt = attemptOf(given, sender);
   const orderRecords = createOrderRecords(registryStore, (app) => wakeQueues("order", app));
@@ -78,15 +78,14 @@ export function wireDelivery(given: Given) {
   const giveUp = giveUpInto(given, deliveryStreams);
   const destinationOf = createDestinationOf(index);
   const skipDelivered = createSkipDelivered({ log: requestLog, observer });
-  const directLimit = (appMaxInFlight: number | null): number => Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2);
-  const dispatching = { admission, bulkhead, destinationOf, attempt, skipDelivered, observer, tracing, directLimit, onParked };
+  const dispatching = { admission, bulkhead, destinationOf, attempt, skipDelivered, observer, tracing, turns, directLimit, onParked };
   const dispatcherInto = (streams: DeliveryStreamWriter, into: GiveUp) =>
     createDispatcher({ ...dispatching, streams, giveUp: into, takeRoom: share.take });
   const dispatcher = dispatcherInto(deliveryStreams, giveUp);
   const ownerStreams = deliveryStreams.within(OWNER_STORES_WITHIN_MS);
   const ownerGiveUp = giveUpInto(given, { ...ownerStreams, announce: deliveryStreams.announce });
   return {
-    ...{ sender, attempt, orderRecords, admission, bulkhead, destinationOf, dispatcher, directLimit, share },
+    ...{ sender, attempt, orderRecords, admission, bulkhead, destinationOf, dispatcher, share },
     ...{
       ownerStreams,
       ownerDispatcher: dispatcherInto(ownerStreams, ownerGiveUp),
@@ -114,7 +113,7 @@ function senderOf({ config, addressGuard, nameResolver, clock }: Given) {
 }
 
 function attemptOf(given: Given, sender: ReturnType<typeof createSender>) {
-  const { config, index, requestLog, observer, circuits, throttles, healthWatch, appCreatedAt, tracing, clock, wallClock } = given;
+  const { config, index, requestLog, observer, circuits, throttles, turns, healthWatch, appCreatedAt, tracing, clock, wallClock } = given;
   return createAttempt(
     {
       ...{ registry: index, sender, tracing, clock, wallClock },
@@ -130,6 +129,7 @@ function attemptOf(given: Given, sender: ReturnType<typeof createSender>) {
         (record) => {
           if (appCreatedAt(record.app.slug) !== record.app.createdAt) return;
           throttles.onAttempt(record);
+          turns.onAttempt(record);
           circuits.onAttempt(record);
         },
       ],

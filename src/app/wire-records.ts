@@ -19,7 +19,7 @@ type Given = Foundation & RegistryParts & StatusParts & CircuitParts & ThrottleP
 
 export function wireRecords(given: Given): void {
   const { registryStore, kinds, outboxRelay, installationStates, circuitOutboxRelay, circuits, parkedQueues, queueOwner, clock } = given;
-  const { healthOutboxRelay, appHealth, throttleOutboxRelay, throttles } = given;
+  const { healthOutboxRelay, appHealth, throttleOutboxRelay, throttles, turns } = given;
   registryStore.onRecord(kinds.installations, (key, record) => {
     outboxRelay.update(key, record);
     installationStates.update(key.slice(INSTALLATION_PREFIX.length), record);
@@ -38,7 +38,11 @@ export function wireRecords(given: Given): void {
   });
   registryStore.onRecord(kinds.apps, (key, record) => {
     const slug = key.slice(kinds.apps.prefix.length);
-    if (record === null) circuits.forget(slug);
+    turns.wake(slug);
+    if (record === null) {
+      circuits.forget(slug);
+      turns.forget(slug);
+    }
     // The app may have become ordered, or may have more deliveries in flight.
     else parkedQueues.wake("app", slug);
   });

@@ -1,8 +1,11 @@
-/** The apps' throttles, which all replicas share in the registry bucket. */
+/** The apps' throttles, which all replicas share in the registry bucket, and the turns of their attempts. */
+import { createTakeTokens } from "../delivery/throttle/rate-limit.ts";
 import { createThrottles } from "../delivery/throttle/throttles.ts";
+import { createTurns } from "../delivery/throttle/turns.ts";
 import { THROTTLES } from "../registry/record-kinds.ts";
 import { createOutboxRelay } from "../status/outbox-relay.ts";
 import { createThrottleStore, throttleName } from "../status/throttle-store.ts";
+import { createLeaseTokens } from "../storage/rate-limit-tokens.ts";
 import type { Foundation } from "./foundation.ts";
 import type { LatePorts } from "./late-ports.ts";
 import type { CircuitParts } from "./wire-circuits.ts";
@@ -12,8 +15,16 @@ import type { StatusParts } from "./wire-status.ts";
 export type ThrottleParts = ReturnType<typeof wireThrottles>;
 
 export function wireThrottles(given: Foundation & RegistryParts & StatusParts & CircuitParts & LatePorts) {
-  const { config, index, registryStore, outboxOf, circuitOpen, dashboardUrl, wakeQueues, wakeProbes, clock, logger } = given;
+  const { config, index, registryStore, outboxOf, circuitOpen, dashboardUrl, wakeQueues, wakeProbes } = given;
+  const { redis, replicaCount, clock, logger } = given;
+  const directLimit = (appMaxInFlight: number | null): number => Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2);
   const outbox = outboxOf(registryStore.recordsOf(THROTTLES), throttleName);
+  const turns = createTurns({
+    takeTokens: createTakeTokens({ lease: createLeaseTokens(redis), replicas: replicaCount.count, clock, logger }),
+    rateLimitOf: (app) => index.app(app)?.rateLimit ?? null,
+    maxInFlightOf: (app) => Math.max(1, directLimit(index.app(app)?.maxInFlight ?? null)),
+    clock,
+  });
   const throttles = createThrottles(
     {
       store: createThrottleStore(outbox, clock, { prefix: config.subjectPrefix, dashboardUrl }),
@@ -21,6 +32,7 @@ export function wireThrottles(given: Foundation & RegistryParts & StatusParts & 
       clock,
       logger,
       onReleased(app) {
+        turns.released(app);
         wakeQueues("throttle", app);
         wakeProbes();
       },
@@ -29,7 +41,7 @@ export function wireThrottles(given: Foundation & RegistryParts & StatusParts & 
   );
   registryStore.onReopen(throttles.forgetRevisions);
   return {
-    throttles,
+    ...{ throttles, turns, directLimit },
     throttleOutboxRelay: createOutboxRelay(outbox, clock, logger),
     /** Whether the app's throttle or circuit rejects attempts. May claim the circuit's probe. */
     isHeldBack: (app: string): boolean => throttles.isThrottled(app) || circuitOpen(app),

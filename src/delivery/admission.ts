@@ -10,7 +10,7 @@ export type AdmissionDecision =
   | { readonly kind: "park"; readonly queue: ParkedQueue; readonly why: ParkedBecause }
   | { readonly kind: "uninstalled" };
 
-export type ParkedBecause = PauseReason | "ordered" | "throttled" | "circuit" | "queue" | "bulkhead" | "stopping";
+export type ParkedBecause = PauseReason | "ordered" | "throttled" | "circuit" | "queue" | "rate" | "bulkhead" | "stopping";
 
 export interface AdmissionDependencies {
   readonly registry: RegistryView;

@@ -17,6 +17,7 @@ import type { DestinationOf } from "./limits/destination.ts";
 import type { DeliveryObserver, DeliveryStreams, MessageRef, ParkedQueue } from "./ports.ts";
 import type { SkipDelivered } from "./skip-delivered.ts";
 import { requireLease } from "./source-lease.ts";
+import type { Turns } from "./throttle/turns.ts";
 import type { TracePosition, Tracing } from "./tracing-ports.ts";
 
 export interface Dispatcher {
@@ -51,6 +52,7 @@ export interface DispatcherDependencies {
   readonly skipDelivered: SkipDelivered;
   readonly observer: DeliveryObserver;
   readonly tracing: Tracing;
+  readonly turns: Pick<Turns, "takeWithin" | "limitOf">;
   /** Limit of the app's concurrent attempts from here; with 0 all its deliveries go through its queue. */
   readonly directLimit: (appMaxInFlight: number | null) => number;
   /** Takes room for a delivery in the parked stream. @returns gives it back; null: its app has none left. By default there always is. */
@@ -59,6 +61,9 @@ export interface DispatcherDependencies {
   readonly onParked: (queue: ParkedQueue) => void;
   readonly giveUp: Pick<GiveUp, "delivery">;
 }
+
+/** How long a delivery waits for a turn of its app before it is parked. */
+const TURN_WITHIN_MS = 500;
 
 export function createDispatcher(dependencies: DispatcherDependencies): Dispatcher {
   const {
@@ -70,6 +75,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
     skipDelivered,
     observer,
     tracing,
+    turns,
     directLimit,
     takeRoom = () => () => {},
     onParked,
@@ -119,32 +125,47 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
     if (disposition.kind === "deferred") {
       const decision = admission.direct(delivery);
       const why = decision.kind === "park" ? decision.why : "circuit";
-      return park(delivery, { app: delivery.app, installationUuid: null }, why, source, trace);
+      return parkInApp(delivery, why, trace, source);
     }
     await apply(disposition, source, trace);
   };
+
+  const parkInApp = (delivery: Delivery, why: ParkedBecause, trace: TracePosition, source: MessageRef): Promise<void> =>
+    park(delivery, { app: delivery.app, installationUuid: null }, why, source, trace);
 
   const send = (delivery: Delivery, trace: TracePosition, source: MessageRef): Promise<void> => {
     const decision = admission.direct(delivery);
     if (decision.kind === "uninstalled") return apply(uninstalled(delivery), source, trace).then(() => {});
     if (decision.kind === "park") return park(delivery, decision.queue, decision.why, source, trace);
+    const limit = directLimit(decision.app.maxInFlight);
+    if (limit === 0) return parkInApp(delivery, "bulkhead", trace, source);
 
     const suspensions = bulkhead.suspensions();
-    const limit = directLimit(decision.app.maxInFlight);
-    if (limit === 0) return park(delivery, { app: delivery.app, installationUuid: null }, "bulkhead", source, trace);
+    const turn = turns.takeWithin(delivery.app, TURN_WITHIN_MS);
+    if (turn === "granted") return enter(delivery, limit, trace, source);
+    if (turn === "full") return parkInApp(delivery, "rate", trace, source);
+    return Promise.resolve(turn).then(async (late) => {
+      if (late === "closed") return parkInApp(delivery, "stopping", trace, source);
+      if (bulkhead.suspensions() !== suspensions && (await skipDelivered(delivery))) return;
+      // Admission may have changed during the wait.
+      return admission.direct(delivery).kind === "open" ? enter(delivery, limit, trace, source) : send(delivery, trace, source);
+    });
+  };
+
+  const enter = (delivery: Delivery, limit: number, trace: TracePosition, source: MessageRef): Promise<void> => {
+    const suspensions = bulkhead.suspensions();
     const destination = destinationOf(delivery.installationUuid);
-    const entry = bulkhead.enter(delivery.app, limit, destination);
+    const entry = bulkhead.enter(delivery.app, Math.min(limit, turns.limitOf(delivery.app)), destination);
     if (entry === "entered") return attemptIn(delivery, destination, trace, source);
     // A delivery that a stop turns away is parked and not given back: redeliveries are for crashes.
     return Promise.resolve(entry).then(async (late) => {
       switch (late) {
         case "full":
-          return park(delivery, { app: delivery.app, installationUuid: null }, "bulkhead", source, trace);
+          return parkInApp(delivery, "bulkhead", trace, source);
         case "closed":
-          return park(delivery, { app: delivery.app, installationUuid: null }, "stopping", source, trace);
+          return parkInApp(delivery, "stopping", trace, source);
         case "entered": {
           const isDone = bulkhead.suspensions() !== suspensions && (await skipDelivered(delivery));
-          // Admission may have changed during the wait.
           if (!isDone && admission.direct(delivery).kind === "open") return attemptIn(delivery, destination, trace, source);
           bulkhead.leave(delivery.app, destination);
           if (!isDone) await send(delivery, trace, source);

@@ -3,6 +3,7 @@ import type { App, Installation } from "../model/app.ts";
 import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
 import type { StreamLocation } from "../model/delivery-location.ts";
 import type { Outcome, ReceiverState } from "../model/outcome.ts";
+import type { TokenBucket, Tokens } from "../model/token-bucket.ts";
 import type { TraceHeaders } from "../model/trace-context.ts";
 
 /** All facts of one attempt: the source of log row, counters, log line and metrics. */
@@ -175,6 +176,9 @@ export interface DeliveryObserver {
    */
   skipped(delivery: Delivery, delivered: DeliveredFor | null): void;
 }
+
+/** Takes tokens of an app's rate limit from the bucket that all replicas share. @throws when the store can't be reached */
+export type LeaseTokens = (app: string, bucket: TokenBucket, count: number) => Promise<Tokens>;
 
 /** Log line and counters. */
 export interface DeadLetterObserver {

@@ -35,7 +35,8 @@ export function createFailureExchange(
     broadcast(counts) {
       // Timers call this also while the process stops, when nobody could catch an error.
       if (!state.up || connection.isClosed() || connection.isDraining()) return;
-      for (let from = 0; from < counts.length; from += MAX_APPS_PER_MESSAGE) {
+      // A message without counts says that this replica is alive.
+      for (let from = 0; from === 0 || from < counts.length; from += MAX_APPS_PER_MESSAGE) {
         const some = counts.slice(from, from + MAX_APPS_PER_MESSAGE);
         const wire: Wire = { replica, counts: some.map(({ app, attempts, failures, revision }) => [app, attempts, failures, revision]) };
         connection.publish(subject, JSON.stringify(wire));

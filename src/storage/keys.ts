@@ -40,6 +40,8 @@ export const keys = {
   eventMinute: (app: string): string => `delivery-events:{suppressed}:${app}`,
   /** Hash: app and start of a minute → `delivery.*` events that were not published. */
   suppressed: "delivery-events:{suppressed}",
+  /** When the token bucket of the app's rate limit is full again, microseconds since the epoch by Redis's clock. */
+  rateLimit: (app: string): string => `rate-limit:{${app}}`,
   /** Written to see whether Redis takes writes. */
   probe: (number: number): string => `probe:${number}`,
   /** Progress of a replay of dead letters. */

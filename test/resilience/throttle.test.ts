@@ -37,7 +37,7 @@ interface Platform {
   changesOf(app: string): Promise<Array<{ id: string; type: string; data: Record<string, unknown> }>>;
 }
 
-async function twoReplicas(settings: Readonly<Record<string, string>> = {}): Promise<Platform> {
+async function twoReplicas(store: Server = redis): Promise<Platform> {
   const prefix = `t-${randomUUID().slice(0, 8)}`;
   const bus = await connectBus(nats, prefix);
   stopping.push(bus.close);
@@ -45,7 +45,7 @@ async function twoReplicas(settings: Readonly<Record<string, string>> = {}): Pro
     bus,
     replicas: [],
     async start() {
-      const posthorn = await startPosthorn({ nats, redis, prefix, settings });
+      const posthorn = await startPosthorn({ nats, redis: store, prefix });
       stopping.push(() => posthorn.end("SIGKILL"));
       return posthorn;
     },
@@ -144,4 +144,53 @@ test("a throttle of more than 10 s is announced once, outlasts kill -9 of every 
   ]);
   expect(new Set(changes.map(({ id }) => id)).size).toBe(2);
   await everywhere(platform.replicas, "posthorn_throttled_apps 0");
+});
+
+/** Answers 429 to more than `perS` a second, and to more than as many at once. */
+function takes(perS: number) {
+  const taken: number[] = [];
+  const refused: number[] = [];
+  let tokens = perS;
+  let at = Date.now();
+  const behaviour: Behaviour = (_request, response) => {
+    const now = Date.now();
+    tokens = Math.min(perS, tokens + ((now - at) * perS) / 1_000);
+    at = now;
+    const isTaken = tokens >= 1;
+    if (isTaken) tokens--;
+    (isTaken ? taken : refused).push(now);
+    response.writeHead(isTaken ? 200 : 429).end();
+  };
+  return { behaviour, taken, refused };
+}
+
+test("a receiver that takes 20 a second refuses few after ten seconds, with no setting, and loses nothing", async () => {
+  const { behaviour, taken, refused } = takes(20);
+  const receiver = await aReceiver(behaviour);
+  const { replicas, publish } = await twoReplicas();
+  const { slug } = await (replicas[0] as Posthorn).install({ webhook_url: receiver.url });
+  await publish(slug, 0, 500);
+  await eventually(() => new Set(numbers(receiver)).size === 500 && taken.length >= 500);
+  const from = (receiver.requests[0]?.receivedAt ?? 0) + 10_000;
+  const late = (times: readonly number[]): number => times.filter((time) => time >= from).length;
+  expect(late(refused)).toBeLessThanOrEqual(0.03 * late(taken));
+  expect((await (replicas[0] as Posthorn).api("GET", `/v1/dead-letters?app=${slug}`)).body.items).toEqual([]);
+});
+
+test("with rate_limit it refuses none, over both replicas, and Redis that is down stops nothing", async () => {
+  const { behaviour, refused } = takes(20);
+  const receiver = await aReceiver(behaviour);
+  const store = await startRedisServer();
+  stopping.push(store.stop);
+  const { replicas, publish } = await twoReplicas(store);
+  const { slug } = await (replicas[0] as Posthorn).install({ webhook_url: receiver.url, rate_limit: { per_s: 20 } });
+  await publish(slug, 0, 300);
+  await receiver.waitFor(150);
+  expect(refused).toEqual([]);
+  await store.kill();
+  const downAt = Date.now();
+  await eventually(() => new Set(numbers(receiver)).size === 300);
+  const seconds = ((receiver.requests.at(-1)?.receivedAt ?? 0) - downAt) / 1_000;
+  const since = receiver.requests.filter(({ receivedAt }) => receivedAt >= downAt).length;
+  expect(since).toBeLessThanOrEqual(40 * seconds + 20);
 });

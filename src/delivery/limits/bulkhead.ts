@@ -18,8 +18,11 @@ export type Entry = WaitResult;
 
 export interface Bulkhead {
   enter(app: string, limit: number, destination: string): Entry | Promise<Entry>;
-  /** For work that can't be parked: without a limit of its app, and with no limit on the wait for the destination. */
-  enterWhenFree(app: string, destination: string): Promise<Exclude<Entry, "full">>;
+  /**
+   * For work that can't be parked: with no limit on the wait for the destination.
+   * @param limit of its app, which may change during the wait; without one when not given
+   */
+  enterWhenFree(app: string, destination: string, limit?: () => number): Promise<Exclude<Entry, "full">>;
   /** Takes a slot if one is free, without waiting. */
   tryEnter(app: string, limit: number, destination: string): boolean;
   leave(app: string, destination: string): void;
@@ -98,9 +101,9 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxPerDestination, m
   return {
     enter,
 
-    async enterWhenFree(app, destination) {
+    async enterWhenFree(app, destination, limit = () => Number.POSITIVE_INFINITY) {
       for (;;) {
-        const entry = await enter(app, Number.POSITIVE_INFINITY, destination);
+        const entry = await enter(app, limit(), destination);
         if (entry !== "full") return entry;
       }
     },

@@ -17,6 +17,7 @@ import type { DestinationOf } from "../../delivery/limits/destination.ts";
 import type { HandledMessage, MessageRef, ParkedQueue, StreamName } from "../../delivery/ports.ts";
 import type { SkipDelivered } from "../../delivery/skip-delivered.ts";
 import { requireLease } from "../../delivery/source-lease.ts";
+import type { Turns } from "../../delivery/throttle/turns.ts";
 import type { TracePosition, Tracing } from "../../delivery/tracing-ports.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Delivery } from "../../model/delivery.ts";
@@ -26,6 +27,7 @@ export interface AttemptParkedDependencies {
   readonly admission: Admission;
   /** Whether the app's circuit keeps attempts from starting now (delivery/circuit/circuit-breakers.ts blocks). */
   readonly circuitOpen: (app: string) => boolean;
+  readonly turns: Pick<Turns, "take" | "limitOf">;
   readonly bulkhead: Bulkhead;
   readonly destinationOf: DestinationOf;
   readonly attempt: Attempt;
@@ -73,7 +75,7 @@ export interface AttemptParkedOptions {
 export type AttemptParked = (waiting: WaitingDelivery, options: AttemptParkedOptions) => Promise<ParkedEnd>;
 
 export function createAttemptParked(dependencies: AttemptParkedDependencies): AttemptParked {
-  const { admission, circuitOpen, bulkhead, destinationOf, attempt, inFlight, skipDelivered, tracing, clock, maxParkedAgeMs } =
+  const { admission, circuitOpen, turns, bulkhead, destinationOf, attempt, inFlight, skipDelivered, tracing, clock, maxParkedAgeMs } =
     dependencies;
 
   const traced = <T>({ message, delivery, stream = "parked" }: WaitingDelivery, work: (span: TracePosition) => Promise<T>): Promise<T> =>
@@ -96,8 +98,9 @@ export function createAttemptParked(dependencies: AttemptParkedDependencies): At
     }
     if (circuitOpen(queue.app)) return "wait";
     const suspensions = bulkhead.suspensions();
+    if ((await turns.take(queue.app)) === "closed") return "closed";
     const destination = destinationOf(delivery.installationUuid);
-    if ((await bulkhead.enterWhenFree(share, destination)) === "closed") return "closed";
+    if ((await bulkhead.enterWhenFree(share, destination, () => turns.limitOf(queue.app))) === "closed") return "closed";
     const poison = handOut === null ? null : await handOut.begin();
     // The waits may have been long enough for a person to stop the installation, or to change the app.
     if (poison !== null || !isWanted() || admission.parked(delivery, queue).kind !== "open" || bulkhead.suspensions() !== suspensions) {

@@ -103,6 +103,7 @@ class World {
       skipDelivered: this.skipDelivered,
       observer,
       tracing,
+      turns: { takeWithin: () => "granted", limitOf: () => Number.POSITIVE_INFINITY },
       directLimit: () => 10,
       onParked() {},
       giveUp: createGiveUp({

@@ -1,0 +1,176 @@
+/**
+ * The turns of attempts whose app has a rate limit, or a pace that its receiver's answers have shown (pace.ts). Whoever waits for a turn
+ * occupies no slot of the process.
+ *
+ * TURN-1  Turns of an app are given in the order of the calls, evenly spaced at its pace, each with a token of its rate limit.
+ * TURN-2  An app without either has turns at once, in the same call.
+ */
+import type { RateLimit } from "../../model/app.ts";
+import type { Clock } from "../../model/clock.ts";
+import { isTestCall } from "../../model/delivery.ts";
+import type { AttemptRecord } from "../ports.ts";
+import { createPace, type Pace } from "./pace.ts";
+import type { TakeTokens } from "./rate-limit.ts";
+
+/** `closed`: the process stops. */
+export type Turn = "granted" | "closed";
+
+export interface Turns {
+  take(app: string): Turn | Promise<Turn>;
+  /** `full`: the turn would not come within `maxWaitMs`. */
+  takeWithin(app: string, maxWaitMs: number): Turn | "full" | Promise<Turn>;
+  /** Concurrent attempts that the receiver takes, as far as this replica knows. */
+  limitOf(app: string): number;
+  onAttempt(attempt: Pick<AttemptRecord, "app" | "delivery" | "outcome" | "responseCode" | "pauseMs" | "startedAt" | "endedAt">): void;
+  /** A pause that the app's receiver asked for is over. */
+  released(app: string): void;
+  /** The app's record has changed. */
+  wake(app: string): void;
+  /** The app was deleted. */
+  forget(app: string): void;
+  /** Ends all waits. */
+  close(): void;
+}
+
+export interface TurnsDependencies {
+  readonly takeTokens: TakeTokens;
+  readonly rateLimitOf: (app: string) => RateLimit | null;
+  /** Concurrent direct attempts of the app by its record. */
+  readonly maxInFlightOf: (app: string) => number;
+  readonly clock: Clock;
+}
+
+interface Queue {
+  readonly waiters: Array<(turn: Turn) => void>;
+  /** Tokens that are leased and not used. */
+  tokens: number;
+  isLeasing: boolean;
+  /** The next turn by the pace, and the next token; milliseconds since the epoch. */
+  nextAt: number;
+  tokenAt: number;
+  cancelTimer: () => void;
+}
+
+const REFUSED_CODE = 429;
+/** Tokens of one lease. */
+const MOST_TOKENS = 64;
+
+export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: TurnsDependencies): Turns {
+  const paces = new Map<string, Pace>();
+  const queues = new Map<string, Queue>();
+  let isClosed = false;
+
+  const paceOf = (app: string): Pace => {
+    let pace = paces.get(app);
+    if (pace === undefined) {
+      pace = createPace();
+      paces.set(app, pace);
+    }
+    return pace;
+  };
+
+  const rateOf = (app: string): number => paces.get(app)?.rate(clock.now()) ?? Number.POSITIVE_INFINITY;
+
+  const queueOf = (app: string): Queue => {
+    let queue = queues.get(app);
+    if (queue === undefined) {
+      queue = { waiters: [], tokens: 0, isLeasing: false, nextAt: 0, tokenAt: 0, cancelTimer: () => {} };
+      queues.set(app, queue);
+    }
+    return queue;
+  };
+
+  const pumpAfter = (app: string, queue: Queue, delayMs: number): void => {
+    queue.cancelTimer();
+    queue.cancelTimer = clock.after(Math.ceil(delayMs), () => pump(app, queue));
+  };
+
+  const lease = (app: string, queue: Queue, limit: RateLimit, count: number): void => {
+    queue.isLeasing = true;
+    void takeTokens(app, limit, count).then(({ granted, waitMs }) => {
+      queue.isLeasing = false;
+      queue.tokens += granted;
+      queue.tokenAt = clock.now() + waitMs;
+      if (granted > 0) pump(app, queue);
+      else pumpAfter(app, queue, waitMs);
+    });
+  };
+
+  /** Gives turns until one has to wait. */
+  const pump = (app: string, queue: Queue): void => {
+    queue.cancelTimer();
+    while (queue.waiters.length > 0) {
+      const now = clock.now();
+      const rate = rateOf(app);
+      if (rate !== Number.POSITIVE_INFINITY && now < queue.nextAt) return pumpAfter(app, queue, queue.nextAt - now);
+      const limit = rateLimitOf(app);
+      if (limit !== null && queue.tokens === 0) {
+        if (queue.isLeasing) return;
+        return lease(app, queue, limit, rate === Number.POSITIVE_INFINITY ? Math.min(queue.waiters.length, MOST_TOKENS) : 1);
+      }
+      if (limit !== null) queue.tokens--;
+      queue.nextAt = rate === Number.POSITIVE_INFINITY ? 0 : now + 1_000 / rate;
+      queue.waiters.shift()?.("granted");
+    }
+    // Unused tokens would be used late (RATE-1).
+    queue.tokens = 0;
+    if (!queue.isLeasing && clock.now() >= Math.max(queue.nextAt, queue.tokenAt)) queues.delete(app);
+  };
+
+  const wait = (app: string): Promise<Turn> =>
+    new Promise((resolve) => {
+      const queue = queueOf(app);
+      queue.waiters.push(resolve);
+      if (queue.waiters.length === 1) pump(app, queue);
+    });
+
+  /** How long a turn would take, as far as this replica knows. */
+  const waitOf = (app: string): number => {
+    const queue = queues.get(app);
+    if (queue === undefined) return 0;
+    const perS = Math.min(rateOf(app), rateLimitOf(app)?.perS ?? Number.POSITIVE_INFINITY);
+    return Math.max(0, Math.max(queue.nextAt, queue.tokenAt) - clock.now()) + (queue.waiters.length * 1_000) / perS;
+  };
+
+  const isFree = (app: string): boolean =>
+    rateLimitOf(app) === null && rateOf(app) === Number.POSITIVE_INFINITY && (queues.get(app)?.waiters.length ?? 0) === 0;
+
+  return {
+    take(app) {
+      if (isClosed) return "closed";
+      return isFree(app) ? "granted" : wait(app);
+    },
+
+    takeWithin(app, maxWaitMs) {
+      if (isClosed) return "closed";
+      if (isFree(app)) return "granted";
+      return waitOf(app) > maxWaitMs ? "full" : wait(app);
+    },
+
+    limitOf: (app) => paces.get(app)?.limit(clock.now()) ?? Number.POSITIVE_INFINITY,
+
+    onAttempt({ app: { slug }, delivery, outcome, responseCode, pauseMs, startedAt, endedAt }) {
+      if (isTestCall(delivery)) return;
+      if (outcome === "delivered") paceOf(slug).accepted(endedAt);
+      else if (responseCode === REFUSED_CODE || pauseMs !== null)
+        paceOf(slug).refused({ startedAt, endedAt, pauseMs }, maxInFlightOf(slug));
+    },
+
+    released: (app) => paceOf(app).released(clock.now(), maxInFlightOf(app)),
+
+    wake(app) {
+      const queue = queues.get(app);
+      if (queue !== undefined) pump(app, queue);
+    },
+
+    forget: (app) => void paces.delete(app),
+
+    close() {
+      isClosed = true;
+      for (const { waiters, cancelTimer } of queues.values()) {
+        cancelTimer();
+        for (const end of waiters.splice(0)) end("closed");
+      }
+    },
+  };
+}
