@@ -11,11 +11,16 @@ type Style = Parameters<typeof styleText>[0];
 
 const LEVEL_STYLES: Readonly<Record<string, Style>> = { fatal: "red", error: "red", warn: "yellow", info: "green" };
 const LEVEL_WIDTH = 5;
+/** Members that are looked up rather than read: they come last. */
+const IDS = /_(?:id|uuid)$|^source_/;
 
 function prettyLine(line: string, hasColours: boolean): string {
   const paint = (style: Style, text: string): string => (hasColours ? styleText(style, text, { validateStream: false }) : text);
   const { time, level, message, ...members } = JSON.parse(line) as Record<string, unknown>;
-  const fields = Object.entries(members).map(([name, value]) => `${paint("dim", `${escapeControls(name)}=`)}${valueText(value)}`);
+  const [facts, ids] = [false, true].map((isId) => Object.entries(members).filter(([name]) => IDS.test(name) === isId));
+  const fields = [...(facts ?? []), ...(ids ?? [])].map(
+    ([name, value]) => `${paint("dim", `${escapeControls(name)}=`)}${valueText(value)}`,
+  );
   return [
     paint("dim", String(time).slice(11, 19)),
     `${paint(LEVEL_STYLES[String(level)] ?? "dim", String(level).padEnd(LEVEL_WIDTH))} ${escapeControls(String(message))}`,

@@ -165,7 +165,8 @@ describe("with the accounts of deploy/nats", () => {
     // What comes before the watch has brought it is delivered.
     await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes('posthorn_integrations{status="disabled"} 1'));
     await publish();
-    await eventually(async () => (await posthorn.api("POST", `/v1/installations/${uuid}/discard`)).body.discarded === 1);
+    // More than one where the backlog of the recovery was still being delivered.
+    await eventually(async () => (await posthorn.api("POST", `/v1/installations/${uuid}/discard`)).body.discarded >= 1);
     await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
     const letters = (await posthorn.api("GET", `/v1/dead-letters?app=${slug}`)).body.items as Array<{ sequence: number }>;
     expect(letters.length).toBeGreaterThanOrEqual(2);

@@ -62,7 +62,8 @@ const CODES: Partial<Record<number, ErrorCode>> = {
   500: "INTERNAL",
 };
 
-export function problemOf(error: unknown): Problem {
+/** @param contentType the Content-Type of the call, for an error that is about it */
+export function problemOf(error: unknown, contentType?: string): Problem {
   if (error instanceof AppError) {
     const status = STATUS_OF[error.code] ?? (error.retryable ? 503 : 500);
     return {
@@ -71,14 +72,18 @@ export function problemOf(error: unknown): Problem {
     };
   }
   const { statusCode, code = "", message = "" } = error as { statusCode?: number; code?: string; message?: string };
+  if (code === "FST_ERR_CTP_INVALID_MEDIA_TYPE") return problem(415, refusedType(contentType, "application/json"));
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return problem(statusCode, REJECTIONS[code] ?? rejection(message));
   return problem(500, "the call failed; the log says why");
+}
+
+export function refusedType(found: string | undefined, wanted: string): string {
+  return `Content-Type: found ${found ? JSON.stringify(found) : "nothing"}, wanted ${wanted}`;
 }
 
 /** Messages for rejections by the framework. */
 const REJECTIONS: Readonly<Record<string, string>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: "body: larger than POSTHORN_HTTP_MAX_BODY_SIZE",
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: "Content-Type: wanted application/json",
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: "body: its length differs from Content-Length",
   FST_ERR_CTP_INVALID_JSON_BODY: "body: not valid JSON",
   FST_ERR_CTP_EMPTY_JSON_BODY: "body: empty, wanted JSON",

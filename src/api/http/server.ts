@@ -8,7 +8,7 @@ import { parseRecord, RecordInvalid } from "../../registry/records.ts";
 import { type CheckAccess, RateLimited } from "./access.ts";
 import { withDocument } from "./openapi.ts";
 import { servePage } from "./page.ts";
-import { type Problem, problem, problemOf } from "./problems.ts";
+import { type Problem, problem, problemOf, refusedType } from "./problems.ts";
 import { readQuery } from "./read-query.ts";
 import { ANSWER_HEADERS, answerUnreadable, checkHead, type RequestLimits } from "./request-limits.ts";
 import type { Access, Answer, Call, Route, Scope } from "./route.ts";
@@ -93,7 +93,7 @@ export function createApiServer(
     for (const [name, value] of Object.entries(ANSWER_HEADERS)) if (!reply.hasHeader(name)) reply.header(name, value);
   });
   server.setErrorHandler((error, request, reply) => {
-    const found = problemOf(error);
+    const found = problemOf(error, request.headers["content-type"]);
     if (found.status >= 500) {
       const { stack, message } = error as Error;
       logger.error(
@@ -217,9 +217,7 @@ function readPatch(body: z.ZodType, request: FastifyRequest): unknown {
 
 function checkType({ body, headers: { "content-type": type = "" } }: FastifyRequest, wanted: RegExp, inWords: string): void {
   if (body === undefined || wanted.test(type)) return;
-  throw Object.assign(new Error(`Content-Type: found ${type === "" ? "nothing" : JSON.stringify(type)}, wanted ${inWords}`), {
-    statusCode: 415,
-  });
+  throw Object.assign(new Error(refusedType(type, inWords)), { statusCode: 415 });
 }
 
 /** RFC 9110 If-None-Match: the caller has this very record. */

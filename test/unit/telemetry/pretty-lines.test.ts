@@ -17,6 +17,20 @@ test("a line for people has time, level, message and the other members", () => {
   );
 });
 
+test("ids come after what happened", () => {
+  const json = {
+    level: "warn",
+    time: "2026-01-05T10:11:12.345Z",
+    message: "delivery.attempted",
+    trace_id: "t",
+    app: "acme",
+    outcome: "failed",
+  };
+  expect(prettyLines(`${JSON.stringify(json)}\n`, false)).toBe(
+    "10:11:12  warn  delivery.attempted  app=acme  outcome=failed  trace_id=t\n",
+  );
+});
+
 test("text of others neither controls the terminal nor forges a line or a member", () => {
   const hostile = "\u001b[2J\n10:00:00  info  forged\u009b\u202e a=b";
   const line = prettyLines(
