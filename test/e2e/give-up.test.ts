@@ -38,7 +38,8 @@ test("metrics, log lines, status events and dead letters agree for every reason"
   const letters = await eventually(async () => {
     const { items } = (await posthorn.api("GET", "/v1/dead-letters?limit=1000")).body as { items: Letter[] };
     const isParkedEmpty = (await manager.streams.info(parkedStreamOf(posthorn))).state.messages === 0;
-    return isParkedEmpty && DEAD_LETTER_REASONS.every((wanted) => items.some(({ reason }) => reason === wanted)) && items;
+    const hasBothInvalid = items.filter(({ reason }) => reason === "invalid").length === 2;
+    return isParkedEmpty && hasBothInvalid && DEAD_LETTER_REASONS.every((wanted) => items.some(({ reason }) => reason === wanted)) && items;
   });
   const ofReason = (found: readonly DeadLetterReason[]) =>
     Object.fromEntries(DEAD_LETTER_REASONS.map((reason) => [reason, found.filter((other) => other === reason).length]));
