@@ -316,10 +316,13 @@ export function shownBoundOf({ duplicates }: Scenario, bound: number): number {
 }
 
 /** What is wrong with a disposition; empty when nothing is. */
-export function complaints(scenario: Scenario, { lost, duplicated, bound, deadLetters, events, inversions }: Disposition): string[] {
+export function complaints(
+  scenario: Scenario,
+  { lost, traces, duplicated, bound, deadLetters, events, inversions }: Disposition,
+): string[] {
   const wrong: string[] = [];
   if (events === 0) wrong.push("no event was published");
-  if (lost > 0) wrong.push(`${lost} deliveries are lost`);
+  if (lost > 0) wrong.push(`${lost} deliveries are lost: ${traces.join("\n")}`);
   if (inversions > 0) wrong.push(`${inversions} deliveries of the ordered app came after a later one`);
   if (deadLetters > 0) wrong.push(`${deadLetters} deliveries were given up`);
   const most = shownBoundOf(scenario, bound);

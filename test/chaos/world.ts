@@ -52,6 +52,8 @@ export interface Disposition {
   readonly deliveries: number;
   readonly requests: number;
   readonly lost: number;
+  /** What Posthorn knows of some of them. */
+  readonly traces: readonly string[];
   readonly duplicated: number;
   /** Answers that came later than the sender waits: it has to try again. On starved processors there are some. */
   readonly tooLate: number;
@@ -187,15 +189,17 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
     await publisher.finish();
     const { acked } = publisher;
 
-    const missing = (): number => {
-      let count = 0;
+    const lostNow = (): string[] => {
+      const lost: string[] = [];
       for (const [id, { type }] of acked) {
         receivers.forEach(({ delivered }, at) => {
-          if (wants(at, type) && !delivered.has(deliveryIdOf(id, uuids[at] ?? "", type))) count++;
+          const delivery = deliveryIdOf(id, uuids[at] ?? "", type);
+          if (wants(at, type) && !delivered.has(delivery)) lost.push(delivery);
         });
       }
-      return count;
+      return lost;
     };
+    const missing = (): number => lostNow().length;
     await untilQuiet(missing, () => receivers.reduce((sum, { requests }) => sum + requests(), 0), quietMs);
 
     const failed = logs.flat().filter(({ message, outcome }) => message === "delivery.attempted" && outcome !== "delivered");
@@ -220,6 +224,11 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
       deliveries,
       requests: receivers.reduce((sum, { requests }) => sum + requests(), 0),
       lost: missing(),
+      traces: await Promise.all(
+        lostNow()
+          .slice(0, 3)
+          .map((id) => traceOf(id, processes, logs.flat())),
+      ),
       duplicated,
       tooLate,
       bound,
@@ -244,6 +253,12 @@ function ownerOf(processes: readonly Posthorn[]): Posthorn {
   const [owner] = processes.toSorted((a, b) => takenAt(b) - takenAt(a));
   if (owner === undefined) throw new Error("there is no replica");
   return owner;
+}
+
+async function traceOf(id: string, [replica]: readonly Posthorn[], log: Posthorn["log"]): Promise<string> {
+  const answered = await replica?.api("GET", `/v1/deliveries/${id}`).catch((error: unknown) => ({ body: String(error) }));
+  const lines = log.filter((line) => line["delivery_id"] === id);
+  return JSON.stringify({ id, answered: answered?.body, lines });
 }
 
 /** A little longer than it takes, so that a duplicate that is on its way is seen. */
