@@ -199,7 +199,10 @@ function parked(located: LocatedDelivery & { stream: "parked" }, facts: Delivery
       );
     case "throttled":
     case "queue":
-      return at(null, "it waits for earlier deliveries, or for a free slot of the app's max_in_flight");
+      return at(
+        null,
+        "it waits for earlier deliveries, for a free slot of the app's max_in_flight, or for its pace (rate_limit, or 429 answers)",
+      );
   }
 }
 
