@@ -6,6 +6,7 @@ import { Copyable } from "../parts/copy.tsx";
 import { Empty, Failed, Loading, Note } from "../parts/notice.tsx";
 import { ConditionPill } from "../parts/pills.tsx";
 import { hrefOf, type Place } from "../routing.ts";
+import { AppActions } from "./app-actions.tsx";
 import { AppOverview } from "./app-overview.tsx";
 import { AppSettings } from "./app-settings.tsx";
 import { AppStateLine } from "./app-state-line.tsx";
@@ -54,9 +55,12 @@ export function AppPage({ slug, place }: { slug: string; place: Place }) {
           <h1 tabIndex={-1}>{row.name}</h1>
           <ConditionPill row={row} />
           {can.test && (
-            <button type="button" class="button primary head-action" onClick={() => setTesting(true)}>
-              Send test event
-            </button>
+            <div class="head-actions">
+              <AppActions row={row} />
+              <button type="button" class="button primary" onClick={() => setTesting(true)}>
+                Send test event
+              </button>
+            </div>
           )}
         </div>
         <p class="head-sub">

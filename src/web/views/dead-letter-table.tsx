@@ -1,0 +1,119 @@
+/** A table of dead letters, which can be selected if they may be replayed. */
+import type { DeadLetter } from "../../client/api-types.generated.ts";
+import { useGround } from "../ground.ts";
+import { ReasonPill } from "../parts/pills.tsx";
+import { When } from "../parts/when.tsx";
+import { hrefOf, setQuery } from "../routing.ts";
+import { deadLetterType, mayReplay } from "../rows.ts";
+
+export interface DeadLetterTableProps {
+  readonly deadLetters: readonly DeadLetter[];
+  readonly showsApp: boolean;
+  /** Sequences. */
+  readonly selected: ReadonlySet<number>;
+  readonly onSelect: (selected: ReadonlySet<number>) => void;
+}
+
+export function DeadLetterTable({ deadLetters, showsApp, selected, onSelect }: DeadLetterTableProps) {
+  const { can } = useGround();
+  const replayable = deadLetters.filter(mayReplay).map(({ sequence }) => sequence);
+  const isAllSelected = replayable.length > 0 && replayable.every((sequence) => selected.has(sequence));
+  const toggle = (sequence: number, isOn: boolean): void => {
+    const next = new Set(selected);
+    if (isOn) next.add(sequence);
+    else next.delete(sequence);
+    onSelect(next);
+  };
+  return (
+    <div class="card table-frame">
+      <table class="dead">
+        <thead>
+          <tr>
+            {can.replay && (
+              <th scope="col" class="tick">
+                <input
+                  type="checkbox"
+                  aria-label="Select all shown"
+                  checked={isAllSelected}
+                  onChange={(event) => onSelect(new Set(event.currentTarget.checked ? replayable : []))}
+                />
+              </th>
+            )}
+            <th scope="col">Given up</th>
+            {showsApp && (
+              <th scope="col" class="medium">
+                App
+              </th>
+            )}
+            <th scope="col">Event</th>
+            <th scope="col">Reason</th>
+            <th scope="col" class="right medium">
+              Attempts
+            </th>
+            <th scope="col" class="wide">
+              Organization
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {deadLetters.map((deadLetter) => (
+            <DeadLetterRow
+              key={deadLetter.sequence}
+              deadLetter={deadLetter}
+              showsApp={showsApp}
+              isSelected={selected.has(deadLetter.sequence)}
+              onToggle={can.replay ? (isOn) => toggle(deadLetter.sequence, isOn) : null}
+            />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+interface DeadLetterRowProps {
+  readonly deadLetter: DeadLetter;
+  readonly showsApp: boolean;
+  readonly isSelected: boolean;
+  /** Null: nothing can be selected. */
+  readonly onToggle: ((isOn: boolean) => void) | null;
+}
+
+function DeadLetterRow({ deadLetter, showsApp, isSelected, onToggle }: DeadLetterRowProps) {
+  return (
+    <tr class="linked">
+      {onToggle !== null && (
+        <td class="tick">
+          {mayReplay(deadLetter) && (
+            <input
+              type="checkbox"
+              aria-label={`Select ${deadLetterType(deadLetter)} ${deadLetter.sequence}`}
+              checked={isSelected}
+              onChange={(event) => onToggle(event.currentTarget.checked)}
+            />
+          )}
+        </td>
+      )}
+      <td class="nowrap numeric">
+        <When at={deadLetter.dead_lettered_at} />
+      </td>
+      {showsApp && (
+        <td class="medium">
+          {deadLetter.app == null ? <span class="faint">none</span> : <a href={hrefOf(["apps", deadLetter.app])}>{deadLetter.app}</a>}
+        </td>
+      )}
+      <th scope="row">
+        <button type="button" class="row-link" onClick={() => setQuery({ open: String(deadLetter.sequence) })}>
+          {deadLetterType(deadLetter)}
+        </button>
+        {showsApp && deadLetter.app != null && <span class="sub tiny-only">{deadLetter.app}</span>}
+        {deadLetter.error !== null && <span class="sub ellipsis">{deadLetter.error}</span>}
+      </th>
+      <td>
+        <ReasonPill reason={deadLetter.reason} />
+      </td>
+      <td class="right medium numeric">{deadLetter.attempts_made ?? 0}</td>
+      <td class="wide">{deadLetter.event?.organization_id}</td>
+    </tr>
+  );
+}
