@@ -48,7 +48,7 @@ export interface IntegrationStatus {
   enable(uuid: string, check?: (record: InstallationRecord) => void): Promise<InstallationStatus>;
   disable(uuid: string, check?: (record: InstallationRecord) => void): Promise<InstallationStatus>;
   /** Claims the next probe of a broken integration. @returns whether this replica got it */
-  tryClaimProbe(uuid: string, intervalMs: number): Promise<boolean>;
+  claimRecoveryProbe(uuid: string, intervalMs: number): Promise<boolean>;
 }
 
 export interface IntegrationStatusDependencies {
@@ -138,7 +138,7 @@ export function createIntegrationStatus(dependencies: IntegrationStatusDependenc
     enable: (uuid, check = () => {}) => setByPerson(uuid, "active", check),
     disable: (uuid, check = () => {}) => setByPerson(uuid, "disabled", check),
 
-    async tryClaimProbe(uuid, intervalMs) {
+    async claimRecoveryProbe(uuid, intervalMs) {
       const { changed } = await outbox.change(keyOf(uuid), (current) => {
         if (current === null || current.status !== "broken") return null;
         const now = clock.now();

@@ -24,7 +24,7 @@ export type Probe = () => Promise<"delivered" | "failed" | "deferred">;
 
 export interface ProbeScheduleDependencies {
   readonly installation: (uuid: string) => Installation | undefined;
-  readonly status: Pick<IntegrationStatus, "tryClaimProbe" | "recover">;
+  readonly status: Pick<IntegrationStatus, "claimRecoveryProbe" | "recover">;
   /** Whether a delivery waits that could be attempted now. */
   readonly isProbePossible: (installation: Installation) => boolean;
   /** Null when no delivery waits. */
@@ -60,7 +60,7 @@ export function createProbeSchedule(
     if (!delivered.has(uuid)) {
       const found = installation(uuid);
       const attempt = found === undefined ? null : await prepareProbe(found);
-      if (attempt === null || !(deferred.has(uuid) || (await status.tryClaimProbe(uuid, intervalMs)))) return;
+      if (attempt === null || !(deferred.has(uuid) || (await status.claimRecoveryProbe(uuid, intervalMs)))) return;
       logger.info({ installation_uuid: uuid, app: found?.app }, "probing a broken integration");
       deferred.delete(uuid);
       const result = await attempt();

@@ -47,7 +47,7 @@ function lastSuccess({ health }: AppRow, now: number): string {
   return health.last_success_at === null ? "" : `; last success ${minute(Date.parse(health.last_success_at), now)}`;
 }
 
-/** What becomes of deliveries while the app fails. */
+/** The fate of deliveries while the app fails. */
 function waiting({ circuit, throttled, parked_in_app_queue: parked }: AppRow, now: number): string {
   if (throttled !== null) return `${throttledText(throttled, now)}. Deliveries wait.`;
   if (circuit.state === "closed") return "Failed deliveries are retried.";

@@ -144,6 +144,23 @@ describeInBrowser("an app", () => {
     await close();
   });
 
+  test("has its circuit closed and its retries made due by a person", async () => {
+    const retrying = { retry_schedule_s: [3_600], name: "Billing" };
+    await platform.register("billing", "down", retrying);
+    await platform.deliver("billing", "issue.created", 20);
+    const { page, close } = await open("#/apps/billing");
+    await page.getByRole("button", { name: "Close circuit" }).click();
+    await page.getByText("The circuit is closed. Parked deliveries are being sent.").waitFor();
+    await page.getByRole("button", { name: "Close circuit" }).waitFor({ state: "detached" });
+    await page.getByText(/^Failing since .*Failed deliveries are retried\.$/).waitFor();
+    const attempts = await platform.redis.llen("posthorn:request:{billing}:issue.created");
+    await page.getByRole("button", { name: "Retry now" }).click();
+    await page.getByText(/^\d+ deliveries are due now\.$/).waitFor();
+    await eventually(async () => (await platform.redis.llen("posthorn:request:{billing}:issue.created")) > attempts);
+    expect(await findings(page)).toEqual([]);
+    await close();
+  });
+
   test("is sent a test event, and what came back is shown", async () => {
     const { page, close } = await open("#/apps/pager");
     await page.getByRole("button", { name: "Send test event" }).click();

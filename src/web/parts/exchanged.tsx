@@ -1,4 +1,4 @@
-/** What an attempt sent and what came back, the response first. */
+/** The request of an attempt and the response to it, the response first. */
 import { isCut } from "../json-text.ts";
 import { BodyView } from "./body-view.tsx";
 import { Headers } from "./headers.tsx";

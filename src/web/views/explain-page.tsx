@@ -1,4 +1,4 @@
-/** What happened to an event: its data, who wanted it, who did not and why, and each delivery's way. */
+/** Explains an event: its data, who wanted it, who did not and why, and the way of each delivery. */
 import { useEffect } from "preact/hooks";
 import type { DeliveryAnswer, EventAnswer, EventOfSameId, ExplainedEvent } from "../../client/api-types.generated.ts";
 import { request, withQuery } from "../api.ts";

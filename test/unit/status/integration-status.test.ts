@@ -323,9 +323,9 @@ describe("a person", () => {
 
 test("a probe is claimed by one replica an interval", async () => {
   await attempt("gone");
-  expect(await status.tryClaimProbe(UUID, 3_600_000)).toBe(false);
+  expect(await status.claimRecoveryProbe(UUID, 3_600_000)).toBe(false);
   await clock.advance(3_600_000);
-  const claims = await Promise.all([1, 2, 3].map(() => status.tryClaimProbe(UUID, 3_600_000)));
+  const claims = await Promise.all([1, 2, 3].map(() => status.claimRecoveryProbe(UUID, 3_600_000)));
   expect(claims.filter(Boolean)).toHaveLength(1);
   expect(events).toHaveLength(1);
 });

@@ -26,7 +26,7 @@ beforeEach(() => {
     {
       installation: (uuid) => anInstallation({ uuid, status: "broken" }),
       status: {
-        async tryClaimProbe(uuid) {
+        async claimRecoveryProbe(uuid) {
           if (claimed.has(uuid)) return false;
           probeSchedule.update(uuid, clock.now());
           return true;
