@@ -66,6 +66,7 @@ export function wireSubscribers(given: Given) {
     const status = installationUuid === null ? undefined : index.installation(installationUuid)?.status;
     return pauseReason(status, config.brokenAction) === null;
   };
+  const poisonLimit = createPoisonLimit(createHandOuts(redis));
   const parkedQueues = createParkedQueues(
     { ...handling, attemptParked, isOwned: (app) => orderRecords.get(app) !== undefined, onWake: given.wakeOwner },
     { appMaxInFlight: config.appMaxInFlight },
@@ -73,7 +74,7 @@ export function wireSubscribers(given: Given) {
   const queueOwner = createQueueOwner({
     ...{ ...handling, attemptParked, backlog, isFlowing, readEvent, records: registryStore, orderRecords, replica },
     ...{ dispatcher: given.ownerDispatcher, streams: given.ownerStreams },
-    poisonLimit: createPoisonLimit(createHandOuts(redis)),
+    poisonLimit,
     countOf: parkedQueues.count,
     busyQueues: parkedQueues.busyQueues,
     takeRoom: given.share.take,
@@ -98,7 +99,7 @@ export function wireSubscribers(given: Given) {
   registryStore.onCurrent(() => events.wake());
   return {
     ...{ pulling, eventLimits, backlog, inFlightChannel, isFlowing, parkedQueues, queueOwner, retries, retryNow, fanOut, ackFloor, events },
-    probeSchedule: probeScheduleOf(given, { parkedQueues, backlog }),
+    probeSchedule: probeScheduleOf(given, { parkedQueues, backlog, poisonLimit }),
     held: () => ({
       events: events.held(),
       retries: retries.held() + fanOut.held(),
@@ -123,9 +124,10 @@ function eventLimitsOf(config: Config, maxPayloadBytes: () => number): EventLimi
 interface Queues {
   readonly parkedQueues: ReturnType<typeof createParkedQueues>;
   readonly backlog: ReturnType<typeof createBacklog>;
+  readonly poisonLimit: ReturnType<typeof createPoisonLimit>;
 }
 
-function probeScheduleOf(given: Given, { parkedQueues, backlog }: Queues) {
+function probeScheduleOf(given: Given, { parkedQueues, backlog, poisonLimit }: Queues) {
   const { config, index, integrationStatus, clock, logger } = given;
   const recoveryProbe = createRecoveryProbe({
     ...given,
@@ -134,6 +136,7 @@ function probeScheduleOf(given: Given, { parkedQueues, backlog }: Queues) {
     queueBusy: parkedQueues.busy,
     parkedAfter: backlog.after,
     removeParked: backlog.remove,
+    handOut: poisonLimit.probe,
     isBroken: (uuid) => index.installation(uuid)?.status === "broken",
   });
   const { isPossible: isProbePossible, prepare: prepareProbe } = recoveryProbe;

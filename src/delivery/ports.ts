@@ -102,6 +102,21 @@ export interface MessageRef {
   readonly fence?: number;
 }
 
+/** A delivery of a message, or (null) all of the message. */
+export interface HandedOut {
+  readonly stream: string;
+  readonly sequence: number;
+  readonly installationUuid: string | null;
+}
+
+/** A message that was read without a consumer is handed out, which is counted unless the process survives it (poison-limit.ts). */
+export interface HandOut {
+  /** Called before every attempt; counts once. @returns why the message is poison; null when it is not */
+  begin(): Promise<string | null>;
+  /** The process has survived it. */
+  end(): void;
+}
+
 export interface RetryDelay {
   /** Milliseconds since the epoch. */
   readonly dueAt: number;

@@ -8,11 +8,11 @@
 import { type Installation, isOrdered } from "../model/app.ts";
 import type { Attempt } from "./attempt.ts";
 import type { Dispatcher } from "./dispatcher.ts";
-import { DEFERRED } from "./disposition.ts";
+import { DEFERRED, givenUp } from "./disposition.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Bulkhead } from "./limits/bulkhead.ts";
 import type { DestinationOf } from "./limits/destination.ts";
-import type { ParkedDelivery, ParkedQueue, RegistryView } from "./ports.ts";
+import type { HandedOut, HandOut, ParkedDelivery, ParkedQueue, RegistryView } from "./ports.ts";
 import type { SkipDelivered } from "./skip-delivered.ts";
 import type { Tracing } from "./tracing-ports.ts";
 
@@ -33,6 +33,8 @@ export interface RecoveryProbeDependencies {
   readonly destinationOf: DestinationOf;
   readonly inFlight: InFlight;
   readonly skipDelivered: SkipDelivered;
+  /** A probe whose delivery kills the process each time is given up. */
+  readonly handOut: (message: HandedOut) => HandOut;
   readonly tracing: Tracing;
 }
 
@@ -63,6 +65,7 @@ export function createRecoveryProbe(dependencies: RecoveryProbeDependencies): Re
     destinationOf,
     inFlight,
     skipDelivered,
+    handOut: handOutOf,
     tracing,
   } = dependencies;
   /** Installation → the sequence of its last rejected delivery. */
@@ -81,22 +84,27 @@ export function createRecoveryProbe(dependencies: RecoveryProbeDependencies): Re
     const share = `probe:${delivery.installationUuid}`;
     const destination = destinationOf(delivery.installationUuid);
     if ((await bulkhead.enterWhenFree(share, destination)) === "closed") return "deferred";
+    const handOut = handOutOf({ ...source, installationUuid: delivery.installationUuid });
     try {
       // A person may have disabled the installation during the wait.
       if (!isBroken(delivery.installationUuid)) return "deferred";
       return await tracing.start("probe", delivery.event, async (span): Promise<ProbeEnd> => {
-        const disposition = await inFlight.alone(delivery, (hasWaited) =>
-          hasWaited ? Promise.resolve(DEFERRED) : attempt(delivery, span),
-        );
+        const poison = await handOut.begin();
+        const disposition =
+          poison === null
+            ? await inFlight.alone(delivery, (hasWaited) => (hasWaited ? Promise.resolve(DEFERRED) : attempt(delivery, span)))
+            : givenUp(delivery, "redelivered", poison);
         if (disposition.kind === "deferred" || disposition.kind === "delivered") return disposition.kind;
         const isRejectedForGood = disposition.kind === "dead-letter" && disposition.reason === "rejected";
+        const isGivenUp = poison !== null || isRejectedForGood;
         const isRejected = isRejectedForGood || disposition.record?.outcome === "rejected";
         if (isRejected && !isOrdered(registry.app(delivery.app))) return "rejected";
-        if (!isRejectedForGood) return "failed";
+        if (!isGivenUp) return "failed";
         await dispatcher.apply(disposition, source, span);
         return "given-up";
       });
     } finally {
+      handOut.end();
       bulkhead.leave(share, destination);
     }
   };

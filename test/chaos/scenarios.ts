@@ -287,7 +287,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: "everything",
-    faults: "kills, stops and failing receivers, one right after the other",
+    faults: "replicas and servers killed, replicas stopped, receivers failing: one right after the other",
     times: 20,
     duplicates: "bounded",
     run: (seed, { times, ...load }) =>

@@ -2,13 +2,13 @@
 
 import type { Dispatcher } from "../../delivery/dispatcher.ts";
 import type { DeadLetterDisposition, RetryDisposition } from "../../delivery/disposition.ts";
-import type { HandledMessage, ParkedQueue, RegistryView } from "../../delivery/ports.ts";
+import type { HandledMessage, HandOut, ParkedQueue, RegistryView } from "../../delivery/ports.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Delivery } from "../../model/delivery.ts";
 import type { Logger } from "../../model/logger.ts";
 import type { AttemptParked, ParkElsewhere } from "../parked/attempt-parked.ts";
 import type { Backlog } from "../parked/backlog.ts";
-import type { HandOut, PoisonLimit } from "../parked/poison-limit.ts";
+import type { PoisonLimit } from "../parked/poison-limit.ts";
 import type { EntryStore } from "./entry-store.ts";
 import { type Entry, NEVER } from "./order-entry.ts";
 import type { OrderIndex } from "./order-index.ts";

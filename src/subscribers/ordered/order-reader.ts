@@ -10,7 +10,7 @@
  */
 import { DeliverPolicy, type JetStreamManager } from "nats";
 import type { GiveUp } from "../../delivery/give-up.ts";
-import type { RegistryView } from "../../delivery/ports.ts";
+import type { HandOut, RegistryView } from "../../delivery/ports.ts";
 import { ensureConsumer, orderConsumer } from "../../jetstream/consumers.ts";
 import type { ConsumedMessage } from "../../jetstream/message.ts";
 import { endFailed } from "../../jetstream/message-handler.ts";
@@ -21,7 +21,7 @@ import type { Installation } from "../../model/app.ts";
 import { type Delivery, newDelivery } from "../../model/delivery.ts";
 import type { Event } from "../../model/event.ts";
 import type { ReadEvent } from "../../model/event-reader.ts";
-import type { HandOut, PoisonLimit } from "../parked/poison-limit.ts";
+import type { PoisonLimit } from "../parked/poison-limit.ts";
 
 /** An event whose deliveries are not all done. */
 export interface HeldEvent {

@@ -14,14 +14,13 @@ import {
 import type { InFlight } from "../../delivery/in-flight.ts";
 import type { Bulkhead } from "../../delivery/limits/bulkhead.ts";
 import type { DestinationOf } from "../../delivery/limits/destination.ts";
-import type { HandledMessage, MessageRef, ParkedQueue, StreamName } from "../../delivery/ports.ts";
+import type { HandledMessage, HandOut, MessageRef, ParkedQueue, StreamName } from "../../delivery/ports.ts";
 import type { SkipDelivered } from "../../delivery/skip-delivered.ts";
 import { requireLease } from "../../delivery/source-lease.ts";
 import type { Turns } from "../../delivery/throttle/turns.ts";
 import type { TracePosition, Tracing } from "../../delivery/tracing-ports.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Delivery } from "../../model/delivery.ts";
-import type { HandOut } from "./poison-limit.ts";
 
 export interface AttemptParkedDependencies {
   readonly admission: Admission;

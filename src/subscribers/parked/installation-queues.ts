@@ -4,7 +4,7 @@
  */
 
 import type { Dispatcher } from "../../delivery/dispatcher.ts";
-import type { MessageRef, ParkedQueue } from "../../delivery/ports.ts";
+import type { HandOut, MessageRef, ParkedQueue } from "../../delivery/ports.ts";
 import { isLeaseOver } from "../../delivery/source-lease.ts";
 import type { Tracing } from "../../delivery/tracing-ports.ts";
 import { messageOf } from "../../model/app-error.ts";
@@ -14,7 +14,7 @@ import { createAppPlaces } from "./app-places.ts";
 import type { AttemptParked, ParkedEnd } from "./attempt-parked.ts";
 import type { Backlog, ParkedDelivery } from "./backlog.ts";
 import type { Fence } from "./fence.ts";
-import type { HandOut, PoisonLimit } from "./poison-limit.ts";
+import type { PoisonLimit } from "./poison-limit.ts";
 
 export interface InstallationQueues {
   /** These queues hold something; those that may flow are emptied. */

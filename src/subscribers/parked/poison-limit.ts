@@ -3,19 +3,14 @@
  * count redeliveries, so hand-outs are counted in Redis (storage/hand-outs.ts).
  *
  * POISON-1  Only suspects are counted: messages that were stored when an owner took over from one that had not released its lease.
- *           Everything else costs nothing.
+ *           Everything else costs nothing. The deliveries with which broken integrations are probed are always counted.
  * POISON-2  A hand-out counts from just before the attempt until its outcome is stored. If the process survives it, however it ends,
  *           nothing is left of the count. After a stop has begun nothing counts. While the count is unknown, nothing is poison.
  * POISON-3  Suspects that were handed out in vain several times are handed out one at a time: only the one that kills the process goes
  *           on being counted, and not those that are in flight with it.
  */
 
-/** A delivery of a message, or (null) all of the message. */
-export interface HandedOut {
-  readonly stream: string;
-  readonly sequence: number;
-  readonly installationUuid: string | null;
-}
+import type { HandedOut, HandOut } from "../../delivery/ports.ts";
 
 /** Hand-outs of a message that have not ended. */
 export interface HandOutCounts {
@@ -30,18 +25,13 @@ export interface HandOutCounts {
 /** Stream → sequence of its last suspect (POISON-1). */
 export type Suspects = Readonly<Record<string, number>>;
 
-export interface HandOut {
-  /** Called before every attempt; counts once. @returns why the message is poison; null when it is not */
-  begin(): Promise<string | null>;
-  /** The process has survived it. */
-  end(): void;
-}
-
 export interface PoisonLimit {
   suspects(): Suspects;
   suspect(upTo: Suspects): void;
   /** Null: not a suspect. */
   handOut(message: HandedOut): HandOut | null;
+  /** A probe, which is rare: counted whatever the message is. */
+  probe(message: HandedOut): HandOut;
   /** Gives back what is handed out (POISON-2). */
   stop(): void;
 }
@@ -104,6 +94,7 @@ export function createPoisonLimit(counts: HandOutCounts): PoisonLimit {
     suspect(upTo) {
       suspects = upTo;
     },
+    probe: handOutOf,
     handOut: (message) => (message.sequence <= (suspects[message.stream] ?? 0) ? handOutOf(message) : null),
     stop() {
       stopped = true;

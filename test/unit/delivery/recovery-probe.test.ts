@@ -19,6 +19,9 @@ let dispositionOf: (delivery: Delivery) => Partial<Disposition>;
 let probes: RecoveryProbe;
 let ordered: boolean;
 let applied: string[];
+/** Sequence of the delivery that was handed out too often. */
+let poison: number;
+let survived: number[];
 let circuitOpen: boolean;
 let broken: boolean;
 
@@ -39,6 +42,8 @@ beforeEach(() => {
   broken = true;
   ordered = false;
   applied = [];
+  poison = 0;
+  survived = [];
   probes = createRecoveryProbe({
     registry: { app: () => anApp({ orderBy: ordered ? "app" : "none" }) },
     dispatcher: {
@@ -59,12 +64,22 @@ beforeEach(() => {
     destinationOf: () => "destination",
     inFlight: createInFlight(),
     skipDelivered: async ({ id }) => delivered.has(id),
+    handOut: ({ sequence }) => ({
+      begin: async () => (sequence === poison ? "it kills the process" : null),
+      end: () => void survived.push(sequence),
+    }),
     tracing: createTracing(null),
   });
 });
 
 const probe = async () => (await probes.prepare(installation))?.();
 const waiting = () => parked.map(({ delivery }) => delivery.id);
+
+test("gives up a delivery that kills the process each time, without an attempt, and the next probe takes the one after it", async () => {
+  poison = 10;
+  expect([await probe(), attempted, applied, waiting()]).toEqual(["failed", [], ["one: dead-letter"], ["two", "three"]]);
+  expect([await probe(), attempted, survived]).toEqual(["delivered", ["two"], [10, 11]]);
+});
 
 test("attempts the oldest delivery, and takes it out of its queue when it was delivered", async () => {
   expect([await probe(), attempted, waiting()]).toEqual(["delivered", ["one"], ["two", "three"]]);

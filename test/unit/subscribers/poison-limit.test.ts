@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { createPoisonLimit, type HandedOut, type HandOutCounts } from "../../../src/subscribers/parked/poison-limit.ts";
+import type { HandedOut } from "../../../src/delivery/ports.ts";
+import { createPoisonLimit, type HandOutCounts } from "../../../src/subscribers/parked/poison-limit.ts";
 
 /** Redis: outlives the processes. */
 function counts() {
@@ -61,6 +62,12 @@ test("a hand-out that ends leaves nothing of the count", async () => {
 test("only what was stored before the owner took over is a suspect", () => {
   const { limit } = aProcess(counts(), 5);
   expect([limit.handOut(message(5)) === null, limit.handOut(message(6)), limit.suspects()]).toEqual([false, null, { PARKED: 5 }]);
+});
+
+test("a probe is counted whatever it probes with", async () => {
+  const redis = counts();
+  for (let n = 0; n < 10; n++) await createPoisonLimit(redis).probe(message(1)).begin();
+  expect(await createPoisonLimit(redis).probe(message(1)).begin()).not.toBeNull();
 });
 
 test("a stop gives back what is handed out, and counts nothing any more", async () => {
