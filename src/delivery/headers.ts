@@ -1,6 +1,7 @@
 /** The webhook's headers (docs/design.md 3.4). An app's custom headers never override Posthorn's own. */
 import type { App } from "../model/app.ts";
 import type { Delivery } from "../model/delivery.ts";
+import { isReplayId } from "../model/replay.ts";
 import type { Signatures } from "./signature.ts";
 import type { TracePosition } from "./tracing-ports.ts";
 
@@ -40,6 +41,7 @@ const RESERVED: ReadonlySet<string> = new Set([
   "upgrade",
   "user-agent",
   "webhook-id",
+  "webhook-replay",
   "webhook-sequence",
   "webhook-signature",
   "webhook-timestamp",
@@ -75,6 +77,7 @@ export function createHeaderBuilder({ prefix, userAgent }: HeaderOptions): Heade
       [signatureName]: signatures.vendor,
       "webhook-id": delivery.id,
       ...(delivery.eventSequence === null ? {} : { "webhook-sequence": String(delivery.eventSequence) }),
+      ...(isReplayId(delivery.replay) ? { "webhook-replay": delivery.replay } : {}),
       "webhook-timestamp": timestamp,
       "webhook-signature": signatures.standard,
       traceparent: trace.traceparent,

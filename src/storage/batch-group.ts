@@ -23,9 +23,17 @@ export interface Group {
   readonly lists: Map<string, Rows>;
   readonly counters: Map<string, Counters>;
   /** Key → dedup record. */
-  readonly dedupRecords: Map<string, string>;
+  readonly dedupRecords: Map<string, DedupWrite>;
   /** App → event type → its last use. */
   readonly types: Map<string, Map<string, number>>;
+}
+
+export interface DedupWrite {
+  readonly value: string;
+  /** A record that says "delivered" is not replaced. */
+  readonly isKept: boolean;
+  /** Key of the counter to increment when the record first says "delivered"; null: none. */
+  readonly counter: string | null;
 }
 
 export function createGroup(): Group {
@@ -33,7 +41,7 @@ export function createGroup(): Group {
 }
 
 export function addToGroup(entry: LogEntry, ofApp: Group, ofInstallation: Group, recoveredAt: (installationUuid: string) => number): void {
-  const { app, appCreatedAt, eventType, failed, row, counted, dedupRecord, endedAt } = entry;
+  const { app, appCreatedAt, eventType, failed, row, counted, endedAt } = entry;
   const isLate = isOfEarlierApp(ofApp, app, appCreatedAt);
   if (!isLate) {
     push(ofApp.lists, app, keys.requests(app, eventType), row);
@@ -46,13 +54,21 @@ export function addToGroup(entry: LogEntry, ofApp: Group, ofInstallation: Group,
   // The counters may have been cleared by a recovery while the attempt waited for Redis.
   if (counted?.as != null && endedAt >= recoveredAt(entry.installationUuid))
     increment(fieldsOf(ofInstallation.counters, null, keys.health(entry.installationUuid, counted.day), HEALTH_TTL_S), counted.as);
-  // A delivered run stays delivered despite a late failure of a duplicate.
-  const key = keys.delivery(app, entry.dedupKey);
-  if (!ofApp.dedupRecords.get(key)?.startsWith(DELIVERED)) ofApp.dedupRecords.set(key, dedupRecord);
+  putDedupRecord(ofApp, entry);
   if (isLate) return;
   const types = ofApp.types.get(app);
   if (types === undefined) ofApp.types.set(app, new Map([[eventType, endedAt]]));
   else types.set(eventType, endedAt);
+}
+
+/** A delivered run stays delivered despite a late failure of a duplicate. */
+function putDedupRecord({ dedupRecords }: Group, { app, dedupKey, dedupRecord: value, delivered }: LogEntry): void {
+  const put = (key: string, write: DedupWrite): void => {
+    if (!dedupRecords.get(key)?.value.startsWith(DELIVERED)) dedupRecords.set(key, write);
+  };
+  const counter = delivered?.replayId == null ? null : keys.replayDone(app, delivered.replayId);
+  put(keys.delivery(app, dedupKey), { value, isKept: counter !== null, counter });
+  if (delivered !== null) put(keys.delivery(app, delivered.deliveryId), { value, isKept: true, counter: null });
 }
 
 /** BATCH-2 within a batch: attempts of an earlier app are dropped if there are some of a later one. */

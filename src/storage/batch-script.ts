@@ -2,7 +2,7 @@
 import { FIRST, type Group, LAST, STATS_TTL_S } from "./batch-group.ts";
 import { DEDUP_TTL_S, DELIVERED } from "./dedup-record.ts";
 import { keys } from "./keys.ts";
-import { HIGHEST, type Note } from "./log-entry.ts";
+import { HIGHEST, MEMBER, type Note } from "./log-entry.ts";
 
 export interface WriteOptions {
   /** Rows per list. */
@@ -14,6 +14,8 @@ export interface WriteOptions {
 }
 
 const BATCH_TTL_S = 3_600;
+/** Counts of a replay; longer than a replay that is paused for the whole reach of the events stream. */
+const REPLAY_TTL_S = 30 * 86_400;
 /** Event types listed per app. */
 const MAX_EVENT_TYPES = 1_000;
 /** Fields of one noted hash: an event's deliveries, or a delivery's skipped messages. */
@@ -25,6 +27,10 @@ local function note(try, key, field, value, ttl)
     local before = redis.pcall('GET', key)
     if type(before) == 'string' and (tonumber(before) or 0) >= tonumber(value) then return end
     return try('SET', key, value, 'EX', ttl)
+  end
+  if field == '${MEMBER}' then
+    try('HSET', key, value, 1)
+    return try('EXPIRE', key, ${REPLAY_TTL_S})
   end
   if field == '' then return try('SET', key, value, 'EX', ttl) end
   local noted = redis.pcall('HLEN', key)
@@ -111,10 +117,18 @@ for _ = 1, counters do
 end
 for _ = 1, dedup_records do
   key = key + 1
-  arg = arg + 1
-  local value = ARGV[arg]
-  local before = string.sub(value, 1, 9) ~= '${DELIVERED}' and redis.pcall('GET', KEYS[key])
-  if type(before) ~= 'string' or string.sub(before, 1, 9) ~= '${DELIVERED}' then try('SET', KEYS[key], value, 'EX', dedup_ttl) end
+  local value, is_kept, counter_ttl = ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3]
+  arg = arg + 3
+  local before = (is_kept == '1' or string.sub(value, 1, 9) ~= '${DELIVERED}') and redis.pcall('GET', KEYS[key])
+  local is_new = type(before) ~= 'string' or string.sub(before, 1, 9) ~= '${DELIVERED}'
+  if is_new then try('SET', KEYS[key], value, 'EX', dedup_ttl) end
+  if counter_ttl ~= '' then
+    key = key + 1
+    if is_new then
+      try('HINCRBY', KEYS[key], 'done', 1)
+      try('EXPIRE', KEYS[key], counter_ttl)
+    end
+  end
 end
 for _ = 1, types do
   key = key + 1
@@ -160,9 +174,9 @@ export function scriptCall(
     parts.push(numberOf(app), ttlS, fields.size);
     for (const [field, by] of fields) parts.push(field, by);
   }
-  for (const [key, value] of dedupRecords) {
-    scriptKeys.push(key);
-    parts.push(value);
+  for (const [key, { value, isKept, counter }] of dedupRecords) {
+    scriptKeys.push(key, ...(counter === null ? [] : [counter]));
+    parts.push(value, isKept ? 1 : 0, counter === null ? "" : REPLAY_TTL_S);
   }
   for (const [app, typesOfApp] of types) {
     for (const [type, at] of typesOfApp) {

@@ -4,7 +4,7 @@
  * log row has expired.
  */
 import type { AttemptRecord, DeliveredFor } from "../delivery/ports.ts";
-import type { Delivery } from "../model/delivery.ts";
+import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
 import {
   DELIVERY_STREAMS,
   type LastAttempt,
@@ -96,6 +96,19 @@ export function decodeSkip(eventSequence: string, value: string): NotedSkip | nu
   if (![eventSequence, at].every((text) => /^\d{1,16}$/.test(text)) || !/^(?:-|\d{1,16})$/.test(delivered)) return null;
   const deliveredSequence = delivered === "-" ? null : Number(delivered);
   return { eventSequence: Number(eventSequence), deliveredSequence, wasWaiting: state === WAITING, at: Number(at) };
+}
+
+/** Another message of the same event is not handed over: what became of this one's delivery is not known yet. */
+export function storeKeyOf(delivery: Delivery): string {
+  return `${dedupKeyOf(delivery)}:${delivery.eventSequence ?? "-"}:${delivery.event.publishedAt}`;
+}
+
+/**
+ * An event without an id is identified by its sequence, which a recreated events stream assigns again: what was delivered before
+ * the message was stored was another event.
+ */
+export function isSameEvent({ event, eventSequence }: Delivery, deliveredAt = Number.POSITIVE_INFINITY): boolean {
+  return deliveredAt >= event.publishedAt || !event.id.endsWith(`:${eventSequence}`);
 }
 
 function encodeNoted({ eventSequence, app, installationUuid }: Delivery): string {

@@ -44,7 +44,11 @@ export const keys = {
   rateLimit: (app: string): string => `rate-limit:{${app}}`,
   /** Written to see whether Redis takes writes. */
   probe: (number: number): string => `probe:${number}`,
-  /** Progress of a replay of dead letters. */
+  /** Hash with one field, `done`: how many deliveries a replay has delivered. */
+  replayDone: (app: string, replayId: string): string => `replay-done:{${app}}:${replayId}`,
+  /** Hash whose fields are the deliveries of a replay that went to dead letters. */
+  replayFailed: (app: string, replayId: string): string => `replay-failed:{${app}}:${replayId}`,
+  /** Progress of a run that replays dead letters. */
   replay: (id: string): string => `replay:${id}`,
   /** Number of the last batch that a writer has written, on a cluster the last one with keys of that tag. */
   batch: (writer: string, tag: string | null): string => (tag === null ? `batch:${writer}` : `batch:{${tag}}:${writer}`),

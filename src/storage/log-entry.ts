@@ -3,6 +3,7 @@ import type { AttemptRecord } from "../delivery/ports.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { dedupKeyOf } from "../model/delivery.ts";
 import { COUNTED_AS, type CountedAs, type Outcome } from "../model/outcome.ts";
+import { isReplayId } from "../model/replay.ts";
 import { DELIVERED, encodeDedupRecord } from "./dedup-record.ts";
 import { logRow } from "./log-row.ts";
 
@@ -36,6 +37,8 @@ export interface LogEntry {
   readonly endedAt: number;
   readonly dedupKey: string;
   readonly dedupRecord: string;
+  /** For a delivery that a resend or replay delivered: it is delivered as such, and counts for its replay. */
+  readonly delivered: { readonly deliveryId: string; readonly replayId: string | null } | null;
   /** The event's sequence in the events stream; null if it never was there. */
   readonly eventSequence: number | null;
   /** The attempt's own. */
@@ -45,13 +48,15 @@ export interface LogEntry {
 /** Data for lookups only: an event's deliveries, a delivery's location, skipped messages. */
 export interface Note {
   readonly key: string;
-  /** The field of a hash; null if the key holds the value itself, HIGHEST if it holds the highest value noted. */
+  /** The field of a hash; null if the key holds the value itself, HIGHEST if it holds the highest value noted, MEMBER if it is the hash of a set. */
   readonly field: string | null;
   readonly value: string;
 }
 
 /** The field of a note whose number only grows. */
 export const HIGHEST = "+";
+/** The field of a note whose value becomes a field of the hash: a set, with the commands that Posthorn is permitted anyway. */
+export const MEMBER = "&";
 
 const HOUR_MS = 3_600_000;
 let lastHour = Number.NaN;
@@ -84,6 +89,10 @@ export function toLogEntry(attempt: AttemptRecord, keepsDelivered = false): LogE
     endedAt,
     dedupKey: dedupKeyOf(delivery),
     dedupRecord: encodeDedupRecord(attempt),
+    delivered:
+      isDelivered && delivery.replay !== null
+        ? { deliveryId: delivery.id, replayId: isReplayId(delivery.replay) ? delivery.replay : null }
+        : null,
     eventSequence: delivery.eventSequence,
     traceparent: attempt.requestHeaders["traceparent"] ?? "",
   };

@@ -13,14 +13,15 @@ import type { Clock } from "../model/clock.ts";
 import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
 import type { StreamLocation } from "../model/delivery-location.ts";
 import type { Logger } from "../model/logger.ts";
+import { isReplayId } from "../model/replay.ts";
 import type { WriteOptions } from "./batch-script.ts";
 import { createBatchSender } from "./batch-sender.ts";
 import { type Batch, createWriteBatch } from "./batch-writer.ts";
-import { decodeDedupRecord, encodeAddressee, encodeLocation, encodeSkip } from "./dedup-record.ts";
+import { decodeDedupRecord, encodeAddressee, encodeLocation, encodeSkip, isSameEvent, storeKeyOf } from "./dedup-record.ts";
 import { createKeyReader } from "./key-reader.ts";
 import { keys } from "./keys.ts";
 import { createLogBuffer } from "./log-buffer.ts";
-import { HIGHEST, toLogEntry } from "./log-entry.ts";
+import { HIGHEST, MEMBER, toLogEntry } from "./log-entry.ts";
 import type { RedisClient } from "./redis.ts";
 
 export interface RequestLog extends AttemptLog {
@@ -137,6 +138,10 @@ export function createRequestLog(dependencies: RequestLogDependencies, options: 
       buffer.addNote(`location ${delivery.id}`, { key: keys.location(delivery.id), field: null, value });
       const storeKey = storeKeyOf(delivery);
       buffer.addNote(`stores ${storeKey}`, { key: keys.stores(delivery.app, storeKey), field: HIGHEST, value: String(delivery.stores) });
+      if (location.stream === "dead-letters" && isReplayId(delivery.replay)) {
+        const key = keys.replayFailed(delivery.app, delivery.replay);
+        buffer.addNote(`failed ${dedupKeyOf(delivery)}`, { key, field: MEMBER, value: delivery.id });
+      }
       start();
     },
 
@@ -164,17 +169,4 @@ function appsOf({ entries }: Batch): ReadonlyMap<string, boolean> {
   const apps = new Map<string, boolean>();
   for (const { app, counted, failed } of entries) if (counted !== null) apps.set(app, failed || apps.get(app) === true);
   return apps;
-}
-
-/** Another message of the same event is not handed over: what became of this one's delivery is not known yet. */
-function storeKeyOf(delivery: Delivery): string {
-  return `${dedupKeyOf(delivery)}:${delivery.eventSequence ?? "-"}:${delivery.event.publishedAt}`;
-}
-
-/**
- * An event without an id is identified by its sequence, which a recreated events stream assigns again: what was delivered before
- * the message was stored was another event.
- */
-function isSameEvent({ event, eventSequence }: Delivery, deliveredAt = Number.POSITIVE_INFINITY): boolean {
-  return deliveredAt >= event.publishedAt || !event.id.endsWith(`:${eventSequence}`);
 }

@@ -259,7 +259,8 @@ describe("notes", () => {
     log.record(anAttempt({ delivery: again }));
     await log.flush(5_000);
     expect((await lookup().find([first.id]))[0]?.runs).toMatchObject([
-      { replay: null, delivered: false },
+      // A delivery that a resend has delivered is delivered.
+      { replay: null, delivered: true },
       { replay: "r-2", delivered: true, last: { attempt: 1, responseCode: 200 } },
     ]);
   });

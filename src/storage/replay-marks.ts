@@ -1,0 +1,76 @@
+/** Redis as a replay needs it: what is known of the deliveries that it may send, and how those that it has sent ended. */
+import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
+import type { StreamLocation } from "../model/delivery-location.ts";
+import { decodeDedupRecord, decodeLocation, isSameEvent, storeKeyOf } from "./dedup-record.ts";
+import { keys } from "./keys.ts";
+import type { RedisClient } from "./redis.ts";
+import { countIn, type RedisProblem, reading, unlessWrongType } from "./redis-reading.ts";
+
+/** The marks of a delivery whose run is a replay. */
+export interface ReplayMark {
+  /** Delivered in any run. */
+  readonly isDelivered: boolean;
+  /** The replay has sent it: it is delivered, or stored in a stream. An attempt alone is not enough. */
+  readonly isSent: boolean;
+  /** The replay has sent another message of the same event. */
+  readonly isSentForAnother: boolean;
+  /** Where it was stored last, in any run. */
+  readonly location: StreamLocation | null;
+}
+
+export interface ReplayOutcome {
+  readonly done: number;
+  readonly failed: number;
+}
+
+/** @throws AppError REDIS_UNREACHABLE */
+export interface ReplayMarks {
+  /** @returns one for each delivery, in order */
+  read(deliveries: readonly Delivery[]): Promise<ReplayMark[]>;
+  outcomeOf(app: string, replayId: string): Promise<ReplayOutcome>;
+}
+
+const KEYS_PER_DELIVERY = 4;
+const WHAT = "what a replay has sent";
+
+export function createReplayMarks(redis: RedisClient, problem: RedisProblem = () => null): ReplayMarks {
+  const get = (wanted: readonly string[]): Promise<Array<string | null>> =>
+    reading(WHAT, problem, async () =>
+      redis.isCluster ? await Promise.all(wanted.map((key) => unlessWrongType(redis.get(key), null))) : await redis.mget(...wanted),
+    );
+
+  return {
+    async read(deliveries) {
+      if (deliveries.length === 0) return [];
+      const values = await get(
+        deliveries.flatMap((delivery) => [
+          keys.delivery(delivery.app, delivery.id),
+          keys.delivery(delivery.app, dedupKeyOf(delivery)),
+          keys.stores(delivery.app, storeKeyOf(delivery)),
+          keys.location(delivery.id),
+        ]),
+      );
+      return deliveries.map((delivery, at) => {
+        const [first, own, stores, location] = values.slice(at * KEYS_PER_DELIVERY, (at + 1) * KEYS_PER_DELIVERY);
+        const record = (value: string | null | undefined) => (value == null ? null : decodeDedupRecord(value));
+        const known = record(first);
+        const run = record(own);
+        return {
+          isDelivered: known?.delivered === true && isSameEvent(delivery, known.last?.endedAt),
+          isSent: stores != null || (run?.delivered === true && run.eventSequence === delivery.eventSequence),
+          isSentForAnother: run !== null && run.eventSequence !== delivery.eventSequence,
+          location: location == null ? null : (decodeLocation(location)?.location ?? null),
+        };
+      });
+    },
+
+    outcomeOf: (app, replayId) =>
+      reading(WHAT, problem, async () => {
+        const [[done], failed] = await Promise.all([
+          unlessWrongType(redis.hmget(keys.replayDone(app, replayId), "done"), []),
+          unlessWrongType(redis.hlen(keys.replayFailed(app, replayId)), 0),
+        ]);
+        return { done: countIn(done), failed };
+      }),
+  };
+}
