@@ -28,6 +28,7 @@ import type { Foundation } from "./foundation.ts";
 import type { CircuitParts } from "./wire-circuits.ts";
 import type { DeliveryParts } from "./wire-delivery.ts";
 import type { RegistryParts } from "./wire-registry.ts";
+import type { ReplayParts } from "./wire-replays.ts";
 import type { StatusParts } from "./wire-status.ts";
 import type { StreamParts } from "./wire-streams.ts";
 import type { SubscriberParts } from "./wire-subscribers.ts";
@@ -42,7 +43,8 @@ export type ApiGiven = Foundation &
   CircuitParts &
   ThrottleParts &
   DeliveryParts &
-  SubscriberParts & { readonly readiness: Readiness };
+  SubscriberParts &
+  ReplayParts & { readonly readiness: Readiness };
 
 export function explainParts(given: ApiGiven) {
   const { config, redis, nats, manager, names, index, registry, appCreatedAt, redisHealth, circuits, throttles, backlog, clock, logger } =

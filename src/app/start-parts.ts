@@ -12,6 +12,7 @@ import { wireDelivery } from "./wire-delivery.ts";
 import { wireMetrics } from "./wire-metrics.ts";
 import { wireRecords } from "./wire-records.ts";
 import { loadRegistry, wireRegistry } from "./wire-registry.ts";
+import { wireReplays } from "./wire-replays.ts";
 import { wireStatus } from "./wire-status.ts";
 import { wireStreamWatch } from "./wire-stream-watch.ts";
 import { wireStreams } from "./wire-streams.ts";
@@ -43,7 +44,8 @@ async function buildParts(foundation: Foundation) {
   const subscribers = { ...delivery, ...wireSubscribers(delivery) };
   late.bind(subscribers);
   wireRecords(subscribers);
-  const watched = { ...subscribers, ...(await wireStreamWatch(subscribers)) };
+  const replays = { ...subscribers, ...wireReplays(subscribers) };
+  const watched = { ...replays, ...(await wireStreamWatch(replays)) };
   const api = { ...watched, readiness: createReadiness(watched) };
   wireMetrics(api);
   return {
@@ -102,16 +104,19 @@ function apiComponent({ config, api, liveOverview, ownAddress, listening }: Part
 }
 
 function subscribersComponent(parts: Parts): Component {
-  const { config, parkedQueues, retries, fanOut, events, queueOwner, probeSchedule, bulkhead, turns, untilAvailable } = parts;
+  const { config, parkedQueues, retries, fanOut, events, queueOwner, replayRunner, probeSchedule, bulkhead, turns, untilAvailable } = parts;
   return {
     name: "subscribers",
     async start() {
       for (const { start } of [parkedQueues, retries, fanOut, events]) await untilAvailable("the consumers", start);
       queueOwner.start();
+      replayRunner.start();
       if (config.brokenAction === "park") probeSchedule.start();
     },
     stop() {
-      const stopped = Promise.all([events, retries, fanOut, parkedQueues, queueOwner, probeSchedule].map((part) => part.stop()));
+      const stopped = Promise.all(
+        [events, retries, fanOut, parkedQueues, replayRunner, queueOwner, probeSchedule].map((part) => part.stop()),
+      );
       // Deliveries that wait for a place are parked or given back at once, for another replica.
       bulkhead.close();
       turns.close();

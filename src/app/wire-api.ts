@@ -41,7 +41,7 @@ export function wireApi(given: ApiGiven) {
       installationsOf: (app) => [...index.installations()].filter((installation) => installation.app === app),
       newId: randomUUID,
     }),
-    replayDeadLetters,
+    ...{ replayDeadLetters, replays: given.replays },
     replayRuns: createReplayRuns({ replay: replayDeadLetters, notes: createReplayNotes(redis, clock), newId: randomUUID, clock }),
     ...{ deadLetters, countOwnDeadLetters, deleteDeadLetters: createDeleteDeadLetters({ deadLetters, clock }) },
     resend: createResend({ events: storedEvents, streams, find: lookup.find, tracing, clock }),

@@ -14,6 +14,7 @@ import { listenCommand } from "./listen.ts";
 import { publishCommand } from "./publish.ts";
 import { reEncryptCommand } from "./re-encrypt.ts";
 import { replayCommand } from "./replay.ts";
+import { replaysCommands } from "./replays.ts";
 import { requestsCommand } from "./requests.ts";
 import { serveCommand } from "./serve.ts";
 import { statusCommand } from "./status.ts";
@@ -32,6 +33,7 @@ export const COMMANDS: readonly Command[] = [
   explainCommand,
   ...deadLetterCommands,
   replayCommand,
+  ...replaysCommands,
   statusCommand,
   ...debugCommands,
   listenCommand,

@@ -1,6 +1,6 @@
 /** posthorn replay: replays dead letters by number or filter, and resends deliveries by id. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Replay } from "../client/api-types.generated.ts";
+import type { DeadLetterReplay } from "../client/api-types.generated.ts";
 import type { ApiClient } from "../client/create-api-client.ts";
 import { command, flag } from "./command.ts";
 import { deadLetterFilter, sequenceOf } from "./dead-letters.ts";
@@ -20,6 +20,7 @@ export const replayCommand = command({
     "dry-run": flag("Only counts."),
   },
   details: [
+    "For all that was missed or delivered in a period there is posthorn replays create.",
     "Numbers are those that posthorn dead-letters shows. A delivery id (dlv_…) of the last days is resent whatever its state.",
     "A replay counts attempts from 1; a delivery that fails again becomes another dead letter.",
   ].join("\n"),
@@ -59,7 +60,7 @@ async function replayNamed(api: ApiClient, output: Output, names: readonly strin
   }
 }
 
-async function finished(api: ApiClient, output: Output, begun: Replay, signal: AbortSignal): Promise<Replay> {
+async function finished(api: ApiClient, output: Output, begun: DeadLetterReplay, signal: AbortSignal): Promise<DeadLetterReplay> {
   const progress = output.progress("replaying");
   let replay = begun;
   while (replay.state === "running") {

@@ -298,6 +298,17 @@ export interface DeadLetterPage {
   readonly next: string | null;
 }
 
+/** A replay of dead letters and its progress. */
+export interface DeadLetterReplay {
+  readonly replay_id: string;
+  readonly state: "running" | "done" | "failed";
+  readonly matched: number;
+  readonly replayed: number;
+  /** Dead letters that hold no delivery, or an event that no installation wants now. */
+  readonly skipped: number;
+  readonly error: string | null;
+}
+
 /** How long it is logged in detail. */
 export interface DebugLogBody {
   /** Seconds until it ends automatically. */
@@ -938,15 +949,67 @@ export interface ReadinessCheck {
   readonly detail: string;
 }
 
-/** A replay of dead letters and its progress. */
+/** Sends the deliveries of a period again. */
 export interface Replay {
-  readonly replay_id: string;
-  readonly state: "running" | "done" | "failed";
-  readonly matched: number;
-  readonly replayed: number;
-  /** Dead letters that hold no delivery, or an event that no installation wants now. */
-  readonly skipped: number;
+  readonly id: string;
+  readonly app: string;
+  /** Null: all installations of the app. */
+  readonly installation_uuid: string | null;
+  /** Null: all. */
+  readonly event_types: ReadonlyArray<string> | null;
+  /** Null: from the oldest event on. */
+  readonly from: string | null;
+  readonly to: string;
+  readonly what: "failed" | "missed" | "all";
+  readonly rate_per_s: number;
+  readonly dry_run: boolean;
+  /** done: every delivery was delivered or is a dead letter. failed: it can't continue, and `error` says why. */
+  readonly state: "running" | "paused" | "done" | "cancelled" | "failed";
+  /** Why nothing is sent now: events (newer events are delivered first), throttled (the receiver has asked for a pause), circuit (the app's circuit is open), rate (the app's rate limit is used up), queue (deliveries of the app are parked), capacity (fresh deliveries use the app's slots), retries (too many deliveries of the replay have not ended, or only those are left). */
+  readonly waiting_for: "events" | "throttled" | "circuit" | "rate" | "queue" | "capacity" | "retries" | null;
   readonly error: string | null;
+  readonly created_at: string;
+  readonly updated_at: string;
+  readonly ended_at: string | null;
+  /** How much of the range was read. */
+  readonly percent: number;
+  /** Deliveries that the replay is for, so far. */
+  readonly found: number;
+  readonly found_by_kind: {
+    /** Dead letters. */
+    readonly failed: number;
+    /** Not delivered, and no dead letter. */
+    readonly missed: number;
+    readonly delivered: number;
+  };
+  /** Attempted or stored for delivery. */
+  readonly sent: number;
+  /** Delivered. */
+  readonly done: number;
+  /** Waiting for delivery already, not wanted by the installation any more, or a dead letter that can't be read. */
+  readonly skipped: number;
+  /** Became dead letters again. */
+  readonly failed: number;
+}
+
+/** The deliveries to send again, and how fast. */
+export interface ReplayBody {
+  /** The app whose installations get deliveries again. */
+  readonly app?: string | null | undefined;
+  /** Only this installation; may stand alone. */
+  readonly installation_uuid?: string | null | undefined;
+  /** Patterns as in an app's `events`; all types when absent. */
+  readonly event_types?: ReadonlyArray<string> | null | undefined;
+  /** Events published at this time or later; from the oldest on when absent. */
+  readonly from?: string | null | undefined;
+  /** Events published before this time; until now when absent. */
+  readonly to?: string | null | undefined;
+  /** failed: dead letters; missed: events that the installation wants now and that were not delivered to it, also those of before it was installed; all: both, and what was delivered. */
+  readonly what: "failed" | "missed" | "all";
+  /** At most so many deliveries are sent per second. */
+  readonly rate_per_s?: number | undefined;
+  /** Only counts. */
+  readonly dry_run?: boolean | undefined;
 }
 
 /** Which dead letters are replayed. */
@@ -962,6 +1025,13 @@ export interface ReplayFilter {
   readonly end?: string | null | undefined;
   /** Only counts. */
   readonly dry_run?: boolean | undefined;
+}
+
+/** A page of a list. */
+export interface ReplayPage {
+  readonly items: ReadonlyArray<Replay>;
+  /** The `cursor` of the following page. Null: this is the last page. */
+  readonly next: string | null;
 }
 
 /** The dead letter that is replayed. */
@@ -1205,9 +1275,21 @@ export interface Calls {
   /** Replays one dead letter. */
   "POST /v1/dead-letters/{sequence}/replay": { readonly path: { readonly sequence: number }; readonly query: undefined; readonly body: undefined; readonly answer: ReplayedOne };
   /** Replays all matching dead letters. */
-  "POST /v1/dead-letters/replay": { readonly path: undefined; readonly query: undefined; readonly body: ReplayFilter | undefined; readonly answer: Replay };
+  "POST /v1/dead-letters/replay": { readonly path: undefined; readonly query: undefined; readonly body: ReplayFilter | undefined; readonly answer: DeadLetterReplay };
   /** Shows the progress of a replay. */
-  "GET /v1/dead-letters/replays/{id}": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Replay };
+  "GET /v1/dead-letters/replays/{id}": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: DeadLetterReplay };
+  /** Sends deliveries of a period again: dead letters, those that an installation has missed, or all. Ids stay the same; each webhook has the header webhook-replay. */
+  "POST /v1/replays": { readonly path: undefined; readonly query: undefined; readonly body: ReplayBody; readonly answer: Replay };
+  /** Lists replays that have not ended, and those that ended in the last 7 days, newest first. */
+  "GET /v1/replays": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly state?: "running" | "paused" | "done" | "cancelled" | "failed" | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: ReplayPage };
+  /** Shows a replay and its progress. */
+  "GET /v1/replays/{id}": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Replay };
+  /** Pauses a replay. Deliveries that it has sent keep their retries. */
+  "POST /v1/replays/{id}/pause": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Replay };
+  /** Resumes a paused replay. */
+  "POST /v1/replays/{id}/resume": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Replay };
+  /** Cancels a replay. Deliveries that it has sent keep their retries. */
+  "POST /v1/replays/{id}/cancel": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Replay };
   /** Lists the status events of the last 30 days, newest first. */
   "GET /v1/status-events": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly topics?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: StatusEventPage };
   /** All apps at a glance: installations, circuit, health, parked deliveries, dead letters, attempts of the last 24 hours. */

@@ -35,8 +35,8 @@ export interface LateBatch {
 export interface Tracing {
   /** Consumer span: a message of a stream is handled. It continues the message's trace. */
   process<T>(event: Event, stream: StreamName, message: HandledMessage, work: (span: TracePosition) => Promise<T>): Promise<T>;
-  /** Work on an event without a message: a probe or a test call. */
-  start<T>(what: "probe" | "test", event: Event, work: (span: TracePosition) => Promise<T>): Promise<T>;
+  /** Work on an event without a message: a probe, a test call or a replay. */
+  start<T>(what: "probe" | "test" | "replay", event: Event, work: (span: TracePosition) => Promise<T>): Promise<T>;
   /** One delivery of the handled message, until it is done or stored in a stream. */
   deliver<T>(parent: TracePosition, delivery: Delivery, work: (span: TracePosition) => Promise<T>): Promise<T>;
   attempt(parent: TracePosition, delivery: Delivery, attempt: number, url: string): AttemptSpan;

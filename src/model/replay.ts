@@ -2,7 +2,7 @@
 
 export const REPLAY_KINDS = ["failed", "missed", "all"] as const;
 
-/** Which deliveries a replay sends: dead letters, those without a delivered mark, or all. */
+/** Which deliveries a replay sends: dead letters, those that were not delivered, or all. */
 export type ReplayKind = (typeof REPLAY_KINDS)[number];
 
 export const REPLAY_STATES = ["running", "paused", "done", "cancelled", "failed"] as const;

@@ -14,6 +14,8 @@ interface Target {
   readonly uuid: string;
   readonly sequence: number;
   readonly replay: string;
+  /** A replay of /v1/replays that has not ended. */
+  readonly sending: string;
   readonly delivery: string;
 }
 
@@ -121,6 +123,17 @@ const ROWS: Readonly<Record<string, Row>> = {
     path: () => "/v1/dead-letters/replay",
     body: ({ slug }) => ({ app: slug, dry_run: true }),
   },
+  "POST /v1/replays": {
+    access: "admin",
+    app: true,
+    path: () => "/v1/replays",
+    body: ({ slug }) => ({ app: slug, what: "failed", dry_run: true }),
+  },
+  "GET /v1/replays": { access: "read", app: true, path: ({ slug }) => `/v1/replays?app=${slug}` },
+  "GET /v1/replays/:id": { access: "read", app: true, path: ({ sending }) => `/v1/replays/${sending}` },
+  "POST /v1/replays/:id/pause": { access: "admin", app: true, path: ({ sending }) => `/v1/replays/${sending}/pause` },
+  "POST /v1/replays/:id/resume": { access: "admin", app: true, path: ({ sending }) => `/v1/replays/${sending}/resume` },
+  "POST /v1/replays/:id/cancel": { access: "admin", app: true, path: ({ sending }) => `/v1/replays/${sending}/cancel` },
   "GET /v1/dead-letters/replays/:id": { access: "read", app: true, path: ({ replay }) => `/v1/dead-letters/replays/${replay}` },
   "POST /v1/deliveries/:id/resend": { access: "admin", app: false, path: ({ delivery }) => `/v1/deliveries/${delivery}/resend` },
   "GET /v1/apps/:slug/stats": { access: "read", app: true, path: (target) => `${ofApp(target)}/stats` },
@@ -182,11 +195,23 @@ async function statusOf(method: string, path: string, token?: string, body?: unk
   return response.status;
 }
 
+/** A replay that does not end: what it sends is parked, for an installation that is disabled. */
+async function endlessReplayOf(slug: string): Promise<string> {
+  const { items } = (await call("GET", `/v1/replays?app=${slug}`, ADMIN)).body;
+  const found = items.find(({ state, dry_run }: { state: string; dry_run: boolean }) => !dry_run && ["running", "paused"].includes(state));
+  if (found !== undefined) return found.id as string;
+  const uuid = randomUUID();
+  await call("PUT", `/v1/installations/${uuid}`, ADMIN, { app: slug, organization_id: "past", allow_duplicate: true });
+  await call("POST", `/v1/installations/${uuid}/disable`, ADMIN);
+  return (await call("POST", "/v1/replays", ADMIN, { installation_uuid: uuid, what: "missed" })).body.id as string;
+}
+
 async function targetOf(slug: string): Promise<Target> {
   const { sequence } = await letterOf(slug);
   const { body } = await call("POST", "/v1/dead-letters/replay", ADMIN, { app: slug, dry_run: true });
   const uuid = uuids[slug] ?? "";
-  return { slug, uuid, sequence, replay: body.replay_id as string, delivery: deliveryIdOf(`event-${slug}`, uuid) };
+  const sending = await endlessReplayOf(slug);
+  return { slug, uuid, sequence, sending, replay: body.replay_id as string, delivery: deliveryIdOf(`event-${slug}`, uuid) };
 }
 
 beforeAll(async () => {
@@ -199,6 +224,7 @@ beforeAll(async () => {
     await bus.publish("issue.created", { id: `event-${slug}`, organization_id: slug, data: {} });
     await letterOf(slug);
   }
+  await bus.publish("issue.created", { id: "event-past", organization_id: "past", data: {} });
   await call("PUT", `/v1/installations/${DISABLED}`, ADMIN, { app: "own", organization_id: "none", allow_duplicate: true });
   await call("POST", `/v1/installations/${DISABLED}/disable`, ADMIN);
   await bus.close();

@@ -391,6 +391,7 @@ describe("a query", () => {
         .replace("{slug}", "nobody")
         .replace("{sequence}", "1")
         .replace(/deliveries\/\{id\}/, `deliveries/dlv_${"0".repeat(32)}`)
+        .replace("/v1/replays/{id}", `/v1/replays/rpl_${"0".repeat(32)}`)
         .replace(/\{(?:uuid|id)\}/, randomUUID());
       for (const [method, operation] of Object.entries(operations)) {
         const { parameters } = operation as unknown as { parameters: Array<{ name: string; in: string }> };

@@ -180,6 +180,10 @@ describe("with the accounts of deploy/nats", () => {
     expect((await posthorn.api("POST", "/v1/dead-letters/replay", {})).body.state).toBe("done");
     await eventually(async () => (await posthorn.api("GET", "/v1/dead-letters")).body.items.length === 0);
 
+    // Sent again as a whole.
+    const replay = (await posthorn.api("POST", "/v1/replays", { app: slug, what: "all" })).body as { id: string };
+    await eventually(async () => (await posthorn.api("GET", `/v1/replays/${replay.id}`)).body.state === "done");
+
     // Ordered, so that a hold is kept; unreadable; removed.
     await posthorn.api("PUT", `/v1/apps/${slug}`, { webhook_url: receiver.url, events: ["*"], ordered: true, retry_schedule_s: [0.05] });
     let fails = true;

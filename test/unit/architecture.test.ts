@@ -15,7 +15,7 @@ const checked = sources.filter(({ room, isGenerated }) => isChecked(room) && !is
  */
 const FLOORS: ReadonlyArray<readonly string[]> = [
   ["app", "web", "cli"],
-  ["api", "dead-letters", "explain", "overview"],
+  ["api", "dead-letters", "replays", "explain", "overview"],
   ["subscribers", "registry", "client"],
   ["jetstream", "storage"],
   ["status", "telemetry", "config"],
@@ -27,7 +27,7 @@ const FLOORS: ReadonlyArray<readonly string[]> = [
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   app: [
     ...["model", "config", "registry", "delivery", "status", "telemetry", "storage", "jetstream", "subscribers"],
-    ...["dead-letters", "explain", "overview", "api"],
+    ...["dead-letters", "replays", "explain", "overview", "api"],
   ],
   model: [],
   config: ["model"],
@@ -39,9 +39,10 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   jetstream: ["model", "delivery", "status/ports.ts"],
   subscribers: ["model", "delivery", "jetstream"],
   "dead-letters": ["model", "delivery", "storage", "jetstream", "subscribers"],
+  replays: ["model", "delivery", "storage", "jetstream"],
   explain: ["model", "registry", "delivery/ports.ts", "status", "storage", "jetstream"],
   overview: ["model", "registry", "jetstream"],
-  api: ["model", "registry", "delivery", "status", "storage", "jetstream", "dead-letters", "explain", "overview"],
+  api: ["model", "registry", "delivery", "status", "storage", "jetstream", "dead-letters", "replays", "explain", "overview"],
   web: ["model", "client/api-types.generated.ts"],
   cli: ["model", "config", "client"],
   client: ["model", "jetstream/subjects.ts"],
@@ -49,12 +50,12 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 
 /** Package → where it may be imported. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
-  nats: ["jetstream/", "subscribers/", "dead-letters/", "explain/", "registry/", "client/"],
+  nats: ["jetstream/", "subscribers/", "dead-letters/", "replays/", "explain/", "registry/", "client/"],
   ioredis: ["storage/"],
   undici: ["delivery/http/"],
   pino: ["telemetry/"],
   fastify: ["api/http/"],
-  zod: ["api/", "explain/", "overview/", "registry/", "config/", "status/status-event-schemas.ts"],
+  zod: ["api/", "replays/replay-record.ts", "explain/", "overview/", "registry/", "config/", "status/status-event-schemas.ts"],
   yaml: ["registry/apps-file.ts"],
   "@opentelemetry/": ["telemetry/", "client/"],
   preact: ["web/"],

@@ -23,6 +23,7 @@ import { type InstallationRoutesDependencies, installationRoutes } from "./insta
 import { type InvalidRecordsDependencies, invalidRecordsRoutes } from "./invalid-records.ts";
 import { operationRoutes } from "./operations.ts";
 import { type OverviewRoutesDependencies, overviewRoutes } from "./overview.ts";
+import { type ReplayRoutesDependencies, replayRoutes } from "./replays.ts";
 import { type RequestLogRoutesDependencies, requestLogRoutes } from "./request-log.ts";
 import { type SessionOptions, sessionRoutes } from "./session.ts";
 import { type StatsRoutesDependencies, statsRoutes } from "./stats.ts";
@@ -39,7 +40,8 @@ export type RoutesDependencies = AppRoutesDependencies &
   StatsRoutesDependencies &
   OverviewRoutesDependencies &
   DeadLetterRoutesDependencies &
-  DeadLetterReplayRoutesDependencies & {
+  DeadLetterReplayRoutesDependencies &
+  ReplayRoutesDependencies & {
     readonly publish: PublishEvent;
     readonly eventLimits: EventLimits;
     readonly explain: Explain;
@@ -65,6 +67,7 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
     ...statsRoutes(dependencies),
     ...deadLetterRoutes(dependencies),
     ...deadLetterReplayRoutes(dependencies),
+    ...replayRoutes(dependencies),
     ...statusEventRoutes(dependencies),
     ...overviewRoutes(dependencies),
     ...sessionRoutes(dependencies.session),

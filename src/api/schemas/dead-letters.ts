@@ -103,7 +103,7 @@ export const replay = z
     error: z.string().nullable(),
   })
   .meta({
-    id: "Replay",
+    id: "DeadLetterReplay",
     description: "A replay of dead letters and its progress.",
     example: { replay_id: UUID, state: "done", matched: 3, replayed: 3, skipped: 0, error: null },
   });

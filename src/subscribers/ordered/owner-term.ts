@@ -21,6 +21,8 @@ export interface OwnerTerm {
   /** Null: it has not started yet. */
   fence(): Fence | null;
   readonly apps: OwnedApps;
+  /** Every event that it reads is done or stored up to this sequence; 0: it does not read yet. */
+  floor(): number;
   /** For the next owner. */
   note(): LeaseNote;
   reconcile(): void;
@@ -92,6 +94,7 @@ export function createOwnerTerm(
   return {
     apps,
     fence: () => fence,
+    floor: () => reader?.floor() ?? 0,
 
     async start() {
       const { events, parked } = names.streams;

@@ -22,6 +22,10 @@ export interface QueueOwner {
   /** The lease's record was pushed. */
   observe(value: string | null, revision: number): void;
   isOwner(): boolean;
+  /** As `isOwner`, but also while this replica stops and finishes what it has begun. */
+  isHeld(): boolean;
+  /** Every event that it reads is done or stored up to this sequence; null: it reads none of the app. */
+  readUpTo(app: string): number | null;
   wake(reason: WakeReason, app: string | null, queues: Iterable<ParkedQueue>): void;
   /** Deliveries that wait for their retry in the app's order may start now. @returns how many; null: this replica is not the owner */
   retryNow(app: string): number | null;
@@ -111,6 +115,8 @@ export function createQueueOwner({ monotonicNow = () => performance.now(), ...de
     release: () => lease.stop(),
     observe: lease.observe,
     isOwner,
+    isHeld: lease.isHeld,
+    readUpTo: (app) => (dependencies.orderRecords.get(app) === undefined ? null : (term?.floor() ?? 0)),
     wake(reason, app, queues) {
       if (!isOwner()) return;
       if (reason === "app" || reason === "order") term?.reconcile();

@@ -1,7 +1,7 @@
 /** Replays with progress: the selected dead letters one by one, or all matching ones in one call. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { DeadLetter, Replay } from "../../client/api-types.generated.ts";
+import type { DeadLetter, DeadLetterReplay } from "../../client/api-types.generated.ts";
 import { ApiError, call } from "../api.ts";
 import { count, counted } from "../format.ts";
 import { Dialog } from "../parts/dialog.tsx";
@@ -75,14 +75,14 @@ export function ReplayAll({ filter, onClose, onDone }: { filter: ReplayFilter; o
   const [progress, setProgress] = useState<Progress>({ done: 0, of: 0, skipped: 0, state: "counting", error: null });
   const isOpen = useRef(true);
 
-  const replay = (dryRun: boolean): Promise<Replay> =>
-    call<Replay>("v1/dead-letters/replay", { method: "POST", body: { ...filter, dry_run: dryRun } });
-  const wholeOf = async (begun: Replay, onProgress: (replay: Replay) => void): Promise<Replay> => {
+  const replay = (dryRun: boolean): Promise<DeadLetterReplay> =>
+    call<DeadLetterReplay>("v1/dead-letters/replay", { method: "POST", body: { ...filter, dry_run: dryRun } });
+  const wholeOf = async (begun: DeadLetterReplay, onProgress: (replay: DeadLetterReplay) => void): Promise<DeadLetterReplay> => {
     let now = begun;
     while (now.state === "running" && isOpen.current) {
       onProgress(now);
       await new Promise((resolve) => setTimeout(resolve, POLL_EVERY_MS));
-      now = await call<Replay>(`v1/dead-letters/replays/${begun.replay_id}`);
+      now = await call<DeadLetterReplay>(`v1/dead-letters/replays/${begun.replay_id}`);
     }
     if (now.state === "failed") throw new ApiError(0, now.error ?? "the replay failed");
     return now;
@@ -104,7 +104,7 @@ export function ReplayAll({ filter, onClose, onDone }: { filter: ReplayFilter; o
 
   const run = async (): Promise<void> => {
     setProgress((before) => ({ ...before, state: "running" }));
-    const show = (now: Replay, state: Progress["state"]): void =>
+    const show = (now: DeadLetterReplay, state: Progress["state"]): void =>
       setProgress((before) => ({
         ...before,
         done: now.replayed + now.skipped,

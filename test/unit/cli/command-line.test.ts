@@ -96,7 +96,7 @@ describe("completion", () => {
   };
 
   test.each<[string, string[]]>([
-    ["posthorn re", ["requests", "replay", "re-encrypt"]],
+    ["posthorn re", ["requests", "replay", "replays", "re-encrypt"]],
     ["posthorn apps r", ["rotate-secret", "retry-now"]],
     ["posthorn apps token acme --t", ["--ttl", "--token"]],
     ["posthorn apps set acme --un", ["--unordered"]],

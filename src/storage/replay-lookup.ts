@@ -6,8 +6,8 @@ import { keys } from "./keys.ts";
 import type { RedisClient } from "./redis.ts";
 import { countIn, type RedisProblem, reading, unlessWrongType } from "./redis-reading.ts";
 
-/** The marks of a delivery whose run is a replay. */
-export interface ReplayMark {
+/** The state of a delivery whose run is a replay, as far as Redis knows. */
+export interface KnownDelivery {
   /** Delivered in any run. */
   readonly isDelivered: boolean;
   /** The replay has sent it: it is delivered, or stored in a stream. An attempt alone is not enough. */
@@ -24,23 +24,23 @@ export interface ReplayOutcome {
 }
 
 /** @throws AppError REDIS_UNREACHABLE */
-export interface ReplayMarks {
+export interface ReplayLookup {
   /** @returns one for each delivery, in order */
-  read(deliveries: readonly Delivery[]): Promise<ReplayMark[]>;
+  find(deliveries: readonly Delivery[]): Promise<KnownDelivery[]>;
   outcomeOf(app: string, replayId: string): Promise<ReplayOutcome>;
 }
 
 const KEYS_PER_DELIVERY = 4;
 const WHAT = "what a replay has sent";
 
-export function createReplayMarks(redis: RedisClient, problem: RedisProblem = () => null): ReplayMarks {
+export function createReplayLookup(redis: RedisClient, problem: RedisProblem = () => null): ReplayLookup {
   const get = (wanted: readonly string[]): Promise<Array<string | null>> =>
     reading(WHAT, problem, async () =>
       redis.isCluster ? await Promise.all(wanted.map((key) => unlessWrongType(redis.get(key), null))) : await redis.mget(...wanted),
     );
 
   return {
-    async read(deliveries) {
+    async find(deliveries) {
       if (deliveries.length === 0) return [];
       const values = await get(
         deliveries.flatMap((delivery) => [

@@ -1,0 +1,87 @@
+/** Replays: their records, their runner, and what the API needs of them. */
+import { randomUUID } from "node:crypto";
+import { createDeadLetters } from "../dead-letters/dead-letters.ts";
+import { createFindInStreams } from "../explain/find-in-streams.ts";
+import { countBySubject } from "../jetstream/subject-counts.ts";
+import { createFindDeliveries } from "../replays/find-deliveries.ts";
+import { createHandledUpTo } from "../replays/handled-events.ts";
+import { REPLAYS } from "../replays/replay-record.ts";
+import { createReplayRunner } from "../replays/replay-runner.ts";
+import { createReplaySpans } from "../replays/replay-spans.ts";
+import { createReplayStore } from "../replays/replay-store.ts";
+import { createReplays } from "../replays/replays.ts";
+import { createRunReplay } from "../replays/run-replay.ts";
+import { createScanEvents } from "../replays/scan-events.ts";
+import { createSend } from "../replays/send.ts";
+import { createReplayLookup } from "../storage/replay-lookup.ts";
+import type { Foundation } from "./foundation.ts";
+import type { CircuitParts } from "./wire-circuits.ts";
+import type { DeliveryParts } from "./wire-delivery.ts";
+import type { RegistryParts } from "./wire-registry.ts";
+import type { StatusParts } from "./wire-status.ts";
+import type { StreamParts } from "./wire-streams.ts";
+import type { SubscriberParts } from "./wire-subscribers.ts";
+import type { TelemetryParts } from "./wire-telemetry.ts";
+import type { ThrottleParts } from "./wire-throttles.ts";
+
+type Given = Foundation &
+  StreamParts &
+  RegistryParts &
+  TelemetryParts &
+  StatusParts &
+  CircuitParts &
+  ThrottleParts &
+  DeliveryParts &
+  SubscriberParts;
+
+export type ReplayParts = ReturnType<typeof wireReplays>;
+
+export function wireReplays(given: Given) {
+  const { redis, nats, manager, names, index, registryStore, redisHealth, queueOwner, clock, logger } = given;
+  const deadLetters = createDeadLetters({ ...given, connection: nats });
+  const store = createReplayStore(registryStore);
+  registryStore.onRecord(REPLAYS, store.observe);
+  registryStore.onReopen(store.forgetRevisions);
+  const lookup = createReplayLookup(redis, redisHealth.problem);
+
+  const nothingWaits = async (app: string): Promise<boolean> => {
+    const filters = [
+      [names.streams.retries, names.retriesFilter(app)],
+      ...names.parkedFilters(app).map((filter) => [names.streams.parked, filter]),
+    ] as const;
+    const counts = await Promise.all(filters.map(([stream = "", filter = ""]) => countBySubject(manager, stream, filter)));
+    return counts.every(({ size }) => size === 0);
+  };
+
+  const runReplay = createRunReplay({
+    ...{ lookup, nothingWaits, clock, logger },
+    scanEvents: createScanEvents({ connection: nats, manager, names, match: index.match }),
+    listDeadLetters: ({ app, installation_uuid: installationUuid }, after, limit) =>
+      deadLetters.list({ app, installationUuid, ownOnly: true }, after, limit),
+    removeDeadLetter: deadLetters.remove,
+    findDeliveries: createFindDeliveries({
+      lookup,
+      at: createFindInStreams(nats, manager, names).at,
+      app: index.app,
+      match: index.match,
+      now: clock.now,
+    }),
+    handledUpTo: createHandledUpTo({ manager, names, readByOwner: queueOwner.readUpTo }),
+    send: createSend({ ...given, registry: index, takeRoom: given.share.take }),
+  });
+  return {
+    replayRunner: createReplayRunner({
+      ...given,
+      store,
+      runReplay,
+      isOwner: queueOwner.isOwner,
+      isHeld: queueOwner.isHeld,
+      app: index.app,
+    }),
+    replays: createReplays({
+      ...{ store, lookup, registry: index, clock },
+      spans: createReplaySpans(manager, names, clock.now),
+      newId: () => randomUUID().replaceAll("-", ""),
+    }),
+  };
+}

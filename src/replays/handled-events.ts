@@ -1,0 +1,48 @@
+/**
+ * How far the events stream is handled. An event that is not handled yet has no dedup records, and is not missed: a replay waits for it.
+ */
+import type { JetStreamManager } from "nats";
+import { unlessNotFound } from "../jetstream/nats-errors.ts";
+import { nextMessage } from "../jetstream/stored-message.ts";
+import type { Subjects } from "../jetstream/subjects.ts";
+import { decodeBatch } from "../model/fan-out-batch.ts";
+
+/** The sequence up to which every delivery of the app was attempted or is stored. */
+export type HandledUpTo = (app: string) => Promise<number>;
+
+export interface HandledEventsDependencies {
+  readonly manager: JetStreamManager;
+  readonly names: Subjects;
+  /** The same of the events that the owner of the queues reads; null: it reads none of the app. */
+  readonly readByOwner: (app: string) => number | null;
+}
+
+export function createHandledUpTo({ manager, names, readByOwner }: HandledEventsDependencies): HandledUpTo {
+  const handledDirectly = async (): Promise<number> => {
+    const info = await unlessNotFound(manager.consumers.info(names.streams.events, names.eventsConsumer));
+    if (info === null) return 0;
+    return info.num_pending + info.num_ack_pending === 0 ? Number.POSITIVE_INFINITY : info.ack_floor.stream_seq;
+  };
+
+  /** The batches of large fan-outs are stored in the order of their events. */
+  const handledInBatches = async (): Promise<number> => {
+    const oldest = await nextMessage(manager, names.streams.retries, names.fanOut, 1);
+    return oldest === null ? Number.POSITIVE_INFINITY : sequenceIn(oldest.string()) - 1;
+  };
+
+  return async (app) => {
+    const ofOwner = readByOwner(app) ?? Number.POSITIVE_INFINITY;
+    // The batches are looked at last: an event is acknowledged when they are stored.
+    const direct = await handledDirectly();
+    return Math.min(ofOwner, direct, await handledInBatches());
+  };
+}
+
+/** A batch that can't be read goes to dead letters. */
+function sequenceIn(batch: string): number {
+  try {
+    return decodeBatch(batch).eventSequence;
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}
