@@ -19,7 +19,7 @@ type Given = Foundation & RegistryParts & StatusParts & CircuitParts & ThrottleP
 
 export function wireRecords(given: Given): void {
   const { registryStore, kinds, outboxRelay, installationStates, circuitOutboxRelay, circuits, parkedQueues, queueOwner, clock } = given;
-  const { healthOutboxRelay, appHealth, throttleOutboxRelay, throttles, turns } = given;
+  const { index, healthOutboxRelay, appHealth, throttleOutboxRelay, throttles, turns } = given;
   registryStore.onRecord(kinds.installations, (key, record) => {
     outboxRelay.update(key, record);
     installationStates.update(key.slice(INSTALLATION_PREFIX.length), record);
@@ -36,10 +36,18 @@ export function wireRecords(given: Given): void {
     throttleOutboxRelay.update(key, record);
     throttles.apply(key.slice(THROTTLE_PREFIX.length), sharedThrottle(record), revision);
   });
+  const urls = new Map<string, string>();
   registryStore.onRecord(kinds.apps, (key, record) => {
     const slug = key.slice(kinds.apps.prefix.length);
+    const url = index.app(slug)?.webhookUrl ?? "";
+    if (url !== (urls.get(slug) ?? url)) {
+      throttles.lift(slug);
+      turns.forget(slug);
+    }
+    urls.set(slug, url);
     turns.wake(slug);
     if (record === null) {
+      urls.delete(slug);
       circuits.forget(slug);
       turns.forget(slug);
     }

@@ -164,6 +164,21 @@ function takes(perS: number) {
   return { behaviour, taken, refused };
 }
 
+test("another webhook_url ends the pause on every replica", async () => {
+  const receiver = await aReceiver(answer(429, "busy", { "retry-after": "3600" }));
+  const next = await aReceiver();
+  const { replicas, publish, changesOf } = await twoReplicas();
+  const { slug } = await (replicas[0] as Posthorn).install({ webhook_url: receiver.url });
+  await publish(slug, 0, 1);
+  await everywhere(replicas, "posthorn_throttled_apps 1");
+  await publish(slug, 1, 10);
+  await (replicas[1] as Posthorn).api("PATCH", `/v1/apps/${slug}`, { webhook_url: next.url });
+  await everywhere(replicas, "posthorn_throttled_apps 0");
+  await eventually(() => new Set(numbers(next)).size >= 9);
+  expect((await changesOf(slug)).map(({ type }) => type)).toEqual(["app.throttled", "app.released"]);
+  expect(receiver.requests.length).toBe(1);
+});
+
 test("a receiver that takes 20 a second refuses few after ten seconds, with no setting, and loses nothing", async () => {
   const { behaviour, taken, refused } = takes(20);
   const receiver = await aReceiver(behaviour);

@@ -11,13 +11,15 @@ import { type Clock, toRfc3339 } from "../../model/clock.ts";
 import type { Logger } from "../../model/logger.ts";
 import { type Throttle, throttleFor } from "../../model/throttle.ts";
 import type { SharedThrottle, ThrottleStore } from "./ports.ts";
-import { released, throttled } from "./transitions.ts";
+import { lifted, released, throttled } from "./transitions.ts";
 
 export interface AppThrottle {
   /** Null: the app is not throttled. */
   current(): Throttle | null;
   /** A receiver has asked for a pause. */
   extend(throttle: Throttle): void;
+  /** The app has another receiver. */
+  lift(): void;
   /** The shared record; null: it was deleted. */
   apply(shared: SharedThrottle | null, revision: number): void;
   forgetRevision(): void;
@@ -126,6 +128,16 @@ export function createAppThrottle(app: string, dependencies: AppThrottleDependen
       unstored = { ...asked, since: before?.since ?? asked.since };
       run();
       void save();
+    },
+    lift() {
+      if (current() === null) return;
+      unstored = null;
+      store
+        .change(app, (found) => lifted(found, clock.now()))
+        .then(
+          (stored) => apply(stored.throttle, stored.revision),
+          (error: unknown) => logger.warn({ app, error: messageOf(error) }, "throttle can't be lifted"),
+        );
     },
     apply,
     forgetRevision() {

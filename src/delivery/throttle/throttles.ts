@@ -12,6 +12,8 @@ export interface Throttles {
   /** Null: the app is not throttled. */
   of(app: string): Throttle | null;
   onAttempt(attempt: Pick<AttemptRecord, "app" | "responseCode" | "pauseMs" | "endedAt">): void;
+  /** The app has another receiver, which has asked for nothing. */
+  lift(app: string): void;
   /** The shared record has changed. @param shared null: it was deleted */
   apply(app: string, shared: SharedThrottle | null, revision: number): void;
   /** The records are in another bucket, whose revisions begin at 1 again. */
@@ -41,6 +43,7 @@ export function createThrottles(dependencies: AppThrottleDependencies, options: 
       if (pauseMs === null) return;
       throttleOf(slug).extend({ since: endedAt, until: endedAt + throttleFor(pauseMs, options.maxThrottleMs), responseCode });
     },
+    lift: (app) => throttles.get(app)?.lift(),
     apply: (app, shared, revision) => throttleOf(app).apply(shared, revision),
     forgetRevisions() {
       for (const throttle of throttles.values()) throttle.forgetRevision();

@@ -19,6 +19,12 @@ export function throttled(current: SharedThrottle | null, { since, until, respon
   return { next: { ...next, isAnnounced: wasAnnounced || isLong }, announce: isLong && !wasAnnounced ? "throttled" : null };
 }
 
+/** The app has another receiver, which has asked for nothing. */
+export function lifted(current: SharedThrottle | null, nowMs: number): ThrottleChange | null {
+  if (current === null || current.until <= nowMs) return null;
+  return { next: { ...current, until: nowMs, isAnnounced: false }, announce: current.isAnnounced ? "released" : null };
+}
+
 /** Only an announced throttle has an end to announce. */
 export function released(current: SharedThrottle | null, nowMs: number): ThrottleChange | null {
   if (current === null || !current.isAnnounced || current.until > nowMs) return null;

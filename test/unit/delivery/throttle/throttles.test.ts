@@ -173,6 +173,21 @@ describe("a throttle", () => {
     expect([one.isThrottled("acme"), other.isThrottled("acme"), shared.announced]).toEqual([true, true, ["throttled"]]);
   });
 
+  test("is lifted for all replicas when the app has another receiver", async () => {
+    const [one, other] = [replica(), replica()];
+    answered(one, 429, 60_000);
+    await clock.advance(1_000);
+    for (const throttles of [one, other]) throttles.lift("acme");
+    await clock.advance(0);
+    expect([one.isThrottled("acme"), other.isThrottled("acme"), released, shared.announced]).toEqual([
+      ...[false, false, 2],
+      ["throttled", "released"],
+    ]);
+    answered(one, 429, 5_000);
+    await clock.advance(0);
+    expect(other.isThrottled("acme")).toBe(true);
+  });
+
   test("ends with its app", async () => {
     const throttles = replica();
     answered(throttles, 429, 60_000);
