@@ -4,7 +4,8 @@
  * RETRY-1  Failures, refusals of the endpoint and faults of Posthorn's side each have a schedule and a count of their own, so that a
  *          delivery that sees all of them ends after the sum of the schedules at the latest.
  * RETRY-2  A refusal of the endpoint uses up no attempt while the receiver refuses everything. While the app's circuit is open, that
- *          lasts until the delivery is too old (POSTHORN_MAX_PARKED_AGE); while the circuit is opening, MAX_SPARED times.
+ *          lasts until the delivery is too old (POSTHORN_MAX_PARKED_AGE); while the circuit is opening, MAX_SPARED times. Its delay is
+ *          the first of the schedule: it will be parked then, and must not miss the receiver's recovery.
  */
 import type { Random } from "../model/clock.ts";
 import type { Delivery, SpentAttempts } from "../model/delivery.ts";
@@ -51,7 +52,7 @@ export interface Retry {
 /** @returns null after the last attempt */
 export function nextRetry({ because, spent, scheduleMs, isSpared, retryAfterMs, nowMs }: FailedAttempt, random: Random): Retry | null {
   const before = spent[because];
-  if (isSpared) return { spent, delay: delayOf(scheduleMs[before] ?? scheduleMs.at(-1) ?? SPARED_MS, retryAfterMs, nowMs, random) };
+  if (isSpared) return { spent, delay: delayOf(scheduleMs[0] ?? SPARED_MS, retryAfterMs, nowMs, random) };
   const scheduled = scheduleMs[before];
   if (scheduled === undefined) return null;
   return { spent: { ...spent, [because]: before + 1 }, delay: delayOf(scheduled, retryAfterMs, nowMs, random) };

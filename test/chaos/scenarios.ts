@@ -56,7 +56,7 @@ async function onServers(
   }
 }
 
-const MOODS: readonly Mood[] = ["fails", "resets", "hangs", "drips", "garbage", "absent"];
+const MOODS: readonly Mood[] = ["fails", "refuses", "resets", "hangs", "drips", "garbage", "absent"];
 
 export const SCENARIOS: readonly Scenario[] = [
   {
@@ -114,6 +114,24 @@ export const SCENARIOS: readonly Scenario[] = [
           // Time for another owner, and for what waited for it.
           await wait(chance.between(1_000, 3_000) + (n === 0 ? 0 : 20_000));
           await killOwner();
+        }
+      }),
+  },
+  {
+    name: "refusals",
+    faults: "a receiver that answers 404 to everything, and kill -9 of a replica meanwhile and right after",
+    times: 5,
+    duplicates: "bounded",
+    run: (seed, { times, ...load }) =>
+      onServers(seed, { replicas: 2, ...load }, async ({ killOne, wait, chance, receivers }) => {
+        for (let n = 0; n < times; n++) {
+          await receivers[0]?.feel("refuses");
+          await wait(chance.between(1_000, 3_000));
+          await killOne();
+          await wait(chance.between(1_000, 6_000));
+          await receivers[0]?.feel("well");
+          await wait(chance.between(0, 2_000));
+          await killOne();
         }
       }),
   },

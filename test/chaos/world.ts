@@ -78,6 +78,7 @@ const SETTINGS = {
   // What waits for a circuit must not be taken for lost.
   POSTHORN_CIRCUIT_OPEN_TIME: "5s",
   POSTHORN_CIRCUIT_MAX_OPEN_TIME: "10s",
+  POSTHORN_REJECTED_RETRY_SCHEDULE: "1s,1s,2s,2s,4s,4s,8s,8s,16s,16s",
 };
 const RETRY_SCHEDULE_S = [1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 30, 30];
 

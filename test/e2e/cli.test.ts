@@ -119,6 +119,18 @@ describe("apps and installations", () => {
     });
   });
 
+  test("have answers that are retried, can be retried now, and have their circuit closed", async () => {
+    const { slug } = await installed(["--retry-on", "404,5XX"]);
+    expect((await cli(`apps get ${slug}`)).out).toMatch(/^retry on +404, 5xx$/m);
+    expect((await cli(["apps", "set", slug, "--retry-on", ""])).out).toMatch(/^retry on +no answer$/m);
+    expect((await cli(`apps set ${slug} --retry-on default --json`)).json).toMatchObject([{ retry_on: null }]);
+    expect(await cli(`apps set ${slug} --retry-on 410`)).toMatchObject({ code: 65, err: expect.stringContaining('found "410", wanted') });
+    expect(await cli(`apps retry-now ${slug}`)).toMatchObject({ code: 0, out: "0 deliveries due now.\n" });
+    expect((await cli(`apps retry-now ${slug} --json`)).json).toEqual([{ app: slug, deliveries: 0 }]);
+    expect(await cli(`apps close-circuit ${slug}`)).toMatchObject({ code: 0, out: `The circuit of ${slug} is closed.\n` });
+    expect((await cli(`apps retry-now ${slug}x`)).code).toBe(1);
+  });
+
   test("that are not there are told with the nearest one that is", async () => {
     await installed(["--name", "Near"]);
     const { slug } = await installed();

@@ -85,7 +85,8 @@ export function createCircuitBreakers(dependencies: CircuitDependencies, options
       if (circuit?.isOpen()) return circuit.onAttempt(attempt);
       if (receiver === "unknown" || !delivery.counted || !isKnown(app.slug)) return;
       const failed = failsCircuit(receiver);
-      failuresInRow.set(app.slug, failed ? (failuresInRow.get(app.slug) ?? 0) + 1 : 0);
+      if (failed) failuresInRow.set(app.slug, (failuresInRow.get(app.slug) ?? 0) + 1);
+      else if (failuresInRow.size > 0) failuresInRow.delete(app.slug);
       totals.add(app.slug, failed);
       if (failed) openIfFailing(app.slug);
     },

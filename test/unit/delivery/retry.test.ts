@@ -95,7 +95,7 @@ describe("the retry policy", () => {
       return retry?.delay.delayMs;
     };
     expect([spared(0, [1_000, 2_000]), spared(1, [1_000, 2_000]), spared(2, [1_000, 2_000]), spared(9, [1_000])]).toEqual([
-      1_000, 2_000, 2_000, 1_000,
+      1_000, 1_000, 1_000, 1_000,
     ]);
     expect(spared(0, [])).toBe(30_000);
   });

@@ -25,6 +25,16 @@ test("a head that waits holds up its own key only, and an older one that comes m
   expect(queue.start(999)).toEqual(item("a", 1));
 });
 
+test("heads that wait can be made due, but no started one and none that waits for ever", () => {
+  const queue = createKeyedQueue();
+  for (const one of [item("a", 1, 1_000), item("a", 2), item("b", 3, 9_000), item("c", 4), item("d", 5, 2_000)]) queue.add(one);
+  const started = queue.start(0);
+  expect([started, queue.start(0), queue.nextDueAt()]).toEqual([item("c", 4), null, 1_000]);
+  expect(queue.makeDue(9_000)).toBe(2);
+  expect([queue.start(0), queue.start(0), queue.start(0)]).toEqual([item("a", 1), item("d", 5), null]);
+  expect(queue.makeDue(9_000)).toBe(0);
+});
+
 test("whatever is added, removed, retried and ended, each key's items start in their order", () => {
   const step = fc.oneof(
     fc.record({ do: fc.constant("add" as const), key: fc.constantFrom("a", "b", "c"), position: fc.nat({ max: 50 }) }),
