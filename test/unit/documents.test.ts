@@ -160,6 +160,17 @@ test("every file and folder that a document or a comment names is there", () => 
   expect(named.filter(({ path }) => !existsSync(join(root, path))).map(({ file, path }) => `${file}: ${path}`)).toEqual([]);
 });
 
+test("decisions are numbered without gaps, and each has its status and its date", () => {
+  const files = globSync("docs/adr/*.md", { cwd: root }).sort();
+  expect(files.length).toBeGreaterThan(20);
+  for (const [at, file] of files.entries()) {
+    expect(file).toMatch(new RegExp(`/${String(at + 1).padStart(4, "0")}-[a-z0-9-]+\\.md$`));
+    const [title, , status] = read(file).split("\n");
+    expect([file, title]).toEqual([file, expect.stringMatching(new RegExp(`^# ${at + 1}\\. \\S`))]);
+    expect([file, status]).toEqual([file, expect.stringMatching(/^Status: (accepted|superseded|rejected)\b.* · \d{4}-\d\d-\d\d/)]);
+  }
+});
+
 test("docs/README.md leads to every document", () => {
   const index = read("docs/README.md");
   const missing = globSync("docs/*.md", { cwd: root })
