@@ -142,3 +142,37 @@ test("of 300 dead letters within a minute 100 have their event, and one event sa
   ]);
   await eventually(async () => (await look.exists("posthorn:delivery-events:{suppressed}")) === 0);
 });
+
+test("a bad deploy that answers 404 for minutes is one app.failing and one app.healthy, and no delivery is lost", async () => {
+  const ids = Array.from({ length: 60 }, (_, n) => `bad-deploy-${n}`);
+  const settings = { ...clock.settings, POSTHORN_CIRCUIT_OPEN_TIME: "5s" };
+  const prefix = `t-${randomUUID().slice(0, 8)}`;
+  const own = await connectBus(nats, prefix);
+  const both = await Promise.all([1, 2].map(() => startPosthorn({ nats, redis, prefix, settings })));
+  try {
+    const installed = await (both[0] as Posthorn).install({ webhook_url: receiver.url + path, max_in_flight: 1000 });
+    receiver.behave(answer(404));
+    for (const id of ids) await own.publish("issue.created", { id, organization_id: "42", data: { id } });
+    const types = async (): Promise<string[]> => (await statusEvents(own)).map(({ type }) => type);
+    await eventually(async () => (await types()).includes("app.failing"));
+    // Probes find the receiver as it is.
+    await clock.advance(15_000, both);
+    const arrived = new Set<string>();
+    receiver.behave((request, response) => {
+      arrived.add(String(request.json().data["id"]));
+      response.writeHead(200).end();
+    });
+    await eventually(async () => {
+      await clock.advance(30_000, both);
+      return arrived.size === ids.length;
+    });
+    for (let n = 0; n < 200; n++) await own.publish("issue.created", { organization_id: "42", data: { id: ids[0] } });
+    await eventually(async () => (await types()).includes("app.healthy"));
+    expect((await types()).filter((type) => !type.startsWith("circuit."))).toEqual(["app.failing", "app.healthy"]);
+    const { body } = await (both[0] as Posthorn).api("GET", `/v1/dead-letters?app=${installed.slug}`);
+    expect(body.items).toEqual([]);
+  } finally {
+    await own.close();
+    await Promise.all(both.map((replica) => replica.end()));
+  }
+});

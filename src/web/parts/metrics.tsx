@@ -10,7 +10,7 @@ export function Metrics({ label, children }: { label: string; children: Componen
 }
 
 /** @param value null: unknown now */
-export function Metric({ label, value, kind = "plain" }: { label: string; value: ComponentChildren; kind?: "plain" | "bad" }) {
+export function Metric({ label, value, kind = "plain" }: { label: string; value: ComponentChildren; kind?: "plain" | "warn" | "bad" }) {
   return (
     <div>
       <dt>{label}</dt>

@@ -60,7 +60,7 @@ function AppTable({ apps, place }: { apps: ReadonlyMap<string, AppRow>; place: P
       <Metrics label="All apps">
         <Metric label="Attempts, 24 h" value={volumes && shortCount(sum(volumes.attempts))} />
         <Metric label="Success rate" value={volumes && rateOf(volumes)} />
-        <Metric label="Need attention" value={count(attention.length)} kind={attention.length > 0 ? "bad" : "plain"} />
+        <Metric label="Need attention" value={count(attention.length)} kind={worstOf(attention)} />
         <Metric label="Parked" value={known(total(rows, ({ parked }) => parked))} />
         <Metric label="Dead letters" value={known(total(rows, (row) => row.dead_letters))} />
       </Metrics>
@@ -105,6 +105,11 @@ function AppTable({ apps, place }: { apps: ReadonlyMap<string, AppRow>; place: P
       )}
     </>
   );
+}
+
+function worstOf(entries: readonly Entry[]): "bad" | "warn" | "plain" {
+  if (entries.some(({ condition }) => condition.kind === "bad")) return "bad";
+  return entries.length > 0 ? "warn" : "plain";
 }
 
 /** An entry keeps its identity until its row changes, so that only changed rows are rendered again. */
