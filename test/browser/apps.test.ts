@@ -111,7 +111,7 @@ describeInBrowser("the apps", () => {
     await eventually(() => page.url().includes("sort=name&show=attention&q=CRM"));
     await page.reload();
     await eventually(async () => (await names(page)).join() === "Old CRM");
-    await page.getByRole("searchbox").fill("nothing like it");
+    await page.getByRole("searchbox", { name: "Search apps" }).fill("nothing like it");
     await page.getByText("No app matches “nothing like it”.").waitFor();
     await page.getByRole("button", { name: "Show all apps" }).click();
     await eventually(async () => (await names(page)).length === 7);
@@ -126,7 +126,7 @@ describeInBrowser("the apps", () => {
     await page.keyboard.press("Tab");
     await eventually(() => page.evaluate(() => document.activeElement?.textContent === "Skip to content"));
     await page.keyboard.press("/");
-    await eventually(() => page.getByRole("searchbox").evaluate((box) => document.activeElement === box));
+    await eventually(() => page.getByRole("searchbox", { name: "Search apps" }).evaluate((box) => document.activeElement === box));
     await page.keyboard.type("linear");
     await eventually(async () => (await names(page)).length === 1);
     await page.getByRole("link", { name: "Linear Sync" }).focus();
@@ -143,7 +143,7 @@ describeInBrowser("the apps", () => {
     const { page, goto, close } = await open("#/timeline");
     await page.evaluate(() => {
       new MutationObserver((_, observer) => {
-        const box = document.querySelector("input[type=search]");
+        const box = document.querySelector("main input[type=search]");
         if (box === null) return;
         observer.disconnect();
         document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "/", bubbles: true }));
@@ -191,9 +191,9 @@ describeInBrowser("the apps", () => {
     expect(drawn).toBeLessThan(200);
     await page.mouse.wheel(0, 100_000);
     await eventually(async () => (await page.locator("tbody .row-link").count()) > drawn);
-    await page.getByRole("searchbox").fill("many-0421");
+    await page.getByRole("searchbox", { name: "Search apps" }).fill("many-0421");
     await eventually(async () => (await names(page)).join() === "Many 0421");
-    await page.getByRole("searchbox").fill("");
+    await page.getByRole("searchbox", { name: "Search apps" }).fill("");
     await page.getByRole("button", { name: /^App/ }).click();
     await eventually(async () => (await names(page))[2] === "Ledger");
     expect(await findings(page)).toEqual([]);
