@@ -32,6 +32,7 @@ async function aPlatform() {
   return {
     bus,
     receiver,
+    stream,
     parked: async () => (await manager.streams.info(stream("PARKED"))).state.messages,
     numbers: () => receiver.requests.map((request) => Number(request.json().data["n"])),
     async start(settings: Readonly<Record<string, string>> = {}) {
@@ -104,6 +105,26 @@ test.concurrent.each([
   const told = events.filter((one: { type: string }) => one.type.startsWith("delivery."));
   expect(told).toMatchObject([{ type: "delivery.rejected", data: { reason: "redelivered" } }]);
   await current.end();
+});
+
+test.concurrent("an event that kills the owner whenever it is read goes to dead letters unread, and a replay delivers it", async () => {
+  const { bus, receiver, stream, start } = await aPlatform();
+  const first = await start();
+  await first.install({ webhook_url: receiver.url, ordered: true });
+  await bus.publish("issue.created", { id: "e-0", organization_id: "42", data: { n: 0 } });
+  await receiver.waitFor(1);
+  await first.end("SIGKILL");
+  const sequence = await bus.publish("issue.created", { id: "e-1", organization_id: "42", data: { n: 1 } });
+  await redis.set(`posthorn:hand-outs:${stream("EVENTS")}:${sequence}:-`, 10);
+  const second = await start();
+  const letter = await eventually(async () => (await second.api("GET", "/v1/dead-letters")).body.items[0]);
+  expect(letter).toMatchObject({ reason: "redelivered", subject: `${bus.prefix}.events.issue.created` });
+  await bus.publish("issue.created", { id: "e-2", organization_id: "42", data: { n: 2 } });
+  await receiver.waitFor(2);
+  expect((await second.api("POST", `/v1/dead-letters/${letter.sequence}/replay`)).status).toBe(202);
+  await receiver.waitFor(3);
+  expect(receiver.requests.map((request) => request.json().data["n"])).toEqual([0, 2, 1]);
+  await second.end();
 });
 
 test.concurrent("as the probe of a broken integration it goes to dead letters, and the next one recovers the integration", async () => {

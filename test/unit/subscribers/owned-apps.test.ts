@@ -1,0 +1,126 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import { createSubjects } from "../../../src/jetstream/subjects.ts";
+import type { OrderRecord } from "../../../src/subscribers/ordered/order-records.ts";
+import type { OrderedApp } from "../../../src/subscribers/ordered/ordered-app.ts";
+import { createOwnedApps, type OwnedApps } from "../../../src/subscribers/ordered/owned-apps.ts";
+import { anApp } from "../../support/builders.ts";
+import { createManualClock, type ManualClock } from "../../support/manual-clock.ts";
+import { silentLogger } from "../../support/silent-logger.ts";
+
+let clock: ManualClock;
+let isOrdered: boolean;
+let isInTerm: boolean;
+let records: Map<string, OrderRecord>;
+let lastEvent: number;
+/** Up to which event the replicas are done. */
+let ackFloor: number;
+let readTo: number;
+let inFlight: number;
+let calls: string[];
+let owned: OwnedApps;
+
+const anOrderedApp = (): OrderedApp =>
+  ({
+    prepare: async () => void calls.push("prepared"),
+    stop: () => void calls.push("stopped"),
+    inFlight: () => inFlight,
+  }) as unknown as OrderedApp;
+
+beforeEach(() => {
+  clock = createManualClock();
+  [isOrdered, isInTerm, records, lastEvent, ackFloor, readTo, inFlight, calls] = [true, true, new Map(), 10, 10, 0, 0, []];
+  owned = createOwnedApps({
+    orderRecords: {
+      observe() {},
+      get: (app) => records.get(app),
+      apps: () => records.keys(),
+      areLeft: () => false,
+      put: async (app, record) => void records.set(app, record),
+      remove: async (app) => void records.delete(app),
+    },
+    registry: { app: () => anApp({ orderBy: isOrdered ? "app" : "none" }), apps: () => [anApp({ orderBy: isOrdered ? "app" : "none" })] },
+    manager: {
+      streams: { info: async () => ({ state: { last_seq: lastEvent } }) },
+      consumers: {
+        info: async () => ({ ack_floor: { stream_seq: ackFloor }, num_pending: 1, num_ack_pending: 0 }),
+        delete: async () => void calls.push("queue's consumer deleted"),
+      },
+    } as never,
+    names: createSubjects("t"),
+    clock,
+    monotonicNow: clock.now,
+    logger: silentLogger,
+    isInTerm: () => isInTerm,
+    createApp: anOrderedApp,
+    startReader: async (from) => void calls.push(`reads from ${from}`),
+    readTo: () => readTo,
+  });
+});
+
+describe("an app that becomes ordered", () => {
+  test("is taken from the next event on, and starts when replicas are done with the events before", async () => {
+    ackFloor = 7;
+    await owned.reconcile();
+    await clock.advance(2_000);
+    expect([records.get("acme"), calls]).toEqual([{ from: 11, state: "taking" }, ["reads from 11"]]);
+    ackFloor = 10;
+    await clock.advance(300);
+    expect(calls).toEqual(["reads from 11", "queue's consumer deleted", "prepared"]);
+  });
+
+  test("does not wait for ever for what a replica has in hand", async () => {
+    ackFloor = 7;
+    await owned.reconcile();
+    await clock.advance(45_000);
+    expect(calls).toContain("prepared");
+  });
+
+  test("is left alone once the term is over", async () => {
+    ackFloor = 7;
+    await owned.reconcile();
+    isInTerm = false;
+    await clock.advance(45_000);
+    expect(calls).toEqual(["reads from 11"]);
+  });
+
+  test("is continued from where the last owner took it", async () => {
+    records.set("acme", { from: 4, state: "taking" });
+    owned.resume();
+    expect([owned.from("acme"), owned.earliest()]).toEqual([4, 4]);
+    await owned.reconcile();
+    await clock.advance(300);
+    expect(calls).toEqual(["reads from 4", "queue's consumer deleted", "prepared"]);
+  });
+});
+
+describe("an app that is not ordered any more", () => {
+  beforeEach(async () => {
+    await owned.reconcile();
+    await clock.advance(300);
+    isOrdered = false;
+    calls = [];
+    await owned.reconcile();
+  });
+
+  test("is given back after 20 s, when everything is read and nothing is in flight", async () => {
+    expect(records.get("acme")?.state).toBe("ending");
+    inFlight = 1;
+    readTo = 9;
+    await clock.advance(21_000);
+    await owned.reconcile();
+    expect(calls).toEqual([]);
+    readTo = 10;
+    await owned.reconcile();
+    expect([calls, owned.has("acme")]).toEqual([["stopped"], true]);
+    inFlight = 0;
+    await owned.reconcile();
+    expect([owned.has("acme"), records.size, owned.earliest()]).toEqual([false, 0, null]);
+  });
+
+  test("and is ordered again before that stays, from the next event on", async () => {
+    isOrdered = true;
+    lastEvent = 30;
+    await owned.reconcile();
+    expect([records.get("acme"), owned.has("acme"), calls]).toEqual([{ from: 31, state: "taking" }, true, []]);
+  });
+});
