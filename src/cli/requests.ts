@@ -1,6 +1,8 @@
 /** posthorn requests: the request log of an app. */
 import type { WebhookRequest } from "../client/api-types.generated.ts";
-import { command, flag, value } from "./command.ts";
+import { parseInteger } from "../config/values.ts";
+import { OUTCOMES } from "../model/outcome.ts";
+import { choice, command, flag, value } from "./command.ts";
 import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
 import type { Column, Output } from "./output.ts";
 import { PAGE, take } from "./take.ts";
@@ -34,6 +36,7 @@ function showWhole(output: Output, row: WebhookRequest): void {
     ["error", row.error],
     ...Object.entries(row.request_headers ?? {}).map(([name, text]) => [`> ${name}`, text] as const),
     ["request body", row.request_body],
+    ...Object.entries(row.response_headers ?? {}).map(([name, text]) => [`< ${name}`, text] as const),
     ["response body", row.response_body],
   ]);
   output.line("");
@@ -47,15 +50,23 @@ export const requestsCommand = command({
     errors: flag("Only attempts that did not deliver."),
     type: value("type", "Only of this event type."),
     organization: value("id", "Only of this organization."),
+    installation: value("uuid", "Only of this installation."),
+    event: value("id", "Only of events with this id."),
+    delivery: value("id", "Only of this delivery."),
+    outcome: choice(OUTCOMES, "Only with this outcome."),
+    code: value("status", "Only with this response code; 0: no response.", parseInteger),
     since: value("time", "From this time on: 2h ago, or 2026-01-05T10:11:12Z.", (text) => pastTime(text)),
     until: value("time", "Before this time.", (text) => pastTime(text)),
     limit: value("number", "At most this many; 50 by default.", positive),
     full: flag("With the headers and bodies that the log has."),
   },
-  examples: ["requests acme-tracker --errors --since 2h", "requests acme-tracker --errors --full --limit 1"],
+  examples: ["requests acme-tracker --errors --since 2h", "requests acme-tracker --event evt-1 --full"],
   async run({ api, output, options, operands: [slug = ""] }) {
-    const { errors, type, organization, since, until, limit = 50, full } = options;
-    const query = { errors_only: errors, event_type: type, organization_id: organization, start: since, end: until };
+    const { errors, type, organization, installation, event, delivery, outcome, code, since, until, limit = 50, full } = options;
+    const query = {
+      ...{ errors_only: errors, event_type: type, organization_id: organization, installation_uuid: installation, event_id: event },
+      ...{ delivery_id: delivery, outcome, response_code: code, start: since, end: until },
+    };
     const { rows, more } = await take(
       api().items("GET /v1/apps/{slug}/webhook-requests", { path: { slug }, query: { ...query, limit: Math.min(limit, PAGE) } }),
       limit,

@@ -87,7 +87,7 @@ export function createFindEvents(
     const deadLetters = await findDeadLetters(query);
     if (deadLetters.length > 0) return deadLetters.slice(0, MAX_EVENTS);
     const extent = from === null ? "there are no events to search" : `${searched} events from ${toRfc3339(from)} on were searched`;
-    const hint = isWhole ? "" : "; ?since=<time shortly before it was published> searches elsewhere";
+    const hint = isWhole || from === null ? "" : "; ?since=<time shortly before it was published> searches elsewhere";
     throw notFound(`no event ${id}: ${extent}${hint}`, notes);
   };
 }

@@ -40,8 +40,8 @@ const SHORTEST_PART = 4;
 const MOST_ITEMS = 50;
 
 export function createFind({ index, explainDelivery, explainEvent, findEvents, searchEverywhere }: FindDependencies): Find {
-  const deliveryOf = async (id: string, viewer: Viewer): Promise<FoundItem[]> => {
-    const answer = await unlessNotFound(explainDelivery(id, viewer));
+  const deliveryOf = async (id: string, viewer: Viewer, notes: Notes): Promise<FoundItem[]> => {
+    const answer = await unlessNotFound(explainDelivery(id, viewer), notes);
     return answer === null ? [] : [deliveryItem(answer)];
   };
 
@@ -49,10 +49,10 @@ export function createFind({ index, explainDelivery, explainEvent, findEvents, s
   const eventsOf = async (id: string, viewer: Viewer, notes: Notes): Promise<FoundItem[]> => {
     const query = { id, since: null, type: null, source: null, app: null };
     if (viewer.onlyApp !== null) {
-      const answer = await unlessNotFound(explainEvent(query, viewer));
+      const answer = await unlessNotFound(explainEvent(query, viewer), notes);
       return answer === null ? [] : [answer, ...answer.others].map(eventItem);
     }
-    const found = (await unlessNotFound(findEvents(query, notes))) ?? [];
+    const found = (await unlessNotFound(findEvents(query, notes), notes)) ?? [];
     return found.flatMap(({ stored, noted, deadLetters }): FoundItem[] => {
       const event = stored?.event ?? deadLetters[0]?.delivery.event;
       const at = stored === null ? null : toRfc3339(stored.storedAt);
@@ -75,7 +75,7 @@ export function createFind({ index, explainDelivery, explainEvent, findEvents, s
     const text = normalized(given);
     const notes = createNotes();
     const registered = findInRegistry(text, index, viewer);
-    if (DELIVERY_ID.test(text)) return { items: await deliveryOf(text, viewer), notes: notes.list() };
+    if (DELIVERY_ID.test(text)) return { items: await deliveryOf(text, viewer, notes), notes: notes.list() };
     if (registered.some(({ kind, id }) => kind === "installation" && id === text)) return { items: registered, notes: notes.list() };
     const events = await eventsOf(text, viewer, notes);
     const searched = events.length > 0 || text.length < SHORTEST_PART ? [] : await searchEverywhere(text, viewer, notes);
@@ -114,12 +114,13 @@ function eventItem({ event: { id, type, source, app, organization_id: organizati
   };
 }
 
-/** Null: there is none. */
-async function unlessNotFound<T>(asked: Promise<T>): Promise<T | null> {
+/** Null: there is none, or none without Redis, as a note says. */
+async function unlessNotFound<T>(asked: Promise<T>, notes: Notes): Promise<T | null> {
   try {
     return await asked;
   } catch (error) {
-    if (error instanceof AppError && error.code === "NOT_FOUND") return null;
-    throw error;
+    if (!(error instanceof AppError) || (error.code !== "NOT_FOUND" && error.code !== "REDIS_UNREACHABLE")) throw error;
+    if (error.code === "REDIS_UNREACHABLE") notes.addRedisDown();
+    return null;
   }
 }

@@ -15,6 +15,7 @@ import { useLoad } from "./use-load.ts";
 import { AppPage } from "./views/app-page.tsx";
 import { Apps } from "./views/apps.tsx";
 import { DeadLettersPage } from "./views/dead-letters.tsx";
+import { DeliveriesPage } from "./views/deliveries.tsx";
 import { DeliveryPage, EventPage } from "./views/explain-page.tsx";
 import { FindPage, SearchBox } from "./views/find.tsx";
 import { FindInstallation } from "./views/find-installation.tsx";
@@ -83,6 +84,7 @@ function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
             {can.seeAll && (
               <>
                 <NavLink to={[]} text="Apps" isHere={view === "" || view === "apps"} />
+                <NavLink to={["deliveries"]} text="Deliveries" isHere={view === "deliveries"} />
                 <NavLink to={["dead-letters"]} text="Dead letters" isHere={view === "dead-letters"} badge={deadLetters(feed.live)} />
                 <NavLink to={["timeline"]} text="Timeline" isHere={view === "timeline"} />
               </>
@@ -126,7 +128,7 @@ function View({ place, view, name, onlyApp }: { place: Place; view: string; name
   if (view === "apps" && name !== "") return <AppPage key={name} slug={name} place={place} />;
   if (view === "find") return <FindPage place={place} />;
   if (view === "events" && name !== "") return <EventPage key={name} id={name} place={place} />;
-  if (view === "deliveries" && name !== "") return <DeliveryPage key={name} id={name} />;
+  if (view === "deliveries") return name === "" ? <DeliveriesPage place={place} /> : <DeliveryPage key={name} id={name} />;
   if (view === "installations" && name !== "") return <FindInstallation uuid={name} />;
   if (view === "dead-letters") return <DeadLettersPage place={place} />;
   if (view === "timeline") return <TimelinePage place={place} />;

@@ -108,8 +108,13 @@ describeInBrowser("the dashboard", () => {
     await page.locator("tbody .row-link", { hasText: "issue.created" }).first().click();
     await page.getByRole("dialog").getByRole("heading", { name: "Attempts of this delivery" }).waitFor();
     await page.getByRole("dialog").locator(".attempts li").waitFor();
-    expect(await page.getByRole("heading", { name: "Delivery state" }).count()).toBe(0);
+    await page.getByRole("region", { name: "Delivery state" }).getByText("Dead letter").waitFor();
     expect((await offered()).filter((text) => refused.test(text))).toEqual([]);
+    expect(await findings(page)).toEqual([]);
+
+    await page.getByRole("dialog").getByRole("link", { name: /^dlv_/ }).click();
+    await page.getByRole("region", { name: "Delivery to refused" }).getByRole("button", { name: "Replay" }).waitFor();
+    expect(await page.getByRole("button", { name: "Resend" }).count()).toBe(0);
     expect(await findings(page)).toEqual([]);
 
     await goto("#/apps/refused/dead-letters");

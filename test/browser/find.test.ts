@@ -99,6 +99,43 @@ describeInBrowser("why a webhook did not arrive", () => {
     await close();
   });
 
+  test("what waits for a retry is made due where it is explained", async () => {
+    await platform.register("impatient", "talks", { retry_schedule_s: [600, 600] }, ["impatient-corp"]);
+    await platform.bus.publish("issue.created", '{"id":"evt-9","organization_id":"impatient-corp","data":{}}');
+    const delivery = deliveryIdOf("evt-9", await installationOf("impatient"));
+    await eventually(async () => (await platform.call("GET", `/v1/deliveries/${delivery}`)).delivery.state === "retrying");
+    const { page, close } = await open(`#/deliveries/${delivery}`);
+    await page.getByRole("button", { name: "Retry now" }).click();
+    await page.getByText("What waits for a retry is due now.").waitFor();
+    await eventually(async () => {
+      await page.getByRole("button", { name: "Refresh" }).click();
+      return (await page.getByText("Attempt 2: failed").count()) === 1;
+    });
+    await close();
+  });
+
+  test("what waits is listed with its reason and its next due time, and what is done on demand", async () => {
+    const { page, close } = await open("#/deliveries");
+    const row = page.locator("tbody tr").filter({ hasText: "tracker" });
+    await row.waitFor();
+    expect(await textOf(row)).toMatch(/issue\.created\s+Attempt 2 is due at \S+\s+Retrying\s+tracker/);
+    expect(await page.locator("tbody tr").filter({ hasText: "pager" }).count()).toBe(0);
+    expect(await findings(page)).toEqual([]);
+    await picture(page, "deliveries");
+    await page
+      .getByRole("radio", { name: "Delivered" })
+      .or(page.getByRole("button", { name: "Delivered" }))
+      .first()
+      .click();
+    await page.locator("tbody tr").filter({ hasText: "pager" }).first().waitFor();
+    await page.getByLabel("App", { exact: true }).fill("pager");
+    await page.keyboard.press("Enter");
+    await eventually(() => page.url().includes("app=pager"));
+    await page.locator("tbody tr").filter({ hasText: "pager" }).first().getByRole("link").click();
+    await page.getByRole("region", { name: "Delivery to pager" }).waitFor();
+    await close();
+  });
+
   test("what several things are called is a list, and what nothing is called says so; on a phone, too", async () => {
     const { page, close } = await open(`#/find?q=${(uuids["pager"] ?? "").slice(0, 8)}`, { width: 390, scheme: "dark" });
     await eventually(() => page.url().includes("#/apps/pager"));

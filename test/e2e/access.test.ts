@@ -332,6 +332,24 @@ describe("an app's token", () => {
     expect((await call("GET", "/v1/deliveries?event_id=both", appToken)).body.items).toHaveLength(1);
   });
 
+  test("shows nothing of an earlier app with the same slug", async () => {
+    await call("PUT", "/v1/apps/twice", ADMIN, webhook());
+    const uuid = randomUUID();
+    await call("PUT", `/v1/installations/${uuid}`, ADMIN, { app: "twice", organization_id: "twice" });
+    await call("POST", "/v1/events", ADMIN, { type: "issue.created", id: "before", organization_id: "twice", data: {} });
+    await letterOf("twice");
+    await call("DELETE", "/v1/apps/twice", ADMIN);
+    await eventually(async () => (await call("PUT", "/v1/apps/twice", ADMIN, webhook())).status === 201);
+    await call("PUT", `/v1/installations/${uuid}`, ADMIN, { app: "twice", organization_id: "twice" });
+    await eventually(async () => (await call("GET", "/v1/deliveries?app=twice", ADMIN)).body.items.length === 1);
+    const token = (await call("POST", "/v1/apps/twice/tokens", ADMIN)).body.token as string;
+    expect((await call("GET", "/v1/deliveries", token)).body.items).toEqual([]);
+    expect((await call("GET", "/v1/find?q=befor", token)).body.items).toEqual([]);
+    expect((await call("GET", "/v1/find?q=before", token)).body.items).toEqual([]);
+    expect((await call("GET", "/v1/events/before", token)).status).toBe(404);
+    expect((await call("GET", `/v1/deliveries/${deliveryIdOf("before", uuid)}`, token)).status).toBe(404);
+  });
+
   test("replays the app's alone", async () => {
     await Promise.all([letterOf("own"), letterOf("other")]);
     const before = await letterOf("other");

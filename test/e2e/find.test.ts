@@ -395,6 +395,26 @@ describe("the list of deliveries", () => {
   });
 });
 
+test("a delivery that its receiver throttles is listed as such, with the end of the pause", async () => {
+  const busy = await startReceiver((_request, response) => void response.writeHead(429, { "retry-after": "600" }).end());
+  const { slug, organization } = await installed({ webhook_url: busy.url });
+  for (let at = 0; at < 2; at++) await publish(organization, `throttled-${at}`);
+  const { items } = await eventually(async () => {
+    const page = await get(`/v1/deliveries?app=${slug}&state=throttled`);
+    return page.items.length === 2 && page;
+  });
+  for (const item of items) {
+    expect(item).toMatchObject({
+      state: "throttled",
+      throttled: { response_code: 429 },
+      detail: expect.stringContaining("throttled until"),
+    });
+    expect(Date.parse(item.next_attempt_at)).toBeGreaterThan(Date.now() + 400_000);
+  }
+  expect((await get(`/v1/deliveries?app=${slug}&state=parked,retrying`)).items).toEqual([]);
+  await busy.stop();
+});
+
 describe("one search", () => {
   const find = async (q: string) => get(`/v1/find?q=${encodeURIComponent(q)}`);
   const found = async (q: string): Promise<string[]> =>
@@ -485,4 +505,23 @@ describe("one search", () => {
     expect((await cli("deliveries --state retrying,parked,throttled --limit 3")).out).toMatch(/TIME\s+STATE\s+APP/);
     expect((await cli("events --limit 2 --json")).json).toHaveLength(2);
   });
+});
+
+/** Runs last: the others need Redis. */
+test("without Redis what waits is still listed and found, and the answer says what is missing", async () => {
+  const { slug, organization } = await installed({ webhook_url: bad.url, retry_schedule_s: [600] });
+  await publish(organization, "without-redis");
+  const list = () => get(`/v1/deliveries?app=${slug}`);
+  await eventually(async () => (await list()).items[0]?.state === "retrying");
+  await redis.kill();
+  const { items, notes } = await eventually(async () => {
+    const page = await list();
+    return page.notes.length > 0 && page;
+  });
+  expect(items).toMatchObject([{ event_id: "without-redis", state: "retrying" }]);
+  expect(notes).toEqual([expect.stringContaining("Redis is unreachable")]);
+  expect((await get(`/v1/events?organization_id=${organization}`)).items).toHaveLength(1);
+  expect((await get("/v1/find?q=without-redi")).items).toHaveLength(2);
+  expect((await posthorn.api("GET", `/v1/apps/${slug}/webhook-requests?event_id=without-redis`)).status).toBe(503);
+  await redis.restart();
 });

@@ -16,7 +16,7 @@ export function Copyable({ value, label, href }: { value: string; label: string;
   return (
     <span class="copyable">
       {href ? (
-        <a class="mono" href={href} target="_blank" rel="noreferrer">
+        <a class="mono" href={href} {...(href.startsWith("#") ? {} : { target: "_blank", rel: "noreferrer" })}>
           {value}
         </a>
       ) : (

@@ -69,8 +69,18 @@ export function DeadLetterDetail({
           ["App", app && <a href={hrefOf(["apps", app])}>{app}</a>],
           ["Organization", event?.organization_id],
           ["Installation", deadLetter.installation_uuid && <Copyable value={deadLetter.installation_uuid} label="installation" />],
-          ["Delivery", deadLetter.delivery_id && <Copyable value={deadLetter.delivery_id} label="delivery id" />],
-          ["Event", event && <Copyable value={event.id} label="event id" />],
+          [
+            "Delivery",
+            deadLetter.delivery_id && (
+              <Copyable value={deadLetter.delivery_id} label="delivery id" href={hrefOf(["deliveries", deadLetter.delivery_id])} />
+            ),
+          ],
+          [
+            "Event",
+            event && (
+              <Copyable value={event.id} label="event id" href={hrefOf(["events", event.id], { type: deadLetterType(deadLetter) })} />
+            ),
+          ],
           ["Number", deadLetter.sequence],
         ]}
       />

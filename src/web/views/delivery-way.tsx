@@ -69,7 +69,7 @@ function Step({ entry: { at, kind, detail } }: { entry: TimelineEntry }) {
 function Actions({ delivery, onChange }: { delivery: ExplainedDelivery; onChange: () => void }) {
   const { can } = useGround();
   const say = useSay();
-  const { delivery_id: id, installation_uuid: uuid, installation_status: status, dead_letter: deadLetter, state } = delivery;
+  const { delivery_id: id, app, installation_uuid: uuid, installation_status: status, dead_letter: deadLetter, state, parked } = delivery;
   const post = (path: string, done: string) => async (): Promise<void> => {
     await call(path, { method: "POST" });
     say(done);
@@ -78,7 +78,9 @@ function Actions({ delivery, onChange }: { delivery: ExplainedDelivery; onChange
   const replay = useAction(post(`v1/dead-letters/${deadLetter?.sequence}/replay`, "Replayed."));
   const resend = useAction(post(`v1/deliveries/${id}/resend`, "Resent as a run of its own."));
   const enable = useAction(post(`v1/installations/${uuid}/enable`, "Enabled. What is parked is being delivered."));
-  const error = replay.error ?? resend.error ?? enable.error;
+  const retry = useAction(post(`v1/apps/${app}/retry-now`, "What waits for a retry is due now."));
+  const close = useAction(post(`v1/apps/${app}/circuit/close`, "The circuit is closed."));
+  const error = replay.error ?? resend.error ?? enable.error ?? retry.error ?? close.error;
   const isPaused = status === "disabled" || status === "broken";
   return (
     <div class="way-actions">
@@ -86,6 +88,22 @@ function Actions({ delivery, onChange }: { delivery: ExplainedDelivery; onChange
       {can.change && isPaused && state !== "delivered" && (
         <button type="button" class="button small" disabled={enable.isRunning} onClick={enable.run}>
           Enable installation
+        </button>
+      )}
+      {can.replay && state === "retrying" && (
+        <button
+          type="button"
+          class="button small"
+          title="All of the app that wait for a retry"
+          disabled={retry.isRunning}
+          onClick={retry.run}
+        >
+          Retry now
+        </button>
+      )}
+      {can.replay && parked?.because === "circuit" && (
+        <button type="button" class="button small" disabled={close.isRunning} onClick={close.run}>
+          Close circuit
         </button>
       )}
       {can.replay && deadLetter !== null && (

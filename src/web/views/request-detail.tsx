@@ -16,7 +16,7 @@ import { Failed, Loading } from "../parts/notice.tsx";
 import { OutcomePill } from "../parts/pills.tsx";
 import { useSay } from "../parts/toast.tsx";
 import { When } from "../parts/when.tsx";
-import { setQuery } from "../routing.ts";
+import { hrefOf, setQuery } from "../routing.ts";
 import { attemptId } from "../rows.ts";
 import { useLoad } from "../use-load.ts";
 import { DeliveryNow } from "./delivery-now.tsx";
@@ -60,14 +60,14 @@ export function RequestDetail({ row, slug, onClose }: { row: WebhookRequest; slu
           ["Response", response_code === 0 ? "none" : response_code],
           ["Organization", row.organization_id],
           ["URL", <span class="mono wrap">{row.webhook_url}</span>],
-          ["Delivery", <Copyable value={row.delivery_id} label="delivery id" />],
-          ["Event", <Copyable value={row.event_id} label="event id" />],
+          ["Delivery", <Copyable value={row.delivery_id} label="delivery id" href={hrefOf(["deliveries", row.delivery_id])} />],
+          ["Event", <Copyable value={row.event_id} label="event id" href={hrefOf(["events", row.event_id], { type: row.event_type })} />],
           ["Installation", <Copyable value={row.installation_uuid} label="installation" />],
           ["Trace", <TraceId id={row.trace_id} />],
           ["Error id", row.error_id && `${row.error_id} in project ${row.project_id}`],
         ]}
       />
-      {can.seeAll && <DeliveryNow key={resends} id={row.delivery_id} />}
+      <DeliveryNow key={resends} id={row.delivery_id} />
       <Attempts row={row} slug={slug} />
       {request_headers === undefined ? (
         <p class="muted detail-section">
@@ -80,16 +80,12 @@ export function RequestDetail({ row, slug, onClose }: { row: WebhookRequest; slu
   );
 }
 
-/** Attempts that the log still has, in either list. */
+/** Attempts that the log still has. */
 function Attempts({ row, slug }: { row: WebhookRequest; slug: string }) {
   const { value, error, reload } = useLoad(`${slug} ${row.delivery_id}`, async (signal) => {
-    const pages = await Promise.all(
-      [null, "true"].map((errors_only) =>
-        call<WebhookRequestPage>(withQuery(`v1/apps/${slug}/webhook-requests`, { event_type: row.event_type, errors_only }), { signal }),
-      ),
-    );
-    const rows = pages.flatMap(({ items }) => items).filter(({ delivery_id }) => delivery_id === row.delivery_id);
-    return [...new Map(rows.map((one) => [attemptId(one), one])).values()].sort((a, b) => Date.parse(a.date) - Date.parse(b.date));
+    const { event_type, delivery_id } = row;
+    const path = withQuery(`v1/apps/${slug}/webhook-requests`, { event_type, delivery_id });
+    return (await call<WebhookRequestPage>(path, { signal })).items.toReversed();
   });
   return (
     <section class="detail-section">
