@@ -83,7 +83,9 @@ export function createReplaySending(dependencies: ReplaySendingDependencies, opt
         return { ended: started.kind === "started" ? started.ended : null };
       }
       waitingFor = started.why;
-      await sleep(clock, started.why === "capacity" ? ASK_FOR_SLOT_MS : askMs);
+      // The end of an attempt of its own frees a slot.
+      if (started.why === "capacity") await Promise.race([sleep(clock, ASK_FOR_SLOT_MS), ...inFlight]);
+      else await sleep(clock, askMs);
     }
     return null;
   };

@@ -181,6 +181,40 @@ describeInBrowser("an app", () => {
     await close();
   });
 
+  test("is sent what it has missed: counted, sent, paused, resumed and cancelled", async () => {
+    await platform.register("again", "ok", { events: [] });
+    for (let n = 0; n < 12; n++) await platform.bus.publish("again.created", { organization_id: "northwind", data: { n } });
+    await platform.call("PATCH", "/v1/apps/again", { events: ["again"] });
+    const { page, close } = await open("#/apps/again");
+    await page.getByRole("button", { name: "Send again" }).click();
+    const dialog = page.getByRole("dialog", { name: "Send again" });
+    await dialog.getByLabel("Event types").fill("again.created");
+    await dialog.getByLabel("Per second, at most").fill("1");
+    await dialog.getByRole("button", { name: "Count" }).click();
+    await dialog.getByText("12 deliveries: 0 failed, 12 missed, 0 delivered.").waitFor();
+    expect(await findings(page)).toEqual([]);
+    await dialog.getByRole("button", { name: "Send 12" }).click();
+    await dialog.getByText(/Sending: \d+ of \d+ sent/).waitFor();
+    await dialog.getByRole("button", { name: "Pause" }).click();
+    await dialog.getByText(/Paused: \d+ of \d+ sent/).waitFor();
+    expect(await findings(page)).toEqual([]);
+    // Another visit finds it.
+    await dialog.getByRole("button", { name: "Close", exact: true }).last().click();
+    await dialog.waitFor({ state: "detached" });
+    await page.getByRole("button", { name: "Send again" }).click();
+    await dialog.getByText(/Paused: /).waitFor();
+    await dialog.getByRole("button", { name: "Resume" }).click();
+    await dialog.getByText(/Sending: /).waitFor();
+    await dialog.getByRole("button", { name: "Cancel replay" }).click();
+    await dialog.getByText(/Cancelled: /).waitFor();
+    await dialog.getByRole("button", { name: "Send more" }).click();
+    await dialog.getByLabel("What").selectOption("failed");
+    await dialog.getByRole("button", { name: "Count" }).click();
+    await dialog.getByText("0 deliveries: 0 failed").waitFor();
+    expect(await dialog.getByRole("button", { name: "Send 0" }).isDisabled()).toBe(true);
+    await close();
+  });
+
   test("has settings that are changed, unless they are wrong or somebody else was faster", async () => {
     await platform.register("acme", "ok", { name: "Acme", headers: { "X-Team": "blue" }, status: "published" });
     // The browser itself logs the two refusals.

@@ -209,6 +209,22 @@ test("what was given up is listed, shown and replayed", async () => {
   expect((await cli("replay 999999")).code).toBe(1);
 });
 
+test("what was missed is counted, sent, listed and shown", async () => {
+  receiver.behave(answer(200));
+  const { slug, organization } = await installed();
+  await publish(organization, randomUUID());
+  await eventually(async () => (await cli(`requests ${slug} --json`)).json.length === 1);
+  expect((await cli(`replays create --app ${slug} --what missed --dry-run`)).out).toMatch(/^0 deliveries would be sent:\nreplay +rpl_/);
+  const created = await cli(`replays create --app ${slug} --what all --since 1d --wait`);
+  expect(created.out).toMatch(/state +done[\s\S]*found +1 \(0 failed, 0 missed, 1 delivered\)\nsent +1\ndone +1\n/);
+  const [replay] = (await cli(`replays --app ${slug} --state done --limit 1 --json`)).json;
+  expect((await cli(`replays --app ${slug} --limit 1`)).out).toMatch(/^ID .*\nrpl_[0-9a-f]{32} +done +\S+ +all +1 +1 +1 +0 +0 /);
+  expect((await cli(`replays show ${replay.id}`)).out).toMatch(/what +all\n/);
+  expect((await cli(`replays cancel ${replay.id}`)).code).toBe(1);
+  expect((await cli("replays create --what all")).err).toMatch(/wanted --app or --installation/);
+  expect((await cli(`replays create --app ${slug}`)).err).toMatch(/wanted --what failed, --what missed, --what all/);
+});
+
 test.each([
   "dead-letters --app nope",
   `dead-letters --installation ${randomUUID()}`,

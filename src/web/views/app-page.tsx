@@ -12,6 +12,7 @@ import { AppSettings } from "./app-settings.tsx";
 import { AppStateLine } from "./app-state-line.tsx";
 import { DeadLetters } from "./dead-letters.tsx";
 import { RequestLog } from "./request-log.tsx";
+import { SendAgain } from "./send-again.tsx";
 import { TestEvent } from "./test-event.tsx";
 import { Timeline } from "./timeline.tsx";
 
@@ -27,6 +28,7 @@ export function AppPage({ slug, place }: { slug: string; place: Place }) {
   const { feed, can } = useGround();
   const { live } = feed;
   const [isTesting, setTesting] = useState(false);
+  const [isSendingAgain, setSendingAgain] = useState(false);
   const row = live.state === "ready" ? (live.apps.get(slug) ?? null) : null;
   const tab = place.parts[2] ?? "";
   const tabs = TABS.filter(({ part }) => part !== "timeline" || can.seeAll);
@@ -57,6 +59,11 @@ export function AppPage({ slug, place }: { slug: string; place: Place }) {
           {can.test && (
             <div class="head-actions">
               <AppActions row={row} />
+              {can.replay && (
+                <button type="button" class="button" onClick={() => setSendingAgain(true)}>
+                  Send again
+                </button>
+              )}
               <button type="button" class="button primary" onClick={() => setTesting(true)}>
                 Send test event
               </button>
@@ -85,6 +92,7 @@ export function AppPage({ slug, place }: { slug: string; place: Place }) {
       {tab === "timeline" && can.seeAll && <Timeline app={slug} place={place} />}
       {tab === "settings" && <AppSettings slug={slug} />}
       {!tabs.some(({ part }) => part === tab) && <Empty title="Page not found, or not covered by your token." />}
+      {isSendingAgain && <SendAgain slug={slug} onClose={() => setSendingAgain(false)} />}
       {isTesting && <TestEvent slug={slug} onClose={() => setTesting(false)} />}
     </>
   );
