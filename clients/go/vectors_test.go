@@ -461,6 +461,18 @@ func checkData(t *testing.T, event StatusEvent) {
 		if data.ByCode["404"]+data.ByCode["0"] != data.Failures || data.LastSuccessAt == nil {
 			t.Errorf("found %+v", data)
 		}
+	case AppThrottled:
+		data, failed := event.Throttled()
+		app, err = data.App, failed
+		if data.Until == "" {
+			t.Errorf("found %+v", data)
+		}
+	case AppReleased:
+		data, failed := event.Released()
+		app, err = data.App, failed
+		if data.ThrottledAt == "" {
+			t.Errorf("found %+v", data)
+		}
 	case DeliverySuppressed:
 		data, failed := event.Suppressed()
 		app, err = data.App, failed

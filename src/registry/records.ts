@@ -61,7 +61,10 @@ const RETRY_ON_WANTED = "wanted a status code from 300 to 599 other than 410, or
 /** Kept as a text in lower case. */
 const retryOnMember = z
   .union(
-    [z.int().meta({ minimum: 300, maximum: 599, not: { const: 410 } }), z.string().meta({ pattern: "^(?!410)[345]([0-9]{2}|[xX]{2})$" })],
+    [
+      z.int().meta({ minimum: 300, maximum: 599, not: { const: 410 } }),
+      z.string().meta({ pattern: "^[345]([0-9]{2}|[xX]{2})$", not: { const: "410" } }),
+    ],
     RETRY_ON_WANTED,
   )
   .refine((code) => RETRY_ON_CODE.test(String(code).toLowerCase()), RETRY_ON_WANTED)

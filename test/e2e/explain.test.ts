@@ -145,7 +145,7 @@ describe("an event", () => {
     expect((await explainEvent(`${stream}:${unnamed}`)).event).toMatchObject({ id: `${stream}:${unnamed}`, sequence: unnamed });
     expect((await explainEvent(id, `?since=${new Date(Date.now() - 60_000).toISOString()}`)).event.sequence).toBe(sequence);
     const tooLate = await posthorn.api("GET", `/v1/events/${id}?since=${new Date(Date.now() + 60_000).toISOString()}`);
-    expect([tooLate.status, tooLate.body.detail]).toEqual([404, `no event ${id}: there are no events to search`]);
+    expect([tooLate.status, tooLate.body.detail]).toEqual([404, expect.stringContaining(`no event ${id}: there are no events to search`)]);
   });
 
   test("that is older than an installation is not wanted by it", async () => {

@@ -1,6 +1,6 @@
 /** The package as npm has it: packed, installed in an empty folder, and run with npx. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -25,9 +25,18 @@ function signalServing(signal: NodeJS.Signals): void {
   if (serving?.pid !== undefined) process.kill(-serving.pid, signal);
 }
 
+/** Packing builds, which would take dist away from tests that run at the same time. */
+function copyOfSources(): string {
+  const copy = join(folder, "sources");
+  const left = new Set(["node_modules", "dist", ".git", "test"].map((name) => join(ROOT, name)));
+  cpSync(ROOT, copy, { recursive: true, filter: (path) => !left.has(path) });
+  symlinkSync(join(ROOT, "node_modules"), join(copy, "node_modules"));
+  return copy;
+}
+
 beforeAll(async () => {
   [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
-  const packed = run("npm", ["pack", "--pack-destination", folder], ROOT);
+  const packed = run("npm", ["pack", "--pack-destination", folder], copyOfSources());
   expect([packed.status, packed.stderr]).toEqual([0, expect.any(String)]);
   writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }));
   const tarball = readdirSync(folder).find((name) => name.endsWith(".tgz")) ?? "no tarball";

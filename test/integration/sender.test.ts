@@ -67,7 +67,7 @@ describe("an answer", () => {
 
   test("of 429 brings its Retry-After", async () => {
     const { url } = await receiver(answer(429, "", { "retry-after": "7" }));
-    expect((await post(url)).retryAfterMs).toBe(7_000);
+    expect((await post(url)).pauseMs).toBe(7_000);
   });
 
   test("that redirects is not followed", async () => {

@@ -2,6 +2,7 @@
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
+import { OUTCOMES } from "../../src/model/outcome.ts";
 import { createVolumes, lastHours } from "../../src/overview/volumes.ts";
 import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { createRequestLog } from "../../src/storage/request-log.ts";
@@ -99,7 +100,7 @@ describe("an app's stats", () => {
       { at: NOON + HOUR, outcome: "blocked", responseCode: 0, durationMs: 0 },
     );
     const { total, periods, eventTypes } = await stats().ofApp("acme", NOON, HOUR, 3);
-    const nothing = { delivered: 0, gone: 0, failed: 0, rejected: 0, timed_out: 0, unreachable: 0, blocked: 0 };
+    const nothing = Object.fromEntries(OUTCOMES.map((outcome) => [outcome, 0]));
     expect(periods.map(({ start, outcomes, latency }) => [start - NOON, outcomes, latency.count])).toEqual([
       [0, { ...nothing, delivered: 2 }, 2],
       // Nobody was reached by two of the three.

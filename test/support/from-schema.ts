@@ -7,6 +7,7 @@ export interface Schema {
   readonly const?: unknown;
   readonly enum?: readonly unknown[];
   readonly anyOf?: readonly Schema[];
+  readonly not?: { readonly const: unknown };
   readonly pattern?: string;
   readonly minLength?: number;
   readonly minimum?: number;
@@ -33,6 +34,10 @@ export function fromSchema(schema: Schema, options: SchemaOptions): fc.Arbitrary
   if (schema.const !== undefined) return fc.constant(schema.const);
   if (schema.enum !== undefined) return fc.constantFrom(...schema.enum);
   if (schema.anyOf !== undefined) return fc.oneof(...schema.anyOf.map(from));
+  if (schema.not !== undefined) {
+    const { not, ...rest } = schema;
+    return from(rest).filter((value) => value !== not.const);
+  }
   if (typeof schema.type === "object") return fc.oneof(...schema.type.map((type) => from({ ...schema, type })));
   switch (schema.type) {
     case "string":
