@@ -14,6 +14,7 @@ import type { Bulkhead } from "./limits/bulkhead.ts";
 import type { DestinationOf } from "./limits/destination.ts";
 import type { HandedOut, HandOut, ParkedDelivery, ParkedQueue, RegistryView } from "./ports.ts";
 import type { SkipDelivered } from "./skip-delivered.ts";
+import type { Turns } from "./throttle/turns.ts";
 import type { Tracing } from "./tracing-ports.ts";
 
 export interface RecoveryProbeDependencies {
@@ -29,6 +30,7 @@ export interface RecoveryProbeDependencies {
   /** Whether the app's circuit rejects attempts. May claim its probe, so it is called only with a delivery in the queue. */
   readonly circuitOpen: (app: string) => boolean;
   readonly attempt: Attempt;
+  readonly turns: Pick<Turns, "take">;
   readonly bulkhead: Bulkhead;
   readonly destinationOf: DestinationOf;
   readonly inFlight: InFlight;
@@ -61,6 +63,7 @@ export function createRecoveryProbe(dependencies: RecoveryProbeDependencies): Re
     isBroken,
     circuitOpen,
     attempt,
+    turns,
     bulkhead,
     destinationOf,
     inFlight,
@@ -83,6 +86,7 @@ export function createRecoveryProbe(dependencies: RecoveryProbeDependencies): Re
   const attemptOnce = async ({ delivery, source }: ParkedDelivery): Promise<ProbeEnd> => {
     const share = `probe:${delivery.installationUuid}`;
     const destination = destinationOf(delivery.installationUuid);
+    if ((await turns.take(delivery.app)) === "closed") return "deferred";
     if ((await bulkhead.enterWhenFree(share, destination)) === "closed") return "deferred";
     const handOut = handOutOf({ ...source, installationUuid: delivery.installationUuid });
     try {

@@ -16,7 +16,8 @@ import type { TakeTokens } from "./rate-limit.ts";
 export type Turn = "granted" | "closed";
 
 export interface Turns {
-  take(app: string): Turn | Promise<Turn>;
+  /** @param isWanted a wait that nobody wants any more ends without using up a turn */
+  take(app: string, isWanted?: () => boolean): Turn | Promise<Turn>;
   /** `full`: the turn would not come within `maxWaitMs`. */
   takeWithin(app: string, maxWaitMs: number): Turn | "full" | Promise<Turn>;
   /** Concurrent attempts that the receiver takes, as far as this replica knows. */
@@ -40,8 +41,13 @@ export interface TurnsDependencies {
   readonly clock: Clock;
 }
 
+interface Waiter {
+  readonly isWanted: () => boolean;
+  readonly end: (turn: Turn) => void;
+}
+
 interface Queue {
-  readonly waiters: Array<(turn: Turn) => void>;
+  readonly waiters: Waiter[];
   /** Tokens that are leased and not used. */
   tokens: number;
   isLeasing: boolean;
@@ -85,6 +91,13 @@ export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: T
     queue.cancelTimer = clock.after(Math.ceil(delayMs), () => pump(app, queue));
   };
 
+  const endUnwanted = (queue: Queue): void => {
+    for (const waiter of queue.waiters.filter(({ isWanted }) => !isWanted())) {
+      queue.waiters.splice(queue.waiters.indexOf(waiter), 1);
+      waiter.end("granted");
+    }
+  };
+
   const lease = (app: string, queue: Queue, limit: RateLimit, count: number): void => {
     queue.isLeasing = true;
     void takeTokens(app, limit, count).then(({ granted, waitMs }) => {
@@ -99,6 +112,7 @@ export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: T
   /** Gives turns until one has to wait. */
   const pump = (app: string, queue: Queue): void => {
     queue.cancelTimer();
+    endUnwanted(queue);
     while (queue.waiters.length > 0) {
       const now = clock.now();
       const rate = rateOf(app);
@@ -110,17 +124,17 @@ export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: T
       }
       if (limit !== null) queue.tokens--;
       queue.nextAt = rate === Number.POSITIVE_INFINITY ? 0 : now + 1_000 / rate;
-      queue.waiters.shift()?.("granted");
+      queue.waiters.shift()?.end("granted");
     }
     // Unused tokens would be used late (RATE-1).
     queue.tokens = 0;
     if (!queue.isLeasing && clock.now() >= Math.max(queue.nextAt, queue.tokenAt)) queues.delete(app);
   };
 
-  const wait = (app: string): Promise<Turn> =>
+  const wait = (app: string, isWanted = (): boolean => true): Promise<Turn> =>
     new Promise((resolve) => {
       const queue = queueOf(app);
-      queue.waiters.push(resolve);
+      queue.waiters.push({ isWanted, end: resolve });
       if (queue.waiters.length === 1) pump(app, queue);
     });
 
@@ -136,9 +150,9 @@ export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: T
     rateLimitOf(app) === null && rateOf(app) === Number.POSITIVE_INFINITY && (queues.get(app)?.waiters.length ?? 0) === 0;
 
   return {
-    take(app) {
+    take(app, isWanted) {
       if (isClosed) return "closed";
-      return isFree(app) ? "granted" : wait(app);
+      return isFree(app) ? "granted" : wait(app, isWanted);
     },
 
     takeWithin(app, maxWaitMs) {
@@ -169,7 +183,7 @@ export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: T
       isClosed = true;
       for (const { waiters, cancelTimer } of queues.values()) {
         cancelTimer();
-        for (const end of waiters.splice(0)) end("closed");
+        for (const { end } of waiters.splice(0)) end("closed");
       }
     },
   };

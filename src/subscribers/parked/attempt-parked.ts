@@ -97,7 +97,7 @@ export function createAttemptParked(dependencies: AttemptParkedDependencies): At
     }
     if (circuitOpen(queue.app)) return "wait";
     const suspensions = bulkhead.suspensions();
-    if ((await turns.take(queue.app)) === "closed") return "closed";
+    if ((await turns.take(queue.app, isWanted)) === "closed") return "closed";
     const destination = destinationOf(delivery.installationUuid);
     if ((await bulkhead.enterWhenFree(share, destination, () => turns.limitOf(queue.app))) === "closed") return "closed";
     const poison = handOut === null ? null : await handOut.begin();

@@ -60,6 +60,7 @@ beforeEach(() => {
     isBroken: () => broken,
     circuitOpen: () => circuitOpen,
     attempt,
+    turns: { take: () => "granted" },
     bulkhead: createBulkhead(createManualClock(), { maxInFlight: 8, maxPerDestination: 100, maxWaitMs: 500 }),
     destinationOf: () => "destination",
     inFlight: createInFlight(),

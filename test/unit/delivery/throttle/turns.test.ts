@@ -263,6 +263,23 @@ describe("a rate limit", () => {
     expect(granted).toBe(3);
   });
 
+  test("uses up no turn for a wait that nobody wants any more", async () => {
+    limit = { perS: 1, burst: 1 };
+    const store = createStore();
+    const turns = turnsWith(createTakeTokens({ lease: store.lease, replicas: () => 1, clock, logger: silentLogger }));
+    await turns.take("acme");
+    let wanted = true;
+    let ended = 0;
+    for (let n = 0; n < 5; n++) void Promise.resolve(turns.take("acme", () => wanted)).then(() => ended++);
+    const next = turns.take("acme");
+    wanted = false;
+    turns.wake("acme");
+    await clock.advance(0);
+    expect(ended).toBe(5);
+    await clock.advance(1_100);
+    expect(await next).toBe("granted");
+  });
+
   test("ends its waits when the process stops", async () => {
     limit = { perS: 0.01, burst: 1 };
     const turns = turnsWith();
