@@ -1,6 +1,6 @@
 /**
  * `npm run bench [-- --quick] [--rounds 3] [--only floor,posthorn] [--cases 0,2] [--write]`: Posthorn beside the least that
- * does the same I/O, on private servers, in turns. --write puts the figures into bench/results.md; those of one run are for
+ * does the same I/O, on private servers, in turns. --write puts the results into bench/results.md; those of one run are for
  * comparing with each other.
  */
 import { writeFileSync } from "node:fs";

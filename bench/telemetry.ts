@@ -82,7 +82,7 @@ const silent = (): void => {};
 
 /** The same calls with nothing behind them: what is left is the price of calling. */
 const nothing: Pick<Tracing, "process" | "deliver" | "attempt"> = {
-  process: (_event, _lane, _message, work) => work(nowhere),
+  process: (_event, _stream, _message, work) => work(nowhere),
   deliver: (parent, _delivery, work) => work(parent),
   attempt: () => ({ ...nowhere, end: silent }),
 };

@@ -31,7 +31,7 @@ export async function measure(world: World, contender: Contender, workload: Work
   const eventsFor = (deliveries: number): number => Math.max(1, Math.round(deliveries / workload.fanOut));
   const used = (): readonly number[] => [pids.reduce((sum, pid) => sum + cpuUs(pid), 0), cpuUs(world.nats.pid()), cpuUs(world.redis.pid())];
 
-  /** The workers stand still while the backlog is stored, so that nothing of that is measured. */
+  /** The workers are suspended while the backlog is stored, so that none of that is measured. */
   const drain = async (deliveries: number) => {
     const events = eventsFor(deliveries);
     for (const pid of pids) process.kill(pid, "SIGSTOP");

@@ -10,7 +10,7 @@ import { monotonicUs } from "./usage.ts";
 
 const ANSWER = Buffer.from("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok");
 const END_OF_HEAD = Buffer.from("\r\n\r\n");
-/** What bench events carry to tell how long they were under way. */
+/** Events of the benchmark carry the time at which they were sent. */
 const SENT_AT = Buffer.from('"sent_at":');
 const SENT_AT_DIGITS = 20;
 const SLOW_MS = 5_000;

@@ -1,4 +1,4 @@
-/** The figures of a run as Markdown. */
+/** The results of a run as Markdown. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { findBinary } from "../../scripts/servers.mjs";

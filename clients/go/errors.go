@@ -18,7 +18,7 @@ const (
 type Error struct {
 	Code    Code
 	Message string
-	// Retryable tells whether the same call may succeed later by itself.
+	// Retryable reports whether the same call may succeed later by itself.
 	Retryable bool
 	Cause     error
 }

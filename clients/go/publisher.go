@@ -32,7 +32,7 @@ type Publisher struct {
 	timeout     time.Duration
 }
 
-// PublishedEvent tells what became of an event.
+// PublishedEvent is the result of a publish.
 type PublishedEvent struct {
 	ID       string
 	Stream   string

@@ -237,7 +237,7 @@ func (s *StatusSubscription) handle(message *nats.Msg) {
 	s.answer(message, "+ACK")
 }
 
-// keepAlive tells the server that the event is still being handled, until the function that it returns is called.
+// keepAlive reports to the server that the event is still being handled, until the function that it returns is called.
 func (s *StatusSubscription) keepAlive(message *nats.Msg) (stop func()) {
 	ticker, ended := time.NewTicker(ackWait/3), make(chan struct{})
 	go func() {
@@ -289,7 +289,7 @@ func (s *StatusSubscription) wasHandled(sequence uint64, storedAt time.Time) boo
 func (s *StatusSubscription) remember(sequence uint64, storedAt time.Time) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	// Behind one that is never handled the server's floor stands still.
+	// The server's floor does not move past an event that is never handled.
 	for forgotten := range s.handled {
 		if len(s.handled) < mostHandled {
 			break

@@ -44,7 +44,7 @@ func toJSON(value any) ([]byte, error) {
 	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n")), nil
 }
 
-// kindOf tells what JSON text holds, with its article.
+// kindOf names the kind of a JSON text, with its article.
 func kindOf(text []byte) string {
 	switch trimmed := bytes.TrimSpace(text); {
 	case len(trimmed) == 0 || trimmed[0] == 'n':

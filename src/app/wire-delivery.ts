@@ -35,8 +35,8 @@ const BULKHEAD_WAIT_MS = 500;
 /** How long a person waits for what they asked to be stored; as long as a publish without an answer takes. */
 const STORED_WITHIN_MS = 5_000;
 /**
- * What has an order is attempted again when its outcome can't be stored within this time: with a full store, only a delivery that
- * succeeds makes room.
+ * A delivery of an ordered app is attempted again when its outcome can't be stored within this time: with a full store, only a delivery
+ * that succeeds makes room.
  */
 const OWNER_STORES_WITHIN_MS = 2_000;
 

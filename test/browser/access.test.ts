@@ -31,7 +31,7 @@ describeInBrowser("the dashboard", () => {
   const open = (hash: string, options: OpenOptions = {}, base = `${platform.posthorn.url}/`) =>
     openDashboard(browser, base, hash, { token: ADMIN, ...options });
 
-  test("asks for a token, refuses a wrong one, and forgets it when told to", async () => {
+  test("asks for a token, refuses a wrong one, and forgets it at a sign-out", async () => {
     const { page, close } = await openDashboard(browser, `${platform.posthorn.url}/`, "#/apps/pager", { expected: /status of 401/ });
     await page.getByLabel("API token").waitFor();
     expect(await findings(page)).toEqual([]);
@@ -188,7 +188,7 @@ describeInBrowser("the dashboard", () => {
     await proxy.stop();
   });
 
-  test("says what is unknown while Redis is away, and that it is not nothing", async () => {
+  test("says what is unknown while Redis is down, and that it is not nothing", async () => {
     const { page, goto, close } = await open("#/", { expected: /status of 503/ });
     await page.getByText("Live", { exact: true }).waitFor();
     await platform.redisServer.kill();
@@ -213,7 +213,7 @@ describeInBrowser("the dashboard", () => {
     await close();
   });
 
-  test("says so while NATS is away", async () => {
+  test("says so while NATS is down", async () => {
     const { page, goto, close } = await open("#/", { expected: /status of 50\d/ });
     await page.getByText("Live", { exact: true }).waitFor();
     await platform.nats.kill();
@@ -236,7 +236,7 @@ describeInBrowser("the dashboard", () => {
     await close();
   });
 
-  test("says that it may be old when Posthorn itself does not answer, and goes on when it does", async () => {
+  test("says that it may be old when Posthorn itself does not answer, and continues when it does", async () => {
     const proxy = await startProxy(platform.posthorn.url, { path: "/" });
     const { page, close } = await open("#/", { expected: /net::ERR|Failed to load/ }, proxy.url);
     await page.getByText("Live", { exact: true }).waitFor();

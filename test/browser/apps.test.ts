@@ -30,7 +30,7 @@ describeInBrowser("the apps", () => {
     await close();
   });
 
-  test("are shown with their condition, their figures and what waits for them, those in trouble first", async () => {
+  test("are shown with their condition, their numbers and what waits for them, those in trouble first", async () => {
     const { register, deliver, call } = platform;
     await register("linear-sync", "ok", { name: "Linear Sync" }, ["northwind", "contoso"]);
     await register("pager", "ok", { name: "Pager Relay" });

@@ -271,7 +271,7 @@ describeInBrowser("what happened", () => {
     await close();
   });
 
-  test("the timeline tells of circuits and integrations, old and new, and of what was given up when asked", async () => {
+  test("the timeline shows circuits and integrations, old and new, and dead letters when asked", async () => {
     const [uuid] = await platform.register("old-crm", "gone", { name: "Old CRM" });
     await platform.register("ledger", "down", { name: "Ledger" });
     await platform.deliver("old-crm", "issue.created", 1);

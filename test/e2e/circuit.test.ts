@@ -216,7 +216,7 @@ describe("an open circuit", () => {
     expect(new Set(receiver.requests.map(({ headers }) => headers["webhook-id"])).size).toBe(25);
   });
 
-  test("goes with its app: the next one of that name gets what comes, and its own circuit is told of", async () => {
+  test("goes with its app: the next one of that name gets what comes, and its own circuit is published", async () => {
     const world = await start();
     const { receiver, posthorn, slug } = world;
     await attempted(world, 30, fails);

@@ -131,7 +131,7 @@ describe("apps and installations", () => {
     expect((await cli(`apps retry-now ${slug}x`)).code).toBe(1);
   });
 
-  test("that are not there are told with the nearest one that is", async () => {
+  test("that are not there are refused with the nearest one that is", async () => {
     await installed(["--name", "Near"]);
     const { slug } = await installed();
     const { code, err } = await cli(`requests ${slug}x`);
@@ -382,7 +382,7 @@ describe("a local receiver", () => {
     return listening;
   };
 
-  test("verifies, prints, and fails every so-manieth request", async () => {
+  test("verifies, prints, and fails every Nth request", async () => {
     const secret = "0123456789abcdef".repeat(4);
     const { slug } = await installed(["--secret", secret]);
     const listening = await listen(slug, `--secret ${secret} --status 503 --every 2 --count 3 --json`);
@@ -406,7 +406,7 @@ describe("a local receiver", () => {
     ["--delay 2s", "timed_out"],
     ["--status 410", "gone"],
     [`--secret ${"f".repeat(64)}`, "rejected"],
-  ])("told %s makes a test call end as %s", async (options, outcome) => {
+  ])("with %s a test call ends as %s", async (options, outcome) => {
     const { slug } = await installed(["--timeout", "300ms"]);
     const listening = await listen(slug, options);
     expect((await cli(`apps test ${slug} --json`)).json[0].outcome).toBe(outcome);

@@ -183,7 +183,7 @@ describe("an event", () => {
     ]);
   });
 
-  test("that is gone from its stream is told by what is left of it", async () => {
+  test("that is gone from its stream is explained by what is left of it", async () => {
     const { organization, uuid } = await installed({ webhook_url: good.url });
     const { slug } = await posthorn.install({ webhook_url: bad.url, organization_id: organization, retry_schedule_s: [] });
     const id = randomUUID();
@@ -401,7 +401,7 @@ describe("a delivery", () => {
   });
 });
 
-test("without Redis the streams and the stream still tell, and the answer says what is missing", async () => {
+test("without Redis the streams still answer, and the answer says what is missing", async () => {
   const { organization, uuid } = await installed({ webhook_url: bad.url, retry_schedule_s: [600] });
   const delivered = await posthorn.install({ webhook_url: good.url, organization_id: organization });
   const id = randomUUID();
@@ -426,7 +426,7 @@ test("without Redis the streams and the stream still tell, and the answer says w
   expect((await until(id, delivered.uuid, "delivered")).notes).toEqual([]);
 });
 
-test("without NATS the answer is that it can't be told now", async () => {
+test("without NATS the answer is that it can't be known now", async () => {
   const { organization, uuid } = await installed({ webhook_url: good.url });
   const id = randomUUID();
   await bus.publish("issue.created", { id, organization_id: organization, data: {} });

@@ -108,7 +108,7 @@ async function breakOne(world: World, more: object = {}) {
 }
 
 describe("the health rule", () => {
-  test("one 500 a day for seven days breaks an integration on the seventh, and it is told once", async () => {
+  test("one 500 a day for seven days breaks an integration on the seventh, and it is published once", async () => {
     const world = await start();
     const { clock, receiver, bus, posthorn } = world;
     const { slug, uuid } = await install(world);
@@ -328,7 +328,7 @@ describe("a broken integration", () => {
     ]);
   });
 
-  test("that is removed and comes back is active, is not judged by its past, and can break and be told of again", async () => {
+  test("that is removed and comes back is active, is not judged by its past, and can break and be published again", async () => {
     const world = await start();
     const { slug, uuid } = await breakOne(world);
     await world.posthorn.api("DELETE", `/v1/installations/${uuid}`);
@@ -345,7 +345,7 @@ describe("a broken integration", () => {
     expect(new Set(ids).size).toBe(2);
   });
 
-  test("goes on being delivered to when that is the setting, and its first success is its recovery", async () => {
+  test("is still delivered to when that is the setting, and its first success is its recovery", async () => {
     const world = await start({ settings: { POSTHORN_BROKEN_ACTION: "deliver" } });
     const { uuid } = await breakOne(world);
     world.receiver.behave(answer(500));
@@ -428,7 +428,7 @@ describe("a person", () => {
     await world.receiver.waitFor(before + 1);
   });
 
-  test("is told to try again while the status stream is away, and then nothing has happened twice", async () => {
+  test("has to try again while the status stream is missing, and then nothing has happened twice", async () => {
     const world = await start();
     const manager = await world.bus.connection.jetstreamManager();
     const stream = `${world.bus.prefix}_STATUS`.toUpperCase().replaceAll("-", "_");
@@ -545,7 +545,7 @@ describe("a person", () => {
     expect(later).toHaveLength(50);
   });
 
-  test("is told of each delivery that waited too long, once, by two replicas that look after it", async () => {
+  test("learns of each delivery that waited too long, once, from two replicas that look after it", async () => {
     const world = await start({ replicas: 2 });
     const { slug, uuid } = await install(world);
     await call(world, uuid, "disable");
@@ -569,7 +569,7 @@ describe("a person", () => {
       expect(log.filter(({ message }) => message === "a periodic task failed and is tried again")).toEqual([]);
   });
 
-  test("is told of what waited for an installation that was removed", async () => {
+  test("learns what waited for an installation that was removed", async () => {
     const world = await start();
     const { uuid } = await install(world);
     await call(world, uuid, "disable");

@@ -240,7 +240,7 @@ test.each(["SIGTERM", "SIGINT"] as const)("npm start hands %s on, and ends as Po
 });
 
 describe("readiness", () => {
-  test("says no while NATS is away and yes when it is back; Redis is not needed for it", async () => {
+  test("says no while NATS is down and yes when it is back; Redis is not needed for it", async () => {
     const [ownNats, ownRedis] = await Promise.all([startNatsServer(), startRedisServer()]);
     const posthorn = await startPosthorn({ nats: ownNats, redis: ownRedis });
     const ready = async () => {

@@ -26,7 +26,7 @@ afterEach(async () => {
 const attemptsOf = (posthorn: Posthorn, slug: string) =>
   posthorn.log.filter(({ message, app }) => message === "delivery.attempted" && app === slug);
 
-describe("nothing secret is told", () => {
+describe("nothing secret is logged", () => {
   test("by log, metrics or spans, with all detail on and everything failing", async () => {
     const planted = {
       adminToken: "PLANTED-admin-token",

@@ -135,14 +135,14 @@ test("one mail for each time, over a restart, a redelivery and a second subscrip
   expect(smtp.mails.map(({ messageId }) => messageId)).toEqual([`<${uuid}.1@posthorn>`, `<${uuid}.3@posthorn>`]);
 });
 
-test("nobody is told of what belongs to nobody known", async () => {
+test("nobody gets a mail about what belongs to nobody known", async () => {
   const mailer = await startMailer();
   const { uuid } = await breakOne("777");
   await eventually(() => said(mailer, "nobody to tell", uuid));
   expect(smtp.mails).toEqual([]);
 });
 
-test("while the SMTP server is away nothing is lost, and then there is one mail", async () => {
+test("while the SMTP server is down nothing is lost, and then there is one mail", async () => {
   const port = await freePort();
   const mailer = await startMailer({ SMTP_URL: `smtp://127.0.0.1:${port}` });
   const { uuid } = await breakOne();

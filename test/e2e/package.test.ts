@@ -49,12 +49,12 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test("npx posthorn tells its version and its commands", () => {
+test("npx posthorn shows its version and its commands", () => {
   expect(run("npx", ["posthorn", "--version"]).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
   expect(run("npx", ["posthorn", "help"]).stdout).toContain("posthorn <command>");
 });
 
-test("npx posthorn serve runs the service, which the command line finds, until it is told to stop", async () => {
+test("npx posthorn serve runs the service, which the command line finds, until it gets a signal", async () => {
   serving = spawn("npx", ["posthorn", "serve"], {
     cwd: folder,
     detached: true,
@@ -72,7 +72,7 @@ test("npx posthorn serve runs the service, which the command line finds, until i
   serving = undefined;
 });
 
-test("what it exports can be imported, and its types are checked by the compiler of whoever uses it", () => {
+test("what it exports can be imported, and its types are checked by the compiler of its user", () => {
   writeFileSync(
     join(folder, "user.ts"),
     `import { type App, createApiClient } from "posthorn/api";

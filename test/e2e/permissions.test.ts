@@ -310,7 +310,7 @@ describe("the answer to what a client may publish can't be turned against Postho
     expect((await posthorn.api("GET", "/readyz")).status).toBe(200);
   });
 
-  test("a subscriber whose consumer is not there is told who makes it", async () => {
+  test("a subscriber whose consumer is not there learns who makes it", async () => {
     const subscribing = subscribeStatus({ nats: sourceOf("mailer"), apiPrefix: API, durable: "other", onEvent: () => {} });
     await expect(subscribing).rejects.toMatchObject({ code: expect.stringMatching(/NOT_FOUND|PERMISSIONS_VIOLATION/) });
   });
@@ -375,7 +375,7 @@ describe("a start", () => {
     expect(error).not.toMatch(/change-me|wrong@|:wrong/);
   });
 
-  test("with a tls: URL never goes on without TLS", async () => {
+  test("with a tls: URL never continues without TLS", async () => {
     const plain = await startNatsServer();
     const url = plain.url.replace("nats:", "tls:");
     const { code, error } = await failed({ POSTHORN_NATS_URL: url, POSTHORN_NATS_CA_FILE: files.ca });

@@ -94,7 +94,7 @@ test.each<[string, RequestListener, string, boolean, RegExp]>([
   expect([error.code, error.retryable, error.message]).toEqual([code, retryable, expect.stringMatching(message)]);
 });
 
-test("nobody there, and nobody who answers, are told apart from a refusal", async () => {
+test("nobody there, and nobody who answers, are distinguished from a refusal", async () => {
   const nobody = await failureOf(createApiClient({ url: `http://127.0.0.1:${await freePort()}` }).call("GET /healthz"));
   expect([nobody.code, nobody.problem, nobody.message]).toEqual(["API_UNREACHABLE", null, expect.stringMatching(/ECONNREFUSED/)]);
   const silent = await failureOf(createApiClient({ url: await serving(() => {}), timeoutMs: 50 }).call("GET /healthz"));

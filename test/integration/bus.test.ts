@@ -446,7 +446,7 @@ describe("stores in the streams", () => {
 });
 
 describe("the stalledConsumer", () => {
-  test("makes a consumer anew whose messages nobody has and that does not hand them out again, and leaves alone what somebody has", async () => {
+  test("recreates a consumer whose messages nobody has and that does not hand them out again, and leaves alone what somebody has", async () => {
     const names = freshNames();
     await ensureTopology(manager, names, 1);
     const stream = names.streams.retries;
@@ -480,7 +480,7 @@ describe("the stalledConsumer", () => {
     }
   });
 
-  test("makes a consumer anew that waits for the ack of a message that is not stored any more", async () => {
+  test("recreates a consumer that waits for the ack of a message that is not stored any more", async () => {
     const names = freshNames();
     await ensureTopology(manager, names, 1);
     const stream = names.streams.parked;
@@ -506,7 +506,7 @@ describe("the stalledConsumer", () => {
   });
 });
 
-test("replicas hear each other's counts, not their own, and a connection that ends is told nothing", async () => {
+test("replicas receive each other's counts, not their own, and a connection that ends receives nothing", async () => {
   const names = freshNames();
   const replica = async (name: string) => {
     const own = await connect({ servers: server.url });

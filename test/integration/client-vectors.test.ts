@@ -168,7 +168,7 @@ describe("a status event", () => {
     }
   });
 
-  test("is heard as it was published, and what is none is reported and skipped", async () => {
+  test("arrives as it was published, and what is none is reported and skipped", async () => {
     const seen: unknown[] = [];
     const problems: string[] = [];
     const subscription = await subscribeStatus({

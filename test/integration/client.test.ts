@@ -156,7 +156,7 @@ describe("a status subscription", () => {
   const subscribe = async (durable: string, seen: string[], more: Partial<Parameters<typeof subscribeStatus>[0]> = {}) =>
     subscribeStatus({ nats: server.url, subjectPrefix: prefix, durable, startAt: "all", onEvent: ({ id }) => void seen.push(id), ...more });
 
-  test("goes on where the last one of its name stopped", async () => {
+  test("resumes where the last one of its name stopped", async () => {
     const seen: string[] = [];
     const first = await subscribe("catch-up", seen, { startAt: "new" });
     const one = await announce("integration.disabled", "acme");
@@ -257,7 +257,7 @@ describe("a status subscription", () => {
     },
   );
 
-  test("with more than one at once goes on with the others while one is handed out again", async () => {
+  test("with more than one at once continues with the others while one is handed out again", async () => {
     const seen: string[] = [];
     let tries = 0;
     let mayPass = false;

@@ -154,7 +154,7 @@ test("every metric of the table is there both ways, as what the table says it is
   expect(collector.spans).toEqual([]);
 });
 
-test("replicas are told apart by the instance in their resource, which the settings can name", async () => {
+test("replicas are distinguished by the instance in their resource, which the settings can name", async () => {
   const aside = await startOtlpCollector();
   const replica = (attributes: string) =>
     startPosthorn({
@@ -178,7 +178,7 @@ test("replicas are told apart by the instance in their resource, which the setti
   await aside.stop();
 });
 
-test("a collector that is not there is said in the log, and deliveries go on", async () => {
+test("a collector that is not there is said in the log, and deliveries continue", async () => {
   const alone = await startPosthorn({
     nats,
     redis,
@@ -241,7 +241,7 @@ test("what has drained is exported no more, by scrape and by OTLP", async () => 
   expect(exported("posthorn_deliveries_stored_total", { stream: "parked" })).toBeGreaterThan(2);
 });
 
-test("the age of what was parked is told apart, and of test calls none is", async () => {
+test("the age of what was parked is counted apart, and of test calls none is", async () => {
   const { slug, uuid } = await posthorn.install({ webhook_url: good.url, organization_id: "aged" });
   const ages = async () => {
     const count = (attempt: string) => scraped(`posthorn_delivery_age_seconds_count{attempt="${attempt}"}`);

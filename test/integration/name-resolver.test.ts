@@ -124,7 +124,7 @@ describe("a look-up", () => {
     expect(dns.lookups("silent.example")).toBe(asked);
   });
 
-  test("that somebody leaves goes on for the others", async () => {
+  test("that somebody leaves continues for the others", async () => {
     const resolver = resolverOf(await dnsServer({ "left.example": ["192.0.2.1"] }));
     let told = 0;
     resolver.resolve("left.example", () => told++)();

@@ -138,7 +138,7 @@ describe("on a cluster", () => {
     for (const app of APPS) expect([(await rowsOf(app)).length, await errorsOf(app)]).toEqual([2, "2"]);
   });
 
-  test("while a node is away the others' part is written, and all of it once when the node is back", async () => {
+  test("while a node is down the others' part is written, and all of it once when the node is back", async () => {
     const node = cluster.nodes[1] as Server;
     const { on, beside } = await onAndBeside(node);
     const log = createLog();
@@ -164,7 +164,7 @@ describe("on a cluster", () => {
     await cluster.whole();
   });
 
-  test("when all nodes were away it is found again", async () => {
+  test("when all nodes were down it is found again", async () => {
     const log = createLog();
     await Promise.all(cluster.nodes.map((node) => node.kill()));
     for (const app of APPS) log.record(attemptFor(app));

@@ -286,7 +286,7 @@ describe("a record that can't be read", () => {
     expect([two.index.app("acme"), two.store.invalid().length]).toEqual([undefined, 1]);
   });
 
-  test("is a secret of a wrong key in one record only: that one has its last good revision, and the start goes on", async () => {
+  test("is a secret of a wrong key in one record only: that one has its last good revision, and the start continues", async () => {
     const one = await replica("one-bad", { encryptionKey: KEY });
     await one.registry.putApp("acme", app, NO_PRECONDITION);
     await one.registry.putApp("other", app, NO_PRECONDITION);

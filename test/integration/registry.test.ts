@@ -201,7 +201,7 @@ describe("encryption keys", () => {
     expect(stored.match(/enc:v1:k2:/g)).toHaveLength(3);
   });
 
-  test("that can't open what is stored are told apart, and nothing is changed with them", async () => {
+  test("that can't open what is stored are distinguished, and nothing is changed with them", async () => {
     const { registry, store } = await replica("wrong-key", k1);
     await registry.putApp("acme", app, NO_PRECONDITION);
     const before = await store.readRecord("app.acme");
@@ -230,7 +230,7 @@ describe("encryption keys", () => {
     expect(late.index.app("acme")).toBeUndefined();
   });
 
-  test("sign for all replicas with one key, whoever needs it first", async () => {
+  test("sign for all replicas with one key, whichever replica needs it first", async () => {
     const [one, two] = await Promise.all([replica("signing", k1), replica("signing", k1)]);
     const [first, second] = await Promise.all([one.signingKey.get(), two.signingKey.get()]);
     expect(first).toEqual(second);
@@ -260,7 +260,7 @@ describe("the watch", () => {
     ]);
   });
 
-  test("goes on after the server was restarted, without missing what changed meanwhile", async () => {
+  test("continues after the server was restarted, without missing what changed meanwhile", async () => {
     const own = await startNatsServer();
     const connection = await connect({ servers: own.url, reconnectTimeWait: 100, maxReconnectAttempts: -1 });
     const store = createRegistryStore(

@@ -196,7 +196,7 @@ describe("the volumes of many apps", () => {
   });
 });
 
-test("while Redis is away nothing is said to be zero", async () => {
+test("while Redis is down nothing is said to be zero", async () => {
   await write({ at: NOON });
   const clock = createManualClock(NOON);
   const volumes = createVolumes(stats(), clock);

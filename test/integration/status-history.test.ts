@@ -141,7 +141,7 @@ test("a reader asks a consumer only for messages that are there: nats-server 2.9
   expect([items.map(({ sequence }) => sequence), pulls.length]).toEqual([[4, 3, 2, 1], 1]);
 });
 
-test("what happens now is told until nobody follows", async () => {
+test("what happens now is passed on until nobody follows", async () => {
   const names = await freshStreams();
   const history = createStatusHistory(connection, manager, names);
   const heard: string[] = [];

@@ -135,7 +135,7 @@ describe("a name", () => {
     ["one behind NAT64", ["64:ff9b::7f00:1"]],
     ["one bad address among good ones", ["93.184.216.34", "8.8.8.8", "10.0.0.1"]],
     ["one bad address of the other family", ["93.184.216.34", "fe80::1"]],
-  ])("that resolves to %s is refused, and its addresses are not told", async (_what, addresses) => {
+  ])("that resolves to %s is refused, and its addresses are not shown", async (_what, addresses) => {
     const { resolver } = await names({ "hooks.example": addresses });
     const error = await post(sender([], { resolver }), "http://hooks.example/");
     expect(error).toBe("blocked: hooks.example: one of its addresses is not a public address (POSTHORN_TARGET_ALLOW opens networks)");
@@ -166,7 +166,7 @@ describe("a name", () => {
   });
 });
 
-describe("a name that is bound anew", () => {
+describe("a name that is bound again", () => {
   const opened = ["127.0.0.2/32"];
 
   test("to a forbidden address after the first look-up gets nothing there: what was checked is what is connected to", async () => {
@@ -289,7 +289,7 @@ describe("through a proxy", () => {
     );
   });
 
-  test("that is away is not the receiver's fault, and where the proxy is stays a secret", async () => {
+  test("that is down is not the receiver's fault, and where the proxy is stays a secret", async () => {
     const proxy = `http://user:secret@127.0.0.1:${await freePort()}`;
     expect(await post(sender([], { proxy }), "http://hooks.example/")).toBe("sender_failed: no connection to the proxy (ECONNREFUSED)");
   });

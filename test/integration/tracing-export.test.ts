@@ -182,7 +182,7 @@ describe("one trace", () => {
     expect(collector.bodies.join()).not.toContain("s3cret");
   });
 
-  test("goes on over a retry: each attempt says what it followed from", async () => {
+  test("continues over a retry: each attempt says what it followed from", async () => {
     receiver.behave(answer(503, "busy"));
     const app = await install({ retry_schedule_s: [0.3] });
     const producer = await publishTraced();
@@ -215,7 +215,7 @@ describe("one trace", () => {
     expect([first, second].map((request) => request?.headers["traceparent"])).toEqual([failed, delivered].map(traceparentOf));
   });
 
-  test("goes on over a parked delivery and a replay from dead letters", async () => {
+  test("continues over a parked delivery and a replay from dead letters", async () => {
     receiver.behave(answer(400));
     const app = await install();
     await posthorn.api("POST", `/v1/installations/${app.uuid}/disable`);
@@ -257,7 +257,7 @@ describe("one trace", () => {
     expect([linked(replay), linked(replayed)]).toEqual([[replayed.spanId], [replay.spanId]]);
   });
 
-  test("goes on after a crash: the message comes again and says so", async () => {
+  test("continues after a crash: the message comes again and says so", async () => {
     receiver.behave(() => {});
     ({ posthorn, bus } = await start());
     const { prefix } = posthorn;
@@ -293,7 +293,7 @@ describe("one trace", () => {
     expect([root.name, linked(root)]).toEqual([`process ${posthorn.prefix}.events.issue.created`, []]);
   });
 
-  test("goes on from the caller of POST /v1/events", async () => {
+  test("continues from the caller of POST /v1/events", async () => {
     await install();
     const caller = { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331" };
     const headers = { traceparent: `00-${caller.traceId}-${caller.spanId}-01` };
@@ -319,7 +319,7 @@ test("a failed attempt without an answer says in its status why", async () => {
 describe("a large fan-out", () => {
   const fanOut = () => `${posthorn.prefix}.retries.0._fan-out`;
 
-  test("is one publish span, from which its parts go on", async () => {
+  test("is one publish span, from which its parts continue", async () => {
     const app = await install({ max_in_flight: 200 });
     const bucket = await bus.jetStream.views.kv(`${posthorn.prefix}-registry`);
     const record = (await bucket.get(`installation.${app.uuid}`))?.json<object>();
@@ -391,7 +391,7 @@ describe("a large fan-out", () => {
   });
 });
 
-test("an attempt tells the size of the whole answer, where there is a way to know it", async () => {
+test("an attempt has the size of the whole answer, where there is a way to know it", async () => {
   const sizeOf = async (body: string, headers: Record<string, string> = {}): Promise<unknown> => {
     receiver.behave(answer(200, body, headers));
     organization = randomUUID();
@@ -404,7 +404,7 @@ test("an attempt tells the size of the whole answer, where there is a way to kno
   expect(await sizeOf("x".repeat(200_000), { "transfer-encoding": "chunked" })).toBeUndefined();
 });
 
-test("an IPv6 receiver's address is told without brackets", async () => {
+test("an IPv6 receiver's address is shown without brackets", async () => {
   const six = await startReceiver(answer(200), 0, "::1");
   ({ posthorn, bus } = await start({ POSTHORN_TARGET_ALLOW: "::1/128" }));
   const app = await install({ webhook_url: `http://[::1]:${six.port}/` });
@@ -414,7 +414,7 @@ test("an IPv6 receiver's address is told without brackets", async () => {
   await six.stop();
 });
 
-test("a publisher that is not sampled is not recorded, and its trace goes on with the same decision", async () => {
+test("a publisher that is not sampled is not recorded, and its trace continues with the same decision", async () => {
   receiver.behave(answer(503));
   ({ posthorn, bus } = await start());
   await install({ retry_schedule_s: [0.2] });

@@ -177,7 +177,7 @@ describe("a message that keeps killing the process", () => {
 });
 
 describe("dead letters that are replayed by several at the same time", () => {
-  test("go out once each, whoever was first, and every answer says so", async () => {
+  test("go out once each, whichever was first, and every answer says so", async () => {
     const platform = await aPlatform();
     const { bus, receiver, manager, stream } = platform;
     const settings = { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" };
@@ -211,7 +211,7 @@ describe("dead letters that are replayed by several at the same time", () => {
     expect((await manager.streams.info(stream("DEAD_LETTERS"))).state.messages).toBe(0);
   });
 
-  test("go out once, too, when a process was killed before it had taken the letter away", async () => {
+  test("go out once, too, when a process was killed before it had removed the dead letter", async () => {
     const platform = await aPlatform();
     const { bus, receiver, manager, prefix, stream } = platform;
     const proxy = await startCutProxy(nats.port);
@@ -256,7 +256,7 @@ describe("a consumer that vanishes", () => {
     await posthorn.end();
   });
 
-  test("while Posthorn is away starts at the saved floor, not at the oldest event", async () => {
+  test("while Posthorn is down starts at the saved floor, not at the oldest event", async () => {
     const platform = await aPlatform();
     const first = await platform.start();
     await first.install({ webhook_url: platform.receiver.url });
@@ -295,7 +295,7 @@ describe("a consumer that vanishes", () => {
 });
 
 describe("a stream that refuses", () => {
-  test("holds its source back, says so in readiness, and goes on when it takes messages again", async () => {
+  test("holds its source back, says so in readiness, and continues when it takes messages again", async () => {
     const platform = await aPlatform();
     const { bus, manager, receiver } = platform;
     const posthorn = await platform.start();
@@ -322,7 +322,7 @@ describe("a stream that refuses", () => {
 });
 
 describe("many events for many", () => {
-  test("have a bounded number of deliveries under way, while those for few and for an ordered app go on; a stop loses none of them", async () => {
+  test("have a bounded number of deliveries under way, while those for few and for an ordered app continue; a stop loses none of them", async () => {
     const platform = await aPlatform();
     const { bus, manager, receiver, stream } = platform;
     // 32 deliveries for each event that may be held.
@@ -361,7 +361,7 @@ describe("many events for many", () => {
 });
 
 describe("streams that refuse", () => {
-  test("are told apart: what another stream takes does not hide that one refuses, nor is it logged again", async () => {
+  test("are distinguished: what another stream takes does not hide that one refuses, nor is it logged again", async () => {
     const platform = await aPlatform();
     const { bus, manager, receiver, stream } = platform;
     const posthorn = await platform.start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" });
@@ -513,7 +513,7 @@ async function consumers({ manager, stream }: Platform): Promise<number> {
   return (await manager.streams.info(stream("PARKED"))).state.consumer_count;
 }
 
-describe("while NATS is away", () => {
+describe("while NATS is down", () => {
   test("what is in flight ends and nothing new starts; afterwards nothing comes twice", async () => {
     const platform = await aPlatform();
     const proxy = await startTcpProxy(nats.port);
@@ -555,7 +555,7 @@ describe("while NATS is away", () => {
   });
 });
 
-describe("after NATS was away", () => {
+describe("after NATS was down", () => {
   test("nothing is handled before it is known who was installed meanwhile", async () => {
     const platform = await aPlatform();
     const { bus, prefix, receiver } = platform;
@@ -634,7 +634,7 @@ describe("a large fan-out", () => {
   const INSTALLATIONS = 1_200;
   const LARGEST_PART = 320;
 
-  test("is stored in parts and dealt out, also when the process is killed in the middle, while other events go on", async () => {
+  test("is stored in batches and dealt out, also when the process is killed in the middle, while other events continue", async () => {
     const platform = await aPlatform();
     const { bus, receiver, manager } = platform;
     const first = await platform.start({ POSTHORN_MAX_IN_FLIGHT: "16" });
@@ -709,7 +709,7 @@ describe("a server that was killed", () => {
     await posthorn.end();
   });
 
-  test("or whose consumer stands still, does not stand still for ever", async () => {
+  test("or whose consumer is stalled, is not stalled for ever", async () => {
     const platform = await aPlatform();
     const { bus, manager, prefix, receiver } = platform;
     const events = platform.stream("EVENTS");

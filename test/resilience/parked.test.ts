@@ -100,7 +100,7 @@ describe("an ordered app", () => {
     await two.end();
   });
 
-  test("goes on with the attempt that was due when the process was killed while its head waited", async () => {
+  test("continues with the attempt that was due when the process was killed while its head waited", async () => {
     const { bus, receiver, parked, manager, start } = await aPlatform();
     const first = await start();
     let failures = 2;
@@ -163,7 +163,7 @@ describe("an ordered app", () => {
     await third.end();
   });
 
-  test("goes on when a person stops the installation whose delivery is being attempted", async () => {
+  test("continues when a person stops the installation whose delivery is being attempted", async () => {
     const { bus, receiver, parked, manager, start } = await aPlatform();
     const posthorn = await start();
     const { slug, uuid: other } = await posthorn.install({ webhook_url: receiver.url, ordered: true, retry_schedule_s: [1, 1, 1] });
@@ -329,7 +329,7 @@ test("a delivery that waited for a place is not attempted when its installation 
   await posthorn.end();
 });
 
-test("a consumer that a replica left behind when it died goes", async () => {
+test("a consumer of a replica that died is removed", async () => {
   const { bus, parked, manager, start } = await aPlatform();
   const first = await start();
   await first.end();

@@ -83,7 +83,7 @@ const unique = (receiver: Receiver): number => new Set(seen(receiver).map(({ id 
 const isOwner = ({ log }: Posthorn): boolean => log.some(({ message }) => message === "lease taken");
 
 describe("an app with order_by", () => {
-  test("gets each key's deliveries in order over the kill of their owner, and tells where each event stands", async () => {
+  test("gets each key's deliveries in order over the kill of their owner, and says where each event stands", async () => {
     const { bus, receiver, start } = await aPlatform();
     const [one, two] = [await start(), await start()];
     await one.install({ webhook_url: receiver.url, order_by: "/k" });
@@ -131,7 +131,7 @@ describe("an app with order_by", () => {
     await posthorn.end();
   });
 
-  test("whose key stops with a dead letter goes on with its replay", async () => {
+  test("whose key stops with a dead letter continues with its replay", async () => {
     const { bus, receiver, start } = await aPlatform();
     const posthorn = await start();
     await posthorn.install({ webhook_url: receiver.url, order_by: "/k", retry_schedule_s: [], on_exhausted: "stop" });
@@ -174,7 +174,7 @@ describe("an app with order_by", () => {
 });
 
 describe("an owner of the queues that comes back late", () => {
-  test("stood still, and ends only the attempt that it had begun: nothing comes out of its order, and nothing else twice", async () => {
+  test("was suspended, and ends only the attempt that it had begun: nothing comes out of its order, and nothing else twice", async () => {
     const { bus, receiver, manager, streamOf, start } = await aPlatform();
     const replicas = [await start(), await start()];
     await replicas[0]?.install({ webhook_url: receiver.url, ordered: true, retry_schedule_s: [1, 1, 1, 1] });
@@ -267,7 +267,7 @@ describe("a message in hand", () => {
     for (const replica of replicas) await replica.end();
   });
 
-  test("is let go of by a replica that stood still while others delivered it", async () => {
+  test("is let go of by a replica that was suspended while others delivered it", async () => {
     const { bus, receiver, manager, streamOf, start } = await aPlatform();
     const settings = { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "6", POSTHORN_CIRCUIT_OPEN_TIME: "4s", POSTHORN_CIRCUIT_MAX_OPEN_TIME: "4s" };
     const [one, two] = [await start(settings), await start(settings)];

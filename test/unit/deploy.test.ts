@@ -167,7 +167,7 @@ describe("the systemd unit", () => {
   });
 });
 
-test("the image starts serve without npm, and is told to listen beyond loopback, which takes tokens", () => {
+test("the image starts serve without npm, and listens beyond loopback, which takes tokens", () => {
   const dockerfile = read("Dockerfile");
   expect(dockerfile).toMatch(/^ENTRYPOINT \["node", "dist\/main\.js"\]\nCMD \["serve"\]$/m);
   expect(() => loadConfig({ POSTHORN_HTTP_HOST: "0.0.0.0" })).toThrow(/POSTHORN_API_TOKENS/);

@@ -18,7 +18,7 @@ const name = fc.constantFrom(...PROTOTYPE_NAMES);
 /** As many as a JSON object can have as members of its own. */
 const headerNames = PROTOTYPE_NAMES.filter((one) => one !== "__proto__");
 
-test("a part of a fan-out keeps every target of every app", () => {
+test("a fan-out batch keeps every target of every app", () => {
   const targets = fc.array(fc.record({ app: fc.oneof(name, fc.constant("acme")), uuid: fc.uuid() }), { minLength: 1 });
   fc.assert(
     fc.property(targets, (given) => {

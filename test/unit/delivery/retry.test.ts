@@ -66,7 +66,7 @@ describe("the retry policy", () => {
     expect(delaysAfter(kinds, SCHEDULES)).toEqual(delays);
   });
 
-  test("never goes on for ever, whatever a delivery sees", () => {
+  test("never continues for ever, whatever a delivery sees", () => {
     fc.assert(
       fc.property(fc.infiniteStream(fc.constantFrom<RetryKind>("failure", "refusal", "own_fault")), (kinds) => {
         const most = Object.values(SCHEDULES).reduce((sum, { length }) => sum + length, 1);
@@ -75,7 +75,7 @@ describe("the retry policy", () => {
     );
   });
 
-  test("after its own faults it goes on for a day, at least every half hour", () => {
+  test("after its own faults it continues for a day, at least every half hour", () => {
     expect(OWN_FAULT_SCHEDULE_MS.slice(0, 4)).toEqual([5_000, 10_000, 20_000, 40_000]);
     expect(Math.max(...OWN_FAULT_SCHEDULE_MS)).toBe(0.5 * hourMs);
     const totalMs = OWN_FAULT_SCHEDULE_MS.reduce((sum, delayMs) => sum + delayMs);

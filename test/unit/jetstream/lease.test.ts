@@ -106,7 +106,7 @@ describe("a lease", () => {
     expect(one.lease.isHeld()).toBe(true);
   });
 
-  test("that ended while the process stood still is its holder's again while the store is full and nobody else has it", async () => {
+  test("that ended while the process was suspended is its holder's again while the store is full and nobody else has it", async () => {
     const one = aReplica("one");
     await clock.advance(1_000);
     fault = new AppError("STORE_FULL", "full", { retryable: true });

@@ -115,7 +115,7 @@ test("one that is larger than the budget passes alone", async () => {
   expect(begun).toEqual(["small", "large", "after"]);
 });
 
-test("a wait ends at its deadline, before anything is made; who waits behind it goes on", async () => {
+test("a wait ends at its deadline, before anything is made; who waits behind it continues", async () => {
   const clock = createManualClock();
   const budget = windowOf(10, 100, clock);
   const { store, end, begun } = storesOf(budget);

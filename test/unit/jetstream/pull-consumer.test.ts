@@ -138,7 +138,7 @@ test("HELD-2: a lease ends before ack_wait when no heartbeat was confirmed, and 
   expect(lost.length).toBeGreaterThanOrEqual(2);
 });
 
-test("HELD-2: a lease ends when another consumer has taken the name, whoever did that", async () => {
+test("HELD-2: a lease ends when another consumer has taken the name", async () => {
   const world = createWorld();
   const { received } = start(world);
   world.jetStream.store("a");

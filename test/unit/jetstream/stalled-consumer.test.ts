@@ -105,7 +105,7 @@ test("STALL-2: a consumer that waits for acks is recreated when nobody says anyt
   expect(deleted).toEqual([settings.consumer]);
 });
 
-test.each(ackFilters(settings.stream, settings.consumer))("STALL-2: it is left alone while a holder is heard on %s", async (subject) => {
+test.each(ackFilters(settings.stream, settings.consumer))("STALL-2: it is left alone while a holder answers on %s", async (subject) => {
   const { deleted, listeners, checkFor } = watch({ ackPending: 1, delivered: 1, stored: [1] });
   for (let nth = 0; nth < 30; nth++) {
     await checkFor(1_000);

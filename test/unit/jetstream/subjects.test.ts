@@ -80,7 +80,7 @@ test("a parser returns null for a subject of another stream, prefix or length", 
 test.each([
   ["without a domain", ""],
   ["with domain and account", "hub.ACCOUNT."],
-])("an ack subject %s carries the message's metadata, and is heard by whoever watches the consumer", (_case, before) => {
+])("an ack subject %s carries the message's metadata, and reaches those who watch the consumer", (_case, before) => {
   const subject = `$JS.ACK.${before}ACME_EVENTS.posthorn-events.3.4711.815.1767614400123456789.12`;
   expect(parseAckSubject(subject)).toEqual({
     stream: "ACME_EVENTS",

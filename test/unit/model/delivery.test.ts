@@ -5,7 +5,7 @@ import { dedupKeyOf } from "../../../src/model/delivery.ts";
 import { decodeDeliveryMessage, encodeDeliveryMessage } from "../../../src/model/delivery-message.ts";
 import { aDelivery, anEvent, UUID } from "../../support/builders.ts";
 
-test("a replay has a mark of its own", () => {
+test("a replay has a dedup key of its own", () => {
   expect(dedupKeyOf(aDelivery())).toBe(aDelivery().id);
   expect(dedupKeyOf(aDelivery({ replay: "r-1" }))).toBe(`${aDelivery().id}:r-1`);
 });

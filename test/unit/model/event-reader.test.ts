@@ -76,7 +76,7 @@ describe("a plain event", () => {
     expect(read({ ...least, occurred_at: "2026-01-05T11:11:12+01:00" }).occurredAt).toBe("2026-01-05T10:11:12.000Z");
   });
 
-  test("goes on with a valid trace and with no other", () => {
+  test("continues a valid trace and no other", () => {
     const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     expect(read(least, { traceparent, tracestate: "a=1" })).toMatchObject({ traceparent, tracestate: "a=1" });
     for (const wrong of [
@@ -371,7 +371,7 @@ describe("a CloudEvent", () => {
     });
   });
 
-  test("goes on with the trace of its headers, else with that of its distributed tracing extension", () => {
+  test("continues the trace of its headers, else that of its distributed tracing extension", () => {
     const [ofHop, ofOrigin] = [
       "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
       "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",

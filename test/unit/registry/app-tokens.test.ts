@@ -62,7 +62,7 @@ test("one that was changed is none", async () => {
   }
 });
 
-test("it lives an hour unless told otherwise, and never longer than the setting", async () => {
+test("it lives an hour by default, and never longer than the setting", async () => {
   const { issue, clock } = set();
   expect((await issue("acme", null)).expiresAt).toBe(clock.now() + 3_600_000);
   expect((await issue("acme", 7_200)).expiresAt).toBe(clock.now() + 7_200_000);

@@ -55,7 +55,7 @@ describe("beyond a limit", () => {
     expect(installationProblems({ ...installation, ...change })).toEqual([problem]);
   });
 
-  test("is told for every one of them at once", () => {
+  test("is reported for every one of them at once", () => {
     expect(appProblems({ ...app, name: "abcd", events: ["a", "b", "c"] })).toHaveLength(2);
   });
 });

@@ -54,7 +54,7 @@ describe("an app", () => {
     expect(problems(appBody, value)[0]).toMatch(message);
   });
 
-  test("is told all of its problems at once", () => {
+  test("is refused with all of its problems at once", () => {
     expect(problems(appBody, { events: ["A"], timeout_ms: -1 })).toHaveLength(3);
   });
 });

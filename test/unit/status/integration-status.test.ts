@@ -134,7 +134,7 @@ describe("an integration", () => {
     expect(events[0]?.data).toMatchObject({ reason: { days: expect.arrayContaining(["2026-01-05", "2026-01-11"]) } });
   });
 
-  test.each([false, true])("breaks at once with a 410, and says by what; Redis is away: %s", async (isAway) => {
+  test.each([false, true])("breaks at once with a 410, and says by what; Redis is down: %s", async (isAway) => {
     redisIsAway = isAway;
     await attempt("gone");
     expect([current(), events[0]?.type]).toEqual(["broken", "integration.broken"]);
@@ -157,7 +157,7 @@ describe("an integration", () => {
     expect(events.map(({ data }) => (data as { reason: { rule: string } }).reason.rule)).toEqual(["timeouts"]);
   });
 
-  test("that is broken and goes on being delivered to recovers with its first success, once", async () => {
+  test("that is broken and is still delivered to recovers with its first success, once", async () => {
     await attempt("gone");
     await Promise.all([attempt("delivered"), attempt("delivered")]);
     expect([current(), events.map(({ type }) => type)]).toEqual(["active", ["integration.broken", "integration.recovered"]]);
@@ -227,7 +227,7 @@ describe("after a recovery the next failure does not break it again", () => {
     expect([current(), events.length]).toEqual(["active", 2]);
   });
 
-  test("also when Redis was away as it broke and as it recovered", async () => {
+  test("also when Redis was down as it broke and as it recovered", async () => {
     await attempt("failed");
     redisIsAway = true;
     await attempt("gone");
@@ -285,7 +285,7 @@ describe("a person", () => {
     expect([records.json(KEY), counters.size, events]).toEqual([before, 1, []]);
   });
 
-  test("mends a broken one: that is a recovery, its counters are forgotten, and it is known what waits", async () => {
+  test("recovers a broken one: its counters are forgotten, and it is known what waits", async () => {
     await attempt("gone");
     await attempt("failed");
     parked = 12;

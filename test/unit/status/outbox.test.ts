@@ -57,7 +57,7 @@ test("a transition writes the status and a counter, publishes its event and leav
   expect(records.json("installation.u1")).toEqual({ status: "broken", app: "acme", shiny: "kept", n: 1 });
 });
 
-test("a record that can't be read is written anew, with numbers that it can't have used", async () => {
+test("a record that can't be read is replaced, with numbers that it can't have used", async () => {
   records.damage("circuit.acme");
   const { changed } = await replica().change("circuit.acme", (current) => ({
     members: { state: current === null ? "open" : "closed" },
@@ -138,7 +138,7 @@ test("a process that dies after it published and before it cleared the field: no
   expect(records.json("installation.u1")).not.toHaveProperty("pending_event");
 });
 
-test("the next transition first finishes what was left behind, so that events leave in order", async () => {
+test("the next transition first publishes the pending event, so that events leave in order", async () => {
   publishFails = true;
   await replica().change("installation.u1", toBroken);
   publishFails = false;
@@ -150,7 +150,7 @@ test("the next transition first finishes what was left behind, so that events le
   expect(published.map(({ id, type }) => `${id} ${type}`)).toEqual(["u1:1 broken", "u1:2 recovered"]);
 });
 
-test("a step that nobody is told of does not wait for an event that can't be published", async () => {
+test("a step without an event does not wait for one that can't be published", async () => {
   publishFails = true;
   await replica().change("installation.u1", toBroken);
   await replica().change("installation.u1", () => ({ members: { probed: true }, event: null }));

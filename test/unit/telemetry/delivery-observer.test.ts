@@ -168,7 +168,7 @@ describe("the metrics of a run", () => {
     expect(text).not.toMatch(/app="[cd]"/);
   });
 
-  test("tell the age of a first attempt apart from that of later ones and of what was parked, and none of test calls", () => {
+  test("distinguish the age of a first attempt from that of later ones and of what was parked, and have none of test calls", () => {
     const { observer, metrics } = observed();
     const endedAt = anEvent().publishedAt + 700;
     observer.attempted(anAttempt({ endedAt }));
@@ -188,7 +188,7 @@ describe("the metrics of a run", () => {
   });
 });
 
-test("a skip is never silent: it names both messages, and a duplicate is told from a redelivery", () => {
+test("a skip is never silent: it names both messages, and distinguishes a duplicate from a redelivery", () => {
   const { observer, metrics, lines } = observed();
   observer.skipped(aDelivery({ eventSequence: 9 }), { eventSequence: 9 });
   observer.skipped(aDelivery({ eventSequence: 9 }), { eventSequence: 5 });

@@ -13,7 +13,7 @@ describe("tracing without the SDK", () => {
   const message = { subject: "", consumer: "", sequence: 1, deliveries: 1, header: () => undefined };
   const positionOf = (event: Event): Promise<TracePosition> => tracing.process(event, "events", message, async (position) => position);
 
-  test("goes on with the publisher's trace, a new span for every attempt", async () => {
+  test("continues the publisher's trace, a new span for every attempt", async () => {
     const event = anEvent({ traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", tracestate: "a=1" });
     const span = await positionOf(event);
     const attempts = [1, 2].map((attempt) => tracing.attempt(span, aDelivery(), attempt, "https://x.example"));

@@ -19,7 +19,7 @@ test.each([
   ["2026-01-05T10:12Z", "2026-01-05T10:11Z", "“From” is later than “to”."],
   ["then", "", "From: found “then”, wanted a time such as 2026-01-05T10:11Z."],
   ["", "2026-99-99", "To: found “2026-99-99”, wanted a time such as 2026-01-05T10:11Z."],
-])("from %j to %j is a problem that is told", (from, to, problem) => {
+])("from %j to %j is a problem that is shown", (from, to, problem) => {
   expect(spanOf(from, to).problem).toBe(problem);
 });
 

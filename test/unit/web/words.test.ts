@@ -170,7 +170,7 @@ describe("the state of an app in a line", () => {
   });
 });
 
-test("what is not known is never a figure", () => {
+test("what is not known is never a number", () => {
   expect(dayOf({ attempts: null, delivered: null })).toEqual({ attempts: null, rate: null });
   expect(dayOf({ attempts: [0], delivered: [0] })).toEqual({ attempts: 0, rate: null });
   expect(total([row({ parked: 2 }), row({ parked: null })], ({ parked }) => parked)).toBeNull();
@@ -285,7 +285,7 @@ test.each<[string, object, string, string]>([
     "issue.created after 0 attempts; discarded by a person while it was parked",
   ],
   ["something.new", {}, "something.new", ""],
-])("%s is told in words", (type, data, title, detail) => {
+])("%s is shown in words", (type, data, title, detail) => {
   const told = describeEvent({ type, data: { app: "acme", ...data } });
   expect([told.title, told.detail]).toEqual([title, detail]);
 });

@@ -263,7 +263,7 @@ class StatusSubscription:
             await message.nak(backoff_s(metadata.num_delivered))
         else:
             self._handled[sequence] = stored_at
-            # Behind one that is never handled the server's floor stands still.
+            # The server's floor does not move past an event that is never handled.
             if len(self._handled) > _MOST_HANDLED:
                 del self._handled[next(iter(self._handled))]
             await message.ack()

@@ -409,7 +409,7 @@ describe("over all replicas", () => {
   });
 });
 
-test("nobody tells of an app that does not fail any more", async () => {
+test("nobody publishes counts of an app that does not fail any more", async () => {
   const [first, second] = [replica("r1"), replica("r2")];
   await attempts(first, 5, 1);
   await attempts(second, 5, 0);
@@ -423,7 +423,7 @@ test("nobody tells of an app that does not fail any more", async () => {
   expect(broadcasts).toBe(0);
 });
 
-test("an app that is gone has none, and the next of its name begins anew", async () => {
+test("an app that is gone has none, and the next of its name begins without one", async () => {
   const circuits = replica();
   await attempts(circuits, 0, 19);
   known = false;

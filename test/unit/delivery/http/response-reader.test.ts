@@ -85,7 +85,7 @@ test("an endless head is read no further than 4 MiB: the status counts if there 
   });
 });
 
-test("another protocol is told at once, not when its line ends", () => {
+test("another protocol is recognized at once, not when its line ends", () => {
   expect(readAll([bytesOf("\x16\x03\x01")], false).error).toMatch(/not HTTP/);
 });
 

@@ -177,7 +177,7 @@ test("whatever comes and goes, no limit is exceeded and nothing is left waiting 
   );
 });
 
-test("while it is suspended nobody enters, and who waited enters when it goes on", async () => {
+test("while it is suspended nobody enters, and who waited enters when it continues", async () => {
   const bulkhead = bulkheadOf(createManualClock(), { maxInFlight: 2 });
   expect(bulkhead.enter("a", 5)).toBe("entered");
   bulkhead.suspend();
