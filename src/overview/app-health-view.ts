@@ -26,19 +26,3 @@ export function appHealthView(since: number | null, recent: RecentAttempts | nul
 function timeOf(epochMs: number | null): string | null {
   return epochMs === null ? null : toRfc3339(epochMs);
 }
-
-/** As many as are read at once: in between, deliveries get their turn. */
-const APPS_AT_ONCE = 100;
-
-/** @throws AppError REDIS_UNREACHABLE */
-export async function readRecentOf(
-  apps: readonly string[],
-  read: (app: string) => Promise<RecentAttempts>,
-): Promise<ReadonlyMap<string, RecentAttempts>> {
-  const found = new Map<string, RecentAttempts>();
-  for (let from = 0; from < apps.length; from += APPS_AT_ONCE) {
-    const some = apps.slice(from, from + APPS_AT_ONCE);
-    for (const [at, recent] of (await Promise.all(some.map(read))).entries()) found.set(some[at] ?? "", recent);
-  }
-  return found;
-}

@@ -13,7 +13,8 @@ import { redactedUrl } from "../model/redaction/redacted-url.ts";
 import type { Volume } from "../model/stats.ts";
 import type { Throttle } from "../model/throttle.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
-import { appHealthView, readRecentOf } from "./app-health-view.ts";
+import { appHealthView } from "./app-health-view.ts";
+import { createRecentOfApps, type ReadRecentOfApps } from "./recent-of-apps.ts";
 import { lastHours, type ReadVolumes } from "./volumes.ts";
 
 export interface OverviewProblem {
@@ -63,6 +64,7 @@ const BUS_TIMEOUT_MS = 2_000;
 
 export function createReadOverview(dependencies: ReadOverviewDependencies): ReadOverview {
   const { index, clock } = dependencies;
+  const recentOfApps = createRecentOfApps(dependencies.recentAttempts);
   let counts: Promise<Counts> | undefined;
   let readAt = Number.NEGATIVE_INFINITY;
   let readFor: ReadonlySet<string> = new Set();
@@ -72,7 +74,7 @@ export function createReadOverview(dependencies: ReadOverviewDependencies): Read
     if (counts === undefined || clock.now() - readAt >= FRESH_MS || apps.some(({ slug }) => !readFor.has(slug))) {
       readAt = clock.now();
       readFor = new Set(apps.map(({ slug }) => slug));
-      counts = readCounts(dependencies, [...readFor], readAt);
+      counts = readCounts({ ...dependencies, recentOfApps }, apps, readAt);
     }
     return compose(dependencies, apps, await counts);
   };
@@ -110,8 +112,8 @@ interface Counts {
 const FROM_REDIS = ["attempts", "delivered", "health.attempts", "health.failures", "health.by_code", "health.last_success_at"];
 
 async function readCounts(
-  { volumes, recentAttempts, subjectCounts, isBusUp, clock }: ReadOverviewDependencies,
-  slugs: readonly string[],
+  { volumes, recentOfApps, subjectCounts, isBusUp, clock }: ReadOverviewDependencies & { readonly recentOfApps: ReadRecentOfApps },
+  apps: readonly App[],
   at: number,
 ): Promise<Counts> {
   const problems: OverviewProblem[] = [];
@@ -121,8 +123,15 @@ async function readCounts(
       return null;
     });
   const hours = lastHours(at);
+  const fromRedis = async () => {
+    const ofApps = await volumes(
+      apps.map(({ slug }) => slug),
+      hours,
+    );
+    return [ofApps, await recentOfApps(apps, ofApps, hours.at(-1) ?? at)] as const;
+  };
   const [[foundVolumes, recent], streams] = await Promise.all([
-    unless(Promise.all([volumes(slugs, hours), readRecentOf(slugs, recentAttempts)]), FROM_REDIS).then((found) => found ?? [null, null]),
+    unless(fromRedis(), FROM_REDIS).then((found) => found ?? [null, null]),
     unless(isBusUp() ? inTime(subjectCounts(), clock) : Promise.reject(busUnreachable()), [
       "parked",
       "parked_in_app_queue",
