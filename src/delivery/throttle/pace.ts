@@ -1,7 +1,7 @@
 /**
  * How fast an app's receiver takes deliveries, as one replica learns it from the answers: its concurrency, and its rate where less than
  * one attempt at a time is still too much. Each replica learns for itself: flows that share a bottleneck and slow down like this come to
- * equal shares of it, without a word to each other (ADR 23).
+ * equal shares of it without exchanging anything (ADR 23).
  *
  * PACE-1  A refusal (429) halves the concurrency, once for all attempts that were in flight. It grows by one for each window of
  *         successes. After a pause that the receiver asked for, it begins with one and doubles up to half of what it was.

@@ -1,5 +1,5 @@
 /**
- * The turns of attempts whose app has a rate limit, or a pace that its receiver's answers have shown (pace.ts). Whoever waits for a turn
+ * The turns of attempts whose app has a rate limit, or a pace that its receiver's answers have shown (pace.ts). A wait for a turn
  * occupies no slot of the process.
  *
  * TURN-1  Turns of an app are given in the order of the calls, evenly spaced at its pace, each with a token of its rate limit.
