@@ -299,3 +299,16 @@ test("a deleted app ends its replays", async () => {
   await posthorn.api("DELETE", `/v1/apps/${app.slug}`);
   expect(await ended(body.id as string)).toMatchObject({ state: "failed", error: expect.stringContaining("deleted") });
 });
+
+test("a receiver that asks for a pause, and a rate limit, make it wait", async () => {
+  const app = await makeApp(200, { rate_limit: { per_s: 20, burst: 1 } });
+  await app.delivered(await app.publish(6));
+  let isPaused = true;
+  receiver.behave(({ path }, response) => {
+    const asksForPause = isPaused && path.startsWith(`/${app.resource}/`);
+    if (asksForPause) isPaused = false;
+    response.writeHead(asksForPause ? 429 : Number(path.split("/")[2]), asksForPause ? { "retry-after": "1" } : {}).end();
+  });
+  expect(await replay({ app: app.slug, what: "all", rate_per_s: 1000 })).toMatchObject({ state: "done", sent: 6, done: 6, failed: 0 });
+  expect(app.requests()).toHaveLength(6 + 1 + 6);
+});

@@ -4,6 +4,7 @@ import { systemClock } from "../../src/model/clock.ts";
 import { createDeliveryLookup } from "../../src/storage/delivery-lookup.ts";
 import { createHealthStore } from "../../src/storage/health-store.ts";
 import { connectRedis, isConnected, type RedisClient } from "../../src/storage/redis.ts";
+import { createReplayLookup } from "../../src/storage/replay-lookup.ts";
 import { createRequestLog, type RequestLog } from "../../src/storage/request-log.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
 import { createStatsQuery } from "../../src/storage/stats-query.ts";
@@ -67,6 +68,23 @@ async function onAndBeside(node: Server): Promise<{ on: string; beside: string }
 }
 
 describe("on a cluster", () => {
+  test("the ends of a replay's deliveries are counted for every app", async () => {
+    const log = createLog();
+    const replay = `rpl_${"a".repeat(32)}`;
+    const lookup = createReplayLookup(redis);
+    for (const app of APPS) {
+      const [done, failed] = [deliveryTo(app), deliveryTo(app, 2)].map((delivery) => ({ ...delivery, replay, counted: false }));
+      if (done === undefined || failed === undefined) throw new Error("no deliveries");
+      for (let n = 0; n < 2; n++) log.record(attemptFor(app, { delivery: done }));
+      log.stored(failed, { stream: "dead-letters", sequence: 1 });
+    }
+    await log.flush(5_000);
+    for (const app of APPS) {
+      expect(await lookup.outcomeOf(app, replay)).toEqual({ done: 1, failed: 1 });
+      expect(await lookup.find([{ ...deliveryTo(app), replay }])).toMatchObject([{ isDelivered: true, isSent: true }]);
+    }
+  });
+
   test("all keys of one app share a slot, and are all there is beside health, notes and numbers of batches", async () => {
     const log = createLog();
     log.record(attemptFor("app-1", { outcome: "failed" }));
