@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { errorsPage } from "../src/api/http/errors-page.ts";
 import { pathOf } from "../src/api/http/openapi.ts";
-import type { Route } from "../src/api/http/route.ts";
+import { appScopeOf, type Route } from "../src/api/http/route.ts";
 import { documentedRoutes } from "../src/api/routes/all-routes.ts";
 import type { Options } from "../src/cli/command.ts";
 import { API_OPTIONS, COMMON_OPTIONS } from "../src/cli/command-line.ts";
@@ -132,12 +132,20 @@ ${table(["Metric", "Kind", "Labels", "Meaning"], rows)}
 `;
 }
 
+function scopesOf(route: Route): string[] {
+  const app = appScopeOf(route);
+  return [
+    ...(app === null ? [] : [`app: ${app}`]),
+    ...(route.forOrganization === undefined ? [] : [`organization: ${route.forOrganization}`]),
+  ];
+}
+
 function http(routes: readonly Route[]): string {
-  const rows = routes.map(({ method, url, access, forApp, summary, answers }) => [
-    `\`${method} ${pathOf({ url })}\``,
-    access === "open" ? "none" : `${access}${forApp ? ", app" : ""}`,
-    summary,
-    Object.entries(answers)
+  const rows = routes.map((route) => [
+    `\`${route.method} ${pathOf(route)}\``,
+    route.access === "open" ? "none" : [route.access, ...scopesOf(route)].join(", "),
+    route.summary,
+    Object.entries(route.answers)
       .map(([status, form]) => `${status} ${typeof form === "string" ? form : form.about}`)
       .join("; "),
   ]);
@@ -147,8 +155,8 @@ Requests and answers are JSON. Errors are RFC 9457 \`application/problem+json\`,
 their \`type\` leads. \`GET /openapi.json\` is OpenAPI 3.1 with the schemas and an example of every body.
 
 **Tokens.** A call needs \`Authorization: Bearer <token>\`. Tokens of POSTHORN_API_TOKENS have a scope: \`admin\` covers every call, \`read\`
-those marked read. Tokens from \`POST /v1/apps/{slug}/tokens\` cover the calls marked app, for that app alone. Without any tokens the API is
-open, and listens on loopback addresses only.
+those marked read. Tokens of an app or an organization cover the calls that have their scope here, for that app or organization alone
+([scopes](security.md#the-api)). Without any tokens the API is open, and listens on loopback addresses only.
 
 **Changes.** \`PUT\` replaces a record: an absent member gets its default, except \`client_secret\`, which stays. \`PATCH\` takes a JSON merge
 patch (RFC 7396, as \`application/merge-patch+json\` or \`application/json\`): it changes the members that it names, and null stands for the

@@ -1,6 +1,7 @@
 /** The HTTP API and what only its routes use. */
 import { randomUUID } from "node:crypto";
 import { createCheckAccess } from "../api/http/access.ts";
+import { createCheckCovered } from "../api/http/covered.ts";
 import { createRateLimit } from "../api/http/rate-limit.ts";
 import { createApiServer } from "../api/http/server.ts";
 import { allRoutes } from "../api/routes/all-routes.ts";
@@ -15,21 +16,28 @@ import { createTestCall } from "../delivery/test-call.ts";
 import { createEventPublisher } from "../jetstream/event-publisher.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { createStatusHistory } from "../jetstream/status-history.ts";
-import { createAppTokens } from "../registry/app-tokens.ts";
+import { createScopedTokens } from "../registry/scoped-tokens.ts";
 import { createReplayNotes } from "../storage/replay-notes.ts";
 import { type ApiGiven, explainParts, healthQueryOf, overviewParts, statusChangerOf } from "./api-parts.ts";
 
 export function wireApi(given: ApiGiven) {
   const { config, nats, manager, names, jetStream, index, registryStore, signingKey, tracing, metrics, clock, logger, redis } = given;
   const { answeringStreams: streams } = given;
-  const appTokens = createAppTokens({ index, signingKey, clock }, { maxTtlMs: config.appTokenMaxTtl });
+  const scopedTokens = createScopedTokens({ index, signingKey, clock }, { maxTtlMs: config.appTokenMaxTtl });
   const statusHistory = createStatusHistory(nats, manager, names);
   const { explain, queryRequestLog, lookup, storedEvents } = explainParts(given);
   const deadLetters = createDeadLetters({ ...given, connection: nats });
   const replayDeadLetters = createReplay({ deadLetters, streams, names, match: index.match, tracing, clock });
   const { stats, readOverview, countOwnDeadLetters, liveOverview } = overviewParts(given, { statusHistory, deadLetters });
   const routes = allRoutes({
-    ...{ registry: given.registry, index, secretBox: given.secretBox, appTokens, maxPageSize: config.httpMaxPageSize },
+    ...{
+      registry: given.registry,
+      index,
+      secretBox: given.secretBox,
+      scopedTokens,
+      publicUrl: config.dashboardUrl,
+      maxPageSize: config.httpMaxPageSize,
+    },
     ...{ statusChanger: statusChangerOf(given), queryHealth: healthQueryOf(given) },
     ...{ publish: createEventPublisher(jetStream, names, tracing), eventLimits: given.eventLimits },
     ...{ queryRequestLog, explain, stats, statusHistory, readOverview, liveOverview, debugLog: given.debugLog, clock },
@@ -53,23 +61,27 @@ export function wireApi(given: ApiGiven) {
   });
   const checkAccess = createCheckAccess({
     tokens: config.apiTokens,
-    appOf: appTokens.appOf,
+    readScoped: scopedTokens.read,
     calls: createRateLimit(config.httpRateLimit, clock.now),
     failures: createRateLimit(config.httpFailedAuthLimit, clock.now),
   });
-  const api = createApiServer(routes, checkAccess, logger, {
-    host: config.httpHost,
-    port: config.httpPort,
-    version: VERSION,
-    isOpen: config.apiTokens.length === 0,
-    pageFolder: PAGE_FOLDER,
-    limits: {
-      maxBodyBytes: config.httpMaxBodySize,
-      maxHeaderBytes: config.httpMaxHeaderSize,
-      maxHeaders: config.httpMaxHeaders,
-      maxIdLength: config.maxIdLength,
-      requestTimeoutMs: config.httpRequestTimeout,
+  const api = createApiServer(
+    routes,
+    { checkAccess, checkCovered: createCheckCovered(index), logger },
+    {
+      host: config.httpHost,
+      port: config.httpPort,
+      version: VERSION,
+      isOpen: config.apiTokens.length === 0,
+      pageFolder: PAGE_FOLDER,
+      limits: {
+        maxBodyBytes: config.httpMaxBodySize,
+        maxHeaderBytes: config.httpMaxHeaderSize,
+        maxHeaders: config.httpMaxHeaders,
+        maxIdLength: config.maxIdLength,
+        requestTimeoutMs: config.httpRequestTimeout,
+      },
     },
-  });
+  );
   return { api, liveOverview };
 }

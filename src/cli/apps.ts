@@ -7,8 +7,9 @@ import { type Command, choice, command, flag, list, type OptionValues, value } f
 import { CommandFailed, UsageError } from "./exit-codes.ts";
 import { counted, milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
 import type { Output } from "./output.ts";
+import { SCOPES_ABOUT, tokenOptions } from "./portal-link.ts";
 import { take } from "./take.ts";
-import { answers, commaSeparated, eventData, header, perSecond, positive, seconds, wholeSeconds } from "./values.ts";
+import { answers, commaSeparated, eventData, header, perSecond, positive, seconds } from "./values.ts";
 
 type RateLimit = NonNullable<AppBody["rate_limit"]>;
 
@@ -229,16 +230,16 @@ export const appCommands: readonly Command[] = [
     name: "apps token",
     summary: "Creates a short-lived token for the app's developer, shown only once.",
     operands: ["<slug>"],
-    options: { ttl: value("duration", "How long it is valid, e.g. 8h; an hour by default.", wholeSeconds) },
-    details:
-      "It covers the app's record, statistics, installations, request log, dead letters and test calls, and opens the app's dashboard.",
-    examples: ["apps token acme-tracker --ttl 8h"],
-    async run({ api, output, options: { ttl }, operands: [slug = ""] }) {
-      const body = ttl === undefined ? {} : { ttl_s: ttl };
+    options: tokenOptions,
+    details: SCOPES_ABOUT,
+    examples: ["apps token acme-tracker --ttl 8h", "apps token acme-tracker --scope manage --name robin"],
+    async run({ api, output, options: { scope = "act", ttl, name }, operands: [slug = ""] }) {
+      const body = { scope, ttl_s: ttl, name };
       const { body: made } = await api().call("POST /v1/apps/{slug}/tokens", { path: { slug }, body });
       output.result(made, () => {
         output.facts([
           ["token", output.paint("bold", made.token)],
+          ["scope", made.scope],
           ["valid until", made.expires_at],
         ]);
         output.note("It is shown only once, and expires early when the client secret is replaced.");

@@ -11,6 +11,7 @@ import { findCommand } from "./find.ts";
 import { helpCommand } from "./help.ts";
 import { installationCommands } from "./installations.ts";
 import { listenCommand } from "./listen.ts";
+import { portalLinkCommand } from "./portal-link.ts";
 import { publishCommand } from "./publish.ts";
 import { reEncryptCommand } from "./re-encrypt.ts";
 import { replayCommand } from "./replay.ts";
@@ -24,6 +25,7 @@ export const COMMANDS: readonly Command[] = [
   serveCommand,
   ...appCommands,
   ...installationCommands,
+  portalLinkCommand,
   publishCommand,
   requestsCommand,
   tailCommand,

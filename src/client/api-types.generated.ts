@@ -210,13 +210,8 @@ export type AppStatus = "internal" | "unpublished" | "published";
 export interface AppToken {
   readonly app: string;
   readonly token: string;
+  readonly scope: TokenScope;
   readonly expires_at: string;
-}
-
-/** How long the token is valid. */
-export interface AppTokenBody {
-  /** Seconds; an hour when absent, at most POSTHORN_APP_TOKEN_MAX_TTL. */
-  readonly ttl_s?: number | null | undefined;
 }
 
 /** One attempt of a dead letter. */
@@ -880,6 +875,14 @@ export interface OpenApi {
   readonly [member: string]: unknown;
 }
 
+/** A token for the installations of one organization. */
+export interface OrganizationToken {
+  readonly organization_id: string;
+  readonly token: string;
+  readonly scope: TokenScope;
+  readonly expires_at: string;
+}
+
 /** How an attempt ended. */
 export type Outcome = "delivered" | "gone" | "failed" | "rejected" | "timed_out" | "unreachable" | "sender_failed" | "blocked";
 
@@ -914,6 +917,29 @@ export interface OverviewProblem {
   readonly code: string;
   readonly detail: string;
   readonly missing: ReadonlyArray<string>;
+}
+
+/** A link that signs in to the dashboard. */
+export interface PortalLink {
+  /** Signs in to the dashboard. It contains the token. */
+  readonly url: string;
+  readonly app: string | null;
+  readonly organization_id: string | null;
+  readonly scope: TokenScope;
+  readonly expires_at: string;
+}
+
+/** What a link covers, and for how long. */
+export interface PortalLinkBody {
+  /** Of this app; either app or organization_id is given. */
+  readonly app?: string | null | undefined;
+  /** Of the installations of this organization. */
+  readonly organization_id?: string | number | null | undefined;
+  readonly scope?: TokenScope | undefined;
+  /** Seconds, or a duration such as 8h; an hour when absent, at most POSTHORN_APP_TOKEN_MAX_TTL. */
+  readonly expires_in?: number | string | null | undefined;
+  /** Who gets it; the audit log names its holder so. */
+  readonly name?: string | null | undefined;
 }
 
 /** Why a call was refused or failed (RFC 9457). */
@@ -1066,9 +1092,17 @@ export interface RotatedSecret {
 /** What the caller's token may do. */
 export interface Session {
   /** Scope of the caller's token; admin when no tokens are set. */
-  readonly scope: "admin" | "read" | "app";
+  readonly scope: "admin" | "read" | "app" | "organization";
   /** The app of an app token. */
   readonly app: string | null;
+  /** The organization of an organization token. */
+  readonly organization_id: string | null;
+  /** What the token may do with the data that it covers. */
+  readonly may: ReadonlyArray<TokenScope>;
+  /** The name under which changes with this token are in the audit log. */
+  readonly name: string;
+  /** Null: the token does not expire. */
+  readonly expires_at: string | null;
   readonly version: string;
   /** POSTHORN_TRACE_URL, which contains `{trace_id}`. */
   readonly trace_url: string | null;
@@ -1165,6 +1199,18 @@ export interface TimelineEntry {
   readonly detail: string;
 }
 
+/** What a token covers, and for how long. */
+export interface TokenBody {
+  readonly scope?: TokenScope | undefined;
+  /** Seconds; an hour when absent, at most POSTHORN_APP_TOKEN_MAX_TTL. */
+  readonly ttl_s?: number | null | undefined;
+  /** Who gets it; the audit log names its holder so. */
+  readonly name?: string | null | undefined;
+}
+
+/** read: look and explain. act: also test, replay and resend. manage: also change what belongs to the app's developer. */
+export type TokenScope = "read" | "act" | "manage";
+
 /** One attempt, as the request log has it. */
 export interface WebhookRequest {
   readonly date: string;
@@ -1208,7 +1254,7 @@ export interface WebhookRequestPage {
 export interface Calls {
   /** Creates or replaces an app: absent members get their defaults, and the client secret stays. Only the answer that creates the app contains its secrets. */
   "PUT /v1/apps/{slug}": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: AppBody; readonly answer: App | MadeApp };
-  /** Changes the members that are given (JSON merge patch); null restores the default. */
+  /** Changes the members that are given (JSON merge patch); null restores the default. An app's token changes webhook_url, events, headers and filter only. */
   "PATCH /v1/apps/{slug}": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: AppPatch; readonly answer: App };
   /** Shows one app. */
   "GET /v1/apps/{slug}": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: App };
@@ -1216,14 +1262,18 @@ export interface Calls {
   "DELETE /v1/apps/{slug}": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: undefined };
   /** Lists apps, newest first. */
   "GET /v1/apps": { readonly path: undefined; readonly query: { readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: AppPage };
-  /** Replaces the client secret. Webhooks carry both signatures until previous_valid_until. */
+  /** Replaces the client secret, which revokes all tokens of the app. Webhooks carry both signatures until previous_valid_until. */
   "POST /v1/apps/{slug}/secret/rotate": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: RotatedSecret };
-  /** Creates a short-lived token for the app's developer, valid until it expires or the client secret is replaced. */
-  "POST /v1/apps/{slug}/tokens": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: AppTokenBody | undefined; readonly answer: AppToken };
   /** Makes all deliveries of the app that wait for a retry due now. Deliveries that wait for the circuit or for an installation stay parked. */
   "POST /v1/apps/{slug}/retry-now": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: RetriedNow };
   /** Closes the app's circuit, so that its parked deliveries are attempted now. It opens again if they fail. */
   "POST /v1/apps/{slug}/circuit/close": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: AppCircuit };
+  /** Creates a short-lived token for the app's developer, valid until it expires or the client secret is replaced. */
+  "POST /v1/apps/{slug}/tokens": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: TokenBody | undefined; readonly answer: AppToken };
+  /** Creates a short-lived token for the installations of one organization. */
+  "POST /v1/organizations/{organization_id}/tokens": { readonly path: { readonly organization_id: string }; readonly query: undefined; readonly body: TokenBody | undefined; readonly answer: OrganizationToken };
+  /** Creates a link that signs in to the dashboard, for an app or the installations of an organization, until it expires. */
+  "POST /v1/portal-links": { readonly path: undefined; readonly query: undefined; readonly body: PortalLinkBody; readonly answer: PortalLink };
   /** Installs an app in an organization, or replaces the installation's organization, projects and URL: absent members get their defaults. */
   "PUT /v1/installations/{uuid}": { readonly path: { readonly uuid: string }; readonly query: undefined; readonly body: InstallationBody; readonly answer: Installation };
   /** Changes the members that are given (JSON merge patch); null restores the default. */
@@ -1302,7 +1352,7 @@ export interface Calls {
   "GET /v1/apps/{slug}/overview/live": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: string };
   /** An app's installations with their parked deliveries and why they are broken. */
   "GET /v1/apps/{slug}/installations": { readonly path: { readonly slug: string }; readonly query: { readonly status?: InstallationStatus | undefined; readonly organization_id?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: InstallationsOfApp };
-  /** Shows the scope of the caller's token, and the link to traces. */
+  /** Shows what the caller's token may do, until when, and the link to traces. */
   "GET /v1/session": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Session };
   /** Logs an app's deliveries in detail for a limited time, with headers and bodies, on all replicas. */
   "PUT /v1/apps/{slug}/debug-log": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: DebugLogBody | undefined; readonly answer: Debugged };

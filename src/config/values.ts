@@ -134,19 +134,24 @@ export type ApiScope = "admin" | "read";
 
 export interface ApiToken {
   readonly scope: ApiScope;
+  /** Null: it has none. */
+  readonly name: string | null;
   readonly token: string;
 }
 
 /** Shorter tokens could be guessed by trying. */
 export const SHORTEST_TOKEN = 16;
 
-/** `admin:<token>,read:<token>`. */
+const NAMED_TOKEN = /^([A-Za-z0-9_.@+-]{1,64}):(\S+)$/;
+
+/** `admin:<token>` or `admin:<name>:<token>`. */
 export const parseApiTokens = parseList((part): ApiToken => {
   const colon = part.indexOf(":");
   const scope = part.slice(0, colon);
-  const token = part.slice(colon + 1);
+  const given = part.slice(colon + 1);
+  const [, name = null, token = given] = NAMED_TOKEN.exec(given) ?? [];
   if ((scope !== "admin" && scope !== "read") || token === "" || /\s/.test(token)) {
-    throw new Error("wanted admin:<token> or read:<token>, separated by commas");
+    throw new Error("wanted admin:<token>, admin:<name>:<token> or the same with read, separated by commas");
   }
   if (token.length < SHORTEST_TOKEN) {
     throw new Error(
@@ -155,7 +160,7 @@ export const parseApiTokens = parseList((part): ApiToken => {
   }
   if (/^change[-_ ]?me/i.test(token))
     throw new Error("found the token of an example, wanted one of your own, for example from: openssl rand -hex 32");
-  return { scope, token };
+  return { scope, name, token };
 });
 
 export function parseUrl(schemes: readonly string[]): (text: string) => string {

@@ -18,7 +18,7 @@ export const token = {
 };
 
 interface CallOptions {
-  readonly method?: "GET" | "PUT" | "POST";
+  readonly method?: "GET" | "PUT" | "PATCH" | "POST";
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;

@@ -56,6 +56,17 @@ export function recordOf(record: App, form: AppForm): object {
   };
 }
 
+/** The patch of an app's token of scope manage. A header that is gone is removed. @throws ApiError naming the field */
+export function ownPatchOf(record: App, form: Pick<AppForm, "webhook_url" | "events" | "headers">): object {
+  const headers = Object.fromEntries(linesOf(form.headers).map(headerOf));
+  const removed = Object.keys(record.headers).filter((name) => !(name in headers));
+  return {
+    webhook_url: form.webhook_url.trim(),
+    events: linesOf(form.events),
+    headers: { ...headers, ...Object.fromEntries(removed.map((name) => [name, null])) },
+  };
+}
+
 export function linesOf(text: string): string[] {
   return text
     .split("\n")

@@ -9,13 +9,15 @@ export interface Ground {
   readonly feed: LiveFeed;
   /** The actions that are offered; the API checks each one. */
   readonly can: {
-    /** Enable, disable, settings, secret, resend. */
+    /** Installations, and every setting. */
     readonly change: boolean;
-    /** Dead letters. */
+    /** The settings that belong to the app's developer, and the secret. */
+    readonly manage: boolean;
+    /** Dead letters and deliveries. */
     readonly replay: boolean;
     /** Test events. */
     readonly test: boolean;
-    /** Data of more than one app: status events, delivery states. */
+    /** Data of more than one app. */
     readonly seeAll: boolean;
   };
 }

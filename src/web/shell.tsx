@@ -10,6 +10,7 @@ import { type LiveState, useLive } from "./live.ts";
 import { Horn, WarningIcon } from "./parts/icons.tsx";
 import { Empty, Failed, Loading, sentence } from "./parts/notice.tsx";
 import { ToastArea } from "./parts/toast.tsx";
+import { When } from "./parts/when.tsx";
 import { hrefOf, type Place, usePlace } from "./routing.ts";
 import { useLoad } from "./use-load.ts";
 import { AppPage } from "./views/app-page.tsx";
@@ -19,13 +20,15 @@ import { DeliveriesPage } from "./views/deliveries.tsx";
 import { DeliveryPage, EventPage } from "./views/explain-page.tsx";
 import { FindPage, SearchBox } from "./views/find.tsx";
 import { FindInstallation } from "./views/find-installation.tsx";
+import { OrganizationPage } from "./views/organization.tsx";
 import { SignIn } from "./views/sign-in.tsx";
 import { TimelinePage } from "./views/timeline.tsx";
 
 export function Shell() {
   const session = useLoad("session", (signal) => call<Session>("v1/session", { signal }));
   const scope = session.value;
-  const path = scope === null ? null : scope.app === null ? "v1/overview" : `v1/apps/${scope.app}/overview`;
+  const path =
+    scope === null || scope.organization_id !== null ? null : scope.app === null ? "v1/overview" : `v1/apps/${scope.app}/overview`;
   const feed = useLive(path);
   const ground = useMemo<Ground | null>(() => scope && { session: scope, feed, can: rightsOf(scope) }, [scope, feed.live]);
   const signOut = (): void => {
@@ -53,8 +56,17 @@ export function Shell() {
   );
 }
 
-function rightsOf({ scope, app }: Session): Ground["can"] {
-  return { change: scope === "admin", replay: scope !== "read", test: scope !== "read", seeAll: app === null };
+function rightsOf({ scope, app, may }: Session): Ground["can"] {
+  const isAct = may.includes("act");
+  return { change: scope === "admin", manage: may.includes("manage"), replay: isAct, test: isAct, seeAll: app === null };
+}
+
+/** The reach of the token, for the header; nothing for an admin token. */
+function scopeText({ scope, may }: Session): string | null {
+  if (scope === "admin") return null;
+  if (scope === "read") return "Read only";
+  const owner = scope === "app" ? "One app" : "One organization";
+  return may.includes("manage") ? owner : `${owner}, ${may.includes("act") ? "no settings" : "read only"}`;
 }
 
 function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
@@ -81,7 +93,7 @@ function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
             <Horn /> Posthorn
           </a>
           <nav aria-label="Main">
-            {can.seeAll && (
+            {can.seeAll && session.organization_id === null && (
               <>
                 <NavLink to={[]} text="Apps" isHere={view === "" || view === "apps"} />
                 <NavLink to={["deliveries"]} text="Deliveries" isHere={view === "deliveries"} />
@@ -90,10 +102,20 @@ function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
               </>
             )}
           </nav>
-          <SearchBox place={place} />
+          {session.organization_id === null && <SearchBox place={place} />}
           <div class="top-end">
-            {session.scope !== "admin" && <span class="scope">{session.scope === "read" ? "Read only" : "One app"}</span>}
-            <ConnectionState live={feed.live} />
+            {scopeText(session) !== null && (
+              <span class="scope">
+                {scopeText(session)}
+                {session.expires_at !== null && (
+                  <>
+                    {" "}
+                    until <When at={session.expires_at} />
+                  </>
+                )}
+              </span>
+            )}
+            {session.organization_id === null && <ConnectionState live={feed.live} />}
             {token.get() !== null && (
               <button type="button" class="button quiet small" onClick={signOut}>
                 Sign out
@@ -104,7 +126,7 @@ function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
       </header>
       <main id="main" ref={main} tabIndex={-1}>
         <Problems live={feed.live} />
-        <View place={place} view={view} name={name} onlyApp={session.app} />
+        <View place={place} view={view} name={name} session={session} />
       </main>
       <footer class="bottom">
         Posthorn {session.version} · <a href="openapi.json">API</a>
@@ -116,7 +138,15 @@ function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
 /** Views that show an app's token what is its app's. */
 const FOR_APPS: ReadonlySet<string> = new Set(["find", "events", "deliveries", "installations"]);
 
-function View({ place, view, name, onlyApp }: { place: Place; view: string; name: string; onlyApp: string | null }) {
+interface ViewProps {
+  readonly place: Place;
+  readonly view: string;
+  readonly name: string;
+  readonly session: Session;
+}
+
+function View({ place, view, name, session: { app: onlyApp, organization_id: organization } }: ViewProps) {
+  if (organization !== null) return <OrganizationPage id={organization} />;
   if (onlyApp !== null && !FOR_APPS.has(view) && (view !== "apps" || name !== onlyApp)) {
     return (
       <Empty title={`Your token covers only ${onlyApp}.`}>

@@ -38,7 +38,7 @@ describeInBrowser("the dashboard", () => {
     await picture(page, "sign-in");
     await page.getByLabel("API token").fill("not-it");
     await page.getByRole("button", { name: "Sign in" }).click();
-    await page.getByText("This token is unknown or has expired.").waitFor();
+    await page.getByText("This token or link is unknown or has expired.").waitFor();
     await page.getByLabel("API token").fill(ADMIN);
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { level: 1, name: "Pager Relay" }).waitFor();
@@ -79,15 +79,16 @@ describeInBrowser("the dashboard", () => {
     const { page, goto, close } = await open("#/", { token });
     const main = page.getByRole("main");
     const offered = (): Promise<string[]> => main.getByRole("button").allInnerTexts();
-    const refused = /Resend|Enable|Disable|Discard|Rotate|Save/;
+    const refused = /Enable|Disable|Discard|Rotate|Save/;
 
     await page.getByRole("heading", { level: 1, name: "Refused" }).waitFor();
-    await page.getByText("One app", { exact: true }).waitFor();
+    await page.getByText(/^One app, no settings until /).waitFor();
     expect(await page.getByRole("navigation", { name: "Main" }).getByRole("link").count()).toBe(0);
     expect(await main.getByRole("navigation").getByRole("link").allInnerTexts()).toEqual([
       "Overview",
       "Requests",
       expect.stringMatching(/^Dead letters/),
+      "Timeline",
       "Settings",
     ]);
     await eventually(async () => (await page.locator(".installations tbody tr").count()) === 2);
@@ -148,7 +149,10 @@ describeInBrowser("the dashboard", () => {
     expect(await findings(page)).toEqual([]);
 
     await goto("#/apps/refused/timeline");
-    await page.getByText("Page not found, or not covered by your token.").waitFor();
+    await page
+      .getByText(/No status changes|Exhausted|Rejected/i)
+      .first()
+      .waitFor();
     for (const elsewhere of ["#/apps/pager", "#/dead-letters", "#/timeline"]) {
       await goto(elsewhere);
       await page.getByText("Your token covers only refused.").waitFor();
@@ -159,6 +163,26 @@ describeInBrowser("the dashboard", () => {
     const { items } = await platform.call("GET", "/v1/apps/refused/installations");
     await goto(`#/installations/${items[1].uuid}`);
     await page.locator(".installations tbody tr.named", { hasText: items[1].organization_id }).waitFor();
+    await close();
+  });
+
+  test("signs in by a portal link, which offers what its scope covers and leaves no token in the address", async () => {
+    await platform.register("portal", "ok", { name: "Portal App" });
+    const { url } = await platform.call("POST", "/v1/portal-links", { app: "portal", scope: "manage", expires_in: "1h" });
+    const { hash } = new URL(url as string);
+    const { page, goto, close } = await openDashboard(browser, `${platform.posthorn.url}/`, hash, {});
+    await page.getByRole("heading", { level: 1, name: "Portal App" }).waitFor();
+    expect(page.url()).not.toContain("token");
+    await goto("#/apps/portal/settings");
+    await page.getByText("Your token can change the webhook URL").waitFor();
+    expect(await page.getByLabel("Name", { exact: true }).isDisabled()).toBe(true);
+    await page.getByLabel("Event types").fill("issue");
+    await page.getByLabel("Headers").fill("X-Team: blue");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Saved.").waitFor();
+    const saved = await platform.call("GET", "/v1/apps/portal");
+    expect([saved.events, saved.headers, saved.name]).toEqual([["issue"], { "X-Team": "[redacted]" }, "Portal App"]);
+    expect(await findings(page)).toEqual([]);
     await close();
   });
 
@@ -247,6 +271,21 @@ describeInBrowser("the dashboard", () => {
       .waitFor();
     await page.getByText("Not connected").waitFor();
     expect(await page.getByRole("link", { name: "Pager Relay" }).count()).toBe(1);
+    await close();
+  });
+
+  test("shows an organization its installations, by a portal link", async () => {
+    await platform.register("tenant-a", "ok", { name: "Tenant A" }, ["acme-inc"]);
+    await platform.register("tenant-b", "ok", { name: "Tenant B" }, ["other-inc"]);
+    const { url } = await platform.call("POST", "/v1/portal-links", { organization_id: "acme-inc", scope: "manage" });
+    const { page, close } = await openDashboard(browser, `${platform.posthorn.url}/`, new URL(url as string).hash, {});
+    await page.getByRole("heading", { level: 1, name: "Organization acme-inc" }).waitFor();
+    await page.locator("tbody tr", { hasText: "tenant-a" }).waitFor();
+    expect(await page.locator("tbody tr").count()).toBe(1);
+    await page.getByRole("button", { name: "Disable" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Disable" }).click();
+    await page.locator("tbody tr", { hasText: "Disabled" }).waitFor();
+    expect(await findings(page)).toEqual([]);
     await close();
   });
 });

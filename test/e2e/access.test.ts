@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { documentedRoutes } from "../../src/api/routes/all-routes.ts";
+import { TOKEN_SCOPES, type TokenScope } from "../../src/model/token-scope.ts";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
@@ -22,14 +23,18 @@ interface Target {
 interface Row {
   /** Which of the two lists of tokens covers it, or neither is asked for. */
   readonly access: "open" | "read" | "admin";
-  /** Whether the app's own token does. */
-  readonly app: boolean;
+  /** The scope that the app's own token needs; true: read for GET, act otherwise; false: none covers it. */
+  readonly app: boolean | TokenScope;
+  /** The same for a token of the organization. */
+  readonly organization?: TokenScope;
   /** It is about the caller, not about an app. */
   readonly isAnyones?: true;
   readonly path: (target: Target) => string;
   readonly body?: (target: Target) => unknown;
   /** Makes what the call removes. */
   readonly before?: () => Promise<unknown>;
+  /** Takes back what the call changed. */
+  readonly after?: (target: Target) => Promise<unknown>;
 }
 
 const ofApp = ({ slug }: Target): string => `/v1/apps/${slug}`;
@@ -42,26 +47,27 @@ const throwAwayInstallation = () =>
 /** A new route needs a row here. */
 const ROWS: Readonly<Record<string, Row>> = {
   "PUT /v1/apps/:slug": { access: "admin", app: false, path: ofApp, body: webhook },
-  "PATCH /v1/apps/:slug": { access: "admin", app: false, path: ofApp, body: () => ({ name: "Patched" }) },
+  "PATCH /v1/apps/:slug": { access: "admin", app: "manage", path: ofApp, body: () => ({ events: ["*"] }) },
   "GET /v1/apps/:slug": { access: "read", app: true, path: ofApp },
   "DELETE /v1/apps/:slug": { access: "admin", app: false, path: () => "/v1/apps/throw-away", before: throwAwayApp },
   "GET /v1/apps": { access: "read", app: false, path: () => "/v1/apps" },
   "POST /v1/apps/:slug/secret/rotate": {
     access: "admin",
-    app: false,
-    path: () => "/v1/apps/throw-away/secret/rotate",
-    before: throwAwayApp,
+    app: "manage",
+    path: (target) => `${ofApp(target)}/secret/rotate`,
   },
   "POST /v1/apps/:slug/retry-now": { access: "admin", app: true, path: (target) => `${ofApp(target)}/retry-now` },
   "POST /v1/apps/:slug/circuit/close": { access: "admin", app: true, path: (target) => `${ofApp(target)}/circuit/close` },
   "POST /v1/apps/:slug/tokens": { access: "admin", app: false, path: (target) => `${ofApp(target)}/tokens` },
+  "POST /v1/organizations/:organization_id/tokens": { access: "admin", app: false, path: ({ slug }) => `/v1/organizations/${slug}/tokens` },
+  "POST /v1/portal-links": { access: "admin", app: false, path: () => "/v1/portal-links", body: ({ slug }) => ({ app: slug }) },
   "PUT /v1/installations/:uuid": {
     access: "admin",
     app: false,
     path: ({ uuid }) => `/v1/installations/${uuid}`,
     body: ({ slug }) => ({ app: slug, organization_id: slug }),
   },
-  "GET /v1/installations/:uuid": { access: "read", app: false, path: ({ uuid }) => `/v1/installations/${uuid}` },
+  "GET /v1/installations/:uuid": { access: "read", app: true, organization: "read", path: ({ uuid }) => `/v1/installations/${uuid}` },
   "DELETE /v1/installations/:uuid": {
     access: "admin",
     app: false,
@@ -71,6 +77,7 @@ const ROWS: Readonly<Record<string, Row>> = {
   "PATCH /v1/installations/:uuid": {
     access: "admin",
     app: false,
+    organization: "manage",
     path: ({ uuid }) => `/v1/installations/${uuid}`,
     body: () => ({ project_ids: [] }),
   },
@@ -81,13 +88,24 @@ const ROWS: Readonly<Record<string, Row>> = {
     body: ({ slug }) => ({ app: slug, organization_id: "posted", allow_duplicate: true }),
   },
   "GET /v1/invalid-records": { access: "read", app: false, path: () => "/v1/invalid-records" },
-  "GET /v1/installations": { access: "read", app: false, path: ({ slug }) => `/v1/installations?app=${slug}` },
-  "POST /v1/installations/:uuid/enable": { access: "admin", app: false, path: ({ uuid }) => `/v1/installations/${uuid}/enable` },
+  "GET /v1/installations": {
+    access: "read",
+    app: true,
+    organization: "read",
+    path: ({ slug }) => `/v1/installations?app=${slug}&organization_id=${slug}`,
+  },
+  "POST /v1/installations/:uuid/enable": {
+    access: "admin",
+    app: false,
+    organization: "manage",
+    path: ({ uuid }) => `/v1/installations/${uuid}/enable`,
+  },
   "POST /v1/installations/:uuid/disable": {
     access: "admin",
     app: false,
-    path: () => `/v1/installations/${THROW_AWAY}/disable`,
-    before: throwAwayInstallation,
+    organization: "manage",
+    path: ({ uuid }) => `/v1/installations/${uuid}/disable`,
+    after: ({ uuid }) => call("POST", `/v1/installations/${uuid}/enable`, ADMIN),
   },
   "POST /v1/installations/:uuid/discard": { access: "admin", app: false, path: () => `/v1/installations/${DISABLED}/discard` },
   "POST /v1/events": {
@@ -135,21 +153,26 @@ const ROWS: Readonly<Record<string, Row>> = {
   "POST /v1/replays/:id/resume": { access: "admin", app: true, path: ({ sending }) => `/v1/replays/${sending}/resume` },
   "POST /v1/replays/:id/cancel": { access: "admin", app: true, path: ({ sending }) => `/v1/replays/${sending}/cancel` },
   "GET /v1/dead-letters/replays/:id": { access: "read", app: true, path: ({ replay }) => `/v1/dead-letters/replays/${replay}` },
-  "POST /v1/deliveries/:id/resend": { access: "admin", app: false, path: ({ delivery }) => `/v1/deliveries/${delivery}/resend` },
+  "POST /v1/deliveries/:id/resend": { access: "admin", app: true, path: ({ delivery }) => `/v1/deliveries/${delivery}/resend` },
   "GET /v1/apps/:slug/stats": { access: "read", app: true, path: (target) => `${ofApp(target)}/stats` },
   "GET /v1/apps/:slug/overview": { access: "read", app: true, path: (target) => `${ofApp(target)}/overview` },
   "GET /v1/apps/:slug/overview/live": { access: "read", app: true, path: (target) => `${ofApp(target)}/overview/live` },
   "GET /v1/apps/:slug/installations": { access: "read", app: true, path: (target) => `${ofApp(target)}/installations` },
   "GET /v1/overview": { access: "read", app: false, path: () => "/v1/overview" },
   "GET /v1/overview/live": { access: "read", app: false, path: () => "/v1/overview/live" },
-  "GET /v1/status-events": { access: "read", app: false, path: () => "/v1/status-events" },
-  "GET /v1/session": { access: "read", app: true, isAnyones: true, path: () => "/v1/session" },
+  "GET /v1/status-events": { access: "read", app: true, path: ({ slug }) => `/v1/status-events?app=${slug}` },
+  "GET /v1/session": { access: "read", app: true, organization: "read", isAnyones: true, path: () => "/v1/session" },
   "GET /v1/find": { access: "read", app: true, isAnyones: true, path: ({ slug }) => `/v1/find?q=${slug}` },
   "GET /v1/events": { access: "read", app: false, path: ({ slug }) => `/v1/events?organization_id=${slug}` },
   "GET /v1/deliveries": { access: "read", app: true, path: ({ slug }) => `/v1/deliveries?app=${slug}` },
   "GET /v1/deliveries/:id": { access: "read", app: true, path: ({ delivery }) => `/v1/deliveries/${delivery}` },
   "GET /v1/events/:id": { access: "read", app: true, path: ({ slug }) => `/v1/events/event-${slug}` },
-  "GET /v1/installations/:uuid/health": { access: "read", app: false, path: ({ uuid }) => `/v1/installations/${uuid}/health` },
+  "GET /v1/installations/:uuid/health": {
+    access: "read",
+    app: true,
+    organization: "read",
+    path: ({ uuid }) => `/v1/installations/${uuid}/health`,
+  },
   "PUT /v1/apps/:slug/debug-log": { access: "admin", app: false, path: (target) => `${ofApp(target)}/debug-log`, body: () => ({}) },
   "DELETE /v1/apps/:slug/debug-log": { access: "admin", app: false, path: (target) => `${ofApp(target)}/debug-log` },
   "PUT /v1/installations/:uuid/debug-log": {
@@ -228,7 +251,6 @@ beforeAll(async () => {
   await call("PUT", `/v1/installations/${DISABLED}`, ADMIN, { app: "own", organization_id: "none", allow_duplicate: true });
   await call("POST", `/v1/installations/${DISABLED}/disable`, ADMIN);
   await bus.close();
-  appToken = (await call("POST", "/v1/apps/own/tokens", ADMIN)).body.token as string;
   expiredToken = (await call("POST", "/v1/apps/own/tokens", ADMIN, { ttl_s: 1 })).body.token as string;
 });
 afterAll(async () => {
@@ -241,19 +263,30 @@ test("every route has a row", () => {
   expect(Object.keys(ROWS).sort()).toEqual(routes.sort());
 });
 
-describe.each(Object.entries(ROWS))("%s", (name, { access, app, isAnyones, path, body, before }) => {
+/** A new one for each call: a rotation of the secret ends those of the app. */
+async function tokenOf(kind: "app" | "organization", scope: TokenScope): Promise<string> {
+  const path = kind === "app" ? "/v1/apps/own/tokens" : "/v1/organizations/own/tokens";
+  return (await call("POST", path, ADMIN, { scope })).body.token as string;
+}
+
+const SCOPED = (["app", "organization"] as const).flatMap((kind) => TOKEN_SCOPES.map((scope) => ({ kind, scope })));
+
+describe.each(Object.entries(ROWS))("%s", (name, { access, app, organization, isAnyones, path, body, before, after }) => {
   const method = name.split(" ")[0] ?? "";
-  const make = async (slug: string, token: string | undefined): Promise<number> => {
+  const make = async (slug: string, tokenFor: string | undefined | (() => Promise<string>)): Promise<number> => {
     await before?.();
     const target = await targetOf(slug);
-    return statusOf(method, path(target), token, body?.(target));
+    const token = typeof tokenFor === "function" ? await tokenFor() : tokenFor;
+    const status = await statusOf(method, path(target), token, body?.(target));
+    await after?.(target);
+    return status;
   };
 
   test(`is ${access === "open" ? "open" : "closed"} without a token and with wrong ones`, async () => {
     await eventually(async () => (await call("GET", "/v1/apps/own", expiredToken)).status === 401);
-    for (const token of [undefined, "wrong", `${appToken}x`, appToken.replace("own", "other"), expiredToken]) {
+    const own = await tokenOf("app", "manage");
+    for (const token of [undefined, "wrong", `${own}x`, own.replace("own", "other"), own.replace(".m.", ".r."), expiredToken])
       expect(await make("own", token)).toBe(access === "open" ? 200 : 401);
-    }
   });
 
   test(`is ${access === "admin" ? "closed" : "open"} to a read token`, async () => {
@@ -264,16 +297,30 @@ describe.each(Object.entries(ROWS))("%s", (name, { access, app, isAnyones, path,
     expect(await make("own", ADMIN)).toBeLessThan(300);
   });
 
-  test(`is ${app || access === "open" ? "open" : "closed"} to the app's token, and closed to another app's`, async () => {
-    if (access === "open") return expect(await make("own", appToken)).toBe(200);
-    const own = await make("own", appToken);
-    if (app) expect(own).toBeLessThan(300);
-    else expect(own).toBe(403);
-    if (!isAnyones) expect([403, 404]).toContain(await make("other", appToken));
-  });
+  const needed: Record<"app" | "organization", TokenScope | false> = {
+    app: app === true ? (method === "GET" ? "read" : "act") : app,
+    organization: organization ?? false,
+  };
+
+  test.each(SCOPED)(
+    "is closed to a token of the $kind with scope $scope for anything else, and open as the row says",
+    async ({ kind, scope }) => {
+      const token = () => tokenOf(kind, scope);
+      if (access === "open") return expect(await make("own", token)).toBe(200);
+      const wanted = needed[kind];
+      const own = await make("own", token);
+      if (wanted !== false && TOKEN_SCOPES.indexOf(scope) >= TOKEN_SCOPES.indexOf(wanted)) expect(own).toBeLessThan(300);
+      else expect(own).toBe(403);
+      if (!isAnyones) expect([403, 404]).toContain(await make("other", token));
+    },
+  );
 });
 
 describe("an app's token", () => {
+  beforeAll(async () => {
+    appToken = await tokenOf("app", "act");
+  });
+
   test("sees only the app's dead letters, also when none are named", async () => {
     await Promise.all([letterOf("own"), letterOf("other")]);
     const { body } = await call("GET", "/v1/dead-letters", appToken);
@@ -370,5 +417,86 @@ describe("an app's token", () => {
     expect((await call("POST", "/v1/apps/own/tokens", ADMIN, { ttl_s: 86_401 })).body.errors).toEqual([
       { path: "ttl_s", message: "found 86401, wanted at most 86400 (POSTHORN_APP_TOKEN_MAX_TTL)" },
     ]);
+  });
+
+  test("changes what belongs to the app's developer, and nothing else of the app", async () => {
+    const manage = await tokenOf("app", "manage");
+    const before = (await call("GET", "/v1/apps/own", ADMIN)).body;
+    const changed = await call("PATCH", "/v1/apps/own", manage, { events: ["issue"], headers: { "X-Team": "blue" } });
+    expect([changed.status, changed.body.events, changed.body.headers]).toEqual([200, ["issue"], { "X-Team": "[redacted]" }]);
+    for (const patch of [
+      { status: "published" },
+      { max_in_flight: 1 },
+      { name: "x", events: [] },
+      { client_secret: "a".repeat(64) },
+      { constructor: 1 },
+    ])
+      expect((await call("PATCH", "/v1/apps/own", manage, patch)).status, JSON.stringify(patch)).toBeGreaterThanOrEqual(400);
+    const after = (await call("PATCH", "/v1/apps/own", ADMIN, { events: ["*"], headers: null })).body;
+    expect({ ...after, updated_at: null }).toEqual({ ...before, updated_at: null });
+  });
+
+  test("has the app's own status events alone", async () => {
+    await call("POST", `/v1/installations/${uuids["other"]}/disable`, ADMIN);
+    await call("POST", `/v1/installations/${DISABLED}/enable`, ADMIN);
+    await call("POST", `/v1/installations/${DISABLED}/disable`, ADMIN);
+    await call("POST", `/v1/installations/${uuids["other"]}/enable`, ADMIN);
+    const { items } = await eventually(async () => {
+      const { body } = await call("GET", "/v1/status-events?topics=integration", appToken);
+      return body.items.length > 0 && body;
+    });
+    expect(new Set(items.map(({ data }: { data: { app: string } }) => data.app))).toEqual(new Set(["own"]));
+  });
+
+  test("ends an open stream of events with its time", async () => {
+    const { token } = (await call("POST", "/v1/apps/own/tokens", ADMIN, { ttl_s: 2 })).body;
+    const response = await fetch(`${posthorn.url}/v1/apps/own/overview/live`, { headers: { authorization: `Bearer ${token}` } });
+    expect(response.status).toBe(200);
+    // Resolves when the stream ends, by a reset as well.
+    await response.text().catch(() => "");
+    expect((await call("GET", "/v1/apps/own", token)).status).toBe(401);
+  });
+});
+
+describe("an organization's token", () => {
+  test("lists the organization's installations alone, and does not move them", async () => {
+    const token = await tokenOf("organization", "manage");
+    const { body } = await call("GET", "/v1/installations", token);
+    expect(body.items.map(({ uuid }: { uuid: string }) => uuid)).toEqual([uuids["own"]]);
+    expect((await call("GET", "/v1/installations?organization_id=other", token)).status).toBe(403);
+    expect((await call("PATCH", `/v1/installations/${uuids["own"]}`, token, { organization_id: "other" })).status).toBe(403);
+    expect((await call("PATCH", `/v1/installations/${uuids["own"]}`, token, { project_ids: ["7"] })).body.project_ids).toEqual(["7"]);
+    await call("PATCH", `/v1/installations/${uuids["own"]}`, ADMIN, { project_ids: [] });
+  });
+});
+
+describe("a portal link", () => {
+  test("contains a token of its scope, which ends with it", async () => {
+    const before = Date.now();
+    const made = await call("POST", "/v1/portal-links", ADMIN, { app: "own", scope: "manage", expires_in: "2h", name: "Robin" });
+    expect(made.status).toBe(201);
+    const url = new URL(made.body.url as string);
+    expect([url.origin, url.pathname]).toEqual([posthorn.url, "/"]);
+    const token = new URLSearchParams(url.hash.split("?")[1]).get("token") ?? "";
+    const session = (await call("GET", "/v1/session", token)).body;
+    expect(session).toMatchObject({ scope: "app", app: "own", may: ["read", "act", "manage"], name: "Robin (app own)" });
+    expect(session.expires_at).toBe(made.body.expires_at);
+    expect(Math.abs(Date.parse(session.expires_at as string) - before - 7_200_000)).toBeLessThan(60_000);
+    const ofOrganization = (await call("POST", "/v1/portal-links", ADMIN, { organization_id: "own", expires_in: 60 })).body;
+    const other = new URLSearchParams(new URL(ofOrganization.url as string).hash.split("?")[1]).get("token") ?? "";
+    expect((await call("GET", "/v1/session", other)).body).toMatchObject({ scope: "organization", organization_id: "own", may: ["read"] });
+  });
+
+  test.each([
+    [{}, "app", 400],
+    [{ app: "own", organization_id: "own" }, "app", 400],
+    [{ app: "own", expires_in: "2 hours" }, "expires_in", 400],
+    [{ app: "own", expires_in: 0 }, "expires_in", 400],
+    [{ app: "own", expires_in: "30d" }, "expires_in", 400],
+    [{ app: "own", scope: "admin" }, "scope", 400],
+    [{ app: "nobody" }, undefined, 404],
+  ])("with %j is refused", async (body, path, status) => {
+    const answered = await call("POST", "/v1/portal-links", ADMIN, body);
+    expect([answered.status, answered.body.errors?.[0]?.path]).toEqual([status, path]);
   });
 });

@@ -7,26 +7,26 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { AppError } from "../../model/app-error.ts";
+import { includes, TOKEN_SCOPES, type TokenScope } from "../../model/token-scope.ts";
+import type { ScopedToken } from "../../registry/scoped-tokens.ts";
 import type { RateLimit } from "./rate-limit.ts";
-import type { Access, Scope } from "./route.ts";
+import type { Access, Caller, Scope } from "./route.ts";
 
 export interface AccessToken {
   readonly scope: Scope;
+  /** Null: the scope stands for it. */
+  readonly name: string | null;
   readonly token: string;
 }
 
 export interface AccessRequest {
   readonly access: Access;
-  /** The token of an app is accepted, for data of that app. */
-  readonly forApp: boolean;
+  /** The scope that an app's token needs, for data of that app; null: none covers the call. */
+  readonly forApp: TokenScope | null;
+  /** The same for an organization's token. */
+  readonly forOrganization: TokenScope | null;
   readonly headers: IncomingHttpHeaders;
   readonly address: string;
-}
-
-export interface Caller {
-  readonly scope: Scope;
-  /** The app of an app token, which covers nothing of other apps; null for other tokens. */
-  readonly onlyApp: string | null;
 }
 
 export class RateLimited extends AppError {
@@ -40,8 +40,8 @@ export class RateLimited extends AppError {
 
 export interface AccessDependencies {
   readonly tokens: readonly AccessToken[];
-  /** The app of an app token; null for any other token. */
-  readonly appOf: (token: string) => string | null;
+  /** The token of an app or an organization; null for any other token. */
+  readonly readScoped: (token: string) => ScopedToken | null;
   /** Limits calls with a known token. */
   readonly calls: RateLimit;
   /** Limits calls without a known token. */
@@ -51,45 +51,69 @@ export interface AccessDependencies {
 /** @throws AppError UNAUTHORIZED, FORBIDDEN, RATE_LIMITED */
 export type CheckAccess = (request: AccessRequest) => Caller;
 
-const EVERYTHING: Caller = { scope: "admin", onlyApp: null };
+/** The caller without a token: of an open call, or of any call when no tokens are configured. */
+const NOBODY: Caller = callerOf({ scope: "read", name: null });
+const EVERYBODY: Caller = { ...callerOf({ scope: "admin", name: null }), name: "anyone (no tokens are configured)" };
 
-export function createCheckAccess({ tokens, appOf, calls, failures }: AccessDependencies): CheckAccess {
-  const known = tokens.map(({ scope, token }) => ({ scope, digest: digest(token) }));
+function callerOf({ scope, name }: Pick<AccessToken, "scope" | "name">): Caller {
+  const may = scope === "admin" ? TOKEN_SCOPES : (["read"] as const);
+  return { name: name ?? scope, scope, may, onlyApp: null, onlyOrganization: null, expiresAt: null };
+}
+
+/** An app's or organization's token is of scope admin where it is accepted at all: what it covers is checked here and by the route. */
+function scopedCallerOf({ app, organizationId, scope, name, expiresAt }: ScopedToken): Caller {
+  const owner = app === null ? `organization ${organizationId}` : `app ${app}`;
+  const may = TOKEN_SCOPES.filter((candidate) => includes(scope, candidate));
+  return {
+    name: name === null ? owner : `${name} (${owner})`,
+    scope: "admin",
+    may,
+    onlyApp: app,
+    onlyOrganization: organizationId,
+    expiresAt,
+  };
+}
+
+export function createCheckAccess({ tokens, readScoped, calls, failures }: AccessDependencies): CheckAccess {
+  const known = tokens.map(({ token, ...about }) => ({ caller: callerOf(about), digest: digest(token) }));
 
   const take = (limit: RateLimit, key: string, whose: string): void => {
     const retryAfterS = limit.take(key);
     if (retryAfterS > 0) throw new RateLimited(retryAfterS, whose);
   };
 
-  const scopeOf = (token: string): { scope: AccessToken["scope"]; key: string } | null => {
+  const configured = (token: string): { caller: Caller; key: string } | null => {
     const found = digest(token);
-    let best: { scope: AccessToken["scope"]; key: string } | null = null;
+    let best: { caller: Caller; key: string } | null = null;
     // All tokens are compared, even after a match, so that the time does not depend on the token.
-    for (const [at, candidate] of known.entries()) {
-      if (timingSafeEqual(candidate.digest, found) && best?.scope !== "admin") best = { scope: candidate.scope, key: `token ${at}` };
+    for (const [at, { caller, digest: candidate }] of known.entries()) {
+      if (timingSafeEqual(candidate, found) && best?.caller.scope !== "admin") best = { caller, key: `token ${at}` };
     }
     return best;
   };
 
-  return ({ access, forApp, headers, address }) => {
+  return ({ access, forApp, forOrganization, headers, address }) => {
     if (known.length === 0) refuseForeignPages(headers, access);
-    if (access === "open") return { scope: "read", onlyApp: null };
+    if (access === "open") return NOBODY;
+    const token = /^Bearer +(\S+)$/i.exec(headers.authorization ?? "")?.[1];
+    const scoped = token === undefined ? null : readScoped(token);
+    if (scoped !== null) {
+      const owner = scoped.app === null ? `organization ${scoped.organizationId}` : `app ${scoped.app}`;
+      take(calls, owner, `with tokens of this ${scoped.app === null ? "organization" : "app"}`);
+      checkScope(`the token of ${owner}`, scoped.scope, scoped.app === null ? forOrganization : forApp);
+      return scopedCallerOf(scoped);
+    }
     if (known.length === 0) {
       take(calls, address, "from this address");
-      return EVERYTHING;
+      // A link that has expired must not turn into full access.
+      if (token !== undefined && /^ph(?:app|org)_/.test(token)) throw new AppError("UNAUTHORIZED", "unknown bearer token");
+      return EVERYBODY;
     }
-    const token = /^Bearer +(\S+)$/i.exec(headers.authorization ?? "")?.[1];
-    const found = token === undefined ? null : scopeOf(token);
+    const found = token === undefined ? null : configured(token);
     if (found !== null) {
       take(calls, found.key, "with this token");
-      if (access === "admin" && found.scope !== "admin") throw new AppError("FORBIDDEN", "a read token covers GET calls only");
-      return { scope: found.scope, onlyApp: null };
-    }
-    const app = token === undefined ? null : appOf(token);
-    if (app !== null) {
-      take(calls, `app ${app}`, "with tokens of this app");
-      if (!forApp) throw new AppError("FORBIDDEN", `the token of app ${app} does not cover this call`);
-      return { scope: "admin", onlyApp: app };
+      if (access === "admin" && found.caller.scope !== "admin") throw new AppError("FORBIDDEN", "a read token covers GET calls only");
+      return found.caller;
     }
     take(failures, address, "without a known token from this address");
     throw new AppError(
@@ -97,6 +121,11 @@ export function createCheckAccess({ tokens, appOf, calls, failures }: AccessDepe
       token === undefined ? "Authorization: found nothing, wanted Bearer <token>" : "unknown bearer token",
     );
   };
+}
+
+function checkScope(what: string, found: TokenScope, wanted: TokenScope | null): void {
+  if (wanted === null) throw new AppError("FORBIDDEN", `${what} does not cover this call`);
+  if (!includes(found, wanted)) throw new AppError("FORBIDDEN", `${what} has scope ${found}, and this call needs scope ${wanted}`);
 }
 
 /**

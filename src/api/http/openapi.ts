@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { PARAMETERS } from "../schemas/parameters.ts";
 import { problemBody } from "../schemas/problem.ts";
-import { type AnswerForm, answer, type Route, route } from "./route.ts";
+import { type AnswerForm, answer, appScopeOf, type Route, route } from "./route.ts";
 
 interface JsonSchema {
   readonly [keyword: string]: unknown;
@@ -60,7 +60,9 @@ export function openApi(routes: readonly Route[], version: string, isOpen = fals
     tags: [...new Set(routes.map(tagOf))].map((name) => ({ name })),
     paths,
     components: {
-      securitySchemes: { bearer: { type: "http", scheme: "bearer", description: "A token of POSTHORN_API_TOKENS." } },
+      securitySchemes: {
+        bearer: { type: "http", scheme: "bearer", description: "A token of POSTHORN_API_TOKENS, or one of an app or organization." },
+      },
       schemas: Object.fromEntries([...definitions].sort(([a], [b]) => (a < b ? -1 : 1))),
       responses: { Problem: problem },
       headers: {
@@ -83,7 +85,7 @@ function operation(route: Route, definitions: Definitions): object {
   const {
     operationId,
     access,
-    forApp = false,
+    forOrganization = null,
     summary,
     params,
     query,
@@ -98,7 +100,9 @@ function operation(route: Route, definitions: Definitions): object {
     operationId,
     summary,
     tags: [tagOf(route)],
-    ...(access === "open" ? { security: [] } : { security: [{ bearer: [] }], "x-scope": access, "x-app-token": forApp }),
+    ...(access === "open"
+      ? { security: [] }
+      : { security: [{ bearer: [] }], "x-scope": access, "x-app-token": appScopeOf(route), "x-organization-token": forOrganization }),
     parameters: [
       ...parameters("path", params, definitions),
       ...parameters("query", query, definitions),

@@ -1,9 +1,24 @@
 /** Defines an HTTP route: Fastify registers it and /openapi.json describes it from the same value. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { z } from "zod";
+import type { TokenScope } from "../../model/token-scope.ts";
 
 /** Scope of a caller's token. */
 export type Scope = "admin" | "read";
+
+export interface Caller {
+  /** For the audit log: the name of the token. */
+  readonly name: string;
+  readonly scope: Scope;
+  /** Actions on the data that the token covers. */
+  readonly may: readonly TokenScope[];
+  /** The app of an app token: the answer may not cover other apps. A `:slug` or `:uuid` is already checked. Null for other tokens. */
+  readonly onlyApp: string | null;
+  /** The organization of an organization token, likewise. */
+  readonly onlyOrganization: string | null;
+  /** Milliseconds since the epoch; null: the token does not expire. */
+  readonly expiresAt: number | null;
+}
 
 /** `open`: no token required; `read`: a read or admin token; `admin`: an admin token. */
 export type Access = "open" | "read" | "admin";
@@ -28,7 +43,8 @@ export interface Call<P, Q, B> {
   readonly query: Q;
   readonly body: B;
   readonly headers: IncomingHttpHeaders;
-  /** The app of an app token: the answer may not cover other apps. A `:slug` is already checked. Null for other tokens. */
+  readonly caller: Caller;
+  /** The caller's. */
   readonly onlyApp: string | null;
   readonly scope: Scope;
 }
@@ -40,8 +56,10 @@ export interface Route {
   /** Fastify's form: `/v1/apps/:slug`. */
   readonly url: string;
   readonly access: Access;
-  /** Also accepts an app token, for data of its app. */
-  readonly forApp?: boolean;
+  /** Also accepts an app token of this scope, for data of its app; true: read for GET, act otherwise. */
+  readonly forApp?: true | TokenScope;
+  /** Also accepts an organization token of this scope, for its installations. */
+  readonly forOrganization?: TokenScope;
   readonly summary: string;
   readonly params?: z.ZodType;
   readonly query?: z.ZodType;
@@ -82,6 +100,11 @@ export function answer(about: string, body: z.ZodType, contentType?: string): An
 /** An answer with JSON text. */
 export function jsonText(body: string): Answer {
   return { status: 200, body, headers: { "content-type": "application/json; charset=utf-8" } };
+}
+
+/** The scope that an app's token needs; null: the call does not accept one. */
+export function appScopeOf({ forApp, method }: Pick<Route, "forApp" | "method">): TokenScope | null {
+  return forApp === true ? (method === "GET" ? "read" : "act") : (forApp ?? null);
 }
 
 /** Derives the handler's types from the schemas. */

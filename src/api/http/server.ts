@@ -4,14 +4,16 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { z } from "zod";
 import { AppError } from "../../model/app-error.ts";
 import type { Logger } from "../../model/logger.ts";
+import type { TokenScope } from "../../model/token-scope.ts";
 import { parseRecord, RecordInvalid } from "../../registry/records.ts";
 import { type CheckAccess, RateLimited } from "./access.ts";
+import { type CheckCovered, endsWithToken } from "./covered.ts";
 import { withDocument } from "./openapi.ts";
 import { servePage } from "./page.ts";
 import { type Problem, problem, problemOf, refusedType } from "./problems.ts";
 import { readQuery } from "./read-query.ts";
 import { ANSWER_HEADERS, answerUnreadable, checkHead, type RequestLimits } from "./request-limits.ts";
-import type { Access, Answer, Call, Route, Scope } from "./route.ts";
+import { type Access, type Answer, appScopeOf, type Call, type Caller, type Route } from "./route.ts";
 
 export interface ApiServer {
   /** @returns the URL of the server. @throws AppError HTTP_UNAVAILABLE */
@@ -31,6 +33,12 @@ export interface ApiServerOptions {
   readonly pageFolder: string;
 }
 
+export interface ApiServerDependencies {
+  readonly checkAccess: CheckAccess;
+  readonly checkCovered: CheckCovered;
+  readonly logger: Logger;
+}
+
 /** Bytes of a rejected body that are read and discarded, so that its sender can read the answer. */
 const MAX_DISCARDED_BYTES = 16 * 1024 * 1024;
 /** Open connections get this long at a stop. */
@@ -46,19 +54,18 @@ const ENCODED_BYTES_PER_CHARACTER = 9;
 declare module "fastify" {
   interface FastifyContextConfig {
     access?: Access;
-    forApp?: boolean;
+    forApp?: TokenScope | null;
+    forOrganization?: TokenScope | null;
     rawBody?: boolean;
   }
   interface FastifyRequest {
-    onlyApp: string | null;
-    scope: Scope;
+    caller: Caller;
   }
 }
 
 export function createApiServer(
   undocumented: readonly Route[],
-  checkAccess: CheckAccess,
-  logger: Logger,
+  { checkAccess, checkCovered, logger }: ApiServerDependencies,
   options: ApiServerOptions,
 ): ApiServer {
   const { limits } = options;
@@ -76,18 +83,15 @@ export function createApiServer(
   });
 
   acceptJson(server);
-  server.decorateRequest("onlyApp", null);
-  server.decorateRequest("scope", "read");
+  server.decorateRequest("caller");
   server.addHook("onRequest", async (request, reply) => {
     const [path = ""] = request.url.split("?");
     // A fixed path never counts as the parameter of another route.
     const isFixedPath = request.routeOptions.url?.includes(":") && routes.some(({ url }) => url === path);
     if (request.is404 || isFixedPath) return answerNoSuchCall(routes, request.method, path, reply);
     checkHead(request.raw, limits);
-    const { access = "open", forApp = false } = request.routeOptions.config;
-    const caller = checkAccess({ access, forApp, headers: request.headers, address: request.ip });
-    request.onlyApp = caller.onlyApp;
-    request.scope = caller.scope;
+    const { access = "open", forApp = null, forOrganization = null } = request.routeOptions.config;
+    request.caller = checkAccess({ access, forApp, forOrganization, headers: request.headers, address: request.ip });
   });
   server.addHook("onSend", async (_request, reply) => {
     for (const [name, value] of Object.entries(ANSWER_HEADERS)) if (!reply.hasHeader(name)) reply.header(name, value);
@@ -111,7 +115,7 @@ export function createApiServer(
     }
     return sendProblem(reply, found);
   });
-  for (const route of routes) register(server, route);
+  for (const route of routes) register(server, route, checkCovered);
   servePage(server, options.pageFolder);
 
   return {
@@ -175,26 +179,25 @@ function decode(body: Buffer): string | null {
   }
 }
 
-function register(server: FastifyInstance, route: Route): void {
-  const { method, url, access, forApp = false, params, query, body, rawBody = false, rawPatch = false, handle } = route;
+function register(server: FastifyInstance, route: Route, checkCovered: CheckCovered): void {
+  const { method, url, access, forOrganization = null, params, query, body, rawBody = false, rawPatch = false, handle } = route;
   server.route({
     method,
     url,
-    config: { access, forApp, rawBody },
+    config: { access, forApp: appScopeOf(route), forOrganization, rawBody },
     handler: async (request, reply) => {
-      const { onlyApp } = request;
-      const { slug } = request.params as { slug?: string };
-      if (onlyApp !== null && slug !== undefined && slug !== onlyApp)
-        throw new AppError("FORBIDDEN", `the token of app ${onlyApp} covers no other app`);
+      const { caller } = request;
+      checkCovered(caller, request.params as Readonly<Record<string, string>>);
       const call = {
         params: params && parseRecord(params, request.params, ""),
         query: readQuery(query, request.query as Record<string, unknown>),
         body: rawBody || body === undefined ? request.body : rawPatch ? readPatch(body, request) : readBody(body, request),
         headers: request.headers,
-        onlyApp,
-        scope: request.scope,
+        caller,
+        onlyApp: caller.onlyApp,
+        scope: caller.scope,
       } as Call<never, never, never>;
-      const answer = await handle(call);
+      const answer = endsWithToken(await handle(call), caller);
       return send(reply, isKnown(answer, request) ? { status: 304, headers: answer.headers ?? {} } : answer);
     },
   });

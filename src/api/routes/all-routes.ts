@@ -28,10 +28,12 @@ import { type RequestLogRoutesDependencies, requestLogRoutes } from "./request-l
 import { type SessionOptions, sessionRoutes } from "./session.ts";
 import { type StatsRoutesDependencies, statsRoutes } from "./stats.ts";
 import { statusEventRoutes } from "./status-events.ts";
+import { type TokenRoutesDependencies, tokenRoutes } from "./tokens.ts";
 
 export type RoutesDependencies = AppRoutesDependencies &
   AppActionRoutesDependencies &
   AppSecretRoutesDependencies &
+  TokenRoutesDependencies &
   InstallationRoutesDependencies &
   InstallationStatusRoutesDependencies &
   DebugLogRoutesDependencies &
@@ -57,6 +59,7 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
     ...appRoutes(dependencies),
     ...appSecretRoutes(dependencies),
     ...appActionRoutes(dependencies),
+    ...tokenRoutes(dependencies),
     ...installationRoutes(dependencies),
     ...installationStatusRoutes(dependencies),
     ...eventRoutes(dependencies.publish, dependencies.eventLimits),

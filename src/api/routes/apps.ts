@@ -5,12 +5,16 @@ import { appBody, appPatch, slugParameter } from "../../registry/records.ts";
 import type { Registry } from "../../registry/registry.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
 import type { SecretBox } from "../../registry/secret-box.ts";
+import { checkMembers } from "../http/covered.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import { app, appPage, madeApp } from "../schemas/apps.ts";
 import { paged, pageOfAll } from "../schemas/paging.ts";
 import { appView, etag, invalidView, preconditionOf, viewFor, webhookSecret } from "../schemas/records.ts";
 
 const params = z.object({ slug: slugParameter });
+
+/** Members of an app that belong to its developer, who may change them with a token of scope manage. */
+const OWN_MEMBERS = ["webhook_url", "events", "headers", "filter"];
 
 export interface AppRoutesDependencies {
   readonly registry: Registry;
@@ -52,7 +56,9 @@ export function appRoutes({ registry, index, secretBox, maxPageSize }: AppRoutes
       method: "PATCH",
       url: "/v1/apps/:slug",
       access: "admin",
-      summary: "Changes the members that are given (JSON merge patch); null restores the default.",
+      forApp: "manage",
+      summary:
+        "Changes the members that are given (JSON merge patch); null restores the default. An app's token changes webhook_url, events, headers and filter only.",
       params,
       body: appPatch,
       rawPatch: true,
@@ -60,6 +66,7 @@ export function appRoutes({ registry, index, secretBox, maxPageSize }: AppRoutes
       answers: { 200: answer("the changed app", app), 412: "If-Match" },
       example: { events: ["issue", "comment.created"], timeout_ms: null, headers: { "X-Team": null } },
       async handle({ params: { slug }, body, headers, ...call }) {
+        checkMembers(call.caller, body, OWN_MEMBERS);
         const { record, tag } = await registry.patchApp(slug, body, preconditionOf(headers));
         return { status: 200, body: appView(toApp(record, secretBox), viewFor(call)), headers: { etag: etag(tag) } };
       },

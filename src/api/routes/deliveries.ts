@@ -55,6 +55,7 @@ export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: 
       method: "POST",
       url: "/v1/deliveries/:id/resend",
       access: "admin",
+      forApp: "act",
       summary: "Resends a delivery of the last days, whatever its state. The attempts are logged but not counted.",
       params: z.object({ id: deliveryId }),
       answers: {
@@ -62,7 +63,9 @@ export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: 
         404: "no such delivery, or its event is not in the stream any more",
         503: NOT_STORED,
       },
-      async handle({ params: { id } }) {
+      async handle({ params: { id }, onlyApp }) {
+        // Another app's delivery is not found.
+        if (onlyApp !== null) await explain.delivery(id, { onlyApp });
         return { status: 202, body: { delivery_id: id, resend_id: await resend(id) } };
       },
     }),

@@ -8,6 +8,7 @@ import type { PutResult } from "../../registry/record-access.ts";
 import { NO_PRECONDITION } from "../../registry/record-tag.ts";
 import { installationBody, installationPatch, newInstallationBody, slugParameter, uuidParameter } from "../../registry/records.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
+import { checkMembers, checkNamedApp } from "../http/covered.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import { installationStatus } from "../schemas/common.ts";
 import { installation, installationPage } from "../schemas/installations.ts";
@@ -21,6 +22,9 @@ export interface InstallationRoutesDependencies extends ShowInstallationDependen
   readonly index: RegistryIndex;
   readonly maxPageSize: number;
 }
+
+/** An organization's token does not move an installation to another organization. */
+const OWN_MEMBERS = ["project_ids", "webhook_url"];
 
 const DUPLICATE = "the app is already installed in this organization, and allow_duplicate is not true";
 
@@ -74,6 +78,7 @@ export function installationRoutes(dependencies: InstallationRoutesDependencies)
       method: "PATCH",
       url: "/v1/installations/:uuid",
       access: "admin",
+      forOrganization: "manage",
       summary: "Changes the members that are given (JSON merge patch); null restores the default.",
       params,
       body: installationPatch,
@@ -86,6 +91,7 @@ export function installationRoutes(dependencies: InstallationRoutesDependencies)
       },
       example: { project_ids: ["7", "8"], webhook_url: null },
       async handle({ params: { uuid }, body, headers, ...call }) {
+        checkMembers(call.caller, body, OWN_MEMBERS);
         return written(await registry.patchInstallation(uuid, body, preconditionOf(headers)), viewFor(call));
       },
     }),
@@ -94,6 +100,8 @@ export function installationRoutes(dependencies: InstallationRoutesDependencies)
       method: "GET",
       url: "/v1/installations/:uuid",
       access: "read",
+      forApp: true,
+      forOrganization: "read",
       summary: "Shows one installation.",
       params,
       record: true,
@@ -124,6 +132,8 @@ function listRoute({ index, maxPageSize }: InstallationRoutesDependencies): Rout
     method: "GET",
     url: "/v1/installations",
     access: "read",
+    forApp: true,
+    forOrganization: "read",
     summary: "Lists installations, newest first: all, or those of an app, an organization or a status.",
     query: z.object({
       app: slugParameter.optional(),
@@ -132,7 +142,12 @@ function listRoute({ index, maxPageSize }: InstallationRoutesDependencies): Rout
       ...paged(100, maxPageSize),
     }),
     answers: { 200: answer("a page of installations", installationPage), 404: "no such app" },
-    handle({ query: { app, organization_id: organizationId, status, ...query }, ...call }) {
+    handle({ query: { app: named, organization_id: organization, status, ...query }, caller, ...call }) {
+      checkNamedApp(caller, named);
+      if (caller.onlyOrganization !== null && organization !== undefined && organization !== caller.onlyOrganization)
+        throw new AppError("FORBIDDEN", `the token of organization ${caller.onlyOrganization} covers no other organization`);
+      const app = caller.onlyApp ?? named;
+      const organizationId = caller.onlyOrganization ?? organization;
       if (app !== undefined && index.app(app) === undefined) throw new AppError("NOT_FOUND", `no app ${app}`);
       const candidates = organizationId === undefined ? index.installations() : index.installationsOf(organizationId);
       const wanted = [...candidates].filter(

@@ -1,5 +1,6 @@
 /** GET /v1/session: what the dashboard asks first. */
 
+import { toRfc3339 } from "../../model/clock.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import { session } from "../schemas/session.ts";
 
@@ -17,11 +18,17 @@ export function sessionRoutes({ version, traceUrl }: SessionOptions): Route[] {
       url: "/v1/session",
       access: "read",
       forApp: true,
-      summary: "Shows the scope of the caller's token, and the link to traces.",
+      forOrganization: "read",
+      summary: "Shows what the caller's token may do, until when, and the link to traces.",
       answers: { 200: answer("the session", session) },
-      handle: ({ scope, onlyApp }) => ({
+      handle: ({ caller: { name, scope, may, onlyApp, onlyOrganization, expiresAt } }) => ({
         status: 200,
-        body: { scope: onlyApp === null ? scope : "app", app: onlyApp, version, trace_url: traceUrl },
+        body: {
+          scope: onlyApp !== null ? "app" : onlyOrganization !== null ? "organization" : scope,
+          ...{ app: onlyApp, organization_id: onlyOrganization, may, name },
+          expires_at: expiresAt === null ? null : toRfc3339(expiresAt),
+          ...{ version, trace_url: traceUrl },
+        },
       }),
     }),
   ];

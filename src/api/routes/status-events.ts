@@ -5,6 +5,7 @@ import { AppError } from "../../model/app-error.ts";
 import { STATUS_TOPICS, type StatusTopic } from "../../model/status-event.ts";
 import { slugParameter } from "../../registry/records.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
+import { checkNamedApp } from "../http/covered.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import { paged, streamCursor } from "../schemas/paging.ts";
 import { inOrder, time } from "../schemas/parameters.ts";
@@ -35,6 +36,7 @@ export function statusEventRoutes({ statusHistory, index }: StatusEventRoutesDep
       method: "GET",
       url: "/v1/status-events",
       access: "read",
+      forApp: true,
       summary: "Lists the status events of the last 30 days, newest first.",
       query: inOrder(
         z.object({
@@ -49,8 +51,14 @@ export function statusEventRoutes({ statusHistory, index }: StatusEventRoutesDep
         200: answer("a page of status events (CloudEvents), each with its sequence in the stream", statusEventPage),
         404: "no such app, and no events of a removed one",
       },
-      async handle({ query }) {
-        const { app = null, start = null, end = null, cursor } = query;
+      async handle({ query, caller }) {
+        checkNamedApp(caller, query.app);
+        const { onlyApp } = caller;
+        const { end = null, cursor } = query;
+        const app = onlyApp ?? query.app ?? null;
+        // An earlier app of the slug is another app.
+        const since = onlyApp === null ? null : (index.app(onlyApp)?.createdAt ?? null);
+        const start = since === null ? (query.start ?? null) : Math.max(since, query.start ?? since);
         const filter = { app, topics: [...new Set(query.topics ?? STATUS_TOPICS)], start, end };
         const { items, next } = await statusHistory.list(filter, cursor?.at ?? null, query.limit);
         // A removed app may still have past events.

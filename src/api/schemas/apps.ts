@@ -56,12 +56,6 @@ export const madeApp = z
   .strictObject({ ...appMembers, ...secretMembers })
   .meta({ id: "MadeApp", description: "The only answer that contains an app's secrets.", example: { ...appExample, ...SECRETS } });
 
-export const appToken = z.strictObject({ app: z.string(), token: z.string(), expires_at: time }).meta({
-  id: "AppToken",
-  description: "A token for the app's developer.",
-  example: { app: "acme-tracker", token: "phapp_acme-tracker.1767611472.…", expires_at: "2026-01-05T11:11:12.345Z" },
-});
-
 export const rotatedSecret = z
   .strictObject({
     slug: z.string(),

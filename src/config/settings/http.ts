@@ -16,10 +16,10 @@ export const HTTP_SETTINGS = {
   API_TOKENS: setting<readonly ApiToken[]>({
     parse: parseApiTokens,
     default: "",
-    form: "`admin:<token>,read:<token>`",
+    form: "`admin:<token>`, `admin:<name>:<token>` or the same with `read`, separated by commas",
     group: HTTP,
     about:
-      "Bearer tokens of at least 16 characters. Without tokens the API listens on loopback only and is open to every program on this machine, but not to web pages of other origins.",
+      "Bearer tokens of at least 16 characters. The audit log has the name. Without tokens the API listens on loopback only and is open to every program on this machine, but not to web pages of other origins.",
     secret: true,
   }),
   APP_TOKEN_MAX_TTL: duration("24h", { group: HTTP, about: "Longest lifetime of an app's token." }, 1000),

@@ -31,7 +31,6 @@ export function AppPage({ slug, place }: { slug: string; place: Place }) {
   const [isSendingAgain, setSendingAgain] = useState(false);
   const row = live.state === "ready" ? (live.apps.get(slug) ?? null) : null;
   const tab = place.parts[2] ?? "";
-  const tabs = TABS.filter(({ part }) => part !== "timeline" || can.seeAll);
   useEffect(() => {
     document.title = `${row?.name ?? slug} · Posthorn`;
   }, [row?.name, slug]);
@@ -77,7 +76,7 @@ export function AppPage({ slug, place }: { slug: string; place: Place }) {
       </div>
       <AppStateLine row={row} />
       <nav class="tabs" aria-label={`About ${row.name}`}>
-        {tabs.map(({ part, text }) => (
+        {TABS.map(({ part, text }) => (
           <a key={part} href={hrefOf(["apps", slug, ...(part === "" ? [] : [part])])} aria-current={part === tab ? "page" : undefined}>
             {text}
             {part === "dead-letters" && row.dead_letters !== null && row.dead_letters > 0 && (
@@ -89,9 +88,9 @@ export function AppPage({ slug, place }: { slug: string; place: Place }) {
       {tab === "" && <AppOverview row={row} place={place} />}
       {tab === "requests" && <RequestLog row={row} place={place} />}
       {tab === "dead-letters" && <DeadLetters app={slug} place={place} />}
-      {tab === "timeline" && can.seeAll && <Timeline app={slug} place={place} />}
+      {tab === "timeline" && <Timeline app={slug} place={place} />}
       {tab === "settings" && <AppSettings slug={slug} />}
-      {!tabs.some(({ part }) => part === tab) && <Empty title="Page not found, or not covered by your token." />}
+      {!TABS.some(({ part }) => part === tab) && <Empty title="Page not found." />}
       {isSendingAgain && <SendAgain slug={slug} onClose={() => setSendingAgain(false)} />}
       {isTesting && <TestEvent slug={slug} onClose={() => setTesting(false)} />}
     </>

@@ -2,7 +2,7 @@
 import { useRef, useState } from "preact/hooks";
 import type { App, RotatedSecret } from "../../client/api-types.generated.ts";
 import { ApiError, call, request } from "../api.ts";
-import { type AppForm, formOf, linesOf, recordOf } from "../app-form.ts";
+import { type AppForm, formOf, linesOf, ownPatchOf, recordOf } from "../app-form.ts";
 import { useGround } from "../ground.ts";
 import { Copyable } from "../parts/copy.tsx";
 import { ActionError, Confirm, Dialog, useAction } from "../parts/dialog.tsx";
@@ -23,22 +23,25 @@ export function AppSettings({ slug }: { slug: string }) {
   const { record, etag } = loaded.value;
   return (
     <>
-      {!can.change && <Note>Your token can view the settings, but not change them.</Note>}
-      <RecordForm key={etag} record={record} etag={etag} onSaved={loaded.reload} isReadOnly={!can.change} />
-      {can.change && <Secret slug={slug} />}
+      {!can.manage && <Note>Your token can view the settings, but not change them.</Note>}
+      {can.manage && !can.change && (
+        <Note>Your token can change the webhook URL, the event types and the headers, and rotate the secret.</Note>
+      )}
+      <RecordForm key={etag} record={record} etag={etag} onSaved={loaded.reload} />
+      {can.manage && <Secret slug={slug} />}
     </>
   );
 }
 
-function RecordForm({ record, etag, onSaved, isReadOnly }: { record: App; etag: string | null; onSaved: () => void; isReadOnly: boolean }) {
+function RecordForm({ record, etag, onSaved }: { record: App; etag: string | null; onSaved: () => void }) {
+  const { can } = useGround();
   const say = useSay();
   const element = useRef<HTMLFormElement>(null);
   const form = formOf(record);
   const { run, isRunning, error } = useAction(async () => {
     const given = Object.fromEntries(new FormData(element.current ?? undefined)) as unknown as AppForm;
     await call(`v1/apps/${record.slug}`, {
-      method: "PUT",
-      body: recordOf(record, given),
+      ...(can.change ? { method: "PUT", body: recordOf(record, given) } : { method: "PATCH", body: ownPatchOf(record, given) }),
       headers: etag === null ? {} : { "if-match": etag },
     }).catch((reason: unknown) => {
       if (reason instanceof ApiError && reason.status === 412) {
@@ -58,11 +61,11 @@ function RecordForm({ record, etag, onSaved, isReadOnly }: { record: App; etag: 
         run();
       }}
     >
-      <fieldset disabled={isReadOnly || isRunning}>
+      <fieldset disabled={!can.manage || isRunning}>
         <legend class="hidden">Settings</legend>
         <label class="field">
           <span>Name</span>
-          <input name="name" defaultValue={form.name} required maxLength={200} />
+          <input name="name" defaultValue={form.name} required maxLength={200} disabled={!can.change} />
         </label>
         <label class="field">
           <span>Webhook URL</span>
@@ -73,6 +76,7 @@ function RecordForm({ record, etag, onSaved, isReadOnly }: { record: App; etag: 
           name="status"
           chosen={form.status}
           options={{ internal: "Internal", unpublished: "Unpublished", published: "Published" }}
+          isDisabled={!can.change}
         />
         <label class="field">
           <span>Event types</span>
@@ -94,29 +98,9 @@ function RecordForm({ record, etag, onSaved, isReadOnly }: { record: App; etag: 
           </textarea>
           <small>Sent with every webhook. One per line: Name: value.</small>
         </label>
-        <div class="field-row">
-          <label class="field">
-            <span>Deadline, ms</span>
-            <input name="timeout_ms" inputMode="numeric" defaultValue={form.timeout_ms} placeholder="Default" />
-          </label>
-          <label class="field">
-            <span>Concurrent attempts</span>
-            <input name="max_in_flight" inputMode="numeric" defaultValue={form.max_in_flight} placeholder="Default" />
-          </label>
-          <Choice label="Order" name="ordered" chosen={form.ordered} options={{ false: "Concurrent", true: "One at a time" }} />
-        </div>
-        <label class="field">
-          <span>Retries after, s</span>
-          <input name="retry_schedule_s" class="mono" defaultValue={form.retry_schedule_s} placeholder="Default" />
-          <small>Delays before the 2nd, 3rd, … attempt, such as 5, 30, 300. “none” for no retries, empty for the default.</small>
-        </label>
-        <label class="field">
-          <span>Retries on</span>
-          <input name="retry_on" class="mono" defaultValue={form.retry_on} placeholder="Default" />
-          <small>Answers that are retried, such as 404, 429, 5xx. “none” for no answer, empty for the default.</small>
-        </label>
+        <DeliveryFields form={form} isDisabled={!can.change} />
       </fieldset>
-      {!isReadOnly && (
+      {can.manage && (
         <div class="form-end">
           <ActionError error={error} />
           <button type="submit" class="button primary" disabled={isRunning}>
@@ -128,18 +112,54 @@ function RecordForm({ record, etag, onSaved, isReadOnly }: { record: App; etag: 
   );
 }
 
+/** How deliveries are attempted. */
+function DeliveryFields({ form, isDisabled }: { form: AppForm; isDisabled: boolean }) {
+  return (
+    <>
+      <div class="field-row">
+        <label class="field">
+          <span>Deadline, ms</span>
+          <input name="timeout_ms" inputMode="numeric" defaultValue={form.timeout_ms} placeholder="Default" disabled={isDisabled} />
+        </label>
+        <label class="field">
+          <span>Concurrent attempts</span>
+          <input name="max_in_flight" inputMode="numeric" defaultValue={form.max_in_flight} placeholder="Default" disabled={isDisabled} />
+        </label>
+        <Choice
+          label="Order"
+          name="ordered"
+          chosen={form.ordered}
+          options={{ false: "Concurrent", true: "One at a time" }}
+          isDisabled={isDisabled}
+        />
+      </div>
+      <label class="field">
+        <span>Retries after, s</span>
+        <input name="retry_schedule_s" class="mono" defaultValue={form.retry_schedule_s} placeholder="Default" disabled={isDisabled} />
+        <small>Delays before the 2nd, 3rd, … attempt, such as 5, 30, 300. “none” for no retries, empty for the default.</small>
+      </label>
+      <label class="field">
+        <span>Retries on</span>
+        <input name="retry_on" class="mono" defaultValue={form.retry_on} placeholder="Default" disabled={isDisabled} />
+        <small>Answers that are retried, such as 404, 429, 5xx. “none” for no answer, empty for the default.</small>
+      </label>
+    </>
+  );
+}
+
 interface ChoiceProps {
   readonly label: string;
   readonly name: string;
   readonly chosen: string;
   readonly options: Readonly<Record<string, string>>;
+  readonly isDisabled: boolean;
 }
 
-function Choice({ label, name, chosen, options }: ChoiceProps) {
+function Choice({ label, name, chosen, options, isDisabled }: ChoiceProps) {
   return (
     <label class="field">
       <span>{label}</span>
-      <select name={name}>
+      <select name={name} disabled={isDisabled}>
         {Object.entries(options).map(([value, text]) => (
           <option key={value} value={value} selected={value === chosen}>
             {text}
@@ -155,6 +175,7 @@ function rowsFor(text: string): number {
 }
 
 function Secret({ slug }: { slug: string }) {
+  const { can } = useGround();
   const [isAsking, setAsking] = useState(false);
   const [rotated, setRotated] = useState<RotatedSecret | null>(null);
   return (
@@ -176,6 +197,7 @@ function Secret({ slug }: { slug: string }) {
           onConfirm={async () => setRotated(await call<RotatedSecret>(`v1/apps/${slug}/secret/rotate`, { method: "POST" }))}
         >
           <p>A new secret is generated and shown once. Webhooks carry both signatures for a day; then the old secret is no longer used.</p>
+          {!can.change && <p>You are signed out: the app’s links and tokens end with the old secret.</p>}
         </Confirm>
       )}
       {rotated !== null && (

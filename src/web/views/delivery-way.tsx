@@ -111,7 +111,7 @@ function Actions({ delivery, onChange }: { delivery: ExplainedDelivery; onChange
           <ResendIcon /> Replay
         </button>
       )}
-      {can.change && deadLetter === null && state !== "pending" && (
+      {can.replay && deadLetter === null && state !== "pending" && (
         <button type="button" class="button small" disabled={resend.isRunning} onClick={resend.run}>
           <ResendIcon /> Resend
         </button>

@@ -41,7 +41,7 @@ export function RequestDetail({ row, slug, onClose }: { row: WebhookRequest; slu
       }
       onClose={onClose}
       footer={
-        can.change && (
+        can.replay && (
           <>
             <ActionError error={resend.error} />
             <button type="button" class="button primary" disabled={resend.isRunning} onClick={resend.run}>

@@ -29,8 +29,8 @@ export function SignIn({ isRefused }: { isRefused: boolean }) {
         </label>
         <p id="token-help" class={isRefused ? "action-error" : "muted"} role={isRefused ? "alert" : undefined}>
           {isRefused
-            ? "This token is unknown or has expired."
-            : "One of POSTHORN_API_TOKENS, or an app token. It is forgotten when you close this tab."}
+            ? "This token or link is unknown or has expired."
+            : "One of POSTHORN_API_TOKENS, or the token of an app or organization. It is forgotten when you close this tab."}
         </p>
         <button type="submit" class="button primary">
           Sign in

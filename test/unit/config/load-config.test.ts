@@ -174,7 +174,9 @@ describe("secrets", () => {
   test("come from a file too", () => {
     const file = join(folder, "tokens");
     writeFileSync(file, "admin:from-the-secret-file\n");
-    expect(loadConfig({ POSTHORN_API_TOKENS_FILE: file }).apiTokens).toEqual([{ scope: "admin", token: "from-the-secret-file" }]);
+    expect(loadConfig({ POSTHORN_API_TOKENS_FILE: file }).apiTokens).toEqual([
+      { scope: "admin", name: null, token: "from-the-secret-file" },
+    ]);
   });
 
   test.each([

@@ -2,23 +2,42 @@ import { describe, expect, test } from "vitest";
 import { type AccessToken, createCheckAccess } from "../../../../src/api/http/access.ts";
 import { createRateLimit } from "../../../../src/api/http/rate-limit.ts";
 import { documentedRoutes } from "../../../../src/api/routes/all-routes.ts";
+import type { TokenScope } from "../../../../src/model/token-scope.ts";
+import type { ScopedToken } from "../../../../src/registry/scoped-tokens.ts";
 
 const TOKENS: readonly AccessToken[] = [
-  { scope: "admin", token: "a-token" },
-  { scope: "read", token: "r-token" },
+  { scope: "admin", name: "ops", token: "a-token" },
+  { scope: "read", name: null, token: "r-token" },
 ];
+
+const scoped = (scope: TokenScope, app: string | null, organizationId: string | null = null): ScopedToken => ({
+  ...{ app, organizationId, scope },
+  ...{ name: null, expiresAt: 1_000 },
+});
+const SCOPED: ReadonlyMap<string, ScopedToken> = new Map([
+  ["acme-token", scoped("act", "acme")],
+  ["acme-reads", scoped("read", "acme")],
+  ["acme-manages", scoped("manage", "acme")],
+  ["org-acts", scoped("act", null, "42")],
+]);
 
 function checker({ tokens = TOKENS, callsPerMinute = 1_000, failuresPerMinute = 1_000, now = (): number => 0 } = {}) {
   const check = createCheckAccess({
     tokens,
-    appOf: (token) => (token === "acme-token" ? "acme" : null),
+    readScoped: (token) => SCOPED.get(token) ?? null,
     calls: createRateLimit(callsPerMinute, now),
     failures: createRateLimit(failuresPerMinute, now),
   });
-  return (access: "open" | "read" | "admin", authorization?: string, { forApp = false, address = "192.0.2.1", headers = {} } = {}) => {
+  return (
+    access: "open" | "read" | "admin",
+    authorization?: string,
+    { forApp = false as boolean | TokenScope, forOrganization = null as TokenScope | null, address = "192.0.2.1", headers = {} } = {},
+  ) => {
     try {
       const all = { host: "127.0.0.1:8080", ...(authorization === undefined ? {} : { authorization }), ...headers };
-      return check({ access, forApp, headers: all, address }).onlyApp ?? "yes";
+      const forScope = forApp === false ? null : forApp === true ? "act" : forApp;
+      const { onlyApp, onlyOrganization } = check({ access, forApp: forScope, forOrganization, headers: all, address });
+      return onlyApp ?? onlyOrganization ?? "yes";
     } catch (error) {
       return (error as { code: string }).code;
     }
@@ -49,7 +68,28 @@ test.each([
   expect(Object.fromEntries(Object.entries(authorizations).map(([name, value]) => [name, may(access, value, { forApp })]))).toEqual(wanted);
 });
 
+test.each<[TokenScope, string[]]>([
+  ["read", ["acme", "acme", "acme"]],
+  ["act", ["FORBIDDEN", "acme", "acme"]],
+  ["manage", ["FORBIDDEN", "FORBIDDEN", "acme"]],
+])("a call that needs scope %s is open to that scope and those above", (forApp, wanted) => {
+  const may = checker();
+  expect(["acme-reads", "acme-token", "acme-manages"].map((token) => may("admin", `Bearer ${token}`, { forApp }))).toEqual(wanted);
+  // An app's scope is none of an organization.
+  expect(may("admin", "Bearer org-acts", { forApp })).toBe("FORBIDDEN");
+  expect(may("admin", "Bearer org-acts", { forApp, forOrganization: "act" })).toBe("42");
+  expect(may("admin", "Bearer org-acts", { forApp, forOrganization: "manage" })).toBe("FORBIDDEN");
+});
+
 describe("without any tokens", () => {
+  test("an app's token covers its app alone, and one that has expired nothing", () => {
+    const may = checker({ tokens: [] });
+    expect(may("admin", "Bearer acme-token", { forApp: true })).toBe("acme");
+    expect(may("admin", "Bearer acme-token")).toBe("FORBIDDEN");
+    expect(may("admin", "Bearer phapp_acme.m..1.expired", { forApp: true })).toBe("UNAUTHORIZED");
+    expect(may("admin", "Bearer something")).toBe("yes");
+  });
+
   const may = checker({ tokens: [] });
 
   test.each(["127.0.0.1:8080", "127.8.8.8", "localhost:8080", "LOCALHOST", "[::1]:8080"])("everything is open to Host: %s", (host) => {

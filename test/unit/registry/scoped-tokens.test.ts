@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { createAppTokens } from "../../../src/registry/app-tokens.ts";
 import { createRegistryIndex } from "../../../src/registry/registry-index.ts";
+import { createScopedTokens } from "../../../src/registry/scoped-tokens.ts";
 import { anApp, SECRET } from "../../support/builders.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
 
@@ -10,8 +10,30 @@ function set({ key = Buffer.alloc(32, 1) as Buffer | null } = {}) {
   index.putApp(anApp({ slug: "acme" }));
   index.putApp(anApp({ slug: "other" }));
   const signingKey = { current: () => key, get: async () => key ?? Buffer.alloc(32, 1), unreadable: () => [] };
-  return { clock, index, ...createAppTokens({ index, signingKey, clock }, { maxTtlMs: 7_200_000 }) };
+  const tokens = createScopedTokens({ index, signingKey, clock }, { maxTtlMs: 7_200_000 });
+  const issue = (app: string, ttlS: number | null) =>
+    tokens.issue({ app, organizationId: null, scope: "act", name: null, ttlS, ttlMember: "ttl_s" });
+  return { clock, index, tokens, issue, appOf: (token: string) => tokens.read(token)?.app ?? null };
 }
+
+test.each([
+  { app: "acme", organizationId: null, scope: "read", name: null },
+  { app: null, organizationId: "42", scope: "manage", name: "Robin Example" },
+  { app: null, organizationId: "ö/../ .\n", scope: "act", name: "ops@example" },
+] as const)("a token is read as it was issued: %j", async (about) => {
+  const { tokens } = set();
+  const { token, expiresAt } = await tokens.issue({ ...about, ttlS: 60, ttlMember: "ttl_s" });
+  expect(tokens.read(token)).toEqual({ ...about, expiresAt });
+  expect(token).toMatch(/^[\w.-]+$/);
+});
+
+test("an organization whose id is an app's slug has other tokens than the app", async () => {
+  const { tokens } = set();
+  const about = { scope: "manage", name: null, ttlS: 60, ttlMember: "ttl_s" } as const;
+  const { token } = await tokens.issue({ app: null, organizationId: "acme", ...about });
+  const forged = token.replace(`phorg_${Buffer.from("acme").toString("base64url")}`, "phapp_acme");
+  expect([tokens.read(token)?.organizationId, tokens.read(forged)]).toEqual(["acme", null]);
+});
 
 test("a token is its app's until it expires", async () => {
   const { issue, appOf, clock } = set();
@@ -46,17 +68,21 @@ test("it ends with the client secret, and with the app", async () => {
 test("one that was changed is none", async () => {
   const { issue, appOf } = set();
   const { token } = await issue("acme", 60);
-  const [, slug = "", expires = "", signature = ""] = /^phapp_(.*)\.(\d+)\.(.*)$/.exec(token) ?? [];
+  const [, slug = "", expires = "", signature = ""] = /^phapp_(.*)\.a\.\.(\d+)\.(.*)$/.exec(token) ?? [];
   for (const changed of [
     "",
     "phapp_",
-    `phapp_other.${expires}.${signature}`,
-    `phapp_${slug}.${Number(expires) + 1}.${signature}`,
-    `phapp_${slug}.${expires}.${signature.slice(1)}`,
-    `phapp_${slug}.${expires}.${signature}A`,
-    `phapp_${slug}.${expires}.${"A".repeat(43)}`,
-    `phapp_nobody.${expires}.${signature}`,
-    `phapp___proto__.${expires}.${signature}`,
+    `phapp_other.a..${expires}.${signature}`,
+    `phapp_${slug}.a..${Number(expires) + 1}.${signature}`,
+    `phapp_${slug}.a..${expires}.${signature.slice(1)}`,
+    `phapp_${slug}.a..${expires}.${signature}A`,
+    `phapp_${slug}.a..${expires}.${"A".repeat(43)}`,
+    `phapp_${slug}.m..${expires}.${signature}`,
+    `phapp_${slug}.x..${expires}.${signature}`,
+    `phapp_${slug}.a.YQ.${expires}.${signature}`,
+    `phorg_${slug}.a..${expires}.${signature}`,
+    `phapp_nobody.a..${expires}.${signature}`,
+    `phapp___proto__.a..${expires}.${signature}`,
   ]) {
     expect([changed, appOf(changed)]).toEqual([changed, null]);
   }

@@ -1,0 +1,98 @@
+/** The page of an organization's token: its installations. */
+import { useEffect, useState } from "preact/hooks";
+import type { Installation, InstallationPage } from "../../client/api-types.generated.ts";
+import { call, withQuery } from "../api.ts";
+import { useGround } from "../ground.ts";
+import { Confirm } from "../parts/dialog.tsx";
+import { Empty, Failed, Loading } from "../parts/notice.tsx";
+import { StatusPill } from "../parts/pills.tsx";
+import { useSay } from "../parts/toast.tsx";
+import { useLoad } from "../use-load.ts";
+
+const PAGE = 1000;
+
+export function OrganizationPage({ id }: { id: string }) {
+  const { can } = useGround();
+  const page = useLoad("installations", (signal) =>
+    call<InstallationPage>(withQuery("v1/installations", { organization_id: id, limit: PAGE }), { signal }),
+  );
+  const [asked, setAsked] = useState<Installation | null>(null);
+  useEffect(() => {
+    document.title = `Organization ${id} · Posthorn`;
+  }, [id]);
+  const installations = page.value?.items ?? [];
+  return (
+    <>
+      <div class="head">
+        <h1 tabIndex={-1}>Organization {id}</h1>
+        <p class="head-sub">The apps that are installed in this organization.</p>
+      </div>
+      {page.error !== null && <Failed what="The installations" error={page.error} retry={page.reload} />}
+      {page.value === null && page.error === null && <Loading what="the installations" />}
+      {page.value !== null && installations.length === 0 && <Empty title="No app is installed in this organization." />}
+      {installations.length > 0 && (
+        <div class="card table-frame">
+          <table class="installations">
+            <thead>
+              <tr>
+                <th scope="col">App</th>
+                <th scope="col">Status</th>
+                <th scope="col">Installation</th>
+                <th scope="col">
+                  <span class="hidden">Actions</span>
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {installations.map((installation) => (
+                <tr key={installation.uuid}>
+                  <th scope="row">{installation.app}</th>
+                  <td>
+                    <StatusPill status={installation.status} />
+                  </td>
+                  <td class="mono">{installation.uuid}</td>
+                  <td class="right">
+                    {can.manage && (
+                      <button type="button" class="button small" onClick={() => setAsked(installation)}>
+                        {verbOf(installation)}
+                      </button>
+                    )}
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {asked !== null && <Ask installation={asked} onClose={() => setAsked(null)} onDone={page.reload} />}
+    </>
+  );
+}
+
+function verbOf({ status }: Installation): "Enable" | "Disable" {
+  return status === "active" ? "Disable" : "Enable";
+}
+
+function Ask({ installation, onClose, onDone }: { installation: Installation; onClose: () => void; onDone: () => void }) {
+  const say = useSay();
+  const verb = verbOf(installation);
+  return (
+    <Confirm
+      title={`${verb} the installation?`}
+      action={verb}
+      danger={verb === "Disable"}
+      onClose={onClose}
+      onConfirm={async () => {
+        await call(`v1/installations/${installation.uuid}/${verb.toLowerCase()}`, { method: "POST" });
+        say(`${verb}d: ${installation.app}.`);
+        onDone();
+      }}
+    >
+      <p>
+        {verb === "Disable"
+          ? "Events are parked until it is enabled again. Nothing is lost."
+          : "Events are delivered again, beginning with what is parked."}
+      </p>
+    </Confirm>
+  );
+}
