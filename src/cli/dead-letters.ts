@@ -3,7 +3,7 @@ import type { DeadLetter } from "../client/api-types.generated.ts";
 import type { ApiClient } from "../client/create-api-client.ts";
 import { type Command, command, flag, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
-import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
+import { counted, milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
 import type { Output } from "./output.ts";
 import { PAGE, take } from "./take.ts";
 import { pastTime, positive } from "./values.ts";
@@ -73,7 +73,7 @@ async function deleteMatching({
   if (!yes) {
     const { body } = await call({ dry_run: true });
     const atLeast = body.complete ? "" : "at least ";
-    throw new UsageError(`dead-letters delete: this removes ${atLeast}${body.deleted} dead letters; confirm with --yes`);
+    throw new UsageError(`dead-letters delete: this removes ${atLeast}${counted(body.deleted, "dead letter")}; confirm with --yes`);
   }
   let deleted = 0;
   for (let isComplete = false; !isComplete; ) {
@@ -81,7 +81,7 @@ async function deleteMatching({
     deleted += body.deleted;
     isComplete = body.complete;
   }
-  output.result({ deleted }, () => output.line(`Removed ${deleted} dead letters.`));
+  output.result({ deleted }, () => output.line(`Removed ${counted(deleted, "dead letter")}.`));
 }
 
 export const deadLetterCommands: readonly Command[] = [

@@ -80,6 +80,9 @@ export function createFindEvents(
     const [known, search] = await Promise.all([findNoted(query, noted), events.search(id, since, type)]);
     const { searched, from, isWhole } = search;
     const found = [...known, ...unknownOf(search.found, known, query)].sort(newestFirst);
+    const repeats = repeatsOf(search.found, found, query);
+    if (repeats.length > 0)
+      notes.add(`The same event was published more than once: also as message ${repeats.join(", ")} of the events stream.`);
     if (found.length > MAX_EVENTS) notes.add(`At least ${found.length} events have this id; the newest ${MAX_EVENTS} are shown.`);
     if (found.length > 0 && !isWhole && from !== null)
       notes.add(`Only ${searched} events from ${toRfc3339(from)} on were searched for others with this id.`);
@@ -95,8 +98,20 @@ export function createFindEvents(
 /** Found in the stream, and without deliveries that Redis knows. */
 function unknownOf(stored: readonly StoredEvent[], known: readonly FoundEvent[], query: EventQuery): FoundEvent[] {
   const keys = new Set(known.flatMap((one) => (one.stored?.event ? [eventKey(one.stored.event)] : [])));
-  const isNew = ({ event }: StoredEvent): boolean => event !== null && matches(query, event) && !keys.has(eventKey(event));
+  const isNew = ({ event }: StoredEvent): boolean => {
+    if (event === null || !matches(query, event) || keys.has(eventKey(event))) return false;
+    keys.add(eventKey(event));
+    return true;
+  };
   return stored.filter(isNew).map((one) => ({ stored: one, noted: [], deadLetters: [] }));
+}
+
+/** Sequences of further messages of the events that are explained. */
+function repeatsOf(stored: readonly StoredEvent[], explained: readonly FoundEvent[], query: EventQuery): number[] {
+  const shown = new Set(explained.map((one) => one.stored?.sequence));
+  return stored
+    .filter(({ event, sequence }) => event !== null && matches(query, event) && !shown.has(sequence))
+    .map(({ sequence }) => sequence);
 }
 
 /** Those whose message is gone are the oldest. */

@@ -2,6 +2,7 @@
 import { toRfc3339 } from "../model/clock.ts";
 import type { LocatedDelivery } from "../model/delivery-location.ts";
 import type { Event } from "../model/event.ts";
+import { eventKey } from "../model/event-key.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
 import type { AppRow, ReadRecentRows } from "../storage/recent-rows.ts";
 import type { QueryRequestLog } from "../storage/request-log-query.ts";
@@ -34,7 +35,11 @@ export function createSearchEverywhere(dependencies: SearchEverywhereDependencie
     if (onlyApp !== null) return [];
     const { found, searched, isWhole } = await events.mentioning(text, (event) => event.id.startsWith(text) || traceOf(event) === text);
     if (!isWhole) notes.add(`Only the newest ${searched} events were searched.`);
-    return found.flatMap(({ event, storedAt }) => (event === null ? [] : [eventItem(event, storedAt)])).toReversed();
+    // The newest message of an event that was published twice counts.
+    const byKey = new Map(
+      found.flatMap(({ event, storedAt }) => (event === null ? [] : [[eventKey(event), eventItem(event, storedAt)] as const])),
+    );
+    return [...byKey.values()].toReversed();
   };
 
   const stored = async (text: string, { onlyApp }: Viewer, notes: Notes): Promise<FoundItem[]> => {

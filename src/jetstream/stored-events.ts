@@ -3,7 +3,6 @@ import type { JetStreamManager, NatsConnection } from "nats";
 import type { Clock } from "../model/clock.ts";
 import type { StoredEvent } from "../model/delivery-location.ts";
 import type { Event } from "../model/event.ts";
-import { eventKey } from "../model/event-key.ts";
 import { orUnreachable } from "./or-unreachable.ts";
 import { headerOf, readStages, readStoredEvent } from "./read-stored-event.ts";
 import { readForwards, type StreamMessage, sequenceAt } from "./read-stream.ts";
@@ -11,7 +10,7 @@ import { messageAt } from "./stored-message.ts";
 import type { Subjects } from "./subjects.ts";
 
 export interface EventSearch {
-  /** In the order of the stream, one for each event key; at most 20. */
+  /** Messages in the order of the stream; at most 20. Two of them may have the same event (model/event-key.ts). */
   readonly found: readonly StoredEvent[];
   /** How many events were searched. */
   readonly searched: number;
@@ -65,11 +64,11 @@ export function createStoredEvents(connection: NatsConnection, manager: JetStrea
     const until = clock.now() + SEARCH_MS;
     const start = since === null ? Math.max(first, last - MOST_EVENTS + 1, 1) : await sequenceAt(manager, stream, since);
     const [resource = "*", action = "*"] = type?.split(".") ?? [];
-    const found = new Map<string, StoredEvent>();
+    const found: StoredEvent[] = [];
     const query = { stream, subject: names.event(resource, action), from: start, to: Number.POSITIVE_INFINITY, batch: BATCH };
     let searched = 0;
     let from: number | null = null;
-    const result = (isWhole: boolean): EventSearch => ({ found: [...found.values()], searched, from, isWhole });
+    const result = (isWhole: boolean): EventSearch => ({ found, searched, from, isWhole });
     for await (const message of readForwards(connection, manager, query)) {
       if (searched >= MOST_EVENTS || clock.now() >= until) return result(false);
       searched++;
@@ -77,9 +76,7 @@ export function createStoredEvents(connection: NatsConnection, manager: JetStrea
       if (!mentions(message)) continue;
       const stored = await read(message);
       if (stored.event === null || !isWanted(stored.event)) continue;
-      const key = eventKey(stored.event);
-      if (!found.has(key)) found.set(key, stored);
-      if (found.size >= MOST_FOUND) return result(false);
+      if (found.push(stored) >= MOST_FOUND) return result(false);
     }
     return result(start <= Math.max(1, first));
   };

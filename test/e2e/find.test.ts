@@ -122,7 +122,13 @@ describe("dead letters", () => {
     const done = await posthorn.api("DELETE", `/v1/dead-letters?app=${first.slug}&event_type=issue.created`);
     expect(done.body).toEqual({ deleted: 3, complete: true, dry_run: false });
     expect([await count(first.slug), await count(second.slug)]).toEqual([1, 1]);
-    expect((await posthorn.api("DELETE", "/v1/dead-letters?all=true")).body.deleted).toBeGreaterThanOrEqual(2);
+    const cli = (line: string) => runCli(line.split(" "), { environment: { POSTHORN_URL: posthorn.url } });
+    expect(await cli("dead-letters delete --yes")).toMatchObject({ code: 64, err: expect.stringContaining("wanted a number, a filter") });
+    const unconfirmed = await cli(`dead-letters delete --app ${first.slug}`);
+    expect([unconfirmed.code, unconfirmed.err]).toEqual([64, expect.stringContaining("removes 1 dead letter; confirm with --yes")]);
+    expect(await cli(`dead-letters delete --app ${first.slug} --yes`)).toMatchObject({ code: 0, out: "Removed 1 dead letter.\n" });
+    expect([await count(first.slug), await count(second.slug)]).toEqual([0, 1]);
+    expect((await posthorn.api("DELETE", "/v1/dead-letters?all=true")).body.deleted).toBeGreaterThanOrEqual(1);
     expect(await count(second.slug)).toBe(0);
   });
 });
@@ -164,6 +170,16 @@ describe("an event that is explained", () => {
       return found.others.length === 1 && found;
     });
     expect([both.event.type, both.others[0].event.type]).toEqual(["comment.created", "issue.created"]);
+  });
+
+  test("says that it was published more than once", async () => {
+    const { organization } = await installed({ webhook_url: good.url });
+    await publish(organization, "twice-published");
+    await eventually(async () => (await explain("twice-published")).deliveries[0]?.state === "delivered");
+    expect((await explain("twice-published")).notes).toEqual([]);
+    const again = await publish(randomUUID(), "twice-published");
+    const { notes, others } = await explain("twice-published");
+    expect([others, notes]).toEqual([[], [`The same event was published more than once: also as message ${again} of the events stream.`]]);
   });
 
   test("has a timeline of each delivery up to what is due next", async () => {
