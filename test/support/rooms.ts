@@ -5,26 +5,15 @@
 
 /** Folders of src, `src` for the files directly in it, and the documents. */
 export const ROOMS = [
-  ...["src", "src/app", "src/model", "src/config", "src/jetstream", "src/subscribers", "src/registry", "src/status"],
-  ...[
-    "src/storage",
-    "src/dead-letters",
-    "src/replays",
-    "src/explain",
-    "src/overview",
-    "src/telemetry",
-    "src/api",
-    "src/cli",
-    "src/client",
-    "src/web",
-  ],
-  "docs",
+  ...["src", "src/app", "src/model", "src/config", "src/jetstream", "src/subscribers", "src/registry", "src/delivery", "src/status"],
+  ...["src/storage", "src/dead-letters", "src/replays", "src/explain", "src/overview", "src/telemetry"],
+  ...["src/api", "src/cli", "src/client", "src/web", "docs"],
 ] as const;
 
 export type Room = (typeof ROOMS)[number];
 
 /** Rooms that don't keep all rules yet. */
-const PENDING: readonly Room[] = [];
+const PENDING: readonly Room[] = ["src/delivery"];
 
 export const CHECKED_ROOMS: readonly Room[] = process.env["ALL_ROOMS"] === "1" ? ROOMS : ROOMS.filter((room) => !PENDING.includes(room));
 

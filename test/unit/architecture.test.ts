@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { isChecked } from "../support/rooms.ts";
+import { isChecked, ROOMS } from "../support/rooms.ts";
 import { lineAt, readSources, type Source } from "../support/source-files.ts";
 
 const sources: readonly Source[] = readSources();
@@ -96,6 +96,13 @@ test("nothing that a folder may import lies on a higher floor, and on its own fl
 test("every folder has its rule", () => {
   const folders = new Set(sources.map(({ folder }) => folder).filter((folder) => folder !== ""));
   expect([...folders].filter((folder) => !(folder in ALLOWED) || floorOf(folder) === -1)).toEqual([]);
+});
+
+test("every folder is a room, and CONTRIBUTING says what it has", () => {
+  const contributing = readFileSync(fileURLToPath(new URL("../../CONTRIBUTING.md", import.meta.url)), "utf8");
+  const rooms = [...new Set(sources.map(({ room }) => room))].filter((room) => room !== "src");
+  expect(rooms.filter((room) => !ROOMS.some((one) => one === room))).toEqual([]);
+  expect(rooms.filter((room) => !new RegExp(`^\\|.*\\b${room}\\b.*\\|`, "m").test(contributing))).toEqual([]);
 });
 
 test("packages are imported only where they belong", () => {
