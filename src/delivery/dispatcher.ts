@@ -65,22 +65,9 @@ export interface DispatcherDependencies {
 /** How long a delivery waits for a turn of its app before it is parked. */
 const TURN_WITHIN_MS = 500;
 
-export function createDispatcher(dependencies: DispatcherDependencies): Dispatcher {
-  const {
-    admission,
-    bulkhead,
-    destinationOf,
-    attempt,
-    streams,
-    skipDelivered,
-    observer,
-    tracing,
-    turns,
-    directLimit,
-    takeRoom = () => () => {},
-    onParked,
-    giveUp,
-  } = dependencies;
+/** The ways in which a delivery is stored. */
+function createStores(dependencies: DispatcherDependencies): Pick<Dispatcher, "apply" | "park"> {
+  const { streams, observer, tracing, takeRoom = () => () => {}, onParked, giveUp } = dependencies;
 
   const apply: Dispatcher["apply"] = async (disposition, source, trace, onDeadLetter) => {
     switch (disposition.kind) {
@@ -112,6 +99,13 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
     observer.stored("parked", delivery, why);
     onParked(queue);
   };
+
+  return { apply, park };
+}
+
+export function createDispatcher(dependencies: DispatcherDependencies): Dispatcher {
+  const { admission, bulkhead, destinationOf, attempt, skipDelivered, tracing, turns, directLimit } = dependencies;
+  const { apply, park } = createStores(dependencies);
 
   const attemptIn = async (delivery: Delivery, destination: string, trace: TracePosition, source: MessageRef): Promise<void> => {
     let disposition: Disposition | Deferred;

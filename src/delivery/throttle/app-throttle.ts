@@ -90,14 +90,6 @@ export function createAppThrottle(app: string, dependencies: AppThrottleDependen
     run();
   };
 
-  /** Several replicas may have been the first to be asked: the one whose answer began the shared throttle logs it. */
-  const logBegin = (): void => {
-    if (shared === null || shared.since !== begunAt) return;
-    begunAt = null;
-    const { until, responseCode } = shared;
-    logger.warn({ app, until: toRfc3339(until), response_code: responseCode }, "app throttled: its receiver asked for a pause");
-  };
-
   /** Stores what this replica was asked for, or that the announced throttle has ended. */
   const save = async (): Promise<void> => {
     if (isSaving) return;
@@ -109,7 +101,11 @@ export function createAppThrottle(app: string, dependencies: AppThrottleDependen
         const stored = await store.change(app, (found) => (saving === null ? released(found, clock.now()) : throttled(found, saving)));
         if (unstored === saving) unstored = null;
         apply(stored.throttle, stored.revision);
-        logBegin();
+        // Several replicas may have been the first to be asked: the one whose answer began the shared throttle logs it.
+        if (shared !== null && shared.since === begunAt) {
+          begunAt = null;
+          logBegin(app, shared, logger);
+        }
       } while (unstored !== null);
     } catch (error) {
       logger.warn({ app, error: messageOf(error) }, "throttle can't be stored");
@@ -144,4 +140,8 @@ export function createAppThrottle(app: string, dependencies: AppThrottleDependen
       revision = 0;
     },
   };
+}
+
+function logBegin(app: string, { until, responseCode }: Throttle, logger: Logger): void {
+  logger.warn({ app, until: toRfc3339(until), response_code: responseCode }, "app throttled: its receiver asked for a pause");
 }

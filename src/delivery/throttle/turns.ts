@@ -61,21 +61,21 @@ const REFUSED_CODE = 429;
 /** Tokens of one lease. */
 const MOST_TOKENS = 64;
 
-export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: TurnsDependencies): Turns {
-  const paces = new Map<string, Pace>();
+interface TurnQueues {
+  readonly queues: ReadonlyMap<string, Queue>;
+  queueOf(app: string): Queue;
+  /** Gives turns until one has to wait. */
+  pump(app: string, queue: Queue): void;
+}
+
+/** @param rateOf turns a second by the app's pace */
+function createTurnQueues({
+  takeTokens,
+  rateLimitOf,
+  rateOf,
+  clock,
+}: Omit<TurnsDependencies, "maxInFlightOf"> & { readonly rateOf: (app: string) => number }): TurnQueues {
   const queues = new Map<string, Queue>();
-  let isClosed = false;
-
-  const paceOf = (app: string): Pace => {
-    let pace = paces.get(app);
-    if (pace === undefined) {
-      pace = createPace();
-      paces.set(app, pace);
-    }
-    return pace;
-  };
-
-  const rateOf = (app: string): number => paces.get(app)?.rate(clock.now()) ?? Number.POSITIVE_INFINITY;
 
   const queueOf = (app: string): Queue => {
     let queue = queues.get(app);
@@ -109,7 +109,6 @@ export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: T
     });
   };
 
-  /** Gives turns until one has to wait. */
   const pump = (app: string, queue: Queue): void => {
     queue.cancelTimer();
     endUnwanted(queue);
@@ -130,6 +129,26 @@ export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: T
     queue.tokens = 0;
     if (!queue.isLeasing && clock.now() >= Math.max(queue.nextAt, queue.tokenAt)) queues.delete(app);
   };
+
+  return { queues, queueOf, pump };
+}
+
+export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: TurnsDependencies): Turns {
+  const paces = new Map<string, Pace>();
+  let isClosed = false;
+
+  const paceOf = (app: string): Pace => {
+    let pace = paces.get(app);
+    if (pace === undefined) {
+      pace = createPace();
+      paces.set(app, pace);
+    }
+    return pace;
+  };
+
+  const rateOf = (app: string): number => paces.get(app)?.rate(clock.now()) ?? Number.POSITIVE_INFINITY;
+
+  const { queues, queueOf, pump } = createTurnQueues({ takeTokens, rateLimitOf, rateOf, clock });
 
   const wait = (app: string, isWanted = (): boolean => true): Promise<Turn> =>
     new Promise((resolve) => {
