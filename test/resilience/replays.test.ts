@@ -59,3 +59,28 @@ test("a killed runner's replay is resumed: nothing is lost, and nothing that is 
   const fails = (id: string): boolean => Number.parseInt(id.slice(-4), 16) % 7 === 0;
   expect(marked.filter((id) => attemptsOf(id) > (fails(id) ? 2 : 1))).toEqual([]);
 });
+
+test("a replay continues after a restart, and sends nothing twice", async ({ onTestFinished }) => {
+  const [nats, redisServer, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
+  const prefix = `t-${randomUUID().slice(0, 8)}`;
+  const first = await startPosthorn({ nats, redis: redisServer, prefix });
+  const bus = await connectBus(nats, prefix);
+  onTestFinished(async () => {
+    await bus.close();
+    await Promise.all([nats.stop(), redisServer.stop(), receiver.stop()]);
+  });
+  for (let n = 0; n < 40; n++) await bus.publish("issue.created", { id: `e-${n}`, organization_id: "42", data: {} });
+  const { slug } = await first.install({ webhook_url: receiver.url });
+  const { body } = await first.api("POST", "/v1/replays", { app: slug, what: "missed", rate_per_s: 20 });
+  await receiver.waitFor(10);
+  expect(await first.end()).toBe(0);
+  expect(receiver.requests.length).toBeLessThan(40);
+  const second = await startPosthorn({ nats, redis: redisServer, prefix });
+  onTestFinished(async () => void (await second.end()));
+  const shown = await eventually(async () => {
+    const found = (await second.api("GET", `/v1/replays/${body.id}`)).body;
+    return found.state === "done" && found;
+  });
+  expect(shown).toMatchObject({ found: 40, sent: 40, done: 40, skipped: 0, failed: 0 });
+  expect(receiver.requests).toHaveLength(40);
+});
