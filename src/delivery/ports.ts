@@ -113,7 +113,9 @@ export interface HandedOut {
 export interface HandOut {
   /** Called before every attempt; counts once. @returns why the message is poison; null when it is not */
   begin(): Promise<string | null>;
-  /** The process has survived it. */
+  /** No attempt followed: the count is as it was before. */
+  giveBack(): void;
+  /** The process has survived the attempt. */
   end(): void;
 }
 

@@ -98,6 +98,7 @@ export function createRecoveryProbe(dependencies: RecoveryProbeDependencies): Re
           poison === null
             ? await inFlight.alone(delivery, (hasWaited) => (hasWaited ? Promise.resolve(DEFERRED) : attempt(delivery, span)))
             : givenUp(delivery, "redelivered", poison);
+        if (disposition.kind === "deferred") handOut.giveBack();
         if (disposition.kind === "deferred" || disposition.kind === "delivered") return disposition.kind;
         const isRejectedForGood = disposition.kind === "dead-letter" && disposition.reason === "rejected";
         const isGivenUp = poison !== null || isRejectedForGood;

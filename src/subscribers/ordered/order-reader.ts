@@ -118,7 +118,10 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
 
   const readSuspect = async (message: ConsumedMessage, handOut: HandOut | null): Promise<void> => {
     const poison = (await handOut?.begin()) ?? null;
-    if (stopped) return message.drop();
+    if (stopped) {
+      handOut?.giveBack();
+      return message.drop();
+    }
     if (poison === null) return read(message);
     const heldEvent = hold(message, 1);
     await giveUp.message(message, "redelivered", poison, null);

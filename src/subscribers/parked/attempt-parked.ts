@@ -103,12 +103,16 @@ export function createAttemptParked(dependencies: AttemptParkedDependencies): At
     const poison = handOut === null ? null : await handOut.begin();
     // The waits may have been long enough for a person to stop the installation, or to change the app.
     if (poison !== null || !isWanted() || admission.parked(delivery, queue).kind !== "open" || bulkhead.suspensions() !== suspensions) {
+      handOut?.giveBack();
       bulkhead.leave(share, destination);
       return poison === null ? "again" : givenUp(delivery, "redelivered", poison);
     }
     return traced(waiting, async (span) => {
       const ended = await attemptIn(waiting, share, destination, span);
-      if (ended.kind === "deferred") return "wait";
+      if (ended.kind === "deferred") {
+        handOut?.giveBack();
+        return "wait";
+      }
       return ended.kind === "delivered" ? "done" : ended;
     });
   };

@@ -5,7 +5,7 @@
  * POISON-1  Only suspects are counted: messages that were stored when an owner took over from one that had not released its lease.
  *           Everything else costs nothing. The deliveries with which broken integrations are probed are always counted.
  * POISON-2  A hand-out counts from just before the attempt until its outcome is stored. If the process survives it, however it ends,
- *           nothing is left of the count. After a stop has begun nothing counts. While the count is unknown, nothing is poison.
+ *           nothing is left of the count; if no attempt follows, the count is as it was. After a stop has begun nothing counts. While the count is unknown, nothing is poison.
  * POISON-3  Suspects that were handed out in vain several times are handed out one at a time: only the one that kills the process goes
  *           on being counted, and not those that are in flight with it.
  */
@@ -57,7 +57,8 @@ export function createPoisonLimit(counts: HandOutCounts): PoisonLimit {
       return ((await counts.begin(message)) ?? 1) - 1;
     };
 
-    const uncount = (): void => {
+    const giveBack = (): void => {
+      endTurn();
       if (begun.delete(message) && !stopped) counts.giveBack(message);
     };
 
@@ -74,14 +75,15 @@ export function createPoisonLimit(counts: HandOutCounts): PoisonLimit {
         if (begun.has(message)) return null;
         let inVain = await count();
         if (inVain >= ALONE_AFTER && inVain < MOST_IN_VAIN) {
-          uncount();
+          giveBack();
           await takeTurn();
           inVain = await count();
         }
         if (inVain < MOST_IN_VAIN) return null;
-        uncount();
+        giveBack();
         return `handed out ${inVain + 1} times, and the process died each time`;
       },
+      giveBack,
       end() {
         endTurn();
         if (begun.delete(message)) counts.end(message);

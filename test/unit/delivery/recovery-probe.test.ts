@@ -67,6 +67,7 @@ beforeEach(() => {
     skipDelivered: async ({ id }) => delivered.has(id),
     handOut: ({ sequence }) => ({
       begin: async () => (sequence === poison ? "it kills the process" : null),
+      giveBack() {},
       end: () => void survived.push(sequence),
     }),
     tracing: createTracing(null),

@@ -59,6 +59,20 @@ test("a hand-out that ends leaves nothing of the count", async () => {
   expect(redis.found.size).toBe(0);
 });
 
+test("a hand-out that no attempt follows leaves the count as it was, and its turn to the next one", async () => {
+  const redis = counts();
+  for (const sequence of [1, 2]) await crashes(redis, 7, sequence);
+  const { handOut } = aProcess(redis);
+  const [one, two] = [handOut(1), handOut(2)];
+  for (let n = 0; n < 3; n++) {
+    await one.begin();
+    one.giveBack();
+    one.end();
+  }
+  await two.begin();
+  expect([redis.found.get(1), redis.found.get(2)]).toEqual([7, 8]);
+});
+
 test("only what was stored before the owner took over is a suspect", () => {
   const { limit } = aProcess(counts(), 5);
   expect([limit.handOut(message(5)) === null, limit.handOut(message(6)), limit.suspects()]).toEqual([false, null, { PARKED: 5 }]);
