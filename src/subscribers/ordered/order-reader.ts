@@ -71,8 +71,7 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
   let readTo = from - 1;
   let suspectUpTo = 0;
   let stopped = false;
-  let suspectsInHand = 0;
-  let lastSuspect = Promise.resolve();
+  const suspects = createSeries();
 
   const floor = (): number => {
     const first = open.findIndex(({ isDone }) => !isDone);
@@ -131,15 +130,12 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
   /** In the order in which they came: what comes behind a suspect waits for it. */
   const onMessage = (message: ConsumedMessage): void => {
     const handOut = poisonLimit.handOut({ stream, sequence: message.sequence, installationUuid: null });
-    if (handOut === null && suspectsInHand === 0) return read(message);
-    suspectsInHand++;
-    lastSuspect = lastSuspect
-      .then(() => readSuspect(message, handOut))
-      .catch((error: unknown) => endFailed(message, error, logger))
-      .finally(() => {
-        handOut?.end();
-        suspectsInHand--;
-      });
+    if (handOut === null && suspects.isEmpty()) return read(message);
+    suspects.add(() =>
+      readSuspect(message, handOut)
+        .catch((error: unknown) => endFailed(message, error, logger))
+        .finally(() => handOut?.end()),
+    );
   };
 
   const loop = createPullConsumer(dependencies, {
@@ -162,6 +158,21 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
     },
     floor,
     readTo: () => readTo,
+  };
+}
+
+/** Runs one work after the other. They don't reject. */
+function createSeries() {
+  let last = Promise.resolve();
+  let size = 0;
+  return {
+    isEmpty: () => size === 0,
+    add(work: () => Promise<void>): void {
+      size++;
+      last = last.then(work).finally(() => {
+        size--;
+      });
+    },
   };
 }
 
