@@ -85,6 +85,7 @@ function componentsOf(parts: Parts): Component[] {
     { name: "Redis health", start: redisHealth.start, stop: redisHealth.stop },
     { name: "stream watch", start: streamWatch.start, stop: streamWatch.stop },
     { name: "stream metrics", start: streamMetrics.start, stop: streamMetrics.stop },
+    { name: "audit log", start: parts.auditLog.start, stop: parts.auditLog.stop },
     { name: "expiry", start: expiry.startLater, stop: expiry.stop },
   ];
 }

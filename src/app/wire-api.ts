@@ -1,10 +1,12 @@
 /** The HTTP API and what only its routes use. */
 import { randomUUID } from "node:crypto";
 import { createCheckAccess } from "../api/http/access.ts";
+import { createAudited } from "../api/http/audited.ts";
 import { createCheckCovered } from "../api/http/covered.ts";
 import { createRateLimit } from "../api/http/rate-limit.ts";
 import { createApiServer } from "../api/http/server.ts";
 import { allRoutes } from "../api/routes/all-routes.ts";
+import { createReadAudit } from "../audit/read-audit.ts";
 import { PAGE_FOLDER } from "../config/page-folder.ts";
 import { VERSION } from "../config/version.ts";
 import { createDeadLetters } from "../dead-letters/dead-letters.ts";
@@ -36,6 +38,7 @@ export function wireApi(given: ApiGiven) {
       secretBox: given.secretBox,
       scopedTokens,
       publicUrl: config.dashboardUrl,
+      readAudit: createReadAudit(given.auditStream),
       maxPageSize: config.httpMaxPageSize,
     },
     ...{ statusChanger: statusChangerOf(given), queryHealth: healthQueryOf(given) },
@@ -67,7 +70,7 @@ export function wireApi(given: ApiGiven) {
   });
   const api = createApiServer(
     routes,
-    { checkAccess, checkCovered: createCheckCovered(index), logger },
+    { checkAccess, checkCovered: createCheckCovered(index), audited: createAudited(given.auditLog, index), logger },
     {
       host: config.httpHost,
       port: config.httpPort,

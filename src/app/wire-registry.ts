@@ -1,4 +1,6 @@
 /** The registry: apps and installations in the KV bucket, the index of what is known of them, and which targets they may name. */
+
+import { createAudited } from "../api/http/audited.ts";
 import type { Config } from "../config/settings.ts";
 import { wideNetworks } from "../config/values.ts";
 import { createAddressGuard } from "../delivery/http/address-guard.ts";
@@ -64,7 +66,7 @@ export function wireRegistry({ config, nats, connectionState, clock, logger }: F
 
 /** Reads the bucket, checks its encryption, and loads POSTHORN_APPS_FILE. */
 export async function loadRegistry(given: Foundation & StreamParts & RegistryParts): Promise<void> {
-  const { config, names, manager, registryStore, registry, indexFeed, untilAvailable, clock, logger } = given;
+  const { config, names, manager, registryStore, indexFeed, untilAvailable, clock, logger } = given;
   await untilAvailable("the registry bucket", registryStore.start);
   const createdAt = async (stream: string): Promise<number> => epochMsOf((await manager.streams.info(stream)).created);
   const [events, bucket] = await untilAvailable("the streams", () =>
@@ -84,8 +86,27 @@ export async function loadRegistry(given: Foundation & StreamParts & RegistryPar
   const { appsFile } = config;
   if (appsFile === null) return;
   const { loadAppsFile } = await import("../registry/apps-file.ts");
-  const loaded = await untilAvailable("the registry bucket", () => loadAppsFile(appsFile, registry, logger));
+  const loaded = await untilAvailable("the registry bucket", () => loadAppsFile(appsFile, auditedRegistry(given), logger));
   logger.info(loaded, "apps file loaded");
+}
+
+/** Changes by the apps file are in the audit log, too. */
+function auditedRegistry({ registry, index, auditLog }: StreamParts & RegistryParts): RegistryParts["registry"] {
+  const audited = createAudited(auditLog, index);
+  const who = "POSTHORN_APPS_FILE";
+  return {
+    ...registry,
+    putApp: (slug, ...rest) =>
+      audited.run({ who, action: "createOrReplaceApp", target: `/v1/apps/${slug}` }, { app: slug, installationUuid: null }, () =>
+        registry.putApp(slug, ...rest),
+      ),
+    putInstallation: (uuid, ...rest) =>
+      audited.run(
+        { who, action: "createOrReplaceInstallation", target: `/v1/installations/${uuid}` },
+        { app: null, installationUuid: uuid },
+        () => registry.putInstallation(uuid, ...rest),
+      ),
+  };
 }
 
 function recordLimits(config: Config): RecordLimits {

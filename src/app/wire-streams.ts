@@ -1,5 +1,7 @@
 /** JetStream: the streams, and what pull consumers share. */
+import { createAuditLog } from "../audit/audit-log.ts";
 import { createAckBatcher } from "../jetstream/ack-batcher.ts";
+import { createAuditStream } from "../jetstream/audit-stream.ts";
 import { type ConnectionState, createConnectionState, openJetStream } from "../jetstream/connection.ts";
 import { createConsumerDeletions } from "../jetstream/consumer-deletions.ts";
 import { createStartupWait } from "../jetstream/startup-wait.ts";
@@ -19,11 +21,15 @@ export async function wireStreams({ config, nats, clock, logger, signal }: Found
   const manager = await untilAvailable("JetStream", () => openJetStream(nats));
   await untilAvailable("the streams", () => ensureTopology(manager, names, config.streamReplicas));
   const connectionState: ConnectionState = createConnectionState(nats);
+  const jetStream = nats.jetstream();
+  const auditStream = createAuditStream({ nats, manager, jetStream, names }, config.streamReplicas);
   return {
+    auditStream,
+    auditLog: createAuditLog(auditStream, clock, logger),
     names,
     untilAvailable,
     manager,
-    jetStream: nats.jetstream(),
+    jetStream,
     connectionState,
     acks: createAckBatcher(nats, connectionState, clock),
     consumerDeletions: createConsumerDeletions(nats, logger),

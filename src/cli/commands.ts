@@ -1,5 +1,6 @@
 /** All commands, in the order of the help. */
 import { appCommands } from "./apps.ts";
+import { auditCommand } from "./audit.ts";
 import type { Command } from "./command.ts";
 import { completionCommand } from "./completion.ts";
 import { configCommand } from "./config.ts";
@@ -37,6 +38,7 @@ export const COMMANDS: readonly Command[] = [
   replayCommand,
   ...replaysCommands,
   statusCommand,
+  auditCommand,
   ...debugCommands,
   listenCommand,
   reEncryptCommand,

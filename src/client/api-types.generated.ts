@@ -225,6 +225,32 @@ export interface AttemptSummary {
   readonly error: string | null;
 }
 
+/** One change: who made it, and how the record was before and after. */
+export interface AuditEntry {
+  readonly id: string;
+  readonly at: string;
+  /** The name of the token, or POSTHORN_APPS_FILE. */
+  readonly who: string;
+  /** The operation, such as updateApp. */
+  readonly action: string;
+  /** Null: it belongs to no app. */
+  readonly app: string | null;
+  readonly installation_uuid: string | null;
+  /** The call's path. */
+  readonly target: string;
+  /** The members that differ, without secrets. Null: there was no record, or none was changed. */
+  readonly before: Readonly<Record<string, unknown>> | null;
+  /** The same after the change. Null: there is no record any more, or none was changed. */
+  readonly after: Readonly<Record<string, unknown>> | null;
+}
+
+/** A page of a list. */
+export interface AuditPage {
+  readonly items: ReadonlyArray<AuditEntry>;
+  /** The `cursor` of the following page. Null: this is the last page. */
+  readonly next: string | null;
+}
+
 /** Which rule found the integration broken, and by what. */
 export interface BrokenReason {
   readonly rule: string;
@@ -1342,6 +1368,8 @@ export interface Calls {
   "POST /v1/replays/{id}/cancel": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Replay };
   /** Lists the status events of the last 30 days, newest first. */
   "GET /v1/status-events": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly topics?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: StatusEventPage };
+  /** Lists the changes of the last 400 days, newest first: who made them, and how the record was before and after. */
+  "GET /v1/audit": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly installation_uuid?: string | undefined; readonly who?: string | undefined; readonly action?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: AuditPage };
   /** All apps at a glance: installations, circuit, health, parked deliveries, dead letters, attempts of the last 24 hours. */
   "GET /v1/overview": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Overview };
   /** The overview as server-sent events: all apps, then each change, and every status event. */

@@ -80,6 +80,16 @@ export interface Subjects {
   /** Retries that are stored again, and due now. */
   readonly movedRetries: string;
 
+  /** The audit stream (jetstream/audit-stream.ts). */
+  readonly audit: {
+    readonly name: string;
+    readonly subjects: readonly string[];
+    /** @param app null: of no app */
+    subject(app: string | null): string;
+    /** @param app null: all */
+    filter(app: string | null): string;
+  };
+
   /** The stream that stores the registry bucket. */
   readonly registryStream: string;
 
@@ -96,6 +106,9 @@ export const CONSUMER_PREFIX = "posthorn-";
 
 /** Takes the place of the app in the subject of a dead letter that belongs to no app. No slug begins with `_`. */
 const NO_APP = "_invalid";
+
+/** Takes the place of the app in the subject of a change that belongs to none. */
+const NO_APP_OF_CHANGE = "_none";
 
 export function createSubjects(prefix: string): Subjects {
   const stream = (name: string): string => `${prefix}_${name}`.toUpperCase().replaceAll("-", "_");
@@ -176,6 +189,13 @@ export function createSubjects(prefix: string): Subjects {
     attemptCounts: `${prefix}.attempt-counts`,
     retryNow: `${prefix}.retry-now`,
     movedRetries: `${prefix}.moved-retries`,
+
+    audit: {
+      name: stream("AUDIT"),
+      subjects: [`${prefix}.audit.*`],
+      subject: (app) => `${prefix}.audit.${app ?? NO_APP_OF_CHANGE}`,
+      filter: (app) => `${prefix}.audit.${app ?? "*"}`,
+    },
 
     registryStream: `KV_${prefix}-registry`,
 

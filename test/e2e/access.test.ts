@@ -161,6 +161,7 @@ const ROWS: Readonly<Record<string, Row>> = {
   "GET /v1/overview": { access: "read", app: false, path: () => "/v1/overview" },
   "GET /v1/overview/live": { access: "read", app: false, path: () => "/v1/overview/live" },
   "GET /v1/status-events": { access: "read", app: true, path: ({ slug }) => `/v1/status-events?app=${slug}` },
+  "GET /v1/audit": { access: "read", app: true, path: ({ slug }) => `/v1/audit?app=${slug}` },
   "GET /v1/session": { access: "read", app: true, organization: "read", isAnyones: true, path: () => "/v1/session" },
   "GET /v1/find": { access: "read", app: true, isAnyones: true, path: ({ slug }) => `/v1/find?q=${slug}` },
   "GET /v1/events": { access: "read", app: false, path: ({ slug }) => `/v1/events?organization_id=${slug}` },

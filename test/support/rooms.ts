@@ -6,7 +6,7 @@
 /** Folders of src, `src` for the files directly in it, and the documents. */
 export const ROOMS = [
   ...["src", "src/app", "src/model", "src/config", "src/jetstream", "src/subscribers", "src/registry", "src/delivery", "src/status"],
-  ...["src/storage", "src/dead-letters", "src/replays", "src/explain", "src/overview", "src/telemetry"],
+  ...["src/storage", "src/dead-letters", "src/replays", "src/explain", "src/overview", "src/audit", "src/telemetry"],
   ...["src/api", "src/cli", "src/client", "src/web", "docs"],
 ] as const;
 

@@ -15,7 +15,7 @@ const checked = sources.filter(({ room, isGenerated }) => isChecked(room) && !is
  */
 const FLOORS: ReadonlyArray<readonly string[]> = [
   ["app", "web", "cli"],
-  ["api", "dead-letters", "replays", "explain", "overview"],
+  ["api", "audit", "dead-letters", "replays", "explain", "overview"],
   ["subscribers", "registry", "client"],
   ["jetstream", "storage"],
   ["status", "telemetry", "config"],
@@ -27,7 +27,7 @@ const FLOORS: ReadonlyArray<readonly string[]> = [
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   app: [
     ...["model", "config", "registry", "delivery", "status", "telemetry", "storage", "jetstream", "subscribers"],
-    ...["dead-letters", "replays", "explain", "overview", "api"],
+    ...["audit", "dead-letters", "replays", "explain", "overview", "api"],
   ],
   model: [],
   config: ["model"],
@@ -42,7 +42,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   replays: ["model", "delivery", "storage", "jetstream"],
   explain: ["model", "registry", "delivery/ports.ts", "status", "storage", "jetstream"],
   overview: ["model", "registry", "jetstream"],
-  api: ["model", "registry", "delivery", "status", "storage", "jetstream", "dead-letters", "replays", "explain", "overview"],
+  audit: ["model", "jetstream"],
+  api: ["model", "registry", "delivery", "status", "storage", "jetstream", "dead-letters", "replays", "explain", "overview", "audit"],
   web: ["model", "client/api-types.generated.ts"],
   cli: ["model", "config", "client"],
   client: ["model", "jetstream/subjects.ts"],

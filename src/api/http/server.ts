@@ -7,6 +7,7 @@ import type { Logger } from "../../model/logger.ts";
 import type { TokenScope } from "../../model/token-scope.ts";
 import { parseRecord, RecordInvalid } from "../../registry/records.ts";
 import { type CheckAccess, RateLimited } from "./access.ts";
+import { type Audited, auditOf } from "./audited.ts";
 import { type CheckCovered, endsWithToken } from "./covered.ts";
 import { withDocument } from "./openapi.ts";
 import { servePage } from "./page.ts";
@@ -36,6 +37,7 @@ export interface ApiServerOptions {
 export interface ApiServerDependencies {
   readonly checkAccess: CheckAccess;
   readonly checkCovered: CheckCovered;
+  readonly audited: Audited;
   readonly logger: Logger;
 }
 
@@ -65,7 +67,7 @@ declare module "fastify" {
 
 export function createApiServer(
   undocumented: readonly Route[],
-  { checkAccess, checkCovered, logger }: ApiServerDependencies,
+  { checkAccess, checkCovered, audited, logger }: ApiServerDependencies,
   options: ApiServerOptions,
 ): ApiServer {
   const { limits } = options;
@@ -115,7 +117,7 @@ export function createApiServer(
     }
     return sendProblem(reply, found);
   });
-  for (const route of routes) register(server, route, checkCovered);
+  for (const route of routes) register(server, route, { checkCovered, audited });
   servePage(server, options.pageFolder);
 
   return {
@@ -179,7 +181,11 @@ function decode(body: Buffer): string | null {
   }
 }
 
-function register(server: FastifyInstance, route: Route, checkCovered: CheckCovered): void {
+function register(
+  server: FastifyInstance,
+  route: Route,
+  { checkCovered, audited }: Pick<ApiServerDependencies, "checkCovered" | "audited">,
+): void {
   const { method, url, access, forOrganization = null, params, query, body, rawBody = false, rawPatch = false, handle } = route;
   server.route({
     method,
@@ -187,7 +193,8 @@ function register(server: FastifyInstance, route: Route, checkCovered: CheckCove
     config: { access, forApp: appScopeOf(route), forOrganization, rawBody },
     handler: async (request, reply) => {
       const { caller } = request;
-      checkCovered(caller, request.params as Readonly<Record<string, string>>);
+      const givenParams = request.params as Readonly<Record<string, string>>;
+      checkCovered(caller, givenParams);
       const call = {
         params: params && parseRecord(params, request.params, ""),
         query: readQuery(query, request.query as Record<string, unknown>),
@@ -197,7 +204,10 @@ function register(server: FastifyInstance, route: Route, checkCovered: CheckCove
         onlyApp: caller.onlyApp,
         scope: caller.scope,
       } as Call<never, never, never>;
-      const answer = endsWithToken(await handle(call), caller);
+      const audit = auditOf(route, caller, { params: givenParams, query: request.query, body: request.body });
+      const answered =
+        audit === null ? await handle(call) : await audited.run(audit.about, audit.owner, async () => handle(call), audit.targetOf);
+      const answer = endsWithToken(answered, caller);
       return send(reply, isKnown(answer, request) ? { status: 304, headers: answer.headers ?? {} } : answer);
     },
   });

@@ -11,6 +11,7 @@ import type { Readiness } from "../ports.ts";
 import { type AppActionRoutesDependencies, appActionRoutes } from "./app-actions.ts";
 import { type AppSecretRoutesDependencies, appSecretRoutes } from "./app-secrets.ts";
 import { type AppRoutesDependencies, appRoutes } from "./apps.ts";
+import { type AuditRoutesDependencies, auditRoutes } from "./audit.ts";
 import { type DeadLetterReplayRoutesDependencies, deadLetterReplayRoutes } from "./dead-letter-replays.ts";
 import { type DeadLetterRoutesDependencies, deadLetterRoutes } from "./dead-letters.ts";
 import { type DebugLogRoutesDependencies, debugLogRoutes } from "./debug-log.ts";
@@ -33,6 +34,7 @@ import { type TokenRoutesDependencies, tokenRoutes } from "./tokens.ts";
 export type RoutesDependencies = AppRoutesDependencies &
   AppActionRoutesDependencies &
   AppSecretRoutesDependencies &
+  AuditRoutesDependencies &
   TokenRoutesDependencies &
   InstallationRoutesDependencies &
   InstallationStatusRoutesDependencies &
@@ -72,6 +74,7 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
     ...deadLetterReplayRoutes(dependencies),
     ...replayRoutes(dependencies),
     ...statusEventRoutes(dependencies),
+    ...auditRoutes(dependencies),
     ...overviewRoutes(dependencies),
     ...sessionRoutes(dependencies.session),
     ...debugLogRoutes(dependencies),

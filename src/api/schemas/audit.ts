@@ -1,0 +1,36 @@
+/** Entries of the audit log. */
+import { z } from "zod";
+import { AT, pageOf, time, UUID } from "./common.ts";
+
+const record = z.looseObject({}).nullable();
+
+export const auditEntry = z
+  .strictObject({
+    id: z.string(),
+    at: time,
+    who: z.string().meta({ description: "The name of the token, or POSTHORN_APPS_FILE." }),
+    action: z.string().meta({ description: "The operation, such as updateApp." }),
+    app: z.string().nullable().meta({ description: "Null: it belongs to no app." }),
+    installation_uuid: z.string().nullable(),
+    target: z.string().meta({ description: "The call's path." }),
+    before: record.meta({ description: "The members that differ, without secrets. Null: there was no record, or none was changed." }),
+    after: record.meta({ description: "The same after the change. Null: there is no record any more, or none was changed." }),
+  })
+  .meta({
+    id: "AuditEntry",
+    description: "One change: who made it, and how the record was before and after.",
+    example: {
+      ...{
+        id: UUID,
+        at: AT,
+        who: "robin",
+        action: "updateApp",
+        app: "acme-tracker",
+        installation_uuid: null,
+        target: "/v1/apps/acme-tracker",
+      },
+      ...{ before: { events: ["issue"] }, after: { events: ["issue", "comment"] } },
+    },
+  });
+
+export const auditPage = pageOf(auditEntry, "AuditPage", "7");

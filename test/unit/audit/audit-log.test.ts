@@ -1,0 +1,32 @@
+import { expect, test } from "vitest";
+import { type Change, createAuditLog } from "../../../src/audit/audit-log.ts";
+import type { Logger } from "../../../src/model/logger.ts";
+import { createManualClock } from "../../support/manual-clock.ts";
+import { silentLogger } from "../../support/silent-logger.ts";
+
+const CHANGE: Change = {
+  ...{ who: "robin", action: "updateApp", app: "acme", installation_uuid: null, target: "/v1/apps/acme" },
+  ...{ before: { events: [] }, after: { events: ["*"] } },
+};
+
+test("an entry that can't be stored does not fail the change, is logged whole, and is stored once when that works again", async () => {
+  const clock = createManualClock();
+  const stored: string[] = [];
+  const logged: object[] = [];
+  let isDown = true;
+  const logger: Logger = { ...silentLogger, error: (fields) => void logged.push(fields) };
+  const append = async (_app: string | null, id: string): Promise<void> => {
+    if (isDown) throw new Error("no stream");
+    stored.push(id);
+  };
+  const log = createAuditLog({ append }, clock, logger);
+  log.start();
+  await log.record(CHANGE);
+  expect(logged).toMatchObject([{ entry: CHANGE, error: "no stream" }]);
+  await clock.advance(5_000);
+  expect(stored).toEqual([]);
+  isDown = false;
+  await clock.advance(10_000);
+  expect(stored).toEqual([(logged[0] as { entry: { id: string } }).entry.id]);
+  log.stop();
+});
