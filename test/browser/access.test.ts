@@ -181,6 +181,8 @@ describeInBrowser("the dashboard", () => {
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("Saved.").waitFor();
     const saved = await platform.call("GET", "/v1/apps/portal");
+    await goto("#/apps/portal/timeline?show=changes");
+    await page.locator(".timeline li", { hasText: "by app portal" }).getByText('after: {"events":["issue"]').waitFor();
     expect([saved.events, saved.headers, saved.name]).toEqual([["issue"], { "X-Team": "[redacted]" }, "Portal App"]);
     expect(await findings(page)).toEqual([]);
     await close();

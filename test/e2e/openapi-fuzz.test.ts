@@ -37,7 +37,7 @@ interface Request {
 }
 
 /** A relation between members, or to what there is in the world, that no schema can say. */
-const RELATED: ReadonlySet<string> = new Set(["start", "from", "slug", "uuid", "app", "webhook_url"]);
+const RELATED: ReadonlySet<string> = new Set(["start", "from", "slug", "uuid", "app", "webhook_url", "rate_limit.per_s"]);
 /** Words of libraries, and of what they are made of. */
 const DIALECT =
   /Invalid input|Invalid option|Unrecognized key|expected .+ received|Too (?:small|big)|^path: |zod|ioredis|enableOfflineQueue|writeable|WRONGTYPE|NatsError|FST_|\bKV\b|\bundefined\b|\bNaN\b|\[object |node_modules|is not a function|Cannot read|\.ts:\d/;

@@ -12,6 +12,7 @@ import { hrefOf, type Place, setQuery } from "../routing.ts";
 import { describe, topicOf } from "../status-texts.ts";
 import { useLoad } from "../use-load.ts";
 import type { StatusEventItem } from "../wire.ts";
+import { Changes } from "./changes.tsx";
 
 const PAGE = 50;
 
@@ -21,6 +22,7 @@ const SHOWN = [
   { value: "integrations", text: "Integrations", topics: "integration" },
   { value: "app", text: "App", topics: "app,circuit" },
   { value: "deliveries", text: "Given up", topics: "delivery" },
+  { value: "changes", text: "Changes", topics: "" },
 ] as const;
 
 export function TimelinePage({ place }: { place: Place }) {
@@ -40,8 +42,24 @@ export function TimelinePage({ place }: { place: Place }) {
 
 /** @param app null: all apps */
 export function Timeline({ app, place }: { app: string | null; place: Place }) {
-  const { onStatus } = useGround().feed;
   const shown = SHOWN.find(({ value }) => value === place.query["show"]) ?? SHOWN[0];
+  return (
+    <>
+      <div class="toolbar">
+        <Segments
+          label="Which changes"
+          value={shown.value}
+          options={SHOWN}
+          onChange={(value) => setQuery({ show: value === SHOWN[0].value ? null : value })}
+        />
+      </div>
+      {shown.value === "changes" ? <Changes app={app} /> : <StatusEvents app={app} shown={shown} />}
+    </>
+  );
+}
+
+function StatusEvents({ app, shown }: { app: string | null; shown: (typeof SHOWN)[number] }) {
+  const { onStatus } = useGround().feed;
   const [fresh, setFresh] = useState<readonly StatusEventItem[]>([]);
   const [older, setOlder] = useState<{ key: string; pages: ReadonlyArray<StatusEventPage> }>({ key: "", pages: [] });
   const key = `${app} ${shown.topics}`;
@@ -63,14 +81,6 @@ export function Timeline({ app, place }: { app: string | null; place: Place }) {
 
   return (
     <>
-      <div class="toolbar">
-        <Segments
-          label="Which changes"
-          value={shown.value}
-          options={SHOWN}
-          onChange={(value) => setQuery({ show: value === SHOWN[0].value ? null : value })}
-        />
-      </div>
       {first.error !== null && <Failed what="The timeline" error={first.error} retry={first.reload} />}
       {first.value === null && first.error === null && <Loading what="the timeline" />}
       {first.value !== null && events.length === 0 && <Empty title="No status changes in the last 30 days." />}
