@@ -100,10 +100,10 @@ describe("apps and installations", () => {
   test("have a token of their own, for as long as it is asked for", async () => {
     const { slug } = await installed();
     const shown = await cli(["apps", "token", slug]);
-    const hour = /^token {8}(phapp_\S+)\nvalid until {2}(\S+)\n$/.exec(shown.out);
+    const hour = /^token {8}(phapp_\S+)\nscope {8}act\nvalid until {2}(\S+)\n$/.exec(shown.out);
     expect([shown.code, shown.err, hour]).toEqual([0, expect.stringContaining("shown only once"), expect.anything()]);
     const { json } = await cli(["apps", "token", slug, "--ttl", "5m", "--json"]);
-    expect(json).toEqual([{ app: slug, token: expect.stringMatching(/^phapp_/), expires_at: expect.any(String) }]);
+    expect(json).toMatchObject([{ app: slug, scope: "act", token: expect.stringMatching(/^phapp_/), expires_at: expect.any(String) }]);
     expect(Date.parse(hour?.[2] ?? "") - Date.parse(json[0].expires_at as string)).toBeGreaterThan(50 * 60_000);
 
     const own = { environment: { ...environment, POSTHORN_TOKEN: json[0].token as string } };
@@ -461,7 +461,8 @@ describe("the process", () => {
   });
 
   test("follows until Ctrl-C", async () => {
-    const child = start("tail");
+    const { slug } = await installed();
+    const child = start("tail", slug);
     let said = "";
     child.stderr.on("data", (chunk: Buffer) => {
       said += chunk.toString();

@@ -213,7 +213,10 @@ test("dead letters are listed newest first, or oldest first when that is asked f
 test("a session says what the token covers", async () => {
   const traceUrl = 'https://traces.example/explore?left=["{trace_id}"]';
   const session = async (headers: Record<string, string>) => (await call("GET", "/v1/session", undefined, headers)).body;
-  expect(await session(admin)).toEqual({ scope: "admin", app: null, version: expect.any(String), trace_url: traceUrl });
+  expect(await session(admin)).toEqual({
+    ...{ scope: "admin", app: null, organization_id: null, may: ["read", "act", "manage"], name: "admin", expires_at: null },
+    ...{ version: expect.any(String), trace_url: traceUrl },
+  });
   expect((await session(read)).scope).toBe("read");
   expect((await call("GET", "/v1/session", undefined, {})).status).toBe(401);
 });
