@@ -37,7 +37,17 @@ interface Request {
 }
 
 /** A relation between members, to what there is in the world, or to a setting, that no schema can say. */
-const RELATED: ReadonlySet<string> = new Set(["start", "from", "slug", "uuid", "app", "webhook_url", "rate_limit.per_s", "ttl_s"]);
+const RELATED: ReadonlySet<string> = new Set([
+  "start",
+  "from",
+  "slug",
+  "uuid",
+  "app",
+  "webhook_url",
+  "rate_limit.per_s",
+  "ttl_s",
+  "expires_in",
+]);
 /** Words of libraries, and of what they are made of. */
 const DIALECT =
   /Invalid input|Invalid option|Unrecognized key|expected .+ received|Too (?:small|big)|^path: |zod|ioredis|enableOfflineQueue|writeable|WRONGTYPE|NatsError|FST_|\bKV\b|\bundefined\b|\bNaN\b|\[object |node_modules|is not a function|Cannot read|\.ts:\d/;

@@ -52,7 +52,7 @@ export function tokenRoutes({ scopedTokens, publicUrl }: TokenRoutesDependencies
       access: "admin",
       summary: "Creates a link that signs in to the dashboard, for an app or the installations of an organization, until it expires.",
       body: portalLinkBody,
-      answers: { 201: answer("the link, shown only here", portalLink) },
+      answers: { 201: answer("the link, shown only here", portalLink), 404: "no such app" },
       example: { app: "acme-tracker", scope: "manage", expires_in: "8h" },
       async handle({ body: { app = null, organization_id: organizationId = null, scope, expires_in: ttlS = null, name = null }, headers }) {
         if ((app === null) === (organizationId === null))

@@ -166,7 +166,8 @@ class StatusEvent:
     subject: str
     #: RFC 3339.
     time: str
-    #: `BrokenData`, `StatusChangedData`, `CircuitData`, `ThrottledData`, `ReleasedData`, `GivenUpData`, `SuppressedData` or `AppHealthData`, as the type says.
+    #: As the type says: `BrokenData`, `StatusChangedData`, `CircuitData`, `ThrottledData`, `ReleasedData`, `AppHealthData`,
+    #: `GivenUpData` or `SuppressedData`.
     data: dict[str, Any]
 
     def broken(self) -> BrokenData:
