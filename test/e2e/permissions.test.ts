@@ -289,14 +289,25 @@ describe("the answer to what a client may publish can't be turned against Postho
     const registry = await operator.jetstream().views.kv("app-platform-registry", { bindOnly: true });
     await posthorn.api("PUT", "/v1/apps/victim", { webhook_url: receiver.url });
     const record = (await registry.get(KEY))?.string();
+    const forged = async (): Promise<number> => {
+      const subject = "app-platform.status.integration.broken.acme";
+      const { state } = await manager.streams.info("APP_PLATFORM_STATUS", { subjects_filter: subject });
+      return Object.keys(state.subjects ?? {}).length;
+    };
     const streams = async (): Promise<Array<[string, number]>> => {
       const infos = await manager.streams.list().next();
-      return infos
-        .map(({ config: { name }, state }): [string, number] => [name, state.last_seq])
-        .filter(([name]) => name !== "APP_PLATFORM_EVENTS")
-        .sort();
+      return (
+        infos
+          .map(({ config: { name }, state }): [string, number] => [name, state.last_seq])
+          .filter(([name]) => name !== "APP_PLATFORM_EVENTS")
+          // Posthorn's own status events may come at any time.
+          .map(([name, last]): [string, number] => [name, name === "APP_PLATFORM_STATUS" ? 0 : last])
+          .concat([["forged", await forged()]])
+          .sort()
+      );
     };
     const before = await streams();
+    expect(before).toContainEqual(["forged", 0]);
     const attacker = await natsAs(user);
     for (const reply of REPLIES) attacker.publish(subject, body, { reply });
     await attacker.flush();

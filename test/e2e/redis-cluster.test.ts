@@ -108,7 +108,11 @@ test("a node that is killed and comes back costs no event and no row", async () 
   await eventually(() => redisIs(true));
 
   for (const { slug, uuid } of apps) {
-    await eventually(async () => (await rows(slug)).length === ids.length);
+    await eventually(async () => {
+      const found = (await rows(slug)).length;
+      if (found !== ids.length) throw new Error(`${slug} has ${found} rows, wanted ${ids.length}`);
+      return true;
+    });
     expect((await rows(slug)).map(({ event_id }) => event_id).sort()).toEqual([...ids].sort());
     const day = String((await rows(slug))[0]?.["date"]).slice(0, 10);
     const [success] = await cluster.command("HGET", `${KEY_PREFIX}:health:{${uuid}}:${day}`, "success");

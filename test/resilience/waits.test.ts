@@ -194,8 +194,9 @@ describe("an owner of the queues that comes back late", () => {
     await eventually(() => unique(receiver) === total);
     await eventually(async () => (await manager.streams.info(streamOf("PARKED"))).state.messages === 0);
     expect(inversions(receiver)).toBe(0);
-    // One attempt is in flight at a time; each tenth delivery fails once.
-    expect(twice(receiver)).toBeLessThanOrEqual(total / 10 + 1);
+    // Each tenth delivery fails once, and one attempt is in flight at each change of the owner: on a busy machine there are more of them.
+    const terms = replicas.flatMap(({ log }) => log.filter(({ message }) => message === "lease taken"));
+    expect(twice(receiver)).toBeLessThanOrEqual(total / 10 + terms.length - 1);
     await Promise.all(replicas.map((replica) => replica.end()));
   });
 
