@@ -184,7 +184,7 @@ test.each([false, true])(
     // Messages that meet in the hands of the queues' owner are one there already, and only then.
     await eventually(async () => {
       const { parked } = (await posthorn.api("GET", `/v1/installations/${uuid}/health`)).body;
-      return parked.deliveries + linesOf(id).length === 3;
+      return parked.deliveries + linesOf(id).length >= 3;
     });
     await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
     await eventually(() => linesOf(id).length === 2);
