@@ -1,6 +1,7 @@
 /**
  * `npm run bench:fairness [-- --backlog 100000] [--rate 500] [--seconds 10]`: 50 healthy apps at a steady rate, alone and beside
- * one app that never answers and has a backlog, one that answers after 5 s, and one that resets every connection. What the
+ * a throttled one, then beside one app that never answers and has a backlog, one that answers after 5 s, and one that resets every
+ * connection. What the
  * healthy ones feel of it, and how long it takes to drain when the others have recovered.
  */
 import { writeFileSync } from "node:fs";
@@ -28,14 +29,17 @@ const HEALTHY = 50;
 const HANGS = HEALTHY;
 const SLOW = HEALTHY + 1;
 const RESETS = HEALTHY + 2;
+/** Answers 429 with Retry-After: 5. */
+const THROTTLES = HEALTHY + 3;
+const THROTTLED_RATE = 200;
 /** Events a second for each of the three. */
 const BAD_RATE = 20;
 const RECOVERED_WITHIN_MS = 600_000;
 
-const world = await createWorld(HEALTHY + 3);
+const world = await createWorld(HEALTHY + 4);
 const { prefix } = world.nextStream();
 const appsFile = join(world.folder, "apps.json");
-const everybody = Array.from({ length: HEALTHY + 3 }, (_, app) => app);
+const everybody = Array.from({ length: HEALTHY + 4 }, (_, app) => app);
 writeFileSync(
   appsFile,
   JSON.stringify({
@@ -86,6 +90,15 @@ async function feel(name: string): Promise<number> {
 await feel("warm-up");
 const alone: number[] = [];
 for (let round = 1; round <= rounds; round++) alone.push(await feel(`alone ${round}`));
+
+world.receiver.behave([THROTTLES], "throttles");
+const throttled = setInterval(() => publishFor(THROTTLES), 1_000 / THROTTLED_RATE);
+const besideThrottled: number[] = [];
+for (let round = 1; round <= rounds; round++) besideThrottled.push(await feel(`beside a throttled app ${round}`));
+clearInterval(throttled);
+world.receiver.behave([THROTTLES], "answers");
+const throttledRatio = (median(besideThrottled) / median(alone)).toFixed(2);
+console.log(`healthy p99: ${median(alone).toFixed(1)} ms alone, ${median(besideThrottled).toFixed(1)} ms beside it (${throttledRatio} ×)`);
 
 world.receiver.behave([HANGS], "hangs");
 world.receiver.behave([SLOW], "slow");

@@ -9,6 +9,7 @@ import type { Behaviour, FromReceiver, ToReceiver } from "./start-receiver.ts";
 import { monotonicUs } from "./usage.ts";
 
 const ANSWER = Buffer.from("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok");
+const THROTTLED = Buffer.from("HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n");
 const END_OF_HEAD = Buffer.from("\r\n\r\n");
 /** Events of the benchmark carry the time at which they were sent. */
 const SENT_AT = Buffer.from('"sent_at":');
@@ -38,6 +39,9 @@ function answer(socket: Socket, destination: number): void {
       return;
     case "resets":
       return void socket.resetAndDestroy();
+    case "throttles":
+      socket.write(THROTTLED);
+      return;
     case "slow":
       return void setTimeout(() => socket.writable && socket.write(ANSWER), SLOW_MS);
     default:

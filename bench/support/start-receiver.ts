@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 /** `slow`: answers after 5 s. */
-export type Behaviour = "answers" | "hangs" | "slow" | "resets";
+export type Behaviour = "answers" | "hangs" | "slow" | "resets" | "throttles";
 
 export type ToReceiver =
   | { readonly kind: "expect"; readonly count: number }

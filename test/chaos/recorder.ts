@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo, Socket } from "node:net";
 import type { Chance } from "./random.ts";
 
-export type Mood = "well" | "flaky" | "fails" | "refuses" | "resets" | "hangs" | "drips" | "garbage" | "absent";
+export type Mood = "well" | "flaky" | "fails" | "refuses" | "throttles" | "resets" | "hangs" | "drips" | "garbage" | "absent";
 
 export interface Answered {
   readonly at: number;
@@ -79,6 +79,9 @@ export async function startRecorder(chance: Chance): Promise<Recorder> {
         return;
       case "refuses":
         response.writeHead(404).end("no", end);
+        return;
+      case "throttles":
+        response.writeHead(429, { "retry-after": "3" }).end("later", end);
         return;
       case "resets":
         socket.resetAndDestroy();

@@ -56,6 +56,19 @@ async function onServers(
   }
 }
 
+/** One receiver answers so for a while; a replica is killed meanwhile, and another one right after. */
+async function besideKills(times: number, mood: Mood, { killOne, wait, chance, receivers }: World): Promise<void> {
+  for (let n = 0; n < times; n++) {
+    await receivers[0]?.feel(mood);
+    await wait(chance.between(1_000, 3_000));
+    await killOne();
+    await wait(chance.between(1_000, 6_000));
+    await receivers[0]?.feel("well");
+    await wait(chance.between(0, 2_000));
+    await killOne();
+  }
+}
+
 const MOODS: readonly Mood[] = ["fails", "refuses", "resets", "hangs", "drips", "garbage", "absent"];
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -122,18 +135,14 @@ export const SCENARIOS: readonly Scenario[] = [
     faults: "a receiver that answers 404 to everything, and kill -9 of a replica meanwhile and right after",
     times: 5,
     duplicates: "bounded",
-    run: (seed, { times, ...load }) =>
-      onServers(seed, { replicas: 2, ...load }, async ({ killOne, wait, chance, receivers }) => {
-        for (let n = 0; n < times; n++) {
-          await receivers[0]?.feel("refuses");
-          await wait(chance.between(1_000, 3_000));
-          await killOne();
-          await wait(chance.between(1_000, 6_000));
-          await receivers[0]?.feel("well");
-          await wait(chance.between(0, 2_000));
-          await killOne();
-        }
-      }),
+    run: (seed, { times, ...load }) => onServers(seed, { replicas: 2, ...load }, (world) => besideKills(times, "refuses", world)),
+  },
+  {
+    name: "throttles",
+    faults: "a receiver that answers 429 with Retry-After, and kill -9 of a replica meanwhile and right after",
+    times: 5,
+    duplicates: "bounded",
+    run: (seed, { times, ...load }) => onServers(seed, { replicas: 2, ...load }, (world) => besideKills(times, "throttles", world)),
   },
   {
     name: "nats",

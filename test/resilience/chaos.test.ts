@@ -14,6 +14,7 @@ const ON_ANY_SERVER: ReadonlySet<string> = new Set([
   "terminate",
   "rolling",
   "refusals",
+  "throttles",
   "redis",
   "receivers",
   "slow",
