@@ -36,8 +36,9 @@ test("metrics, log lines, status events and dead letters agree for every reason"
 
   const manager = await bus.connection.jetstreamManager();
   const letters = await eventually(async () => {
-    const { items } = (await posthorn.api("GET", "/v1/dead-letters?limit=1000")).body as { items: Letter[] };
+    // Before the list: what leaves the stream is in it then.
     const isParkedEmpty = (await manager.streams.info(parkedStreamOf(posthorn))).state.messages === 0;
+    const { items } = (await posthorn.api("GET", "/v1/dead-letters?limit=1000")).body as { items: Letter[] };
     const hasBothInvalid = items.filter(({ reason }) => reason === "invalid").length === 2;
     return isParkedEmpty && hasBothInvalid && DEAD_LETTER_REASONS.every((wanted) => items.some(({ reason }) => reason === wanted)) && items;
   });
