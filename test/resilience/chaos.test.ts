@@ -21,8 +21,10 @@ const ON_ANY_SERVER: ReadonlySet<string> = new Set([
   "flapping",
   "clocks",
 ]);
+/** Newer servers behind proxies don't always find each other, and then have no leader to be cut off. */
+const ON_OLDEST_SERVER: ReadonlySet<string> = new Set(["split"]);
 const isOtherServer = process.env["TEST_NATS_SERVER"] !== undefined;
-const scenarios = SCENARIOS.filter(({ name }) => !isOtherServer || !ON_ANY_SERVER.has(name));
+const scenarios = SCENARIOS.filter(({ name }) => !isOtherServer || !(ON_ANY_SERVER.has(name) || ON_OLDEST_SERVER.has(name)));
 
 const extentOf = ({ times }: Scenario) => ({
   times: Math.ceil(times * SHARE),
