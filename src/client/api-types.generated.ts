@@ -156,7 +156,7 @@ export interface AppPage {
   readonly next: string | null;
 }
 
-/** What a PATCH changes: null stands for the default. */
+/** The members that a PATCH changes: null stands for the default. */
 export interface AppPatch {
   /** As in the path. */
   readonly slug?: string | undefined;
@@ -188,7 +188,7 @@ export interface AppPatch {
   readonly invalid?: string | null | undefined;
 }
 
-/** What came of an app's attempts over time. */
+/** An app's attempts over time, by outcome and latency. */
 export interface AppStats {
   readonly app: string;
   readonly range: "24h" | "7d" | "30d";
@@ -336,7 +336,7 @@ export interface DebugLogBody {
   readonly for_s?: number | undefined;
 }
 
-/** What is logged in detail, and until when. */
+/** The app that is logged in detail, and until when. */
 export interface Debugged {
   readonly app?: string | undefined;
   readonly installation_uuid?: string | undefined;
@@ -379,7 +379,7 @@ export interface DeliveryPage {
   readonly notes: ReadonlyArray<string>;
 }
 
-/** What a discard of a backlog did. */
+/** The number of deliveries that were discarded. */
 export interface Discarded {
   readonly discarded: number;
   /** Deliveries that were still in flight after 15 s and are completed normally. Absent when there were none. */
@@ -410,7 +410,7 @@ export interface EventBatch {
   readonly events: ReadonlyArray<EventBody>;
 }
 
-/** What became of each event of a batch. */
+/** The results of a batch's events, in their order. */
 export interface EventBatchResult {
   /** Events that are stored, duplicates included. */
   readonly stored: number;
@@ -431,7 +431,7 @@ export interface EventBody {
   /** Only for this app. */
   readonly app?: string | null | undefined;
   readonly project_id?: string | number | null | undefined;
-  /** Who did it; POSTHORN_DEFAULT_ACTOR when absent. */
+  /** The person or service that did it; POSTHORN_DEFAULT_ACTOR when absent. */
   readonly actor?: Readonly<Record<string, unknown>> | null | undefined;
   /** Now when absent. */
   readonly occurred_at?: string | null | undefined;
@@ -464,7 +464,7 @@ export interface EventPage {
   readonly reaches_back_to: string | null;
 }
 
-/** What became of one event of a batch. */
+/** The result of one event of a batch. */
 export interface EventResult {
   /** 202, or the status that the event alone would have been answered with. */
   readonly status: number;
@@ -598,7 +598,7 @@ export interface Found {
 export interface FoundItem {
   readonly kind: "app" | "organization" | "installation" | "event" | "delivery";
   readonly id: string;
-  /** What it is, for people. */
+  /** A description for people. */
   readonly detail: string;
   readonly app: string | null;
   readonly organization_id: string | null;
@@ -671,7 +671,7 @@ export interface InstallationPage {
   readonly next: string | null;
 }
 
-/** What a PATCH changes: null stands for the default. */
+/** The members that a PATCH changes: null stands for the default. */
 export interface InstallationPatch {
   /** As in the path. */
   readonly uuid?: string | undefined;
@@ -892,7 +892,7 @@ export interface NewInstallationBody {
   readonly allow_duplicate?: boolean | undefined;
 }
 
-/** What follows a dead letter in an ordered queue. */
+/** The next step of an ordered queue after a dead letter. */
 export type OnExhausted = "continue" | "stop";
 
 /** An OpenAPI document. */
@@ -955,16 +955,16 @@ export interface PortalLink {
   readonly expires_at: string;
 }
 
-/** What a link covers, and for how long. */
+/** The owner, the scope and the lifetime of a new link. */
 export interface PortalLinkBody {
-  /** Of this app; either app or organization_id is given. */
+  /** The app; either app or organization_id is given. */
   readonly app?: string | null | undefined;
-  /** Of the installations of this organization. */
+  /** The organization whose installations the link shows. */
   readonly organization_id?: string | number | null | undefined;
   readonly scope?: TokenScope | undefined;
   /** Seconds, or a duration such as 8h; an hour when absent, at most POSTHORN_APP_TOKEN_MAX_TTL. */
   readonly expires_in?: number | string | null | undefined;
-  /** Who gets it; the audit log names its holder so. */
+  /** The holder's name, as the audit log shows it. */
   readonly name?: string | null | undefined;
 }
 
@@ -1115,7 +1115,7 @@ export interface RotatedSecret {
   readonly previous_valid_until: string;
 }
 
-/** What the caller's token may do. */
+/** The caller's token: its reach, its actions and its end. */
 export interface Session {
   /** Scope of the caller's token; admin when no tokens are set. */
   readonly scope: "admin" | "read" | "app" | "organization";
@@ -1123,7 +1123,7 @@ export interface Session {
   readonly app: string | null;
   /** The organization of an organization token. */
   readonly organization_id: string | null;
-  /** What the token may do with the data that it covers. */
+  /** The actions that the token allows on the data that it covers. */
   readonly may: ReadonlyArray<TokenScope>;
   /** The name under which changes with this token are in the audit log. */
   readonly name: string;
@@ -1196,7 +1196,7 @@ export interface TestBody {
   readonly data?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** What came of a test call. */
+/** The result of a test call. */
 export interface TestResult {
   readonly delivery_id: string;
   readonly installation_uuid: string;
@@ -1225,12 +1225,12 @@ export interface TimelineEntry {
   readonly detail: string;
 }
 
-/** What a token covers, and for how long. */
+/** The scope and the lifetime of a new token. */
 export interface TokenBody {
   readonly scope?: TokenScope | undefined;
   /** Seconds; an hour when absent, at most POSTHORN_APP_TOKEN_MAX_TTL. */
   readonly ttl_s?: number | null | undefined;
-  /** Who gets it; the audit log names its holder so. */
+  /** The holder's name, as the audit log shows it. */
   readonly name?: string | null | undefined;
 }
 
@@ -1398,7 +1398,7 @@ export interface Calls {
   "GET /healthz": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Health };
   /** Whether events are consumed and delivered now, and what prevents it. */
   "GET /readyz": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Readiness };
-  /** What each error code means. */
+  /** The meaning of each error code. */
   "GET /docs/errors.md": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: string };
   /** Metrics in the Prometheus text format. */
   "GET /metrics": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: string };

@@ -71,7 +71,9 @@ const retryOnMember = z
   .transform((code) => String(code).toLowerCase());
 
 export const appStatus = z.enum(["internal", "unpublished", "published"]).meta({ id: "AppStatus", description: "The kind of app." });
-export const onExhausted = z.enum(ON_EXHAUSTED).meta({ id: "OnExhausted", description: "What follows a dead letter in an ordered queue." });
+export const onExhausted = z
+  .enum(ON_EXHAUSTED)
+  .meta({ id: "OnExhausted", description: "The next step of an ordered queue after a dead letter." });
 
 /** Members of an app; the body has their defaults. */
 const appForms = {
@@ -184,7 +186,7 @@ export const appPatch = z
     client_secret: appForms.client_secret.optional(),
     ...readOnlyMembers,
   })
-  .meta({ id: "AppPatch", description: "What a PATCH changes: null stands for the default." });
+  .meta({ id: "AppPatch", description: "The members that a PATCH changes: null stands for the default." });
 
 const installationForms = {
   organization_id: identifier,
@@ -232,7 +234,7 @@ export const installationPatch = z
     status: installationForms.status.optional().meta({ description: `${STATUS_ABOUT}: as it is, or left out.` }),
     ...readOnlyMembers,
   })
-  .meta({ id: "InstallationPatch", description: "What a PATCH changes: null stands for the default." });
+  .meta({ id: "InstallationPatch", description: "The members that a PATCH changes: null stands for the default." });
 
 export type InstallationBody = z.output<typeof installationBody>;
 

@@ -72,7 +72,7 @@ const circuit = z.object({
 const throttled = z.object({
   app,
   until: time.meta({ description: "Nothing of the app is attempted before. A further answer of the receiver may move it." }),
-  response_code: z.int().meta({ description: "Of the answer that asked for the pause: 429 or 503." }),
+  response_code: z.int().meta({ description: "The status of the answer that asked for the pause: 429 or 503." }),
   dashboard_url: dashboardUrl,
 });
 

@@ -26,7 +26,7 @@ const logged = z
     installation_uuid: z.string().optional(),
     until: time,
   })
-  .meta({ id: "Debugged", description: "What is logged in detail, and until when.", example: EXAMPLE });
+  .meta({ id: "Debugged", description: "The app that is logged in detail, and until when.", example: EXAMPLE });
 const loggedPage = pageOf(logged, "DebuggedPage", "1767607872345.acme-tracker");
 
 export interface DebugLogRoutesDependencies {

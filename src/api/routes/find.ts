@@ -9,7 +9,7 @@ const foundItem = z
   .strictObject({
     kind: z.enum(FOUND_KINDS),
     id: z.string(),
-    detail: z.string().meta({ description: "What it is, for people." }),
+    detail: z.string().meta({ description: "A description for people." }),
     app: z.string().nullable(),
     organization_id: z.string().nullable(),
     at: time.nullable().meta({ description: "When an event was stored, or a delivery attempted last; null for the other kinds." }),

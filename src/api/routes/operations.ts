@@ -37,7 +37,7 @@ export function operationRoutes({ readiness, renderMetrics }: { readiness: Readi
       method: "GET",
       url: ERRORS_PATH,
       access: "open",
-      summary: "What each error code means.",
+      summary: "The meaning of each error code.",
       answers: { 200: answer("the page as Markdown", markdown, "text/markdown") },
       handle: () => ({ status: 200, body: errorsPage(), headers: { "content-type": "text/markdown; charset=utf-8" } }),
     }),

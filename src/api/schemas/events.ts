@@ -21,7 +21,7 @@ const event = z
     installation_uuid: z.string().regex(INSTALLATION_UUID).nullish().meta({ description: "Only for this installation." }),
     app: z.string().regex(APP_SLUG).nullish().meta({ description: "Only for this app." }),
     project_id: z.union([z.string().min(1), z.int()]).nullish(),
-    actor: z.looseObject({}).nullish().meta({ description: "Who did it; POSTHORN_DEFAULT_ACTOR when absent." }),
+    actor: z.looseObject({}).nullish().meta({ description: "The person or service that did it; POSTHORN_DEFAULT_ACTOR when absent." }),
     occurred_at: inputTime.nullish().meta({ description: "Now when absent." }),
     data: z.looseObject({}).meta({ description: "Reaches the receivers as it is: key order and number text are kept." }),
   })
@@ -70,7 +70,7 @@ const eventResult = z
     event: storedEvent.nullable().meta({ description: "Null: it was not stored." }),
     problem: problemBody.nullable().meta({ description: "Null: it was stored." }),
   })
-  .meta({ id: "EventResult", description: "What became of one event of a batch." });
+  .meta({ id: "EventResult", description: "The result of one event of a batch." });
 
 export const eventBatchResult = z
   .strictObject({
@@ -80,7 +80,7 @@ export const eventBatchResult = z
   })
   .meta({
     id: "EventBatchResult",
-    description: "What became of each event of a batch.",
+    description: "The results of a batch's events, in their order.",
     example: { stored: 1, refused: 0, results: [{ status: 202, event: STORED, problem: null }] },
   });
 

@@ -39,7 +39,7 @@ export const discarded = z
       description: "Deliveries that were still in flight after 15 s and are completed normally. Absent when there were none.",
     }),
   })
-  .meta({ id: "Discarded", description: "What a discard of a backlog did.", example: { discarded: 12 } });
+  .meta({ id: "Discarded", description: "The number of deliveries that were discarded.", example: { discarded: 12 } });
 
 export const installationPage = pageOf(installation, "InstallationPage", `1767607872345.${UUID}`);
 

@@ -70,7 +70,7 @@ export const testResult = z
   })
   .meta({
     id: "TestResult",
-    description: "What came of a test call.",
+    description: "The result of a test call.",
     example: {
       delivery_id: DELIVERY_ID,
       installation_uuid: UUID,

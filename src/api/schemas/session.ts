@@ -10,7 +10,7 @@ export const session = z
       .meta({ description: "Scope of the caller's token; admin when no tokens are set." }),
     app: z.string().nullable().meta({ description: "The app of an app token." }),
     organization_id: z.string().nullable().meta({ description: "The organization of an organization token." }),
-    may: z.array(tokenScope).meta({ description: "What the token may do with the data that it covers." }),
+    may: z.array(tokenScope).meta({ description: "The actions that the token allows on the data that it covers." }),
     name: z.string().meta({ description: "The name under which changes with this token are in the audit log." }),
     expires_at: time.nullable().meta({ description: "Null: the token does not expire." }),
     version: z.string(),
@@ -18,7 +18,7 @@ export const session = z
   })
   .meta({
     id: "Session",
-    description: "What the caller's token may do.",
+    description: "The caller's token: its reach, its actions and its end.",
     example: {
       scope: "admin",
       app: null,

@@ -43,7 +43,7 @@ export const appStats = z
   })
   .meta({
     id: "AppStats",
-    description: "What came of an app's attempts over time.",
+    description: "An app's attempts over time, by outcome and latency.",
     example: {
       ...{ app: "acme-tracker", range: "24h", start: HOUR, end: "2026-01-05T11:00:00.000Z", step_s: 3600 },
       totals: sumsExample,

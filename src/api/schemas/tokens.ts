@@ -13,7 +13,7 @@ const name = z
   .string()
   .regex(/^[^\p{Cc}]{1,64}$/u, "wanted 1 to 64 characters without control characters")
   .nullish()
-  .meta({ description: "Who gets it; the audit log names its holder so." });
+  .meta({ description: "The holder's name, as the audit log shows it." });
 
 export const tokenBody = z
   .strictObject({
@@ -21,7 +21,7 @@ export const tokenBody = z
     ttl_s: z.int().min(1).nullish().meta({ description: "Seconds; an hour when absent, at most POSTHORN_APP_TOKEN_MAX_TTL." }),
     name,
   })
-  .meta({ id: "TokenBody", description: "What a token covers, and for how long." });
+  .meta({ id: "TokenBody", description: "The scope and the lifetime of a new token." });
 
 const UNIT_S: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
 
@@ -31,12 +31,12 @@ const lifetime = z
 
 export const portalLinkBody = z
   .strictObject({
-    app: slugParameter.nullish().meta({ description: "Of this app; either app or organization_id is given." }),
+    app: slugParameter.nullish().meta({ description: "The app; either app or organization_id is given." }),
     organization_id: z
       .union([z.string().min(1).max(256), z.int()])
       .transform(String)
       .nullish()
-      .meta({ description: "Of the installations of this organization." }),
+      .meta({ description: "The organization whose installations the link shows." }),
     scope: tokenScope.default("read"),
     expires_in: lifetime.nullish().meta({
       description: "Seconds, or a duration such as 8h; an hour when absent, at most POSTHORN_APP_TOKEN_MAX_TTL.",
@@ -44,7 +44,7 @@ export const portalLinkBody = z
     }),
     name,
   })
-  .meta({ id: "PortalLinkBody", description: "What a link covers, and for how long." });
+  .meta({ id: "PortalLinkBody", description: "The owner, the scope and the lifetime of a new link." });
 
 const TOKEN = "phapp_acme-tracker.a..1767611472.c2lnbmF0dXJl";
 const EXPIRES_AT = "2026-01-05T11:11:12.000Z";
