@@ -172,7 +172,14 @@ describe("SIGTERM", () => {
     await eventually(async () => (await second.api("GET", "/metrics")).body.includes('posthorn_messages_in_hand{stream="parked"} 0'));
     expect(receiver.requests.length).toBe(count);
     expect(new Set(receiver.requests.map((request) => request.json().data["n"])).size).toBe(count);
-    expect(await second.end()).toBe(0);
+    const code = await second.end();
+    expect(
+      code,
+      second.log
+        .slice(-10)
+        .map((line) => JSON.stringify(line))
+        .join("\n"),
+    ).toBe(0);
     await bus.close();
     await receiver.stop();
   });
