@@ -25,7 +25,7 @@ import { createStalledConsumer } from "./stalled-consumer.ts";
 
 export interface PullConsumer {
   start(): void;
-  /** Stops pulling. Resolves when no message can arrive any more; held messages stay with their handlers. */
+  /** Stops pulling. Resolves when no message can arrive any more; held messages stay with their handlers. Never rejects. */
   stop(): Promise<void>;
   /** Checks mayPull() and limit() again, e.g. after the limit grew. */
   wake(): void;
@@ -73,6 +73,8 @@ interface PullState {
   phase: Phase;
   lastMessageAt: number;
   subscription: Subscription | null;
+  /** Set by `stop`. Resolves when no message can arrive any more. */
+  drained?: Promise<void>;
   cancelTick: () => void;
   /** Remove the listeners of `start`. */
   removers: ReadonlyArray<() => void>;
@@ -173,15 +175,21 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     async stop() {
       state.phase = "stopped";
       for (const remove of state.removers) remove();
-      if (state.subscription !== null && !connection.isClosed()) {
-        await resolvesWithin(clock, DRAIN_WITHIN_MS, state.subscription.drain());
-      }
+      state.drained ??= drained(state.subscription, connection, clock);
+      await state.drained;
       if (held.size === 0) state.cancelTick();
     },
     wake: pull,
     held: () => held.size,
     lastMessageAt: () => state.lastMessageAt,
   };
+}
+
+/** Resolves when no message can arrive any more. */
+async function drained(subscription: Subscription | null, connection: NatsConnection, clock: Clock): Promise<void> {
+  if (subscription === null || connection.isClosed()) return;
+  // A connection that closes in the meantime ends the subscription as well.
+  await resolvesWithin(clock, DRAIN_WITHIN_MS, subscription.drain()).catch(() => {});
 }
 
 interface Recovering {

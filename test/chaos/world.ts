@@ -145,6 +145,12 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
       await new Promise((resolve) => setTimeout(resolve, 100));
       for (const receiver of receivers) bound += receiver.unmarkedOf(since, unwritten);
     };
+    const terminate = async (victim: Posthorn): Promise<number | null> => {
+      const code = await victim.end("SIGTERM");
+      if (code === 0) return code;
+      const said = victim.log.filter(({ level, message }) => level !== "info" || message === "stopping" || message === "stopped");
+      throw new Error(`a replica that was told to stop ended with ${code}; its last warnings: ${JSON.stringify(said.slice(-10))}`);
+    };
     await faults({
       chance,
       receivers: receivers.slice(0, RECEIVERS),
@@ -180,10 +186,10 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
         for (const receiver of receivers) bound += receiver.unsettled(unwrittenNow());
         await fault();
       },
-      endOne: () => replace((victim) => victim.end("SIGTERM")),
+      endOne: () => replace(terminate),
       async restartAll() {
         const codes: Array<number | null> = [];
-        for (const at of processes.keys()) codes.push(await replace((victim) => victim.end("SIGTERM"), at));
+        for (const at of processes.keys()) codes.push(await replace(terminate, at));
         return codes;
       },
     });

@@ -2,9 +2,19 @@
  * JetStream in memory for one stream with one pull consumer, on a manual clock: what a pull consumer sees of a server. The conformance
  * suite of pull consumers (pull-consumer-conformance.ts) holds it to the real server.
  */
-import { headers, type JetStreamManager, type Msg, type MsgHdrs, type NatsConnection, NatsError } from "nats";
+import {
+  type ConsumerConfig,
+  ErrorCode,
+  headers,
+  type JetStreamManager,
+  type Msg,
+  type MsgHdrs,
+  type NatsConnection,
+  NatsError,
+} from "nats";
 import { CONSUMER_DELETIONS, consumerDeletion, parseAckSubject, pullSubject } from "../../src/jetstream/api-subjects.ts";
 import type { ConnectionState } from "../../src/jetstream/connection.ts";
+import type { ConsumerSettings } from "../../src/jetstream/consumers.ts";
 import { covers } from "../../src/jetstream/subjects.ts";
 import type { Clock } from "../../src/model/clock.ts";
 
@@ -33,6 +43,8 @@ export interface FakeJetStream {
   unacknowledged(): number[];
   /** Messages that pull requests are waiting for. */
   requested(): number;
+  /** Whether the consumer exists. */
+  hasConsumer(): boolean;
   createConsumer(): void;
   deleteConsumer(): void;
   /** Another consumer takes the name, and nobody is notified. */
@@ -43,19 +55,35 @@ export interface FakeJetStream {
   silence(isSilent: boolean): void;
 }
 
-const STREAM = "T_RETRIES";
-const CONSUMER = "posthorn-fan-out";
 const TICK_MS = 100;
 
-export function createFakeJetStream(clock: Clock, ackWaitMs: number): FakeJetStream {
+/** What the fake's one consumer is, unless told otherwise. */
+export const FAKE_CONSUMER = {
+  stream: "T_RETRIES",
+  consumer: "posthorn-fan-out",
+  filterSubject: "t.retries.0._fan-out",
+  isWorkQueue: true,
+} as const;
+
+/** @param isCreated whether the consumer is there from the start */
+export function createFakeJetStream(
+  clock: Clock,
+  ackWaitMs: number,
+  { stream: STREAM, consumer: CONSUMER, filterSubject }: Pick<ConsumerSettings, "stream" | "consumer" | "filterSubject"> = FAKE_CONSUMER,
+  isCreated = true,
+): FakeJetStream {
   const messages: Stored[] = [];
   const subscriptions = new Map<string, Callback>();
   const acked: string[] = [];
   let pulls: Pull[] = [];
-  let created: string | null = "1";
+  let created: string | null = isCreated ? "1" : null;
+  let config: Partial<ConsumerConfig> = { ack_wait: ackWaitMs * 1e6 };
   let consumerSequence = 0;
   let isSilent = false;
   let heartbeatAt = 0;
+
+  /** Not acknowledged. */
+  const stored = (): Stored[] => messages.filter(({ availableAt }) => availableAt !== Number.POSITIVE_INFINITY);
 
   const send = (subject: string, reply: string, data: Uint8Array, messageHeaders?: MsgHdrs): void => {
     for (const [pattern, callback] of subscriptions)
@@ -125,8 +153,16 @@ export function createFakeJetStream(clock: Clock, ackWaitMs: number): FakeJetStr
     },
     subscribe(subject: string, { callback }: { readonly callback: Callback }) {
       subscriptions.set(subject, callback);
-      const unsubscribe = (): void => void subscriptions.delete(subject);
-      return { unsubscribe, drain: async () => unsubscribe() };
+      const unsubscribe = (): void => {
+        subscriptions.delete(subject);
+        // Requests that nobody waits for are void.
+        pulls = pulls.filter(({ inbox }) => inbox !== subject);
+      };
+      const drain = async (): Promise<void> => {
+        if (subscriptions.get(subject) !== callback) throw NatsError.errorForCode(ErrorCode.SubClosed);
+        unsubscribe();
+      };
+      return { unsubscribe, drain };
     },
   } as unknown as NatsConnection;
 
@@ -142,18 +178,29 @@ export function createFakeJetStream(clock: Clock, ackWaitMs: number): FakeJetStr
     created = null;
     for (const pull of pulls) end(pull, 409, "Consumer Deleted");
     pulls = [];
-    for (const message of messages) if (message.availableAt !== Number.POSITIVE_INFINITY) message.availableAt = 0;
+    for (const message of stored()) message.availableAt = 0;
     if (subscriptions.has(CONSUMER_DELETIONS)) send(consumerDeletion(STREAM, CONSUMER), "", new Uint8Array());
   };
   const manager = {
     consumers: {
       async info() {
         if (created === null) throw notFound();
-        return { created, config: { ack_wait: ackWaitMs * 1e6 }, num_pending: 0, num_ack_pending: 0, delivered: {}, ack_floor: {} };
+        const handedOut = stored().filter(({ availableAt }) => availableAt > clock.now()).length;
+        const counters = { num_pending: stored().length - handedOut, num_ack_pending: handedOut, num_waiting: pulls.length };
+        return { created, config, ...counters, delivered: {}, ack_floor: {} };
+      },
+      async add(_stream: string, wanted: Partial<ConsumerConfig>) {
+        config = wanted;
+        createConsumer();
+      },
+      async update(_stream: string, _consumer: string, wanted: Partial<ConsumerConfig>) {
+        config = wanted;
       },
       delete: async () => deleteConsumer(),
     },
-    streams: { info: async () => ({ state: { subjects: {} } }) },
+    streams: {
+      info: async () => ({ state: { subjects: stored().length === 0 ? {} : { [filterSubject ?? ""]: stored().length } } }),
+    },
   } as unknown as JetStreamManager;
 
   return {
@@ -165,8 +212,9 @@ export function createFakeJetStream(clock: Clock, ackWaitMs: number): FakeJetStr
       deliver();
       return messages.length;
     },
-    unacknowledged: () => messages.filter(({ availableAt }) => availableAt !== Number.POSITIVE_INFINITY).map(({ sequence }) => sequence),
+    unacknowledged: () => stored().map(({ sequence }) => sequence),
     requested: () => pulls.reduce((sum, { left }) => sum + left, 0),
+    hasConsumer: () => created !== null,
     createConsumer,
     deleteConsumer,
     replaceConsumer() {
@@ -178,6 +226,3 @@ export function createFakeJetStream(clock: Clock, ackWaitMs: number): FakeJetStr
     },
   };
 }
-
-/** What the fake's one consumer is. */
-export const FAKE_CONSUMER = { stream: STREAM, consumer: CONSUMER, filterSubject: "t.retries.0._fan-out", isWorkQueue: true } as const;

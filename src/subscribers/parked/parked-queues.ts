@@ -55,7 +55,7 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
   const consumers: QueueConsumers = createQueueConsumers({
     ...dependencies,
     isBusy: (app) => known.has(ownQueue(app)),
-    mayConsume: (app) => !stopping && !isOwned(app) && !isOrdered(registry.app(app)),
+    mayConsume: (app) => !isOwned(app) && !isOrdered(registry.app(app)),
     maxInFlightOf: (app) => Math.max(1, Math.floor((registry.app(app)?.maxInFlight ?? options.appMaxInFlight) / 2)),
     onEmpty: (app) => known.forget(ownQueue(app)),
     onRefilled: (app) => parked(ownQueue(app)),

@@ -22,7 +22,7 @@ export interface QueueConsumers {
   held(): number;
   /** Deletes consumers of empty queues whose replicas have died. */
   removeAbandoned(): Promise<void>;
-  /** Stops all; attempts in flight continue. */
+  /** Stops all, and opens none any more; attempts in flight continue. */
   stop(): Promise<void>;
 }
 
@@ -49,9 +49,10 @@ export function createQueueConsumers(dependencies: QueueConsumersDependencies): 
   const checking = new Set<string>();
   const onStream = consumersOn(dependencies, stream);
   let stopped = false;
+  const mayOpen = (app: string): boolean => !stopped && mayConsume(app);
 
   const open = async (app: string): Promise<void> => {
-    if (consumers.has(app) || opening.has(app) || !mayConsume(app)) return;
+    if (consumers.has(app) || opening.has(app) || !mayOpen(app)) return;
     opening.add(app);
     try {
       const maxInFlight = maxInFlightOf(app);
@@ -60,7 +61,7 @@ export function createQueueConsumers(dependencies: QueueConsumersDependencies): 
         await ensureConsumer(manager, settings);
       };
       await recover();
-      if (!mayConsume(app)) return;
+      if (!mayOpen(app)) return;
       const onIdle = (): void => {
         if (consumers.get(app)?.held() === 0) void closeWhenEmpty(app);
       };
@@ -100,6 +101,8 @@ export function createQueueConsumers(dependencies: QueueConsumersDependencies): 
 
   return {
     async refresh(app) {
+      // A closed consumer still counts what it holds.
+      if (stopped) return;
       const consumer = consumers.get(app);
       if (consumer !== undefined && mayConsume(app) && consumer.maxInFlight === maxInFlightOf(app)) return consumer.wake();
       if (consumer !== undefined) await close(app, consumer);

@@ -75,4 +75,12 @@ export function describePullConsumer(createWorld: () => Promise<PullConsumerWorl
     expect(received).toHaveLength(1);
     await consumer.stop();
   });
+
+  test("may be told to stop twice, also at once", async () => {
+    const { world, consumer, received } = await started(1);
+    await Promise.all([consumer.stop(), consumer.stop()]);
+    await consumer.stop();
+    await world.store("a");
+    expect(received).toEqual([]);
+  });
 }

@@ -1,0 +1,119 @@
+import { beforeEach, expect, test } from "vitest";
+import { createAckBatcher } from "../../../src/jetstream/ack-batcher.ts";
+import { createConsumerDeletions } from "../../../src/jetstream/consumer-deletions.ts";
+import { parkedConsumer } from "../../../src/jetstream/consumers.ts";
+import { createSubjects } from "../../../src/jetstream/subjects.ts";
+import { encodeDeliveryMessage } from "../../../src/model/delivery-message.ts";
+import type { ParkedEnd } from "../../../src/subscribers/parked/attempt-parked.ts";
+import { createQueueConsumers, type QueueConsumers } from "../../../src/subscribers/parked/queue-consumers.ts";
+import { createTracing } from "../../../src/telemetry/tracing.ts";
+import { aDelivery, anEvent } from "../../support/builders.ts";
+import { createFakeJetStream, type FakeJetStream } from "../../support/fake-jetstream.ts";
+import { createManualClock } from "../../support/manual-clock.ts";
+import { silentLogger } from "../../support/silent-logger.ts";
+
+const names = createSubjects("t");
+const settings = parkedConsumer(names, "acme", null, 2);
+
+let clock: ReturnType<typeof createManualClock>;
+let jetStream: FakeJetStream;
+let consumers: QueueConsumers;
+/** Event ids in the order of their attempts. */
+let attempted: string[];
+/** What becomes of an attempt. */
+let attempt: (eventId: string) => Promise<ParkedEnd>;
+let isBusy: boolean;
+let maxInFlight: number;
+
+beforeEach(() => {
+  clock = createManualClock();
+  jetStream = createFakeJetStream(clock, settings.ackWaitMs, settings, false);
+  [attempted, attempt, isBusy, maxInFlight] = [[], async () => "done", true, 2];
+  const { connection, manager, connectionState } = jetStream;
+  const unused = (): never => {
+    throw new Error("not called");
+  };
+  consumers = createQueueConsumers({
+    ...{ connection, manager, connectionState, clock, names, logger: silentLogger },
+    acks: createAckBatcher(connection, connectionState, clock),
+    consumerDeletions: createConsumerDeletions(connection, silentLogger),
+    giveBacks: { note: () => {}, count: async () => 0 },
+    monotonicNow: () => clock.now(),
+    mayPull: () => true,
+    giveUp: { delivery: unused, message: unused },
+    dispatcher: { dispatch: unused, apply: unused, park: unused },
+    tracing: createTracing(null),
+    attemptParked: async ({ delivery }) => {
+      attempted.push(delivery.event.id);
+      return attempt(delivery.event.id);
+    },
+    isBusy: () => isBusy,
+    mayConsume: () => true,
+    maxInFlightOf: () => maxInFlight,
+    onEmpty: () => {
+      isBusy = false;
+    },
+    onRefilled: () => {
+      isBusy = true;
+    },
+  });
+});
+
+function park(...eventIds: string[]): void {
+  for (const id of eventIds)
+    jetStream.store(encodeDeliveryMessage({ delivery: aDelivery({}, anEvent({ id })), dueAt: null, delayMs: 0, notBefore: false }));
+}
+
+test("a queue is attempted in its order, no more at once than its limit, and its consumer is deleted when it is empty", async () => {
+  const ends: Array<() => void> = [];
+  attempt = () => new Promise((resolve) => ends.push(() => resolve("done")));
+  park("a", "b", "c");
+  await consumers.refresh("acme");
+  await clock.advance(200);
+  expect([attempted, consumers.held()]).toEqual([["a", "b"], 2]);
+  for (const end of ends) end();
+  await clock.advance(200);
+  expect(attempted).toEqual(["a", "b", "c"]);
+  ends[2]?.();
+  await clock.advance(5_000);
+  expect([jetStream.unacknowledged(), jetStream.hasConsumer(), consumers.size(), isBusy]).toEqual([[], false, 0, false]);
+});
+
+test("QUEUE-1: a delivery behind an open circuit is held, and attempted when it is woken", async () => {
+  attempt = async () => "wait";
+  park("a");
+  await consumers.refresh("acme");
+  await clock.advance(300);
+  expect([attempted, consumers.held()]).toEqual([["a"], 1]);
+  attempt = async () => "done";
+  await consumers.refresh("acme");
+  await clock.advance(100);
+  expect([attempted, consumers.held()]).toEqual([["a", "a"], 0]);
+});
+
+test("an app that may have more in flight by now gets another consumer", async () => {
+  attempt = () => new Promise(() => {});
+  park("a", "b", "c", "d");
+  await consumers.refresh("acme");
+  await clock.advance(200);
+  expect(attempted).toEqual(["a", "b"]);
+  maxInFlight = 3;
+  await Promise.all([consumers.refresh("acme"), clock.advance(100)]);
+  await clock.advance(200);
+  expect(attempted).toEqual(["a", "b", "c", "d"]);
+});
+
+test("after a stop nothing is opened or closed, and what is in flight still counts", async () => {
+  const ends: Array<() => void> = [];
+  attempt = () => new Promise((resolve) => ends.push(() => resolve("done")));
+  park("a");
+  await consumers.refresh("acme");
+  await clock.advance(200);
+  await Promise.all([consumers.stop(), clock.advance(100)]);
+  maxInFlight = 3;
+  await Promise.all([consumers.refresh("acme"), consumers.refresh("other"), clock.advance(100)]);
+  expect([consumers.size(), consumers.held()]).toEqual([1, 1]);
+  ends[0]?.();
+  await clock.advance(100);
+  expect([consumers.held(), jetStream.unacknowledged()]).toEqual([0, []]);
+});
