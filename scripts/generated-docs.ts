@@ -97,7 +97,7 @@ function configuration(): string {
 
 All settings are environment variables. Durations are written \`250ms\`, \`10s\`, \`5m\`, \`2h\`, \`30d\`, sizes \`500B\`, \`64KiB\`, \`1MiB\`. Files are
 read at the start. A wrong or unknown \`POSTHORN_\` variable stops the start with exit code 78; all problems are printed at once, each naming
-its variable. \`npx posthorn config\` shows the settings in force. The standard \`OTEL_*\` variables export traces and metrics
+its variable. X the settings in force. The standard \`OTEL_*\` variables export traces and metrics
 ([tracing](tracing.md#settings)). [Tuning](#tuning) at the end says which setting to change when.
 
 ${sections.join("\n")}
@@ -203,8 +203,15 @@ function cli(): string {
   return `${HEAD}# The command line
 
 \`npx posthorn <command>\` in a clone, after \`npm ci && npm run build\`. Commands use the HTTP API of a running Posthorn; \`status\` reads the bus
-instead, and \`serve\`, \`listen\`, \`config\`, \`completion\` and \`help\` need neither. Results go to standard output, everything else to standard
+instead, and \`serve\`, \`listen\`, \`context\`, \`config\`, \`completion\` and \`help\` need neither. Results go to standard output, everything else to standard
 error. NO_COLOR turns colours off.
+
+Times are local, with their offset, and in UTC with \`--utc\`; \`--since\` and \`--until\` take them as they are shown, and also \`2h\` (ago),
+\`10:05\` and \`2026-01-05 10:05\`. Where an id of an installation, delivery, event or replay is wanted, its beginning is enough, from four
+characters on, if nothing else begins so. Tables on a narrow terminal show short ids, and errors on a line of their own.
+
+\`posthorn context add prod --url https://… --token-stdin\` gives a Posthorn a name. A command talks to what \`--url\` or \`--context\` says, else
+to POSTHORN_URL, else to the current context, else to http://127.0.0.1:8080; its token is that of \`--token\`, POSTHORN_TOKEN or the context.
 
 ${table(["Option", "For", "What it does"], [...rowsOf(COMMON_OPTIONS, "every command"), ...rowsOf(API_OPTIONS, "commands that talk to the API")])}
 

@@ -1,15 +1,17 @@
 /** posthorn apps …: manages the registry's apps. */
 import type { App, AppBody, AppPatch } from "../client/api-types.generated.ts";
 import type { ApiClient } from "../client/create-api-client.ts";
-import { parseDuration } from "../config/values.ts";
+import { formatDuration, parseDuration } from "../config/values.ts";
 import { withMember } from "../model/json-text.ts";
+import { reasonsOf, STATE_STYLES, stateOf } from "./app-state.ts";
 import { type Command, choice, command, flag, list, type OptionValues, value } from "./command.ts";
 import { CommandFailed, UsageError } from "./exit-codes.ts";
-import { counted, milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
+import { counted, milliseconds, outcomeStyle, responseCode } from "./format.ts";
 import type { Output } from "./output.ts";
 import { SCOPES_ABOUT, tokenOptions } from "./portal-link.ts";
+import { installationUuid } from "./short-ids.ts";
 import { take } from "./take.ts";
-import { answers, commaSeparated, eventData, header, perSecond, positive, seconds } from "./values.ts";
+import { answers, commaSeparated, eventData, header, positive, rateLimit, seconds } from "./values.ts";
 
 type RateLimit = NonNullable<AppBody["rate_limit"]>;
 
@@ -27,7 +29,7 @@ const members = {
   retry: value("durations", "Delays before the 2nd, 3rd, … attempt, e.g. 5s,30s,5m; '' for no retries.", seconds),
   "retry-on": value("answers", "Answers that are retried, e.g. 404,429,5xx; '' for none, default for what docs/webhooks.md says.", answers),
   "max-in-flight": value("number", "Concurrent attempts.", positive),
-  "rate-limit": value("rate", "Attempts a second over all replicas, e.g. 20/s; none for no limit.", perSecond),
+  "rate-limit": value("rate", "Attempts a second over all replicas, e.g. 20/s or 600/m; none for no limit.", rateLimit),
   burst: value("number", "Attempts at once after a quiet time, with --rate-limit; those of a second by default.", positive),
   ordered: flag("One delivery at a time, in the order of the events: short for --order-by app."),
   unordered: flag("Concurrent deliveries, in no particular order: short for --order-by none."),
@@ -80,15 +82,18 @@ function show(output: Output, app: App): void {
     ["status", app.status],
     ["events", app.events.length === 0 ? "none" : app.events.join(", ")],
     ["headers", Object.keys(app.headers).join(", ") || null],
-    ["timeout", app.timeout_ms === null ? null : milliseconds(app.timeout_ms)],
-    ["retry", app.retry_schedule_s === null ? null : app.retry_schedule_s.map((delay) => `${delay}s`).join(", ") || "no retries"],
+    ["timeout", app.timeout_ms === null ? null : formatDuration(app.timeout_ms)],
+    [
+      "retry",
+      app.retry_schedule_s === null ? null : app.retry_schedule_s.map((delay) => formatDuration(delay * 1000)).join(", ") || "no retries",
+    ],
     ["retry on", app.retry_on === null ? null : app.retry_on.join(", ") || "no answer"],
     ["max in flight", app.max_in_flight === null ? null : String(app.max_in_flight)],
     ["rate limit", app.rate_limit === null ? null : `${app.rate_limit.per_s}/s, bursts of ${app.rate_limit.burst}`],
     ["ordered by", app.ordered ? app.order_by : null],
     ["on exhausted", app.ordered ? app.on_exhausted : null],
-    ["created", app.created_at && time(app.created_at)],
-    ["updated", app.updated_at && time(app.updated_at)],
+    ["created", output.time(app.created_at)],
+    ["updated", output.time(app.updated_at)],
     ["invalid", app.invalid],
   ]);
 }
@@ -112,16 +117,24 @@ async function replacing(api: ApiClient, slug: string, change: Partial<AppBody>)
 export const appCommands: readonly Command[] = [
   command({
     name: "apps list",
-    summary: "Lists the apps.",
+    summary: "Lists the apps, with those that fail, are throttled or wait.",
     examples: ["apps", "apps list --json"],
     async run({ api, output }) {
-      const { rows } = await take(api().items("GET /v1/apps"));
+      const [{ rows: apps }, { body: overview }] = await Promise.all([take(api().items("GET /v1/apps")), api().call("GET /v1/overview")]);
+      const glances = new Map(overview.items.map((glance) => [glance.slug, glance]));
+      const rows = apps.map((app) => {
+        const glance = glances.get(app.slug);
+        if (glance === undefined) return { ...app, state: null, reasons: "" };
+        return { ...app, state: stateOf(glance), reasons: reasonsOf(glance, output.time) };
+      });
       output.table(
         [
           { title: "SLUG", cell: ({ slug }) => slug, style: () => "bold" },
-          { title: "STATUS", cell: ({ status }) => status },
+          { title: "STATE", cell: ({ state }) => state, style: ({ state }) => (state === null ? undefined : STATE_STYLES[state]) },
+          { title: "STATUS", cell: ({ status }) => status, isSpare: true },
           { title: "EVENTS", cell: ({ events }) => events.join(",") || "none" },
-          { title: "WEBHOOK", cell: ({ webhook_url: url }) => url },
+          { title: "WEBHOOK", cell: ({ webhook_url: url }) => url, isSpare: true },
+          { title: "WHY", cell: ({ reasons }) => reasons, isDetail: true },
         ],
         rows,
         "No apps yet: posthorn apps add",
@@ -200,7 +213,7 @@ export const appCommands: readonly Command[] = [
       const { body } = await api().call("POST /v1/apps/{slug}/secret/rotate", { path: { slug } });
       output.result(body, () => {
         showSecrets(output, body);
-        output.note(`The previous secret is valid until ${body.previous_valid_until}.`);
+        output.note(`The previous secret is valid until ${output.time(body.previous_valid_until)}.`);
       });
     },
   }),
@@ -240,7 +253,7 @@ export const appCommands: readonly Command[] = [
         output.facts([
           ["token", output.paint("bold", made.token)],
           ["scope", made.scope],
-          ["valid until", made.expires_at],
+          ["valid until", output.time(made.expires_at)],
         ]);
         output.note("It is shown only once, and expires early when the client secret is replaced.");
       });
@@ -257,7 +270,8 @@ export const appCommands: readonly Command[] = [
     },
     examples: ["apps test acme-tracker", "apps test acme-tracker --type issue.created --data @examples/payloads/issue.created.json"],
     async run({ api, output, options, readInput, operands: [slug = ""] }) {
-      const { type, installation, data } = options;
+      const { type, data } = options;
+      const installation = await installationUuid(api, options.installation);
       const head = JSON.stringify({ event_type: type, installation_uuid: installation });
       // As text, so that numbers and key order reach the receiver unchanged.
       const text = data === undefined ? head : withMember(head, "data", await eventData("data", data, readInput));

@@ -2,20 +2,30 @@
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import { messageOf } from "../model/app-error.ts";
 import { nearest } from "../model/nearest.ts";
-import { type Command, flag, type Options, value } from "./command.ts";
+import { type Command, flag, type Options, type Reading, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
+import { UTC, type Zone } from "./zone.ts";
 
 export const COMMON_OPTIONS = {
   json: flag("Prints one JSON object per line, for programs."),
+  utc: flag("Shows and reads times in UTC instead of local time."),
   help: flag("Shows this help."),
 } as const satisfies Options;
 
 export const API_OPTIONS = {
-  url: value("url", "The service; POSTHORN_URL or http://127.0.0.1:8080 by default."),
-  token: value("token", "The bearer token; better in POSTHORN_TOKEN, which no process list shows."),
+  url: value("url", "The service; POSTHORN_URL, the current context's or http://127.0.0.1:8080 by default."),
+  token: value("token", "The bearer token; better in POSTHORN_TOKEN or a context, which no process list shows."),
+  context: value("name", "The context with the service and its token, from those in posthorn context list."),
 } as const satisfies Options;
 
+/** The zone of times; `local` is the machine's. */
+export interface ReadingOptions {
+  readonly local: Zone;
+  readonly now: number;
+}
+
 export interface ParsedCommand {
+  readonly zone: Zone;
   readonly values: Readonly<Record<string, unknown>>;
   readonly operands: readonly string[];
 }
@@ -46,19 +56,21 @@ export function findCommand(commands: readonly Command[], words: readonly string
 }
 
 /** @throws UsageError */
-export function parseCommand(command: Command, words: readonly string[]): ParsedCommand {
+export function parseCommand(command: Command, words: readonly string[], { local, now }: ReadingOptions): ParsedCommand {
   const options = optionsOf(command);
   const found = readWords(options, words);
-  if (found.values["help"] === true) return { values: { help: true }, operands: [] };
+  const zone = found.values["utc"] === true ? UTC : local;
+  if (found.values["help"] === true) return { values: { help: true }, operands: [], zone };
+  const reading = { zone, now };
   const values: Record<string, unknown> = {};
   for (const [name, option] of Object.entries(options)) {
     const given = found.values[name];
     if (option.kind === "flag") values[name] = given === true;
-    else if (option.kind === "list") values[name] = ((given ?? []) as string[]).map((text) => parsed(name, text, option.parse));
-    else values[name] = given === undefined ? undefined : parsed(name, given as string, option.parse);
+    else if (option.kind === "list") values[name] = ((given ?? []) as string[]).map((text) => parsed(name, text, option.parse, reading));
+    else values[name] = given === undefined ? undefined : parsed(name, given as string, option.parse, reading);
   }
   checkOperands(command, found.positionals);
-  return { values, operands: found.positionals };
+  return { values, operands: found.positionals, zone };
 }
 
 function readWords(
@@ -84,9 +96,9 @@ function firstSentence(message: string): string {
   return (message.split(/\. |\n/)[0] ?? message).replace(/^Option '(?:-\w, )?(--[a-z-]+)(?: <value>)?'/, "option $1");
 }
 
-function parsed<T>(name: string, text: string, parse: (text: string) => T): T {
+function parsed<T>(name: string, text: string, parse: (text: string, reading: Reading) => T, reading: Reading): T {
   try {
-    return parse(text);
+    return parse(text, reading);
   } catch (error) {
     throw new UsageError(`--${name}: found ${JSON.stringify(text)}, ${messageOf(error)}`);
   }

@@ -3,10 +3,18 @@ import type { ApiClient } from "../client/create-api-client.ts";
 import type { ClientConfig } from "../config/client-settings.ts";
 import type { ExitCode } from "./exit-codes.ts";
 import type { Output } from "./output.ts";
+import type { Zone } from "./zone.ts";
 
 export interface Flag {
   readonly kind: "flag";
   readonly about: string;
+}
+
+/** The zone and the time that a value such as `10:05` depends on. */
+export interface Reading {
+  readonly zone: Zone;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
 }
 
 export interface ValueOption<T> {
@@ -15,7 +23,7 @@ export interface ValueOption<T> {
   readonly value: string;
   readonly about: string;
   /** @throws Error that says what was wanted */
-  readonly parse: (text: string) => T;
+  readonly parse: (text: string, reading: Reading) => T;
   readonly choices?: readonly string[];
 }
 
@@ -42,13 +50,18 @@ export const flag = (about: string): Flag => ({ kind: "flag", about });
 export const value = <T = string>(
   name: string,
   about: string,
-  parse: (text: string) => T = String as unknown as (text: string) => T,
+  parse: (text: string, reading: Reading) => T = String as unknown as (text: string) => T,
 ): ValueOption<T> => ({ kind: "value", value: `<${name}>`, about, parse });
-export const list = <T = string>(name: string, about: string, parse?: (text: string) => T): ListOption<T> => ({
+export const list = <T = string>(name: string, about: string, parse?: (text: string, reading: Reading) => T): ListOption<T> => ({
   ...value(name, about, parse),
   kind: "list",
 });
-export const choice = <const T extends string>(choices: readonly T[], about: string): ValueOption<T> => ({
+/** Values from a fixed set. */
+export interface ChoiceOption<T> extends ValueOption<T> {
+  readonly parse: (text: string) => T;
+}
+
+export const choice = <const T extends string>(choices: readonly T[], about: string): ChoiceOption<T> => ({
   kind: "value",
   value: `<${choices.join("|")}>`,
   about,

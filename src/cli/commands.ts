@@ -4,6 +4,7 @@ import { auditCommand } from "./audit.ts";
 import type { Command } from "./command.ts";
 import { completionCommand } from "./completion.ts";
 import { configCommand } from "./config.ts";
+import { contextCommands } from "./contexts.ts";
 import { deadLetterCommands } from "./dead-letters.ts";
 import { debugCommands } from "./debug.ts";
 import { deliveriesCommand, eventsCommand } from "./deliveries.ts";
@@ -12,6 +13,7 @@ import { findCommand } from "./find.ts";
 import { helpCommand } from "./help.ts";
 import { installationCommands } from "./installations.ts";
 import { listenCommand } from "./listen.ts";
+import { overviewCommand } from "./overview.ts";
 import { portalLinkCommand } from "./portal-link.ts";
 import { publishCommand } from "./publish.ts";
 import { reEncryptCommand } from "./re-encrypt.ts";
@@ -24,6 +26,7 @@ import { tailCommand } from "./tail.ts";
 
 export const COMMANDS: readonly Command[] = [
   serveCommand,
+  overviewCommand,
   ...appCommands,
   ...installationCommands,
   portalLinkCommand,
@@ -42,6 +45,7 @@ export const COMMANDS: readonly Command[] = [
   ...debugCommands,
   listenCommand,
   reEncryptCommand,
+  ...contextCommands,
   configCommand,
   completionCommand(() => COMMANDS),
   helpCommand(() => COMMANDS),

@@ -3,8 +3,9 @@ import type { DeadLetter } from "../client/api-types.generated.ts";
 import type { ApiClient } from "../client/create-api-client.ts";
 import { type Command, command, flag, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
-import { counted, milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
+import { counted, milliseconds, outcomeStyle, responseCode } from "./format.ts";
 import type { Output } from "./output.ts";
+import { installationUuid } from "./short-ids.ts";
 import { PAGE, take } from "./take.ts";
 import { pastTime, positive } from "./values.ts";
 
@@ -13,8 +14,8 @@ export const deadLetterFilter = {
   app: value("slug", "Only of this app."),
   installation: value("uuid", "Only of this installation."),
   type: value("type", "Only of this event type."),
-  since: value("time", "Given up at this time or later: 2h ago, or 2026-01-05T10:11:12Z.", (text) => pastTime(text)),
-  until: value("time", "Given up before this time.", (text) => pastTime(text)),
+  since: value("time", "Given up at this time or later: 2h (ago), 10:05, or 2026-01-05T10:11:12Z.", pastTime),
+  until: value("time", "Given up before this time.", pastTime),
 } as const;
 
 export function sequenceOf(text: string): number {
@@ -29,7 +30,7 @@ function eventType({ event }: DeadLetter): string {
 function show(output: Output, deadLetter: DeadLetter): void {
   output.facts([
     ["dead letter", String(deadLetter.sequence)],
-    ["given up", time(deadLetter.dead_lettered_at)],
+    ["given up", output.time(deadLetter.dead_lettered_at)],
     ["reason", output.paint("red", deadLetter.reason)],
     ["error", deadLetter.error],
     ["app", deadLetter.app],
@@ -46,11 +47,11 @@ function show(output: Output, deadLetter: DeadLetter): void {
   output.table(
     [
       { title: "ATTEMPT", cell: ({ attempt }) => String(attempt) },
-      { title: "TIME", cell: ({ at }) => time(at) },
+      { title: "TIME", cell: ({ at }) => at, isTime: true },
       { title: "OUTCOME", cell: ({ outcome }) => outcome, style: ({ outcome }) => outcomeStyle(outcome) },
       { title: "CODE", cell: ({ response_code: code }) => responseCode(code) },
       { title: "TOOK", cell: ({ duration_ms: ms }) => milliseconds(ms) },
-      { title: "ERROR", cell: ({ error }) => error ?? "" },
+      { title: "ERROR", cell: ({ error }) => error, isDetail: true },
     ],
     deadLetter.attempts,
     "",
@@ -91,17 +92,19 @@ export const deadLetterCommands: readonly Command[] = [
     options: { ...deadLetterFilter, limit: value("number", "At most this many; 50 by default.", positive) },
     examples: ["dead-letters --app acme-tracker", "dead-letters list --since 1d --json"],
     async run({ api, output, options: { app, installation, type, since, until, limit = 50 } }) {
-      const query = { app, installation_uuid: installation, event_type: type, start: since, end: until, limit: Math.min(limit, PAGE) };
+      const uuid = await installationUuid(api, installation);
+      const query = { app, installation_uuid: uuid, event_type: type, start: since, end: until, limit: Math.min(limit, PAGE) };
       const { rows, more } = await take(api().items("GET /v1/dead-letters", { query }), limit);
       output.table(
         [
           { title: "NUMBER", cell: ({ sequence }) => String(sequence), style: () => "bold" },
-          { title: "GIVEN UP", cell: ({ dead_lettered_at: at }) => time(at) },
+          { title: "TIME", cell: ({ dead_lettered_at: at }) => at, isTime: true },
           { title: "REASON", cell: ({ reason }) => reason, style: () => "red" },
           { title: "APP", cell: ({ app: slug }) => slug ?? "–" },
           { title: "EVENT", cell: eventType },
-          { title: "TRIES", cell: ({ attempts_made: made }) => String(made ?? 0) },
-          { title: "ERROR", cell: ({ error }) => error ?? "" },
+          { title: "TRIES", cell: ({ attempts_made: made }) => String(made ?? 0), isSpare: true },
+          { title: "DELIVERY", cell: ({ delivery_id: id }) => id ?? null, isId: true },
+          { title: "ERROR", cell: ({ error }) => error, isDetail: true },
         ],
         rows,
         "No dead letters.",
@@ -127,7 +130,8 @@ export const deadLetterCommands: readonly Command[] = [
     examples: ["dead-letters delete 7 --yes", "dead-letters delete --app acme-tracker --until 7d --yes"],
     async run({ api, output, options, operands: [number] }) {
       const { app, installation, type, since, until, all, yes } = options;
-      const query = { app, installation_uuid: installation, event_type: type, start: since, end: until, ...(all ? { all } : {}) };
+      const uuid = await installationUuid(api, installation);
+      const query = { app, installation_uuid: uuid, event_type: type, start: since, end: until, ...(all ? { all } : {}) };
       const isFiltered = Object.values(query).some((given) => given !== undefined);
       if (number === undefined) {
         if (!isFiltered) throw new UsageError("dead-letters delete: wanted a number, a filter such as --app, or --all");

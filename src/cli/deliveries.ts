@@ -3,32 +3,33 @@ import type { ListedDelivery, ListedEvent } from "../client/api-types.generated.
 import { parseInteger } from "../config/values.ts";
 import { OUTCOMES } from "../model/outcome.ts";
 import { choice, command, value } from "./command.ts";
-import { responseCode, stateStyle, time } from "./format.ts";
-import type { Column } from "./output.ts";
+import { responseCode, stateStyle } from "./format.ts";
+import { installationUuid, withEventId } from "./short-ids.ts";
+import type { Column } from "./table.ts";
 import { PAGE, take } from "./take.ts";
 import { pastTime, positive } from "./values.ts";
 
 const deliveryColumns: ReadonlyArray<Column<ListedDelivery>> = [
-  { title: "TIME", cell: ({ at }) => time(at) },
+  { title: "TIME", cell: ({ at }) => at, isTime: true },
   { title: "STATE", cell: ({ state }) => state, style: ({ state }) => stateStyle(state) },
   { title: "APP", cell: ({ app }) => app },
   { title: "EVENT", cell: ({ event_type: type }) => type, style: () => "bold" },
   { title: "CODE", cell: ({ last_attempt: last }) => (last === null ? "" : responseCode(last.response_code)) },
-  { title: "NEXT", cell: ({ next_attempt_at: next }) => (next === null ? "" : time(next)) },
-  { title: "DELIVERY", cell: ({ delivery_id: id }) => id },
-  { title: "DETAIL", cell: ({ detail }) => detail },
+  { title: "NEXT", cell: ({ next_attempt_at: next }) => next, isTime: true, isSpare: true },
+  { title: "DELIVERY", cell: ({ delivery_id: id }) => id, isId: true },
+  { title: "DETAIL", cell: ({ detail }) => detail, isDetail: true },
 ];
 
 const eventColumns: ReadonlyArray<Column<ListedEvent>> = [
-  { title: "TIME", cell: ({ stored_at: at }) => (at === null ? "" : time(at)) },
+  { title: "TIME", cell: ({ stored_at: at }) => at, isTime: true },
   { title: "EVENT", cell: ({ type }) => type ?? "unreadable", style: () => "bold" },
   { title: "ORGANIZATION", cell: ({ organization_id: id }) => id ?? "" },
-  { title: "ID", cell: ({ id }) => id },
-  { title: "DATA", cell: ({ data, problem }) => problem ?? JSON.stringify(data) },
+  { title: "ID", cell: ({ id }) => id, isId: true },
+  { title: "DATA", cell: ({ data, problem }) => problem ?? JSON.stringify(data), isDetail: true },
 ];
 
-const since = value("time", "From this time on: 2h ago, or 2026-01-05T10:11:12Z.", (text: string) => pastTime(text));
-const until = value("time", "Before this time.", (text: string) => pastTime(text));
+const since = value("time", "From this time on: 2h (ago), 10:05, or 2026-01-05T10:11:12Z.", pastTime);
+const until = value("time", "Before this time.", pastTime);
 const limitOption = value("number", "At most this many; 50 by default.", positive);
 
 export const deliveriesCommand = command({
@@ -47,8 +48,11 @@ export const deliveriesCommand = command({
   },
   examples: ["deliveries --state retrying,parked,throttled", "deliveries --app acme-tracker --code 503 --since 2h"],
   async run({ api, output, options: { app, installation, event, state, outcome, code, since: start, until: end, limit = 50 } }) {
-    const query = { app, installation_uuid: installation, event_id: event, state, outcome, response_code: code, start, end };
-    const { rows, more } = await take(api().items("GET /v1/deliveries", { query: { ...query, limit: Math.min(limit, PAGE) } }), limit);
+    const uuid = await installationUuid(api, installation);
+    const query = { app, installation_uuid: uuid, state, outcome, response_code: code, start, end, limit: Math.min(limit, PAGE) };
+    const { rows, more } = await withEventId(api, event, (id) =>
+      take(api().items("GET /v1/deliveries", { query: { ...query, event_id: id } }), limit),
+    );
     output.table(deliveryColumns, rows, "No matching deliveries.");
     if (more) output.note(`There are more: --limit ${limit * 10} shows them`);
   },

@@ -1,17 +1,20 @@
 /** posthorn explain: what happened to an event or a delivery, and why. */
 import type { EventOfSameId, ExplainedAttempt, ExplainedDelivery, ExplainedEvent } from "../client/api-types.generated.ts";
 import { command, value } from "./command.ts";
-import { milliseconds, outcomeStyle, responseCode, stateStyle, time } from "./format.ts";
-import { type Column, type Output, oneLine } from "./output.ts";
+import { milliseconds, outcomeStyle, responseCode, stateStyle } from "./format.ts";
+import { oneLine } from "./one-line.ts";
+import type { Output } from "./output.ts";
+import { deliveryId, withFoundEvent } from "./short-ids.ts";
+import type { Column } from "./table.ts";
 import { pastTime } from "./values.ts";
 
 const ATTEMPT_COLUMNS: ReadonlyArray<Column<ExplainedAttempt>> = [
   { title: "  ATTEMPT", cell: ({ attempt }) => `  ${attempt}` },
-  { title: "TIME", cell: ({ at }) => time(at) },
+  { title: "TIME", cell: ({ at }) => at, isTime: true },
   { title: "OUTCOME", cell: ({ outcome }) => outcome, style: ({ outcome }) => outcomeStyle(outcome) },
   { title: "CODE", cell: ({ response_code: code }) => responseCode(code) },
   { title: "TOOK", cell: ({ duration_ms: ms }) => milliseconds(ms) },
-  { title: "ERROR", cell: ({ error, response_body: body }) => [error, body].filter((part) => part !== null).join(": ") },
+  { title: "ERROR", cell: ({ error, response_body: body }) => [error, body].filter((part) => part !== null).join(": "), isDetail: true },
 ];
 
 function showEvent(output: Output, event: ExplainedEvent): void {
@@ -20,7 +23,7 @@ function showEvent(output: Output, event: ExplainedEvent): void {
     ["source", event.source],
     ["organization", event.organization_id],
     ["project", event.project_id],
-    ["occurred", event.occurred_at && time(event.occurred_at)],
+    ["occurred", output.time(event.occurred_at)],
     ["stored", event.sequence === null ? "not in the events stream" : `${event.stream} ${event.sequence}`],
     ["stage", event.stage],
     ["trace", event.trace_id],
@@ -40,7 +43,7 @@ function showDelivery(output: Output, delivery: ExplainedDelivery, traceId: stri
   if (delivery.attempts.length > 0) output.table(ATTEMPT_COLUMNS, delivery.attempts, "");
   // Attempts are in the table above.
   for (const { at, kind, detail } of delivery.timeline)
-    if (kind !== "attempt" && kind !== "event") output.line(`  ${time(at)}  ${oneLine(detail)}`);
+    if (kind !== "attempt" && kind !== "event") output.line(`  ${output.time(at)}  ${oneLine(detail)}`);
 }
 
 function showEventOfId(output: Output, { event, deliveries, not_wanted: notWanted }: EventOfSameId): void {
@@ -54,10 +57,12 @@ function showEventOfId(output: Output, { event, deliveries, not_wanted: notWante
 export const explainCommand = command({
   name: "explain",
   summary: "Explains what happened to an event or a delivery, and why.",
-  operands: ["<event id or delivery id>"],
+  operands: ["<event id or delivery id, or its beginning>"],
   options: {
-    since: value("time", "Where to start the search for an old event without deliveries: 2h ago, or 2026-01-05T10:11:12Z.", (text) =>
-      pastTime(text),
+    since: value(
+      "time",
+      "Where to start the search for an old event without deliveries: 2h (ago), 10:05, or 2026-01-05T10:11:12Z.",
+      pastTime,
     ),
     type: value("resource.action", "Only the event of this type, when several have the id.", String),
     app: value("slug", "Only about this app: its deliveries, or why it has none."),
@@ -65,9 +70,9 @@ export const explainCommand = command({
   },
   details: "A delivery id (dlv_…) is the webhook-id header of the webhook.",
   examples: ["explain evt-1", "explain evt-1 --app acme-tracker", "explain dlv_5f2b6c0a9e134d7788aa10c3d4e5f607"],
-  async run({ api, output, options, operands: [id = ""] }) {
-    if (/^dlv_[0-9a-f]{32}$/.test(id)) {
-      const { body } = await api().call("GET /v1/deliveries/{id}", { path: { id } });
+  async run({ api, output, options, operands: [given = ""] }) {
+    if (/^dlv_[0-9a-f]{4,32}$/.test(given)) {
+      const { body } = await api().call("GET /v1/deliveries/{id}", { path: { id: await deliveryId(api, given) } });
       output.result(body, () => {
         if (body.event !== null) showEvent(output, body.event);
         showDelivery(output, body.delivery, body.event?.trace_id ?? null);
@@ -75,10 +80,8 @@ export const explainCommand = command({
       });
       return;
     }
-    const { body } = await api().call("GET /v1/events/{id}", {
-      path: { id },
-      query: { since: options.since, type: options.type, source: options.source, app: options.app },
-    });
+    const query = { since: options.since, type: options.type, source: options.source, app: options.app };
+    const { body } = await withFoundEvent(api, given, (id) => api().call("GET /v1/events/{id}", { path: { id }, query }));
     output.result(body, () => {
       showEventOfId(output, body);
       for (const other of body.others) {

@@ -2,15 +2,14 @@
 import type { FoundItem } from "../client/api-types.generated.ts";
 import { command } from "./command.ts";
 import { CommandFailed } from "./exit-codes.ts";
-import { time } from "./format.ts";
-import type { Column } from "./output.ts";
-import { oneLine } from "./output.ts";
+import { oneLine } from "./one-line.ts";
+import type { Column } from "./table.ts";
 
 const COLUMNS: ReadonlyArray<Column<FoundItem>> = [
   { title: "KIND", cell: ({ kind }) => kind, style: () => "bold" },
-  { title: "ID", cell: ({ id }) => id },
-  { title: "TIME", cell: ({ at }) => (at === null ? "" : time(at)) },
-  { title: "DETAIL", cell: ({ detail }) => detail },
+  { title: "ID", cell: ({ id }) => id, isId: true },
+  { title: "TIME", cell: ({ at }) => at, isTime: true },
+  { title: "DETAIL", cell: ({ detail }) => detail, isDetail: true },
 ];
 
 const NEXT: Readonly<Record<FoundItem["kind"], (item: FoundItem) => string>> = {

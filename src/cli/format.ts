@@ -1,10 +1,5 @@
 /** Values formatted for people. */
-import type { Style } from "./output.ts";
-
-/** RFC 3339 → the same to the second, without the T: `2026-01-05 10:11:12`. UTC, as in every log. */
-export function time(rfc3339: string): string {
-  return rfc3339.slice(0, 19).replace("T", " ");
-}
+import type { Style } from "./table.ts";
 
 export function outcomeStyle(outcome: string): Style {
   return outcome === "delivered"

@@ -3,8 +3,9 @@ import type { Installation, IntegrationHealth } from "../client/api-types.genera
 import { INSTALLATION_STATUSES } from "../model/app.ts";
 import { type Command, type CommandCall, choice, command, flag, list, type Options, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
-import { statusStyle, time } from "./format.ts";
+import { statusStyle } from "./format.ts";
 import type { Output } from "./output.ts";
+import { installationUuid } from "./short-ids.ts";
 import { take } from "./take.ts";
 
 const members = {
@@ -24,8 +25,8 @@ function show(
     ["projects", projects.join(", ") || "all"],
     ["status", output.paint(statusStyle(status), status)],
     ["webhook", url],
-    ["created", record.created_at && time(record.created_at)],
-    ["updated", record.updated_at && time(record.updated_at)],
+    ["created", output.time(record.created_at)],
+    ["updated", output.time(record.updated_at)],
     ["invalid", record.invalid],
   ]);
 }
@@ -34,15 +35,15 @@ function showHealth(output: Output, { status, broken, days, parked, recovered }:
   const { reason } = broken ?? {};
   output.facts([
     ["status", output.paint(statusStyle(status), status)],
-    ["broken", broken && time(broken.at)],
+    ["broken", output.time(broken?.at)],
     [
       "rule",
       reason && `${reason.rule}: ${reason.success} successful, ${reason.error} errors, ${reason.timeout} timeouts, ${reason.fatal} fatal`,
     ],
     ["last error", reason?.last_error],
-    ["next probe", broken?.next_probe_at && time(broken.next_probe_at)],
-    ["parked", `${parked.deliveries}${parked.oldest_at === null ? "" : `, the oldest since ${time(parked.oldest_at)}`}`],
-    ["recovered", recovered && time(recovered.at)],
+    ["next probe", output.time(broken?.next_probe_at)],
+    ["parked", `${parked.deliveries}${parked.oldest_at === null ? "" : `, the oldest since ${output.time(parked.oldest_at)}`}`],
+    ["recovered", output.time(recovered?.at)],
   ]);
   output.line("");
   output.table(
@@ -66,7 +67,7 @@ function change(verb: "enable" | "disable", summary: string): Command {
     operands: ["<uuid>"],
     examples: [`installations ${verb} 0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f`],
     async run({ api, output, operands: [uuid = ""] }: CommandCall<Options>) {
-      const { body } = await api().call(`POST /v1/installations/{uuid}/${verb}`, { path: { uuid } });
+      const { body } = await api().call(`POST /v1/installations/{uuid}/${verb}`, { path: { uuid: await installationUuid(api, uuid) } });
       output.result(body, () => show(output, body));
     },
   });
@@ -87,7 +88,7 @@ export const installationCommands: readonly Command[] = [
       const { rows } = await take(api().items("GET /v1/installations", { query }));
       output.table(
         [
-          { title: "UUID", cell: ({ uuid }) => uuid },
+          { title: "UUID", cell: ({ uuid }) => uuid, isId: true },
           { title: "APP", cell: ({ app }) => app, style: () => "bold" },
           { title: "ORGANIZATION", cell: ({ organization_id: id }) => id },
           { title: "STATUS", cell: ({ status }) => status, style: ({ status }) => statusStyle(status) },
@@ -104,7 +105,7 @@ export const installationCommands: readonly Command[] = [
     operands: ["<uuid>"],
     examples: ["installations get 0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f"],
     async run({ api, output, operands: [uuid = ""] }) {
-      const { body } = await api().call("GET /v1/installations/{uuid}", { path: { uuid } });
+      const { body } = await api().call("GET /v1/installations/{uuid}", { path: { uuid: await installationUuid(api, uuid) } });
       output.result(body, () => show(output, body));
     },
   }),
@@ -149,7 +150,10 @@ export const installationCommands: readonly Command[] = [
         ...(webhook !== undefined || appWebhook ? { webhook_url: webhook ?? null } : {}),
       };
       if (Object.keys(given).length === 0) throw new UsageError("installations set: nothing to change was given");
-      const { body } = await api().call("PATCH /v1/installations/{uuid}", { path: { uuid }, body: given });
+      const { body } = await api().call("PATCH /v1/installations/{uuid}", {
+        path: { uuid: await installationUuid(api, uuid) },
+        body: given,
+      });
       output.result(body, () => show(output, body));
     },
   }),
@@ -159,7 +163,7 @@ export const installationCommands: readonly Command[] = [
     operands: ["<uuid>"],
     examples: ["installations health 0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f"],
     async run({ api, output, operands: [uuid = ""] }) {
-      const { body } = await api().call("GET /v1/installations/{uuid}/health", { path: { uuid } });
+      const { body } = await api().call("GET /v1/installations/{uuid}/health", { path: { uuid: await installationUuid(api, uuid) } });
       output.result(body, () => showHealth(output, body));
     },
   }),
@@ -171,7 +175,7 @@ export const installationCommands: readonly Command[] = [
     operands: ["<uuid>"],
     examples: ["installations discard 0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f"],
     async run({ api, output, operands: [uuid = ""] }) {
-      const { body } = await api().call("POST /v1/installations/{uuid}/discard", { path: { uuid } });
+      const { body } = await api().call("POST /v1/installations/{uuid}/discard", { path: { uuid: await installationUuid(api, uuid) } });
       output.result(body, () => {
         output.line(`${body.discarded} went to dead letters; posthorn replay replays them.`);
         if (body.in_flight !== undefined) output.line(`${body.in_flight} are still being attempted.`);
@@ -184,7 +188,8 @@ export const installationCommands: readonly Command[] = [
     operands: ["<uuid>"],
     options: { yes: flag("Skip the confirmation.") },
     examples: ["installations delete 0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f --yes"],
-    async run({ api, output, options, operands: [uuid = ""] }) {
+    async run({ api, output, options, operands: [given = ""] }) {
+      const uuid = await installationUuid(api, given);
       const { body, etag } = await api().call("GET /v1/installations/{uuid}", { path: { uuid } });
       const what = `the installation of ${body.app} in organization ${body.organization_id}`;
       if (!options.yes) throw new UsageError(`installations delete: this removes ${what}; confirm with --yes`);

@@ -9,7 +9,8 @@ import { parseDuration, parseInteger } from "../config/values.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { command, flag, list, value } from "./command.ts";
 import { CommandFailed, UsageError } from "./exit-codes.ts";
-import { type Output, oneLine } from "./output.ts";
+import { oneLine } from "./one-line.ts";
+import type { Output } from "./output.ts";
 import { header, parseExactly, port, positive } from "./values.ts";
 
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
@@ -146,7 +147,7 @@ function show(output: Output, { request, body, signature, answer, quiet }: Recei
       const verification = typeof signature === "object" ? `signature wrong: ${signature.wrong}` : `signature ${signature}`;
       output.line(
         [
-          output.paint("dim", new Date().toISOString().slice(11, 19)),
+          output.paint("dim", output.time(new Date().toISOString()).slice("2026-01-05 ".length)),
           output.paint("bold", oneLine(what)),
           output.paint("dim", oneLine(String(headers["webhook-id"] ?? ""))),
           output.paint(isRight ? "green" : "red", oneLine(verification)),

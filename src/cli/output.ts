@@ -8,19 +8,15 @@
 import { randomUUID } from "node:crypto";
 import { styleText } from "node:util";
 import { CONTROLS, escapeControls } from "../model/escape-controls.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
+import { oneLine } from "./one-line.ts";
+import { type Column, GAP, layOut, type Style } from "./table.ts";
+import type { Zone } from "./zone.ts";
 
 export interface OutputStream {
   write(text: string): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
-}
-
-export type Style = "bold" | "dim" | "red" | "green" | "yellow" | "cyan";
-
-export interface Column<T> {
-  readonly title: string;
-  readonly cell: (row: T) => string;
-  readonly style?: (row: T) => Style | undefined;
 }
 
 export interface Output {
@@ -37,6 +33,8 @@ export interface Output {
   /** The reason for a failure, on standard error. */
   problem(text: string): void;
   paint(style: Style | undefined, text: string): string;
+  /** RFC 3339 → `2026-01-05 12:11:12+02:00`: RFC 3339 too, in the zone of the reader. Null stays null. */
+  time<T extends string | null | undefined>(rfc3339: T): T;
   /** A progress bar on a terminal, nothing elsewhere. */
   progress(label: string): Progress;
 }
@@ -51,12 +49,12 @@ export interface OutputOptions {
   readonly stderr: OutputStream;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly json: boolean;
+  readonly zone: Zone;
 }
 
 const BAR_CELLS = 30;
-const GAP = "  ";
 
-export function createOutput({ stdout, stderr, environment, json }: OutputOptions): Output {
+export function createOutput({ stdout, stderr, environment, json, zone }: OutputOptions): Output {
   const hasColours = (stream: OutputStream): boolean => stream.isTTY === true && !environment["NO_COLOR"] && environment["TERM"] !== "dumb";
   const paint = (style: Style | undefined, text: string): string => (style === undefined ? text : `${PAINT}${style} ${text}${PAINT}`);
   const render = (stream: OutputStream, text: string): string =>
@@ -76,6 +74,7 @@ export function createOutput({ stdout, stderr, environment, json }: OutputOption
     json,
     line,
     paint,
+    time: <T extends string | null | undefined>(rfc3339: T): T => (rfc3339 == null ? rfc3339 : (inZone(rfc3339, zone) as T)),
     note: (text) => void stderr.write(`${render(stderr, paint("dim", text))}\n`),
     problem: (text) => void stderr.write(`${render(stderr, text)}\n`),
 
@@ -87,28 +86,23 @@ export function createOutput({ stdout, stderr, environment, json }: OutputOption
     table(columns, rows, none) {
       if (json) return rows.forEach(jsonLine);
       if (rows.length === 0) return line(none);
-      const cells = rows.map((row) => columns.map(({ cell }) => oneLine(cell(row))));
-      const widths = columns.map(({ title }, at) => Math.max(title.length, ...cells.map((row) => row[at]?.length ?? 0)));
-      // Only a terminal cuts cells that do not fit; a pipe gets them whole.
-      const cut = (plain: string, used: number): string => {
-        const room = stdout.isTTY === true ? (stdout.columns ?? 80) - used : plain.length;
-        return plain.length <= room ? plain : `${plain.slice(0, Math.max(0, room - 1))}…`;
-      };
-      const print = (texts: readonly string[], styleOf: (at: number) => Style | undefined): void => {
-        let used = 0;
-        const printed = texts.map((text, at) => {
-          const padded = at === texts.length - 1 ? text : text.padEnd(widths[at] ?? 0);
-          const shown = cut(padded, used);
-          used += padded.length + GAP.length;
-          return paint(styleOf(at), shown);
-        });
-        line(printed.join(GAP).trimEnd());
-      };
-      print(
-        columns.map(({ title }) => title),
-        () => "dim",
+      // Only a terminal has a width; a pipe gets everything whole.
+      const { titles, rows: laidOut } = layOut(columns, rows, { room: stdout.isTTY === true ? (stdout.columns ?? 80) : null, zone });
+      line(
+        titles
+          .map((title) => paint("dim", title))
+          .join(GAP)
+          .trimEnd(),
       );
-      for (const [index, row] of rows.entries()) print(cells[index] ?? [], (at) => columns[at]?.style?.(row));
+      for (const { cells, below } of laidOut) {
+        line(
+          cells
+            .map(({ text, style }) => paint(style, text))
+            .join(GAP)
+            .trimEnd(),
+        );
+        if (below !== null) line(`${GAP}${below}`);
+      }
     },
 
     facts(pairs) {
@@ -135,17 +129,16 @@ export function createOutput({ stdout, stderr, environment, json }: OutputOption
   };
 }
 
+function inZone(rfc3339: string, zone: Zone): string {
+  const at = epochMsOf(rfc3339);
+  return Number.isNaN(at) ? rfc3339 : zone.wallClock(at) + zone.offset(at);
+}
+
 /** Encloses painted text. It is random, so that no text from outside the process can contain it. */
 const PAINT = randomUUID();
 
 const CONTROLS_IN_LINES = new RegExp(`(?![\\n\\t])${CONTROLS.source}`, "gu");
-const RUN_OF_CONTROLS = new RegExp(`${CONTROLS.source}+`, "gu");
 
 function neutralized(text: string): string {
   return text.replace(CONTROLS_IN_LINES, " ");
-}
-
-/** Text that has to stay in its row. */
-export function oneLine(text: string): string {
-  return text.replace(RUN_OF_CONTROLS, " ");
 }

@@ -32,7 +32,7 @@ export const portalLinkCommand = command({
     const { body: made } = await api().call("POST /v1/portal-links", { body });
     output.result(made, () => {
       output.line(made.url);
-      output.note(`Valid until ${made.expires_at}. It contains a token, so it is as secret as one (scope ${made.scope}).`);
+      output.note(`Valid until ${output.time(made.expires_at)}. It contains a token, so it is as secret as one (scope ${made.scope}).`);
     });
   },
 });

@@ -4,6 +4,7 @@ import { withMember } from "../model/json-text.ts";
 import { nearest } from "../model/nearest.ts";
 import { command, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
+import { installationUuid } from "./short-ids.ts";
 import { eventData, jsonObject } from "./values.ts";
 
 export const publishCommand = command({
@@ -30,9 +31,10 @@ export const publishCommand = command({
     "publish --example seer.pr_created --organization 42",
   ],
   async run({ api, output, options, readInput, operands: [operand] }) {
-    const { organization, id, app, installation, project, traceparent } = options;
+    const { organization, id, app, project, traceparent } = options;
     if (organization === undefined) throw new UsageError("publish: --organization is missing");
     const { type, data, actor } = await publishedEvent(operand, options);
+    const installation = await installationUuid(api, options.installation);
     const head = JSON.stringify({ type, id, organization_id: organization, app, installation_uuid: installation, project_id: project });
     // As text, so that numbers and key order reach the receiver unchanged.
     const withActor = actor === undefined ? head : withMember(head, "actor", await jsonObject("actor", actor, readInput));

@@ -7,6 +7,7 @@ import { deadLetterFilter, sequenceOf } from "./dead-letters.ts";
 import { CommandFailed, UsageError } from "./exit-codes.ts";
 import { counted } from "./format.ts";
 import type { Output } from "./output.ts";
+import { deliveryId, installationUuid } from "./short-ids.ts";
 
 const ASK_EVERY_MS = 250;
 
@@ -21,7 +22,7 @@ export const replayCommand = command({
   },
   details: [
     "For all that was missed or delivered in a period there is posthorn replays create.",
-    "Numbers are those that posthorn dead-letters shows. A delivery id (dlv_…) of the last days is resent whatever its state.",
+    "Numbers are those in the list of posthorn dead-letters. A delivery id (dlv_…) of the last days is resent whatever its state.",
     "A replay counts attempts from 1; a delivery that fails again becomes another dead letter.",
   ].join("\n"),
   examples: ["replay 7 8", "replay --app acme-tracker --since 1d --dry-run", "replay dlv_5f2b6c0a9e134d7788aa10c3d4e5f607"],
@@ -30,12 +31,19 @@ export const replayCommand = command({
     const hasFilter = [app, installation, type, since, until].some((given) => given !== undefined);
     if (operands.length > 0) {
       if (hasFilter || all || dryRun) throw new UsageError("replay: wanted numbers and delivery ids, or options, not both");
-      await replayNamed(api(), output, operands);
+      await replayNamed(api, output, operands);
       return;
     }
     if (!hasFilter && !all)
       throw new UsageError("replay: wanted numbers, delivery ids, --app, --installation, --type, --since, --until or --all");
-    const body = { app, installation_uuid: installation, event_type: type, start: since, end: until, dry_run: dryRun };
+    const body = {
+      app,
+      installation_uuid: await installationUuid(api, installation),
+      event_type: type,
+      start: since,
+      end: until,
+      dry_run: dryRun,
+    };
     const replay = await finished(api(), output, (await api().call("POST /v1/dead-letters/replay", { body, signal })).body, signal);
     output.result(replay, () => {
       if (dryRun) output.line(`${counted(replay.matched, "dead letter")} would be replayed.`);
@@ -48,14 +56,14 @@ export const replayCommand = command({
   },
 });
 
-async function replayNamed(api: ApiClient, output: Output, names: readonly string[]): Promise<void> {
+async function replayNamed(api: () => ApiClient, output: Output, names: readonly string[]): Promise<void> {
   const isDelivery = (name: string): boolean => name.startsWith("dlv_");
   // A mistake in the last name is reported before the first one is sent.
   for (const name of names) if (!isDelivery(name)) sequenceOf(name);
   for (const name of names) {
     const { body } = isDelivery(name)
-      ? await api.call("POST /v1/deliveries/{id}/resend", { path: { id: name } })
-      : await api.call("POST /v1/dead-letters/{sequence}/replay", { path: { sequence: sequenceOf(name) } });
+      ? await api().call("POST /v1/deliveries/{id}/resend", { path: { id: await deliveryId(api, name) } })
+      : await api().call("POST /v1/dead-letters/{sequence}/replay", { path: { sequence: sequenceOf(name) } });
     output.result(body, () => output.line(`${name} will be delivered again.`));
   }
 }

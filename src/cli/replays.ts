@@ -5,10 +5,12 @@ import type { ApiClient } from "../client/create-api-client.ts";
 import { REPLAY_KINDS, REPLAY_STATES } from "../model/replay.ts";
 import { type Command, type CommandCall, choice, command, flag, list, type Options, value } from "./command.ts";
 import { CommandFailed, UsageError } from "./exit-codes.ts";
-import { counted, time } from "./format.ts";
-import type { Output, Style } from "./output.ts";
+import { counted } from "./format.ts";
+import type { Output } from "./output.ts";
+import { installationUuid, replayIdOf } from "./short-ids.ts";
+import type { Style } from "./table.ts";
 import { PAGE, take } from "./take.ts";
-import { pastTime, positive } from "./values.ts";
+import { pastTime, positive, rate } from "./values.ts";
 
 const ASK_EVERY_MS = 500;
 
@@ -33,11 +35,11 @@ function show(output: Output, replay: Replay): void {
     ["installation", replay.installation_uuid],
     ["types", replay.event_types?.join(", ")],
     ["what", `${replay.what}${replay.dry_run ? " (dry run)" : ""}`],
-    ["from", replay.from === null ? "the oldest event" : time(replay.from)],
-    ["to", time(replay.to)],
-    ["rate", `${replay.rate_per_s} per second`],
-    ["created", time(replay.created_at)],
-    ["ended", replay.ended_at && time(replay.ended_at)],
+    ["from", replay.from === null ? "the oldest event" : output.time(replay.from)],
+    ["to", output.time(replay.to)],
+    ["rate", `${replay.rate_per_s}/s`],
+    ["created", output.time(replay.created_at)],
+    ["ended", output.time(replay.ended_at)],
     ["read", `${replay.percent} %`],
     ["found", `${replay.found} (${kinds.failed} failed, ${kinds.missed} missed, ${kinds.delivered} delivered)`],
     ["sent", String(replay.sent)],
@@ -69,7 +71,7 @@ function change(verb: "pause" | "resume" | "cancel", summary: string): Command {
     operands: ["<id>"],
     examples: [`replays ${verb} rpl_8d3f1c0a5b7e4d2996f0a1b2c3d4e5f6`],
     async run({ api, output, operands: [id = ""] }: CommandCall<Options>) {
-      const { body } = await api().call(`POST /v1/replays/{id}/${verb}`, { path: { id } });
+      const { body } = await api().call(`POST /v1/replays/{id}/${verb}`, { path: { id: await replayIdOf(api, id) } });
       output.result(body, () => show(output, body));
     },
   });
@@ -84,11 +86,13 @@ export const replaysCommands: readonly Command[] = [
       app: value("slug", "To the installations of this app."),
       installation: value("uuid", "To this installation only."),
       type: list("type", "Only of this event type: issue.created, or issue for all its actions."),
-      since: value("time", "Published at this time or later: 2h ago, or 2026-01-05T10:11:12Z. The oldest event by default.", (text) =>
-        pastTime(text),
+      since: value(
+        "time",
+        "Published at this time or later: 2h (ago), 10:05, or 2026-01-05T10:11:12Z. The oldest event by default.",
+        pastTime,
       ),
-      until: value("time", "Published before this time; now by default.", (text) => pastTime(text)),
-      rate: value("number", "At most so many deliveries per second; 50 by default.", positive),
+      until: value("time", "Published before this time; now by default.", pastTime),
+      rate: value("rate", "At most so many deliveries, e.g. 20/s or 600/m; 50/s by default.", rate),
       "dry-run": flag("Only counts."),
       wait: flag("Waits until it has ended."),
     },
@@ -99,15 +103,23 @@ export const replaysCommands: readonly Command[] = [
     ].join("\n"),
     examples: [
       "replays create --what missed --app acme-tracker --since 12h --dry-run",
-      "replays create --what missed --installation 0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f --since 7d --rate 20",
+      "replays create --what missed --installation 0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f --since 7d --rate 20/s",
     ],
     async run({ api, output, options, signal }) {
-      const { what, app, installation, type, since, until, rate, "dry-run": dryRun, wait } = options;
+      const { what, app, installation, type, since, until, rate: ratePerS, "dry-run": dryRun, wait } = options;
       if (what === undefined) throw new UsageError(`replays create: wanted --what ${REPLAY_KINDS.join(", --what ")}`);
       if (app === undefined && installation === undefined) throw new UsageError("replays create: wanted --app or --installation");
       const { body: created } = await api().call("POST /v1/replays", {
         body: {
-          ...{ what, app, installation_uuid: installation, from: since, to: until, rate_per_s: rate, dry_run: dryRun },
+          ...{
+            what,
+            app,
+            installation_uuid: await installationUuid(api, installation),
+            from: since,
+            to: until,
+            rate_per_s: ratePerS,
+            dry_run: dryRun,
+          },
           ...(type.length > 0 ? { event_types: [...type] } : {}),
         },
         signal,
@@ -135,7 +147,7 @@ export const replaysCommands: readonly Command[] = [
       const { rows, more } = await take(api().items("GET /v1/replays", { query }), limit);
       output.table(
         [
-          { title: "ID", cell: ({ id }) => id, style: () => "bold" },
+          { title: "ID", cell: ({ id }) => id, style: () => "bold", isId: true },
           { title: "STATE", cell: ({ state: found }) => found, style: ({ state: found }) => STYLES[found] },
           { title: "APP", cell: (replay) => replay.app },
           { title: "WHAT", cell: ({ what, dry_run: isDry }) => (isDry ? `${what} (dry)` : what) },
@@ -144,7 +156,7 @@ export const replaysCommands: readonly Command[] = [
           { title: "DONE", cell: ({ done }) => String(done) },
           { title: "SKIPPED", cell: ({ skipped }) => String(skipped) },
           { title: "FAILED", cell: ({ failed }) => String(failed) },
-          { title: "CREATED", cell: ({ created_at: at }) => time(at) },
+          { title: "CREATED", cell: ({ created_at: at }) => at, isTime: true },
         ],
         rows,
         "No replays: posthorn replays create",
@@ -159,7 +171,7 @@ export const replaysCommands: readonly Command[] = [
     options: { wait: flag("Waits until it has ended.") },
     examples: ["replays show rpl_8d3f1c0a5b7e4d2996f0a1b2c3d4e5f6 --wait"],
     async run({ api, output, options: { wait }, operands: [id = ""], signal }) {
-      const { body } = await api().call("GET /v1/replays/{id}", { path: { id } });
+      const { body } = await api().call("GET /v1/replays/{id}", { path: { id: await replayIdOf(api, id) } });
       const replay = wait ? await follow(api(), output, body, signal) : body;
       output.result(replay, () => show(output, replay));
     },

@@ -8,11 +8,14 @@ import { nearest } from "../model/nearest.ts";
 import type { CommandCall, Options, Surroundings } from "./command.ts";
 import { findCommand, parseCommand } from "./command-line.ts";
 import { COMMANDS } from "./commands.ts";
+import { type ConnectionOptions, connectionOf } from "./connection.ts";
+import { createContextStore } from "./context-store.ts";
 import { EXIT, type ExitCode, exitCodeOf, UsageError } from "./exit-codes.ts";
 import { createOutput, type OutputStream } from "./output.ts";
 import { take } from "./take.ts";
 import { overview, synopsis, usageOf } from "./usage.ts";
 import { parseExactly } from "./values.ts";
+import { createZone } from "./zone.ts";
 
 export interface Terminal extends Surroundings {
   readonly stdout: OutputStream;
@@ -25,7 +28,8 @@ const HELP_WORDS: readonly string[] = ["-h", "--help"];
 
 export async function runCommandLine(words: readonly string[], terminal: Terminal): Promise<ExitCode> {
   const { stdout, stderr, environment, signal } = terminal;
-  const say = createOutput({ stdout, stderr, environment, json: false });
+  const local = createZone(environment["TZ"]);
+  const say = createOutput({ stdout, stderr, environment, json: false, zone: local });
   const [first] = words;
   if (first !== undefined && VERSION_WORDS.includes(first)) {
     say.line(VERSION);
@@ -37,22 +41,29 @@ export async function runCommandLine(words: readonly string[], terminal: Termina
     return first === undefined ? EXIT.usage : EXIT.ok;
   }
   let api: ApiClient | undefined;
+  let context: string | null = null;
   let operands: readonly string[] = [];
   try {
     const { command, rest } = findCommand(COMMANDS, words);
-    const parsed = parseCommand(command, rest);
+    const parsed = parseCommand(command, rest, { local, now: Date.now() });
     ({ operands } = parsed);
     if (parsed.values["help"] === true) {
       say.line(usageOf(command));
       return EXIT.ok;
     }
     let config: ClientConfig | undefined;
+    const loadConfig = (): ClientConfig => {
+      if (!command.usesApi) return loadClientConfig(environment);
+      const connection = connectionOf(parsed.values as ConnectionOptions, environment, createContextStore(environment));
+      ({ context } = connection);
+      return loadClientConfig(connection.environment);
+    };
     const call: CommandCall<Options> = {
       ...terminal,
       options: parsed.values as CommandCall<Options>["options"],
       operands,
-      output: createOutput({ stdout, stderr, environment, json: parsed.values["json"] === true }),
-      config: () => (config ??= loadClientConfig(environment)),
+      output: createOutput({ stdout, stderr, environment, json: parsed.values["json"] === true, zone: parsed.zone }),
+      config: () => (config ??= loadConfig()),
       api() {
         const { url, token } = parsed.values as { url?: string; token?: string };
         api ??= createApiClient({
@@ -67,17 +78,20 @@ export async function runCommandLine(words: readonly string[], terminal: Termina
   } catch (error) {
     if (signal.aborted) return EXIT.interrupted;
     say.problem(`${error instanceof ConfigError ? "" : "posthorn: "}${messageOf(error)}`);
-    for (const hint of await hintsFor(error, words, operands, api)) say.note(hint);
+    for (const hint of await hintsFor(error, { words, operands, api, context })) say.note(hint);
     return exitCodeOf(error);
   }
 }
 
-async function hintsFor(
-  error: unknown,
-  words: readonly string[],
-  operands: readonly string[],
-  api: ApiClient | undefined,
-): Promise<string[]> {
+interface FailedCall {
+  readonly words: readonly string[];
+  readonly operands: readonly string[];
+  readonly api: ApiClient | undefined;
+  /** The context that the URL is from. */
+  readonly context: string | null;
+}
+
+async function hintsFor(error: unknown, { words, operands, api, context }: FailedCall): Promise<string[]> {
   if (error instanceof UsageError) {
     try {
       const { command } = findCommand(COMMANDS, words);
@@ -88,13 +102,15 @@ async function hintsFor(
   }
   if (!(error instanceof ApiError)) return [];
   if (error.code === "API_UNREACHABLE") {
-    return ["Is Posthorn running there? posthorn serve starts it; POSTHORN_URL or --url sets another address."];
+    const other = context === null ? "POSTHORN_URL, --url or --context sets another address" : `It is the address of context ${context}`;
+    return [`Is Posthorn running there? posthorn serve starts it. ${other}.`];
   }
   if (error.code === "PRECONDITION_FAILED") {
     const [group = "", verb] = words;
     return [verb === "add" ? `posthorn ${group} set changes an existing one.` : "It was changed in the meantime: try again."];
   }
-  if (error.code === "UNAUTHORIZED") return ["Set POSTHORN_TOKEN to one of the service's POSTHORN_API_TOKENS."];
+  if (error.code === "UNAUTHORIZED")
+    return ["Set POSTHORN_TOKEN to one of the service's POSTHORN_API_TOKENS, or add a context: posthorn context add --help"];
   const slug = /^no app (\S+)$/.exec(error.message)?.[1];
   if (error.code === "NOT_FOUND" && slug !== undefined && operands.includes(slug)) return nearestApp(slug, api);
   return [];

@@ -4,10 +4,14 @@ import { tlsFiles } from "../config/tls-files.ts";
 import { parseDuration } from "../config/values.ts";
 import { messageOf } from "../model/app-error.ts";
 import { STATUS_EVENT_TYPES, type StatusEvent } from "../model/status-event.ts";
+import { byCode } from "./app-state.ts";
 import { choice, command, value } from "./command.ts";
 import { CommandFailed } from "./exit-codes.ts";
-import { counted, milliseconds, time } from "./format.ts";
-import { type Output, oneLine, type Style } from "./output.ts";
+import { counted, milliseconds } from "./format.ts";
+import { oneLine } from "./one-line.ts";
+import type { Output } from "./output.ts";
+import { isUuid } from "./short-ids.ts";
+import type { Style } from "./table.ts";
 import { pastTime, positive } from "./values.ts";
 
 const STYLES: ReadonlyMap<string, Style> = new Map(
@@ -32,9 +36,9 @@ export const statusCommand = command({
   usesApi: false,
   options: {
     app: value("slug", "Only events of this app."),
-    installation: value("uuid", "Only events of this installation."),
+    installation: value("uuid", "Only events of this installation, or of those whose uuid begins so."),
     type: { ...choice(STATUS_EVENT_TYPES, "Only events of this type."), value: "<type>" },
-    since: value("time", "Starts with past events from this time: 2h ago, or 2026-01-05T10:11:12Z.", (text) => pastTime(text)),
+    since: value("time", "Starts with past events from this time: 2h (ago), 10:05, or 2026-01-05T10:11:12Z.", pastTime),
     durable: value("name", "Resumes where the last subscriber of this name stopped."),
     count: value("number", "Ends after this many events, or when none comes for --timeout.", positive),
     timeout: value("duration", "Ends when no event has come for this long; 10s by default with --count, otherwise never.", parseDuration),
@@ -61,9 +65,10 @@ export const statusCommand = command({
       ...(durable === undefined ? {} : { durable }),
       ...(type === undefined ? {} : { changes: [type] }),
       ...(app === undefined ? {} : { app }),
-      ...(installation === undefined ? {} : { installationUuid: installation }),
+      ...(installation !== undefined && isUuid(installation) ? { installationUuid: installation } : {}),
       ...(since === undefined ? {} : { startAt: new Date(since) }),
       onEvent(event) {
+        if (!isOf(event, installation)) return;
         if (signal.aborted || (count !== undefined && seen >= count)) throw new Error("left for the next subscriber");
         output.result(event, () => show(output, event));
         seen++;
@@ -82,22 +87,24 @@ export const statusCommand = command({
   },
 });
 
-function codeName(code: string): string {
-  return code === "0" ? "no response" : code;
+/** @param installation its uuid or the beginning of it */
+function isOf({ data }: StatusEvent, installation = ""): boolean {
+  const { installation_uuid: uuid = "" } = data as { readonly installation_uuid?: string };
+  return uuid.startsWith(installation.toLowerCase());
 }
 
 function show(output: Output, event: StatusEvent): void {
   const [, change = ""] = event.type.split(".");
   const parts = [
-    time(event.time),
+    output.time(event.time),
     output.paint(STYLES.get(change) ?? "yellow", event.type),
     output.paint("bold", event.data.app),
-    detail(event),
+    detail(event, output.time),
   ];
   output.line(oneLine(parts.join("  ")));
 }
 
-function detail(event: StatusEvent): string {
+function detail(event: StatusEvent, time: Output["time"]): string {
   switch (event.type) {
     case "integration.broken": {
       const { installation_uuid: uuid, organization_id: organization, reason } = event.data;
@@ -118,13 +125,8 @@ function detail(event: StatusEvent): string {
     case "app.healthy": {
       const { since, attempts, failures, by_code: codes, last_success_at: lastSuccess } = event.data;
       const began = event.type === "app.failing" ? `since ${time(since)}: ` : "";
-      const byCode =
-        failures === 0
-          ? ""
-          : ` (${Object.entries(codes)
-              .map(([code, count]) => `${codeName(code)} ×${count}`)
-              .join(", ")})`;
-      return `${began}${failures} of ${attempts} failed${byCode}; last success ${lastSuccess === null ? "unknown" : time(lastSuccess)}`;
+      const codeCounts = failures === 0 ? "" : ` (${byCode(codes)})`;
+      return `${began}${failures} of ${attempts} failed${codeCounts}; last success ${lastSuccess === null ? "unknown" : time(lastSuccess)}`;
     }
     case "delivery.suppressed":
       return `${counted(event.data.count, "more dead letter")} since ${time(event.data.since)}`;

@@ -8,8 +8,9 @@ import type { WebhookRequest } from "../client/api-types.generated.ts";
 import { ApiError } from "../client/create-api-client.ts";
 import { command, flag, value } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
-import { milliseconds, outcomeStyle, responseCode, time } from "./format.ts";
-import { type Output, oneLine } from "./output.ts";
+import { milliseconds, outcomeStyle, responseCode } from "./format.ts";
+import { oneLine } from "./one-line.ts";
+import type { Output } from "./output.ts";
 import { positive } from "./values.ts";
 
 const POLL_EVERY_MS = 500;
@@ -99,7 +100,7 @@ function show(output: Output, app: string, row: WebhookRequest): void {
   const error = row.error ? `  ${row.error}` : "";
   output.line(
     oneLine(
-      `${time(row.date)}  ${outcome}  ${numbers}  ${output.paint("bold", app)}  ${row.event_type}  ${row.delivery_id}${again}${error}`,
+      `${output.time(row.date)}  ${outcome}  ${numbers}  ${output.paint("bold", app)}  ${row.event_type}  ${row.delivery_id}${again}${error}`,
     ),
   );
 }

@@ -5,16 +5,26 @@ import { messageOf } from "../model/app-error.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import { parseJsonObject } from "../model/json-object.ts";
 import { membersOf } from "../model/json-text.ts";
-import { parseRfc3339OrDate } from "../model/rfc3339.ts";
+import { parseRfc3339 } from "../model/rfc3339.ts";
+import type { Reading } from "./command.ts";
 import { UsageError } from "./exit-codes.ts";
+import { lastAt } from "./zone.ts";
 
-/** `2h` is two hours ago; else an RFC 3339 time, or a date for its midnight UTC. → RFC 3339 */
-export function pastTime(text: string, now = Date.now()): string {
+/**
+ * `2h` is two hours ago, `10:05` the last time the clock showed it; else an RFC 3339 time, a date for its midnight, or a time without
+ * an offset, in the zone of the reader. → RFC 3339
+ */
+export function pastTime(text: string, { zone, now }: Reading): string {
   if (/^\d+(ms|s|m|h|d)$/.test(text)) return new Date(now - parseDuration(text)).toISOString();
-  const read = parseRfc3339OrDate(text);
-  if (!read.ok) throw new Error(`wanted a duration such as 2h, or a time such as 2026-01-05T10:11:12Z (${read.problem})`);
-  return toRfc3339(read.epochMs);
+  const isTimeOfDay = /^\d\d:\d\d(:\d\d)?$/.test(text);
+  const [, date = "", timeOfDay = "00:00"] = isTimeOfDay ? [text, "1970-01-01", text] : (WITHOUT_OFFSET.exec(text) ?? [text]);
+  const read = parseRfc3339(date === "" ? text : `${date}T${timeOfDay.padEnd("00:00:00".length, ":00")}Z`);
+  if (!read.ok) throw new Error(`wanted a duration such as 2h, or a time such as 10:05 or 2026-01-05T10:11:12Z (${read.problem})`);
+  if (isTimeOfDay) return toRfc3339(lastAt(zone, read.epochMs, now));
+  return toRfc3339(date === "" ? read.epochMs : zone.instantOf(read.epochMs));
 }
+
+const WITHOUT_OFFSET = /^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d)?))?$/;
 
 export function positive(text: string): number {
   const found = parseInteger(text);
@@ -32,12 +42,22 @@ export function answers(text: string): string[] | null {
   return text === "default" ? null : commaSeparated(text);
 }
 
-/** `20/s` or `0.5/s` → attempts a second; `none`: no limit. */
-export function perSecond(text: string): number | null {
-  if (text === "none") return null;
-  const found = /^(\d+(?:\.\d+)?)\/s$/.exec(text);
-  if (found === null) throw new Error("wanted a number of attempts a second such as 20/s, or none");
-  return Number(found[1]);
+const PER: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600 };
+
+/** `20/s`, `0.5/s` or `600/m` → times a second. */
+export function rate(text: string): number {
+  const [, count, unit = ""] = /^(\d+(?:\.\d+)?)\/([smh])$/.exec(text) ?? [];
+  if (count === undefined) throw new Error("wanted a number a second such as 20/s, or a minute such as 600/m");
+  return Number(count) / (PER[unit] ?? 1);
+}
+
+/** As `rate`; `none`: no limit. */
+export function rateLimit(text: string): number | null {
+  try {
+    return text === "none" ? null : rate(text);
+  } catch (error) {
+    throw new Error(`${messageOf(error)}; or none`);
+  }
 }
 
 /** `90s`, `1h` → seconds. */

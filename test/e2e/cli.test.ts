@@ -1,6 +1,9 @@
 /** The command line against a running service: as people and as programs use it. */
 import { spawn, spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CliOptions, type CliRun, runCli } from "../support/cli.ts";
 import { eventually } from "../support/eventually.ts";
@@ -77,7 +80,8 @@ describe("apps and installations", () => {
     expect((await cli("apps get shop")).out).toMatch(/ordered by +\/issue\/id\non exhausted +stop\n/);
     const both = await cli("apps set shop --ordered --order-by app");
     expect([both.code, both.err]).toEqual([64, expect.stringContaining("found more than one of them")]);
-    expect((await cli("apps")).out).toMatch(/^SLUG[\s\S]*\nshop /);
+    expect((await cli("apps")).out).toMatch(/^SLUG[\s\S]*\nshop +healthy +unpublished /);
+    expect((await cli("apps set shop --timeout 90s --retry 5s,5m,1h")).out).toMatch(/timeout +90s\nretry +5s, 5m, 1h\n/);
     const rotated = await cli("apps rotate-secret shop --json");
     expect(rotated.json[0].client_secret).toMatch(/^[0-9a-f]{64}$/);
     const { uuid } = (await cli("installations add shop --organization 7 --project 1 --project 2 --json")).json[0];
@@ -100,7 +104,7 @@ describe("apps and installations", () => {
   test("have a token of their own, for as long as it is asked for", async () => {
     const { slug } = await installed();
     const shown = await cli(["apps", "token", slug]);
-    const hour = /^token {8}(phapp_\S+)\nscope {8}act\nvalid until {2}(\S+)\n$/.exec(shown.out);
+    const hour = /^token {8}(phapp_\S+)\nscope {8}act\nvalid until {2}(.+)\n$/.exec(shown.out);
     expect([shown.code, shown.err, hour]).toEqual([0, expect.stringContaining("shown only once"), expect.anything()]);
     const { json } = await cli(["apps", "token", slug, "--ttl", "5m", "--json"]);
     expect(json).toMatchObject([{ app: slug, scope: "act", token: expect.stringMatching(/^phapp_/), expires_at: expect.any(String) }]);
@@ -283,6 +287,121 @@ test("what receivers and publishers wrote never controls the terminal", async ()
   }
   expect((await cli(`dead-letters get ${letter.sequence} --json`)).json[0].event.data).toEqual({ [hostile]: hostile });
   receiver.behave(answer(200));
+});
+
+test("at 80 columns an attempt shows what happened, with an id that commands take", async () => {
+  receiver.behave(answer(400, "no"));
+  const { slug, organization, uuid } = await installed();
+  const id = `evt-${randomUUID()}`;
+  await publish(organization, id);
+  const [row] = await eventually(async () => {
+    const { json } = await cli(`requests ${slug} --json`);
+    return json.length === 1 && json;
+  });
+  const { out } = await cli(`requests ${slug} --utc`, { columns: 80, environment: { ...environment, NO_COLOR: "1" } });
+  const lines = out.trimEnd().split("\n");
+  for (const line of lines) expect(line.length).toBeLessThanOrEqual(80);
+  expect(lines[0]).toMatch(/^TIME \(UTC\) +EVENT +OUTCOME +CODE/);
+  const [, short = ""] = /^\d\d-\d\d \d\d:\d\d:\d\d {2}issue\.created {2}rejected +400 +.*(dlv_[0-9a-f]{8})$/.exec(lines[1] ?? "") ?? [];
+  expect(lines[2]).toBe(`  ${row.error}`);
+  for (const line of [
+    ["explain", short],
+    ["requests", slug, "--delivery", short],
+    ["requests", slug, "--event", id.slice(0, 16)],
+    ["deliveries", "--event", id.slice(0, 16), "--installation", uuid.slice(0, 8)],
+    ["explain", id.slice(0, 16)],
+  ]) {
+    const run = await cli([...line, "--json"]);
+    expect([line, run.code, run.err]).toEqual([line, 0, ""]);
+    expect(JSON.stringify(run.json)).toContain(row.delivery_id);
+  }
+  for (const verb of ["get", "health", "disable", "enable"]) expect((await cli(`installations ${verb} ${uuid.slice(0, 8)}`)).code).toBe(0);
+  expect((await cli(`audit --installation ${uuid.slice(0, 8)} --json`)).json).toHaveLength(3);
+  expect((await cli(`status --installation ${uuid.slice(0, 8)} --since 1h --count 3 --json`)).json.map(({ type }) => type)).toEqual([
+    "delivery.rejected",
+    "integration.disabled",
+    "integration.enabled",
+  ]);
+  const [letter] = (await cli(`dead-letters --app ${slug} --installation ${uuid.slice(0, 8)} --json`)).json;
+  expect(letter.delivery_id).toBe(row.delivery_id);
+  receiver.behave(answer(200));
+  expect((await cli(`replay ${short} --json`)).json[0].delivery_id).toBe(row.delivery_id);
+  const [replay] = (await cli(`replays create --app ${slug} --what failed --rate 10/s --json`)).json;
+  expect((await cli(`replays show ${replay.id.slice(0, 12)}`)).out).toMatch(/rate +10\/s\n/);
+  expect(await cli("explain dlv_00000000")).toMatchObject({ code: 1, err: "posthorn: no delivery dlv_00000000\n" });
+});
+
+test("a beginning that two ids have is refused with both", async () => {
+  const { slug } = await installed();
+  const uuids = ["1", "2"].map((last) => `abcd0000-0000-4000-8000-00000000000${last}`);
+  for (const uuid of uuids) await cli(`installations add ${slug} --organization ${uuid} --uuid ${uuid}`);
+  const { code, err } = await cli("installations disable abcd0000");
+  expect(code).toBe(1);
+  for (const uuid of uuids) expect(err).toContain(uuid);
+  expect((await cli(`installations get ${uuids[0]} --json`)).json[0].status).toBe("active");
+});
+
+test("times are local with their offset, and are taken back as they are shown", async () => {
+  const { slug } = await installed();
+  const inKathmandu = { environment: { ...environment, TZ: "Asia/Kathmandu" } };
+  const [, created = ""] = /^created +(.*)$/m.exec((await cli(`apps get ${slug}`, inKathmandu)).out) ?? [];
+  expect(created).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+05:45$/);
+  expect((await cli(`apps get ${slug} --utc`, inKathmandu)).out).toMatch(/^created +\S+ \S+Z$/m);
+  expect((await cli(["audit", "--app", slug, "--since", created, "--json"], inKathmandu)).json.length).toBeGreaterThan(0);
+  expect((await cli(["audit", "--app", slug, "--until", created], inKathmandu)).out).toBe("No changes.\n");
+  expect((await cli(["audit", "--app", slug, "--until", created.slice(0, 19)], inKathmandu)).out).toBe("No changes.\n");
+});
+
+test("the overview shows the apps in trouble first, and why", async () => {
+  receiver.behave(({ path }, response) => void response.writeHead(path === "/throttled" ? 429 : 200, { "retry-after": "60" }).end());
+  const { slug, organization } = await installed();
+  await cli(["apps", "set", slug, "--webhook", `${receiver.url}/throttled`]);
+  await publish(organization, randomUUID());
+  const shown = await eventually(async () => {
+    const { out } = await cli("overview --limit 1");
+    return out.includes("throttled") && out;
+  });
+  receiver.behave(answer(200));
+  expect(shown).toMatch(/^posthorn +ready\napps +\d+, 1 throttled\ninstallations +\d+ active, /);
+  expect(shown).toMatch(new RegExp(`\n${slug} +throttled .*throttled until \\S+ \\S+: it answered 429`));
+  expect((await cli("apps")).out).toMatch(new RegExp(`^${slug} +throttled .*throttled until`, "m"));
+  expect((await cli("overview --json")).json[0].items.length).toBeGreaterThan(1);
+});
+
+test("a context names a Posthorn, and its token is never shown or sent elsewhere", async () => {
+  const { POSTHORN_URL: _url, POSTHORN_TOKEN: _token, ...rest } = environment;
+  const home = mkdtempSync(join(tmpdir(), "posthorn-"));
+  const inHome = { environment: { ...rest, XDG_CONFIG_HOME: home } };
+  const run = (line: string, input?: string, more: Record<string, string> = {}) =>
+    cli(line, { environment: { ...inHome.environment, ...more }, ...(input === undefined ? {} : { input }) });
+  const added = await run(`context add prod --url ${posthorn.url} --token-stdin`, "admin-token-12345\n");
+  expect(added).toMatchObject({ code: 0, out: `prod is ${posthorn.url}, the current context.\n`, err: "" });
+  await run("context add away --url http://127.0.0.1:1 --token-stdin", "another-token-123");
+  const file = join(home, "posthorn", "contexts.json");
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  const listed = [await run("context"), await run("context list --json"), await run("context use prod"), await run("config")];
+  for (const { out, err } of listed) expect(out + err).not.toMatch(/admin-token|another-token/);
+  expect(listed[0]?.out).toMatch(/^NAME +CURRENT +TOKEN +URL\nprod +yes +yes +http/);
+
+  // An option, then the environment, then the current context.
+  expect((await run("apps")).code).toBe(0);
+  expect(await run("apps --context away")).toMatchObject({ code: 69, err: expect.stringContaining("It is the address of context away") });
+  expect(await run("apps", undefined, { POSTHORN_URL: "http://127.0.0.1:1" })).toMatchObject({ code: 69 });
+  expect((await run("apps --context prod", undefined, { POSTHORN_URL: "http://127.0.0.1:1", POSTHORN_TOKEN: "nobody" })).code).toBe(0);
+  expect((await run("apps", undefined, { POSTHORN_TOKEN: "nobody" })).code).toBe(77);
+  expect((await run("apps --token admin-token-12345", undefined, { POSTHORN_TOKEN: "nobody" })).code).toBe(0);
+  await run("context use away");
+  expect((await run(`apps --url ${posthorn.url}`)).code).toBe(77);
+  expect((await run("apps --token admin-token-12345 --context prod")).code).toBe(0);
+  expect(await run("context use nowhere")).toMatchObject({ code: 1, err: "posthorn: no context nowhere; there are prod, away\n" });
+  expect(await run("context remove away")).toMatchObject({ code: 0, out: "Removed away.\n" });
+  expect((await run("context --json")).json).toEqual([{ name: "prod", url: posthorn.url, has_token: true, current: false }]);
+  expect(readFileSync(file, "utf8")).not.toContain("another-token");
+  writeFileSync(file, "admin-token-12345");
+  const damaged = await run("context");
+  expect([damaged.code, damaged.err]).toEqual([1, expect.stringMatching(/contexts\.json: found no contexts/)]);
+  expect(damaged.err).not.toContain("admin-token");
+  rmSync(home, { recursive: true });
 });
 
 test("a test call says what came back, and its exit code whether it was good", async () => {

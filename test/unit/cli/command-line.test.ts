@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { findBinary } from "../../../scripts/servers.mjs";
 import { findCommand, optionsOf, parseCommand } from "../../../src/cli/command-line.ts";
 import { COMMANDS } from "../../../src/cli/commands.ts";
+import { UTC } from "../../../src/cli/zone.ts";
 import { runCli } from "../../support/cli.ts";
 
 /** An example's words, as a shell would hand them over. */
@@ -20,13 +21,19 @@ describe("a command line", () => {
     ["requests", /requests: <app> is missing/],
     ["apps get one two", /apps get: unexpected argument "two"/],
     ["requests acme --limit many", /--limit: found "many", wanted a whole number/],
+    ["replays create --rate 20", /--rate: found "20", wanted a number a second such as 20\/s/],
+    ["apps --url http://x.example --context prod", /--url, --context: found both, wanted at most one/],
+    ["context add", /context add: <name> is missing/],
+    ["context add prod", /context add: --url is missing/],
+    ["context add a/b --url http://x.example", /found "a\/b", wanted letters, digits/],
+    ["context add prod --url ftp://x.example", /--url: found "ftp:\/\/x.example", wanted a URL such as http:/],
     ["requests acme --limit 0", /--limit: found "0", wanted 1 or more/],
     ["requests acme --since yesterday", /--since: found "yesterday", wanted a duration such as 2h, or a time/],
     ["requests acme --since", /option --since argument missing/],
     ["requests acme --errors=yes", /option --errors does not take an argument/],
     ["apps add x --status public", /--status: found "public", wanted one of internal, unpublished, published/],
     ["apps add x --webhook https://x.example --header nothing", /--header: found "nothing", wanted <name>: <value>/],
-    ["apps set x --rate-limit 20", /--rate-limit: found "20", wanted a number of attempts a second such as 20\/s, or none/],
+    ["apps set x --rate-limit 20", /--rate-limit: found "20", wanted a number a second such as 20\/s, or a minute such as 600\/m; or none/],
     ["apps set x --rate-limit none --burst 5", /--burst: wanted with a --rate-limit other than none/],
     ["apps set x", /apps set: nothing to change was given/],
     ["apps set x --ordered --unordered", /--ordered, --unordered, --order-by: found more than one of them, wanted at most one/],
@@ -81,7 +88,7 @@ describe.each(COMMANDS.map((command) => [command.name, command] as const))("post
     for (const example of command.examples) {
       const found = findCommand(COMMANDS, wordsOf(example));
       expect(found.command.name).toBe(name);
-      expect(parseCommand(found.command, found.rest).values["help"]).not.toBe(true);
+      expect(parseCommand(found.command, found.rest, { local: UTC, now: 0 }).values["help"]).not.toBe(true);
     }
   });
 });

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { createOutput, type OutputStream } from "../../../src/cli/output.ts";
+import { UTC } from "../../../src/cli/zone.ts";
 import { cases } from "../../support/fuzz.ts";
 
 function recorded(json: boolean, stream: Partial<OutputStream> = {}, environment: Record<string, string> = {}) {
@@ -11,7 +12,7 @@ function recorded(json: boolean, stream: Partial<OutputStream> = {}, environment
     },
     ...stream,
   });
-  return { written, output: createOutput({ stdout: to("out"), stderr: to("err"), environment, json }) };
+  return { written, output: createOutput({ stdout: to("out"), stderr: to("err"), environment, json, zone: UTC }) };
 }
 
 const COLUMNS = [
