@@ -1,7 +1,8 @@
 /** Prints what the run cost before the runner's own summary: each project, the dearest files and the longest tests. */
 import type { Reporter, TestCase, TestModule } from "vitest/node";
 
-const SHOWN = 10;
+/** COST_ROWS=200 shows every file and test. */
+const SHOWN = Number(process.env["COST_ROWS"] ?? 10);
 
 type Row = ReadonlyArray<string | number>;
 
