@@ -14,11 +14,11 @@ import { feedIndex } from "../registry/index-feed.ts";
 import { createRegistryKinds } from "../registry/record-kinds.ts";
 import type { RecordLimits } from "../registry/record-limits.ts";
 import { refuseWrongKey } from "../registry/refuse-wrong-key.ts";
-import { createRegistry } from "../registry/registry.ts";
+import { createRegistry, type Registry } from "../registry/registry.ts";
 import { createRegistryIndex } from "../registry/registry-index.ts";
 import { createSecretBox } from "../registry/secret-box.ts";
 import { createSigningKey } from "../registry/signing-key.ts";
-import { createRegistryStore } from "../registry/store.ts";
+import { createRegistryStore, type RegistryStore } from "../registry/store.ts";
 import type { Foundation } from "./foundation.ts";
 import type { StreamParts } from "./wire-streams.ts";
 
@@ -40,13 +40,12 @@ export function wireRegistry({ config, nats, connectionState, clock, logger }: F
   const nameResolver = createNameResolver({ timeoutMs: config.connectTimeout, servers: config.targetDnsServers });
   const secretBox = createSecretBox(config.encryptionKey, config.encryptionKeyPrevious);
   const kinds = createRegistryKinds(secretBox);
-  const registry = createRegistry(
-    {
-      ...{ store: registryStore, kinds, index, secretBox, clock },
-      refusesUrl: createTargetCheck(addressGuard, nameResolver, { hasProxy: config.targetProxy !== null }),
-    },
-    { secretOverlapMs: config.secretOverlap, limits: recordLimits(config) },
-  );
+  const refusesUrl = createTargetCheck(addressGuard, nameResolver, { hasProxy: config.targetProxy !== null });
+  const registryOf = (store: RegistryStore, options: { readonly checksKnownUrls: boolean }): Registry =>
+    createRegistry(
+      { store, kinds, index, secretBox, clock, refusesUrl },
+      { secretOverlapMs: config.secretOverlap, limits: recordLimits(config), ...options },
+    );
   return {
     index,
     registryStore,
@@ -55,7 +54,9 @@ export function wireRegistry({ config, nats, connectionState, clock, logger }: F
     nameResolver,
     secretBox,
     kinds,
-    registry,
+    registry: registryOf(registryStore, { checksKnownUrls: true }),
+    /** For the apps file, which may name very many records that have not changed. */
+    bulkRegistry: () => registryOf(registryStore.memoryFirst(), { checksKnownUrls: false }),
     indexFeed: feedIndex({ store: registryStore, kinds, index, secretBox, logger }),
     installationRecords: registryStore.recordsOf(kinds.installations),
     signingKey: createSigningKey(registryStore, secretBox),
@@ -91,7 +92,8 @@ export async function loadRegistry(given: Foundation & StreamParts & RegistryPar
 }
 
 /** Changes by the apps file are in the audit log, too. */
-function auditedRegistry({ registry, index, auditLog }: StreamParts & RegistryParts): RegistryParts["registry"] {
+function auditedRegistry({ bulkRegistry, index, auditLog }: StreamParts & RegistryParts): Registry {
+  const registry = bulkRegistry();
   const audited = createAudited(auditLog, index);
   const who = "POSTHORN_APPS_FILE";
   return {

@@ -4,6 +4,7 @@ import { createAckBatcher } from "../jetstream/ack-batcher.ts";
 import { createAuditStream } from "../jetstream/audit-stream.ts";
 import { type ConnectionState, createConnectionState, openJetStream } from "../jetstream/connection.ts";
 import { createConsumerDeletions } from "../jetstream/consumer-deletions.ts";
+import { createPipelinedPublish } from "../jetstream/pipelined-publish.ts";
 import { createStartupWait } from "../jetstream/startup-wait.ts";
 import { createStreamMetrics } from "../jetstream/stream-metrics.ts";
 import { ensureTopology } from "../jetstream/streams.ts";
@@ -22,8 +23,10 @@ export async function wireStreams({ config, nats, clock, logger, signal }: Found
   await untilAvailable("the streams", () => ensureTopology(manager, names, config.streamReplicas));
   const connectionState: ConnectionState = createConnectionState(nats);
   const jetStream = nats.jetstream();
-  const auditStream = createAuditStream({ nats, manager, jetStream, names }, config.streamReplicas);
+  const pipelinedPublish = createPipelinedPublish(nats, clock);
+  const auditStream = createAuditStream({ nats, manager, publish: pipelinedPublish, names }, config.streamReplicas);
   return {
+    pipelinedPublish,
     auditStream,
     auditLog: createAuditLog(auditStream, clock, logger),
     names,

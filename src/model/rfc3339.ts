@@ -22,6 +22,8 @@ const LAST_MS = Date.parse("9999-12-31T23:59:59.999Z");
  * POSIX clocks.
  */
 export function parseRfc3339(text: string): ReadTime {
+  const written = writtenMs(text);
+  if (!Number.isNaN(written)) return { ok: true, epochMs: written };
   const match = DATE_TIME.exec(text);
   if (match === null && WITHOUT_ZONE.test(text))
     return refused("without a time zone, wanted an RFC 3339 time with Z or an offset such as +01:00");
@@ -51,6 +53,41 @@ export function epochMsOf(text: string): number {
 /** Also takes a date alone, which is its midnight UTC. */
 export function parseRfc3339OrDate(text: string): ReadTime {
   return parseRfc3339(DATE.test(text) ? `${text}T00:00:00Z` : text);
+}
+
+const WRITTEN = "YYYY-MM-DDThh:mm:ss.mmmZ";
+/** Date.UTC takes years below 100 for those of the twentieth century. */
+const FIRST_YEAR = 100;
+
+/** Reads the form that Posthorn itself writes (model/clock.ts), in a tenth of the time; NaN for any other text. */
+function writtenMs(text: string): number {
+  if (text.length !== WRITTEN.length || !hasSeparators(text)) return Number.NaN;
+  const [year, month, day] = [numberIn(text, 0, 4), numberIn(text, 5, 7), numberIn(text, 8, 10)];
+  const [hour, minute, second] = [numberIn(text, 11, 13), numberIn(text, 14, 16), numberIn(text, 17, 19)];
+  const isTime = hour <= 23 && minute <= 59 && second <= 59;
+  const isDate = year >= FIRST_YEAR && month >= 1 && month <= 12 && day >= 1 && day <= daysOf(year, month);
+  return isDate && isTime ? Date.UTC(year, month - 1, day, hour, minute, second, numberIn(text, 20, 23)) : Number.NaN;
+}
+
+function hasSeparators(text: string): boolean {
+  const isDate = text[4] === "-" && text[7] === "-" && text[10] === "T";
+  return isDate && text[13] === ":" && text[16] === ":" && text[19] === "." && text[23] === "Z";
+}
+
+/** @returns NaN unless all of them are digits */
+function numberIn(text: string, from: number, to: number): number {
+  let number = 0;
+  for (let at = from; at < to; at++) {
+    const digit = text.charCodeAt(at) - 48;
+    if (digit < 0 || digit > 9) return Number.NaN;
+    number = number * 10 + digit;
+  }
+  return number;
+}
+
+function daysOf(year: number, month: number): number {
+  if (month === 2) return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28;
+  return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31;
 }
 
 function refused(problem: string): ReadTime {

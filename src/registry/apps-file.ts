@@ -4,7 +4,7 @@
  * changes a status. Each changed record is logged with the names of its changed members; an unchanged one is not written.
  */
 import { readFile } from "node:fs/promises";
-import { parseDocument } from "yaml";
+import { loadAll, YAMLException } from "js-yaml";
 import { z } from "zod";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
@@ -28,7 +28,8 @@ export interface AppsFileLoaded {
   readonly changed: number;
 }
 
-const WRITES_AT_ONCE = 32;
+/** Each has one write in the bucket under way, and then one in the audit log. */
+const CHANGES_AT_ONCE = 512;
 
 /** @throws AppError APPS_FILE_INVALID with every problem. */
 export async function loadAppsFile(path: string, registry: Registry, logger: Logger): Promise<AppsFileLoaded> {
@@ -87,7 +88,7 @@ async function putAll<T>(where: string, entries: readonly T[], put: (entry: T) =
       }
     }
   };
-  await Promise.all(Array.from({ length: WRITES_AT_ONCE }, work));
+  await Promise.all(Array.from({ length: CHANGES_AT_ONCE }, work));
   return [...problems].sort(([a], [b]) => a - b).map(([, problem]) => problem);
 }
 
@@ -117,19 +118,26 @@ async function readText(path: string): Promise<string> {
   }
 }
 
-function parse(path: string, text: string): z.output<typeof fileSchema> {
-  const document = parseDocument(text, { prettyErrors: true });
-  if (document.errors.length > 0)
-    throw invalid(
-      path,
-      document.errors.map((error) => error.message),
-    );
-  const result = fileSchema.safeParse(document.toJS() ?? {});
+function parse(path: string, text: string): AppsFile {
+  const result = fileSchema.safeParse(readYaml(path, text) ?? {});
   if (result.success) return result.data;
   throw invalid(
     path,
     result.error.issues.map((issue) => `${issue.path.join(".") || "file"}: ${issue.message}`),
   );
+}
+
+/** @returns undefined for a file without content */
+function readYaml(path: string, text: string): unknown {
+  let documents: unknown[];
+  try {
+    documents = loadAll(text);
+  } catch (error) {
+    if (!(error instanceof YAMLException)) throw error;
+    throw invalid(path, [error.message]);
+  }
+  if (documents.length > 1) throw invalid(path, [`found ${documents.length} YAML documents, wanted one`]);
+  return documents[0];
 }
 
 function invalid(path: string, problems: readonly string[]): AppError {

@@ -1,6 +1,7 @@
 /** The registry bucket `<prefix>-registry` (NATS KV): values under keys, with their history, written by compare-and-set. */
 import { type KV, type KvEntry, KvWatchInclude, type NatsConnection, NatsError, type QueuedIterator } from "nats";
 import { unreachableOr } from "../jetstream/nats-errors.ts";
+import type { PipelinedPublish } from "../jetstream/pipelined-publish.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
 
@@ -40,6 +41,8 @@ export interface Bucket {
   create(key: string, value: string): Promise<number | "conflict">;
   /** @param revision the newest one of the key; 0 if there must be none, not even a deletion */
   update(key: string, value: string, revision: number): Promise<number | "conflict">;
+  /** As `update`, for many at once. */
+  updateInPipeline(key: string, value: string, revision: number): Promise<number | "conflict">;
   put(key: string, value: string): Promise<number>;
   /** @returns the revision of the deletion */
   delete(key: string): Promise<number>;
@@ -51,7 +54,13 @@ const HISTORY = 8;
 /** JetStream's "wrong last sequence". */
 const WRONG_LAST_SEQUENCE = 10071;
 
-export function createBucket(connection: NatsConnection, logger: Logger, options: { prefix: string; replicas: number }): Bucket {
+export interface BucketDependencies {
+  readonly connection: NatsConnection;
+  readonly publish: PipelinedPublish;
+  readonly logger: Logger;
+}
+
+export function createBucket({ connection, publish, logger }: BucketDependencies, options: { prefix: string; replicas: number }): Bucket {
   const name = `${options.prefix}-registry`;
   let bucket: KV | undefined;
 
@@ -83,6 +92,10 @@ export function createBucket(connection: NatsConnection, logger: Logger, options
     history: (key) => readHistory(kv(), key),
     create: (key, value) => conflictOr(kv().create(key, value)),
     update: (key, value, revision) => conflictOr(kv().put(key, value, { previousSeq: revision })),
+    updateInPipeline: (key, value, revision) =>
+      conflictOr(
+        publish({ subject: `$KV.${name}.${key}`, body: value, headers: { "Nats-Expected-Last-Subject-Sequence": String(revision) } }),
+      ),
     put: (key, value) => answerTo(kv().put(key, value)),
     async delete(key) {
       await answerTo(kv().delete(key));

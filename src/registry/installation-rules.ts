@@ -23,7 +23,7 @@ export function createInstallationRules({ store, index }: Pick<RegistryDependenc
       );
     },
     async checkAppExists(what, app) {
-      if ((await store.readRecord(appKey(app))) !== null) return;
+      if (index.app(app) !== undefined || (await store.readRecord(appKey(app))) !== null) return;
       throw new RecordInvalid(what, [{ path: "app", message: `found ${JSON.stringify(app)}, wanted an app that exists` }]);
     },
   };

@@ -13,6 +13,10 @@ export interface Precondition {
 
 export const NO_PRECONDITION: Precondition = { tag: null, absent: false };
 
+export function hasPrecondition({ tag, absent }: Precondition): boolean {
+  return tag !== null || absent;
+}
+
 /** Covers the members that callers see. Internal members, such as the time of the last probe, don't change the tag. */
 export function installationTag(record: InstallationRecord): string {
   const { uuid, app, organization_id, project_ids, status, webhook_url = null, updated_at } = record;

@@ -20,4 +20,6 @@ export interface RegistryOptions {
   /** How long webhooks still carry the signature of the secret before a rotation. */
   readonly secretOverlapMs: number;
   readonly limits: RecordLimits;
+  /** Whether a PUT checks a webhook's URL again that the record has already; true when absent. */
+  readonly checksKnownUrls?: boolean;
 }

@@ -2,6 +2,7 @@
 import type { App, Installation } from "../model/app.ts";
 import type { Event } from "../model/event.ts";
 import { whyNotWanted } from "./match.ts";
+import { createOrganizationInstallations } from "./organization-installations.ts";
 
 export interface RegistryIndex {
   app(slug: string): App | undefined;
@@ -30,7 +31,7 @@ export function createRegistryIndex(): RegistryIndex {
   const apps = new Map<string, App>();
   const removed = new Set<string>();
   const installations = new Map<string, Installation>();
-  const byOrganization = new Map<string, Map<string, Installation>>();
+  const byOrganization = createOrganizationInstallations();
   const placedAts = new Map<string, number>();
 
   const removeInstallation = (uuid: string): void => {
@@ -38,9 +39,14 @@ export function createRegistryIndex(): RegistryIndex {
     if (installation === undefined) return;
     installations.delete(uuid);
     placedAts.delete(uuid);
-    const ofOrganization = byOrganization.get(installation.organizationId);
-    ofOrganization?.delete(uuid);
-    if (ofOrganization?.size === 0) byOrganization.delete(installation.organizationId);
+    byOrganization.remove(installation);
+  };
+
+  /** The installations of the event's organization that it does not rule out by name. */
+  const addressed = ({ organizationId, installationUuid, app }: Event): Iterable<Installation> => {
+    if (installationUuid === null) return app === null ? byOrganization.of(organizationId) : byOrganization.ofApp(organizationId, app);
+    const named = installations.get(installationUuid);
+    return named?.organizationId === organizationId ? [named] : [];
   };
 
   return {
@@ -49,19 +55,11 @@ export function createRegistryIndex(): RegistryIndex {
     apps: () => apps.values(),
     installations: () => installations.values(),
     slugs: () => new Set([...apps.keys(), ...removed]),
-    installationsOf: (organizationId) => [...(byOrganization.get(organizationId)?.values() ?? [])],
+    installationsOf: (organizationId) => [...byOrganization.of(organizationId)],
 
     match(event) {
       const wanted: Installation[] = [];
-      const ofOrganization = byOrganization.get(event.organizationId);
-      if (ofOrganization === undefined) return wanted;
-      if (event.installationUuid !== null) {
-        const named = ofOrganization.get(event.installationUuid);
-        const app = named && apps.get(named.app);
-        if (named && app && whyNotWanted(event, named, app) === null) wanted.push(named);
-        return wanted;
-      }
-      for (const installation of ofOrganization.values()) {
+      for (const installation of addressed(event)) {
         const app = apps.get(installation.app);
         if (app !== undefined && whyNotWanted(event, installation, app) === null) wanted.push(installation);
       }
@@ -84,18 +82,11 @@ export function createRegistryIndex(): RegistryIndex {
       removeInstallation(installation.uuid);
       placedAts.set(installation.uuid, placedAt);
       installations.set(installation.uuid, installation);
-      let ofOrganization = byOrganization.get(installation.organizationId);
-      if (ofOrganization === undefined) {
-        ofOrganization = new Map();
-        byOrganization.set(installation.organizationId, ofOrganization);
-      }
-      ofOrganization.set(installation.uuid, installation);
+      byOrganization.add(installation);
     },
     removeInstallation,
     placedAt: (app, organizationId) =>
-      [...(byOrganization.get(organizationId)?.values() ?? [])]
-        .filter((installation) => installation.app === app)
-        .map(({ uuid }) => ({ uuid, revision: placedAts.get(uuid) ?? 0 })),
+      byOrganization.ofApp(organizationId, app).map(({ uuid }) => ({ uuid, revision: placedAts.get(uuid) ?? 0 })),
     counts: () => ({ apps: apps.size, installations: installations.size }),
   };
 }

@@ -22,18 +22,20 @@ interface Waiter {
 }
 
 export function createRevisionWaiters(clock: Clock): RevisionWaiters {
-  const waiters = new Set<Waiter>();
+  /** By revision: an advance looks at the first ones only. */
+  const waiters: Waiter[] = [];
   let seen = 0;
 
   const reached = (revision: number): Promise<void> =>
     new Promise((resolve, reject) => {
       const end = (done: () => void): void => {
-        waiters.delete(waiter);
+        waiters.splice(waiters.indexOf(waiter), 1);
         cancel();
         done();
       };
       const waiter: Waiter = { revision, resolve: () => end(resolve) };
-      waiters.add(waiter);
+      // Revisions are waited for in about their order.
+      waiters.splice(waiters.findLastIndex(({ revision: other }) => other <= revision) + 1, 0, waiter);
       const problem = `the change is stored as revision ${revision}, but the registry watch has not seen it yet`;
       const cancel = clock.after(TIMEOUT_MS, () => end(() => reject(new AppError("NATS_UNREACHABLE", problem, { retryable: true }))));
     });
@@ -42,7 +44,7 @@ export function createRevisionWaiters(clock: Clock): RevisionWaiters {
     seen: () => seen,
     advance(revision) {
       seen = revision;
-      for (const waiter of waiters) if (waiter.revision <= seen) waiter.resolve();
+      for (let [first] = waiters; first !== undefined && first.revision <= seen; [first] = waiters) first.resolve();
     },
     reset() {
       seen = 0;
@@ -51,7 +53,7 @@ export function createRevisionWaiters(clock: Clock): RevisionWaiters {
       if (seen < revision) await reached(revision);
     },
     release() {
-      for (const { resolve } of waiters) resolve();
+      for (const { resolve } of [...waiters]) resolve();
     },
   };
 }

@@ -6,12 +6,14 @@
  */
 
 import type { NatsConnection } from "nats";
+import { createPipelinedPublish } from "../jetstream/pipelined-publish.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import type { RecordKind } from "../model/record-kind.ts";
 import { type Bucket, type BucketEntry, createBucket } from "./bucket.ts";
 import { type BucketWatch, createBucketWatch } from "./bucket-watch.ts";
+import { createMemoryFirst, type RecordSource } from "./memory-first.ts";
 import { createRecordRecovery, parseEntry, type RecordRecovery, readLastGood } from "./record-recovery.ts";
 import type { FoundRecord, InvalidRecord, RecordListener, Records } from "./record-types.ts";
 import { createRevisionWaiters, type RevisionWaiters } from "./revision-waiters.ts";
@@ -56,6 +58,8 @@ export interface RegistryStore {
   deleteRecord(key: string): Promise<number>;
   /** Deletes the record if that revision is its newest. */
   deleteRecordAt(key: string, revision: number): Promise<"deleted" | "conflict">;
+  /** This store for many changes at once (memory-first.ts). */
+  memoryFirst(): RegistryStore;
 }
 
 export interface RegistryStoreDependencies {
@@ -74,29 +78,28 @@ const WRITES_AT_ONCE = 64;
 
 export function createRegistryStore(dependencies: RegistryStoreDependencies, options: RegistryStoreOptions): RegistryStore {
   const { connection, onReconnect, clock, logger } = dependencies;
-  const bucket = createBucket(connection, logger, options);
+  const bucket = createBucket({ connection, publish: createPipelinedPublish(connection, clock), logger }, options);
   const revisions = createRevisionWaiters(clock);
   const listeners = createListeners(logger);
-  /** The last readable value of each key, for a bucket that is lost (STORE-1). */
-  const known = new Map<string, string>();
+  /** The last readable entry of each key: for a bucket that is lost (STORE-1), and for many changes at once. */
+  const known = new Map<string, BucketEntry>();
   const recovery = createRecordRecovery({
     bucket,
-    apply(kind, { record, entry, value }) {
-      known.set(entry.key, value);
+    apply(kind, { record, entry }) {
+      known.set(entry.key, entry);
       listeners.apply(kind, entry, record);
     },
     logger,
   });
   const onEntry = (entry: BucketEntry): void => {
     receive(entry, listeners, recovery);
-    if (entry.value === null) known.delete(entry.key);
-    else if (!recovery.has(entry.key)) known.set(entry.key, entry.value);
+    if (!recovery.has(entry.key)) known.set(entry.key, entry);
   };
   const watch = createBucketWatch({ bucket, revisions, onEntry, whenProcessed: recovery.whenIdle, clock, logger });
   const reopenListeners: Array<() => void> = [];
   let offReconnect = (): void => {};
 
-  return {
+  const store: RegistryStore = {
     async start() {
       await bucket.open();
       offReconnect = onReconnect(() => restart(watch));
@@ -114,7 +117,7 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, opt
     async reopen() {
       watch.setOutdated();
       await bucket.open();
-      const records = await putBack(bucket, known);
+      const records = await putBack(bucket, known.values());
       revisions.reset();
       for (const listener of reopenListeners) listener();
       watch.restart();
@@ -123,18 +126,35 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, opt
     onReopen: (listener) => void reopenListeners.push(listener),
     onCurrent: watch.onCurrent,
     onRecord: listeners.add,
-    recordsOf: (kind) => createRecords(bucket, kind, revisions),
+    ...recordAccess(bucket, revisions),
     invalid: recovery.invalid,
     reached: revisions.reached,
-    async readRecord(key) {
-      const entry = await bucket.read(key);
-      return entry === null || entry.value === null ? null : { ...entry, value: entry.value };
-    },
-    createRecord: bucket.create,
-    updateRecord: bucket.update,
     putRecord: bucket.put,
     deleteRecord: bucket.delete,
     deleteRecordAt: bucket.deleteAt,
+    memoryFirst: () => ({
+      ...store,
+      ...recordAccess(
+        createMemoryFirst(bucket, (key) => known.get(key) ?? null, recovery.has),
+        revisions,
+      ),
+    }),
+  };
+  return store;
+}
+
+function recordAccess(
+  source: RecordSource,
+  revisions: RevisionWaiters,
+): Pick<RegistryStore, "recordsOf" | "readRecord" | "createRecord" | "updateRecord"> {
+  return {
+    recordsOf: (kind) => createRecords(source, kind, revisions),
+    async readRecord(key) {
+      const entry = await source.read(key);
+      return entry === null || entry.value === null ? null : { ...entry, value: entry.value };
+    },
+    createRecord: source.create,
+    updateRecord: source.update,
   };
 }
 
@@ -186,18 +206,18 @@ function receive(entry: BucketEntry, listeners: Listeners, recovery: RecordRecov
 }
 
 /** @returns the number of records written */
-async function putBack(bucket: Bucket, known: ReadonlyMap<string, string>): Promise<number> {
-  const records = [...known];
+async function putBack(bucket: Bucket, known: Iterable<BucketEntry>): Promise<number> {
+  const records = [...known].flatMap(({ key, value }) => (value === null ? [] : [{ key, value }]));
   let count = 0;
   for (let from = 0; from < records.length; from += WRITES_AT_ONCE) {
     const some = records.slice(from, from + WRITES_AT_ONCE);
-    const results = await Promise.all(some.map(([key, value]) => bucket.update(key, value, 0)));
+    const results = await Promise.all(some.map(({ key, value }) => bucket.update(key, value, 0)));
     count += results.filter((result) => result !== "conflict").length;
   }
   return count;
 }
 
-function createRecords<T>(bucket: Bucket, kind: RecordKind<T>, { reached }: RevisionWaiters): Records<T> {
+function createRecords<T>(bucket: RecordSource, kind: RecordKind<T>, { reached }: RevisionWaiters): Records<T> {
   const deletedAt = async (key: string): Promise<number> => {
     const entry = await bucket.read(key);
     return entry?.value === null ? entry.revision : 0;

@@ -1,11 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createConnectionState } from "../../src/jetstream/connection.ts";
 import { systemClock } from "../../src/model/clock.ts";
-import { loadAppsFile } from "../../src/registry/apps-file.ts";
 import { reEncrypt } from "../../src/registry/re-encrypt.ts";
 import { CIRCUITS } from "../../src/registry/record-kinds.ts";
 import { NO_PRECONDITION } from "../../src/registry/record-tag.ts";
@@ -282,64 +281,5 @@ describe("the watch", () => {
     await store.stop();
     await connection.close();
     await own.stop();
-  });
-});
-
-describe("the apps file", () => {
-  const write = (text: string): string => {
-    const file = join(folder, "apps.yaml");
-    writeFileSync(file, text);
-    return file;
-  };
-
-  test("is put into the registry at every start, and changes neither secrets nor statuses", async () => {
-    const { registry, store, index } = await replica("file");
-    const file = write(`
-apps:
-  - slug: acme
-    webhook_url: https://hooks.acme.example/in
-    events: [issue, "metric_alert.*"]
-    client_secret: ${SECRET}
-installations:
-  - uuid: ${UUID}
-    app: acme
-    organization_id: 42
-`);
-    expect(await loadAppsFile(file, registry, silentLogger)).toEqual({ apps: 1, installations: 1, changed: 2 });
-    const record = JSON.parse((await store.readRecord(`installation.${UUID}`))?.value ?? "{}") as object;
-    await store.reached(await store.putRecord(`installation.${UUID}`, JSON.stringify({ ...record, status: "disabled" })));
-    expect(await loadAppsFile(file, registry, silentLogger)).toEqual({ apps: 1, installations: 1, changed: 0 });
-    expect(index.app("acme")).toMatchObject({ clientSecret: SECRET, previousSecret: null, events: ["issue", "metric_alert.*"] });
-    expect(index.installation(UUID)).toMatchObject({ organizationId: "42", status: "disabled" });
-  });
-
-  test.each<[string, string, RegExp]>([
-    ["is no YAML", "apps: [", /APPS_FILE.*\n.*(flow|Flow)/s],
-    ["has an unknown list", "app: []", /file: Unrecognized key: "app"/],
-    ["has an app without a slug", "apps:\n  - webhook_url: https://x.example", /apps\.0\.slug/],
-    [
-      "has two wrong entries",
-      "apps:\n  - slug: A\n    webhook_url: https://x.example\n  - slug: b\n    webhook_url: 7",
-      /apps\.0\.slug.*apps\.1\.webhook_url/s,
-    ],
-    ["has a URL that is refused", "apps:\n  - slug: b\n    webhook_url: http://x.example", /apps\.0: app b: webhook_url: .*not https/],
-    [
-      "installs an app that is not there",
-      `installations:\n  - uuid: ${UUID}\n    app: nobody\n    organization_id: 1`,
-      /installations\.0: .*wanted an app that exists/,
-    ],
-  ])("that %s stops the start", async (_what, text, message) => {
-    const { registry } = await replica("file");
-    await expect(loadAppsFile(write(text), registry, silentLogger)).rejects.toMatchObject({
-      code: "APPS_FILE_INVALID",
-      message: expect.stringMatching(message),
-    });
-  });
-
-  test("that is not there stops the start", async () => {
-    const { registry } = await replica("file");
-    await expect(loadAppsFile(join(folder, "nowhere.yaml"), registry, silentLogger)).rejects.toThrow(
-      /nowhere\.yaml:\n {2}can't be read \(ENOENT/,
-    );
   });
 });

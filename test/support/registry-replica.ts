@@ -17,6 +17,8 @@ export interface Replica {
   readonly feed: IndexFeed;
   readonly signingKey: SigningKey;
   readonly registry: Registry;
+  /** The registry of the apps file. */
+  readonly bulkRegistry: Registry;
   readonly index: RegistryIndex;
   readonly store: RegistryStore;
   readonly connection: NatsConnection;
@@ -47,9 +49,11 @@ export async function startReplica(url: string, prefix: string, options: Replica
   const signingKey = createSigningKey(store, secretBox);
   await store.start();
   const refusesUrl = async (target: string) => (target.startsWith("https:") ? null : "not https");
-  const registry = createRegistry(
-    { store, kinds, index, secretBox, refusesUrl, clock },
-    { secretOverlapMs: 24 * 3_600_000, limits: RECORD_LIMITS },
-  );
-  return { feed, signingKey, registry, index, store, connection };
+  const registryOf = (ofStore: RegistryStore, checksKnownUrls: boolean): Registry =>
+    createRegistry(
+      { store: ofStore, kinds, index, secretBox, refusesUrl, clock },
+      { secretOverlapMs: 24 * 3_600_000, limits: RECORD_LIMITS, checksKnownUrls },
+    );
+  const [registry, bulkRegistry] = [registryOf(store, true), registryOf(store.memoryFirst(), false)];
+  return { feed, signingKey, registry, bulkRegistry, index, store, connection };
 }

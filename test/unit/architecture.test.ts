@@ -31,7 +31,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   model: [],
   config: ["model"],
-  registry: ["model", "jetstream/nats-errors.ts"],
+  registry: ["model", "jetstream/nats-errors.ts", "jetstream/pipelined-publish.ts"],
   delivery: ["model"],
   status: ["model", "delivery"],
   storage: ["model", "delivery/ports.ts", "delivery/tracing-ports.ts", "status/ports.ts"],
@@ -57,7 +57,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   pino: ["telemetry/"],
   fastify: ["api/http/"],
   zod: ["api/", "replays/replay-record.ts", "explain/", "overview/", "registry/", "config/", "status/status-event-schemas.ts"],
-  yaml: ["registry/apps-file.ts"],
+  "js-yaml": ["registry/apps-file.ts"],
   "@opentelemetry/": ["telemetry/", "client/"],
   preact: ["web/"],
 };

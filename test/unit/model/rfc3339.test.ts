@@ -82,3 +82,16 @@ test("a date alone is its midnight UTC, where one is taken", () => {
   expect(parseRfc3339OrDate("2026-01-05")).toEqual({ ok: true, epochMs: Date.UTC(2026, 0, 5) });
   expect(parseRfc3339OrDate("2026-02-30").ok).toBe(false);
 });
+
+test("the form that Posthorn writes is read as the same time in any other form is", () => {
+  const digits = (length: number) => fc.stringMatching(new RegExp(`^\\d{${length}}$`));
+  const upTo = (most: number, length: number) => fc.integer({ min: 0, max: most }).map((number) => String(number).padStart(length, "0"));
+  const text = fc.tuple(digits(4), upTo(13, 2), upTo(32, 2), upTo(25, 2), upTo(61, 2), upTo(61, 2), digits(3));
+  fc.assert(
+    fc.property(text, ([year, month, day, hour, minute, second, ms]) => {
+      const at = `${year}-${month}-${day}T${hour}:${minute}:${second}.${ms}`;
+      expect(parseRfc3339(`${at}Z`)).toEqual(parseRfc3339(`${at}+00:00`));
+    }),
+    { numRuns: 2_000 },
+  );
+});

@@ -1,0 +1,87 @@
+/**
+ * Publishes many messages to JetStream at once: one subscription receives all acks. The library's own publish makes an Error with a
+ * stack trace and a timer for each message.
+ */
+import { type ApiError, createInbox, ErrorCode, headers, type Msg, type MsgHdrs, type NatsConnection, NatsError, type PubAck } from "nats";
+import type { Clock } from "../model/clock.ts";
+import { INBOX_PREFIX } from "./connection.ts";
+
+export interface MessageToPublish {
+  readonly subject: string;
+  /** JSON text. */
+  readonly body: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** @returns the sequence in the stream. @throws NatsError, as the library's publish does */
+export type PipelinedPublish = (message: MessageToPublish) => Promise<number>;
+
+interface Waiting {
+  readonly resolve: (sequence: number) => void;
+  readonly reject: (error: unknown) => void;
+  readonly sentAt: number;
+}
+
+const TIMEOUT_MS = 3_000;
+const CHECK_MS = 500;
+
+export function createPipelinedPublish(nats: NatsConnection, clock: Clock): PipelinedPublish {
+  const inbox = createInbox(INBOX_PREFIX);
+  const waiting = new Map<string, Waiting>();
+  let isSubscribed = false;
+  let isChecking = false;
+  let last = 0;
+
+  const receive = (message: Msg): void => {
+    const token = message.subject.slice(inbox.length + 1);
+    const one = waiting.get(token);
+    waiting.delete(token);
+    try {
+      one?.resolve(sequenceIn(message));
+    } catch (error) {
+      one?.reject(error);
+    }
+  };
+
+  const rejectLate = (): void => {
+    for (const [token, { sentAt, reject }] of waiting) {
+      // The others were sent later.
+      if (clock.now() - sentAt < TIMEOUT_MS) break;
+      waiting.delete(token);
+      reject(new NatsError("no answer in time", ErrorCode.Timeout));
+    }
+    isChecking = waiting.size > 0;
+    if (isChecking) clock.after(CHECK_MS, rejectLate);
+  };
+
+  const subscribe = (): void => {
+    nats.subscribe(`${inbox}.*`, { callback: (error, message) => error === null && receive(message) });
+    isSubscribed = true;
+  };
+
+  return ({ subject, body, headers: given }) =>
+    new Promise((resolve, reject) => {
+      if (!isSubscribed) subscribe();
+      const token = (++last).toString(36);
+      nats.publish(subject, body, { reply: `${inbox}.${token}`, headers: headersOf(given) });
+      waiting.set(token, { resolve, reject, sentAt: clock.now() });
+      if (!isChecking) clock.after(CHECK_MS, rejectLate);
+      isChecking = true;
+    });
+}
+
+/** @throws NatsError */
+function sequenceIn(message: Msg): number {
+  if (message.headers?.code === 503) throw new NatsError("no responders", ErrorCode.NoResponders);
+  const { seq, error } = message.json<PubAck & { readonly error?: ApiError }>();
+  if (error === undefined) return seq;
+  const refused = new NatsError(error.description, String(error.code));
+  refused.api_error = error;
+  throw refused;
+}
+
+function headersOf(given: Readonly<Record<string, string>>): MsgHdrs {
+  const made = headers();
+  for (const [name, value] of Object.entries(given)) made.set(name, value);
+  return made;
+}
