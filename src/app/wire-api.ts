@@ -16,6 +16,7 @@ import { createReplayRuns } from "../dead-letters/replay-runs.ts";
 import { createResend } from "../dead-letters/resend.ts";
 import { createTestCall } from "../delivery/test-call.ts";
 import { createEventPublisher } from "../jetstream/event-publisher.ts";
+import { createReadEventTypes } from "../jetstream/event-types.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { createStatusHistory } from "../jetstream/status-history.ts";
 import { createScopedTokens } from "../registry/scoped-tokens.ts";
@@ -43,6 +44,7 @@ export function wireApi(given: ApiGiven) {
     },
     ...{ statusChanger: statusChangerOf(given), queryHealth: healthQueryOf(given) },
     ...{ publish: createEventPublisher(jetStream, names, tracing), eventLimits: given.eventLimits },
+    readEventTypes: createReadEventTypes(manager, names),
     ...{ queryRequestLog, explain, stats, statusHistory, readOverview, liveOverview, debugLog: given.debugLog, clock },
     ...{ retryNow: given.retryNow, circuitOf: given.circuits.stateOf },
     closeCircuit: (app) => orUnreachable(given.circuits.close(app)),

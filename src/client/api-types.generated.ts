@@ -474,6 +474,22 @@ export interface EventResult {
   readonly problem: Problem | null;
 }
 
+/** An event type and how often it was published. */
+export interface EventTypeCount {
+  readonly type: string;
+  /** Events of this type in the events stream. */
+  readonly events: number;
+}
+
+/** The event types in the events stream, the most frequent first. */
+export interface EventTypes {
+  readonly items: ReadonlyArray<EventTypeCount>;
+  /** Event types in the stream; the answer has the 1000 most frequent. */
+  readonly total: number;
+  /** When the oldest event in the stream was stored. Null: the stream is empty. */
+  readonly reaches_back_to: string | null;
+}
+
 /** An event, or several. */
 export type EventsBody = EventBody | EventBatch;
 
@@ -1326,6 +1342,8 @@ export interface Calls {
   "GET /v1/events": { readonly path: undefined; readonly query: { readonly organization_id?: string | undefined; readonly type?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: EventPage };
   /** Lists deliveries, newest first: those that wait, with the reason and the next due time, dead letters, and those that the request log knows. A call looks at a bounded part of what is stored: a page may be short, or empty, and still have a next one. */
   "GET /v1/deliveries": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly installation_uuid?: string | undefined; readonly event_id?: string | undefined; readonly state?: string | undefined; readonly outcome?: "delivered" | "gone" | "failed" | "rejected" | "timed_out" | "unreachable" | "sender_failed" | "blocked" | undefined; readonly response_code?: number | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: DeliveryPage };
+  /** Lists the event types that were published as long as the events stream keeps them (7 days by default), the most frequent first. */
+  "GET /v1/event-types": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: EventTypes };
   /** Finds what an id names: an event, a delivery (its webhook-id), a trace, an installation, an organization or an app. Beginnings of ids are found among what is stored now. */
   "GET /v1/find": { readonly path: undefined; readonly query: { readonly q: string }; readonly body: undefined; readonly answer: Found };
   /** Lists the last attempts of an app, newest first. */

@@ -165,6 +165,7 @@ const ROWS: Readonly<Record<string, Row>> = {
   "GET /v1/session": { access: "read", app: true, organization: "read", isAnyones: true, path: () => "/v1/session" },
   "GET /v1/find": { access: "read", app: true, isAnyones: true, path: ({ slug }) => `/v1/find?q=${slug}` },
   "GET /v1/events": { access: "read", app: false, path: ({ slug }) => `/v1/events?organization_id=${slug}` },
+  "GET /v1/event-types": { access: "read", app: false, isAnyones: true, path: () => "/v1/event-types" },
   "GET /v1/deliveries": { access: "read", app: true, path: ({ slug }) => `/v1/deliveries?app=${slug}` },
   "GET /v1/deliveries/:id": { access: "read", app: true, path: ({ delivery }) => `/v1/deliveries/${delivery}` },
   "GET /v1/events/:id": { access: "read", app: true, path: ({ slug }) => `/v1/events/event-${slug}` },

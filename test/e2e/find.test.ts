@@ -261,6 +261,25 @@ describe("the list of events", () => {
   });
 });
 
+describe("the list of event types", () => {
+  test("has what was published and is still stored, the most frequent first, and what could not be an event is left out", async () => {
+    for (let n = 0; n < 40; n++) await publish("types", `frequent-${n}`, {}, "typed.often");
+    await publish("types", "rare", {}, "typed.rarely");
+    await bus.connection.jetstream().publish(`${posthorn.prefix}.events.Typed.never`, "{}");
+    const { items, total, reaches_back_to } = await get("/v1/event-types");
+    const typed = items.filter(({ type }: { type: string }) => type.toLowerCase().startsWith("typed."));
+    expect(typed).toEqual([
+      { type: "typed.often", events: 40 },
+      { type: "typed.rarely", events: 1 },
+    ]);
+    expect(items.map(({ events }: { events: number }) => events)).toEqual(
+      items.map(({ events }: { events: number }) => events).sort((a: number, b: number) => b - a),
+    );
+    expect(total).toBe(items.length);
+    expect(Date.parse(reaches_back_to)).toBeLessThan(Date.now());
+  });
+});
+
 describe("the list of deliveries", () => {
   const list = async (query: string) => get(`/v1/deliveries?${query}`);
   type Item = { event_id: string; state: string; at: string; [member: string]: any };

@@ -17,6 +17,7 @@ import { type DeadLetterRoutesDependencies, deadLetterRoutes } from "./dead-lett
 import { type DebugLogRoutesDependencies, debugLogRoutes } from "./debug-log.ts";
 import { deliveryRoutes } from "./deliveries.ts";
 import { eventListRoutes } from "./event-lists.ts";
+import { type EventTypesDependencies, eventTypesRoutes } from "./event-types.ts";
 import { eventRoutes } from "./events.ts";
 import { findRoutes } from "./find.ts";
 import { type InstallationStatusRoutesDependencies, installationStatusRoutes } from "./installation-status.ts";
@@ -39,6 +40,7 @@ export type RoutesDependencies = AppRoutesDependencies &
   InstallationRoutesDependencies &
   InstallationStatusRoutesDependencies &
   DebugLogRoutesDependencies &
+  EventTypesDependencies &
   InvalidRecordsDependencies &
   RequestLogRoutesDependencies &
   StatsRoutesDependencies &
@@ -66,6 +68,7 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
     ...installationStatusRoutes(dependencies),
     ...eventRoutes(dependencies.publish, dependencies.eventLimits),
     ...eventListRoutes(dependencies),
+    ...eventTypesRoutes(dependencies),
     ...findRoutes(dependencies),
     ...requestLogRoutes(dependencies),
     ...deliveryRoutes(dependencies),
