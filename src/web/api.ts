@@ -1,11 +1,15 @@
 /** Calls of the API. Addresses are relative to the page, so that it works behind any path. */
+import { type FieldProblem, fieldProblem } from "./problem-text.ts";
 
 /** An answer other than 2xx, or no answer (status 0). */
 export class ApiError extends Error {
   readonly status: number;
-  constructor(status: number, message: string) {
+  /** One for each member of the body that is wrong. */
+  readonly problems: readonly FieldProblem[];
+  constructor(status: number, message: string, problems: readonly FieldProblem[] = []) {
     super(message);
     this.status = status;
+    this.problems = problems;
   }
 }
 
@@ -18,7 +22,7 @@ export const token = {
 };
 
 interface CallOptions {
-  readonly method?: "GET" | "PUT" | "PATCH" | "POST";
+  readonly method?: "GET" | "PUT" | "PATCH" | "POST" | "DELETE";
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
@@ -44,7 +48,7 @@ export async function request(path: string, { method = "GET", body, headers = {}
     if (signal?.aborted) throw error;
     throw new ApiError(0, "Posthorn does not answer");
   }
-  if (!response.ok) throw new ApiError(response.status, await detailOf(response));
+  if (!response.ok) throw await errorOf(response);
   return response;
 }
 
@@ -60,12 +64,12 @@ export function withQuery(path: string, query: Readonly<Record<string, string | 
   return given.length === 0 ? path : `${path}?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}`;
 }
 
-async function detailOf(response: Response): Promise<string> {
+async function errorOf(response: Response): Promise<ApiError> {
   try {
-    const { detail } = (await response.json()) as { detail?: unknown };
-    if (typeof detail === "string" && detail !== "") return detail;
+    const { detail, errors } = (await response.json()) as { detail?: unknown; errors?: readonly FieldProblem[] };
+    if (typeof detail === "string" && detail !== "") return new ApiError(response.status, detail, errors?.map(fieldProblem));
   } catch {
     // A page of a proxy.
   }
-  return `answered with status ${response.status}`;
+  return new ApiError(response.status, `answered with status ${response.status}`);
 }

@@ -20,6 +20,7 @@ import { DeliveriesPage } from "./views/deliveries.tsx";
 import { DeliveryPage, EventPage } from "./views/explain-page.tsx";
 import { FindPage, SearchBox } from "./views/find.tsx";
 import { FindInstallation } from "./views/find-installation.tsx";
+import { NewApp } from "./views/new-app.tsx";
 import { OrganizationPage } from "./views/organization.tsx";
 import { SignIn } from "./views/sign-in.tsx";
 import { TimelinePage } from "./views/timeline.tsx";
@@ -95,7 +96,7 @@ function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
           <nav aria-label="Main">
             {can.seeAll && session.organization_id === null && (
               <>
-                <NavLink to={[]} text="Apps" isHere={view === "" || view === "apps"} />
+                <NavLink to={[]} text="Apps" isHere={view === "" || view === "apps" || view === "new-app"} />
                 <NavLink to={["deliveries"]} text="Deliveries" isHere={view === "deliveries"} />
                 <NavLink to={["dead-letters"]} text="Dead letters" isHere={view === "dead-letters"} badge={deadLetters(feed.live)} />
                 <NavLink to={["timeline"]} text="Timeline" isHere={view === "timeline"} />
@@ -145,7 +146,8 @@ interface ViewProps {
   readonly session: Session;
 }
 
-function View({ place, view, name, session: { app: onlyApp, organization_id: organization } }: ViewProps) {
+function View({ place, view, name, session }: ViewProps) {
+  const { app: onlyApp, organization_id: organization } = session;
   if (organization !== null) return <OrganizationPage id={organization} />;
   if (onlyApp !== null && !FOR_APPS.has(view) && (view !== "apps" || name !== onlyApp)) {
     return (
@@ -156,6 +158,7 @@ function View({ place, view, name, session: { app: onlyApp, organization_id: org
   }
   if (view === "") return <Apps place={place} />;
   if (view === "apps" && name !== "") return <AppPage key={name} slug={name} place={place} />;
+  if (view === "new-app" && session.scope === "admin") return <NewApp />;
   if (view === "find") return <FindPage place={place} />;
   if (view === "events" && name !== "") return <EventPage key={name} id={name} place={place} />;
   if (view === "deliveries") return name === "" ? <DeliveriesPage place={place} /> : <DeliveryPage key={name} id={name} />;
@@ -206,7 +209,11 @@ function Problems({ live }: { live: LiveState }) {
   if (live.state !== "ready") return null;
   const lines = live.problems.map(({ code, detail }) => PROBLEM_TEXTS.get(code) ?? `Some data could not be loaded: ${sentence(detail)}`);
   if (live.mode === "lost")
-    lines.unshift(`This page may be out of date: ${live.error?.message ?? "the connection was lost"}. Reconnecting…`);
+    lines.unshift(
+      live.error?.status === 401
+        ? "Your token or link has expired: sign out, and sign in with a new one."
+        : `This page may be out of date: ${live.error?.message ?? "the connection was lost"}. Reconnecting…`,
+    );
   if (lines.length === 0) return null;
   return (
     <div class="notice notice-bad" role="alert">

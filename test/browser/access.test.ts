@@ -176,8 +176,11 @@ describeInBrowser("the dashboard", () => {
     await goto("#/apps/portal/settings");
     await page.getByText("Your token can change the webhook URL").waitFor();
     expect(await page.getByLabel("Name", { exact: true }).isDisabled()).toBe(true);
+    await page.getByRole("button", { name: "Remove *" }).click();
     await page.getByLabel("Event types").fill("issue");
-    await page.getByLabel("Headers").fill("X-Team: blue");
+    await page.getByRole("button", { name: "Add header" }).click();
+    await page.getByLabel("Header name").fill("X-Team");
+    await page.getByLabel("Header value").fill("blue");
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("Saved.").waitFor();
     const saved = await platform.call("GET", "/v1/apps/portal");

@@ -169,6 +169,7 @@ describeInBrowser("an app", () => {
     await dialog.getByLabel("Data").fill('{"hello": ');
     await dialog.getByRole("button", { name: "Send" }).click();
     await dialog.getByText(/The data is not JSON/).waitFor();
+    expect(await dialog.getByLabel("Data").getAttribute("aria-invalid")).toBe("true");
     await dialog.getByLabel("Data").fill('{"hello": "world"}');
     await dialog.getByRole("button", { name: "Send" }).click();
     await dialog.getByText("200 Delivered").waitFor();
@@ -224,22 +225,28 @@ describeInBrowser("an app", () => {
     expect(await findings(page)).toEqual([]);
     await picture(page, "settings");
     await page.getByLabel("Name", { exact: true }).fill("Acme Tracker");
-    await page.getByLabel("Event types").fill("issue\nmetric_alert.*\n");
-    await page.getByLabel("Deadline, ms").fill("5000");
-    await page.getByLabel("Retries after, s").fill("5, 30.5");
-    await page.getByLabel("Order").selectOption("One at a time");
+    await page.getByRole("button", { name: "Remove *" }).click();
+    await page.getByLabel("Event types").fill("issue, metric_alert.*");
+    await page.getByLabel("Timeout").fill("5s");
+    await page.getByLabel("Retries after").fill("5s, 30.5");
+    await page.getByLabel("Attempts a second").fill("20");
+    await page.getByLabel("Order", { exact: true }).selectOption("One at a time");
+    await page.getByLabel("When one is given up").selectOption("stop");
+    await page.getByRole("button", { name: "Add header" }).click();
+    await page.getByLabel("Header name").last().fill("X-Colour");
+    await page.getByLabel("Header value").last().fill("green");
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("Saved.").waitFor();
     expect(await platform.call("GET", "/v1/apps/acme")).toMatchObject({
       ...{ slug: "acme", name: "Acme Tracker", webhook_url: `${platform.receiver.url}/ok`, status: "published", ordered: true },
       ...{
         events: ["issue", "metric_alert.*"],
-        headers: { "X-Team": "[redacted]" },
+        headers: { "X-Team": "[redacted]", "X-Colour": "[redacted]" },
         timeout_ms: 5_000,
         retry_schedule_s: [5, 30.5],
         max_in_flight: null,
-        ...{ retry_on: null, rate_limit: null },
-        ...{ order_by: "app", on_exhausted: "continue" },
+        ...{ retry_on: null, rate_limit: { per_s: 20, burst: 20 } },
+        ...{ order_by: "app", on_exhausted: "stop" },
         ...{ created_at: expect.any(String), updated_at: expect.any(String) },
       },
     });
@@ -247,14 +254,17 @@ describeInBrowser("an app", () => {
 
     await page.getByRole("textbox", { name: "Webhook URL" }).fill("http://169.254.169.254/latest");
     await page.getByRole("button", { name: "Save" }).click();
-    await page
-      .getByRole("alert")
-      .getByText(/webhook_url: found "http:\/\/169\.254\.169\.254\/latest"/)
-      .waitFor();
-    expect(await page.getByRole("textbox", { name: "Webhook URL" }).inputValue()).toBe("http://169.254.169.254/latest");
+    await page.getByText("This can’t be used: 169.254.169.254 is not a public address (POSTHORN_TARGET_ALLOW opens networks).").waitFor();
+    const url = page.getByRole("textbox", { name: "Webhook URL" });
+    await eventually(() => url.evaluate((input) => input === document.activeElement && input.getAttribute("aria-invalid") === "true"));
+    expect(await url.inputValue()).toBe("http://169.254.169.254/latest");
+    expect(await findings(page)).toEqual([]);
 
     await platform.call("PUT", "/v1/apps/acme", { ...(await platform.call("GET", "/v1/apps/acme")), name: "Meanwhile" });
     await page.getByRole("textbox", { name: "Webhook URL" }).fill(`${platform.receiver.url}/ok`);
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Nothing was changed.").waitFor();
+    await page.getByLabel("Name", { exact: true }).fill("Acme again");
     await page.getByRole("button", { name: "Save" }).click();
     await page
       .getByRole("alert")

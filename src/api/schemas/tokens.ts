@@ -25,8 +25,10 @@ export const tokenBody = z
 
 const UNIT_S: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
 
+const LIFETIME_WANTED = "wanted seconds, or a duration such as 30m, 8h or 7d";
+
 const lifetime = z
-  .union([z.int().min(1), z.string().regex(/^[1-9]\d{0,8}[smhd]$/)], "wanted seconds, or a duration such as 30m, 8h or 7d")
+  .union([z.int().min(1), z.string().regex(/^[1-9]\d{0,8}[smhd]$/, LIFETIME_WANTED)], LIFETIME_WANTED)
   .transform((given) => (typeof given === "number" ? given : Number(given.slice(0, -1)) * (UNIT_S[given.slice(-1)] ?? 1)));
 
 export const portalLinkBody = z

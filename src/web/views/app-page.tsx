@@ -1,11 +1,14 @@
 /** One app: its head and its tabs. */
 import { useEffect, useState } from "preact/hooks";
+import type { App } from "../../client/api-types.generated.ts";
+import { call } from "../api.ts";
 import { shortCount } from "../format.ts";
 import { useGround } from "../ground.ts";
 import { Copyable } from "../parts/copy.tsx";
 import { Empty, Failed, Loading, Note } from "../parts/notice.tsx";
 import { ConditionPill } from "../parts/pills.tsx";
 import { hrefOf, type Place } from "../routing.ts";
+import { useLoad } from "../use-load.ts";
 import { AppActions } from "./app-actions.tsx";
 import { AppOverview } from "./app-overview.tsx";
 import { AppSettings } from "./app-settings.tsx";
@@ -24,6 +27,18 @@ const TABS = [
   { part: "settings", text: "Settings" },
 ] as const;
 
+/** An app that was just created comes with the next overview. */
+function NotInOverview({ slug }: { slug: string }) {
+  const { value, error, reload } = useLoad(slug, (signal) => call<App>(`v1/apps/${encodeURIComponent(slug)}`, { signal }));
+  if (error !== null && error.status !== 404) return <Failed what="The app" error={error} retry={reload} />;
+  if (value !== null || error === null) return <Loading what="the app" />;
+  return (
+    <Note kind="bad">
+      There is no app <strong>{slug}</strong>. <a href="#/">Show all apps</a>
+    </Note>
+  );
+}
+
 export function AppPage({ slug, place }: { slug: string; place: Place }) {
   const { feed, can } = useGround();
   const { live } = feed;
@@ -37,13 +52,7 @@ export function AppPage({ slug, place }: { slug: string; place: Place }) {
 
   if (live.state === "loading") return <Loading what="the app" />;
   if (live.state === "failed") return <Failed what="The app" error={live.error} />;
-  if (row === null) {
-    return (
-      <Note kind="bad">
-        There is no app <strong>{slug}</strong>. <a href="#/">Show all apps</a>
-      </Note>
-    );
-  }
+  if (row === null) return <NotInOverview slug={slug} />;
   return (
     <>
       <div class="head">

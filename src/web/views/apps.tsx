@@ -16,14 +16,22 @@ import { type Entry, known, Rows } from "./app-rows.tsx";
 import { nextSort, order, readSort, type SortKey } from "./apps-order.ts";
 
 export function Apps({ place }: { place: Place }) {
-  const { live } = useGround().feed;
+  const { feed, can } = useGround();
+  const { live } = feed;
   useEffect(() => {
     document.title = "Apps · Posthorn";
   }, []);
   return (
     <>
       <div class="head">
-        <h1 tabIndex={-1}>Apps</h1>
+        <div class="head-line">
+          <h1 tabIndex={-1}>Apps</h1>
+          {can.change && (
+            <a class="button end" href="#/new-app">
+              New app
+            </a>
+          )}
+        </div>
       </div>
       {live.state === "loading" && <Loading what="the apps" />}
       {live.state === "failed" && <Failed what="The apps" error={live.error} />}
@@ -33,9 +41,14 @@ export function Apps({ place }: { place: Place }) {
 }
 
 function NoApps() {
+  const { can } = useGround();
+  if (!can.change) return <Empty title="There are no apps yet." />;
   return (
     <Empty title="There are no apps yet.">
-      <p>Add an app, and install it in an organization:</p>
+      <a class="button primary" href="#/new-app">
+        Create an app
+      </a>
+      <p>Or at the command line, with an installation:</p>
       <Code label="Commands">{firstCommands(new URL(".", document.baseURI).href, token.get())}</Code>
     </Empty>
   );

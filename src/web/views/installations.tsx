@@ -14,6 +14,7 @@ import { When } from "../parts/when.tsx";
 import { type Place, setQuery } from "../routing.ts";
 import { useLoad } from "../use-load.ts";
 import type { AppRow, InstallationRow } from "../wire.ts";
+import { InstallationForm } from "./installation-form.tsx";
 
 type Action = "enable" | "disable" | "discard";
 
@@ -27,7 +28,7 @@ const RULE_TEXTS: ReadonlyMap<string, string> = new Map(
 
 export function Installations({ row, place }: { row: AppRow; place: Place }) {
   const { slug } = row;
-  const { feed } = useGround();
+  const { feed, can } = useGround();
   const { status = "all", cursor = "", installation } = place.query;
   const filter = status === "all" ? null : status;
   const page = useLoad(`${slug} ${status} ${cursor}`, (signal) =>
@@ -35,6 +36,8 @@ export function Installations({ row, place }: { row: AppRow; place: Place }) {
   );
   useEffect(() => feed.onStatus(({ type, data }) => type.startsWith("integration.") && data.app === slug && page.reload()), [page.reload]);
   const [asked, setAsked] = useState<{ action: Action; installation: InstallationRow } | null>(null);
+  // Null: a new installation.
+  const [edited, setEdited] = useState<{ installation: InstallationRow | null } | null>(null);
   const { active, broken, disabled } = row.installations;
   const named = (page.value?.items ?? []).toSorted((a, b) => rank(a, installation) - rank(b, installation));
 
@@ -55,6 +58,13 @@ export function Installations({ row, place }: { row: AppRow; place: Place }) {
           ]}
           onChange={(next) => setQuery({ status: next === "all" ? null : next, cursor: null })}
         />
+        {can.change && (
+          <div class="toolbar-end">
+            <button type="button" class="button" onClick={() => setEdited({ installation: null })}>
+              Install
+            </button>
+          </div>
+        )}
       </div>
       {page.error !== null && <Failed what="The installations" error={page.error} retry={page.reload} />}
       {page.value === null && page.error === null && <Loading what="the installations" />}
@@ -92,6 +102,7 @@ export function Installations({ row, place }: { row: AppRow; place: Place }) {
                   installation={one}
                   isNamed={one.uuid === installation}
                   ask={(action) => setAsked({ action, installation: one })}
+                  edit={() => setEdited({ installation: one })}
                 />
               ))}
             </tbody>
@@ -108,6 +119,7 @@ export function Installations({ row, place }: { row: AppRow; place: Place }) {
           </button>
         </div>
       )}
+      {edited !== null && <InstallationForm app={slug} {...edited} onClose={() => setEdited(null)} onDone={page.reload} />}
       {asked !== null && <Ask {...asked} onClose={() => setAsked(null)} onDone={page.reload} />}
     </section>
   );
@@ -119,7 +131,14 @@ function rank({ uuid, status }: InstallationRow, named: string | undefined): num
   return { broken: 1, disabled: 2, active: 3 }[status];
 }
 
-function Row({ installation, isNamed, ask }: { installation: InstallationRow; isNamed: boolean; ask: (action: Action) => void }) {
+interface RowProps {
+  readonly installation: InstallationRow;
+  readonly isNamed: boolean;
+  readonly ask: (action: Action) => void;
+  readonly edit: () => void;
+}
+
+function Row({ installation, isNamed, ask, edit }: RowProps) {
   const { can } = useGround();
   const { uuid, organization_id, project_ids, status, webhook_url, parked, broken } = installation;
   return (
@@ -154,6 +173,9 @@ function Row({ installation, isNamed, ask }: { installation: InstallationRow; is
                 Enable
               </button>
             )}
+            <button type="button" class="button small" onClick={edit}>
+              Edit
+            </button>
           </span>
         )}
       </td>

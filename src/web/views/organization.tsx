@@ -8,6 +8,7 @@ import { Empty, Failed, Loading } from "../parts/notice.tsx";
 import { StatusPill } from "../parts/pills.tsx";
 import { useSay } from "../parts/toast.tsx";
 import { useLoad } from "../use-load.ts";
+import { InstallationForm } from "./installation-form.tsx";
 
 const PAGE = 1000;
 
@@ -17,6 +18,7 @@ export function OrganizationPage({ id }: { id: string }) {
     call<InstallationPage>(withQuery("v1/installations", { organization_id: id, limit: PAGE }), { signal }),
   );
   const [asked, setAsked] = useState<Installation | null>(null);
+  const [edited, setEdited] = useState<Installation | null>(null);
   useEffect(() => {
     document.title = `Organization ${id} · Posthorn`;
   }, [id]);
@@ -37,7 +39,9 @@ export function OrganizationPage({ id }: { id: string }) {
               <tr>
                 <th scope="col">App</th>
                 <th scope="col">Status</th>
-                <th scope="col">Installation</th>
+                <th scope="col" class="wide">
+                  Installation
+                </th>
                 <th scope="col">
                   <span class="hidden">Actions</span>
                 </th>
@@ -46,16 +50,27 @@ export function OrganizationPage({ id }: { id: string }) {
             <tbody>
               {installations.map((installation) => (
                 <tr key={installation.uuid}>
-                  <th scope="row">{installation.app}</th>
+                  <th scope="row">
+                    {installation.app}
+                    {installation.project_ids.length > 0 && <span class="sub">projects {installation.project_ids.join(", ")}</span>}
+                  </th>
                   <td>
                     <StatusPill status={installation.status} />
                   </td>
-                  <td class="mono">{installation.uuid}</td>
+                  <td class="wide">
+                    <span class="mono">{installation.uuid}</span>
+                    {installation.webhook_url !== null && <span class="sub mono">{installation.webhook_url}</span>}
+                  </td>
                   <td class="right">
                     {can.manage && (
-                      <button type="button" class="button small" onClick={() => setAsked(installation)}>
-                        {verbOf(installation)}
-                      </button>
+                      <span class="actions">
+                        <button type="button" class="button small" onClick={() => setAsked(installation)}>
+                          {verbOf(installation)}
+                        </button>
+                        <button type="button" class="button small" onClick={() => setEdited(installation)}>
+                          Edit
+                        </button>
+                      </span>
                     )}
                   </td>
                 </tr>
@@ -64,6 +79,7 @@ export function OrganizationPage({ id }: { id: string }) {
           </table>
         </div>
       )}
+      {edited !== null && <InstallationForm app={edited.app} installation={edited} onClose={() => setEdited(null)} onDone={page.reload} />}
       {asked !== null && <Ask installation={asked} onClose={() => setAsked(null)} onDone={page.reload} />}
     </>
   );

@@ -1,36 +1,34 @@
 /** Sends a test event and shows the result. */
-import { useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import type { InstallationsOfApp, TestResult } from "../../client/api-types.generated.ts";
 import { ApiError, call, withQuery } from "../api.ts";
 import { duration } from "../format.ts";
 import { OUTCOME_TEXTS } from "../outcomes.ts";
-import { ActionError, Dialog, useAction } from "../parts/dialog.tsx";
+import { Dialog } from "../parts/dialog.tsx";
 import { Exchanged } from "../parts/exchanged.tsx";
 import { Facts, TraceId } from "../parts/facts.tsx";
+import { Choice, Field, Form, useForm } from "../parts/form.tsx";
 import { OutcomePill } from "../parts/pills.tsx";
+import { useEventTypes } from "../use-event-types.ts";
 import { useLoad } from "../use-load.ts";
 
+const PING = "test.ping";
 const EXAMPLE = '{\n  "message": "This is a test."\n}';
 
 export function TestEvent({ slug, onClose }: { slug: string; onClose: () => void }) {
-  const form = useRef<HTMLFormElement>(null);
   const [result, setResult] = useState<TestResult | null>(null);
   const installations = useLoad(slug, (signal) =>
     call<InstallationsOfApp>(withQuery(`v1/apps/${slug}/installations`, { limit: 100 }), { signal }),
   );
-  const { run, isRunning, error } = useAction(async () => {
-    const given = new FormData(form.current ?? undefined);
+  const types = useEventTypes(slug);
+  const form = useForm(async (data) => {
     setResult(null);
-    setResult(
-      await call<TestResult>(`v1/apps/${slug}/test`, {
-        method: "POST",
-        body: {
-          event_type: given.get("type"),
-          installation_uuid: given.get("installation") || null,
-          data: dataOf(String(given.get("data"))),
-        },
-      }),
-    );
+    const body = {
+      event_type: String(data.get("event_type")).trim() || PING,
+      installation_uuid: data.get("installation_uuid") || null,
+      data: dataOf(String(data.get("data"))),
+    };
+    setResult(await call<TestResult>(`v1/apps/${slug}/test`, { method: "POST", body }));
   });
 
   return (
@@ -42,52 +40,48 @@ export function TestEvent({ slug, onClose }: { slug: string; onClose: () => void
           <button type="button" class="button" onClick={onClose}>
             Close
           </button>
-          <button type="submit" form="test-event" class="button primary" disabled={isRunning}>
-            {isRunning ? "Sending…" : result === null ? "Send" : "Send again"}
+          <button type="submit" form={form.id} class="button primary" disabled={form.isRunning}>
+            {form.isRunning ? "Sending…" : result === null ? "Send" : "Send again"}
           </button>
         </>
       }
     >
-      <form
-        id="test-event"
-        ref={form}
-        class="fields"
-        onSubmit={(event) => {
-          event.preventDefault();
-          run();
-        }}
-      >
+      <Form form={form}>
         <p class="muted">One attempt, now. It is logged, but neither counted nor retried.</p>
-        <label class="field">
-          <span>Event type</span>
-          <input
-            name="type"
-            class="mono"
-            defaultValue="test.ping"
-            required
-            pattern="[a-z0-9_]+\.[a-z0-9_]+"
-            title="resource.action of a-z, 0-9 and _"
-          />
-        </label>
-        <label class="field">
-          <span>Installation</span>
-          <select name="installation">
-            <option value="">Any</option>
-            {installations.value?.items.map(({ uuid, organization_id, status }) => (
-              <option key={uuid} value={uuid}>
-                Organization {organization_id} · {status} · {uuid.slice(0, 8)}
-              </option>
-            ))}
-          </select>
-        </label>
-        <label class="field">
-          <span>Data</span>
-          <textarea name="data" class="mono" rows={4} spellcheck={false}>
-            {EXAMPLE}
-          </textarea>
-        </label>
-      </form>
-      <ActionError error={error} />
+        <Field name="event_type" label="Event type">
+          {(attributes) => (
+            <>
+              <input {...attributes} class="mono" placeholder={PING} list="published-types" spellcheck={false} autocomplete="off" />
+              <datalist id="published-types">
+                {types.value?.types.map(({ type }) => (
+                  <option key={type} value={type} />
+                ))}
+              </datalist>
+            </>
+          )}
+        </Field>
+        <Choice
+          name="installation_uuid"
+          label="Installation"
+          value=""
+          options={{
+            "": "Any",
+            ...Object.fromEntries(
+              (installations.value?.items ?? []).map(({ uuid, organization_id, status }) => [
+                uuid,
+                `Organization ${organization_id} · ${status} · ${uuid.slice(0, 8)}`,
+              ]),
+            ),
+          }}
+        />
+        <Field name="data" label="Data">
+          {(attributes) => (
+            <textarea {...attributes} class="mono" rows={4} spellcheck={false}>
+              {EXAMPLE}
+            </textarea>
+          )}
+        </Field>
+      </Form>
       <div role="status">{result !== null && <Result result={result} />}</div>
     </Dialog>
   );
@@ -97,7 +91,7 @@ function dataOf(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new ApiError(0, `the data is not JSON: ${(error as Error).message}`);
+    throw new ApiError(0, "", [{ path: "data", message: `The data is not JSON: ${(error as Error).message}.` }]);
   }
 }
 

@@ -1,8 +1,6 @@
 /** Figures, conditions, places and status events as the page puts them. */
 import { execFileSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
-import type { App } from "../../../src/client/api-types.generated.ts";
-import { formOf, recordOf } from "../../../src/web/app-form.ts";
 import { appStateOf } from "../../../src/web/app-state.ts";
 import { linearScale, logScale } from "../../../src/web/chart-scale.ts";
 import { conditionOf, dayOf, total, wantsAttention } from "../../../src/web/condition.ts";
@@ -182,51 +180,6 @@ test("a place in the page is its address, both ways", () => {
   expect(parsePlace(href)).toEqual({ parts: ["apps", "a b/ü"], query: { type: "issue.created", open: "1&2" } });
   expect(parsePlace("")).toEqual({ parts: [], query: {} });
   expect(parsePlace("#/apps/%E0%A4%A").parts).toEqual(["apps", "%E0%A4%A"]);
-});
-
-describe("an app's form", () => {
-  const record: App = {
-    slug: "acme",
-    name: "Acme",
-    webhook_url: "https://hooks.acme.example",
-    status: "published",
-    events: ["issue", "comment.created"],
-    headers: { "X-Team": "blue: deep" },
-    timeout_ms: null,
-    retry_schedule_s: [5, 0.5],
-    retry_on: ["404", "5xx"],
-    max_in_flight: 8,
-    rate_limit: { per_s: 20, burst: 40 },
-    ordered: true,
-    ...{ created_at: null, updated_at: null },
-    order_by: "app",
-    on_exhausted: "continue" as const,
-  };
-
-  test("gives the record back", () => {
-    expect(recordOf(record, formOf(record))).toEqual(record);
-    const bare = {
-      ...record,
-      ...{ retry_schedule_s: null, retry_on: null },
-      max_in_flight: null,
-      timeout_ms: 1_000,
-      headers: {},
-      events: [],
-      ordered: false,
-      order_by: "none",
-    };
-    expect(recordOf(bare, formOf(bare))).toEqual(bare);
-    expect(formOf({ ...record, retry_schedule_s: [] }).retry_schedule_s).toBe("none");
-    const none = recordOf(record, { ...formOf(record), retry_schedule_s: "none", retry_on: "none" });
-    expect(none).toMatchObject({ retry_schedule_s: [], retry_on: [] });
-  });
-
-  test("names the field that is wrong", () => {
-    const form = formOf(record);
-    expect(() => recordOf(record, { ...form, timeout_ms: "ten" })).toThrow(/^Deadline: found “ten”/);
-    expect(() => recordOf(record, { ...form, headers: "X-Team blue" })).toThrow(/^Headers: found “X-Team blue”/);
-    expect(() => recordOf(record, { ...form, retry_schedule_s: "5,,30" })).toThrow(/^Retries after/);
-  });
 });
 
 describe("scales", () => {
