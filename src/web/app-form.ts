@@ -77,7 +77,7 @@ export function membersOf(data: FormData): Members {
   return members;
 }
 
-/** What differs from the record. A header that is gone is removed. @throws ApiError */
+/** The members that differ from the record. A header that is gone is removed. @throws ApiError */
 export function patchOf(record: App, data: FormData): AppPatch {
   const members = Object.entries(membersOf(data)).map(([name, value]): [string, unknown] => {
     if (name !== "headers") return [name, value];
