@@ -20,6 +20,7 @@ export interface SplittableCluster extends NatsCluster {
 }
 
 const NODES = [0, 1, 2];
+const NOWHERE = 1;
 
 /** @param portTo where a node reaches another one */
 async function startNodes(ports: readonly number[], portTo: (from: number, to: number) => number, more: string): Promise<NatsCluster> {
@@ -50,17 +51,19 @@ export async function startNatsCluster(): Promise<NatsCluster> {
   return startNodes(ports, (_from, to) => ports[to] ?? 0, "");
 }
 
-/** With a proxy for each way from one node to another. */
+/**
+ * With a proxy between each two nodes. Only the lower one of two connects: when both do, and a proxy makes that slow, each may close
+ * the connection that the other one keeps, again and again, and no leader is elected.
+ */
 export async function startSplittableCluster(): Promise<SplittableCluster> {
   const ports = await Promise.all(NODES.map(() => freePort()));
   const ways = await Promise.all(
-    NODES.flatMap((from) =>
-      NODES.filter((to) => to !== from).map(async (to) => ({ from, to, proxy: await startTcpProxy(ports[to] ?? 0) })),
-    ),
+    NODES.flatMap((from) => NODES.filter((to) => to > from).map(async (to) => ({ from, to, proxy: await startTcpProxy(ports[to] ?? 0) }))),
   );
-  const portTo = (from: number, to: number): number => ways.find((way) => way.from === from && way.to === to)?.proxy.port ?? 0;
-  // Nodes tell each other of third ones under this address, where nobody listens: they use the proxies alone.
-  const cluster = await startNodes(ports, portTo, 'advertise: "127.0.0.1:1",');
+  // A node takes the number of its routes for the size of the cluster, so all have as many. Nobody listens at NOWHERE.
+  const portTo = (from: number, to: number): number => ways.find((way) => way.from === from && way.to === to)?.proxy.port ?? NOWHERE + to;
+  // Nodes tell each other of third ones under this address: they use the proxies alone.
+  const cluster = await startNodes(ports, portTo, `advertise: "127.0.0.1:${NOWHERE}",`);
   let frozen: TcpProxy[] = [];
   return {
     ...cluster,
