@@ -5,7 +5,8 @@
  */
 import { parseArgs } from "node:util";
 import { type ReportRow, writeReport } from "./report.ts";
-import { complaints, SCENARIOS, type Scenario, shownBoundOf } from "./scenarios.ts";
+import { complaints, runScenarios, type Scenario, shownBoundOf, timesOf as timesAt } from "./scenario.ts";
+import { SCENARIOS } from "./scenarios.ts";
 
 const { values } = parseArgs({
   options: {
@@ -36,7 +37,7 @@ const print = (...cells: ReadonlyArray<string | number>): void =>
     cells.map((cell, at) => (at === 0 ? String(cell).padEnd(COLUMNS[at] ?? 0) : String(cell).padStart(COLUMNS[at] ?? 0))).join(" "),
   );
 
-const timesOf = ({ times }: Scenario): number => Math.max(1, Math.round(times * intensity));
+const timesOf = (scenario: Scenario): number => timesAt(scenario, intensity);
 
 console.log(`seed ${seed}, intensity ${intensity}`);
 print("scenario", "events", "deliveries", "requests", "lost", "duplicated", "bound", "too late", "longest delay", "took");
@@ -46,11 +47,8 @@ let failed = false;
 for (const scenario of chosen) {
   const startedAt = performance.now();
   try {
-    const disposition = await scenario.run(seed, {
-      times: timesOf(scenario),
-      eventsPerSecond: EVENTS_PER_SECOND,
-      unwrittenMs: UNWRITTEN_MS,
-    });
+    const load = { eventsPerSecond: EVENTS_PER_SECOND, unwrittenMs: UNWRITTEN_MS };
+    const disposition = await runScenarios([scenario], seed, intensity, load);
     const { events, deliveries, requests, lost, duplicated, tooLate, bound, longestDelayMs } = disposition;
     rows.push({ scenario, times: timesOf(scenario), disposition });
     const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;

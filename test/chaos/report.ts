@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { findBinary } from "../../scripts/servers.mjs";
-import { type Scenario, shownBoundOf } from "./scenarios.ts";
+import { type Scenario, shownBoundOf } from "./scenario.ts";
 import type { Disposition } from "./world.ts";
 
 export interface ReportRow {

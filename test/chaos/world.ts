@@ -12,6 +12,8 @@ export interface World {
   readonly manager: JetStreamManager;
   readonly prefix: string;
   wait(ms: number): Promise<void>;
+  /** Waits until what was published so far has arrived. */
+  arrived(): Promise<void>;
   /** kill -9 of one replica and a new one in its place. What it may have left without a mark raises the bound. */
   killOne(): Promise<void>;
   /** Does what takes NATS away; what is unsettled then raises the bound. */
@@ -130,6 +132,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
     const wants = (receiver: number, type: string): boolean => receiver < RECEIVERS || type === ORDERED_TYPE;
     publisher = await startPublisher(natsUrl, prefix, eventsPerSecond, chance);
 
+    const requests = (): number => receivers.reduce((sum, receiver) => sum + receiver.requests(), 0);
     const replace = async <T>(end: (victim: Posthorn) => Promise<T>, at = chance.between(0, processes.length - 1)): Promise<T> => {
       const victim = processes[at];
       if (victim === undefined) throw new Error("no replica to end");
@@ -157,6 +160,12 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
       manager,
       prefix,
       wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+      async arrived() {
+        const published = [...(publisher?.acked ?? [])];
+        const isMissing = ([id, { type }]: (typeof published)[number]): boolean =>
+          receivers.some(({ delivered }, at) => wants(at, type) && !delivered.has(deliveryIdOf(id, uuids[at] ?? "", type)));
+        await untilQuiet(() => published.filter(isMissing).length, requests, quietMs);
+      },
       killOne: () => replace(kill),
       killOwner: () => replace(kill, processes.indexOf(ownerOf(processes))),
       async withoutNats(fault) {
@@ -207,7 +216,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
       return lost;
     };
     const missing = (): number => lostNow().length;
-    await untilQuiet(missing, () => receivers.reduce((sum, { requests }) => sum + requests(), 0), quietMs);
+    await untilQuiet(missing, requests, quietMs);
 
     const failed = logs.flat().filter(({ message, outcome }) => message === "delivery.attempted" && outcome !== "delivered");
     const failedSpans = new Set(failed.map((line) => String(line["span_id"])));
@@ -229,7 +238,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
     return {
       events: acked.size,
       deliveries,
-      requests: receivers.reduce((sum, { requests }) => sum + requests(), 0),
+      requests: requests(),
       lost: missing(),
       traces: await Promise.all(
         lostNow()
