@@ -1,7 +1,7 @@
 /**
- * `npm run bench [-- --quick] [--rounds 3] [--only floor,posthorn] [--cases 0,2] [--write]`: Posthorn beside the least that
- * does the same I/O, on private servers, in turns. --write puts the results into bench/results.md; those of one run are for
- * comparing with each other.
+ * `npm run bench [-- --quick] [--rounds 3] [--only floor,posthorn] [--cases 0,2] [--build before=/path/dist/main.js] [--write]`: Posthorn
+ * beside the least that does the same I/O, on private servers, in turns. --write puts the results into bench/results.md; those of one run
+ * are for comparing with each other. --build adds another build of Posthorn, as a contender of that name.
  */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -17,6 +17,7 @@ const { values } = parseArgs({
     rounds: { type: "string" },
     only: { type: "string" },
     cases: { type: "string" },
+    build: { type: "string", multiple: true, default: [] },
     deliveries: { type: "string" },
     "delay-seconds": { type: "string" },
     write: { type: "boolean", default: false },
@@ -28,12 +29,15 @@ const deliveries = Number(values.deliveries ?? (quick ? 6_000 : 20_000));
 const options = { warmUp: quick ? 3_000 : 6_000, deliveries };
 const secondsOfDelays = Number(values["delay-seconds"] ?? (quick ? 2 : 5));
 
+const builds = values.build.map((given) => [given.slice(0, given.indexOf("=")), given.slice(given.indexOf("=") + 1)] as const);
+
 const CONTENDERS: Readonly<Record<string, (world: World) => Contender>> = {
   floor: () => floor,
   posthorn: () => posthorn(1),
   traced: ({ receiver }) => posthorn(1, { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: receiver.tracesUrl, OTEL_TRACES_SAMPLER: "always_on" }),
   "two processes": () => posthorn(2),
   bullmq: () => baseline,
+  ...Object.fromEntries(builds.map(([name, main]) => [name, () => posthorn(1, {}, main)])),
 };
 /** Of the events with a fan-out of one the delay of each is measured, too. */
 const CASES: readonly Workload[] = [

@@ -81,8 +81,8 @@ export const baseline: Contender = async (world, { destinations, fanOut, bodyByt
   };
 };
 
-/** @param settings of the environment, beside those that name the servers. */
-export function posthorn(processes: number, settings: Readonly<Record<string, string>> = {}): Contender {
+/** @param settings of the environment, beside those that name the servers. @param main of another build */
+export function posthorn(processes: number, settings: Readonly<Record<string, string>> = {}, main = MAIN): Contender {
   return async (world, workload) => {
     const { prefix } = world.nextStream();
     const appsFile = join(world.folder, `${prefix}.json`);
@@ -90,7 +90,7 @@ export function posthorn(processes: number, settings: Readonly<Record<string, st
     const started: ChildProcess[] = [];
     for (let at = 0; at < processes; at++) {
       const file = at === 0 ? { POSTHORN_APPS_FILE: appsFile } : {};
-      started.push(await startPosthorn(world, prefix, { ...file, ...settings }));
+      started.push(await startPosthorn(world, prefix, { ...file, ...settings }, main));
     }
     return {
       processes: started,
@@ -100,11 +100,16 @@ export function posthorn(processes: number, settings: Readonly<Record<string, st
   };
 }
 
-export async function startPosthorn(world: World, prefix: string, settings: Readonly<Record<string, string>>): Promise<ChildProcess> {
+export async function startPosthorn(
+  world: World,
+  prefix: string,
+  settings: Readonly<Record<string, string>>,
+  main = MAIN,
+): Promise<ChildProcess> {
   const port = await freePort();
   // A file, as a supervisor would have it: reading the lines here would cost the benchmark more than writing them costs Posthorn.
   const log = openSync(join(world.folder, `${prefix}.log`), "a");
-  const child = spawn(process.execPath, [...NODE_OPTIONS, MAIN, "serve"], {
+  const child = spawn(process.execPath, [...NODE_OPTIONS, main, "serve"], {
     stdio: ["ignore", log, log],
     env: {
       PATH: process.env["PATH"],

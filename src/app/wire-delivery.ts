@@ -6,6 +6,7 @@ import { createDispatcher } from "../delivery/dispatcher.ts";
 import { createEnvelopeBuilder } from "../delivery/envelope.ts";
 import { createGiveUp, type GiveUp } from "../delivery/give-up.ts";
 import { createHeaderBuilder } from "../delivery/headers.ts";
+import { maxOpenFiles } from "../delivery/http/max-open-files.ts";
 import { createSender } from "../delivery/http/sender.ts";
 import { createInFlight } from "../delivery/in-flight.ts";
 import { createBulkhead } from "../delivery/limits/bulkhead.ts";
@@ -105,6 +106,7 @@ function senderOf({ config, addressGuard, nameResolver, clock }: Given) {
     {
       connectTimeoutMs: config.connectTimeout,
       connectionsPerOrigin: config.targetMaxConnections,
+      maxIdleConnections: Math.min(config.targetMaxIdleConnections, Math.floor(maxOpenFiles() / 2)),
       tlsMinVersion: config.targetTlsMinVersion,
       extraAuthorities: config.targetCaFile,
       proxy: config.targetProxy,

@@ -3,6 +3,7 @@ import { FIRST, type Group, LAST, STATS_TTL_S } from "./batch-group.ts";
 import { DEDUP_TTL_S, DELIVERED } from "./dedup-record.ts";
 import { keys } from "./keys.ts";
 import { HIGHEST, MEMBER, type Note } from "./log-entry.ts";
+import { packTexts } from "./pack-texts.ts";
 
 export interface WriteOptions {
   /** Rows per list. */
@@ -46,14 +47,15 @@ note(redis.pcall, KEYS[1], ARGV[1], ARGV[2], ARGV[3])
 `;
 
 export const SCRIPT = `${NOTE}
-local batch, number = KEYS[1], ARGV[1]
+local args = cmsgpack.unpack(ARGV[1])
+local batch, number = KEYS[1], args[1]
 local last = redis.call('GET', batch)
 if last and tonumber(last) >= tonumber(number) then return {} end
-redis.call('SET', batch, number, 'EX', ARGV[2])
-local size, list_ttl, dedup_ttl, max_types = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local lists, counters, dedup_records, types = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-local notes, apps = tonumber(ARGV[11]), tonumber(ARGV[12])
-local days = ARGV[13]
+redis.call('SET', batch, number, 'EX', args[2])
+local size, list_ttl, dedup_ttl, max_types = args[3], args[4], args[5], args[6]
+local lists, counters, dedup_records, types = tonumber(args[7]), tonumber(args[8]), tonumber(args[9]), tonumber(args[10])
+local notes, apps = tonumber(args[11]), tonumber(args[12])
+local days = args[13]
 local key, arg = 1, 13
 local problems = {}
 local function try(...)
@@ -70,7 +72,7 @@ end
 local is_late = {}
 for at = 1, apps do
   key = key + 1
-  local app, created = ARGV[arg + 1], ARGV[arg + 2]
+  local app, created = args[arg + 1], args[arg + 2]
   arg = arg + 2
   local known = redis.pcall('GET', KEYS[key])
   if type(known) ~= 'string' then
@@ -92,11 +94,11 @@ for at = 1, apps do
 end
 for _ = 1, lists do
   key = key + 1
-  local app, rows = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2])
+  local app, rows = tonumber(args[arg + 1]), tonumber(args[arg + 2])
   arg = arg + 2
   if not is_late[app] then
     for at = 1, rows, 500 do
-      try('LPUSH', KEYS[key], unpack(ARGV, arg + at, arg + math.min(at + 499, rows)))
+      try('LPUSH', KEYS[key], unpack(args, arg + at, arg + math.min(at + 499, rows)))
     end
     try('LTRIM', KEYS[key], 0, size - 1)
     try('PEXPIRE', KEYS[key], list_ttl)
@@ -105,11 +107,11 @@ for _ = 1, lists do
 end
 for _ = 1, counters do
   key = key + 1
-  local app, ttl, fields = tonumber(ARGV[arg + 1]), ARGV[arg + 2], tonumber(ARGV[arg + 3])
+  local app, ttl, fields = tonumber(args[arg + 1]), args[arg + 2], tonumber(args[arg + 3])
   arg = arg + 3
   if not is_late[app] then
     for at = 1, fields do
-      count(ARGV[arg + at * 2 - 1], ARGV[arg + at * 2])
+      count(args[arg + at * 2 - 1], args[arg + at * 2])
     end
     try('EXPIRE', KEYS[key], ttl)
   end
@@ -117,7 +119,7 @@ for _ = 1, counters do
 end
 for _ = 1, dedup_records do
   key = key + 1
-  local value, is_kept, counter_ttl = ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3]
+  local value, is_kept, counter_ttl = args[arg + 1], args[arg + 2], args[arg + 3]
   arg = arg + 3
   local before = (is_kept == '1' or string.sub(value, 1, 9) ~= '${DELIVERED}') and redis.pcall('GET', KEYS[key])
   local is_new = type(before) ~= 'string' or string.sub(before, 1, 9) ~= '${DELIVERED}'
@@ -132,8 +134,8 @@ for _ = 1, dedup_records do
 end
 for _ = 1, types do
   key = key + 1
-  if not is_late[tonumber(ARGV[arg + 1])] then
-    try('ZADD', KEYS[key], ARGV[arg + 2], ARGV[arg + 3])
+  if not is_late[tonumber(args[arg + 1])] then
+    try('ZADD', KEYS[key], args[arg + 2], args[arg + 3])
     try('ZREMRANGEBYRANK', KEYS[key], 0, -max_types - 1)
     try('PEXPIRE', KEYS[key], list_ttl)
   end
@@ -141,18 +143,19 @@ for _ = 1, types do
 end
 for _ = 1, notes do
   key = key + 1
-  note(try, KEYS[key], ARGV[arg + 1], ARGV[arg + 2], dedup_ttl)
+  note(try, KEYS[key], args[arg + 1], args[arg + 2], dedup_ttl)
   arg = arg + 2
 end
 return problems
 `;
 
-/** @returns KEYS and ARGV of SCRIPT after the batch's key and number */
+/** @returns KEYS of SCRIPT after the batch's key, and its one argument */
 export function scriptCall(
+  number: number,
   { apps, lists, counters, dedupRecords, types }: Group,
   notes: readonly Note[],
   { size, listTtlMs, now }: WriteOptions,
-): { scriptKeys: string[]; args: Array<string | number> } {
+): { scriptKeys: string[]; packed: Buffer } {
   const scriptKeys: string[] = [];
   const parts: Array<string | number> = [];
   const numbers = new Map<string | null, number>();
@@ -190,7 +193,8 @@ export function scriptCall(
     parts.push(field ?? "", value);
   }
   const sizes = [lists.size, counters.size, dedupRecords.size, typeCount, notes.length, apps.size, statsDays(now())];
-  return { scriptKeys, args: [BATCH_TTL_S, size, listTtlMs, DEDUP_TTL_S, MAX_EVENT_TYPES, ...sizes, ...parts] };
+  const head = [number, BATCH_TTL_S, size, listTtlMs, DEDUP_TTL_S, MAX_EVENT_TYPES, ...sizes];
+  return { scriptKeys, packed: packTexts([...head, ...parts]) };
 }
 
 const DAY_MS = 86_400_000;

@@ -23,7 +23,7 @@ export interface Batch {
 export type WriteBatch = (writer: string, number: number, batch: Batch) => Promise<string[]>;
 
 type ScriptedRedis = RedisClient & {
-  writeBatch(keyCount: number, ...keysAndArguments: Array<string | number>): Promise<string[]>;
+  writeBatch(keyCount: number, ...keysAndArgument: Array<string | Buffer>): Promise<string[]>;
   writeNote(key: string, field: string, value: string, ttlS: number): Promise<unknown>;
 };
 
@@ -35,8 +35,8 @@ export function createWriteBatch(redis: RedisClient, options: WriteOptions): Wri
   redis.defineCommand("writeNote", { lua: NOTE_SCRIPT, numberOfKeys: 1 });
   const { writeBatch, writeNote } = redis as ScriptedRedis;
   const call = (batchKey: string, number: number, group: Group, notes: Batch["notes"]): Promise<string[]> => {
-    const { scriptKeys, args } = scriptCall(group, notes, options);
-    return writeBatch.call(redis, scriptKeys.length + 1, batchKey, ...scriptKeys, number, ...args);
+    const { scriptKeys, packed } = scriptCall(number, group, notes, options);
+    return writeBatch.call(redis, scriptKeys.length + 1, batchKey, ...scriptKeys, packed);
   };
 
   if (!redis.isCluster) {

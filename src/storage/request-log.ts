@@ -23,6 +23,7 @@ import { keys } from "./keys.ts";
 import { createLogBuffer } from "./log-buffer.ts";
 import { HIGHEST, MEMBER, toLogEntry } from "./log-entry.ts";
 import type { RedisClient } from "./redis.ts";
+import { createWriteLoop } from "./write-loop.ts";
 
 export interface RequestLog extends AttemptLog {
   /** Notes where a delivery was stored. @param delivery as it was stored */
@@ -57,9 +58,6 @@ export interface RequestLogDependencies {
   readonly onLateBatch?: (batch: LateBatch) => void;
 }
 
-/** How long attempts are collected; dedup records should be written within 50 ms. */
-const COLLECT_MS = 5;
-
 export function createRequestLog(dependencies: RequestLogDependencies, options: RequestLogOptions): RequestLog {
   const { redis, clock, logger, onFailuresWritten, onAttemptsWritten, onLateBatch } = dependencies;
   const readKey = createKeyReader(redis, clock);
@@ -71,21 +69,14 @@ export function createRequestLog(dependencies: RequestLogDependencies, options: 
     onLateBatch,
     counts: () => ({ buffered: buffer.entries(), dropped: buffer.dropped() }),
   });
-  let running: Promise<void> | undefined;
-
-  const run = async (): Promise<void> => {
-    for (let batch = buffer.nextBatch(); batch !== null; batch = buffer.nextBatch()) {
-      await sender.send(batch);
+  const loop = createWriteLoop({
+    ...{ buffer, sender, clock },
+    onWritten(batch) {
       const failed = installationsWithFailures(batch);
       if (failed.size > 0) onFailuresWritten?.(failed);
       onAttemptsWritten?.(appsOf(batch));
-    }
-    running = undefined;
-  };
-
-  const start = (): void => {
-    running ??= new Promise((resolve) => clock.after(COLLECT_MS, () => void run().then(resolve)));
-  };
+    },
+  });
 
   const noteAddressee = (delivery: Delivery): void =>
     buffer.addNote(`addressee ${delivery.id}`, {
@@ -98,7 +89,7 @@ export function createRequestLog(dependencies: RequestLogDependencies, options: 
     record(attempt) {
       buffer.add(toLogEntry(attempt, options.keepsDelivered));
       if (attempt.attempt === 1) noteAddressee(attempt.delivery);
-      start();
+      loop.start();
     },
 
     async findDelivered(delivery) {
@@ -129,7 +120,7 @@ export function createRequestLog(dependencies: RequestLogDependencies, options: 
       if (eventSequence === null) return;
       const value = encodeSkip(delivered, clock.now());
       buffer.addNote(`skip ${id} ${eventSequence}`, { key: keys.skipped(id), field: String(eventSequence), value });
-      start();
+      loop.start();
     },
 
     stored(delivery, location) {
@@ -142,13 +133,11 @@ export function createRequestLog(dependencies: RequestLogDependencies, options: 
         const key = keys.replayFailed(delivery.app, delivery.replay);
         buffer.addNote(`failed ${dedupKeyOf(delivery)}`, { key, field: MEMBER, value: delivery.id });
       }
-      start();
+      loop.start();
     },
 
     async flush(deadlineMs) {
-      sender.wake();
-      const deadline = new Promise<void>((resolve) => clock.after(deadlineMs, resolve));
-      await Promise.race([running, deadline]);
+      await loop.flush(deadlineMs);
       return buffer.entries();
     },
 

@@ -5,13 +5,12 @@
 import { isatty } from "node:tty";
 import { pino } from "pino";
 import type { Logger } from "../model/logger.ts";
+import { untilTick } from "../model/shared-tick.ts";
 import { prettyLines } from "./pretty-lines.ts";
 
 /** Members that are redacted in every line. */
 const SECRET_PATHS = ["client_secret", "*.client_secret", "authorization", "*.authorization", "password", "*.password"];
 
-/** How long lines are collected; request-log.ts collects its rows for as long. */
-const COLLECT_MS = 5;
 const URGENT = /^\{"level":"(?:error|fatal)"/;
 /** Characters collected for one write. */
 const MAX_COLLECTED = 64 * 1024;
@@ -55,7 +54,7 @@ export function createLog(level: string, output: LogDestination): Log {
   };
   const destination: LogDestination = {
     write(line) {
-      if (lines === "") setTimeout(flush, COLLECT_MS);
+      if (lines === "") setTimeout(flush, untilTick(Date.now()));
       lines += line;
       if (lines.length > MAX_COLLECTED || URGENT.test(line)) flush();
     },

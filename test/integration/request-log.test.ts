@@ -4,6 +4,7 @@ import { systemClock } from "../../src/model/clock.ts";
 import { createWriteBatch } from "../../src/storage/batch-writer.ts";
 import { createDeliveryLookup } from "../../src/storage/delivery-lookup.ts";
 import { createHealthStore } from "../../src/storage/health-store.ts";
+import { packTexts } from "../../src/storage/pack-texts.ts";
 import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { createRequestLog, type RequestLog, type RequestLogOptions } from "../../src/storage/request-log.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
@@ -101,6 +102,26 @@ describe("the lists", () => {
     const calls = [...stats.matchAll(/cmdstat_(evalsha|eval):calls=(\d+)/g)].reduce((sum, match) => sum + Number(match[2]), 0);
     // The first may be told that the script is not known yet.
     expect(calls).toBeLessThanOrEqual(2);
+  });
+
+  test("texts of any length and alphabet arrive as they are", async () => {
+    const texts = [
+      "",
+      "a",
+      "ü".repeat(10),
+      "é".repeat(11),
+      "x".repeat(31),
+      "x".repeat(32),
+      "€".repeat(70_000),
+      "\u0000",
+      "😀",
+      '"\\\n',
+      "-0",
+      "1e3",
+    ];
+    const all = Array.from({ length: 2_000 }, (_, at) => texts[at % texts.length] ?? "");
+    const reply = await look.eval("return cmsgpack.unpack(ARGV[1])", 0, packTexts([...all, 0, 1_764_450_000_000]));
+    expect(reply).toEqual([...all, "0", "1764450000000"]);
   });
 
   test("a key of another type costs only its own rows", async () => {

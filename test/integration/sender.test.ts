@@ -288,19 +288,33 @@ describe("a connection", () => {
   });
 });
 
-describe("idle destinations", () => {
-  test("are given up, the one first that was used longest ago, however many hosts there are", async () => {
-    const { port } = await receiver(answer(200), 0, "0.0.0.0");
-    const from = sender();
-    const host = (n: number): string => `http://127.1.${n >> 8}.${n & 255}:${port}/`;
-    for (let n = 0; n < 1_200; n += 50) {
-      await Promise.all(Array.from({ length: 50 }, (_, at) => post(host(n + at), { from })));
-      await post(host(0), { from });
+describe("idle connections", () => {
+  test("are limited over all origins: the one that has been idle for longest is closed", async () => {
+    const open = new Map<string, number>();
+    const { port } = await receiver(
+      (request, response, socket) => {
+        const host = request.headers.host ?? "";
+        if (!open.has(host)) socket.once("close", () => open.delete(host));
+        open.set(host, (open.get(host) ?? 0) + 1);
+        response.end("ok");
+      },
+      0,
+      "0.0.0.0",
+    );
+    const from = sender({ maxIdleConnections: 100 });
+    const host = (n: number): string => `127.1.${n >> 8}.${n & 255}:${port}`;
+    for (let n = 1; n <= 400; n += 40) {
+      await Promise.all(Array.from({ length: 40 }, (_, at) => post(`http://${host(n + at)}/`, { from })));
+      await post(`http://${host(0)}/`, { from });
     }
-    expect(from.destinations()).toBe(1_000);
+    expect(from.idleConnections()).toBe(100);
+    await eventually(() => expect(open.size).toBe(100));
+    // All ten over the same connection.
+    expect(open.get(host(0))).toBe(10);
+    expect([...open.keys()].sort()).toEqual([host(0), ...Array.from({ length: 99 }, (_, at) => host(400 - at))].sort());
   });
 
-  test("are given up after a minute", async () => {
+  test("are given up after a minute, with their destination", async () => {
     const { url } = await receiver();
     const clock = createManualClock();
     const from = sender({ clock, connectionsPerOrigin: 1 });
@@ -308,7 +322,7 @@ describe("idle destinations", () => {
     await clock.advance(59_000);
     expect(from.destinations()).toBe(1);
     await clock.advance(20_000);
-    expect(from.destinations()).toBe(0);
+    expect([from.destinations(), from.idleConnections()]).toEqual([0, 0]);
     expect(await post(url, { from })).toMatchObject({ outcome: "delivered" });
   });
 });

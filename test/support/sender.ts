@@ -18,6 +18,6 @@ export function makeSender({ allow, guard, resolver, clock, ...options }: TestSe
       resolver: resolver ?? createNameResolver({ timeoutMs: 2_000 }),
       clock: clock ?? systemClock,
     },
-    { connectTimeoutMs: 2_000, connectionsPerOrigin: 16, ...options },
+    { connectTimeoutMs: 2_000, connectionsPerOrigin: 16, maxIdleConnections: 1_000, ...options },
   );
 }

@@ -1,4 +1,8 @@
-/** The deadlines of all requests in flight, checked together every few milliseconds: a timer for each costs a tenth of an attempt. */
+/**
+ * The deadlines of all requests in flight, checked together at the process's ticks, so at most 25 ms late: a timer for each costs a tenth
+ * of an attempt.
+ */
+import { untilTick } from "../../model/shared-tick.ts";
 import { createSlots, type Slotted } from "../../model/slots.ts";
 
 export interface Expiring extends Slotted {
@@ -12,8 +16,6 @@ export interface Deadlines {
   remove(item: Expiring): void;
 }
 
-/** A request can take this much longer than its deadline. */
-const TICK_MS = 10;
 /** The process did not run for so long, and has not read the answers that arrived in that time. */
 const STALLED_MS = 200;
 
@@ -24,7 +26,7 @@ export function createDeadlines(): Deadlines {
 
   const tickLater = (): void => {
     tickedAt = performance.now();
-    setTimeout(tick, TICK_MS);
+    setTimeout(tick, untilTick(Date.now()));
   };
 
   const tick = (): void => {

@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import type { Dispatcher } from "undici";
 import type { Opening } from "./connector.ts";
 import type { SendController } from "./exchange.ts";
+import type { Idle } from "./idle-connections.ts";
 import type { ResponseHeaders } from "./response-head.ts";
 import { ResponseReader, type ResponseSink } from "./response-reader.ts";
 
@@ -32,8 +33,10 @@ const IDLE_MARGIN_MS = 1_000;
 const MAX_COPIED_BYTES = 64 * 1024;
 
 /** Also the controller of its request. A class for its fixed shape. */
-export class Http1Connection implements SendController, ResponseSink {
+export class Http1Connection implements SendController, ResponseSink, Idle {
   readonly paused = false;
+  before: Idle | null = null;
+  after: Idle | null = null;
   aborted = false;
   reason: Error | null = null;
   private readonly listener: ConnectionListener;

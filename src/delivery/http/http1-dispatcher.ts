@@ -14,6 +14,7 @@
 import { Dispatcher } from "undici";
 import type { Opening } from "./connector.ts";
 import { type Connected, Http1Connection, type Posted } from "./http1-connection.ts";
+import type { IdleConnections } from "./idle-connections.ts";
 import { requestHead } from "./request-head.ts";
 import { SenderFault } from "./sender-fault.ts";
 
@@ -29,10 +30,13 @@ export interface PostOptions extends Dispatcher.DispatchOptions {
 export interface Http1Options {
   readonly connect: Connect;
   readonly connections: number;
+  /** Shared by the dispatchers of all origins. */
+  readonly allIdle: IdleConnections;
 }
 
 export class Http1Dispatcher extends Dispatcher {
   private readonly origin: URL;
+  private readonly host: string;
   private readonly options: Http1Options;
   private readonly all = new Set<Http1Connection>();
   /** The most recently used connection is used next, so that surplus ones become stale. */
@@ -43,13 +47,14 @@ export class Http1Dispatcher extends Dispatcher {
   constructor(origin: string, options: Http1Options) {
     super();
     this.origin = new URL(origin);
+    this.host = this.origin.host;
     this.options = options;
   }
 
   override dispatch({ method, path, headers, body }: PostOptions, handler: Dispatcher.DispatchHandler): boolean {
     if (method !== "POST" || !Buffer.isBuffer(body)) throw new TypeError("this dispatcher takes a POST with its body in a Buffer");
     if (this.isClosed) throw new SenderFault("the dispatcher is closed");
-    this.start({ head: requestHead(this.origin.host, path, headers, body.length), body, handler, hasBeenRepeated: false });
+    this.start({ head: requestHead(this.host, path, headers, body.length), body, handler, hasBeenRepeated: false });
     return this.waiting.length === 0;
   }
 
@@ -78,6 +83,7 @@ export class Http1Dispatcher extends Dispatcher {
   private start(posted: Posted): void {
     const now = performance.now();
     for (let connection = this.idle.pop(); connection !== undefined; connection = this.idle.pop()) {
+      this.options.allIdle.remove(connection);
       if (!connection.isStale(now)) return connection.post(posted);
       connection.destroy();
     }
@@ -90,6 +96,7 @@ export class Http1Dispatcher extends Dispatcher {
       onFree: () => this.take(connection),
       onGone: (unanswered) => {
         this.all.delete(connection);
+        this.options.allIdle.remove(connection);
         const at = this.idle.indexOf(connection);
         if (at !== -1) this.idle.splice(at, 1);
         if (unanswered !== null) return this.open({ ...unanswered, hasBeenRepeated: true });
@@ -105,7 +112,10 @@ export class Http1Dispatcher extends Dispatcher {
     const next = this.waiting.shift();
     if (next !== undefined) connection.post(next);
     else if (this.isClosed) connection.destroy();
-    else this.idle.push(connection);
+    else {
+      this.idle.push(connection);
+      this.options.allIdle.add(connection);
+    }
   }
 }
 

@@ -11,12 +11,14 @@
 import { createSecureContext, getCACertificates, type SecureVersion } from "node:tls";
 import { buildConnector } from "undici";
 import type { Clock } from "../../model/clock.ts";
+import { memoize } from "../../model/memo.ts";
 import { every } from "../../model/periodic.ts";
 import type { AddressGuard } from "./address-guard.ts";
 import { type ConnectorDependencies, createConnector } from "./connector.ts";
 import { createDeadlines } from "./deadlines.ts";
 import { Exchange, type SendResult } from "./exchange.ts";
 import { Http1Dispatcher } from "./http1-dispatcher.ts";
+import { IdleConnections } from "./idle-connections.ts";
 import type { NameResolver } from "./name-resolver.ts";
 
 export interface SendRequest {
@@ -29,8 +31,10 @@ export interface SendRequest {
 export interface Sender {
   /** Never rejects. */
   send(request: SendRequest): Promise<SendResult>;
-  /** Destinations with an open pool. */
+  /** Origins that were sent to lately. */
   destinations(): number;
+  /** Open connections without a request. */
+  idleConnections(): number;
   /** Aborts all requests in flight. */
   close(): Promise<void>;
 }
@@ -39,6 +43,8 @@ export interface SenderOptions {
   readonly connectTimeoutMs: number;
   /** Connections to one origin. */
   readonly connectionsPerOrigin: number;
+  /** Over all origins. */
+  readonly maxIdleConnections: number;
   readonly tlsMinVersion?: SecureVersion;
   /** PEM of authorities that are trusted in addition to the system's. */
   readonly extraAuthorities?: string | null;
@@ -52,14 +58,11 @@ export interface SenderDependencies {
   readonly clock: Clock;
 }
 
-/** A destination that is idle for this long loses its connections and its memory. */
-const IDLE_POOL_MS = 60_000;
+/** An idle destination is forgotten after this time, with its connections. */
+const IDLE_DESTINATION_MS = 60_000;
 const SWEEP_MS = 15_000;
-/** Limit of open destinations (26 KB each). Beyond it the least recently used idle one is closed. */
-const MAX_IDLE_POOLS = 1_000;
-
-/** Size of the cache of parsed URLs; the cache is emptied when it is full. */
-const MAX_TARGETS = 20_000;
+/** Parsed URLs that are kept. */
+const TARGETS = 20_000;
 
 interface Target {
   readonly origin: string;
@@ -75,43 +78,27 @@ interface Destination {
 }
 
 export function createSender({ guard, resolver, clock }: SenderDependencies, options: SenderOptions): Sender {
-  const targets = new Map<string, Target>();
   const destinations = new Map<string, Destination>();
+  const allIdle = new IdleConnections(options.maxIdleConnections);
   const connect = createConnector(
     { guard, resolver, secure: buildSecure(options) },
     { timeoutMs: options.connectTimeoutMs, proxy: options.proxy ?? null },
   );
 
-  const targetOf = (url: string): Target => {
-    let target = targets.get(url);
-    if (target === undefined) {
-      if (targets.size >= MAX_TARGETS) targets.clear();
-      const refused = guard.refusesUrl(url);
-      const parsed = URL.canParse(url) ? new URL(url) : null;
-      target = { origin: parsed?.origin ?? "", path: `${parsed?.pathname ?? ""}${parsed?.search ?? ""}`, refused };
-      targets.set(url, target);
-    }
-    return target;
-  };
+  const targetOf = memoize(TARGETS, (url): Target => {
+    const parsed = URL.canParse(url) ? new URL(url) : null;
+    return { origin: parsed?.origin ?? "", path: `${parsed?.pathname ?? ""}${parsed?.search ?? ""}`, refused: guard.refusesUrl(url) };
+  });
 
   const drop = (origin: string, { dispatcher }: Destination): void => {
     destinations.delete(origin);
     void dispatcher.close();
   };
 
-  const closeLeastRecentlyUsed = (): void => {
-    let oldest: [string, Destination] | undefined;
-    for (const entry of destinations) {
-      if (entry[1].inFlight === 0 && (oldest === undefined || entry[1].lastUsedAt < oldest[1].lastUsedAt)) oldest = entry;
-    }
-    if (oldest !== undefined) drop(...oldest);
-  };
-
   const destinationOf = (origin: string): Destination => {
     let destination = destinations.get(origin);
     if (destination === undefined) {
-      if (destinations.size >= MAX_IDLE_POOLS) closeLeastRecentlyUsed();
-      const dispatcher = new Http1Dispatcher(origin, { connect, connections: options.connectionsPerOrigin });
+      const dispatcher = new Http1Dispatcher(origin, { connect, connections: options.connectionsPerOrigin, allIdle });
       destination = { dispatcher, inFlight: 0, lastUsedAt: 0 };
       destinations.set(origin, destination);
     }
@@ -120,7 +107,7 @@ export function createSender({ guard, resolver, clock }: SenderDependencies, opt
 
   const deadlines = createDeadlines();
   const sweeping = every(clock, SWEEP_MS, () => {
-    const oldest = clock.now() - IDLE_POOL_MS;
+    const oldest = clock.now() - IDLE_DESTINATION_MS;
     for (const [origin, destination] of destinations) {
       if (destination.inFlight === 0 && destination.lastUsedAt <= oldest) drop(origin, destination);
       else destination.dispatcher.closeIdle();
@@ -150,6 +137,7 @@ export function createSender({ guard, resolver, clock }: SenderDependencies, opt
       });
     },
     destinations: () => destinations.size,
+    idleConnections: () => allIdle.size,
     async close() {
       sweeping.stop();
       await Promise.all([...destinations.values()].map(({ dispatcher }) => dispatcher.destroy()));

@@ -4,18 +4,22 @@
  *
  * A path segment counts as a secret when it looks random (isTokenLike) or follows a segment such as `token` or `key`.
  */
+import { memoize } from "../memo.ts";
+
 const MASK = "REDACTED";
 const PATH = /^([a-z][a-z0-9+.-]*:\/\/[^/?#\\]*)?([^?#]*)/i;
 const USER_INFO = /^([a-z][a-z0-9+.-]*:\/\/)[^/?#\\]*@/i;
 const SECRET_NAME = /^(?:(?:access|api|auth|client|secret|webhook)[-_]?)?(?:key|token|secret|password)s?$/i;
 
+/** URLs of which the result is kept: every attempt asks. */
+const KEPT = 20_000;
+
 /** For rows, log lines, spans and status events: scheme, host and the readable part of the path. */
-export function withoutSecrets(url: string): string {
-  const [shown = "", origin = "", path = ""] = PATH.exec(url) ?? [];
-  // Most URLs have no secret, and every attempt asks.
-  const masked = secretSegments(path).length === 0 ? shown : origin + maskedPath(path, MASK);
+export const withoutSecrets = memoize(KEPT, (url) => {
+  const [, origin = "", path = ""] = PATH.exec(url) ?? [];
+  const masked = origin + maskedPath(path, MASK);
   return masked.includes("@") ? masked.replace(USER_INFO, `$1${MASK}:${MASK}@`) : masked;
-}
+});
 
 /** The URL with `mask` for each secret in its path. */
 export function withMaskedPath(url: string, mask: string): string {

@@ -79,7 +79,12 @@ class World {
         registry,
         envelope: createEnvelopeBuilder("{}"),
         headers: createHeaderBuilder({ prefix: "Sentry-Hook", userAgent: "Posthorn/test" }),
-        sender: { send: async ({ headers }) => this.send(String(headers["webhook-id"])), destinations: () => 0, close: async () => {} },
+        sender: {
+          send: async ({ headers }) => this.send(String(headers["webhook-id"])),
+          destinations: () => 0,
+          idleConnections: () => 0,
+          close: async () => {},
+        },
         tryStart: () => !this.circuitOpen,
         circuitOf: () => (this.circuitOpen ? "open" : "closed"),
         attemptListeners: [(record) => this.recorded(record)],
