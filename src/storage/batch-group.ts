@@ -10,22 +10,35 @@ import { DELIVERED } from "./dedup-record.ts";
 import { keys } from "./keys.ts";
 import { bucketOf } from "./latency-histogram.ts";
 import type { Counted, LogEntry } from "./log-entry.ts";
-import { RECENT_TTL_S, slotAt } from "./recent-attempts.ts";
-
-const HEALTH_TTL_S = 30 * 86_400;
-/** 30 full days and the current one. */
-export const STATS_TTL_S = 31 * 86_400;
+import { slotAt } from "./recent-attempts.ts";
 
 /** Attempts grouped by the keys that they change. */
 export interface Group {
-  /** App → its creation, milliseconds since the epoch. */
-  readonly apps: Map<string, number>;
-  readonly lists: Map<string, Rows>;
-  readonly counters: Map<string, Counters>;
+  readonly apps: Map<string, AppPart>;
+  /** Key → counters of an installation. */
+  readonly health: Map<string, Map<string, number>>;
   /** Key → dedup record. */
   readonly dedupRecords: Map<string, DedupWrite>;
-  /** App → event type → its last use. */
-  readonly types: Map<string, Map<string, number>>;
+}
+
+/** What an app's attempts change under its slug (BATCH-2). Keys are formatted once for an app, not for an attempt. */
+export interface AppPart {
+  /** Milliseconds since the epoch; 0: unknown. */
+  readonly createdAt: number;
+  readonly byType: Map<string, TypePart>;
+  /** UTC day → fields of the app's stats. */
+  readonly stats: Map<string, Map<string, number>>;
+  /** Quarter of an hour → fields of the app's recent attempts. */
+  readonly recent: Map<number, Map<string, number>>;
+  /** Milliseconds since the epoch; null: there was none. */
+  lastSuccess: number | null;
+}
+
+/** The attempts of an event type. */
+interface TypePart {
+  readonly rows: string[];
+  readonly failedRows: string[];
+  usedAt: number;
 }
 
 export interface DedupWrite {
@@ -37,28 +50,21 @@ export interface DedupWrite {
 }
 
 export function createGroup(): Group {
-  return { apps: new Map(), lists: new Map(), counters: new Map(), dedupRecords: new Map(), types: new Map() };
+  return { apps: new Map(), health: new Map(), dedupRecords: new Map() };
 }
 
 export function addToGroup(entry: LogEntry, ofApp: Group, ofInstallation: Group, recoveredAt: (installationUuid: string) => number): void {
-  const { app, appCreatedAt, eventType, failed, row, counted, endedAt } = entry;
-  const isLate = isOfEarlierApp(ofApp, app, appCreatedAt);
-  if (!isLate) {
-    push(ofApp.lists, app, keys.requests(app, eventType), row);
-    if (failed) push(ofApp.lists, app, keys.errors(app, eventType), row);
-    if (counted !== null) {
-      countInStats(ofApp.counters, app, counted);
-      countAsRecent(ofApp.counters, entry, counted);
-    }
-  }
+  const { installationUuid, counted, endedAt } = entry;
   // The counters may have been cleared by a recovery while the attempt waited for Redis.
-  if (counted?.as != null && endedAt >= recoveredAt(entry.installationUuid))
-    increment(fieldsOf(ofInstallation.counters, null, keys.health(entry.installationUuid, counted.day), HEALTH_TTL_S), counted.as);
+  if (counted?.as != null && endedAt >= recoveredAt(installationUuid))
+    increment(fieldsOf(ofInstallation.health, keys.health(installationUuid, counted.day)), counted.as);
   putDedupRecord(ofApp, entry);
-  if (isLate) return;
-  const types = ofApp.types.get(app);
-  if (types === undefined) ofApp.types.set(app, new Map([[eventType, endedAt]]));
-  else types.set(eventType, endedAt);
+  const part = partOf(ofApp, entry);
+  if (part === null) return;
+  addRow(part, entry);
+  if (counted === null) return;
+  countInStats(part, counted);
+  if (counted.as !== null) countAsRecent(part, entry, counted);
 }
 
 /** A delivered run stays delivered despite a late failure of a duplicate. */
@@ -71,66 +77,54 @@ function putDedupRecord({ dedupRecords }: Group, { app, dedupKey, dedupRecord: v
   if (delivered !== null) put(keys.delivery(app, delivered.deliveryId), { value, isKept: true, counter: null });
 }
 
-/** BATCH-2 within a batch: attempts of an earlier app are dropped if there are some of a later one. */
-function isOfEarlierApp(group: Group, app: string, createdAt: number): boolean {
-  const known = group.apps.get(app);
-  if (known === createdAt) return false;
-  if (known !== undefined && known > createdAt) return true;
-  group.apps.set(app, createdAt);
-  if (known === undefined) return false;
-  for (const all of [group.lists, group.counters]) for (const [key, of] of all) if (of.app === app) all.delete(key);
-  group.types.delete(app);
-  return false;
+/** BATCH-2 within a batch: attempts of an earlier app are dropped if there are some of a later one. @returns null for an earlier app */
+function partOf({ apps }: Group, { app, appCreatedAt: createdAt }: LogEntry): AppPart | null {
+  const known = apps.get(app);
+  if (known?.createdAt === createdAt) return known;
+  if (known !== undefined && known.createdAt > createdAt) return null;
+  const part: AppPart = { createdAt, byType: new Map(), stats: new Map(), recent: new Map(), lastSuccess: null };
+  apps.set(app, part);
+  return part;
 }
 
-export interface Rows {
-  readonly app: string;
-  readonly rows: string[];
+function addRow({ byType }: AppPart, { eventType, row, failed, endedAt }: LogEntry): void {
+  let part = byType.get(eventType);
+  if (part === undefined) {
+    part = { rows: [], failedRows: [], usedAt: 0 };
+    byType.set(eventType, part);
+  }
+  part.rows.push(row);
+  if (failed) part.failedRows.push(row);
+  part.usedAt = endedAt;
 }
 
-function push(lists: Map<string, Rows>, app: string, key: string, row: string): void {
-  const found = lists.get(key);
-  if (found === undefined) lists.set(key, { app, rows: [row] });
-  else found.rows.push(row);
-}
-
-/** Counters of one hash, and its time to live. */
-export interface Counters {
-  /** Null for an installation's counters. */
-  readonly app: string | null;
-  readonly ttlS: number;
-  /** A field of the hash is increased, one after FIRST keeps its first value, one after LAST its highest. */
-  readonly fields: Map<string, number>;
-}
-
-/** These begin the names of fields that hold a time. The hash has the names without them. */
+/** These begin the names of fields that hold a time: one after FIRST keeps its first value, one after LAST its highest. The hash has the names without them. */
 export const FIRST = "=";
 export const LAST = ">";
 
-function countInStats(ofApp: Map<string, Counters>, app: string, { day, hour, outcome, latencyMs }: Counted): void {
-  const stats = fieldsOf(ofApp, app, keys.stats(app, day), STATS_TTL_S);
-  increment(stats, `${hour} ${outcome}`);
-  if (latencyMs !== null) increment(stats, `${hour} ${bucketOf(latencyMs)}`);
+function countInStats({ stats }: AppPart, { day, hour, outcome, latencyMs }: Counted): void {
+  const fields = fieldsOf(stats, day);
+  increment(fields, `${hour} ${outcome}`);
+  if (latencyMs !== null) increment(fields, `${hour} ${bucketOf(latencyMs)}`);
 }
 
-function countAsRecent(ofApp: Map<string, Counters>, { app, appCreatedAt, failed, endedAt }: LogEntry, counted: Counted): void {
-  if (counted.as === null) return;
+function countAsRecent(part: AppPart, { failed, endedAt }: LogEntry, { responseCode }: Counted): void {
   const { quarter, minute } = slotAt(endedAt);
-  const recent = fieldsOf(ofApp, app, keys.recent(app, appCreatedAt, quarter), RECENT_TTL_S);
-  increment(recent, `${minute} ${failed ? counted.responseCode : DELIVERED}`);
-  const time = failed ? `${FIRST}${minute} first` : `${LAST}${appCreatedAt}`;
-  const times = failed ? recent : fieldsOf(ofApp, app, keys.lastSuccess(app), STATS_TTL_S);
-  const known = times.get(time) ?? endedAt;
-  times.set(time, failed ? Math.min(known, endedAt) : Math.max(known, endedAt));
+  const fields = fieldsOf(part.recent, quarter);
+  increment(fields, `${minute} ${failed ? responseCode : DELIVERED}`);
+  if (failed) {
+    const first = `${FIRST}${minute} first`;
+    fields.set(first, Math.min(fields.get(first) ?? endedAt, endedAt));
+  } else part.lastSuccess = Math.max(part.lastSuccess ?? endedAt, endedAt);
 }
 
-function fieldsOf(counters: Map<string, Counters>, app: string | null, key: string, ttlS: number): Map<string, number> {
-  let found = counters.get(key);
-  if (found === undefined) {
-    found = { app, ttlS, fields: new Map() };
-    counters.set(key, found);
+function fieldsOf<Key>(counters: Map<Key, Map<string, number>>, key: Key): Map<string, number> {
+  let fields = counters.get(key);
+  if (fields === undefined) {
+    fields = new Map();
+    counters.set(key, fields);
   }
-  return found.fields;
+  return fields;
 }
 
 function increment(fields: Map<string, number>, field: string): void {

@@ -1,9 +1,10 @@
 /** The Lua scripts that write a batch (BATCH-1, BATCH-2) and a single note, and their arguments. */
-import { FIRST, type Group, LAST, STATS_TTL_S } from "./batch-group.ts";
+import { FIRST, type Group, LAST } from "./batch-group.ts";
 import { DEDUP_TTL_S, DELIVERED } from "./dedup-record.ts";
 import { keys } from "./keys.ts";
 import { HIGHEST, MEMBER, type Note } from "./log-entry.ts";
 import { packTexts } from "./pack-texts.ts";
+import { RECENT_TTL_S } from "./recent-attempts.ts";
 
 export interface WriteOptions {
   /** Rows per list. */
@@ -15,6 +16,9 @@ export interface WriteOptions {
 }
 
 const BATCH_TTL_S = 3_600;
+const HEALTH_TTL_S = 30 * 86_400;
+/** 30 full days and the current one. */
+const STATS_TTL_S = 31 * 86_400;
 /** Counts of a replay; longer than a replay that is paused for the whole reach of the events stream. */
 const REPLAY_TTL_S = 30 * 86_400;
 /** Event types listed per app. */
@@ -152,49 +156,90 @@ return problems
 /** @returns KEYS of SCRIPT after the batch's key, and its one argument */
 export function scriptCall(
   number: number,
-  { apps, lists, counters, dedupRecords, types }: Group,
+  { apps, health, dedupRecords }: Group,
   notes: readonly Note[],
   { size, listTtlMs, now }: WriteOptions,
 ): { scriptKeys: string[]; packed: Buffer } {
   const scriptKeys: string[] = [];
   const parts: Array<string | number> = [];
-  const numbers = new Map<string | null, number>();
-  for (const [app, createdAt] of apps) {
-    numbers.set(app, numbers.size + 1);
+  for (const [app, { createdAt }] of apps) {
     scriptKeys.push(keys.appCreated(app));
     parts.push(app, createdAt);
   }
-  const numberOf = (app: string | null): number => numbers.get(app) ?? 0;
-  let typeCount = 0;
-  for (const [key, { app, rows }] of lists) {
-    scriptKeys.push(key);
-    // Rows that the trim would remove are not sent.
-    const kept = rows.length > size ? rows.slice(-size) : rows;
-    parts.push(numberOf(app), kept.length, ...kept);
-  }
-  for (const [key, { app, ttlS, fields }] of counters) {
-    scriptKeys.push(key);
-    parts.push(numberOf(app), ttlS, fields.size);
-    for (const [field, by] of fields) parts.push(field, by);
-  }
+  const lists = pushLists(apps, size, scriptKeys, parts);
+  const counters = pushCounters(apps, health, scriptKeys, parts);
   for (const [key, { value, isKept, counter }] of dedupRecords) {
-    scriptKeys.push(key, ...(counter === null ? [] : [counter]));
+    scriptKeys.push(key);
+    if (counter !== null) scriptKeys.push(counter);
     parts.push(value, isKept ? 1 : 0, counter === null ? "" : REPLAY_TTL_S);
   }
-  for (const [app, typesOfApp] of types) {
-    for (const [type, at] of typesOfApp) {
-      typeCount++;
-      scriptKeys.push(keys.eventTypes(app));
-      parts.push(numberOf(app), at, type);
-    }
-  }
+  const types = pushTypes(apps, scriptKeys, parts);
   for (const { key, field, value } of notes) {
     scriptKeys.push(key);
     parts.push(field ?? "", value);
   }
-  const sizes = [lists.size, counters.size, dedupRecords.size, typeCount, notes.length, apps.size, statsDays(now())];
+  const sizes = [lists, counters, dedupRecords.size, types, notes.length, apps.size, statsDays(now())];
   const head = [number, BATCH_TTL_S, size, listTtlMs, DEDUP_TTL_S, MAX_EVENT_TYPES, ...sizes];
-  return { scriptKeys, packed: packTexts([...head, ...parts]) };
+  return { scriptKeys, packed: packTexts(head.concat(parts)) };
+}
+
+type Parts = Array<string | number>;
+
+/** @returns the number of lists */
+function pushLists(apps: Group["apps"], size: number, scriptKeys: string[], parts: Parts): number {
+  const before = scriptKeys.length;
+  let number = 0;
+  const push = (key: string, rows: readonly string[]): void => {
+    scriptKeys.push(key);
+    // Rows that the trim would remove are not sent.
+    const kept = rows.length > size ? rows.slice(-size) : rows;
+    parts.push(number, kept.length);
+    for (const row of kept) parts.push(row);
+  };
+  for (const [app, { byType }] of apps) {
+    number++;
+    for (const [type, { rows, failedRows }] of byType) {
+      push(keys.requests(app, type), rows);
+      if (failedRows.length > 0) push(keys.errors(app, type), failedRows);
+    }
+  }
+  return scriptKeys.length - before;
+}
+
+/** @returns the number of hashes */
+function pushCounters(apps: Group["apps"], health: Group["health"], scriptKeys: string[], parts: Parts): number {
+  const before = scriptKeys.length;
+  const push = (number: number, key: string, ttlS: number, fields: ReadonlyMap<string, number>): void => {
+    scriptKeys.push(key);
+    parts.push(number, ttlS, fields.size);
+    for (const [field, by] of fields) parts.push(field, by);
+  };
+  let number = 0;
+  for (const [app, { createdAt, stats, recent, lastSuccess }] of apps) {
+    number++;
+    for (const [day, fields] of stats) push(number, keys.stats(app, day), STATS_TTL_S, fields);
+    for (const [quarter, fields] of recent) push(number, keys.recent(app, createdAt, quarter), RECENT_TTL_S, fields);
+    if (lastSuccess === null) continue;
+    scriptKeys.push(keys.lastSuccess(app));
+    parts.push(number, STATS_TTL_S, 1, `${LAST}${createdAt}`, lastSuccess);
+  }
+  // Number 0: of no app.
+  for (const [key, fields] of health) push(0, key, HEALTH_TTL_S, fields);
+  return scriptKeys.length - before;
+}
+
+/** @returns the number of event types */
+function pushTypes(apps: Group["apps"], scriptKeys: string[], parts: Parts): number {
+  const before = scriptKeys.length;
+  let number = 0;
+  for (const [app, { byType }] of apps) {
+    number++;
+    for (const [type, { usedAt }] of byType) {
+      scriptKeys.push(keys.eventTypes(app));
+      parts.push(number, usedAt, type);
+    }
+  }
+  return scriptKeys.length - before;
 }
 
 const DAY_MS = 86_400_000;

@@ -4,8 +4,8 @@
  */
 const ARRAY_32 = 0xdd;
 const STRING_32 = 0xdb;
-const FIXED_STRING = 0xa0;
-const MAX_FIXED_BYTES = 31;
+const SHORT_STRING = 0xa0;
+const MAX_SHORT = 31;
 const HEADER_BYTES = 5;
 /** UTF-8 bytes of one UTF-16 unit. */
 const MAX_UNIT_BYTES = 3;
@@ -28,17 +28,29 @@ export function packTexts(texts: ReadonlyArray<string | number>): Buffer {
       buffer.copy(larger, 0, 0, at);
       buffer = larger;
     }
-    if (text.length * MAX_UNIT_BYTES <= MAX_FIXED_BYTES) {
-      const size = buffer.write(text, at + 1);
-      buffer[at] = FIXED_STRING | size;
-      at += 1 + size;
-    } else {
-      const size = buffer.write(text, at + HEADER_BYTES);
-      buffer[at] = STRING_32;
-      buffer.writeUInt32BE(size, at + 1);
-      at += HEADER_BYTES + size;
-    }
+    at = writeShort(buffer, at, text) ?? writeAny(buffer, at, text);
   }
   if (buffer.length <= MAX_KEPT_BYTES) kept = buffer;
   return Buffer.from(buffer.subarray(0, at));
+}
+
+/** Most texts are numbers and names: a loop is faster than a call into native code. @returns null for a text that is long or not ASCII */
+function writeShort(buffer: Buffer, start: number, text: string): number | null {
+  if (text.length > MAX_SHORT) return null;
+  let at = start;
+  buffer[at++] = SHORT_STRING | text.length;
+  for (let n = 0; n < text.length; n++) {
+    const code = text.charCodeAt(n);
+    if (code > 0x7f) return null;
+    buffer[at++] = code;
+  }
+  return at;
+}
+
+/** @returns where the next text begins */
+function writeAny(buffer: Buffer, at: number, text: string): number {
+  const size = buffer.write(text, at + HEADER_BYTES);
+  buffer[at] = STRING_32;
+  buffer.writeUInt32BE(size, at + 1);
+  return at + HEADER_BYTES + size;
 }

@@ -64,7 +64,7 @@ export class ResponseHead {
     if (first === 0x20 || first === 0x09) {
       // Folded lines are obsolete, but are one value (RFC 9112 section 5.2).
       this.isUnusual = true;
-      if (this.name !== "" && this.value.length < MAX_LINE_BYTES) this.value += ` ${line.trim()}`;
+      if (this.name !== "" && this.value.length < MAX_LINE_BYTES) this.value += ` ${withoutSpace(line)}`;
       return;
     }
     this.keepHeader();
@@ -73,10 +73,10 @@ export class ResponseHead {
       this.isUnusual = true;
       return;
     }
-    const name = line.slice(0, colon);
-    this.name = name.trimEnd().toLowerCase();
-    if (this.name.length !== name.length) this.isUnusual = true;
-    this.value = line.slice(colon + 1).trim();
+    const name = withoutSpace(line, 0, colon);
+    if (name.length !== colon) this.isUnusual = true;
+    this.name = name.toLowerCase();
+    this.value = withoutSpace(line, colon + 1);
   }
 
   /** Completes the last header: only the line after it shows that it does not continue. */
@@ -129,6 +129,18 @@ export class ResponseHead {
     this.transferEncoding = "";
     this.connection = "";
   }
+}
+
+/** Without the spaces and tabs around it. String.trim would remove other characters, too, which belong to a value. */
+function withoutSpace(text: string, from = 0, to = text.length): string {
+  let [first, end] = [from, to];
+  while (first < end && isSpace(text.charCodeAt(first))) first++;
+  while (end > first && isSpace(text.charCodeAt(end - 1))) end--;
+  return text.slice(first, end);
+}
+
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x09;
 }
 
 /** A header that occurs several times is one list (RFC 9110 section 5.3). */
