@@ -21,7 +21,7 @@ export interface Group {
   readonly dedupRecords: Map<string, DedupWrite>;
 }
 
-/** What an app's attempts change under its slug (BATCH-2). Keys are formatted once for an app, not for an attempt. */
+/** The changes under an app's slug (BATCH-2). Keys are formatted once for an app, not for an attempt. */
 export interface AppPart {
   /** Milliseconds since the epoch; 0: unknown. */
   readonly createdAt: number;
