@@ -73,7 +73,8 @@ function scopeText({ scope, may }: Session): string | null {
 function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
   const place = usePlace();
   const { session, feed, can } = ground;
-  const [view = session.app === null ? "" : "apps", name = session.app ?? ""] = place.parts;
+  // An app's token begins with the app's page.
+  const [view = "", name = ""] = place.parts.length === 0 && session.app !== null ? ["apps", session.app] : place.parts;
   const main = useRef<HTMLElement>(null);
   const isFirst = useRef(true);
   useLayoutEffect(() => {

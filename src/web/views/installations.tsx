@@ -183,7 +183,7 @@ function Row({ installation, isNamed, ask, edit }: RowProps) {
   );
 }
 
-function BrokenWhy({ broken: { at, reason } }: { broken: NonNullable<InstallationRow["broken"]> }) {
+export function BrokenWhy({ broken: { at, reason } }: { broken: NonNullable<InstallationRow["broken"]> }) {
   const counts =
     reason &&
     ([

@@ -1,6 +1,6 @@
 /** The page of an organization's token: its installations. */
 import { useEffect, useState } from "preact/hooks";
-import type { Installation, InstallationPage } from "../../client/api-types.generated.ts";
+import type { Installation, InstallationPage, IntegrationHealth } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
 import { useGround } from "../ground.ts";
 import { Confirm } from "../parts/dialog.tsx";
@@ -9,6 +9,7 @@ import { StatusPill } from "../parts/pills.tsx";
 import { useSay } from "../parts/toast.tsx";
 import { useLoad } from "../use-load.ts";
 import { InstallationForm } from "./installation-form.tsx";
+import { BrokenWhy } from "./installations.tsx";
 
 const PAGE = 1000;
 
@@ -56,6 +57,7 @@ export function OrganizationPage({ id }: { id: string }) {
                   </th>
                   <td>
                     <StatusPill status={installation.status} />
+                    {installation.status === "broken" && <Why uuid={installation.uuid} />}
                   </td>
                   <td class="wide">
                     <span class="mono">{installation.uuid}</span>
@@ -83,6 +85,11 @@ export function OrganizationPage({ id }: { id: string }) {
       {asked !== null && <Ask installation={asked} onClose={() => setAsked(null)} onDone={page.reload} />}
     </>
   );
+}
+
+function Why({ uuid }: { uuid: string }) {
+  const { value } = useLoad(uuid, (signal) => call<IntegrationHealth>(`v1/installations/${uuid}/health`, { signal }));
+  return value?.broken == null ? null : <BrokenWhy broken={value.broken} />;
 }
 
 function verbOf({ status }: Installation): "Enable" | "Disable" {
