@@ -9,6 +9,8 @@ export interface AuditFilter {
   readonly who: string | null;
   readonly action: string | null;
   readonly installationUuid: string | null;
+  /** Only changes of installations for which it is true. */
+  readonly isOfInstallation: ((uuid: string) => boolean) | null;
   /** Milliseconds since the epoch; the start is included, the end is not. Null: open. */
   readonly start: number | null;
   readonly end: number | null;
@@ -27,7 +29,10 @@ export function createReadAudit(stream: Pick<AuditStream, "list">): ReadAudit {
   };
 }
 
-function wanted({ data, storedAt }: StreamMessage, { who, action, installationUuid, start, end }: AuditFilter): AuditEntry | null {
+function wanted(
+  { data, storedAt }: StreamMessage,
+  { who, action, installationUuid, isOfInstallation, start, end }: AuditFilter,
+): AuditEntry | null {
   if (storedAt < (start ?? 0) || storedAt >= (end ?? Number.POSITIVE_INFINITY)) return null;
   let entry: AuditEntry;
   try {
@@ -38,5 +43,6 @@ function wanted({ data, storedAt }: StreamMessage, { who, action, installationUu
   if (typeof entry?.id !== "string") return null;
   if (who !== null && entry.who !== who) return null;
   if (action !== null && entry.action !== action) return null;
+  if (isOfInstallation !== null && (entry.installation_uuid === null || !isOfInstallation(entry.installation_uuid))) return null;
   return installationUuid !== null && entry.installation_uuid !== installationUuid ? null : entry;
 }

@@ -38,6 +38,7 @@ export const deliveriesCommand = command({
   options: {
     app: value("slug", "Only of this app."),
     installation: value("uuid", "Only of this installation."),
+    organization: value("id", "Only of events of this organization."),
     event: value("id", "Only of the events with this id."),
     state: value("states", "Only in these states, such as retrying,parked,throttled for all that waits."),
     outcome: choice(OUTCOMES, "Only with this outcome of the last attempt."),
@@ -47,9 +48,23 @@ export const deliveriesCommand = command({
     limit: limitOption,
   },
   examples: ["deliveries --state retrying,parked,throttled", "deliveries --app acme-tracker --code 503 --since 2h"],
-  async run({ api, output, options: { app, installation, event, state, outcome, code, since: start, until: end, limit = 50 } }) {
+  async run({
+    api,
+    output,
+    options: { app, installation, organization, event, state, outcome, code, since: start, until: end, limit = 50 },
+  }) {
     const uuid = await installationUuid(api, installation);
-    const query = { app, installation_uuid: uuid, state, outcome, response_code: code, start, end, limit: Math.min(limit, PAGE) };
+    const query = {
+      app,
+      installation_uuid: uuid,
+      organization_id: organization,
+      state,
+      outcome,
+      response_code: code,
+      start,
+      end,
+      limit: Math.min(limit, PAGE),
+    };
     const { rows, more } = await withEventId(api, event, (id) =>
       take(api().items("GET /v1/deliveries", { query: { ...query, event_id: id } }), limit),
     );

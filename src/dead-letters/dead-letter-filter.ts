@@ -1,5 +1,5 @@
 /** Which dead letters a list or a replay covers. */
-import { eventTypeIn, installationIn } from "../jetstream/raw-message.ts";
+import { eventTypeIn, installationIn, organizationIn } from "../jetstream/raw-message.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import type { DeadLetter } from "./read-dead-letter.ts";
@@ -8,6 +8,8 @@ export interface DeadLetterFilter {
   /** Null: all apps, and dead letters that belong to none. */
   readonly app: string | null;
   readonly installationUuid?: string | null;
+  /** Only those that hold an event of this organization; null: all. */
+  readonly organizationId?: string | null;
   readonly eventType?: string | null;
   /** When it became a dead letter, milliseconds since the epoch: from `start`, before `end`. */
   readonly start?: number | null;
@@ -31,9 +33,10 @@ export function isOwnDeadLetter({ app, content }: DeadLetter, appCreatedAt: AppC
 
 export function matchesFilter(deadLetter: DeadLetter, filter: DeadLetterFilter, names: Subjects, appCreatedAt: AppCreatedAt): boolean {
   const { content } = deadLetter;
-  const { eventType, installationUuid, start, end, ownOnly } = filter;
+  const { eventType, installationUuid, organizationId, start, end, ownOnly } = filter;
   if (ownOnly && !isOwnDeadLetter(deadLetter, appCreatedAt)) return false;
   if (installationUuid != null && installationIn(content) !== installationUuid) return false;
+  if (organizationId != null && organizationIn(content) !== organizationId) return false;
   if (eventType != null && eventTypeIn(content, names) !== eventType) return false;
   const at = deadLetteredAt(content);
   return (start == null || at >= start) && (end == null || at < end);

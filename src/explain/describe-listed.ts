@@ -8,7 +8,7 @@ import type { LoggedCandidate } from "./logged-deliveries.ts";
 import type { ListPosition } from "./newest-first.ts";
 import { type Notes, unlessRedisIsDown } from "./notes.ts";
 import { oncePerKey } from "./once-per-key.ts";
-import type { Viewer } from "./viewer.ts";
+import { seesOrganization, type Viewer } from "./viewer.ts";
 
 /** A delivery found in a stream, in the request log, or in both. Its key is the delivery's id. */
 export type Candidate = ListPosition & { readonly located?: LocatedDelivery } & Partial<Pick<LoggedCandidate, "app" | "rows">>;
@@ -42,7 +42,7 @@ export function createDescribeListed(dependencies: DescribeDependencies, options
       options,
     );
 
-  const isVisible = ({ app, rows, located }: Found, history: DeliveryHistory | null, { onlyApp }: Viewer): boolean =>
+  const isOfApp = ({ app, rows, located }: Found, history: DeliveryHistory | null, { onlyApp }: Viewer): boolean =>
     onlyApp === null ||
     (app === onlyApp && (rows.length > 0 || isOwnDelivery({ located, history, stored: null }, index.app(app)?.createdAt ?? null)));
 
@@ -56,9 +56,11 @@ export function createDescribeListed(dependencies: DescribeDependencies, options
     const located = candidate.located ?? (history?.location ? await streams.at(deliveryId, history.location) : null);
     if (candidate.located === undefined && located !== null && located.storedAt >= at) return null;
     const found = { app: appOf(candidate), rows, located };
-    if (!isVisible(found, history, query)) return null;
     const [row] = rows;
     const installationUuid = located?.delivery.installationUuid ?? row?.installation_uuid ?? "";
+    const event = located?.delivery.event;
+    const organizationId = event?.organizationId ?? row?.organization_id ?? index.installation(installationUuid)?.organizationId ?? null;
+    if (!isOfApp(found, history, query) || !seesOrganization(query, organizationId)) return null;
     const findings = { history, located, stored: null, remaining: null, rows };
     const {
       attempts,
@@ -67,13 +69,12 @@ export function createDescribeListed(dependencies: DescribeDependencies, options
       ...delivery
     } = await describe({ deliveryId, app: found.app, installationUuid }, findings);
     if (query.states !== null && !query.states.has(delivery.state as ListedState)) return null;
-    const event = located?.delivery.event;
     return {
       at: toRfc3339(at),
       ...delivery,
       event_id: event?.id ?? row?.event_id ?? "",
       event_type: event?.type ?? row?.event_type ?? "",
-      organization_id: event?.organizationId ?? row?.organization_id ?? index.installation(installationUuid)?.organizationId ?? null,
+      organization_id: organizationId,
       last_attempt: attempts.at(-1) ?? null,
     };
   };

@@ -12,7 +12,7 @@ import { locateDeliveries } from "./locate-deliveries.ts";
 import { createNotes, type Notes, notVisible, unlessRedisIsDown } from "./notes.ts";
 import type { DeliverySources, RegistrySources } from "./ports.ts";
 import { summarizeEvent } from "./summarize-event.ts";
-import { EVERYBODY, type Viewer } from "./viewer.ts";
+import { EVERYBODY, seesEverything, seesOrganization, type Viewer } from "./viewer.ts";
 
 /** @throws AppError NOT_FOUND */
 export type ExplainEvent = (query: EventQuery, viewer?: Viewer) => Promise<EventAnswer>;
@@ -28,10 +28,18 @@ const MAX_DELIVERIES = 100;
 const MAX_NOT_WANTED = 500;
 
 export function createExplainEvent(dependencies: ExplainEventDependencies): ExplainEvent {
-  const { sources, findEvents } = dependencies;
+  const { sources, findEvents, index } = dependencies;
 
-  const explainAll = async (query: EventQuery, notes: Notes): Promise<EventAnswer> => {
-    const [newest, ...older] = await findEvents(query, notes);
+  /** The organization of an event that has left the stream is that of its dead letters, or of the installations that it went to. */
+  const isOf = (viewer: Viewer, { stored, noted, deadLetters }: FoundEvent): boolean => {
+    const event = stored?.event ?? deadLetters[0]?.delivery.event;
+    const organizationIds =
+      event === undefined ? noted.map(({ installationUuid: uuid }) => index.installation(uuid)?.organizationId) : [event.organizationId];
+    return viewer.onlyOrganization === null || (organizationIds.length > 0 && organizationIds.every((id) => seesOrganization(viewer, id)));
+  };
+
+  const explainAll = async (query: EventQuery, viewer: Viewer, notes: Notes): Promise<EventAnswer> => {
+    const [newest, ...older] = (await findEvents(query, notes)).filter((found) => isOf(viewer, found));
     if (newest === undefined) throw new AppError("NOT_FOUND", `no event ${query.id}`);
     if (newest.stored !== null && newest.stored.event === null) {
       const remaining = await sources.streams.remainingOf(newest.stored.sequence);
@@ -44,14 +52,23 @@ export function createExplainEvent(dependencies: ExplainEventDependencies): Expl
     return { ...explained, others, notes: notes.list() };
   };
 
-  return async (query, { onlyApp } = EVERYBODY) => {
+  return async (query, viewer = EVERYBODY) => {
     const notes = createNotes();
-    if (onlyApp === null) return explainAll(query, notes);
-    const unknown = `no event ${query.id} that an installation of app ${onlyApp} wanted`;
-    const answer = await explainAll({ ...query, app: onlyApp, ownOnly: true }, notes).catch((error: unknown) => {
+    if (seesEverything(viewer)) return explainAll(query, viewer, notes);
+    const { onlyApp, onlyOrganization } = viewer;
+    const unknown =
+      onlyApp === null
+        ? `no event ${query.id} of organization ${onlyOrganization}`
+        : `no event ${query.id} that an installation of app ${onlyApp} wanted`;
+    const ofApp = onlyApp === null ? {} : { app: onlyApp, ownOnly: true };
+    const answer = await explainAll({ ...query, ...ofApp }, viewer, notes).catch((error: unknown) => {
       if (error instanceof AppError && error.code === "NOT_FOUND") return null;
       throw error;
     });
+    if (onlyApp === null) {
+      if (answer === null) throw notVisible(unknown, notes);
+      return answer;
+    }
     // An event that none of its installations wanted is not the app's to see.
     const [newest, ...others] = (answer === null ? [] : [answer, ...answer.others]).filter(({ deliveries }) => deliveries.length > 0);
     if (newest === undefined) throw notVisible(unknown, notes);

@@ -42,6 +42,7 @@ export function createExplain(dependencies: ExplainDependencies, options: Explai
   const searchEverywhere = createSearchEverywhere({
     ...dependencies,
     events: sources.events,
+    organizationOf: (uuid) => index.installation(uuid)?.organizationId,
     isOwn: (located) => isOwnDelivery({ located, history: null, stored: null }, index.app(located.delivery.app)?.createdAt ?? null),
   });
   return {

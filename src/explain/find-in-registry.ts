@@ -8,13 +8,17 @@ const MOST = 10;
 /** Characters that a beginning needs. */
 const SHORTEST = 3;
 
-export function findInRegistry(text: string, index: RegistryIndex, { onlyApp }: Viewer): FoundItem[] {
-  const isVisible = (app: string): boolean => onlyApp === null || app === onlyApp;
+export function findInRegistry(text: string, index: RegistryIndex, viewer: Viewer): FoundItem[] {
+  const { onlyApp, onlyOrganization } = viewer;
+  // No call shows an app to an organization.
+  const isVisible = (app: string): boolean => onlyOrganization === null && (onlyApp === null || app === onlyApp);
   const wanted = text.toLowerCase();
   const begins = (name: string): boolean => name === wanted || (wanted.length >= SHORTEST && name.startsWith(wanted));
 
   const apps = [...index.apps()].filter(({ slug, name }) => isVisible(slug) && (begins(slug) || begins(name.toLowerCase())));
-  const visible = [...index.installations()].filter(({ app }) => isVisible(app));
+  const visible = [...(onlyOrganization === null ? index.installations() : index.installationsOf(onlyOrganization))].filter(
+    ({ app }) => onlyApp === null || app === onlyApp,
+  );
   const organizations = Map.groupBy(
     visible.filter(({ organizationId: id }) => id === text || (text.length >= SHORTEST && id.startsWith(text))),
     ({ organizationId }) => organizationId,

@@ -17,7 +17,7 @@ import type { FoundItem } from "./found-item.ts";
 import { createNotes, type Notes } from "./notes.ts";
 import type { RegistrySources } from "./ports.ts";
 import type { SearchEverywhere } from "./search-everywhere.ts";
-import type { Viewer } from "./viewer.ts";
+import { seesEverything, type Viewer } from "./viewer.ts";
 
 export interface FindAnswer {
   readonly items: readonly FoundItem[];
@@ -48,7 +48,7 @@ export function createFind({ index, explainDelivery, explainEvent, findEvents, s
   /** The events with this id, for a viewer that sees everything without explaining each. */
   const eventsOf = async (id: string, viewer: Viewer, notes: Notes): Promise<FoundItem[]> => {
     const query = { id, since: null, type: null, source: null, app: null };
-    if (viewer.onlyApp !== null) {
+    if (!seesEverything(viewer)) {
       const answer = await unlessNotFound(explainEvent(query, viewer), notes);
       return answer === null ? [] : [answer, ...answer.others].map(eventItem);
     }
@@ -81,7 +81,7 @@ export function createFind({ index, explainDelivery, explainEvent, findEvents, s
     const searched = events.length > 0 || text.length < SHORTEST_PART ? [] : await searchEverywhere(text, viewer, notes);
     const items = [...registered, ...events, ...searched];
     if (items.length > MOST_ITEMS) notes.add(`The first ${MOST_ITEMS} of ${items.length} are shown.`);
-    const hints = items.length > 0 || viewer.onlyApp !== null ? [] : hintOf(text);
+    const hints = items.length > 0 || !seesEverything(viewer) ? [] : hintOf(text);
     return { items: items.slice(0, MOST_ITEMS), notes: [...hints, ...notes.list()] };
   };
 }

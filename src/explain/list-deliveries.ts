@@ -23,6 +23,7 @@ import type { Viewer } from "./viewer.ts";
 export interface DeliveriesQuery {
   readonly app: string | null;
   readonly installationUuid: string | null;
+  readonly organizationId: string | null;
   readonly eventId: string | null;
   readonly states: ReadonlySet<ListedState> | null;
   /** The last attempt's, like the code. */
@@ -106,17 +107,17 @@ export function createListDeliveries(dependencies: ListDeliveriesDependencies): 
         ? locateNoted(ofApps, isListed, notes)
         : readStored({ streams, app: apps?.[0] ?? null, start, end, cursor, limit, isWanted }),
       isLogWanted
-        ? readLogged({ ...query, apps, isWanted: (rows) => isMeantBy(rows, query) }, notes)
+        ? readLogged({ ...query, apps, isWanted: (rows) => isMeantBy(rows, query, index) }, notes)
         : { candidates: [], doneTo: null, reachesBackTo: null },
     ]);
     return { slices: [...stored, logged] as ReadonlyArray<Slice<Candidate>>, reachesBackTo: logged.reachesBackTo };
   };
 
-  return async (query, { onlyApp }) => {
+  return async (query, { onlyApp, onlyOrganization }) => {
     const notes = createNotes();
     const { slices, reachesBackTo } = await slicesOf(query, notes);
     const { items: page, next } = mergeNewest(slices, query.cursor, query.limit);
-    const items = await describeListed(page, { onlyApp, states: query.states }, notes);
+    const items = await describeListed(page, { onlyApp, onlyOrganization, states: query.states }, notes);
     const isUnknown = query.app !== null && index.app(query.app) === undefined;
     // A removed app may still have deliveries.
     if (isUnknown && query.cursor === null && page.length === 0 && next === null) throw new AppError("NOT_FOUND", `no app ${query.app}`);
@@ -146,18 +147,20 @@ function hasLast(last: Last | undefined, { outcome, responseCode }: DeliveriesQu
 }
 
 function isMeant({ delivery }: LocatedDelivery, query: DeliveriesQuery): boolean {
-  const { installationUuid, eventId } = query;
+  const { installationUuid, organizationId, eventId } = query;
   return (
+    (organizationId === null || delivery.event.organizationId === organizationId) &&
     (installationUuid === null || delivery.installationUuid === installationUuid) &&
     (eventId === null || delivery.event.id === eventId) &&
     hasLast(delivery.attempts.at(-1), query)
   );
 }
 
-function isMeantBy([row]: readonly LogRow[], query: DeliveriesQuery): boolean {
-  const { installationUuid, eventId } = query;
+function isMeantBy([row]: readonly LogRow[], query: DeliveriesQuery, index: RegistrySources["index"]): boolean {
+  const { installationUuid, organizationId, eventId } = query;
   return (
     row !== undefined &&
+    (organizationId === null || (row.organization_id ?? index.installation(row.installation_uuid)?.organizationId) === organizationId) &&
     (installationUuid === null || row.installation_uuid === installationUuid) &&
     (eventId === null || row.event_id === eventId) &&
     isWithin(epochMsOf(row.date), query) &&

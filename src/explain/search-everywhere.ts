@@ -10,7 +10,7 @@ import type { FoundItem } from "./found-item.ts";
 import { type Notes, unlessRedisIsDown } from "./notes.ts";
 import type { DeliverySources } from "./ports.ts";
 import type { ReadStoredDeliveries } from "./stored-deliveries.ts";
-import type { Viewer } from "./viewer.ts";
+import { seesOrganization, type Viewer } from "./viewer.ts";
 
 export type SearchEverywhere = (text: string, viewer: Viewer, notes: Notes) => Promise<FoundItem[]>;
 
@@ -21,6 +21,8 @@ export interface SearchEverywhereDependencies {
   readonly queryRequestLog: QueryRequestLog;
   /** Whether a message is of the app that has its slug now. */
   readonly isOwn: (located: LocatedDelivery) => boolean;
+  /** For rows of internal apps, which leave it out. */
+  readonly organizationOf: (installationUuid: string) => string | undefined;
 }
 
 /** The newest messages of each queue that are searched. */
@@ -28,12 +30,15 @@ const MAX_MESSAGES = 1_000;
 const MOST = 20;
 
 export function createSearchEverywhere(dependencies: SearchEverywhereDependencies): SearchEverywhere {
-  const { events, readStored, readRecentRows, queryRequestLog, isOwn } = dependencies;
+  const { events, readStored, isOwn, organizationOf } = dependencies;
+  const readRows = createReadRows(dependencies);
 
   /** An app's own token searches its own deliveries only. */
-  const ofEvents = async (text: string, { onlyApp }: Viewer, notes: Notes): Promise<FoundItem[]> => {
-    if (onlyApp !== null) return [];
-    const { found, searched, isWhole } = await events.mentioning(text, (event) => event.id.startsWith(text) || traceOf(event) === text);
+  const ofEvents = async (text: string, viewer: Viewer, notes: Notes): Promise<FoundItem[]> => {
+    if (viewer.onlyApp !== null) return [];
+    const isWanted = (event: Event): boolean =>
+      seesOrganization(viewer, event.organizationId) && (event.id.startsWith(text) || traceOf(event) === text);
+    const { found, searched, isWhole } = await events.mentioning(text, isWanted);
     if (!isWhole) notes.add(`Only the newest ${searched} events were searched.`);
     // The newest message of an event that was published twice counts.
     const byKey = new Map(
@@ -42,7 +47,8 @@ export function createSearchEverywhere(dependencies: SearchEverywhereDependencie
     return [...byKey.values()].toReversed();
   };
 
-  const stored = async (text: string, { onlyApp }: Viewer, notes: Notes): Promise<FoundItem[]> => {
+  const stored = async (text: string, viewer: Viewer, notes: Notes): Promise<FoundItem[]> => {
+    const { onlyApp } = viewer;
     const slices = await readStored({
       ...{
         streams: new Set(["retries", "parked", "dead-letters"] as const),
@@ -53,7 +59,10 @@ export function createSearchEverywhere(dependencies: SearchEverywhereDependencie
         limit: MOST,
       },
       mentions: (message) => message.includes(JSON.stringify(text).slice(1, -1)),
-      isWanted: (located) => isMeant(text, located.delivery.id, located.delivery.event) && (onlyApp === null || isOwn(located)),
+      isWanted: (located) =>
+        isMeant(text, located.delivery.id, located.delivery.event) &&
+        seesOrganization(viewer, located.delivery.event.organizationId) &&
+        (onlyApp === null || isOwn(located)),
       maxMessages: MAX_MESSAGES,
     });
     if (slices.some(({ doneTo }) => doneTo !== null)) notes.add(`Only the newest ${MAX_MESSAGES} messages of each queue were searched.`);
@@ -70,9 +79,10 @@ export function createSearchEverywhere(dependencies: SearchEverywhereDependencie
     );
   };
 
-  const logged = async (text: string, { onlyApp }: Viewer, notes: Notes): Promise<FoundItem[]> => {
-    const rows = onlyApp === null ? await ofAllApps(notes) : await ofApp(onlyApp, notes);
+  const logged = async (text: string, viewer: Viewer, notes: Notes): Promise<FoundItem[]> => {
+    const rows = await readRows(viewer, notes);
     return rows
+      .filter(({ row }) => seesOrganization(viewer, row.organization_id ?? organizationOf(row.installation_uuid)))
       .filter(({ row }) => isMeant(text, row.delivery_id, { id: row.event_id }) || row.trace_id === text)
       .slice(0, MOST)
       .map(({ app, row }) =>
@@ -84,23 +94,6 @@ export function createSearchEverywhere(dependencies: SearchEverywhereDependencie
           `${row.outcome}, to ${app} of ${row.event_type} ${row.event_id}`,
         ),
       );
-  };
-
-  const ofAllApps = async (notes: Notes): Promise<readonly AppRow[]> => {
-    const nothing = { rows: [], doneTo: null, reachesBackTo: null, leftOut: 0 };
-    const { rows, leftOut } = await unlessRedisIsDown(
-      readRecentRows(() => false),
-      nothing,
-      notes,
-    );
-    if (leftOut > 0) notes.add(`${leftOut} lists of the request log, those used longest ago, were not searched.`);
-    return rows;
-  };
-
-  const ofApp = async (app: string, notes: Notes): Promise<readonly AppRow[]> => {
-    const all = { eventType: null, errorsOnly: false, organizationId: null, start: null, end: null, withOlderErrors: true };
-    const { rows } = await unlessRedisIsDown(queryRequestLog({ app, ...all }), { rows: [], reachesBackTo: null }, notes);
-    return rows.map((row) => ({ app, row }));
   };
 
   let last: Promise<unknown> = Promise.resolve();
@@ -126,6 +119,31 @@ export function createSearchEverywhere(dependencies: SearchEverywhereDependencie
     last = turn.catch(() => {});
     return turn;
   };
+}
+
+/** The rows of the request log that may be the viewer's. */
+function createReadRows({
+  readRecentRows,
+  queryRequestLog,
+}: Pick<SearchEverywhereDependencies, "readRecentRows" | "queryRequestLog">): (viewer: Viewer, notes: Notes) => Promise<readonly AppRow[]> {
+  const ofAllApps = async (notes: Notes): Promise<readonly AppRow[]> => {
+    const nothing = { rows: [], doneTo: null, reachesBackTo: null, leftOut: 0 };
+    const { rows, leftOut } = await unlessRedisIsDown(
+      readRecentRows(() => false),
+      nothing,
+      notes,
+    );
+    if (leftOut > 0) notes.add(`${leftOut} lists of the request log, those used longest ago, were not searched.`);
+    return rows;
+  };
+
+  const ofApp = async (app: string, notes: Notes): Promise<readonly AppRow[]> => {
+    const all = { eventType: null, errorsOnly: false, organizationId: null, start: null, end: null, withOlderErrors: true };
+    const { rows } = await unlessRedisIsDown(queryRequestLog({ app, ...all }), { rows: [], reachesBackTo: null }, notes);
+    return rows.map((row) => ({ app, row }));
+  };
+
+  return ({ onlyApp }, notes) => (onlyApp === null ? ofAllApps(notes) : ofApp(onlyApp, notes));
 }
 
 function isMeant(text: string, deliveryId: string, event: Pick<Event, "id"> & Partial<Pick<Event, "traceparent">>): boolean {

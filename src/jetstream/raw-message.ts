@@ -92,6 +92,12 @@ export function installationIn(content: Readonly<Record<string, unknown>>): unkn
   return uuid;
 }
 
+/** The organization of its delivery's event; undefined when it contains none that can be read. */
+export function organizationIn(content: Readonly<Record<string, unknown>>): unknown {
+  const { event } = content["source_stream"] === undefined ? content : deliveryMessageIn(content);
+  return (event as { readonly organization_id?: unknown } | undefined)?.organization_id;
+}
+
 /** Empty when the body was cut, or never was a delivery. */
 function deliveryMessageIn({ body }: Readonly<Record<string, unknown>>): { readonly event?: unknown } {
   try {

@@ -11,6 +11,8 @@ import type { Subjects } from "./subjects.ts";
 export interface StatusHistoryFilter {
   /** Null: all apps. */
   readonly app: string | null;
+  /** Only events about this organization, which those of circuits and apps are not; null: all. */
+  readonly organizationId?: string | null;
   readonly topics: readonly StatusTopic[];
   /** Milliseconds since the epoch, by the server's clock; the start is included, the end is not. Null: open. */
   readonly start?: number | null;
@@ -40,12 +42,16 @@ export function createStatusHistory(
   { streams, statusFilters, allStatus }: Subjects,
 ): StatusHistory {
   return {
-    async list({ app, topics, start, end }, before, limit) {
+    async list({ app, organizationId = null, topics, start, end }, before, limit) {
       const isWithin = ({ storedAt }: StreamMessage): boolean => storedAt >= (start ?? 0) && storedAt < (end ?? Number.POSITIVE_INFINITY);
+      const ofOrganization = (event: StatusEvent | null): StatusEvent | null => {
+        const { organization_id: found } = (event?.data ?? {}) as { readonly organization_id?: string };
+        return organizationId === null || found === organizationId ? event : null;
+      };
       const page = {
         stream: streams.status,
         subjects: topics.flatMap((topic) => statusFilters(topic, app)),
-        ...{ before, limit, take: (message: StreamMessage) => (isWithin(message) ? read(textOf(message.data)) : null) },
+        ...{ before, limit, take: (message: StreamMessage) => (isWithin(message) ? ofOrganization(read(textOf(message.data))) : null) },
       };
       const { items, next } = await orUnreachable(readBackwards(connection, manager, page));
       return { items: items.map(({ sequence, value }) => ({ sequence, event: value })), next };

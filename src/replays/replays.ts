@@ -30,8 +30,14 @@ export interface ReplayFilter {
   /** Null: all apps. */
   readonly app: string | null;
   readonly state: ReplayState | null;
-  /** The app whose replays the caller may see; null: all. */
+  readonly viewer: ReplayViewer;
+}
+
+/** The app or organization whose replays the caller may see; an organization's are those for one of its installations. */
+export interface ReplayViewer {
+  /** Null: all. */
   readonly onlyApp: string | null;
+  readonly onlyOrganization: string | null;
 }
 
 /** @throws AppError NATS_UNREACHABLE, REDIS_UNREACHABLE */
@@ -40,13 +46,13 @@ export interface Replays {
   create(request: ReplayRequest): Promise<ReplayView>;
   /** Waits for its end for at most `ms`. */
   endOf(id: string, ms: number): Promise<ReplayView>;
-  /** @param onlyApp the app whose replays the caller may see; null: all. @throws AppError NOT_FOUND */
-  get(id: string, onlyApp: string | null): Promise<ReplayView>;
+  /** @throws AppError NOT_FOUND */
+  get(id: string, viewer: ReplayViewer): Promise<ReplayView>;
   /** In no particular order. */
   all(filter: ReplayFilter): ReplayRecord[];
   view(replay: ReplayRecord): Promise<ReplayView>;
   /** @throws AppError NOT_FOUND, CONFLICT when it has ended */
-  change(id: string, to: "paused" | "running" | "cancelled", onlyApp: string | null): Promise<ReplayView>;
+  change(id: string, to: "paused" | "running" | "cancelled", viewer: ReplayViewer): Promise<ReplayView>;
 }
 
 export interface ReplaysDependencies {
@@ -81,15 +87,17 @@ export function createReplays({ store, lookup, registry, spans, newId, clock }: 
     return app;
   };
 
-  const read = async (id: string, onlyApp: string | null): Promise<ReplayRecord> => {
+  const read = async (id: string, viewer: ReplayViewer): Promise<ReplayRecord> => {
     const record = await store.read(id);
-    if (record === null || !isOf(record, onlyApp)) throw new AppError("NOT_FOUND", `no replay ${id}`);
+    if (record === null || !isOf(record, viewer)) throw new AppError("NOT_FOUND", `no replay ${id}`);
     return record;
   };
 
   /** A replay of an earlier app of the same slug is not for the app's token. */
-  const isOf = ({ app, app_created_at }: ReplayRecord, onlyApp: string | null): boolean =>
-    onlyApp === null || (app === onlyApp && registry.app(app)?.createdAt === app_created_at);
+  const isOf = ({ app, app_created_at, installation_uuid: uuid }: ReplayRecord, { onlyApp, onlyOrganization }: ReplayViewer): boolean => {
+    if (onlyOrganization !== null && (uuid === null || registry.installation(uuid)?.organizationId !== onlyOrganization)) return false;
+    return onlyApp === null || (app === onlyApp && registry.app(app)?.createdAt === app_created_at);
+  };
 
   return {
     async create(request) {
@@ -141,19 +149,19 @@ export function createReplays({ store, lookup, registry, spans, newId, clock }: 
       look();
       await resolvesWithin(clock, ms, hasCome);
       stopListening();
-      return view(await read(id, null));
+      return view(await read(id, ANYBODY));
     },
 
-    get: async (id, onlyApp) => view(await read(id, onlyApp)),
+    get: async (id, viewer) => view(await read(id, viewer)),
 
-    all: ({ app, state, onlyApp }) =>
+    all: ({ app, state, viewer }) =>
       [...store.all()].filter(
-        (record) => isOf(record, onlyApp) && (app === null || record.app === app) && (state === null || record.state === state),
+        (record) => isOf(record, viewer) && (app === null || record.app === app) && (state === null || record.state === state),
       ),
     view,
 
-    async change(id, to, onlyApp) {
-      await read(id, onlyApp);
+    async change(id, to, viewer) {
+      await read(id, viewer);
       const changed = await store.update(id, (record) => {
         if (record.state === to) return record;
         if (hasEnded(record)) throw new AppError("CONFLICT", `replay ${id} has ended: it is ${record.state}`);
@@ -165,6 +173,7 @@ export function createReplays({ store, lookup, registry, spans, newId, clock }: 
   };
 }
 
+const ANYBODY: ReplayViewer = { onlyApp: null, onlyOrganization: null };
 const NONE = { done: 0, failed: 0 };
 
 function viewOf(record: ReplayRecord, { done, failed }: { readonly done: number; readonly failed: number }) {

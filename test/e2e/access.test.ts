@@ -1,7 +1,6 @@
 /** Who may call what: every route with every kind of caller. */
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { documentedRoutes } from "../../src/api/routes/all-routes.ts";
 import { TOKEN_SCOPES, type TokenScope } from "../../src/model/token-scope.ts";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
@@ -114,15 +113,25 @@ const ROWS: Readonly<Record<string, Row>> = {
     path: () => "/v1/events",
     body: () => ({ type: "issue.created", organization_id: "nobody", data: {} }),
   },
-  "GET /v1/apps/:slug/webhook-requests": { access: "read", app: true, path: (target) => `${ofApp(target)}/webhook-requests` },
+  "GET /v1/apps/:slug/webhook-requests": {
+    access: "read",
+    app: true,
+    organization: "read",
+    path: (target) => `${ofApp(target)}/webhook-requests`,
+  },
   "POST /v1/apps/:slug/test": { access: "admin", app: true, path: (target) => `${ofApp(target)}/test` },
-  "GET /v1/dead-letters": { access: "read", app: true, path: ({ slug }) => `/v1/dead-letters?app=${slug}` },
+  "GET /v1/dead-letters": { access: "read", app: true, organization: "read", path: ({ slug }) => `/v1/dead-letters?app=${slug}` },
   "DELETE /v1/dead-letters": {
     access: "admin",
     app: false,
     path: ({ slug }) => `/v1/dead-letters?app=${slug}&end=2026-01-01`,
   },
-  "GET /v1/dead-letters/:sequence": { access: "read", app: true, path: ({ sequence }) => `/v1/dead-letters/${sequence}` },
+  "GET /v1/dead-letters/:sequence": {
+    access: "read",
+    app: true,
+    organization: "read",
+    path: ({ sequence }) => `/v1/dead-letters/${sequence}`,
+  },
   "DELETE /v1/dead-letters/:sequence": {
     access: "admin",
     app: false,
@@ -133,42 +142,64 @@ const ROWS: Readonly<Record<string, Row>> = {
   "POST /v1/dead-letters/:sequence/replay": {
     access: "admin",
     app: true,
+    organization: "act",
     path: ({ sequence }) => `/v1/dead-letters/${sequence}/replay`,
   },
   "POST /v1/dead-letters/replay": {
     access: "admin",
     app: true,
+    organization: "act",
     path: () => "/v1/dead-letters/replay",
     body: ({ slug }) => ({ app: slug, dry_run: true }),
   },
   "POST /v1/replays": {
     access: "admin",
     app: true,
+    organization: "act",
     path: () => "/v1/replays",
-    body: ({ slug }) => ({ app: slug, what: "failed", dry_run: true }),
+    body: ({ slug, uuid }) => ({ app: slug, installation_uuid: uuid, what: "failed", dry_run: true }),
   },
-  "GET /v1/replays": { access: "read", app: true, path: ({ slug }) => `/v1/replays?app=${slug}` },
-  "GET /v1/replays/:id": { access: "read", app: true, path: ({ sending }) => `/v1/replays/${sending}` },
-  "POST /v1/replays/:id/pause": { access: "admin", app: true, path: ({ sending }) => `/v1/replays/${sending}/pause` },
-  "POST /v1/replays/:id/resume": { access: "admin", app: true, path: ({ sending }) => `/v1/replays/${sending}/resume` },
-  "POST /v1/replays/:id/cancel": { access: "admin", app: true, path: ({ sending }) => `/v1/replays/${sending}/cancel` },
-  "GET /v1/dead-letters/replays/:id": { access: "read", app: true, path: ({ replay }) => `/v1/dead-letters/replays/${replay}` },
-  "POST /v1/deliveries/:id/resend": { access: "admin", app: true, path: ({ delivery }) => `/v1/deliveries/${delivery}/resend` },
+  "GET /v1/replays": { access: "read", app: true, organization: "read", path: ({ slug }) => `/v1/replays?app=${slug}` },
+  "GET /v1/replays/:id": { access: "read", app: true, organization: "read", path: ({ sending }) => `/v1/replays/${sending}` },
+  "POST /v1/replays/:id/pause": { access: "admin", app: true, organization: "act", path: ({ sending }) => `/v1/replays/${sending}/pause` },
+  "POST /v1/replays/:id/resume": {
+    access: "admin",
+    app: true,
+    organization: "act",
+    path: ({ sending }) => `/v1/replays/${sending}/resume`,
+  },
+  "POST /v1/replays/:id/cancel": {
+    access: "admin",
+    app: true,
+    organization: "act",
+    path: ({ sending }) => `/v1/replays/${sending}/cancel`,
+  },
+  "GET /v1/dead-letters/replays/:id": {
+    access: "read",
+    app: true,
+    path: ({ replay }) => `/v1/dead-letters/replays/${replay}`,
+  },
+  "POST /v1/deliveries/:id/resend": {
+    access: "admin",
+    app: true,
+    organization: "act",
+    path: ({ delivery }) => `/v1/deliveries/${delivery}/resend`,
+  },
   "GET /v1/apps/:slug/stats": { access: "read", app: true, path: (target) => `${ofApp(target)}/stats` },
   "GET /v1/apps/:slug/overview": { access: "read", app: true, path: (target) => `${ofApp(target)}/overview` },
   "GET /v1/apps/:slug/overview/live": { access: "read", app: true, path: (target) => `${ofApp(target)}/overview/live` },
   "GET /v1/apps/:slug/installations": { access: "read", app: true, path: (target) => `${ofApp(target)}/installations` },
   "GET /v1/overview": { access: "read", app: false, path: () => "/v1/overview" },
   "GET /v1/overview/live": { access: "read", app: false, path: () => "/v1/overview/live" },
-  "GET /v1/status-events": { access: "read", app: true, path: ({ slug }) => `/v1/status-events?app=${slug}` },
-  "GET /v1/audit": { access: "read", app: true, path: ({ slug }) => `/v1/audit?app=${slug}` },
+  "GET /v1/status-events": { access: "read", app: true, organization: "read", path: ({ slug }) => `/v1/status-events?app=${slug}` },
+  "GET /v1/audit": { access: "read", app: true, organization: "read", path: ({ slug }) => `/v1/audit?app=${slug}` },
   "GET /v1/session": { access: "read", app: true, organization: "read", isAnyones: true, path: () => "/v1/session" },
-  "GET /v1/find": { access: "read", app: true, isAnyones: true, path: ({ slug }) => `/v1/find?q=${slug}` },
-  "GET /v1/events": { access: "read", app: false, path: ({ slug }) => `/v1/events?organization_id=${slug}` },
+  "GET /v1/find": { access: "read", app: true, organization: "read", isAnyones: true, path: ({ slug }) => `/v1/find?q=${slug}` },
+  "GET /v1/events": { access: "read", app: false, organization: "read", path: ({ slug }) => `/v1/events?organization_id=${slug}` },
   "GET /v1/event-types": { access: "read", app: false, isAnyones: true, path: () => "/v1/event-types" },
-  "GET /v1/deliveries": { access: "read", app: true, path: ({ slug }) => `/v1/deliveries?app=${slug}` },
-  "GET /v1/deliveries/:id": { access: "read", app: true, path: ({ delivery }) => `/v1/deliveries/${delivery}` },
-  "GET /v1/events/:id": { access: "read", app: true, path: ({ slug }) => `/v1/events/event-${slug}` },
+  "GET /v1/deliveries": { access: "read", app: true, organization: "read", path: ({ slug }) => `/v1/deliveries?app=${slug}` },
+  "GET /v1/deliveries/:id": { access: "read", app: true, organization: "read", path: ({ delivery }) => `/v1/deliveries/${delivery}` },
+  "GET /v1/events/:id": { access: "read", app: true, organization: "read", path: ({ slug }) => `/v1/events/event-${slug}` },
   "GET /v1/installations/:uuid/health": {
     access: "read",
     app: true,
@@ -226,7 +257,7 @@ async function endlessReplayOf(slug: string): Promise<string> {
   const found = items.find(({ state, dry_run }: { state: string; dry_run: boolean }) => !dry_run && ["running", "paused"].includes(state));
   if (found !== undefined) return found.id as string;
   const uuid = randomUUID();
-  await call("PUT", `/v1/installations/${uuid}`, ADMIN, { app: slug, organization_id: "past", allow_duplicate: true });
+  await call("PUT", `/v1/installations/${uuid}`, ADMIN, { app: slug, organization_id: slug, allow_duplicate: true });
   await call("POST", `/v1/installations/${uuid}/disable`, ADMIN);
   return (await call("POST", "/v1/replays", ADMIN, { installation_uuid: uuid, what: "missed" })).body.id as string;
 }
@@ -260,9 +291,12 @@ afterAll(async () => {
   await Promise.all([nats.stop(), redis.stop(), receiver.stop()]);
 });
 
-test("every route has a row", () => {
-  const routes = documentedRoutes().map(({ method, url }) => `${method} ${url}`);
-  expect(Object.keys(ROWS).sort()).toEqual(routes.sort());
+test("every operation of the served document has a row", async () => {
+  const { paths } = (await call("GET", "/openapi.json")).body as { paths: Record<string, Record<string, unknown>> };
+  const operations = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method.toUpperCase()} ${path.replace(/\{([a-z_]+)\}/g, ":$1")}`),
+  );
+  expect(Object.keys(ROWS).sort()).toEqual(operations.sort());
 });
 
 /** A new one for each call: a rotation of the secret ends those of the app. */
@@ -316,6 +350,77 @@ describe.each(Object.entries(ROWS))("%s", (name, { access, app, organization, is
       if (!isAnyones) expect([403, 404]).toContain(await make("other", token));
     },
   );
+});
+
+describe("an organization's token", () => {
+  let token: string;
+  const items = async (path: string): Promise<any[]> => (await call("GET", path, token)).body.items;
+
+  beforeAll(async () => {
+    token = await tokenOf("organization", "manage");
+    await Promise.all([letterOf("own"), letterOf("other")]);
+  });
+
+  test("lists only what is the organization's, also when nothing is named", async () => {
+    for (const path of ["/v1/events", "/v1/deliveries", "/v1/apps/own/webhook-requests", "/v1/installations"]) {
+      const listed = await items(path);
+      expect([path, new Set(listed.map(({ organization_id: id }) => id ?? "own"))]).toEqual([path, new Set(["own"])]);
+    }
+    const letters = await items("/v1/dead-letters");
+    expect(new Set(letters.map(({ event }) => event.organization_id))).toEqual(new Set(["own"]));
+    const changes = await items("/v1/status-events");
+    expect(new Set(changes.map(({ data }) => data.organization_id))).toEqual(new Set(["own"]));
+    const own = new Set((await items("/v1/installations")).map(({ uuid }) => uuid as string));
+    expect((await items("/v1/audit")).every(({ installation_uuid: uuid }) => own.has(uuid as string))).toBe(true);
+    expect((await items("/v1/audit")).length).toBeGreaterThan(0);
+    expect((await items("/v1/replays")).every(({ installation_uuid: uuid }) => own.has(uuid as string))).toBe(true);
+    // The app is installed in other organizations, too.
+    const all = (await call("GET", "/v1/installations?app=own", ADMIN)).body.items;
+    expect(all.length).toBeGreaterThan((await items("/v1/installations?app=own")).length);
+    expect((await items(`/v1/deliveries?installation_uuid=${uuids["other"]}`)).length).toBe(0);
+  });
+
+  test("explains the organization's events and deliveries, and no others", async () => {
+    const [own = "", other = ""] = [uuids["own"], uuids["other"]];
+    expect((await call("GET", "/v1/events/event-own", token)).body.event.organization_id).toBe("own");
+    const hidden = await call("GET", "/v1/events/event-other", token);
+    const unknown = await call("GET", "/v1/events/unheard-of", token);
+    expect([hidden.status, hidden.body.detail]).toEqual([404, unknown.body.detail.replace("unheard-of", "event-other")]);
+    expect((await call("GET", `/v1/deliveries/${deliveryIdOf("event-own", own)}`, token)).status).toBe(200);
+    for (const q of ["other", other, other.slice(0, 8), "event-other", "event-ot", deliveryIdOf("event-other", other)])
+      expect((await call("GET", `/v1/find?q=${q}`, token)).body, q).toMatchObject({ items: [] });
+    const found = new Set((await items("/v1/find?q=event-")).map(({ organization_id: id }) => id as string));
+    expect(found).toEqual(new Set(["own"]));
+    expect((await items("/v1/find?q=own")).map(({ kind }) => kind)).not.toContain("app");
+  });
+
+  test("replays for its installations only, and names one", async () => {
+    const replay = (body: object) => call("POST", "/v1/replays", token, { what: "failed", dry_run: true, ...body });
+    expect((await replay({ app: "own" })).body.errors).toEqual([
+      { path: "installation_uuid", message: "missing, wanted an installation of the organization" },
+    ]);
+    expect((await replay({ installation_uuid: uuids["other"] })).status).toBe(404);
+    expect((await replay({ installation_uuid: uuids["own"] })).status).toBe(201);
+    expect((await call("POST", "/v1/dead-letters/replay", token, { app: "other" })).status).toBe(403);
+    expect((await call("POST", "/v1/dead-letters/replay", token, { installation_uuid: uuids["other"] })).status).toBe(404);
+    const all = (await call("POST", "/v1/dead-letters/replay", token, { dry_run: true })).body;
+    expect(all.matched).toBe((await items("/v1/dead-letters")).length);
+  });
+
+  test("does not move an installation to another organization", async () => {
+    expect((await call("GET", "/v1/installations?organization_id=other", token)).status).toBe(403);
+    expect((await call("PATCH", `/v1/installations/${uuids["own"]}`, token, { organization_id: "other" })).status).toBe(403);
+    expect((await call("PATCH", `/v1/installations/${uuids["own"]}`, token, { project_ids: ["7"] })).body.project_ids).toEqual(["7"]);
+    await call("PATCH", `/v1/installations/${uuids["own"]}`, ADMIN, { project_ids: [] });
+  });
+
+  test("does not see the secret parts of a URL", async () => {
+    const uuid = randomUUID();
+    const url = `${receiver.url}/?key=hunter2`;
+    await call("PUT", `/v1/installations/${uuid}`, ADMIN, { app: "other", organization_id: "own", webhook_url: url });
+    expect(JSON.stringify((await call("GET", `/v1/installations/${uuid}`, token)).body)).not.toContain("hunter2");
+    expect((await call("DELETE", `/v1/installations/${uuid}`, ADMIN)).status).toBe(204);
+  });
 });
 
 describe("an app's token", () => {
@@ -457,18 +562,6 @@ describe("an app's token", () => {
     // Resolves when the stream ends, by a reset as well.
     await response.text().catch(() => "");
     expect((await call("GET", "/v1/apps/own", token)).status).toBe(401);
-  });
-});
-
-describe("an organization's token", () => {
-  test("lists the organization's installations alone, and does not move them", async () => {
-    const token = await tokenOf("organization", "manage");
-    const { body } = await call("GET", "/v1/installations", token);
-    expect(body.items.map(({ uuid }: { uuid: string }) => uuid)).toEqual([uuids["own"]]);
-    expect((await call("GET", "/v1/installations?organization_id=other", token)).status).toBe(403);
-    expect((await call("PATCH", `/v1/installations/${uuids["own"]}`, token, { organization_id: "other" })).status).toBe(403);
-    expect((await call("PATCH", `/v1/installations/${uuids["own"]}`, token, { project_ids: ["7"] })).body.project_ids).toEqual(["7"]);
-    await call("PATCH", `/v1/installations/${uuids["own"]}`, ADMIN, { project_ids: [] });
   });
 });
 

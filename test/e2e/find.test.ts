@@ -537,7 +537,7 @@ describe("one search", () => {
     const one = await cli(`find ${uuid.slice(0, 9)}`);
     expect([one.code, one.out]).toEqual([0, expect.stringMatching(new RegExp(`installation\\s+${uuid}\\s+${slug} in organization`))]);
     expect(await cli("find nothing-of-this-name")).toMatchObject({ code: 1 });
-    expect((await cli("deliveries --state retrying,parked,throttled --limit 3")).out).toMatch(/TIME\s+STATE\s+APP/);
+    expect((await cli("deliveries --state retrying,parked,throttled --limit 3")).out).toMatch(/^TIME \(.+\)\s+STATE\s+APP/);
     expect((await cli("events --limit 2 --json")).json).toHaveLength(2);
   });
 });

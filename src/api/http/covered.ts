@@ -4,31 +4,61 @@ import { AppError } from "../../model/app-error.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
 import type { Answer, Caller } from "./route.ts";
 
-/** Checks the app or installation in a call's path. @throws AppError FORBIDDEN, NOT_FOUND */
-export type CheckCovered = (caller: Caller, params: Readonly<Record<string, string>>) => void;
+/** The members of a call's path, query and body that name an app, an installation or an organization. */
+interface Named {
+  readonly app?: unknown;
+  readonly installation_uuid?: unknown;
+  readonly organization_id?: unknown;
+}
 
-export function createCheckCovered(index: Pick<RegistryIndex, "installation">): CheckCovered {
-  return ({ onlyApp, onlyOrganization }, { slug, uuid }) => {
-    if (onlyApp === null && onlyOrganization === null) return;
-    if (slug !== undefined && slug !== onlyApp)
-      throw new AppError("FORBIDDEN", `${wordsOf(onlyApp, onlyOrganization)} covers no other app`);
-    if (uuid === undefined) return;
+/**
+ * Checks everything that a call names, so that a route can't forget it: the parameters of its path, its query and its body.
+ * @throws AppError FORBIDDEN, NOT_FOUND
+ */
+export type CheckCovered = (
+  caller: Caller,
+  call: { readonly params: Readonly<Record<string, string>>; readonly query: unknown; readonly body: unknown },
+) => void;
+
+export function createCheckCovered(index: Pick<RegistryIndex, "installation" | "installationsOf">): CheckCovered {
+  const checkApp = ({ onlyApp, onlyOrganization }: Caller, slug: string): void => {
+    const isOwn = onlyOrganization === null ? slug === onlyApp : index.installationsOf(onlyOrganization).some(({ app }) => app === slug);
+    if (!isOwn)
+      throw new AppError("FORBIDDEN", `${wordsOf(onlyApp, onlyOrganization)} covers no ${onlyApp === null ? `app ${slug}` : "other app"}`);
+  };
+
+  /** @param isRequired false: it may have been removed */
+  const checkInstallation = ({ onlyApp, onlyOrganization }: Caller, uuid: string, isRequired: boolean): void => {
     const installation = index.installation(uuid.toLowerCase());
     const isOwn =
-      installation !== undefined && (onlyApp === null ? installation.organizationId === onlyOrganization : installation.app === onlyApp);
+      installation === undefined
+        ? !isRequired
+        : onlyOrganization === null
+          ? installation.app === onlyApp
+          : installation.organizationId === onlyOrganization;
     // The same answer as for one that does not exist.
     if (!isOwn) throw new AppError("NOT_FOUND", `no installation ${uuid}`);
+  };
+
+  return (caller, { params: { slug, uuid }, query, body }) => {
+    const { onlyApp, onlyOrganization } = caller;
+    if (onlyApp === null && onlyOrganization === null) return;
+    if (slug !== undefined) checkApp(caller, slug);
+    if (uuid !== undefined) checkInstallation(caller, uuid, true);
+    for (const named of [query, body]) {
+      if (typeof named !== "object" || named === null) continue;
+      const { app, installation_uuid: installation, organization_id: organization } = named as Named;
+      if (typeof app === "string") checkApp(caller, app);
+      // A list of what belongs to another's installation is empty, as for one that does not exist.
+      if (named === body && typeof installation === "string") checkInstallation(caller, installation, false);
+      if (onlyOrganization !== null && typeof organization === "string" && organization !== onlyOrganization)
+        throw new AppError("FORBIDDEN", `the token of organization ${onlyOrganization} covers no other organization`);
+    }
   };
 }
 
 function wordsOf(app: string | null, organizationId: string | null): string {
   return app === null ? `the token of organization ${organizationId}` : `the token of app ${app}`;
-}
-
-/** Checks the app that a call names in its query or body. @throws AppError FORBIDDEN */
-export function checkNamedApp({ onlyApp, onlyOrganization }: Caller, app: string | null | undefined): void {
-  if (onlyApp === null || app == null || app === onlyApp) return;
-  throw new AppError("FORBIDDEN", `${wordsOf(onlyApp, onlyOrganization)} covers no other app`);
 }
 
 /** Checks the members of a patch. @param own the members that a token of an app or organization may change @throws AppError FORBIDDEN */

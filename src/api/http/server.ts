@@ -194,7 +194,7 @@ function register(
     handler: async (request, reply) => {
       const { caller } = request;
       const givenParams = request.params as Readonly<Record<string, string>>;
-      checkCovered(caller, givenParams);
+      checkCovered(caller, { params: givenParams, query: request.query, body: request.body });
       const call = {
         params: params && parseRecord(params, request.params, ""),
         query: readQuery(query, request.query as Record<string, unknown>),

@@ -4,7 +4,6 @@ import type { ReadAudit } from "../../audit/read-audit.ts";
 import { epochMsOf } from "../../model/rfc3339.ts";
 import { slugParameter, uuidParameter } from "../../registry/records.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
-import { checkNamedApp } from "../http/covered.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import { auditPage } from "../schemas/audit.ts";
 import { paged, streamCursor } from "../schemas/paging.ts";
@@ -23,6 +22,7 @@ export function auditRoutes({ readAudit, index }: AuditRoutesDependencies): Rout
       url: "/v1/audit",
       access: "read",
       forApp: true,
+      forOrganization: "read",
       summary: "Lists the changes of the last 400 days, newest first: who made them, and how the record was before and after.",
       query: inOrder(
         z.object({
@@ -37,8 +37,7 @@ export function auditRoutes({ readAudit, index }: AuditRoutesDependencies): Rout
       ),
       answers: { 200: answer("a page of the audit log", auditPage) },
       async handle({ query, caller }) {
-        checkNamedApp(caller, query.app);
-        const { onlyApp } = caller;
+        const { onlyApp, onlyOrganization } = caller;
         // An earlier app of the slug is another app.
         const since = onlyApp === null ? 0 : (index.app(onlyApp)?.createdAt ?? 0);
         const filter = {
@@ -46,6 +45,8 @@ export function auditRoutes({ readAudit, index }: AuditRoutesDependencies): Rout
           who: query.who ?? null,
           action: query.action ?? null,
           installationUuid: query.installation_uuid ?? null,
+          isOfInstallation:
+            onlyOrganization === null ? null : (uuid: string) => index.installation(uuid)?.organizationId === onlyOrganization,
           start: query.start ?? null,
           end: query.end ?? null,
         };

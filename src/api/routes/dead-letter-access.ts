@@ -2,6 +2,8 @@
 import type { DeadLetterFilter } from "../../dead-letters/dead-letter-filter.ts";
 import type { DeadLetters } from "../../dead-letters/dead-letters.ts";
 import type { DeadLetter } from "../../dead-letters/read-dead-letter.ts";
+import type { Viewer } from "../../explain/viewer.ts";
+import { organizationIn } from "../../jetstream/raw-message.ts";
 import { AppError } from "../../model/app-error.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
 
@@ -19,10 +21,10 @@ export interface DeadLetterAccessDependencies {
 }
 
 export interface DeadLetterAccess {
-  /** @throws AppError NOT_FOUND when there is none, or it belongs to another app */
-  get(sequence: number, onlyApp: string | null): Promise<DeadLetter>;
-  /** @throws AppError FORBIDDEN for another app, NOT_FOUND for an app or installation that is unknown and has no dead letters */
-  filter(input: FilterInput, onlyApp: string | null): Promise<DeadLetterFilter>;
+  /** @throws AppError NOT_FOUND when there is none, or it belongs to another app or organization */
+  get(sequence: number, viewer: Viewer): Promise<DeadLetter>;
+  /** @throws AppError NOT_FOUND for an app or installation that is unknown and has no dead letters */
+  filter(input: FilterInput, viewer: Viewer): Promise<DeadLetterFilter>;
 }
 
 export function createDeadLetterAccess({ deadLetters, index }: DeadLetterAccessDependencies): DeadLetterAccess {
@@ -30,17 +32,18 @@ export function createDeadLetterAccess({ deadLetters, index }: DeadLetterAccessD
     (app === null || index.app(app) !== undefined) && (installationUuid == null || index.installation(installationUuid) !== undefined);
 
   return {
-    async get(sequence, onlyApp) {
+    async get(sequence, viewer) {
+      const { onlyApp } = viewer;
       const deadLetter = await deadLetters.get(sequence);
-      if (onlyApp !== null && (deadLetter.app !== onlyApp || !deadLetters.isOwn(deadLetter)))
-        throw new AppError("NOT_FOUND", `no dead letter ${sequence}`);
+      const isOfApp = onlyApp === null || (deadLetter.app === onlyApp && deadLetters.isOwn(deadLetter));
+      const isOfOrganization = viewer.onlyOrganization === null || organizationIn(deadLetter.content) === viewer.onlyOrganization;
+      if (!isOfApp || !isOfOrganization) throw new AppError("NOT_FOUND", `no dead letter ${sequence}`);
       return deadLetter;
     },
 
-    async filter({ app, installation_uuid: installationUuid, event_type: eventType, start, end }, onlyApp) {
-      if (onlyApp !== null && app != null && app !== onlyApp)
-        throw new AppError("FORBIDDEN", `the token of app ${onlyApp} covers no other app`);
-      const owner = { app: onlyApp ?? app ?? null, ownOnly: onlyApp !== null, installationUuid: installationUuid ?? null };
+    async filter({ app, installation_uuid: installationUuid, event_type: eventType, start, end }, viewer) {
+      const { onlyApp, onlyOrganization: organizationId } = viewer;
+      const owner = { app: onlyApp ?? app ?? null, ownOnly: onlyApp !== null, organizationId, installationUuid: installationUuid ?? null };
       if (!isKnown(owner) && (await deadLetters.list(owner, 0, 1)).items.length === 0) {
         const isAppUnknown = owner.app !== null && index.app(owner.app) === undefined;
         throw new AppError("NOT_FOUND", isAppUnknown ? `no app ${owner.app}` : `no installation ${installationUuid}`);

@@ -43,6 +43,7 @@ export function deadLetterReplayRoutes(dependencies: DeadLetterReplayRoutesDepen
       url: "/v1/dead-letters/:sequence/replay",
       access: "admin",
       forApp: true,
+      forOrganization: "act",
       summary: "Replays one dead letter.",
       params: z.object({ sequence: deadLetterSequence }),
       answers: {
@@ -50,8 +51,8 @@ export function deadLetterReplayRoutes(dependencies: DeadLetterReplayRoutesDepen
         409: "it holds no delivery, or an event that no installation wants now; it stays",
         503: NOT_STORED,
       },
-      async handle({ params: { sequence }, onlyApp }) {
-        await access.get(sequence, onlyApp);
+      async handle({ params: { sequence }, caller }) {
+        await access.get(sequence, caller);
         await replayDeadLetters.one(sequence);
         return { status: 202, body: { sequence } };
       },
@@ -62,6 +63,7 @@ export function deadLetterReplayRoutes(dependencies: DeadLetterReplayRoutesDepen
       url: "/v1/dead-letters/replay",
       access: "admin",
       forApp: true,
+      forOrganization: "act",
       summary: "Replays all matching dead letters.",
       body: filterBody,
       answers: {
@@ -70,8 +72,8 @@ export function deadLetterReplayRoutes(dependencies: DeadLetterReplayRoutesDepen
         202: answer("still running; its progress is at /v1/dead-letters/replays/{id}", replayForm),
       },
       example: { app: "acme-tracker", event_type: "issue.created", dry_run: true },
-      async handle({ body, onlyApp }) {
-        const filter = await access.filter(body, onlyApp);
+      async handle({ body, caller }) {
+        const filter = await access.filter(body, caller);
         const replay = await replayRuns.start(filter, { dryRun: body.dry_run, withinMs: ANSWER_WITHIN_MS });
         if (replay.state === "failed") throw new AppError("STREAM_REFUSED", `replay ${replay.id}: ${replay.error}`, { retryable: true });
         return { status: replay.state === "done" ? 200 : 202, body: replayView(replay) };

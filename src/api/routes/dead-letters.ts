@@ -33,6 +33,7 @@ export function deadLetterRoutes(dependencies: DeadLetterRoutesDependencies): Ro
       url: "/v1/dead-letters",
       access: "read",
       forApp: true,
+      forOrganization: "read",
       summary: "Lists dead letters: deliveries that were given up, with the event, the attempts and the reason.",
       query: inOrder(
         z.object({
@@ -46,8 +47,8 @@ export function deadLetterRoutes(dependencies: DeadLetterRoutesDependencies): Ro
         }),
       ),
       answers: { 200: answer("a page of dead letters", deadLetterPage), 404: UNKNOWN_OWNER },
-      async handle({ query, onlyApp }) {
-        const filter = await access.filter(query, onlyApp);
+      async handle({ query, caller }) {
+        const filter = await access.filter(query, caller);
         const { items, next } =
           query.order === "newest"
             ? await deadLetters.listNewest(filter, query.cursor?.at ?? null, query.limit)
@@ -74,12 +75,12 @@ export function deadLetterRoutes(dependencies: DeadLetterRoutesDependencies): Ro
         }),
       ),
       answers: { 200: answer("how many were removed", deletedDeadLetters), 404: UNKNOWN_OWNER },
-      async handle({ query: { all = false, dry_run: dryRun = false, ...query }, onlyApp }) {
+      async handle({ query: { all = false, dry_run: dryRun = false, ...query }, caller }) {
         if (!all && Object.keys(query).length === 0)
           throw new RecordInvalid("query", [
             { path: "all", message: "found no filter, wanted app, installation_uuid, event_type, start or end; or all=true" },
           ]);
-        const filter = await access.filter(query, onlyApp);
+        const filter = await access.filter(query, caller);
         const { count, isComplete } = await deleteDeadLetters(filter, { dryRun, withinMs: DELETE_WITHIN_MS });
         return { status: 200, body: { deleted: count, complete: isComplete, dry_run: dryRun } };
       },
@@ -90,10 +91,11 @@ export function deadLetterRoutes(dependencies: DeadLetterRoutesDependencies): Ro
       url: "/v1/dead-letters/:sequence",
       access: "read",
       forApp: true,
+      forOrganization: "read",
       summary: "Shows one dead letter.",
       params,
       answers: { 200: answer("the dead letter", deadLetter) },
-      handle: async ({ params: { sequence }, onlyApp }) => jsonText(withSequence(await access.get(sequence, onlyApp))),
+      handle: async ({ params: { sequence }, caller }) => jsonText(withSequence(await access.get(sequence, caller))),
     }),
     route({
       operationId: "deleteDeadLetter",

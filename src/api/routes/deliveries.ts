@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Resend } from "../../dead-letters/resend.ts";
 import { deliveryAnswer, eventAnswer } from "../../explain/answer-schemas.ts";
 import type { Explain } from "../../explain/explain.ts";
-import { AppError } from "../../model/app-error.ts";
+import { seesEverything } from "../../explain/viewer.ts";
 import { stringifyWithRaw } from "../../model/raw-json.ts";
 import { slugParameter } from "../../registry/records.ts";
 import { answer, jsonText, NOT_STORED, type Route, route } from "../http/route.ts";
@@ -18,10 +18,11 @@ export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: 
       url: "/v1/deliveries/:id",
       access: "read",
       forApp: true,
+      forOrganization: "read",
       summary: "Explains a delivery: its attempts, where it is now, when the next attempt is due. Its id is the webhook-id header.",
       params: z.object({ id: deliveryId }),
       answers: { 200: answer("the explanation; `notes` lists its limits", deliveryAnswer), 404: "nothing is known about it any more" },
-      handle: async ({ params: { id }, onlyApp }) => jsonText(stringifyWithRaw(await explain.delivery(id, { onlyApp }))),
+      handle: async ({ params: { id }, caller }) => jsonText(stringifyWithRaw(await explain.delivery(id, caller))),
     }),
     route({
       operationId: "explainEvent",
@@ -29,8 +30,9 @@ export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: 
       url: "/v1/events/:id",
       access: "read",
       forApp: true,
+      forOrganization: "read",
       summary:
-        "Explains an event: which installations of its organization wanted it, which did not and why, and the state of each delivery. Of several events with the id, the newest comes first. To an app's own token an event exists only if one of the app's installations wanted it, and other apps are left out.",
+        "Explains an event: which installations of its organization wanted it, which did not and why, and the state of each delivery. Of several events with the id, the newest comes first. To an app's own token an event exists only if one of the app's installations wanted it, and other apps are left out; to an organization's token, only if it is the organization's.",
       params: z.object({ id: z.string().min(1).meta({ example: "evt-1" }) }),
       query: z.object({
         since: time.optional().meta({
@@ -44,10 +46,8 @@ export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: 
         200: answer("the explanation; `notes` lists its limits", eventAnswer),
         404: "not among the events that were searched",
       },
-      async handle({ params: { id }, query: { since = null, type = null, source = null, app = null }, onlyApp }) {
-        if (onlyApp !== null && app !== null && app !== onlyApp)
-          throw new AppError("FORBIDDEN", `the token of app ${onlyApp} covers no other app`);
-        return jsonText(stringifyWithRaw(await explain.event({ id, since, type, source, app }, { onlyApp })));
+      async handle({ params: { id }, query: { since = null, type = null, source = null, app = null }, caller }) {
+        return jsonText(stringifyWithRaw(await explain.event({ id, since, type, source, app }, caller)));
       },
     }),
     route({
@@ -56,6 +56,7 @@ export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: 
       url: "/v1/deliveries/:id/resend",
       access: "admin",
       forApp: "act",
+      forOrganization: "act",
       summary: "Resends a delivery of the last days, whatever its state. The attempts are logged but not counted.",
       params: z.object({ id: deliveryId }),
       answers: {
@@ -63,9 +64,9 @@ export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: 
         404: "no such delivery, or its event is not in the stream any more",
         503: NOT_STORED,
       },
-      async handle({ params: { id }, onlyApp }) {
-        // Another app's delivery is not found.
-        if (onlyApp !== null) await explain.delivery(id, { onlyApp });
+      async handle({ params: { id }, caller }) {
+        // Deliveries of another app or organization are not found.
+        if (!seesEverything(caller)) await explain.delivery(id, caller);
         return { status: 202, body: { delivery_id: id, resend_id: await resend(id) } };
       },
     }),

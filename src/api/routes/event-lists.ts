@@ -2,7 +2,6 @@
 import { z } from "zod";
 import { LISTED_STATES, type ListedState, listedDelivery, listedEvent } from "../../explain/answer-schemas.ts";
 import type { Explain } from "../../explain/explain.ts";
-import { AppError } from "../../model/app-error.ts";
 import { toRfc3339 } from "../../model/clock.ts";
 import { stringifyWithRaw } from "../../model/raw-json.ts";
 import { slugParameter, uuidParameter } from "../../registry/records.ts";
@@ -45,6 +44,7 @@ export function eventListRoutes({ explain, maxPageSize }: { explain: Explain; ma
       url: "/v1/events",
       operationId: "listEvents",
       access: "read",
+      forOrganization: "read",
       summary: `Lists the events of the events stream with their data, newest first. ${SHORT_PAGES}`,
       query: inOrder(
         z.object({
@@ -56,7 +56,8 @@ export function eventListRoutes({ explain, maxPageSize }: { explain: Explain; ma
         }),
       ),
       answers: { 200: answer("a page of events", eventPage) },
-      async handle({ query: { organization_id: organizationId = null, type = null, start = null, end = null, cursor, limit } }) {
+      async handle({ query: { organization_id: named = null, type = null, start = null, end = null, cursor, limit }, caller }) {
+        const organizationId = caller.onlyOrganization ?? named;
         const page = await explain.events({ organizationId, type, start, end, before: cursor?.at ?? null, limit });
         return jsonText(stringifyWithRaw({ items: page.items, next: streamCursor(page.next), reaches_back_to: at(page.reachesBackTo) }));
       },
@@ -67,11 +68,13 @@ export function eventListRoutes({ explain, maxPageSize }: { explain: Explain; ma
       operationId: "listDeliveries",
       access: "read",
       forApp: true,
+      forOrganization: "read",
       summary: `Lists deliveries, newest first: those that wait, with the reason and the next due time, dead letters, and those that the request log knows. ${SHORT_PAGES}`,
       query: inOrder(
         z.object({
           app: slugParameter.optional(),
           installation_uuid: uuidParameter.optional(),
+          organization_id: z.string().min(1).optional(),
           event_id: z.string().min(1).optional(),
           state: states.optional(),
           outcome: outcome.optional().meta({ description: "Of the last attempt." }),
@@ -82,13 +85,13 @@ export function eventListRoutes({ explain, maxPageSize }: { explain: Explain; ma
         }),
       ),
       answers: { 200: answer("a page of deliveries", deliveryPageWithNotes), 404: "no such app, and no deliveries of a removed one" },
-      async handle({ query, onlyApp }) {
-        if (onlyApp !== null && query.app !== undefined && query.app !== onlyApp)
-          throw new AppError("FORBIDDEN", `the token of app ${onlyApp} covers no other app`);
+      async handle({ query, caller }) {
+        const { onlyApp, onlyOrganization } = caller;
         const { items, next, reachesBackTo, notes } = await explain.deliveries(
           {
             app: onlyApp ?? query.app ?? null,
             installationUuid: query.installation_uuid ?? null,
+            organizationId: onlyOrganization ?? query.organization_id ?? null,
             eventId: query.event_id ?? null,
             states: query.state ?? null,
             outcome: query.outcome ?? null,
@@ -98,7 +101,7 @@ export function eventListRoutes({ explain, maxPageSize }: { explain: Explain; ma
             cursor: query.cursor ?? null,
             limit: query.limit,
           },
-          { onlyApp },
+          caller,
         );
         return { status: 200, body: { items, next: next && cursorText(next), reaches_back_to: at(reachesBackTo), notes } };
       },

@@ -45,6 +45,7 @@ export function findRoutes({ explain }: { explain: Explain }): Route[] {
       operationId: "findAnything",
       access: "read",
       forApp: true,
+      forOrganization: "read",
       summary:
         "Finds what an id names: an event, a delivery (its webhook-id), a trace, an installation, an organization or an app. Beginnings of ids are found among what is stored now.",
       query: z.object({
@@ -55,8 +56,8 @@ export function findRoutes({ explain }: { explain: Explain }): Route[] {
           .meta({ description: "An id, or the beginning of one; a traceparent is searched for its trace.", example: "evt-1" }),
       }),
       answers: { 200: answer("what was found; nothing is an empty list", found) },
-      async handle({ query: { q }, onlyApp }) {
-        const { items, notes } = await explain.find(q, { onlyApp });
+      async handle({ query: { q }, caller }) {
+        const { items, notes } = await explain.find(q, caller);
         return { status: 200, body: { items: items.map(view), notes } };
       },
     }),

@@ -8,7 +8,7 @@ import type { PutResult } from "../../registry/record-access.ts";
 import { NO_PRECONDITION } from "../../registry/record-tag.ts";
 import { installationBody, installationPatch, newInstallationBody, slugParameter, uuidParameter } from "../../registry/records.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
-import { checkMembers, checkNamedApp } from "../http/covered.ts";
+import { checkMembers } from "../http/covered.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import { installationStatus } from "../schemas/common.ts";
 import { installation, installationPage } from "../schemas/installations.ts";
@@ -142,10 +142,7 @@ function listRoute({ index, maxPageSize }: InstallationRoutesDependencies): Rout
       ...paged(100, maxPageSize),
     }),
     answers: { 200: answer("a page of installations", installationPage), 404: "no such app" },
-    handle({ query: { app: named, organization_id: organization, status, ...query }, caller, ...call }) {
-      checkNamedApp(caller, named);
-      if (caller.onlyOrganization !== null && organization !== undefined && organization !== caller.onlyOrganization)
-        throw new AppError("FORBIDDEN", `the token of organization ${caller.onlyOrganization} covers no other organization`);
+    handle({ query: { app: named, organization_id: organization, status, ...query }, caller }) {
       const app = caller.onlyApp ?? named;
       const organizationId = caller.onlyOrganization ?? organization;
       if (app !== undefined && index.app(app) === undefined) throw new AppError("NOT_FOUND", `no app ${app}`);
@@ -154,7 +151,7 @@ function listRoute({ index, maxPageSize }: InstallationRoutesDependencies): Rout
         (candidate) => candidate.app === (app ?? candidate.app) && candidate.status === (status ?? candidate.status),
       );
       const { items, next } = pageOfAll(wanted, positionOfInstallation, query);
-      const view = viewFor(call);
+      const view = viewFor({ caller });
       return { status: 200, body: { items: items.map((one) => installationView(one, view)), next } };
     },
   });

@@ -5,7 +5,7 @@ import { REPLAY_STATES } from "../../model/replay.ts";
 import { RecordInvalid, slugParameter } from "../../registry/records.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
 import type { Replays } from "../../replays/replays.ts";
-import { answer, type Route, route } from "../http/route.ts";
+import { answer, type Caller, type Route, route } from "../http/route.ts";
 import { paged, pageOfAll } from "../schemas/paging.ts";
 import { replay, replayBody, replayId, replayPage } from "../schemas/replays.ts";
 
@@ -34,6 +34,7 @@ export function replayRoutes({ replays, index, maxPageSize }: ReplayRoutesDepend
       operationId: "createReplay",
       access: "admin",
       forApp: true,
+      forOrganization: "act",
       summary:
         "Sends deliveries of a period again: dead letters, those that an installation has missed, or all. Ids stay the same; each webhook has the header webhook-replay.",
       body: replayBody,
@@ -43,8 +44,8 @@ export function replayRoutes({ replays, index, maxPageSize }: ReplayRoutesDepend
         409: "the app has too many replays that have not ended",
       },
       example: { app: "acme-tracker", from: "2026-01-04T20:00:00Z", to: "2026-01-05T06:00:00Z", what: "missed", dry_run: true },
-      async handle({ body, onlyApp }) {
-        const app = appFor(body, onlyApp);
+      async handle({ body, caller }) {
+        const app = appFor(body, caller);
         const { installation_uuid, event_types, from, to, what, rate_per_s, dry_run } = body;
         const created = await replays.create({
           app,
@@ -66,6 +67,7 @@ export function replayRoutes({ replays, index, maxPageSize }: ReplayRoutesDepend
       operationId: "listReplays",
       access: "read",
       forApp: true,
+      forOrganization: "read",
       summary: "Lists replays that have not ended, and those that ended in the last 7 days, newest first.",
       query: z.object({
         app: slugParameter.optional(),
@@ -73,11 +75,10 @@ export function replayRoutes({ replays, index, maxPageSize }: ReplayRoutesDepend
         ...paged(100, maxPageSize),
       }),
       answers: { 200: answer("a page of replays", replayPage), 404: "no such app" },
-      async handle({ query, onlyApp }) {
+      async handle({ query, caller }) {
         const { app = null, state = null } = query;
-        if (app !== null) appFor({ app }, onlyApp);
         if (app !== null && index.app(app) === undefined) throw new AppError("NOT_FOUND", `no app ${app}`);
-        const all = replays.all({ app, state, onlyApp });
+        const all = replays.all({ app, state, viewer: caller });
         const { items, next } = pageOfAll(all, ({ created_at, id }) => ({ at: created_at, key: id }), query);
         return { status: 200, body: { items: await Promise.all(items.map(replays.view)), next } };
       },
@@ -88,10 +89,11 @@ export function replayRoutes({ replays, index, maxPageSize }: ReplayRoutesDepend
       operationId: "getReplay",
       access: "read",
       forApp: true,
+      forOrganization: "read",
       summary: "Shows a replay and its progress.",
       params,
       answers: { 200: answer("the replay", replay) },
-      handle: async ({ params: { id }, onlyApp }) => ({ status: 200, body: await replays.get(id, onlyApp) }),
+      handle: async ({ params: { id }, caller }) => ({ status: 200, body: await replays.get(id, caller) }),
     }),
     ...CHANGES.map(({ verb, to, summary }) =>
       route({
@@ -100,10 +102,11 @@ export function replayRoutes({ replays, index, maxPageSize }: ReplayRoutesDepend
         operationId: `${verb}Replay`,
         access: "admin",
         forApp: true,
+        forOrganization: "act",
         summary,
         params,
         answers: { 200: answer("the replay", replay), 409: "it has ended" },
-        handle: async ({ params: { id }, onlyApp }) => ({ status: 200, body: await replays.change(id, to, onlyApp) }),
+        handle: async ({ params: { id }, caller }) => ({ status: 200, body: await replays.change(id, to, caller) }),
       }),
     ),
   ];
@@ -114,10 +117,10 @@ interface Owner {
   readonly installation_uuid?: string | null | undefined;
 }
 
-/** @returns null: the installation's. @throws AppError FORBIDDEN, RECORD_INVALID when there is neither an app nor an installation */
-function appFor({ app, installation_uuid: installationUuid }: Owner, onlyApp: string | null): string | null {
-  if (onlyApp !== null && app != null && app !== onlyApp)
-    throw new AppError("FORBIDDEN", `the token of app ${onlyApp} covers no other app`);
+/** @returns null: the installation's. @throws AppError RECORD_INVALID when there is neither an app nor an installation */
+function appFor({ app, installation_uuid: installationUuid }: Owner, { onlyApp, onlyOrganization }: Caller): string | null {
+  if (onlyOrganization !== null && installationUuid == null)
+    throw new RecordInvalid("body", [{ path: "installation_uuid", message: "missing, wanted an installation of the organization" }]);
   const found = app ?? onlyApp;
   if (found === null && installationUuid == null)
     throw new RecordInvalid("body", [{ path: "app", message: "missing, wanted app or installation_uuid" }]);

@@ -45,6 +45,7 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
       url: "/v1/apps/:slug/webhook-requests",
       access: "read",
       forApp: true,
+      forOrganization: "read",
       summary: "Lists the last attempts of an app, newest first.",
       params,
       query: inOrder(
@@ -63,13 +64,13 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
         }),
       ),
       answers: { 200: answer("a page of the request log", webhookRequestPage), 503: "Redis is unreachable" },
-      async handle({ params: { slug }, query }) {
+      async handle({ params: { slug }, query, caller }) {
         await registry.getApp(slug);
         const { rows, reachesBackTo } = await queryRequestLog({
           app: slug,
           eventType: query.event_type ?? null,
           errorsOnly: query.errors_only ?? false,
-          organizationId: query.organization_id ?? null,
+          organizationId: caller.onlyOrganization ?? query.organization_id ?? null,
           start: query.start ?? null,
           end: query.end ?? null,
           installationUuid: query.installation_uuid ?? null,

@@ -5,7 +5,6 @@ import { AppError } from "../../model/app-error.ts";
 import { STATUS_TOPICS, type StatusTopic } from "../../model/status-event.ts";
 import { slugParameter } from "../../registry/records.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
-import { checkNamedApp } from "../http/covered.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import { paged, streamCursor } from "../schemas/paging.ts";
 import { inOrder, time } from "../schemas/parameters.ts";
@@ -37,6 +36,7 @@ export function statusEventRoutes({ statusHistory, index }: StatusEventRoutesDep
       url: "/v1/status-events",
       access: "read",
       forApp: true,
+      forOrganization: "read",
       summary: "Lists the status events of the last 30 days, newest first.",
       query: inOrder(
         z.object({
@@ -52,14 +52,13 @@ export function statusEventRoutes({ statusHistory, index }: StatusEventRoutesDep
         404: "no such app, and no events of a removed one",
       },
       async handle({ query, caller }) {
-        checkNamedApp(caller, query.app);
-        const { onlyApp } = caller;
+        const { onlyApp, onlyOrganization: organizationId } = caller;
         const { end = null, cursor } = query;
         const app = onlyApp ?? query.app ?? null;
         // An earlier app of the slug is another app.
         const since = onlyApp === null ? null : (index.app(onlyApp)?.createdAt ?? null);
         const start = since === null ? (query.start ?? null) : Math.max(since, query.start ?? since);
-        const filter = { app, topics: [...new Set(query.topics ?? STATUS_TOPICS)], start, end };
+        const filter = { app, organizationId, topics: [...new Set(query.topics ?? STATUS_TOPICS)], start, end };
         const { items, next } = await statusHistory.list(filter, cursor?.at ?? null, query.limit);
         // A removed app may still have past events.
         if (items.length === 0 && cursor === undefined && app !== null && index.app(app) === undefined)

@@ -14,9 +14,9 @@ export interface View {
   readonly showsUrls: boolean;
 }
 
-/** Admin tokens see whole URLs, because they edit them. */
-export function viewFor({ scope, onlyApp }: Pick<Call<never, never, never>, "scope" | "onlyApp">): View {
-  return { showsUrls: scope === "admin" && onlyApp === null };
+/** Admin tokens see whole URLs, because they edit them; those of apps and organizations don't. */
+export function viewFor({ caller }: Pick<Call<never, never, never>, "caller">): View {
+  return { showsUrls: caller.scope === "admin" && caller.onlyApp === null && caller.onlyOrganization === null };
 }
 
 export function shownUrl(url: string, { showsUrls }: View): string {
