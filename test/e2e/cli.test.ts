@@ -80,6 +80,7 @@ describe("apps and installations", () => {
     expect((await cli("apps get shop")).out).toMatch(/ordered by +\/issue\/id\non exhausted +stop\n/);
     const both = await cli("apps set shop --ordered --order-by app");
     expect([both.code, both.err]).toEqual([64, expect.stringContaining("found more than one of them")]);
+    expect(Object.keys((await cli("apps --json")).json[0])).toEqual(Object.keys((await cli("apps get shop --json")).json[0]));
     expect((await cli("apps")).out).toMatch(/^SLUG[\s\S]*\nshop +healthy +unpublished /);
     expect((await cli("apps set shop --timeout 90s --retry 5s,5m,1h")).out).toMatch(/timeout +90s\nretry +5s, 5m, 1h\n/);
     const rotated = await cli("apps rotate-secret shop --json");
