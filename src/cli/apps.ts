@@ -122,7 +122,10 @@ export const appCommands: readonly Command[] = [
     async run({ api, output }) {
       const { rows: apps } = await take(api().items("GET /v1/apps"));
       // As JSON they are the records, which a backup keeps.
-      if (output.json) return apps.forEach((app) => output.result(app, () => {}));
+      if (output.json) {
+        for (const app of apps) output.result(app, () => {});
+        return;
+      }
       const { body: overview } = await api().call("GET /v1/overview");
       const glances = new Map(overview.items.map((glance) => [glance.slug, glance]));
       const rows = apps.map((app) => {

@@ -366,7 +366,7 @@ test("the overview shows the apps in trouble first, and why", async () => {
   expect(shown).toMatch(/^posthorn +ready\napps +\d+, 1 throttled\ninstallations +\d+ active, /);
   expect(shown).toMatch(new RegExp(`\n${slug} +throttled .*throttled until \\S+ \\S+: it answered 429`));
   expect((await cli("apps")).out).toMatch(new RegExp(`^${slug} +throttled .*throttled until`, "m"));
-  expect((await cli("overview --json")).json[0].items.length).toBeGreaterThan(1);
+  expect((await cli("overview --json")).json[0].items.map((app: { slug: string }) => app.slug)).toContain(slug);
 });
 
 test("a context names a Posthorn, and its token is never shown or sent elsewhere", async () => {
