@@ -39,7 +39,8 @@ export interface Contestant {
 export type Contender = (world: World, workload: Workload) => Promise<Contestant>;
 
 const script = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
-const MAIN = script("../../dist/main.js");
+/** BENCH_MAIN: another build, to compare with. */
+const MAIN = process.env["BENCH_MAIN"] ?? script("../../dist/main.js");
 const MAX_HELD = 512;
 /** BENCH_NODE_OPTIONS: for profiles, such as `--cpu-prof --cpu-prof-dir=/tmp/profiles` or `--perf-basic-prof`. */
 const NODE_OPTIONS = process.env["BENCH_NODE_OPTIONS"]?.split(" ") ?? [];

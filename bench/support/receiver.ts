@@ -14,9 +14,9 @@ const END_OF_HEAD = Buffer.from("\r\n\r\n");
 /** Events of the benchmark carry the time at which they were sent. */
 const SENT_AT = Buffer.from('"sent_at":');
 const SENT_AT_DIGITS = 20;
-const SLOW_MS = 5_000;
-
 const behaviours: Behaviour[] = [];
+/** What the slow ones answer after. */
+let slowMs = 0;
 const counts: number[] = [];
 let expected = Number.POSITIVE_INFINITY;
 let total = 0;
@@ -43,7 +43,7 @@ function answer(socket: Socket, destination: number): void {
       socket.write(THROTTLED);
       return;
     case "slow":
-      return void setTimeout(() => socket.writable && socket.write(ANSWER), SLOW_MS);
+      return void setTimeout(() => socket.writable && socket.write(ANSWER), slowMs);
     default:
       socket.write(ANSWER);
   }
@@ -94,6 +94,7 @@ process.on("message", (message: ToReceiver) => {
       expected = message.count;
       return;
     case "behave":
+      slowMs = message.slowMs;
       for (const destination of message.destinations) behaviours[destination] = message.behaviour;
       return;
     case "report":

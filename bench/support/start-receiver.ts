@@ -2,12 +2,12 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
-/** `slow`: answers after 5 s. */
+/** `slow`: answers after 5 s, or what was said. */
 export type Behaviour = "answers" | "hangs" | "slow" | "resets" | "throttles";
 
 export type ToReceiver =
   | { readonly kind: "expect"; readonly count: number }
-  | { readonly kind: "behave"; readonly destinations: readonly number[]; readonly behaviour: Behaviour }
+  | { readonly kind: "behave"; readonly destinations: readonly number[]; readonly behaviour: Behaviour; readonly slowMs: number }
   | { readonly kind: "report" };
 
 export interface Report {
@@ -31,11 +31,12 @@ export interface Receiver {
   readonly tracesUrl: string;
   /** Counts from zero. @returns resolves to the time (monotonicUs) of the last of so many requests. */
   expect(count: number): Promise<number>;
-  behave(destinations: readonly number[], behaviour: Behaviour): void;
+  behave(destinations: readonly number[], behaviour: Behaviour, slowMs?: number): void;
   report(): Promise<Report>;
   stop(): void;
 }
 
+const SLOW_MS = 5_000;
 const SCRIPT = fileURLToPath(new URL("./receiver.ts", import.meta.url));
 
 export async function startReceiver(destinations: number): Promise<Receiver> {
@@ -50,7 +51,7 @@ export async function startReceiver(destinations: number): Promise<Receiver> {
       send(child, { kind: "expect", count });
       return (await reached).atUs;
     },
-    behave: (of, behaviour) => send(child, { kind: "behave", destinations: of, behaviour }),
+    behave: (of, behaviour, slowMs = SLOW_MS) => send(child, { kind: "behave", destinations: of, behaviour, slowMs }),
     report() {
       const report = next(child, "report");
       send(child, { kind: "report" });

@@ -4,6 +4,7 @@ import { createDeliverEvent } from "../delivery/deliver-event.ts";
 import type { ParkedQueue } from "../delivery/ports.ts";
 import { createRecoveryProbe } from "../delivery/recovery-probe.ts";
 import { createAckFloor } from "../jetstream/ack-floor.ts";
+import type { Installation } from "../model/app.ts";
 import type { EventLimits } from "../model/event-reader.ts";
 import { pauseReason } from "../model/installation-pause.ts";
 import { createProbeSchedule } from "../status/probe-schedule.ts";
@@ -45,11 +46,6 @@ export type SubscriberParts = ReturnType<typeof wireSubscribers>;
 
 /** Room in a message for more than its event: attempts made, or the installations of a fan-out batch. */
 const MESSAGE_OVERHEAD_BYTES = 32 * 1024;
-/**
- * Events held for each attempt that may be in flight; more are pulled when a quarter is free. Held events outlive the garbage
- * collector's young generation and are copied, so holding more costs time for each.
- */
-const EVENTS_PER_IN_FLIGHT = 1;
 
 export function wireSubscribers(given: Given) {
   const { config, nats, redis, manager, names, index, registryStore, acks, bulkhead, deliveryStreams, orderRecords } = given;
@@ -93,10 +89,11 @@ export function wireSubscribers(given: Given) {
   });
   const ackFloor = createAckFloor(manager, registryStore, names, clock, logger);
   const events = createEventsSubscriber(
-    { ...handling, readEvent, isLeft: orderRecords.areLeft, deliverEvent, ackFloor },
-    { maxHeld: config.maxInFlight * EVENTS_PER_IN_FLIGHT },
+    { ...handling, ...waitsOf(given), readEvent, isLeft: orderRecords.areLeft, deliverEvent, ackFloor },
+    { maxInFlight: config.maxInFlight, maxBytes: config.readAhead },
   );
   registryStore.onCurrent(() => events.wake());
+  bulkhead.onStalled(() => events.wake());
   return {
     ...{ pulling, eventLimits, backlog, inFlightChannel, isFlowing, parkedQueues, queueOwner, retries, retryNow, fanOut, ackFloor, events },
     probeSchedule: probeScheduleOf(given, { parkedQueues, backlog, poisonLimit }),
@@ -105,6 +102,21 @@ export function wireSubscribers(given: Given) {
       retries: retries.held() + fanOut.held(),
       parked: parkedQueues.held() + queueOwner.held(),
     }),
+  };
+}
+
+/** Reasons for which an event's deliveries have to wait. */
+function waitsOf({ config, index, throttles, circuits, isQueueBusy, bulkhead, turns, deliveryStreams, directLimit }: Given) {
+  return {
+    mustWait: ({ app, status }: Installation): boolean =>
+      pauseReason(status, config.brokenAction) !== null ||
+      throttles.isThrottled(app) ||
+      isQueueBusy({ app, installationUuid: null }) ||
+      circuits.isOpen(app) ||
+      bulkhead.isStalled(app),
+    isCrowded: (app: string): boolean => bulkhead.waitingOf(app) >= Math.max(1, directLimit(index.app(app)?.maxInFlight ?? null)),
+    waitingForApps: () => bulkhead.stalled() + turns.waiting(),
+    beingStored: deliveryStreams.underWay,
   };
 }
 

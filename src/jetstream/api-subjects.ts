@@ -29,6 +29,8 @@ export interface AckSubject {
   readonly consumerSequence: number;
   /** Milliseconds since the epoch. */
   readonly storedAt: number;
+  /** Messages that the consumer has not handed out yet. */
+  readonly pending: number;
 }
 
 /** `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<ns>.<pending>`, or with domain and account after ACK. */
@@ -43,5 +45,6 @@ export function parseAckSubject(reply: string): AckSubject {
     consumerSequence: Number(tokens[at + 4]),
     // Nanoseconds exceed 2^53: the last six digits are cut off as text.
     storedAt: Number((tokens[at + 5] ?? "").slice(0, -6)),
+    pending: Number(tokens[at + 6] ?? 0),
   };
 }

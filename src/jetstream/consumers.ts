@@ -22,6 +22,8 @@ const EVENTS_ACK_WAIT_MS = 30_000;
 /** Short, so that the messages of a killed replica are late by little. */
 const WORK_QUEUE_ACK_WAIT_MS = 10_000;
 const MAX_ACK_PENDING = 10_000;
+/** More, as a replica reads past what has to wait. */
+const MAX_EVENTS_ACK_PENDING = 50_000;
 const MAX_BATCHES_ACK_PENDING = 1_000;
 
 export function eventsConsumer({ streams, eventsConsumer: consumer }: Subjects): ConsumerSettings {
@@ -47,7 +49,14 @@ export function parkedConsumer(names: Subjects, app: string, installationUuid: s
 }
 
 function ofEvents(stream: string, consumer: string): ConsumerSettings {
-  return { stream, consumer, filterSubject: null, isWorkQueue: false, ackWaitMs: EVENTS_ACK_WAIT_MS, maxAckPending: MAX_ACK_PENDING };
+  return {
+    stream,
+    consumer,
+    filterSubject: null,
+    isWorkQueue: false,
+    ackWaitMs: EVENTS_ACK_WAIT_MS,
+    maxAckPending: MAX_EVENTS_ACK_PENDING,
+  };
 }
 
 function ofWorkQueue(stream: string, consumer: string, filterSubject: string, maxAckPending: number): ConsumerSettings {

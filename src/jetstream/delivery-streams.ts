@@ -39,6 +39,8 @@ export interface DeliveryStreamWriter extends DeliveryStreams, DeadLetterWriter 
   announce(event: StatusEvent): Promise<void>;
   /** Messages of all streams that are being stored, and that wait for it. */
   counts(): PublishCounts;
+  /** Messages that are being stored, or wait for it. */
+  underWay(): number;
   /** Streams that refuse messages (PUBLISH-3). */
   refusing(): readonly StoredStream[];
   /** For a caller who waits: storing that takes longer fails with AppError STREAM_REFUSED (retryable). */
@@ -86,6 +88,7 @@ export function createDeliveryStreams({
         await store({ ...message, messageId: event.id, trace: null, contentType: "application/cloudevents+json" });
       },
       counts: durable.counts,
+      underWay: durable.underWay,
       refusing: durable.refusing,
       within: writer,
       stop: durable.stop,

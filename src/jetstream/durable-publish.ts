@@ -51,6 +51,8 @@ export interface DurablePublish {
   store(message: MessageToStore, until: number | null): Promise<StoredMessageRef>;
   /** Messages of all windows that are being published, and that wait. */
   counts(): PublishCounts;
+  /** Messages that are being published or wait. */
+  underWay(): number;
   /** PUBLISH-3. */
   refusing(): readonly StoredStream[];
   /** Ends every try and every wait. */
@@ -83,6 +85,7 @@ export function createDurablePublish({ jetStream, clock, logger, isUp }: Durable
     status: windowOf("status"),
     "fan-out": windowOf("retries"),
   };
+  const all = Object.values(windows);
   /** Stream → messages whose last try failed (PUBLISH-3). */
   const refused: Record<StoredStream, number> = { retries: 0, parked: 0, "dead-letters": 0, status: 0 };
   let isStopped = false;
@@ -137,14 +140,15 @@ export function createDurablePublish({ jetStream, clock, logger, isUp }: Durable
   return {
     store: (message, until) => windows[message.window ?? message.stream].enter(message.size, () => storeAdmitted(message, until), until),
     counts() {
-      const all = Object.values(windows).map((window) => window.counts());
-      const sum = (of: keyof PublishCounts): number => all.reduce((total, counts) => total + counts[of], 0);
+      const counts = all.map((window) => window.counts());
+      const sum = (of: keyof PublishCounts): number => counts.reduce((total, each) => total + each[of], 0);
       return { pending: sum("pending"), pendingBytes: sum("pendingBytes"), waiting: sum("waiting") };
     },
+    underWay: () => all.reduce((sum, window) => sum + window.size(), 0),
     refusing: () => STORED_STREAMS.filter((stream) => refused[stream] > 0),
     stop() {
       isStopped = true;
-      for (const window of Object.values(windows)) window.stop();
+      for (const window of all) window.stop();
     },
   };
 }

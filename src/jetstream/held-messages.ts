@@ -6,6 +6,7 @@
  *         when the consumer is deleted, even if a consumer of the same name replaces it.
  * HELD-3  After the process was suspended, messages that arrive before the server answers again may have been delivered before the
  *         suspension: their leases count from then.
+ * HELD-4  Heartbeats of many messages are sent over several ticks, so that they don't hold up the event loop.
  */
 import type { JetStreamManager, NatsConnection } from "nats";
 import { messageOf } from "../model/app-error.ts";
@@ -42,6 +43,9 @@ const SUSPENDED_MS = 2_500;
 /** A lease ends before ack_wait does, by this share of it. */
 const LEASE_MARGIN = 0.1;
 const HEARTBEATS_PER_ACK_WAIT = 3;
+const TICK_MS = 1_000;
+/** So many may go in one tick (HELD-4). */
+const FEW_HEARTBEATS = 500;
 
 interface HeldState {
   /** When the consumer was created, as the server says it. */
@@ -49,6 +53,8 @@ interface HeldState {
   tickedAt: number;
   /** The last tick before the process was suspended, until the server has answered again; null: it was not. */
   suspendedSince: number | null;
+  /** The consumer was deleted: one that replaces it hands out what is held as if for the first time. */
+  mayRepeat: boolean;
 }
 
 /** @param onLost called on every tick for each held message whose lease is over */
@@ -59,9 +65,14 @@ export function createHeldMessages(
 ): HeldMessages {
   const held = createSlots<ConsumedMessage>();
   const leaseMs = ackWaitMs * (1 - LEASE_MARGIN);
-  const state: HeldState = { consumerCreated: null, tickedAt: monotonicNow(), suspendedSince: null };
+  const state: HeldState = { consumerCreated: null, tickedAt: monotonicNow(), suspendedSince: null, mayRepeat: false };
 
-  const loseAll = (): void => held.each((message) => message.lose());
+  const heartbeatAfterMs = ackWaitMs / HEARTBEATS_PER_ACK_WAIT;
+
+  const loseAll = (): void => {
+    state.mayRepeat = held.size > 0;
+    held.each((message) => message.lose());
+  };
 
   const checkConsumer = async (): Promise<void> => {
     const { created } = await manager.consumers.info(stream, consumer);
@@ -87,9 +98,10 @@ export function createHeldMessages(
   const sendHeartbeats = (): readonly ConsumedMessage[] => {
     const now = monotonicNow();
     const sent: ConsumedMessage[] = [];
+    const most = Math.max(FEW_HEARTBEATS, (held.size * TICK_MS) / heartbeatAfterMs);
     held.each((message) => {
       if (!message.isOurs()) return onLost(message);
-      if (now - message.heartbeatAt < ackWaitMs / HEARTBEATS_PER_ACK_WAIT) return;
+      if (sent.length >= most || now - message.heartbeatAt < heartbeatAfterMs) return;
       message.working();
       message.heartbeatAt = now;
       sent.push(message);
@@ -117,7 +129,10 @@ export function createHeldMessages(
     },
     add(message, reply) {
       const receivedAt = state.suspendedSince ?? monotonicNow();
-      const before = held.find(({ sequence }) => sequence === message.sequence);
+      state.mayRepeat &&= held.size > 0;
+      // Looking through all of them takes time that only a repeated message is worth.
+      const isRepeated = message.deliveries > 1 || state.mayRepeat;
+      const before = isRepeated ? held.find(({ sequence }) => sequence === message.sequence) : undefined;
       if (before !== undefined) {
         // HELD-1.
         before.leaseUntil = receivedAt + leaseMs;

@@ -14,6 +14,8 @@ export interface ConsumedMessage extends Slotted {
   readonly deliveries: number;
   /** When the server stored it, milliseconds since the epoch. */
   readonly storedAt: number;
+  /** Messages that its consumer had not handed out when it handed out this one. */
+  readonly pending: number;
   /** When the last heartbeat for it was sent; monotonic milliseconds. */
   heartbeatAt: number;
   /** JetStream hands it to nobody else before this time (LEASE-1); monotonic milliseconds. */
@@ -69,6 +71,7 @@ class HeldMessage implements ConsumedMessage {
   readonly sequence: number;
   readonly deliveries: number;
   readonly storedAt: number;
+  readonly pending: number;
   private readonly message: Msg;
   private readonly acks: AckBatcher;
   private readonly holder: MessageHolder;
@@ -86,12 +89,13 @@ class HeldMessage implements ConsumedMessage {
     this.reply = message.reply ?? "";
     this.subject = message.subject;
     this.data = message.data ?? Empty;
-    const { stream, consumer, sequence, deliveries, storedAt } = parseAckSubject(this.reply);
+    const { stream, consumer, sequence, deliveries, storedAt, pending } = parseAckSubject(this.reply);
     this.stream = stream;
     this.consumer = consumer;
     this.sequence = sequence;
     this.deliveries = deliveries;
     this.storedAt = storedAt;
+    this.pending = pending;
   }
 
   header(name: string): string | undefined {

@@ -17,6 +17,8 @@ export interface PublishWindow {
    */
   enter<T>(bytes: number, begin: () => Promise<T>, until: number | null): Promise<T>;
   leave(bytes: number): void;
+  /** Messages that are admitted or wait. */
+  size(): number;
   /** Messages that are admitted, and that wait. */
   counts(): PublishCounts;
   /** Rejects all messages that wait, or would have to from now on. */
@@ -115,6 +117,7 @@ export function createPublishWindow(clock: Clock, { name, maxMessages, maxBytes 
       pendingBytes -= bytes;
       admit();
     },
+    size: () => pending + waiting,
     counts: () => ({ pending, pendingBytes, waiting }),
     stop() {
       stopped = true;

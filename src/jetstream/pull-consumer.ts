@@ -53,6 +53,8 @@ export interface PullConsumerOptions {
   readonly settings: ConsumerSettings;
   /** How many messages may be held (pulled and not yet acknowledged) at once; 0 pauses. */
   readonly limit: () => number;
+  /** More are asked for when a quarter of so many may be; `limit` when absent. */
+  readonly window?: () => number;
   /** Ends the message itself (ack, nak or drop), now or later. */
   readonly onMessage: (message: ConsumedMessage) => void;
   /** The lease of a held message is over. Called every second until the message is dropped. */
@@ -87,7 +89,7 @@ const DRAIN_WITHIN_MS = 2_000;
 
 export function createPullConsumer(dependencies: PullConsumerDependencies, options: PullConsumerOptions): PullConsumer {
   const { connection, acks, connectionState, consumerDeletions, giveBacks, mayPull, clock, logger } = dependencies;
-  const { settings, limit, onMessage, onLost = () => {}, recover } = options;
+  const { settings, limit, window = limit, onMessage, onLost = () => {}, recover } = options;
   const { stream, consumer } = settings;
   const monotonicNow = dependencies.monotonicNow ?? (() => performance.now());
   const inbox = createInbox(INBOX_PREFIX);
@@ -98,7 +100,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
   const stalledConsumer = createStalledConsumer(dependencies, options);
 
   const pull = (): void => {
-    if (isIn("pulling") && !connection.isClosed()) requests.topUp(held.size, mayPull() ? limit() : 0);
+    if (isIn("pulling") && !connection.isClosed()) requests.topUp(held.size, mayPull() ? limit() : 0, window());
   };
 
   const holder: MessageHolder = {
@@ -145,7 +147,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     } catch (fault) {
       endFailed(received, fault, logger);
     }
-    if (requests.outstanding() === 0) pull();
+    pull();
   };
 
   const tick = (): void => {

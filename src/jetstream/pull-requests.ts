@@ -10,8 +10,8 @@ export interface PullRequests {
   lastReceivedAt(): number;
   /** Since when messages have been asked for without interruption; milliseconds since the epoch. */
   pullingSince(): number;
-  /** Asks for as many messages as may be held on top of `held`. */
-  topUp(held: number, limit: number): void;
+  /** Asks for as many messages as may be held on top of `held`, once they are a quarter of `window`. */
+  topUp(held: number, limit: number, window: number): void;
   /** A message or a status arrived. */
   received(): void;
   messageArrived(): void;
@@ -40,10 +40,10 @@ export function createPullRequests(
     outstanding: () => state.outstanding,
     lastReceivedAt: () => state.lastReceivedAt,
     pullingSince: () => state.pullingSince,
-    topUp(held, limit) {
+    topUp(held, limit, window) {
       const free = limit - held - state.outstanding;
       // Small top-ups cost a round trip each: wait until a quarter is free, unless nothing is on its way.
-      if (free <= 0 || (state.outstanding > 0 && free < limit / 4)) return;
+      if (free <= 0 || (state.outstanding > 0 && free < window / 4)) return;
       if (state.outstanding === 0) state.lastReceivedAt = state.pullingSince = clock.now();
       state.outstanding += free;
       const request = { batch: free, expires: nanos(EXPIRES_MS), idle_heartbeat: nanos(IDLE_HEARTBEAT_MS) };

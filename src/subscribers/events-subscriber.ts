@@ -5,8 +5,8 @@
  * EVENTS-1  Events that were stored before this replica began, or lost its connection, may have been delivered, whatever their
  *           redelivery count says: a server that was killed forgets acks, and a recreated consumer starts from a saved floor.
  * EVENTS-2  An event for very many installations is stored in batches first (model/fan-out-batch.ts), and never held as a whole.
- * EVENTS-3  In-flight work is also capped by deliveries. Over the cap, an event with many targets waits for its turn, as it came, while
- *           those with few proceed.
+ * EVENTS-3  Held events are limited by deliveries and bytes, not by events, and an event that has to wait does not hold up those behind it
+ *           (read-ahead.ts).
  * EVENTS-4  Deliveries of ordered apps are left to the owner of the queues.
  */
 import type { DeliverEvent } from "../delivery/deliver-event.ts";
@@ -24,6 +24,7 @@ import type { Installation } from "../model/app.ts";
 import { newDelivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
 import type { ReadEvent } from "../model/event-reader.ts";
+import { createReadAhead, MAX_DIRECT_TARGETS, type ReadAheadDependencies, type ReadAheadOptions } from "./read-ahead.ts";
 
 export interface EventsSubscriber {
   /** @throws AppError STREAM_MISMATCH */
@@ -36,7 +37,7 @@ export interface EventsSubscriber {
   held(): number;
 }
 
-export interface EventsSubscriberDependencies extends PullConsumerDependencies {
+export interface EventsSubscriberDependencies extends PullConsumerDependencies, Omit<ReadAheadDependencies, "begin"> {
   readonly names: Subjects;
   readonly match: (event: Event) => readonly Installation[];
   readonly registry: Pick<RegistryView, "app">;
@@ -56,46 +57,15 @@ export interface EventObserver {
   eventUnreadable(subject: string, problem: string): void;
 }
 
-export interface EventsSubscriberOptions {
-  /** Events held by this process at once. */
-  readonly maxHeld: number;
-}
-
-/** An event for more installations than this is stored in parts. */
-const MAX_DIRECT_TARGETS = 500;
-/** Deliveries under way for each event that may be held (EVENTS-3); one that waits to be stored takes about 5 KB. */
-const DELIVERIES_PER_HELD = 32;
-/** An event with more targets waits for its turn. */
-const FEW_TARGETS = 16;
-
-export function createEventsSubscriber(dependencies: EventsSubscriberDependencies, options: EventsSubscriberOptions): EventsSubscriber {
+export function createEventsSubscriber(dependencies: EventsSubscriberDependencies, options: ReadAheadOptions): EventsSubscriber {
   const { manager, names, match, registry, readEvent, isLeft, deliverEvent, streams, ackFloor, observer, tracing } = dependencies;
   const settings = eventsConsumer(names);
-  const maxUnderWay = options.maxHeld * DELIVERIES_PER_HELD;
-  /** Deliveries; an event that is stored in parts counts as the largest that is not. */
-  let underWay = 0;
-  /** EVENTS-3. */
-  const postponed: ConsumedMessage[] = [];
-  /** Postponed events whose turn has come. */
-  const turns = new WeakSet<ConsumedMessage>();
   /** EVENTS-1. */
   let suspectUpTo = 0;
 
   const ensure = async (): Promise<void> => {
     await ensureConsumer(manager, settings, ackFloor.startingPoint);
     suspectUpTo = (await manager.streams.info(settings.stream)).state.last_seq;
-  };
-
-  const mayBegin = (installations: readonly Installation[]): boolean =>
-    (postponed.length === 0 && underWay < maxUnderWay) || installations.length <= FEW_TARGETS;
-
-  const beginPostponed = (): void => {
-    while (underWay < maxUnderWay) {
-      const message = postponed.shift();
-      if (message === undefined) return;
-      turns.add(message);
-      onMessage(message);
-    }
   };
 
   const decode = (message: ConsumedMessage): Decoded<Event> => {
@@ -111,18 +81,10 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
     const installations = matching.some(({ app }) => isLeft(app, sequence))
       ? matching.filter(({ app }) => !isLeft(app, sequence))
       : matching;
-    if (!turns.has(message) && !mayBegin(installations)) {
-      postponed.push(message);
-      return "later";
-    }
+    if (readAhead.postpone(message, installations)) return "later";
     observer.eventHandled(found, matching.length);
     if (installations.length === 0) return Promise.resolve(ACK);
-    const count = Math.min(installations.length, MAX_DIRECT_TARGETS);
-    underWay += count;
-    return deliver(message, found, installations).finally(() => {
-      underWay -= count;
-      if (postponed.length > 0) beginPostponed();
-    });
+    return deliver(message, found, installations).finally(readAhead.begun(installations));
   };
 
   const deliver = async (message: ConsumedMessage, found: Event, installations: readonly Installation[]): Promise<MessageEnd> => {
@@ -142,9 +104,19 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
     return ACK;
   };
 
-  const onMessage = createMessageHandler(dependencies, { decode, handle, appOf: () => null });
+  const begin = createMessageHandler(dependencies, { decode, handle, appOf: () => null, onEnd: (message) => readAhead.ended(message) });
+  const readAhead = createReadAhead({ ...dependencies, begin }, options);
 
-  const loop: PullConsumer = createPullConsumer(dependencies, { settings, limit: () => options.maxHeld, onMessage, recover: ensure });
+  const loop: PullConsumer = createPullConsumer(dependencies, {
+    settings,
+    limit: () => loop.held() + readAhead.room(),
+    window: readAhead.window,
+    onMessage(message) {
+      readAhead.received(message);
+      begin(message);
+    },
+    recover: ensure,
+  });
 
   return {
     async start() {

@@ -48,6 +48,7 @@ const rawMessage = (stream: string, text: string): ConsumedMessage => ({
     consumer: "",
     sequence: ++sequence,
     deliveries: 12,
+    pending: 0,
     slot: -1,
     heartbeatAt: 0,
     leaseUntil: 0,

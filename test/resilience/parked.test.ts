@@ -415,3 +415,43 @@ describe("a retry", () => {
     await posthorn.end();
   });
 });
+
+describe("events behind those that have to wait", () => {
+  const unhandled = async (manager: JetStreamManager, parked: string): Promise<number> =>
+    (await manager.consumers.info(parked.replace(/PARKED$/, "EVENTS"), "posthorn-events")).num_ack_pending;
+
+  test("are delivered while nothing can be stored: more is held than the process may have in flight, up to the limit in bytes", async () => {
+    const { bus, receiver, parked, manager, start } = await aPlatform();
+    const posthorn = await start({ POSTHORN_MAX_IN_FLIGHT: "8", POSTHORN_READ_AHEAD: "64KiB", POSTHORN_DRAIN_TIMEOUT: "1s" });
+    const { uuid } = await posthorn.install({ webhook_url: receiver.url, events: ["issue"] });
+    await posthorn.install({ webhook_url: receiver.url, events: ["comment"] });
+    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    const { config } = await manager.streams.info(parked);
+    await manager.streams.update(parked, { ...config, max_bytes: 1 });
+    for (let n = 0; n < 24; n++) await bus.publish("issue.created", event(n));
+    await bus.publish("comment.created", event(24));
+    await receiver.waitFor(1);
+    expect(numbers(receiver)).toEqual([24]);
+    await eventually(async () => (await unhandled(manager, parked)) === 24);
+    // 64 KiB are some sixty events with what is held of each.
+    for (let n = 25; n < 125; n++) await bus.publish("issue.created", event(n));
+    await eventually(async () => (await unhandled(manager, parked)) > 40);
+    expect(await unhandled(manager, parked)).toBeLessThan(80);
+    await manager.streams.update(parked, { ...config, max_bytes: -1 });
+    await eventually(async () => (await manager.streams.info(parked)).state.messages === 124);
+    await posthorn.end();
+  });
+
+  test("a process with more deliveries than slots parks none of apps that answer, however long they wait for their turn", async () => {
+    const { bus, receiver, parked, manager, start } = await aPlatform();
+    const posthorn = await start({ POSTHORN_MAX_IN_FLIGHT: "4", POSTHORN_APP_MAX_IN_FLIGHT: "4" });
+    for (let app = 0; app < 4; app++) await posthorn.install({ webhook_url: receiver.url });
+    receiver.behave((_request, response) => void setTimeout(() => response.end("ok"), 200));
+    for (let n = 0; n < 10; n++) await bus.publish("issue.created", event(n));
+    await receiver.waitFor(40);
+    await eventually(async () => (await unhandled(manager, parked)) === 0);
+    expect((await manager.streams.info(parked)).state.last_seq).toBe(0);
+    expect(receiver.requests).toHaveLength(40);
+    await posthorn.end();
+  });
+});

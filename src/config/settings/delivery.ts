@@ -1,5 +1,5 @@
 /** The webhook request, retries and concurrency. */
-import { duration, integer, LONGEST_WAIT_MS, setting } from "../setting.ts";
+import { duration, integer, LONGEST_WAIT_MS, setting, size } from "../setting.ts";
 import { parseDurations, parseJsonObject, parseMatching } from "../values.ts";
 
 const DELIVERY = "Delivery";
@@ -53,6 +53,11 @@ export const DELIVERY_SETTINGS = {
     1,
     100_000,
   ),
+  READ_AHEAD: size("64MiB", {
+    group: DELIVERY,
+    about:
+      "Memory for events that are held: in flight, or waiting to be stored or for a receiver that does not answer. Events behind them are read until it is full.",
+  }),
   MAX_THROTTLE: duration(
     "1h",
     {

@@ -3,20 +3,21 @@
  * a destination has at most its connections, and the process at most POSTHORN_MAX_IN_FLIGHT.
  *
  * BULK-1  The attempts of an app never exceed the limit that it entered with, those of a destination never maxPerDestination,
- *         and those of the process never maxInFlight.
- * BULK-2  A wait for the app's share or the destination ends after maxWaitMs with `full` (the delivery is then parked). A wait
- *         for a slot of the process has no limit: it is the back pressure on the pull consumers.
+ *         and those of the process never maxInFlight. What waits takes no slot of any of them.
+ * BULK-2  A wait ends with `full` (the delivery is then parked) after maxWaitMs in which the app's attempts filled its share, or those of
+ *         the destination its connections (WAIT-1). A wait for a slot of the process has no limit: it is the back pressure on the pull
+ *         consumers.
  * BULK-3  Nothing enters while the bulkhead is suspended (NATS is down); waiters keep waiting. Nothing enters after `close`.
  * BULK-4  Free slots of the process go to the apps in turn.
  */
 import type { Clock } from "../../model/clock.ts";
-import { createKeyedSemaphore, type WaitResult } from "../../model/keyed-semaphore.ts";
-import { createFairQueue } from "./fair-queue.ts";
+import { createShares } from "./shares.ts";
+import type { Entry } from "./wait-queue.ts";
 
-/** `entered`: a slot is taken; give it back with `leave`. `full`: the app or the destination had none within maxWaitMs. */
-export type Entry = WaitResult;
+export type { Entry };
 
 export interface Bulkhead {
+  /** `entered`: a slot is taken; give it back with `leave`. `full`: the app or the destination had none within maxWaitMs. */
   enter(app: string, limit: number, destination: string): Entry | Promise<Entry>;
   /**
    * For work that can't be parked: with no limit on the wait for the destination.
@@ -34,6 +35,12 @@ export interface Bulkhead {
   suspensions(): number;
   inFlight(): number;
   waiting(): number;
+  /** Those of `waiting` whose app or destination is stalled (WAIT-2). */
+  stalled(): number;
+  isStalled(app: string): boolean;
+  waitingOf(app: string): number;
+  /** @param listener called when more are stalled than before */
+  onStalled(listener: () => void): void;
 }
 
 export interface BulkheadOptions {
@@ -43,59 +50,46 @@ export interface BulkheadOptions {
 }
 
 export function createBulkhead(clock: Clock, { maxInFlight, maxPerDestination, maxWaitMs }: BulkheadOptions): Bulkhead {
-  const apps = createKeyedSemaphore(clock, maxWaitMs);
-  const destinations = createKeyedSemaphore(clock, maxWaitMs);
-  /** They have their app's share and a connection, and wait for a slot of the process. */
-  const processQueue = createFairQueue<(entry: Entry) => void>();
+  const stalledListeners: Array<() => void> = [];
   let inFlight = 0;
+  let waiting = 0;
+  let stalled = 0;
   let isSuspended = false;
   let suspensions = 0;
   let isClosed = false;
+  const shares = createShares(clock, {
+    maxPerDestination,
+    maxWaitMs,
+    onStalled(change) {
+      stalled += change;
+      if (change > 0) for (const listener of stalledListeners) listener();
+    },
+  });
 
-  const releaseShares = (app: string, destination: string): void => {
-    destinations.release(destination);
-    apps.release(app);
+  const isProcessFree = (): boolean => !isSuspended && inFlight < maxInFlight;
+
+  const admitWaiting = (): void => {
+    while (isProcessFree() && shares.enterNext());
   };
 
-  const enterProcess = (app: string, destination: string): Entry | Promise<Entry> => {
-    if (inFlight < maxInFlight && !isSuspended) {
+  const enter: Bulkhead["enter"] = (appKey, limit, destinationKey) => {
+    if (isClosed) return "closed";
+    const app = shares.app(appKey);
+    const destination = shares.destination(destinationKey);
+    if (isProcessFree() && shares.isFirst(app, destination) && shares.isFree(app, limit, destination)) {
       inFlight++;
+      shares.take(app, destination);
       return "entered";
     }
     return new Promise((resolve) => {
-      processQueue.add(app, (entry) => {
+      waiting++;
+      shares.wait(app, limit, destination, (entry) => {
+        waiting--;
         if (entry === "entered") inFlight++;
-        else releaseShares(app, destination);
         resolve(entry);
       });
+      admitWaiting();
     });
-  };
-
-  const enterDestination = (app: string, destination: string): Entry | Promise<Entry> => {
-    if (destinations.tryAcquire(destination, maxPerDestination)) return enterProcess(app, destination);
-    return new Promise((resolve) => {
-      destinations.wait(destination, maxPerDestination, (entry) => {
-        if (entry === "entered") return resolve(enterProcess(app, destination));
-        apps.release(app);
-        resolve(entry);
-      });
-    });
-  };
-
-  const enter: Bulkhead["enter"] = (app, limit, destination) => {
-    if (isClosed) return "closed";
-    if (apps.tryAcquire(app, limit)) return enterDestination(app, destination);
-    return new Promise((resolve) => {
-      apps.wait(app, limit, (entry) => resolve(entry === "entered" ? enterDestination(app, destination) : entry));
-    });
-  };
-
-  const admitWaiting = (): void => {
-    while (!isSuspended && inFlight < maxInFlight) {
-      const end = processQueue.take();
-      if (end === undefined) return;
-      end("entered");
-    }
   };
 
   return {
@@ -108,16 +102,25 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxPerDestination, m
       }
     },
 
-    tryEnter(app, limit, destination) {
-      const isProcessFree = !isClosed && !isSuspended && inFlight < maxInFlight;
-      const isFree = isProcessFree && apps.held(app) < limit && destinations.held(destination) < maxPerDestination;
-      return isFree && enter(app, limit, destination) === "entered";
+    tryEnter(appKey, limit, destinationKey) {
+      const app = shares.app(appKey);
+      const destination = shares.destination(destinationKey);
+      const isEntered = !isClosed && isProcessFree() && shares.isFree(app, limit, destination);
+      if (isEntered) {
+        inFlight++;
+        shares.take(app, destination);
+      }
+      shares.forget(app, destination);
+      return isEntered;
     },
 
-    leave(app, destination) {
+    leave(appKey, destinationKey) {
+      const app = shares.app(appKey);
+      const destination = shares.destination(destinationKey);
       inFlight--;
+      shares.release(app, destination);
       admitWaiting();
-      releaseShares(app, destination);
+      shares.forget(app, destination);
     },
 
     suspend() {
@@ -131,13 +134,15 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxPerDestination, m
 
     close() {
       isClosed = true;
-      apps.close();
-      destinations.close();
-      for (const end of processQueue.clear()) end("closed");
+      shares.close();
     },
 
     suspensions: () => suspensions,
     inFlight: () => inFlight,
-    waiting: () => apps.waiting() + destinations.waiting() + processQueue.size(),
+    waiting: () => waiting,
+    stalled: () => stalled,
+    isStalled: (app) => stalled > 0 && shares.isStalled(app),
+    waitingOf: shares.waitingOf,
+    onStalled: (listener) => void stalledListeners.push(listener),
   };
 }

@@ -20,6 +20,8 @@ export interface Turns {
   take(app: string, isWanted?: () => boolean): Turn | Promise<Turn>;
   /** `full`: the turn would not come within `maxWaitMs`. */
   takeWithin(app: string, maxWaitMs: number): Turn | "full" | Promise<Turn>;
+  /** Deliveries that wait for their turn. */
+  waiting(): number;
   /** Concurrent attempts that the receiver takes, as far as this replica knows. */
   limitOf(app: string): number;
   onAttempt(attempt: Pick<AttemptRecord, "app" | "delivery" | "outcome" | "responseCode" | "pauseMs" | "startedAt" | "endedAt">): void;
@@ -136,6 +138,7 @@ function createTurnQueues({
 export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: TurnsDependencies): Turns {
   const paces = new Map<string, Pace>();
   let isClosed = false;
+  let waiting = 0;
 
   const paceOf = (app: string): Pace => {
     let pace = paces.get(app);
@@ -153,7 +156,12 @@ export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: T
   const wait = (app: string, isWanted = (): boolean => true): Promise<Turn> =>
     new Promise((resolve) => {
       const queue = queueOf(app);
-      queue.waiters.push({ isWanted, end: resolve });
+      waiting++;
+      const end = (turn: Turn): void => {
+        waiting--;
+        resolve(turn);
+      };
+      queue.waiters.push({ isWanted, end });
       if (queue.waiters.length === 1) pump(app, queue);
     });
 
@@ -179,6 +187,8 @@ export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: T
       if (isFree(app)) return "granted";
       return waitOf(app) > maxWaitMs ? "full" : wait(app);
     },
+
+    waiting: () => waiting,
 
     limitOf: (app) => paces.get(app)?.limit(clock.now()) ?? Number.POSITIVE_INFINITY,
 

@@ -85,6 +85,7 @@ test.each([
   expect(parseAckSubject(subject)).toEqual({
     stream: "ACME_EVENTS",
     consumer: "posthorn-events",
+    pending: 12,
     deliveries: 3,
     sequence: 4711,
     consumerSequence: 815,

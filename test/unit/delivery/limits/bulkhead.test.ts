@@ -105,6 +105,85 @@ test("waiting for the process's share does not end", async () => {
   expect(entered).toBe(true);
 });
 
+test("a full process is no full app: a wait that it causes does not end, and takes nothing of the app's share", async () => {
+  const clock = createManualClock();
+  const bulkhead = bulkheadOf(clock, { maxInFlight: 2 });
+  expect([bulkhead.enter("a", 2), bulkhead.enter("b", 2)]).toEqual(["entered", "entered"]);
+  const ends: string[] = [];
+  for (let n = 0; n < 3; n++) void Promise.resolve(bulkhead.enter("a", 2)).then((end) => ends.push(end));
+  await clock.advance(10_000);
+  expect([ends, bulkhead.waiting(), bulkhead.stalled()]).toEqual([[], 3, 0]);
+  bulkhead.leave("b");
+  await clock.advance(0);
+  // From here on the app's own attempts fill its share.
+  expect([ends, bulkhead.inFlight()]).toEqual([["entered"], 2]);
+  await clock.advance(99);
+  expect(ends).toEqual(["entered"]);
+  await clock.advance(1);
+  expect([ends, bulkhead.waiting()]).toEqual([["entered", "full", "full"], 0]);
+});
+
+test("only the time counts in which the app's share or its destination is full", async () => {
+  const clock = createManualClock();
+  const bulkhead = bulkheadOf(clock, { maxInFlight: 2, maxPerDestination: 1 });
+  expect(bulkhead.enter("a", 1, "host")).toBe("entered");
+  const ends: string[] = [];
+  void Promise.resolve(bulkhead.enter("a", 1, "host")).then((end) => ends.push(end));
+  await clock.advance(60);
+  expect([bulkhead.enter("b", 1, "other"), bulkhead.stalled(), bulkhead.isStalled("a"), bulkhead.isStalled("b")]).toEqual([
+    "entered",
+    1,
+    true,
+    false,
+  ]);
+  void bulkhead.enter("c", 1, "third");
+  bulkhead.leave("a", "host");
+  // The slot was for the one that waited for the process only. From here on the other one does, too.
+  await clock.advance(10_000);
+  expect([ends, bulkhead.stalled(), bulkhead.inFlight(), bulkhead.waiting()]).toEqual([[], 0, 2, 1]);
+  bulkhead.leave("c", "third");
+  await clock.advance(0);
+  expect(ends).toEqual(["entered"]);
+});
+
+test("an app that takes its slots back quickly is not stalled, however many wait", async () => {
+  const clock = createManualClock();
+  const bulkhead = bulkheadOf(clock, { maxWaitMs: 500 });
+  let stalls = 0;
+  bulkhead.onStalled(() => stalls++);
+  void bulkhead.enter("quick", 1);
+  for (let n = 0; n < 20; n++) void bulkhead.enter("quick", 1);
+  for (let n = 0; n < 19; n++) {
+    await clock.advance(15);
+    bulkhead.leave("quick");
+  }
+  expect([stalls, bulkhead.stalled(), bulkhead.waitingOf("quick")]).toEqual([0, 0, 1]);
+  await clock.advance(20);
+  expect([stalls, bulkhead.stalled(), bulkhead.isStalled("quick")]).toEqual([1, 1, true]);
+});
+
+test("a slot that an app can't use is for another one of the destination", async () => {
+  const bulkhead = bulkheadOf(createManualClock(), { maxInFlight: 3, maxPerDestination: 1 });
+  const entered: string[] = [];
+  const enter = (app: string, destination: string): void =>
+    void Promise.resolve(bulkhead.enter(app, 1, destination)).then((end) => end === "entered" && entered.push(`${app} ${destination}`));
+  for (const [app, destination] of [
+    ["a", "x"],
+    ["b", "y"],
+    ["b", "x"],
+    ["c", "x"],
+  ] as const)
+    enter(app, destination);
+  await Promise.resolve();
+  bulkhead.leave("a", "x");
+  await Promise.resolve();
+  expect(entered).toEqual(["a x", "b y", "c x"]);
+  bulkhead.leave("b", "y");
+  bulkhead.leave("c", "x");
+  await Promise.resolve();
+  expect(entered).toEqual(["a x", "b y", "c x", "b x"]);
+});
+
 test("places that come free go to the apps in turn, however many of one are waiting", async () => {
   const bulkhead = bulkheadOf(createManualClock(), { maxInFlight: 1 });
   const entered: string[] = [];
