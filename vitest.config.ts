@@ -2,14 +2,26 @@ import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
-/** In the order in which they start: what waits most of the time goes beside what keeps a processor busy. */
-const PROJECTS = ["resilience", "browser", "e2e", "integration", "unit"];
+/**
+ * In the order in which they start. Projects in one place start together, each spread evenly: resilience waits most of the time, and
+ * others use the processors meanwhile.
+ */
+const PROJECTS = [["resilience", "browser", "e2e"], ["integration"], ["unit"]];
+/** Its size says nothing about its duration, which is known only after the first run. */
+const LONGEST = "chaos.test.ts";
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const place = ({ project }: TestSpecification): number => PROJECTS.indexOf(project.name);
-    return (await super.sort(files)).sort((one, other) => place(one) - place(other));
+    const longestFirst = (await super.sort(files)).sort((one, other) => Number(isLongest(other)) - Number(isLongest(one)));
+    const places = Object.values(Object.groupBy(longestFirst, ({ project }) => project.name)).flatMap((own = []) =>
+      own.map((file, at) => [file, PROJECTS.findIndex((names) => names.includes(file.project.name)) + at / own.length] as const),
+    );
+    return places.sort(([, one], [, other]) => one - other).map(([file]) => file);
   }
+}
+
+function isLongest({ moduleId }: TestSpecification): boolean {
+  return moduleId.endsWith(LONGEST);
 }
 
 /** Integration, e2e and resilience start servers and child processes, and wait for them most of the time. */
@@ -32,7 +44,8 @@ export default defineConfig({
     isolate: false,
     testTimeout: 300_000,
     hookTimeout: 300_000,
-    maxWorkers: 4,
+    // More than processors: what waits needs none.
+    maxWorkers: 6,
     // Of one file: each test of resilience has several processes, and starved ones are a fault of their own.
     maxConcurrency: 3,
     sequence: { sequencer: LongestFirst },
@@ -44,6 +57,6 @@ export default defineConfig({
       GOFLAGS: "-gcflags=all=-l",
     },
     // Of `npm run check:clients`: it downloads and compiles generators.
-    projects: [...PROJECTS, ...(process.env["GENERATED_CLIENTS"] === undefined ? [] : ["generated-clients"])].map(project),
+    projects: [...PROJECTS.flat(), ...(process.env["GENERATED_CLIENTS"] === undefined ? [] : ["generated-clients"])].map(project),
   },
 });

@@ -406,16 +406,16 @@ describe("a NATS credentials file", () => {
       writeFileSync(path, text);
       return path;
     };
-    const start = (creds: string) =>
+    const start = (creds: string, more: Record<string, string> = {}) =>
       startPosthorn({
         ...{ nats: own, redis, waitForReady: false },
-        settings: { ...settings(), POSTHORN_NATS_URL: own.url, ...WITHOUT_TLS, POSTHORN_NATS_CREDS_FILE: creds },
+        settings: { ...settings(), POSTHORN_NATS_URL: own.url, ...WITHOUT_TLS, POSTHORN_NATS_CREDS_FILE: creds, ...more },
       });
     const accepted = await start(file("posthorn.creds", operator.creds));
     await accepted.ready();
     expect((await accepted.api("GET", "/readyz")).status).toBe(200);
     expect(await accepted.end()).toBe(0);
-    const refused = await start(file("other.creds", other.creds));
+    const refused = await start(file("other.creds", other.creds), { POSTHORN_STARTUP_TIMEOUT: "5s" });
     expect(await refused.end("SIGCONT")).toBe(1);
     expect(refused.log.at(-1)?.["error"]).toMatch(/NATS_URL: no NATS server answered.*Authorization/i);
     await own.stop();
