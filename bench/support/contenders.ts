@@ -107,7 +107,7 @@ export async function startPosthorn(
   settings: Readonly<Record<string, string>>,
   main = MAIN,
 ): Promise<ChildProcess> {
-  const port = await freePort();
+  const port = settings["POSTHORN_HTTP_PORT"] ?? (await freePort());
   // A file, as a supervisor would have it: reading the lines here would cost the benchmark more than writing them costs Posthorn.
   const log = openSync(join(world.folder, `${prefix}.log`), "a");
   const child = spawn(process.execPath, [...NODE_OPTIONS, main, "serve"], {
