@@ -1,4 +1,5 @@
 /** The status of integrations and circuits: its records, its events, the health rule, and the request log that feeds it. */
+import { createAuditedStatus } from "../audit/audited-status.ts";
 import { createStatusPublisher } from "../jetstream/status-publisher.ts";
 import { countBySubject } from "../jetstream/subject-counts.ts";
 import type { StatusEvent } from "../model/status-event.ts";
@@ -33,7 +34,7 @@ export function wireStatus(given: Foundation & StreamParts & RegistryParts & Tel
   const stream = createStatusPublisher(jetStream, manager, names);
   const outboxOf = <R extends OutboxMembers<StatusEvent>>(records: StatusRecords<R>, nameOf?: (key: string) => string) =>
     createOutbox<R, StatusEvent>({ records, stream, clock, logger, ...(nameOf && { nameOf }) });
-  const outbox = outboxOf(installationRecords);
+  const outbox = createOutbox({ records: installationRecords, stream: createAuditedStatus(stream, given.auditLog), clock, logger });
   const circuitOutbox = outboxOf(registryStore.recordsOf(CIRCUITS));
   const healthOutbox = outboxOf(registryStore.recordsOf(APP_HEALTH), healthName);
   const redisHealth = createRedisHealth(redis, clock, logger);

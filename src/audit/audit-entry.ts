@@ -3,9 +3,9 @@ export interface AuditEntry {
   readonly id: string;
   /** RFC 3339. */
   readonly at: string;
-  /** The name of the token, or POSTHORN_APPS_FILE. */
+  /** The name of the token, POSTHORN_APPS_FILE, posthorn re-encrypt, or posthorn for what it does by itself. */
   readonly who: string;
-  /** The operation of the API, such as `updateApp`. */
+  /** The operation of the API, such as `updateApp`; or breakInstallation, recoverInstallation, reEncryptSecrets. */
   readonly action: string;
   /** Null: the change belongs to no app. */
   readonly app: string | null;

@@ -16,10 +16,12 @@ import type { AuditEntry } from "./audit-entry.ts";
 export type Change = Omit<AuditEntry, "id" | "at">;
 
 export interface AuditLog {
-  record(change: Change): Promise<void>;
+  /** @param known what is known of it already; it gets an id and the time otherwise */
+  record(change: Change, known?: Pick<AuditEntry, "id" | "at">): Promise<void>;
   /** Publishes what could not be stored. */
   start(): void;
-  stop(): void;
+  /** Tries once more. */
+  stop(): Promise<void>;
 }
 
 const RETRY_EVERY_MS = 5_000;
@@ -40,8 +42,8 @@ export function createAuditLog(stream: Pick<AuditStream, "append">, clock: Clock
   const task = every(clock, RETRY_EVERY_MS, retry, () => {});
 
   return {
-    async record(change) {
-      const entry: AuditEntry = { id: randomUUID(), at: toRfc3339(clock.now()), ...change };
+    async record(change, known = { id: randomUUID(), at: toRfc3339(clock.now()) }) {
+      const entry: AuditEntry = { ...known, ...change };
       try {
         await store(entry);
       } catch (error) {
@@ -52,6 +54,9 @@ export function createAuditLog(stream: Pick<AuditStream, "append">, clock: Clock
       }
     },
     start: task.startLater,
-    stop: task.stop,
+    async stop() {
+      task.stop();
+      await retry().catch(() => {});
+    },
   };
 }

@@ -357,6 +357,12 @@ describe("a broken integration", () => {
     await eventually(async () => (await world.status(uuid)) === "active");
     const integrationEvents = (await statusEvents(world.bus)).filter(({ type }) => type.startsWith("integration."));
     expect(integrationEvents.map(({ type }) => type)).toEqual(["integration.broken", "integration.recovered"]);
+    const { body } = await world.posthorn.api("GET", `/v1/audit?installation_uuid=${uuid}&who=posthorn`);
+    expect(body.items).toMatchObject([
+      { action: "recoverInstallation", before: { status: "broken" }, after: { status: "active", reason: { by: "probe" } } },
+      { action: "breakInstallation", before: { status: "active" }, after: { status: "broken", reason: { rule: "fatal" } } },
+    ]);
+    expect(body.items.map(({ target }: { target: string }) => target)).toEqual(new Array(2).fill(`/v1/installations/${uuid}`));
   });
 });
 

@@ -129,6 +129,8 @@ describe("a change of the encryption key", () => {
     }
     const last = await withKeys({ POSTHORN_ENCRYPTION_KEY: k2 });
     await last.ready();
+    const { body } = await last.api("GET", "/v1/audit?who=posthorn%20re-encrypt");
+    expect(body.items).toMatchObject([{ action: "reEncryptSecrets", app: null, before: null, after: { records: 1, key: "k2" } }]);
     const bus = await connectBus(nats, prefix);
     await bus.publish("issue.created", { organization_id: "42", data: {} });
     await receiver.waitFor(1);

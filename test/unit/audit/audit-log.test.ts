@@ -28,5 +28,20 @@ test("an entry that can't be stored does not fail the change, is logged whole, a
   isDown = false;
   await clock.advance(10_000);
   expect(stored).toEqual([(logged[0] as { entry: { id: string } }).entry.id]);
-  log.stop();
+  await log.stop();
+});
+
+test("an entry that could not be stored is published once more at the end of the process", async () => {
+  const stored: string[] = [];
+  let isDown = true;
+  const append = async (_app: string | null, id: string): Promise<void> => {
+    if (isDown) throw new Error("no stream");
+    stored.push(id);
+  };
+  const log = createAuditLog({ append }, createManualClock(), silentLogger);
+  log.start();
+  await log.record(CHANGE, { id: "status-1", at: "2026-01-05T10:11:12.000Z" });
+  isDown = false;
+  await log.stop();
+  expect(stored).toEqual(["status-1"]);
 });
