@@ -229,14 +229,14 @@ export interface AttemptSummary {
 export interface AuditEntry {
   readonly id: string;
   readonly at: string;
-  /** The name of the token, or POSTHORN_APPS_FILE. */
+  /** The name of the token; POSTHORN_APPS_FILE; posthorn re-encrypt; or posthorn, for what it does by itself. */
   readonly who: string;
-  /** The operation, such as updateApp. */
+  /** The operation, such as updateApp; or breakInstallation, recoverInstallation, reEncryptSecrets. */
   readonly action: string;
   /** Null: it belongs to no app. */
   readonly app: string | null;
   readonly installation_uuid: string | null;
-  /** The call's path. */
+  /** The path of the call or of what was changed. */
   readonly target: string;
   /** The members that differ, without secrets. Null: there was no record, or none was changed. */
   readonly before: Readonly<Record<string, unknown>> | null;
