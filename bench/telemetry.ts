@@ -7,7 +7,6 @@
 import { spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { once } from "node:events";
-import { trace } from "@opentelemetry/api";
 import { Redis } from "ioredis";
 import { AckPolicy, type ConsumerMessages, connect } from "nats";
 import { pino } from "pino";
@@ -201,7 +200,7 @@ const observerOf = () => {
   );
 };
 const noFlush = async (): Promise<void> => {};
-const options = { version: "bench", subjectTemplate: createSubjects("bench").template, natsServer: () => "127.0.0.1:4222", redisUrl: null };
+const options = { subjectTemplate: createSubjects("bench").template, natsServer: () => "127.0.0.1:4222", redisUrl: null };
 
 const emptyUs = await measure(eventOf("01"), nothing, silent, noFlush);
 const off = await measure(eventOf("01"), createTracing(null), observerOf().attempted, noFlush);
@@ -217,11 +216,10 @@ const environment = {
   OTEL_METRIC_EXPORT_TIMEOUT: "1000",
 };
 const sdk = await startSdk(environment, "bench", log.logger);
-const tracing = createTracing(options);
+const tracing = createTracing(sdk.tracer === null ? null : { tracer: sdk.tracer, ...options });
 const { attempted } = observerOf();
-const { getDelegate } = trace.getTracerProvider() as unknown as { getDelegate: () => { forceFlush(): Promise<void> } };
 const unsampled = await measure(eventOf("00"), tracing, attempted, noFlush);
-const sampled = await measure(eventOf("01"), tracing, attempted, () => getDelegate.call(trace.getTracerProvider()).forceFlush());
+const sampled = await measure(eventOf("01"), tracing, attempted, sdk.flush);
 await sdk.stop();
 sink.stop();
 

@@ -18,7 +18,7 @@ export function wireTelemetry({ config, log, sdk, redis, nats, names, debugLog }
   );
   const redisUrl = redis.isCluster ? null : config.redisUrl;
   const tracing = createTracing(
-    sdk.isTracing ? { version: VERSION, subjectTemplate: names.template, natsServer: () => nats.getServer(), redisUrl } : null,
+    sdk.tracer === null ? null : { tracer: sdk.tracer, subjectTemplate: names.template, natsServer: () => nats.getServer(), redisUrl },
   );
   return { metrics, observer, tracing };
 }

@@ -3,16 +3,20 @@
  * their own OTEL_EXPORTER_OTLP_* settings (endpoint, headers, timeout, compression).
  */
 import { randomUUID } from "node:crypto";
-import { DiagLogLevel, diag, metrics as metricsApi, trace } from "@opentelemetry/api";
+import { DiagLogLevel, diag, metrics as metricsApi } from "@opentelemetry/api";
 import type { Resource } from "@opentelemetry/resources";
-import type { Sampler } from "@opentelemetry/sdk-trace";
+import type { ReadableSpan, Sampler } from "@opentelemetry/sdk-trace";
 import { messageOf } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
 import { createLinkedSampler } from "./linked-sampler.ts";
 import { type Environment, type MetricsSettings, readOtelSettings, type TracesSettings } from "./otel-settings.ts";
+import { createTracer, type Tracer } from "./tracer.ts";
 
 export interface Sdk {
-  readonly isTracing: boolean;
+  /** Null if traces are not exported. */
+  readonly tracer: Tracer | null;
+  /** Exports the spans that wait. */
+  flush(): Promise<void>;
   /** Exports the remaining spans and metrics. */
   stop(): Promise<void>;
 }
@@ -23,15 +27,17 @@ const MOST_SERIES = 10_000;
 
 export async function startSdk(environment: Environment, version: string, logger: Logger): Promise<Sdk> {
   const { traces, metrics } = readOtelSettings(environment, logger);
-  if (traces === null && metrics === null) return { isTracing: false, stop: async () => {} };
+  if (traces === null && metrics === null) return { tracer: null, flush: async () => {}, stop: async () => {} };
   logThrough(logger);
   const resource = await resourceOf(version);
   const shutdowns: Array<() => Promise<void>> = [];
-  if (traces !== null) shutdowns.push(await startTraces(traces, resource));
+  const tracing = traces === null ? null : await startTraces(traces, resource, version);
+  if (tracing !== null) shutdowns.push(tracing.stop);
   if (metrics !== null) shutdowns.push(await startMetrics(metrics, resource));
   logger.info({ traces: traces?.endpoint, metrics: metrics?.endpoint }, "exporting by OTLP");
   return {
-    isTracing: traces !== null,
+    tracer: tracing?.tracer ?? null,
+    flush: async () => tracing?.flush(),
     async stop() {
       const stopped = Promise.all(shutdowns.map((shutdown) => shutdown())).catch((error: unknown) =>
         logger.warn({ error: messageOf(error) }, "the last spans and metrics could not be exported"),
@@ -69,17 +75,21 @@ async function resourceOf(version: string): Promise<Resource> {
   }).merge(detectResources({ detectors: [envDetector, serviceNameEnvDetector] }));
 }
 
-async function startTraces(settings: TracesSettings, resource: Resource): Promise<() => Promise<void>> {
-  const [{ BatchSpanProcessor, TracerProvider }, { OTLPTraceExporter }] = await Promise.all([
+async function startTraces(
+  settings: TracesSettings,
+  resource: Resource,
+  version: string,
+): Promise<{ tracer: Tracer; flush: () => Promise<void>; stop: () => Promise<void> }> {
+  const [{ BatchSpanProcessor }, { OTLPTraceExporter }] = await Promise.all([
     import("@opentelemetry/sdk-trace"),
     settings.protocol === "http/protobuf"
       ? import("@opentelemetry/exporter-trace-otlp-proto")
       : import("@opentelemetry/exporter-trace-otlp-http"),
   ]);
   const processor = new BatchSpanProcessor({ exporter: new OTLPTraceExporter(), ...settings.processor });
-  const provider = new TracerProvider({ resource, sampler: await samplerOf(settings), spanProcessors: [processor] });
-  trace.setGlobalTracerProvider(provider);
-  return () => provider.shutdown();
+  const origin = { resource, instrumentationScope: { name: "posthorn", version }, onEnd: (span: ReadableSpan) => processor.onEnd(span) };
+  const tracer = createTracer(origin, await samplerOf(settings));
+  return { tracer, flush: () => processor.forceFlush(), stop: () => processor.shutdown() };
 }
 
 async function startMetrics(settings: MetricsSettings, resource: Resource): Promise<() => Promise<void>> {

@@ -7,6 +7,7 @@ import type { AttemptRecord, HandledMessage } from "../delivery/ports.ts";
 import type { LateBatch } from "../delivery/tracing-ports.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { Event } from "../model/event.ts";
+import { memoize } from "../model/memo.ts";
 import { serverOf } from "../model/nats-url.ts";
 import { withoutSecrets } from "../model/redaction/safe-url.ts";
 
@@ -74,13 +75,22 @@ export function redisServerAttributes(url: string | null): Attributes {
   return { "server.address": withoutBrackets(hostname), "server.port": Number(port || REDIS_PORT) };
 }
 
-export function requestAttributes(delivery: Delivery, attempt: number, url: string): Attributes {
+/** URLs of which the attributes are kept. */
+const KEPT = 20_000;
+
+const targetAttributes = memoize(KEPT, (url): Attributes => {
   const { protocol, hostname, port } = new URL(url);
   return {
-    "http.request.method": "POST",
     "url.full": withoutSecrets(url),
     "server.address": withoutBrackets(hostname),
     "server.port": port === "" ? (protocol === "https:" ? 443 : 80) : Number(port),
+  };
+});
+
+export function requestAttributes(delivery: Delivery, attempt: number, url: string): Attributes {
+  return {
+    "http.request.method": "POST",
+    ...targetAttributes(url),
     ...(attempt > 1 ? { "http.request.resend_count": attempt - 1 } : {}),
     ...deliveryAttributes(delivery),
     "posthorn.attempt": attempt,

@@ -1,19 +1,6 @@
-/** Converts spans to positions and links, and records errors. */
-import { createTraceState, type Link, type Span, type SpanContext, SpanStatusCode, TraceFlags } from "@opentelemetry/api";
-import type { TracePosition } from "../delivery/tracing-ports.ts";
-import { AppError, messageOf } from "../model/app-error.ts";
-import type { TraceHeaders } from "../model/trace-context.ts";
-import { formatTraceparent, parseTraceparent } from "../model/trace-context.ts";
-
-export function fail(span: Span, error: unknown): void {
-  span.setAttribute("error.type", error instanceof AppError ? error.code : "_OTHER");
-  span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) });
-}
-
-export function positionOf(span: Span): TracePosition {
-  const { traceId, spanId, traceFlags, traceState } = span.spanContext();
-  return { traceId, spanId, traceparent: formatTraceparent(traceId, spanId, traceFlags), tracestate: traceState?.serialize() ?? null };
-}
+/** Converts trace headers to span contexts and links. */
+import { createTraceState, type Link, type SpanContext, TraceFlags } from "@opentelemetry/api";
+import { parseTraceparent, type TraceHeaders } from "../model/trace-context.ts";
 
 /** @returns null for a missing or invalid traceparent */
 export function spanContextOf({ traceparent, tracestate }: TraceHeaders): SpanContext | null {
