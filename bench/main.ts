@@ -4,6 +4,7 @@
  * are for comparing with each other. --build adds another build of Posthorn, as a contender of that name.
  */
 import { writeFileSync } from "node:fs";
+import { loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { baseline, type Contender, floor, posthorn } from "./support/contenders.ts";
@@ -26,7 +27,7 @@ const { values } = parseArgs({
 const quick = values.quick;
 const rounds = Number(values.rounds ?? (quick ? 1 : 3));
 const deliveries = Number(values.deliveries ?? (quick ? 6_000 : 20_000));
-const options = { warmUp: quick ? 3_000 : 6_000, deliveries };
+const warmUp = quick ? 3_000 : 6_000;
 const secondsOfDelays = Number(values["delay-seconds"] ?? (quick ? 2 : 5));
 
 const builds = values.build.map((given) => [given.slice(0, given.indexOf("=")), given.slice(given.indexOf("=") + 1)] as const);
@@ -47,6 +48,8 @@ const CASES: readonly Workload[] = [
   { destinations: 100, bodyBytes: 10_000, fanOut: 1 },
   { destinations: 100, bodyBytes: 1_000, fanOut: 10 },
   { destinations: 100, bodyBytes: 1_000, fanOut: 1_000 },
+  { destinations: 4_000, bodyBytes: 1_000, fanOut: 1 },
+  { destinations: 20_000, bodyBytes: 1_000, fanOut: 1 },
 ];
 
 const names = values.only?.split(",") ?? Object.keys(CONTENDERS);
@@ -59,6 +62,7 @@ if (names.some((name) => !(name in CONTENDERS)) || cases.includes(undefined) || 
 }
 
 const results: Result[] = [];
+const [loadBefore = 0] = loadavg();
 for (const workload of cases as Workload[]) {
   const world = await createWorld(workload.destinations);
   const measured = new Map<string, Measured[]>(names.map((name) => [name, []]));
@@ -67,7 +71,11 @@ for (const workload of cases as Workload[]) {
       const delaySeconds = workload.fanOut === 1 && name !== "bullmq" ? secondsOfDelays : 0;
       const contender = CONTENDERS[name]?.(world);
       if (contender === undefined) continue;
-      const one = await measure(world, contender, workload, { ...options, delaySeconds });
+      const one = await measure(world, contender, workload, {
+        // Every destination has its connection.
+        warmUp: Math.max(warmUp, workload.destinations * 2),
+        ...{ deliveries, delaySeconds },
+      });
       measured.get(name)?.push(one);
       console.log(
         `${JSON.stringify(workload)} ${name} ${round}/${rounds}: ${Math.round(one.perSecond)}/s, ` +
@@ -85,5 +93,5 @@ console.log(`\n${textOf(results)}`);
 process.exit(0);
 
 function textOf(all: readonly Result[]): string {
-  return report(all, { command: ["npm run bench --", ...process.argv.slice(2)].join(" "), rounds, deliveries });
+  return report(all, { command: ["npm run bench --", ...process.argv.slice(2)].join(" "), rounds, deliveries, loadBefore });
 }

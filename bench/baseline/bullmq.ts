@@ -7,8 +7,9 @@ import { Worker } from "bullmq";
 import { Redis } from "ioredis";
 import { Agent, request } from "undici";
 import type { BaselineJob, BaselineSettings } from "../support/contenders.ts";
+import { settingsSent } from "../support/settings-sent.ts";
 
-const { redisUrl, queue } = JSON.parse(process.argv[2] ?? "{}") as BaselineSettings;
+const { redisUrl, queue } = (await settingsSent()) as BaselineSettings;
 const IN_FLIGHT = 256;
 const CONNECTIONS_PER_ORIGIN = 16;
 

@@ -7,8 +7,9 @@ import { Redis } from "ioredis";
 import { connect, type JsMsg, type NatsConnection } from "nats";
 import { type Dispatcher, Pool } from "undici";
 import type { FloorSettings } from "../support/contenders.ts";
+import { settingsSent } from "../support/settings-sent.ts";
 
-const { natsUrl, redisUrl, stream, urls, fanOut } = JSON.parse(process.argv[2] ?? "{}") as FloorSettings;
+const { natsUrl, redisUrl, stream, urls, fanOut } = (await settingsSent()) as FloorSettings;
 const IN_FLIGHT = 256;
 const CONNECTIONS_PER_ORIGIN = 16;
 const COLLECT_MS = 5;

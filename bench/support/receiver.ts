@@ -1,11 +1,11 @@
 /**
  * The other end of every benchmark, as a process of its own: plain sockets and one fixed answer, so that it is never what
- * is waited for. One port per destination, each with a behaviour that can be changed, and one that takes traces by OTLP.
+ * is waited for. One loopback address per destination, each with a behaviour that can be changed, and a port that takes traces by OTLP.
  * Started by start-receiver.ts, which it talks to over IPC.
  */
 import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
-import type { Behaviour, FromReceiver, ToReceiver } from "./start-receiver.ts";
+import { type Behaviour, destinationAt, type FromReceiver, type ToReceiver } from "./start-receiver.ts";
 import { monotonicUs } from "./usage.ts";
 
 const ANSWER = Buffer.from("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok");
@@ -14,6 +14,9 @@ const END_OF_HEAD = Buffer.from("\r\n\r\n");
 /** Events of the benchmark carry the time at which they were sent. */
 const SENT_AT = Buffer.from('"sent_at":');
 const SENT_AT_DIGITS = 20;
+/** Connections that wait to be accepted: many open at once. */
+const BACKLOG = 4_096;
+
 const behaviours: Behaviour[] = [];
 /** What the slow ones answer after. */
 let slowMs = 0;
@@ -49,8 +52,9 @@ function answer(socket: Socket, destination: number): void {
   }
 }
 
-function listen(destination: number): Server {
+function listen(): Server {
   return createServer({ noDelay: true }, (socket) => {
+    const destination = destinationAt(socket.localAddress ?? "");
     let rest: Buffer | null = null;
     socket.on("error", () => {});
     socket.on("data", (chunk) => {
@@ -71,19 +75,22 @@ function listen(destination: number): Server {
   });
 }
 
-const portOf = (server: { listen(port: number, host: string, then: () => void): unknown; address(): unknown }): Promise<number> =>
-  new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve((server.address() as AddressInfo).port)));
+interface Listening {
+  listen(options: { port: number; host: string; backlog: number }, then: () => void): unknown;
+  address(): unknown;
+}
+
+const portOf = (server: Listening): Promise<number> =>
+  new Promise((resolve) => {
+    server.listen({ port: 0, host: "0.0.0.0", backlog: BACKLOG }, () => resolve((server.address() as AddressInfo).port));
+  });
 
 const destinations = Number(process.argv[2] ?? 1);
-const ports: number[] = [];
-for (let destination = 0; destination < destinations; destination++) {
-  behaviours.push("answers");
-  ports.push(await portOf(listen(destination)));
-}
+for (let destination = 0; destination < destinations; destination++) behaviours.push("answers");
 const traces = createHttpServer((request, response) => {
   request.resume().on("end", () => response.setHeader("content-type", "application/json").end("{}"));
 });
-tell({ kind: "listening", ports, tracesPort: await portOf(traces) });
+tell({ kind: "listening", port: await portOf(listen()), tracesPort: await portOf(traces) });
 
 process.on("message", (message: ToReceiver) => {
   switch (message.kind) {

@@ -16,13 +16,15 @@ export interface RunFacts {
   readonly command: string;
   readonly rounds: number;
   readonly deliveries: number;
+  /** The machine's load (1 minute) before the first measurement; others' work makes everything cost more. */
+  readonly loadBefore: number;
 }
 
-export function report(results: readonly Result[], { command, rounds, deliveries }: RunFacts): string {
+export function report(results: readonly Result[], { command, rounds, deliveries, loadBefore }: RunFacts): string {
   return `# Results
 
 Made by \`${command}\` on ${new Date().toISOString().slice(0, 10)}; ${rounds} rounds in turns, ${deliveries} deliveries each; medians, and in
-brackets the smallest and the largest. Machine: ${machine()}. Versions: ${versions()}.
+brackets the smallest and the largest. Machine: ${machine()}, load ${loadBefore.toFixed(1)} before the run. Versions: ${versions()}.
 
 Receiver, NATS, Redis, publisher and workers share the machine. Worker, NATS and Redis are microseconds of CPU per delivery;
 "× floor" is the worker's against the bare loop's (bench/floor/loop.ts). Delays are from publish to receipt at half of the
@@ -38,7 +40,7 @@ function section({ workload: { destinations, bodyBytes, fanOut }, measured }: Re
     const spread = (of: (one: Measured) => number): string => spreadOf(all.map(of));
     const delays = all.flatMap((one) => (one.delays === null ? [] : [one.delays]));
     const cells = [
-      ...[name, spread((one) => one.perSecond), spread((one) => one.workerUs), (workerUs(all) / floorUs).toFixed(2)],
+      ...[name, spread((one) => one.perSecond), spread((one) => one.workerUs), floorUs > 0 ? (workerUs(all) / floorUs).toFixed(2) : ""],
       ...[spread((one) => one.natsUs), spread((one) => one.redisUs), spread((one) => one.residentMb)],
       delays.length === 0
         ? ""

@@ -20,7 +20,7 @@ export interface Report {
 }
 
 export type FromReceiver =
-  | { readonly kind: "listening"; readonly ports: readonly number[]; readonly tracesPort: number }
+  | { readonly kind: "listening"; readonly port: number; readonly tracesPort: number }
   | { readonly kind: "reached"; readonly atUs: number }
   | Report;
 
@@ -37,14 +37,25 @@ export interface Receiver {
 }
 
 const SLOW_MS = 5_000;
+
+/** Addresses of the loopback network: one port is enough for any number of origins. */
+function addressOf(destination: number): string {
+  return `127.${1 + (destination >> 16)}.${(destination >> 8) & 255}.${destination & 255}`;
+}
+
+export function destinationAt(address: string): number {
+  const [, high = 1, middle = 0, low = 0] = address.split(".").map(Number);
+  return ((high - 1) << 16) | (middle << 8) | low;
+}
+
 const SCRIPT = fileURLToPath(new URL("./receiver.ts", import.meta.url));
 
 export async function startReceiver(destinations: number): Promise<Receiver> {
   const child = fork(SCRIPT, [String(destinations)], { stdio: "inherit" });
-  const { ports, tracesPort } = await next(child, "listening");
+  const { port, tracesPort } = await next(child, "listening");
   return {
     pid: child.pid ?? 0,
-    urls: ports.map((port) => `http://127.0.0.1:${port}/webhooks`),
+    urls: Array.from({ length: destinations }, (_, destination) => `http://${addressOf(destination)}:${port}/webhooks`),
     tracesUrl: `http://127.0.0.1:${tracesPort}/v1/traces`,
     async expect(count) {
       const reached = next(child, "reached");
