@@ -24,8 +24,11 @@ export interface ConnectionListener {
   onGone(unanswered: Posted | null): void;
 }
 
-/** How long an idle connection is reused if the server doesn't announce a limit. */
-const IDLE_MS = 4_000;
+/**
+ * How long an idle connection is reused if the server doesn't announce a limit. One that the server closes before is gone at once; a
+ * request that crosses its end is repeated (CONN-1). Firewalls and balancers forget connections without a word after a minute or more.
+ */
+const IDLE_MS = 15_000;
 const MAX_IDLE_MS = 60_000;
 /** Subtracted from the server's own limit: a request takes time to arrive. */
 const IDLE_MARGIN_MS = 1_000;
