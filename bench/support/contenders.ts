@@ -136,9 +136,10 @@ export async function startPosthorn(
 
 /** An organization per event in turn; as many installations in each as the fan-out says, spread over the destinations. */
 function registryOf({ destinations, fanOut }: Workload, urls: readonly string[]): object {
-  const apps = Math.min(destinations, MAX_APPS);
+  // An app is installed once in an organization.
+  const apps = Math.max(Math.min(destinations, MAX_APPS), fanOut);
   return {
-    apps: Array.from({ length: apps }, (_, app) => ({ slug: `app-${app}`, webhook_url: urls[app], events: ["issue"] })),
+    apps: Array.from({ length: apps }, (_, app) => ({ slug: `app-${app}`, webhook_url: urls[app % destinations], events: ["issue"] })),
     installations: Array.from({ length: Math.max(destinations, fanOut) }, (_, at) => ({
       uuid: uuidOf(at),
       app: `app-${at % apps}`,
