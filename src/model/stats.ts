@@ -1,4 +1,4 @@
-/** Attempt counts by app, hour and outcome. */
+/** Attempt counts by app, period and outcome. */
 import type { Outcome } from "./outcome.ts";
 
 export interface Latency {
@@ -33,7 +33,7 @@ export interface Volume {
 
 /** @throws AppError REDIS_UNREACHABLE */
 export interface StatsQuery {
-  /** Periods of `stepMs`, a multiple of an hour, from `start`, the beginning of an hour. */
+  /** Periods of `stepMs`, a multiple of an hour, from `start`, the beginning of an hour; or of a minute, within the last 6 hours. */
   ofApp(app: string, start: number, stepMs: number, steps: number): Promise<AppStats>;
   /** Each app's volume in each of the hours. @param hours their starts */
   ofHours(apps: readonly string[], hours: readonly number[]): Promise<Volume[][]>;

@@ -10,6 +10,7 @@ import { DELIVERED } from "./dedup-record.ts";
 import { keys } from "./keys.ts";
 import { bucketOf } from "./latency-histogram.ts";
 import type { Counted, LogEntry } from "./log-entry.ts";
+import { BUCKET } from "./minute-stats.ts";
 import { slotAt } from "./recent-attempts.ts";
 
 /** Attempts grouped by the keys that they change. */
@@ -64,7 +65,7 @@ export function addToGroup(entry: LogEntry, ofApp: Group, ofInstallation: Group,
   addRow(part, entry);
   if (counted === null) return;
   countInStats(part, counted);
-  if (counted.as !== null) countAsRecent(part, entry, counted);
+  countAsRecent(part, entry, counted);
 }
 
 /** A delivered run stays delivered despite a late failure of a duplicate. */
@@ -108,10 +109,13 @@ function countInStats({ stats }: AppPart, { day, hour, outcome, latencyMs }: Cou
   if (latencyMs !== null) increment(fields, `${hour} ${bucketOf(latencyMs)}`);
 }
 
-function countAsRecent(part: AppPart, { failed, endedAt }: LogEntry, { responseCode }: Counted): void {
+function countAsRecent(part: AppPart, { failed, endedAt }: LogEntry, counted: Counted): void {
   const { quarter, minute } = slotAt(endedAt);
   const fields = fieldsOf(part.recent, quarter);
-  increment(fields, `${minute} ${failed ? responseCode : DELIVERED}`);
+  if (counted.outcome !== DELIVERED) increment(fields, `${minute} ${counted.outcome}`);
+  if (counted.latencyMs !== null) increment(fields, `${minute} ${BUCKET}${bucketOf(counted.latencyMs)}`);
+  if (counted.as === null) return;
+  increment(fields, `${minute} ${failed ? counted.responseCode : DELIVERED}`);
   if (failed) {
     const first = `${FIRST}${minute} first`;
     fields.set(first, Math.min(fields.get(first) ?? endedAt, endedAt));

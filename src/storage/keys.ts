@@ -17,7 +17,7 @@ export const keys = {
   health: (installationUuid: string, day: string): string => `health:{${installationUuid}}:${day}`,
   /** Hash of an app's UTC day: `<hour> <outcome>` and `<hour> <bucket of latency-histogram.ts>` → attempts. */
   stats: (app: string, day: string): string => `stats:{${app}}:${day}`,
-  /** Hash of a quarter of an hour, see recent-attempts.ts. */
+  /** Hash of a quarter of an hour, see recent-attempts.ts and minute-stats.ts. */
   recent: (app: string, createdAt: number, quarter: number): string => `recent:{${app}}:${createdAt}:${quarter}`,
   /** Hash: when the app was created → when a delivery to it last succeeded, milliseconds since the epoch. */
   lastSuccess: (app: string): string => `last-success:{${app}}`,

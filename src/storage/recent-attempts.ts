@@ -1,6 +1,7 @@
 /**
  * An app's attempts of the last 15 minutes, over all replicas. A hash holds a quarter of an hour; its fields are `<minute> delivered`
- * and `<minute> <response code>` (numbers of attempts, minutes from 0 to 14) and `<minute> first` (the minute's first failure).
+ * and `<minute> <response code>` (numbers of attempts, minutes from 0 to 14) and `<minute> first` (the minute's first failure). The
+ * fields that only the stats by the minute read are those of minute-stats.ts.
  */
 import type { Clock } from "../model/clock.ts";
 import type { RecentAttempts, RecentMinute } from "../model/recent-attempts.ts";
@@ -12,8 +13,8 @@ import { countIn, type RedisProblem, reading, unlessWrongType } from "./redis-re
 
 const MINUTE_MS = 60_000;
 const MINUTES = 15;
-/** Twice the window, and time for attempts that are written late. */
-export const RECENT_TTL_S = 3_600;
+/** The stats by the minute reach back 6 hours; the rest is for attempts that are written late. */
+export const RECENT_TTL_S = 7 * 3_600;
 
 /** @returns the quarter's number, and the minute in it */
 export function slotAt(epochMs: number): { readonly quarter: number; readonly minute: number } {

@@ -1,6 +1,6 @@
 /**
- * Reads the stats of apps: outcomes and durations of the attempts of each UTC hour of the last 30 days. Test events and manual
- * resends count neither here nor in health.
+ * Reads the stats of apps: outcomes and durations of the attempts of each UTC hour of the last 30 days, or of each minute of the last 6
+ * hours. Test events and manual resends count neither here nor in health.
  */
 import { toRfc3339 } from "../model/clock.ts";
 import { OUTCOMES, type Outcome } from "../model/outcome.ts";
@@ -9,6 +9,7 @@ import type { StatsPeriod, StatsQuery, Volume } from "../model/stats.ts";
 import { type AppCreatedAt, belongsSince } from "./app-created.ts";
 import { keys } from "./keys.ts";
 import { LAST_BUCKET, latencyOf } from "./latency-histogram.ts";
+import { type Counts, readMinutes } from "./minute-stats.ts";
 import type { RedisClient } from "./redis.ts";
 import { countIn, type RedisProblem, reading, unlessWrongType } from "./redis-reading.ts";
 
@@ -23,22 +24,18 @@ export function createStatsQuery(redis: RedisClient, appCreatedAt: AppCreatedAt,
     ofApp: (app, start, stepMs, steps) =>
       reading("the stats", problem, async () => {
         const end = start + stepMs * steps;
-        const days = daysBetween(start, end);
-        const [since, allTypes, ...hashes] = await Promise.all([
-          belongsSince(redis, app, appCreatedAt(app)),
+        const createdAt = appCreatedAt(app);
+        const [since, allTypes, counts] = await Promise.all([
+          belongsSince(redis, app, createdAt),
           unlessWrongType(redis.zrevrange(keys.eventTypes(app), 0, -1, "WITHSCORES"), []),
-          ...days.map((day) => unlessWrongType(redis.hgetall(keys.stats(app, day)), {})),
+          stepMs < HOUR_MS ? readMinutes(redis, app, createdAt ?? 0, { start, end }) : readHours(redis, app, { start, end }),
         ]);
         const total = createSum();
         const sums = Array.from({ length: steps }, createSum);
-        for (const [index, day] of days.entries()) {
-          for (const [field, attempts] of Object.entries(hashes[index] ?? {})) {
-            const [hour = "", counted = ""] = field.split(" ");
-            const at = epochMsOf(`${day}T${hour}:00:00Z`);
-            if (!(at >= start && at < end && at + HOUR_MS > since)) continue;
-            total.add(counted, countIn(attempts));
-            sums[Math.floor((at - start) / stepMs)]?.add(counted, countIn(attempts));
-          }
+        for (const { at, lengthMs, field, attempts } of counts) {
+          if (!(at >= start && at < end && at + lengthMs > since)) continue;
+          total.add(field, attempts);
+          sums[Math.floor((at - start) / stepMs)]?.add(field, attempts);
         }
         const periods = sums.map((sum, index) => sum.period(start + index * stepMs));
         const eventTypes = allTypes.filter((_, at) => at % 2 === 0 && Number(allTypes[at + 1]) >= since);
@@ -54,6 +51,17 @@ export function createStatsQuery(redis: RedisClient, appCreatedAt: AppCreatedAt,
         return volumes;
       }),
   };
+}
+
+async function readHours(redis: RedisClient, app: string, { start, end }: { start: number; end: number }): Promise<Counts[]> {
+  const ofDay = async (day: string): Promise<Counts[]> => {
+    const hash = await unlessWrongType(redis.hgetall(keys.stats(app, day)), {});
+    return Object.entries(hash).map(([name, attempts]) => {
+      const [hour = "", field = ""] = name.split(" ");
+      return { at: epochMsOf(`${day}T${hour}:00:00Z`), lengthMs: HOUR_MS, field, attempts: countIn(attempts) };
+    });
+  };
+  return (await Promise.all(daysBetween(start, end).map(ofDay))).flat();
 }
 
 async function volumesOf(

@@ -151,6 +151,52 @@ describe("an app's stats", () => {
   });
 });
 
+describe("an app's stats by the minute", () => {
+  const MINUTE = 60_000;
+  const byMinute = (app = anApp(), start = NOON, steps = 60) =>
+    createStatsQuery(redis, () => app.createdAt).ofApp("acme", start, MINUTE, steps);
+
+  test("have every outcome and latency in the minute in which the attempt ended, and the sums of the same hour", async () => {
+    await write(
+      ...OUTCOMES.map((outcome, n) => ({ at: NOON + n * MINUTE, outcome, responseCode: n === 0 ? 200 : 0, durationMs: 100 })),
+      { at: NOON + 59 * MINUTE + 59_999, outcome: "rejected", responseCode: 404, durationMs: 5_000 },
+      { at: NOON + 60 * MINUTE, outcome: "delivered" },
+      { at: NOON - 1, outcome: "delivered" },
+    );
+    const { total, periods, eventTypes } = await byMinute();
+    expect(periods.slice(0, OUTCOMES.length).map(({ outcomes }, n) => outcomes[OUTCOMES[n] as (typeof OUTCOMES)[number]])).toEqual(
+      OUTCOMES.map(() => 1),
+    );
+    expect(periods[59]).toMatchObject({ start: NOON + 59 * MINUTE, outcomes: { rejected: 1 }, latency: { count: 1 } });
+    expect(periods[59]?.latency.p50).toBeGreaterThan(3_500);
+    const hours = await stats().ofApp("acme", NOON, HOUR, 1);
+    expect({ total, eventTypes }).toEqual({ total: hours.total, eventTypes: hours.eventTypes });
+  });
+
+  test("reach over several quarters and midnight, without test calls and without an earlier app's", async () => {
+    const midnight = Date.UTC(2026, 0, 6);
+    const app = anApp({ createdAt: 7 });
+    await write({ at: midnight, app: anApp({ createdAt: 6 }) });
+    await write(
+      { at: midnight - 5 * HOUR, app },
+      { at: midnight - MINUTE, app },
+      { at: midnight + 40 * MINUTE, app },
+      { at: midnight, app, delivery: aDelivery({ counted: false }) },
+    );
+    const { total, periods } = await byMinute(app, midnight - 5 * HOUR, 360);
+    expect(periods.flatMap(({ start, outcomes }) => (outcomes.delivered > 0 ? [(start - midnight) / MINUTE] : []))).toEqual([-300, -1, 40]);
+    expect(total.outcomes.delivered).toBe(3);
+  });
+
+  test("are kept for longer than the six hours that are asked for", async () => {
+    await write({ at: NOON, outcome: "sender_failed", responseCode: 0 });
+    const [key = ""] = await look.keys("posthorn:recent:*");
+    expect(await look.ttl(key)).toBeGreaterThan(6 * 3_600 + 15 * 60);
+    await look.set(key, "something else");
+    expect((await byMinute()).total.outcomes.sender_failed).toBe(0);
+  });
+});
+
 describe("the volumes of many apps", () => {
   test("come hour by hour for each of them, over midnight too", async () => {
     const midnight = Date.UTC(2026, 0, 6);

@@ -1,4 +1,4 @@
-/** GET /v1/apps/{slug}/stats: outcomes and latency of an app's attempts over the last day, week or month. */
+/** GET /v1/apps/{slug}/stats: outcomes and latency of an app's attempts over the last hours, day, week or month. */
 import { z } from "zod";
 import { AppError } from "../../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../../model/clock.ts";
@@ -6,12 +6,15 @@ import type { StatsPeriod, StatsQuery } from "../../model/stats.ts";
 import { slugParameter } from "../../registry/records.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
 import { answer, type Route, route } from "../http/route.ts";
-import { appStats } from "../schemas/stats.ts";
+import { appStats, statsRange } from "../schemas/stats.ts";
 
-const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
 
 /** Range → periods. Each starts at a multiple of its length in UTC; the last one is the current period. */
 const RANGES = {
+  "1h": { stepMs: MINUTE_MS, steps: 60 },
+  "6h": { stepMs: MINUTE_MS, steps: 360 },
   "24h": { stepMs: HOUR_MS, steps: 24 },
   "7d": { stepMs: 6 * HOUR_MS, steps: 28 },
   "30d": { stepMs: 24 * HOUR_MS, steps: 30 },
@@ -34,7 +37,9 @@ export function statsRoutes({ index, stats, clock }: StatsRoutesDependencies): R
       summary: "Attempts by outcome and latency percentiles over time. Test events and manual resends are not counted.",
       params: z.object({ slug: slugParameter }),
       query: z.object({
-        range: z.enum(["24h", "7d", "30d"]).default("24h").meta({ description: "Periods are an hour, six hours or a day long." }),
+        range: statsRange
+          .default("24h")
+          .meta({ description: "Periods are a minute long in 1h and 6h, an hour in 24h, six hours in 7d, a day in 30d." }),
       }),
       answers: { 200: answer("totals and periods", appStats), 503: "Redis is unreachable" },
       async handle({ params: { slug }, query: { range } }) {

@@ -28,13 +28,15 @@ const sumsExample = {
   latency_ms: { count: 120, p50: 42, p95: 181, p99: 740 },
 };
 
+export const statsRange = z.enum(["1h", "6h", "24h", "7d", "30d"]);
+
 export const appStats = z
   .strictObject({
     app: z.string(),
-    range: z.enum(["24h", "7d", "30d"]),
+    range: statsRange,
     start: time,
     end: time,
-    step_s: z.int().meta({ description: "Length of a period: an hour, six hours, a day." }),
+    step_s: z.int().meta({ description: "Length of a period: a minute, an hour, six hours, a day." }),
     totals: z.strictObject(sums).meta({ id: "StatsTotals", description: "Sums of all periods." }),
     periods: z
       .array(z.strictObject({ start: time, ...sums }).meta({ id: "StatsPeriod", description: "Sums of one period." }))
