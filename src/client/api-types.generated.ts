@@ -191,10 +191,10 @@ export interface AppPatch {
 /** An app's attempts over time, by outcome and latency. */
 export interface AppStats {
   readonly app: string;
-  readonly range: "24h" | "7d" | "30d";
+  readonly range: "1h" | "6h" | "24h" | "7d" | "30d";
   readonly start: string;
   readonly end: string;
-  /** Length of a period: an hour, six hours, a day. */
+  /** Length of a period: a minute, an hour, six hours, a day. */
   readonly step_s: number;
   readonly totals: StatsTotals;
   /** Oldest first; the last one is the current period. */
@@ -1357,7 +1357,7 @@ export interface Calls {
   /** Resends a delivery of the last days, whatever its state. The attempts are logged but not counted. */
   "POST /v1/deliveries/{id}/resend": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Resent };
   /** Attempts by outcome and latency percentiles over time. Test events and manual resends are not counted. */
-  "GET /v1/apps/{slug}/stats": { readonly path: { readonly slug: string }; readonly query: { readonly range?: "24h" | "7d" | "30d" | undefined }; readonly body: undefined; readonly answer: AppStats };
+  "GET /v1/apps/{slug}/stats": { readonly path: { readonly slug: string }; readonly query: { readonly range?: "1h" | "6h" | "24h" | "7d" | "30d" | undefined }; readonly body: undefined; readonly answer: AppStats };
   /** Lists dead letters: deliveries that were given up, with the event, the attempts and the reason. */
   "GET /v1/dead-letters": { readonly path: undefined; readonly query: { readonly app?: string | undefined; readonly installation_uuid?: string | undefined; readonly event_type?: string | undefined; readonly start?: string | undefined; readonly end?: string | undefined; readonly order?: "newest" | "oldest" | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: DeadLetterPage };
   /** Removes all matching dead letters for good. A call needs a filter, or all=true. */

@@ -10,7 +10,7 @@ import { countIn, unlessWrongType } from "./redis-reading.ts";
 
 const MINUTE_MS = 60_000;
 const QUARTER_MS = 15 * MINUTE_MS;
-/** Tells a bucket's number from a response code. */
+/** Before the number of a bucket, which could be a response code otherwise. */
 export const BUCKET = "~";
 
 /** Attempts that count in a minute or an hour. */

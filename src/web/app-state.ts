@@ -1,7 +1,7 @@
 /** The state of an app in one or two sentences: since when, by which codes, and what becomes of its deliveries. */
 import { type Condition, conditionOf } from "./condition.ts";
 import { failureText } from "./failure-text.ts";
-import { count, minute, shortCount, time } from "./format.ts";
+import { count, minute, shortCount, timeWithZone } from "./format.ts";
 import type { AppRow } from "./wire.ts";
 
 export interface AppState {
@@ -40,7 +40,7 @@ export function appStateOf(row: AppRow, now: number): AppState {
 }
 
 function throttledText({ until, response_code: code }: NonNullable<AppRow["throttled"]>, now: number): string {
-  return `Throttled until ${time(Date.parse(until), now)}: the receiver answered ${code}`;
+  return `Throttled until ${timeWithZone(Date.parse(until), now)}: the receiver answered ${code}`;
 }
 
 function lastSuccess({ health }: AppRow, now: number): string {
@@ -56,5 +56,5 @@ function waiting({ circuit, throttled, parked_in_app_queue: parked }: AppRow, no
     : "Deliveries wait and are retried";
   if (circuit.state === "half_open") return `${which}; one is being attempted now.`;
   const next = circuit.open_until === null ? Number.NaN : Date.parse(circuit.open_until);
-  return next > now ? `${which}; next attempt ${time(next, now)}.` : `${which}.`;
+  return next > now ? `${which}; next attempt ${timeWithZone(next, now)}.` : `${which}.`;
 }

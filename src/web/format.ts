@@ -1,4 +1,5 @@
-/** Numbers and times formatted for people. */
+/** Numbers and times formatted for people. Times are in the zone of zone.ts. */
+import { inZone, offsetAt } from "./zone.ts";
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
@@ -40,31 +41,34 @@ export function ago(at: number, now: number): string {
   return `${Math.round(seconds / 86_400)} days ago`;
 }
 
-const timeOfDay = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const dayAndTime = new Intl.DateTimeFormat("en-GB", {
-  day: "numeric",
-  month: "short",
-  hour: "2-digit",
-  minute: "2-digit",
-  second: "2-digit",
-});
-const dayOnly = new Intl.DateTimeFormat("en-GB", { weekday: "long", day: "numeric", month: "long" });
-const exact = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "long" });
+const hourAndMinute = { hour: "2-digit", minute: "2-digit" } as const;
+const timeOfDay = inZone({ ...hourAndMinute, second: "2-digit" });
+const dayAndTime = inZone({ day: "numeric", month: "short", ...hourAndMinute, second: "2-digit" });
+
+export const hour = inZone(hourAndMinute);
+export const date = inZone({ day: "numeric", month: "short" });
+export const dateAndHour = inZone({ weekday: "short", day: "numeric", month: "short", ...hourAndMinute });
+export const day = inZone({ weekday: "long", day: "numeric", month: "long" });
+export const exactTime = inZone({ dateStyle: "full", timeStyle: "long" });
 
 /** The time of day; with the date if it is not today. */
 export function time(at: number, now: number): string {
-  return new Date(at).toDateString() === new Date(now).toDateString() ? timeOfDay.format(at) : dayAndTime.format(at);
+  return day(at) === day(now) ? timeOfDay(at) : dayAndTime(at);
 }
 
-/** As `time`, to the minute. */
+/** As `time`, with the zone. */
+export function timeWithZone(at: number, now: number): string {
+  return `${time(at, now)} ${offsetAt(at)}`;
+}
+
+/** As `timeWithZone`, to the minute. */
 export function minute(at: number, now: number): string {
-  return time(at, now).replace(/:\d\d$/, "");
+  return `${time(at, now).replace(/:\d\d$/, "")} ${offsetAt(at)}`;
 }
 
-export function day(at: number): string {
-  return dayOnly.format(at);
-}
+const TIMESTAMP = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g;
 
-export function exactTime(at: number): string {
-  return exact.format(at);
+/** A text of the API, with its timestamps as the page shows times. */
+export function withTimes(text: string, now: number): string {
+  return text.replace(TIMESTAMP, (found) => timeWithZone(Date.parse(found), now));
 }

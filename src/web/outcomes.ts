@@ -23,6 +23,12 @@ export const OUTCOME_TEXTS: Readonly<Record<Outcome, OutcomeText>> = {
 
 export const OUTCOME_ORDER = Object.keys(OUTCOME_TEXTS) as Outcome[];
 
+/** For a filter. */
+export const OUTCOME_OPTIONS = [
+  { value: "", text: "All outcomes" },
+  ...OUTCOME_ORDER.map((value) => ({ value, text: OUTCOME_TEXTS[value].label })),
+];
+
 export const REASON_TEXTS: ReadonlyMap<string, OutcomeText> = new Map(
   Object.entries({
     exhausted: { label: "Exhausted", meaning: "The last attempt of the retry schedule failed." },

@@ -1,29 +1,28 @@
-/** The page around the views: sign-in, navigation, connection state, and sources that can't be read now. */
-import type { ComponentChildren } from "preact";
-import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
+/** The page around the views: sign-in, the header, and sources that can't be read now. */
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Session } from "../client/api-types.generated.ts";
 import { call, token } from "./api.ts";
-import { total } from "./condition.ts";
-import { shortCount } from "./format.ts";
 import { type Ground, GroundContext } from "./ground.ts";
+import { Header } from "./header.tsx";
 import { type LiveState, useLive } from "./live.ts";
-import { Horn, WarningIcon } from "./parts/icons.tsx";
+import { WarningIcon } from "./parts/icons.tsx";
 import { Empty, Failed, Loading, sentence } from "./parts/notice.tsx";
 import { ToastArea } from "./parts/toast.tsx";
-import { When } from "./parts/when.tsx";
 import { hrefOf, type Place, usePlace } from "./routing.ts";
 import { useLoad } from "./use-load.ts";
 import { AppPage } from "./views/app-page.tsx";
 import { Apps } from "./views/apps.tsx";
 import { DeadLettersPage } from "./views/dead-letters.tsx";
 import { DeliveriesPage } from "./views/deliveries.tsx";
+import { EventsPage } from "./views/events.tsx";
 import { DeliveryPage, EventPage } from "./views/explain-page.tsx";
-import { FindPage, SearchBox } from "./views/find.tsx";
+import { FindPage } from "./views/find.tsx";
 import { FindInstallation } from "./views/find-installation.tsx";
 import { NewApp } from "./views/new-app.tsx";
 import { OrganizationPage } from "./views/organization.tsx";
 import { SignIn } from "./views/sign-in.tsx";
 import { TimelinePage } from "./views/timeline.tsx";
+import { zone } from "./zone.ts";
 
 export function Shell() {
   const session = useLoad("session", (signal) => call<Session>("v1/session", { signal }));
@@ -62,21 +61,19 @@ function rightsOf({ scope, app, may }: Session): Ground["can"] {
   return { change: scope === "admin", manage: may.includes("manage"), replay: isAct, test: isAct, seeAll: app === null };
 }
 
-/** The reach of the token, for the header; nothing for an admin token. */
-function scopeText({ scope, may }: Session): string | null {
-  if (scope === "admin") return null;
-  if (scope === "read") return "Read only";
-  const owner = scope === "app" ? "One app" : "One organization";
-  return may.includes("manage") ? owner : `${owner}, ${may.includes("act") ? "no settings" : "read only"}`;
-}
-
 function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
   const place = usePlace();
-  const { session, feed, can } = ground;
+  const { session, feed } = ground;
   // An app's token begins with the app's page.
   const [view = "", name = ""] = place.parts.length === 0 && session.app !== null ? ["apps", session.app] : place.parts;
   const main = useRef<HTMLElement>(null);
   const isFirst = useRef(true);
+  // Every view formats its times again, because this renders them all.
+  const [isUtc, setUtc] = useState(zone.isUtc);
+  const switchZone = (): void => {
+    zone.set(!isUtc);
+    setUtc(!isUtc);
+  };
   useLayoutEffect(() => {
     // Focus on its heading announces a new view; the page title announces the first one.
     if (!isFirst.current) main.current?.querySelector<HTMLElement>("h1")?.focus();
@@ -89,43 +86,7 @@ function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
       <button type="button" class="skip" onClick={() => main.current?.focus()}>
         Skip to content
       </button>
-      <header class="top">
-        <div class="top-inner">
-          <a class="brand" href="#/">
-            <Horn /> Posthorn
-          </a>
-          <nav aria-label="Main">
-            {can.seeAll && session.organization_id === null && (
-              <>
-                <NavLink to={[]} text="Apps" isHere={view === "" || view === "apps" || view === "new-app"} />
-                <NavLink to={["deliveries"]} text="Deliveries" isHere={view === "deliveries"} />
-                <NavLink to={["dead-letters"]} text="Dead letters" isHere={view === "dead-letters"} badge={deadLetters(feed.live)} />
-                <NavLink to={["timeline"]} text="Timeline" isHere={view === "timeline"} />
-              </>
-            )}
-          </nav>
-          {session.organization_id === null && <SearchBox place={place} />}
-          <div class="top-end">
-            {scopeText(session) !== null && (
-              <span class="scope">
-                {scopeText(session)}
-                {session.expires_at !== null && (
-                  <>
-                    {" "}
-                    until <When at={session.expires_at} />
-                  </>
-                )}
-              </span>
-            )}
-            {session.organization_id === null && <ConnectionState live={feed.live} />}
-            {token.get() !== null && (
-              <button type="button" class="button quiet small" onClick={signOut}>
-                Sign out
-              </button>
-            )}
-          </div>
-        </div>
-      </header>
+      <Header {...{ place, view, ground, isUtc, signOut }} onSwitchZone={switchZone} />
       <main id="main" ref={main} tabIndex={-1}>
         <Problems live={feed.live} />
         <View place={place} view={view} name={name} session={session} />
@@ -162,6 +123,7 @@ function View({ place, view, name, session }: ViewProps) {
   if (view === "new-app" && session.scope === "admin") return <NewApp />;
   if (view === "find") return <FindPage place={place} />;
   if (view === "events" && name !== "") return <EventPage key={name} id={name} place={place} />;
+  if (view === "events" && onlyApp === null) return <EventsPage place={place} />;
   if (view === "deliveries") return name === "" ? <DeliveriesPage place={place} /> : <DeliveryPage key={name} id={name} />;
   if (view === "installations" && name !== "") return <FindInstallation uuid={name} />;
   if (view === "dead-letters") return <DeadLettersPage place={place} />;
@@ -170,38 +132,6 @@ function View({ place, view, name, session }: ViewProps) {
     <Empty title="Page not found.">
       <a href="#/">Show the apps</a>
     </Empty>
-  );
-}
-
-function NavLink({ to, text, isHere, badge = null }: { to: string[]; text: string; isHere: boolean; badge?: number | null }) {
-  return (
-    <a href={hrefOf(to)} aria-current={isHere ? "page" : undefined}>
-      {text}
-      {badge !== null && badge > 0 && <span class="badge">{shortCount(badge)}</span>}
-    </a>
-  );
-}
-
-function deadLetters(live: LiveState): number | null {
-  if (live.state !== "ready") return null;
-  const ofApps = total([...live.apps.values()], (row) => row.dead_letters);
-  return ofApps === null ? null : ofApps + (live.unreadable ?? 0);
-}
-
-function ConnectionState({ live }: { live: LiveState }) {
-  const [kind, text]: [string, ComponentChildren] =
-    live.state === "loading"
-      ? ["plain", "Connecting…"]
-      : live.state === "failed" || live.mode === "lost"
-        ? ["bad", "Not connected"]
-        : live.mode === "pushed"
-          ? ["ok", "Live"]
-          : ["plain", "Every 5 s"];
-  return (
-    <span class={`live live-${kind}`}>
-      <span class="live-dot" aria-hidden="true" />
-      {text}
-    </span>
   );
 }
 

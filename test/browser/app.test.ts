@@ -22,7 +22,7 @@ describeInBrowser("an app", () => {
 
   const open = (hash: string, options = {}) => openDashboard(browser, `${platform.posthorn.url}/`, hash, options);
 
-  test("has its attempts by outcome and its latency over a day, a week and a month", async () => {
+  test("has its attempts by outcome and its latency by the minute, and over a day, a week and a month", async () => {
     await platform.register("pager", "ok", { name: "Pager Relay" }, ["northwind", "contoso"]);
     await platform.writePast([
       {
@@ -50,12 +50,19 @@ describeInBrowser("an app", () => {
     const slider = chart.getByRole("slider");
     await slider.focus();
     await page.keyboard.press("End");
-    expect(await slider.getAttribute("aria-valuetext")).toMatch(/–\d\d:00: Delivered \d+, Failed 6, Timed out 0$/);
+    expect(await slider.getAttribute("aria-valuetext")).toMatch(/–\d\d:00 UTC: Delivered \d+, Failed 6, Timed out 0$/);
     await page.keyboard.press("ArrowLeft");
     expect(await textOf(chart.locator(".chart-head"))).toMatch(/\d\d:00–\d\d:00/);
     await chart.getByText("Show as table").click();
     expect(await chart.locator("tbody tr").count()).toBe(24);
 
+    await platform.deliver("pager", "issue.created", 2);
+    await page.getByRole("button", { name: "1 hour" }).click();
+    await eventually(async () => page.url().includes("range=1h") && (await chart.locator("tbody tr").count()) === 60);
+    expect(await textOf(chart.locator(".legend"))).toMatch(/^Delivered\s+2$/);
+    await page.getByRole("button", { name: "6 hours" }).click();
+    await eventually(async () => (await chart.locator("tbody tr").count()) === 360);
+    expect(await findings(page)).toEqual([]);
     await page.getByRole("button", { name: "7 days" }).click();
     await eventually(async () => (await chart.locator("tbody tr").count()) === 28);
     await page.getByRole("button", { name: "30 days" }).click();
@@ -139,7 +146,7 @@ describeInBrowser("an app", () => {
     await platform.deliver("ledger", "issue.created", 20);
     const { page, close } = await open("#/apps/ledger");
     await page
-      .getByText(/^Failing since \d\d:\d\d: 500 from 20 of 20\. Deliveries wait and are retried; next attempt \d\d:\d\d:\d\d\.$/)
+      .getByText(/^Failing since \d\d:\d\d UTC: 500 from 20 of 20\. Deliveries wait and are retried; next attempt \d\d:\d\d:\d\d UTC\.$/)
       .waitFor();
     await close();
   });

@@ -118,7 +118,7 @@ describeInBrowser("why a webhook did not arrive", () => {
     const { page, close } = await open("#/deliveries");
     const row = page.locator("tbody tr").filter({ hasText: "tracker" });
     await row.waitFor();
-    expect(await textOf(row)).toMatch(/issue\.created\s+Attempt 2 is due at \S+\s+Retrying\s+tracker/);
+    expect(await textOf(row)).toMatch(/issue\.created\s+Attempt 2 is due at \d\d:\d\d:\d\d UTC\.\s+Retrying\s+tracker/);
     expect(await page.locator("tbody tr").filter({ hasText: "pager" }).count()).toBe(0);
     expect(await findings(page)).toEqual([]);
     await picture(page, "deliveries");
@@ -135,6 +135,78 @@ describeInBrowser("why a webhook did not arrive", () => {
     await page.getByRole("region", { name: "Delivery to pager" }).waitFor();
     await close();
   });
+
+  test("deliveries are listed by state, outcome, code, installation, event and time", async () => {
+    const { page, goto, close } = await open("#/deliveries?show=all", { expected: /status of 400/ });
+    const apps = async (): Promise<string> => [...new Set(await page.locator("tbody td:nth-child(4)").allInnerTexts())].toSorted().join();
+    const of7 = "#/deliveries?show=all&event=evt-7";
+    await goto(of7);
+    await eventually(async () => (await apps()) === "archive,pager,tracker");
+    await page.getByRole("button", { name: "Retrying" }).click();
+    await eventually(async () => (await apps()) === "tracker");
+    await goto(of7);
+    await page.getByRole("button", { name: "More filters" }).click();
+    await page.getByLabel("Outcome").selectOption("Failed");
+    await eventually(async () => (await apps()) === "archive,tracker");
+    await page.getByLabel("Response code").fill("500");
+    await page.keyboard.press("Enter");
+    await eventually(async () => (await apps()) === "archive");
+    expect(await findings(page)).toEqual([]);
+    await goto(`${of7}&installation=${uuids["pager"]}`);
+    await eventually(async () => (await apps()) === "pager");
+    await goto(`${of7}&since=15m`);
+    await eventually(async () => (await apps()) === "archive,pager,tracker");
+    await goto(`${of7}&since=between&to=2020-01-05T10:11Z`);
+    await page.getByText("No such deliveries.").waitFor();
+    await goto(`${of7}&code=abc`);
+    await page
+      .getByRole("alert")
+      .getByText(/response_code/)
+      .waitFor();
+    await close();
+  });
+
+  test("events are listed by organization, type and time, page by page, and lead to what became of them", async () => {
+    const { publish } = platform.bus;
+    for (let n = 0; n < 60; n++) await publish("comment.created", { id: `many-${n}`, organization_id: "many", data: {} });
+    await publish("comment.deleted", { id: "many-last", organization_id: "many", app: "pager", data: {} });
+    const { page, goto, close } = await open("#/events?organization=many");
+    const ids = (): Promise<string[]> => page.locator("tbody td:last-child").allInnerTexts();
+    await eventually(async () => (await ids()).length === 50);
+    expect((await ids()).slice(0, 3)).toEqual(["many-last", "many-59", "many-58"]);
+    await page.getByText("only for pager").waitFor();
+    expect(await findings(page)).toEqual([]);
+    await page.getByRole("button", { name: "Show older" }).click();
+    await eventually(async () => (await ids()).length === 61);
+    await page.getByText(/The events stream reaches back to \S+ UTC\. Earlier events are gone\./).waitFor();
+    await page.getByLabel("Event type", { exact: true }).fill("comment.deleted");
+    await page.keyboard.press("Enter");
+    await eventually(async () => (await ids()).join() === "many-last");
+    await page.getByLabel("Organization", { exact: true }).fill("nobody");
+    await page.keyboard.press("Enter");
+    await page.getByText("No matching events.").waitFor();
+    await page.getByRole("button", { name: "Show all" }).click();
+    await eventually(async () => (await ids()).length === 50);
+    await page.getByRole("combobox", { name: "Time", exact: true }).selectOption("Between…");
+    await page.getByLabel("To", { exact: true }).fill("2020-01-05T10:11");
+    await page.getByText("No matching events.").waitFor();
+    await goto("#/events?type=issue.created&organization=northwind&since=1h");
+    await page.locator("tr", { hasText: "evt-7" }).getByRole("link").click();
+    await page.getByRole("region", { name: "Delivery to pager" }).waitFor();
+    await close();
+  });
+
+  test.each(["#/", "#/events", "#/deliveries", "#/dead-letters", "#/timeline", "#/apps/pager", "#/apps/pager/settings", "#/events/evt-7"])(
+    "the search box finds on %s",
+    async (hash) => {
+      const { page, close } = await open(hash);
+      await page.getByRole("heading", { level: 1 }).waitFor();
+      await page.getByRole("searchbox", { name: /Find an event/ }).fill(deliveryIdOf("evt-7", uuids["tracker"] ?? "").slice(0, 14));
+      await page.keyboard.press("Enter");
+      await page.getByRole("region", { name: "Delivery to tracker" }).waitFor();
+      await close();
+    },
+  );
 
   test("what several things are called is a list, and what nothing is called says so; on a phone, too", async () => {
     const { page, close } = await open(`#/find?q=${(uuids["pager"] ?? "").slice(0, 8)}`, { width: 390, scheme: "dark" });

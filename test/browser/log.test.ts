@@ -63,6 +63,61 @@ describeInBrowser("what happened", () => {
     await close();
   });
 
+  test("requests are filtered by outcome, code, installation and event, and a link has the filters", async () => {
+    const items = (await platform.call("GET", "/v1/apps/discourse/webhook-requests")).items as Array<Record<string, string>>;
+    const [comment] = items.filter(({ event_type }) => event_type === "comment.created");
+    const { page, goto, close } = await open("#/apps/discourse/requests");
+    await eventually(async () => (await types(page)).length === 8);
+    await page.getByRole("button", { name: "More filters" }).click();
+    await page.getByLabel("Outcome").selectOption("Delivered");
+    await page.getByText("No matching attempts.").waitFor();
+    await page.getByLabel("Outcome").selectOption("Rejected");
+    await eventually(async () => (await types(page)).length === 8);
+    await page.getByLabel("Response code").fill("404");
+    await page.keyboard.press("Enter");
+    await page.getByText("No matching attempts.").waitFor();
+    await page.getByRole("button", { name: "Show all" }).click();
+    await page.getByLabel("Installation", { exact: true }).fill(comment?.["installation_uuid"] ?? "");
+    await page.keyboard.press("Enter");
+    await eventually(async () => (await types(page)).join() === "comment.created,comment.created");
+    await page.getByLabel("Event id", { exact: true }).fill(comment?.["event_id"] ?? "");
+    await page.keyboard.press("Enter");
+    await eventually(async () => (await types(page)).length === 1);
+    expect(await findings(page)).toEqual([]);
+    const link = page.url().replace(/.*(?=#)/, "");
+    await goto("#/");
+    await goto(link);
+    await eventually(async () => (await types(page)).length === 1);
+    expect(await page.getByLabel("Event id", { exact: true }).inputValue()).toBe(comment?.["event_id"]);
+    await close();
+  });
+
+  test("times are in the browser's zone or in UTC, as chosen, and the choice is remembered", async () => {
+    const { page, close } = await open("#/apps/pager/requests", { timezone: "Asia/Kolkata" });
+    const [newest] = (await platform.call("GET", "/v1/apps/pager/webhook-requests")).items as Array<{ date: string }>;
+    const utc = newest?.date.slice(11, 19) ?? "";
+    const first = async (): Promise<string> => (await textOf(page.locator("tbody time").first())).slice(-8);
+    await page.getByRole("columnheader", { name: "Time UTC+5:30" }).waitFor();
+    expect(await first()).not.toBe(utc);
+    await page.getByRole("button", { name: "Times in UTC+5:30" }).click();
+    await page.getByRole("columnheader", { name: "Time UTC", exact: true }).waitFor();
+    expect(await first()).toBe(utc);
+    await page.locator("tbody .row-link").first().click();
+    await page.getByRole("dialog").getByText(`${utc} UTC`).first().waitFor();
+    await page.reload();
+    await page.getByRole("columnheader", { name: "Time UTC", exact: true }).waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("combobox", { name: "Time", exact: true }).selectOption("Between…");
+    await page.getByText("Both minutes included; UTC", { exact: true }).waitFor();
+    await page.getByLabel("From", { exact: true }).fill(newest?.date.slice(0, 16) ?? "");
+    await eventually(
+      async () => page.url().includes(encodeURIComponent(`${newest?.date.slice(0, 16)}Z`)) && (await rows(page).count()) > 0,
+    );
+    await page.getByRole("button", { name: "Times in UTC" }).click();
+    await page.getByText("Both minutes included; your time zone, Asia/").waitFor();
+    await close();
+  });
+
   test("requests between two times are in the browser's time zone, and in everybody's in the address", async () => {
     const [newest] = (await platform.call("GET", "/v1/apps/pager/webhook-requests")).items as Array<{ date: string }>;
     const minute = (change: number): string => new Date(Date.parse(newest?.date ?? "") + change * 60_000).toISOString().slice(0, 16);
@@ -121,7 +176,7 @@ describeInBrowser("what happened", () => {
     // The delivery itself is further than any of its attempts.
     const now = dialog.getByRole("region", { name: "Delivery state" });
     await eventually(async () =>
-      /Dead letter Answered with status 503\.\s+Given up\s+\S+\s+Reason\s+Exhausted\s+Number\s+\d/.test(await textOf(now)),
+      /Dead letter Answered with status 503\.\s+Given up\s+[\d:]+ UTC\s+Reason\s+Exhausted\s+Number\s+\d/.test(await textOf(now)),
     );
     const [row] = (await platform.call("GET", "/v1/apps/talker/webhook-requests")).items as Array<Record<string, any>>;
     const facts = await textOf(dialog.locator(".facts"));
@@ -134,6 +189,9 @@ describeInBrowser("what happened", () => {
     expect(await textOf(request)).toContain('"big": "12345678901234567890"');
     expect(await textOf(request)).toContain("cut here");
     expect(await textOf(dialog.getByRole("region", { name: "Response body" }))).toMatch(/"code": "overloaded"[\s\S]*cut here/);
+    // The answer is what one looks for first.
+    const headings = await dialog.locator("h3").allInnerTexts();
+    expect([headings[0], headings.at(-1)]).toEqual(["Response body", "Request headers"]);
     await picture(page, "request");
     await dialog.getByRole("button", { name: "As sent" }).last().click();
     expect(await textOf(request)).toContain('{"action":"created","installation":');
@@ -268,6 +326,66 @@ describeInBrowser("what happened", () => {
     await dialog.getByRole("button", { name: "Close", exact: true }).last().click();
     await page.getByText("There are no dead letters.").waitFor();
     expect(await left()).toBe(0);
+    await close();
+  });
+
+  test("dead letters are deleted for good: one, the selected ones, and all that match, once their number is confirmed", async () => {
+    await platform.register("linter", "refuses", { name: "Linter" });
+    await platform.deliver("linter", "issue.created", 5);
+    await platform.deliver("linter", "comment.created", 3);
+    const left = async (): Promise<number> => (await platform.call("GET", "/v1/dead-letters?app=linter")).items.length;
+    await eventually(async () => (await left()) === 8);
+    const { page, close } = await open("#/apps/linter/dead-letters");
+    await eventually(async () => (await types(page)).length === 8);
+    const dialog = page.getByRole("dialog", { name: "Delete dead letters" });
+
+    await page.locator("tbody .row-link").first().click();
+    await page.getByRole("button", { name: "Delete…" }).click();
+    await dialog.getByText("1 dead letter will be deleted for good").waitFor();
+    await dialog.getByRole("button", { name: "Delete 1", exact: true }).click();
+    await page.getByText("1 dead letter deleted.").waitFor();
+    await eventually(async () => (await left()) === 7 && (await types(page)).length === 7);
+
+    for (const at of [1, 2])
+      await page
+        .getByRole("checkbox", { name: /^Select / })
+        .nth(at)
+        .check();
+    await page.getByRole("button", { name: "Delete 2 selected…" }).click();
+    await dialog.getByText("2 dead letters will be deleted for good").waitFor();
+    expect(await findings(page)).toEqual([]);
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+    expect(await left()).toBe(7);
+    await page.getByRole("button", { name: "Delete 2 selected…" }).click();
+    await dialog.getByRole("button", { name: "Delete 2", exact: true }).click();
+    await eventually(async () => (await left()) === 5 && (await types(page)).length === 5);
+
+    await page.getByRole("searchbox", { name: "Event type" }).fill("issue.created");
+    await page.keyboard.press("Enter");
+    await eventually(async () => !(await types(page)).includes("comment.created"));
+    const matching = (await types(page)).length;
+    await page.getByRole("button", { name: "Delete all matching…" }).click();
+    await dialog.getByText(`${matching} dead letters will be deleted for good`).waitFor();
+    // What is given up meanwhile was not counted, and stays.
+    await platform.deliver("linter", "issue.created", 1);
+    await eventually(async () => (await left()) === 6);
+    await dialog.getByRole("button", { name: `Delete ${matching}`, exact: true }).click();
+    await page.getByText(`${matching} dead letters deleted.`).waitFor();
+    await eventually(async () => (await left()) === 6 - matching && (await types(page)).length === 1);
+    const [entry] = (await platform.call("GET", "/v1/audit?action=deleteDeadLetters")).items as Array<{ who: string }>;
+    expect(entry).toBeDefined();
+    await close();
+  });
+
+  test("changes are shown page by page", async () => {
+    for (let n = 0; n < 51; n++) await platform.call("PATCH", "/v1/apps/busy", { name: `Busy ${n}` });
+    const { page, close } = await open("#/apps/busy/timeline?show=changes");
+    const shown = page.locator(".timeline li");
+    await eventually(async () => (await shown.count()) === 50);
+    await page.getByText('after: {"name":"Busy 50"}').waitFor();
+    await page.getByRole("button", { name: "Show older" }).click();
+    await eventually(async () => (await shown.count()) > 51);
+    await page.getByText('after: {"name":"Busy 0"}').waitFor();
     await close();
   });
 

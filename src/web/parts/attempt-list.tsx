@@ -29,10 +29,10 @@ export function AttemptList({ attempts, shown, onOpen }: AttemptListProps) {
         <li key={key} aria-current={key === shown ? "true" : undefined}>
           <span class="numeric faint">{attempt}</span>
           {onOpen === undefined || key === shown ? (
-            <When at={at} />
+            <When at={at} bare />
           ) : (
             <button type="button" class="link" onClick={() => onOpen(key)}>
-              <When at={at} />
+              <When at={at} bare />
             </button>
           )}
           <OutcomePill outcome={outcome} code={code} />

@@ -62,7 +62,8 @@ export function ChartPlot({ kind, series, periods, scale, format, width, at, onS
 
 function bars(series: readonly Series[], length: number, x: (index: number) => number, y: (value: number) => number, step: number) {
   const below = new Array<number>(length).fill(0);
-  const width = Math.max(1, Math.min(22, step - 2));
+  // Without gaps where a bar is a minute of six hours.
+  const width = step < 5 ? step : Math.min(22, step - 2);
   return series.map(({ key, values }) => {
     let path = "";
     for (const [index, value] of values.entries()) {

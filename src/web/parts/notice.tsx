@@ -1,6 +1,7 @@
 /** Notices of a view: nothing to show, loading, or failed to load. */
 import type { ComponentChildren } from "preact";
 import type { ApiError } from "../api.ts";
+import { withTimes } from "../format.ts";
 import { WarningIcon } from "./icons.tsx";
 
 export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
@@ -48,7 +49,8 @@ export function Loading({ what }: { what: string }) {
   );
 }
 
+/** A text of the API as a sentence, with its times as the page shows them. */
 export function sentence(text: string): string {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  const begun = withTimes(text.charAt(0).toUpperCase() + text.slice(1), Date.now());
   return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
 }

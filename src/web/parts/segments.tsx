@@ -1,4 +1,6 @@
 /** A choice among a few visible options. */
+import { useRef } from "preact/hooks";
+import { useFade } from "./use-fade.ts";
 
 interface SegmentsProps<T extends string> {
   readonly label: string;
@@ -8,8 +10,10 @@ interface SegmentsProps<T extends string> {
 }
 
 export function Segments<T extends string>({ label, value, options, onChange }: SegmentsProps<T>) {
+  const line = useRef<HTMLFieldSetElement>(null);
+  useFade(line, "[aria-pressed=true]", value);
   return (
-    <fieldset class="segments">
+    <fieldset ref={line} class="segments scrolling">
       <legend class="hidden">{label}</legend>
       {options.map((option) => (
         <button key={option.value} type="button" aria-pressed={option.value === value} onClick={() => onChange(option.value)}>

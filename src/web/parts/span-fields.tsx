@@ -2,6 +2,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import { setQuery } from "../routing.ts";
 import { addressTimeOf, localTimeOf } from "../time-span.ts";
+import { zone } from "../zone.ts";
 
 interface SpanFieldsProps {
   /** In the form of the address. */
@@ -17,7 +18,7 @@ export function SpanFields({ from, to, problem }: SpanFieldsProps) {
       <SpanField name="from" label="From" time={from} isInvalid={problem !== null} />
       <SpanField name="to" label="To" time={to} isInvalid={problem !== null} />
       <span id="span-help" class="muted span-help">
-        Both minutes included; your time zone, {Intl.DateTimeFormat().resolvedOptions().timeZone}
+        Both minutes included; {zone.isUtc() ? "UTC" : `your time zone, ${zone.name()}`}
       </span>
       {problem !== null && (
         <span id="span-problem" class="action-error span-help" role="alert">

@@ -4,7 +4,7 @@ import type { AppStats } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
 import { linearScale, logScale } from "../chart-scale.ts";
 import { sum } from "../condition.ts";
-import { duration, percent, shortCount } from "../format.ts";
+import { date, dateAndHour, duration, hour, percent, shortCount } from "../format.ts";
 import { OUTCOME_ORDER, OUTCOME_TEXTS } from "../outcomes.ts";
 import { Chart } from "../parts/chart.tsx";
 import type { Series } from "../parts/chart-data.ts";
@@ -14,16 +14,19 @@ import { Segments } from "../parts/segments.tsx";
 import { type Place, setQuery } from "../routing.ts";
 import { useLoad } from "../use-load.ts";
 import type { AppRow } from "../wire.ts";
+import { offsetAt } from "../zone.ts";
 import { Installations } from "./installations.tsx";
 
 const RANGES: ReadonlyArray<{ value: AppStats["range"]; text: string; words: string }> = [
+  { value: "1h", text: "1 hour", words: "last hour" },
+  { value: "6h", text: "6 hours", words: "last 6 hours" },
   { value: "24h", text: "24 hours", words: "last 24 hours" },
   { value: "7d", text: "7 days", words: "last 7 days" },
   { value: "30d", text: "30 days", words: "last 30 days" },
 ];
 
 export function AppOverview({ row, place }: { row: AppRow; place: Place }) {
-  const range = RANGES.find(({ value }) => value === place.query["range"]) ?? (RANGES[0] as (typeof RANGES)[number]);
+  const range = RANGES.find(({ value }) => value === place.query["range"]) ?? (RANGES[2] as (typeof RANGES)[number]);
   const stats = useLoad(`${row.slug} ${range.value}`, (signal) =>
     call<AppStats>(withQuery(`v1/apps/${row.slug}/stats`, { range: range.value }), { signal }),
   );
@@ -117,20 +120,10 @@ function latency(ms: number | null): string {
   return ms === null ? "–" : duration(ms);
 }
 
-const hour = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
-const date = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
-const dateAndHour = new Intl.DateTimeFormat("en-GB", {
-  weekday: "short",
-  day: "numeric",
-  month: "short",
-  hour: "2-digit",
-  minute: "2-digit",
-});
-
 function labelsOf(start: number, stepMs: number): { short: string; full: string } {
-  const end = hour.format(start + stepMs);
-  if (stepMs >= 86_400_000) return { short: date.format(start), full: `${dateAndHour.format(start)}, one day` };
-  return { short: stepMs > 3_600_000 ? date.format(start) : hour.format(start), full: `${dateAndHour.format(start)}–${end}` };
+  const zone = offsetAt(start);
+  if (stepMs >= 86_400_000) return { short: date(start), full: `${dateAndHour(start)} ${zone}, one day` };
+  return { short: stepMs > 3_600_000 ? date(start) : hour(start), full: `${dateAndHour(start)}–${hour(start + stepMs)} ${zone}` };
 }
 
 const NOT_MORE_OFTEN_THAN_MS = 10_000;

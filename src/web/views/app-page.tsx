@@ -7,6 +7,7 @@ import { useGround } from "../ground.ts";
 import { Copyable } from "../parts/copy.tsx";
 import { Empty, Failed, Loading, Note } from "../parts/notice.tsx";
 import { ConditionPill } from "../parts/pills.tsx";
+import { ScrollingNav } from "../parts/scrolling-nav.tsx";
 import { hrefOf, type Place } from "../routing.ts";
 import { useLoad } from "../use-load.ts";
 import { AppActions } from "./app-actions.tsx";
@@ -84,7 +85,7 @@ export function AppPage({ slug, place }: { slug: string; place: Place }) {
         </p>
       </div>
       <AppStateLine row={row} />
-      <nav class="tabs" aria-label={`About ${row.name}`}>
+      <ScrollingNav class="tabs" current={tab} label={`About ${row.name}`}>
         {TABS.map(({ part, text }) => (
           <a key={part} href={hrefOf(["apps", slug, ...(part === "" ? [] : [part])])} aria-current={part === tab ? "page" : undefined}>
             {text}
@@ -93,7 +94,7 @@ export function AppPage({ slug, place }: { slug: string; place: Place }) {
             )}
           </a>
         ))}
-      </nav>
+      </ScrollingNav>
       {tab === "" && <AppOverview row={row} place={place} />}
       {tab === "requests" && <RequestLog row={row} place={place} />}
       {tab === "dead-letters" && <DeadLetters app={slug} place={place} />}

@@ -2,20 +2,23 @@
 import type { AuditEntry, AuditPage } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
 import { Empty, Failed, Loading } from "../parts/notice.tsx";
+import { Older } from "../parts/older.tsx";
 import { When } from "../parts/when.tsx";
-import { useLoad } from "../use-load.ts";
+import { usePages } from "../use-pages.ts";
 
-const PAGE = 200;
+const PAGE = 50;
 
 /** @param app null: all apps */
 export function Changes({ app }: { app: string | null }) {
-  const page = useLoad(`changes ${app}`, (signal) => call<AuditPage>(withQuery("v1/audit", { app, limit: PAGE }), { signal }));
-  const entries = page.value?.items ?? [];
+  const pages = usePages<AuditEntry, AuditPage>(`changes ${app}`, (cursor, signal) =>
+    call(withQuery("v1/audit", { app, cursor, limit: PAGE }), signal ? { signal } : {}),
+  );
+  const { first, items: entries } = pages;
   return (
     <>
-      {page.error !== null && <Failed what="The changes" error={page.error} retry={page.reload} />}
-      {page.value === null && page.error === null && <Loading what="the changes" />}
-      {page.value !== null && entries.length === 0 && <Empty title="No changes in the last 400 days." />}
+      {first.error !== null && <Failed what="The changes" error={first.error} retry={pages.reload} />}
+      {first.value === null && first.error === null && <Loading what="the changes" />}
+      {first.value !== null && entries.length === 0 && <Empty title="No changes in the last 400 days." />}
       {entries.length > 0 && (
         <div class="card timeline">
           <ol>
@@ -25,6 +28,7 @@ export function Changes({ app }: { app: string | null }) {
           </ol>
         </div>
       )}
+      <Older of={pages} />
     </>
   );
 }

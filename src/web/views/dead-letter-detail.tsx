@@ -26,10 +26,12 @@ export function DeadLetterDetail({
   deadLetter,
   onClose,
   onReplayed,
+  onDelete,
 }: {
   deadLetter: DeadLetter;
   onClose: () => void;
   onReplayed: () => void;
+  onDelete: () => void;
 }) {
   const { can } = useGround();
   const say = useSay();
@@ -50,15 +52,26 @@ export function DeadLetterDetail({
       }
       onClose={onClose}
       footer={
-        can.replay &&
-        mayReplay(deadLetter) && (
-          <>
-            <ActionError error={replay.error} />
+        <>
+          <ActionError error={replay.error} />
+          {can.change && (
+            <button
+              type="button"
+              class="button quiet"
+              onClick={() => {
+                onClose();
+                onDelete();
+              }}
+            >
+              Delete…
+            </button>
+          )}
+          {can.replay && mayReplay(deadLetter) && (
             <button type="button" class="button primary" disabled={replay.isRunning} onClick={replay.run}>
               <ResendIcon /> Replay
             </button>
-          </>
-        )
+          )}
+        </>
       }
     >
       <Lead what={error} meaning={REASON_TEXTS.get(reason)?.meaning ?? ""} />

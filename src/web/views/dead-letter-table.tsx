@@ -1,8 +1,9 @@
-/** A table of dead letters, which can be selected if they may be replayed. */
+/** A table of dead letters. Those that may be replayed or deleted can be selected. */
 import type { DeadLetter } from "../../client/api-types.generated.ts";
 import { useGround } from "../ground.ts";
+import { sentence } from "../parts/notice.tsx";
 import { ReasonPill } from "../parts/pills.tsx";
-import { When } from "../parts/when.tsx";
+import { When, Zone } from "../parts/when.tsx";
 import { hrefOf, setQuery } from "../routing.ts";
 import { deadLetterType, mayReplay } from "../rows.ts";
 
@@ -16,8 +17,9 @@ export interface DeadLetterTableProps {
 
 export function DeadLetterTable({ deadLetters, showsApp, selected, onSelect }: DeadLetterTableProps) {
   const { can } = useGround();
-  const replayable = deadLetters.filter(mayReplay).map(({ sequence }) => sequence);
-  const isAllSelected = replayable.length > 0 && replayable.every((sequence) => selected.has(sequence));
+  const isSelectable = (deadLetter: DeadLetter): boolean => can.change || (can.replay && mayReplay(deadLetter));
+  const selectable = deadLetters.filter(isSelectable).map(({ sequence }) => sequence);
+  const isAllSelected = selectable.length > 0 && selectable.every((sequence) => selected.has(sequence));
   const toggle = (sequence: number, isOn: boolean): void => {
     const next = new Set(selected);
     if (isOn) next.add(sequence);
@@ -35,11 +37,13 @@ export function DeadLetterTable({ deadLetters, showsApp, selected, onSelect }: D
                   type="checkbox"
                   aria-label="Select all shown"
                   checked={isAllSelected}
-                  onChange={(event) => onSelect(new Set(event.currentTarget.checked ? replayable : []))}
+                  onChange={(event) => onSelect(new Set(event.currentTarget.checked ? selectable : []))}
                 />
               </th>
             )}
-            <th scope="col">Given up</th>
+            <th scope="col">
+              Given up <Zone />
+            </th>
             {showsApp && (
               <th scope="col" class="medium">
                 App
@@ -62,6 +66,7 @@ export function DeadLetterTable({ deadLetters, showsApp, selected, onSelect }: D
               deadLetter={deadLetter}
               showsApp={showsApp}
               isSelected={selected.has(deadLetter.sequence)}
+              isSelectable={isSelectable(deadLetter)}
               onToggle={can.replay ? (isOn) => toggle(deadLetter.sequence, isOn) : null}
             />
           ))}
@@ -74,17 +79,18 @@ export function DeadLetterTable({ deadLetters, showsApp, selected, onSelect }: D
 interface DeadLetterRowProps {
   readonly deadLetter: DeadLetter;
   readonly showsApp: boolean;
+  readonly isSelectable: boolean;
   readonly isSelected: boolean;
   /** Null: nothing can be selected. */
   readonly onToggle: ((isOn: boolean) => void) | null;
 }
 
-function DeadLetterRow({ deadLetter, showsApp, isSelected, onToggle }: DeadLetterRowProps) {
+function DeadLetterRow({ deadLetter, showsApp, isSelectable, isSelected, onToggle }: DeadLetterRowProps) {
   return (
     <tr class="linked">
       {onToggle !== null && (
         <td class="tick">
-          {mayReplay(deadLetter) && (
+          {isSelectable && (
             <input
               type="checkbox"
               aria-label={`Select ${deadLetterType(deadLetter)} ${deadLetter.sequence}`}
@@ -95,7 +101,7 @@ function DeadLetterRow({ deadLetter, showsApp, isSelected, onToggle }: DeadLette
         </td>
       )}
       <td class="nowrap numeric">
-        <When at={deadLetter.dead_lettered_at} />
+        <When at={deadLetter.dead_lettered_at} bare />
       </td>
       {showsApp && (
         <td class="medium">
@@ -105,9 +111,8 @@ function DeadLetterRow({ deadLetter, showsApp, isSelected, onToggle }: DeadLette
       <th scope="row">
         <button type="button" class="row-link" onClick={() => setQuery({ open: String(deadLetter.sequence) })}>
           {deadLetterType(deadLetter)}
-        </button>
-        {showsApp && deadLetter.app != null && <span class="sub tiny-only">{deadLetter.app}</span>}
-        {deadLetter.error !== null && <span class="sub ellipsis">{deadLetter.error}</span>}
+        </button>{" "}
+        {deadLetter.error !== null && <span class="aside">{sentence(deadLetter.error)}</span>}
       </th>
       <td>
         <ReasonPill reason={deadLetter.reason} />

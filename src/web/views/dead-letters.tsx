@@ -1,20 +1,21 @@
-/** Dead letters: shows them, and replays them. */
+/** Dead letters: shows them, replays them and deletes them. */
 import { useEffect, useState } from "preact/hooks";
 import type { DeadLetterPage } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
-import { useGround } from "../ground.ts";
 import { RefreshIcon } from "../parts/icons.tsx";
 import { Empty, Failed, Loading } from "../parts/notice.tsx";
-import { sinceStart } from "../parts/since.ts";
+import { ANY_TIME, chosenSpan, TimeFields, timeKey } from "../parts/time-filter.tsx";
 import { type Place, setQuery } from "../routing.ts";
-import { mayReplay } from "../rows.ts";
 import { useLoad } from "../use-load.ts";
+import { type Action, DeadLetterActions } from "./dead-letter-actions.tsx";
 import { DeadLetterDetail } from "./dead-letter-detail.tsx";
 import { DeadLetterFilters } from "./dead-letter-filters.tsx";
 import { DeadLetterTable } from "./dead-letter-table.tsx";
-import { ReplayAll, type ReplayFilter, ReplaySelected } from "./replay.tsx";
+import { type DeadLetterFilter, DeleteMatching, DeleteSelected } from "./delete-dead-letters.tsx";
+import { ReplayAll, ReplaySelected } from "./replay.tsx";
 
 const PAGE = 100;
+const NO_DEAD_LETTERS: DeadLetterPage = { items: [], next: null };
 
 export function DeadLettersPage({ place }: { place: Place }) {
   useEffect(() => {
@@ -33,22 +34,23 @@ export function DeadLettersPage({ place }: { place: Place }) {
 
 /** @param app null: all apps */
 export function DeadLetters({ app, place }: { app: string | null; place: Place }) {
-  const { can } = useGround();
-  const { type = "", since = "", cursor = "", open } = place.query;
-  const slug = app ?? place.query["app"] ?? "";
+  const { query } = place;
+  const { type = "", since = "", cursor = "", open } = query;
+  const slug = app ?? query["app"] ?? "";
+  const { start, end, problem } = chosenSpan(query);
   const [selected, setSelected] = useState<ReadonlySet<number>>(new Set());
-  const [replaying, setReplaying] = useState<"selected" | "all" | null>(null);
-  const page = useLoad([slug, type, since, cursor].join(" "), (signal) =>
-    call<DeadLetterPage>(withQuery("v1/dead-letters", { app: slug, event_type: type, start: sinceStart(since), cursor, limit: PAGE }), {
-      signal,
-    }),
+  const [action, setAction] = useState<Action | null>(null);
+  const page = useLoad([slug, type, timeKey(query), cursor].join(" "), async (signal) =>
+    problem !== null
+      ? NO_DEAD_LETTERS
+      : call<DeadLetterPage>(withQuery("v1/dead-letters", { app: slug, event_type: type, start, end, cursor, limit: PAGE }), { signal }),
   );
   const deadLetters = page.value?.items ?? [];
   const selectedRows = deadLetters.filter(({ sequence }) => selected.has(sequence));
-  const replayable = deadLetters.filter(mayReplay);
   const opened = deadLetters.find(({ sequence }) => String(sequence) === open);
   const isFiltered = Boolean(type || since || (app === null && slug));
-  const filter: ReplayFilter = { app: slug || null, event_type: type || null, start: sinceStart(since) };
+  const filter: DeadLetterFilter = { app: slug || null, event_type: type || null, start, end };
+  const close = (): void => setAction(null);
   const done = (): void => {
     setSelected(new Set());
     page.reload();
@@ -60,28 +62,20 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
         <button type="button" class="button" onClick={page.reload} disabled={page.isLoading}>
           <RefreshIcon /> Refresh
         </button>
-        {can.replay && replayable.length > 0 && (
-          <>
-            {selectedRows.length > 0 && (
-              <button type="button" class="button primary" onClick={() => setReplaying("selected")}>
-                Replay {selectedRows.length} selected
-              </button>
-            )}
-            <button type="button" class="button" onClick={() => setReplaying("all")}>
-              {isFiltered ? "Replay all matching" : "Replay all"}
-            </button>
-          </>
+        {deadLetters.length > 0 && problem === null && (
+          <DeadLetterActions of={deadLetters} selected={selectedRows} isFiltered={isFiltered} onAction={setAction} />
         )}
       </DeadLetterFilters>
+      <TimeFields query={query} />
       {page.error !== null && <Failed what="The dead letters" error={page.error} retry={page.reload} />}
       {page.value === null && page.error === null && <Loading what="the dead letters" />}
-      {page.value !== null && deadLetters.length === 0 && (
+      {page.value !== null && deadLetters.length === 0 && problem === null && (
         <Empty title={isFiltered || cursor !== "" ? "No matching dead letters." : "There are no dead letters."}>
           {isFiltered || cursor !== "" ? (
             <button
               type="button"
               class="button"
-              onClick={() => setQuery({ type: null, since: null, cursor: null, ...(app === null ? { app: null } : {}) })}
+              onClick={() => setQuery({ type: null, ...ANY_TIME, cursor: null, ...(app === null ? { app: null } : {}) })}
             >
               Show all
             </button>
@@ -104,10 +98,20 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
         </div>
       )}
       {opened !== undefined && (
-        <DeadLetterDetail key={open} deadLetter={opened} onClose={() => setQuery({ open: null })} onReplayed={done} />
+        <DeadLetterDetail
+          key={open}
+          deadLetter={opened}
+          onClose={() => setQuery({ open: null })}
+          onReplayed={done}
+          onDelete={() => setAction({ kind: "delete", rows: [opened] })}
+        />
       )}
-      {replaying === "selected" && <ReplaySelected deadLetters={selectedRows} onClose={() => setReplaying(null)} onDone={done} />}
-      {replaying === "all" && <ReplayAll filter={filter} onClose={() => setReplaying(null)} onDone={done} />}
+      {action?.kind === "replay" && <ReplaySelected deadLetters={action.rows} onClose={close} onDone={done} />}
+      {action?.kind === "replay all" && <ReplayAll filter={filter} onClose={close} onDone={done} />}
+      {action?.kind === "delete" && (
+        <DeleteSelected sequences={action.rows.map(({ sequence }) => sequence)} onClose={close} onDone={done} />
+      )}
+      {action?.kind === "delete all" && <DeleteMatching filter={filter} onClose={close} onDone={done} />}
     </>
   );
 }

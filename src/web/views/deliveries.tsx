@@ -1,91 +1,65 @@
-/** Deliveries of all apps, newest first: those that wait, with the reason and the next due time, and those that are done. */
-import { useEffect, useState } from "preact/hooks";
+/** Deliveries, newest first: those that wait, with the reason and the next due time, and those that are done. */
+import { useEffect } from "preact/hooks";
 import type { DeliveryPage, ListedDelivery } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
-import { DELIVERY_STATES } from "../parts/delivery-state.ts";
-import { useAction } from "../parts/dialog.tsx";
+import { useGround } from "../ground.ts";
+import { OUTCOME_OPTIONS } from "../outcomes.ts";
+import { FilterField, FilterSelect, MoreFilters } from "../parts/filters.tsx";
 import { RefreshIcon } from "../parts/icons.tsx";
 import { Empty, Failed, Loading, sentence } from "../parts/notice.tsx";
-import { Pill } from "../parts/pills.tsx";
+import { Older } from "../parts/older.tsx";
 import { Segments } from "../parts/segments.tsx";
+import { chosenSpan, TimeFields, TimeFilter, timeKey } from "../parts/time-filter.tsx";
 import { When } from "../parts/when.tsx";
-import { hrefOf, type Place, setQuery } from "../routing.ts";
-import { useLoad } from "../use-load.ts";
+import { type Place, setQuery } from "../routing.ts";
+import { usePages } from "../use-pages.ts";
+import { DeliveryTable } from "./delivery-table.tsx";
 
 const PAGE = 50;
+const NO_DELIVERIES: DeliveryPage = { items: [], next: null, reaches_back_to: null, notes: [] };
 
 const SHOWN = [
   { value: "waiting", text: "Waiting", states: "retrying,parked,throttled" },
+  { value: "retrying", text: "Retrying", states: "retrying" },
+  { value: "parked", text: "Parked", states: "parked" },
+  { value: "throttled", text: "Throttled", states: "throttled" },
   { value: "delivered", text: "Delivered", states: "delivered" },
   { value: "given-up", text: "Given up", states: "dead_letter" },
   { value: "all", text: "All", states: null },
 ] as const;
 
-export function DeliveriesPage({ place }: { place: Place }) {
-  const shown = SHOWN.find(({ value }) => value === place.query["show"]) ?? SHOWN[0];
-  const { app = "", event = "" } = place.query;
-  const [older, setOlder] = useState<{ key: string; pages: readonly DeliveryPage[] }>({ key: "", pages: [] });
-  const key = [shown.value, app, event].join(" ");
-  const load = (cursor: string | null, signal?: AbortSignal): Promise<DeliveryPage> =>
-    call<DeliveryPage>(
-      withQuery("v1/deliveries", { state: shown.states, app, event_id: event, cursor, limit: PAGE }),
-      signal ? { signal } : {},
-    );
-  const first = useLoad(key, (signal) => load(null, signal));
-  const pages = older.key === key ? older.pages : [];
-  const last = pages.at(-1) ?? first.value;
-  const more = useAction(async () => {
-    const page = await load(last?.next ?? null);
-    setOlder({ key, pages: [...pages, page] });
+export function DeliveriesPage({ place: { query } }: { place: Place }) {
+  const shown = SHOWN.find(({ value }) => value === query["show"]) ?? SHOWN[0];
+  const { app = "", event = "", installation = "", outcome = "", code = "" } = query;
+  const { start, end, problem } = chosenSpan(query);
+  const key = [shown.value, app, event, installation, outcome, code, timeKey(query)].join(" ");
+  const pages = usePages<ListedDelivery, DeliveryPage>(key, async (cursor, signal) => {
+    if (problem !== null) return NO_DELIVERIES;
+    const filter = { state: shown.states, app, event_id: event, installation_uuid: installation, outcome, response_code: code, start, end };
+    return call(withQuery("v1/deliveries", { ...filter, cursor, limit: PAGE }), signal ? { signal } : {});
   });
-  const items = [first.value, ...pages].flatMap((page) => page?.items ?? []);
+  const { first, last, items } = pages;
   useEffect(() => {
     document.title = "Deliveries · Posthorn";
   }, []);
 
   return (
     <>
-      <div class="head">
-        <div class="head-line">
-          <h1 tabIndex={-1}>Deliveries</h1>
-          <button
-            type="button"
-            class="button head-action"
-            disabled={first.isLoading}
-            onClick={() => {
-              setOlder({ key: "", pages: [] });
-              first.reload();
-            }}
-          >
-            <RefreshIcon /> Refresh
-          </button>
-        </div>
+      <div class="head head-line">
+        <h1 tabIndex={-1}>Deliveries</h1>
+        <button type="button" class="button head-action" disabled={first.isLoading} onClick={pages.reload}>
+          <RefreshIcon /> Refresh
+        </button>
       </div>
-      <div class="toolbar">
-        <Segments
-          label="Which deliveries"
-          value={shown.value}
-          options={SHOWN}
-          onChange={(value) => setQuery({ show: value === SHOWN[0].value ? null : value })}
-        />
-        <Filter name="app" label="App" value={app} />
-        <Filter name="event" label="Event id" value={event} />
-      </div>
-      {first.error !== null && <Failed what="The list of deliveries" error={first.error} retry={first.reload} />}
+      <DeliveryFilters query={query} shown={shown.value} />
+      {first.error !== null && <Failed what="The list of deliveries" error={first.error} retry={pages.reload} />}
       {first.value === null && first.error === null && <Loading what="the deliveries" />}
-      {first.value !== null && items.length === 0 && (
+      {first.value !== null && items.length === 0 && problem === null && (
         <Empty title={last?.next == null ? "No such deliveries." : "None among the newest."} />
       )}
-      {items.length > 0 && <Table items={items} />}
-      {more.error !== null && <Failed what="Older deliveries" error={more.error} retry={more.run} />}
-      {last?.next != null && (
-        <div class="pager">
-          <button type="button" class="button" disabled={more.isRunning} onClick={more.run}>
-            Show older
-          </button>
-        </div>
-      )}
-      {last?.reaches_back_to != null && shown.value !== "waiting" && (
+      {items.length > 0 && <DeliveryTable deliveries={items} />}
+      <Older of={pages} />
+      {last?.reaches_back_to != null && !["waiting", "retrying", "parked", "throttled"].includes(shown.value) && (
         <p class="muted">
           Deliveries that were done before <When at={last.reaches_back_to} /> may be missing.
         </p>
@@ -99,70 +73,30 @@ export function DeliveriesPage({ place }: { place: Place }) {
   );
 }
 
-/** Applied with Enter, or when the field is left. */
-function Filter({ name, label, value }: { name: string; label: string; value: string }) {
-  const apply = (text: string): void => {
-    if (text.trim() !== value) setQuery({ [name]: text.trim() === "" ? null : text.trim() });
-  };
+function DeliveryFilters({ query, shown }: { query: Place["query"]; shown: (typeof SHOWN)[number]["value"] }) {
+  const { feed, session } = useGround();
+  const { app = "", event = "", installation = "", outcome = "", code = "", since = "" } = query;
   return (
-    <input
-      key={value}
-      name={name}
-      aria-label={label}
-      placeholder={label}
-      defaultValue={value}
-      spellcheck={false}
-      autocomplete="off"
-      onBlur={(event) => apply(event.currentTarget.value)}
-      onKeyDown={(event) => {
-        if (event.key === "Enter") apply(event.currentTarget.value);
-      }}
-    />
-  );
-}
-
-function Table({ items }: { items: readonly ListedDelivery[] }) {
-  return (
-    <div class="card table-frame">
-      <table class="log">
-        <thead>
-          <tr>
-            <th scope="col">Time</th>
-            <th scope="col">Event</th>
-            <th scope="col">State</th>
-            <th scope="col" class="medium">
-              App
-            </th>
-            <th scope="col" class="medium">
-              Next attempt
-            </th>
-            <th scope="col" class="wide">
-              Delivery
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {items.map((item) => (
-            <tr key={item.delivery_id} class="linked">
-              <td class="numeric nowrap">
-                <When at={item.at} />
-              </td>
-              <th scope="row">
-                <a class="row-link" href={hrefOf(["deliveries", item.delivery_id])}>
-                  {item.event_type}
-                </a>
-                <span class="sub ellipsis">{sentence(item.detail)}</span>
-              </th>
-              <td>
-                <Pill {...DELIVERY_STATES[item.state]} />
-              </td>
-              <td class="medium">{item.app}</td>
-              <td class="medium numeric nowrap">{item.next_attempt_at === null ? "–" : <When at={item.next_attempt_at} />}</td>
-              <td class="wide mono faint">{item.delivery_id.slice(0, 12)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <>
+      <Segments
+        label="Which deliveries"
+        value={shown}
+        options={SHOWN}
+        onChange={(value) => setQuery({ show: value === SHOWN[0].value ? null : value })}
+      />
+      <div class="toolbar">
+        {session.app === null && (
+          <FilterField name="app" label="App" value={app} choices={feed.live.state === "ready" ? [...feed.live.apps.keys()] : []} />
+        )}
+        <FilterField name="event" label="Event id" value={event} />
+        <TimeFilter since={since} />
+        <MoreFilters isInUse={Boolean(installation || outcome || code)}>
+          <FilterSelect name="outcome" label="Outcome" value={outcome} options={OUTCOME_OPTIONS} />
+          <FilterField name="code" label="Response code" value={code} />
+          <FilterField name="installation" label="Installation" value={installation} />
+        </MoreFilters>
+      </div>
+      <TimeFields query={query} />
+    </>
   );
 }

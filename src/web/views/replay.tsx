@@ -6,12 +6,7 @@ import { ApiError, call } from "../api.ts";
 import { count, counted } from "../format.ts";
 import { Dialog } from "../parts/dialog.tsx";
 import { Loading, sentence } from "../parts/notice.tsx";
-
-export interface ReplayFilter {
-  readonly app: string | null;
-  readonly event_type: string | null;
-  readonly start: string | null;
-}
+import type { DeadLetterFilter } from "./delete-dead-letters.tsx";
 
 interface Progress {
   readonly done: number;
@@ -71,7 +66,7 @@ export function ReplaySelected({
   );
 }
 
-export function ReplayAll({ filter, onClose, onDone }: { filter: ReplayFilter; onClose: () => void; onDone: () => void }) {
+export function ReplayAll({ filter, onClose, onDone }: { filter: DeadLetterFilter; onClose: () => void; onDone: () => void }) {
   const [progress, setProgress] = useState<Progress>({ done: 0, of: 0, skipped: 0, state: "counting", error: null });
   const isOpen = useRef(true);
 

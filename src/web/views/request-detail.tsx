@@ -1,4 +1,4 @@
-/** One attempt: request, response, and the other attempts of its delivery. */
+/** One attempt: the response first, then where its delivery is now, its other attempts, and the request. */
 
 import { useState } from "preact/hooks";
 import type { WebhookRequest, WebhookRequestPage } from "../../client/api-types.generated.ts";
@@ -9,7 +9,7 @@ import { OUTCOME_TEXTS } from "../outcomes.ts";
 import { AttemptList } from "../parts/attempt-list.tsx";
 import { Copyable } from "../parts/copy.tsx";
 import { ActionError, Dialog, useAction } from "../parts/dialog.tsx";
-import { Exchanged } from "../parts/exchanged.tsx";
+import { RequestView, ResponseView } from "../parts/exchanged.tsx";
 import { Facts, Lead, TraceId } from "../parts/facts.tsx";
 import { ResendIcon } from "../parts/icons.tsx";
 import { Failed, Loading } from "../parts/notice.tsx";
@@ -52,6 +52,7 @@ export function RequestDetail({ row, slug, onClose }: { row: WebhookRequest; slu
       }
     >
       <Lead what={error ?? null} meaning={OUTCOME_TEXTS[outcome].meaning} />
+      {request_headers !== undefined && <ResponseView {...row} />}
       <Facts
         facts={[
           ["Time", <When at={row.date} />],
@@ -74,7 +75,7 @@ export function RequestDetail({ row, slug, onClose }: { row: WebhookRequest; slu
           Headers and bodies of delivered attempts are kept when <span class="mono">POSTHORN_LOG_DELIVERED_BODIES</span> is true.
         </p>
       ) : (
-        <Exchanged {...row} request_headers={request_headers} />
+        <RequestView {...row} request_headers={request_headers} />
       )}
     </Dialog>
   );

@@ -1,70 +1,56 @@
 /** The filters above an app's request log. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { sum } from "../condition.ts";
+import { OUTCOME_OPTIONS } from "../outcomes.ts";
+import { FilterField, FilterSelect, MoreFilters } from "../parts/filters.tsx";
 import { RefreshIcon } from "../parts/icons.tsx";
 import { Segments } from "../parts/segments.tsx";
-import { SINCE_OPTIONS } from "../parts/since.ts";
-import { setQuery } from "../routing.ts";
+import { ANY_TIME, TimeFilter } from "../parts/time-filter.tsx";
+import { type Place, setQuery } from "../routing.ts";
 import type { Loaded } from "../use-load.ts";
 import type { AppRow } from "../wire.ts";
-
-/** Stands for a custom time span, given by `from` and `to`. */
-export const BETWEEN = "between";
 
 export interface RequestFiltersProps {
   readonly row: AppRow;
   readonly log: Pick<Loaded<unknown>, "isLoading" | "reload">;
-  readonly isErrorsOnly: boolean;
-  readonly type: string;
   /** The event types to choose from. */
   readonly types: readonly string[];
-  readonly organization: string;
-  readonly since: string;
+  readonly query: Place["query"];
 }
 
-export function RequestFilters({ row, log, isErrorsOnly, type, types, organization, since }: RequestFiltersProps) {
+/** Members of the address that the filters use, without values. */
+export const NO_FILTERS = {
+  ...{ errors: null, type: null, organization: null, outcome: null, code: null, installation: null, event: null },
+  ...ANY_TIME,
+};
+
+export function isFiltered(query: Place["query"]): boolean {
+  return Object.keys(NO_FILTERS).some((name) => query[name]);
+}
+
+export function RequestFilters({ row, log, types, query }: RequestFiltersProps) {
+  const { errors, type = "", organization = "", outcome = "", code = "", installation = "", event = "", since = "" } = query;
+  const typeOptions = [...new Set(type === "" ? types : [...types, type])].sort().map((value) => ({ value, text: value }));
   return (
     <div class="toolbar">
       <Segments
         label="Which attempts"
-        value={isErrorsOnly ? "errors" : "all"}
+        value={errors ? "errors" : "all"}
         options={[
           { value: "all", text: "Requests" },
           { value: "errors", text: "Errors" },
         ]}
         onChange={(value) => setQuery({ errors: value === "errors" ? "1" : null })}
       />
-      <label class="control">
-        <span class="hidden">Event type</span>
-        <select value={type} onChange={(event) => setQuery({ type: event.currentTarget.value || null })}>
-          <option value="">All event types</option>
-          {[...new Set(type === "" ? types : [...types, type])].sort().map((one) => (
-            <option key={one} value={one}>
-              {one}
-            </option>
-          ))}
-        </select>
-      </label>
-      <label class="control">
-        <span class="hidden">Time</span>
-        <select value={since} onChange={(event) => setQuery({ since: event.currentTarget.value || null, from: null, to: null })}>
-          {SINCE_OPTIONS.map(({ value, text }) => (
-            <option key={value} value={value}>
-              {text}
-            </option>
-          ))}
-          <option value={BETWEEN}>Between…</option>
-        </select>
-      </label>
-      <label class="control">
-        <span class="hidden">Organization</span>
-        <input
-          type="search"
-          placeholder="Organization"
-          defaultValue={organization}
-          onChange={(event) => setQuery({ organization: event.currentTarget.value.trim() || null })}
-        />
-      </label>
+      <FilterSelect name="type" label="Event type" value={type} options={[{ value: "", text: "All event types" }, ...typeOptions]} />
+      <TimeFilter since={since} />
+      <FilterField name="organization" label="Organization" value={organization} />
+      <MoreFilters isInUse={Boolean(outcome || code || installation || event)}>
+        <FilterSelect name="outcome" label="Outcome" value={outcome} options={OUTCOME_OPTIONS} />
+        <FilterField name="code" label="Response code" value={code} />
+        <FilterField name="installation" label="Installation" value={installation} />
+        <FilterField name="event" label="Event id" value={event} />
+      </MoreFilters>
       <Refresh row={row} log={log} />
     </div>
   );

@@ -1,8 +1,9 @@
 /** A table of attempts. */
 import type { WebhookRequest } from "../../client/api-types.generated.ts";
 import { duration } from "../format.ts";
+import { sentence } from "../parts/notice.tsx";
 import { OutcomePill } from "../parts/pills.tsx";
-import { When } from "../parts/when.tsx";
+import { When, Zone } from "../parts/when.tsx";
 import { setQuery } from "../routing.ts";
 import { attemptId } from "../rows.ts";
 
@@ -13,7 +14,9 @@ export function RequestTable({ rows, isStale }: { rows: readonly WebhookRequest[
       <table class="log">
         <thead>
           <tr>
-            <th scope="col">Time</th>
+            <th scope="col">
+              Time <Zone />
+            </th>
             <th scope="col">Event</th>
             <th scope="col">Outcome</th>
             <th scope="col" class="right medium">
@@ -34,13 +37,13 @@ export function RequestTable({ rows, isStale }: { rows: readonly WebhookRequest[
           {rows.map((one) => (
             <tr key={attemptId(one)} class="linked">
               <td class="numeric nowrap">
-                <When at={one.date} />
+                <When at={one.date} bare />
               </td>
               <th scope="row">
                 <button type="button" class="row-link" onClick={() => setQuery({ open: attemptId(one) })}>
                   {one.event_type}
-                </button>
-                {one.error && <span class="sub ellipsis">{one.error}</span>}
+                </button>{" "}
+                {one.error && <span class="aside">{sentence(one.error)}</span>}
               </th>
               <td>
                 <OutcomePill outcome={one.outcome} code={one.response_code} />

@@ -5,7 +5,9 @@ import { call, withQuery } from "../api.ts";
 import { counted } from "../format.ts";
 import { ActionError, Dialog, useAction } from "../parts/dialog.tsx";
 import { Loading } from "../parts/notice.tsx";
+import { instantOf } from "../time-span.ts";
 import { useLoad } from "../use-load.ts";
+import { zone } from "../zone.ts";
 import { ReplayProgress } from "./replay-progress.tsx";
 
 const POLL_EVERY_MS = 1_000;
@@ -126,8 +128,7 @@ function Fields({ slug }: { slug: string }) {
         </label>
       </div>
       <p id="send-again-times" class="muted">
-        When the event was published, in your time zone, {Intl.DateTimeFormat().resolvedOptions().timeZone}. Empty: the oldest event, or
-        now.
+        When the event was published, {zone.isUtc() ? "in UTC" : `in your time zone, ${zone.name()}`}. Empty: the oldest event, or now.
       </p>
       <label class="field">
         <span>Event types</span>
@@ -154,15 +155,14 @@ function Fields({ slug }: { slug: string }) {
 
 function requestOf(given: FormData): Record<string, unknown> {
   const text = (name: string): string => String(given.get(name) ?? "").trim();
-  const timeOf = (name: string): string | null => (text(name) === "" ? null : new Date(text(name)).toISOString());
   const types = text("types")
     .split(",")
     .map((type) => type.trim())
     .filter(Boolean);
   return {
     what: text("what"),
-    from: timeOf("from"),
-    to: timeOf("to"),
+    from: instantOf(text("from")),
+    to: instantOf(text("to")),
     event_types: types.length === 0 ? null : types,
     installation_uuid: text("installation") || null,
     rate_per_s: Number(text("rate")),

@@ -5,7 +5,7 @@ import { ApiError, call, withQuery } from "../api.ts";
 import { duration } from "../format.ts";
 import { OUTCOME_TEXTS } from "../outcomes.ts";
 import { Dialog } from "../parts/dialog.tsx";
-import { Exchanged } from "../parts/exchanged.tsx";
+import { RequestView, ResponseView } from "../parts/exchanged.tsx";
 import { Facts, TraceId } from "../parts/facts.tsx";
 import { Choice, Field, Form, useForm } from "../parts/form.tsx";
 import { OutcomePill } from "../parts/pills.tsx";
@@ -109,7 +109,8 @@ function Result({ result }: { result: TestResult }) {
           ["Trace", <TraceId id={trace_id} />],
         ]}
       />
-      <Exchanged {...result} />
+      <ResponseView {...result} />
+      <RequestView {...result} />
     </section>
   );
 }

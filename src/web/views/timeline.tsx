@@ -4,13 +4,13 @@ import type { StatusEventPage } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
 import { day } from "../format.ts";
 import { useGround } from "../ground.ts";
-import { useAction } from "../parts/dialog.tsx";
 import { Empty, Failed, Loading } from "../parts/notice.tsx";
+import { Older } from "../parts/older.tsx";
 import { Segments } from "../parts/segments.tsx";
-import { When } from "../parts/when.tsx";
+import { When, Zone } from "../parts/when.tsx";
 import { hrefOf, type Place, setQuery } from "../routing.ts";
 import { describe, topicOf } from "../status-texts.ts";
-import { useLoad } from "../use-load.ts";
+import { usePages } from "../use-pages.ts";
 import type { StatusEventItem } from "../wire.ts";
 import { Changes } from "./changes.tsx";
 
@@ -61,34 +61,29 @@ export function Timeline({ app, place }: { app: string | null; place: Place }) {
 function StatusEvents({ app, shown }: { app: string | null; shown: (typeof SHOWN)[number] }) {
   const { onStatus } = useGround().feed;
   const [fresh, setFresh] = useState<readonly StatusEventItem[]>([]);
-  const [older, setOlder] = useState<{ key: string; pages: ReadonlyArray<StatusEventPage> }>({ key: "", pages: [] });
-  const key = `${app} ${shown.topics}`;
-  const load = (cursor: string | null, signal?: AbortSignal): Promise<StatusEventPage> =>
-    call<StatusEventPage>(withQuery("v1/status-events", { app, topics: shown.topics, cursor, limit: PAGE }), signal ? { signal } : {});
-  const first = useLoad(key, (signal) => load(null, signal));
+  const pages = usePages<StatusEventItem, StatusEventPage>(`${app} ${shown.topics}`, (cursor, signal) =>
+    call(withQuery("v1/status-events", { app, topics: shown.topics, cursor, limit: PAGE }), signal ? { signal } : {}),
+  );
+  const { first, items } = pages;
   useEffect(() => onStatus((event) => setFresh((before) => [event, ...before].slice(0, PAGE))), [onStatus]);
 
-  const pages = older.key === key ? older.pages : [];
-  const next = (pages.at(-1) ?? first.value)?.next ?? null;
-  const more = useAction(async () => {
-    const page = await load(next);
-    setOlder({ key, pages: [...pages, page] });
-  });
   const isWanted = ({ type, data }: StatusEventItem): boolean =>
     shown.topics.split(",").includes(topicOf(type)) && (app === null || data.app === app);
-  const known = [...fresh.filter(isWanted), ...(first.value?.items ?? []), ...pages.flatMap(({ items }) => items)];
+  const known = [...fresh.filter(isWanted), ...items];
   const events = [...new Map(known.map((event) => [event.id, event])).values()];
 
   return (
     <>
-      {first.error !== null && <Failed what="The timeline" error={first.error} retry={first.reload} />}
+      {first.error !== null && <Failed what="The timeline" error={first.error} retry={pages.reload} />}
       {first.value === null && first.error === null && <Loading what="the timeline" />}
       {first.value !== null && events.length === 0 && <Empty title="No status changes in the last 30 days." />}
       {events.length > 0 && (
         <div class="card timeline">
           {byDay(events).map(([title, ofDay]) => (
             <section key={title} aria-label={title}>
-              <h2>{title}</h2>
+              <h2>
+                {title} <Zone />
+              </h2>
               <ol>
                 {ofDay.map((event) => (
                   <Item key={event.id} event={event} withApp={app === null} />
@@ -98,14 +93,7 @@ function StatusEvents({ app, shown }: { app: string | null; shown: (typeof SHOWN
           ))}
         </div>
       )}
-      {more.error !== null && <Failed what="Older changes" error={more.error} retry={more.run} />}
-      {next !== null && (
-        <div class="pager">
-          <button type="button" class="button" disabled={more.isRunning} onClick={more.run}>
-            Show older
-          </button>
-        </div>
-      )}
+      <Older of={pages} />
     </>
   );
 }
@@ -126,7 +114,7 @@ function Item({ event, withApp }: { event: StatusEventItem; withApp: boolean }) 
         )}
         {typeof organization === "string" && <span class="muted"> in organization {organization}</span>}
         <span class="event-time numeric muted">
-          <When at={event.time} />
+          <When at={event.time} bare />
         </span>
       </p>
       {detail !== "" && <p class="muted event-detail">{detail}</p>}

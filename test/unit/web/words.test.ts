@@ -9,6 +9,7 @@ import { ago, duration, percent, shortCount } from "../../../src/web/format.ts";
 import { hrefOf, parsePlace } from "../../../src/web/routing.ts";
 import { describe as describeEvent } from "../../../src/web/status-texts.ts";
 import type { AppRow } from "../../../src/web/wire.ts";
+import { offsetAt } from "../../../src/web/zone.ts";
 
 const HEALTHY = { state: "healthy", since: null, attempts: 10, failures: 0, by_code: {}, last_success_at: null } as const;
 
@@ -115,23 +116,23 @@ describe("the state of an app in a line", () => {
   test.each<[Partial<AppRow>, string]>([
     [
       { health: failing, circuit: { state: "open", open_until: at("11:50:30") }, parked_in_app_queue: 3 },
-      "bad: Failing since 11:40: 404 from 212 of 212; last success 11:39. 3 deliveries wait and are retried; next attempt 11:50:30.",
+      "bad: Failing since 11:40 Z: 404 from 212 of 212; last success 11:39 Z. 3 deliveries wait and are retried; next attempt 11:50:30 Z.",
     ],
     [
       { health: failing, circuit: { state: "open", open_until: at("11:49:30") } },
-      "bad: Failing since 11:40: 404 from 212 of 212; last success 11:39. Deliveries wait and are retried.",
+      "bad: Failing since 11:40 Z: 404 from 212 of 212; last success 11:39 Z. Deliveries wait and are retried.",
     ],
     [
       { health: { ...failing, attempts: 90, failures: 50, by_code: { 0: 20, 500: 30 }, last_success_at: null } },
-      "bad: Failing since 11:40: 500 from 30, no response from 20 of 90. Failed deliveries are retried.",
+      "bad: Failing since 11:40 Z: 500 from 30, no response from 20 of 90. Failed deliveries are retried.",
     ],
     [
       { health: { ...failing, attempts: 0, failures: 0, by_code: {} } },
-      "bad: Failing since 11:40: no attempts in the last 15 minutes; last success 11:39. Failed deliveries are retried.",
+      "bad: Failing since 11:40 Z: no attempts in the last 15 minutes; last success 11:39 Z. Failed deliveries are retried.",
     ],
     [
       { health: { ...failing, attempts: null, failures: null, by_code: null, last_success_at: null } },
-      "bad: Failing since 11:40. Failed deliveries are retried.",
+      "bad: Failing since 11:40 Z. Failed deliveries are retried.",
     ],
     [
       {
@@ -143,20 +144,20 @@ describe("the state of an app in a line", () => {
     ],
     [
       { throttled: { until: at("12:04:31"), response_code: 429 } },
-      "warn: Throttled until 12:04:31: the receiver answered 429. Deliveries wait.",
+      "warn: Throttled until 12:04:31 Z: the receiver answered 429. Deliveries wait.",
     ],
     [
       { health: failing, throttled: { until: at("12:04:31"), response_code: 503 } },
-      "bad: Failing since 11:40: 404 from 212 of 212; last success 11:39. Throttled until 12:04:31: the receiver answered 503. Deliveries wait.",
+      "bad: Failing since 11:40 Z: 404 from 212 of 212; last success 11:39 Z. Throttled until 12:04:31 Z: the receiver answered 503. Deliveries wait.",
     ],
     [{ installations: { active: 2, broken: 1, disabled: 0 } }, "bad: 1 of 3 installations broken. Their deliveries wait."],
     [
       { health: { ...HEALTHY, attempts: 1_212, failures: 3, by_code: { 500: 3 }, last_success_at: at("11:49:59") } },
-      "ok: 1,209 of 1,212 attempts delivered in the last 15 minutes; last success 11:49.",
+      "ok: 1,209 of 1,212 attempts delivered in the last 15 minutes; last success 11:49 Z.",
     ],
     [
       { health: { ...HEALTHY, attempts: 0, last_success_at: new Date("2026-01-02T09:00:00").toISOString() } },
-      "ok: No attempts in the last 15 minutes; last success 2 Jan, 09:00.",
+      "ok: No attempts in the last 15 minutes; last success 2 Jan, 09:00 Z.",
     ],
     [
       { health: { ...HEALTHY, attempts: null, failures: null, by_code: null } },
@@ -164,7 +165,7 @@ describe("the state of an app in a line", () => {
     ],
   ])("%#", (members, text) => {
     const state = appStateOf(row(members), now);
-    expect(`${state.kind}: ${state.text}`).toBe(text);
+    expect(`${state.kind}: ${state.text}`).toBe(text.replaceAll(" Z", ` ${offsetAt(now)}`));
   });
 });
 
