@@ -1,6 +1,7 @@
 /** The larger parts behind the API's routes: explain, the overview, the health query and changes of status. */
 
 import type { Readiness } from "../api/ports.ts";
+import { isReady } from "../api/routes/operations.ts";
 import type { DeadLetters } from "../dead-letters/dead-letters.ts";
 import { createDiscardBacklog } from "../dead-letters/discard.ts";
 import { createOwnDeadLetters } from "../dead-letters/own-dead-letters.ts";
@@ -11,11 +12,13 @@ import { createListStoredEvents } from "../jetstream/list-stored-events.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import type { createStatusHistory } from "../jetstream/status-history.ts";
 import { createStoredEvents } from "../jetstream/stored-events.ts";
+import { createReadStreamStates } from "../jetstream/stream-states.ts";
 import { createSubjectCounts } from "../jetstream/subject-counts.ts";
 import { AppError } from "../model/app-error.ts";
 import type { InstallationRecord } from "../model/stored-records.ts";
 import { createLiveOverview } from "../overview/live-overview.ts";
 import { createReadOverview } from "../overview/read-overview.ts";
+import { createReadSystem } from "../overview/read-system.ts";
 import { createVolumes } from "../overview/volumes.ts";
 import { installationKey } from "../registry/record-kinds.ts";
 import { checkPrecondition, installationTag, type Precondition } from "../registry/record-tag.ts";
@@ -103,7 +106,18 @@ export function overviewParts(
   });
   const countOwnDeadLetters = createOwnDeadLetters({ connection: nats, manager, names, isOwn: deadLetters.isOwn, appCreatedAt });
   const liveOverview = createLiveOverview({ readOverview, statusHistory, appCreatedAt, countOwnDeadLetters, clock });
-  return { stats, readOverview, countOwnDeadLetters, liveOverview };
+  given.replicas.reportLoad(() => ({
+    inFlight: given.bulkhead.inFlight(),
+    waiting: given.bulkhead.waiting(),
+    isReady: isReady(given.readiness.checks()),
+  }));
+  const readSystem = createReadSystem({
+    ...{ readOverview, replicas: given.replicas, streamMetrics: given.streamMetrics, clock },
+    readStreams: createReadStreamStates(manager, names),
+    refusing: given.deliveryStreams.refusing,
+    checks: given.readiness.checks,
+  });
+  return { stats, readOverview, readSystem, countOwnDeadLetters, liveOverview };
 }
 
 export function healthQueryOf({ config, installationRecords, healthStore, backlog, clock }: ApiGiven) {

@@ -79,7 +79,7 @@ function componentsOf(parts: Parts): Component[] {
     { name: "outbox relay of circuits", stop: circuitOutboxRelay.stop },
     { name: "suppressed events", start: suppressedReports.startLater, stop: suppressedReports.stop },
     { name: "outbox relay of app health", stop: healthOutboxRelay.stop },
-    { name: "replica count", start: parts.replicaCount.start, stop: parts.replicaCount.stop },
+    { name: "replicas", start: parts.replicas.start, stop: parts.replicas.stop },
     { name: "outbox relay of throttles", stop: throttleOutboxRelay.stop },
     { name: "ack floor", start: ackFloor.start, stop: ackFloor.stop },
     { name: "Redis health", start: redisHealth.start, stop: redisHealth.stop },

@@ -31,7 +31,7 @@ export function wireApi(given: ApiGiven) {
   const { explain, queryRequestLog, lookup, storedEvents } = explainParts(given);
   const deadLetters = createDeadLetters({ ...given, connection: nats });
   const replayDeadLetters = createReplay({ deadLetters, streams, names, match: index.match, tracing, clock });
-  const { stats, readOverview, countOwnDeadLetters, liveOverview } = overviewParts(given, { statusHistory, deadLetters });
+  const { stats, readOverview, readSystem, countOwnDeadLetters, liveOverview } = overviewParts(given, { statusHistory, deadLetters });
   const routes = allRoutes({
     ...{
       registry: given.registry,
@@ -45,7 +45,7 @@ export function wireApi(given: ApiGiven) {
     ...{ statusChanger: statusChangerOf(given), queryHealth: healthQueryOf(given) },
     ...{ publish: createEventPublisher(jetStream, names, tracing), eventLimits: given.eventLimits },
     readEventTypes: createReadEventTypes(manager, names),
-    ...{ queryRequestLog, explain, stats, statusHistory, readOverview, liveOverview, debugLog: given.debugLog, clock },
+    ...{ queryRequestLog, explain, stats, statusHistory, readOverview, readSystem, liveOverview, debugLog: given.debugLog, clock },
     ...{ retryNow: given.retryNow, circuitOf: given.circuits.stateOf },
     closeCircuit: (app) => orUnreachable(given.circuits.close(app)),
     callTest: createTestCall({

@@ -16,11 +16,11 @@ export type ThrottleParts = ReturnType<typeof wireThrottles>;
 
 export function wireThrottles(given: Foundation & RegistryParts & StatusParts & CircuitParts & LatePorts) {
   const { config, index, registryStore, outboxOf, circuitOpen, dashboardUrl, wakeQueues, wakeProbes } = given;
-  const { redis, replicaCount, clock, logger } = given;
+  const { redis, replicas, clock, logger } = given;
   const directLimit = (appMaxInFlight: number | null): number => Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2);
   const outbox = outboxOf(registryStore.recordsOf(THROTTLES), throttleName);
   const turns = createTurns({
-    takeTokens: createTakeTokens({ lease: createLeaseTokens(redis), replicas: replicaCount.count, clock, logger }),
+    takeTokens: createTakeTokens({ lease: createLeaseTokens(redis), replicas: replicas.count, clock, logger }),
     rateLimitOf: (app) => index.app(app)?.rateLimit ?? null,
     maxInFlightOf: (app) => Math.max(1, directLimit(index.app(app)?.maxInFlight ?? null)),
     clock,

@@ -265,6 +265,14 @@ export interface BrokenReason {
   readonly last_error: string | null;
 }
 
+/** An app's attempts of the last 5 minutes, and what is parked for it. */
+export interface BusyApp {
+  readonly app: string;
+  readonly attempts: number;
+  readonly failures: number;
+  readonly parked: number | null;
+}
+
 /** A structured CloudEvent (JSON format). */
 export interface CloudEventBody {
   readonly specversion: "1.0";
@@ -1203,6 +1211,65 @@ export interface StoredEvent {
   readonly duplicate: boolean;
 }
 
+/** Posthorn itself. Null members can't be read now. */
+export interface System {
+  readonly at: string;
+  readonly events: SystemEvents | null;
+  /** Attempts in flight, of all replicas. */
+  readonly in_flight: number;
+  /** Deliveries that wait for a slot, of all replicas. */
+  readonly waiting: number;
+  readonly streams: ReadonlyArray<SystemStream> | null;
+  /** As GET /readyz of the replica that answers. */
+  readonly checks: Readonly<Record<string, ReadinessCheck>>;
+  /** Those that were seen in the last 10 seconds; the one that answers first. */
+  readonly replicas: ReadonlyArray<SystemReplica>;
+  /** At most 10, by their attempts of the last 5 minutes. */
+  readonly busiest_apps: ReadonlyArray<BusyApp> | null;
+}
+
+/** Events that wait. */
+export interface SystemEvents {
+  /** No replica has taken them yet. */
+  readonly pending: number;
+  /** Taken by a replica, and not acknowledged. */
+  readonly ack_pending: number;
+  readonly oldest_unacked_age_s: number;
+}
+
+/** A process of Posthorn. */
+export interface SystemReplica {
+  readonly id: string;
+  /** Null members: a replica of an earlier version does not say it. */
+  readonly host: string | null;
+  readonly version: string | null;
+  readonly started_at: string | null;
+  readonly seen_at: string;
+  readonly ready: boolean | null;
+  readonly in_flight: number | null;
+  readonly waiting: number | null;
+  /** The replica that answers. */
+  readonly this: boolean;
+}
+
+/** A stream with its size and limits. */
+export interface SystemStream {
+  readonly purpose: "events" | "retries" | "parked" | "dead-letters" | "status" | "audit";
+  readonly name: string;
+  readonly messages: number;
+  readonly bytes: number;
+  /** Null limits: none. */
+  readonly max_messages: number | null;
+  readonly max_bytes: number | null;
+  readonly max_age_s: number | null;
+  /** When its oldest message was stored. Null: it is empty. */
+  readonly oldest_at: string | null;
+  /** Of the stream, in the NATS cluster. */
+  readonly replicas: number;
+  /** This replica could not store a message in it. */
+  readonly refusing: boolean;
+}
+
 /** The event of a test call. */
 export interface TestBody {
   readonly event_type?: string | undefined;
@@ -1398,6 +1465,8 @@ export interface Calls {
   "GET /v1/apps/{slug}/overview/live": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: string };
   /** An app's installations with their parked deliveries and why they are broken. */
   "GET /v1/apps/{slug}/installations": { readonly path: { readonly slug: string }; readonly query: { readonly status?: InstallationStatus | undefined; readonly organization_id?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: InstallationsOfApp };
+  /** Posthorn itself: events that wait, attempts in flight, streams, replicas, what it depends on, and the busiest apps now. */
+  "GET /v1/system": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: System };
   /** Shows what the caller's token may do, until when, and the link to traces. */
   "GET /v1/session": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Session };
   /** Logs an app's deliveries in detail for a limited time, with headers and bodies, on all replicas. */

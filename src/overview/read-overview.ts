@@ -37,6 +37,8 @@ export interface Overview {
   /** Slug → the app's JSON text, sorted by slug. */
   readonly apps: ReadonlyMap<string, string>;
   readonly subjectCounts: SubjectCounts | null;
+  /** App → its recent attempts; null: Redis does not answer. */
+  readonly recent: ReadonlyMap<string, RecentAttempts> | null;
 }
 
 /** Never rejects. */
@@ -173,6 +175,7 @@ function compose({ index, circuitOf, throttleOf, failingSince }: ReadOverviewDep
     head: { at: toRfc3339(at), hours_from: toRfc3339(hours[0] ?? at), unreadable: streams?.unreadable ?? null, problems },
     apps: new Map(apps.map(({ slug }, position) => [slug, json[position] ?? ""])),
     subjectCounts: streams,
+    recent,
   };
 }
 

@@ -39,6 +39,7 @@ export function Header({ place, view, ground: { session, feed, can }, isUtc, onS
               <NavLink to={["deliveries"]} text="Deliveries" isHere={view === "deliveries"} />
               <NavLink to={["dead-letters"]} text="Dead letters" isHere={view === "dead-letters"} badge={deadLetters(feed.live)} />
               <NavLink to={["timeline"]} text="Timeline" isHere={view === "timeline"} />
+              <NavLink to={["system"]} text="System" isHere={view === "system"} />
             </>
           )}
         </ScrollingNav>
@@ -93,11 +94,10 @@ function deadLetters(live: LiveState): number | null {
 }
 
 function ZoneSwitch({ isUtc, onSwitch }: { isUtc: boolean; onSwitch: () => void }) {
-  const shown = offsetAt(useNow());
   return (
     <button type="button" class="button quiet small zone" aria-pressed={isUtc} title={`Times are in ${zone.name()}`} onClick={onSwitch}>
       <span class="hidden">Times in </span>
-      {isUtc || shown !== "UTC" ? shown : "Local"}
+      {offsetAt(useNow())}
     </button>
   );
 }

@@ -21,6 +21,7 @@ import { FindInstallation } from "./views/find-installation.tsx";
 import { NewApp } from "./views/new-app.tsx";
 import { OrganizationPage } from "./views/organization.tsx";
 import { SignIn } from "./views/sign-in.tsx";
+import { SystemPage } from "./views/system.tsx";
 import { TimelinePage } from "./views/timeline.tsx";
 import { zone } from "./zone.ts";
 
@@ -127,6 +128,7 @@ function View({ place, view, name, session }: ViewProps) {
   if (view === "deliveries") return name === "" ? <DeliveriesPage place={place} /> : <DeliveryPage key={name} id={name} />;
   if (view === "installations" && name !== "") return <FindInstallation uuid={name} />;
   if (view === "dead-letters") return <DeadLettersPage place={place} />;
+  if (view === "system") return <SystemPage />;
   if (view === "timeline") return <TimelinePage place={place} />;
   return (
     <Empty title="Page not found.">

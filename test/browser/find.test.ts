@@ -196,7 +196,28 @@ describeInBrowser("why a webhook did not arrive", () => {
     await close();
   });
 
-  test.each(["#/", "#/events", "#/deliveries", "#/dead-letters", "#/timeline", "#/apps/pager", "#/apps/pager/settings", "#/events/evt-7"])(
+  test("the system shows what waits, the streams, the replicas and the busiest apps now", async () => {
+    const { page, close } = await open("#/system");
+    await page.getByRole("region", { name: "Replicas" }).getByText("Ready").waitFor();
+    const streams = page.getByRole("region", { name: "Streams" });
+    expect(await streams.locator("tbody th").allInnerTexts()).toEqual(["events", "retries", "parked", "dead-letters", "status", "audit"]);
+    expect(await textOf(streams.locator("tbody tr").first())).toMatch(/^events\s+\d+\s+[\d.]+ k?B\s+7 days/);
+    expect(await textOf(page.getByRole("region", { name: "Dependencies" }))).toMatch(/Works\s+NATS\s*Connected\.[\s\S]*Works\s+Redis/);
+    await page.getByRole("region", { name: "Busiest apps, last 5 minutes" }).getByRole("link", { name: "pager" }).waitFor();
+    expect(await findings(page)).toEqual([]);
+    await picture(page, "system-light");
+    await page.getByRole("link", { name: "pager" }).click();
+    await eventually(() => page.url().includes("#/apps/pager?range=1h"));
+    await close();
+    const phone = await open("#/system", { width: 390, scheme: "dark" });
+    await phone.page.getByRole("region", { name: "Replicas" }).getByText("Ready").waitFor();
+    expect(await findings(phone.page)).toEqual([]);
+    expect(await phone.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+    await picture(phone.page, "system-dark-narrow");
+    await phone.close();
+  });
+
+  test.each(["#/", "#/events", "#/deliveries", "#/dead-letters", "#/timeline", "#/system", "#/apps/pager", "#/events/evt-7"])(
     "the search box finds on %s",
     async (hash) => {
       const { page, close } = await open(hash);

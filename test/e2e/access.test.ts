@@ -189,6 +189,7 @@ const ROWS: Readonly<Record<string, Row>> = {
   "GET /v1/apps/:slug/overview": { access: "read", app: true, path: (target) => `${ofApp(target)}/overview` },
   "GET /v1/apps/:slug/overview/live": { access: "read", app: true, path: (target) => `${ofApp(target)}/overview/live` },
   "GET /v1/apps/:slug/installations": { access: "read", app: true, path: (target) => `${ofApp(target)}/installations` },
+  "GET /v1/system": { access: "read", app: false, path: () => "/v1/system" },
   "GET /v1/overview": { access: "read", app: false, path: () => "/v1/overview" },
   "GET /v1/overview/live": { access: "read", app: false, path: () => "/v1/overview/live" },
   "GET /v1/status-events": { access: "read", app: true, organization: "read", path: ({ slug }) => `/v1/status-events?app=${slug}` },

@@ -55,6 +55,47 @@ async function install(app: object = {}): Promise<{ slug: string; uuid: string; 
 const rowOf = async (slug: string): Promise<AppRow> => (await call("GET", `/v1/apps/${slug}/overview`, undefined, read)).body.items[0];
 const sum = (values: readonly number[] | null): number => (values ?? []).reduce((all, value) => all + value, 0);
 
+describe("the system", () => {
+  test("has its streams with their limits, its checks, the busiest apps now, and every replica with its load", async () => {
+    receiver.behave(answer(200));
+    const { slug, organization } = await install();
+    for (let n = 0; n < 3; n++) await bus.publish("issue.created", { organization_id: organization, data: {} });
+    const system = async (from = posthorn) => (await from.api("GET", "/v1/system", undefined, read)).body;
+    await eventually(async () => (await system()).busiest_apps.find(({ app }: { app: string }) => app === slug)?.attempts === 3);
+    const { body } = await call("GET", "/v1/system", undefined, read);
+    expect(body.streams.map(({ purpose }: { purpose: string }) => purpose)).toEqual([
+      ...["events", "retries", "parked", "dead-letters", "status", "audit"],
+    ]);
+    expect(body.streams[0]).toMatchObject({ max_age_s: 7 * 86_400, max_bytes: null, replicas: 1, refusing: false });
+    expect(body.streams[0].messages).toBeGreaterThanOrEqual(3);
+    expect(body.streams[0].bytes).toBeGreaterThan(0);
+    expect(body.checks).toMatchObject({ nats: { ok: true }, redis: { ok: true }, streams: { ok: true } });
+    expect(body.events).toMatchObject({ pending: 0 });
+
+    const other = await startPosthorn({
+      ...{ nats, redis, prefix: posthorn.prefix },
+      settings: { POSTHORN_API_TOKENS: "read:read-token-123456", POSTHORN_MAX_IN_FLIGHT: "256" },
+    });
+    try {
+      await eventually(async () => {
+        const [one, two] = [await system(), await system(other)];
+        const ids = (body: { replicas: Array<{ id: string }> }): string =>
+          body.replicas
+            .map(({ id }) => id)
+            .sort()
+            .join();
+        return one.replicas.length === 2 && ids(one) === ids(two) && one.replicas.every((replica: { ready: boolean }) => replica.ready);
+      });
+      const { replicas } = await system();
+      expect(replicas.map((replica: { this: boolean }) => replica.this)).toEqual([true, false]);
+    } finally {
+      await other.end();
+    }
+    // A replica that has stopped is not shown for long.
+    await eventually(async () => (await system()).replicas.length === 1);
+  });
+});
+
 describe("the overview", () => {
   test("has each app with its installations, circuit, streams and hours", async () => {
     receiver.behave(answer(422));

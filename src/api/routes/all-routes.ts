@@ -5,6 +5,7 @@ import type { Explain } from "../../explain/explain.ts";
 import type { PublishEvent } from "../../jetstream/event-publisher.ts";
 import type { StatusHistory } from "../../jetstream/status-history.ts";
 import type { EventLimits } from "../../model/event-reader.ts";
+import type { ReadSystem } from "../../overview/read-system.ts";
 import { withDocument } from "../http/openapi.ts";
 import type { Route } from "../http/route.ts";
 import type { Readiness } from "../ports.ts";
@@ -30,6 +31,7 @@ import { type RequestLogRoutesDependencies, requestLogRoutes } from "./request-l
 import { type SessionOptions, sessionRoutes } from "./session.ts";
 import { type StatsRoutesDependencies, statsRoutes } from "./stats.ts";
 import { statusEventRoutes } from "./status-events.ts";
+import { systemRoutes } from "./system.ts";
 import { type TokenRoutesDependencies, tokenRoutes } from "./tokens.ts";
 
 export type RoutesDependencies = AppRoutesDependencies &
@@ -55,6 +57,7 @@ export type RoutesDependencies = AppRoutesDependencies &
     readonly statusHistory: StatusHistory;
     readonly session: SessionOptions;
     readonly readiness: Readiness;
+    readonly readSystem: ReadSystem;
     readonly renderMetrics: () => string;
   };
 
@@ -79,6 +82,7 @@ export function allRoutes(dependencies: RoutesDependencies): Route[] {
     ...statusEventRoutes(dependencies),
     ...auditRoutes(dependencies),
     ...overviewRoutes(dependencies),
+    ...systemRoutes(dependencies),
     ...sessionRoutes(dependencies.session),
     ...debugLogRoutes(dependencies),
     ...invalidRecordsRoutes(dependencies),

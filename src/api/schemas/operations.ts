@@ -6,19 +6,18 @@ export const health = z
   .strictObject({ status: z.literal("ok") })
   .meta({ id: "Health", description: "The process is alive.", example: { status: "ok" } });
 
+export const readinessCheck = z
+  .strictObject({
+    ok: z.boolean(),
+    required: z.boolean().meta({ description: "False: shown, but the service works on without it." }),
+    detail: z.string(),
+  })
+  .meta({ id: "ReadinessCheck", description: "One thing that Posthorn needs." });
+
 export const readiness = z
   .strictObject({
     status: z.enum(["ready", "not ready"]),
-    checks: z.record(
-      z.string(),
-      z
-        .strictObject({
-          ok: z.boolean(),
-          required: z.boolean().meta({ description: "False: shown, but the service works on without it." }),
-          detail: z.string(),
-        })
-        .meta({ id: "ReadinessCheck", description: "One thing that Posthorn needs." }),
-    ),
+    checks: z.record(z.string(), readinessCheck),
   })
   .meta({
     id: "Readiness",

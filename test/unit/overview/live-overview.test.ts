@@ -26,7 +26,7 @@ function setUp() {
       state.reads++;
       const json = [...apps].map(([slug, parked]) => [slug, JSON.stringify({ slug, parked })] as const);
       const head = { at: String(state.reads), hours_from: "", unreadable: state.unreadable, problems: [] };
-      return { head, apps: new Map(json), subjectCounts: null } satisfies Overview;
+      return { head, apps: new Map(json), subjectCounts: null, recent: null } satisfies Overview;
     },
     statusHistory: {
       follow(listener) {
