@@ -1,7 +1,7 @@
 /** One app in a browser: charts, installations, test event, settings, secret. */
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { describeInBrowser, findings, openDashboard, picture, startBrowser, textOf } from "../support/browser.ts";
+import { describeInBrowser, findings, openDashboard, picture, pictures, startBrowser, textOf } from "../support/browser.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
 
@@ -44,7 +44,7 @@ describeInBrowser("an app", () => {
       /p50\s+1\d\d ms\s+p95\s+\d+ ms\s+p99/,
     );
     expect(await textOf(page.locator(".metrics").first())).toMatch(/Success rate\s+9\d\.\d%/);
-    await picture(page, "app-light");
+    await pictures(page, "app");
 
     // The arrow keys go from hour to hour, and screen readers are told the figures of each.
     const slider = chart.getByRole("slider");
@@ -88,7 +88,6 @@ describeInBrowser("an app", () => {
     await page.locator(".legend").first().waitFor();
     expect(await findings(page)).toEqual([]);
     expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
-    await picture(page, `app-${scheme}${width < 600 ? "-narrow" : ""}`);
     await close();
   });
 
@@ -230,7 +229,7 @@ describeInBrowser("an app", () => {
     await page.getByLabel("Name", { exact: true }).waitFor();
     expect(await page.getByLabel("Status").inputValue()).toBe("published");
     expect(await findings(page)).toEqual([]);
-    await picture(page, "settings");
+    await pictures(page, "settings");
     await page.getByLabel("Name", { exact: true }).fill("Acme Tracker");
     await page.getByRole("button", { name: "Remove *" }).click();
     await page.getByLabel("Event types").fill("issue, metric_alert.*");

@@ -1,7 +1,7 @@
 /** The list of apps in a browser: nothing, something, and a thousand. */
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { describeInBrowser, findings, openDashboard, picture, startBrowser, textOf } from "../support/browser.ts";
+import { describeInBrowser, findings, openDashboard, pictures, startBrowser, textOf } from "../support/browser.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
 
@@ -77,7 +77,7 @@ describeInBrowser("the apps", () => {
     expect(await textOf(page.locator(".metrics"))).toMatch(/Need attention\s+2/);
     expect(await page.locator(".spark").count()).toBe(14);
     expect(await findings(page)).toEqual([]);
-    await picture(page, "apps-light");
+    await pictures(page, "apps");
     await close();
   });
 
@@ -90,7 +90,6 @@ describeInBrowser("the apps", () => {
     await page.getByRole("link", { name: "Ledger" }).waitFor();
     expect(await findings(page)).toEqual([]);
     expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
-    await picture(page, `apps-${scheme}${width < 600 ? "-narrow" : ""}`);
     await close();
   });
 

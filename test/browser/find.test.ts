@@ -1,7 +1,7 @@
 /** The search box and the explain page in a browser. */
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { describeInBrowser, findings, openDashboard, picture, startBrowser, textOf } from "../support/browser.ts";
+import { describeInBrowser, findings, openDashboard, pictures, startBrowser, textOf } from "../support/browser.ts";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
@@ -62,7 +62,7 @@ describeInBrowser("why a webhook did not arrive", () => {
       /digest\s+The app subscribes to comment; the event is issue\.created/,
     );
     expect(await findings(page)).toEqual([]);
-    await picture(page, "explain-light");
+    await pictures(page, "explain");
 
     await page.getByLabel("App", { exact: true }).fill("elsewhere");
     await page.getByRole("button", { name: "Explain for this app" }).click();
@@ -121,7 +121,7 @@ describeInBrowser("why a webhook did not arrive", () => {
     expect(await textOf(row)).toMatch(/issue\.created\s+Attempt 2 is due at \d\d:\d\d:\d\d UTC\.\s+Retrying\s+tracker/);
     expect(await page.locator("tbody tr").filter({ hasText: "pager" }).count()).toBe(0);
     expect(await findings(page)).toEqual([]);
-    await picture(page, "deliveries");
+    await pictures(page, "deliveries");
     await page
       .getByRole("radio", { name: "Delivered" })
       .or(page.getByRole("button", { name: "Delivered" }))
@@ -176,6 +176,7 @@ describeInBrowser("why a webhook did not arrive", () => {
     expect((await ids()).slice(0, 3)).toEqual(["many-last", "many-59", "many-58"]);
     await page.getByText("only for pager").waitFor();
     expect(await findings(page)).toEqual([]);
+    await pictures(page, "events");
     await page.getByRole("button", { name: "Show older" }).click();
     await eventually(async () => (await ids()).length === 61);
     await page.getByText(/The events stream reaches back to \S+ UTC\. Earlier events are gone\./).waitFor();
@@ -205,7 +206,7 @@ describeInBrowser("why a webhook did not arrive", () => {
     expect(await textOf(page.getByRole("region", { name: "Dependencies" }))).toMatch(/Works\s+NATS\s*Connected\.[\s\S]*Works\s+Redis/);
     await page.getByRole("region", { name: "Busiest apps, last 5 minutes" }).getByRole("link", { name: "pager" }).waitFor();
     expect(await findings(page)).toEqual([]);
-    await picture(page, "system-light");
+    await pictures(page, "system");
     await page.getByRole("link", { name: "pager" }).click();
     await eventually(() => page.url().includes("#/apps/pager?range=1h"));
     await close();
@@ -213,7 +214,6 @@ describeInBrowser("why a webhook did not arrive", () => {
     await phone.page.getByRole("region", { name: "Replicas" }).getByText("Ready").waitFor();
     expect(await findings(phone.page)).toEqual([]);
     expect(await phone.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
-    await picture(phone.page, "system-dark-narrow");
     await phone.close();
   });
 

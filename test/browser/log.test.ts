@@ -1,7 +1,7 @@
 /** The request log, the dead letters and the timeline in a browser. */
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { describeInBrowser, findings, openDashboard, picture, startBrowser, textOf } from "../support/browser.ts";
+import { describeInBrowser, findings, openDashboard, pictures, startBrowser, textOf } from "../support/browser.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
 
@@ -45,7 +45,7 @@ describeInBrowser("what happened", () => {
     await eventually(async () => (await types(page)).join() === "comment.created,issue.created,issue.created");
     expect(await textOf(rows(page).first())).toMatch(/^\d\d:\d\d:\d\d\s+comment\.created\s+200 Delivered\s+1\s+[\d.]+ ms\s+contoso\s+dlv_/);
     expect(await findings(page)).toEqual([]);
-    await picture(page, "requests");
+    await pictures(page, "requests");
     await page.getByLabel("Event type").selectOption("issue.created");
     await eventually(async () => (await types(page)).length === 2);
     await page.getByLabel("Event type").selectOption("");
@@ -192,7 +192,7 @@ describeInBrowser("what happened", () => {
     // The answer is what one looks for first.
     const headings = await dialog.locator("h3").allInnerTexts();
     expect([headings[0], headings.at(-1)]).toEqual(["Response body", "Request headers"]);
-    await picture(page, "request");
+    await pictures(page, "request");
     await dialog.getByRole("button", { name: "As sent" }).last().click();
     expect(await textOf(request)).toContain('{"action":"created","installation":');
     expect(await page.content()).not.toContain("planted-secret");
@@ -271,7 +271,7 @@ describeInBrowser("what happened", () => {
     await eventually(async () => (await types(page)).length >= 10);
     expect(await textOf(page.locator("tbody"))).toMatch(/none\s+[\w-]+\.events\.issue\.created/);
     expect(await findings(page)).toEqual([]);
-    await picture(page, "dead-letters");
+    await pictures(page, "dead-letters");
     await page.getByRole("combobox", { name: "App" }).fill("discourse");
     await page.keyboard.press("Enter");
     await eventually(async () => (await types(page)).length === 8);
@@ -406,7 +406,7 @@ describeInBrowser("what happened", () => {
     await platform.call("POST", `/v1/installations/${uuid}/enable`);
     await eventually(async () => (await titles())[0] === "Integration recovered old-crm in organization northwind");
     expect(await findings(page)).toEqual([]);
-    await picture(page, "timeline");
+    await pictures(page, "timeline");
     await page.getByRole("button", { name: "App", exact: true }).click();
     await eventually(async () => (await titles()).sort().join() === "App failing ledger,Circuit opened ledger");
     await page.getByRole("button", { name: "Given up" }).click();

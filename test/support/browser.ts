@@ -96,6 +96,24 @@ export async function picture(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: join(IMAGES, `${name}.png`), animations: "disabled" });
 }
 
+/** A picture of a main view, light and dark, on a desk and on a phone. The page is left as it was. */
+export async function pictures(page: Page, name: string): Promise<void> {
+  if (!process.env["DOCS_IMAGES"]) return;
+  const before = page.viewportSize();
+  for (const [width, height, suffix] of [
+    [1440, 900, ""],
+    [390, 844, "-narrow"],
+  ] as const) {
+    await page.setViewportSize({ width, height });
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme });
+      await picture(page, `${name}-${colorScheme}${suffix}`);
+    }
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+  if (before !== null) await page.setViewportSize(before);
+}
+
 /** As it is seen: what is hidden is not in it. */
 export async function textOf(locator: Locator): Promise<string> {
   return (await locator.allInnerTexts()).join("\n");
