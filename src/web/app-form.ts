@@ -2,7 +2,7 @@
 import type { App, AppPatch } from "../client/api-types.generated.ts";
 import { ApiError } from "./api.ts";
 import { durationText, readDuration } from "./duration-text.ts";
-import type { FieldProblem } from "./problem-text.ts";
+import { type FieldProblem, MISSING } from "./problem-text.ts";
 
 /** Stands for a header's stored value. */
 const KEPT = "[redacted]";
@@ -53,7 +53,7 @@ type Members = Record<string, unknown>;
 export function membersOf(data: FormData): Members {
   const problems: FieldProblem[] = [];
   const members: Members = {};
-  const read = (name: keyof AppTexts, member: string, convert: (text: string) => unknown): void => {
+  const read = (name: keyof AppTexts | "slug", member: string, convert: (text: string) => unknown): void => {
     const text = data.get(name);
     if (text === null) return;
     try {
@@ -62,7 +62,9 @@ export function membersOf(data: FormData): Members {
       problems.push({ path: name, message: (error as Error).message });
     }
   };
-  for (const name of ["name", "webhook_url", "status", "on_exhausted"] as const) read(name, name, (text) => text);
+  for (const name of ["name", "webhook_url"] as const) read(name, name, required);
+  for (const name of ["status", "on_exhausted"] as const) read(name, name, (text) => text);
+  if (data.has("slug")) read("slug", "slug", required);
   read("timeout_ms", "timeout_ms", (text) => (text === "" ? null : duration(text)));
   read("max_in_flight", "max_in_flight", (text) => (text === "" ? null : number(text)));
   read("retry_schedule_s", "retry_schedule_s", (text) => partsOf(text)?.map((part) => duration(part) / 1000) ?? null);
@@ -109,6 +111,11 @@ function headersIn(data: FormData, problems: FieldProblem[]): Record<string, str
   const bare = rows.filter(({ name, value }) => value === "" && !stored.has(name));
   if (bare.length > 0) problems.push({ path: "headers", message: `Enter a value for ${bare.map(({ name }) => name).join(", ")}.` });
   return Object.fromEntries(rows.map(({ name, value }) => [name, value === "" ? KEPT : value]));
+}
+
+function required(text: string): string {
+  if (text === "") throw new Error(MISSING);
+  return text;
 }
 
 function duration(text: string): number {

@@ -6,12 +6,14 @@ export interface FieldProblem {
   readonly message: string;
 }
 
+export const MISSING = "Fill this in.";
+
 export function fieldProblem({ path, message }: FieldProblem): FieldProblem {
   return { path, message: textOf(path, message) };
 }
 
 function textOf(path: string, message: string): string {
-  if (message === "missing") return "Fill this in.";
+  if (message === "missing") return MISSING;
   const [, found, rest] = /^found (.*?), ((?:wanted )?.*)$/s.exec(message) ?? [];
   if (found === undefined || rest === undefined) return message;
   const wanted = /^wanted (.*)$/s.exec(rest)?.[1];

@@ -38,7 +38,7 @@ describeInBrowser("apps are managed", () => {
     await page.getByRole("link", { name: "Create an app" }).click();
     await page.getByRole("heading", { level: 1, name: "New app" }).waitFor();
     await page.getByRole("button", { name: "Create app" }).click();
-    await eventually(async () => (await problems(page)).join() === "Fill this in.");
+    await eventually(async () => (await problems(page)).join() === "Fill this in.,Fill this in.,Fill this in.");
 
     await page.getByLabel("Name", { exact: true }).fill("Zürich Relay");
     expect(await page.getByLabel("Slug").inputValue()).toBe("zurich-relay");
@@ -158,7 +158,7 @@ describeInBrowser("apps are managed", () => {
     await rowOf("northwind").waitFor();
     await page.getByRole("button", { name: "Install", exact: true }).click();
     await dialog.getByRole("button", { name: "Install" }).click();
-    await dialog.getByText("Enter at least 1 character").waitFor();
+    await dialog.getByText("Fill this in.").waitFor();
     await dialog.getByLabel("Organization").fill("northwind");
     await dialog.getByRole("button", { name: "Install" }).click();
     await dialog.getByText("The app is installed in this organization already.").waitFor();

@@ -7,6 +7,7 @@ import { useGround } from "../ground.ts";
 import { Confirm, Dialog } from "../parts/dialog.tsx";
 import { Form, TextField, useForm } from "../parts/form.tsx";
 import { useSay } from "../parts/toast.tsx";
+import { MISSING } from "../problem-text.ts";
 
 interface InstallationFormProps {
   readonly app: string;
@@ -23,6 +24,7 @@ export function InstallationForm({ app, installation, onClose, onDone }: Install
   const [isDuplicate, setDuplicate] = useState(false);
   const form = useForm(async (data) => {
     const body = bodyOf(data);
+    if (body.organization_id === "") throw new ApiError(0, "", [{ path: "organization_id", message: MISSING }]);
     if (installation === null) {
       const duplicate = data.has("allow_duplicate") ? { allow_duplicate: true } : {};
       await call("v1/installations", { method: "POST", body: { app, ...body, ...duplicate } }).catch((reason: unknown) => {

@@ -87,7 +87,7 @@ export function Installations({ row, place }: { row: AppRow; place: Place }) {
                 <th scope="col" class="wide">
                   Installation
                 </th>
-                <th scope="col" class="right">
+                <th scope="col" class="right medium">
                   Parked alone
                 </th>
                 <th scope="col">
@@ -149,13 +149,14 @@ function Row({ installation, isNamed, ask, edit }: RowProps) {
       </th>
       <td>
         <StatusPill status={status} />
+        {parked !== null && parked > 0 && <span class="sub tiny-only">{counted(parked, "parked delivery", "parked deliveries")}</span>}
         {broken !== null && <BrokenWhy broken={broken} />}
       </td>
       <td class="wide">
         <span class="mono">{uuid}</span>
         {webhook_url !== null && <span class="sub mono">{webhook_url}</span>}
       </td>
-      <td class="right numeric">{parked ?? <span class="faint">?</span>}</td>
+      <td class="right medium numeric">{parked ?? <span class="faint">?</span>}</td>
       <td class="right">
         {can.change && (
           <span class="actions">

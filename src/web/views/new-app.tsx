@@ -21,10 +21,10 @@ export function NewApp() {
   const [made, setMade] = useState<MadeApp | null>(null);
   const form = useForm(async (data) => {
     const slug = String(data.get("slug")).trim();
-    if (slug === "") throw new ApiError(0, "", [{ path: "slug", message: "Fill this in." }]);
+    const body = membersOf(data);
     const app = await call<MadeApp>(`v1/apps/${encodeURIComponent(slug)}`, {
       method: "PUT",
-      body: membersOf(data),
+      body,
       headers: { "if-none-match": "*" },
     }).catch((reason: unknown) => {
       throw reason instanceof ApiError && reason.status === 412

@@ -103,7 +103,8 @@ test("fields that are not in the form are not in the patch", () => {
 });
 
 test("every field that is wrong is named, with what it wants", () => {
-  expect(problemsOf(dataOf(record, { timeout_ms: "ten", retry_schedule_s: "5,,30", max_in_flight: "8 at once" }))).toEqual({
+  expect(problemsOf(dataOf(record, { name: " ", timeout_ms: "ten", retry_schedule_s: "5,,30", max_in_flight: "8 at once" }))).toEqual({
+    name: "Fill this in.",
     timeout_ms: "“ten” is no duration: enter one such as 500ms, 5s or 2m.",
     retry_schedule_s: "An empty part is no duration: enter one such as 500ms, 5s or 2m.",
     max_in_flight: "“8 at once” is no number.",
