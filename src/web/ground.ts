@@ -13,11 +13,13 @@ export interface Ground {
     readonly change: boolean;
     /** The settings that belong to the app's developer, and the secret. */
     readonly manage: boolean;
+    /** Enable and disable installations. */
+    readonly pause: boolean;
     /** Dead letters and deliveries. */
     readonly replay: boolean;
-    /** Test events. */
+    /** Test events, retries and the circuit of an app. */
     readonly test: boolean;
-    /** Data of more than one app. */
+    /** Data of all apps and organizations. */
     readonly seeAll: boolean;
   };
 }

@@ -23,7 +23,7 @@ interface HeaderProps {
   readonly signOut: () => void;
 }
 
-export function Header({ place, view, ground: { session, feed, can }, isUtc, onSwitchZone, signOut }: HeaderProps) {
+export function Header({ place, view, ground: { session, feed }, isUtc, onSwitchZone, signOut }: HeaderProps) {
   const isOrganization = session.organization_id !== null;
   return (
     <header class="top">
@@ -32,18 +32,27 @@ export function Header({ place, view, ground: { session, feed, can }, isUtc, onS
           <Horn /> Posthorn
         </a>
         <ScrollingNav label="Main" current={view}>
-          {can.seeAll && !isOrganization && (
+          {session.app === null ? (
             <>
-              <NavLink to={[]} text="Apps" isHere={view === "" || view === "apps" || view === "new-app"} />
+              <NavLink
+                to={[]}
+                text={isOrganization ? "Installations" : "Apps"}
+                isHere={view === "" || view === "apps" || view === "new-app"}
+              />
               <NavLink to={["events"]} text="Events" isHere={view === "events"} />
               <NavLink to={["deliveries"]} text="Deliveries" isHere={view === "deliveries"} />
               <NavLink to={["dead-letters"]} text="Dead letters" isHere={view === "dead-letters"} badge={deadLetters(feed.live)} />
               <NavLink to={["timeline"]} text="Timeline" isHere={view === "timeline"} />
               <NavLink to={["system"]} text="System" isHere={view === "system"} />
             </>
+          ) : (
+            <>
+              <NavLink to={["apps", session.app]} text="App" isHere={view === "apps"} />
+              <NavLink to={["deliveries"]} text="Deliveries" isHere={view === "deliveries"} />
+            </>
           )}
         </ScrollingNav>
-        {!isOrganization && <SearchBox place={place} />}
+        <SearchBox place={place} />
         <div class="top-end">
           <Scope session={session} />
           {!isOrganization && <ConnectionState live={feed.live} />}

@@ -57,9 +57,17 @@ export function Shell() {
   );
 }
 
-function rightsOf({ scope, app, may }: Session): Ground["can"] {
-  const isAct = may.includes("act");
-  return { change: scope === "admin", manage: may.includes("manage"), replay: isAct, test: isAct, seeAll: app === null };
+function rightsOf({ scope, may }: Session): Ground["can"] {
+  const isOrganization = scope === "organization";
+  return {
+    change: scope === "admin",
+    manage: may.includes("manage"),
+    pause: scope === "admin" || (isOrganization && may.includes("manage")),
+    replay: may.includes("act"),
+    // Apps belong to their developers.
+    test: may.includes("act") && !isOrganization,
+    seeAll: scope === "admin" || scope === "read",
+  };
 }
 
 function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
@@ -102,6 +110,9 @@ function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
 /** Views that show an app's token what is its app's. */
 const FOR_APPS: ReadonlySet<string> = new Set(["find", "events", "deliveries", "installations"]);
 
+/** Views whose place the page of an organization takes. */
+const FOR_INSTALLATIONS: ReadonlySet<string> = new Set(["", "apps", "new-app"]);
+
 interface ViewProps {
   readonly place: Place;
   readonly view: string;
@@ -111,7 +122,8 @@ interface ViewProps {
 
 function View({ place, view, name, session }: ViewProps) {
   const { app: onlyApp, organization_id: organization } = session;
-  if (organization !== null) return <OrganizationPage id={organization} />;
+  if (organization !== null && FOR_INSTALLATIONS.has(view))
+    return <OrganizationPage id={organization} app={view === "apps" ? name : null} />;
   if (onlyApp !== null && !FOR_APPS.has(view) && (view !== "apps" || name !== onlyApp)) {
     return (
       <Empty title={`Your token covers only ${onlyApp}.`}>

@@ -20,8 +20,10 @@ const DAY_MS = 86_400_000;
 
 /** @param app null: an app that is not there yet */
 export function useEventTypes(app: string | null): Loaded<PublishedTypes> {
-  const { can } = useGround();
+  const { can, session } = useGround();
   return useLoad(`event types ${app}`, async (signal) => {
+    // Apps, and what is published for all, are not an organization's.
+    if (session.organization_id !== null) return { title: "", types: [] };
     // An app's token does not see what is published for others.
     if (!can.seeAll && app !== null) {
       const { event_types } = await call<AppStats>(`v1/apps/${app}/stats`, { signal });

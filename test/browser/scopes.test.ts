@@ -44,6 +44,8 @@ describeInBrowser("the page offers exactly what the token covers", () => {
     await platform.call("POST", `/v1/installations/${paused}/disable`);
     await platform.bus.publish("issue.created", { id: "parked", organization_id: "contoso", app: "own", data: {} });
     await platform.deliver("own", "issue.created", 1);
+    const [refuses] = await platform.register("refuses", "refuses", {}, ["contoso"]);
+    await platform.bus.publish("issue.created", { id: "refused", organization_id: "contoso", installation_uuid: refuses, data: {} });
     const { items } = await eventually(async () => {
       const letters = await platform.call("GET", "/v1/dead-letters?app=own");
       const { items: installations } = await platform.call("GET", "/v1/apps/own/installations?status=disabled");
@@ -119,12 +121,44 @@ describeInBrowser("the page offers exactly what the token covers", () => {
     expect(offered[5]).toEqual(expect.arrayContaining(["Create link", "Delete app", "Rotate secret", "Save"]));
   });
 
-  test.each<[TokenScope, readonly string[]]>([
-    ["read", []],
-    ["act", []],
-    ["manage", ["Disable", "Edit", "Enable"]],
-  ])("to an organization's token of scope %s", async (scope, wanted) => {
-    expect(await visit(await tokenOf("organizations/contoso", scope), [{ hash: "#/", ready: "tbody tr" }])).toEqual([wanted]);
+  test.each<[TokenScope, readonly string[], readonly string[], readonly string[]]>([
+    ["read", [], [], []],
+    ["act", ["Send again"], ["Replay", "Replay all"], ["Resend"]],
+    ["manage", ["Disable", "Edit", "Enable", "Send again"], ["Replay", "Replay all"], ["Enable installation", "Resend"]],
+  ])("to an organization's token of scope %s", async (scope, installations, letters, waiting) => {
+    const seen = [
+      { hash: "#/", ready: "tbody tr" },
+      { hash: "#/apps/own", ready: "tr.named" },
+      { hash: "#/events", ready: "tbody .row-link" },
+      { hash: "#/deliveries", ready: "tbody .row-link" },
+      { hash: "#/dead-letters", ready: "tbody .row-link", opens: true },
+      { hash: "#/timeline", ready: ".timeline, .empty" },
+      { hash: "#/timeline?show=changes", ready: ".timeline, .empty" },
+      { hash: "#/find?q=contoso", ready: ".found, .empty" },
+      { hash: "#/events/parked", ready: ".explained-event" },
+      { hash: "#/events/refused", ready: ".explained-event" },
+    ] as const;
+    expect(await visit(await tokenOf("organizations/contoso", scope), seen)).toEqual([
+      ...[installations, installations, [], [], letters, [], [], []],
+      ...[waiting, letters.slice(0, 1)],
+    ]);
+  });
+
+  test("an organization is sent what its installation has missed", async () => {
+    const { page, close } = await openDashboard(browser, `${platform.posthorn.url}/`, "#/", {
+      token: await tokenOf("organizations/contoso", "act"),
+      expected: /status of 400/,
+    });
+    await page.locator("tbody tr", { hasText: "other" }).getByRole("button", { name: "Send again" }).click();
+    const dialog = page.getByRole("dialog", { name: "Send again" });
+    await dialog.getByLabel("Per second, at most").fill("many");
+    await dialog.getByRole("button", { name: "Count" }).click();
+    await dialog.locator(".field-problem").waitFor();
+    await dialog.getByLabel("Per second, at most").fill("50");
+    await dialog.getByRole("button", { name: "Count" }).click();
+    await dialog.getByText(/^\d+ deliver/).waitFor();
+    expect(await findings(page)).toEqual([]);
+    await close();
   });
 
   test("an organization's own installation is changed with its token, which says why another is broken", async () => {

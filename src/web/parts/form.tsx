@@ -36,11 +36,12 @@ interface FormProps {
   readonly form: FormState;
   readonly class?: string;
   readonly children: ComponentChildren;
+  readonly onInput?: () => void;
   /** Buttons beside the error. */
   readonly end?: ComponentChildren;
 }
 
-export function Form({ form, class: className = "fields", children, end }: FormProps) {
+export function Form({ form, class: className = "fields", children, onInput, end }: FormProps) {
   const element = useRef<HTMLFormElement>(null);
   const [shown, setShown] = useState<{ fields: ReadonlyMap<string, string>; other: ApiError | null }>({ fields: new Map(), other: null });
   useEffect(() => setShown(sorted(form.error, element.current)), [form.error]);
@@ -55,6 +56,7 @@ export function Form({ form, class: className = "fields", children, end }: FormP
       id={form.id}
       class={className}
       noValidate
+      onInput={onInput}
       onSubmit={(event) => {
         event.preventDefault();
         form.submit(event.currentTarget);

@@ -85,12 +85,12 @@ function Actions({ delivery, onChange }: { delivery: ExplainedDelivery; onChange
   return (
     <div class="way-actions">
       <ActionError error={error} />
-      {can.change && isPaused && state !== "delivered" && (
+      {can.pause && isPaused && state !== "delivered" && (
         <button type="button" class="button small" disabled={enable.isRunning} onClick={enable.run}>
           Enable installation
         </button>
       )}
-      {can.replay && state === "retrying" && (
+      {can.test && state === "retrying" && (
         <button
           type="button"
           class="button small"
@@ -101,7 +101,7 @@ function Actions({ delivery, onChange }: { delivery: ExplainedDelivery; onChange
           Retry now
         </button>
       )}
-      {can.replay && parked?.because === "circuit" && (
+      {can.test && parked?.because === "circuit" && (
         <button type="button" class="button small" disabled={close.isRunning} onClick={close.run}>
           Close circuit
         </button>

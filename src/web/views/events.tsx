@@ -2,6 +2,7 @@
 import { useEffect } from "preact/hooks";
 import type { EventPage, ListedEvent } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
+import { useGround } from "../ground.ts";
 import { FilterField } from "../parts/filters.tsx";
 import { RefreshIcon } from "../parts/icons.tsx";
 import { Empty, Failed, Loading, sentence } from "../parts/notice.tsx";
@@ -15,6 +16,7 @@ const PAGE = 50;
 const NO_EVENTS: EventPage = { items: [], next: null, reaches_back_to: null };
 
 export function EventsPage({ place: { query } }: { place: Place }) {
+  const { can } = useGround();
   const { organization = "", type = "", since = "" } = query;
   const { start, end, problem } = chosenSpan(query);
   const pages = usePages<ListedEvent, EventPage>([organization, type, timeKey(query)].join(" "), async (cursor, signal) => {
@@ -35,7 +37,7 @@ export function EventsPage({ place: { query } }: { place: Place }) {
         </button>
       </div>
       <div class="toolbar">
-        <FilterField name="organization" label="Organization" value={organization} />
+        {can.seeAll && <FilterField name="organization" label="Organization" value={organization} />}
         <FilterField name="type" label="Event type" value={type} />
         <TimeFilter since={since} />
       </div>

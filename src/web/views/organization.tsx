@@ -10,11 +10,14 @@ import { useSay } from "../parts/toast.tsx";
 import { useLoad } from "../use-load.ts";
 import { InstallationForm } from "./installation-form.tsx";
 import { BrokenWhy } from "./installations.tsx";
+import { SendAgain } from "./send-again.tsx";
 
 const PAGE = 1000;
 
-export function OrganizationPage({ id }: { id: string }) {
+/** @param app the app that a link leads to */
+export function OrganizationPage({ id, app }: { id: string; app: string | null }) {
   const { can } = useGround();
+  const [sent, setSent] = useState<Installation | null>(null);
   const page = useLoad("installations", (signal) =>
     call<InstallationPage>(withQuery("v1/installations", { organization_id: id, limit: PAGE }), { signal }),
   );
@@ -50,7 +53,7 @@ export function OrganizationPage({ id }: { id: string }) {
             </thead>
             <tbody>
               {installations.map((installation) => (
-                <tr key={installation.uuid}>
+                <tr key={installation.uuid} class={installation.app === app ? "named" : ""}>
                   <th scope="row">
                     {installation.app}
                     {installation.project_ids.length > 0 && <span class="sub">projects {installation.project_ids.join(", ")}</span>}
@@ -64,16 +67,23 @@ export function OrganizationPage({ id }: { id: string }) {
                     {installation.webhook_url !== null && <span class="sub mono">{installation.webhook_url}</span>}
                   </td>
                   <td class="right">
-                    {can.manage && (
-                      <span class="actions">
-                        <button type="button" class="button small" onClick={() => setAsked(installation)}>
-                          {verbOf(installation)}
+                    <span class="actions">
+                      {can.replay && (
+                        <button type="button" class="button small" onClick={() => setSent(installation)}>
+                          Send again
                         </button>
-                        <button type="button" class="button small" onClick={() => setEdited(installation)}>
-                          Edit
-                        </button>
-                      </span>
-                    )}
+                      )}
+                      {can.manage && (
+                        <>
+                          <button type="button" class="button small" onClick={() => setAsked(installation)}>
+                            {verbOf(installation)}
+                          </button>
+                          <button type="button" class="button small" onClick={() => setEdited(installation)}>
+                            Edit
+                          </button>
+                        </>
+                      )}
+                    </span>
                   </td>
                 </tr>
               ))}
@@ -81,6 +91,7 @@ export function OrganizationPage({ id }: { id: string }) {
           </table>
         </div>
       )}
+      {sent !== null && <SendAgain slug={sent.app} installation={sent.uuid} onClose={() => setSent(null)} />}
       {edited !== null && <InstallationForm app={edited.app} installation={edited} onClose={() => setEdited(null)} onDone={page.reload} />}
       {asked !== null && <Ask installation={asked} onClose={() => setAsked(null)} onDone={page.reload} />}
     </>

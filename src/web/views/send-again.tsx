@@ -1,11 +1,15 @@
 /** Sends the deliveries of a period again: asks what, counts it, and shows how it goes. */
-import { useEffect, useRef, useState } from "preact/hooks";
-import type { InstallationsOfApp, Replay, ReplayPage } from "../../client/api-types.generated.ts";
+import { useEffect, useState } from "preact/hooks";
+import type { Replay, ReplayPage } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
+import { eventPatternsIn } from "../app-form.ts";
 import { counted } from "../format.ts";
 import { ActionError, Dialog, useAction } from "../parts/dialog.tsx";
+import { Choice, Field, Form, TextField, useForm } from "../parts/form.tsx";
 import { Loading } from "../parts/notice.tsx";
+import { PublishedTypes } from "../parts/published-types.tsx";
 import { instantOf } from "../time-span.ts";
+import { useInstallationOptions } from "../use-installation-options.ts";
 import { useLoad } from "../use-load.ts";
 import { zone } from "../zone.ts";
 import { ReplayProgress } from "./replay-progress.tsx";
@@ -26,11 +30,21 @@ export function useReplay(): [Replay | null, (replay: Replay | null) => void] {
   return [replay, setReplay];
 }
 
-export function SendAgain({ slug, onClose }: { slug: string; onClose: () => void }) {
+interface SendAgainProps {
+  readonly slug: string;
+  /** The only installation that is meant; null: one is chosen, or all are. */
+  readonly installation?: string | null;
+  readonly onClose: () => void;
+}
+
+export function SendAgain({ slug, installation = null, onClose }: SendAgainProps) {
   const [replay, setReplay] = useReplay();
   const current = useLoad(slug, (signal) => call<ReplayPage>(withQuery("v1/replays", { app: slug, limit: 20 }), { signal }));
   useEffect(() => {
-    const found = current.value?.items.find(({ state, dry_run }) => !dry_run && (state === "running" || state === "paused"));
+    const found = current.value?.items.find(
+      ({ state, dry_run, installation_uuid: uuid }) =>
+        !dry_run && (state === "running" || state === "paused") && (installation === null || uuid === installation),
+    );
     if (found !== undefined) setReplay(found);
   }, [current.value]);
 
@@ -43,25 +57,22 @@ export function SendAgain({ slug, onClose }: { slug: string; onClose: () => void
   }
   if (replay !== null && !replay.dry_run)
     return <ReplayProgress replay={replay} onChange={setReplay} onClose={onClose} onAnother={() => setReplay(null)} />;
-  return <SendAgainForm slug={slug} counted={replay} onReplay={setReplay} onClose={onClose} />;
+  return <SendAgainForm {...{ slug, installation, onClose }} counted={replay} onReplay={setReplay} />;
 }
 
-interface FormProps {
-  readonly slug: string;
+interface FormProps extends Required<SendAgainProps> {
   /** The dry run of what the form says; null: it was changed since. */
   readonly counted: Replay | null;
   readonly onReplay: (replay: Replay | null) => void;
-  readonly onClose: () => void;
 }
 
-function SendAgainForm({ slug, counted: dryRun, onReplay, onClose }: FormProps) {
-  const form = useRef<HTMLFormElement>(null);
-  const send = (isDry: boolean) => async (): Promise<void> => {
-    const body = { app: slug, ...requestOf(new FormData(form.current ?? undefined)), dry_run: isDry };
-    onReplay(await call<Replay>("v1/replays", { method: "POST", body }));
+function SendAgainForm({ slug, installation, counted: dryRun, onReplay, onClose }: FormProps) {
+  const send = async (data: FormData, isDry: boolean): Promise<void> => {
+    const owner = installation === null ? { app: slug } : { installation_uuid: installation };
+    onReplay(await call<Replay>("v1/replays", { method: "POST", body: { ...requestOf(data), ...owner, dry_run: isDry } }));
   };
-  const count = useAction(send(true));
-  const start = useAction(send(false));
+  const form = useForm((data) => send(data, true));
+  const start = useAction(() => send(new FormData(document.getElementById(form.id) as HTMLFormElement), false));
   const isCounted = dryRun?.state === "done";
 
   return (
@@ -73,7 +84,7 @@ function SendAgainForm({ slug, counted: dryRun, onReplay, onClose }: FormProps) 
           <button type="button" class="button" onClick={onClose}>
             Cancel
           </button>
-          <button type="submit" form="send-again" class={isCounted ? "button" : "button primary"} disabled={count.isRunning}>
+          <button type="submit" form={form.id} class={isCounted ? "button" : "button primary"} disabled={form.isRunning}>
             Count
           </button>
           {isCounted && (
@@ -84,88 +95,64 @@ function SendAgainForm({ slug, counted: dryRun, onReplay, onClose }: FormProps) 
         </>
       }
     >
-      <form
-        id="send-again"
-        ref={form}
-        class="fields"
-        onInput={() => onReplay(null)}
-        onSubmit={(event) => {
-          event.preventDefault();
-          count.run();
-        }}
-      >
+      <Form form={form} onInput={() => onReplay(null)}>
         <p class="muted">Deliveries keep their ids and go to today's webhook URL. Fresh events are delivered first.</p>
         <Fields slug={slug} />
-        <ActionError error={count.error ?? start.error} />
+        {installation === null && <InstallationField slug={slug} />}
+        <TextField name="rate_per_s" label="Per second, at most" value="50" inputMode="decimal" />
+        <ActionError error={start.error} />
         <div role="status">{dryRun !== null && (isCounted ? <Counted dryRun={dryRun} /> : <Loading what="what would be sent" />)}</div>
-      </form>
+      </Form>
     </Dialog>
   );
 }
 
+const WHAT = {
+  missed: "Missed: whatever was not delivered",
+  failed: "Failed: dead letters",
+  all: "All: delivered ones, too",
+} as const;
+
 function Fields({ slug }: { slug: string }) {
-  const installations = useLoad(slug, (signal) =>
-    call<InstallationsOfApp>(withQuery(`v1/apps/${slug}/installations`, { limit: 100 }), { signal }),
-  );
   return (
     <>
-      <label class="field">
-        <span>What</span>
-        <select name="what">
-          <option value="missed">Missed: whatever was not delivered</option>
-          <option value="failed">Failed: dead letters</option>
-          <option value="all">All: delivered ones, too</option>
-        </select>
-      </label>
+      <Choice name="what" label="What" value="missed" options={WHAT} />
       <div class="field-row">
-        <label class="field">
-          <span>From</span>
-          <input name="from" type="datetime-local" aria-describedby="send-again-times" />
-        </label>
-        <label class="field">
-          <span>To</span>
-          <input name="to" type="datetime-local" aria-describedby="send-again-times" />
-        </label>
+        {(["from", "to"] as const).map((name) => (
+          <Field key={name} name={name} label={name === "from" ? "From" : "To"}>
+            {(attributes) => <input {...attributes} type="datetime-local" />}
+          </Field>
+        ))}
       </div>
-      <p id="send-again-times" class="muted">
+      <p class="muted">
         When the event was published, {zone.isUtc() ? "in UTC" : `in your time zone, ${zone.name()}`}. Empty: the oldest event, or now.
       </p>
-      <label class="field">
-        <span>Event types</span>
-        <input name="types" class="mono" placeholder="all" title="issue.created, or issue for all its actions; several with commas" />
-      </label>
-      <label class="field">
-        <span>Installation</span>
-        <select name="installation">
-          <option value="">All</option>
-          {installations.value?.items.map(({ uuid, organization_id, status }) => (
-            <option key={uuid} value={uuid}>
-              Organization {organization_id} · {status} · {uuid.slice(0, 8)}
-            </option>
-          ))}
-        </select>
-      </label>
-      <label class="field">
-        <span>Per second, at most</span>
-        <input name="rate" type="number" min={0.1} max={1000} step="any" defaultValue="50" required />
-      </label>
+      <Field name="event_types" label="Event types" help="Such as issue.created, or issue for all its actions; several with commas.">
+        {(attributes) => (
+          <>
+            <input {...attributes} class="mono" placeholder="All" list="published-types" spellcheck={false} autocomplete="off" />
+            <PublishedTypes app={slug} />
+          </>
+        )}
+      </Field>
     </>
   );
 }
 
+function InstallationField({ slug }: { slug: string }) {
+  return <Choice name="installation_uuid" label="Installation" value="" options={useInstallationOptions(slug, "All")} />;
+}
+
 function requestOf(given: FormData): Record<string, unknown> {
   const text = (name: string): string => String(given.get(name) ?? "").trim();
-  const types = text("types")
-    .split(",")
-    .map((type) => type.trim())
-    .filter(Boolean);
+  const types = eventPatternsIn(text("event_types"));
   return {
     what: text("what"),
     from: instantOf(text("from")),
     to: instantOf(text("to")),
     event_types: types.length === 0 ? null : types,
-    installation_uuid: text("installation") || null,
-    rate_per_s: Number(text("rate")),
+    installation_uuid: text("installation_uuid") || null,
+    rate_per_s: Number(text("rate_per_s")),
   };
 }
 

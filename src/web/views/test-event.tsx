@@ -1,7 +1,7 @@
 /** Sends a test event and shows the result. */
 import { useState } from "preact/hooks";
-import type { InstallationsOfApp, TestResult } from "../../client/api-types.generated.ts";
-import { ApiError, call, withQuery } from "../api.ts";
+import type { TestResult } from "../../client/api-types.generated.ts";
+import { ApiError, call } from "../api.ts";
 import { duration } from "../format.ts";
 import { OUTCOME_TEXTS } from "../outcomes.ts";
 import { Dialog } from "../parts/dialog.tsx";
@@ -9,18 +9,15 @@ import { RequestView, ResponseView } from "../parts/exchanged.tsx";
 import { Facts, TraceId } from "../parts/facts.tsx";
 import { Choice, Field, Form, useForm } from "../parts/form.tsx";
 import { OutcomePill } from "../parts/pills.tsx";
-import { useEventTypes } from "../use-event-types.ts";
-import { useLoad } from "../use-load.ts";
+import { PublishedTypes } from "../parts/published-types.tsx";
+import { useInstallationOptions } from "../use-installation-options.ts";
 
 const PING = "test.ping";
 const EXAMPLE = '{\n  "message": "This is a test."\n}';
 
 export function TestEvent({ slug, onClose }: { slug: string; onClose: () => void }) {
   const [result, setResult] = useState<TestResult | null>(null);
-  const installations = useLoad(slug, (signal) =>
-    call<InstallationsOfApp>(withQuery(`v1/apps/${slug}/installations`, { limit: 100 }), { signal }),
-  );
-  const types = useEventTypes(slug);
+  const installations = useInstallationOptions(slug, "Any");
   const form = useForm(async (data) => {
     setResult(null);
     const body = {
@@ -52,28 +49,11 @@ export function TestEvent({ slug, onClose }: { slug: string; onClose: () => void
           {(attributes) => (
             <>
               <input {...attributes} class="mono" placeholder={PING} list="published-types" spellcheck={false} autocomplete="off" />
-              <datalist id="published-types">
-                {types.value?.types.map(({ type }) => (
-                  <option key={type} value={type} />
-                ))}
-              </datalist>
+              <PublishedTypes app={slug} />
             </>
           )}
         </Field>
-        <Choice
-          name="installation_uuid"
-          label="Installation"
-          value=""
-          options={{
-            "": "Any",
-            ...Object.fromEntries(
-              (installations.value?.items ?? []).map(({ uuid, organization_id, status }) => [
-                uuid,
-                `Organization ${organization_id} · ${status} · ${uuid.slice(0, 8)}`,
-              ]),
-            ),
-          }}
-        />
+        <Choice name="installation_uuid" label="Installation" value="" options={installations} />
         <Field name="data" label="Data">
           {(attributes) => (
             <textarea {...attributes} class="mono" rows={4} spellcheck={false}>
