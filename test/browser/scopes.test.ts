@@ -144,6 +144,15 @@ describeInBrowser("the page offers exactly what the token covers", () => {
     ]);
   });
 
+  test("the reach of a token, however long in words, fits a phone", async () => {
+    const token = await tokenOf("organizations/contoso", "act");
+    const { page, close } = await openDashboard(browser, `${platform.posthorn.url}/`, "#/", { token, width: 390 });
+    await page.getByText(/^One organization, no settings/).waitFor();
+    await page.getByRole("button", { name: "Sign out" }).waitFor();
+    expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+    await close();
+  });
+
   test("an organization is sent what its installation has missed", async () => {
     const { page, close } = await openDashboard(browser, `${platform.posthorn.url}/`, "#/", {
       token: await tokenOf("organizations/contoso", "act"),
