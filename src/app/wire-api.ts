@@ -11,8 +11,6 @@ import { PAGE_FOLDER } from "../config/page-folder.ts";
 import { VERSION } from "../config/version.ts";
 import { createDeadLetters } from "../dead-letters/dead-letters.ts";
 import { createDeleteDeadLetters } from "../dead-letters/delete-dead-letters.ts";
-import { createReplay } from "../dead-letters/replay.ts";
-import { createReplayRuns } from "../dead-letters/replay-runs.ts";
 import { createResend } from "../dead-letters/resend.ts";
 import { createTestCall } from "../delivery/test-call.ts";
 import { createEventPublisher } from "../jetstream/event-publisher.ts";
@@ -20,17 +18,15 @@ import { createReadEventTypes } from "../jetstream/event-types.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { createStatusHistory } from "../jetstream/status-history.ts";
 import { createScopedTokens } from "../registry/scoped-tokens.ts";
-import { createReplayNotes } from "../storage/replay-notes.ts";
 import { type ApiGiven, explainParts, healthQueryOf, overviewParts, statusChangerOf } from "./api-parts.ts";
 
 export function wireApi(given: ApiGiven) {
-  const { config, nats, manager, names, jetStream, index, registryStore, signingKey, tracing, metrics, clock, logger, redis } = given;
+  const { config, nats, manager, names, jetStream, index, registryStore, signingKey, tracing, metrics, clock, logger } = given;
   const { answeringStreams: streams } = given;
   const scopedTokens = createScopedTokens({ index, signingKey, clock }, { maxTtlMs: config.appTokenMaxTtl });
   const statusHistory = createStatusHistory(nats, manager, names);
   const { explain, queryRequestLog, lookup, storedEvents } = explainParts(given);
   const deadLetters = createDeadLetters({ ...given, connection: nats });
-  const replayDeadLetters = createReplay({ deadLetters, streams, names, match: index.match, tracing, clock });
   const { stats, readOverview, readSystem, countOwnDeadLetters, liveOverview } = overviewParts(given, { statusHistory, deadLetters });
   const routes = allRoutes({
     ...{
@@ -54,8 +50,7 @@ export function wireApi(given: ApiGiven) {
       installationsOf: (app) => [...index.installations()].filter((installation) => installation.app === app),
       newId: randomUUID,
     }),
-    ...{ replayDeadLetters, replays: given.replays },
-    replayRuns: createReplayRuns({ replay: replayDeadLetters, notes: createReplayNotes(redis, clock), newId: randomUUID, clock }),
+    ...{ replayDeadLetters: given.replayDeadLetters, deadLetterReplays: given.deadLetterReplays, replays: given.replays },
     ...{ deadLetters, countOwnDeadLetters, deleteDeadLetters: createDeleteDeadLetters({ deadLetters, clock }) },
     resend: createResend({ events: storedEvents, streams, find: lookup.find, tracing, clock }),
     brokenOf: (uuid) => given.installationStates.brokenOf(uuid),

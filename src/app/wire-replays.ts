@@ -1,14 +1,18 @@
 /** Replays: their records, their runner, and what the API needs of them. */
 import { randomUUID } from "node:crypto";
 import { createDeadLetters } from "../dead-letters/dead-letters.ts";
+import { createReplay } from "../dead-letters/replay.ts";
 import { createFindInStreams } from "../explain/find-in-streams.ts";
 import { countBySubject } from "../jetstream/subject-counts.ts";
+import type { RecordKind } from "../model/record-kind.ts";
+import { DEAD_LETTER_REPLAYS, type DeadLetterReplay } from "../replays/dead-letter-replay-record.ts";
+import { createDeadLetterReplays, createRunDeadLetterReplay } from "../replays/dead-letter-replays.ts";
 import { createFindDeliveries } from "../replays/find-deliveries.ts";
 import { createHandledUpTo } from "../replays/handled-events.ts";
-import { REPLAYS } from "../replays/replay-record.ts";
+import { REPLAYS, type ReplayRecord } from "../replays/replay-record.ts";
 import { createReplayRunner } from "../replays/replay-runner.ts";
 import { createReplaySpans } from "../replays/replay-spans.ts";
-import { createReplayStore } from "../replays/replay-store.ts";
+import { createReplayStore, type ReplayStore } from "../replays/replay-store.ts";
 import { createReplays } from "../replays/replays.ts";
 import { createRunReplay } from "../replays/run-replay.ts";
 import { createScanEvents } from "../replays/scan-events.ts";
@@ -34,14 +38,23 @@ type Given = Foundation &
   DeliveryParts &
   SubscriberParts;
 
+/** Records of ended replays are kept this long; their counts in Redis are kept longer. */
+const KEPT_MS = 7 * 86_400_000;
+const DEAD_LETTER_REPLAYS_KEPT_MS = 86_400_000;
+
 export type ReplayParts = ReturnType<typeof wireReplays>;
 
 export function wireReplays(given: Given) {
   const { redis, nats, manager, names, index, registryStore, redisHealth, queueOwner, clock, logger } = given;
   const deadLetters = createDeadLetters({ ...given, connection: nats });
-  const store = createReplayStore(registryStore);
-  registryStore.onRecord(REPLAYS, store.observe);
-  registryStore.onReopen(store.forgetRevisions);
+  const storeOf = <R extends { readonly id: string }>(kind: RecordKind<R>): ReplayStore<R> => {
+    const store = createReplayStore(registryStore, kind);
+    registryStore.onRecord(kind, store.observe);
+    registryStore.onReopen(store.forgetRevisions);
+    return store;
+  };
+  const store = storeOf(REPLAYS);
+  const deadLetterStore = storeOf(DEAD_LETTER_REPLAYS);
   const lookup = createReplayLookup(redis, redisHealth.problem);
 
   const nothingWaits = async (app: string): Promise<boolean> => {
@@ -69,14 +82,34 @@ export function wireReplays(given: Given) {
     handledUpTo: createHandledUpTo({ manager, names, readByOwner: queueOwner.readUpTo }),
     send: createSend({ ...given, registry: index, takeRoom: given.share.take }),
   });
+  const replayDeadLetters = createReplay({ ...given, deadLetters, streams: given.answeringStreams, match: index.match });
+  const owner = { isOwner: queueOwner.isOwner, isHeld: queueOwner.isHeld };
+  const runners = [
+    createReplayRunner({
+      ...{ ...given, ...owner, store, runReplay, keptMs: KEPT_MS, countsOf: ({ counts }: ReplayRecord) => counts },
+      // Another app may have taken the slug.
+      moot: ({ app, app_created_at }: ReplayRecord) =>
+        index.app(app)?.createdAt === app_created_at ? null : { error: `app ${app} was deleted`, waiting_for: null },
+    }),
+    createReplayRunner({
+      ...{ ...given, ...owner, store: deadLetterStore, moot: () => null, keptMs: DEAD_LETTER_REPLAYS_KEPT_MS },
+      runReplay: createRunDeadLetterReplay(replayDeadLetters.all, clock),
+      countsOf: ({ matched, replayed, skipped }: DeadLetterReplay) => ({ matched, replayed, skipped }),
+    }),
+  ];
   return {
-    replayRunner: createReplayRunner({
-      ...given,
-      store,
-      runReplay,
-      isOwner: queueOwner.isOwner,
-      isHeld: queueOwner.isHeld,
-      app: index.app,
+    replayRunner: {
+      start() {
+        for (const runner of runners) runner.start();
+      },
+      stop: () => Promise.all(runners.map((runner) => runner.stop())),
+    },
+    replayDeadLetters,
+    deadLetterReplays: createDeadLetterReplays({
+      store: deadLetterStore,
+      lastSequence: deadLetters.lastSequence,
+      newId: randomUUID,
+      clock,
     }),
     replays: createReplays({
       ...{ store, lookup, registry: index, clock },

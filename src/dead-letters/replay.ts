@@ -21,26 +21,40 @@ import { decodeDeliveryMessage } from "../model/delivery-message.ts";
 import type { Event } from "../model/event.ts";
 import { type ReadEvent, readEvent } from "../model/event-reader.ts";
 import { decodeBatch, type FanOutBatch, type Target } from "../model/fan-out-batch.ts";
-import type { ReplayProgress } from "../model/replay.ts";
 import { type DeadLetterFilter, deadLetteredAt } from "./dead-letter-filter.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import { type DeadLetter, UNREADABLE } from "./read-dead-letter.ts";
 
+/** How far a replay of many has come, and what it is for. */
+export interface ReplayPosition {
+  readonly filter: DeadLetterFilter;
+  readonly dry_run: boolean;
+  /** Dead letters up to this sequence were looked at, and those up to `last` are to be. */
+  readonly after: number;
+  readonly last: number;
+  readonly matched: number;
+  readonly replayed: number;
+  readonly skipped: number;
+}
+
 export interface ReplayOptions {
-  /** Only counts. */
-  readonly dryRun: boolean;
-  readonly onProgress?: (progress: ReplayProgress) => void;
+  /** False: it stops where it is. */
+  readonly isWanted: () => boolean;
+  readonly onProgress: (progress: Pick<ReplayPosition, "after" | "matched" | "replayed" | "skipped">) => Promise<void>;
 }
 
 export interface ReplayDeadLetters {
   /** @throws AppError NOT_FOUND, CONFLICT when it can't be replayed, STREAM_REFUSED, NATS_UNREACHABLE */
   one(sequence: number): Promise<void>;
-  /** Replays all that match and were stored before the call. @throws AppError STREAM_REFUSED, NATS_UNREACHABLE */
-  all(filter: DeadLetterFilter, options: ReplayOptions): Promise<ReplayProgress>;
+  /**
+   * Replays all that match. A delivery that fails again comes back behind `last`, and is not replayed again.
+   * @throws AppError STREAM_REFUSED, NATS_UNREACHABLE
+   */
+  all(from: ReplayPosition, options: ReplayOptions): Promise<void>;
 }
 
 export interface ReplayDependencies {
-  readonly deadLetters: Pick<DeadLetters, "get" | "list" | "remove" | "lastSequence">;
+  readonly deadLetters: Pick<DeadLetters, "get" | "list" | "remove">;
   readonly streams: Pick<DeliveryStreamWriter, "retry" | "fanOut">;
   readonly names: Subjects;
   readonly match: (event: Event) => readonly Target[];
@@ -86,16 +100,16 @@ export function createReplay({ deadLetters, streams, names, match, tracing, cloc
     await deadLetters.remove(sequence);
   };
 
-  const all = async (filter: DeadLetterFilter, { dryRun, onProgress }: ReplayOptions, batch: TraceBatch): Promise<ReplayProgress> => {
-    // A delivery that fails again during the run comes back behind this one, and is not replayed again.
-    const lastSequence = await deadLetters.lastSequence();
-    const progress = { matched: 0, replayed: 0, skipped: 0 };
-    for (let after: number | null = 0; after !== null; ) {
+  const all = async (from: ReplayPosition, { isWanted, onProgress }: ReplayOptions, batch: TraceBatch): Promise<void> => {
+    const { filter, dry_run: isDryRun, last } = from;
+    const { matched, replayed, skipped } = from;
+    const progress = { matched, replayed, skipped };
+    for (let after: number | null = from.after; after !== null && after < last && isWanted(); ) {
       const { items, next } = await deadLetters.list(filter, after, PAGE_SIZE);
-      for (const deadLetter of items) {
-        if (deadLetter.sequence > lastSequence) return progress;
+      for (const deadLetter of items.filter(({ sequence }) => sequence <= last)) {
+        if (!isWanted()) return;
         progress.matched++;
-        if (dryRun) continue;
+        if (isDryRun) continue;
         try {
           await replay(deadLetter, batch);
           progress.replayed++;
@@ -105,10 +119,9 @@ export function createReplay({ deadLetters, streams, names, match, tracing, cloc
           progress.skipped++;
         }
       }
-      onProgress?.({ ...progress });
       after = next;
+      await onProgress({ ...progress, after: Math.min(next ?? last, last) });
     }
-    return progress;
   };
 
   const inTrace = <T>(work: (batch: TraceBatch) => Promise<T>): Promise<T> => orUnreachable(tracing.batch("replay dead letters", work));
@@ -117,7 +130,7 @@ export function createReplay({ deadLetters, streams, names, match, tracing, cloc
       const deadLetter = await deadLetters.get(sequence);
       await inTrace((batch) => replay(deadLetter, batch));
     },
-    all: (filter, options) => inTrace((batch) => all(filter, options, batch)),
+    all: (from, options) => inTrace((batch) => all(from, options, batch)),
   };
 }
 

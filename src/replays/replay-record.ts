@@ -60,8 +60,6 @@ export type WaitReason = (typeof WAIT_REASONS)[number];
 
 const PREFIX = "replay.";
 
-export const replayKey = (id: string): string => PREFIX + id;
-
 /** @throws AppError RECORD_INVALID */
 export function parseReplay(id: string, value: string): ReplayRecord {
   const found = record.safeParse(jsonOf(value));
@@ -74,7 +72,7 @@ export function parseReplay(id: string, value: string): ReplayRecord {
 
 export const REPLAYS: RecordKind<ReplayRecord> = { prefix: PREFIX, parse: parseReplay };
 
-export function hasEnded({ state }: ReplayRecord): boolean {
+export function hasEnded({ state }: Pick<ReplayRecord, "state">): boolean {
   return state === "done" || state === "cancelled" || state === "failed";
 }
 

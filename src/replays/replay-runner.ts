@@ -2,14 +2,13 @@
  * Runs the replays that are to run, on the replica that owns the queues. Another replica that takes over resumes them from their records.
  * Records of replays that ended long ago are removed.
  */
-import type { App } from "../model/app.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { every } from "../model/periodic.ts";
-import { hasEnded, type ReplayRecord } from "./replay-record.ts";
+import type { ReplayState } from "../model/replay.ts";
+import { hasEnded } from "./replay-record.ts";
 import type { ReplayStore } from "./replay-store.ts";
-import type { RunReplay } from "./run-replay.ts";
 
 export interface ReplayRunner {
   start(): void;
@@ -17,14 +16,40 @@ export interface ReplayRunner {
   stop(): Promise<void>;
 }
 
-export interface ReplayRunnerDependencies {
-  readonly store: ReplayStore;
-  readonly runReplay: RunReplay;
+/** The members of a record that the runner reads and writes. */
+export interface Runnable {
+  readonly id: string;
+  readonly state: ReplayState;
+  readonly error: string | null;
+  readonly updated_at: number;
+  readonly ended_at: number | null;
+  readonly runner: string | null;
+}
+
+export interface ReplayRun<R> {
+  readonly replay: R;
+  /** False: it was paused or cancelled, or another replica has it. */
+  readonly isWanted: () => boolean;
+  /** False: another replica has it. */
+  readonly isOurs: () => boolean;
+  /** Writes progress into the record. */
+  readonly save: (changes: Partial<R>) => Promise<void>;
+}
+
+export interface ReplayRunnerDependencies<R> {
+  readonly store: ReplayStore<R>;
+  /** Resolves when the replay has ended or is not wanted any more. @throws AppError of a server that does not answer */
+  readonly runReplay: (run: ReplayRun<R>) => Promise<void>;
+  /** The members that change because it can't run any more, its error among them; null: it can. */
+  readonly moot: (replay: R) => Partial<R> | null;
+  /** Records of ended replays are kept this long. */
+  readonly keptMs: number;
+  /** For the log. */
+  readonly countsOf: (replay: R) => object;
   /** Whether this replica runs the replays. */
   readonly isOwner: () => boolean;
   /** Whether it may still finish what it has begun. */
   readonly isHeld: () => boolean;
-  readonly app: (slug: string) => App | undefined;
   readonly replica: string;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -32,38 +57,33 @@ export interface ReplayRunnerDependencies {
 
 const LOOK_EVERY_MS = 500;
 const AGAIN_AFTER_MS = 1_000;
-/** Records of ended replays are kept this long; their counts in Redis are kept longer. */
-const KEPT_MS = 7 * 86_400_000;
 const REMOVE_EVERY_MS = 600_000;
 
-export function createReplayRunner({ store, runReplay, ...given }: ReplayRunnerDependencies): ReplayRunner {
-  const { isOwner, isHeld, app: appOf, replica, clock, logger } = given;
+export function createReplayRunner<R extends Runnable>({ store, runReplay, ...given }: ReplayRunnerDependencies<R>): ReplayRunner {
+  const { moot, keptMs, countsOf, isOwner, isHeld, replica, clock, logger } = given;
   const runs = new Map<string, Promise<void>>();
   let isStopping = false;
   let removedAt = Number.NEGATIVE_INFINITY;
   let terms = 0;
 
-  /** Another app may have taken the slug. */
-  const hasApp = ({ app, app_created_at }: ReplayRecord): boolean => appOf(app)?.createdAt === app_created_at;
-
-  const take = (id: string, runner: string): Promise<ReplayRecord> =>
+  const take = (id: string, runner: string): Promise<R> =>
     store.update(id, (record) => {
       if (record.state !== "running") return record;
-      if (hasApp(record)) return { ...record, runner };
-      const error = `app ${record.app} was deleted`;
-      return { ...record, runner: null, state: "failed", error, waiting_for: null, ended_at: clock.now() };
+      const changes = moot(record);
+      if (changes === null) return { ...record, runner };
+      return { ...record, ...changes, runner: null, state: "failed", ended_at: clock.now() };
     });
 
   const run = async (id: string): Promise<void> => {
     const runner = `${replica}-${++terms}`;
     const replay = await take(id, runner);
     if (replay.state !== "running") return;
-    logger.info({ replay: id, app: replay.app }, "replay runs here");
+    logger.info({ replay: id }, "replay runs here");
     const isOurs = (): boolean => isHeld() && store.known(id)?.runner === runner;
     await runReplay({
       replay,
       isOurs,
-      isWanted: () => !isStopping && isOwner() && isOurs() && store.known(id)?.state === "running" && hasApp(replay),
+      isWanted: () => !isStopping && isOwner() && isOurs() && store.known(id)?.state === "running" && moot(replay) === null,
       async save(changes) {
         await store.update(id, (record) => {
           if (record.runner !== runner) return record;
@@ -73,8 +93,8 @@ export function createReplayRunner({ store, runReplay, ...given }: ReplayRunnerD
         });
       },
     });
-    const { state, counts } = store.known(id) ?? replay;
-    logger.info({ replay: id, app: replay.app, state, ...counts }, "replay does not run any more");
+    const last = store.known(id) ?? replay;
+    logger.info({ replay: id, state: last.state, ...countsOf(last) }, "replay does not run any more");
   };
 
   const start = (id: string): void => {
@@ -99,7 +119,7 @@ export function createReplayRunner({ store, runReplay, ...given }: ReplayRunnerD
     if (!isOwner() || clock.now() - removedAt < REMOVE_EVERY_MS) return;
     removedAt = clock.now();
     for (const record of [...store.all()]) {
-      if (hasEnded(record) && (record.ended_at ?? 0) < clock.now() - KEPT_MS) await store.remove(record.id);
+      if (hasEnded(record) && (record.ended_at ?? 0) < clock.now() - keptMs) await store.remove(record.id);
     }
   };
 

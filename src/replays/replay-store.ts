@@ -3,26 +3,27 @@
  * registry bucket.
  */
 import { AppError } from "../model/app-error.ts";
-import { parseReplay, type ReplayRecord, replayKey } from "./replay-record.ts";
+import type { RecordKind } from "../model/record-kind.ts";
+import type { ReplayRecord } from "./replay-record.ts";
 
-export interface ReplayStore {
+export interface ReplayStore<R = ReplayRecord> {
   /** The watch has delivered the record; null: it was deleted. */
-  observe(key: string, record: ReplayRecord | null, revision: number): void;
+  observe(key: string, record: R | null, revision: number): void;
   /** Revisions count from 1 again. */
   forgetRevisions(): void;
   /** @returns ends the calls */
   onChange(listener: (id: string) => void): () => void;
-  known(id: string): ReplayRecord | undefined;
-  all(): Iterable<ReplayRecord>;
+  known(id: string): R | undefined;
+  all(): Iterable<R>;
   /** The newest value. @throws AppError NATS_UNREACHABLE, as do the writes */
-  read(id: string): Promise<ReplayRecord | null>;
-  create(record: ReplayRecord): Promise<void>;
+  read(id: string): Promise<R | null>;
+  create(record: R): Promise<void>;
   /**
    * @param change returns the changed record, or the same one to leave it as it is; called again when somebody else was faster
    * @returns the record in force
    * @throws AppError NOT_FOUND, and what `change` throws
    */
-  update(id: string, change: (record: ReplayRecord) => ReplayRecord): Promise<ReplayRecord>;
+  update(id: string, change: (record: R) => R): Promise<R>;
   remove(id: string): Promise<void>;
 }
 
@@ -34,29 +35,33 @@ export interface ReplayBucket {
   deleteRecord(key: string): Promise<number>;
 }
 
-interface Known {
-  readonly record: ReplayRecord | null;
+interface Known<R> {
+  readonly record: R | null;
   readonly revision: number;
 }
 
-export function createReplayStore(bucket: ReplayBucket): ReplayStore {
-  const all = new Map<string, Known>();
+export function createReplayStore<R extends { readonly id: string }>(
+  bucket: ReplayBucket,
+  { prefix, parse }: RecordKind<R>,
+): ReplayStore<R> {
+  const keyOf = (id: string): string => prefix + id;
+  const all = new Map<string, Known<R>>();
   const listeners = new Set<(id: string) => void>();
 
-  const apply = (id: string, record: ReplayRecord | null, revision: number): void => {
+  const apply = (id: string, record: R | null, revision: number): void => {
     if (revision <= (all.get(id)?.revision ?? 0)) return;
     // The revision of a deleted record is kept: the watch may still be behind.
     all.set(id, { record, revision });
     for (const listener of listeners) listener(id);
   };
 
-  const find = async (id: string): Promise<{ readonly record: ReplayRecord; readonly revision: number } | null> => {
-    const found = await bucket.readRecord(replayKey(id));
-    return found && { record: parseReplay(id, found.value), revision: found.revision };
+  const find = async (id: string): Promise<{ readonly record: R; readonly revision: number } | null> => {
+    const found = await bucket.readRecord(keyOf(id));
+    return found && { record: parse(id, found.value), revision: found.revision };
   };
 
   return {
-    observe: (key, record, revision) => apply(key.slice(replayKey("").length), record, revision),
+    observe: (key, record, revision) => apply(key.slice(prefix.length), record, revision),
     forgetRevisions() {
       for (const [id, { record }] of all) all.set(id, { record, revision: 0 });
     },
@@ -71,7 +76,7 @@ export function createReplayStore(bucket: ReplayBucket): ReplayStore {
     read: async (id) => (await find(id))?.record ?? null,
 
     async create(record) {
-      const revision = await bucket.createRecord(replayKey(record.id), JSON.stringify(record));
+      const revision = await bucket.createRecord(keyOf(record.id), JSON.stringify(record));
       if (revision === "conflict") throw new AppError("CONFLICT", `there is a replay ${record.id}`);
       apply(record.id, record, revision);
     },
@@ -82,7 +87,7 @@ export function createReplayStore(bucket: ReplayBucket): ReplayStore {
         if (found === null) throw new AppError("NOT_FOUND", `no replay ${id}`);
         const changed = change(found.record);
         if (changed === found.record) return changed;
-        const revision = await bucket.updateRecord(replayKey(id), JSON.stringify(changed), found.revision);
+        const revision = await bucket.updateRecord(keyOf(id), JSON.stringify(changed), found.revision);
         if (revision === "conflict") continue;
         apply(id, changed, revision);
         return changed;
@@ -90,7 +95,7 @@ export function createReplayStore(bucket: ReplayBucket): ReplayStore {
     },
 
     async remove(id) {
-      apply(id, null, await bucket.deleteRecord(replayKey(id)));
+      apply(id, null, await bucket.deleteRecord(keyOf(id)));
     },
   };
 }

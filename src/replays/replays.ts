@@ -3,8 +3,8 @@ import type { App, Installation } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { ReplayKind, ReplayState } from "../model/replay.ts";
-import { resolvesWithin } from "../model/within.ts";
 import type { ReplayLookup } from "../storage/replay-lookup.ts";
+import { endOfReplay } from "./end-of-replay.ts";
 import { hasEnded, type ReplayRecord, type ReplaySpan } from "./replay-record.ts";
 import type { ReplayStore } from "./replay-store.ts";
 
@@ -140,15 +140,7 @@ export function createReplays({ store, lookup, registry, spans, newId, clock }: 
     },
 
     async endOf(id, ms) {
-      const { promise: hasCome, resolve } = Promise.withResolvers<void>();
-      const look = (): void => {
-        const record = store.known(id);
-        if (record === undefined || hasEnded(record)) resolve();
-      };
-      const stopListening = store.onChange(look);
-      look();
-      await resolvesWithin(clock, ms, hasCome);
-      stopListening();
+      await endOfReplay(store, id, ms, clock);
       return view(await read(id, ANYBODY));
     },
 

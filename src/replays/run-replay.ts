@@ -13,13 +13,8 @@ import type { FindDeliveries, FoundMessage, ScannedDeadLetter } from "./find-del
 import type { HandledUpTo } from "./handled-events.ts";
 import { createProgress, PHASES, type Phase, type Progress } from "./progress.ts";
 import type { ReplayRecord, ReplaySpan, WaitReason } from "./replay-record.ts";
-import {
-  ASK_MS,
-  createReplaySending,
-  LONGEST_ASK_MS,
-  type ReplaySendingDependencies,
-  type ReplaySendingOptions,
-} from "./replay-sending.ts";
+import type { ReplayRun } from "./replay-runner.ts";
+import { ASK_MS, createReplaySending, LONGEST_ASK_MS, type ReplaySendingDependencies } from "./replay-sending.ts";
 import type { ScanEvents } from "./scan-events.ts";
 
 export interface RunReplayDependencies extends ReplaySendingDependencies {
@@ -39,13 +34,10 @@ export interface RunReplayDependencies extends ReplaySendingDependencies {
   readonly logger: Logger;
 }
 
-export interface ReplayRun extends Omit<ReplaySendingOptions, "progress"> {
-  /** Writes progress into the record. */
-  readonly save: (changes: Partial<ReplayRecord>) => Promise<void>;
-}
+type RunOf = ReplayRun<ReplayRecord>;
 
 /** Resolves when the replay has ended or is not wanted any more. @throws AppError of a server that does not answer */
-export type RunReplay = (run: ReplayRun) => Promise<void>;
+export type RunReplay = (run: RunOf) => Promise<void>;
 
 const SAVE_EVERY_MS = 1_000;
 const DEAD_LETTERS_PER_PAGE = 100;
@@ -118,7 +110,7 @@ function createReadPage({ scanEvents, listDeadLetters, findDeliveries, handledUp
 }
 
 /** Saves what has changed. Only one save runs at a time. */
-function createSave({ save }: ReplayRun, progress: Progress, waitingFor: () => WaitReason | null): () => Promise<void> {
+function createSave({ save }: RunOf, progress: Progress, waitingFor: () => WaitReason | null): () => Promise<void> {
   let last: Promise<void> = Promise.resolve();
   let saved = "";
   return () => {
@@ -138,7 +130,7 @@ function createSave({ save }: ReplayRun, progress: Progress, waitingFor: () => W
 /** REPLAY-8. Redis may have lost counts: then nothing of the app waits any more. */
 async function untilEnded(
   { lookup, nothingWaits, clock }: RunReplayDependencies,
-  { replay, isWanted, save: saveRecord }: ReplayRun,
+  { replay, isWanted, save: saveRecord }: RunOf,
   progress: Progress,
   save: () => Promise<void>,
 ): Promise<void> {

@@ -177,6 +177,7 @@ const ROWS: Readonly<Record<string, Row>> = {
   "GET /v1/dead-letters/replays/:id": {
     access: "read",
     app: true,
+    organization: "read",
     path: ({ replay }) => `/v1/dead-letters/replays/${replay}`,
   },
   "POST /v1/deliveries/:id/resend": {
@@ -265,8 +266,8 @@ async function endlessReplayOf(slug: string): Promise<string> {
 
 async function targetOf(slug: string): Promise<Target> {
   const { sequence } = await letterOf(slug);
-  const { body } = await call("POST", "/v1/dead-letters/replay", ADMIN, { app: slug, dry_run: true });
   const uuid = uuids[slug] ?? "";
+  const { body } = await call("POST", "/v1/dead-letters/replay", ADMIN, { app: slug, installation_uuid: uuid, dry_run: true });
   const sending = await endlessReplayOf(slug);
   return { slug, uuid, sequence, sending, replay: body.replay_id as string, delivery: deliveryIdOf(`event-${slug}`, uuid) };
 }

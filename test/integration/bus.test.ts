@@ -28,6 +28,7 @@ import { connectRedis } from "../../src/storage/redis.ts";
 import { createTracing } from "../../src/telemetry/tracing.ts";
 import { aDelivery, anEvent, UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
+import { replayAll } from "../support/replay-all.ts";
 import { freePort, type Server, startNatsServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
@@ -297,7 +298,7 @@ describe("dead letters", () => {
       const { items, next } = await deadLetters.list({ app: "acme" }, 0, 1_000);
       expect([items.map(({ sequence }) => sequence), next]).toEqual([Array.from({ length: 24 }, (_, n) => n + 1), null]);
       const replay = createReplay({ deadLetters, streams, names, match: () => [], tracing: createTracing(null), clock: systemClock });
-      expect(await replay.all({ app: null }, { dryRun: false })).toEqual({ matched: 24, replayed: 24, skipped: 0 });
+      expect(await replayAll(replay, { app: null })).toEqual({ matched: 24, replayed: 24, skipped: 0 });
       expect((await manager.streams.info(names.streams.deadLetters)).state.messages).toBe(0);
       expect((await manager.streams.info(names.streams.retries)).state.messages).toBe(24);
 

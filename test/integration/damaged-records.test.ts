@@ -20,12 +20,12 @@ import { createHealthStore } from "../../src/storage/health-store.ts";
 import { keys } from "../../src/storage/keys.ts";
 import { logRow } from "../../src/storage/log-row.ts";
 import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
-import { createReplayNotes } from "../../src/storage/replay-notes.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
 import { createStatsQuery } from "../../src/storage/stats-query.ts";
 import { createTracing } from "../../src/telemetry/tracing.ts";
 import { aDelivery, anAttempt, anEvent, UUID } from "../support/builders.ts";
 import { cases, hostileJson, mutated } from "../support/fuzz.ts";
+import { replayAll } from "../support/replay-all.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 
@@ -105,7 +105,7 @@ test("one dead letter that can't be read is shown as such, with the beginning of
     ]);
   }
   await expect(replay.one(2)).rejects.toMatchObject({ code: "CONFLICT", message: expect.stringContaining("can't be read") });
-  expect(await replay.all({ app: "acme" }, { dryRun: false })).toEqual({ matched: 3, replayed: 1, skipped: 2 });
+  expect(await replayAll(replay, { app: "acme" })).toEqual({ matched: 3, replayed: 1, skipped: 2 });
   await deadLetters.delete(2);
   await expect(deadLetters.get(2)).rejects.toMatchObject({ code: "NOT_FOUND" });
   expect((await deadLetters.list({ app: null }, 0, 10)).items.map(({ sequence }) => sequence)).toEqual([3]);
@@ -131,7 +131,7 @@ test("whatever is stored as dead letters, all are listed in the documented form,
       await search.deadLettersOf("e-1");
       await search.search(new Set(["d-1"]), null);
       await search.remainingOf(1);
-      const { matched, replayed, skipped } = await replay.all({ app: null }, { dryRun: false });
+      const { matched, replayed, skipped } = await replayAll(replay, { app: null });
       expect([matched, replayed + skipped]).toEqual([bodies.length, bodies.length]);
     }),
     cases(0.2),
@@ -232,7 +232,7 @@ test("a list of a stream that is missing is no empty list", async () => {
     () => deadLetters.list({ app: null }, 0, 10),
     () => deadLetters.listNewest({ app: null }, null, 10),
     () => deadLetters.get(1),
-    () => replay.all({ app: null }, { dryRun: true }),
+    () => replayAll(replay, { app: null }),
     () => history.list({ app: null, topics: ["circuit"] }, null, 10),
   ])
     await expect(call()).rejects.toMatchObject({ code: "NATS_UNREACHABLE", message: expect.stringContaining("is missing") });
@@ -263,8 +263,7 @@ test("an app's own dead letters are counted, not those of an earlier one of its 
   expect(await count("acme")).toBe(1);
 });
 
-test("whatever is in Redis under the keys of a replay, a delivery, an event, stats and health costs itself only", async () => {
-  const notes = createReplayNotes(redis, systemClock);
+test("whatever is in Redis under the keys of a delivery, an event, stats and health costs itself only", async () => {
   const lookup = createDeliveryLookup(redis, () => ["acme"]);
   const stats = createStatsQuery(redis, () => null);
   const health = createHealthStore(redis, () => Date.UTC(2026, 0, 5));
@@ -280,7 +279,6 @@ test("whatever is in Redis under the keys of a replay, a delivery, an event, sta
         await look.flushall();
         const put = (key: string, value: string) => (isWrongType ? look.sadd(key, value) : look.set(key, value));
         const putField = (key: string, field: string, value: string) => (isWrongType ? look.set(key, value) : look.hset(key, field, value));
-        await put(keys.replay("r-1"), json);
         await put(keys.location("d-1"), text);
         await put(keys.delivery("acme", "d-1"), text);
         await putField(keys.addressees("e-1"), UUID, text);
@@ -288,8 +286,6 @@ test("whatever is in Redis under the keys of a replay, a delivery, an event, sta
         await putField(keys.stats("acme", "2026-01-05"), "12 delivered", text);
         await putField(keys.health(UUID, "2026-01-05"), "success", text);
         await put(keys.eventTypes("acme"), text);
-        const replay = await notes.find("r-1");
-        if (replay !== null) expect(["running", "done", "failed"]).toContain(replay.state);
         for (const noted of await lookup.ofEvent("e-1")) expect(Number.isNaN(noted.eventSequence)).toBe(false);
         for (const history of await lookup.find(["d-1"])) expect(Number.isNaN(history?.location?.sequence)).toBe(false);
         const { total } = await stats.ofApp("acme", Date.UTC(2026, 0, 5), 3_600_000, 24);

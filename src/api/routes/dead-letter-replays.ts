@@ -1,10 +1,10 @@
 /** Replays of dead letters: one, or all that match a filter. */
 import { z } from "zod";
 import type { ReplayDeadLetters } from "../../dead-letters/replay.ts";
-import type { ReplayRuns } from "../../dead-letters/replay-runs.ts";
 import { AppError } from "../../model/app-error.ts";
-import type { Replay } from "../../model/replay.ts";
 import { slugParameter, uuidParameter } from "../../registry/records.ts";
+import type { DeadLetterReplay } from "../../replays/dead-letter-replay-record.ts";
+import type { DeadLetterReplays } from "../../replays/dead-letter-replays.ts";
 import { answer, NOT_STORED, type Route, route } from "../http/route.ts";
 import { replayedOne, replay as replayForm } from "../schemas/dead-letters.ts";
 import { deadLetterSequence, eventType, inOrder, time } from "../schemas/parameters.ts";
@@ -13,7 +13,7 @@ import { UNKNOWN_OWNER } from "./dead-letters.ts";
 
 export interface DeadLetterReplayRoutesDependencies extends DeadLetterAccessDependencies {
   readonly replayDeadLetters: Pick<ReplayDeadLetters, "one">;
-  readonly replayRuns: ReplayRuns;
+  readonly deadLetterReplays: DeadLetterReplays;
 }
 
 /** A replay that takes longer is answered with 202; the caller asks for its progress. */
@@ -33,7 +33,7 @@ const filterBody = inOrder(
   .default({ dry_run: false });
 
 export function deadLetterReplayRoutes(dependencies: DeadLetterReplayRoutesDependencies): Route[] {
-  const { replayDeadLetters, replayRuns } = dependencies;
+  const { replayDeadLetters, deadLetterReplays, index } = dependencies;
   const access = createDeadLetterAccess(dependencies);
 
   return [
@@ -74,7 +74,10 @@ export function deadLetterReplayRoutes(dependencies: DeadLetterReplayRoutesDepen
       example: { app: "acme-tracker", event_type: "issue.created", dry_run: true },
       async handle({ body, caller }) {
         const filter = await access.filter(body, caller);
-        const replay = await replayRuns.start(filter, { dryRun: body.dry_run, withinMs: ANSWER_WITHIN_MS });
+        const named = body.installation_uuid == null ? undefined : index.installation(body.installation_uuid);
+        const organizationId = caller.onlyOrganization ?? named?.organizationId ?? null;
+        const request = { filter, organizationId, dryRun: body.dry_run, withinMs: ANSWER_WITHIN_MS };
+        const replay = await deadLetterReplays.start(request);
         if (replay.state === "failed") throw new AppError("STREAM_REFUSED", `replay ${replay.id}: ${replay.error}`, { retryable: true });
         return { status: replay.state === "done" ? 200 : 202, body: replayView(replay) };
       },
@@ -85,14 +88,15 @@ export function deadLetterReplayRoutes(dependencies: DeadLetterReplayRoutesDepen
       url: "/v1/dead-letters/replays/:id",
       access: "read",
       forApp: true,
+      forOrganization: "read",
       summary: "Shows the progress of a replay.",
       params: z.object({ id: z.uuid().meta({ example: "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f" }) }),
       answers: { 200: answer("the replay, on whichever replica it runs", replayForm) },
-      handle: async ({ params: { id }, onlyApp }) => ({ status: 200, body: replayView(await replayRuns.get(id, onlyApp)) }),
+      handle: async ({ params: { id }, caller }) => ({ status: 200, body: replayView(await deadLetterReplays.get(id, caller)) }),
     }),
   ];
 }
 
-function replayView({ id, state, matched, replayed, skipped, error }: Replay): object {
+function replayView({ id, state, matched, replayed, skipped, error }: DeadLetterReplay): object {
   return { replay_id: id, state, matched, replayed, skipped, error };
 }
