@@ -81,6 +81,18 @@ test("a change has who made it, and the members that differ, without secrets", a
   expect((await audit(`app=acme&limit=3&cursor=${first.next}`)).items).toEqual(items.slice(3, 6));
 });
 
+test("a call that names an app and changes no record has none before and after", async () => {
+  await call("PUT", "/v1/apps/named", { webhook_url: "https://hooks.example/a" });
+  await call("POST", "/v1/dead-letters/replay", { app: "named" });
+  await call("POST", "/v1/replays", { app: "named", what: "failed" });
+  const { items } = await audit("app=named");
+  expect(items.map(({ action, before, after }) => [action, before, after === null])).toEqual([
+    ["createReplay", null, true],
+    ["replayDeadLetters", null, true],
+    ["createOrReplaceApp", null, false],
+  ]);
+});
+
 test("the stream is made again when it was deleted, and a change is never refused for it", async () => {
   const bus = await connectBus(nats, posthorn.prefix);
   const manager = await bus.connection.jetstreamManager();

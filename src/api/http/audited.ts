@@ -13,7 +13,7 @@ export interface Target {
 export interface Audited {
   /** Runs a change and records it when it has been made. */
   run<T>(
-    about: Pick<Change, "who" | "action" | "target">,
+    about: Pick<Change, "who" | "action" | "target"> & Partial<Pick<Change, "app">>,
     target: Target,
     work: () => Promise<T>,
     targetOf?: (made: T) => Target,
@@ -45,7 +45,7 @@ export function createAudited(log: Pick<AuditLog, "record">, index: Pick<Registr
       const changed = targetOf(made);
       const after = snapshot(changed);
       if (RECORD_WRITES.has(about.action) && isDeepStrictEqual(before, after)) return made;
-      const app = changed.app ?? textOf(after, "app") ?? textOf(before, "app");
+      const app = changed.app ?? about.app ?? textOf(after, "app") ?? textOf(before, "app");
       await log.record({ ...about, app, installation_uuid: changed.installationUuid, ...difference(before, after) });
       return made;
     },
@@ -68,12 +68,12 @@ export function auditOf({ method, operationId, url }: Route, { name }: Caller, {
   if (method === "GET" || UNRECORDED.has(operationId) || isDryRun(query) || isDryRun(body)) return null;
   const target = url.replace(/:([a-z_]+)/g, (_, name: string) => params[name] ?? "");
   const owner: Target = { app: params["slug"] ?? null, installationUuid: params["uuid"]?.toLowerCase() ?? null };
-  /** A POST names what it made in its answer, or its app in the body. */
+  /** A POST names what it made in its answer. An app that is named in its body is not what it changes. */
   const targetOf = (answer: Answer): Target => {
     const uuid = operationId === "createInstallation" ? textOf(answer.body, "uuid") : null;
-    return { app: owner.app ?? textOf(body, "app"), installationUuid: owner.installationUuid ?? uuid };
+    return { app: owner.app, installationUuid: owner.installationUuid ?? uuid };
   };
-  return { about: { who: name, action: operationId, target }, owner, targetOf };
+  return { about: { who: name, action: operationId, target, app: textOf(body, "app") }, owner, targetOf };
 }
 
 /** Only the members that differ; a new or removed record is whole. */
