@@ -3,7 +3,7 @@ export interface AuditEntry {
   readonly id: string;
   /** RFC 3339. */
   readonly at: string;
-  /** The name of the token, POSTHORN_APPS_FILE, posthorn re-encrypt, or posthorn for what it does by itself. */
+  /** The name of the token, POSTHORN_APPS_FILE, posthorn re-encrypt, or "posthorn" where it acts by itself. */
   readonly who: string;
   /** The operation of the API, such as `updateApp`; or breakInstallation, recoverInstallation, reEncryptSecrets. */
   readonly action: string;
