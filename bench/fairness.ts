@@ -1,5 +1,5 @@
 /**
- * `npm run bench:fairness [-- --backlog 100000] [--rate 500] [--seconds 10]`: 50 healthy apps at a steady rate, alone and beside
+ * `npm run bench:fairness [-- --backlog 100000] [--rate 500] [--seconds 10] [--only throttled]`: 50 healthy apps at a steady rate, alone and beside
  * a throttled one, then beside one app that never answers and has a backlog, one that answers after 5 s, and one that resets every
  * connection. What the
  * healthy ones feel of it, and how long it takes to drain when the others have recovered.
@@ -8,7 +8,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ended, startPosthorn } from "./support/contenders.ts";
-import { median, percentile } from "./support/usage.ts";
+import { cpuUs, median, percentile } from "./support/usage.ts";
 import { createWorld, uuidOf, type Workload } from "./support/world.ts";
 
 const { values } = parseArgs({
@@ -17,6 +17,8 @@ const { values } = parseArgs({
     rate: { type: "string", default: "500" },
     seconds: { type: "string", default: "10" },
     rounds: { type: "string", default: "3" },
+    /** `throttled`: nothing but the throttled app. */
+    only: { type: "string", default: "" },
   },
 });
 const [backlog = 0, rate = 0, seconds = 0, rounds = 0] = [values.backlog, values.rate, values.seconds, values.rounds].map(Number);
@@ -32,6 +34,8 @@ const RESETS = HEALTHY + 2;
 /** Answers 429 with Retry-After: 5. */
 const THROTTLES = HEALTHY + 3;
 const THROTTLED_RATE = 200;
+/** Until the first pause is known. */
+const SETTLED_MS = 1_000;
 /** Events a second for each of the three. */
 const BAD_RATE = 20;
 const RECOVERED_WITHIN_MS = 600_000;
@@ -72,8 +76,11 @@ const until = async (is: () => Promise<boolean>, withinMs: number): Promise<numb
   return (performance.now() - startedAt) / 1000;
 };
 
-/** Delays of the healthy apps' events over so many seconds, in ms. */
+const usedMs = (): readonly number[] => [posthorn.pid ?? 0, world.nats.pid(), world.redis.pid()].map((pid) => cpuUs(pid) / 1_000);
+
+/** @returns the 99th percentile of the delays of the healthy apps' events over so many seconds, in ms */
 async function feel(name: string): Promise<number> {
+  const before = usedMs();
   void world.receiver.expect(Number.MAX_SAFE_INTEGER);
   const sent = await world.publishAtRate(healthy, rate, seconds);
   let latenciesUs: readonly number[] = [];
@@ -83,22 +90,35 @@ async function feel(name: string): Promise<number> {
   }, 60_000);
   const sorted = latenciesUs.map((us) => us / 1000).sort((a, b) => a - b);
   const [p50, p99, p999] = [0.5, 0.99, 0.999].map((share) => percentile(sorted, share).toFixed(1));
-  console.log(`${name}: ${sorted.length} of ${sent} delivered, p50 ${p50} ms, p99 ${p99} ms, p99.9 ${p999} ms`);
+  const [worker, nats, redis] = usedMs().map((ms, at) => (ms - (before[at] ?? 0)).toFixed(0));
+  console.log(
+    `${name}: ${sorted.length} of ${sent} delivered, p50 ${p50} ms, p99 ${p99} ms, p99.9 ${p999} ms; ` +
+      `CPU of worker ${worker}, NATS ${nats} and Redis ${redis} ms`,
+  );
   return percentile(sorted, 0.99);
 }
 
-await feel("warm-up");
+/** In turns, so that what else the machine does is in both. */
 const alone: number[] = [];
-for (let round = 1; round <= rounds; round++) alone.push(await feel(`alone ${round}`));
-
-world.receiver.behave([THROTTLES], "throttles");
-const throttled = setInterval(() => publishFor(THROTTLES), 1_000 / THROTTLED_RATE);
 const besideThrottled: number[] = [];
-for (let round = 1; round <= rounds; round++) besideThrottled.push(await feel(`beside a throttled app ${round}`));
-clearInterval(throttled);
-world.receiver.behave([THROTTLES], "answers");
+await feel("warm-up");
+for (let round = 1; round <= rounds; round++) {
+  alone.push(await feel(`alone ${round}`));
+  world.receiver.behave([THROTTLES], "throttles");
+  const throttled = setInterval(() => publishFor(THROTTLES), 1_000 / THROTTLED_RATE);
+  await new Promise((resolve) => setTimeout(resolve, SETTLED_MS));
+  besideThrottled.push(await feel(`beside a throttled app ${round}`));
+  clearInterval(throttled);
+  world.receiver.behave([THROTTLES], "answers");
+  await until(async () => (await messagesOf("PARKED")) === 0, RECOVERED_WITHIN_MS);
+}
 const throttledRatio = (median(besideThrottled) / median(alone)).toFixed(2);
 console.log(`healthy p99: ${median(alone).toFixed(1)} ms alone, ${median(besideThrottled).toFixed(1)} ms beside it (${throttledRatio} ×)`);
+if (values.only === "throttled") {
+  await ended(posthorn);
+  await world.stop();
+  process.exit(0);
+}
 
 world.receiver.behave([HANGS], "hangs");
 world.receiver.behave([SLOW], "slow");

@@ -84,6 +84,7 @@ interface PullState {
 
 const FIRST_RECOVERY_MS = 250;
 const LONGEST_RECOVERY_MS = 5_000;
+/** All consumers of a process tick together, so that it wakes up once for all of them. */
 const TICK_MS = 1000;
 const DRAIN_WITHIN_MS = 2_000;
 
@@ -155,7 +156,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     if (isIn("pulling") && requests.isServerSilent()) void recoverConsumer("no heartbeat");
     else pull();
     if (isIn("pulling") && requests.outstanding() > 0) stalledConsumer.check(Math.max(state.lastMessageAt, requests.pullingSince()));
-    if (!isIn("stopped") || held.size > 0) state.cancelTick = clock.after(TICK_MS, tick);
+    if (!isIn("stopped") || held.size > 0) state.cancelTick = clock.after(TICK_MS - (clock.now() % TICK_MS), tick);
   };
 
   return {
@@ -171,7 +172,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
         }),
       ];
       held.checkConsumer().catch(() => {});
-      state.cancelTick = clock.after(TICK_MS, tick);
+      state.cancelTick = clock.after(TICK_MS - (clock.now() % TICK_MS), tick);
       pull();
     },
     async stop() {

@@ -55,7 +55,8 @@ interface HistogramSeries {
 }
 
 const LOOP_DELAY_WINDOW_MS = 10_000;
-const LOOP_DELAY_RESOLUTION_MS = 20;
+/** Each sample wakes the process up. */
+const LOOP_DELAY_RESOLUTION_MS = 100;
 
 /** The meter of the SDK, if it was started before; otherwise its instruments do nothing. */
 export function createMeter(version: string): Meter {
