@@ -3,7 +3,7 @@
  * beside the least that does the same I/O, on private servers, in turns. --write puts the results into bench/results.md; those of one run
  * are for comparing with each other. --build adds another build of Posthorn, as a contender of that name.
  */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -61,6 +61,7 @@ if (names.some((name) => !(name in CONTENDERS)) || cases.includes(undefined) || 
   process.exit(64);
 }
 
+const RESULTS = fileURLToPath(new URL("./results.md", import.meta.url));
 const results: Result[] = [];
 const [loadBefore = 0] = loadavg();
 for (const workload of cases as Workload[]) {
@@ -87,10 +88,17 @@ for (const workload of cases as Workload[]) {
   results.push({ workload, measured });
   await world.stop();
   // After each case, so that a run that is cut short leaves what it has.
-  if (values.write) writeFileSync(fileURLToPath(new URL("./results.md", import.meta.url)), textOf(results));
+  if (values.write) writeFileSync(RESULTS, textOf(results) + otherResults());
 }
 console.log(`\n${textOf(results)}`);
 process.exit(0);
+
+/** The results of other benchmarks, which follow those of this one. */
+function otherResults(): string {
+  const before = readFileSync(RESULTS, "utf8");
+  const at = before.indexOf("\n# Other benchmarks\n");
+  return at === -1 ? "" : before.slice(at);
+}
 
 function textOf(all: readonly Result[]): string {
   return report(all, { command: ["npm run bench --", ...process.argv.slice(2)].join(" "), rounds, deliveries, loadBefore });
