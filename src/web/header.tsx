@@ -23,7 +23,7 @@ interface HeaderProps {
   readonly signOut: () => void;
 }
 
-export function Header({ place, view, ground: { session, feed }, isUtc, onSwitchZone, signOut }: HeaderProps) {
+export function Header({ place, view, ground: { session, feed, can }, isUtc, onSwitchZone, signOut }: HeaderProps) {
   const isOrganization = session.organization_id !== null;
   return (
     <header class="top">
@@ -43,7 +43,7 @@ export function Header({ place, view, ground: { session, feed }, isUtc, onSwitch
               <NavLink to={["deliveries"]} text="Deliveries" isHere={view === "deliveries"} />
               <NavLink to={["dead-letters"]} text="Dead letters" isHere={view === "dead-letters"} badge={deadLetters(feed.live)} />
               <NavLink to={["timeline"]} text="Timeline" isHere={view === "timeline"} />
-              <NavLink to={["system"]} text="System" isHere={view === "system"} />
+              {can.seeAll && <NavLink to={["system"]} text="System" isHere={view === "system"} />}
             </>
           ) : (
             <>

@@ -140,7 +140,7 @@ function View({ place, view, name, session }: ViewProps) {
   if (view === "deliveries") return name === "" ? <DeliveriesPage place={place} /> : <DeliveryPage key={name} id={name} />;
   if (view === "installations" && name !== "") return <FindInstallation uuid={name} />;
   if (view === "dead-letters") return <DeadLettersPage place={place} />;
-  if (view === "system") return <SystemPage />;
+  if (view === "system" && organization === null) return <SystemPage />;
   if (view === "timeline") return <TimelinePage place={place} />;
   return (
     <Empty title="Page not found.">

@@ -101,6 +101,15 @@ describeInBrowser("the page offers exactly what the token covers", () => {
     await close();
     return offered;
   };
+  const navigation = async (token: string): Promise<string[]> => {
+    const { page, close } = await openDashboard(browser, `${platform.posthorn.url}/`, "#/system", { token });
+    const links = page.getByRole("navigation", { name: "Main" }).getByRole("link");
+    await links.first().waitFor();
+    await page.getByText("Page not found.").waitFor();
+    const names = await links.allInnerTexts();
+    await close();
+    return names;
+  };
   const tokenOf = async (owner: string, scope: TokenScope): Promise<string> =>
     (await platform.call("POST", `/v1/${owner}/tokens`, { scope })).token;
 
@@ -141,6 +150,9 @@ describeInBrowser("the page offers exactly what the token covers", () => {
     expect(await visit(await tokenOf("organizations/contoso", scope), seen)).toEqual([
       ...[installations, installations, [], [], letters, [], [], []],
       ...[waiting, letters.slice(0, 1)],
+    ]);
+    expect(await navigation(await tokenOf("organizations/contoso", scope))).toEqual([
+      ...["Installations", "Events", "Deliveries", "Dead letters", "Timeline"],
     ]);
   });
 
