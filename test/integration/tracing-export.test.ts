@@ -461,6 +461,9 @@ const publishDeadLetter = async (traceparent: string, app: { slug: string }): Pr
   await eventually(async () => (await count()) === before + 1);
 };
 
+/** A batch that is under way holds up the next one. */
+const isWritten = (look: Redis, key: string): Promise<boolean> => eventually(async () => (await look.keys(`*${key}*`)).length > 0);
+
 test("work on many traces is sampled with those of them that are, where the root sampler says no", async () => {
   const [sampled, unsampled] = ["3af7651916cd43dd8448eb211c80319c", "4af7651916cd43dd8448eb211c80319c"];
   ({ posthorn, bus } = await start({ OTEL_TRACES_SAMPLER: "parentbased_always_off" }));
@@ -468,6 +471,7 @@ test("work on many traces is sampled with those of them that are, where the root
   const app = await install();
   const look = new Redis(redis.url);
   await publishDeadLetter(`00-${unsampled}-b7ad6b7169203331-00`, app);
+  await isWritten(look, `stores:{${app.slug}}`);
   await look.call("CLIENT", "PAUSE", "1500", "WRITE");
   await publishDeadLetter(`00-${sampled}-b7ad6b7169203331-01`, app);
   receiver.behave(answer(200));
@@ -512,6 +516,7 @@ test("a batch that Redis took late is a span of its own, linked with its attempt
   await publish();
   await collector.waitFor(isAttempt("delivered", app));
   const look = new Redis(redis.url);
+  await isWritten(look, `delivery:{${app.slug}}`);
   await look.call("CLIENT", "PAUSE", "1500", "WRITE");
   await publish();
   const attempts = await collector.waitFor(isAttempt("delivered", app), 2);

@@ -50,7 +50,7 @@ export const TARGET_SETTINGS = {
   TARGET_MAX_IDLE_CONNECTIONS: integer("20000", {
     group: TARGETS,
     about:
-      "Open connections per process that wait for their next webhook, over all targets (about 12 KB each); at most half of the files that the process may open. The one that has waited longest is closed first.",
+      "Open connections per process that wait for their next webhook, over all targets (about 14 KB each); at most half of the files that the process may open. The one that has waited longest is closed first.",
   }),
   TARGET_TLS_MIN_VERSION: setting({
     parse: parseChoice(["TLSv1.2", "TLSv1.3"]),
