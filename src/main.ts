@@ -3,9 +3,11 @@
  * Process entry: command line → command, or settings → app → signals; then the exit code. The only place that touches
  * process.on and process.exit. Everything else is imported once the version of Node is known to be right.
  */
+import cluster from "node:cluster";
 import { existsSync, mkdirSync } from "node:fs";
 import module from "node:module";
 import { join } from "node:path";
+import type { Config } from "./config/settings.ts";
 
 const OLDEST_NODE = 24;
 /** sysexits.h EX_CONFIG. */
@@ -31,11 +33,27 @@ const interrupt = (): void => {
   interrupted.abort();
 };
 
-/** Runs the service; it ends with the process. */
+/** Runs the service, in this process or in several. */
 async function serve(): Promise<never> {
-  const { createApp } = await import("./app/app.ts");
   const { loadConfig } = await import("./config/load-config.ts");
-  const app = await createApp(loadConfig(), process.env);
+  const config = loadConfig();
+  return config.processes > 1 && cluster.isPrimary ? serveInWorkers(config) : serveHere(config);
+}
+
+async function serveInWorkers(config: Config): Promise<never> {
+  const { startWorkers } = await import("./app/processes.ts");
+  const workers = startWorkers(config);
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.off(signal, interrupt);
+    process.on(signal, workers.stop);
+  }
+  process.exit(await workers.ended);
+}
+
+/** It ends with the process. */
+async function serveHere(config: Config): Promise<never> {
+  const { createApp } = await import("./app/app.ts");
+  const app = await createApp(config, process.env);
   const { logger } = app;
   process.on("exit", app.flushLog);
 
@@ -55,10 +73,10 @@ async function serve(): Promise<never> {
       },
     );
   };
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    process.off(signal, interrupt);
-    process.on(signal, stop);
-  }
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.off(signal, interrupt);
+  process.on("SIGTERM", stop);
+  // Ctrl-C reaches a worker and its parent, which passes it on.
+  process.on("SIGINT", cluster.isPrimary ? stop : () => {});
   process.on("unhandledRejection", (error) => {
     logger.fatal({ error: error instanceof Error ? error.stack : String(error) }, "unhandled rejection");
     process.exit(1);

@@ -19,6 +19,7 @@ import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { createStatusHistory } from "../jetstream/status-history.ts";
 import { createScopedTokens } from "../registry/scoped-tokens.ts";
 import { type ApiGiven, explainParts, healthQueryOf, overviewParts, statusChangerOf } from "./api-parts.ts";
+import { createMetricsOfAll } from "./worker-messages.ts";
 
 export function wireApi(given: ApiGiven) {
   const { config, nats, manager, names, jetStream, index, registryStore, signingKey, tracing, metrics, clock, logger } = given;
@@ -57,7 +58,7 @@ export function wireApi(given: ApiGiven) {
     invalidRecords: registryStore.invalid,
     session: { version: VERSION, traceUrl: config.traceUrl },
     readiness: given.readiness,
-    renderMetrics: metrics.render,
+    renderMetrics: createMetricsOfAll(metrics.render, clock),
   });
   const checkAccess = createCheckAccess({
     tokens: config.apiTokens,

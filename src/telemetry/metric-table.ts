@@ -11,6 +11,8 @@ export interface MetricDefinition {
   readonly labels?: Readonly<Record<string, string>>;
   /** Upper bounds of a histogram's buckets, in seconds. */
   readonly buckets?: readonly number[];
+  /** A gauge of several processes together: the largest when absent, as each shows the same. Counters and histograms are added up. */
+  readonly together?: "sum" | "least";
 }
 
 const ATTEMPT_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 600, 3600];
@@ -64,24 +66,35 @@ export const METRICS = {
     kind: "counter",
     help: "Skipped messages of an event that was published twice with the same key.",
   },
-  posthorn_in_flight: { kind: "gauge", help: "Attempts in flight." },
-  posthorn_waiting: { kind: "gauge", help: "Deliveries waiting for a slot under POSTHORN_MAX_IN_FLIGHT or the app's share." },
+  posthorn_in_flight: { kind: "gauge", together: "sum", help: "Attempts in flight." },
+  posthorn_waiting: {
+    kind: "gauge",
+    together: "sum",
+    help: "Deliveries waiting for a slot under POSTHORN_MAX_IN_FLIGHT or the app's share.",
+  },
   posthorn_messages_in_hand: {
     kind: "gauge",
+    together: "sum",
     help: "Messages pulled and not acknowledged.",
     labels: { stream: "events, retries, parked" },
   },
   posthorn_acks_unconfirmed: {
     kind: "gauge",
+    together: "sum",
     help: "Acknowledgements that may not have reached NATS; they are sent again after a reconnect.",
   },
-  posthorn_publishes_pending: { kind: "gauge", help: "Messages being stored: at most 256 for each stream, and 256 fan-out batches." },
+  posthorn_publishes_pending: {
+    kind: "gauge",
+    together: "sum",
+    help: "Messages being stored: at most 256 for each stream, and 256 fan-out batches.",
+  },
   posthorn_publishes_pending_bytes: {
     kind: "gauge",
+    together: "sum",
     unit: "By",
     help: "Size of the messages being stored: at most 16 MiB for each stream, and for fan-out batches.",
   },
-  posthorn_publishes_waiting: { kind: "gauge", help: "Messages that wait until a stream's publish window has room." },
+  posthorn_publishes_waiting: { kind: "gauge", together: "sum", help: "Messages that wait until a stream's publish window has room." },
   posthorn_stream_refusing: {
     kind: "gauge",
     help: "1 while a stream refuses messages; their sources stay unacknowledged.",
@@ -126,18 +139,19 @@ export const METRICS = {
     kind: "gauge",
     help: "Records in the bucket that can't be read; the last good revision of each is in force.",
   },
-  posthorn_registry_current: { kind: "gauge", help: "1 while the index has every change of the bucket." },
-  posthorn_log_buffered: { kind: "gauge", help: "Attempts not yet written to Redis." },
-  posthorn_log_notes_buffered: { kind: "gauge", help: "Locations of events and deliveries not yet written to Redis." },
+  posthorn_registry_current: { kind: "gauge", together: "least", help: "1 while the index has every change of the bucket." },
+  posthorn_log_buffered: { kind: "gauge", together: "sum", help: "Attempts not yet written to Redis." },
+  posthorn_log_notes_buffered: { kind: "gauge", together: "sum", help: "Locations of events and deliveries not yet written to Redis." },
   posthorn_log_dropped_total: { kind: "counter", help: "Attempts whose log row was dropped while Redis was unreachable." },
   posthorn_log_refused_total: {
     kind: "counter",
     help: "Refused writes to single Redis keys, such as a key that holds another type of value; a log line names them.",
   },
-  posthorn_destinations: { kind: "gauge", help: "Origins with open connections." },
-  posthorn_ready: { kind: "gauge", help: "1 while /readyz says ready." },
+  posthorn_destinations: { kind: "gauge", together: "sum", help: "Origins with open connections." },
+  posthorn_ready: { kind: "gauge", together: "least", help: "1 while /readyz says ready." },
   posthorn_dependency_up: {
     kind: "gauge",
+    together: "least",
     help: "1 while the dependency can be used: NATS is connected, Redis accepts writes, the stream or bucket exists with the right settings.",
     labels: { dependency: "nats, redis, events, retries, parked, dead-letters, status, registry" },
   },
@@ -148,8 +162,8 @@ export const METRICS = {
     help: "99th percentile of the event loop's delay over the last 10 to 20 seconds.",
   },
   posthorn_build_info: { kind: "gauge", help: "Always 1.", labels: { version: "the running version" } },
-  process_start_time_seconds: { kind: "gauge", unit: "s", help: "When the process started, seconds since the epoch." },
-  process_resident_memory_bytes: { kind: "gauge", unit: "By", help: "Resident memory." },
+  process_start_time_seconds: { kind: "gauge", together: "least", unit: "s", help: "When the process started, seconds since the epoch." },
+  process_resident_memory_bytes: { kind: "gauge", together: "sum", unit: "By", help: "Resident memory." },
   process_cpu_seconds_total: { kind: "counter", unit: "s", help: "CPU time, user and system." },
 } as const satisfies Record<string, MetricDefinition>;
 

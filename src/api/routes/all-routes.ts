@@ -58,7 +58,7 @@ export type RoutesDependencies = AppRoutesDependencies &
     readonly session: SessionOptions;
     readonly readiness: Readiness;
     readonly readSystem: ReadSystem;
-    readonly renderMetrics: () => string;
+    readonly renderMetrics: () => string | Promise<string>;
   };
 
 export function allRoutes(dependencies: RoutesDependencies): Route[] {

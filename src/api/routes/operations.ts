@@ -8,7 +8,13 @@ export function isReady(checks: ReturnType<Readiness["checks"]>): boolean {
   return Object.values(checks).every(({ ok, required }) => ok || !required);
 }
 
-export function operationRoutes({ readiness, renderMetrics }: { readiness: Readiness; renderMetrics: () => string }): Route[] {
+export function operationRoutes({
+  readiness,
+  renderMetrics,
+}: {
+  readiness: Readiness;
+  renderMetrics: () => string | Promise<string>;
+}): Route[] {
   return [
     route({
       operationId: "getHealth",
@@ -48,7 +54,10 @@ export function operationRoutes({ readiness, renderMetrics }: { readiness: Readi
       access: "read",
       summary: "Metrics in the Prometheus text format.",
       answers: { 200: answer("metrics", metricsText, "text/plain") },
-      handle: () => ({ status: 200, body: renderMetrics(), headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } }),
+      async handle() {
+        const headers = { "content-type": "text/plain; version=0.0.4; charset=utf-8" };
+        return { status: 200, body: await renderMetrics(), headers };
+      },
     }),
   ];
 }

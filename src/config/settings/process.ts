@@ -1,11 +1,21 @@
-/** The process: shutdown, logs, metrics. */
+/** The process: workers, shutdown, logs, metrics. */
+import { availableParallelism } from "node:os";
 import { duration, integer, LONGEST_WAIT_MS, optional, setting } from "../setting.ts";
-import { parseChoice } from "../values.ts";
+import { parseChoice, parseInteger } from "../values.ts";
 
 const PROCESS = "Process";
 const TESTS = "Tests";
 
 export const PROCESS_SETTINGS = {
+  PROCESSES: setting({
+    parse: (text) => (text === "auto" ? availableParallelism() : parseInteger(text)),
+    default: "1",
+    form: "whole number or `auto`",
+    group: PROCESS,
+    about:
+      "Worker processes under one parent, which share the API's port; `auto` is one for each core. Settings with “per process” are for each of them.",
+    check: (value) => (value >= 1 && value <= 256 ? null : "wanted auto, or 1 to 256"),
+  }),
   DRAIN_TIMEOUT: duration("25s", { group: PROCESS, about: "How long a shutdown waits for attempts in flight." }, 1, LONGEST_WAIT_MS),
   LOG_LEVEL: setting({
     parse: parseChoice(["trace", "debug", "info", "warn", "error", "fatal", "silent"]),

@@ -1,0 +1,66 @@
+/** POSTHORN_PROCESSES: several workers under one parent. */
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import { connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { startReceiver } from "../support/receiver.ts";
+import { freePort, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+
+let nats: Server;
+let redis: Server;
+
+beforeAll(async () => {
+  [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
+});
+afterAll(async () => {
+  await Promise.all([nats.stop(), redis.stop()]);
+});
+
+const ready = ({ log }: Posthorn): number => log.filter(({ message }) => message === "Posthorn is ready").length;
+
+function workersOf({ child: { pid } }: Posthorn): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
+}
+
+async function attemptsIn(posthorn: Posthorn): Promise<number> {
+  const { body } = await posthorn.api("GET", "/metrics");
+  return Number(/^posthorn_attempts_total\{outcome="delivered"\} (\d+)$/m.exec(String(body))?.[1]);
+}
+
+test("workers share the port and the work, answer with the metrics of all, are replaced, and stop with their parent", async () => {
+  const receiver = await startReceiver();
+  const posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_PROCESSES: "2" } });
+  await eventually(() => ready(posthorn) === 2);
+  const before = workersOf(posthorn);
+  expect(before).toHaveLength(2);
+  await posthorn.install({ webhook_url: receiver.url });
+  const bus = await connectBus(nats, posthorn.prefix);
+  const publish = async (from: number, to: number): Promise<void> => {
+    for (let n = from; n < to; n++) await bus.publish("issue.created", { id: `evt-${n}`, organization_id: "42", data: {} });
+  };
+  await publish(0, 40);
+  // One connection for each call, so that both workers are asked.
+  const metrics = async (): Promise<number[]> => [await attemptsIn(posthorn), await attemptsIn(posthorn), await attemptsIn(posthorn)];
+  await eventually(async () => expect(await metrics()).toEqual([40, 40, 40]));
+
+  process.kill(before[0] ?? 0, "SIGKILL");
+  await eventually(() => ready(posthorn) === 3);
+  expect(posthorn.log).toContainEqual(expect.objectContaining({ message: "a worker process ended; another one starts", pid: before[0] }));
+  await publish(40, 80);
+  await eventually(() => new Set(receiver.requests.map(({ headers }) => headers["webhook-id"])).size === 80);
+
+  const workers = workersOf(posthorn);
+  expect(workers).toHaveLength(2);
+  expect(await posthorn.end()).toBe(0);
+  for (const pid of workers) expect(() => process.kill(pid, 0)).toThrow("ESRCH");
+  await bus.close();
+  await receiver.stop();
+});
+
+test("a worker that can't start ends its parent with the same code", async () => {
+  const natsUrl = `nats://127.0.0.1:${await freePort()}`;
+  const settings = { POSTHORN_PROCESSES: "2", POSTHORN_NATS_URL: natsUrl, POSTHORN_STARTUP_TIMEOUT: "500ms" };
+  const posthorn = await startPosthorn({ nats, redis, waitForReady: false, settings });
+  expect(await posthorn.end("SIGCONT")).toBe(1);
+  expect(posthorn.log.filter(({ message }) => message === "start failed")).toHaveLength(1);
+});
