@@ -55,14 +55,14 @@ export function wireSubscribers(given: Given) {
   const handling = { ...pulling, log: given.requestLog, streams: deliveryStreams, registry: index, match: index.match };
   const deliverEvent = createDeliverEvent(given);
   const readEvent = createReadEvent(names, eventLimits);
-  const backlog = createBacklog(given);
+  const poisonLimit = createPoisonLimit(createHandOuts(redis));
+  const backlog = createBacklog({ ...given, poisonLimit });
   const inFlightChannel = createInFlightChannel(nats, names);
   const attemptParked = createAttemptParked({ ...given, circuitOpen: given.isHeldBack, maxParkedAgeMs: config.maxParkedAge });
   const isFlowing = ({ installationUuid }: ParkedQueue): boolean => {
     const status = installationUuid === null ? undefined : index.installation(installationUuid)?.status;
     return pauseReason(status, config.brokenAction) === null;
   };
-  const poisonLimit = createPoisonLimit(createHandOuts(redis));
   const parkedQueues = createParkedQueues(
     { ...handling, attemptParked, isOwned: (app) => orderRecords.get(app) !== undefined, onWake: given.wakeOwner },
     { appMaxInFlight: config.appMaxInFlight },
@@ -146,7 +146,7 @@ function probeScheduleOf(given: Given, { parkedQueues, backlog, poisonLimit }: Q
     registry: index,
     circuitOpen: given.isHeldBack,
     queueBusy: parkedQueues.busy,
-    parkedAfter: backlog.after,
+    parkedAfter: (queue, sequence) => backlog.after(queue, sequence, poisonLimit.probe),
     removeParked: backlog.remove,
     handOut: poisonLimit.probe,
     isBroken: (uuid) => index.installation(uuid)?.status === "broken",

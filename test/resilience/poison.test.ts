@@ -34,9 +34,14 @@ async function aPlatform() {
     receiver,
     stream,
     parked: async () => (await manager.streams.info(stream("PARKED"))).state.messages,
+    /** Events that would be read again after a kill. */
+    async unacknowledged() {
+      const consumers = await manager.consumers.list(stream("EVENTS")).next();
+      return consumers.reduce((sum, { num_pending, num_ack_pending }) => sum + num_pending + num_ack_pending, 0);
+    },
     numbers: () => receiver.requests.map((request) => Number(request.json().data["n"])),
-    async start(settings: Readonly<Record<string, string>> = {}) {
-      const posthorn = await startPosthorn({ nats, redis: redisServer, prefix, settings });
+    async start(settings: Readonly<Record<string, string>> = {}, waitForReady = true) {
+      const posthorn = await startPosthorn({ nats, redis: redisServer, prefix, settings, waitForReady });
       stopping.push(() => posthorn.end("SIGKILL"));
       return posthorn;
     },
@@ -127,6 +132,52 @@ test.concurrent("an event that kills the owner whenever it is read goes to dead 
   await eventually(() => numbers().length === 3);
   expect(numbers()).toEqual([0, 2, 1]);
   await second.end();
+});
+
+/** Kills the process that decodes a stored delivery with it in its data; reading its event does no harm. */
+const KILLS = "kills whoever decodes it";
+const KILLER = `const parse = JSON.parse; JSON.parse = (text, ...more) => { if (["${KILLS}", "attempts_made"].every((one) => String(text).includes(one))) process.kill(process.pid, "SIGKILL"); return parse(text, ...more); };`;
+const DEADLY = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(KILLER)}`, POSTHORN_BROKEN_PROBE_INTERVAL: "1s" };
+
+test.concurrent.each([
+  ["in the queue of an installation", { ordered: false, isBroken: false }],
+  ["in the queue of an ordered app", { ordered: true, isBroken: false }],
+  ["as the probe of a broken integration", { ordered: false, isBroken: true }],
+])("a delivery that kills the process while it is decoded, %s, goes to dead letters undecoded", async (_where, { ordered, isBroken }) => {
+  const { bus, receiver, parked, unacknowledged, numbers, start, counts } = await aPlatform();
+  let isGone = isBroken;
+  receiver.behave((_request, response) => void response.writeHead(isGone ? 410 : 200).end());
+  const first = await start();
+  const { slug, uuid } = await first.install({ webhook_url: receiver.url, ordered });
+  const publish = (n: number, text = "") => bus.publish("issue.created", { id: `e-${n}`, organization_id: "42", data: { n, text } });
+  if (isBroken) {
+    await publish(100);
+    await eventually(async () => (await first.api("GET", `/v1/installations/${uuid}`)).body.status === "broken");
+  } else await first.api("POST", `/v1/installations/${uuid}/disable`);
+  await publish(0, KILLS);
+  for (const n of [1, 2]) await publish(n);
+  await eventually(async () => (await parked()) === 3 && (await unacknowledged()) === 0);
+  await first.end("SIGKILL");
+  isGone = false;
+
+  // The probe may kill it before it is ready.
+  const second = await start(DEADLY, !isBroken);
+  if (!isBroken) await second.api("POST", `/v1/installations/${uuid}/enable`).catch(() => {});
+  await eventually(() => second.child.signalCode === "SIGKILL");
+  const [found, ...others] = await counts();
+  expect([found?.count, others]).toEqual([1, []]);
+  await redis.set(found?.key ?? "", 10, "KEEPTTL");
+
+  const third = await start(DEADLY);
+  await eventually(async () => (await parked()) === 0);
+  await eventually(() => [1, 2].every((n) => numbers().includes(n)));
+  await third.end("SIGKILL");
+
+  const fourth = await start();
+  const { items } = (await fourth.api("GET", `/v1/dead-letters?app=${slug}`)).body;
+  const poisons = items.filter(({ reason }: { reason: string }) => reason === "redelivered");
+  expect(poisons).toMatchObject([{ app: slug, error: "handed out 11 times, and the process died each time" }]);
+  await fourth.end("SIGKILL");
 });
 
 test.concurrent("as the probe of a broken integration it goes to dead letters, and the next one recovers the integration", async () => {

@@ -1,6 +1,8 @@
 /**
  * Reads parked queues without a consumer: message by message, in the order in which they were stored. Nothing here counts as a
  * redelivery, and a queue costs nothing while nobody reads it.
+ *
+ * BACKLOG-1  A suspect (poison-limit.ts) is counted before it is decoded. One whose decoding kills the process goes to dead letters as it is.
  */
 import type { JetStreamManager, StoredMsg } from "nats";
 import { expiredAfter } from "../../delivery/disposition.ts";
@@ -16,6 +18,7 @@ import { messageOf } from "../../model/app-error.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Delivery } from "../../model/delivery.ts";
 import { decodeDeliveryMessage } from "../../model/delivery-message.ts";
+import type { PoisonLimit } from "./poison-limit.ts";
 
 export interface ParkedDelivery {
   readonly message: HandledMessage;
@@ -31,8 +34,11 @@ export interface ParkedDelivery {
 
 export interface Backlog {
   oldest(queue: ParkedQueue): Promise<ParkedDelivery | null>;
-  /** The next one that was stored after the sequence. What can't be read goes to dead letters. */
-  after(queue: ParkedQueue, sequence: number): Promise<ParkedDelivery | null>;
+  /**
+   * The next one that was stored after the sequence. What can't be read goes to dead letters.
+   * @param handOut counts the reading (BACKLOG-1); that of suspects when absent
+   */
+  after(queue: ParkedQueue, sequence: number, handOut?: PoisonLimit["handOut"]): Promise<ParkedDelivery | null>;
   at(sequence: number): Promise<ParkedDelivery | null>;
   /** The app's queues that hold deliveries: installation (null: the app's own queue) → deliveries. */
   queuesOf(app: string): Promise<Map<string | null, number>>;
@@ -49,10 +55,14 @@ export interface BacklogDependencies {
   readonly names: Subjects;
   readonly giveUp: GiveUp;
   readonly skipDelivered: SkipDelivered;
+  readonly poisonLimit: Pick<PoisonLimit, "handOut">;
   readonly clock: Clock;
 }
 
-export function createBacklog({ manager, names, giveUp, skipDelivered, clock }: BacklogDependencies): Backlog {
+/** GIVEUP-3: so many deliveries that nobody decodes it. */
+const NEVER_DECODED = Number.POSITIVE_INFINITY;
+
+export function createBacklog({ manager, names, giveUp, skipDelivered, poisonLimit, clock }: BacklogDependencies): Backlog {
   const stream = names.streams.parked;
 
   const deleteMessage = async (sequence: number): Promise<void> => {
@@ -63,26 +73,36 @@ export function createBacklog({ manager, names, giveUp, skipDelivered, clock }: 
     }
   };
 
+  const giveUpUnread = async (message: StoredMsg, deliveries: number, reason: "invalid" | "redelivered", error: string): Promise<null> => {
+    await giveUp.message(rawOf(message, stream, deliveries), reason, error, names.parseParked(message.subject)?.app ?? null);
+    await deleteMessage(message.seq);
+    return null;
+  };
+
   /** Null for what could not be read, which is in dead letters then. */
-  const decode = async (message: StoredMsg): Promise<ParkedDelivery | null> => {
+  const decode = async (message: StoredMsg, handOutOf = poisonLimit.handOut): Promise<ParkedDelivery | null> => {
+    const source = { stream, sequence: message.seq };
+    // Attempts are counted under the installation.
+    const handOut = handOutOf({ ...source, installationUuid: null });
+    const poison = (await handOut?.begin()) ?? null;
+    if (poison !== null) return giveUpUnread(message, NEVER_DECODED, "redelivered", poison);
     let stored: ReturnType<typeof decodeDeliveryMessage>;
     try {
       stored = decodeDeliveryMessage(message.string());
     } catch (error) {
-      await giveUp.message(rawOf(message, stream), "invalid", messageOf(error), names.parseParked(message.subject)?.app ?? null);
-      await deleteMessage(message.seq);
-      return null;
+      return giveUpUnread(message, 0, "invalid", messageOf(error));
+    } finally {
+      handOut?.end();
     }
     const { delivery, dueAt, blockedBy } = stored;
-    const source = { stream, sequence: message.seq };
     return { message: handled(message), source, storedAt: message.time.getTime(), delivery, dueAt, blockedBy };
   };
 
-  const after: Backlog["after"] = async (queue, sequence) => {
+  const after: Backlog["after"] = async (queue, sequence, handOut) => {
     for (let from = sequence + 1; ; ) {
       const message = await nextMessage(manager, stream, names.parked(queue.app, queue.installationUuid), from);
       if (message === null) return null;
-      const parked = await decode(message);
+      const parked = await decode(message, handOut);
       if (parked !== null) return parked;
       from = message.seq + 1;
     }
@@ -127,12 +147,18 @@ export function createBacklog({ manager, names, giveUp, skipDelivered, clock }: 
 }
 
 /** As a consumer would hand it out: read without one, it was never handed out. */
-function handled({ subject, seq: sequence, header }: StoredMsg): HandledMessage {
-  return { subject, consumer: "", sequence, deliveries: 0, header: (name) => headerOf(header, name) };
+function handled({ subject, seq: sequence, header }: StoredMsg, deliveries = 0): HandledMessage {
+  return { subject, consumer: "", sequence, deliveries, header: (name) => headerOf(header, name) };
 }
 
-function rawOf(message: StoredMsg, stream: string): UnhandledMessage {
-  return { ...handled(message), stream, data: message.data, storedAt: message.time.getTime(), headers: () => headersOf(message.header) };
+function rawOf(message: StoredMsg, stream: string, deliveries: number): UnhandledMessage {
+  return {
+    ...handled(message, deliveries),
+    stream,
+    data: message.data,
+    storedAt: message.time.getTime(),
+    headers: () => headersOf(message.header),
+  };
 }
 
 function headersOf(header: StoredMsg["header"]): Record<string, string> {
