@@ -8,6 +8,7 @@ import type { AttemptRecord } from "../ports.ts";
 import { AppCircuit, type AppCircuitDependencies, type AppCircuitOptions } from "./app-circuit.ts";
 import { createAttemptTotals } from "./attempt-totals.ts";
 import type { AttemptCounts } from "./ports.ts";
+import { createRefusalStreaks } from "./refusal-streaks.ts";
 
 export interface Circuits {
   /** Whether the app's circuit is not closed. Without effect. */
@@ -52,8 +53,11 @@ export function createCircuitBreakers(dependencies: CircuitDependencies, options
   const revisionOf = (app: string): number => circuits.get(app)?.revision ?? 0;
   const totals = createAttemptTotals({ broadcast, revisionOf, clock }, options);
 
+  const streaks = createRefusalStreaks(clock, options);
+
   const forgetCounts = (app: string): void => {
     totals.forget(app);
+    streaks.forget(app);
     failuresInRow.delete(app);
   };
 
@@ -88,7 +92,9 @@ export function createCircuitBreakers(dependencies: CircuitDependencies, options
       if (failed) failuresInRow.set(app.slug, (failuresInRow.get(app.slug) ?? 0) + 1);
       else if (failuresInRow.size > 0) failuresInRow.delete(app.slug);
       totals.add(app.slug, failed);
-      if (failed) openIfFailing(app.slug);
+      const refusesAll = streaks.note(app.slug, delivery.id, receiver);
+      if (refusesAll !== null) circuitOf(app.slug).open(refusesAll);
+      else if (failed) openIfFailing(app.slug);
     },
 
     close: (app) => circuitOf(app).close(),

@@ -102,6 +102,41 @@ describe("a closed circuit", () => {
     expect([rejects(circuits), shared.announced]).toEqual([true, ["opened"]]);
   });
 
+  describe("answers that refuse the endpoint, one in half a minute", () => {
+    const refuse = async (circuits: Circuits, ids: readonly string[]): Promise<void> => {
+      for (const id of ids) {
+        circuits.onAttempt(anAttempt({ outcome: "rejected", responseCode: 404, delivery: aDelivery({ id }) }));
+        await clock.advance(30_000);
+      }
+    };
+
+    test("open it when five deliveries have met nothing else", async () => {
+      const circuits = replica();
+      await refuse(circuits, ["a", "b", "a", "c", "d"]);
+      expect(rejects(circuits)).toBe(false);
+      await refuse(circuits, ["e"]);
+      expect([rejects(circuits), shared.announced]).toEqual([true, ["opened"]]);
+    });
+
+    test("don't open it when a single delivery meets them, or another one is delivered between them", async () => {
+      const circuits = replica();
+      await refuse(circuits, ["a", "a", "a", "a", "a", "a", "a", "a"]);
+      circuits.onAttempt(anAttempt());
+      await refuse(circuits, ["a", "b", "c", "d"]);
+      circuits.onAttempt(anAttempt());
+      await refuse(circuits, ["e", "f", "g", "h"]);
+      expect(rejects(circuits)).toBe(false);
+    });
+
+    test("don't open it at once: a busy receiver may refuse some of what it gets", async () => {
+      const circuits = replica();
+      for (const id of ["a", "b", "c", "d", "e", "f"])
+        circuits.onAttempt(anAttempt({ outcome: "rejected", responseCode: 404, delivery: aDelivery({ id }) }));
+      await clock.advance(0);
+      expect(rejects(circuits)).toBe(false);
+    });
+  });
+
   test("50 failures that are spread beyond the window do not open it", async () => {
     const circuits = replica();
     for (let i = 0; i < 50; i++) {
