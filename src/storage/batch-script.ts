@@ -59,8 +59,8 @@ redis.call('SET', batch, number, 'EX', args[2])
 local size, list_ttl, dedup_ttl, max_types = args[3], args[4], args[5], args[6]
 local lists, counters, dedup_records, types = tonumber(args[7]), tonumber(args[8]), tonumber(args[9]), tonumber(args[10])
 local notes, apps = tonumber(args[11]), tonumber(args[12])
-local days = args[13]
-local key, arg = 1, 13
+local days, marker_ttl = args[13], args[14]
+local key, arg = 1, 14
 local problems = {}
 local function try(...)
   local reply = redis.pcall(...)
@@ -95,6 +95,7 @@ for at = 1, apps do
   else
     is_late[at] = tonumber(known) > tonumber(created)
   end
+  if not is_late[at] then try('PEXPIRE', KEYS[key], marker_ttl) end
 end
 for _ = 1, lists do
   key = key + 1
@@ -179,7 +180,9 @@ export function scriptCall(
     parts.push(field ?? "", value);
   }
   const sizes = [lists, counters, dedupRecords.size, types, notes.length, apps.size, statsDays(now())];
-  const head = [number, BATCH_TTL_S, size, listTtlMs, DEDUP_TTL_S, MAX_EVENT_TYPES, ...sizes];
+  // The marker of the app's creation outlasts what it is about.
+  const markerTtlMs = Math.max(listTtlMs, STATS_TTL_S * 1_000);
+  const head = [number, BATCH_TTL_S, size, listTtlMs, DEDUP_TTL_S, MAX_EVENT_TYPES, ...sizes, markerTtlMs];
   return { scriptKeys, packed: packTexts(head.concat(parts)) };
 }
 

@@ -143,18 +143,21 @@ test("of 300 dead letters within a minute 100 have their event, and one event sa
   await eventually(async () => (await look.exists("posthorn:delivery-events:{suppressed}")) === 0);
 });
 
-test("a bad deploy that answers 404 for minutes is one app.failing and one app.healthy, and no delivery is lost", async () => {
+test("a bad deploy that answers 404 for minutes is one app.failing and one app.healthy, also when a replica is killed meanwhile, and no delivery is lost", async () => {
   const ids = Array.from({ length: 60 }, (_, n) => `bad-deploy-${n}`);
   const settings = { ...clock.settings, POSTHORN_CIRCUIT_OPEN_TIME: "5s" };
   const prefix = `t-${randomUUID().slice(0, 8)}`;
   const own = await connectBus(nats, prefix);
-  const both = await Promise.all([1, 2].map(() => startPosthorn({ nats, redis, prefix, settings })));
+  const start = (): Promise<Posthorn> => startPosthorn({ nats, redis, prefix, settings });
+  const both = await Promise.all([start(), start()]);
   try {
     const installed = await (both[0] as Posthorn).install({ webhook_url: receiver.url + path, max_in_flight: 1000 });
     receiver.behave(answer(404));
     for (const id of ids) await own.publish("issue.created", { id, organization_id: "42", data: { id } });
     const types = async (): Promise<string[]> => (await statusEvents(own)).map(({ type }) => type);
     await eventually(async () => (await types()).includes("app.failing"));
+    await both[1]?.end("SIGKILL");
+    both[1] = await start();
     // Probes find the receiver as it is.
     await clock.advance(15_000, both);
     const arrived = new Set<string>();

@@ -80,6 +80,17 @@ describe("the lists", () => {
     expect(ttl).toBeLessThanOrEqual(60_000);
   });
 
+  test("leave no key without an end", async () => {
+    const log = createLog();
+    log.record(anAttempt({ delivery: eventNumber(1), outcome: "failed" }));
+    log.record(anAttempt({ delivery: eventNumber(2) }));
+    await log.flush(5_000);
+    const keys = await look.keys("*");
+    const ttls = await Promise.all(keys.map((key) => look.ttl(key)));
+    expect(keys.length).toBeGreaterThan(3);
+    expect(keys.filter((_key, at) => (ttls[at] ?? -1) < 0)).toEqual([]);
+  });
+
   test("are kept by app and event type", async () => {
     const log = createLog();
     log.record(anAttempt({ delivery: eventNumber(1, "issue.created") }));
