@@ -60,7 +60,7 @@ async function buildParts(foundation: Foundation) {
 
 /** In start order. */
 function componentsOf(parts: Parts): Component[] {
-  const { acks, metrics, nameResolver, sender, registryStore, healthWatch, outboxRelay, circuitOutboxRelay } = parts;
+  const { acks, metrics, nameResolver, sender, registryStore, confirmations, healthWatch, outboxRelay, circuitOutboxRelay } = parts;
   const { appHealth, healthOutboxRelay, suppressedReports, throttleOutboxRelay } = parts;
   const { ackFloor, redisHealth, streamWatch, streamMetrics, expiry, writeLog, finishDeliveries } = parts;
   return [
@@ -69,6 +69,7 @@ function componentsOf(parts: Parts): Component[] {
     { name: "name look-ups", stop: nameResolver.close },
     { name: "webhook connections", stop: sender.close },
     { name: "registry", start: () => loadRegistry(parts), stop: registryStore.stop },
+    { name: "confirmations", start: confirmations.start, stop: confirmations.stop },
     apiComponent(parts),
     { name: "health rule", stop: healthWatch.idle },
     { name: "app health", start: appHealth.start, stop: appHealth.stop },

@@ -7,6 +7,7 @@ import { createAddressGuard } from "../delivery/http/address-guard.ts";
 import { createNameResolver } from "../delivery/http/name-resolver.ts";
 import { createOwnAddress } from "../delivery/http/own-address.ts";
 import { createTargetCheck } from "../delivery/http/target-check.ts";
+import { createConfirmations } from "../jetstream/confirmations.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { awaitRestore } from "../registry/await-restore.ts";
 import { createDebugLog } from "../registry/debug-log.ts";
@@ -24,12 +25,17 @@ import type { StreamParts } from "./wire-streams.ts";
 
 export type RegistryParts = ReturnType<typeof wireRegistry>;
 
-export function wireRegistry({ config, nats, connectionState, clock, logger }: Foundation & StreamParts) {
+export function wireRegistry({ config, nats, connectionState, names, replica, clock, logger }: Foundation & StreamParts) {
   const index = createRegistryIndex();
   const registryStore = createRegistryStore(
-    { connection: nats, onReconnect: connectionState.onReconnect, clock, logger },
+    {
+      ...{ connection: nats, onReconnect: connectionState.onReconnect, clock, logger },
+      seenByOthers: (revision) => confirmations.haveSeen(revision),
+    },
     { prefix: config.subjectPrefix, replicas: config.streamReplicas },
   );
+  const seen = { seen: registryStore.seen, reached: registryStore.seenHere };
+  const confirmations = createConfirmations({ connection: nats, connectionState, names, registry: seen, replica, clock, logger });
   const ownAddress = createOwnAddress();
   const addressGuard = createAddressGuard(config.targetAllow, {
     schemes: config.targetSchemes,
@@ -49,6 +55,7 @@ export function wireRegistry({ config, nats, connectionState, clock, logger }: F
   return {
     index,
     registryStore,
+    confirmations,
     ownAddress,
     addressGuard,
     nameResolver,

@@ -71,10 +71,12 @@ export interface Subjects {
   statusFilters(topic: StatusTopic, app: string | null): readonly string[];
   readonly allStatus: string;
 
-  /** Asks the owner of the queues which deliveries it is attempting. This subject and the next three belong to no stream. */
+  /** Asks the owner of the queues which deliveries it is attempting. This subject and the next four belong to no stream. */
   readonly inFlight: string;
   /** Attempt counts that replicas exchange. */
   readonly attemptCounts: string;
+  /** Replicas say here that they are alive, and which revision they have seen. */
+  readonly replicas: string;
   /** Asks the owner of the queues to make an app's retries due now. */
   readonly retryNow: string;
   /** Retries that are stored again, and due now. */
@@ -187,6 +189,7 @@ export function createSubjects(prefix: string): Subjects {
 
     inFlight: `${prefix}.in-flight`,
     attemptCounts: `${prefix}.attempt-counts`,
+    replicas: `${prefix}.replicas`,
     retryNow: `${prefix}.retry-now`,
     movedRetries: `${prefix}.moved-retries`,
 

@@ -9,7 +9,8 @@ import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { sleep } from "../model/periodic.ts";
-import type { Bucket, BucketEntry } from "./bucket.ts";
+import type { Bucket } from "./bucket.ts";
+import type { BucketEntry } from "./bucket-entry.ts";
 import type { RevisionWaiters } from "./revision-waiters.ts";
 
 export interface BucketWatch {

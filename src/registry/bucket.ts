@@ -4,29 +4,8 @@ import { unreachableOr } from "../jetstream/nats-errors.ts";
 import type { PipelinedPublish } from "../jetstream/pipelined-publish.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
-
-export interface BucketEntry {
-  readonly key: string;
-  readonly revision: number;
-  /** JSON text; null for a deletion. */
-  readonly value: string | null;
-  /** By the server's clock, milliseconds since the epoch. */
-  readonly storedAt: number;
-}
-
-export interface EntryWatch {
-  /** Resolves when the watch was stopped or its connection was lost. */
-  readonly ended: Promise<void>;
-  stop(): void;
-}
-
-export interface WatchOptions {
-  /** The first revision wanted; 0 for the newest of every key. */
-  readonly fromRevision: number;
-  readonly onEntry: (entry: BucketEntry) => void;
-  /** Called when every entry that existed at the start has been passed to `onEntry`. */
-  readonly onCaughtUp: () => void;
-}
+import { type BucketEntry, toEntry } from "./bucket-entry.ts";
+import { type EntryWatch, type WatchOptions, watchBucket } from "./watch-bucket.ts";
 
 /** Calls reject with AppError NATS_UNREACHABLE when the server does not answer. */
 export interface Bucket {
@@ -81,12 +60,7 @@ export function createBucket({ connection, publish, logger }: BucketDependencies
       await keepHistory(connection, name, logger);
     },
     async watch({ fromRevision, onEntry, onCaughtUp }) {
-      const from = fromRevision > 0 ? { resumeFromRevision: fromRevision } : {};
-      const entries = await answerTo(kv().watch({ ...from, initializedFn: onCaughtUp }));
-      const run = async (): Promise<void> => {
-        for await (const entry of entries) onEntry(toEntry(entry));
-      };
-      return { ended: run(), stop: () => entries.stop() };
+      return answerTo(watchBucket(connection, name, { fromRevision, onEntry, onCaughtUp }));
     },
     read,
     history: (key) => readHistory(kv(), key),
@@ -138,24 +112,6 @@ async function conflictOr<T>(write: Promise<T>): Promise<T | "conflict"> {
   } catch (error) {
     if (error instanceof NatsError && error.api_error?.err_code === WRONG_LAST_SEQUENCE) return "conflict";
     throw unreachableOr(error);
-  }
-}
-
-/** Stands for bytes that are not UTF-8: no kind of record reads it. */
-const NOT_UTF8 = "not UTF-8";
-const utf8 = new TextDecoder("utf-8", { fatal: true });
-
-function toEntry({ key, revision, operation, value, created }: KvEntry): BucketEntry {
-  // Another program's message is a value, whatever its headers say.
-  const isDeletion = operation === "DEL" || operation === "PURGE";
-  return { key, revision, value: isDeletion ? null : decode(value), storedAt: created.getTime() };
-}
-
-function decode(bytes: Uint8Array): string {
-  try {
-    return utf8.decode(bytes);
-  } catch {
-    return NOT_UTF8;
   }
 }
 

@@ -4,7 +4,8 @@
  * MEMORY-1  Memory may be behind the bucket by as much as the watch is. A write that relies on what is no longer so loses its
  *     compare-and-set; from then on the key is read from the server.
  */
-import type { Bucket, BucketEntry } from "./bucket.ts";
+import type { Bucket } from "./bucket.ts";
+import type { BucketEntry } from "./bucket-entry.ts";
 
 export type RecordSource = Pick<Bucket, "read" | "history" | "create" | "update">;
 

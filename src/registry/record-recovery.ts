@@ -8,7 +8,8 @@
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
 import type { RecordKind } from "../model/record-kind.ts";
-import type { Bucket, BucketEntry } from "./bucket.ts";
+import type { Bucket } from "./bucket.ts";
+import type { BucketEntry } from "./bucket-entry.ts";
 import type { InvalidRecord } from "./record-types.ts";
 
 export interface RecordRecovery {

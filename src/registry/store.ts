@@ -11,12 +11,13 @@ import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import type { RecordKind } from "../model/record-kind.ts";
-import { type Bucket, type BucketEntry, createBucket } from "./bucket.ts";
+import { type Bucket, createBucket } from "./bucket.ts";
+import type { BucketEntry } from "./bucket-entry.ts";
 import { type BucketWatch, createBucketWatch } from "./bucket-watch.ts";
 import { createMemoryFirst, type RecordSource } from "./memory-first.ts";
 import { createRecordRecovery, parseEntry, type RecordRecovery, readLastGood } from "./record-recovery.ts";
 import type { FoundRecord, InvalidRecord, RecordListener, Records } from "./record-types.ts";
-import { createRevisionWaiters, type RevisionWaiters } from "./revision-waiters.ts";
+import { createRevisionWaiters } from "./revision-waiters.ts";
 
 export interface StoredRecord {
   /** JSON text. */
@@ -47,8 +48,12 @@ export interface RegistryStore {
   recordsOf<T>(kind: RecordKind<T>): Records<T>;
   /** Records whose newest value can't be read. */
   invalid(): readonly InvalidRecord[];
-  /** Resolves when the listeners have seen the revision. */
+  /** Resolves when the listeners of every live replica have seen the revision (jetstream/confirmations.ts). */
   reached(revision: number): Promise<void>;
+  /** Resolves when the listeners of this one have. */
+  seenHere(revision: number): Promise<void>;
+  /** The last revision that the listeners have seen. */
+  seen(): number;
   /** The newest value as text. @throws AppError NATS_UNREACHABLE, as do the writes */
   readRecord(key: string): Promise<StoredRecord | null>;
   createRecord(key: string, value: string): Promise<number | "conflict">;
@@ -65,6 +70,8 @@ export interface RegistryStore {
 export interface RegistryStoreDependencies {
   readonly connection: NatsConnection;
   readonly onReconnect: (listener: () => void) => () => void;
+  /** Absent: there are no other replicas. */
+  readonly seenByOthers?: (revision: number) => Promise<void>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -77,7 +84,7 @@ export interface RegistryStoreOptions {
 const WRITES_AT_ONCE = 64;
 
 export function createRegistryStore(dependencies: RegistryStoreDependencies, options: RegistryStoreOptions): RegistryStore {
-  const { connection, onReconnect, clock, logger } = dependencies;
+  const { connection, onReconnect, seenByOthers, clock, logger } = dependencies;
   const bucket = createBucket({ connection, publish: createPipelinedPublish(connection, clock), logger }, options);
   const revisions = createRevisionWaiters(clock);
   const listeners = createListeners(logger);
@@ -96,6 +103,10 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, opt
     if (!recovery.has(entry.key)) known.set(entry.key, entry);
   };
   const watch = createBucketWatch({ bucket, revisions, onEntry, whenProcessed: recovery.whenIdle, clock, logger });
+  const reached = async (revision: number): Promise<void> => {
+    await revisions.reached(revision);
+    await seenByOthers?.(revision);
+  };
   const reopenListeners: Array<() => void> = [];
   let offReconnect = (): void => {};
 
@@ -126,9 +137,11 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, opt
     onReopen: (listener) => void reopenListeners.push(listener),
     onCurrent: watch.onCurrent,
     onRecord: listeners.add,
-    ...recordAccess(bucket, revisions),
+    ...recordAccess(bucket, reached),
     invalid: recovery.invalid,
-    reached: revisions.reached,
+    reached,
+    seenHere: revisions.reached,
+    seen: revisions.seen,
     putRecord: bucket.put,
     deleteRecord: bucket.delete,
     deleteRecordAt: bucket.deleteAt,
@@ -136,7 +149,7 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, opt
       ...store,
       ...recordAccess(
         createMemoryFirst(bucket, (key) => known.get(key) ?? null, recovery.has),
-        revisions,
+        reached,
       ),
     }),
   };
@@ -145,10 +158,10 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, opt
 
 function recordAccess(
   source: RecordSource,
-  revisions: RevisionWaiters,
+  reached: RegistryStore["reached"],
 ): Pick<RegistryStore, "recordsOf" | "readRecord" | "createRecord" | "updateRecord"> {
   return {
-    recordsOf: (kind) => createRecords(source, kind, revisions),
+    recordsOf: (kind) => createRecords(source, kind, reached),
     async readRecord(key) {
       const entry = await source.read(key);
       return entry === null || entry.value === null ? null : { ...entry, value: entry.value };
@@ -217,7 +230,7 @@ async function putBack(bucket: Bucket, known: Iterable<BucketEntry>): Promise<nu
   return count;
 }
 
-function createRecords<T>(bucket: RecordSource, kind: RecordKind<T>, { reached }: RevisionWaiters): Records<T> {
+function createRecords<T>(bucket: RecordSource, kind: RecordKind<T>, reached: RegistryStore["reached"]): Records<T> {
   const deletedAt = async (key: string): Promise<number> => {
     const entry = await bucket.read(key);
     return entry?.value === null ? entry.revision : 0;

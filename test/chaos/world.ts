@@ -30,10 +30,10 @@ export interface World {
   handedOutAnew(fault: () => Promise<unknown>): Promise<void>;
   /** As killOne, of the replica that owns the queues. */
   killOwner(): Promise<void>;
-  /** SIGTERM to one replica and a new one in its place. @returns its exit code. */
-  endOne(): Promise<number | null>;
+  /** SIGTERM to one replica and a new one in its place. @throws when it did not end cleanly */
+  endOne(): Promise<void>;
   /** The same to all, one after the other. */
-  restartAll(): Promise<Array<number | null>>;
+  restartAll(): Promise<void>;
 }
 
 export interface WorldOptions {
@@ -148,9 +148,9 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
       await new Promise((resolve) => setTimeout(resolve, 100));
       for (const receiver of receivers) bound += receiver.unmarkedOf(since, unwritten);
     };
-    const terminate = async (victim: Posthorn): Promise<number | null> => {
+    const terminate = async (victim: Posthorn): Promise<void> => {
       const code = await victim.end("SIGTERM");
-      if (code === 0) return code;
+      if (code === 0) return;
       const said = victim.log.filter(({ level, message }) => level !== "info" || message === "stopping" || message === "stopped");
       throw new Error(`a replica that was told to stop ended with ${code}; its last warnings: ${JSON.stringify(said.slice(-10))}`);
     };
@@ -197,20 +197,18 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
       },
       endOne: () => replace(terminate),
       async restartAll() {
-        const codes: Array<number | null> = [];
-        for (const at of processes.keys()) codes.push(await replace(terminate, at));
-        return codes;
+        for (const at of processes.keys()) await replace(terminate, at);
       },
     });
     await publisher.finish();
     const { acked } = publisher;
 
-    const lostNow = (): string[] => {
-      const lost: string[] = [];
+    const lostNow = (): LostDelivery[] => {
+      const lost: LostDelivery[] = [];
       for (const [id, { type }] of acked) {
         receivers.forEach(({ delivered }, at) => {
           const delivery = deliveryIdOf(id, uuids[at] ?? "", type);
-          if (wants(at, type) && !delivered.has(delivery)) lost.push(delivery);
+          if (wants(at, type) && !delivered.has(delivery)) lost.push({ delivery, event: id });
         });
       }
       return lost;
@@ -243,7 +241,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
       traces: await Promise.all(
         lostNow()
           .slice(0, 3)
-          .map((id) => traceOf(id, processes, logs.flat())),
+          .map((one) => traceOf(one, processes, logs.flat())),
       ),
       duplicated,
       tooLate,
@@ -271,10 +269,17 @@ function ownerOf(processes: readonly Posthorn[]): Posthorn {
   return owner;
 }
 
-async function traceOf(id: string, [replica]: readonly Posthorn[], log: Posthorn["log"]): Promise<string> {
-  const answered = await replica?.api("GET", `/v1/deliveries/${id}`).catch((error: unknown) => ({ body: String(error) }));
-  const lines = log.filter((line) => line["delivery_id"] === id);
-  return JSON.stringify({ id, answered: answered?.body, lines });
+interface LostDelivery {
+  readonly delivery: string;
+  readonly event: string;
+}
+
+async function traceOf({ delivery, event }: LostDelivery, [replica]: readonly Posthorn[], log: Posthorn["log"]): Promise<string> {
+  const answerTo = async (path: string): Promise<unknown> =>
+    (await replica?.api("GET", path).catch((error: unknown) => ({ body: String(error) })))?.body;
+  const answered = { delivery: await answerTo(`/v1/deliveries/${delivery}`), event: await answerTo(`/v1/events/${event}`) };
+  const lines = log.filter((line) => line["delivery_id"] === delivery);
+  return JSON.stringify({ event, delivery, answered, lines });
 }
 
 /** A little longer than it takes, so that a duplicate that is on its way is seen. */

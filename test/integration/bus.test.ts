@@ -13,6 +13,7 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createDeadLetters } from "../../src/dead-letters/dead-letters.ts";
 import { createReplay } from "../../src/dead-letters/replay.ts";
+import { createConfirmations } from "../../src/jetstream/confirmations.ts";
 import { connectNats, createConnectionState } from "../../src/jetstream/connection.ts";
 import { ensureConsumer, eventsConsumer, parkedConsumer, tierConsumer } from "../../src/jetstream/consumers.ts";
 import { createDeliveryStreams, type DeliveryStreamsDependencies } from "../../src/jetstream/delivery-streams.ts";
@@ -24,6 +25,7 @@ import { ensureTopology } from "../../src/jetstream/streams.ts";
 import { covers, createSubjects, type Subjects } from "../../src/jetstream/subjects.ts";
 import { systemClock } from "../../src/model/clock.ts";
 import type { Event } from "../../src/model/event.ts";
+import { createRevisionWaiters } from "../../src/registry/revision-waiters.ts";
 import { connectRedis } from "../../src/storage/redis.ts";
 import { createTracing } from "../../src/telemetry/tracing.ts";
 import { aDelivery, anEvent, UUID } from "../support/builders.ts";
@@ -534,6 +536,43 @@ test("replicas receive each other's counts, not their own, and a connection that
   await two.own.flush();
   expect(heard).toEqual(["r1 acme 2"]);
   await two.own.close();
+});
+
+test("a change is confirmed by the replicas that are alive; one that is silent is waited for once, one that leaves not at all", async () => {
+  const names = freshNames();
+  const replica = async (name: string) => {
+    const connection = await connect({ servers: server.url });
+    const revisions = createRevisionWaiters(systemClock);
+    const confirmations = createConfirmations({
+      ...{ connection, connectionState: createConnectionState(connection), names },
+      ...{ registry: revisions, replica: name, clock: systemClock, logger: silentLogger },
+    });
+    confirmations.start();
+    return { connection, revisions, confirmations };
+  };
+  const all = await Promise.all(["r1", "r2", "r3"].map(replica));
+  const [one, two, three] = all as [(typeof all)[0], (typeof all)[0], (typeof all)[0]];
+  await eventually(() => expect(all.map(({ confirmations }) => confirmations.awaited())).toEqual([2, 2, 2]));
+
+  const seen: string[] = [];
+  const answered = one.confirmations.haveSeen(7).then(() => seen.push("answered"));
+  two.revisions.advance(7);
+  await two.connection.flush();
+  seen.push("third");
+  three.revisions.advance(8);
+  await answered;
+  expect(seen).toEqual(["third", "answered"]);
+
+  // The third does not see the next one; after a time-out nobody waits for it.
+  two.revisions.advance(9);
+  await one.confirmations.haveSeen(9);
+  two.confirmations.stop();
+  await eventually(() => one.confirmations.awaited() === 0);
+  const next = one.confirmations.haveSeen(10).then(() => "at once");
+  expect(await Promise.race([next, Promise.resolve().then(() => Promise.resolve("a wait"))])).toBe("at once");
+
+  for (const { confirmations } of [one, three]) confirmations.stop();
+  await Promise.all(all.map(({ connection }) => connection.close()));
 });
 
 describe("a server that is not there", () => {

@@ -96,7 +96,6 @@ export async function startPosthorn({
   readLines(child.stderr, (line) => errors.push(line));
 
   let url = "";
-  const replicas = replicasOf(prefix);
   const posthorn: Posthorn = {
     get url() {
       return url;
@@ -121,7 +120,6 @@ export async function startPosthorn({
       const uuid = randomUUID();
       const installed = await posthorn.api("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id, project_ids });
       if (installed.status >= 300) throw new Error(`PUT installation: ${JSON.stringify(installed.body)}`);
-      await Promise.all([...replicas].map((replica) => knows(replica, uuid)));
       return { slug, uuid, clientSecret: made.body.client_secret as string };
     },
     async ready() {
@@ -140,27 +138,7 @@ export async function startPosthorn({
     },
   };
   if (waitForReady) await posthorn.ready();
-  replicas.add(posthorn);
-  void exited.then(() => replicas.delete(posthorn));
   return posthorn;
-}
-
-const replicasByPrefix = new Map<string, Set<Posthorn>>();
-
-function replicasOf(prefix: string): Set<Posthorn> {
-  const replicas = replicasByPrefix.get(prefix) ?? new Set();
-  replicasByPrefix.set(prefix, replicas);
-  return replicas;
-}
-
-/** Another replica hears of an installation a moment later; until then its events match nobody there. One that doesn't answer is not waited for. */
-async function knows(replica: Posthorn, uuid: string): Promise<void> {
-  const signal = AbortSignal.timeout(5_000);
-  while (!signal.aborted) {
-    const answered = await fetch(`${replica.url}/v1/installations/${uuid}`, { signal }).catch(() => null);
-    if (answered === null || answered.status !== 404) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
 
 /** Waits until every replica's metrics have the line: what one of them was told, the others know a moment later. */

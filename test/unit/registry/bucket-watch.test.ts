@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
-import type { BucketEntry, WatchOptions } from "../../../src/registry/bucket.ts";
+import type { BucketEntry } from "../../../src/registry/bucket-entry.ts";
 import { createBucketWatch } from "../../../src/registry/bucket-watch.ts";
 import { createRevisionWaiters } from "../../../src/registry/revision-waiters.ts";
+import type { WatchOptions } from "../../../src/registry/watch-bucket.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
 import { silentLogger } from "../../support/silent-logger.ts";
 

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { AppError } from "../../../src/model/app-error.ts";
 import type { RecordKind } from "../../../src/model/record-kind.ts";
-import type { BucketEntry } from "../../../src/registry/bucket.ts";
+import type { BucketEntry } from "../../../src/registry/bucket-entry.ts";
 import { createRecordRecovery } from "../../../src/registry/record-recovery.ts";
 import { silentLogger } from "../../support/silent-logger.ts";
 
