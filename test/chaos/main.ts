@@ -64,6 +64,8 @@ for (const scenario of chosen) {
       seconds(longestDelayMs),
       seconds(performance.now() - startedAt),
     );
+    if (disposition.lostByServer > 0)
+      console.log(`  JetStream acknowledged ${disposition.lostByServer} events that are not in the stream: not counted as lost`);
     for (const complaint of complaints(scenario, disposition)) {
       failed = true;
       console.log(`  FAILED: ${complaint}`);

@@ -34,8 +34,10 @@ export function writeReport(file: string, rows: readonly ReportRow[], facts: Rep
 
 function markdownOf(rows: readonly ReportRow[], { seed, intensity, eventsPerSecond, tookMs }: ReportFacts): string {
   const number = (value: number): string => value.toLocaleString("en-US");
-  const lines = rows.map(({ scenario, times, disposition: { deliveries, lost, duplicated, bound, longestDelayMs } }) => {
-    const cells = [scenario.faults, times, number(deliveries), lost, duplicated, shownBoundOf(scenario, bound)];
+  const lines = rows.map(({ scenario, times, disposition }) => {
+    const { deliveries, lost, lostByServer, duplicated, bound, longestDelayMs } = disposition;
+    const lostText = lostByServer === 0 ? lost : `${lost} (and ${number(lostByServer)} events by JetStream)`;
+    const cells = [scenario.faults, times, number(deliveries), lostText, duplicated, shownBoundOf(scenario, bound)];
     return `| ${[...cells, `${(longestDelayMs / 1000).toFixed(1)} s`].join(" | ")} |`;
   });
   const share = intensity === 1 ? "" : ` --intensity ${intensity}`;

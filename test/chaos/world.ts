@@ -1,5 +1,5 @@
 /** What a scenario works on: servers, replicas of Posthorn, a publisher, receivers; and the judgement at the end. */
-import { connect, type JetStreamManager } from "nats";
+import { connect, type JetStreamManager, type NatsConnection } from "nats";
 import { deliveryIdOf } from "../support/builders.ts";
 import { type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { ORDERED_TYPE, startPublisher } from "./publisher.ts";
@@ -53,7 +53,10 @@ export interface Disposition {
   readonly events: number;
   readonly deliveries: number;
   readonly requests: number;
+  /** Of events that the stream has. */
   readonly lost: number;
+  /** Events that JetStream acknowledged and does not have any more. */
+  readonly lostByServer: number;
   /** What Posthorn knows of some of them. */
   readonly traces: readonly string[];
   readonly duplicated: number;
@@ -232,17 +235,16 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
         longestDelayMs = Math.max(longestDelayMs, (answers[0]?.at ?? ackedAt) - ackedAt);
       });
     }
+    const stored = missing() === 0 ? null : await storedEventIds(connection, `${prefix}_EVENTS`.toUpperCase().replaceAll("-", "_"));
+    const lost = lostNow().filter(({ event }) => stored === null || stored.has(event));
     const { state } = await manager.streams.info(`${prefix}_DEAD_LETTERS`.toUpperCase().replaceAll("-", "_"));
     return {
       events: acked.size,
       deliveries,
       requests: requests(),
-      lost: missing(),
-      traces: await Promise.all(
-        lostNow()
-          .slice(0, 3)
-          .map((one) => traceOf(one, processes, logs.flat())),
-      ),
+      lost: lost.length,
+      lostByServer: stored === null ? 0 : [...acked.keys()].filter((id) => !stored.has(id)).length,
+      traces: await Promise.all(lost.slice(0, 3).map((one) => traceOf(one, processes, logs.flat()))),
       duplicated,
       tooLate,
       bound,
@@ -256,6 +258,18 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
     await Promise.all(receivers.map((receiver) => receiver.stop()));
     await connection.close();
   }
+}
+
+/** The Nats-Msg-Ids in the events stream. */
+async function storedEventIds(connection: NatsConnection, stream: string): Promise<ReadonlySet<string>> {
+  const ids = new Set<string>();
+  const consumer = await connection.jetstream().consumers.get(stream, { headers_only: true });
+  if ((await consumer.info()).num_pending === 0) return ids;
+  for await (const message of await consumer.consume()) {
+    ids.add(message.headers?.get("Nats-Msg-Id") ?? "");
+    if (message.info.pending === 0) break;
+  }
+  return ids;
 }
 
 /** The replica that took the lease last. */
