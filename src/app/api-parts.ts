@@ -57,7 +57,10 @@ export function explainParts(given: ApiGiven) {
     organizationOf: (uuid) => index.installation(uuid)?.organizationId,
     onUnreadable: (problem) => logger.error({ problem }, "part of the request log can't be read"),
   });
-  const lookup = createDeliveryLookup(redis, index.slugs, redisHealth.problem);
+  const lookup = createDeliveryLookup(
+    { redis, knownApps: index.slugs, now: clock.now, problem: redisHealth.problem },
+    { dedupTtlMs: config.dedupTtl, notesTtlMs: config.deliveryNotesTtl },
+  );
   const storedEvents = createStoredEvents(nats, manager, names, clock);
   const sources = {
     queryRequestLog,

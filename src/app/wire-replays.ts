@@ -45,7 +45,7 @@ const DEAD_LETTER_REPLAYS_KEPT_MS = 86_400_000;
 export type ReplayParts = ReturnType<typeof wireReplays>;
 
 export function wireReplays(given: Given) {
-  const { redis, nats, manager, names, index, registryStore, redisHealth, queueOwner, clock, logger } = given;
+  const { config, redis, nats, manager, names, index, registryStore, redisHealth, queueOwner, clock, logger } = given;
   const deadLetters = createDeadLetters({ ...given, connection: nats });
   const storeOf = <R extends { readonly id: string }>(kind: RecordKind<R>): ReplayStore<R> => {
     const store = createReplayStore(registryStore, kind);
@@ -55,7 +55,7 @@ export function wireReplays(given: Given) {
   };
   const store = storeOf(REPLAYS);
   const deadLetterStore = storeOf(DEAD_LETTER_REPLAYS);
-  const lookup = createReplayLookup(redis, redisHealth.problem);
+  const lookup = createReplayLookup({ redis, now: clock.now, problem: redisHealth.problem }, { dedupTtlMs: config.dedupTtl });
 
   const nothingWaits = async (app: string): Promise<boolean> => {
     const filters = [
@@ -78,6 +78,7 @@ export function wireReplays(given: Given) {
       app: index.app,
       match: index.match,
       now: clock.now,
+      dedupTtlMs: config.dedupTtl,
     }),
     handledUpTo: createHandledUpTo({ manager, names, readByOwner: queueOwner.readUpTo }),
     send: createSend({ ...given, registry: index, takeRoom: given.share.take }),

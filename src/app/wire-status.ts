@@ -87,6 +87,8 @@ export function wireStatus(given: Foundation & StreamParts & RegistryParts & Tel
     {
       size: config.requestLogSize,
       listTtlMs: config.requestLogTtl,
+      dedupTtlMs: config.dedupTtl,
+      notesTtlMs: config.deliveryNotesTtl,
       bufferRows: config.logBufferRows,
       keepsDelivered: config.logDeliveredBodies,
       recoveredAt: (uuid) => installationStates.of(uuid)?.recoveredAt ?? 0,

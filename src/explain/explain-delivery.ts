@@ -27,7 +27,7 @@ export function createExplainDelivery({ sources, describe, index }: ExplainDeliv
     const found = await locateDeliveries(streams, [{ id: deliveryId, history }], history?.app ?? null, notes);
     const located = found.get(deliveryId) ?? null;
     const known = history ?? located?.delivery;
-    const unknown = `nothing is known about delivery ${deliveryId} in the last 8 days; a delivery becomes known when its first attempt ends`;
+    const unknown = `nothing is known about delivery ${deliveryId} in the last ${inWords(lookup.knownForMs)}; a delivery becomes known when its first attempt ends`;
     if (known === undefined) throw seesEverything(viewer) ? notFound(unknown, notes) : notVisible(unknown, notes);
     const { app, installationUuid, eventSequence } = known;
     const stored = eventSequence === null ? null : await events.at(eventSequence);
@@ -47,4 +47,9 @@ export function createExplainDelivery({ sources, describe, index }: ExplainDeliv
       notes: notes.list(),
     };
   };
+}
+
+function inWords(ms: number): string {
+  const hours = Math.round(ms / 3_600_000);
+  return hours >= 48 ? `${Math.round(hours / 24)} days` : `${Math.max(1, hours)} hours`;
 }

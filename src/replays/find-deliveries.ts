@@ -2,7 +2,7 @@
  * Which deliveries a replay sends: those of scanned events that are not delivered, or all of them, and dead letters.
  *
  * REPLAY-4  A delivery that waits in the retries or parked stream is delivered without the replay: it is found, but skipped.
- * REPLAY-5  Dedup records are kept for 8 days. An older event counts as delivered if the installation existed then.
+ * REPLAY-5  Dedup records are kept for POSTHORN_DEDUP_TTL. An older event counts as delivered if the installation existed then.
  */
 import { decodeRawMessage } from "../jetstream/raw-message.ts";
 import type { App, Installation } from "../model/app.ts";
@@ -10,7 +10,6 @@ import { type Delivery, newDelivery } from "../model/delivery.ts";
 import type { LocatedDelivery, StreamLocation } from "../model/delivery-location.ts";
 import { decodeDeliveryMessage } from "../model/delivery-message.ts";
 import type { Event } from "../model/event.ts";
-import { DEDUP_TTL_S } from "../storage/dedup-record.ts";
 import type { KnownDelivery, ReplayLookup } from "../storage/replay-lookup.ts";
 import { type DeliveryKind, KINDS_OF } from "./progress.ts";
 import type { ReplayRecord } from "./replay-record.ts";
@@ -53,6 +52,8 @@ export interface FindDeliveriesDependencies {
   /** The installations that want the event now. */
   readonly match: (event: Event) => readonly Installation[];
   readonly now: () => number;
+  /** How long it is known what was delivered. */
+  readonly dedupTtlMs: number;
 }
 
 /** The delivery's run in the replay. One without an event in the stream would pass for a test call if it did not count. */
@@ -61,11 +62,11 @@ export function inReplay(delivery: Delivery, replayId: string): Delivery {
   return { ...delivery, attemptsMade: 0, attempts: [], replay: replayId, counted, firstParkedAt: null, stores: 0 };
 }
 
-export function createFindDeliveries({ lookup, at, app: appOf, match, now }: FindDeliveriesDependencies): FindDeliveries {
+export function createFindDeliveries({ lookup, at, app: appOf, match, now, dedupTtlMs }: FindDeliveriesDependencies): FindDeliveries {
   const skipped = (kind: DeliveryKind): FoundDelivery => ({ kind, delivery: null, isSent: false, deadLetter: null });
 
   const ofEvent = async (delivery: Delivery, known: KnownDelivery, installation: Installation): Promise<FoundDelivery> => {
-    const isTooOld = delivery.event.publishedAt < now() - DEDUP_TTL_S * 1000;
+    const isTooOld = delivery.event.publishedAt < now() - dedupTtlMs;
     const isUnknown = isTooOld && (installation.createdAt ?? 0) <= delivery.event.publishedAt;
     if (known.isSent) return { kind: "missed", delivery, isSent: true, deadLetter: null };
     if (known.isDelivered || (isUnknown && known.location === null))

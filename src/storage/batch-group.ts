@@ -9,7 +9,7 @@
 import { DELIVERED } from "./dedup-record.ts";
 import { keys } from "./keys.ts";
 import { bucketOf } from "./latency-histogram.ts";
-import type { Counted, LogEntry } from "./log-entry.ts";
+import type { Counted, LogEntry, PackedRecord } from "./log-entry.ts";
 import { BUCKET } from "./minute-stats.ts";
 import { slotAt } from "./recent-attempts.ts";
 
@@ -20,6 +20,8 @@ export interface Group {
   readonly health: Map<string, Map<string, number>>;
   /** Key → dedup record. */
   readonly dedupRecords: Map<string, DedupWrite>;
+  /** App → packed dedup records. */
+  readonly packed: Map<string, PackedRecord[]>;
 }
 
 /** The changes under an app's slug (BATCH-2). Keys are formatted once for an app, not for an attempt. */
@@ -51,7 +53,7 @@ export interface DedupWrite {
 }
 
 export function createGroup(): Group {
-  return { apps: new Map(), health: new Map(), dedupRecords: new Map() };
+  return { apps: new Map(), health: new Map(), dedupRecords: new Map(), packed: new Map() };
 }
 
 export function addToGroup(entry: LogEntry, ofApp: Group, ofInstallation: Group, recoveredAt: (installationUuid: string) => number): void {
@@ -69,13 +71,17 @@ export function addToGroup(entry: LogEntry, ofApp: Group, ofInstallation: Group,
 }
 
 /** A delivered run stays delivered despite a late failure of a duplicate. */
-function putDedupRecord({ dedupRecords }: Group, { app, dedupKey, dedupRecord: value, delivered }: LogEntry): void {
-  const put = (key: string, write: DedupWrite): void => {
-    if (!dedupRecords.get(key)?.value.startsWith(DELIVERED)) dedupRecords.set(key, write);
-  };
-  const counter = delivered?.replayId == null ? null : keys.replayDone(app, delivered.replayId);
-  put(keys.delivery(app, dedupKey), { value, isKept: counter !== null, counter });
-  if (delivered !== null) put(keys.delivery(app, delivered.deliveryId), { value, isKept: true, counter: null });
+function putDedupRecord({ dedupRecords, packed: roots }: Group, entry: LogEntry): void {
+  const { app, dedupKey, dedupRecord: value, deliveredIn, packed } = entry;
+  const key = value === null ? "" : keys.delivery(app, dedupKey);
+  if (value !== null && !dedupRecords.get(key)?.value.startsWith(DELIVERED)) {
+    const counter = deliveredIn === null ? null : keys.replayDone(app, deliveredIn);
+    dedupRecords.set(key, { value, isKept: counter !== null, counter });
+  }
+  if (packed === null) return;
+  const found = roots.get(app);
+  if (found === undefined) roots.set(app, [packed]);
+  else found.push(packed);
 }
 
 /** BATCH-2 within a batch: attempts of an earlier app are dropped if there are some of a later one. @returns null for an earlier app */

@@ -1,12 +1,15 @@
 /** The Lua scripts that write a batch (BATCH-1, BATCH-2) and a single note, and their arguments. */
 import { FIRST, type Group, LAST } from "./batch-group.ts";
-import { DEDUP_TTL_S, DELIVERED } from "./dedup-record.ts";
+import { DELIVERED, type Lifetimes } from "./dedup-record.ts";
+import { EVENT_PATH } from "./event-deliveries.ts";
 import { keys } from "./keys.ts";
-import { HIGHEST, MEMBER, type Note } from "./log-entry.ts";
+import { HIGHEST, MEMBER, type Note, PACKED } from "./log-entry.ts";
 import { packTexts } from "./pack-texts.ts";
+import { DELIVERED_BYTE } from "./packed-dedup-record.ts";
+import { LONGEST_PATH, PUT_PACKED, periodAt, rootTtlS } from "./packed-hash.ts";
 import { RECENT_TTL_S } from "./recent-attempts.ts";
 
-export interface WriteOptions {
+export interface WriteOptions extends Lifetimes {
   /** Rows per list. */
   readonly size: number;
   readonly listTtlMs: number;
@@ -26,8 +29,12 @@ const MAX_EVENT_TYPES = 1_000;
 /** Fields of one noted hash: an event's deliveries, or a delivery's skipped messages. */
 const MAX_NOTED_FIELDS = 1_000;
 
-const NOTE = `
-local function note(try, key, field, value, ttl)
+const NOTE = `${PUT_PACKED}
+local function note(try, key, field, value, ttl, root_ttl)
+  if string.sub(field, 1, 1) == '${PACKED}' then
+    local name = string.sub(field, 2)
+    return put_packed(try, key, name, name, value, root_ttl, ${EVENT_PATH})
+  end
   if field == '${HIGHEST}' then
     local before = redis.pcall('GET', key)
     if type(before) == 'string' and (tonumber(before) or 0) >= tonumber(value) then return end
@@ -45,9 +52,9 @@ local function note(try, key, field, value, ttl)
 end
 `;
 
-/** Writes one note: KEYS key; ARGV field or empty, value, TTL in seconds. */
+/** Writes one note: KEYS key; ARGV field or empty, value, TTL of its key and of a root in seconds. */
 export const NOTE_SCRIPT = `${NOTE}
-note(redis.pcall, KEYS[1], ARGV[1], ARGV[2], ARGV[3])
+note(redis.pcall, KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 `;
 
 export const SCRIPT = `${NOTE}
@@ -59,8 +66,9 @@ redis.call('SET', batch, number, 'EX', args[2])
 local size, list_ttl, dedup_ttl, max_types = args[3], args[4], args[5], args[6]
 local lists, counters, dedup_records, types = tonumber(args[7]), tonumber(args[8]), tonumber(args[9]), tonumber(args[10])
 local notes, apps = tonumber(args[11]), tonumber(args[12])
-local days, marker_ttl = args[13], args[14]
-local key, arg = 1, 14
+local days, packed, root_ttl, notes_ttl, notes_root_ttl = args[13], tonumber(args[14]), args[15], args[16], args[17]
+local marker_ttl = args[18]
+local key, arg = 1, 18
 local problems = {}
 local function try(...)
   local reply = redis.pcall(...)
@@ -137,6 +145,20 @@ for _ = 1, dedup_records do
     end
   end
 end
+local function is_delivered(value)
+  return value and string.sub(value, 1, 1) == '${DELIVERED_BYTE}'
+end
+for _ = 1, packed do
+  key = key + 1
+  local records = tonumber(args[arg + 1])
+  arg = arg + 1
+  for _ = 1, records do
+    local field, value, is_kept = args[arg + 1], args[arg + 2], args[arg + 3] == '1'
+    arg = arg + 3
+    local keeps = (is_kept or not is_delivered(value)) and is_delivered or nil
+    put_packed(try, KEYS[key], field, field, value, root_ttl, ${LONGEST_PATH}, keeps)
+  end
+end
 for _ = 1, types do
   key = key + 1
   if not is_late[tonumber(args[arg + 1])] then
@@ -148,7 +170,8 @@ for _ = 1, types do
 end
 for _ = 1, notes do
   key = key + 1
-  note(try, KEYS[key], args[arg + 1], args[arg + 2], dedup_ttl)
+  local field = args[arg + 1]
+  note(try, KEYS[key], field, args[arg + 2], field == '${HIGHEST}' and dedup_ttl or notes_ttl, notes_root_ttl)
   arg = arg + 2
 end
 return problems
@@ -157,12 +180,12 @@ return problems
 /** @returns KEYS of SCRIPT after the batch's key, and its one argument */
 export function scriptCall(
   number: number,
-  { apps, health, dedupRecords }: Group,
+  { apps, health, dedupRecords, packed: roots }: Group,
   notes: readonly Note[],
-  { size, listTtlMs, now }: WriteOptions,
+  { size, listTtlMs, dedupTtlMs, notesTtlMs, now }: WriteOptions,
 ): { scriptKeys: string[]; packed: Buffer } {
   const scriptKeys: string[] = [];
-  const parts: Array<string | number> = [];
+  const parts: Parts = [];
   for (const [app, { createdAt }] of apps) {
     scriptKeys.push(keys.appCreated(app));
     parts.push(app, createdAt);
@@ -174,6 +197,11 @@ export function scriptCall(
     if (counter !== null) scriptKeys.push(counter);
     parts.push(value, isKept ? 1 : 0, counter === null ? "" : REPLAY_TTL_S);
   }
+  for (const [app, records] of roots) {
+    scriptKeys.push(keys.dedup(app, periodAt(now())));
+    parts.push(records.length);
+    for (const { field, value, isKept } of records) parts.push(field, value, isKept ? 1 : 0);
+  }
   const types = pushTypes(apps, scriptKeys, parts);
   for (const { key, field, value } of notes) {
     scriptKeys.push(key);
@@ -182,11 +210,12 @@ export function scriptCall(
   const sizes = [lists, counters, dedupRecords.size, types, notes.length, apps.size, statsDays(now())];
   // The marker of the app's creation outlasts what it is about.
   const markerTtlMs = Math.max(listTtlMs, STATS_TTL_S * 1_000);
-  const head = [number, BATCH_TTL_S, size, listTtlMs, DEDUP_TTL_S, MAX_EVENT_TYPES, ...sizes, markerTtlMs];
+  const lifetimes = [rootTtlS(dedupTtlMs), secondsOf(notesTtlMs), rootTtlS(notesTtlMs), markerTtlMs];
+  const head: Parts = [number, BATCH_TTL_S, size, listTtlMs, secondsOf(dedupTtlMs), MAX_EVENT_TYPES, ...sizes, roots.size, ...lifetimes];
   return { scriptKeys, packed: packTexts(head.concat(parts)) };
 }
 
-type Parts = Array<string | number>;
+type Parts = Array<string | number | Buffer>;
 
 /** @returns the number of lists */
 function pushLists(apps: Group["apps"], size: number, scriptKeys: string[], parts: Parts): number {
@@ -243,6 +272,10 @@ function pushTypes(apps: Group["apps"], scriptKeys: string[], parts: Parts): num
     }
   }
   return scriptKeys.length - before;
+}
+
+export function secondsOf(ms: number): number {
+  return Math.ceil(ms / 1_000);
 }
 
 const DAY_MS = 86_400_000;

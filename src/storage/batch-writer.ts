@@ -8,10 +8,10 @@
  * WRITE-2  The calls of a batch that a cluster has answered are not repeated with the others, however long a node is unreachable.
  */
 import { addToGroup, createGroup, type Group } from "./batch-group.ts";
-import { NOTE_SCRIPT, SCRIPT, scriptCall, type WriteOptions } from "./batch-script.ts";
-import { DEDUP_TTL_S } from "./dedup-record.ts";
+import { NOTE_SCRIPT, SCRIPT, scriptCall, secondsOf, type WriteOptions } from "./batch-script.ts";
 import { keys } from "./keys.ts";
-import type { LogEntry, Note } from "./log-entry.ts";
+import { HIGHEST, type LogEntry, type Note } from "./log-entry.ts";
+import { rootTtlS } from "./packed-hash.ts";
 import type { RedisClient } from "./redis.ts";
 
 export interface Batch {
@@ -24,7 +24,7 @@ export type WriteBatch = (writer: string, number: number, batch: Batch) => Promi
 
 type ScriptedRedis = RedisClient & {
   writeBatch(keyCount: number, ...keysAndArgument: Array<string | Buffer>): Promise<string[]>;
-  writeNote(key: string, field: string, value: string, ttlS: number): Promise<unknown>;
+  writeNote(key: string, field: string | Buffer, value: string, ttlS: number, rootTtlS: number): Promise<unknown>;
 };
 
 /** @returns problems of single keys */
@@ -38,6 +38,8 @@ export function createWriteBatch(redis: RedisClient, options: WriteOptions): Wri
     const { scriptKeys, packed } = scriptCall(number, group, notes, options);
     return writeBatch.call(redis, scriptKeys.length + 1, batchKey, ...scriptKeys, packed);
   };
+
+  const ttlOf = (field: Note["field"]): number => (field === HIGHEST ? options.dedupTtlMs : options.notesTtlMs);
 
   if (!redis.isCluster) {
     return (writer, number, { entries, notes }) => {
@@ -65,7 +67,7 @@ export function createWriteBatch(redis: RedisClient, options: WriteOptions): Wri
       ...notes.map(
         ({ key, field, value }) =>
           () =>
-            writeNote.call(redis, key, field ?? "", value, DEDUP_TTL_S).then(() => []),
+            writeNote.call(redis, key, field ?? "", value, secondsOf(ttlOf(field)), rootTtlS(options.notesTtlMs)).then(() => []),
       ),
     ];
   };

@@ -1,7 +1,7 @@
 /**
- * The values under `delivery:{<app>}:<dedup key>` and `place:<delivery id>`, and in the hashes `addressees:<event id>` and
- * `skipped:<delivery id>`. They detect duplicates, locate a delivery and its event by id, and keep a delivery's outcome after its
- * log row has expired.
+ * The values under `delivery:{<app>}:<dedup key>` and `place:<delivery id>`, and in the hash `skipped:<delivery id>`. They detect
+ * duplicates, locate a delivery and its event by id, and keep a delivery's outcome after its log row has expired. Records of first runs
+ * are packed (packed-dedup-record.ts); version 0.1 wrote them here, and an event's deliveries in the hash `addressees:<event id>`.
  */
 import type { AttemptRecord, DeliveredFor } from "../delivery/ports.ts";
 import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
@@ -25,8 +25,11 @@ export interface NotedLocation extends NotedDelivery {
   readonly replay: string | null;
 }
 
-/** Longer than the events stream keeps an event, so that every redelivered event finds its record. */
-export const DEDUP_TTL_S = 8 * 86_400;
+/** Until when duplicates are detected, and until when events and deliveries are found by their ids. */
+export interface Lifetimes {
+  readonly dedupTtlMs: number;
+  readonly notesTtlMs: number;
+}
 
 export const DELIVERED = "delivered";
 
@@ -58,6 +61,13 @@ export function decodeDedupRecord(value: string): DedupRecord | null {
   };
 }
 
+/** The record of a run that counts: a delivered run stays delivered despite a late failure of a duplicate. */
+export function newest(one: DedupRecord | null, other: DedupRecord | null): DedupRecord | null {
+  if (one === null || other === null) return one ?? other;
+  if (one.delivered !== other.delivered) return one.delivered ? one : other;
+  return (one.last?.endedAt ?? 0) >= (other.last?.endedAt ?? 0) ? one : other;
+}
+
 export function encodeLocation(delivery: Delivery, { stream, sequence }: StreamLocation): string {
   return `${stream} ${sequence} ${encodeNoted(delivery)} ${delivery.replay ?? "-"}`;
 }
@@ -72,11 +82,6 @@ export function decodeLocation(value: string): NotedLocation | null {
     replay: replay === "-" ? null : replay,
     ...noted,
   };
-}
-
-/** The value under the delivery's id in the hash. */
-export function encodeAddressee(delivery: Delivery): string {
-  return encodeNoted(delivery);
 }
 
 /** @returns null for any other value, and for one of an early version, which lacks the delivery's event */

@@ -21,7 +21,11 @@ export const keys = {
   recent: (app: string, createdAt: number, quarter: number): string => `recent:{${app}}:${createdAt}:${quarter}`,
   /** Hash: when the app was created → when a delivery to it last succeeded, milliseconds since the epoch. */
   lastSuccess: (app: string): string => `last-success:{${app}}`,
-  /** State of one run of a delivery: `delivered` or `pending`, its event's sequence, its installation, its last attempt. */
+  /** Root of the packed dedup records of an app's first runs (packed-hash.ts). @param period empty: all of them */
+  dedup: (app: string, period: number | ""): string => `dedup:{${app}}:${period}`,
+  /** Root of the packed notes of which deliveries the events have whose ids have this digit as hash. @param period as above */
+  eventDeliveries: (digit: string, period: number | ""): string => `event-deliveries:{${digit}}:${period}`,
+  /** State of one resend or replay: `delivered` or `pending`, its event's sequence, its installation, its last attempt. */
   delivery: (app: string, dedupKey: string): string => `delivery:{${app}}:${dedupKey}`,
   /** How often one run of a delivery, for one message of its event, was stored in another stream. */
   stores: (app: string, storeKey: string): string => `stores:{${app}}:${storeKey}`,
@@ -32,7 +36,7 @@ export const keys = {
     `hand-outs:${stream}:${sequence}:${installationUuid ?? "-"}`,
   /** Where a delivery was stored last: stream, sequence, its event's sequence, its installation, its run. */
   location: (deliveryId: string): string => `place:${deliveryId}`,
-  /** Hash of the deliveries of all events with this id: delivery id → the event's sequence, the app, the installation. */
+  /** Written by version 0.1: hash of the deliveries of all events with this id → the event's sequence, the app, the installation. */
   addressees: (eventId: string): string => `addressees:${eventId}`,
   /** Hash of the messages skipped for a delivery: the event's sequence → the delivered event's sequence, and when. */
   skipped: (deliveryId: string): string => `skipped:${deliveryId}`,

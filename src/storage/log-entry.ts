@@ -6,6 +6,7 @@ import { COUNTED_AS, type CountedAs, type Outcome } from "../model/outcome.ts";
 import { isReplayId } from "../model/replay.ts";
 import { DELIVERED, encodeDedupRecord } from "./dedup-record.ts";
 import { logRow } from "./log-row.ts";
+import { dedupFieldOf, packDedupRecord } from "./packed-dedup-record.ts";
 
 /** How an attempt counts in its installation's health and its app's stats. */
 export interface Counted {
@@ -36,20 +37,30 @@ export interface LogEntry {
   /** Milliseconds since the epoch. */
   readonly endedAt: number;
   readonly dedupKey: string;
-  readonly dedupRecord: string;
-  /** For a delivery that a resend or replay delivered: it is delivered as such, and counts for its replay. */
-  readonly delivered: { readonly deliveryId: string; readonly replayId: string | null } | null;
+  /** The dedup record of a resend or replay; null for a first run. */
+  readonly dedupRecord: string | null;
+  /** The replay that it was delivered in; null: none, or not delivered. */
+  readonly deliveredIn: string | null;
+  /** The packed dedup record of the first run, or of a run that delivered: the delivery is delivered as such. */
+  readonly packed: PackedRecord | null;
   /** The event's sequence in the events stream; null if it never was there. */
   readonly eventSequence: number | null;
   /** The attempt's own. */
   readonly traceparent: string;
 }
 
+export interface PackedRecord {
+  readonly field: Buffer;
+  readonly value: Buffer;
+  /** A record that says "delivered" is not replaced. */
+  readonly isKept: boolean;
+}
+
 /** Data for lookups only: an event's deliveries, a delivery's location, skipped messages. */
 export interface Note {
   readonly key: string;
-  /** The field of a hash; null if the key holds the value itself, HIGHEST if it holds the highest value noted, MEMBER if it is the hash of a set. */
-  readonly field: string | null;
+  /** The field of a hash; null if the key holds the value itself, HIGHEST if it holds the highest value noted, MEMBER if it is the hash of a set, a Buffer after PACKED for a root. */
+  readonly field: string | Buffer | null;
   readonly value: string;
 }
 
@@ -57,6 +68,9 @@ export interface Note {
 export const HIGHEST = "+";
 /** The field of a note whose value becomes a field of the hash: a set, with the commands that Posthorn is permitted anyway. */
 export const MEMBER = "&";
+
+/** The beginning of a field that is a hash of the event id and a delivery id (event-deliveries.ts), in a packed hash. */
+export const PACKED = "#";
 
 const HOUR_MS = 3_600_000;
 let lastHour = Number.NaN;
@@ -88,14 +102,20 @@ export function toLogEntry(attempt: AttemptRecord, keepsDelivered = false): LogE
     counted: delivery.counted ? countedOf(attempt) : null,
     endedAt,
     dedupKey: dedupKeyOf(delivery),
-    dedupRecord: encodeDedupRecord(attempt),
-    delivered:
-      isDelivered && delivery.replay !== null
-        ? { deliveryId: delivery.id, replayId: isReplayId(delivery.replay) ? delivery.replay : null }
-        : null,
+    dedupRecord: delivery.replay === null ? null : encodeDedupRecord(attempt),
+    deliveredIn: isDelivered && delivery.replay !== null && isReplayId(delivery.replay) ? delivery.replay : null,
+    packed: delivery.replay === null || isDelivered ? packedOf(attempt) : null,
     eventSequence: delivery.eventSequence,
     traceparent: attempt.requestHeaders["traceparent"] ?? "",
   };
+}
+
+function packedOf({ delivery, installation, outcome, attempt, responseCode, endedAt, requestHeaders }: AttemptRecord): PackedRecord {
+  const field = dedupFieldOf(delivery.id);
+  const { eventSequence, replay } = delivery;
+  const traceparent = requestHeaders["traceparent"] ?? "";
+  const members = { attempt, responseCode, endedAt, eventSequence, installationUuid: installation.uuid, traceparent };
+  return { field, value: packDedupRecord({ delivered: outcome === DELIVERED, ...members }), isKept: replay !== null };
 }
 
 function countedOf({ outcome, responseCode, endedAt, durationMs }: AttemptRecord): Counted {

@@ -15,20 +15,21 @@ const MAX_KEPT_BYTES = 1024 * 1024;
 
 let kept = Buffer.allocUnsafeSlow(FIRST_BYTES);
 
-export function packTexts(texts: ReadonlyArray<string | number>): Buffer {
+/** Bytes arrive in the script as they are. */
+export function packTexts(texts: ReadonlyArray<string | number | Buffer>): Buffer {
   let buffer = kept;
   buffer[0] = ARRAY_32;
   buffer.writeUInt32BE(texts.length, 1);
   let at = HEADER_BYTES;
   for (const each of texts) {
-    const text = typeof each === "string" ? each : String(each);
+    const text = typeof each === "number" ? String(each) : each;
     const room = HEADER_BYTES + text.length * MAX_UNIT_BYTES;
     if (buffer.length - at < room) {
       const larger = Buffer.allocUnsafeSlow(Math.max(buffer.length * 2, at + room));
       buffer.copy(larger, 0, 0, at);
       buffer = larger;
     }
-    at = writeShort(buffer, at, text) ?? writeAny(buffer, at, text);
+    at = typeof text === "string" ? (writeShort(buffer, at, text) ?? writeAny(buffer, at, text)) : writeBytes(buffer, at, text);
   }
   if (buffer.length <= MAX_KEPT_BYTES) kept = buffer;
   return Buffer.from(buffer.subarray(0, at));
@@ -53,4 +54,10 @@ function writeAny(buffer: Buffer, at: number, text: string): number {
   buffer[at] = STRING_32;
   buffer.writeUInt32BE(size, at + 1);
   return at + HEADER_BYTES + size;
+}
+
+function writeBytes(buffer: Buffer, at: number, bytes: Buffer): number {
+  buffer[at] = STRING_32;
+  buffer.writeUInt32BE(bytes.length, at + 1);
+  return at + HEADER_BYTES + bytes.copy(buffer, at + HEADER_BYTES);
 }

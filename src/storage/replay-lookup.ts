@@ -1,7 +1,8 @@
 /** Redis as a replay needs it: what is known of the deliveries that it may send, and how those that it has sent ended. */
-import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
+import type { Delivery } from "../model/delivery.ts";
 import type { StreamLocation } from "../model/delivery-location.ts";
-import { decodeDedupRecord, decodeLocation, isSameEvent, storeKeyOf } from "./dedup-record.ts";
+import { createDedupReader } from "./dedup-reader.ts";
+import { decodeLocation, isSameEvent, type Lifetimes, storeKeyOf } from "./dedup-record.ts";
 import { keys } from "./keys.ts";
 import type { RedisClient } from "./redis.ts";
 import { countIn, type RedisProblem, reading, unlessWrongType } from "./redis-reading.ts";
@@ -30,10 +31,20 @@ export interface ReplayLookup {
   outcomeOf(app: string, replayId: string): Promise<ReplayOutcome>;
 }
 
-const KEYS_PER_DELIVERY = 4;
+const KEYS_PER_DELIVERY = 2;
 const WHAT = "what a replay has sent";
 
-export function createReplayLookup(redis: RedisClient, problem: RedisProblem = () => null): ReplayLookup {
+export interface ReplayLookupDependencies {
+  readonly redis: RedisClient;
+  readonly now: () => number;
+  readonly problem?: RedisProblem;
+}
+
+export function createReplayLookup(
+  { redis, now, problem = () => null }: ReplayLookupDependencies,
+  lifetimes: Pick<Lifetimes, "dedupTtlMs">,
+): ReplayLookup {
+  const readRecords = createDedupReader(redis, lifetimes, now);
   const get = (wanted: readonly string[]): Promise<Array<string | null>> =>
     reading(WHAT, problem, async () =>
       redis.isCluster ? await Promise.all(wanted.map((key) => unlessWrongType(redis.get(key), null))) : await redis.mget(...wanted),
@@ -42,19 +53,16 @@ export function createReplayLookup(redis: RedisClient, problem: RedisProblem = (
   return {
     async find(deliveries) {
       if (deliveries.length === 0) return [];
-      const values = await get(
-        deliveries.flatMap((delivery) => [
-          keys.delivery(delivery.app, delivery.id),
-          keys.delivery(delivery.app, dedupKeyOf(delivery)),
-          keys.stores(delivery.app, storeKeyOf(delivery)),
-          keys.location(delivery.id),
-        ]),
-      );
+      const sought = deliveries.map(({ app, id: deliveryId, replay }) => ({ app, deliveryId, replay }));
+      const [values, firsts, runs] = await Promise.all([
+        get(deliveries.flatMap((delivery) => [keys.stores(delivery.app, storeKeyOf(delivery)), keys.location(delivery.id)])),
+        reading(WHAT, problem, () => readRecords(sought.map((one) => ({ ...one, replay: null })))),
+        reading(WHAT, problem, () => readRecords(sought)),
+      ]);
       return deliveries.map((delivery, at) => {
-        const [first, own, stores, location] = values.slice(at * KEYS_PER_DELIVERY, (at + 1) * KEYS_PER_DELIVERY);
-        const record = (value: string | null | undefined) => (value == null ? null : decodeDedupRecord(value));
-        const known = record(first);
-        const run = record(own);
+        const [stores, location] = values.slice(at * KEYS_PER_DELIVERY, (at + 1) * KEYS_PER_DELIVERY);
+        const known = firsts[at] ?? null;
+        const run = runs[at] ?? null;
         return {
           isDelivered: known?.delivered === true && isSameEvent(delivery, known.last?.endedAt),
           isSent: stores != null || (run?.delivered === true && run.eventSequence === delivery.eventSequence),

@@ -17,12 +17,14 @@ import { isReplayId } from "../model/replay.ts";
 import type { WriteOptions } from "./batch-script.ts";
 import { createBatchSender } from "./batch-sender.ts";
 import { type Batch, createWriteBatch } from "./batch-writer.ts";
-import { decodeDedupRecord, encodeAddressee, encodeLocation, encodeSkip, isSameEvent, storeKeyOf } from "./dedup-record.ts";
-import { createKeyReader } from "./key-reader.ts";
+import { createDedupReader } from "./dedup-reader.ts";
+import { encodeLocation, encodeSkip, isSameEvent, storeKeyOf } from "./dedup-record.ts";
+import { eventDeliveryNote } from "./event-deliveries.ts";
 import { keys } from "./keys.ts";
 import { createLogBuffer } from "./log-buffer.ts";
 import { HIGHEST, MEMBER, toLogEntry } from "./log-entry.ts";
 import type { RedisClient } from "./redis.ts";
+import { createTurnReader } from "./turn-reader.ts";
 import { createWriteLoop } from "./write-loop.ts";
 
 export interface RequestLog extends AttemptLog {
@@ -46,6 +48,11 @@ export interface RequestLogOptions extends Omit<WriteOptions, "now"> {
   readonly keepsDelivered?: boolean;
 }
 
+interface SoughtKey {
+  readonly app: string;
+  readonly key: string;
+}
+
 export interface RequestLogDependencies {
   readonly redis: RedisClient;
   readonly clock: Clock;
@@ -60,7 +67,8 @@ export interface RequestLogDependencies {
 
 export function createRequestLog(dependencies: RequestLogDependencies, options: RequestLogOptions): RequestLog {
   const { redis, clock, logger, onFailuresWritten, onAttemptsWritten, onLateBatch } = dependencies;
-  const readKey = createKeyReader(redis, clock);
+  const readKey = createTurnReader(redis, clock, (sought: readonly SoughtKey[]) => redis.mget(sought.map(({ key }) => key)));
+  const readRecord = createTurnReader(redis, clock, createDedupReader(redis, options, clock.now));
   const buffer = createLogBuffer(options.bufferRows);
   const sender = createBatchSender({
     write: createWriteBatch(redis, { ...options, now: clock.now }),
@@ -78,17 +86,15 @@ export function createRequestLog(dependencies: RequestLogDependencies, options: 
     },
   });
 
-  const noteAddressee = (delivery: Delivery): void =>
-    buffer.addNote(`addressee ${delivery.id}`, {
-      key: keys.addressees(delivery.event.id),
-      field: delivery.id,
-      value: encodeAddressee(delivery),
-    });
+  const noteDelivery = (delivery: Delivery): void => {
+    const note = eventDeliveryNote(delivery, clock.now());
+    if (note !== null) buffer.addNote(`delivery ${delivery.id}`, note);
+  };
 
   return {
     record(attempt) {
       buffer.add(toLogEntry(attempt, options.keepsDelivered));
-      if (attempt.attempt === 1) noteAddressee(attempt.delivery);
+      if (attempt.attempt === 1) noteDelivery(attempt.delivery);
       loop.start();
     },
 
@@ -97,8 +103,8 @@ export function createRequestLog(dependencies: RequestLogDependencies, options: 
       const unwritten = buffer.findDelivered(dedupKey);
       if (unwritten !== undefined) return isSameEvent(delivery, unwritten.endedAt) ? unwritten : null;
       try {
-        const value = await readKey(delivery.app, keys.delivery(delivery.app, dedupKey));
-        const found = value === null ? null : decodeDedupRecord(value);
+        const { app, id: deliveryId, replay } = delivery;
+        const found = await readRecord({ app, deliveryId, replay });
         return found?.delivered && isSameEvent(delivery, found.last?.endedAt) ? found : null;
       } catch {
         // A duplicate is better than a delivery that waits for Redis.
@@ -110,7 +116,7 @@ export function createRequestLog(dependencies: RequestLogDependencies, options: 
       const storeKey = storeKeyOf(delivery);
       if (Number(buffer.findNote(`stores ${storeKey}`)?.value ?? 0) > delivery.stores) return true;
       try {
-        return Number((await readKey(delivery.app, keys.stores(delivery.app, storeKey))) ?? 0) > delivery.stores;
+        return Number((await readKey({ app: delivery.app, key: keys.stores(delivery.app, storeKey) })) ?? 0) > delivery.stores;
       } catch {
         return false;
       }
@@ -124,7 +130,7 @@ export function createRequestLog(dependencies: RequestLogDependencies, options: 
     },
 
     stored(delivery, location) {
-      noteAddressee(delivery);
+      noteDelivery(delivery);
       const value = encodeLocation(delivery, location);
       buffer.addNote(`location ${delivery.id}`, { key: keys.location(delivery.id), field: null, value });
       const storeKey = storeKeyOf(delivery);

@@ -197,7 +197,7 @@ describe("an event", () => {
     expect(left.deliveries.map(({ state }) => state).sort()).toEqual(["dead_letter", "delivered"]);
     expect(left.notes).toEqual([expect.stringMatching(/not in its stream any more/)]);
 
-    await look.del(`posthorn:addressees:${id}`, `posthorn:place:${letter.delivery_id}`);
+    await look.del(...(await look.keys("posthorn:event-deliveries:*")), `posthorn:place:${letter.delivery_id}`);
     const ofLetter = await explainEvent(id);
     expect(ofLetter.event).toMatchObject({ id, organization_id: organization });
     expect(ofLetter.deliveries).toMatchObject([{ state: "dead_letter", dead_letter: { sequence: letter.sequence } }]);

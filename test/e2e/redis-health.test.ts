@@ -1,7 +1,8 @@
 /** A Redis that is there and can't be used: it is named, nothing is said that isn't so, and what was buffered is written. */
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { deliveryIdOf } from "../support/builders.ts";
+import { keys } from "../../src/storage/keys.ts";
+import { periodAt } from "../../src/storage/packed-hash.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { type Receiver, startReceiver } from "../support/receiver.ts";
@@ -94,7 +95,9 @@ test("one key that holds something else costs its own rows only, and is named", 
   const key = `posthorn:request:{${app.slug}}:comment.created`;
   await redis.set(key, "somebody else's");
   const id = `evt-${published}`;
-  await redis.lpush(`posthorn:delivery:{${app.slug}}:${deliveryIdOf(id, app.uuid)}`, "x");
+  const dedupRoot = `posthorn:${keys.dedup(app.slug, periodAt(Date.now()))}`;
+  await redis.del(dedupRoot);
+  await redis.lpush(dedupRoot, "x");
   expect(await publish("comment.created")).toBe(id);
   const other = await publish("issue.created");
   await eventually(() => rowOf(other));

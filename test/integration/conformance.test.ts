@@ -11,6 +11,7 @@ import { CIRCUITS } from "../../src/registry/record-kinds.ts";
 import type { RegistryStore } from "../../src/registry/store.ts";
 import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { createRequestLog, type RequestLog } from "../../src/storage/request-log.ts";
+import { LIFETIMES } from "../support/builders.ts";
 import { describeAttemptLog } from "../support/conformance/attempt-log.ts";
 import { describeDeliveryStreams } from "../support/conformance/delivery-streams.ts";
 import { describeRecords } from "../support/conformance/records.ts";
@@ -45,7 +46,7 @@ beforeAll(async () => {
   redis = await connectRedis({ url: redisServer.url, startupTimeoutMs: 60_000 }, systemClock, silentLogger);
   log = createRequestLog(
     { redis, clock: systemClock, logger: silentLogger },
-    { size: 100, listTtlMs: 60_000, bufferRows: 1_000, recoveredAt: () => 0 },
+    { size: 100, listTtlMs: 60_000, ...LIFETIMES, bufferRows: 1_000, recoveredAt: () => 0 },
   );
 });
 afterAll(async () => {

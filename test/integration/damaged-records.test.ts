@@ -23,7 +23,7 @@ import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
 import { createStatsQuery } from "../../src/storage/stats-query.ts";
 import { createTracing } from "../../src/telemetry/tracing.ts";
-import { aDelivery, anAttempt, anEvent, UUID } from "../support/builders.ts";
+import { aDelivery, anAttempt, anEvent, LIFETIMES, UUID } from "../support/builders.ts";
 import { cases, hostileJson, mutated } from "../support/fuzz.ts";
 import { replayAll } from "../support/replay-all.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
@@ -264,7 +264,7 @@ test("an app's own dead letters are counted, not those of an earlier one of its 
 });
 
 test("whatever is in Redis under the keys of a delivery, an event, stats and health costs itself only", async () => {
-  const lookup = createDeliveryLookup(redis, () => ["acme"]);
+  const lookup = createDeliveryLookup({ redis, knownApps: () => ["acme"], now: Date.now }, LIFETIMES);
   const stats = createStatsQuery(redis, () => null);
   const health = createHealthStore(redis, () => Date.UTC(2026, 0, 5));
   const words = fc.array(fc.oneof(fc.constantFrom("delivered", "pending", "-", "retries", "7", "acme", UUID, "NaN"), fc.string()), {

@@ -7,7 +7,7 @@ import { createEventBudget, EVENTS_PER_MINUTE } from "../../src/storage/event-bu
 import { createReadRecentAttempts } from "../../src/storage/recent-attempts.ts";
 import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { createRequestLog } from "../../src/storage/request-log.ts";
-import { aDelivery, anApp, anAttempt, anEvent } from "../support/builders.ts";
+import { aDelivery, anApp, anAttempt, anEvent, LIFETIMES } from "../support/builders.ts";
 import { type Server, startRedisServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 
@@ -38,7 +38,7 @@ let events = 0;
 async function write(...attempts: ReadonlyArray<Parameters<typeof anAttempt>[0] & { readonly at: number }>): Promise<void> {
   const log = createRequestLog(
     { redis, clock: systemClock, logger: silentLogger },
-    { size: 100, listTtlMs: 30 * 86_400_000, bufferRows: 10_000, recoveredAt: () => 0 },
+    { size: 100, listTtlMs: 30 * 86_400_000, ...LIFETIMES, bufferRows: 10_000, recoveredAt: () => 0 },
   );
   for (const { at: endedAt, ...members } of attempts) {
     const delivery = aDelivery({}, anEvent({ id: `evt-${++events}` }));

@@ -8,7 +8,7 @@ import { createReplayLookup } from "../../src/storage/replay-lookup.ts";
 import { createRequestLog, type RequestLog } from "../../src/storage/request-log.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
 import { createStatsQuery } from "../../src/storage/stats-query.ts";
-import { aDelivery, anApp, anAttempt, anEvent, anInstallation } from "../support/builders.ts";
+import { aDelivery, anApp, anAttempt, anEvent, anInstallation, LIFETIMES } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type RedisCluster, startRedisCluster } from "../support/redis-cluster.ts";
 import { type Server, startRedisServer } from "../support/servers.ts";
@@ -38,7 +38,7 @@ beforeEach(async () => void (await cluster.everywhere("FLUSHALL")));
 const createLog = (): RequestLog =>
   createRequestLog(
     { redis, clock: systemClock, logger: silentLogger },
-    { size: 100, listTtlMs: 30 * 86_400_000, bufferRows: 10_000, recoveredAt: () => 0 },
+    { size: 100, listTtlMs: 30 * 86_400_000, ...LIFETIMES, bufferRows: 10_000, recoveredAt: () => 0 },
   );
 
 const deliveryTo = (app: string, id = 1) => aDelivery({ app, installationUuid: uuidOf(app) }, anEvent({ id: `evt-${app}-${id}` }));
@@ -71,7 +71,7 @@ describe("on a cluster", () => {
   test("the ends of a replay's deliveries are counted for every app", async () => {
     const log = createLog();
     const replay = `rpl_${"a".repeat(32)}`;
-    const lookup = createReplayLookup(redis);
+    const lookup = createReplayLookup({ redis, now: Date.now }, LIFETIMES);
     for (const app of APPS) {
       const [done, failed] = [deliveryTo(app), deliveryTo(app, 2)].map((delivery) => ({ ...delivery, replay, counted: false }));
       if (done === undefined || failed === undefined) throw new Error("no deliveries");
@@ -94,7 +94,7 @@ describe("on a cluster", () => {
     const written = await cluster.everywhere("KEYS", "*");
     const ofApp = written.filter((key) => key.includes("{app-1}"));
     expect(ofApp.map((key) => key.split(":")[1]).sort()).toEqual(
-      ["batch", "delivery", "delivery", "error", "event-types", "last-success", "recent", "request", "stats", "stores"].sort(),
+      ["batch", "dedup", "error", "event-types", "last-success", "recent", "request", "stats", "stores"].sort(),
     );
     expect(new Set(await Promise.all(ofApp.map(slotOf)))).toEqual(new Set([await slotOf("app-1")]));
     expect(
@@ -102,7 +102,7 @@ describe("on a cluster", () => {
         .filter((key) => !ofApp.includes(key))
         .map((key) => key.split(":")[1])
         .sort(),
-    ).toEqual(["addressees", "addressees", "batch", "health", "place"]);
+    ).toEqual(["batch", "event-deliveries", "event-deliveries", "health", "place"]);
   });
 
   test("what was written in one batch is read back: rows, health, stats, marks, notes", async () => {
@@ -117,7 +117,7 @@ describe("on a cluster", () => {
     const query = createRequestLogQuery({ redis, listSize: 100, organizationOf: () => undefined, appCreatedAt: () => null });
     const health = createHealthStore(redis, () => NOON);
     const stats = createStatsQuery(redis, () => null);
-    const lookup = createDeliveryLookup(redis, () => APPS);
+    const lookup = createDeliveryLookup({ redis, knownApps: () => APPS, now: Date.now }, LIFETIMES);
     const everything = { eventType: null, errorsOnly: false, organizationId: null, start: null, end: null };
     const others = createLog();
     for (const app of APPS) {

@@ -6,7 +6,7 @@ import type { Delivery } from "../../src/model/delivery.ts";
 import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { createReplayLookup } from "../../src/storage/replay-lookup.ts";
 import { createRequestLog } from "../../src/storage/request-log.ts";
-import { aDelivery, anAttempt, anEvent } from "../support/builders.ts";
+import { aDelivery, anAttempt, anEvent, LIFETIMES } from "../support/builders.ts";
 import { type Server, startRedisServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 
@@ -28,14 +28,14 @@ beforeEach(async () => void (await redis.flushall()));
 const createLog = () =>
   createRequestLog(
     { redis, clock: systemClock, logger: silentLogger },
-    { size: 100, listTtlMs: 86_400_000, bufferRows: 1_000, recoveredAt: () => 0 },
+    { size: 100, listTtlMs: 86_400_000, ...LIFETIMES, bufferRows: 1_000, recoveredAt: () => 0 },
   );
 
-const first = (n: number): Delivery => aDelivery({ id: `dlv_${n}`, eventSequence: n }, anEvent({ id: `evt-${n}` }));
+const first = (n: number): Delivery => aDelivery({ id: `dlv_${String(n).padEnd(32, "0")}`, eventSequence: n }, anEvent({ id: `evt-${n}` }));
 const inReplay = (n: number): Delivery => ({ ...first(n), replay: REPLAY, counted: false });
 
 test("the end of a delivery is counted once, whoever reports it and however often", async () => {
-  const { outcomeOf } = createReplayLookup(redis);
+  const { outcomeOf } = createReplayLookup({ redis, now: Date.now }, LIFETIMES);
   const logs = [createLog(), createLog()];
   for (const log of logs) {
     log.record(anAttempt({ delivery: inReplay(1) }));
@@ -52,7 +52,7 @@ test("the end of a delivery is counted once, whoever reports it and however ofte
 });
 
 test("a delivery is sent when it is delivered or stored in the replay, not when it was only attempted", async () => {
-  const { find } = createReplayLookup(redis);
+  const { find } = createReplayLookup({ redis, now: Date.now }, LIFETIMES);
   const log = createLog();
   log.record(anAttempt({ delivery: inReplay(1) }));
   log.record(anAttempt({ delivery: inReplay(2), outcome: "failed", responseCode: 503 }));

@@ -8,7 +8,7 @@ import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { createRequestLog } from "../../src/storage/request-log.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
 import { createStatsQuery } from "../../src/storage/stats-query.ts";
-import { aDelivery, anApp, anAttempt, anEvent, anInstallation } from "../support/builders.ts";
+import { aDelivery, anApp, anAttempt, anEvent, anInstallation, LIFETIMES } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { createManualClock } from "../support/manual-clock.ts";
 import { type Server, startRedisServer } from "../support/servers.ts";
@@ -39,7 +39,7 @@ let events = 0;
 async function write(...attempts: Array<Parameters<typeof anAttempt>[0] & { at: number }>): Promise<void> {
   const log = createRequestLog(
     { redis, clock: systemClock, logger: silentLogger },
-    { size: 100, listTtlMs: 30 * 86_400_000, bufferRows: 10_000, recoveredAt: () => 0 },
+    { size: 100, listTtlMs: 30 * 86_400_000, ...LIFETIMES, bufferRows: 10_000, recoveredAt: () => 0 },
   );
   for (const { at, ...members } of attempts) {
     const delivery = aDelivery({}, anEvent({ id: `evt-${++events}` }));
@@ -76,7 +76,8 @@ describe("an app that takes the slug of one that was removed", () => {
     expect(await rowsOf(second)).toEqual({ rows: 1, delivered: 1, types: 1, attempts: 1 });
     expect(await rowsOf(first)).toEqual(nothing);
     // The marks of both keep their deliveries from being made twice.
-    expect(await look.keys("posthorn:delivery:{acme}:*")).toHaveLength(4);
+    const [root = ""] = await look.keys("posthorn:dedup:{acme}:*");
+    expect(await look.hlen(root)).toBe(4);
   });
 
   test("keeps what an early version has written of it", async () => {

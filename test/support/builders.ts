@@ -8,9 +8,12 @@ import type { Event } from "../../src/model/event.ts";
 import { deliveryId } from "../../src/model/event-key.ts";
 import type { Outcome, ReceiverState } from "../../src/model/outcome.ts";
 import type { RecordLimits } from "../../src/registry/record-limits.ts";
+import type { Lifetimes } from "../../src/storage/dedup-record.ts";
 
 export const UUID = "0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f";
 export const SECRET = "0123456789abcdef".repeat(4);
+
+export const LIFETIMES: Lifetimes = { dedupTtlMs: 8 * 86_400_000, notesTtlMs: 8 * 86_400_000 };
 
 export const RECORD_LIMITS: RecordLimits = {
   maxNameLength: 200,

@@ -9,6 +9,23 @@ const CIRCUIT = "Circuit";
 export const HEALTH_SETTINGS = {
   REQUEST_LOG_SIZE: integer("100", { group: LOG, about: "Rows of each request and error list." }, 1, 100_000),
   REQUEST_LOG_TTL: duration("30d", { group: LOG, about: "Time to live of a list after its last row." }, 1000),
+  DEDUP_TTL: duration(
+    "8d",
+    {
+      group: LOG,
+      about:
+        "How long it is known what was delivered. A message that is handled again later is delivered again, so this is longer than a message waits to be handled; replays of `missed` reach as far back.",
+    },
+    60_000,
+  ),
+  DELIVERY_NOTES_TTL: duration(
+    "8d",
+    {
+      group: LOG,
+      about: "How long the deliveries of an event, and the place of a delivery that waits, are found by their ids.",
+    },
+    60_000,
+  ),
   LOG_BUFFER_ROWS: integer(
     "10000",
     { group: LOG, about: "Rows kept in memory while Redis is unreachable; the oldest beyond that are dropped and counted." },
