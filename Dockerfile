@@ -18,6 +18,8 @@ WORKDIR /app
 COPY --from=build /build/package.json ./
 COPY --from=build /build/node_modules ./node_modules
 COPY --from=build /build/dist ./dist
+# Limits what the young generation keeps (docs/scaling.md#resources).
+ENV NODE_OPTIONS=--max-semi-space-size=16
 # A number, which Kubernetes can check against runAsNonRoot.
 USER 1000:1000
 EXPOSE 8080

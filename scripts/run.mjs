@@ -25,6 +25,9 @@ import {
   say,
 } from "./set-up.mjs";
 
+/** As in the Dockerfile (docs/scaling.md#resources). */
+const YOUNG_GENERATION = "--max-semi-space-size=16";
+
 /** What was started here and has to end with the command, last first. @type {Array<() => Promise<unknown> | unknown>} */
 const cleanups = [];
 /** Every property is tried with this many cases, more or less by what one takes: 110,000 together. */
@@ -137,7 +140,7 @@ try {
     case "start":
       ensureProgram(node);
       ensurePage(node);
-      await finish(await run(node, ["dist/main.js", "serve", ...args]));
+      await finish(await run(node, [YOUNG_GENERATION, "dist/main.js", "serve", ...args]));
       break;
     case "example":
       await finish(await run(node, args));
