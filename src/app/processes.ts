@@ -30,8 +30,14 @@ export function startWorkers({ processes, logLevel, logFormat }: Pick<Config, "p
   let isStopping = false;
   let exitCode = 0;
   let pauseMs = FIRST_PAUSE_MS;
-  let cancelRestart = (): void => {};
+  /** Also keeps the parent alive while no worker runs. */
+  let restart: NodeJS.Timeout | undefined;
   const { promise: ended, resolve: end } = Promise.withResolvers<number>();
+
+  const startMissing = (): void => {
+    restart = undefined;
+    if (!isStopping && workers.size < processes) start();
+  };
 
   const start = (): void => {
     const worker = cluster.fork();
@@ -40,8 +46,8 @@ export function startWorkers({ processes, logLevel, logFormat }: Pick<Config, "p
     workers.add(worker);
     worker.once("listening", () => {
       isReady = true;
-      // The first one creates what is missing on the servers.
-      if (!isStopping && workers.size < processes) start();
+      // One after the other: the first one creates what is missing on the servers.
+      startMissing();
     });
     worker.on("message", (message: WorkerMessage) => exchange(worker, [...workers], message));
     worker.once("exit", (code, signal) => {
@@ -57,13 +63,13 @@ export function startWorkers({ processes, logLevel, logFormat }: Pick<Config, "p
         { pid: worker.process.pid, exit_code: code, signal, again_in_ms: pauseMs },
         "a worker process ended; another one starts",
       );
-      cancelRestart = clock.after(pauseMs, start);
+      restart ??= setTimeout(startMissing, pauseMs);
     });
   };
 
   const stop = (): void => {
     isStopping = true;
-    cancelRestart();
+    clearTimeout(restart);
     for (const worker of workers) worker.process.kill("SIGTERM");
     if (workers.size === 0) end(exitCode);
   };

@@ -60,6 +60,8 @@ export function createConfirmations(dependencies: ConfirmationsDependencies): Co
   const others = new Map<string, { saidAt: number; isLate: boolean }>();
   const waiters = new Set<Waiter>();
 
+  let isLeaving = false;
+
   const say = (more: Pick<Wire, "wanted" | "leaves"> = {}): void => {
     if (!connectionState.up || connection.isClosed() || connection.isDraining()) return;
     const wire: Wire = { replica, seen: registry.seen(), ...more };
@@ -77,7 +79,8 @@ export function createConfirmations(dependencies: ConfirmationsDependencies): Co
   };
 
   const receive = ({ replica: other, seen, wanted, leaves }: Wire): void => {
-    if (other === replica) return;
+    // The others don't wait for this replica any more.
+    if (other === replica || isLeaving) return;
     if (leaves) return forget(other);
     const isNew = !others.has(other);
     others.set(other, { saidAt: clock.now(), isLate: false });
@@ -123,6 +126,7 @@ export function createConfirmations(dependencies: ConfirmationsDependencies): Co
     },
 
     stop() {
+      isLeaving = true;
       saying.stop();
       say({ leaves: true });
     },

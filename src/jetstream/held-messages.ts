@@ -15,12 +15,15 @@ import { createSlots } from "../model/slots.ts";
 import type { ConnectionState } from "./connection.ts";
 import type { ConsumerSettings } from "./consumers.ts";
 import type { ConsumedMessage } from "./message.ts";
+import { createRepeatedMessages } from "./repeated-messages.ts";
 
 export interface HeldMessages {
   readonly size: number;
   /** @returns false when the message is held already; it was renewed */
   add(message: ConsumedMessage, reply: string): boolean;
   remove(message: ConsumedMessage): void;
+  /** The held messages may be delivered again as if for the first time. */
+  expectRepeats(): void;
   /** Ends all leases: the consumer was deleted. */
   loseAll(): void;
   /** Ends all leases if the consumer is another one than at the last call. */
@@ -53,8 +56,6 @@ interface HeldState {
   tickedAt: number;
   /** The last tick before the process was suspended, until the server has answered again; null: it was not. */
   suspendedSince: number | null;
-  /** The consumer was deleted: one that replaces it hands out what is held as if for the first time. */
-  mayRepeat: boolean;
 }
 
 /** @param onLost called on every tick for each held message whose lease is over */
@@ -65,12 +66,13 @@ export function createHeldMessages(
 ): HeldMessages {
   const held = createSlots<ConsumedMessage>();
   const leaseMs = ackWaitMs * (1 - LEASE_MARGIN);
-  const state: HeldState = { consumerCreated: null, tickedAt: monotonicNow(), suspendedSince: null, mayRepeat: false };
+  const state: HeldState = { consumerCreated: null, tickedAt: monotonicNow(), suspendedSince: null };
+  const repeats = createRepeatedMessages(held.each, monotonicNow);
 
   const heartbeatAfterMs = ackWaitMs / HEARTBEATS_PER_ACK_WAIT;
 
   const loseAll = (): void => {
-    state.mayRepeat = held.size > 0;
+    repeats.expect();
     held.each((message) => message.lose());
   };
 
@@ -129,10 +131,7 @@ export function createHeldMessages(
     },
     add(message, reply) {
       const receivedAt = state.suspendedSince ?? monotonicNow();
-      state.mayRepeat &&= held.size > 0;
-      // Looking through all of them takes time that only a repeated message is worth.
-      const isRepeated = message.deliveries > 1 || state.mayRepeat;
-      const before = isRepeated ? held.find(({ sequence }) => sequence === message.sequence) : undefined;
+      const before = repeats.heldOf(message);
       if (before !== undefined) {
         // HELD-1.
         before.leaseUntil = receivedAt + leaseMs;
@@ -142,13 +141,19 @@ export function createHeldMessages(
       message.heartbeatAt = receivedAt;
       message.leaseUntil = receivedAt + leaseMs;
       held.add(message);
+      repeats.added(message);
       return true;
     },
-    remove: (message) => held.remove(message),
+    remove(message) {
+      held.remove(message);
+      repeats.removed(message);
+    },
+    expectRepeats: repeats.expect,
     loseAll,
     checkConsumer,
     tick() {
       noticeSuspension();
+      repeats.tick();
       const sentAt = monotonicNow();
       extendLeases(sendHeartbeats(), sentAt);
     },

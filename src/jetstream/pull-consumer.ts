@@ -117,6 +117,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
   const recoverConsumer = async (why: string): Promise<void> => {
     if (!isIn("pulling")) return;
     state.phase = "recovering";
+    held.expectRepeats();
     requests.reset();
     const recovering = { isWanted: () => isIn("recovering"), clock, logger, fields: { stream, consumer, why } };
     const isRecovered = await retryUntilDone(recovering, async () => {

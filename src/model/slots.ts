@@ -12,8 +12,6 @@ export interface Slots<T extends Slotted> {
   add(item: T): void;
   /** Does nothing if the item is not in the collection. */
   remove(item: T): void;
-  /** Linear in the number of slots. */
-  find(is: (item: T) => boolean): T | undefined;
   each(look: (item: T) => void): void;
 }
 
@@ -33,8 +31,9 @@ export function createSlots<T extends Slotted>(): Slots<T> {
       if (slots[item.slot] !== item) return;
       slots[item.slot] = undefined;
       free.push(item.slot);
+      // As many slots as in the busiest moment would be looked through for ever.
+      if (free.length === slots.length) slots.length = free.length = 0;
     },
-    find: (is) => slots.find((item) => item !== undefined && is(item)),
     each(look) {
       for (const item of slots) if (item !== undefined) look(item);
     },

@@ -27,6 +27,8 @@ export async function watchBucket(connection: NatsConnection, bucket: string, op
   const { fromRevision, onEntry, onCaughtUp } = options;
   const prefix = `$KV.${bucket}.`;
   const ended = Promise.withResolvers<void>();
+  // It may end before anybody waits for it.
+  ended.promise.catch(() => {});
   let received = 0;
   let expected = Number.POSITIVE_INFINITY;
   let isCaughtUp = false;

@@ -63,6 +63,7 @@ const LOOK_AGAIN_MS = 5;
 const BEGUN_AT_ONCE = 64;
 const BEGUN_WHILE_READING = 8;
 const FEW_UNREAD = 32;
+const STILL_COMING_MS = 100;
 /** How fast the averages follow. */
 const WEIGHT = 1 / 64;
 /** The key of postponed events with many targets. */
@@ -79,8 +80,8 @@ export function createReadAhead(dependencies: ReadAheadDependencies, { maxInFlig
   /** Postponed events whose turn has come. */
   const turns = new WeakSet<ConsumedMessage>();
   let isLooking = false;
-  /** Messages that the server had not sent yet when it sent the last one. */
-  let unread = 0;
+  /** The last message, and those that the server had not sent yet when it sent it. */
+  const last = { receivedAt: Number.NEGATIVE_INFINITY, unread: 0 };
 
   const roomOf = (): number => {
     const free = maxInFlight - Math.max(0, underWay - waitingForApps() - beingStored());
@@ -89,8 +90,8 @@ export function createReadAhead(dependencies: ReadAheadDependencies, { maxInFlig
     return Math.max(0, Math.floor(Math.min(Math.max(1, free / average.targets), (maxBytes - bytes) / average.bytes)));
   };
 
-  /** AHEAD-5. While the process is busy, nothing is read, whatever the stream has. */
-  const isReading = (): boolean => unread >= FEW_UNREAD && roomOf() > 0;
+  /** AHEAD-5. Nothing is read while the process is busy, or when messages have stopped coming: others have them, or it stops. */
+  const isReading = (): boolean => last.unread >= FEW_UNREAD && clock.now() - last.receivedAt < STILL_COMING_MS && roomOf() > 0;
 
   const isScarce = (): boolean => bytes >= maxBytes * SCARCE;
 
@@ -116,7 +117,9 @@ export function createReadAhead(dependencies: ReadAheadDependencies, { maxInFlig
     clock.after(LOOK_AGAIN_MS, () => {
       isLooking = false;
       let left = isReading() && !isScarce() ? BEGUN_WHILE_READING : BEGUN_AT_ONCE;
-      for (const key of postponed.keys()) left -= beginOf(key, left);
+      const keys = postponed.keysInTurn();
+      const share = Math.ceil(left / keys.length);
+      for (const key of keys) left -= beginOf(key, Math.min(share, left));
       if (!postponed.isEmpty()) lookLater();
     });
   };
@@ -132,7 +135,8 @@ export function createReadAhead(dependencies: ReadAheadDependencies, { maxInFlig
 
   return {
     received({ data, pending }) {
-      unread = pending;
+      last.unread = pending;
+      last.receivedAt = clock.now();
       bytes += data.length + MESSAGE_BYTES;
       average.bytes += (data.length + MESSAGE_BYTES - average.bytes) * WEIGHT;
     },
@@ -164,10 +168,16 @@ export function createReadAhead(dependencies: ReadAheadDependencies, { maxInFlig
 
 function createFifos<T>() {
   const fifos = new Map<string, Fifo<T>>();
+  let turn = 0;
   return {
     isEmpty: () => fifos.size === 0,
     has: (key: string) => fifos.has(key),
-    keys: () => [...fifos.keys()],
+    /** Another one is the first each time. */
+    keysInTurn(): string[] {
+      const keys = [...fifos.keys()];
+      const first = turn++ % Math.max(1, keys.length);
+      return [...keys.slice(first), ...keys.slice(0, first)];
+    },
     add(key: string, item: T): void {
       const fifo = fifos.get(key) ?? createFifo<T>();
       fifos.set(key, fifo);

@@ -147,3 +147,23 @@ test("with too many deliveries under way, an event for many waits for its turn, 
   end("many-0");
   expect(begun).toEqual(["many-0", "many-1", "few", "many-2"]);
 });
+
+test("while there is more to read, postponed events of all apps begin in turn", async () => {
+  const { clock, state, begun, arrive } = world({ maxInFlight: 1_000 });
+  state.waiting = new Set(["flood", "other"]);
+  for (let n = 0; n < 100; n++) arrive(`flood ${n}`, ["flood"], { pending: 1_000 });
+  arrive("other", ["other"], { pending: 1_000 });
+  await clock.advance(5);
+  expect(begun).toContain("other");
+  expect(begun.length).toBeLessThan(20);
+});
+
+test("when no message comes any more, postponed events begin as if all were read", async () => {
+  const { clock, state, begun, arrive } = world({ maxInFlight: 1_000 });
+  state.waiting = new Set(["flood"]);
+  for (let n = 0; n < 500; n++) arrive(`flood ${n}`, ["flood"], { pending: 1_000 });
+  await clock.advance(50);
+  expect(begun.length).toBeLessThan(100);
+  await clock.advance(150);
+  expect(begun).toHaveLength(500);
+});
