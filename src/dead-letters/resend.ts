@@ -27,7 +27,8 @@ export interface ResendDependencies {
 export function createResend({ events, streams, find, tracing, clock }: ResendDependencies): Resend {
   return async (deliveryId) => {
     const [found] = await find([deliveryId]);
-    if (found == null) throw new AppError("NOT_FOUND", `nothing is known about delivery ${deliveryId}; it becomes known when its first attempt ends`);
+    if (found == null)
+      throw new AppError("NOT_FOUND", `nothing is known about delivery ${deliveryId}; it becomes known when its first attempt ends`);
     if (found.eventSequence === null)
       throw new AppError("NOT_FOUND", `delivery ${deliveryId} was a test call, which has no event in the stream`);
     const stored = await events.at(found.eventSequence);
