@@ -27,6 +27,9 @@ import type { TelemetryParts } from "./wire-telemetry.ts";
 
 export type StatusParts = ReturnType<typeof wireStatus>;
 
+/** Another replica that discards the backlog stops when it learns that the installation is active; what it has stored by then is marked. */
+const FLOWS_AFTER_MS = 250;
+
 export function wireStatus(given: Foundation & StreamParts & RegistryParts & TelemetryParts & LatePorts) {
   const { config, redis, jetStream, manager, names, registryStore, installationRecords, index, tracing, dashboardUrl, clock, logger } =
     given;
@@ -77,7 +80,10 @@ export function wireStatus(given: Foundation & StreamParts & RegistryParts & Tel
   );
   const installationStates = createInstallationStates((uuid, before, after) => {
     updateProbe(uuid, after?.broken?.probedAt ?? null);
-    if (before?.status !== after?.status) wakeQueues("status", index.installation(uuid)?.app ?? null, uuid);
+    if (before?.status === after?.status) return;
+    const wake = (): void => wakeQueues("status", index.installation(uuid)?.app ?? null, uuid);
+    if (before !== undefined && after?.status === "active") clock.after(FLOWS_AFTER_MS, wake);
+    else wake();
   });
   const requestLog = createRequestLog(
     {

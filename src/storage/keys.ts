@@ -52,7 +52,6 @@ export const keys = {
   replayDone: (app: string, replayId: string): string => `replay-done:{${app}}:${replayId}`,
   /** Hash whose fields are the deliveries of a replay that went to dead letters. */
   replayFailed: (app: string, replayId: string): string => `replay-failed:{${app}}:${replayId}`,
-  /** Progress of a run that replays dead letters. */
   /** Number of the last batch that a writer has written, on a cluster the last one with keys of that tag. */
   batch: (writer: string, tag: string | null): string => (tag === null ? `batch:${writer}` : `batch:{${tag}}:${writer}`),
 } as const;

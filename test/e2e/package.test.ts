@@ -28,7 +28,7 @@ function signalServing(signal: NodeJS.Signals): void {
 /** Packing builds, which would take dist away from tests that run at the same time. */
 function copyOfSources(): string {
   const copy = join(folder, "sources");
-  const left = new Set(["node_modules", "dist", ".git", "test"].map((name) => join(ROOT, name)));
+  const left = new Set(["node_modules", "dist", ".git", ".local", "test"].map((name) => join(ROOT, name)));
   cpSync(ROOT, copy, { recursive: true, filter: (path) => !left.has(path) });
   symlinkSync(join(ROOT, "node_modules"), join(copy, "node_modules"));
   return copy;

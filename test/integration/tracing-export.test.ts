@@ -516,7 +516,7 @@ test("a batch that Redis took late is a span of its own, linked with its attempt
   await publish();
   await collector.waitFor(isAttempt("delivered", app));
   const look = new Redis(redis.url);
-  await isWritten(look, `delivery:{${app.slug}}`);
+  await isWritten(look, `dedup:{${app.slug}}`);
   await look.call("CLIENT", "PAUSE", "1500", "WRITE");
   await publish();
   const attempts = await collector.waitFor(isAttempt("delivered", app), 2);

@@ -164,7 +164,8 @@ test.concurrent.each([
   const second = await start(DEADLY, !isBroken);
   if (!isBroken) await second.api("POST", `/v1/installations/${uuid}/enable`).catch(() => {});
   await eventually(() => second.child.signalCode === "SIGKILL");
-  const [found, ...others] = await counts();
+  // Its event may be a suspect as well: the last owner died before it had read on.
+  const [found, ...others] = (await counts()).filter(({ key }) => key.includes("_PARKED:"));
   expect([found?.count, others]).toEqual([1, []]);
   await redis.set(found?.key ?? "", 10, "KEEPTTL");
 
