@@ -14,6 +14,11 @@ const END_OF_HEAD = Buffer.from("\r\n\r\n");
 /** Events of the benchmark carry the time at which they were sent. */
 const SENT_AT = Buffer.from('"sent_at":');
 const SENT_AT_DIGITS = 20;
+/** Events whose order is looked at have a key as the first member of their data. */
+const KEY = Buffer.from('"data":{"key":"');
+/** An event that wants to be refused. */
+const REFUSE = Buffer.from('"refuse":true');
+const REFUSED = Buffer.from("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n");
 /** Connections that wait to be accepted: many open at once. */
 const BACKLOG = 4_096;
 
@@ -24,15 +29,39 @@ const counts: number[] = [];
 let expected = Number.POSITIVE_INFINITY;
 let total = 0;
 let latenciesUs: number[] = [];
+let refused = 0;
+/** When those were sent. */
+const refusedAt = new Set<number>();
+let inversions = 0;
+/** Destination and key → when its youngest event was sent. */
+const youngest = new Map<string, number>();
 
 const tell = (message: FromReceiver): void => void process.send?.(message);
+
+/** @returns NaN: it does not say */
+function sentAtOf(body: Buffer): number {
+  const at = body.indexOf(SENT_AT);
+  if (at === -1) return Number.NaN;
+  return Number.parseInt(body.toString("latin1", at + SENT_AT.length, at + SENT_AT.length + SENT_AT_DIGITS), 10);
+}
+
+function noteOrder(destination: number, body: Buffer, sentAtUs: number): void {
+  const at = body.indexOf(KEY);
+  if (at === -1) return;
+  const keyAt = at + KEY.length;
+  const key = `${destination} ${body.toString("latin1", keyAt, body.indexOf('"', keyAt))}`;
+  if (sentAtUs < (youngest.get(key) ?? 0)) inversions++;
+  else youngest.set(key, sentAtUs);
+}
 
 function count(destination: number, body: Buffer): void {
   const now = monotonicUs();
   counts[destination] = (counts[destination] ?? 0) + 1;
-  const at = body.indexOf(SENT_AT);
-  if (at !== -1)
-    latenciesUs.push(now - Number.parseInt(body.toString("latin1", at + SENT_AT.length, at + SENT_AT.length + SENT_AT_DIGITS), 10));
+  const sentAtUs = sentAtOf(body);
+  if (!Number.isNaN(sentAtUs)) {
+    latenciesUs.push(now - sentAtUs);
+    noteOrder(destination, body, sentAtUs);
+  }
   if (++total === expected) tell({ kind: "reached", atUs: now });
 }
 
@@ -66,8 +95,15 @@ function listen(): Server {
         const length = Number(/content-length: (\d+)/i.exec(bytes.toString("latin1", 0, headEnd))?.[1] ?? 0);
         const bodyAt = headEnd + END_OF_HEAD.length;
         if (bytes.length < bodyAt + length) break;
-        count(destination, bytes.subarray(bodyAt, bodyAt + length));
-        answer(socket, destination);
+        const body = bytes.subarray(bodyAt, bodyAt + length);
+        if (body.includes(REFUSE)) {
+          refused++;
+          refusedAt.add(sentAtOf(body));
+          socket.write(REFUSED);
+        } else {
+          count(destination, body);
+          answer(socket, destination);
+        }
         bytes = bytes.subarray(bodyAt + length);
       }
       if (bytes.length > 0) rest = bytes;
@@ -98,6 +134,7 @@ process.on("message", (message: ToReceiver) => {
       total = 0;
       latenciesUs = [];
       counts.fill(0);
+      inversions = 0;
       expected = message.count;
       return;
     case "behave":
@@ -105,7 +142,7 @@ process.on("message", (message: ToReceiver) => {
       for (const destination of message.destinations) behaviours[destination] = message.behaviour;
       return;
     case "report":
-      tell({ kind: "report", total, counts, latenciesUs });
+      tell({ kind: "report", total, counts, inversions, refused, refusedEvents: refusedAt.size, latenciesUs });
       return;
   }
 });

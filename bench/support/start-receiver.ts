@@ -15,6 +15,11 @@ export interface Report {
   readonly total: number;
   /** Requests by destination. */
   readonly counts: readonly number[];
+  /** Requests that came after a younger one of the same key. */
+  readonly inversions: number;
+  /** Requests since the start that wanted to be refused (receiver.ts), which count nowhere else; and of how many events. */
+  readonly refused: number;
+  readonly refusedEvents: number;
   /** From publish to receipt, of the requests whose event said when it was sent. */
   readonly latenciesUs: readonly number[];
 }

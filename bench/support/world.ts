@@ -15,6 +15,9 @@ export interface Workload {
   readonly fanOut: number;
 }
 
+/** The events of a workload, or the body of the next event. */
+export type Source = Workload | (() => string);
+
 export interface World {
   readonly nats: Server;
   readonly redis: Server;
@@ -25,10 +28,10 @@ export interface World {
   readonly folder: string;
   /** A fresh prefix and its stream's name; what the ones before have left is deleted. */
   nextStream(): { readonly prefix: string; readonly name: string };
-  /** Stores so many events, each acknowledged by the server. */
-  publish(workload: Workload, events: number): Promise<void>;
+  /** Stores so many events, each acknowledged by the server. @param under the prefix, instead of the newest */
+  publish(source: Source, events: number, under?: string): Promise<void>;
   /** Publishes at a steady rate. */
-  publishAtRate(workload: Workload, eventsPerSecond: number, seconds: number): Promise<number>;
+  publishAtRate(source: Source, eventsPerSecond: number, seconds: number, under?: string): Promise<number>;
   clean(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -40,8 +43,9 @@ export function uuidOf(installation: number): string {
   return `00000000-0000-4000-8000-${String(installation).padStart(12, "0")}`;
 }
 
-export function bodyOf(bytes: number, organizationId: string, sentAtUs: number): string {
-  const head = `{"organization_id":"${organizationId}","data":{"sent_at":${sentAtUs},"text":"`;
+/** @param members of the data, as JSON with a comma after each */
+export function bodyOf(bytes: number, organizationId: string, sentAtUs: number, members = ""): string {
+  const head = `{"organization_id":"${organizationId}","data":{${members}"sent_at":${sentAtUs},"text":"`;
   return `${head}${"x".repeat(Math.max(0, bytes - head.length - 3))}"}}`;
 }
 
@@ -55,7 +59,9 @@ export async function createWorld(destinations: number): Promise<World> {
   let prefix = "";
   let published = 0;
 
-  const next = ({ destinations: all, fanOut, bodyBytes }: Workload): string => {
+  const next = (source: Source): string => {
+    if (typeof source === "function") return source();
+    const { destinations: all, fanOut, bodyBytes } = source;
     const organizations = Math.max(1, Math.floor(all / fanOut));
     return bodyOf(bodyBytes, String(published++ % organizations), monotonicUs());
   };
@@ -71,20 +77,20 @@ export async function createWorld(destinations: number): Promise<World> {
       prefix = `bench-${++streams}`;
       return { prefix, name: `${prefix.toUpperCase().replaceAll("-", "_")}_EVENTS` };
     },
-    async publish(workload, events) {
+    async publish(source, events, under = prefix) {
       // The last of each window is acknowledged, and so those before it: one connection's messages are stored in order.
       for (let sent = 1; sent <= events; sent++) {
-        const subject = `${prefix}.events.issue.created`;
-        if (sent % WINDOW === 0 || sent === events) await jetStream.publish(subject, next(workload));
-        else connection.publish(subject, next(workload));
+        const subject = `${under}.events.issue.created`;
+        if (sent % WINDOW === 0 || sent === events) await jetStream.publish(subject, next(source));
+        else connection.publish(subject, next(source));
       }
     },
-    async publishAtRate(workload, eventsPerSecond, seconds) {
+    async publishAtRate(source, eventsPerSecond, seconds, under = prefix) {
       const startedAt = performance.now();
       const total = Math.floor(eventsPerSecond * seconds);
       for (let sent = 0; sent < total; ) {
         const due = Math.min(total, ((performance.now() - startedAt) / 1000) * eventsPerSecond);
-        for (; sent < due; sent++) connection.publish(`${prefix}.events.issue.created`, next(workload));
+        for (; sent < due; sent++) connection.publish(`${under}.events.issue.created`, next(source));
         await new Promise((resolve) => setTimeout(resolve, TICK_MS));
       }
       return total;
