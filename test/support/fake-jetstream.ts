@@ -85,6 +85,8 @@ export function createFakeJetStream(
   /** Not acknowledged. */
   const stored = (): Stored[] => messages.filter(({ availableAt }) => availableAt !== Number.POSITIVE_INFINITY);
 
+  const handedOut = (): number => stored().filter(({ availableAt }) => availableAt > clock.now()).length;
+
   const send = (subject: string, reply: string, data: Uint8Array, messageHeaders?: MsgHdrs): void => {
     for (const [pattern, callback] of subscriptions)
       if (covers(pattern, subject)) setImmediate(() => callback(null, { subject, reply, data, headers: messageHeaders } as unknown as Msg));
@@ -100,7 +102,7 @@ export function createFakeJetStream(
     if (created === null || isSilent) return;
     for (const message of messages) {
       const pull = pulls.find(({ left }) => left > 0);
-      if (pull === undefined) break;
+      if (pull === undefined || handedOut() >= (config.max_ack_pending ?? Number.POSITIVE_INFINITY)) break;
       if (message.availableAt > clock.now()) continue;
       message.availableAt = clock.now() + ackWaitMs;
       message.deliveries++;
@@ -185,8 +187,8 @@ export function createFakeJetStream(
     consumers: {
       async info() {
         if (created === null) throw notFound();
-        const handedOut = stored().filter(({ availableAt }) => availableAt > clock.now()).length;
-        const counters = { num_pending: stored().length - handedOut, num_ack_pending: handedOut, num_waiting: pulls.length };
+        const pending = handedOut();
+        const counters = { num_pending: stored().length - pending, num_ack_pending: pending, num_waiting: pulls.length };
         return { created, config, ...counters, delivered: {}, ack_floor: {} };
       },
       async add(_stream: string, wanted: Partial<ConsumerConfig>) {

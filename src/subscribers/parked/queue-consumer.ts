@@ -4,16 +4,19 @@
  *
  * QUEUE-1  A message that can't be attempted yet (its circuit is open) is held in memory with heartbeats, not given back. One that came
  *          back several times all the same goes to the end of its queue.
+ * QUEUE-2  The server hands out nothing in place of a message whose ack it doesn't have. So acks are sent as soon as they are as many as
+ *          the messages that are still held; at the ticks of all acks alone, a queue would empty at `maxInFlight` per tick.
  */
 
 import type { Dispatcher } from "../../delivery/dispatcher.ts";
 import type { GiveUp } from "../../delivery/give-up.ts";
 import type { ParkedQueue } from "../../delivery/ports.ts";
 import type { TracePosition, Tracing } from "../../delivery/tracing-ports.ts";
+import type { AckBatcher } from "../../jetstream/ack-batcher.ts";
 import type { ConsumerSettings } from "../../jetstream/consumers.ts";
 import type { ConsumedMessage } from "../../jetstream/message.ts";
 import { ACK, AGAIN_AFTER_MS, createMessageHandler, decodedText, type MessageEnd, shouldRequeue } from "../../jetstream/message-handler.ts";
-import { createPullConsumer, type PullConsumerDependencies } from "../../jetstream/pull-consumer.ts";
+import { createPullConsumer, type PullConsumer, type PullConsumerDependencies } from "../../jetstream/pull-consumer.ts";
 import { type DeliveryMessage, decodeDeliveryMessage } from "../../model/delivery-message.ts";
 import type { AttemptParked, WaitingDelivery } from "./attempt-parked.ts";
 
@@ -109,20 +112,20 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
     return giveBack();
   };
 
-  const loop = createPullConsumer(dependencies, {
-    settings: options.settings,
-    limit: () => maxInFlight,
-    onMessage: createMessageHandler<DeliveryMessage>(dependencies, {
-      decode: decodedText(decodeDeliveryMessage),
-      handle,
-      appOf: () => queue.app,
-      onEnd: options.onIdle,
-      // A fault that is not the message's may last. Longer and longer delays keep the message from counting as poison.
-      retryDelayMs: ({ deliveries }) => AGAIN_AFTER_MS * 2 ** Math.min(deliveries - 1, LONGEST_BACKOFF),
-    }),
-    onLost: wakeAll,
-    recover: options.recover,
+  const acks = sentEarly(dependencies.acks, () => loop.held());
+  const onMessage = createMessageHandler<DeliveryMessage>(dependencies, {
+    decode: decodedText(decodeDeliveryMessage),
+    handle,
+    appOf: () => queue.app,
+    onEnd: options.onIdle,
+    // A fault that is not the message's may last. Longer and longer delays keep the message from counting as poison.
+    retryDelayMs: ({ deliveries }) => AGAIN_AFTER_MS * 2 ** Math.min(deliveries - 1, LONGEST_BACKOFF),
   });
+  const { settings, recover } = options;
+  const loop: PullConsumer = createPullConsumer(
+    { ...dependencies, acks },
+    { settings, limit: () => maxInFlight, onMessage, onLost: wakeAll, recover },
+  );
   loop.start();
 
   return {
@@ -137,6 +140,20 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
       closed = true;
       wakeAll();
       await loop.stop();
+    },
+  };
+}
+
+/** QUEUE-2. @param held messages that the consumer still holds */
+function sentEarly(acks: AckBatcher, held: () => number): AckBatcher {
+  let acked = 0;
+  return {
+    ...acks,
+    ack(reply) {
+      acks.ack(reply);
+      if (++acked < held()) return;
+      acked = 0;
+      acks.flush();
     },
   };
 }
