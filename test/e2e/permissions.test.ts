@@ -355,7 +355,7 @@ describe("a start", () => {
       nats,
       redis,
       waitForReady: false,
-      settings: { ...settings(), POSTHORN_STARTUP_TIMEOUT: "1s", ...change },
+      settings: { ...settings(), POSTHORN_STARTUP_TIMEOUT: "4s", ...change },
     });
     const code = await other.end("SIGCONT");
     return { code, error: String(other.log.at(-1)?.["error"]) };
