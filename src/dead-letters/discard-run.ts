@@ -57,6 +57,9 @@ export interface DiscardRunOptions {
   readonly onCompleted: () => void;
 }
 
+/** `delivered`: before it was discarded. `unwanted`: the discard was stopped before its turn. */
+type Ended = "discarded" | "delivered" | "unwanted";
+
 const WHY = "discarded by a person while it was parked";
 const ASK_EVERY_MS = 500;
 
@@ -98,27 +101,32 @@ export function createDiscardRun({ giveUp, skipDelivered, clock, logger }: Disca
     }
   };
 
-  /** Stores the dead letter when the stores before it have begun. @returns false when it was delivered before. */
-  const discard = (message: ConsumedMessage): Promise<boolean> => {
+  /** Stores the dead letter when the stores before it have begun. */
+  const discard = (message: ConsumedMessage): Promise<Ended> => {
     let delivery: Delivery;
     try {
       ({ delivery } = decodeDeliveryMessage(Buffer.from(message.data).toString("utf8")));
     } catch (error) {
-      return giveUp.message(message, "invalid", messageOf(error), app).then(() => true);
+      return giveUp.message(message, "invalid", messageOf(error), app).then(() => "discarded");
     }
     const isDelivered = skipDelivered(delivery);
-    const begun = stores.then(async () => ({ stored: (await isDelivered) ? null : storeDeadLetter(message, delivery) }));
+    const begun = stores.then(async (): Promise<{ readonly end: Ended; readonly stored?: Promise<void> }> => {
+      if (await isDelivered) return { end: "delivered" };
+      // Those before it may have taken a while.
+      return isWanted() ? { end: "discarded", stored: storeDeadLetter(message, delivery) } : { end: "unwanted" };
+    });
     stores = begun;
-    return begun.then(async ({ stored }) => {
+    return begun.then(async ({ end, stored }) => {
       await stored;
-      return stored !== null;
+      return end;
     });
   };
 
-  const complete = (message: ConsumedMessage, result: PromiseSettledResult<boolean>): void => {
-    if (result.status === "fulfilled") {
+  const complete = (message: ConsumedMessage, result: PromiseSettledResult<Ended>): void => {
+    if (result.status === "fulfilled" && result.value === "unwanted") message.nak(1);
+    else if (result.status === "fulfilled") {
       state.completed++;
-      if (result.value) state.discarded++;
+      if (result.value === "discarded") state.discarded++;
       message.ack();
     } else {
       const reason: unknown = result.reason;

@@ -81,7 +81,11 @@ test("an event from each language arrives at a receiver in each, verified, and a
   for (const { program } of receivers)
     await eventually(() => new Set(program.said().match(/issue created dlv_[0-9a-f]{32}/g)).size === here.length);
   for (const { slug } of receivers) {
-    const { items } = (await posthorn.api("GET", `/v1/apps/${slug}/webhook-requests`)).body;
+    // The log is written a moment after the answer.
+    const items = await eventually(async () => {
+      const { body } = await posthorn.api("GET", `/v1/apps/${slug}/webhook-requests`);
+      return body.items.length >= here.length && body.items;
+    });
     expect(items.map(({ outcome, response_code }: any) => [outcome, response_code])).toEqual(here.map(() => ["delivered", 204]));
   }
 });
