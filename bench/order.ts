@@ -16,7 +16,7 @@ const { values } = parseArgs({
     events: { type: "string", default: "20000" },
     keys: { type: "string", default: "10000" },
     rounds: { type: "string", default: "3" },
-    /** Of events a second, while one key is refused. */
+    /** Events a second while one key is refused. */
     rate: { type: "string", default: "500" },
     seconds: { type: "string", default: "10" },
   },

@@ -1,5 +1,5 @@
 /**
- * What a delivery costs in Redis: growth of used_memory for each delivered at the first attempt, beside full request logs. The same for
+ * Redis memory of a delivery: the growth of used_memory for each delivered at the first attempt, beside full request logs. The same for
  * one that failed once, waited in the retries stream and was then delivered. Run it with: npm run example -- bench/redis-memory.ts
  */
 import { startRedisServer } from "../scripts/servers.mjs";

@@ -23,7 +23,7 @@ const REFUSED = Buffer.from("HTTP/1.1 500 Internal Server Error\r\nContent-Lengt
 const BACKLOG = 4_096;
 
 const behaviours: Behaviour[] = [];
-/** What the slow ones answer after. */
+/** Delay of the slow ones. */
 let slowMs = 0;
 const counts: number[] = [];
 let expected = Number.POSITIVE_INFINITY;

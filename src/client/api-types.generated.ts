@@ -1264,7 +1264,7 @@ export interface SystemStream {
   readonly max_age_s: number | null;
   /** When its oldest message was stored. Null: it is empty. */
   readonly oldest_at: string | null;
-  /** Of the stream, in the NATS cluster. */
+  /** Copies of the stream in the NATS cluster. */
   readonly replicas: number;
   /** This replica could not store a message in it. */
   readonly refusing: boolean;

@@ -368,7 +368,7 @@ describeInBrowser("what happened", () => {
     });
     await page.getByRole("button", { name: "Delete all matching…" }).click();
     await dialog.getByText(`${matching} dead letters will be deleted for good`).waitFor();
-    // What is given up meanwhile was not counted, and stays.
+    // A delivery that is given up meanwhile was not counted, and stays.
     await platform.deliver("linter", "issue.created", 1);
     await eventually(async () => (await left()) === 6);
     await dialog.getByRole("button", { name: `Delete ${matching}`, exact: true }).click();

@@ -74,7 +74,7 @@ describeInBrowser("apps are managed", () => {
     await eventually(async () => (await problems(page)).join().startsWith("This can’t be used: scheme ftp: is not"));
     await page.getByLabel("Webhook URL").fill(`${platform.receiver.url}/ok`);
 
-    // What was published is offered, and what is typed counts without Enter.
+    // Published types are offered, and a typed one counts without Enter.
     const offered = page.locator(".published .check");
     expect(await textOf(page.locator(".published"))).toMatch(
       /Published in the last day\s+issue\s*all actions\s*7\s+issue\.created\s*5\s+issue\.resolved\s*2/,

@@ -7,7 +7,7 @@ export interface Scenario {
   readonly faults: string;
   /** How often, in the whole suite; the short form of `npm test` takes fewer. */
   readonly times: number;
-  /** What duplicates may be: none, or at most what was in flight at the faults and what they left unmarked. */
+  /** Duplicates allowed: none, or at most the deliveries in flight at the faults and those they left unmarked. */
   readonly duplicates: "none" | "bounded";
   /** One server of each kind when absent. */
   readonly on?: StageName;
@@ -66,7 +66,7 @@ export function shownBoundOf({ duplicates }: Pick<Scenario, "duplicates">, bound
   return duplicates === "none" ? 0 : bound;
 }
 
-/** What is wrong with a disposition; empty when nothing is. */
+/** The faults of a disposition; empty when there are none. */
 export function complaints(
   scenario: Pick<Scenario, "duplicates">,
   { lost, traces, duplicated, bound, deadLetters, events, inversions }: Disposition,

@@ -13,7 +13,7 @@ const systemStream = z
     max_bytes: count.nullable(),
     max_age_s: count.nullable(),
     oldest_at: time.nullable().meta({ description: "When its oldest message was stored. Null: it is empty." }),
-    replicas: z.int().meta({ description: "Of the stream, in the NATS cluster." }),
+    replicas: z.int().meta({ description: "Copies of the stream in the NATS cluster." }),
     refusing: z.boolean().meta({ description: "This replica could not store a message in it." }),
   })
   .meta({ id: "SystemStream", description: "A stream with its size and limits." });
