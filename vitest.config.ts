@@ -37,7 +37,7 @@ const project = (name: string) => ({
 export default defineConfig({
   test: {
     environment: "node",
-    setupFiles: ["test/support/costs/count-cpu.ts"],
+    setupFiles: ["test/support/costs/count-cpu.ts", "test/support/same-environment.ts"],
     reporters: ["./test/support/costs/cost-reporter.ts", "default"],
     globalSetup: ["test/support/global-setup.ts"],
     // Files of one project share their worker's modules: loading them again takes half of the processor time of the short files.

@@ -63,19 +63,26 @@ export function findBinary(name) {
 }
 
 /**
- * @param {{ binary?: string, port?: number, config?: string, maxFileStore?: string }} [options] config: lines for the server's configuration file
+ * @param {{ binary?: string, port?: number, config?: string, maxFileStore?: string, environment?: Record<string, string> }} [options] config: lines for the server's configuration file, whose $NAMES are of the environment
  * @returns {Promise<Server>}
  */
 export function startNatsServer(options = {}) {
   const binary = options.binary ?? process.env["TEST_NATS_SERVER"] ?? findBinary("nats-server");
-  return startServer(binary, "nats-server", "nats", options.port, (port, folder) => {
-    const file = join(folder, "nats.conf");
-    writeFileSync(
-      file,
-      `listen: "127.0.0.1:${port}"\njetstream { store_dir: ${JSON.stringify(join(folder, "jetstream"))}, max_memory_store: 256MB, max_file_store: ${options.maxFileStore ?? "4GB"} }\n${options.config ?? ""}\n`,
-    );
-    return ["-c", file];
-  });
+  return startServer(
+    binary,
+    "nats-server",
+    "nats",
+    options.port,
+    (port, folder) => {
+      const file = join(folder, "nats.conf");
+      writeFileSync(
+        file,
+        `listen: "127.0.0.1:${port}"\njetstream { store_dir: ${JSON.stringify(join(folder, "jetstream"))}, max_memory_store: 256MB, max_file_store: ${options.maxFileStore ?? "4GB"} }\n${options.config ?? ""}\n`,
+      );
+      return ["-c", file];
+    },
+    options.environment,
+  );
 }
 
 /**
@@ -96,9 +103,10 @@ export function startRedisServer(options = {}) {
  * @param {string} scheme
  * @param {number | undefined} wantedPort
  * @param {(port: number, folder: string) => string[]} argumentsFor
+ * @param {Record<string, string>} [environment]
  * @returns {Promise<Server>}
  */
-async function startServer(binary, name, scheme, wantedPort, argumentsFor) {
+async function startServer(binary, name, scheme, wantedPort, argumentsFor, environment) {
   if (binary === null) throw new Error(`${name} was not found on the PATH`);
   const path = binary;
   const folder = mkdtempSync(join(tmpdir(), `posthorn-${name}-`));
@@ -116,6 +124,7 @@ async function startServer(binary, name, scheme, wantedPort, argumentsFor) {
   const start = async (port) => {
     const started = spawn(path, argumentsFor(port, folder), {
       stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, ...environment },
       // A Ctrl-C is for the command, which still needs its servers to clean up.
       detached: process.platform !== "win32",
     });

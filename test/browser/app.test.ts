@@ -1,7 +1,7 @@
 /** One app in a browser: charts, installations, test event, settings, secret. */
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { describeInBrowser, findings, openDashboard, picture, pictures, startBrowser, textOf } from "../support/browser.ts";
+import { describeInBrowser, findings, MINUTE, openDashboard, picture, pictures, startBrowser, TIME, textOf } from "../support/browser.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
 
@@ -145,7 +145,11 @@ describeInBrowser("an app", () => {
     await platform.deliver("ledger", "issue.created", 20);
     const { page, close } = await open("#/apps/ledger");
     await page
-      .getByText(/^Failing since \d\d:\d\d UTC: 500 from 20 of 20\. Deliveries wait and are retried; next attempt \d\d:\d\d:\d\d UTC\.$/)
+      .getByText(
+        new RegExp(
+          String.raw`^Failing since ${MINUTE} UTC: 500 from 20 of 20\. Deliveries wait and are retried; next attempt ${TIME} UTC\.$`,
+        ),
+      )
       .waitFor();
     await close();
   });

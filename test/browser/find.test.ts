@@ -1,7 +1,7 @@
 /** The search box and the explain page in a browser. */
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { describeInBrowser, findings, openDashboard, pictures, startBrowser, textOf } from "../support/browser.ts";
+import { describeInBrowser, findings, openDashboard, pictures, startBrowser, TIME, textOf } from "../support/browser.ts";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
@@ -118,7 +118,7 @@ describeInBrowser("why a webhook did not arrive", () => {
     const { page, close } = await open("#/deliveries");
     const row = page.locator("tbody tr").filter({ hasText: "tracker" });
     await row.waitFor();
-    expect(await textOf(row)).toMatch(/issue\.created\s+Attempt 2 is due at \d\d:\d\d:\d\d UTC\.\s+Retrying\s+tracker/);
+    expect(await textOf(row)).toMatch(new RegExp(String.raw`issue\.created\s+Attempt 2 is due at ${TIME} UTC\.\s+Retrying\s+tracker`));
     expect(await page.locator("tbody tr").filter({ hasText: "pager" }).count()).toBe(0);
     expect(await findings(page)).toEqual([]);
     await pictures(page, "deliveries");

@@ -1,7 +1,7 @@
 /** The request log, the dead letters and the timeline in a browser. */
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { describeInBrowser, findings, openDashboard, pictures, startBrowser, textOf } from "../support/browser.ts";
+import { describeInBrowser, findings, openDashboard, pictures, startBrowser, TIME, textOf } from "../support/browser.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
 
@@ -43,7 +43,9 @@ describeInBrowser("what happened", () => {
   test("requests are listed newest first, by type, errors, organization and time", async () => {
     const { page, goto, close } = await open("#/apps/pager/requests");
     await eventually(async () => (await types(page)).join() === "comment.created,issue.created,issue.created");
-    expect(await textOf(rows(page).first())).toMatch(/^\d\d:\d\d:\d\d\s+comment\.created\s+200 Delivered\s+1\s+[\d.]+ ms\s+contoso\s+dlv_/);
+    expect(await textOf(rows(page).first())).toMatch(
+      new RegExp(String.raw`^${TIME}\s+comment\.created\s+200 Delivered\s+1\s+[\d.]+ ms\s+contoso\s+dlv_`),
+    );
     expect(await findings(page)).toEqual([]);
     await pictures(page, "requests");
     await page.getByLabel("Event type").selectOption("issue.created");
@@ -398,7 +400,7 @@ describeInBrowser("what happened", () => {
     await platform.deliver("ledger", "issue.created", 20);
     const { page, goto, close } = await open("#/timeline");
     const titles = async (): Promise<string[]> =>
-      (await page.locator(".event-title").allInnerTexts()).map((text) => text.replace(/\s*\d\d:\d\d:\d\d$/, ""));
+      (await page.locator(".event-title").allInnerTexts()).map((text) => text.replace(new RegExp(String.raw`\s*${TIME}$`), ""));
     await eventually(
       async () =>
         (await titles()).sort().join("; ") ===

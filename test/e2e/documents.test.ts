@@ -13,7 +13,7 @@ import { blocksOf, runDocument } from "../support/document.ts";
 import { eventually } from "../support/eventually.ts";
 import { connectBus, MAIN, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { startReceiver } from "../support/receiver.ts";
-import { freePort, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+import { freePort, plainEnvironment, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 /** Documents with a test of their own below, or with commands for other programs. */
@@ -52,7 +52,7 @@ afterAll(async () => {
 async function surroundings(prefix: string, url?: string, servers = { nats, redis }) {
   const ports = await Promise.all([freePort(), freePort(), freePort(), freePort(), freePort()]);
   const [service, second, receiver, restoredNats, restoredRedis] = ports.map(String) as [string, string, string, string, string];
-  const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(POSTHORN|OTEL|npm)_/.test(name)));
+  const inherited = plainEnvironment();
   return {
     cwd: ROOT,
     environment: {

@@ -10,7 +10,7 @@ import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { startReceiver } from "../support/receiver.ts";
-import { freePort, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+import { freePort, natsPasswords, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { createSnippetRunner, isMissing, LANGUAGES, type Language, type Program, type Snippet, snippetsOf } from "../support/snippets.ts";
 
 const bus = snippetsOf("docs/bus.md");
@@ -113,9 +113,7 @@ test("a subscriber in each language gets the events of an integration that break
 
 test("a subscriber with an account of its own follows through its consumer in each language", async () => {
   const config = readFileSync(new URL("../../deploy/nats/posthorn.conf", import.meta.url), "utf8").replace(/^jetstream \{[^}]*\}$/m, "");
-  for (const user of ["posthorn", "operator", "publisher", "mailer"])
-    process.env[`${user.toUpperCase()}_NATS_PASSWORD`] = `change-me-${user}`;
-  const server = await startNatsServer({ config });
+  const server = await startNatsServer({ config, environment: natsPasswords(["posthorn", "operator", "publisher", "mailer"]) });
   const operator = await connect({ servers: server.url, user: "operator", pass: "change-me-operator" });
   const manager = await operator.jetstreamManager();
   await ensureTopology(manager, createSubjects("app-platform"), 1);

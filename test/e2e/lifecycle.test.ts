@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { connectBus, startPosthorn } from "../support/posthorn.ts";
 import { startReceiver } from "../support/receiver.ts";
-import { freePort, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+import { freePort, plainEnvironment, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
 let nats: Server;
 let redis: Server;
@@ -229,7 +229,7 @@ describe("SIGTERM", () => {
 test.each(["SIGTERM", "SIGINT"] as const)("npm start hands %s on, and ends as Posthorn does", async (signal) => {
   const root = fileURLToPath(new URL("../..", import.meta.url));
   const env = {
-    ...process.env,
+    ...plainEnvironment(),
     POSTHORN_NATS_URL: nats.url,
     POSTHORN_REDIS_URL: redis.url,
     POSTHORN_SUBJECT_PREFIX: `t-${randomUUID().slice(0, 8)}`,
@@ -241,7 +241,8 @@ test.each(["SIGTERM", "SIGINT"] as const)("npm start hands %s on, and ends as Po
     output += chunk.toString();
   });
   const ended = new Promise((resolve) => child.once("close", resolve));
-  await eventually(() => output.includes('"Posthorn is ready"'));
+  await eventually(() => output.includes('"Posthorn is ready"') || child.exitCode !== null);
+  expect([child.exitCode, output]).toEqual([null, expect.stringContaining('"Posthorn is ready"')]);
   // As a supervisor does: only npm gets it.
   child.kill(signal);
   await ended;

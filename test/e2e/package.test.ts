@@ -6,11 +6,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
-import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+import { plainEnvironment, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "posthorn-package-"));
-const plain = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(POSTHORN|OTEL|npm)_/.test(name)));
+const plain = plainEnvironment();
 const run = (command: string, args: readonly string[], cwd = folder) => {
   const { status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: "utf8", env: plain });
   return { status, stdout, stderr };

@@ -12,7 +12,7 @@ import { eventually } from "../support/eventually.ts";
 import { makeOperator } from "../support/nats-operator.ts";
 import { type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
-import { freePort, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+import { freePort, natsPasswords, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
 const DOCUMENT = readFileSync(new URL("../../docs/security.md", import.meta.url), "utf8");
 /** The blocks of one language, in order. */
@@ -82,9 +82,11 @@ function settings(): Record<string, string> {
 }
 
 beforeAll(async () => {
-  for (const user of USERS) process.env[`${user.toUpperCase()}_NATS_PASSWORD`] = `change-me-${user}`;
   const config = accounts + tlsBlock.replace("/etc/nats/server.pem", server.certFile).replace("/etc/nats/server.key", server.keyFile);
-  nats = await startNatsServer({ config: config.replace("/etc/nats/authority.pem", authority.certFile) });
+  nats = await startNatsServer({
+    config: config.replace("/etc/nats/authority.pem", authority.certFile),
+    environment: natsPasswords(USERS),
+  });
   redisTlsPort = await freePort();
   const aclFile = join(authority.certFile, "..", "users.acl");
   writeFileSync(aclFile, acl);

@@ -11,7 +11,7 @@ import { loadConfig } from "../../src/config/load-config.ts";
 import { eventually } from "../support/eventually.ts";
 import { connectBus } from "../support/posthorn.ts";
 import { answer, startReceiver } from "../support/receiver.ts";
-import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+import { plainEnvironment, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
 const SCRIPT = fileURLToPath(new URL("../support/start-and-stop.ts", import.meta.url));
 
@@ -53,7 +53,7 @@ async function expectNothingLeft(before: readonly string[]): Promise<void> {
 
 test.each(["that is up", "that is down"])("a process ends by itself once its app has stopped, with a Redis %s", async (what) => {
   const own = await startRedisServer();
-  const environment = { ...process.env, ...environmentOf(freshPrefix(), { POSTHORN_REDIS_URL: own.url }) };
+  const environment = { ...plainEnvironment(), ...environmentOf(freshPrefix(), { POSTHORN_REDIS_URL: own.url }) };
   const child = spawn(process.execPath, [SCRIPT], { env: environment, stdio: ["pipe", "pipe", "inherit"] });
   const said = createInterface(child.stdout)[Symbol.asyncIterator]();
   expect((await said.next()).value).toBe("started");

@@ -89,6 +89,10 @@ export async function findings(page: Page): Promise<string[]> {
     .flatMap(({ id, help, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${help}\n${html}\n${failureSummary}`));
 }
 
+/** A time that the page shows: around midnight some of one test are not of today, and have their date. */
+export const TIME = String.raw`(?:\d{1,2} [A-Z][a-z]+, )?\d\d:\d\d:\d\d`;
+export const MINUTE = TIME.replace(/:\\d\\d$/, "");
+
 /** Writes docs/images/<name>.png when DOCS_IMAGES asks for it: with real times in them they never are the same twice. */
 export async function picture(page: Page, name: string): Promise<void> {
   if (!process.env["DOCS_IMAGES"]) return;

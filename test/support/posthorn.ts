@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { connect, type JetStreamClient, type MsgHdrs, type NatsConnection } from "nats";
 import { eventually } from "./eventually.ts";
-import { noteChild, type Server } from "./servers.ts";
+import { noteChild, plainEnvironment, type Server } from "./servers.ts";
 
 /** The program as users have it; global-setup.ts builds it. */
 export const MAIN = fileURLToPath(new URL("../../dist/main.js", import.meta.url));
@@ -62,11 +62,10 @@ export async function startPosthorn({
   command = "serve",
   waitForReady = true,
 }: StartOptions): Promise<Posthorn> {
-  const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(POSTHORN|OTEL)_/.test(name)));
   const child = spawn(process.execPath, [MAIN, command], {
     stdio: ["ignore", "pipe", "pipe"],
     env: {
-      ...inherited,
+      ...plainEnvironment(),
       POSTHORN_NATS_URL: nats.url,
       POSTHORN_REDIS_URL: redis.url,
       POSTHORN_SUBJECT_PREFIX: prefix,
