@@ -104,7 +104,7 @@ export function posthorn(processes: number, settings: Readonly<Record<string, st
 }
 
 export async function startPosthorn(
-  world: World,
+  world: Pick<World, "folder"> & { readonly nats: { readonly url: string }; readonly redis: { readonly url: string } },
   prefix: string,
   settings: Readonly<Record<string, string>>,
   main = MAIN,

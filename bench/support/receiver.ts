@@ -13,9 +13,11 @@ const THROTTLED = Buffer.from("HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\
 const END_OF_HEAD = Buffer.from("\r\n\r\n");
 /** Events of the benchmark carry the time at which they were sent. */
 const SENT_AT = Buffer.from('"sent_at":');
-const SENT_AT_DIGITS = 20;
+const MAX_DIGITS = 20;
 /** Events whose order is looked at have a key as the first member of their data. */
 const KEY = Buffer.from('"data":{"key":"');
+/** Events that are looked for one by one have a number. */
+const NUMBER = Buffer.from('"number":');
 /** An event that wants to be refused. */
 const REFUSE = Buffer.from('"refuse":true');
 const REFUSED = Buffer.from("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n");
@@ -29,6 +31,7 @@ const counts: number[] = [];
 let expected = Number.POSITIVE_INFINITY;
 let total = 0;
 let latenciesUs: number[] = [];
+let numbers: number[] = [];
 let refused = 0;
 /** When those were sent. */
 const refusedAt = new Set<number>();
@@ -39,10 +42,10 @@ const youngest = new Map<string, number>();
 const tell = (message: FromReceiver): void => void process.send?.(message);
 
 /** @returns NaN: it does not say */
-function sentAtOf(body: Buffer): number {
-  const at = body.indexOf(SENT_AT);
+function numberAfter(member: Buffer, body: Buffer): number {
+  const at = body.indexOf(member);
   if (at === -1) return Number.NaN;
-  return Number.parseInt(body.toString("latin1", at + SENT_AT.length, at + SENT_AT.length + SENT_AT_DIGITS), 10);
+  return Number.parseInt(body.toString("latin1", at + member.length, at + member.length + MAX_DIGITS), 10);
 }
 
 function noteOrder(destination: number, body: Buffer, sentAtUs: number): void {
@@ -57,11 +60,13 @@ function noteOrder(destination: number, body: Buffer, sentAtUs: number): void {
 function count(destination: number, body: Buffer): void {
   const now = monotonicUs();
   counts[destination] = (counts[destination] ?? 0) + 1;
-  const sentAtUs = sentAtOf(body);
+  const sentAtUs = numberAfter(SENT_AT, body);
   if (!Number.isNaN(sentAtUs)) {
     latenciesUs.push(now - sentAtUs);
     noteOrder(destination, body, sentAtUs);
   }
+  const number = numberAfter(NUMBER, body);
+  if (!Number.isNaN(number)) numbers.push(number);
   if (++total === expected) tell({ kind: "reached", atUs: now });
 }
 
@@ -98,7 +103,7 @@ function listen(): Server {
         const body = bytes.subarray(bodyAt, bodyAt + length);
         if (body.includes(REFUSE)) {
           refused++;
-          refusedAt.add(sentAtOf(body));
+          refusedAt.add(numberAfter(SENT_AT, body));
           socket.write(REFUSED);
         } else {
           count(destination, body);
@@ -133,6 +138,7 @@ process.on("message", (message: ToReceiver) => {
     case "expect":
       total = 0;
       latenciesUs = [];
+      numbers = [];
       counts.fill(0);
       inversions = 0;
       expected = message.count;
@@ -142,7 +148,7 @@ process.on("message", (message: ToReceiver) => {
       for (const destination of message.destinations) behaviours[destination] = message.behaviour;
       return;
     case "report":
-      tell({ kind: "report", total, counts, inversions, refused, refusedEvents: refusedAt.size, latenciesUs });
+      tell({ kind: "report", total, counts, inversions, refused, refusedEvents: refusedAt.size, latenciesUs, numbers });
       return;
   }
 });

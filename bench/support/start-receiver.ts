@@ -22,6 +22,8 @@ export interface Report {
   readonly refusedEvents: number;
   /** From publish to receipt, of the requests whose event said when it was sent. */
   readonly latenciesUs: readonly number[];
+  /** Of the requests whose event has a number: it. */
+  readonly numbers: readonly number[];
 }
 
 export type FromReceiver =
