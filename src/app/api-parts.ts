@@ -9,6 +9,7 @@ import { createExplain } from "../explain/explain.ts";
 import { createFindInStreams } from "../explain/find-in-streams.ts";
 import { createReadStoredDeliveries } from "../explain/stored-deliveries.ts";
 import { createListStoredEvents } from "../jetstream/list-stored-events.ts";
+import { createNatsServer } from "../jetstream/nats-server.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import type { createStatusHistory } from "../jetstream/status-history.ts";
 import { createStoredEvents } from "../jetstream/stored-events.ts";
@@ -25,6 +26,7 @@ import { checkPrecondition, installationTag, type Precondition } from "../regist
 import { createHealthQuery } from "../status/integration-health.ts";
 import { createDeliveryLookup } from "../storage/delivery-lookup.ts";
 import { createReadRecentRows } from "../storage/recent-rows.ts";
+import { createRedisServers } from "../storage/redis-servers.ts";
 import { createRequestLogQuery } from "../storage/request-log-query.ts";
 import { createStatsQuery } from "../storage/stats-query.ts";
 import type { Foundation } from "./foundation.ts";
@@ -114,9 +116,12 @@ export function overviewParts(
     waiting: given.bulkhead.waiting(),
     isReady: isReady(given.readiness.checks()),
   }));
+  const natsServer = createNatsServer(nats, connectionState, clock);
+  const redisServers = createRedisServers(redis, clock);
   const readSystem = createReadSystem({
     ...{ readOverview, replicas: given.replicas, streamMetrics: given.streamMetrics, clock },
     readStreams: createReadStreamStates(manager, names),
+    readServers: async () => [natsServer(), ...(await redisServers())],
     refusing: given.deliveryStreams.refusing,
     checks: given.readiness.checks,
   });

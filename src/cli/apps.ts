@@ -3,8 +3,8 @@ import type { App, AppBody, AppPatch } from "../client/api-types.generated.ts";
 import type { ApiClient } from "../client/create-api-client.ts";
 import { formatDuration, parseDuration } from "../config/values.ts";
 import { withMember } from "../model/json-text.ts";
-import { reasonsOf, STATE_STYLES, stateOf } from "./app-state.ts";
 import { type Command, choice, command, flag, list, type OptionValues, value } from "./command.ts";
+import { conditionColumns } from "./condition-columns.ts";
 import { CommandFailed, UsageError } from "./exit-codes.ts";
 import { counted, milliseconds, outcomeStyle, responseCode } from "./format.ts";
 import type { Output } from "./output.ts";
@@ -128,21 +128,17 @@ export const appCommands: readonly Command[] = [
       }
       const { body: overview } = await api().call("GET /v1/overview");
       const glances = new Map(overview.items.map((glance) => [glance.slug, glance]));
-      const rows = apps.map((app) => {
-        const glance = glances.get(app.slug);
-        if (glance === undefined) return { ...app, state: null, reasons: "" };
-        return { ...app, state: stateOf(glance), reasons: reasonsOf(glance, output.time) };
-      });
+      const { state, why } = conditionColumns<App>(({ slug }) => glances.get(slug), output);
       output.table(
         [
           { title: "SLUG", cell: ({ slug }) => slug, style: () => "bold" },
-          { title: "STATE", cell: ({ state }) => state, style: ({ state }) => (state === null ? undefined : STATE_STYLES[state]) },
+          state,
           { title: "STATUS", cell: ({ status }) => status, isSpare: true },
           { title: "EVENTS", cell: ({ events }) => events.join(",") || "none" },
           { title: "WEBHOOK", cell: ({ webhook_url: url }) => url, isSpare: true },
-          { title: "WHY", cell: ({ reasons }) => reasons, isDetail: true },
+          why,
         ],
-        rows,
+        apps,
         "No apps yet: posthorn apps add",
       );
     },

@@ -17,7 +17,7 @@ const deliveryColumns: ReadonlyArray<Column<ListedDelivery>> = [
   { title: "CODE", cell: ({ last_attempt: last }) => (last === null ? "" : responseCode(last.response_code)) },
   { title: "NEXT", cell: ({ next_attempt_at: next }) => next, isTime: true, isSpare: true },
   { title: "DELIVERY", cell: ({ delivery_id: id }) => id, isId: true },
-  { title: "DETAIL", cell: ({ detail }) => detail, isDetail: true },
+  { title: "DETAIL", cell: ({ detail }) => detail, isText: true, isDetail: true },
 ];
 
 const eventColumns: ReadonlyArray<Column<ListedEvent>> = [
@@ -65,7 +65,7 @@ export const deliveriesCommand = command({
       end,
       limit: Math.min(limit, PAGE),
     };
-    const { rows, more } = await withEventId(api, event, (id) =>
+    const { rows, more } = await withEventId({ api, output }, event, (id) =>
       take(api().items("GET /v1/deliveries", { query: { ...query, event_id: id } }), limit),
     );
     output.table(deliveryColumns, rows, "No matching deliveries.");

@@ -2,7 +2,6 @@
 import type { EventOfSameId, ExplainedAttempt, ExplainedDelivery, ExplainedEvent } from "../client/api-types.generated.ts";
 import { command, value } from "./command.ts";
 import { milliseconds, outcomeStyle, responseCode, stateStyle } from "./format.ts";
-import { oneLine } from "./one-line.ts";
 import type { Output } from "./output.ts";
 import { deliveryId, withFoundEvent } from "./short-ids.ts";
 import type { Column } from "./table.ts";
@@ -34,7 +33,7 @@ function showEvent(output: Output, event: ExplainedEvent): void {
 /** @param traceId of the event, which is not repeated */
 function showDelivery(output: Output, delivery: ExplainedDelivery, traceId: string | null): void {
   output.line("");
-  const head = [output.paint("bold", delivery.app), output.paint(stateStyle(delivery.state), delivery.state), oneLine(delivery.detail)];
+  const head = [output.paint("bold", delivery.app), output.paint(stateStyle(delivery.state), delivery.state), output.text(delivery.detail)];
   output.line(head.join("  "));
   output.line(
     output.paint("dim", `  ${delivery.delivery_id}  installation ${delivery.installation_uuid} (${delivery.installation_status})`),
@@ -43,7 +42,7 @@ function showDelivery(output: Output, delivery: ExplainedDelivery, traceId: stri
   if (delivery.attempts.length > 0) output.table(ATTEMPT_COLUMNS, delivery.attempts, "");
   // Attempts are in the table above.
   for (const { at, kind, detail } of delivery.timeline)
-    if (kind !== "attempt" && kind !== "event") output.line(`  ${output.time(at)}  ${oneLine(detail)}`);
+    if (kind !== "attempt" && kind !== "event") output.line(`  ${output.time(at)}  ${output.text(detail)}`);
 }
 
 function showEventOfId(output: Output, { event, deliveries, not_wanted: notWanted }: EventOfSameId): void {
@@ -51,7 +50,7 @@ function showEventOfId(output: Output, { event, deliveries, not_wanted: notWante
   for (const delivery of deliveries) showDelivery(output, delivery, event.trace_id);
   if (deliveries.length === 0) output.line("\nNo installation of the organization is known to have wanted the event.");
   if (notWanted.length > 0) output.line("");
-  for (const { app, detail } of notWanted) output.line(`${output.paint("dim", "not for")} ${app}: ${oneLine(detail)}`);
+  for (const { app, detail } of notWanted) output.line(`${output.paint("dim", "not for")} ${app}: ${output.text(detail)}`);
 }
 
 export const explainCommand = command({
@@ -76,7 +75,7 @@ export const explainCommand = command({
       output.result(body, () => {
         if (body.event !== null) showEvent(output, body.event);
         showDelivery(output, body.delivery, body.event?.trace_id ?? null);
-        for (const note of body.notes) output.line(`\n${oneLine(note)}`);
+        for (const note of body.notes) output.line(`\n${output.text(note)}`);
       });
       return;
     }
@@ -88,7 +87,7 @@ export const explainCommand = command({
         output.line("\nAnother event has the same id:\n");
         showEventOfId(output, other);
       }
-      for (const note of body.notes) output.line(`\n${oneLine(note)}`);
+      for (const note of body.notes) output.line(`\n${output.text(note)}`);
     });
   },
 });

@@ -2,14 +2,13 @@
 import type { FoundItem } from "../client/api-types.generated.ts";
 import { command } from "./command.ts";
 import { CommandFailed } from "./exit-codes.ts";
-import { oneLine } from "./one-line.ts";
 import type { Column } from "./table.ts";
 
 const COLUMNS: ReadonlyArray<Column<FoundItem>> = [
   { title: "KIND", cell: ({ kind }) => kind, style: () => "bold" },
   { title: "ID", cell: ({ id }) => id, isId: true },
   { title: "TIME", cell: ({ at }) => at, isTime: true },
-  { title: "DETAIL", cell: ({ detail }) => detail, isDetail: true },
+  { title: "DETAIL", cell: ({ detail }) => detail, isText: true, isDetail: true },
 ];
 
 const NEXT: Readonly<Record<FoundItem["kind"], (item: FoundItem) => string>> = {
@@ -30,7 +29,7 @@ export const findCommand = command({
     const { body } = await api().call("GET /v1/find", { query: { q } });
     output.result(body, () => {
       if (body.items.length > 0) output.table(COLUMNS, body.items, "");
-      for (const note of body.notes) output.line(oneLine(note));
+      for (const note of body.notes) output.line(output.text(note));
     });
     const [first] = body.items;
     if (first === undefined) throw new CommandFailed(`nothing found for ${JSON.stringify(q)}`);

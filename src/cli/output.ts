@@ -8,10 +8,10 @@
 import { randomUUID } from "node:crypto";
 import { styleText } from "node:util";
 import { CONTROLS, escapeControls } from "../model/escape-controls.ts";
-import { epochMsOf } from "../model/rfc3339.ts";
+import { replaceTimes } from "../model/rfc3339.ts";
 import { oneLine } from "./one-line.ts";
 import { type Column, GAP, layOut, type Style } from "./table.ts";
-import type { Zone } from "./zone.ts";
+import { timeIn, type Zone } from "./zone.ts";
 
 export interface OutputStream {
   write(text: string): unknown;
@@ -33,8 +33,10 @@ export interface Output {
   /** The reason for a failure, on standard error. */
   problem(text: string): void;
   paint(style: Style | undefined, text: string): string;
-  /** RFC 3339 → `2026-01-05 12:11:12+02:00`: RFC 3339 too, in the zone of the reader. Null stays null. */
+  /** RFC 3339, in the zone of the reader. Null stays null. */
   time<T extends string | null | undefined>(rfc3339: T): T;
+  /** A text of the service, on one line, with its times in the zone of the reader. */
+  text(text: string): string;
   /** A progress bar on a terminal, nothing elsewhere. */
   progress(label: string): Progress;
 }
@@ -74,7 +76,8 @@ export function createOutput({ stdout, stderr, environment, json, zone }: Output
     json,
     line,
     paint,
-    time: <T extends string | null | undefined>(rfc3339: T): T => (rfc3339 == null ? rfc3339 : (inZone(rfc3339, zone) as T)),
+    time: <T extends string | null | undefined>(rfc3339: T): T => (rfc3339 == null ? rfc3339 : (timeIn(zone, rfc3339) as T)),
+    text: (text) => oneLine(replaceTimes(text, (at) => timeIn(zone, at))),
     note: (text) => void stderr.write(`${render(stderr, paint("dim", text))}\n`),
     problem: (text) => void stderr.write(`${render(stderr, text)}\n`),
 
@@ -127,11 +130,6 @@ export function createOutput({ stdout, stderr, environment, json, zone }: Output
       };
     },
   };
-}
-
-function inZone(rfc3339: string, zone: Zone): string {
-  const at = epochMsOf(rfc3339);
-  return Number.isNaN(at) ? rfc3339 : zone.wallClock(at) + zone.offset(at);
 }
 
 /** Encloses painted text. It is random, so that no text from outside the process can contain it. */

@@ -1,84 +1,84 @@
 /** posthorn overview: how everything is, and which apps need somebody. */
-import type { AppAtAGlance, Overview } from "../client/api-types.generated.ts";
-import { type ApiClient, ApiError } from "../client/create-api-client.ts";
-import { APP_STATES, reasonsOf, STATE_STYLES, stateOf } from "./app-state.ts";
+import type { AppAtAGlance, Overview, System } from "../client/api-types.generated.ts";
+import { APP_CONDITIONS, conditionOf, kindOf, sum, total } from "../client/app-condition.ts";
+import { memory } from "../model/bytes.ts";
 import { command, value } from "./command.ts";
+import { CONDITION_STYLES, conditionColumns } from "./condition-columns.ts";
 import { counted } from "./format.ts";
 import type { Output } from "./output.ts";
 import { positive } from "./values.ts";
 
 const DEFAULT_LIMIT = 20;
 
-const attemptsOf = ({ attempts }: AppAtAGlance): number | null => sum([attempts]);
+const sumOf = (hours: readonly number[] | null): number | null => hours && sum(hours);
+const attemptsOf = ({ attempts }: AppAtAGlance): number | null => sumOf(attempts);
 
 /** The apps in trouble first, then the busiest ones. */
 function inOrder(apps: readonly AppAtAGlance[]): AppAtAGlance[] {
-  const severity = (app: AppAtAGlance): number => APP_STATES.indexOf(stateOf(app));
-  return apps.toSorted((one, other) => severity(one) - severity(other) || (attemptsOf(other) ?? 0) - (attemptsOf(one) ?? 0));
-}
-
-/** Null: at least one is unknown. */
-function sum(lists: ReadonlyArray<readonly number[] | number | null>): number | null {
-  if (lists.some((list) => list === null)) return null;
-  return lists.flat().reduce<number>((total, count) => total + (count ?? 0), 0);
+  return apps.toSorted(
+    (one, other) => conditionOf(one).rank - conditionOf(other).rank || (attemptsOf(other) ?? 0) - (attemptsOf(one) ?? 0),
+  );
 }
 
 function share(part: number | null, whole: number | null): string {
   return part === null || whole === null || whole === 0 ? "–" : `${Math.floor((part / whole) * 1000) / 10} %`;
 }
 
-function summarize(output: Output, { items, unreadable }: Overview, isReady: boolean): void {
-  const states = Map.groupBy(items, stateOf);
-  const inState = APP_STATES.filter((state) => state !== "healthy" && states.has(state)).map(
-    (state) => `${states.get(state)?.length} ${output.paint(STATE_STYLES[state], state)}`,
+function summarize(output: Output, { items, unreadable }: Overview, { checks, servers }: System): void {
+  const names = items.map((app) => conditionOf(app).name);
+  const conditions = APP_CONDITIONS.filter((name) => name !== "healthy" && names.includes(name)).map(
+    (name) => `${names.filter((one) => one === name).length} ${output.paint(CONDITION_STYLES[kindOf(name)], name)}`,
   );
-  const total = (name: "active" | "broken" | "disabled"): number =>
-    items.reduce((count, { installations }) => count + installations[name], 0);
-  const attempts = sum(items.map(({ attempts: hours }) => hours));
-  const delivered = sum(items.map(({ delivered: hours }) => hours));
+  const installed = (status: "active" | "broken" | "disabled"): string => `${sum(items.map((app) => app.installations[status]))} ${status}`;
+  const attempts = total(items, attemptsOf);
+  const delivered = total(items, ({ delivered: hours }) => sumOf(hours));
+  const deadLetters = total(items, ({ dead_letters: count }) => count);
   const known = (count: number | null): string => (count === null ? "unknown" : String(count));
+  const problems = Object.entries(checks).filter(([, { ok }]) => !ok);
+  const isReady = problems.every(([, { required }]) => !required);
   output.facts([
-    ["posthorn", isReady ? "ready" : output.paint("red", "not ready; GET /readyz says why")],
-    ["apps", [String(items.length), ...inState].join(", ")],
-    ["installations", `${total("active")} active, ${total("broken")} broken, ${total("disabled")} disabled`],
+    ["posthorn", isReady ? "ready" : output.paint("red", "not ready")],
+    ...problems.map(([name, { detail }]) => [name, output.paint("red", output.text(detail))] as const),
+    ...servers.map((server) => [server.kind, serverText(server, output)] as const),
+    ["apps", [String(items.length), ...conditions].join(", ")],
+    ["installations", (["active", "broken", "disabled"] as const).map(installed).join(", ")],
     ["attempts in 24 h", `${known(attempts)}, ${share(delivered, attempts)} delivered`],
-    ["parked", known(sum(items.map(({ parked }) => parked)))],
-    ["dead letters", known(sum([unreadable ?? 0, ...items.map(({ dead_letters: count }) => count)]))],
+    ["parked", known(total(items, ({ parked }) => parked))],
+    ["dead letters", known(deadLetters === null ? null : deadLetters + (unreadable ?? 0))],
   ]);
 }
 
-async function readiness(api: ApiClient): Promise<boolean> {
-  try {
-    return (await api.call("GET /readyz")).body.status === "ready";
-  } catch (error) {
-    if (error instanceof ApiError && error.problem?.status === 503) return false;
-    throw error;
-  }
+function serverText(server: System["servers"][number], output: Output): string {
+  const { address, version, connected_since: since, used_memory_bytes: used, max_memory_bytes: max } = server;
+  const connection = since === null ? output.paint("red", "not connected") : `connected since ${output.time(since)}`;
+  const parts = [version ?? "version unknown", `at ${address}`, connection];
+  return [...parts, ...(server.kind === "redis" ? [`memory ${memory(used, max)}`] : [])].join(", ");
 }
 
 export const overviewCommand = command({
   name: "overview",
-  summary: "Shows how everything is: apps that fail, are throttled or wait, the last 24 hours, dead letters.",
+  summary: "Shows how everything is: NATS and Redis, apps that fail, are throttled or wait, the last 24 hours, dead letters.",
   options: { limit: value("number", `At most this many apps; ${DEFAULT_LIMIT} by default. Those in trouble come first.`, positive) },
   examples: ["overview", "overview --json | jq .items[].health.state"],
   async run({ api, output, options: { limit = DEFAULT_LIMIT } }) {
-    const [{ body }, isReady] = await Promise.all([api().call("GET /v1/overview"), readiness(api())]);
-    output.result(body, () => {
-      summarize(output, body, isReady);
+    const [{ body }, { body: system }] = await Promise.all([api().call("GET /v1/overview"), api().call("GET /v1/system")]);
+    output.result({ ...body, checks: system.checks, servers: system.servers }, () => {
+      summarize(output, body, system);
       output.line("");
+      const { state, why } = conditionColumns<AppAtAGlance>((app) => app, output);
       output.table(
         [
           { title: "APP", cell: ({ slug }) => slug, style: () => "bold" },
-          { title: "STATE", cell: stateOf, style: (app) => STATE_STYLES[stateOf(app)] },
+          state,
           { title: "ATTEMPTS", cell: (app) => String(attemptsOf(app) ?? "–") },
-          { title: "DELIVERED", cell: (app) => share(sum([app.delivered]), attemptsOf(app)), isSpare: true },
+          { title: "DELIVERED", cell: (app) => share(sumOf(app.delivered), attemptsOf(app)), isSpare: true },
           { title: "DEAD LETTERS", cell: ({ dead_letters: count }) => String(count ?? "–"), isSpare: true },
-          { title: "WHY", cell: (app) => reasonsOf(app, output.time), isDetail: true },
+          why,
         ],
         inOrder(body.items).slice(0, limit),
         "No apps yet: posthorn apps add",
       );
-      for (const { detail } of body.problems) output.note(detail);
+      for (const { detail } of body.problems) output.note(output.text(detail));
     });
     const more = body.items.length - limit;
     if (more > 0 && !output.json) output.note(`${counted(more, "more app")}: --limit ${body.items.length} shows them`);

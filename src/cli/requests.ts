@@ -70,7 +70,7 @@ export const requestsCommand = command({
       ...{ installation_uuid: await installationUuid(api, installation), delivery_id: await deliveryId(api, delivery) },
       limit: Math.min(limit, PAGE),
     };
-    const { rows, more } = await withEventId(api, event, (id) =>
+    const { rows, more } = await withEventId({ api, output }, event, (id) =>
       take(api().items("GET /v1/apps/{slug}/webhook-requests", { path: { slug }, query: { ...query, event_id: id } }), limit),
     );
     if (full && !output.json) for (const row of rows) showWhole(output, row);

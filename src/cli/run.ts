@@ -5,6 +5,7 @@ import { ConfigError, loadClientConfig } from "../config/load-config.ts";
 import { VERSION } from "../config/version.ts";
 import { messageOf } from "../model/app-error.ts";
 import { nearest } from "../model/nearest.ts";
+import { replaceTimes } from "../model/rfc3339.ts";
 import type { CommandCall, Options, Surroundings } from "./command.ts";
 import { findCommand, parseCommand } from "./command-line.ts";
 import { COMMANDS } from "./commands.ts";
@@ -15,7 +16,7 @@ import { createOutput, type OutputStream } from "./output.ts";
 import { take } from "./take.ts";
 import { overview, synopsis, usageOf } from "./usage.ts";
 import { parseExactly } from "./values.ts";
-import { createZone } from "./zone.ts";
+import { createZone, timeIn } from "./zone.ts";
 
 export interface Terminal extends Surroundings {
   readonly stdout: OutputStream;
@@ -43,10 +44,11 @@ export async function runCommandLine(words: readonly string[], terminal: Termina
   let api: ApiClient | undefined;
   let context: string | null = null;
   let operands: readonly string[] = [];
+  let zone = local;
   try {
     const { command, rest } = findCommand(COMMANDS, words);
     const parsed = parseCommand(command, rest, { local, now: Date.now() });
-    ({ operands } = parsed);
+    ({ operands, zone } = parsed);
     if (parsed.values["help"] === true) {
       say.line(usageOf(command));
       return EXIT.ok;
@@ -77,7 +79,9 @@ export async function runCommandLine(words: readonly string[], terminal: Termina
     return (await command.run(call)) ?? EXIT.ok;
   } catch (error) {
     if (signal.aborted) return EXIT.interrupted;
-    say.problem(`${error instanceof ConfigError ? "" : "posthorn: "}${messageOf(error)}`);
+    // The command line is quoted as it was written.
+    const message = error instanceof UsageError ? error.message : replaceTimes(messageOf(error), (at) => timeIn(zone, at));
+    say.problem(`${error instanceof ConfigError ? "" : "posthorn: "}${message}`);
     for (const hint of await hintsFor(error, { words, operands, api, context })) say.note(hint);
     return exitCodeOf(error);
   }

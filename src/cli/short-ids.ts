@@ -1,6 +1,7 @@
 /** Ids as people paste them: whole, or a beginning that only one thing has. */
 import type { FoundItem } from "../client/api-types.generated.ts";
 import { type ApiClient, ApiError } from "../client/create-api-client.ts";
+import type { CommandCall, Options } from "./command.ts";
 import { CommandFailed } from "./exit-codes.ts";
 import { PAGE, take } from "./take.ts";
 
@@ -41,14 +42,16 @@ export async function replayIdOf(api: () => ApiClient, given: string): Promise<s
 
 /** The ids of events that begin so, when `list` knows none with exactly this id. */
 export async function withEventId<T extends { readonly rows: readonly unknown[] }>(
-  api: () => ApiClient,
+  { api, output }: Pick<CommandCall<Options>, "api" | "output">,
   given: string | undefined,
   list: (event: string | undefined) => Promise<T>,
 ): Promise<T> {
   const listed = await list(given);
   if (given === undefined || given.length < SHORTEST || listed.rows.length > 0) return listed;
-  const ids = await idsOf(api(), "event", given);
-  return ids.length === 0 ? listed : list(only("event", given, ids));
+  const { ids, notes } = await search(api(), "event", given);
+  if (ids.length > 0) return list(only("event", given, ids));
+  notes.forEach(output.note);
+  return listed;
 }
 
 /** Calls with the id, and when there is no such event, with the only one that begins so. */
@@ -57,24 +60,28 @@ export async function withFoundEvent<T>(api: () => ApiClient, given: string, cal
     return await call(given);
   } catch (error) {
     if (!(error instanceof ApiError) || error.code !== "NOT_FOUND" || given.length < SHORTEST) throw error;
-    const ids = await idsOf(api(), "event", given);
-    if (ids.length === 0) throw error;
+    const { ids, notes } = await search(api(), "event", given);
+    if (ids.length === 0) throw new CommandFailed([error.message, ...notes].join("\n"));
     return call(only("event", given, ids));
   }
 }
 
 async function found(api: ApiClient, kind: FoundItem["kind"], given: string): Promise<string> {
-  return only(kind, given, await idsOf(api, kind, given));
+  const { ids, notes } = await search(api, kind, given);
+  // All installations are searched.
+  return only(kind, given, ids, kind === "installation" ? [] : notes);
 }
 
-async function idsOf(api: ApiClient, kind: FoundItem["kind"], given: string): Promise<string[]> {
+/** The notes say how far the search went. */
+async function search(api: ApiClient, kind: FoundItem["kind"], given: string): Promise<{ ids: string[]; notes: readonly string[] }> {
   const { body } = await api.call("GET /v1/find", { query: { q: given } });
-  return [...new Set(body.items.filter((item) => item.kind === kind && item.id.startsWith(given)).map(({ id }) => id))];
+  const ids = body.items.filter((item) => item.kind === kind && item.id.startsWith(given)).map(({ id }) => id);
+  return { ids: [...new Set(ids)], notes: body.notes };
 }
 
-function only(kind: string, given: string, ids: readonly string[]): string {
+function only(kind: string, given: string, ids: readonly string[], notes: readonly string[] = []): string {
   const [first, ...others] = ids;
-  if (first === undefined) throw new CommandFailed(`no ${kind} ${given}`);
+  if (first === undefined) throw new CommandFailed([`no ${kind} ${given}`, ...notes].join("\n"));
   if (others.length === 0) return first;
   const named = ids.slice(0, MOST_NAMED).join(", ");
   throw new CommandFailed(

@@ -1,10 +1,10 @@
 /** posthorn status: follows status events on the bus, where they are published. It needs NATS, not the HTTP API. */
+import { failureText } from "../client/app-state.ts";
 import { subscribeStatus } from "../client/subscribe-status.ts";
 import { tlsFiles } from "../config/tls-files.ts";
 import { parseDuration } from "../config/values.ts";
 import { messageOf } from "../model/app-error.ts";
 import { STATUS_EVENT_TYPES, type StatusEvent } from "../model/status-event.ts";
-import { byCode } from "./app-state.ts";
 import { choice, command, value } from "./command.ts";
 import { CommandFailed } from "./exit-codes.ts";
 import { counted, milliseconds } from "./format.ts";
@@ -123,10 +123,9 @@ function detail(event: StatusEvent, time: Output["time"]): string {
     }
     case "app.failing":
     case "app.healthy": {
-      const { since, attempts, failures, by_code: codes, last_success_at: lastSuccess } = event.data;
+      const { since, attempts, by_code: codes, last_success_at: lastSuccess } = event.data;
       const began = event.type === "app.failing" ? `since ${time(since)}: ` : "";
-      const codeCounts = failures === 0 ? "" : ` (${byCode(codes)})`;
-      return `${began}${failures} of ${attempts} failed${codeCounts}; last success ${lastSuccess === null ? "unknown" : time(lastSuccess)}`;
+      return `${began}${failureText(attempts, codes)}; last success ${lastSuccess === null ? "unknown" : time(lastSuccess)}`;
     }
     case "delivery.suppressed":
       return `${counted(event.data.count, "more dead letter")} since ${time(event.data.since)}`;

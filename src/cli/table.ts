@@ -3,9 +3,9 @@
  * in the table, times lose their year, then columns marked as spare are left out, then the longest cells are cut. A detail (an error)
  * is never cut: it goes to a line of its own below its row.
  */
-import { epochMsOf } from "../model/rfc3339.ts";
+import { epochMsOf, replaceTimes } from "../model/rfc3339.ts";
 import { oneLine } from "./one-line.ts";
-import type { Zone } from "./zone.ts";
+import { timeIn, type Zone } from "./zone.ts";
 
 export type Style = "bold" | "dim" | "red" | "green" | "yellow" | "cyan";
 
@@ -16,6 +16,8 @@ export interface Column<T> {
   readonly style?: (row: T) => Style | undefined;
   /** The cells are RFC 3339 times: the title has their zone. */
   readonly isTime?: true;
+  /** The cells are texts of the service, with times in them. */
+  readonly isText?: true;
   /** The cells are ids that commands take, whole or their beginning. */
   readonly isId?: true;
   /** Left out where there is no room; the last one first. */
@@ -57,7 +59,8 @@ export function layOut<T>(columns: ReadonlyArray<Column<T>>, rows: readonly T[],
   let shown = columns.map((column): Shown<T> => {
     const cells = rows.map((row) => column.cell(row) ?? "");
     if (column.isTime) return { column, ...timesOf(column.title, cells, zone) };
-    return { column, title: column.title, texts: cells.map(oneLine) };
+    const texts = column.isText ? cells.map((cell) => replaceTimes(cell, (at) => timeIn(zone, at))) : cells;
+    return { column, title: column.title, texts: texts.map(oneLine) };
   });
   const isTooWide = (some: ReadonlyArray<Shown<T>>): boolean => room !== null && widthOf(some) > room;
   if (isTooWide(shown)) shorten(shown);

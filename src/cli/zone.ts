@@ -39,6 +39,12 @@ export function createZone(name: string | undefined): Zone {
   };
 }
 
+/** RFC 3339 → `2026-01-05 12:11:12+02:00`: RFC 3339 too, in the zone. */
+export function timeIn(zone: Zone, rfc3339: string): string {
+  const at = epochMsOf(rfc3339);
+  return Number.isNaN(at) ? rfc3339 : zone.wallClock(at) + zone.offset(at);
+}
+
 export const UTC: Zone = createZone("UTC");
 
 /** TZ may hold a form that only the C library reads; Node then has the machine's zone. */

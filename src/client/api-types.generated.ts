@@ -1222,6 +1222,8 @@ export interface System {
   readonly streams: ReadonlyArray<SystemStream> | null;
   /** As GET /readyz of the replica that answers. */
   readonly checks: Readonly<Record<string, ReadinessCheck>>;
+  /** NATS, and Redis with each primary of a cluster. */
+  readonly servers: ReadonlyArray<SystemServer>;
   /** Those that were seen in the last 10 seconds; the one that answers first. */
   readonly replicas: ReadonlyArray<SystemReplica>;
   /** At most 10, by their attempts of the last 5 minutes. */
@@ -1250,6 +1252,21 @@ export interface SystemReplica {
   readonly waiting: number | null;
   /** The replica that answers. */
   readonly this: boolean;
+}
+
+/** A server of NATS or Redis that the replica that answers is connected to. */
+export interface SystemServer {
+  readonly kind: "nats" | "redis";
+  /** `<host>:<port>` */
+  readonly address: string;
+  /** Null: the server did not say. */
+  readonly version: string | null;
+  /** Null: not connected now. */
+  readonly connected_since: string | null;
+  /** Of Redis. Null: the server did not say. */
+  readonly used_memory_bytes: number | null;
+  /** Of Redis, its maxmemory. Null: no limit, or the server did not say. */
+  readonly max_memory_bytes: number | null;
 }
 
 /** A stream with its size and limits. */
@@ -1465,7 +1482,7 @@ export interface Calls {
   "GET /v1/apps/{slug}/overview/live": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: string };
   /** An app's installations with their parked deliveries and why they are broken. */
   "GET /v1/apps/{slug}/installations": { readonly path: { readonly slug: string }; readonly query: { readonly status?: InstallationStatus | undefined; readonly organization_id?: string | undefined; readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: InstallationsOfApp };
-  /** Posthorn itself: events that wait, attempts in flight, streams, replicas, what it depends on, and the busiest apps now. */
+  /** Posthorn itself: events that wait, attempts in flight, streams, replicas, NATS, Redis, and the busiest apps now. */
   "GET /v1/system": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: System };
   /** Shows what the caller's token may do, until when, and the link to traces. */
   "GET /v1/session": { readonly path: undefined; readonly query: undefined; readonly body: undefined; readonly answer: Session };

@@ -212,7 +212,7 @@ function deadLettered({ sequence, reason, error }: GivenUp): State {
   const why = error === null ? reason : `${reason}: ${error}`;
   return {
     state: "dead_letter",
-    detail: `given up (${why}); POST /v1/dead-letters/${sequence}/replay replays it`,
+    detail: `given up (${why}); dead letter ${sequence} can be replayed`,
     nextAttemptAt: null,
   };
 }

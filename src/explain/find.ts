@@ -38,6 +38,9 @@ const DELIVERY_ID = /^dlv_[0-9a-f]{32}$/;
 /** A shorter text is in too many ids. */
 const SHORTEST_PART = 4;
 const MOST_ITEMS = 50;
+const PARTS_SEARCHED =
+  "The beginning of an id, and a trace, are found among the newest events, deliveries that wait, dead letters and the request log; a whole id is found longer.";
+const TOO_SHORT = `The beginning of the id of an event or a delivery has at least ${SHORTEST_PART} characters.`;
 
 export function createFind({ index, explainDelivery, explainEvent, findEvents, searchEverywhere }: FindDependencies): Find {
   const deliveryOf = async (id: string, viewer: Viewer, notes: Notes): Promise<FoundItem[]> => {
@@ -78,8 +81,10 @@ export function createFind({ index, explainDelivery, explainEvent, findEvents, s
     if (DELIVERY_ID.test(text)) return { items: await deliveryOf(text, viewer, notes), notes: notes.list() };
     if (registered.some(({ kind, id }) => kind === "installation" && id === text)) return { items: registered, notes: notes.list() };
     const events = await eventsOf(text, viewer, notes);
-    const searched = events.length > 0 || text.length < SHORTEST_PART ? [] : await searchEverywhere(text, viewer, notes);
+    const isPart = events.length === 0 && text.length >= SHORTEST_PART;
+    const searched = isPart ? await searchEverywhere(text, viewer, notes) : [];
     const items = [...registered, ...events, ...searched];
+    if (items.length === 0) notes.add(isPart ? PARTS_SEARCHED : TOO_SHORT);
     if (items.length > MOST_ITEMS) notes.add(`The first ${MOST_ITEMS} of ${items.length} are shown.`);
     const hints = items.length > 0 || !seesEverything(viewer) ? [] : hintOf(text);
     return { items: items.slice(0, MOST_ITEMS), notes: [...hints, ...notes.list()] };

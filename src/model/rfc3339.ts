@@ -50,6 +50,13 @@ export function epochMsOf(text: string): number {
   return read.ok ? read.epochMs : Number.NaN;
 }
 
+const WRITTEN_TIMES = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g;
+
+/** A text that Posthorn wrote, with each of its times as `show` gives it. */
+export function replaceTimes(text: string, show: (rfc3339: string) => string): string {
+  return text.replace(WRITTEN_TIMES, show);
+}
+
 /** Also takes a date alone, which is its midnight UTC. */
 export function parseRfc3339OrDate(text: string): ReadTime {
   return parseRfc3339(DATE.test(text) ? `${text}T00:00:00Z` : text);

@@ -3,6 +3,7 @@ import type { Replicas } from "../jetstream/replicas.ts";
 import type { StreamMetricsReader } from "../jetstream/stream-metrics.ts";
 import type { ReadStreamStates, StreamState } from "../jetstream/stream-states.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
+import type { ConnectedServer } from "../model/connected-server.ts";
 import { type RecentAttempts, totalsOf } from "../model/recent-attempts.ts";
 import type { Replica } from "../model/replica.ts";
 import type { Overview, ReadOverview } from "./read-overview.ts";
@@ -16,6 +17,8 @@ export interface ReadSystemDependencies {
   readonly readOverview: ReadOverview;
   readonly readStreams: ReadStreamStates;
   readonly replicas: Pick<Replicas, "all">;
+  /** NATS and Redis. */
+  readonly readServers: () => Promise<readonly ConnectedServer[]>;
   readonly streamMetrics: Pick<StreamMetricsReader, "latest">;
   /** The streams that refuse messages now. */
   readonly refusing: () => readonly string[];
@@ -27,9 +30,9 @@ export interface ReadSystemDependencies {
 export type ReadSystem = () => Promise<object>;
 
 export function createReadSystem(dependencies: ReadSystemDependencies): ReadSystem {
-  const { readOverview, readStreams, replicas, streamMetrics, refusing, checks, clock } = dependencies;
+  const { readOverview, readStreams, readServers, replicas, streamMetrics, refusing, checks, clock } = dependencies;
   return async () => {
-    const [overview, streams] = await Promise.all([readOverview(), readStreams().catch(() => null)]);
+    const [overview, streams, servers] = await Promise.all([readOverview(), readStreams().catch(() => null), readServers()]);
     const now = clock.now();
     const all = replicas.all();
     const { eventsPending, eventsAckPending, oldestUnackedAgeMs } = streamMetrics.latest();
@@ -45,6 +48,7 @@ export function createReadSystem(dependencies: ReadSystemDependencies): ReadSyst
       waiting: sumOf(loads.map((load) => load?.waiting ?? 0)),
       streams: streams?.map((stream) => streamView(stream, refusing())) ?? null,
       checks: checks(),
+      servers: servers.map(serverView),
       replicas: all.map((replica, index) => replicaView(replica, index === 0)),
       busiest_apps: overview.recent && busiest(overview.recent, overview, now),
     };
@@ -60,6 +64,14 @@ function streamView({ purpose, name, messages, bytes, replicas, ...of }: StreamS
     oldest_at: of.oldestAt === null ? null : toRfc3339(of.oldestAt),
     replicas,
     refusing: refusing.includes(purpose),
+  };
+}
+
+function serverView({ kind, address, version, connectedSince, usedMemoryBytes, maxMemoryBytes }: ConnectedServer) {
+  return {
+    ...{ kind, address, version },
+    connected_since: connectedSince === null ? null : toRfc3339(connectedSince),
+    ...{ used_memory_bytes: usedMemoryBytes, max_memory_bytes: maxMemoryBytes },
   };
 }
 

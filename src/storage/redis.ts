@@ -107,7 +107,7 @@ export function isConnected(redis: RedisClient): boolean {
     redis
       .nodes("master")
       .filter(({ status }) => status === "ready")
-      .map(keyOf),
+      .map(addressOf),
   );
   return redis.slots.every(([master = ""]) => ready.has(master));
 }
@@ -199,13 +199,14 @@ function logNodes(redis: RedisClient, logger: Logger): void {
   });
   redis.on("+node", (node: Redis) =>
     node.on("ready", () => {
-      const server = keyOf(node);
+      const server = addressOf(node);
       if (unreachable.delete(server)) logger.info({ server }, "Redis node is back");
     }),
   );
 }
 
-function keyOf({ options: { host, port } }: Redis): string {
+/** `<host>:<port>` */
+export function addressOf({ options: { host, port } }: Redis): string {
   return `${host}:${port}`;
 }
 

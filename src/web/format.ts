@@ -1,4 +1,6 @@
 /** Numbers and times formatted for people. Times are in the zone of zone.ts. */
+import type { Shown } from "../client/app-state.ts";
+import { epochMsOf } from "../model/rfc3339.ts";
 import { inZone, offsetAt } from "./zone.ts";
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
@@ -22,14 +24,6 @@ export function counted(value: number, one: string, many = `${one}s`): string {
 export function percent(share: number): string {
   const rounded = share > 0.9 ? Math.floor(share * 1000) / 10 : Math.ceil(share * 1000) / 10;
   return `${rounded === 100 || rounded === 0 ? rounded.toFixed(0) : rounded.toFixed(1)}%`;
-}
-
-/** In the largest fitting unit: `4.2 MB`. */
-export function bytes(value: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(value, 1)) / 3)));
-  const scaled = value / 1000 ** power;
-  return `${power === 0 || scaled >= 100 ? Math.round(scaled) : Math.round(scaled * 10) / 10} ${units[power]}`;
 }
 
 export function duration(ms: number): string {
@@ -74,9 +68,7 @@ export function minute(at: number, now: number): string {
   return `${time(at, now).replace(/:\d\d$/, "")} ${offsetAt(at)}`;
 }
 
-const TIMESTAMP = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g;
-
-/** A text of the API, with its timestamps as the page shows times. */
-export function withTimes(text: string, now: number): string {
-  return text.replace(TIMESTAMP, (found) => timeWithZone(Date.parse(found), now));
+/** Shows times of the API. */
+export function shownAt(now: number): Shown {
+  return { now, time: (at) => timeWithZone(epochMsOf(at), now), minute: (at) => minute(epochMsOf(at), now) };
 }

@@ -1,8 +1,8 @@
 /** The header of every view: navigation, search, the zone of all times, and how current the page is. */
 import type { ComponentChildren } from "preact";
 import type { Session } from "../client/api-types.generated.ts";
+import { total } from "../client/app-condition.ts";
 import { token } from "./api.ts";
-import { total } from "./condition.ts";
 import { shortCount } from "./format.ts";
 import type { Ground } from "./ground.ts";
 import type { LiveState } from "./live.ts";
@@ -37,7 +37,7 @@ export function Header({ place, view, ground: { session, feed, can }, isUtc, onS
               <NavLink
                 to={[]}
                 text={isOrganization ? "Installations" : "Apps"}
-                isHere={view === "" || view === "apps" || view === "new-app"}
+                isHere={view === "" || view === "apps" || view === "new-app" || view === "organizations"}
               />
               <NavLink to={["events"]} text="Events" isHere={view === "events"} />
               <NavLink to={["deliveries"]} text="Deliveries" isHere={view === "deliveries"} />

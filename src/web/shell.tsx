@@ -111,7 +111,7 @@ function Frame({ ground, signOut }: { ground: Ground; signOut: () => void }) {
 const FOR_APPS: ReadonlySet<string> = new Set(["find", "events", "deliveries", "installations"]);
 
 /** Views whose place the page of an organization takes. */
-const FOR_INSTALLATIONS: ReadonlySet<string> = new Set(["", "apps", "new-app"]);
+const FOR_INSTALLATIONS: ReadonlySet<string> = new Set(["", "apps", "new-app", "organizations"]);
 
 interface ViewProps {
   readonly place: Place;
@@ -140,6 +140,7 @@ function View({ place, view, name, session }: ViewProps) {
   if (view === "deliveries") return name === "" ? <DeliveriesPage place={place} /> : <DeliveryPage key={name} id={name} />;
   if (view === "installations" && name !== "") return <FindInstallation uuid={name} />;
   if (view === "dead-letters") return <DeadLettersPage place={place} />;
+  if (view === "organizations" && name !== "") return <OrganizationPage key={name} id={name} app={null} />;
   if (view === "system" && organization === null) return <SystemPage />;
   if (view === "timeline") return <TimelinePage place={place} />;
   return (

@@ -1,5 +1,5 @@
 /** Status events in words. Red means failed, amber means waiting. */
-import { failureText } from "./failure-text.ts";
+import { failureText } from "../client/app-state.ts";
 import { counted } from "./format.ts";
 import type { StatusEventItem } from "./wire.ts";
 

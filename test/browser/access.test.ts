@@ -279,11 +279,20 @@ describeInBrowser("the dashboard", () => {
     await close();
   });
 
-  test("shows an organization its installations, by a portal link", async () => {
+  test("shows an organization its installations, by a link that is made on its page", async () => {
     await platform.register("tenant-a", "ok", { name: "Tenant A" }, ["acme-inc"]);
     await platform.register("tenant-b", "ok", { name: "Tenant B" }, ["other-inc"]);
-    const { url } = await platform.call("POST", "/v1/portal-links", { organization_id: "acme-inc", scope: "manage" });
-    const { page, close } = await openDashboard(browser, `${platform.posthorn.url}/`, new URL(url as string).hash, {});
+    const admin = await open("#/apps/tenant-a");
+    await admin.page.getByRole("link", { name: "acme-inc" }).click();
+    await admin.page.getByRole("link", { name: "tenant-a" }).waitFor();
+    await admin.page.getByRole("button", { name: "Create link" }).click();
+    const dialog = admin.page.getByRole("dialog");
+    await dialog.getByLabel("Its holder may").selectOption({ label: "Also enable, disable and change installations" });
+    expect(await findings(admin.page)).toEqual([]);
+    await dialog.getByRole("button", { name: "Create" }).click();
+    const url = await textOf(dialog.locator(".secret .mono"));
+    await admin.close();
+    const { page, close } = await openDashboard(browser, `${platform.posthorn.url}/`, new URL(url).hash, {});
     await page.getByRole("heading", { level: 1, name: "Organization acme-inc" }).waitFor();
     await page.locator("tbody tr", { hasText: "tenant-a" }).waitFor();
     expect(await page.locator("tbody tr").count()).toBe(1);

@@ -204,6 +204,10 @@ describeInBrowser("why a webhook did not arrive", () => {
     expect(await streams.locator("tbody th").allInnerTexts()).toEqual(["events", "retries", "parked", "dead-letters", "status", "audit"]);
     expect(await textOf(streams.locator("tbody tr").first())).toMatch(/^events\s+\d+\s+[\d.]+ k?B\s+7 days/);
     expect(await textOf(page.getByRole("region", { name: "Dependencies" }))).toMatch(/Works\s+NATS\s*Connected\.[\s\S]*Works\s+Redis/);
+    const servers = await textOf(page.getByRole("region", { name: "Servers" }).locator("tbody tr"));
+    expect(servers).toMatch(
+      /^NATS 127\.0\.0\.1:\d+\s+\d[\d.]+\s.*\d\d:\d\d:\d\d UTC\s+Redis 127\.0\.0\.1:\d+\s+\d[\d.]+\s.*\d\d:\d\d:\d\d UTC\s+[\d.]+ MB, no limit/,
+    );
     await page.getByRole("region", { name: "Busiest apps, last 5 minutes" }).getByRole("link", { name: "pager" }).waitFor();
     expect(await findings(page)).toEqual([]);
     await pictures(page, "system");
@@ -235,7 +239,7 @@ describeInBrowser("why a webhook did not arrive", () => {
     await page.getByRole("searchbox", { name: /Find an event/ }).fill("northwind");
     await page.keyboard.press("Enter");
     await page.getByText("4 installations").waitFor();
-    expect(await page.locator(".found a").count()).toBe(4);
+    expect(await page.locator(".found a").count()).toBe(5);
     expect(await findings(page)).toEqual([]);
     expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
     await page.getByRole("searchbox", { name: /Find an event/ }).fill("pagr");

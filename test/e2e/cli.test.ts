@@ -81,7 +81,7 @@ describe("apps and installations", () => {
     const both = await cli("apps set shop --ordered --order-by app");
     expect([both.code, both.err]).toEqual([64, expect.stringContaining("found more than one of them")]);
     expect(Object.keys((await cli("apps --json")).json[0])).toEqual(Object.keys((await cli("apps get shop --json")).json[0]));
-    expect((await cli("apps")).out).toMatch(/^SLUG[\s\S]*\nshop +healthy +unpublished /);
+    expect((await cli("apps")).out).toMatch(/^SLUG[\s\S]*\nshop +not installed +unpublished /);
     expect((await cli("apps set shop --timeout 90s --retry 5s,5m,1h")).out).toMatch(/timeout +90s\nretry +5s, 5m, 1h\n/);
     const rotated = await cli("apps rotate-secret shop --json");
     expect(rotated.json[0].client_secret).toMatch(/^[0-9a-f]{64}$/);
@@ -329,7 +329,17 @@ test("at 80 columns an attempt shows what happened, with an id that commands tak
   expect((await cli(`replay ${short} --json`)).json[0].delivery_id).toBe(row.delivery_id);
   const [replay] = (await cli(`replays create --app ${slug} --what failed --rate 10/s --json`)).json;
   expect((await cli(`replays show ${replay.id.slice(0, 12)}`)).out).toMatch(/rate +10\/s\n/);
-  expect(await cli("explain dlv_00000000")).toMatchObject({ code: 1, err: "posthorn: no delivery dlv_00000000\n" });
+  const bounds = "The beginning of an id, and a trace, are found among the newest events";
+  for (const [line, found] of [
+    ["explain dlv_00000000", "posthorn: no delivery dlv_00000000\n"],
+    ["explain evt-nowhere", /^posthorn: no event evt-nowhere: \d+ events from \d{4}-\d\d-\d\d \d\d:\d\d:\d\d[Z+-]/],
+    [`deliveries --app ${slug} --event evt-nowhere`, ""],
+  ] as const) {
+    const { err } = await cli(line);
+    expect(err).toMatch(found);
+    expect(err).toContain(bounds);
+  }
+  expect((await cli("installations get 00000000")).err).toBe("posthorn: no installation 00000000\n");
 });
 
 test("a beginning that two ids have is refused with both", async () => {
@@ -357,15 +367,22 @@ test("the overview shows the apps in trouble first, and why", async () => {
   receiver.behave(({ path }, response) => void response.writeHead(path === "/throttled" ? 429 : 200, { "retry-after": "60" }).end());
   const { slug, organization } = await installed();
   await cli(["apps", "set", slug, "--webhook", `${receiver.url}/throttled`]);
-  await publish(organization, randomUUID());
+  const event = randomUUID();
+  await publish(organization, event);
   const shown = await eventually(async () => {
     const { out } = await cli("overview --limit 1");
     return out.includes("throttled") && out;
   });
   receiver.behave(answer(200));
-  expect(shown).toMatch(/^posthorn +ready\napps +\d+, 1 throttled\ninstallations +\d+ active, /);
-  expect(shown).toMatch(new RegExp(`\n${slug} +throttled .*throttled until \\S+ \\S+: it answered 429`));
-  expect((await cli("apps")).out).toMatch(new RegExp(`^${slug} +throttled .*throttled until`, "m"));
+  expect(shown).toMatch(
+    /^posthorn +ready\nnats +\d\S+, at 127\.0\.0\.1:\d+, connected since [^,]+\nredis +\d\S+, at .*, memory \S+ MB, no limit\n/,
+  );
+  expect(shown).toMatch(/\napps +\d+, 1 throttled.*\ninstallations +\d+ active, /);
+  expect(shown).toMatch(new RegExp(`\n${slug} +throttled .*Throttled until \\S+ \\S+: the receiver answered 429`));
+  const inKathmandu = { environment: { ...environment, TZ: "Asia/Kathmandu" } };
+  for (const line of ["apps", `deliveries --app ${slug}`, `explain ${event}`])
+    expect((await cli(line, inKathmandu)).out).toMatch(/hrottled until \S+ \d\d:\d\d:\d\d\+05:45/);
+  expect((await cli(`explain ${event} --utc`, inKathmandu)).out).toMatch(/throttled until \S+ \S+Z/);
   expect((await cli("overview --json")).json[0].items.map((app: { slug: string }) => app.slug)).toContain(slug);
 });
 

@@ -71,6 +71,12 @@ describe("the system", () => {
     expect(body.streams[0].bytes).toBeGreaterThan(0);
     expect(body.checks).toMatchObject({ nats: { ok: true }, redis: { ok: true }, streams: { ok: true } });
     expect(body.events).toMatchObject({ pending: 0 });
+    const [natsServer, redisServer] = body.servers;
+    expect(natsServer).toMatchObject({ kind: "nats", version: bus.connection.info?.version, address: `127.0.0.1:${nats.port}` });
+    expect(redisServer).toMatchObject({ kind: "redis", address: `127.0.0.1:${redis.port}`, max_memory_bytes: null });
+    expect(redisServer.version).toMatch(/^\d+\.\d+/);
+    expect(redisServer.used_memory_bytes).toBeGreaterThan(100_000);
+    for (const { connected_since: since } of body.servers) expect(Date.parse(since)).toBeLessThanOrEqual(Date.now() + 1_000);
 
     const other = await startPosthorn({
       ...{ nats, redis, prefix: posthorn.prefix },

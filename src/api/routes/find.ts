@@ -75,7 +75,7 @@ function linksTo({ kind, id, event }: FoundItem): { api: string; page: string } 
     case "app":
       return { api: `/v1/apps/${name}`, page: `#/apps/${name}` };
     case "organization":
-      return { api: `/v1/installations?organization_id=${name}`, page: `#/find?q=${name}` };
+      return { api: `/v1/installations?organization_id=${name}`, page: `#/organizations/${name}` };
     case "installation":
       return { api: `/v1/installations/${name}`, page: `#/installations/${name}` };
     case "delivery":

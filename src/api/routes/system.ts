@@ -10,7 +10,7 @@ export function systemRoutes({ readSystem }: { readonly readSystem: ReadSystem }
       method: "GET",
       url: "/v1/system",
       access: "read",
-      summary: "Posthorn itself: events that wait, attempts in flight, streams, replicas, what it depends on, and the busiest apps now.",
+      summary: "Posthorn itself: events that wait, attempts in flight, streams, replicas, NATS, Redis, and the busiest apps now.",
       answers: { 200: answer("the system; members that can't be read now are null", system) },
       handle: async () => ({ status: 200, body: await readSystem() }),
     }),

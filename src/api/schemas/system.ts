@@ -18,6 +18,17 @@ const systemStream = z
   })
   .meta({ id: "SystemStream", description: "A stream with its size and limits." });
 
+const systemServer = z
+  .strictObject({
+    kind: z.enum(["nats", "redis"]),
+    address: z.string().meta({ description: "`<host>:<port>`" }),
+    version: z.string().nullable().meta({ description: "Null: the server did not say." }),
+    connected_since: time.nullable().meta({ description: "Null: not connected now." }),
+    used_memory_bytes: count.nullable().meta({ description: "Of Redis. Null: the server did not say." }),
+    max_memory_bytes: count.nullable().meta({ description: "Of Redis, its maxmemory. Null: no limit, or the server did not say." }),
+  })
+  .meta({ id: "SystemServer", description: "A server of NATS or Redis that the replica that answers is connected to." });
+
 const systemReplica = z
   .strictObject({
     id: z.string(),
@@ -51,6 +62,7 @@ export const system = z
     waiting: count.meta({ description: "Deliveries that wait for a slot, of all replicas." }),
     streams: z.array(systemStream).nullable(),
     checks: z.record(z.string(), readinessCheck).meta({ description: "As GET /readyz of the replica that answers." }),
+    servers: z.array(systemServer).meta({ description: "NATS, and Redis with each primary of a cluster." }),
     replicas: z.array(systemReplica).meta({ description: "Those that were seen in the last 10 seconds; the one that answers first." }),
     busiest_apps: z.array(busyApp).nullable().meta({ description: "At most 10, by their attempts of the last 5 minutes." }),
   })
@@ -68,6 +80,12 @@ export const system = z
         },
       ],
       checks: { nats: { ok: true, required: true, detail: "connected" } },
+      servers: [
+        {
+          ...{ kind: "redis", address: "redis:6379", version: "8.4.0", connected_since: AT },
+          ...{ used_memory_bytes: 12_400_000, max_memory_bytes: 1_000_000_000 },
+        },
+      ],
       replicas: [
         {
           ...{ id: "6f1c2d3e-5b6a-4c7d-8e9f-0a1b2c3d4e5f", host: "posthorn-1", version: "0.2.0", started_at: AT, seen_at: AT },

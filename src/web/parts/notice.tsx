@@ -1,7 +1,8 @@
 /** Notices of a view: nothing to show, loading, or failed to load. */
 import type { ComponentChildren } from "preact";
+import { replaceTimes } from "../../model/rfc3339.ts";
 import type { ApiError } from "../api.ts";
-import { withTimes } from "../format.ts";
+import { shownAt } from "../format.ts";
 import { WarningIcon } from "./icons.tsx";
 
 export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
@@ -51,6 +52,6 @@ export function Loading({ what }: { what: string }) {
 
 /** A text of the API as a sentence, with its times as the page shows them. */
 export function sentence(text: string): string {
-  const begun = withTimes(text.charAt(0).toUpperCase() + text.slice(1), Date.now());
+  const begun = replaceTimes(text.charAt(0).toUpperCase() + text.slice(1), shownAt(Date.now()).time);
   return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
 }

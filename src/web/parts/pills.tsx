@@ -1,12 +1,12 @@
 /** Short words with a colour, which never says more than the word: red means failed, amber means waiting. */
 
+import { type ConditionKind, conditionOf } from "../../client/app-condition.ts";
 import type { InstallationStatus } from "../../model/app.ts";
 import type { Outcome } from "../../model/outcome.ts";
-import { type Condition, conditionOf } from "../condition.ts";
 import { OUTCOME_TEXTS, REASON_TEXTS } from "../outcomes.ts";
 import type { AppRow } from "../wire.ts";
 
-export function Pill({ kind, text, title }: { kind: Condition["kind"]; text: string; title?: string }) {
+export function Pill({ kind, text, title }: { kind: ConditionKind; text: string; title?: string }) {
   return (
     <span class={`pill pill-${kind}`} title={title}>
       {text}

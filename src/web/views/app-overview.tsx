@@ -1,9 +1,9 @@
 /** An app's charts and installations. */
 import { useEffect, useRef } from "preact/hooks";
 import type { AppStats } from "../../client/api-types.generated.ts";
+import { sum } from "../../client/app-condition.ts";
 import { call, withQuery } from "../api.ts";
 import { linearScale, logScale } from "../chart-scale.ts";
-import { sum } from "../condition.ts";
 import { date, dateAndHour, duration, hour, percent, shortCount } from "../format.ts";
 import { OUTCOME_ORDER, OUTCOME_TEXTS } from "../outcomes.ts";
 import { Chart } from "../parts/chart.tsx";

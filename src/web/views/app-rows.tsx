@@ -1,7 +1,7 @@
 /** The rows of the table of apps. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { Condition } from "../condition.ts";
+import { type Condition, installedOf } from "../../client/app-condition.ts";
 import { count, counted, percent, shortCount } from "../format.ts";
 import { Pill } from "../parts/pills.tsx";
 import { RateSpark, VolumeSpark } from "../parts/sparks.tsx";
@@ -55,7 +55,7 @@ export function Rows({ entries }: { entries: readonly Entry[] }) {
 function Row({ entry }: { entry: Entry }) {
   return useMemo(() => {
     const { row, condition, attempts, rate } = entry;
-    const { active, broken, disabled } = row.installations;
+    const { broken, disabled } = row.installations;
     return (
       <tr class="linked">
         <th scope="row">
@@ -79,7 +79,7 @@ function Row({ entry }: { entry: Entry }) {
           </Sparked>
         </td>
         <td class="right wide numeric">
-          {count(active + broken + disabled)}
+          {count(installedOf(row))}
           {broken > 0 && <span class="sub bad">{count(broken)} broken</span>}
           {broken === 0 && disabled > 0 && <span class="sub">{count(disabled)} disabled</span>}
         </td>

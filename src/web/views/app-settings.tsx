@@ -35,7 +35,7 @@ export function AppSettings({ slug }: { slug: string }) {
       )}
       <RecordForm key={etag} record={record} etag={etag} onSaved={loaded.reload} />
       {can.manage && <AppSecret slug={slug} />}
-      {can.change && <PortalLink slug={slug} />}
+      {can.change && <PortalLink owner={{ app: slug }} />}
       {can.change && <AppDelete record={record} />}
     </>
   );

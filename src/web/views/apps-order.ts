@@ -1,4 +1,5 @@
 /** Sorts the table of apps by a column, in either direction. */
+import { installedOf } from "../../client/app-condition.ts";
 import type { Entry } from "./app-rows.tsx";
 
 export type SortKey = "attention" | "name" | "attempts" | "rate" | "installations" | "parked" | "dead";
@@ -16,13 +17,12 @@ export function nextSort(of: SortKey, sort: string): string {
 /** Unknown values come last in both directions; equal ones sort by name. */
 export function order(key: SortKey, isDescending: boolean): (a: Entry, b: Entry) => number {
   const sortedBy = ({ row, condition, attempts, rate }: Entry): number | string | null => {
-    const { active, broken, disabled } = row.installations;
     const values = {
       name: row.name.toLowerCase(),
       attention: condition.rank,
       attempts,
       rate,
-      installations: active + broken + disabled,
+      installations: installedOf(row),
       parked: row.parked,
       dead: row.dead_letters,
     };

@@ -1,7 +1,7 @@
 /** All apps: their condition and their traffic. */
 import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
+import { conditionOf, dayOf, sum, total, wantsAttention } from "../../client/app-condition.ts";
 import { token } from "../api.ts";
-import { conditionOf, dayOf, sum, total, wantsAttention } from "../condition.ts";
 import { firstCommands } from "../first-commands.ts";
 import { count, counted, percent, shortCount } from "../format.ts";
 import { useGround } from "../ground.ts";

@@ -3,7 +3,8 @@ import type { DeadLetter } from "../../client/api-types.generated.ts";
 import { useGround } from "../ground.ts";
 import { sentence } from "../parts/notice.tsx";
 import { ReasonPill } from "../parts/pills.tsx";
-import { When, Zone } from "../parts/when.tsx";
+import { Table } from "../parts/table.tsx";
+import { When } from "../parts/when.tsx";
 import { hrefOf, setQuery } from "../routing.ts";
 import { deadLetterType, mayReplay } from "../rows.ts";
 
@@ -27,52 +28,36 @@ export function DeadLetterTable({ deadLetters, showsApp, selected, onSelect }: D
     onSelect(next);
   };
   return (
-    <div class="card table-frame">
-      <table class="dead">
-        <thead>
-          <tr>
-            {can.replay && (
-              <th scope="col" class="tick">
-                <input
-                  type="checkbox"
-                  aria-label="Select all shown"
-                  checked={isAllSelected}
-                  onChange={(event) => onSelect(new Set(event.currentTarget.checked ? selectable : []))}
-                />
-              </th>
-            )}
-            <th scope="col">
-              Given up <Zone />
-            </th>
-            {showsApp && (
-              <th scope="col" class="medium">
-                App
-              </th>
-            )}
-            <th scope="col">Event</th>
-            <th scope="col">Reason</th>
-            <th scope="col" class="right medium">
-              Attempts
-            </th>
-            <th scope="col" class="wide">
-              Organization
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {deadLetters.map((deadLetter) => (
-            <DeadLetterRow
-              key={deadLetter.sequence}
-              deadLetter={deadLetter}
-              showsApp={showsApp}
-              isSelected={selected.has(deadLetter.sequence)}
-              isSelectable={isSelectable(deadLetter)}
-              onToggle={can.replay ? (isOn) => toggle(deadLetter.sequence, isOn) : null}
+    <Table
+      class="dead"
+      first={
+        can.replay && (
+          <th scope="col" class="tick">
+            <input
+              type="checkbox"
+              aria-label="Select all shown"
+              checked={isAllSelected}
+              onChange={(event) => onSelect(new Set(event.currentTarget.checked ? selectable : []))}
             />
-          ))}
-        </tbody>
-      </table>
-    </div>
+          </th>
+        )
+      }
+      time="Given up"
+      headings={{ ...(showsApp ? { App: "medium" } : {}), Event: "", Reason: "", Attempts: "right medium", Organization: "wide" }}
+    >
+      <tbody>
+        {deadLetters.map((deadLetter) => (
+          <DeadLetterRow
+            key={deadLetter.sequence}
+            deadLetter={deadLetter}
+            showsApp={showsApp}
+            isSelected={selected.has(deadLetter.sequence)}
+            isSelectable={isSelectable(deadLetter)}
+            onToggle={can.replay ? (isOn) => toggle(deadLetter.sequence, isOn) : null}
+          />
+        ))}
+      </tbody>
+    </Table>
   );
 }
 

@@ -7,8 +7,9 @@ import { FilterField } from "../parts/filters.tsx";
 import { RefreshIcon } from "../parts/icons.tsx";
 import { Empty, Failed, Loading, sentence } from "../parts/notice.tsx";
 import { Older } from "../parts/older.tsx";
+import { Table } from "../parts/table.tsx";
 import { ANY_TIME, chosenSpan, TimeFields, TimeFilter, timeKey } from "../parts/time-filter.tsx";
-import { When, Zone } from "../parts/when.tsx";
+import { When } from "../parts/when.tsx";
 import { hrefOf, type Place, setQuery } from "../routing.ts";
 import { usePages } from "../use-pages.ts";
 
@@ -68,39 +69,25 @@ export function EventsPage({ place: { query } }: { place: Place }) {
 
 function EventTable({ events }: { events: readonly ListedEvent[] }) {
   return (
-    <div class="card table-frame">
-      <table class="log">
-        <thead>
-          <tr>
-            <th scope="col">
-              Stored <Zone />
+    <Table class="log" time="Stored" headings={{ Event: "", Organization: "", Id: "medium" }}>
+      <tbody>
+        {events.map((event) => (
+          <tr key={event.sequence} class="linked">
+            <td class="numeric nowrap">{event.stored_at !== null && <When at={event.stored_at} bare />}</td>
+            <th scope="row">
+              <a class="row-link" href={hrefOf(["events", event.id], { type: event.type, source: event.source })}>
+                {event.type ?? "unreadable"}
+              </a>{" "}
+              {event.app !== null && <span class="aside">only for {event.app}</span>}
+              {event.problem !== null && <span class="aside bad">{sentence(event.problem)}</span>}
             </th>
-            <th scope="col">Event</th>
-            <th scope="col">Organization</th>
-            <th scope="col" class="medium">
-              Id
-            </th>
+            <td>{event.organization_id}</td>
+            <td class="medium mono faint ellipsis cell-id" title={event.id}>
+              {event.id}
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {events.map((event) => (
-            <tr key={event.sequence} class="linked">
-              <td class="numeric nowrap">{event.stored_at !== null && <When at={event.stored_at} bare />}</td>
-              <th scope="row">
-                <a class="row-link" href={hrefOf(["events", event.id], { type: event.type, source: event.source })}>
-                  {event.type ?? "unreadable"}
-                </a>{" "}
-                {event.app !== null && <span class="aside">only for {event.app}</span>}
-                {event.problem !== null && <span class="aside bad">{sentence(event.problem)}</span>}
-              </th>
-              <td>{event.organization_id}</td>
-              <td class="medium mono faint ellipsis cell-id" title={event.id}>
-                {event.id}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+        ))}
+      </tbody>
+    </Table>
   );
 }

@@ -2,6 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import type { Found, FoundItem } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
+import { useGround } from "../ground.ts";
 import { SearchIcon } from "../parts/icons.tsx";
 import { Empty, Failed, Loading, sentence } from "../parts/notice.tsx";
 import { Pill } from "../parts/pills.tsx";
@@ -47,6 +48,9 @@ export function SearchBox({ place }: { place: Place }) {
 }
 
 export function FindPage({ place }: { place: Place }) {
+  const { session } = useGround();
+  // An app's token finds an organization because of its own installations there.
+  const hasPage = ({ kind }: FoundItem): boolean => kind !== "organization" || session.app === null;
   const q = place.query["q"] ?? "";
   const { value, error, reload } = useLoad(q, (signal) => call<Found>(withQuery("v1/find", { q }), { signal }));
   const [only, ...others] = value?.items ?? [];
@@ -54,8 +58,7 @@ export function FindPage({ place }: { place: Place }) {
     document.title = "Find · Posthorn";
   }, []);
   useEffect(() => {
-    // An organization has no page of its own.
-    if (only !== undefined && others.length === 0 && only.kind !== "organization") location.replace(only.page);
+    if (only !== undefined && others.length === 0 && hasPage(only)) location.replace(only.page);
   }, [value]);
   return (
     <>
@@ -78,7 +81,7 @@ export function FindPage({ place }: { place: Place }) {
         <>
           <ul class="card found">
             {value.items.map((item) => (
-              <Result key={item.page} item={item} />
+              <Result key={item.page} item={item} isLink={hasPage(item)} />
             ))}
           </ul>
           {value.notes.map((note) => (
@@ -92,17 +95,17 @@ export function FindPage({ place }: { place: Place }) {
   );
 }
 
-function Result({ item: { kind, id, detail, at, page } }: { item: FoundItem }) {
+function Result({ item: { kind, id, detail, at, page }, isLink }: { item: FoundItem; isLink: boolean }) {
   return (
     <li>
       <Pill kind="plain" text={KINDS[kind]} />
       <span class="found-what">
-        {kind === "organization" ? (
-          <span class="mono">{id}</span>
-        ) : (
+        {isLink ? (
           <a class="mono" href={page}>
             {id}
           </a>
+        ) : (
+          <span class="mono">{id}</span>
         )}
         <span class="muted">{detail}</span>
       </span>

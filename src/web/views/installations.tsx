@@ -9,9 +9,10 @@ import { Confirm } from "../parts/dialog.tsx";
 import { Empty, Failed, Loading } from "../parts/notice.tsx";
 import { StatusPill } from "../parts/pills.tsx";
 import { Segments } from "../parts/segments.tsx";
+import { Table } from "../parts/table.tsx";
 import { useSay } from "../parts/toast.tsx";
 import { When } from "../parts/when.tsx";
-import { type Place, setQuery } from "../routing.ts";
+import { hrefOf, type Place, setQuery } from "../routing.ts";
 import { useLoad } from "../use-load.ts";
 import type { AppRow, InstallationRow } from "../wire.ts";
 import { InstallationForm } from "./installation-form.tsx";
@@ -78,36 +79,22 @@ export function Installations({ row, place }: { row: AppRow; place: Place }) {
         </p>
       )}
       {named.length > 0 && (
-        <div class="card table-frame">
-          <table class="installations">
-            <thead>
-              <tr>
-                <th scope="col">Organization</th>
-                <th scope="col">Status</th>
-                <th scope="col" class="wide">
-                  Installation
-                </th>
-                <th scope="col" class="right medium">
-                  Parked alone
-                </th>
-                <th scope="col">
-                  <span class="hidden">Actions</span>
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {named.map((one) => (
-                <Row
-                  key={one.uuid}
-                  installation={one}
-                  isNamed={one.uuid === installation}
-                  ask={(action) => setAsked({ action, installation: one })}
-                  edit={() => setEdited({ installation: one })}
-                />
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table
+          class="installations"
+          headings={{ Organization: "", Status: "", Installation: "wide", "Parked alone": "right medium", Actions: "hidden" }}
+        >
+          <tbody>
+            {named.map((one) => (
+              <Row
+                key={one.uuid}
+                installation={one}
+                isNamed={one.uuid === installation}
+                ask={(action) => setAsked({ action, installation: one })}
+                edit={() => setEdited({ installation: one })}
+              />
+            ))}
+          </tbody>
+        </Table>
       )}
       {(cursor !== "" || page.value?.next) && (
         <div class="pager">
@@ -144,7 +131,7 @@ function Row({ installation, isNamed, ask, edit }: RowProps) {
   return (
     <tr class={isNamed ? "named" : ""}>
       <th scope="row">
-        {organization_id}
+        {can.seeAll ? <a href={hrefOf(["organizations", organization_id])}>{organization_id}</a> : organization_id}
         {project_ids.length > 0 && <span class="sub">projects {project_ids.join(", ")}</span>}
       </th>
       <td>

@@ -1,4 +1,4 @@
-/** The page of an organization's token: its installations. */
+/** An organization: its installations, and links that sign in to this page. */
 import { useEffect, useState } from "preact/hooks";
 import type { Installation, InstallationPage, IntegrationHealth } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
@@ -6,10 +6,13 @@ import { useGround } from "../ground.ts";
 import { Confirm } from "../parts/dialog.tsx";
 import { Empty, Failed, Loading } from "../parts/notice.tsx";
 import { StatusPill } from "../parts/pills.tsx";
+import { Table } from "../parts/table.tsx";
 import { useSay } from "../parts/toast.tsx";
+import { hrefOf } from "../routing.ts";
 import { useLoad } from "../use-load.ts";
 import { InstallationForm } from "./installation-form.tsx";
 import { BrokenWhy } from "./installations.tsx";
+import { PortalLink } from "./portal-link.tsx";
 import { SendAgain } from "./send-again.tsx";
 
 const PAGE = 1000;
@@ -37,60 +40,47 @@ export function OrganizationPage({ id, app }: { id: string; app: string | null }
       {page.value === null && page.error === null && <Loading what="the installations" />}
       {page.value !== null && installations.length === 0 && <Empty title="No app is installed in this organization." />}
       {installations.length > 0 && (
-        <div class="card table-frame">
-          <table class="installations">
-            <thead>
-              <tr>
-                <th scope="col">App</th>
-                <th scope="col">Status</th>
-                <th scope="col" class="wide">
-                  Installation
+        <Table class="installations" headings={{ App: "", Status: "", Installation: "wide", Actions: "hidden" }}>
+          <tbody>
+            {installations.map((installation) => (
+              <tr key={installation.uuid} class={installation.app === app ? "named" : ""}>
+                <th scope="row">
+                  {can.seeAll ? <a href={hrefOf(["apps", installation.app])}>{installation.app}</a> : installation.app}
+                  {installation.project_ids.length > 0 && <span class="sub">projects {installation.project_ids.join(", ")}</span>}
                 </th>
-                <th scope="col">
-                  <span class="hidden">Actions</span>
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {installations.map((installation) => (
-                <tr key={installation.uuid} class={installation.app === app ? "named" : ""}>
-                  <th scope="row">
-                    {installation.app}
-                    {installation.project_ids.length > 0 && <span class="sub">projects {installation.project_ids.join(", ")}</span>}
-                  </th>
-                  <td>
-                    <StatusPill status={installation.status} />
-                    {installation.status === "broken" && <Why uuid={installation.uuid} />}
-                  </td>
-                  <td class="wide">
-                    <span class="mono">{installation.uuid}</span>
-                    {installation.webhook_url !== null && <span class="sub mono">{installation.webhook_url}</span>}
-                  </td>
-                  <td class="right">
-                    <span class="actions">
-                      {can.replay && (
-                        <button type="button" class="button small" onClick={() => setSent(installation)}>
-                          Send again
+                <td>
+                  <StatusPill status={installation.status} />
+                  {installation.status === "broken" && <Why uuid={installation.uuid} />}
+                </td>
+                <td class="wide">
+                  <span class="mono">{installation.uuid}</span>
+                  {installation.webhook_url !== null && <span class="sub mono">{installation.webhook_url}</span>}
+                </td>
+                <td class="right">
+                  <span class="actions">
+                    {can.replay && (
+                      <button type="button" class="button small" onClick={() => setSent(installation)}>
+                        Send again
+                      </button>
+                    )}
+                    {can.manage && (
+                      <>
+                        <button type="button" class="button small" onClick={() => setAsked(installation)}>
+                          {verbOf(installation)}
                         </button>
-                      )}
-                      {can.manage && (
-                        <>
-                          <button type="button" class="button small" onClick={() => setAsked(installation)}>
-                            {verbOf(installation)}
-                          </button>
-                          <button type="button" class="button small" onClick={() => setEdited(installation)}>
-                            Edit
-                          </button>
-                        </>
-                      )}
-                    </span>
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+                        <button type="button" class="button small" onClick={() => setEdited(installation)}>
+                          Edit
+                        </button>
+                      </>
+                    )}
+                  </span>
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </Table>
       )}
+      {can.change && <PortalLink owner={{ organization_id: id }} />}
       {sent !== null && <SendAgain slug={sent.app} installation={sent.uuid} onClose={() => setSent(null)} />}
       {edited !== null && <InstallationForm app={edited.app} installation={edited} onClose={() => setEdited(null)} onDone={page.reload} />}
       {asked !== null && <Ask installation={asked} onClose={() => setAsked(null)} onDone={page.reload} />}

@@ -1,4 +1,4 @@
-/** Makes a link that signs an app's developer in to the app's page. */
+/** Makes a link that signs in to the page of an app or an organization. */
 import { useState } from "preact/hooks";
 import type { PortalLink as Link } from "../../client/api-types.generated.ts";
 import { call } from "../api.ts";
@@ -7,34 +7,45 @@ import { Dialog } from "../parts/dialog.tsx";
 import { Choice, Form, TextField, useForm } from "../parts/form.tsx";
 import { When } from "../parts/when.tsx";
 
-const SCOPES = {
-  read: "Look",
-  act: "Look, test, replay and resend",
-  manage: "Also change URL, events, headers and secret",
-} as const;
+const OF_APP = {
+  title: "Developer access",
+  about: "A link opens this app’s page, and nothing else, until it expires or the secret is rotated.",
+  scopes: { read: "Look", act: "Look, test, replay and resend", manage: "Also change URL, events, headers and secret" },
+};
 
-export function PortalLink({ slug }: { slug: string }) {
+const OF_ORGANIZATION: typeof OF_APP = {
+  title: "Organization access",
+  about: "A link opens this organization’s page, and nothing else, until it expires.",
+  scopes: { read: "Look", act: "Look, replay and resend", manage: "Also enable, disable and change installations" },
+};
+
+type Owner = { readonly app: string } | { readonly organization_id: string };
+
+const textsOf = (owner: Owner): typeof OF_APP => ("app" in owner ? OF_APP : OF_ORGANIZATION);
+
+export function PortalLink({ owner }: { owner: Owner }) {
   const [isOpen, setOpen] = useState(false);
+  const { title, about } = textsOf(owner);
   return (
     <section class="card settings" aria-labelledby="portal-link">
       <div class="section-head">
         <div>
-          <h2 id="portal-link">Developer access</h2>
-          <p class="muted">A link opens this app’s page, and nothing else, until it expires or the secret is rotated.</p>
+          <h2 id="portal-link">{title}</h2>
+          <p class="muted">{about}</p>
         </div>
         <button type="button" class="button" onClick={() => setOpen(true)}>
           Create link
         </button>
       </div>
-      {isOpen && <LinkDialog slug={slug} onClose={() => setOpen(false)} />}
+      {isOpen && <LinkDialog owner={owner} onClose={() => setOpen(false)} />}
     </section>
   );
 }
 
-function LinkDialog({ slug, onClose }: { slug: string; onClose: () => void }) {
+function LinkDialog({ owner, onClose }: { owner: Owner; onClose: () => void }) {
   const [link, setLink] = useState<Link | null>(null);
   const form = useForm(async (data) => {
-    const body = { app: slug, scope: data.get("scope"), expires_in: data.get("expires_in"), name: String(data.get("name")).trim() || null };
+    const body = { ...owner, scope: data.get("scope"), expires_in: data.get("expires_in"), name: String(data.get("name")).trim() || null };
     setLink(await call<Link>("v1/portal-links", { method: "POST", body }));
   });
   return (
@@ -60,7 +71,7 @@ function LinkDialog({ slug, onClose }: { slug: string; onClose: () => void }) {
     >
       {link === null ? (
         <Form form={form}>
-          <Choice name="scope" label="Its holder may" value="read" options={SCOPES} />
+          <Choice name="scope" label="Its holder may" value="read" options={textsOf(owner).scopes} />
           <TextField name="expires_in" label="Valid for" value="8h" help="Such as 30m, 8h or 7d." />
           <TextField
             name="name"

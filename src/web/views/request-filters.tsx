@@ -1,6 +1,6 @@
 /** The filters above an app's request log. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { sum } from "../condition.ts";
+import { sum } from "../../client/app-condition.ts";
 import { OUTCOME_OPTIONS } from "../outcomes.ts";
 import { FilterField, FilterSelect, MoreFilters } from "../parts/filters.tsx";
 import { RefreshIcon } from "../parts/icons.tsx";

@@ -1,7 +1,9 @@
 /** A table of the streams, with their sizes beside their limits. */
 import type { System } from "../../client/api-types.generated.ts";
-import { bytes, count } from "../format.ts";
+import { bytes } from "../../model/bytes.ts";
+import { count } from "../format.ts";
 import { Pill } from "../parts/pills.tsx";
+import { Table } from "../parts/table.tsx";
 import { When } from "../parts/when.tsx";
 
 export function StreamTable({ streams }: Pick<System, "streams">) {
@@ -11,40 +13,21 @@ export function StreamTable({ streams }: Pick<System, "streams">) {
       {streams === null ? (
         <p class="muted">Unknown, because NATS does not answer.</p>
       ) : (
-        <div class="card table-frame">
-          <table class="system">
-            <thead>
-              <tr>
-                <th scope="col">Stream</th>
-                <th scope="col" class="right">
-                  Messages
+        <Table class="system" headings={{ Stream: "", Messages: "right", Size: "right", Limits: "medium", "Oldest message": "wide" }}>
+          <tbody>
+            {streams.map((stream) => (
+              <tr key={stream.name}>
+                <th scope="row" title={stream.name}>
+                  {stream.purpose} {stream.refusing && <Pill kind="bad" text="Refuses" />}
                 </th>
-                <th scope="col" class="right">
-                  Size
-                </th>
-                <th scope="col" class="medium">
-                  Limits
-                </th>
-                <th scope="col" class="wide">
-                  Oldest message
-                </th>
+                <td class="right numeric">{count(stream.messages)}</td>
+                <td class="right numeric nowrap">{bytes(stream.bytes)}</td>
+                <td class="medium">{limitsOf(stream) || <span class="faint">none</span>}</td>
+                <td class="wide numeric nowrap">{stream.oldest_at === null ? "–" : <When at={stream.oldest_at} />}</td>
               </tr>
-            </thead>
-            <tbody>
-              {streams.map((stream) => (
-                <tr key={stream.name}>
-                  <th scope="row" title={stream.name}>
-                    {stream.purpose} {stream.refusing && <Pill kind="bad" text="Refuses" />}
-                  </th>
-                  <td class="right numeric">{count(stream.messages)}</td>
-                  <td class="right numeric nowrap">{bytes(stream.bytes)}</td>
-                  <td class="medium">{limitsOf(stream) || <span class="faint">none</span>}</td>
-                  <td class="wide numeric nowrap">{stream.oldest_at === null ? "–" : <When at={stream.oldest_at} />}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+            ))}
+          </tbody>
+        </Table>
       )}
     </section>
   );

@@ -1,11 +1,13 @@
 /** Posthorn itself: what waits, the streams, the replicas, what it depends on, and the busiest apps now. */
 import { useEffect } from "preact/hooks";
 import type { System } from "../../client/api-types.generated.ts";
+import { memory } from "../../model/bytes.ts";
 import { call } from "../api.ts";
 import { count, duration, percent, shortCount } from "../format.ts";
 import { Metric, Metrics } from "../parts/metrics.tsx";
 import { Failed, Loading, sentence } from "../parts/notice.tsx";
 import { Pill } from "../parts/pills.tsx";
+import { Table } from "../parts/table.tsx";
 import { When } from "../parts/when.tsx";
 import { hrefOf } from "../routing.ts";
 import { useLoad } from "../use-load.ts";
@@ -37,6 +39,7 @@ export function SystemPage() {
             <Metric label="Waiting for a slot" value={shortCount(value.waiting)} />
           </Metrics>
           <Checks checks={value.checks} />
+          <Servers servers={value.servers} />
           <BusiestApps apps={value.busiest_apps} />
           <StreamTable streams={value.streams} />
           <Replicas replicas={value.replicas} />
@@ -77,6 +80,32 @@ function Checks({ checks }: Pick<System, "checks">) {
   );
 }
 
+const SERVER_NAMES = { nats: "NATS", redis: "Redis" } as const;
+
+function Servers({ servers }: Pick<System, "servers">) {
+  return (
+    <section aria-labelledby="servers">
+      <h2 id="servers">Servers</h2>
+      <Table class="system" headings={{ Server: "", Version: "", "Connected since": "medium", "Memory used": "right" }}>
+        <tbody>
+          {servers.map((server) => (
+            <tr key={server.address}>
+              <th scope="row">
+                {SERVER_NAMES[server.kind]} <span class="mono faint">{server.address}</span>
+              </th>
+              <td class="numeric">{server.version ?? "?"}</td>
+              <td class="medium numeric nowrap">
+                {server.connected_since === null ? <Pill kind="bad" text="Not connected" /> : <When at={server.connected_since} />}
+              </td>
+              <td class="right numeric">{server.kind === "redis" ? memory(server.used_memory_bytes, server.max_memory_bytes) : ""}</td>
+            </tr>
+          ))}
+        </tbody>
+      </Table>
+    </section>
+  );
+}
+
 function BusiestApps({ apps }: { apps: System["busiest_apps"] }) {
   return (
     <section aria-labelledby="busiest">
@@ -84,38 +113,22 @@ function BusiestApps({ apps }: { apps: System["busiest_apps"] }) {
       {apps === null && <p class="muted">Unknown, because Redis does not answer.</p>}
       {apps?.length === 0 && <p class="muted">No attempts.</p>}
       {apps !== null && apps.length > 0 && (
-        <div class="card table-frame">
-          <table class="system">
-            <thead>
-              <tr>
-                <th scope="col">App</th>
-                <th scope="col" class="right">
-                  Attempts
+        <Table class="system" headings={{ App: "", Attempts: "right", Delivered: "right", Parked: "right" }}>
+          <tbody>
+            {apps.map(({ app, attempts, failures, parked }) => (
+              <tr key={app} class="linked">
+                <th scope="row">
+                  <a class="row-link" href={hrefOf(["apps", app], { range: "1h" })}>
+                    {app}
+                  </a>
                 </th>
-                <th scope="col" class="right">
-                  Delivered
-                </th>
-                <th scope="col" class="right">
-                  Parked
-                </th>
+                <td class="right numeric">{count(attempts)}</td>
+                <td class={`right numeric ${failures * 2 >= attempts ? "bad" : ""}`}>{percent((attempts - failures) / attempts)}</td>
+                <td class="right numeric">{parked === null ? "?" : count(parked)}</td>
               </tr>
-            </thead>
-            <tbody>
-              {apps.map(({ app, attempts, failures, parked }) => (
-                <tr key={app} class="linked">
-                  <th scope="row">
-                    <a class="row-link" href={hrefOf(["apps", app], { range: "1h" })}>
-                      {app}
-                    </a>
-                  </th>
-                  <td class="right numeric">{count(attempts)}</td>
-                  <td class={`right numeric ${failures * 2 >= attempts ? "bad" : ""}`}>{percent((attempts - failures) / attempts)}</td>
-                  <td class="right numeric">{parked === null ? "?" : count(parked)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+            ))}
+          </tbody>
+        </Table>
       )}
     </section>
   );
@@ -125,49 +138,32 @@ function Replicas({ replicas }: Pick<System, "replicas">) {
   return (
     <section aria-labelledby="replicas">
       <h2 id="replicas">Replicas</h2>
-      <div class="card table-frame">
-        <table class="system">
-          <thead>
-            <tr>
-              <th scope="col">Host</th>
-              <th scope="col">State</th>
-              <th scope="col" class="medium">
-                Version
+      <Table
+        class="system"
+        headings={{ Host: "", State: "", Version: "medium", Started: "medium", "In flight": "right", Waiting: "right medium" }}
+      >
+        <tbody>
+          {replicas.map(({ id, host, version, started_at: startedAt, ready, in_flight: inFlight, waiting, this: isThis }) => (
+            <tr key={id}>
+              <th scope="row" title={id}>
+                {host ?? "unknown"} <span class="mono faint">{id.slice(0, 8)}</span>
+                {isThis && <span class="aside">answers this page</span>}
               </th>
-              <th scope="col" class="medium">
-                Started
-              </th>
-              <th scope="col" class="right">
-                In flight
-              </th>
-              <th scope="col" class="right medium">
-                Waiting
-              </th>
+              <td>
+                {ready === null ? (
+                  <Pill kind="plain" text="Unknown" />
+                ) : (
+                  <Pill kind={ready ? "ok" : "bad"} text={ready ? "Ready" : "Not ready"} />
+                )}
+              </td>
+              <td class="medium">{version ?? "?"}</td>
+              <td class="medium numeric nowrap">{startedAt === null ? "?" : <When at={startedAt} />}</td>
+              <td class="right numeric">{inFlight ?? "?"}</td>
+              <td class="right medium numeric">{waiting ?? "?"}</td>
             </tr>
-          </thead>
-          <tbody>
-            {replicas.map(({ id, host, version, started_at: startedAt, ready, in_flight: inFlight, waiting, this: isThis }) => (
-              <tr key={id}>
-                <th scope="row" title={id}>
-                  {host ?? "unknown"} <span class="mono faint">{id.slice(0, 8)}</span>
-                  {isThis && <span class="aside">answers this page</span>}
-                </th>
-                <td>
-                  {ready === null ? (
-                    <Pill kind="plain" text="Unknown" />
-                  ) : (
-                    <Pill kind={ready ? "ok" : "bad"} text={ready ? "Ready" : "Not ready"} />
-                  )}
-                </td>
-                <td class="medium">{version ?? "?"}</td>
-                <td class="medium numeric nowrap">{startedAt === null ? "?" : <When at={startedAt} />}</td>
-                <td class="right numeric">{inFlight ?? "?"}</td>
-                <td class="right medium numeric">{waiting ?? "?"}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+          ))}
+        </tbody>
+      </Table>
     </section>
   );
 }

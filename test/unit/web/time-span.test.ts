@@ -1,5 +1,6 @@
 import { expect, test, vi } from "vitest";
-import { minute, timeWithZone, withTimes } from "../../../src/web/format.ts";
+import { replaceTimes } from "../../../src/model/rfc3339.ts";
+import { minute, shownAt, timeWithZone } from "../../../src/web/format.ts";
 import { addressTimeOf, instantOf, localTimeOf, spanOf } from "../../../src/web/time-span.ts";
 import { zone } from "../../../src/web/zone.ts";
 
@@ -51,7 +52,7 @@ test("a page in UTC takes and shows times in UTC", () => {
 
 test("timestamps in the API's texts are shown as the page shows times", () => {
   const now = Date.UTC(2026, 0, 5);
-  expect(withTimes("attempt 2 is due at 2026-01-05T10:11:17.345Z, not 2026-01-05", now)).toBe(
+  expect(replaceTimes("attempt 2 is due at 2026-01-05T10:11:17.345Z, not 2026-01-05", shownAt(now).time)).toBe(
     `attempt 2 is due at ${timeWithZone(Date.UTC(2026, 0, 5, 10, 11, 17), now)}, not 2026-01-05`,
   );
 });

@@ -1,11 +1,11 @@
 /** Figures, conditions, places and status events as the page puts them. */
 import { execFileSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
-import { appStateOf } from "../../../src/web/app-state.ts";
+import { conditionOf, dayOf, total, wantsAttention } from "../../../src/client/app-condition.ts";
+import { appStateOf } from "../../../src/client/app-state.ts";
 import { linearScale, logScale } from "../../../src/web/chart-scale.ts";
-import { conditionOf, dayOf, total, wantsAttention } from "../../../src/web/condition.ts";
 import { firstCommands } from "../../../src/web/first-commands.ts";
-import { ago, duration, percent, shortCount } from "../../../src/web/format.ts";
+import { ago, duration, percent, shortCount, shownAt } from "../../../src/web/format.ts";
 import { hrefOf, parsePlace } from "../../../src/web/routing.ts";
 import { describe as describeEvent } from "../../../src/web/status-texts.ts";
 import type { AppRow } from "../../../src/web/wire.ts";
@@ -152,6 +152,10 @@ describe("the state of an app in a line", () => {
     ],
     [{ installations: { active: 2, broken: 1, disabled: 0 } }, "bad: 1 of 3 installations broken. Their deliveries wait."],
     [
+      { throttled: { until: at("12:04:31"), response_code: 429 }, installations: { active: 1, broken: 2, disabled: 0 } },
+      "bad: Throttled until 12:04:31 Z: the receiver answered 429. Deliveries wait. 2 of 3 installations broken. Their deliveries wait.",
+    ],
+    [
       { health: { ...HEALTHY, attempts: 1_212, failures: 3, by_code: { 500: 3 }, last_success_at: at("11:49:59") } },
       "ok: 1,209 of 1,212 attempts delivered in the last 15 minutes; last success 11:49 Z.",
     ],
@@ -164,8 +168,7 @@ describe("the state of an app in a line", () => {
       "plain: How it works now is unknown, because Redis does not answer.",
     ],
   ])("%#", (members, text) => {
-    const state = appStateOf(row(members), now);
-    expect(`${state.kind}: ${state.text}`).toBe(text.replaceAll(" Z", ` ${offsetAt(now)}`));
+    expect(`${conditionOf(row(members)).kind}: ${appStateOf(row(members), shownAt(now))}`).toBe(text.replaceAll(" Z", ` ${offsetAt(now)}`));
   });
 });
 

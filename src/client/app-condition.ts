@@ -1,0 +1,84 @@
+/** The condition of an app in a word, on the page and at the command line, and whether it needs attention. */
+import type { AppAtAGlance } from "./api-types.generated.ts";
+
+/** The first that is true of an app is its condition. */
+export const APP_CONDITIONS = [
+  "failing",
+  "broken",
+  "circuit open",
+  "circuit half-open",
+  "throttled",
+  "unknown",
+  "disabled",
+  "idle",
+  "not installed",
+  "healthy",
+] as const;
+
+export type ConditionName = (typeof APP_CONDITIONS)[number];
+
+/** Bad means failed, warn means waiting. */
+export type ConditionKind = "bad" | "warn" | "ok" | "plain";
+
+export interface Condition {
+  readonly name: ConditionName;
+  readonly kind: ConditionKind;
+  readonly text: string;
+  /** Lower ranks need attention first. */
+  readonly rank: number;
+}
+
+export function conditionOf(app: AppAtAGlance): Condition {
+  const name = nameOf(app);
+  const { broken } = app.installations;
+  const installed = installedOf(app);
+  const text = name === "broken" && broken < installed ? `${broken} of ${installed} broken` : name.charAt(0).toUpperCase() + name.slice(1);
+  return { name, kind: kindOf(name), text, rank: APP_CONDITIONS.indexOf(name) };
+}
+
+function nameOf(app: AppAtAGlance): ConditionName {
+  const { installations, health, circuit, throttled } = app;
+  const { attempts } = dayOf(app);
+  if (health.state === "failing") return "failing";
+  if (installations.broken > 0) return "broken";
+  if (circuit.state !== "closed") return circuit.state === "open" ? "circuit open" : "circuit half-open";
+  if (throttled !== null) return "throttled";
+  if (installedOf(app) === 0) return "not installed";
+  if (installations.disabled === installedOf(app)) return "disabled";
+  if (attempts === null || health.attempts === null) return "unknown";
+  return attempts === 0 ? "idle" : "healthy";
+}
+
+export function kindOf(name: ConditionName): ConditionKind {
+  if (name === "failing" || name === "broken") return "bad";
+  if (name === "circuit open" || name === "circuit half-open" || name === "throttled") return "warn";
+  return name === "healthy" ? "ok" : "plain";
+}
+
+export function wantsAttention({ kind }: Condition): boolean {
+  return kind === "bad" || kind === "warn";
+}
+
+export function installedOf({ installations: { active, broken, disabled } }: AppAtAGlance): number {
+  return active + broken + disabled;
+}
+
+/** Totals of the last 24 hours. `attempts` is null if unknown; `rate` also if there were none. */
+export function dayOf({ attempts, delivered }: Pick<AppAtAGlance, "attempts" | "delivered">): {
+  attempts: number | null;
+  rate: number | null;
+} {
+  if (attempts === null || delivered === null) return { attempts: null, rate: null };
+  const all = sum(attempts);
+  return { attempts: all, rate: all === 0 ? null : sum(delivered) / all };
+}
+
+export function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+/** The sum over all apps; null if the value of one is unknown. */
+export function total(apps: readonly AppAtAGlance[], of: (app: AppAtAGlance) => number | null): number | null {
+  const values = apps.map(of);
+  return values.includes(null) ? null : sum(values.map((value) => value ?? 0));
+}

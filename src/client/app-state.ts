@@ -1,0 +1,78 @@
+/** The state of an app in a few sentences: since when, by which codes, and what becomes of its deliveries. */
+
+import { epochMsOf } from "../model/rfc3339.ts";
+import type { AppAtAGlance } from "./api-types.generated.ts";
+import { installedOf } from "./app-condition.ts";
+
+export interface Shown {
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  readonly time: (rfc3339: string) => string;
+  /** As `time`, where a minute is exact enough. */
+  readonly minute: (rfc3339: string) => string;
+}
+
+/** Further codes are summed. */
+const CODES_SHOWN = 3;
+
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
+export function appStateOf(app: AppAtAGlance, shown: Shown): string {
+  const troubles = troublesOf(app, shown);
+  if (troubles.length > 0) return troubles.join(" ");
+  const { attempts, failures } = app.health;
+  if (attempts === null) return "How it works now is unknown, because Redis does not answer.";
+  if (attempts === 0) return `No attempts in the last 15 minutes${lastSuccess(app, shown)}.`;
+  const delivered = whole.format(attempts - (failures ?? 0));
+  return `${delivered} of ${whole.format(attempts)} attempts delivered in the last 15 minutes${lastSuccess(app, shown)}.`;
+}
+
+/** One or two sentences for each trouble of an app. */
+export function troublesOf(app: AppAtAGlance, shown: Shown): string[] {
+  const { installations, health, circuit, throttled } = app;
+  const troubles: string[] = [];
+  if (health.state === "failing" && health.since !== null) {
+    const { attempts, by_code: byCode } = health;
+    const what =
+      attempts === null ? "" : attempts === 0 ? ": no attempts in the last 15 minutes" : `: ${failureText(attempts, byCode ?? {})}`;
+    troubles.push(`Failing since ${shown.minute(health.since)}${what}${lastSuccess(app, shown)}.`);
+  } else if (circuit.state !== "closed") {
+    const { attempts, failures, by_code: byCode } = health;
+    const why = attempts === null || !failures ? "too many attempts failed" : failureText(attempts, byCode ?? {});
+    troubles.push(`Circuit ${circuit.state === "open" ? "open" : "half-open"}: ${why}${lastSuccess(app, shown)}.`);
+  }
+  if (throttled !== null) {
+    troubles.push(`Throttled until ${shown.time(throttled.until)}: the receiver answered ${throttled.response_code}. Deliveries wait.`);
+  } else if (troubles.length > 0) troubles.push(waiting(app, shown));
+  if (installations.broken > 0) {
+    const [broken, installed] = [installations.broken, installedOf(app)].map(whole.format);
+    troubles.push(`${broken} of ${installed} installations broken. Their deliveries wait.`);
+  }
+  return troubles;
+}
+
+/** The failures among an app's attempts: `404 from 208, no response from 4 of 215`. @param byCode response code → failures; "0": no response */
+export function failureText(attempts: number, byCode: Readonly<Record<string, number>>): string {
+  const codes = Object.entries(byCode).sort(([, a], [, b]) => b - a);
+  if (codes.length === 0) return `0 of ${whole.format(attempts)} failed`;
+  const parts = codes
+    .slice(0, CODES_SHOWN)
+    .map(([code, failures]) => `${code === "0" ? "no response" : code} from ${whole.format(failures)}`);
+  const others = codes.slice(CODES_SHOWN).reduce((sum, [, failures]) => sum + failures, 0);
+  return `${[...parts, ...(others === 0 ? [] : [`other codes from ${whole.format(others)}`])].join(", ")} of ${whole.format(attempts)}`;
+}
+
+function lastSuccess({ health: { last_success_at: at } }: AppAtAGlance, { minute }: Shown): string {
+  return at === null ? "" : `; last success ${minute(at)}`;
+}
+
+/** The fate of deliveries while the app fails. */
+function waiting({ circuit, parked_in_app_queue: parked }: AppAtAGlance, { now, time }: Shown): string {
+  if (circuit.state === "closed") return "Failed deliveries are retried.";
+  const which = parked
+    ? `${whole.format(parked)} ${parked === 1 ? "delivery waits and is" : "deliveries wait and are"} retried`
+    : "Deliveries wait and are retried";
+  if (circuit.state === "half_open") return `${which}; one is being attempted now.`;
+  const next = circuit.open_until;
+  return next !== null && epochMsOf(next) > now ? `${which}; next attempt ${time(next)}.` : `${which}.`;
+}
