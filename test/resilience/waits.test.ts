@@ -1,5 +1,6 @@
 /** What waits: retries, parked and ordered deliveries under kills, pauses, deleted consumers, a full store and clocks that jump. */
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { headers, type JetStreamManager } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { encodeDeliveryMessage } from "../../src/model/delivery-message.ts";
@@ -8,6 +9,7 @@ import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+import { startTcpProxy } from "../support/tcp-proxy.ts";
 
 let redis: Server;
 let nats: Server;
@@ -171,6 +173,25 @@ describe("an app with order_by", () => {
     expect((await posthorn.api("GET", "/v1/dead-letters")).body.items).toEqual([]);
     await posthorn.end();
   });
+});
+
+test("events that were on their way when the connection broke don't come behind younger ones", async () => {
+  const proxy = await startTcpProxy(Number(new URL(nats.url).port));
+  stopping.push(proxy.stop);
+  const { bus, receiver, start } = await aPlatform();
+  const posthorn = await start({ POSTHORN_NATS_URL: `nats://127.0.0.1:${proxy.port}` });
+  await posthorn.install({ webhook_url: receiver.url, order_by: "/k" });
+  const some = () => Promise.all(Array.from({ length: 20 }, (_, n) => publish(bus, { k: `k${n % 3}` })));
+  await some();
+  await receiver.waitFor(20);
+  proxy.freeze();
+  // The server hands them out to a connection that is dead, and again after ack_wait only.
+  await some();
+  await sleep(100);
+  proxy.thaw();
+  await some();
+  await receiver.waitFor(60);
+  expect(inversions(receiver)).toBe(0);
 });
 
 describe("an owner of the queues that comes back late", () => {

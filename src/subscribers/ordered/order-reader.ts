@@ -2,6 +2,9 @@
  * Reads the events of ordered apps in the order of the stream, as the owner of the queues, through a consumer of its own. An event is
  * acknowledged when each of its deliveries is done or stored.
  *
+ * ORDER-8  An event is taken only when every one before it has been read, or has left the stream. Those that were handed out and got lost
+ *          on their way would come back behind younger ones: the consumer is created again from the first of them.
+ *
  * An event that kills the process while it is read becomes a dead letter as it came (parked/poison-limit.ts): suspects are read one at a
  * time, and their hand-outs are counted.
  *
@@ -16,6 +19,7 @@ import type { ConsumedMessage } from "../../jetstream/message.ts";
 import { endFailed } from "../../jetstream/message-handler.ts";
 import { unlessNotFound } from "../../jetstream/nats-errors.ts";
 import { createPullConsumer, type PullConsumerDependencies } from "../../jetstream/pull-consumer.ts";
+import { nextMessage } from "../../jetstream/stored-message.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
 import type { Installation } from "../../model/app.ts";
 import { type Delivery, newDelivery } from "../../model/delivery.ts";
@@ -65,40 +69,21 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
   const { manager, names, registry, readEvent, match, isTaken, accept, poisonLimit, giveUp, logger } = dependencies;
   const stream = names.streams.events;
   const settings = orderConsumer(names, term);
-  /** In order of their reading; those that are done leave from the front. */
-  let open: Array<{ readonly sequence: number; isDone: boolean }> = [];
-  const held = new Set<ConsumedMessage>();
+  const events = createHeldEvents();
   let readTo = from - 1;
   let suspectUpTo = 0;
   let stopped = false;
-  const suspects = createSeries();
+  /** The consumer was deleted, to be created again. */
+  let isRestarting = false;
+  const series = createSeries();
 
-  const floor = (): number => {
-    const first = open.findIndex(({ isDone }) => !isDone);
-    open = first === -1 ? [] : open.slice(first);
-    return first === -1 ? readTo : (open[0]?.sequence ?? readTo + 1) - 1;
-  };
-
-  const hold = (message: ConsumedMessage, deliveries: number): HeldEvent => {
-    const one = { sequence: message.sequence, isDone: false };
-    open.push(one);
-    held.add(message);
-    let left = deliveries;
-    return {
-      message,
-      done() {
-        if (--left > 0) return;
-        one.isDone = true;
-        held.delete(message);
-        message.ack();
-      },
-    };
-  };
+  const floor = (): number => (events.first() ?? readTo + 1) - 1;
 
   const ensure = async (): Promise<void> => {
     const { last_seq: last } = (await manager.streams.info(stream)).state;
     const start = async () => ({ deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: floor() + 1 });
     if (await ensureConsumer(manager, settings, start)) suspectUpTo = last;
+    isRestarting = false;
   };
 
   const read = (message: ConsumedMessage): void => {
@@ -110,29 +95,46 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
     readTo = Math.max(readTo, sequence);
     if (!found.ok || installations.length === 0) return message.ack();
     const { event } = found;
-    const heldEvent = hold(message, installations.length);
+    const heldEvent = events.hold(message, installations.length);
     for (const { app, uuid } of installations)
       accept(newDelivery(event, app, uuid, sequence, registry.app(app)?.createdAt ?? null), heldEvent, mayBeDone);
   };
 
-  const readSuspect = async (message: ConsumedMessage, handOut: HandOut | null): Promise<void> => {
-    const poison = (await handOut?.begin()) ?? null;
-    if (stopped) {
+  const isNext = ({ sequence }: ConsumedMessage): boolean => sequence <= readTo + 1;
+
+  /** ORDER-8. */
+  const restartIfMissing = async ({ sequence }: ConsumedMessage): Promise<void> => {
+    const first = await nextMessage(manager, stream, ">", readTo + 1);
+    if (first === null || first.seq >= sequence) return;
+    logger.warn(
+      { stream, consumer: settings.consumer, from: first.seq, to: sequence - 1 },
+      "events got lost on their way and are read again",
+    );
+    await unlessNotFound(manager.consumers.delete(stream, settings.consumer));
+    isRestarting = true;
+  };
+
+  const readInTurn = async (message: ConsumedMessage, handOut: HandOut | null): Promise<void> => {
+    if (!isNext(message) && !isRestarting && !stopped) await restartIfMissing(message);
+    const isTaken = (): boolean => !stopped && (!isRestarting || isNext(message));
+    const poison = isTaken() ? ((await handOut?.begin()) ?? null) : null;
+    if (!isTaken()) {
       handOut?.giveBack();
       return message.drop();
     }
     if (poison === null) return read(message);
-    const heldEvent = hold(message, 1);
+    readTo = Math.max(readTo, message.sequence);
+    const heldEvent = events.hold(message, 1);
     await giveUp.message(message, "redelivered", poison, null);
     heldEvent.done();
   };
 
-  /** In the order in which they came: what comes behind a suspect waits for it. */
+  /** In the order in which they came: what comes behind one that takes a while waits for it. */
   const onMessage = (message: ConsumedMessage): void => {
     const handOut = poisonLimit.handOut({ stream, sequence: message.sequence, installationUuid: null });
-    if (handOut === null && suspects.isEmpty()) return read(message);
-    suspects.add(() =>
-      readSuspect(message, handOut)
+    if (handOut === null && isNext(message) && series.isEmpty()) return read(message);
+    series.add(() =>
+      readInTurn(message, handOut)
         .catch((error: unknown) => endFailed(message, error, logger))
         .finally(() => handOut?.end()),
     );
@@ -154,10 +156,42 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
     async stop() {
       stopped = true;
       await loop.stop();
-      for (const message of held) message.drop();
+      events.drop();
     },
     floor,
     readTo: () => readTo,
+  };
+}
+
+function createHeldEvents() {
+  /** In order of their reading; those that are done leave from the front. */
+  let open: Array<{ readonly sequence: number; isDone: boolean }> = [];
+  const held = new Set<ConsumedMessage>();
+  return {
+    /** The sequence of the first that is not done; null: all are. */
+    first(): number | null {
+      const at = open.findIndex(({ isDone }) => !isDone);
+      open = at === -1 ? [] : open.slice(at);
+      return open[0]?.sequence ?? null;
+    },
+    hold(message: ConsumedMessage, deliveries: number): HeldEvent {
+      const one = { sequence: message.sequence, isDone: false };
+      open.push(one);
+      held.add(message);
+      let left = deliveries;
+      return {
+        message,
+        done() {
+          if (--left > 0) return;
+          one.isDone = true;
+          held.delete(message);
+          message.ack();
+        },
+      };
+    },
+    drop(): void {
+      for (const message of held) message.drop();
+    },
   };
 }
 
