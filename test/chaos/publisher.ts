@@ -10,6 +10,8 @@ export interface AckedEvent {
 export interface ChaosPublisher {
   /** By id. */
   readonly acked: ReadonlyMap<string, AckedEvent>;
+  /** Publishes events of another type as well, at the same rate. @returns stops it */
+  also(type: string): () => void;
   /** Stops publishing and waits until everything published is acknowledged. */
   finish(): Promise<void>;
   close(): Promise<void>;
@@ -29,6 +31,7 @@ export async function startPublisher(url: string, prefix: string, eventsPerSecon
   const acked = new Map<string, AckedEvent>();
   const underWay = new Set<Promise<void>>();
   let published = 0;
+  let rounds = 0;
   let due = 0;
 
   const publish = async (id: string, type: string): Promise<void> => {
@@ -44,18 +47,26 @@ export async function startPublisher(url: string, prefix: string, eventsPerSecon
     }
   };
 
+  const others = new Set<string>();
+  const publishNext = (type: string): void => {
+    const work = publish(`chaos-${++published}`, type);
+    underWay.add(work);
+    void work.finally(() => underWay.delete(work));
+  };
   const timer = setInterval(() => {
     due += (eventsPerSecond * TICK_MS) / 1000;
     for (; due >= 1; due--) {
-      const type = ++published % ORDERED_EVERY === 0 ? ORDERED_TYPE : chance.pick(TYPES);
-      const work = publish(`chaos-${published}`, type);
-      underWay.add(work);
-      void work.finally(() => underWay.delete(work));
+      publishNext(++rounds % ORDERED_EVERY === 0 ? ORDERED_TYPE : chance.pick(TYPES));
+      for (const type of others) publishNext(type);
     }
   }, TICK_MS);
 
   return {
     acked,
+    also(type) {
+      others.add(type);
+      return () => void others.delete(type);
+    },
     async finish() {
       clearInterval(timer);
       await Promise.all(underWay);

@@ -69,13 +69,14 @@ export function shownBoundOf({ duplicates }: Pick<Scenario, "duplicates">, bound
 /** The faults of a disposition; empty when there are none. */
 export function complaints(
   scenario: Pick<Scenario, "duplicates">,
-  { lost, traces, duplicated, bound, deadLetters, events, inversions }: Disposition,
+  { lost, traces, duplicated, bound, deadLetters, events, inversions, stuck }: Disposition,
 ): string[] {
   const wrong: string[] = [];
   if (events === 0) wrong.push("no event was published");
   if (lost > 0) wrong.push(`${lost} deliveries are lost: ${traces.join("\n")}`);
   if (inversions > 0) wrong.push(`${inversions} deliveries of the ordered app came after a later one`);
   if (deadLetters > 0) wrong.push(`${deadLetters} deliveries were given up`);
+  for (const state of stuck) wrong.push(`an app did not fail once and work again: ${state}`);
   const most = shownBoundOf(scenario, bound);
   if (duplicated > most) wrong.push(`${duplicated} duplicates, wanted at most ${most}`);
   return wrong;

@@ -88,6 +88,29 @@ export const SCENARIOS: readonly Scenario[] = [
     inject: (world, times) => besideKills(times, "throttles", world),
   },
   {
+    name: "failing",
+    faults:
+      "a new app's receiver fails or refuses everything, and kill -9 of replicas and of nats-server meanwhile: it is failing once, and healthy once",
+    times: 5,
+    duplicates: "bounded",
+    async inject({ newcomer, killOne, withoutNats, wait, chance }, times, { nats }) {
+      for (let n = 0; n < times; n++) {
+        const { receiver, reported, rest } = await newcomer(n % 2 === 0 ? "refuses" : "fails");
+        // Before, while and after it is found to be failing.
+        await wait(chance.between(0, 3_000));
+        await killOne();
+        await withoutNats(() => nats.kill().then(() => nats.restart()));
+        await reported("app.failing");
+        await killOne();
+        await receiver.feel("well");
+        await wait(chance.between(0, 3_000));
+        await killOne();
+        await reported("app.healthy");
+        rest();
+      }
+    },
+  },
+  {
     name: "nats",
     faults: "kill -9 of nats-server, down for up to 3 s",
     times: 10,

@@ -1,10 +1,20 @@
 /** What a scenario works on: servers, replicas of Posthorn, a publisher, receivers; and the judgement at the end. */
 import { connect, type JetStreamManager, type NatsConnection } from "nats";
 import { deliveryIdOf } from "../support/builders.ts";
+import { eventually } from "../support/eventually.ts";
 import { type Posthorn, startPosthorn } from "../support/posthorn.ts";
 import { ORDERED_TYPE, startPublisher } from "./publisher.ts";
 import { type Chance, createChance } from "./random.ts";
-import { type Recorder, startRecorder } from "./recorder.ts";
+import { type Mood, type Recorder, startRecorder } from "./recorder.ts";
+
+/** An app that began during the run, with events of its own. */
+export interface Newcomer {
+  readonly receiver: Recorder;
+  /** Waits until its status event of this type is stored. */
+  reported(type: "app.failing" | "app.healthy"): Promise<void>;
+  /** Nothing more is published for it. */
+  rest(): void;
+}
 
 export interface World {
   readonly chance: Chance;
@@ -24,6 +34,8 @@ export interface World {
   pauseOne(ms: number): Promise<void>;
   /** One replica's wall clock is set by an hour, this way or that; its monotonic clock goes on. */
   setClockOfOne(): void;
+  /** Another app. Its receiver answers so to the first event and to all that follow. */
+  newcomer(mood: Mood): Promise<Newcomer>;
   /** A person disables an installation, and enables it after a while. */
   flap(ms: number): Promise<void>;
   /** Does what makes the server hand out anew what it has handed out; what is unsettled then raises the bound. */
@@ -69,6 +81,8 @@ export interface Disposition {
   readonly deadLetters: number;
   /** Of the ordered app. */
   readonly inversions: number;
+  /** Newcomers whose state is not that of a healthy app, or whose status events are not one of each. */
+  readonly stuck: readonly string[];
 }
 
 const RECEIVERS = 3;
@@ -132,7 +146,25 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
     receivers.push(ordered);
     const app = { webhook_url: ordered.url, retry_schedule_s: RETRY_SCHEDULE_S, ordered: true, events: [ORDERED_TYPE] };
     uuids.push((await first.install(app)).uuid);
-    const wants = (receiver: number, type: string): boolean => receiver < RECEIVERS || type === ORDERED_TYPE;
+    /** Newcomers come after the ordered app. */
+    const newcomers: Array<{ readonly slug: string; readonly type: string }> = [];
+    const wants = (receiver: number, type: string): boolean =>
+      receiver < RECEIVERS || type === (receiver === RECEIVERS ? ORDERED_TYPE : newcomers[receiver - RECEIVERS - 1]?.type);
+    const look = (path: string): Promise<any> =>
+      eventually(async () => {
+        const answered = await processes[0]?.api("GET", path);
+        return answered?.status === 200 && answered.body;
+      });
+    const statusTypes = async (slug: string): Promise<string[]> =>
+      (await look(`/v1/status-events?app=${slug}&limit=1000`)).items.map(({ type }: { type: string }) => type).reverse();
+    const stateOf = async ({ slug }: (typeof newcomers)[number]): Promise<string> => {
+      const types = await statusTypes(slug);
+      const { health, circuit, throttled } = (await look(`/v1/apps/${slug}/overview`)).items[0];
+      const count = (wanted: string): number => types.filter((type) => type === wanted).length;
+      const isLeft = health.state !== "healthy" || circuit.state !== "closed" || throttled !== null;
+      const isOnce = count("app.failing") === 1 && count("app.healthy") === 1 && count("circuit.opened") === count("circuit.closed");
+      return isLeft || !isOnce ? `${slug}: ${JSON.stringify({ types, health, circuit, throttled })}` : "";
+    };
     publisher = await startPublisher(natsUrl, prefix, eventsPerSecond, chance);
 
     const requests = (): number => receivers.reduce((sum, receiver) => sum + receiver.requests(), 0);
@@ -188,6 +220,21 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
         victim.child.kill("SIGCONT");
       },
       setClockOfOne: () => void chance.pick(processes).child.kill("SIGUSR2"),
+      async newcomer(mood) {
+        const receiver = await startRecorder(chance);
+        await receiver.feel(mood);
+        const type = `newcomer_${newcomers.length + 1}.created`;
+        const made = await processes[0]?.install({ webhook_url: receiver.url, retry_schedule_s: RETRY_SCHEDULE_S, events: [type] });
+        if (made === undefined) throw new Error("there is no replica");
+        newcomers.push({ slug: made.slug, type });
+        uuids.push(made.uuid);
+        receivers.push(receiver);
+        return {
+          receiver,
+          reported: async (wanted) => void (await eventually(async () => (await statusTypes(made.slug)).includes(wanted))),
+          rest: publisher?.also(type) ?? (() => {}),
+        };
+      },
       async flap(ms) {
         const uuid = chance.pick(uuids);
         await processes[0]?.api("POST", `/v1/installations/${uuid}/disable`);
@@ -251,6 +298,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
       longestDelayMs,
       deadLetters: state.messages,
       inversions: ordered.inversions(),
+      stuck: (await Promise.all(newcomers.map(stateOf))).filter((problem) => problem !== ""),
     };
   } finally {
     await publisher?.close();

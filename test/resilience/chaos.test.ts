@@ -16,14 +16,14 @@ const UNWRITTEN_MS = 1_000;
 /** The longest first. The owner is the first to die: the next one takes over while others do. */
 const WORLDS: ReadonlyArray<readonly string[]> = [
   ["terminate", "rolling", "redis", "receivers", "half-open", "slow", "flapping", "clocks"],
-  ["owner", "kill", "refusals", "throttles", "pause"],
+  ["owner", "kill", "refusals", "throttles", "failing", "pause"],
   ["nats", "consumers", "away", "everything"],
   ["cluster", "split"],
   ["store-full"],
 ];
 /** They don't depend on the nats-server: a run on another one leaves them out. */
 const ON_ANY_SERVER: ReadonlySet<string> = new Set([
-  ...["terminate", "rolling", "refusals", "throttles", "redis", "receivers", "slow", "flapping", "clocks"],
+  ...["terminate", "rolling", "refusals", "throttles", "failing", "redis", "receivers", "slow", "flapping", "clocks"],
 ]);
 const isOtherServer = process.env["TEST_NATS_SERVER"] !== undefined;
 
