@@ -25,6 +25,8 @@ export interface RateLimitDependencies {
 }
 
 const LEASE_WITHIN_MS = 250;
+/** An empty bucket is asked again after this time, when it has several tokens, if it can hold those of so long. */
+const GATHER_MS = 100;
 const LEASE_AGAIN_MS = 1_000;
 
 export function createTakeTokens({ lease, replicas, clock, logger }: RateLimitDependencies): TakeTokens {
@@ -43,11 +45,12 @@ export function createTakeTokens({ lease, replicas, clock, logger }: RateLimitDe
 
   return async (app, limit, count) => {
     if (clock.now() < leaseAt) return takeShare(app, limit, count);
+    const bucket = tokenBucket(limit);
     let tokens: Tokens | null = null;
     let problem = `no answer within ${LEASE_WITHIN_MS} ms`;
-    const leased = lease(app, tokenBucket(limit), count).then(
-      (found) => {
-        tokens = found;
+    const leased = lease(app, bucket, count).then(
+      ({ granted, waitMs }) => {
+        tokens = { granted, waitMs: granted < count ? Math.max(waitMs, Math.min(GATHER_MS, bucket.toleranceMs)) : waitMs };
       },
       (error: unknown) => {
         problem = messageOf(error);

@@ -106,8 +106,7 @@ function createTurnQueues({
       queue.isLeasing = false;
       queue.tokens += granted;
       queue.tokenAt = clock.now() + waitMs;
-      if (granted > 0) pump(app, queue);
-      else pumpAfter(app, queue, waitMs);
+      pump(app, queue);
     });
   };
 
@@ -121,6 +120,7 @@ function createTurnQueues({
       const limit = rateLimitOf(app);
       if (limit !== null && queue.tokens === 0) {
         if (queue.isLeasing) return;
+        if (now < queue.tokenAt) return pumpAfter(app, queue, queue.tokenAt - now);
         return lease(app, queue, limit, rate === Number.POSITIVE_INFINITY ? Math.min(queue.waiters.length, MOST_TOKENS) : 1);
       }
       if (limit !== null) queue.tokens--;
@@ -203,7 +203,10 @@ export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: T
 
     wake(app) {
       const queue = queues.get(app);
-      if (queue !== undefined) pump(app, queue);
+      if (queue === undefined) return;
+      // The limit may be another.
+      queue.tokenAt = 0;
+      pump(app, queue);
     },
 
     forget: (app) => void paces.delete(app),

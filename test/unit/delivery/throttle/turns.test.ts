@@ -21,7 +21,9 @@ function createStore() {
     isDown: false,
     hangs: false,
     fullAt: 0,
+    leases: 0,
     lease: async (_app: string, bucket: Parameters<typeof takeTokens>[0], count: number) => {
+      store.leases++;
       if (store.isDown) throw new Error("Connection is closed.");
       if (store.hangs) return new Promise<never>(() => {});
       const { fullAt, ...tokens } = takeTokens(bucket, store.fullAt, { nowMs: clock.now(), count });
@@ -215,6 +217,25 @@ describe("a rate limit", () => {
     expect(used(receiver.taken, 1_000)).toBeLessThanOrEqual(60);
   });
 
+  test.each([
+    [100, 100, 0.5],
+    [20, 40, 1.1],
+    [5, 1, 2.1],
+  ])(
+    "of %i a second, with bursts of %i, asks the store at most %f times for an attempt of two busy replicas",
+    async (perS, burst, most) => {
+      limit = { perS, burst };
+      const store = createStore();
+      const receiver = createReceiver(perS, burst);
+      for (let n = 0; n < 2; n++)
+        attemptAlways(turnsWith(createTakeTokens({ lease: store.lease, replicas: () => 2, clock, logger: silentLogger })), receiver, 2);
+      for (let s = 0; s < 60; s++) await clock.advance(1_000);
+      expect(receiver.refused).toEqual([]);
+      expect(receiver.taken.length).toBeGreaterThan(60 * perS * 0.98);
+      expect(store.leases / receiver.taken.length).toBeLessThanOrEqual(most);
+    },
+  );
+
   test.each(["isDown", "hangs"] as const)("is divided while the store %s, and never stops", async (fault) => {
     limit = { perS: 20, burst: 40 };
     const store = createStore();
@@ -249,7 +270,7 @@ describe("a rate limit", () => {
     expect(turns.takeWithin("acme", 500)).toBeInstanceOf(Promise);
   });
 
-  test("that is taken off lets those go that wait for it", async () => {
+  test.each([null, { perS: 100, burst: 3 }])("that becomes %j lets those go that wait for it", async (next) => {
     limit = { perS: 0.01, burst: 1 };
     const store = createStore();
     const turns = turnsWith(createTakeTokens({ lease: store.lease, replicas: () => 1, clock, logger: silentLogger }));
@@ -257,9 +278,9 @@ describe("a rate limit", () => {
     for (let n = 0; n < 3; n++) void Promise.resolve(turns.take("acme")).then(() => granted++);
     await clock.advance(1_000);
     expect(granted).toBe(1);
-    limit = null;
+    limit = next;
     turns.wake("acme");
-    await clock.advance(0);
+    await clock.advance(100);
     expect(granted).toBe(3);
   });
 
