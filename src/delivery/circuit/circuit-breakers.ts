@@ -28,7 +28,7 @@ export interface Circuits {
   receive(replica: string, counts: readonly AttemptCounts[]): void;
   /** The app was deleted; an app that takes its slug starts with a closed circuit. */
   forget(app: string): void;
-  /** Whether the last attempts all failed, as many as it takes to open a circuit: it opens if this continues. */
+  /** Whether the last attempts all failed, as many as it takes to open a circuit: it is about to open. */
   isOpening(app: string): boolean;
   stateOf(app: string): CircuitState;
   /** States of the circuits that are not closed. */
@@ -116,7 +116,9 @@ export function createCircuitBreakers(dependencies: CircuitDependencies, options
     forgetRevisions() {
       for (const circuit of circuits.values()) circuit.forgetRevision();
     },
-    isOpening: (app) => (failuresInRow.get(app) ?? 0) >= options.minAttempts && totals.total(app).failures >= options.minAttempts,
+    isOpening: (app) =>
+      streaks.isRefusingAll(app) ||
+      ((failuresInRow.get(app) ?? 0) >= options.minAttempts && totals.total(app).failures >= options.minAttempts),
     stateOf: (app) => circuits.get(app)?.state ?? CLOSED,
     states: () => [...circuits.values()].filter((circuit) => circuit.isOpen()).map((circuit) => circuit.state.state),
   };

@@ -9,6 +9,8 @@ import type { CircuitReason } from "./ports.ts";
 export interface RefusalStreaks {
   /** @returns why the circuit opens; null: it does not for that reason */
   note(app: string, deliveryId: string, receiver: ReceiverState): CircuitReason | null;
+  /** Whether the circuit opens for that reason. */
+  isRefusingAll(app: string): boolean;
   forget(app: string): void;
 }
 
@@ -19,13 +21,20 @@ interface Streak {
   readonly deliveries: Set<string>;
 }
 
-/** A quarter of the attempts that the circuit takes within a window. */
-const SHARE = 4;
+/** Of the attempts that the circuit takes within a window: three deliveries by default. */
+const SHARE = 8;
 
 export function createRefusalStreaks(clock: Clock, options: { readonly windowMs: number; readonly minAttempts: number }): RefusalStreaks {
   const { windowMs } = options;
   const minDeliveries = Math.ceil(options.minAttempts / SHARE);
   const streaks = new Map<string, Streak>();
+
+  const reasonOf = ({ since, attempts, deliveries }: Streak): CircuitReason | null => {
+    const lastedMs = clock.now() - since;
+    if (deliveries.size < minDeliveries || lastedMs < windowMs) return null;
+    return { windowMs: lastedMs, attempts, failures: attempts };
+  };
+
   return {
     note(app, deliveryId, receiver) {
       if (receiver !== "refusing") {
@@ -37,9 +46,11 @@ export function createRefusalStreaks(clock: Clock, options: { readonly windowMs:
       streaks.set(app, streak);
       streak.attempts++;
       if (streak.deliveries.size < minDeliveries) streak.deliveries.add(deliveryId);
-      const lastedMs = clock.now() - streak.since;
-      if (streak.deliveries.size < minDeliveries || lastedMs < windowMs) return null;
-      return { windowMs: lastedMs, attempts: streak.attempts, failures: streak.attempts };
+      return reasonOf(streak);
+    },
+    isRefusingAll(app) {
+      const streak = streaks.get(app);
+      return streak !== undefined && reasonOf(streak) !== null;
     },
     forget: (app) => void streaks.delete(app),
   };

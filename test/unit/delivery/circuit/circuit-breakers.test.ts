@@ -110,11 +110,11 @@ describe("a closed circuit", () => {
       }
     };
 
-    test("open it when five deliveries have met nothing else", async () => {
+    test("open it when three deliveries have met nothing else", async () => {
       const circuits = replica();
-      await refuse(circuits, ["a", "b", "a", "c", "d"]);
+      await refuse(circuits, ["a", "b", "a", "b"]);
       expect(rejects(circuits)).toBe(false);
-      await refuse(circuits, ["e"]);
+      await refuse(circuits, ["c"]);
       expect([rejects(circuits), shared.announced]).toEqual([true, ["opened"]]);
     });
 
@@ -122,10 +122,25 @@ describe("a closed circuit", () => {
       const circuits = replica();
       await refuse(circuits, ["a", "a", "a", "a", "a", "a", "a", "a"]);
       circuits.onAttempt(anAttempt());
-      await refuse(circuits, ["a", "b", "c", "d"]);
-      circuits.onAttempt(anAttempt());
-      await refuse(circuits, ["e", "f", "g", "h"]);
+      for (const pair of [
+        ["b", "c"],
+        ["d", "e"],
+        ["f", "g"],
+      ]) {
+        circuits.onAttempt(anAttempt());
+        await refuse(circuits, [...pair, ...pair]);
+      }
       expect(rejects(circuits)).toBe(false);
+    });
+
+    test("spare the delivery whose attempt opens it: its schedule may be over", async () => {
+      const circuits = replica();
+      await refuse(circuits, ["a", "b", "a"]);
+      expect(circuits.isOpening("acme")).toBe(false);
+      circuits.onAttempt(anAttempt({ outcome: "rejected", responseCode: 404, delivery: aDelivery({ id: "c" }) }));
+      expect([circuits.isOpening("acme"), circuits.isOpen("acme")]).toEqual([true, false]);
+      await clock.advance(0);
+      expect(circuits.isOpen("acme")).toBe(true);
     });
 
     test("don't open it at once: a busy receiver may refuse some of what it gets", async () => {
