@@ -21,7 +21,7 @@ interface Streak {
   readonly deliveries: Set<string>;
 }
 
-/** Of the attempts that the circuit takes within a window: three deliveries by default. */
+/** An eighth of the attempts that the circuit takes within a window, which is three by default. */
 const SHARE = 8;
 
 export function createRefusalStreaks(clock: Clock, options: { readonly windowMs: number; readonly minAttempts: number }): RefusalStreaks {
