@@ -42,6 +42,8 @@ export default defineConfig({
     globalSetup: ["test/support/global-setup.ts"],
     // Files of one project share their worker's modules: loading them again takes half of the processor time of the short files.
     isolate: false,
+    // The program as it is built; Posthorn runs in this process for most tests.
+    server: { deps: { external: [/\/dist\/chunks\//] } },
     testTimeout: 300_000,
     hookTimeout: 300_000,
     // More than processors: what waits needs none.

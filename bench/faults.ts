@@ -10,7 +10,7 @@ import { Redis } from "ioredis";
 import { connect, type NatsConnection } from "nats";
 import type { Mood } from "../test/chaos/recorder.ts";
 import { runWorld, type World } from "../test/chaos/world.ts";
-import { type Posthorn, startPosthorn } from "../test/support/posthorn.ts";
+import { type PosthornProcess, startPosthorn } from "../test/support/posthorn.ts";
 import { type Server, startNatsServer, startRedisServer } from "../test/support/servers.ts";
 import { machine, residentMb } from "./support/usage.ts";
 
@@ -36,7 +36,7 @@ interface Look {
   readonly withoutTtl: readonly string[];
 }
 
-async function look(witness: Posthorn, connection: NatsConnection, redis: Redis, prefix: string): Promise<Look> {
+async function look(witness: PosthornProcess, connection: NatsConnection, redis: Redis, prefix: string): Promise<Look> {
   const manager = await connection.jetstreamManager();
   let consumers = 0;
   for await (const { state } of manager.streams.list()) consumers += state.consumer_count;
@@ -79,7 +79,7 @@ const [nats, redisServer] = await Promise.all([startNatsServer(), startRedisServ
 const connection = await connect({ servers: nats.url, maxReconnectAttempts: -1 });
 const redis = new Redis(redisServer.url);
 redis.on("error", () => {});
-let witness: Posthorn | undefined;
+let witness: PosthornProcess | undefined;
 let before: Look | undefined;
 let prefix = "";
 const worldOptions = { seed: 1, natsUrl: nats.url, redisUrl: redisServer.url, replicas: 2, eventsPerSecond: rate, unwrittenMs: 50 };

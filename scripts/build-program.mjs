@@ -27,7 +27,12 @@ async function bundle(input, external, chunks) {
 }
 
 for (const name of ["chunks", "client"]) rmSync(join(DIST, name), { recursive: true, force: true });
-await bundle({ main: "src/main.ts" }, LOADED_LATE, "chunks");
+// The tests start the service and read settings without a process for them.
+await bundle(
+  { main: "src/main.ts", "chunks/service": "src/app/app.ts", "chunks/settings": "src/config/load-config.ts" },
+  LOADED_LATE,
+  "chunks",
+);
 await bundle({ "client/client": "src/client/client.ts", "client/api": "src/client/api.ts" }, ANY_PACKAGE, "client");
 // npm does this where it links the command; a later build is a new file behind the same link.
 chmodSync(join(DIST, "main.js"), 0o755);

@@ -12,7 +12,7 @@ import { systemClock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { createServerClock } from "../model/server-clock.ts";
 import { closeRedis, connectRedis } from "../storage/redis.ts";
-import { createLog, logOutput } from "../telemetry/logger.ts";
+import { createLog, type LogDestination, logOutput } from "../telemetry/logger.ts";
 import { startSdk } from "../telemetry/sdk.ts";
 import { createComponents } from "./components.ts";
 import { natsOptions, redisOptions } from "./connections.ts";
@@ -31,8 +31,8 @@ export interface Application {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-export async function createApp(config: Config, environment: Environment): Promise<Application> {
-  const log = createLog(config.logLevel, logOutput(config.logFormat));
+export async function createApp(config: Config, environment: Environment, output?: LogDestination): Promise<Application> {
+  const log = createLog(config.logLevel, output ?? logOutput(config.logFormat));
   const { logger } = log;
   const wallClock =
     config.testClock === null

@@ -2,7 +2,7 @@
 import { connect, type JetStreamManager, type NatsConnection } from "nats";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type PosthornProcess, startPosthorn } from "../support/posthorn.ts";
 import { ORDERED_TYPE, startPublisher } from "./publisher.ts";
 import { type Chance, createChance } from "./random.ts";
 import { type Mood, type Recorder, startRecorder } from "./recorder.ts";
@@ -109,8 +109,8 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
   const connection = await connect({ servers: natsUrl.split(","), maxReconnectAttempts: -1, reconnectTimeWait: 100 });
   const manager = await connection.jetstreamManager({ checkAPI: false });
   /** Of all processes, those that were killed included. */
-  const logs: Array<Posthorn["log"]> = [];
-  const start = async (): Promise<Posthorn> => {
+  const logs: Array<PosthornProcess["log"]> = [];
+  const start = async (): Promise<PosthornProcess> => {
     const posthorn = await startPosthorn({
       nats: { url: natsUrl },
       redis: { url: redisUrl },
@@ -120,7 +120,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
     logs.push(posthorn.log);
     return posthorn;
   };
-  const processes: Posthorn[] = [];
+  const processes: PosthornProcess[] = [];
   const receivers: Recorder[] = [];
   let publisher: Awaited<ReturnType<typeof startPublisher>> | undefined;
   let bound = 0;
@@ -168,14 +168,14 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
     publisher = await startPublisher(natsUrl, prefix, eventsPerSecond, chance);
 
     const requests = (): number => receivers.reduce((sum, receiver) => sum + receiver.requests(), 0);
-    const replace = async <T>(end: (victim: Posthorn) => Promise<T>, at = chance.between(0, processes.length - 1)): Promise<T> => {
+    const replace = async <T>(end: (victim: PosthornProcess) => Promise<T>, at = chance.between(0, processes.length - 1)): Promise<T> => {
       const victim = processes[at];
       if (victim === undefined) throw new Error("no replica to end");
       const ended = await end(victim);
       processes[at] = await start();
       return ended;
     };
-    const kill = async (victim: Posthorn): Promise<void> => {
+    const kill = async (victim: PosthornProcess): Promise<void> => {
       const since = performance.now();
       const unwritten = unwrittenNow();
       await victim.end("SIGKILL");
@@ -183,7 +183,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
       await new Promise((resolve) => setTimeout(resolve, 100));
       for (const receiver of receivers) bound += receiver.unmarkedOf(since, unwritten);
     };
-    const terminate = async (victim: Posthorn): Promise<void> => {
+    const terminate = async (victim: PosthornProcess): Promise<void> => {
       const code = await victim.end("SIGTERM");
       if (code === 0) return;
       const said = victim.log.filter(({ level, message }) => level !== "info" || message === "stopping" || message === "stopped");
@@ -321,8 +321,8 @@ async function storedEventIds(connection: NatsConnection, stream: string): Promi
 }
 
 /** The replica that took the lease last. */
-function ownerOf(processes: readonly Posthorn[]): Posthorn {
-  const takenAt = ({ log }: Posthorn): number => {
+function ownerOf(processes: readonly PosthornProcess[]): PosthornProcess {
+  const takenAt = ({ log }: PosthornProcess): number => {
     const line = log.findLast(({ message }) => message === "lease taken" || message === "lease lost; another replica takes it");
     return line?.["message"] === "lease taken" ? new Date(String(line["time"])).getTime() : 0;
   };
@@ -336,7 +336,11 @@ interface LostDelivery {
   readonly event: string;
 }
 
-async function traceOf({ delivery, event }: LostDelivery, [replica]: readonly Posthorn[], log: Posthorn["log"]): Promise<string> {
+async function traceOf(
+  { delivery, event }: LostDelivery,
+  [replica]: readonly PosthornProcess[],
+  log: PosthornProcess["log"],
+): Promise<string> {
   const answerTo = async (path: string): Promise<unknown> =>
     (await replica?.api("GET", path).catch((error: unknown) => ({ body: String(error) })))?.body;
   const answered = { delivery: await answerTo(`/v1/deliveries/${delivery}`), event: await answerTo(`/v1/events/${event}`) };

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { TOKEN_SCOPES, type TokenScope } from "../../src/model/token-scope.ts";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
-import { connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -274,7 +274,7 @@ async function targetOf(slug: string): Promise<Target> {
 
 beforeAll(async () => {
   [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver(answer(400))]);
-  posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_API_TOKENS: `admin:${ADMIN},read:${READ}` } });
+  posthorn = await startPosthornHere({ nats, redis, settings: { POSTHORN_API_TOKENS: `admin:${ADMIN},read:${READ}` } });
   const bus = await connectBus(nats, posthorn.prefix);
   for (const slug of ["own", "other"]) await call("PUT", `/v1/apps/${slug}`, ADMIN, webhook());
   for (const slug of ["own", "other"]) {

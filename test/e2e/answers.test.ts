@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type DnsServer, startDnsServer } from "../support/dns-server.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, everywhere, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, everywhere, type Posthorn, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Behaviour, type ReceivedRequest, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { statusEventsOf } from "../support/status-events.ts";
@@ -17,9 +17,11 @@ let names: "fail" | "answer";
 let replicas: readonly [Posthorn, Posthorn];
 let bus: Bus;
 
-function start(prefix: string, settings: Record<string, string>): Promise<Posthorn> {
-  return startPosthorn({ nats, redis, prefix, settings: { POSTHORN_REJECTED_RETRY_SCHEDULE: "1s,2s", ...settings } });
-}
+const options = (prefix: string, settings: Record<string, string>) => ({
+  ...{ nats, redis, prefix },
+  settings: { POSTHORN_REJECTED_RETRY_SCHEDULE: "1s,2s", ...settings },
+});
+const start = (prefix: string, settings: Record<string, string>): Promise<Posthorn> => startPosthornHere(options(prefix, settings));
 
 beforeAll(async () => {
   [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
@@ -319,7 +321,7 @@ describe("retry-now", () => {
 test("a circuit that refusals opened is open after every replica was killed, and a person can close it", async () => {
   const prefix = `t-${randomUUID().slice(0, 8)}`;
   const settings = { POSTHORN_CIRCUIT_OPEN_TIME: "1h", POSTHORN_CIRCUIT_MAX_OPEN_TIME: "1h" };
-  const killed = await Promise.all([start(prefix, settings), start(prefix, settings)]);
+  const killed = await Promise.all([startPosthorn(options(prefix, settings)), startPosthorn(options(prefix, settings))]);
   const own = await connectBus(nats, prefix);
   cleanups.push(own.close);
   const world = await install({}, "127.0.0.1", killed[0], own);

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
-import { connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
 const ADMIN = "admin-token-12345";
@@ -23,7 +23,7 @@ beforeAll(async () => {
     appsFile,
     `apps: [{slug: filed, webhook_url: "https://hooks.example/a"}]\ninstallations: [{uuid: ${inFile}, app: filed, organization_id: "42"}]\n`,
   );
-  posthorn = await startPosthorn({
+  posthorn = await startPosthornHere({
     nats,
     redis,
     settings: { POSTHORN_API_TOKENS: `admin:robin:${ADMIN}`, POSTHORN_APPS_FILE: appsFile, POSTHORN_TARGET_ALLOW: "" },

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, everywhere, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, everywhere, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Behaviour, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { statusEvents, statusEventsOf } from "../support/status-events.ts";
@@ -43,7 +43,7 @@ async function start(settings: Record<string, string> = {}, { replicaCount = 1, 
   const clock = createTestClock();
   const prefix = `t-${randomUUID().slice(0, 8)}`;
   const receiver = await startReceiver();
-  const one = () => startPosthorn({ nats, redis: ownRedis, prefix, settings: { ...clock.settings, ...settings } });
+  const one = () => startPosthornHere({ nats, redis: ownRedis, prefix, settings: { ...clock.settings, ...settings } });
   const replicas = [await one(), ...(await Promise.all(Array.from({ length: replicaCount - 1 }, one)))];
   const [posthorn] = replicas as [Posthorn];
   const bus = await connectBus(nats, prefix);
@@ -184,11 +184,14 @@ describe("an open circuit", () => {
     const world = await start();
     const { receiver, posthorn } = world;
     await attempted(world, 3, works);
-    const { body } = await posthorn.api("GET", `/v1/apps/${world.slug}/webhook-requests?event_type=issue.created`);
+    const delivered = await eventually(async () => {
+      const { body } = await posthorn.api("GET", `/v1/apps/${world.slug}/webhook-requests?event_type=issue.created`);
+      return body.items.length === 3 && body.items;
+    });
     await attempted(world, 30, fails);
     await eventually(async () => (await world.circuit()).state === "open");
     const before = receiver.requests.length;
-    for (const { delivery_id: id } of body.items) expect((await posthorn.api("POST", `/v1/deliveries/${id}/resend`)).status).toBe(202);
+    for (const { delivery_id: id } of delivered) expect((await posthorn.api("POST", `/v1/deliveries/${id}/resend`)).status).toBe(202);
     await world.publish(3);
     receiver.behave(works);
     const manager = await world.bus.connection.jetstreamManager();

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CliOptions, type CliRun, runCli } from "../support/cli.ts";
 import { eventually } from "../support/eventually.ts";
-import { MAIN, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { MAIN, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { freePort, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -19,7 +19,7 @@ let environment: Record<string, string>;
 
 beforeAll(async () => {
   [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
-  posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_API_TOKENS: "admin:admin-token-12345,read:read-token-123456" } });
+  posthorn = await startPosthornHere({ nats, redis, settings: { POSTHORN_API_TOKENS: "admin:admin-token-12345,read:read-token-123456" } });
   environment = {
     POSTHORN_URL: posthorn.url,
     POSTHORN_TOKEN: "admin-token-12345",
@@ -464,13 +464,13 @@ describe("what happens now", () => {
   test("is shown by tail over a restart of the service", async () => {
     const prefix = `t-${randomUUID().slice(0, 8)}`;
     const options = { nats, redis, prefix, settings: { POSTHORN_HTTP_PORT: String(await freePort()) } };
-    const first = await startPosthorn(options);
+    const first = await startPosthornHere(options);
     const { slug } = await first.install({ webhook_url: receiver.url });
     const tail = following(`tail ${slug} --count 1 --json --url ${first.url}`);
     await tail.says("Following");
     await first.end();
     await tail.says("trying again");
-    const second = await startPosthorn(options);
+    const second = await startPosthornHere(options);
     await second.api("POST", `/v1/apps/${slug}/test`);
     expect((await tail.ended).json).toEqual([expect.objectContaining({ app: slug, event_type: "test.ping" })]);
     await second.end();
@@ -610,7 +610,7 @@ describe("the process", () => {
   });
 
   test("serves with POSTHORN_URL and POSTHORN_TOKEN set, which are the command line's", async () => {
-    const other = await startPosthorn({ nats, redis, settings: { POSTHORN_URL: posthorn.url, POSTHORN_TOKEN: "x" } });
+    const other = await startPosthornHere({ nats, redis, settings: { POSTHORN_URL: posthorn.url, POSTHORN_TOKEN: "x" } });
     expect(await other.end()).toBe(0);
   });
 });

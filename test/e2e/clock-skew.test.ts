@@ -1,7 +1,7 @@
 /** A replica whose clock is not the NATS server's says so, on every server version. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
-import { type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { createTestClock, HOUR_MS } from "../support/test-clock.ts";
 
@@ -24,8 +24,8 @@ const warnings = ({ log }: Posthorn) =>
 
 test("one that is ahead is measured and warned of; one that is right is not", async ({ onTestFinished }) => {
   const clock = createTestClock();
-  const right = await startPosthorn({ nats, redis });
-  const ahead = await startPosthorn({ nats, redis, settings: clock.settings });
+  const right = await startPosthornHere({ nats, redis });
+  const ahead = await startPosthornHere({ nats, redis, settings: clock.settings });
   onTestFinished(async () => {
     await Promise.all([right.end(), ahead.end()]);
     clock.remove();

@@ -2,7 +2,7 @@
 import { RetentionPolicy } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, everywhere, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, everywhere, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { statusEvents } from "../support/status-events.ts";
@@ -48,8 +48,8 @@ beforeAll(async () => {
     response.writeHead(String(id).startsWith("retried") && isFirst ? 503 : 200).end();
   });
   const settings = { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000", POSTHORN_BROKEN_RULES: "none" };
-  posthorn = await startPosthorn({ nats, redis, settings });
-  replicas = [posthorn, await startPosthorn({ nats, redis, settings, prefix: posthorn.prefix })];
+  posthorn = await startPosthornHere({ nats, redis, settings });
+  replicas = [posthorn, await startPosthornHere({ nats, redis, settings, prefix: posthorn.prefix })];
   bus = await connectBus(nats, posthorn.prefix);
   const install = async (slug: string, app: object = {}) => (await posthorn.install({ slug, webhook_url: receiver.url, ...app })).uuid;
   installations = {

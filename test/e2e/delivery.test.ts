@@ -8,7 +8,7 @@ import { Webhook } from "standardwebhooks";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { startRawServer } from "../support/raw-server.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
@@ -23,7 +23,7 @@ const receivers: Receiver[] = [];
 beforeAll(async () => {
   [nats, redisServer] = await Promise.all([startNatsServer(), startRedisServer()]);
   redis = new Redis(redisServer.url);
-  posthorn = await startPosthorn({ nats, redis: redisServer });
+  posthorn = await startPosthornHere({ nats, redis: redisServer });
   bus = await connectBus(nats, posthorn.prefix);
 });
 afterAll(async () => {
@@ -276,8 +276,13 @@ describe("a delivery that fails", () => {
     behave(answer(200));
     const dry = await posthorn.api("POST", "/v1/dead-letters/replay", { app: slug, dry_run: true });
     expect([dry.status, dry.body]).toEqual([200, expect.objectContaining({ matched: 1, replayed: 0 })]);
-    const replayed = await posthorn.api("POST", "/v1/dead-letters/replay", { app: slug });
-    expect(replayed.body).toMatchObject({ matched: 1, replayed: 1, skipped: 0 });
+    const { body: asked } = await posthorn.api("POST", "/v1/dead-letters/replay", { app: slug });
+    // It may go on behind the answer.
+    const replayed = await eventually(async () => {
+      const { body } = await posthorn.api("GET", `/v1/dead-letters/replays/${asked.replay_id}`);
+      return body.state === "done" && body;
+    });
+    expect(replayed).toMatchObject({ matched: 1, replayed: 1, skipped: 0 });
     await waitFor(3);
     expect(requests[2]?.headers["webhook-id"]).toBe(requests[0]?.headers["webhook-id"]);
     expect(requests[2]?.body.equals(requests[0]?.body ?? Buffer.alloc(0))).toBe(true);

@@ -11,7 +11,7 @@ import { clientPython, PYTHON_CLIENT } from "../../scripts/client-toolchains.mjs
 import { findBinary } from "../../scripts/servers.mjs";
 import { blocksOf, runDocument } from "../support/document.ts";
 import { eventually } from "../support/eventually.ts";
-import { connectBus, MAIN, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { connectBus, MAIN, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { freePort, plainEnvironment, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -92,7 +92,8 @@ async function letThingsHappen(posthorn: Posthorn, servers: { nats: Server }) {
   await posthorn.api("PUT", `/v1/installations/${UUID}`, { app: "acme-tracker", organization_id: "42" }, AUTHORIZATION);
   const bus = await connectBus(servers.nats, posthorn.prefix);
   for (const [at, status] of [200, 400, 410].entries()) {
-    await bus.publish("issue.created", { id: `evt-${at}`, organization_id: "42", data: { status } });
+    // All documents share a Redis, this app and its installation: an id that was delivered for another one would be skipped.
+    await bus.publish("issue.created", { id: `${posthorn.prefix}-${at}`, organization_id: "42", data: { status } });
     await receiver.waitFor(at + 1);
   }
   await bus.close();
@@ -153,7 +154,7 @@ const PROMISED: Readonly<Record<string, () => Promise<unknown>>> = {
 
 test.each(GUIDES)("the commands of %s work", async (file) => {
   const prefix = `doc-${file.replace(/.*\/|\.md$/g, "")}`;
-  const posthorn = await startPosthorn({ nats, redis, prefix, settings: { POSTHORN_API_TOKENS: TOKENS.POSTHORN_API_TOKENS } });
+  const posthorn = await startPosthornHere({ nats, redis, prefix, settings: { POSTHORN_API_TOKENS: TOKENS.POSTHORN_API_TOKENS } });
   const receiver = await letThingsHappen(posthorn, { nats });
   const { environment, ...more } = await surroundings(prefix, posthorn.url);
   await runDocument(join(ROOT, file), { ...more, environment: { ...environment, ...TOKENS } });
@@ -165,7 +166,7 @@ test.each(GUIDES)("the commands of %s work", async (file) => {
 test("a backup made as docs/backup.md says has everything in it", async () => {
   const servers = { nats: await startNatsServer(), redis: await startRedisServer() };
   const settings = { POSTHORN_API_TOKENS: TOKENS.POSTHORN_API_TOKENS, POSTHORN_HTTP_PORT: String(await freePort()) };
-  const start = () => startPosthorn({ ...servers, prefix: "doc-backup", settings });
+  const start = () => startPosthornHere({ ...servers, prefix: "doc-backup", settings });
   let posthorn = await start();
   const receiver = await letThingsHappen(posthorn, servers);
 
@@ -205,7 +206,7 @@ test("a backup made as docs/backup.md says has everything in it", async () => {
   expect(said).toMatch(/rejected/);
 
   const exported = join(folder, "posthorn-backup", "apps.yaml");
-  const imported = await startPosthorn({
+  const imported = await startPosthornHere({
     ...servers,
     prefix: "doc-imported",
     settings: { ...settings, POSTHORN_HTTP_PORT: "0", POSTHORN_APPS_FILE: exported },

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { clientPython, PYTHON_CLIENT } from "../../scripts/client-toolchains.mjs";
 import { findBinary } from "../../scripts/servers.mjs";
 import { eventually } from "../support/eventually.ts";
-import { connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { freePort, noteChild, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
 const EXAMPLES = fileURLToPath(new URL("../../examples/", import.meta.url));
@@ -23,7 +23,7 @@ let posthorn: Posthorn;
 
 beforeAll(async () => {
   [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
-  posthorn = await startPosthorn({ nats, redis });
+  posthorn = await startPosthornHere({ nats, redis });
 });
 afterAll(async () => {
   await posthorn.end();

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DeliveryAnswer, EventAnswer, ExplainedDelivery } from "../../src/explain/answer-schemas.ts";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -24,7 +24,7 @@ beforeAll(async () => {
     startReceiver(),
     startReceiver(answer(503, "out of order")),
   ]);
-  posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "3", POSTHORN_CIRCUIT_OPEN_TIME: "5m" } });
+  posthorn = await startPosthornHere({ nats, redis, settings: { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "3", POSTHORN_CIRCUIT_OPEN_TIME: "5m" } });
   bus = await connectBus(nats, posthorn.prefix);
   look = new Redis(redis.url);
   look.on("error", () => {});

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, type Posthorn, type PosthornProcess, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Behaviour, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { statusEvents, statusEventsOf } from "../support/status-events.ts";
@@ -24,7 +24,7 @@ let path: string;
 
 /** No circuit opens, so that every event has its attempt. */
 const startReplica = (): Promise<Posthorn> =>
-  startPosthorn({ nats, redis, prefix: bus.prefix, settings: { ...clock.settings, POSTHORN_CIRCUIT_MIN_ATTEMPTS: "1000000" } });
+  startPosthornHere({ nats, redis, prefix: bus.prefix, settings: { ...clock.settings, POSTHORN_CIRCUIT_MIN_ATTEMPTS: "1000000" } });
 
 beforeAll(async () => {
   [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
@@ -148,10 +148,10 @@ test("a bad deploy that answers 404 for minutes is one app.failing and one app.h
   const settings = { ...clock.settings, POSTHORN_CIRCUIT_OPEN_TIME: "5s" };
   const prefix = `t-${randomUUID().slice(0, 8)}`;
   const own = await connectBus(nats, prefix);
-  const start = (): Promise<Posthorn> => startPosthorn({ nats, redis, prefix, settings });
+  const start = (): Promise<PosthornProcess> => startPosthorn({ nats, redis, prefix, settings });
   const both = await Promise.all([start(), start()]);
   try {
-    const installed = await (both[0] as Posthorn).install({ webhook_url: receiver.url + path, max_in_flight: 1000 });
+    const installed = await (both[0] as PosthornProcess).install({ webhook_url: receiver.url + path, max_in_flight: 1000 });
     receiver.behave(answer(404));
     for (const id of ids) await own.publish("issue.created", { id, organization_id: "42", data: { id } });
     const types = async (): Promise<string[]> => (await statusEvents(own)).map(({ type }) => type);
@@ -172,7 +172,7 @@ test("a bad deploy that answers 404 for minutes is one app.failing and one app.h
     for (let n = 0; n < 200; n++) await own.publish("issue.created", { organization_id: "42", data: { id: ids[0] } });
     await eventually(async () => (await types()).includes("app.healthy"));
     expect((await types()).filter((type) => !type.startsWith("circuit."))).toEqual(["app.failing", "app.healthy"]);
-    const { body } = await (both[0] as Posthorn).api("GET", `/v1/dead-letters?app=${installed.slug}`);
+    const { body } = await (both[0] as PosthornProcess).api("GET", `/v1/dead-letters?app=${installed.slug}`);
     expect(body.items).toEqual([]);
   } finally {
     await own.close();

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { deliveryIdOf } from "../support/builders.ts";
 import { runCli } from "../support/cli.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -23,7 +23,7 @@ beforeAll(async () => {
     startReceiver((_request, response) => void response.writeHead(200, { "x-receiver": "fine" }).end("thanks")),
     startReceiver(answer(503, "out of order")),
   ]);
-  posthorn = await startPosthorn({
+  posthorn = await startPosthornHere({
     ...{ nats, redis },
     settings: { POSTHORN_LOG_DELIVERED_BODIES: "true", POSTHORN_CIRCUIT_MIN_ATTEMPTS: "1000" },
   });

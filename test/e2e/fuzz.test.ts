@@ -4,13 +4,13 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { documentedRoutes } from "../../src/api/routes/all-routes.ts";
 import { UUID } from "../support/builders.ts";
 import { cases, hostileJson, mutated } from "../support/fuzz.ts";
-import { type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type PosthornProcess, startPosthorn } from "../support/posthorn.ts";
 import { type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
 let nats: Server;
 let redis: Server;
-let posthorn: Posthorn;
+let posthorn: PosthornProcess;
 let receiver: Receiver;
 
 beforeAll(async () => {

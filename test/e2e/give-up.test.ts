@@ -3,7 +3,7 @@ import { AckPolicy, nanos } from "nats";
 import { expect, test } from "vitest";
 import { DEAD_LETTER_REASONS, type DeadLetterReason } from "../../src/model/delivery.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, type PosthornProcess, startPosthorn } from "../support/posthorn.ts";
 import { type Receiver, startReceiver } from "../support/receiver.ts";
 import { startNatsServer, startRedisServer } from "../support/servers.ts";
 import { statusEvents } from "../support/status-events.ts";
@@ -78,7 +78,7 @@ test("metrics, log lines, status events and dead letters agree for every reason"
 });
 
 /** exhausted, rejected, gone, blocked */
-async function refuse(posthorn: Posthorn, bus: Bus, receiver: Receiver): Promise<void> {
+async function refuse(posthorn: PosthornProcess, bus: Bus, receiver: Receiver): Promise<void> {
   for (const status of [500, 400, 410, 200]) {
     const { slug } = await posthorn.install({ webhook_url: `${receiver.url}/${status}`, retry_schedule_s: [], events: ["issue"] });
     if (status === 200) {
@@ -92,7 +92,7 @@ async function refuse(posthorn: Posthorn, bus: Bus, receiver: Receiver): Promise
 }
 
 /** uninstalled, discarded, redelivered, overflow, expired */
-async function giveUpParked(posthorn: Posthorn, bus: Bus, receiver: Receiver, wait: () => Promise<void>): Promise<void> {
+async function giveUpParked(posthorn: PosthornProcess, bus: Bus, receiver: Receiver, wait: () => Promise<void>): Promise<void> {
   const park = async (count: number): Promise<string> => {
     const { slug, uuid } = await posthorn.install({ webhook_url: `${receiver.url}/200`, events: ["comment"] });
     await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
@@ -115,7 +115,7 @@ async function giveUpParked(posthorn: Posthorn, bus: Bus, receiver: Receiver, wa
 }
 
 /** Moves a parked delivery into its app's own queue, whose message is handed out again and again while Posthorn stands still. */
-async function poison(posthorn: Posthorn, bus: Bus, uuid: string): Promise<void> {
+async function poison(posthorn: PosthornProcess, bus: Bus, uuid: string): Promise<void> {
   const { prefix } = posthorn;
   const manager = await bus.connection.jetstreamManager();
   const stream = parkedStreamOf(posthorn);
@@ -139,7 +139,7 @@ async function poison(posthorn: Posthorn, bus: Bus, uuid: string): Promise<void>
 }
 
 /** Limits the parked stream until an app has used up its share of it. */
-async function overflow(posthorn: Posthorn, bus: Bus, park: (count: number) => Promise<string>): Promise<void> {
+async function overflow(posthorn: PosthornProcess, bus: Bus, park: (count: number) => Promise<string>): Promise<void> {
   const manager = await bus.connection.jetstreamManager();
   const stream = parkedStreamOf(posthorn);
   const uuid = await park(1);
@@ -152,6 +152,6 @@ async function overflow(posthorn: Posthorn, bus: Bus, park: (count: number) => P
   await manager.streams.update(stream, { max_msgs: -1 });
 }
 
-function parkedStreamOf({ prefix }: Posthorn): string {
+function parkedStreamOf({ prefix }: PosthornProcess): string {
   return `${prefix}_PARKED`.toUpperCase().replaceAll("-", "_");
 }

@@ -7,7 +7,7 @@ import type { EventAnswer, ExplainedDelivery } from "../../src/explain/answer-sc
 import { deliveryId } from "../../src/model/event-key.ts";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { PROTOTYPE_NAMES, PROTOTYPE_SLUGS } from "../support/prototype-names.ts";
 import { type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
@@ -21,7 +21,7 @@ let publisher: Publisher;
 
 beforeAll(async () => {
   [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
-  posthorn = await startPosthorn({ nats, redis });
+  posthorn = await startPosthornHere({ nats, redis });
   bus = await connectBus(nats, posthorn.prefix);
   publisher = await createPublisher({ nats: bus.connection, subjectPrefix: posthorn.prefix });
 });

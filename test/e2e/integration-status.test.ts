@@ -4,7 +4,7 @@ import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, everywhere, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, everywhere, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { statusEvents, statusEventsOf } from "../support/status-events.ts";
@@ -57,7 +57,7 @@ async function start({ settings = {}, replicas: replicaCount = 1, realTime = fal
   const clock = createTestClock();
   const prefix = `t-${randomUUID().slice(0, 8)}`;
   const receiver = await startReceiver();
-  const one = () => startPosthorn({ nats, redis: redisServer, prefix, settings: { ...(realTime ? {} : clock.settings), ...settings } });
+  const one = () => startPosthornHere({ nats, redis: redisServer, prefix, settings: { ...(realTime ? {} : clock.settings), ...settings } });
   // The first one makes the streams.
   const replicas = [await one(), ...(await Promise.all(Array.from({ length: replicaCount - 1 }, one)))];
   const [posthorn] = replicas as [Posthorn];

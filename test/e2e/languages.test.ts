@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { ensureTopology } from "../../src/jetstream/streams.ts";
 import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { freePort, natsPasswords, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { createSnippetRunner, isMissing, LANGUAGES, type Language, type Program, type Snippet, snippetsOf } from "../support/snippets.ts";
@@ -32,7 +32,7 @@ let posthorn: Posthorn;
 
 beforeAll(async () => {
   [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
-  posthorn = await startPosthorn({ nats, redis, prefix: "app-platform" });
+  posthorn = await startPosthornHere({ nats, redis, prefix: "app-platform" });
 });
 afterAll(async () => {
   await runner.stop();

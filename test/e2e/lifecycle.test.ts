@@ -226,7 +226,7 @@ describe("SIGTERM", () => {
   });
 });
 
-test.each(["SIGTERM", "SIGINT"] as const)("npm start hands %s on, and ends as Posthorn does", async (signal) => {
+test.each(["SIGTERM", "SIGINT"] as const)("npm start hands %s on, and ends as PosthornProcess does", async (signal) => {
   const root = fileURLToPath(new URL("../..", import.meta.url));
   const env = {
     ...plainEnvironment(),

@@ -4,7 +4,7 @@ import { gzipSync } from "node:zlib";
 import { headers as natsHeaders } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -16,7 +16,7 @@ let receiver: Receiver;
 
 beforeAll(async () => {
   [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
-  posthorn = await startPosthorn({
+  posthorn = await startPosthornHere({
     nats,
     redis,
     settings: {
@@ -250,10 +250,10 @@ test("a rotated secret overlaps for as long as the setting says, with both signa
 
 describe("a webhook URL that is not allowed any more", () => {
   test("is blocked in deliveries and test calls, and can't be saved", async () => {
-    const first = await startPosthorn({ nats, redis });
+    const first = await startPosthornHere({ nats, redis });
     const { slug } = await first.install({ webhook_url: receiver.url });
     expect(await first.end()).toBe(0);
-    const second = await startPosthorn({ nats, redis, prefix: first.prefix, settings: { POSTHORN_TARGET_ALLOW: "" } });
+    const second = await startPosthornHere({ nats, redis, prefix: first.prefix, settings: { POSTHORN_TARGET_ALLOW: "" } });
     const own = await connectBus(nats, first.prefix);
     const before = receiver.requests.length;
     const message = "127.0.0.1 is not a public address (POSTHORN_TARGET_ALLOW opens networks)";

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { startOtlpCollector } from "../support/otlp-collector.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, type Posthorn, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -189,13 +189,13 @@ describe("settings of OpenTelemetry", () => {
 
 describe("detailed logging", () => {
   const start = async (prefix?: string): Promise<Posthorn> => {
-    const posthorn = await startPosthorn({
+    const posthorn = await startPosthornHere({
       nats,
       redis,
       ...(prefix === undefined ? {} : { prefix }),
       settings: { POSTHORN_LOG_DELIVERED_PERCENT: "0" },
     });
-    ends.push(() => posthorn.end("SIGKILL"));
+    ends.push(posthorn.end);
     return posthorn;
   };
   const busOf = async (posthorn: Posthorn): Promise<Bus> => {
@@ -205,10 +205,10 @@ describe("detailed logging", () => {
   };
 
   test("is switched on and off for an app on all replicas, without a restart", async () => {
-    const one = await startPosthorn({ nats, redis });
-    ends.push(() => one.end("SIGKILL"));
-    const two = await startPosthorn({ nats, redis, prefix: one.prefix, settings: { POSTHORN_LOG_DELIVERED_PERCENT: "0" } });
-    ends.push(() => two.end("SIGKILL"));
+    const one = await startPosthornHere({ nats, redis });
+    ends.push(one.end);
+    const two = await startPosthornHere({ nats, redis, prefix: one.prefix, settings: { POSTHORN_LOG_DELIVERED_PERCENT: "0" } });
+    ends.push(two.end);
     const bus = await busOf(one);
     const { slug } = await one.install({ webhook_url: receiver.url });
     const received = receiver.requests.length;
@@ -275,10 +275,10 @@ describe("detailed logging", () => {
 });
 
 test("of the delivered attempts a share can be left out, of the failed ones none", async () => {
-  const posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_LOG_DELIVERED_PERCENT: "0" } });
+  const posthorn = await startPosthornHere({ nats, redis, settings: { POSTHORN_LOG_DELIVERED_PERCENT: "0" } });
   const bus = await connectBus(nats, posthorn.prefix);
   const bad = await startReceiver(answer(400));
-  ends = [bad.stop, bus.close, () => posthorn.end("SIGKILL")];
+  ends = [bad.stop, bus.close, posthorn.end];
   const delivered = await posthorn.install({ webhook_url: receiver.url });
   const failed = await posthorn.install({ webhook_url: bad.url });
   for (let i = 0; i < 5; i++) await bus.publish("issue.created", { organization_id: "42", data: {} });

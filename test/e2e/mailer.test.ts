@@ -9,7 +9,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { createSubjects } from "../../src/jetstream/subjects.ts";
 import type { StatusEvent } from "../../src/model/status-event.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { freePort, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { startSmtpServer, type TestSmtpServer } from "../support/smtp-server.ts";
@@ -35,7 +35,7 @@ interface Mailer {
 beforeAll(async () => {
   [nats, redis, smtp, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startSmtpServer(), startReceiver(answer(410))]);
   writeFileSync(join(folder, "owners.json"), JSON.stringify(OWNERS));
-  posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_DASHBOARD_URL: "https://posthorn.example" } });
+  posthorn = await startPosthornHere({ nats, redis, settings: { POSTHORN_DASHBOARD_URL: "https://posthorn.example" } });
   bus = await connectBus(nats, posthorn.prefix);
 });
 beforeEach(() => {

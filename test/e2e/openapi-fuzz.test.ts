@@ -11,7 +11,7 @@ import { eventually } from "../support/eventually.ts";
 import { fromSchema, type Schema, type SchemaOptions } from "../support/from-schema.ts";
 import { cases } from "../support/fuzz.ts";
 import { createDocumentChecker, type DocumentChecker, type OpenApiDocument } from "../support/openapi.ts";
-import { type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -60,11 +60,11 @@ let document: DocumentChecker;
 let operations: readonly Operation[];
 let options: SchemaOptions;
 const admin = { authorization: "Bearer admin-token-12345" };
-const ajv = new Ajv2020({ strict: false });
+const ajv = new Ajv2020({ strict: false, logger: false });
 
 beforeAll(async () => {
   [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver(answer(400, "no"))]);
-  posthorn = await startPosthorn({
+  posthorn = await startPosthornHere({
     nats,
     redis,
     settings: { POSTHORN_API_TOKENS: "admin:admin-token-12345", POSTHORN_HTTP_RATE_LIMIT: "100000000" },

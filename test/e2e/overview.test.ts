@@ -5,7 +5,7 @@ import { createEventReader } from "../../src/web/event-stream.ts";
 import type { AppRow, OverviewMessage } from "../../src/web/wire.ts";
 import { eventually } from "../support/eventually.ts";
 import { createDocumentChecker, type DocumentChecker } from "../support/openapi.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -20,7 +20,7 @@ const read = { authorization: "Bearer read-token-123456" };
 
 beforeAll(async () => {
   [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
-  posthorn = await startPosthorn({
+  posthorn = await startPosthornHere({
     nats,
     redis,
     settings: {
@@ -78,7 +78,7 @@ describe("the system", () => {
     expect(redisServer.used_memory_bytes).toBeGreaterThan(100_000);
     for (const { connected_since: since } of body.servers) expect(Date.parse(since)).toBeLessThanOrEqual(Date.now() + 1_000);
 
-    const other = await startPosthorn({
+    const other = await startPosthornHere({
       ...{ nats, redis, prefix: posthorn.prefix },
       settings: { POSTHORN_API_TOKENS: "read:read-token-123456", POSTHORN_MAX_IN_FLIGHT: "256" },
     });
@@ -269,7 +269,7 @@ test("a session says what the token covers", async () => {
 });
 
 test("who looks on does not hold up a stop", async () => {
-  const other = await startPosthorn({ nats, redis });
+  const other = await startPosthornHere({ nats, redis });
   const response = await fetch(`${other.url}/v1/overview/live`);
   const stream = response.body?.getReader();
   for (let text = ""; !text.includes("event: overview"); ) text += Buffer.from((await stream?.read())?.value ?? []).toString();

@@ -10,7 +10,7 @@ import { createPublisher, type Publisher, type StatusEvent, subscribeStatus } fr
 import { makeAuthority } from "../support/certificates.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeOperator } from "../support/nats-operator.ts";
-import { type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Posthorn, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { freePort, natsPasswords, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -97,7 +97,7 @@ beforeAll(async () => {
     ],
   });
   receiver = await startReceiver();
-  posthorn = await startPosthorn({ nats, redis, prefix: "app-platform", settings: settings() });
+  posthorn = await startPosthornHere({ nats, redis, prefix: "app-platform", settings: settings() });
   const operator = await natsAs("operator");
   await (await operator.jetstreamManager()).consumers.add("APP_PLATFORM_STATUS", {
     durable_name: "mailer",

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
-import { connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { connectBus, type PosthornProcess, startPosthorn } from "../support/posthorn.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { freePort, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -16,13 +16,13 @@ afterAll(async () => {
   await Promise.all([nats.stop(), redis.stop()]);
 });
 
-const ready = ({ log }: Posthorn): number => log.filter(({ message }) => message === "Posthorn is ready").length;
+const ready = ({ log }: PosthornProcess): number => log.filter(({ message }) => message === "Posthorn is ready").length;
 
-function workersOf({ child: { pid } }: Posthorn): number[] {
+function workersOf({ child: { pid } }: PosthornProcess): number[] {
   return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
 }
 
-async function attemptsIn(posthorn: Posthorn): Promise<number> {
+async function attemptsIn(posthorn: PosthornProcess): Promise<number> {
   const { body } = await posthorn.api("GET", "/metrics");
   return Number(/^posthorn_attempts_total\{outcome="delivered"\} (\d+)$/m.exec(String(body))?.[1]);
 }

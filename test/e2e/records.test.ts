@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runCli } from "../support/cli.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -35,7 +35,7 @@ const writeFile = (events: string): void =>
 beforeAll(async () => {
   [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
   writeFile("issue");
-  posthorn = await startPosthorn({ nats, redis, prefix: "records", settings });
+  posthorn = await startPosthornHere({ nats, redis, prefix: "records", settings });
   bus = await connectBus(nats, posthorn.prefix);
 });
 afterAll(async () => {
@@ -159,7 +159,7 @@ describe("the apps file", () => {
 
 async function restart(): Promise<void> {
   await posthorn.end();
-  posthorn = await startPosthorn({ nats, redis, prefix: "records", settings });
+  posthorn = await startPosthornHere({ nats, redis, prefix: "records", settings });
 }
 
 describe("a record that a stranger has overwritten by a reply subject", () => {

@@ -1,7 +1,7 @@
 /** The secrets of an app can't be chosen so that its failed attempts keep the process busy. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
-import { connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -13,7 +13,7 @@ let posthorn: Posthorn;
 
 beforeAll(async () => {
   [nats, redis, receiver, neighbour] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver(), startReceiver()]);
-  posthorn = await startPosthorn({ nats, redis });
+  posthorn = await startPosthornHere({ nats, redis });
 });
 afterAll(async () => {
   await posthorn.end();

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { type Receiver, startReceiver } from "../support/receiver.ts";
 import { type RedisCluster, startRedisCluster } from "../support/redis-cluster.ts";
 import { type Server, startNatsServer } from "../support/servers.ts";
@@ -22,7 +22,7 @@ let receiver: Receiver;
 let posthorn: Posthorn;
 
 const start = (): Promise<Posthorn> =>
-  startPosthorn({
+  startPosthornHere({
     nats,
     redis: { url: cluster.url.replaceAll("redis://", "redis://posthorn:change-me-posthorn@") },
     prefix,

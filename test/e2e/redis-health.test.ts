@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { keys } from "../../src/storage/keys.ts";
 import { periodAt } from "../../src/storage/packed-hash.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -21,7 +21,7 @@ let published = 0;
 beforeAll(async () => {
   [nats, server, primary, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startRedisServer(), startReceiver()]);
   redis = new Redis(server.url);
-  posthorn = await startPosthorn({ nats, redis: server });
+  posthorn = await startPosthornHere({ nats, redis: server });
   bus = await connectBus(nats, posthorn.prefix);
   app = await posthorn.install({ webhook_url: receiver.url });
 });

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { type ReceivedRequest, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -15,7 +15,7 @@ let receiver: Receiver;
 
 beforeAll(async () => {
   [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
-  posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_BROKEN_RULES: "none" } });
+  posthorn = await startPosthornHere({ nats, redis, settings: { POSTHORN_BROKEN_RULES: "none" } });
   bus = await connectBus(nats, posthorn.prefix);
 });
 afterAll(async () => {

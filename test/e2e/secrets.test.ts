@@ -8,7 +8,7 @@ import { connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startConnectProxy } from "../support/connect-proxy.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type PosthornProcess, startPosthorn } from "../support/posthorn.ts";
 import { type ReceivedRequest, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -38,7 +38,7 @@ let nats: Server;
 let redis: Server;
 let receiver: Receiver;
 let collector: Receiver;
-let posthorn: Posthorn;
+let posthorn: PosthornProcess;
 let bus: NatsConnection;
 const folder = mkdtempSync(join(tmpdir(), "posthorn-secrets-"));
 const cleanups: Array<() => unknown> = [];

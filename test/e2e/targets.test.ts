@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type DnsServer, startDnsServer } from "../support/dns-server.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -23,7 +23,7 @@ beforeAll(async () => {
     "silent.example": () => null,
     "moves.example": (nth) => [nth === 1 ? "127.0.0.10" : "127.0.0.1"],
   });
-  posthorn = await startPosthorn({
+  posthorn = await startPosthornHere({
     nats,
     redis,
     settings: {

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { METRICS, type MetricDefinition } from "../../src/telemetry/metric-table.ts";
 import { eventually } from "../support/eventually.ts";
 import { type ExportedPoint, type OtlpCollector, startOtlpCollector } from "../support/otlp-collector.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, type PosthornProcess, startPosthorn } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -12,7 +12,7 @@ let redis: Server;
 let collector: OtlpCollector;
 let good: Receiver;
 let bad: Receiver;
-let posthorn: Posthorn;
+let posthorn: PosthornProcess;
 let bus: Bus;
 
 beforeAll(async () => {

@@ -12,7 +12,7 @@ import { parse } from "yaml";
 import { findBinary } from "../../scripts/servers.mjs";
 import { METRICS, type MetricDefinition } from "../../src/telemetry/metric-table.ts";
 import { eventually } from "../support/eventually.ts";
-import { connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, startReceiver } from "../support/receiver.ts";
 import { freePort, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -63,7 +63,7 @@ let scrape: string;
 
 beforeAll(async () => {
   [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
-  posthorn = await startPosthorn({ nats, redis, settings: { POSTHORN_API_TOKENS: `admin:admin-token-12345,read:${TOKEN}` } });
+  posthorn = await startPosthornHere({ nats, redis, settings: { POSTHORN_API_TOKENS: `admin:admin-token-12345,read:${TOKEN}` } });
   const admin = { authorization: "Bearer admin-token-12345" };
   const bad = await startReceiver(answer(400));
   await posthorn.api("PUT", "/v1/apps/acme", { webhook_url: bad.url, events: ["*"] }, admin);

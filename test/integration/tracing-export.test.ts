@@ -14,7 +14,7 @@ import { VERSION } from "../../src/config/version.ts";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type ExportedSpan, type OtlpCollector, SPAN_KIND, startOtlpCollector } from "../support/otlp-collector.ts";
-import { type AppOptions, type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type AppOptions, type Bus, connectBus, type PosthornProcess, startPosthorn } from "../support/posthorn.ts";
 import { answer, type ReceivedRequest, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -22,11 +22,11 @@ let nats: Server;
 let redis: Server;
 let collector: OtlpCollector;
 let receiver: Receiver;
-let posthorn: Posthorn;
+let posthorn: PosthornProcess;
 let bus: Bus;
 /** Of this test: its apps alone get its events. */
 let organization: string;
-let shared: { readonly posthorn: Posthorn; readonly bus: Bus };
+let shared: { readonly posthorn: PosthornProcess; readonly bus: Bus };
 
 beforeAll(async () => {
   [nats, redis, collector] = await Promise.all([startNatsServer(), startRedisServer(), startOtlpCollector()]);
@@ -50,7 +50,7 @@ afterEach(async () => {
   await receiver.stop();
 });
 
-async function start(settings: Record<string, string> = {}, prefix?: string): Promise<{ posthorn: Posthorn; bus: Bus }> {
+async function start(settings: Record<string, string> = {}, prefix?: string): Promise<{ posthorn: PosthornProcess; bus: Bus }> {
   const started = await startPosthorn({
     nats,
     redis,

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { deliveryIdOf } from "../support/builders.ts";
 import { startCutProxy } from "../support/cut-proxy.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, type Posthorn, type PosthornProcess, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
@@ -33,6 +33,8 @@ interface Platform {
   readonly receiver: Receiver;
   stream(stream: "EVENTS" | "RETRIES" | "PARKED" | "DEAD_LETTERS" | "STATUS"): string;
   start(settings?: Readonly<Record<string, string>>): Promise<Posthorn>;
+  /** One that can be killed. */
+  startProcess(settings?: Readonly<Record<string, string>>): Promise<PosthornProcess>;
   deadLetters(posthorn: Posthorn, count: number): Promise<Array<Record<string, any>>>;
 }
 
@@ -48,6 +50,11 @@ async function aPlatform(): Promise<Platform> {
     receiver,
     stream: (stream) => `${prefix}_${stream}`.toUpperCase().replaceAll("-", "_"),
     async start(settings = {}) {
+      const posthorn = await startPosthornHere({ nats, redis: redisServer, prefix, settings });
+      stopping.push(posthorn.end);
+      return posthorn;
+    },
+    async startProcess(settings = {}) {
       const posthorn = await startPosthorn({ nats, redis: redisServer, prefix, settings });
       stopping.push(() => posthorn.end("SIGKILL"));
       return posthorn;
@@ -637,7 +644,7 @@ describe("a large fan-out", () => {
   test("is stored in batches and dealt out, also when the process is killed in the middle, while other events continue", async () => {
     const platform = await aPlatform();
     const { bus, receiver, manager } = platform;
-    const first = await platform.start({ POSTHORN_MAX_IN_FLIGHT: "16" });
+    const first = await platform.startProcess({ POSTHORN_MAX_IN_FLIGHT: "16" });
     const { uuid: small } = await first.install({ webhook_url: receiver.url, organization_id: "small", max_in_flight: 8 });
     const uuids = Array.from({ length: INSTALLATIONS }, () => randomUUID());
     const bucket = await bus.jetStream.views.kv(`${platform.prefix}-registry`);

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { encodeDeliveryMessage } from "../../src/model/delivery-message.ts";
 import { aDelivery, deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, type Posthorn, type PosthornProcess, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -27,6 +27,8 @@ interface Platform {
   readonly receiver: Receiver;
   readonly parked: string;
   start(settings?: Readonly<Record<string, string>>): Promise<Posthorn>;
+  /** One that can be killed. */
+  startProcess(settings?: Readonly<Record<string, string>>): Promise<PosthornProcess>;
 }
 
 async function aPlatform(server: Server = nats): Promise<Platform> {
@@ -40,6 +42,11 @@ async function aPlatform(server: Server = nats): Promise<Platform> {
     manager: await bus.connection.jetstreamManager(),
     parked: `${prefix}_PARKED`.toUpperCase().replaceAll("-", "_"),
     async start(settings = {}) {
+      const posthorn = await startPosthornHere({ nats: server, redis, prefix, settings });
+      stopping.push(posthorn.end);
+      return posthorn;
+    },
+    async startProcess(settings = {}) {
       const posthorn = await startPosthorn({ nats: server, redis, prefix, settings });
       stopping.push(() => posthorn.end("SIGKILL"));
       return posthorn;
@@ -77,8 +84,8 @@ function watchConcurrency(receiver: Receiver, answerAfterMs: number): () => numb
 
 describe("an ordered app", () => {
   test("gets one delivery at a time and in order from two replicas, over a kill and a recovered installation", async () => {
-    const { bus, receiver, parked, manager, start } = await aPlatform();
-    const [one, two] = [await start(), await start()];
+    const { bus, receiver, parked, manager, start, startProcess } = await aPlatform();
+    const [one, two] = [await startProcess(), await start()];
     const { uuid } = await one.install({ webhook_url: receiver.url, ordered: true });
     const most = watchConcurrency(receiver, 3);
     for (let n = 0; n < 20; n++) await bus.publish("issue.created", event(n));
@@ -101,8 +108,8 @@ describe("an ordered app", () => {
   });
 
   test("continues with the attempt that was due when the process was killed while its head waited", async () => {
-    const { bus, receiver, parked, manager, start } = await aPlatform();
-    const first = await start();
+    const { bus, receiver, parked, manager, start, startProcess } = await aPlatform();
+    const first = await startProcess();
     let failures = 2;
     receiver.behave((_request, response) => {
       response.writeHead(failures-- > 0 ? 500 : 200).end();
@@ -372,8 +379,8 @@ describe("a retry", () => {
   test("keeps its time, its number and its trace over a restart of NATS and of Posthorn", async () => {
     const own = await startNatsServer();
     stopping.push(own.stop);
-    const { bus, receiver, start } = await aPlatform(own);
-    const first = await start();
+    const { bus, receiver, start, startProcess } = await aPlatform(own);
+    const first = await startProcess();
     receiver.behave(answer(503, "later", { "retry-after": "7" }));
     const { slug } = await first.install({ webhook_url: receiver.url, retry_schedule_s: [1] });
     await bus.publish("issue.created", event(1));

@@ -4,7 +4,7 @@ import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
-import { connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { connectBus, type PosthornProcess, startPosthorn } from "../support/posthorn.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -62,7 +62,7 @@ test.concurrent.each([
   ["the events, for an ordered app", { ordered: true, isDirect: true }],
 ])("from %s it goes to dead letters before it is attempted again, and nothing else does", async (_from, { ordered, isDirect }) => {
   const { bus, receiver, parked, numbers, start, counts } = await aPlatform();
-  let current: Posthorn = await start();
+  let current: PosthornProcess = await start();
   receiver.behave((request, response) => {
     if (request.json().data["n"] === POISON) current.child.kill("SIGKILL");
     else response.end("ok");
@@ -184,7 +184,7 @@ test.concurrent.each([
 test.concurrent("as the probe of a broken integration it goes to dead letters, and the next one recovers the integration", async () => {
   const { bus, receiver, parked, numbers, start, counts } = await aPlatform();
   const settings = { POSTHORN_BROKEN_PROBE_INTERVAL: "1s" };
-  let current: Posthorn = await start(settings);
+  let current: PosthornProcess = await start(settings);
   receiver.behave((request, response) => {
     const { n } = request.json().data;
     if (n === POISON) current.child.kill("SIGKILL");
@@ -211,7 +211,7 @@ test.concurrent("as the probe of a broken integration it goes to dead letters, a
 
 test.concurrent("a delivery that is in flight at every stop is not given up", async () => {
   const { bus, receiver, parked, start, counts } = await aPlatform();
-  let current: Posthorn = await start({ POSTHORN_DRAIN_TIMEOUT: "100ms" });
+  let current: PosthornProcess = await start({ POSTHORN_DRAIN_TIMEOUT: "100ms" });
   let mayAnswer = false;
   receiver.behave((_request, response) => void (mayAnswer ? response.end("ok") : undefined));
   const { uuid } = await current.install({ webhook_url: receiver.url });

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
-import { connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { connectBus, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -12,14 +12,15 @@ const EVENTS = 30;
 test("events published right after an app and its installation are delivered, whichever replica takes them", async ({ onTestFinished }) => {
   const [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
   const prefix = `t-${randomUUID().slice(0, 8)}`;
-  const replicas = await Promise.all([1, 2, 3].map(() => startPosthorn({ nats, redis, prefix })));
+  const own = { nats, redis, prefix };
+  const replicas = await Promise.all([startPosthornHere(own), startPosthorn(own), startPosthornHere(own)]);
   const bus = await connectBus(nats, prefix);
   onTestFinished(async () => {
     await bus.close();
-    await Promise.all(replicas.map((replica) => replica.end("SIGKILL")));
+    await Promise.all(replicas.map((replica) => replica.end()));
     await Promise.all([nats.stop(), redis.stop(), receiver.stop()]);
   });
-  const [first, frozen] = replicas as [Posthorn, Posthorn];
+  const [first, frozen] = replicas;
 
   /** The events' ids. */
   const installAndPublish = async (round: string): Promise<string[]> => {

@@ -4,7 +4,7 @@ import { Redis } from "ioredis";
 import { expect, test } from "vitest";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
-import { connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { connectBus, type PosthornProcess, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -13,7 +13,7 @@ const EVENTS = 300;
 test("a killed runner's replay is resumed: nothing is lost, and nothing that is marked is sent again", async ({ onTestFinished }) => {
   const [nats, redisServer, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
   const prefix = `t-${randomUUID().slice(0, 8)}`;
-  const start = (): Promise<Posthorn> => startPosthorn({ nats, redis: redisServer, prefix });
+  const start = (): Promise<PosthornProcess> => startPosthorn({ nats, redis: redisServer, prefix });
   const replicas = [await start(), await start()];
   const bus = await connectBus(nats, prefix);
   const redis = new Redis(redisServer.url);
@@ -34,7 +34,7 @@ test("a killed runner's replay is resumed: nothing is lost, and nothing that is 
     attempted.add(id);
     response.writeHead(fails ? 503 : 200).end();
   });
-  const [first] = replicas as [Posthorn];
+  const [first] = replicas as [PosthornProcess];
   const { slug, uuid } = await first.install({ webhook_url: receiver.url, retry_schedule_s: [1, 1] });
   const { body } = await first.api("POST", "/v1/replays", { app: slug, what: "missed", rate_per_s: 100 });
 
@@ -47,7 +47,7 @@ test("a killed runner's replay is resumed: nothing is lost, and nothing that is 
   expect(marked.length).toBeGreaterThan(0);
   expect(marked.length).toBeLessThan(EVENTS);
 
-  const other = replicas.find((replica) => replica !== runner) as Posthorn;
+  const other = replicas.find((replica) => replica !== runner) as PosthornProcess;
   const shown = await eventually(async () => {
     const found = (await other.api("GET", `/v1/replays/${body.id}`)).body;
     return found.state === "done" && found;
@@ -63,7 +63,7 @@ test("a killed runner's replay is resumed: nothing is lost, and nothing that is 
 test("a replay continues after a restart, and sends nothing twice", async ({ onTestFinished }) => {
   const [nats, redisServer, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
   const prefix = `t-${randomUUID().slice(0, 8)}`;
-  const first = await startPosthorn({ nats, redis: redisServer, prefix });
+  const first = await startPosthornHere({ nats, redis: redisServer, prefix });
   const bus = await connectBus(nats, prefix);
   onTestFinished(async () => {
     await bus.close();
@@ -75,7 +75,7 @@ test("a replay continues after a restart, and sends nothing twice", async ({ onT
   await receiver.waitFor(10);
   expect(await first.end()).toBe(0);
   expect(receiver.requests.length).toBeLessThan(40);
-  const second = await startPosthorn({ nats, redis: redisServer, prefix });
+  const second = await startPosthornHere({ nats, redis: redisServer, prefix });
   onTestFinished(async () => void (await second.end()));
   const shown = await eventually(async () => {
     const found = (await second.api("GET", `/v1/replays/${body.id}`)).body;

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, type TestContext, test } from "vitest";
 import { type CutProxy, startCutProxy } from "../support/cut-proxy.ts";
 import { eventually } from "../support/eventually.ts";
-import { connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { connectBus, type Posthorn, type PosthornProcess, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { statusEvents } from "../support/status-events.ts";
@@ -22,7 +22,7 @@ interface World {
   readonly prefix: string;
   readonly proxy: CutProxy;
   /** The process whose connection to NATS is going to be cut. */
-  readonly victim: Posthorn;
+  readonly victim: PosthornProcess;
   readonly receiver: Receiver;
   start(): Promise<Posthorn>;
   record(key: string): Promise<Record<string, unknown>>;
@@ -48,7 +48,7 @@ async function startWorld(
   return {
     ...{ prefix, proxy, victim, receiver },
     async start() {
-      const started = await startPosthorn({ nats, redis, prefix, settings });
+      const started = await startPosthornHere({ nats, redis, prefix, settings });
       cleanups.push(() => started.end());
       return started;
     },

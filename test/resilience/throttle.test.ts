@@ -3,7 +3,16 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, everywhere, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import {
+  type Bus,
+  connectBus,
+  everywhere,
+  type Posthorn,
+  type PosthornProcess,
+  type StartOptions,
+  startPosthorn,
+  startPosthornHere,
+} from "../support/posthorn.ts";
 import { answer, type Behaviour, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -37,7 +46,10 @@ interface Platform {
   changesOf(app: string): Promise<Array<{ id: string; type: string; data: Record<string, unknown> }>>;
 }
 
-async function twoReplicas(store: Server = redis): Promise<Platform> {
+async function twoReplicas(
+  store: Server = redis,
+  startOne: (options: StartOptions) => Promise<Posthorn> = startPosthornHere,
+): Promise<Platform> {
   const prefix = `t-${randomUUID().slice(0, 8)}`;
   const bus = await connectBus(nats, prefix);
   stopping.push(bus.close);
@@ -45,8 +57,8 @@ async function twoReplicas(store: Server = redis): Promise<Platform> {
     bus,
     replicas: [],
     async start() {
-      const posthorn = await startPosthorn({ nats, redis: store, prefix });
-      stopping.push(() => posthorn.end("SIGKILL"));
+      const posthorn = await startOne({ nats, redis: store, prefix });
+      stopping.push(posthorn.end);
       return posthorn;
     },
     async publish(app, from, to) {
@@ -119,14 +131,19 @@ test.each(["app", "none"])("429 with Retry-After keeps the whole app waiting on 
 
 test("a throttle of more than 10 s is announced once, outlasts kill -9 of every replica, and loses nothing", async () => {
   const receiver = await aReceiver(answer(503, "busy", { "retry-after": "10.5" }));
-  const platform = await twoReplicas();
+  const processes: PosthornProcess[] = [];
+  const platform = await twoReplicas(redis, async (options) => {
+    const posthorn = await startPosthorn(options);
+    processes.push(posthorn);
+    return posthorn;
+  });
   const { publish, changesOf, start } = platform;
   const { slug } = await (platform.replicas[0] as Posthorn).install({ webhook_url: receiver.url });
   await publish(slug, 0, 1);
   const [first] = await receiver.waitFor(1);
   await eventually(async () => (await changesOf(slug)).length === 1);
   await publish(slug, 1, 20);
-  await Promise.all(platform.replicas.map((replica) => replica.end("SIGKILL")));
+  await Promise.all(processes.map((posthorn) => posthorn.end("SIGKILL")));
   const inFlight = receiver.requests.length;
   receiver.behave(answer(200));
   platform.replicas = await Promise.all([start(), start()]);

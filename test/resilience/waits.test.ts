@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { encodeDeliveryMessage } from "../../src/model/delivery-message.ts";
 import { aDelivery, deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "../support/posthorn.ts";
+import { type Bus, connectBus, type Posthorn, type PosthornProcess, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
@@ -29,6 +29,8 @@ interface Platform {
   readonly receiver: Receiver;
   readonly streamOf: (name: string) => string;
   start(settings?: Readonly<Record<string, string>>): Promise<Posthorn>;
+  /** One that can be killed. */
+  startProcess(settings?: Readonly<Record<string, string>>): Promise<PosthornProcess>;
 }
 
 async function aPlatform(server: Server = nats): Promise<Platform> {
@@ -42,6 +44,11 @@ async function aPlatform(server: Server = nats): Promise<Platform> {
     manager: await bus.connection.jetstreamManager(),
     streamOf: (name) => `${prefix}_${name}`.toUpperCase().replaceAll("-", "_"),
     async start(settings = {}) {
+      const posthorn = await startPosthornHere({ nats: server, redis, prefix, settings });
+      stopping.push(posthorn.end);
+      return posthorn;
+    },
+    async startProcess(settings = {}) {
       const posthorn = await startPosthorn({ nats: server, redis, prefix, settings });
       stopping.push(() => posthorn.end("SIGKILL"));
       return posthorn;
@@ -86,8 +93,8 @@ const isOwner = ({ log }: Posthorn): boolean => log.some(({ message }) => messag
 
 describe("an app with order_by", () => {
   test("gets each key's deliveries in order over the kill of their owner, and says where each event stands", async () => {
-    const { bus, receiver, start } = await aPlatform();
-    const [one, two] = [await start(), await start()];
+    const { bus, receiver, startProcess } = await aPlatform();
+    const [one, two] = [await startProcess(), await startProcess()];
     await one.install({ webhook_url: receiver.url, order_by: "/k" });
     const total = 90;
     for (let n = 0; n < total; n++) {
@@ -196,8 +203,8 @@ test("events that were on their way when the connection broke don't come behind 
 
 describe("an owner of the queues that comes back late", () => {
   test("was suspended, and ends only the attempt that it had begun: nothing comes out of its order, and nothing else twice", async () => {
-    const { bus, receiver, manager, streamOf, start } = await aPlatform();
-    const replicas = [await start(), await start()];
+    const { bus, receiver, manager, streamOf, startProcess } = await aPlatform();
+    const replicas = [await startProcess(), await startProcess()];
     await replicas[0]?.install({ webhook_url: receiver.url, ordered: true, retry_schedule_s: [1, 1, 1, 1] });
     receiver.behave((request, response) => {
       const n = Number(request.json().data["n"]);
@@ -291,9 +298,9 @@ describe("a message in hand", () => {
   });
 
   test("is let go of by a replica that was suspended while others delivered it", async () => {
-    const { bus, receiver, manager, streamOf, start } = await aPlatform();
+    const { bus, receiver, manager, streamOf, start, startProcess } = await aPlatform();
     const settings = { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "6", POSTHORN_CIRCUIT_OPEN_TIME: "4s", POSTHORN_CIRCUIT_MAX_OPEN_TIME: "4s" };
-    const [one, two] = [await start(settings), await start(settings)];
+    const [one, two] = [await startProcess(settings), await start(settings)];
     receiver.behave(answer(503));
     await one.install({ webhook_url: receiver.url, retry_schedule_s: [1, 1, 1, 1], max_in_flight: 40 });
     for (let n = 0; n < 40; n++) await publish(bus, { n });
@@ -354,7 +361,7 @@ test.each([
   });
   receiver.behave(answer(200));
   await eventually(async () => (await manager.streams.info(streamOf("PARKED"))).state.messages === 0);
-  await posthorn.end("SIGKILL");
+  await posthorn.end();
 });
 
 test("an app that has used up its share of the parked stream takes no room from others, and the bus says so", async () => {
@@ -392,9 +399,9 @@ test("an app that has used up its share of the parked stream takes no room from 
 
 // The wall clock of the process is set; its monotonic clock goes on.
 test.each([-3_600_000, 3_600_000])("a wall clock that jumps by %i ms makes nothing wait longer or shorter", async (byMs) => {
-  const { bus, receiver, start } = await aPlatform();
+  const { bus, receiver, startProcess } = await aPlatform();
   const jump = `const now = Date.now; let by = 0; process.on("SIGUSR2", () => { by = ${byMs}; }); Date.now = () => now() + by;`;
-  const posthorn = await start({
+  const posthorn = await startProcess({
     NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(jump)}`,
     POSTHORN_CIRCUIT_MIN_ATTEMPTS: "1000",
   });

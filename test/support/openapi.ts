@@ -1,5 +1,5 @@
 /** Checks answers against /openapi.json: what the document does not promise is as wrong as what it promises in vain. */
-import type { Ajv2020 as Ajv } from "ajv/dist/2020.js";
+import type { Ajv2020 as Ajv, ValidateFunction } from "ajv/dist/2020.js";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import formats from "ajv-formats";
 
@@ -32,8 +32,11 @@ export function createDocumentChecker(document: OpenApiDocument): DocumentChecke
   // As strict as a reader who believes that the document says all; what may hold more says so.
   ajv.addSchema({ $id: "document", ...(closed(document) as object) });
 
+  // Compiling takes far longer than validating.
+  const validators = new WeakMap<object, ValidateFunction>();
   const problemWith = (schema: object, value: unknown): string | null => {
-    const validate = ajv.compile(referringTo("document", closed(schema)) as object);
+    const validate = validators.get(schema) ?? ajv.compile(referringTo("document", closed(schema)) as object);
+    validators.set(schema, validate);
     return validate(value) ? null : ajv.errorsText(validate.errors);
   };
 

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { eventually } from "./eventually.ts";
-import { connectBus, startPosthorn } from "./posthorn.ts";
+import { connectBus, startPosthornHere } from "./posthorn.ts";
 import { startReceiver } from "./receiver.ts";
 import { startNatsServer, startRedisServer } from "./servers.ts";
 import { type Past, writePast } from "./stats-data.ts";
@@ -23,7 +23,7 @@ const ANSWERS: Readonly<Record<ReceiverKind, (recovered: boolean) => readonly [s
 
 export async function startPlatform(settings: Readonly<Record<string, string>> = {}, headers: Record<string, string> = {}) {
   const [nats, redisServer, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
-  const posthorn = await startPosthorn({ nats, redis: redisServer, settings });
+  const posthorn = await startPosthornHere({ nats, redis: redisServer, settings });
   const bus = await connectBus(nats, posthorn.prefix);
   const redis = new Redis(redisServer.url);
   redis.on("error", () => {});

@@ -1,4 +1,4 @@
-/** Posthorn as a child process, and its API and bus as a user has them. */
+/** Posthorn in this process or as a child, and its API and bus as a user has them. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
@@ -9,14 +9,12 @@ import { noteChild, plainEnvironment, type Server } from "./servers.ts";
 /** The program as users have it; global-setup.ts builds it. */
 export const MAIN = fileURLToPath(new URL("../../dist/main.js", import.meta.url));
 
+/** What a test sees of Posthorn, in this process or in one of its own. */
 export interface Posthorn {
   readonly url: string;
   readonly prefix: string;
-  readonly child: ChildProcess;
   /** The log so far, one object a line. */
   readonly log: Array<Record<string, unknown>>;
-  /** What was printed that is no log line. */
-  readonly errors: string[];
   api(
     method: string,
     path: string,
@@ -25,8 +23,15 @@ export interface Posthorn {
   ): Promise<{ status: number; body: any; headers: Headers }>;
   /** Makes an app and installs it in organization 42. */
   install(app: AppOptions): Promise<{ slug: string; uuid: string; clientSecret: string }>;
+  /** Stops it as SIGTERM does. @returns the exit code; null when a signal ended it. */
+  end(): Promise<number | null>;
+}
+
+export interface PosthornProcess extends Posthorn {
+  readonly child: ChildProcess;
+  /** What was printed that is no log line. */
+  readonly errors: string[];
   ready(): Promise<void>;
-  /** @returns the exit code; null when a signal ended it. */
   end(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
@@ -43,10 +48,86 @@ export interface StartOptions {
   readonly redis: Pick<Server, "url">;
   readonly prefix?: string;
   readonly settings?: Readonly<Record<string, string | undefined>>;
+}
+
+export interface StartProcessOptions extends StartOptions {
   /** Of the command line. */
   readonly command?: string;
   /** Returns before it is ready. */
   readonly waitForReady?: boolean;
+}
+
+const settingsOf = ({ nats, redis, prefix = `t-${randomUUID().slice(0, 8)}`, settings = {} }: StartOptions) => ({
+  POSTHORN_NATS_URL: nats.url,
+  POSTHORN_REDIS_URL: redis.url,
+  POSTHORN_SUBJECT_PREFIX: prefix,
+  POSTHORN_HTTP_PORT: "0",
+  POSTHORN_TARGET_ALLOW: "127.0.0.0/8",
+  ...settings,
+});
+
+/** Of the whole process: a test that needs them starts one. */
+const OF_A_PROCESS = /^(NODE_|OTEL_|POSTHORN_PROCESSES|POSTHORN_LOG_FORMAT)/;
+/** The program as it is shipped; it is loaded once a worker. */
+const built = <Module>(chunk: string): Promise<Module> =>
+  import(new URL(`../../dist/chunks/${chunk}.js`, import.meta.url).href) as Promise<Module>;
+
+/** Starts Posthorn in this process, for a sixth of what a process costs. What kills it, or looks at its process, needs startPosthorn. */
+export async function startPosthornHere(options: StartOptions): Promise<Posthorn> {
+  const environment = settingsOf(options);
+  const unfit = Object.keys(environment).filter((name) => OF_A_PROCESS.test(name));
+  if (unfit.length > 0) throw new Error(`${unfit.join()} would reach all of this process: use startPosthorn`);
+  const [{ createApp }, { loadConfig }] = await Promise.all([
+    built<typeof import("../../src/app/app.ts")>("service"),
+    built<typeof import("../../src/config/load-config.ts")>("settings"),
+  ]);
+  const log: Posthorn["log"] = [];
+  const write = (lines: string): void => {
+    for (const line of lines.split("\n")) if (line !== "") log.push(JSON.parse(line) as Record<string, unknown>);
+  };
+  const app = await createApp(loadConfig(environment), environment, { write });
+  await app.start();
+  app.flushLog();
+  const url = String(log.find(({ message }) => message === "Posthorn is ready")?.["url"]);
+  await isReady(url);
+  let ended: Promise<number> | undefined;
+  return {
+    ...{ url, prefix: environment.POSTHORN_SUBJECT_PREFIX, log },
+    ...createCalls(() => url),
+    end() {
+      ended ??= app.stop().then((clean) => {
+        app.flushLog();
+        return clean ? 0 : 1;
+      });
+      return ended;
+    },
+  };
+}
+
+const isReady = (url: string) => eventually(async () => (await fetch(`${url}/readyz`)).ok);
+
+function createCalls(url: () => string): Pick<Posthorn, "api" | "install"> {
+  const calls: Pick<Posthorn, "api" | "install"> = {
+    async api(method, path, body, headers = {}) {
+      const response = await fetch(url() + path, {
+        method,
+        headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
+        ...(body === undefined ? {} : { body: typeof body === "string" || body instanceof Blob ? body : JSON.stringify(body) }),
+      });
+      const text = await response.text();
+      const isJson = response.headers.get("content-type")?.includes("json") ?? false;
+      return { status: response.status, body: isJson ? JSON.parse(text) : text, headers: response.headers };
+    },
+    async install({ slug = `app-${randomUUID().slice(0, 8)}`, organization_id = "42", project_ids = [], ...app }) {
+      const made = await calls.api("PUT", `/v1/apps/${slug}`, { events: ["*"], ...app });
+      if (made.status >= 300) throw new Error(`PUT app: ${JSON.stringify(made.body)}`);
+      const uuid = randomUUID();
+      const installed = await calls.api("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id, project_ids });
+      if (installed.status >= 300) throw new Error(`PUT installation: ${JSON.stringify(installed.body)}`);
+      return { slug, uuid, clientSecret: made.body.client_secret as string };
+    },
+  };
+  return calls;
 }
 
 const running = new Set<ChildProcess>();
@@ -54,25 +135,11 @@ process.on("exit", () => {
   for (const child of running) child.kill("SIGKILL");
 });
 
-export async function startPosthorn({
-  nats,
-  redis,
-  prefix = `t-${randomUUID().slice(0, 8)}`,
-  settings = {},
-  command = "serve",
-  waitForReady = true,
-}: StartOptions): Promise<Posthorn> {
+export async function startPosthorn({ command = "serve", waitForReady = true, ...options }: StartProcessOptions): Promise<PosthornProcess> {
+  const settings = settingsOf(options);
   const child = spawn(process.execPath, [MAIN, command], {
     stdio: ["ignore", "pipe", "pipe"],
-    env: {
-      ...plainEnvironment(),
-      POSTHORN_NATS_URL: nats.url,
-      POSTHORN_REDIS_URL: redis.url,
-      POSTHORN_SUBJECT_PREFIX: prefix,
-      POSTHORN_HTTP_PORT: "0",
-      POSTHORN_TARGET_ALLOW: "127.0.0.0/8",
-      ...settings,
-    },
+    env: { ...plainEnvironment(), ...settings },
   });
   running.add(child);
   noteChild(child);
@@ -83,7 +150,7 @@ export async function startPosthorn({
       resolve(code);
     });
   });
-  const log: Array<Record<string, unknown>> = [];
+  const log: Posthorn["log"] = [];
   const errors: string[] = [];
   readLines(child.stdout, (line) => {
     try {
@@ -95,32 +162,12 @@ export async function startPosthorn({
   readLines(child.stderr, (line) => errors.push(line));
 
   let url = "";
-  const posthorn: Posthorn = {
+  const posthorn: PosthornProcess = {
     get url() {
       return url;
     },
-    prefix,
-    child,
-    log,
-    errors,
-    async api(method, path, body, headers = {}) {
-      const response = await fetch(url + path, {
-        method,
-        headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
-        ...(body === undefined ? {} : { body: typeof body === "string" || body instanceof Blob ? body : JSON.stringify(body) }),
-      });
-      const text = await response.text();
-      const isJson = response.headers.get("content-type")?.includes("json") ?? false;
-      return { status: response.status, body: isJson ? JSON.parse(text) : text, headers: response.headers };
-    },
-    async install({ slug = `app-${randomUUID().slice(0, 8)}`, organization_id = "42", project_ids = [], ...app }) {
-      const made = await posthorn.api("PUT", `/v1/apps/${slug}`, { events: ["*"], ...app });
-      if (made.status >= 300) throw new Error(`PUT app: ${JSON.stringify(made.body)}`);
-      const uuid = randomUUID();
-      const installed = await posthorn.api("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id, project_ids });
-      if (installed.status >= 300) throw new Error(`PUT installation: ${JSON.stringify(installed.body)}`);
-      return { slug, uuid, clientSecret: made.body.client_secret as string };
-    },
+    ...{ prefix: settings.POSTHORN_SUBJECT_PREFIX, child, log, errors },
+    ...createCalls(() => url),
     async ready() {
       await eventually(async () => {
         if (child.exitCode !== null)

@@ -9,7 +9,7 @@ import type { JetStreamManager, KV } from "nats";
 import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { deliveryIdOf } from "./builders.ts";
 import { eventually } from "./eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn } from "./posthorn.ts";
+import { type Bus, connectBus, type PosthornProcess, startPosthorn } from "./posthorn.ts";
 import type { Server } from "./servers.ts";
 
 export const MOODS = ["ok", "slow", "fails", "later", "rejects", "gone", "resets"] as const;
@@ -162,9 +162,9 @@ export async function startStreamsWorld(servers: { readonly nats: Server; readon
   });
 
   // Replicas
-  const replicas: Array<Posthorn | null> = Array.from({ length: options.replicas }, () => null);
-  const everStarted: Posthorn[] = [];
-  const living = (): Posthorn[] => replicas.filter((replica) => replica !== null);
+  const replicas: Array<PosthornProcess | null> = Array.from({ length: options.replicas }, () => null);
+  const everStarted: PosthornProcess[] = [];
+  const living = (): PosthornProcess[] => replicas.filter((replica) => replica !== null);
 
   const start = async (at: number): Promise<void> => {
     if (replicas[at] !== null) return;

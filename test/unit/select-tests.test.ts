@@ -1,6 +1,6 @@
 /** Which tests `npm run test:changed` and the second run of .ci/run choose. */
 import { describe, expect, test } from "vitest";
-import { projectFiles, speaksToNats, testFiles, testsOf } from "../../scripts/select-tests.ts";
+import { HELD_ELSEWHERE, projectFiles, speaksToNats, testFiles, testsOf } from "../../scripts/select-tests.ts";
 
 const files = projectFiles();
 const tests = testFiles(files);
@@ -57,12 +57,16 @@ test("with another nats-server those run again whose result may differ, and no o
     expect.arrayContaining([
       ...["bus", "conformance", "pull-consumer", "registry", "find-in-streams"].map((name) => `test/integration/${name}.test.ts`),
       ...["deleted-streams", "lifecycle", "permissions", "startup"].map((name) => `test/e2e/${name}.test.ts`),
-      ...["chaos", "durability", "parked", "poison", "replays", "status-events", "streams.model", "waits"].map(
+      ...["chaos", "durability", "parked", "replays", "status-events", "streams.model", "waits"].map(
         (name) => `test/resilience/${name}.test.ts`,
       ),
     ]),
   );
   for (const file of again) expect(file).not.toMatch(/^test\/(unit|browser)\//);
   for (const name of ["api", "audit", "cli", "documents", "find"]) expect(again).not.toContain(`test/e2e/${name}.test.ts`);
+  for (const [file, holders] of Object.entries(HELD_ELSEWHERE)) {
+    expect(tests).toContain(file);
+    expect(again).toEqual(expect.arrayContaining([...holders]));
+  }
   expect(again.length).toBeLessThan(tests.length / 4);
 });
