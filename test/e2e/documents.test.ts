@@ -92,8 +92,7 @@ async function letThingsHappen(posthorn: Posthorn, servers: { nats: Server }) {
   await posthorn.api("PUT", `/v1/installations/${UUID}`, { app: "acme-tracker", organization_id: "42" }, AUTHORIZATION);
   const bus = await connectBus(servers.nats, posthorn.prefix);
   for (const [at, status] of [200, 400, 410].entries()) {
-    // All documents share a Redis, this app and its installation: an id that was delivered for another one would be skipped.
-    await bus.publish("issue.created", { id: `${posthorn.prefix}-${at}`, organization_id: "42", data: { status } });
+    await bus.publish("issue.created", { id: `evt-${at}`, organization_id: "42", data: { status } });
     await receiver.waitFor(at + 1);
   }
   await bus.close();
@@ -142,17 +141,23 @@ test("the tutorial leads from nothing over a retry and a dead letter to a verifi
   }
 });
 
+const redisCli = (...words: string[]): string =>
+  execFileSync(findBinary("redis-cli") ?? "", ["-u", redis.url, ...words], { encoding: "utf8" });
+
 /** What is so after the commands of a document, because it says so. */
 const PROMISED: Readonly<Record<string, () => Promise<unknown>>> = {
   "docs/retention.md": async () => {
-    const keys = execFileSync(findBinary("redis-cli") ?? "", ["-u", redis.url, "--scan", "--pattern", "posthorn:*{*"], {
-      encoding: "utf8",
-    });
-    expect(keys.split("\n").filter((key) => key.includes("{acme-tracker}") || key.includes(`{${UUID}}`))).toEqual([]);
+    expect(
+      redisCli("--scan", "--pattern", "posthorn:*{*")
+        .split("\n")
+        .filter((key) => key.includes("{acme-tracker}") || key.includes(`{${UUID}}`)),
+    ).toEqual([]);
   },
 };
 
 test.each(GUIDES)("the commands of %s work", async (file) => {
+  // All of them have the same events for the same installation: what was delivered for another document would be skipped.
+  redisCli("FLUSHALL");
   const prefix = `doc-${file.replace(/.*\/|\.md$/g, "")}`;
   const posthorn = await startPosthornHere({ nats, redis, prefix, settings: { POSTHORN_API_TOKENS: TOKENS.POSTHORN_API_TOKENS } });
   const receiver = await letThingsHappen(posthorn, { nats });
