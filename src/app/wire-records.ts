@@ -54,7 +54,10 @@ export function wireRecords(given: Given): void {
     // The app may have become ordered, or may have more deliveries in flight.
     else parkedQueues.wake("app", slug);
   });
-  registryStore.onRecord(ORDER_RECORDS, given.orderRecords.observe);
+  registryStore.onRecord(ORDER_RECORDS, (key, record) => {
+    given.orderRecords.observe(key, record);
+    if (record?.state === "taking") given.events.beginPostponed();
+  });
   registryStore.onRecord(leaseKind(OWNER_KEY), (_key, value, revision, storedAt) => {
     // The lease is rewritten every few seconds. A record from before the watch began says nothing about the time now.
     if (registryStore.isCurrent()) clock.sample?.(storedAt);

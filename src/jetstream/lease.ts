@@ -7,6 +7,8 @@
  * HOLDER-2  While the server refuses rewrites because its store is full, reading the unchanged record extends the lease by less than those
  *           3 s. The holder can thus continue the work that frees space, and a replica that takes the lease meanwhile does not act before
  *           the holder knows.
+ * HOLDER-3  A lease that has ended is not extended, not even by a rewrite that was under way: in between, work was dropped because it had
+ *           ended. The holder may take it again, as another term.
  */
 
 import { messageOf } from "../model/app-error.ts";
@@ -121,16 +123,22 @@ export function createLease({ records, clock, logger, ...given }: LeaseDependenc
     else clock.after(ACT_AFTER_MS, () => act({ left, wasReleased }));
   };
 
+  /** HOLDER-3. */
+  const extend = (of: Held, changes: Partial<Held>): void => {
+    if (now() >= of.until) lose();
+    else Object.assign(of, changes);
+  };
+
   const rewrite = async (of: Held): Promise<void> => {
     if (now() - of.rewrittenAt < ttlMs / REWRITES_PER_TTL) return;
     const sentAt = now();
     try {
       const revision = await record.write(holder, noteOf(of), of.revision);
       if (revision === "conflict") return lose();
-      Object.assign(of, { revision, until: sentAt + ttlMs * (1 - MARGIN), rewrittenAt: sentAt });
+      extend(of, { revision, until: sentAt + ttlMs * (1 - MARGIN), rewrittenAt: sentAt });
     } catch (error) {
       if (!(await record.isUnchanged(error, of.revision))) throw error;
-      of.until = Math.max(of.until, sentAt + CONFIRMED_BY_READ_MS);
+      extend(of, { until: Math.max(of.until, sentAt + CONFIRMED_BY_READ_MS) });
     }
   };
 

@@ -88,7 +88,7 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, opt
   const bucket = createBucket({ connection, publish: createPipelinedPublish(connection, clock), logger }, options);
   const revisions = createRevisionWaiters(clock);
   const listeners = createListeners(logger);
-  /** The last readable entry of each key: for a bucket that is lost (STORE-1), and for many changes at once. */
+  /** The last readable entry of each key that is not deleted: for a bucket that is lost (STORE-1), and for many changes at once. */
   const known = new Map<string, BucketEntry>();
   const recovery = createRecordRecovery({
     bucket,
@@ -100,7 +100,8 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, opt
   });
   const onEntry = (entry: BucketEntry): void => {
     receive(entry, listeners, recovery);
-    if (!recovery.has(entry.key)) known.set(entry.key, entry);
+    if (entry.value === null) known.delete(entry.key);
+    else if (!recovery.has(entry.key)) known.set(entry.key, entry);
   };
   const watch = createBucketWatch({ bucket, revisions, onEntry, whenProcessed: recovery.whenIdle, clock, logger });
   const reached = async (revision: number): Promise<void> => {

@@ -33,6 +33,8 @@ export interface EventsSubscriber {
   stop(): Promise<void>;
   /** Looks again whether it may pull. */
   wake(): void;
+  /** An app has become ordered (AHEAD-6). */
+  beginPostponed(): void;
   /** Events that are not acknowledged yet. */
   held(): number;
 }
@@ -125,6 +127,7 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
     },
     stop: () => loop.stop(),
     wake: () => loop.wake(),
+    beginPostponed: readAhead.beginPostponed,
     held: () => loop.held(),
   };
 }

@@ -8,6 +8,7 @@
  * AHEAD-3  When the room is scarce, postponed events begin in any case: what their app can't take in time is parked.
  * AHEAD-4  Postponed events of an app begin in the order in which they came.
  * AHEAD-5  Reading goes before storing: while there is more to read, few postponed events begin.
+ * AHEAD-6  When an app becomes ordered, all that are postponed begin soon: the owner of the queues waits until they are done or stored.
  */
 import type { ConsumedMessage } from "../jetstream/message.ts";
 import type { Installation } from "../model/app.ts";
@@ -22,6 +23,8 @@ export interface ReadAhead {
   /** @returns to be called when its deliveries have ended */
   begun(installations: readonly Installation[]): () => void;
   ended(message: ConsumedMessage): void;
+  /** AHEAD-6. */
+  beginPostponed(): void;
   /** Messages that may be held on top of those that are. */
   room(): number;
   /** Messages that are held when nothing waits for anything but the process. */
@@ -66,7 +69,7 @@ const FEW_UNREAD = 32;
 const STILL_COMING_MS = 100;
 /** How fast the averages follow. */
 const WEIGHT = 1 / 64;
-/** The key of postponed events with many targets. */
+/** The key of postponed events that wait for no app of their own: those with many targets. */
 const MANY = "";
 
 export function createReadAhead(dependencies: ReadAheadDependencies, { maxInFlight, maxBytes }: ReadAheadOptions): ReadAhead {
@@ -101,14 +104,12 @@ export function createReadAhead(dependencies: ReadAheadDependencies, { maxInFlig
   };
 
   const beginOf = (key: string, most: number): number => {
-    let begun = 0;
-    for (; begun < most && mayBegin(key); begun++) {
-      const message = postponed.take(key);
-      if (message === undefined) break;
+    for (let begun = 0; ; begun++) {
+      const message = begun < most && mayBegin(key) ? postponed.take(key) : undefined;
+      if (message === undefined) return begun;
       turns.add(message);
       begin(message);
     }
-    return begun;
   };
 
   const lookLater = (): void => {
@@ -116,6 +117,7 @@ export function createReadAhead(dependencies: ReadAheadDependencies, { maxInFlig
     isLooking = true;
     clock.after(LOOK_AGAIN_MS, () => {
       isLooking = false;
+      beginOf(MANY, BEGUN_AT_ONCE);
       let left = isReading() && !isScarce() ? BEGUN_WHILE_READING : BEGUN_AT_ONCE;
       const keys = postponed.keysInTurn();
       const share = Math.ceil(left / keys.length);
@@ -161,6 +163,10 @@ export function createReadAhead(dependencies: ReadAheadDependencies, { maxInFlig
     ended({ data }) {
       bytes -= data.length + MESSAGE_BYTES;
     },
+    beginPostponed() {
+      postponed.moveAllTo(MANY);
+      lookLater();
+    },
     room: roomOf,
     window: () => Math.max(1, Math.floor(maxInFlight / average.targets)),
   };
@@ -182,6 +188,12 @@ function createFifos<T>() {
       const fifo = fifos.get(key) ?? createFifo<T>();
       fifos.set(key, fifo);
       fifo.add(item);
+    },
+    moveAllTo(key: string): void {
+      const all = createFifo<T>();
+      for (const fifo of fifos.values()) for (let item = fifo.take(); item !== undefined; item = fifo.take()) all.add(item);
+      fifos.clear();
+      if (all.size > 0) fifos.set(key, all);
     },
     take(key: string): T | undefined {
       const fifo = fifos.get(key);

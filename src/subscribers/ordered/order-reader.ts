@@ -49,6 +49,8 @@ export interface OrderReaderDependencies extends PullConsumerDependencies {
   readonly registry: Pick<RegistryView, "app">;
   readonly readEvent: (message: ConsumedMessage) => ReadEvent;
   readonly match: (event: Event) => readonly Installation[];
+  /** The term's lease runs. Nothing is read after it: an event that nobody takes would count as done. */
+  readonly isHeld: () => boolean;
   /** Whether the app's deliveries of the event are the owner's. */
   readonly isTaken: (app: string, eventSequence: number) => boolean;
   /** @param mayBeDone an earlier owner may have done it */
@@ -66,7 +68,7 @@ export interface OrderReaderOptions {
 const MAX_HELD = 2_048;
 
 export function createOrderReader(dependencies: OrderReaderDependencies, { term, from }: OrderReaderOptions): OrderReader {
-  const { manager, names, registry, readEvent, match, isTaken, accept, poisonLimit, giveUp, logger } = dependencies;
+  const { manager, names, registry, readEvent, match, isHeld, isTaken, accept, poisonLimit, giveUp, logger } = dependencies;
   const stream = names.streams.events;
   const settings = orderConsumer(names, term);
   const events = createHeldEvents();
@@ -76,6 +78,7 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
   /** The consumer was deleted, to be created again. */
   let isRestarting = false;
   const series = createSeries();
+  const isReading = (): boolean => !stopped && isHeld();
 
   const floor = (): number => (events.first() ?? readTo + 1) - 1;
 
@@ -94,10 +97,9 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
     const mayBeDone = message.deliveries > 1 || sequence <= suspectUpTo || sequence <= readTo;
     readTo = Math.max(readTo, sequence);
     if (!found.ok || installations.length === 0) return message.ack();
-    const { event } = found;
     const heldEvent = events.hold(message, installations.length);
     for (const { app, uuid } of installations)
-      accept(newDelivery(event, app, uuid, sequence, registry.app(app)?.createdAt ?? null), heldEvent, mayBeDone);
+      accept(newDelivery(found.event, app, uuid, sequence, registry.app(app)?.createdAt ?? null), heldEvent, mayBeDone);
   };
 
   const isNext = ({ sequence }: ConsumedMessage): boolean => sequence <= readTo + 1;
@@ -115,10 +117,10 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
   };
 
   const readInTurn = async (message: ConsumedMessage, handOut: HandOut | null): Promise<void> => {
-    if (!isNext(message) && !isRestarting && !stopped) await restartIfMissing(message);
-    const isTaken = (): boolean => !stopped && (!isRestarting || isNext(message));
-    const poison = isTaken() ? ((await handOut?.begin()) ?? null) : null;
-    if (!isTaken()) {
+    if (!isNext(message) && !isRestarting && isReading()) await restartIfMissing(message);
+    const isWanted = (): boolean => isReading() && (!isRestarting || isNext(message));
+    const poison = isWanted() ? ((await handOut?.begin()) ?? null) : null;
+    if (!isWanted()) {
       handOut?.giveBack();
       return message.drop();
     }
@@ -131,6 +133,7 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
 
   /** In the order in which they came: what comes behind one that takes a while waits for it. */
   const onMessage = (message: ConsumedMessage): void => {
+    if (!isReading()) return message.drop();
     const handOut = poisonLimit.handOut({ stream, sequence: message.sequence, installationUuid: null });
     if (handOut === null && isNext(message) && series.isEmpty()) return read(message);
     series.add(() =>
@@ -142,7 +145,7 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
 
   const loop = createPullConsumer(dependencies, {
     settings,
-    limit: () => (stopped ? 0 : MAX_HELD),
+    limit: () => (isReading() ? MAX_HELD : 0),
     onMessage,
     recover: ensure,
   });

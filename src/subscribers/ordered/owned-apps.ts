@@ -56,7 +56,7 @@ interface OwnedApp {
 /** Replicas know by then that an app is not ordered any more. */
 const ENDING_MS = 20_000;
 const LOOK_MS = 200;
-/** Longer than what replicas have in hand takes, other than a receiver that hangs. */
+/** Longer than what replicas have in hand takes, as nothing of it stays postponed (AHEAD-6), unless it can't be stored. */
 const OTHERS_WAIT_MS = 40_000;
 
 export function createOwnedApps(dependencies: OwnedAppsDependencies): OwnedApps {

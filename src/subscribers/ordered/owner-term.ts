@@ -32,7 +32,7 @@ export interface OwnerTerm {
 }
 
 export type OwnerTermDependencies = Omit<OrderedAppDependencies, "isOwner" | "isDeadLetter" | "stream" | "fence"> &
-  Omit<OrderReaderDependencies, "isTaken" | "accept"> &
+  Omit<OrderReaderDependencies, "isHeld" | "isTaken" | "accept"> &
   Omit<OwnedAppsDependencies, "isInTerm" | "createApp" | "startReader" | "readTo"> & { readonly poisonLimit: PoisonLimit };
 
 /** @param isHeld whether the term's lease runs */
@@ -64,7 +64,8 @@ export function createOwnerTerm(
     const started = createOrderReader(
       {
         ...dependencies,
-        isTaken: (app, sequence) => isHeld() && sequence >= (apps.from(app) ?? Number.POSITIVE_INFINITY),
+        isHeld,
+        isTaken: (app, sequence) => sequence >= (apps.from(app) ?? Number.POSITIVE_INFINITY),
         accept: (delivery, event, mayBeDone) => apps.get(delivery.app)?.accept(delivery, event, mayBeDone),
       },
       { term, from },

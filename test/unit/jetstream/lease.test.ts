@@ -13,10 +13,14 @@ let observers: Set<Lease>;
 let fault: Error | null;
 /** Replicas that the bucket does not answer. */
 let cutOff: Set<string>;
+/** How long an answer takes. */
+let answerMs: number;
+/** How far the time is ahead of the timers. */
+let stalledMs: number;
 
 beforeEach(() => {
   clock = createManualClock();
-  [record, revision, observers, fault, cutOff] = [null, 0, new Set(), null, new Set()];
+  [record, revision, observers, fault, cutOff, answerMs, stalledMs] = [null, 0, new Set(), null, new Set(), 0, 0];
 });
 
 interface Holder {
@@ -32,7 +36,9 @@ function aReplica(name: string): Holder {
     if ((record?.revision ?? 0) !== before) return "conflict";
     record = { value, revision: ++revision };
     for (const lease of observers) lease.observe(value, revision);
-    return revision;
+    const written = revision;
+    if (answerMs > 0) await new Promise<void>((resolve) => clock.after(answerMs, resolve));
+    return written;
   };
   const holder = { taken: [] as Array<LeaseNote | null>, lost: 0 } as unknown as Holder & { lease: Lease; lost: number };
   const lease = createLease(
@@ -44,7 +50,7 @@ function aReplica(name: string): Holder {
       },
       clock,
       logger: silentLogger,
-      monotonicNow: clock.now,
+      monotonicNow: () => clock.now() + stalledMs,
     },
     {
       key: "lease.test",
@@ -114,6 +120,22 @@ describe("a lease", () => {
     await clock.advance(20_000);
     expect([one.lease.isHeld(), one.lost]).toEqual([false, 1]);
     cutOff.clear();
+    await clock.advance(1_000);
+    expect([one.lease.isHeld(), one.taken.length]).toEqual([true, 2]);
+  });
+
+  test("that has ended is not extended by a rewrite that was under way: its holder takes it anew", async () => {
+    const one = aReplica("one");
+    await clock.advance(1_000);
+    answerMs = 5_400;
+    await clock.advance(6_890);
+    expect([one.lease.isHeld(), one.taken.length]).toEqual([true, 1]);
+    // The process stands still, and looks at the time after the answer has come.
+    stalledMs = 200;
+    expect(one.lease.isHeld()).toBe(false);
+    answerMs = 0;
+    await clock.advance(15);
+    expect([one.lease.isHeld(), one.lost]).toEqual([false, 1]);
     await clock.advance(1_000);
     expect([one.lease.isHeld(), one.taken.length]).toEqual([true, 2]);
   });

@@ -167,3 +167,16 @@ test("when no message comes any more, postponed events begin as if all were read
   await clock.advance(150);
   expect(begun).toHaveLength(500);
 });
+
+test("when an app becomes ordered, all that are postponed begin within moments, whatever they wait for", async () => {
+  const { clock, state, begun, readAhead, arrive } = world({ maxInFlight: 1_000 });
+  state.waiting = new Set(["slow", "acme"]);
+  state.crowded = new Set(["slow", "acme"]);
+  for (let n = 0; n < 300; n++) arrive(`${n}`, n % 2 === 0 ? ["slow"] : ["slow", "acme"], { pending: 1_000 });
+  await clock.advance(20);
+  expect(begun).toEqual([]);
+  readAhead.beginPostponed();
+  arrive("later", ["slow"], { pending: 1_000 });
+  await clock.advance(100);
+  expect(begun).toEqual(Array.from({ length: 300 }, (_, n) => `${n}`));
+});
