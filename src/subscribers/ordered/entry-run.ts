@@ -1,32 +1,19 @@
 /** One run of an ordered delivery: its attempt, and what follows from it. Each run ends with `later` or `leave` of the index. */
-
-import type { Dispatcher } from "../../delivery/dispatcher.ts";
 import type { DeadLetterDisposition, RetryDisposition } from "../../delivery/disposition.ts";
-import type { HandledMessage, HandOut, ParkedQueue, RegistryView } from "../../delivery/ports.ts";
-import type { Clock } from "../../model/clock.ts";
+import type { HandledMessage, HandOut, ParkedQueue } from "../../delivery/ports.ts";
 import type { Delivery } from "../../model/delivery.ts";
-import type { Logger } from "../../model/logger.ts";
-import type { AttemptParked, ParkElsewhere } from "../parked/attempt-parked.ts";
-import type { Backlog } from "../parked/backlog.ts";
-import type { PoisonLimit } from "../parked/poison-limit.ts";
+import { type ParkElsewhere, waitsUntil } from "../parked/attempt-parked.ts";
 import type { EntryStore } from "./entry-store.ts";
 import { type Entry, NEVER } from "./order-entry.ts";
 import type { OrderIndex } from "./order-index.ts";
+import type { OrderedPorts } from "./ordered-ports.ts";
 import type { StoredQueues } from "./stored-queues.ts";
 
-export interface EntryRunDependencies {
+export interface EntryRunDependencies extends OrderedPorts {
   readonly app: string;
   readonly index: OrderIndex;
   readonly queues: StoredQueues;
-  readonly backlog: Pick<Backlog, "at">;
-  readonly attemptParked: AttemptParked;
   readonly entryStore: EntryStore;
-  readonly dispatcher: Pick<Dispatcher, "park">;
-  readonly poisonLimit: Pick<PoisonLimit, "handOut">;
-  readonly registry: Pick<RegistryView, "app">;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly isFlowing: (queue: ParkedQueue) => boolean;
   /** It is the owner, and has not been stopped. */
   readonly isActive: () => boolean;
   /** The circuit is open. */
@@ -53,9 +40,7 @@ export function createEntryRun(dependencies: EntryRunDependencies): EntryRun {
     while (entry.delivery === null) {
       const sequence = entry.sequences.at(-1);
       if (sequence === undefined) break;
-      const parked = await backlog.at(sequence);
-      if (parked === null) index.lost(entry);
-      else index.loaded(entry, parked);
+      index.loaded(entry, await backlog.at(sequence));
     }
     return entry.delivery;
   };
@@ -127,10 +112,8 @@ export function createEntryRun(dependencies: EntryRunDependencies): EntryRun {
         queues.readFlowing();
         return laterSoon(entry);
       }
-      if (index.orderBy() === "none" && entry.retryAt !== null && entry.retryAt > clock.now()) {
-        const delay = { dueAt: entry.retryAt, delayMs: entry.retryAt - clock.now(), notBefore: true };
-        return retry(entry, { kind: "retry", delivery, record: null, delay });
-      }
+      const waiting = index.orderBy() === "none" ? waitsUntil(entry.retryAt, delivery, clock.now()) : null;
+      if (waiting !== null) return retry(entry, waiting);
       const handOut = poisonLimit.handOut({ ...entryStore.sourceOf(entry), installationUuid });
       try {
         await attempt(entry, delivery, handOut);

@@ -1,13 +1,10 @@
 /** Stores the entries of an ordered app: where they wait for their turn, for a retry, or in dead letters. */
-
-import type { Dispatcher } from "../../delivery/dispatcher.ts";
-import type { DeadLetterDisposition, RetryDisposition } from "../../delivery/disposition.ts";
-import type { DeliveryObserver, MessageRef, ParkedQueue } from "../../delivery/ports.ts";
-import type { DeliveryStreamWriter } from "../../jetstream/delivery-streams.ts";
-import type { Clock } from "../../model/clock.ts";
+import { type DeadLetterDisposition, givenUp, type RetryDisposition } from "../../delivery/disposition.ts";
+import type { MessageRef, ParkedQueue } from "../../delivery/ports.ts";
 import type { Delivery } from "../../model/delivery.ts";
 import type { Entry } from "./order-entry.ts";
 import type { OrderIndex } from "./order-index.ts";
+import type { OrderedPorts } from "./ordered-ports.ts";
 
 export interface EntryStore {
   /** The message that stands for the entry now. */
@@ -16,39 +13,73 @@ export interface EntryStore {
   store(entry: Entry, delivery: Delivery, dueAt: number | null, blockedBy?: number): Promise<void>;
   /** @param onDeadLetter the dead letter is stored, but not its status event yet @returns its sequence; null: there is none */
   apply(entry: Entry, disposition: RetryDisposition | DeadLetterDisposition, onDeadLetter?: () => void): Promise<number | null>;
+  /** Stores the deliveries of events that have waited for their turn, so that their events are done (ORDER-5). */
+  storeWaiting(): Promise<void>;
+  /** Entries that are being stored because they wait. */
+  storing(): number;
 }
 
-export interface EntryStoreDependencies {
+export interface EntryStoreDependencies
+  extends Pick<OrderedPorts, "dispatcher" | "streams" | "observer" | "clock" | "monotonicNow" | "isOwner" | "fence" | "takeRoom"> {
   readonly app: string;
   readonly index: OrderIndex;
-  readonly dispatcher: Pick<Dispatcher, "apply">;
-  readonly streams: Pick<DeliveryStreamWriter, "park">;
-  readonly observer: Pick<DeliveryObserver, "stored">;
-  readonly clock: Clock;
-  readonly isOwner: () => boolean;
-  /** The owner's token (parked/fence.ts). */
-  readonly token: number;
-  /** The name of the stream of parked deliveries. */
-  readonly stream: string;
+  readonly parkedStream: string;
+  /** Deliveries may start (ORDER-4), and be stored. */
+  readonly isRunning: () => boolean;
 }
 
+/** A delivery that waits longer than this is stored. */
+const STORE_AFTER_MS = 2_000;
+const STORES_AT_ONCE = 64;
+
 export function createEntryStore(dependencies: EntryStoreDependencies): EntryStore {
-  const { app, index, dispatcher, streams, observer, clock, isOwner, token: fence, stream } = dependencies;
+  const { app, index, dispatcher, streams, observer, clock, monotonicNow, isOwner, takeRoom, parkedStream, isRunning } = dependencies;
   const own: ParkedQueue = { app, installationUuid: null };
+  const fence = dependencies.fence.token;
+  let storing = 0;
 
   const sourceOf = ({ event, sequences }: Entry): MessageRef =>
     event === null
-      ? { stream, sequence: sequences.at(-1) ?? 0, isOurs: isOwner, fence }
+      ? { stream: parkedStream, sequence: sequences.at(-1) ?? 0, isOurs: isOwner, fence }
       : { stream: event.message.stream, sequence: event.message.sequence, isOurs: () => isOwner() && event.message.isOurs(), fence };
+
+  const store: EntryStore["store"] = async (entry, delivery, dueAt, blockedBy) => {
+    const { sequence } = await streams.park(delivery, own, dueAt, sourceOf(entry), delivery.event, blockedBy);
+    observer.stored("parked", delivery, "ordered");
+    const parkedAt = delivery.firstParkedAt ?? clock.now();
+    index.stored(entry, { ...delivery, stores: delivery.stores + 1, firstParkedAt: parkedAt }, sequence);
+  };
+
+  const apply: EntryStore["apply"] = (entry, disposition, onDeadLetter) =>
+    dispatcher.apply(disposition, sourceOf(entry), disposition.delivery.event, onDeadLetter);
+
+  const storeOne = async (entry: Entry): Promise<void> => {
+    const { delivery } = entry;
+    if (entry.event === null || delivery === null || index.started().has(entry) || !index.has(entry)) return;
+    entry.isBeingStored = true;
+    storing++;
+    const giveBack = takeRoom(delivery);
+    try {
+      if (giveBack !== null) return await store(entry, delivery, null);
+      await apply(entry, givenUp(delivery, "overflow", "the app has used up its share of the parked stream"));
+      index.leave(entry);
+    } finally {
+      giveBack?.();
+      entry.isBeingStored = false;
+      storing--;
+    }
+  };
 
   return {
     sourceOf,
-    async store(entry, delivery, dueAt, blockedBy) {
-      const { sequence } = await streams.park(delivery, own, dueAt, sourceOf(entry), delivery.event, blockedBy);
-      observer.stored("parked", delivery, "ordered");
-      const parkedAt = delivery.firstParkedAt ?? clock.now();
-      index.stored(entry, { ...delivery, stores: delivery.stores + 1, firstParkedAt: parkedAt }, sequence);
+    store,
+    apply,
+    async storeWaiting() {
+      const late = index.waitingSince(monotonicNow() - STORE_AFTER_MS);
+      for (let from = 0; from < late.length && isRunning(); from += STORES_AT_ONCE) {
+        await Promise.all(late.slice(from, from + STORES_AT_ONCE).map(storeOne));
+      }
     },
-    apply: (entry, disposition, onDeadLetter) => dispatcher.apply(disposition, sourceOf(entry), disposition.delivery.event, onDeadLetter),
+    storing: () => storing,
   };
 }

@@ -13,16 +13,14 @@ export interface KeyedItem {
 }
 
 export interface KeyedQueue<T extends KeyedItem> {
-  readonly size: number;
+  /** Those that were returned by `start`, and neither left nor wait again. */
+  readonly started: ReadonlySet<T>;
   add(item: T): void;
   /** The next one that may start; it has started when it is returned. Keys take turns. */
   start(nowMs: number): T | null;
   /** Whether none of its key is before it by now: an older one may come after it was started. */
   isOldest(item: T): boolean;
-  /** A started one is done, and leaves. */
-  end(item: T): void;
-  /** One that has not started leaves. */
-  remove(item: T): void;
+  leave(item: T): void;
   /** A started one stays where it is, to start again when it is due. */
   retry(item: T): void;
   /** Heads that wait may start, other than those that are due only from `never` on. @returns how many */
@@ -46,24 +44,15 @@ const MOST_GAPS = 256;
 export function createKeyedQueue<T extends KeyedItem>(): KeyedQueue<T> {
   const keys = new Map<string, Key<T>>();
   const heads = createHeads<T>();
-  let size = 0;
+  const started = new Set<T>();
 
-  const startedKeyOf = (item: T): Key<T> | undefined => {
-    const key = keys.get(item.key);
-    return key?.started === item ? key : undefined;
-  };
-
-  const drop = (key: Key<T>, item: T): void => {
-    if (!removeFrom(key, item)) return;
-    size--;
-    if (headOf(key) === undefined) keys.delete(item.key);
-    heads.update(key);
+  const hasEnded = (key: Key<T>, item: T): void => {
+    if (key.started === item) key.started = null;
+    started.delete(item);
   };
 
   return {
-    get size() {
-      return size;
-    },
+    started,
 
     add(item) {
       let key = keys.get(item.key);
@@ -72,15 +61,16 @@ export function createKeyedQueue<T extends KeyedItem>(): KeyedQueue<T> {
         keys.set(item.key, key);
       }
       insertInto(key, item);
-      size++;
       if (headOf(key) === item) heads.update(key);
     },
 
     start(nowMs) {
       const key = heads.next(nowMs);
-      if (key === null) return null;
-      key.started = headOf(key) ?? null;
-      return key.started;
+      const head = key && headOf(key);
+      if (key === null || !head) return null;
+      key.started = head;
+      started.add(head);
+      return head;
     },
 
     isOldest(item) {
@@ -88,22 +78,18 @@ export function createKeyedQueue<T extends KeyedItem>(): KeyedQueue<T> {
       return key !== undefined && headOf(key) === item;
     },
 
-    end(item) {
-      const key = startedKeyOf(item);
-      if (key === undefined) return;
-      key.started = null;
-      drop(key, item);
-    },
-
-    remove(item) {
+    leave(item) {
       const key = keys.get(item.key);
-      if (key !== undefined && key.started !== item) drop(key, item);
+      if (key === undefined || !removeFrom(key, item)) return;
+      hasEnded(key, item);
+      if (headOf(key) === undefined) keys.delete(item.key);
+      heads.update(key);
     },
 
     retry(item) {
-      const key = startedKeyOf(item);
-      if (key === undefined) return;
-      key.started = null;
+      const key = keys.get(item.key);
+      if (key?.started !== item) return;
+      hasEnded(key, item);
       heads.update(key);
     },
 
@@ -120,8 +106,8 @@ export function createKeyedQueue<T extends KeyedItem>(): KeyedQueue<T> {
     nextDueAt: heads.nextDueAt,
 
     *waiting() {
-      for (const { items, first, started } of keys.values()) {
-        for (let at = first; at < items.length; at++) if (items[at] !== started) yield items[at] as T;
+      for (const { items, first, started: one } of keys.values()) {
+        for (let at = first; at < items.length; at++) if (items[at] !== one) yield items[at] as T;
       }
     },
   };

@@ -9,8 +9,8 @@ export interface KnownMessages {
   /** Removes messages from the stream; a failed removal is repeated by `removeLeftovers`. */
   remove(sequences: Iterable<number>): void;
   removeLeftovers(): void;
-  /** Messages of the queue. */
-  count(installationUuid: string | null): number;
+  /** Messages of each queue. */
+  counts(): ReadonlyMap<string | null, number>;
   /** Forgets all but those that are being removed. */
   clear(): void;
 }
@@ -18,29 +18,19 @@ export interface KnownMessages {
 export function createKnownMessages(removeFromStream: Backlog["remove"]): KnownMessages {
   /** Sequence → the queue's installation. */
   const queues = new Map<number, string | null>();
-  const counts = new Map<string | null, number>();
   /** Messages that are done and may still be there. */
   const leftovers = new Set<number>();
 
-  const countOf = (installationUuid: string | null): number => counts.get(installationUuid) ?? 0;
-
   const forget = (sequence: number): void => {
-    const installationUuid = queues.get(sequence);
-    if (installationUuid === undefined) return;
+    leftovers.delete(sequence);
     queues.delete(sequence);
-    const left = countOf(installationUuid) - 1;
-    if (left > 0) counts.set(installationUuid, left);
-    else counts.delete(installationUuid);
   };
 
   const remove = (sequences: Iterable<number>): void => {
     for (const sequence of sequences) {
       leftovers.add(sequence);
       removeFromStream({ source: { sequence } }).then(
-        () => {
-          leftovers.delete(sequence);
-          forget(sequence);
-        },
+        () => forget(sequence),
         () => {},
       );
     }
@@ -50,15 +40,18 @@ export function createKnownMessages(removeFromStream: Backlog["remove"]): KnownM
     add(sequence, installationUuid) {
       if (queues.has(sequence)) return false;
       queues.set(sequence, installationUuid);
-      counts.set(installationUuid, countOf(installationUuid) + 1);
       return true;
     },
     forget,
     remove,
     removeLeftovers: () => remove([...leftovers]),
-    count: countOf,
+    counts() {
+      const counts = new Map<string | null, number>();
+      for (const uuid of queues.values()) counts.set(uuid, (counts.get(uuid) ?? 0) + 1);
+      return counts;
+    },
     clear() {
-      for (const sequence of [...queues.keys()]) if (!leftovers.has(sequence)) forget(sequence);
+      for (const sequence of queues.keys()) if (!leftovers.has(sequence)) queues.delete(sequence);
     },
   };
 }

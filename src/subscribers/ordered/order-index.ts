@@ -1,16 +1,18 @@
 /**
  * The deliveries of one ordered app that its owner knows, each once, by key: those of events that are not done, and those that are
- * stored in the app's queues.
+ * stored in the app's queues. Of stored deliveries, so many are kept in memory; others are read when their turn comes.
  */
 import type { OrderBy } from "../../model/app.ts";
 import { type Delivery, dedupKeyOf } from "../../model/delivery.ts";
+import { deliveryMessageSize } from "../../model/delivery-message.ts";
 import type { Backlog, ParkedDelivery } from "../parked/backlog.ts";
-import { createEntrySet, type Entries } from "./entry-set.ts";
+import { createKeyedQueue } from "./keyed-queue.ts";
+import { createKnownMessages, type KnownMessages } from "./known-messages.ts";
 import { createEntry, type Entry, NEVER } from "./order-entry.ts";
 import { orderKeyOf } from "./order-key.ts";
 import type { HeldEvent } from "./order-reader.ts";
 
-export interface OrderIndex extends Entries {
+export interface OrderIndex extends Pick<KnownMessages, "counts" | "removeLeftovers"> {
   orderBy(): OrderBy;
   /** A delivery of an event. One that is known already (ORDER-6) is not waited for by its event. */
   accept(delivery: Delivery, event: HeldEvent, mayBeDone: boolean, dueAt: number): void;
@@ -18,6 +20,28 @@ export interface OrderIndex extends Entries {
   found(parked: ParkedDelivery, installationUuid: string | null): void;
   /** Forgets all that is stored, and gives what is left its key. Nothing is started then. */
   rekey(orderBy: OrderBy): void;
+  /** The next one that may start. Its run ends with `later` or `leave`. */
+  start(nowMs: number): Entry | null;
+  started(): ReadonlySet<Entry>;
+  /** Whether nothing of its key is before it, also now that it has started. */
+  isOldest(entry: Entry): boolean;
+  nextDueAt(): number | null;
+  /** Entries that wait for their retry may start. @returns how many */
+  makeDue(): number;
+  /** A started one starts again when it is due. */
+  later(entry: Entry, dueAt: number): void;
+  /** The next one of its key may start; `leave` follows. */
+  passTurn(entry: Entry): void;
+  /** Done, or somewhere else: its messages are removed. */
+  leave(entry: Entry): void;
+  /** It is stored now, and stays where it is. */
+  stored(entry: Entry, delivery: Delivery, sequence: number): void;
+  /** Its body was read; null: the message that stood for it is gone. */
+  loaded(entry: Entry, parked: ParkedDelivery | null): void;
+  has(entry: Entry): boolean;
+  /** Those of events that have waited since before, and can be stored. */
+  waitingSince(before: number): Entry[];
+  blocked(): Entry[];
 }
 
 export interface OrderIndexDependencies {
@@ -26,6 +50,8 @@ export interface OrderIndexDependencies {
   /** A message of another event with the same key became one with the delivery. @param kept the event message that stands for it */
   readonly onMerged: (delivery: Delivery, kept: number | null) => void;
 }
+
+const MOST_KEPT_CHARACTERS = 4 * 1024 * 1024;
 
 export function createOrderIndex({ remove, monotonicNow, onMerged }: OrderIndexDependencies, initial: OrderBy): OrderIndex {
   let orderBy = initial;
@@ -44,8 +70,9 @@ export function createOrderIndex({ remove, monotonicNow, onMerged }: OrderIndexD
   };
 
   const addStored = ({ delivery, message, dueAt, blockedBy }: ParkedDelivery, sequences: number[]): void => {
-    const isKept = set.keep(delivery);
+    const isKept = set.hasRoom();
     const blocker = delivery.replay === null ? undefined : set.blockerOf(delivery.id);
+    if (blocker !== undefined) set.leave(blocker);
     const entry = createEntry(delivery, orderBy, monotonicNow(), {
       ...(blocker === undefined ? {} : { position: blocker.position }),
       delivery: isKept ? delivery : null,
@@ -56,7 +83,6 @@ export function createOrderIndex({ remove, monotonicNow, onMerged }: OrderIndexD
       retryAt: dueAt,
       blockedBy,
     });
-    if (blocker !== undefined) set.leave(blocker);
     set.add(entry);
   };
 
@@ -91,6 +117,88 @@ export function createOrderIndex({ remove, monotonicNow, onMerged }: OrderIndexD
       for (const entry of set.clear()) {
         if (entry.delivery !== null) set.add({ ...entry, key: orderKeyOf(entry.delivery, orderBy), sequences: [] });
       }
+    },
+  };
+}
+
+/** The entries in the order of their keys, with their messages. */
+function createEntrySet(remove: Backlog["remove"]) {
+  let queue = createKeyedQueue<Entry>();
+  const entries = new Map<string, Entry>();
+  const messages = createKnownMessages(remove);
+  let keptCharacters = 0;
+
+  const hasRoom = (): boolean => keptCharacters < MOST_KEPT_CHARACTERS;
+  /** The body of a stored one is kept in memory from now on, or not any more. */
+  const count = ({ event, delivery }: Entry, sign: 1 | -1): void => {
+    if (event === null && delivery !== null) keptCharacters += sign * deliveryMessageSize(delivery);
+  };
+
+  const drop = (entry: Entry): void => {
+    queue.leave(entry);
+    if (entries.get(entry.mark) === entry) entries.delete(entry.mark);
+    count(entry, -1);
+    entry.event?.done();
+  };
+
+  return {
+    start: (nowMs: number) => queue.start(nowMs),
+    started: () => queue.started,
+    isOldest: (entry: Entry) => queue.isOldest(entry),
+    nextDueAt: () => queue.nextDueAt(),
+    makeDue: () => queue.makeDue(NEVER),
+    add(entry: Entry): void {
+      entries.set(entry.mark, entry);
+      queue.add(entry);
+      count(entry, 1);
+    },
+    later(entry: Entry, dueAt: number): void {
+      entry.dueAt = dueAt;
+      queue.retry(entry);
+    },
+    passTurn: (entry: Entry) => queue.leave(entry),
+    /** Leaves, but its messages stay. */
+    drop,
+    leave(entry: Entry): void {
+      drop(entry);
+      messages.remove(entry.sequences);
+    },
+    stored(entry: Entry, delivery: Delivery, sequence: number): void {
+      const before = entry.sequences.filter((one) => one !== sequence);
+      count(entry, -1);
+      entry.event?.done();
+      messages.add(sequence, null);
+      const kept = { delivery: hasRoom() ? delivery : null, stores: delivery.stores };
+      Object.assign(entry, { event: null, message: null, sequences: [sequence], ...kept });
+      count(entry, 1);
+      messages.remove(before);
+    },
+    loaded(entry: Entry, parked: ParkedDelivery | null): void {
+      if (parked === null) return messages.forget(entry.sequences.pop() ?? 0);
+      Object.assign(entry, { delivery: parked.delivery, message: parked.message });
+      count(entry, 1);
+    },
+    has: ({ mark }: Entry) => entries.has(mark),
+    hasRoom,
+    withMark: (mark: string) => entries.get(mark),
+    /** The entry whose key its dead letter stops. */
+    blockerOf: (id: string) => [...entries.values()].find(({ blockedBy, mark }) => blockedBy !== undefined && mark.split(":")[0] === id),
+    blocked: () => [...entries.values()].filter((entry) => entry.blockedBy !== undefined && !queue.started.has(entry)),
+    waitingSince: (before: number) =>
+      [...queue.waiting()].filter(
+        ({ event, dueAt, isBeingStored, acceptedAt }) => event !== null && dueAt === 0 && !isBeingStored && acceptedAt < before,
+      ),
+    noteMessage: messages.add,
+    counts: messages.counts,
+    removeLeftovers: messages.removeLeftovers,
+    /** Forgets everything. @returns the entries of events */
+    clear(): Entry[] {
+      const ofEvents = [...entries.values()].filter(({ event }) => event !== null);
+      queue = createKeyedQueue();
+      entries.clear();
+      messages.clear();
+      keptCharacters = 0;
+      return ofEvents;
     },
   };
 }

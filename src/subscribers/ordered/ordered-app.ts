@@ -9,21 +9,17 @@
  * ORDER-6  A delivery that is there twice (an event and a message of the queue, or two messages) is one entry. A second event with the
  *          same key is skipped, which the log and the delivery's history show.
  */
-import type { Dispatcher } from "../../delivery/dispatcher.ts";
-import type { AttemptLog, DeliveryObserver, RegistryView } from "../../delivery/ports.ts";
 import { isLeaseOver, LeaseOver } from "../../delivery/source-lease.ts";
 import { messageOf } from "../../model/app-error.ts";
-import type { Clock } from "../../model/clock.ts";
 import type { Delivery } from "../../model/delivery.ts";
-import type { Backlog } from "../parked/backlog.ts";
-import type { Fence } from "../parked/fence.ts";
-import { createEntryRun, type EntryRun, type EntryRunDependencies } from "./entry-run.ts";
-import { createEntryStore, type EntryStoreDependencies } from "./entry-store.ts";
+import { every } from "../../model/periodic.ts";
+import { createEntryRun, type EntryRun } from "./entry-run.ts";
+import { createEntryStore } from "./entry-store.ts";
 import { type Entry, NEVER } from "./order-entry.ts";
 import { createOrderIndex, type OrderIndex } from "./order-index.ts";
 import type { HeldEvent } from "./order-reader.ts";
+import type { OrderedPorts } from "./ordered-ports.ts";
 import { createStoredQueues } from "./stored-queues.ts";
-import { createWaitingStore } from "./waiting-store.ts";
 
 export interface OrderedApp {
   /** Resolves when all that is stored is known, and deliveries start. */
@@ -44,36 +40,15 @@ export interface OrderedApp {
   sequencesInFlight(): Iterable<number>;
 }
 
-type RunPorts = Omit<
-  EntryRunDependencies,
-  "app" | "index" | "queues" | "entryStore" | "isActive" | "onCircuitOpen" | "onKeyFree" | "backlog" | "dispatcher"
->;
-type StorePorts = Omit<EntryStoreDependencies, "app" | "index" | "token" | "observer" | "dispatcher">;
-
-export interface OrderedAppDependencies extends RunPorts, StorePorts {
-  readonly backlog: Backlog;
-  readonly dispatcher: Pick<Dispatcher, "apply" | "park">;
-  readonly observer: Pick<DeliveryObserver, "stored" | "skipped">;
-  readonly log: Pick<AttemptLog, "skipped">;
-  readonly registry: RegistryView;
-  readonly clock: Clock;
-  readonly monotonicNow: () => number;
-  /** Whether this replica owns the queues, in the term for which this was made. */
-  readonly isOwner: () => boolean;
-  readonly fence: Fence;
-  /** Whether a dead letter is still there. */
-  readonly isDeadLetter: (sequence: number) => Promise<boolean>;
-  readonly appMaxInFlight: number;
-  /** Takes room for a delivery in the parked stream. @returns gives it back; null: its app has none left */
-  readonly takeRoom: (delivery: Delivery) => (() => void) | null;
-}
-
 const ASK_AGAIN_MS = 1_000;
 const REKEY_AGAIN_MS = 50;
 /** A replay of what stopped a key comes within this time after its dead letter is gone. */
 const REPLAY_MS = 5_000;
 /** Replicas that know that an app is not ordered any more have parked its delivery by then. */
 const OTHERS_PARK_MS = 5_000;
+
+/** How often deliveries that wait are stored. */
+const STORE_WAITING_MS = 500;
 
 interface State {
   isPrepared: boolean;
@@ -83,12 +58,16 @@ interface State {
   cancelPump: () => void;
 }
 
-export function createOrderedApp(dependencies: OrderedAppDependencies, app: string): OrderedApp {
-  const { registry, clock, logger, isOwner } = dependencies;
+export function createOrderedApp(ports: OrderedPorts, app: string): OrderedApp {
+  const { registry, clock, logger, isOwner } = ports;
   const state: State = { isPrepared: false, isStopped: false, pausedUntil: 0, cancelPump() {} };
   const isActive = (): boolean => !state.isStopped && isOwner();
   const orderByNow = () => registry.app(app)?.orderBy ?? "none";
-  const { index, queues, waitingStore, pump } = partsOf(dependencies, { app, state, isActive });
+  const { index, queues, entryStore, pump } = partsOf(ports, { app, state, isActive });
+
+  const storingWaiting = every(clock, STORE_WAITING_MS, entryStore.storeWaiting, (error) =>
+    logger.debug({ app, error: messageOf(error) }, "waiting ordered deliveries are not stored yet"),
+  );
 
   const prepare = async (): Promise<void> => {
     await queues.readAll();
@@ -109,14 +88,14 @@ export function createOrderedApp(dependencies: OrderedAppDependencies, app: stri
   const rekey = (): void => {
     if (orderByNow() === index.orderBy() || !isActive()) return;
     state.isPrepared = false;
-    if (index.started().size + waitingStore.storing() > 0) return void clock.after(REKEY_AGAIN_MS, rekey);
+    if (index.started().size + entryStore.storing() > 0) return void clock.after(REKEY_AGAIN_MS, rekey);
     index.rekey(orderByNow());
     prepareAgain();
   };
 
   const unblock = async (): Promise<void> => {
     for (const entry of index.blocked()) {
-      if (entry.unblockedAt === null) entry.unblockedAt = (await dependencies.isDeadLetter(entry.blockedBy ?? 0)) ? null : clock.now();
+      if (entry.unblockedAt === null) entry.unblockedAt = (await ports.isDeadLetter(entry.blockedBy ?? 0)) ? null : clock.now();
       else if (clock.now() - entry.unblockedAt > REPLAY_MS) index.leave(entry);
     }
   };
@@ -124,7 +103,7 @@ export function createOrderedApp(dependencies: OrderedAppDependencies, app: stri
   return {
     async prepare() {
       await prepare();
-      waitingStore.start();
+      if (isActive()) storingWaiting.startLater();
     },
 
     accept(delivery, event, mayBeDone) {
@@ -161,7 +140,7 @@ export function createOrderedApp(dependencies: OrderedAppDependencies, app: stri
     stop() {
       state.isStopped = true;
       state.cancelPump();
-      waitingStore.stop();
+      storingWaiting.stop();
     },
     inFlight: () => index.started().size,
     *sequencesInFlight() {
@@ -170,21 +149,20 @@ export function createOrderedApp(dependencies: OrderedAppDependencies, app: stri
   };
 }
 
-interface Parts {
+interface Given {
   readonly app: string;
   readonly state: State;
   readonly isActive: () => boolean;
 }
 
-function partsOf(dependencies: OrderedAppDependencies, parts: Parts) {
-  const { app, state, isActive } = parts;
-  const { backlog, observer, log, registry, clock, monotonicNow, isOwner, fence } = dependencies;
+function partsOf(ports: OrderedPorts, given: Given) {
+  const { app, state, isActive } = given;
+  const { backlog, observer, log, registry, clock, isOwner, parkedStream } = ports;
   const index = createOrderIndex(
     {
+      ...ports,
       // A message that a later owner has read is its to remove (FENCE-2).
-      remove: (parked) =>
-        isOwner() ? backlog.remove(parked) : Promise.reject(new LeaseOver({ stream: dependencies.stream, ...parked.source })),
-      monotonicNow,
+      remove: (parked) => (isOwner() ? backlog.remove(parked) : Promise.reject(new LeaseOver({ stream: parkedStream, ...parked.source }))),
       onMerged(delivery, kept) {
         const waiting = { eventSequence: kept, isWaiting: true };
         log.skipped(delivery, waiting);
@@ -193,26 +171,24 @@ function partsOf(dependencies: OrderedAppDependencies, parts: Parts) {
     },
     registry.app(app)?.orderBy ?? "none",
   );
-  const shared = { ...dependencies, app, index, isActive };
-  const queues = createStoredQueues({ ...shared, isLate: fence.isLate, onRead: () => pump() });
+  const shared = { ...ports, app, index, isActive };
+  const queues = createStoredQueues({ ...shared, onRead: () => pump() });
+  const entryStore = createEntryStore({ ...shared, isRunning: () => state.isPrepared && isActive() });
   const onCircuitOpen = (): void => {
     state.pausedUntil = clock.now() + ASK_AGAIN_MS;
   };
-  const entryStore = createEntryStore({ ...shared, token: fence.token });
   const entryRun = createEntryRun({ ...shared, queues, entryStore, onCircuitOpen, onKeyFree: () => pump() });
-  const waitingStore = createWaitingStore({ ...shared, entryStore, isPrepared: () => state.isPrepared });
-  const pump = createPump(dependencies, { ...parts, index, entryRun });
-  return { index, queues, waitingStore, pump };
+  const pump = createPump(ports, given, index, entryRun);
+  return { index, queues, entryStore, pump };
 }
 
-/** Starts what may start. */
-function createPump(
-  { registry, clock, logger, isOwner, appMaxInFlight }: OrderedAppDependencies,
-  { app, state, isActive, index, entryRun }: Parts & { readonly index: OrderIndex; readonly entryRun: EntryRun },
-): () => void {
-  const limit = (): number => registry.app(app)?.maxInFlight ?? appMaxInFlight;
+/** @returns starts what may start */
+function createPump(ports: OrderedPorts, { app, state, isActive }: Given, index: OrderIndex, entryRun: EntryRun): () => void {
+  const { registry, clock, logger, isOwner, appMaxInFlight } = ports;
+  const hasSlot = (): boolean => index.started().size < (registry.app(app)?.maxInFlight ?? appMaxInFlight);
 
   const fail = (entry: Entry, error: unknown): void => {
+    // The term is over (HOLDER-3), and this with it.
     if (!isOwner()) return;
     if (!isLeaseOver(error)) {
       const fault = { app, delivery_id: entry.delivery?.id, error: messageOf(error) };
@@ -225,10 +201,7 @@ function createPump(
     entryRun
       .run(entry)
       .catch((error: unknown) => fail(entry, error))
-      .finally(() => {
-        index.ended(entry);
-        pump();
-      });
+      .finally(pump);
   };
 
   const pump = (): void => {
@@ -236,13 +209,13 @@ function createPump(
     if (!state.isPrepared || !isActive()) return;
     const nowMs = clock.now();
     const isPaused = state.pausedUntil > nowMs;
-    while (!isPaused && index.started().size < limit()) {
+    while (!isPaused && hasSlot()) {
       const entry = index.start(nowMs);
       if (entry === null) break;
       run(entry);
     }
     const dueAt = isPaused ? state.pausedUntil : index.nextDueAt();
-    if (dueAt !== null && index.started().size < limit() && dueAt < NEVER) state.cancelPump = clock.after(Math.max(1, dueAt - nowMs), pump);
+    if (dueAt !== null && dueAt < NEVER && hasSlot()) state.cancelPump = clock.after(Math.max(1, dueAt - nowMs), pump);
   };
   return pump;
 }

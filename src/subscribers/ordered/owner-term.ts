@@ -12,7 +12,8 @@ import { messageOf } from "../../model/app-error.ts";
 import { createFence, type Fence } from "../parked/fence.ts";
 import type { PoisonLimit, Suspects } from "../parked/poison-limit.ts";
 import { createOrderReader, type OrderReader, type OrderReaderDependencies } from "./order-reader.ts";
-import { createOrderedApp, type OrderedAppDependencies } from "./ordered-app.ts";
+import { createOrderedApp } from "./ordered-app.ts";
+import type { OrderedPorts } from "./ordered-ports.ts";
 import { createOwnedApps, type OwnedApps, type OwnedAppsDependencies } from "./owned-apps.ts";
 
 export interface OwnerTerm {
@@ -31,7 +32,7 @@ export interface OwnerTerm {
   stop(): Promise<void>;
 }
 
-export type OwnerTermDependencies = Omit<OrderedAppDependencies, "isOwner" | "isDeadLetter" | "stream" | "fence"> &
+export type OwnerTermDependencies = Omit<OrderedPorts, "isOwner" | "isDeadLetter" | "parkedStream" | "fence"> &
   Omit<OrderReaderDependencies, "isHeld" | "isTaken" | "accept"> &
   Omit<OwnedAppsDependencies, "isInTerm" | "createApp" | "startReader" | "readTo"> & { readonly poisonLimit: PoisonLimit };
 
@@ -55,7 +56,7 @@ export function createOwnerTerm(
       if (fence === null) throw new Error("an ordered app needs the term's fence");
       const isDeadLetter = async (sequence: number): Promise<boolean> =>
         (await messageAt(manager, names.streams.deadLetters, sequence)) !== null;
-      return createOrderedApp({ ...dependencies, isOwner: isHeld, isDeadLetter, stream: names.streams.parked, fence }, app);
+      return createOrderedApp({ ...dependencies, isOwner: isHeld, isDeadLetter, parkedStream: names.streams.parked, fence }, app);
     },
   });
 

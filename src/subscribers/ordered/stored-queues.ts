@@ -1,10 +1,8 @@
 /** Reads the queues of one ordered app into the index of its owner. */
 import type { ParkedQueue } from "../../delivery/ports.ts";
 import { messageOf } from "../../model/app-error.ts";
-import type { Logger } from "../../model/logger.ts";
-import type { Backlog } from "../parked/backlog.ts";
-import type { Fence } from "../parked/fence.ts";
 import type { OrderIndex } from "./order-index.ts";
+import type { OrderedPorts } from "./ordered-ports.ts";
 
 export interface StoredQueues {
   /** Reads the app's own queue to its end, and notes which installations have one. */
@@ -24,19 +22,15 @@ export interface StoredQueues {
   move(installationUuid: string, work: () => Promise<void>): Promise<boolean>;
 }
 
-export interface StoredQueuesDependencies {
+export interface StoredQueuesDependencies extends Pick<OrderedPorts, "backlog" | "isFlowing" | "fence" | "logger"> {
   readonly app: string;
-  readonly backlog: Pick<Backlog, "after" | "queuesOf" | "remove">;
   readonly index: OrderIndex;
-  readonly isFlowing: (queue: ParkedQueue) => boolean;
   readonly isActive: () => boolean;
-  readonly isLate: Fence["isLate"];
   readonly onRead: () => void;
-  readonly logger: Logger;
 }
 
 export function createStoredQueues(dependencies: StoredQueuesDependencies): StoredQueues {
-  const { app, backlog, index, isFlowing, isActive, isLate, onRead, logger } = dependencies;
+  const { app, backlog, index, isFlowing, isActive, fence, onRead, logger } = dependencies;
   const own: ParkedQueue = { app, installationUuid: null };
   const unread = new Set<string>();
   const reading = new Set<string>();
@@ -51,7 +45,7 @@ export function createStoredQueues(dependencies: StoredQueuesDependencies): Stor
       if (parked === null) break;
       at = parked.source.sequence;
       if (!isActive()) break;
-      if (isLate(parked)) await backlog.remove(parked);
+      if (fence.isLate(parked)) await backlog.remove(parked);
       else index.found(parked, queue.installationUuid);
     }
     return at;
@@ -71,16 +65,16 @@ export function createStoredQueues(dependencies: StoredQueuesDependencies): Stor
     }
   };
 
-  const counts = async (): Promise<Array<readonly [string | null, number]>> => [...(await backlog.queuesOf(app))];
-
   return {
     async readAll() {
-      for (const [uuid] of await counts()) if (uuid !== null) unread.add(uuid);
+      for (const uuid of (await backlog.queuesOf(app)).keys()) if (uuid !== null) unread.add(uuid);
       ownReadTo = await read(own, 0);
     },
     async readNew() {
-      for (const [uuid, count] of await counts()) {
-        if (count <= index.count(uuid)) continue;
+      const stored = await backlog.queuesOf(app);
+      const known = index.counts();
+      for (const [uuid, count] of stored) {
+        if (count <= (known.get(uuid) ?? 0)) continue;
         if (uuid !== null) unread.add(uuid);
         else ownReadTo = await read(own, ownReadTo);
       }

@@ -73,6 +73,12 @@ export interface AttemptParkedOptions {
 /** @throws LeaseOver, AppError STREAM_REFUSED */
 export type AttemptParked = (waiting: WaitingDelivery, options: AttemptParkedOptions) => Promise<ParkedEnd>;
 
+/** Not due yet: it waited for its retry in an ordered queue, and may have been asked for that time by its receiver. Null: it is due. */
+export function waitsUntil(dueAt: number | null, delivery: Delivery, nowMs: number): RetryDisposition | null {
+  if (dueAt === null || dueAt <= nowMs) return null;
+  return { kind: "retry", delivery, record: null, delay: { dueAt, delayMs: dueAt - nowMs, notBefore: true } };
+}
+
 export function createAttemptParked(dependencies: AttemptParkedDependencies): AttemptParked {
   const { admission, circuitOpen, turns, bulkhead, destinationOf, attempt, inFlight, skipDelivered, tracing, clock, maxParkedAgeMs } =
     dependencies;

@@ -9,7 +9,7 @@ test("one of a key is started at a time, the oldest first, and keys take turns",
   for (const one of [item("a", 3), item("b", 1), item("a", 2), item("a", 5)]) queue.add(one);
   const [first, second] = [queue.start(0), queue.start(0)];
   expect([first, second, queue.start(0)]).toEqual([item("a", 2), item("b", 1), null]);
-  if (first !== null) queue.end(first);
+  if (first !== null) queue.leave(first);
   expect(queue.start(0)).toEqual(item("a", 3));
 });
 
@@ -60,17 +60,17 @@ test("whatever is added, removed, retried and ended, each key's items start in t
           started.push(next);
         } else if (one.do === "remove") {
           const gone = [...waiting][one.at % Math.max(1, waiting.size)];
-          if (gone !== undefined && waiting.delete(gone)) queue.remove(gone);
+          if (gone !== undefined && waiting.delete(gone)) queue.leave(gone);
         } else {
           const [ended] = started.splice(one.at % Math.max(1, started.length), 1);
           if (ended === undefined) continue;
-          if (one.do === "end") queue.end(ended);
+          if (one.do === "end") queue.leave(ended);
           else {
             waiting.add(ended);
             queue.retry(ended);
           }
         }
-        expect(queue.size).toBe(waiting.size + started.length);
+        expect([[...queue.waiting()].length, queue.started.size]).toEqual([waiting.size, started.length]);
       }
     }),
     { numRuns: 500 },

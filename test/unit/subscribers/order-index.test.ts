@@ -39,13 +39,14 @@ const parked = (sequence: number, one: Delivery, dueAt: number | null = null): P
   message: { subject: "", consumer: "", sequence, deliveries: 0, header: () => undefined },
 });
 
+const count = (installationUuid: string | null): number => index.counts().get(installationUuid) ?? 0;
+
 /** Starts and ends everything that may start. */
 async function drain(nowMs = 0): Promise<Array<{ id: string | undefined; sequences: number[] }>> {
   const found = [];
   for (let entry = index.start(nowMs); entry !== null; entry = index.start(nowMs)) {
     found.push({ id: entry.delivery?.id, sequences: [...entry.sequences] });
     index.leave(entry);
-    index.ended(entry);
   }
   await Promise.resolve();
   return found;
@@ -58,10 +59,7 @@ describe("an order index", () => {
     index.found(parked(8, delivery("a", 1)), null);
     const first = index.start(0);
     expect([first?.delivery?.id, index.start(0)]).toEqual(["a", null]);
-    if (first !== null) {
-      index.later(first, 0);
-      index.ended(first);
-    }
+    if (first !== null) index.later(first, 0);
     expect((await drain()).map(({ id }) => id)).toEqual(["a", "b", "c"]);
     expect([removed, doneEvents]).toEqual([[8, 7], [2]]);
   });
@@ -97,8 +95,8 @@ describe("an order index", () => {
     index.found(parked(12, delivery("a", 1, { stores: 2 })), null);
     const entry = index.start(0);
     if (entry === null) throw new Error("nothing started");
-    index.lost(entry);
-    expect([entry.sequences, index.count(null)]).toEqual([[11], 1]);
+    index.loaded(entry, null);
+    expect([entry.sequences, count(null)]).toEqual([[11], 1]);
   });
 
   test("counts the messages of each queue until they are removed, and repeats a failed removal", async () => {
@@ -109,21 +107,21 @@ describe("an order index", () => {
     isDown = true;
     await drain();
     await settled();
-    expect([index.count(null), index.count("i"), removed]).toEqual([1, 1, []]);
+    expect([count(null), count("i"), removed]).toEqual([1, 1, []]);
     // What is being removed is not taken for new.
     index.found(parked(1, delivery("a", 1)), null);
     expect(index.start(0)).toBeNull();
     isDown = false;
     index.removeLeftovers();
     await settled();
-    expect([index.count(null), index.count("i"), removed]).toEqual([0, 0, [1, 2]]);
+    expect([count(null), count("i"), removed]).toEqual([0, 0, [1, 2]]);
   });
 
   test("that gets another key keeps what comes of events only, for the rest to be read again", async () => {
     accept(delivery("b", 2));
     index.found(parked(5, delivery("a", 1)), null);
     index.rekey("installation");
-    expect([index.orderBy(), index.count(null)]).toEqual(["installation", 0]);
+    expect([index.orderBy(), count(null)]).toEqual(["installation", 0]);
     index.found(parked(5, delivery("a", 1)), null);
     expect((await drain()).map(({ id }) => id)).toEqual(["a", "b"]);
   });

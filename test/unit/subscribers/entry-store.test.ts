@@ -1,9 +1,9 @@
 import { beforeEach, expect, test } from "vitest";
+import { createEntryStore } from "../../../src/subscribers/ordered/entry-store.ts";
 import { createOrderIndex, type OrderIndex } from "../../../src/subscribers/ordered/order-index.ts";
-import { createWaitingStore } from "../../../src/subscribers/ordered/waiting-store.ts";
+import { createFence } from "../../../src/subscribers/parked/fence.ts";
 import { aDelivery } from "../../support/builders.ts";
 import { createManualClock, type ManualClock } from "../../support/manual-clock.ts";
-import { silentLogger } from "../../support/silent-logger.ts";
 
 let clock: ManualClock;
 let index: OrderIndex;
@@ -13,31 +13,36 @@ let applied: string[];
 let hasRoom: boolean;
 let isDown: boolean;
 let roomTaken: number;
+let storeWaiting: () => Promise<void>;
 
 beforeEach(() => {
   clock = createManualClock();
   [done, stored, applied, hasRoom, isDown, roomTaken] = [[], [], [], true, false, 0];
   index = createOrderIndex({ remove: async () => {}, monotonicNow: clock.now, onMerged: () => {} }, "app");
-  const store = createWaitingStore({
+  ({ storeWaiting } = createEntryStore({
     app: "acme",
     index,
-    entryStore: {
-      sourceOf: () => ({ stream: "EVENTS", sequence: 1 }),
-      async store(entry, delivery) {
-        if (isDown) throw new Error("down");
-        stored.push(delivery.id);
-        index.stored(entry, delivery, stored.length);
-      },
-      async apply(_entry, disposition) {
+    dispatcher: {
+      async apply(disposition) {
         applied.push(`${disposition.delivery.id}: ${disposition.kind === "dead-letter" ? disposition.reason : disposition.kind}`);
         return 1;
       },
+      park: async () => {},
     },
+    streams: {
+      async park(delivery) {
+        if (isDown) throw new Error("down");
+        stored.push(delivery.id);
+        return { sequence: stored.length, isDuplicate: false } as never;
+      },
+    },
+    observer: { stored() {}, skipped() {} },
     clock,
     monotonicNow: clock.now,
-    logger: silentLogger,
-    isActive: () => true,
-    isPrepared: () => true,
+    fence: createFence(1, 0),
+    parkedStream: "PARKED",
+    isOwner: () => true,
+    isRunning: () => true,
     takeRoom() {
       if (!hasRoom) return null;
       roomTaken++;
@@ -45,21 +50,25 @@ beforeEach(() => {
         roomTaken--;
       };
     },
-  });
-  store.start();
+  }));
 });
 
-const accept = (id: string, eventSequence: number): void =>
-  index.accept(aDelivery({ id, eventSequence }), { message: {} as never, done: () => void done.push(id) }, false, 0);
+const accept = (id: string, eventSequence: number): void => {
+  const message = { stream: "EVENTS", sequence: eventSequence, isOurs: () => true } as never;
+  index.accept(aDelivery({ id, eventSequence }), { message, done: () => void done.push(id) }, false, 0);
+};
 
 test("a delivery that waits for its turn is stored after two seconds, which ends its event; one that has started is not", async () => {
   for (const [at, id] of ["a", "b", "c"].entries()) accept(id, at + 1);
   index.start(0);
-  await clock.advance(1_900);
+  await clock.advance(2_000);
+  await storeWaiting();
   expect(stored).toEqual([]);
-  await clock.advance(700);
+  await clock.advance(100);
+  await storeWaiting();
   expect([stored, done, roomTaken]).toEqual([["b", "c"], ["b", "c"], 0]);
   await clock.advance(5_000);
+  await storeWaiting();
   expect(stored).toHaveLength(2);
 });
 
@@ -67,9 +76,10 @@ test("what can't be stored waits for the next time", async () => {
   isDown = true;
   accept("a", 1);
   await clock.advance(4_000);
+  await expect(storeWaiting()).rejects.toThrow("down");
   expect([done, roomTaken]).toEqual([[], 0]);
   isDown = false;
-  await clock.advance(1_000);
+  await storeWaiting();
   expect([stored, done]).toEqual([["a"], ["a"]]);
 });
 
@@ -77,5 +87,6 @@ test("without room for the app it goes to dead letters, and the order continues"
   hasRoom = false;
   accept("a", 1);
   await clock.advance(3_000);
+  await storeWaiting();
   expect([applied, done, index.start(clock.now())]).toEqual([["a: overflow"], ["a"], null]);
 });
