@@ -144,10 +144,10 @@ export function healthQueryOf({ config, installationRecords, healthStore, backlo
 
 export function statusChangerOf(given: ApiGiven) {
   const { registry, registryStore, index, integrationStatus, state, names, pulling, answeringGiveUp, skipDelivered } = given;
-  const { backlog, inFlightChannel } = given;
+  const { backlog, replicaChannel } = given;
   const discardBacklog = createDiscardBacklog({
     ...{ ...pulling, names, giveUp: answeringGiveUp, skipDelivered, backlog },
-    inFlightOfReplicas: inFlightChannel.ask,
+    inFlightOfReplicas: async () => new Set(await replicaChannel.askOwner<number[]>(names.inFlight)),
   });
   const meets =
     (uuid: string, precondition: Precondition) =>

@@ -15,12 +15,11 @@ import { createFanOutSubscriber } from "../subscribers/fan-out-subscriber.ts";
 import { createQueueOwner } from "../subscribers/ordered/queue-owner.ts";
 import { createAttemptParked } from "../subscribers/parked/attempt-parked.ts";
 import { createBacklog } from "../subscribers/parked/backlog.ts";
-import { createInFlightChannel } from "../subscribers/parked/in-flight-channel.ts";
 import { createParkedQueues } from "../subscribers/parked/parked-queues.ts";
 import { createPoisonLimit } from "../subscribers/parked/poison-limit.ts";
 import { createReadEvent } from "../subscribers/read-event.ts";
+import { createReplicaChannel } from "../subscribers/replica-channel.ts";
 import { createRetriesSubscriber } from "../subscribers/retries-subscriber.ts";
-import { createRetryChannel } from "../subscribers/retry-channel.ts";
 import { createRetryNow } from "../subscribers/retry-now.ts";
 import type { Foundation } from "./foundation.ts";
 import type { LatePorts } from "./late-ports.ts";
@@ -57,7 +56,7 @@ export function wireSubscribers(given: Given) {
   const readEvent = createReadEvent(names, eventLimits);
   const poisonLimit = createPoisonLimit(createHandOuts(redis));
   const backlog = createBacklog({ ...given, poisonLimit });
-  const inFlightChannel = createInFlightChannel(nats, names);
+  const replicaChannel = createReplicaChannel(nats, logger);
   const attemptParked = createAttemptParked({ ...given, circuitOpen: given.isHeldBack, maxParkedAgeMs: config.maxParkedAge });
   const isFlowing = ({ installationUuid }: ParkedQueue): boolean => {
     const status = installationUuid === null ? undefined : index.installation(installationUuid)?.status;
@@ -77,12 +76,11 @@ export function wireSubscribers(given: Given) {
     limitOf: (app) => Math.max(1, directLimit(index.app(app)?.maxInFlight ?? null)),
     appMaxInFlight: config.appMaxInFlight,
   });
-  inFlightChannel.answer(() => (queueOwner.isOwner() ? queueOwner.inFlight() : null));
+  replicaChannel.answerAsOwner(names.inFlight, () => (queueOwner.isOwner() ? queueOwner.inFlight() : null));
+  replicaChannel.answerAsOwner(names.retryNow, (app) => queueOwner.retryNow(String(app)));
   const retries = createRetriesSubscriber(handling);
-  const retryChannel = createRetryChannel(nats, names, logger);
-  retryChannel.answerAsOwner(queueOwner.retryNow);
-  retryChannel.onMoved(retries.drop);
-  const retryNow = createRetryNow({ ...pulling, names, registry: index, streams: given.answeringStreams, channel: retryChannel });
+  replicaChannel.onNews(names.movedRetries, (sequences) => retries.drop(new Set(sequences as number[])));
+  const retryNow = createRetryNow({ ...pulling, names, registry: index, streams: given.answeringStreams, channel: replicaChannel });
   const fanOut = createFanOutSubscriber({
     ...{ ...handling, deliverEvent },
     waiting: () => bulkhead.waiting() + deliveryStreams.counts().waiting,
@@ -95,7 +93,7 @@ export function wireSubscribers(given: Given) {
   registryStore.onCurrent(() => events.wake());
   bulkhead.onStalled(() => events.wake());
   return {
-    ...{ pulling, eventLimits, backlog, inFlightChannel, isFlowing, parkedQueues, queueOwner, retries, retryNow, fanOut, ackFloor, events },
+    ...{ pulling, eventLimits, backlog, replicaChannel, isFlowing, parkedQueues, queueOwner, retries, retryNow, fanOut, ackFloor, events },
     probeSchedule: probeScheduleOf(given, { parkedQueues, backlog, poisonLimit }),
     held: () => ({
       events: events.held(),

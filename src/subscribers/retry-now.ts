@@ -20,7 +20,7 @@ import type { Clock } from "../model/clock.ts";
 import { type DeliveryMessage, decodeDeliveryMessage } from "../model/delivery-message.ts";
 import type { Logger } from "../model/logger.ts";
 import { resolvesWithin } from "../model/within.ts";
-import type { RetryChannel } from "./retry-channel.ts";
+import type { ReplicaChannel } from "./replica-channel.ts";
 
 /**
  * Resolves to the number of deliveries that waited when it was called.
@@ -33,7 +33,7 @@ export interface RetryNowDependencies {
   readonly names: Subjects;
   readonly registry: Pick<RegistryView, "app">;
   readonly streams: Pick<DeliveryStreamWriter, "retry">;
-  readonly channel: Pick<RetryChannel, "askOwner" | "announceMoved">;
+  readonly channel: Pick<ReplicaChannel, "askOwner" | "announce">;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -91,7 +91,7 @@ export function createRetryNow({ manager, names, registry, streams, channel, clo
       if (!isLast) batch.push(message);
       if (isLast || batch.length === AT_ONCE) {
         const moved = (await Promise.all(batch.map(makeDue))).flat();
-        if (moved.length > 0) channel.announceMoved(moved);
+        if (moved.length > 0) channel.announce(names.movedRetries, moved);
         batch = [];
       }
       if (isLast) return;
@@ -109,7 +109,10 @@ export function createRetryNow({ manager, names, registry, streams, channel, clo
   return async (app) => {
     if (registry.app(app) === undefined) throw new AppError("NOT_FOUND", `no app ${app}`);
     try {
-      const [counts, inOrder] = await Promise.all([countBySubject(manager, stream, names.retriesFilter(app)), channel.askOwner(app)]);
+      const [counts, inOrder] = await Promise.all([
+        countBySubject(manager, stream, names.retriesFilter(app)),
+        channel.askOwner<number>(names.retryNow, app),
+      ]);
       if (inOrder === null && isOrdered(registry.app(app)))
         throw new AppError("NATS_UNREACHABLE", "the replica that owns the queues does not answer", { retryable: true });
       const running = runAlone(app);

@@ -83,9 +83,8 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
   const floor = (): number => (events.first() ?? readTo + 1) - 1;
 
   const ensure = async (): Promise<void> => {
-    const { last_seq: last } = (await manager.streams.info(stream)).state;
-    const start = async () => ({ deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: floor() + 1 });
-    if (await ensureConsumer(manager, settings, start)) suspectUpTo = last;
+    suspectUpTo = (await manager.streams.info(stream)).state.last_seq;
+    await ensureConsumer(manager, settings, async () => ({ deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: floor() + 1 }));
     isRestarting = false;
   };
 

@@ -17,10 +17,7 @@ import type { OrderedPorts } from "./ordered-ports.ts";
 import { createOwnedApps, type OwnedApps, type OwnedAppsDependencies } from "./owned-apps.ts";
 
 export interface OwnerTerm {
-  /** Continues where the last owner was. Resolves when it has what it needs to own the queues. */
-  start(): Promise<void>;
-  /** Null: it has not started yet. */
-  fence(): Fence | null;
+  readonly fence: Fence;
   readonly apps: OwnedApps;
   /** Every event that it reads is done or stored up to this sequence; 0: it does not read yet. */
   floor(): number;
@@ -36,33 +33,25 @@ export type OwnerTermDependencies = Omit<OrderedPorts, "isOwner" | "isDeadLetter
   Omit<OrderReaderDependencies, "isHeld" | "isTaken" | "accept"> &
   Omit<OwnedAppsDependencies, "isInTerm" | "createApp" | "startReader" | "readTo"> & { readonly poisonLimit: PoisonLimit };
 
-/** @param isHeld whether the term's lease runs */
-export function createOwnerTerm(
+/** Continues where the last owner was. @param isHeld whether the term's lease runs */
+export async function startOwnerTerm(
   dependencies: OwnerTermDependencies,
   { left, wasReleased, term, revision }: TakenLease,
   isHeld: () => boolean,
-): OwnerTerm {
+): Promise<OwnerTerm> {
   const { manager, names, logger, poisonLimit } = dependencies;
+  const { events, parked, deadLetters } = names.streams;
   let reader: OrderReader | null = null;
-  let fence: Fence | null = null;
   let isReconciling = false;
 
-  const apps = createOwnedApps({
-    ...dependencies,
-    isInTerm: isHeld,
-    startReader: (from) => startReader(from),
-    readTo: () => reader?.readTo() ?? 0,
-    createApp(app) {
-      if (fence === null) throw new Error("an ordered app needs the term's fence");
-      const isDeadLetter = async (sequence: number): Promise<boolean> =>
-        (await messageAt(manager, names.streams.deadLetters, sequence)) !== null;
-      return createOrderedApp({ ...dependencies, isOwner: isHeld, isDeadLetter, parkedStream: names.streams.parked, fence }, app);
-    },
-  });
+  const lastOf = async (stream: string): Promise<number> => (await manager.streams.info(stream)).state.last_seq;
+  const [lastEvent, lastParked] = await Promise.all([lastOf(events), lastOf(parked)]);
+  poisonLimit.suspect(wasReleased ? suspectsOf(left) : { [events]: lastEvent, [parked]: lastParked });
+  const fence = createFence(revision, lastParked);
 
   const startReader = async (from: number): Promise<void> => {
     if (reader !== null) return;
-    const started = createOrderReader(
+    reader = createOrderReader(
       {
         ...dependencies,
         isHeld,
@@ -71,19 +60,25 @@ export function createOwnerTerm(
       },
       { term, from },
     );
-    reader = started;
     try {
-      await started.start();
+      await reader.start();
     } catch (error) {
       reader = null;
       throw error;
     }
   };
 
-  const lastOf = async (stream: string): Promise<number> => (await manager.streams.info(stream)).state.last_seq;
+  const isDeadLetter = async (sequence: number): Promise<boolean> => (await messageAt(manager, deadLetters, sequence)) !== null;
+  const apps: OwnedApps = createOwnedApps({
+    ...dependencies,
+    isInTerm: isHeld,
+    startReader,
+    readTo: () => reader?.readTo() ?? 0,
+    createApp: (app) => createOrderedApp({ ...dependencies, isOwner: isHeld, isDeadLetter, parkedStream: parked, fence }, app),
+  });
 
   const reconcile = (): void => {
-    if (isReconciling || fence === null || !isHeld()) return;
+    if (isReconciling || !isHeld()) return;
     isReconciling = true;
     apps
       .reconcile()
@@ -93,23 +88,16 @@ export function createOwnerTerm(
       });
   };
 
+  apps.resume();
+  const first = apps.earliest();
+  const floorLeft = Number(left?.["floor"] ?? 0);
+  if (first !== null) await startReader(Math.min(Math.max(floorLeft + 1, first), lastEvent + 1));
+  reconcile();
+
   return {
     apps,
-    fence: () => fence,
+    fence,
     floor: () => reader?.floor() ?? 0,
-
-    async start() {
-      const { events, parked } = names.streams;
-      const [lastEvent, lastParked] = await Promise.all([lastOf(events), lastOf(parked)]);
-      poisonLimit.suspect(wasReleased ? suspectsOf(left) : { [events]: lastEvent, [parked]: lastParked });
-      fence = createFence(revision, lastParked);
-      apps.resume();
-      const first = apps.earliest();
-      const floorLeft = Number(left?.["floor"] ?? 0);
-      if (first !== null) await startReader(Math.min(Math.max(floorLeft + 1, first), lastEvent + 1));
-      reconcile();
-    },
-
     note: () => ({ floor: reader?.floor() ?? left?.["floor"] ?? null, suspects: poisonLimit.suspects() }),
     reconcile,
 

@@ -4,14 +4,15 @@
  */
 
 import type { ParkedQueue } from "../../delivery/ports.ts";
-import { createLease, type Lease } from "../../jetstream/lease.ts";
+import { createLease, type Lease, type TakenLease } from "../../jetstream/lease.ts";
 import type { LeaseRecords } from "../../jetstream/lease-record.ts";
 import { isOrdered } from "../../model/app.ts";
 import { messageOf } from "../../model/app-error.ts";
+import { every } from "../../model/periodic.ts";
 import type { Fence } from "../parked/fence.ts";
 import { createInstallationQueues, type InstallationQueuesDependencies } from "../parked/installation-queues.ts";
 import type { WakeReason } from "../parked/parked-queues.ts";
-import { createOwnerTerm, type OwnerTerm, type OwnerTermDependencies } from "./owner-term.ts";
+import { type OwnerTerm, type OwnerTermDependencies, startOwnerTerm } from "./owner-term.ts";
 
 export interface QueueOwner {
   start(): void;
@@ -53,12 +54,13 @@ const START_AGAIN_MS = 1_000;
 
 export function createQueueOwner({ monotonicNow = () => performance.now(), ...dependencies }: QueueOwnerDependencies): QueueOwner {
   const { records, registry, clock, logger, replica, poisonLimit, busyQueues } = dependencies;
+  /** The lease of the present term, and the term once it has started. */
+  let taken: TakenLease | null = null;
   let term: OwnerTerm | null = null;
   let stopping = false;
-  let cancelRefresh = (): void => {};
 
   const isOwner = (): boolean => lease.isHeld() && !stopping;
-  const fenceNow = (): Fence | null => (isOwner() ? (term?.fence() ?? null) : null);
+  const fenceNow = (): Fence | null => (isOwner() ? (term?.fence ?? null) : null);
   const installationQueues = createInstallationQueues({ ...dependencies, fenceNow });
   const orderedApps = () => [...(term?.apps.all() ?? [])];
 
@@ -67,18 +69,20 @@ export function createQueueOwner({ monotonicNow = () => performance.now(), ...de
       [...queues].filter(({ app, installationUuid }) => installationUuid !== null && !term?.apps.has(app) && !isOrdered(registry.app(app))),
     );
 
-  const refresh = async (): Promise<void> => {
-    await term?.refresh();
-    if (!stopping) cancelRefresh = clock.after(REFRESH_MS, () => void refresh());
-  };
+  const refreshing = every(clock, REFRESH_MS, () => term?.refresh());
 
-  const begin = async (of: OwnerTerm): Promise<void> => {
+  const begin = async (of: TakenLease): Promise<void> => {
+    const isWanted = (): boolean => taken === of && !stopping;
     try {
-      await of.start();
+      const started = await startOwnerTerm({ ...dependencies, monotonicNow }, of, () => taken === of && lease.isHeld());
+      if (!isWanted()) return await started.stop();
+      term = started;
       drain(busyQueues());
     } catch (error) {
       logger.warn({ error: messageOf(error) }, "the queues can't be taken over yet");
-      if (term === of) clock.after(START_AGAIN_MS, () => void begin(of));
+      clock.after(START_AGAIN_MS, () => {
+        if (isWanted()) void begin(of);
+      });
     }
   };
 
@@ -87,15 +91,14 @@ export function createQueueOwner({ monotonicNow = () => performance.now(), ...de
     {
       key: OWNER_KEY,
       holder: replica,
-      note: () => term?.note() ?? {},
-      onTaken(taken) {
-        const of: OwnerTerm = createOwnerTerm({ ...dependencies, monotonicNow }, taken, () => term === of && lease.isHeld());
-        term = of;
+      note: () => term?.note() ?? taken?.left ?? {},
+      onTaken(of) {
+        taken = of;
         void begin(of);
       },
       onLost() {
         const lost = term;
-        term = null;
+        taken = term = null;
         void lost?.stop();
       },
     },
@@ -104,11 +107,11 @@ export function createQueueOwner({ monotonicNow = () => performance.now(), ...de
   return {
     start() {
       lease.start();
-      cancelRefresh = clock.after(REFRESH_MS, () => void refresh());
+      refreshing.startLater();
     },
     async stop() {
       stopping = true;
-      cancelRefresh();
+      refreshing.stop();
       poisonLimit.stop();
       await term?.stop();
     },
