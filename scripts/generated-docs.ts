@@ -203,7 +203,7 @@ function cli(): string {
   return `${HEAD}# The command line
 
 \`npx posthorn <command>\` in a clone, after \`npm ci && npm run build\`. Commands use the HTTP API of a running Posthorn; \`status\` reads the bus
-instead, and \`serve\`, \`listen\`, \`context\`, \`config\`, \`completion\` and \`help\` need neither. Results go to standard output, everything else to standard
+instead, and \`serve\`, \`listen\`, \`conformance\`, \`context\`, \`config\`, \`completion\` and \`help\` need neither. Results go to standard output, everything else to standard
 error. NO_COLOR turns colours off.
 
 Times are local, with their offset, and in UTC with \`--utc\`; \`--since\` and \`--until\` take them as they are shown, and also \`2h\` (ago),

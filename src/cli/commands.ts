@@ -4,6 +4,7 @@ import { auditCommand } from "./audit.ts";
 import type { Command } from "./command.ts";
 import { completionCommand } from "./completion.ts";
 import { configCommand } from "./config.ts";
+import { conformanceCommand } from "./conformance.ts";
 import { contextCommands } from "./contexts.ts";
 import { deadLetterCommands } from "./dead-letters.ts";
 import { debugCommands } from "./debug.ts";
@@ -44,6 +45,7 @@ export const COMMANDS: readonly Command[] = [
   auditCommand,
   ...debugCommands,
   listenCommand,
+  conformanceCommand,
   reEncryptCommand,
   ...contextCommands,
   configCommand,

@@ -8,7 +8,7 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 export const EXIT_CODES: Readonly<Record<ExitCode, string>> = {
   0: "success; also when Ctrl-C ends a command that follows something",
-  1: "failure: not found, a conflict, a failed test call or replay, no status event; serve: work was left for the next process",
+  1: "failure: not found, a conflict, a failed test call, replay or conformance check, no status event; serve: work was left for the next process",
   64: "the command line is wrong, or names no command",
   65: "the service rejected the input as invalid",
   69: "the service or the bus did not answer, or is unavailable",

@@ -7,7 +7,7 @@
 export const ROOMS = [
   ...["src", "src/app", "src/model", "src/config", "src/jetstream", "src/subscribers", "src/registry", "src/delivery", "src/status"],
   ...["src/storage", "src/dead-letters", "src/replays", "src/explain", "src/overview", "src/audit", "src/telemetry"],
-  ...["src/api", "src/cli", "src/client", "src/web", "docs"],
+  ...["src/api", "src/cli", "src/client", "src/conformance", "src/web", "docs"],
 ] as const;
 
 export type Room = (typeof ROOMS)[number];

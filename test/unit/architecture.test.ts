@@ -15,7 +15,7 @@ const checked = sources.filter(({ room, isGenerated }) => isChecked(room) && !is
  */
 const FLOORS: ReadonlyArray<readonly string[]> = [
   ["app", "web", "cli"],
-  ["api", "audit", "dead-letters", "replays", "explain", "overview"],
+  ["api", "audit", "dead-letters", "replays", "explain", "overview", "conformance"],
   ["subscribers", "registry", "client"],
   ["jetstream", "storage"],
   ["status", "telemetry", "config"],
@@ -45,7 +45,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   audit: ["model", "jetstream"],
   api: ["model", "registry", "delivery", "status", "storage", "jetstream", "dead-letters", "replays", "explain", "overview", "audit"],
   web: ["model", "client/api-types.generated.ts", "client/app-condition.ts", "client/app-state.ts"],
-  cli: ["model", "config", "client"],
+  cli: ["model", "config", "client", "conformance"],
+  conformance: ["model/app-error.ts", "client/create-api-client.ts"],
   client: ["model", "jetstream/subjects.ts"],
 };
 
