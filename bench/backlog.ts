@@ -5,29 +5,24 @@
  * them waits, beside the time in which a bare consumer reads past them.
  */
 
-import { parseArgs } from "node:util";
 import { AckPolicy } from "nats";
 import { type Contestant, posthorn } from "./support/contenders.ts";
+import { readOptions } from "./support/options.ts";
 import type { Behaviour } from "./support/start-receiver.ts";
 import { cpuUs, median, monotonicUs, residentMb } from "./support/usage.ts";
 import { bodyOf, createWorld, type Workload, type World } from "./support/world.ts";
 
-const { values } = parseArgs({
-  options: {
-    only: { type: "string", default: "slow,burst" },
-    rounds: { type: "string", default: "3" },
-    deliveries: { type: "string", default: "20000" },
-    destinations: { type: "string", default: "100" },
-    "fan-out": { type: "string", default: "1,10" },
-    burst: { type: "string", default: "5000" },
-    processes: { type: "string", default: "1,2" },
-  },
-});
-const [rounds = 0, deliveries = 0, destinations = 0, burst = 0] = [values.rounds, values.deliveries, values.destinations, values.burst].map(
-  Number,
-);
-const fanOuts = values["fan-out"].split(",").map(Number);
-const processes = values.processes.split(",").map(Number);
+const defaults = {
+  only: "slow,burst",
+  rounds: 3,
+  deliveries: 20_000,
+  destinations: 100,
+  "fan-out": [1, 10],
+  burst: 5_000,
+  processes: [1, 2],
+};
+const options = readOptions("backlog", defaults);
+const { rounds, deliveries, destinations, "fan-out": fanOuts, burst, processes } = options;
 
 const SLOW_MS = 100;
 /** Events of healthy apps behind a burst; with the burst's own app they are as many as contenders.ts makes. */
@@ -128,7 +123,7 @@ async function behind(
   return { waitMs, cpuMs, parked, bareMs, mb: most };
 }
 
-const only = values.only.split(",");
+const only = options.only.split(",");
 const ms = (of: readonly number[]): string => `${median(of).toFixed(0)} (${Math.min(...of).toFixed(0)}–${Math.max(...of).toFixed(0)})`;
 if (only.includes("slow")) {
   const world = await createWorld(destinations);

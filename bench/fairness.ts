@@ -6,26 +6,14 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { ended, startPosthorn } from "./support/contenders.ts";
+import { readOptions } from "./support/options.ts";
 import { cpuUs, median, percentile } from "./support/usage.ts";
 import { createWorld, uuidOf, type Workload } from "./support/world.ts";
 
-const { values } = parseArgs({
-  options: {
-    backlog: { type: "string", default: "100000" },
-    rate: { type: "string", default: "500" },
-    seconds: { type: "string", default: "10" },
-    rounds: { type: "string", default: "3" },
-    /** `throttled`: nothing but the throttled app. */
-    only: { type: "string", default: "" },
-  },
-});
-const [backlog = 0, rate = 0, seconds = 0, rounds = 0] = [values.backlog, values.rate, values.seconds, values.rounds].map(Number);
-if (![backlog, rate, seconds, rounds].every((value) => value > 0)) {
-  console.error("usage: npm run bench:fairness -- [--backlog N] [--rate events a second] [--seconds N] [--rounds N]");
-  process.exit(64);
-}
+/** `only`: `throttled` is nothing but the throttled app. */
+const defaults = { backlog: 100_000, rate: 500, seconds: 10, rounds: 3, only: "" };
+const { backlog, rate, seconds, rounds, only } = readOptions("fairness", defaults);
 
 const HEALTHY = 50;
 const HANGS = HEALTHY;
@@ -114,7 +102,7 @@ for (let round = 1; round <= rounds; round++) {
 }
 const throttledRatio = (median(besideThrottled) / median(alone)).toFixed(2);
 console.log(`healthy p99: ${median(alone).toFixed(1)} ms alone, ${median(besideThrottled).toFixed(1)} ms beside it (${throttledRatio} ×)`);
-if (values.only === "throttled") {
+if (only === "throttled") {
   await ended(posthorn);
   await world.stop();
   process.exit(0);

@@ -5,22 +5,16 @@
  */
 import { readdirSync } from "node:fs";
 import { loadavg } from "node:os";
-import { parseArgs } from "node:util";
 import { Redis } from "ioredis";
 import { connect, type NatsConnection } from "nats";
 import type { Mood } from "../test/chaos/recorder.ts";
 import { runWorld, type World } from "../test/chaos/world.ts";
 import { type PosthornProcess, startPosthorn } from "../test/support/posthorn.ts";
 import { type Server, startNatsServer, startRedisServer } from "../test/support/servers.ts";
+import { readOptions } from "./support/options.ts";
 import { machine, residentMb } from "./support/usage.ts";
 
-const { values } = parseArgs({ options: { minutes: { type: "string", default: "10" }, rate: { type: "string", default: "40" } } });
-const minutes = Number(values.minutes);
-const rate = Number(values.rate);
-if (!(minutes > 0) || !(rate > 0)) {
-  console.error("usage: npm run bench:faults -- [--minutes N] [--rate <events a second>]");
-  process.exit(64);
-}
+const { minutes, rate } = readOptions("faults", { minutes: 10, rate: 40 });
 
 const MOODS: readonly Mood[] = ["fails", "refuses", "throttles", "resets", "hangs", "flaky", "well"];
 const WARM_UP_MS = 30_000;

@@ -4,19 +4,14 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { Pool } from "undici";
 import { freePort } from "../scripts/servers.mjs";
 import { ended, startPosthorn } from "./support/contenders.ts";
+import { readOptions } from "./support/options.ts";
 import { cpuUs, machine, median, monotonicUs } from "./support/usage.ts";
 import { bodyOf, createWorld, uuidOf } from "./support/world.ts";
 
-const { values } = parseArgs({ options: { events: { type: "string", default: "20000" }, rounds: { type: "string", default: "3" } } });
-const [events = 0, rounds = 0] = [values.events, values.rounds].map(Number);
-if (!(events >= 1_000) || !(rounds > 0)) {
-  console.error("usage: npm run bench:ingest -- [--events N, 1000 or more] [--rounds N]");
-  process.exit(64);
-}
+const { events, rounds } = readOptions("ingest", { events: 20_000, rounds: 3 }, { events: 1_000 });
 
 const DESTINATIONS = 100;
 const BODY_BYTES = 1_000;

@@ -6,28 +6,14 @@
 import type { ChildProcess } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { ended, startPosthorn } from "./support/contenders.ts";
+import { readOptions } from "./support/options.ts";
 import { cpuUs, machine, median, monotonicUs, percentile } from "./support/usage.ts";
 import { bodyOf, createWorld, uuidOf } from "./support/world.ts";
 
-const { values } = parseArgs({
-  options: {
-    events: { type: "string", default: "20000" },
-    keys: { type: "string", default: "10000" },
-    rounds: { type: "string", default: "3" },
-    /** Events a second while one key is refused. */
-    rate: { type: "string", default: "500" },
-    seconds: { type: "string", default: "10" },
-  },
-});
-const [events = 0, keys = 0, rounds = 0, rate = 0, seconds = 0] = [
-  ...[values.events, values.keys, values.rounds, values.rate, values.seconds].map(Number),
-];
-if (!(events >= 1_000) || ![keys, rounds, rate, seconds].every((value) => value > 0)) {
-  console.error("usage: npm run bench:order -- [--events N, 1000 or more] [--keys N] [--rounds N] [--rate events a second] [--seconds N]");
-  process.exit(64);
-}
+/** `rate` is events a second while one key is refused. */
+const defaults = { events: 20_000, keys: 10_000, rounds: 3, rate: 500, seconds: 10 };
+const { events, keys, rounds, rate, seconds } = readOptions("order", defaults, { events: 1_000 });
 
 const BODY_BYTES = 1_000;
 const REFUSED_EVENTS = 1_000;

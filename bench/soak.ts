@@ -3,28 +3,15 @@
  * deliveries to very many apps, and what grows meanwhile: memory of Posthorn and Redis, keys, consumers. With --backlog all
  * events are stored before Posthorn starts, else a few thousand ahead of it.
  */
-import { parseArgs } from "node:util";
 import { Redis } from "ioredis";
 import type { KV } from "nats";
 import { ended, startPosthorn } from "./support/contenders.ts";
+import { readOptions } from "./support/options.ts";
 import { cpuUs, residentMb } from "./support/usage.ts";
 import { createWorld, uuidOf, type Workload } from "./support/world.ts";
 
-const { values } = parseArgs({
-  options: {
-    deliveries: { type: "string", default: "1000000" },
-    apps: { type: "string", default: "10000" },
-    installations: { type: "string", default: "10" },
-    processes: { type: "string", default: "1" },
-    backlog: { type: "boolean", default: false },
-  },
-});
-const numbers = [values.deliveries, values.apps, values.installations, values.processes].map(Number);
-const [deliveries = 0, apps = 0, perApp = 0, processes = 0] = numbers;
-if (!numbers.every((value) => Number.isInteger(value) && value > 0)) {
-  console.error("usage: npm run bench:soak -- [--deliveries N] [--apps N] [--installations N] [--processes N] [--backlog]");
-  process.exit(64);
-}
+const defaults = { deliveries: 1_000_000, apps: 10_000, installations: 10, processes: 1, backlog: false };
+const { deliveries, apps, installations: perApp, processes, backlog: startsBehind } = readOptions("soak", defaults);
 
 const DESTINATIONS = 100;
 const AHEAD = 5_000;
@@ -40,18 +27,18 @@ const workload: Workload = { destinations: apps * perApp, bodyBytes: 1_000, fanO
 const first = await startPosthorn(world, prefix, {});
 await fill(await world.connection.jetstream().views.kv(`${prefix}-registry`));
 // With a backlog Posthorn starts on a full registry and a full stream.
-if (values.backlog) {
+if (startsBehind) {
   await ended(first);
   await world.publish(workload, deliveries);
 }
 const reached = world.receiver.expect(deliveries);
 const startedAt = performance.now();
-const posthorns = values.backlog ? [] : [first];
+const posthorns = startsBehind ? [] : [first];
 while (posthorns.length < processes) posthorns.push(await startPosthorn(world, prefix, {}));
-if (values.backlog) console.log(`started with ${deliveries} events waiting and ${apps * perApp} installations: ${since(startedAt)} s`);
+if (startsBehind) console.log(`started with ${deliveries} events waiting and ${apps * perApp} installations: ${since(startedAt)} s`);
 await print("at start");
 
-let published = values.backlog ? deliveries : 0;
+let published = startsBehind ? deliveries : 0;
 const step = Math.ceil(deliveries / REPORTS);
 for (let goal = step, total = 0; total < deliveries; ) {
   if (published < deliveries && published - total < AHEAD) {

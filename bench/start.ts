@@ -5,14 +5,14 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { parseArgs } from "node:util";
 import { startNatsServer, startRedisServer } from "../scripts/servers.mjs";
+import { readOptions } from "./support/options.ts";
 
 /** Processor time of a process and of its children that have ended: proc(5), fields 14 to 17. */
 type Whose = "own" | "children";
 
 const TICK_MS = 10;
-const { values } = parseArgs({ options: { runs: { type: "string", default: "9" }, main: { type: "string", default: "dist/main.js" } } });
+const { runs, main } = readOptions("start", { runs: 9, main: "dist/main.js" });
 
 function cpuMs(pid: number | "self", whose: Whose): number {
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
@@ -28,7 +28,7 @@ function run(...args: string[]): number {
 }
 
 async function serve(settings: Readonly<Record<string, string>>): Promise<number> {
-  const child = spawn(process.execPath, [values.main, "serve"], {
+  const child = spawn(process.execPath, [main, "serve"], {
     stdio: ["ignore", "pipe", "inherit"],
     env: { ...process.env, ...settings, POSTHORN_HTTP_PORT: "0" },
   });
@@ -53,9 +53,9 @@ try {
   const settings = { POSTHORN_NATS_URL: nats.url, POSTHORN_REDIS_URL: redis.url };
   // The first one makes the streams, and Node keeps what it has compiled.
   await serve(settings);
-  for (let at = 0; at < Number(values.runs); at++) {
+  for (let at = 0; at < runs; at++) {
     taken["node -e 0"].push(run("-e", "0"));
-    taken["posthorn --help"].push(run(values.main, "--help"));
+    taken["posthorn --help"].push(run(main, "--help"));
     taken["posthorn serve, until ready"].push(await serve(settings));
   }
 } finally {
@@ -64,6 +64,6 @@ try {
 
 const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;
 const unit = Math.max(TICK_MS, median(taken["node -e 0"]));
-console.log(`median CPU of ${values.runs} starts of ${values.main}`);
+console.log(`median CPU of ${runs} starts of ${main}`);
 for (const [name, all] of Object.entries(taken))
   console.log(`${name.padEnd(30)} ${(median(all) / 1_000).toFixed(2)} s  ${(median(all) / unit).toFixed(1)} × node -e 0`);

@@ -208,7 +208,8 @@ error. NO_COLOR turns colours off.
 
 Times are local, with their offset, and in UTC with \`--utc\`; \`--since\` and \`--until\` take them as they are shown, and also \`2h\` (ago),
 \`10:05\` and \`2026-01-05 10:05\`. Where an id of an installation, delivery, event or replay is wanted, its beginning is enough, from four
-characters on, if nothing else begins so. Tables on a narrow terminal show short ids, and errors on a line of their own.
+characters on, if nothing else begins so; beginnings are looked for among the newest events, what waits, dead letters and the request log.
+Tables on a narrow terminal show short ids, and errors on a line of their own.
 
 \`posthorn context add prod --url https://… --token-stdin\` gives a Posthorn a name. A command talks to what \`--url\` or \`--context\` says, else
 to POSTHORN_URL, else to the current context, else to http://127.0.0.1:8080; its token is that of \`--token\`, POSTHORN_TOKEN or the context.

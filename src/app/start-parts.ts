@@ -60,7 +60,7 @@ async function buildParts(foundation: Foundation) {
 
 /** In start order. */
 function componentsOf(parts: Parts): Component[] {
-  const { acks, metrics, nameResolver, sender, registryStore, confirmations, healthWatch, outboxRelay, circuitOutboxRelay } = parts;
+  const { acks, metrics, nameResolver, sender, registryStore, replicas, healthWatch, outboxRelay, circuitOutboxRelay } = parts;
   const { appHealth, healthOutboxRelay, suppressedReports, throttleOutboxRelay } = parts;
   const { ackFloor, redisHealth, streamWatch, streamMetrics, expiry, writeLog, finishDeliveries } = parts;
   return [
@@ -69,7 +69,7 @@ function componentsOf(parts: Parts): Component[] {
     { name: "name look-ups", stop: nameResolver.close },
     { name: "webhook connections", stop: sender.close },
     { name: "registry", start: () => loadRegistry(parts), stop: registryStore.stop },
-    { name: "confirmations", start: confirmations.start, stop: confirmations.stop },
+    { name: "replicas", start: replicas.start, stop: replicas.stop },
     apiComponent(parts),
     { name: "health rule", stop: healthWatch.idle },
     { name: "app health", start: appHealth.start, stop: appHealth.stop },
@@ -80,7 +80,6 @@ function componentsOf(parts: Parts): Component[] {
     { name: "outbox relay of circuits", stop: circuitOutboxRelay.stop },
     { name: "suppressed events", start: suppressedReports.startLater, stop: suppressedReports.stop },
     { name: "outbox relay of app health", stop: healthOutboxRelay.stop },
-    { name: "replicas", start: parts.replicas.start, stop: parts.replicas.stop },
     { name: "outbox relay of throttles", stop: throttleOutboxRelay.stop },
     { name: "ack floor", start: ackFloor.start, stop: ackFloor.stop },
     { name: "Redis health", start: redisHealth.start, stop: redisHealth.stop },

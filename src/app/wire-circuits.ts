@@ -1,9 +1,7 @@
 /** The apps' circuits, which all replicas share: their state in the registry bucket, their counts over plain NATS. */
 
-import { VERSION } from "../config/version.ts";
 import { createCircuitBreakers } from "../delivery/circuit/circuit-breakers.ts";
 import { createFailureExchange } from "../jetstream/failure-exchange.ts";
-import { createReplicas } from "../jetstream/replicas.ts";
 import { createCircuitStore } from "../status/circuit-store.ts";
 import type { Foundation } from "./foundation.ts";
 import type { LatePorts } from "./late-ports.ts";
@@ -43,8 +41,7 @@ export function wireCircuits(given: Foundation & StreamParts & RegistryParts & S
     },
   );
   exchange.subscribe(circuits.receive);
-  const replicas = createReplicas(exchange, clock, { id: replica, version: VERSION });
   registryStore.onReopen(circuits.forgetRevisions);
   const circuitOpen = (app: string): boolean => circuits.isOpen(app) && !circuits.tryAcquireProbe(app);
-  return { circuits, circuitOpen, replicas };
+  return { circuits, circuitOpen };
 }

@@ -3,11 +3,13 @@
 import { createAudited } from "../api/http/audited.ts";
 import type { Config } from "../config/settings.ts";
 import { wideNetworks } from "../config/values.ts";
+import { VERSION } from "../config/version.ts";
 import { createAddressGuard } from "../delivery/http/address-guard.ts";
 import { createNameResolver } from "../delivery/http/name-resolver.ts";
 import { createOwnAddress } from "../delivery/http/own-address.ts";
 import { createTargetCheck } from "../delivery/http/target-check.ts";
 import { createConfirmations } from "../jetstream/confirmations.ts";
+import { createReplicas } from "../jetstream/replicas.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { awaitRestore } from "../registry/await-restore.ts";
 import { createDebugLog } from "../registry/debug-log.ts";
@@ -34,8 +36,9 @@ export function wireRegistry({ config, nats, connectionState, names, replica, cl
     },
     { prefix: config.subjectPrefix, replicas: config.streamReplicas },
   );
-  const seen = { seen: registryStore.seen, reached: registryStore.seenHere };
-  const confirmations = createConfirmations({ connection: nats, connectionState, names, registry: seen, replica, clock, logger });
+  const { seen, seenHere } = registryStore;
+  const replicas = createReplicas({ connection: nats, connectionState, names, seen, clock, logger }, { id: replica, version: VERSION });
+  const confirmations = createConfirmations({ replicas, reached: seenHere, clock, logger });
   const ownAddress = createOwnAddress();
   const addressGuard = createAddressGuard(config.targetAllow, {
     schemes: config.targetSchemes,
@@ -55,7 +58,7 @@ export function wireRegistry({ config, nats, connectionState, names, replica, cl
   return {
     index,
     registryStore,
-    confirmations,
+    replicas,
     ownAddress,
     addressGuard,
     nameResolver,

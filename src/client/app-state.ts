@@ -68,7 +68,7 @@ function lastSuccess({ health: { last_success_at: at } }: AppAtAGlance, { minute
 
 /** The fate of deliveries while the app fails. */
 function waiting({ circuit, parked_in_app_queue: parked }: AppAtAGlance, { now, time }: Shown): string {
-  if (circuit.state === "closed") return "Failed deliveries are retried.";
+  if (circuit.state === "closed") return "Failed deliveries are retried, or go to dead letters.";
   const which = parked
     ? `${whole.format(parked)} ${parked === 1 ? "delivery waits and is" : "deliveries wait and are"} retried`
     : "Deliveries wait and are retried";

@@ -6,22 +6,19 @@ import type { NatsConnection } from "nats";
 import type { AttemptCounts } from "../delivery/circuit/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
-import type { Replica } from "../model/replica.ts";
 import type { ConnectionState } from "./connection.ts";
 import type { Subjects } from "./subjects.ts";
 
 export interface FailureExchange {
-  /** @param self this replica, for the others to show */
-  broadcast(counts: readonly AttemptCounts[], self?: Replica): void;
+  broadcast(counts: readonly AttemptCounts[]): void;
   /** @param receive gets the counts of other replicas */
-  subscribe(receive: (replica: string, counts: readonly AttemptCounts[], state: Replica | null) => void): void;
+  subscribe(receive: (replica: string, counts: readonly AttemptCounts[]) => void): void;
 }
 
 interface Wire {
   readonly replica: string;
   /** App, attempts, failures, revision. */
   readonly counts: ReadonlyArray<readonly [string, number, number, number]>;
-  readonly state?: Replica;
 }
 
 /** Keeps a message far below the size that a server accepts. */
@@ -35,16 +32,14 @@ export function createFailureExchange(
   logger: Logger,
 ): FailureExchange {
   return {
-    broadcast(counts, self) {
+    broadcast(counts) {
       // Timers call this also while the process stops, when nobody could catch an error.
       if (!state.up || connection.isClosed() || connection.isDraining()) return;
-      // A message without counts says that this replica is alive.
-      for (let from = 0; from === 0 || from < counts.length; from += MAX_APPS_PER_MESSAGE) {
+      for (let from = 0; from < counts.length; from += MAX_APPS_PER_MESSAGE) {
         const some = counts.slice(from, from + MAX_APPS_PER_MESSAGE);
         const wire: Wire = {
           replica,
           counts: some.map(({ app, attempts, failures, revision }) => [app, attempts, failures, revision]),
-          ...(self === undefined ? {} : { state: self }),
         };
         connection.publish(subject, JSON.stringify(wire));
       }
@@ -60,7 +55,6 @@ export function createFailureExchange(
             receive(
               wire.replica,
               wire.counts.map(([app, attempts, failures, revision]) => ({ app, attempts, failures, revision })),
-              wire.state ?? null,
             );
           } catch (problem) {
             logger.warn({ subject, error: messageOf(problem) }, "counts of another replica can't be used");

@@ -162,7 +162,7 @@ describeInBrowser("an app", () => {
     await page.getByRole("button", { name: "Close circuit" }).click();
     await page.getByText("The circuit is closed. Parked deliveries are being sent.").waitFor();
     await page.getByRole("button", { name: "Close circuit" }).waitFor({ state: "detached" });
-    await page.getByText(/^Failing since .*Failed deliveries are retried\.$/).waitFor();
+    await page.getByText(/^Failing since .*Failed deliveries are retried, or go to dead letters\.$/).waitFor();
     const attempts = await platform.redis.llen("posthorn:request:{billing}:issue.created");
     await page.getByRole("button", { name: "Retry now" }).click();
     await page.getByText(/^\d+ deliveries are due now\.$/).waitFor();

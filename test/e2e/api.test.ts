@@ -416,7 +416,8 @@ describe("a query", () => {
     ["/v1/installations?status=sleepy", 'query: status: found "sleepy", wanted active, broken or disabled'],
     ["/v1/apps?limit=1e2", 'query: limit: found "1e2", wanted a whole number, 1 to 1000'],
     ["/v1/apps?limit=0", 'query: limit: found "0", wanted a whole number, 1 to 1000'],
-    ["/v1/dead-letters?cursor=-1", 'query: cursor: found "-1", wanted the `next` of a page'],
+    ["/v1/dead-letters?cursor=-1", 'query: cursor: found "-1", wanted the `next` of a page of this list, dead-letters.…'],
+    ["/v1/dead-letters?cursor=events.7", 'query: cursor: found "events.7", wanted the `next` of a page of this list, dead-letters.…'],
     ["/v1/dead-letters?start=2026-02-01T00:00:00Z&end=2026-01-01T00:00:00Z", "query: start: later than end, wanted start ≤ end"],
     [
       "/v1/apps/nobody/webhook-requests?start=2026-02-01T00:00:00Z&end=2026-01-01T00:00:00Z",
@@ -519,7 +520,7 @@ test("the calls about what was given up answer as they are documented", async ()
     return items.length === 2 && (items as Array<{ sequence: number; delivery_id: string }>);
   });
   const [letter] = letters;
-  expect((await call("GET", "/v1/dead-letters?app=given-up&limit=1")).body.next).toBe(String(letter?.sequence));
+  expect((await call("GET", "/v1/dead-letters?app=given-up&limit=1")).body.next).toBe(`dead-letters.${letter?.sequence}`);
   expect((await call("GET", `/v1/dead-letters/${letter?.sequence}`)).body).toEqual(letter);
   await call("PUT", `/v1/installations/${randomUUID()}`, { app: "given-up", organization_id: "nothing happens here" });
   const ofInstallation = async (uuid: string) => (await call("GET", `/v1/dead-letters?installation_uuid=${uuid}`)).body.items;

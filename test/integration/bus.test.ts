@@ -20,6 +20,7 @@ import { createDeliveryStreams, type DeliveryStreamsDependencies } from "../../s
 import { createFailureExchange } from "../../src/jetstream/failure-exchange.ts";
 import { isDeletedAlready } from "../../src/jetstream/nats-errors.ts";
 import { type ForwardsQuery, readForwards, sequenceAt, textOf } from "../../src/jetstream/read-stream.ts";
+import { createReplicas } from "../../src/jetstream/replicas.ts";
 import { createStalledConsumer } from "../../src/jetstream/stalled-consumer.ts";
 import { ensureTopology } from "../../src/jetstream/streams.ts";
 import { covers, createSubjects, type Subjects } from "../../src/jetstream/subjects.ts";
@@ -543,12 +544,14 @@ test("a change is confirmed by the replicas that are alive; one that is silent i
   const replica = async (name: string) => {
     const connection = await connect({ servers: server.url });
     const revisions = createRevisionWaiters(systemClock);
-    const confirmations = createConfirmations({
-      ...{ connection, connectionState: createConnectionState(connection), names },
-      ...{ registry: revisions, replica: name, clock: systemClock, logger: silentLogger },
-    });
-    confirmations.start();
-    return { connection, revisions, confirmations };
+    const [clock, logger, connectionState] = [systemClock, silentLogger, createConnectionState(connection)];
+    const replicas = createReplicas(
+      { connection, connectionState, names, seen: revisions.seen, clock, logger },
+      { id: name, version: "1" },
+    );
+    const confirmations = createConfirmations({ replicas, reached: revisions.reached, clock, logger });
+    replicas.start();
+    return { connection, revisions, confirmations, replicas };
   };
   const all = await Promise.all(["r1", "r2", "r3"].map(replica));
   const [one, two, three] = all as [(typeof all)[0], (typeof all)[0], (typeof all)[0]];
@@ -566,12 +569,13 @@ test("a change is confirmed by the replicas that are alive; one that is silent i
   // The third does not see the next one; after a time-out nobody waits for it.
   two.revisions.advance(9);
   await one.confirmations.haveSeen(9);
-  two.confirmations.stop();
+  two.replicas.stop();
   await eventually(() => one.confirmations.awaited() === 0);
+  expect(one.replicas.all().map(({ id }) => id)).toEqual(["r1", "r3"]);
   const next = one.confirmations.haveSeen(10).then(() => "at once");
   expect(await Promise.race([next, Promise.resolve().then(() => Promise.resolve("a wait"))])).toBe("at once");
 
-  for (const { confirmations } of [one, three]) confirmations.stop();
+  for (const { replicas } of [one, three]) replicas.stop();
   await Promise.all(all.map(({ connection }) => connection.close()));
 });
 

@@ -8,8 +8,10 @@ import type { SecretBox } from "../../registry/secret-box.ts";
 import { checkMembers } from "../http/covered.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import { app, appPage, madeApp } from "../schemas/apps.ts";
-import { paged, pageOfAll } from "../schemas/paging.ts";
+import { createList } from "../schemas/paging.ts";
 import { appView, etag, invalidView, preconditionOf, viewFor, webhookSecret } from "../schemas/records.ts";
+
+const list = createList("apps");
 
 const params = z.object({ slug: slugParameter });
 
@@ -107,10 +109,10 @@ export function appRoutes({ registry, index, secretBox, maxPageSize }: AppRoutes
       url: "/v1/apps",
       access: "read",
       summary: "Lists apps, newest first.",
-      query: z.object(paged(100, maxPageSize)),
+      query: z.object(list.query(100, maxPageSize)),
       answers: { 200: answer("a page of apps", appPage) },
       handle({ query, ...call }) {
-        const { items, next } = pageOfAll(index.apps(), ({ slug, createdAt }) => ({ at: createdAt ?? 0, key: slug }), query);
+        const { items, next } = list.page(index.apps(), ({ slug, createdAt }) => ({ at: createdAt ?? 0, key: slug }), query);
         const view = viewFor(call);
         return { status: 200, body: { items: items.map((one) => appView(one, view)), next } };
       },

@@ -6,8 +6,10 @@ import { slugParameter, uuidParameter } from "../../registry/records.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import { auditPage } from "../schemas/audit.ts";
-import { paged, streamCursor } from "../schemas/paging.ts";
+import { createList } from "../schemas/paging.ts";
 import { inOrder, time } from "../schemas/parameters.ts";
+
+const list = createList("audit");
 
 export interface AuditRoutesDependencies {
   readonly readAudit: ReadAudit;
@@ -32,7 +34,7 @@ export function auditRoutes({ readAudit, index }: AuditRoutesDependencies): Rout
           action: z.string().min(1).optional().meta({ description: "Only this operation, such as updateApp." }),
           start: time.optional().meta({ description: "Made at this time or later." }),
           end: time.optional().meta({ description: "Made before this time." }),
-          ...paged(),
+          ...list.query(),
         }),
       ),
       answers: { 200: answer("a page of the audit log", auditPage) },
@@ -51,7 +53,7 @@ export function auditRoutes({ readAudit, index }: AuditRoutesDependencies): Rout
           end: query.end ?? null,
         };
         const { items, next } = await readAudit(filter, query.cursor?.at ?? null, query.limit);
-        return { status: 200, body: { items: items.filter(({ at }) => epochMsOf(at) >= since), next: streamCursor(next) } };
+        return { status: 200, body: { items: items.filter(({ at }) => epochMsOf(at) >= since), next: list.nextInStream(next) } };
       },
     }),
   ];

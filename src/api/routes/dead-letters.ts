@@ -6,9 +6,11 @@ import type { DeadLetter } from "../../dead-letters/read-dead-letter.ts";
 import { RecordInvalid, slugParameter, uuidParameter } from "../../registry/records.ts";
 import { answer, jsonText, type Route, route } from "../http/route.ts";
 import { deadLetter, deadLetterPage, deletedDeadLetters } from "../schemas/dead-letters.ts";
-import { paged, streamCursor } from "../schemas/paging.ts";
+import { createList } from "../schemas/paging.ts";
 import { deadLetterSequence, eventType, flag, inOrder, time } from "../schemas/parameters.ts";
 import { createDeadLetterAccess, type DeadLetterAccessDependencies } from "./dead-letter-access.ts";
+
+const list = createList("dead-letters");
 
 export const UNKNOWN_OWNER = "no such app or installation, and no dead letters of a removed one";
 
@@ -20,6 +22,14 @@ export interface DeadLetterRoutesDependencies extends DeadLetterAccessDependenci
   readonly deleteDeadLetters: DeleteDeadLetters;
   readonly maxPageSize: number;
 }
+
+const filters = {
+  app: slugParameter.optional(),
+  installation_uuid: uuidParameter.optional(),
+  event_type: eventType.optional(),
+  start: time.optional().meta({ description: "Given up at this time or later." }),
+  end: time.optional().meta({ description: "Given up before this time." }),
+};
 
 export function deadLetterRoutes(dependencies: DeadLetterRoutesDependencies): Route[] {
   const { deadLetters, deleteDeadLetters, maxPageSize } = dependencies;
@@ -37,13 +47,9 @@ export function deadLetterRoutes(dependencies: DeadLetterRoutesDependencies): Ro
       summary: "Lists dead letters: deliveries that were given up, with the event, the attempts and the reason.",
       query: inOrder(
         z.object({
-          app: slugParameter.optional(),
-          installation_uuid: uuidParameter.optional(),
-          event_type: eventType.optional(),
-          start: time.optional().meta({ description: "Given up at this time or later." }),
-          end: time.optional().meta({ description: "Given up before this time." }),
+          ...filters,
           order: z.enum(["newest", "oldest"]).default("newest").meta({ description: "Which dead letters come first." }),
-          ...paged(100, maxPageSize),
+          ...list.query(100, maxPageSize),
         }),
       ),
       answers: { 200: answer("a page of dead letters", deadLetterPage), 404: UNKNOWN_OWNER },
@@ -54,7 +60,7 @@ export function deadLetterRoutes(dependencies: DeadLetterRoutesDependencies): Ro
             ? await deadLetters.listNewest(filter, query.cursor?.at ?? null, query.limit)
             : await deadLetters.list(filter, query.cursor?.at ?? 0, query.limit);
         // Passed on as stored text, so that numbers in an event's data are not rounded.
-        return jsonText(`{"items":[${items.map(withSequence).join(",")}],"next":${JSON.stringify(streamCursor(next))}}`);
+        return jsonText(`{"items":[${items.map(withSequence).join(",")}],"next":${JSON.stringify(list.nextInStream(next))}}`);
       },
     }),
     route({
@@ -65,11 +71,7 @@ export function deadLetterRoutes(dependencies: DeadLetterRoutesDependencies): Ro
       summary: "Removes all matching dead letters for good. A call needs a filter, or all=true.",
       query: inOrder(
         z.object({
-          app: slugParameter.optional(),
-          installation_uuid: uuidParameter.optional(),
-          event_type: eventType.optional(),
-          start: time.optional().meta({ description: "Given up at this time or later." }),
-          end: time.optional().meta({ description: "Given up before this time." }),
+          ...filters,
           all: flag.optional().meta({ description: "All of them, when there is no filter." }),
           dry_run: flag.optional().meta({ description: "Only counts." }),
         }),

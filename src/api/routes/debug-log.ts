@@ -7,7 +7,9 @@ import { slugParameter, uuidParameter } from "../../registry/records.ts";
 import type { Registry } from "../../registry/registry.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import { pageOf, time } from "../schemas/common.ts";
-import { type Position, paged, pageOfAll } from "../schemas/paging.ts";
+import { createList, type Position } from "../schemas/paging.ts";
+
+const list = createList("debug-log");
 
 const slug = z.object({ slug: slugParameter });
 const uuid = z.object({ uuid: uuidParameter });
@@ -27,7 +29,7 @@ const logged = z
     until: time,
   })
   .meta({ id: "Debugged", description: "The app that is logged in detail, and until when.", example: EXAMPLE });
-const loggedPage = pageOf(logged, "DebuggedPage", "1767607872345.acme-tracker");
+const loggedPage = pageOf(logged, "DebuggedPage", "debug-log.1767607872345.acme-tracker");
 
 export interface DebugLogRoutesDependencies {
   readonly debugLog: DebugLog;
@@ -110,10 +112,10 @@ export function debugLogRoutes({ debugLog, registry, clock }: DebugLogRoutesDepe
       url: "/v1/debug-log",
       access: "read",
       summary: "Lists the apps and installations that are logged in detail, those that end last first.",
-      query: z.object(paged()),
+      query: z.object(list.query()),
       answers: { 200: answer("a page of the targets", loggedPage) },
       handle({ query }) {
-        const { items, next } = pageOfAll(debugLog.list(), positionOf, query);
+        const { items, next } = list.page(debugLog.list(), positionOf, query);
         return { status: 200, body: { items: items.map(debugView), next } };
       },
     }),

@@ -7,17 +7,25 @@ import { stringifyWithRaw } from "../../model/raw-json.ts";
 import { slugParameter, uuidParameter } from "../../registry/records.ts";
 import { answer, jsonText, type Route, route } from "../http/route.ts";
 import { boundedPageOf, DELIVERY_ID } from "../schemas/common.ts";
-import { cursorText, paged, streamCursor } from "../schemas/paging.ts";
+import { createList } from "../schemas/paging.ts";
 import { eventType, inOrder, outcome, responseCode, time } from "../schemas/parameters.ts";
+
+const eventList = createList("events");
+const deliveryList = createList("deliveries");
 
 const SHORT_PAGES = "A call looks at a bounded part of what is stored: a page may be short, or empty, and still have a next one.";
 
-const eventPage = boundedPageOf(listedEvent, "EventPage", "7", "When the oldest event in the stream was stored; earlier ones are gone.");
+const eventPage = boundedPageOf(
+  listedEvent,
+  "EventPage",
+  "events.7",
+  "When the oldest event in the stream was stored; earlier ones are gone.",
+);
 
 const deliveryPage = boundedPageOf(
   listedDelivery,
   "DeliveryPage",
-  `1767607872345.${DELIVERY_ID}`,
+  `deliveries.1767607872345.${DELIVERY_ID}`,
   "Deliveries that are done and were attempted before this time may be missing: the request log keeps the last attempts of each event type.",
 );
 const deliveryPageWithNotes = deliveryPage
@@ -52,14 +60,16 @@ export function eventListRoutes({ explain, maxPageSize }: { explain: Explain; ma
           type: eventType.optional(),
           start: time.optional().meta({ description: "Stored at this time or later." }),
           end: time.optional().meta({ description: "Stored before this time." }),
-          ...paged(100, maxPageSize),
+          ...eventList.query(100, maxPageSize),
         }),
       ),
       answers: { 200: answer("a page of events", eventPage) },
       async handle({ query: { organization_id: named = null, type = null, start = null, end = null, cursor, limit }, caller }) {
         const organizationId = caller.onlyOrganization ?? named;
         const page = await explain.events({ organizationId, type, start, end, before: cursor?.at ?? null, limit });
-        return jsonText(stringifyWithRaw({ items: page.items, next: streamCursor(page.next), reaches_back_to: at(page.reachesBackTo) }));
+        return jsonText(
+          stringifyWithRaw({ items: page.items, next: eventList.nextInStream(page.next), reaches_back_to: at(page.reachesBackTo) }),
+        );
       },
     }),
     route({
@@ -81,7 +91,7 @@ export function eventListRoutes({ explain, maxPageSize }: { explain: Explain; ma
           response_code: responseCode.optional(),
           start: time.optional().meta({ description: "Attempted last, stored to wait, or given up at this time or later." }),
           end: time.optional().meta({ description: "The same before this time." }),
-          ...paged(100, maxPageSize),
+          ...deliveryList.query(100, maxPageSize),
         }),
       ),
       answers: { 200: answer("a page of deliveries", deliveryPageWithNotes), 404: "no such app, and no deliveries of a removed one" },
@@ -103,7 +113,7 @@ export function eventListRoutes({ explain, maxPageSize }: { explain: Explain; ma
           },
           caller,
         );
-        return { status: 200, body: { items, next: next && cursorText(next), reaches_back_to: at(reachesBackTo), notes } };
+        return { status: 200, body: { items, next: deliveryList.next(next), reaches_back_to: at(reachesBackTo), notes } };
       },
     }),
   ];

@@ -12,9 +12,11 @@ import { checkMembers } from "../http/covered.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import { installationStatus } from "../schemas/common.ts";
 import { installation, installationPage } from "../schemas/installations.ts";
-import { paged, pageOfAll } from "../schemas/paging.ts";
+import { createList } from "../schemas/paging.ts";
 import { etag, installationView, positionOfInstallation, preconditionOf, type View, viewFor } from "../schemas/records.ts";
 import { createShowInstallation, type ShowInstallationDependencies } from "./show-installation.ts";
+
+const list = createList("installations");
 
 const params = z.object({ uuid: uuidParameter });
 
@@ -139,7 +141,7 @@ function listRoute({ index, maxPageSize }: InstallationRoutesDependencies): Rout
       app: slugParameter.optional(),
       organization_id: z.string().min(1).optional(),
       status: installationStatus.optional(),
-      ...paged(100, maxPageSize),
+      ...list.query(100, maxPageSize),
     }),
     answers: { 200: answer("a page of installations", installationPage), 404: "no such app" },
     handle({ query: { app: named, organization_id: organization, status, ...query }, caller }) {
@@ -150,7 +152,7 @@ function listRoute({ index, maxPageSize }: InstallationRoutesDependencies): Rout
       const wanted = [...candidates].filter(
         (candidate) => candidate.app === (app ?? candidate.app) && candidate.status === (status ?? candidate.status),
       );
-      const { items, next } = pageOfAll(wanted, positionOfInstallation, query);
+      const { items, next } = list.page(wanted, positionOfInstallation, query);
       const view = viewFor({ caller });
       return { status: 200, body: { items: items.map((one) => installationView(one, view)), next } };
     },

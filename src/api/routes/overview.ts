@@ -9,8 +9,10 @@ import { type Answer, answer, jsonText, type Route, route } from "../http/route.
 import type { BrokenOf } from "../ports.ts";
 import { installationStatus } from "../schemas/common.ts";
 import { installationsOfApp, liveOverview as liveOverviewForm, overview } from "../schemas/overview.ts";
-import { paged, pageOfAll } from "../schemas/paging.ts";
+import { createList } from "../schemas/paging.ts";
 import { installationView, positionOfInstallation, viewFor } from "../schemas/records.ts";
+
+const list = createList("app-installations");
 
 const params = z.object({ slug: slugParameter });
 
@@ -97,7 +99,7 @@ export function overviewRoutes(dependencies: OverviewRoutesDependencies): Route[
       query: z.object({
         status: installationStatus.optional(),
         organization_id: z.string().min(1).optional(),
-        ...paged(),
+        ...list.query(),
       }),
       answers: { 200: answer("a page of installations, newest first", installationsOfApp) },
       async handle({ params: { slug }, query, ...call }) {
@@ -108,7 +110,7 @@ export function overviewRoutes(dependencies: OverviewRoutesDependencies): Route[
           ({ app, status, organizationId }) =>
             app === slug && (query.status ?? status) === status && (query.organization_id ?? organizationId) === organizationId,
         );
-        const { items: shown, next } = pageOfAll(wanted, positionOfInstallation, query);
+        const { items: shown, next } = list.page(wanted, positionOfInstallation, query);
         const items = shown.map((installation) => ({
           ...installationView(installation, view),
           parked: subjectCounts && (subjectCounts.parkedOfInstallation.get(installation.uuid) ?? 0),

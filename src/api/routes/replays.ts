@@ -6,8 +6,10 @@ import { RecordInvalid, slugParameter } from "../../registry/records.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
 import type { Replays } from "../../replays/replays.ts";
 import { answer, type Caller, type Route, route } from "../http/route.ts";
-import { paged, pageOfAll } from "../schemas/paging.ts";
+import { createList } from "../schemas/paging.ts";
 import { replay, replayBody, replayId, replayPage } from "../schemas/replays.ts";
+
+const list = createList("replays");
 
 export interface ReplayRoutesDependencies {
   readonly replays: Replays;
@@ -72,14 +74,14 @@ export function replayRoutes({ replays, index, maxPageSize }: ReplayRoutesDepend
       query: z.object({
         app: slugParameter.optional(),
         state: z.enum(REPLAY_STATES).optional(),
-        ...paged(100, maxPageSize),
+        ...list.query(100, maxPageSize),
       }),
       answers: { 200: answer("a page of replays", replayPage), 404: "no such app" },
       async handle({ query, caller }) {
         const { app = null, state = null } = query;
         if (app !== null && index.app(app) === undefined) throw new AppError("NOT_FOUND", `no app ${app}`);
         const all = replays.all({ app, state, viewer: caller });
-        const { items, next } = pageOfAll(all, ({ created_at, id }) => ({ at: created_at, key: id }), query);
+        const { items, next } = list.page(all, ({ created_at, id }) => ({ at: created_at, key: id }), query);
         return { status: 200, body: { items: await Promise.all(items.map(replays.view)), next } };
       },
     }),

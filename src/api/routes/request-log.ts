@@ -13,9 +13,11 @@ import { evidence, type LogRow } from "../../storage/log-row.ts";
 import type { QueryRequestLog } from "../../storage/request-log-query.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import type { CallTest } from "../ports.ts";
-import { MAX_PAGE, type Position, paged, pageOfAll } from "../schemas/paging.ts";
+import { createList, MAX_PAGE, type Position } from "../schemas/paging.ts";
 import { deliveryId, eventType, flag, inOrder, outcome, responseCode, time } from "../schemas/parameters.ts";
 import { testResult, webhookRequestPage } from "../schemas/request-log.ts";
+
+const list = createList("webhook-requests");
 
 const params = z.object({ slug: slugParameter });
 
@@ -60,7 +62,7 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
           response_code: responseCode.optional(),
           start: time.optional().meta({ description: "Attempts that began at this time or later." }),
           end: time.optional().meta({ description: "Attempts that began before this time." }),
-          ...paged(MAX_PAGE),
+          ...list.query(MAX_PAGE),
         }),
       ),
       answers: { 200: answer("a page of the request log", webhookRequestPage), 503: "Redis is unreachable" },
@@ -79,7 +81,7 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
           outcome: query.outcome ?? null,
           responseCode: query.response_code ?? null,
         });
-        const page = pageOfAll(rows, positionOf, query);
+        const page = list.page(rows, positionOf, query);
         return { status: 200, body: { ...page, reaches_back_to: reachesBackTo === null ? null : toRfc3339(reachesBackTo) } };
       },
     }),

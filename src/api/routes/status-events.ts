@@ -6,9 +6,11 @@ import { STATUS_TOPICS, type StatusTopic } from "../../model/status-event.ts";
 import { slugParameter } from "../../registry/records.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
 import { answer, type Route, route } from "../http/route.ts";
-import { paged, streamCursor } from "../schemas/paging.ts";
+import { createList } from "../schemas/paging.ts";
 import { inOrder, time } from "../schemas/parameters.ts";
 import { statusEventPage } from "../schemas/status-events.ts";
+
+const list = createList("status-events");
 
 const topics = z
   .string()
@@ -44,7 +46,7 @@ export function statusEventRoutes({ statusHistory, index }: StatusEventRoutesDep
           topics: topics.optional(),
           start: time.optional().meta({ description: "Published at this time or later." }),
           end: time.optional().meta({ description: "Published before this time." }),
-          ...paged(),
+          ...list.query(),
         }),
       ),
       answers: {
@@ -63,7 +65,10 @@ export function statusEventRoutes({ statusHistory, index }: StatusEventRoutesDep
         // A removed app may still have past events.
         if (items.length === 0 && cursor === undefined && app !== null && index.app(app) === undefined)
           throw new AppError("NOT_FOUND", `no app ${app}`);
-        return { status: 200, body: { items: items.map(({ sequence, event }) => ({ sequence, ...event })), next: streamCursor(next) } };
+        return {
+          status: 200,
+          body: { items: items.map(({ sequence, event }) => ({ sequence, ...event })), next: list.nextInStream(next) },
+        };
       },
     }),
   ];

@@ -76,4 +76,4 @@ export const appCircuit = z
   .strictObject({ app: z.string(), circuit: z.enum(CIRCUIT_STATES) })
   .meta({ id: "AppCircuit", description: "The state of an app's circuit.", example: { app: "acme-tracker", circuit: "closed" } });
 
-export const appPage = pageOf(app, "AppPage", "1767607872345.acme-tracker");
+export const appPage = pageOf(app, "AppPage", "apps.1767607872345.acme-tracker");

@@ -37,4 +37,4 @@ export const auditEntry = z
     },
   });
 
-export const auditPage = pageOf(auditEntry, "AuditPage", "7");
+export const auditPage = pageOf(auditEntry, "AuditPage", "audit.7");

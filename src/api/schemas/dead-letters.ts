@@ -108,4 +108,4 @@ export const replay = z
     example: { replay_id: UUID, state: "done", matched: 3, replayed: 3, skipped: 0, error: null },
   });
 
-export const deadLetterPage = pageOf(deadLetter, "DeadLetterPage", "7");
+export const deadLetterPage = pageOf(deadLetter, "DeadLetterPage", "dead-letters.7");

@@ -41,7 +41,7 @@ export const discarded = z
   })
   .meta({ id: "Discarded", description: "The number of deliveries that were discarded.", example: { discarded: 12 } });
 
-export const installationPage = pageOf(installation, "InstallationPage", `1767607872345.${UUID}`);
+export const installationPage = pageOf(installation, "InstallationPage", `installations.1767607872345.${UUID}`);
 
 export const integrationHealth = z
   .strictObject({

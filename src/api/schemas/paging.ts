@@ -1,6 +1,6 @@
 /**
- * Pages of lists. Every list is newest first; `next` of a page is the `cursor` of the following one. A cursor is a position in the
- * list's order, not an item, so items that appear or disappear between two calls neither repeat nor hide others.
+ * Pages of lists. Every list is newest first; `next` of a page is the `cursor` of the following one. A cursor is the list's
+ * name and a position in its order, not an item, so items that appear or disappear between two calls neither repeat nor hide others.
  */
 import { z } from "zod";
 import { wholeNumber } from "./parameters.ts";
@@ -25,43 +25,48 @@ export interface PageQuery {
   readonly limit: number;
 }
 
-const CURSOR = /^(\d{1,15})(?:\.([\w~-]{1,100}))?$/;
-
-export const cursor = z
-  .string()
-  .regex(CURSOR, "wanted the `next` of a page")
-  .transform((text): Position => {
-    const [, at = "", key = ""] = CURSOR.exec(text) ?? [];
-    return { at: Number(at), key };
-  })
-  .meta({ description: "`next` of the previous page.", example: "1767607872345.acme-tracker" });
-
 export function limit(byDefault: number, most = MAX_PAGE): z.ZodType<number> {
   return wholeNumber(1, most).default(Math.min(byDefault, most));
 }
 
-/** The parameters of every list. @param most POSTHORN_HTTP_MAX_PAGE_SIZE */
-export function paged(byDefault = 100, most = MAX_PAGE) {
-  return { limit: limit(byDefault, most), cursor: cursor.optional() };
+export interface List {
+  /** The parameters of every list. @param most POSTHORN_HTTP_MAX_PAGE_SIZE */
+  query(byDefault?: number, most?: number): { limit: z.ZodType<number>; cursor: z.ZodOptional<z.ZodType<Position>> };
+  /** The page of a list that is in memory as a whole. */
+  page<T>(items: Iterable<T>, positionOf: (item: T) => Position, query: PageQuery): Page<T>;
+  next(position: Position | null): string | null;
+  /** The cursor of a page that was read from a stream. @param before the sequence that the following page begins below */
+  nextInStream(before: number | null): string | null;
 }
 
-export function cursorText({ at, key }: Position): string {
-  return key === "" ? String(at) : `${at}.${key}`;
-}
+/** @param name begins the cursors, so that a cursor of another list is refused */
+export function createList(name: string): List {
+  const form = new RegExp(`^${name}\\.(\\d{1,15})(?:\\.([\\w~-]{1,100}))?$`);
+  const cursor = z
+    .string()
+    .regex(form, `wanted the \`next\` of a page of this list, ${name}.…`)
+    .transform((text): Position => {
+      const [, at = "", key = ""] = form.exec(text) ?? [];
+      return { at: Number(at), key };
+    })
+    .meta({ description: "`next` of the previous page.", example: `${name}.1767607872345` });
 
-/** The cursor of a page that was read from a stream. @param before the sequence that the following page begins below */
-export function streamCursor(before: number | null): string | null {
-  return before === null ? null : cursorText({ at: before, key: "" });
-}
+  const next = (position: Position | null): string | null =>
+    position && [name, position.at, position.key].filter((part) => part !== "").join(".");
 
-/** The page of a list that is in memory as a whole. */
-export function pageOfAll<T>(items: Iterable<T>, positionOf: (item: T) => Position, { cursor: from, limit: size }: PageQuery): Page<T> {
-  const behind = [...items]
-    .map((item) => ({ item, position: positionOf(item) }))
-    .filter(({ position }) => from === undefined || newestFirst(from, position) < 0)
-    .sort((a, b) => newestFirst(a.position, b.position));
-  const last = behind.length > size ? behind[size - 1] : undefined;
-  return { items: behind.slice(0, size).map(({ item }) => item), next: last === undefined ? null : cursorText(last.position) };
+  return {
+    query: (byDefault = 100, most = MAX_PAGE) => ({ limit: limit(byDefault, most), cursor: cursor.optional() }),
+    next,
+    nextInStream: (before) => next(before === null ? null : { at: before, key: "" }),
+    page(items, positionOf, { cursor: from, limit: size }) {
+      const behind = [...items]
+        .map((item) => ({ item, position: positionOf(item) }))
+        .filter(({ position }) => from === undefined || newestFirst(from, position) < 0)
+        .sort((a, b) => newestFirst(a.position, b.position));
+      const last = behind.length > size ? behind[size - 1] : undefined;
+      return { items: behind.slice(0, size).map(({ item }) => item), next: next(last?.position ?? null) };
+    },
+  };
 }
 
 function newestFirst(a: Position, b: Position): number {

@@ -88,4 +88,4 @@ export const replay = z
     },
   });
 
-export const replayPage = pageOf(replay, "ReplayPage", `1767607872345.${REPLAY}`);
+export const replayPage = pageOf(replay, "ReplayPage", `replays.1767607872345.${REPLAY}`);

@@ -90,6 +90,6 @@ export const testResult = z
 export const webhookRequestPage = boundedPageOf(
   webhookRequest,
   "WebhookRequestPage",
-  `1767607872345.${DELIVERY_ID}~1`,
+  `webhook-requests.1767607872345.${DELIVERY_ID}~1`,
   "Attempts before this time may be missing: the log keeps the last ones of each event type (POSTHORN_REQUEST_LOG_SIZE).",
 );

@@ -9,12 +9,15 @@ interface DialogProps {
   readonly title: ComponentChildren;
   readonly onClose: () => void;
   readonly children: ComponentChildren;
+  /** Buttons beside the one that closes. */
   readonly footer?: ComponentChildren;
+  /** Text of that button; null: none. */
+  readonly close?: string | null;
   /** A side panel, for one item of a list. */
   readonly side?: boolean;
 }
 
-export function Dialog({ title, onClose, children, footer, side = false }: DialogProps) {
+export function Dialog({ title, onClose, children, footer, close = "Cancel", side = false }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
   const heading = useId();
   useLayoutEffect(() => {
@@ -30,7 +33,16 @@ export function Dialog({ title, onClose, children, footer, side = false }: Dialo
           </button>
         </header>
         <div class="dialog-body">{children}</div>
-        {footer !== undefined && <footer class="dialog-foot">{footer}</footer>}
+        {footer !== undefined && (
+          <footer class="dialog-foot">
+            {close !== null && (
+              <button type="button" class="button" onClick={onClose}>
+                {close}
+              </button>
+            )}
+            {footer}
+          </footer>
+        )}
       </div>
     </dialog>
   );
@@ -54,14 +66,9 @@ export function Confirm({ title, children, action, danger = false, onConfirm, on
       title={title}
       onClose={onClose}
       footer={
-        <>
-          <button type="button" class="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="button" class={danger ? "button danger" : "button primary"} disabled={isRunning} onClick={run}>
-            {action}
-          </button>
-        </>
+        <button type="button" class={danger ? "button danger" : "button primary"} disabled={isRunning} onClick={run}>
+          {action}
+        </button>
       }
     >
       {children}

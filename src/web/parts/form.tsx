@@ -41,6 +41,21 @@ interface FormProps {
   readonly end?: ComponentChildren;
 }
 
+interface SubmitProps {
+  readonly form: Pick<FormProps["form"], "id" | "isRunning">;
+  readonly class?: string;
+  readonly children: ComponentChildren;
+}
+
+/** Also outside of its form. */
+export function Submit({ form, class: className = "button primary", children }: SubmitProps) {
+  return (
+    <button type="submit" form={form.id} class={className} disabled={form.isRunning}>
+      {children}
+    </button>
+  );
+}
+
 export function Form({ form, class: className = "fields", children, onInput, end }: FormProps) {
   const element = useRef<HTMLFormElement>(null);
   const [shown, setShown] = useState<{ fields: ReadonlyMap<string, string>; other: ApiError | null }>({ fields: new Map(), other: null });

@@ -5,7 +5,7 @@ import { ApiError, request } from "../api.ts";
 import { counted } from "../format.ts";
 import { useGround } from "../ground.ts";
 import { Dialog } from "../parts/dialog.tsx";
-import { Form, TextField, useForm } from "../parts/form.tsx";
+import { Form, Submit, TextField, useForm } from "../parts/form.tsx";
 import { useSay } from "../parts/toast.tsx";
 import { hrefOf } from "../routing.ts";
 import type { AppRow } from "../wire.ts";
@@ -44,14 +44,9 @@ function Ask({ record: { slug, name }, onClose }: { record: App; onClose: () => 
       title={`Delete ${name}?`}
       onClose={onClose}
       footer={
-        <>
-          <button type="button" class="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" form={form.id} class="button danger" disabled={form.isRunning}>
-            Delete
-          </button>
-        </>
+        <Submit form={form} class="button danger">
+          Delete
+        </Submit>
       }
     >
       <Form form={form}>

@@ -67,6 +67,7 @@ export function SecretDialog({ title, secrets, onClose, children }: SecretDialog
     <Dialog
       title={title}
       onClose={onClose}
+      close={null}
       footer={
         <button type="button" class="button primary" onClick={onClose}>
           I have copied it

@@ -4,7 +4,7 @@ import { ApiError, call, request } from "../api.ts";
 import { patchOf, textsOf } from "../app-form.ts";
 import { useGround } from "../ground.ts";
 import { EventTypesField } from "../parts/event-types-field.tsx";
-import { Choice, Form, TextField, useForm } from "../parts/form.tsx";
+import { Choice, Form, Submit, TextField, useForm } from "../parts/form.tsx";
 import { HeadersField } from "../parts/headers-field.tsx";
 import { Failed, Loading, Note } from "../parts/notice.tsx";
 import { useSay } from "../parts/toast.tsx";
@@ -59,17 +59,7 @@ function RecordForm({ record, etag, onSaved }: { record: App; etag: string | nul
     onSaved();
   });
   return (
-    <Form
-      form={form}
-      class="card settings"
-      end={
-        can.manage && (
-          <button type="submit" class="button primary" disabled={form.isRunning}>
-            Save
-          </button>
-        )
-      }
-    >
+    <Form form={form} class="card settings" end={can.manage && <Submit form={form}>Save</Submit>}>
       <fieldset disabled={!can.manage || form.isRunning}>
         <legend class="hidden">Settings</legend>
         <div class="field-row">

@@ -51,6 +51,7 @@ export function DeadLetterDetail({
         </>
       }
       onClose={onClose}
+      close={null}
       footer={
         <>
           <ActionError error={replay.error} />

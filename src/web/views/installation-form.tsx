@@ -5,7 +5,7 @@ import { ApiError, call, request } from "../api.ts";
 import { counted } from "../format.ts";
 import { useGround } from "../ground.ts";
 import { Confirm, Dialog } from "../parts/dialog.tsx";
-import { Form, TextField, useForm } from "../parts/form.tsx";
+import { Form, Submit, TextField, useForm } from "../parts/form.tsx";
 import { useSay } from "../parts/toast.tsx";
 import { MISSING } from "../problem-text.ts";
 
@@ -49,12 +49,7 @@ export function InstallationForm({ app, installation, onClose, onDone }: Install
               Uninstall
             </button>
           )}
-          <button type="button" class="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" form={form.id} class="button primary" disabled={form.isRunning}>
-            {installation === null ? "Install" : "Save"}
-          </button>
+          <Submit form={form}>{installation === null ? "Install" : "Save"}</Submit>
         </>
       }
     >

@@ -4,7 +4,7 @@ import type { MadeApp } from "../../client/api-types.generated.ts";
 import { ApiError, call } from "../api.ts";
 import { type AppTexts, membersOf } from "../app-form.ts";
 import { EventTypesField } from "../parts/event-types-field.tsx";
-import { Choice, Form, TextField, useForm } from "../parts/form.tsx";
+import { Choice, Form, Submit, TextField, useForm } from "../parts/form.tsx";
 import { HeadersField } from "../parts/headers-field.tsx";
 import { useSay } from "../parts/toast.tsx";
 import { hrefOf } from "../routing.ts";
@@ -60,9 +60,7 @@ export function NewApp() {
             <a class="button" href="#/">
               Cancel
             </a>
-            <button type="submit" class="button primary" disabled={form.isRunning}>
-              Create app
-            </button>
+            <Submit form={form}>Create app</Submit>
           </>
         }
       >

@@ -4,7 +4,7 @@ import type { PortalLink as Link } from "../../client/api-types.generated.ts";
 import { call } from "../api.ts";
 import { Copyable } from "../parts/copy.tsx";
 import { Dialog } from "../parts/dialog.tsx";
-import { Choice, Form, TextField, useForm } from "../parts/form.tsx";
+import { Choice, Form, Submit, TextField, useForm } from "../parts/form.tsx";
 import { When } from "../parts/when.tsx";
 
 const OF_APP = {
@@ -15,7 +15,7 @@ const OF_APP = {
 
 const OF_ORGANIZATION: typeof OF_APP = {
   title: "Organization access",
-  about: "A link opens this organization’s page, and nothing else, until it expires.",
+  about: "A link shows this organization’s installations, events and deliveries, and nothing else, until it expires.",
   scopes: { read: "Look", act: "Look, replay and resend", manage: "Also enable, disable and change installations" },
 };
 
@@ -52,16 +52,10 @@ function LinkDialog({ owner, onClose }: { owner: Owner; onClose: () => void }) {
     <Dialog
       title="Create a link"
       onClose={onClose}
+      close={link === null ? "Cancel" : null}
       footer={
         link === null ? (
-          <>
-            <button type="button" class="button" onClick={onClose}>
-              Cancel
-            </button>
-            <button type="submit" form={form.id} class="button primary" disabled={form.isRunning}>
-              Create
-            </button>
-          </>
+          <Submit form={form}>Create</Submit>
         ) : (
           <button type="button" class="button primary" onClick={onClose}>
             I have copied it

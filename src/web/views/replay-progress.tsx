@@ -42,11 +42,9 @@ export function ReplayProgress({ replay, onChange, onClose, onAnother }: ReplayP
     <Dialog
       title="Send again"
       onClose={onClose}
+      close={state === "running" ? "Close and continue" : "Close"}
       footer={
         <>
-          <button type="button" class="button" onClick={onClose}>
-            {state === "running" ? "Close and continue" : "Close"}
-          </button>
           {isOver && (
             <button type="button" class="button" onClick={onAnother}>
               Send more

@@ -139,17 +139,13 @@ function ReplayDialog({ progress, onClose, onRun, children }: ReplayDialogProps)
     <Dialog
       title="Replay dead letters"
       onClose={onClose}
+      close={isOver ? "Close" : state === "running" ? "Close and continue" : "Cancel"}
       footer={
-        <>
-          <button type="button" class="button" onClick={onClose}>
-            {isOver ? "Close" : state === "running" ? "Close and continue" : "Cancel"}
+        (state === "asking" || state === "counting") && (
+          <button type="button" class="button primary" disabled={state === "counting" || of === 0} onClick={onRun}>
+            Replay {state === "asking" ? count(of) : ""}
           </button>
-          {(state === "asking" || state === "counting") && (
-            <button type="button" class="button primary" disabled={state === "counting" || of === 0} onClick={onRun}>
-              Replay {state === "asking" ? count(of) : ""}
-            </button>
-          )}
-        </>
+        )
       }
     >
       {state === "counting" && <Loading what="their number" />}

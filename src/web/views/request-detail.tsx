@@ -40,6 +40,7 @@ export function RequestDetail({ row, slug, onClose }: { row: WebhookRequest; slu
         </>
       }
       onClose={onClose}
+      close={null}
       footer={
         can.replay && (
           <>

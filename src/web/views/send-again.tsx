@@ -5,7 +5,7 @@ import { call, withQuery } from "../api.ts";
 import { eventPatternsIn } from "../app-form.ts";
 import { counted } from "../format.ts";
 import { ActionError, Dialog, useAction } from "../parts/dialog.tsx";
-import { Choice, Field, Form, TextField, useForm } from "../parts/form.tsx";
+import { Choice, Field, Form, Submit, TextField, useForm } from "../parts/form.tsx";
 import { Loading } from "../parts/notice.tsx";
 import { PublishedTypes } from "../parts/published-types.tsx";
 import { instantOf } from "../time-span.ts";
@@ -81,12 +81,9 @@ function SendAgainForm({ slug, installation, counted: dryRun, onReplay, onClose 
       onClose={onClose}
       footer={
         <>
-          <button type="button" class="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" form={form.id} class={isCounted ? "button" : "button primary"} disabled={form.isRunning}>
+          <Submit form={form} class={isCounted ? "button" : "button primary"}>
             Count
-          </button>
+          </Submit>
           {isCounted && (
             <button type="button" class="button primary" disabled={start.isRunning || dryRun.found === dryRun.skipped} onClick={start.run}>
               Send {dryRun.found - dryRun.skipped}

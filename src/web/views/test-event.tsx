@@ -7,7 +7,7 @@ import { OUTCOME_TEXTS } from "../outcomes.ts";
 import { Dialog } from "../parts/dialog.tsx";
 import { RequestView, ResponseView } from "../parts/exchanged.tsx";
 import { Facts, TraceId } from "../parts/facts.tsx";
-import { Choice, Field, Form, useForm } from "../parts/form.tsx";
+import { Choice, Field, Form, Submit, useForm } from "../parts/form.tsx";
 import { OutcomePill } from "../parts/pills.tsx";
 import { PublishedTypes } from "../parts/published-types.tsx";
 import { useInstallationOptions } from "../use-installation-options.ts";
@@ -32,16 +32,8 @@ export function TestEvent({ slug, onClose }: { slug: string; onClose: () => void
     <Dialog
       title="Send a test event"
       onClose={onClose}
-      footer={
-        <>
-          <button type="button" class="button" onClick={onClose}>
-            Close
-          </button>
-          <button type="submit" form={form.id} class="button primary" disabled={form.isRunning}>
-            {form.isRunning ? "Sending…" : result === null ? "Send" : "Send again"}
-          </button>
-        </>
-      }
+      close="Close"
+      footer={<Submit form={form}>{form.isRunning ? "Sending…" : result === null ? "Send" : "Send again"}</Submit>}
     >
       <Form form={form}>
         <p class="muted">One attempt, now. It is logged, but neither counted nor retried.</p>

@@ -124,15 +124,15 @@ describe("the state of an app in a line", () => {
     ],
     [
       { health: { ...failing, attempts: 90, failures: 50, by_code: { 0: 20, 500: 30 }, last_success_at: null } },
-      "bad: Failing since 11:40 Z: 500 from 30, no response from 20 of 90. Failed deliveries are retried.",
+      "bad: Failing since 11:40 Z: 500 from 30, no response from 20 of 90. Failed deliveries are retried, or go to dead letters.",
     ],
     [
       { health: { ...failing, attempts: 0, failures: 0, by_code: {} } },
-      "bad: Failing since 11:40 Z: no attempts in the last 15 minutes; last success 11:39 Z. Failed deliveries are retried.",
+      "bad: Failing since 11:40 Z: no attempts in the last 15 minutes; last success 11:39 Z. Failed deliveries are retried, or go to dead letters.",
     ],
     [
       { health: { ...failing, attempts: null, failures: null, by_code: null, last_success_at: null } },
-      "bad: Failing since 11:40 Z. Failed deliveries are retried.",
+      "bad: Failing since 11:40 Z. Failed deliveries are retried, or go to dead letters.",
     ],
     [
       {
