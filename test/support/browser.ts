@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import axe from "axe-core";
-import { type Browser, type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
+import { type Browser, chromium, type Locator, type Page } from "playwright-core";
 import { describe, expect } from "vitest";
 import { findBrowser } from "../../scripts/set-up.mjs";
 
@@ -38,20 +38,33 @@ export interface Opened {
   close(): Promise<void>;
 }
 
+/** Pages that no test uses, each in a context of its own, by browser and time zone: a new one takes as much as a short test. */
+const idle = new WeakMap<Browser, Map<string, Page[]>>();
+
+function idlePages(browser: Browser, timezone: string): Page[] {
+  const ofBrowser = idle.get(browser) ?? new Map<string, Page[]>();
+  idle.set(browser, ofBrowser);
+  const pages = ofBrowser.get(timezone) ?? [];
+  ofBrowser.set(timezone, pages);
+  return pages;
+}
+
+async function newPage(browser: Browser, timezone: string): Promise<Page> {
+  const context = await browser.newContext({ locale: "en-GB", timezoneId: timezone });
+  context.setDefaultTimeout(20_000);
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  return context.newPage();
+}
+
 /** @param base where the dashboard is, with a slash at its end */
 export async function openDashboard(browser: Browser, base: string, hash = "#/", options: OpenOptions = {}): Promise<Opened> {
   const { width = 1280, scheme = "light", token, timezone = "UTC", expected } = options;
-  const context: BrowserContext = await browser.newContext({
-    viewport: { width, height: width < 600 ? 844 : 860 },
-    colorScheme: scheme,
-    locale: "en-GB",
-    timezoneId: timezone,
-    reducedMotion: "reduce",
-  });
-  context.setDefaultTimeout(20_000);
-  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
-  if (token !== undefined) await context.addInitScript((value) => sessionStorage.setItem("posthorn-token", value), token);
-  const page = await context.newPage();
+  const pages = idlePages(browser, timezone);
+  const page = pages.pop() ?? (await newPage(browser, timezone));
+  await page.setViewportSize({ width, height: width < 600 ? 844 : 860 });
+  await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
+  await page.mouse.move(0, 0);
+  const signIn = token === undefined ? null : await page.addInitScript((value) => sessionStorage.setItem("posthorn-token", value), token);
   const troubles: string[] = [];
   const trouble = (text: string): void => {
     if (!expected?.test(text)) troubles.push(text);
@@ -72,7 +85,16 @@ export async function openDashboard(browser: Browser, base: string, hash = "#/",
     troubles,
     goto,
     async close() {
-      await context.close();
+      page.removeAllListeners();
+      await signIn?.dispose();
+      await page.unrouteAll();
+      // As a new tab would find it.
+      await page.evaluate(() => {
+        sessionStorage.clear();
+        localStorage.clear();
+      });
+      await page.goto("about:blank");
+      pages.push(page);
       expect(troubles).toEqual([]);
     },
   };
