@@ -17,6 +17,8 @@ export interface Check {
   readonly source: string;
   /** It means nothing for a sender that was not seen to retry. */
   readonly needsRetry?: true;
+  /** It may bring the sender down, and is run after those that may not. */
+  readonly isHarsh?: true;
   /** A rejection is a failure of the sender. */
   readonly run: (trial: Trial) => Promise<Finding>;
 }

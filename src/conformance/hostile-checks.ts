@@ -31,15 +31,17 @@ function inMebibytes(count: number): string {
 
 const fault = (name: string, after: string, answer: Answer): Check => attemptedAgain(`fault-${name}`, [after, answer], SUCCESS);
 
+const harsh = (check: Check): Check => ({ ...check, isHarsh: true });
+
 export const HOSTILE_CHECKS: readonly Check[] = [
   closes("deadline-answer", ["No answer", nothing], TIMEOUTS),
   closes("deadline-head", ["Headers that come byte by byte", drip("HTTP/1.1 200 OK\r\nX-Slow: ", "x")], TIMEOUTS),
   closes("deadline-body", ["A body that comes byte by byte", drip("HTTP/1.1 200 OK\r\n\r\n", "x")], TIMEOUTS),
-  closes("endless-head", ["Headers without end", flood("HTTP/1.1 200 OK\r\n", `X-Header: ${"x".repeat(1_000)}\r\n`)], RESOURCES),
-  closes("endless-body", ["A body without end", flood("HTTP/1.1 200 OK\r\n\r\n", "x")], RESOURCES),
+  harsh(closes("endless-head", ["Headers without end", flood("HTTP/1.1 200 OK\r\n", `X-Header: ${"x".repeat(1_000)}\r\n`)], RESOURCES)),
+  harsh(closes("endless-body", ["A body without end", flood("HTTP/1.1 200 OK\r\n\r\n", "x")], RESOURCES)),
   sentOnce("compressed-body", ["200 with a gzip body", status(200, GZIP, gzipSync("{}"))], SUCCESS),
   sentOnce("compressed-invalid", ["200 with a body that isn't the gzip that Content-Encoding says", status(200, GZIP, "{}")], SUCCESS),
-  nextEventComes("compressed-bomb", ["a megabyte of gzip that expands to a gigabyte", gzipBomb], RESOURCES),
+  harsh(nextEventComes("compressed-bomb", ["a megabyte of gzip that expands to a gigabyte", gzipBomb], RESOURCES)),
   fault("no-answer", "no answer", nothing),
   fault("reset", "a connection reset", reset),
   fault("closed", "a connection that is closed without an answer", bytes("")),

@@ -34,7 +34,8 @@ export interface ReceivingEndpoint {
 
 export interface Receiver {
   readonly url: string;
-  open(answer: Answer): ReceivingEndpoint;
+  /** @param isExpected a request that isn't is answered with 200 and not recorded: some senders try a URL when it is registered */
+  open(answer: Answer, isExpected?: () => boolean): ReceivingEndpoint;
   stop(): Promise<void>;
 }
 
@@ -54,6 +55,7 @@ const KEEP_ALIVE_MS = 600_000;
 interface OpenEndpoint {
   readonly attempts: Attempt[];
   readonly answer: Answer;
+  readonly isExpected: () => boolean;
   changed: PromiseWithResolvers<void>;
 }
 
@@ -66,6 +68,7 @@ export async function startReceiver({ host, port, publicUrl, signal }: ReceiverO
     const body = await bodyOf(request);
     const endpoint = endpoints.get(new URL(request.url ?? "/", "http://receiver").pathname.split("/").at(-1) ?? "");
     if (endpoint === undefined) return void response.writeHead(404).end();
+    if (!endpoint.isExpected()) return void response.end();
     const attempt = attemptOf(request, at, body);
     const nth = endpoint.attempts.push(attempt);
     endpoint.answer({ attempt, nth, response });
@@ -85,9 +88,9 @@ export async function startReceiver({ host, port, publicUrl, signal }: ReceiverO
 
   return {
     url,
-    open(answer) {
+    open(answer, isExpected = () => true) {
       const path = randomUUID();
-      const endpoint: OpenEndpoint = { attempts: [], answer, changed: Promise.withResolvers() };
+      const endpoint: OpenEndpoint = { attempts: [], answer, isExpected, changed: Promise.withResolvers() };
       endpoints.set(path, endpoint);
       return {
         url: `${url}/${path}`,

@@ -85,11 +85,15 @@ export async function startTrial(sender: Sender, receiver: Receiver, options: Tr
     inTurn("send", () => sender.send({ id, type: EVENT_TYPE, data: { nonce: randomUUID(), text: TEXT, number: 1.5, list: [] } }));
 
   const open = async (answer: Answer): Promise<TestEndpoint> => {
-    const receiving = receiver.open(answer);
+    let isSent = false;
+    const receiving = receiver.open(answer, () => isSent);
     const { id, secret } = await register(receiving.url);
     return {
       ...{ ...receiving, id, secret },
-      send: () => send(id),
+      send() {
+        isSent = true;
+        return send(id);
+      },
       async attempt(nth, extraMs = 0) {
         const withinMs = retryWithinMs + extraMs;
         await receiving.waitUntil(() => receiving.attempts.length >= nth, withinMs);

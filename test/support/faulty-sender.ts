@@ -29,6 +29,8 @@ export interface SenderOptions extends Faults {
   readonly host: string;
   /** Signs with ed25519, and with an HMAC of an older secret. */
   readonly asymmetric?: boolean;
+  /** Sends a request to every URL when it is registered. */
+  readonly triesUrls?: boolean;
 }
 
 const RETRY_EVERY_MS = 300;
@@ -117,6 +119,7 @@ export function createTestSender(options: SenderOptions): Sender & { stop(): voi
   return {
     async register({ url }) {
       if (!options.acceptsAnyUrl && new URL(url).hostname !== options.host) throw new Error(`${url} is not a public address`);
+      if (options.triesUrls) await post(url, "{}", { "webhook-id": "try" });
       const id = randomUUID();
       if (options.asymmetric) {
         const { publicKey, privateKey } = generateKeyPairSync("ed25519");
