@@ -16,7 +16,7 @@ import {
   type DispositionOptions,
   uninstalled,
 } from "./disposition.ts";
-import type { EnvelopeBuilder } from "./envelope.ts";
+import { type EnvelopeBuilder, wholeBody } from "./envelope.ts";
 import type { HeaderBuilder } from "./headers.ts";
 import type { SendResult } from "./http/exchange.ts";
 import { readableBody } from "./http/readable-body.ts";
@@ -86,7 +86,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
     const startedAt = clock.now();
     const startedMs = performance.now();
     const timestampS = Math.floor(wallClock.now() / 1000);
-    const body = envelope.body(delivery.event, installation.uuid);
+    const body = envelope(delivery.event, installation.uuid);
     const requestHeaders = headers({
       delivery,
       app,
@@ -96,7 +96,8 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
       trace: span,
     });
 
-    const result = await sender.send({ url, headers: requestHeaders, body, timeoutMs: app.timeoutMs ?? options.requestTimeoutMs });
+    const timeoutMs = app.timeoutMs ?? options.requestTimeoutMs;
+    const result = await sender.send({ url, headers: requestHeaders, bodyHead: body.head, body: body.tail, timeoutMs });
 
     const endedAt = clock.now();
     const classified = classify(result, app, endedAt);
@@ -127,7 +128,9 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
       traceId: span.traceId,
       spanId: span.spanId,
       requestHeaders,
-      requestBody: body,
+      get requestBody() {
+        return wholeBody(body);
+      },
       responseHeaders: result.kind === "answered" ? result.headers : null,
       responseBody,
       responseBodySize: result.kind === "answered" ? result.bodySize : null,

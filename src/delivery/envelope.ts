@@ -1,53 +1,31 @@
 /**
  * The webhook's body (docs/design.md 3.4): `{"action":…,"installation":{"uuid":…},"data":…,"actor":…}`, compact, in that order.
- * `data` and `actor` are the publisher's own JSON text. The parts that all installations share are encoded once per event.
+ * `data` and `actor` are the publisher's own JSON text.
+ *
+ * BODY-1  All that the installations' webhooks have in common is encoded once per event and never copied as a whole, up to the socket: a
+ *         fan-out to thousands of receivers that hang takes the memory of one body.
  */
 import type { Event } from "../model/event.ts";
 
-interface SharedParts {
-  readonly event: Event;
-  readonly head: Buffer;
+/** The exact bytes that are signed and sent: one after the other. */
+export interface WebhookBody {
+  /** ASCII. */
+  readonly head: string;
+  /** The same for all webhooks of the event. */
   readonly tail: Buffer;
 }
 
-export interface EnvelopeBuilder {
-  /** The exact bytes that are signed and sent. */
-  body(event: Event, installationUuid: string): Buffer;
-}
-
-/** Size of the cache of shared parts: more events than one process handles in turn. */
-const MAX_KEPT = 16;
+export type EnvelopeBuilder = (event: Event, installationUuid: string) => WebhookBody;
 
 /** @param defaultActorJson compact JSON, the actor of events that name none. */
 export function createEnvelopeBuilder(defaultActorJson: string): EnvelopeBuilder {
-  // A ring buffer: a Map or WeakMap would make the garbage collector keep each event for long.
-  const kept: SharedParts[] = [];
-  let last = MAX_KEPT - 1;
-
-  const partsOf = (event: Event): SharedParts => {
-    const newest = kept[last];
-    if (newest?.event === event) return newest;
-    const known = kept.find((one) => one.event === event);
-    if (known !== undefined) return known;
-    const actor = event.actorJson ?? defaultActorJson;
-    const shared = {
-      event,
-      head: Buffer.from(`{"action":"${event.action}","installation":{"uuid":"`),
-      tail: Buffer.from(`"},"data":${event.dataJson},"actor":${actor}}`),
-    };
-    last = (last + 1) % MAX_KEPT;
-    kept[last] = shared;
-    return shared;
+  return (event, installationUuid) => {
+    // Kept at the event: a Map or WeakMap would make the garbage collector keep each event for long.
+    event.webhookTail ??= Buffer.from(`"},"data":${event.dataJson},"actor":${event.actorJson ?? defaultActorJson}}`);
+    return { head: `{"action":"${event.action}","installation":{"uuid":"${installationUuid}`, tail: event.webhookTail };
   };
+}
 
-  return {
-    body(event, installationUuid) {
-      const { head, tail } = partsOf(event);
-      const body = Buffer.allocUnsafe(head.length + installationUuid.length + tail.length);
-      head.copy(body, 0);
-      body.write(installationUuid, head.length, "latin1");
-      tail.copy(body, head.length + installationUuid.length);
-      return body;
-    },
-  };
+export function wholeBody({ head, tail }: WebhookBody): Buffer {
+  return Buffer.concat([Buffer.from(head, "latin1"), tail]);
 }

@@ -5,6 +5,7 @@
  */
 import { createHmac, createSecretKey, type KeyObject } from "node:crypto";
 import type { App } from "../model/app.ts";
+import type { WebhookBody } from "./envelope.ts";
 
 interface Keys {
   readonly current: KeyObject;
@@ -34,12 +35,12 @@ export interface Signatures {
   readonly standard: string;
 }
 
-export function sign(app: App, deliveryId: string, timestampS: number, body: Uint8Array, nowMs: number): Signatures {
+export function sign(app: App, deliveryId: string, timestampS: number, { head, tail }: WebhookBody, nowMs: number): Signatures {
   const { current, previous } = keysOf(app);
-  const signed = `${deliveryId}.${timestampS}.`;
-  let standard = `v1,${createHmac("sha256", current).update(signed).update(body).digest("base64")}`;
+  const signed = `${deliveryId}.${timestampS}.${head}`;
+  let standard = `v1,${createHmac("sha256", current).update(signed).update(tail).digest("base64")}`;
   if (previous !== null && nowMs < previous.validUntil) {
-    standard += ` v1,${createHmac("sha256", previous.key).update(signed).update(body).digest("base64")}`;
+    standard += ` v1,${createHmac("sha256", previous.key).update(signed).update(tail).digest("base64")}`;
   }
-  return { vendor: createHmac("sha256", current).update(body).digest("hex"), standard };
+  return { vendor: createHmac("sha256", current).update(head).update(tail).digest("hex"), standard };
 }

@@ -25,6 +25,8 @@ export interface Event {
   /** W3C trace context of the publisher, or null. */
   readonly traceparent: string | null;
   readonly tracestate: string | null;
+  /** What all its webhooks have in common, once one was made (delivery/envelope.ts). No encoding has it. */
+  webhookTail?: Buffer;
 }
 
 /** A resource or an action, as a subject token. */

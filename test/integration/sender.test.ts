@@ -1,7 +1,7 @@
 /** Each row of the table of outcomes, with the behaviour of a real socket behind it. */
-import { type AddressInfo, createServer, type Socket } from "node:net";
+import { type AddressInfo, createServer, Socket } from "node:net";
 import { gzipSync } from "node:zlib";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { classify } from "../../src/delivery/classify.ts";
 import type { Sender } from "../../src/delivery/http/sender.ts";
 import { READ_ANSWERS, UNREAD_ANSWERS } from "../support/answer-vectors.ts";
@@ -266,6 +266,19 @@ describe("a connection", () => {
     expect(requests[0]).toMatch(/^POST \/in\?x=1 HTTP\/1\.1\r\n/);
     expect(requests[0]).toMatch(/content-length: 11\r\n/i);
     expect(Buffer.from(requests[0]?.split("\r\n\r\n")[1] ?? "", "latin1").toString("utf8")).toBe('{"n":"ü0"}');
+  });
+
+  test("BODY-1: has a large body from the one Buffer that it shares with others, without a copy", async () => {
+    const { url, requests } = await receiver(answer(200, "ok"));
+    const from = sender();
+    const shared = Buffer.from("ü".repeat(25_000));
+    const write = vi.spyOn(Socket.prototype, "write");
+    cleanups.push(() => write.mockRestore());
+    const heads = Array.from({ length: 20 }, (_, n) => `head ${n} `);
+    await Promise.all(heads.map((bodyHead) => from.send({ url, headers: {}, bodyHead, body: shared, timeoutMs: 5_000 })));
+    const large = write.mock.calls.map(([chunk]) => chunk).filter(({ length }) => length > 20_000);
+    expect([large.length, large.every((chunk) => chunk === shared)]).toEqual([20, true]);
+    expect(new Set(requests.map(({ body }) => body.toString()))).toEqual(new Set(heads.map((head) => `${head}${shared.toString()}`)));
   });
 
   test("carries no cookie that came before", async () => {

@@ -11,7 +11,9 @@ export type Connected = (...result: [error: Error, socket: null] | [error: null,
 
 /** A request and its handler. */
 export interface Posted {
+  /** In latin-1. */
   readonly head: string;
+  /** Comes after it. Several requests may share it. */
   readonly body: Buffer;
   readonly handler: Dispatcher.DispatchHandler;
   hasBeenRepeated: boolean;
@@ -32,8 +34,8 @@ const IDLE_MS = 15_000;
 const MAX_IDLE_MS = 60_000;
 /** Subtracted from the server's own limit: a request takes time to arrive. */
 const IDLE_MARGIN_MS = 1_000;
-/** Up to this size, head and body are copied into one write. */
-const MAX_COPIED_BYTES = 64 * 1024;
+/** Up to this size, head and body are copied into one write. A larger body goes to the socket as it is (BODY-1). */
+const MAX_COPIED_BYTES = 16 * 1024;
 
 /** Also the controller of its request. A class for its fixed shape. */
 export class Http1Connection implements SendController, ResponseSink, Idle {

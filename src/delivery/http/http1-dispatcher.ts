@@ -24,6 +24,8 @@ export type Connect = (origin: URL, connected: Connected) => Opening;
 export interface PostOptions extends Dispatcher.DispatchOptions {
   readonly method: "POST";
   readonly headers: Record<string, string>;
+  /** ASCII; comes before `body`. */
+  readonly bodyHead?: string;
   readonly body: Buffer;
 }
 
@@ -51,10 +53,11 @@ export class Http1Dispatcher extends Dispatcher {
     this.options = options;
   }
 
-  override dispatch({ method, path, headers, body }: PostOptions, handler: Dispatcher.DispatchHandler): boolean {
+  override dispatch({ method, path, headers, bodyHead = "", body }: PostOptions, handler: Dispatcher.DispatchHandler): boolean {
     if (method !== "POST" || !Buffer.isBuffer(body)) throw new TypeError("this dispatcher takes a POST with its body in a Buffer");
     if (this.isClosed) throw new SenderFault("the dispatcher is closed");
-    this.start({ head: requestHead(this.host, path, headers, body.length), body, handler, hasBeenRepeated: false });
+    const head = `${requestHead(this.host, path, headers, bodyHead.length + body.length)}${bodyHead}`;
+    this.start({ head, body, handler, hasBeenRepeated: false });
     return this.waiting.length === 0;
   }
 

@@ -24,6 +24,8 @@ import type { NameResolver } from "./name-resolver.ts";
 export interface SendRequest {
   readonly url: string;
   readonly headers: Record<string, string>;
+  /** ASCII; comes before `body`, which several requests may share. */
+  readonly bodyHead?: string;
   readonly body: Buffer;
   readonly timeoutMs: number;
 }
@@ -116,7 +118,7 @@ export function createSender({ guard, resolver, clock }: SenderDependencies, opt
   sweeping.startLater();
 
   return {
-    send({ url, headers, body, timeoutMs }) {
+    send({ url, headers, bodyHead = "", body, timeoutMs }) {
       const target = targetOf(url);
       if (target.refused !== null) return Promise.resolve({ kind: "blocked", error: target.refused });
       const destination = destinationOf(target.origin);
@@ -130,7 +132,7 @@ export function createSender({ guard, resolver, clock }: SenderDependencies, opt
         });
         deadlines.add(exchange);
         try {
-          destination.dispatcher.dispatch({ path: target.path, method: "POST", headers, body }, exchange);
+          destination.dispatcher.dispatch({ path: target.path, method: "POST", headers, bodyHead, body }, exchange);
         } catch (error) {
           exchange.onResponseError(undefined, error as Error);
         }

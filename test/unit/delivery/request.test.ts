@@ -2,9 +2,10 @@ import { createHmac } from "node:crypto";
 import fc from "fast-check";
 import { Webhook } from "standardwebhooks";
 import { describe, expect, test } from "vitest";
-import { createEnvelopeBuilder } from "../../../src/delivery/envelope.ts";
+import { createEnvelopeBuilder, type WebhookBody, wholeBody } from "../../../src/delivery/envelope.ts";
 import { createHeaderBuilder } from "../../../src/delivery/headers.ts";
 import { sign } from "../../../src/delivery/signature.ts";
+import type { Event } from "../../../src/model/event.ts";
 import { aDelivery, anApp, anEvent, SECRET, UUID } from "../../support/builders.ts";
 
 const defaultActor = '{"type":"application","id":"sentry","name":"Sentry"}';
@@ -16,7 +17,8 @@ const trace = {
 };
 
 describe("the body", () => {
-  const { body } = createEnvelopeBuilder(defaultActor);
+  const envelope = createEnvelopeBuilder(defaultActor);
+  const body = (event: Event, uuid: string): Buffer => wholeBody(envelope(event, uuid));
 
   test("has action, installation, data and actor in that order, as published", () => {
     const event = anEvent({ dataJson: '{"z":1.0,"a":12345678901234567890,"u":"Grüße 🚀"}', actorJson: '{"type":"user","id":71}' });
@@ -45,17 +47,29 @@ describe("the body", () => {
     const other = "ffffffff-5b6a-4c7d-8e9f-0a1b2c3d4e5f";
     expect(body(event, other).toString()).toBe(body(event, UUID).toString().replace(UUID, other));
   });
+
+  test("BODY-1: of one event is the same bytes for all installations, however many other events come in between", () => {
+    const events = Array.from({ length: 100 }, () => anEvent());
+    const first = events.map((event) => envelope(event, UUID).tail);
+    const later = events.map((event) => envelope(event, UUID).tail);
+    expect(later.every((tail, at) => tail === first[at])).toBe(true);
+  });
 });
+
+function inParts(text: string): WebhookBody {
+  return { head: text.slice(0, 1), tail: Buffer.from(text.slice(1)) };
+}
 
 describe("the signatures", () => {
   test("are right for an independent verifier, for any body", () => {
     const verifier = new Webhook(Buffer.from(SECRET).toString("base64"));
     fc.assert(
       fc.property(fc.dictionary(fc.string({ unit: "grapheme" }), fc.jsonValue()), (data) => {
-        const body = Buffer.from(JSON.stringify(data));
+        const text = JSON.stringify(data);
+        const body = Buffer.from(text);
         const nowMs = Date.now();
         const timestampS = Math.floor(nowMs / 1000);
-        const { standard, vendor } = sign(anApp(), "dlv_1", timestampS, body, nowMs);
+        const { standard, vendor } = sign(anApp(), "dlv_1", timestampS, inParts(text), nowMs);
         const headers = { "webhook-id": "dlv_1", "webhook-timestamp": String(timestampS), "webhook-signature": standard };
         expect(verifier.verify(body, headers)).toEqual(JSON.parse(body.toString()));
         expect(vendor).toBe(createHmac("sha256", SECRET).update(body).digest("hex"));
@@ -66,7 +80,7 @@ describe("the signatures", () => {
   test("are two while a rotated secret is valid, and one afterwards", () => {
     const old = "f".repeat(64);
     const app = anApp({ previousSecret: { value: old, validUntil: 2_000_000 } });
-    const body = Buffer.from("{}");
+    const body = inParts("{}");
     const during = sign(app, "dlv_1", 1_999, body, 1_999_999).standard.split(" ");
     const expected = (secret: string, timestamp: number): string =>
       `v1,${createHmac("sha256", secret).update(`dlv_1.${timestamp}.{}`).digest("base64")}`;
