@@ -4,6 +4,7 @@ import { createDeliverEvent } from "../delivery/deliver-event.ts";
 import type { ParkedQueue } from "../delivery/ports.ts";
 import { createRecoveryProbe } from "../delivery/recovery-probe.ts";
 import { createAckFloor } from "../jetstream/ack-floor.ts";
+import { createHeldBytes } from "../jetstream/held-bytes.ts";
 import type { Installation } from "../model/app.ts";
 import type { EventLimits } from "../model/event-reader.ts";
 import { pauseReason } from "../model/installation-pause.ts";
@@ -63,13 +64,17 @@ export function wireSubscribers(given: Given) {
     return pauseReason(status, config.brokenAction) === null;
   };
   const parkedQueues = createParkedQueues(
-    { ...handling, attemptParked, isOwned: (app) => orderRecords.get(app) !== undefined, onWake: given.wakeOwner },
+    {
+      ...{ ...handling, attemptParked, attemptsSoon: attemptsSoonOf(given), heldBytes: createHeldBytes(config.readAhead) },
+      isOwned: (app) => orderRecords.get(app) !== undefined,
+      onWake: given.wakeOwner,
+    },
     { appMaxInFlight: config.appMaxInFlight },
   );
   const queueOwner = createQueueOwner({
     ...{ ...handling, attemptParked, backlog, isFlowing, readEvent, records: registryStore, orderRecords, replica },
     ...{ dispatcher: given.ownerDispatcher, streams: given.ownerStreams },
-    poisonLimit,
+    ...{ poisonLimit, heldBytes: createHeldBytes(config.readAhead) },
     countOf: parkedQueues.count,
     busyQueues: parkedQueues.busyQueues,
     takeRoom: given.share.take,
@@ -78,7 +83,7 @@ export function wireSubscribers(given: Given) {
   });
   replicaChannel.answerAsOwner(names.inFlight, () => (queueOwner.isOwner() ? queueOwner.inFlight() : null));
   replicaChannel.answerAsOwner(names.retryNow, (app) => queueOwner.retryNow(String(app)));
-  const retries = createRetriesSubscriber(handling);
+  const retries = createRetriesSubscriber({ ...handling, heldBytes: createHeldBytes(config.readAhead) });
   replicaChannel.onNews(names.movedRetries, (sequences) => retries.drop(new Set(sequences as number[])));
   const retryNow = createRetryNow({ ...pulling, names, registry: index, streams: given.answeringStreams, channel: replicaChannel });
   const fanOut = createFanOutSubscriber({
@@ -100,6 +105,17 @@ export function wireSubscribers(given: Given) {
       retries: retries.held() + fanOut.held(),
       parked: parkedQueues.held() + queueOwner.held(),
     }),
+  };
+}
+
+/** Deliveries whose attempts begin later than this need not be held. */
+const SOON_MS = 2_000;
+
+function attemptsSoonOf({ throttles, circuits, turns }: Given): (app: string) => number {
+  return (app) => {
+    if (throttles.isThrottled(app)) return 0;
+    if (circuits.isOpen(app)) return circuits.mayProbe(app) ? 1 : 0;
+    return turns.countWithin(app, SOON_MS);
   };
 }
 

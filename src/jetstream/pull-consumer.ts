@@ -17,6 +17,7 @@ import type { AckBatcher } from "./ack-batcher.ts";
 import { type ConnectionState, INBOX_PREFIX } from "./connection.ts";
 import type { ConsumerDeletions } from "./consumer-deletions.ts";
 import type { ConsumerSettings } from "./consumers.ts";
+import type { HeldBytes, ShareOptions } from "./held-bytes.ts";
 import { createHeldMessages } from "./held-messages.ts";
 import { type ConsumedMessage, createConsumedMessage, type GiveBacks, type MessageHolder } from "./message.ts";
 import { endFailed } from "./message-handler.ts";
@@ -53,6 +54,8 @@ export interface PullConsumerOptions {
   readonly settings: ConsumerSettings;
   /** How many messages may be held (pulled and not yet acknowledged) at once; 0 pauses. */
   readonly limit: () => number;
+  /** Limits the bytes of its messages together with those of other consumers. */
+  readonly heldBytes?: { readonly of: HeldBytes } & ShareOptions;
   /** More are asked for when a quarter of so many may be; `limit` when absent. */
   readonly window?: () => number;
   /** Ends the message itself (ack, nak or drop), now or later. */
@@ -101,13 +104,22 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
   const stalledConsumer = createStalledConsumer(dependencies, options);
 
   const pull = (): void => {
-    if (isIn("pulling") && !connection.isClosed()) requests.topUp(held.size, mayPull() ? limit() : 0, window());
+    if (isIn("pulling") && !connection.isClosed()) requests.topUp(held.size, mayPull() ? limitInBytes() : 0, window());
+    share?.asked(requests.outstanding());
+  };
+  const share = options.heldBytes?.of.share(pull, options.heldBytes);
+
+  const limitInBytes = (): number => {
+    const wanted = limit();
+    const used = held.size + requests.outstanding();
+    return share === undefined || wanted <= used ? wanted : Math.min(wanted, used + share.room(used));
   };
 
   const holder: MessageHolder = {
     now: monotonicNow,
     completed(message, isGivenBack) {
       held.remove(message);
+      share?.ended(message);
       if (isGivenBack) giveBacks.note(message);
       pull();
     },
@@ -142,6 +154,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     state.lastMessageAt = clock.now();
     const received = createConsumedMessage(message, acks, holder);
     if (!held.add(received, message.reply ?? "")) return;
+    share?.received(received);
     // PULL-2.
     if (isIn("stopped")) return received.nak(1);
     try {
@@ -178,6 +191,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     },
     async stop() {
       state.phase = "stopped";
+      share?.stop();
       for (const remove of state.removers) remove();
       state.drained ??= drained(state.subscription, connection, clock);
       await state.drained;

@@ -11,9 +11,10 @@ import type { SkipDelivered } from "../delivery/skip-delivered.ts";
 import type { Tracing } from "../delivery/tracing-ports.ts";
 import { ensureConsumer, tierConsumer } from "../jetstream/consumers.ts";
 import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
+import type { HeldBytes } from "../jetstream/held-bytes.ts";
 import type { ConsumedMessage } from "../jetstream/message.ts";
 import { ACK, createMessageHandler, decodedText, shouldRequeue } from "../jetstream/message-handler.ts";
-import { createPullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
+import { createPullConsumer, type PullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import type { Delivery } from "../model/delivery.ts";
 import { type DeliveryMessage, decodeDeliveryMessage } from "../model/delivery-message.ts";
@@ -36,10 +37,14 @@ export interface RetriesSubscriberDependencies extends PullConsumerDependencies 
   readonly inFlight: InFlight;
   readonly skipDelivered: SkipDelivered;
   readonly tracing: Tracing;
+  /** Shared by all tiers. */
+  readonly heldBytes: HeldBytes;
 }
 
 /** Messages of one tier held by one process. */
 const HELD_PER_TIER = 128;
+/** Most tiers are idle most of the time: the first messages are asked for by few, and more the more have come. */
+const ASKED_WHEN_IDLE = 8;
 
 export function createRetriesSubscriber(dependencies: RetriesSubscriberDependencies): RetriesSubscriber {
   const { manager, names, dispatcher, streams, inFlight, skipDelivered, tracing, clock } = dependencies;
@@ -90,9 +95,10 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
     const ensure = async (): Promise<void> => {
       await ensureConsumer(manager, settings);
     };
-    const consumer = createPullConsumer(dependencies, {
+    const consumer: PullConsumer = createPullConsumer(dependencies, {
       settings,
-      limit: () => HELD_PER_TIER,
+      limit: () => Math.min(HELD_PER_TIER, ASKED_WHEN_IDLE + 2 * consumer.held()),
+      heldBytes: { of: dependencies.heldBytes, always: 1 },
       onMessage: (message) => onMessage(message, tierS),
       onLost: (message) => {
         waiting.get(message)?.();

@@ -92,6 +92,11 @@ export class AppCircuit {
     return this.shared.state !== "closed";
   }
 
+  /** Without effect. */
+  mayProbe(): boolean {
+    return this.probe.kind === "claimed" || isProbeDue(this.shared, this.dependencies.clock.now());
+  }
+
   /** Whether this replica has the probe. Claims it if it is due; the claim takes effect later. */
   tryAcquireProbe(): boolean {
     const { clock } = this.dependencies;

@@ -15,6 +15,8 @@ export interface Circuits {
   isOpen(app: string): boolean;
   /** Whether this replica has the probe of an open circuit. May claim it: call it only with a delivery in hand. */
   tryAcquireProbe(app: string): boolean;
+  /** Whether a probe of an open circuit is due, or this replica has it. Without effect. */
+  mayProbe(app: string): boolean;
   /** Call it right before an attempt that will be reported: whether it may start. Uses up the probe of an open circuit. */
   tryStart(app: string): boolean;
   onAttempt(attempt: AttemptRecord): void;
@@ -81,6 +83,7 @@ export function createCircuitBreakers(dependencies: CircuitDependencies, options
   return {
     isOpen,
     tryAcquireProbe: (app) => circuits.get(app)?.tryAcquireProbe() ?? false,
+    mayProbe: (app) => circuits.get(app)?.mayProbe() ?? false,
     tryStart: (app) => circuits.get(app)?.tryStart() ?? true,
 
     onAttempt(attempt) {

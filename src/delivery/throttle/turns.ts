@@ -24,6 +24,8 @@ export interface Turns {
   waiting(): number;
   /** Concurrent attempts that the receiver takes, as far as this replica knows. */
   limitOf(app: string): number;
+  /** Turns that the app has within `ms`, as far as this replica knows; at least one. */
+  countWithin(app: string, ms: number): number;
   onAttempt(attempt: Pick<AttemptRecord, "app" | "delivery" | "outcome" | "responseCode" | "pauseMs" | "startedAt" | "endedAt">): void;
   /** A pause that the app's receiver asked for is over. */
   released(app: string): void;
@@ -165,16 +167,16 @@ export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: T
       if (queue.waiters.length === 1) pump(app, queue);
     });
 
+  const perSecond = (app: string): number => Math.min(rateOf(app), rateLimitOf(app)?.perS ?? Number.POSITIVE_INFINITY);
+
   /** How long a turn would take, as far as this replica knows. */
   const waitOf = (app: string): number => {
     const queue = queues.get(app);
     if (queue === undefined) return 0;
-    const perS = Math.min(rateOf(app), rateLimitOf(app)?.perS ?? Number.POSITIVE_INFINITY);
-    return Math.max(0, Math.max(queue.nextAt, queue.tokenAt) - clock.now()) + (queue.waiters.length * 1_000) / perS;
+    return Math.max(0, Math.max(queue.nextAt, queue.tokenAt) - clock.now()) + (queue.waiters.length * 1_000) / perSecond(app);
   };
 
-  const isFree = (app: string): boolean =>
-    rateLimitOf(app) === null && rateOf(app) === Number.POSITIVE_INFINITY && (queues.get(app)?.waiters.length ?? 0) === 0;
+  const isFree = (app: string): boolean => perSecond(app) === Number.POSITIVE_INFINITY && (queues.get(app)?.waiters.length ?? 0) === 0;
 
   return {
     take(app, isWanted) {
@@ -191,6 +193,8 @@ export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: T
     waiting: () => waiting,
 
     limitOf: (app) => paces.get(app)?.limit(clock.now()) ?? Number.POSITIVE_INFINITY,
+
+    countWithin: (app, ms) => Math.max(1, Math.ceil((perSecond(app) * ms) / 1_000)),
 
     onAttempt({ app: { slug }, delivery, outcome, responseCode, pauseMs, startedAt, endedAt }) {
       if (isTestCall(delivery)) return;

@@ -15,6 +15,7 @@ import { DeliverPolicy, type JetStreamManager } from "nats";
 import type { GiveUp } from "../../delivery/give-up.ts";
 import type { HandOut, RegistryView } from "../../delivery/ports.ts";
 import { ensureConsumer, orderConsumer } from "../../jetstream/consumers.ts";
+import type { HeldBytes } from "../../jetstream/held-bytes.ts";
 import type { ConsumedMessage } from "../../jetstream/message.ts";
 import { endFailed } from "../../jetstream/message-handler.ts";
 import { unlessNotFound } from "../../jetstream/nats-errors.ts";
@@ -57,6 +58,7 @@ export interface OrderReaderDependencies extends PullConsumerDependencies {
   readonly accept: (delivery: Delivery, event: HeldEvent, mayBeDone: boolean) => void;
   readonly poisonLimit: Pick<PoisonLimit, "handOut">;
   readonly giveUp: Pick<GiveUp, "message">;
+  readonly heldBytes: HeldBytes;
 }
 
 export interface OrderReaderOptions {
@@ -145,6 +147,7 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
   const loop = createPullConsumer(dependencies, {
     settings,
     limit: () => (isReading() ? MAX_HELD : 0),
+    heldBytes: { of: dependencies.heldBytes, always: 1 },
     onMessage,
     recover: ensure,
   });

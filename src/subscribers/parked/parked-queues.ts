@@ -28,7 +28,7 @@ export interface ParkedQueues {
   queues(): number;
 }
 
-type ConsumerPorts = Omit<QueueConsumersDependencies, "isBusy" | "mayConsume" | "maxInFlightOf" | "onEmpty" | "onRefilled">;
+type ConsumerPorts = Omit<QueueConsumersDependencies, "isBusy" | "mayConsume" | "maxInFlightOf" | "hasStored" | "onEmpty" | "onRefilled">;
 
 export interface ParkedQueuesDependencies extends ConsumerPorts, Omit<KnownQueuesDependencies, "hasConsumer"> {
   readonly registry: RegistryView;
@@ -57,6 +57,7 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
     isBusy: (app) => known.has(ownQueue(app)),
     mayConsume: (app) => !isOwned(app) && !isOrdered(registry.app(app)),
     maxInFlightOf: (app) => Math.max(1, Math.floor((registry.app(app)?.maxInFlight ?? options.appMaxInFlight) / 2)),
+    hasStored: (app) => known.count(ownQueue(app)) > 0,
     onEmpty: (app) => known.forget(ownQueue(app)),
     onRefilled: (app) => parked(ownQueue(app)),
   });

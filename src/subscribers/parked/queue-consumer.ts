@@ -4,6 +4,7 @@
  *
  * QUEUE-1  A message that can't be attempted yet (its circuit is open) is held in memory with heartbeats, not given back. One that came
  *          back several times all the same goes to the end of its queue.
+ *         Nothing is pulled while it would only be held, and what is held is given back when consumers of other queues find no room.
  * QUEUE-2  The server hands out nothing in place of a message whose ack it doesn't have. So acks are sent as soon as they are as many as
  *          the messages that are still held; at the ticks of all acks alone, a queue would empty at `maxInFlight` per tick.
  */
@@ -14,6 +15,7 @@ import type { ParkedQueue } from "../../delivery/ports.ts";
 import type { TracePosition, Tracing } from "../../delivery/tracing-ports.ts";
 import type { AckBatcher } from "../../jetstream/ack-batcher.ts";
 import type { ConsumerSettings } from "../../jetstream/consumers.ts";
+import type { HeldBytes } from "../../jetstream/held-bytes.ts";
 import type { ConsumedMessage } from "../../jetstream/message.ts";
 import { ACK, AGAIN_AFTER_MS, createMessageHandler, decodedText, type MessageEnd, shouldRequeue } from "../../jetstream/message-handler.ts";
 import { createPullConsumer, type PullConsumer, type PullConsumerDependencies } from "../../jetstream/pull-consumer.ts";
@@ -36,6 +38,10 @@ export interface QueueConsumerDependencies extends PullConsumerDependencies {
   readonly dispatcher: Dispatcher;
   readonly giveUp: GiveUp;
   readonly tracing: Tracing;
+  /** Shared by all queues. */
+  readonly heldBytes: HeldBytes;
+  /** Messages of the app that can be attempted soon; 0 while its circuit or its throttle holds them all back. */
+  readonly attemptsSoon: (app: string) => number;
 }
 
 export interface QueueConsumerOptions {
@@ -53,7 +59,7 @@ const ASK_AGAIN_MS = 1_000;
 const LONGEST_BACKOFF = 6;
 
 export function createQueueConsumer(dependencies: QueueConsumerDependencies, options: QueueConsumerOptions): QueueConsumer {
-  const { attemptParked, dispatcher, tracing, clock } = dependencies;
+  const { attemptParked, dispatcher, tracing, heldBytes, attemptsSoon, clock } = dependencies;
   const { queue, maxInFlight } = options;
   const share = `parked:${queue.app}`;
   const sleepers = new Set<() => void>();
@@ -107,6 +113,7 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
         await traced(waiting, (span) => dispatcher.park(delivery, queue, "queue", message, span));
         return ACK;
       }
+      if (heldBytes.isScarce() && attemptsSoon(queue.app) === 0) return giveBack();
       await pause(ASK_AGAIN_MS);
     }
     return giveBack();
@@ -124,7 +131,14 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
   const { settings, recover } = options;
   const loop: PullConsumer = createPullConsumer(
     { ...dependencies, acks },
-    { settings, limit: () => maxInFlight, onMessage, onLost: wakeAll, recover },
+    {
+      settings,
+      limit: () => Math.min(maxInFlight, attemptsSoon(queue.app)),
+      heldBytes: { of: heldBytes },
+      onMessage,
+      onLost: wakeAll,
+      recover,
+    },
   );
   loop.start();
 

@@ -32,6 +32,8 @@ export interface QueueConsumersDependencies extends QueueConsumerDependencies {
   /** Whether the app's own queue has a consumer at all. */
   readonly mayConsume: (app: string) => boolean;
   readonly maxInFlightOf: (app: string) => number;
+  /** Whether its queue held something at the last look. */
+  readonly hasStored: (app: string) => boolean;
   readonly onEmpty: (app: string) => void;
   /** Something was parked while the consumer was being deleted. */
   readonly onRefilled: (app: string) => void;
@@ -86,7 +88,8 @@ export function createQueueConsumers(dependencies: QueueConsumersDependencies): 
     checking.add(app);
     try {
       if (clock.now() - consumer.lastMessageAt() < QUIET_MS) return void clock.after(QUIET_MS, () => void closeWhenEmpty(app));
-      if (!(await onStream.isEmpty(app))) return void clock.after(LOOK_AGAIN_MS, () => void closeWhenEmpty(app));
+      const isHeldBack = dependencies.attemptsSoon(app) === 0 && dependencies.hasStored(app);
+      if (isHeldBack || !(await onStream.isEmpty(app))) return void clock.after(LOOK_AGAIN_MS, () => void closeWhenEmpty(app));
       onEmpty(app);
       await close(app, consumer);
       await onStream.removeUnused(names.parkedConsumer(app, null));

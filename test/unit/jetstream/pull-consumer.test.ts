@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { createAckBatcher } from "../../../src/jetstream/ack-batcher.ts";
 import { createConsumerDeletions } from "../../../src/jetstream/consumer-deletions.ts";
+import { createHeldBytes } from "../../../src/jetstream/held-bytes.ts";
 import type { ConsumedMessage } from "../../../src/jetstream/message.ts";
 import { createPullConsumer, type PullConsumerOptions } from "../../../src/jetstream/pull-consumer.ts";
 import { describePullConsumer } from "../../support/conformance/pull-consumer.ts";
@@ -75,6 +76,25 @@ test("PULL-1: held and requested messages together never exceed the limit; a pau
   limit.now = 2;
   consumer.wake();
   expect(jetStream.requested()).toBe(2);
+});
+
+test("PULL-1: a limit of bytes is kept, too, whatever the limit of messages, and nothing stays behind", async () => {
+  const world = createWorld();
+  const { jetStream, clock } = world;
+  const heldBytes = { of: createHeldBytes(8 * 1024 * 1024) };
+  const all = 120;
+  for (let at = 0; at < all; at++) jetStream.store("x".repeat(400_000));
+  const { consumer, received } = start(world, { limit: () => 1_000, heldBytes });
+  await clock.advance(5_000);
+  // Twice their size: what is decoded takes as much. At first their size is not known.
+  expect(consumer.held()).toBeGreaterThan(2);
+  expect(consumer.held() * 800_000).toBeLessThan(4 * 8 * 1024 * 1024);
+  for (let at = 0; at < all; at++) {
+    await clock.advance(1_000);
+    received[at]?.ack();
+    if (at > 40) expect(consumer.held() * 800_000).toBeLessThan(8 * 1024 * 1024);
+  }
+  expect([received.length, consumer.held()]).toEqual([all, 0]);
 });
 
 test("PULL-2: a message that arrives after the stop began is given back and not handled", async () => {

@@ -2,6 +2,7 @@ import { beforeEach, expect, test } from "vitest";
 import { createAckBatcher } from "../../../src/jetstream/ack-batcher.ts";
 import { createConsumerDeletions } from "../../../src/jetstream/consumer-deletions.ts";
 import { parkedConsumer } from "../../../src/jetstream/consumers.ts";
+import { createHeldBytes, type HeldBytes } from "../../../src/jetstream/held-bytes.ts";
 import { createSubjects } from "../../../src/jetstream/subjects.ts";
 import { encodeDeliveryMessage } from "../../../src/model/delivery-message.ts";
 import type { ParkedEnd } from "../../../src/subscribers/parked/attempt-parked.ts";
@@ -24,11 +25,14 @@ let attempted: string[];
 let attempt: (eventId: string) => Promise<ParkedEnd>;
 let isBusy: boolean;
 let maxInFlight: number;
+let attemptsSoon: number;
+let heldBytes: HeldBytes;
 
 beforeEach(() => {
   clock = createManualClock();
   jetStream = createFakeJetStream(clock, settings.ackWaitMs, settings, false);
   [attempted, attempt, isBusy, maxInFlight] = [[], async () => "done", true, 2];
+  [attemptsSoon, heldBytes] = [Number.POSITIVE_INFINITY, createHeldBytes(64 * 1024 * 1024)];
   const { connection, manager, connectionState } = jetStream;
   const unused = (): never => {
     throw new Error("not called");
@@ -50,6 +54,9 @@ beforeEach(() => {
     isBusy: () => isBusy,
     mayConsume: () => true,
     maxInFlightOf: () => maxInFlight,
+    attemptsSoon: () => attemptsSoon,
+    hasStored: () => jetStream.unacknowledged().length > 0,
+    heldBytes,
     onEmpty: () => {
       isBusy = false;
     },
@@ -103,6 +110,37 @@ test("QUEUE-1: a delivery behind an open circuit is held, and attempted when it 
   await consumers.refresh("acme");
   await clock.advance(100);
   expect([attempted, consumers.held()]).toEqual([["a", "a"], 0]);
+});
+
+test("QUEUE-1: nothing is pulled for an app whose attempts are all held back, one for a probe, and all once it is open", async () => {
+  attempt = async () => "wait";
+  attemptsSoon = 0;
+  park("a", "b", "c");
+  await consumers.refresh("acme");
+  await clock.advance(60_000);
+  expect([attempted, consumers.held(), consumers.size()]).toEqual([[], 0, 1]);
+  attemptsSoon = 1;
+  await clock.advance(1_500);
+  expect([new Set(attempted), consumers.held()]).toEqual([new Set(["a"]), 1]);
+  [attempt, attemptsSoon] = [async () => "done", Number.POSITIVE_INFINITY];
+  await consumers.refresh("acme");
+  await clock.advance(1_000);
+  expect([attempted.slice(-3), consumers.held()]).toEqual([["a", "b", "c"], 0]);
+});
+
+test("QUEUE-1: what is held behind an open circuit is given back when another queue finds no room for its bytes", async () => {
+  attempt = async () => "wait";
+  park("a", "b");
+  await consumers.refresh("acme");
+  await clock.advance(300);
+  attemptsSoon = 0;
+  await clock.advance(3_000);
+  expect(consumers.held()).toBe(2);
+  const other = heldBytes.share(() => {});
+  other.received({ data: new Uint8Array(32 * 1024 * 1024) });
+  expect(other.room(1)).toBe(0);
+  await clock.advance(2_000);
+  expect([consumers.held(), jetStream.unacknowledged()]).toEqual([0, [1, 2]]);
 });
 
 test("an app that may have more in flight by now gets another consumer", async () => {

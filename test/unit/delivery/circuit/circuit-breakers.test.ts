@@ -247,6 +247,23 @@ describe("an open circuit", () => {
     expect([first.tryStart("acme"), second.tryStart("acme")]).toEqual([false, false]);
   });
 
+  test("says without effect when a probe may be made: once it is due, and by the replica that has it", async () => {
+    const [one, two] = [replica("r1"), replica("r2")];
+    await attempts(one, 0, 20);
+    const may = (): boolean[] => [one, two].map((circuits) => circuits.mayProbe("acme"));
+    expect(may()).toEqual([false, false]);
+    await clock.advance(30_000);
+    expect([may(), may()]).toEqual([
+      [true, true],
+      [true, true],
+    ]);
+    one.tryAcquireProbe("acme");
+    await clock.advance(0);
+    expect(may()).toEqual([true, false]);
+    await clock.advance(15_000);
+    expect(may()).toEqual([true, true]);
+  });
+
   test("closes when the probe succeeds, once", async () => {
     const circuits = replica();
     await attempts(circuits, 0, 20);

@@ -116,6 +116,15 @@ describe("an app whose receiver refuses nothing", () => {
   });
 });
 
+test("an app has as many turns within a time as its rate limit has, one at least, and any number without one", () => {
+  const turns = turnsWith();
+  expect(turns.countWithin("acme", 2_000)).toBe(Number.POSITIVE_INFINITY);
+  limit = { perS: 20, burst: 40 };
+  expect(turns.countWithin("acme", 2_000)).toBe(40);
+  limit = { perS: 0.1, burst: 1 };
+  expect(turns.countWithin("acme", 2_000)).toBe(1);
+});
+
 describe("a refusal", () => {
   test("halves the concurrency once for all attempts in flight, and each window of successes adds one", async () => {
     const turns = turnsWith();
