@@ -14,6 +14,7 @@ import type { Logger } from "../model/logger.ts";
 import { createSlots } from "../model/slots.ts";
 import type { ConnectionState } from "./connection.ts";
 import type { ConsumerSettings } from "./consumers.ts";
+import type { HeldShare } from "./held-bytes.ts";
 import type { ConsumedMessage } from "./message.ts";
 import { createRepeatedMessages } from "./repeated-messages.ts";
 
@@ -39,6 +40,7 @@ export interface HeldMessagesDependencies {
   /** Monotonic milliseconds. */
   readonly monotonicNow: () => number;
   readonly logger: Logger;
+  readonly share?: Pick<HeldShare, "received" | "ended"> | undefined;
 }
 
 /** A process that did not tick for so long was suspended (HELD-3). */
@@ -60,16 +62,15 @@ interface HeldState {
 
 /** @param onLost called on every tick for each held message whose lease is over */
 export function createHeldMessages(
-  { connection, manager, connectionState, monotonicNow, logger }: HeldMessagesDependencies,
+  { connection, manager, connectionState, monotonicNow, logger, share }: HeldMessagesDependencies,
   { stream, consumer, ackWaitMs }: ConsumerSettings,
   onLost: (message: ConsumedMessage) => void,
 ): HeldMessages {
   const held = createSlots<ConsumedMessage>();
   const leaseMs = ackWaitMs * (1 - LEASE_MARGIN);
+  const heartbeatAfterMs = ackWaitMs / HEARTBEATS_PER_ACK_WAIT;
   const state: HeldState = { consumerCreated: null, tickedAt: monotonicNow(), suspendedSince: null };
   const repeats = createRepeatedMessages(held.each, monotonicNow);
-
-  const heartbeatAfterMs = ackWaitMs / HEARTBEATS_PER_ACK_WAIT;
 
   const loseAll = (): void => {
     repeats.expect();
@@ -89,12 +90,10 @@ export function createHeldMessages(
     if (state.tickedAt - before < SUSPENDED_MS) return;
     state.suspendedSince ??= before;
     if (connection.isClosed()) return;
-    connection.flush().then(
-      () => {
-        state.suspendedSince = null;
-      },
-      () => {},
-    );
+    const end = (): void => {
+      state.suspendedSince = null;
+    };
+    connection.flush().then(end, () => {});
   };
 
   const sendHeartbeats = (): readonly ConsumedMessage[] => {
@@ -141,11 +140,13 @@ export function createHeldMessages(
       message.heartbeatAt = receivedAt;
       message.leaseUntil = receivedAt + leaseMs;
       held.add(message);
+      share?.received(message);
       repeats.added(message);
       return true;
     },
     remove(message) {
       held.remove(message);
+      share?.ended(message);
       repeats.removed(message);
     },
     expectRepeats: repeats.expect,

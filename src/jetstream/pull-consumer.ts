@@ -99,27 +99,19 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
   const inbox = createInbox(INBOX_PREFIX);
   const state: PullState = { phase: "idle", lastMessageAt: clock.now(), subscription: null, cancelTick: () => {}, removers: [] };
   const isIn = (phase: Phase): boolean => state.phase === phase;
-  const held = createHeldMessages({ ...dependencies, monotonicNow }, settings, onLost);
-  const requests = createPullRequests({ connection, clock }, { stream, consumer, inbox });
+  const share = options.heldBytes?.of.share(() => pull(), options.heldBytes);
+  const held = createHeldMessages({ ...dependencies, monotonicNow, share }, settings, onLost);
+  const requests = createPullRequests({ connection, clock, share }, { stream, consumer, inbox });
   const stalledConsumer = createStalledConsumer(dependencies, options);
 
   const pull = (): void => {
-    if (isIn("pulling") && !connection.isClosed()) requests.topUp(held.size, mayPull() ? limitInBytes() : 0, window());
-    share?.asked(requests.outstanding());
-  };
-  const share = options.heldBytes?.of.share(pull, options.heldBytes);
-
-  const limitInBytes = (): number => {
-    const wanted = limit();
-    const used = held.size + requests.outstanding();
-    return share === undefined || wanted <= used ? wanted : Math.min(wanted, used + share.room(used));
+    if (isIn("pulling") && !connection.isClosed()) requests.topUp(held.size, mayPull() ? limit() : 0, window());
   };
 
   const holder: MessageHolder = {
     now: monotonicNow,
     completed(message, isGivenBack) {
       held.remove(message);
-      share?.ended(message);
       if (isGivenBack) giveBacks.note(message);
       pull();
     },
@@ -146,15 +138,12 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     requests.received();
     if (error !== null) return void recoverConsumer(messageOf(error));
     const code = message.headers?.code ?? 0;
-    if (code !== 0) {
-      if (requests.statusArrived(message, code)) return pull();
-      return void recoverConsumer(`${code} ${message.headers?.description ?? ""}`);
-    }
+    if (code !== 0 && requests.statusArrived(message, code)) return pull();
+    if (code !== 0) return void recoverConsumer(`${code} ${message.headers?.description ?? ""}`);
     requests.messageArrived();
     state.lastMessageAt = clock.now();
     const received = createConsumedMessage(message, acks, holder);
     if (!held.add(received, message.reply ?? "")) return;
-    share?.received(received);
     // PULL-2.
     if (isIn("stopped")) return received.nak(1);
     try {

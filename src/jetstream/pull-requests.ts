@@ -2,6 +2,7 @@
 import { type Msg, type NatsConnection, nanos } from "nats";
 import type { Clock } from "../model/clock.ts";
 import { pullSubject } from "./api-subjects.ts";
+import type { HeldShare } from "./held-bytes.ts";
 
 export interface PullRequests {
   /** Messages that were asked for and have not arrived. */
@@ -27,25 +28,35 @@ const EXPIRES_MS = 30_000;
 const IDLE_HEARTBEAT_MS = 2_500;
 const MISSED_HEARTBEATS = 3;
 
+export interface PullRequestsDependencies {
+  readonly connection: NatsConnection;
+  readonly clock: Clock;
+  /** Limits what is asked for. */
+  readonly share?: Pick<HeldShare, "room" | "asked"> | undefined;
+}
+
 export function createPullRequests(
-  { connection, clock }: { readonly connection: NatsConnection; readonly clock: Clock },
+  { connection, clock, share }: PullRequestsDependencies,
   { stream, consumer, inbox }: { readonly stream: string; readonly consumer: string; readonly inbox: string },
 ): PullRequests {
   const state = { outstanding: 0, lastReceivedAt: clock.now(), pullingSince: clock.now() };
-  const remove = (count: number): void => {
-    state.outstanding = Math.max(0, state.outstanding - count);
+  const setOutstanding = (count: number): void => {
+    state.outstanding = count;
+    share?.asked(count);
   };
+  const remove = (count: number): void => setOutstanding(Math.max(0, state.outstanding - count));
 
   return {
     outstanding: () => state.outstanding,
     lastReceivedAt: () => state.lastReceivedAt,
     pullingSince: () => state.pullingSince,
     topUp(held, limit, window) {
-      const free = limit - held - state.outstanding;
+      const used = held + state.outstanding;
+      const free = limit <= used ? 0 : Math.min(limit - used, share?.room(used) ?? limit);
       // Small top-ups cost a round trip each: wait until a quarter is free, unless nothing is on its way.
       if (free <= 0 || (state.outstanding > 0 && free < window / 4)) return;
       if (state.outstanding === 0) state.lastReceivedAt = state.pullingSince = clock.now();
-      state.outstanding += free;
+      setOutstanding(state.outstanding + free);
       const request = { batch: free, expires: nanos(EXPIRES_MS), idle_heartbeat: nanos(IDLE_HEARTBEAT_MS) };
       connection.publish(pullSubject(stream, consumer), JSON.stringify(request), { reply: inbox });
     },
@@ -61,7 +72,7 @@ export function createPullRequests(
     },
     isServerSilent: () => state.outstanding > 0 && clock.now() - state.lastReceivedAt > MISSED_HEARTBEATS * IDLE_HEARTBEAT_MS,
     reset() {
-      state.outstanding = 0;
+      setOutstanding(0);
       state.lastReceivedAt = clock.now();
     },
   };

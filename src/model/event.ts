@@ -25,7 +25,7 @@ export interface Event {
   /** W3C trace context of the publisher, or null. */
   readonly traceparent: string | null;
   readonly tracestate: string | null;
-  /** What all its webhooks have in common, once one was made (delivery/envelope.ts). No encoding has it. */
+  /** The part that all its webhooks have in common, once one was made (delivery/envelope.ts). No encoding has it. */
   webhookTail?: Buffer;
 }
 
