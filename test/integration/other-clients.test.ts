@@ -17,7 +17,7 @@ async function run(command: string, args: readonly string[], cwd: string, enviro
   }
 }
 
-test("the Python client passes its tests", async (context) => {
+test.concurrent("the Python client passes its tests", async (context) => {
   const python = clientPython();
   if (python === null) return context.skip("no Python with the packages: run npm test");
   const environment = { PYTHONPATH: join(PYTHON_CLIENT, "src"), PYTHONDONTWRITEBYTECODE: "1" };
@@ -25,7 +25,7 @@ test("the Python client passes its tests", async (context) => {
   expect(said).toMatch(/\[100%\]/);
 });
 
-test("the Python client builds a wheel that has its types and can be imported", async (context) => {
+test.concurrent("the Python client builds a wheel that has its types and can be imported", async (context) => {
   const python = clientPython();
   if (python === null) return context.skip("no Python with the packages: run npm test");
   const folder = mkdtempSync(join(tmpdir(), "posthorn-wheel-"));
@@ -40,7 +40,7 @@ test("the Python client builds a wheel that has its types and can be imported", 
   }
 });
 
-test("the Go client passes its tests", async (context) => {
+test.concurrent("the Go client passes its tests", async (context) => {
   const go = findGo();
   if (go === null) return context.skip("no Go");
   // Go would not see that another nats-server was named, and answer from its cache.

@@ -4,7 +4,7 @@ import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
-import { connectBus, type PosthornProcess, startPosthorn } from "../support/posthorn.ts";
+import { connectBus, type Posthorn, type PosthornProcess, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -45,6 +45,12 @@ async function aPlatform() {
       stopping.push(() => posthorn.end("SIGKILL"));
       return posthorn;
     },
+    /** One that nothing kills. */
+    async startHere(settings: Readonly<Record<string, string>> = {}) {
+      const posthorn = await startPosthornHere({ nats, redis: redisServer, prefix, settings });
+      stopping.push(posthorn.end);
+      return posthorn;
+    },
     /** The counts of hand-outs, as Redis has them. */
     async counts() {
       const keys = await redis.keys(`*hand-outs:${stream("")}*`);
@@ -61,7 +67,7 @@ test.concurrent.each([
   ["the queue of an ordered app", { ordered: true, isDirect: false }],
   ["the events, for an ordered app", { ordered: true, isDirect: true }],
 ])("from %s it goes to dead letters before it is attempted again, and nothing else does", async (_from, { ordered, isDirect }) => {
-  const { bus, receiver, parked, numbers, start, counts } = await aPlatform();
+  const { bus, receiver, parked, numbers, start, startHere, counts } = await aPlatform();
   let current: PosthornProcess = await start();
   receiver.behave((request, response) => {
     if (request.json().data["n"] === POISON) current.child.kill("SIGKILL");
@@ -90,9 +96,9 @@ test.concurrent.each([
   const key = found.map((one) => one.key).find((one) => one.includes(`:${POISON + 1}:`)) ?? "";
   await redis.set(key, 10, "KEEPTTL");
 
-  current = await start();
+  const last = await startHere();
   const letters = await eventually(async () => {
-    const { items } = (await current.api("GET", "/v1/dead-letters")).body;
+    const { items } = (await last.api("GET", "/v1/dead-letters")).body;
     return items.length > 0 && items;
   });
   expect(letters).toMatchObject([
@@ -106,14 +112,14 @@ test.concurrent.each([
   await eventually(() => new Set(numbers()).size === COUNT);
   await eventually(async () => (await parked()) === 0);
   expect(numbers().filter((n) => n === POISON)).toHaveLength(2);
-  const { items: events } = (await current.api("GET", "/v1/status-events")).body;
+  const { items: events } = (await last.api("GET", "/v1/status-events")).body;
   const told = events.filter((one: { type: string }) => one.type.startsWith("delivery."));
   expect(told).toMatchObject([{ type: "delivery.rejected", data: { reason: "redelivered" } }]);
-  await current.end();
+  await last.end();
 });
 
 test.concurrent("an event that kills the owner whenever it is read goes to dead letters unread, and a replay delivers it", async () => {
-  const { bus, receiver, stream, start } = await aPlatform();
+  const { bus, receiver, stream, start, startHere } = await aPlatform();
   const first = await start();
   await first.install({ webhook_url: receiver.url, ordered: true });
   await bus.publish("issue.created", { id: "e-0", organization_id: "42", data: { n: 0 } });
@@ -121,7 +127,7 @@ test.concurrent("an event that kills the owner whenever it is read goes to dead 
   await first.end("SIGKILL");
   const sequence = await bus.publish("issue.created", { id: "e-1", organization_id: "42", data: { n: 1 } });
   await redis.set(`posthorn:hand-outs:${stream("EVENTS")}:${sequence}:-`, 10);
-  const second = await start();
+  const second = await startHere();
   const letter = await eventually(async () => (await second.api("GET", "/v1/dead-letters")).body.items[0]);
   expect(letter).toMatchObject({ reason: "redelivered", subject: `${bus.prefix}.events.issue.created` });
   await bus.publish("issue.created", { id: "e-2", organization_id: "42", data: { n: 2 } });
@@ -144,7 +150,7 @@ test.concurrent.each([
   ["in the queue of an ordered app", { ordered: true, isBroken: false }],
   ["as the probe of a broken integration", { ordered: false, isBroken: true }],
 ])("a delivery that kills the process while it is decoded, %s, goes to dead letters undecoded", async (_where, { ordered, isBroken }) => {
-  const { bus, receiver, parked, unacknowledged, numbers, start, counts } = await aPlatform();
+  const { bus, receiver, parked, unacknowledged, numbers, start, startHere, counts } = await aPlatform();
   let isGone = isBroken;
   receiver.behave((_request, response) => void response.writeHead(isGone ? 410 : 200).end());
   const first = await start();
@@ -174,54 +180,54 @@ test.concurrent.each([
   await eventually(() => [1, 2].every((n) => numbers().includes(n)));
   await third.end("SIGKILL");
 
-  const fourth = await start();
+  const fourth = await startHere();
   const { items } = (await fourth.api("GET", `/v1/dead-letters?app=${slug}`)).body;
   const poisons = items.filter(({ reason }: { reason: string }) => reason === "redelivered");
   expect(poisons).toMatchObject([{ app: slug, error: "handed out 11 times, and the process died each time" }]);
-  await fourth.end("SIGKILL");
+  await fourth.end();
 });
 
 test.concurrent("as the probe of a broken integration it goes to dead letters, and the next one recovers the integration", async () => {
-  const { bus, receiver, parked, numbers, start, counts } = await aPlatform();
+  const { bus, receiver, parked, numbers, start, startHere, counts } = await aPlatform();
   const settings = { POSTHORN_BROKEN_PROBE_INTERVAL: "1s" };
-  let current: PosthornProcess = await start(settings);
+  const first = await start(settings);
   receiver.behave((request, response) => {
     const { n } = request.json().data;
-    if (n === POISON) current.child.kill("SIGKILL");
+    if (n === POISON) first.child.kill("SIGKILL");
     else response.writeHead(n === 0 ? 410 : 200).end();
   });
-  const { uuid } = await current.install({ webhook_url: receiver.url });
+  const { uuid } = await first.install({ webhook_url: receiver.url });
   const publish = (n: number) => bus.publish("issue.created", { id: `e-${n}`, organization_id: "42", data: { n } });
   await publish(0);
-  const status = async () => (await current.api("GET", `/v1/installations/${uuid}`)).body.status;
-  await eventually(async () => (await status()) === "broken");
+  const status = async (posthorn: Posthorn) => (await posthorn.api("GET", `/v1/installations/${uuid}`)).body.status;
+  await eventually(async () => (await status(first)) === "broken");
   for (const n of [POISON, POISON + 1]) await publish(n);
-  await eventually(() => current.child.signalCode);
+  await eventually(() => first.child.signalCode);
   const [found] = await counts();
   expect(found?.count).toBe(1);
   await redis.set(found?.key ?? "", 10, "KEEPTTL");
-  current = await start(settings);
-  await eventually(async () => (await status()) === "active");
+  const last = await startHere(settings);
+  await eventually(async () => (await status(last)) === "active");
   await eventually(async () => (await parked()) === 0);
   expect(numbers()).toEqual([0, POISON, POISON + 1]);
-  const { items } = (await current.api("GET", "/v1/dead-letters")).body;
+  const { items } = (await last.api("GET", "/v1/dead-letters")).body;
   expect(items.map(({ reason }: { reason: string }) => reason).sort()).toEqual(["gone", "redelivered"]);
-  await current.end();
+  await last.end();
 });
 
 test.concurrent("a delivery that is in flight at every stop is not given up", async () => {
-  const { bus, receiver, parked, start, counts } = await aPlatform();
-  let current: PosthornProcess = await start({ POSTHORN_DRAIN_TIMEOUT: "100ms" });
+  const { bus, receiver, parked, start, startHere, counts } = await aPlatform();
+  const first = await start();
   let mayAnswer = false;
   receiver.behave((_request, response) => void (mayAnswer ? response.end("ok") : undefined));
-  const { uuid } = await current.install({ webhook_url: receiver.url });
-  await current.api("POST", `/v1/installations/${uuid}/disable`);
+  const { uuid } = await first.install({ webhook_url: receiver.url });
+  await first.api("POST", `/v1/installations/${uuid}/disable`);
   await bus.publish("issue.created", { id: "e-1", organization_id: "42", data: { n: 1 } });
   await eventually(async () => (await parked()) === 1);
-  await current.api("POST", `/v1/installations/${uuid}/enable`);
+  await first.api("POST", `/v1/installations/${uuid}/enable`);
   await receiver.waitFor(1);
-  await current.end("SIGKILL");
-  current = await start({ POSTHORN_DRAIN_TIMEOUT: "100ms" });
+  await first.end("SIGKILL");
+  let current: Posthorn = await startHere({ POSTHORN_DRAIN_TIMEOUT: "100ms" });
   await receiver.waitFor(2);
   for (let stops = 1; stops <= 3; stops++) {
     const [found] = await eventually(async () => {
@@ -229,14 +235,14 @@ test.concurrent("a delivery that is in flight at every stop is not given up", as
       return all.length === 1 && all;
     });
     await redis.set(found?.key ?? "", 10, "KEEPTTL");
-    await current.end("SIGTERM");
+    await current.end();
     expect((await counts()).filter(({ count }) => count > 9)).toEqual([]);
-    current = await start({ POSTHORN_DRAIN_TIMEOUT: "100ms" });
+    current = await startHere({ POSTHORN_DRAIN_TIMEOUT: "100ms" });
     await receiver.waitFor(2 + stops);
   }
-  await current.end("SIGTERM");
+  await current.end();
   mayAnswer = true;
-  current = await start();
+  current = await startHere();
   await eventually(async () => (await parked()) === 0);
   expect((await current.api("GET", "/v1/dead-letters")).body.items).toEqual([]);
   await eventually(async () => (await counts()).length === 0);
