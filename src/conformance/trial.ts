@@ -141,18 +141,15 @@ export function eventOf(attempt: Attempt): string {
 }
 
 async function observeBaseline(open: Trial["open"], retryWithinMs: number): Promise<Baseline> {
-  const { attempts, ...endpoint } = await open(({ attempt, ...exchange }) => {
-    const isOver = attempt.at - (attempts[0]?.at ?? attempt.at) >= APART_MS;
-    status(isOver ? 204 : 500)({ attempt, ...exchange });
-  });
-  await endpoint.send();
+  const endpoint = await open((exchange) => status(isOver() ? 204 : 500)(exchange));
+  const { attempts } = endpoint;
   const isOver = (): boolean => (attempts.at(-1)?.at ?? 0) - (attempts[0]?.at ?? 0) >= APART_MS;
+  await endpoint.send();
   // Every attempt has the time that a retry may take.
-  while (!isOver()) {
-    const before = attempts.length;
-    if (!(await endpoint.waitUntil(() => attempts.length > before, retryWithinMs))) break;
+  for (let seen = -1; seen < attempts.length && !isOver(); ) {
+    seen = attempts.length;
+    await endpoint.waitUntil(() => attempts.length > seen, retryWithinMs);
   }
   const [first, second] = attempts;
-  const retryMs = first === undefined || second === undefined ? null : second.at - first.at;
-  return { endpoint: { ...endpoint, attempts }, attempts: [...attempts], retryMs };
+  return { endpoint, attempts: [...attempts], retryMs: first === undefined || second === undefined ? null : second.at - first.at };
 }
