@@ -5,6 +5,7 @@ import { epochMsOf } from "../model/rfc3339.ts";
 import { type AppHealthData, appHealthChanged, type StatusEvent } from "../model/status-event.ts";
 import type { AppHealthRecord } from "../model/stored-records.ts";
 import type { Outbox } from "./outbox.ts";
+import type { StatusEventOptions } from "./ports.ts";
 
 export const HEALTH_PREFIX = "health.";
 
@@ -16,15 +17,10 @@ export function healthName(key: string): string {
 /** Makes the app failing or healthy. @returns whether this call changed it */
 export type ChangeAppHealth = (app: string, state: AppHealthRecord["state"], attempts: RecentAttempts) => Promise<boolean>;
 
-export interface AppHealthStoreOptions {
-  readonly prefix: string;
-  readonly dashboardUrl: (path: string) => string | null;
-}
-
 export function createChangeAppHealth(
   outbox: Outbox<AppHealthRecord, StatusEvent>,
   clock: Clock,
-  { prefix, dashboardUrl }: AppHealthStoreOptions,
+  { prefix, dashboardUrl }: StatusEventOptions,
 ): ChangeAppHealth {
   return async (app, state, recent) => {
     const { changed } = await outbox.change(HEALTH_PREFIX + app, (current) => {

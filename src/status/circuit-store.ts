@@ -5,15 +5,11 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { circuitChanged, type StatusEvent } from "../model/status-event.ts";
 import type { CircuitRecord } from "../model/stored-records.ts";
 import type { Outbox } from "./outbox.ts";
-
-export interface CircuitStoreOptions {
-  readonly prefix: string;
-  readonly dashboardUrl: (path: string) => string | null;
-}
+import type { StatusEventOptions } from "./ports.ts";
 
 export const CIRCUIT_PREFIX = "circuit.";
 
-export function createCircuitStore(outbox: Outbox<CircuitRecord, StatusEvent>, clock: Clock, options: CircuitStoreOptions): CircuitStore {
+export function createCircuitStore(outbox: Outbox<CircuitRecord, StatusEvent>, clock: Clock, options: StatusEventOptions): CircuitStore {
   const eventOf = (app: string, before: CircuitState, { next, reason }: CircuitChange, id: string): StatusEvent =>
     circuitChanged({ id, time: toRfc3339(clock.now()), prefix: options.prefix }, next.state === "open" ? "opened" : "closed", {
       app,

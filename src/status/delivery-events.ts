@@ -3,12 +3,7 @@ import type { GivenUp } from "../delivery/give-up.ts";
 import type { RegistryView } from "../delivery/ports.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { deliveryGivenUp, type StatusEvent } from "../model/status-event.ts";
-import type { EventBudget } from "./ports.ts";
-
-export interface GivenUpOptions {
-  readonly prefix: string;
-  readonly dashboardUrl: (path: string) => string | null;
-}
+import type { EventBudget, StatusEventOptions } from "./ports.ts";
 
 export interface DeliveryEventsDependencies {
   /** Resolves when the status stream has stored the event. */
@@ -21,7 +16,7 @@ export interface DeliveryEventsDependencies {
 /** Resolves when the event is stored, or counted among those that are suppressed. */
 export function createDeliveryEvents(
   { publish, budget, registry, clock }: DeliveryEventsDependencies,
-  { prefix, dashboardUrl }: GivenUpOptions,
+  { prefix, dashboardUrl }: StatusEventOptions,
 ) {
   return async ({ delivery, reason, error }: GivenUp): Promise<void> => {
     if (!(await budget.take(delivery.app))) return;

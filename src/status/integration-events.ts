@@ -4,11 +4,7 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { withoutSecrets } from "../model/redaction/safe-url.ts";
 import { type BrokenReasonData, integrationBroken, integrationChanged, type StatusEvent } from "../model/status-event.ts";
 import type { InstallationRecord } from "../model/stored-records.ts";
-
-export interface IntegrationEventsOptions {
-  readonly prefix: string;
-  readonly dashboardUrl: (path: string) => string | null;
-}
+import type { StatusEventOptions } from "./ports.ts";
 
 /** @param before the record as the change found it */
 export interface IntegrationEvents {
@@ -20,7 +16,7 @@ export function createIntegrationEvents(
   /** The URL that the installation's webhooks go to. */
   webhookUrlOf: (uuid: string) => string,
   clock: Clock,
-  { prefix, dashboardUrl }: IntegrationEventsOptions,
+  { prefix, dashboardUrl }: StatusEventOptions,
 ): IntegrationEvents {
   const facts = (id: string) => ({ id, time: toRfc3339(clock.now()), prefix });
 

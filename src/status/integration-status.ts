@@ -14,9 +14,9 @@ import type { BrokenReasonData, StatusEvent } from "../model/status-event.ts";
 import type { InstallationRecord } from "../model/stored-records.ts";
 import type { BrokenReason } from "./health-rule.ts";
 import { brokenAt, generationOf, INSTALLATION_PREFIX, probedAt, recoveredAt } from "./installation-record.ts";
-import { createIntegrationEvents, type IntegrationEvents, type IntegrationEventsOptions } from "./integration-events.ts";
+import { createIntegrationEvents, type IntegrationEvents } from "./integration-events.ts";
 import type { Outbox, Transition } from "./outbox.ts";
-import type { HealthStore, StatusRecords } from "./ports.ts";
+import type { HealthStore, StatusEventOptions, StatusRecords } from "./ports.ts";
 
 export interface LastFailure {
   readonly responseCode: number;
@@ -62,7 +62,7 @@ export interface IntegrationStatusDependencies {
   readonly clock: Clock;
 }
 
-export function createIntegrationStatus(dependencies: IntegrationStatusDependencies, options: IntegrationEventsOptions): IntegrationStatus {
+export function createIntegrationStatus(dependencies: IntegrationStatusDependencies, options: StatusEventOptions): IntegrationStatus {
   const { records, outbox, health, parkedFor, webhookUrlOf, clock } = dependencies;
   const events = createIntegrationEvents(webhookUrlOf, clock, options);
 

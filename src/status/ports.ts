@@ -47,3 +47,11 @@ export interface StatusStream<E> {
   /** The id of the last event on the event's subject, or null. @throws AppError NATS_UNREACHABLE */
   lastId(event: E): Promise<string | null>;
 }
+
+/** Shared by all that build status events. */
+export interface StatusEventOptions {
+  /** The subject prefix of the platform. */
+  readonly prefix: string;
+  /** @param path of the page; null: its address is not configured */
+  readonly dashboardUrl: (path: string) => string | null;
+}

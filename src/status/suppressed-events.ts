@@ -7,7 +7,7 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { every, type PeriodicTask } from "../model/periodic.ts";
 import { deliveriesSuppressed, type StatusEvent } from "../model/status-event.ts";
-import type { EventBudget, SuppressedEvents } from "./ports.ts";
+import type { EventBudget, StatusEventOptions, SuppressedEvents } from "./ports.ts";
 
 export interface SuppressedReportsDependencies {
   readonly budget: EventBudget;
@@ -17,18 +17,13 @@ export interface SuppressedReportsDependencies {
   readonly logger: Logger;
 }
 
-export interface SuppressedReportsOptions {
-  readonly prefix: string;
-  readonly dashboardUrl: (path: string) => string | null;
-}
-
 const CHECK_EVERY_MS = 5_000;
 /** The clocks of replicas differ: one that is behind counts into a minute that others take for ended. */
 const MARGIN_MS = 1_000;
 
 export function createSuppressedReports(
   { budget, publishOnce, clock, logger }: SuppressedReportsDependencies,
-  { prefix, dashboardUrl }: SuppressedReportsOptions,
+  { prefix, dashboardUrl }: StatusEventOptions,
 ): PeriodicTask {
   const eventOf = ({ app, since, until, count }: SuppressedEvents): StatusEvent =>
     deliveriesSuppressed(

@@ -4,11 +4,7 @@ import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { appReleased, appThrottled, type StatusEvent } from "../model/status-event.ts";
 import type { ThrottleRecord } from "../model/stored-records.ts";
 import type { Outbox } from "./outbox.ts";
-
-export interface ThrottleStoreOptions {
-  readonly prefix: string;
-  readonly dashboardUrl: (path: string) => string | null;
-}
+import type { StatusEventOptions } from "./ports.ts";
 
 export const THROTTLE_PREFIX = "throttle.";
 
@@ -20,7 +16,7 @@ export function throttleName(key: string): string {
 export function createThrottleStore(
   outbox: Outbox<ThrottleRecord, StatusEvent>,
   clock: Clock,
-  { prefix, dashboardUrl }: ThrottleStoreOptions,
+  { prefix, dashboardUrl }: StatusEventOptions,
 ): ThrottleStore {
   const eventOf = (app: string, { next, announce }: ThrottleChange, id: string): StatusEvent => {
     const facts = { id, time: toRfc3339(clock.now()), prefix };

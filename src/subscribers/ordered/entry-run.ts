@@ -22,9 +22,7 @@ export interface EntryRunDependencies extends OrderedPorts {
   readonly onKeyFree: () => void;
 }
 
-export interface EntryRun {
-  run(entry: Entry): Promise<void>;
-}
+export type EntryRun = (entry: Entry) => Promise<void>;
 
 const SOON_MS = 50;
 
@@ -102,25 +100,23 @@ export function createEntryRun(dependencies: EntryRunDependencies): EntryRun {
     return giveUp(entry, end);
   };
 
-  return {
-    async run(entry) {
-      if (entry.isBeingStored) return laterSoon(entry);
-      const delivery = await load(entry);
-      if (delivery === null) return index.leave(entry);
-      const { installationUuid } = delivery;
-      if (queues.isUnread(installationUuid) && isFlowing({ app, installationUuid })) {
-        queues.readFlowing();
-        return laterSoon(entry);
-      }
-      const waiting = index.orderBy() === "none" ? waitsUntil(entry.retryAt, delivery, clock.now()) : null;
-      if (waiting !== null) return retry(entry, waiting);
-      const handOut = poisonLimit.handOut({ ...entryStore.sourceOf(entry), installationUuid });
-      try {
-        await attempt(entry, delivery, handOut);
-      } finally {
-        handOut?.end();
-      }
-    },
+  return async (entry) => {
+    if (entry.isBeingStored) return laterSoon(entry);
+    const delivery = await load(entry);
+    if (delivery === null) return index.leave(entry);
+    const { installationUuid } = delivery;
+    if (queues.isUnread(installationUuid) && isFlowing({ app, installationUuid })) {
+      queues.readFlowing();
+      return laterSoon(entry);
+    }
+    const waiting = index.orderBy() === "none" ? waitsUntil(entry.retryAt, delivery, clock.now()) : null;
+    if (waiting !== null) return retry(entry, waiting);
+    const handOut = poisonLimit.handOut({ ...entryStore.sourceOf(entry), installationUuid });
+    try {
+      await attempt(entry, delivery, handOut);
+    } finally {
+      handOut?.end();
+    }
   };
 }
 

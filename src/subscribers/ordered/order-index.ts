@@ -7,12 +7,11 @@ import { type Delivery, dedupKeyOf } from "../../model/delivery.ts";
 import { deliveryMessageSize } from "../../model/delivery-message.ts";
 import type { Backlog, ParkedDelivery } from "../parked/backlog.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
-import { createKnownMessages, type KnownMessages } from "./known-messages.ts";
 import { createEntry, type Entry, NEVER } from "./order-entry.ts";
 import { orderKeyOf } from "./order-key.ts";
 import type { HeldEvent } from "./order-reader.ts";
 
-export interface OrderIndex extends Pick<KnownMessages, "counts" | "removeLeftovers"> {
+export interface OrderIndex {
   orderBy(): OrderBy;
   /** A delivery of an event. One that is known already (ORDER-6) is not waited for by its event. */
   accept(delivery: Delivery, event: HeldEvent, mayBeDone: boolean, dueAt: number): void;
@@ -42,6 +41,10 @@ export interface OrderIndex extends Pick<KnownMessages, "counts" | "removeLeftov
   /** Those of events that have waited since before, and can be stored. */
   waitingSince(before: number): Entry[];
   blocked(): Entry[];
+  /** Messages of each queue that are known, until they are removed. Installation (null: the app's own queue) → messages. */
+  counts(): ReadonlyMap<string | null, number>;
+  /** Tries again to remove what could not be removed. */
+  removeLeftovers(): void;
 }
 
 export interface OrderIndexDependencies {
@@ -199,6 +202,50 @@ function createEntrySet(remove: Backlog["remove"]) {
       messages.clear();
       keptCharacters = 0;
       return ofEvents;
+    },
+  };
+}
+
+/** The messages that are known, until they are removed from the stream. */
+function createKnownMessages(removeFromStream: Backlog["remove"]) {
+  /** Sequence → the queue's installation. */
+  const queues = new Map<number, string | null>();
+  /** Those that are done and may still be there. */
+  const leftovers = new Set<number>();
+
+  const forget = (sequence: number): void => {
+    leftovers.delete(sequence);
+    queues.delete(sequence);
+  };
+
+  const remove = (sequences: Iterable<number>): void => {
+    for (const sequence of sequences) {
+      leftovers.add(sequence);
+      removeFromStream({ source: { sequence } }).then(
+        () => forget(sequence),
+        () => {},
+      );
+    }
+  };
+
+  return {
+    /** @returns whether the message is new */
+    add(sequence: number, installationUuid: string | null): boolean {
+      const isNew = !queues.has(sequence);
+      if (isNew) queues.set(sequence, installationUuid);
+      return isNew;
+    },
+    forget,
+    remove,
+    removeLeftovers: () => remove([...leftovers]),
+    counts() {
+      const counts = new Map<string | null, number>();
+      for (const uuid of queues.values()) counts.set(uuid, (counts.get(uuid) ?? 0) + 1);
+      return counts;
+    },
+    /** Forgets all but those that are being removed. */
+    clear(): void {
+      for (const sequence of queues.keys()) if (!leftovers.has(sequence)) queues.delete(sequence);
     },
   };
 }

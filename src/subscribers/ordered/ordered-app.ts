@@ -198,8 +198,7 @@ function createPump(ports: OrderedPorts, { app, state, isActive }: Given, index:
   };
 
   const run = (entry: Entry): void => {
-    entryRun
-      .run(entry)
+    entryRun(entry)
       .catch((error: unknown) => fail(entry, error))
       .finally(pump);
   };

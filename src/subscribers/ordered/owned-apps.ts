@@ -48,7 +48,8 @@ export interface OwnedAppsDependencies {
 interface OwnedApp {
   readonly ordered: OrderedApp;
   readonly from: number;
-  state: "new" | "preparing" | "ready";
+  /** It is being prepared, or ready. */
+  isBegun: boolean;
   /** When it ceased to be ordered; monotonic. */
   endingSince: number | null;
 }
@@ -66,7 +67,7 @@ export function createOwnedApps(dependencies: OwnedAppsDependencies): OwnedApps 
   const lastEvent = async (): Promise<number> => (await manager.streams.info(names.streams.events)).state.last_seq;
 
   const take = (app: string, from: number): void => {
-    if (!apps.has(app)) apps.set(app, { ordered: createApp(app), from, state: "new", endingSince: null });
+    if (!apps.has(app)) apps.set(app, { ordered: createApp(app), from, isBegun: false, endingSince: null });
   };
 
   /** Waits until the app's deliveries that replicas have in hand are done, or stored where the owner finds them. */
@@ -86,17 +87,16 @@ export function createOwnedApps(dependencies: OwnedAppsDependencies): OwnedApps 
   };
 
   const prepare = async (app: string, owned: OwnedApp): Promise<void> => {
-    owned.state = "preparing";
+    owned.isBegun = true;
     try {
       await startReader(owned.from);
       if (orderRecords.get(app) === undefined) await orderRecords.put(app, { from: owned.from, state: "taking" });
       await othersAreDone(app, owned.from);
       if (!isInTerm()) return;
       await owned.ordered.prepare();
-      owned.state = "ready";
       logger.info({ app, from: owned.from }, "an ordered app's deliveries are in hand");
     } catch (error) {
-      owned.state = "new";
+      owned.isBegun = false;
       logger.warn({ app, error: messageOf(error) }, "an ordered app's deliveries can't be taken in hand yet");
     }
   };
@@ -131,7 +131,7 @@ export function createOwnedApps(dependencies: OwnedAppsDependencies): OwnedApps 
         if (isInTerm()) take(app, orderRecords.get(app)?.from ?? Math.max(last, readTo()) + 1);
       }
       for (const [app, owned] of apps) {
-        if (owned.state === "new") void prepare(app, owned);
+        if (!owned.isBegun) void prepare(app, owned);
         if (!isOrdered(registry.app(app))) await end(app, owned);
         else if (orderRecords.get(app)?.state === "ending") {
           owned.endingSince = null;

@@ -1,9 +1,4 @@
 /** The places of each app for attempts of what waits for it. */
-export interface AppPlaces {
-  /** Resolves when the app has a place for one more; it is taken then. */
-  enter(app: string): Promise<void>;
-  leave(app: string): void;
-}
 
 interface Places {
   taken: number;
@@ -11,33 +6,31 @@ interface Places {
   readonly waiting: Array<() => void>;
 }
 
-/** @param limitOf at least 1 */
-export function createAppPlaces(limitOf: (app: string) => number): AppPlaces {
+/**
+ * Resolves when the app has a place for one more, which is taken then, to the call that gives it back; further calls of that do nothing.
+ * @param limitOf at least 1
+ */
+export function createAppPlaces(limitOf: (app: string) => number): (app: string) => Promise<() => void> {
   const apps = new Map<string, Places>();
-  return {
-    async enter(app) {
-      let places = apps.get(app);
-      if (places === undefined) {
-        places = { taken: 0, waiting: [] };
-        apps.set(app, places);
-      }
-      if (places.taken < limitOf(app)) {
-        places.taken++;
-        return;
-      }
-      const { waiting } = places;
-      await new Promise<void>((resolve) => waiting.push(resolve));
-    },
-    leave(app) {
-      const places = apps.get(app);
-      if (places === undefined) return;
-      places.taken--;
-      for (let next = places.waiting[0]; next !== undefined && places.taken < limitOf(app); next = places.waiting[0]) {
-        places.waiting.shift();
-        places.taken++;
-        next();
-      }
-      if (places.taken === 0) apps.delete(app);
-    },
+
+  const leave = (app: string, places: Places): void => {
+    places.taken--;
+    while (places.waiting.length > 0 && places.taken < limitOf(app)) {
+      places.taken++;
+      places.waiting.shift()?.();
+    }
+    if (places.taken === 0) apps.delete(app);
+  };
+
+  return async (app) => {
+    const places = apps.get(app) ?? { taken: 0, waiting: [] };
+    apps.set(app, places);
+    if (places.taken < limitOf(app)) places.taken++;
+    else await new Promise<void>((resolve) => places.waiting.push(resolve));
+    let isTaken = true;
+    return () => {
+      if (isTaken) leave(app, places);
+      isTaken = false;
+    };
   };
 }

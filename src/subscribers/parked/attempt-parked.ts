@@ -2,15 +2,8 @@
 
 import type { Admission, ParkedBecause } from "../../delivery/admission.ts";
 import type { Attempt } from "../../delivery/attempt.ts";
-import {
-  type DeadLetterDisposition,
-  type Deferred,
-  type Disposition,
-  expiredAfter,
-  givenUp,
-  type RetryDisposition,
-  uninstalled,
-} from "../../delivery/disposition.ts";
+import type { Dispatcher } from "../../delivery/dispatcher.ts";
+import { type DeadLetterDisposition, expiredAfter, givenUp, type RetryDisposition, uninstalled } from "../../delivery/disposition.ts";
 import type { InFlight } from "../../delivery/in-flight.ts";
 import type { Bulkhead } from "../../delivery/limits/bulkhead.ts";
 import type { DestinationOf } from "../../delivery/limits/destination.ts";
@@ -79,12 +72,35 @@ export function waitsUntil(dueAt: number | null, delivery: Delivery, nowMs: numb
   return { kind: "retry", delivery, record: null, delay: { dueAt, delayMs: dueAt - nowMs, notBefore: true } };
 }
 
+function traced<T>(
+  tracing: Pick<Tracing, "process" | "deliver">,
+  { message, delivery, stream = "parked" }: WaitingDelivery,
+  work: (span: TracePosition) => Promise<T>,
+): Promise<T> {
+  return tracing.process(delivery.event, stream, message, (span) => tracing.deliver(span, delivery, work));
+}
+
+export interface StoreEndDependencies {
+  readonly dispatcher: Pick<Dispatcher, "apply" | "park">;
+  readonly tracing: Pick<Tracing, "process" | "deliver">;
+}
+
+/** Stores what is not done where it belongs. @param onDeadLetter its dead letter is stored, but not its status event yet */
+export async function storeEnd(
+  { dispatcher, tracing }: StoreEndDependencies,
+  waiting: WaitingDelivery,
+  end: ParkElsewhere | RetryDisposition | DeadLetterDisposition,
+  onDeadLetter?: () => void,
+): Promise<void> {
+  const { delivery, source } = waiting;
+  await traced<unknown>(tracing, waiting, (span) =>
+    end.kind === "park" ? dispatcher.park(delivery, end.queue, end.why, source, span) : dispatcher.apply(end, source, span, onDeadLetter),
+  );
+}
+
 export function createAttemptParked(dependencies: AttemptParkedDependencies): AttemptParked {
   const { admission, circuitOpen, turns, bulkhead, destinationOf, attempt, inFlight, skipDelivered, tracing, clock, maxParkedAgeMs } =
     dependencies;
-
-  const traced = <T>({ message, delivery, stream = "parked" }: WaitingDelivery, work: (span: TracePosition) => Promise<T>): Promise<T> =>
-    tracing.process(delivery.event, stream, message, (span) => tracing.deliver(span, delivery, work));
 
   const attemptAlone = async (
     waiting: WaitingDelivery,
@@ -113,30 +129,18 @@ export function createAttemptParked(dependencies: AttemptParkedDependencies): At
       bulkhead.leave(share, destination);
       return poison === null ? "again" : givenUp(delivery, "redelivered", poison);
     }
-    return traced(waiting, async (span) => {
-      const ended = await attemptIn(waiting, share, destination, span);
-      if (ended.kind === "deferred") {
-        handOut?.giveBack();
-        return "wait";
+    return traced(tracing, waiting, async (span) => {
+      try {
+        requireLease(source);
+        const ended = await attempt(delivery, span);
+        if (ended.kind === "deferred") handOut?.giveBack();
+        return ended.kind === "deferred" ? "wait" : ended.kind === "delivered" ? "done" : ended;
+      } finally {
+        bulkhead.leave(share, destination);
       }
-      return ended.kind === "delivered" ? "done" : ended;
     });
   };
 
   return (waiting, options) =>
     inFlight.alone(waiting.delivery, (hasWaited) => attemptAlone(waiting, { ...options, mayBeDone: options.mayBeDone || hasWaited }));
-
-  async function attemptIn(
-    { delivery, source }: WaitingDelivery,
-    share: string,
-    destination: string,
-    span: TracePosition,
-  ): Promise<Disposition | Deferred> {
-    try {
-      requireLease(source);
-      return await attempt(delivery, span);
-    } finally {
-      bulkhead.leave(share, destination);
-    }
-  }
 }

@@ -3,15 +3,13 @@
  * by itself, so that a queue of one delivery costs four messages. Attempts start in stored order.
  */
 
-import type { Dispatcher } from "../../delivery/dispatcher.ts";
-import type { HandOut, MessageRef, ParkedQueue } from "../../delivery/ports.ts";
+import type { HandOut, ParkedQueue } from "../../delivery/ports.ts";
 import { isLeaseOver } from "../../delivery/source-lease.ts";
-import type { Tracing } from "../../delivery/tracing-ports.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Logger } from "../../model/logger.ts";
 import { createAppPlaces } from "./app-places.ts";
-import type { AttemptParked, ParkedEnd } from "./attempt-parked.ts";
+import { type AttemptParked, type ParkedEnd, type StoreEndDependencies, storeEnd, waitsUntil } from "./attempt-parked.ts";
 import type { Backlog, ParkedDelivery } from "./backlog.ts";
 import type { Fence } from "./fence.ts";
 import type { PoisonLimit } from "./poison-limit.ts";
@@ -24,11 +22,9 @@ export interface InstallationQueues {
   held(): number;
 }
 
-export interface InstallationQueuesDependencies {
+export interface InstallationQueuesDependencies extends StoreEndDependencies {
   readonly backlog: Pick<Backlog, "after" | "remove">;
   readonly attemptParked: AttemptParked;
-  readonly dispatcher: Pick<Dispatcher, "apply" | "park">;
-  readonly tracing: Pick<Tracing, "process" | "deliver">;
   readonly poisonLimit: Pick<PoisonLimit, "handOut">;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -45,28 +41,43 @@ export interface InstallationQueuesDependencies {
 const MOST_QUEUES = 64;
 
 export function createInstallationQueues(dependencies: InstallationQueuesDependencies): InstallationQueues {
-  const { backlog, poisonLimit, logger, fenceNow, isFlowing, countOf } = dependencies;
+  const { backlog, attemptParked, poisonLimit, clock, logger, fenceNow, isFlowing, countOf } = dependencies;
   const known = new Map<string, ParkedQueue>();
   const reading = new Set<string>();
-  const places = createAppPlaces(dependencies.limitOf);
+  const enterPlace = createAppPlaces(dependencies.limitOf);
   const inFlight = new Set<number>();
-  const handle = createHandling(dependencies);
 
-  /** Has one of the app's places. @returns whether the queue may be read further */
-  const handleOne = async (queue: ParkedQueue, parked: ParkedDelivery, { token }: Fence): Promise<boolean> => {
+  /** Attempts a delivery, or stores it where it belongs. @returns whether it is done here, and the queue may be read further */
+  const handle = async (
+    queue: ParkedQueue,
+    waiting: ParkedDelivery,
+    handOut: HandOut | null,
+    onDeadLetter: () => void,
+  ): Promise<boolean> => {
+    const share = `parked:${queue.app}:${queue.installationUuid}`;
+    const isWanted = (): boolean => waiting.source.isOurs?.() !== false && isFlowing(queue);
+    const attempt = async (): Promise<ParkedEnd> => {
+      for (;;) {
+        const end = await attemptParked(waiting, { queue, share, mayBeDone: true, isWanted, handOut });
+        if (end !== "again" || !isWanted()) return end;
+      }
+    };
+    const end = waitsUntil(waiting.dueAt, waiting.delivery, clock.now()) ?? (await attempt());
+    if (typeof end === "string") return end === "done";
+    await storeEnd(dependencies, waiting, end, onDeadLetter);
+    return true;
+  };
+
+  /** @returns whether the queue may be read further */
+  const handleOne = async (queue: ParkedQueue, parked: ParkedDelivery, { token }: Fence, leavePlace: () => void): Promise<boolean> => {
     const { source, delivery } = parked;
     const isOurs = (): boolean => fenceNow()?.token === token;
     const handOut = poisonLimit.handOut({ ...source, installationUuid: delivery.installationUuid });
     inFlight.add(source.sequence);
     let isDone = false;
-    let hasPlace = true;
-    const leavePlace = (): void => {
-      if (hasPlace) places.leave(queue.app);
-      hasPlace = false;
-    };
     try {
       // A status event that finds no room must not keep back those whose delivery makes room.
-      isDone = await handle(queue, parked, { ...source, isOurs, fence: token }, handOut, leavePlace);
+      isDone = await handle(queue, { ...parked, source: { ...source, isOurs, fence: token } }, handOut, leavePlace);
     } catch (error) {
       if (!isLeaseOver(error))
         logger.warn({ ...queue, sequence: source.sequence, error: messageOf(error) }, "a parked delivery is handled again");
@@ -92,8 +103,7 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
         await backlog.remove(parked).catch(() => {});
         continue;
       }
-      await places.enter(queue.app);
-      const work = handleOne(queue, parked, fence).then((isDone) => {
+      const work = handleOne(queue, parked, fence, await enterPlace(queue.app)).then((isDone) => {
         mayContinue &&= isDone;
         underWay.delete(work);
       });
@@ -124,47 +134,5 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
     },
     inFlight: () => inFlight,
     held: () => inFlight.size,
-  };
-}
-
-type Handling = (
-  queue: ParkedQueue,
-  parked: ParkedDelivery,
-  source: MessageRef,
-  handOut: HandOut | null,
-  onDeadLetter: () => void,
-) => Promise<boolean>;
-
-/** Attempts a delivery, or stores it where it belongs. @returns whether it is done here, and the queue may be read further */
-function createHandling(dependencies: InstallationQueuesDependencies): Handling {
-  const { attemptParked, dispatcher, tracing, clock, isFlowing } = dependencies;
-
-  const attempt = async (waiting: ParkedDelivery, queue: ParkedQueue, handOut: HandOut | null): Promise<ParkedEnd> => {
-    const share = `parked:${queue.app}:${queue.installationUuid}`;
-    const isWanted = (): boolean => waiting.source.isOurs?.() !== false && isFlowing(queue);
-    for (;;) {
-      const end = await attemptParked(waiting, { queue, share, mayBeDone: true, isWanted, handOut });
-      if (end !== "again" || !isWanted()) return end;
-    }
-  };
-
-  const endOf = async (waiting: ParkedDelivery, queue: ParkedQueue, handOut: HandOut | null): Promise<ParkedEnd> => {
-    const { dueAt, delivery } = waiting;
-    if (dueAt === null || dueAt <= clock.now()) return attempt(waiting, queue, handOut);
-    return { kind: "retry", delivery, record: null, delay: { dueAt, delayMs: dueAt - clock.now(), notBefore: true } };
-  };
-
-  return async (queue, parked, source, handOut, onDeadLetter) => {
-    const { delivery, message } = parked;
-    const end = await endOf({ ...parked, source }, queue, handOut);
-    if (typeof end === "string") return end === "done";
-    await tracing.process(delivery.event, "parked", message, (process) =>
-      tracing.deliver<unknown>(process, delivery, (span) =>
-        end.kind === "park"
-          ? dispatcher.park(delivery, end.queue, end.why, source, span)
-          : dispatcher.apply(end, source, span, onDeadLetter),
-      ),
-    );
-    return true;
   };
 }

@@ -5,6 +5,7 @@
 import type { ParkedQueue, RegistryView } from "../../delivery/ports.ts";
 import { isOrdered } from "../../model/app.ts";
 import { messageOf } from "../../model/app-error.ts";
+import { every } from "../../model/periodic.ts";
 import { createKnownQueues, type KnownQueues, type KnownQueuesDependencies } from "./known-queues.ts";
 import { createQueueConsumers, type QueueConsumers, type QueueConsumersDependencies } from "./queue-consumers.ts";
 
@@ -47,9 +48,6 @@ const SCAN_MS = 3_000;
 
 export function createParkedQueues(dependencies: ParkedQueuesDependencies, options: ParkedQueuesOptions): ParkedQueues {
   const { names, registry, isOwned, onWake, clock, logger } = dependencies;
-  let stopping = false;
-  let cancelScan = (): void => {};
-
   const ownQueue = (app: string): ParkedQueue => ({ app, installationUuid: null });
   const known = createKnownQueues({ ...dependencies, hasConsumer: (app) => consumers.has(app) });
   const consumers: QueueConsumers = createQueueConsumers({
@@ -83,14 +81,13 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
       logger.warn({ stream: names.streams.parked, error: messageOf(error) }, "parked queues can't be listed");
     }
     wake("scan", null);
-    if (!stopping) cancelScan = clock.after(SCAN_MS, () => void scan());
   };
+  const scanning = every(clock, SCAN_MS, scan);
 
   return {
-    start: scan,
+    start: scanning.start,
     async stop() {
-      stopping = true;
-      cancelScan();
+      scanning.stop();
       await consumers.stop();
     },
     busy: known.has,

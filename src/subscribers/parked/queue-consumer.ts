@@ -10,9 +10,10 @@
  */
 
 import type { Dispatcher } from "../../delivery/dispatcher.ts";
+import type { DeadLetterDisposition, RetryDisposition } from "../../delivery/disposition.ts";
 import type { GiveUp } from "../../delivery/give-up.ts";
 import type { ParkedQueue } from "../../delivery/ports.ts";
-import type { TracePosition, Tracing } from "../../delivery/tracing-ports.ts";
+import type { Tracing } from "../../delivery/tracing-ports.ts";
 import type { AckBatcher } from "../../jetstream/ack-batcher.ts";
 import type { ConsumerSettings } from "../../jetstream/consumers.ts";
 import type { HeldBytes } from "../../jetstream/held-bytes.ts";
@@ -20,7 +21,7 @@ import type { ConsumedMessage } from "../../jetstream/message.ts";
 import { ACK, AGAIN_AFTER_MS, createMessageHandler, decodedText, type MessageEnd, shouldRequeue } from "../../jetstream/message-handler.ts";
 import { createPullConsumer, type PullConsumer, type PullConsumerDependencies } from "../../jetstream/pull-consumer.ts";
 import { type DeliveryMessage, decodeDeliveryMessage } from "../../model/delivery-message.ts";
-import type { AttemptParked, WaitingDelivery } from "./attempt-parked.ts";
+import { type AttemptParked, type ParkElsewhere, storeEnd, waitsUntil } from "./attempt-parked.ts";
 
 export interface QueueConsumer {
   readonly maxInFlight: number;
@@ -59,7 +60,7 @@ const ASK_AGAIN_MS = 1_000;
 const LONGEST_BACKOFF = 6;
 
 export function createQueueConsumer(dependencies: QueueConsumerDependencies, options: QueueConsumerOptions): QueueConsumer {
-  const { attemptParked, dispatcher, tracing, heldBytes, attemptsSoon, clock } = dependencies;
+  const { attemptParked, heldBytes, attemptsSoon, clock } = dependencies;
   const { queue, maxInFlight } = options;
   const share = `parked:${queue.app}`;
   const sleepers = new Set<() => void>();
@@ -81,38 +82,23 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
     for (const wake of [...sleepers]) wake();
   };
 
-  const traced = (waiting: WaitingDelivery, work: (span: TracePosition) => Promise<unknown>): Promise<unknown> =>
-    tracing.process(waiting.delivery.event, "parked", waiting.message, (span) => tracing.deliver(span, waiting.delivery, work));
-
   const giveBack = (): MessageEnd => ({ kind: "nak", delayMs: closed ? 1 : AGAIN_AFTER_MS });
 
   const handle = async (message: ConsumedMessage, stored: DeliveryMessage): Promise<MessageEnd> => {
     const { delivery, dueAt } = stored;
     const waiting = { delivery, source: message, message };
+    const storedBy = (end: ParkElsewhere | RetryDisposition | DeadLetterDisposition): Promise<MessageEnd> =>
+      storeEnd(dependencies, waiting, end).then(() => ACK);
     if (stored.blockedBy !== undefined) return ACK;
-    if (dueAt !== null && dueAt > clock.now()) {
-      // It waited for its retry in an ordered queue, and may have been asked for that time by its receiver.
-      const delay = { dueAt, delayMs: dueAt - clock.now(), notBefore: true };
-      await traced(waiting, (span) => dispatcher.apply({ kind: "retry", delivery, record: null, delay }, message, span));
-      return ACK;
-    }
+    const notDue = waitsUntil(dueAt, delivery, clock.now());
+    if (notDue !== null) return storedBy(notDue);
     while (!closed) {
       const end = await attemptParked(waiting, { queue, share, mayBeDone: true, isWanted: () => !closed });
       if (end === "done") return ACK;
       if (end === "closed" || end === "stopped") return giveBack();
       if (end === "again") continue;
-      if (end !== "wait") {
-        await traced(waiting, (span) =>
-          end.kind === "park"
-            ? dispatcher.park(delivery, end.queue, end.why, message, span)
-            : dispatcher.apply(end, message, span).then(() => {}),
-        );
-        return ACK;
-      }
-      if (shouldRequeue(message)) {
-        await traced(waiting, (span) => dispatcher.park(delivery, queue, "queue", message, span));
-        return ACK;
-      }
+      if (end !== "wait") return storedBy(end);
+      if (shouldRequeue(message)) return storedBy({ kind: "park", queue, why: "queue" });
       if (heldBytes.isScarce() && attemptsSoon(queue.app) === 0) return giveBack();
       await pause(ASK_AGAIN_MS);
     }
