@@ -60,13 +60,15 @@ export function createQueueOwner({ monotonicNow = () => performance.now(), ...de
   let stopping = false;
 
   const isOwner = (): boolean => lease.isHeld() && !stopping;
-  const fenceNow = (): Fence | null => (isOwner() ? (term?.fence ?? null) : null);
+  /** Null: this replica does not own the queues, or not yet. */
+  const termNow = (): OwnerTerm | null => (isOwner() ? term : null);
+  const fenceNow = (): Fence | null => termNow()?.fence ?? null;
   const installationQueues = createInstallationQueues({ ...dependencies, fenceNow });
-  const orderedApps = () => [...(term?.apps.all() ?? [])];
+  const orderedApps = () => [...(term?.apps.all() ?? [])].map(([, ordered]) => ordered);
 
-  const drain = (queues: Iterable<ParkedQueue>): void =>
+  const drain = ({ apps }: OwnerTerm, queues: Iterable<ParkedQueue>): void =>
     installationQueues.drain(
-      [...queues].filter(({ app, installationUuid }) => installationUuid !== null && !term?.apps.has(app) && !isOrdered(registry.app(app))),
+      [...queues].filter(({ app, installationUuid }) => installationUuid !== null && !apps.has(app) && !isOrdered(registry.app(app))),
     );
 
   const refreshing = every(clock, REFRESH_MS, () => term?.refresh());
@@ -77,7 +79,7 @@ export function createQueueOwner({ monotonicNow = () => performance.now(), ...de
       const started = await startOwnerTerm({ ...dependencies, monotonicNow }, of, () => taken === of && lease.isHeld());
       if (!isWanted()) return await started.stop();
       term = started;
-      drain(busyQueues());
+      drain(term, busyQueues());
     } catch (error) {
       logger.warn({ error: messageOf(error) }, "the queues can't be taken over yet");
       clock.after(START_AGAIN_MS, () => {
@@ -121,9 +123,10 @@ export function createQueueOwner({ monotonicNow = () => performance.now(), ...de
     isHeld: lease.isHeld,
     readUpTo: (app) => (dependencies.orderRecords.get(app) === undefined ? null : (term?.floor() ?? 0)),
     wake(reason, app, queues) {
-      if (!isOwner()) return;
-      if (reason === "app" || reason === "order") term?.reconcile();
-      for (const [slug, ordered] of orderedApps()) {
+      const now = termNow();
+      if (now === null) return;
+      if (reason === "app" || reason === "order") now.reconcile();
+      for (const [slug, ordered] of now.apps.all()) {
         if (app !== null && app !== slug) continue;
         if (reason === "parked") {
           for (const { installationUuid } of queues) {
@@ -132,15 +135,13 @@ export function createQueueOwner({ monotonicNow = () => performance.now(), ...de
           }
         } else if (reason !== "scan") ordered.wake();
       }
-      drain(queues);
+      drain(now, queues);
     },
-    retryNow: (slug) =>
-      isOwner()
-        ? (orderedApps()
-            .find(([app]) => app === slug)?.[1]
-            .retryNow() ?? 0)
-        : null,
-    held: () => orderedApps().reduce((sum, [, ordered]) => sum + ordered.inFlight(), installationQueues.held()),
-    inFlight: () => [...installationQueues.inFlight(), ...orderedApps().flatMap(([, ordered]) => [...ordered.sequencesInFlight()])],
+    retryNow(app) {
+      const now = termNow();
+      return now && (now.apps.get(app)?.retryNow() ?? 0);
+    },
+    held: () => orderedApps().reduce((sum, ordered) => sum + ordered.inFlight(), installationQueues.held()),
+    inFlight: () => [...installationQueues.inFlight(), ...orderedApps().flatMap((ordered) => [...ordered.sequencesInFlight()])],
   };
 }

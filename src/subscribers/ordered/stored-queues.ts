@@ -54,10 +54,12 @@ export function createStoredQueues(dependencies: StoredQueuesDependencies): Stor
   const readInstallation = async (installationUuid: string): Promise<void> => {
     if (reading.has(installationUuid) || moving.has(installationUuid)) return;
     reading.add(installationUuid);
+    // A delivery that is stored meanwhile makes it unread again.
+    unread.delete(installationUuid);
     try {
       await read({ app, installationUuid }, 0);
-      unread.delete(installationUuid);
     } catch (error) {
+      unread.add(installationUuid);
       logger.warn({ app, installation_uuid: installationUuid, error: messageOf(error) }, "a parked queue can't be read yet");
     } finally {
       reading.delete(installationUuid);
@@ -82,7 +84,7 @@ export function createStoredQueues(dependencies: StoredQueuesDependencies): Stor
     readFlowing() {
       for (const installationUuid of unread) if (isFlowing({ app, installationUuid })) void readInstallation(installationUuid);
     },
-    isUnread: (uuid) => unread.has(uuid),
+    isUnread: (uuid) => unread.has(uuid) || reading.has(uuid),
     noteUnread: (uuid) => void unread.add(uuid),
     async move(uuid, work) {
       if (reading.has(uuid)) return false;
