@@ -19,9 +19,30 @@ const SMALL = /** @type {const} */ ({
   minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
 });
 
+/** @param {string} name @param {string} path */
+const partOfUndici = (name, path) => `export { default as ${name} } from ${JSON.stringify(join(ROOT, "node_modules", "undici", path))};`;
+/** All that is used of undici: its index loads a megabyte of code. @type {import("rolldown").Plugin} */
+const undiciParts = {
+  name: "undici-parts",
+  resolveId: (id) => (id === "undici" ? "\0undici" : null),
+  load: (id) =>
+    id === "\0undici"
+      ? partOfUndici("buildConnector", "lib/core/connect.js") + partOfUndici("Dispatcher", "lib/dispatcher/dispatcher.js")
+      : null,
+};
+
+/** Comments keep their characters, whatever the charset. @type {import("rolldown").Plugin} */
+const ascii = {
+  name: "ascii",
+  renderChunk: (code) => ({
+    code: code.replace(/[^\0-\x7f]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`),
+    map: null,
+  }),
+};
+
 /** @param {Record<string, string>} input @param {RegExp} external @param {string} chunks the folder for what entries share */
 async function bundle(input, external, chunks) {
-  const sources = await rolldown({ cwd: ROOT, input, external, platform: "node", tsconfig: false });
+  const sources = await rolldown({ cwd: ROOT, input, external, platform: "node", tsconfig: false, plugins: [undiciParts, ascii] });
   await sources.write({ dir: DIST, format: "esm", sourcemap: true, chunkFileNames: `${chunks}/[name].js`, ...SMALL });
   await sources.close();
 }

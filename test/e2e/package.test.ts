@@ -1,6 +1,7 @@
 /** The package as npm has it: packed, installed in an empty folder, and run with npx. */
+import { isAscii } from "node:buffer";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -105,6 +106,16 @@ test("under an older Node it says which one it wants, and how to get it", (conte
   expect([status, stderr]).toEqual([78, expect.stringMatching(/needs Node 24 or newer[\s\S]*"npx posthorn" in a clone after "npm ci"/)]);
   // The name is not published: whoever has it in a registry is somebody else.
   expect(stderr).not.toMatch(/--package posthorn/);
+});
+
+test("holds a program of ASCII characters, of which Node keeps one byte each, and only the parts of undici that are used", () => {
+  const chunks = join(folder, "node_modules/posthorn/dist/chunks");
+  const texts = readdirSync(chunks)
+    .filter((name) => name.endsWith(".js"))
+    .map((name) => readFileSync(join(chunks, name)));
+  expect(texts.length).toBeGreaterThan(5);
+  expect(texts.filter((text) => !isAscii(text))).toEqual([]);
+  expect(texts.filter((text) => text.includes("WebSocketStream"))).toEqual([]);
 });
 
 test("holds the program and nothing of the tests, and nothing that is only for building", () => {
